@@ -1,0 +1,17 @@
+#![doc = include_str!("../README.md")]
+
+mod metric;
+mod pair;
+mod prompt;
+mod rng;
+mod segment;
+mod selection;
+mod traits;
+
+pub use metric::metric_names;
+pub use pair::PreferencePair;
+pub use prompt::{Completion, Finish, Message, Prompt, Role};
+pub use rng::{Key, Purpose};
+pub use segment::{Segment, SegmentError, check_segments};
+pub use selection::{Kept, LeaveReason, Left, Selection};
+pub use traits::{GenerateError, Generator, Sampling, ScoreError, Scorer};

@@ -1,0 +1,61 @@
+//! A labelled comparison of two answers.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Completion, Prompt};
+
+/// Two answers to one prompt, the first preferred.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PreferencePair {
+    /// What both answers continue.
+    pub prompt: Prompt,
+    /// The preferred answer (y_w).
+    pub chosen: Completion,
+    /// The other answer (y_l).
+    pub rejected: Completion,
+    /// How much better the chosen answer was scored, where the source gives scores.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub score_gap: Option<f64>,
+}
+
+impl PreferencePair {
+    /// A pair without scores.
+    pub fn new(
+        prompt: impl Into<Prompt>,
+        chosen: impl Into<Completion>,
+        rejected: impl Into<Completion>,
+    ) -> Self {
+        Self {
+            prompt: prompt.into(),
+            chosen: chosen.into(),
+            rejected: rejected.into(),
+            score_gap: None,
+        }
+    }
+
+    /// The same pair with the label turned around (label noise, self-labels).
+    #[must_use]
+    pub fn swapped(self) -> Self {
+        Self {
+            chosen: self.rejected,
+            rejected: self.chosen,
+            score_gap: self.score_gap.map(|gap| -gap),
+            ..self
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn swapping_turns_label_and_gap_around() {
+        let mut pair = PreferencePair::new("q", "good", "bad");
+        pair.score_gap = Some(2.0);
+        let back = pair.clone().swapped();
+        assert_eq!(back.chosen.text, "bad");
+        assert_eq!(back.score_gap, Some(-2.0));
+        assert_eq!(back.swapped(), pair);
+    }
+}

@@ -1,0 +1,133 @@
+//! What a model is asked and what it answers.
+
+use serde::{Deserialize, Serialize};
+
+/// Who speaks in a chat message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// Instructions that hold for the whole conversation.
+    System,
+    /// The person.
+    User,
+    /// The model.
+    Assistant,
+}
+
+/// One turn of a conversation.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Message {
+    /// Who speaks.
+    pub role: Role,
+    /// What is said.
+    pub content: String,
+}
+
+/// What a completion continues: plain text, or a conversation that a chat template renders.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Prompt {
+    /// Plain text, tokenised as it is.
+    Text(String),
+    /// Messages, rendered by the model's chat template.
+    Chat(Vec<Message>),
+}
+
+impl Prompt {
+    /// The text that a person would read: the text itself, or the messages as `role: content` lines.
+    pub fn to_plain(&self) -> String {
+        match self {
+            Self::Text(text) => text.clone(),
+            Self::Chat(messages) => messages
+                .iter()
+                .map(|m| {
+                    let role = match m.role {
+                        Role::System => "system",
+                        Role::User => "user",
+                        Role::Assistant => "assistant",
+                    };
+                    format!("{role}: {}", m.content)
+                })
+                .collect::<Vec<_>>()
+                .join("\n"),
+        }
+    }
+
+    /// Whether nothing is asked: an empty text, or no message.
+    pub fn is_empty(&self) -> bool {
+        match self {
+            Self::Text(text) => text.is_empty(),
+            Self::Chat(messages) => messages.is_empty(),
+        }
+    }
+}
+
+impl From<&str> for Prompt {
+    fn from(text: &str) -> Self {
+        Self::Text(text.to_owned())
+    }
+}
+
+impl From<String> for Prompt {
+    fn from(text: String) -> Self {
+        Self::Text(text)
+    }
+}
+
+/// Why a completion ended.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Finish {
+    /// The end-of-sequence token, or a finished text from a file.
+    #[default]
+    Eos,
+    /// A stop string.
+    Stop,
+    /// The length limit: the text is cut.
+    Length,
+}
+
+/// One answer to a prompt.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Completion {
+    /// The answer's text.
+    pub text: String,
+    /// The sampled token ids, where they are known: re-tokenised text can differ.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tokens: Option<Vec<u32>>,
+    /// Why it ended.
+    #[serde(default)]
+    pub finish: Finish,
+}
+
+impl From<&str> for Completion {
+    fn from(text: &str) -> Self {
+        Self::from(text.to_owned())
+    }
+}
+
+impl From<String> for Completion {
+    fn from(text: String) -> Self {
+        Self {
+            text,
+            tokens: None,
+            finish: Finish::Eos,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plain_text_of_a_chat_names_the_roles() {
+        let chat = Prompt::Chat(vec![
+            Message { role: Role::User, content: "2+2?".into() },
+            Message { role: Role::Assistant, content: "4".into() },
+        ]);
+        assert_eq!(chat.to_plain(), "user: 2+2?\nassistant: 4");
+        assert!(!chat.is_empty());
+        assert!(Prompt::from("").is_empty());
+    }
+}

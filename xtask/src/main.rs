@@ -1,0 +1,2 @@
+//! The check command.
+fn main() {}
