@@ -1,0 +1,205 @@
+//! Thresholds, pair rules and their checks.
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{StatusError, in_range};
+
+/// How many pairs a status needs.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum MinCount {
+    /// This many, whatever the size of the pool (the paper: 600 on HH).
+    Absolute(usize),
+    /// A share of the initial pool, but never fewer than `floor`.
+    Relative {
+        /// The least count, at least 1.
+        floor: usize,
+        /// Share of the initial pool, in [0, 1].
+        share: f64,
+    },
+}
+
+impl MinCount {
+    /// The count for a pool that had `initial_pool` pairs before the first loop.
+    ///
+    /// # Examples
+    /// ```
+    /// use collimate_status::MinCount;
+    /// assert_eq!(MinCount::default().count(1_000), 32);
+    /// assert_eq!(MinCount::default().count(60_000), 600);
+    /// assert_eq!(MinCount::Absolute(600).count(10), 600);
+    /// ```
+    pub fn count(self, initial_pool: usize) -> usize {
+        match self {
+            Self::Absolute(count) => count,
+            Self::Relative { floor, share } => {
+                // A share such as 0.07 of 100 is 7.000000000000001 in f64: that still means 7.
+                let part = (share * initial_pool as f64 - 1e-9).ceil().max(0.0);
+                floor.max(part as usize)
+            }
+        }
+    }
+}
+
+impl Default for MinCount {
+    fn default() -> Self {
+        Self::Relative {
+            floor: 32,
+            share: 0.01,
+        }
+    }
+}
+
+/// The thresholds on p = σ(r) and Δp = |p₁ − p₂|.
+///
+/// | field | default | range |
+/// |---|---|---|
+/// | `tau_high` | 0.55 | [0.5, 1) |
+/// | `tau_low` | 0.45 | (0, 0.5] |
+/// | `tau_delta` | 0.30 | [0, 1) |
+/// | `min_count` | max(32, 1 % of the initial pool) | at least 1 |
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Thresholds {
+    /// An answer above it is surely good.
+    pub tau_high: f64,
+    /// An answer below it is surely bad.
+    pub tau_low: f64,
+    /// A pair whose probabilities differ by more than this is told apart.
+    pub tau_delta: f64,
+    /// How many pairs a status needs.
+    pub min_count: MinCount,
+}
+
+impl Default for Thresholds {
+    fn default() -> Self {
+        Self {
+            tau_high: 0.55,
+            tau_low: 0.45,
+            tau_delta: 0.30,
+            min_count: MinCount::default(),
+        }
+    }
+}
+
+impl Thresholds {
+    /// Checks every field against its range.
+    ///
+    /// # Errors
+    /// [`StatusError::ThresholdOrder`] or [`StatusError::OutOfRange`] for the first violation.
+    pub fn check(&self) -> Result<(), StatusError> {
+        let Self {
+            tau_high,
+            tau_low,
+            tau_delta,
+            min_count,
+        } = *self;
+        // Written so that a NaN fails it.
+        if !(tau_low > 0.0 && tau_low <= 0.5 && tau_high >= 0.5 && tau_high < 1.0) {
+            return Err(StatusError::ThresholdOrder { tau_low, tau_high });
+        }
+        let delta_holds = (0.0..1.0).contains(&tau_delta);
+        in_range("tau_delta", tau_delta, "in [0, 1)", delta_holds)?;
+        let (count, share) = match min_count {
+            MinCount::Absolute(count) => (count, 0.0),
+            MinCount::Relative { floor, share } => (floor, share),
+        };
+        in_range("min_count", count as f64, "at least 1", count >= 1)?;
+        let share_holds = (0.0..=1.0).contains(&share);
+        in_range("min_count.share", share, "in [0, 1]", share_holds)
+    }
+}
+
+/// What counts towards Status 1, and which pairs it keeps.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Evidence {
+    /// Pairs with one answer above `tau_high` and the other below `tau_low`.
+    #[default]
+    BothAnswers,
+    /// Answers above `tau_high` or below `tau_low`; a pair with one such answer is kept.
+    /// This is the wording of the paper's text; its released filter needs both answers.
+    AnyAnswer,
+}
+
+/// Where the two answers of a pair may lie at Status 2.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Sides {
+    /// Anywhere.
+    #[default]
+    Any,
+    /// Both above ½ or both below; ½ itself is on neither side.
+    Same,
+}
+
+/// Which pairs are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum PairRule {
+    /// The learning status decides: Status 1, else Status 2, else nothing (the paper).
+    Status {
+        /// What counts at Status 1.
+        #[serde(default)]
+        evidence: Evidence,
+        /// Where the answers may lie at Status 2.
+        #[serde(default)]
+        sides: Sides,
+    },
+    /// A pair is kept if it meets either status's condition; there is no status and no
+    /// `min_count` (the released code).
+    EitherPerPair,
+    /// Control: Status 1 or nothing.
+    EasyOnly {
+        /// What counts at Status 1.
+        #[serde(default)]
+        evidence: Evidence,
+    },
+    /// Control: Status 2 or nothing.
+    HardOnly {
+        /// Where the answers may lie.
+        #[serde(default)]
+        sides: Sides,
+    },
+    /// Control: every pair that is not a tie; there is no status and no `min_count`.
+    Unfiltered,
+}
+
+impl Default for PairRule {
+    fn default() -> Self {
+        Self::Status {
+            evidence: Evidence::default(),
+            sides: Sides::default(),
+        }
+    }
+}
+
+/// Everything that decides which self-labelled pairs are kept.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct FilterConfig {
+    /// The thresholds.
+    pub thresholds: Thresholds,
+    /// The rule.
+    pub rule: PairRule,
+    /// Keep at most this many pairs per loop, those with the largest Δp (equal Δp: the
+    /// smaller index first). No limit if absent.
+    pub max_kept: Option<usize>,
+}
+
+impl FilterConfig {
+    /// Checks every field against its range.
+    ///
+    /// # Errors
+    /// As [`Thresholds::check`]; [`StatusError::OutOfRange`] for a `max_kept` of 0.
+    pub fn check(&self) -> Result<(), StatusError> {
+        self.thresholds.check()?;
+        let limit_holds = self.max_kept != Some(0);
+        in_range(
+            "max_kept",
+            0.0,
+            "at least 1, or absent for no limit",
+            limit_holds,
+        )
+    }
+}

@@ -1,0 +1,174 @@
+//! The learning status and the counts that it is read from.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Evidence, Sides, Thresholds};
+
+/// What the reward model is able to learn next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LearningStatus {
+    /// Status 1: it tells good answers from bad ones.
+    Easy,
+    /// Status 2: it tells answers of similar quality apart.
+    Hard,
+    /// Neither: the loop stops.
+    Converged,
+}
+
+impl LearningStatus {
+    /// The paper's number of the status: 1, 2, or none when converged.
+    pub fn number(self) -> Option<u8> {
+        match self {
+            Self::Easy => Some(1),
+            Self::Hard => Some(2),
+            Self::Converged => None,
+        }
+    }
+}
+
+/// How many pairs of the pool meet which condition. Ties and pairs with a score that is not
+/// finite are counted apart and meet none.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PairCounts {
+    /// Pairs in the pool.
+    pub pairs: usize,
+    /// Pairs with one answer above `tau_high` and the other below `tau_low`.
+    pub easy: usize,
+    /// Answers above `tau_high` or below `tau_low`.
+    pub confident_answers: usize,
+    /// Pairs with Δp above `tau_delta`.
+    pub hard: usize,
+    /// Those of them with both answers on one side of ½.
+    pub hard_same_side: usize,
+    /// Pairs with p₁ = p₂.
+    pub ties: usize,
+    /// Pairs with a score that is not finite.
+    pub not_finite: usize,
+}
+
+impl PairCounts {
+    /// Counts for a pool that has been cut into parts.
+    pub(crate) fn merge(self, other: Self) -> Self {
+        Self {
+            pairs: self.pairs + other.pairs,
+            easy: self.easy + other.easy,
+            confident_answers: self.confident_answers + other.confident_answers,
+            hard: self.hard + other.hard,
+            hard_same_side: self.hard_same_side + other.hard_same_side,
+            ties: self.ties + other.ties,
+            not_finite: self.not_finite + other.not_finite,
+        }
+    }
+}
+
+/// The learning status (equation 3 of <https://arxiv.org/abs/2411.00418>).
+///
+/// ```text
+/// Easy       if  easy ≥ min_count     (AnyAnswer: confident_answers ≥ min_count)
+/// Hard       if  hard ≥ min_count     (Same: hard_same_side ≥ min_count)
+/// Converged  else
+/// ```
+///
+/// # Examples
+/// ```
+/// use collimate_status::{Evidence, LearningStatus, PairCounts, Sides, identify_status};
+/// let counts = PairCounts { pairs: 900, easy: 599, hard: 600, ..PairCounts::default() };
+/// let status = identify_status(&counts, Evidence::BothAnswers, Sides::Any, 600);
+/// assert_eq!(status, LearningStatus::Hard);
+/// ```
+pub fn identify_status(
+    counts: &PairCounts,
+    evidence: Evidence,
+    sides: Sides,
+    min_count: usize,
+) -> LearningStatus {
+    if easy_count(counts, evidence) >= min_count {
+        LearningStatus::Easy
+    } else if hard_count(counts, sides) >= min_count {
+        LearningStatus::Hard
+    } else {
+        LearningStatus::Converged
+    }
+}
+
+pub(crate) fn easy_count(counts: &PairCounts, evidence: Evidence) -> usize {
+    match evidence {
+        Evidence::BothAnswers => counts.easy,
+        Evidence::AnyAnswer => counts.confident_answers,
+    }
+}
+
+pub(crate) fn hard_count(counts: &PairCounts, sides: Sides) -> usize {
+    match sides {
+        Sides::Any => counts.hard,
+        Sides::Same => counts.hard_same_side,
+    }
+}
+
+/// Mean and spread of p over all answers with a finite score.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct Spread {
+    /// Mean.
+    pub mean: f64,
+    /// Standard deviation over the answers (divided by their number).
+    pub sd: f64,
+    /// Smallest.
+    pub min: f64,
+    /// Largest.
+    pub max: f64,
+}
+
+/// The two probabilities of a pair and the conditions that they meet.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Pair {
+    pub(crate) p: (f64, f64),
+    pub(crate) finite: bool,
+    pub(crate) easy: bool,
+    pub(crate) confident: (bool, bool),
+    pub(crate) hard: bool,
+    pub(crate) same_side: bool,
+}
+
+impl Pair {
+    /// A probability outside [0, 1], NaN above all, makes the pair not finite.
+    pub(crate) fn new(p: (f64, f64), thresholds: &Thresholds) -> Self {
+        let high = (p.0 > thresholds.tau_high, p.1 > thresholds.tau_high);
+        let low = (p.0 < thresholds.tau_low, p.1 < thresholds.tau_low);
+        Self {
+            p,
+            finite: (0.0..=1.0).contains(&p.0) && (0.0..=1.0).contains(&p.1),
+            easy: (high.0 && low.1) || (high.1 && low.0),
+            confident: (high.0 || low.0, high.1 || low.1),
+            hard: (p.0 - p.1).abs() > thresholds.tau_delta,
+            same_side: (p.0 > 0.5 && p.1 > 0.5) || (p.0 < 0.5 && p.1 < 0.5),
+        }
+    }
+
+    pub(crate) fn tie(&self) -> bool {
+        self.p.0 == self.p.1
+    }
+
+    pub(crate) fn delta(&self) -> f64 {
+        (self.p.0 - self.p.1).abs()
+    }
+
+    pub(crate) fn counts(&self) -> PairCounts {
+        let mut counts = PairCounts {
+            pairs: 1,
+            ..PairCounts::default()
+        };
+        if !self.finite {
+            counts.not_finite = 1;
+        } else if self.tie() {
+            counts.ties = 1;
+        } else {
+            counts.easy = usize::from(self.easy);
+            counts.confident_answers =
+                usize::from(self.confident.0) + usize::from(self.confident.1);
+            counts.hard = usize::from(self.hard);
+            counts.hard_same_side = usize::from(self.hard && self.same_side);
+        }
+        counts
+    }
+}
