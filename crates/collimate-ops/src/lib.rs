@@ -1,1 +1,16 @@
 #![doc = include_str!("../README.md")]
+
+mod adamw;
+mod error;
+pub mod naive;
+mod ops;
+mod plan;
+mod rope;
+
+pub use adamw::{AdamW, AdamWState, adamw_step, global_norm, sum_of_squares};
+pub use error::OpsError;
+pub use ops::{
+    embedding, gelu, layer_norm, linear, rms_norm, segment_attention, selected_logp, swiglu,
+};
+pub use plan::{AttentionPlan, Heads, Visibility};
+pub use rope::{RopeTable, rope};

@@ -1,1 +1,12 @@
-//! Golden tables, finite differences and the devices that tests run on; enables the one Burn feature set of the workspace.
+//! Devices that tests run on, comparison, finite differences and keyed test data; enables the
+//! one Burn feature set of the workspace.
+
+mod compare;
+mod data;
+mod devices;
+mod golden;
+
+pub use compare::{assert_close, max_relative_error};
+pub use data::{Noise, host, tensor};
+pub use devices::{devices, flex, ndarray};
+pub use golden::{GoldenCase, finite_difference, read_golden};

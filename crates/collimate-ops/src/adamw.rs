@@ -1,0 +1,97 @@
+//! The AdamW update.
+
+use burn::tensor::{Device, Tensor};
+
+use crate::naive;
+
+/// Hyperparameters of AdamW, with the meaning and defaults that PyTorch gives them.
+///
+/// | field | default |
+/// |---|---|
+/// | `beta1` | 0.9 |
+/// | `beta2` | 0.999 |
+/// | `eps` | 1e-8 |
+/// | `weight_decay` | 0.01 |
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct AdamW {
+    /// Decay of the first moment, in `[0, 1)`.
+    pub beta1: f64,
+    /// Decay of the second moment, in `[0, 1)`.
+    pub beta2: f64,
+    /// Added to the root of the second moment, above 0.
+    pub eps: f64,
+    /// Decoupled decay: the parameter shrinks by `lr · weight_decay` before the step.
+    pub weight_decay: f64,
+}
+
+impl Default for AdamW {
+    fn default() -> Self {
+        Self {
+            beta1: 0.9,
+            beta2: 0.999,
+            eps: 1e-8,
+            weight_decay: 0.01,
+        }
+    }
+}
+
+/// The moments of one parameter.
+#[derive(Debug, Clone)]
+pub struct AdamWState<const D: usize> {
+    /// Running mean of the gradient.
+    pub first: Tensor<D>,
+    /// Running mean of its square.
+    pub second: Tensor<D>,
+}
+
+impl<const D: usize> AdamWState<D> {
+    /// Zero moments for a parameter of `shape`, on the untracked side of `device`.
+    pub fn zeros(shape: [usize; D], device: &Device) -> Self {
+        let device = device.clone().without_autodiff();
+        Self {
+            first: Tensor::zeros(shape, &device),
+            second: Tensor::zeros(shape, &device),
+        }
+    }
+}
+
+/// One AdamW step: the updated parameter, with the moments updated in `state`.
+///
+/// ```text
+/// m ← β₁·m + (1 − β₁)·g          v ← β₂·v + (1 − β₂)·g²
+/// θ ← θ·(1 − lr·λ) − lr · (m / (1 − β₁ᵗ)) / (√(v / (1 − β₂ᵗ)) + ε)
+/// ```
+///
+/// Algorithm 2 of <https://arxiv.org/abs/1711.05101>.
+///
+/// `step` counts from 1. All tensors are untracked; a tracked one is detached. A parameter that
+/// nobody else holds is updated in place.
+///
+/// # Panics
+/// When shapes differ or `step` is 0.
+pub fn adamw_step<const D: usize>(
+    param: Tensor<D>,
+    grad: Tensor<D>,
+    state: &mut AdamWState<D>,
+    step: u64,
+    lr: f64,
+    cfg: &AdamW,
+) -> Tensor<D> {
+    naive::adamw_step(param, grad, state, step, lr, cfg)
+}
+
+/// `Σ t²`, for the global gradient norm.
+///
+/// On flex, partial sums of fixed chunks in f64, so the thread count does not change a bit.
+pub fn sum_of_squares<const D: usize>(t: Tensor<D>) -> f64 {
+    naive::sum_of_squares(t)
+}
+
+/// The norm of a gradient whose parts have these [`sum_of_squares`], added in order.
+///
+/// ```
+/// assert_eq!(collimate_ops::global_norm([9.0, 16.0]), 5.0);
+/// ```
+pub fn global_norm(parts: impl IntoIterator<Item = f64>) -> f64 {
+    parts.into_iter().sum::<f64>().sqrt()
+}

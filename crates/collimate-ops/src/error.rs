@@ -1,0 +1,28 @@
+use thiserror::Error;
+
+/// Why an operation refuses its description.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum OpsError {
+    /// The segment table is not a tiling of the pack.
+    #[error("segment table refused: {0}")]
+    Segments(#[from] collimate_core::SegmentError),
+    /// Query heads must be a multiple of key and value heads.
+    #[error(
+        "heads refused: {query} query heads over {key_value} key/value heads of size {head_dim}, \
+         all must be at least 1 and the first a multiple of the second"
+    )]
+    Heads {
+        /// Query heads asked for.
+        query: usize,
+        /// Key and value heads asked for.
+        key_value: usize,
+        /// Size of a head asked for.
+        head_dim: usize,
+    },
+    /// Half-rotation pairs element `i` with element `i + head_dim / 2`.
+    #[error("rope refused: head_dim is {head_dim}, must be even and at least 2")]
+    RopeWidth {
+        /// Head size asked for.
+        head_dim: usize,
+    },
+}

@@ -1,0 +1,161 @@
+//! The same operations in plain tensor calls: the oracle of the fused ones, and what runs on
+//! every device that has none.
+
+use burn::tensor::{Bool, Int, Tensor, TensorData, activation};
+
+use crate::{AdamW, AdamWState, AttentionPlan, Heads, RopeTable, Visibility};
+
+/// Plain twin of [`crate::linear`].
+pub fn linear(x: Tensor<2>, weight: Tensor<2>, bias: Option<Tensor<1>>) -> Tensor<2> {
+    let y = x.matmul(weight.transpose());
+    match bias {
+        Some(bias) => y + bias.unsqueeze::<2>(),
+        None => y,
+    }
+}
+
+/// Plain twin of [`crate::rms_norm`].
+pub fn rms_norm(x: Tensor<2>, weight: Tensor<1>, eps: f64) -> Tensor<2> {
+    let scale = (x.clone().square().mean_dim(1) + eps).sqrt().recip();
+    x * scale * weight.unsqueeze::<2>()
+}
+
+/// Plain twin of [`crate::layer_norm`].
+pub fn layer_norm(x: Tensor<2>, weight: Tensor<1>, bias: Tensor<1>, eps: f64) -> Tensor<2> {
+    let centred = x.clone() - x.mean_dim(1);
+    let scale = (centred.clone().square().mean_dim(1) + eps).sqrt().recip();
+    centred * scale * weight.unsqueeze::<2>() + bias.unsqueeze::<2>()
+}
+
+/// Plain twin of [`crate::gelu`].
+pub fn gelu(x: Tensor<2>) -> Tensor<2> {
+    let cdf = ((x.clone() * std::f64::consts::FRAC_1_SQRT_2).erf() + 1.0) * 0.5;
+    x * cdf
+}
+
+/// Plain twin of [`crate::swiglu`].
+pub fn swiglu(gate: Tensor<2>, up: Tensor<2>) -> Tensor<2> {
+    activation::sigmoid(gate.clone()) * gate * up
+}
+
+/// Plain twin of [`crate::rope`].
+pub fn rope(x: Tensor<2>, table: &RopeTable) -> Tensor<2> {
+    let [tokens, width] = x.dims();
+    let half = table.head_dim / 2;
+    let heads = width / table.head_dim;
+    let cos = table.cos.clone().reshape([tokens, 1, half]);
+    let sin = table.sin.clone().reshape([tokens, 1, half]);
+    let x = x.reshape([tokens, heads, table.head_dim]);
+    let low = x.clone().narrow(2, 0, half);
+    let high = x.narrow(2, half, half);
+    let rotated_low = low.clone() * cos.clone() - high.clone() * sin.clone();
+    let rotated_high = high * cos + low * sin;
+    Tensor::cat(vec![rotated_low, rotated_high], 2).reshape([tokens, width])
+}
+
+/// Plain twin of [`crate::segment_attention`]: one small dense attention per segment over the
+/// keys that it sees.
+pub fn segment_attention(
+    q: Tensor<2>,
+    k: Tensor<2>,
+    v: Tensor<2>,
+    plan: &AttentionPlan,
+    heads: Heads,
+) -> Tensor<2> {
+    let Heads {
+        query,
+        key_value,
+        head_dim,
+    } = heads;
+    let group = heads.group();
+    let scale = 1.0 / (head_dim as f64).sqrt();
+    let inner = q.device().without_autodiff();
+    let outputs = plan.blocks().iter().map(|block| {
+        let own = block.own.len();
+        let keys = block.context_len + own;
+        let seen = |t: &Tensor<2>| {
+            let ranges = block.context.iter().chain([&block.own]);
+            let parts = ranges.map(|range| t.clone().narrow(0, range.start, range.len()));
+            Tensor::cat(parts.collect(), 0)
+                .reshape([keys, key_value, head_dim])
+                .swap_dims(0, 1)
+        };
+        // [key_value, group · own, head_dim]: the heads that share a key head lie together.
+        let queries = q
+            .clone()
+            .narrow(0, block.own.start, own)
+            .reshape([own, query, head_dim])
+            .swap_dims(0, 1)
+            .reshape([key_value, group * own, head_dim]);
+        let mut scores = queries.matmul(seen(&k).swap_dims(1, 2)) * scale;
+        if plan.visibility() == Visibility::Causal && own > 1 {
+            let hidden: Vec<bool> = (0..group * own)
+                .flat_map(|row| (0..keys).map(move |key| key > block.context_len + row % own))
+                .collect();
+            let hidden = TensorData::new(hidden, [1, group * own, keys]);
+            let hidden = Tensor::<3, Bool>::from_data(hidden, &inner);
+            scores = scores.mask_fill(
+                hidden.expand([key_value, group * own, keys]),
+                f32::NEG_INFINITY,
+            );
+        }
+        activation::softmax(scores, 2)
+            .matmul(seen(&v))
+            .reshape([query, own, head_dim])
+            .swap_dims(0, 1)
+            .reshape([own, query * head_dim])
+    });
+    Tensor::cat(outputs.collect(), 0)
+}
+
+/// Logits that exist at once in [`selected_logp`].
+const LOGITS_AT_ONCE: usize = 1 << 22;
+
+/// Plain twin of [`crate::selected_logp`].
+pub fn selected_logp(hidden: Tensor<2>, weight: Tensor<2>, targets: Tensor<1, Int>) -> Tensor<1> {
+    let [rows, _] = hidden.dims();
+    let [vocab, _] = weight.dims();
+    let chunk = (LOGITS_AT_ONCE / vocab.max(1)).max(1);
+    let parts = (0..rows).step_by(chunk).map(|start| {
+        let len = chunk.min(rows - start);
+        let logits = linear(hidden.clone().narrow(0, start, len), weight.clone(), None);
+        let targets = targets.clone().narrow(0, start, len).reshape([len, 1]);
+        activation::log_softmax(logits, 1)
+            .gather(1, targets)
+            .reshape([len])
+    });
+    let parts: Vec<_> = parts.collect();
+    if parts.is_empty() {
+        hidden.sum_dim(1).reshape([0])
+    } else {
+        Tensor::cat(parts, 0)
+    }
+}
+
+/// Plain twin of [`crate::embedding`].
+pub fn embedding(weight: Tensor<2>, ids: Tensor<1, Int>) -> Tensor<2> {
+    weight.select(0, ids)
+}
+
+/// Plain twin of [`crate::adamw_step`].
+pub fn adamw_step<const D: usize>(
+    param: Tensor<D>,
+    grad: Tensor<D>,
+    state: &mut AdamWState<D>,
+    step: u64,
+    lr: f64,
+    cfg: &AdamW,
+) -> Tensor<D> {
+    let (param, grad) = (param.without_autodiff(), grad.without_autodiff());
+    let correction = |beta: f64| 1.0 - beta.powf(step as f64);
+    state.first = state.first.clone() * cfg.beta1 + grad.clone() * (1.0 - cfg.beta1);
+    state.second = state.second.clone() * cfg.beta2 + grad.square() * (1.0 - cfg.beta2);
+    let root = (state.second.clone() / correction(cfg.beta2)).sqrt() + cfg.eps;
+    let direction = state.first.clone() / correction(cfg.beta1) / root;
+    param * (1.0 - lr * cfg.weight_decay) - direction * lr
+}
+
+/// Plain twin of [`crate::sum_of_squares`].
+pub fn sum_of_squares<const D: usize>(t: Tensor<D>) -> f64 {
+    t.without_autodiff().square().sum().into_scalar::<f64>()
+}

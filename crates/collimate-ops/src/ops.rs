@@ -1,0 +1,117 @@
+//! The operations that callers use: fused where the device has a fused kernel, plain elsewhere.
+
+use burn::tensor::{Int, Tensor};
+
+use crate::{AttentionPlan, Heads, naive};
+
+/// `x·Wᵀ + b`, with the weight as Hugging Face stores it.
+///
+/// # Shapes
+/// `x`: `[tokens, in]`; `weight`: `[out, in]`; `bias`: `[out]`; result `[tokens, out]`.
+///
+/// # Gradient
+/// The weight's gradient comes in the weight's layout; a frozen weight costs nothing.
+pub fn linear(x: Tensor<2>, weight: Tensor<2>, bias: Option<Tensor<1>>) -> Tensor<2> {
+    naive::linear(x, weight, bias)
+}
+
+/// Root-mean-square norm of each row.
+///
+/// ```text
+/// y = x / √(mean(x²) + eps) · weight
+/// ```
+///
+/// <https://arxiv.org/abs/1910.07467>, equation 4.
+///
+/// # Shapes
+/// `x`: `[tokens, width]`; `weight`: `[width]`.
+pub fn rms_norm(x: Tensor<2>, weight: Tensor<1>, eps: f64) -> Tensor<2> {
+    naive::rms_norm(x, weight, eps)
+}
+
+/// Layer norm of each row, with the biased variance.
+///
+/// ```text
+/// y = (x − mean) / √(var + eps) · weight + bias
+/// ```
+///
+/// <https://arxiv.org/abs/1607.06450>, equation 4.
+///
+/// # Shapes
+/// `x`: `[tokens, width]`; `weight`, `bias`: `[width]`.
+pub fn layer_norm(x: Tensor<2>, weight: Tensor<1>, bias: Tensor<1>, eps: f64) -> Tensor<2> {
+    naive::layer_norm(x, weight, bias, eps)
+}
+
+/// GELU with the exact normal distribution function, as BERT uses it.
+///
+/// ```text
+/// y = x · (1 + erf(x / √2)) / 2
+/// ```
+///
+/// <https://arxiv.org/abs/1606.08415>.
+///
+/// # Shapes
+/// `x`: `[tokens, width]`.
+pub fn gelu(x: Tensor<2>) -> Tensor<2> {
+    naive::gelu(x)
+}
+
+/// `gate · σ(gate) · up`, the gated activation of Llama.
+///
+/// <https://arxiv.org/abs/2002.05202>.
+///
+/// # Shapes
+/// Both `[tokens, width]`.
+pub fn swiglu(gate: Tensor<2>, up: Tensor<2>) -> Tensor<2> {
+    naive::swiglu(gate, up)
+}
+
+/// Attention of every token over the tokens that the plan lets it see, scaled by
+/// `1 / √head_dim`.
+///
+/// # Shapes
+/// `q`: `[tokens, query · head_dim]`; `k`, `v`: `[tokens, key_value · head_dim]`; result as `q`.
+///
+/// # Gradient
+/// Forward keeps one number per token and head (the log of the softmax denominator); backward
+/// recomputes the scores. No mask over the pack exists in either.
+///
+/// # Panics
+/// When the shapes do not fit the plan and the heads.
+pub fn segment_attention(
+    q: Tensor<2>,
+    k: Tensor<2>,
+    v: Tensor<2>,
+    plan: &AttentionPlan,
+    heads: Heads,
+) -> Tensor<2> {
+    naive::segment_attention(q, k, v, plan, heads)
+}
+
+/// The log-probability that each row's output distribution gives to its target.
+///
+/// ```text
+/// logp[i] = (h[i]·Wᵀ)[target[i]] − log Σ_v exp (h[i]·Wᵀ)[v]
+/// ```
+///
+/// # Shapes
+/// `hidden`: `[n, width]`; `weight`: `[vocab, width]`; `targets`: `[n]`, each below `vocab`;
+/// result `[n]`, in nats.
+///
+/// # Gradient
+/// Logits exist for a chunk of rows at a time; backward recomputes them.
+///
+/// # Numerics
+/// Finite for logits of any finite size.
+pub fn selected_logp(hidden: Tensor<2>, weight: Tensor<2>, targets: Tensor<1, Int>) -> Tensor<1> {
+    naive::selected_logp(hidden, weight, targets)
+}
+
+/// Rows of `weight` chosen by `ids`.
+///
+/// # Shapes
+/// `weight`: `[vocab, width]`; `ids`: `[tokens]`, each below `vocab`; result `[tokens, width]`.
+pub fn embedding(weight: Tensor<2>, ids: Tensor<1, Int>) -> Tensor<2> {
+    naive::embedding(weight, ids)
+}

@@ -1,0 +1,95 @@
+//! Rotary positions.
+
+use std::sync::Arc;
+
+use burn::tensor::{Device, Tensor, TensorData};
+
+use crate::{OpsError, naive};
+
+/// Cosines and sines of every token's position, made once per pack and shared by all layers.
+///
+/// Cloning copies pointers.
+#[derive(Debug, Clone)]
+pub struct RopeTable {
+    /// `[tokens, head_dim / 2]`, on the inner (untracked) device.
+    pub(crate) cos: Tensor<2>,
+    /// `[tokens, head_dim / 2]`, on the inner (untracked) device.
+    pub(crate) sin: Tensor<2>,
+    /// Cosines, then sines, of each token: `[tokens, 2, head_dim / 2]`.
+    pub(crate) host: Arc<Vec<f32>>,
+    pub(crate) head_dim: usize,
+}
+
+impl RopeTable {
+    /// Angles `position · theta^(-2i / head_dim)`, computed in f64.
+    ///
+    /// # Errors
+    /// An odd or zero `head_dim`.
+    pub fn new(
+        positions: &[u32],
+        head_dim: usize,
+        theta: f64,
+        device: &Device,
+    ) -> Result<Self, OpsError> {
+        if head_dim == 0 || !head_dim.is_multiple_of(2) {
+            return Err(OpsError::RopeWidth { head_dim });
+        }
+        let half = head_dim / 2;
+        let frequencies: Vec<f64> = (0..half)
+            .map(|i| theta.powf(-2.0 * i as f64 / head_dim as f64))
+            .collect();
+        let mut cos = Vec::with_capacity(positions.len() * half);
+        let mut sin = Vec::with_capacity(positions.len() * half);
+        let mut host = Vec::with_capacity(positions.len() * head_dim);
+        for &position in positions {
+            let row = cos.len();
+            for frequency in &frequencies {
+                let angle = f64::from(position) * frequency;
+                cos.push(angle.cos() as f32);
+                sin.push(angle.sin() as f32);
+            }
+            host.extend_from_slice(&cos[row..]);
+            host.extend_from_slice(&sin[row..]);
+        }
+        let device = device.clone().without_autodiff();
+        let shape = [positions.len(), half];
+        Ok(Self {
+            cos: Tensor::from_data(TensorData::new(cos, shape), &device),
+            sin: Tensor::from_data(TensorData::new(sin, shape), &device),
+            host: Arc::new(host),
+            head_dim,
+        })
+    }
+
+    /// Tokens that the table covers.
+    pub fn tokens(&self) -> usize {
+        self.host.len() / self.head_dim
+    }
+
+    /// Size of a head.
+    pub fn head_dim(&self) -> usize {
+        self.head_dim
+    }
+}
+
+/// Rotates every head of every token by its position: element `i` with element
+/// `i + head_dim / 2`, as Hugging Face's Llama does.
+///
+/// ```text
+/// y[i]            = x[i]·cos − x[i + head_dim/2]·sin
+/// y[i+head_dim/2] = x[i+head_dim/2]·cos + x[i]·sin
+/// ```
+///
+/// RoFormer, equation 34: <https://arxiv.org/abs/2104.09864>.
+///
+/// # Shapes
+/// `x`: `[tokens, heads · head_dim]`; the table covers the same tokens.
+///
+/// # Gradient
+/// The rotation by the opposite angle.
+///
+/// # Panics
+/// When the table covers another number of tokens, or the width is no multiple of its head size.
+pub fn rope(x: Tensor<2>, table: &RopeTable) -> Tensor<2> {
+    naive::rope(x, table)
+}
