@@ -1,1 +1,23 @@
 #![doc = include_str!("../README.md")]
+
+mod accuracy;
+mod bootstrap;
+mod calibration;
+mod correlation;
+mod error;
+mod gap;
+mod normal;
+mod precision;
+mod seeds;
+mod sets;
+
+pub use accuracy::{Accuracy, outcomes, pairwise_accuracy};
+pub use bootstrap::{Bootstrap, Groups, Interval};
+pub use calibration::{Calibration, ReliabilityBin, calibration};
+pub use correlation::{average_ranks, pearson, spearman};
+pub use error::EvalError;
+pub use gap::{RewardGap, reward_gap};
+pub use normal::{normal_quantile, wilson_interval};
+pub use precision::{PrecisionPoint, precision_curve};
+pub use seeds::{MeanSd, mean_sd};
+pub use sets::jaccard;

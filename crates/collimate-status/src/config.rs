@@ -94,8 +94,8 @@ impl Thresholds {
             tau_delta,
             min_count,
         } = *self;
-        // Written so that a NaN fails it.
-        if !(tau_low > 0.0 && tau_low <= 0.5 && tau_high >= 0.5 && tau_high < 1.0) {
+        let in_order = tau_low > 0.0 && tau_low <= 0.5 && (0.5..1.0).contains(&tau_high);
+        if !in_order {
             return Err(StatusError::ThresholdOrder { tau_low, tau_high });
         }
         let delta_holds = (0.0..1.0).contains(&tau_delta);

@@ -1,0 +1,68 @@
+//! How often the chosen answer gets the larger score.
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{EvalError, check_pairs};
+
+/// Pairwise accuracy with its ties.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Accuracy {
+    /// Pairs evaluated.
+    pub pairs: usize,
+    /// Pairs with r_w > r_l.
+    pub correct: usize,
+    /// Pairs with r_w = r_l.
+    pub ties: usize,
+    /// (correct + ties / 2) / pairs.
+    pub accuracy: f64,
+}
+
+impl Accuracy {
+    /// correct / pairs: the SER paper's accuracy, where a tie is wrong.
+    pub fn ties_wrong(&self) -> f64 {
+        self.correct as f64 / self.pairs as f64
+    }
+}
+
+/// 1 for each pair (chosen, rejected) with the larger score on the chosen answer, ½ for a
+/// tie, 0 otherwise: the values to bootstrap.
+///
+/// # Errors
+/// [`EvalError::TooFew`] without pairs, [`EvalError::NotFinite`] with the pair's index.
+pub fn outcomes(pairs: &[(f32, f32)]) -> Result<Vec<f64>, EvalError> {
+    check_pairs("accuracy", pairs)?;
+    let outcome = |&(chosen, rejected): &(f32, f32)| {
+        if chosen > rejected {
+            1.0
+        } else if chosen == rejected {
+            0.5
+        } else {
+            0.0
+        }
+    };
+    Ok(pairs.iter().map(outcome).collect())
+}
+
+/// The share of pairs (chosen, rejected) whose chosen answer has the larger score; a tie
+/// counts one half.
+///
+/// # Errors
+/// As [`outcomes`].
+///
+/// # Examples
+/// ```
+/// let result = collimate_eval::pairwise_accuracy(&[(1.0, 0.5), (0.2, 0.2), (0.1, 0.9)])?;
+/// assert_eq!((result.correct, result.ties, result.accuracy), (1, 1, 0.5));
+/// # Ok::<(), collimate_eval::EvalError>(())
+/// ```
+pub fn pairwise_accuracy(pairs: &[(f32, f32)]) -> Result<Accuracy, EvalError> {
+    let outcomes = outcomes(pairs)?;
+    let count = |value: f64| outcomes.iter().filter(|&&outcome| outcome == value).count();
+    let (correct, ties) = (count(1.0), count(0.5));
+    Ok(Accuracy {
+        pairs: pairs.len(),
+        correct,
+        ties,
+        accuracy: (correct as f64 + 0.5 * ties as f64) / pairs.len() as f64,
+    })
+}

@@ -1,0 +1,126 @@
+//! What can be wrong with the numbers to evaluate.
+
+use thiserror::Error;
+
+/// Why an evaluation is refused.
+#[derive(Debug, Clone, PartialEq, Error)]
+#[non_exhaustive]
+pub enum EvalError {
+    /// Nothing to evaluate.
+    #[error("{what} needs at least {least} values, got {given}")]
+    TooFew {
+        /// What was asked for.
+        what: &'static str,
+        /// The least number.
+        least: usize,
+        /// The number given.
+        given: usize,
+    },
+    /// A value is not a finite number.
+    #[error("{what}: value {index} is {value}, not a finite number")]
+    NotFinite {
+        /// What was asked for.
+        what: &'static str,
+        /// Which value.
+        index: usize,
+        /// The value.
+        value: f64,
+    },
+    /// Two lists that belong together differ in length.
+    #[error(
+        "{what}: {left} values on one side, {right} on the other; they belong together one by one"
+    )]
+    Length {
+        /// What was asked for.
+        what: &'static str,
+        /// Length of the first list.
+        left: usize,
+        /// Length of the second list.
+        right: usize,
+    },
+    /// A correlation with a constant is not defined.
+    #[error("{what}: all values of one side are equal, the correlation is not defined")]
+    Constant {
+        /// What was asked for.
+        what: &'static str,
+    },
+    /// An option lies outside its range.
+    #[error("{name} = {value} must be {allowed}")]
+    OutOfRange {
+        /// Name of the option.
+        name: &'static str,
+        /// Its value.
+        value: f64,
+        /// The allowed range, in words.
+        allowed: &'static str,
+    },
+}
+
+/// At least `least` values, all finite.
+pub(crate) fn check_values(
+    what: &'static str,
+    values: &[f64],
+    least: usize,
+) -> Result<(), EvalError> {
+    if values.len() < least {
+        let given = values.len();
+        return Err(EvalError::TooFew { what, least, given });
+    }
+    match values.iter().position(|value| !value.is_finite()) {
+        None => Ok(()),
+        Some(index) => Err(EvalError::NotFinite {
+            what,
+            index,
+            value: values[index],
+        }),
+    }
+}
+
+pub(crate) fn check_same_length(
+    what: &'static str,
+    left: usize,
+    right: usize,
+) -> Result<(), EvalError> {
+    if left == right {
+        Ok(())
+    } else {
+        Err(EvalError::Length { what, left, right })
+    }
+}
+
+/// At least one pair of scores, all finite.
+pub(crate) fn check_pairs(what: &'static str, pairs: &[(f32, f32)]) -> Result<(), EvalError> {
+    if pairs.is_empty() {
+        return Err(EvalError::TooFew {
+            what,
+            least: 1,
+            given: 0,
+        });
+    }
+    for (index, &(chosen, rejected)) in pairs.iter().enumerate() {
+        for value in [chosen, rejected] {
+            if !value.is_finite() {
+                let value = f64::from(value);
+                return Err(EvalError::NotFinite { what, index, value });
+            }
+        }
+    }
+    Ok(())
+}
+
+pub(crate) fn in_range(
+    name: &'static str,
+    value: f64,
+    allowed: &'static str,
+    holds: bool,
+) -> Result<(), EvalError> {
+    if holds {
+        Ok(())
+    } else {
+        Err(EvalError::OutOfRange {
+            name,
+            value,
+            allowed,
+        })
+    }
+}
