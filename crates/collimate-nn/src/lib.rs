@@ -1,1 +1,27 @@
 #![doc = include_str!("../README.md")]
+
+mod adapter;
+mod batch;
+mod error;
+mod forward;
+mod head;
+mod init;
+mod layers;
+mod linear;
+mod logp;
+mod params;
+mod pooling;
+mod traits;
+
+pub use adapter::{Adaptable, LoraConfig};
+pub use batch::{DeviceBatch, Pack, SequenceRows};
+pub use error::{ConfigError, LoadError, SaveError};
+pub use forward::{Adapters, Forward, dropout};
+pub use head::ScalarHead;
+pub use init::normal;
+pub use layers::{Embedding, LayerNorm, RmsNorm};
+pub use linear::{Linear, Lora};
+pub use logp::{completion_logps, sum_by_sequence, token_logps};
+pub use params::{ParameterInfo, parameters, set_trainable};
+pub use pooling::{Pooling, pool};
+pub use traits::{Backbone, CausalLm, HfFolder, HfReward, RewardParts};

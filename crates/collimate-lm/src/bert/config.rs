@@ -1,0 +1,94 @@
+//! The shape of a BERT encoder.
+
+use collimate_nn::ConfigError;
+use serde::{Deserialize, Serialize};
+
+/// The shape of a BERT encoder; names as in Hugging Face's `config.json`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct BertConfig {
+    /// Number of token ids.
+    pub vocab_size: usize,
+    /// Width of the hidden states.
+    pub hidden_size: usize,
+    /// Width of the feed-forward layer.
+    pub intermediate_size: usize,
+    /// Number of layers.
+    pub num_hidden_layers: usize,
+    /// Attention heads, a divisor of `hidden_size`.
+    pub num_attention_heads: usize,
+    /// Longest sequence.
+    pub max_position_embeddings: usize,
+    /// Rows of the token-type table; all tokens are of type 0.
+    pub type_vocab_size: usize,
+    /// Added to the variance in the normalisation.
+    pub layer_norm_eps: f64,
+    /// Dropout of embeddings and of each sublayer's output, in training.
+    pub hidden_dropout_prob: f64,
+    /// Standard deviation of initial weights.
+    pub initializer_range: f64,
+    /// Id of the padding token.
+    pub pad_token_id: Option<u32>,
+}
+
+impl Default for BertConfig {
+    fn default() -> Self {
+        Self {
+            vocab_size: 30522,
+            hidden_size: 384,
+            intermediate_size: 1536,
+            num_hidden_layers: 6,
+            num_attention_heads: 12,
+            max_position_embeddings: 512,
+            type_vocab_size: 2,
+            layer_norm_eps: 1e-12,
+            hidden_dropout_prob: 0.1,
+            initializer_range: 0.02,
+            pad_token_id: Some(0),
+        }
+    }
+}
+
+impl BertConfig {
+    /// Checks that the sizes fit together.
+    ///
+    /// # Errors
+    /// Names the first value that does not.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        for (name, value) in [
+            ("vocab_size", self.vocab_size),
+            ("hidden_size", self.hidden_size),
+            ("intermediate_size", self.intermediate_size),
+            ("num_hidden_layers", self.num_hidden_layers),
+            ("num_attention_heads", self.num_attention_heads),
+            ("max_position_embeddings", self.max_position_embeddings),
+            ("type_vocab_size", self.type_vocab_size),
+        ] {
+            if value == 0 {
+                return Err(ConfigError::new(name, value, "at least 1"));
+            }
+        }
+        if !self.hidden_size.is_multiple_of(self.num_attention_heads) {
+            return Err(ConfigError::new(
+                "num_attention_heads",
+                self.num_attention_heads,
+                &format!("a divisor of hidden_size = {}", self.hidden_size),
+            ));
+        }
+        if !(0.0..1.0).contains(&self.hidden_dropout_prob) {
+            return Err(ConfigError::new(
+                "hidden_dropout_prob",
+                self.hidden_dropout_prob,
+                "in [0, 1)",
+            ));
+        }
+        if !(self.layer_norm_eps.is_finite() && self.layer_norm_eps > 0.0) {
+            return Err(ConfigError::new(
+                "layer_norm_eps",
+                self.layer_norm_eps,
+                "a positive number",
+            ));
+        }
+        Ok(())
+    }
+}

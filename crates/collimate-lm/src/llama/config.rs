@@ -1,0 +1,133 @@
+//! The shape of a Llama decoder.
+
+use collimate_nn::ConfigError;
+use serde::{Deserialize, Serialize};
+
+/// The shape of a Llama decoder; names as in Hugging Face's `config.json`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LlamaConfig {
+    /// Number of token ids.
+    pub vocab_size: usize,
+    /// Width of the residual stream.
+    pub hidden_size: usize,
+    /// Width of the feed-forward layer.
+    pub intermediate_size: usize,
+    /// Number of blocks.
+    pub num_hidden_layers: usize,
+    /// Query heads.
+    pub num_attention_heads: usize,
+    /// Key and value heads, a divisor of the query heads.
+    pub num_key_value_heads: usize,
+    /// Size of a head; `None` is `hidden_size / num_attention_heads`.
+    pub head_dim: Option<usize>,
+    /// Longest sequence.
+    pub max_position_embeddings: usize,
+    /// Added to the mean square in the normalisation.
+    pub rms_norm_eps: f64,
+    /// Base of the rotary frequencies.
+    pub rope_theta: f64,
+    /// Whether the output matrix is the embedding.
+    pub tie_word_embeddings: bool,
+    /// Whether the attention projections have a bias.
+    pub attention_bias: bool,
+    /// Whether the feed-forward projections have a bias.
+    pub mlp_bias: bool,
+    /// Standard deviation of initial weights.
+    pub initializer_range: f64,
+    /// Id of the token that starts a sequence.
+    pub bos_token_id: Option<u32>,
+    /// Id of the token that ends a sequence.
+    pub eos_token_id: Option<u32>,
+    /// Id of the padding token.
+    pub pad_token_id: Option<u32>,
+}
+
+impl Default for LlamaConfig {
+    fn default() -> Self {
+        Self {
+            vocab_size: 2048,
+            hidden_size: 128,
+            intermediate_size: 352,
+            num_hidden_layers: 4,
+            num_attention_heads: 4,
+            num_key_value_heads: 4,
+            head_dim: None,
+            max_position_embeddings: 512,
+            rms_norm_eps: 1e-6,
+            rope_theta: 1e4,
+            tie_word_embeddings: true,
+            attention_bias: false,
+            mlp_bias: false,
+            initializer_range: 0.02,
+            bos_token_id: None,
+            eos_token_id: None,
+            pad_token_id: None,
+        }
+    }
+}
+
+impl LlamaConfig {
+    /// Size of a head.
+    pub fn head_dim(&self) -> usize {
+        self.head_dim
+            .unwrap_or(self.hidden_size / self.num_attention_heads.max(1))
+    }
+
+    /// Checks that the sizes fit together.
+    ///
+    /// # Errors
+    /// Names the first value that does not.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        for (name, value) in [
+            ("vocab_size", self.vocab_size),
+            ("hidden_size", self.hidden_size),
+            ("intermediate_size", self.intermediate_size),
+            ("num_hidden_layers", self.num_hidden_layers),
+            ("num_attention_heads", self.num_attention_heads),
+            ("num_key_value_heads", self.num_key_value_heads),
+            ("max_position_embeddings", self.max_position_embeddings),
+        ] {
+            if value == 0 {
+                return Err(ConfigError::new(name, value, "at least 1"));
+            }
+        }
+        if !self
+            .num_attention_heads
+            .is_multiple_of(self.num_key_value_heads)
+        {
+            return Err(ConfigError::new(
+                "num_key_value_heads",
+                self.num_key_value_heads,
+                &format!(
+                    "a divisor of num_attention_heads = {}",
+                    self.num_attention_heads
+                ),
+            ));
+        }
+        if self.head_dim.is_none() && !self.hidden_size.is_multiple_of(self.num_attention_heads) {
+            return Err(ConfigError::new(
+                "num_attention_heads",
+                self.num_attention_heads,
+                &format!("a divisor of hidden_size = {}", self.hidden_size),
+            ));
+        }
+        if self.head_dim() == 0 || !self.head_dim().is_multiple_of(2) {
+            return Err(ConfigError::new(
+                "head_dim",
+                self.head_dim(),
+                "even and positive: rotary positions turn pairs",
+            ));
+        }
+        for (name, value) in [
+            ("rms_norm_eps", self.rms_norm_eps),
+            ("rope_theta", self.rope_theta),
+            ("initializer_range", self.initializer_range),
+        ] {
+            if !(value.is_finite() && value > 0.0) {
+                return Err(ConfigError::new(name, value, "a positive number"));
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,121 @@
+//! The decoder as the algorithms see it.
+
+use burn::module::Module;
+use burn::tensor::{Device, Tensor};
+use collimate_core::Key;
+use collimate_nn::{
+    Adaptable, Backbone, CausalLm, ConfigError, DeviceBatch, Forward, Linear, parameters,
+};
+use collimate_ops::Visibility;
+
+use super::config::LlamaConfig;
+use super::parts::Trunk;
+
+/// A Llama decoder.
+///
+/// # Examples
+/// A tiny one from scratch, its parameters counted:
+/// ```
+/// use burn::tensor::Device;
+/// use collimate_core::Key;
+/// use collimate_lm::{Llama, LlamaConfig};
+/// use collimate_nn::Backbone;
+///
+/// let config = LlamaConfig { vocab_size: 50, hidden_size: 16, intermediate_size: 24,
+///     num_hidden_layers: 1, num_attention_heads: 2, num_key_value_heads: 1, ..Default::default() };
+/// let model = Llama::new(&config, Key::new(0, "init"), &Device::ndarray())?;
+/// assert_eq!(model.hidden_size(), 16);
+/// assert_eq!(model.num_parameters(), 50 * 16 + (16 + 8 + 8 + 16) * 16 + 3 * 24 * 16 + 3 * 16);
+/// # Ok::<(), collimate_nn::ConfigError>(())
+/// ```
+#[derive(Module, Debug)]
+pub struct Llama {
+    pub(crate) model: Trunk,
+    pub(crate) lm_head: Option<Linear>,
+    #[module(skip)]
+    config: LlamaConfig,
+}
+
+impl Llama {
+    /// A decoder with weights from N(0, `initializer_range`²); the same key, the same weights.
+    ///
+    /// # Errors
+    /// Sizes that do not fit together.
+    pub fn new(config: &LlamaConfig, key: Key, device: &Device) -> Result<Self, ConfigError> {
+        config.check()?;
+        let lm_head = (!config.tie_word_embeddings).then(|| {
+            Linear::new(
+                [config.vocab_size, config.hidden_size],
+                false,
+                config.initializer_range,
+                key.with(1),
+                device,
+            )
+        });
+        Ok(Self {
+            model: Trunk::new(config, key.with(0), device),
+            lm_head,
+            config: config.clone(),
+        })
+    }
+
+    /// The decoder's shape.
+    pub fn config(&self) -> &LlamaConfig {
+        &self.config
+    }
+
+    /// Number of parameters, frozen ones included.
+    pub fn num_parameters(&self) -> usize {
+        parameters(self).iter().map(|p| p.len()).sum()
+    }
+}
+
+impl Adaptable for Llama {
+    fn linears_mut(&mut self) -> Vec<(String, &mut Linear)> {
+        let mut found = Vec::new();
+        for (index, block) in self.model.layers.iter_mut().enumerate() {
+            let path = |name: &str| format!("model.layers.{index}.{name}");
+            found.push((path("self_attn.q_proj"), &mut block.self_attn.q_proj));
+            found.push((path("self_attn.k_proj"), &mut block.self_attn.k_proj));
+            found.push((path("self_attn.v_proj"), &mut block.self_attn.v_proj));
+            found.push((path("self_attn.o_proj"), &mut block.self_attn.o_proj));
+            found.push((path("mlp.gate_proj"), &mut block.mlp.gate_proj));
+            found.push((path("mlp.up_proj"), &mut block.mlp.up_proj));
+            found.push((path("mlp.down_proj"), &mut block.mlp.down_proj));
+        }
+        found
+    }
+}
+
+impl Backbone for Llama {
+    const VISIBILITY: Visibility = Visibility::Causal;
+
+    fn hidden(&self, batch: &DeviceBatch, f: Forward) -> Tensor<2> {
+        self.model.forward(batch, &self.config, f)
+    }
+
+    fn hidden_size(&self) -> usize {
+        self.config.hidden_size
+    }
+
+    fn max_positions(&self) -> usize {
+        self.config.max_position_embeddings
+    }
+
+    fn vocab_size(&self) -> usize {
+        self.config.vocab_size
+    }
+
+    fn device(&self) -> Device {
+        self.model.embed_tokens.weight.val().device()
+    }
+}
+
+impl CausalLm for Llama {
+    fn output_weight(&self) -> Tensor<2> {
+        match &self.lm_head {
+            Some(head) => head.weight.val(),
+            None => self.model.embed_tokens.weight.val(),
+        }
+    }
+}

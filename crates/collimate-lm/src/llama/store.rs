@@ -1,0 +1,194 @@
+//! Llama folders of Hugging Face, in and out.
+
+use std::path::Path;
+
+use burn::tensor::Device;
+use collimate_core::Key;
+use collimate_nn::{
+    Adaptable, HfFolder, HfReward, LoadError, Pooling, RewardParts, SaveError, ScalarHead,
+};
+use serde_json::{Value, json};
+
+use super::config::LlamaConfig;
+use super::model::Llama;
+use crate::hf::{
+    Architecture, ExtraTensor, JsonConfig, WeightFile, detect_architecture, save_weights,
+    write_json,
+};
+
+const EMBEDDING: &str = "model.embed_tokens.weight";
+const OUTPUT: &str = "lm_head.weight";
+const SCORE: &str = "score.weight";
+
+impl HfFolder for Llama {
+    fn load(dir: &Path, device: &Device) -> Result<Self, LoadError> {
+        let json = JsonConfig::read(dir)?;
+        if detect_architecture(dir)? != Architecture::LlamaCausal {
+            let name = json.architecture().unwrap_or_default();
+            return Err(json.unsupported(
+                format!("architecture {name} as a language model"),
+                "LlamaForCausalLM",
+            ));
+        }
+        let config = read_config(&json)?;
+        let mut file = WeightFile::open(dir)?;
+        load_weights(&config, &mut file, device, &json)
+    }
+
+    fn save(&self, dir: &Path) -> Result<(), SaveError> {
+        let model = self.clone().merged();
+        save_weights(&model, dir, |path| Some(path.to_owned()), Vec::new())?;
+        write_json(
+            &dir.join("config.json"),
+            &to_json(self.config(), "LlamaForCausalLM"),
+        )
+    }
+}
+
+impl HfReward for Llama {
+    const DEFAULT_POOLING: Pooling = Pooling::LastToken;
+    const HEAD_BIAS: bool = false;
+
+    fn load_reward(dir: &Path, device: &Device) -> Result<RewardParts<Self>, LoadError> {
+        let json = JsonConfig::read(dir)?;
+        let is_reward = detect_architecture(dir)? == Architecture::LlamaReward;
+        // A reward model needs no output matrix.
+        let config = LlamaConfig {
+            tie_word_embeddings: true,
+            ..read_config(&json)?
+        };
+        let mut file = WeightFile::open(dir)?;
+        let backbone = load_weights(&config, &mut file, device, &json)?;
+        let head = if is_reward {
+            let blank =
+                ScalarHead::new(config.hidden_size, false, 0.02, Key::new(0, "head"), device);
+            Some(file.fill(blank, |_| vec![SCORE.to_owned()])?)
+        } else {
+            None
+        };
+        Ok(RewardParts {
+            backbone,
+            head,
+            pooling: Pooling::LastToken,
+        })
+    }
+
+    fn save_reward(
+        &self,
+        head: &ScalarHead,
+        pooling: Pooling,
+        pad_token_id: Option<u32>,
+        _max_length: usize,
+        dir: &Path,
+    ) -> Result<(), SaveError> {
+        if pooling != Pooling::LastToken || head.bias.is_some() {
+            return Err(SaveError::Serialize {
+                path: dir.to_owned(),
+                message: "LlamaForSequenceClassification reads the last token and has no bias: \
+                          use pooling last_token and a head without bias"
+                    .to_owned(),
+            });
+        }
+        let model = self.clone().merged();
+        let weight = head.weight.val();
+        let score = ExtraTensor {
+            name: SCORE.to_owned(),
+            shape: weight.dims().to_vec(),
+            values: weight
+                .into_data()
+                .convert::<f32>()
+                .to_vec()
+                .unwrap_or_default(),
+        };
+        let keep = |path: &str| (path != OUTPUT).then(|| path.to_owned());
+        save_weights(&model, dir, keep, vec![score])?;
+        let mut json = to_json(self.config(), "LlamaForSequenceClassification");
+        json["num_labels"] = json!(1);
+        json["id2label"] = json!({"0": "reward"});
+        json["label2id"] = json!({"reward": 0});
+        json["problem_type"] = json!("regression");
+        json["pad_token_id"] = json!(pad_token_id.or(self.config().pad_token_id));
+        write_json(&dir.join("config.json"), &json)
+    }
+}
+
+fn load_weights(
+    config: &LlamaConfig,
+    file: &mut WeightFile,
+    device: &Device,
+    json: &JsonConfig,
+) -> Result<Llama, LoadError> {
+    let blank = Llama::new(config, Key::new(0, "load"), device).map_err(|e| json.invalid(e))?;
+    // A tied checkpoint may hold the shared matrix under either name.
+    let tied = config.tie_word_embeddings;
+    file.fill(blank, |path| {
+        let mut names = vec![path.to_owned()];
+        if tied && path == EMBEDDING {
+            names.push(OUTPUT.to_owned());
+        }
+        // Checkpoints of the bare model carry no prefix.
+        if let Some(bare) = path.strip_prefix("model.") {
+            names.push(bare.to_owned());
+        }
+        names
+    })
+}
+
+fn read_config(json: &JsonConfig) -> Result<LlamaConfig, LoadError> {
+    json.only("hidden_act", &["silu", "swish"])?;
+    let scaling = json.object("rope_scaling");
+    let parameters = json.object("rope_parameters");
+    for object in [scaling, parameters].into_iter().flatten() {
+        let kind = object
+            .get("rope_type")
+            .or_else(|| object.get("type"))
+            .and_then(Value::as_str)
+            .unwrap_or("default");
+        if kind != "default" {
+            return Err(
+                json.unsupported(format!("rope scaling {kind}"), "none (rope_type default)")
+            );
+        }
+    }
+    let theta = match parameters
+        .and_then(|p| p.get("rope_theta"))
+        .and_then(Value::as_f64)
+    {
+        Some(theta) => theta,
+        None => json.get("rope_theta")?.unwrap_or(1e4),
+    };
+    let heads: usize = json.require("num_attention_heads")?;
+    let config = LlamaConfig {
+        vocab_size: json.require("vocab_size")?,
+        hidden_size: json.require("hidden_size")?,
+        intermediate_size: json.require("intermediate_size")?,
+        num_hidden_layers: json.require("num_hidden_layers")?,
+        num_attention_heads: heads,
+        num_key_value_heads: json.get("num_key_value_heads")?.unwrap_or(heads),
+        head_dim: json.get("head_dim")?,
+        max_position_embeddings: json.get("max_position_embeddings")?.unwrap_or(2048),
+        rms_norm_eps: json.get("rms_norm_eps")?.unwrap_or(1e-6),
+        rope_theta: theta,
+        tie_word_embeddings: json.get("tie_word_embeddings")?.unwrap_or(false),
+        attention_bias: json.get("attention_bias")?.unwrap_or(false),
+        mlp_bias: json.get("mlp_bias")?.unwrap_or(false),
+        initializer_range: json.get("initializer_range")?.unwrap_or(0.02),
+        bos_token_id: json.token_id("bos_token_id")?,
+        eos_token_id: json.token_id("eos_token_id")?,
+        pad_token_id: json.token_id("pad_token_id")?,
+    };
+    config.check().map_err(|error| json.invalid(error))?;
+    Ok(config)
+}
+
+fn to_json(config: &LlamaConfig, architecture: &str) -> Value {
+    let mut json = serde_json::to_value(config).unwrap_or_default();
+    json["architectures"] = json!([architecture]);
+    json["model_type"] = json!("llama");
+    json["hidden_act"] = json!("silu");
+    json["head_dim"] = json!(config.head_dim());
+    json["rope_scaling"] = Value::Null;
+    json["torch_dtype"] = json!("float32");
+    json["use_cache"] = json!(true);
+    json
+}

@@ -1,0 +1,122 @@
+//! Attaching low-rank adapters to the linear layers of any model, and folding them in.
+
+use burn::module::Module;
+use collimate_core::Key;
+use serde::{Deserialize, Serialize};
+
+use crate::error::ConfigError;
+use crate::linear::{Linear, Lora};
+use crate::params::set_trainable;
+
+/// Low-rank adaptation: rank, scale, dropout and where.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LoraConfig {
+    /// Rank of the update.
+    pub rank: usize,
+    /// The update is scaled by `alpha / rank`.
+    pub alpha: f64,
+    /// Dropout of the adapters' input in training, in [0, 1).
+    pub dropout: f64,
+    /// Linear layers whose path ends in one of these names get an adapter; empty means all.
+    pub targets: Vec<String>,
+}
+
+impl Default for LoraConfig {
+    fn default() -> Self {
+        Self {
+            rank: 8,
+            alpha: 32.0,
+            dropout: 0.1,
+            targets: Vec::new(),
+        }
+    }
+}
+
+impl LoraConfig {
+    /// Checks the values.
+    ///
+    /// # Errors
+    /// Names the first value that is out of range.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        if self.rank == 0 {
+            return Err(ConfigError::new("lora.rank", self.rank, "at least 1"));
+        }
+        if !(self.alpha.is_finite() && self.alpha > 0.0) {
+            return Err(ConfigError::new(
+                "lora.alpha",
+                self.alpha,
+                "a positive number",
+            ));
+        }
+        if !(0.0..1.0).contains(&self.dropout) {
+            return Err(ConfigError::new("lora.dropout", self.dropout, "in [0, 1)"));
+        }
+        Ok(())
+    }
+}
+
+/// A model whose linear layers can carry low-rank adapters.
+pub trait Adaptable: Module {
+    /// Every adaptable linear layer with its path, in a fixed order.
+    fn linears_mut(&mut self) -> Vec<(String, &mut Linear)>;
+
+    /// Freezes the model and attaches fresh adapters to the target layers; only those train.
+    ///
+    /// # Errors
+    /// A value out of range, or targets that name no layer.
+    fn with_lora(self, config: &LoraConfig, key: Key) -> Result<Self, ConfigError> {
+        config.check()?;
+        let mut model = set_trainable(self, |_| false);
+        let mut attached = 0;
+        let mut names = Vec::new();
+        for (index, (path, linear)) in model.linears_mut().into_iter().enumerate() {
+            let wanted = config.targets.is_empty()
+                || config
+                    .targets
+                    .iter()
+                    .any(|target| path == *target || path.ends_with(&format!(".{target}")));
+            if wanted {
+                let dims = linear.weight.dims();
+                let device = linear.weight.device();
+                linear.lora = Some(Lora::new(
+                    dims,
+                    config.rank,
+                    config.alpha,
+                    config.dropout,
+                    key.with(index as u64),
+                    &device,
+                ));
+                attached += 1;
+            }
+            names.push(path);
+        }
+        if attached == 0 {
+            return Err(ConfigError::new(
+                "lora.targets",
+                config.targets.join(","),
+                &format!(
+                    "layer names such as {}",
+                    names.first().map_or("q_proj", |n| n)
+                ),
+            ));
+        }
+        Ok(model)
+    }
+
+    /// Whether any layer carries an adapter.
+    fn has_lora(&mut self) -> bool {
+        self.linears_mut()
+            .iter()
+            .any(|(_, linear)| linear.lora.is_some())
+    }
+
+    /// The same function without adapters: each is folded into its layer's weight.
+    #[must_use]
+    fn merged(mut self) -> Self {
+        for (_, linear) in self.linears_mut() {
+            *linear = linear.clone().merged();
+        }
+        self
+    }
+}

@@ -1,0 +1,195 @@
+//! Packed batches: sequences laid end to end, shared prompts once, nothing padded.
+
+use std::sync::Arc;
+
+use burn::tensor::{Device, Int, Tensor, TensorData};
+use collimate_core::Segment;
+use collimate_ops::{AttentionPlan, Visibility};
+
+/// Where one sequence of a pack reads its hidden states.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SequenceRows {
+    /// The row that holds the sequence's last token: a decoder's summary of the whole.
+    pub last: usize,
+    /// All rows of the sequence, shared prompt included, in reading order.
+    pub rows: Vec<usize>,
+    /// For each completion token: the row whose hidden state predicts it.
+    pub sources: Vec<usize>,
+    /// The completion's token ids, aligned with `sources`.
+    pub targets: Vec<u32>,
+}
+
+/// Sequences packed on the host, ready to be moved to a device.
+///
+/// # Examples
+/// ```
+/// use collimate_nn::Pack;
+/// let mut pack = Pack::new();
+/// let pair = pack.push_shared(&[1, 5, 6], &[&[7, 2], &[8, 9, 2]]);
+/// assert_eq!(pack.tokens(), 8); // the prompt is there once
+/// assert_eq!(pack.sequences()[pair.start].sources, vec![2, 3]);
+/// assert_eq!(pack.sequences()[pair.start + 1].sources, vec![2, 5, 6]);
+/// ```
+#[derive(Debug, Clone, Default)]
+pub struct Pack {
+    ids: Vec<u32>,
+    positions: Vec<u32>,
+    segments: Vec<Segment>,
+    sequences: Vec<SequenceRows>,
+}
+
+impl Pack {
+    /// An empty pack.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Appends `completions` that continue one prompt, which is stored and processed once.
+    /// Returns the range of their indices in [`Self::sequences`].
+    ///
+    /// An empty prompt gives independent sequences, whose first token has no row that predicts
+    /// it and is therefore not among the targets. A completion without tokens is the prompt alone.
+    pub fn push_shared(
+        &mut self,
+        prompt: &[u32],
+        completions: &[&[u32]],
+    ) -> std::ops::Range<usize> {
+        let first = self.sequences.len();
+        let start = self.ids.len();
+        let parent = (!prompt.is_empty()).then(|| self.push_segment(prompt, 0, None));
+        for completion in completions {
+            let begin = self.ids.len();
+            if !completion.is_empty() {
+                self.push_segment(completion, prompt.len() as u32, parent);
+            }
+            let rows: Vec<usize> = (start..start + prompt.len())
+                .chain(begin..begin + completion.len())
+                .collect();
+            let skip = usize::from(prompt.is_empty()).min(completion.len());
+            let sources = (skip..completion.len())
+                .map(|t| rows[prompt.len() + t - 1])
+                .collect();
+            self.sequences.push(SequenceRows {
+                last: rows.last().copied().unwrap_or(0),
+                sources,
+                targets: completion[skip..].to_vec(),
+                rows,
+            });
+        }
+        first..self.sequences.len()
+    }
+
+    /// Appends one sequence as a segment of its own: what a bidirectional model needs.
+    /// Returns its index in [`Self::sequences`].
+    pub fn push_row(&mut self, ids: &[u32]) -> usize {
+        self.push_shared(&[], &[ids]).start
+    }
+
+    fn push_segment(&mut self, ids: &[u32], position: u32, parent: Option<usize>) -> usize {
+        self.segments.push(Segment {
+            start: self.ids.len(),
+            len: ids.len(),
+            parent,
+        });
+        self.ids.extend_from_slice(ids);
+        self.positions
+            .extend((0..ids.len() as u32).map(|offset| position + offset));
+        self.segments.len() - 1
+    }
+
+    /// Number of tokens processed.
+    pub fn tokens(&self) -> usize {
+        self.ids.len()
+    }
+
+    /// Whether nothing was packed.
+    pub fn is_empty(&self) -> bool {
+        self.ids.is_empty()
+    }
+
+    /// The sequences, in the order in which they were pushed.
+    pub fn sequences(&self) -> &[SequenceRows] {
+        &self.sequences
+    }
+
+    /// The segment table.
+    pub fn segments(&self) -> &[Segment] {
+        &self.segments
+    }
+
+    /// The largest position plus one: what must fit into the model's context.
+    pub fn context(&self) -> usize {
+        self.positions.iter().max().map_or(0, |&p| p as usize + 1)
+    }
+
+    /// Moves the pack to a device. `device` must be the one the model lives on, its autodiff
+    /// context included.
+    pub fn to_device(self, visibility: Visibility, device: &Device) -> DeviceBatch {
+        let n = self.ids.len();
+        let ids: Vec<i64> = self.ids.iter().map(|&id| i64::from(id)).collect();
+        let plan = AttentionPlan::new(&self.segments, visibility)
+            .expect("a pack lays its segments end to end, parents first");
+        DeviceBatch {
+            ids: Tensor::from_data(TensorData::new(ids, [n]), device),
+            positions: self.positions.into(),
+            plan,
+            sequences: self.sequences.into(),
+            device: device.clone(),
+        }
+    }
+}
+
+/// A pack on a device.
+#[derive(Debug, Clone)]
+pub struct DeviceBatch {
+    /// Token ids, `[tokens]`.
+    pub ids: Tensor<1, Int>,
+    /// Position of each token in its sequence.
+    pub positions: Arc<[u32]>,
+    /// Which token sees which.
+    pub plan: AttentionPlan,
+    /// The sequences' rows.
+    pub sequences: Arc<[SequenceRows]>,
+    /// Where the batch lives.
+    pub device: Device,
+}
+
+impl DeviceBatch {
+    /// Number of tokens.
+    pub fn tokens(&self) -> usize {
+        self.positions.len()
+    }
+
+    /// A rank-1 integer tensor on the batch's device.
+    pub fn indices(&self, values: impl IntoIterator<Item = usize>) -> Tensor<1, Int> {
+        let values: Vec<i64> = values.into_iter().map(|v| v as i64).collect();
+        let n = values.len();
+        Tensor::from_data(TensorData::new(values, [n]), &self.device)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use collimate_core::check_segments;
+
+    #[test]
+    fn a_pair_shares_its_prompt() {
+        let mut pack = Pack::new();
+        pack.push_shared(&[1, 2], &[&[3], &[4, 5]]);
+        pack.push_row(&[6, 7, 8]);
+        assert_eq!(check_segments(pack.segments(), pack.tokens()), Ok(()));
+        assert_eq!(pack.ids, [1, 2, 3, 4, 5, 6, 7, 8]);
+        assert_eq!(pack.positions, [0, 1, 2, 2, 3, 0, 1, 2]);
+        let rejected = &pack.sequences()[1];
+        assert_eq!(rejected.rows, [0, 1, 3, 4]);
+        assert_eq!(rejected.last, 4);
+        assert_eq!(rejected.sources, [1, 3]);
+        let row = &pack.sequences()[2];
+        assert_eq!(
+            (row.sources.as_slice(), row.targets.as_slice()),
+            (&[5, 6][..], &[7, 8][..])
+        );
+        assert_eq!(pack.context(), 4);
+    }
+}

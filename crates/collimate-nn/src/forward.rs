@@ -1,0 +1,87 @@
+//! How a forward pass is run: adapters on or off, dropout or not.
+
+use burn::tensor::{Tensor, TensorData};
+use collimate_core::{Key, Purpose};
+use rand::Rng;
+
+/// Whether low-rank adapters take part in a forward pass.
+///
+/// `Off` gives the model that the adapters were attached to: the reference policy, for free.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Adapters {
+    /// The adapted model.
+    #[default]
+    On,
+    /// The model below the adapters.
+    Off,
+}
+
+/// Options of one forward pass.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Forward {
+    /// Adapters on or off.
+    pub adapters: Adapters,
+    /// The key of the dropout masks; `None` means no dropout.
+    pub dropout: Option<Key>,
+}
+
+impl Forward {
+    /// Adapters on, no dropout.
+    pub const EVAL: Self = Self {
+        adapters: Adapters::On,
+        dropout: None,
+    };
+
+    /// Adapters off, no dropout: the reference model of an adapted one.
+    pub const REFERENCE: Self = Self {
+        adapters: Adapters::Off,
+        dropout: None,
+    };
+
+    /// Adapters on, dropout masks from `key`.
+    pub fn train(key: Key) -> Self {
+        Self {
+            adapters: Adapters::On,
+            dropout: Some(key),
+        }
+    }
+
+    /// The options for part `index` (a layer, a projection): its masks differ from its siblings'.
+    #[must_use]
+    pub fn part(self, index: u64) -> Self {
+        Self {
+            dropout: self.dropout.map(|key| key.with(index)),
+            ..self
+        }
+    }
+}
+
+/// Inverted dropout with a mask drawn on the host from `key`.
+///
+/// The same key and shape give the same mask on every device. `probability` is rounded to a
+/// multiple of 1/65536.
+///
+/// # Shapes
+/// `x: [tokens, width]`, result likewise.
+pub fn dropout(x: Tensor<2>, probability: f64, key: Key) -> Tensor<2> {
+    if probability <= 0.0 {
+        return x;
+    }
+    let threshold = (probability.min(1.0) * 65536.0).round() as u32;
+    if threshold >= 65536 {
+        return x.zeros_like();
+    }
+    let scale = 65536.0 / (65536 - threshold) as f32;
+    let [tokens, width] = x.dims();
+    let mut bytes = vec![0u8; 2 * tokens * width];
+    key.rng(Purpose::Dropout).fill_bytes(&mut bytes);
+    let mask: Vec<f32> = bytes
+        .chunks_exact(2)
+        .map(|b| {
+            let draw = u32::from(u16::from_le_bytes([b[0], b[1]]));
+            if draw < threshold { 0.0 } else { scale }
+        })
+        .collect();
+    let device = x.device();
+    x * Tensor::from_data(TensorData::new(mask, [tokens, width]), &device)
+}

@@ -1,0 +1,17 @@
+//! Initial weights drawn on the host, the same on every device.
+
+use burn::tensor::{Device, Shape, Tensor, TensorData};
+use collimate_core::{Key, Purpose};
+use rand_distr::{Distribution, StandardNormal};
+
+/// A tensor of independent draws from N(0, std²), from the stream of `key`.
+pub fn normal<const D: usize>(shape: [usize; D], std: f64, key: Key, device: &Device) -> Tensor<D> {
+    let mut rng = key.rng(Purpose::Init);
+    let values: Vec<f32> = (0..shape.iter().product())
+        .map(|_| {
+            let draw: f64 = StandardNormal.sample(&mut rng);
+            (draw * std) as f32
+        })
+        .collect();
+    Tensor::from_data(TensorData::new(values, Shape::new(shape)), device)
+}

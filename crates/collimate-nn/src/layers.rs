@@ -1,0 +1,81 @@
+//! The small layers that decoders and encoders share; field names as in Hugging Face files.
+
+use burn::module::{Module, Param};
+use burn::tensor::{Device, Int, Tensor};
+use collimate_core::Key;
+
+use crate::init::normal;
+
+/// A table of vectors, one row per id.
+#[derive(Module, Debug)]
+pub struct Embedding {
+    /// `[rows, width]`.
+    pub weight: Param<Tensor<2>>,
+}
+
+impl Embedding {
+    /// Rows from N(0, std²).
+    pub fn new(shape: [usize; 2], std: f64, key: Key, device: &Device) -> Self {
+        Self {
+            weight: Param::from_tensor(normal(shape, std, key, device)),
+        }
+    }
+
+    /// `[tokens]` ids → `[tokens, width]`.
+    pub fn forward(&self, ids: Tensor<1, Int>) -> Tensor<2> {
+        collimate_ops::embedding(self.weight.val(), ids)
+    }
+}
+
+/// Root-mean-square normalisation with a learned scale.
+#[derive(Module, Debug)]
+pub struct RmsNorm {
+    /// `[width]`.
+    pub weight: Param<Tensor<1>>,
+    /// Added to the mean square.
+    #[module(skip)]
+    pub eps: f64,
+}
+
+impl RmsNorm {
+    /// Scale one.
+    pub fn new(width: usize, eps: f64, device: &Device) -> Self {
+        Self {
+            weight: Param::from_tensor(Tensor::ones([width], device)),
+            eps,
+        }
+    }
+
+    /// `[tokens, width]`, result likewise.
+    pub fn forward(&self, x: Tensor<2>) -> Tensor<2> {
+        collimate_ops::rms_norm(x, self.weight.val(), self.eps)
+    }
+}
+
+/// Layer normalisation with a learned scale and offset.
+#[derive(Module, Debug)]
+pub struct LayerNorm {
+    /// Scale, `[width]`.
+    pub weight: Param<Tensor<1>>,
+    /// Offset, `[width]`.
+    pub bias: Param<Tensor<1>>,
+    /// Added to the variance.
+    #[module(skip)]
+    pub eps: f64,
+}
+
+impl LayerNorm {
+    /// Scale one, offset zero.
+    pub fn new(width: usize, eps: f64, device: &Device) -> Self {
+        Self {
+            weight: Param::from_tensor(Tensor::ones([width], device)),
+            bias: Param::from_tensor(Tensor::zeros([width], device)),
+            eps,
+        }
+    }
+
+    /// `[tokens, width]`, result likewise.
+    pub fn forward(&self, x: Tensor<2>) -> Tensor<2> {
+        collimate_ops::layer_norm(x, self.weight.val(), self.bias.val(), self.eps)
+    }
+}

@@ -1,0 +1,108 @@
+//! A linear layer in Hugging Face's layout, with an optional low-rank adapter of true low cost.
+
+use burn::module::{Module, Param};
+use burn::tensor::{Device, Tensor};
+use collimate_core::Key;
+
+use crate::forward::{Adapters, Forward, dropout};
+use crate::init::normal;
+
+/// A low-rank adapter: adds `scale · (x·Aᵀ)·Bᵀ` to a linear layer's output.
+///
+/// LoRA, [arXiv:2106.09685](https://arxiv.org/abs/2106.09685), eq. 3.
+///
+/// # Shapes
+/// `a: [rank, in]` (PEFT's `lora_A.weight`), `b: [out, rank]` (`lora_B.weight`).
+#[derive(Module, Debug)]
+pub struct Lora {
+    /// Down projection.
+    pub a: Param<Tensor<2>>,
+    /// Up projection, zero at the start.
+    pub b: Param<Tensor<2>>,
+    /// α / rank.
+    #[module(skip)]
+    pub scale: f64,
+    /// Dropout probability of the adapter's input, in training.
+    #[module(skip)]
+    pub dropout: f64,
+}
+
+impl Lora {
+    /// A fresh adapter: A uniform in ±1/√in (Kaiming with a = √5, as PEFT draws it), B zero.
+    pub fn new(
+        [out, input]: [usize; 2],
+        rank: usize,
+        alpha: f64,
+        dropout: f64,
+        key: Key,
+        device: &Device,
+    ) -> Self {
+        let bound = 1.0 / (input as f64).sqrt();
+        let mut rng = key.rng(collimate_core::Purpose::Init);
+        let values: Vec<f32> = (0..rank * input)
+            .map(|_| {
+                let unit: f64 = rand::RngExt::random(&mut rng);
+                ((2.0 * unit - 1.0) * bound) as f32
+            })
+            .collect();
+        let a = Tensor::from_data(burn::tensor::TensorData::new(values, [rank, input]), device);
+        Self {
+            a: Param::from_tensor(a),
+            b: Param::from_tensor(Tensor::zeros([out, rank], device)),
+            scale: alpha / rank as f64,
+            dropout,
+        }
+    }
+}
+
+/// `y = x·Wᵀ + b`, plus the adapter's part when there is one and it is on.
+///
+/// The weight keeps Hugging Face's layout `[out, in]`, so that files are read and written without
+/// a transposition and an output matrix can be shared with an embedding. Inputs are rank 2.
+#[derive(Module, Debug)]
+pub struct Linear {
+    /// `[out, in]`.
+    pub weight: Param<Tensor<2>>,
+    /// `[out]`.
+    pub bias: Option<Param<Tensor<1>>>,
+    /// The adapter, if one is attached.
+    pub lora: Option<Lora>,
+}
+
+impl Linear {
+    /// Weights from N(0, std²), a zero bias if one is wanted.
+    pub fn new([out, input]: [usize; 2], bias: bool, std: f64, key: Key, device: &Device) -> Self {
+        Self {
+            weight: Param::from_tensor(normal([out, input], std, key, device)),
+            bias: bias.then(|| Param::from_tensor(Tensor::zeros([out], device))),
+            lora: None,
+        }
+    }
+
+    /// `[tokens, in]` → `[tokens, out]`.
+    pub fn forward(&self, x: Tensor<2>, f: Forward) -> Tensor<2> {
+        let bias = self.bias.as_ref().map(Param::val);
+        let Some(lora) = self.lora.as_ref().filter(|_| f.adapters == Adapters::On) else {
+            return collimate_ops::linear(x, self.weight.val(), bias);
+        };
+        let input = match f.dropout {
+            Some(key) => dropout(x.clone(), lora.dropout, key),
+            None => x.clone(),
+        };
+        let low = collimate_ops::linear(input, lora.a.val(), None);
+        let delta = collimate_ops::linear(low.mul_scalar(lora.scale), lora.b.val(), None);
+        collimate_ops::linear(x, self.weight.val(), bias) + delta
+    }
+
+    /// The layer with the adapter folded into the weight: the same function, no adapter.
+    #[must_use]
+    pub fn merged(self) -> Self {
+        let Some(lora) = self.lora else { return self };
+        let delta = lora.b.val().matmul(lora.a.val()).mul_scalar(lora.scale);
+        Self {
+            weight: self.weight.map(|weight| (weight + delta).detach()),
+            bias: self.bias,
+            lora: None,
+        }
+    }
+}

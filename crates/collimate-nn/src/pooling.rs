@@ -1,0 +1,55 @@
+//! From a sequence's hidden states to one vector.
+
+use burn::tensor::{IndexingUpdateOp, Tensor, TensorData};
+use serde::{Deserialize, Serialize};
+
+use crate::batch::DeviceBatch;
+
+/// Which hidden state stands for the sequence.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Pooling {
+    /// The last token's (decoders: the only one that has seen everything).
+    LastToken,
+    /// The mean over all tokens.
+    Mean,
+    /// The first token's.
+    Cls,
+}
+
+/// One vector per sequence of the batch.
+///
+/// # Shapes
+/// `hidden: [tokens, width]`, result `[sequences, width]`.
+pub fn pool(hidden: Tensor<2>, batch: &DeviceBatch, pooling: Pooling) -> Tensor<2> {
+    match pooling {
+        Pooling::LastToken => {
+            hidden.select(0, batch.indices(batch.sequences.iter().map(|s| s.last)))
+        }
+        Pooling::Cls => hidden.select(0, batch.indices(batch.sequences.iter().map(|s| s.rows[0]))),
+        Pooling::Mean => {
+            let [_, width] = hidden.dims();
+            let rows = batch.indices(batch.sequences.iter().flat_map(|s| s.rows.iter().copied()));
+            let owner = batch.indices(
+                batch
+                    .sequences
+                    .iter()
+                    .enumerate()
+                    .flat_map(|(index, s)| s.rows.iter().map(move |_| index)),
+            );
+            let n = batch.sequences.len();
+            let sum = Tensor::zeros([n, width], &batch.device).select_assign(
+                0,
+                owner,
+                hidden.select(0, rows),
+                IndexingUpdateOp::Add,
+            );
+            let shares: Vec<f32> = batch
+                .sequences
+                .iter()
+                .map(|s| 1.0 / s.rows.len().max(1) as f32)
+                .collect();
+            sum * Tensor::from_data(TensorData::new(shares, [n, 1]), &batch.device)
+        }
+    }
+}

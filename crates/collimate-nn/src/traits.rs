@@ -1,0 +1,101 @@
+//! What an algorithm needs to know of a model.
+
+use std::path::Path;
+
+use burn::module::{Module, ModuleDisplay};
+use burn::tensor::{Device, Tensor};
+use collimate_ops::Visibility;
+
+use crate::adapter::Adaptable;
+use crate::batch::DeviceBatch;
+use crate::error::{LoadError, SaveError};
+use crate::forward::Forward;
+use crate::head::ScalarHead;
+use crate::pooling::Pooling;
+
+/// A network from tokens to hidden states.
+pub trait Backbone: Module + ModuleDisplay + Adaptable + Sync + 'static {
+    /// Whether a token sees what comes after it. Prompts are shared in causal models only.
+    const VISIBILITY: Visibility;
+
+    /// Hidden states after the last layer and its normalisation.
+    ///
+    /// # Shapes
+    /// Result `[tokens, hidden_size]`.
+    fn hidden(&self, batch: &DeviceBatch, f: Forward) -> Tensor<2>;
+
+    /// Width of the hidden states.
+    fn hidden_size(&self) -> usize;
+
+    /// The longest sequence that the model takes, in tokens.
+    fn max_positions(&self) -> usize;
+
+    /// Number of token ids that the model knows.
+    fn vocab_size(&self) -> usize;
+
+    /// The device of the weights, autodiff context included.
+    fn device(&self) -> Device;
+}
+
+/// A backbone that predicts the next token.
+pub trait CausalLm: Backbone {
+    /// The output matrix, `[vocab, hidden_size]`; a tied model returns its embedding.
+    fn output_weight(&self) -> Tensor<2>;
+}
+
+/// A model that is read from and written to a Hugging Face folder
+/// (`config.json`, `model.safetensors`). The tokenizer's files are the caller's.
+pub trait HfFolder: Sized {
+    /// Reads the folder.
+    ///
+    /// # Errors
+    /// A missing or malformed file, an architecture or option that is not implemented, a tensor
+    /// that is missing or has another shape.
+    fn load(dir: &Path, device: &Device) -> Result<Self, LoadError>;
+
+    /// Writes the folder; files appear whole or not at all.
+    ///
+    /// # Errors
+    /// A file that cannot be written.
+    fn save(&self, dir: &Path) -> Result<(), SaveError>;
+}
+
+/// The parts of a saved reward model.
+#[derive(Debug, Clone)]
+pub struct RewardParts<B> {
+    /// The network.
+    pub backbone: B,
+    /// Its head, or `None` where the folder holds a backbone only.
+    pub head: Option<ScalarHead>,
+    /// How sequences are pooled.
+    pub pooling: Pooling,
+}
+
+/// A backbone that other libraries can open as a reward model once it has a head.
+pub trait HfReward: Backbone + HfFolder {
+    /// How sequences are pooled where nothing else is said.
+    const DEFAULT_POOLING: Pooling;
+
+    /// Whether the head that other libraries expect has a bias.
+    const HEAD_BIAS: bool;
+
+    /// Reads a backbone and, where the folder has one, its scalar head.
+    ///
+    /// # Errors
+    /// As [`HfFolder::load`].
+    fn load_reward(dir: &Path, device: &Device) -> Result<RewardParts<Self>, LoadError>;
+
+    /// Writes backbone and head in the form that other libraries open.
+    /// Adapters are folded in first.
+    ///
+    /// # Errors
+    /// A file that cannot be written, or a pooling that the form cannot express.
+    fn save_reward(
+        &self,
+        head: &ScalarHead,
+        pooling: Pooling,
+        pad_token_id: Option<u32>,
+        max_length: usize,
+        dir: &Path,
+    ) -> Result<(), SaveError>;
+}
