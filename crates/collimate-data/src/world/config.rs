@@ -1,0 +1,136 @@
+//! Parameters of the synthetic world.
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+/// Why a world is refused.
+#[derive(Debug, Clone, PartialEq, Error)]
+#[non_exhaustive]
+pub enum WorldError {
+    /// A parameter outside its range.
+    #[error("{name} is {value}, allowed: {allowed}")]
+    OutOfRange {
+        /// The parameter.
+        name: &'static str,
+        /// Its value.
+        value: f64,
+        /// The allowed values, with what to do.
+        allowed: &'static str,
+    },
+}
+
+/// Who labels the training pairs.
+///
+/// An answer is preferred with the probability of a Bradley–Terry model on the gold reward g and
+/// the number of words n, and the label is then turned around with probability `flip_rate`:
+/// ```text
+/// P(a ≻ b) = (1 − f)·p + f·(1 − p),   p = σ((g_a − g_b + c·(n_a − n_b)/10) / T)
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AnnotatorConfig {
+    /// T, in units of the gold reward, ≥ 0; 0 follows the sign and tosses a coin for a tie.
+    pub temperature: f64,
+    /// f in [0, 0.5).
+    pub flip_rate: f64,
+    /// c, gold reward that ten more words are worth to the annotator and not to the gold reward.
+    pub length_bias: f64,
+}
+
+impl Default for AnnotatorConfig {
+    fn default() -> Self {
+        Self {
+            temperature: 0.08,
+            flip_rate: 0.05,
+            length_bias: 0.02,
+        }
+    }
+}
+
+/// Parameters of the synthetic world.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct WorldConfig {
+    /// Everything random follows from it.
+    pub seed: u64,
+    /// Training pairs, each with a prompt of its own.
+    pub pairs: usize,
+    /// Validation pairs, labelled by the gold reward.
+    pub validation_pairs: usize,
+    /// Test pairs, labelled by the gold reward.
+    pub test_pairs: usize,
+    /// The smallest difference of gold reward between the two answers of a pair, in (0, 0.2].
+    pub min_gap: f64,
+    /// Exponent of the frequencies of the tone words, in [0, 2]: 0 is uniform, 1 is Zipf's law.
+    pub tail: f64,
+    /// Who labels the training pairs.
+    pub annotator: AnnotatorConfig,
+}
+
+impl Default for WorldConfig {
+    fn default() -> Self {
+        Self {
+            seed: 17,
+            pairs: 6_000,
+            validation_pairs: 600,
+            test_pairs: 4_000,
+            min_gap: 0.02,
+            tail: 0.7,
+            annotator: AnnotatorConfig::default(),
+        }
+    }
+}
+
+impl WorldConfig {
+    /// # Errors
+    /// The first parameter outside its range.
+    pub(crate) fn check(&self) -> Result<(), WorldError> {
+        let pairs = "1 to 100000";
+        let count =
+            |name, value: usize| (name, value as f64, (1..=100_000).contains(&value), pairs);
+        let a = &self.annotator;
+        let checks = [
+            count("pairs", self.pairs),
+            count("validation_pairs", self.validation_pairs),
+            count("test_pairs", self.test_pairs),
+            (
+                "min_gap",
+                self.min_gap,
+                self.min_gap > 0.0 && self.min_gap <= 0.2,
+                "above 0 (gold ties have no order) and at most 0.2",
+            ),
+            (
+                "tail",
+                self.tail,
+                (0.0..=2.0).contains(&self.tail),
+                "0 to 2",
+            ),
+            (
+                "annotator.temperature",
+                a.temperature,
+                a.temperature >= 0.0 && a.temperature.is_finite(),
+                "a finite number, at least 0",
+            ),
+            (
+                "annotator.flip_rate",
+                a.flip_rate,
+                (0.0..0.5).contains(&a.flip_rate),
+                "0 to below 0.5 (at 0.5 the labels say nothing)",
+            ),
+            (
+                "annotator.length_bias",
+                a.length_bias,
+                a.length_bias.abs() <= 10.0,
+                "-10 to 10",
+            ),
+        ];
+        match checks.into_iter().find(|(_, _, good, _)| !good) {
+            Some((name, value, _, allowed)) => Err(WorldError::OutOfRange {
+                name,
+                value,
+                allowed,
+            }),
+            None => Ok(()),
+        }
+    }
+}
