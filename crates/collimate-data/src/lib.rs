@@ -1,1 +1,26 @@
 #![doc = include_str!("../README.md")]
+
+mod content;
+mod error;
+mod example;
+mod noise;
+mod pool;
+mod read;
+mod split;
+mod tokenize;
+pub mod world;
+
+pub use error::DataError;
+pub use example::SftExample;
+pub use noise::swap_labels;
+pub use pool::{
+    Auditor, HiddenLabelPool, HiddenPair, Precision, SealedLabels, SelfLabelledPair, oracle_labels,
+};
+pub use read::{
+    DropReason, Format, HhTurns, OnBadRow, ReadOptions, ReadReport, SftTurns, read_pairs, read_sft,
+};
+pub use split::{Grouped, SER_SHARES, seed_split, split_by_fraction, split_by_hash};
+pub use tokenize::{
+    ChatFallback, ChatTemplate, SpecialTokenIds, TextTokenizer, TokenizeReport, TokenizedExample,
+    TokenizedPair, Truncation, TokenizerOptions,
+};

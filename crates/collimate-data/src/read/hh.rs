@@ -1,0 +1,48 @@
+//! HH-RLHF dialogues.
+
+use collimate_core::{PreferencePair, Prompt};
+use serde::{Deserialize, Serialize};
+
+use super::fields::{Object, text};
+use super::{Bad, DropReason, Sink};
+
+const HUMAN: &str = "\n\nHuman:";
+const ASSISTANT: &str = "\n\nAssistant:";
+
+/// How much of a dialogue the prompt keeps.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HhTurns {
+    /// Everything up to and including the last `\n\nAssistant:`.
+    #[default]
+    Full,
+    /// From the last `\n\nHuman:` on: the last exchange as single-turn data, as SER's paper uses it.
+    LastTurnOnly,
+}
+
+pub(super) fn row(row: &Object, turns: HhTurns, sink: &mut Sink<PreferencePair>) -> Result<(), Bad> {
+    let (chosen_prompt, chosen) = split(row, "chosen")?;
+    let (rejected_prompt, rejected) = split(row, "rejected")?;
+    // Compared before turns are cut: answers to different dialogues are no comparison.
+    if chosen_prompt != rejected_prompt {
+        sink.drop_one(DropReason::DifferentPrompts);
+        return Ok(());
+    }
+    let prompt = match turns {
+        HhTurns::Full => chosen_prompt,
+        HhTurns::LastTurnOnly => {
+            chosen_prompt.rfind(HUMAN).map_or(chosen_prompt, |at| &chosen_prompt[at..])
+        }
+    };
+    sink.pair(Prompt::Text(prompt.to_owned()), chosen.to_owned(), rejected.to_owned(), None);
+    Ok(())
+}
+
+/// The dialogue up to and including the last marker of the assistant, and what follows.
+fn split<'a>(row: &'a Object, name: &str) -> Result<(&'a str, &'a str), Bad> {
+    let dialogue = text(row, name)?;
+    let at = dialogue
+        .rfind(ASSISTANT)
+        .ok_or_else(|| Bad::fields(format!("field `{name}` has no \"\\n\\nAssistant:\" turn")))?;
+    Ok(dialogue.split_at(at + ASSISTANT.len()))
+}

@@ -1,0 +1,253 @@
+//! One entry point for pairs and one for examples, over all formats.
+
+mod fields;
+mod format;
+mod hh;
+mod lines;
+mod oasst;
+mod report;
+mod scored_answers;
+mod sft;
+mod summarize;
+mod trl;
+mod two_column_csv;
+mod ultrafeedback;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use collimate_core::{Completion, PreferencePair, Prompt};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+pub use format::Format;
+pub use hh::HhTurns;
+pub use report::{DropReason, ReadReport};
+pub use sft::SftTurns;
+
+use crate::error::DataError;
+use crate::example::SftExample;
+use lines::Lines;
+
+/// What to do with a row that breaks its format's rules: malformed JSON, wrong UTF-8, a missing field.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnBadRow {
+    /// Stop with an error that names file, line and remedy.
+    #[default]
+    Fail,
+    /// Leave the row out and count it in the report.
+    Drop,
+}
+
+/// How a file is read.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ReadOptions {
+    /// The format; by default the file shows it ([`Format::detect`]).
+    pub format: Option<Format>,
+    /// What to do with rows that cannot be read (default: fail).
+    pub on_bad_row: OnBadRow,
+    /// How much of an hh-rlhf dialogue the prompt keeps (default: all of it).
+    pub hh_turns: HhTurns,
+    /// Which turns of a conversation become examples (default: the last).
+    pub sft_turns: SftTurns,
+}
+
+/// A row as read: what it is worth, or what is wrong with it.
+type Row<'a> = Result<&'a Map<String, Value>, Bad>;
+
+/// Why a row cannot be read, for [`OnBadRow`].
+#[derive(Debug)]
+struct Bad {
+    reason: DropReason,
+    what: String,
+}
+
+impl Bad {
+    fn fields(what: impl Into<String>) -> Self {
+        Self { reason: DropReason::WrongFields, what: what.into() }
+    }
+}
+
+/// Collects what the rows of one file give.
+struct Sink<T> {
+    path: PathBuf,
+    on_bad_row: OnBadRow,
+    out: Vec<T>,
+    rows: usize,
+    dropped: BTreeMap<DropReason, usize>,
+}
+
+impl<T> Sink<T> {
+    fn new(path: &Path, options: &ReadOptions) -> Self {
+        Self {
+            path: path.to_owned(),
+            on_bad_row: options.on_bad_row,
+            out: Vec::new(),
+            rows: 0,
+            dropped: BTreeMap::new(),
+        }
+    }
+
+    fn drop_one(&mut self, reason: DropReason) {
+        *self.dropped.entry(reason).or_insert(0) += 1;
+    }
+
+    /// Applies the policy to a row that cannot be read.
+    fn bad(&mut self, line: usize, bad: Bad) -> Result<(), DataError> {
+        match self.on_bad_row {
+            OnBadRow::Drop => {
+                self.drop_one(bad.reason);
+                Ok(())
+            }
+            OnBadRow::Fail => Err(DataError::Row {
+                path: self.path.clone(),
+                line,
+                what: format!("{}; repair the row, or drop such rows with `on_bad_row`", bad.what),
+            }),
+        }
+    }
+
+    fn finish(self, format: Format) -> (Vec<T>, ReadReport) {
+        let report = ReadReport {
+            path: self.path,
+            format,
+            rows: self.rows,
+            kept: self.out.len(),
+            dropped: self.dropped,
+        };
+        if report.dropped.is_empty() {
+            tracing::debug!("{report}");
+        } else {
+            tracing::warn!("{report}");
+        }
+        (self.out, report)
+    }
+}
+
+impl Sink<PreferencePair> {
+    /// Takes a comparison, or drops it where it compares nothing.
+    fn pair(&mut self, prompt: Prompt, chosen: String, rejected: String, score_gap: Option<f64>) {
+        if chosen == rejected {
+            self.drop_one(DropReason::EqualAnswers);
+        } else if chosen.trim().is_empty() || rejected.trim().is_empty() {
+            self.drop_one(DropReason::EmptyCompletion);
+        } else {
+            self.out.push(PreferencePair {
+                prompt,
+                chosen: chosen.into(),
+                rejected: rejected.into(),
+                score_gap,
+            });
+        }
+    }
+}
+
+impl Sink<SftExample> {
+    fn example(&mut self, prompt: Prompt, completion: String) {
+        if completion.trim().is_empty() {
+            self.drop_one(DropReason::EmptyCompletion);
+        } else {
+            self.out.push(SftExample { prompt, completion: Completion::from(completion) });
+        }
+    }
+}
+
+/// Reads preference pairs from one file, row by row.
+///
+/// Rows that say nothing (equal answers, different prompts, an empty answer, equal scores) are
+/// dropped with their reason counted in the report; rows that cannot be read follow
+/// [`ReadOptions::on_bad_row`].
+///
+/// # Errors
+/// A missing or empty file, damaged compression, an unrecognised format, a format without pairs,
+/// or, under [`OnBadRow::Fail`], the first row that cannot be read, with its line.
+pub fn read_pairs(
+    path: impl AsRef<Path>,
+    options: &ReadOptions,
+) -> Result<(Vec<PreferencePair>, ReadReport), DataError> {
+    let path = path.as_ref();
+    let format = options.format.map_or_else(|| Format::detect(path), Ok)?;
+    let mut sink = Sink::new(path, options);
+    match format {
+        Format::HhRlhf => each_row(path, &mut sink, |row, sink| hh::row(row, options.hh_turns, sink)),
+        Format::Trl => each_row(path, &mut sink, trl::row),
+        Format::UltraFeedback => each_row(path, &mut sink, ultrafeedback::row),
+        Format::OasstTrees => each_row(path, &mut sink, oasst::row),
+        Format::SummarizeComparisons => each_row(path, &mut sink, summarize::row),
+        Format::ScoredAnswers => each_row(path, &mut sink, scored_answers::row),
+        Format::TwoColumnCsv => two_column_csv::read(path, &mut sink),
+        Format::Messages | Format::PromptCompletion => Err(DataError::Format {
+            path: path.to_owned(),
+            what: format!("{format} rows compare nothing: read them with `read_sft`"),
+        }),
+    }?;
+    Ok(sink.finish(format))
+}
+
+/// Reads examples for supervised fine-tuning from one file, row by row.
+///
+/// # Errors
+/// As [`read_pairs`]; a preference file is refused: fine-tune on its chosen answers with
+/// [`SftExample::from`] each pair, so that it is said which answer is imitated.
+pub fn read_sft(
+    path: impl AsRef<Path>,
+    options: &ReadOptions,
+) -> Result<(Vec<SftExample>, ReadReport), DataError> {
+    let path = path.as_ref();
+    let format = options.format.map_or_else(|| Format::detect(path), Ok)?;
+    let mut sink = Sink::new(path, options);
+    match format {
+        Format::Messages => {
+            each_row(path, &mut sink, |row, sink| sft::messages_row(row, options.sft_turns, sink))
+        }
+        Format::PromptCompletion => each_row(path, &mut sink, sft::prompt_completion_row),
+        _ => Err(DataError::Format {
+            path: path.to_owned(),
+            what: format!(
+                "{format} rows are comparisons: read them with `read_pairs` and take `SftExample::from` each pair"
+            ),
+        }),
+    }?;
+    Ok(sink.finish(format))
+}
+
+/// Parses each line as a JSON object and hands it on.
+fn each_row<T>(
+    path: &Path,
+    sink: &mut Sink<T>,
+    mut take: impl FnMut(&Map<String, Value>, &mut Sink<T>) -> Result<(), Bad>,
+) -> Result<(), DataError> {
+    let mut lines = Lines::open(path)?;
+    while let Some((line, bytes)) = lines.next_line()? {
+        sink.rows += 1;
+        let mut holder = None;
+        let row = parse(bytes, &mut holder);
+        if let Err(bad) = row.and_then(|row| take(row, sink)) {
+            sink.bad(line, bad)?;
+        }
+    }
+    Ok(())
+}
+
+fn parse<'a>(bytes: &[u8], holder: &'a mut Option<Value>) -> Row<'a> {
+    let text = std::str::from_utf8(bytes).map_err(|error| Bad {
+        reason: DropReason::NotUtf8,
+        what: format!("not valid UTF-8 after byte {} of the line", error.valid_up_to()),
+    })?;
+    let value: Value = serde_json::from_str(text).map_err(|error| Bad {
+        reason: DropReason::Malformed,
+        what: format!("not valid JSON at column {} ({})", error.column(), kind(&error)),
+    })?;
+    match holder.insert(value) {
+        Value::Object(row) => Ok(row),
+        _ => Err(Bad { reason: DropReason::Malformed, what: "not a JSON object".to_owned() }),
+    }
+}
+
+fn kind(error: &serde_json::Error) -> String {
+    // The parser counts lines inside the row; only the file's line is of use.
+    let text = error.to_string();
+    text.split(" at line ").next().unwrap_or(&text).to_owned()
+}

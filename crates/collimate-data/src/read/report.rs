@@ -1,0 +1,108 @@
+//! What a reader did with the rows of a file.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use super::format::Format;
+
+/// Why a row, or one comparison of a row, is not used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum DropReason {
+    /// Chosen and rejected are the same text.
+    EqualAnswers,
+    /// Chosen and rejected answer different prompts.
+    DifferentPrompts,
+    /// An answer has nothing but white space.
+    EmptyCompletion,
+    /// Both answers have the same score.
+    EqualScores,
+    /// The rejected answer has the higher score.
+    ContraryScores,
+    /// Fewer than two ranked answers: nothing to compare.
+    NoComparison,
+    /// A conversation without an answer of the assistant.
+    NoAnswer,
+    /// The names of the columns.
+    Header,
+    /// Not valid UTF-8 ([`OnBadRow::Drop`](super::OnBadRow::Drop) only).
+    NotUtf8,
+    /// Not valid JSON or CSV ([`OnBadRow::Drop`](super::OnBadRow::Drop) only).
+    Malformed,
+    /// A field is missing or of the wrong type ([`OnBadRow::Drop`](super::OnBadRow::Drop) only).
+    WrongFields,
+}
+
+impl fmt::Display for DropReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::EqualAnswers => "equal answers",
+            Self::DifferentPrompts => "different prompts",
+            Self::EmptyCompletion => "empty completion",
+            Self::EqualScores => "equal scores",
+            Self::ContraryScores => "contrary scores",
+            Self::NoComparison => "no comparison",
+            Self::NoAnswer => "no answer",
+            Self::Header => "header",
+            Self::NotUtf8 => "not UTF-8",
+            Self::Malformed => "malformed",
+            Self::WrongFields => "wrong fields",
+        })
+    }
+}
+
+/// What was read from one file.
+///
+/// Where a row is one comparison, `rows = kept + dropped`. A tree or a list of ranked answers gives
+/// any number of comparisons; each is kept or dropped, and a row without any is dropped once.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReadReport {
+    /// The file.
+    pub path: PathBuf,
+    /// The format that it was read as.
+    pub format: Format,
+    /// Rows read; blank lines do not count.
+    pub rows: usize,
+    /// Pairs or examples returned.
+    pub kept: usize,
+    /// Rows or comparisons that were not used, by reason.
+    pub dropped: BTreeMap<DropReason, usize>,
+}
+
+impl ReadReport {
+    /// How many were dropped for a reason.
+    pub fn dropped_for(&self, reason: DropReason) -> usize {
+        self.dropped.get(&reason).copied().unwrap_or(0)
+    }
+
+    /// How many were dropped in all.
+    pub fn dropped_total(&self) -> usize {
+        self.dropped.values().sum()
+    }
+}
+
+impl fmt::Display for ReadReport {
+    /// One line for a log: file, rows, kept, and each reason with its count.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{}: {} rows read as {}, {} kept",
+            self.path.display(),
+            self.rows,
+            self.format,
+            self.kept
+        )?;
+        if !self.dropped.is_empty() {
+            write!(f, ", {} dropped (", self.dropped_total())?;
+            for (i, (reason, count)) in self.dropped.iter().enumerate() {
+                write!(f, "{}{reason}: {count}", if i > 0 { ", " } else { "" })?;
+            }
+            write!(f, ")")?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,61 @@
+//! Examples for supervised fine-tuning.
+
+use collimate_core::{Message, Prompt, Role};
+use serde::{Deserialize, Serialize};
+
+use super::fields::{Content, Object, content, list, messages};
+use super::{Bad, DropReason, Sink};
+use crate::example::SftExample;
+
+/// Which turns of a conversation become examples.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SftTurns {
+    /// The assistant's last turn, with everything before it as prompt.
+    #[default]
+    Last,
+    /// Each of the assistant's turns, with everything before it as prompt.
+    Every,
+}
+
+pub(super) fn messages_row(
+    row: &Object,
+    turns: SftTurns,
+    sink: &mut Sink<SftExample>,
+) -> Result<(), Bad> {
+    let conversation = messages(list(row, "messages")?, "messages")?;
+    let answers: Vec<usize> = (0..conversation.len())
+        .filter(|&i| conversation[i].role == Role::Assistant)
+        .collect();
+    let used = match turns {
+        SftTurns::Last => &answers[answers.len().saturating_sub(1)..],
+        SftTurns::Every => &answers[..],
+    };
+    if used.is_empty() {
+        sink.drop_one(DropReason::NoAnswer);
+    }
+    for &i in used {
+        sink.example(Prompt::Chat(conversation[..i].to_vec()), conversation[i].content.clone());
+    }
+    Ok(())
+}
+
+pub(super) fn prompt_completion_row(row: &Object, sink: &mut Sink<SftExample>) -> Result<(), Bad> {
+    let prompt = match content(row, "prompt")? {
+        Content::Text(text) => Prompt::Text(text),
+        Content::Chat(messages) => Prompt::Chat(messages),
+    };
+    let completion = match content(row, "completion")? {
+        Content::Text(text) => text,
+        Content::Chat(messages) => answer(messages)?,
+    };
+    sink.example(prompt, completion);
+    Ok(())
+}
+
+fn answer(messages: Vec<Message>) -> Result<String, Bad> {
+    match <[Message; 1]>::try_from(messages) {
+        Ok([message]) if message.role == Role::Assistant => Ok(message.content),
+        _ => Err(Bad::fields("field `completion` is not one message of the assistant")),
+    }
+}

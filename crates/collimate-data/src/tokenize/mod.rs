@@ -1,0 +1,13 @@
+//! Texts to token ids, by one rule for every trainer.
+
+mod batch;
+mod encode;
+mod folder;
+mod template;
+mod text_tokenizer;
+
+pub use batch::TokenizeReport;
+pub use encode::{TokenizedExample, TokenizedPair, Truncation};
+pub use folder::TokenizerOptions;
+pub use template::{ChatFallback, ChatTemplate};
+pub use text_tokenizer::{SpecialTokenIds, TextTokenizer};

@@ -1,0 +1,104 @@
+//! Chat templates in Jinja, as Hugging Face folders carry them.
+
+use std::fmt;
+
+use collimate_core::{Message, Role};
+use minijinja::syntax::SyntaxConfig;
+use minijinja::value::Serde;
+use minijinja::{Environment, ErrorKind, Value as Jinja, context};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::error::DataError;
+
+/// What to do with a conversation when the tokenizer has no chat template.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ChatFallback {
+    /// An error: a made-up format would silently differ from what the model was trained on.
+    #[default]
+    Refuse,
+    /// `System: …`, `User: …` and `Assistant: …` turns with an empty line after each, then
+    /// `Assistant:`; the answer follows after a space. BOS and EOS as for plain text.
+    Plain,
+}
+
+/// A compiled chat template.
+#[derive(Clone)]
+pub struct ChatTemplate {
+    source: String,
+    environment: Environment<'static>,
+}
+
+impl fmt::Debug for ChatTemplate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ChatTemplate").field("source", &self.source).finish_non_exhaustive()
+    }
+}
+
+const NAME: &str = "chat_template";
+
+impl ChatTemplate {
+    /// Compiles a template.
+    ///
+    /// # Errors
+    /// [`DataError::ChatTemplate`] for wrong Jinja.
+    pub fn new(source: &str) -> Result<Self, DataError> {
+        let mut environment = Environment::new();
+        let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build();
+        environment.set_syntax(syntax.map_err(|e| refused(&e))?);
+        environment.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
+        environment.add_function("raise_exception", |text: String| -> Result<Jinja, minijinja::Error> {
+            Err(minijinja::Error::new(ErrorKind::InvalidOperation, text))
+        });
+        environment.add_template_owned(NAME, source.to_owned()).map_err(|e| refused(&e))?;
+        Ok(Self { source: source.to_owned(), environment })
+    }
+
+    /// The template's source.
+    pub fn source(&self) -> &str {
+        &self.source
+    }
+
+    /// Renders messages; `special` holds `bos_token` and its like.
+    pub(super) fn render(
+        &self,
+        messages: &[Message],
+        add_generation_prompt: bool,
+        special: &Map<String, Value>,
+    ) -> Result<String, DataError> {
+        let tokens: Vec<(String, Jinja)> = special
+            .iter()
+            .filter(|(name, _)| name.ends_with("_token"))
+            .filter_map(|(name, value)| Some((name.clone(), Jinja::from(value.as_str()?))))
+            .collect();
+        let tokens: Jinja = tokens.into_iter().collect();
+        let messages = Jinja::from(Serde(messages));
+        let template = self.environment.get_template(NAME).map_err(|e| refused(&e))?;
+        template
+            // Templates ask `tools is not none`: left undefined they would read as given.
+            .render(context! { messages, add_generation_prompt, tools => (), documents => (), ..tokens })
+            .map_err(|e| refused(&e))
+    }
+}
+
+fn refused(error: &minijinja::Error) -> DataError {
+    let line = error.line().map(|line| format!(" (line {line} of the template)")).unwrap_or_default();
+    let detail = error.detail().map_or_else(|| error.kind().to_string(), str::to_owned);
+    DataError::ChatTemplate(format!("{detail}{line}"))
+}
+
+/// The text of [`ChatFallback::Plain`].
+pub(super) fn plain_prompt(messages: &[Message]) -> String {
+    let mut text = String::new();
+    for message in messages {
+        let role = match message.role {
+            Role::System => "System",
+            Role::User => "User",
+            Role::Assistant => "Assistant",
+        };
+        text.push_str(&format!("{role}: {}\n\n", message.content));
+    }
+    text.push_str("Assistant:");
+    text
+}
