@@ -1,0 +1,312 @@
+//! How a model is trained.
+
+use serde::{Deserialize, Serialize};
+
+use crate::TrainError;
+
+/// How the learning rate changes after the warm-up.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Schedule {
+    /// It stays.
+    Constant,
+    /// It falls on a line.
+    #[default]
+    Linear,
+    /// It falls on half a cosine wave.
+    Cosine,
+}
+
+/// The order in which the examples of one optimiser step fill micro-batches.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MicroBatchOrder {
+    /// As the epoch's order has them.
+    #[default]
+    AsDrawn,
+    /// Longest first: micro-batches of like lengths, and the largest memory need at once.
+    LongestFirst,
+}
+
+/// Hyperparameters of AdamW. Weight decay acts on parameters of rank 2 and more.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AdamWConfig {
+    /// Decay of the first moment, in `[0, 1)`.
+    pub beta1: f64,
+    /// Decay of the second moment, in `[0, 1)`.
+    pub beta2: f64,
+    /// Added to the root of the second moment, above 0.
+    pub eps: f64,
+    /// Decoupled decay, at least 0. Vectors (biases, norm scales) are not decayed.
+    pub weight_decay: f64,
+}
+
+impl Default for AdamWConfig {
+    fn default() -> Self {
+        Self {
+            beta1: 0.9,
+            beta2: 0.999,
+            eps: 1e-8,
+            weight_decay: 0.0,
+        }
+    }
+}
+
+/// How a model is trained.
+///
+/// | field | default | allowed |
+/// |---|---|---|
+/// | `stage` | `"train"` | letters, digits, `.`, `_`, `-` |
+/// | `learning_rate` | 1e-5 | above 0, at most 1 |
+/// | `schedule` | `linear` | `constant`, `linear`, `cosine` |
+/// | `final_learning_rate_ratio` | 0 | 0 to 1 |
+/// | `warmup_steps`, `warmup_ratio` | 0, 0 | at most one of them above 0; the ratio below 1 |
+/// | `batch_size` | 64 | at least 1 |
+/// | `micro_batch_tokens` | 8192 | at least 1; `null`: the whole batch at once |
+/// | `epochs` | 1 | above 0 |
+/// | `max_steps` | none | at least 1; overrides `epochs` |
+/// | `adamw` | see [`AdamWConfig`] | |
+/// | `max_grad_norm` | 1 | above 0; `null`: no clipping |
+/// | `eval_every`, `save_every` | none | at least 1; `null`: at the end only |
+/// | `keep_last` | 1 | at least 1 |
+/// | `keep_best` | true | |
+/// | `patience` | none | at least 1 evaluations without a better score; needs `eval_every` |
+/// | `seed` | 0 | |
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TrainConfig {
+    /// Name of the stage: part of every random key, of the metrics and of the checkpoint path.
+    pub stage: String,
+    /// The peak learning rate.
+    pub learning_rate: f64,
+    /// How it changes.
+    pub schedule: Schedule,
+    /// The learning rate at the end of `linear` and `cosine`, as a part of the peak.
+    pub final_learning_rate_ratio: f64,
+    /// Steps of linear rise.
+    pub warmup_steps: u64,
+    /// Steps of linear rise, as a part of all steps.
+    pub warmup_ratio: f64,
+    /// Examples of one optimiser step, over all micro-batches.
+    pub batch_size: usize,
+    /// Tokens of one micro-batch. An example with more is a micro-batch of its own.
+    pub micro_batch_tokens: Option<usize>,
+    /// How examples fill micro-batches.
+    pub micro_batch_order: MicroBatchOrder,
+    /// Passes over the examples; the last one may be a part.
+    pub epochs: f64,
+    /// Optimiser steps, in place of `epochs`.
+    pub max_steps: Option<u64>,
+    /// The optimiser.
+    pub adamw: AdamWConfig,
+    /// Largest global norm of the gradient; a larger one is scaled down to it.
+    pub max_grad_norm: Option<f64>,
+    /// Steps between evaluations.
+    pub eval_every: Option<u64>,
+    /// Steps between checkpoints.
+    pub save_every: Option<u64>,
+    /// How many of the latest checkpoints stay.
+    pub keep_last: usize,
+    /// Whether the checkpoint with the best score stays (or, without a folder, the model).
+    pub keep_best: bool,
+    /// Stop after this many evaluations in a row without a better score.
+    pub patience: Option<u32>,
+    /// Seed of the example order and of what the objective draws.
+    pub seed: u64,
+}
+
+impl Default for TrainConfig {
+    fn default() -> Self {
+        Self {
+            stage: "train".to_owned(),
+            learning_rate: 1e-5,
+            schedule: Schedule::Linear,
+            final_learning_rate_ratio: 0.0,
+            warmup_steps: 0,
+            warmup_ratio: 0.0,
+            batch_size: 64,
+            micro_batch_tokens: Some(8192),
+            micro_batch_order: MicroBatchOrder::AsDrawn,
+            epochs: 1.0,
+            max_steps: None,
+            adamw: AdamWConfig::default(),
+            max_grad_norm: Some(1.0),
+            eval_every: None,
+            save_every: None,
+            keep_last: 1,
+            keep_best: true,
+            patience: None,
+            seed: 0,
+        }
+    }
+}
+
+fn check(
+    ok: bool,
+    name: &'static str,
+    value: impl std::fmt::Debug,
+    allowed: &'static str,
+) -> Result<(), TrainError> {
+    if ok {
+        Ok(())
+    } else {
+        Err(TrainError::Config {
+            name,
+            value: format!("{value:?}"),
+            allowed,
+        })
+    }
+}
+
+impl TrainConfig {
+    /// Checks every value.
+    ///
+    /// # Errors
+    /// The first option out of range.
+    pub fn validate(&self) -> Result<(), TrainError> {
+        let at_least_one = |v: Option<u64>| v.is_none_or(|v| v >= 1);
+        check_stage(&self.stage)?;
+        let lr = self.learning_rate;
+        check(
+            lr > 0.0 && lr <= 1.0,
+            "learning_rate",
+            lr,
+            "above 0, at most 1",
+        )?;
+        let ratio = self.final_learning_rate_ratio;
+        check(
+            (0.0..=1.0).contains(&ratio),
+            "final_learning_rate_ratio",
+            ratio,
+            "0 to 1",
+        )?;
+        let ratio = self.warmup_ratio;
+        check(
+            (0.0..1.0).contains(&ratio),
+            "warmup_ratio",
+            ratio,
+            "at least 0, below 1",
+        )?;
+        let both = ratio > 0.0 && self.warmup_steps > 0;
+        check(
+            !both,
+            "warmup_steps",
+            self.warmup_steps,
+            "0 when warmup_ratio is given",
+        )?;
+        check(
+            self.batch_size >= 1,
+            "batch_size",
+            self.batch_size,
+            "at least 1",
+        )?;
+        let budget = self.micro_batch_tokens;
+        check(
+            budget != Some(0),
+            "micro_batch_tokens",
+            budget,
+            "at least 1, or null",
+        )?;
+        let epochs = self.epochs;
+        check(
+            epochs > 0.0 && epochs.is_finite(),
+            "epochs",
+            epochs,
+            "above 0, finite",
+        )?;
+        check(
+            at_least_one(self.max_steps),
+            "max_steps",
+            self.max_steps,
+            "at least 1, or null",
+        )?;
+        let AdamWConfig {
+            beta1,
+            beta2,
+            eps,
+            weight_decay,
+        } = self.adamw;
+        check(
+            (0.0..1.0).contains(&beta1),
+            "adamw.beta1",
+            beta1,
+            "at least 0, below 1",
+        )?;
+        check(
+            (0.0..1.0).contains(&beta2),
+            "adamw.beta2",
+            beta2,
+            "at least 0, below 1",
+        )?;
+        check(
+            eps > 0.0 && eps.is_finite(),
+            "adamw.eps",
+            eps,
+            "above 0, finite",
+        )?;
+        let decay = weight_decay >= 0.0 && weight_decay.is_finite();
+        check(
+            decay,
+            "adamw.weight_decay",
+            weight_decay,
+            "at least 0, finite",
+        )?;
+        let norm = self.max_grad_norm;
+        let norm_ok = norm.is_none_or(|norm| norm > 0.0 && norm.is_finite());
+        check(norm_ok, "max_grad_norm", norm, "above 0, or null")?;
+        check(
+            at_least_one(self.eval_every),
+            "eval_every",
+            self.eval_every,
+            "at least 1, or null",
+        )?;
+        check(
+            at_least_one(self.save_every),
+            "save_every",
+            self.save_every,
+            "at least 1, or null",
+        )?;
+        check(
+            self.keep_last >= 1,
+            "keep_last",
+            self.keep_last,
+            "at least 1",
+        )?;
+        check(
+            self.patience != Some(0),
+            "patience",
+            self.patience,
+            "at least 1, or null",
+        )?;
+        let unused = self.patience.is_some() && self.eval_every.is_none();
+        check(
+            !unused,
+            "patience",
+            self.patience,
+            "null when eval_every is null",
+        )
+    }
+
+    /// Optimiser steps of one pass over `examples`: the last batch of a pass may be smaller.
+    pub fn steps_per_epoch(&self, examples: usize) -> u64 {
+        examples.div_ceil(self.batch_size.max(1)) as u64
+    }
+
+    /// All optimiser steps over `examples`.
+    pub fn total_steps(&self, examples: usize) -> u64 {
+        self.max_steps
+            .unwrap_or_else(|| (self.epochs * self.steps_per_epoch(examples) as f64).ceil() as u64)
+    }
+}
+
+/// A stage's name is a folder's name, on every system.
+pub(crate) fn check_stage(stage: &str) -> Result<(), TrainError> {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    check(
+        !stage.is_empty() && !stage.starts_with('.') && stage.chars().all(allowed),
+        "stage",
+        stage,
+        "ASCII letters, digits, '.', '_' and '-', not starting with '.'",
+    )
+}

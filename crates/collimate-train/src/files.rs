@@ -1,0 +1,123 @@
+//! Files that are either the old or the new one, never half of it.
+
+use std::fs::{self, File};
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::TrainError;
+
+/// Prefix of what a killed process may leave behind; such names are never read.
+pub(crate) const UNFINISHED: &str = ".unfinished-";
+
+/// Replaces the file `path` by `bytes`: a reader, and a crash, sees the old content or the new.
+///
+/// # Errors
+/// When the folder cannot be written.
+pub fn atomic_write(path: &Path, bytes: &[u8]) -> Result<(), TrainError> {
+    let folder = parent(path);
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let unfinished = folder.join(format!("{UNFINISHED}{}-{name}", std::process::id()));
+    let mut file = File::create(&unfinished).map_err(TrainError::io(&unfinished))?;
+    file.write_all(bytes)
+        .and_then(|()| file.sync_all())
+        .map_err(TrainError::io(&unfinished))?;
+    fs::rename(&unfinished, path).map_err(TrainError::io(path))?;
+    sync_folder(folder)
+}
+
+/// The blake3 hash of a file, in hex.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn hash_file(path: &Path) -> Result<String, TrainError> {
+    let mut file = File::open(path).map_err(TrainError::io(path))?;
+    let mut hasher = blake3::Hasher::new();
+    let mut buffer = vec![0; 1 << 16];
+    loop {
+        match file.read(&mut buffer).map_err(TrainError::io(path))? {
+            0 => return Ok(hasher.finalize().to_hex().to_string()),
+            read => hasher.update(&buffer[..read]),
+        };
+    }
+}
+
+/// The blake3 hash of a value's JSON text, in hex: what a stage's inputs are told apart by.
+///
+/// # Panics
+/// When the value cannot be written as JSON (a map whose keys are not texts).
+///
+/// # Examples
+/// ```
+/// let a = collimate_train::hash_json(&("sft", 1e-5, [1, 2]));
+/// assert_eq!(a.len(), 64);
+/// assert_ne!(a, collimate_train::hash_json(&("sft", 1e-5, [2, 1])));
+/// ```
+pub fn hash_json(value: &impl Serialize) -> String {
+    let text = serde_json::to_vec(value).expect("stage inputs have text keys");
+    blake3::hash(&text).to_hex().to_string()
+}
+
+pub(crate) fn parent(path: &Path) -> &Path {
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    }
+}
+
+/// Makes renames and new names in a folder last. Not every system can open a folder.
+pub(crate) fn sync_folder(folder: &Path) -> Result<(), TrainError> {
+    if cfg!(unix) {
+        let opened = File::open(folder).map_err(TrainError::io(folder))?;
+        opened.sync_all().map_err(TrainError::io(folder))?;
+    }
+    Ok(())
+}
+
+pub(crate) fn to_json(value: &impl Serialize, path: &Path) -> Result<Vec<u8>, TrainError> {
+    let mut text =
+        serde_json::to_vec_pretty(value).map_err(|error| TrainError::format(path, error))?;
+    text.push(b'\n');
+    Ok(text)
+}
+
+pub(crate) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, TrainError> {
+    let text = fs::read(path).map_err(TrainError::io(path))?;
+    serde_json::from_slice(&text).map_err(|error| TrainError::format(path, error))
+}
+
+/// Removes what killed processes left in a folder.
+pub(crate) fn remove_unfinished(folder: &Path) -> Result<(), TrainError> {
+    for path in entries(folder)? {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        if name.starts_with(UNFINISHED) {
+            let removed = if path.is_dir() {
+                fs::remove_dir_all(&path)
+            } else {
+                fs::remove_file(&path)
+            };
+            removed.map_err(TrainError::io(&path))?;
+        }
+    }
+    Ok(())
+}
+
+/// What a folder contains, sorted; nothing when there is no such folder.
+pub(crate) fn entries(folder: &Path) -> Result<Vec<PathBuf>, TrainError> {
+    let listing = match fs::read_dir(folder) {
+        Ok(listing) => listing,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(TrainError::io(folder)(error)),
+    };
+    let mut paths = listing
+        .map(|entry| {
+            entry
+                .map(|entry| entry.path())
+                .map_err(TrainError::io(folder))
+        })
+        .collect::<Result<Vec<_>, _>>()?;
+    paths.sort();
+    Ok(paths)
+}

@@ -1,0 +1,53 @@
+//! Which stages of a run are done.
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::TrainError;
+use crate::files::{atomic_write, read_json, to_json};
+
+/// How far a stage has come.
+#[derive(Debug, Clone, PartialEq)]
+pub enum StageState {
+    /// Finished earlier, with this result.
+    Done(Value),
+    /// Never started.
+    Fresh,
+    /// Started and not finished.
+    Resume,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Entry {
+    pub(crate) stage: String,
+    pub(crate) inputs: String,
+    pub(crate) result: Option<Value>,
+}
+
+/// The stages in the order in which they were started.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Journal {
+    pub(crate) stages: Vec<Entry>,
+}
+
+impl Journal {
+    pub(crate) fn read(path: &Path) -> Result<Self, TrainError> {
+        if path.exists() {
+            read_json(path)
+        } else {
+            Ok(Self::default())
+        }
+    }
+
+    pub(crate) fn write(&self, path: &Path) -> Result<(), TrainError> {
+        atomic_write(path, &to_json(self, path)?)
+    }
+
+    pub(crate) fn entry(&mut self, stage: &str) -> Option<&mut Entry> {
+        self.stages.iter_mut().find(|entry| entry.stage == stage)
+    }
+}

@@ -1,0 +1,160 @@
+//! `metrics.jsonl`: one line per logged step.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use serde_json::{Map, Value};
+
+use crate::TrainError;
+use crate::files::atomic_write;
+
+/// A file of JSON lines, each with `stage`, `step` and numbers.
+///
+/// A line holds nothing that depends on the clock, so a resumed run's file has the bytes of an
+/// uninterrupted one. A number that is not finite is written as `null`.
+///
+/// # Examples
+/// ```
+/// # fn main() -> Result<(), collimate_train::TrainError> {
+/// # let folder = tempfile::tempdir().unwrap();
+/// # let path = folder.path().join("metrics.jsonl");
+/// let metrics = collimate_train::Metrics::open(&path)?;
+/// metrics.log("sft", 1, [("loss", 0.5)])?;
+/// assert_eq!(std::fs::read_to_string(&path).unwrap(), "{\"stage\":\"sft\",\"step\":1,\"loss\":0.5}\n");
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct Metrics {
+    path: PathBuf,
+    file: Mutex<File>,
+}
+
+impl Metrics {
+    /// Opens the file, or creates it. A last line that a killed process left half-written is cut.
+    ///
+    /// # Errors
+    /// When it cannot be read or written.
+    pub fn open(path: &Path) -> Result<Self, TrainError> {
+        if path.exists() {
+            // As bytes: the cut can lie within a character.
+            let bytes = fs::read(path).map_err(TrainError::io(path))?;
+            let complete = bytes
+                .iter()
+                .rposition(|&b| b == b'\n')
+                .map_or(0, |end| end + 1);
+            if complete < bytes.len() {
+                atomic_write(path, &bytes[..complete])?;
+            }
+        }
+        Ok(Self {
+            path: path.to_owned(),
+            file: Mutex::new(append(path)?),
+        })
+    }
+
+    /// Appends a line.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn log<K: Into<String>>(
+        &self,
+        stage: &str,
+        step: u64,
+        values: impl IntoIterator<Item = (K, f64)>,
+    ) -> Result<(), TrainError> {
+        // Written by hand so that the keys keep the order in which they were given.
+        let mut line = format!("{{\"stage\":{},\"step\":{step}", Value::from(stage));
+        for (key, value) in values {
+            line.push_str(&format!(
+                ",{}:{}",
+                Value::from(key.into()),
+                Value::from(value)
+            ));
+        }
+        line.push_str("}\n");
+        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        file.write_all(line.as_bytes())
+            .map_err(TrainError::io(&self.path))
+    }
+
+    /// All lines, parsed.
+    ///
+    /// # Errors
+    /// When the file cannot be read or a line is not a JSON object.
+    pub fn rows(&self) -> Result<Vec<Map<String, Value>>, TrainError> {
+        let text = read(&self.path)?;
+        let rows = text.lines().enumerate().map(|(number, line)| {
+            serde_json::from_str(line).map_err(|error| {
+                TrainError::format(&self.path, format!("line {}: {error}", number + 1))
+            })
+        });
+        rows.collect()
+    }
+
+    /// How many lines a stage has, whoever wrote them.
+    pub(crate) fn lines(&self, stage: &str) -> Result<usize, TrainError> {
+        Ok(read(&self.path)?
+            .lines()
+            .filter(|line| belongs(line, stage))
+            .count())
+    }
+
+    /// Keeps the first `keep` lines of a stage, and the lines of all others.
+    pub(crate) fn rewind(&self, stage: &str, keep: usize) -> Result<(), TrainError> {
+        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        let text = read(&self.path)?;
+        let mut seen = 0;
+        let mut kept = String::with_capacity(text.len());
+        for line in text.split_inclusive('\n') {
+            if belongs(line, stage) {
+                seen += 1;
+                if seen > keep {
+                    continue;
+                }
+            }
+            kept.push_str(line);
+        }
+        if seen < keep {
+            let reason = format!(
+                "stage {stage} has {seen} lines, its checkpoint was made after {keep}: \
+                 restore the file or use another run folder"
+            );
+            return Err(TrainError::format(&self.path, reason));
+        }
+        if kept.len() < text.len() {
+            atomic_write(&self.path, kept.as_bytes())?;
+            *file = append(&self.path)?;
+        }
+        Ok(())
+    }
+
+    /// Makes the lines last, before a checkpoint that counts them.
+    pub(crate) fn sync(&self) -> Result<(), TrainError> {
+        let file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        file.sync_data().map_err(TrainError::io(&self.path))
+    }
+}
+
+fn belongs(line: &str, stage: &str) -> bool {
+    line.strip_prefix("{\"stage\":")
+        .is_some_and(|rest| rest.starts_with(&format!("{},", Value::from(stage))))
+}
+
+fn append(path: &Path) -> Result<File, TrainError> {
+    OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(path)
+        .map_err(TrainError::io(path))
+}
+
+fn read(path: &Path) -> Result<String, TrainError> {
+    match fs::read_to_string(path) {
+        Ok(text) => Ok(text),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(String::new()),
+        Err(error) => Err(TrainError::io(path)(error)),
+    }
+}

@@ -1,0 +1,134 @@
+//! AdamW over a module, with its state by parameter path.
+
+use std::collections::{BTreeMap, HashMap};
+
+use burn::module::{Module, ModuleMapper, Param};
+use burn::tensor::{DType, Tensor, TensorData};
+use collimate_ops::{AdamW, AdamWState};
+
+use crate::AdamWConfig;
+use crate::params::{Path, Stored, flatten, follow_path, replace};
+
+/// The state of one parameter. A parameter without gradient in a step does not count the step.
+#[derive(Debug)]
+struct Slot {
+    steps: u64,
+    moments: AdamWState<1>,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Optimizer {
+    slots: BTreeMap<String, Slot>,
+}
+
+impl Optimizer {
+    /// Updates the parameters that have a gradient.
+    pub(crate) fn step<M: Module>(
+        &mut self,
+        model: M,
+        grads: BTreeMap<String, Tensor<1>>,
+        learning_rate: f64,
+        config: &AdamWConfig,
+    ) -> M {
+        model.map(&mut Update {
+            path: Path::default(),
+            slots: self,
+            grads,
+            learning_rate,
+            config,
+        })
+    }
+
+    /// What a checkpoint holds: `PATH.m`, `PATH.v`, and the steps of each path.
+    pub(crate) fn store(&self) -> (BTreeMap<String, Stored>, BTreeMap<String, u64>) {
+        let mut moments = BTreeMap::new();
+        for (path, slot) in &self.slots {
+            moments.insert(format!("{path}.m"), Stored::new(slot.moments.first.clone()));
+            moments.insert(
+                format!("{path}.v"),
+                Stored::new(slot.moments.second.clone()),
+            );
+        }
+        (
+            moments,
+            self.slots
+                .iter()
+                .map(|(path, slot)| (path.clone(), slot.steps))
+                .collect(),
+        )
+    }
+
+    /// The reverse of [`store`](Self::store); `params` says which device each path is on.
+    pub(crate) fn restore(
+        mut data: HashMap<String, TensorData>,
+        steps: &BTreeMap<String, u64>,
+        params: &BTreeMap<String, Stored>,
+    ) -> Result<Self, String> {
+        let mut slots = BTreeMap::new();
+        for (path, &steps) in steps {
+            let param = params
+                .get(path)
+                .ok_or(format!("{path} is not trained by the model"))?;
+            let device = param.flat.device();
+            let mut moment = |name: &str| {
+                let name = format!("{path}.{name}");
+                let data = data.remove(&name).ok_or(format!("{name} is missing"))?;
+                if data.num_elements() != param.flat.dims()[0] {
+                    return Err(format!("{name} has {} elements", data.num_elements()));
+                }
+                let dtype: DType = data.dtype();
+                Ok(Tensor::<1>::from_data(data, (&device, dtype)))
+            };
+            let moments = AdamWState {
+                first: moment("m")?,
+                second: moment("v")?,
+            };
+            slots.insert(path.clone(), Slot { steps, moments });
+        }
+        Ok(Self { slots })
+    }
+}
+
+struct Update<'a> {
+    path: Path,
+    slots: &'a mut Optimizer,
+    grads: BTreeMap<String, Tensor<1>>,
+    learning_rate: f64,
+    config: &'a AdamWConfig,
+}
+
+impl ModuleMapper for Update<'_> {
+    follow_path!();
+
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let path = self.path.join();
+        let Some(grad) = self.grads.remove(&path) else {
+            return param;
+        };
+        let hyper = AdamW {
+            beta1: self.config.beta1,
+            beta2: self.config.beta2,
+            eps: self.config.eps,
+            // A vector is a bias or a norm's scale: pulling it to zero is no regulariser.
+            weight_decay: if D >= 2 {
+                self.config.weight_decay
+            } else {
+                0.0
+            },
+        };
+        let learning_rate = self.learning_rate;
+        let slots = &mut self.slots.slots;
+        replace(param, |old| {
+            let shape = old.dims();
+            let flat = flatten(old);
+            let slot = slots.entry(path).or_insert_with(|| Slot {
+                steps: 0,
+                moments: AdamWState::zeros(flat.dims(), &flat.device()),
+            });
+            slot.steps += 1;
+            let step = slot.steps;
+            collimate_ops::adamw_step(flat, grad, &mut slot.moments, step, learning_rate, &hyper)
+                .reshape(shape)
+        })
+    }
+}

@@ -1,0 +1,220 @@
+//! A module's parameters by path.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};
+use burn::tensor::{Gradients, Tensor, TensorData};
+
+/// Where a traversal is: `layers.0.q_proj.weight`.
+#[derive(Debug, Default)]
+pub(crate) struct Path(Vec<String>);
+
+impl Path {
+    pub(crate) fn enter(&mut self, name: &str) {
+        self.0.push(name.to_owned());
+    }
+
+    pub(crate) fn exit(&mut self) {
+        self.0.pop();
+    }
+
+    pub(crate) fn join(&self) -> String {
+        self.0.join(".")
+    }
+}
+
+/// The two methods by which a visitor or mapper learns its path.
+macro_rules! follow_path {
+    () => {
+        fn enter_module(&mut self, name: &str, _container_type: &str) {
+            self.path.enter(name);
+        }
+
+        fn exit_module(&mut self, _name: &str, _container_type: &str) {
+            self.path.exit();
+        }
+    };
+}
+pub(crate) use follow_path;
+
+/// A parameter's tensor without its rank.
+#[derive(Debug, Clone)]
+pub(crate) struct Stored {
+    pub(crate) shape: Vec<usize>,
+    pub(crate) flat: Tensor<1>,
+}
+
+impl Stored {
+    pub(crate) fn new<const D: usize>(tensor: Tensor<D>) -> Self {
+        Self {
+            shape: tensor.dims().to_vec(),
+            flat: flatten(tensor.inner()),
+        }
+    }
+}
+
+pub(crate) fn flatten<const D: usize>(tensor: Tensor<D>) -> Tensor<1> {
+    let elements = tensor.dims().iter().product::<usize>();
+    tensor.reshape([elements])
+}
+
+struct Collect {
+    path: Path,
+    trainable: bool,
+    found: BTreeMap<String, Stored>,
+}
+
+impl ModuleVisitor for Collect {
+    follow_path!();
+
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        if param.base().is_require_grad() == self.trainable {
+            self.found
+                .insert(self.path.join(), Stored::new(param.base()));
+        }
+    }
+}
+
+/// The float parameters that are (or are not) trained. The model is on an autodiff device.
+pub(crate) fn collect<M: Module>(model: &M, trainable: bool) -> BTreeMap<String, Stored> {
+    let mut visitor = Collect {
+        path: Path::default(),
+        trainable,
+        found: BTreeMap::new(),
+    };
+    model.visit(&mut visitor);
+    visitor.found
+}
+
+/// A path whose parameter also occurs under an earlier path. Burn's traversal would update one
+/// occurrence and leave the other behind.
+pub(crate) fn shared<M: Module>(model: &M) -> Option<String> {
+    struct Shared {
+        path: Path,
+        seen: HashSet<ParamId>,
+        found: Option<String>,
+    }
+    impl ModuleVisitor for Shared {
+        follow_path!();
+
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            if param.base().is_require_grad() && !self.seen.insert(param.id) {
+                self.found.get_or_insert(self.path.join());
+            }
+        }
+    }
+    let mut visitor = Shared {
+        path: Path::default(),
+        seen: HashSet::new(),
+        found: None,
+    };
+    model.visit(&mut visitor);
+    visitor.found
+}
+
+/// One hash over paths, shapes and bytes.
+pub(crate) fn fingerprint(params: &BTreeMap<String, Stored>) -> String {
+    let mut hasher = blake3::Hasher::new();
+    for (path, stored) in params {
+        hasher.update(format!("{path}\0{:?}\0", stored.shape).as_bytes());
+        hasher.update(stored.flat.clone().into_data().as_bytes());
+    }
+    hasher.finalize().to_hex().to_string()
+}
+
+struct Accumulate<'a> {
+    path: Path,
+    grads: Gradients,
+    sums: &'a mut BTreeMap<String, Tensor<1>>,
+}
+
+impl ModuleVisitor for Accumulate<'_> {
+    follow_path!();
+
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        let Some(grad) = param.base().grad_remove(&mut self.grads) else {
+            return;
+        };
+        let grad = flatten(grad.inner());
+        let path = self.path.join();
+        let sum = match self.sums.remove(&path) {
+            Some(sum) => sum + grad,
+            None => grad,
+        };
+        self.sums.insert(path, sum);
+    }
+}
+
+/// Adds a backward pass's gradients to `sums`, flat and by path.
+pub(crate) fn accumulate<M: Module>(
+    model: &M,
+    grads: Gradients,
+    sums: &mut BTreeMap<String, Tensor<1>>,
+) {
+    model.visit(&mut Accumulate {
+        path: Path::default(),
+        grads,
+        sums,
+    });
+}
+
+/// Replaces a parameter's value: a new leaf with the same place, id and settings.
+pub(crate) fn replace<const D: usize>(
+    param: Param<Tensor<D>>,
+    new: impl FnOnce(Tensor<D>) -> Tensor<D>,
+) -> Param<Tensor<D>> {
+    param.map(|old| {
+        let require_grad = old.is_require_grad();
+        let strategy = old.gradient_checkpointing_strategy();
+        let value = new(old.inner());
+        match strategy {
+            Some(strategy) => Tensor::from_inner(value)
+                .with_gradient_checkpointing_strategy(strategy)
+                .set_require_grad(require_grad),
+            None => value,
+        }
+    })
+}
+
+struct Load {
+    path: Path,
+    data: HashMap<String, TensorData>,
+    mismatch: Option<String>,
+}
+
+impl ModuleMapper for Load {
+    follow_path!();
+
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let path = self.path.join();
+        let Some(data) = self.data.remove(&path) else {
+            return param;
+        };
+        let (have, want) = (data.shape().to_vec(), param.base().dims().to_vec());
+        if have != want {
+            self.mismatch.get_or_insert(format!(
+                "{path} has shape {have:?}, the model's has {want:?}"
+            ));
+            return param;
+        }
+        let dtype = data.dtype();
+        replace(param, |old| Tensor::from_data(data, (&old.device(), dtype)))
+    }
+}
+
+/// Puts `data` into the parameters of these paths; every path must exist, in the same shape.
+pub(crate) fn load<M: Module>(model: M, data: HashMap<String, TensorData>) -> Result<M, String> {
+    let mut mapper = Load {
+        path: Path::default(),
+        data,
+        mismatch: None,
+    };
+    let model = model.map(&mut mapper);
+    if let Some(mismatch) = mapper.mismatch {
+        return Err(mismatch);
+    }
+    match mapper.data.keys().min() {
+        Some(path) => Err(format!("{path} is not a parameter of the model")),
+        None => Ok(model),
+    }
+}

@@ -1,0 +1,212 @@
+//! Groups of bars.
+
+use plotters::prelude::*;
+use plotters::style::text_anchor::{HPos, Pos, VPos};
+
+use super::frame::{Area, Axis, Frame, Style, colour, extent, fit_text, show};
+
+/// The bars of one colour, one in each group.
+#[derive(Debug, Clone, PartialEq)]
+pub struct BarSeries {
+    /// Its name in the legend.
+    pub name: String,
+    /// One value per group; a value that is not finite leaves a gap.
+    pub values: Vec<f64>,
+    /// Ends of each value's interval, `(low, high)`, or nothing.
+    pub intervals: Vec<(f64, f64)>,
+}
+
+impl BarSeries {
+    /// Bars without intervals.
+    pub fn new(name: impl Into<String>, values: Vec<f64>) -> Self {
+        Self {
+            name: name.into(),
+            values,
+            intervals: Vec::new(),
+        }
+    }
+
+    /// With an interval on each bar.
+    #[must_use]
+    pub fn with_intervals(mut self, intervals: Vec<(f64, f64)>) -> Self {
+        self.intervals = intervals;
+        self
+    }
+}
+
+/// Groups of bars, from zero.
+#[derive(Debug, Clone, PartialEq)]
+pub struct BarChart {
+    /// The title.
+    pub title: String,
+    /// What the groups are.
+    pub x_label: String,
+    /// What the bars' heights are.
+    pub y_label: String,
+    /// Names of the groups.
+    pub groups: Vec<String>,
+    /// The bars.
+    pub series: Vec<BarSeries>,
+}
+
+/// With at most this many bars each has its value written on it.
+const NUMBERED: usize = 16;
+/// The part of a group's width that its bars take.
+const FILL: f64 = 0.76;
+
+impl BarChart {
+    /// A chart without bars.
+    pub fn new(
+        title: impl Into<String>,
+        x_label: impl Into<String>,
+        y_label: impl Into<String>,
+        groups: Vec<String>,
+    ) -> Self {
+        Self {
+            title: title.into(),
+            x_label: x_label.into(),
+            y_label: y_label.into(),
+            groups,
+            series: Vec::new(),
+        }
+    }
+
+    /// Adds bars.
+    #[must_use]
+    pub fn with(mut self, series: BarSeries) -> Self {
+        self.series.push(series);
+        self
+    }
+
+    fn check(&self) -> Result<(f64, f64), String> {
+        for series in &self.series {
+            let (values, intervals) = (series.values.len(), series.intervals.len());
+            let groups = self.groups.len();
+            if values != groups || (intervals != 0 && intervals != groups) {
+                return Err(format!(
+                    "series {} has {values} values and {intervals} intervals for {groups} groups",
+                    series.name
+                ));
+            }
+        }
+        let values = self.series.iter().flat_map(|s| s.values.iter().copied());
+        let ends = self
+            .series
+            .iter()
+            .flat_map(|s| s.intervals.iter().flat_map(|i| [i.0, i.1]));
+        let extent = extent(values.chain(ends)).ok_or("there is no finite value to draw")?;
+        Ok((extent.0.min(0.0), extent.1.max(0.0)))
+    }
+
+    pub(super) fn draw<DB: DrawingBackend>(&self, root: &Area<DB>, scale: f64) -> Result<(), String>
+    where
+        DB::ErrorType: 'static,
+    {
+        let style = Style { scale };
+        let (low, high) = self.check()?;
+        let bars = self.groups.len() * self.series.len();
+        // Room for the numbers above the bars.
+        let high = if bars <= NUMBERED {
+            high + 0.04 * (high - low)
+        } else {
+            high
+        };
+        let frame = Frame {
+            title: &self.title,
+            x_label: &self.x_label,
+            y_label: &self.y_label,
+            names: self.series.iter().map(|s| s.name.as_str()).collect(),
+            x: Axis::new(0.0, self.groups.len() as f64, 8, false),
+            y: Axis::new(low, high, 6, true),
+            x_scale: false,
+            x_room: 22.0,
+        };
+        let mut chart = frame.draw(root, style)?;
+        let width = FILL / self.series.len() as f64;
+        for (index, series) in self.series.iter().enumerate() {
+            let bar = |group: usize| group as f64 + (1.0 - FILL) / 2.0 + index as f64 * width;
+            for (group, &value) in series.values.iter().enumerate() {
+                if !value.is_finite() {
+                    continue;
+                }
+                let (left, right) = (bar(group) + 0.03 * width, bar(group) + 0.97 * width);
+                let shape = Rectangle::new([(left, 0.0), (right, value)], colour(index).filled());
+                chart.draw_series([shape]).map_err(show)?;
+                let middle = (left + right) / 2.0;
+                let interval = series
+                    .intervals
+                    .get(group)
+                    .filter(|i| (i.1 - i.0).is_finite());
+                if let Some(&(from, to)) = interval {
+                    whisker(root, &chart, (middle, from, to), style)?;
+                }
+                if bars <= NUMBERED {
+                    let top = interval.map_or(value, |i| i.1).max(value).max(0.0);
+                    let (x, y) = chart.backend_coord(&(middle, top));
+                    let room =
+                        chart.backend_coord(&(right, 0.0)).0 - chart.backend_coord(&(left, 0.0)).0;
+                    let text = number(value);
+                    let font = fit_text(root, &text, room, style, 13.0)?
+                        .pos(Pos::new(HPos::Center, VPos::Bottom));
+                    root.draw(&Text::new(text, (x, y - style.px(4.0)), font))
+                        .map_err(show)?;
+                }
+            }
+        }
+        for (group, name) in self.groups.iter().enumerate() {
+            let (x, y) = chart.backend_coord(&(group as f64 + 0.5, frame.y.low));
+            let slot = chart.backend_coord(&(group as f64 + 1.0, 0.0)).0
+                - chart.backend_coord(&(group as f64, 0.0)).0;
+            let font = fit_text(root, name, slot - style.px(6.0), style, 13.0)?
+                .pos(Pos::new(HPos::Center, VPos::Top));
+            root.draw(&Text::new(name.clone(), (x, y + style.px(8.0)), font))
+                .map_err(show)?;
+        }
+        Ok(())
+    }
+}
+
+/// An interval: a line with a short bar at each end.
+fn whisker<DB: DrawingBackend>(
+    root: &Area<DB>,
+    chart: &super::frame::Chart<'_, DB>,
+    (x, from, to): (f64, f64, f64),
+    style: Style,
+) -> Result<(), String>
+where
+    DB::ErrorType: 'static,
+{
+    let stroke = RGBColor(40, 40, 40).stroke_width(style.stroke(1.5));
+    let (low, high) = (
+        chart.backend_coord(&(x, from)),
+        chart.backend_coord(&(x, to)),
+    );
+    root.draw(&PathElement::new([low, high], stroke))
+        .map_err(show)?;
+    let half = style.px(5.0);
+    for (x, y) in [low, high] {
+        let cap = PathElement::new([(x - half, y), (x + half, y)], stroke);
+        root.draw(&cap).map_err(show)?;
+    }
+    Ok(())
+}
+
+/// Three significant digits.
+fn number(value: f64) -> String {
+    let whole = value.abs().max(1e-12).log10().floor() as i32;
+    let decimals = (2 - whole).clamp(0, 4) as usize;
+    format!("{value:.decimals$}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::number;
+
+    #[test]
+    fn numbers_have_three_digits() {
+        assert_eq!(
+            [0.6178, 12.34, -3.0, 123456.0].map(number),
+            ["0.618", "12.3", "-3.00", "123456"]
+        );
+    }
+}

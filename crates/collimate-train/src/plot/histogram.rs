@@ -1,0 +1,120 @@
+//! Distributions on top of each other.
+
+use plotters::prelude::*;
+
+use super::frame::{Area, Axis, Frame, Style, colour, extent, show};
+
+/// Distributions on top of each other, each as shares of its own count, over common bins.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Histogram {
+    /// The title.
+    pub title: String,
+    /// What is counted.
+    pub x_label: String,
+    /// Names and values; values that are not finite are left out.
+    pub series: Vec<(String, Vec<f64>)>,
+    /// Number of bins; chosen from the data when absent.
+    pub bins: Option<usize>,
+}
+
+impl Histogram {
+    /// A histogram without data.
+    pub fn new(title: impl Into<String>, x_label: impl Into<String>) -> Self {
+        Self {
+            title: title.into(),
+            x_label: x_label.into(),
+            series: Vec::new(),
+            bins: None,
+        }
+    }
+
+    /// Adds a distribution.
+    #[must_use]
+    pub fn with(mut self, name: impl Into<String>, values: Vec<f64>) -> Self {
+        self.series.push((name.into(), values));
+        self
+    }
+
+    pub(super) fn draw<DB: DrawingBackend>(&self, root: &Area<DB>, scale: f64) -> Result<(), String>
+    where
+        DB::ErrorType: 'static,
+    {
+        let style = Style { scale };
+        let values = || self.series.iter().flat_map(|s| s.1.iter().copied());
+        let (low, high) = extent(values()).ok_or("there is no finite value to draw")?;
+        let count = self.bins.unwrap_or_else(|| bins(values().count())).max(1);
+        let x = Axis::new(low, high, 8, false);
+        let shares: Vec<Vec<f64>> = self
+            .series
+            .iter()
+            .map(|s| shares(&s.1, x.low, x.high, count))
+            .collect();
+        let most = shares.iter().flatten().copied().fold(0.0, f64::max);
+        let frame = Frame {
+            title: &self.title,
+            x_label: &self.x_label,
+            y_label: "share",
+            names: self.series.iter().map(|s| s.0.as_str()).collect(),
+            y: Axis::new(0.0, most, 6, true),
+            x: x.clone(),
+            x_scale: true,
+            x_room: 22.0,
+        };
+        let mut chart = frame.draw(root, style)?;
+        let edge = |bin: usize| x.low + (x.high - x.low) * bin as f64 / count as f64;
+        for (index, shares) in shares.iter().enumerate() {
+            let fill = colour(index).mix(0.35).filled();
+            let boxes = shares.iter().enumerate().filter(|(_, share)| **share > 0.0);
+            let boxes = boxes.map(|(bin, &share)| {
+                Rectangle::new([(edge(bin), 0.0), (edge(bin + 1), share)], fill)
+            });
+            chart.draw_series(boxes).map_err(show)?;
+            // An outline keeps both readable where they overlap.
+            let stroke = colour(index).stroke_width(style.stroke(1.5));
+            let bins: Vec<usize> = (0..count).collect();
+            for run in bins
+                .split(|&bin| shares[bin] == 0.0)
+                .filter(|run| !run.is_empty())
+            {
+                let (first, last) = (run[0], run[run.len() - 1]);
+                let tops = run
+                    .iter()
+                    .flat_map(|&bin| [(edge(bin), shares[bin]), (edge(bin + 1), shares[bin])]);
+                let start = std::iter::once((edge(first), 0.0));
+                let outline: Vec<_> = start.chain(tops).chain([(edge(last + 1), 0.0)]).collect();
+                chart
+                    .draw_series([PathElement::new(outline, stroke)])
+                    .map_err(show)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The rule of Rice, 2·∛n, within what can be told apart.
+fn bins(values: usize) -> usize {
+    ((2.0 * (values as f64).cbrt()).ceil() as usize).clamp(5, 60)
+}
+
+fn shares(values: &[f64], low: f64, high: f64, count: usize) -> Vec<f64> {
+    let mut shares = vec![0.0; count];
+    let finite = || values.iter().filter(|value| value.is_finite());
+    let one = 1.0 / finite().count().max(1) as f64;
+    for value in finite() {
+        let bin = ((value - low) / (high - low) * count as f64) as usize;
+        shares[bin.min(count - 1)] += one;
+    }
+    shares
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shares_sum_to_one_and_the_largest_value_is_in_the_last_bin() {
+        let shares = shares(&[0.0, 0.1, 1.0, f64::NAN], 0.0, 1.0, 4);
+        let third = 1.0 / 3.0;
+        assert_eq!(shares, [2.0 * third, 0.0, 0.0, third]);
+    }
+}

@@ -1,0 +1,119 @@
+//! Lines over a numeric axis.
+
+use plotters::prelude::*;
+
+use super::frame::{Area, Axis, Frame, Style, colour, extent, show};
+
+/// One line.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LineSeries {
+    /// Its name in the legend.
+    pub name: String,
+    /// Points from left to right; those that are not finite leave a gap.
+    pub points: Vec<(f64, f64)>,
+}
+
+impl LineSeries {
+    /// A line.
+    pub fn new(name: impl Into<String>, points: Vec<(f64, f64)>) -> Self {
+        Self {
+            name: name.into(),
+            points,
+        }
+    }
+}
+
+/// Lines over a numeric axis.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LineChart {
+    /// The title.
+    pub title: String,
+    /// What the x axis shows.
+    pub x_label: String,
+    /// What the y axis shows.
+    pub y_label: String,
+    /// The lines.
+    pub series: Vec<LineSeries>,
+    /// The y axis' ends, instead of the data's.
+    pub y_range: Option<(f64, f64)>,
+}
+
+/// Lines with at most this many points show each of them.
+const MARKED: usize = 40;
+
+impl LineChart {
+    /// A chart without lines.
+    pub fn new(
+        title: impl Into<String>,
+        x_label: impl Into<String>,
+        y_label: impl Into<String>,
+    ) -> Self {
+        Self {
+            title: title.into(),
+            x_label: x_label.into(),
+            y_label: y_label.into(),
+            series: Vec::new(),
+            y_range: None,
+        }
+    }
+
+    /// Adds a line.
+    #[must_use]
+    pub fn with(mut self, series: LineSeries) -> Self {
+        self.series.push(series);
+        self
+    }
+
+    /// Sets the y axis' ends.
+    #[must_use]
+    pub fn with_y_range(mut self, low: f64, high: f64) -> Self {
+        self.y_range = Some((low, high));
+        self
+    }
+
+    pub(super) fn draw<DB: DrawingBackend>(&self, root: &Area<DB>, scale: f64) -> Result<(), String>
+    where
+        DB::ErrorType: 'static,
+    {
+        let style = Style { scale };
+        let finite = |&&(x, y): &&(f64, f64)| x.is_finite() && y.is_finite();
+        let points = || {
+            self.series
+                .iter()
+                .flat_map(|s| s.points.iter().filter(finite))
+        };
+        let nothing = "there is no finite point to draw";
+        let (left, right) = extent(points().map(|p| p.0)).ok_or(nothing)?;
+        let (low, high) = extent(points().map(|p| p.1)).ok_or(nothing)?;
+        let y = match self.y_range {
+            Some((low, high)) => Axis::new(low, high, 6, false),
+            None => Axis::new(low, high, 6, true),
+        };
+        let frame = Frame {
+            title: &self.title,
+            x_label: &self.x_label,
+            y_label: &self.y_label,
+            names: self.series.iter().map(|s| s.name.as_str()).collect(),
+            x: Axis::new(left, right, 8, false),
+            y,
+            x_scale: true,
+            x_room: 22.0,
+        };
+        let mut chart = frame.draw(root, style)?;
+        for (index, series) in self.series.iter().enumerate() {
+            let stroke = colour(index).stroke_width(style.stroke(2.0));
+            for run in series.points.split(|point| !finite(&point)) {
+                let line = PathElement::new(run.to_vec(), stroke);
+                chart.draw_series([line]).map_err(show)?;
+            }
+            if series.points.len() <= MARKED {
+                let dots = series.points.iter().filter(finite);
+                let radius = style.px(3.5);
+                chart
+                    .draw_series(dots.map(|&p| Circle::new(p, radius, colour(index).filled())))
+                    .map_err(show)?;
+            }
+        }
+        Ok(())
+    }
+}

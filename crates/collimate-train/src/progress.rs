@@ -1,0 +1,158 @@
+//! Telling a person how far long work has come.
+
+use std::io::IsTerminal;
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+/// How progress is shown, on standard error.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Progress {
+    /// A bar on a terminal, a line every ten seconds elsewhere.
+    #[default]
+    Auto,
+    /// A line at most this often.
+    Lines(Duration),
+    /// Nothing.
+    Silent,
+}
+
+const LINE_EVERY: Duration = Duration::from_secs(10);
+
+impl Progress {
+    /// Starts showing work of `total` parts, of which `done` are done already.
+    pub fn start(self, label: &str, done: u64, total: u64) -> Meter {
+        let show = match self {
+            Self::Silent => Show::Nothing,
+            Self::Lines(every) => Show::Lines { every, last: None },
+            Self::Auto if std::io::stderr().is_terminal() => Show::Bar(bar(label, done, total)),
+            Self::Auto => Show::Lines {
+                every: LINE_EVERY,
+                last: None,
+            },
+        };
+        Meter {
+            show,
+            label: label.to_owned(),
+            done,
+            total,
+            first: done,
+            started: Instant::now(),
+        }
+    }
+}
+
+fn bar(label: &str, done: u64, total: u64) -> ProgressBar {
+    let style = ProgressStyle::with_template(
+        "{prefix} {wide_bar:.cyan/dim} {pos}/{len} [{elapsed} < {eta}] {msg}",
+    )
+    .unwrap_or_else(|_| ProgressStyle::default_bar())
+    .progress_chars("━╸─");
+    ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr())
+        .with_style(style)
+        .with_prefix(label.to_owned())
+        .with_position(done)
+}
+
+#[derive(Debug)]
+enum Show {
+    Bar(ProgressBar),
+    Lines {
+        every: Duration,
+        last: Option<Instant>,
+    },
+    Nothing,
+}
+
+/// Work under way.
+#[derive(Debug)]
+pub struct Meter {
+    show: Show,
+    label: String,
+    done: u64,
+    total: u64,
+    first: u64,
+    started: Instant,
+}
+
+impl Meter {
+    /// Says that `done` parts are done, with a few words on how it goes.
+    pub fn set(&mut self, done: u64, message: &str) {
+        self.done = done;
+        let line = self.line(message);
+        match &mut self.show {
+            Show::Bar(bar) => {
+                bar.set_position(done);
+                bar.set_message(message.to_owned());
+            }
+            Show::Lines { every, last } => {
+                if last.is_none_or(|last| last.elapsed() >= *every) || done == self.total {
+                    *last = Some(Instant::now());
+                    eprintln!("{line}");
+                }
+            }
+            Show::Nothing => {}
+        }
+    }
+
+    /// Prints a line without breaking the bar.
+    pub fn say(&self, line: &str) {
+        match &self.show {
+            Show::Bar(bar) => bar.suspend(|| eprintln!("{line}")),
+            Show::Lines { .. } => eprintln!("{line}"),
+            Show::Nothing => {}
+        }
+    }
+
+    fn line(&self, message: &str) -> String {
+        let elapsed = self.started.elapsed();
+        let here = self.done.saturating_sub(self.first);
+        let left = self.total.saturating_sub(self.done);
+        let eta = match here {
+            0 => "?".to_owned(),
+            _ => duration(elapsed.mul_f64(left as f64 / here as f64)),
+        };
+        let Self {
+            label, done, total, ..
+        } = self;
+        format!(
+            "{label} {done}/{total} [{} < {eta}] {message}",
+            duration(elapsed)
+        )
+    }
+}
+
+impl Drop for Meter {
+    fn drop(&mut self) {
+        if let Show::Bar(bar) = &self.show {
+            bar.abandon();
+        }
+    }
+}
+
+fn duration(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    match seconds {
+        0..60 => format!("{seconds}s"),
+        60..3600 => format!("{}m{:02}s", seconds / 60, seconds % 60),
+        _ => format!("{}h{:02}m", seconds / 3600, seconds % 3600 / 60),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_short() {
+        let texts = [5, 65, 3723].map(|s| duration(Duration::from_secs(s)));
+        assert_eq!(texts, ["5s", "1m05s", "1h02m"]);
+    }
+
+    #[test]
+    fn a_line_says_where_the_work_is() {
+        let mut meter = Progress::Silent.start("sft", 2, 10);
+        meter.set(2, "loss 0.5");
+        assert_eq!(meter.line("loss 0.5"), "sft 2/10 [0s < ?] loss 0.5");
+    }
+}
