@@ -1,0 +1,20 @@
+//! Negative log-likelihood, the loss of supervised fine-tuning.
+
+use burn::tensor::Tensor;
+
+/// The negative log-likelihood of each token.
+///
+/// ```text
+/// −log π(y_t | x, y_<t)
+/// ```
+///
+/// # Shapes
+/// `completion_logps` `[tokens]`, in nats, of the completion's tokens only: the prompt's do
+/// not count. Returns `[tokens]`, unreduced; the usual loss is [`mean_over`](crate::mean_over)
+/// the completion tokens of the whole global batch.
+///
+/// # Gradient
+/// −1 for each token.
+pub fn token_nll(completion_logps: Tensor<1>) -> Tensor<1> {
+    completion_logps.neg()
+}

@@ -1,0 +1,133 @@
+//! Which crate may use which.
+
+use cargo_metadata::DependencyKind;
+
+use crate::steps::Workspace;
+
+/// The layer of each published crate: it may use crates of lower layers only.
+const LAYERS: [(&str, u8); 19] = [
+    ("collimate-core", 0),
+    ("collimate-status", 1),
+    ("collimate-irm", 1),
+    ("collimate-data", 1),
+    ("collimate-eval", 1),
+    ("collimate-remote", 1),
+    ("collimate-ops", 1),
+    ("collimate-losses", 1),
+    ("collimate-nn", 2),
+    ("collimate-lm", 3),
+    ("collimate-train", 3),
+    ("collimate-direct", 4),
+    ("collimate-reward", 4),
+    ("collimate-ppo", 4),
+    ("collimate-judge", 4),
+    ("collimate-recipes", 5),
+    ("collimate", 6),
+    // Unpublished; they may use anything.
+    ("collimate-testkit", 7),
+    ("collimate-bench", 7),
+];
+
+/// Crates that must build without Burn.
+const LIGHT: [&str; 6] = [
+    "collimate-core",
+    "collimate-status",
+    "collimate-irm",
+    "collimate-data",
+    "collimate-eval",
+    "collimate-remote",
+];
+
+/// The only crate of the workspace that tests may use beyond their layer.
+const TESTKIT: &str = "collimate-testkit";
+
+pub(crate) fn layer(name: &str) -> Option<u8> {
+    LAYERS
+        .iter()
+        .find(|(known, _)| *known == name)
+        .map(|&(_, layer)| layer)
+}
+
+pub(crate) fn is_light(name: &str) -> bool {
+    LIGHT.contains(&name)
+}
+
+pub(crate) fn run(workspace: &Workspace) -> Result<(), String> {
+    let mut problems = Vec::new();
+    for package in workspace.own.workspace_packages() {
+        let name = package.name.as_str();
+        if name == "xtask" {
+            continue;
+        }
+        if layer(name).is_none() {
+            problems.push(format!(
+                "{name} has no layer: add it to xtask/src/layers.rs"
+            ));
+        }
+        for dependency in &package.dependencies {
+            let test_only = dependency.kind == DependencyKind::Development;
+            problems.extend(objection(name, &dependency.name, test_only));
+        }
+    }
+    for name in workspace.published().into_iter().filter(|n| is_light(n)) {
+        let tree = workspace.cargo_output(&[
+            "tree", "-p", name, "-e", "normal", "--prefix", "none", "--target", "all",
+        ])?;
+        problems.extend(burn_in(&tree).map(|line| format!("{name} must not use Burn: {line}")));
+    }
+    if problems.is_empty() {
+        Ok(())
+    } else {
+        Err(problems.join("\n"))
+    }
+}
+
+/// Why `user` may not use `used`, if so.
+fn objection(user: &str, used: &str, test_only: bool) -> Option<String> {
+    let below = layer(used)?;
+    let above = layer(user)?;
+    if above == 7 || below < above || (test_only && used == TESTKIT) {
+        return None;
+    }
+    Some(format!(
+        "{user} (layer {above}) must not use {used} (layer {below}): only lower layers"
+    ))
+}
+
+/// The first line of a `cargo tree` listing that is a crate of Burn or below it.
+fn burn_in(tree: &str) -> Option<&str> {
+    tree.lines().find(|line| {
+        let name = line.split(' ').next().unwrap_or_default();
+        name == "burn" || name.starts_with("burn-") || name.starts_with("cubecl")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_lower_layers_and_the_testkit_in_tests() {
+        assert_eq!(objection("collimate-nn", "collimate-ops", false), None);
+        assert_eq!(objection("collimate-nn", "serde", false), None);
+        assert_eq!(objection("collimate-ops", "collimate-testkit", true), None);
+        assert_eq!(objection("collimate-testkit", "collimate-ops", false), None);
+        assert!(objection("collimate-ops", "collimate-testkit", false).is_some());
+        assert!(objection("collimate-ops", "collimate-nn", false).is_some());
+        assert!(objection("collimate-status", "collimate-eval", false).is_some());
+        assert!(objection("collimate-status", "collimate-eval", true).is_some());
+    }
+
+    #[test]
+    fn burn_is_found_by_name() {
+        assert_eq!(
+            burn_in("collimate-data v0.1.0\nburnt v1.0.0\nserde v1"),
+            None
+        );
+        assert_eq!(
+            burn_in("a v1\nburn-flex v0.22.1 (*)"),
+            Some("burn-flex v0.22.1 (*)")
+        );
+        assert_eq!(burn_in("burn v0.22.1"), Some("burn v0.22.1"));
+    }
+}

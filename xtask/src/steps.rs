@@ -1,0 +1,266 @@
+//! The steps of the check, cheapest first.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use cargo_metadata::{Metadata, MetadataCommand};
+
+use crate::{layers, licences};
+
+/// One step: a name for `--only`, what it does, and how.
+#[derive(Debug)]
+pub(crate) struct Step {
+    pub(crate) name: &'static str,
+    pub(crate) about: &'static str,
+    pub(crate) run: fn(&Workspace) -> Result<(), String>,
+}
+
+/// Where the workspace lies and what it consists of.
+#[derive(Debug)]
+pub(crate) struct Workspace {
+    root: PathBuf,
+    /// Its own packages only; dependencies are read by the step that needs them.
+    pub(crate) own: Metadata,
+}
+
+impl Workspace {
+    pub(crate) fn find() -> Result<Self, String> {
+        let own = MetadataCommand::new()
+            .no_deps()
+            .exec()
+            .map_err(|error| format!("cargo metadata: {error}"))?;
+        Ok(Self {
+            root: own.workspace_root.clone().into_std_path_buf(),
+            own,
+        })
+    }
+
+    /// Everything that could be built, the CUDA backend included.
+    pub(crate) fn dependencies(&self) -> Result<Metadata, String> {
+        // `--locked` makes a lock file that is out of date a failure here, in the first second.
+        let options = ["--locked", "--features", "collimate/cuda"].map(String::from);
+        MetadataCommand::new()
+            .current_dir(&self.root)
+            .other_options(options)
+            .exec()
+            .map_err(|error| format!("cargo metadata --locked: {error}"))
+    }
+
+    /// Names of the packages that are published, in the order of their layers.
+    pub(crate) fn published(&self) -> Vec<&str> {
+        let mut names: Vec<&str> = self
+            .own
+            .workspace_packages()
+            .into_iter()
+            .filter(|package| package.publish.as_ref().is_none_or(|to| !to.is_empty()))
+            .map(|package| package.name.as_str())
+            .collect();
+        names.sort_by_key(|name| (layers::layer(name), *name));
+        names
+    }
+
+    fn unpublished(&self) -> Vec<&str> {
+        let published = self.published();
+        self.own
+            .workspace_packages()
+            .into_iter()
+            .map(|package| package.name.as_str())
+            .filter(|name| !published.contains(name))
+            .collect()
+    }
+
+    fn has_feature(&self, package: &str, feature: &str) -> bool {
+        self.own
+            .workspace_packages()
+            .into_iter()
+            .any(|own| own.name.as_str() == package && own.features.contains_key(feature))
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        // Cargo sets CARGO for what it runs, so the toolchain stays the same.
+        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        let mut command = Command::new(cargo);
+        command.current_dir(&self.root).args(arguments);
+        command
+    }
+
+    fn cargo(&self, arguments: &[&str]) -> Result<(), String> {
+        self.cargo_with(arguments, None)
+    }
+
+    fn cargo_with(&self, arguments: &[&str], env: Option<(&str, &str)>) -> Result<(), String> {
+        let mut command = self.command(arguments);
+        let mut line = format!("cargo {}", arguments.join(" "));
+        if let Some((name, value)) = env {
+            command.env(name, value);
+            line = format!("{name}={value:?} {line}");
+        }
+        println!("$ {line}");
+        let status = command
+            .status()
+            .map_err(|error| format!("{line}: {error}"))?;
+        if status.success() {
+            Ok(())
+        } else {
+            Err(format!("{line}: {status}"))
+        }
+    }
+
+    /// What a cargo command writes to stdout.
+    pub(crate) fn cargo_output(&self, arguments: &[&str]) -> Result<String, String> {
+        let line = format!("cargo {}", arguments.join(" "));
+        let output = self
+            .command(arguments)
+            .output()
+            .map_err(|error| format!("{line}: {error}"))?;
+        if output.status.success() {
+            String::from_utf8(output.stdout).map_err(|error| format!("{line}: {error}"))
+        } else {
+            let stderr = String::from_utf8_lossy(&output.stderr);
+            Err(format!("{line}: {}", stderr.trim()))
+        }
+    }
+}
+
+/// All steps in the order in which they run.
+pub(crate) fn all() -> Vec<Step> {
+    let step = |name, about, run| Step { name, about, run };
+    vec![
+        step("fmt", "formatting, by rustfmt", fmt),
+        step(
+            "licences",
+            "every dependency comes from crates.io under an allowed licence",
+            licences::run,
+        ),
+        step(
+            "layers",
+            "crates use only lower layers; those without Burn stay without it",
+            layers::run,
+        ),
+        step("clippy", "lints as errors, all targets", clippy),
+        step("test", "cargo test --workspace", test),
+        step("doc", "documentation without a warning", doc),
+        step(
+            "alone",
+            "each crate type-checks without what other crates and tests enable",
+            alone,
+        ),
+        step("cuda", "the CUDA backend type-checks", cuda),
+        step("package", "every published crate packs", package),
+    ]
+}
+
+fn fmt(workspace: &Workspace) -> Result<(), String> {
+    workspace.cargo(&["fmt", "--all", "--check"])
+}
+
+fn clippy(workspace: &Workspace) -> Result<(), String> {
+    workspace.cargo(&[
+        "clippy",
+        "--workspace",
+        "--all-targets",
+        "--",
+        "-D",
+        "warnings",
+    ])
+}
+
+/// The command of the README, word for word.
+fn test(workspace: &Workspace) -> Result<(), String> {
+    workspace.cargo(&["test", "--workspace"])
+}
+
+fn doc(workspace: &Workspace) -> Result<(), String> {
+    let warnings = Some(("RUSTDOCFLAGS", "-D warnings"));
+    workspace.cargo_with(&["doc", "--workspace", "--no-deps"], warnings)
+}
+
+/// `cargo check` of a library leaves dev-dependencies and the features that they enable out.
+///
+/// Crates without Burn are cheap, so each is checked by itself. Crates with Burn are checked
+/// layer by layer: all layers ask Burn for the same features, so Burn is checked once without
+/// a backend and once with flex, not once per crate.
+fn alone(workspace: &Workspace) -> Result<(), String> {
+    let published = workspace.published();
+    let (light, heavy): (Vec<&str>, Vec<&str>) = published
+        .into_iter()
+        .partition(|name| layers::is_light(name));
+    for name in light {
+        workspace.cargo(&["check", "-p", name])?;
+    }
+    let groups: Vec<Vec<&str>> = heavy
+        .chunk_by(|a, b| layers::layer(a) == layers::layer(b))
+        .map(<[&str]>::to_vec)
+        .collect();
+    for feature in [None, Some("flex")] {
+        for group in &groups {
+            let mut arguments = vec!["check", "--no-default-features"];
+            let features: Vec<String> = group
+                .iter()
+                .filter_map(|name| feature.map(|feature| (name, feature)))
+                .filter(|(name, feature)| workspace.has_feature(name, feature))
+                .map(|(name, feature)| format!("{name}/{feature}"))
+                .collect();
+            let features = features.join(",");
+            if !features.is_empty() {
+                arguments.extend(["--features", features.as_str()]);
+            }
+            for name in group {
+                arguments.extend(["-p", name]);
+            }
+            workspace.cargo(&arguments)?;
+        }
+    }
+    Ok(())
+}
+
+/// `DOCS_RS` makes a dependency's build script skip the download of LLVM, which type-checking
+/// does not need and an offline machine does not get.
+fn cuda(workspace: &Workspace) -> Result<(), String> {
+    let arguments = [
+        "check",
+        "-p",
+        "collimate",
+        "--no-default-features",
+        "--features",
+        "cuda",
+    ];
+    workspace.cargo_with(&arguments, Some(("DOCS_RS", "1")))
+}
+
+/// `--no-verify` because verification compiles each packed crate in a folder of its own, with
+/// Burn anew for every one of them; step `alone` has checked the same sources. `--allow-dirty`
+/// because the check also runs before a commit.
+fn package(workspace: &Workspace) -> Result<(), String> {
+    let mut arguments = vec!["package", "--workspace", "--no-verify", "--allow-dirty"];
+    for name in workspace.unpublished() {
+        arguments.extend(["--exclude", name]);
+    }
+    workspace.cargo(&arguments)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn names_are_unique_and_the_costly_steps_come_late() {
+        let names: Vec<&str> = all().iter().map(|step| step.name).collect();
+        let set: BTreeSet<&str> = names.iter().copied().collect();
+        assert_eq!(set.len(), names.len());
+        assert_eq!(names[..3], ["fmt", "licences", "layers"]);
+    }
+
+    #[test]
+    fn every_crate_has_a_layer_and_the_facade_comes_last() {
+        let workspace = Workspace::find().unwrap();
+        let published = workspace.published();
+        assert_eq!(published.first(), Some(&"collimate-core"));
+        assert_eq!(published.last(), Some(&"collimate"));
+        assert!(published.iter().all(|name| layers::layer(name).is_some()));
+        assert!(workspace.unpublished().contains(&"xtask"));
+        assert!(workspace.has_feature("collimate", "flex"));
+        assert!(!workspace.has_feature("collimate-core", "flex"));
+    }
+}
