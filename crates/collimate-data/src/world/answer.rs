@@ -11,7 +11,7 @@ use super::task::Task;
 
 /// How strongly the quality of an answer tilts the choice of its tone words: what makes the tone
 /// words of one answer agree, so that a known one says something about an unknown one.
-const TILT: f64 = 1.2;
+const TILT: f64 = 1.0;
 
 /// One way in which an answer gets worse.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -166,32 +166,7 @@ pub(crate) fn corrupt(
             let at = pick(&neighbours, rng);
             words.swap(at, at + 1);
         }
-        Corruption::RudeTone => {
-            let mut any = false;
-            let mut at = 0;
-            while at < words.len() {
-                match lexicon.class(&words[at]) {
-                    Some(Class::Modifier(_)) => {
-                        words.remove(at);
-                        continue;
-                    }
-                    Some(Class::Cue(slot, weight)) if weight > 0.0 => {
-                        words[at] = loop {
-                            let word = lexicon.draw(slot, -6.0, rng);
-                            let unkind =
-                                matches!(lexicon.class(word), Some(Class::Cue(_, w)) if w < 0.0);
-                            if unkind && words.iter().all(|known| known != word) {
-                                break word.to_owned();
-                            }
-                        };
-                        any = true;
-                    }
-                    _ => {}
-                }
-                at += 1;
-            }
-            return any;
-        }
+        Corruption::RudeTone => return rude(lexicon, words, rng),
         Corruption::Filler => {
             let at = content.first().copied().unwrap_or(0);
             words.insert(at, pick(&FILLERS, rng).to_owned());
@@ -216,6 +191,32 @@ pub(crate) fn corrupt(
         }
     }
     true
+}
+
+/// Takes the modifiers away and puts an unkind word for each kind one.
+fn rude(lexicon: &Lexicon, words: &mut Vec<String>, rng: &mut impl Rng) -> bool {
+    let before = words.len();
+    words.retain(|word| !matches!(lexicon.class(word), Some(Class::Modifier(_))));
+    let mut changed = words.len() < before;
+    for at in 0..words.len() {
+        let Some(Class::Cue(slot, weight)) = lexicon.class(&words[at]) else {
+            continue;
+        };
+        if weight < 0.0 {
+            continue;
+        }
+        // Bounded: a text can hold every unkind word already.
+        for _ in 0..50 {
+            let word = lexicon.draw(slot, -6.0, rng);
+            let unkind = matches!(lexicon.class(word), Some(Class::Cue(_, w)) if w < 0.0);
+            if unkind && words.iter().all(|known| known != word) {
+                words[at] = word.to_owned();
+                changed = true;
+                break;
+            }
+        }
+    }
+    changed
 }
 
 /// Another word of the family that the answer does not have yet; numbers go wrong by little.

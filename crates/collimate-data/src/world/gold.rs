@@ -123,8 +123,23 @@ fn mistake(lexicon: &Lexicon, word: &str, right: &str) -> f64 {
 }
 
 fn tone(words: &[&str], classes: &[Option<Class>]) -> f64 {
+    let sum: f64 = counted_weights(words, classes).iter().sum();
+    0.5 + 0.5 * (sum / FULL_TONE).clamp(-1.0, 1.0)
+}
+
+/// Whether no counted tone word of a text is unkind where it stands.
+pub(crate) fn is_kind(lexicon: &Lexicon, text: &str) -> bool {
+    let words: Vec<&str> = text.split_whitespace().collect();
+    let classes: Vec<Option<Class>> = words.iter().map(|word| lexicon.class(word)).collect();
+    counted_weights(&words, &classes)
+        .iter()
+        .all(|weight| *weight > 0.0)
+}
+
+/// The weights of the tone words that count, each with the modifier before it.
+fn counted_weights(words: &[&str], classes: &[Option<Class>]) -> Vec<f64> {
     let mut seen = HashSet::new();
-    let mut sum = 0.0;
+    let mut weights = Vec::new();
     for (at, class) in classes.iter().enumerate() {
         let Some(Class::Cue(_, weight)) = class else {
             continue;
@@ -139,9 +154,9 @@ fn tone(words: &[&str], classes: &[Option<Class>]) -> f64 {
             Some(Class::Modifier(factor)) => factor,
             _ => 1.0,
         };
-        sum += factor * weight;
+        weights.push(factor * weight);
     }
-    0.5 + 0.5 * (sum / FULL_TONE).clamp(-1.0, 1.0)
+    weights
 }
 
 fn form(words: &[&str], classes: &[Option<Class>]) -> f64 {
@@ -154,40 +169,51 @@ fn form(words: &[&str], classes: &[Option<Class>]) -> f64 {
     let mut present = [false; 3];
     let mut last = 0;
     for class in classes.iter().flatten() {
-        let place = match class {
-            Class::Cue(Slot::Opener, _) => 0,
-            Class::Content(_) => 1,
-            Class::Cue(Slot::Manner, _) => 2,
-            Class::Cue(Slot::Closer, _) => 3,
-            Class::Filler => {
-                lost += 0.15;
-                continue;
-            }
-            _ => continue,
-        };
-        if let Class::Cue(slot, _) = class {
-            present[*slot as usize] = true;
+        match class {
+            Class::Cue(slot, _) => present[*slot as usize] = true,
+            Class::Filler => lost += 0.15,
+            _ => {}
         }
-        if place < last {
-            lost += 0.2;
+        if let Some(place) = place(class) {
+            lost += if place < last { 0.2 } else { 0.0 };
+            last = place;
         }
-        last = place;
     }
     lost += 0.15 * present.iter().filter(|there| !**there).count() as f64;
-    // A modifier with no tone word after it, and punctuation that opens the answer or follows
-    // punctuation, are slips of the pen.
-    for (at, class) in classes.iter().enumerate() {
-        let next = classes.get(at + 1).copied().flatten();
-        let slip = match class {
-            Some(Class::Modifier(_)) => !matches!(next, Some(Class::Cue(..))),
-            Some(Class::Punctuation) => {
-                at == 0 || words[at] == "?" || matches!(classes[at - 1], Some(Class::Punctuation))
-            }
-            _ => false,
-        };
-        lost += if slip { 0.1 } else { 0.0 };
-    }
+    lost += 0.1 * slips(words, classes) as f64;
     (1.0_f64 - lost).max(0.0)
+}
+
+/// Where a word belongs: opener, content, manner, closer.
+fn place(class: &Class) -> Option<usize> {
+    match class {
+        Class::Cue(Slot::Opener, _) => Some(0),
+        Class::Content(_) => Some(1),
+        Class::Cue(Slot::Manner, _) => Some(2),
+        Class::Cue(Slot::Closer, _) => Some(3),
+        _ => None,
+    }
+}
+
+/// Slips of the pen: a modifier with no tone word after it; punctuation that opens the answer,
+/// follows punctuation or stands inside a part; a question mark.
+fn slips(words: &[&str], classes: &[Option<Class>]) -> usize {
+    let class = |at: usize| classes.get(at).and_then(Option::as_ref);
+    let slip = |at: usize| match class(at) {
+        Some(Class::Modifier(_)) => !matches!(class(at + 1), Some(Class::Cue(..))),
+        Some(Class::Punctuation) if at == 0 || words[at] == "?" => true,
+        Some(Class::Punctuation) => {
+            let mut next = at + 1;
+            while let Some(Class::Modifier(_)) = class(next) {
+                next += 1;
+            }
+            let before = class(at - 1).and_then(place);
+            let inside = before.is_some() && before == class(next).and_then(place);
+            inside || matches!(class(at - 1), Some(Class::Punctuation))
+        }
+        _ => false,
+    };
+    (0..words.len()).filter(|&at| slip(at)).count()
 }
 
 fn health(words: &[&str], classes: &[Option<Class>], expected: usize) -> f64 {
