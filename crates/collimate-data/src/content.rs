@@ -34,7 +34,11 @@ pub(crate) fn text_hash(text: &str) -> [u8; 32] {
 
 /// Digest of a prompt and two answers; exchanging the answers changes nothing.
 pub(crate) fn unordered_hash(prompt: &Prompt, a: &Completion, b: &Completion) -> [u8; 32] {
-    let (low, high) = if answer_order(a) <= answer_order(b) { (a, b) } else { (b, a) };
+    let (low, high) = if answer_order(a) <= answer_order(b) {
+        (a, b)
+    } else {
+        (b, a)
+    };
     let mut hasher = blake3::Hasher::new();
     hasher.update(&prompt_hash(prompt));
     for answer in [low, high] {
@@ -92,7 +96,10 @@ mod tests {
         assert_eq!(hash("q", "a", "b"), hash("q", "b", "a"));
         assert_ne!(hash("q", "ab", "c"), hash("q", "a", "bc"));
         assert_ne!(hash("q", "a", "b"), hash("r", "a", "b"));
-        let chat = Prompt::Chat(vec![Message { role: Role::User, content: "q".into() }]);
+        let chat = Prompt::Chat(vec![Message {
+            role: Role::User,
+            content: "q".into(),
+        }]);
         assert_ne!(prompt_hash(&chat), prompt_hash(&"q".into()));
     }
 }

@@ -22,5 +22,5 @@ pub use read::{
 pub use split::{Grouped, SER_SHARES, seed_split, split_by_fraction, split_by_hash};
 pub use tokenize::{
     ChatFallback, ChatTemplate, SpecialTokenIds, TextTokenizer, TokenizeReport, TokenizedExample,
-    TokenizedPair, Truncation, TokenizerOptions,
+    TokenizedPair, TokenizerOptions, Truncation,
 };

@@ -90,7 +90,12 @@ impl HiddenLabelPool {
                 } else {
                     (pair.rejected, pair.chosen)
                 };
-                HiddenPair { id, prompt: pair.prompt, first, second }
+                HiddenPair {
+                    id,
+                    prompt: pair.prompt,
+                    first,
+                    second,
+                }
             })
             .collect();
         let initial = pairs.len();
@@ -149,12 +154,20 @@ impl HiddenLabelPool {
                 left.push(pair);
                 continue;
             };
-            let (chosen, rejected) =
-                if swapped { (pair.second, pair.first) } else { (pair.first, pair.second) };
+            let (chosen, rejected) = if swapped {
+                (pair.second, pair.first)
+            } else {
+                (pair.first, pair.second)
+            };
             taken.push(SelfLabelledPair {
                 id: pair.id,
                 chosen_is_first: !swapped,
-                pair: PreferencePair { prompt: pair.prompt, chosen, rejected, score_gap: None },
+                pair: PreferencePair {
+                    prompt: pair.prompt,
+                    chosen,
+                    rejected,
+                    score_gap: None,
+                },
             });
         }
         self.pairs = left;
@@ -209,13 +222,20 @@ impl Auditor {
     pub fn precision(&self, labels: &[(usize, bool)]) -> Result<Precision, DataError> {
         let mut correct = 0;
         for &(id, chosen_is_first) in labels {
-            let truth = self.sealed.first_is_chosen.get(id).ok_or_else(|| DataError::Selection {
-                index: id,
-                what: format!("the pool had {} pairs", self.sealed.first_is_chosen.len()),
-            })?;
+            let truth =
+                self.sealed
+                    .first_is_chosen
+                    .get(id)
+                    .ok_or_else(|| DataError::Selection {
+                        index: id,
+                        what: format!("the pool had {} pairs", self.sealed.first_is_chosen.len()),
+                    })?;
             correct += usize::from(*truth == chosen_is_first);
         }
-        Ok(Precision { labelled: labels.len(), correct })
+        Ok(Precision {
+            labelled: labels.len(),
+            correct,
+        })
     }
 }
 
@@ -239,12 +259,15 @@ pub fn oracle_labels(
         .map(|kept| {
             let pair = &kept.pair;
             let content = unordered_hash(&pair.prompt, &pair.chosen, &pair.rejected);
-            by_content.get_mut(&content).and_then(Vec::pop).cloned().ok_or_else(|| {
-                DataError::Selection {
+            by_content
+                .get_mut(&content)
+                .and_then(Vec::pop)
+                .cloned()
+                .ok_or_else(|| DataError::Selection {
                     index: kept.id,
-                    what: "not among the labelled pairs: give the pairs that were sealed".to_owned(),
-                }
-            })
+                    what: "not among the labelled pairs: give the pairs that were sealed"
+                        .to_owned(),
+                })
         })
         .collect()
 }

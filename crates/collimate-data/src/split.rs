@@ -142,10 +142,21 @@ pub fn split_by_fraction<T: Grouped>(
         parts.push(part_at(&ends, middle));
         before += size;
     }
-    fill_empty(&mut parts, &groups.iter().map(|g| g.2).collect::<Vec<_>>(), shares);
-    let part_of: HashMap<[u8; 32], usize> =
-        groups.iter().zip(&parts).map(|(group, &part)| (group.1, part)).collect();
-    Ok(distribute(rows, shares.len(), digests.iter().map(|digest| part_of[digest])))
+    fill_empty(
+        &mut parts,
+        &groups.iter().map(|g| g.2).collect::<Vec<_>>(),
+        shares,
+    );
+    let part_of: HashMap<[u8; 32], usize> = groups
+        .iter()
+        .zip(&parts)
+        .map(|(group, &part)| (group.1, part))
+        .collect();
+    Ok(distribute(
+        rows,
+        shares.len(),
+        digests.iter().map(|digest| part_of[digest]),
+    ))
 }
 
 /// Gives each part that has a share but no group the smallest group of the part with most rows
@@ -160,8 +171,12 @@ fn fill_empty(parts: &mut [usize], sizes: &[usize], shares: &[f64]) {
             load[part].0 += size;
             load[part].1 += 1;
         }
-        let donor = (0..shares.len()).filter(|&p| load[p].1 > 1).max_by_key(|&p| load[p].0);
-        let group = (0..parts.len()).filter(|&g| Some(parts[g]) == donor).min_by_key(|&g| sizes[g]);
+        let donor = (0..shares.len())
+            .filter(|&p| load[p].1 > 1)
+            .max_by_key(|&p| load[p].0);
+        let group = (0..parts.len())
+            .filter(|&g| Some(parts[g]) == donor)
+            .min_by_key(|&g| sizes[g]);
         if let Some(group) = group {
             parts[group] = part;
         }
@@ -192,7 +207,10 @@ pub fn split_by_hash<T: Grouped>(rows: Vec<T>, shares: &[f64]) -> Result<Vec<Vec
         let hash = blake3::hash(digest);
         let mut head = [0; 8];
         head.copy_from_slice(&hash.as_bytes()[..8]);
-        part_at(&ends, (u64::from_le_bytes(head) >> 11) as f64 / (1_u64 << 53) as f64)
+        part_at(
+            &ends,
+            (u64::from_le_bytes(head) >> 11) as f64 / (1_u64 << 53) as f64,
+        )
     };
     Ok(distribute(rows, shares.len(), digests.iter().map(part)))
 }
@@ -211,7 +229,11 @@ pub fn seed_split(
     key: Key,
 ) -> Result<(Vec<PreferencePair>, Vec<PreferencePair>), DataError> {
     if !(share > 0.0 && share < 1.0) {
-        return Err(DataError::argument("seed share", share, "it lies between 0 and 1, both excluded"));
+        return Err(DataError::argument(
+            "seed share",
+            share,
+            "it lies between 0 and 1, both excluded",
+        ));
     }
     if pairs.len() < 2 {
         return Err(DataError::argument(
@@ -223,8 +245,10 @@ pub fn seed_split(
     let count = ((share * pairs.len() as f64).round() as usize).clamp(1, pairs.len() - 1);
     let order = keyed_order(&pairs, key, Purpose::Split);
     let mut slots: Vec<Option<PreferencePair>> = pairs.into_iter().map(Some).collect();
-    let mut seed: Vec<PreferencePair> =
-        order.into_iter().filter_map(|index| slots[index].take()).collect();
+    let mut seed: Vec<PreferencePair> = order
+        .into_iter()
+        .filter_map(|index| slots[index].take())
+        .collect();
     let rest = seed.split_off(count);
     Ok((seed, rest))
 }
@@ -232,12 +256,24 @@ pub fn seed_split(
 /// The upper end of each part on [0, 1].
 fn cumulative(shares: &[f64]) -> Result<Vec<f64>, DataError> {
     let shown = || format!("{shares:?}");
-    if shares.is_empty() || shares.iter().any(|share| !share.is_finite() || *share < 0.0) {
-        return Err(DataError::argument("shares", shown(), "one number of at least 0 for each part"));
+    if shares.is_empty()
+        || shares
+            .iter()
+            .any(|share| !share.is_finite() || *share < 0.0)
+    {
+        return Err(DataError::argument(
+            "shares",
+            shown(),
+            "one number of at least 0 for each part",
+        ));
     }
     let sum: f64 = shares.iter().sum();
     if (sum - 1.0).abs() > 1e-6 {
-        return Err(DataError::argument("shares", shown(), format!("they sum to {sum}, not to 1")));
+        return Err(DataError::argument(
+            "shares",
+            shown(),
+            format!("they sum to {sum}, not to 1"),
+        ));
     }
     let mut end = 0.0;
     Ok(shares
@@ -251,7 +287,10 @@ fn cumulative(shares: &[f64]) -> Result<Vec<f64>, DataError> {
 
 /// The part that `at` falls into; rounding at the upper end goes to the last part with a share.
 fn part_at(ends: &[f64], at: f64) -> usize {
-    let last = ends.iter().rposition(|&end| end < ends[ends.len() - 1]).map_or(0, |below| below + 1);
+    let last = ends
+        .iter()
+        .rposition(|&end| end < ends[ends.len() - 1])
+        .map_or(0, |below| below + 1);
     ends.iter().position(|&end| at < end).unwrap_or(last)
 }
 

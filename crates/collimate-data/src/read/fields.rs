@@ -16,10 +16,15 @@ pub(super) enum Content {
 
 /// The field, or an error that names the fields there are.
 pub(super) fn field<'a>(row: &'a Object, name: &str) -> Result<&'a Value, Bad> {
-    row.get(name).filter(|value| !value.is_null()).ok_or_else(|| {
-        let keys: Vec<&str> = row.keys().map(String::as_str).collect();
-        Bad::fields(format!("field `{name}` is missing (the row has: {})", keys.join(", ")))
-    })
+    row.get(name)
+        .filter(|value| !value.is_null())
+        .ok_or_else(|| {
+            let keys: Vec<&str> = row.keys().map(String::as_str).collect();
+            Bad::fields(format!(
+                "field `{name}` is missing (the row has: {})",
+                keys.join(", ")
+            ))
+        })
 }
 
 /// A field that is a text.
@@ -50,13 +55,18 @@ pub(super) fn content(row: &Object, name: &str) -> Result<Content, Bad> {
     match field(row, name)? {
         Value::String(text) => Ok(Content::Text(text.clone())),
         Value::Array(list) => Ok(Content::Chat(messages(list, name)?)),
-        _ => Err(Bad::fields(format!("field `{name}` is neither a text nor a list of messages"))),
+        _ => Err(Bad::fields(format!(
+            "field `{name}` is neither a text nor a list of messages"
+        ))),
     }
 }
 
 /// Messages `{"role", "content"}`.
 pub(super) fn messages(list: &[Value], name: &str) -> Result<Vec<Message>, Bad> {
-    list.iter().enumerate().map(|(i, value)| message(value, name, i)).collect()
+    list.iter()
+        .enumerate()
+        .map(|(i, value)| message(value, name, i))
+        .collect()
 }
 
 fn message(value: &Value, name: &str, i: usize) -> Result<Message, Bad> {
@@ -76,5 +86,8 @@ fn message(value: &Value, name: &str, i: usize) -> Result<Message, Bad> {
             )));
         }
     };
-    Ok(Message { role, content: get("content")?.to_owned() })
+    Ok(Message {
+        role,
+        content: get("content")?.to_owned(),
+    })
 }

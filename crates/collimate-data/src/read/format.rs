@@ -69,7 +69,9 @@ impl Format {
         let mut lines = Lines::open(path)?;
         let mut first_error = None;
         for _ in 0..ROWS_LOOKED_AT {
-            let Some((line, bytes)) = lines.next_line()? else { break };
+            let Some((line, bytes)) = lines.next_line()? else {
+                break;
+            };
             match serde_json::from_slice::<Value>(bytes) {
                 Ok(Value::Object(row)) => {
                     return Self::of_row(&row).ok_or_else(|| DataError::Format {
@@ -102,12 +104,20 @@ impl Format {
         let scored = |row: &Map<String, Value>| {
             row.contains_key("score_chosen") && row.contains_key("score_rejected")
         };
-        if has("message_tree_id") || row.get("prompt").is_some_and(|p| p.get("replies").is_some()) {
+        if has("message_tree_id")
+            || row
+                .get("prompt")
+                .is_some_and(|p| p.get("replies").is_some())
+        {
             Some(Self::OasstTrees)
         } else if has("summaries") && has("choice") {
             Some(Self::SummarizeComparisons)
         } else if has_answers
-            && (scored(row) || row.get("metadata").and_then(Value::as_object).is_some_and(scored))
+            && (scored(row)
+                || row
+                    .get("metadata")
+                    .and_then(Value::as_object)
+                    .is_some_and(scored))
         {
             Some(Self::UltraFeedback)
         } else if has_answers {
@@ -137,5 +147,8 @@ fn unknown(row: &Map<String, Value>) -> String {
     } else {
         "these are the fields of no known format"
     };
-    format!("{why} (first row: {}): convert it to TRL rows, or name the format", keys.join(", "))
+    format!(
+        "{why} (first row: {}): convert it to TRL rows, or name the format",
+        keys.join(", ")
+    )
 }

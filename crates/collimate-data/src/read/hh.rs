@@ -20,7 +20,11 @@ pub enum HhTurns {
     LastTurnOnly,
 }
 
-pub(super) fn row(row: &Object, turns: HhTurns, sink: &mut Sink<PreferencePair>) -> Result<(), Bad> {
+pub(super) fn row(
+    row: &Object,
+    turns: HhTurns,
+    sink: &mut Sink<PreferencePair>,
+) -> Result<(), Bad> {
     let (chosen_prompt, chosen) = split(row, "chosen")?;
     let (rejected_prompt, rejected) = split(row, "rejected")?;
     // Compared before turns are cut: answers to different dialogues are no comparison.
@@ -30,11 +34,16 @@ pub(super) fn row(row: &Object, turns: HhTurns, sink: &mut Sink<PreferencePair>)
     }
     let prompt = match turns {
         HhTurns::Full => chosen_prompt,
-        HhTurns::LastTurnOnly => {
-            chosen_prompt.rfind(HUMAN).map_or(chosen_prompt, |at| &chosen_prompt[at..])
-        }
+        HhTurns::LastTurnOnly => chosen_prompt
+            .rfind(HUMAN)
+            .map_or(chosen_prompt, |at| &chosen_prompt[at..]),
     };
-    sink.pair(Prompt::Text(prompt.to_owned()), chosen.to_owned(), rejected.to_owned(), None);
+    sink.pair(
+        Prompt::Text(prompt.to_owned()),
+        chosen.to_owned(),
+        rejected.to_owned(),
+        None,
+    );
     Ok(())
 }
 

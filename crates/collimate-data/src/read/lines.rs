@@ -13,7 +13,10 @@ const BUFFER: usize = 1 << 16;
 
 /// Whether a name ends in `.csv` or `.csv.gz`.
 pub(crate) fn is_csv(path: &Path) -> bool {
-    let name = path.file_name().map(|n| n.to_string_lossy().to_lowercase()).unwrap_or_default();
+    let name = path
+        .file_name()
+        .map(|n| n.to_string_lossy().to_lowercase())
+        .unwrap_or_default();
     name.trim_end_matches(".gz").ends_with(".csv")
 }
 
@@ -23,10 +26,15 @@ pub(crate) fn is_csv(path: &Path) -> bool {
 /// A file that is missing, a folder, empty (also: a byte order mark or an empty gzip stream alone).
 pub(crate) fn open(path: &Path) -> Result<Box<dyn BufRead>, DataError> {
     let file = File::open(path).map_err(|source| match source.kind() {
-        ErrorKind::NotFound => DataError::Missing { path: path.to_owned() },
+        ErrorKind::NotFound => DataError::Missing {
+            path: path.to_owned(),
+        },
         _ => io(path, "cannot be opened", source),
     })?;
-    let is_dir = file.metadata().map_err(|e| io(path, "cannot be examined", e))?.is_dir();
+    let is_dir = file
+        .metadata()
+        .map_err(|e| io(path, "cannot be examined", e))?
+        .is_dir();
     if is_dir {
         return Err(DataError::Format {
             path: path.to_owned(),
@@ -34,12 +42,19 @@ pub(crate) fn open(path: &Path) -> Result<Box<dyn BufRead>, DataError> {
         });
     }
     let plain = BufReader::with_capacity(BUFFER, file);
-    let gz = path.extension().is_some_and(|e| e.eq_ignore_ascii_case("gz"));
+    let gz = path
+        .extension()
+        .is_some_and(|e| e.eq_ignore_ascii_case("gz"));
     let mut reader: Box<dyn BufRead> = if gz {
         let mut plain = plain;
-        let empty = plain.fill_buf().map_err(|e| reading(path, 1, e))?.is_empty();
+        let empty = plain
+            .fill_buf()
+            .map_err(|e| reading(path, 1, e))?
+            .is_empty();
         if empty {
-            return Err(DataError::Empty { path: path.to_owned() });
+            return Err(DataError::Empty {
+                path: path.to_owned(),
+            });
         }
         Box::new(BufReader::with_capacity(BUFFER, MultiGzDecoder::new(plain)))
     } else {
@@ -52,8 +67,16 @@ pub(crate) fn open(path: &Path) -> Result<Box<dyn BufRead>, DataError> {
         .take(BOM.len() as u64)
         .read_to_end(&mut head)
         .map_err(|e| reading(path, 1, e))?;
-    if head.is_empty() || head == BOM && reader.fill_buf().map_err(|e| reading(path, 1, e))?.is_empty() {
-        return Err(DataError::Empty { path: path.to_owned() });
+    if head.is_empty()
+        || head == BOM
+            && reader
+                .fill_buf()
+                .map_err(|e| reading(path, 1, e))?
+                .is_empty()
+    {
+        return Err(DataError::Empty {
+            path: path.to_owned(),
+        });
     }
     if head == BOM {
         head.clear();
@@ -68,7 +91,9 @@ pub(crate) fn reading(path: &Path, line: usize, source: std::io::Error) -> DataE
             format!("the compressed data end early, near line {line}: fetch the file again")
         }
         ErrorKind::InvalidInput | ErrorKind::InvalidData => {
-            format!("not valid gzip data, near line {line}: fetch the file again, or drop `.gz` from its name")
+            format!(
+                "not valid gzip data, near line {line}: fetch the file again, or drop `.gz` from its name"
+            )
         }
         _ => format!("reading stopped near line {line}"),
     };
@@ -76,7 +101,11 @@ pub(crate) fn reading(path: &Path, line: usize, source: std::io::Error) -> DataE
 }
 
 fn io(path: &Path, what: &str, source: std::io::Error) -> DataError {
-    DataError::Io { path: path.to_owned(), what: what.to_owned(), source }
+    DataError::Io {
+        path: path.to_owned(),
+        what: what.to_owned(),
+        source,
+    }
 }
 
 /// The lines of a file that are not blank, without their line ends.
@@ -112,7 +141,9 @@ impl Lines {
                 .map_err(|e| reading(&self.path, self.line + 1, e))?;
             if read == 0 {
                 if !self.any {
-                    return Err(DataError::Empty { path: self.path.clone() });
+                    return Err(DataError::Empty {
+                        path: self.path.clone(),
+                    });
                 }
                 return Ok(None);
             }

@@ -66,7 +66,10 @@ struct Bad {
 
 impl Bad {
     fn fields(what: impl Into<String>) -> Self {
-        Self { reason: DropReason::WrongFields, what: what.into() }
+        Self {
+            reason: DropReason::WrongFields,
+            what: what.into(),
+        }
     }
 }
 
@@ -104,7 +107,10 @@ impl<T> Sink<T> {
             OnBadRow::Fail => Err(DataError::Row {
                 path: self.path.clone(),
                 line,
-                what: format!("{}; repair the row, or drop such rows with `on_bad_row`", bad.what),
+                what: format!(
+                    "{}; repair the row, or drop such rows with `on_bad_row`",
+                    bad.what
+                ),
             }),
         }
     }
@@ -149,7 +155,10 @@ impl Sink<SftExample> {
         if completion.trim().is_empty() {
             self.drop_one(DropReason::EmptyCompletion);
         } else {
-            self.out.push(SftExample { prompt, completion: Completion::from(completion) });
+            self.out.push(SftExample {
+                prompt,
+                completion: Completion::from(completion),
+            });
         }
     }
 }
@@ -171,7 +180,9 @@ pub fn read_pairs(
     let format = options.format.map_or_else(|| Format::detect(path), Ok)?;
     let mut sink = Sink::new(path, options);
     match format {
-        Format::HhRlhf => each_row(path, &mut sink, |row, sink| hh::row(row, options.hh_turns, sink)),
+        Format::HhRlhf => each_row(path, &mut sink, |row, sink| {
+            hh::row(row, options.hh_turns, sink)
+        }),
         Format::Trl => each_row(path, &mut sink, trl::row),
         Format::UltraFeedback => each_row(path, &mut sink, ultrafeedback::row),
         Format::OasstTrees => each_row(path, &mut sink, oasst::row),
@@ -199,9 +210,9 @@ pub fn read_sft(
     let format = options.format.map_or_else(|| Format::detect(path), Ok)?;
     let mut sink = Sink::new(path, options);
     match format {
-        Format::Messages => {
-            each_row(path, &mut sink, |row, sink| sft::messages_row(row, options.sft_turns, sink))
-        }
+        Format::Messages => each_row(path, &mut sink, |row, sink| {
+            sft::messages_row(row, options.sft_turns, sink)
+        }),
         Format::PromptCompletion => each_row(path, &mut sink, sft::prompt_completion_row),
         _ => Err(DataError::Format {
             path: path.to_owned(),
@@ -234,15 +245,25 @@ fn each_row<T>(
 fn parse<'a>(bytes: &[u8], holder: &'a mut Option<Value>) -> Row<'a> {
     let text = std::str::from_utf8(bytes).map_err(|error| Bad {
         reason: DropReason::NotUtf8,
-        what: format!("not valid UTF-8 after byte {} of the line", error.valid_up_to()),
+        what: format!(
+            "not valid UTF-8 after byte {} of the line",
+            error.valid_up_to()
+        ),
     })?;
     let value: Value = serde_json::from_str(text).map_err(|error| Bad {
         reason: DropReason::Malformed,
-        what: format!("not valid JSON at column {} ({})", error.column(), kind(&error)),
+        what: format!(
+            "not valid JSON at column {} ({})",
+            error.column(),
+            kind(&error)
+        ),
     })?;
     match holder.insert(value) {
         Value::Object(row) => Ok(row),
-        _ => Err(Bad { reason: DropReason::Malformed, what: "not a JSON object".to_owned() }),
+        _ => Err(Bad {
+            reason: DropReason::Malformed,
+            what: "not a JSON object".to_owned(),
+        }),
     }
 }
 

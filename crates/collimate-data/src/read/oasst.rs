@@ -28,11 +28,17 @@ fn walk(node: &Object, path: &mut Vec<Message>, pairs: &mut Vec<Ranked>) -> Resu
     path.push(message(node)?);
     let replies: Vec<&Object> = match node.get("replies") {
         None | Some(Value::Null) => Vec::new(),
-        Some(_) => list(node, "replies")?.iter().map(object).collect::<Result<_, _>>()?,
+        Some(_) => list(node, "replies")?
+            .iter()
+            .map(object)
+            .collect::<Result<_, _>>()?,
     };
     let mut ranked: Vec<(i64, String)> = Vec::new();
     for reply in &replies {
-        let deleted = reply.get("deleted").and_then(Value::as_bool).unwrap_or(false);
+        let deleted = reply
+            .get("deleted")
+            .and_then(Value::as_bool)
+            .unwrap_or(false);
         let answer = message(reply)?;
         if let Some(rank) = reply.get("rank").and_then(Value::as_i64)
             && answer.role == Role::Assistant
@@ -62,12 +68,19 @@ fn message(node: &Object) -> Result<Message, Bad> {
         "prompter" => Role::User,
         "assistant" => Role::Assistant,
         other => {
-            return Err(Bad::fields(format!("role {other:?}, expected prompter or assistant")));
+            return Err(Bad::fields(format!(
+                "role {other:?}, expected prompter or assistant"
+            )));
         }
     };
-    Ok(Message { role, content: text(node, "text")?.to_owned() })
+    Ok(Message {
+        role,
+        content: text(node, "text")?.to_owned(),
+    })
 }
 
 fn object(value: &Value) -> Result<&Object, Bad> {
-    value.as_object().ok_or_else(|| Bad::fields("a message of the tree is not a JSON object"))
+    value
+        .as_object()
+        .ok_or_else(|| Bad::fields("a message of the tree is not a JSON object"))
 }

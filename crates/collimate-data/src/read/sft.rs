@@ -35,7 +35,10 @@ pub(super) fn messages_row(
         sink.drop_one(DropReason::NoAnswer);
     }
     for &i in used {
-        sink.example(Prompt::Chat(conversation[..i].to_vec()), conversation[i].content.clone());
+        sink.example(
+            Prompt::Chat(conversation[..i].to_vec()),
+            conversation[i].content.clone(),
+        );
     }
     Ok(())
 }
@@ -56,6 +59,8 @@ pub(super) fn prompt_completion_row(row: &Object, sink: &mut Sink<SftExample>) -
 fn answer(messages: Vec<Message>) -> Result<String, Bad> {
     match <[Message; 1]>::try_from(messages) {
         Ok([message]) if message.role == Role::Assistant => Ok(message.content),
-        _ => Err(Bad::fields("field `completion` is not one message of the assistant")),
+        _ => Err(Bad::fields(
+            "field `completion` is not one message of the assistant",
+        )),
     }
 }

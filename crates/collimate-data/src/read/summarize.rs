@@ -19,9 +19,16 @@ pub(super) fn row(row: &Object, sink: &mut Sink<PreferencePair>) -> Result<(), B
     } else if choice == 1.0 {
         (second, first)
     } else {
-        return Err(Bad::fields(format!("field `choice` is {choice}, expected 0 or 1")));
+        return Err(Bad::fields(format!(
+            "field `choice` is {choice}, expected 0 or 1"
+        )));
     };
-    sink.pair(Prompt::Text(prompt(info)?), chosen.to_owned(), rejected.to_owned(), None);
+    sink.pair(
+        Prompt::Text(prompt(info)?),
+        chosen.to_owned(),
+        rejected.to_owned(),
+        None,
+    );
     Ok(())
 }
 
@@ -43,5 +50,7 @@ fn prompt(info: &Object) -> Result<String, Bad> {
 }
 
 fn object<'a>(value: &'a Value, name: &str) -> Result<&'a Object, Bad> {
-    value.as_object().ok_or_else(|| Bad::fields(format!("`{name}` is not a JSON object")))
+    value
+        .as_object()
+        .ok_or_else(|| Bad::fields(format!("`{name}` is not a JSON object")))
 }

@@ -39,12 +39,18 @@ pub(super) fn comparison(row: &Object) -> Result<Comparison, Bad> {
         (None, Content::Text(chosen), Content::Text(rejected)) => {
             let at = implicit_prompt(&chosen, &rejected);
             let prompt = Prompt::Text(chosen[..at].to_owned());
-            Ok(Some((prompt, chosen[at..].to_owned(), rejected[at..].to_owned())))
+            Ok(Some((
+                prompt,
+                chosen[at..].to_owned(),
+                rejected[at..].to_owned(),
+            )))
         }
         (prompt, Content::Chat(chosen), Content::Chat(rejected)) => {
             Ok(chat(prompt, &chosen, &rejected))
         }
-        _ => Err(Bad::fields("one of `chosen` and `rejected` is a text, the other a list of messages")),
+        _ => Err(Bad::fields(
+            "one of `chosen` and `rejected` is a text, the other a list of messages",
+        )),
     }
 }
 
@@ -53,10 +59,15 @@ fn chat(prompt: Option<Content>, chosen: &[Message], rejected: &[Message]) -> Co
         None => Vec::new(),
         // Rows of UltraFeedback repeat the prompt as the first message.
         Some(Content::Text(text)) => {
-            let repeated = [chosen, rejected]
-                .iter()
-                .all(|answer| answer.iter().any(|m| m.role == Role::User && m.content == text));
-            let message = Message { role: Role::User, content: text };
+            let repeated = [chosen, rejected].iter().all(|answer| {
+                answer
+                    .iter()
+                    .any(|m| m.role == Role::User && m.content == text)
+            });
+            let message = Message {
+                role: Role::User,
+                content: text,
+            };
             if repeated { Vec::new() } else { vec![message] }
         }
         Some(Content::Chat(messages)) => messages,
@@ -67,7 +78,9 @@ fn chat(prompt: Option<Content>, chosen: &[Message], rejected: &[Message]) -> Co
     }
     // Equal last messages stay in place: they are equal answers, not a common beginning.
     let longest = chosen.len().min(rejected.len()).saturating_sub(1);
-    let common = (0..longest).take_while(|&i| chosen[i] == rejected[i]).count();
+    let common = (0..longest)
+        .take_while(|&i| chosen[i] == rejected[i])
+        .count();
     prompt.extend_from_slice(&chosen[..common]);
     match (&chosen[common..], &rejected[common..]) {
         ([c], [r]) if c.role == Role::Assistant && r.role == Role::Assistant => {
@@ -95,32 +108,29 @@ fn implicit_prompt(chosen: &str, rejected: &str) -> usize {
         .zip(rejected.chars())
         .find(|((_, c), r)| c != r)
         .map_or(shorter, |((at, _), _)| at);
-    let mut starts = chosen[..common]
-        .char_indices()
+    (0..=common.min(shorter - usize::from(shorter > 0)))
         .rev()
-        .map(|(at, _)| at)
-        .collect::<Vec<_>>()
-        .into_iter();
-    let mut at = if common < shorter { Some(common) } else { starts.next() };
-    while let Some(here) = at {
-        if is_boundary(chosen, rejected, here) {
-            return here;
-        }
-        at = starts.find(|&start| start < here);
-    }
-    0
+        .find(|&at| is_boundary(chosen, rejected, at, common))
+        .unwrap_or(0)
 }
 
-fn is_boundary(chosen: &str, rejected: &str, at: usize) -> bool {
-    let Some(before) = chosen[..at].chars().next_back() else { return true };
-    let word = |text: &str| {
-        text[at..].chars().next().is_some_and(|c| c.is_alphanumeric() || "'’-_".contains(c))
+fn is_boundary(chosen: &str, rejected: &str, at: usize, common: usize) -> bool {
+    if !chosen.is_char_boundary(at) || !rejected.is_char_boundary(at) {
+        return false;
+    }
+    let mut before = chosen[..at].chars().rev();
+    let in_word = |text: &str| {
+        text[at..]
+            .chars()
+            .next()
+            .is_some_and(|c| c.is_alphanumeric() || "'’-_".contains(c))
     };
-    match before {
-        '\n' => true,
-        ':' => chosen[..at - 1].chars().next_back().is_some_and(char::is_alphabetic),
-        c if c.is_whitespace() => false,
-        _ => !word(chosen) && !word(rejected),
+    match before.next() {
+        None | Some('\n') => true,
+        Some(':') => before.next().is_some_and(char::is_alphabetic),
+        Some(c) if c.is_whitespace() => false,
+        Some(_) if at < common => chosen[at..].starts_with(char::is_whitespace),
+        Some(_) => !in_word(chosen) && !in_word(rejected),
     }
 }
 
@@ -134,10 +144,16 @@ mod tests {
 
     #[test]
     fn the_implied_prompt_ends_at_a_word() {
-        assert_eq!(prompt("The sky is blue.", "The sky is green."), "The sky is");
+        assert_eq!(
+            prompt("The sky is blue.", "The sky is green."),
+            "The sky is"
+        );
         assert_eq!(prompt("The cat sat", "The car sat"), "The");
         assert_eq!(prompt("Q?\nyes", "Q?\nno"), "Q?\n");
-        assert_eq!(prompt("User: hi\n\nAssistant:Yes", "User: hi\n\nAssistant:No"), "User: hi\n\nAssistant:");
+        assert_eq!(
+            prompt("User: hi\n\nAssistant:Yes", "User: hi\n\nAssistant:No"),
+            "User: hi\n\nAssistant:"
+        );
         assert_eq!(prompt("at 12:30", "at 12:45"), "at");
         assert_eq!(prompt("It's", "It'd"), "");
         assert_eq!(prompt("é ü", "é ö"), "é");
@@ -146,7 +162,10 @@ mod tests {
 
     #[test]
     fn no_answer_comes_out_empty() {
-        assert_eq!(prompt("I cooked breakfast.", "I cooked breakfast. It burnt."), "I cooked breakfast");
+        assert_eq!(
+            prompt("I cooked breakfast.", "I cooked breakfast. It burnt."),
+            "I cooked"
+        );
         assert_eq!(prompt("I cooked", "I cooked breakfast"), "I");
         assert_eq!(prompt("", "x"), "");
         assert_eq!(prompt("same", "same"), "");

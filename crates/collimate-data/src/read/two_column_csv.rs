@@ -10,8 +10,10 @@ use super::{Bad, DropReason, Sink};
 use crate::error::DataError;
 
 pub(super) fn read(path: &Path, sink: &mut Sink<PreferencePair>) -> Result<(), DataError> {
-    let mut reader =
-        ReaderBuilder::new().has_headers(false).flexible(true).from_reader(open(path)?);
+    let mut reader = ReaderBuilder::new()
+        .has_headers(false)
+        .flexible(true)
+        .from_reader(open(path)?);
     let mut record = ByteRecord::new();
     loop {
         let start = reader.position().line() as usize;
@@ -22,11 +24,17 @@ pub(super) fn read(path: &Path, sink: &mut Sink<PreferencePair>) -> Result<(), D
                 let text = error.to_string();
                 return Err(match error.into_kind() {
                     ErrorKind::Io(source) => reading(path, start, source),
-                    _ => DataError::Row { path: path.to_owned(), line: start, what: text },
+                    _ => DataError::Row {
+                        path: path.to_owned(),
+                        line: start,
+                        what: text,
+                    },
                 });
             }
         }
-        let line = record.position().map_or(start, |position| position.line() as usize);
+        let line = record
+            .position()
+            .map_or(start, |position| position.line() as usize);
         if record.len() == 1 && record[0].trim_ascii().is_empty() {
             continue;
         }
@@ -34,13 +42,20 @@ pub(super) fn read(path: &Path, sink: &mut Sink<PreferencePair>) -> Result<(), D
         match columns(&record) {
             Ok(("chosen", "rejected")) if sink.rows == 1 => sink.drop_one(DropReason::Header),
             Ok((chosen, rejected)) => {
-                sink.pair(Prompt::Text(String::new()), chosen.to_owned(), rejected.to_owned(), None);
+                sink.pair(
+                    Prompt::Text(String::new()),
+                    chosen.to_owned(),
+                    rejected.to_owned(),
+                    None,
+                );
             }
             Err(bad) => sink.bad(line, bad)?,
         }
     }
     if sink.rows == 0 {
-        return Err(DataError::Empty { path: path.to_owned() });
+        return Err(DataError::Empty {
+            path: path.to_owned(),
+        });
     }
     Ok(())
 }

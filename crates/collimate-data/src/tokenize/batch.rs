@@ -48,7 +48,10 @@ impl TextTokenizer {
         let encoded = in_chunks(pairs, progress, |pair| {
             self.encode_pair_counted(pair, max_length, truncation)
         })?;
-        let mut report = TokenizeReport { pairs: pairs.len(), ..TokenizeReport::default() };
+        let mut report = TokenizeReport {
+            pairs: pairs.len(),
+            ..TokenizeReport::default()
+        };
         let pairs = encoded.into_iter().map(|(pair, cut)| {
             report.tokens += pair.prompt.len() + pair.chosen.len() + pair.rejected.len();
             report.truncated += usize::from(pair.truncated);
@@ -73,7 +76,10 @@ impl TextTokenizer {
         let encoded = in_chunks(examples, progress, |example| {
             self.encode_example_counted(example, max_length, truncation)
         })?;
-        let mut report = TokenizeReport { pairs: examples.len(), ..TokenizeReport::default() };
+        let mut report = TokenizeReport {
+            pairs: examples.len(),
+            ..TokenizeReport::default()
+        };
         let examples = encoded.into_iter().map(|(example, cut)| {
             report.tokens += example.prompt.len() + example.completion.len();
             report.truncated += usize::from(example.truncated);

@@ -63,7 +63,8 @@ impl TextTokenizer {
         max_length: usize,
         truncation: Truncation,
     ) -> Result<TokenizedPair, DataError> {
-        self.encode_pair_counted(pair, max_length, truncation).map(|(pair, _)| pair)
+        self.encode_pair_counted(pair, max_length, truncation)
+            .map(|(pair, _)| pair)
     }
 
     /// Ids of an example, with at most `max_length` tokens.
@@ -76,7 +77,8 @@ impl TextTokenizer {
         max_length: usize,
         truncation: Truncation,
     ) -> Result<TokenizedExample, DataError> {
-        self.encode_example_counted(example, max_length, truncation).map(|(example, _)| example)
+        self.encode_example_counted(example, max_length, truncation)
+            .map(|(example, _)| example)
     }
 
     pub(super) fn encode_pair_counted(
@@ -90,8 +92,21 @@ impl TextTokenizer {
         let mut prompt = self.encode_rendered(&rendered)?;
         let mut chosen = self.encode_completion(&pair.prompt, &rendered, &pair.chosen)?;
         let mut rejected = self.encode_completion(&pair.prompt, &rendered, &pair.rejected)?;
-        let cut = self.fit(&mut prompt, &mut [&mut chosen, &mut rejected], max_length, truncation);
-        Ok((TokenizedPair { prompt, chosen, rejected, truncated: cut > 0 }, cut))
+        let cut = self.fit(
+            &mut prompt,
+            &mut [&mut chosen, &mut rejected],
+            max_length,
+            truncation,
+        );
+        Ok((
+            TokenizedPair {
+                prompt,
+                chosen,
+                rejected,
+                truncated: cut > 0,
+            },
+            cut,
+        ))
     }
 
     pub(super) fn encode_example_counted(
@@ -103,9 +118,17 @@ impl TextTokenizer {
         check_length(max_length)?;
         let rendered = self.render(&example.prompt)?;
         let mut prompt = self.encode_rendered(&rendered)?;
-        let mut completion = self.encode_completion(&example.prompt, &rendered, &example.completion)?;
+        let mut completion =
+            self.encode_completion(&example.prompt, &rendered, &example.completion)?;
         let cut = self.fit(&mut prompt, &mut [&mut completion], max_length, truncation);
-        Ok((TokenizedExample { prompt, completion, truncated: cut > 0 }, cut))
+        Ok((
+            TokenizedExample {
+                prompt,
+                completion,
+                truncated: cut > 0,
+            },
+            cut,
+        ))
     }
 
     /// Cuts until prompt and each completion fit; returns how many tokens went.
@@ -120,7 +143,9 @@ impl TextTokenizer {
         let longest = completions.iter().map(|c| c.len()).max().unwrap_or(0);
         match truncation {
             Truncation::KeepEnd => {
-                let bos = usize::from(self.special.bos.is_some() && prompt.first() == self.special.bos.as_ref());
+                let bos = usize::from(
+                    self.special.bos.is_some() && prompt.first() == self.special.bos.as_ref(),
+                );
                 let excess = (prompt.len() + longest).saturating_sub(max_length);
                 let cut = excess.min(prompt.len() - bos);
                 prompt.drain(bos..bos + cut);

@@ -79,17 +79,24 @@ impl TextTokenizer {
             } else {
                 "no such folder: check the path".to_owned()
             };
-            return Err(DataError::Tokenizer { path: dir.to_owned(), what });
+            return Err(DataError::Tokenizer {
+                path: dir.to_owned(),
+                what,
+            });
         }
-        let tokenizer = Tokenizer::from_file(&path)
-            .map_err(|e| DataError::Tokenizer { path, what: format!("not a tokenizer: {e}") })?;
+        let tokenizer = Tokenizer::from_file(&path).map_err(|e| DataError::Tokenizer {
+            path,
+            what: format!("not a tokenizer: {e}"),
+        })?;
         let folder = object(&dir.join(CONFIG))?;
         let fallback = object(&dir.join(SPECIAL))?;
         let mut config = Map::new();
         for name in KEPT {
             // `"bos_token": null` in the first file says that there is none.
             let value = folder.get(name).or_else(|| fallback.get(name));
-            let Some(value) = value.filter(|value| !value.is_null()) else { continue };
+            let Some(value) = value.filter(|value| !value.is_null()) else {
+                continue;
+            };
             let content = value.get("content").filter(|_| name.ends_with("_token"));
             config.insert(name.to_owned(), content.unwrap_or(value).clone());
         }
@@ -124,11 +131,19 @@ impl TextTokenizer {
         let dir = dir.as_ref();
         fs::create_dir_all(dir).map_err(|e| io(dir, "cannot be created", e))?;
         let path = dir.join(TOKENIZER);
-        let text = self.tokenizer.to_string(true).map_err(|e| DataError::Tokenize(e.to_string()))?;
+        let text = self
+            .tokenizer
+            .to_string(true)
+            .map_err(|e| DataError::Tokenize(e.to_string()))?;
         fs::write(&path, text).map_err(|e| io(&path, "cannot be written", e))?;
         let mut config = self.config.clone();
-        config.insert("tokenizer_class".to_owned(), json!("PreTrainedTokenizerFast"));
-        config.entry("clean_up_tokenization_spaces").or_insert(json!(false));
+        config.insert(
+            "tokenizer_class".to_owned(),
+            json!("PreTrainedTokenizerFast"),
+        );
+        config
+            .entry("clean_up_tokenization_spaces")
+            .or_insert(json!(false));
         if let Some(template) = &self.template {
             config.insert("chat_template".to_owned(), json!(template.source()));
         }
@@ -149,8 +164,12 @@ fn special_ids(
     config: &Map<String, Value>,
 ) -> Result<SpecialTokenIds, DataError> {
     let id = |names: [&str; 2]| -> Result<Option<u32>, DataError> {
-        let named = names.iter().find_map(|name| Some((name, config.get(*name)?.as_str()?)));
-        let Some((name, token)) = named else { return Ok(None) };
+        let named = names
+            .iter()
+            .find_map(|name| Some((name, config.get(*name)?.as_str()?)));
+        let Some((name, token)) = named else {
+            return Ok(None);
+        };
         tokenizer.token_to_id(token).map(Some).ok_or_else(|| {
             DataError::SpecialTokens(format!(
                 "{}: {name} is {token:?}, which is not in the vocabulary: name a token that is",
@@ -158,7 +177,10 @@ fn special_ids(
             ))
         })
     };
-    let adds_bos = config.get("add_bos_token").and_then(Value::as_bool).unwrap_or(true);
+    let adds_bos = config
+        .get("add_bos_token")
+        .and_then(Value::as_bool)
+        .unwrap_or(true);
     Ok(SpecialTokenIds {
         bos: if adds_bos { id(["bos_token", "cls_token"])? } else { None },
         eos: id(["eos_token", "sep_token"])?.ok_or_else(|| {
@@ -175,7 +197,9 @@ fn special_ids(
 fn template_source(dir: &Path, folder: &Map<String, Value>) -> Result<Option<String>, DataError> {
     let path = dir.join(TEMPLATE);
     if path.is_file() {
-        return fs::read_to_string(&path).map(Some).map_err(|e| io(&path, "cannot be read", e));
+        return fs::read_to_string(&path)
+            .map(Some)
+            .map_err(|e| io(&path, "cannot be read", e));
     }
     Ok(match folder.get("chat_template") {
         Some(Value::String(template)) => Some(template.clone()),
@@ -204,5 +228,9 @@ fn write_json(path: &Path, value: &Value) -> Result<(), DataError> {
 }
 
 fn io(path: &Path, what: &str, source: std::io::Error) -> DataError {
-    DataError::Io { path: path.to_owned(), what: what.to_owned(), source }
+    DataError::Io {
+        path: path.to_owned(),
+        what: what.to_owned(),
+        source,
+    }
 }

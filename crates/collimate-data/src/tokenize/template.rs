@@ -32,7 +32,9 @@ pub struct ChatTemplate {
 
 impl fmt::Debug for ChatTemplate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ChatTemplate").field("source", &self.source).finish_non_exhaustive()
+        f.debug_struct("ChatTemplate")
+            .field("source", &self.source)
+            .finish_non_exhaustive()
     }
 }
 
@@ -45,14 +47,26 @@ impl ChatTemplate {
     /// [`DataError::ChatTemplate`] for wrong Jinja.
     pub fn new(source: &str) -> Result<Self, DataError> {
         let mut environment = Environment::new();
-        let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build();
+        let syntax = SyntaxConfig::builder()
+            .trim_blocks(true)
+            .lstrip_blocks(true)
+            .build();
         environment.set_syntax(syntax.map_err(|e| refused(&e))?);
-        environment.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
-        environment.add_function("raise_exception", |text: String| -> Result<Jinja, minijinja::Error> {
-            Err(minijinja::Error::new(ErrorKind::InvalidOperation, text))
-        });
-        environment.add_template_owned(NAME, source.to_owned()).map_err(|e| refused(&e))?;
-        Ok(Self { source: source.to_owned(), environment })
+        environment
+            .set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
+        environment.add_function(
+            "raise_exception",
+            |text: String| -> Result<Jinja, minijinja::Error> {
+                Err(minijinja::Error::new(ErrorKind::InvalidOperation, text))
+            },
+        );
+        environment
+            .add_template_owned(NAME, source.to_owned())
+            .map_err(|e| refused(&e))?;
+        Ok(Self {
+            source: source.to_owned(),
+            environment,
+        })
     }
 
     /// The template's source.
@@ -74,7 +88,10 @@ impl ChatTemplate {
             .collect();
         let tokens: Jinja = tokens.into_iter().collect();
         let messages = Jinja::from(Serde(messages));
-        let template = self.environment.get_template(NAME).map_err(|e| refused(&e))?;
+        let template = self
+            .environment
+            .get_template(NAME)
+            .map_err(|e| refused(&e))?;
         template
             // Templates ask `tools is not none`: left undefined they would read as given.
             .render(context! { messages, add_generation_prompt, tools => (), documents => (), ..tokens })
@@ -83,8 +100,13 @@ impl ChatTemplate {
 }
 
 fn refused(error: &minijinja::Error) -> DataError {
-    let line = error.line().map(|line| format!(" (line {line} of the template)")).unwrap_or_default();
-    let detail = error.detail().map_or_else(|| error.kind().to_string(), str::to_owned);
+    let line = error
+        .line()
+        .map(|line| format!(" (line {line} of the template)"))
+        .unwrap_or_default();
+    let detail = error
+        .detail()
+        .map_or_else(|| error.kind().to_string(), str::to_owned);
     DataError::ChatTemplate(format!("{detail}{line}"))
 }
 

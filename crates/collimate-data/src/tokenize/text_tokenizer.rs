@@ -69,7 +69,11 @@ impl TextTokenizer {
         chat_template: Option<&str>,
     ) -> Result<Self, DataError> {
         let mut config = Map::new();
-        let ids = [("bos_token", special.bos), ("eos_token", Some(special.eos)), ("pad_token", special.pad)];
+        let ids = [
+            ("bos_token", special.bos),
+            ("eos_token", Some(special.eos)),
+            ("pad_token", special.pad),
+        ];
         for (name, id) in ids {
             let Some(id) = id else { continue };
             let token = tokenizer.id_to_token(id).ok_or_else(|| {
@@ -98,8 +102,16 @@ impl TextTokenizer {
             )));
         }
         tokenizer.with_padding(None);
-        tokenizer.with_truncation(None).map_err(|e| DataError::Tokenize(e.to_string()))?;
-        Ok(Self { tokenizer, special, template, fallback, config })
+        tokenizer
+            .with_truncation(None)
+            .map_err(|e| DataError::Tokenize(e.to_string()))?;
+        Ok(Self {
+            tokenizer,
+            special,
+            template,
+            fallback,
+            config,
+        })
     }
 
     /// The same tokenizer with another way to treat conversations when it has no chat template.
@@ -148,7 +160,9 @@ impl TextTokenizer {
     /// # Errors
     /// [`DataError::Tokenize`] if the decoder fails.
     pub fn decode(&self, ids: &[u32]) -> Result<String, DataError> {
-        self.tokenizer.decode(ids, true).map_err(|e| DataError::Tokenize(e.to_string()))
+        self.tokenizer
+            .decode(ids, true)
+            .map_err(|e| DataError::Tokenize(e.to_string()))
     }
 
     /// The ids that a completion of `prompt` continues, BOS included.
@@ -205,20 +219,32 @@ impl TextTokenizer {
             (None, Prompt::Text(_), _) => self.encode_text(&completion.text)?,
             (None, Prompt::Chat(messages), Some(template)) => {
                 let mut messages = messages.clone();
-                messages.push(Message { role: Role::Assistant, content: completion.text.clone() });
+                messages.push(Message {
+                    role: Role::Assistant,
+                    content: completion.text.clone(),
+                });
                 let full = template.render(&messages, false, &self.config)?;
                 // Templates that rewrite earlier turns have no suffix; the text itself is the answer then.
-                let answer = full.strip_prefix(&rendered.text).unwrap_or(&completion.text);
+                let answer = full
+                    .strip_prefix(&rendered.text)
+                    .unwrap_or(&completion.text);
                 let mut ids = self.encode_text(answer)?;
                 // What a template writes after the end of the turn (a line break) is never sampled.
-                let after_text = ids.iter().rposition(|&id| id == eos).map_or(ids.len(), |at| at + 1);
+                let after_text = ids
+                    .iter()
+                    .rposition(|&id| id == eos)
+                    .map_or(ids.len(), |at| at + 1);
                 ids.truncate(after_text);
                 ids
             }
             (None, Prompt::Chat(_), None) => {
                 let spaced = completion.text.starts_with(char::is_whitespace);
                 let text = &completion.text;
-                self.encode_text(&if spaced { text.clone() } else { format!(" {text}") })?
+                self.encode_text(&if spaced {
+                    text.clone()
+                } else {
+                    format!(" {text}")
+                })?
             }
         };
         if ids.last() != Some(&eos) {
