@@ -68,7 +68,7 @@ impl<const D: usize> AdamWState<D> {
 /// nobody else holds is updated in place.
 ///
 /// # Panics
-/// When shapes differ or `step` is 0.
+/// When shapes differ.
 pub fn adamw_step<const D: usize>(
     param: Tensor<D>,
     grad: Tensor<D>,
@@ -77,6 +77,16 @@ pub fn adamw_step<const D: usize>(
     lr: f64,
     cfg: &AdamW,
 ) -> Tensor<D> {
+    #[cfg(feature = "flex")]
+    {
+        use crate::fused::fits;
+        if [&param, &grad, &state.first, &state.second]
+            .into_iter()
+            .all(fits)
+        {
+            return fused_step(param, grad, state, step, lr, cfg);
+        }
+    }
     naive::adamw_step(param, grad, state, step, lr, cfg)
 }
 
@@ -84,7 +94,64 @@ pub fn adamw_step<const D: usize>(
 ///
 /// On flex, partial sums of fixed chunks in f64, so the thread count does not change a bit.
 pub fn sum_of_squares<const D: usize>(t: Tensor<D>) -> f64 {
+    #[cfg(feature = "flex")]
+    if crate::fused::fits(&t) {
+        let t = crate::fused::plain(t);
+        return crate::kernels::optim::sum_of_squares(crate::fused::slice(&t));
+    }
     naive::sum_of_squares(t)
+}
+
+#[cfg(feature = "flex")]
+fn fused_step<const D: usize>(
+    param: Tensor<D>,
+    grad: Tensor<D>,
+    state: &mut AdamWState<D>,
+    step: u64,
+    lr: f64,
+    cfg: &AdamW,
+) -> Tensor<D> {
+    use crate::fused::{plain, slice};
+    use crate::kernels::optim;
+    use burn::backend::Flex;
+
+    let shape = param.dims();
+    for other in [grad.dims(), state.first.dims(), state.second.dims()] {
+        assert_eq!(
+            shape, other,
+            "adamw_step: shapes of parameter, gradient and moments"
+        );
+    }
+    // The moments are taken out of the state while they change: a buffer with one owner is
+    // updated in place.
+    let take = |moment: &mut Tensor<D>| {
+        let device = moment.device().without_autodiff();
+        plain(std::mem::replace(moment, Tensor::empty([0; D], &device)))
+    };
+    let (mut first, mut second) = (take(&mut state.first), take(&mut state.second));
+    let (mut param, grad) = (plain(param), plain(grad));
+    let correction = |beta: f64| 1.0 - beta.powf(step as f64);
+    let numbers = optim::Step {
+        beta1: cfg.beta1 as f32,
+        beta2: cfg.beta2 as f32,
+        rest1: (1.0 - cfg.beta1) as f32,
+        rest2: (1.0 - cfg.beta2) as f32,
+        eps: cfg.eps as f32,
+        keep: (1.0 - lr * cfg.weight_decay) as f32,
+        rate: (lr / correction(cfg.beta1)) as f32,
+        root: (1.0 / correction(cfg.beta2).sqrt()) as f32,
+    };
+    let moments = (first.storage_mut(), second.storage_mut());
+    optim::adamw(
+        param.storage_mut(),
+        slice(&grad),
+        moments.0,
+        moments.1,
+        numbers,
+    );
+    state.first = Tensor::from_primitive::<Flex>(first);
+    state.second = Tensor::from_primitive::<Flex>(second);
+    Tensor::from_primitive::<Flex>(param)
 }
 
 /// The norm of a gradient whose parts have these [`sum_of_squares`], added in order.

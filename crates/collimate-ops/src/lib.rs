@@ -2,6 +2,12 @@
 
 mod adamw;
 mod error;
+#[cfg(feature = "flex")]
+mod fused;
+#[cfg(feature = "flex")]
+mod fused_kernels;
+#[cfg(feature = "flex")]
+mod kernels;
 pub mod naive;
 mod ops;
 mod plan;

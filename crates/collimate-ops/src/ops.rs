@@ -3,6 +3,19 @@
 use burn::tensor::{Int, Tensor};
 
 use crate::{AttentionPlan, Heads, naive};
+#[cfg(feature = "flex")]
+use crate::{fused, fused_kernels as kernels};
+
+/// Runs the fused kernel and returns when every tensor fits it.
+#[cfg(feature = "flex")]
+macro_rules! fused {
+    ([$($tensor:expr),+], $shape:expr, $kernel:expr) => {
+        if $(fused::fits(&$tensor))&&+ {
+            let (kernel, shape) = ($kernel, $shape);
+            return fused::run(kernel, [$(fused::input($tensor)),+], shape);
+        }
+    };
+}
 
 /// `x·Wᵀ + b`, with the weight as Hugging Face stores it.
 ///
@@ -12,6 +25,23 @@ use crate::{AttentionPlan, Heads, naive};
 /// # Gradient
 /// The weight's gradient comes in the weight's layout; a frozen weight costs nothing.
 pub fn linear(x: Tensor<2>, weight: Tensor<2>, bias: Option<Tensor<1>>) -> Tensor<2> {
+    #[cfg(feature = "flex")]
+    {
+        let ([rows, input], [output, width]) = (x.dims(), weight.dims());
+        assert_eq!(
+            input, width,
+            "linear: x has width {input}, the weight takes {width}"
+        );
+        let kernel = kernels::Linear {
+            rows,
+            input,
+            output,
+        };
+        match &bias {
+            None => fused!([x, weight], [rows, output], kernel),
+            Some(bias) => fused!([x, weight, bias.clone()], [rows, output], kernel),
+        }
+    }
     naive::linear(x, weight, bias)
 }
 
@@ -26,6 +56,11 @@ pub fn linear(x: Tensor<2>, weight: Tensor<2>, bias: Option<Tensor<1>>) -> Tenso
 /// # Shapes
 /// `x`: `[tokens, width]`; `weight`: `[width]`.
 pub fn rms_norm(x: Tensor<2>, weight: Tensor<1>, eps: f64) -> Tensor<2> {
+    #[cfg(feature = "flex")]
+    {
+        check_width("rms_norm", &x, &weight);
+        fused!([x, weight], x.dims(), kernels::RmsNorm { eps });
+    }
     naive::rms_norm(x, weight, eps)
 }
 
@@ -40,6 +75,12 @@ pub fn rms_norm(x: Tensor<2>, weight: Tensor<1>, eps: f64) -> Tensor<2> {
 /// # Shapes
 /// `x`: `[tokens, width]`; `weight`, `bias`: `[width]`.
 pub fn layer_norm(x: Tensor<2>, weight: Tensor<1>, bias: Tensor<1>, eps: f64) -> Tensor<2> {
+    #[cfg(feature = "flex")]
+    {
+        check_width("layer_norm", &x, &weight);
+        check_width("layer_norm", &x, &bias);
+        fused!([x, weight, bias], x.dims(), kernels::LayerNorm { eps });
+    }
     naive::layer_norm(x, weight, bias, eps)
 }
 
@@ -54,6 +95,10 @@ pub fn layer_norm(x: Tensor<2>, weight: Tensor<1>, bias: Tensor<1>, eps: f64) ->
 /// # Shapes
 /// `x`: `[tokens, width]`.
 pub fn gelu(x: Tensor<2>) -> Tensor<2> {
+    #[cfg(feature = "flex")]
+    {
+        fused!([x], x.dims(), kernels::Gelu);
+    }
     naive::gelu(x)
 }
 
@@ -64,6 +109,15 @@ pub fn gelu(x: Tensor<2>) -> Tensor<2> {
 /// # Shapes
 /// Both `[tokens, width]`.
 pub fn swiglu(gate: Tensor<2>, up: Tensor<2>) -> Tensor<2> {
+    #[cfg(feature = "flex")]
+    {
+        assert_eq!(
+            gate.dims(),
+            up.dims(),
+            "swiglu: gate and up differ in shape"
+        );
+        fused!([gate, up], gate.dims(), kernels::SwiGlu);
+    }
     naive::swiglu(gate, up)
 }
 
@@ -86,6 +140,26 @@ pub fn segment_attention(
     plan: &AttentionPlan,
     heads: Heads,
 ) -> Tensor<2> {
+    let tokens = plan.tokens();
+    let keys = [tokens, heads.key_value * heads.head_dim];
+    assert_eq!(
+        q.dims(),
+        [tokens, heads.query * heads.head_dim],
+        "segment_attention: shape of q"
+    );
+    assert_eq!(k.dims(), keys, "segment_attention: shape of k");
+    assert_eq!(v.dims(), keys, "segment_attention: shape of v");
+    #[cfg(feature = "flex")]
+    {
+        fused!(
+            [q, k, v],
+            q.dims(),
+            kernels::Attention {
+                plan: plan.clone(),
+                heads
+            }
+        );
+    }
     naive::segment_attention(q, k, v, plan, heads)
 }
 
@@ -105,6 +179,24 @@ pub fn segment_attention(
 /// # Numerics
 /// Finite for logits of any finite size.
 pub fn selected_logp(hidden: Tensor<2>, weight: Tensor<2>, targets: Tensor<1, Int>) -> Tensor<1> {
+    #[cfg(feature = "flex")]
+    {
+        let ([rows, width], [vocab, _]) = (hidden.dims(), weight.dims());
+        assert_eq!(
+            width,
+            weight.dims()[1],
+            "selected_logp: widths of hidden and weight"
+        );
+        assert_eq!([rows], targets.dims(), "selected_logp: one target per row");
+        fused!(
+            [hidden, weight],
+            [rows],
+            kernels::SelectedLogp {
+                targets: fused::indices(targets, vocab).into(),
+                sizes: crate::kernels::logp::Sizes { rows, width, vocab },
+            }
+        );
+    }
     naive::selected_logp(hidden, weight, targets)
 }
 
@@ -113,5 +205,29 @@ pub fn selected_logp(hidden: Tensor<2>, weight: Tensor<2>, targets: Tensor<1, In
 /// # Shapes
 /// `weight`: `[vocab, width]`; `ids`: `[tokens]`, each below `vocab`; result `[tokens, width]`.
 pub fn embedding(weight: Tensor<2>, ids: Tensor<1, Int>) -> Tensor<2> {
+    #[cfg(feature = "flex")]
+    {
+        let [vocab, width] = weight.dims();
+        let tokens = ids.dims()[0];
+        if tokens > 0 {
+            fused!(
+                [weight],
+                [tokens, width],
+                kernels::Embedding {
+                    ids: fused::indices(ids, vocab).into(),
+                    width
+                }
+            );
+        }
+    }
     naive::embedding(weight, ids)
+}
+
+#[cfg(feature = "flex")]
+fn check_width(name: &str, x: &Tensor<2>, vector: &Tensor<1>) {
+    let (width, len) = (x.dims()[1], vector.dims()[0]);
+    assert_eq!(
+        width, len,
+        "{name}: x has width {width}, a parameter has {len}"
+    );
 }

@@ -91,5 +91,22 @@ impl RopeTable {
 /// # Panics
 /// When the table covers another number of tokens, or the width is no multiple of its head size.
 pub fn rope(x: Tensor<2>, table: &RopeTable) -> Tensor<2> {
+    let [tokens, width] = x.dims();
+    let head_dim = table.head_dim;
+    assert_eq!(tokens, table.tokens(), "rope: tokens of x and of the table");
+    assert!(
+        width.is_multiple_of(head_dim),
+        "rope: width {width} is no multiple of {head_dim}"
+    );
+    #[cfg(feature = "flex")]
+    if crate::fused::fits(&x) {
+        let table = table.host.clone();
+        let kernel = crate::fused_kernels::Rope {
+            table,
+            width,
+            head_dim,
+        };
+        return crate::fused::run(kernel, [crate::fused::input(x)], [tokens, width]);
+    }
     naive::rope(x, table)
 }

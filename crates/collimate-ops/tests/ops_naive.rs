@@ -8,7 +8,11 @@ use collimate_testkit::{Noise, assert_close, devices, host, tensor};
 fn linear_matches_a_host_loop() {
     for (name, device) in devices() {
         let mut noise = Noise::new(1);
-        let (x, w, b) = (noise.values(6, 1.0), noise.values(12, 1.0), noise.values(4, 1.0));
+        let (x, w, b) = (
+            noise.values(6, 1.0),
+            noise.values(12, 1.0),
+            noise.values(4, 1.0),
+        );
         let y: Tensor<2> = naive::linear(
             tensor(&x, [2, 3], &device),
             tensor(&w, [4, 3], &device),

@@ -46,6 +46,6 @@ pub fn host<const D: usize>(tensor: &Tensor<D>) -> Vec<f32> {
     tensor
         .to_data()
         .convert::<f32>()
-        .to_vec()
+        .try_to_vec()
         .expect("converted to f32")
 }

@@ -5,7 +5,8 @@ pub fn flex() -> Device {
     Device::flex().autodiff()
 }
 
-/// The ndarray device with gradients.
+/// The ndarray device with gradients: deprecated upstream, kept as an independent second opinion.
+#[allow(deprecated)]
 pub fn ndarray() -> Device {
     Device::ndarray().autodiff()
 }

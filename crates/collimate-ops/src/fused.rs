@@ -1,0 +1,198 @@
+//! From tensors to slices and back: runs a kernel on flex, tracked or not.
+
+use std::fmt::Debug;
+
+use burn::backend::autodiff::checkpoint::base::Checkpointer;
+use burn::backend::autodiff::checkpoint::strategy::{
+    BalancedCheckpointing, CheckpointStrategy, NoCheckpointing,
+};
+use burn::backend::autodiff::grads::Gradients;
+use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
+use burn::backend::tensor::FloatTensor;
+use burn::backend::{Autodiff, DispatchDevice, Flex};
+use burn::tensor::{DType, GradientCheckpointingStrategy, Int, Tensor, TensorData};
+use burn_flex::FlexTensor;
+
+type Tracked = FloatTensor<Autodiff<Flex>>;
+
+/// A differentiable computation on contiguous slices, with `N` inputs.
+pub(crate) trait Kernel<const N: usize>: Clone + Send + Debug + 'static {
+    /// What forward leaves for backward, besides the inputs.
+    type Saved: Clone + Send + Debug + 'static;
+
+    /// The output and what backward needs.
+    fn forward(&self, inputs: [&[f32]; N]) -> (Vec<f32>, Self::Saved);
+
+    /// Gradients of the inputs marked in `wanted`; the others may be `None`.
+    fn backward(
+        &self,
+        inputs: [&[f32]; N],
+        saved: &Self::Saved,
+        grad: &[f32],
+        wanted: [bool; N],
+    ) -> [Option<Vec<f32>>; N];
+}
+
+/// Whether a fused kernel can take this tensor: f32 on flex, tracked or not.
+pub(crate) fn fits<const D: usize>(tensor: &Tensor<D>) -> bool {
+    tensor.dtype() == DType::F32
+        && matches!(
+            tensor.device().inner().as_dispatch(),
+            DispatchDevice::Flex(_)
+        )
+        && tensor.shape().num_elements() > 0
+}
+
+/// The values of an index tensor, checked against `bound`.
+///
+/// # Panics
+/// When an index is not below `bound`.
+pub(crate) fn indices(ids: Tensor<1, Int>, bound: usize) -> Vec<usize> {
+    let check = |id: i64| match usize::try_from(id) {
+        Ok(id) if id < bound => id,
+        _ => panic!("index {id} lies outside 0..{bound}"),
+    };
+    ids.into_data().iter::<i64>().map(check).collect()
+}
+
+/// An input of a kernel: plain, or with its place in the graph.
+#[derive(Debug)]
+pub(crate) enum Input {
+    /// On the untracked device.
+    Plain(FlexTensor),
+    /// On the tracked device, with the device's strategy.
+    Tracked(Tracked, GradientCheckpointingStrategy),
+}
+
+/// Takes the primitive out of a tensor that [`fits`].
+pub(crate) fn input<const D: usize>(tensor: Tensor<D>) -> Input {
+    const TAKEN: &str = "the device was checked";
+    match tensor.gradient_checkpointing_strategy() {
+        None => Input::Plain(tensor.try_into_primitive::<Flex>().expect(TAKEN)),
+        Some(strategy @ GradientCheckpointingStrategy::Disabled) => {
+            let tensor = tensor.try_into_primitive::<Autodiff<Flex, NoCheckpointing>>();
+            Input::Tracked(tensor.expect(TAKEN), strategy)
+        }
+        Some(strategy @ GradientCheckpointingStrategy::Balanced) => {
+            let tensor = tensor.try_into_primitive::<Autodiff<Flex, BalancedCheckpointing>>();
+            Input::Tracked(tensor.expect(TAKEN), strategy)
+        }
+    }
+}
+
+/// The same elements, row-major and without gaps.
+pub(crate) fn contiguous(tensor: FlexTensor) -> FlexTensor {
+    if tensor.as_slice::<f32>().is_some() {
+        tensor
+    } else {
+        tensor.to_contiguous()
+    }
+}
+
+/// The elements of a tensor made by [`contiguous`].
+pub(crate) fn slice(tensor: &FlexTensor) -> &[f32] {
+    tensor.as_slice().expect("made contiguous")
+}
+
+/// The untracked primitive of a tensor that [`fits`], covering its whole buffer.
+pub(crate) fn plain<const D: usize>(tensor: Tensor<D>) -> FlexTensor {
+    let tensor = tensor.without_autodiff().try_into_primitive::<Flex>();
+    let tensor = tensor.expect("the device was checked");
+    // A view of a larger buffer is contiguous in itself, but its storage is not its elements.
+    let whole = tensor.as_slice::<f32>().map(<[f32]>::len) == Some(tensor.storage::<f32>().len());
+    if whole {
+        tensor
+    } else {
+        tensor.to_contiguous()
+    }
+}
+
+fn made(values: Vec<f32>, shape: impl Into<burn::tensor::Shape>) -> FlexTensor {
+    FlexTensor::from_data(TensorData::new(values, shape.into()))
+}
+
+/// Runs a kernel; its output has `shape`.
+///
+/// A graph node is made only if an input requires a gradient.
+pub(crate) fn run<K: Kernel<N>, const N: usize, const D: usize>(
+    kernel: K,
+    inputs: [Input; N],
+    shape: [usize; D],
+) -> Tensor<D> {
+    let strategy = inputs.iter().find_map(|input| match input {
+        Input::Plain(_) => None,
+        Input::Tracked(_, strategy) => Some(*strategy),
+    });
+    match strategy {
+        None => {
+            let inputs = inputs.map(|input| match input {
+                Input::Plain(tensor) => contiguous(tensor),
+                Input::Tracked(tensor, _) => contiguous(tensor.into_primitive()),
+            });
+            let (out, _) = kernel.forward(inputs.each_ref().map(slice));
+            Tensor::from_primitive::<Flex>(made(out, shape))
+        }
+        Some(GradientCheckpointingStrategy::Disabled) => {
+            let out = run_tracked::<NoCheckpointing, K, N, D>(kernel, inputs, shape);
+            Tensor::from_primitive::<Autodiff<Flex, NoCheckpointing>>(out)
+        }
+        Some(GradientCheckpointingStrategy::Balanced) => {
+            let out = run_tracked::<BalancedCheckpointing, K, N, D>(kernel, inputs, shape);
+            Tensor::from_primitive::<Autodiff<Flex, BalancedCheckpointing>>(out)
+        }
+    }
+}
+
+fn run_tracked<C: CheckpointStrategy, K: Kernel<N>, const N: usize, const D: usize>(
+    kernel: K,
+    inputs: [Input; N],
+    shape: [usize; D],
+) -> Tracked {
+    let inputs = inputs.map(|input| match input {
+        Input::Plain(tensor) => Tracked::new(tensor),
+        Input::Tracked(tensor, _) => tensor,
+    });
+    let tracked = inputs.iter().any(Tracked::is_tracked);
+    let nodes = inputs.each_ref().map(Tracked::node);
+    let inputs = inputs.map(|tensor| contiguous(tensor.into_primitive()));
+    let (out, saved) = kernel.forward(inputs.each_ref().map(slice));
+    let out = made(out, shape);
+    if !tracked {
+        return Tracked::new(out);
+    }
+    match Fused(kernel).prepare::<C>(nodes).compute_bound().stateful() {
+        OpsKind::Tracked(prepared) => prepared.finish(State { inputs, saved }, out),
+        OpsKind::UnTracked(prepared) => prepared.finish(out),
+    }
+}
+
+#[derive(Debug, Clone)]
+struct State<S, const N: usize> {
+    inputs: [FlexTensor; N],
+    saved: S,
+}
+
+#[derive(Debug)]
+struct Fused<K>(K);
+
+impl<K: Kernel<N>, const N: usize> Backward<Flex, N> for Fused<K> {
+    type State = State<K::Saved, N>;
+
+    fn backward(
+        self,
+        ops: Ops<Self::State, N>,
+        grads: &mut Gradients,
+        _checkpointer: &mut Checkpointer,
+    ) {
+        let grad = contiguous(grads.consume::<Flex>(&ops.node));
+        let State { inputs, saved } = ops.state;
+        let wanted = ops.parents.each_ref().map(Option::is_some);
+        let slices = inputs.each_ref().map(slice);
+        let results = self.0.backward(slices, &saved, slice(&grad), wanted);
+        for ((parent, result), input) in ops.parents.iter().zip(results).zip(&inputs) {
+            if let (Some(node), Some(result)) = (parent, result) {
+                grads.register::<Flex>(node.id, made(result, input.layout().shape().clone()));
+            }
+        }
+    }
+}

@@ -1,0 +1,316 @@
+//! The operations as kernels: which slices go where, and which gradients are worth computing.
+
+use std::sync::Arc;
+
+use crate::fused::Kernel;
+use crate::kernels::gemm::{Matrix, product};
+use crate::kernels::{activation, attention, attention_backward, logp, norm, rows};
+use crate::{AttentionPlan, Heads, Visibility};
+
+/// `x·Wᵀ`, with or without bias.
+#[derive(Debug, Clone)]
+pub(crate) struct Linear {
+    pub(crate) rows: usize,
+    pub(crate) input: usize,
+    pub(crate) output: usize,
+}
+
+impl Linear {
+    fn gradients(
+        &self,
+        [x, weight]: [&[f32]; 2],
+        grad: &[f32],
+        wanted: [bool; 2],
+    ) -> [Option<Vec<f32>>; 2] {
+        let Self {
+            rows,
+            input,
+            output,
+        } = *self;
+        let grad = Matrix::new(grad, rows, output);
+        let dx = wanted[0].then(|| {
+            let mut dx = vec![0.0; rows * input];
+            product(grad, Matrix::new(weight, output, input), &mut dx, false);
+            dx
+        });
+        let dw = wanted[1].then(|| {
+            let mut dw = vec![0.0; output * input];
+            product(grad.t(), Matrix::new(x, rows, input), &mut dw, false);
+            dw
+        });
+        [dx, dw]
+    }
+}
+
+impl Kernel<2> for Linear {
+    type Saved = ();
+
+    fn forward(&self, [x, weight]: [&[f32]; 2]) -> (Vec<f32>, ()) {
+        let Self {
+            rows,
+            input,
+            output,
+        } = *self;
+        let mut y = vec![0.0; rows * output];
+        let weight = Matrix::new(weight, output, input);
+        product(Matrix::new(x, rows, input), weight.t(), &mut y, false);
+        (y, ())
+    }
+
+    fn backward(
+        &self,
+        inputs: [&[f32]; 2],
+        (): &(),
+        grad: &[f32],
+        wanted: [bool; 2],
+    ) -> [Option<Vec<f32>>; 2] {
+        self.gradients(inputs, grad, wanted)
+    }
+}
+
+impl Kernel<3> for Linear {
+    type Saved = ();
+
+    fn forward(&self, [x, weight, bias]: [&[f32]; 3]) -> (Vec<f32>, ()) {
+        let Self {
+            rows,
+            input,
+            output,
+        } = *self;
+        let mut y = bias.repeat(rows);
+        let weight = Matrix::new(weight, output, input);
+        product(Matrix::new(x, rows, input), weight.t(), &mut y, true);
+        (y, ())
+    }
+
+    fn backward(
+        &self,
+        [x, weight, _]: [&[f32]; 3],
+        (): &(),
+        grad: &[f32],
+        wanted: [bool; 3],
+    ) -> [Option<Vec<f32>>; 3] {
+        let [dx, dw] = self.gradients([x, weight], grad, [wanted[0], wanted[1]]);
+        [
+            dx,
+            dw,
+            wanted[2].then(|| rows::column_sums(grad, self.output)),
+        ]
+    }
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct RmsNorm {
+    pub(crate) eps: f64,
+}
+
+impl Kernel<2> for RmsNorm {
+    type Saved = norm::RowStats;
+
+    fn forward(&self, [x, weight]: [&[f32]; 2]) -> (Vec<f32>, Self::Saved) {
+        norm::forward(x, weight, None, self.eps)
+    }
+
+    fn backward(
+        &self,
+        [x, weight]: [&[f32]; 2],
+        saved: &Self::Saved,
+        grad: &[f32],
+        [dx, dw]: [bool; 2],
+    ) -> [Option<Vec<f32>>; 2] {
+        let grads = norm::backward(x, weight, saved, grad, false, [dx, dw, false]);
+        [grads.x, grads.weight]
+    }
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct LayerNorm {
+    pub(crate) eps: f64,
+}
+
+impl Kernel<3> for LayerNorm {
+    type Saved = norm::RowStats;
+
+    fn forward(&self, [x, weight, bias]: [&[f32]; 3]) -> (Vec<f32>, Self::Saved) {
+        norm::forward(x, weight, Some(bias), self.eps)
+    }
+
+    fn backward(
+        &self,
+        [x, weight, _]: [&[f32]; 3],
+        saved: &Self::Saved,
+        grad: &[f32],
+        wanted: [bool; 3],
+    ) -> [Option<Vec<f32>>; 3] {
+        let grads = norm::backward(x, weight, saved, grad, true, wanted);
+        [grads.x, grads.weight, grads.bias]
+    }
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct Gelu;
+
+impl Kernel<1> for Gelu {
+    type Saved = ();
+
+    fn forward(&self, [x]: [&[f32]; 1]) -> (Vec<f32>, ()) {
+        (activation::gelu(x), ())
+    }
+
+    fn backward(
+        &self,
+        [x]: [&[f32]; 1],
+        (): &(),
+        grad: &[f32],
+        _: [bool; 1],
+    ) -> [Option<Vec<f32>>; 1] {
+        [Some(activation::gelu_backward(x, grad))]
+    }
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct SwiGlu;
+
+impl Kernel<2> for SwiGlu {
+    type Saved = ();
+
+    fn forward(&self, [gate, up]: [&[f32]; 2]) -> (Vec<f32>, ()) {
+        (activation::swiglu(gate, up), ())
+    }
+
+    fn backward(
+        &self,
+        [gate, up]: [&[f32]; 2],
+        (): &(),
+        grad: &[f32],
+        wanted: [bool; 2],
+    ) -> [Option<Vec<f32>>; 2] {
+        activation::swiglu_backward(gate, up, grad, wanted)
+    }
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct Rope {
+    pub(crate) table: Arc<Vec<f32>>,
+    pub(crate) width: usize,
+    pub(crate) head_dim: usize,
+}
+
+impl Kernel<1> for Rope {
+    type Saved = ();
+
+    fn forward(&self, [x]: [&[f32]; 1]) -> (Vec<f32>, ()) {
+        (
+            rows::rope(x, &self.table, self.width, self.head_dim, false),
+            (),
+        )
+    }
+
+    fn backward(
+        &self,
+        _: [&[f32]; 1],
+        (): &(),
+        grad: &[f32],
+        _: [bool; 1],
+    ) -> [Option<Vec<f32>>; 1] {
+        [Some(rows::rope(
+            grad,
+            &self.table,
+            self.width,
+            self.head_dim,
+            true,
+        ))]
+    }
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct Attention {
+    pub(crate) plan: AttentionPlan,
+    pub(crate) heads: Heads,
+}
+
+impl Attention {
+    fn layout(&self) -> attention::Layout<'_> {
+        attention::Layout {
+            blocks: self.plan.blocks(),
+            causal: self.plan.visibility() == Visibility::Causal,
+            heads: self.heads,
+        }
+    }
+}
+
+impl Kernel<3> for Attention {
+    type Saved = Vec<f32>;
+
+    fn forward(&self, [q, k, v]: [&[f32]; 3]) -> (Vec<f32>, Vec<f32>) {
+        attention::forward(q, k, v, self.layout())
+    }
+
+    fn backward(
+        &self,
+        [q, k, v]: [&[f32]; 3],
+        lse: &Vec<f32>,
+        grad: &[f32],
+        _: [bool; 3],
+    ) -> [Option<Vec<f32>>; 3] {
+        let inputs = attention_backward::Inputs { q, k, v, lse, grad };
+        attention_backward::backward(inputs, self.layout()).map(Some)
+    }
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct SelectedLogp {
+    pub(crate) targets: Arc<Vec<usize>>,
+    pub(crate) sizes: logp::Sizes,
+}
+
+impl Kernel<2> for SelectedLogp {
+    type Saved = logp::RowStats;
+
+    fn forward(&self, [hidden, weight]: [&[f32]; 2]) -> (Vec<f32>, Self::Saved) {
+        logp::forward(hidden, weight, &self.targets, self.sizes)
+    }
+
+    fn backward(
+        &self,
+        [hidden, weight]: [&[f32]; 2],
+        saved: &Self::Saved,
+        grad: &[f32],
+        wanted: [bool; 2],
+    ) -> [Option<Vec<f32>>; 2] {
+        logp::backward(
+            hidden,
+            weight,
+            &self.targets,
+            saved,
+            grad,
+            self.sizes,
+            wanted,
+        )
+    }
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct Embedding {
+    pub(crate) ids: Arc<Vec<usize>>,
+    pub(crate) width: usize,
+}
+
+impl Kernel<1> for Embedding {
+    type Saved = ();
+
+    fn forward(&self, [weight]: [&[f32]; 1]) -> (Vec<f32>, ()) {
+        (rows::gather(weight, &self.ids, self.width), ())
+    }
+
+    fn backward(
+        &self,
+        [weight]: [&[f32]; 1],
+        (): &(),
+        grad: &[f32],
+        _: [bool; 1],
+    ) -> [Option<Vec<f32>>; 1] {
+        let vocab = weight.len() / self.width;
+        [Some(rows::scatter(grad, &self.ids, vocab, self.width))]
+    }
+}

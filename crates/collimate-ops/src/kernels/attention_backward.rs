@@ -1,0 +1,300 @@
+//! Gradients of attention over segments: each task is one tree of segments and one key head, so
+//! that every gradient row has one writer and one order of summation.
+
+use pulp::{Simd, WithSimd};
+use rayon::prelude::*;
+
+use super::attention::{Layout, QUERIES, key_rows, pack_rows, transpose};
+use super::tile::{View, multiply, padded};
+use super::{Shared, math};
+use crate::Heads;
+use crate::plan::Block;
+
+/// What forward was given and left behind, and the gradient of its output.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Inputs<'a> {
+    pub(crate) q: &'a [f32],
+    pub(crate) k: &'a [f32],
+    pub(crate) v: &'a [f32],
+    pub(crate) lse: &'a [f32],
+    pub(crate) grad: &'a [f32],
+}
+
+#[derive(Debug, Default)]
+struct Scratch {
+    keys: Vec<f32>,
+    keys_t: Vec<f32>,
+    values: Vec<f32>,
+    values_t: Vec<f32>,
+    scores: Vec<f32>,
+    d_scores: Vec<f32>,
+    queries: Vec<f32>,
+    grads: Vec<f32>,
+    d_queries: Vec<f32>,
+    d_keys: Vec<f32>,
+    d_values: Vec<f32>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Outputs {
+    q: Shared,
+    k: Shared,
+    v: Shared,
+}
+
+struct Task<'a> {
+    layout: Layout<'a>,
+    tree: &'a [usize],
+    key_head: usize,
+    inputs: Inputs<'a>,
+    outputs: Outputs,
+    scratch: &'a mut Scratch,
+}
+
+/// Blocks that share ancestors, as lists of indices in order.
+///
+/// A block's first context row belongs to the root of its tree.
+fn trees(blocks: &[Block]) -> Vec<Vec<usize>> {
+    let mut trees: Vec<Vec<usize>> = Vec::new();
+    let mut by_root = std::collections::HashMap::new();
+    for (index, block) in blocks.iter().enumerate() {
+        let root = block
+            .context
+            .first()
+            .map_or(block.own.start, |range| range.start);
+        let tree = *by_root.entry(root).or_insert_with(|| {
+            trees.push(Vec::new());
+            trees.len() - 1
+        });
+        trees[tree].push(index);
+    }
+    trees
+}
+
+/// Gradients for q, k and v.
+pub(crate) fn backward(inputs: Inputs<'_>, layout: Layout<'_>) -> [Vec<f32>; 3] {
+    let mut grads = [
+        vec![0.0; inputs.q.len()],
+        vec![0.0; inputs.k.len()],
+        vec![0.0; inputs.v.len()],
+    ];
+    let [q, k, v] = &mut grads;
+    let outputs = Outputs {
+        q: Shared::new(q),
+        k: Shared::new(k),
+        v: Shared::new(v),
+    };
+    let trees = trees(layout.blocks);
+    let key_heads = layout.heads.key_value;
+    (0..trees.len() * key_heads).into_par_iter().for_each_init(
+        Scratch::default,
+        |scratch, task| {
+            pulp::Arch::new().dispatch(Task {
+                layout,
+                tree: &trees[task / key_heads],
+                key_head: task % key_heads,
+                inputs,
+                outputs,
+                scratch,
+            });
+        },
+    );
+    grads
+}
+
+impl WithSimd for Task<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self {
+            layout,
+            tree,
+            key_head,
+            inputs,
+            outputs,
+            scratch,
+        } = self;
+        let Heads { head_dim, .. } = layout.heads;
+        let (_, stride) = layout.strides();
+        let width = padded(head_dim);
+        for &index in tree {
+            let block = &layout.blocks[index];
+            let place = [stride, key_head * head_dim, head_dim];
+            pack_rows(
+                &mut scratch.keys,
+                inputs.k,
+                key_rows(block),
+                place,
+                layout.scale(),
+            );
+            pack_rows(&mut scratch.values, inputs.v, key_rows(block), place, 1.0);
+            transpose(&mut scratch.keys_t, &scratch.keys, head_dim);
+            transpose(&mut scratch.values_t, &scratch.values, head_dim);
+            let columns = scratch.keys_t.len() / head_dim;
+            for buffer in [&mut scratch.scores, &mut scratch.d_scores] {
+                buffer.resize(QUERIES * columns, 0.0);
+            }
+            scratch.d_queries.resize(QUERIES * width, 0.0);
+            for buffer in [&mut scratch.d_keys, &mut scratch.d_values] {
+                buffer.clear();
+                buffer.resize(scratch.keys.len(), 0.0);
+            }
+            let group = layout.heads.group();
+            for head in key_head * group..(key_head + 1) * group {
+                for first in (0..block.own.len()).step_by(QUERIES) {
+                    tile(
+                        simd, layout, block, head, first, columns, inputs, outputs, scratch,
+                    );
+                }
+            }
+            for (i, row) in key_rows(block).flatten().enumerate() {
+                let at = row * stride + key_head * head_dim;
+                // SAFETY: keys and values of a tree's rows and a key head have one task.
+                #[allow(unsafe_code)]
+                let (dk, dv) =
+                    unsafe { (outputs.k.part(at, head_dim), outputs.v.part(at, head_dim)) };
+                for (sum, value) in dk.iter_mut().zip(&scratch.d_keys[i * width..]) {
+                    *sum = value.mul_add(layout.scale(), *sum);
+                }
+                for (sum, value) in dv.iter_mut().zip(&scratch.d_values[i * width..]) {
+                    *sum += value;
+                }
+            }
+        }
+    }
+}
+
+/// One tile of queries: its query gradients are written, its part of the key and value gradients
+/// added to the scratch sums.
+#[inline(always)]
+#[allow(clippy::too_many_arguments)]
+fn tile<S: Simd>(
+    simd: S,
+    layout: Layout<'_>,
+    block: &Block,
+    head: usize,
+    first: usize,
+    columns: usize,
+    inputs: Inputs<'_>,
+    outputs: Outputs,
+    scratch: &mut Scratch,
+) {
+    let Heads {
+        query, head_dim, ..
+    } = layout.heads;
+    let (stride, _) = layout.strides();
+    let width = padded(head_dim);
+    let rows = QUERIES.min(block.own.len() - first);
+    let keys = layout.seen(block, first + rows - 1);
+    let row0 = block.own.start + first;
+    let place = [stride, head * head_dim, head_dim];
+    pack_rows(
+        &mut scratch.queries,
+        inputs.q,
+        [row0..row0 + rows].into_iter(),
+        place,
+        1.0,
+    );
+    pack_rows(
+        &mut scratch.grads,
+        inputs.grad,
+        [row0..row0 + rows].into_iter(),
+        place,
+        1.0,
+    );
+    let by_rows = |data| View {
+        data,
+        row: width,
+        column: 1,
+    };
+    let shape = [rows, padded(keys), head_dim];
+    let (p, ds) = (&mut scratch.scores, &mut scratch.d_scores);
+    multiply(
+        simd,
+        shape,
+        by_rows(&scratch.queries),
+        &scratch.keys_t,
+        columns,
+        p,
+        columns,
+        false,
+    );
+    multiply(
+        simd,
+        shape,
+        by_rows(&scratch.grads),
+        &scratch.values_t,
+        columns,
+        ds,
+        columns,
+        false,
+    );
+    for i in 0..rows {
+        let seen = layout.seen(block, first + i);
+        let range = i * columns..i * columns + padded(keys);
+        let (p, hidden) = p[range.clone()].split_at_mut(seen);
+        let (ds, d_hidden) = ds[range].split_at_mut(seen);
+        math::exp_shifted(p, inputs.lse[(row0 + i) * query + head]);
+        hidden.fill(0.0);
+        d_hidden.fill(0.0);
+        let mean = math::dot(p, ds);
+        for (ds, p) in ds.iter_mut().zip(p.iter()) {
+            *ds = p * (*ds - mean);
+        }
+    }
+    let turned = |data| View {
+        data,
+        row: 1,
+        column: columns,
+    };
+    let (dk, dv) = (&mut scratch.d_keys, &mut scratch.d_values);
+    let shape = [keys, width, rows];
+    multiply(
+        simd,
+        shape,
+        turned(p),
+        &scratch.grads,
+        width,
+        dv,
+        width,
+        true,
+    );
+    multiply(
+        simd,
+        shape,
+        turned(ds),
+        &scratch.queries,
+        width,
+        dk,
+        width,
+        true,
+    );
+    let shape = [rows, width, keys];
+    let d_scores = View {
+        data: ds,
+        row: columns,
+        column: 1,
+    };
+    let dq = &mut scratch.d_queries;
+    multiply(
+        simd,
+        shape,
+        d_scores,
+        &scratch.keys,
+        width,
+        dq,
+        width,
+        false,
+    );
+    for (i, dq) in dq.chunks_exact(width).enumerate().take(rows) {
+        // SAFETY: the queries of a tree's rows and of a key head's group have one task.
+        #[allow(unsafe_code)]
+        let out = unsafe {
+            outputs
+                .q
+                .part((row0 + i) * stride + head * head_dim, head_dim)
+        };
+        out.copy_from_slice(&dq[..head_dim]);
+    }
+}

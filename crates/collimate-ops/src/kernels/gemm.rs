@@ -1,0 +1,115 @@
+//! Products of large matrices, through the `gemm` crate that flex itself uses.
+
+use gemm::Parallelism;
+
+/// Multiplications below which a product stays on one thread.
+const PARALLEL_FROM: usize = 1 << 21;
+
+/// A read-only matrix of `rows × columns`, or its transpose.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Matrix<'a> {
+    data: &'a [f32],
+    rows: usize,
+    columns: usize,
+    row: isize,
+    column: isize,
+}
+
+impl<'a> Matrix<'a> {
+    /// Rows of `columns` elements.
+    pub(crate) fn new(data: &'a [f32], rows: usize, columns: usize) -> Self {
+        assert_eq!(data.len(), rows * columns, "matrix of another size");
+        Self {
+            data,
+            rows,
+            columns,
+            row: columns as isize,
+            column: 1,
+        }
+    }
+
+    /// The transpose, without moving anything.
+    pub(crate) fn t(self) -> Self {
+        Self {
+            data: self.data,
+            rows: self.columns,
+            columns: self.rows,
+            row: self.column,
+            column: self.row,
+        }
+    }
+}
+
+/// `out = a·b`, or `out += a·b` when `accumulate`.
+///
+/// Each element is summed by one thread in one order, whatever the number of threads.
+#[allow(unsafe_code)]
+pub(crate) fn product(a: Matrix<'_>, b: Matrix<'_>, out: &mut [f32], accumulate: bool) {
+    assert_eq!(a.columns, b.rows, "inner sizes differ");
+    assert_eq!(out.len(), a.rows * b.columns, "output of another size");
+    if out.is_empty() {
+        return;
+    }
+    if a.columns == 0 {
+        if !accumulate {
+            out.fill(0.0);
+        }
+        return;
+    }
+    let work = a.rows * a.columns * b.columns;
+    let parallelism = if work < PARALLEL_FROM {
+        Parallelism::None
+    } else {
+        Parallelism::Rayon(0)
+    };
+    // SAFETY: the three matrices have the sizes and strides passed, by the assertions here and
+    // in `Matrix::new`, and `out` is borrowed exclusively.
+    unsafe {
+        gemm::gemm(
+            a.rows,
+            b.columns,
+            a.columns,
+            out.as_mut_ptr(),
+            1,
+            b.columns as isize,
+            accumulate,
+            a.data.as_ptr(),
+            a.column,
+            a.row,
+            b.data.as_ptr(),
+            b.column,
+            b.row,
+            1.0f32,
+            1.0f32,
+            false,
+            false,
+            false,
+            parallelism,
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn transposes_and_accumulation() {
+        let a: Vec<f32> = (0..6).map(|i| i as f32).collect();
+        let b: Vec<f32> = (0..12).map(|i| (i % 5) as f32).collect();
+        // a: 2×3, b: 4×3, a·bᵀ: 2×4.
+        let mut out = vec![1.0; 8];
+        product(
+            Matrix::new(&a, 2, 3),
+            Matrix::new(&b, 4, 3).t(),
+            &mut out,
+            true,
+        );
+        for i in 0..2 {
+            for j in 0..4 {
+                let dot: f32 = (0..3).map(|k| a[i * 3 + k] * b[j * 3 + k]).sum();
+                assert_eq!(out[i * 4 + j], 1.0 + dot);
+            }
+        }
+    }
+}

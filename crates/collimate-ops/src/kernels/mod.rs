@@ -1,0 +1,52 @@
+//! The fused computations on plain slices: parallel over chunks of fixed size, vectorised for the
+//! processor found at run time, no Burn.
+
+pub(crate) mod activation;
+pub(crate) mod attention;
+pub(crate) mod attention_backward;
+pub(crate) mod gemm;
+pub(crate) mod logp;
+pub(crate) mod math;
+pub(crate) mod norm;
+pub(crate) mod optim;
+pub(crate) mod rows;
+pub(crate) mod tile;
+
+/// A slice that several tasks write, each its own elements.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Shared {
+    start: *mut f32,
+    len: usize,
+}
+
+// SAFETY: the pointer comes from an exclusive borrow that outlives the parallel section, and
+// `rows` is only called for parts that no other task touches.
+#[allow(unsafe_code)]
+unsafe impl Send for Shared {}
+// SAFETY: as for `Send`.
+#[allow(unsafe_code)]
+unsafe impl Sync for Shared {}
+
+impl Shared {
+    pub(crate) fn new(slice: &mut [f32]) -> Self {
+        Self {
+            start: slice.as_mut_ptr(),
+            len: slice.len(),
+        }
+    }
+
+    /// The `len` elements from `offset` on.
+    ///
+    /// # Safety
+    /// No other task may read or write them while the borrow lives, and the slice that
+    /// [`Shared::new`] was given must still be borrowed.
+    #[allow(unsafe_code, clippy::mut_from_ref)]
+    pub(crate) unsafe fn part(&self, offset: usize, len: usize) -> &mut [f32] {
+        assert!(
+            offset + len <= self.len,
+            "part of a shared slice lies outside it"
+        );
+        // SAFETY: in bounds by the assertion, exclusive by the caller's promise.
+        unsafe { std::slice::from_raw_parts_mut(self.start.add(offset), len) }
+    }
+}

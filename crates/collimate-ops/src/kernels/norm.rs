@@ -1,0 +1,175 @@
+//! Row norms.
+
+use rayon::prelude::*;
+
+use super::math;
+
+/// Rows of one task and of one partial sum of the weight gradient.
+const ROWS: usize = 64;
+
+/// Gradients of a norm, those that were asked for.
+#[derive(Debug, Default)]
+pub(crate) struct NormGrads {
+    pub(crate) x: Option<Vec<f32>>,
+    pub(crate) weight: Option<Vec<f32>>,
+    pub(crate) bias: Option<Vec<f32>>,
+}
+
+/// Per row: the mean that was taken off, and the factor.
+pub(crate) type RowStats = Vec<[f32; 2]>;
+
+#[inline(always)]
+fn stats(row: &[f32], centred: bool, eps: f64) -> [f32; 2] {
+    let width = row.len() as f32;
+    let mean = if centred { math::sum(row) / width } else { 0.0 };
+    let square = if centred {
+        math::sum_of_squared_distances(row, mean)
+    } else {
+        math::dot(row, row)
+    };
+    let factor = 1.0 / (f64::from(square) / f64::from(width) + eps).sqrt();
+    [mean, factor as f32]
+}
+
+/// Norm of each row of `x`; `bias` also decides whether the mean is taken off.
+pub(crate) fn forward(
+    x: &[f32],
+    weight: &[f32],
+    bias: Option<&[f32]>,
+    eps: f64,
+) -> (Vec<f32>, RowStats) {
+    let width = weight.len();
+    let mut y = vec![0.0; x.len()];
+    let mut saved = vec![[0.0; 2]; x.len() / width];
+    let tasks = y
+        .par_chunks_mut(ROWS * width)
+        .zip(saved.par_chunks_mut(ROWS));
+    tasks
+        .zip(x.par_chunks(ROWS * width))
+        .for_each(|((y, saved), x)| {
+            math::vectorised(
+                #[inline(always)]
+                || {
+                    let rows = y.chunks_exact_mut(width).zip(x.chunks_exact(width));
+                    for ((y, x), saved) in rows.zip(saved) {
+                        let [mean, factor] = stats(x, bias.is_some(), eps);
+                        *saved = [mean, factor];
+                        match bias {
+                            None => {
+                                for ((y, x), w) in y.iter_mut().zip(x).zip(weight) {
+                                    *y = x * factor * w;
+                                }
+                            }
+                            Some(bias) => {
+                                for (((y, x), w), b) in y.iter_mut().zip(x).zip(weight).zip(bias) {
+                                    *y = ((x - mean) * factor).mul_add(*w, *b);
+                                }
+                            }
+                        }
+                    }
+                },
+            );
+        });
+    (y, saved)
+}
+
+/// Gradients of [`forward`] for the inputs marked in `wanted` (x, weight, bias).
+pub(crate) fn backward(
+    x: &[f32],
+    weight: &[f32],
+    saved: &[[f32; 2]],
+    grad: &[f32],
+    centred: bool,
+    wanted: [bool; 3],
+) -> NormGrads {
+    let width = weight.len();
+    let mut dx = if wanted[0] {
+        vec![0.0; x.len()]
+    } else {
+        Vec::new()
+    };
+    let tasks = x.len().div_ceil(ROWS * width);
+    // One partial sum per task, added in task order below.
+    let sums = usize::from(wanted[1]) + usize::from(wanted[2]);
+    let mut partial = vec![0.0f32; tasks * sums * width];
+    let shared_dx = super::Shared::new(&mut dx);
+    let shared_partial = super::Shared::new(&mut partial);
+    (0..tasks).into_par_iter().for_each(|task| {
+        let start = task * ROWS * width;
+        let end = (start + ROWS * width).min(x.len());
+        // SAFETY: each task has its own rows and its own partial sums.
+        #[allow(unsafe_code)]
+        let (dx, partial) = unsafe {
+            (
+                shared_dx.part(
+                    if wanted[0] { start } else { 0 },
+                    if wanted[0] { end - start } else { 0 },
+                ),
+                shared_partial.part(task * sums * width, sums * width),
+            )
+        };
+        let (dw, db) = partial.split_at_mut(if wanted[1] { width } else { 0 });
+        math::vectorised(
+            #[inline(always)]
+            || {
+                for (r, (x, g)) in x[start..end]
+                    .chunks_exact(width)
+                    .zip(grad[start..end].chunks_exact(width))
+                    .enumerate()
+                {
+                    let [mean, factor] = saved[task * ROWS + r];
+                    if wanted[1] {
+                        for ((dw, x), g) in dw.iter_mut().zip(x).zip(g) {
+                            *dw = ((x - mean) * factor).mul_add(*g, *dw);
+                        }
+                    }
+                    if wanted[2] {
+                        for (db, g) in db.iter_mut().zip(g) {
+                            *db += g;
+                        }
+                    }
+                    if wanted[0] {
+                        let dx = &mut dx[r * width..(r + 1) * width];
+                        row_gradient(dx, x, g, weight, mean, factor, centred);
+                    }
+                }
+            },
+        );
+    });
+    let mut grads = NormGrads::default();
+    let add_up = |offset: usize| {
+        let mut total = vec![0.0; width];
+        for chunk in partial.chunks_exact(sums * width) {
+            for (total, value) in total.iter_mut().zip(&chunk[offset..offset + width]) {
+                *total += value;
+            }
+        }
+        total
+    };
+    grads.weight = wanted[1].then(|| add_up(0));
+    grads.bias = wanted[2].then(|| add_up((sums - 1) * width));
+    grads.x = wanted[0].then_some(dx);
+    grads
+}
+
+/// `dx = factor · (w·g − [mean(w·g)] − x̂ · mean(w·g·x̂))`, the bracket when centred.
+#[inline(always)]
+fn row_gradient(
+    dx: &mut [f32],
+    x: &[f32],
+    g: &[f32],
+    weight: &[f32],
+    mean: f32,
+    factor: f32,
+    centred: bool,
+) {
+    let width = x.len() as f32;
+    let along = math::dot3(g, weight, x);
+    let plain = if centred { math::dot(g, weight) } else { 0.0 };
+    let along = (along - mean * plain) * factor / width;
+    let plain = plain / width;
+    for (((dx, x), g), w) in dx.iter_mut().zip(x).zip(g).zip(weight) {
+        let unit = (x - mean) * factor;
+        *dx = factor * (-unit).mul_add(along, g.mul_add(*w, -plain));
+    }
+}
