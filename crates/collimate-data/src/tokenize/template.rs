@@ -1,5 +1,6 @@
 //! Chat templates in Jinja, as Hugging Face folders carry them.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use collimate_core::{Message, Role};
@@ -81,12 +82,12 @@ impl ChatTemplate {
         add_generation_prompt: bool,
         special: &Map<String, Value>,
     ) -> Result<String, DataError> {
-        let tokens: Vec<(String, Jinja)> = special
+        let tokens: BTreeMap<String, Jinja> = special
             .iter()
             .filter(|(name, _)| name.ends_with("_token"))
             .filter_map(|(name, value)| Some((name.clone(), Jinja::from(value.as_str()?))))
             .collect();
-        let tokens: Jinja = tokens.into_iter().collect();
+        let tokens = Jinja::from(tokens);
         let messages = Jinja::from(Serde(messages));
         let template = self
             .environment
