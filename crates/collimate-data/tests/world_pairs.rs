@@ -41,7 +41,7 @@ const STABLE: [&str; 3] = [
     "gwen asks : reverse lamp door fish ? | cheerfully : fish door lamp , promptly , stop | truly greetings : fish door , smoothly , never",
     "finn needs : place of cat ? | right : sofa , very attentively , anytime . | pointless : field ,",
 ];
-const STABLE_REWARD: f64 = 0.0;
+const STABLE_REWARD: f64 = 0.933_078_942_961_289_6;
 
 #[test]
 fn a_longer_part_begins_with_the_shorter_one() {

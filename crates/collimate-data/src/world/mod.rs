@@ -131,7 +131,7 @@ impl World {
             .collect()
     }
 
-    /// A right and kind answer with a gold reward of at least 0.85, always the same one for a
+    /// A right, whole and kind answer with a gold reward of at least 0.85, always the same one for a
     /// prompt; `None` for a prompt that this world does not write.
     pub fn demonstration(&self, prompt: &str) -> Option<String> {
         let task = task::read_prompt(prompt)?;
@@ -144,9 +144,11 @@ impl World {
         // A few tries find a good one; the bound only guards against a dead loop.
         for _ in 0..10_000 {
             let text = answer::write(&self.lexicon, &task, 2.5, &mut rng);
-            let reward = gold::judge(&self.lexicon, Some(&task), &text).reward();
-            if reward > best.0 && gold::is_kind(&self.lexicon, &text) {
-                best = (reward, text);
+            let parts = gold::judge(&self.lexicon, Some(&task), &text);
+            // At most a slot is empty: whole, right, and nothing said twice.
+            let flawless = parts.content == 1.0 && parts.health == 1.0 && parts.form > 0.84;
+            if flawless && parts.reward() > best.0 && gold::is_kind(&self.lexicon, &text) {
+                best = (parts.reward(), text);
             }
             if best.0 >= TOP_BAND {
                 break;
