@@ -15,17 +15,17 @@ use collimate_train::{
 };
 use rand::RngExt;
 
-pub const FEATURES: usize = 3;
-pub const EXAMPLES: usize = 11;
+pub(crate) const FEATURES: usize = 3;
+pub(crate) const EXAMPLES: usize = 11;
 
 #[derive(Module, Debug)]
-pub struct Tiny {
-    pub weight: Param<Tensor<2>>,
-    pub bias: Param<Tensor<1>>,
-    pub offset: Param<Tensor<1>>,
+pub(crate) struct Tiny {
+    pub(crate) weight: Param<Tensor<2>>,
+    pub(crate) bias: Param<Tensor<1>>,
+    pub(crate) offset: Param<Tensor<1>>,
 }
 
-pub fn tiny() -> Tiny {
+pub(crate) fn tiny() -> Tiny {
     let device = flex();
     Tiny {
         weight: Param::from_data(TensorData::from([[0.3f32], [-0.2], [0.1]]), &device),
@@ -35,38 +35,38 @@ pub fn tiny() -> Tiny {
 }
 
 impl Tiny {
-    pub fn numbers(&self) -> Vec<f32> {
-        let mut all = self.weight.val().into_data().to_vec::<f32>().unwrap();
-        all.extend(self.bias.val().into_data().to_vec::<f32>().unwrap());
-        all.extend(self.offset.val().into_data().to_vec::<f32>().unwrap());
+    pub(crate) fn numbers(&self) -> Vec<f32> {
+        let mut all = self.weight.val().into_data().try_to_vec::<f32>().unwrap();
+        all.extend(self.bias.val().into_data().try_to_vec::<f32>().unwrap());
+        all.extend(self.offset.val().into_data().try_to_vec::<f32>().unwrap());
         all
     }
 }
 
-pub fn x(example: usize) -> [f64; FEATURES] {
+pub(crate) fn x(example: usize) -> [f64; FEATURES] {
     let e = example as f64;
     [(e * 0.7).sin(), (e * 1.3).cos(), 0.1 * e - 0.5]
 }
 
-pub fn y(example: usize) -> f64 {
+pub(crate) fn y(example: usize) -> f64 {
     (example as f64 * 0.9).sin() * 2.0
 }
 
 /// Half the squared error, with whatever a test wants to happen on the way.
 #[derive(Default)]
-pub struct Regression {
+pub(crate) struct Regression {
     /// Adds a keyed draw to each target.
-    pub noise: bool,
+    pub(crate) noise: bool,
     /// Is set once this step has been entered.
-    pub interrupt: Option<(usize, Interrupt)>,
+    pub(crate) interrupt: Option<(usize, Interrupt)>,
     /// Fails once this step has been entered.
-    pub fail: Option<usize>,
+    pub(crate) fail: Option<usize>,
     /// Returns a loss that is not a number in this step.
-    pub nan: Option<usize>,
+    pub(crate) nan: Option<usize>,
     /// Evaluates to these scores in turn.
-    pub scores: Vec<f64>,
-    pub forwards: Cell<usize>,
-    pub evaluations: Cell<usize>,
+    pub(crate) scores: Vec<f64>,
+    pub(crate) forwards: Cell<usize>,
+    pub(crate) evaluations: Cell<usize>,
 }
 
 impl Regression {
@@ -143,7 +143,7 @@ impl Objective for Regression {
         let loss = clean
             .loss(model, &all, Key::new(0, ""))
             .into_data()
-            .to_vec::<f32>()
+            .try_to_vec::<f32>()
             .unwrap();
         let loss = f64::from(loss[0]) / EXAMPLES as f64;
         let score = self.scores.get(call).copied().unwrap_or(-loss);
@@ -154,7 +154,7 @@ impl Objective for Regression {
     }
 }
 
-pub fn config() -> TrainConfig {
+pub(crate) fn config() -> TrainConfig {
     TrainConfig {
         stage: "tiny".to_owned(),
         learning_rate: 0.05,
@@ -175,7 +175,7 @@ pub fn config() -> TrainConfig {
 }
 
 /// A context in `folder`, as a run has it.
-pub fn context<'a>(folder: &Path, metrics: &'a Metrics, interrupt: &Interrupt) -> FitContext<'a> {
+pub(crate) fn context<'a>(folder: &Path, metrics: &'a Metrics, interrupt: &Interrupt) -> FitContext<'a> {
     FitContext {
         checkpoints: Some(folder.join("checkpoints")),
         metrics: Some(metrics),
@@ -184,12 +184,12 @@ pub fn context<'a>(folder: &Path, metrics: &'a Metrics, interrupt: &Interrupt) -
     }
 }
 
-pub fn metrics_in(folder: &Path) -> Metrics {
+pub(crate) fn metrics_in(folder: &Path) -> Metrics {
     Metrics::open(&folder.join("metrics.jsonl")).unwrap()
 }
 
 /// Every file below `folder`, by relative path.
-pub fn snapshot(folder: &Path) -> BTreeMap<String, Vec<u8>> {
+pub(crate) fn snapshot(folder: &Path) -> BTreeMap<String, Vec<u8>> {
     fn walk(root: &Path, folder: &Path, found: &mut BTreeMap<String, Vec<u8>>) {
         for entry in std::fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
@@ -210,7 +210,7 @@ pub fn snapshot(folder: &Path) -> BTreeMap<String, Vec<u8>> {
     found
 }
 
-pub fn restore(folder: &Path, files: &BTreeMap<String, Vec<u8>>) {
+pub(crate) fn restore(folder: &Path, files: &BTreeMap<String, Vec<u8>>) {
     for (name, bytes) in files {
         let path = folder.join(name);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -219,7 +219,7 @@ pub fn restore(folder: &Path, files: &BTreeMap<String, Vec<u8>>) {
 }
 
 /// What must not depend on interruptions: everything but the seconds in `state.json`.
-pub fn comparable(folder: &Path) -> BTreeMap<String, Vec<u8>> {
+pub(crate) fn comparable(folder: &Path) -> BTreeMap<String, Vec<u8>> {
     let mut files = snapshot(folder);
     for (name, bytes) in &mut files {
         if name.ends_with("state.json") {
