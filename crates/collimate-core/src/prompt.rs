@@ -123,8 +123,14 @@ mod tests {
     #[test]
     fn plain_text_of_a_chat_names_the_roles() {
         let chat = Prompt::Chat(vec![
-            Message { role: Role::User, content: "2+2?".into() },
-            Message { role: Role::Assistant, content: "4".into() },
+            Message {
+                role: Role::User,
+                content: "2+2?".into(),
+            },
+            Message {
+                role: Role::Assistant,
+                content: "4".into(),
+            },
         ]);
         assert_eq!(chat.to_plain(), "user: 2+2?\nassistant: 4");
         assert!(!chat.is_empty());

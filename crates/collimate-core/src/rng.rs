@@ -95,10 +95,20 @@ mod tests {
     #[test]
     fn value_stability() {
         let draws: Vec<u32> = (0..3)
-            .map(|step| Key::new(42, "loop1").step(step).rng(Purpose::Order).random())
+            .map(|step| {
+                Key::new(42, "loop1")
+                    .step(step)
+                    .rng(Purpose::Order)
+                    .random()
+            })
             .collect();
         let again: Vec<u32> = (0..3)
-            .map(|step| Key::new(42, "loop1").step(step).rng(Purpose::Order).random())
+            .map(|step| {
+                Key::new(42, "loop1")
+                    .step(step)
+                    .rng(Purpose::Order)
+                    .random()
+            })
             .collect();
         assert_eq!(draws, again);
         assert_eq!(draws, STABLE);

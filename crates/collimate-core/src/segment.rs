@@ -34,7 +34,9 @@ pub enum SegmentError {
         index: usize,
     },
     /// Segments must lie in order, without gap or overlap.
-    #[error("segment {index} starts at token {start}, expected {expected}: segments lie end to end")]
+    #[error(
+        "segment {index} starts at token {start}, expected {expected}: segments lie end to end"
+    )]
     Gap {
         /// Its index.
         index: usize,
@@ -72,7 +74,11 @@ pub fn check_segments(segments: &[Segment], tokens: usize) -> Result<(), Segment
             return Err(SegmentError::Empty { index });
         }
         if segment.start != expected {
-            return Err(SegmentError::Gap { index, start: segment.start, expected });
+            return Err(SegmentError::Gap {
+                index,
+                start: segment.start,
+                expected,
+            });
         }
         if let Some(parent) = segment.parent.filter(|&parent| parent >= index) {
             return Err(SegmentError::Parent { index, parent });
@@ -80,7 +86,10 @@ pub fn check_segments(segments: &[Segment], tokens: usize) -> Result<(), Segment
         expected += segment.len;
     }
     if expected != tokens {
-        return Err(SegmentError::Length { covered: expected, tokens });
+        return Err(SegmentError::Length {
+            covered: expected,
+            tokens,
+        });
     }
     Ok(())
 }
@@ -107,15 +116,25 @@ mod tests {
         );
         assert_eq!(
             check_segments(&[seg(0, 2, None), seg(3, 1, None)], 4),
-            Err(SegmentError::Gap { index: 1, start: 3, expected: 2 })
+            Err(SegmentError::Gap {
+                index: 1,
+                start: 3,
+                expected: 2
+            })
         );
         assert_eq!(
             check_segments(&[seg(0, 2, Some(0))], 2),
-            Err(SegmentError::Parent { index: 0, parent: 0 })
+            Err(SegmentError::Parent {
+                index: 0,
+                parent: 0
+            })
         );
         assert_eq!(
             check_segments(&[seg(0, 2, None)], 3),
-            Err(SegmentError::Length { covered: 2, tokens: 3 })
+            Err(SegmentError::Length {
+                covered: 2,
+                tokens: 3
+            })
         );
     }
 }

@@ -73,11 +73,24 @@ mod tests {
     #[test]
     fn counts_by_reason() {
         let selection = Selection {
-            kept: vec![Kept { index: 1, swapped: true, score: 0.4 }],
+            kept: vec![Kept {
+                index: 1,
+                swapped: true,
+                score: 0.4,
+            }],
             left: vec![
-                Left { index: 0, reason: LeaveReason::Tie },
-                Left { index: 2, reason: LeaveReason::BelowThreshold },
-                Left { index: 3, reason: LeaveReason::Tie },
+                Left {
+                    index: 0,
+                    reason: LeaveReason::Tie,
+                },
+                Left {
+                    index: 2,
+                    reason: LeaveReason::BelowThreshold,
+                },
+                Left {
+                    index: 3,
+                    reason: LeaveReason::Tie,
+                },
             ],
         };
         assert_eq!(selection.swapped(), 1);

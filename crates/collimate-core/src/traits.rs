@@ -135,6 +135,9 @@ mod tests {
         let items = [(Prompt::from("q"), Completion::from("four"))];
         assert_eq!(by_length.score(&items).unwrap(), vec![4.0]);
         let nan = |_: &Prompt, _: &Completion| f32::NAN;
-        assert!(matches!(nan.score(&items), Err(ScoreError::NotFinite { index: 0, .. })));
+        assert!(matches!(
+            nan.score(&items),
+            Err(ScoreError::NotFinite { index: 0, .. })
+        ));
     }
 }

@@ -1,1 +1,5 @@
 #![doc = include_str!("../README.md")]
+
+mod sft;
+
+pub use sft::{SftObjective, perplexity};

@@ -78,8 +78,7 @@ impl HfReward for Bert {
     ) -> Result<(), SaveError> {
         self.save(dir)?;
         let width = self.config().hidden_size;
-        let values =
-            |tensor: burn::tensor::TensorData| tensor.convert::<f32>().to_vec().unwrap_or_default();
+        let values = |tensor: burn::tensor::TensorData| tensor.iter::<f32>().collect();
         let bias = match &head.bias {
             Some(bias) => values(bias.val().into_data()),
             None => vec![0.0],

@@ -196,11 +196,7 @@ pub(crate) fn save_weights<M: Module>(
                 self.found.push(ExtraTensor {
                     name,
                     shape: tensor.dims().to_vec(),
-                    values: tensor
-                        .into_data()
-                        .convert::<f32>()
-                        .to_vec()
-                        .unwrap_or_default(),
+                    values: tensor.into_data().iter::<f32>().collect(),
                 });
             }
         }

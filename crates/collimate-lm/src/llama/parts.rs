@@ -159,7 +159,8 @@ impl Trunk {
 
     pub(crate) fn forward(&self, batch: &DeviceBatch, c: &LlamaConfig, f: Forward) -> Tensor<2> {
         let mut x = self.embed_tokens.forward(batch.ids.clone());
-        let table = RopeTable::new(&batch.positions, c.head_dim(), c.rope_theta, &x.device());
+        let table = RopeTable::new(&batch.positions, c.head_dim(), c.rope_theta, &x.device())
+            .expect("the configuration's check asks for an even head size");
         for (index, block) in self.layers.iter().enumerate() {
             x = block.forward(x, batch, &table, f.part(index as u64));
         }

@@ -94,11 +94,7 @@ impl HfReward for Llama {
         let score = ExtraTensor {
             name: SCORE.to_owned(),
             shape: weight.dims().to_vec(),
-            values: weight
-                .into_data()
-                .convert::<f32>()
-                .to_vec()
-                .unwrap_or_default(),
+            values: weight.into_data().iter::<f32>().collect(),
         };
         let keep = |path: &str| (path != OUTPUT).then(|| path.to_owned());
         save_weights(&model, dir, keep, vec![score])?;

@@ -1,0 +1,161 @@
+//! Supervised fine-tuning: next-token prediction on completions.
+
+use std::collections::BTreeMap;
+use std::marker::PhantomData;
+
+use burn::tensor::Tensor;
+use collimate_core::Key;
+use collimate_data::TokenizedExample;
+use collimate_losses::token_nll;
+use collimate_nn::{CausalLm, DeviceBatch, Forward, Pack, token_logps};
+use collimate_train::{Evaluation, Forwarded, Objective, TrainError};
+
+/// Completion-only next-token loss.
+///
+/// ```text
+/// L = − Σ over completion tokens log π(y_t | x, y_<t)  /  number of completion tokens of the step
+/// ```
+/// The prompt's tokens carry no loss; EOS is a completion token.
+///
+/// # Differs from
+/// TRL averages per device batch and then over devices; here the denominator is the whole
+/// optimiser step's, so the cut into micro-batches changes nothing.
+#[derive(Debug, Clone)]
+pub struct SftObjective<M> {
+    train: Vec<TokenizedExample>,
+    held_out: Vec<TokenizedExample>,
+    evaluation_tokens: usize,
+    model: PhantomData<fn() -> M>,
+}
+
+impl<M: CausalLm> SftObjective<M> {
+    /// Trains on `train` and evaluates on `held_out` (which may be empty), in packs of about
+    /// `evaluation_tokens` tokens.
+    ///
+    /// # Errors
+    /// An example without a token that anything predicts.
+    pub fn new(
+        train: Vec<TokenizedExample>,
+        held_out: Vec<TokenizedExample>,
+        evaluation_tokens: usize,
+    ) -> Result<Self, TrainError> {
+        for (name, part) in [("training", &train), ("held-out", &held_out)] {
+            if let Some(index) = part.iter().position(|e| targets(e) == 0) {
+                return Err(TrainError::objective(format!(
+                    "{name} example {index} has no token to predict: drop empty completions"
+                )));
+            }
+        }
+        Ok(Self {
+            train,
+            held_out,
+            evaluation_tokens: evaluation_tokens.max(1),
+            model: PhantomData,
+        })
+    }
+}
+
+/// Completion tokens that some row predicts: without a prompt the first has none.
+fn targets(example: &TokenizedExample) -> usize {
+    let unpredicted = usize::from(example.prompt.is_empty());
+    example.completion.len().saturating_sub(unpredicted)
+}
+
+fn batch<'a, M: CausalLm>(
+    examples: impl IntoIterator<Item = &'a TokenizedExample>,
+    model: &M,
+) -> DeviceBatch {
+    let mut pack = Pack::new();
+    for example in examples {
+        pack.push_shared(&example.prompt, &[&example.completion]);
+    }
+    pack.to_device(M::VISIBILITY, &model.device())
+}
+
+fn nll_sum<M: CausalLm>(model: &M, batch: &DeviceBatch, f: Forward) -> Tensor<1> {
+    let hidden = model.hidden(batch, f);
+    token_nll(token_logps(hidden, model.output_weight(), batch)).sum()
+}
+
+impl<M: CausalLm> Objective for SftObjective<M> {
+    type Model = M;
+
+    fn len(&self) -> usize {
+        self.train.len()
+    }
+
+    fn tokens(&self, example: usize) -> usize {
+        let example = &self.train[example];
+        example.prompt.len() + example.completion.len()
+    }
+
+    fn weight(&self, examples: &[usize]) -> f64 {
+        examples
+            .iter()
+            .map(|&i| targets(&self.train[i]) as f64)
+            .sum()
+    }
+
+    fn forward(&self, model: &M, examples: &[usize], key: Key) -> Result<Forwarded, TrainError> {
+        let batch = batch(examples.iter().map(|&i| &self.train[i]), model);
+        let key = key.with(examples.first().map_or(0, |&i| i as u64));
+        Ok(Forwarded {
+            tokens: batch.tokens(),
+            loss_sum: nll_sum(model, &batch, Forward::train(key)),
+            metrics: Vec::new(),
+        })
+    }
+
+    fn evaluate(&self, model: &M) -> Result<Option<Evaluation>, TrainError> {
+        if self.held_out.is_empty() {
+            return Ok(None);
+        }
+        let loss = mean_nll(model, &self.held_out, self.evaluation_tokens)?;
+        Ok(Some(Evaluation {
+            metrics: BTreeMap::from([
+                ("loss".to_owned(), loss),
+                ("perplexity".to_owned(), loss.exp()),
+            ]),
+            score: -loss,
+        }))
+    }
+}
+
+fn mean_nll<M: CausalLm>(
+    model: &M,
+    examples: &[TokenizedExample],
+    tokens: usize,
+) -> Result<f64, TrainError> {
+    let (mut sum, mut count) = (0.0, 0usize);
+    let mut start = 0;
+    while start < examples.len() {
+        let mut end = start;
+        let mut taken = 0;
+        while end < examples.len() && (end == start || taken < tokens) {
+            taken += examples[end].prompt.len() + examples[end].completion.len();
+            end += 1;
+        }
+        let part = &examples[start..end];
+        let batch = batch(part, model);
+        let nll = nll_sum(model, &batch, Forward::EVAL).into_data();
+        sum += nll.iter::<f64>().sum::<f64>();
+        count += part.iter().map(targets).sum::<usize>();
+        start = end;
+    }
+    if count == 0 {
+        return Err(TrainError::objective("no token to evaluate on"));
+    }
+    Ok(sum / count as f64)
+}
+
+/// exp of the mean completion-token loss of `model` (untracked) on `examples`.
+///
+/// # Errors
+/// No completion token in any example.
+pub fn perplexity<M: CausalLm>(
+    model: &M,
+    examples: &[TokenizedExample],
+    tokens_per_pack: usize,
+) -> Result<f64, TrainError> {
+    mean_nll(model, examples, tokens_per_pack.max(1)).map(f64::exp)
+}

@@ -1,0 +1,197 @@
+//! Options of self-evolved reward learning.
+
+use collimate_data::Truncation;
+use collimate_losses::PairwiseLoss;
+use collimate_nn::{ConfigError, LoraConfig};
+use collimate_status::{FilterConfig, PairRule, ScoreCentre};
+use collimate_train::TrainConfig;
+use serde::{Deserialize, Serialize};
+
+use crate::RecipeError;
+
+/// Which parameters a stage trains.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Adaptation {
+    /// All.
+    #[default]
+    Full,
+    /// Fresh low-rank adapters and the head; the adapters are folded in after the stage.
+    Lora(LoraConfig),
+}
+
+/// Where the retraining of a loop starts.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RetrainFrom {
+    /// From the weights of the loop before.
+    #[default]
+    Previous,
+    /// From the model that the seed stage started from.
+    Start,
+}
+
+/// A run beside the main one that tells where its gain comes from. Each takes as many optimiser
+/// steps as the main run's loops.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Control {
+    /// The seed model trained on with the seed labels: what do more steps alone bring?
+    LongerSeed,
+    /// All self-labels that are not ties: what does filtering bring?
+    Unfiltered,
+    /// Status 1 or nothing.
+    EasyOnly,
+    /// Status 2 or nothing.
+    HardOnly,
+    /// The released code's rule, without a status.
+    EitherPerPair,
+    /// The main run's kept pairs with their human labels: what do wrong self-labels cost?
+    OracleLabels,
+}
+
+impl Control {
+    /// All controls.
+    pub const ALL: [Self; 6] = [
+        Self::LongerSeed,
+        Self::Unfiltered,
+        Self::EasyOnly,
+        Self::HardOnly,
+        Self::EitherPerPair,
+        Self::OracleLabels,
+    ];
+
+    /// Its name in files: a prefix of stage names, a key in the summary.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::LongerSeed => "longer_seed",
+            Self::Unfiltered => "unfiltered",
+            Self::EasyOnly => "easy_only",
+            Self::HardOnly => "hard_only",
+            Self::EitherPerPair => "either_per_pair",
+            Self::OracleLabels => "oracle_labels",
+        }
+    }
+
+    /// The filter rule of a control that is a run of its own with another rule.
+    pub(crate) fn rule(self) -> Option<PairRule> {
+        match self {
+            Self::Unfiltered => Some(PairRule::Unfiltered),
+            Self::EasyOnly => Some(PairRule::EasyOnly {
+                evidence: Default::default(),
+            }),
+            Self::HardOnly => Some(PairRule::HardOnly {
+                sides: Default::default(),
+            }),
+            Self::EitherPerPair => Some(PairRule::EitherPerPair),
+            Self::LongerSeed | Self::OracleLabels => None,
+        }
+    }
+}
+
+/// Options of self-evolved reward learning.
+///
+/// | field | default | allowed |
+/// |---|---|---|
+/// | `seed` | 0 | |
+/// | `seed_share` | 0.15 | in (0, 1) |
+/// | `max_loops` | 3 | at least 1 |
+/// | `filter` | see [`FilterConfig`] | |
+/// | `score_centre` | `none` | `none`, `seed_mean` |
+/// | `retrain_from` | `previous` | `previous`, `start` |
+/// | `adaptation` | `full` | `full`, `lora` |
+/// | `loss` | logistic, margin 0 | see [`PairwiseLoss`] |
+/// | `train` | 2 epochs, 4 pairs, lr 2e-5 linear | see [`TrainConfig`]; `stage` and `seed` are set by the recipe |
+/// | `max_length` | 512 | at least 3 tokens |
+/// | `truncation` | `keep_end` | |
+/// | `baseline` | true | whether the all-labels model is trained too |
+/// | `controls` | none | |
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SerConfig {
+    /// Seed of everything random.
+    pub seed: u64,
+    /// Share of the training pairs whose human label is used.
+    pub seed_share: f64,
+    /// At most this many loops after the seed model (Loop 0).
+    pub max_loops: usize,
+    /// Thresholds and rule of the pair filter.
+    pub filter: FilterConfig,
+    /// Which score is worth p = ½.
+    pub score_centre: ScoreCentre,
+    /// Where the retraining of a loop starts.
+    pub retrain_from: RetrainFrom,
+    /// Which parameters are trained.
+    pub adaptation: Adaptation,
+    /// The loss on a pair's raw scores.
+    pub loss: PairwiseLoss,
+    /// The step loop of every stage.
+    pub train: TrainConfig,
+    /// Longest sequence, in tokens.
+    pub max_length: usize,
+    /// What is cut from a longer one.
+    pub truncation: Truncation,
+    /// Whether the model with all labels is trained for comparison.
+    pub baseline: bool,
+    /// Runs that tell where the gain comes from.
+    pub controls: Vec<Control>,
+}
+
+impl Default for SerConfig {
+    fn default() -> Self {
+        Self {
+            seed: 0,
+            seed_share: 0.15,
+            max_loops: 3,
+            filter: FilterConfig::default(),
+            score_centre: ScoreCentre::default(),
+            retrain_from: RetrainFrom::default(),
+            adaptation: Adaptation::default(),
+            loss: PairwiseLoss::default(),
+            train: TrainConfig {
+                learning_rate: 2e-5,
+                epochs: 2.0,
+                batch_size: 4,
+                keep_best: false,
+                ..TrainConfig::default()
+            },
+            max_length: 512,
+            truncation: Truncation::default(),
+            baseline: true,
+            controls: Vec::new(),
+        }
+    }
+}
+
+impl SerConfig {
+    /// Checks every option.
+    ///
+    /// # Errors
+    /// The first option out of range.
+    pub fn check(&self) -> Result<(), RecipeError> {
+        if !(self.seed_share > 0.0 && self.seed_share < 1.0) {
+            return Err(ConfigError::new(
+                "seed_share",
+                self.seed_share,
+                "between 0 and 1, both excluded: it is the share of pairs with a human label",
+            )
+            .into());
+        }
+        if self.max_loops == 0 {
+            return Err(ConfigError::new("max_loops", 0, "at least 1").into());
+        }
+        if self.max_length < 3 {
+            let allowed = "at least 3 tokens: BOS, one token, EOS";
+            return Err(ConfigError::new("max_length", self.max_length, allowed).into());
+        }
+        if let Adaptation::Lora(lora) = &self.adaptation {
+            lora.check()?;
+        }
+        self.loss
+            .check()
+            .map_err(collimate_train::TrainError::objective)?;
+        self.filter.check()?;
+        self.train.validate()?;
+        Ok(())
+    }
+}

@@ -1,0 +1,111 @@
+//! Runs that tell where the gain comes from, each with the optimiser steps of the main run.
+
+use collimate_data::{TokenizedPair, oracle_labels};
+use collimate_nn::HfReward;
+use collimate_reward::RewardModel;
+use collimate_status::FilterConfig;
+
+use super::config::{Control, RetrainFrom};
+use super::data::SerData;
+use super::loops::{Evolution, Evolved, Shelf};
+use super::report::{Candidate, candidate};
+use super::session::{Session, Stage};
+use crate::RecipeError;
+
+/// What the controls share with the main run.
+pub(crate) struct Setting<'a, B: HfReward> {
+    pub(crate) start: &'a RewardModel<B>,
+    pub(crate) zero: &'a Stage<B>,
+    pub(crate) evolved: &'a Evolved<B>,
+    pub(crate) seed: &'a [TokenizedPair],
+    pub(crate) data: &'a SerData,
+    pub(crate) shelf: &'a Shelf,
+}
+
+/// Runs a control; none comes back where it cannot be run: the main run trained no loop, or the
+/// labels that it needs are not held.
+pub(crate) fn run<B: HfReward>(
+    session: &mut Session<'_>,
+    control: Control,
+    setting: &Setting<'_, B>,
+) -> Result<Option<Candidate<B>>, RecipeError> {
+    let steps: Vec<u64> = setting.evolved.loops[1..]
+        .iter()
+        .map(|l| l.steps)
+        .filter(|steps| *steps > 0)
+        .collect();
+    if steps.is_empty() {
+        return Ok(None);
+    }
+    let name = control.name();
+    let seed_steps = setting.zero.steps;
+    let seed_labels = setting.seed.len();
+    match control {
+        Control::LongerSeed => {
+            let total = steps.iter().sum();
+            let (model, pairs) = (&setting.zero.model, setting.seed.to_vec());
+            let stage = session.train(name, model, pairs, Some(total), 0.0)?;
+            let all = seed_steps + stage.steps;
+            Ok(Some(candidate(
+                name,
+                &stage.model,
+                seed_labels,
+                all,
+                stage.validation,
+            )))
+        }
+        Control::OracleLabels => {
+            let Some(labelled) = &setting.data.labelled_pool else {
+                return Ok(None);
+            };
+            let mut model = setting.zero.model.clone();
+            let mut validation = setting.zero.validation;
+            let mut pairs = setting.seed.to_vec();
+            let mut done = seed_steps;
+            for (index, (kept, &steps)) in setting.evolved.kept.iter().zip(&steps).enumerate() {
+                pairs.extend(session.encode(&oracle_labels(labelled, kept)?)?);
+                let stage_name = format!("{name}-loop{}", index + 1);
+                let from = match session.config.retrain_from {
+                    RetrainFrom::Previous => &model,
+                    RetrainFrom::Start => setting.start,
+                };
+                let stage = session.train(&stage_name, from, pairs.clone(), Some(steps), 0.0)?;
+                done += stage.steps;
+                (model, validation) = (stage.model, stage.validation);
+            }
+            Ok(Some(candidate(name, &model, pairs.len(), done, validation)))
+        }
+        Control::Unfiltered | Control::EasyOnly | Control::HardOnly | Control::EitherPerPair => {
+            let rule = control.rule().unwrap_or(session.config.filter.rule);
+            let evolution = Evolution {
+                name,
+                filter: FilterConfig {
+                    rule,
+                    ..session.config.filter
+                },
+                steps: Some(steps),
+            };
+            let evolved = evolution.run(
+                session,
+                setting.start,
+                setting.zero,
+                setting.seed,
+                setting.data.pool.clone(),
+                setting.shelf,
+                &setting.data.auditor,
+            )?;
+            let done = evolved.loops.iter().map(|l| l.steps).sum();
+            let validation = evolved
+                .loops
+                .last()
+                .map_or(setting.zero.validation, |l| l.validation);
+            Ok(Some(candidate(
+                name,
+                &evolved.model,
+                seed_labels,
+                done,
+                validation,
+            )))
+        }
+    }
+}

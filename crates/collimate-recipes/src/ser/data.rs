@@ -1,0 +1,63 @@
+//! The parts of a preference data set in a run of SER.
+
+use collimate_core::{Key, PreferencePair};
+use collimate_data::{Auditor, HiddenLabelPool, seed_split};
+
+use crate::RecipeError;
+
+/// Seed, pool, validation and test.
+#[derive(Debug)]
+pub struct SerData {
+    /// Pairs with a human label that is used.
+    pub seed: Vec<PreferencePair>,
+    /// Pairs whose label is sealed.
+    pub pool: HiddenLabelPool,
+    /// Tells how good self-labels are, in counts only.
+    pub auditor: Auditor,
+    /// Held-out pairs, looked at after every stage.
+    pub validation: Vec<PreferencePair>,
+    /// Held-out pairs, looked at once, at the end.
+    pub test: Vec<PreferencePair>,
+    /// The pool's pairs with their human labels, for the all-labels baseline and the oracle
+    /// control; a run without those does not hold them.
+    pub labelled_pool: Option<Vec<PreferencePair>>,
+}
+
+impl SerData {
+    /// Splits training pairs into a labelled seed and a pool with sealed labels.
+    ///
+    /// `keep_labels` also keeps the pool's human labels, for the baseline and the oracle control;
+    /// the loops never see them.
+    ///
+    /// # Errors
+    /// A share outside (0, 1), or a part without pairs.
+    pub fn split(
+        train: Vec<PreferencePair>,
+        validation: Vec<PreferencePair>,
+        test: Vec<PreferencePair>,
+        seed_share: f64,
+        keep_labels: bool,
+        key: Key,
+    ) -> Result<Self, RecipeError> {
+        for (part, rows) in [
+            ("the training part", &train),
+            ("the validation part", &validation),
+            ("the test part", &test),
+        ] {
+            if rows.is_empty() {
+                return Err(RecipeError::Empty { part });
+            }
+        }
+        let (seed, rest) = seed_split(train, seed_share, key)?;
+        let labelled_pool = keep_labels.then(|| rest.clone());
+        let (pool, sealed) = HiddenLabelPool::seal(rest, key);
+        Ok(Self {
+            seed,
+            pool,
+            auditor: Auditor::new(sealed),
+            validation,
+            test,
+            labelled_pool,
+        })
+    }
+}

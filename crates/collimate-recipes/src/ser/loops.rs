@@ -1,0 +1,376 @@
+//! The loops: label, filter, retrain.
+
+use std::time::Instant;
+
+use collimate_core::PreferencePair;
+use collimate_data::{Auditor, HiddenLabelPool, SelfLabelledPair, TextTokenizer, TokenizedPair};
+use collimate_eval::PrecisionPoint;
+use collimate_nn::HfReward;
+use collimate_reward::RewardModel;
+use collimate_status::{Decision, FilterConfig, PairFilter, probability};
+use collimate_train::{Interrupt, Progress, RunFolder};
+use serde::{Deserialize, Serialize};
+
+use super::config::{RetrainFrom, SerConfig};
+use super::controls;
+use super::data::SerData;
+use super::outcome::{LoopReport, PoolReport, SerOutcome};
+use super::overlap;
+use super::report;
+use super::score::scores;
+use super::session::{Session, Stage};
+use crate::RecipeError;
+
+/// Thresholds of Δp at which the precision of self-labels is reported.
+const CURVE: [f64; 8] = [0.0, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6];
+
+/// Evolves a reward model from the labelled seed of `data`.
+///
+/// `start` is the model that the seed stage starts from: an SFT model's backbone with a fresh
+/// head. The run folder must have been created with the same options: a killed run goes on where
+/// it stopped and ends with the same bytes.
+///
+/// # Errors
+/// Options out of range, data that cannot be tokenised, a loss or score that is not finite, files
+/// that cannot be written, an interrupt.
+pub fn evolve<B: HfReward>(
+    start: &RewardModel<B>,
+    tokenizer: &TextTokenizer,
+    data: SerData,
+    config: &SerConfig,
+    run: &mut RunFolder,
+    interrupt: &Interrupt,
+    progress: Progress,
+) -> Result<SerOutcome<B>, RecipeError> {
+    config.check()?;
+    let mut session = Session {
+        config,
+        tokenizer,
+        run,
+        interrupt,
+        progress,
+        validation: Vec::new(),
+    };
+    session.validation = session.encode(&data.validation)?;
+    let test = session.encode(&data.test)?;
+    let seed = session.encode(&data.seed)?;
+    let shelf = Shelf::new(&session, &data.pool)?;
+
+    let zero = session.train("loop0", start, seed.clone(), None, 0.0)?;
+    let main = Evolution {
+        name: "",
+        filter: config.filter,
+        steps: None,
+    };
+    let evolved = main.run(
+        &mut session,
+        start,
+        &zero,
+        &seed,
+        data.pool.clone(),
+        &shelf,
+        &data.auditor,
+    )?;
+    let mut models = vec![
+        report::candidate(
+            "loop0",
+            &zero.model,
+            seed.len(),
+            zero.steps,
+            zero.validation,
+        ),
+        report::candidate(
+            "ser",
+            &evolved.model,
+            seed.len(),
+            evolved.loops.iter().map(|l| l.steps).sum(),
+            evolved
+                .loops
+                .last()
+                .map_or(zero.validation, |l| l.validation),
+        ),
+    ];
+    if config.baseline
+        && let Some(labelled) = &data.labelled_pool
+    {
+        let mut all = seed.clone();
+        all.extend(session.encode(labelled)?);
+        let pairs = all.len();
+        let full = session.train("full", start, all, None, 0.0)?;
+        models.push(report::candidate(
+            "full",
+            &full.model,
+            pairs,
+            full.steps,
+            full.validation,
+        ));
+    }
+    for &control in &config.controls {
+        let setting = controls::Setting {
+            start,
+            zero: &zero,
+            evolved: &evolved,
+            seed: &seed,
+            data: &data,
+            shelf: &shelf,
+        };
+        models.extend(controls::run(&mut session, control, &setting)?);
+    }
+    let (models, significance) =
+        report::test(&mut session, models, &test, &overlap::unseen(&data))?;
+    let mut warnings = Vec::new();
+    for l in &evolved.loops {
+        let Some(labels) = &l.labels else { continue };
+        if labels.pool_accuracy.is_some_and(|accuracy| accuracy <= 0.5) {
+            warnings.push(format!(
+                "Loop {}: the self-labels of the whole pool are right in {:.1} % of the pairs. \
+                 The paper's Assumption 1 wants more than half: label more pairs.",
+                l.index,
+                100.0 * labels.pool_accuracy.unwrap_or_default()
+            ));
+        }
+        if labels
+            .label_precision
+            .is_some_and(|precision| precision < 0.7)
+        {
+            warnings.push(format!(
+                "Loop {}: only {:.1} % of the kept self-labels are right. The paper's Assumption 2 \
+                 wants nearly all: raise the thresholds.",
+                l.index,
+                100.0 * labels.label_precision.unwrap_or_default()
+            ));
+        }
+    }
+    let seconds = evolved.loops.iter().map(|l| l.seconds).sum();
+    Ok(SerOutcome {
+        model: evolved.model,
+        loops: evolved.loops,
+        models,
+        significance,
+        warnings,
+        seconds,
+    })
+}
+
+/// The pool's pairs as ids, by the id that they have in the pool.
+pub(crate) struct Shelf {
+    pairs: Vec<TokenizedPair>,
+}
+
+impl Shelf {
+    fn new(session: &Session<'_>, pool: &HiddenLabelPool) -> Result<Self, RecipeError> {
+        // "Chosen" means "shown first" here: the pool has no labels.
+        let shown: Vec<PreferencePair> = pool
+            .pairs()
+            .iter()
+            .map(|hidden| PreferencePair {
+                prompt: hidden.prompt.clone(),
+                chosen: hidden.first.clone(),
+                rejected: hidden.second.clone(),
+                score_gap: None,
+            })
+            .collect();
+        Ok(Self {
+            pairs: session.encode(&shown)?,
+        })
+    }
+
+    /// A hidden pair in the order in which it is shown.
+    fn shown(&self, id: usize) -> TokenizedPair {
+        self.pairs[id].clone()
+    }
+
+    /// A pair with its self-label.
+    fn labelled(&self, pair: &SelfLabelledPair) -> TokenizedPair {
+        let mut ids = self.shown(pair.id);
+        if !pair.chosen_is_first {
+            std::mem::swap(&mut ids.chosen, &mut ids.rejected);
+        }
+        ids
+    }
+}
+
+/// The self-labels of one loop, as the journal keeps them.
+#[derive(Serialize, Deserialize)]
+struct Labels {
+    decision: Decision,
+    report: PoolReport,
+    seconds: f64,
+}
+
+/// A run of loops with one filter.
+pub(crate) struct Evolution {
+    /// Prefix of its stage names.
+    pub(crate) name: &'static str,
+    pub(crate) filter: FilterConfig,
+    /// Optimiser steps of each loop; by default as many as the epochs ask for.
+    pub(crate) steps: Option<Vec<u64>>,
+}
+
+/// What came out of the loops.
+pub(crate) struct Evolved<B: HfReward> {
+    pub(crate) model: RewardModel<B>,
+    pub(crate) loops: Vec<LoopReport>,
+    /// What each loop kept.
+    pub(crate) kept: Vec<Vec<SelfLabelledPair>>,
+}
+
+impl Evolution {
+    #[allow(clippy::too_many_arguments)]
+    pub(crate) fn run<B: HfReward>(
+        &self,
+        session: &mut Session<'_>,
+        start: &RewardModel<B>,
+        zero: &Stage<B>,
+        seed: &[TokenizedPair],
+        mut pool: HiddenLabelPool,
+        shelf: &Shelf,
+        auditor: &Auditor,
+    ) -> Result<Evolved<B>, RecipeError> {
+        let config = session.config;
+        let mut model = zero.model.clone();
+        let mut validation = (zero.validation, zero.gap);
+        let mut training = seed.to_vec();
+        let mut kept = Vec::new();
+        let mut loops = vec![LoopReport {
+            index: 0,
+            labels: None,
+            train_pairs: seed.len(),
+            human_labels: seed.len(),
+            steps: zero.steps,
+            validation: zero.validation,
+            gap: zero.gap,
+            seconds: zero.seconds,
+        }];
+        let max_loops = self.steps.as_ref().map_or(config.max_loops, Vec::len);
+        for index in 1..=max_loops {
+            let name = match self.name {
+                "" => format!("loop{index}"),
+                prefix => format!("{prefix}-loop{index}"),
+            };
+            let inputs = (config, index, pool.len(), seed.len());
+            let labels = session.once(&format!("{name}-labels"), &inputs, |session| {
+                self.label(session, &name, &model, seed, &pool, shelf, auditor)
+            })?;
+            let taken = pool.take(&labels.decision.selection)?;
+            training.extend(taken.iter().map(|pair| shelf.labelled(pair)));
+            kept.push(taken);
+            let mut steps = 0;
+            let mut seconds = labels.seconds;
+            let converged = labels.decision.converged();
+            if !converged {
+                let from = match config.retrain_from {
+                    RetrainFrom::Previous => &model,
+                    RetrainFrom::Start => start,
+                };
+                let wanted = self.steps.as_ref().map(|steps| steps[index - 1]);
+                let stage =
+                    session.train(&name, from, training.clone(), wanted, labels.report.centre)?;
+                model = stage.model;
+                validation = (stage.validation, stage.gap);
+                steps = stage.steps;
+                seconds += stage.seconds;
+            }
+            loops.push(LoopReport {
+                index,
+                labels: Some(labels.report),
+                train_pairs: training.len(),
+                human_labels: seed.len(),
+                steps,
+                validation: validation.0,
+                gap: validation.1,
+                seconds,
+            });
+            if converged {
+                break;
+            }
+        }
+        Ok(Evolved { model, loops, kept })
+    }
+
+    /// Scores the pool, finds the status and filters.
+    #[allow(clippy::too_many_arguments)]
+    fn label<B: HfReward>(
+        &self,
+        session: &mut Session<'_>,
+        name: &str,
+        model: &RewardModel<B>,
+        seed: &[TokenizedPair],
+        pool: &HiddenLabelPool,
+        shelf: &Shelf,
+        auditor: &Auditor,
+    ) -> Result<Labels, RecipeError> {
+        let started = Instant::now();
+        let progress = session.progress;
+        let answers: Vec<f32> = scores(model, seed, name, "seed", progress)?
+            .into_iter()
+            .flat_map(|(chosen, rejected)| [chosen, rejected])
+            .collect();
+        let centre = session.config.score_centre.value(&answers)?;
+        let shown: Vec<TokenizedPair> = pool.pairs().iter().map(|p| shelf.shown(p.id)).collect();
+        let scores = scores(model, &shown, name, "pool", progress)?;
+        let filter = PairFilter::new(self.filter, centre, pool.initial_len())?;
+        let decision = filter.decide(&scores);
+        let report = self.audit(&decision, &scores, centre, pool, auditor)?;
+        Ok(Labels {
+            decision,
+            report,
+            seconds: started.elapsed().as_secs_f64(),
+        })
+    }
+
+    /// Compares self-labels with the sealed truth: for the report, never for the training.
+    fn audit(
+        &self,
+        decision: &Decision,
+        scores: &[(f32, f32)],
+        centre: f64,
+        pool: &HiddenLabelPool,
+        auditor: &Auditor,
+    ) -> Result<PoolReport, RecipeError> {
+        let id = |index: usize| pool.pairs()[index].id;
+        let kept: Vec<(usize, bool)> = decision
+            .selection
+            .kept
+            .iter()
+            .map(|kept| (id(kept.index), !kept.swapped))
+            .collect();
+        let all: Vec<(f64, (usize, bool))> = scores
+            .iter()
+            .enumerate()
+            .map(|(index, &(first, second))| {
+                let (p, q) = (probability(first, centre), probability(second, centre));
+                ((p - q).abs(), (id(index), first > second))
+            })
+            .filter(|(delta, _)| *delta > 0.0)
+            .collect();
+        let mut precision_curve = Vec::new();
+        for threshold in CURVE {
+            let above: Vec<(usize, bool)> = all
+                .iter()
+                .filter(|(delta, _)| *delta > threshold)
+                .map(|(_, label)| *label)
+                .collect();
+            precision_curve.push(PrecisionPoint {
+                threshold,
+                kept: above.len(),
+                coverage: above.len() as f64 / scores.len().max(1) as f64,
+                precision: auditor.precision(&above)?.value(),
+            });
+        }
+        Ok(PoolReport {
+            pool: pool.len(),
+            status: decision.status,
+            counts: decision.counts,
+            min_count: decision.min_count,
+            kept: kept.len(),
+            swapped: decision.selection.swapped(),
+            left: decision.selection.left_by_reason(),
+            centre,
+            probabilities: decision.probabilities,
+            label_precision: auditor.precision(&kept)?.value(),
+            pool_accuracy: precision_curve[0].precision,
+            precision_curve,
+        })
+    }
+}

@@ -1,0 +1,22 @@
+//! Self-evolved reward learning ([arXiv:2411.00418](https://arxiv.org/abs/2411.00418)): a reward
+//! model labels the pool, a filter that depends on its learning status keeps the labels that are
+//! likely right, and the model is trained on them, loop after loop.
+//!
+//! [`evolve`] does it over a [`SerData`]; [`write_report`] makes the run folder's
+//! `report.md`, plots and `summary.json` of what came out.
+
+mod config;
+mod controls;
+mod data;
+mod loops;
+mod outcome;
+mod overlap;
+mod report;
+mod score;
+mod session;
+
+pub use config::{Adaptation, Control, RetrainFrom, SerConfig};
+pub use data::SerData;
+pub use loops::evolve;
+pub use outcome::{LoopReport, ModelReport, PoolReport, SerOutcome, Significance};
+pub use report::{summary, write_report};

@@ -1,0 +1,118 @@
+//! What a run of SER found out.
+
+use collimate_core::LeaveReason;
+use collimate_eval::{Accuracy, Calibration, Interval, PrecisionPoint, RewardGap};
+use collimate_nn::Backbone;
+use collimate_reward::RewardModel;
+use collimate_status::{LearningStatus, PairCounts, Spread};
+use serde::{Deserialize, Serialize};
+
+/// What the filter of one loop did with the pool.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PoolReport {
+    /// Pairs in the pool before.
+    pub pool: usize,
+    /// The learning status; absent for rules without one.
+    pub status: Option<LearningStatus>,
+    /// Pairs that met each condition.
+    pub counts: PairCounts,
+    /// How many a status needed.
+    pub min_count: usize,
+    /// Pairs kept.
+    pub kept: usize,
+    /// Of these, with the second answer chosen.
+    pub swapped: usize,
+    /// Pairs left, by reason.
+    pub left: Vec<(LeaveReason, usize)>,
+    /// The score that was worth p = ½.
+    pub centre: f64,
+    /// Mean and spread of p over the pool's answers.
+    pub probabilities: Spread,
+    /// Share of kept self-labels that agree with the human label; absent if nothing was kept.
+    pub label_precision: Option<f64>,
+    /// The same over all pairs of the pool (Assumption 1 of the paper: above ½).
+    pub pool_accuracy: Option<f64>,
+    /// Precision among pairs with Δp above each threshold (Assumption 2).
+    pub precision_curve: Vec<PrecisionPoint>,
+}
+
+/// One loop: Loop 0 is the seed model.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LoopReport {
+    /// Number of the loop.
+    pub index: usize,
+    /// What the filter did; absent for Loop 0.
+    pub labels: Option<PoolReport>,
+    /// Pairs trained on: seed and everything kept so far.
+    pub train_pairs: usize,
+    /// Human labels used.
+    pub human_labels: usize,
+    /// Optimiser steps.
+    pub steps: u64,
+    /// Accuracy on the validation part.
+    pub validation: Accuracy,
+    /// Reward gaps on the validation part.
+    pub gap: RewardGap,
+    /// Seconds of labelling, training and evaluation.
+    pub seconds: f64,
+}
+
+/// A finished model on the test part.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ModelReport {
+    /// `loop0`, `ser`, `full` or a control's name.
+    pub name: String,
+    /// Human labels used.
+    pub human_labels: usize,
+    /// Optimiser steps of all its stages.
+    pub steps: u64,
+    /// Accuracy on the validation part.
+    pub validation: Accuracy,
+    /// Accuracy on the test part.
+    pub test: Accuracy,
+    /// Accuracy on the test pairs that share no prompt or text with the training part; absent if
+    /// that is all of them or none.
+    pub test_unseen: Option<Accuracy>,
+    /// Its interval, by bootstrap over pairs.
+    pub interval: Interval,
+    /// Whether σ(Δr) means what it says on the test part.
+    pub calibration: Calibration,
+    /// Score gaps r_w − r_l on the test part.
+    pub gaps: Vec<f32>,
+}
+
+/// A difference of test accuracies with its paired bootstrap interval.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Significance {
+    /// The better one, if all is well.
+    pub of: String,
+    /// What it is compared with.
+    pub over: String,
+    /// The difference of accuracies.
+    pub difference: Interval,
+}
+
+/// A finished run.
+#[derive(Debug, Clone)]
+pub struct SerOutcome<B: Backbone> {
+    /// The evolved reward model: that of the last loop, never the best.
+    pub model: RewardModel<B>,
+    /// Loop 0 and the loops after it. A loop that found nothing to keep is the last and has no
+    /// steps.
+    pub loops: Vec<LoopReport>,
+    /// Test results: `loop0`, `ser`, `full` (if trained), controls.
+    pub models: Vec<ModelReport>,
+    /// Paired differences on the test part.
+    pub significance: Vec<Significance>,
+    /// Texts of assumptions that do not hold.
+    pub warnings: Vec<String>,
+    /// Seconds of the whole run, earlier starts included.
+    pub seconds: f64,
+}
+
+impl<B: Backbone> SerOutcome<B> {
+    /// The test report of a model by name.
+    pub fn model_report(&self, name: &str) -> Option<&ModelReport> {
+        self.models.iter().find(|model| model.name == name)
+    }
+}

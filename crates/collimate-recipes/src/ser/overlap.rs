@@ -1,0 +1,59 @@
+//! Test pairs that the training part gives away.
+
+use std::collections::HashSet;
+
+use collimate_core::{PreferencePair, Prompt};
+
+use super::data::SerData;
+
+/// For each test pair, whether it is new: its prompt does not occur in seed or pool or, without a
+/// prompt, neither of its texts does.
+pub(crate) fn unseen(data: &SerData) -> Vec<bool> {
+    let mut prompts: HashSet<&Prompt> = HashSet::new();
+    let mut texts: HashSet<&str> = HashSet::new();
+    let seed = data
+        .seed
+        .iter()
+        .map(|p| (&p.prompt, &p.chosen, &p.rejected));
+    let pool = data
+        .pool
+        .pairs()
+        .iter()
+        .map(|p| (&p.prompt, &p.first, &p.second));
+    for (prompt, a, b) in seed.chain(pool) {
+        if prompt.is_empty() {
+            texts.extend([a.text.as_str(), b.text.as_str()]);
+        } else {
+            prompts.insert(prompt);
+        }
+    }
+    let is_new = |pair: &PreferencePair| match pair.prompt.is_empty() {
+        true => [&pair.chosen, &pair.rejected]
+            .iter()
+            .all(|answer| !texts.contains(answer.text.as_str())),
+        false => !prompts.contains(&pair.prompt),
+    };
+    data.test.iter().map(is_new).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use collimate_core::Key;
+
+    #[test]
+    fn shared_texts_and_prompts_are_found() {
+        let pair = PreferencePair::new;
+        let train = vec![pair("", "a", "b"), pair("", "c", "d"), pair("q", "x", "y")];
+        let test = vec![
+            pair("", "b", "new"),
+            pair("", "e", "f"),
+            pair("q", "u", "v"),
+            pair("p", "x", "y"),
+        ];
+        let validation = vec![pair("", "g", "h")];
+        let key = Key::new(0, "test");
+        let data = SerData::split(train, validation, test, 0.4, false, key).unwrap();
+        assert_eq!(unseen(&data), [false, true, false, true]);
+    }
+}

@@ -1,0 +1,121 @@
+//! What the stages of a run share: tokens, options, the run folder.
+
+use std::time::Instant;
+
+use collimate_core::{Key, PreferencePair};
+use collimate_data::{TextTokenizer, TokenizedPair};
+use collimate_eval::{Accuracy, RewardGap, pairwise_accuracy, reward_gap};
+use collimate_nn::HfReward;
+use collimate_reward::{RewardModel, RewardObjective};
+use collimate_train::{
+    FitContext, Interrupt, Progress, RunFolder, StageState, TrainConfig, fit, hash_json,
+};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::config::{Adaptation, SerConfig};
+use super::score::scores;
+use crate::RecipeError;
+use crate::sft::EVALUATION_TOKENS;
+
+/// A trained stage.
+pub(crate) struct Stage<B: HfReward> {
+    pub(crate) model: RewardModel<B>,
+    pub(crate) steps: u64,
+    pub(crate) validation: Accuracy,
+    pub(crate) gap: RewardGap,
+    pub(crate) seconds: f64,
+}
+
+/// Everything that stays the same from stage to stage.
+pub(crate) struct Session<'a> {
+    pub(crate) config: &'a SerConfig,
+    pub(crate) tokenizer: &'a TextTokenizer,
+    pub(crate) run: &'a mut RunFolder,
+    pub(crate) interrupt: &'a Interrupt,
+    pub(crate) progress: Progress,
+    pub(crate) validation: Vec<TokenizedPair>,
+}
+
+impl Session<'_> {
+    /// Ids of pairs.
+    pub(crate) fn encode(
+        &self,
+        pairs: &[PreferencePair],
+    ) -> Result<Vec<TokenizedPair>, RecipeError> {
+        let config = self.config;
+        let (encoded, _) =
+            self.tokenizer
+                .encode_pairs(pairs, config.max_length, config.truncation, |_, _| {})?;
+        Ok(encoded)
+    }
+
+    /// A random key for one purpose of this run.
+    pub(crate) fn key(&self, stage: &str) -> Key {
+        Key::new(self.config.seed, stage)
+    }
+
+    /// Trains `start` on `pairs`, or goes on where an earlier start of this run stopped; then
+    /// looks at the validation part.
+    pub(crate) fn train<B: HfReward>(
+        &mut self,
+        stage: &str,
+        start: &RewardModel<B>,
+        pairs: Vec<TokenizedPair>,
+        max_steps: Option<u64>,
+        centre: f64,
+    ) -> Result<Stage<B>, RecipeError> {
+        let started = Instant::now();
+        let model = match &self.config.adaptation {
+            Adaptation::Full => start.clone().merged(),
+            Adaptation::Lora(lora) => start.clone().with_lora(lora, self.key(stage))?,
+        };
+        let train = TrainConfig {
+            stage: stage.to_owned(),
+            seed: self.config.seed,
+            max_steps: max_steps.or(self.config.train.max_steps),
+            ..self.config.train.clone()
+        };
+        let held_out = match train.eval_every {
+            Some(_) => self.validation.clone(),
+            None => Vec::new(),
+        };
+        let objective = RewardObjective::new(pairs, held_out, self.config.loss, EVALUATION_TOKENS)?;
+        let context = FitContext::in_run(self.run, self.interrupt).with_progress(self.progress);
+        let fitted = fit(model, &objective, &train, &context)?;
+        let (steps, trained) = (fitted.steps, fitted.seconds);
+        let model = fitted.model.merged();
+        let started_evaluation = Instant::now();
+        let scores = scores(&model, &self.validation, stage, "validation", self.progress)?;
+        let before = started.elapsed().as_secs_f64() - started_evaluation.elapsed().as_secs_f64();
+        Ok(Stage {
+            model,
+            steps,
+            validation: pairwise_accuracy(&scores)?,
+            gap: reward_gap(&scores, centre)?,
+            // A resumed stage counts the seconds of its earlier starts.
+            seconds: trained.max(before) + started_evaluation.elapsed().as_secs_f64(),
+        })
+    }
+
+    /// The result of a stage that is not training: from the journal, or computed now.
+    pub(crate) fn once<T: Serialize + DeserializeOwned>(
+        &mut self,
+        stage: &str,
+        inputs: &impl Serialize,
+        compute: impl FnOnce(&mut Self) -> Result<T, RecipeError>,
+    ) -> Result<T, RecipeError> {
+        if let StageState::Done(value) = self.run.stage(stage, &hash_json(inputs))? {
+            return serde_json::from_value(value).map_err(|error| {
+                collimate_train::TrainError::Format {
+                    path: self.run.path().join("journal.json"),
+                    reason: format!("stage {stage}: {error}: start in another run folder"),
+                }
+                .into()
+            });
+        }
+        let result = compute(self)?;
+        self.run.complete(stage, &result)?;
+        Ok(result)
+    }
+}

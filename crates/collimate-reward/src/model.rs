@@ -1,0 +1,126 @@
+//! A backbone with a scalar head.
+
+use std::path::Path;
+
+use burn::module::Module;
+use burn::tensor::{Device, Tensor};
+use collimate_core::Key;
+use collimate_nn::{
+    Backbone, ConfigError, DeviceBatch, Forward, HfReward, LoadError, LoraConfig,
+    Pooling, SaveError, ScalarHead, pool,
+};
+
+/// A reward model: one real number per sequence, larger is better.
+///
+/// ```text
+/// r(x, y) = w · pool(h(x, y)) (+ b)
+/// ```
+#[derive(Module, Debug)]
+pub struct RewardModel<B: Backbone> {
+    /// The network.
+    pub backbone: B,
+    /// Its scalar head.
+    pub head: ScalarHead,
+    #[module(skip)]
+    pooling: Pooling,
+}
+
+impl<B: Backbone> RewardModel<B> {
+    /// A backbone with a given head.
+    pub fn from_parts(backbone: B, head: ScalarHead, pooling: Pooling) -> Self {
+        Self {
+            backbone,
+            head,
+            pooling,
+        }
+    }
+
+    /// How sequences are pooled.
+    pub fn pooling(&self) -> Pooling {
+        self.pooling
+    }
+
+    /// One score per sequence of the batch.
+    ///
+    /// # Shapes
+    /// Result `[sequences]`.
+    pub fn score(&self, batch: &DeviceBatch, f: Forward) -> Tensor<1> {
+        let hidden = self.backbone.hidden(batch, f);
+        self.head.forward(pool(hidden, batch, self.pooling))
+    }
+
+    /// The same model with fresh adapters on its linear layers: adapters and head train, the rest
+    /// is frozen.
+    ///
+    /// # Errors
+    /// Adapter options out of range.
+    pub fn with_lora(self, config: &LoraConfig, key: Key) -> Result<Self, ConfigError> {
+        Ok(Self {
+            backbone: self.backbone.with_lora(config, key)?,
+            ..self
+        })
+    }
+
+    /// The same function with adapters folded into the weights, all of which train again.
+    #[must_use]
+    pub fn merged(self) -> Self {
+        Self {
+            backbone: collimate_nn::set_trainable(self.backbone.merged(), |_| true),
+            ..self
+        }
+    }
+}
+
+impl<B: HfReward> RewardModel<B> {
+    /// A backbone with a fresh head: weights from N(0, 1/(hidden + 1)), as in learning to
+    /// summarise from feedback ([arXiv:2009.01325](https://arxiv.org/abs/2009.01325), appendix B).
+    pub fn with_fresh_head(backbone: B, pooling: Pooling, key: Key) -> Self {
+        let hidden = backbone.hidden_size();
+        let std = 1.0 / ((hidden + 1) as f64).sqrt();
+        let head = ScalarHead::new(hidden, B::HEAD_BIAS, std, key, &backbone.device());
+        Self::from_parts(backbone, head, pooling)
+    }
+
+    /// Reads a folder. Without a head in it, a fresh one is drawn from `key`.
+    ///
+    /// # Errors
+    /// As [`HfReward::load_reward`].
+    pub fn load_or_fresh(dir: &Path, key: Key, device: &Device) -> Result<Self, LoadError> {
+        let parts = B::load_reward(dir, device)?;
+        Ok(match parts.head {
+            Some(head) => Self::from_parts(parts.backbone, head, parts.pooling),
+            None => Self::with_fresh_head(parts.backbone, parts.pooling, key),
+        })
+    }
+
+    /// Reads a reward model's folder.
+    ///
+    /// # Errors
+    /// As [`HfReward::load_reward`], and a folder without a head.
+    pub fn load(dir: &Path, device: &Device) -> Result<Self, LoadError> {
+        let parts = B::load_reward(dir, device)?;
+        match parts.head {
+            Some(head) => Ok(Self::from_parts(parts.backbone, head, parts.pooling)),
+            None => Err(LoadError::Invalid {
+                path: dir.to_owned(),
+                message: "holds a backbone without a reward head: train one with the ser example, \
+                          or score log-probabilities instead"
+                    .to_owned(),
+            }),
+        }
+    }
+
+    /// Writes the folder in the form that other libraries open; see [`HfReward::save_reward`].
+    ///
+    /// # Errors
+    /// A file that cannot be written.
+    pub fn save(
+        &self,
+        pad_token_id: Option<u32>,
+        max_length: usize,
+        dir: &Path,
+    ) -> Result<(), SaveError> {
+        self.backbone
+            .save_reward(&self.head, self.pooling, pad_token_id, max_length, dir)
+    }
+}

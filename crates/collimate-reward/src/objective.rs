@@ -1,0 +1,142 @@
+//! Training a reward model on pairs.
+
+use std::collections::BTreeMap;
+use std::marker::PhantomData;
+
+use collimate_core::{Key, metric_names as names};
+use collimate_data::TokenizedPair;
+use collimate_eval::pairwise_accuracy;
+use collimate_losses::PairwiseLoss;
+use collimate_nn::{Backbone, Forward};
+use collimate_train::{Evaluation, Forwarded, Objective, TrainError};
+
+use crate::model::RewardModel;
+use crate::pack;
+use crate::score::score_pairs;
+
+/// The pairwise loss on raw scores, averaged over the pairs of the optimiser step.
+#[derive(Debug, Clone)]
+pub struct RewardObjective<B> {
+    train: Vec<TokenizedPair>,
+    held_out: Vec<TokenizedPair>,
+    loss: PairwiseLoss,
+    evaluation_tokens: usize,
+    model: PhantomData<fn() -> B>,
+}
+
+impl<B: Backbone> RewardObjective<B> {
+    /// Trains on `train` and evaluates on `held_out` (which may be empty), in packs of about
+    /// `evaluation_tokens` tokens.
+    ///
+    /// # Errors
+    /// Loss options out of range, or a pair with an answer that has no token.
+    pub fn new(
+        train: Vec<TokenizedPair>,
+        held_out: Vec<TokenizedPair>,
+        loss: PairwiseLoss,
+        evaluation_tokens: usize,
+    ) -> Result<Self, TrainError> {
+        loss.check().map_err(TrainError::objective)?;
+        for (name, part) in [("training", &train), ("held-out", &held_out)] {
+            let empty = |p: &TokenizedPair| p.chosen.is_empty() || p.rejected.is_empty();
+            if let Some(index) = part.iter().position(empty) {
+                return Err(TrainError::objective(format!(
+                    "{name} pair {index} has an answer without tokens: drop it"
+                )));
+            }
+        }
+        Ok(Self {
+            train,
+            held_out,
+            loss,
+            evaluation_tokens: evaluation_tokens.max(1),
+            model: PhantomData,
+        })
+    }
+}
+
+impl<B: Backbone> Objective for RewardObjective<B> {
+    type Model = RewardModel<B>;
+
+    fn len(&self) -> usize {
+        self.train.len()
+    }
+
+    fn tokens(&self, example: usize) -> usize {
+        let pair = &self.train[example];
+        pack::cost::<B>(pair.prompt.len(), &[pair.chosen.len(), pair.rejected.len()])
+    }
+
+    fn weight(&self, examples: &[usize]) -> f64 {
+        examples.len() as f64
+    }
+
+    fn forward(
+        &self,
+        model: &RewardModel<B>,
+        examples: &[usize],
+        key: Key,
+    ) -> Result<Forwarded, TrainError> {
+        let pairs = examples.iter().map(|&index| &self.train[index]);
+        let batch = pack::pairs(pairs, &model.backbone);
+        let key = key.with(examples.first().map_or(0, |&i| i as u64));
+        let n = examples.len();
+        let scores = model.score(&batch, Forward::train(key)).reshape([n, 2]);
+        let chosen = scores.clone().narrow(1, 0, 1).reshape([n]);
+        let rejected = scores.narrow(1, 1, 1).reshape([n]);
+        let loss = self
+            .loss
+            .forward(chosen.clone(), rejected.clone())
+            .map_err(TrainError::objective)?;
+        let values = |t: burn::tensor::Tensor<1>| -> Vec<f64> { t.into_data().iter().collect() };
+        let (chosen, rejected) = (values(chosen.inner()), values(rejected.inner()));
+        let sum = |v: &[f64]| v.iter().sum::<f64>();
+        let right: f64 = chosen
+            .iter()
+            .zip(&rejected)
+            .map(|(c, r)| match c.partial_cmp(r) {
+                Some(std::cmp::Ordering::Greater) => 1.0,
+                Some(std::cmp::Ordering::Equal) => 0.5,
+                _ => 0.0,
+            })
+            .sum();
+        let weight = n as f64;
+        Ok(Forwarded {
+            loss_sum: loss.sum(),
+            metrics: vec![
+                (names::REWARDS_CHOSEN, sum(&chosen), weight),
+                (names::REWARDS_REJECTED, sum(&rejected), weight),
+                (
+                    names::REWARDS_MARGINS,
+                    sum(&chosen) - sum(&rejected),
+                    weight,
+                ),
+                (names::REWARDS_ACCURACIES, right, weight),
+            ],
+            tokens: batch.tokens(),
+        })
+    }
+
+    fn evaluate(&self, model: &RewardModel<B>) -> Result<Option<Evaluation>, TrainError> {
+        if self.held_out.is_empty() {
+            return Ok(None);
+        }
+        let scores = score_pairs(model, &self.held_out, self.evaluation_tokens, |_, _| {});
+        let accuracy = pairwise_accuracy(&scores)
+            .map_err(TrainError::objective)?
+            .accuracy;
+        let n = scores.len() as f64;
+        let margin = scores
+            .iter()
+            .map(|(c, r)| f64::from(*c) - f64::from(*r))
+            .sum::<f64>()
+            / n;
+        Ok(Some(Evaluation {
+            metrics: BTreeMap::from([
+                (names::REWARDS_ACCURACIES.to_owned(), accuracy),
+                (names::REWARDS_MARGINS.to_owned(), margin),
+            ]),
+            score: accuracy,
+        }))
+    }
+}

@@ -1,0 +1,40 @@
+//! Pairs and single sequences as packs.
+
+use collimate_data::TokenizedPair;
+use collimate_nn::{Backbone, DeviceBatch, Pack};
+use collimate_ops::Visibility;
+
+/// Adds a prompt with its completions: shared where the model is causal, repeated where it is not.
+pub(crate) fn push<B: Backbone>(pack: &mut Pack, prompt: &[u32], completions: &[&[u32]]) {
+    match B::VISIBILITY {
+        Visibility::Causal => {
+            pack.push_shared(prompt, completions);
+        }
+        Visibility::Bidirectional => {
+            for completion in completions {
+                pack.push_row(&[prompt, completion].concat());
+            }
+        }
+    }
+}
+
+/// What a prompt with completions costs, in processed tokens.
+pub(crate) fn cost<B: Backbone>(prompt: usize, completions: &[usize]) -> usize {
+    let prompts = match B::VISIBILITY {
+        Visibility::Causal => 1,
+        Visibility::Bidirectional => completions.len(),
+    };
+    prompts * prompt + completions.iter().sum::<usize>()
+}
+
+/// A batch of pairs: sequences 2i and 2i + 1 are chosen and rejected of pair i.
+pub(crate) fn pairs<'a, B: Backbone>(
+    pairs: impl IntoIterator<Item = &'a TokenizedPair>,
+    backbone: &B,
+) -> DeviceBatch {
+    let mut pack = Pack::new();
+    for pair in pairs {
+        push::<B>(&mut pack, &pair.prompt, &[&pair.chosen, &pair.rejected]);
+    }
+    pack.to_device(B::VISIBILITY, &backbone.device())
+}

@@ -1,0 +1,135 @@
+//! Scoring with a trained reward model: untracked, in packs.
+
+use std::sync::Mutex;
+
+use collimate_core::{Completion, Prompt, ScoreError, Scorer};
+use collimate_data::{SftExample, TextTokenizer, TokenizedExample, TokenizedPair, Truncation};
+use collimate_nn::{Backbone, Forward, Pack};
+
+use crate::model::RewardModel;
+use crate::pack;
+
+/// Scores in packs of about `tokens_per_pack` tokens. The model is best `valid()`: a tracked one
+/// would build graphs that nobody uses. `progress` is called with (done, all).
+fn score_in_packs<B: Backbone, T>(
+    model: &RewardModel<B>,
+    items: &[T],
+    tokens_per_pack: usize,
+    cost: impl Fn(&T) -> usize,
+    push: impl Fn(&mut Pack, &T),
+    mut progress: impl FnMut(usize, usize),
+) -> Vec<f32> {
+    let device = model.backbone.device();
+    let mut scores = Vec::with_capacity(items.len());
+    let mut start = 0;
+    while start < items.len() {
+        let mut pack = Pack::new();
+        let mut taken = 0;
+        let mut end = start;
+        while end < items.len() && (end == start || taken + cost(&items[end]) <= tokens_per_pack) {
+            taken += cost(&items[end]);
+            push(&mut pack, &items[end]);
+            end += 1;
+        }
+        let batch = pack.to_device(B::VISIBILITY, &device);
+        let part = model.score(&batch, Forward::EVAL).into_data();
+        scores.extend(part.iter::<f32>());
+        start = end;
+        progress(end, items.len());
+    }
+    scores
+}
+
+/// Scores of both answers of every pair: (chosen, rejected), in order.
+pub fn score_pairs<B: Backbone>(
+    model: &RewardModel<B>,
+    pairs: &[TokenizedPair],
+    tokens_per_pack: usize,
+    progress: impl FnMut(usize, usize),
+) -> Vec<(f32, f32)> {
+    score_in_packs(
+        model,
+        pairs,
+        tokens_per_pack,
+        |p| pack::cost::<B>(p.prompt.len(), &[p.chosen.len(), p.rejected.len()]),
+        |batch, p| pack::push::<B>(batch, &p.prompt, &[&p.chosen, &p.rejected]),
+        progress,
+    )
+    .chunks_exact(2)
+    .map(|pair| (pair[0], pair[1]))
+    .collect()
+}
+
+/// Scores of single sequences, in order.
+pub fn score_sequences<B: Backbone>(
+    model: &RewardModel<B>,
+    sequences: &[TokenizedExample],
+    tokens_per_pack: usize,
+    progress: impl FnMut(usize, usize),
+) -> Vec<f32> {
+    score_in_packs(
+        model,
+        sequences,
+        tokens_per_pack,
+        |s| s.prompt.len() + s.completion.len(),
+        |batch, s| pack::push::<B>(batch, &s.prompt, &[&s.completion]),
+        progress,
+    )
+}
+
+/// A reward model with its tokenizer: a [`Scorer`] of texts.
+#[derive(Debug)]
+pub struct RewardScorer<B: Backbone> {
+    // Burn's lazily initialised parameters are not `Sync`.
+    model: Mutex<RewardModel<B>>,
+    tokenizer: TextTokenizer,
+    max_length: usize,
+    truncation: Truncation,
+    tokens_per_pack: usize,
+}
+
+impl<B: Backbone> RewardScorer<B> {
+    /// A scorer that cuts texts to `max_length` tokens as `truncation` says.
+    pub fn new(
+        model: RewardModel<B>,
+        tokenizer: TextTokenizer,
+        max_length: usize,
+        truncation: Truncation,
+    ) -> Self {
+        Self {
+            model: Mutex::new(model),
+            tokenizer,
+            max_length,
+            truncation,
+            tokens_per_pack: 4096,
+        }
+    }
+}
+
+impl<B: Backbone> Scorer for RewardScorer<B> {
+    fn score(&self, items: &[(Prompt, Completion)]) -> Result<Vec<f32>, ScoreError> {
+        let examples: Vec<SftExample> = items
+            .iter()
+            .map(|(prompt, completion)| SftExample {
+                prompt: prompt.clone(),
+                completion: completion.clone(),
+            })
+            .collect();
+        let (sequences, _) = self
+            .tokenizer
+            .encode_examples(&examples, self.max_length, self.truncation, |_, _| {})
+            .map_err(|error| ScoreError::Other(error.to_string()))?;
+        let model = self
+            .model
+            .lock()
+            .map_err(|_| ScoreError::Other("an earlier scoring call failed".to_owned()))?;
+        let scores = score_sequences(&model, &sequences, self.tokens_per_pack, |_, _| {});
+        match scores.iter().position(|score| !score.is_finite()) {
+            Some(index) => Err(ScoreError::NotFinite {
+                index,
+                value: scores[index],
+            }),
+            None => Ok(scores),
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! Log-probabilities under a causal language model.
+
+use std::path::Path;
+
+use collimate::data::TokenizedExample;
+use collimate::lm::Llama;
+use collimate::nn::{Backbone, Forward, HfFolder, Pack, completion_logps};
+use collimate::prelude::Device;
+use collimate::train::Progress;
+use serde_json::{Value, json};
+
+use crate::common::Failure;
+use crate::{Column, Rows, Task};
+
+const TOKENS_PER_PACK: usize = 4096;
+
+/// `logps` and `tokens`, or both for each answer of a pair.
+pub(crate) fn columns(dir: &Path, task: &Task, device: &Device) -> Result<Vec<Column>, Failure> {
+    let model = Llama::load(dir, device)?;
+    let length = task.max_length(model.max_positions())?;
+    match &task.rows {
+        Rows::Single(rows) => {
+            let (ids, _) =
+                task.tokenizer
+                    .encode_examples(rows, length, Task::TRUNCATION, |_, _| {})?;
+            let groups: Vec<_> = ids.iter().map(single).collect();
+            let (logps, tokens) = score(&model, &groups, 1);
+            Ok(vec![("logps", logps), ("tokens", tokens)])
+        }
+        Rows::Pairs(rows) => {
+            let (ids, _) =
+                task.tokenizer
+                    .encode_pairs(rows, length, Task::TRUNCATION, |_, _| {})?;
+            let groups: Vec<_> = ids
+                .iter()
+                .map(|p| {
+                    (
+                        p.prompt.as_slice(),
+                        vec![p.chosen.as_slice(), p.rejected.as_slice()],
+                    )
+                })
+                .collect();
+            let (logps, tokens) = score(&model, &groups, 2);
+            let part =
+                |values: &[Value], which| values.iter().skip(which).step_by(2).cloned().collect();
+            Ok(vec![
+                ("chosen_logps", part(&logps, 0)),
+                ("rejected_logps", part(&logps, 1)),
+                ("chosen_tokens", part(&tokens, 0)),
+                ("rejected_tokens", part(&tokens, 1)),
+            ])
+        }
+    }
+}
+
+type Group<'a> = (&'a [u32], Vec<&'a [u32]>);
+
+fn single(example: &TokenizedExample) -> Group<'_> {
+    (&example.prompt, vec![&example.completion])
+}
+
+/// Log-probability and token count of every completion, in order.
+fn score(model: &Llama, groups: &[Group<'_>], per_group: usize) -> (Vec<Value>, Vec<Value>) {
+    let mut meter = Progress::Auto.start("log-probabilities", 0, groups.len() as u64);
+    let (mut logps, mut tokens) = (Vec::new(), Vec::new());
+    let mut start = 0;
+    while start < groups.len() {
+        let mut pack = Pack::new();
+        let mut end = start;
+        while end < groups.len() && (end == start || pack.tokens() < TOKENS_PER_PACK) {
+            pack.push_shared(groups[end].0, &groups[end].1);
+            end += 1;
+        }
+        tokens.extend(pack.sequences().iter().map(|s| json!(s.targets.len())));
+        let batch = pack.to_device(Llama::VISIBILITY, &model.device());
+        let values = completion_logps(model, &batch, Forward::EVAL).into_data();
+        logps.extend(values.iter::<f32>().map(|v| json!(v)));
+        start = end;
+        meter.set(end as u64, "rows");
+    }
+    debug_assert_eq!(logps.len(), groups.len() * per_group);
+    (logps, tokens)
+}

@@ -1,0 +1,170 @@
+//! Scores texts with a saved model: `cargo run --example score -- --help`.
+
+#[path = "../common/mod.rs"]
+mod common;
+mod logps;
+mod rewards;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Parser;
+use collimate::core::PreferencePair;
+use collimate::data::{
+    Format, OnBadRow, ReadOptions, SftExample, TextTokenizer, Truncation, read_pairs, read_sft,
+};
+use collimate::lm::{Architecture, Bert, Llama, detect_architecture};
+use collimate::train::atomic_write;
+use serde_json::{Map, Value, json};
+
+use common::{DeviceName, Failure};
+
+/// Score completions or preference pairs with a saved reward model, or with the log-probabilities
+/// of a language model.
+///
+/// One JSON object per row comes out: the row's prompt and texts with `score`, or for pairs
+/// `chosen_score` and `rejected_score`; with --logprobs, `logps` (natural log, summed over the
+/// completion) and `tokens`, or `chosen_logps`, `rejected_logps`, `chosen_tokens`,
+/// `rejected_tokens`.
+#[derive(Debug, Parser)]
+#[command(name = "score", version)]
+struct Args {
+    /// Folder of a saved reward model, or with --logprobs of a causal language model
+    #[arg(long, value_name = "DIR")]
+    model: PathBuf,
+    /// JSON lines of {prompt, completion} or of preference pairs (any format that ser reads)
+    #[arg(long, value_name = "FILE")]
+    data: PathBuf,
+    /// Where to write; by default standard output
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// Log-probabilities of the completions under a causal language model
+    #[arg(long)]
+    logprobs: bool,
+    /// Longest sequence in tokens; by default what the model takes, at most 2048
+    #[arg(long, value_name = "N")]
+    max_length: Option<usize>,
+    /// Drop rows that cannot be read, with a count, instead of stopping
+    #[arg(long)]
+    drop_bad_rows: bool,
+    /// Where to compute
+    #[arg(long, value_enum, default_value_t = DeviceName::Flex)]
+    device: DeviceName,
+}
+
+/// What is scored.
+pub(crate) enum Rows {
+    Single(Vec<SftExample>),
+    Pairs(Vec<PreferencePair>),
+}
+
+/// Texts as ids.
+pub(crate) struct Task {
+    pub(crate) tokenizer: TextTokenizer,
+    pub(crate) rows: Rows,
+    pub(crate) max_length: Option<usize>,
+}
+
+impl Task {
+    /// The longest sequence, given what the model takes.
+    pub(crate) fn max_length(&self, model: usize) -> Result<usize, Failure> {
+        match self.max_length {
+            Some(length) if length > model => {
+                Err(format!("--max-length {length}: the model takes at most {model} tokens").into())
+            }
+            Some(length) => Ok(length),
+            None => Ok(model.min(2048)),
+        }
+    }
+
+    /// What is cut from sequences that are too long.
+    pub(crate) const TRUNCATION: Truncation = Truncation::KeepEnd;
+}
+
+fn main() -> ExitCode {
+    common::exit(|| {
+        let args = Args::parse();
+        let device = args.device.open()?;
+        let architecture = detect_architecture(&args.model)?;
+        let task = Task {
+            tokenizer: TextTokenizer::from_folder(&args.model)?,
+            rows: read(&args)?,
+            max_length: args.max_length,
+        };
+        let columns = match (args.logprobs, architecture) {
+            (true, _) => logps::columns(&args.model, &task, &device)?,
+            (false, Architecture::Bert) => rewards::columns::<Bert>(&args.model, &task, &device)?,
+            (false, _) => rewards::columns::<Llama>(&args.model, &task, &device)?,
+        };
+        write(&args, &task.rows, &columns)
+    })
+}
+
+fn read(args: &Args) -> Result<Rows, Failure> {
+    let on_bad_row = if args.drop_bad_rows {
+        OnBadRow::Drop
+    } else {
+        OnBadRow::Fail
+    };
+    let format = Format::detect(&args.data)?;
+    let options = ReadOptions {
+        format: Some(format),
+        on_bad_row,
+        ..ReadOptions::default()
+    };
+    let (rows, report) = match format {
+        Format::PromptCompletion | Format::Messages => {
+            let (rows, report) = read_sft(&args.data, &options)?;
+            (Rows::Single(rows), report)
+        }
+        _ => {
+            let (rows, report) = read_pairs(&args.data, &options)?;
+            (Rows::Pairs(rows), report)
+        }
+    };
+    eprintln!("{report}");
+    Ok(rows)
+}
+
+/// One column of results: a name and a value per row.
+pub(crate) type Column = (&'static str, Vec<Value>);
+
+fn write(args: &Args, rows: &Rows, columns: &[Column]) -> Result<(), Failure> {
+    let mut text = String::new();
+    let mut line = |index: usize, mut row: Map<String, Value>| -> Result<(), Failure> {
+        for (name, values) in columns {
+            row.insert((*name).to_owned(), values[index].clone());
+        }
+        text += &serde_json::to_string(&row)?;
+        text.push('\n');
+        Ok(())
+    };
+    let object = |value: Value| match value {
+        Value::Object(map) => map,
+        _ => Map::new(),
+    };
+    match rows {
+        Rows::Single(rows) => {
+            for (index, row) in rows.iter().enumerate() {
+                let value = json!({"prompt": row.prompt, "completion": row.completion.text});
+                line(index, object(value))?;
+            }
+        }
+        Rows::Pairs(rows) => {
+            for (index, row) in rows.iter().enumerate() {
+                let value = json!({
+                    "prompt": row.prompt, "chosen": row.chosen.text, "rejected": row.rejected.text,
+                });
+                line(index, object(value))?;
+            }
+        }
+    }
+    match &args.out {
+        Some(path) => {
+            atomic_write(path, text.as_bytes())?;
+            eprintln!("wrote {}", path.display());
+        }
+        None => print!("{text}"),
+    }
+    Ok(())
+}

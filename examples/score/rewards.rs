@@ -1,0 +1,53 @@
+//! Scores of a reward model.
+
+use std::path::Path;
+
+use collimate::nn::HfReward;
+use collimate::prelude::Device;
+use collimate::reward::{RewardModel, score_pairs, score_sequences};
+use collimate::train::Progress;
+use serde_json::{Value, json};
+
+use crate::common::Failure;
+use crate::{Column, Rows, Task};
+
+const TOKENS_PER_PACK: usize = 4096;
+
+/// `score`, or `chosen_score` and `rejected_score`.
+pub(crate) fn columns<B: HfReward>(
+    dir: &Path,
+    task: &Task,
+    device: &Device,
+) -> Result<Vec<Column>, Failure> {
+    let model = RewardModel::<B>::load(dir, device)?;
+    let length = task.max_length(model.backbone.max_positions())?;
+    let column =
+        |scores: Vec<f32>| -> Vec<Value> { scores.into_iter().map(|s| json!(s)).collect() };
+    let progress = |rows: usize| Progress::Auto.start("score", 0, rows as u64);
+    match &task.rows {
+        Rows::Single(rows) => {
+            let (ids, _) =
+                task.tokenizer
+                    .encode_examples(rows, length, Task::TRUNCATION, |_, _| {})?;
+            let mut meter = progress(rows.len());
+            let scores = score_sequences(&model, &ids, TOKENS_PER_PACK, |done, _| {
+                meter.set(done as u64, "rows");
+            });
+            Ok(vec![("score", column(scores))])
+        }
+        Rows::Pairs(rows) => {
+            let (ids, _) =
+                task.tokenizer
+                    .encode_pairs(rows, length, Task::TRUNCATION, |_, _| {})?;
+            let mut meter = progress(rows.len());
+            let scores = score_pairs(&model, &ids, TOKENS_PER_PACK, |done, _| {
+                meter.set(done as u64, "pairs");
+            });
+            let (chosen, rejected) = scores.into_iter().unzip();
+            Ok(vec![
+                ("chosen_score", column(chosen)),
+                ("rejected_score", column(rejected)),
+            ])
+        }
+    }
+}

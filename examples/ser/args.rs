@@ -1,0 +1,324 @@
+//! The command line: options over a configuration file over defaults.
+
+use std::path::{Path, PathBuf};
+
+use clap::Parser;
+use collimate::data::{Format, HhTurns, OnBadRow, world::WorldConfig};
+use collimate::lm::LlamaConfig;
+use collimate::nn::{LoraConfig, Pooling};
+use collimate::recipes::ser::{Adaptation, Control, SerConfig};
+use collimate::status::{MinCount, PairRule};
+use collimate::train::{Schedule, TrainConfig};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::common::{DeviceName, Failure};
+
+/// Evolve a reward model from a few labels (self-evolved reward learning, arXiv:2411.00418).
+///
+/// Without --data, a small language model is trained from scratch on an embedded synthetic world
+/// whose true reward is known. With --data and --model, your pairs and your model folder are used.
+#[derive(Debug, Parser)]
+#[command(name = "ser", version)]
+pub(crate) struct Args {
+    /// Preference pairs: hh-rlhf or TRL jsonl (.gz too), UltraFeedback, two-column CSV, OASST trees
+    #[arg(long, value_name = "FILE", requires = "model")]
+    data: Option<PathBuf>,
+    /// Test pairs; by default 20 % of the data's prompts, chosen by hash
+    #[arg(long, value_name = "FILE", requires = "data")]
+    test: Option<PathBuf>,
+    /// Hugging Face folder (Llama or BERT) that the reward model starts from
+    #[arg(long, value_name = "DIR", requires = "data")]
+    model: Option<PathBuf>,
+    /// Format of the files; by default recognised
+    #[arg(long, value_parser = json_name::<Format>, value_name = "NAME")]
+    format: Option<Format>,
+    /// What to do with a row that cannot be read: fail or drop (counted in the report)
+    #[arg(long, value_parser = json_name::<OnBadRow>, value_name = "POLICY")]
+    on_bad_row: Option<OnBadRow>,
+    /// Prompt of an hh-rlhf dialogue: last_turn_only or full
+    #[arg(long, value_parser = json_name::<HhTurns>, value_name = "TURNS")]
+    hh_turns: Option<HhTurns>,
+    /// Share of the training pairs whose human label is used, between 0 and 1
+    #[arg(long, value_name = "SHARE")]
+    seed_share: Option<f64>,
+    /// Seed of everything random
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+    /// At most this many loops after the seed model
+    #[arg(long, value_name = "N")]
+    loops: Option<usize>,
+    /// Keep at most this many self-labelled pairs per loop
+    #[arg(long, value_name = "N")]
+    max_kept: Option<usize>,
+    /// An answer with p above this is surely good
+    #[arg(long, value_name = "P")]
+    tau_high: Option<f64>,
+    /// An answer with p below this is surely bad
+    #[arg(long, value_name = "P")]
+    tau_low: Option<f64>,
+    /// A pair whose p differ by more than this is told apart
+    #[arg(long, value_name = "P")]
+    tau_delta: Option<f64>,
+    /// Pairs that a learning status needs; by default 1 % of the pool, at least 32
+    #[arg(long, value_name = "N")]
+    min_count: Option<usize>,
+    /// Filter rule: status (the paper) or either_per_pair (its released code)
+    #[arg(long, value_parser = ["status", "either_per_pair"], value_name = "RULE")]
+    rule: Option<String>,
+    /// Score that is worth p = 1/2: none (zero, the paper) or seed_mean
+    #[arg(long, value_parser = json_name::<collimate::status::ScoreCentre>, value_name = "CENTRE")]
+    score_centre: Option<collimate::status::ScoreCentre>,
+    /// Retraining starts from the previous loop's weights or from the start
+    #[arg(long, value_parser = json_name::<collimate::recipes::ser::RetrainFrom>, value_name = "FROM")]
+    retrain_from: Option<collimate::recipes::ser::RetrainFrom>,
+    /// Train low-rank adapters (r 8, alpha 32, dropout 0.1) instead of all weights
+    #[arg(long)]
+    lora: bool,
+    /// Pooling of an encoder: mean, cls or last_token; by default what the folder says
+    #[arg(long, value_parser = json_name::<Pooling>, value_name = "POOLING")]
+    pooling: Option<Pooling>,
+    /// Learning rate of the reward model
+    #[arg(long, value_name = "RATE")]
+    lr: Option<f64>,
+    /// Pairs per optimiser step
+    #[arg(long, value_name = "N")]
+    batch: Option<usize>,
+    /// Passes over the pairs in each loop
+    #[arg(long, value_name = "N")]
+    epochs: Option<f64>,
+    /// Longest sequence in tokens
+    #[arg(long, value_name = "N")]
+    max_length: Option<usize>,
+    /// Also run the controls at equal steps: all, or a list of longer_seed, unfiltered, easy_only,
+    /// hard_only, either_per_pair, oracle_labels
+    #[arg(long, value_delimiter = ',', value_name = "LIST")]
+    controls: Vec<String>,
+    /// Do not train the all-labels model for comparison
+    #[arg(long)]
+    no_baseline: bool,
+    /// Where to compute
+    #[arg(long, value_enum, default_value_t = DeviceName::Flex)]
+    device: DeviceName,
+    /// Run folder; by default the first free one of runs/ser, runs/ser-2, …
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Go on with the run in the folder --out (default runs/ser)
+    #[arg(long)]
+    resume: bool,
+    /// Stage after which to stop: rm, the evolved reward model, is the last there is so far
+    #[arg(long, value_parser = ["rm"], default_value = "rm", value_name = "STAGE")]
+    stop_after: String,
+    /// Options from a JSON file in the form that --print-config prints
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Print the options as JSON and exit
+    #[arg(long)]
+    print_config: bool,
+}
+
+/// Everything that decides a run's result.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Config {
+    pub(crate) data: Option<PathBuf>,
+    pub(crate) test: Option<PathBuf>,
+    pub(crate) model: Option<PathBuf>,
+    pub(crate) format: Option<Format>,
+    pub(crate) on_bad_row: OnBadRow,
+    pub(crate) hh_turns: HhTurns,
+    pub(crate) pooling: Option<Pooling>,
+    /// Fine-tuning before the reward model; decoders only.
+    pub(crate) sft: TrainConfig,
+    pub(crate) ser: SerConfig,
+    /// The embedded data, where no file is given.
+    pub(crate) world: WorldConfig,
+    /// The decoder that is trained from scratch on it.
+    pub(crate) llama: LlamaConfig,
+    pub(crate) stop_after: String,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            data: None,
+            test: None,
+            model: None,
+            format: None,
+            on_bad_row: OnBadRow::Fail,
+            hh_turns: HhTurns::LastTurnOnly,
+            pooling: None,
+            sft: TrainConfig {
+                stage: "sft".to_owned(),
+                learning_rate: 2e-5,
+                schedule: Schedule::Cosine,
+                warmup_steps: 2,
+                batch_size: 16,
+                epochs: 3.0,
+                keep_best: false,
+                ..TrainConfig::default()
+            },
+            ser: SerConfig::default(),
+            world: WorldConfig::default(),
+            llama: LlamaConfig::default(),
+            stop_after: "rm".to_owned(),
+        }
+    }
+}
+
+impl Config {
+    /// Defaults for the embedded world: a small decoder from scratch wants larger steps.
+    fn for_world() -> Self {
+        let mut config = Self::default();
+        config.llama = LlamaConfig {
+            hidden_size: 96,
+            intermediate_size: 256,
+            num_hidden_layers: 3,
+            num_attention_heads: 4,
+            num_key_value_heads: 4,
+            max_position_embeddings: 256,
+            ..LlamaConfig::default()
+        };
+        config.sft.learning_rate = 3e-3;
+        config.sft.epochs = 6.0;
+        config.sft.batch_size = 32;
+        config.sft.warmup_steps = 20;
+        config.ser.train.learning_rate = 1e-3;
+        config.ser.train.batch_size = 32;
+        config.ser.train.warmup_ratio = 0.05;
+        config.ser.max_length = 128;
+        config
+    }
+}
+
+/// A name as serde spells it.
+fn json_name<T: DeserializeOwned>(text: &str) -> Result<T, String> {
+    serde_json::from_value(serde_json::Value::String(text.to_owned())).map_err(|e| e.to_string())
+}
+
+impl Args {
+    /// The options, checked.
+    pub(crate) fn config(&self) -> Result<Config, Failure> {
+        let mut config = match &self.config {
+            Some(path) => read_config(path)?,
+            None if self.data.is_some() => Config::default(),
+            None => Config::for_world(),
+        };
+        let set = |to: &mut Option<PathBuf>, from: &Option<PathBuf>| {
+            if from.is_some() {
+                to.clone_from(from);
+            }
+        };
+        set(&mut config.data, &self.data);
+        set(&mut config.test, &self.test);
+        set(&mut config.model, &self.model);
+        if let Some(format) = self.format {
+            config.format = Some(format);
+        }
+        if let Some(pooling) = self.pooling {
+            config.pooling = Some(pooling);
+        }
+        assign(&mut config.on_bad_row, self.on_bad_row);
+        assign(&mut config.hh_turns, self.hh_turns);
+        let ser = &mut config.ser;
+        assign(&mut ser.seed, self.seed);
+        assign(&mut ser.seed_share, self.seed_share);
+        assign(&mut ser.max_loops, self.loops);
+        assign(&mut ser.score_centre, self.score_centre);
+        assign(&mut ser.retrain_from, self.retrain_from);
+        assign(&mut ser.max_length, self.max_length);
+        assign(&mut ser.train.learning_rate, self.lr);
+        assign(&mut ser.train.batch_size, self.batch);
+        assign(&mut ser.train.epochs, self.epochs);
+        assign(&mut ser.filter.thresholds.tau_high, self.tau_high);
+        assign(&mut ser.filter.thresholds.tau_low, self.tau_low);
+        assign(&mut ser.filter.thresholds.tau_delta, self.tau_delta);
+        assign(
+            &mut ser.filter.thresholds.min_count,
+            self.min_count.map(MinCount::Absolute),
+        );
+        if self.max_kept.is_some() {
+            ser.filter.max_kept = self.max_kept;
+        }
+        match self.rule.as_deref() {
+            Some("either_per_pair") => ser.filter.rule = PairRule::EitherPerPair,
+            Some(_) => ser.filter.rule = PairRule::default(),
+            None => {}
+        }
+        if self.lora {
+            ser.adaptation = Adaptation::Lora(LoraConfig::default());
+        }
+        if self.no_baseline {
+            ser.baseline = false;
+        }
+        if !self.controls.is_empty() {
+            ser.controls = controls(&self.controls)?;
+        }
+        config.sft.seed = config.ser.seed;
+        config.stop_after.clone_from(&self.stop_after);
+        config.ser.check()?;
+        config.sft.validate()?;
+        if config.data.is_some() != config.model.is_some() {
+            return Err(
+                "data and model go together: give both --data and --model, or neither".into(),
+            );
+        }
+        Ok(config)
+    }
+
+    pub(crate) fn device(&self) -> DeviceName {
+        self.device
+    }
+
+    pub(crate) fn print_config(&self) -> bool {
+        self.print_config
+    }
+
+    /// The run folder; a new run never goes into the folder of an old one.
+    pub(crate) fn out(&self) -> Result<PathBuf, Failure> {
+        let default = PathBuf::from("runs/ser");
+        if self.resume {
+            let out = self.out.clone().unwrap_or(default);
+            if !out.join("config.json").exists() {
+                return Err(format!("--resume: {} holds no run", out.display()).into());
+            }
+            return Ok(out);
+        }
+        match &self.out {
+            Some(out) if out.join("config.json").exists() => Err(format!(
+                "{} holds a run: go on with it by --resume, or give another --out",
+                out.display()
+            )
+            .into()),
+            Some(out) => Ok(out.clone()),
+            None => Ok((1..)
+                .map(|n| match n {
+                    1 => default.clone(),
+                    n => PathBuf::from(format!("runs/ser-{n}")),
+                })
+                .find(|path| !path.exists())
+                .unwrap_or(default)),
+        }
+    }
+}
+
+fn assign<T: Copy>(to: &mut T, from: Option<T>) {
+    if let Some(value) = from {
+        *to = value;
+    }
+}
+
+fn controls(names: &[String]) -> Result<Vec<Control>, Failure> {
+    if names == ["all"] {
+        return Ok(Control::ALL.to_vec());
+    }
+    names
+        .iter()
+        .map(|name| json_name(name).map_err(|error| format!("--controls {name}: {error}").into()))
+        .collect()
+}
+
+fn read_config(path: &Path) -> Result<Config, Failure> {
+    let text = std::fs::read_to_string(path).map_err(|e| format!("{}: {e}", path.display()))?;
+    serde_json::from_str(&text).map_err(|e| format!("{}: {e}", path.display()).into())
+}
