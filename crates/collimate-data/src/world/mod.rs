@@ -145,8 +145,11 @@ impl World {
         for _ in 0..10_000 {
             let text = answer::write(&self.lexicon, &task, 2.5, &mut rng);
             let parts = gold::judge(&self.lexicon, Some(&task), &text);
-            // At most a slot is empty: whole, right, and nothing said twice.
-            let flawless = parts.content == 1.0 && parts.health == 1.0 && parts.form > 0.84;
+            // Right, nothing said twice, at most one slot empty, no filler.
+            let flawless = parts.content == 1.0
+                && parts.health == 1.0
+                && parts.form > 0.84
+                && !text.split(' ').any(|word| lexicon::FILLERS.contains(&word));
             if flawless && parts.reward() > best.0 && gold::is_kind(&self.lexicon, &text) {
                 best = (parts.reward(), text);
             }
