@@ -159,7 +159,14 @@ fn the_seed_does_not_depend_on_direction_or_order() {
 
 #[test]
 fn noise_hits_an_exact_share_and_turns_gaps_around() {
-    for (share, hit) in [(0.0, 0), (0.2, 20), (0.4, 40), (1.0, 100)] {
+    for (share, hit) in [
+        (0.0, 0),
+        (0.004, 0),
+        (0.146, 15),
+        (0.2, 20),
+        (0.4, 40),
+        (1.0, 100),
+    ] {
         let mut rows = pairs(100);
         let indices = swap_labels(&mut rows, share, Key::new(1, "noise")).unwrap();
         assert_eq!(indices.len(), hit);
