@@ -202,35 +202,37 @@ fn a_finished_fit_returns_at_once_with_the_same_result() {
 
 #[test]
 fn metrics_have_every_step_once_and_other_stages_stay() {
-    let folder = tempfile::tempdir().unwrap();
-    metrics_in(folder.path())
-        .log("before", 5, [("kept", 1.0)])
-        .unwrap();
-    run(
-        folder.path(),
-        &Regression {
-            fail: Some(14),
-            ..noisy()
-        },
-    )
-    .unwrap_err();
-    metrics_in(folder.path())
-        .log("tinyer", 5, [("kept", 2.0)])
-        .unwrap();
-    run(folder.path(), &noisy()).unwrap();
-    let rows = metrics_in(folder.path()).rows().unwrap();
-    let of = |stage: &str, key: &str| -> Vec<u64> {
-        let rows = rows
-            .iter()
-            .filter(|row| row["stage"] == stage && row.contains_key(key));
-        rows.map(|row| row["step"].as_u64().unwrap()).collect()
-    };
-    assert_eq!(of("tiny", "loss"), [1, 2, 3, 4, 5, 6, 7, 8, 9]);
-    assert_eq!(of("tiny", "eval_loss"), [3, 6, 9]);
-    assert_eq!(
-        (of("before", "kept"), of("tinyer", "kept")),
-        (vec![5], vec![5])
-    );
+    for at in 10..20 {
+        let folder = tempfile::tempdir().unwrap();
+        metrics_in(folder.path())
+            .log("before", 5, [("kept", 1.0)])
+            .unwrap();
+        run(
+            folder.path(),
+            &Regression {
+                fail: Some(at),
+                ..noisy()
+            },
+        )
+        .unwrap_err();
+        metrics_in(folder.path())
+            .log("tinyer", 5, [("kept", 2.0)])
+            .unwrap();
+        run(folder.path(), &noisy()).unwrap();
+        let rows = metrics_in(folder.path()).rows().unwrap();
+        let of = |stage: &str, key: &str| -> Vec<u64> {
+            let rows = rows
+                .iter()
+                .filter(|row| row["stage"] == stage && row.contains_key(key));
+            rows.map(|row| row["step"].as_u64().unwrap()).collect()
+        };
+        assert_eq!(of("tiny", "loss"), [1, 2, 3, 4, 5, 6, 7, 8, 9]);
+        assert_eq!(of("tiny", "eval_loss"), [3, 6, 9]);
+        assert_eq!(
+            (of("before", "kept"), of("tinyer", "kept")),
+            (vec![5], vec![5])
+        );
+    }
 }
 
 #[test]

@@ -65,6 +65,8 @@ pub(crate) struct Regression {
     pub(crate) nan: Option<usize>,
     /// Evaluates to these scores in turn.
     pub(crate) scores: Vec<f64>,
+    /// How long a forward takes.
+    pub(crate) pause: std::time::Duration,
     pub(crate) forwards: Cell<usize>,
     pub(crate) evaluations: Cell<usize>,
 }
@@ -110,6 +112,7 @@ impl Objective for Regression {
     fn forward(&self, model: &Tiny, examples: &[usize], key: Key) -> Result<Forwarded, TrainError> {
         let call = self.forwards.get() + 1;
         self.forwards.set(call);
+        std::thread::sleep(self.pause);
         if let Some((at, interrupt)) = &self.interrupt
             && call == *at
         {
@@ -175,7 +178,11 @@ pub(crate) fn config() -> TrainConfig {
 }
 
 /// A context in `folder`, as a run has it.
-pub(crate) fn context<'a>(folder: &Path, metrics: &'a Metrics, interrupt: &Interrupt) -> FitContext<'a> {
+pub(crate) fn context<'a>(
+    folder: &Path,
+    metrics: &'a Metrics,
+    interrupt: &Interrupt,
+) -> FitContext<'a> {
     FitContext {
         checkpoints: Some(folder.join("checkpoints")),
         metrics: Some(metrics),
