@@ -6,7 +6,7 @@ use std::ops::Range;
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
-use super::tile::{View, multiply, padded};
+use super::tile::{PAD, View, multiply, padded};
 use super::{Shared, math};
 use crate::Heads;
 use crate::plan::Block;
@@ -46,42 +46,51 @@ impl Layout<'_> {
 }
 
 /// Rows of a block's keys in order: ancestors, then its own.
-pub(crate) fn key_rows(block: &Block) -> impl Iterator<Item = Range<usize>> + '_ {
+pub(crate) fn key_rows(block: &Block) -> impl Iterator<Item = Range<usize>> + Clone + '_ {
     block.context.iter().cloned().chain([block.own.clone()])
 }
 
-/// Copies one head of the block's rows to `[keys, padded(head_dim)]`, scaled; pad stays zero.
+/// Copies one head of `rows` to `[padded(rows), padded(head_dim)]`, scaled; pad is zero.
 #[inline(always)]
 pub(crate) fn pack_rows(
     out: &mut Vec<f32>,
     source: &[f32],
-    rows: impl Iterator<Item = Range<usize>>,
+    rows: impl Iterator<Item = Range<usize>> + Clone,
     [stride, offset, head_dim]: [usize; 3],
     scale: f32,
 ) {
     let width = padded(head_dim);
+    let count: usize = rows.clone().map(|range| range.len()).sum();
     out.clear();
-    for row in rows.flatten() {
-        let at = row * stride + offset;
-        out.extend(source[at..at + head_dim].iter().map(|x| x * scale));
-        out.resize(out.len() + width - head_dim, 0.0);
+    out.resize(padded(count) * width, 0.0);
+    let mut packed = out.chunks_exact_mut(width);
+    for range in rows {
+        let source = source[range.start * stride..range.end * stride].chunks_exact(stride);
+        for (source, packed) in source.zip(&mut packed) {
+            let source = &source[offset..offset + head_dim];
+            for (packed, value) in packed.iter_mut().zip(source) {
+                *packed = value * scale;
+            }
+        }
     }
 }
 
-/// Transposes packed rows to `[head_dim, padded(keys)]`; pad columns are zero.
+/// Transposes packed rows to `[head_dim, padded(rows)]`.
 #[inline(always)]
 pub(crate) fn transpose(out: &mut Vec<f32>, packed: &[f32], head_dim: usize) {
     let width = padded(head_dim);
-    let keys = packed.len() / width;
-    let columns = padded(keys);
-    out.clear();
+    let columns = packed.len() / width;
     out.resize(head_dim * columns, 0.0);
-    // Sixteen keys at a time, so that a cache line is written while it is at hand.
-    for first in (0..keys).step_by(16) {
-        let last = (first + 16).min(keys);
+    // PAD rows at a time, so that whole vectors are written.
+    for (index, rows) in packed.chunks_exact(PAD * width).enumerate() {
         for d in 0..head_dim {
-            for key in first..last {
-                out[d * columns + key] = packed[key * width + d];
+            let place = d * columns + index * PAD;
+            let out: &mut [f32] = &mut out[place..place + PAD];
+            for (l, out) in out.iter_mut().enumerate() {
+                // SAFETY: `l < PAD` and `d < head_dim <= width`, so the index lies in `rows`.
+                #[allow(unsafe_code)]
+                let value = unsafe { *rows.get_unchecked(l * width + d) };
+                *out = value;
             }
         }
     }

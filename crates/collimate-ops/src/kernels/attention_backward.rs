@@ -192,14 +192,14 @@ fn tile<S: Simd>(
     pack_rows(
         &mut scratch.queries,
         inputs.q,
-        [row0..row0 + rows].into_iter(),
+        std::iter::once(row0..row0 + rows),
         place,
         1.0,
     );
     pack_rows(
         &mut scratch.grads,
         inputs.grad,
-        [row0..row0 + rows].into_iter(),
+        std::iter::once(row0..row0 + rows),
         place,
         1.0,
     );
