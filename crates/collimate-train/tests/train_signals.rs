@@ -63,15 +63,17 @@ fn spawn(folder: &Path) -> Child {
 fn sigkill_at_many_moments_costs_nothing_but_time() {
     let straight = tempfile::tempdir().unwrap();
     let numbers = train(straight.path(), Duration::ZERO).unwrap();
-    let folder = tempfile::tempdir().unwrap();
-    for attempt in 0..25u64 {
-        let mut child = spawn(folder.path());
-        std::thread::sleep(Duration::from_millis(15 + attempt * 37 % 60));
-        child.kill().unwrap();
-        child.wait().unwrap();
+    for round in 0..5u64 {
+        let folder = tempfile::tempdir().unwrap();
+        for attempt in 0..8 {
+            let mut child = spawn(folder.path());
+            std::thread::sleep(Duration::from_millis(18 + (7 * round + 5 * attempt) % 23));
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
+        assert_eq!(train(folder.path(), Duration::ZERO).unwrap(), numbers);
+        assert_eq!(comparable(folder.path()), comparable(straight.path()));
     }
-    assert_eq!(train(folder.path(), Duration::ZERO).unwrap(), numbers);
-    assert_eq!(comparable(folder.path()), comparable(straight.path()));
 }
 
 #[test]
