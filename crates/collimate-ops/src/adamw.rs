@@ -77,6 +77,23 @@ pub fn adamw_step<const D: usize>(
     lr: f64,
     cfg: &AdamW,
 ) -> Tensor<D> {
+    adamw_step_scaled(param, grad, 1.0, state, step, lr, cfg)
+}
+
+/// [`adamw_step`] with the gradient taken times `grad_scale`: clipping by the global norm without
+/// a pass of its own over every gradient.
+///
+/// # Panics
+/// When shapes differ.
+pub fn adamw_step_scaled<const D: usize>(
+    param: Tensor<D>,
+    grad: Tensor<D>,
+    grad_scale: f64,
+    state: &mut AdamWState<D>,
+    step: u64,
+    lr: f64,
+    cfg: &AdamW,
+) -> Tensor<D> {
     #[cfg(feature = "flex")]
     {
         use crate::fused::fits;
@@ -84,9 +101,14 @@ pub fn adamw_step<const D: usize>(
             .into_iter()
             .all(fits)
         {
-            return fused_step(param, grad, state, step, lr, cfg);
+            return fused_step(param, grad, grad_scale, state, step, lr, cfg);
         }
     }
+    let grad = if grad_scale == 1.0 {
+        grad
+    } else {
+        grad * grad_scale
+    };
     naive::adamw_step(param, grad, state, step, lr, cfg)
 }
 
@@ -106,6 +128,7 @@ pub fn sum_of_squares<const D: usize>(t: Tensor<D>) -> f64 {
 fn fused_step<const D: usize>(
     param: Tensor<D>,
     grad: Tensor<D>,
+    grad_scale: f64,
     state: &mut AdamWState<D>,
     step: u64,
     lr: f64,
@@ -137,6 +160,7 @@ fn fused_step<const D: usize>(
         rest1: (1.0 - cfg.beta1) as f32,
         rest2: (1.0 - cfg.beta2) as f32,
         eps: cfg.eps as f32,
+        scale: grad_scale as f32,
         keep: (1.0 - lr * cfg.weight_decay) as f32,
         rate: (lr / correction(cfg.beta1)) as f32,
         root: (1.0 / correction(cfg.beta2).sqrt()) as f32,

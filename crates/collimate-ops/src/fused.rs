@@ -196,3 +196,32 @@ impl<K: Kernel<N>, const N: usize> Backward<Flex, N> for Fused<K> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use burn::tensor::{Device, FloatDType};
+
+    #[test]
+    fn only_f32_on_flex_is_fused() {
+        let flex = Device::flex();
+        assert!(fits(&Tensor::<2>::zeros([2, 3], &flex)));
+        assert!(fits(&Tensor::<2>::zeros([2, 3], &flex.clone().autodiff())));
+        assert!(!fits(&Tensor::<2>::zeros([0, 3], &flex)));
+        assert!(!fits(
+            &Tensor::<2>::zeros([2, 3], &flex).cast(FloatDType::F64)
+        ));
+        #[cfg(feature = "ndarray")]
+        {
+            #[allow(deprecated)]
+            let other = Device::ndarray();
+            assert!(!fits(&Tensor::<2>::zeros([2, 3], &other)));
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "index 5 lies outside 0..5")]
+    fn an_index_beyond_the_table_names_itself() {
+        indices(Tensor::from_ints([0, 5], &Device::flex()), 5);
+    }
+}

@@ -3,8 +3,8 @@
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use collimate_core::Segment;
 use collimate_ops::{
-    AdamW, AdamWState, AttentionPlan, Heads, RopeTable, Visibility, adamw_step, global_norm,
-    sum_of_squares,
+    AdamW, AdamWState, AttentionPlan, Heads, RopeTable, Visibility, adamw_step, adamw_step_scaled,
+    global_norm, sum_of_squares,
 };
 use collimate_testkit::{Noise, assert_close, devices, finite_difference, host, tensor};
 
@@ -302,6 +302,36 @@ fn attention_by_definition() {
     }
 }
 
+#[test]
+fn attention_stays_finite_for_huge_scores() {
+    let segments = [Segment {
+        start: 0,
+        len: 3,
+        parent: None,
+    }];
+    let plan = AttentionPlan::new(&segments, Visibility::Causal).unwrap();
+    let heads = Heads::new(1, 1, 1).unwrap();
+    for (name, device) in devices() {
+        let put = |values: &[f32]| tensor::<2>(values, [3, 1], &device).require_grad();
+        // The last two tokens see scores of 0, 1e4 and -1e4.
+        let (q, k, v) = (
+            put(&[1e2; 3]),
+            put(&[0.0, 1e2, -1e2]),
+            put(&[1.0, 2.0, 3.0]),
+        );
+        let out = collimate_ops::segment_attention(q.clone(), k, v.clone(), &plan, heads);
+        assert_close(name, &host(&out), &[1.0, 2.0, 2.0], 1e-6);
+        let grads = out.sum().backward();
+        assert_close(
+            name,
+            &host(&v.grad(&grads).unwrap()),
+            &[1.0, 2.0, 0.0],
+            1e-6,
+        );
+        assert_close(name, &host(&q.grad(&grads).unwrap()), &[0.0; 3], 1e-6);
+    }
+}
+
 fn logp(h: &[f64], w: &[f64], width: usize, targets: &[i64]) -> Vec<f64> {
     let rows = h.chunks(width).zip(targets).map(|(h, target)| {
         let z: Vec<f64> = w
@@ -456,6 +486,25 @@ fn adamw_leaves_other_holders_of_the_parameter_alone() {
         let updated = adamw_step(view, grad, &mut state, 1, 0.5, &cfg);
         assert_close(name, &host(&param), &[1.0, 2.0, 3.0], 0.0);
         assert_close(name, &host(&updated), &[1.5, 3.5], 1e-6);
+    }
+}
+
+#[test]
+fn a_scaled_step_is_a_step_with_the_scaled_gradient() {
+    for (name, device) in devices() {
+        let put = |values: &[f32]| tensor::<1>(values, [3], &device);
+        let run = |grad: &[f32], scale: f64| {
+            let mut state = AdamWState::zeros([3], &device);
+            let cfg = AdamW::default();
+            let param = put(&[1.0, 2.0, 3.0]);
+            let param = adamw_step_scaled(param, put(grad), scale, &mut state, 1, 0.1, &cfg);
+            [host(&param), host(&state.first), host(&state.second)]
+        };
+        assert_eq!(
+            run(&[4.0, -2.0, 8.0], 0.25),
+            run(&[1.0, -0.5, 2.0], 1.0),
+            "{name}"
+        );
     }
 }
 

@@ -16,6 +16,8 @@ pub(crate) struct Step {
     pub(crate) rest1: f32,
     pub(crate) rest2: f32,
     pub(crate) eps: f32,
+    /// Factor of the gradient.
+    pub(crate) scale: f32,
     /// `1 − lr·λ`.
     pub(crate) keep: f32,
     /// `lr / (1 − β₁ᵗ)`.
@@ -34,6 +36,7 @@ pub(crate) fn adamw(param: &mut [f32], grad: &[f32], m: &mut [f32], v: &mut [f32
             || {
                 let moments = m.iter_mut().zip(v.iter_mut());
                 for ((p, g), (m, v)) in param.iter_mut().zip(grad).zip(moments) {
+                    let g = g * s.scale;
                     *m = s.beta1.mul_add(*m, s.rest1 * g);
                     *v = s.beta2.mul_add(*v, s.rest2 * g * g);
                     let step = s.rate * *m / v.sqrt().mul_add(s.root, s.eps);
