@@ -51,6 +51,10 @@ pub struct BarChart {
 
 /// With at most this many bars each has its value written on it.
 const NUMBERED: usize = 16;
+/// About as many letters fit below the axis.
+const LETTERS: usize = 90;
+/// Height of a line of a group's name, in units.
+const ROW: f64 = 15.0;
 /// The part of a group's width that its bars take.
 const FILL: f64 = 0.76;
 
@@ -76,6 +80,17 @@ impl BarChart {
     pub fn with(mut self, series: BarSeries) -> Self {
         self.series.push(series);
         self
+    }
+
+    /// A group's name in one line, or in two where it is long for its place.
+    fn lines<'a>(&self, name: &'a str) -> Vec<&'a str> {
+        let long = name.chars().count() * self.groups.len() > LETTERS;
+        let middle = name.len() / 2;
+        let spaces = name.match_indices(' ').map(|(at, _)| at);
+        match spaces.min_by_key(|at| at.abs_diff(middle)).filter(|_| long) {
+            Some(at) => vec![&name[..at], &name[at + 1..]],
+            None => vec![name],
+        }
     }
 
     fn check(&self) -> Result<(f64, f64), String> {
@@ -111,6 +126,7 @@ impl BarChart {
         } else {
             high
         };
+        let wrapped = self.groups.iter().any(|name| self.lines(name).len() > 1);
         let frame = Frame {
             title: &self.title,
             x_label: &self.x_label,
@@ -119,7 +135,7 @@ impl BarChart {
             x: Axis::new(0.0, self.groups.len() as f64, 8, false),
             y: Axis::new(low, high, 6, true),
             x_scale: false,
-            x_room: 22.0,
+            x_room: 22.0 + if wrapped { ROW } else { 0.0 },
         };
         let mut chart = frame.draw(root, style)?;
         let width = FILL / self.series.len() as f64;
@@ -157,10 +173,13 @@ impl BarChart {
             let (x, y) = chart.backend_coord(&(group as f64 + 0.5, frame.y.low));
             let slot = chart.backend_coord(&(group as f64 + 1.0, 0.0)).0
                 - chart.backend_coord(&(group as f64, 0.0)).0;
-            let font = fit_text(root, name, slot - style.px(6.0), style, 13.0)?
-                .pos(Pos::new(HPos::Center, VPos::Top));
-            root.draw(&Text::new(name.clone(), (x, y + style.px(8.0)), font))
-                .map_err(show)?;
+            for (row, line) in self.lines(name).into_iter().enumerate() {
+                let font = fit_text(root, line, slot - style.px(6.0), style, 13.0)?
+                    .pos(Pos::new(HPos::Center, VPos::Top));
+                let at = (x, y + style.px(8.0 + ROW * row as f64));
+                root.draw(&Text::new(line.to_owned(), at, font))
+                    .map_err(show)?;
+            }
         }
         Ok(())
     }

@@ -26,8 +26,11 @@ const AXIS: RGBColor = RGBColor(130, 130, 130);
 /// Text is centred by its line's box, whose lower part, for tails, is mostly empty: in units.
 const NUDGE: f64 = 2.0;
 
+/// The colour of a series; from the eighth on the colours come back darker.
 pub(super) fn colour(index: usize) -> RGBColor {
-    PALETTE[index % PALETTE.len()]
+    let RGBColor(red, green, blue) = PALETTE[index % PALETTE.len()];
+    let dark = |part: u8| (f64::from(part) * 0.55f64.powi((index / PALETTE.len()) as i32)) as u8;
+    RGBColor(dark(red), dark(green), dark(blue))
 }
 
 /// Bitmaps need a font in the program; an SVG's viewer brings its own sans-serif.
@@ -128,6 +131,9 @@ impl Axis {
     }
 
     pub(super) fn text(&self, value: f64) -> String {
+        if value == 0.0 {
+            return "0".to_owned();
+        }
         let largest = self.low.abs().max(self.high.abs());
         if largest >= 1e6 || (largest > 0.0 && largest < 1e-4) {
             return format!("{value:e}");
