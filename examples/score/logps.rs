@@ -20,17 +20,19 @@ pub(crate) fn columns(dir: &Path, task: &Task, device: &Device) -> Result<Vec<Co
     let length = task.max_length(model.max_positions())?;
     match &task.rows {
         Rows::Single(rows) => {
-            let (ids, _) =
+            let (ids, cut) =
                 task.tokenizer
                     .encode_examples(rows, length, Task::TRUNCATION, |_, _| {})?;
+            Task::tell(&cut, length);
             let groups: Vec<_> = ids.iter().map(single).collect();
-            let (logps, tokens) = score(&model, &groups, 1);
+            let (logps, tokens) = score(&model, &groups, 1)?;
             Ok(vec![("logps", logps), ("tokens", tokens)])
         }
         Rows::Pairs(rows) => {
-            let (ids, _) =
+            let (ids, cut) =
                 task.tokenizer
                     .encode_pairs(rows, length, Task::TRUNCATION, |_, _| {})?;
+            Task::tell(&cut, length);
             let groups: Vec<_> = ids
                 .iter()
                 .map(|p| {
@@ -40,7 +42,7 @@ pub(crate) fn columns(dir: &Path, task: &Task, device: &Device) -> Result<Vec<Co
                     )
                 })
                 .collect();
-            let (logps, tokens) = score(&model, &groups, 2);
+            let (logps, tokens) = score(&model, &groups, 2)?;
             let part =
                 |values: &[Value], which| values.iter().skip(which).step_by(2).cloned().collect();
             Ok(vec![
@@ -60,7 +62,11 @@ fn single(example: &TokenizedExample) -> Group<'_> {
 }
 
 /// Log-probability and token count of every completion, in order.
-fn score(model: &Llama, groups: &[Group<'_>], per_group: usize) -> (Vec<Value>, Vec<Value>) {
+fn score(
+    model: &Llama,
+    groups: &[Group<'_>],
+    per_group: usize,
+) -> Result<(Vec<Value>, Vec<Value>), Failure> {
     let mut meter = Progress::Auto.start("log-probabilities", 0, groups.len() as u64);
     let (mut logps, mut tokens) = (Vec::new(), Vec::new());
     let mut start = 0;
@@ -71,6 +77,8 @@ fn score(model: &Llama, groups: &[Group<'_>], per_group: usize) -> (Vec<Value>, 
             pack.push_shared(groups[end].0, &groups[end].1);
             end += 1;
         }
+        pack.check(model.vocab_size(), model.max_positions())
+            .map_err(|error| error.after(logps.len()))?;
         tokens.extend(pack.sequences().iter().map(|s| json!(s.targets.len())));
         let batch = pack.to_device(Llama::VISIBILITY, &model.device());
         let values = completion_logps(model, &batch, Forward::EVAL).into_data();
@@ -79,5 +87,5 @@ fn score(model: &Llama, groups: &[Group<'_>], per_group: usize) -> (Vec<Value>, 
         meter.set(end as u64, "rows");
     }
     debug_assert_eq!(logps.len(), groups.len() * per_group);
-    (logps, tokens)
+    Ok((logps, tokens))
 }

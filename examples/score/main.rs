@@ -5,15 +5,16 @@ mod common;
 mod logps;
 mod rewards;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Parser;
 use collimate::core::PreferencePair;
 use collimate::data::{
-    Format, OnBadRow, ReadOptions, SftExample, TextTokenizer, Truncation, read_pairs, read_sft,
+    Format, OnBadRow, ReadOptions, SftExample, TextTokenizer, TokenizeReport, Truncation,
+    read_pairs, read_sft,
 };
-use collimate::lm::{Architecture, Bert, Llama, detect_architecture};
+use collimate::lm::{Architecture, Bert, Llama};
 use collimate::train::atomic_write;
 use serde_json::{Map, Value, json};
 
@@ -77,6 +78,16 @@ impl Task {
         }
     }
 
+    /// Says how much was cut.
+    pub(crate) fn tell(cut: &TokenizeReport, length: usize) {
+        if cut.truncated > 0 {
+            eprintln!(
+                "{} of {} rows were cut to {length} tokens ({} tokens cut off)",
+                cut.truncated, cut.pairs, cut.tokens_cut
+            );
+        }
+    }
+
     /// What is cut from sequences that are too long.
     pub(crate) const TRUNCATION: Truncation = Truncation::KeepEnd;
 }
@@ -85,7 +96,10 @@ fn main() -> ExitCode {
     common::exit(|| {
         let args = Args::parse();
         let device = args.device.open()?;
-        let architecture = detect_architecture(&args.model)?;
+        if let Some(out) = &args.out {
+            check_writable(out)?;
+        }
+        let architecture = common::architecture(&args.model)?;
         let task = Task {
             tokenizer: TextTokenizer::from_folder(&args.model)?,
             rows: read(&args)?,
@@ -96,8 +110,21 @@ fn main() -> ExitCode {
             (false, Architecture::Bert) => rewards::columns::<Bert>(&args.model, &task, &device)?,
             (false, _) => rewards::columns::<Llama>(&args.model, &task, &device)?,
         };
+        check_finite(&args.model, &columns)?;
         write(&args, &task.rows, &columns)
     })
+}
+
+/// Refuses a path that cannot be a file before any work is done.
+fn check_writable(out: &Path) -> Result<(), Failure> {
+    let problem = match out.parent() {
+        _ if out.is_dir() => "is a folder: name a file in it",
+        Some(folder) if !folder.as_os_str().is_empty() && !folder.is_dir() => {
+            "its folder does not exist: make it first"
+        }
+        _ => return Ok(()),
+    };
+    Err(format!("--out {}: {problem}", out.display()).into())
 }
 
 fn read(args: &Args) -> Result<Rows, Failure> {
@@ -122,8 +149,26 @@ fn read(args: &Args) -> Result<Rows, Failure> {
             (Rows::Pairs(rows), report)
         }
     };
+    if report.kept == 0 {
+        return Err(format!("{report}: no row is left: look at the reasons").into());
+    }
     eprintln!("{report}");
     Ok(rows)
+}
+
+/// Refuses results that JSON cannot hold.
+fn check_finite(model: &Path, columns: &[Column]) -> Result<(), Failure> {
+    for (name, values) in columns {
+        if let Some(index) = values.iter().position(Value::is_null) {
+            return Err(format!(
+                "{}: {name} of row {} is not a finite number: the model's weights are broken",
+                model.display(),
+                index + 1
+            )
+            .into());
+        }
+    }
+    Ok(())
 }
 
 /// One column of results: a name and a value per row.

@@ -26,23 +26,25 @@ pub(crate) fn columns<B: HfReward>(
     let progress = |rows: usize| Progress::Auto.start("score", 0, rows as u64);
     match &task.rows {
         Rows::Single(rows) => {
-            let (ids, _) =
+            let (ids, cut) =
                 task.tokenizer
                     .encode_examples(rows, length, Task::TRUNCATION, |_, _| {})?;
+            Task::tell(&cut, length);
             let mut meter = progress(rows.len());
             let scores = score_sequences(&model, &ids, TOKENS_PER_PACK, |done, _| {
                 meter.set(done as u64, "rows");
-            });
+            })?;
             Ok(vec![("score", column(scores))])
         }
         Rows::Pairs(rows) => {
-            let (ids, _) =
+            let (ids, cut) =
                 task.tokenizer
                     .encode_pairs(rows, length, Task::TRUNCATION, |_, _| {})?;
+            Task::tell(&cut, length);
             let mut meter = progress(rows.len());
             let scores = score_pairs(&model, &ids, TOKENS_PER_PACK, |done, _| {
                 meter.set(done as u64, "pairs");
-            });
+            })?;
             let (chosen, rejected) = scores.into_iter().unzip();
             Ok(vec![
                 ("chosen_score", column(chosen)),

@@ -7,7 +7,7 @@ use burn::tensor::Tensor;
 use collimate_core::Key;
 use collimate_data::TokenizedExample;
 use collimate_losses::token_nll;
-use collimate_nn::{CausalLm, DeviceBatch, Forward, Pack, token_logps};
+use collimate_nn::{CausalLm, DeviceBatch, Forward, Pack, PackError, token_logps};
 use collimate_train::{Evaluation, Forwarded, Objective, TrainError};
 
 /// Completion-only next-token loss.
@@ -64,12 +64,13 @@ fn targets(example: &TokenizedExample) -> usize {
 fn batch<'a, M: CausalLm>(
     examples: impl IntoIterator<Item = &'a TokenizedExample>,
     model: &M,
-) -> DeviceBatch {
+) -> Result<DeviceBatch, PackError> {
     let mut pack = Pack::new();
     for example in examples {
         pack.push_shared(&example.prompt, &[&example.completion]);
     }
-    pack.to_device(M::VISIBILITY, &model.device())
+    pack.check(model.vocab_size(), model.max_positions())?;
+    Ok(pack.to_device(M::VISIBILITY, &model.device()))
 }
 
 fn nll_sum<M: CausalLm>(model: &M, batch: &DeviceBatch, f: Forward) -> Tensor<1> {
@@ -97,7 +98,10 @@ impl<M: CausalLm> Objective for SftObjective<M> {
     }
 
     fn forward(&self, model: &M, examples: &[usize], key: Key) -> Result<Forwarded, TrainError> {
-        let batch = batch(examples.iter().map(|&i| &self.train[i]), model);
+        let batch = batch(examples.iter().map(|&i| &self.train[i]), model).map_err(|error| {
+            let example = examples[error.sequence()];
+            TrainError::objective(format!("training example {example}: {error}"))
+        })?;
         let key = key.with(examples.first().map_or(0, |&i| i as u64));
         Ok(Forwarded {
             tokens: batch.tokens(),
@@ -136,7 +140,8 @@ fn mean_nll<M: CausalLm>(
             end += 1;
         }
         let part = &examples[start..end];
-        let batch = batch(part, model);
+        let batch =
+            batch(part, model).map_err(|error| TrainError::objective(error.after(start)))?;
         let nll = nll_sum(model, &batch, Forward::EVAL).into_data();
         sum += nll.iter::<f64>().sum::<f64>();
         count += part.iter().map(targets).sum::<usize>();
@@ -151,7 +156,7 @@ fn mean_nll<M: CausalLm>(
 /// exp of the mean completion-token loss of `model` (untracked) on `examples`.
 ///
 /// # Errors
-/// No completion token in any example.
+/// No completion token in any example, or an example that the model cannot take.
 pub fn perplexity<M: CausalLm>(
     model: &M,
     examples: &[TokenizedExample],

@@ -6,6 +6,8 @@ use burn::tensor::{Device, Int, Tensor, TensorData};
 use collimate_core::Segment;
 use collimate_ops::{AttentionPlan, Visibility};
 
+use crate::error::PackError;
+
 /// Where one sequence of a pack reads its hidden states.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SequenceRows {
@@ -120,6 +122,47 @@ impl Pack {
     /// The largest position plus one: what must fit into the model's context.
     pub fn context(&self) -> usize {
         self.positions.iter().max().map_or(0, |&p| p as usize + 1)
+    }
+
+    /// Checks that a model with `vocab` token ids and a context of `context` tokens can take the
+    /// pack. A forward pass does not check: on a device a lookup outside a table is a panic at
+    /// best.
+    ///
+    /// # Errors
+    /// The first sequence that is empty, too long, or has an id that the model does not know.
+    ///
+    /// # Examples
+    /// ```
+    /// use collimate_nn::{Pack, PackError};
+    /// let mut pack = Pack::new();
+    /// pack.push_shared(&[1, 5], &[&[7, 2], &[99, 2]]);
+    /// assert_eq!(pack.check(100, 4), Ok(()));
+    /// assert_eq!(pack.check(99, 4), Err(PackError::Token { sequence: 1, id: 99, vocab: 99 }));
+    /// assert_eq!(pack.check(100, 3), Err(PackError::Length { sequence: 0, length: 4, context: 3 }));
+    /// ```
+    pub fn check(&self, vocab: usize, context: usize) -> Result<(), PackError> {
+        for (sequence, s) in self.sequences.iter().enumerate() {
+            let length = s.rows.len();
+            if length == 0 {
+                return Err(PackError::Empty { sequence });
+            }
+            if length > context {
+                return Err(PackError::Length {
+                    sequence,
+                    length,
+                    context,
+                });
+            }
+            let mut ids = s.rows.iter().map(|&row| self.ids[row]);
+            if let Some(id) = ids.find(|&id| id as usize >= vocab) {
+                return Err(PackError::Token {
+                    sequence,
+                    id,
+                    vocab,
+                });
+            }
+        }
+        Ok(())
     }
 
     /// Moves the pack to a device. `device` must be the one the model lives on, its autodiff

@@ -1,4 +1,4 @@
-//! Errors of configurations and model folders.
+//! Errors of configurations, batches and model folders.
 
 use std::path::PathBuf;
 
@@ -27,12 +27,74 @@ impl ConfigError {
     }
 }
 
+/// Why a model cannot take a pack. Sequences count from 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum PackError {
+    /// A sequence has no token.
+    #[error("sequence {sequence} has no token: drop it")]
+    Empty {
+        /// The sequence.
+        sequence: usize,
+    },
+    /// A sequence is longer than the model's context.
+    #[error(
+        "sequence {sequence} has {length} tokens, the model takes at most {context}: truncate it"
+    )]
+    Length {
+        /// The sequence.
+        sequence: usize,
+        /// Its tokens, the shared prompt's included.
+        length: usize,
+        /// The model's context.
+        context: usize,
+    },
+    /// A token id that the model has no vector for.
+    #[error(
+        "sequence {sequence} has token id {id}, the model knows ids below {vocab}: \
+         use the tokenizer that belongs to the model"
+    )]
+    Token {
+        /// The first sequence with the token.
+        sequence: usize,
+        /// The id.
+        id: u32,
+        /// Number of token ids that the model knows.
+        vocab: usize,
+    },
+}
+
+impl PackError {
+    /// The error for a list of which the pack is a part, `earlier` sequences into it.
+    #[must_use]
+    pub fn after(mut self, earlier: usize) -> Self {
+        match &mut self {
+            Self::Empty { sequence }
+            | Self::Length { sequence, .. }
+            | Self::Token { sequence, .. } => *sequence += earlier,
+        }
+        self
+    }
+
+    /// The sequence at fault.
+    pub fn sequence(&self) -> usize {
+        match *self {
+            Self::Empty { sequence }
+            | Self::Length { sequence, .. }
+            | Self::Token { sequence, .. } => sequence,
+        }
+    }
+}
+
 /// Why a model folder cannot be read.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum LoadError {
     /// A file cannot be read.
-    #[error("cannot read {}: {source}", path.display())]
+    #[error(
+        "cannot read {}: {source}: name a folder with config.json and model.safetensors",
+        path.display()
+    )]
     Io {
         /// The file.
         path: PathBuf,
@@ -58,7 +120,10 @@ pub enum LoadError {
         supported: String,
     },
     /// A tensor is missing.
-    #[error("{}: tensor {name} is missing", path.display())]
+    #[error(
+        "{}: tensor {name} is missing: take config.json and weights from one checkpoint",
+        path.display()
+    )]
     MissingTensor {
         /// The weight file.
         path: PathBuf,
@@ -66,7 +131,11 @@ pub enum LoadError {
         name: String,
     },
     /// A tensor has another shape than the configuration says.
-    #[error("{}: tensor {name} has shape {found:?}, config.json asks for {expected:?}", path.display())]
+    #[error(
+        "{}: tensor {name} has shape {found:?}, config.json asks for {expected:?}: \
+         take both from one checkpoint",
+        path.display()
+    )]
     Shape {
         /// The weight file.
         path: PathBuf,

@@ -15,7 +15,7 @@ mod traits;
 
 pub use adapter::{Adaptable, LoraConfig};
 pub use batch::{DeviceBatch, Pack, SequenceRows};
-pub use error::{ConfigError, LoadError, SaveError};
+pub use error::{ConfigError, LoadError, PackError, SaveError};
 pub use forward::{Adapters, Forward, dropout};
 pub use head::ScalarHead;
 pub use init::normal;

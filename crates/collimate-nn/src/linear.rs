@@ -100,7 +100,10 @@ impl Linear {
         let Some(lora) = self.lora else { return self };
         let delta = lora.b.val().matmul(lora.a.val()).mul_scalar(lora.scale);
         Self {
-            weight: self.weight.map(|weight| (weight + delta).detach()),
+            weight: self.weight.map(|weight| {
+                let trains = weight.is_require_grad();
+                (weight + delta).detach().set_require_grad(trains)
+            }),
             bias: self.bias,
             lora: None,
         }

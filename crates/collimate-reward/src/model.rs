@@ -6,8 +6,8 @@ use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use collimate_core::Key;
 use collimate_nn::{
-    Backbone, ConfigError, DeviceBatch, Forward, HfReward, LoadError, LoraConfig,
-    Pooling, SaveError, ScalarHead, pool,
+    Backbone, ConfigError, DeviceBatch, Forward, HfReward, LoadError, LoraConfig, Pooling,
+    SaveError, ScalarHead, pool,
 };
 
 /// A reward model: one real number per sequence, larger is better.

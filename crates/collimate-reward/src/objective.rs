@@ -78,7 +78,10 @@ impl<B: Backbone> Objective for RewardObjective<B> {
         key: Key,
     ) -> Result<Forwarded, TrainError> {
         let pairs = examples.iter().map(|&index| &self.train[index]);
-        let batch = pack::pairs(pairs, &model.backbone);
+        let batch = pack::pairs(pairs, &model.backbone).map_err(|error| {
+            let pair = examples[error.sequence() / 2];
+            TrainError::objective(format!("training pair {pair}: {error}"))
+        })?;
         let key = key.with(examples.first().map_or(0, |&i| i as u64));
         let n = examples.len();
         let scores = model.score(&batch, Forward::train(key)).reshape([n, 2]);
@@ -121,7 +124,11 @@ impl<B: Backbone> Objective for RewardObjective<B> {
         if self.held_out.is_empty() {
             return Ok(None);
         }
-        let scores = score_pairs(model, &self.held_out, self.evaluation_tokens, |_, _| {});
+        let scores = score_pairs(model, &self.held_out, self.evaluation_tokens, |_, _| {})
+            .map_err(|error| {
+                let pair = error.sequence() / 2;
+                TrainError::objective(format!("held-out pair {pair}: {error}"))
+            })?;
         let accuracy = pairwise_accuracy(&scores)
             .map_err(TrainError::objective)?
             .accuracy;

@@ -1,7 +1,7 @@
 //! Pairs and single sequences as packs.
 
 use collimate_data::TokenizedPair;
-use collimate_nn::{Backbone, DeviceBatch, Pack};
+use collimate_nn::{Backbone, DeviceBatch, Pack, PackError};
 use collimate_ops::Visibility;
 
 /// Adds a prompt with its completions: shared where the model is causal, repeated where it is not.
@@ -31,10 +31,16 @@ pub(crate) fn cost<B: Backbone>(prompt: usize, completions: &[usize]) -> usize {
 pub(crate) fn pairs<'a, B: Backbone>(
     pairs: impl IntoIterator<Item = &'a TokenizedPair>,
     backbone: &B,
-) -> DeviceBatch {
+) -> Result<DeviceBatch, PackError> {
     let mut pack = Pack::new();
     for pair in pairs {
         push::<B>(&mut pack, &pair.prompt, &[&pair.chosen, &pair.rejected]);
     }
-    pack.to_device(B::VISIBILITY, &backbone.device())
+    to_device(pack, backbone)
+}
+
+/// The pack on the model's device, once the model can take it.
+pub(crate) fn to_device<B: Backbone>(pack: Pack, backbone: &B) -> Result<DeviceBatch, PackError> {
+    pack.check(backbone.vocab_size(), backbone.max_positions())?;
+    Ok(pack.to_device(B::VISIBILITY, &backbone.device()))
 }

@@ -4,7 +4,7 @@ use std::sync::Mutex;
 
 use collimate_core::{Completion, Prompt, ScoreError, Scorer};
 use collimate_data::{SftExample, TextTokenizer, TokenizedExample, TokenizedPair, Truncation};
-use collimate_nn::{Backbone, Forward, Pack};
+use collimate_nn::{Backbone, Forward, Pack, PackError};
 
 use crate::model::RewardModel;
 use crate::pack;
@@ -18,8 +18,7 @@ fn score_in_packs<B: Backbone, T>(
     cost: impl Fn(&T) -> usize,
     push: impl Fn(&mut Pack, &T),
     mut progress: impl FnMut(usize, usize),
-) -> Vec<f32> {
-    let device = model.backbone.device();
+) -> Result<Vec<f32>, PackError> {
     let mut scores = Vec::with_capacity(items.len());
     let mut start = 0;
     while start < items.len() {
@@ -31,42 +30,50 @@ fn score_in_packs<B: Backbone, T>(
             push(&mut pack, &items[end]);
             end += 1;
         }
-        let batch = pack.to_device(B::VISIBILITY, &device);
+        let batch =
+            pack::to_device(pack, &model.backbone).map_err(|error| error.after(scores.len()))?;
         let part = model.score(&batch, Forward::EVAL).into_data();
         scores.extend(part.iter::<f32>());
         start = end;
         progress(end, items.len());
     }
-    scores
+    Ok(scores)
 }
 
 /// Scores of both answers of every pair: (chosen, rejected), in order.
+///
+/// # Errors
+/// A sequence that the model cannot take: 2i and 2i + 1 are chosen and rejected of pair i.
 pub fn score_pairs<B: Backbone>(
     model: &RewardModel<B>,
     pairs: &[TokenizedPair],
     tokens_per_pack: usize,
     progress: impl FnMut(usize, usize),
-) -> Vec<(f32, f32)> {
-    score_in_packs(
+) -> Result<Vec<(f32, f32)>, PackError> {
+    let scores = score_in_packs(
         model,
         pairs,
         tokens_per_pack,
         |p| pack::cost::<B>(p.prompt.len(), &[p.chosen.len(), p.rejected.len()]),
         |batch, p| pack::push::<B>(batch, &p.prompt, &[&p.chosen, &p.rejected]),
         progress,
-    )
-    .chunks_exact(2)
-    .map(|pair| (pair[0], pair[1]))
-    .collect()
+    )?;
+    Ok(scores
+        .chunks_exact(2)
+        .map(|pair| (pair[0], pair[1]))
+        .collect())
 }
 
 /// Scores of single sequences, in order.
+///
+/// # Errors
+/// A sequence that the model cannot take.
 pub fn score_sequences<B: Backbone>(
     model: &RewardModel<B>,
     sequences: &[TokenizedExample],
     tokens_per_pack: usize,
     progress: impl FnMut(usize, usize),
-) -> Vec<f32> {
+) -> Result<Vec<f32>, PackError> {
     score_in_packs(
         model,
         sequences,
@@ -123,7 +130,8 @@ impl<B: Backbone> Scorer for RewardScorer<B> {
             .model
             .lock()
             .map_err(|_| ScoreError::Other("an earlier scoring call failed".to_owned()))?;
-        let scores = score_sequences(&model, &sequences, self.tokens_per_pack, |_, _| {});
+        let scores = score_sequences(&model, &sequences, self.tokens_per_pack, |_, _| {})
+            .map_err(|error| ScoreError::Other(error.to_string()))?;
         match scores.iter().position(|score| !score.is_finite()) {
             Some(index) => Err(ScoreError::NotFinite {
                 index,

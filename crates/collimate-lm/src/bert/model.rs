@@ -26,11 +26,28 @@ impl Bert {
     /// Sizes that do not fit together.
     pub fn new(config: &BertConfig, key: Key, device: &Device) -> Result<Self, ConfigError> {
         config.check()?;
+        Ok(Self::build(config, key, device))
+    }
+
+    /// An encoder of zeros that a weight file is read into.
+    pub(crate) fn blank(config: &BertConfig, device: &Device) -> Result<Self, ConfigError> {
+        config.check()?;
+        let undrawn = BertConfig {
+            initializer_range: 0.0,
+            ..config.clone()
+        };
         Ok(Self {
+            config: config.clone(),
+            ..Self::build(&undrawn, Key::new(0, "blank"), device)
+        })
+    }
+
+    fn build(config: &BertConfig, key: Key, device: &Device) -> Self {
+        Self {
             embeddings: Embeddings::new(config, key.with(0), device),
             encoder: Encoder::new(config, key.with(1), device),
             config: config.clone(),
-        })
+        }
     }
 
     /// The encoder's shape.

@@ -28,7 +28,7 @@ impl HfFolder for Bert {
             return Err(json.unsupported(format!("architecture {name} as an encoder"), "BertModel"));
         }
         let config = read_config(&json)?;
-        let blank = Bert::new(&config, Key::new(0, "load"), device).map_err(|e| json.invalid(e))?;
+        let blank = Bert::blank(&config, device).map_err(|e| json.invalid(e))?;
         let mut file = WeightFile::open(dir)?;
         let prefix = if file.contains("bert.embeddings.word_embeddings.weight") {
             "bert."
@@ -50,12 +50,21 @@ impl HfReward for Bert {
     const HEAD_BIAS: bool = true;
 
     fn load_reward(dir: &Path, device: &Device) -> Result<RewardParts<Self>, LoadError> {
+        let json = JsonConfig::read(dir)?;
+        if json.architecture().as_deref() == Some("BertForSequenceClassification") {
+            // Its head reads a pooler: taking the backbone alone would drop what was learned.
+            return Err(json.unsupported(
+                "the head of BertForSequenceClassification".to_owned(),
+                "BertModel, or a sentence-transformers folder with a Dense layer of one output",
+            ));
+        }
         let backbone = Self::load(dir, device)?;
         let pooling = read_pooling(dir)?;
         let head_file = dir.join(DENSE).join("model.safetensors");
         let head = if head_file.exists() {
             let width = backbone.config().hidden_size;
-            let blank = ScalarHead::new(width, true, 0.02, Key::new(0, "head"), device);
+            check_dense(dir)?;
+            let blank = ScalarHead::new(width, true, 0.0, Key::new(0, "blank"), device);
             let mut file = WeightFile::read(&head_file)?;
             Some(file.fill(blank, |path| vec![format!("linear.{path}")])?)
         } else {
@@ -154,16 +163,48 @@ fn read_pooling(dir: &Path) -> Result<Pooling, LoadError> {
             other => Err(json.unsupported(format!("pooling {other}"), "mean, cls, lasttoken")),
         };
     }
+    let mut found = Vec::new();
     for (key, pooling) in [
-        ("pooling_mode_mean_tokens", Pooling::Mean),
-        ("pooling_mode_cls_token", Pooling::Cls),
-        ("pooling_mode_lasttoken", Pooling::LastToken),
+        ("pooling_mode_mean_tokens", Some(Pooling::Mean)),
+        ("pooling_mode_cls_token", Some(Pooling::Cls)),
+        ("pooling_mode_lasttoken", Some(Pooling::LastToken)),
+        ("pooling_mode_max_tokens", None),
+        ("pooling_mode_mean_sqrt_len_tokens", None),
+        ("pooling_mode_weightedmean_tokens", None),
     ] {
         if json.get(key)?.unwrap_or(false) {
-            return Ok(pooling);
+            found.push((key, pooling));
         }
     }
-    Err(json.unsupported("the pooling mode".to_owned(), "mean, cls, lasttoken"))
+    // Several modes at once mean that their vectors are concatenated.
+    if let [(_, Some(pooling))] = found[..] {
+        return Ok(pooling);
+    }
+    let names: Vec<&str> = found.iter().map(|(key, _)| *key).collect();
+    Err(json.unsupported(
+        format!(
+            "pooling with {}",
+            if names.is_empty() {
+                "no mode".to_owned()
+            } else {
+                names.join(" and ")
+            }
+        ),
+        "one of mean, cls, lasttoken",
+    ))
+}
+
+/// A head is a Dense layer with one output and no activation.
+fn check_dense(dir: &Path) -> Result<(), LoadError> {
+    let json = JsonConfig::read_file(dir.join(DENSE).join("config.json"))?;
+    let outputs: usize = json.require("out_features")?;
+    if outputs != 1 {
+        return Err(json.unsupported(
+            format!("out_features = {outputs}"),
+            "a reward head, out_features = 1",
+        ));
+    }
+    json.only("activation_function", &["torch.nn.modules.linear.Identity"])
 }
 
 fn read_config(json: &JsonConfig) -> Result<BertConfig, LoadError> {

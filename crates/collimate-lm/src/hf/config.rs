@@ -77,7 +77,7 @@ impl JsonConfig {
             }),
             Err(error) => Err(LoadError::Invalid {
                 path,
-                message: format!("malformed JSON: {error}"),
+                message: format!("malformed JSON ({error}): correct it or copy the file again"),
             }),
         }
     }
@@ -114,7 +114,7 @@ impl JsonConfig {
     pub(crate) fn require<T: DeserializeOwned>(&self, key: &str) -> Result<T, LoadError> {
         self.get(key)?.ok_or_else(|| LoadError::Invalid {
             path: self.path.clone(),
-            message: format!("{key} is missing"),
+            message: format!("{key} is missing: take the config.json of the checkpoint"),
         })
     }
 
@@ -135,6 +135,16 @@ impl JsonConfig {
             None | Some(Value::Null) => Ok(()),
             Some(Value::String(text)) if allowed.contains(&text.as_str()) => Ok(()),
             Some(other) => Err(self.unsupported(format!("{key} = {other}"), &allowed.join(", "))),
+        }
+    }
+
+    /// Refuses a classifier with another number of outputs than one. Transformers stores the
+    /// number as the size of `id2label`; where nothing is said, the head's shape decides.
+    pub(crate) fn one_label(&self) -> Result<(), LoadError> {
+        let stored = self.object("id2label").map_or(1, Map::len);
+        match self.get("num_labels")?.unwrap_or(stored) {
+            1 => Ok(()),
+            more => Err(self.unsupported(format!("num_labels = {more}"), "num_labels = 1")),
         }
     }
 

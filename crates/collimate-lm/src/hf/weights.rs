@@ -56,8 +56,11 @@ impl WeightFile {
             path: path.to_owned(),
             message,
         };
-        let file = SafeTensors::deserialize(&bytes)
-            .map_err(|error| invalid(format!("not a whole safetensors file: {error}")))?;
+        let file = SafeTensors::deserialize(&bytes).map_err(|error| {
+            invalid(format!(
+                "not a whole safetensors file ({error}): copy or download it again"
+            ))
+        })?;
         let mut tensors = HashMap::new();
         for (name, view) in file.tensors() {
             // Index buffers (BERT's position_ids) are integers that no parameter is made of.
@@ -75,6 +78,20 @@ impl WeightFile {
     /// Whether a tensor of this name is there.
     pub(crate) fn contains(&self, name: &str) -> bool {
         self.tensors.contains_key(name)
+    }
+
+    /// Refuses tensors that were not taken, but for those that `known` excuses.
+    pub(crate) fn only(&self, known: impl Fn(&str) -> bool) -> Result<(), LoadError> {
+        match self.tensors.keys().filter(|name| !known(name)).min() {
+            None => Ok(()),
+            Some(name) => Err(LoadError::Invalid {
+                path: self.path.clone(),
+                message: format!(
+                    "tensor {name} has no place in the model that config.json describes: \
+                     take both files from one checkpoint"
+                ),
+            }),
+        }
     }
 
     /// Fills every parameter of `model`; `names` gives the tensor names that a parameter's path
@@ -159,7 +176,10 @@ impl<F: Fn(&str) -> Vec<String>> ModuleMapper for Filler<'_, F> {
             });
             return param;
         }
-        param.map(|old| Tensor::from_data(TensorData::new(entry.values, expected), &old.device()))
+        param.map(|old| {
+            let new = Tensor::from_data(TensorData::new(entry.values, expected), &old.device());
+            new.set_require_grad(old.is_require_grad())
+        })
     }
 }
 

@@ -43,6 +43,10 @@ impl Llama {
     /// Sizes that do not fit together.
     pub fn new(config: &LlamaConfig, key: Key, device: &Device) -> Result<Self, ConfigError> {
         config.check()?;
+        Ok(Self::build(config, key, device))
+    }
+
+    fn build(config: &LlamaConfig, key: Key, device: &Device) -> Self {
         let lm_head = (!config.tie_word_embeddings).then(|| {
             Linear::new(
                 [config.vocab_size, config.hidden_size],
@@ -52,10 +56,23 @@ impl Llama {
                 device,
             )
         });
-        Ok(Self {
+        Self {
             model: Trunk::new(config, key.with(0), device),
             lm_head,
             config: config.clone(),
+        }
+    }
+
+    /// A decoder of zeros that a weight file is read into.
+    pub(crate) fn blank(config: &LlamaConfig, device: &Device) -> Result<Self, ConfigError> {
+        config.check()?;
+        let undrawn = LlamaConfig {
+            initializer_range: 0.0,
+            ..config.clone()
+        };
+        Ok(Self {
+            config: config.clone(),
+            ..Self::build(&undrawn, Key::new(0, "blank"), device)
         })
     }
 

@@ -51,7 +51,19 @@ impl HfReward for Llama {
 
     fn load_reward(dir: &Path, device: &Device) -> Result<RewardParts<Self>, LoadError> {
         let json = JsonConfig::read(dir)?;
-        let is_reward = detect_architecture(dir)? == Architecture::LlamaReward;
+        let is_reward = match detect_architecture(dir)? {
+            Architecture::LlamaReward => true,
+            Architecture::LlamaCausal => false,
+            Architecture::Bert => {
+                return Err(json.unsupported(
+                    "an encoder as a decoder reward model".to_owned(),
+                    "LlamaForSequenceClassification, LlamaForCausalLM",
+                ));
+            }
+        };
+        if is_reward {
+            json.one_label()?;
+        }
         // A reward model needs no output matrix.
         let config = LlamaConfig {
             tie_word_embeddings: true,
@@ -61,7 +73,7 @@ impl HfReward for Llama {
         let backbone = load_weights(&config, &mut file, device, &json)?;
         let head = if is_reward {
             let blank =
-                ScalarHead::new(config.hidden_size, false, 0.02, Key::new(0, "head"), device);
+                ScalarHead::new(config.hidden_size, false, 0.0, Key::new(0, "blank"), device);
             Some(file.fill(blank, |_| vec![SCORE.to_owned()])?)
         } else {
             None
@@ -114,10 +126,10 @@ fn load_weights(
     device: &Device,
     json: &JsonConfig,
 ) -> Result<Llama, LoadError> {
-    let blank = Llama::new(config, Key::new(0, "load"), device).map_err(|e| json.invalid(e))?;
+    let blank = Llama::blank(config, device).map_err(|e| json.invalid(e))?;
     // A tied checkpoint may hold the shared matrix under either name.
     let tied = config.tie_word_embeddings;
-    file.fill(blank, |path| {
+    let model = file.fill(blank, |path| {
         let mut names = vec![path.to_owned()];
         if tied && path == EMBEDDING {
             names.push(OUTPUT.to_owned());
@@ -127,7 +139,14 @@ fn load_weights(
             names.push(bare.to_owned());
         }
         names
-    })
+    })?;
+    // A weight that the architecture has no place for (a bias that config.json does not announce,
+    // a layer too many) would be left out of the function without a word.
+    let known = |name: &str| {
+        name == OUTPUT || name == SCORE || name == EMBEDDING || name.ends_with("inv_freq")
+    };
+    file.only(known)?;
+    Ok(model)
 }
 
 fn read_config(json: &JsonConfig) -> Result<LlamaConfig, LoadError> {

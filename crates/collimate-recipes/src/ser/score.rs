@@ -3,7 +3,7 @@
 use collimate_data::TokenizedPair;
 use collimate_nn::Backbone;
 use collimate_reward::{RewardModel, score_pairs};
-use collimate_train::Progress;
+use collimate_train::{Progress, TrainError};
 
 use crate::RecipeError;
 use crate::sft::EVALUATION_TOKENS;
@@ -19,7 +19,8 @@ pub(crate) fn scores<B: Backbone>(
     let mut meter = progress.start(&format!("{stage}: score {part}"), 0, pairs.len() as u64);
     let scores = score_pairs(model, pairs, EVALUATION_TOKENS, |done, _| {
         meter.set(done as u64, "pairs");
-    });
+    })
+    .map_err(TrainError::objective)?;
     match scores
         .iter()
         .position(|(first, second)| !(first.is_finite() && second.is_finite()))

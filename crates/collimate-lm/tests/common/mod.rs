@@ -1,0 +1,172 @@
+//! Fixture folders, and models' parameters by path.
+#![allow(dead_code, unreachable_pub)]
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
+use burn::tensor::{Device, Gradients, Tensor, TensorData};
+use collimate_nn::{Backbone, DeviceBatch, Forward, Pack};
+use serde_json::Value;
+
+pub const TOLERANCE: f64 = 1e-4;
+
+pub fn fixtures() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures")
+}
+
+pub fn fixture(name: &str) -> PathBuf {
+    fixtures().join("hf").join(name)
+}
+
+pub fn json(path: &Path) -> Value {
+    let text = std::fs::read_to_string(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+    serde_json::from_str(&text).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
+}
+
+pub fn ids(value: &Value) -> Vec<u32> {
+    let list = value.as_array().expect("a list of ids");
+    list.iter().map(|v| v.as_u64().unwrap() as u32).collect()
+}
+
+pub fn numbers(value: &Value) -> Vec<f64> {
+    match value {
+        Value::Array(list) => list.iter().map(|v| v.as_f64().unwrap()).collect(),
+        one => vec![one.as_f64().expect("a number")],
+    }
+}
+
+/// A folder's files in a fresh temporary folder.
+pub fn copy(from: &Path) -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        if entry.file_type().unwrap().is_file() {
+            std::fs::copy(entry.path(), dir.path().join(entry.file_name())).unwrap();
+        }
+    }
+    dir
+}
+
+pub fn edit_config(dir: &Path, edit: impl FnOnce(&mut Value)) {
+    let path = dir.join("config.json");
+    let mut config = json(&path);
+    edit(&mut config);
+    std::fs::write(&path, config.to_string()).unwrap();
+}
+
+/// The untracked devices that tests run on.
+pub fn plain_devices() -> Vec<(&'static str, Device)> {
+    collimate_testkit::devices()
+        .into_iter()
+        .map(|(name, device)| (name, device.without_autodiff()))
+        .collect()
+}
+
+/// Hidden states as host rows.
+pub fn hidden_rows<B: Backbone>(model: &B, batch: &DeviceBatch, f: Forward) -> Vec<Vec<f32>> {
+    let hidden = model.hidden(batch, f);
+    let width = hidden.dims()[1];
+    let values = collimate_testkit::host(&hidden);
+    values.chunks_exact(width).map(<[f32]>::to_vec).collect()
+}
+
+/// A batch of whole sequences.
+pub fn rows_batch<B: Backbone>(model: &B, sequences: &[Vec<u32>]) -> DeviceBatch {
+    let mut pack = Pack::new();
+    for ids in sequences {
+        pack.push_row(ids);
+    }
+    pack.to_device(B::VISIBILITY, &model.device())
+}
+
+/// Remembers the largest relative error and fails on one above the tolerance.
+#[derive(Default)]
+pub struct Worst(pub f64);
+
+impl Worst {
+    pub fn see(&mut self, what: &str, actual: &[f32], expected: &[f64]) {
+        collimate_testkit::assert_close(what, actual, expected, TOLERANCE);
+        self.0 = self
+            .0
+            .max(collimate_testkit::max_relative_error(actual, expected));
+    }
+}
+
+/// What `hidden_expectations` of the fixture scripts writes; missing keys are skipped.
+pub fn check_hidden(worst: &mut Worst, what: &str, rows: &[Vec<f32>], expected: &Value) {
+    let sum = |f: fn(f64) -> f64| rows.iter().flatten().map(|&v| f(f64::from(v))).sum::<f64>();
+    let (first, last) = (&rows[0], &rows[rows.len() - 1]);
+    let sums = [sum(|v| v) as f32, sum(f64::abs) as f32];
+    for (key, actual) in [
+        ("hidden_first", first.as_slice()),
+        ("hidden_last", last),
+        ("hidden_first_8", &first[..8]),
+        ("hidden_last_8", &last[..8]),
+        ("hidden_sum", &sums[..1]),
+        ("hidden_abs_sum", &sums[1..]),
+    ] {
+        if !expected[key].is_null() {
+            worst.see(&format!("{what} {key}"), actual, &numbers(&expected[key]));
+        }
+    }
+}
+
+/// Every parameter's gradient by path; parameters without one are left out.
+pub fn gradients<M: Module>(model: &M, grads: &Gradients) -> BTreeMap<String, Vec<f32>> {
+    struct Visitor<'a> {
+        path: Vec<String>,
+        grads: &'a Gradients,
+        found: BTreeMap<String, Vec<f32>>,
+    }
+    impl ModuleVisitor for Visitor<'_> {
+        fn enter_module(&mut self, name: &str, _container: &str) {
+            self.path.push(name.to_owned());
+        }
+        fn exit_module(&mut self, _name: &str, _container: &str) {
+            self.path.pop();
+        }
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            if let Some(grad) = param.val().grad(self.grads) {
+                self.found
+                    .insert(self.path.join("."), collimate_testkit::host(&grad));
+            }
+        }
+    }
+    let mut visitor = Visitor {
+        path: Vec::new(),
+        grads,
+        found: BTreeMap::new(),
+    };
+    model.visit(&mut visitor);
+    visitor.found
+}
+
+/// The model with `change(path, values)` applied to every parameter.
+pub fn changed<M: Module>(model: &M, change: impl Fn(&str, &mut Vec<f32>)) -> M {
+    struct Mapper<F> {
+        path: Vec<String>,
+        change: F,
+    }
+    impl<F: Fn(&str, &mut Vec<f32>)> ModuleMapper for Mapper<F> {
+        fn enter_module(&mut self, name: &str, _container: &str) {
+            self.path.push(name.to_owned());
+        }
+        fn exit_module(&mut self, _name: &str, _container: &str) {
+            self.path.pop();
+        }
+        fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+            let path = self.path.join(".");
+            param.map(|old| {
+                let mut values = collimate_testkit::host(&old);
+                (self.change)(&path, &mut values);
+                let new = Tensor::from_data(TensorData::new(values, old.dims()), &old.device());
+                new.set_require_grad(old.is_require_grad())
+            })
+        }
+    }
+    model.clone().map(&mut Mapper {
+        path: Vec::new(),
+        change,
+    })
+}
