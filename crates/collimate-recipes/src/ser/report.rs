@@ -272,6 +272,7 @@ fn models<B: Backbone>(mut report: Report, outcome: &SerOutcome<B>) -> Report {
             "test",
             "95 % interval",
             "ties",
+            "unseen",
             "validation",
             "ECE",
         ],
