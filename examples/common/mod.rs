@@ -1,12 +1,32 @@
 //! What the examples share: devices, errors on one line, logging.
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::ValueEnum;
+use collimate::lm::{Architecture, detect_architecture};
 use collimate::prelude::Device;
 
 /// Anything that can go wrong, shown on one line.
 pub(crate) type Failure = Box<dyn std::error::Error>;
+
+/// A wish of the user, fulfilled: no error, but not the end of the run either.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct Interrupted(pub(crate) String);
+
+/// What kind of model a folder holds.
+pub(crate) fn architecture(dir: &Path) -> Result<Architecture, Failure> {
+    if !dir.is_dir() {
+        return Err(format!(
+            "--model {}: no such folder: name one with config.json, tokenizer.json and \
+             model.safetensors",
+            dir.display()
+        )
+        .into());
+    }
+    Ok(detect_architecture(dir)?)
+}
 
 /// Where tensors live.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -39,8 +59,10 @@ impl DeviceName {
 
 /// Runs `main` and turns an error into one line on standard error and a status other than 0.
 pub(crate) fn exit(main: impl FnOnce() -> Result<(), Failure>) -> ExitCode {
+    // What was read and dropped the examples say themselves.
+    let quiet = "warn,collimate_data=error";
     let filter = tracing_subscriber::EnvFilter::try_from_default_env()
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(quiet));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
@@ -51,6 +73,11 @@ pub(crate) fn exit(main: impl FnOnce() -> Result<(), Failure>) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             let text = error.to_string().replace('\n', " ");
+            if error.is::<Interrupted>() {
+                eprintln!("{text}");
+                // As a shell reports a process that Ctrl-C ended.
+                return ExitCode::from(130);
+            }
             eprintln!("error: {text}");
             ExitCode::FAILURE
         }

@@ -23,7 +23,7 @@ pub(crate) fn columns(dir: &Path, task: &Task, device: &Device) -> Result<Vec<Co
             let (ids, cut) =
                 task.tokenizer
                     .encode_examples(rows, length, Task::TRUNCATION, |_, _| {})?;
-            Task::tell(&cut, length);
+            task.tell(&cut, length);
             let groups: Vec<_> = ids.iter().map(single).collect();
             let (logps, tokens) = score(&model, &groups, 1)?;
             Ok(vec![("logps", logps), ("tokens", tokens)])
@@ -32,7 +32,7 @@ pub(crate) fn columns(dir: &Path, task: &Task, device: &Device) -> Result<Vec<Co
             let (ids, cut) =
                 task.tokenizer
                     .encode_pairs(rows, length, Task::TRUNCATION, |_, _| {})?;
-            Task::tell(&cut, length);
+            task.tell(&cut, length);
             let groups: Vec<_> = ids
                 .iter()
                 .map(|p| {

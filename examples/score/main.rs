@@ -11,8 +11,8 @@ use std::process::ExitCode;
 use clap::Parser;
 use collimate::core::PreferencePair;
 use collimate::data::{
-    Format, OnBadRow, ReadOptions, SftExample, TextTokenizer, TokenizeReport, Truncation,
-    read_pairs, read_sft,
+    Format, OnBadRow, ReadOptions, ReadReport, SftExample, TextTokenizer, TokenizeReport,
+    Truncation, read_pairs, read_sft,
 };
 use collimate::lm::{Architecture, Bert, Llama};
 use collimate::train::atomic_write;
@@ -63,6 +63,7 @@ pub(crate) enum Rows {
 pub(crate) struct Task {
     pub(crate) tokenizer: TextTokenizer,
     pub(crate) rows: Rows,
+    pub(crate) report: ReadReport,
     pub(crate) max_length: Option<usize>,
 }
 
@@ -78,8 +79,9 @@ impl Task {
         }
     }
 
-    /// Says how much was cut.
-    pub(crate) fn tell(cut: &TokenizeReport, length: usize) {
+    /// Says what was read and how much of it was cut.
+    pub(crate) fn tell(&self, cut: &TokenizeReport, length: usize) {
+        eprintln!("{}", self.report);
         if cut.truncated > 0 {
             eprintln!(
                 "{} of {} rows were cut to {length} tokens ({} tokens cut off)",
@@ -100,9 +102,12 @@ fn main() -> ExitCode {
             check_writable(out)?;
         }
         let architecture = common::architecture(&args.model)?;
+        let tokenizer = TextTokenizer::from_folder(&args.model)?;
+        let (rows, report) = read(&args)?;
         let task = Task {
-            tokenizer: TextTokenizer::from_folder(&args.model)?,
-            rows: read(&args)?,
+            tokenizer,
+            rows,
+            report,
             max_length: args.max_length,
         };
         let columns = match (args.logprobs, architecture) {
@@ -127,7 +132,7 @@ fn check_writable(out: &Path) -> Result<(), Failure> {
     Err(format!("--out {}: {problem}", out.display()).into())
 }
 
-fn read(args: &Args) -> Result<Rows, Failure> {
+fn read(args: &Args) -> Result<(Rows, ReadReport), Failure> {
     let on_bad_row = if args.drop_bad_rows {
         OnBadRow::Drop
     } else {
@@ -152,8 +157,7 @@ fn read(args: &Args) -> Result<Rows, Failure> {
     if report.kept == 0 {
         return Err(format!("{report}: no row is left: look at the reasons").into());
     }
-    eprintln!("{report}");
-    Ok(rows)
+    Ok((rows, report))
 }
 
 /// Refuses results that JSON cannot hold.

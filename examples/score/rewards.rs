@@ -29,7 +29,7 @@ pub(crate) fn columns<B: HfReward>(
             let (ids, cut) =
                 task.tokenizer
                     .encode_examples(rows, length, Task::TRUNCATION, |_, _| {})?;
-            Task::tell(&cut, length);
+            task.tell(&cut, length);
             let mut meter = progress(rows.len());
             let scores = score_sequences(&model, &ids, TOKENS_PER_PACK, |done, _| {
                 meter.set(done as u64, "rows");
@@ -40,7 +40,7 @@ pub(crate) fn columns<B: HfReward>(
             let (ids, cut) =
                 task.tokenizer
                     .encode_pairs(rows, length, Task::TRUNCATION, |_, _| {})?;
-            Task::tell(&cut, length);
+            task.tell(&cut, length);
             let mut meter = progress(rows.len());
             let scores = score_pairs(&model, &ids, TOKENS_PER_PACK, |done, _| {
                 meter.set(done as u64, "pairs");

@@ -11,6 +11,7 @@ use collimate::status::{MinCount, PairRule};
 use collimate::train::{Schedule, TrainConfig};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use crate::common::{DeviceName, Failure};
 
@@ -103,13 +104,14 @@ pub(crate) struct Args {
     /// Run folder; by default the first free one of runs/ser, runs/ser-2, …
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Go on with the run in the folder --out (default runs/ser)
+    /// Go on with the run in the folder --out (default runs/ser), with its options
     #[arg(long)]
     resume: bool,
     /// Stage after which to stop: rm, the evolved reward model, is the last there is so far
     #[arg(long, value_parser = ["rm"], default_value = "rm", value_name = "STAGE")]
     stop_after: String,
-    /// Options from a JSON file in the form that --print-config prints
+    /// Options from a JSON file in the form that --print-config prints; what it leaves out has its
+    /// default
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Print the options as JSON and exit
@@ -128,6 +130,10 @@ pub(crate) struct Config {
     pub(crate) on_bad_row: OnBadRow,
     pub(crate) hh_turns: HhTurns,
     pub(crate) pooling: Option<Pooling>,
+    /// Unlabelled texts of the embedded world that its decoder reads first.
+    pub(crate) pretrain_texts: usize,
+    /// How it reads them.
+    pub(crate) pretrain: TrainConfig,
     /// Fine-tuning before the reward model; decoders only.
     pub(crate) sft: TrainConfig,
     pub(crate) ser: SerConfig,
@@ -148,6 +154,17 @@ impl Default for Config {
             on_bad_row: OnBadRow::Fail,
             hh_turns: HhTurns::LastTurnOnly,
             pooling: None,
+            pretrain_texts: 0,
+            pretrain: TrainConfig {
+                stage: "pretrain".to_owned(),
+                learning_rate: 3e-3,
+                schedule: Schedule::Cosine,
+                warmup_steps: 20,
+                batch_size: 64,
+                epochs: 2.0,
+                keep_best: false,
+                ..TrainConfig::default()
+            },
             sft: TrainConfig {
                 stage: "sft".to_owned(),
                 learning_rate: 2e-5,
@@ -179,6 +196,7 @@ impl Config {
             max_position_embeddings: 256,
             ..LlamaConfig::default()
         };
+        config.pretrain_texts = 12_000;
         config.sft.learning_rate = 3e-3;
         config.sft.epochs = 6.0;
         config.sft.batch_size = 32;
@@ -199,8 +217,13 @@ fn json_name<T: DeserializeOwned>(text: &str) -> Result<T, String> {
 impl Args {
     /// The options, checked.
     pub(crate) fn config(&self) -> Result<Config, Failure> {
-        let mut config = match &self.config {
-            Some(path) => read_config(path)?,
+        let file = match &self.config {
+            Some(path) => Some(path.clone()),
+            None if self.resume => Some(self.out()?.join("config.json")),
+            None => None,
+        };
+        let mut config = match file {
+            Some(path) => read_config(&path, self.data.is_some())?,
             None if self.data.is_some() => Config::default(),
             None => Config::for_world(),
         };
@@ -255,6 +278,7 @@ impl Args {
             ser.controls = controls(&self.controls)?;
         }
         config.sft.seed = config.ser.seed;
+        config.pretrain.seed = config.ser.seed;
         config.stop_after.clone_from(&self.stop_after);
         config.ser.check()?;
         config.sft.validate()?;
@@ -263,7 +287,28 @@ impl Args {
                 "data and model go together: give both --data and --model, or neither".into(),
             );
         }
+        if config.data.is_none() {
+            self.refuse_file_options(&config)?;
+        }
         Ok(config)
+    }
+
+    /// Options that the embedded world has no use for.
+    fn refuse_file_options(&self, config: &Config) -> Result<(), Failure> {
+        let given = [
+            ("test", config.test.is_some()),
+            ("format", config.format.is_some()),
+            ("pooling", config.pooling.is_some()),
+            ("on_bad_row", self.on_bad_row.is_some()),
+            ("hh_turns", self.hh_turns.is_some()),
+        ];
+        match given.into_iter().find(|(_, given)| *given) {
+            Some((name, _)) => Err(format!(
+                "{name} is for data files: give --data and --model too, or leave it out"
+            )
+            .into()),
+            None => Ok(()),
+        }
     }
 
     pub(crate) fn device(&self) -> DeviceName {
@@ -280,7 +325,11 @@ impl Args {
         if self.resume {
             let out = self.out.clone().unwrap_or(default);
             if !out.join("config.json").exists() {
-                return Err(format!("--resume: {} holds no run", out.display()).into());
+                let out = out.display();
+                return Err(format!(
+                    "--resume: {out} holds no run: name its folder by --out, or start without --resume"
+                )
+                .into());
             }
             return Ok(out);
         }
@@ -290,6 +339,9 @@ impl Args {
                 out.display()
             )
             .into()),
+            Some(out) if out.is_file() => {
+                Err(format!("--out {}: is a file: name a folder", out.display()).into())
+            }
             Some(out) => Ok(out.clone()),
             None => Ok((1..)
                 .map(|n| match n {
@@ -318,7 +370,34 @@ fn controls(names: &[String]) -> Result<Vec<Control>, Failure> {
         .collect()
 }
 
-fn read_config(path: &Path) -> Result<Config, Failure> {
-    let text = std::fs::read_to_string(path).map_err(|e| format!("{}: {e}", path.display()))?;
-    serde_json::from_str(&text).map_err(|e| format!("{}: {e}", path.display()).into())
+/// A configuration file over the defaults: it need not name every option.
+fn read_config(path: &Path, has_data: bool) -> Result<Config, Failure> {
+    let wrong = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
+    let text = std::fs::read_to_string(path).map_err(|e| wrong(&e))?;
+    // For errors with line and column, and for whether there is data.
+    let alone: Config = serde_json::from_str(&text).map_err(|e| wrong(&e))?;
+    let defaults = match alone.data.is_some() || has_data {
+        true => Config::default(),
+        false => Config::for_world(),
+    };
+    let mut merged = serde_json::to_value(defaults)?;
+    overlay(&mut merged, serde_json::from_str(&text)?);
+    Ok(serde_json::from_value(merged).map_err(|e| wrong(&e))?)
+}
+
+/// Puts `over` on `base`, key by key.
+fn overlay(base: &mut Value, over: Value) {
+    match (base, over) {
+        (Value::Object(base), Value::Object(over)) if !is_other_variant(base, &over) => {
+            for (key, value) in over {
+                overlay(base.entry(key).or_insert(Value::Null), value);
+            }
+        }
+        (base, over) => *base = over,
+    }
+}
+
+/// Whether both are enum values, `{"variant": …}`, and differ.
+fn is_other_variant(base: &Map<String, Value>, over: &Map<String, Value>) -> bool {
+    base.len() == 1 && over.len() == 1 && base.keys().ne(over.keys())
 }

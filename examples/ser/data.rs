@@ -1,17 +1,24 @@
 //! Where the pairs come from: the synthetic world, or files.
 
-use collimate::core::{Key, PreferencePair};
+use std::path::Path;
+
+use collimate::core::{Key, PreferencePair, Purpose};
 use collimate::data::world::World;
 use collimate::data::{
-    ReadOptions, ReadReport, SER_SHARES, SftExample, SpecialTokenIds, TextTokenizer, read_pairs,
-    split_by_fraction, split_by_hash,
+    ReadOptions, ReadReport, SER_SHARES, SftExample, SpecialTokenIds, TextTokenizer,
+    TokenizeReport, read_pairs, split_by_fraction, split_by_hash,
 };
+use collimate::recipes::ser::SerData;
+
+use rand::RngExt;
 
 use crate::args::Config;
 use crate::common::Failure;
 
 /// The parts of a run, before the seed is drawn.
 pub(crate) struct Parts {
+    /// Plain texts for a decoder from scratch; empty where the model is given.
+    pub(crate) pretrain: Vec<SftExample>,
     /// For supervised fine-tuning; empty for encoders.
     pub(crate) sft: Vec<SftExample>,
     /// Held out from fine-tuning.
@@ -24,8 +31,97 @@ pub(crate) struct Parts {
     pub(crate) reports: Vec<ReadReport>,
 }
 
+/// A run's data: split, and known to tokenise.
+pub(crate) struct Prepared {
+    pub(crate) pretrain: Vec<SftExample>,
+    pub(crate) sft: Vec<SftExample>,
+    pub(crate) sft_held_out: Vec<SftExample>,
+    pub(crate) ser: SerData,
+    /// What tokenisation does to all pairs.
+    pub(crate) lengths: TokenizeReport,
+}
+
+impl Parts {
+    /// Finds out what can go wrong with the data before anything is written.
+    pub(crate) fn prepare(
+        self,
+        config: &Config,
+        tokenizer: &TextTokenizer,
+    ) -> Result<Prepared, Failure> {
+        let ser = &config.ser;
+        let mut lengths = TokenizeReport::default();
+        for part in [&self.train, &self.validation, &self.test] {
+            let (_, report) =
+                tokenizer.encode_pairs(part, ser.max_length, ser.truncation, |_, _| {})?;
+            lengths.pairs += report.pairs;
+            lengths.tokens += report.tokens;
+            lengths.truncated += report.truncated;
+            lengths.tokens_cut += report.tokens_cut;
+            lengths.equal_answers += report.equal_answers;
+        }
+        let keep_labels = ser.baseline || !ser.controls.is_empty();
+        let key = Key::new(ser.seed, "pool");
+        Ok(Prepared {
+            pretrain: self.pretrain,
+            sft: self.sft,
+            sft_held_out: self.sft_held_out,
+            ser: SerData::split(
+                self.train,
+                self.validation,
+                self.test,
+                ser.seed_share,
+                keep_labels,
+                key,
+            )?,
+            lengths,
+        })
+    }
+}
+
+impl Prepared {
+    /// One or two sentences for the report.
+    pub(crate) fn about_lengths(&self, config: &Config) -> String {
+        let TokenizeReport {
+            pairs,
+            truncated,
+            tokens_cut,
+            equal_answers,
+            ..
+        } = self.lengths;
+        let mut text = format!(
+            " Of {pairs} pairs {truncated} were cut to {} tokens ({tokens_cut} tokens cut off).",
+            config.ser.max_length
+        );
+        if equal_answers > 0 {
+            text += &format!(" {equal_answers} pairs have answers that are equal as tokens.");
+        }
+        text
+    }
+}
+
 fn examples(pairs: &[PreferencePair]) -> Vec<SftExample> {
     pairs.iter().map(SftExample::from).collect()
+}
+
+/// Unlabelled texts of the world, good and bad: what a language model reads before anybody
+/// compares answers. Their prompts occur in no pair.
+fn plain_texts(world: &World, config: &Config) -> Vec<SftExample> {
+    let key = Key::new(config.ser.seed, "pretrain");
+    world
+        .prompts(config.pretrain_texts, key)
+        .into_iter()
+        .enumerate()
+        .filter_map(|(index, prompt)| {
+            let key = key.with(index as u64);
+            let level = key.rng(Purpose::Data).random_range(-2.0..2.0);
+            let prompt = prompt.to_plain();
+            let answer = world.answer(&prompt, level, key)?;
+            Some(SftExample {
+                prompt: "".into(),
+                completion: format!("{prompt} {answer}").into(),
+            })
+        })
+        .collect()
 }
 
 /// The synthetic world and its tokenizer.
@@ -49,6 +145,7 @@ pub(crate) fn from_world(config: &Config) -> Result<(Parts, TextTokenizer), Fail
     };
     let tokenizer = TextTokenizer::new(world.tokenizer(), special, None)?;
     let parts = Parts {
+        pretrain: plain_texts(&world, config),
         sft: examples(&sft),
         sft_held_out: examples(&validation),
         train,
@@ -68,11 +165,11 @@ pub(crate) fn from_files(config: &Config, needs_sft: bool) -> Result<Parts, Fail
         hh_turns: config.hh_turns,
         ..ReadOptions::default()
     };
-    let (rows, report) = read_pairs(data, &options)?;
+    let (rows, report) = read(data, &options)?;
     let mut reports = vec![report];
     let (rest, validation, test) = match &config.test {
         Some(path) => {
-            let (test, report) = read_pairs(path, &options)?;
+            let (test, report) = read(path, &options)?;
             reports.push(report);
             let [validation, rest] = two(split_by_hash(rows, &[0.1, 0.9])?);
             (rest, validation, test)
@@ -85,11 +182,15 @@ pub(crate) fn from_files(config: &Config, needs_sft: bool) -> Result<Parts, Fail
     let (sft, train) = if needs_sft {
         let key = Key::new(config.ser.seed, "split");
         let [sft, train, _ppo] = three(split_by_fraction(rest, &SER_SHARES, key)?);
+        if sft.is_empty() {
+            return Err("no pair is left for fine-tuning: give more data".into());
+        }
         (sft, train)
     } else {
         (Vec::new(), rest)
     };
     Ok(Parts {
+        pretrain: Vec::new(),
         sft: examples(&sft),
         sft_held_out: examples(&validation),
         train,
@@ -97,6 +198,14 @@ pub(crate) fn from_files(config: &Config, needs_sft: bool) -> Result<Parts, Fail
         test,
         reports,
     })
+}
+
+fn read(path: &Path, options: &ReadOptions) -> Result<(Vec<PreferencePair>, ReadReport), Failure> {
+    let (rows, report) = read_pairs(path, options)?;
+    match rows.is_empty() {
+        true => Err(format!("{report}: no pair is left: look at the reasons").into()),
+        false => Ok((rows, report)),
+    }
 }
 
 fn three<T>(mut parts: Vec<Vec<T>>) -> [Vec<T>; 3] {

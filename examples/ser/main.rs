@@ -12,17 +12,20 @@ use clap::Parser;
 use collimate::core::Key;
 use collimate::data::TextTokenizer;
 use collimate::lm::{Architecture, Bert, Llama, LlamaConfig, detect_architecture};
-use collimate::nn::{HfFolder, HfReward, Pooling};
+use collimate::nn::{Backbone, HfFolder, HfReward, Pooling};
 use collimate::prelude::Device;
-use collimate::recipes::ser::{SerData, evolve, write_report};
-use collimate::recipes::{SftOutcome, SftPlan, fine_tune};
+use collimate::recipes::ser::{evolve, write_report};
+use collimate::recipes::{RecipeError, SftOutcome, SftPlan, fine_tune};
 use collimate::reward::RewardModel;
-use collimate::train::{FitContext, Interrupt, Progress, RunFolder, peak_memory_bytes};
+use collimate::train::{FitContext, Interrupt, Progress, RunFolder, TrainError, peak_memory_bytes};
 use serde_json::{Map, json};
 
 use args::{Args, Config};
-use common::Failure;
-use data::Parts;
+use common::{Failure, Interrupted};
+use data::{Parts, Prepared};
+
+/// What a run writes last.
+const LAST_FILE: &str = "report.md";
 
 fn main() -> ExitCode {
     common::exit(|| {
@@ -33,9 +36,16 @@ fn main() -> ExitCode {
             return Ok(());
         }
         let device = args.device().open()?;
+        let out = args.out()?;
+        if out.join(LAST_FILE).exists() {
+            // Opening it tells whether the options are those of the run.
+            RunFolder::create(&out, &config)?;
+            println!("finished before; report: {}", out.join(LAST_FILE).display());
+            return Ok(());
+        }
         match &config.model {
             None => from_scratch(&args, &config, &device),
-            Some(dir) => match detect_architecture(dir)? {
+            Some(dir) => match common::architecture(dir)? {
                 Architecture::Bert => encoder(&args, &config, &device),
                 _ => decoder(&args, &config, &device),
             },
@@ -55,6 +65,7 @@ fn from_scratch(args: &Args, config: &Config, device: &Device) -> Result<(), Fai
         ..config.llama.clone()
     };
     let model = Llama::new(&llama, Key::new(config.ser.seed, "init"), device)?;
+    check_length(config, &model)?;
     let about = format!(
         "Data: the synthetic world (`docs/synthetic-world.md`), {} training pairs with labels of \
          a noisy annotator, {} validation and {} test pairs with true labels. Model: a Llama \
@@ -64,25 +75,41 @@ fn from_scratch(args: &Args, config: &Config, device: &Device) -> Result<(), Fai
         parts.test.len(),
         model.num_parameters(),
     );
+    let data = parts.prepare(config, &tokenizer)?;
     let mut job = Job::open(args, config, tokenizer, about)?;
-    let model = job.fine_tune(model, &parts)?;
-    job.reward_model(&job.fresh(model), parts)
+    let model = job.pretrain(model, &data)?;
+    let model = job.fine_tune(model, &data)?;
+    job.reward_model(&job.fresh(model), data)
 }
 
 /// The user's decoder: fine-tuned on the chosen answers of the SFT part first.
 fn decoder(args: &Args, config: &Config, device: &Device) -> Result<(), Failure> {
     let dir = config.model.as_deref().ok_or("no model folder")?;
+    if let Some(pooling) = config.pooling.filter(|p| *p != Pooling::LastToken) {
+        return Err(format!(
+            "pooling is {}: {} holds a decoder, whose last token is read: leave it out",
+            json!(pooling),
+            dir.display()
+        )
+        .into());
+    }
     let tokenizer = TextTokenizer::from_folder(dir)?;
     let is_reward = detect_architecture(dir)? == Architecture::LlamaReward;
     let parts = data::from_files(config, !is_reward)?;
-    let mut job = Job::open(args, config, tokenizer, about_files(config, &parts))?;
+    let mut about = about_files(config, &parts);
+    let data = parts.prepare(config, &tokenizer)?;
+    about += &data.about_lengths(config);
     if is_reward {
         let key = Key::new(config.ser.seed, "head");
         let start = RewardModel::<Llama>::load_or_fresh(dir, key, device)?;
-        return job.reward_model(&start, parts);
+        check_length(config, &start.backbone)?;
+        return Job::open(args, config, tokenizer, about)?.reward_model(&start, data);
     }
-    let model = job.fine_tune(Llama::load(dir, device)?, &parts)?;
-    job.reward_model(&job.fresh(model), parts)
+    let model = Llama::load(dir, device)?;
+    check_length(config, &model)?;
+    let mut job = Job::open(args, config, tokenizer, about)?;
+    let model = job.fine_tune(model, &data)?;
+    job.reward_model(&job.fresh(model), data)
 }
 
 /// The user's encoder: the reward model starts from it as it is.
@@ -90,13 +117,27 @@ fn encoder(args: &Args, config: &Config, device: &Device) -> Result<(), Failure>
     let dir = config.model.as_deref().ok_or("no model folder")?;
     let tokenizer = TextTokenizer::from_folder(dir)?;
     let parts = data::from_files(config, false)?;
-    let mut job = Job::open(args, config, tokenizer, about_files(config, &parts))?;
+    let mut about = about_files(config, &parts);
+    let data = parts.prepare(config, &tokenizer)?;
+    about += &data.about_lengths(config);
     let key = Key::new(config.ser.seed, "head");
     let mut start = RewardModel::<Bert>::load_or_fresh(dir, key, device)?;
+    check_length(config, &start.backbone)?;
     if let Some(pooling) = config.pooling {
         start = RewardModel::from_parts(start.backbone, start.head, pooling);
     }
-    job.reward_model(&start, parts)
+    Job::open(args, config, tokenizer, about)?.reward_model(&start, data)
+}
+
+fn check_length(config: &Config, model: &impl Backbone) -> Result<(), Failure> {
+    let (length, most) = (config.ser.max_length, model.max_positions());
+    if length > most {
+        return Err(format!(
+            "max_length is {length}: the model takes at most {most} tokens: give --max-length {most}"
+        )
+        .into());
+    }
+    Ok(())
 }
 
 fn about_files(config: &Config, parts: &Parts) -> String {
@@ -144,14 +185,36 @@ impl<'a> Job<'a> {
             config,
             tokenizer,
             run,
-            interrupt: Interrupt::on_signals()?,
+            interrupt: Interrupt::on_signals().unwrap_or_else(|error| {
+                // As in a script's background job, where Ctrl-C is switched off.
+                eprintln!("warning: {error}: when stopped, the steps since a checkpoint are lost");
+                Interrupt::new()
+            }),
             about,
             summary: Map::new(),
             started: Instant::now(),
         })
     }
 
-    fn fine_tune(&mut self, model: Llama, parts: &Parts) -> Result<Llama, Failure> {
+    /// Next-token prediction on plain texts.
+    fn pretrain(&mut self, model: Llama, data: &Prepared) -> Result<Llama, Failure> {
+        if data.pretrain.is_empty() {
+            return Ok(model);
+        }
+        let plan = SftPlan {
+            tokenizer: &self.tokenizer,
+            max_length: self.config.ser.max_length,
+            truncation: self.config.ser.truncation,
+            train: &self.config.pretrain,
+        };
+        let context = FitContext::in_run(&self.run, &self.interrupt);
+        let (model, outcome) = fine_tune(model, &data.pretrain, &[], &plan, &context)
+            .map_err(|error| self.stopped(error))?;
+        self.summary.insert("pretrain".to_owned(), json!(outcome));
+        Ok(model)
+    }
+
+    fn fine_tune(&mut self, model: Llama, data: &Prepared) -> Result<Llama, Failure> {
         let plan = SftPlan {
             tokenizer: &self.tokenizer,
             max_length: self.config.ser.max_length,
@@ -159,13 +222,30 @@ impl<'a> Job<'a> {
             train: &self.config.sft,
         };
         let context = FitContext::in_run(&self.run, &self.interrupt);
-        let (model, outcome) = fine_tune(model, &parts.sft, &parts.sft_held_out, &plan, &context)?;
+        let (model, outcome) = fine_tune(model, &data.sft, &data.sft_held_out, &plan, &context)
+            .map_err(|error| self.stopped(error))?;
         let folder = self.run.path().join("sft");
         model.save(&folder)?;
         self.tokenizer.save(&folder)?;
         eprintln!("{}", self.describe(&outcome));
         self.summary.insert("sft".to_owned(), json!(outcome));
         Ok(model)
+    }
+
+    /// An interrupt is no error: it tells how to go on.
+    fn stopped(&self, error: RecipeError) -> Failure {
+        let RecipeError::Train(TrainError::Interrupted { stage, step, saved }) = &error else {
+            return error.into();
+        };
+        let saved = match saved {
+            Some(path) => format!("saved in {}", path.display()),
+            None => "this stage starts anew".to_owned(),
+        };
+        let out = self.run.path().display();
+        Interrupted(format!(
+            "interrupted after step {step} of stage {stage} ({saved}); go on with: --resume --out {out}"
+        ))
+        .into()
     }
 
     fn describe(&self, outcome: &SftOutcome) -> String {
@@ -185,33 +265,27 @@ impl<'a> Job<'a> {
     fn reward_model<B: HfReward>(
         &mut self,
         start: &RewardModel<B>,
-        parts: Parts,
+        data: Prepared,
     ) -> Result<(), Failure> {
         let ser = &self.config.ser;
-        let keep_labels = ser.baseline || !ser.controls.is_empty();
-        let data = SerData::split(
-            parts.train,
-            parts.validation,
-            parts.test,
-            ser.seed_share,
-            keep_labels,
-            Key::new(ser.seed, "pool"),
-        )?;
         let outcome = evolve(
             start,
             &self.tokenizer,
-            data,
+            data.ser,
             ser,
             &mut self.run,
             &self.interrupt,
             Progress::Auto,
-        )?;
+        )
+        .map_err(|error| self.stopped(error))?;
         let folder = self.run.path().join("model");
         let pad = self.tokenizer.special().pad;
         outcome.model.save(pad, ser.max_length, &folder)?;
         self.tokenizer.save(&folder)?;
         let seconds = self.started.elapsed().as_secs_f64();
         self.summary.insert("seconds".to_owned(), json!(seconds));
+        self.summary
+            .insert("tokenize".to_owned(), json!(data.lengths));
         self.summary
             .insert("peak_memory_bytes".to_owned(), json!(peak_memory_bytes()));
         write_report(&outcome, ser, &self.run, &self.about, &self.summary)?;
