@@ -334,6 +334,14 @@ fn adapters_of_two_layers_differ_and_repeat() {
     assert_ne!(first[0], first[1]);
     // Uniform in ±1/√16.
     assert!(first.iter().flatten().take(48).all(|v| v.abs() <= 0.25));
+    let mut model = llama(&device)
+        .with_lora(&lora_config(), Key::new(5, "lora"))
+        .unwrap();
+    for (path, linear) in model.linears_mut() {
+        let lora = linear.lora.as_ref().unwrap();
+        assert_eq!(lora.scale, 6.0 / 3.0, "{path}");
+        assert_eq!(lora.a.val().dims()[0], 3, "{path}");
+    }
 }
 
 #[test]
@@ -518,5 +526,80 @@ fn gradients_against_finite_differences() {
             let pooled = pool(m.hidden(&batch, Forward::EVAL), &batch, Pooling::Mean);
             (pooled.clone() * pooled).narrow(1, 0, 5).sum()
         });
+    }
+}
+
+/// `x` normalised as the configuration says: RMS, or with the mean taken off.
+fn normalised(x: &[f64], eps: f64, centred: bool) -> Vec<f64> {
+    let n = x.len() as f64;
+    let mean = match centred {
+        true => x.iter().sum::<f64>() / n,
+        false => 0.0,
+    };
+    let square = x.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / n;
+    x.iter()
+        .map(|v| (v - mean) / (square + eps).sqrt())
+        .collect()
+}
+
+/// With every layer's output projections at zero only embeddings and norms are left.
+fn without_layers<B: Backbone>(model: &B) -> B {
+    changed(model, |path, values| {
+        if ["o_proj", "down_proj", "output.dense"]
+            .iter()
+            .any(|name| path.contains(name))
+        {
+            values.fill(0.0);
+        }
+    })
+}
+
+#[test]
+fn the_configured_eps_reaches_the_norms() {
+    let eps = 0.3;
+    for (name, device) in plain_devices() {
+        let config = LlamaConfig {
+            rms_norm_eps: eps,
+            ..llama(&device).config().clone()
+        };
+        let model = without_layers(&Llama::new(&config, Key::new(3, "init"), &device).unwrap());
+        let table = wide(&host(&model.output_weight()));
+        let ids = [7usize, 0, 29];
+        let batch = common::rows_batch(&model, &[ids.map(|id| id as u32).to_vec()]);
+        let found = host(&model.hidden(&batch, Forward::EVAL));
+        let wanted: Vec<f64> = ids
+            .iter()
+            .flat_map(|id| normalised(&table[id * 16..(id + 1) * 16], eps, false))
+            .collect();
+        assert_close(&format!("llama on {name}"), &found, &wanted, 1e-5);
+
+        let config = BertConfig {
+            layer_norm_eps: eps,
+            ..bert(&device).config().clone()
+        };
+        let model = without_layers(&Bert::new(&config, Key::new(4, "init"), &device).unwrap());
+        let tables = std::cell::RefCell::new(std::collections::BTreeMap::new());
+        let _ = changed(&model, |path, values| {
+            tables.borrow_mut().insert(path.to_owned(), wide(values));
+        });
+        let tables = tables.into_inner();
+        let table = |name: &str| &tables[&format!("embeddings.{name}_embeddings.weight")];
+        let found = host(&model.hidden(&batch, Forward::EVAL));
+        let mut wanted = Vec::new();
+        for (position, id) in ids.iter().enumerate() {
+            let mut x: Vec<f64> = (0..16)
+                .map(|c| {
+                    table("word")[id * 16 + c]
+                        + table("position")[position * 16 + c]
+                        + table("token_type")[c]
+                })
+                .collect();
+            // The embeddings' norm, and two in each of two layers.
+            for _ in 0..5 {
+                x = normalised(&x, eps, true);
+            }
+            wanted.extend(x);
+        }
+        assert_close(&format!("bert on {name}"), &found, &wanted, 1e-5);
     }
 }
