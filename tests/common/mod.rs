@@ -1,0 +1,140 @@
+//! What the top-level tests share: the built examples as processes, and small inputs for them.
+#![allow(dead_code)] // each test uses its part
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+/// A built example. `cargo test --workspace` builds the examples before it runs a test.
+pub(crate) fn example(name: &str) -> PathBuf {
+    let test = std::env::current_exe().unwrap();
+    let path = test.parent().unwrap().with_file_name("examples").join(name);
+    let path = path.with_extension(std::env::consts::EXE_EXTENSION);
+    assert!(
+        path.exists(),
+        "{} is not built: run `cargo build --workspace --examples`",
+        path.display()
+    );
+    path
+}
+
+/// The command of an example, with nothing of the caller's settings.
+pub(crate) fn command(name: &str) -> Command {
+    let mut command = Command::new(example(name));
+    command.env_remove("RUST_LOG");
+    command
+}
+
+/// Runs an example in a folder.
+pub(crate) fn run(name: &str, folder: &Path, arguments: &[&str]) -> Output {
+    command(name)
+        .args(arguments)
+        .current_dir(folder)
+        .output()
+        .unwrap()
+}
+
+/// Runs an example that must succeed.
+pub(crate) fn succeed(name: &str, folder: &Path, arguments: &[&str]) -> Output {
+    let output = run(name, folder, arguments);
+    assert!(
+        output.status.success(),
+        "{name} {arguments:?}: {}",
+        text(&output.stderr)
+    );
+    output
+}
+
+/// Output as text.
+pub(crate) fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// A committed model folder.
+pub(crate) fn fixture(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../../tests/fixtures/hf")
+        .join(name)
+}
+
+/// The root of the workspace.
+pub(crate) fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+/// A copy of a model folder that a test may damage.
+pub(crate) fn copy_folder(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_file() {
+            fs::copy(&path, to.join(path.file_name().unwrap())).unwrap();
+        }
+    }
+}
+
+/// A world and a decoder that are through in about a second, with at least one loop.
+pub(crate) fn tiny_world(folder: &Path) -> PathBuf {
+    let config = serde_json::json!({
+        "world": {"pairs": 600, "validation_pairs": 100, "test_pairs": 200},
+        "llama": {
+            "hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1,
+            "num_attention_heads": 2, "num_key_value_heads": 2, "max_position_embeddings": 64,
+        },
+        "pretrain_texts": 128,
+        "sft": {"learning_rate": 3e-3, "epochs": 1.0, "save_every": 2},
+        "ser": {
+            "max_length": 48,
+            "max_loops": 2,
+            "filter": {"thresholds": {"min_count": {"absolute": 8}}},
+            "train": {
+                "learning_rate": 3e-3, "epochs": 6.0, "batch_size": 16,
+                "eval_every": 20, "save_every": 5,
+            },
+        },
+    });
+    let path = folder.join("tiny.json");
+    fs::write(&path, config.to_string()).unwrap();
+    path
+}
+
+/// `n` pairs as TRL rows.
+pub(crate) fn rows(n: usize) -> Vec<String> {
+    (0..n)
+        .map(|i| {
+            serde_json::json!({
+                "prompt": format!("question {i} ?"),
+                "chosen": format!("yes , {i} ."),
+                "rejected": format!("no , {i} ."),
+            })
+            .to_string()
+        })
+        .collect()
+}
+
+/// Writes rows, one per line.
+pub(crate) fn write_rows(path: &Path, rows: &[String]) {
+    fs::write(path, rows.join("\n") + "\n").unwrap();
+}
+
+/// A JSON file.
+pub(crate) fn json(path: &Path) -> serde_json::Value {
+    serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
+}
+
+/// Every file below a folder with its bytes, sorted by path.
+pub(crate) fn files(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let mut found = Vec::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            match path.is_dir() {
+                true => folders.push(path),
+                false => found.push((path.clone(), fs::read(&path).unwrap())),
+            }
+        }
+    }
+    found.sort();
+    found
+}

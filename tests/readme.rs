@@ -1,0 +1,104 @@
+//! What the README shows is what there is.
+
+mod common;
+
+use std::fs;
+
+use common::{fixture, root, rows, succeed, text, write_rows};
+
+// The library example of the READMEs, word for word.
+use collimate::eval::pairwise_accuracy;
+use collimate::prelude::*;
+use std::{error::Error, path::Path};
+
+fn reward_model(base: &Path, data: &Path, out: &Path) -> Result<f64, Box<dyn Error>> {
+    let tokenizer = TextTokenizer::from_folder(base)?;
+    let start = RewardModel::<Llama>::load_or_fresh(base, Key::new(0, "head"), &Device::flex())?;
+    let (pairs, _report) = read_pairs(data, &ReadOptions::default())?;
+    let (ids, _) = tokenizer.encode_pairs(&pairs, 64, Truncation::KeepEnd, |_, _| {})?;
+    let loss = RewardObjective::new(ids.clone(), vec![], PairwiseLoss::default(), 4096)?;
+    let options = TrainConfig {
+        learning_rate: 1e-3,
+        epochs: 8.0,
+        ..TrainConfig::default()
+    };
+    let model = fit(start, &loss, &options, &FitContext::silent())?.model;
+    let scores = score_pairs(&model, &ids, 4096, |_, _| {})?;
+    model.save(tokenizer.special().pad, 64, out)?;
+    Ok(pairwise_accuracy(&scores)?.accuracy)
+}
+// End of the example.
+
+fn readme() -> String {
+    fs::read_to_string(root().join("README.md")).unwrap()
+}
+
+/// The first Rust block of a README.
+fn block(readme: &str) -> &str {
+    let start = readme.split_once("```rust\n").expect("a Rust block").1;
+    start.split_once("```").unwrap().0
+}
+
+#[test]
+fn both_readmes_show_the_example_that_is_run_here() {
+    let source = include_str!("readme.rs");
+    let (_, rest) = source.split_once("word for word.\n").unwrap();
+    let (example, _) = rest.split_once("// End of the example.").unwrap();
+    assert_eq!(block(&readme()), example);
+    let of_crate = fs::read_to_string(root().join("crates/collimate/README.md")).unwrap();
+    assert_eq!(block(&of_crate), example);
+}
+
+#[test]
+fn the_example_learns() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("pairs.jsonl");
+    write_rows(&data, &rows(40));
+    let out = folder.path().join("model");
+    let accuracy = reward_model(&fixture("llama-untied"), &data, &out).unwrap();
+    assert!(accuracy > 0.9, "{accuracy}");
+    assert!(out.join("model.safetensors").exists());
+}
+
+#[test]
+fn options_in_the_readme_exist() {
+    let folder = tempfile::tempdir().unwrap();
+    let readme = readme();
+    let mut checked = 0;
+    for name in ["ser", "score"] {
+        let help = text(&succeed(name, folder.path(), &["--help"]).stdout);
+        for line in readme
+            .lines()
+            .filter(|l| l.contains(&format!("--example {name}")))
+        {
+            let options = line.split_once(" -- ").map_or("", |(_, options)| options);
+            for option in options.split_whitespace().filter(|o| o.starts_with("--")) {
+                assert!(help.contains(option), "{name} has no {option}");
+                checked += 1;
+            }
+        }
+    }
+    assert!(checked >= 6, "{checked}");
+}
+
+#[test]
+fn paths_in_the_readme_exist() {
+    let readme = readme();
+    let crates: Vec<_> = fs::read_dir(root().join("crates")).unwrap().collect();
+    for folder in crates {
+        let name = folder.unwrap().file_name().into_string().unwrap();
+        assert!(
+            readme.contains(&format!("{name} ")),
+            "the tree leaves out {name}"
+        );
+    }
+    for link in readme
+        .split("](")
+        .skip(1)
+        .filter_map(|rest| rest.split(')').next())
+    {
+        if !link.starts_with("http") {
+            assert!(root().join(link).exists(), "{link}");
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! Killed at any point and resumed, a run ends with the bytes of one that was left alone.
+#![cfg(target_os = "linux")]
+
+mod common;
+
+use std::fs;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use collimate::core::{Key, Purpose};
+use common::{command, example, json, succeed, text, tiny_world};
+use serde_json::Value;
+
+/// How many kills; `COLLIMATE_KILLS=10` for more.
+fn kills() -> u64 {
+    std::env::var("COLLIMATE_KILLS").map_or(3, |n| n.parse().unwrap())
+}
+
+fn lines(run: &Path) -> usize {
+    fs::read_to_string(run.join("metrics.jsonl")).map_or(0, |text| text.lines().count())
+}
+
+/// The summary without what depends on the machine's mood.
+fn summary(run: &Path) -> Value {
+    let mut summary = json(&run.join("summary.json"));
+    let object = summary.as_object_mut().unwrap();
+    object.remove("seconds");
+    object.remove("peak_memory_bytes");
+    for l in object["loops"].as_array_mut().unwrap() {
+        l.as_object_mut().unwrap().remove("seconds");
+    }
+    summary
+}
+
+#[track_caller]
+fn same_end(run: &Path, straight: &Path) {
+    for file in ["model/model.safetensors", "sft/model.safetensors"] {
+        let read = |run: &Path| fs::read(run.join(file)).unwrap();
+        assert!(read(run) == read(straight), "{file} differs");
+    }
+    assert_eq!(summary(run), summary(straight));
+}
+
+/// Waits until the run has logged `target` lines or ended.
+fn wait_for(child: &mut Child, run: &Path, target: usize) {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while lines(run) < target && child.try_wait().unwrap().is_none() {
+        assert!(Instant::now() < deadline, "no progress");
+        std::thread::sleep(Duration::from_micros(300));
+    }
+}
+
+#[test]
+fn sigkill_at_random_points() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let config = tiny_world(folder).display().to_string();
+    succeed("ser", folder, &["--config", &config, "--out", "straight"]);
+    let straight = folder.join("straight");
+    let total = lines(&straight);
+    let mut killed = 0;
+    for point in 0..kills() {
+        let name = format!("killed-{point}");
+        let run = folder.join(&name);
+        let draw = |n: u64, below: u64| {
+            let key = Key::new(point, "kill").with(n);
+            rand::Rng::next_u64(&mut key.rng(Purpose::Data)) % below
+        };
+        // Twice: a resumed run can be killed as well.
+        for attempt in 0..2 {
+            let start: &[&str] = match run.join("config.json").exists() {
+                true => &["--resume"],
+                false => &["--config", &config],
+            };
+            let mut child = command("ser")
+                .args(start)
+                .args(["--out", &name])
+                .current_dir(folder)
+                .stdout(Stdio::null())
+                .stderr(Stdio::null())
+                .spawn()
+                .unwrap();
+            let target = lines(&run) + draw(attempt, total as u64) as usize;
+            wait_for(&mut child, &run, target);
+            std::thread::sleep(Duration::from_micros(draw(10 + attempt, 20_000)));
+            child.kill().unwrap();
+            killed += usize::from(!child.wait().unwrap().success());
+        }
+        match run.join("config.json").exists() {
+            true => succeed("ser", folder, &["--resume", "--out", &name]),
+            false => succeed("ser", folder, &["--config", &config, "--out", &name]),
+        };
+        same_end(&run, &straight);
+    }
+    assert!(
+        killed >= kills() as usize,
+        "only {killed} processes were killed while they ran"
+    );
+}
+
+#[test]
+fn ctrl_c_saves_and_says_how_to_go_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let config = tiny_world(folder).display().to_string();
+    succeed("ser", folder, &["--config", &config, "--out", "straight"]);
+    let run = folder.join("stopped");
+    // A test may run where Ctrl-C is ignored, which children inherit.
+    let mut child = Command::new("env")
+        .arg("--default-signal=INT,TERM,HUP")
+        .arg(example("ser"))
+        .args(["--config", &config, "--out", "stopped"])
+        .current_dir(folder)
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    wait_for(&mut child, &run, lines(&folder.join("straight")) / 2);
+    let interrupt = format!("kill -INT {}", child.id());
+    assert!(
+        Command::new("sh")
+            .args(["-c", &interrupt])
+            .status()
+            .unwrap()
+            .success()
+    );
+    let output = child.wait_with_output().unwrap();
+    let stderr = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(130), "{stderr}");
+    let last = stderr.lines().last().unwrap();
+    assert!(last.starts_with("interrupted after step"), "{stderr}");
+    assert!(
+        last.ends_with("go on with: --resume --out stopped"),
+        "{stderr}"
+    );
+    let saved = last
+        .split_once("saved in ")
+        .unwrap()
+        .1
+        .split(')')
+        .next()
+        .unwrap();
+    assert!(folder.join(saved).join("state.json").exists(), "{saved}");
+    assert!(!run.join("summary.json").exists());
+    succeed("ser", folder, &["--resume", "--out", "stopped"]);
+    same_end(&run, &folder.join("straight"));
+}

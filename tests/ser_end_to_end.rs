@@ -1,0 +1,194 @@
+//! `ser` from start to end on a tiny world, and its model in `score`.
+
+mod common;
+
+use std::fs;
+use std::path::Path;
+
+use collimate::data::world::{World, WorldConfig};
+use common::{files, json, succeed, text, tiny_world, write_rows};
+use serde_json::Value;
+
+fn ser(folder: &Path, out: &str, more: &[&str]) {
+    let config = tiny_world(folder).display().to_string();
+    let arguments = [&["--config", &config, "--out", out], more].concat();
+    succeed("ser", folder, &arguments);
+}
+
+fn model(folder: &Path, out: &str) -> Vec<u8> {
+    fs::read(folder.join(out).join("model/model.safetensors")).unwrap()
+}
+
+#[track_caller]
+fn share(value: &Value) -> f64 {
+    let share = value
+        .as_f64()
+        .unwrap_or_else(|| panic!("{value} is no number"));
+    assert!((0.0..=1.0).contains(&share), "{share}");
+    share
+}
+
+#[test]
+fn the_run_folder_says_everything() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    ser(folder, "run", &[]);
+    let run = folder.join("run");
+    let summary = json(&run.join("summary.json"));
+    for name in ["loop0", "ser", "full"] {
+        share(&summary["accuracy"][name]);
+    }
+    assert!(summary["seconds"].as_f64().unwrap() > 0.0);
+    let loops = summary["loops"].as_array().unwrap();
+    assert!(loops.len() >= 2, "{loops:?}");
+    assert_eq!(loops[0]["status"], "seed");
+    for l in loops {
+        share(&l["accuracy"]);
+        assert!(["seed", "easy", "hard", "converged"].contains(&l["status"].as_str().unwrap()));
+        let (kept, swapped) = (l["kept"].as_u64().unwrap(), l["swapped"].as_u64().unwrap());
+        assert!(swapped <= kept);
+        match kept {
+            0 => assert!(l["label_precision"].is_null()),
+            _ => drop(share(&l["label_precision"])),
+        }
+    }
+    assert!(loops[1]["kept"].as_u64().unwrap() >= 8, "{loops:?}");
+
+    let report = fs::read_to_string(run.join("report.md")).unwrap();
+    for part in ["## Test accuracy", "## Loops", "| loop0", "| ser", "| full"] {
+        assert!(report.contains(part), "{part}");
+    }
+    for plot in ["accuracy", "data", "gaps", "precision"] {
+        assert!(report.contains(&format!("plots/{plot}.svg")), "{plot}");
+        let svg = fs::read_to_string(run.join(format!("plots/{plot}.svg"))).unwrap();
+        assert!(svg.contains("<svg"), "{plot}");
+        let png = fs::read(run.join(format!("plots/{plot}.png"))).unwrap();
+        assert!(png.starts_with(b"\x89PNG"), "{plot}");
+    }
+    let metrics = fs::read_to_string(run.join("metrics.jsonl")).unwrap();
+    for stage in ["sft", "loop0", "loop1", "full"] {
+        let line = format!("\"stage\":\"{stage}\"");
+        assert!(
+            metrics.contains(&line),
+            "{stage}: {:?}",
+            metrics.lines().next()
+        );
+    }
+
+    scores_agree(folder, share(&summary["accuracy"]["ser"]));
+
+    let before = files(&run);
+    let output = succeed("ser", folder, &["--resume", "--out", "run"]);
+    assert!(text(&output.stdout).starts_with("finished before"));
+    assert!(
+        files(&run) == before,
+        "--resume of a finished run changed a byte"
+    );
+}
+
+/// The saved folder gives the accuracy that the run reported.
+fn scores_agree(folder: &Path, reported: f64) {
+    let tiny = json(&folder.join("tiny.json"));
+    let config: WorldConfig = serde_json::from_value(tiny["world"].clone()).unwrap();
+    let rows: Vec<String> = World::new(&config)
+        .unwrap()
+        .test_pairs()
+        .into_iter()
+        .map(|row| {
+            let pair = row.pair;
+            serde_json::json!({
+                "prompt": pair.prompt, "chosen": pair.chosen.text, "rejected": pair.rejected.text,
+            })
+            .to_string()
+        })
+        .collect();
+    write_rows(&folder.join("test.jsonl"), &rows);
+    let arguments = [
+        "--model",
+        "run/model",
+        "--data",
+        "test.jsonl",
+        "--out",
+        "scores.jsonl",
+    ];
+    succeed("score", folder, &arguments);
+    let scores = fs::read_to_string(folder.join("scores.jsonl")).unwrap();
+    let right: Vec<f64> = scores
+        .lines()
+        .map(|line| {
+            let row: Value = serde_json::from_str(line).unwrap();
+            let score = |name: &str| row[name].as_f64().unwrap();
+            let (chosen, rejected) = (score("chosen_score"), score("rejected_score"));
+            f64::from(chosen > rejected) + 0.5 * f64::from(chosen == rejected)
+        })
+        .collect();
+    assert_eq!(right.len(), rows.len());
+    let accuracy = right.iter().sum::<f64>() / right.len() as f64;
+    assert!(
+        (accuracy - reported).abs() < 1e-9,
+        "{accuracy}, reported {reported}"
+    );
+}
+
+#[test]
+fn the_same_seed_gives_the_same_bytes_and_another_seed_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    ser(folder, "a", &["--no-baseline"]);
+    ser(folder, "b", &["--no-baseline"]);
+    ser(folder, "c", &["--no-baseline", "--seed", "1"]);
+    let first = model(folder, "a");
+    assert!(
+        first == model(folder, "b"),
+        "the same seed gave other bytes"
+    );
+    assert!(
+        first != model(folder, "c"),
+        "another seed gave the same bytes"
+    );
+}
+
+#[test]
+fn a_decoder_and_an_encoder_of_ones_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    write_rows(&folder.join("pairs.jsonl"), &common::rows(80));
+    for (name, length) in [("llama-untied", "48"), ("bert-mean", "32")] {
+        let base = common::fixture(name).display().to_string();
+        let arguments = [
+            "--data",
+            "pairs.jsonl",
+            "--model",
+            &base,
+            "--max-length",
+            length,
+        ];
+        succeed(
+            "ser",
+            folder,
+            &[&arguments[..], &["--lora", "--out", name]].concat(),
+        );
+        assert!(folder.join(name).join("summary.json").exists());
+        let saved = format!("{name}/model");
+        let arguments = ["--data", "pairs.jsonl", "--model", &saved];
+        let output = succeed("score", folder, &arguments);
+        assert_eq!(text(&output.stdout).lines().count(), 80);
+    }
+}
+
+#[test]
+fn printed_options_are_a_configuration_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let print = |arguments: &[&str]| {
+        let arguments = [arguments, &["--print-config"]].concat();
+        text(&succeed("ser", folder, &arguments).stdout)
+    };
+    let changed = print(&["--seed", "5", "--tau-high", "0.6"]);
+    fs::write(folder.join("options.json"), &changed).unwrap();
+    assert_eq!(print(&["--config", "options.json"]), changed);
+    // A file that leaves options out leaves them at their defaults.
+    let part = "{\"ser\": {\"seed\": 5, \"filter\": {\"thresholds\": {\"tau_high\": 0.6}}}}";
+    fs::write(folder.join("part.json"), part).unwrap();
+    assert_eq!(print(&["--config", "part.json"]), changed);
+}
