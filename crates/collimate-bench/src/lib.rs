@@ -1,1 +1,19 @@
-//! Benchmarks and the sweep runner.
+#![doc = include_str!("../README.md")]
+
+mod cell;
+mod error;
+mod plan;
+mod provenance;
+mod results;
+mod summary;
+mod sweep;
+mod tables;
+mod work;
+
+pub use cell::{Cell, Variables};
+pub use error::BenchError;
+pub use plan::{CellSpec, Plan};
+pub use results::{Results, Row};
+pub use summary::{Group, Summary};
+pub use sweep::{Outcome, Sweep, SweepOptions};
+pub use tables::{cell_list, cell_table};

@@ -1,0 +1,149 @@
+//! `collimate-bench sweep`: runs a plan's cells, one per core, and remembers what is done.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use collimate_bench::{
+    BenchError, Plan, Results, Summary, Sweep, SweepOptions, Variables, cell_list, cell_table,
+};
+
+/// Sweeps over the examples of this workspace.
+#[derive(Debug, Parser)]
+#[command(name = "collimate-bench", version)]
+struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run what a plan's results file does not have yet
+    Sweep(SweepArgs),
+}
+
+#[derive(Debug, clap::Args)]
+struct SweepArgs {
+    /// The plan
+    #[arg(value_name = "PLAN.json")]
+    plan: PathBuf,
+    /// Value of the plan's ${NAME}
+    #[arg(long = "set", value_name = "NAME=VALUE")]
+    set: Vec<String>,
+    /// File of the rows; by default docs/results/<plan>.jsonl
+    #[arg(long, value_name = "FILE.jsonl")]
+    results: Option<PathBuf>,
+    /// Cells at a time, each with one thread if above 1; by default the number of cores
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    jobs: Option<u16>,
+    /// Only cells whose name or id has this in it, or fits it if it has * or ?
+    #[arg(long, value_name = "PATTERN")]
+    only: Option<String>,
+    /// Run failed cells again
+    #[arg(long)]
+    retry_failed: bool,
+    /// Keep checkpoints and models of finished runs
+    #[arg(long)]
+    keep: bool,
+    /// Commit the results file after each row
+    #[arg(long)]
+    commit: bool,
+    /// Work folders are DIR/<plan>/<cell id>
+    #[arg(long, value_name = "DIR", default_value = "runs/sweep")]
+    work: PathBuf,
+    /// Folder of the programs; by default examples/ beside this program
+    #[arg(long, value_name = "DIR")]
+    bin_dir: Option<PathBuf>,
+    /// Print all cells and what is done, and exit
+    #[arg(long, group = "instead")]
+    list: bool,
+    /// Print the commands that would run, and exit
+    #[arg(long, group = "instead")]
+    dry_run: bool,
+    /// Print mean and spread over seeds of what is done, and exit
+    #[arg(long, group = "instead")]
+    summary: bool,
+    /// With --summary: also a table of every cell
+    #[arg(long, requires = "summary")]
+    all: bool,
+}
+
+fn main() -> ExitCode {
+    let Command::Sweep(args) = Args::parse().command;
+    match sweep(&args) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {}", error.to_string().replace('\n', " "));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn sweep(args: &SweepArgs) -> Result<ExitCode, BenchError> {
+    let plan = Plan::read(&args.plan)?;
+    let mut variables = Variables::default();
+    for text in &args.set {
+        variables.set(text)?;
+    }
+    let default_results = || PathBuf::from(format!("docs/results/{}.jsonl", plan.name));
+    let options = SweepOptions {
+        results: args.results.clone().unwrap_or_else(default_results),
+        work: args.work.clone(),
+        bin_dir: args.bin_dir.clone().unwrap_or_else(beside),
+        jobs: args.jobs.map_or_else(cores, usize::from),
+        variables,
+        retry_failed: args.retry_failed,
+        keep: args.keep,
+        commit: args.commit,
+    };
+    let sweep = Sweep::new(&plan, &options, args.only.as_deref())?;
+    if args.list {
+        print!("{}", cell_list(sweep.cells(), &sweep.rows()?));
+        return Ok(ExitCode::SUCCESS);
+    }
+    if args.summary {
+        let mut rows = Results::new(&options.results).rows()?;
+        rows.retain(|row| row.plan == plan.name);
+        print!("{}", Summary::new(&plan, &rows)?);
+        if args.all {
+            print!("\n{}", cell_table(sweep.cells(), &sweep.rows()?));
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
+    if args.dry_run {
+        for command in sweep.commands()? {
+            println!("{command}");
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
+    let outcome = sweep.run()?;
+    eprintln!(
+        "{}: {} finished, {} failed, {} done before; rows: {}{}",
+        plan.name,
+        outcome.finished,
+        outcome.failed,
+        outcome.skipped,
+        options.results.display(),
+        match outcome.interrupted {
+            true => "; interrupted: the same command goes on from here",
+            false => "",
+        }
+    );
+    Ok(match outcome {
+        outcome if outcome.interrupted => ExitCode::from(130),
+        outcome if outcome.failed + outcome.stopped > 0 => ExitCode::FAILURE,
+        _ => ExitCode::SUCCESS,
+    })
+}
+
+/// Where cargo puts examples, seen from a binary of the same build.
+fn beside() -> PathBuf {
+    let folder = std::env::current_exe()
+        .ok()
+        .and_then(|path| path.parent().map(|folder| folder.join("examples")));
+    folder.unwrap_or_else(|| PathBuf::from("examples"))
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
