@@ -102,6 +102,7 @@ impl Control {
 /// | `adaptation` | `full` | `full`, `lora` |
 /// | `loss` | logistic, margin 0 | see [`PairwiseLoss`] |
 /// | `train` | 2 epochs, 4 pairs, lr 2e-5 linear | see [`TrainConfig`]; `stage` and `seed` are set by the recipe |
+/// | `token_dropout` | 0 | in [0, 1): share of answer tokens left out while training, in every stage |
 /// | `max_length` | 512 | at least 3 tokens |
 /// | `truncation` | `keep_end` | |
 /// | `baseline` | true | whether the all-labels model is trained too |
@@ -125,6 +126,9 @@ pub struct SerConfig {
     pub adaptation: Adaptation,
     /// The loss on a pair's raw scores.
     pub loss: PairwiseLoss,
+    /// Share of answer tokens left out while training, drawn anew at every step (a noisy student,
+    /// not in the paper). Baseline and controls have it too.
+    pub token_dropout: f64,
     /// The step loop of every stage.
     pub train: TrainConfig,
     /// Longest sequence, in tokens.
@@ -148,6 +152,7 @@ impl Default for SerConfig {
             retrain_from: RetrainFrom::default(),
             adaptation: Adaptation::default(),
             loss: PairwiseLoss::default(),
+            token_dropout: 0.0,
             train: TrainConfig {
                 learning_rate: 2e-5,
                 epochs: 2.0,
@@ -179,6 +184,9 @@ impl SerConfig {
         }
         if self.max_loops == 0 {
             return Err(ConfigError::new("max_loops", 0, "at least 1").into());
+        }
+        if !(0.0..1.0).contains(&self.token_dropout) {
+            return Err(ConfigError::new("token_dropout", self.token_dropout, "in [0, 1)").into());
         }
         if self.max_length < 3 {
             let allowed = "at least 3 tokens: BOS, one token, EOS";
