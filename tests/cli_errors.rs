@@ -305,7 +305,7 @@ fn options() {
 fn configuration_files() {
     let (folder, _) = workplace();
     let folder = folder.path();
-    let mut config = |text: &str, says: &[&str]| {
+    let config = |text: &str, says: &[&str]| {
         fs::write(folder.join("config.json"), text).unwrap();
         refused("ser", folder, &["--config", "config.json"], says);
     };

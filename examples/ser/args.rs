@@ -146,6 +146,10 @@ pub(crate) struct Config {
 
 impl Default for Config {
     fn default() -> Self {
+        // So that a killed run loses little.
+        let save_every = Some(200);
+        let mut ser = SerConfig::default();
+        ser.train.save_every = save_every;
         Self {
             data: None,
             test: None,
@@ -162,6 +166,7 @@ impl Default for Config {
                 warmup_steps: 20,
                 batch_size: 64,
                 epochs: 2.0,
+                save_every,
                 keep_best: false,
                 ..TrainConfig::default()
             },
@@ -172,10 +177,11 @@ impl Default for Config {
                 warmup_steps: 2,
                 batch_size: 16,
                 epochs: 3.0,
+                save_every,
                 keep_best: false,
                 ..TrainConfig::default()
             },
-            ser: SerConfig::default(),
+            ser,
             world: WorldConfig::default(),
             llama: LlamaConfig::default(),
             stop_after: "rm".to_owned(),
@@ -282,6 +288,7 @@ impl Args {
         config.stop_after.clone_from(&self.stop_after);
         config.ser.check()?;
         config.sft.validate()?;
+        config.pretrain.validate()?;
         if config.data.is_some() != config.model.is_some() {
             return Err(
                 "data and model go together: give both --data and --model, or neither".into(),

@@ -282,7 +282,8 @@ impl<'a> Job<'a> {
         let pad = self.tokenizer.special().pad;
         outcome.model.save(pad, ser.max_length, &folder)?;
         self.tokenizer.save(&folder)?;
-        let seconds = self.started.elapsed().as_secs_f64();
+        // A resumed run counts what its stages took before.
+        let seconds = self.started.elapsed().as_secs_f64().max(outcome.seconds);
         self.summary.insert("seconds".to_owned(), json!(seconds));
         self.summary
             .insert("tokenize".to_owned(), json!(data.lengths));
