@@ -158,6 +158,29 @@ fn decoder_on_a_tracked_device() {
     );
 }
 
+/// Loading must not freeze what it fills.
+#[test]
+fn a_loaded_model_trains() {
+    fn check<M: Backbone + HfFolder>(name: &str, device: &Device) {
+        let model = M::load(&fixture(name), device).unwrap();
+        let batch = common::rows_batch(&model, &[vec![1, 5, 6, 2]]);
+        let hidden = model.hidden(&batch, Forward::EVAL);
+        let grads = common::gradients(&model, &(hidden.clone() * hidden).sum().backward());
+        let all = collimate_nn::parameters(&model);
+        let reached: Vec<_> = all
+            .iter()
+            .filter(|p| !p.path.starts_with("lm_head"))
+            .collect();
+        assert_eq!(grads.len(), reached.len(), "{name}");
+        assert!(all.iter().all(|p| p.trainable), "{name}");
+    }
+    for (_, device) in collimate_testkit::devices() {
+        check::<Llama>("llama-gqa-tied", &device);
+        check::<Llama>("llama-untied", &device);
+        check::<Bert>("bert-mean", &device);
+    }
+}
+
 #[test]
 fn encoders() {
     for (device_name, device) in plain_devices() {

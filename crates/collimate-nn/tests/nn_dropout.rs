@@ -119,7 +119,7 @@ fn parts_of_a_forward_pass_have_masks_of_their_own() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(32))]
+    #![proptest_config(ProptestConfig { cases: 32, failure_persistence: None, ..ProptestConfig::default() })]
     #[test]
     fn every_value_is_dropped_or_scaled(
         rows in 1usize..20, width in 1usize..20, probability in 0.01f64..0.95, seed in 0u64..100,

@@ -52,7 +52,7 @@ fn ids(batch: &DeviceBatch) -> Vec<u32> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn a_pack_holds_its_sequences(groups in groups(), seed in 0u64..1000) {
