@@ -2,7 +2,9 @@
 
 mod cell;
 mod error;
+mod hide;
 mod plan;
+mod progress;
 mod provenance;
 mod results;
 mod summary;

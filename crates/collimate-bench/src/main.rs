@@ -1,5 +1,6 @@
 //! `collimate-bench sweep`: runs a plan's cells, one per core, and remembers what is done.
 
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -98,21 +99,21 @@ fn sweep(args: &SweepArgs) -> Result<ExitCode, BenchError> {
     };
     let sweep = Sweep::new(&plan, &options, args.only.as_deref())?;
     if args.list {
-        print!("{}", cell_list(sweep.cells(), &sweep.rows()?));
+        show(&cell_list(sweep.cells(), &sweep.rows()?));
         return Ok(ExitCode::SUCCESS);
     }
     if args.summary {
         let mut rows = Results::new(&options.results).rows()?;
         rows.retain(|row| row.plan == plan.name);
-        print!("{}", Summary::new(&plan, &rows)?);
+        show(&Summary::new(&plan, &rows)?.to_string());
         if args.all {
-            print!("\n{}", cell_table(sweep.cells(), &sweep.rows()?));
+            show(&format!("\n{}", cell_table(sweep.cells(), &sweep.rows()?)));
         }
         return Ok(ExitCode::SUCCESS);
     }
     if args.dry_run {
         for command in sweep.commands()? {
-            println!("{command}");
+            show(&format!("{command}\n"));
         }
         return Ok(ExitCode::SUCCESS);
     }
@@ -134,6 +135,11 @@ fn sweep(args: &SweepArgs) -> Result<ExitCode, BenchError> {
         outcome if outcome.failed + outcome.stopped > 0 => ExitCode::FAILURE,
         _ => ExitCode::SUCCESS,
     })
+}
+
+/// Whoever reads may have seen enough and closed the pipe.
+fn show(text: &str) {
+    let _ = std::io::stdout().write_all(text.as_bytes());
 }
 
 /// Where cargo puts examples, seen from a binary of the same build.

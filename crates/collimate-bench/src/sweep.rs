@@ -2,17 +2,17 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fs;
-use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use collimate::train::Interrupt;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::ProgressBar;
 use serde_json::Value;
 
+use crate::hide::Hide;
+use crate::progress::{line, progress_bar, say};
 use crate::provenance::{Program, commit};
-use crate::tables::{duration, fields_line};
 use crate::work::{self, CellFolder, Started};
 use crate::{BenchError, Cell, Plan, Results, Row, Variables};
 
@@ -346,79 +346,4 @@ fn read_summary(run: &Path) -> Result<Value, String> {
     let text = fs::read(run.join("summary.json"))
         .map_err(|error| format!("the program ended well without a summary.json: {error}"))?;
     serde_json::from_slice(&text).map_err(|error| format!("summary.json: {error}"))
-}
-
-/// Keeps this machine's paths out of the results.
-struct Hide {
-    paths: Vec<(String, String)>,
-}
-
-impl Hide {
-    fn new(variables: &Variables, work: &Path) -> Self {
-        let mut paths: Vec<(String, String)> = variables.paths().collect();
-        let mut add = |path: Option<PathBuf>, name: &str| {
-            let text = path.map(|path| path.display().to_string());
-            if let Some(text) = text.filter(|text| text.len() > 1) {
-                paths.push((text, name.to_owned()));
-            }
-        };
-        add(fs::canonicalize(work).ok(), "WORK");
-        add(work.is_absolute().then(|| work.to_owned()), "WORK");
-        add(std::env::current_dir().ok(), ".");
-        add(std::env::var_os("HOME").map(PathBuf::from), "~");
-        // The longest first: one may lie within another.
-        paths.sort_by_key(|(path, _)| std::cmp::Reverse(path.len()));
-        Self { paths }
-    }
-
-    fn text(&self, text: &str) -> String {
-        self.paths
-            .iter()
-            .fold(text.to_owned(), |text, (path, name)| {
-                text.replace(path, name)
-            })
-    }
-
-    fn json(&self, value: Value) -> Value {
-        match value {
-            Value::String(text) => self.text(&text).into(),
-            Value::Array(items) => items.into_iter().map(|item| self.json(item)).collect(),
-            Value::Object(map) => map
-                .into_iter()
-                .map(|(key, value)| (key, self.json(value)))
-                .collect::<serde_json::Map<_, _>>()
-                .into(),
-            other => other,
-        }
-    }
-}
-
-fn progress_bar(total: usize) -> ProgressBar {
-    if !std::io::stderr().is_terminal() {
-        return ProgressBar::hidden();
-    }
-    let style = ProgressStyle::with_template("{wide_bar:.cyan/dim} {pos}/{len} [{elapsed}]")
-        .unwrap_or_else(|_| ProgressStyle::default_bar());
-    let bar = ProgressBar::with_draw_target(Some(total as u64), ProgressDrawTarget::stderr())
-        .with_style(style);
-    bar.enable_steady_tick(Duration::from_secs(1));
-    bar
-}
-
-fn say(bar: &ProgressBar, text: &str) {
-    bar.suspend(|| eprintln!("{text}"));
-}
-
-fn line(row: &Row, count: usize, total: usize, elapsed: Duration) -> String {
-    let result = match &row.error {
-        Some(error) => format!("FAILED: {error}"),
-        None => fields_line(&row.fields),
-    };
-    let left = elapsed.as_secs_f64() / count as f64 * total.saturating_sub(count) as f64;
-    let left = match total.saturating_sub(count) {
-        0 => String::new(),
-        cells => format!("; {cells} left, about {}", duration(left)),
-    };
-    let took = duration(row.seconds);
-    format!("[{count}/{total}] {} in {took}: {result}{left}", row.cell)
 }
