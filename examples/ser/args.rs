@@ -6,8 +6,8 @@ use clap::Parser;
 use collimate::data::{Format, HhTurns, OnBadRow, world::WorldConfig};
 use collimate::lm::LlamaConfig;
 use collimate::nn::{LoraConfig, Pooling};
-use collimate::recipes::ser::{Adaptation, Control, SerConfig};
-use collimate::status::{MinCount, PairRule};
+use collimate::recipes::ser::{Adaptation, Control, RetrainFrom, SerConfig};
+use collimate::status::{MinCount, PairRule, ScoreCentre};
 use collimate::train::{Schedule, TrainConfig};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -68,11 +68,11 @@ pub(crate) struct Args {
     #[arg(long, value_parser = ["status", "either_per_pair"], value_name = "RULE")]
     rule: Option<String>,
     /// Score that is worth p = 1/2: none (zero, the paper) or seed_mean
-    #[arg(long, value_parser = json_name::<collimate::status::ScoreCentre>, value_name = "CENTRE")]
-    score_centre: Option<collimate::status::ScoreCentre>,
+    #[arg(long, value_parser = json_name::<ScoreCentre>, value_name = "CENTRE")]
+    score_centre: Option<ScoreCentre>,
     /// Retraining starts from the previous loop's weights or from the start
-    #[arg(long, value_parser = json_name::<collimate::recipes::ser::RetrainFrom>, value_name = "FROM")]
-    retrain_from: Option<collimate::recipes::ser::RetrainFrom>,
+    #[arg(long, value_parser = json_name::<RetrainFrom>, value_name = "FROM")]
+    retrain_from: Option<RetrainFrom>,
     /// Train low-rank adapters (r 8, alpha 32, dropout 0.1) instead of all weights
     #[arg(long)]
     lora: bool,
@@ -190,28 +190,42 @@ impl Default for Config {
 }
 
 impl Config {
-    /// Defaults for the embedded world: a small decoder from scratch wants larger steps.
+    /// Defaults for the embedded world: a small decoder from scratch wants larger steps. Chosen on
+    /// validation pairs with seeds that no reported run uses.
     fn for_world() -> Self {
-        let mut config = Self::default();
-        config.llama = LlamaConfig {
-            hidden_size: 96,
-            intermediate_size: 256,
-            num_hidden_layers: 3,
-            num_attention_heads: 4,
-            num_key_value_heads: 4,
-            max_position_embeddings: 256,
-            ..LlamaConfig::default()
-        };
-        config.pretrain_texts = 12_000;
-        config.sft.learning_rate = 3e-3;
-        config.sft.epochs = 6.0;
-        config.sft.batch_size = 32;
-        config.sft.warmup_steps = 20;
-        config.ser.train.learning_rate = 1e-3;
-        config.ser.train.batch_size = 32;
-        config.ser.train.warmup_ratio = 0.05;
-        config.ser.max_length = 128;
-        config
+        let default = Self::default();
+        Self {
+            pretrain_texts: 24_000,
+            sft: TrainConfig {
+                learning_rate: 1e-3,
+                batch_size: 32,
+                warmup_steps: 20,
+                ..default.sft
+            },
+            ser: SerConfig {
+                score_centre: ScoreCentre::SeedMean,
+                retrain_from: RetrainFrom::Start,
+                max_length: 128,
+                train: TrainConfig {
+                    learning_rate: 1e-3,
+                    batch_size: 16,
+                    epochs: 3.0,
+                    warmup_ratio: 0.05,
+                    ..default.ser.train
+                },
+                ..default.ser
+            },
+            llama: LlamaConfig {
+                hidden_size: 96,
+                intermediate_size: 256,
+                num_hidden_layers: 3,
+                num_attention_heads: 4,
+                num_key_value_heads: 4,
+                max_position_embeddings: 256,
+                ..LlamaConfig::default()
+            },
+            ..default
+        }
     }
 }
 

@@ -126,11 +126,15 @@ impl<B: Backbone> Objective for RewardObjective<B> {
         examples: &[usize],
         key: Key,
     ) -> Result<Forwarded, TrainError> {
-        let pairs = examples.iter().map(|&index| &self.train[index]);
-        let batch = pack::pairs(pairs, &model.backbone).map_err(|error| {
-            let pair = examples[error.sequence() / 2];
-            TrainError::objective(format!("training pair {pair}: {error}"))
-        })?;
+        let pairs: Vec<_> = examples
+            .iter()
+            .map(|&index| self.pair(index, key))
+            .collect();
+        let batch =
+            pack::pairs(pairs.iter().map(AsRef::as_ref), &model.backbone).map_err(|error| {
+                let pair = examples[error.sequence() / 2];
+                TrainError::objective(format!("training pair {pair}: {error}"))
+            })?;
         let key = key.with(examples.first().map_or(0, |&i| i as u64));
         let n = examples.len();
         let scores = model.score(&batch, Forward::train(key)).reshape([n, 2]);
