@@ -172,15 +172,19 @@ fn read_config(json: &JsonConfig) -> Result<LlamaConfig, LoadError> {
         Some(theta) => theta,
         None => json.get("rope_theta")?.unwrap_or(1e4),
     };
+    let hidden: usize = json.require("hidden_size")?;
     let heads: usize = json.require("num_attention_heads")?;
     let config = LlamaConfig {
         vocab_size: json.require("vocab_size")?,
-        hidden_size: json.require("hidden_size")?,
+        hidden_size: hidden,
         intermediate_size: json.require("intermediate_size")?,
         num_hidden_layers: json.require("num_hidden_layers")?,
         num_attention_heads: heads,
         num_key_value_heads: json.get("num_key_value_heads")?.unwrap_or(heads),
-        head_dim: json.get("head_dim")?,
+        // Folders may spell out the size that follows from the others.
+        head_dim: json
+            .get("head_dim")?
+            .filter(|&d: &usize| d.checked_mul(heads) != Some(hidden)),
         max_position_embeddings: json.get("max_position_embeddings")?.unwrap_or(2048),
         rms_norm_eps: json.get("rms_norm_eps")?.unwrap_or(1e-6),
         rope_theta: theta,
