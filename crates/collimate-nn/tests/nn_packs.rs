@@ -202,8 +202,8 @@ fn a_linear_layer_with_an_adapter_against_a_host_loop() {
         let expected = |scale: f64| -> Vec<f64> {
             let mut out = Vec::new();
             for t in 0..4 {
-                for o in 0..5 {
-                    let mut y = f64::from(bias[o]);
+                for (o, &offset) in bias.iter().enumerate() {
+                    let mut y = f64::from(offset);
                     for i in 0..3 {
                         let mut weight = at(&w, 3, o, i);
                         for r in 0..2 {

@@ -143,7 +143,7 @@ fn fixture_model(name: &str) -> RewardModel<Llama> {
 }
 
 fn tokenizer(name: &str) -> TextTokenizer {
-    TextTokenizer::from_folder(&fixtures().join("hf").join(name)).unwrap()
+    TextTokenizer::from_folder(fixtures().join("hf").join(name)).unwrap()
 }
 
 #[test]

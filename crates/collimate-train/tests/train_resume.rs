@@ -330,13 +330,7 @@ fn tensors_are_stored_by_path_in_a_fixed_order() {
         let tensors = safetensors::SafeTensors::deserialize(&bytes).unwrap();
         let mut names: Vec<String> = tensors.names().into_iter().map(str::to_owned).collect();
         names.sort_unstable();
-        (
-            names,
-            tensors
-                .tensor(&tensors.names()[0].to_owned())
-                .unwrap()
-                .dtype(),
-        )
+        (names, tensors.tensor(tensors.names()[0]).unwrap().dtype())
     };
     assert_eq!(header("model.safetensors").0, ["bias", "weight"]);
     assert_eq!(
