@@ -262,7 +262,6 @@ fn options() {
             &["seed_share is 1", "between 0 and 1"],
         ),
         (&["--seed-share", "NaN"], &["seed_share is NaN"]),
-        (&["--loops", "0"], &["max_loops is 0", "at least 1"]),
         (&["--lr", "2"], &["learning_rate is 2", "at most 1"]),
         (&["--batch", "0"], &["batch_size is 0"]),
         (&["--max-kept", "0"], &["max_kept = 0"]),

@@ -22,12 +22,13 @@ use crate::common::{DeviceName, Failure};
 #[derive(Debug, Parser)]
 #[command(name = "ser", version)]
 pub(crate) struct Args {
-    /// Preference pairs: hh-rlhf or TRL jsonl (.gz too), UltraFeedback, two-column CSV, OASST trees
+    /// Preference pairs: hh-rlhf or TRL jsonl (.gz too), UltraFeedback, two-column CSV, OASST trees;
+    /// give it several times to read several files
     #[arg(long, value_name = "FILE", requires = "model")]
-    data: Option<PathBuf>,
+    data: Vec<PathBuf>,
     /// Test pairs; by default 20 % of the data's prompts, chosen by hash
     #[arg(long, value_name = "FILE", requires = "data")]
-    test: Option<PathBuf>,
+    test: Vec<PathBuf>,
     /// Hugging Face folder (Llama or BERT) that the reward model starts from
     #[arg(long, value_name = "DIR", requires = "data")]
     model: Option<PathBuf>,
@@ -46,7 +47,7 @@ pub(crate) struct Args {
     /// Seed of everything random
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
-    /// At most this many loops after the seed model
+    /// At most this many loops after the seed model; 0 trains the seed model only
     #[arg(long, value_name = "N")]
     loops: Option<usize>,
     /// Keep at most this many self-labelled pairs per loop
@@ -123,8 +124,8 @@ pub(crate) struct Args {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Config {
-    pub(crate) data: Option<PathBuf>,
-    pub(crate) test: Option<PathBuf>,
+    pub(crate) data: Vec<PathBuf>,
+    pub(crate) test: Vec<PathBuf>,
     pub(crate) model: Option<PathBuf>,
     pub(crate) format: Option<Format>,
     pub(crate) on_bad_row: OnBadRow,
@@ -151,8 +152,8 @@ impl Default for Config {
         let mut ser = SerConfig::default();
         ser.train.save_every = save_every;
         Self {
-            data: None,
-            test: None,
+            data: Vec::new(),
+            test: Vec::new(),
             model: None,
             format: None,
             on_bad_row: OnBadRow::Fail,
@@ -243,18 +244,21 @@ impl Args {
             None => None,
         };
         let mut config = match file {
-            Some(path) => read_config(&path, self.data.is_some())?,
-            None if self.data.is_some() => Config::default(),
+            Some(path) => read_config(&path, !self.data.is_empty())?,
+            None if !self.data.is_empty() => Config::default(),
             None => Config::for_world(),
         };
-        let set = |to: &mut Option<PathBuf>, from: &Option<PathBuf>| {
-            if from.is_some() {
+        for (to, from) in [
+            (&mut config.data, &self.data),
+            (&mut config.test, &self.test),
+        ] {
+            if !from.is_empty() {
                 to.clone_from(from);
             }
-        };
-        set(&mut config.data, &self.data);
-        set(&mut config.test, &self.test);
-        set(&mut config.model, &self.model);
+        }
+        if self.model.is_some() {
+            config.model.clone_from(&self.model);
+        }
         if let Some(format) = self.format {
             config.format = Some(format);
         }
@@ -303,12 +307,12 @@ impl Args {
         config.ser.check()?;
         config.sft.validate()?;
         config.pretrain.validate()?;
-        if config.data.is_some() != config.model.is_some() {
+        if config.data.is_empty() == config.model.is_some() {
             return Err(
                 "data and model go together: give both --data and --model, or neither".into(),
             );
         }
-        if config.data.is_none() {
+        if config.data.is_empty() {
             self.refuse_file_options(&config)?;
         }
         Ok(config)
@@ -317,7 +321,7 @@ impl Args {
     /// Options that the embedded world has no use for.
     fn refuse_file_options(&self, config: &Config) -> Result<(), Failure> {
         let given = [
-            ("test", config.test.is_some()),
+            ("test", !config.test.is_empty()),
             ("format", config.format.is_some()),
             ("pooling", config.pooling.is_some()),
             ("on_bad_row", self.on_bad_row.is_some()),
@@ -397,7 +401,7 @@ fn read_config(path: &Path, has_data: bool) -> Result<Config, Failure> {
     let text = std::fs::read_to_string(path).map_err(|e| wrong(&e))?;
     // For errors with line and column, and for whether there is data.
     let alone: Config = serde_json::from_str(&text).map_err(|e| wrong(&e))?;
-    let defaults = match alone.data.is_some() || has_data {
+    let defaults = match !alone.data.is_empty() || has_data {
         true => Config::default(),
         false => Config::for_world(),
     };

@@ -1,6 +1,6 @@
 //! Where the pairs come from: the synthetic world, or files.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use collimate::core::{Key, PreferencePair, Purpose};
 use collimate::data::world::World;
@@ -158,26 +158,30 @@ pub(crate) fn from_world(config: &Config) -> Result<(Parts, TextTokenizer), Fail
 
 /// The user's files. A decoder is fine-tuned first and needs a part of the pairs for that.
 pub(crate) fn from_files(config: &Config, needs_sft: bool) -> Result<Parts, Failure> {
-    let data = config.data.as_ref().ok_or("no data file")?;
     let options = ReadOptions {
         format: config.format,
         on_bad_row: config.on_bad_row,
         hh_turns: config.hh_turns,
         ..ReadOptions::default()
     };
-    let (rows, report) = read(data, &options)?;
-    let mut reports = vec![report];
-    let (rest, validation, test) = match &config.test {
-        Some(path) => {
-            let (test, report) = read(path, &options)?;
+    let mut reports = Vec::new();
+    let mut read_all = |paths: &[PathBuf]| -> Result<Vec<PreferencePair>, Failure> {
+        let mut rows = Vec::new();
+        for path in paths {
+            let (part, report) = read(path, &options)?;
+            rows.extend(part);
             reports.push(report);
-            let [validation, rest] = two(split_by_hash(rows, &[0.1, 0.9])?);
-            (rest, validation, test)
         }
-        None => {
-            let [test, validation, rest] = three(split_by_hash(rows, &[0.2, 0.1, 0.7])?);
-            (rest, validation, test)
-        }
+        Ok(rows)
+    };
+    let rows = read_all(&config.data)?;
+    let test = read_all(&config.test)?;
+    let (rest, validation, test) = if config.test.is_empty() {
+        let [test, validation, rest] = three(split_by_hash(rows, &[0.2, 0.1, 0.7])?);
+        (rest, validation, test)
+    } else {
+        let [validation, rest] = two(split_by_hash(rows, &[0.1, 0.9])?);
+        (rest, validation, test)
     };
     let (sft, train) = if needs_sft {
         let key = Key::new(config.ser.seed, "split");

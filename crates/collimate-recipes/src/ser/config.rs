@@ -95,7 +95,7 @@ impl Control {
 /// |---|---|---|
 /// | `seed` | 0 | |
 /// | `seed_share` | 0.15 | in (0, 1) |
-/// | `max_loops` | 3 | at least 1 |
+/// | `max_loops` | 3 | 0 trains the seed model only |
 /// | `filter` | see [`FilterConfig`] | |
 /// | `score_centre` | `none` | `none`, `seed_mean` |
 /// | `retrain_from` | `previous` | `previous`, `start` |
@@ -181,9 +181,6 @@ impl SerConfig {
                 "between 0 and 1, both excluded: it is the share of pairs with a human label",
             )
             .into());
-        }
-        if self.max_loops == 0 {
-            return Err(ConfigError::new("max_loops", 0, "at least 1").into());
         }
         if !(0.0..1.0).contains(&self.token_dropout) {
             return Err(ConfigError::new("token_dropout", self.token_dropout, "in [0, 1)").into());
