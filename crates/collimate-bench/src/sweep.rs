@@ -158,7 +158,11 @@ impl<'a> Sweep<'a> {
         if queue.is_empty() {
             return Ok(outcome);
         }
-        let interrupt = Interrupt::on_signals()?;
+        let interrupt = Interrupt::on_signals().unwrap_or_else(|error| {
+            // As in a script's background job, where Ctrl-C is switched off.
+            eprintln!("warning: {error}: stop the runner and its programs by hand");
+            Interrupt::new()
+        });
         let folder = self.options.work.join(&self.plan.name).join("bin");
         let program = Program::snapshot(&self.plan.program, &self.options.bin_dir, &folder)?;
         let total = queue.len();
