@@ -1,16 +1,14 @@
 //! Training a reward model on pairs.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::marker::PhantomData;
 
-use collimate_core::{Key, Purpose, metric_names as names};
+use collimate_core::{Key, metric_names as names};
 use collimate_data::TokenizedPair;
 use collimate_eval::pairwise_accuracy;
 use collimate_losses::PairwiseLoss;
 use collimate_nn::{Backbone, Forward};
 use collimate_train::{Evaluation, Forwarded, Objective, TrainError};
-use rand::RngExt;
 
 use crate::model::RewardModel;
 use crate::pack;
@@ -23,7 +21,6 @@ pub struct RewardObjective<B> {
     held_out: Vec<TokenizedPair>,
     loss: PairwiseLoss,
     evaluation_tokens: usize,
-    token_dropout: f64,
     model: PhantomData<fn() -> B>,
 }
 
@@ -53,53 +50,7 @@ impl<B: Backbone> RewardObjective<B> {
             held_out,
             loss,
             evaluation_tokens: evaluation_tokens.max(1),
-            token_dropout: 0.0,
             model: PhantomData,
-        })
-    }
-
-    /// Leaves out each answer token but the last with this probability, drawn anew at every step:
-    /// the noise of a noisy student ([arXiv:1911.04252](https://arxiv.org/abs/1911.04252)). What
-    /// is left must explain the label too.
-    ///
-    /// # Errors
-    /// A probability outside [0, 1).
-    pub fn with_token_dropout(self, probability: f64) -> Result<Self, TrainError> {
-        if !(0.0..1.0).contains(&probability) {
-            return Err(TrainError::Config {
-                name: "token_dropout",
-                value: probability.to_string(),
-                allowed: "in [0, 1)",
-            });
-        }
-        Ok(Self {
-            token_dropout: probability,
-            ..self
-        })
-    }
-
-    /// The pair as it is trained on at the step of `key`.
-    fn pair(&self, index: usize, key: Key) -> Cow<'_, TokenizedPair> {
-        let pair = &self.train[index];
-        if self.token_dropout == 0.0 {
-            return Cow::Borrowed(pair);
-        }
-        let mut rng = key.with(index as u64).rng(Purpose::Noise);
-        let mut thin = |ids: &[u32]| -> Vec<u32> {
-            let last = ids.len() - 1;
-            let keep =
-                |&(at, _): &(usize, &u32)| at == last || rng.random::<f64>() >= self.token_dropout;
-            ids.iter()
-                .enumerate()
-                .filter(keep)
-                .map(|(_, &id)| id)
-                .collect()
-        };
-        Cow::Owned(TokenizedPair {
-            prompt: pair.prompt.clone(),
-            chosen: thin(&pair.chosen),
-            rejected: thin(&pair.rejected),
-            truncated: pair.truncated,
         })
     }
 }
@@ -126,15 +77,11 @@ impl<B: Backbone> Objective for RewardObjective<B> {
         examples: &[usize],
         key: Key,
     ) -> Result<Forwarded, TrainError> {
-        let pairs: Vec<_> = examples
-            .iter()
-            .map(|&index| self.pair(index, key))
-            .collect();
-        let batch =
-            pack::pairs(pairs.iter().map(AsRef::as_ref), &model.backbone).map_err(|error| {
-                let pair = examples[error.sequence() / 2];
-                TrainError::objective(format!("training pair {pair}: {error}"))
-            })?;
+        let pairs = examples.iter().map(|&index| &self.train[index]);
+        let batch = pack::pairs(pairs, &model.backbone).map_err(|error| {
+            let pair = examples[error.sequence() / 2];
+            TrainError::objective(format!("training pair {pair}: {error}"))
+        })?;
         let key = key.with(examples.first().map_or(0, |&i| i as u64));
         let n = examples.len();
         let scores = model.score(&batch, Forward::train(key)).reshape([n, 2]);

@@ -102,7 +102,6 @@ impl Control {
 /// | `adaptation` | `full` | `full`, `lora` |
 /// | `loss` | logistic, margin 0 | see [`PairwiseLoss`] |
 /// | `train` | 2 epochs, 4 pairs, lr 2e-5 linear | see [`TrainConfig`]; `stage` and `seed` are set by the recipe |
-/// | `token_dropout` | 0 | in [0, 1): share of answer tokens left out while training, in every stage |
 /// | `max_length` | 512 | at least 3 tokens |
 /// | `truncation` | `keep_end` | |
 /// | `baseline` | true | whether the all-labels model is trained too |
@@ -126,9 +125,6 @@ pub struct SerConfig {
     pub adaptation: Adaptation,
     /// The loss on a pair's raw scores.
     pub loss: PairwiseLoss,
-    /// Share of answer tokens left out while training, drawn anew at every step (a noisy student,
-    /// not in the paper). Baseline and controls have it too.
-    pub token_dropout: f64,
     /// The step loop of every stage.
     pub train: TrainConfig,
     /// Longest sequence, in tokens.
@@ -152,7 +148,6 @@ impl Default for SerConfig {
             retrain_from: RetrainFrom::default(),
             adaptation: Adaptation::default(),
             loss: PairwiseLoss::default(),
-            token_dropout: 0.0,
             train: TrainConfig {
                 learning_rate: 2e-5,
                 epochs: 2.0,
@@ -181,9 +176,6 @@ impl SerConfig {
                 "between 0 and 1, both excluded: it is the share of pairs with a human label",
             )
             .into());
-        }
-        if !(0.0..1.0).contains(&self.token_dropout) {
-            return Err(ConfigError::new("token_dropout", self.token_dropout, "in [0, 1)").into());
         }
         if self.max_length < 3 {
             let allowed = "at least 3 tokens: BOS, one token, EOS";

@@ -80,8 +80,7 @@ impl Session<'_> {
             Some(_) => self.validation.clone(),
             None => Vec::new(),
         };
-        let objective = RewardObjective::new(pairs, held_out, self.config.loss, EVALUATION_TOKENS)?
-            .with_token_dropout(self.config.token_dropout)?;
+        let objective = RewardObjective::new(pairs, held_out, self.config.loss, EVALUATION_TOKENS)?;
         let context = FitContext::in_run(self.run, self.interrupt).with_progress(self.progress);
         let fitted = fit(model, &objective, &train, &context)?;
         let (steps, trained) = (fitted.steps, fitted.seconds);
