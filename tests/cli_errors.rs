@@ -244,7 +244,7 @@ fn a_loss_that_is_not_a_number_stops_the_run() {
 fn options() {
     let (folder, model) = workplace();
     let folder = folder.path();
-    let cases: [(&[&str], &[&str]); 14] = [
+    let cases: [(&[&str], &[&str]); 13] = [
         (
             &["--tau-high", ".4", "--tau-low", ".6"],
             &["tau_low = 0.6", "tau_high = 0.4"],
