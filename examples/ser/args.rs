@@ -10,7 +10,7 @@ use collimate::recipes::ser::{Adaptation, Control, RetrainFrom, SerConfig};
 use collimate::status::{MinCount, PairRule, ScoreCentre};
 use collimate::train::{Schedule, TrainConfig};
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
 use crate::common::{DeviceName, Failure};
@@ -124,7 +124,9 @@ pub(crate) struct Args {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Config {
+    #[serde(deserialize_with = "one_or_many")]
     pub(crate) data: Vec<PathBuf>,
+    #[serde(deserialize_with = "one_or_many")]
     pub(crate) test: Vec<PathBuf>,
     pub(crate) model: Option<PathBuf>,
     pub(crate) format: Option<Format>,
@@ -228,6 +230,22 @@ impl Config {
             ..default
         }
     }
+}
+
+/// A path, a list of paths, or null.
+fn one_or_many<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<PathBuf>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged, expecting = "expected a path or a list of paths")]
+    enum Paths {
+        None,
+        One(PathBuf),
+        Many(Vec<PathBuf>),
+    }
+    Ok(match Paths::deserialize(from)? {
+        Paths::None => Vec::new(),
+        Paths::One(path) => vec![path],
+        Paths::Many(paths) => paths,
+    })
 }
 
 /// A name as serde spells it.
