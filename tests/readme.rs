@@ -97,8 +97,22 @@ fn paths_in_the_readme_exist() {
         .skip(1)
         .filter_map(|rest| rest.split(')').next())
     {
-        if !link.starts_with("http") {
-            assert!(root().join(link).exists(), "{link}");
+        if link.starts_with("http") {
+            continue;
         }
+        let (file, place) = link.split_once('#').unwrap_or((link, ""));
+        let target = fs::read_to_string(root().join(file));
+        let target = target.unwrap_or_else(|error| panic!("{link}: {error}"));
+        let is_place = |line: &str| line.starts_with('#') && anchor(line) == place;
+        assert!(place.is_empty() || target.lines().any(is_place), "{link}");
     }
+}
+
+/// The name by which a heading is linked.
+fn anchor(heading: &str) -> String {
+    let text = heading.trim_start_matches('#').trim().to_lowercase();
+    let kept = text
+        .chars()
+        .filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
+    kept.map(|c| if c == ' ' { '-' } else { c }).collect()
 }

@@ -1,4 +1,4 @@
-//! Test pairs that the training part gives away.
+//! Test pairs that the training rows give away.
 
 use std::collections::HashSet;
 
@@ -6,21 +6,22 @@ use collimate_core::{PreferencePair, Prompt};
 
 use super::data::SerData;
 
-/// For each test pair, whether it is new: its prompt does not occur in seed or pool or, without a
-/// prompt, neither of its texts does.
+/// For each test pair, whether it is new: its prompt does not occur in seed, pool or validation
+/// part (by which options are chosen) or, without a prompt, neither of its texts does.
 pub(crate) fn unseen(data: &SerData) -> Vec<bool> {
     let mut prompts: HashSet<&Prompt> = HashSet::new();
     let mut texts: HashSet<&str> = HashSet::new();
-    let seed = data
+    let labelled = data
         .seed
         .iter()
+        .chain(&data.validation)
         .map(|p| (&p.prompt, &p.chosen, &p.rejected));
     let pool = data
         .pool
         .pairs()
         .iter()
         .map(|p| (&p.prompt, &p.first, &p.second));
-    for (prompt, a, b) in seed.chain(pool) {
+    for (prompt, a, b) in labelled.chain(pool) {
         if prompt.is_empty() {
             texts.extend([a.text.as_str(), b.text.as_str()]);
         } else {
@@ -50,10 +51,11 @@ mod tests {
             pair("", "e", "f"),
             pair("q", "u", "v"),
             pair("p", "x", "y"),
+            pair("", "new", "g"),
         ];
         let validation = vec![pair("", "g", "h")];
         let key = Key::new(0, "test");
         let data = SerData::split(train, validation, test, 0.4, false, key).unwrap();
-        assert_eq!(unseen(&data), [false, true, false, true]);
+        assert_eq!(unseen(&data), [false, true, false, true, false]);
     }
 }
