@@ -1,11 +1,13 @@
 //! What the examples share: devices, errors on one line, logging.
 
+use std::io::{ErrorKind, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
 use clap::ValueEnum;
 use collimate::lm::{Architecture, detect_architecture};
 use collimate::prelude::Device;
+use serde::de::DeserializeOwned;
 
 /// Anything that can go wrong, shown on one line.
 pub(crate) type Failure = Box<dyn std::error::Error>;
@@ -54,6 +56,20 @@ impl DeviceName {
                                build it with --features cuda, or use --device flex"
                 .into()),
         }
+    }
+}
+
+/// A value as serde spells it.
+pub(crate) fn json_name<T: DeserializeOwned>(text: &str) -> Result<T, String> {
+    serde_json::from_value(serde_json::Value::String(text.to_owned())).map_err(|e| e.to_string())
+}
+
+/// Writes to standard output; a reader that has gone away (`| head`) is no error.
+pub(crate) fn print(text: &str) -> Result<(), Failure> {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(()),
     }
 }
 

@@ -45,9 +45,10 @@ struct Args {
     /// Longest sequence in tokens; by default what the model takes, at most 2048
     #[arg(long, value_name = "N")]
     max_length: Option<usize>,
-    /// Drop rows that cannot be read, with a count, instead of stopping
-    #[arg(long)]
-    drop_bad_rows: bool,
+    /// What to do with a row that cannot be read: fail or drop (counted)
+    #[arg(long, value_parser = common::json_name::<OnBadRow>, default_value = "fail")]
+    #[arg(value_name = "POLICY")]
+    on_bad_row: OnBadRow,
     /// Where to compute
     #[arg(long, value_enum, default_value_t = DeviceName::Flex)]
     device: DeviceName,
@@ -133,15 +134,10 @@ fn check_writable(out: &Path) -> Result<(), Failure> {
 }
 
 fn read(args: &Args) -> Result<(Rows, ReadReport), Failure> {
-    let on_bad_row = if args.drop_bad_rows {
-        OnBadRow::Drop
-    } else {
-        OnBadRow::Fail
-    };
     let format = Format::detect(&args.data)?;
     let options = ReadOptions {
         format: Some(format),
-        on_bad_row,
+        on_bad_row: args.on_bad_row,
         ..ReadOptions::default()
     };
     let (rows, report) = match format {
@@ -213,7 +209,7 @@ fn write(args: &Args, rows: &Rows, columns: &[Column]) -> Result<(), Failure> {
             atomic_write(path, text.as_bytes())?;
             eprintln!("wrote {}", path.display());
         }
-        None => print!("{text}"),
+        None => common::print(&text)?,
     }
     Ok(())
 }

@@ -9,11 +9,10 @@ use collimate::nn::{LoraConfig, Pooling};
 use collimate::recipes::ser::{Adaptation, Control, RetrainFrom, SerConfig};
 use collimate::status::{MinCount, PairRule, ScoreCentre};
 use collimate::train::{Schedule, TrainConfig};
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
-use crate::common::{DeviceName, Failure};
+use crate::common::{DeviceName, Failure, json_name};
 
 /// Evolve a reward model from a few labels (self-evolved reward learning, arXiv:2411.00418).
 ///
@@ -246,11 +245,6 @@ fn one_or_many<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<PathBuf>, D::Er
         Paths::One(path) => vec![path],
         Paths::Many(paths) => paths,
     })
-}
-
-/// A name as serde spells it.
-fn json_name<T: DeserializeOwned>(text: &str) -> Result<T, String> {
-    serde_json::from_value(serde_json::Value::String(text.to_owned())).map_err(|e| e.to_string())
 }
 
 impl Args {

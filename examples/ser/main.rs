@@ -32,16 +32,15 @@ fn main() -> ExitCode {
         let args = Args::parse();
         let config = args.config()?;
         if args.print_config() {
-            println!("{}", serde_json::to_string_pretty(&config)?);
-            return Ok(());
+            return common::print(&(serde_json::to_string_pretty(&config)? + "\n"));
         }
         let device = args.device().open()?;
         let out = args.out()?;
         if out.join(LAST_FILE).exists() {
             // Opening it tells whether the options are those of the run.
             RunFolder::create(&out, &config)?;
-            println!("finished before; report: {}", out.join(LAST_FILE).display());
-            return Ok(());
+            let report = out.join(LAST_FILE);
+            return common::print(&format!("finished before; report: {}\n", report.display()));
         }
         match &config.model {
             None => from_scratch(&args, &config, &device),
@@ -290,20 +289,18 @@ impl<'a> Job<'a> {
         self.summary
             .insert("peak_memory_bytes".to_owned(), json!(peak_memory_bytes()));
         write_report(&outcome, ser, &self.run, &self.about, &self.summary)?;
+        let mut table = String::new();
         for model in &outcome.models {
-            println!(
-                "{:<16} test accuracy {:.4}  ({} human labels, {} steps)",
+            table += &format!(
+                "{:<16} test accuracy {:.4}  ({} human labels, {} steps)\n",
                 model.name, model.test.accuracy, model.human_labels, model.steps
             );
         }
         for warning in &outcome.warnings {
             eprintln!("warning: {warning}");
         }
-        println!(
-            "{:.0} s; report: {}",
-            seconds,
-            self.run.path().join("report.md").display()
-        );
-        Ok(())
+        let report = self.run.path().join(LAST_FILE);
+        table += &format!("{seconds:.0} s; report: {}\n", report.display());
+        common::print(&table)
     }
 }

@@ -86,7 +86,8 @@ pub trait HfReward: Backbone + HfFolder {
     fn load_reward(dir: &Path, device: &Device) -> Result<RewardParts<Self>, LoadError>;
 
     /// Writes backbone and head in the form that other libraries open.
-    /// Adapters are folded in first.
+    /// Adapters are folded in first. Without `pad_token_id` a decoder names the padding token of
+    /// its configuration, else the one that begins a text.
     ///
     /// # Errors
     /// A file that cannot be written, or a pooling that the form cannot express.

@@ -108,7 +108,7 @@ impl<T> Sink<T> {
                 path: self.path.clone(),
                 line,
                 what: format!(
-                    "{}; repair the row, or drop such rows with `on_bad_row`",
+                    "{}; repair the row, or drop such rows (on_bad_row: drop)",
                     bad.what
                 ),
             }),

@@ -115,7 +115,9 @@ impl HfReward for Llama {
         json["id2label"] = json!({"0": "reward"});
         json["label2id"] = json!({"reward": 0});
         json["problem_type"] = json!("regression");
-        json["pad_token_id"] = json!(pad_token_id.or(self.config().pad_token_id));
+        // Transformers scores the last token that is not padding: the id must not end a text.
+        let config = self.config();
+        json["pad_token_id"] = json!(pad_token_id.or(config.pad_token_id).or(config.bos_token_id));
         write_json(&dir.join("config.json"), &json)
     }
 }
