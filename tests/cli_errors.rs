@@ -126,6 +126,34 @@ fn data_without_a_usable_pair() {
 }
 
 #[test]
+fn a_bad_row_can_be_dropped() {
+    let (folder, model) = workplace();
+    let mut rows = rows(10);
+    rows[2] = r#"{"prompt": "p"}"#.to_owned();
+    write_rows(&folder.path().join("data.jsonl"), &rows);
+    let arguments = ["--data", "data.jsonl", "--model", &model];
+    let output = run("score", folder.path(), &arguments);
+    assert!(text(&output.stderr).contains("on_bad_row: drop"));
+    let dropping = [&arguments[..], &["--on-bad-row", "drop"]].concat();
+    let output = common::succeed("score", folder.path(), &dropping);
+    assert_eq!(text(&output.stdout).lines().count(), 9);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_reader_that_goes_away_is_no_error() {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let output = common::command("ser")
+        .arg("--print-config")
+        .stdout(writer)
+        .output()
+        .unwrap();
+    assert!(output.status.success());
+    assert_eq!(text(&output.stderr), "");
+}
+
+#[test]
 fn a_row_with_equal_answers_is_dropped_and_counted() {
     let (folder, model) = workplace();
     let mut rows = rows(10);
