@@ -150,7 +150,8 @@ fn a_reader_that_goes_away_is_no_error() {
         .output()
         .unwrap();
     assert!(output.status.success());
-    assert_eq!(text(&output.stderr), "");
+    let stderr = text(&output.stderr);
+    assert!(!stderr.contains("panicked"), "{stderr}");
 }
 
 #[test]
@@ -385,8 +386,50 @@ fn usage_errors_name_the_option() {
             stderr.starts_with("error:") && stderr.contains(says),
             "{stderr}"
         );
+        assert_eq!(stderr.lines().count(), 1, "{stderr}");
         assert!(!folder.path().join("runs").exists());
     }
+}
+
+#[test]
+fn the_folder_of_a_run_is_not_its_model() {
+    let (folder, model) = workplace();
+    let run = folder.path().join("run");
+    copy_folder(Path::new(&model), &run.join("model"));
+    fs::write(run.join("report.md"), "").unwrap();
+    let arguments = ["--data", "good.jsonl", "--model", "run"];
+    refused("score", folder.path(), &arguments, &["run/model"]);
+}
+
+#[test]
+fn a_file_given_twice_is_refused() {
+    let (folder, model) = workplace();
+    let arguments = [
+        "--data",
+        "good.jsonl",
+        "--test",
+        "good.jsonl",
+        "--model",
+        &model,
+    ];
+    refused("ser", folder.path(), &arguments, &["good.jsonl", "twice"]);
+}
+
+#[test]
+fn a_resumed_run_looks_for_its_files_where_it_was_started() {
+    let (folder, model) = workplace();
+    let out = folder.path().join("run");
+    fs::create_dir(&out).unwrap();
+    let config = json!({"data": "elsewhere.jsonl", "model": model});
+    fs::write(out.join("config.json"), config.to_string()).unwrap();
+    let output = run("ser", folder.path(), &["--resume", "--out", "run"]);
+    let stderr = text(&output.stderr);
+    assert!(!output.status.success());
+    assert!(
+        stderr.contains("elsewhere.jsonl") && stderr.contains("started in"),
+        "{stderr}"
+    );
+    assert_eq!(fs::read_dir(&out).unwrap().count(), 1, "left something");
 }
 
 #[test]

@@ -25,6 +25,7 @@ fn reward_model(base: &Path, data: &Path, out: &Path) -> Result<f64, Box<dyn Err
     let model = fit(start, &loss, &options, &FitContext::silent())?.model;
     let scores = score_pairs(&model, &ids, 4096, |_, _| {})?;
     model.save(tokenizer.special().pad, 64, out)?;
+    tokenizer.with_max_length(64).save(out)?;
     Ok(pairwise_accuracy(&scores)?.accuracy)
 }
 // End of the example.
@@ -79,6 +80,39 @@ fn options_in_the_readme_exist() {
         }
     }
     assert!(checked >= 6, "{checked}");
+}
+
+#[test]
+fn the_papers_settings_are_a_configuration() {
+    let folder = tempfile::tempdir().unwrap();
+    let page = fs::read_to_string(root().join("docs/paper-index.md")).unwrap();
+    let block = page.split_once("```json\n").unwrap().1;
+    let (block, _) = block.split_once("```").unwrap();
+    fs::write(folder.path().join("paper.json"), block).unwrap();
+    let model = fixture("llama-reward").display().to_string();
+    let data = ["--data", "pairs.jsonl", "--model", &model];
+    let arguments = [&data[..], &["--config", "paper.json", "--print-config"]].concat();
+    let printed = text(&succeed("ser", folder.path(), &arguments).stdout);
+    let mut printed: serde_json::Value = serde_json::from_str(&printed).unwrap();
+    let given: serde_json::Value = serde_json::from_str(block).unwrap();
+    let before = printed.clone();
+    merge(&mut printed, &given);
+    assert_eq!(
+        printed, before,
+        "a setting of the page does not reach the run"
+    );
+}
+
+/// Puts `over` on `base`, key by key.
+fn merge(base: &mut serde_json::Value, over: &serde_json::Value) {
+    match (base.as_object_mut(), over.as_object()) {
+        (Some(base), Some(over)) => {
+            for (key, value) in over {
+                merge(base.entry(key).or_insert(serde_json::Value::Null), value);
+            }
+        }
+        _ => *base = over.clone(),
+    }
 }
 
 #[test]

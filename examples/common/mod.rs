@@ -4,10 +4,13 @@ use std::io::{ErrorKind, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
-use clap::ValueEnum;
+use clap::{Parser, ValueEnum};
 use collimate::lm::{Architecture, detect_architecture};
 use collimate::prelude::Device;
 use serde::de::DeserializeOwned;
+
+/// What a run writes last.
+pub(crate) const REPORT: &str = "report.md";
 
 /// Anything that can go wrong, shown on one line.
 pub(crate) type Failure = Box<dyn std::error::Error>;
@@ -17,6 +20,11 @@ pub(crate) type Failure = Box<dyn std::error::Error>;
 #[error("{0}")]
 pub(crate) struct Interrupted(pub(crate) String);
 
+/// A command line that cannot be meant.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}; --help explains")]
+struct Usage(String);
+
 /// What kind of model a folder holds.
 pub(crate) fn architecture(dir: &Path) -> Result<Architecture, Failure> {
     if !dir.is_dir() {
@@ -24,6 +32,15 @@ pub(crate) fn architecture(dir: &Path) -> Result<Architecture, Failure> {
             "--model {}: no such folder: name one with config.json, tokenizer.json and \
              model.safetensors",
             dir.display()
+        )
+        .into());
+    }
+    let inner = dir.join("model");
+    if dir.join(REPORT).exists() && inner.is_dir() {
+        return Err(format!(
+            "--model {}: is the folder of a run: its model is {}",
+            dir.display(),
+            inner.display()
         )
         .into());
     }
@@ -59,6 +76,21 @@ impl DeviceName {
     }
 }
 
+/// The command line; what is wrong with it is said on one line.
+pub(crate) fn parse<T: Parser>() -> Result<T, Failure> {
+    T::try_parse().map_err(|error| {
+        if !error.use_stderr() {
+            error.exit(); // --help and --version
+        }
+        let text = error.to_string();
+        let first = text.split("\n\n").next().unwrap_or_default();
+        let words: Vec<&str> = first.split_whitespace().collect();
+        let line = words.join(" ");
+        let line = line.strip_prefix("error: ").unwrap_or(&line);
+        Usage(line.to_owned()).into()
+    })
+}
+
 /// A value as serde spells it.
 pub(crate) fn json_name<T: DeserializeOwned>(text: &str) -> Result<T, String> {
     serde_json::from_value(serde_json::Value::String(text.to_owned())).map_err(|e| e.to_string())
@@ -71,6 +103,11 @@ pub(crate) fn print(text: &str) -> Result<(), Failure> {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error.into()),
         _ => Ok(()),
     }
+}
+
+/// A line on standard error, read by somebody or not.
+pub(crate) fn tell(line: &str) {
+    let _ = writeln!(std::io::stderr(), "{line}");
 }
 
 /// Runs `main` and turns an error into one line on standard error and a status other than 0.
@@ -90,12 +127,15 @@ pub(crate) fn exit(main: impl FnOnce() -> Result<(), Failure>) -> ExitCode {
         Err(error) => {
             let text = error.to_string().replace('\n', " ");
             if error.is::<Interrupted>() {
-                eprintln!("{text}");
+                tell(&text);
                 // As a shell reports a process that Ctrl-C ended.
                 return ExitCode::from(130);
             }
-            eprintln!("error: {text}");
-            ExitCode::FAILURE
+            tell(&format!("error: {text}"));
+            match error.is::<Usage>() {
+                true => ExitCode::from(2),
+                false => ExitCode::FAILURE,
+            }
         }
     }
 }

@@ -11,8 +11,8 @@ use std::process::ExitCode;
 use clap::Parser;
 use collimate::core::PreferencePair;
 use collimate::data::{
-    Format, OnBadRow, ReadOptions, ReadReport, SftExample, TextTokenizer, TokenizeReport,
-    Truncation, read_pairs, read_sft,
+    ChatFallback, Format, HhTurns, OnBadRow, ReadOptions, ReadReport, SftExample, TextTokenizer,
+    TokenizeReport, Truncation, read_pairs, read_sft,
 };
 use collimate::lm::{Architecture, Bert, Llama};
 use collimate::train::atomic_write;
@@ -28,7 +28,7 @@ use common::{DeviceName, Failure};
 /// completion) and `tokens`, or `chosen_logps`, `rejected_logps`, `chosen_tokens`,
 /// `rejected_tokens`.
 #[derive(Debug, Parser)]
-#[command(name = "score", version)]
+#[command(name = "score", version, allow_negative_numbers = true)]
 struct Args {
     /// Folder of a saved reward model, or with --logprobs of a causal language model
     #[arg(long, value_name = "DIR")]
@@ -42,9 +42,22 @@ struct Args {
     /// Log-probabilities of the completions under a causal language model
     #[arg(long)]
     logprobs: bool,
-    /// Longest sequence in tokens; by default what the model takes, at most 2048
+    /// Longest sequence in tokens; by default what the model was trained with, else what it takes,
+    /// at most 2048
     #[arg(long, value_name = "N")]
     max_length: Option<usize>,
+    /// Format of the file: prompt_completion, messages, or one of the pairs that ser reads; by
+    /// default recognised
+    #[arg(long, value_parser = common::json_name::<Format>, value_name = "NAME")]
+    format: Option<Format>,
+    /// Prompt of an hh-rlhf dialogue: last_turn_only (as ser trains) or full
+    #[arg(long, value_parser = common::json_name::<HhTurns>, default_value = "last_turn_only")]
+    #[arg(value_name = "TURNS")]
+    hh_turns: HhTurns,
+    /// Messages where the model has no chat template: refuse, or plain text with their roles
+    #[arg(long, value_parser = common::json_name::<ChatFallback>, default_value = "refuse")]
+    #[arg(value_name = "HOW")]
+    chat_fallback: ChatFallback,
     /// What to do with a row that cannot be read: fail or drop (counted)
     #[arg(long, value_parser = common::json_name::<OnBadRow>, default_value = "fail")]
     #[arg(value_name = "POLICY")]
@@ -76,18 +89,18 @@ impl Task {
                 Err(format!("--max-length {length}: the model takes at most {model} tokens").into())
             }
             Some(length) => Ok(length),
-            None => Ok(model.min(2048)),
+            None => Ok(model.min(self.tokenizer.max_length().unwrap_or(2048))),
         }
     }
 
     /// Says what was read and how much of it was cut.
     pub(crate) fn tell(&self, cut: &TokenizeReport, length: usize) {
-        eprintln!("{}", self.report);
+        common::tell(&self.report.to_string());
         if cut.truncated > 0 {
-            eprintln!(
+            common::tell(&format!(
                 "{} of {} rows were cut to {length} tokens ({} tokens cut off)",
                 cut.truncated, cut.pairs, cut.tokens_cut
-            );
+            ));
         }
     }
 
@@ -97,13 +110,14 @@ impl Task {
 
 fn main() -> ExitCode {
     common::exit(|| {
-        let args = Args::parse();
+        let args: Args = common::parse()?;
         let device = args.device.open()?;
         if let Some(out) = &args.out {
             check_writable(out)?;
         }
         let architecture = common::architecture(&args.model)?;
-        let tokenizer = TextTokenizer::from_folder(&args.model)?;
+        let tokenizer =
+            TextTokenizer::from_folder(&args.model)?.with_chat_fallback(args.chat_fallback);
         let (rows, report) = read(&args)?;
         let task = Task {
             tokenizer,
@@ -134,10 +148,14 @@ fn check_writable(out: &Path) -> Result<(), Failure> {
 }
 
 fn read(args: &Args) -> Result<(Rows, ReadReport), Failure> {
-    let format = Format::detect(&args.data)?;
+    let format = match args.format {
+        Some(format) => format,
+        None => Format::detect(&args.data)?,
+    };
     let options = ReadOptions {
         format: Some(format),
         on_bad_row: args.on_bad_row,
+        hh_turns: args.hh_turns,
         ..ReadOptions::default()
     };
     let (rows, report) = match format {
@@ -207,7 +225,7 @@ fn write(args: &Args, rows: &Rows, columns: &[Column]) -> Result<(), Failure> {
     match &args.out {
         Some(path) => {
             atomic_write(path, text.as_bytes())?;
-            eprintln!("wrote {}", path.display());
+            common::tell(&format!("wrote {}", path.display()));
         }
         None => common::print(&text)?,
     }

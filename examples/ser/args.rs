@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use clap::Parser;
-use collimate::data::{Format, HhTurns, OnBadRow, world::WorldConfig};
+use clap::{Parser, ValueEnum};
+use collimate::data::{ChatFallback, Format, HhTurns, OnBadRow, world::WorldConfig};
 use collimate::lm::LlamaConfig;
 use collimate::nn::{LoraConfig, Pooling};
 use collimate::recipes::ser::{Adaptation, Control, RetrainFrom, SerConfig};
@@ -19,10 +19,11 @@ use crate::common::{DeviceName, Failure, json_name};
 /// Without --data, a small language model is trained from scratch on an embedded synthetic world
 /// whose true reward is known. With --data and --model, your pairs and your model folder are used.
 #[derive(Debug, Parser)]
-#[command(name = "ser", version)]
+#[command(name = "ser", version, allow_negative_numbers = true)]
 pub(crate) struct Args {
     /// Preference pairs: hh-rlhf or TRL jsonl (.gz too), UltraFeedback, two-column CSV, OASST trees;
-    /// give it several times to read several files
+    /// give it several times to read several files. 10 % of the prompts are for validation; with a
+    /// decoder, 30 % of the rest for its fine-tuning and 5 % for a later policy
     #[arg(long, value_name = "FILE", requires = "model")]
     data: Vec<PathBuf>,
     /// Test pairs; by default 20 % of the data's prompts, chosen by hash
@@ -31,46 +32,57 @@ pub(crate) struct Args {
     /// Hugging Face folder (Llama or BERT) that the reward model starts from
     #[arg(long, value_name = "DIR", requires = "data")]
     model: Option<PathBuf>,
-    /// Format of the files; by default recognised
+    /// Format of the files: trl, hh_rlhf, ultra_feedback, two_column_csv, oasst_trees,
+    /// summarize_comparisons or scored_answers; by default recognised
     #[arg(long, value_parser = json_name::<Format>, value_name = "NAME")]
     format: Option<Format>,
     /// What to do with a row that cannot be read: fail or drop (counted in the report)
+    /// [default: fail]
     #[arg(long, value_parser = json_name::<OnBadRow>, value_name = "POLICY")]
     on_bad_row: Option<OnBadRow>,
-    /// Prompt of an hh-rlhf dialogue: last_turn_only or full
+    /// Prompt of an hh-rlhf dialogue: last_turn_only (as in the paper) or full
+    /// [default: last_turn_only]
     #[arg(long, value_parser = json_name::<HhTurns>, value_name = "TURNS")]
     hh_turns: Option<HhTurns>,
-    /// Share of the training pairs whose human label is used, between 0 and 1
+    /// Messages where the model has no chat template: refuse, or plain text with their roles
+    /// [default: refuse]
+    #[arg(long, value_parser = json_name::<ChatFallback>, value_name = "HOW")]
+    chat_fallback: Option<ChatFallback>,
+    /// Share of the training pairs whose human label is used, between 0 and 1 [default: 0.15]
     #[arg(long, value_name = "SHARE")]
     seed_share: Option<f64>,
-    /// Seed of everything random
+    /// Seed of everything random [default: 0]
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
     /// At most this many loops after the seed model; 0 trains the seed model only
+    /// [default: 3]
     #[arg(long, value_name = "N")]
     loops: Option<usize>,
-    /// Keep at most this many self-labelled pairs per loop
+    /// Keep at most this many self-labelled pairs per loop, the surest first [default: all]
     #[arg(long, value_name = "N")]
     max_kept: Option<usize>,
-    /// An answer with p above this is surely good
+    /// An answer with p above this is surely good [default: 0.55]
     #[arg(long, value_name = "P")]
     tau_high: Option<f64>,
-    /// An answer with p below this is surely bad
+    /// An answer with p below this is surely bad [default: 0.45]
     #[arg(long, value_name = "P")]
     tau_low: Option<f64>,
-    /// A pair whose p differ by more than this is told apart
+    /// A pair whose p differ by more than this is told apart [default: 0.3]
     #[arg(long, value_name = "P")]
     tau_delta: Option<f64>,
     /// Pairs that a learning status needs; by default 1 % of the pool, at least 32
     #[arg(long, value_name = "N")]
     min_count: Option<usize>,
     /// Filter rule: status (the paper) or either_per_pair (its released code)
+    /// [default: status]
     #[arg(long, value_parser = ["status", "either_per_pair"], value_name = "RULE")]
     rule: Option<String>,
     /// Score that is worth p = 1/2: none (zero, the paper) or seed_mean
+    /// [default: none; for the world seed_mean]
     #[arg(long, value_parser = json_name::<ScoreCentre>, value_name = "CENTRE")]
     score_centre: Option<ScoreCentre>,
-    /// Retraining starts from the previous loop's weights or from the start
+    /// Weights that a loop's training starts from: previous (those of the loop before) or start
+    /// (those of the seed stage's start) [default: previous; for the world start]
     #[arg(long, value_parser = json_name::<RetrainFrom>, value_name = "FROM")]
     retrain_from: Option<RetrainFrom>,
     /// Train low-rank adapters (r 8, alpha 32, dropout 0.1) instead of all weights
@@ -79,16 +91,16 @@ pub(crate) struct Args {
     /// Pooling of an encoder: mean, cls or last_token; by default what the folder says
     #[arg(long, value_parser = json_name::<Pooling>, value_name = "POOLING")]
     pooling: Option<Pooling>,
-    /// Learning rate of the reward model
+    /// Learning rate of the reward model [default: 2e-5; for the world 1e-3]
     #[arg(long, value_name = "RATE")]
     lr: Option<f64>,
-    /// Pairs per optimiser step
+    /// Pairs per optimiser step [default: 4; for the world 16]
     #[arg(long, value_name = "N")]
     batch: Option<usize>,
-    /// Passes over the pairs in each loop
+    /// Passes over the pairs in each loop [default: 2; for the world 3]
     #[arg(long, value_name = "N")]
     epochs: Option<f64>,
-    /// Longest sequence in tokens
+    /// Longest sequence in tokens [default: 512; for the world 128]
     #[arg(long, value_name = "N")]
     max_length: Option<usize>,
     /// Also run the controls at equal steps: all, or a list of longer_seed, unfiltered, easy_only,
@@ -131,6 +143,7 @@ pub(crate) struct Config {
     pub(crate) format: Option<Format>,
     pub(crate) on_bad_row: OnBadRow,
     pub(crate) hh_turns: HhTurns,
+    pub(crate) chat_fallback: ChatFallback,
     pub(crate) pooling: Option<Pooling>,
     /// Unlabelled texts of the embedded world that its decoder reads first.
     pub(crate) pretrain_texts: usize,
@@ -159,6 +172,7 @@ impl Default for Config {
             format: None,
             on_bad_row: OnBadRow::Fail,
             hh_turns: HhTurns::LastTurnOnly,
+            chat_fallback: ChatFallback::default(),
             pooling: None,
             pretrain_texts: 0,
             pretrain: TrainConfig {
@@ -279,6 +293,7 @@ impl Args {
         }
         assign(&mut config.on_bad_row, self.on_bad_row);
         assign(&mut config.hh_turns, self.hh_turns);
+        assign(&mut config.chat_fallback, self.chat_fallback);
         let ser = &mut config.ser;
         assign(&mut ser.seed, self.seed);
         assign(&mut ser.seed_share, self.seed_share);
@@ -327,6 +342,9 @@ impl Args {
         if config.data.is_empty() {
             self.refuse_file_options(&config)?;
         }
+        if self.resume {
+            self.find_files(&config)?;
+        }
         Ok(config)
     }
 
@@ -338,6 +356,7 @@ impl Args {
             ("pooling", config.pooling.is_some()),
             ("on_bad_row", self.on_bad_row.is_some()),
             ("hh_turns", self.hh_turns.is_some()),
+            ("chat_fallback", self.chat_fallback.is_some()),
         ];
         match given.into_iter().find(|(_, given)| *given) {
             Some((name, _)) => Err(format!(
@@ -346,6 +365,32 @@ impl Args {
             .into()),
             None => Ok(()),
         }
+    }
+
+    /// A resumed run may have been started in another folder.
+    fn find_files(&self, config: &Config) -> Result<(), Failure> {
+        let mut paths = config.data.iter().chain(&config.test).chain(&config.model);
+        match paths.find(|path| path.is_relative() && !path.exists()) {
+            None => Ok(()),
+            Some(path) => Err(format!(
+                "{}: {} is not there: its paths are relative to the folder that the run was \
+                 started in: resume it there",
+                self.out()?.join("config.json").display(),
+                path.display()
+            )
+            .into()),
+        }
+    }
+
+    /// How a run in the folder `out` goes on after it was stopped.
+    pub(crate) fn resume_command(&self, out: &Path) -> String {
+        let mut command = format!("--resume --out {}", out.display());
+        if let Some(device) = self.device.to_possible_value() {
+            if self.device != DeviceName::Flex {
+                command += &format!(" --device {}", device.get_name());
+            }
+        }
+        command
     }
 
     pub(crate) fn device(&self) -> DeviceName {
@@ -411,6 +456,14 @@ fn controls(names: &[String]) -> Result<Vec<Control>, Failure> {
 fn read_config(path: &Path, has_data: bool) -> Result<Config, Failure> {
     let wrong = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
     let text = std::fs::read_to_string(path).map_err(|e| wrong(&e))?;
+    // Serde would take a list for a struct.
+    if text.trim_start().starts_with('[') {
+        let example = "as --print-config prints one";
+        return Err(wrong(&format!(
+            "not a JSON object: give {{\"option\": value}}, {example}"
+        ))
+        .into());
+    }
     // For errors with line and column, and for whether there is data.
     let alone: Config = serde_json::from_str(&text).map_err(|e| wrong(&e))?;
     let defaults = match !alone.data.is_empty() || has_data {

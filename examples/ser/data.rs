@@ -27,6 +27,8 @@ pub(crate) struct Parts {
     pub(crate) train: Vec<PreferencePair>,
     pub(crate) validation: Vec<PreferencePair>,
     pub(crate) test: Vec<PreferencePair>,
+    /// How many pairs wait for the policy stage.
+    pub(crate) set_aside: usize,
     /// What was read.
     pub(crate) reports: Vec<ReadReport>,
 }
@@ -59,20 +61,17 @@ impl Parts {
             lengths.tokens_cut += report.tokens_cut;
             lengths.equal_answers += report.equal_answers;
         }
+        // The all-labels model and the oracle control need the pool's labels.
         let keep_labels = ser.baseline || !ser.controls.is_empty();
         let key = Key::new(ser.seed, "pool");
+        let (train, validation, test) = (self.train, self.validation, self.test);
+        let mut data = SerData::split(train, validation, test, ser.seed_share, keep_labels, key)?;
+        data.fine_tuned_on.clone_from(&self.sft);
         Ok(Prepared {
             pretrain: self.pretrain,
             sft: self.sft,
             sft_held_out: self.sft_held_out,
-            ser: SerData::split(
-                self.train,
-                self.validation,
-                self.test,
-                ser.seed_share,
-                keep_labels,
-                key,
-            )?,
+            ser: data,
             lengths,
         })
     }
@@ -132,7 +131,7 @@ pub(crate) fn from_world(config: &Config) -> Result<(Parts, TextTokenizer), Fail
     };
     let validation = pairs(world.validation_pairs());
     let key = Key::new(config.ser.seed, "split");
-    let [sft, train, _ppo] = three(split_by_fraction(
+    let [sft, train, set_aside] = three(split_by_fraction(
         pairs(world.train_pairs()),
         &SER_SHARES,
         key,
@@ -151,6 +150,7 @@ pub(crate) fn from_world(config: &Config) -> Result<(Parts, TextTokenizer), Fail
         train,
         validation,
         test: pairs(world.test_pairs()),
+        set_aside: set_aside.len(),
         reports: Vec::new(),
     };
     Ok((parts, tokenizer))
@@ -164,6 +164,12 @@ pub(crate) fn from_files(config: &Config, needs_sft: bool) -> Result<Parts, Fail
         hh_turns: config.hh_turns,
         ..ReadOptions::default()
     };
+    let mut names: Vec<&PathBuf> = config.data.iter().chain(&config.test).collect();
+    names.sort();
+    if let Some(twice) = names.windows(2).find(|pair| pair[0] == pair[1]) {
+        let name = twice[0].display();
+        return Err(format!("{name} is given twice: each file is read once").into());
+    }
     let mut reports = Vec::new();
     let mut read_all = |paths: &[PathBuf]| -> Result<Vec<PreferencePair>, Failure> {
         let mut rows = Vec::new();
@@ -183,15 +189,15 @@ pub(crate) fn from_files(config: &Config, needs_sft: bool) -> Result<Parts, Fail
         let [validation, rest] = two(split_by_hash(rows, &[0.1, 0.9])?);
         (rest, validation, test)
     };
-    let (sft, train) = if needs_sft {
+    let (sft, train, set_aside) = if needs_sft {
         let key = Key::new(config.ser.seed, "split");
-        let [sft, train, _ppo] = three(split_by_fraction(rest, &SER_SHARES, key)?);
+        let [sft, train, set_aside] = three(split_by_fraction(rest, &SER_SHARES, key)?);
         if sft.is_empty() {
             return Err("no pair is left for fine-tuning: give more data".into());
         }
-        (sft, train)
+        (sft, train, set_aside.len())
     } else {
-        (Vec::new(), rest)
+        (Vec::new(), rest, 0)
     };
     Ok(Parts {
         pretrain: Vec::new(),
@@ -200,6 +206,7 @@ pub(crate) fn from_files(config: &Config, needs_sft: bool) -> Result<Parts, Fail
         train,
         validation,
         test,
+        set_aside,
         reports,
     })
 }

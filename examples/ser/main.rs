@@ -8,7 +8,6 @@ mod data;
 use std::process::ExitCode;
 use std::time::Instant;
 
-use clap::Parser;
 use collimate::core::Key;
 use collimate::data::TextTokenizer;
 use collimate::lm::{Architecture, Bert, Llama, LlamaConfig, detect_architecture};
@@ -21,25 +20,28 @@ use collimate::train::{FitContext, Interrupt, Progress, RunFolder, TrainError, p
 use serde_json::{Map, json};
 
 use args::{Args, Config};
-use common::{Failure, Interrupted};
+use common::{Failure, Interrupted, REPORT};
 use data::{Parts, Prepared};
-
-/// What a run writes last.
-const LAST_FILE: &str = "report.md";
 
 fn main() -> ExitCode {
     common::exit(|| {
-        let args = Args::parse();
+        let args: Args = common::parse()?;
         let config = args.config()?;
         if args.print_config() {
+            if config.data.is_empty() {
+                common::tell(
+                    "these are the options of the synthetic world; for those of your data give \
+                     --data and --model too",
+                );
+            }
             return common::print(&(serde_json::to_string_pretty(&config)? + "\n"));
         }
         let device = args.device().open()?;
         let out = args.out()?;
-        if out.join(LAST_FILE).exists() {
+        if out.join(REPORT).exists() {
             // Opening it tells whether the options are those of the run.
             RunFolder::create(&out, &config)?;
-            let report = out.join(LAST_FILE);
+            let report = out.join(REPORT);
             return common::print(&format!("finished before; report: {}\n", report.display()));
         }
         match &config.model {
@@ -67,11 +69,14 @@ fn from_scratch(args: &Args, config: &Config, device: &Device) -> Result<(), Fai
     check_length(config, &model)?;
     let about = format!(
         "Data: the synthetic world (`docs/synthetic-world.md`), {} training pairs with labels of \
-         a noisy annotator, {} validation and {} test pairs with true labels. Model: a Llama \
-         decoder from scratch with {} parameters.",
+         a noisy annotator, {} validation and {} test pairs with true labels; {} chosen answers \
+         for fine-tuning, {} pairs set aside for the policy stage. Model: a Llama decoder from \
+         scratch with {} parameters.",
         parts.train.len(),
         parts.validation.len(),
         parts.test.len(),
+        parts.sft.len(),
+        parts.set_aside,
         model.num_parameters(),
     );
     let data = parts.prepare(config, &tokenizer)?;
@@ -92,7 +97,7 @@ fn decoder(args: &Args, config: &Config, device: &Device) -> Result<(), Failure>
         )
         .into());
     }
-    let tokenizer = TextTokenizer::from_folder(dir)?;
+    let tokenizer = TextTokenizer::from_folder(dir)?.with_chat_fallback(config.chat_fallback);
     let is_reward = detect_architecture(dir)? == Architecture::LlamaReward;
     let parts = data::from_files(config, !is_reward)?;
     let mut about = about_files(config, &parts);
@@ -114,7 +119,7 @@ fn decoder(args: &Args, config: &Config, device: &Device) -> Result<(), Failure>
 /// The user's encoder: the reward model starts from it as it is.
 fn encoder(args: &Args, config: &Config, device: &Device) -> Result<(), Failure> {
     let dir = config.model.as_deref().ok_or("no model folder")?;
-    let tokenizer = TextTokenizer::from_folder(dir)?;
+    let tokenizer = TextTokenizer::from_folder(dir)?.with_chat_fallback(config.chat_fallback);
     let parts = data::from_files(config, false)?;
     let mut about = about_files(config, &parts);
     let data = parts.prepare(config, &tokenizer)?;
@@ -149,7 +154,10 @@ fn about_files(config: &Config, parts: &Parts) -> String {
         parts.test.len(),
     );
     if !parts.sft.is_empty() {
-        text += &format!("; {} answers for fine-tuning", parts.sft.len());
+        text += &format!("; {} chosen answers for fine-tuning", parts.sft.len());
+    }
+    if parts.set_aside > 0 {
+        text += &format!("; {} set aside for the policy stage", parts.set_aside);
     }
     text.push('.');
     for report in &parts.reports {
@@ -167,6 +175,8 @@ struct Job<'a> {
     about: String,
     summary: Map<String, serde_json::Value>,
     started: Instant,
+    /// How a run that stopped goes on.
+    resume: String,
 }
 
 impl<'a> Job<'a> {
@@ -178,20 +188,23 @@ impl<'a> Job<'a> {
     ) -> Result<Self, Failure> {
         let out = args.out()?;
         let run = RunFolder::create(&out, config)?;
-        eprintln!("run folder: {}", out.display());
-        eprintln!("{about}");
+        common::tell(&format!("run folder: {}", out.display()));
+        common::tell(&about);
         Ok(Self {
             config,
             tokenizer,
             run,
             interrupt: Interrupt::on_signals().unwrap_or_else(|error| {
                 // As in a script's background job, where Ctrl-C is switched off.
-                eprintln!("warning: {error}: when stopped, the steps since a checkpoint are lost");
+                common::tell(&format!(
+                    "warning: {error}: when stopped, the steps since a checkpoint are lost"
+                ));
                 Interrupt::new()
             }),
             about,
             summary: Map::new(),
             started: Instant::now(),
+            resume: args.resume_command(&out),
         })
     }
 
@@ -226,7 +239,7 @@ impl<'a> Job<'a> {
         let folder = self.run.path().join("sft");
         model.save(&folder)?;
         self.tokenizer.save(&folder)?;
-        eprintln!("{}", self.describe(&outcome));
+        common::tell(&self.describe(&outcome));
         self.summary.insert("sft".to_owned(), json!(outcome));
         Ok(model)
     }
@@ -240,9 +253,9 @@ impl<'a> Job<'a> {
             Some(path) => format!("saved in {}", path.display()),
             None => "this stage starts anew".to_owned(),
         };
-        let out = self.run.path().display();
         Interrupted(format!(
-            "interrupted after step {step} of stage {stage} ({saved}); go on with: --resume --out {out}"
+            "interrupted after step {step} of stage {stage} ({saved}); go on with: {}",
+            self.resume
         ))
         .into()
     }
@@ -280,7 +293,8 @@ impl<'a> Job<'a> {
         let folder = self.run.path().join("model");
         let pad = self.tokenizer.special().pad;
         outcome.model.save(pad, ser.max_length, &folder)?;
-        self.tokenizer.save(&folder)?;
+        let tokenizer = self.tokenizer.clone().with_max_length(ser.max_length);
+        tokenizer.save(&folder)?;
         // A resumed run counts what its stages took before.
         let seconds = self.started.elapsed().as_secs_f64().max(outcome.seconds);
         self.summary.insert("seconds".to_owned(), json!(seconds));
@@ -297,9 +311,9 @@ impl<'a> Job<'a> {
             );
         }
         for warning in &outcome.warnings {
-            eprintln!("warning: {warning}");
+            common::tell(&format!("warning: {warning}"));
         }
-        let report = self.run.path().join(LAST_FILE);
+        let report = self.run.path().join(REPORT);
         table += &format!("{seconds:.0} s; report: {}\n", report.display());
         common::print(&table)
     }

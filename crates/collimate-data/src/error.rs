@@ -75,6 +75,19 @@ pub enum DataError {
         /// The allowed range and what to do.
         rule: String,
     },
+    /// Fewer groups of rows than parts to split them into.
+    #[error(
+        "cannot split {} of {} into {}: each part needs at least one prompt of its own (rows without a prompt count as one where they share a text): give more data",
+        count(*rows, "row"), count(*prompts, "prompt"), count(*parts, "part")
+    )]
+    TooFewGroups {
+        /// How many rows there are.
+        rows: usize,
+        /// How many groups they make: different prompts, and rows without a prompt by shared texts.
+        prompts: usize,
+        /// How many parts were wanted.
+        parts: usize,
+    },
     /// A selection that does not fit the pool.
     #[error("selection index {index}: {what}")]
     Selection {
@@ -97,4 +110,8 @@ impl DataError {
             rule: rule.into(),
         }
     }
+}
+
+fn count(number: usize, name: &str) -> String {
+    format!("{number} {name}{}", if number == 1 { "" } else { "s" })
 }

@@ -97,8 +97,8 @@ fn find(parents: &mut [usize], mut node: usize) -> usize {
 /// their order. A part misses its share by at most half of the group at each of its ends.
 ///
 /// # Errors
-/// [`DataError::Argument`] if a share is negative or not finite, if the shares do not sum to 1, or
-/// if there are fewer groups than parts.
+/// [`DataError::Argument`] if a share is negative or not finite, or if the shares do not sum to 1;
+/// [`DataError::TooFewGroups`] if there are fewer groups than parts with a share.
 ///
 /// # Examples
 /// ```
@@ -122,11 +122,11 @@ pub fn split_by_fraction<T: Grouped>(
     }
     let wanted = shares.iter().filter(|&&share| share > 0.0).count();
     if sizes.len() < wanted {
-        return Err(DataError::argument(
-            "rows",
-            format!("{} in {} groups", rows.len(), sizes.len()),
-            format!("{wanted} parts need at least {wanted} groups (prompts): give more data"),
-        ));
+        return Err(DataError::TooFewGroups {
+            rows: rows.len(),
+            prompts: sizes.len(),
+            parts: wanted,
+        });
     }
     let secret = secret(key, Purpose::Split);
     let mut groups: Vec<([u8; 32], [u8; 32], usize)> = sizes
@@ -237,9 +237,9 @@ pub fn seed_split(
     }
     if pairs.len() < 2 {
         return Err(DataError::argument(
-            "pairs",
+            "number of pairs",
             pairs.len(),
-            "a seed and a pool need at least two pairs: give more data",
+            "a seed and a pool need at least two: give more data",
         ));
     }
     let count = ((share * pairs.len() as f64).round() as usize).clamp(1, pairs.len() - 1);

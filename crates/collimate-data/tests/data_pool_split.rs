@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use collimate_core::{Kept, Key, LeaveReason, Left, PreferencePair, Selection};
 use collimate_data::{
-    Auditor, HiddenLabelPool, SER_SHARES, oracle_labels, seed_split, split_by_fraction,
+    Auditor, DataError, HiddenLabelPool, SER_SHARES, oracle_labels, seed_split, split_by_fraction,
     split_by_hash, swap_labels,
 };
 use proptest::prelude::*;
@@ -154,7 +154,8 @@ fn the_seed_does_not_depend_on_direction_or_order() {
     for share in [0.0, 1.0, -0.1, f64::NAN] {
         assert!(seed_split(pairs(9), share, key).is_err(), "{share}");
     }
-    assert!(seed_split(pairs(1), 0.5, key).is_err());
+    let error = seed_split(pairs(1), 0.5, key).unwrap_err().to_string();
+    assert!(error.starts_with("number of pairs is 1: "), "{error}");
 }
 
 #[test]
@@ -191,7 +192,22 @@ fn shares_are_checked_and_no_part_is_empty() {
     }
     let parts = split_by_fraction(pairs(3), &SER_SHARES, key).unwrap();
     assert_eq!(parts.iter().map(Vec::len).collect::<Vec<_>>(), [1, 1, 1]);
-    assert!(split_by_fraction(pairs(2), &SER_SHARES, key).is_err());
+    let promptless = vec![
+        PreferencePair::new("", "a", "b"),
+        PreferencePair::new("", "b", "c"),
+    ];
+    for (rows, what) in [
+        (pairs(2), "cannot split 2 rows of 2 prompts into 3 parts: "),
+        (pairs(1), "cannot split 1 row of 1 prompt into 3 parts: "),
+        (vec![], "cannot split 0 rows of 0 prompts into 3 parts: "),
+        (promptless, "cannot split 2 rows of 1 prompt into 3 parts: "),
+    ] {
+        let error = split_by_fraction(rows, &SER_SHARES, key).unwrap_err();
+        assert!(matches!(error, DataError::TooFewGroups { parts: 3, .. }));
+        let error = error.to_string();
+        assert!(error.starts_with(what), "{error}");
+        assert!(error.ends_with(": give more data"), "{error}");
+    }
     let parts = split_by_fraction(pairs(10), &[0.0, 1.0, 0.0], key).unwrap();
     assert_eq!(parts.iter().map(Vec::len).collect::<Vec<_>>(), [0, 10, 0]);
 }

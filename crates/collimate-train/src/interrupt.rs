@@ -1,5 +1,6 @@
 //! Stopping after the current step.
 
+use std::io::Write;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
@@ -43,7 +44,11 @@ impl Interrupt {
                 if shared.flag.swap(true, Ordering::SeqCst) {
                     std::process::exit(130);
                 }
-                eprintln!("stopping after this step; once more: stop now");
+                // A closed standard error must not end the process here.
+                let _ = writeln!(
+                    std::io::stderr(),
+                    "stopping after this step; once more: stop now"
+                );
             })
             .map_err(|error| format!("no handler for Ctrl-C: {error}"))
         });

@@ -1,6 +1,6 @@
 //! Telling a person how far long work has come.
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -88,7 +88,7 @@ impl Meter {
             Show::Lines { every, last } => {
                 if last.is_none_or(|last| last.elapsed() >= *every) || done == self.total {
                     *last = Some(Instant::now());
-                    eprintln!("{line}");
+                    tell(&line);
                 }
             }
             Show::Nothing => {}
@@ -98,8 +98,8 @@ impl Meter {
     /// Prints a line without breaking the bar.
     pub fn say(&self, line: &str) {
         match &self.show {
-            Show::Bar(bar) => bar.suspend(|| eprintln!("{line}")),
-            Show::Lines { .. } => eprintln!("{line}"),
+            Show::Bar(bar) => bar.suspend(|| tell(line)),
+            Show::Lines { .. } => tell(line),
             Show::Nothing => {}
         }
     }
@@ -128,6 +128,11 @@ impl Drop for Meter {
             bar.abandon();
         }
     }
+}
+
+/// A line on standard error. That nobody reads it any more must not stop the work.
+fn tell(line: &str) {
+    let _ = writeln!(std::io::stderr(), "{line}");
 }
 
 fn duration(duration: Duration) -> String {

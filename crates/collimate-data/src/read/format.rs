@@ -19,7 +19,9 @@ pub enum Format {
     HhRlhf,
     /// TRL preference rows: `{"prompt"?, "chosen", "rejected"}`, each a text or a list of messages.
     Trl,
-    /// Two columns without header or prompt, the first preferred (ETHICS utilitarianism).
+    /// Two columns without prompt, the first preferred (ETHICS utilitarianism). A header with exactly
+    /// the names `chosen` and `rejected`, or `prompt`, `chosen` and `rejected`, sets the order of the
+    /// columns; with the latter each row has its prompt.
     TwoColumnCsv,
     /// TRL preference rows with `score_chosen` and `score_rejected`, plain or under `metadata`.
     UltraFeedback,
@@ -59,14 +61,15 @@ impl Format {
     ///
     /// # Errors
     /// A file that is missing, empty or not decompressible; [`DataError::Row`] if no row could be
-    /// parsed; [`DataError::Format`] if the fields belong to no known format.
+    /// parsed; [`DataError::Format`] if the fields belong to no known format, or if the file is a
+    /// JSON array.
     pub fn detect(path: impl AsRef<Path>) -> Result<Self, DataError> {
         let path = path.as_ref();
         if is_csv(path) {
             Lines::open(path)?.next_line()?;
             return Ok(Self::TwoColumnCsv);
         }
-        let mut lines = Lines::open(path)?;
+        let mut lines = Lines::json(path)?;
         let mut first_error = None;
         for _ in 0..ROWS_LOOKED_AT {
             let Some((line, bytes)) = lines.next_line()? else {

@@ -20,6 +20,11 @@ pub(crate) fn is_csv(path: &Path) -> bool {
     name.trim_end_matches(".gz").ends_with(".csv")
 }
 
+fn is_gz(path: &Path) -> bool {
+    path.extension()
+        .is_some_and(|e| e.eq_ignore_ascii_case("gz"))
+}
+
 /// Opens a file, decompressing a `.gz` and skipping a byte order mark.
 ///
 /// # Errors
@@ -42,10 +47,7 @@ pub(crate) fn open(path: &Path) -> Result<Box<dyn BufRead>, DataError> {
         });
     }
     let plain = BufReader::with_capacity(BUFFER, file);
-    let gz = path
-        .extension()
-        .is_some_and(|e| e.eq_ignore_ascii_case("gz"));
-    let mut reader: Box<dyn BufRead> = if gz {
+    let mut reader: Box<dyn BufRead> = if is_gz(path) {
         let mut plain = plain;
         let empty = plain
             .fill_buf()
@@ -115,6 +117,7 @@ pub(crate) struct Lines {
     buffer: Vec<u8>,
     line: usize,
     any: bool,
+    json: bool,
 }
 
 impl Lines {
@@ -125,13 +128,22 @@ impl Lines {
             buffer: Vec::new(),
             line: 0,
             any: false,
+            json: false,
+        })
+    }
+
+    /// Opens a file that has one JSON object per line; its first line must not begin an array.
+    pub(crate) fn json(path: &Path) -> Result<Self, DataError> {
+        Ok(Self {
+            json: true,
+            ..Self::open(path)?
         })
     }
 
     /// The next line that is not blank, with its number from 1.
     ///
     /// # Errors
-    /// A failed read, or a file with nothing but blank lines.
+    /// A failed read, a file with nothing but blank lines, or an array where JSON lines are expected.
     pub(crate) fn next_line(&mut self) -> Result<Option<(usize, &[u8])>, DataError> {
         loop {
             self.buffer.clear();
@@ -148,10 +160,27 @@ impl Lines {
                 return Ok(None);
             }
             self.line += 1;
+            if self.json && !self.any && self.buffer.trim_ascii_start().starts_with(b"[") {
+                return Err(array(&self.path));
+            }
             if !self.buffer.trim_ascii().is_empty() {
                 self.any = true;
                 return Ok(Some((self.line, self.buffer.trim_ascii())));
             }
         }
+    }
+}
+
+fn array(path: &Path) -> DataError {
+    let command = if is_gz(path) {
+        "gunzip -c FILE | jq -c '.[]'"
+    } else {
+        "jq -c '.[]' FILE"
+    };
+    DataError::Format {
+        path: path.to_owned(),
+        what: format!(
+            "a JSON array, where JSON lines are expected: write one object per line, for instance by `{command}`"
+        ),
     }
 }

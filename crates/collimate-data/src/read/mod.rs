@@ -13,7 +13,7 @@ mod trl;
 mod two_column_csv;
 mod ultrafeedback;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use collimate_core::{Completion, PreferencePair, Prompt};
@@ -80,6 +80,7 @@ struct Sink<T> {
     out: Vec<T>,
     rows: usize,
     dropped: BTreeMap<DropReason, usize>,
+    unused: BTreeSet<String>,
 }
 
 impl<T> Sink<T> {
@@ -90,6 +91,7 @@ impl<T> Sink<T> {
             out: Vec::new(),
             rows: 0,
             dropped: BTreeMap::new(),
+            unused: BTreeSet::new(),
         }
     }
 
@@ -122,8 +124,9 @@ impl<T> Sink<T> {
             rows: self.rows,
             kept: self.out.len(),
             dropped: self.dropped,
+            unused: self.unused,
         };
-        if report.dropped.is_empty() {
+        if report.dropped.is_empty() && report.unused.is_empty() {
             tracing::debug!("{report}");
         } else {
             tracing::warn!("{report}");
@@ -170,8 +173,9 @@ impl Sink<SftExample> {
 /// [`ReadOptions::on_bad_row`].
 ///
 /// # Errors
-/// A missing or empty file, damaged compression, an unrecognised format, a format without pairs,
-/// or, under [`OnBadRow::Fail`], the first row that cannot be read, with its line.
+/// A missing or empty file, damaged compression, an unrecognised format, a format without pairs, a
+/// JSON array instead of JSON lines, or, under [`OnBadRow::Fail`], the first row that cannot be
+/// read, with its line.
 pub fn read_pairs(
     path: impl AsRef<Path>,
     options: &ReadOptions,
@@ -191,7 +195,9 @@ pub fn read_pairs(
         Format::TwoColumnCsv => two_column_csv::read(path, &mut sink),
         Format::Messages | Format::PromptCompletion => Err(DataError::Format {
             path: path.to_owned(),
-            what: format!("{format} rows compare nothing: read them with `read_sft`"),
+            what: format!(
+                "{format} rows hold no comparison: give rows with `chosen` and `rejected` (library: `read_sft` reads these rows)"
+            ),
         }),
     }?;
     Ok(sink.finish(format))
@@ -230,7 +236,7 @@ fn each_row<T>(
     sink: &mut Sink<T>,
     mut take: impl FnMut(&Map<String, Value>, &mut Sink<T>) -> Result<(), Bad>,
 ) -> Result<(), DataError> {
-    let mut lines = Lines::open(path)?;
+    let mut lines = Lines::json(path)?;
     while let Some((line, bytes)) = lines.next_line()? {
         sink.rows += 1;
         let mut holder = None;

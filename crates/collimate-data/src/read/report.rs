@@ -1,6 +1,6 @@
 //! What a reader did with the rows of a file.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::PathBuf;
 
@@ -71,6 +71,10 @@ pub struct ReadReport {
     pub kept: usize,
     /// Rows or comparisons that were not used, by reason.
     pub dropped: BTreeMap<DropReason, usize>,
+    /// Columns of any row that other libraries train with and that are not used here, such as TRL's
+    /// `margin`.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub unused: BTreeSet<String>,
 }
 
 impl ReadReport {
@@ -86,7 +90,7 @@ impl ReadReport {
 }
 
 impl fmt::Display for ReadReport {
-    /// One line for a log: file, rows, kept, and each reason with its count.
+    /// One line for a log: file, rows, kept, each reason with its count, and the unused columns.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
@@ -102,6 +106,9 @@ impl fmt::Display for ReadReport {
                 write!(f, "{}{reason}: {count}", if i > 0 { ", " } else { "" })?;
             }
             write!(f, ")")?;
+        }
+        for column in &self.unused {
+            write!(f, "; column `{column}` not used")?;
         }
         Ok(())
     }

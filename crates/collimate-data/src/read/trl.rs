@@ -8,7 +8,20 @@ use super::{Bad, DropReason, Sink};
 /// A comparison before it is checked; `None` where the two answers do not continue one prompt.
 pub(super) type Comparison = Option<(Prompt, String, String)>;
 
+/// Columns that TRL trains with and that are not used here.
+const UNUSED: [&str; 1] = ["margin"];
+
+/// Notes in the report what the row says and nobody reads.
+pub(super) fn note_unused<T>(row: &Object, sink: &mut Sink<T>) {
+    for name in UNUSED {
+        if row.get(name).is_some_and(|value| !value.is_null()) {
+            sink.unused.insert(name.to_owned());
+        }
+    }
+}
+
 pub(super) fn row(row: &Object, sink: &mut Sink<PreferencePair>) -> Result<(), Bad> {
+    note_unused(row, sink);
     push(comparison(row)?, None, sink);
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! Two columns, the first preferred.
+//! Two columns, the first preferred, or columns that a header names.
 
 use std::path::Path;
 
@@ -9,12 +9,27 @@ use super::lines::{open, reading};
 use super::{Bad, DropReason, Sink};
 use crate::error::DataError;
 
+/// Which column holds what.
+struct Columns {
+    prompt: Option<usize>,
+    chosen: usize,
+    rejected: usize,
+}
+
+/// A file without header.
+const FIRST_PREFERRED: Columns = Columns {
+    prompt: None,
+    chosen: 0,
+    rejected: 1,
+};
+
 pub(super) fn read(path: &Path, sink: &mut Sink<PreferencePair>) -> Result<(), DataError> {
     let mut reader = ReaderBuilder::new()
         .has_headers(false)
         .flexible(true)
         .from_reader(open(path)?);
     let mut record = ByteRecord::new();
+    let mut columns = FIRST_PREFERRED;
     loop {
         let start = reader.position().line() as usize;
         match reader.read_byte_record(&mut record) {
@@ -39,16 +54,15 @@ pub(super) fn read(path: &Path, sink: &mut Sink<PreferencePair>) -> Result<(), D
             continue;
         }
         sink.rows += 1;
-        match columns(&record) {
-            Ok(("chosen", "rejected")) if sink.rows == 1 => sink.drop_one(DropReason::Header),
-            Ok((chosen, rejected)) => {
-                sink.pair(
-                    Prompt::Text(String::new()),
-                    chosen.to_owned(),
-                    rejected.to_owned(),
-                    None,
-                );
-            }
+        if sink.rows == 1
+            && let Some(named) = Columns::named(&record)
+        {
+            columns = named;
+            sink.drop_one(DropReason::Header);
+            continue;
+        }
+        match columns.pair(&record) {
+            Ok((prompt, chosen, rejected)) => sink.pair(prompt, chosen, rejected, None),
             Err(bad) => sink.bad(line, bad)?,
         }
     }
@@ -60,21 +74,51 @@ pub(super) fn read(path: &Path, sink: &mut Sink<PreferencePair>) -> Result<(), D
     Ok(())
 }
 
-fn columns(record: &ByteRecord) -> Result<(&str, &str), Bad> {
-    if record.len() != 2 {
-        return Err(Bad {
-            reason: DropReason::Malformed,
-            what: format!(
-                "{} columns, expected 2 (preferred, other): quote texts that contain commas",
-                record.len()
-            ),
-        });
+impl Columns {
+    /// The columns of a header; `None` for any other record.
+    fn named(record: &ByteRecord) -> Option<Self> {
+        let at = |name: &str| record.iter().position(|field| field == name.as_bytes());
+        let columns = Self {
+            prompt: at("prompt"),
+            chosen: at("chosen")?,
+            rejected: at("rejected")?,
+        };
+        (record.len() == columns.len()).then_some(columns)
     }
-    let text = |column: usize| {
-        std::str::from_utf8(&record[column]).map_err(|_| Bad {
-            reason: DropReason::NotUtf8,
-            what: format!("column {column} is not valid UTF-8"),
-        })
-    };
-    Ok((text(0)?, text(1)?))
+
+    fn len(&self) -> usize {
+        2 + usize::from(self.prompt.is_some())
+    }
+
+    fn pair(&self, record: &ByteRecord) -> Result<(Prompt, String, String), Bad> {
+        if record.len() != self.len() {
+            let expected = match self.prompt {
+                Some(_) => "3 as in the header",
+                None => {
+                    "2 (preferred, other; a prompt needs the header `prompt,chosen,rejected` or JSON lines)"
+                }
+            };
+            return Err(Bad {
+                reason: DropReason::Malformed,
+                what: format!(
+                    "{} columns, expected {expected}: quote texts that contain commas",
+                    record.len()
+                ),
+            });
+        }
+        let text = |column: usize| {
+            std::str::from_utf8(&record[column])
+                .map(str::to_owned)
+                .map_err(|_| Bad {
+                    reason: DropReason::NotUtf8,
+                    what: format!("column {column} is not valid UTF-8"),
+                })
+        };
+        let prompt = self.prompt.map(text).transpose()?.unwrap_or_default();
+        Ok((
+            Prompt::Text(prompt),
+            text(self.chosen)?,
+            text(self.rejected)?,
+        ))
+    }
 }

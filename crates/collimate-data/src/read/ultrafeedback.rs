@@ -7,6 +7,7 @@ use super::fields::{Object, number};
 use super::{Bad, DropReason, Sink, trl};
 
 pub(super) fn row(row: &Object, sink: &mut Sink<PreferencePair>) -> Result<(), Bad> {
+    trl::note_unused(row, sink);
     let scores = row
         .get("metadata")
         .and_then(Value::as_object)

@@ -1,11 +1,13 @@
 //! Hugging Face folders in and out.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::Write;
 use std::path::Path;
 
 use serde_json::{Map, Value, json};
 use tokenizers::Tokenizer;
 
+use super::length::MAX_LENGTH;
 use super::template::{ChatFallback, ChatTemplate};
 use super::text_tokenizer::{SpecialTokenIds, TextTokenizer};
 use crate::error::DataError;
@@ -38,7 +40,7 @@ const KEPT: [&str; 14] = [
     "additional_special_tokens",
     "add_bos_token",
     "clean_up_tokenization_spaces",
-    "model_max_length",
+    MAX_LENGTH,
     "padding_side",
     "truncation_side",
     "model_input_names",
@@ -119,11 +121,17 @@ impl TextTokenizer {
             None => template_source(dir, &folder)?,
         };
         let template = source.as_deref().map(ChatTemplate::new).transpose()?;
-        Self::from_parts(tokenizer, special, template, options.chat_fallback, config)
+        let tokenizer =
+            Self::from_parts(tokenizer, special, template, options.chat_fallback, config)?;
+        Ok(Self {
+            folder: Some(dir.to_owned()),
+            ..tokenizer
+        })
     }
 
     /// Writes `tokenizer.json`, `tokenizer_config.json` and `special_tokens_map.json`, which
     /// `transformers` opens as a `PreTrainedTokenizerFast`. The folder is created where it is missing.
+    /// Each file is replaced in one step: it is the old one or the new one, never a part.
     ///
     /// # Errors
     /// [`DataError::Io`] if a file cannot be written.
@@ -135,7 +143,7 @@ impl TextTokenizer {
             .tokenizer
             .to_string(true)
             .map_err(|e| DataError::Tokenize(e.to_string()))?;
-        fs::write(&path, text).map_err(|e| io(&path, "cannot be written", e))?;
+        replace(&path, &text)?;
         let mut config = self.config.clone();
         config.insert(
             "tokenizer_class".to_owned(),
@@ -224,7 +232,23 @@ fn object(path: &Path) -> Result<Map<String, Value>, DataError> {
 }
 
 fn write_json(path: &Path, value: &Value) -> Result<(), DataError> {
-    fs::write(path, format!("{value:#}\n")).map_err(|e| io(path, "cannot be written", e))
+    replace(path, &format!("{value:#}\n"))
+}
+
+/// Writes beside the file and renames, so that no reader sees half of it.
+fn replace(path: &Path, text: &str) -> Result<(), DataError> {
+    let unfinished = path.with_extension(format!("{}.tmp", std::process::id()));
+    let write = || {
+        let mut file = File::create(&unfinished)?;
+        file.write_all(text.as_bytes())?;
+        file.sync_all()?;
+        fs::rename(&unfinished, path)
+    };
+    write().map_err(|e| {
+        // What is left of it is of no use, and the first error is the one to tell.
+        let _ = fs::remove_file(&unfinished);
+        io(path, "cannot be written", e)
+    })
 }
 
 fn io(path: &Path, what: &str, source: std::io::Error) -> DataError {

@@ -3,6 +3,7 @@
 mod batch;
 mod encode;
 mod folder;
+mod length;
 mod template;
 mod text_tokenizer;
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::path::Path;
 
 use collimate_core::{Message, Role};
 use minijinja::syntax::SyntaxConfig;
@@ -109,6 +110,14 @@ fn refused(error: &minijinja::Error) -> DataError {
         .detail()
         .map_or_else(|| error.kind().to_string(), str::to_owned);
     DataError::ChatTemplate(format!("{detail}{line}"))
+}
+
+/// The error of [`ChatFallback::Refuse`].
+pub(super) fn no_template(folder: Option<&Path>) -> DataError {
+    let of = folder.map_or_else(String::new, |folder| format!(" of {}", folder.display()));
+    DataError::ChatTemplate(format!(
+        "the prompt is a conversation and the tokenizer{of} has no template: use a folder whose tokenizer_config.json has `chat_template`, or the fallback `plain` (library: `ChatFallback::Plain`; programs: `--chat-fallback plain`)"
+    ))
 }
 
 /// The text of [`ChatFallback::Plain`].

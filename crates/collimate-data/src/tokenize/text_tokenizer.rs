@@ -1,11 +1,13 @@
 //! A tokenizer with the special tokens and the chat template that belong to it.
 
+use std::path::PathBuf;
+
 use collimate_core::{Completion, Message, Prompt, Role};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use tokenizers::Tokenizer;
 
-use super::template::{ChatFallback, ChatTemplate, plain_prompt};
+use super::template::{ChatFallback, ChatTemplate, no_template, plain_prompt};
 use crate::error::DataError;
 
 /// The special tokens that sequences are built with.
@@ -55,6 +57,8 @@ pub struct TextTokenizer {
     pub(super) fallback: ChatFallback,
     /// What `tokenizer_config.json` says of tokens and lengths.
     pub(super) config: Map<String, Value>,
+    /// Where it was read, for messages.
+    pub(super) folder: Option<PathBuf>,
 }
 
 impl TextTokenizer {
@@ -111,6 +115,7 @@ impl TextTokenizer {
             template,
             fallback,
             config,
+            folder: None,
         })
     }
 
@@ -187,19 +192,20 @@ impl TextTokenizer {
     /// What the prompt's ids are made from.
     pub(super) fn render(&self, prompt: &Prompt) -> Result<Rendered, DataError> {
         match (prompt, &self.template) {
-            (Prompt::Text(text), _) => Ok(Rendered { text: text.clone(), has_own_specials: false }),
+            (Prompt::Text(text), _) => Ok(Rendered {
+                text: text.clone(),
+                has_own_specials: false,
+            }),
             (Prompt::Chat(messages), Some(template)) => Ok(Rendered {
                 text: template.render(messages, true, &self.config)?,
                 has_own_specials: true,
             }),
             (Prompt::Chat(messages), None) => match self.fallback {
-                ChatFallback::Plain => {
-                    Ok(Rendered { text: plain_prompt(messages), has_own_specials: false })
-                }
-                ChatFallback::Refuse => Err(DataError::ChatTemplate(
-                    "the prompt is a conversation and the tokenizer has no template: give it one, or choose ChatFallback::Plain"
-                        .to_owned(),
-                )),
+                ChatFallback::Plain => Ok(Rendered {
+                    text: plain_prompt(messages),
+                    has_own_specials: false,
+                }),
+                ChatFallback::Refuse => Err(no_template(self.folder.as_deref())),
             },
         }
     }

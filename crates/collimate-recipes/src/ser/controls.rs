@@ -7,8 +7,8 @@ use collimate_status::FilterConfig;
 
 use super::config::{Control, RetrainFrom};
 use super::data::SerData;
+use super::final_test::{Candidate, candidate};
 use super::loops::{Evolution, Evolved, Shelf};
-use super::report::{Candidate, candidate};
 use super::session::{Session, Stage};
 use crate::RecipeError;
 

@@ -1,7 +1,7 @@
 //! The parts of a preference data set in a run of SER.
 
 use collimate_core::{Key, PreferencePair};
-use collimate_data::{Auditor, HiddenLabelPool, seed_split};
+use collimate_data::{Auditor, HiddenLabelPool, SftExample, seed_split};
 
 use crate::RecipeError;
 
@@ -21,6 +21,8 @@ pub struct SerData {
     /// The pool's pairs with their human labels, for the all-labels baseline and the oracle
     /// control; a run without those does not hold them.
     pub labelled_pool: Option<Vec<PreferencePair>>,
+    /// What the backbone was fine-tuned on before: its prompts and texts are not new to it.
+    pub fine_tuned_on: Vec<SftExample>,
 }
 
 impl SerData {
@@ -58,6 +60,7 @@ impl SerData {
             validation,
             test,
             labelled_pool,
+            fine_tuned_on: Vec::new(),
         })
     }
 }

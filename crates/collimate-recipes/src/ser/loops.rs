@@ -14,11 +14,11 @@ use serde::{Deserialize, Serialize};
 use super::config::{RetrainFrom, SerConfig};
 use super::controls;
 use super::data::SerData;
+use super::final_test;
 use super::outcome::{LoopReport, PoolReport, SerOutcome};
 use super::overlap;
-use super::report;
-use super::score::scores;
 use super::session::{Session, Stage};
+use super::warnings::warnings;
 use crate::RecipeError;
 
 /// Thresholds of Δp at which the precision of self-labels is reported.
@@ -72,14 +72,14 @@ pub fn evolve<B: HfReward>(
         &data.auditor,
     )?;
     let mut models = vec![
-        report::candidate(
+        final_test::candidate(
             "loop0",
             &zero.model,
             seed.len(),
             zero.steps,
             zero.validation,
         ),
-        report::candidate(
+        final_test::candidate(
             "ser",
             &evolved.model,
             seed.len(),
@@ -97,7 +97,7 @@ pub fn evolve<B: HfReward>(
         all.extend(session.encode(labelled)?);
         let pairs = all.len();
         let full = session.train("full", start, all, None, 0.0)?;
-        models.push(report::candidate(
+        models.push(final_test::candidate(
             "full",
             &full.model,
             pairs,
@@ -116,31 +116,9 @@ pub fn evolve<B: HfReward>(
         };
         models.extend(controls::run(&mut session, control, &setting)?);
     }
-    let (models, significance) =
-        report::test(&mut session, models, &test, &overlap::unseen(&data))?;
-    let mut warnings = Vec::new();
-    for l in &evolved.loops {
-        let Some(labels) = &l.labels else { continue };
-        if labels.pool_accuracy.is_some_and(|accuracy| accuracy <= 0.5) {
-            warnings.push(format!(
-                "Loop {}: the self-labels of the whole pool are right in {:.1} % of the pairs. \
-                 The paper's Assumption 1 wants more than half: label more pairs.",
-                l.index,
-                100.0 * labels.pool_accuracy.unwrap_or_default()
-            ));
-        }
-        if labels
-            .label_precision
-            .is_some_and(|precision| precision < 0.7)
-        {
-            warnings.push(format!(
-                "Loop {}: only {:.1} % of the kept self-labels are right. The paper's Assumption 2 \
-                 wants nearly all: raise the thresholds.",
-                l.index,
-                100.0 * labels.label_precision.unwrap_or_default()
-            ));
-        }
-    }
+    let unseen = overlap::unseen(&data);
+    let (models, significance) = final_test::test(&mut session, models, &test, &unseen)?;
+    let warnings = warnings(&evolved.loops, &unseen);
     let seconds = evolved.loops.iter().map(|l| l.seconds).sum();
     Ok(SerOutcome {
         model: evolved.model,
@@ -301,14 +279,14 @@ impl Evolution {
         auditor: &Auditor,
     ) -> Result<Labels, RecipeError> {
         let started = Instant::now();
-        let progress = session.progress;
-        let answers: Vec<f32> = scores(model, seed, name, "seed", progress)?
+        let answers: Vec<f32> = session
+            .scores(model, seed, name, "seed")?
             .into_iter()
             .flat_map(|(chosen, rejected)| [chosen, rejected])
             .collect();
         let centre = session.config.score_centre.value(&answers)?;
         let shown: Vec<TokenizedPair> = pool.pairs().iter().map(|p| shelf.shown(p.id)).collect();
-        let scores = scores(model, &shown, name, "pool", progress)?;
+        let scores = session.scores(model, &shown, name, "pool")?;
         let filter = PairFilter::new(self.filter, centre, pool.initial_len())?;
         let decision = filter.decide(&scores);
         let report = self.audit(&decision, &scores, centre, pool, auditor)?;

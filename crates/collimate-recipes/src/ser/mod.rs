@@ -8,15 +8,19 @@
 mod config;
 mod controls;
 mod data;
+mod final_test;
 mod loops;
 mod outcome;
 mod overlap;
 mod report;
 mod score;
 mod session;
+mod summary;
+mod warnings;
 
 pub use config::{Adaptation, Control, RetrainFrom, SerConfig};
 pub use data::SerData;
 pub use loops::evolve;
 pub use outcome::{LoopReport, ModelReport, PoolReport, SerOutcome, Significance};
-pub use report::{summary, write_report};
+pub use report::write_report;
+pub use summary::summary;

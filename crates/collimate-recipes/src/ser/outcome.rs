@@ -70,7 +70,8 @@ pub struct ModelReport {
     pub validation: Accuracy,
     /// Accuracy on the test part.
     pub test: Accuracy,
-    /// Accuracy on the test pairs that share no prompt or text with the training part; absent if
+    /// Accuracy on the test pairs that share no prompt (without prompts: no text) with the
+    /// fine-tuning, training and validation rows; absent if
     /// that is all of them or none.
     pub test_unseen: Option<Accuracy>,
     /// Its interval, by bootstrap over pairs.

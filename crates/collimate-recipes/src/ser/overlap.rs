@@ -6,8 +6,9 @@ use collimate_core::{PreferencePair, Prompt};
 
 use super::data::SerData;
 
-/// For each test pair, whether it is new: its prompt does not occur in seed, pool or validation
-/// part (by which options are chosen) or, without a prompt, neither of its texts does.
+/// For each test pair, whether it is new: its prompt does not occur in the fine-tuning data, seed,
+/// pool or validation part (by which options are chosen) or, without a prompt, neither of its texts
+/// does.
 pub(crate) fn unseen(data: &SerData) -> Vec<bool> {
     let mut prompts: HashSet<&Prompt> = HashSet::new();
     let mut texts: HashSet<&str> = HashSet::new();
@@ -21,7 +22,11 @@ pub(crate) fn unseen(data: &SerData) -> Vec<bool> {
         .pairs()
         .iter()
         .map(|p| (&p.prompt, &p.first, &p.second));
-    for (prompt, a, b) in labelled.chain(pool) {
+    let fine_tuned = data
+        .fine_tuned_on
+        .iter()
+        .map(|e| (&e.prompt, &e.completion, &e.completion));
+    for (prompt, a, b) in labelled.chain(pool).chain(fine_tuned) {
         if prompt.is_empty() {
             texts.extend([a.text.as_str(), b.text.as_str()]);
         } else {
@@ -41,6 +46,7 @@ pub(crate) fn unseen(data: &SerData) -> Vec<bool> {
 mod tests {
     use super::*;
     use collimate_core::Key;
+    use collimate_data::SftExample;
 
     #[test]
     fn shared_texts_and_prompts_are_found() {
@@ -52,10 +58,16 @@ mod tests {
             pair("q", "u", "v"),
             pair("p", "x", "y"),
             pair("", "new", "g"),
+            pair("fine-tuned", "new", "newer"),
         ];
         let validation = vec![pair("", "g", "h")];
         let key = Key::new(0, "test");
-        let data = SerData::split(train, validation, test, 0.4, false, key).unwrap();
-        assert_eq!(unseen(&data), [false, true, false, true, false]);
+        let mut data = SerData::split(train, validation, test, 0.4, false, key).unwrap();
+        assert_eq!(unseen(&data), [false, true, false, true, false, true]);
+        data.fine_tuned_on = vec![SftExample {
+            prompt: "fine-tuned".into(),
+            completion: "some".into(),
+        }];
+        assert_eq!(unseen(&data), [false, true, false, true, false, false]);
     }
 }

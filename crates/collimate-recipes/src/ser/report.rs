@@ -1,210 +1,14 @@
-//! The test part, once at the end; then tables, plots and `summary.json`.
+//! `report.md`: tables and plots for a person.
 
-use collimate_data::TokenizedPair;
-use collimate_eval::{Accuracy, Bootstrap, Groups, calibration, outcomes, pairwise_accuracy};
-use collimate_nn::{Backbone, HfReward};
-use collimate_reward::RewardModel;
-use collimate_status::{CostModel, LearningStatus};
+use collimate_nn::Backbone;
+use collimate_status::CostModel;
 use collimate_train::{BarChart, BarSeries, Histogram, LineChart, LineSeries, Report, RunFolder};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use super::config::SerConfig;
-use super::outcome::{LoopReport, ModelReport, SerOutcome, Significance};
-use super::score::scores;
-use super::session::Session;
+use super::outcome::{LoopReport, SerOutcome};
+use super::summary::{recovery, status_name, summary};
 use crate::RecipeError;
-
-/// Bins of the reliability table.
-const BINS: usize = 10;
-
-/// A finished model that waits for the test part.
-pub(crate) struct Candidate<B: Backbone> {
-    name: String,
-    model: RewardModel<B>,
-    human_labels: usize,
-    steps: u64,
-    validation: Accuracy,
-}
-
-pub(crate) fn candidate<B: Backbone>(
-    name: &str,
-    model: &RewardModel<B>,
-    human_labels: usize,
-    steps: u64,
-    validation: Accuracy,
-) -> Candidate<B> {
-    Candidate {
-        name: name.to_owned(),
-        model: model.clone(),
-        human_labels,
-        steps,
-        validation,
-    }
-}
-
-/// Evaluates all models on the test part and compares each with Loop 0.
-pub(crate) fn test<B: HfReward>(
-    session: &mut Session<'_>,
-    candidates: Vec<Candidate<B>>,
-    test: &[TokenizedPair],
-    unseen: &[bool],
-) -> Result<(Vec<ModelReport>, Vec<Significance>), RecipeError> {
-    let names: Vec<String> = candidates.iter().map(|c| c.name.clone()).collect();
-    let inputs = (session.config, names, test.len());
-    session.once("test", &inputs, |session| {
-        let key = session.key("test");
-        let bootstrap = Bootstrap::default();
-        let mut models: Vec<ModelReport> = Vec::new();
-        let mut rows: Vec<Vec<f64>> = Vec::new();
-        for candidate in candidates {
-            let part = scores(
-                &candidate.model,
-                test,
-                &candidate.name,
-                "test",
-                session.progress,
-            )?;
-            let right = outcomes(&part)?;
-            let fresh: Vec<(f32, f32)> = part
-                .iter()
-                .zip(unseen)
-                .filter(|(_, unseen)| **unseen)
-                .map(|(pair, _)| *pair)
-                .collect();
-            let test_unseen = match fresh.len() {
-                0 => None,
-                n if n == part.len() => None,
-                _ => Some(pairwise_accuracy(&fresh)?),
-            };
-            models.push(ModelReport {
-                name: candidate.name,
-                human_labels: candidate.human_labels,
-                steps: candidate.steps,
-                validation: candidate.validation,
-                test: pairwise_accuracy(&part)?,
-                test_unseen,
-                interval: bootstrap.mean(&right, Groups::Items, key)?,
-                calibration: calibration(&part, BINS)?,
-                gaps: part
-                    .iter()
-                    .map(|(chosen, rejected)| chosen - rejected)
-                    .collect(),
-            });
-            rows.push(right);
-        }
-        let mut significance = Vec::new();
-        let mut compare = |of: usize, over: usize| -> Result<(), RecipeError> {
-            significance.push(Significance {
-                of: models[of].name.clone(),
-                over: models[over].name.clone(),
-                difference: bootstrap.paired_difference(
-                    &rows[of],
-                    &rows[over],
-                    Groups::Items,
-                    key,
-                )?,
-            });
-            Ok(())
-        };
-        for of in 1..models.len() {
-            compare(of, 0)?;
-        }
-        for over in 2..models.len() {
-            compare(1, over)?;
-        }
-        Ok((models, significance))
-    })
-}
-
-/// What `summary.json` says.
-pub fn summary<B: Backbone>(outcome: &SerOutcome<B>, config: &SerConfig) -> Value {
-    let mut accuracy = Map::new();
-    let mut controls = Map::new();
-    for model in &outcome.models {
-        let target = match model.name.as_str() {
-            "loop0" | "ser" | "full" => &mut accuracy,
-            _ => &mut controls,
-        };
-        target.insert(model.name.clone(), json!(model.test.accuracy));
-    }
-    let mut summary = json!({
-        "accuracy": accuracy,
-        "test_pairs": outcome.models.first().map_or(0, |m| m.test.pairs),
-        "seed": config.seed,
-        "seed_share": config.seed_share,
-        "loops": outcome.loops.iter().map(loop_summary).collect::<Vec<_>>(),
-        "models": outcome.models.iter().map(|m| json!({
-            "name": m.name, "human_labels": m.human_labels, "steps": m.steps,
-            "validation_accuracy": m.validation.accuracy, "test_accuracy": m.test.accuracy,
-            "test_ties": m.test.ties,
-            "test_unseen": m.test_unseen.map(|a| json!({"pairs": a.pairs, "accuracy": a.accuracy})),
-            "interval": [m.interval.low, m.interval.high],
-            "ece": m.calibration.ece, "brier": m.calibration.brier,
-        })).collect::<Vec<_>>(),
-        "differences": outcome.significance.iter().map(|s| json!({
-            "of": s.of, "over": s.over, "estimate": s.difference.estimate,
-            "interval": [s.difference.low, s.difference.high],
-        })).collect::<Vec<_>>(),
-        "warnings": outcome.warnings,
-        "seconds": outcome.seconds,
-    });
-    if !controls.is_empty() {
-        summary["controls"] = Value::Object(controls);
-    }
-    if let Some(recovery) = recovery(outcome) {
-        summary["recovery"] = json!(recovery);
-    }
-    summary
-}
-
-/// (SER − Loop 0) / (full − Loop 0), where full is better than Loop 0.
-fn recovery<B: Backbone>(outcome: &SerOutcome<B>) -> Option<f64> {
-    let accuracy = |name| outcome.model_report(name).map(|m| m.test.accuracy);
-    let (zero, ser, full) = (accuracy("loop0")?, accuracy("ser")?, accuracy("full")?);
-    (full > zero).then(|| (ser - zero) / (full - zero))
-}
-
-fn status_name(l: &LoopReport) -> &'static str {
-    match l.labels.as_ref().map(|labels| labels.status) {
-        None => "seed",
-        Some(None) => "no status",
-        Some(Some(LearningStatus::Easy)) => "easy",
-        Some(Some(LearningStatus::Hard)) => "hard",
-        Some(Some(LearningStatus::Converged)) => "converged",
-    }
-}
-
-fn loop_summary(l: &LoopReport) -> Value {
-    let mut value = json!({
-        "loop": l.index,
-        "status": status_name(l),
-        "accuracy": l.validation.accuracy,
-        "kept": l.labels.as_ref().map_or(0, |x| x.kept),
-        "swapped": l.labels.as_ref().map_or(0, |x| x.swapped),
-        "label_precision": l.labels.as_ref().and_then(|x| x.label_precision),
-        "train_pairs": l.train_pairs,
-        "human_labels": l.human_labels,
-        "steps": l.steps,
-        "mean_abs_gap": l.gap.mean_abs,
-        "mean_abs_gap_same_side": l.gap.mean_abs_same_side,
-        "seconds": l.seconds,
-    });
-    if let Some(labels) = &l.labels {
-        value["pool"] = json!(labels.pool);
-        value["left"] = json!(
-            labels
-                .left
-                .iter()
-                .map(|(r, n)| (json!(r), n))
-                .collect::<Vec<_>>()
-        );
-        value["centre"] = json!(labels.centre);
-        value["p"] = json!(labels.probabilities);
-        value["pool_accuracy"] = json!(labels.pool_accuracy);
-        value["precision_curve"] = json!(labels.precision_curve);
-    }
-    value
-}
 
 fn percent(value: f64) -> String {
     format!("{:.1} %", 100.0 * value)
@@ -238,6 +42,7 @@ pub fn write_report<B: Backbone>(
     let report = loops(report, outcome);
     let report = plots(report, outcome);
     let report = cost(report, outcome, config);
+    let report = next(report);
     report.write(run.path())?;
     Ok(())
 }
@@ -246,8 +51,9 @@ fn models<B: Backbone>(mut report: Report, outcome: &SerOutcome<B>) -> Report {
     report = report.section("Test accuracy").text(
         "Share of test pairs whose chosen answer scores higher; a tie counts one half. The \
          interval is a 95 % bootstrap over pairs. The test part was looked at once, after all \
-         training. *Unseen* is the accuracy on test pairs that share no prompt or text with the \
-         training part, where that is not all of them.",
+         training. *Unseen* is the accuracy on test pairs that share no prompt (without prompts: no \
+         text) with the rows of fine-tuning, training and validation, where that is not all of \
+         them.",
     );
     let rows = outcome.models.iter().map(|m| {
         vec![
@@ -438,7 +244,35 @@ fn plots<B: Backbone>(mut report: Report, outcome: &SerOutcome<B>) -> Report {
             "How many self-labels are right among those above a threshold.",
         );
     }
-    report
+    precision(report, outcome)
+}
+
+/// The same in numbers: a point of the plot may stand for few pairs.
+fn precision<B: Backbone>(report: Report, outcome: &SerOutcome<B>) -> Report {
+    let curves: Vec<_> = outcome
+        .loops
+        .iter()
+        .filter_map(|l| Some((l.index, &l.labels.as_ref()?.precision_curve)))
+        .collect();
+    let Some((_, first)) = curves.first() else {
+        return report;
+    };
+    let head = ["Δp above".to_owned()]
+        .into_iter()
+        .chain(curves.iter().map(|(index, _)| format!("loop {index}")));
+    let rows = first.iter().enumerate().map(|(row, point)| {
+        let cells = curves.iter().map(|(_, curve)| {
+            let point = &curve[row];
+            optional(point.precision, |share| {
+                format!("{} of {}", percent(share), point.kept)
+            })
+        });
+        [point.threshold.to_string()]
+            .into_iter()
+            .chain(cells)
+            .collect::<Vec<_>>()
+    });
+    report.table(head, rows.collect::<Vec<_>>())
 }
 
 fn cost<B: Backbone>(report: Report, outcome: &SerOutcome<B>, config: &SerConfig) -> Report {
@@ -452,4 +286,13 @@ fn cost<B: Backbone>(report: Report, outcome: &SerOutcome<B>, config: &SerConfig
         model.per_sample(config.seed_share, loops),
         model.per_sample(1.0, 0),
     ))
+}
+
+fn next(report: Report) -> Report {
+    report.section("Files").text(
+        "`model/` is the evolved reward model: score texts with it by the example `score` \
+         (`--model` this folder`/model --data FILE`), or open it in Transformers (a decoder) or \
+         Sentence Transformers (an encoder). `config.json` holds the options of this run, \
+         `summary.json` its numbers, `metrics.jsonl` every training step.",
+    )
 }

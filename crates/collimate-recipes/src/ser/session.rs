@@ -14,7 +14,6 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::config::{Adaptation, SerConfig};
-use super::score::scores;
 use crate::RecipeError;
 use crate::sft::EVALUATION_TOKENS;
 
@@ -86,7 +85,7 @@ impl Session<'_> {
         let (steps, trained) = (fitted.steps, fitted.seconds);
         let model = fitted.model.merged();
         let started_evaluation = Instant::now();
-        let scores = scores(&model, &self.validation, stage, "validation", self.progress)?;
+        let scores = self.scores(&model, &self.validation, stage, "validation")?;
         let before = started.elapsed().as_secs_f64() - started_evaluation.elapsed().as_secs_f64();
         Ok(Stage {
             model,

@@ -212,6 +212,9 @@ where
 
 /// Three significant digits.
 fn number(value: f64) -> String {
+    if value == 0.0 {
+        return "0".to_owned();
+    }
     let whole = value.abs().max(1e-12).log10().floor() as i32;
     let decimals = (2 - whole).clamp(0, 4) as usize;
     format!("{value:.decimals$}")
@@ -224,8 +227,8 @@ mod tests {
     #[test]
     fn numbers_have_three_digits() {
         assert_eq!(
-            [0.6178, 12.34, -3.0, 123456.0].map(number),
-            ["0.618", "12.3", "-3.00", "123456"]
+            [0.6178, 12.34, -3.0, 123456.0, 0.0].map(number),
+            ["0.618", "12.3", "-3.00", "123456", "0"]
         );
     }
 }

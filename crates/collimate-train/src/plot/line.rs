@@ -89,12 +89,17 @@ impl LineChart {
             Some((low, high)) => Axis::new(low, high, 6, false),
             None => Axis::new(low, high, 6, true),
         };
+        // Between whole numbers such as steps or loops there is nothing to label.
+        let labels = match points().all(|p| p.0.fract() == 0.0) {
+            true => (right - left).clamp(1.0, 8.0) as usize,
+            false => 8,
+        };
         let frame = Frame {
             title: &self.title,
             x_label: &self.x_label,
             y_label: &self.y_label,
             names: self.series.iter().map(|s| s.name.as_str()).collect(),
-            x: Axis::new(left, right, 8, false),
+            x: Axis::new(left, right, labels, false),
             y,
             x_scale: true,
             x_room: 22.0,

@@ -1,0 +1,34 @@
+//! The longest sequence that a tokenizer's model was trained with.
+
+use serde_json::json;
+
+use super::text_tokenizer::TextTokenizer;
+
+/// Its name in `tokenizer_config.json`.
+pub(super) const MAX_LENGTH: &str = "model_max_length";
+
+/// Longer is no length: Hugging Face writes 1e30 where there is none.
+const LONGEST: usize = 1_000_000;
+
+impl TextTokenizer {
+    /// The longest sequence that the model was trained with, in tokens: `model_max_length` of
+    /// `tokenizer_config.json`, where that is an integer from 1 to 1,000,000.
+    ///
+    /// Nothing is cut to it: [`encode_pair`](Self::encode_pair) and its like take their own length.
+    pub fn max_length(&self) -> Option<usize> {
+        let length = usize::try_from(self.config.get(MAX_LENGTH)?.as_u64()?).ok()?;
+        (1..=LONGEST).contains(&length).then_some(length)
+    }
+
+    /// The same tokenizer with another longest sequence, which [`save`](Self::save) writes as
+    /// `model_max_length`; a length outside 1 to 1,000,000 means none.
+    #[must_use]
+    pub fn with_max_length(mut self, length: usize) -> Self {
+        if (1..=LONGEST).contains(&length) {
+            self.config.insert(MAX_LENGTH.to_owned(), json!(length));
+        } else {
+            self.config.remove(MAX_LENGTH);
+        }
+        self
+    }
+}

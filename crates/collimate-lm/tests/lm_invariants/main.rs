@@ -1,0 +1,60 @@
+//! What must not depend on how a batch is laid out, adapted or differentiated.
+
+mod adapters;
+#[path = "../common/mod.rs"]
+mod common;
+mod gradients;
+mod layout;
+
+use burn::tensor::Device;
+use collimate_core::Key;
+use collimate_lm::{Bert, BertConfig, Llama, LlamaConfig};
+use collimate_nn::{
+    Adaptable, Backbone, CausalLm, DeviceBatch, Forward, LoraConfig, Pack, Pooling,
+    completion_logps, parameters, pool, token_logps,
+};
+use collimate_testkit::{Noise, assert_close, devices, host};
+use common::{changed, gradients, hidden_rows, plain_devices};
+
+pub(crate) fn llama(device: &Device) -> Llama {
+    let config = LlamaConfig {
+        vocab_size: 30,
+        hidden_size: 16,
+        intermediate_size: 24,
+        num_hidden_layers: 2,
+        num_attention_heads: 4,
+        num_key_value_heads: 2,
+        max_position_embeddings: 64,
+        initializer_range: 0.3,
+        ..Default::default()
+    };
+    Llama::new(&config, Key::new(3, "init"), device).unwrap()
+}
+
+pub(crate) fn bert(device: &Device) -> Bert {
+    let config = BertConfig {
+        vocab_size: 30,
+        hidden_size: 16,
+        intermediate_size: 24,
+        num_hidden_layers: 2,
+        num_attention_heads: 2,
+        max_position_embeddings: 64,
+        initializer_range: 0.3,
+        ..Default::default()
+    };
+    Bert::new(&config, Key::new(4, "init"), device).unwrap()
+}
+
+pub(crate) fn sequence(noise: &mut Noise, len: usize) -> Vec<u32> {
+    (0..len).map(|_| noise.below(30) as u32).collect()
+}
+
+pub(crate) fn wide(values: &[f32]) -> Vec<f64> {
+    values.iter().map(|&v| f64::from(v)).collect()
+}
+
+/// Hidden states of sequence `index`, in reading order.
+pub(crate) fn of(hidden: &[Vec<f32>], batch: &DeviceBatch, index: usize) -> Vec<f32> {
+    let rows = &batch.sequences[index].rows;
+    rows.iter().flat_map(|&row| hidden[row].clone()).collect()
+}

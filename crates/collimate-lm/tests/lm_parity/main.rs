@@ -1,0 +1,23 @@
+//! The same numbers as transformers, from the same folders.
+
+#[path = "../common/mod.rs"]
+mod common;
+mod models;
+mod real;
+mod saved;
+
+use std::path::{Path, PathBuf};
+
+use burn::tensor::{Device, Tensor, TensorData};
+use collimate_lm::{Bert, Llama};
+use collimate_nn::{
+    Adaptable, Backbone, CausalLm, Forward, HfFolder, HfReward, Lora, Pack, Pooling,
+    completion_logps, pool, token_logps,
+};
+use collimate_testkit::host;
+use common::{Worst, check_hidden, copy, fixture, fixtures, ids, json, numbers, plain_devices};
+use serde_json::Value;
+
+pub(crate) fn list<'a>(value: &'a Value, key: &str) -> &'a Vec<Value> {
+    value[key].as_array().expect("a list")
+}

@@ -1,0 +1,106 @@
+//! The test part, looked at once, at the end.
+
+use collimate_data::TokenizedPair;
+use collimate_eval::{Accuracy, Bootstrap, Groups, calibration, outcomes, pairwise_accuracy};
+use collimate_nn::{Backbone, HfReward};
+use collimate_reward::RewardModel;
+
+use super::outcome::{ModelReport, Significance};
+use super::session::Session;
+use crate::RecipeError;
+
+/// Bins of the reliability table.
+const BINS: usize = 10;
+
+/// A finished model that waits for the test part.
+pub(crate) struct Candidate<B: Backbone> {
+    name: String,
+    model: RewardModel<B>,
+    human_labels: usize,
+    steps: u64,
+    validation: Accuracy,
+}
+
+pub(crate) fn candidate<B: Backbone>(
+    name: &str,
+    model: &RewardModel<B>,
+    human_labels: usize,
+    steps: u64,
+    validation: Accuracy,
+) -> Candidate<B> {
+    Candidate {
+        name: name.to_owned(),
+        model: model.clone(),
+        human_labels,
+        steps,
+        validation,
+    }
+}
+
+/// Evaluates all models on the test part and compares each with Loop 0.
+pub(crate) fn test<B: HfReward>(
+    session: &mut Session<'_>,
+    candidates: Vec<Candidate<B>>,
+    test: &[TokenizedPair],
+    unseen: &[bool],
+) -> Result<(Vec<ModelReport>, Vec<Significance>), RecipeError> {
+    let names: Vec<String> = candidates.iter().map(|c| c.name.clone()).collect();
+    let inputs = (session.config, names, test.len());
+    session.once("test", &inputs, |session| {
+        let key = session.key("test");
+        let bootstrap = Bootstrap::default();
+        let mut models: Vec<ModelReport> = Vec::new();
+        let mut rows: Vec<Vec<f64>> = Vec::new();
+        for candidate in candidates {
+            let part = session.scores(&candidate.model, test, &candidate.name, "test")?;
+            let right = outcomes(&part)?;
+            let fresh: Vec<(f32, f32)> = part
+                .iter()
+                .zip(unseen)
+                .filter(|(_, unseen)| **unseen)
+                .map(|(pair, _)| *pair)
+                .collect();
+            let test_unseen = match fresh.len() {
+                0 => None,
+                n if n == part.len() => None,
+                _ => Some(pairwise_accuracy(&fresh)?),
+            };
+            models.push(ModelReport {
+                name: candidate.name,
+                human_labels: candidate.human_labels,
+                steps: candidate.steps,
+                validation: candidate.validation,
+                test: pairwise_accuracy(&part)?,
+                test_unseen,
+                interval: bootstrap.mean(&right, Groups::Items, key)?,
+                calibration: calibration(&part, BINS)?,
+                gaps: part
+                    .iter()
+                    .map(|(chosen, rejected)| chosen - rejected)
+                    .collect(),
+            });
+            rows.push(right);
+        }
+        let mut significance = Vec::new();
+        let mut compare = |of: usize, over: usize| -> Result<(), RecipeError> {
+            significance.push(Significance {
+                of: models[of].name.clone(),
+                over: models[over].name.clone(),
+                difference: bootstrap.paired_difference(
+                    &rows[of],
+                    &rows[over],
+                    Groups::Items,
+                    key,
+                )?,
+            });
+            Ok(())
+        };
+        for of in 1..models.len() {
+            compare(of, 0)?;
+        }
+        for over in 2..models.len() {
+            compare(1, over)?;
+        }
+        Ok((models, significance))
+    })
+}

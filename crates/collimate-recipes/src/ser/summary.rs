@@ -1,0 +1,98 @@
+//! A run's numbers for programs: `summary.json`.
+
+use collimate_nn::Backbone;
+use collimate_status::LearningStatus;
+use serde_json::{Map, Value, json};
+
+use super::config::SerConfig;
+use super::outcome::{LoopReport, SerOutcome};
+
+/// What `summary.json` says.
+pub fn summary<B: Backbone>(outcome: &SerOutcome<B>, config: &SerConfig) -> Value {
+    let mut accuracy = Map::new();
+    let mut controls = Map::new();
+    for model in &outcome.models {
+        let target = match model.name.as_str() {
+            "loop0" | "ser" | "full" => &mut accuracy,
+            _ => &mut controls,
+        };
+        target.insert(model.name.clone(), json!(model.test.accuracy));
+    }
+    let mut summary = json!({
+        "accuracy": accuracy,
+        "test_pairs": outcome.models.first().map_or(0, |m| m.test.pairs),
+        "seed": config.seed,
+        "seed_share": config.seed_share,
+        "loops": outcome.loops.iter().map(loop_summary).collect::<Vec<_>>(),
+        "models": outcome.models.iter().map(|m| json!({
+            "name": m.name, "human_labels": m.human_labels, "steps": m.steps,
+            "validation_accuracy": m.validation.accuracy, "test_accuracy": m.test.accuracy,
+            "test_ties": m.test.ties,
+            "test_unseen": m.test_unseen.map(|a| json!({"pairs": a.pairs, "accuracy": a.accuracy})),
+            "interval": [m.interval.low, m.interval.high],
+            "ece": m.calibration.ece, "brier": m.calibration.brier,
+        })).collect::<Vec<_>>(),
+        "differences": outcome.significance.iter().map(|s| json!({
+            "of": s.of, "over": s.over, "estimate": s.difference.estimate,
+            "interval": [s.difference.low, s.difference.high],
+        })).collect::<Vec<_>>(),
+        "warnings": outcome.warnings,
+        "seconds": outcome.seconds,
+    });
+    if !controls.is_empty() {
+        summary["controls"] = Value::Object(controls);
+    }
+    if let Some(recovery) = recovery(outcome) {
+        summary["recovery"] = json!(recovery);
+    }
+    summary
+}
+
+/// (SER − Loop 0) / (full − Loop 0), where full is better than Loop 0.
+pub(crate) fn recovery<B: Backbone>(outcome: &SerOutcome<B>) -> Option<f64> {
+    let accuracy = |name| outcome.model_report(name).map(|m| m.test.accuracy);
+    let (zero, ser, full) = (accuracy("loop0")?, accuracy("ser")?, accuracy("full")?);
+    (full > zero).then(|| (ser - zero) / (full - zero))
+}
+
+pub(crate) fn status_name(l: &LoopReport) -> &'static str {
+    match l.labels.as_ref().map(|labels| labels.status) {
+        None => "seed",
+        Some(None) => "no status",
+        Some(Some(LearningStatus::Easy)) => "easy",
+        Some(Some(LearningStatus::Hard)) => "hard",
+        Some(Some(LearningStatus::Converged)) => "converged",
+    }
+}
+
+fn loop_summary(l: &LoopReport) -> Value {
+    let mut value = json!({
+        "loop": l.index,
+        "status": status_name(l),
+        "accuracy": l.validation.accuracy,
+        "kept": l.labels.as_ref().map_or(0, |x| x.kept),
+        "swapped": l.labels.as_ref().map_or(0, |x| x.swapped),
+        "label_precision": l.labels.as_ref().and_then(|x| x.label_precision),
+        "train_pairs": l.train_pairs,
+        "human_labels": l.human_labels,
+        "steps": l.steps,
+        "mean_abs_gap": l.gap.mean_abs,
+        "mean_abs_gap_same_side": l.gap.mean_abs_same_side,
+        "seconds": l.seconds,
+    });
+    if let Some(labels) = &l.labels {
+        value["pool"] = json!(labels.pool);
+        value["left"] = json!(
+            labels
+                .left
+                .iter()
+                .map(|(r, n)| (json!(r), n))
+                .collect::<Vec<_>>()
+        );
+        value["centre"] = json!(labels.centre);
+        value["p"] = json!(labels.probabilities);
+        value["pool_accuracy"] = json!(labels.pool_accuracy);
+        value["precision_curve"] = json!(labels.precision_curve);
+    }
+    value
+}
