@@ -1,0 +1,189 @@
+//! Options, configuration files, places to write.
+
+use super::*;
+
+#[test]
+fn options() {
+    let (folder, model) = workplace();
+    let folder = folder.path();
+    let cases: [(&[&str], &[&str]); 13] = [
+        (
+            &["--tau-high", ".4", "--tau-low", ".6"],
+            &["tau_low = 0.6", "tau_high = 0.4"],
+        ),
+        (
+            &["--tau-high", ".4"],
+            &["tau_high = 0.4", "<= tau_high < 1"],
+        ),
+        (
+            &["--seed-share", "0"],
+            &["seed_share is 0", "between 0 and 1"],
+        ),
+        (
+            &["--seed-share", "1"],
+            &["seed_share is 1", "between 0 and 1"],
+        ),
+        (&["--seed-share", "NaN"], &["seed_share is NaN"]),
+        (&["--lr", "2"], &["learning_rate is 2", "at most 1"]),
+        (&["--batch", "0"], &["batch_size is 0"]),
+        (&["--max-kept", "0"], &["max_kept = 0"]),
+        (&["--max-length", "2"], &["max_length is 2"]),
+        (
+            &["--max-length", "9999"],
+            &["max_length is 9999", "the model takes at most"],
+        ),
+        (&["--controls", "none"], &["--controls none", "longer_seed"]),
+        (&["--pooling", "cls"], &["pooling is for data files"]),
+        (&["--resume"], &["--resume: out holds no run"]),
+    ];
+    for (arguments, says) in cases {
+        refused("ser", folder, arguments, says);
+    }
+    let files = ["--data", "good.jsonl", "--model", &model];
+    let long = [&files[..], &["--max-length", "65"]].concat();
+    refused(
+        "ser",
+        folder,
+        &long,
+        &["max_length is 65", "at most 64 tokens"],
+    );
+    refused(
+        "score",
+        folder,
+        &long,
+        &["--max-length 65", "at most 64 tokens"],
+    );
+    let pooled = [&files[..], &["--pooling", "mean"]].concat();
+    refused("ser", folder, &pooled, &["pooling is \"mean\"", "decoder"]);
+    if !cfg!(feature = "cuda") {
+        refused("ser", folder, &["--device", "cuda"], &["--features cuda"]);
+        let on_cuda = [&files[..], &["--device", "cuda"]].concat();
+        refused("score", folder, &on_cuda, &["--features cuda"]);
+    }
+}
+
+#[test]
+fn configuration_files() {
+    let (folder, _) = workplace();
+    let folder = folder.path();
+    let config = |text: &str, says: &[&str]| {
+        fs::write(folder.join("config.json"), text).unwrap();
+        refused("ser", folder, &["--config", "config.json"], says);
+    };
+    config(
+        "{\"bogus\": 1}",
+        &["config.json", "unknown field `bogus`", "line 1"],
+    );
+    config(
+        "{\"ser\":\n{\"train\": {\"lr\": 1}}}",
+        &["unknown field `lr`", "line 2"],
+    );
+    config(
+        "{\"ser\": {\"loss\": {\"hinge\": {\"margin\": -1}}}}",
+        &["margin"],
+    );
+    config("{\"world\": {\"pairs\": 0}}", &["pairs is 0"]);
+    config(
+        "{\"data\": \"good.jsonl\"}",
+        &["data and model go together"],
+    );
+    config("not JSON", &["config.json", "line 1"]);
+    refused(
+        "ser",
+        folder,
+        &["--config", "none.json"],
+        &["none.json", "No such file"],
+    );
+}
+
+#[test]
+fn usage_errors_name_the_option() {
+    let (folder, model) = workplace();
+    for (name, arguments, says) in [
+        ("ser", vec!["--device", "tpu"], "--device"),
+        ("ser", vec!["--data", "good.jsonl"], "--model"),
+        ("ser", vec!["--format", "xml"], "--format"),
+        ("ser", vec!["--stop-after", "tea"], "--stop-after"),
+        ("ser", vec!["--bogus"], "--bogus"),
+        ("score", vec!["--model", &model], "--data"),
+        (
+            "score",
+            vec!["--data", "good.jsonl", "--model", &model, "--device", "tpu"],
+            "--device",
+        ),
+    ] {
+        let output = run(name, folder.path(), &arguments);
+        let stderr = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{name} {arguments:?}");
+        assert!(
+            stderr.starts_with("error:") && stderr.contains(says),
+            "{stderr}"
+        );
+        assert_eq!(stderr.lines().count(), 1, "{stderr}");
+        assert!(!folder.path().join("runs").exists());
+    }
+}
+
+#[test]
+fn a_resumed_run_looks_for_its_files_where_it_was_started() {
+    let (folder, model) = workplace();
+    let out = folder.path().join("run");
+    fs::create_dir(&out).unwrap();
+    let config = json!({"data": "elsewhere.jsonl", "model": model});
+    fs::write(out.join("config.json"), config.to_string()).unwrap();
+    let output = run("ser", folder.path(), &["--resume", "--out", "run"]);
+    let stderr = text(&output.stderr);
+    assert!(!output.status.success());
+    assert!(
+        stderr.contains("elsewhere.jsonl") && stderr.contains("started in"),
+        "{stderr}"
+    );
+    assert_eq!(fs::read_dir(&out).unwrap().count(), 1, "left something");
+}
+
+#[test]
+fn places_to_write() {
+    let (folder, model) = workplace();
+    let folder = folder.path();
+    let place = |name: &str, arguments: &[&str], out: &str, says: &[&str]| {
+        let output = run(name, folder, &[arguments, &["--out", out]].concat());
+        let stderr = text(&output.stderr);
+        assert!(!output.status.success(), "{stderr}");
+        assert_eq!(
+            stderr.lines().filter(|l| l.starts_with("error:")).count(),
+            1,
+            "{stderr}"
+        );
+        for part in says {
+            assert!(stderr.contains(part), "{part:?} is not in {stderr}");
+        }
+    };
+    let config = tiny_world(folder).display().to_string();
+    let world = ["--config", config.as_str()];
+    fs::create_dir_all(folder.join("run")).unwrap();
+    fs::write(folder.join("run/config.json"), "{\"kept\": true}").unwrap();
+    place("ser", &world, "run", &["run holds a run", "--resume"]);
+    assert_eq!(
+        fs::read(folder.join("run/config.json")).unwrap(),
+        b"{\"kept\": true}"
+    );
+    assert_eq!(fs::read_dir(folder.join("run")).unwrap().count(), 1);
+    fs::create_dir_all(folder.join("photos")).unwrap();
+    fs::write(folder.join("photos/cat.png"), "cat").unwrap();
+    place(
+        "ser",
+        &world,
+        "photos",
+        &["photos/cat.png", "is in the way"],
+    );
+    assert_eq!(fs::read_dir(folder.join("photos")).unwrap().count(), 1);
+    place("ser", &world, "good.jsonl", &["good.jsonl: is a file"]);
+    let score = ["--data", "good.jsonl", "--model", &model];
+    place(
+        "score",
+        &score,
+        "none/scores",
+        &["--out none/scores", "does not exist"],
+    );
+    place("score", &score, "photos", &["--out photos: is a folder"]);
+}
