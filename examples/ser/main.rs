@@ -16,7 +16,9 @@ use collimate::prelude::Device;
 use collimate::recipes::ser::{evolve, write_report};
 use collimate::recipes::{RecipeError, SftOutcome, SftPlan, fine_tune};
 use collimate::reward::RewardModel;
-use collimate::train::{FitContext, Interrupt, Progress, RunFolder, TrainError, peak_memory_bytes};
+use collimate::train::{
+    FitContext, Interrupt, Progress, RunFolder, TrainError, hash_file, hash_json, peak_memory_bytes,
+};
 use serde_json::{Map, json};
 
 use args::{Args, Config};
@@ -166,6 +168,18 @@ fn about_files(config: &Config, parts: &Parts) -> String {
     text
 }
 
+/// The hash of every file that the run reads: a resumed one must find the same.
+fn files(config: &Config) -> Result<Vec<String>, Failure> {
+    let model = config.model.iter().flat_map(|dir| {
+        ["config.json", "tokenizer.json", "model.safetensors"].map(|name| dir.join(name))
+    });
+    let data = config.data.iter().chain(&config.test).cloned();
+    let files = data.chain(model).filter(|path| path.exists());
+    Ok(files
+        .map(|path| hash_file(&path))
+        .collect::<Result<_, _>>()?)
+}
+
 /// One run in one folder.
 struct Job<'a> {
     config: &'a Config,
@@ -187,7 +201,15 @@ impl<'a> Job<'a> {
         about: String,
     ) -> Result<Self, Failure> {
         let out = args.out()?;
-        let run = RunFolder::create(&out, config)?;
+        let mut run = RunFolder::create(&out, config)?;
+        run.stage("files", &hash_json(&files(config)?)).map_err(|error| match error {
+            TrainError::StageChanged { .. } => Failure::from(format!(
+                "{}: the data or model files have changed since the run was started: bring back \
+                 the old ones, or give another --out",
+                out.display()
+            )),
+            error => error.into(),
+        })?;
         common::tell(&format!("run folder: {}", out.display()));
         common::tell(&about);
         Ok(Self {
@@ -307,7 +329,7 @@ impl<'a> Job<'a> {
         for model in &outcome.models {
             table += &format!(
                 "{:<16} test accuracy {:.4}  ({} human labels, {} steps)\n",
-                model.name, model.test.accuracy, model.human_labels, model.steps
+                model.name, model.test.accuracy, model.human_labels, model.steps.own
             );
         }
         for warning in &outcome.warnings {

@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod files;
 mod metric;
 mod pair;
 mod prompt;
@@ -8,6 +9,7 @@ mod segment;
 mod selection;
 mod traits;
 
+pub use files::{UNFINISHED, atomic_write, sync_folder};
 pub use metric::metric_names;
 pub use pair::PreferencePair;
 pub use prompt::{Completion, Finish, Message, Prompt, Role};

@@ -8,6 +8,7 @@ use burn::tensor::Device;
 use collimate_lm::{Bert, Llama, detect_architecture};
 use collimate_nn::{HfFolder, HfReward, LoadError, PackError, Pooling, ScalarHead};
 use common::{copy, edit_config, fixture};
+use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde_json::json;
 
 fn device() -> Device {
@@ -232,6 +233,47 @@ fn weights_that_do_not_fit_the_config() {
         &dir.path().join(file),
         &["word_embeddings", "[100, 32]", "[101, 32]"],
     );
+}
+
+/// Adds a tensor of one number to a folder's weights.
+fn add_tensor(dir: &Path, name: &str) {
+    let path = dir.join("model.safetensors");
+    let bytes = std::fs::read(&path).unwrap();
+    let file = SafeTensors::deserialize(&bytes).unwrap();
+    let number = 1.0f32.to_le_bytes();
+    let extra = TensorView::new(Dtype::F32, vec![1], &number).unwrap();
+    let mut tensors = file.tensors();
+    tensors.push((name.to_owned(), extra));
+    std::fs::write(&path, safetensors::serialize(tensors, None).unwrap()).unwrap();
+}
+
+#[test]
+fn weights_of_an_encoder_that_its_config_has_no_place_for() {
+    let refused = |dir: &Path, parts: &[&str]| {
+        let weights = dir.join("model.safetensors");
+        check(Bert::load(dir, &device()).unwrap_err(), &weights, parts);
+        let reward = Bert::load_reward(dir, &device()).unwrap_err();
+        check(reward, &weights, parts);
+    };
+    // A layer of the file would be left out of the function.
+    let dir = misfit("bert-mean", "num_hidden_layers", json!(1));
+    refused(dir.path(), &["encoder.layer.1.", "no place"]);
+    for name in ["encoder.layer.0.adapter.weight", "classifier.weight"] {
+        let dir = copy(&fixture("bert-mean"));
+        add_tensor(dir.path(), name);
+        refused(dir.path(), &[name, "no place"]);
+    }
+    // What other libraries write beside an encoder is none of its function.
+    for (folder, name) in [
+        ("bert-mean", "cls.predictions.bias"),
+        ("bert-mean", "position_ids"),
+        ("bert-cls-prefixed", "cls.seq_relationship.bias"),
+        ("bert-cls-prefixed", "bert.embeddings.position_ids"),
+    ] {
+        let dir = copy(&fixture(folder));
+        add_tensor(dir.path(), name);
+        assert!(Bert::load(dir.path(), &device()).is_ok(), "{name}");
+    }
 }
 
 #[test]

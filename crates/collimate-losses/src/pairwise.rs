@@ -32,6 +32,7 @@ use crate::LossError;
 /// [`PairwiseLoss::forward_with_margins`]. It returns the mean, this the loss of each pair.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
+#[non_exhaustive]
 pub enum PairwiseLoss {
     /// The logistic loss.
     Logistic {

@@ -64,9 +64,22 @@ pub trait Adaptable: Module {
     /// Freezes the model and attaches fresh adapters to the target layers; only those train.
     ///
     /// # Errors
-    /// A value out of range, or targets that name no layer.
-    fn with_lora(self, config: &LoraConfig, key: Key) -> Result<Self, ConfigError> {
+    /// A value out of range, targets that name no layer, or a model that has adapters: merge those
+    /// first ([`Self::merged`]), or what they learned would be lost.
+    fn with_lora(mut self, config: &LoraConfig, key: Key) -> Result<Self, ConfigError> {
         config.check()?;
+        let adapted = self
+            .linears_mut()
+            .into_iter()
+            .find(|(_, linear)| linear.lora.is_some())
+            .map(|(path, _)| path);
+        if let Some(path) = adapted {
+            return Err(ConfigError::new(
+                "lora",
+                format!("attached to {path} already"),
+                "merge the adapters first, with `merged()`",
+            ));
+        }
         let mut model = set_trainable(self, |_| false);
         let mut attached = 0;
         let mut names = Vec::new();
@@ -111,12 +124,13 @@ pub trait Adaptable: Module {
             .any(|(_, linear)| linear.lora.is_some())
     }
 
-    /// The same function without adapters: each is folded into its layer's weight.
+    /// The same function without adapters: each is folded into its layer's weight. All parameters
+    /// train again, those frozen by hand too.
     #[must_use]
     fn merged(mut self) -> Self {
         for (_, linear) in self.linears_mut() {
             *linear = linear.clone().merged();
         }
-        self
+        set_trainable(self, |_| true)
     }
 }

@@ -51,6 +51,7 @@ impl Pack {
     ///
     /// An empty prompt gives independent sequences, whose first token has no row that predicts
     /// it and is therefore not among the targets. A completion without tokens is the prompt alone.
+    /// Sharing a prompt is for causal models; see [`Self::push_row`].
     pub fn push_shared(
         &mut self,
         prompt: &[u32],
@@ -167,7 +168,16 @@ impl Pack {
 
     /// Moves the pack to a device. `device` must be the one the model lives on, its autodiff
     /// context included.
+    ///
+    /// # Panics
+    /// When sequences share a prompt and `visibility` is bidirectional: the prompt's states would
+    /// not depend on what follows it, as an encoder's do.
     pub fn to_device(self, visibility: Visibility, device: &Device) -> DeviceBatch {
+        let shared = self.segments.iter().any(|segment| segment.parent.is_some());
+        assert!(
+            !shared || visibility == Visibility::Causal,
+            "a bidirectional model needs whole sequences: push_row instead of push_shared"
+        );
         let n = self.ids.len();
         let ids: Vec<i64> = self.ids.iter().map(|&id| i64::from(id)).collect();
         let plan = AttentionPlan::new(&self.segments, visibility)

@@ -7,6 +7,10 @@ use collimate_core::Key;
 use crate::init::normal;
 
 /// A table of vectors, one row per id.
+///
+/// # Differs from
+/// Burn's `Embedding` in nothing that is stored. But it stands beside [`crate::Linear`], whose
+/// weight is `[out, in]` as in Hugging Face files: Burn's PyTorch adapters must not be applied.
 #[derive(Module, Debug)]
 pub struct Embedding {
     /// `[rows, width]`.
@@ -28,6 +32,10 @@ impl Embedding {
 }
 
 /// Root-mean-square normalisation with a learned scale.
+///
+/// # Differs from
+/// Burn's `RmsNorm`, whose scale is called `gamma`. Names here are those of Hugging Face files, as
+/// is the layout `[out, in]` of [`crate::Linear`]: Burn's PyTorch adapters must not be applied.
 #[derive(Module, Debug)]
 pub struct RmsNorm {
     /// `[width]`.
@@ -53,6 +61,11 @@ impl RmsNorm {
 }
 
 /// Layer normalisation with a learned scale and offset.
+///
+/// # Differs from
+/// Burn's `LayerNorm`, whose scale and offset are called `gamma` and `beta`. Names here are those
+/// of Hugging Face files, as is the layout `[out, in]` of [`crate::Linear`]: Burn's PyTorch
+/// adapters must not be applied.
 #[derive(Module, Debug)]
 pub struct LayerNorm {
     /// Scale, `[width]`.

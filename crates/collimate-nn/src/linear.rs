@@ -59,6 +59,10 @@ impl Lora {
 ///
 /// The weight keeps Hugging Face's layout `[out, in]`, so that files are read and written without
 /// a transposition and an output matrix can be shared with an embedding. Inputs are rank 2.
+///
+/// # Differs from
+/// Burn's `Linear`, whose weight is `[in, out]`. Burn's PyTorch adapters (`PyTorchToBurnAdapter` of
+/// burn-store) know modules by their name and would transpose this one: do not apply them.
 #[derive(Module, Debug)]
 pub struct Linear {
     /// `[out, in]`.

@@ -50,7 +50,7 @@ pub trait HfFolder: Sized {
     ///
     /// # Errors
     /// A missing or malformed file, an architecture or option that is not implemented, a tensor
-    /// that is missing or has another shape.
+    /// that is missing, has another shape or has no place in the model.
     fn load(dir: &Path, device: &Device) -> Result<Self, LoadError>;
 
     /// Writes the folder; files appear whole or not at all.

@@ -119,6 +119,15 @@ proptest! {
 }
 
 #[test]
+#[should_panic(expected = "push_row")]
+fn an_encoder_takes_no_shared_prompt() {
+    let mut pack = Pack::new();
+    pack.push_row(&[1, 2]);
+    pack.push_shared(&[1, 2], &[&[3], &[4, 5]]);
+    pack.to_device(Visibility::Bidirectional, &devices()[0].1);
+}
+
+#[test]
 fn token_log_probabilities_against_a_dense_softmax() {
     let mut noise = Noise::new(5);
     let (pack, _) = packed(&vec![(3, vec![2, 4]), (0, vec![5]), (1, vec![0, 1])], 1);

@@ -1,6 +1,6 @@
 //! The AdamW update.
 
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{Device, Tensor, Transaction};
 
 use crate::naive;
 
@@ -32,6 +32,30 @@ impl Default for AdamW {
             eps: 1e-8,
             weight_decay: 0.01,
         }
+    }
+}
+
+impl AdamW {
+    /// The [`global_norm`] of a whole gradient, given by its parts: [`sum_of_squares`] of each,
+    /// where all sums that are computed on a device are read at once.
+    pub fn gradient_norm<const D: usize>(grads: impl IntoIterator<Item = Tensor<D>>) -> f64 {
+        let mut parts = Vec::new();
+        let mut reads = Transaction::default();
+        let mut device = None;
+        for grad in grads {
+            #[cfg(feature = "flex")]
+            if crate::fused::fits(&grad) {
+                parts.push(sum_of_squares(grad));
+                continue;
+            }
+            let sum = grad.without_autodiff().square().sum();
+            // One read is of one device.
+            let device = device.get_or_insert_with(|| sum.device());
+            reads = reads.register(sum.to_device(device));
+        }
+        let read = reads.execute();
+        parts.extend(read.iter().flat_map(|data| data.iter::<f64>()));
+        global_norm(parts)
     }
 }
 

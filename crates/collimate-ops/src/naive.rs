@@ -55,6 +55,9 @@ pub fn rope(x: Tensor<2>, table: &RopeTable) -> Tensor<2> {
 
 /// Plain twin of [`crate::segment_attention`]: one small dense attention per segment over the
 /// keys that it sees.
+///
+/// # Panics
+/// As the fused one.
 pub fn segment_attention(
     q: Tensor<2>,
     k: Tensor<2>,
@@ -62,6 +65,7 @@ pub fn segment_attention(
     plan: &AttentionPlan,
     heads: Heads,
 ) -> Tensor<2> {
+    heads.assert_valid();
     let Heads {
         query,
         key_value,

@@ -132,7 +132,7 @@ pub fn swiglu(gate: Tensor<2>, up: Tensor<2>) -> Tensor<2> {
 /// recomputes the scores. No mask over the pack exists in either.
 ///
 /// # Panics
-/// When the shapes do not fit the plan and the heads.
+/// When the shapes do not fit the plan and the heads, and for heads that [`Heads::new`] refuses.
 pub fn segment_attention(
     q: Tensor<2>,
     k: Tensor<2>,
@@ -140,6 +140,7 @@ pub fn segment_attention(
     plan: &AttentionPlan,
     heads: Heads,
 ) -> Tensor<2> {
+    heads.assert_valid();
     let tokens = plan.tokens();
     let keys = [tokens, heads.key_value * heads.head_dim];
     assert_eq!(

@@ -49,6 +49,14 @@ impl Heads {
         })
     }
 
+    /// Stops an operation whose caller filled the fields in without [`Self::new`]: a kernel would
+    /// leave the heads beyond the last whole group at zero.
+    pub(crate) fn assert_valid(self) {
+        if let Err(error) = Self::new(self.query, self.key_value, self.head_dim) {
+            panic!("segment_attention: {error}");
+        }
+    }
+
     /// Query heads that share one key and value head.
     pub fn group(&self) -> usize {
         self.query / self.key_value

@@ -122,6 +122,40 @@ proptest! {
     }
 }
 
+/// Heads that no constructor checked; the shapes fit them.
+fn attend_with_unchecked_heads(fused: bool) {
+    let heads = Heads {
+        query: 3,
+        key_value: 2,
+        head_dim: 2,
+    };
+    let segment = Segment {
+        start: 0,
+        len: 2,
+        parent: None,
+    };
+    let plan = AttentionPlan::new(&[segment], Visibility::Causal).unwrap();
+    outcome(
+        &[vec![1.0; 12], vec![1.0; 8], vec![1.0; 8]],
+        &plan,
+        heads,
+        &flex(),
+        fused,
+    );
+}
+
+#[test]
+#[should_panic(expected = "3 query heads over 2 key/value heads")]
+fn attention_refuses_heads_that_share_unevenly() {
+    attend_with_unchecked_heads(true);
+}
+
+#[test]
+#[should_panic(expected = "3 query heads over 2 key/value heads")]
+fn plain_attention_refuses_heads_that_share_unevenly() {
+    attend_with_unchecked_heads(false);
+}
+
 #[test]
 fn descriptions_are_refused_with_a_reason() {
     let gap = [Segment {

@@ -53,7 +53,7 @@ impl<B: Backbone> RewardModel<B> {
     /// is frozen.
     ///
     /// # Errors
-    /// Adapter options out of range.
+    /// As [`collimate_nn::Adaptable::with_lora`].
     pub fn with_lora(self, config: &LoraConfig, key: Key) -> Result<Self, ConfigError> {
         Ok(Self {
             backbone: self.backbone.with_lora(config, key)?,
@@ -61,11 +61,12 @@ impl<B: Backbone> RewardModel<B> {
         })
     }
 
-    /// The same function with adapters folded into the weights, all of which train again.
+    /// The same function with adapters folded into the weights. All of the backbone trains again;
+    /// the head stays as it is.
     #[must_use]
     pub fn merged(self) -> Self {
         Self {
-            backbone: collimate_nn::set_trainable(self.backbone.merged(), |_| true),
+            backbone: self.backbone.merged(),
             ..self
         }
     }

@@ -1,7 +1,6 @@
 //! Scoring with a trained reward model: untracked, in packs.
 
-use std::sync::Mutex;
-
+use burn::module::Module;
 use collimate_core::{Completion, Prompt, ScoreError, Scorer};
 use collimate_data::{SftExample, TextTokenizer, TokenizedExample, TokenizedPair, Truncation};
 use collimate_nn::{Backbone, Forward, Pack, PackError};
@@ -87,8 +86,7 @@ pub fn score_sequences<B: Backbone>(
 /// A reward model with its tokenizer: a [`Scorer`] of texts.
 #[derive(Debug)]
 pub struct RewardScorer<B: Backbone> {
-    // Burn's lazily initialised parameters are not `Sync`.
-    model: Mutex<RewardModel<B>>,
+    model: RewardModel<B>,
     tokenizer: TextTokenizer,
     max_length: usize,
     truncation: Truncation,
@@ -96,7 +94,8 @@ pub struct RewardScorer<B: Backbone> {
 }
 
 impl<B: Backbone> RewardScorer<B> {
-    /// A scorer that cuts texts to `max_length` tokens as `truncation` says.
+    /// A scorer that cuts texts to `max_length` tokens as `truncation` says. It keeps the model
+    /// untracked.
     pub fn new(
         model: RewardModel<B>,
         tokenizer: TextTokenizer,
@@ -104,7 +103,7 @@ impl<B: Backbone> RewardScorer<B> {
         truncation: Truncation,
     ) -> Self {
         Self {
-            model: Mutex::new(model),
+            model: model.valid(),
             tokenizer,
             max_length,
             truncation,
@@ -126,11 +125,7 @@ impl<B: Backbone> Scorer for RewardScorer<B> {
             .tokenizer
             .encode_examples(&examples, self.max_length, self.truncation, |_, _| {})
             .map_err(|error| ScoreError::Other(error.to_string()))?;
-        let model = self
-            .model
-            .lock()
-            .map_err(|_| ScoreError::Other("an earlier scoring call failed".to_owned()))?;
-        let scores = score_sequences(&model, &sequences, self.tokens_per_pack, |_, _| {})
+        let scores = score_sequences(&self.model, &sequences, self.tokens_per_pack, |_, _| {})
             .map_err(|error| ScoreError::Other(error.to_string()))?;
         match scores.iter().position(|score| !score.is_finite()) {
             Some(index) => Err(ScoreError::NotFinite {
@@ -139,5 +134,28 @@ impl<B: Backbone> Scorer for RewardScorer<B> {
             }),
             None => Ok(scores),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use collimate_core::Key;
+    use collimate_lm::Llama;
+    use collimate_testkit::flex;
+
+    use super::*;
+
+    #[test]
+    fn a_scorer_of_a_tracked_model_builds_no_graph() {
+        let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/hf");
+        let dir = fixtures.join("llama-reward");
+        let key = Key::new(1, "head");
+        let model = RewardModel::<Llama>::load_or_fresh(&dir, key, &flex()).unwrap();
+        assert!(model.backbone.device().is_autodiff());
+        let tokenizer = TextTokenizer::from_folder(&dir).unwrap();
+        let scorer = RewardScorer::new(model, tokenizer, 64, Truncation::KeepEnd);
+        assert!(!scorer.model.backbone.device().is_autodiff());
     }
 }

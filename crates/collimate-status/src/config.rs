@@ -7,6 +7,7 @@ use crate::error::{StatusError, in_range};
 /// How many pairs a status needs.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
+#[non_exhaustive]
 pub enum MinCount {
     /// This many, whatever the size of the pool (the paper: 600 on HH).
     Absolute(usize),
@@ -136,6 +137,7 @@ pub enum Sides {
 /// Which pairs are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
+#[non_exhaustive]
 pub enum PairRule {
     /// The learning status decides: Status 1, else Status 2, else nothing (the paper).
     Status {

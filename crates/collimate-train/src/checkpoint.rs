@@ -2,18 +2,17 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
-use std::fs::{self, File};
+use std::fs::{self, OpenOptions};
 use std::path::{Path, PathBuf};
 
 use burn::tensor::{DType, TensorData};
+use collimate_core::sync_folder;
 use safetensors::{Dtype, SafeTensors, View};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::TrainError;
-use crate::files::{
-    UNFINISHED, atomic_write, entries, read_json, remove_unfinished, sync_folder, to_json,
-};
+use crate::files::{UNFINISHED, atomic_write, entries, read_json, remove_unfinished, to_json};
 use crate::params::Stored;
 
 /// A number that comes back from its text with the same bits, which JSON numbers do not promise.
@@ -128,13 +127,17 @@ impl Checkpoints {
         }
         let name = format!("{UNFINISHED}{}-{}", std::process::id(), state.step);
         let unfinished = self.folder.join(name);
+        // What a save of this step left that failed midway.
+        if unfinished.exists() {
+            fs::remove_dir_all(&unfinished).map_err(TrainError::io(&unfinished))?;
+        }
         fs::create_dir(&unfinished).map_err(TrainError::io(&unfinished))?;
         write_tensors(&unfinished.join(MODEL), model)?;
         write_tensors(&unfinished.join(OPTIMIZER), moments)?;
         let state_path = unfinished.join(STATE);
         atomic_write(&state_path, &to_json(state, &state_path)?)?;
         fs::rename(&unfinished, &target).map_err(TrainError::io(&target))?;
-        sync_folder(&self.folder)?;
+        sync_folder(&self.folder).map_err(TrainError::io(&self.folder))?;
         let best = state.best.filter(|_| keep_best).map(|best| best.step);
         let steps = self.steps()?;
         let old = steps.len().saturating_sub(keep_last);
@@ -191,7 +194,10 @@ impl View for Stored {
 fn write_tensors(path: &Path, tensors: &BTreeMap<String, Stored>) -> Result<(), TrainError> {
     safetensors::serialize_to_file(tensors.iter().map(|(k, v)| (k, v.clone())), None, path)
         .map_err(|error| TrainError::format(path, error))?;
-    File::open(path)
+    // For writing: Windows syncs no file that was opened to be read.
+    OpenOptions::new()
+        .write(true)
+        .open(path)
         .and_then(|file| file.sync_all())
         .map_err(TrainError::io(path))
 }

@@ -7,6 +7,7 @@ use crate::TrainError;
 /// How the learning rate changes after the warm-up.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum Schedule {
     /// It stays.
     Constant,
@@ -20,6 +21,7 @@ pub enum Schedule {
 /// The order in which the examples of one optimiser step fill micro-batches.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum MicroBatchOrder {
     /// As the epoch's order has them.
     #[default]
@@ -296,8 +298,14 @@ impl TrainConfig {
     /// All optimiser steps over `examples`.
     pub fn total_steps(&self, examples: usize) -> u64 {
         self.max_steps
-            .unwrap_or_else(|| (self.epochs * self.steps_per_epoch(examples) as f64).ceil() as u64)
+            .unwrap_or_else(|| whole(self.epochs * self.steps_per_epoch(examples) as f64))
     }
+}
+
+/// A product, rounded up to whole steps.
+pub(crate) fn whole(product: f64) -> u64 {
+    // 1.1 epochs of 100 steps are 110.00000000000001 in f64: that still means 110.
+    (product - 1e-9).ceil() as u64
 }
 
 /// A stage's name is a folder's name, on every system.

@@ -1,7 +1,7 @@
 //! Files that are either the old or the new one, never half of it.
 
 use std::fs::{self, File};
-use std::io::{Read, Write};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -9,23 +9,14 @@ use serde::de::DeserializeOwned;
 
 use crate::TrainError;
 
-/// Prefix of what a killed process may leave behind; such names are never read.
-pub(crate) const UNFINISHED: &str = ".unfinished-";
+pub(crate) use collimate_core::UNFINISHED;
 
-/// Replaces the file `path` by `bytes`: a reader, and a crash, sees the old content or the new.
+/// [`collimate_core::atomic_write`] with an error that names the file.
 ///
 /// # Errors
 /// When the folder cannot be written.
 pub fn atomic_write(path: &Path, bytes: &[u8]) -> Result<(), TrainError> {
-    let folder = parent(path);
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let unfinished = folder.join(format!("{UNFINISHED}{}-{name}", std::process::id()));
-    let mut file = File::create(&unfinished).map_err(TrainError::io(&unfinished))?;
-    file.write_all(bytes)
-        .and_then(|()| file.sync_all())
-        .map_err(TrainError::io(&unfinished))?;
-    fs::rename(&unfinished, path).map_err(TrainError::io(path))?;
-    sync_folder(folder)
+    collimate_core::atomic_write(path, bytes).map_err(TrainError::io(path))
 }
 
 /// The blake3 hash of a file, in hex.
@@ -65,15 +56,6 @@ pub(crate) fn parent(path: &Path) -> &Path {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
     }
-}
-
-/// Makes renames and new names in a folder last. Not every system can open a folder.
-pub(crate) fn sync_folder(folder: &Path) -> Result<(), TrainError> {
-    if cfg!(unix) {
-        let opened = File::open(folder).map_err(TrainError::io(folder))?;
-        opened.sync_all().map_err(TrainError::io(folder))?;
-    }
-    Ok(())
 }
 
 pub(crate) fn to_json(value: &impl Serialize, path: &Path) -> Result<Vec<u8>, TrainError> {

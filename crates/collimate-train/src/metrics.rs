@@ -1,9 +1,10 @@
 //! `metrics.jsonl`: one line per logged step.
 
+use std::collections::HashMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde_json::{Map, Value};
 
@@ -29,7 +30,14 @@ use crate::files::atomic_write;
 #[derive(Debug)]
 pub struct Metrics {
     path: PathBuf,
-    file: Mutex<File>,
+    log: Mutex<Log>,
+}
+
+#[derive(Debug)]
+struct Log {
+    file: File,
+    /// Lines by stage, of the stages that were counted: a checkpoint need not read the file again.
+    lines: HashMap<String, usize>,
 }
 
 impl Metrics {
@@ -51,7 +59,10 @@ impl Metrics {
         }
         Ok(Self {
             path: path.to_owned(),
-            file: Mutex::new(append(path)?),
+            log: Mutex::new(Log {
+                file: append(path)?,
+                lines: HashMap::new(),
+            }),
         })
     }
 
@@ -75,9 +86,16 @@ impl Metrics {
             ));
         }
         line.push_str("}\n");
-        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
-        file.write_all(line.as_bytes())
-            .map_err(TrainError::io(&self.path))
+        let mut log = self.lock();
+        // Out while the line is written: after an error only the file knows what is in it.
+        let known = log.lines.remove(stage);
+        log.file
+            .write_all(line.as_bytes())
+            .map_err(TrainError::io(&self.path))?;
+        if let Some(lines) = known {
+            log.lines.insert(stage.to_owned(), lines + 1);
+        }
+        Ok(())
     }
 
     /// All lines, parsed.
@@ -94,17 +112,21 @@ impl Metrics {
         rows.collect()
     }
 
-    /// How many lines a stage has, whoever wrote them.
+    /// How many lines a stage has, those of earlier runs included.
     pub(crate) fn lines(&self, stage: &str) -> Result<usize, TrainError> {
-        Ok(read(&self.path)?
-            .lines()
-            .filter(|line| belongs(line, stage))
-            .count())
+        let mut log = self.lock();
+        if let Some(&lines) = log.lines.get(stage) {
+            return Ok(lines);
+        }
+        let text = read(&self.path)?;
+        let lines = text.lines().filter(|line| belongs(line, stage)).count();
+        log.lines.insert(stage.to_owned(), lines);
+        Ok(lines)
     }
 
     /// Keeps the first `keep` lines of a stage, and the lines of all others.
     pub(crate) fn rewind(&self, stage: &str, keep: usize) -> Result<(), TrainError> {
-        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut log = self.lock();
         let text = read(&self.path)?;
         let mut seen = 0;
         let mut kept = String::with_capacity(text.len());
@@ -126,15 +148,20 @@ impl Metrics {
         }
         if kept.len() < text.len() {
             atomic_write(&self.path, kept.as_bytes())?;
-            *file = append(&self.path)?;
+            log.file = append(&self.path)?;
         }
+        log.lines.insert(stage.to_owned(), keep);
         Ok(())
     }
 
     /// Makes the lines last, before a checkpoint that counts them.
     pub(crate) fn sync(&self) -> Result<(), TrainError> {
-        let file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
-        file.sync_data().map_err(TrainError::io(&self.path))
+        let log = self.lock();
+        log.file.sync_data().map_err(TrainError::io(&self.path))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Log> {
+        self.log.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -156,5 +183,40 @@ fn read(path: &Path) -> Result<String, TrainError> {
         Ok(text) => Ok(text),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(String::new()),
         Err(error) => Err(TrainError::io(path)(error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_counted_lines_are_those_of_the_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("metrics.jsonl");
+        let metrics = Metrics::open(&path).unwrap();
+        let log = |stage: &str, steps: std::ops::Range<u64>| {
+            steps.for_each(|step| metrics.log(stage, step, [("loss", 0.5)]).unwrap());
+        };
+        let check = |stage: &str, lines: usize| {
+            assert_eq!(metrics.lines(stage).unwrap(), lines);
+            let anew = Metrics::open(&path).unwrap();
+            assert_eq!(anew.lines(stage).unwrap(), lines, "counted in the file");
+        };
+        log("sft", 0..3);
+        check("sft", 3);
+        log("sft", 3..5);
+        log("rm", 0..1);
+        check("sft", 5);
+        metrics.rewind("sft", 2).unwrap();
+        check("sft", 2);
+        log("sft", 2..4);
+        check("sft", 4);
+        check("rm", 1);
+        metrics.rewind("rm", 2).unwrap_err();
+        check("rm", 1);
+        // Counted once: text that is put into the file later is not seen.
+        fs::write(&path, "").unwrap();
+        assert_eq!(metrics.lines("sft").unwrap(), 4);
     }
 }

@@ -22,11 +22,12 @@ pub(crate) struct Optimizer {
 }
 
 impl Optimizer {
-    /// Updates the parameters that have a gradient.
+    /// Updates the parameters that have a gradient, which is taken times `grad_scale`.
     pub(crate) fn step<M: Module>(
         &mut self,
         model: M,
         grads: BTreeMap<String, Tensor<1>>,
+        grad_scale: f64,
         learning_rate: f64,
         config: &AdamWConfig,
     ) -> M {
@@ -34,6 +35,7 @@ impl Optimizer {
             path: Path::default(),
             slots: self,
             grads,
+            grad_scale,
             learning_rate,
             config,
         })
@@ -93,6 +95,7 @@ struct Update<'a> {
     path: Path,
     slots: &'a mut Optimizer,
     grads: BTreeMap<String, Tensor<1>>,
+    grad_scale: f64,
     learning_rate: f64,
     config: &'a AdamWConfig,
 }
@@ -116,7 +119,7 @@ impl ModuleMapper for Update<'_> {
                 0.0
             },
         };
-        let learning_rate = self.learning_rate;
+        let (grad_scale, learning_rate) = (self.grad_scale, self.learning_rate);
         let slots = &mut self.slots.slots;
         replace(param, |old| {
             let shape = old.dims();
@@ -127,8 +130,16 @@ impl ModuleMapper for Update<'_> {
             });
             slot.steps += 1;
             let step = slot.steps;
-            collimate_ops::adamw_step(flat, grad, &mut slot.moments, step, learning_rate, &hyper)
-                .reshape(shape)
+            collimate_ops::adamw_step_scaled(
+                flat,
+                grad,
+                grad_scale,
+                &mut slot.moments,
+                step,
+                learning_rate,
+                &hyper,
+            )
+            .reshape(shape)
         })
     }
 }

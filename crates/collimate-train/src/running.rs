@@ -97,23 +97,15 @@ impl<O: Objective> Run<'_, O> {
             .sum::<f64>()
             / weight;
         let loss = finite("the loss", loss)?;
-        let squares = grads
-            .values()
-            .map(|grad| collimate_ops::sum_of_squares(grad.clone()));
-        let norm = finite("the gradient norm", collimate_ops::global_norm(squares))?;
-        if let Some(max) = config.max_grad_norm
-            && max / (norm + 1e-6) < 1.0
-        {
-            let scale = max / (norm + 1e-6);
-            let scaled = grads
-                .into_iter()
-                .map(|(path, grad)| (path, grad.mul_scalar(scale)));
-            grads = scaled.collect();
-        }
+        let norm = collimate_ops::AdamW::gradient_norm(grads.values().cloned());
+        let norm = finite("the gradient norm", norm)?;
+        let clip = config
+            .max_grad_norm
+            .map_or(1.0, |max| (max / (norm + 1e-6)).min(1.0));
         let learning_rate = config.learning_rate_at(self.state.step, self.state.total_steps);
         let model = self
             .optimizer
-            .step(model, grads, learning_rate, &config.adamw);
+            .step(model, grads, clip, learning_rate, &config.adamw);
 
         self.state.step = step;
         let (epoch, range) = place(config, step, self.state.examples);

@@ -1,5 +1,6 @@
 //! The learning rate of a step.
 
+use crate::config::whole;
 use crate::{Schedule, TrainConfig};
 
 /// The factor on the learning rate at step `step` (from 0) of `total`, after `warmup` steps of
@@ -49,7 +50,7 @@ impl TrainConfig {
 
     fn warmup(&self, total_steps: u64) -> u64 {
         if self.warmup_ratio > 0.0 {
-            (self.warmup_ratio * total_steps as f64).ceil() as u64
+            whole(self.warmup_ratio * total_steps as f64)
         } else {
             self.warmup_steps
         }

@@ -3,10 +3,11 @@
 mod common;
 
 use collimate_core::Key;
+use collimate_testkit::devices;
 use collimate_train::{
     FitContext, MicroBatchOrder, Schedule, TrainConfig, TrainError, epoch_order, fit,
 };
-use common::{EXAMPLES, FEATURES, Regression, Tiny, config, tiny, x, y};
+use common::{EXAMPLES, FEATURES, Regression, Tiny, config, tiny, tiny_on, x, y};
 
 /// AdamW with clipping, decay on the matrix only, and the cosine schedule, in f64.
 fn reference(config: &TrainConfig) -> Vec<f64> {
@@ -91,6 +92,32 @@ fn the_trajectory_is_the_one_of_a_loop_in_f64() {
         (trained[0] - start[0]).abs() > 0.02,
         "nothing was trained: {trained:?}"
     );
+}
+
+#[test]
+fn every_device_clips_to_the_same_norm() {
+    let expected: Vec<f32> = reference(&config()).into_iter().map(|v| v as f32).collect();
+    let unclipped = TrainConfig {
+        max_grad_norm: None,
+        ..config()
+    };
+    let mut norms = Vec::new();
+    for (name, device) in devices() {
+        let run = |config: &TrainConfig| {
+            let silent = FitContext::silent();
+            fit(tiny_on(&device), &Regression::default(), config, &silent).unwrap()
+        };
+        let fitted = run(&config());
+        close(&fitted.model.numbers()[..4], &expected, 1e-5);
+        norms.push(fitted.metrics["grad_norm"]);
+        let free = run(&unclipped).model.numbers();
+        let moved = free.iter().zip(&expected).map(|(a, b)| (a - b).abs());
+        assert!(
+            moved.fold(0.0, f32::max) > 1e-3,
+            "{name}: nothing is clipped"
+        );
+    }
+    assert!((norms[0] / norms[1] - 1.0).abs() < 1e-4, "{norms:?}");
 }
 
 #[test]
@@ -227,6 +254,14 @@ fn steps_and_metrics_are_counted() {
         ),
         (3, 5)
     );
+    let inexact = TrainConfig {
+        epochs: 1.1,
+        batch_size: 1,
+        ..config.clone()
+    };
+    // 1.1 times 100 is 110.00000000000001 in f64.
+    assert_eq!(inexact.total_steps(100), 110);
+    assert_eq!(inexact.total_steps(101), 112);
     let fitted = fit(
         tiny(),
         &Regression::default(),
@@ -319,6 +354,14 @@ fn schedules_have_these_values() {
         ..TrainConfig::default()
     };
     close(by_ratio.learning_rate_at(0, 10), 1e-5 / 4.0);
+    let inexact = TrainConfig {
+        learning_rate: 1.0,
+        warmup_ratio: 0.07,
+        ..TrainConfig::default()
+    };
+    // 0.07 of 100 is 7.000000000000001 in f64: seven steps, not eight.
+    close(inexact.learning_rate_at(0, 100), 1.0 / 8.0);
+    close(inexact.learning_rate_at(7, 100), 1.0);
 }
 
 #[test]

@@ -3,9 +3,13 @@
 mod common;
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use collimate_train::{FitContext, Fitted, Interrupt, Progress, TrainConfig, TrainError, fit};
+use collimate_core::Key;
+use collimate_train::{
+    Evaluation, FitContext, Fitted, Forwarded, Interrupt, Objective, Progress, TrainConfig,
+    TrainError, fit,
+};
 use common::{Regression, Tiny, comparable, config, context, metrics_in, restore, snapshot, tiny};
 
 fn resumable() -> TrainConfig {
@@ -182,6 +186,56 @@ fn a_kill_while_writing_leaves_a_state_that_resumes() {
         assert_eq!(fitted.model.numbers(), numbers);
         assert_eq!(comparable(folder.path()), files);
     }
+}
+
+/// A regression that finds what a save of the second step left that failed midway.
+struct Failed {
+    inner: Regression,
+    unfinished: PathBuf,
+}
+
+impl Objective for Failed {
+    type Model = Tiny;
+
+    fn len(&self) -> usize {
+        self.inner.len()
+    }
+
+    fn tokens(&self, example: usize) -> usize {
+        self.inner.tokens(example)
+    }
+
+    fn weight(&self, examples: &[usize]) -> f64 {
+        self.inner.weight(examples)
+    }
+
+    fn forward(&self, model: &Tiny, examples: &[usize], key: Key) -> Result<Forwarded, TrainError> {
+        if self.inner.forwards.get() == 0 {
+            std::fs::create_dir(&self.unfinished).unwrap();
+            std::fs::write(self.unfinished.join("model.safetensors"), b"half").unwrap();
+        }
+        self.inner.forward(model, examples, key)
+    }
+
+    fn evaluate(&self, model: &Tiny) -> Result<Option<Evaluation>, TrainError> {
+        self.inner.evaluate(model)
+    }
+}
+
+#[test]
+fn a_step_whose_save_failed_is_saved_again() {
+    let (files, numbers, _) = straight();
+    let folder = tempfile::tempdir().unwrap();
+    let name = format!("checkpoints/tiny/.unfinished-{}-2", std::process::id());
+    let objective = Failed {
+        inner: noisy(),
+        unfinished: folder.path().join(name),
+    };
+    let metrics = metrics_in(folder.path());
+    let context = context(folder.path(), &metrics, &Interrupt::new());
+    let fitted = fit(tiny(), &objective, &resumable(), &context).unwrap();
+    assert_eq!(fitted.model.numbers(), numbers);
+    assert_eq!(comparable(folder.path()), files);
 }
 
 #[test]

@@ -10,6 +10,7 @@ use crate::example::SftExample;
 /// What is cut from a sequence that is too long. BOS and EOS are always kept.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum Truncation {
     /// The start of the prompt, after BOS: an answer needs what was said last. A completion that is
     /// too long even without a prompt is cut at its end.

@@ -1,9 +1,9 @@
 //! Hugging Face folders in and out.
 
-use std::fs::{self, File};
-use std::io::Write;
+use std::fs;
 use std::path::Path;
 
+use collimate_core::atomic_write;
 use serde_json::{Map, Value, json};
 use tokenizers::Tokenizer;
 
@@ -19,7 +19,7 @@ pub struct TokenizerOptions {
     pub bos_token: Option<String>,
     /// Another token at the end of a sequence.
     pub eos_token: Option<String>,
-    /// Another pad token, for folders whose pad token is their EOS.
+    /// Another pad token, for folders that name none, or their EOS.
     pub pad_token: Option<String>,
     /// Another chat template.
     pub chat_template: Option<String>,
@@ -56,11 +56,11 @@ impl TextTokenizer {
     ///
     /// Special tokens come from `tokenizer_config.json`, else from `special_tokens_map.json`. Where
     /// there is no `bos_token` or `eos_token`, `cls_token` and `sep_token` take their place; a folder
-    /// that says `"add_bos_token": false` has no BOS.
+    /// that says `"add_bos_token": false` has no BOS. A pad token that is the EOS token counts as none.
     ///
     /// # Errors
     /// [`DataError::Tokenizer`] for a folder without `tokenizer.json`, or whose files cannot be
-    /// understood; [`DataError::SpecialTokens`] if there is no EOS, or if pad is EOS.
+    /// understood; [`DataError::SpecialTokens`] if there is no EOS, or if a token is not in the vocabulary.
     pub fn from_folder(dir: impl AsRef<Path>) -> Result<Self, DataError> {
         Self::from_folder_with(dir, &TokenizerOptions::default())
     }
@@ -235,20 +235,8 @@ fn write_json(path: &Path, value: &Value) -> Result<(), DataError> {
     replace(path, &format!("{value:#}\n"))
 }
 
-/// Writes beside the file and renames, so that no reader sees half of it.
 fn replace(path: &Path, text: &str) -> Result<(), DataError> {
-    let unfinished = path.with_extension(format!("{}.tmp", std::process::id()));
-    let write = || {
-        let mut file = File::create(&unfinished)?;
-        file.write_all(text.as_bytes())?;
-        file.sync_all()?;
-        fs::rename(&unfinished, path)
-    };
-    write().map_err(|e| {
-        // What is left of it is of no use, and the first error is the one to tell.
-        let _ = fs::remove_file(&unfinished);
-        io(path, "cannot be written", e)
-    })
+    atomic_write(path, text.as_bytes()).map_err(|e| io(path, "cannot be written", e))
 }
 
 fn io(path: &Path, what: &str, source: std::io::Error) -> DataError {

@@ -17,7 +17,7 @@ pub struct SpecialTokenIds {
     pub bos: Option<u32>,
     /// Ends a sequence (`[SEP]` in a BERT vocabulary).
     pub eos: u32,
-    /// Fills rows where something pads; must not be `eos`.
+    /// Fills rows where something else than this library pads; a tokenizer takes `eos` here as none.
     pub pad: Option<u32>,
 }
 
@@ -62,11 +62,11 @@ pub struct TextTokenizer {
 }
 
 impl TextTokenizer {
-    /// Wraps a tokenizer.
+    /// Wraps a tokenizer. A pad token that is the EOS token counts as none: a padded end could not
+    /// be told from an end that the model wrote, and nothing here pads.
     ///
     /// # Errors
-    /// [`DataError::SpecialTokens`] if an id is not in the vocabulary, or if pad is EOS: a padded
-    /// end could then not be told from an end that the model wrote.
+    /// [`DataError::SpecialTokens`] if an id is not in the vocabulary.
     pub fn new(
         tokenizer: Tokenizer,
         special: SpecialTokenIds,
@@ -94,16 +94,17 @@ impl TextTokenizer {
 
     pub(super) fn from_parts(
         mut tokenizer: Tokenizer,
-        special: SpecialTokenIds,
+        mut special: SpecialTokenIds,
         template: Option<ChatTemplate>,
         fallback: ChatFallback,
         config: Map<String, Value>,
     ) -> Result<Self, DataError> {
         if special.pad == Some(special.eos) {
-            return Err(DataError::SpecialTokens(format!(
-                "pad_token and eos_token are the same (id {}): name another pad token, such as the unknown token, or none",
-                special.eos
-            )));
+            let id = special.eos;
+            tracing::debug!(
+                "pad_token and eos_token are the same (id {id}): taken as no pad token"
+            );
+            special.pad = None;
         }
         tokenizer.with_padding(None);
         tokenizer

@@ -16,6 +16,7 @@ use crate::hf::{
     write_json, write_tensors,
 };
 
+const CLASSIFIER: &str = "BertForSequenceClassification";
 const MODULES: &str = "modules.json";
 const POOLING: &str = "1_Pooling";
 const DENSE: &str = "2_Dense";
@@ -35,7 +36,18 @@ impl HfFolder for Bert {
         } else {
             ""
         };
-        file.fill(blank, |path| vec![format!("{prefix}{}", hf_name(path))])
+        let model = file.fill(blank, |path| vec![format!("{prefix}{}", hf_name(path))])?;
+        // Pooler, heads of pretraining and index buffers are no part of the encoder; anything else
+        // (a layer too many) would be left out of the function without a word.
+        let classifier = json.architecture().as_deref() == Some(CLASSIFIER);
+        file.only(|name| {
+            let bare = name.strip_prefix("bert.").unwrap_or(name);
+            bare.starts_with("pooler.")
+                || bare.starts_with("cls.")
+                || bare.ends_with("position_ids")
+                || (classifier && bare.starts_with("classifier."))
+        })?;
+        Ok(model)
     }
 
     fn save(&self, dir: &Path) -> Result<(), SaveError> {
@@ -51,7 +63,7 @@ impl HfReward for Bert {
 
     fn load_reward(dir: &Path, device: &Device) -> Result<RewardParts<Self>, LoadError> {
         let json = JsonConfig::read(dir)?;
-        if json.architecture().as_deref() == Some("BertForSequenceClassification") {
+        if json.architecture().as_deref() == Some(CLASSIFIER) {
             // Its head reads a pooler: taking the backbone alone would drop what was learned.
             return Err(json.unsupported(
                 "the head of BertForSequenceClassification".to_owned(),
@@ -66,7 +78,9 @@ impl HfReward for Bert {
             check_dense(dir)?;
             let blank = ScalarHead::new(width, true, 0.0, Key::new(0, "blank"), device);
             let mut file = WeightFile::read(&head_file)?;
-            Some(file.fill(blank, |path| vec![format!("linear.{path}")])?)
+            let head = file.fill(blank, |path| vec![format!("linear.{path}")])?;
+            file.only(|_| false)?;
+            Some(head)
         } else {
             None
         };

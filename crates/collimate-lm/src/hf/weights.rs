@@ -1,7 +1,6 @@
 //! Weights by name: safetensors in, safetensors out.
 
 use std::collections::{BTreeMap, HashMap};
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
@@ -262,9 +261,5 @@ pub(crate) fn write_file(path: &Path, bytes: &[u8]) -> Result<(), SaveError> {
     if let Some(parent) = path.parent() {
         std::fs::create_dir_all(parent).map_err(fail)?;
     }
-    let temporary = path.with_extension("part");
-    let mut file = std::fs::File::create(&temporary).map_err(fail)?;
-    file.write_all(bytes).map_err(fail)?;
-    file.sync_all().map_err(fail)?;
-    std::fs::rename(&temporary, path).map_err(fail)
+    collimate_core::atomic_write(path, bytes).map_err(fail)
 }

@@ -92,7 +92,34 @@ fn only_adapters_get_gradients() {
         }
         let trainable = parameters(&model).into_iter().filter(|p| p.trainable);
         assert_eq!(trainable.count(), 2 * linears);
+        // Folded in, the whole model trains again.
+        let merged = parameters(&model.merged());
+        assert_eq!(merged.len(), count);
+        for parameter in merged {
+            assert!(parameter.trainable, "{name}: {}", parameter.path);
+        }
     }
+}
+
+#[test]
+fn adapters_are_not_overwritten() {
+    let device = collimate_testkit::flex().without_autodiff();
+    let key = Key::new(1, "lora");
+    let some = LoraConfig {
+        targets: vec!["v_proj".to_owned()],
+        ..lora_config()
+    };
+    let adapted = llama(&device).with_lora(&some, key).unwrap();
+    let error = adapted
+        .clone()
+        .with_lora(&lora_config(), key)
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains("model.layers.0.self_attn.v_proj") && error.contains("merged()"),
+        "{error}"
+    );
+    assert!(adapted.merged().with_lora(&lora_config(), key).is_ok());
 }
 
 #[test]

@@ -31,12 +31,13 @@ pub enum RetrainFrom {
     Start,
 }
 
-/// A run beside the main one that tells where its gain comes from. Each takes as many optimiser
-/// steps as the main run's loops.
+/// A run beside the main one that tells where its gain comes from. Each has the optimiser steps of
+/// the main run's loops, also where its rule keeps nothing more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Control {
-    /// The seed model trained on with the seed labels: what do more steps alone bring?
+    /// The seed labels alone for as many steps as the evolved model has behind it: what do more
+    /// steps bring? On from the seed model or, as the loops do, from the start.
     LongerSeed,
     /// All self-labels that are not ties: what does filtering bring?
     Unfiltered,

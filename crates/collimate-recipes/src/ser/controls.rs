@@ -1,4 +1,5 @@
-//! Runs that tell where the gain comes from, each with the optimiser steps of the main run.
+//! Runs that tell where the gain comes from, each with the optimiser steps of the main run: its
+//! last model has taken as many as the main run's.
 
 use collimate_data::{TokenizedPair, oracle_labels};
 use collimate_nn::HfReward;
@@ -9,6 +10,7 @@ use super::config::{Control, RetrainFrom};
 use super::data::SerData;
 use super::final_test::{Candidate, candidate};
 use super::loops::{Evolution, Evolved, Shelf};
+use super::outcome::Steps;
 use super::session::{Session, Stage};
 use crate::RecipeError;
 
@@ -42,15 +44,20 @@ pub(crate) fn run<B: HfReward>(
     let seed_labels = setting.seed.len();
     match control {
         Control::LongerSeed => {
-            let total = steps.iter().sum();
-            let (model, pairs) = (&setting.zero.model, setting.seed.to_vec());
-            let stage = session.train(name, model, pairs, Some(total), 0.0)?;
-            let all = seed_steps + stage.steps;
+            // As the main run's last model: on from the seed model, or anew in one stage.
+            let (from, before) = match session.config.retrain_from {
+                RetrainFrom::Previous => (&setting.zero.model, seed_steps),
+                RetrainFrom::Start => (setting.start, 0),
+            };
+            let own = setting.evolved.steps(session.config.retrain_from).own;
+            let pairs = setting.seed.to_vec();
+            let stage = session.train(name, from, pairs, Some(own - before), 0.0)?;
+            let all = before + stage.steps;
             Ok(Some(candidate(
                 name,
                 &stage.model,
                 seed_labels,
-                all,
+                Steps { own: all, all },
                 stage.validation,
             )))
         }
@@ -61,7 +68,7 @@ pub(crate) fn run<B: HfReward>(
             let mut model = setting.zero.model.clone();
             let mut validation = setting.zero.validation;
             let mut pairs = setting.seed.to_vec();
-            let mut done = seed_steps;
+            let mut done = Vec::new();
             for (index, (kept, &steps)) in setting.evolved.kept.iter().zip(&steps).enumerate() {
                 pairs.extend(session.encode(&oracle_labels(labelled, kept)?)?);
                 let stage_name = format!("{name}-loop{}", index + 1);
@@ -70,9 +77,10 @@ pub(crate) fn run<B: HfReward>(
                     RetrainFrom::Start => setting.start,
                 };
                 let stage = session.train(&stage_name, from, pairs.clone(), Some(steps), 0.0)?;
-                done += stage.steps;
+                done.push(stage.steps);
                 (model, validation) = (stage.model, stage.validation);
             }
+            let done = Steps::of(session.config.retrain_from, seed_steps, &done);
             Ok(Some(candidate(name, &model, pairs.len(), done, validation)))
         }
         Control::Unfiltered | Control::EasyOnly | Control::HardOnly | Control::EitherPerPair => {
@@ -94,17 +102,12 @@ pub(crate) fn run<B: HfReward>(
                 setting.shelf,
                 &setting.data.auditor,
             )?;
-            let done = evolved.loops.iter().map(|l| l.steps).sum();
-            let validation = evolved
-                .loops
-                .last()
-                .map_or(setting.zero.validation, |l| l.validation);
             Ok(Some(candidate(
                 name,
                 &evolved.model,
                 seed_labels,
-                done,
-                validation,
+                evolved.steps(session.config.retrain_from),
+                evolved.validation(),
             )))
         }
     }

@@ -1,11 +1,14 @@
 //! The test part, looked at once, at the end.
 
+use std::collections::HashMap;
+
+use collimate_core::{PreferencePair, Prompt};
 use collimate_data::TokenizedPair;
 use collimate_eval::{Accuracy, Bootstrap, Groups, calibration, outcomes, pairwise_accuracy};
 use collimate_nn::{Backbone, HfReward};
 use collimate_reward::RewardModel;
 
-use super::outcome::{ModelReport, Significance};
+use super::outcome::{ModelReport, Significance, Steps};
 use super::session::Session;
 use crate::RecipeError;
 
@@ -17,7 +20,7 @@ pub(crate) struct Candidate<B: Backbone> {
     name: String,
     model: RewardModel<B>,
     human_labels: usize,
-    steps: u64,
+    steps: Steps,
     validation: Accuracy,
 }
 
@@ -25,7 +28,7 @@ pub(crate) fn candidate<B: Backbone>(
     name: &str,
     model: &RewardModel<B>,
     human_labels: usize,
-    steps: u64,
+    steps: Steps,
     validation: Accuracy,
 ) -> Candidate<B> {
     Candidate {
@@ -37,15 +40,33 @@ pub(crate) fn candidate<B: Backbone>(
     }
 }
 
+/// What the bootstrap draws together: pairs that share a prompt; a pair without one by itself.
+pub(crate) fn groups(pairs: &[PreferencePair]) -> Vec<usize> {
+    let mut numbers: HashMap<&Prompt, usize> = HashMap::new();
+    let mut next = 0;
+    let mut fresh = || {
+        next += 1;
+        next - 1
+    };
+    pairs
+        .iter()
+        .map(|pair| match pair.prompt.is_empty() {
+            true => fresh(),
+            false => *numbers.entry(&pair.prompt).or_insert_with(&mut fresh),
+        })
+        .collect()
+}
+
 /// Evaluates all models on the test part and compares each with Loop 0.
 pub(crate) fn test<B: HfReward>(
     session: &mut Session<'_>,
     candidates: Vec<Candidate<B>>,
     test: &[TokenizedPair],
+    groups: &[usize],
     unseen: &[bool],
 ) -> Result<(Vec<ModelReport>, Vec<Significance>), RecipeError> {
     let names: Vec<String> = candidates.iter().map(|c| c.name.clone()).collect();
-    let inputs = (session.config, names, test.len());
+    let inputs = (session.config, names, test);
     session.once("test", &inputs, |session| {
         let key = session.key("test");
         let bootstrap = Bootstrap::default();
@@ -72,7 +93,7 @@ pub(crate) fn test<B: HfReward>(
                 validation: candidate.validation,
                 test: pairwise_accuracy(&part)?,
                 test_unseen,
-                interval: bootstrap.mean(&right, Groups::Items, key)?,
+                interval: bootstrap.mean(&right, Groups::By(groups), key)?,
                 calibration: calibration(&part, BINS)?,
                 gaps: part
                     .iter()
@@ -89,7 +110,7 @@ pub(crate) fn test<B: HfReward>(
                 difference: bootstrap.paired_difference(
                     &rows[of],
                     &rows[over],
-                    Groups::Items,
+                    Groups::By(groups),
                     key,
                 )?,
             });
@@ -103,4 +124,19 @@ pub(crate) fn test<B: HfReward>(
         }
         Ok((models, significance))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pairs_of_one_prompt_are_drawn_together() {
+        let prompts = ["a", "", "b", "a", "", "b"];
+        let pairs: Vec<_> = prompts
+            .iter()
+            .map(|prompt| PreferencePair::new(*prompt, "x", "y"))
+            .collect();
+        assert_eq!(groups(&pairs), [0, 1, 2, 0, 3, 2]);
+    }
 }

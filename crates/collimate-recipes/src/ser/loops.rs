@@ -4,18 +4,19 @@ use std::time::Instant;
 
 use collimate_core::PreferencePair;
 use collimate_data::{Auditor, HiddenLabelPool, SelfLabelledPair, TextTokenizer, TokenizedPair};
-use collimate_eval::PrecisionPoint;
+use collimate_eval::{Accuracy, PrecisionPoint};
 use collimate_nn::HfReward;
 use collimate_reward::RewardModel;
 use collimate_status::{Decision, FilterConfig, PairFilter, probability};
-use collimate_train::{Interrupt, Progress, RunFolder};
+use collimate_train::{Interrupt, Progress, RunFolder, hash_json};
 use serde::{Deserialize, Serialize};
 
 use super::config::{RetrainFrom, SerConfig};
 use super::controls;
 use super::data::SerData;
 use super::final_test;
-use super::outcome::{LoopReport, PoolReport, SerOutcome};
+use super::fingerprint::fingerprint;
+use super::outcome::{LoopReport, PoolReport, SerOutcome, Steps};
 use super::overlap;
 use super::session::{Session, Stage};
 use super::warnings::warnings;
@@ -50,6 +51,7 @@ pub fn evolve<B: HfReward>(
         interrupt,
         progress,
         validation: Vec::new(),
+        start: fingerprint(start),
     };
     session.validation = session.encode(&data.validation)?;
     let test = session.encode(&data.test)?;
@@ -76,18 +78,15 @@ pub fn evolve<B: HfReward>(
             "loop0",
             &zero.model,
             seed.len(),
-            zero.steps,
+            Steps::of(config.retrain_from, zero.steps, &[]),
             zero.validation,
         ),
         final_test::candidate(
             "ser",
             &evolved.model,
             seed.len(),
-            evolved.loops.iter().map(|l| l.steps).sum(),
-            evolved
-                .loops
-                .last()
-                .map_or(zero.validation, |l| l.validation),
+            evolved.steps(config.retrain_from),
+            evolved.validation(),
         ),
     ];
     if config.baseline
@@ -101,7 +100,7 @@ pub fn evolve<B: HfReward>(
             "full",
             &full.model,
             pairs,
-            full.steps,
+            Steps::of(config.retrain_from, full.steps, &[]),
             full.validation,
         ));
     }
@@ -117,7 +116,8 @@ pub fn evolve<B: HfReward>(
         models.extend(controls::run(&mut session, control, &setting)?);
     }
     let unseen = overlap::unseen(&data);
-    let (models, significance) = final_test::test(&mut session, models, &test, &unseen)?;
+    let groups = final_test::groups(&data.test);
+    let (models, significance) = final_test::test(&mut session, models, &test, &groups, &unseen)?;
     let warnings = warnings(&evolved.loops, &unseen);
     let seconds = evolved.loops.iter().map(|l| l.seconds).sum();
     Ok(SerOutcome {
@@ -133,6 +133,7 @@ pub fn evolve<B: HfReward>(
 /// The pool's pairs as ids, by the id that they have in the pool.
 pub(crate) struct Shelf {
     pairs: Vec<TokenizedPair>,
+    hash: String,
 }
 
 impl Shelf {
@@ -148,9 +149,9 @@ impl Shelf {
                 score_gap: None,
             })
             .collect();
-        Ok(Self {
-            pairs: session.encode(&shown)?,
-        })
+        let pairs = session.encode(&shown)?;
+        let hash = hash_json(&pairs);
+        Ok(Self { pairs, hash })
     }
 
     /// A hidden pair in the order in which it is shown.
@@ -193,6 +194,19 @@ pub(crate) struct Evolved<B: HfReward> {
     pub(crate) kept: Vec<Vec<SelfLabelledPair>>,
 }
 
+impl<B: HfReward> Evolved<B> {
+    /// Steps behind the last model.
+    pub(crate) fn steps(&self, from: RetrainFrom) -> Steps {
+        let loops: Vec<u64> = self.loops.iter().map(|l| l.steps).collect();
+        Steps::of(from, loops[0], &loops[1..])
+    }
+
+    /// Of the last model.
+    pub(crate) fn validation(&self) -> Accuracy {
+        self.loops[self.loops.len() - 1].validation
+    }
+}
+
 impl Evolution {
     #[allow(clippy::too_many_arguments)]
     pub(crate) fn run<B: HfReward>(
@@ -226,7 +240,7 @@ impl Evolution {
                 "" => format!("loop{index}"),
                 prefix => format!("{prefix}-loop{index}"),
             };
-            let inputs = (config, index, pool.len(), seed.len());
+            let inputs = (config, index, pool.len(), &shelf.hash, seed);
             let labels = session.once(&format!("{name}-labels"), &inputs, |session| {
                 self.label(session, &name, &model, seed, &pool, shelf, auditor)
             })?;
@@ -236,7 +250,8 @@ impl Evolution {
             let mut steps = 0;
             let mut seconds = labels.seconds;
             let converged = labels.decision.converged();
-            if !converged {
+            // A control has the main run's steps, whatever its rule keeps.
+            if !converged || self.steps.is_some() {
                 let from = match config.retrain_from {
                     RetrainFrom::Previous => &model,
                     RetrainFrom::Start => start,
@@ -259,7 +274,7 @@ impl Evolution {
                 gap: validation.1,
                 seconds,
             });
-            if converged {
+            if converged && self.steps.is_none() {
                 break;
             }
         }

@@ -7,6 +7,8 @@ use collimate_reward::RewardModel;
 use collimate_status::{LearningStatus, PairCounts, Spread};
 use serde::{Deserialize, Serialize};
 
+use super::config::RetrainFrom;
+
 /// What the filter of one loop did with the pool.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PoolReport {
@@ -57,6 +59,29 @@ pub struct LoopReport {
     pub seconds: f64,
 }
 
+/// Optimiser steps behind a model.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Steps {
+    /// From the model that the run started with to this one.
+    pub own: u64,
+    /// Of all stages that had to be trained to get it, those included whose weights were not used
+    /// further (retraining from the start).
+    pub all: u64,
+}
+
+impl Steps {
+    /// After a first stage of `zero` steps and loops of so many; a loop of 0 steps trained nothing.
+    pub(crate) fn of(from: RetrainFrom, zero: u64, loops: &[u64]) -> Self {
+        let all = zero + loops.iter().sum::<u64>();
+        let last = loops.iter().rfind(|steps| **steps > 0);
+        let own = match (from, last) {
+            (RetrainFrom::Start, Some(last)) => *last,
+            _ => all,
+        };
+        Self { own, all }
+    }
+}
+
 /// A finished model on the test part.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ModelReport {
@@ -64,8 +89,8 @@ pub struct ModelReport {
     pub name: String,
     /// Human labels used.
     pub human_labels: usize,
-    /// Optimiser steps of all its stages.
-    pub steps: u64,
+    /// Optimiser steps.
+    pub steps: Steps,
     /// Accuracy on the validation part.
     pub validation: Accuracy,
     /// Accuracy on the test part.
@@ -74,7 +99,7 @@ pub struct ModelReport {
     /// fine-tuning, training and validation rows; absent if
     /// that is all of them or none.
     pub test_unseen: Option<Accuracy>,
-    /// Its interval, by bootstrap over pairs.
+    /// Its interval, by bootstrap over prompts.
     pub interval: Interval,
     /// Whether σ(Δr) means what it says on the test part.
     pub calibration: Calibration,
@@ -115,5 +140,20 @@ impl<B: Backbone> SerOutcome<B> {
     /// The test report of a model by name.
     pub fn model_report(&self, name: &str) -> Option<&ModelReport> {
         self.models.iter().find(|model| model.name == name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn steps_of_a_model_and_of_its_run() {
+        let steps = |own, all| Steps { own, all };
+        let (previous, start) = (RetrainFrom::Previous, RetrainFrom::Start);
+        assert_eq!(Steps::of(previous, 5, &[7, 9, 0]), steps(21, 21));
+        assert_eq!(Steps::of(start, 5, &[7, 9, 0]), steps(9, 21));
+        assert_eq!(Steps::of(start, 5, &[0]), steps(5, 5));
+        assert_eq!(Steps::of(start, 5, &[]), steps(5, 5));
     }
 }

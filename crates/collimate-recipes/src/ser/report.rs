@@ -50,7 +50,8 @@ pub fn write_report<B: Backbone>(
 fn models<B: Backbone>(mut report: Report, outcome: &SerOutcome<B>) -> Report {
     report = report.section("Test accuracy").text(
         "Share of test pairs whose chosen answer scores higher; a tie counts one half. The \
-         interval is a 95 % bootstrap over pairs. The test part was looked at once, after all \
+         interval is a 95 % bootstrap over prompts. *Steps* are those behind the model's weights \
+         (in brackets: of all stages, where loops start anew). The test part was looked at once, after all \
          training. *Unseen* is the accuracy on test pairs that share no prompt (without prompts: no \
          text) with the rows of fine-tuning, training and validation, where that is not all of \
          them.",
@@ -59,7 +60,10 @@ fn models<B: Backbone>(mut report: Report, outcome: &SerOutcome<B>) -> Report {
         vec![
             m.name.clone(),
             m.human_labels.to_string(),
-            m.steps.to_string(),
+            match m.steps.own == m.steps.all {
+                true => m.steps.own.to_string(),
+                false => format!("{} ({})", m.steps.own, m.steps.all),
+            },
             percent(m.test.accuracy),
             format!("{} – {}", percent(m.interval.low), percent(m.interval.high)),
             m.test.ties.to_string(),

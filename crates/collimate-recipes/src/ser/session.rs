@@ -34,6 +34,8 @@ pub(crate) struct Session<'a> {
     pub(crate) interrupt: &'a Interrupt,
     pub(crate) progress: Progress,
     pub(crate) validation: Vec<TokenizedPair>,
+    /// Fingerprint of the model that the run starts from.
+    pub(crate) start: String,
 }
 
 impl Session<'_> {
@@ -79,6 +81,8 @@ impl Session<'_> {
             Some(_) => self.validation.clone(),
             None => Vec::new(),
         };
+        let inputs = hash_json(&(&train, self.config, &pairs, &self.start));
+        self.run.stage(stage, &inputs)?;
         let objective = RewardObjective::new(pairs, held_out, self.config.loss, EVALUATION_TOKENS)?;
         let context = FitContext::in_run(self.run, self.interrupt).with_progress(self.progress);
         let fitted = fit(model, &objective, &train, &context)?;

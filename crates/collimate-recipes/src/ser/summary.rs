@@ -25,7 +25,8 @@ pub fn summary<B: Backbone>(outcome: &SerOutcome<B>, config: &SerConfig) -> Valu
         "seed_share": config.seed_share,
         "loops": outcome.loops.iter().map(loop_summary).collect::<Vec<_>>(),
         "models": outcome.models.iter().map(|m| json!({
-            "name": m.name, "human_labels": m.human_labels, "steps": m.steps,
+            "name": m.name, "human_labels": m.human_labels, "steps": m.steps.own,
+            "steps_of_all_stages": m.steps.all,
             "validation_accuracy": m.validation.accuracy, "test_accuracy": m.test.accuracy,
             "test_ties": m.test.ties,
             "test_unseen": m.test_unseen.map(|a| json!({"pairs": a.pairs, "accuracy": a.accuracy})),

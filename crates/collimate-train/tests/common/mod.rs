@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use burn::module::{Module, Param};
-use burn::tensor::{Tensor, TensorData};
+use burn::tensor::{Device, Tensor, TensorData};
 use collimate_core::{Key, Purpose};
 use collimate_testkit::flex;
 use collimate_train::{
@@ -26,11 +26,14 @@ pub(crate) struct Tiny {
 }
 
 pub(crate) fn tiny() -> Tiny {
-    let device = flex();
+    tiny_on(&flex())
+}
+
+pub(crate) fn tiny_on(device: &Device) -> Tiny {
     Tiny {
-        weight: Param::from_data(TensorData::from([[0.3f32], [-0.2], [0.1]]), &device),
-        bias: Param::from_data(TensorData::from([0.5f32]), &device),
-        offset: Param::from_data(TensorData::from([0.25f32]), &device).set_require_grad(false),
+        weight: Param::from_data(TensorData::from([[0.3f32], [-0.2], [0.1]]), device),
+        bias: Param::from_data(TensorData::from([0.5f32]), device),
+        offset: Param::from_data(TensorData::from([0.25f32]), device).set_require_grad(false),
     }
 }
 

@@ -1,0 +1,144 @@
+//! What must hold of a whole run of SER, whatever its numbers.
+
+use burn::tensor::Device;
+use collimate_core::{Key, PreferencePair};
+use collimate_data::world::{World, WorldConfig, WorldPair};
+use collimate_data::{Auditor, HiddenLabelPool, SpecialTokenIds, TextTokenizer};
+use collimate_lm::{Llama, LlamaConfig};
+use collimate_nn::Pooling;
+use collimate_recipes::ser::{Control, RetrainFrom, SerConfig, SerData, SerOutcome, evolve};
+use collimate_reward::RewardModel;
+use collimate_status::{MinCount, ScoreCentre};
+use collimate_testkit::flex;
+use collimate_train::{Interrupt, Progress, RunFolder, TrainConfig};
+
+fn world() -> World {
+    World::new(&WorldConfig {
+        pairs: 240,
+        validation_pairs: 40,
+        test_pairs: 80,
+        ..WorldConfig::default()
+    })
+    .unwrap()
+}
+
+fn pairs(rows: Vec<WorldPair>) -> Vec<PreferencePair> {
+    rows.into_iter().map(|row| row.pair).collect()
+}
+
+fn data(world: &World) -> SerData {
+    SerData::split(
+        pairs(world.train_pairs()),
+        pairs(world.validation_pairs()),
+        pairs(world.test_pairs()),
+        0.3,
+        true,
+        pool_key(),
+    )
+    .unwrap()
+}
+
+fn pool_key() -> Key {
+    Key::new(0, "pool")
+}
+
+/// Few steps, and thresholds that some pairs meet in each of two loops.
+fn config() -> SerConfig {
+    let mut config = SerConfig {
+        max_loops: 2,
+        max_length: 64,
+        score_centre: ScoreCentre::SeedMean,
+        baseline: false,
+        train: TrainConfig {
+            learning_rate: 3e-3,
+            epochs: 2.0,
+            batch_size: 8,
+            ..TrainConfig::default()
+        },
+        ..SerConfig::default()
+    };
+    config.filter.thresholds.min_count = MinCount::Absolute(2);
+    config
+}
+
+fn run(world: &World, data: SerData, config: &SerConfig) -> SerOutcome<Llama> {
+    let special = SpecialTokenIds {
+        bos: Some(World::SPECIAL.bos),
+        eos: World::SPECIAL.eos,
+        pad: Some(World::SPECIAL.pad),
+    };
+    let tokenizer = TextTokenizer::new(world.tokenizer(), special, None).unwrap();
+    let device: Device = flex().without_autodiff();
+    let llama = LlamaConfig {
+        vocab_size: tokenizer.vocab_size(),
+        hidden_size: 16,
+        intermediate_size: 32,
+        num_hidden_layers: 1,
+        num_attention_heads: 2,
+        num_key_value_heads: 2,
+        max_position_embeddings: 64,
+        ..LlamaConfig::default()
+    };
+    let backbone = Llama::new(&llama, Key::new(1, "init"), &device).unwrap();
+    let start = RewardModel::with_fresh_head(backbone, Pooling::LastToken, Key::new(1, "head"));
+    let folder = tempfile::tempdir().unwrap();
+    let mut run = RunFolder::create(&folder.path().join("run"), config).unwrap();
+    let interrupt = Interrupt::new();
+    let silent = Progress::Silent;
+    evolve(
+        &start, &tokenizer, data, config, &mut run, &interrupt, silent,
+    )
+    .unwrap()
+}
+
+#[test]
+fn every_control_has_the_steps_of_the_evolved_model() {
+    let world = world();
+    for retrain_from in [RetrainFrom::Previous, RetrainFrom::Start] {
+        let config = SerConfig {
+            retrain_from,
+            controls: Control::ALL.to_vec(),
+            ..config()
+        };
+        let outcome = run(&world, data(&world), &config);
+        let trained = outcome.loops.iter().filter(|l| l.steps > 0).count();
+        assert_eq!(trained, 3, "{:?}", outcome.loops);
+        let wanted = outcome.model_report("ser").unwrap().steps.own;
+        for control in Control::ALL {
+            let found = outcome.model_report(control.name()).unwrap().steps.own;
+            assert_eq!(found, wanted, "{} from {retrain_from:?}", control.name());
+        }
+    }
+}
+
+#[test]
+fn sealed_labels_reach_nothing_but_the_audit() {
+    let world = world();
+    let config = config();
+    let honest = run(&world, data(&world), &config);
+    // The same rows with every label of the pool the other way round.
+    let mut flipped = data(&world);
+    let rows = flipped.labelled_pool.take().unwrap();
+    let rows = rows.into_iter().map(|pair| PreferencePair {
+        chosen: pair.rejected,
+        rejected: pair.chosen,
+        ..pair
+    });
+    let (pool, sealed) = HiddenLabelPool::seal(rows.collect(), pool_key());
+    (flipped.pool, flipped.auditor) = (pool, Auditor::new(sealed));
+    let flipped = run(&world, flipped, &config);
+    let gaps = |outcome: &SerOutcome<Llama>| outcome.model_report("ser").unwrap().gaps.clone();
+    assert_eq!(gaps(&honest), gaps(&flipped));
+    let mut kept = 0;
+    for (a, b) in honest.loops.iter().zip(&flipped.loops) {
+        let (Some(a), Some(b)) = (&a.labels, &b.labels) else {
+            continue;
+        };
+        assert_eq!((a.kept, a.swapped), (b.kept, b.swapped));
+        if let (Some(a), Some(b)) = (a.label_precision, b.label_precision) {
+            assert!((a + b - 1.0).abs() < 1e-9, "{a} and {b}");
+        }
+        kept += a.kept;
+    }
+    assert!(kept > 0, "nothing was kept");
+}
