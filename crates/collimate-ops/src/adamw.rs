@@ -35,28 +35,26 @@ impl Default for AdamW {
     }
 }
 
-impl AdamW {
-    /// The [`global_norm`] of a whole gradient, given by its parts: [`sum_of_squares`] of each,
-    /// where all sums that are computed on a device are read at once.
-    pub fn gradient_norm<const D: usize>(grads: impl IntoIterator<Item = Tensor<D>>) -> f64 {
-        let mut parts = Vec::new();
-        let mut reads = Transaction::default();
-        let mut device = None;
-        for grad in grads {
-            #[cfg(feature = "flex")]
-            if crate::fused::fits(&grad) {
-                parts.push(sum_of_squares(grad));
-                continue;
-            }
-            let sum = grad.without_autodiff().square().sum();
-            // One read is of one device.
-            let device = device.get_or_insert_with(|| sum.device());
-            reads = reads.register(sum.to_device(device));
+/// The norm of a whole gradient, given by its parts: the root of their [`sum_of_squares`], added in
+/// order. Sums that are computed on a device are read at once.
+pub fn gradient_norm<const D: usize>(grads: impl IntoIterator<Item = Tensor<D>>) -> f64 {
+    let mut parts = Vec::new();
+    let mut reads = Transaction::default();
+    let mut device = None;
+    for grad in grads {
+        #[cfg(feature = "flex")]
+        if crate::fused::fits(&grad) {
+            parts.push(sum_of_squares(grad));
+            continue;
         }
-        let read = reads.execute();
-        parts.extend(read.iter().flat_map(|data| data.iter::<f64>()));
-        global_norm(parts)
+        let sum = grad.without_autodiff().square().sum();
+        // One read is of one device.
+        let device = device.get_or_insert_with(|| sum.device());
+        reads = reads.register(sum.to_device(device));
     }
+    let read = reads.execute();
+    parts.extend(read.iter().flat_map(|data| data.iter::<f64>()));
+    parts.into_iter().sum::<f64>().sqrt()
 }
 
 /// The moments of one parameter.
@@ -200,13 +198,4 @@ fn fused_step<const D: usize>(
     state.first = Tensor::from_primitive::<Flex>(first);
     state.second = Tensor::from_primitive::<Flex>(second);
     Tensor::from_primitive::<Flex>(param)
-}
-
-/// The norm of a gradient whose parts have these [`sum_of_squares`], added in order.
-///
-/// ```
-/// assert_eq!(collimate_ops::global_norm([9.0, 16.0]), 5.0);
-/// ```
-pub fn global_norm(parts: impl IntoIterator<Item = f64>) -> f64 {
-    parts.into_iter().sum::<f64>().sqrt()
 }

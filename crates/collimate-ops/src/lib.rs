@@ -13,7 +13,7 @@ mod ops;
 mod plan;
 mod rope;
 
-pub use adamw::{AdamW, AdamWState, adamw_step, adamw_step_scaled, global_norm, sum_of_squares};
+pub use adamw::{AdamW, AdamWState, adamw_step, adamw_step_scaled, gradient_norm, sum_of_squares};
 pub use error::OpsError;
 pub use ops::{
     embedding, gelu, layer_norm, linear, rms_norm, segment_attention, selected_logp, swiglu,

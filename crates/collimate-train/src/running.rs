@@ -97,7 +97,7 @@ impl<O: Objective> Run<'_, O> {
             .sum::<f64>()
             / weight;
         let loss = finite("the loss", loss)?;
-        let norm = collimate_ops::AdamW::gradient_norm(grads.values().cloned());
+        let norm = collimate_ops::gradient_norm(grads.values().cloned());
         let norm = finite("the gradient norm", norm)?;
         let clip = config
             .max_grad_norm

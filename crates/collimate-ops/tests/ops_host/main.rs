@@ -9,7 +9,7 @@ use burn::tensor::{Device, Int, Tensor, TensorData};
 use collimate_core::Segment;
 use collimate_ops::{
     AdamW, AdamWState, AttentionPlan, Heads, RopeTable, Visibility, adamw_step, adamw_step_scaled,
-    global_norm, sum_of_squares,
+    sum_of_squares,
 };
 use collimate_testkit::{Noise, assert_close, devices, finite_difference, host, tensor};
 

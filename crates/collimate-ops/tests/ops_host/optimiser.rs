@@ -99,11 +99,14 @@ fn gradient_norm() {
         let values = noise.values(50_001, 3.0);
         let expected: f64 = wide(&values).iter().map(|x| x * x).sum();
         let t: Tensor<1> = tensor(&values, [50_001], &device);
-        let part = sum_of_squares(t);
+        let part = sum_of_squares(t.clone());
         assert!(
             (part / expected - 1.0).abs() < 1e-5,
             "{name}: {part} for {expected}"
         );
-        assert!((global_norm([part, 0.0]) / expected.sqrt() - 1.0).abs() < 1e-5);
+        let more: Tensor<1> = tensor(&[3.0, -4.0], [2], &device);
+        let norm = collimate_ops::gradient_norm([t, more]);
+        let expected = (expected + 25.0).sqrt();
+        assert!((norm / expected - 1.0).abs() < 1e-5, "{name}: {norm}");
     }
 }
