@@ -385,10 +385,10 @@ impl Args {
     /// How a run in the folder `out` goes on after it was stopped.
     pub(crate) fn resume_command(&self, out: &Path) -> String {
         let mut command = format!("--resume --out {}", out.display());
-        if let Some(device) = self.device.to_possible_value() {
-            if self.device != DeviceName::Flex {
-                command += &format!(" --device {}", device.get_name());
-            }
+        if let Some(device) = self.device.to_possible_value()
+            && self.device != DeviceName::Flex
+        {
+            command += &format!(" --device {}", device.get_name());
         }
         command
     }
