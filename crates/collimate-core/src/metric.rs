@@ -20,6 +20,8 @@ pub mod metric_names {
     pub const LOGPS_CHOSEN: &str = "logps/chosen";
     /// Mean summed log-probability of the rejected answers, in nats.
     pub const LOGPS_REJECTED: &str = "logps/rejected";
+    /// Estimated divergence of the policy from its reference, in nats.
+    pub const KL: &str = "kl";
     /// Tokens processed so far, padding not counted.
     pub const NUM_TOKENS: &str = "num_tokens";
     /// Mean accuracy of the next-token prediction.

@@ -1,5 +1,17 @@
 #![doc = include_str!("../README.md")]
 
+mod error;
+mod logps;
+mod objective;
+mod reference;
+mod reference_file;
 mod sft;
+mod unpaired;
 
+pub use error::DirectError;
+pub use logps::{PairLogp, pair_logps};
+pub use objective::DirectObjective;
+pub use reference::Reference;
+pub use reference_file::{load_reference_logps, pairs_hash, save_reference_logps};
 pub use sft::{SftObjective, perplexity};
+pub use unpaired::{UnpairedExample, UnpairedObjective};

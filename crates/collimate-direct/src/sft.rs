@@ -7,8 +7,10 @@ use burn::tensor::Tensor;
 use collimate_core::Key;
 use collimate_data::TokenizedExample;
 use collimate_losses::token_nll;
-use collimate_nn::{CausalLm, DeviceBatch, Forward, Pack, PackError, token_logps};
+use collimate_nn::{CausalLm, DeviceBatch, Forward, Pack, PackError, packs, token_logps};
 use collimate_train::{Evaluation, Forwarded, Objective, TrainError};
+
+use crate::logps::to_device;
 
 /// Completion-only next-token loss.
 ///
@@ -61,16 +63,19 @@ fn targets(example: &TokenizedExample) -> usize {
     example.completion.len().saturating_sub(unpredicted)
 }
 
+fn push(pack: &mut Pack, example: &TokenizedExample) {
+    pack.push_shared(&example.prompt, &[&example.completion]);
+}
+
 fn batch<'a, M: CausalLm>(
     examples: impl IntoIterator<Item = &'a TokenizedExample>,
     model: &M,
 ) -> Result<DeviceBatch, PackError> {
     let mut pack = Pack::new();
     for example in examples {
-        pack.push_shared(&example.prompt, &[&example.completion]);
+        push(&mut pack, example);
     }
-    pack.check(model.vocab_size(), model.max_positions())?;
-    Ok(pack.to_device(M::VISIBILITY, &model.device()))
+    to_device(pack, model)
 }
 
 fn nll_sum<M: CausalLm>(model: &M, batch: &DeviceBatch, f: Forward) -> Tensor<1> {
@@ -131,21 +136,13 @@ fn mean_nll<M: CausalLm>(
     tokens: usize,
 ) -> Result<f64, TrainError> {
     let (mut sum, mut count) = (0.0, 0usize);
-    let mut start = 0;
-    while start < examples.len() {
-        let mut end = start;
-        let mut taken = 0;
-        while end < examples.len() && (end == start || taken < tokens) {
-            taken += examples[end].prompt.len() + examples[end].completion.len();
-            end += 1;
-        }
-        let part = &examples[start..end];
-        let batch =
-            batch(part, model).map_err(|error| TrainError::objective(error.after(start)))?;
+    let cost = |e: &TokenizedExample| e.prompt.len() + e.completion.len();
+    for (range, pack) in packs(examples, tokens, cost, push) {
+        let batch = to_device(pack, model)
+            .map_err(|error| TrainError::objective(error.after(range.start)))?;
         let nll = nll_sum(model, &batch, Forward::EVAL).into_data();
         sum += nll.iter::<f64>().sum::<f64>();
-        count += part.iter().map(targets).sum::<usize>();
-        start = end;
+        count += examples[range].iter().map(targets).sum::<usize>();
     }
     if count == 0 {
         return Err(TrainError::objective("no token to evaluate on"));

@@ -30,6 +30,46 @@ pub enum LossError {
         /// The length of the first argument.
         batch: usize,
     },
+    /// A loss that compares with a reference was given none.
+    #[error("{loss} compares with a reference model: give the reference's log-probabilities")]
+    NoReference {
+        /// Which loss.
+        loss: &'static str,
+    },
+    /// A loss that averages over tokens was not told how many there are.
+    #[error("{loss} averages over tokens: give the token counts of the completions")]
+    NoTokenCounts {
+        /// Which loss.
+        loss: &'static str,
+    },
+    /// A completion without tokens has no mean.
+    #[error(
+        "{loss}: {name}[{index}] is 0: a completion without tokens has no mean log-probability"
+    )]
+    NoTokens {
+        /// Which loss.
+        loss: &'static str,
+        /// Name of the argument.
+        name: &'static str,
+        /// Which pair.
+        index: usize,
+    },
+    /// Two options that exclude each other.
+    #[error("{loss}: {message}")]
+    Conflict {
+        /// Which loss.
+        loss: &'static str,
+        /// Which options, and what to do.
+        message: &'static str,
+    },
+    /// No loss has this name.
+    #[error("there is no loss {name:?}: it must be one of {known}")]
+    UnknownName {
+        /// The name given.
+        name: String,
+        /// All names.
+        known: String,
+    },
     /// A mean over nothing.
     #[error("a mean over 0 examples is not defined: leave the empty batch out")]
     EmptyCount,

@@ -3,6 +3,7 @@
 mod adapter;
 mod batch;
 mod error;
+mod fill;
 mod forward;
 mod head;
 mod init;
@@ -16,6 +17,7 @@ mod traits;
 pub use adapter::{Adaptable, LoraConfig};
 pub use batch::{DeviceBatch, Pack, SequenceRows};
 pub use error::{ConfigError, LoadError, PackError, SaveError};
+pub use fill::packs;
 pub use forward::{Adapters, Forward, dropout};
 pub use head::ScalarHead;
 pub use init::normal;

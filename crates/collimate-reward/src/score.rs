@@ -3,7 +3,7 @@
 use burn::module::Module;
 use collimate_core::{Completion, Prompt, ScoreError, Scorer};
 use collimate_data::{SftExample, TextTokenizer, TokenizedExample, TokenizedPair, Truncation};
-use collimate_nn::{Backbone, Forward, Pack, PackError};
+use collimate_nn::{Backbone, Forward, Pack, PackError, packs};
 
 use crate::model::RewardModel;
 use crate::pack;
@@ -19,22 +19,12 @@ fn score_in_packs<B: Backbone, T>(
     mut progress: impl FnMut(usize, usize),
 ) -> Result<Vec<f32>, PackError> {
     let mut scores = Vec::with_capacity(items.len());
-    let mut start = 0;
-    while start < items.len() {
-        let mut pack = Pack::new();
-        let mut taken = 0;
-        let mut end = start;
-        while end < items.len() && (end == start || taken + cost(&items[end]) <= tokens_per_pack) {
-            taken += cost(&items[end]);
-            push(&mut pack, &items[end]);
-            end += 1;
-        }
+    for (range, pack) in packs(items, tokens_per_pack, cost, push) {
         let batch =
             pack::to_device(pack, &model.backbone).map_err(|error| error.after(scores.len()))?;
         let part = model.score(&batch, Forward::EVAL).into_data();
         scores.extend(part.iter::<f32>());
-        start = end;
-        progress(end, items.len());
+        progress(range.end, items.len());
     }
     Ok(scores)
 }

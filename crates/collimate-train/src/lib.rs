@@ -33,6 +33,7 @@ pub use memory::peak_memory_bytes;
 pub use metrics::Metrics;
 pub use objective::{Evaluation, Forwarded, Objective};
 pub use order::{epoch_order, micro_batches};
+pub use params::model_hash;
 pub use plot::{BarChart, BarSeries, Histogram, LineChart, LineSeries, Plot};
 pub use progress::{Meter, Progress};
 pub use report::Report;

@@ -32,6 +32,16 @@ pub trait Objective {
     /// change the result.
     fn weight(&self, examples: &[usize]) -> f64;
 
+    /// Called once before the micro-batches of an optimiser step, with all its examples: for what
+    /// a loss needs to know of the whole batch.
+    ///
+    /// # Errors
+    /// Where the examples cannot be processed.
+    fn begin_step(&self, model: &Self::Model, examples: &[usize]) -> Result<(), TrainError> {
+        let _ = (model, examples);
+        Ok(())
+    }
+
     /// The loss of a micro-batch, summed, tracked.
     ///
     /// `key` belongs to the step, not to the micro-batch: a draw for an example is

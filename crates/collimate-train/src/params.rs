@@ -122,6 +122,33 @@ pub(crate) fn fingerprint(params: &BTreeMap<String, Stored>) -> String {
     hasher.finalize().to_hex().to_string()
 }
 
+/// The blake3 hash of all float parameters, in hex: paths, shapes and bytes. A model has the same
+/// one tracked and untracked.
+pub fn model_hash<M: Module>(model: &M) -> String {
+    struct Hash {
+        path: Path,
+        found: BTreeMap<String, Stored>,
+    }
+    impl ModuleVisitor for Hash {
+        follow_path!();
+
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            let tensor = param.base().clone();
+            let stored = Stored {
+                shape: tensor.dims().to_vec(),
+                flat: flatten(tensor.detach()),
+            };
+            self.found.insert(self.path.join(), stored);
+        }
+    }
+    let mut visitor = Hash {
+        path: Path::default(),
+        found: BTreeMap::new(),
+    };
+    model.visit(&mut visitor);
+    fingerprint(&visitor.found)
+}
+
 struct Accumulate<'a> {
     path: Path,
     grads: Gradients,

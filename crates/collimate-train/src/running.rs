@@ -55,6 +55,7 @@ impl<O: Objective> Run<'_, O> {
                 weight,
             });
         }
+        objective.begin_step(&model, &examples)?;
         let tokens = |example| objective.tokens(example);
         let cut = micro_batches(
             &examples,

@@ -1,0 +1,65 @@
+//! Log-probabilities of pairs, untracked.
+
+use collimate_data::TokenizedPair;
+use collimate_nn::{CausalLm, DeviceBatch, Forward, Pack, PackError, completion_logps, packs};
+use serde::{Deserialize, Serialize};
+
+/// log π(y|x) of both completions of a pair, summed over their tokens, in nats.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct PairLogp {
+    /// Of the chosen completion.
+    pub chosen: f32,
+    /// Of the rejected completion.
+    pub rejected: f32,
+}
+
+/// Tokens of a completion that something predicts: without a prompt the first has none.
+pub(crate) fn targets(prompt: &[u32], completion: &[u32]) -> usize {
+    completion
+        .len()
+        .saturating_sub(usize::from(prompt.is_empty()))
+}
+
+/// What a pair costs: its prompt is processed once.
+pub(crate) fn cost(pair: &TokenizedPair) -> usize {
+    pair.prompt.len() + pair.chosen.len() + pair.rejected.len()
+}
+
+/// Sequences 2i and 2i + 1 of a pack are chosen and rejected of pair i.
+pub(crate) fn push(pack: &mut Pack, pair: &TokenizedPair) {
+    pack.push_shared(&pair.prompt, &[&pair.chosen, &pair.rejected]);
+}
+
+/// The pack on the model's device, once the model can take it.
+pub(crate) fn to_device<M: CausalLm>(pack: Pack, model: &M) -> Result<DeviceBatch, PackError> {
+    pack.check(model.vocab_size(), model.max_positions())?;
+    Ok(pack.to_device(M::VISIBILITY, &model.device()))
+}
+
+/// Log-probabilities of every pair under `model`, which is best untracked (`valid()`): a tracked
+/// one would build graphs that nobody uses. `progress` is called with (done, all).
+///
+/// # Errors
+/// A sequence that the model cannot take: 2i and 2i + 1 are chosen and rejected of pair i.
+pub fn pair_logps<M: CausalLm>(
+    model: &M,
+    pairs: &[TokenizedPair],
+    f: Forward,
+    tokens_per_pack: usize,
+    mut progress: impl FnMut(usize, usize),
+) -> Result<Vec<PairLogp>, PackError> {
+    let mut logps = Vec::with_capacity(pairs.len());
+    for (range, pack) in packs(pairs, tokens_per_pack, cost, push) {
+        let batch = to_device(pack, model).map_err(|error| error.after(2 * range.start))?;
+        let values: Vec<f32> = completion_logps(model, &batch, f)
+            .into_data()
+            .iter()
+            .collect();
+        logps.extend(values.chunks_exact(2).map(|pair| PairLogp {
+            chosen: pair[0],
+            rejected: pair[1],
+        }));
+        progress(range.end, pairs.len());
+    }
+    Ok(logps)
+}

@@ -1,0 +1,7 @@
+//! Direct alignment on pairs and on single completions.
+
+mod objective;
+mod reference_files;
+mod refused;
+mod setup;
+mod unpaired;

@@ -1,0 +1,121 @@
+//! Direct alignment losses: one file each.
+
+use burn::tensor::Tensor;
+
+use crate::numeric::log_sigmoid;
+use crate::{LossError, PairLogps};
+
+mod any;
+mod aot;
+mod apo;
+mod bco;
+mod discopop;
+mod dpo;
+mod exo;
+mod ipo;
+mod nca;
+mod orpo;
+mod rdpo;
+mod simpo;
+mod slic;
+mod spin;
+mod sppo;
+
+pub use any::PreferenceLoss;
+pub use aot::{Aot, AotPairing};
+pub use apo::{ApoDown, ApoZero};
+pub use bco::{Bco, BcoShift, bco_shift};
+pub use discopop::DiscoPop;
+pub use dpo::Dpo;
+pub use exo::Exo;
+pub use ipo::{Ipo, IpoNormalization};
+pub use nca::Nca;
+pub use orpo::Orpo;
+pub use rdpo::RobustDpo;
+pub use simpo::SimPo;
+pub use slic::{SlicHf, SlicReference};
+pub use spin::Spin;
+pub use sppo::Sppo;
+
+/// Whether a loss compares with a reference model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReferenceNeed {
+    /// It does: [`PairLogps::with_reference`] must be called.
+    Required,
+    /// It does not; a reference that is given is not looked at.
+    None,
+}
+
+/// The implicit rewards of a batch of pairs, `[batch]` each, without gradient.
+#[derive(Debug, Clone)]
+pub struct ImplicitRewards {
+    /// Of the chosen completions.
+    pub chosen: Tensor<1>,
+    /// Of the rejected completions.
+    pub rejected: Tensor<1>,
+}
+
+/// A loss over the log-probabilities of preference pairs.
+///
+/// Implement it for a loss of your own: the trainer of `collimate-direct` takes any.
+pub trait DirectLoss: std::fmt::Debug + Send + Sync {
+    /// Its name, as in configurations and messages.
+    fn name(&self) -> &'static str;
+
+    /// Checks every option against its range.
+    ///
+    /// # Errors
+    /// [`LossError::OutOfRange`] or [`LossError::Conflict`].
+    fn check(&self) -> Result<(), LossError>;
+
+    /// Whether a reference model takes part.
+    fn reference_need(&self) -> ReferenceNeed {
+        ReferenceNeed::Required
+    }
+
+    /// The loss of each pair.
+    ///
+    /// # Shapes
+    /// Returns `[batch]`, unreduced.
+    ///
+    /// # Errors
+    /// An option out of range, tensors that differ in length, a reference or token counts that
+    /// are needed and missing.
+    fn forward(&self, logps: &PairLogps) -> Result<Tensor<1>, LossError>;
+
+    /// What the policy's log-probabilities say about the completions' rewards, for metrics.
+    ///
+    /// # Shapes
+    /// `[batch]` each, detached.
+    ///
+    /// # Errors
+    /// As [`DirectLoss::forward`].
+    fn implicit_rewards(&self, logps: &PairLogps) -> Result<ImplicitRewards, LossError>;
+}
+
+/// β·lr of both completions, detached: the implicit reward of the losses with a reference.
+fn scaled_log_ratios(
+    loss: &'static str,
+    beta: f64,
+    logps: &PairLogps,
+) -> Result<ImplicitRewards, LossError> {
+    let (chosen, rejected) = logps.log_ratios(loss)?;
+    Ok(ImplicitRewards {
+        chosen: chosen.detach().mul_scalar(beta),
+        rejected: rejected.detach().mul_scalar(beta),
+    })
+}
+
+/// −log σ(x).
+fn logistic(x: Tensor<1>) -> Tensor<1> {
+    log_sigmoid(x).neg()
+}
+
+/// −(1 − ε) log σ(x) − ε log σ(−x).
+fn smoothed_logistic(x: Tensor<1>, label_smoothing: f64) -> Tensor<1> {
+    if label_smoothing == 0.0 {
+        return logistic(x);
+    }
+    logistic(x.clone()).mul_scalar(1.0 - label_smoothing)
+        + logistic(x.neg()).mul_scalar(label_smoothing)
+}

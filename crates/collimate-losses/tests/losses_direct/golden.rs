@@ -1,0 +1,82 @@
+//! Value, gradient and implicit reward against `golden/direct.json`, on every device.
+
+use std::collections::BTreeMap;
+
+use burn::tensor::DType;
+use collimate_losses::{DirectLoss, PreferenceLoss};
+use collimate_testkit::devices;
+use serde::Deserialize;
+
+use crate::batch::Batch;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Case {
+    name: String,
+    loss: PreferenceLoss,
+    inputs: BTreeMap<String, Vec<f64>>,
+    expected: BTreeMap<String, Vec<f64>>,
+}
+
+fn cases() -> Vec<Case> {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/direct.json");
+    serde_json::from_str(&std::fs::read_to_string(path).expect("the table")).expect("its form")
+}
+
+fn close(what: &str, actual: &[f64], expected: &[f64], tolerance: f64) {
+    assert_eq!(actual.len(), expected.len(), "{what}");
+    for (a, e) in actual.iter().zip(expected) {
+        let far = (a - e).abs() / e.abs().max(1.0);
+        assert!(far <= tolerance, "{what}: {a} is not {e}");
+    }
+}
+
+#[test]
+fn the_table_covers_every_loss() {
+    let cases = cases();
+    for loss in PreferenceLoss::all() {
+        let rows = cases.iter().filter(|case| case.loss.name() == loss.name());
+        assert!(rows.count() >= 3, "{}", loss.name());
+    }
+}
+
+#[test]
+fn values_gradients_and_rewards() {
+    for (device_name, device) in devices() {
+        for case in cases() {
+            let n = case.inputs["policy_chosen_logps"].len();
+            let column = |name: &str| -> Vec<f64> {
+                // A loss without reference must not look at one.
+                case.inputs.get(name).cloned().unwrap_or(vec![-1.0; n])
+            };
+            let count = |name: &str| column(name).iter().map(|&v| v.abs() as usize).collect();
+            let batch = Batch {
+                logps: [
+                    column("policy_chosen_logps"),
+                    column("policy_rejected_logps"),
+                    column("reference_chosen_logps"),
+                    column("reference_rejected_logps"),
+                ],
+                tokens: [count("chosen_tokens"), count("rejected_tokens")],
+            };
+            for (dtype, tolerance) in [(DType::F32, 1e-5), (DType::F64, 1e-9)] {
+                let what = format!("{device_name}, {dtype:?}, {}", case.name);
+                let out = batch.evaluate(&case.loss, &device, dtype);
+                for (name, actual) in [
+                    ("loss", &out.loss),
+                    ("grad.policy_chosen_logps", &out.gradients[0]),
+                    ("grad.policy_rejected_logps", &out.gradients[1]),
+                    ("reward.chosen", &out.rewards[0]),
+                    ("reward.rejected", &out.rewards[1]),
+                ] {
+                    close(
+                        &format!("{what}, {name}"),
+                        actual,
+                        &case.expected[name],
+                        tolerance,
+                    );
+                }
+            }
+        }
+    }
+}

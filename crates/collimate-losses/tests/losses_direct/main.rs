@@ -1,0 +1,7 @@
+//! The direct alignment losses: golden values, and which law holds for which loss.
+
+mod batch;
+mod golden;
+mod laws;
+mod refused;
+mod unpaired;
