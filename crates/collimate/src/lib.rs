@@ -4,6 +4,7 @@ pub use collimate_core as core;
 pub use collimate_data as data;
 pub use collimate_direct as direct;
 pub use collimate_eval as eval;
+pub use collimate_irm as irm;
 pub use collimate_lm as lm;
 pub use collimate_losses as losses;
 pub use collimate_nn as nn;
@@ -18,8 +19,9 @@ pub mod prelude {
     pub use burn::tensor::Device;
     pub use collimate_core::{Completion, Key, PreferencePair, Prompt, Scorer};
     pub use collimate_data::{ReadOptions, TextTokenizer, Truncation, read_pairs};
+    pub use collimate_direct::{DirectObjective, Reference, SftObjective};
     pub use collimate_lm::{Bert, Llama, LlamaConfig};
-    pub use collimate_losses::PairwiseLoss;
+    pub use collimate_losses::{DirectLoss, PairwiseLoss, PreferenceLoss};
     pub use collimate_nn::{Backbone, CausalLm, Forward, HfFolder, HfReward, LoraConfig, Pooling};
     pub use collimate_recipes::ser::{self, SerConfig, SerData};
     pub use collimate_reward::{RewardModel, RewardObjective, RewardScorer, score_pairs};

@@ -1,0 +1,211 @@
+//! Pairs from a model's own responses.
+
+use std::collections::BTreeMap;
+
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+/// One sampled response to a prompt.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Response<'a> {
+    /// What it says.
+    pub text: &'a str,
+    /// Its implicit reward, an [`ensemble`](crate::ensemble()) where there are two models.
+    pub reward: f64,
+    /// Whether it ended by itself; `false` if it reached the length limit.
+    pub finished: bool,
+}
+
+/// What becomes of responses that reached the length limit.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CutPolicy {
+    /// They are excluded.
+    #[default]
+    Drop,
+    /// They are used like finished ones.
+    Keep,
+}
+
+/// The pair that a prompt's responses make.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct BestWorst {
+    /// Index of the response with the largest implicit reward.
+    pub chosen: usize,
+    /// Index of the response with the smallest.
+    pub rejected: usize,
+    /// The difference of their implicit rewards, above 0.
+    pub margin: f64,
+}
+
+/// Why a prompt's responses make no pair.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum DropReason {
+    /// Fewer than two responses are usable: the others are empty or cut.
+    TooFewResponses,
+    /// A usable response has a reward that is not a finite number: which is best is unknown.
+    NotFinite,
+    /// The best and the worst response say the same.
+    EqualTexts,
+    /// All usable responses have the same reward.
+    EqualRewards,
+}
+
+/// Chooses the response with the largest implicit reward, rejects the one with the smallest.
+///
+/// ```text
+/// y_w = argmax_i r(x, y_i)        y_l = argmin_i r(x, y_i)
+/// ```
+///
+/// Section 3.3 of <https://arxiv.org/abs/2410.09362>. Equal rewards: the smaller index. Responses
+/// without a visible character are excluded, and cut ones as `cut` says. White space around a text
+/// makes no difference.
+///
+/// # Errors
+/// The [`DropReason`] if they make no pair.
+///
+/// # Examples
+/// ```
+/// use collimate_irm::{CutPolicy, DropReason, Response, best_and_worst};
+/// let response = |text, reward| Response { text, reward, finished: true };
+/// let responses = [response("a", 0.5), response("b", 2.0), response(" ", 9.0), response("c", -1.0)];
+/// let pair = best_and_worst(&responses, CutPolicy::Drop)?;
+/// assert_eq!((pair.chosen, pair.rejected, pair.margin), (1, 3, 3.0));
+/// # Ok::<(), DropReason>(())
+/// ```
+pub fn best_and_worst(responses: &[Response<'_>], cut: CutPolicy) -> Result<BestWorst, DropReason> {
+    let usable = || {
+        let all = responses.iter().enumerate();
+        all.filter(|(_, response)| exclusion(response, cut).is_none())
+    };
+    if usable().nth(1).is_none() {
+        return Err(DropReason::TooFewResponses);
+    }
+    let (mut best, mut worst) = (None, None);
+    for (index, response) in usable() {
+        let reward = response.reward;
+        if !reward.is_finite() {
+            return Err(DropReason::NotFinite);
+        }
+        // Strictly: the first of equal ones stays.
+        if best.is_none_or(|best: usize| reward > responses[best].reward) {
+            best = Some(index);
+        }
+        if worst.is_none_or(|worst: usize| reward < responses[worst].reward) {
+            worst = Some(index);
+        }
+    }
+    let (chosen, rejected) = best.zip(worst).ok_or(DropReason::TooFewResponses)?;
+    let margin = responses[chosen].reward - responses[rejected].reward;
+    let text = responses[chosen].text.trim();
+    let same_as_chosen = |response: &Response<'_>| response.text.trim() == text;
+    if chosen == rejected {
+        // All rewards are equal; that all texts are is the better reason.
+        return Err(if usable().all(|(_, response)| same_as_chosen(response)) {
+            DropReason::EqualTexts
+        } else {
+            DropReason::EqualRewards
+        });
+    }
+    if same_as_chosen(&responses[rejected]) {
+        return Err(DropReason::EqualTexts);
+    }
+    Ok(BestWorst {
+        chosen,
+        rejected,
+        margin,
+    })
+}
+
+/// How many responses there were, and how many were excluded.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ResponseCounts {
+    /// In all.
+    pub responses: usize,
+    /// Excluded because they have no visible character.
+    pub empty: usize,
+    /// Excluded because they reached the length limit; 0 with [`CutPolicy::Keep`].
+    pub cut: usize,
+}
+
+/// What many prompts' responses make.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Bootstrapped {
+    /// The pair of each prompt, or why it has none.
+    pub outcomes: Vec<Result<BestWorst, DropReason>>,
+    /// The responses of all prompts.
+    pub counts: ResponseCounts,
+}
+
+impl Bootstrapped {
+    /// The pairs with their prompts' indices, in rising order.
+    pub fn pairs(&self) -> impl Iterator<Item = (usize, BestWorst)> + '_ {
+        let all = self.outcomes.iter().enumerate();
+        all.filter_map(|(prompt, outcome)| outcome.ok().map(|pair| (prompt, pair)))
+    }
+
+    /// Number of prompts without a pair for each reason, in the order of [`DropReason`].
+    pub fn dropped_by_reason(&self) -> Vec<(DropReason, usize)> {
+        let mut counts = BTreeMap::new();
+        for reason in self.outcomes.iter().filter_map(|outcome| outcome.err()) {
+            *counts.entry(reason).or_insert(0) += 1;
+        }
+        counts.into_iter().collect()
+    }
+}
+
+/// [`best_and_worst`] for the responses of each of many prompts, in parallel.
+///
+/// The pairs to train on are the [`top_k`](crate::top_k) of their margins.
+///
+/// # Examples
+/// ```
+/// use collimate_irm::{CutPolicy, DropReason, Response, bootstrap_pairs};
+/// let response = |text, reward| Response { text, reward, finished: true };
+/// let prompts = [
+///     vec![response("yes", 1.0), response("no", 3.0)],
+///     vec![response("yes", 1.0), response("", 3.0)],
+/// ];
+/// let made = bootstrap_pairs(&prompts, CutPolicy::Drop);
+/// let pairs: Vec<_> = made.pairs().map(|(prompt, pair)| (prompt, pair.chosen)).collect();
+/// assert_eq!(pairs, [(0, 1)]);
+/// assert_eq!(made.dropped_by_reason(), [(DropReason::TooFewResponses, 1)]);
+/// assert_eq!((made.counts.responses, made.counts.empty), (4, 1));
+/// ```
+pub fn bootstrap_pairs<'a, P>(prompts: &[P], cut: CutPolicy) -> Bootstrapped
+where
+    P: AsRef<[Response<'a>]> + Sync,
+{
+    let outcomes = prompts
+        .par_iter()
+        .map(|responses| best_and_worst(responses.as_ref(), cut))
+        .collect();
+    let mut counts = ResponseCounts::default();
+    for response in prompts.iter().flat_map(|responses| responses.as_ref()) {
+        counts.responses += 1;
+        match exclusion(response, cut) {
+            Some(Exclusion::Empty) => counts.empty += 1,
+            Some(Exclusion::Cut) => counts.cut += 1,
+            None => {}
+        }
+    }
+    Bootstrapped { outcomes, counts }
+}
+
+enum Exclusion {
+    Empty,
+    Cut,
+}
+
+/// Why a response takes no part, if so. An empty one is empty however it ended.
+fn exclusion(response: &Response<'_>, cut: CutPolicy) -> Option<Exclusion> {
+    if response.text.trim().is_empty() {
+        Some(Exclusion::Empty)
+    } else if cut == CutPolicy::Drop && !response.finished {
+        Some(Exclusion::Cut)
+    } else {
+        None
+    }
+}

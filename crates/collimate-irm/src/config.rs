@@ -1,0 +1,122 @@
+//! The options of self-review and their checks.
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{IrmError, in_range};
+use crate::{CutPolicy, ImplicitReward};
+
+/// Which model ρ is in the margins of π_s, the model of iteration s ≥ 1.
+///
+/// Both leave m ≢ 0. The caller passes the log-probabilities of the model that this names: π_s is
+/// never measured against itself, not even where it is the reference of the next training.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MarginReference {
+    /// π_0, the model before any alignment, for every s.
+    #[default]
+    Initial,
+    /// π_{s−1}, the reference that π_s was trained with.
+    Previous,
+}
+
+/// Everything that decides which pairs the next iteration trains on.
+///
+/// | field | default | range |
+/// |---|---|---|
+/// | `implicit_reward` | `log_ratio` | see [`ImplicitReward`] |
+/// | `reference` | `initial` | see [`MarginReference`] |
+/// | `gamma` | 0.3 | [0, 1] |
+/// | `offline_share` | 0.7 | [0, 1]; 0: bootstrapped pairs only |
+/// | `bootstrap_share` | 0.3 | [0, 1]; 0: offline pairs only |
+/// | `responses` | 4 | at least 2 |
+/// | `cut` | `drop` | see [`CutPolicy`] |
+///
+/// The two shares must not both be 0.
+///
+/// # Examples
+/// ```
+/// use collimate_irm::{IrmConfig, share_count};
+/// let config = IrmConfig { bootstrap_share: 1.0, ..IrmConfig::default() };
+/// config.check()?;
+/// assert_eq!(share_count(config.offline_share, 1_000)?, 700);
+/// # Ok::<(), collimate_irm::IrmError>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct IrmConfig {
+    /// What counts as the reward of a completion.
+    pub implicit_reward: ImplicitReward,
+    /// The reference inside the margins.
+    pub reference: MarginReference,
+    /// Weight γ of the previous model in [`ensemble`](crate::ensemble()).
+    pub gamma: f64,
+    /// K as a share of the N offline pairs: how many of them are kept.
+    pub offline_share: f64,
+    /// K̃ as a share of the N offline pairs: how many bootstrapped pairs are kept at most.
+    pub bootstrap_share: f64,
+    /// Responses sampled for each prompt.
+    pub responses: usize,
+    /// What becomes of responses that reached the length limit.
+    pub cut: CutPolicy,
+}
+
+impl Default for IrmConfig {
+    fn default() -> Self {
+        Self {
+            implicit_reward: ImplicitReward::default(),
+            reference: MarginReference::default(),
+            gamma: 0.3,
+            offline_share: 0.7,
+            bootstrap_share: 0.3,
+            responses: 4,
+            cut: CutPolicy::default(),
+        }
+    }
+}
+
+impl IrmConfig {
+    /// Checks every field against its range.
+    ///
+    /// # Errors
+    /// [`IrmError::OutOfRange`] for the first violation, with name, value and range.
+    pub fn check(&self) -> Result<(), IrmError> {
+        for (name, value) in [
+            ("gamma", self.gamma),
+            ("offline_share", self.offline_share),
+            ("bootstrap_share", self.bootstrap_share),
+        ] {
+            in_range(name, value, "in [0, 1]", (0.0..=1.0).contains(&value))?;
+        }
+        let sum = self.offline_share + self.bootstrap_share;
+        let allowed = "above 0: nothing would be left to train on";
+        in_range("offline_share + bootstrap_share", sum, allowed, sum > 0.0)?;
+        let responses = self.responses;
+        in_range(
+            "responses",
+            responses as f64,
+            "at least 2: a pair needs two answers",
+            responses >= 2,
+        )
+    }
+}
+
+/// `share` of `n`, rounded to the nearest whole number, a half up.
+///
+/// The product is rounded in f64 first, so a share that is no binary fraction may reach a half
+/// from either side: 0.145 of 100 is 14.
+///
+/// # Errors
+/// [`IrmError::OutOfRange`] for a share outside [0, 1].
+///
+/// # Examples
+/// ```
+/// use collimate_irm::share_count;
+/// assert_eq!(share_count(0.7, 61_135)?, 42_795); // 42,794.5
+/// assert_eq!(share_count(0.25, 10)?, 3); // 2.5
+/// assert_eq!(share_count(0.3, 4)?, 1); // 1.2
+/// # Ok::<(), collimate_irm::IrmError>(())
+/// ```
+pub fn share_count(share: f64, n: usize) -> Result<usize, IrmError> {
+    in_range("share", share, "in [0, 1]", (0.0..=1.0).contains(&share))?;
+    Ok((share * n as f64).round() as usize)
+}

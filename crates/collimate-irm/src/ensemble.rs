@@ -1,0 +1,53 @@
+//! Margins of two models as one.
+
+use rayon::prelude::*;
+
+use crate::IrmError;
+use crate::error::{in_range, same_length};
+use crate::reward::PIECE;
+
+/// The mean of what the current and the previous model say.
+///
+/// ```text
+/// m̄_t = (1 − γ) · m(π_{t−1}) + γ · m(π_{t−2})        m̄_2 = m(π_1)
+/// ```
+///
+/// Equation 7 of <https://arxiv.org/abs/2410.09362>. Without a `previous` model (one aligned model
+/// so far) it is `current`. It serves margins of pairs and implicit rewards of responses alike:
+/// the margin of mean rewards is the mean of margins.
+///
+/// # Shapes
+/// One value per pair or response in both lists.
+///
+/// # Numerics
+/// γ = 0 gives `current`, γ = 1 gives `previous`. A value that is not finite in either list is not
+/// finite in the result, where [`top_k`](crate::top_k) leaves it.
+///
+/// # Errors
+/// [`IrmError::OutOfRange`] for a `gamma` outside [0, 1], [`IrmError::Length`] for lists of
+/// different length.
+///
+/// # Examples
+/// ```
+/// let mean = collimate_irm::ensemble(&[2.0, -1.0], Some(&[4.0, 3.0]), 0.25)?;
+/// assert_eq!(mean, [2.5, 0.0]);
+/// assert_eq!(collimate_irm::ensemble(&[2.0], None, 0.25)?, [2.0]);
+/// # Ok::<(), collimate_irm::IrmError>(())
+/// ```
+pub fn ensemble(
+    current: &[f64],
+    previous: Option<&[f64]>,
+    gamma: f64,
+) -> Result<Vec<f64>, IrmError> {
+    in_range("gamma", gamma, "in [0, 1]", (0.0..=1.0).contains(&gamma))?;
+    let Some(previous) = previous else {
+        return Ok(current.to_vec());
+    };
+    same_length("margins", "previous", previous.len(), current.len())?;
+    Ok(current
+        .par_iter()
+        .zip(previous)
+        .with_min_len(PIECE)
+        .map(|(&current, &previous)| (1.0 - gamma) * current + gamma * previous)
+        .collect())
+}

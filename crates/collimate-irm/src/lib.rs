@@ -1,0 +1,18 @@
+#![doc = include_str!("../README.md")]
+
+mod bootstrap;
+mod config;
+mod ensemble;
+mod error;
+mod reward;
+mod select;
+
+pub use bootstrap::{
+    BestWorst, Bootstrapped, CutPolicy, DropReason, Response, ResponseCounts, best_and_worst,
+    bootstrap_pairs,
+};
+pub use config::{IrmConfig, MarginReference, share_count};
+pub use ensemble::ensemble;
+pub use error::IrmError;
+pub use reward::{ImplicitReward, Logps};
+pub use select::{random_k, top_k};
