@@ -111,6 +111,11 @@ fn made(values: Vec<f32>, shape: impl Into<burn::tensor::Shape>) -> FlexTensor {
     FlexTensor::from_data(TensorData::new(values, shape.into()))
 }
 
+/// An untracked tensor of these values.
+pub(crate) fn made_tensor<const D: usize>(values: Vec<f32>, shape: [usize; D]) -> Tensor<D> {
+    Tensor::from_primitive::<Flex>(made(values, shape))
+}
+
 /// Runs a kernel; its output has `shape`.
 ///
 /// A graph node is made only if an input requires a gradient.

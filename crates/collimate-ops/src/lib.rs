@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod adamw;
+mod cache;
 mod error;
 #[cfg(feature = "flex")]
 mod fused;
@@ -14,9 +15,11 @@ mod plan;
 mod rope;
 
 pub use adamw::{AdamW, AdamWState, adamw_step, adamw_step_scaled, gradient_norm, sum_of_squares};
+pub use cache::{Append, KvPages, cached_attention};
 pub use error::OpsError;
 pub use ops::{
-    embedding, gelu, layer_norm, linear, rms_norm, segment_attention, selected_logp, swiglu,
+    embedding, gelu, layer_norm, linear, linear_rowwise, rms_norm, segment_attention,
+    selected_logp, swiglu,
 };
 pub use plan::{AttentionPlan, Heads, Visibility};
 pub use rope::{RopeTable, rope};

@@ -3,6 +3,7 @@
 
 use burn::tensor::{Bool, Int, Tensor, TensorData, activation};
 
+use crate::cache::{Append, DeviceStore, PAGE, indices};
 use crate::{AdamW, AdamWState, AttentionPlan, Heads, RopeTable, Visibility};
 
 /// Plain twin of [`crate::linear`].
@@ -110,6 +111,55 @@ pub fn segment_attention(
             .reshape([own, query * head_dim])
     });
     Tensor::cat(outputs.collect(), 0)
+}
+
+/// Plain twin of [`crate::cached_attention`] once the keys are written: all queries as one padded
+/// batch.
+pub(crate) fn cached_attention(
+    q: Tensor<2>,
+    store: &DeviceStore,
+    append: &Append,
+    heads: Heads,
+) -> Tensor<2> {
+    let Heads {
+        query,
+        key_value,
+        head_dim,
+    } = heads;
+    let group = heads.group();
+    let device = q.device();
+    let queries = append.queries();
+    let tokens = queries.len();
+    let longest = queries.iter().map(|query| query.seen).max().unwrap_or(0);
+    let (mut slots, mut hidden) = (Vec::new(), Vec::new());
+    for query in queries {
+        let pages = &append.pages()[query.row];
+        slots.extend((0..longest).map(|token| {
+            let seen = token.min(query.seen - 1);
+            pages[seen / PAGE] * PAGE + seen % PAGE
+        }));
+        hidden.extend((0..longest).map(|token| token >= query.seen));
+    }
+    let slots = indices(slots, &device);
+    let seen = |store: &Tensor<2>| {
+        let rows = store.clone().select(0, slots.clone());
+        rows.reshape([tokens, longest, key_value, head_dim])
+            .swap_dims(1, 2)
+    };
+    let hidden = TensorData::new(hidden, [tokens, 1, 1, longest]);
+    let hidden = Tensor::<4, Bool>::from_data(hidden, &device);
+    let scale = 1.0 / (head_dim as f64).sqrt();
+    let scores = q
+        .reshape([tokens, key_value, group, head_dim])
+        .matmul(seen(&store.keys).swap_dims(2, 3))
+        * scale;
+    let scores = scores.mask_fill(
+        hidden.expand([tokens, key_value, group, longest]),
+        f32::NEG_INFINITY,
+    );
+    activation::softmax(scores, 3)
+        .matmul(seen(&store.values))
+        .reshape([tokens, query * head_dim])
 }
 
 /// Logits that exist at once in [`selected_logp`].

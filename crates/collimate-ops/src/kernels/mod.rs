@@ -4,12 +4,14 @@
 pub(crate) mod activation;
 pub(crate) mod attention;
 pub(crate) mod attention_backward;
+pub(crate) mod cached;
 pub(crate) mod gemm;
 pub(crate) mod logp;
 pub(crate) mod math;
 pub(crate) mod norm;
 pub(crate) mod optim;
 pub(crate) mod rows;
+pub(crate) mod rowwise;
 pub(crate) mod tile;
 
 /// A slice that several tasks write, each its own elements.

@@ -1,0 +1,209 @@
+//! Attention over keys and values that earlier passes left.
+
+mod pages;
+mod store;
+
+use std::sync::Arc;
+
+use burn::tensor::Tensor;
+use collimate_core::Segment;
+
+use crate::{AttentionPlan, Heads, Visibility, naive, segment_attention};
+use pages::PageTable;
+use store::Store;
+
+pub(crate) use pages::PAGE;
+#[cfg(feature = "flex")]
+pub(crate) use store::HostStore;
+pub(crate) use store::{DeviceStore, indices};
+
+/// Keys and values of every layer for rows of different lengths.
+///
+/// They lie in pages of 16 tokens. Rows forked from one row share its pages and copy only the last,
+/// unfilled one when they go on, so that n answers to a prompt hold it once; the pages of dropped
+/// rows are used again, and nothing moves when a row ends.
+#[derive(Debug)]
+pub struct KvPages {
+    table: PageTable,
+    layers: Vec<Store>,
+    heads: Heads,
+}
+
+impl KvPages {
+    /// An empty cache for a model of `layers` layers.
+    pub fn new(layers: usize, heads: Heads) -> Self {
+        Self {
+            table: PageTable::default(),
+            layers: (0..layers).map(|_| Store::default()).collect(),
+            heads,
+        }
+    }
+
+    /// Number of rows.
+    pub fn rows(&self) -> usize {
+        self.table.rows()
+    }
+
+    /// Tokens that a row holds.
+    pub fn tokens(&self, row: usize) -> usize {
+        self.table.len(row)
+    }
+
+    /// Tokens that fit into the pages made so far: what the cache's memory goes with.
+    pub fn capacity(&self) -> usize {
+        self.table.allocated() * PAGE
+    }
+
+    /// Adds a row without tokens; returns its index.
+    pub fn push(&mut self) -> usize {
+        self.table.push()
+    }
+
+    /// The rows become these, in this order: one that is named several times is forked, one that
+    /// is not named is dropped.
+    ///
+    /// # Panics
+    /// When a row does not exist.
+    pub fn keep(&mut self, rows: &[usize]) {
+        self.table.keep(rows);
+    }
+
+    /// Makes room for new tokens: (row, how many) each, every row at most once.
+    ///
+    /// Each layer must then be written once, by [`cached_attention`] with the returned plan, before
+    /// the rows change again.
+    ///
+    /// # Panics
+    /// When a row does not exist.
+    pub fn append(&mut self, rows: &[(usize, usize)]) -> Append {
+        let mut append = Append::default();
+        let fresh = rows.iter().all(|&(row, _)| self.table.len(row) == 0);
+        for &(row, count) in rows {
+            let before = self.table.len(row);
+            let slots = self.table.append(row, count, &mut append.copies);
+            append.slots.extend(slots);
+            for token in before..before + count {
+                append.positions.push(token as u32);
+                append.queries.push(Query {
+                    row: append.pages.len(),
+                    seen: token + 1,
+                });
+            }
+            append.pages.push(self.table.pages(row).into());
+        }
+        append.allocated = self.table.allocated();
+        if fresh {
+            let mut segments: Vec<Segment> = Vec::with_capacity(rows.len());
+            for &(_, len) in rows.iter().filter(|(_, count)| *count > 0) {
+                let start = segments.last().map_or(0, |last| last.range().end);
+                segments.push(Segment {
+                    start,
+                    len,
+                    parent: None,
+                });
+            }
+            append.plan = AttentionPlan::new(&segments, Visibility::Causal).ok();
+        }
+        append
+    }
+}
+
+/// Where one pass writes its keys and values and what its tokens see.
+#[derive(Debug, Default)]
+pub struct Append {
+    positions: Vec<u32>,
+    slots: Vec<usize>,
+    copies: Vec<(usize, usize)>,
+    allocated: usize,
+    pages: Vec<Arc<[usize]>>,
+    queries: Vec<Query>,
+    /// Where no row had tokens before: attention then needs no cache.
+    plan: Option<AttentionPlan>,
+}
+
+/// A query: the row whose pages it reads, and how many of the row's tokens it sees.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Query {
+    pub(crate) row: usize,
+    pub(crate) seen: usize,
+}
+
+impl Append {
+    /// Position of each new token in its row.
+    pub fn positions(&self) -> &[u32] {
+        &self.positions
+    }
+
+    /// Index of each row's last new token among the new tokens.
+    pub fn last(&self) -> Vec<usize> {
+        let ends = self.queries.windows(2).enumerate();
+        let mut last: Vec<usize> = ends
+            .filter(|(_, pair)| pair[0].row != pair[1].row)
+            .map(|(index, _)| index)
+            .collect();
+        last.extend(self.queries.len().checked_sub(1));
+        last
+    }
+
+    /// The pages that each row reads, in the order of the pass.
+    pub(crate) fn pages(&self) -> &[Arc<[usize]>] {
+        &self.pages
+    }
+
+    pub(crate) fn queries(&self) -> &[Query] {
+        &self.queries
+    }
+}
+
+/// Writes the new tokens' keys and values to the cache and attends over everything that their rows
+/// hold up to and including them, scaled by `1 / √head_dim`.
+///
+/// # Shapes
+/// `q`: `[new tokens, query · head_dim]`; `k`, `v`: `[new tokens, key_value · head_dim]`; result as
+/// `q`. Tokens lie row after row, as [`KvPages::append`] was told.
+///
+/// # Gradient
+/// None: the result is untracked.
+///
+/// # Numerics
+/// On flex a token's result does not depend on the other rows of the pass, bit by bit.
+///
+/// # Panics
+/// When the shapes do not fit the cache's heads or the plan.
+pub fn cached_attention(
+    q: Tensor<2>,
+    k: Tensor<2>,
+    v: Tensor<2>,
+    cache: &mut KvPages,
+    layer: usize,
+    append: &Append,
+) -> Tensor<2> {
+    let heads = cache.heads;
+    let tokens = append.slots.len();
+    let keys = [tokens, heads.key_value * heads.head_dim];
+    assert_eq!(
+        q.dims(),
+        [tokens, heads.query * heads.head_dim],
+        "cached_attention: shape of q"
+    );
+    assert_eq!(k.dims(), keys, "cached_attention: shape of k");
+    assert_eq!(v.dims(), keys, "cached_attention: shape of v");
+    let [q, k, v] = [q, k, v].map(Tensor::without_autodiff);
+    let store = &mut cache.layers[layer];
+    store.write(append.allocated, &append.copies, &append.slots, &k, &v);
+    if let Some(plan) = &append.plan {
+        return segment_attention(q, k, v, plan, heads);
+    }
+    match store {
+        Store::Empty => q,
+        Store::Device(store) => naive::cached_attention(q, store, append, heads),
+        #[cfg(feature = "flex")]
+        Store::Host(store) => {
+            use crate::fused;
+            let shape = q.dims();
+            let q = fused::plain(q);
+            let out = crate::kernels::cached::forward(fused::slice(&q), store, append, heads);
+            fused::made_tensor(out, shape)
+        }
+    }
+}

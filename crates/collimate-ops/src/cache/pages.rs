@@ -1,0 +1,175 @@
+//! Which page of the store holds which tokens of which row. Host only.
+
+/// Tokens of a page: the widest vector, so that one vector holds an element of every key of a page.
+pub(crate) const PAGE: usize = 16;
+
+#[derive(Debug, Clone, Default)]
+struct Row {
+    pages: Vec<usize>,
+    len: usize,
+}
+
+/// The rows' pages. Rows that were one row share its pages until they write to them.
+#[derive(Debug, Default)]
+pub(crate) struct PageTable {
+    rows: Vec<Row>,
+    /// How many rows hold each page.
+    holders: Vec<usize>,
+    free: Vec<usize>,
+}
+
+impl PageTable {
+    pub(crate) fn rows(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Tokens of a row.
+    pub(crate) fn len(&self, row: usize) -> usize {
+        self.rows[row].len
+    }
+
+    /// Pages of a row, in reading order.
+    pub(crate) fn pages(&self, row: usize) -> &[usize] {
+        &self.rows[row].pages
+    }
+
+    /// Pages that exist, free ones included.
+    pub(crate) fn allocated(&self) -> usize {
+        self.holders.len()
+    }
+
+    /// The slot of a row's token.
+    pub(crate) fn slot(&self, row: usize, token: usize) -> usize {
+        self.rows[row].pages[token / PAGE] * PAGE + token % PAGE
+    }
+
+    /// A new row without tokens; returns its index.
+    pub(crate) fn push(&mut self) -> usize {
+        self.rows.push(Row::default());
+        self.rows.len() - 1
+    }
+
+    /// The rows become these, in this order: one that is named several times is forked, one that
+    /// is not named is dropped.
+    pub(crate) fn keep(&mut self, rows: &[usize]) {
+        let kept: Vec<Row> = rows.iter().map(|&row| self.rows[row].clone()).collect();
+        for &page in kept.iter().flat_map(|row| &row.pages) {
+            self.holders[page] += 1;
+        }
+        for row in std::mem::replace(&mut self.rows, kept) {
+            for page in row.pages {
+                self.release(page);
+            }
+        }
+    }
+
+    /// Makes room for `count` more tokens of a row and names their slots. Pages that the row would
+    /// write to but shares are replaced; `copies` gets (shared page, own page).
+    pub(crate) fn append(
+        &mut self,
+        row: usize,
+        count: usize,
+        copies: &mut Vec<(usize, usize)>,
+    ) -> impl Iterator<Item = usize> {
+        let len = self.rows[row].len;
+        if count > 0 && !len.is_multiple_of(PAGE) {
+            let last = len / PAGE;
+            let page = self.rows[row].pages[last];
+            if self.holders[page] > 1 {
+                let own = self.take();
+                self.rows[row].pages[last] = own;
+                self.release(page);
+                copies.push((page, own));
+            }
+        }
+        while self.rows[row].pages.len() * PAGE < len + count {
+            let page = self.take();
+            self.rows[row].pages.push(page);
+        }
+        self.rows[row].len += count;
+        (len..len + count).map(move |token| self.slot(row, token))
+    }
+
+    fn take(&mut self) -> usize {
+        match self.free.pop() {
+            Some(page) => {
+                self.holders[page] = 1;
+                page
+            }
+            None => {
+                self.holders.push(1);
+                self.holders.len() - 1
+            }
+        }
+    }
+
+    fn release(&mut self, page: usize) {
+        self.holders[page] -= 1;
+        if self.holders[page] == 0 {
+            self.free.push(page);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn append(table: &mut PageTable, row: usize, count: usize) -> Vec<(usize, usize)> {
+        let mut copies = Vec::new();
+        let slots: Vec<usize> = table.append(row, count, &mut copies).collect();
+        assert_eq!(slots.len(), count);
+        copies
+    }
+
+    #[test]
+    fn a_fork_copies_only_the_page_that_it_writes_to() {
+        let mut table = PageTable::default();
+        table.push();
+        assert_eq!(append(&mut table, 0, 2 * PAGE + 3), []);
+        assert_eq!(table.allocated(), 3);
+        table.keep(&[0, 0, 0]);
+        assert_eq!(table.allocated(), 3, "a fork alone copies nothing");
+        assert_eq!(append(&mut table, 0, 1), [(2, 3)]);
+        assert_eq!(append(&mut table, 1, 1), [(2, 4)]);
+        assert_eq!(
+            append(&mut table, 2, 1),
+            [],
+            "the last holder writes in place"
+        );
+        assert_eq!(table.pages(0), [0, 1, 3]);
+        assert_eq!(table.pages(1), [0, 1, 4]);
+        assert_eq!(table.pages(2), [0, 1, 2]);
+        assert_eq!(table.slot(1, 2 * PAGE + 3), 4 * PAGE + 3);
+    }
+
+    #[test]
+    fn a_full_page_is_shared_for_good() {
+        let mut table = PageTable::default();
+        table.push();
+        append(&mut table, 0, PAGE);
+        table.keep(&[0, 0]);
+        assert_eq!(append(&mut table, 1, 1), []);
+        assert_eq!(table.pages(1), [0, 1]);
+        assert_eq!(table.pages(0), [0]);
+    }
+
+    #[test]
+    fn dropped_pages_are_used_again() {
+        let mut table = PageTable::default();
+        for row in 0..3 {
+            table.push();
+            append(&mut table, row, PAGE + 1);
+        }
+        table.keep(&[2, 0]);
+        assert_eq!((table.rows(), table.len(0)), (2, PAGE + 1));
+        assert_eq!(table.pages(0), [4, 5]);
+        assert_eq!(table.pages(1), [0, 1]);
+        let row = table.push();
+        append(&mut table, row, 2 * PAGE);
+        assert_eq!(table.allocated(), 6);
+        let mut used: Vec<usize> = (0..3).flat_map(|row| table.pages(row).to_vec()).collect();
+        used.sort_unstable();
+        assert_eq!(used, [0, 1, 2, 3, 4, 5], "no page has two owners");
+    }
+}

@@ -1,0 +1,102 @@
+//! Attention of single queries over paged keys and values: each task is one query and one key head.
+
+use rayon::prelude::*;
+
+use super::math;
+use crate::Heads;
+use crate::cache::{Append, HostStore, PAGE};
+
+/// Multiplications below which everything stays on one thread.
+const PARALLEL_FROM: usize = 1 << 18;
+
+/// The output `[queries, query · head_dim]`.
+///
+/// Every element is summed by one task in the order of the tokens, so that a query's result does
+/// not depend on what else is in the pass.
+pub(crate) fn forward(q: &[f32], store: &HostStore, append: &Append, heads: Heads) -> Vec<f32> {
+    let Heads {
+        key_value,
+        head_dim,
+        ..
+    } = heads;
+    // The query heads that share a key head lie together: one task, one part of the output.
+    let part = heads.group() * head_dim;
+    let mut out = vec![0.0; q.len()];
+    let queries = append.queries();
+    let scale = (1.0 / (head_dim as f64).sqrt()) as f32;
+    let work: usize = queries
+        .iter()
+        .map(|query| query.seen * heads.query * head_dim)
+        .sum();
+    let task = |scores: &mut Vec<f32>, (index, (out, q)): (usize, (&mut [f32], &[f32]))| {
+        let query = queries[index / key_value];
+        let pages = &append.pages()[query.row][..query.seen.div_ceil(PAGE)];
+        let first = index % key_value * head_dim;
+        math::vectorised(
+            #[inline(always)]
+            || {
+                for (out, q) in out.chunks_exact_mut(head_dim).zip(q.chunks_exact(head_dim)) {
+                    one_head(out, q, store, pages, query.seen, first, scale, scores);
+                }
+            },
+        );
+    };
+    if work < PARALLEL_FROM {
+        let mut scores = Vec::new();
+        let parts = out.chunks_exact_mut(part).zip(q.chunks_exact(part));
+        parts.enumerate().for_each(|item| task(&mut scores, item));
+    } else {
+        out.par_chunks_exact_mut(part)
+            .zip(q.par_chunks_exact(part))
+            .enumerate()
+            .for_each_init(Vec::new, task);
+    }
+    out
+}
+
+#[inline(always)]
+#[allow(clippy::too_many_arguments)]
+fn one_head(
+    out: &mut [f32],
+    q: &[f32],
+    store: &HostStore,
+    pages: &[usize],
+    seen: usize,
+    first: usize,
+    scale: f32,
+    scores: &mut Vec<f32>,
+) {
+    let HostStore {
+        width,
+        keys,
+        values,
+    } = store;
+    let head_dim = q.len();
+    scores.clear();
+    for page in pages {
+        let start = (page * width + first) * PAGE;
+        let mut sums = [0.0f32; PAGE];
+        let columns = keys[start..start + head_dim * PAGE].chunks_exact(PAGE);
+        for (column, element) in columns.zip(q) {
+            for (sum, key) in sums.iter_mut().zip(column) {
+                *sum = element.mul_add(*key, *sum);
+            }
+        }
+        scores.extend(sums.map(|sum| sum * scale));
+    }
+    // What the last page holds beyond the row is of no row, or of another.
+    scores.truncate(seen);
+    let max = math::max(scores);
+    math::exp_shifted(scores, max);
+    let inverse = 1.0 / math::sum(scores);
+    let tokens = pages.iter().flat_map(|page| page * PAGE..(page + 1) * PAGE);
+    for (slot, score) in tokens.zip(scores.iter()) {
+        let value = &values[slot * width + first..slot * width + first + head_dim];
+        for (out, value) in out.iter_mut().zip(value) {
+            *out = score.mul_add(*value, *out);
+        }
+    }
+    for out in out {
+        *out *= inverse;
+    }
+}
