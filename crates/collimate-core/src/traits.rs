@@ -73,6 +73,9 @@ pub struct Sampling {
     pub top_p: f64,
     /// Keep this many likeliest tokens; 0 keeps all.
     pub top_k: usize,
+    /// Logits of tokens that prompt or completion hold already are divided by this where they are
+    /// positive and multiplied where they are negative; 1 changes nothing.
+    pub repetition_penalty: f64,
     /// At most this many new tokens.
     pub max_new_tokens: usize,
     /// Texts that end a completion.
@@ -87,18 +90,77 @@ impl Default for Sampling {
             temperature: 1.0,
             top_p: 1.0,
             top_k: 0,
+            repetition_penalty: 1.0,
             max_new_tokens: 128,
             stop: Vec::new(),
         }
     }
 }
 
-/// Why generation failed.
+impl Sampling {
+    /// Checks the values.
+    ///
+    /// # Errors
+    /// [`GenerateError::Option`] for the first value that is out of range.
+    ///
+    /// # Examples
+    /// ```
+    /// use collimate_core::Sampling;
+    /// let wrong = Sampling { top_p: 1.5, ..Sampling::default() };
+    /// let error = wrong.check().unwrap_err().to_string();
+    /// assert_eq!(error, "top_p is 1.5: above 0, at most 1 (1 keeps all)");
+    /// ```
+    pub fn check(&self) -> Result<(), GenerateError> {
+        let wrong = |option, value: &dyn ToString, allowed| {
+            Err(GenerateError::Option {
+                option,
+                value: value.to_string(),
+                allowed,
+            })
+        };
+        if self.n == 0 {
+            return wrong("n", &self.n, "at least 1");
+        }
+        if !(self.temperature.is_finite() && self.temperature >= 0.0) {
+            let allowed = "a number of at least 0 (0 takes the likeliest token)";
+            return wrong("temperature", &self.temperature, allowed);
+        }
+        if !(self.top_p > 0.0 && self.top_p <= 1.0) {
+            return wrong("top_p", &self.top_p, "above 0, at most 1 (1 keeps all)");
+        }
+        if !(self.repetition_penalty.is_finite() && self.repetition_penalty > 0.0) {
+            let allowed = "a number above 0 (1 changes nothing)";
+            return wrong("repetition_penalty", &self.repetition_penalty, allowed);
+        }
+        if self.max_new_tokens == 0 {
+            return wrong("max_new_tokens", &self.max_new_tokens, "at least 1");
+        }
+        if self.stop.iter().any(String::is_empty) {
+            return wrong("stop", &"an empty text", "texts of at least one character");
+        }
+        Ok(())
+    }
+}
+
+/// Why generation failed. Prompts count from 0.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum GenerateError {
+    /// An option outside what is allowed.
+    #[error("{option} is {value}: {allowed}")]
+    Option {
+        /// The option, as [`Sampling`] names it.
+        option: &'static str,
+        /// Its value.
+        value: String,
+        /// What is allowed.
+        allowed: &'static str,
+    },
     /// A prompt that leaves no room for an answer.
-    #[error("prompt {index} has {tokens} tokens, the model's context is {context}")]
+    #[error(
+        "prompt {index} has {tokens} tokens, the model takes {context} in all, \
+         the answer's included: shorten the prompt"
+    )]
     PromptTooLong {
         /// Which prompt.
         index: usize,
@@ -107,6 +169,28 @@ pub enum GenerateError {
         /// The context length.
         context: usize,
     },
+    /// A prompt that cannot be read.
+    #[error("prompt {index}: {message}")]
+    Prompt {
+        /// Which prompt.
+        index: usize,
+        /// What is wrong and what to do.
+        message: String,
+    },
+    /// The model predicts something that is no number.
+    #[error(
+        "prompt {index}: after {tokens} new tokens the model's logits are not finite: \
+         its weights are broken"
+    )]
+    NotFinite {
+        /// Which prompt.
+        index: usize,
+        /// How many tokens it had written.
+        tokens: usize,
+    },
+    /// Somebody asked to stop.
+    #[error("stopped before every prompt had its completions")]
+    Interrupted,
     /// What the generator itself says.
     #[error("{0}")]
     Other(String),
@@ -128,6 +212,33 @@ pub trait Generator: Send + Sync {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn options_out_of_range_are_named() {
+        type Change = fn(&mut Sampling);
+        let wrong: [(Change, &str); 10] = [
+            (|s| s.n = 0, "n is 0"),
+            (|s| s.temperature = -0.1, "temperature is -0.1"),
+            (|s| s.temperature = f64::NAN, "temperature is NaN"),
+            (|s| s.top_p = 0.0, "top_p is 0"),
+            (|s| s.top_p = 1.01, "top_p is 1.01"),
+            (|s| s.top_p = f64::NAN, "top_p is NaN"),
+            (|s| s.repetition_penalty = 0.0, "repetition_penalty is 0"),
+            (
+                |s| s.repetition_penalty = f64::INFINITY,
+                "repetition_penalty is inf",
+            ),
+            (|s| s.max_new_tokens = 0, "max_new_tokens is 0"),
+            (|s| s.stop = vec![String::new()], "stop is an empty text"),
+        ];
+        assert!(Sampling::default().check().is_ok());
+        for (change, says) in wrong {
+            let mut sampling = Sampling::default();
+            change(&mut sampling);
+            let error = sampling.check().unwrap_err().to_string();
+            assert!(error.starts_with(&format!("{says}: ")), "{error}");
+        }
+    }
 
     #[test]
     fn a_closure_is_a_scorer_and_may_not_return_nan() {
