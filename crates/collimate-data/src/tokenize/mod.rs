@@ -4,11 +4,13 @@ mod batch;
 mod encode;
 mod folder;
 mod length;
+mod stream;
 mod template;
 mod text_tokenizer;
 
 pub use batch::TokenizeReport;
 pub use encode::{TokenizedExample, TokenizedPair, Truncation};
 pub use folder::TokenizerOptions;
+pub use stream::TextStream;
 pub use template::{ChatFallback, ChatTemplate};
 pub use text_tokenizer::{SpecialTokenIds, TextTokenizer};

@@ -1,0 +1,120 @@
+//! Ids to text one at a time: the pieces are the text.
+
+use collimate_data::{SpecialTokenIds, TextStream, TextTokenizer};
+use proptest::prelude::*;
+use tokenizers::decoders::byte_fallback::ByteFallback;
+use tokenizers::decoders::byte_level::ByteLevel;
+use tokenizers::decoders::fuse::Fuse;
+use tokenizers::decoders::sequence::Sequence;
+use tokenizers::decoders::strip::Strip;
+use tokenizers::models::bpe::{BPE, Vocab};
+use tokenizers::normalizers::Replace;
+use tokenizers::{AddedToken, Tokenizer};
+
+fn wrap(mut tokenizer: Tokenizer) -> TextTokenizer {
+    let special = ["<s>", "</s>"].map(|text| AddedToken::from(text, true));
+    tokenizer.add_special_tokens(special).unwrap();
+    let special = SpecialTokenIds {
+        bos: Some(0),
+        eos: 1,
+        pad: None,
+    };
+    TextTokenizer::new(tokenizer, special, None).unwrap()
+}
+
+fn bpe(tokens: Vec<String>, fallback: bool) -> Tokenizer {
+    let vocab: Vocab = tokens.into_iter().zip(0..).collect();
+    let model = BPE::builder().vocab_and_merges(vocab, vec![]);
+    Tokenizer::new(model.byte_fallback(fallback).build().unwrap())
+}
+
+/// GPT-2's kind: every byte is a token.
+fn byte_level() -> TextTokenizer {
+    let mut letters: Vec<char> = ByteLevel::alphabet().into_iter().collect();
+    letters.sort_unstable();
+    let mut tokens = vec!["<s>".to_owned(), "</s>".to_owned()];
+    tokens.extend(letters.into_iter().map(String::from));
+    let mut tokenizer = bpe(tokens, false);
+    let bytes = ByteLevel::new(false, false, false);
+    tokenizer.with_pre_tokenizer(Some(bytes));
+    tokenizer.with_decoder(Some(bytes));
+    wrap(tokenizer)
+}
+
+/// Llama 2's kind: a visible space before every word, bytes for what has no token, and the first
+/// space taken off.
+fn byte_fallback() -> TextTokenizer {
+    let mut tokens = vec!["<s>".to_owned(), "</s>".to_owned()];
+    tokens.extend((0..=255u8).map(|byte| format!("<0x{byte:02X}>")));
+    tokens.extend(["\u{2581}", "a", "b", "é"].map(String::from));
+    let mut tokenizer = bpe(tokens, true);
+    let spaces = Replace::new(" ", "\u{2581}").unwrap();
+    tokenizer.with_normalizer(Some(spaces)).unwrap();
+    tokenizer.with_decoder(Some(Sequence::new(vec![
+        Replace::new("\u{2581}", " ").unwrap().into(),
+        ByteFallback::new().into(),
+        Fuse::new().into(),
+        Strip::new(' ', 1, 0).into(),
+    ])));
+    wrap(tokenizer)
+}
+
+/// The pieces, the last one from `finish`.
+fn pieces(tokenizer: &TextTokenizer, ids: &[u32]) -> Vec<String> {
+    let mut stream = TextStream::new(tokenizer);
+    let mut pieces = Vec::new();
+    for &id in ids {
+        pieces.push(stream.push(id).unwrap().to_owned());
+        assert_eq!(stream.text(), pieces.concat());
+    }
+    pieces.push(stream.finish().unwrap().to_owned());
+    assert_eq!(stream.text(), pieces.concat());
+    assert_eq!(stream.finish().unwrap(), "", "nothing is left twice");
+    pieces
+}
+
+#[test]
+fn a_character_comes_with_its_last_byte() {
+    for tokenizer in [byte_level(), byte_fallback()] {
+        let ids = tokenizer.encode_text("a€b").unwrap();
+        assert_eq!(ids.len(), 5);
+        assert_eq!(pieces(&tokenizer, &ids), ["a", "", "", "€", "b", ""]);
+        assert_eq!(pieces(&tokenizer, &ids[..1]), ["a", ""]);
+        let cut = pieces(&tokenizer, &ids[..3]);
+        assert_eq!(cut[..3], ["a", "", ""]);
+        assert_eq!(cut.concat(), tokenizer.decode(&ids[..3]).unwrap());
+    }
+}
+
+#[test]
+fn spaces_between_pieces_stay() {
+    let tokenizer = byte_fallback();
+    let ids = tokenizer.encode_text(" a b").unwrap();
+    assert_eq!(pieces(&tokenizer, &ids).concat(), "a b");
+    // A special token between two words is no reason to lose the space.
+    let (a, b) = ids.split_at(2);
+    let broken = [a, &[0], b].concat();
+    assert_eq!(pieces(&tokenizer, &broken).concat(), "a b");
+}
+
+#[test]
+fn special_and_unknown_ids_write_nothing() {
+    let tokenizer = byte_level();
+    assert_eq!(pieces(&tokenizer, &[0, 1, 9999]), ["", "", "", ""]);
+}
+
+proptest! {
+    #[test]
+    fn any_ids_of_a_byte_level_tokenizer(ids in prop::collection::vec(0u32..258, 0..40)) {
+        let tokenizer = byte_level();
+        prop_assert_eq!(pieces(&tokenizer, &ids).concat(), tokenizer.decode(&ids).unwrap());
+    }
+
+    #[test]
+    fn any_text(text in "[ abé€🙂]{0,12}") {
+        for tokenizer in [byte_level(), byte_fallback()] {
+            let ids = tokenizer.encode_text(&text).unwrap();
+            prop_assert_eq!(pieces(&tokenizer, &ids).concat(), tokenizer.decode(&ids).unwrap());
+        }
+    }
+}
