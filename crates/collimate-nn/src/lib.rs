@@ -2,6 +2,7 @@
 
 mod adapter;
 mod batch;
+mod cache;
 mod error;
 mod fill;
 mod forward;
@@ -16,6 +17,7 @@ mod traits;
 
 pub use adapter::{Adaptable, LoraConfig};
 pub use batch::{DeviceBatch, Pack, SequenceRows};
+pub use cache::{KvCache, next_token_logits};
 pub use error::{ConfigError, LoadError, PackError, SaveError};
 pub use fill::packs;
 pub use forward::{Adapters, Forward, dropout};

@@ -85,17 +85,32 @@ impl Linear {
 
     /// `[tokens, in]` → `[tokens, out]`.
     pub fn forward(&self, x: Tensor<2>, f: Forward) -> Tensor<2> {
+        self.apply(x, f, collimate_ops::linear)
+    }
+
+    /// [`Self::forward`] for the few rows of a decoding step, each computed alone: on flex a row's
+    /// result does not depend on its neighbours, bit by bit.
+    pub fn forward_rowwise(&self, x: Tensor<2>, f: Forward) -> Tensor<2> {
+        self.apply(x, f, collimate_ops::linear_rowwise)
+    }
+
+    fn apply(
+        &self,
+        x: Tensor<2>,
+        f: Forward,
+        linear: fn(Tensor<2>, Tensor<2>, Option<Tensor<1>>) -> Tensor<2>,
+    ) -> Tensor<2> {
         let bias = self.bias.as_ref().map(Param::val);
         let Some(lora) = self.lora.as_ref().filter(|_| f.adapters == Adapters::On) else {
-            return collimate_ops::linear(x, self.weight.val(), bias);
+            return linear(x, self.weight.val(), bias);
         };
         let input = match f.dropout {
             Some(key) => dropout(x.clone(), lora.dropout, key),
             None => x.clone(),
         };
-        let low = collimate_ops::linear(input, lora.a.val(), None);
-        let delta = collimate_ops::linear(low.mul_scalar(lora.scale), lora.b.val(), None);
-        collimate_ops::linear(x, self.weight.val(), bias) + delta
+        let low = linear(input, lora.a.val(), None);
+        let delta = linear(low.mul_scalar(lora.scale), lora.b.val(), None);
+        linear(x, self.weight.val(), bias) + delta
     }
 
     /// The layer with the adapter folded into the weight: the same function, no adapter.

@@ -8,6 +8,7 @@ use collimate_ops::Visibility;
 
 use crate::adapter::Adaptable;
 use crate::batch::DeviceBatch;
+use crate::cache::KvCache;
 use crate::error::{LoadError, SaveError};
 use crate::forward::Forward;
 use crate::head::ScalarHead;
@@ -39,8 +40,25 @@ pub trait Backbone: Module + ModuleDisplay + Adaptable + Sync + 'static {
 
 /// A backbone that predicts the next token.
 pub trait CausalLm: Backbone {
+    /// What the model remembers of the tokens that it has seen.
+    type Cache: KvCache;
+
     /// The output matrix, `[vocab, hidden_size]`; a tied model returns its embedding.
     fn output_weight(&self) -> Tensor<2>;
+
+    /// A cache without rows.
+    fn new_cache(&self) -> Self::Cache;
+
+    /// Reads more tokens into rows of the cache, each row named at most once and given at least
+    /// one token, and returns the hidden state of each row's last token, in the order given.
+    ///
+    /// The model must be untracked (`valid()`) and each row must stay within
+    /// [`Backbone::max_positions`]. On flex a row's result does not depend, bit by bit, on the
+    /// others where it comes alone or where every row gets one token.
+    ///
+    /// # Shapes
+    /// Result `[rows given, hidden_size]`.
+    fn extend(&self, rows: &[(usize, &[u32])], f: Forward, cache: &mut Self::Cache) -> Tensor<2>;
 }
 
 /// A model that is read from and written to a Hugging Face folder

@@ -1,6 +1,7 @@
 //! The shape of a Llama decoder.
 
 use collimate_nn::ConfigError;
+use collimate_ops::Heads;
 use serde::{Deserialize, Serialize};
 
 /// The shape of a Llama decoder; names as in Hugging Face's `config.json`.
@@ -72,6 +73,15 @@ impl LlamaConfig {
     pub fn head_dim(&self) -> usize {
         self.head_dim
             .unwrap_or(self.hidden_size / self.num_attention_heads.max(1))
+    }
+
+    /// The attention layers' heads.
+    pub(crate) fn heads(&self) -> Heads {
+        Heads {
+            query: self.num_attention_heads,
+            key_value: self.num_key_value_heads,
+            head_dim: self.head_dim(),
+        }
     }
 
     /// Checks that the sizes fit together.

@@ -6,7 +6,7 @@ use collimate_core::Key;
 use collimate_nn::{
     Adaptable, Backbone, CausalLm, ConfigError, DeviceBatch, Forward, Linear, parameters,
 };
-use collimate_ops::Visibility;
+use collimate_ops::{KvPages, Visibility};
 
 use super::config::LlamaConfig;
 use super::parts::Trunk;
@@ -129,6 +129,16 @@ impl Backbone for Llama {
 }
 
 impl CausalLm for Llama {
+    type Cache = KvPages;
+
+    fn new_cache(&self) -> KvPages {
+        KvPages::new(self.config.num_hidden_layers, self.config.heads())
+    }
+
+    fn extend(&self, rows: &[(usize, &[u32])], f: Forward, cache: &mut KvPages) -> Tensor<2> {
+        self.model.extend(rows, &self.config, f, cache)
+    }
+
     fn output_weight(&self) -> Tensor<2> {
         match &self.lm_head {
             Some(head) => head.weight.val(),
