@@ -1,9 +1,11 @@
 #![doc = include_str!("../README.md")]
 
 mod bert;
+mod generate;
 mod hf;
 mod llama;
 
 pub use bert::{Bert, BertConfig};
-pub use hf::{Architecture, detect_architecture};
+pub use generate::{BatchLimits, Place, Progress, TextGenerator, Watch, sample};
+pub use hf::{Architecture, detect_architecture, eos_token_ids};
 pub use llama::{Llama, LlamaConfig};

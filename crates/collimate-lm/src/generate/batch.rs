@@ -1,0 +1,334 @@
+//! The rows that grow together: who enters, one step, who leaves.
+
+use std::collections::HashMap;
+
+use collimate_core::{Completion, Finish, GenerateError, Key, Purpose, Sampling};
+use collimate_data::DataError;
+use collimate_nn::{CausalLm, Forward, KvCache, next_token_logits};
+use rand::RngExt;
+use rayon::prelude::*;
+
+use super::generator::TextGenerator;
+use super::sample::SampleRule;
+use super::text::GrowingText;
+use super::watch::{Place, Progress, Watch};
+
+/// A completion that grows.
+struct Row<'a> {
+    place: Place,
+    /// The stream of its random numbers, without the position.
+    key: Key,
+    tokens: Vec<u32>,
+    /// Ids of prompt and completion, each once and sorted; empty where no rule asks for them.
+    seen: Vec<u32>,
+    text: GrowingText<'a>,
+    /// Most tokens that it may get.
+    limit: usize,
+}
+
+/// A prompt that the cache holds as its last row and that waits for room for its samples.
+struct Parked {
+    prompt: usize,
+    /// The next sample.
+    next: usize,
+    logits: Vec<f32>,
+}
+
+/// One call's work.
+pub(super) struct Batch<'a, M: CausalLm> {
+    generator: &'a TextGenerator<M>,
+    forward: Forward,
+    prompts: &'a [Vec<u32>],
+    /// How often the same prompt came before.
+    repeats: Vec<usize>,
+    sampling: &'a Sampling,
+    rule: SampleRule,
+    watch: &'a mut dyn Watch,
+    cache: M::Cache,
+    /// As the first rows of the cache.
+    rows: Vec<Row<'a>>,
+    parked: Option<Parked>,
+    /// The next prompt that was not read.
+    next: usize,
+    results: Vec<Vec<Option<Completion>>>,
+    progress: Progress,
+}
+
+impl<'a, M: CausalLm> Batch<'a, M> {
+    pub(super) fn new(
+        generator: &'a TextGenerator<M>,
+        forward: Forward,
+        prompts: &'a [Vec<u32>],
+        sampling: &'a Sampling,
+        watch: &'a mut dyn Watch,
+    ) -> Result<Self, GenerateError> {
+        let rule = SampleRule::new(sampling)?;
+        let mut times: HashMap<&[u32], usize> = HashMap::new();
+        let repeats = prompts.iter().map(|ids| {
+            let times = times.entry(ids.as_slice()).or_default();
+            *times += 1;
+            *times - 1
+        });
+        Ok(Self {
+            repeats: repeats.collect(),
+            generator,
+            forward,
+            prompts,
+            sampling,
+            rule,
+            watch,
+            cache: generator.model().new_cache(),
+            rows: Vec::new(),
+            parked: None,
+            next: 0,
+            results: vec![vec![None; sampling.n]; prompts.len()],
+            progress: Progress {
+                finished: 0,
+                total: prompts.len() * sampling.n,
+                tokens: 0,
+            },
+        })
+    }
+
+    pub(super) fn run(mut self) -> Result<Vec<Vec<Completion>>, GenerateError> {
+        while self.progress.finished < self.progress.total {
+            self.admit()?;
+            self.step()?;
+            if self.watch.progress(self.progress).is_break() {
+                return Err(GenerateError::Interrupted);
+            }
+        }
+        let results = self.results.into_iter();
+        Ok(results
+            .map(|samples| samples.into_iter().flatten().collect())
+            .collect())
+    }
+
+    /// Tokens that the cache may come to hold for the rows and the parked prompt.
+    fn reserved(&self) -> usize {
+        let mut prompts: Vec<usize> = self.rows.iter().map(|row| row.place.prompt).collect();
+        prompts.extend(self.parked.as_ref().map(|parked| parked.prompt));
+        prompts.sort_unstable();
+        prompts.dedup();
+        let prompts: usize = prompts
+            .iter()
+            .map(|&prompt| self.prompts[prompt].len())
+            .sum();
+        prompts + self.rows.iter().map(|row| row.limit).sum::<usize>()
+    }
+
+    /// Most new tokens after a prompt.
+    fn limit(&self, prompt: usize) -> usize {
+        let context = self.generator.model().max_positions();
+        self.sampling
+            .max_new_tokens
+            .min(context - self.prompts[prompt].len())
+    }
+
+    /// Lets waiting samples in, once there is room for a good number of them: a pass that reads
+    /// prompts costs as much as a step.
+    fn admit(&mut self) -> Result<(), GenerateError> {
+        let limits = self.generator.limits();
+        if self.rows.len() > limits.rows * 3 / 4 {
+            return Ok(());
+        }
+        while self.rows.len() < limits.rows {
+            if self.parked.is_none() {
+                if self.next == self.prompts.len() {
+                    break;
+                }
+                let needed = self.prompts[self.next].len() + self.limit(self.next);
+                if !self.rows.is_empty() && self.reserved() + needed > limits.tokens {
+                    break;
+                }
+                self.read_prompt()?;
+            }
+            if !self.enter()? {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads the next prompt, alone: what it computes must not depend on its neighbours.
+    fn read_prompt(&mut self) -> Result<(), GenerateError> {
+        let prompt = self.next;
+        self.next += 1;
+        let row = self.cache.push();
+        let logits = self.logits(&[(row, &self.prompts[prompt])]);
+        self.parked = Some(Parked {
+            prompt,
+            next: 0,
+            logits,
+        });
+        Ok(())
+    }
+
+    /// Lets samples of the parked prompt in; whether the prompt has none left.
+    fn enter(&mut self) -> Result<bool, GenerateError> {
+        let Some(mut parked) = self.parked.take() else {
+            return Ok(true);
+        };
+        let limits = self.generator.limits();
+        let (prompt, limit) = (parked.prompt, self.limit(parked.prompt));
+        let row = self.rows.len();
+        let mut reserved = self.reserved() + self.prompts[prompt].len();
+        let mut kept: Vec<usize> = (0..row).collect();
+        while parked.next < self.sampling.n
+            && self.rows.len() < limits.rows
+            && (self.rows.is_empty() || reserved + limit <= limits.tokens)
+        {
+            let mut new = self.row(prompt, parked.next, limit);
+            parked.next += 1;
+            let id = new.choose(&self.rule, &parked.logits)?;
+            if let Some(finish) = self.take(&mut new, id)? {
+                self.finish(&new, finish);
+            } else {
+                reserved += limit;
+                self.rows.push(new);
+                kept.push(row);
+            }
+        }
+        let done = parked.next == self.sampling.n;
+        if !done {
+            kept.push(row);
+            self.parked = Some(parked);
+        }
+        self.cache.keep(&kept);
+        Ok(done)
+    }
+
+    fn row(&self, prompt: usize, sample: usize, limit: usize) -> Row<'a> {
+        let ids = &self.prompts[prompt];
+        let seed = Key::new(self.sampling.seed, "generate");
+        let key = ids.iter().fold(seed, |key, &id| key.with(u64::from(id)));
+        // A prompt that comes again goes on where its first samples end.
+        let number = self.repeats[prompt] * self.sampling.n + sample;
+        let mut seen = Vec::new();
+        if self.rule.looks_back() {
+            seen.clone_from(ids);
+            seen.sort_unstable();
+            seen.dedup();
+        }
+        Row {
+            place: Place { prompt, sample },
+            key: key.with(ids.len() as u64).with(number as u64),
+            tokens: Vec::new(),
+            seen,
+            text: GrowingText::new(self.generator.tokenizer(), &self.sampling.stop),
+            limit,
+        }
+    }
+
+    /// Reads each row's last token and gives it the next.
+    fn step(&mut self) -> Result<(), GenerateError> {
+        if self.rows.is_empty() {
+            return Ok(());
+        }
+        let last: Vec<[u32; 1]> = self.rows.iter().map(|row| [row.last()]).collect();
+        let reads: Vec<(usize, &[u32])> = last.iter().map(|id| id.as_slice()).enumerate().collect();
+        let logits = self.logits(&reads);
+        let vocab = logits.len() / self.rows.len();
+        let rule = self.rule;
+        let chosen: Vec<Result<u32, GenerateError>> = self
+            .rows
+            .par_iter()
+            .zip(logits.par_chunks_exact(vocab))
+            .map(|(row, logits)| row.choose(&rule, logits))
+            .collect();
+        let parked = self.rows.len();
+        let (mut rows, mut kept) = (Vec::with_capacity(parked), Vec::with_capacity(parked + 1));
+        for (index, (mut row, id)) in std::mem::take(&mut self.rows)
+            .into_iter()
+            .zip(chosen)
+            .enumerate()
+        {
+            match self.take(&mut row, id?)? {
+                Some(finish) => self.finish(&row, finish),
+                None => {
+                    rows.push(row);
+                    kept.push(index);
+                }
+            }
+        }
+        self.rows = rows;
+        if kept.len() < parked {
+            kept.extend(self.parked.is_some().then_some(parked));
+            self.cache.keep(&kept);
+        }
+        Ok(())
+    }
+
+    fn logits(&mut self, reads: &[(usize, &[u32])]) -> Vec<f32> {
+        let model = self.generator.model();
+        let hidden = model.extend(reads, self.forward, &mut self.cache);
+        next_token_logits(model, hidden)
+            .into_data()
+            .iter::<f32>()
+            .collect()
+    }
+
+    /// Gives a row its next token; how it ends, if so.
+    fn take(&mut self, row: &mut Row<'_>, id: u32) -> Result<Option<Finish>, GenerateError> {
+        let prompt = row.place.prompt;
+        let unreadable = |error: DataError| GenerateError::Prompt {
+            index: prompt,
+            message: format!("the completion cannot be written: {error}"),
+        };
+        self.progress.tokens += 1;
+        row.tokens.push(id);
+        if self.rule.looks_back()
+            && let Err(place) = row.seen.binary_search(&id)
+        {
+            row.seen.insert(place, id);
+        }
+        let eos = self.generator.eos().contains(&id);
+        let mut stopped = !eos && row.text.push(id).map_err(unreadable)?;
+        let at_end = eos || row.tokens.len() == row.limit;
+        if at_end && !stopped {
+            stopped = row.text.finish().map_err(unreadable)?;
+        }
+        let finish = match (stopped, eos) {
+            (true, _) => Some(Finish::Stop),
+            (false, true) => Some(Finish::Eos),
+            (false, false) => at_end.then_some(Finish::Length),
+        };
+        let piece = row.text.show(finish.is_some());
+        if !piece.is_empty() {
+            self.watch.text(row.place, piece);
+        }
+        Ok(finish)
+    }
+
+    fn finish(&mut self, row: &Row<'_>, finish: Finish) {
+        let completion = Completion {
+            text: row.text.text().to_owned(),
+            tokens: Some(row.tokens.clone()),
+            finish,
+        };
+        self.progress.finished += 1;
+        self.watch.finished(row.place, &completion);
+        let Place { prompt, sample } = row.place;
+        self.results[prompt][sample] = Some(completion);
+    }
+}
+
+impl Row<'_> {
+    fn last(&self) -> u32 {
+        self.tokens.last().copied().unwrap_or_default()
+    }
+
+    fn choose(&self, rule: &SampleRule, logits: &[f32]) -> Result<u32, GenerateError> {
+        let point = if rule.is_random() {
+            let position = self.key.with(self.tokens.len() as u64);
+            position.rng(Purpose::Sampling).random::<f64>()
+        } else {
+            0.0
+        };
+        rule.choose(logits, &self.seen, point)
+            .map_err(|_| GenerateError::NotFinite {
+                index: self.place.prompt,
+                tokens: self.tokens.len(),
+            })
+    }
+}

@@ -1,0 +1,214 @@
+//! A decoder and its tokenizer as a [`Generator`].
+
+use collimate_core::{Completion, GenerateError, Generator, Prompt, Sampling};
+use collimate_data::TextTokenizer;
+use collimate_nn::{Adapters, CausalLm, ConfigError, Forward};
+
+use super::batch::Batch;
+use super::watch::Watch;
+
+/// How much is computed and remembered at a time. Changes speed and memory, never a completion.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BatchLimits {
+    /// Completions that grow at a time.
+    pub rows: usize,
+    /// Tokens whose keys and values are remembered at a time: each prompt in work once, and the
+    /// longest that its completions can become. A single completion may need more.
+    pub tokens: usize,
+}
+
+impl Default for BatchLimits {
+    fn default() -> Self {
+        Self {
+            rows: 32,
+            tokens: 16_384,
+        }
+    }
+}
+
+impl BatchLimits {
+    /// Checks the values.
+    ///
+    /// # Errors
+    /// Names the first value that is out of range.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        for (name, value) in [("rows", self.rows), ("tokens", self.tokens)] {
+            if value == 0 {
+                return Err(ConfigError::new(name, value, "at least 1"));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Writes completions with a decoder.
+///
+/// Every prompt is processed once, whatever the number of samples. Completions grow together in a
+/// batch that the finished ones leave and waiting ones enter. Random numbers depend on (seed, the
+/// prompt's tokens, sample, position) only; on flex the logits of a row do not depend on the other
+/// rows either, so a completion is the same, byte by byte, in any batch and any order. A prompt that
+/// is given k times gets k·n different samples: those that `n` = k·n would have given it.
+///
+/// # Examples
+/// ```
+/// use burn::tensor::Device;
+/// use collimate_core::{Generator, Key, Prompt, Sampling};
+/// use collimate_data::{SpecialTokenIds, TextTokenizer};
+/// use collimate_lm::{Llama, LlamaConfig, TextGenerator};
+/// use tokenizers::{Tokenizer, models::wordlevel::WordLevel};
+///
+/// let words = ["<s>", "</s>", "yes", "no"].iter().zip(0..).map(|(w, i)| (w.to_string(), i));
+/// let words = WordLevel::builder().vocab(words.collect()).unk_token("no".into()).build()?;
+/// let special = SpecialTokenIds { bos: Some(0), eos: 1, pad: None };
+/// let tokenizer = TextTokenizer::new(Tokenizer::new(words), special, None)?;
+/// let config = LlamaConfig { vocab_size: 4, hidden_size: 8, intermediate_size: 8,
+///     num_hidden_layers: 1, num_attention_heads: 2, num_key_value_heads: 1, ..Default::default() };
+/// let model = Llama::new(&config, Key::new(0, "init"), &Device::ndarray())?;
+///
+/// let generator = TextGenerator::new(model, tokenizer);
+/// let sampling = Sampling { n: 2, max_new_tokens: 3, ..Sampling::default() };
+/// let answers = generator.generate(&[Prompt::from("yes"), Prompt::from("no")], &sampling)?;
+/// assert_eq!((answers.len(), answers[0].len()), (2, 2));
+/// assert!(answers.iter().flatten().all(|a| (1..=3).contains(&a.tokens.as_ref().unwrap().len())));
+/// # Ok::<(), Box<dyn std::error::Error + Send + Sync>>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct TextGenerator<M> {
+    model: M,
+    tokenizer: TextTokenizer,
+    eos: Vec<u32>,
+    adapters: Adapters,
+    limits: BatchLimits,
+}
+
+impl<M: CausalLm> TextGenerator<M> {
+    /// A generator whose completions end at the tokenizer's EOS. It keeps the model untracked.
+    pub fn new(model: M, tokenizer: TextTokenizer) -> Self {
+        let eos = vec![tokenizer.special().eos];
+        Self {
+            model: model.valid(),
+            tokenizer,
+            eos,
+            adapters: Adapters::On,
+            limits: BatchLimits::default(),
+        }
+    }
+
+    /// The same with other tokens that end a completion, such as those of
+    /// [`eos_token_ids`](crate::eos_token_ids); with none, completions end at their length or at a
+    /// stop text.
+    #[must_use]
+    pub fn with_eos(self, eos: Vec<u32>) -> Self {
+        Self { eos, ..self }
+    }
+
+    /// The same with adapters on or off: off is the reference policy.
+    #[must_use]
+    pub fn with_adapters(self, adapters: Adapters) -> Self {
+        Self { adapters, ..self }
+    }
+
+    /// The same with other limits.
+    ///
+    /// # Errors
+    /// A limit of 0.
+    pub fn with_limits(self, limits: BatchLimits) -> Result<Self, ConfigError> {
+        limits.check()?;
+        Ok(Self { limits, ..self })
+    }
+
+    /// The tokens that end a completion.
+    pub fn eos(&self) -> &[u32] {
+        &self.eos
+    }
+
+    /// The model, untracked.
+    pub fn model(&self) -> &M {
+        &self.model
+    }
+
+    /// The tokenizer.
+    pub fn tokenizer(&self) -> &TextTokenizer {
+        &self.tokenizer
+    }
+
+    /// [`Generator::generate`], watched.
+    ///
+    /// # Errors
+    /// Options out of range; a prompt that the tokenizer or the model cannot take, or that leaves
+    /// no room for an answer; logits that are not finite; a watcher's wish to stop.
+    pub fn generate_watched(
+        &self,
+        prompts: &[Prompt],
+        sampling: &Sampling,
+        watch: &mut dyn Watch,
+    ) -> Result<Vec<Vec<Completion>>, GenerateError> {
+        let encode = |(index, prompt)| {
+            self.tokenizer
+                .encode_prompt(prompt)
+                .map_err(|error| GenerateError::Prompt {
+                    index,
+                    message: error.to_string(),
+                })
+        };
+        let ids: Vec<_> = prompts
+            .iter()
+            .enumerate()
+            .map(encode)
+            .collect::<Result<_, _>>()?;
+        self.continue_ids(&ids, sampling, watch)
+    }
+
+    /// Completions of prompts that are ids already, BOS included.
+    ///
+    /// # Errors
+    /// As [`Self::generate_watched`].
+    pub fn continue_ids(
+        &self,
+        prompts: &[Vec<u32>],
+        sampling: &Sampling,
+        watch: &mut dyn Watch,
+    ) -> Result<Vec<Vec<Completion>>, GenerateError> {
+        let forward = Forward {
+            adapters: self.adapters,
+            dropout: None,
+        };
+        let (vocab, context) = (self.model.vocab_size(), self.model.max_positions());
+        for (index, ids) in prompts.iter().enumerate() {
+            let refuse = |message| Err(GenerateError::Prompt { index, message });
+            if ids.is_empty() {
+                return refuse(
+                    "has no token: write a text, or use a tokenizer with BOS".to_owned(),
+                );
+            }
+            if let Some(id) = ids.iter().find(|&&id| id as usize >= vocab) {
+                return refuse(format!(
+                    "has token id {id}, the model knows ids below {vocab}: \
+                     use the tokenizer that belongs to the model"
+                ));
+            }
+            if ids.len() >= context {
+                return Err(GenerateError::PromptTooLong {
+                    index,
+                    tokens: ids.len(),
+                    context,
+                });
+            }
+        }
+        Batch::new(self, forward, prompts, sampling, watch)?.run()
+    }
+
+    pub(super) fn limits(&self) -> BatchLimits {
+        self.limits
+    }
+}
+
+impl<M: CausalLm> Generator for TextGenerator<M> {
+    fn generate(
+        &self,
+        prompts: &[Prompt],
+        sampling: &Sampling,
+    ) -> Result<Vec<Vec<Completion>>, GenerateError> {
+        self.generate_watched(prompts, sampling, &mut ())
+    }
+}

@@ -1,0 +1,10 @@
+//! Text from a decoder: sampling, stop texts, and batches that rows enter and leave.
+
+mod batch;
+mod generator;
+pub mod sample;
+mod text;
+mod watch;
+
+pub use generator::{BatchLimits, TextGenerator};
+pub use watch::{Place, Progress, Watch};

@@ -1,0 +1,298 @@
+//! From logits to a token: pure functions, in the order in which Hugging Face applies them
+//! (repetition penalty, temperature, top-k, top-p).
+
+use std::cmp::Ordering;
+
+use collimate_core::{GenerateError, Sampling};
+
+/// A token that may be drawn, and its probability.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Candidate {
+    /// The token.
+    pub id: u32,
+    /// Its probability among the candidates.
+    pub probability: f64,
+}
+
+/// Logits of which none is above −∞, or some are no numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NotFinite;
+
+/// The rule that turns logits into a token.
+///
+/// # Examples
+/// ```
+/// use collimate_core::Sampling;
+/// use collimate_lm::sample::SampleRule;
+/// let rule = SampleRule::new(&Sampling { top_k: 2, ..Sampling::default() })?;
+/// let candidates = rule.candidates(&[0.0, 3.0f32.ln(), -1.0], &[]).unwrap();
+/// assert_eq!([candidates[0].id, candidates[1].id], [0, 1]);
+/// assert!((candidates[1].probability - 0.75).abs() < 1e-6);
+/// assert_eq!(rule.choose(&[0.0, 3.0f32.ln(), -1.0], &[], 0.5), Ok(1));
+/// # Ok::<(), collimate_core::GenerateError>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct SampleRule {
+    temperature: f64,
+    top_k: usize,
+    top_p: f64,
+    repetition_penalty: f32,
+}
+
+impl SampleRule {
+    /// The rule that `sampling` describes.
+    ///
+    /// # Errors
+    /// Values that [`Sampling::check`] refuses.
+    pub fn new(sampling: &Sampling) -> Result<Self, GenerateError> {
+        sampling.check()?;
+        Ok(Self {
+            temperature: sampling.temperature,
+            top_k: sampling.top_k,
+            top_p: sampling.top_p,
+            repetition_penalty: sampling.repetition_penalty as f32,
+        })
+    }
+
+    /// Whether [`Self::candidates`] looks at the tokens seen.
+    pub fn looks_back(&self) -> bool {
+        self.repetition_penalty != 1.0
+    }
+
+    /// Whether a token needs a random number.
+    pub fn is_random(&self) -> bool {
+        self.temperature > 0.0
+    }
+
+    /// The token at `point`, in `[0, 1)`, of the cumulative distribution over the candidates.
+    ///
+    /// `seen` holds the ids of prompt and completion so far, each once.
+    ///
+    /// # Errors
+    /// Logits that are not finite.
+    pub fn choose(&self, logits: &[f32], seen: &[u32], point: f64) -> Result<u32, NotFinite> {
+        Ok(draw(&self.candidates(logits, seen)?, point))
+    }
+
+    /// The tokens that may be drawn, by id, with probabilities that sum to 1; at temperature 0 the
+    /// likeliest alone.
+    ///
+    /// # Errors
+    /// Logits that are not finite.
+    pub fn candidates(&self, logits: &[f32], seen: &[u32]) -> Result<Vec<Candidate>, NotFinite> {
+        let penalised;
+        let logits = if self.looks_back() {
+            let mut changed = logits.to_vec();
+            penalise(&mut changed, seen, self.repetition_penalty);
+            penalised = changed;
+            &penalised
+        } else {
+            logits
+        };
+        let best = argmax(logits)?;
+        if !self.is_random() {
+            return Ok(vec![Candidate {
+                id: best,
+                probability: 1.0,
+            }]);
+        }
+        let ids = top_k(logits, self.top_k);
+        let candidates = softmax(logits, ids, self.temperature);
+        Ok(top_p(candidates, self.top_p))
+    }
+}
+
+/// Divides positive and multiplies negative logits of the tokens seen.
+///
+/// CTRL, [arXiv:1909.05858](https://arxiv.org/abs/1909.05858), section 4.1, as Hugging Face does it.
+/// Ids beyond the logits are passed over.
+pub fn penalise(logits: &mut [f32], seen: &[u32], penalty: f32) {
+    for &id in seen {
+        if let Some(logit) = logits.get_mut(id as usize) {
+            if *logit > 0.0 {
+                *logit /= penalty;
+            } else {
+                *logit *= penalty;
+            }
+        }
+    }
+}
+
+/// The token with the largest logit, the smallest id among equals.
+///
+/// # Errors
+/// A logit that is NaN or +∞, or none above −∞.
+pub fn argmax(logits: &[f32]) -> Result<u32, NotFinite> {
+    let mut best = None;
+    for (id, &logit) in logits.iter().enumerate() {
+        if logit.is_nan() || logit == f32::INFINITY {
+            return Err(NotFinite);
+        }
+        if best.is_none_or(|(_, largest)| logit > largest) {
+            best = Some((id as u32, logit));
+        }
+    }
+    match best {
+        Some((id, logit)) if logit > f32::NEG_INFINITY => Ok(id),
+        _ => Err(NotFinite),
+    }
+}
+
+/// Larger first, then the smaller id. For logits without NaN.
+fn likelier(logits: &[f32], a: u32, b: u32) -> Ordering {
+    let by_logit = logits[b as usize].total_cmp(&logits[a as usize]);
+    // −0 and 0 are equal.
+    let equal = logits[a as usize] == logits[b as usize];
+    if equal { a.cmp(&b) } else { by_logit }
+}
+
+/// Ids of the `k` largest logits, the smaller ids among equals, in the order of ids; `k` 0 is all.
+pub fn top_k(logits: &[f32], k: usize) -> Vec<u32> {
+    let mut ids: Vec<u32> = (0..logits.len() as u32).collect();
+    if k > 0 && k < ids.len() {
+        ids.select_nth_unstable_by(k - 1, |&a, &b| likelier(logits, a, b));
+        ids.truncate(k);
+        ids.sort_unstable();
+    }
+    ids
+}
+
+/// Softmax of some logits over a temperature above 0. Differences are taken first, so that no
+/// temperature overflows.
+pub fn softmax(logits: &[f32], ids: Vec<u32>, temperature: f64) -> Vec<Candidate> {
+    let logit = |id: u32| f64::from(logits[id as usize]);
+    let largest = ids.iter().fold(f64::MIN, |max, &id| max.max(logit(id)));
+    let mut candidates: Vec<Candidate> = ids
+        .into_iter()
+        .map(|id| Candidate {
+            id,
+            probability: f64::from((((logit(id) - largest) / temperature) as f32).exp()),
+        })
+        .collect();
+    normalise(&mut candidates);
+    candidates
+}
+
+fn normalise(candidates: &mut [Candidate]) {
+    let total: f64 = candidates.iter().map(|c| c.probability).sum();
+    for candidate in candidates {
+        candidate.probability /= total;
+    }
+}
+
+/// The smallest set of likeliest candidates with at least probability `p`, the smaller ids among
+/// equals, rescaled to sum to 1; in the order of ids. `p` 1 keeps all.
+pub fn top_p(mut candidates: Vec<Candidate>, p: f64) -> Vec<Candidate> {
+    if p >= 1.0 {
+        return candidates;
+    }
+    // All candidates below this together have less than 1 − p: none of them is in the set, and the
+    // others are few enough to sort.
+    let floor = (1.0 - p) / candidates.len() as f64;
+    candidates.retain(|candidate| candidate.probability >= floor);
+    candidates.sort_unstable_by(|a, b| {
+        let by_probability = b.probability.total_cmp(&a.probability);
+        by_probability.then(a.id.cmp(&b.id))
+    });
+    let mut sum = 0.0;
+    let reaches = candidates.iter().position(|candidate| {
+        sum += candidate.probability;
+        sum >= p
+    });
+    if let Some(last) = reaches {
+        candidates.truncate(last + 1);
+    }
+    candidates.sort_unstable_by_key(|candidate| candidate.id);
+    normalise(&mut candidates);
+    candidates
+}
+
+/// The candidate whose part of `[0, 1)` holds `point`.
+fn draw(candidates: &[Candidate], point: f64) -> u32 {
+    let mut sum = 0.0;
+    let mut last = 0;
+    for candidate in candidates.iter().filter(|c| c.probability > 0.0) {
+        sum += candidate.probability;
+        last = candidate.id;
+        if point < sum {
+            break;
+        }
+    }
+    last
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn candidates(probabilities: &[f64]) -> Vec<Candidate> {
+        let numbered = probabilities.iter().zip(0..);
+        numbered
+            .map(|(&probability, id)| Candidate { id, probability })
+            .collect()
+    }
+
+    fn ids(candidates: &[Candidate]) -> Vec<u32> {
+        candidates.iter().map(|c| c.id).collect()
+    }
+
+    #[test]
+    fn penalty_pushes_both_signs_down() {
+        let mut logits = [2.0, -2.0, 0.0, 1.0];
+        penalise(&mut logits, &[0, 1, 2, 9], 4.0);
+        assert_eq!(logits, [0.5, -8.0, 0.0, 1.0]);
+    }
+
+    #[test]
+    fn ties_go_to_the_smaller_id() {
+        assert_eq!(argmax(&[1.0, 3.0, 3.0, -0.0]), Ok(1));
+        assert_eq!(top_k(&[1.0, 3.0, 2.0, 2.0, 2.0], 3), [1, 2, 3]);
+        assert_eq!(top_k(&[0.0, -0.0, 0.0], 2), [0, 1]);
+        let equal = candidates(&[0.25; 4]);
+        assert_eq!(ids(&top_p(equal, 0.5)), [0, 1]);
+    }
+
+    #[test]
+    fn nothing_but_numbers() {
+        for bad in [f32::NAN, f32::INFINITY] {
+            assert_eq!(argmax(&[0.0, bad, 1.0]), Err(NotFinite));
+        }
+        assert_eq!(argmax(&[f32::NEG_INFINITY; 3]), Err(NotFinite));
+        assert_eq!(argmax(&[]), Err(NotFinite));
+        assert_eq!(argmax(&[f32::NEG_INFINITY, 0.0]), Ok(1));
+    }
+
+    #[test]
+    fn top_p_keeps_the_smallest_set_that_reaches_it() {
+        let of = |p| ids(&top_p(candidates(&[0.1, 0.5, 0.15, 0.25]), p));
+        assert_eq!(of(0.4), [1]);
+        assert_eq!(of(0.5), [1]);
+        assert_eq!(of(0.51), [1, 3]);
+        assert_eq!(of(0.75), [1, 3]);
+        assert_eq!(of(0.76), [1, 2, 3]);
+        assert_eq!(of(1.0), [0, 1, 2, 3]);
+        let kept = top_p(candidates(&[0.1, 0.5, 0.15, 0.25]), 0.75);
+        assert!((kept[0].probability - 2.0 / 3.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn a_point_falls_into_its_part() {
+        let all = candidates(&[0.25, 0.0, 0.5, 0.25]);
+        let at = |point| draw(&all, point);
+        assert_eq!([at(0.0), at(0.2499)], [0, 0]);
+        assert_eq!([at(0.25), at(0.7499)], [2, 2]);
+        assert_eq!([at(0.75), at(1.0 - 1e-16)], [3, 3]);
+        // Rounding may leave the sum below the point: never a token of probability 0.
+        assert_eq!(draw(&candidates(&[0.5, 0.4, 0.0]), 0.95), 1);
+    }
+
+    #[test]
+    fn a_tiny_temperature_is_nearly_greedy() {
+        let sampling = Sampling {
+            temperature: 1e-300,
+            ..Sampling::default()
+        };
+        let rule = SampleRule::new(&sampling).unwrap();
+        assert_eq!(rule.choose(&[3.0, 5.0, 4.0], &[], 0.99), Ok(1));
+    }
+}

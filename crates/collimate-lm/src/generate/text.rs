@@ -1,0 +1,77 @@
+//! The text of a completion while it grows: stop texts end it, and nothing is shown too early.
+
+use collimate_data::{DataError, TextStream, TextTokenizer};
+
+/// A growing text that knows what ends it.
+#[derive(Debug)]
+pub(super) struct GrowingText<'a> {
+    stream: TextStream<'a>,
+    stops: &'a [String],
+    /// Bytes that were shown.
+    shown: usize,
+    /// Where a stop text begins, once there is one.
+    cut: Option<usize>,
+}
+
+impl<'a> GrowingText<'a> {
+    pub(super) fn new(tokenizer: &'a TextTokenizer, stops: &'a [String]) -> Self {
+        Self {
+            stream: TextStream::new(tokenizer),
+            stops,
+            shown: 0,
+            cut: None,
+        }
+    }
+
+    /// Adds a token; whether a stop text is complete now.
+    pub(super) fn push(&mut self, id: u32) -> Result<bool, DataError> {
+        let before = self.stream.text().len();
+        self.stream.push(id)?;
+        Ok(self.look_for_stops(before))
+    }
+
+    /// No token follows; whether what is left completes a stop text.
+    pub(super) fn finish(&mut self) -> Result<bool, DataError> {
+        let before = self.stream.text().len();
+        self.stream.finish()?;
+        Ok(self.look_for_stops(before))
+    }
+
+    /// Looks at the text from where a stop text could begin that was not complete at `before`.
+    fn look_for_stops(&mut self, before: usize) -> bool {
+        let text = self.stream.text();
+        let found = self.stops.iter().filter_map(|stop| {
+            let start = text.floor_char_boundary((before + 1).saturating_sub(stop.len()));
+            Some(start + text[start..].find(stop.as_str())?)
+        });
+        self.cut = found.min();
+        self.cut.is_some()
+    }
+
+    /// The text without the stop text that ended it.
+    pub(super) fn text(&self) -> &str {
+        let text = self.stream.text();
+        &text[..self.cut.unwrap_or(text.len())]
+    }
+
+    /// What was not shown yet and can be: all of it if the text is at its end, else what no stop
+    /// text can take back.
+    pub(super) fn show(&mut self, at_end: bool) -> &str {
+        let text = self.text();
+        let end = match at_end || self.cut.is_some() {
+            true => text.len(),
+            false => text.len() - self.held_back(text),
+        };
+        let from = std::mem::replace(&mut self.shown, end);
+        &self.text()[from..end]
+    }
+
+    /// Bytes at the end that could be the beginning of a stop text.
+    fn held_back(&self, text: &str) -> usize {
+        let begun = |stop: &String| {
+            let ends = stop.char_indices().map(|(end, _)| end).rev();
+            ends.into_iter().find(|&end| text.ends_with(&stop[..end]))
+        };
+        self.stops.iter().filter_map(begun).max().unwrap_or(0)
+    }
+}

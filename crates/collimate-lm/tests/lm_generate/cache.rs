@@ -1,0 +1,190 @@
+//! What the cache remembers is what a pass over the whole sequence computes.
+
+use super::*;
+use collimate_nn::{Adaptable, LoraConfig};
+use collimate_ops::KvPages;
+use collimate_testkit::assert_close;
+
+/// A model, its cache, and the sequences that the cache's rows should stand for.
+struct Followed<'a> {
+    name: &'a str,
+    model: &'a Llama,
+    f: Forward,
+    cache: KvPages,
+    rows: Vec<Vec<u32>>,
+}
+
+impl<'a> Followed<'a> {
+    fn new(name: &'a str, model: &'a Llama, f: Forward) -> Self {
+        let cache = model.new_cache();
+        let rows = Vec::new();
+        Self {
+            name,
+            model,
+            f,
+            cache,
+            rows,
+        }
+    }
+
+    fn push(&mut self) -> usize {
+        self.rows.push(Vec::new());
+        self.cache.push()
+    }
+
+    fn keep(&mut self, rows: &[usize]) {
+        self.cache.keep(rows);
+        self.rows = rows.iter().map(|&row| self.rows[row].clone()).collect();
+    }
+
+    /// Reads tokens and compares what comes after them.
+    fn read(&mut self, what: &str, reads: &[(usize, Vec<u32>)]) -> Vec<f32> {
+        let slices: Vec<_> = reads
+            .iter()
+            .map(|(row, ids)| (*row, ids.as_slice()))
+            .collect();
+        let hidden = self.model.extend(&slices, self.f, &mut self.cache);
+        let logits = host(&next_token_logits(self.model, hidden));
+        for (row, ids) in reads {
+            self.rows[*row].extend(ids);
+            assert_eq!(self.cache.tokens(*row), self.rows[*row].len());
+        }
+        let sequences: Vec<_> = reads
+            .iter()
+            .map(|(row, _)| self.rows[*row].clone())
+            .collect();
+        let wanted = whole_logits(self.model, &sequences, self.f);
+        for ((row, _), (logits, wanted)) in
+            reads.iter().zip(logits.chunks_exact(VOCAB).zip(&wanted))
+        {
+            let wanted: Vec<f64> = wanted.iter().map(|&v| f64::from(v)).collect();
+            let what = format!("{}: {what}, row {row}", self.name);
+            assert_close(&what, logits, &wanted, 1e-4);
+        }
+        logits
+    }
+
+    fn steps(&mut self, what: &str, count: usize, noise: &mut Noise) {
+        for step in 0..count {
+            let reads: Vec<_> = (0..self.rows.len())
+                .map(|row| (row, vec![noise.below(VOCAB) as u32]))
+                .collect();
+            self.read(&format!("{what} {step}"), &reads);
+        }
+    }
+}
+
+fn follow(name: &str, model: &Llama, f: Forward) {
+    let mut noise = Noise::new(5);
+    let mut ids = |n: usize| -> Vec<u32> { (0..n).map(|_| noise.below(VOCAB) as u32).collect() };
+    let mut followed = Followed::new(name, model, f);
+    // Lengths around the size of a page, alone and as one pack.
+    for len in [1, 16, 17] {
+        let row = followed.push();
+        followed.read("prompt", &[(row, ids(len))]);
+    }
+    let rows = [followed.push(), followed.push()];
+    followed.read("two prompts", &[(rows[0], ids(40)), (rows[1], ids(5))]);
+    let mut noise = Noise::new(6);
+    followed.steps("step", 20, &mut noise);
+    followed.keep(&[4, 1, 3]);
+    followed.steps(
+        "step after two rows left and the others moved",
+        10,
+        &mut noise,
+    );
+    followed.keep(&[0, 1, 2, 1, 1]);
+    followed.steps("step after a fork", 12, &mut noise);
+    let row = followed.push();
+    let late = prompts(9, &[9, 3, 7]);
+    followed.read("prompt of a late row", &[(row, late[0].clone())]);
+    followed.steps("step with a late row", 3, &mut noise);
+    followed.read(
+        "more of some rows",
+        &[(4, late[1].clone()), (1, late[2].clone())],
+    );
+    followed.keep(&[5, 0, 5, 0]);
+    followed.steps("step at the end", 4, &mut noise);
+}
+
+#[test]
+fn cached_logits_equal_those_of_whole_passes() {
+    for (name, device) in common::plain_devices() {
+        follow(name, &random_model(&device), Forward::EVAL);
+    }
+}
+
+#[test]
+fn cached_logits_know_whether_adapters_are_on() {
+    for (name, device) in common::plain_devices() {
+        let lora = LoraConfig {
+            rank: 2,
+            ..LoraConfig::default()
+        };
+        let plain = random_model(&device);
+        let model = plain.clone().with_lora(&lora, Key::new(1, "lora")).unwrap();
+        let model = common::changed(&model, |path, values| {
+            if path.contains("lora.b") {
+                *values = Noise::new(2).values(values.len(), 0.3);
+            }
+        });
+        let prompt = prompts(3, &[6]);
+        let after = |model: &Llama, f| {
+            let mut followed = Followed::new(name, model, f);
+            let row = followed.push();
+            followed.read("prompt", &[(row, prompt[0].clone())]);
+            followed.read("step", &[(row, vec![7])])
+        };
+        let off = after(&model, Forward::REFERENCE);
+        assert_eq!(off, after(&plain, Forward::EVAL), "{name}");
+        assert_ne!(off, after(&model, Forward::EVAL), "{name}");
+    }
+}
+
+#[test]
+fn a_row_does_not_depend_on_the_others_bit_by_bit() {
+    let model = random_model(&Device::flex());
+    let rows = prompts(1, &[3, 30, 16, 1, 47]);
+    let logits = |chosen: &[usize]| {
+        let mut cache = model.new_cache();
+        for &row in chosen {
+            let at = cache.push();
+            model.extend(&[(at, &rows[row])], Forward::EVAL, &mut cache);
+        }
+        let mut steps = Vec::new();
+        for id in [4u32, 9, 2] {
+            let ids = [id];
+            let reads: Vec<_> = (0..chosen.len()).map(|row| (row, &ids[..])).collect();
+            let hidden = model.extend(&reads, Forward::EVAL, &mut cache);
+            steps.push(host(&next_token_logits(&model, hidden)));
+        }
+        steps
+    };
+    let together = logits(&[0, 1, 2, 3, 4]);
+    for row in 0..rows.len() {
+        for (alone, together) in logits(&[row]).iter().zip(&together) {
+            let bits = |logits: &[f32]| logits.iter().map(|l| l.to_bits()).collect::<Vec<_>>();
+            assert_eq!(
+                bits(alone),
+                bits(&together[row * VOCAB..(row + 1) * VOCAB]),
+                "row {row}"
+            );
+        }
+    }
+}
+
+#[test]
+fn forked_rows_hold_their_prompt_once() {
+    let model = random_model(&Device::flex());
+    let mut cache = model.new_cache();
+    let row = cache.push();
+    let prompt = &prompts(2, &[48])[0];
+    model.extend(&[(row, prompt)], Forward::EVAL, &mut cache);
+    assert_eq!(cache.capacity(), 48);
+    cache.fork(row, 8);
+    assert_eq!((cache.rows(), cache.capacity()), (8, 48));
+    let ids = [5u32];
+    let reads: Vec<_> = (0..8).map(|row| (row, &ids[..])).collect();
+    model.extend(&reads, Forward::EVAL, &mut cache);
+    assert_eq!(cache.capacity(), 48 + 8 * 16);
+}
