@@ -10,9 +10,9 @@ use collimate::recipes::ser::{Adaptation, Control, RetrainFrom, SerConfig};
 use collimate::status::{MinCount, PairRule, ScoreCentre};
 use collimate::train::{Schedule, TrainConfig};
 use serde::{Deserialize, Deserializer, Serialize};
-use serde_json::{Map, Value};
 
 use crate::common::{DeviceName, Failure, json_name};
+use crate::options::{overlay, run_folder};
 
 /// Evolve a reward model from a few labels (self-evolved reward learning, arXiv:2411.00418).
 ///
@@ -403,36 +403,7 @@ impl Args {
 
     /// The run folder; a new run never goes into the folder of an old one.
     pub(crate) fn out(&self) -> Result<PathBuf, Failure> {
-        let default = PathBuf::from("runs/ser");
-        if self.resume {
-            let out = self.out.clone().unwrap_or(default);
-            if !out.join("config.json").exists() {
-                let out = out.display();
-                return Err(format!(
-                    "--resume: {out} holds no run: name its folder by --out, or start without --resume"
-                )
-                .into());
-            }
-            return Ok(out);
-        }
-        match &self.out {
-            Some(out) if out.join("config.json").exists() => Err(format!(
-                "{} holds a run: go on with it by --resume, or give another --out",
-                out.display()
-            )
-            .into()),
-            Some(out) if out.is_file() => {
-                Err(format!("--out {}: is a file: name a folder", out.display()).into())
-            }
-            Some(out) => Ok(out.clone()),
-            None => Ok((1..)
-                .map(|n| match n {
-                    1 => default.clone(),
-                    n => PathBuf::from(format!("runs/ser-{n}")),
-                })
-                .find(|path| !path.exists())
-                .unwrap_or(default)),
-        }
+        run_folder(self.out.as_deref(), self.resume, "ser")
     }
 }
 
@@ -473,21 +444,4 @@ fn read_config(path: &Path, has_data: bool) -> Result<Config, Failure> {
     let mut merged = serde_json::to_value(defaults)?;
     overlay(&mut merged, serde_json::from_str(&text)?);
     Ok(serde_json::from_value(merged).map_err(|e| wrong(&e))?)
-}
-
-/// Puts `over` on `base`, key by key.
-fn overlay(base: &mut Value, over: Value) {
-    match (base, over) {
-        (Value::Object(base), Value::Object(over)) if !is_other_variant(base, &over) => {
-            for (key, value) in over {
-                overlay(base.entry(key).or_insert(Value::Null), value);
-            }
-        }
-        (base, over) => *base = over,
-    }
-}
-
-/// Whether both are enum values, `{"variant": …}`, and differ.
-fn is_other_variant(base: &Map<String, Value>, over: &Map<String, Value>) -> bool {
-    base.len() == 1 && over.len() == 1 && base.keys().ne(over.keys())
 }

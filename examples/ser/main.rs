@@ -4,6 +4,8 @@ mod args;
 #[path = "../common/mod.rs"]
 mod common;
 mod data;
+#[path = "../common/options.rs"]
+mod options;
 
 use std::process::ExitCode;
 use std::time::Instant;

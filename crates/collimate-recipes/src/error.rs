@@ -1,8 +1,11 @@
 //! What can go wrong in a recipe: mostly what its parts say.
 
+use collimate_core::{GenerateError, ScoreError};
 use collimate_data::DataError;
+use collimate_direct::DirectError;
 use collimate_eval::EvalError;
-use collimate_nn::{ConfigError, LoadError, SaveError};
+use collimate_irm::IrmError;
+use collimate_nn::{ConfigError, LoadError, PackError, SaveError};
 use collimate_status::StatusError;
 use collimate_train::TrainError;
 use thiserror::Error;
@@ -29,6 +32,46 @@ pub enum RecipeError {
     /// A model folder that cannot be written.
     #[error(transparent)]
     Save(#[from] SaveError),
+    /// Selection by implicit reward margins.
+    #[error(transparent)]
+    Irm(#[from] IrmError),
+    /// Direct alignment.
+    #[error(transparent)]
+    Direct(#[from] DirectError),
+    /// Options of generation.
+    #[error(transparent)]
+    Sampling(#[from] GenerateError),
+    /// Generation of responses.
+    #[error("{stage}: {source}")]
+    Generate {
+        /// The stage.
+        stage: String,
+        /// What went wrong.
+        source: GenerateError,
+    },
+    /// Who scores the answers.
+    #[error(transparent)]
+    Score(#[from] ScoreError),
+    /// A pair that the model cannot take.
+    #[error("{stage}: pair {pair}: {source}")]
+    Pair {
+        /// The stage.
+        stage: String,
+        /// Which pair.
+        pair: usize,
+        /// What is wrong with it.
+        source: PackError,
+    },
+    /// A review that leaves nothing to train on.
+    #[error(
+        "{stage}: no pair is left to train on ({dropped}): raise irm.offline_share, the temperature or the number of new tokens"
+    )]
+    NoPairs {
+        /// The stage.
+        stage: String,
+        /// What became of the responses.
+        dropped: String,
+    },
     /// Training, or the run folder.
     #[error(transparent)]
     Train(#[from] TrainError),

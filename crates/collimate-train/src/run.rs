@@ -113,6 +113,16 @@ impl RunFolder {
         &self.path
     }
 
+    /// A folder in the run's folder, made if it is not there.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn folder(&self, name: &str) -> Result<PathBuf, TrainError> {
+        let path = self.path.join(name);
+        fs::create_dir_all(&path).map_err(TrainError::io(&path))?;
+        Ok(path)
+    }
+
     /// The folder of checkpoints; each stage has its own folder in it.
     pub fn checkpoints(&self) -> PathBuf {
         self.path.join("checkpoints")

@@ -2,23 +2,12 @@
 
 use collimate_data::Truncation;
 use collimate_losses::PairwiseLoss;
-use collimate_nn::{ConfigError, LoraConfig};
+use collimate_nn::ConfigError;
 use collimate_status::{FilterConfig, PairRule, ScoreCentre};
 use collimate_train::TrainConfig;
 use serde::{Deserialize, Serialize};
 
-use crate::RecipeError;
-
-/// Which parameters a stage trains.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Adaptation {
-    /// All.
-    #[default]
-    Full,
-    /// Fresh low-rank adapters and the head; the adapters are folded in after the stage.
-    Lora(LoraConfig),
-}
+use crate::{Adaptation, RecipeError};
 
 /// Where the retraining of a loop starts.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -19,7 +19,8 @@ mod session;
 mod summary;
 mod warnings;
 
-pub use config::{Adaptation, Control, RetrainFrom, SerConfig};
+pub use crate::Adaptation;
+pub use config::{Control, RetrainFrom, SerConfig};
 pub use data::SerData;
 pub use loops::evolve;
 pub use outcome::{LoopReport, ModelReport, PoolReport, SerOutcome, Significance, Steps};

@@ -13,9 +13,9 @@ use collimate_train::{
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::config::{Adaptation, SerConfig};
-use crate::RecipeError;
+use super::config::SerConfig;
 use crate::sft::EVALUATION_TOKENS;
+use crate::{Adaptation, RecipeError};
 
 /// A trained stage.
 pub(crate) struct Stage<B: HfReward> {

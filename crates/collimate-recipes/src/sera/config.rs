@@ -1,0 +1,219 @@
+//! Options of direct alignment that reviews its own pairs.
+
+use collimate_core::Sampling;
+use collimate_data::Truncation;
+use collimate_irm::{ImplicitReward, IrmConfig};
+use collimate_losses::{DirectLoss, PreferenceLoss};
+use collimate_nn::ConfigError;
+use collimate_train::{TrainConfig, TrainError};
+use serde::{Deserialize, Serialize};
+
+use crate::{Adaptation, RecipeError};
+
+/// How the pairs of an iteration come about. Every method makes the same number of optimiser
+/// steps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Method {
+    /// The loss alone: one training over all pairs, the reference stays.
+    Base,
+    /// All pairs in every iteration; the reference is the iterate before. The control of the
+    /// methods below.
+    Iterative,
+    /// Offline pairs selected by implicit reward margin, and bootstrapped ones.
+    Sera,
+    /// Selected offline pairs only (K̃ = 0).
+    SelectionOnly,
+    /// Bootstrapped pairs only (K = 0).
+    BootstrapOnly,
+    /// As many offline pairs as SeRA selects, at random.
+    RandomSelection,
+    /// As many offline pairs as SeRA selects, by the reference's log-probability of the chosen
+    /// completion.
+    ReferenceSelection,
+}
+
+impl Method {
+    /// All methods.
+    pub const ALL: [Self; 7] = [
+        Self::Base,
+        Self::Iterative,
+        Self::Sera,
+        Self::SelectionOnly,
+        Self::BootstrapOnly,
+        Self::RandomSelection,
+        Self::ReferenceSelection,
+    ];
+
+    /// Its name in files and in the summary.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Base => "base",
+            Self::Iterative => "iterative",
+            Self::Sera => "sera",
+            Self::SelectionOnly => "selection_only",
+            Self::BootstrapOnly => "bootstrap_only",
+            Self::RandomSelection => "random_selection",
+            Self::ReferenceSelection => "reference_selection",
+        }
+    }
+
+    /// Shares of the number of pairs that an iteration after the first trains on: (offline,
+    /// bootstrapped).
+    pub(crate) fn shares(self, irm: &IrmConfig) -> (f64, f64) {
+        match self {
+            Self::Base | Self::Iterative => (1.0, 0.0),
+            Self::Sera => (irm.offline_share, irm.bootstrap_share),
+            Self::BootstrapOnly => (0.0, irm.bootstrap_share),
+            Self::SelectionOnly | Self::RandomSelection | Self::ReferenceSelection => {
+                (irm.offline_share, 0.0)
+            }
+        }
+    }
+}
+
+/// How the policy's own responses are sampled.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ResponseSampling {
+    /// Softmax temperature.
+    pub temperature: f64,
+    /// Nucleus.
+    pub top_p: f64,
+    /// At most this many new tokens.
+    pub max_new_tokens: usize,
+}
+
+impl Default for ResponseSampling {
+    fn default() -> Self {
+        Self {
+            temperature: 0.7,
+            top_p: 0.95,
+            max_new_tokens: 512,
+        }
+    }
+}
+
+impl ResponseSampling {
+    /// `n` responses per prompt.
+    pub(crate) fn with(&self, n: usize, seed: u64) -> Sampling {
+        Sampling {
+            n,
+            seed,
+            temperature: self.temperature,
+            top_p: self.top_p,
+            max_new_tokens: self.max_new_tokens,
+            ..Sampling::default()
+        }
+    }
+}
+
+/// Options of direct alignment that reviews its own pairs (SeRA, <https://arxiv.org/abs/2410.09362>).
+///
+/// | field | default | allowed |
+/// |---|---|---|
+/// | `seed` | 0 | |
+/// | `loss` | DPO | see [`PreferenceLoss`] |
+/// | `methods` | base, iterative, sera | at least one |
+/// | `iterations` | 3 | at least 1 |
+/// | `irm` | γ .3, K .7, K̃ .3, 4 responses | see [`IrmConfig`]; with SimPO the implicit reward is the mean log-probability |
+/// | `responses` | temperature .7, top-p .95, 512 tokens | |
+/// | `adaptation` | `full` | `full`, `lora` |
+/// | `train` | 1 epoch, 16 pairs, lr 5e-6 linear | see [`TrainConfig`]; `stage`, `seed` and the number of steps are set by the recipe |
+/// | `max_length` | 512 | at least 3 tokens |
+/// | `truncation` | `keep_end` | |
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SeraConfig {
+    /// Seed of everything random.
+    pub seed: u64,
+    /// The direct alignment loss.
+    pub loss: PreferenceLoss,
+    /// What is run, over the same pairs and from the same policy.
+    pub methods: Vec<Method>,
+    /// Trainings of a method, the first one over all pairs.
+    pub iterations: usize,
+    /// Margins and shares.
+    pub irm: IrmConfig,
+    /// How responses are sampled.
+    pub responses: ResponseSampling,
+    /// Which parameters are trained.
+    pub adaptation: Adaptation,
+    /// The step loop of every stage; `epochs` are those of one iteration.
+    pub train: TrainConfig,
+    /// Longest sequence, in tokens.
+    pub max_length: usize,
+    /// What is cut from a longer one.
+    pub truncation: Truncation,
+}
+
+impl Default for SeraConfig {
+    fn default() -> Self {
+        Self {
+            seed: 0,
+            loss: PreferenceLoss::default(),
+            methods: vec![Method::Base, Method::Iterative, Method::Sera],
+            iterations: 3,
+            irm: IrmConfig::default(),
+            responses: ResponseSampling::default(),
+            adaptation: Adaptation::default(),
+            train: TrainConfig {
+                learning_rate: 5e-6,
+                batch_size: 16,
+                epochs: 1.0,
+                keep_best: false,
+                ..TrainConfig::default()
+            },
+            max_length: 512,
+            truncation: Truncation::default(),
+        }
+    }
+}
+
+impl SeraConfig {
+    /// Checks every option.
+    ///
+    /// # Errors
+    /// The first option out of range.
+    pub fn check(&self) -> Result<(), RecipeError> {
+        if self.methods.is_empty() {
+            return Err(ConfigError::new("methods", "[]", "at least one method").into());
+        }
+        if self.iterations == 0 {
+            return Err(ConfigError::new("iterations", 0, "at least 1").into());
+        }
+        if self.max_length < 3 {
+            let allowed = "at least 3 tokens: BOS, one token, EOS";
+            return Err(ConfigError::new("max_length", self.max_length, allowed).into());
+        }
+        if let Adaptation::Lora(lora) = &self.adaptation {
+            lora.check()?;
+        }
+        self.loss.check().map_err(TrainError::objective)?;
+        self.irm.check()?;
+        let responses = self.responses.with(self.irm.responses, self.seed);
+        responses.check()?;
+        self.train.validate()?;
+        for (method, empty) in [
+            (Method::SelectionOnly, self.irm.offline_share == 0.0),
+            (Method::RandomSelection, self.irm.offline_share == 0.0),
+            (Method::ReferenceSelection, self.irm.offline_share == 0.0),
+            (Method::BootstrapOnly, self.irm.bootstrap_share == 0.0),
+        ] {
+            if empty && self.methods.contains(&method) {
+                let share = "its share in irm above 0, or leave the method out";
+                return Err(ConfigError::new("methods", method.name(), share).into());
+            }
+        }
+        Ok(())
+    }
+
+    /// The implicit reward that belongs to the loss, unless another one was chosen.
+    pub(crate) fn implicit_reward(&self) -> ImplicitReward {
+        match (self.loss, self.irm.implicit_reward) {
+            (PreferenceLoss::Simpo(_), ImplicitReward::LogRatio) => ImplicitReward::MeanLogp,
+            (_, chosen) => chosen,
+        }
+    }
+}

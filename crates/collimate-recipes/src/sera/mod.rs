@@ -1,0 +1,21 @@
+//! Direct alignment that reviews its own pairs (SeRA,
+//! [arXiv:2410.09362](https://arxiv.org/abs/2410.09362)): after a first training on all pairs, each
+//! iteration keeps the pairs with the largest implicit reward margins, adds pairs of the policy's own
+//! answers, and trains on from the iterate before, which is its reference.
+//!
+//! [`align`] runs it beside its baselines, over the same pairs and with the same number of steps.
+
+mod align;
+mod answers;
+mod config;
+mod data;
+mod outcome;
+mod report;
+mod review;
+mod session;
+
+pub use align::align;
+pub use config::{Method, ResponseSampling, SeraConfig};
+pub use data::{Judge, SeraData};
+pub use outcome::{Aligned, AnswerReport, IterationReport, Sample, SelectionReport, SeraOutcome};
+pub use report::{summary, write_report};

@@ -1,0 +1,152 @@
+//! What the stages of a run share.
+
+use std::time::Instant;
+
+use collimate_core::Key;
+use collimate_data::{TextTokenizer, TokenizedPair};
+use collimate_direct::{
+    DirectObjective, PairLogp, Reference, load_reference_logps, pair_logps, save_reference_logps,
+};
+use collimate_losses::{DirectLoss, ReferenceNeed};
+use collimate_nn::{CausalLm, Forward};
+use collimate_train::{
+    FitContext, Interrupt, Progress, RunFolder, TrainConfig, fit, hash_json, model_hash,
+};
+
+use super::config::SeraConfig;
+use crate::sft::EVALUATION_TOKENS;
+use crate::{Adaptation, RecipeError};
+
+/// A trained policy and what it says about the offline pairs.
+#[derive(Debug, Clone)]
+pub(crate) struct Iterate<M> {
+    pub(crate) model: M,
+    /// Log-probabilities of the training pairs; computed when something asks for them.
+    pub(crate) offline: Option<Vec<PairLogp>>,
+    pub(crate) steps: u64,
+    pub(crate) seconds: f64,
+}
+
+/// Everything that stays the same from stage to stage.
+pub(crate) struct Session<'a, M> {
+    pub(crate) config: &'a SeraConfig,
+    pub(crate) tokenizer: &'a TextTokenizer,
+    pub(crate) run: &'a mut RunFolder,
+    pub(crate) interrupt: &'a Interrupt,
+    pub(crate) progress: Progress,
+    pub(crate) train: Vec<TokenizedPair>,
+    pub(crate) validation: Vec<TokenizedPair>,
+    /// The policy that everything starts from.
+    pub(crate) start: &'a M,
+}
+
+impl<M: CausalLm> Session<'_, M> {
+    /// A random key for one purpose of this run.
+    pub(crate) fn key(&self, stage: &str) -> Key {
+        Key::new(self.config.seed, stage)
+    }
+
+    /// Optimiser steps of one iteration: those over all pairs, whatever it trains on.
+    pub(crate) fn steps(&self) -> u64 {
+        self.config.train.total_steps(self.train.len())
+    }
+
+    /// Log-probabilities of pairs under a model, with a progress bar.
+    pub(crate) fn logps(
+        &self,
+        label: &str,
+        model: &M,
+        pairs: &[TokenizedPair],
+    ) -> Result<Vec<PairLogp>, RecipeError> {
+        let mut meter = self.progress.start(label, 0, pairs.len() as u64);
+        let logps = pair_logps(model, pairs, Forward::EVAL, EVALUATION_TOKENS, |done, _| {
+            meter.set(done as u64, "");
+        });
+        logps.map_err(|source| RecipeError::Pair {
+            stage: label.to_owned(),
+            pair: source.sequence() / 2,
+            source,
+        })
+    }
+
+    /// The log-probabilities of an iterate on the offline pairs, computed once.
+    pub(crate) fn offline<'i>(
+        &self,
+        label: &str,
+        iterate: &'i mut Iterate<M>,
+    ) -> Result<&'i [PairLogp], RecipeError> {
+        if iterate.offline.is_none() {
+            iterate.offline = Some(self.logps(label, &iterate.model, &self.train)?);
+        }
+        Ok(iterate.offline.as_deref().unwrap_or_default())
+    }
+
+    /// Trains `policy` on `pairs` for `steps` optimiser steps, or goes on where an earlier start of
+    /// this run stopped.
+    pub(crate) fn train(
+        &mut self,
+        stage: &str,
+        policy: &M,
+        reference: &M,
+        pairs: Vec<TokenizedPair>,
+        steps: u64,
+    ) -> Result<Iterate<M>, RecipeError> {
+        let started = Instant::now();
+        let train = TrainConfig {
+            stage: stage.to_owned(),
+            seed: self.config.seed,
+            max_steps: Some(steps),
+            ..self.config.train.clone()
+        };
+        let hashes = (model_hash(policy), model_hash(reference));
+        let inputs = hash_json(&(&train, self.config, &pairs, &hashes));
+        self.run.stage(stage, &inputs)?;
+        let reference = match self.config.loss.reference_need() {
+            ReferenceNeed::None => Reference::None,
+            ReferenceNeed::Required => Reference::Logps {
+                train: self.reference(stage, reference, &hashes.1, &pairs)?,
+                held_out: Vec::new(),
+            },
+        };
+        let model = match &self.config.adaptation {
+            Adaptation::Full => policy.clone().merged(),
+            Adaptation::Lora(lora) => policy.clone().with_lora(lora, self.key(stage))?,
+        };
+        let objective = DirectObjective::new(
+            pairs,
+            Vec::new(),
+            self.config.loss,
+            reference,
+            EVALUATION_TOKENS,
+        )?;
+        let context = FitContext::in_run(self.run, self.interrupt).with_progress(self.progress);
+        let fitted = fit(model, &objective, &train, &context)?;
+        Ok(Iterate {
+            steps: fitted.steps,
+            // A resumed stage counts the seconds of its earlier starts.
+            seconds: fitted.seconds.max(started.elapsed().as_secs_f64()),
+            model: fitted.model.merged(),
+            offline: None,
+        })
+    }
+
+    /// The reference's log-probabilities, from the run folder if they were computed before.
+    fn reference(
+        &self,
+        stage: &str,
+        model: &M,
+        hash: &str,
+        pairs: &[TokenizedPair],
+    ) -> Result<Vec<PairLogp>, RecipeError> {
+        let folder = self.run.folder("references")?;
+        let path = folder.join(format!("{stage}.safetensors"));
+        if path.exists()
+            && let Ok(logps) = load_reference_logps(&path, hash, pairs)
+        {
+            return Ok(logps);
+        }
+        let logps = self.logps(&format!("{stage} reference"), model, pairs)?;
+        save_reference_logps(&path, hash, pairs, &logps)?;
+        Ok(logps)
+    }
+}

@@ -1,0 +1,298 @@
+//! What must hold between the methods of one run.
+
+use std::path::Path;
+
+use collimate_core::{Completion, Key, PreferencePair, Prompt};
+use collimate_data::world::{World, WorldConfig};
+use collimate_data::{SftExample, SpecialTokenIds, TextTokenizer, Truncation, swap_labels};
+use collimate_irm::MarginReference;
+use collimate_lm::{Llama, LlamaConfig};
+use collimate_losses::PreferenceLoss;
+use collimate_recipes::sera::{Judge, Method, SeraConfig, SeraData, SeraOutcome, align};
+use collimate_recipes::{SftPlan, fine_tune};
+use collimate_testkit::flex;
+use collimate_train::{FitContext, Interrupt, Progress, RunFolder, TrainConfig, model_hash};
+
+struct Setup {
+    world: World,
+    tokenizer: TextTokenizer,
+    start: Llama,
+    data: SeraData<'static>,
+}
+
+fn setup() -> Setup {
+    let world = World::new(&WorldConfig {
+        pairs: 96,
+        validation_pairs: 24,
+        test_pairs: 24,
+        ..Default::default()
+    })
+    .unwrap();
+    let special = World::SPECIAL;
+    let special = SpecialTokenIds {
+        bos: Some(special.bos),
+        eos: special.eos,
+        pad: Some(special.pad),
+    };
+    let tokenizer = TextTokenizer::new(world.tokenizer(), special, None).unwrap();
+    let config = LlamaConfig {
+        vocab_size: tokenizer.vocab_size(),
+        hidden_size: 32,
+        intermediate_size: 64,
+        num_hidden_layers: 1,
+        num_attention_heads: 2,
+        num_key_value_heads: 2,
+        ..Default::default()
+    };
+    let device = flex().without_autodiff();
+    let model = Llama::new(&config, Key::new(0, "init"), &device).unwrap();
+    let pairs = |rows: Vec<collimate_data::world::WorldPair>| -> Vec<PreferencePair> {
+        rows.into_iter().map(|row| row.pair).collect()
+    };
+    let mut train = pairs(world.train_pairs());
+    let examples: Vec<SftExample> = world
+        .prompts(400, Key::new(1, "sft"))
+        .into_iter()
+        .filter_map(|prompt| {
+            let completion = world.demonstration(&prompt.to_plain())?.into();
+            Some(SftExample { prompt, completion })
+        })
+        .collect();
+    let plan = SftPlan {
+        tokenizer: &tokenizer,
+        max_length: 64,
+        truncation: Truncation::KeepEnd,
+        train: &TrainConfig {
+            learning_rate: 5e-3,
+            batch_size: 16,
+            epochs: 4.0,
+            ..Default::default()
+        },
+    };
+    let (start, _) = fine_tune(model, &examples, &[], &plan, &FitContext::silent()).unwrap();
+    let hit = swap_labels(&mut train, 0.25, Key::new(3, "noise")).unwrap();
+    let noisy = (0..train.len()).map(|i| hit.contains(&i)).collect();
+    let data = SeraData {
+        prompts: world.prompts(12, Key::new(9, "prompts")),
+        validation: pairs(world.validation_pairs()),
+        noisy: Some(noisy),
+        judge: None,
+        held_out: examples[..20].to_vec(),
+        train,
+    };
+    Setup {
+        world,
+        tokenizer,
+        start,
+        data,
+    }
+}
+
+fn config(methods: &[Method]) -> SeraConfig {
+    let mut config = SeraConfig {
+        methods: methods.to_vec(),
+        iterations: 3,
+        max_length: 64,
+        ..Default::default()
+    };
+    config.train.learning_rate = 1e-3;
+    config.responses.max_new_tokens = 16;
+    config
+}
+
+fn run(setup: &Setup, config: &SeraConfig, folder: &Path) -> SeraOutcome<Llama> {
+    let mut run = RunFolder::create(folder, config).unwrap();
+    let gold = |prompt: &Prompt, completion: &Completion| {
+        setup
+            .world
+            .gold_reward(&prompt.to_plain(), &completion.text) as f32
+    };
+    let data = SeraData {
+        judge: Some(Judge {
+            name: "gold".to_owned(),
+            scorer: &gold,
+        }),
+        ..setup.data.clone()
+    };
+    align(
+        &setup.start,
+        &setup.tokenizer,
+        &data,
+        config,
+        &mut run,
+        &Interrupt::new(),
+        Progress::Silent,
+    )
+    .unwrap()
+}
+
+fn run_in_new_folder(setup: &Setup, config: &SeraConfig) -> SeraOutcome<Llama> {
+    let folder = tempfile::tempdir().unwrap();
+    run(setup, config, &folder.path().join("run"))
+}
+
+#[test]
+fn methods_differ_in_their_pairs_and_in_nothing_else() {
+    let setup = setup();
+    let all = config(&Method::ALL);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("run");
+    let outcome = run(&setup, &all, &path);
+    let n = setup.data.train.len();
+    assert_eq!(outcome.policies.len(), 7);
+    let first = |method| &outcome.policy(method).unwrap().iterations[0];
+    for policy in &outcome.policies {
+        let (name, iterations) = (policy.method.name(), &policy.iterations);
+        let steps: u64 = iterations.iter().map(|i| i.steps).sum();
+        assert_eq!(steps, 3 * 6, "{name}: 96 pairs by 16, three times");
+        let answers = policy.answers.as_ref().unwrap();
+        assert_eq!(answers.counts.0 + answers.counts.1 + answers.counts.2, 12);
+        if policy.method != Method::Base {
+            // One training, shared.
+            assert_eq!(
+                iterations[0].validation_logps,
+                first(Method::Iterative).validation_logps
+            );
+        }
+        for i in &iterations[usize::from(policy.method != Method::Base)..] {
+            let (offline, own) = (i.selection.offline, i.selection.bootstrapped);
+            let limit = (n as f64 * 0.3).round() as usize;
+            let kept = (n as f64 * 0.7).round() as usize;
+            match policy.method {
+                Method::Base | Method::Iterative => assert_eq!((offline, own), (n, 0), "{name}"),
+                Method::BootstrapOnly => assert!(offline == 0 && own > 0 && own <= limit, "{name}"),
+                Method::Sera => assert!(offline == kept && own > 0 && own <= limit, "{name}"),
+                _ => assert_eq!((offline, own), (kept, 0), "{name}"),
+            }
+            let counts = i.selection.responses;
+            let dropped: usize = i.selection.dropped.iter().map(|(_, count)| count).sum();
+            if own > 0 {
+                assert_eq!(counts.responses, 4 * n);
+                assert_eq!(
+                    own + dropped + i.selection.over_limit,
+                    n,
+                    "{name}: every prompt is accounted for"
+                );
+            }
+        }
+    }
+    // What was selected can be read by others.
+    let rows = std::fs::read_to_string(path.join("selections/sera-2.jsonl")).unwrap();
+    let rows: Vec<serde_json::Value> = rows
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let report = &outcome.policy(Method::Sera).unwrap().iterations[1].selection;
+    assert_eq!(rows.len(), report.offline + report.bootstrapped);
+    assert!(
+        rows.iter()
+            .all(|row| row["chosen"] != row["rejected"] && row["margin"].is_f64())
+    );
+    let left = std::fs::read_to_string(path.join("selections/sera-2-left.jsonl")).unwrap();
+    assert_eq!(left.lines().count(), n - report.offline);
+    assert!(
+        left.lines()
+            .all(|line| line.contains("\"reason\":\"over_limit\""))
+    );
+    // The largest margins are kept, so those left are smaller on average; noise is known.
+    let (kept, left) = report.mean_margin.unwrap();
+    assert!(kept > left.unwrap());
+    assert!(report.noisy_share.is_some() && report.noisy_share_of_all == Some(0.25));
+
+    // The same again in the same folder: every stage is there already.
+    let again = run(&setup, &all, &path);
+    for (a, b) in outcome.policies.iter().zip(&again.policies) {
+        assert_eq!(
+            model_hash(&a.model),
+            model_hash(&b.model),
+            "{}",
+            a.method.name()
+        );
+        assert_eq!(a.answers, b.answers);
+    }
+}
+
+#[test]
+fn everything_selected_and_nothing_added_are_all_pairs() {
+    let setup = setup();
+    let mut config = config(&[Method::SelectionOnly]);
+    config.irm.offline_share = 1.0;
+    let outcome = run_in_new_folder(&setup, &config);
+    for iteration in &outcome.policies[0].iterations[1..] {
+        let selection = &iteration.selection;
+        assert_eq!(
+            (selection.offline, selection.mean_margin.unwrap().1),
+            (96, None)
+        );
+        assert_eq!(selection.noisy_share, selection.noisy_share_of_all);
+    }
+}
+
+#[test]
+fn margins_are_not_zero_for_either_reference() {
+    let setup = setup();
+    let mut kept = Vec::new();
+    for reference in [MarginReference::Initial, MarginReference::Previous] {
+        let mut config = config(&[Method::SelectionOnly]);
+        config.irm.reference = reference;
+        let outcome = run_in_new_folder(&setup, &config);
+        let selections: Vec<_> = outcome.policies[0].iterations[1..]
+            .iter()
+            .map(|i| i.selection.mean_margin.unwrap())
+            .collect();
+        for (kept, left) in &selections {
+            assert!(
+                kept.abs() > 1e-4 && left.unwrap().abs() > 1e-6,
+                "{selections:?}"
+            );
+        }
+        kept.push(selections);
+    }
+    // After one iteration both are the start; from then on they differ.
+    assert_eq!(kept[0][0], kept[1][0]);
+    assert_ne!(kept[0][1], kept[1][1]);
+}
+
+#[test]
+fn every_loss_of_the_paper_and_adapters() {
+    let setup = setup();
+    for loss in ["ipo", "slic_hf", "simpo"] {
+        let mut config = config(&[Method::Sera]);
+        config.loss = loss.parse::<PreferenceLoss>().unwrap();
+        config.iterations = 2;
+        let outcome = run_in_new_folder(&setup, &config);
+        let last = &outcome.policies[0].iterations[1];
+        assert!(
+            last.selection.offline == 67 && last.validation_accuracy.is_some(),
+            "{loss}"
+        );
+    }
+    let mut config = config(&[Method::Sera]);
+    config.adaptation = collimate_recipes::Adaptation::Lora(Default::default());
+    config.iterations = 2;
+    let outcome = run_in_new_folder(&setup, &config);
+    assert_ne!(
+        model_hash(&outcome.policies[0].model),
+        model_hash(&setup.start)
+    );
+}
+
+#[test]
+fn options_that_are_refused() {
+    let wrong = |change: &dyn Fn(&mut SeraConfig)| {
+        let mut config = config(&[Method::Sera]);
+        change(&mut config);
+        config.check().unwrap_err().to_string()
+    };
+    assert!(wrong(&|c| c.irm.responses = 1).contains("at least 2"));
+    assert!(wrong(&|c| c.loss = c.loss.with_beta(0.0)).contains("beta = 0"));
+    assert!(wrong(&|c| c.iterations = 0).contains("iterations"));
+    assert!(wrong(&|c| c.methods.clear()).contains("methods"));
+    assert!(wrong(&|c| c.responses.top_p = 0.0).contains("top_p"));
+    assert!(wrong(&|c| c.irm.gamma = 2.0).contains("gamma"));
+    let none = wrong(&|c| {
+        c.methods = vec![Method::SelectionOnly];
+        c.irm.offline_share = 0.0;
+    });
+    assert!(none.contains("selection_only"), "{none}");
+}

@@ -1,0 +1,145 @@
+//! Where the pairs come from: the synthetic world, or files.
+
+use collimate::core::{Key, PreferencePair, Purpose};
+use collimate::data::world::World;
+use collimate::data::{
+    ReadOptions, ReadReport, SftExample, SpecialTokenIds, TextTokenizer, read_pairs,
+    split_by_fraction, split_by_hash, swap_labels,
+};
+use collimate::recipes::sera::SeraData;
+use rand::RngExt;
+
+use super::args::Config;
+use crate::common::Failure;
+
+/// A run's data.
+pub(crate) struct Parts<'a> {
+    /// Plain texts for a decoder from scratch; empty where the model is given.
+    pub(crate) pretrain: Vec<SftExample>,
+    /// Chosen answers for its fine-tuning.
+    pub(crate) sft: Vec<SftExample>,
+    pub(crate) align: SeraData<'a>,
+    /// What was read.
+    pub(crate) reports: Vec<ReadReport>,
+}
+
+fn examples(pairs: &[PreferencePair]) -> Vec<SftExample> {
+    pairs.iter().map(SftExample::from).collect()
+}
+
+/// Swaps a share of the labels and remembers which.
+fn noisy(config: &Config, train: &mut [PreferencePair]) -> Result<Option<Vec<bool>>, Failure> {
+    if config.label_noise == 0.0 {
+        return Ok(None);
+    }
+    let key = Key::new(config.align.seed, "label noise");
+    let hit = swap_labels(train, config.label_noise, key)?;
+    let mut noisy = vec![false; train.len()];
+    for index in hit {
+        noisy[index] = true;
+    }
+    Ok(Some(noisy))
+}
+
+/// The synthetic world and its tokenizer.
+pub(crate) fn from_world(
+    config: &Config,
+    world: &World,
+) -> Result<(Parts<'static>, TextTokenizer), Failure> {
+    let pairs = |rows: Vec<collimate::data::world::WorldPair>| -> Vec<PreferencePair> {
+        rows.into_iter().map(|row| row.pair).collect()
+    };
+    let key = Key::new(config.align.seed, "split");
+    let mut parts = split_by_fraction(pairs(world.train_pairs()), &[0.3, 0.7], key)?;
+    let mut train = parts.pop().unwrap_or_default();
+    let sft = parts.pop().unwrap_or_default();
+    let validation = pairs(world.validation_pairs());
+    let special = World::SPECIAL;
+    let special = SpecialTokenIds {
+        bos: Some(special.bos),
+        eos: special.eos,
+        pad: Some(special.pad),
+    };
+    let tokenizer = TextTokenizer::new(world.tokenizer(), special, None)?;
+    let prompts = pairs(world.test_pairs()).into_iter().take(config.prompts);
+    let align = SeraData {
+        noisy: noisy(config, &mut train)?,
+        held_out: examples(&validation),
+        prompts: prompts.map(|pair| pair.prompt).collect(),
+        judge: None,
+        validation,
+        train,
+    };
+    let parts = Parts {
+        pretrain: plain_texts(world, config),
+        sft: examples(&sft),
+        align,
+        reports: Vec::new(),
+    };
+    Ok((parts, tokenizer))
+}
+
+/// Unlabelled texts of the world, good and bad: what a language model reads before anybody
+/// compares answers. Their prompts occur in no pair.
+fn plain_texts(world: &World, config: &Config) -> Vec<SftExample> {
+    let key = Key::new(config.align.seed, "pretrain");
+    world
+        .prompts(config.pretrain_texts, key)
+        .into_iter()
+        .enumerate()
+        .filter_map(|(index, prompt)| {
+            let key = key.with(index as u64);
+            let level = key.rng(Purpose::Data).random_range(-2.0..2.0);
+            let prompt = prompt.to_plain();
+            let answer = world.answer(&prompt, level, key)?;
+            Some(SftExample {
+                prompt: "".into(),
+                completion: format!("{prompt} {answer}").into(),
+            })
+        })
+        .collect()
+}
+
+/// The user's files.
+pub(crate) fn from_files(config: &Config) -> Result<Parts<'static>, Failure> {
+    let options = ReadOptions {
+        format: config.format,
+        on_bad_row: config.on_bad_row,
+        hh_turns: config.hh_turns,
+        ..ReadOptions::default()
+    };
+    let mut names = config.data.clone();
+    names.sort();
+    if let Some(twice) = names.windows(2).find(|pair| pair[0] == pair[1]) {
+        let name = twice[0].display();
+        return Err(format!("{name} is given twice: each file is read once").into());
+    }
+    let (mut rows, mut reports) = (Vec::new(), Vec::new());
+    for path in &config.data {
+        let (part, report) = read_pairs(path, &options)?;
+        if part.is_empty() {
+            return Err(format!("{report}: no pair is left: look at the reasons").into());
+        }
+        rows.extend(part);
+        reports.push(report);
+    }
+    let mut parts = split_by_hash(rows, &[0.1, 0.9])?;
+    let mut train = parts.pop().unwrap_or_default();
+    let validation = parts.pop().unwrap_or_default();
+    let mut prompts: Vec<_> = validation.iter().map(|pair| pair.prompt.clone()).collect();
+    prompts.dedup();
+    prompts.truncate(config.prompts);
+    Ok(Parts {
+        pretrain: Vec::new(),
+        sft: Vec::new(),
+        align: SeraData {
+            noisy: noisy(config, &mut train)?,
+            held_out: examples(&validation),
+            prompts,
+            judge: None,
+            validation,
+            train,
+        },
+        reports,
+    })
+}

@@ -1,0 +1,338 @@
+//! One run in one folder.
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use collimate::core::{Key, Scorer};
+use collimate::data::world::World;
+use collimate::data::{TextTokenizer, Truncation};
+use collimate::lm::{Architecture, Bert, Llama, LlamaConfig};
+use collimate::nn::{Backbone, HfFolder, HfReward};
+use collimate::prelude::Device;
+use collimate::recipes::sera::{Judge, align, write_report};
+use collimate::recipes::{RecipeError, SftPlan, fine_tune};
+use collimate::reward::{RewardModel, RewardScorer};
+use collimate::train::{
+    FitContext, Interrupt, Progress, RunFolder, TrainConfig, TrainError, hash_file, hash_json,
+    peak_memory_bytes,
+};
+use serde_json::{Map, Value, json};
+
+use super::args::{Config, Defaults, Options};
+use super::data::{self, Parts};
+use crate::common::{self, Failure, Interrupted, REPORT};
+
+/// Reads the options and does what they say.
+pub(crate) fn run(options: &Options, defaults: Defaults) -> Result<(), Failure> {
+    let config = options.config(defaults)?;
+    if options.print_config() {
+        if config.data.is_empty() {
+            common::tell(
+                "these are the options of the synthetic world; for those of your data give --data \
+                 and --model too",
+            );
+        }
+        return common::print(&(serde_json::to_string_pretty(&config)? + "\n"));
+    }
+    let device = options.device().open()?;
+    let out = options.out(defaults)?;
+    if out.join(REPORT).exists() {
+        // Opening it tells whether the options are those of the run.
+        RunFolder::create(&out, &config)?;
+        let report = out.join(REPORT);
+        return common::print(&format!("finished before; report: {}\n", report.display()));
+    }
+    match &config.model {
+        None => from_scratch(options, &config, out, &device),
+        Some(_) => from_folder(options, &config, out, &device),
+    }
+}
+
+/// A small decoder, trained from scratch on the synthetic world and judged by its gold reward.
+fn from_scratch(
+    options: &Options,
+    config: &Config,
+    out: PathBuf,
+    device: &Device,
+) -> Result<(), Failure> {
+    let world = World::new(&config.world)?;
+    let (mut parts, tokenizer) = data::from_world(config, &world)?;
+    let special = tokenizer.special();
+    let llama = LlamaConfig {
+        vocab_size: tokenizer.vocab_size(),
+        bos_token_id: special.bos,
+        eos_token_id: Some(special.eos),
+        pad_token_id: special.pad,
+        ..config.llama.clone()
+    };
+    let model = Llama::new(&llama, Key::new(config.align.seed, "init"), device)?;
+    check_length(config, &model)?;
+    let about = format!(
+        "Data: the synthetic world (`docs/synthetic-world.md`), {} pairs with labels of a noisy \
+         annotator{}; answers to {} held-out prompts are scored by the gold reward. Start: a Llama \
+         decoder from scratch with {} parameters, fine-tuned on {} chosen answers.",
+        parts.align.train.len(),
+        noise(config),
+        parts.align.prompts.len(),
+        model.num_parameters(),
+        parts.sft.len(),
+    );
+    let mut job = Job::open(options, config, tokenizer, about, out)?;
+    let model = job.fine_tune(model, &parts, &config.pretrain)?;
+    let start = job.fine_tune(model, &parts, &config.sft)?;
+    let gold = world.scorer();
+    parts.align.judge = Some(Judge {
+        name: "the gold reward".to_owned(),
+        scorer: &gold,
+    });
+    job.align(&start, &parts)
+}
+
+/// The user's policy, as it is.
+fn from_folder(
+    options: &Options,
+    config: &Config,
+    out: PathBuf,
+    device: &Device,
+) -> Result<(), Failure> {
+    let dir = config.model.as_deref().ok_or("no model folder")?;
+    let kind = common::architecture(dir)?;
+    if kind != Architecture::LlamaCausal {
+        return Err(format!(
+            "--model {}: holds no language model that writes: name a folder of a \
+             LlamaForCausalLM",
+            dir.display()
+        )
+        .into());
+    }
+    let tokenizer = TextTokenizer::from_folder(dir)?.with_chat_fallback(config.chat_fallback);
+    let mut parts = data::from_files(config)?;
+    let model = Llama::load(dir, device)?;
+    check_length(config, &model)?;
+    let mut about = format!(
+        "Start and first reference: `{}`. Pairs: {} to learn from{}, {} validation.",
+        dir.display(),
+        parts.align.train.len(),
+        noise(config),
+        parts.align.validation.len(),
+    );
+    for report in &parts.reports {
+        about += &format!(" {report}.");
+    }
+    let scorer = config
+        .judge
+        .as_deref()
+        .map(|dir| judge(dir, device))
+        .transpose()?;
+    parts.align.judge = scorer.as_deref().map(|scorer| Judge {
+        name: "the reward model of --judge".to_owned(),
+        scorer,
+    });
+    Job::open(options, config, tokenizer, about, out)?.align(&model, &parts)
+}
+
+/// A saved reward model as a scorer.
+fn judge(dir: &std::path::Path, device: &Device) -> Result<Box<dyn Scorer>, Failure> {
+    fn load<B: HfReward>(
+        dir: &std::path::Path,
+        device: &Device,
+    ) -> Result<Box<dyn Scorer>, Failure> {
+        let model = RewardModel::<B>::load(dir, device)?;
+        let tokenizer = TextTokenizer::from_folder(dir)?;
+        let length = tokenizer.max_length().unwrap_or(512);
+        let length = length.min(model.backbone.max_positions());
+        Ok(Box::new(RewardScorer::new(
+            model,
+            tokenizer,
+            length,
+            Truncation::KeepEnd,
+        )))
+    }
+    match common::architecture(dir)? {
+        Architecture::Bert => load::<Bert>(dir, device),
+        _ => load::<Llama>(dir, device),
+    }
+}
+
+fn noise(config: &Config) -> String {
+    match config.label_noise {
+        0.0 => String::new(),
+        share => format!(" ({:.0} % of the labels swapped)", 100.0 * share),
+    }
+}
+
+fn check_length(config: &Config, model: &impl Backbone) -> Result<(), Failure> {
+    let (length, most) = (config.align.max_length, model.max_positions());
+    if length > most {
+        return Err(format!(
+            "max_length is {length}: the model takes at most {most} tokens: give --max-length {most}"
+        )
+        .into());
+    }
+    Ok(())
+}
+
+/// The hash of every file that the run reads: a resumed one must find the same.
+fn files(config: &Config) -> Result<Vec<String>, Failure> {
+    let folders = config.model.iter().chain(&config.judge);
+    let parts = folders.flat_map(|dir| {
+        ["config.json", "tokenizer.json", "model.safetensors"].map(|name| dir.join(name))
+    });
+    let files = config.data.iter().cloned().chain(parts);
+    let files = files.filter(|path| path.exists());
+    Ok(files
+        .map(|path| hash_file(&path))
+        .collect::<Result<_, _>>()?)
+}
+
+struct Job<'a> {
+    config: &'a Config,
+    tokenizer: TextTokenizer,
+    run: RunFolder,
+    interrupt: Interrupt,
+    about: String,
+    summary: Map<String, Value>,
+    started: Instant,
+    /// How a run that stopped goes on.
+    resume: String,
+}
+
+impl<'a> Job<'a> {
+    fn open(
+        options: &Options,
+        config: &'a Config,
+        tokenizer: TextTokenizer,
+        about: String,
+        out: PathBuf,
+    ) -> Result<Self, Failure> {
+        let mut run = RunFolder::create(&out, config)?;
+        run.stage("files", &hash_json(&files(config)?)).map_err(|error| match error {
+            TrainError::StageChanged { .. } => Failure::from(format!(
+                "{}: the data or model files have changed since the run was started: bring back \
+                 the old ones, or give another --out",
+                out.display()
+            )),
+            error => error.into(),
+        })?;
+        common::tell(&format!("run folder: {}", out.display()));
+        common::tell(&about);
+        Ok(Self {
+            config,
+            tokenizer,
+            run,
+            interrupt: Interrupt::on_signals().unwrap_or_else(|error| {
+                // As in a script's background job, where Ctrl-C is switched off.
+                common::tell(&format!(
+                    "warning: {error}: when stopped, the steps since a checkpoint are lost"
+                ));
+                Interrupt::new()
+            }),
+            about,
+            summary: Map::new(),
+            started: Instant::now(),
+            resume: options.resume_command(&out),
+        })
+    }
+
+    /// Next-token prediction: on plain texts (`pretrain`), or on chosen answers (`sft`).
+    fn fine_tune(
+        &mut self,
+        model: Llama,
+        parts: &Parts<'_>,
+        train: &TrainConfig,
+    ) -> Result<Llama, Failure> {
+        let texts = match train.stage.as_str() {
+            "pretrain" => &parts.pretrain,
+            _ => &parts.sft,
+        };
+        if texts.is_empty() {
+            return Ok(model);
+        }
+        let plan = SftPlan {
+            tokenizer: &self.tokenizer,
+            max_length: self.config.align.max_length,
+            truncation: self.config.align.truncation,
+            train,
+        };
+        let context = FitContext::in_run(&self.run, &self.interrupt);
+        let (model, outcome) =
+            fine_tune(model, texts, &[], &plan, &context).map_err(|error| self.stopped(error))?;
+        self.summary.insert(train.stage.clone(), json!(outcome));
+        Ok(model)
+    }
+
+    /// An interrupt is no error: it tells how to go on.
+    fn stopped(&self, error: RecipeError) -> Failure {
+        let RecipeError::Train(TrainError::Interrupted { stage, step, saved }) = &error else {
+            return error.into();
+        };
+        let saved = match saved {
+            Some(path) => format!("saved in {}", path.display()),
+            None => "this stage starts anew".to_owned(),
+        };
+        Interrupted(format!(
+            "interrupted after step {step} of stage {stage} ({saved}); go on with: {}",
+            self.resume
+        ))
+        .into()
+    }
+
+    fn align(&mut self, start: &Llama, parts: &Parts<'_>) -> Result<(), Failure> {
+        let align_config = &self.config.align;
+        let outcome = align(
+            start,
+            &self.tokenizer,
+            &parts.align,
+            align_config,
+            &mut self.run,
+            &self.interrupt,
+            Progress::Auto,
+        )
+        .map_err(|error| self.stopped(error))?;
+        self.save("start", start)?;
+        for policy in &outcome.policies {
+            self.save(policy.method.name(), &policy.model)?;
+        }
+        let seconds = self.started.elapsed().as_secs_f64().max(outcome.seconds);
+        self.summary.insert("seconds".to_owned(), json!(seconds));
+        self.summary
+            .insert("label_noise".to_owned(), json!(self.config.label_noise));
+        self.summary
+            .insert("peak_memory_bytes".to_owned(), json!(peak_memory_bytes()));
+        write_report(
+            &outcome,
+            align_config,
+            &self.run,
+            &self.about,
+            &self.summary,
+        )?;
+        let mut table = String::new();
+        for policy in &outcome.policies {
+            let last = policy.iterations.last();
+            table += &format!("{:<20}", policy.method.name());
+            if let Some(answers) = &policy.answers {
+                table += &format!(
+                    "win rate {:.3}  score {:.3}  ",
+                    answers.win_rate.estimate, answers.mean_score.estimate
+                );
+            }
+            if let Some(accuracy) = last.and_then(|i| i.validation_accuracy) {
+                table += &format!("validation {accuracy:.3}");
+            }
+            table.push('\n');
+        }
+        let report = self.run.path().join(REPORT);
+        table += &format!("{seconds:.0} s; report: {}\n", report.display());
+        common::print(&table)
+    }
+
+    /// A policy as a folder that other libraries open.
+    fn save(&self, name: &str, model: &Llama) -> Result<(), Failure> {
+        let length = self.config.align.max_length;
+        let tokenizer = self.tokenizer.clone().with_max_length(length);
+        let folder = self.run.path().join("models").join(name);
+        model.save(&folder)?;
+        tokenizer.save(&folder)?;
+        Ok(())
+    }
+}

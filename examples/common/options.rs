@@ -1,0 +1,58 @@
+//! What the examples with run folders share: a configuration over another, the folder of a run.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::{Map, Value};
+
+use crate::common::Failure;
+
+/// Puts `over` on `base`, key by key.
+pub(crate) fn overlay(base: &mut Value, over: Value) {
+    match (base, over) {
+        (Value::Object(base), Value::Object(over)) if !is_other_variant(base, &over) => {
+            for (key, value) in over {
+                overlay(base.entry(key).or_insert(Value::Null), value);
+            }
+        }
+        (base, over) => *base = over,
+    }
+}
+
+/// Whether both are enum values, `{"variant": …}`, and differ.
+fn is_other_variant(base: &Map<String, Value>, over: &Map<String, Value>) -> bool {
+    base.len() == 1 && over.len() == 1 && base.keys().ne(over.keys())
+}
+
+/// The folder of a run of the example `name`; a new run never goes into the folder of an old one.
+pub(crate) fn run_folder(out: Option<&Path>, resume: bool, name: &str) -> Result<PathBuf, Failure> {
+    let default = Path::new("runs").join(name);
+    if resume {
+        let out = out.map_or(default, Path::to_path_buf);
+        if !out.join("config.json").exists() {
+            let out = out.display();
+            return Err(format!(
+                "--resume: {out} holds no run: name its folder by --out, or start without --resume"
+            )
+            .into());
+        }
+        return Ok(out);
+    }
+    match out {
+        Some(out) if out.join("config.json").exists() => Err(format!(
+            "{} holds a run: go on with it by --resume, or give another --out",
+            out.display()
+        )
+        .into()),
+        Some(out) if out.is_file() => {
+            Err(format!("--out {}: is a file: name a folder", out.display()).into())
+        }
+        Some(out) => Ok(out.to_owned()),
+        None => Ok((1..)
+            .map(|n| match n {
+                1 => default.clone(),
+                n => PathBuf::from(format!("runs/{name}-{n}")),
+            })
+            .find(|path| !path.exists())
+            .unwrap_or(default)),
+    }
+}
