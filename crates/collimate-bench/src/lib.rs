@@ -10,6 +10,7 @@ mod results;
 mod summary;
 mod sweep;
 mod tables;
+mod trace;
 mod work;
 
 pub use cell::{Cell, Variables};
@@ -19,3 +20,4 @@ pub use results::{Results, Row};
 pub use summary::{Group, Summary};
 pub use sweep::{Outcome, Sweep, SweepOptions};
 pub use tables::{cell_list, cell_table};
+pub use trace::{TraceOptions, trace};

@@ -1,4 +1,5 @@
 //! `collimate-bench sweep`: runs a plan's cells, one per core, and remembers what is done.
+//! `collimate-bench trace-dpo`: a DPO training that another library can repeat.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -6,10 +7,11 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use collimate_bench::{
-    BenchError, Plan, Results, Summary, Sweep, SweepOptions, Variables, cell_list, cell_table,
+    BenchError, Plan, Results, Summary, Sweep, SweepOptions, TraceOptions, Variables, cell_list,
+    cell_table, trace,
 };
 
-/// Sweeps over the examples of this workspace.
+/// Sweeps over the examples of this workspace, and traces for comparison with other libraries.
 #[derive(Debug, Parser)]
 #[command(name = "collimate-bench", version)]
 struct Args {
@@ -21,6 +23,36 @@ struct Args {
 enum Command {
     /// Run what a plan's results file does not have yet
     Sweep(SweepArgs),
+    /// Train by DPO and write each step's loss with the ids of its pairs
+    TraceDpo(TraceArgs),
+}
+
+#[derive(Debug, clap::Args)]
+struct TraceArgs {
+    /// Hugging Face folder of a Llama: policy and reference
+    #[arg(long, value_name = "DIR")]
+    model: PathBuf,
+    /// Preference pairs
+    #[arg(long, value_name = "FILE")]
+    data: PathBuf,
+    /// Where to write a row per step
+    #[arg(long, value_name = "FILE.jsonl")]
+    out: PathBuf,
+    /// The loss
+    #[arg(long, value_name = "NAME", default_value = "dpo")]
+    loss: String,
+    /// Optimiser steps
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    steps: usize,
+    /// Pairs per step
+    #[arg(long, value_name = "N", default_value_t = 4)]
+    batch: usize,
+    /// Learning rate
+    #[arg(long, value_name = "RATE", default_value_t = 1e-4)]
+    lr: f64,
+    /// Longest sequence in tokens
+    #[arg(long, value_name = "N", default_value_t = 256)]
+    max_length: usize,
 }
 
 #[derive(Debug, clap::Args)]
@@ -70,14 +102,33 @@ struct SweepArgs {
 }
 
 fn main() -> ExitCode {
-    let Command::Sweep(args) = Args::parse().command;
-    match sweep(&args) {
+    let result = match Args::parse().command {
+        Command::Sweep(args) => sweep(&args).map_err(Into::into),
+        Command::TraceDpo(args) => trace_dpo(&args),
+    };
+    match result {
         Ok(code) => code,
         Err(error) => {
             eprintln!("error: {}", error.to_string().replace('\n', " "));
             ExitCode::FAILURE
         }
     }
+}
+
+fn trace_dpo(args: &TraceArgs) -> Result<ExitCode, Box<dyn std::error::Error>> {
+    let rows = trace(&TraceOptions {
+        model: &args.model,
+        data: &args.data,
+        loss: args.loss.parse()?,
+        steps: args.steps,
+        batch: args.batch,
+        learning_rate: args.lr,
+        max_length: args.max_length,
+    })?;
+    let text: String = rows.iter().map(|row| format!("{row}\n")).collect();
+    collimate::train::atomic_write(&args.out, text.as_bytes())?;
+    show(&format!("{} steps: {}\n", rows.len(), args.out.display()));
+    Ok(ExitCode::SUCCESS)
 }
 
 fn sweep(args: &SweepArgs) -> Result<ExitCode, BenchError> {

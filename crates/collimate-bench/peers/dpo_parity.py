@@ -1,0 +1,90 @@
+"""Repeats a DPO training of `collimate-bench trace-dpo` in TRL and compares it step by step.
+
+    collimate-bench trace-dpo --model DIR --data FILE --steps 20 --out trace.jsonl
+    python dpo_parity.py DIR trace.jsonl
+
+Run by hand, with trl 1.16, transformers 5.23, torch 2.15 on a CPU. The same weights, ids, batches and
+optimiser; TRL pads and runs both completions of a pair with their prompt. Exit status 1 if a loss
+differs by more than 1e-4 relative.
+"""
+
+import json
+import sys
+import tempfile
+
+import torch
+from datasets import Dataset
+from transformers import AutoModelForCausalLM, AutoTokenizer
+from trl import DPOConfig, DPOTrainer
+
+folder, trace = sys.argv[1:3]
+learning_rate = float(sys.argv[3]) if len(sys.argv) > 3 else 1e-4
+rows = [json.loads(line) for line in open(trace)]
+batch = len(rows[0]["pairs"])
+
+
+class Repeat(DPOTrainer):
+    """TRL's trainer over ids that are given, in the order that is given."""
+
+    losses, norms = [], []
+
+    def _prepare_dataset(self, dataset, *_):
+        return dataset
+
+    def _get_train_sampler(self, *_):
+        return torch.utils.data.SequentialSampler(self.train_dataset)
+
+    def compute_loss(self, *args, **kwargs):
+        out = super().compute_loss(*args, **kwargs)
+        loss = out[0] if isinstance(out, tuple) else out
+        self.losses.append(loss.item())
+        return out
+
+    def log(self, logs, *args, **kwargs):
+        if "grad_norm" in logs:
+            self.norms.append(float(logs["grad_norm"]))
+        super().log(logs, *args, **kwargs)
+
+
+tokenizer = AutoTokenizer.from_pretrained(folder)
+if tokenizer.pad_token is None:
+    tokenizer.pad_token = tokenizer.eos_token
+load = lambda: AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+pairs = [pair for row in rows for pair in row["pairs"]]
+with tempfile.TemporaryDirectory() as out:
+    config = DPOConfig(
+        output_dir=out,
+        per_device_train_batch_size=batch,
+        learning_rate=learning_rate,
+        lr_scheduler_type="constant",
+        num_train_epochs=1,
+        beta=0.1,
+        max_length=None,
+        logging_steps=1,
+        optim="adamw_torch",
+        weight_decay=0.0,
+        max_grad_norm=1.0,
+        use_cpu=True,
+        bf16=False,
+        gradient_checkpointing=False,
+        report_to="none",
+        save_strategy="no",
+        disable_tqdm=True,
+    )
+    trainer = Repeat(
+        model=load(),
+        ref_model=load(),
+        args=config,
+        train_dataset=Dataset.from_list(pairs),
+        processing_class=tokenizer,
+    )
+    trainer.train()
+
+worst = 0.0
+for row, loss, norm in zip(rows, trainer.losses, trainer.norms, strict=True):
+    far = abs(row["loss"] - loss) / max(1e-12, abs(loss))
+    far_norm = abs(row["grad_norm"] - norm) / max(1e-12, abs(norm))
+    worst = max(worst, far)
+    print(f"step {row['step']:>2}  here {row['loss']:.8f}  TRL {loss:.8f}  {far:.1e}   grad norm {far_norm:.1e}")
+print(json.dumps({"steps": len(rows), "batch": batch, "worst_relative_loss": worst}))
+sys.exit(worst > 1e-4)

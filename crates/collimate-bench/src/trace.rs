@@ -1,0 +1,99 @@
+//! One DPO training, step by step, with the very ids of each batch: what another library can repeat.
+
+use std::path::Path;
+
+use collimate::core::Key;
+use collimate::data::{ReadOptions, TextTokenizer, TokenizedPair, Truncation, read_pairs};
+use collimate::direct::{DirectObjective, Reference};
+use collimate::lm::Llama;
+use collimate::losses::PreferenceLoss;
+use collimate::nn::HfFolder;
+use collimate::prelude::Device;
+use collimate::train::{FitContext, Metrics, Schedule, TrainConfig, epoch_order, fit};
+use serde_json::{Value, json};
+
+/// What is trained.
+#[derive(Debug)]
+pub struct TraceOptions<'a> {
+    /// Hugging Face folder of a Llama, policy and reference.
+    pub model: &'a Path,
+    /// Preference pairs.
+    pub data: &'a Path,
+    /// The loss.
+    pub loss: PreferenceLoss,
+    /// Optimiser steps.
+    pub steps: usize,
+    /// Pairs per step.
+    pub batch: usize,
+    /// Learning rate, constant.
+    pub learning_rate: f64,
+    /// Longest sequence, in tokens.
+    pub max_length: usize,
+}
+
+/// A row per step: `step`, `loss`, `grad_norm`, `rewards/margins`, and `pairs` with `prompt_ids`,
+/// `chosen_ids` and `rejected_ids`.
+///
+/// # Errors
+/// Files that cannot be read, too few pairs, or what training says.
+pub fn trace(options: &TraceOptions<'_>) -> Result<Vec<Value>, Box<dyn std::error::Error>> {
+    let tokenizer = TextTokenizer::from_folder(options.model)?;
+    let model = Llama::load(options.model, &Device::flex())?;
+    let read = ReadOptions {
+        on_bad_row: collimate::data::OnBadRow::Drop,
+        ..ReadOptions::default()
+    };
+    let (mut rows, _) = read_pairs(options.data, &read)?;
+    let wanted = options.steps * options.batch;
+    if rows.len() < wanted {
+        return Err(format!("{wanted} pairs are needed, {} are there", rows.len()).into());
+    }
+    rows.truncate(wanted);
+    let cut = Truncation::KeepEnd;
+    let (pairs, _) = tokenizer.encode_pairs(&rows, options.max_length, cut, |_, _| {})?;
+    let config = TrainConfig {
+        stage: "trace".to_owned(),
+        learning_rate: options.learning_rate,
+        schedule: Schedule::Constant,
+        batch_size: options.batch,
+        keep_best: false,
+        ..TrainConfig::default()
+    };
+    let order = epoch_order(Key::new(config.seed, &config.stage), 0, pairs.len());
+    let reference = Reference::Model(model.clone());
+    let objective = DirectObjective::new(pairs.clone(), vec![], options.loss, reference, 4096)?;
+    let folder = std::env::temp_dir().join(format!("collimate-trace-{}", std::process::id()));
+    std::fs::create_dir_all(&folder)?;
+    let metrics = Metrics::open(&folder.join("metrics.jsonl"))?;
+    let context = FitContext {
+        metrics: Some(&metrics),
+        ..FitContext::silent()
+    };
+    let fitted = fit(model, &objective, &config, &context);
+    let logged = metrics.rows();
+    std::fs::remove_dir_all(&folder)?;
+    fitted?;
+    let ids = |index: &usize| {
+        let TokenizedPair {
+            prompt,
+            chosen,
+            rejected,
+            ..
+        } = &pairs[*index];
+        json!({"prompt_ids": prompt, "chosen_ids": chosen, "rejected_ids": rejected})
+    };
+    let batches = order.chunks(options.batch);
+    Ok(logged?
+        .into_iter()
+        .zip(batches)
+        .map(|(row, batch)| {
+            json!({
+                "step": row["step"],
+                "loss": row["loss"],
+                "grad_norm": row["grad_norm"],
+                "rewards/margins": row["rewards/margins"],
+                "pairs": batch.iter().map(ids).collect::<Vec<_>>(),
+            })
+        })
+        .collect())
+}
