@@ -47,6 +47,19 @@ pub(crate) fn architecture(dir: &Path) -> Result<Architecture, Failure> {
     Ok(detect_architecture(dir)?)
 }
 
+/// Refuses a path that cannot be a file before any work is done.
+#[allow(dead_code)] // one example writes a folder
+pub(crate) fn check_writable(out: &Path) -> Result<(), Failure> {
+    let problem = match out.parent() {
+        _ if out.is_dir() => "is a folder: name a file in it",
+        Some(folder) if !folder.as_os_str().is_empty() && !folder.is_dir() => {
+            "its folder does not exist: make it first"
+        }
+        _ => return Ok(()),
+    };
+    Err(format!("--out {}: {problem}", out.display()).into())
+}
+
 /// Where tensors live.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum DeviceName {

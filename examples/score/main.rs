@@ -113,7 +113,7 @@ fn main() -> ExitCode {
         let args: Args = common::parse()?;
         let device = args.device.open()?;
         if let Some(out) = &args.out {
-            check_writable(out)?;
+            common::check_writable(out)?;
         }
         let architecture = common::architecture(&args.model)?;
         let tokenizer =
@@ -133,18 +133,6 @@ fn main() -> ExitCode {
         check_finite(&args.model, &columns)?;
         write(&args, &task.rows, &columns)
     })
-}
-
-/// Refuses a path that cannot be a file before any work is done.
-fn check_writable(out: &Path) -> Result<(), Failure> {
-    let problem = match out.parent() {
-        _ if out.is_dir() => "is a folder: name a file in it",
-        Some(folder) if !folder.as_os_str().is_empty() && !folder.is_dir() => {
-            "its folder does not exist: make it first"
-        }
-        _ => return Ok(()),
-    };
-    Err(format!("--out {}: {problem}", out.display()).into())
 }
 
 fn read(args: &Args) -> Result<(Rows, ReadReport), Failure> {

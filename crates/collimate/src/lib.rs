@@ -17,10 +17,12 @@ pub use collimate_train as train;
 /// What most programs need.
 pub mod prelude {
     pub use burn::tensor::Device;
-    pub use collimate_core::{Completion, Key, PreferencePair, Prompt, Scorer};
+    pub use collimate_core::{
+        Completion, Generator, Key, PreferencePair, Prompt, Sampling, Scorer,
+    };
     pub use collimate_data::{ReadOptions, TextTokenizer, Truncation, read_pairs};
     pub use collimate_direct::{DirectObjective, Reference, SftObjective};
-    pub use collimate_lm::{Bert, Llama, LlamaConfig};
+    pub use collimate_lm::{Bert, Llama, LlamaConfig, TextGenerator};
     pub use collimate_losses::{DirectLoss, PairwiseLoss, PreferenceLoss};
     pub use collimate_nn::{Backbone, CausalLm, Forward, HfFolder, HfReward, LoraConfig, Pooling};
     pub use collimate_recipes::ser::{self, SerConfig, SerData};

@@ -2,29 +2,15 @@
 
 use std::collections::HashMap;
 
-use collimate_core::{Completion, Finish, GenerateError, Key, Purpose, Sampling};
-use collimate_data::DataError;
+use collimate_core::{Completion, Finish, GenerateError, Key, Sampling};
 use collimate_nn::{CausalLm, Forward, KvCache, next_token_logits};
-use rand::RngExt;
 use rayon::prelude::*;
 
 use super::generator::TextGenerator;
+use super::row::Row;
 use super::sample::SampleRule;
 use super::text::GrowingText;
 use super::watch::{Place, Progress, Watch};
-
-/// A completion that grows.
-struct Row<'a> {
-    place: Place,
-    /// The stream of its random numbers, without the position.
-    key: Key,
-    tokens: Vec<u32>,
-    /// Ids of prompt and completion, each once and sorted; empty where no rule asks for them.
-    seen: Vec<u32>,
-    text: GrowingText<'a>,
-    /// Most tokens that it may get.
-    limit: usize,
-}
 
 /// A prompt that the cache holds as its last row and that waits for room for its samples.
 struct Parked {
@@ -155,7 +141,7 @@ impl<'a, M: CausalLm> Batch<'a, M> {
         let prompt = self.next;
         self.next += 1;
         let row = self.cache.push();
-        let logits = self.logits(&[(row, &self.prompts[prompt])]);
+        let logits = self.logits(&[(row, &self.prompts[prompt])])?;
         self.parked = Some(Parked {
             prompt,
             next: 0,
@@ -204,20 +190,14 @@ impl<'a, M: CausalLm> Batch<'a, M> {
         let key = ids.iter().fold(seed, |key, &id| key.with(u64::from(id)));
         // A prompt that comes again goes on where its first samples end.
         let number = self.repeats[prompt] * self.sampling.n + sample;
-        let mut seen = Vec::new();
-        if self.rule.looks_back() {
-            seen.clone_from(ids);
-            seen.sort_unstable();
-            seen.dedup();
-        }
-        Row {
-            place: Place { prompt, sample },
-            key: key.with(ids.len() as u64).with(number as u64),
-            tokens: Vec::new(),
-            seen,
-            text: GrowingText::new(self.generator.tokenizer(), &self.sampling.stop),
-            limit,
-        }
+        let key = key.with(ids.len() as u64).with(number as u64);
+        let text = GrowingText::new(self.generator.tokenizer(), &self.sampling.stop);
+        let seen = if self.rule.looks_back() {
+            ids.as_slice()
+        } else {
+            &[]
+        };
+        Row::new(Place { prompt, sample }, key, seen, text, limit)
     }
 
     /// Reads each row's last token and gives it the next.
@@ -227,7 +207,7 @@ impl<'a, M: CausalLm> Batch<'a, M> {
         }
         let last: Vec<[u32; 1]> = self.rows.iter().map(|row| [row.last()]).collect();
         let reads: Vec<(usize, &[u32])> = last.iter().map(|id| id.as_slice()).enumerate().collect();
-        let logits = self.logits(&reads);
+        let logits = self.logits(&reads)?;
         let vocab = logits.len() / self.rows.len();
         let rule = self.rule;
         let chosen: Vec<Result<u32, GenerateError>> = self
@@ -259,40 +239,20 @@ impl<'a, M: CausalLm> Batch<'a, M> {
         Ok(())
     }
 
-    fn logits(&mut self, reads: &[(usize, &[u32])]) -> Vec<f32> {
+    fn logits(&mut self, reads: &[(usize, &[u32])]) -> Result<Vec<f32>, GenerateError> {
         let model = self.generator.model();
         let hidden = model.extend(reads, self.forward, &mut self.cache);
-        next_token_logits(model, hidden)
-            .into_data()
-            .iter::<f32>()
-            .collect()
+        let logits = next_token_logits(model, hidden).into_data();
+        logits
+            .try_into_vec_as::<f32>()
+            .map_err(|error| GenerateError::Other(format!("the logits cannot be read: {error}")))
     }
 
     /// Gives a row its next token; how it ends, if so.
     fn take(&mut self, row: &mut Row<'_>, id: u32) -> Result<Option<Finish>, GenerateError> {
-        let prompt = row.place.prompt;
-        let unreadable = |error: DataError| GenerateError::Prompt {
-            index: prompt,
-            message: format!("the completion cannot be written: {error}"),
-        };
         self.progress.tokens += 1;
-        row.tokens.push(id);
-        if self.rule.looks_back()
-            && let Err(place) = row.seen.binary_search(&id)
-        {
-            row.seen.insert(place, id);
-        }
         let eos = self.generator.eos().contains(&id);
-        let mut stopped = !eos && row.text.push(id).map_err(unreadable)?;
-        let at_end = eos || row.tokens.len() == row.limit;
-        if at_end && !stopped {
-            stopped = row.text.finish().map_err(unreadable)?;
-        }
-        let finish = match (stopped, eos) {
-            (true, _) => Some(Finish::Stop),
-            (false, true) => Some(Finish::Eos),
-            (false, false) => at_end.then_some(Finish::Length),
-        };
+        let finish = row.take(id, eos, self.rule.looks_back())?;
         let piece = row.text.show(finish.is_some());
         if !piece.is_empty() {
             self.watch.text(row.place, piece);
@@ -310,25 +270,5 @@ impl<'a, M: CausalLm> Batch<'a, M> {
         self.watch.finished(row.place, &completion);
         let Place { prompt, sample } = row.place;
         self.results[prompt][sample] = Some(completion);
-    }
-}
-
-impl Row<'_> {
-    fn last(&self) -> u32 {
-        self.tokens.last().copied().unwrap_or_default()
-    }
-
-    fn choose(&self, rule: &SampleRule, logits: &[f32]) -> Result<u32, GenerateError> {
-        let point = if rule.is_random() {
-            let position = self.key.with(self.tokens.len() as u64);
-            position.rng(Purpose::Sampling).random::<f64>()
-        } else {
-            0.0
-        };
-        rule.choose(logits, &self.seen, point)
-            .map_err(|_| GenerateError::NotFinite {
-                index: self.place.prompt,
-                tokens: self.tokens.len(),
-            })
     }
 }

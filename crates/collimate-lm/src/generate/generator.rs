@@ -1,11 +1,14 @@
 //! A decoder and its tokenizer as a [`Generator`].
 
+use std::path::Path;
+
 use collimate_core::{Completion, GenerateError, Generator, Prompt, Sampling};
 use collimate_data::TextTokenizer;
-use collimate_nn::{Adapters, CausalLm, ConfigError, Forward};
+use collimate_nn::{Adapters, CausalLm, ConfigError, Forward, LoadError};
 
 use super::batch::Batch;
 use super::watch::Watch;
+use crate::hf::eos_token_ids;
 
 /// How much is computed and remembered at a time. Changes speed and memory, never a completion.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -95,11 +98,26 @@ impl<M: CausalLm> TextGenerator<M> {
     }
 
     /// The same with other tokens that end a completion, such as those of
-    /// [`eos_token_ids`](crate::eos_token_ids); with none, completions end at their length or at a
+    /// [`eos_token_ids`]; with none, completions end at their length or at a
     /// stop text.
     #[must_use]
     pub fn with_eos(self, eos: Vec<u32>) -> Self {
         Self { eos, ..self }
+    }
+
+    /// The same with the tokens that a model's folder names ([`eos_token_ids`]) as well.
+    ///
+    /// # Errors
+    /// Files that cannot be read.
+    ///
+    /// # Differs from
+    /// transformers, whose `generate` ignores the tokenizer's EOS where the folder names another:
+    /// here every sequence that a model was trained on ends with the tokenizer's.
+    pub fn with_eos_of(mut self, dir: &Path) -> Result<Self, LoadError> {
+        self.eos.extend(eos_token_ids(dir)?);
+        self.eos.sort_unstable();
+        self.eos.dedup();
+        Ok(self)
     }
 
     /// The same with adapters on or off: off is the reference policy.

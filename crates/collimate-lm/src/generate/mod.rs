@@ -2,6 +2,7 @@
 
 mod batch;
 mod generator;
+mod row;
 pub mod sample;
 mod text;
 mod watch;

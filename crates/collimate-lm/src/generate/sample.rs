@@ -183,26 +183,32 @@ fn normalise(candidates: &mut [Candidate]) {
 /// The smallest set of likeliest candidates with at least probability `p`, the smaller ids among
 /// equals, rescaled to sum to 1; in the order of ids. `p` 1 keeps all.
 pub fn top_p(mut candidates: Vec<Candidate>, p: f64) -> Vec<Candidate> {
-    if p >= 1.0 {
-        return candidates;
-    }
-    // All candidates below this together have less than 1 − p: none of them is in the set, and the
-    // others are few enough to sort.
-    let floor = (1.0 - p) / candidates.len() as f64;
-    candidates.retain(|candidate| candidate.probability >= floor);
-    candidates.sort_unstable_by(|a, b| {
+    let order = |a: &Candidate, b: &Candidate| {
         let by_probability = b.probability.total_cmp(&a.probability);
         by_probability.then(a.id.cmp(&b.id))
-    });
-    let mut sum = 0.0;
-    let reaches = candidates.iter().position(|candidate| {
-        sum += candidate.probability;
-        sum >= p
-    });
-    if let Some(last) = reaches {
-        candidates.truncate(last + 1);
+    };
+    if p >= 1.0 || candidates.is_empty() {
+        return candidates;
     }
-    candidates.sort_unstable_by_key(|candidate| candidate.id);
+    // The last member of the set, by halves: before `from` all are members, from `to` on none is.
+    let mut ordered = candidates.clone();
+    let (mut from, mut to, mut sum) = (0, ordered.len(), 0.0);
+    while to - from > 1 {
+        let half = (to - from) / 2;
+        ordered[from..to].select_nth_unstable_by(half, order);
+        let likelier: f64 = ordered[from..from + half]
+            .iter()
+            .map(|c| c.probability)
+            .sum();
+        if sum + likelier >= p {
+            to = from + half;
+        } else {
+            sum += likelier;
+            from += half;
+        }
+    }
+    let last = ordered[from];
+    candidates.retain(|candidate| order(candidate, &last).is_le());
     normalise(&mut candidates);
     candidates
 }

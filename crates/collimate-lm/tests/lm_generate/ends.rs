@@ -249,3 +249,37 @@ fn a_watcher_can_stop_and_has_what_is_finished() {
         assert_eq!(completion, whole[place.prompt][place.sample]);
     }
 }
+
+#[test]
+fn a_folder_names_what_ends_its_texts() {
+    let dir = common::copy(&common::fixture("llama-gqa-tied"));
+    let path = dir.path();
+    let generation = path.join("generation_config.json");
+    let named = || collimate_lm::eos_token_ids(path).map_err(|error| error.to_string());
+    assert_eq!(named(), Ok(vec![2]), "config.json");
+    for (text, ids) in [
+        ("{\"eos_token_id\": 7}", vec![7]),
+        ("{\"eos_token_id\": [9, 7]}", vec![9, 7]),
+        ("{\"temperature\": 1}", vec![2]),
+        ("{\"eos_token_id\": null}", vec![2]),
+    ] {
+        std::fs::write(&generation, text).unwrap();
+        assert_eq!(named(), Ok(ids), "{text}");
+    }
+    std::fs::write(&generation, "{\"eos_token_id\": [9, 7]}").unwrap();
+    let generator = generator(random_model(&Device::flex()))
+        .with_eos_of(path)
+        .unwrap();
+    assert_eq!(generator.eos(), [EOS, 7, 9], "the tokenizer's as well");
+    std::fs::write(&generation, "{\"eos_token_id\": [\"a\"]}").unwrap();
+    let error = named().unwrap_err();
+    assert!(
+        error.contains("generation_config.json") && error.contains("eos_token_id"),
+        "{error}"
+    );
+    std::fs::remove_file(&generation).unwrap();
+    common::edit_config(path, |config| {
+        config.as_object_mut().unwrap().remove("eos_token_id");
+    });
+    assert_eq!(named(), Ok(vec![]));
+}

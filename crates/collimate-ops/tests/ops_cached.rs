@@ -1,0 +1,204 @@
+//! Attention over a cache, and products row by row: values on every device, and what may not
+//! change them.
+
+use burn::tensor::{Device, Tensor};
+use collimate_ops::{Append, Heads, KvPages, cached_attention, linear, linear_rowwise};
+use collimate_testkit::{Noise, assert_close, devices, host, tensor};
+
+fn wide(values: &[f32]) -> Vec<f64> {
+    values.iter().map(|v| f64::from(*v)).collect()
+}
+
+/// What every row of the cache was given.
+struct Plain {
+    heads: Heads,
+    keys: Vec<Vec<f32>>,
+    values: Vec<Vec<f32>>,
+}
+
+impl Plain {
+    /// Softmax attention of one query over the first `seen` tokens of a row, in f64.
+    fn attend(&self, row: usize, seen: usize, q: &[f32]) -> Vec<f64> {
+        let Heads {
+            query,
+            key_value,
+            head_dim,
+        } = self.heads;
+        let stride = key_value * head_dim;
+        let at = |store: &[Vec<f32>], token: usize, head: usize, d: usize| {
+            f64::from(store[row][token * stride + head * head_dim + d])
+        };
+        let mut out = Vec::new();
+        for head in 0..query {
+            let shared = head / self.heads.group();
+            let scores: Vec<f64> = (0..seen)
+                .map(|token| {
+                    let dot: f64 = (0..head_dim)
+                        .map(|d| {
+                            f64::from(q[head * head_dim + d]) * at(&self.keys, token, shared, d)
+                        })
+                        .sum();
+                    (dot / (head_dim as f64).sqrt()).exp()
+                })
+                .collect();
+            let total: f64 = scores.iter().sum();
+            out.extend((0..head_dim).map(|d| {
+                let sum = (0..seen).map(|t| scores[t] * at(&self.values, t, shared, d));
+                sum.sum::<f64>() / total
+            }));
+        }
+        out
+    }
+}
+
+/// A cache on a device beside the plain lists.
+struct Both {
+    name: &'static str,
+    device: Device,
+    cache: KvPages,
+    plain: Plain,
+    noise: Noise,
+}
+
+impl Both {
+    fn extend(&mut self, what: &str, rows: &[(usize, usize)]) {
+        let Heads {
+            query,
+            key_value,
+            head_dim,
+        } = self.plain.heads;
+        let (width, stride) = (query * head_dim, key_value * head_dim);
+        let tokens = rows.iter().map(|(_, count)| count).sum();
+        let append: Append = self.cache.append(rows);
+        // Both layers get the same, so that neither's pages may be another's.
+        let [q, k, v] = [width, stride, stride].map(|w| self.noise.values(tokens * w, 1.0));
+        let make = |values: &[f32], w| -> Tensor<2> { tensor(values, [tokens, w], &self.device) };
+        let mut found = Vec::new();
+        for layer in 0..2 {
+            let [q, k, v] = [make(&q, width), make(&k, stride), make(&v, stride)];
+            found.push(cached_attention(q, k, v, &mut self.cache, layer, &append));
+        }
+        let mut wanted = Vec::new();
+        let mut token = 0;
+        for &(row, count) in rows {
+            for _ in 0..count {
+                let part = token * stride..(token + 1) * stride;
+                self.plain.keys[row].extend(&k[part.clone()]);
+                self.plain.values[row].extend(&v[part]);
+                let seen = self.plain.keys[row].len() / stride;
+                assert_eq!(append.positions()[token] as usize, seen - 1);
+                let q = &q[token * width..(token + 1) * width];
+                wanted.extend(self.plain.attend(row, seen, q));
+                token += 1;
+            }
+        }
+        for (layer, found) in found.iter().enumerate() {
+            assert!(!found.device().is_autodiff());
+            let what = format!("{what} on {}, layer {layer}", self.name);
+            assert_close(&what, &host(found), &wanted, 1e-5);
+        }
+    }
+
+    fn push(&mut self) -> usize {
+        self.plain.keys.push(Vec::new());
+        self.plain.values.push(Vec::new());
+        self.cache.push()
+    }
+
+    fn keep(&mut self, rows: &[usize]) {
+        self.cache.keep(rows);
+        for store in [&mut self.plain.keys, &mut self.plain.values] {
+            *store = rows.iter().map(|&row| store[row].clone()).collect();
+        }
+    }
+}
+
+#[test]
+fn attention_over_a_cache() {
+    for (query, key_value, head_dim) in [(4, 2, 12), (3, 3, 5), (6, 1, 48)] {
+        for (name, device) in devices() {
+            let heads = Heads::new(query, key_value, head_dim).unwrap();
+            let mut both = Both {
+                name,
+                device,
+                cache: KvPages::new(2, heads),
+                plain: Plain {
+                    heads,
+                    keys: Vec::new(),
+                    values: Vec::new(),
+                },
+                noise: Noise::new(9),
+            };
+            (0..3).for_each(|_| {
+                both.push();
+            });
+            both.extend("three prompts", &[(0, 15), (1, 33), (2, 1)]);
+            for _ in 0..3 {
+                both.extend("a step", &[(0, 1), (1, 1), (2, 1)]);
+            }
+            both.keep(&[1, 0, 1, 1]);
+            both.extend("forked rows go apart", &[(0, 1), (2, 1), (3, 1), (1, 1)]);
+            both.extend("several tokens for some", &[(3, 20), (1, 2)]);
+            let row = both.push();
+            both.extend("old and new rows", &[(row, 4), (0, 1)]);
+            both.keep(&[4, 2]);
+            both.extend("pages used again", &[(0, 40), (1, 40)]);
+            both.extend("the last step", &[(1, 1), (0, 1)]);
+        }
+    }
+}
+
+#[test]
+fn products_row_by_row() {
+    let mut noise = Noise::new(3);
+    for [rows, input, output] in [[1, 8, 5], [5, 33, 67], [9, 48, 130], [2, 7, 1]] {
+        let x = noise.values(rows * input, 1.0);
+        let w = noise.values(output * input, 1.0);
+        let b = noise.values(output, 1.0);
+        for (name, device) in devices() {
+            let run = |op: fn(Tensor<2>, Tensor<2>, Option<Tensor<1>>) -> Tensor<2>, bias: bool| {
+                let x: Tensor<2> = tensor(&x, [rows, input], &device).require_grad();
+                let w: Tensor<2> = tensor(&w, [output, input], &device).require_grad();
+                let b: Tensor<1> = tensor(&b, [output], &device).require_grad();
+                let y = op(x.clone(), w.clone(), bias.then(|| b.clone()));
+                let grads = y.clone().square().sum().backward();
+                let mut found = vec![host(&y), host(&x.grad(&grads).unwrap())];
+                found.push(host(&w.grad(&grads).unwrap()));
+                found.extend(bias.then(|| host(&b.grad(&grads).unwrap())));
+                found
+            };
+            for bias in [false, true] {
+                let found = run(linear_rowwise, bias);
+                for (part, (found, wanted)) in found.iter().zip(run(linear, bias)).enumerate() {
+                    let what = format!("{name}, {rows}×{input}×{output}, part {part}");
+                    assert_close(&what, found, &wide(&wanted), 1e-5);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_row_does_not_depend_on_the_number_of_rows() {
+    let (rows, input, output) = (37, 288, 300);
+    let mut noise = Noise::new(4);
+    let x = noise.values(rows * input, 1.0);
+    let w: Tensor<2> = tensor(
+        &noise.values(output * input, 1.0),
+        [output, input],
+        &Device::flex(),
+    );
+    let product = |count: usize| {
+        let x: Tensor<2> = tensor(&x[..count * input], [count, input], &Device::flex());
+        host(&linear_rowwise(x, w.clone(), None))
+    };
+    let whole = product(rows);
+    for count in 1..rows {
+        let bits = |values: &[f32]| values.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
+        assert_eq!(
+            bits(&product(count)),
+            bits(&whole[..count * output]),
+            "{count} rows"
+        );
+    }
+}

@@ -1,0 +1,87 @@
+//! What is seen while completions grow, and what is kept of them.
+
+use std::ops::ControlFlow;
+use std::time::{Duration, Instant};
+
+use collimate::core::Completion;
+use collimate::lm::{Place, Progress, Watch};
+use collimate::train::{self, Interrupt, Meter};
+
+use crate::common;
+
+/// Shows the text of a single completion, or how far many have come; keeps what is finished.
+pub(crate) struct Show {
+    /// A bar, or nothing where the text itself is shown.
+    meter: Option<Meter>,
+    interrupt: Interrupt,
+    started: Instant,
+    tokens: usize,
+    finished: Vec<Vec<Option<Completion>>>,
+}
+
+/// What came of it.
+pub(crate) struct Found {
+    /// Finished completions of each prompt, in order.
+    pub(crate) completions: Vec<Vec<Completion>>,
+    pub(crate) tokens: usize,
+    pub(crate) elapsed: Duration,
+}
+
+impl Found {
+    pub(crate) fn count(&self) -> usize {
+        self.completions.iter().map(Vec::len).sum()
+    }
+}
+
+impl Show {
+    pub(crate) fn new(prompts: usize, n: usize, live: bool, interrupt: Interrupt) -> Self {
+        let total = (prompts * n) as u64;
+        Self {
+            meter: (!live).then(|| train::Progress::Auto.start("completions", 0, total)),
+            interrupt,
+            started: Instant::now(),
+            tokens: 0,
+            finished: vec![vec![None; n]; prompts],
+        }
+    }
+
+    /// Ends the show.
+    pub(crate) fn into_finished(self) -> Found {
+        if self.meter.is_none() && self.tokens > 0 {
+            let _ = common::print("\n");
+        }
+        let rows = self.finished.into_iter();
+        Found {
+            completions: rows
+                .map(|row| row.into_iter().flatten().collect())
+                .collect(),
+            tokens: self.tokens,
+            elapsed: self.started.elapsed(),
+        }
+    }
+}
+
+impl Watch for Show {
+    fn text(&mut self, _: Place, piece: &str) {
+        if self.meter.is_none() && common::print(piece).is_err() {
+            self.interrupt.set();
+        }
+    }
+
+    fn finished(&mut self, place: Place, completion: &Completion) {
+        self.finished[place.prompt][place.sample] = Some(completion.clone());
+    }
+
+    fn progress(&mut self, progress: Progress) -> ControlFlow<()> {
+        self.tokens = progress.tokens;
+        if let Some(meter) = &mut self.meter {
+            let speed = progress.tokens as f64 / self.started.elapsed().as_secs_f64().max(1e-9);
+            let message = format!("{} tokens, {speed:.0}/s", progress.tokens);
+            meter.set(progress.finished as u64, &message);
+        }
+        match self.interrupt.is_set() && progress.finished < progress.total {
+            true => ControlFlow::Break(()),
+            false => ControlFlow::Continue(()),
+        }
+    }
+}
