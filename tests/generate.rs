@@ -3,7 +3,7 @@
 mod common;
 
 use std::fs;
-use std::io::Write;
+use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -122,7 +122,10 @@ fn ctrl_c_writes_what_is_finished() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("out.jsonl");
     // More than any machine writes within the time given.
-    let child = command("generate")
+    // A test may run where Ctrl-C is ignored, which children inherit.
+    let mut child = Command::new("env")
+        .arg("--default-signal=INT,TERM,HUP")
+        .arg(common::example("generate"))
         .args([
             "--model",
             &model(),
@@ -136,13 +139,20 @@ fn ctrl_c_writes_what_is_finished() {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    std::thread::sleep(Duration::from_millis(1500));
+    // Its first line comes when it listens to signals and writes.
+    let mut stderr = BufReader::new(child.stderr.take().unwrap());
+    let mut first = String::new();
+    stderr.read_line(&mut first).unwrap();
+    assert!(first.starts_with("completions "), "{first}");
+    std::thread::sleep(Duration::from_millis(300));
     let interrupt = format!("kill -INT {}", child.id());
     let sent = Command::new("sh").args(["-c", &interrupt]).status();
     assert!(sent.unwrap().success());
-    let output = child.wait_with_output().unwrap();
-    let stderr = text(&output.stderr);
-    assert_eq!(output.status.code(), Some(130), "{stderr}");
+    let mut rest = String::new();
+    stderr.read_to_string(&mut rest).unwrap();
+    let status = child.wait().unwrap();
+    let stderr = first + &rest;
+    assert_eq!(status.code(), Some(130), "{stderr}");
     let last = stderr.lines().last().unwrap();
     assert!(
         last.starts_with("stopped: ") && last.ends_with(" of 200000 completions"),

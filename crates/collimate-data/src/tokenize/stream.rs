@@ -60,19 +60,16 @@ impl<'a> TextStream<'a> {
     /// [`DataError::Tokenize`] if the decoder fails.
     pub fn push(&mut self, id: u32) -> Result<&str, DataError> {
         let start = self.text.len();
-        // An id that is not written must not become the one before a piece.
-        if self.tokenizer.is_written(id) {
-            self.window.push(id);
-            let window = self.tokenizer.decode(&self.window)?;
-            if !window.ends_with(INCOMPLETE)
-                && let Some(piece) = window.strip_prefix(self.before.as_str())
-                && !piece.is_empty()
-            {
-                self.text.push_str(piece);
-                self.window.drain(..self.read);
-                self.read = self.window.len();
-                self.before = self.tokenizer.decode(&self.window)?;
-            }
+        self.window.push(id);
+        let window = self.tokenizer.decode(&self.window)?;
+        if !window.ends_with(INCOMPLETE)
+            && let Some(piece) = window.strip_prefix(self.before.as_str())
+            && !piece.is_empty()
+        {
+            self.text.push_str(piece);
+            self.window.drain(..self.read);
+            self.read = self.window.len();
+            self.before = self.tokenizer.decode(&self.window)?;
         }
         Ok(&self.text[start..])
     }

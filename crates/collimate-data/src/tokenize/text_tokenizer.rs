@@ -171,13 +171,6 @@ impl TextTokenizer {
             .map_err(|e| DataError::Tokenize(e.to_string()))
     }
 
-    /// Whether an id is a token and is not left out of texts as a special one.
-    pub(super) fn is_written(&self, id: u32) -> bool {
-        let token = self.tokenizer.id_to_token(id);
-        let special = self.tokenizer.get_added_vocabulary();
-        token.is_some_and(|token| !special.is_special_token(&token))
-    }
-
     /// The ids that a completion of `prompt` continues, BOS included.
     ///
     /// # Errors

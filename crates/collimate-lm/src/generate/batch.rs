@@ -152,13 +152,13 @@ impl<'a, M: CausalLm> Batch<'a, M> {
 
     /// Lets samples of the parked prompt in; whether the prompt has none left.
     fn enter(&mut self) -> Result<bool, GenerateError> {
+        let mut reserved = self.reserved();
         let Some(mut parked) = self.parked.take() else {
             return Ok(true);
         };
         let limits = self.generator.limits();
         let (prompt, limit) = (parked.prompt, self.limit(parked.prompt));
         let row = self.rows.len();
-        let mut reserved = self.reserved() + self.prompts[prompt].len();
         let mut kept: Vec<usize> = (0..row).collect();
         while parked.next < self.sampling.n
             && self.rows.len() < limits.rows

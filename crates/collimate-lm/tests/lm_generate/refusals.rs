@@ -103,7 +103,19 @@ fn logits_that_are_no_numbers() {
                 ),
                 "{name}: {error}"
             );
+            // One logit among good ones.
             let script = spelled("abc");
+            let one = common::changed(&scripted(&script, &device), |path, values| {
+                if path == "lm_head.weight" {
+                    values[9 * VOCAB..10 * VOCAB].fill(f32::NAN);
+                }
+            });
+            let error = generator(one).continue_ids(&[vec![0]], &sampling, &mut ());
+            let error = error.unwrap_err();
+            assert!(
+                matches!(error, GenerateError::NotFinite { .. }),
+                "{name}: {error}"
+            );
             let later = common::changed(&scripted(&script, &device), |path, values| {
                 if path == "model.embed_tokens.weight" {
                     values[script[1] as usize * VOCAB] = f32::NAN;
