@@ -3,11 +3,12 @@
 mod common;
 
 use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::io::Write;
+use std::path::Path;
+use std::process::Stdio;
 
-use common::{command, fixture, json, succeed, text};
+use collimate::data::TextTokenizer;
+use common::{command, copy_folder, fixture, json, run, succeed, text};
 use serde_json::Value;
 
 fn model() -> String {
@@ -18,6 +19,38 @@ fn rows(text: &str) -> Vec<Value> {
     text.lines()
         .map(|line| serde_json::from_str(line).unwrap())
         .collect()
+}
+
+/// Rows for prompts from standard input.
+fn piped(input: &str) -> Vec<Value> {
+    let mut child = command("generate")
+        .args(["--model", &model(), "--max-new-tokens", "5", "--seed", "3"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all(input.as_bytes()).unwrap();
+    drop(stdin);
+    let output = child.wait_with_output().unwrap();
+    rows(&text(&output.stdout))
+}
+
+/// Makes the embeddings of some tokens no numbers.
+fn poison(file: &Path, ids: &[u32]) {
+    let mut bytes = fs::read(file).unwrap();
+    let length = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+    let header: Value = serde_json::from_slice(&bytes[8..8 + length]).unwrap();
+    let embedding = &header["model.embed_tokens.weight"];
+    assert_eq!(embedding["dtype"], "F32");
+    let start = 8 + length + embedding["data_offsets"][0].as_u64().unwrap() as usize;
+    let width = embedding["shape"][1].as_u64().unwrap() as usize;
+    for &id in ids {
+        let at = start + id as usize * width * 4;
+        bytes[at..at + 4].copy_from_slice(&f32::NAN.to_le_bytes());
+    }
+    fs::write(file, bytes).unwrap();
 }
 
 #[test]
@@ -95,78 +128,153 @@ fn prompts_come_from_files_and_pipes() {
         rows_of(&["--prompt", "the cat", "--prompt", "a dog", "--batch", "1"]),
         from_text
     );
-    let mut child = command("generate")
-        .args(["--model", &model(), "--max-new-tokens", "5", "--seed", "3"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    child
-        .stdin
-        .take()
-        .unwrap()
-        .write_all(b"the cat\na dog\n")
-        .unwrap();
-    let output = child.wait_with_output().unwrap();
-    assert_eq!(rows(&text(&output.stdout)), from_text);
+    // A byte order mark is no part of a prompt.
+    for (name, lines) in [
+        ("p.txt", "\u{FEFF}the cat\na dog\n"),
+        (
+            "p.jsonl",
+            "\u{FEFF}{\"prompt\": \"the cat\"}\n{\"prompt\": \"a dog\"}\n",
+        ),
+    ] {
+        fs::write(at(name), lines).unwrap();
+        assert_eq!(rows_of(&["--prompts", name]), from_text);
+        assert_eq!(piped(lines), from_text);
+    }
+    assert_eq!(piped("the cat\na dog\n"), from_text);
+    let braces = piped("{a dog\nthe cat\n");
+    assert_eq!(
+        (&braces[0]["prompt"], &braces[1]["prompt"]),
+        (&"{a dog".into(), &"the cat".into())
+    );
     let chat = "{\"prompt\": [{\"role\": \"user\", \"content\": \"the cat\"}]}\n";
     fs::write(at("chat.jsonl"), chat).unwrap();
     let found = rows_of(&["--prompts", "chat.jsonl", "--chat-fallback", "plain"]);
     assert_eq!(found[0]["prompt"][0]["content"], "the cat");
 }
 
-#[cfg(unix)]
 #[test]
-fn ctrl_c_writes_what_is_finished() {
+fn an_error_keeps_what_is_finished() {
     let folder = tempfile::tempdir().unwrap();
-    let out = folder.path().join("out.jsonl");
-    // More than any machine writes within the time given.
-    // A test may run where Ctrl-C is ignored, which children inherit.
-    let mut child = Command::new("env")
-        .arg("--default-signal=INT,TERM,HUP")
-        .arg(common::example("generate"))
-        .args([
-            "--model",
-            &model(),
-            "--prompt",
-            "the cat",
-            "--n",
-            "200000",
-            "--out",
-        ])
-        .arg(&out)
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    // Its first line comes when it listens to signals and writes.
-    let mut stderr = BufReader::new(child.stderr.take().unwrap());
-    let mut first = String::new();
-    stderr.read_line(&mut first).unwrap();
-    assert!(first.starts_with("completions "), "{first}");
-    std::thread::sleep(Duration::from_millis(300));
-    let interrupt = format!("kill -INT {}", child.id());
-    let sent = Command::new("sh").args(["-c", &interrupt]).status();
-    assert!(sent.unwrap().success());
-    let mut rest = String::new();
-    stderr.read_to_string(&mut rest).unwrap();
-    let status = child.wait().unwrap();
-    let stderr = first + &rest;
-    assert_eq!(status.code(), Some(130), "{stderr}");
-    let last = stderr.lines().last().unwrap();
-    assert!(
-        last.starts_with("stopped: ") && last.ends_with(" of 200000 completions"),
-        "{stderr}"
-    );
-    let rows = rows(&fs::read_to_string(&out).unwrap());
-    let completions = rows[0]["completions"].as_array().unwrap();
-    assert_eq!(
-        last,
-        format!("stopped: {} of 200000 completions", completions.len())
-    );
-    assert!(
-        completions
-            .iter()
-            .all(|c| c["finish"] == "eos" || c["finish"] == "length")
-    );
+    let model = folder.path().join("model");
+    copy_folder(&fixture("llama-untied"), &model);
+    let tokenizer = TextTokenizer::from_folder(&model).unwrap();
+    let ids = tokenizer.encode_text("the cat").unwrap();
+    poison(&model.join("model.safetensors"), &ids);
+    let ends = |prompts: &[&str], out: &[&str]| {
+        let mut all = vec!["--model", "model", "--max-new-tokens", "1", "--batch", "1"];
+        all.extend(prompts.iter().flat_map(|&prompt| ["--prompt", prompt]));
+        all.extend(out);
+        let output = run("generate", folder.path(), &all);
+        let stderr = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{stderr}");
+        let last = stderr.lines().last().unwrap();
+        assert!(last.starts_with("error: --prompt"), "{stderr}");
+        assert!(last.contains("after 0 new tokens"), "{stderr}");
+        text(&output.stdout)
+    };
+    let shown = ends(&["", "the cat"], &[]);
+    let found = rows(&shown);
+    assert_eq!(found.len(), 1);
+    assert_eq!(found[0]["prompt"], "");
+    assert_eq!(found[0]["completions"].as_array().unwrap().len(), 1);
+    let out = ["--out", "out.jsonl"];
+    let written = || fs::read_to_string(folder.path().join("out.jsonl")).unwrap();
+    assert_eq!(ends(&["", "the cat"], &out), "");
+    assert_eq!(written(), shown);
+    // Nothing is finished, and what was there stays.
+    assert_eq!(ends(&["the cat", ""], &out), "");
+    assert_eq!(written(), shown);
+}
+
+#[test]
+fn more_completions_than_can_be_counted_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let (model, n) = (model(), usize::MAX.to_string());
+    let arguments = ["--model", &model, "--n", &n, "--prompt", "a"];
+    let arguments = [&arguments[..], &["--prompt", "the"]].concat();
+    let output = run("generate", folder.path(), &arguments);
+    let stderr = text(&output.stderr);
+    assert!(!output.status.success(), "{stderr}");
+    assert!(stderr.starts_with(&format!("error: --n {n}: ")), "{stderr}");
+}
+
+#[cfg(target_os = "linux")]
+mod interrupted {
+    use std::io::{BufRead, BufReader};
+    use std::process::{Child, Command};
+    use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+    use std::time::{Duration, Instant};
+
+    use super::*;
+
+    /// More than any machine writes while the test waits.
+    const ALL: &str = "1000000000";
+
+    /// The next line, or nothing at the end. Ends a child that takes too long.
+    fn next(lines: &Receiver<String>, child: &mut Child, end: Instant) -> Option<String> {
+        match lines.recv_timeout(end.saturating_duration_since(Instant::now())) {
+            Ok(line) => Some(line),
+            Err(RecvTimeoutError::Disconnected) => None,
+            Err(RecvTimeoutError::Timeout) => {
+                child.kill().unwrap();
+                panic!("it takes too long");
+            }
+        }
+    }
+
+    /// Finished completions by a line of progress.
+    fn finished(line: &str) -> usize {
+        let count = line.strip_prefix("completions ");
+        let count = count.and_then(|rest| rest.split_once('/'));
+        count.map_or(0, |(count, _)| count.parse().unwrap())
+    }
+
+    #[test]
+    fn ctrl_c_writes_what_is_finished() {
+        let folder = tempfile::tempdir().unwrap();
+        let out = folder.path().join("out.jsonl");
+        // A test may run where Ctrl-C is ignored, which children inherit.
+        let mut child = Command::new("env")
+            .arg("--default-signal=INT,TERM,HUP")
+            .arg(common::example("generate"))
+            .args(["--model", &model(), "--prompt", "the cat"])
+            .args(["--n", ALL, "--out"])
+            .arg(&out)
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let stderr = BufReader::new(child.stderr.take().unwrap());
+        let (send, lines) = channel();
+        std::thread::spawn(move || {
+            for line in stderr.lines() {
+                send.send(line.unwrap()).unwrap();
+            }
+        });
+        let end = Instant::now() + Duration::from_secs(180);
+        let mut said: Vec<String> = Vec::new();
+        while said.last().is_none_or(|line| finished(line) == 0) {
+            let Some(line) = next(&lines, &mut child, end) else {
+                panic!("it ended: {said:?}");
+            };
+            said.push(line);
+        }
+        let interrupt = format!("kill -INT {}", child.id());
+        let sent = Command::new("sh").args(["-c", &interrupt]).status();
+        assert!(sent.unwrap().success());
+        while let Some(line) = next(&lines, &mut child, end) {
+            said.push(line);
+        }
+        let status = child.wait().unwrap();
+        assert_eq!(status.code(), Some(130), "{said:?}");
+        let rows = rows(&fs::read_to_string(&out).unwrap());
+        let completions = rows[0]["completions"].as_array().unwrap();
+        assert!(!completions.is_empty());
+        let stopped = format!("stopped: {} of {ALL} completions", completions.len());
+        assert_eq!(said.last(), Some(&stopped), "{said:?}");
+        assert!(
+            completions
+                .iter()
+                .all(|c| c["finish"] == "eos" || c["finish"] == "length")
+        );
+    }
 }

@@ -1,5 +1,7 @@
 //! Where the pairs come from: the synthetic world, or files.
 
+use std::collections::HashSet;
+
 use collimate::core::{Key, PreferencePair, Purpose};
 use collimate::data::world::World;
 use collimate::data::{
@@ -66,6 +68,7 @@ pub(crate) fn from_world(
         noisy: noisy(config, &mut train)?,
         held_out: examples(&validation),
         prompts: prompts.map(|pair| pair.prompt).collect(),
+        eos: Vec::new(),
         judge: None,
         validation,
         train,
@@ -126,9 +129,13 @@ pub(crate) fn from_files(config: &Config) -> Result<Parts<'static>, Failure> {
     let mut parts = split_by_hash(rows, &[0.1, 0.9])?;
     let mut train = parts.pop().unwrap_or_default();
     let validation = parts.pop().unwrap_or_default();
-    let mut prompts: Vec<_> = validation.iter().map(|pair| pair.prompt.clone()).collect();
-    prompts.dedup();
-    prompts.truncate(config.prompts);
+    let mut seen = HashSet::new();
+    let prompts = validation.iter().map(|pair| pair.prompt.clone());
+    let prompts = prompts.filter(|prompt| seen.insert(prompt.clone()));
+    let prompts: Vec<_> = match config.judge {
+        Some(_) => prompts.take(config.prompts).collect(),
+        None => Vec::new(),
+    };
     Ok(Parts {
         pretrain: Vec::new(),
         sft: Vec::new(),
@@ -136,6 +143,7 @@ pub(crate) fn from_files(config: &Config) -> Result<Parts<'static>, Failure> {
             noisy: noisy(config, &mut train)?,
             held_out: examples(&validation),
             prompts,
+            eos: Vec::new(),
             judge: None,
             validation,
             train,

@@ -1,12 +1,12 @@
 //! One run in one folder.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use collimate::core::{Key, Scorer};
 use collimate::data::world::World;
-use collimate::data::{TextTokenizer, Truncation};
-use collimate::lm::{Architecture, Bert, Llama, LlamaConfig};
+use collimate::data::{SftExample, TextTokenizer, Truncation};
+use collimate::lm::{Architecture, Bert, Llama, LlamaConfig, eos_token_ids};
 use collimate::nn::{Backbone, HfFolder, HfReward};
 use collimate::prelude::Device;
 use collimate::recipes::sera::{Judge, align, write_report};
@@ -78,8 +78,8 @@ fn from_scratch(
         parts.sft.len(),
     );
     let mut job = Job::open(options, config, tokenizer, about, out)?;
-    let model = job.fine_tune(model, &parts, &config.pretrain)?;
-    let start = job.fine_tune(model, &parts, &config.sft)?;
+    let model = job.fine_tune("pretrain", model, &parts.pretrain, &config.pretrain)?;
+    let start = job.fine_tune("sft", model, &parts.sft, &config.sft)?;
     let gold = world.scorer();
     parts.align.judge = Some(Judge {
         name: "the gold reward".to_owned(),
@@ -107,6 +107,7 @@ fn from_folder(
     }
     let tokenizer = TextTokenizer::from_folder(dir)?.with_chat_fallback(config.chat_fallback);
     let mut parts = data::from_files(config)?;
+    parts.align.eos = eos_token_ids(dir)?;
     let model = Llama::load(dir, device)?;
     check_length(config, &model)?;
     let mut about = format!(
@@ -122,7 +123,7 @@ fn from_folder(
     let scorer = config
         .judge
         .as_deref()
-        .map(|dir| judge(dir, device))
+        .map(|dir| judge(dir, config, device))
         .transpose()?;
     parts.align.judge = scorer.as_deref().map(|scorer| Judge {
         name: "the reward model of --judge".to_owned(),
@@ -132,13 +133,14 @@ fn from_folder(
 }
 
 /// A saved reward model as a scorer.
-fn judge(dir: &std::path::Path, device: &Device) -> Result<Box<dyn Scorer>, Failure> {
+fn judge(dir: &Path, config: &Config, device: &Device) -> Result<Box<dyn Scorer>, Failure> {
     fn load<B: HfReward>(
-        dir: &std::path::Path,
+        dir: &Path,
+        config: &Config,
         device: &Device,
     ) -> Result<Box<dyn Scorer>, Failure> {
         let model = RewardModel::<B>::load(dir, device)?;
-        let tokenizer = TextTokenizer::from_folder(dir)?;
+        let tokenizer = TextTokenizer::from_folder(dir)?.with_chat_fallback(config.chat_fallback);
         let length = tokenizer.max_length().unwrap_or(512);
         let length = length.min(model.backbone.max_positions());
         Ok(Box::new(RewardScorer::new(
@@ -149,8 +151,8 @@ fn judge(dir: &std::path::Path, device: &Device) -> Result<Box<dyn Scorer>, Fail
         )))
     }
     match common::architecture(dir)? {
-        Architecture::Bert => load::<Bert>(dir, device),
-        _ => load::<Llama>(dir, device),
+        Architecture::Bert => load::<Bert>(dir, config, device),
+        _ => load::<Llama>(dir, config, device),
     }
 }
 
@@ -237,14 +239,11 @@ impl<'a> Job<'a> {
     /// Next-token prediction: on plain texts (`pretrain`), or on chosen answers (`sft`).
     fn fine_tune(
         &mut self,
+        stage: &str,
         model: Llama,
-        parts: &Parts<'_>,
+        texts: &[SftExample],
         train: &TrainConfig,
     ) -> Result<Llama, Failure> {
-        let texts = match train.stage.as_str() {
-            "pretrain" => &parts.pretrain,
-            _ => &parts.sft,
-        };
         if texts.is_empty() {
             return Ok(model);
         }
@@ -252,12 +251,16 @@ impl<'a> Job<'a> {
             tokenizer: &self.tokenizer,
             max_length: self.config.align.max_length,
             truncation: self.config.align.truncation,
-            train,
+            train: &TrainConfig {
+                stage: stage.to_owned(),
+                seed: self.config.align.seed,
+                ..train.clone()
+            },
         };
         let context = FitContext::in_run(&self.run, &self.interrupt);
         let (model, outcome) =
             fine_tune(model, texts, &[], &plan, &context).map_err(|error| self.stopped(error))?;
-        self.summary.insert(train.stage.clone(), json!(outcome));
+        self.summary.insert(stage.to_owned(), json!(outcome));
         Ok(model)
     }
 

@@ -28,6 +28,7 @@ const DEFAULTS: alignment::Defaults = alignment::Defaults {
     name: "dpo",
     methods: &[Method::Base],
     iterations: 1,
+    world_beta: 0.5,
 };
 
 fn main() -> ExitCode {

@@ -7,7 +7,7 @@ mod show;
 
 use std::fmt::Write;
 use std::io::IsTerminal;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -28,8 +28,9 @@ use show::Show;
 /// object per prompt comes out: `prompt` and `completions`, each with `text`, `tokens` (the ids, EOS
 /// included) and `finish`: eos, stop (a stop text, which is not in the text) or length.
 ///
-/// The same seed gives the same completions, whatever else is asked in the same call. Ctrl-C stops
-/// and writes what is finished.
+/// On flex the same seed gives the same completions, bit by bit, whatever else is asked in the same
+/// call; on other devices up to rounding, which can tip a token. A prompt that is given twice in one
+/// call goes on with further samples. Ctrl-C stops; what is finished is written, after an error too.
 #[derive(Debug, Parser)]
 #[command(name = "generate", version, allow_negative_numbers = true)]
 struct Args {
@@ -39,8 +40,9 @@ struct Args {
     /// A prompt; may be given several times
     #[arg(long, value_name = "TEXT")]
     prompt: Vec<String>,
-    /// File of prompts: one a line, or JSON lines with `prompt` (a text or a list of messages) or
-    /// `messages`; - is standard input, which is also read where no prompt is given
+    /// File of prompts: one a line, or (.jsonl, .json) JSON lines with `prompt` (a text or a list of
+    /// messages) or `messages`; - is standard input, which is also read where no prompt is given,
+    /// and holds JSON lines if its first is an object
     #[arg(long, value_name = "FILE", conflicts_with = "prompt")]
     prompts: Option<PathBuf>,
     /// Completions per prompt
@@ -61,16 +63,17 @@ struct Args {
     /// Longest completion in tokens, EOS included; the model's context may end it earlier
     #[arg(long, value_name = "N", default_value_t = Sampling::default().max_new_tokens)]
     max_new_tokens: usize,
-    /// A text that ends a completion; may be given several times
+    /// A text that ends a completion, or a special token; may be given several times
     #[arg(long, value_name = "TEXT")]
     stop: Vec<String>,
     /// Seed of the random numbers
     #[arg(long, value_name = "SEED", default_value_t = Sampling::default().seed)]
     seed: u64,
-    /// Where to write the JSON lines; by default standard output
+    /// Where to write the JSON lines, once anything is finished; by default standard output
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
-    /// Completions that grow at a time: speed and memory, nothing else
+    /// Completions that grow at a time: more are faster and keep the keys and values of up to ROWS
+    /// times (longest prompt + --max-new-tokens) tokens in memory
     #[arg(long, value_name = "ROWS", default_value_t = BatchLimits::default().rows)]
     batch: usize,
     /// Messages where the model has no chat template: refuse, or plain text with their roles
@@ -96,10 +99,18 @@ impl Args {
         }
     }
 
-    fn limits(&self) -> BatchLimits {
+    /// Limits that let `--batch` completions grow at a time, whatever their lengths.
+    fn limits(&self, tokenizer: &TextTokenizer, asked: &[Asked]) -> BatchLimits {
+        // What cannot be encoded is refused later, by its place.
+        let lengths = asked.iter().filter_map(|asked| {
+            let ids = tokenizer.encode_prompt(&asked.prompt).ok()?;
+            Some(ids.len().saturating_add(self.max_new_tokens))
+        });
+        let longest = lengths.max().unwrap_or_default();
+        let tokens = self.batch.saturating_mul(longest);
         BatchLimits {
             rows: self.batch,
-            ..BatchLimits::default()
+            tokens: tokens.max(BatchLimits::default().tokens),
         }
     }
 }
@@ -120,10 +131,11 @@ fn main() -> ExitCode {
         let asked = prompts::read(&args.prompt, args.prompts.as_deref())?;
         let tokenizer =
             TextTokenizer::from_folder(&args.model)?.with_chat_fallback(args.chat_fallback);
+        let limits = args.limits(&tokenizer, &asked);
         let model = Llama::load(&args.model, &device)?;
         let generator = TextGenerator::new(model, tokenizer)
             .with_eos_of(&args.model)?
-            .with_limits(args.limits())?;
+            .with_limits(limits)?;
         write(&args, &sampling, &generator, &asked)
     })
 }
@@ -135,27 +147,46 @@ fn write(
     asked: &[Asked],
 ) -> Result<(), Failure> {
     let prompts: Vec<Prompt> = asked.iter().map(|asked| asked.prompt.clone()).collect();
-    let live =
-        prompts.len() * sampling.n == 1 && (args.out.is_none() || std::io::stdout().is_terminal());
+    let one = prompts.len() == 1 && sampling.n == 1;
+    let live = one && (args.out.is_none() || std::io::stdout().is_terminal());
     let mut show = Show::new(prompts.len(), sampling.n, live, Interrupt::on_signals()?);
     let ended = generator.generate_watched(&prompts, sampling, &mut show);
     let found = show.into_finished();
-    let interrupted = match ended {
-        Ok(_) => false,
-        Err(GenerateError::Interrupted) => true,
-        Err(error) => return Err(said(error, asked)),
+    let done = found.count();
+    let kept = match done {
+        0 => Ok(()),
+        _ => keep(args.out.as_deref(), live, asked, &found),
     };
-    if let Some(out) = &args.out {
+    match ended {
+        Ok(_) => kept,
+        Err(GenerateError::Interrupted) => {
+            kept?;
+            let all = prompts.len().saturating_mul(sampling.n);
+            Err(Interrupted(format!("stopped: {done} of {all} completions")).into())
+        }
+        Err(error) => {
+            if let Err(lost) = kept {
+                common::tell(&format!("what was finished is lost: {lost}"));
+            }
+            Err(said(error, asked))
+        }
+    }
+}
+
+/// Writes what is finished, unless it was seen while it grew, and sums it up.
+fn keep(
+    out: Option<&Path>,
+    live: bool,
+    asked: &[Asked],
+    found: &show::Found,
+) -> Result<(), Failure> {
+    if let Some(out) = out {
         atomic_write(out, lines(asked, &found.completions)?.as_bytes())?;
         common::tell(&format!("wrote {}", out.display()));
     } else if !live {
         common::print(&lines(asked, &found.completions)?)?;
     }
-    common::tell(&summary(&found));
-    if interrupted {
-        let (done, all) = (found.count(), prompts.len() * sampling.n);
-        return Err(Interrupted(format!("stopped: {done} of {all} completions")).into());
-    }
+    common::tell(&summary(found));
     Ok(())
 }
 

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use collimate::core::{Message, Prompt};
 use serde::Deserialize;
+use serde_json::{Map, Value};
 
 use crate::common::Failure;
 
@@ -33,7 +34,7 @@ pub(crate) fn read(given: &[String], file: Option<&Path>) -> Result<Vec<Asked>, 
             let json = file
                 .extension()
                 .is_some_and(|e| e == "jsonl" || e == "json");
-            (file.display().to_string(), bytes, json)
+            (file.display().to_string(), bytes, Some(json))
         }
         None => {
             if file.is_none() && std::io::stdin().is_terminal() {
@@ -45,12 +46,14 @@ pub(crate) fn read(given: &[String], file: Option<&Path>) -> Result<Vec<Asked>, 
             }
             let mut bytes = Vec::new();
             std::io::stdin().read_to_end(&mut bytes)?;
-            let json = bytes.trim_ascii_start().starts_with(b"{");
-            ("standard input".to_owned(), bytes, json)
+            ("standard input".to_owned(), bytes, None)
         }
     };
     let text = String::from_utf8(bytes)
         .map_err(|_| format!("{name}: not UTF-8: convert it, for example with iconv"))?;
+    // Some editors write a byte order mark.
+    let text = text.strip_prefix('\u{FEFF}').unwrap_or(&text);
+    let json = json.unwrap_or_else(|| begins_with_an_object(text));
     let mut asked = Vec::new();
     for (index, line) in text.lines().enumerate() {
         if line.trim().is_empty() {
@@ -69,10 +72,16 @@ pub(crate) fn read(given: &[String], file: Option<&Path>) -> Result<Vec<Asked>, 
     Ok(asked)
 }
 
+/// Whether the first line that holds something is a JSON object: a prompt may begin with `{` too.
+fn begins_with_an_object(text: &str) -> bool {
+    let first = text.lines().find(|line| !line.trim().is_empty());
+    first.is_some_and(|line| serde_json::from_str::<Map<String, Value>>(line).is_ok())
+}
+
 /// What a row may hold; other columns are passed over.
 #[derive(Deserialize)]
 struct Row {
-    prompt: Option<serde_json::Value>,
+    prompt: Option<Value>,
     messages: Option<Vec<Message>>,
 }
 

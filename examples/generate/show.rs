@@ -16,8 +16,12 @@ pub(crate) struct Show {
     interrupt: Interrupt,
     started: Instant,
     tokens: usize,
+    /// Of each prompt, up to the last sample that is finished.
     finished: Vec<Vec<Option<Completion>>>,
 }
+
+/// A first line without a completion says little: it may come that late.
+const FIRST_LINE: Duration = Duration::from_secs(1);
 
 /// What came of it.
 pub(crate) struct Found {
@@ -35,13 +39,13 @@ impl Found {
 
 impl Show {
     pub(crate) fn new(prompts: usize, n: usize, live: bool, interrupt: Interrupt) -> Self {
-        let total = (prompts * n) as u64;
+        let total = prompts.saturating_mul(n) as u64;
         Self {
             meter: (!live).then(|| train::Progress::Auto.start("completions", 0, total)),
             interrupt,
             started: Instant::now(),
             tokens: 0,
-            finished: vec![vec![None; n]; prompts],
+            finished: vec![Vec::new(); prompts],
         }
     }
 
@@ -69,13 +73,19 @@ impl Watch for Show {
     }
 
     fn finished(&mut self, place: Place, completion: &Completion) {
-        self.finished[place.prompt][place.sample] = Some(completion.clone());
+        let samples = &mut self.finished[place.prompt];
+        if samples.len() <= place.sample {
+            samples.resize(place.sample + 1, None);
+        }
+        samples[place.sample] = Some(completion.clone());
     }
 
     fn progress(&mut self, progress: Progress) -> ControlFlow<()> {
         self.tokens = progress.tokens;
-        if let Some(meter) = &mut self.meter {
-            let speed = progress.tokens as f64 / self.started.elapsed().as_secs_f64().max(1e-9);
+        let elapsed = self.started.elapsed();
+        let early = progress.finished == 0 && elapsed < FIRST_LINE;
+        if let Some(meter) = self.meter.as_mut().filter(|_| !early) {
+            let speed = progress.tokens as f64 / elapsed.as_secs_f64().max(1e-9);
             let message = format!("{} tokens, {speed:.0}/s", progress.tokens);
             meter.set(progress.finished as u64, &message);
         }

@@ -30,6 +30,7 @@ const DEFAULTS: alignment::Defaults = alignment::Defaults {
     name: "sera",
     methods: &[Method::Base, Method::Iterative, Method::Sera],
     iterations: 3,
+    world_beta: 2.0,
 };
 
 fn main() -> ExitCode {

@@ -127,7 +127,11 @@ fn trace_dpo(args: &TraceArgs) -> Result<ExitCode, Box<dyn std::error::Error>> {
     })?;
     let text: String = rows.iter().map(|row| format!("{row}\n")).collect();
     collimate::train::atomic_write(&args.out, text.as_bytes())?;
-    show(&format!("{} steps: {}\n", rows.len(), args.out.display()));
+    show(&format!(
+        "{} steps: {}\n",
+        rows.len() - 1,
+        args.out.display()
+    ));
     Ok(ExitCode::SUCCESS)
 }
 

@@ -31,7 +31,7 @@ pub struct TraceOptions<'a> {
     pub max_length: usize,
 }
 
-/// A row per step: `step`, `loss`, `grad_norm`, `rewards/margins`, and `pairs` with `prompt_ids`,
+/// First a row with the settings, then a row per step: `step`, `loss`, `grad_norm`, `rewards/margins`, and `pairs` with `prompt_ids`,
 /// `chosen_ids` and `rejected_ids`.
 ///
 /// # Errors
@@ -83,17 +83,15 @@ pub fn trace(options: &TraceOptions<'_>) -> Result<Vec<Value>, Box<dyn std::erro
         json!({"prompt_ids": prompt, "chosen_ids": chosen, "rejected_ids": rejected})
     };
     let batches = order.chunks(options.batch);
-    Ok(logged?
-        .into_iter()
-        .zip(batches)
-        .map(|(row, batch)| {
-            json!({
-                "step": row["step"],
-                "loss": row["loss"],
-                "grad_norm": row["grad_norm"],
-                "rewards/margins": row["rewards/margins"],
-                "pairs": batch.iter().map(ids).collect::<Vec<_>>(),
-            })
+    let settings = json!({"loss": options.loss, "learning_rate": options.learning_rate});
+    let steps = logged?.into_iter().zip(batches).map(|(row, batch)| {
+        json!({
+            "step": row["step"],
+            "loss": row["loss"],
+            "grad_norm": row["grad_norm"],
+            "rewards/margins": row["rewards/margins"],
+            "pairs": batch.iter().map(ids).collect::<Vec<_>>(),
         })
-        .collect())
+    });
+    Ok(std::iter::once(settings).chain(steps).collect())
 }

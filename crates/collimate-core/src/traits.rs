@@ -128,8 +128,10 @@ impl Sampling {
         if !(self.top_p > 0.0 && self.top_p <= 1.0) {
             return wrong("top_p", &self.top_p, "above 0, at most 1 (1 keeps all)");
         }
-        if !(self.repetition_penalty.is_finite() && self.repetition_penalty > 0.0) {
-            let allowed = "a number above 0 (1 changes nothing)";
+        // Logits are f32: what is 0 or infinite there is so here.
+        let penalty = self.repetition_penalty as f32;
+        if !(penalty.is_finite() && penalty > 0.0) {
+            let allowed = "a number above 0 that f32 can hold (1 changes nothing)";
             return wrong("repetition_penalty", &self.repetition_penalty, allowed);
         }
         if self.max_new_tokens == 0 {
@@ -237,6 +239,15 @@ mod tests {
             change(&mut sampling);
             let error = sampling.check().unwrap_err().to_string();
             assert!(error.starts_with(&format!("{says}: ")), "{error}");
+        }
+        for repetition_penalty in [1e-60, 1e60, -1e-60, f64::NAN] {
+            let sampling = Sampling {
+                repetition_penalty,
+                ..Sampling::default()
+            };
+            let error = sampling.check().unwrap_err().to_string();
+            let says = format!("repetition_penalty is {repetition_penalty}: ");
+            assert!(error.starts_with(&says), "{error}");
         }
     }
 

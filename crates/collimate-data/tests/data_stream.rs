@@ -103,7 +103,79 @@ fn special_and_unknown_ids_write_nothing() {
     assert_eq!(pieces(&tokenizer, &[0, 1, 9999]), ["", "", "", ""]);
 }
 
+/// Ids of bytes that are written as the characters with these numbers.
+fn bytes(tokenizer: &TextTokenizer, bytes: &str) -> Vec<u32> {
+    let id = |c: char| {
+        let level = tokenizer.inner().token_to_id(&c.to_string());
+        let fallback = format!("<0x{:02X}>", u32::from(c));
+        tokenizer.inner().token_to_id(&fallback).or(level).unwrap()
+    };
+    bytes.chars().map(id).collect()
+}
+
+#[test]
+fn letters_after_bad_bytes_appear() {
+    let tokenizer = byte_fallback();
+    let letters = tokenizer.encode_text("ab").unwrap();
+    // The whole list has three U+FFFD here: the bad byte takes the good ones along.
+    let ids = [&letters[..1], &bytes(&tokenizer, "Ã©ÿ"), &letters].concat();
+    let wanted = ["a", "", "é", "", "\u{FFFD}a", "b", ""];
+    assert_eq!(pieces(&tokenizer, &ids), wanted);
+    assert_eq!(pieces(&tokenizer, &ids[..4]).concat(), "aé\u{FFFD}");
+    let spaced = tokenizer.encode_text(" b").unwrap();
+    let ids = [ids, spaced].concat();
+    assert_eq!(pieces(&tokenizer, &ids).concat(), "aé\u{FFFD}ab b");
+}
+
+#[test]
+fn ids_that_never_become_text_do_not_pile_up() {
+    let push = |stream: &mut TextStream<'_>, ids: &[u32]| {
+        for &id in ids {
+            stream.push(id).unwrap();
+        }
+    };
+    for bad in ["ÿ", "â", "Ã©ÿ", "ðÃ", "©"] {
+        for tokenizer in [byte_level(), byte_fallback()] {
+            let ids = bytes(&tokenizer, bad).repeat(3000);
+            let mut stream = TextStream::new(&tokenizer);
+            push(&mut stream, &ids);
+            // Most of it is there before anything else comes.
+            let shown = stream.text().chars().count();
+            assert!(shown + 200 > ids.len() / 2, "{bad}: {shown}");
+            push(&mut stream, &tokenizer.encode_text("ab").unwrap());
+            assert!(stream.text().ends_with("\u{FFFD}ab"), "{bad}");
+        }
+    }
+    let tokenizer = byte_level();
+    let mut stream = TextStream::new(&tokenizer);
+    push(&mut stream, &[0, 1, 9999].repeat(50_000));
+    assert_eq!(stream.text(), "");
+    push(&mut stream, &tokenizer.encode_text("ab").unwrap());
+    assert_eq!(stream.text(), "ab");
+}
+
 proptest! {
+    #[test]
+    fn any_bad_bytes_of_a_byte_level_tokenizer(bad in "[ÿÃ©âð]{0,300}") {
+        let tokenizer = byte_level();
+        let ids = bytes(&tokenizer, &bad);
+        prop_assert_eq!(pieces(&tokenizer, &ids).concat(), tokenizer.decode(&ids).unwrap());
+    }
+
+    #[test]
+    fn bad_bytes_spoil_no_letter_and_no_space(text in "([ab ]|[ÿÃ©]{1,3}|[ÿÃ©]{90}){0,20}") {
+        let tokenizer = byte_fallback();
+        let mut ids = Vec::new();
+        for part in text.split_inclusive(|c| "ab ".contains(c)) {
+            let letter = part.trim_start_matches(|c| !"ab ".contains(c));
+            ids.extend(bytes(&tokenizer, &part[..part.len() - letter.len()]));
+            ids.extend(tokenizer.encode_text(letter).unwrap());
+        }
+        let letters = |text: &str| text.replace(|c| !"ab ".contains(c), "");
+        let whole = tokenizer.decode(&ids).unwrap();
+        prop_assert_eq!(letters(&pieces(&tokenizer, &ids).concat()), letters(&whole));
+    }
+
     #[test]
     fn any_ids_of_a_byte_level_tokenizer(ids in prop::collection::vec(0u32..258, 0..40)) {
         let tokenizer = byte_level();

@@ -9,7 +9,7 @@ mod sft;
 mod unpaired;
 
 pub use error::DirectError;
-pub use logps::{PairLogp, pair_logps};
+pub use logps::{PairLogp, pair_logps, targets};
 pub use objective::DirectObjective;
 pub use reference::Reference;
 pub use reference_file::{load_reference_logps, pairs_hash, save_reference_logps};

@@ -13,8 +13,9 @@ pub struct PairLogp {
     pub rejected: f32,
 }
 
-/// Tokens of a completion that something predicts: without a prompt the first has none.
-pub(crate) fn targets(prompt: &[u32], completion: &[u32]) -> usize {
+/// Tokens of a completion that something predicts: without a prompt the first has none. Sums of
+/// log-probabilities run over these, and so do their means.
+pub fn targets(prompt: &[u32], completion: &[u32]) -> usize {
     completion
         .len()
         .saturating_sub(usize::from(prompt.is_empty()))

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use burn::tensor::{Tensor, TensorData};
 use collimate_core::{Key, metric_names as names};
 use collimate_data::TokenizedPair;
-use collimate_losses::{DirectLoss, ImplicitRewards, PairLogps};
+use collimate_losses::{DirectLoss, ImplicitRewards, PairLogps, ReferenceNeed};
 use collimate_nn::{CausalLm, Forward, Pack, completion_logps};
 use collimate_train::{Evaluation, Forwarded, Objective, TrainError};
 
@@ -55,6 +55,8 @@ impl<M: CausalLm, L: DirectLoss> DirectObjective<M, L> {
             }
         }
         let reference = match reference {
+            // Nothing would look at it.
+            _ if loss.reference_need() == ReferenceNeed::None => Reference::None,
             Reference::Model(model) => Reference::Model(model.valid()),
             other => other,
         };

@@ -57,10 +57,8 @@ impl<M: CausalLm> SftObjective<M> {
     }
 }
 
-/// Completion tokens that some row predicts: without a prompt the first has none.
 fn targets(example: &TokenizedExample) -> usize {
-    let unpredicted = usize::from(example.prompt.is_empty());
-    example.completion.len().saturating_sub(unpredicted)
+    crate::logps::targets(&example.prompt, &example.completion)
 }
 
 fn push(pack: &mut Pack, example: &TokenizedExample) {

@@ -80,7 +80,7 @@ impl<M: CausalLm, L: UnpairedLoss> UnpairedObjective<M, L> {
         };
         let empty = |e: &UnpairedExample| targets(&e.prompt, &e.completion) == 0;
         if let Some(pair) = train.iter().position(empty) {
-            let part = "training example of";
+            let part = "unpaired";
             return Err(DirectError::EmptyCompletion { part, pair });
         }
         Ok(Self {
@@ -144,15 +144,20 @@ impl<M: CausalLm, L: UnpairedLoss> UnpairedObjective<M, L> {
     }
 }
 
-/// Each prompt with the completion of the next row that has another prompt. Rows whose prompt
-/// nobody else has a completion for are left out.
-fn mismatched<'a>(rows: &[(&'a [u32], &'a [u32])]) -> Vec<(&'a [u32], &'a [u32])> {
+/// Each prompt with the completion of the next row that has another prompt, cut to the model's
+/// context. Rows whose prompt nobody else has a completion for, or that leave no room for one, are
+/// left out.
+fn mismatched<'a>(rows: &[(&'a [u32], &'a [u32])], context: usize) -> Vec<(&'a [u32], &'a [u32])> {
     let n = rows.len();
     (0..n)
         .filter_map(|i| {
             let others = (1..n).map(|step| rows[(i + step) % n]);
             let other = others.into_iter().find(|(prompt, _)| *prompt != rows[i].0);
-            other.map(|(_, completion)| (rows[i].0, completion))
+            let (_, completion) = other?;
+            let prompt = rows[i].0;
+            let room = context.saturating_sub(prompt.len()).min(completion.len());
+            let completion = &completion[..room];
+            (targets(prompt, completion) > 0).then_some((prompt, completion))
         })
         .collect()
 }
@@ -177,7 +182,8 @@ impl<M: CausalLm, L: UnpairedLoss> Objective for UnpairedObjective<M, L> {
         let rows = self.rows(examples);
         let shift = match self.loss.shift_need() {
             ShiftNeed::MismatchedLogRatio => {
-                kto_reference_point(&self.log_ratios(model, &mismatched(&rows))?)
+                let rows = mismatched(&rows, model.max_positions());
+                kto_reference_point(&self.log_ratios(model, &rows)?)
             }
             ShiftNeed::RewardMean => {
                 let desirable: Vec<bool> =

@@ -62,6 +62,14 @@ pub enum RecipeError {
         /// What is wrong with it.
         source: PackError,
     },
+    /// A pair without a prompt, where answers are to be written.
+    #[error(
+        "training pair {pair} has no prompt to write answers to: give pairs with prompts, a tokenizer with BOS, or methods without own pairs (base, iterative, selection_only)"
+    )]
+    NoPrompt {
+        /// Which pair.
+        pair: usize,
+    },
     /// A review that leaves nothing to train on.
     #[error(
         "{stage}: no pair is left to train on ({dropped}): raise irm.offline_share, the temperature or the number of new tokens"

@@ -76,6 +76,7 @@ fn setup() -> Setup {
         prompts: world.prompts(12, Key::new(9, "prompts")),
         validation: pairs(world.validation_pairs()),
         noisy: Some(noisy),
+        eos: Vec::new(),
         judge: None,
         held_out: examples[..20].to_vec(),
         train,
@@ -275,6 +276,103 @@ fn every_loss_of_the_paper_and_adapters() {
         model_hash(&outcome.policies[0].model),
         model_hash(&setup.start)
     );
+}
+
+#[test]
+fn own_pairs_fit_and_larger_shares_take_more_steps() {
+    use collimate_recipes::sera::Updates;
+    let setup = setup();
+    let mut config = config(&[Method::Sera]);
+    config.irm.bootstrap_share = 1.0;
+    let error = config.check().unwrap_err().to_string();
+    assert!(error.contains("own_pairs"), "{error}");
+    config.updates = Updates::OwnPairs;
+    config.iterations = 2;
+    config.max_length = 20;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("run");
+    let outcome = run(&setup, &config, &path);
+    let second = &outcome.policies[0].iterations[1];
+    let pairs = second.selection.offline + second.selection.bootstrapped;
+    assert_eq!(second.steps, pairs.div_ceil(16) as u64);
+    let text = std::fs::read_to_string(path.join("selections/sera-2-pairs.json")).unwrap();
+    let reviewed: serde_json::Value = serde_json::from_str(&text).unwrap();
+    for pair in reviewed["own"].as_array().unwrap() {
+        let length = |name: &str| pair[name].as_array().unwrap().len();
+        assert!(length("prompt") + length("chosen").max(length("rejected")) <= 20);
+    }
+}
+
+#[test]
+fn held_out_evaluation_decides_which_model_stays() {
+    let setup = setup();
+    let mut config = config(&[Method::Base]);
+    config.iterations = 1;
+    // Far too large steps: what comes last is not what is best.
+    config.train.learning_rate = 0.05;
+    let last = run_in_new_folder(&setup, &config);
+    config.train.eval_every = Some(1);
+    config.train.keep_best = true;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("run");
+    let best = run(&setup, &config, &path);
+    let hash = |outcome: &SeraOutcome<Llama>| model_hash(&outcome.policies[0].model);
+    assert_ne!(hash(&last), hash(&best));
+    let metrics = std::fs::read_to_string(path.join("metrics.jsonl")).unwrap();
+    assert!(metrics.contains("eval_rewards/accuracies"));
+}
+
+#[test]
+fn lists_that_do_not_fit() {
+    let setup = setup();
+    let with = |change: &dyn Fn(&mut SeraData<'static>), judge: bool| {
+        let mut data = setup.data.clone();
+        change(&mut data);
+        struct Short;
+        impl collimate_core::Scorer for Short {
+            fn score(
+                &self,
+                items: &[(Prompt, Completion)],
+            ) -> Result<Vec<f32>, collimate_core::ScoreError> {
+                Ok(vec![0.0; items.len() - 1])
+            }
+        }
+        let data = SeraData {
+            judge: judge.then_some(Judge {
+                name: "short".to_owned(),
+                scorer: &Short,
+            }),
+            ..data
+        };
+        let folder = tempfile::tempdir().unwrap();
+        let config = config(&[Method::Base]);
+        let mut run = RunFolder::create(&folder.path().join("run"), &config).unwrap();
+        let (interrupt, silent) = (Interrupt::new(), Progress::Silent);
+        align(
+            &setup.start,
+            &setup.tokenizer,
+            &data,
+            &config,
+            &mut run,
+            &interrupt,
+            silent,
+        )
+        .err()
+        .unwrap()
+        .to_string()
+    };
+    let text = with(&|data| data.noisy = Some(vec![true]), false);
+    assert!(
+        text.contains("noisy is 1") && text.contains("one flag per training pair"),
+        "{text}"
+    );
+    let text = with(&|_| {}, true);
+    assert!(
+        text.contains("12 items were given, 11 scores came back"),
+        "{text}"
+    );
+    let text = with(&|data| data.prompts.clear(), true);
+    assert!(text.contains("prompts for the judge"), "{text}");
 }
 
 #[test]

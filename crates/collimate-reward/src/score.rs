@@ -108,7 +108,11 @@ impl<B: Backbone> Scorer for RewardScorer<B> {
             .iter()
             .map(|(prompt, completion)| SftExample {
                 prompt: prompt.clone(),
-                completion: completion.clone(),
+                // Another model's ids would mean other texts here.
+                completion: Completion {
+                    tokens: None,
+                    ..completion.clone()
+                },
             })
             .collect();
         let (sequences, _) = self

@@ -70,8 +70,13 @@ impl Place {
     }
 
     fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_collimate-bench"));
+        // A background job's children ignore Ctrl-C; here it must arrive.
+        let mut command = Command::new("env");
+        if cfg!(target_os = "linux") {
+            command.arg("--default-signal=INT,TERM,HUP");
+        }
         command
+            .arg(env!("CARGO_BIN_EXE_collimate-bench"))
             .current_dir(self.dir.path())
             .args(["sweep", "plan.json", "--bin-dir", "bin"])
             .args(args)

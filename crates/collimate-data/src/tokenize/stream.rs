@@ -6,11 +6,18 @@ use crate::error::DataError;
 /// What a decoder writes for bytes that are no whole character.
 const INCOMPLETE: char = '\u{FFFD}';
 
+/// Bytes of the longest character, and so the most ids that one needs.
+const LONGEST: usize = 4;
+
+/// Ids that wait for a character to become whole, at most: every id costs as much as the window is
+/// long.
+const PATIENCE: usize = 64;
+
 /// The text of a growing list of ids: what [`TextTokenizer::decode`] gives for the whole list.
 ///
 /// A character whose bytes are spread over several ids appears with the last of them. Special tokens
-/// are left out. Where bytes are no characters at all, a decoder that falls back to bytes may count
-/// them otherwise than it would in the whole list.
+/// are left out. Where bytes are no characters at all, a decoder that falls back to bytes spoils the
+/// good ones beside them in the whole list; here those stay that were whole before.
 ///
 /// # Examples
 /// ```
@@ -60,16 +67,9 @@ impl<'a> TextStream<'a> {
     /// [`DataError::Tokenize`] if the decoder fails.
     pub fn push(&mut self, id: u32) -> Result<&str, DataError> {
         let start = self.text.len();
-        self.window.push(id);
-        let window = self.tokenizer.decode(&self.window)?;
-        if !window.ends_with(INCOMPLETE)
-            && let Some(piece) = window.strip_prefix(self.before.as_str())
-            && !piece.is_empty()
-        {
-            self.text.push_str(piece);
-            self.window.drain(..self.read);
-            self.read = self.window.len();
-            self.before = self.tokenizer.decode(&self.window)?;
+        if self.writes(id) {
+            self.window.push(id);
+            self.advance()?;
         }
         Ok(&self.text[start..])
     }
@@ -80,13 +80,71 @@ impl<'a> TextStream<'a> {
     /// [`DataError::Tokenize`] if the decoder fails.
     pub fn finish(&mut self) -> Result<&str, DataError> {
         let start = self.text.len();
-        let window = self.tokenizer.decode(&self.window)?;
-        if let Some(rest) = window.strip_prefix(self.before.as_str()) {
-            self.text.push_str(rest);
-        }
+        let all = self.tokenizer.decode(&self.window)?;
+        let rest = self.unread(&all)?;
+        self.text.push_str(&rest);
         self.read = self.window.len();
-        self.before = window;
+        self.before = all;
         Ok(&self.text[start..])
+    }
+
+    /// Whether a decoder sees an id: it is known and no special token.
+    fn writes(&self, id: u32) -> bool {
+        let tokenizer = self.tokenizer.inner();
+        let special = tokenizer.get_added_vocabulary();
+        let token = tokenizer.id_to_token(id);
+        token.is_some_and(|token| !special.is_special_token(&token))
+    }
+
+    /// Gives out what is whole.
+    fn advance(&mut self) -> Result<(), DataError> {
+        let all = self.tokenizer.decode(&self.window)?;
+        let full = self.window.len() - self.read >= PATIENCE;
+        if all.ends_with(INCOMPLETE) {
+            return if full { self.give_up(&all) } else { Ok(()) };
+        }
+        let piece = self.unread(&all)?;
+        if !piece.is_empty() {
+            self.text.push_str(&piece);
+            self.window.drain(..self.read);
+            self.read = self.window.len();
+            self.before = self.tokenizer.decode(&self.window)?;
+        } else if full {
+            // Ids that write nothing.
+            self.window.truncate(self.read);
+        }
+        Ok(())
+    }
+
+    /// What of the window's text was not given out.
+    fn unread(&self, all: &str) -> Result<String, DataError> {
+        match all.strip_prefix(self.before.as_str()) {
+            Some(piece) => Ok(piece.to_owned()),
+            // A bad byte took the good ones before it along, but those were given out.
+            None => self.tokenizer.decode(&self.window[self.read..]),
+        }
+    }
+
+    /// Gives out what waited too long, but for the last ids, which may begin a character. It is cut
+    /// where the parts decode to what they are together, if there is such a place.
+    fn give_up(&mut self, all: &str) -> Result<(), DataError> {
+        let latest = self.window.len() - (LONGEST - 1);
+        let mut cut = latest;
+        for at in (latest + 1 - LONGEST..=latest).rev() {
+            let (head, tail) = self.window.split_at(at);
+            if self.tokenizer.decode(head)? + &self.tokenizer.decode(tail)? == all {
+                cut = at;
+                break;
+            }
+        }
+        let rest = self.window.split_off(cut);
+        let head = self.tokenizer.decode(&self.window)?;
+        let piece = self.unread(&head)?;
+        self.text.push_str(&piece);
+        self.window = rest;
+        self.read = 0;
+        self.before.clear();
+        Ok(())
     }
 
     /// Everything that is whole so far.

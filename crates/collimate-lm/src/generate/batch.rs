@@ -9,7 +9,7 @@ use rayon::prelude::*;
 use super::generator::TextGenerator;
 use super::row::Row;
 use super::sample::SampleRule;
-use super::text::GrowingText;
+use super::text::{GrowingText, special_ids};
 use super::watch::{Place, Progress, Watch};
 
 /// A prompt that the cache holds as its last row and that waits for room for its samples.
@@ -29,6 +29,8 @@ pub(super) struct Batch<'a, M: CausalLm> {
     repeats: Vec<usize>,
     sampling: &'a Sampling,
     rule: SampleRule,
+    /// Special tokens that are stop texts.
+    stop_ids: Vec<u32>,
     watch: &'a mut dyn Watch,
     cache: M::Cache,
     /// As the first rows of the cache.
@@ -36,6 +38,7 @@ pub(super) struct Batch<'a, M: CausalLm> {
     parked: Option<Parked>,
     /// The next prompt that was not read.
     next: usize,
+    /// Of each prompt, up to the last sample that is finished.
     results: Vec<Vec<Option<Completion>>>,
     progress: Progress,
 }
@@ -49,6 +52,12 @@ impl<'a, M: CausalLm> Batch<'a, M> {
         watch: &'a mut dyn Watch,
     ) -> Result<Self, GenerateError> {
         let rule = SampleRule::new(sampling)?;
+        let total = prompts.len().checked_mul(sampling.n);
+        let total = total.ok_or_else(|| GenerateError::Option {
+            option: "n",
+            value: sampling.n.to_string(),
+            allowed: "so few that n times the number of prompts can be counted",
+        })?;
         let mut times: HashMap<&[u32], usize> = HashMap::new();
         let repeats = prompts.iter().map(|ids| {
             let times = times.entry(ids.as_slice()).or_default();
@@ -62,15 +71,16 @@ impl<'a, M: CausalLm> Batch<'a, M> {
             prompts,
             sampling,
             rule,
+            stop_ids: special_ids(generator.tokenizer(), &sampling.stop),
             watch,
             cache: generator.model().new_cache(),
             rows: Vec::new(),
             parked: None,
             next: 0,
-            results: vec![vec![None; sampling.n]; prompts.len()],
+            results: vec![Vec::new(); prompts.len()],
             progress: Progress {
                 finished: 0,
-                total: prompts.len() * sampling.n,
+                total,
                 tokens: 0,
             },
         })
@@ -80,14 +90,21 @@ impl<'a, M: CausalLm> Batch<'a, M> {
         while self.progress.finished < self.progress.total {
             self.admit()?;
             self.step()?;
-            if self.watch.progress(self.progress).is_break() {
-                return Err(GenerateError::Interrupted);
-            }
+            self.report()?;
         }
         let results = self.results.into_iter();
         Ok(results
             .map(|samples| samples.into_iter().flatten().collect())
             .collect())
+    }
+
+    /// Says how far the work is. Whoever wants to stop after the last completion has them all.
+    fn report(&mut self) -> Result<(), GenerateError> {
+        let stop = self.watch.progress(self.progress).is_break();
+        if stop && self.progress.finished < self.progress.total {
+            return Err(GenerateError::Interrupted);
+        }
+        Ok(())
     }
 
     /// Tokens that the cache may come to hold for the rows and the parked prompt.
@@ -115,7 +132,7 @@ impl<'a, M: CausalLm> Batch<'a, M> {
     /// prompts costs as much as a step.
     fn admit(&mut self) -> Result<(), GenerateError> {
         let limits = self.generator.limits();
-        if self.rows.len() > limits.rows * 3 / 4 {
+        if self.rows.len() > limits.rows - limits.rows / 4 {
             return Ok(());
         }
         while self.rows.len() < limits.rows {
@@ -129,7 +146,9 @@ impl<'a, M: CausalLm> Batch<'a, M> {
                 }
                 self.read_prompt()?;
             }
-            if !self.enter()? {
+            let done = self.enter()?;
+            self.report()?;
+            if !done {
                 break;
             }
         }
@@ -169,6 +188,7 @@ impl<'a, M: CausalLm> Batch<'a, M> {
             let id = new.choose(&self.rule, &parked.logits)?;
             if let Some(finish) = self.take(&mut new, id)? {
                 self.finish(&new, finish);
+                self.report()?;
             } else {
                 reserved += limit;
                 self.rows.push(new);
@@ -251,8 +271,11 @@ impl<'a, M: CausalLm> Batch<'a, M> {
     /// Gives a row its next token; how it ends, if so.
     fn take(&mut self, row: &mut Row<'_>, id: u32) -> Result<Option<Finish>, GenerateError> {
         self.progress.tokens += 1;
-        let eos = self.generator.eos().contains(&id);
-        let finish = row.take(id, eos, self.rule.looks_back())?;
+        let ending = match self.generator.eos().contains(&id) {
+            true => Some(Finish::Eos),
+            false => self.stop_ids.contains(&id).then_some(Finish::Stop),
+        };
+        let finish = row.take(id, ending, self.rule.looks_back())?;
         let piece = row.text.show(finish.is_some());
         if !piece.is_empty() {
             self.watch.text(row.place, piece);
@@ -269,6 +292,10 @@ impl<'a, M: CausalLm> Batch<'a, M> {
         self.progress.finished += 1;
         self.watch.finished(row.place, &completion);
         let Place { prompt, sample } = row.place;
-        self.results[prompt][sample] = Some(completion);
+        let samples = &mut self.results[prompt];
+        if samples.len() <= sample {
+            samples.resize(sample + 1, None);
+        }
+        samples[sample] = Some(completion);
     }
 }

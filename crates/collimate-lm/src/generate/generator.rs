@@ -10,7 +10,8 @@ use super::batch::Batch;
 use super::watch::Watch;
 use crate::hf::eos_token_ids;
 
-/// How much is computed and remembered at a time. Changes speed and memory, never a completion.
+/// How much is computed and remembered at a time. Changes speed and memory; a completion never on
+/// flex, and elsewhere only by rounding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BatchLimits {
     /// Completions that grow at a time.
@@ -48,9 +49,12 @@ impl BatchLimits {
 ///
 /// Every prompt is processed once, whatever the number of samples. Completions grow together in a
 /// batch that the finished ones leave and waiting ones enter. Random numbers depend on (seed, the
-/// prompt's tokens, sample, position) only; on flex the logits of a row do not depend on the other
-/// rows either, so a completion is the same, byte by byte, in any batch and any order. A prompt that
-/// is given k times gets k·n different samples: those that `n` = k·n would have given it.
+/// prompt's tokens, sample, position) only. On flex the logits of a row do not depend, bit by bit, on
+/// the other rows either, so a completion is the same in any batch and any order; elsewhere that
+/// holds up to rounding, which can tip a token. A prompt that is given again in one call goes on with
+/// further samples: k times get the k·n that `n` = k·n would have given it.
+///
+/// A stop text that is one special token, which no text shows, ends a completion as a token.
 ///
 /// # Examples
 /// ```

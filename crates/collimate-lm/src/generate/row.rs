@@ -62,11 +62,11 @@ impl<'a> Row<'a> {
             })
     }
 
-    /// Adds a token; how the completion ends, if so.
+    /// Adds a token, which may be one that ends every completion; how this one ends, if so.
     pub(super) fn take(
         &mut self,
         id: u32,
-        eos: bool,
+        ending: Option<Finish>,
         remember: bool,
     ) -> Result<Option<Finish>, GenerateError> {
         let prompt = self.place.prompt;
@@ -78,15 +78,12 @@ impl<'a> Row<'a> {
         if remember && let Err(place) = self.seen.binary_search(&id) {
             self.seen.insert(place, id);
         }
-        let mut stopped = !eos && self.text.push(id).map_err(unreadable)?;
-        let at_end = eos || self.tokens.len() == self.limit;
-        if at_end && !stopped {
+        let mut stopped = ending.is_none() && self.text.push(id).map_err(unreadable)?;
+        let at_limit = self.tokens.len() == self.limit;
+        let ending = ending.or(at_limit.then_some(Finish::Length));
+        if ending.is_some() && !stopped {
             stopped = self.text.finish().map_err(unreadable)?;
         }
-        Ok(match (stopped, eos) {
-            (true, _) => Some(Finish::Stop),
-            (false, true) => Some(Finish::Eos),
-            (false, false) => at_end.then_some(Finish::Length),
-        })
+        Ok(if stopped { Some(Finish::Stop) } else { ending })
     }
 }

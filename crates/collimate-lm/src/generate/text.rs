@@ -2,6 +2,16 @@
 
 use collimate_data::{DataError, TextStream, TextTokenizer};
 
+/// The special tokens among some texts: no text shows them.
+pub(super) fn special_ids(tokenizer: &TextTokenizer, texts: &[String]) -> Vec<u32> {
+    let tokenizer = tokenizer.inner();
+    let added = tokenizer.get_added_vocabulary();
+    let special = texts.iter().filter(|text| added.is_special_token(text));
+    special
+        .filter_map(|text| tokenizer.token_to_id(text))
+        .collect()
+}
+
 /// A growing text that knows what ends it.
 #[derive(Debug)]
 pub(super) struct GrowingText<'a> {

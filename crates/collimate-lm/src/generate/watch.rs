@@ -37,8 +37,10 @@ pub trait Watch {
         let _ = (place, completion);
     }
 
-    /// Called after every step; `Break` ends the work with
-    /// [`GenerateError::Interrupted`](collimate_core::GenerateError::Interrupted).
+    /// Called after every step, every prompt read, and every completion that ends with its first
+    /// token; `Break` ends the work with
+    /// [`GenerateError::Interrupted`](collimate_core::GenerateError::Interrupted), unless every
+    /// completion is finished.
     fn progress(&mut self, progress: Progress) -> ControlFlow<()> {
         let _ = progress;
         ControlFlow::Continue(())

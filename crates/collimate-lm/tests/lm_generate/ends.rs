@@ -4,15 +4,14 @@ use super::*;
 use std::collections::HashMap;
 use std::ops::ControlFlow;
 
-use collimate_core::{Finish, GenerateError, Generator, Prompt};
+use collimate_core::{Finish, Generator, Prompt};
 
-/// Joins the pieces and keeps the last progress.
+/// Keeps what it sees.
 #[derive(Default)]
 struct Recorder {
     texts: HashMap<Place, Vec<String>>,
     finished: Vec<(Place, Completion)>,
     progress: Vec<Progress>,
-    stop_after: Option<usize>,
 }
 
 impl Watch for Recorder {
@@ -27,10 +26,7 @@ impl Watch for Recorder {
 
     fn progress(&mut self, progress: Progress) -> ControlFlow<()> {
         self.progress.push(progress);
-        match self.stop_after {
-            Some(steps) if self.progress.len() >= steps => ControlFlow::Break(()),
-            _ => ControlFlow::Continue(()),
-        }
+        ControlFlow::Continue(())
     }
 }
 
@@ -174,6 +170,35 @@ fn stop_texts_end_and_are_not_in_the_text() {
 }
 
 #[test]
+fn a_special_token_can_be_a_stop_text() {
+    let script = [spelled("ab"), vec![0]].concat();
+    let (completion, pieces) = spell(&script, 20, &["<s>"]);
+    assert_eq!(
+        (completion.text.as_str(), completion.finish),
+        ("ab", Finish::Stop)
+    );
+    assert_eq!(tokens(&completion), script);
+    assert_eq!(pieces, ["a", "b"]);
+    // EOS is EOS, where it ends completions anyway.
+    let script = with_eos("ab");
+    let (completion, _) = spell(&script, 20, &["</s>"]);
+    assert_eq!(completion.finish, Finish::Eos);
+    let sampling = Sampling {
+        stop: vec!["</s>".into()],
+        ..greedy_sampling(20)
+    };
+    let found = generator(scripted(&script, &Device::flex()))
+        .with_eos(vec![])
+        .continue_ids(&[vec![0]], &sampling, &mut ())
+        .unwrap();
+    assert_eq!(tokens(&found[0][0]), script);
+    assert_eq!(
+        (found[0][0].text.as_str(), found[0][0].finish),
+        ("ab", Finish::Stop)
+    );
+}
+
+#[test]
 fn characters_come_whole() {
     let script = with_eos("aéb");
     assert_eq!(script.len(), 5);
@@ -223,31 +248,6 @@ fn random_text_is_what_its_tokens_decode_to() {
     let written: usize = found.iter().flatten().map(|c| tokens(c).len()).sum();
     assert_eq!((last.finished, last.total, last.tokens), (40, 40, written));
     assert_eq!(recorder.finished.len(), 40);
-}
-
-#[test]
-fn a_watcher_can_stop_and_has_what_is_finished() {
-    let prompts = prompts(41, &[3, 3, 3, 3]);
-    let sampling = greedy_sampling(10);
-    let generator = generator(random_model(&Device::flex()))
-        .with_eos(vec![])
-        .with_limits(limits(2, 1000))
-        .unwrap();
-    let whole = generator
-        .continue_ids(&prompts, &sampling, &mut ())
-        .unwrap();
-    let mut recorder = Recorder {
-        stop_after: Some(12),
-        ..Recorder::default()
-    };
-    let error = generator
-        .continue_ids(&prompts, &sampling, &mut recorder)
-        .unwrap_err();
-    assert!(matches!(error, GenerateError::Interrupted), "{error}");
-    assert_eq!(recorder.finished.len(), 2);
-    for (place, completion) in recorder.finished {
-        assert_eq!(completion, whole[place.prompt][place.sample]);
-    }
 }
 
 #[test]

@@ -7,6 +7,7 @@ mod common;
 mod ends;
 mod greedy;
 mod refusals;
+mod watched;
 
 use burn::tensor::Device;
 use collimate_core::{Completion, Key, Sampling};

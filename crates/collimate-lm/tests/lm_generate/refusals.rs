@@ -59,6 +59,13 @@ fn options_out_of_range() {
     };
     let says = refused(&[vec![2]], &sampling).to_string();
     assert!(says.starts_with("top_p is 0: "), "{says}");
+    let sampling = Sampling {
+        n: usize::MAX,
+        ..greedy_sampling(1)
+    };
+    let says = refused(&[vec![2], vec![3]], &sampling).to_string();
+    let n = format!("n is {}: ", usize::MAX);
+    assert!(says.starts_with(&n), "{says}");
     let generator = generator(random_model(&Device::flex()));
     let says = generator
         .clone()

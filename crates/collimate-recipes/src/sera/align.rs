@@ -4,8 +4,8 @@ use std::time::Instant;
 
 use collimate_core::PreferencePair;
 use collimate_data::{TextTokenizer, TokenizedPair};
-use collimate_direct::{PairLogp, perplexity};
-use collimate_nn::CausalLm;
+use collimate_direct::{PairLogp, perplexity, targets};
+use collimate_nn::{CausalLm, ConfigError};
 use collimate_train::{Interrupt, Progress, RunFolder};
 
 use super::answers::{Answers, answer, compare, implicit_rewards};
@@ -41,11 +41,21 @@ pub fn align<M: CausalLm>(
             part: "the training part",
         });
     }
-    let encode = |pairs: &[PreferencePair]| -> Result<Vec<TokenizedPair>, RecipeError> {
-        let (ids, _) =
-            tokenizer.encode_pairs(pairs, config.max_length, config.truncation, |_, _| {})?;
-        Ok(ids)
+    if let Some(noisy) = &data.noisy
+        && noisy.len() != data.train.len()
+    {
+        let allowed = "one flag per training pair";
+        return Err(ConfigError::new("noisy", noisy.len(), allowed).into());
+    }
+    if data.judge.is_some() && data.prompts.is_empty() {
+        return Err(RecipeError::Empty {
+            part: "the part with prompts for the judge",
+        });
+    }
+    let encode = |pairs: &[PreferencePair]| {
+        tokenizer.encode_pairs(pairs, config.max_length, config.truncation, |_, _| {})
     };
+    let ((train, tokenize), (validation, _)) = (encode(&data.train)?, encode(&data.validation)?);
     let start = &start.clone().valid();
     let mut session = Session {
         config,
@@ -53,14 +63,24 @@ pub fn align<M: CausalLm>(
         run,
         interrupt,
         progress,
-        train: encode(&data.train)?,
-        validation: encode(&data.validation)?,
+        train,
+        validation,
         start,
+        eos: &data.eos,
     };
+    // A training that took minutes must not end at the first prompt that cannot be answered.
+    let empty = |pair: &TokenizedPair| pair.prompt.is_empty();
+    let bootstraps = |&method: &Method| method.shares(&config.irm).1 > 0.0;
+    if config.methods.iter().any(bootstraps)
+        && let Some(pair) = session.train.iter().position(empty)
+    {
+        return Err(RecipeError::NoPrompt { pair });
+    }
     let prompts: Vec<Vec<u32>> = data
         .prompts
         .iter()
         .map(|prompt| tokenizer.encode_prompt(prompt))
+        .map(|ids| ids.map(|ids| cut(ids, tokenizer.special().bos, config)))
         .collect::<Result<_, _>>()?;
     let judge = data.judge.as_ref().filter(|_| !prompts.is_empty());
     let at_start: Option<Answers> = match judge {
@@ -117,6 +137,7 @@ pub fn align<M: CausalLm>(
         start_perplexity: measure(start)?,
         judge: judge.map(|judge| judge.name.clone()),
         pairs: session.train.len(),
+        tokenize,
         seconds: started.elapsed().as_secs_f64(),
     })
 }
@@ -136,14 +157,15 @@ impl<M: CausalLm> Session<'_, M> {
             ..SelectionReport::default()
         };
         if method == Method::Base {
-            let steps = self.steps() * self.config.iterations as u64;
+            let steps = self.steps(self.train.len()) * self.config.iterations as u64;
             let (start, pairs) = (self.start, self.train.clone());
             let iterate = self.train("base", start, start, pairs, steps)?;
             let report = self.report(1, all(), &iterate, iterate.seconds, before)?;
             return Ok((iterate.model, vec![report]));
         }
         if first.is_none() {
-            let (start, pairs, steps) = (self.start, self.train.clone(), self.steps());
+            let (start, pairs) = (self.start, self.train.clone());
+            let steps = self.steps(pairs.len());
             *first = Some(self.train("iteration1", start, start, pairs, steps)?);
         }
         let begin = Iterate {
@@ -170,7 +192,7 @@ impl<M: CausalLm> Session<'_, M> {
             };
             let stage = format!("{}-{iteration}", method.name());
             let policy = history[history.len() - 1].model.clone();
-            let steps = self.steps();
+            let steps = self.steps(pairs.len());
             let iterate = self.train(&stage, &policy, &policy, pairs, steps)?;
             let seconds = started.elapsed().as_secs_f64().max(iterate.seconds);
             reports.push(self.report(iteration, selection, &iterate, seconds, before)?);
@@ -219,8 +241,9 @@ impl<M: CausalLm> Session<'_, M> {
                 let value = |policy: f32, reference: f32, tokens: usize| {
                     kind.value(policy.into(), reference.into(), tokens.max(1))
                 };
-                let chosen = value(after.chosen, before.chosen, pair.chosen.len());
-                let rejected = value(after.rejected, before.rejected, pair.rejected.len());
+                let tokens = |completion: &[u32]| targets(&pair.prompt, completion);
+                let chosen = value(after.chosen, before.chosen, tokens(&pair.chosen));
+                let rejected = value(after.rejected, before.rejected, tokens(&pair.rejected));
                 match chosen.total_cmp(&rejected) {
                     std::cmp::Ordering::Greater => 1.0,
                     std::cmp::Ordering::Equal => 0.5,
@@ -244,6 +267,20 @@ impl<M: CausalLm> Session<'_, M> {
             seconds,
         })
     }
+}
+
+/// The end of a prompt that is too long for an answer to fit behind it, BOS before it.
+fn cut(ids: Vec<u32>, bos: Option<u32>, config: &SeraConfig) -> Vec<u32> {
+    let room = config
+        .max_length
+        .saturating_sub(config.responses.max_new_tokens)
+        .max(config.max_length / 2);
+    if ids.len() <= room {
+        return ids;
+    }
+    let bos = bos.filter(|bos| ids.first() == Some(bos));
+    let end = &ids[ids.len() - (room - usize::from(bos.is_some()))..];
+    bos.into_iter().chain(end.iter().copied()).collect()
 }
 
 fn share(flags: &[bool]) -> f64 {

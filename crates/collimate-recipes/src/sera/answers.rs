@@ -2,11 +2,11 @@
 
 use std::ops::ControlFlow;
 
-use collimate_core::{Completion, Finish, GenerateError, Key, Prompt, Purpose};
+use collimate_core::{Completion, Finish, GenerateError, Key, Prompt, Purpose, ScoreError};
 use collimate_eval::{Bootstrap, Groups, pearson, spearman};
 use collimate_irm::ImplicitReward;
 use collimate_lm::{Progress as Generated, TextGenerator, Watch};
-use collimate_nn::{CausalLm, Forward, Pack, completion_logps, packs};
+use collimate_nn::{CausalLm, Forward, Pack, PackError, completion_logps, packs};
 use collimate_train::{Interrupt, TrainError};
 use rand::RngExt;
 
@@ -55,6 +55,12 @@ impl Watch for Meter<'_> {
 }
 
 impl<M: CausalLm> Session<'_, M> {
+    /// A policy that writes.
+    pub(crate) fn generator(&self, model: &M) -> TextGenerator<M> {
+        let ends = std::iter::once(self.tokenizer.special().eos).chain(self.eos.iter().copied());
+        TextGenerator::new(model.clone(), self.tokenizer.clone()).with_eos(ends.collect())
+    }
+
     /// What went wrong in generation, as an error of this run.
     pub(crate) fn generation(&self, stage: &str, error: GenerateError) -> RecipeError {
         match error {
@@ -100,9 +106,10 @@ pub(crate) fn response_logps<M: CausalLm>(
     let mut meter = session.progress.start(label, 0, rows.len() as u64);
     let mut logps = Vec::new();
     for (range, pack) in packs(&rows, EVALUATION_TOKENS, cost, push) {
-        let wrong = |source| RecipeError::Pair {
+        session.go_on(label)?;
+        let wrong = |source: PackError| RecipeError::Pair {
             stage: label.to_owned(),
-            pair: range.start,
+            pair: range.start + row_of(&rows[range.clone()], source.sequence()),
             source,
         };
         pack.check(model.vocab_size(), model.max_positions())
@@ -113,6 +120,16 @@ pub(crate) fn response_logps<M: CausalLm>(
         meter.set(range.end as u64, "");
     }
     Ok(logps)
+}
+
+/// Which row a sequence of a pack belongs to.
+fn row_of<T>(rows: &[(&[u32], Vec<T>)], sequence: usize) -> usize {
+    let mut first = 0;
+    let place = rows.iter().position(|(_, responses)| {
+        first += responses.len();
+        sequence < first
+    });
+    place.unwrap_or(0)
 }
 
 /// A policy's answers to the prompts, with their scores.
@@ -137,7 +154,7 @@ pub(crate) fn answer<M: CausalLm>(
         ..session.config.responses
     };
     let seed = session.key("answers").rng(Purpose::Sampling).random();
-    let generator = TextGenerator::new(model.clone(), session.tokenizer.clone());
+    let generator = session.generator(model);
     let mut watch = Meter::new(session, &format!("{label} answers"));
     let completions = generator
         .continue_ids(ids, &sampling.with(1, seed), &mut watch)
@@ -148,6 +165,10 @@ pub(crate) fn answer<M: CausalLm>(
         .map(|(prompt, answers)| (prompt.clone(), answers[0].clone()))
         .collect();
     let scores = judge.scorer.score(&items)?;
+    if scores.len() != items.len() {
+        let (items, scores) = (items.len(), scores.len());
+        return Err(ScoreError::Count { items, scores }.into());
+    }
     Ok(Answers {
         completions,
         scores: scores.into_iter().map(f64::from).collect(),

@@ -29,8 +29,8 @@ pub enum Method {
     BootstrapOnly,
     /// As many offline pairs as SeRA selects, at random.
     RandomSelection,
-    /// As many offline pairs as SeRA selects, by the reference's log-probability of the chosen
-    /// completion.
+    /// As many offline pairs as SeRA selects: those whose chosen completion is likeliest, per token,
+    /// under the start.
     ReferenceSelection,
 }
 
@@ -71,6 +71,18 @@ impl Method {
             }
         }
     }
+}
+
+/// How many optimiser steps an iteration makes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Updates {
+    /// As many as one over all pairs: every method makes the same number.
+    #[default]
+    Equal,
+    /// Those over its own pairs, as in the paper: for shares that add up to more than 1.
+    OwnPairs,
 }
 
 /// How the policy's own responses are sampled.
@@ -117,7 +129,8 @@ impl ResponseSampling {
 /// | `loss` | DPO | see [`PreferenceLoss`] |
 /// | `methods` | base, iterative, sera | at least one |
 /// | `iterations` | 3 | at least 1 |
-/// | `irm` | γ .3, K .7, K̃ .3, 4 responses | see [`IrmConfig`]; with SimPO the implicit reward is the mean log-probability |
+/// | `updates` | `equal` | `equal`, `own_pairs` |
+/// | `irm` | γ .3, K .7, K̃ .3, 4 responses | see [`IrmConfig`]; with SimPO `log_ratio` stands for the mean log-probability, with other losses without a reference for the log-ratio to the start |
 /// | `responses` | temperature .7, top-p .95, 512 tokens | |
 /// | `adaptation` | `full` | `full`, `lora` |
 /// | `train` | 1 epoch, 16 pairs, lr 5e-6 linear | see [`TrainConfig`]; `stage`, `seed` and the number of steps are set by the recipe |
@@ -134,6 +147,8 @@ pub struct SeraConfig {
     pub methods: Vec<Method>,
     /// Trainings of a method, the first one over all pairs.
     pub iterations: usize,
+    /// Optimiser steps of an iteration.
+    pub updates: Updates,
     /// Margins and shares.
     pub irm: IrmConfig,
     /// How responses are sampled.
@@ -155,6 +170,7 @@ impl Default for SeraConfig {
             loss: PreferenceLoss::default(),
             methods: vec![Method::Base, Method::Iterative, Method::Sera],
             iterations: 3,
+            updates: Updates::default(),
             irm: IrmConfig::default(),
             responses: ResponseSampling::default(),
             adaptation: Adaptation::default(),
@@ -195,6 +211,20 @@ impl SeraConfig {
         let responses = self.responses.with(self.irm.responses, self.seed);
         responses.check()?;
         self.train.validate()?;
+        for method in &self.methods {
+            let (offline, own) = method.shares(&self.irm);
+            if self.updates == Updates::Equal && offline + own > 1.0 + 1e-9 {
+                let name = "irm.offline_share + irm.bootstrap_share";
+                let allowed = "at most 1 with updates = equal, or a part of the pairs would never \
+                               be trained on: set updates = own_pairs";
+                return Err(ConfigError::new(name, offline + own, allowed).into());
+            }
+        }
+        let mut methods = self.methods.clone();
+        methods.sort_unstable();
+        if let Some(twice) = methods.windows(2).find(|w| w[0] == w[1]) {
+            return Err(ConfigError::new("methods", twice[0].name(), "each method once").into());
+        }
         for (method, empty) in [
             (Method::SelectionOnly, self.irm.offline_share == 0.0),
             (Method::RandomSelection, self.irm.offline_share == 0.0),

@@ -16,6 +16,9 @@ pub struct SeraData<'a> {
     pub held_out: Vec<SftExample>,
     /// Prompts that the final policies answer.
     pub prompts: Vec<Prompt>,
+    /// Tokens that end an answer, beside the tokenizer's EOS (`eos_token_ids` of `collimate-lm`
+    /// reads them from a model's folder).
+    pub eos: Vec<u32>,
     /// Who scores those answers; without it, or without prompts, answers are not looked at.
     pub judge: Option<Judge<'a>>,
 }

@@ -9,13 +9,15 @@ mod align;
 mod answers;
 mod config;
 mod data;
+mod lines;
 mod outcome;
 mod report;
 mod review;
+mod rewards;
 mod session;
 
 pub use align::align;
-pub use config::{Method, ResponseSampling, SeraConfig};
+pub use config::{Method, ResponseSampling, SeraConfig, Updates};
 pub use data::{Judge, SeraData};
 pub use outcome::{Aligned, AnswerReport, IterationReport, Sample, SelectionReport, SeraOutcome};
 pub use report::{summary, write_report};

@@ -1,6 +1,7 @@
 //! What a run found out.
 
 use collimate_core::LeaveReason;
+use collimate_data::TokenizeReport;
 use collimate_eval::Interval;
 use collimate_irm::{DropReason, ResponseCounts};
 use serde::{Deserialize, Serialize};
@@ -113,8 +114,10 @@ pub struct SeraOutcome<M> {
     pub start_perplexity: Option<f64>,
     /// Who scored the answers.
     pub judge: Option<String>,
-    /// Training pairs after tokenisation.
+    /// Training pairs.
     pub pairs: usize,
+    /// What tokenisation did to them.
+    pub tokenize: TokenizeReport,
     /// Seconds of the whole run.
     pub seconds: f64,
 }

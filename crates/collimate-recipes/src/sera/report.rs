@@ -44,6 +44,7 @@ pub fn summary<M>(outcome: &SeraOutcome<M>, config: &SeraConfig) -> Value {
         "seed": config.seed,
         "loss": config.loss,
         "pairs": outcome.pairs,
+        "tokenize": outcome.tokenize,
         "judge": outcome.judge,
         "win_rate": win_rate,
         "start": {
@@ -74,7 +75,13 @@ pub fn write_report<M>(
     }
     run.write_summary(&summary)?;
     let title = format!("Direct alignment with {}", config.loss.name());
-    let report = Report::new(&title).text(about);
+    let t = &outcome.tokenize;
+    let lengths = format!(
+        "{} of {} pairs were cut to {} tokens ({} tokens cut off); {} have answers that are equal as \
+         tokens.",
+        t.truncated, t.pairs, config.max_length, t.tokens_cut, t.equal_answers
+    );
+    let report = Report::new(&title).text(about).text(&lengths);
     let report = policies(report, outcome);
     let report = iterations(report, outcome);
     let report = curves(report, run, outcome)?;
@@ -309,7 +316,8 @@ fn samples<M>(report: Report, outcome: &SeraOutcome<M>) -> Report {
     let Some(policy) = outcome.policies.iter().rev().find(|p| p.answers.is_some()) else {
         return report;
     };
-    let cell = |text: &str| text.replace('|', "\\|").replace('\n', " ");
+    // The table takes care of its own signs.
+    let cell = |text: &str| text.replace('\n', " ");
     let samples = policy.answers.iter().flat_map(|a| &a.samples);
     let rows = samples.map(|s| {
         vec![

@@ -2,26 +2,21 @@
 
 use std::path::Path;
 
-use collimate_core::{
-    Completion, Finish, LeaveReason, Left, PreferencePair, Prompt, Purpose, Selection,
-};
+use collimate_core::{Completion, Finish, LeaveReason, Left, Purpose, Selection};
 use collimate_data::TokenizedPair;
-use collimate_direct::PairLogp;
-use collimate_irm::{
-    Bootstrapped, Logps, MarginReference, Response, bootstrap_pairs, ensemble, random_k,
-    share_count, top_k,
-};
-use collimate_lm::TextGenerator;
+use collimate_direct::pairs_hash;
+use collimate_irm::{Bootstrapped, Response, bootstrap_pairs, random_k, share_count, top_k};
 use collimate_nn::CausalLm;
 use collimate_train::{StageState, atomic_write, hash_file, hash_json};
 use rand::RngExt;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::answers::response_logps;
 use super::config::Method;
 use super::data::SeraData;
+use super::lines::Lines;
 use super::outcome::SelectionReport;
+use super::rewards::{response_rewards, scores};
 use super::session::{Iterate, Session};
 use crate::RecipeError;
 
@@ -56,7 +51,12 @@ pub(crate) fn review<M: CausalLm>(
         .iter()
         .map(|iterate| collimate_train::model_hash(&iterate.model))
         .collect();
-    let inputs = hash_json(&(session.config, &hashes, &session.train));
+    let inputs = hash_json(&(
+        session.config,
+        &hashes,
+        pairs_hash(&session.train),
+        session.eos,
+    ));
     if let StageState::Done(hash) = session.run.stage(&stage, &inputs)?
         && let Ok(found) = hash_file(&file)
         && hash == json!(found)
@@ -148,88 +148,6 @@ fn compute<M: CausalLm>(
     })
 }
 
-/// The number that offline pairs are ranked by.
-fn scores<M: CausalLm>(
-    session: &Session<'_, M>,
-    method: Method,
-    label: &str,
-    history: &mut History<M>,
-) -> Result<Vec<f64>, RecipeError> {
-    match method {
-        Method::ReferenceSelection => {
-            let logps = session.offline(label, &mut history[0])?;
-            let tokens = session.train.iter().map(|pair| pair.chosen.len().max(1));
-            Ok(logps
-                .iter()
-                .zip(tokens)
-                .map(|(logp, tokens)| f64::from(logp.chosen) / tokens as f64)
-                .collect())
-        }
-        _ => {
-            for iterate in history.iter_mut() {
-                session.offline(label, iterate)?;
-            }
-            let margins = |index: usize| offline_margins(session, history, index);
-            let last = history.len() - 1;
-            let current = margins(last)?;
-            // One aligned model so far: there is nothing to mix with.
-            let previous = match last {
-                1 => None,
-                _ => Some(margins(last - 1)?),
-            };
-            Ok(ensemble(
-                &current,
-                previous.as_deref(),
-                session.config.irm.gamma,
-            )?)
-        }
-    }
-}
-
-/// Which model the log-ratios of iterate `index` are taken against.
-fn reference_of(reference: MarginReference, index: usize) -> usize {
-    match reference {
-        MarginReference::Initial => 0,
-        MarginReference::Previous => index - 1,
-    }
-}
-
-/// Implicit reward margins of the offline pairs under iterate `index`.
-pub(crate) fn offline_margins<M: CausalLm>(
-    session: &Session<'_, M>,
-    history: &History<M>,
-    index: usize,
-) -> Result<Vec<f64>, RecipeError> {
-    let kind = session.config.implicit_reward();
-    let base = reference_of(session.config.irm.reference, index);
-    let of = |index: usize| history[index].offline.as_deref().unwrap_or_default();
-    let (policy, reference) = (of(index), of(base));
-    let side = |logps: &[PairLogp], pick: fn(&PairLogp) -> f32| -> Vec<f32> {
-        logps.iter().map(pick).collect()
-    };
-    let lengths = |pick: fn(&TokenizedPair) -> usize| -> Vec<usize> {
-        session.train.iter().map(pick).collect()
-    };
-    let columns = [
-        (
-            side(policy, |l| l.chosen),
-            side(reference, |l| l.chosen),
-            lengths(|p| p.chosen.len()),
-        ),
-        (
-            side(policy, |l| l.rejected),
-            side(reference, |l| l.rejected),
-            lengths(|p| p.rejected.len()),
-        ),
-    ];
-    let [chosen, rejected] = columns.each_ref().map(|(policy, reference, tokens)| Logps {
-        policy,
-        reference: Some(reference),
-        tokens: Some(tokens),
-    });
-    Ok(kind.margins(chosen, rejected)?)
-}
-
 fn describe(
     report: &mut SelectionReport,
     selection: &Selection,
@@ -279,11 +197,16 @@ fn own_pairs<M: CausalLm>(
     let policy = &history[history.len() - 1].model;
     let seed = session.key(label).rng(Purpose::Sampling).random();
     let sampling = config.responses.with(config.irm.responses, seed);
-    let generator = TextGenerator::new(policy.clone(), session.tokenizer.clone());
+    let generator = session.generator(policy);
     let mut watch = super::answers::Meter::new(session, &format!("{label} responses"));
-    let responses = generator
+    let mut responses = generator
         .continue_ids(&prompts, &sampling, &mut watch)
         .map_err(|error| session.generation(label, error))?;
+    for (prompt, responses) in prompts.iter().zip(&mut responses) {
+        responses
+            .iter_mut()
+            .for_each(|response| fit(response, prompt.len(), config.max_length));
+    }
     let rewards = response_rewards(session, label, history, &prompts, &responses)?;
     let rows: Vec<Vec<Response<'_>>> = responses
         .iter()
@@ -335,124 +258,13 @@ fn own_pairs<M: CausalLm>(
         .collect())
 }
 
-/// Ensembled implicit rewards of responses.
-fn response_rewards<M: CausalLm>(
-    session: &Session<'_, M>,
-    label: &str,
-    history: &History<M>,
-    prompts: &[Vec<u32>],
-    responses: &[Vec<Completion>],
-) -> Result<Vec<Vec<f64>>, RecipeError> {
-    let last = history.len() - 1;
-    let kind = session.config.implicit_reward();
-    let logps = |index: usize| {
-        response_logps(
-            session,
-            &format!("{label} rewards"),
-            &history[index].model,
-            prompts,
-            responses,
-        )
-    };
-    let rewards = |index: usize| -> Result<Vec<f64>, RecipeError> {
-        let policy = logps(index)?;
-        let reference = match kind.needs_reference() {
-            true => Some(logps(reference_of(session.config.irm.reference, index))?),
-            false => None,
-        };
-        let tokens: Vec<usize> = responses
-            .iter()
-            .flatten()
-            .map(|response| response.tokens.as_ref().map_or(0, Vec::len).max(1))
-            .collect();
-        Ok(kind.rewards(Logps {
-            policy: &policy,
-            reference: reference.as_deref(),
-            tokens: Some(&tokens),
-        })?)
-    };
-    let current = rewards(last)?;
-    let previous = match last {
-        1 => None,
-        _ => Some(rewards(last - 1)?),
-    };
-    let all = ensemble(&current, previous.as_deref(), session.config.irm.gamma)?;
-    let mut rest = all.as_slice();
-    Ok(responses
-        .iter()
-        .map(|row| {
-            let (own, others) = rest.split_at(row.len());
-            rest = others;
-            own.to_vec()
-        })
-        .collect())
-}
-
-/// Rows that TRL and others train from, with margin, and those that were left, with the reason.
-#[derive(Default)]
-struct Lines {
-    kept: String,
-    left: String,
-}
-
-impl Lines {
-    fn push(
-        &mut self,
-        pair: &PreferencePair,
-        margin: f64,
-        source: &str,
-        left: Option<LeaveReason>,
-    ) {
-        let prompt = match &pair.prompt {
-            Prompt::Text(text) => json!(text),
-            Prompt::Chat(messages) => json!(messages),
-        };
-        let mut row = json!({
-            "prompt": prompt,
-            "chosen": pair.chosen.text,
-            "rejected": pair.rejected.text,
-            "margin": margin,
-            "source": source,
-        });
-        match left {
-            None => self.kept += &format!("{row}\n"),
-            Some(reason) => {
-                row["reason"] = json!(reason);
-                self.left += &format!("{row}\n");
-            }
-        }
-    }
-
-    fn offline(&mut self, selection: &Selection, scores: &[f64], data: &SeraData<'_>) {
-        for kept in &selection.kept {
-            self.push(&data.train[kept.index], scores[kept.index], "offline", None);
-        }
-        for left in &selection.left {
-            let index = left.index;
-            self.push(
-                &data.train[index],
-                scores[index],
-                "offline",
-                Some(left.reason),
-            );
-        }
-    }
-
-    fn own(&mut self, prompt: &Prompt, chosen: Completion, rejected: Completion, margin: f64) {
-        let pair = PreferencePair::new(prompt.clone(), chosen, rejected);
-        self.push(&pair, margin, "bootstrapped", None);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn no_model_is_compared_with_itself() {
-        for index in 1..5 {
-            assert_eq!(reference_of(MarginReference::Initial, index), 0);
-            assert_eq!(reference_of(MarginReference::Previous, index), index - 1);
-        }
+/// Cuts a response that would make its pair longer than training takes.
+fn fit(response: &mut Completion, prompt: usize, max_length: usize) {
+    let room = max_length.saturating_sub(prompt).max(1);
+    if let Some(tokens) = &mut response.tokens
+        && tokens.len() > room
+    {
+        tokens.truncate(room);
+        response.finish = Finish::Length;
     }
 }

@@ -5,15 +5,16 @@ use std::time::Instant;
 use collimate_core::Key;
 use collimate_data::{TextTokenizer, TokenizedPair};
 use collimate_direct::{
-    DirectObjective, PairLogp, Reference, load_reference_logps, pair_logps, save_reference_logps,
+    DirectObjective, PairLogp, Reference, load_reference_logps, pair_logps, pairs_hash,
+    save_reference_logps,
 };
 use collimate_losses::{DirectLoss, ReferenceNeed};
 use collimate_nn::{CausalLm, Forward};
 use collimate_train::{
-    FitContext, Interrupt, Progress, RunFolder, TrainConfig, fit, hash_json, model_hash,
+    FitContext, Interrupt, Progress, RunFolder, TrainConfig, TrainError, fit, hash_json, model_hash,
 };
 
-use super::config::SeraConfig;
+use super::config::{SeraConfig, Updates};
 use crate::sft::EVALUATION_TOKENS;
 use crate::{Adaptation, RecipeError};
 
@@ -38,6 +39,8 @@ pub(crate) struct Session<'a, M> {
     pub(crate) validation: Vec<TokenizedPair>,
     /// The policy that everything starts from.
     pub(crate) start: &'a M,
+    /// What ends an answer beside the tokenizer's EOS.
+    pub(crate) eos: &'a [u32],
 }
 
 impl<M: CausalLm> Session<'_, M> {
@@ -46,9 +49,26 @@ impl<M: CausalLm> Session<'_, M> {
         Key::new(self.config.seed, stage)
     }
 
-    /// Optimiser steps of one iteration: those over all pairs, whatever it trains on.
-    pub(crate) fn steps(&self) -> u64 {
-        self.config.train.total_steps(self.train.len())
+    /// Optimiser steps of an iteration over so many pairs.
+    pub(crate) fn steps(&self, pairs: usize) -> u64 {
+        let pairs = match self.config.updates {
+            Updates::Equal => self.train.len(),
+            Updates::OwnPairs => pairs,
+        };
+        self.config.train.total_steps(pairs)
+    }
+
+    /// Ends a pass that nothing is saved of, if somebody wants to stop.
+    pub(crate) fn go_on(&self, stage: &str) -> Result<(), RecipeError> {
+        match self.interrupt.is_set() {
+            false => Ok(()),
+            true => Err(TrainError::Interrupted {
+                stage: stage.to_owned(),
+                step: 0,
+                saved: None,
+            }
+            .into()),
+        }
     }
 
     /// Log-probabilities of pairs under a model, with a progress bar.
@@ -59,14 +79,21 @@ impl<M: CausalLm> Session<'_, M> {
         pairs: &[TokenizedPair],
     ) -> Result<Vec<PairLogp>, RecipeError> {
         let mut meter = self.progress.start(label, 0, pairs.len() as u64);
-        let logps = pair_logps(model, pairs, Forward::EVAL, EVALUATION_TOKENS, |done, _| {
-            meter.set(done as u64, "");
-        });
-        logps.map_err(|source| RecipeError::Pair {
-            stage: label.to_owned(),
-            pair: source.sequence() / 2,
-            source,
-        })
+        let mut logps = Vec::with_capacity(pairs.len());
+        // In parts, so that an interrupt is seen.
+        for part in pairs.chunks(256) {
+            self.go_on(label)?;
+            let done = logps.len();
+            let found = pair_logps(model, part, Forward::EVAL, EVALUATION_TOKENS, |n, _| {
+                meter.set((done + n) as u64, "");
+            });
+            logps.extend(found.map_err(|source| RecipeError::Pair {
+                stage: label.to_owned(),
+                pair: done + source.sequence() / 2,
+                source,
+            })?);
+        }
+        Ok(logps)
     }
 
     /// The log-probabilities of an iterate on the offline pairs, computed once.
@@ -99,13 +126,23 @@ impl<M: CausalLm> Session<'_, M> {
             ..self.config.train.clone()
         };
         let hashes = (model_hash(policy), model_hash(reference));
-        let inputs = hash_json(&(&train, self.config, &pairs, &hashes));
+        let inputs = hash_json(&(&train, self.config, pairs_hash(&pairs), &hashes));
         self.run.stage(stage, &inputs)?;
+        let held_out = match train.eval_every {
+            Some(_) => self.validation.clone(),
+            None => Vec::new(),
+        };
         let reference = match self.config.loss.reference_need() {
             ReferenceNeed::None => Reference::None,
             ReferenceNeed::Required => Reference::Logps {
                 train: self.reference(stage, reference, &hashes.1, &pairs)?,
-                held_out: Vec::new(),
+                held_out: match held_out.is_empty() {
+                    true => Vec::new(),
+                    false => {
+                        let stage = format!("{stage}-validation");
+                        self.reference(&stage, reference, &hashes.1, &held_out)?
+                    }
+                },
             },
         };
         let model = match &self.config.adaptation {
@@ -114,7 +151,7 @@ impl<M: CausalLm> Session<'_, M> {
         };
         let objective = DirectObjective::new(
             pairs,
-            Vec::new(),
+            held_out,
             self.config.loss,
             reference,
             EVALUATION_TOKENS,
@@ -125,7 +162,10 @@ impl<M: CausalLm> Session<'_, M> {
             steps: fitted.steps,
             // A resumed stage counts the seconds of its earlier starts.
             seconds: fitted.seconds.max(started.elapsed().as_secs_f64()),
-            model: fitted.model.merged(),
+            model: match train.keep_best && train.eval_every.is_some() {
+                true => fitted.into_best().merged(),
+                false => fitted.model.merged(),
+            },
             offline: None,
         })
     }

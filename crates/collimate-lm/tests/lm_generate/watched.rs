@@ -1,0 +1,100 @@
+//! Who watches can stop, and has what is finished.
+
+use super::*;
+use std::ops::ControlFlow;
+
+use collimate_core::GenerateError;
+
+/// Keeps what is finished and wants to stop once it has seen enough.
+struct Until {
+    enough: fn(&[Progress]) -> bool,
+    seen: Vec<Progress>,
+    finished: Vec<(Place, Completion)>,
+}
+
+impl Until {
+    fn new(enough: fn(&[Progress]) -> bool) -> Self {
+        Self {
+            enough,
+            seen: Vec::new(),
+            finished: Vec::new(),
+        }
+    }
+}
+
+impl Watch for Until {
+    fn finished(&mut self, place: Place, completion: &Completion) {
+        self.finished.push((place, completion.clone()));
+    }
+
+    fn progress(&mut self, progress: Progress) -> ControlFlow<()> {
+        self.seen.push(progress);
+        match (self.enough)(&self.seen) {
+            true => ControlFlow::Break(()),
+            false => ControlFlow::Continue(()),
+        }
+    }
+}
+
+#[test]
+fn a_watcher_can_stop_and_has_what_is_finished() {
+    let prompts = prompts(41, &[3, 3, 3, 3]);
+    let sampling = greedy_sampling(10);
+    let generator = generator(random_model(&Device::flex()))
+        .with_eos(vec![])
+        .with_limits(limits(2, 1000))
+        .unwrap();
+    let whole = generator
+        .continue_ids(&prompts, &sampling, &mut ())
+        .unwrap();
+    // Two prompts, nine steps, another prompt.
+    let mut watch = Until::new(|seen| seen.len() >= 12);
+    let error = generator
+        .continue_ids(&prompts, &sampling, &mut watch)
+        .unwrap_err();
+    assert!(matches!(error, GenerateError::Interrupted), "{error}");
+    assert_eq!(watch.finished.len(), 2);
+    for (place, completion) in watch.finished {
+        assert_eq!(completion, whole[place.prompt][place.sample]);
+    }
+}
+
+#[test]
+fn completions_of_one_token_can_be_stopped() {
+    let prompts = prompts(42, &[3; 100]);
+    let generator = generator(random_model(&Device::flex()));
+    // Samples of many prompts, and more of one prompt than memory holds.
+    for (prompts, n) in [(&prompts[..], 1), (&prompts[..1], usize::MAX)] {
+        let sampling = Sampling {
+            n,
+            ..greedy_sampling(1)
+        };
+        let mut watch = Until::new(|seen| seen.iter().any(|now| now.finished >= 3));
+        let error = generator
+            .continue_ids(prompts, &sampling, &mut watch)
+            .unwrap_err();
+        assert!(matches!(error, GenerateError::Interrupted), "{error}");
+        assert_eq!(watch.finished.len(), 3, "n {n}");
+    }
+}
+
+#[test]
+fn a_wish_to_stop_after_the_last_completion_loses_nothing() {
+    let prompts = prompts(43, &[3, 5]);
+    let generator = generator(random_model(&Device::flex()));
+    for max_new_tokens in [1, 6] {
+        let sampling = Sampling {
+            n: 2,
+            ..greedy_sampling(max_new_tokens)
+        };
+        let wanted = generator
+            .continue_ids(&prompts, &sampling, &mut ())
+            .unwrap();
+        let mut watch = Until::new(|seen| seen.iter().any(|now| now.finished == now.total));
+        let found = generator
+            .continue_ids(&prompts, &sampling, &mut watch)
+            .unwrap();
+        assert_eq!(found, wanted);
+        assert_eq!(watch.finished.len(), 4);
+    }
+}

@@ -1,0 +1,164 @@
+//! Implicit rewards and margins of the iterates.
+
+use collimate_core::Completion;
+use collimate_data::TokenizedPair;
+use collimate_direct::{PairLogp, targets};
+use collimate_irm::{Logps, MarginReference, ensemble};
+use collimate_nn::CausalLm;
+
+use super::answers::response_logps;
+use super::config::Method;
+use super::review::History;
+use super::session::Session;
+use crate::RecipeError;
+
+/// The number that offline pairs are ranked by.
+pub(super) fn scores<M: CausalLm>(
+    session: &Session<'_, M>,
+    method: Method,
+    label: &str,
+    history: &mut History<M>,
+) -> Result<Vec<f64>, RecipeError> {
+    match method {
+        Method::ReferenceSelection => {
+            let logps = session.offline(label, &mut history[0])?;
+            let tokens = session
+                .train
+                .iter()
+                .map(|p| targets(&p.prompt, &p.chosen).max(1));
+            Ok(logps
+                .iter()
+                .zip(tokens)
+                .map(|(logp, tokens)| f64::from(logp.chosen) / tokens as f64)
+                .collect())
+        }
+        _ => {
+            for iterate in history.iter_mut() {
+                session.offline(label, iterate)?;
+            }
+            let margins = |index: usize| offline_margins(session, history, index);
+            let last = history.len() - 1;
+            let current = margins(last)?;
+            // One aligned model so far: there is nothing to mix with.
+            let previous = match last {
+                1 => None,
+                _ => Some(margins(last - 1)?),
+            };
+            Ok(ensemble(
+                &current,
+                previous.as_deref(),
+                session.config.irm.gamma,
+            )?)
+        }
+    }
+}
+
+/// Which model the log-ratios of iterate `index` are taken against.
+fn reference_of(reference: MarginReference, index: usize) -> usize {
+    match reference {
+        MarginReference::Initial => 0,
+        MarginReference::Previous => index - 1,
+    }
+}
+
+/// Implicit reward margins of the offline pairs under iterate `index`.
+fn offline_margins<M: CausalLm>(
+    session: &Session<'_, M>,
+    history: &History<M>,
+    index: usize,
+) -> Result<Vec<f64>, RecipeError> {
+    let kind = session.config.implicit_reward();
+    let base = reference_of(session.config.irm.reference, index);
+    let of = |index: usize| history[index].offline.as_deref().unwrap_or_default();
+    let (policy, reference) = (of(index), of(base));
+    let side = |logps: &[PairLogp], pick: fn(&PairLogp) -> f32| -> Vec<f32> {
+        logps.iter().map(pick).collect()
+    };
+    let lengths = |pick: fn(&TokenizedPair) -> usize| -> Vec<usize> {
+        session.train.iter().map(pick).collect()
+    };
+    let columns = [
+        (
+            side(policy, |l| l.chosen),
+            side(reference, |l| l.chosen),
+            lengths(|p| targets(&p.prompt, &p.chosen)),
+        ),
+        (
+            side(policy, |l| l.rejected),
+            side(reference, |l| l.rejected),
+            lengths(|p| targets(&p.prompt, &p.rejected)),
+        ),
+    ];
+    let [chosen, rejected] = columns.each_ref().map(|(policy, reference, tokens)| Logps {
+        policy,
+        reference: Some(reference),
+        tokens: Some(tokens),
+    });
+    Ok(kind.margins(chosen, rejected)?)
+}
+
+/// Ensembled implicit rewards of responses.
+pub(super) fn response_rewards<M: CausalLm>(
+    session: &Session<'_, M>,
+    label: &str,
+    history: &History<M>,
+    prompts: &[Vec<u32>],
+    responses: &[Vec<Completion>],
+) -> Result<Vec<Vec<f64>>, RecipeError> {
+    let last = history.len() - 1;
+    let kind = session.config.implicit_reward();
+    let logps = |index: usize| {
+        response_logps(
+            session,
+            &format!("{label} rewards"),
+            &history[index].model,
+            prompts,
+            responses,
+        )
+    };
+    let rewards = |index: usize| -> Result<Vec<f64>, RecipeError> {
+        let policy = logps(index)?;
+        let reference = match kind.needs_reference() {
+            true => Some(logps(reference_of(session.config.irm.reference, index))?),
+            false => None,
+        };
+        let tokens: Vec<usize> = responses
+            .iter()
+            .flatten()
+            .map(|response| response.tokens.as_ref().map_or(0, Vec::len).max(1))
+            .collect();
+        Ok(kind.rewards(Logps {
+            policy: &policy,
+            reference: reference.as_deref(),
+            tokens: Some(&tokens),
+        })?)
+    };
+    let current = rewards(last)?;
+    let previous = match last {
+        1 => None,
+        _ => Some(rewards(last - 1)?),
+    };
+    let all = ensemble(&current, previous.as_deref(), session.config.irm.gamma)?;
+    let mut rest = all.as_slice();
+    Ok(responses
+        .iter()
+        .map(|row| {
+            let (own, others) = rest.split_at(row.len());
+            rest = others;
+            own.to_vec()
+        })
+        .collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_model_is_compared_with_itself() {
+        for index in 1..5 {
+            assert_eq!(reference_of(MarginReference::Initial, index), 0);
+            assert_eq!(reference_of(MarginReference::Previous, index), index - 1);
+        }
+    }
+}
