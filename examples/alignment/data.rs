@@ -2,17 +2,17 @@
 
 use std::collections::HashSet;
 
-use collimate::core::{Key, PreferencePair, Purpose};
+use collimate::core::{Key, PreferencePair};
 use collimate::data::world::World;
 use collimate::data::{
     ReadOptions, ReadReport, SftExample, SpecialTokenIds, TextTokenizer, read_pairs,
     split_by_fraction, split_by_hash, swap_labels,
 };
 use collimate::recipes::sera::SeraData;
-use rand::RngExt;
 
 use super::args::Config;
 use crate::common::Failure;
+use crate::runs::plain_texts;
 
 /// A run's data.
 pub(crate) struct Parts<'a> {
@@ -74,33 +74,12 @@ pub(crate) fn from_world(
         train,
     };
     let parts = Parts {
-        pretrain: plain_texts(world, config),
+        pretrain: plain_texts(world, config.pretrain_texts, config.align.seed),
         sft: examples(&sft),
         align,
         reports: Vec::new(),
     };
     Ok((parts, tokenizer))
-}
-
-/// Unlabelled texts of the world, good and bad: what a language model reads before anybody
-/// compares answers. Their prompts occur in no pair.
-fn plain_texts(world: &World, config: &Config) -> Vec<SftExample> {
-    let key = Key::new(config.align.seed, "pretrain");
-    world
-        .prompts(config.pretrain_texts, key)
-        .into_iter()
-        .enumerate()
-        .filter_map(|(index, prompt)| {
-            let key = key.with(index as u64);
-            let level = key.rng(Purpose::Data).random_range(-2.0..2.0);
-            let prompt = prompt.to_plain();
-            let answer = world.answer(&prompt, level, key)?;
-            Some(SftExample {
-                prompt: "".into(),
-                completion: format!("{prompt} {answer}").into(),
-            })
-        })
-        .collect()
 }
 
 /// The user's files.

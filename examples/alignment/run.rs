@@ -7,20 +7,20 @@ use collimate::core::{Key, Scorer};
 use collimate::data::world::World;
 use collimate::data::{SftExample, TextTokenizer, Truncation};
 use collimate::lm::{Architecture, Bert, Llama, LlamaConfig, eos_token_ids};
-use collimate::nn::{Backbone, HfFolder, HfReward};
+use collimate::nn::{HfFolder, HfReward};
 use collimate::prelude::Device;
 use collimate::recipes::sera::{Judge, align, write_report};
 use collimate::recipes::{RecipeError, SftPlan, fine_tune};
 use collimate::reward::{RewardModel, RewardScorer};
 use collimate::train::{
-    FitContext, Interrupt, Progress, RunFolder, TrainConfig, TrainError, hash_file, hash_json,
-    peak_memory_bytes,
+    FitContext, Interrupt, Progress, RunFolder, TrainConfig, peak_memory_bytes,
 };
 use serde_json::{Map, Value, json};
 
 use super::args::{Config, Defaults, Options};
 use super::data::{self, Parts};
-use crate::common::{self, Failure, Interrupted, REPORT};
+use crate::common::{self, Failure, REPORT};
+use crate::runs;
 
 /// Reads the options and does what they say.
 pub(crate) fn run(options: &Options, defaults: Defaults) -> Result<(), Failure> {
@@ -66,7 +66,7 @@ fn from_scratch(
         ..config.llama.clone()
     };
     let model = Llama::new(&llama, Key::new(config.align.seed, "init"), device)?;
-    check_length(config, &model)?;
+    runs::check_length(config.align.max_length, &model)?;
     let about = format!(
         "Data: the synthetic world (`docs/synthetic-world.md`), {} pairs with labels of a noisy \
          annotator{}; answers to {} held-out prompts are scored by the gold reward. Start: a Llama \
@@ -109,7 +109,7 @@ fn from_folder(
     let mut parts = data::from_files(config)?;
     parts.align.eos = eos_token_ids(dir)?;
     let model = Llama::load(dir, device)?;
-    check_length(config, &model)?;
+    runs::check_length(config.align.max_length, &model)?;
     let mut about = format!(
         "Start and first reference: `{}`. Pairs: {} to learn from{}, {} validation.",
         dir.display(),
@@ -163,30 +163,6 @@ fn noise(config: &Config) -> String {
     }
 }
 
-fn check_length(config: &Config, model: &impl Backbone) -> Result<(), Failure> {
-    let (length, most) = (config.align.max_length, model.max_positions());
-    if length > most {
-        return Err(format!(
-            "max_length is {length}: the model takes at most {most} tokens: give --max-length {most}"
-        )
-        .into());
-    }
-    Ok(())
-}
-
-/// The hash of every file that the run reads: a resumed one must find the same.
-fn files(config: &Config) -> Result<Vec<String>, Failure> {
-    let folders = config.model.iter().chain(&config.judge);
-    let parts = folders.flat_map(|dir| {
-        ["config.json", "tokenizer.json", "model.safetensors"].map(|name| dir.join(name))
-    });
-    let files = config.data.iter().cloned().chain(parts);
-    let files = files.filter(|path| path.exists());
-    Ok(files
-        .map(|path| hash_file(&path))
-        .collect::<Result<_, _>>()?)
-}
-
 struct Job<'a> {
     config: &'a Config,
     tokenizer: TextTokenizer,
@@ -207,28 +183,14 @@ impl<'a> Job<'a> {
         about: String,
         out: PathBuf,
     ) -> Result<Self, Failure> {
-        let mut run = RunFolder::create(&out, config)?;
-        run.stage("files", &hash_json(&files(config)?)).map_err(|error| match error {
-            TrainError::StageChanged { .. } => Failure::from(format!(
-                "{}: the data or model files have changed since the run was started: bring back \
-                 the old ones, or give another --out",
-                out.display()
-            )),
-            error => error.into(),
-        })?;
-        common::tell(&format!("run folder: {}", out.display()));
+        let models = config.model.iter().chain(&config.judge);
+        let run = runs::open(&out, config, config.data.iter(), models)?;
         common::tell(&about);
         Ok(Self {
             config,
             tokenizer,
             run,
-            interrupt: Interrupt::on_signals().unwrap_or_else(|error| {
-                // As in a script's background job, where Ctrl-C is switched off.
-                common::tell(&format!(
-                    "warning: {error}: when stopped, the steps since a checkpoint are lost"
-                ));
-                Interrupt::new()
-            }),
+            interrupt: runs::interrupt(),
             about,
             summary: Map::new(),
             started: Instant::now(),
@@ -264,20 +226,8 @@ impl<'a> Job<'a> {
         Ok(model)
     }
 
-    /// An interrupt is no error: it tells how to go on.
     fn stopped(&self, error: RecipeError) -> Failure {
-        let RecipeError::Train(TrainError::Interrupted { stage, step, saved }) = &error else {
-            return error.into();
-        };
-        let saved = match saved {
-            Some(path) => format!("saved in {}", path.display()),
-            None => "this stage starts anew".to_owned(),
-        };
-        Interrupted(format!(
-            "interrupted after step {step} of stage {stage} ({saved}); go on with: {}",
-            self.resume
-        ))
-        .into()
+        runs::stopped(error, &self.resume)
     }
 
     fn align(&mut self, start: &Llama, parts: &Parts<'_>) -> Result<(), Failure> {

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use collimate::core::{Key, PreferencePair, Purpose};
+use collimate::core::{Key, PreferencePair};
 use collimate::data::world::World;
 use collimate::data::{
     ReadOptions, ReadReport, SER_SHARES, SftExample, SpecialTokenIds, TextTokenizer,
@@ -10,10 +10,9 @@ use collimate::data::{
 };
 use collimate::recipes::ser::SerData;
 
-use rand::RngExt;
-
 use crate::args::Config;
 use crate::common::Failure;
+use crate::runs::plain_texts;
 
 /// The parts of a run, before the seed is drawn.
 pub(crate) struct Parts {
@@ -102,27 +101,6 @@ fn examples(pairs: &[PreferencePair]) -> Vec<SftExample> {
     pairs.iter().map(SftExample::from).collect()
 }
 
-/// Unlabelled texts of the world, good and bad: what a language model reads before anybody
-/// compares answers. Their prompts occur in no pair.
-fn plain_texts(world: &World, config: &Config) -> Vec<SftExample> {
-    let key = Key::new(config.ser.seed, "pretrain");
-    world
-        .prompts(config.pretrain_texts, key)
-        .into_iter()
-        .enumerate()
-        .filter_map(|(index, prompt)| {
-            let key = key.with(index as u64);
-            let level = key.rng(Purpose::Data).random_range(-2.0..2.0);
-            let prompt = prompt.to_plain();
-            let answer = world.answer(&prompt, level, key)?;
-            Some(SftExample {
-                prompt: "".into(),
-                completion: format!("{prompt} {answer}").into(),
-            })
-        })
-        .collect()
-}
-
 /// The synthetic world and its tokenizer.
 pub(crate) fn from_world(config: &Config) -> Result<(Parts, TextTokenizer), Failure> {
     let world = World::new(&config.world)?;
@@ -144,7 +122,7 @@ pub(crate) fn from_world(config: &Config) -> Result<(Parts, TextTokenizer), Fail
     };
     let tokenizer = TextTokenizer::new(world.tokenizer(), special, None)?;
     let parts = Parts {
-        pretrain: plain_texts(&world, config),
+        pretrain: plain_texts(&world, config.pretrain_texts, config.ser.seed),
         sft: examples(&sft),
         sft_held_out: examples(&validation),
         train,

@@ -6,6 +6,8 @@ mod common;
 mod data;
 #[path = "../common/options.rs"]
 mod options;
+#[path = "../common/runs.rs"]
+mod runs;
 
 use std::process::ExitCode;
 use std::time::Instant;
@@ -13,18 +15,16 @@ use std::time::Instant;
 use collimate::core::Key;
 use collimate::data::TextTokenizer;
 use collimate::lm::{Architecture, Bert, Llama, LlamaConfig, detect_architecture};
-use collimate::nn::{Backbone, HfFolder, HfReward, Pooling};
+use collimate::nn::{HfFolder, HfReward, Pooling};
 use collimate::prelude::Device;
 use collimate::recipes::ser::{evolve, write_report};
 use collimate::recipes::{RecipeError, SftOutcome, SftPlan, fine_tune};
 use collimate::reward::RewardModel;
-use collimate::train::{
-    FitContext, Interrupt, Progress, RunFolder, TrainError, hash_file, hash_json, peak_memory_bytes,
-};
+use collimate::train::{FitContext, Interrupt, Progress, RunFolder, peak_memory_bytes};
 use serde_json::{Map, json};
 
 use args::{Args, Config};
-use common::{Failure, Interrupted, REPORT};
+use common::{Failure, REPORT};
 use data::{Parts, Prepared};
 
 fn main() -> ExitCode {
@@ -70,7 +70,7 @@ fn from_scratch(args: &Args, config: &Config, device: &Device) -> Result<(), Fai
         ..config.llama.clone()
     };
     let model = Llama::new(&llama, Key::new(config.ser.seed, "init"), device)?;
-    check_length(config, &model)?;
+    runs::check_length(config.ser.max_length, &model)?;
     let about = format!(
         "Data: the synthetic world (`docs/synthetic-world.md`), {} training pairs with labels of \
          a noisy annotator, {} validation and {} test pairs with true labels; {} chosen answers \
@@ -110,11 +110,11 @@ fn decoder(args: &Args, config: &Config, device: &Device) -> Result<(), Failure>
     if is_reward {
         let key = Key::new(config.ser.seed, "head");
         let start = RewardModel::<Llama>::load_or_fresh(dir, key, device)?;
-        check_length(config, &start.backbone)?;
+        runs::check_length(config.ser.max_length, &start.backbone)?;
         return Job::open(args, config, tokenizer, about)?.reward_model(&start, data);
     }
     let model = Llama::load(dir, device)?;
-    check_length(config, &model)?;
+    runs::check_length(config.ser.max_length, &model)?;
     let mut job = Job::open(args, config, tokenizer, about)?;
     let model = job.fine_tune(model, &data)?;
     job.reward_model(&job.fresh(model), data)
@@ -130,22 +130,11 @@ fn encoder(args: &Args, config: &Config, device: &Device) -> Result<(), Failure>
     about += &data.about_lengths(config);
     let key = Key::new(config.ser.seed, "head");
     let mut start = RewardModel::<Bert>::load_or_fresh(dir, key, device)?;
-    check_length(config, &start.backbone)?;
+    runs::check_length(config.ser.max_length, &start.backbone)?;
     if let Some(pooling) = config.pooling {
         start = RewardModel::from_parts(start.backbone, start.head, pooling);
     }
     Job::open(args, config, tokenizer, about)?.reward_model(&start, data)
-}
-
-fn check_length(config: &Config, model: &impl Backbone) -> Result<(), Failure> {
-    let (length, most) = (config.ser.max_length, model.max_positions());
-    if length > most {
-        return Err(format!(
-            "max_length is {length}: the model takes at most {most} tokens: give --max-length {most}"
-        )
-        .into());
-    }
-    Ok(())
 }
 
 fn about_files(config: &Config, parts: &Parts) -> String {
@@ -170,18 +159,6 @@ fn about_files(config: &Config, parts: &Parts) -> String {
     text
 }
 
-/// The hash of every file that the run reads: a resumed one must find the same.
-fn files(config: &Config) -> Result<Vec<String>, Failure> {
-    let model = config.model.iter().flat_map(|dir| {
-        ["config.json", "tokenizer.json", "model.safetensors"].map(|name| dir.join(name))
-    });
-    let data = config.data.iter().chain(&config.test).cloned();
-    let files = data.chain(model).filter(|path| path.exists());
-    Ok(files
-        .map(|path| hash_file(&path))
-        .collect::<Result<_, _>>()?)
-}
-
 /// One run in one folder.
 struct Job<'a> {
     config: &'a Config,
@@ -203,28 +180,14 @@ impl<'a> Job<'a> {
         about: String,
     ) -> Result<Self, Failure> {
         let out = args.out()?;
-        let mut run = RunFolder::create(&out, config)?;
-        run.stage("files", &hash_json(&files(config)?)).map_err(|error| match error {
-            TrainError::StageChanged { .. } => Failure::from(format!(
-                "{}: the data or model files have changed since the run was started: bring back \
-                 the old ones, or give another --out",
-                out.display()
-            )),
-            error => error.into(),
-        })?;
-        common::tell(&format!("run folder: {}", out.display()));
+        let data = config.data.iter().chain(&config.test);
+        let run = runs::open(&out, config, data, config.model.iter())?;
         common::tell(&about);
         Ok(Self {
             config,
             tokenizer,
             run,
-            interrupt: Interrupt::on_signals().unwrap_or_else(|error| {
-                // As in a script's background job, where Ctrl-C is switched off.
-                common::tell(&format!(
-                    "warning: {error}: when stopped, the steps since a checkpoint are lost"
-                ));
-                Interrupt::new()
-            }),
+            interrupt: runs::interrupt(),
             about,
             summary: Map::new(),
             started: Instant::now(),
@@ -268,20 +231,8 @@ impl<'a> Job<'a> {
         Ok(model)
     }
 
-    /// An interrupt is no error: it tells how to go on.
     fn stopped(&self, error: RecipeError) -> Failure {
-        let RecipeError::Train(TrainError::Interrupted { stage, step, saved }) = &error else {
-            return error.into();
-        };
-        let saved = match saved {
-            Some(path) => format!("saved in {}", path.display()),
-            None => "this stage starts anew".to_owned(),
-        };
-        Interrupted(format!(
-            "interrupted after step {step} of stage {stage} ({saved}); go on with: {}",
-            self.resume
-        ))
-        .into()
+        runs::stopped(error, &self.resume)
     }
 
     fn describe(&self, outcome: &SftOutcome) -> String {

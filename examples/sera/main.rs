@@ -6,6 +6,8 @@ mod alignment;
 mod common;
 #[path = "../common/options.rs"]
 mod options;
+#[path = "../common/runs.rs"]
+mod runs;
 
 use std::process::ExitCode;
 

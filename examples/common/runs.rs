@@ -1,0 +1,102 @@
+//! What the examples with run folders do alike: open one, stop, read the world's plain texts.
+
+use std::path::{Path, PathBuf};
+
+use collimate::core::{Key, Purpose};
+use collimate::data::SftExample;
+use collimate::data::world::World;
+use collimate::nn::Backbone;
+use collimate::recipes::RecipeError;
+use collimate::train::{Interrupt, RunFolder, TrainError, hash_file, hash_json};
+use rand::RngExt;
+use serde::Serialize;
+
+use crate::common::{self, Failure, Interrupted};
+
+/// The run's folder; a resumed run must find the files that it was started with: data and the
+/// parts of model folders.
+pub(crate) fn open<'p>(
+    out: &Path,
+    config: &impl Serialize,
+    data: impl Iterator<Item = &'p PathBuf>,
+    models: impl Iterator<Item = &'p PathBuf>,
+) -> Result<RunFolder, Failure> {
+    let mut run = RunFolder::create(out, config)?;
+    let parts = models.flat_map(|dir| {
+        ["config.json", "tokenizer.json", "model.safetensors"].map(|name| dir.join(name))
+    });
+    let files = data.cloned().chain(parts).filter(|path| path.exists());
+    let hashes = files
+        .map(|path| hash_file(&path))
+        .collect::<Result<Vec<String>, _>>()?;
+    run.stage("files", &hash_json(&hashes))
+        .map_err(|error| match error {
+            TrainError::StageChanged { .. } => Failure::from(format!(
+                "{}: the data or model files have changed since the run was started: bring back \
+             the old ones, or give another --out",
+                out.display()
+            )),
+            error => error.into(),
+        })?;
+    common::tell(&format!("run folder: {}", out.display()));
+    Ok(run)
+}
+
+/// Ctrl-C, where it can be caught.
+pub(crate) fn interrupt() -> Interrupt {
+    Interrupt::on_signals().unwrap_or_else(|error| {
+        // As in a script's background job, where Ctrl-C is switched off.
+        common::tell(&format!(
+            "warning: {error}: when stopped, the steps since a checkpoint are lost"
+        ));
+        Interrupt::new()
+    })
+}
+
+/// An interrupt is no error: it tells how to go on.
+pub(crate) fn stopped(error: RecipeError, resume: &str) -> Failure {
+    let RecipeError::Train(TrainError::Interrupted { stage, step, saved }) = &error else {
+        return error.into();
+    };
+    let saved = match saved {
+        Some(path) => format!("saved in {}", path.display()),
+        None => "this stage starts anew".to_owned(),
+    };
+    Interrupted(format!(
+        "interrupted after step {step} of stage {stage} ({saved}); go on with: {resume}"
+    ))
+    .into()
+}
+
+/// Whether the model takes sequences of this length.
+pub(crate) fn check_length(length: usize, model: &impl Backbone) -> Result<(), Failure> {
+    let most = model.max_positions();
+    if length > most {
+        return Err(format!(
+            "max_length is {length}: the model takes at most {most} tokens: give --max-length {most}"
+        )
+        .into());
+    }
+    Ok(())
+}
+
+/// Unlabelled texts of the world, good and bad: what a language model reads before anybody
+/// compares answers. Their prompts occur in no pair.
+pub(crate) fn plain_texts(world: &World, texts: usize, seed: u64) -> Vec<SftExample> {
+    let key = Key::new(seed, "pretrain");
+    world
+        .prompts(texts, key)
+        .into_iter()
+        .enumerate()
+        .filter_map(|(index, prompt)| {
+            let key = key.with(index as u64);
+            let level = key.rng(Purpose::Data).random_range(-2.0..2.0);
+            let prompt = prompt.to_plain();
+            let answer = world.answer(&prompt, level, key)?;
+            Some(SftExample {
+                prompt: "".into(),
+                completion: format!("{prompt} {answer}").into(),
+            })
+        })
+        .collect()
+}
