@@ -54,8 +54,10 @@ fn a_run_of_sera_says_everything() {
     let run = folder.join("run");
     let summary = json(&run.join("summary.json"));
     let mut steps = Vec::new();
-    for method in ["base", "iterative", "sera"] {
+    for method in ["dpo", "iterative-dpo", "sera-dpo", "best-sera-dpo"] {
         share(&summary["win_rate"][method]);
+        share(&summary["accuracy"][method]);
+        assert!(summary["tax"][method].is_f64());
         let policy = &summary["policies"][method];
         steps.push(policy["steps"].as_u64().unwrap());
         assert!(policy["tax"].is_f64());
@@ -68,7 +70,14 @@ fn a_run_of_sera_says_everything() {
     }
     assert_eq!(steps[0], steps[1]);
     assert_eq!(steps[0], steps[2], "the same number of updates");
-    let reviewed = &summary["policies"]["sera"]["iterations"][1]["selection"];
+    assert_eq!(steps[0], steps[3]);
+    assert_eq!(summary["win_rate"]["sft"], 0.5);
+    let tried = summary["policies"]["best-sera-dpo"]["tried"]
+        .as_array()
+        .unwrap();
+    assert_eq!(tried.len(), 4);
+    assert_eq!(tried.iter().filter(|t| t["chosen"] == true).count(), 1);
+    let reviewed = &summary["policies"]["sera-dpo"]["iterations"][1]["selection"];
     let all = share(&reviewed["noisy_share_of_all"]);
     assert!((all - 0.4).abs() < 0.01, "{all}");
     share(&reviewed["noisy_share"]);
@@ -76,19 +85,31 @@ fn a_run_of_sera_says_everything() {
     for part in [
         "## Policies",
         "## Iterations",
+        "## Margins and the judge",
+        "## Overlap of selections",
+        "## Share of own pairs",
         "## Curves",
         "## Answers",
-        "| sera",
+        "| sera-dpo",
     ] {
         assert!(report.contains(part), "{part}");
     }
-    for plot in ["win_rate", "logps_base", "logps_sera", "rewards_iterative"] {
+    for plot in [
+        "win_rate",
+        "logps_dpo",
+        "logps_sera-dpo",
+        "logps_best-sera-dpo",
+        "rewards_iterative-dpo",
+    ] {
         assert!(report.contains(&format!("plots/{plot}.svg")), "{plot}");
         assert!(run.join(format!("plots/{plot}.png")).exists(), "{plot}");
     }
     // Others can read the pairs: so can `dpo`.
-    let pairs = run.join("selections/sera-2.jsonl").display().to_string();
-    let model = run.join("models/sera").display().to_string();
+    let pairs = run
+        .join("selections/sera-dpo-2.jsonl")
+        .display()
+        .to_string();
+    let model = run.join("models/sera-dpo").display().to_string();
     let more = [
         "--data",
         &pairs,
@@ -103,7 +124,7 @@ fn a_run_of_sera_says_everything() {
     succeed("dpo", folder, &[&more[..], &["--out", "more"]].concat());
     let more = json(&folder.join("more/summary.json"));
     assert_eq!(more["judge"], Value::Null);
-    share(&more["policies"]["base"]["iterations"][0]["validation_accuracy"]);
+    share(&more["policies"]["simpo"]["iterations"][0]["validation_accuracy"]);
 
     let before = files(&run);
     let output = succeed("sera", folder, &["--resume", "--out", "run"]);
@@ -289,8 +310,8 @@ fn a_judge_of_ones_own() {
     ];
     succeed("dpo", folder, &arguments);
     let summary = json(&folder.join("run/summary.json"));
-    share(&summary["win_rate"]["base"]);
-    assert_eq!(summary["policies"]["base"]["steps"], 2);
+    share(&summary["win_rate"]["ipo"]);
+    assert_eq!(summary["policies"]["ipo"]["steps"], 2);
     assert_eq!(summary["judge"], "the reward model of --judge");
     let config = json(&folder.join("run/config.json"));
     assert_eq!(config["align"]["train"]["batch_size"], 8);

@@ -244,7 +244,7 @@ impl<'a> Job<'a> {
         .map_err(|error| self.stopped(error))?;
         self.save("start", start)?;
         for policy in &outcome.policies {
-            self.save(policy.method.name(), &policy.model)?;
+            self.save(&policy.title, &policy.model)?;
         }
         let seconds = self.started.elapsed().as_secs_f64().max(outcome.seconds);
         self.summary.insert("seconds".to_owned(), json!(seconds));
@@ -262,7 +262,7 @@ impl<'a> Job<'a> {
         let mut table = String::new();
         for policy in &outcome.policies {
             let last = policy.iterations.last();
-            table += &format!("{:<20}", policy.method.name());
+            table += &format!("{:<24}", policy.title);
             if let Some(answers) = &policy.answers {
                 table += &format!(
                     "win rate {:.3}  score {:.3}  ",

@@ -18,8 +18,9 @@ use collimate::recipes::sera::Method;
 /// own (SeRA, arXiv:2410.09362), and compare with the same loss without that.
 ///
 /// Without --data, a small language model is trained from scratch on an embedded synthetic world,
-/// fine-tuned, aligned three times over the same pairs with the same number of steps (base loss,
-/// iterative form, SeRA), and judged by the world's true reward. With --data and --model, your pairs
+/// fine-tuned, aligned over the same pairs with the same number of steps (base loss, iterative form,
+/// SeRA, SeRA with the share of own pairs that does best on validation), and judged by the world's
+/// true reward. With --data and --model, your pairs
 /// and your model folder are used.
 #[derive(Debug, Parser)]
 #[command(name = "sera", version, allow_negative_numbers = true)]
@@ -30,7 +31,12 @@ struct Args {
 
 const DEFAULTS: alignment::Defaults = alignment::Defaults {
     name: "sera",
-    methods: &[Method::Base, Method::Iterative, Method::Sera],
+    methods: &[
+        Method::Base,
+        Method::Iterative,
+        Method::Sera,
+        Method::BestSera,
+    ],
     iterations: 3,
     world_beta: 2.0,
 };

@@ -70,6 +70,9 @@ pub enum RecipeError {
         /// Which pair.
         pair: usize,
     },
+    /// A method that asks a judge, where there is none.
+    #[error("a method of this run asks a judge, and none was given")]
+    NoJudge,
     /// A review that leaves nothing to train on.
     #[error(
         "{stage}: no pair is left to train on ({dropped}): raise irm.offline_share, the temperature or the number of new tokens"

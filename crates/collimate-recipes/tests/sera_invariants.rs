@@ -140,7 +140,7 @@ fn methods_differ_in_their_pairs_and_in_nothing_else() {
     let path = folder.path().join("run");
     let outcome = run(&setup, &all, &path);
     let n = setup.data.train.len();
-    assert_eq!(outcome.policies.len(), 7);
+    assert_eq!(outcome.policies.len(), 13);
     let first = |method| &outcome.policy(method).unwrap().iterations[0];
     for policy in &outcome.policies {
         let (name, iterations) = (policy.method.name(), &policy.iterations);
@@ -148,27 +148,43 @@ fn methods_differ_in_their_pairs_and_in_nothing_else() {
         assert_eq!(steps, 3 * 6, "{name}: 96 pairs by 16, three times");
         let answers = policy.answers.as_ref().unwrap();
         assert_eq!(answers.counts.0 + answers.counts.1 + answers.counts.2, 12);
-        if policy.method != Method::Base {
-            // One training, shared.
-            assert_eq!(
-                iterations[0].validation_logps,
-                first(Method::Iterative).validation_logps
-            );
-        }
-        for i in &iterations[usize::from(policy.method != Method::Base)..] {
+        let own_first = match policy.method {
+            Method::Base | Method::Kto => continue,
+            Method::Curry | Method::Oaif | Method::Spin => true,
+            _ => {
+                // One training, shared.
+                assert_eq!(
+                    iterations[0].validation_logps,
+                    first(Method::Iterative).validation_logps
+                );
+                false
+            }
+        };
+        let part = policy.tried.iter().find(|t| t.chosen);
+        for i in &iterations[usize::from(!own_first)..] {
             let (offline, own) = (i.selection.offline, i.selection.bootstrapped);
-            let limit = (n as f64 * 0.3).round() as usize;
+            let share = part.map_or(0.3, |tried| tried.bootstrap_share);
+            let limit = (n as f64 * share).round() as usize;
             let kept = (n as f64 * 0.7).round() as usize;
+            let per_prompt = match policy.method {
+                Method::Oaif => 2,
+                Method::Spin => 1,
+                _ => 4,
+            };
             match policy.method {
-                Method::Base | Method::Iterative => assert_eq!((offline, own), (n, 0), "{name}"),
+                Method::Iterative => assert_eq!((offline, own), (n, 0), "{name}"),
+                Method::Curry => assert_eq!((offline, own), (n / 3, 0), "{name}"),
                 Method::BootstrapOnly => assert!(offline == 0 && own > 0 && own <= limit, "{name}"),
-                Method::Sera => assert!(offline == kept && own > 0 && own <= limit, "{name}"),
+                Method::Oaif | Method::Spin => assert!(offline == 0 && own > 0, "{name}"),
+                Method::Sera | Method::BestSera => {
+                    assert!(offline == kept && own > 0 && own <= limit, "{name}");
+                }
                 _ => assert_eq!((offline, own), (kept, 0), "{name}"),
             }
             let counts = i.selection.responses;
             let dropped: usize = i.selection.dropped.iter().map(|(_, count)| count).sum();
             if own > 0 {
-                assert_eq!(counts.responses, 4 * n);
+                assert_eq!(counts.responses, per_prompt * n);
                 assert_eq!(
                     own + dropped + i.selection.over_limit,
                     n,
@@ -177,19 +193,17 @@ fn methods_differ_in_their_pairs_and_in_nothing_else() {
             }
         }
     }
+    methods_that_ask_the_judge(&path, &setup);
+    analyses(&outcome);
     // What was selected can be read by others.
-    let rows = std::fs::read_to_string(path.join("selections/sera-2.jsonl")).unwrap();
-    let rows: Vec<serde_json::Value> = rows
-        .lines()
-        .map(|line| serde_json::from_str(line).unwrap())
-        .collect();
+    let rows = rows(&path.join("selections/sera-dpo-2.jsonl"));
     let report = &outcome.policy(Method::Sera).unwrap().iterations[1].selection;
     assert_eq!(rows.len(), report.offline + report.bootstrapped);
     assert!(
         rows.iter()
             .all(|row| row["chosen"] != row["rejected"] && row["margin"].is_f64())
     );
-    let left = std::fs::read_to_string(path.join("selections/sera-2-left.jsonl")).unwrap();
+    let left = std::fs::read_to_string(path.join("selections/sera-dpo-2-left.jsonl")).unwrap();
     assert_eq!(left.lines().count(), n - report.offline);
     assert!(
         left.lines()
@@ -211,6 +225,72 @@ fn methods_differ_in_their_pairs_and_in_nothing_else() {
         );
         assert_eq!(a.answers, b.answers);
     }
+}
+
+fn rows(path: &Path) -> Vec<serde_json::Value> {
+    let text = std::fs::read_to_string(path).unwrap();
+    let row = |line: &str| serde_json::from_str(line).unwrap();
+    text.lines().map(row).collect()
+}
+
+/// Their pairs are those that the gold reward prefers.
+fn methods_that_ask_the_judge(run: &Path, setup: &Setup) {
+    let gap = |row: &serde_json::Value| {
+        let text = |name: &str| row[name].as_str().unwrap().to_owned();
+        let gold = |side| setup.world.gold_reward(&text("prompt"), &text(side));
+        gold("chosen") - gold("rejected")
+    };
+    let of = |name: &str| rows(&run.join(format!("selections/{name}.jsonl")));
+    for row in of("oaif-dpo-2") {
+        assert!(row["source"] == "judged" && gap(&row) > 0.0, "{row}");
+    }
+    let smallest = |name: &str| of(name).iter().map(gap).fold(f64::INFINITY, f64::min);
+    let largest = |name: &str| of(name).iter().map(gap).fold(f64::NEG_INFINITY, f64::max);
+    // Scores are single precision.
+    let small = 1e-6;
+    let kept = smallest("score-gap-selection-dpo-2");
+    assert!(kept >= largest("score-gap-selection-dpo-2-left") - small);
+    for stage in [1, 2] {
+        let (now, next) = (
+            format!("curry-dpo-{stage}"),
+            format!("curry-dpo-{}", stage + 1),
+        );
+        assert!(smallest(&now) >= largest(&next) - small, "stage {stage}");
+    }
+    let chosen = |row: &serde_json::Value| row["chosen"].as_str().unwrap().to_owned();
+    for row in of("spin-dpo-1") {
+        let mut train = setup.data.train.iter();
+        assert!(train.any(|pair| pair.chosen.text == chosen(&row)), "{row}");
+    }
+}
+
+fn analyses(outcome: &SeraOutcome<Llama>) {
+    let sera = &outcome.policy(Method::Sera).unwrap().iterations;
+    for iteration in &sera[1..] {
+        let selection = &iteration.selection;
+        for agreement in [selection.offline_agreement, selection.own_agreement] {
+            let agreement = agreement.unwrap();
+            assert!((0.0..=1.0).contains(&agreement.same_sign), "{agreement:?}");
+            assert!(agreement.correlation.is_some());
+        }
+    }
+    assert!(sera[1].selection.gammas.is_empty());
+    // The γ of the run gives the selection itself.
+    let own = sera[2].selection.gammas.iter().find(|(g, _)| *g == 0.3);
+    assert_eq!(own.unwrap().1, 1.0);
+    let tried = &outcome.policy(Method::BestSera).unwrap().tried;
+    let best = tried.iter().map(|t| t.validation).fold(0.0, f64::max);
+    let chosen: Vec<_> = tried.iter().filter(|t| t.chosen).collect();
+    assert!(tried.len() == 4 && chosen.len() == 1 && chosen[0].validation == best);
+    let curry =
+        |o: &&collimate_recipes::sera::Overlap| o.a.0 == "curry-dpo" && o.b.0 == "curry-dpo";
+    let stages: Vec<f64> = outcome
+        .overlaps
+        .iter()
+        .filter(curry)
+        .map(|o| o.jaccard)
+        .collect();
+    assert_eq!(stages, [0.0, 0.0], "stages share no pair");
 }
 
 #[test]
@@ -295,7 +375,7 @@ fn own_pairs_fit_and_larger_shares_take_more_steps() {
     let second = &outcome.policies[0].iterations[1];
     let pairs = second.selection.offline + second.selection.bootstrapped;
     assert_eq!(second.steps, pairs.div_ceil(16) as u64);
-    let text = std::fs::read_to_string(path.join("selections/sera-2-pairs.json")).unwrap();
+    let text = std::fs::read_to_string(path.join("selections/sera-dpo-2-pairs.json")).unwrap();
     let reviewed: serde_json::Value = serde_json::from_str(&text).unwrap();
     for pair in reviewed["own"].as_array().unwrap() {
         let length = |name: &str| pair[name].as_array().unwrap().len();
@@ -371,6 +451,30 @@ fn lists_that_do_not_fit() {
         text.contains("12 items were given, 11 scores came back"),
         "{text}"
     );
+    let unjudged = |method| {
+        let config = config(&[method]);
+        let folder = tempfile::tempdir().unwrap();
+        let mut run = RunFolder::create(&folder.path().join("run"), &config).unwrap();
+        let (interrupt, silent) = (Interrupt::new(), Progress::Silent);
+        let (start, tokenizer) = (&setup.start, &setup.tokenizer);
+        let done = align(
+            start,
+            tokenizer,
+            &setup.data,
+            &config,
+            &mut run,
+            &interrupt,
+            silent,
+        );
+        done.err().unwrap().to_string()
+    };
+    for method in [Method::Curry, Method::Oaif, Method::ScoreGapSelection] {
+        let text = unjudged(method);
+        assert!(
+            text.contains(method.name()) && text.contains("a judge"),
+            "{text}"
+        );
+    }
     let text = with(&|data| data.prompts.clear(), true);
     assert!(text.contains("prompts for the judge"), "{text}");
 }
@@ -393,4 +497,22 @@ fn options_that_are_refused() {
         c.irm.offline_share = 0.0;
     });
     assert!(none.contains("selection_only"), "{none}");
+    let none = wrong(&|c| {
+        c.methods = vec![Method::BestSera];
+        c.best_of.clear();
+    });
+    assert!(none.contains("best_of"), "{none}");
+    let wide = wrong(&|c| {
+        c.methods = vec![Method::BestSera];
+        c.best_of = vec![0.3, 1.2];
+    });
+    assert!(
+        wide.contains("best_of is 1.2") && wide.contains("at most 1"),
+        "{wide}"
+    );
+    let negative = wrong(&|c| {
+        c.methods = vec![Method::Kto];
+        c.kto.beta = -1.0;
+    });
+    assert!(negative.contains("beta"), "{negative}");
 }

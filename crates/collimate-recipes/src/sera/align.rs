@@ -1,19 +1,21 @@
-//! The loop: train, review, train again.
+//! One run: every method from the same start, then their answers.
 
 use std::time::Instant;
 
 use collimate_core::PreferencePair;
 use collimate_data::{TextTokenizer, TokenizedPair};
-use collimate_direct::{PairLogp, perplexity, targets};
+use collimate_direct::perplexity;
 use collimate_nn::{CausalLm, ConfigError};
 use collimate_train::{Interrupt, Progress, RunFolder};
 
 use super::answers::{Answers, answer, compare, implicit_rewards};
-use super::config::{Method, SeraConfig};
+use super::config::SeraConfig;
 use super::data::SeraData;
-use super::outcome::{Aligned, IterationReport, SelectionReport, SeraOutcome};
-use super::review::{Reviewed, review};
-use super::session::{Iterate, Session};
+use super::iterations::{Shared, Trained};
+use super::method::{Method, Own};
+use super::outcome::{Aligned, SeraOutcome};
+use super::overlap::overlaps;
+use super::session::Session;
 use crate::RecipeError;
 use crate::sft::EVALUATION_TOKENS;
 
@@ -57,6 +59,17 @@ pub fn align<M: CausalLm>(
     };
     let ((train, tokenize), (validation, _)) = (encode(&data.train)?, encode(&data.validation)?);
     let start = &start.clone().valid();
+    let asks = |method: &Method| method.asks_judge();
+    let judge = data.judge.as_ref();
+    if let (None, Some(method)) = (judge, config.methods.iter().copied().find(asks)) {
+        let allowed = "a method that asks no judge, or a judge";
+        return Err(ConfigError::new("methods", method.name(), allowed).into());
+    }
+    let reviews = |method: &Method| !method.is_one_training() && *method != Method::Iterative;
+    let gaps = match judge {
+        Some(judge) if config.methods.iter().any(reviews) => Some(judge.gaps(&data.train)?),
+        _ => None,
+    };
     let mut session = Session {
         config,
         tokenizer,
@@ -67,6 +80,7 @@ pub fn align<M: CausalLm>(
         validation,
         start,
         eos: &data.eos,
+        gaps,
     };
     // A training that took minutes must not end at the first prompt that cannot be answered.
     let empty = |pair: &TokenizedPair| pair.prompt.is_empty();
@@ -76,12 +90,7 @@ pub fn align<M: CausalLm>(
     {
         return Err(RecipeError::NoPrompt { pair });
     }
-    let prompts: Vec<Vec<u32>> = data
-        .prompts
-        .iter()
-        .map(|prompt| tokenizer.encode_prompt(prompt))
-        .map(|ids| ids.map(|ids| cut(ids, tokenizer.special().bos, config)))
-        .collect::<Result<_, _>>()?;
+    let prompts = session.prompts(&data.prompts)?;
     let judge = data.judge.as_ref().filter(|_| !prompts.is_empty());
     let at_start: Option<Answers> = match judge {
         Some(judge) => Some(answer(
@@ -110,29 +119,48 @@ pub fn align<M: CausalLm>(
         true => Ok(None),
         false => perplexity(model, &held_out, EVALUATION_TOKENS).map(Some),
     };
-    let mut first = None;
+    let mut shared = Shared::default();
     let mut policies = Vec::new();
-    for &method in &config.methods {
-        let (model, iterations) = session.method(method, data, before.as_deref(), &mut first)?;
+    let mut selected = Vec::new();
+    for (index, &method) in config.methods.iter().enumerate() {
+        let title = config.title(method);
+        let trained = session.method(method, data, before.as_deref(), &mut shared)?;
+        let bootstraps_later = |m: &Method| m.own() == Own::Implicit;
+        if !config.methods[index + 1..].iter().any(bootstraps_later) {
+            shared.responses = None;
+        }
+        let Trained {
+            model,
+            iterations,
+            tried,
+            offline,
+        } = trained;
+        selected.extend(
+            offline
+                .into_iter()
+                .map(|(t, set)| ((title.clone(), t), set)),
+        );
         let answers = match (judge, &at_start) {
             (Some(judge), Some(at_start)) => {
-                let name = method.name();
-                let own = answer(&session, name, &model, &data.prompts, &prompts, judge)?;
-                let rewards = implicit_rewards(&session, name, &model, &prompts, &own)?;
+                let own = answer(&session, &title, &model, &data.prompts, &prompts, judge)?;
+                let rewards = implicit_rewards(&session, &title, &model, &prompts, &own)?;
                 Some(compare(&own, at_start, &data.prompts, Some(&rewards), key)?)
             }
             _ => None,
         };
         policies.push(Aligned {
             method,
+            title,
             perplexity: measure(&model)?,
             model,
+            tried,
             iterations,
             answers,
         });
     }
     Ok(SeraOutcome {
         policies,
+        overlaps: overlaps(&selected),
         start_answers,
         start_perplexity: measure(start)?,
         judge: judge.map(|judge| judge.name.clone()),
@@ -140,149 +168,4 @@ pub fn align<M: CausalLm>(
         tokenize,
         seconds: started.elapsed().as_secs_f64(),
     })
-}
-
-impl<M: CausalLm> Session<'_, M> {
-    fn method(
-        &mut self,
-        method: Method,
-        data: &SeraData<'_>,
-        before: Option<&[PairLogp]>,
-        first: &mut Option<Iterate<M>>,
-    ) -> Result<(M, Vec<IterationReport>), RecipeError> {
-        let all = || SelectionReport {
-            offline: data.train.len(),
-            noisy_share: data.noisy.as_deref().map(share),
-            noisy_share_of_all: data.noisy.as_deref().map(share),
-            ..SelectionReport::default()
-        };
-        if method == Method::Base {
-            let steps = self.steps(self.train.len()) * self.config.iterations as u64;
-            let (start, pairs) = (self.start, self.train.clone());
-            let iterate = self.train("base", start, start, pairs, steps)?;
-            let report = self.report(1, all(), &iterate, iterate.seconds, before)?;
-            return Ok((iterate.model, vec![report]));
-        }
-        if first.is_none() {
-            let (start, pairs) = (self.start, self.train.clone());
-            let steps = self.steps(pairs.len());
-            *first = Some(self.train("iteration1", start, start, pairs, steps)?);
-        }
-        let begin = Iterate {
-            model: self.start.clone(),
-            offline: None,
-            steps: 0,
-            seconds: 0.0,
-        };
-        let mut history = vec![begin];
-        history.extend(first.clone());
-        let mut reports = vec![self.report(1, all(), &history[1], history[1].seconds, before)?];
-        for iteration in 2..=self.config.iterations {
-            let started = Instant::now();
-            let (pairs, selection) = match method {
-                Method::Iterative => (self.train.clone(), all()),
-                _ => {
-                    let reviewed = review(self, method, iteration, &mut history, data)?;
-                    if iteration == 2 {
-                        // The start and the first iterate are the same for every method.
-                        *first = history.get(1).cloned();
-                    }
-                    self.pairs(reviewed)
-                }
-            };
-            let stage = format!("{}-{iteration}", method.name());
-            let policy = history[history.len() - 1].model.clone();
-            let steps = self.steps(pairs.len());
-            let iterate = self.train(&stage, &policy, &policy, pairs, steps)?;
-            let seconds = started.elapsed().as_secs_f64().max(iterate.seconds);
-            reports.push(self.report(iteration, selection, &iterate, seconds, before)?);
-            history.push(iterate);
-        }
-        let last = history.swap_remove(history.len() - 1);
-        Ok((last.model, reports))
-    }
-
-    fn pairs(&self, reviewed: Reviewed) -> (Vec<TokenizedPair>, SelectionReport) {
-        let offline = reviewed
-            .offline
-            .iter()
-            .map(|&index| self.train[index].clone());
-        let pairs = offline.chain(reviewed.own).collect();
-        (pairs, reviewed.report)
-    }
-
-    fn validation_logps(
-        &self,
-        label: &str,
-        model: &M,
-    ) -> Result<Option<Vec<PairLogp>>, RecipeError> {
-        match self.validation.is_empty() {
-            true => Ok(None),
-            false => self
-                .logps(&format!("{label} validation"), model, &self.validation)
-                .map(Some),
-        }
-    }
-
-    fn report(
-        &self,
-        iteration: usize,
-        selection: SelectionReport,
-        iterate: &Iterate<M>,
-        seconds: f64,
-        before: Option<&[PairLogp]>,
-    ) -> Result<IterationReport, RecipeError> {
-        let after = self.validation_logps(&format!("iteration {iteration}"), &iterate.model)?;
-        let kind = self.config.implicit_reward();
-        let n = self.validation.len() as f64;
-        let accuracy = after.as_ref().zip(before).map(|(after, before)| {
-            let rows = after.iter().zip(before).zip(&self.validation);
-            let right = rows.map(|((after, before), pair)| {
-                let value = |policy: f32, reference: f32, tokens: usize| {
-                    kind.value(policy.into(), reference.into(), tokens.max(1))
-                };
-                let tokens = |completion: &[u32]| targets(&pair.prompt, completion);
-                let chosen = value(after.chosen, before.chosen, tokens(&pair.chosen));
-                let rejected = value(after.rejected, before.rejected, tokens(&pair.rejected));
-                match chosen.total_cmp(&rejected) {
-                    std::cmp::Ordering::Greater => 1.0,
-                    std::cmp::Ordering::Equal => 0.5,
-                    std::cmp::Ordering::Less => 0.0,
-                }
-            });
-            right.sum::<f64>() / n
-        });
-        let logps = after.map(|after| {
-            let mean = |side: fn(&PairLogp) -> f32| {
-                after.iter().map(|l| f64::from(side(l))).sum::<f64>() / n
-            };
-            (mean(|l| l.chosen), mean(|l| l.rejected))
-        });
-        Ok(IterationReport {
-            iteration,
-            selection,
-            steps: iterate.steps,
-            validation_accuracy: accuracy,
-            validation_logps: logps,
-            seconds,
-        })
-    }
-}
-
-/// The end of a prompt that is too long for an answer to fit behind it, BOS before it.
-fn cut(ids: Vec<u32>, bos: Option<u32>, config: &SeraConfig) -> Vec<u32> {
-    let room = config
-        .max_length
-        .saturating_sub(config.responses.max_new_tokens)
-        .max(config.max_length / 2);
-    if ids.len() <= room {
-        return ids;
-    }
-    let bos = bos.filter(|bos| ids.first() == Some(bos));
-    let end = &ids[ids.len() - (room - usize::from(bos.is_some()))..];
-    bos.into_iter().chain(end.iter().copied()).collect()
-}
-
-fn share(flags: &[bool]) -> f64 {
-    flags.iter().filter(|&&flag| flag).count() as f64 / flags.len().max(1) as f64
 }

@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use collimate_core::{Completion, Finish, GenerateError, Key, Prompt, Purpose, ScoreError};
+use collimate_core::{Completion, Finish, GenerateError, Key, Prompt, Purpose};
 use collimate_eval::{Bootstrap, Groups, pearson, spearman};
 use collimate_irm::ImplicitReward;
 use collimate_lm::{Progress as Generated, TextGenerator, Watch};
@@ -10,6 +10,7 @@ use collimate_nn::{CausalLm, Forward, Pack, PackError, completion_logps, packs};
 use collimate_train::{Interrupt, TrainError};
 use rand::RngExt;
 
+use super::config::SeraConfig;
 use super::data::Judge;
 use super::outcome::{AnswerReport, Sample};
 use super::session::Session;
@@ -55,6 +56,15 @@ impl Watch for Meter<'_> {
 }
 
 impl<M: CausalLm> Session<'_, M> {
+    /// Prompts as ids, with room for an answer.
+    pub(crate) fn prompts(&self, prompts: &[Prompt]) -> Result<Vec<Vec<u32>>, RecipeError> {
+        let bos = self.tokenizer.special().bos;
+        prompts
+            .iter()
+            .map(|prompt| Ok(cut(self.tokenizer.encode_prompt(prompt)?, bos, self.config)))
+            .collect()
+    }
+
     /// A policy that writes.
     pub(crate) fn generator(&self, model: &M) -> TextGenerator<M> {
         let ends = std::iter::once(self.tokenizer.special().eos).chain(self.eos.iter().copied());
@@ -164,14 +174,10 @@ pub(crate) fn answer<M: CausalLm>(
         .zip(&completions)
         .map(|(prompt, answers)| (prompt.clone(), answers[0].clone()))
         .collect();
-    let scores = judge.scorer.score(&items)?;
-    if scores.len() != items.len() {
-        let (items, scores) = (items.len(), scores.len());
-        return Err(ScoreError::Count { items, scores }.into());
-    }
+    let scores = judge.scores(&items)?;
     Ok(Answers {
         completions,
-        scores: scores.into_iter().map(f64::from).collect(),
+        scores,
     })
 }
 
@@ -248,4 +254,18 @@ pub(crate) fn implicit_rewards<M: CausalLm>(
             kind.value(policy, reference, tokens)
         })
         .collect())
+}
+
+/// The end of a prompt that is too long for an answer to fit behind it, BOS before it.
+fn cut(ids: Vec<u32>, bos: Option<u32>, config: &SeraConfig) -> Vec<u32> {
+    let room = config
+        .max_length
+        .saturating_sub(config.responses.max_new_tokens)
+        .max(config.max_length / 2);
+    if ids.len() <= room {
+        return ids;
+    }
+    let bos = bos.filter(|bos| ids.first() == Some(bos));
+    let end = &ids[ids.len() - (room - usize::from(bos.is_some()))..];
+    bos.into_iter().chain(end.iter().copied()).collect()
 }

@@ -3,75 +3,13 @@
 use collimate_core::Sampling;
 use collimate_data::Truncation;
 use collimate_irm::{ImplicitReward, IrmConfig};
-use collimate_losses::{DirectLoss, PreferenceLoss};
+use collimate_losses::{DirectLoss, Kto, PreferenceLoss, UnpairedLoss};
 use collimate_nn::ConfigError;
 use collimate_train::{TrainConfig, TrainError};
 use serde::{Deserialize, Serialize};
 
+use super::method::Method;
 use crate::{Adaptation, RecipeError};
-
-/// How the pairs of an iteration come about. Every method makes the same number of optimiser
-/// steps.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum Method {
-    /// The loss alone: one training over all pairs, the reference stays.
-    Base,
-    /// All pairs in every iteration; the reference is the iterate before. The control of the
-    /// methods below.
-    Iterative,
-    /// Offline pairs selected by implicit reward margin, and bootstrapped ones.
-    Sera,
-    /// Selected offline pairs only (K̃ = 0).
-    SelectionOnly,
-    /// Bootstrapped pairs only (K = 0).
-    BootstrapOnly,
-    /// As many offline pairs as SeRA selects, at random.
-    RandomSelection,
-    /// As many offline pairs as SeRA selects: those whose chosen completion is likeliest, per token,
-    /// under the start.
-    ReferenceSelection,
-}
-
-impl Method {
-    /// All methods.
-    pub const ALL: [Self; 7] = [
-        Self::Base,
-        Self::Iterative,
-        Self::Sera,
-        Self::SelectionOnly,
-        Self::BootstrapOnly,
-        Self::RandomSelection,
-        Self::ReferenceSelection,
-    ];
-
-    /// Its name in files and in the summary.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Base => "base",
-            Self::Iterative => "iterative",
-            Self::Sera => "sera",
-            Self::SelectionOnly => "selection_only",
-            Self::BootstrapOnly => "bootstrap_only",
-            Self::RandomSelection => "random_selection",
-            Self::ReferenceSelection => "reference_selection",
-        }
-    }
-
-    /// Shares of the number of pairs that an iteration after the first trains on: (offline,
-    /// bootstrapped).
-    pub(crate) fn shares(self, irm: &IrmConfig) -> (f64, f64) {
-        match self {
-            Self::Base | Self::Iterative => (1.0, 0.0),
-            Self::Sera => (irm.offline_share, irm.bootstrap_share),
-            Self::BootstrapOnly => (0.0, irm.bootstrap_share),
-            Self::SelectionOnly | Self::RandomSelection | Self::ReferenceSelection => {
-                (irm.offline_share, 0.0)
-            }
-        }
-    }
-}
 
 /// How many optimiser steps an iteration makes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -131,6 +69,8 @@ impl ResponseSampling {
 /// | `iterations` | 3 | at least 1 |
 /// | `updates` | `equal` | `equal`, `own_pairs` |
 /// | `irm` | γ .3, K .7, K̃ .3, 4 responses | see [`IrmConfig`]; with SimPO `log_ratio` stands for the mean log-probability, with other losses without a reference for the log-ratio to the start |
+/// | `best_of` | .3, .5, .7, 1 | shares K̃ that best-SeRA tries, above 0 and at most 1 |
+/// | `kto` | β .1 | options of the method `kto`; see [`Kto`] |
 /// | `responses` | temperature .7, top-p .95, 512 tokens | |
 /// | `adaptation` | `full` | `full`, `lora` |
 /// | `train` | 1 epoch, 16 pairs, lr 5e-6 linear | see [`TrainConfig`]; `stage`, `seed` and the number of steps are set by the recipe |
@@ -151,6 +91,11 @@ pub struct SeraConfig {
     pub updates: Updates,
     /// Margins and shares.
     pub irm: IrmConfig,
+    /// Shares of bootstrapped pairs that [`Method::BestSera`] tries. With equal updates and shares
+    /// that add up to more than 1, the steps see a random part of the pairs.
+    pub best_of: Vec<f64>,
+    /// The loss of [`Method::Kto`].
+    pub kto: Kto,
     /// How responses are sampled.
     pub responses: ResponseSampling,
     /// Which parameters are trained.
@@ -172,6 +117,8 @@ impl Default for SeraConfig {
             iterations: 3,
             updates: Updates::default(),
             irm: IrmConfig::default(),
+            best_of: vec![0.3, 0.5, 0.7, 1.0],
+            kto: Kto::default(),
             responses: ResponseSampling::default(),
             adaptation: Adaptation::default(),
             train: TrainConfig {
@@ -213,6 +160,9 @@ impl SeraConfig {
         self.train.validate()?;
         for method in &self.methods {
             let (offline, own) = method.shares(&self.irm);
+            if *method == Method::BestSera {
+                continue;
+            }
             if self.updates == Updates::Equal && offline + own > 1.0 + 1e-9 {
                 let name = "irm.offline_share + irm.bootstrap_share";
                 let allowed = "at most 1 with updates = equal, or a part of the pairs would never \
@@ -229,6 +179,7 @@ impl SeraConfig {
             (Method::SelectionOnly, self.irm.offline_share == 0.0),
             (Method::RandomSelection, self.irm.offline_share == 0.0),
             (Method::ReferenceSelection, self.irm.offline_share == 0.0),
+            (Method::ScoreGapSelection, self.irm.offline_share == 0.0),
             (Method::BootstrapOnly, self.irm.bootstrap_share == 0.0),
         ] {
             if empty && self.methods.contains(&method) {
@@ -236,7 +187,25 @@ impl SeraConfig {
                 return Err(ConfigError::new("methods", method.name(), share).into());
             }
         }
+        if self.methods.contains(&Method::BestSera) {
+            if self.best_of.is_empty() {
+                return Err(ConfigError::new("best_of", "[]", "at least one share").into());
+            }
+            for &share in &self.best_of {
+                if !(share > 0.0 && share <= 1.0) {
+                    return Err(ConfigError::new("best_of", share, "above 0, at most 1").into());
+                }
+            }
+        }
+        if self.methods.contains(&Method::Kto) {
+            self.kto.check().map_err(TrainError::objective)?;
+        }
         Ok(())
+    }
+
+    /// The name of a method in reports and folders.
+    pub fn title(&self, method: Method) -> String {
+        method.title(self.loss.name())
     }
 
     /// The implicit reward that belongs to the loss, unless another one was chosen.

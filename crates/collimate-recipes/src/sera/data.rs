@@ -1,7 +1,9 @@
 //! What a run learns from and is measured on.
 
-use collimate_core::{PreferencePair, Prompt, Scorer};
+use collimate_core::{Completion, PreferencePair, Prompt, ScoreError, Scorer};
 use collimate_data::SftExample;
+
+use crate::RecipeError;
 
 /// Pairs and prompts of a run.
 #[derive(Debug, Clone, Default)]
@@ -23,13 +25,36 @@ pub struct SeraData<'a> {
     pub judge: Option<Judge<'a>>,
 }
 
-/// Who scores the final policies' answers.
+/// Who scores answers: those of the final policies and, to compare, those of the pairs. Only the
+/// methods that say so learn from it.
 #[derive(Clone)]
 pub struct Judge<'a> {
     /// Its name in the report: gold reward, a reward model.
     pub name: String,
     /// The scorer.
     pub scorer: &'a dyn Scorer,
+}
+
+impl Judge<'_> {
+    /// One score per item.
+    pub(crate) fn scores(&self, items: &[(Prompt, Completion)]) -> Result<Vec<f64>, RecipeError> {
+        let scores = self.scorer.score(items)?;
+        if scores.len() != items.len() {
+            let (items, scores) = (items.len(), scores.len());
+            return Err(ScoreError::Count { items, scores }.into());
+        }
+        Ok(scores.into_iter().map(f64::from).collect())
+    }
+
+    /// The score of the chosen answer less that of the rejected one.
+    pub(crate) fn gaps(&self, pairs: &[PreferencePair]) -> Result<Vec<f64>, RecipeError> {
+        let sides = |pair: &PreferencePair| {
+            [&pair.chosen, &pair.rejected].map(|side| (pair.prompt.clone(), side.clone()))
+        };
+        let items: Vec<(Prompt, Completion)> = pairs.iter().flat_map(sides).collect();
+        let scores = self.scores(&items)?;
+        Ok(scores.chunks(2).map(|pair| pair[0] - pair[1]).collect())
+    }
 }
 
 impl std::fmt::Debug for Judge<'_> {

@@ -16,7 +16,7 @@ impl Lines {
     fn push(
         &mut self,
         pair: &PreferencePair,
-        margin: f64,
+        margin: Option<f64>,
         source: &str,
         left: Option<LeaveReason>,
     ) {
@@ -29,9 +29,11 @@ impl Lines {
             "prompt": pair.prompt,
             "chosen": answer(&pair.chosen),
             "rejected": answer(&pair.rejected),
-            "margin": margin,
             "source": source,
         });
+        if let Some(margin) = margin {
+            row["margin"] = json!(margin);
+        }
         match left {
             None => self.kept += &format!("{row}\n"),
             Some(reason) => {
@@ -43,13 +45,14 @@ impl Lines {
 
     pub(super) fn offline(&mut self, selection: &Selection, scores: &[f64], data: &SeraData<'_>) {
         for kept in &selection.kept {
-            self.push(&data.train[kept.index], scores[kept.index], "offline", None);
+            let margin = Some(scores[kept.index]);
+            self.push(&data.train[kept.index], margin, "offline", None);
         }
         for left in &selection.left {
             let index = left.index;
             self.push(
                 &data.train[index],
-                scores[index],
+                Some(scores[index]),
                 "offline",
                 Some(left.reason),
             );
@@ -61,9 +64,10 @@ impl Lines {
         prompt: &Prompt,
         chosen: Completion,
         rejected: Completion,
-        margin: f64,
+        margin: Option<f64>,
+        source: &str,
     ) {
         let pair = PreferencePair::new(prompt.clone(), chosen, rejected);
-        self.push(&pair, margin, "bootstrapped", None);
+        self.push(&pair, margin, source, None);
     }
 }

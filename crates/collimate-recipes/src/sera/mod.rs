@@ -6,18 +6,28 @@
 //! [`align`] runs it beside its baselines, over the same pairs and with the same number of steps.
 
 mod align;
+mod analyses;
 mod answers;
 mod config;
 mod data;
+mod iterations;
 mod lines;
+mod method;
 mod outcome;
+mod overlap;
+mod own;
 mod report;
 mod review;
 mod rewards;
 mod session;
+mod sweep;
 
 pub use align::align;
-pub use config::{Method, ResponseSampling, SeraConfig, Updates};
+pub use config::{ResponseSampling, SeraConfig, Updates};
 pub use data::{Judge, SeraData};
-pub use outcome::{Aligned, AnswerReport, IterationReport, Sample, SelectionReport, SeraOutcome};
+pub use method::Method;
+pub use outcome::{
+    Agreement, Aligned, AnswerReport, IterationReport, Overlap, Sample, SelectionReport,
+    SeraOutcome, Tried,
+};
 pub use report::{summary, write_report};

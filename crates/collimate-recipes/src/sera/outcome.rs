@@ -2,11 +2,11 @@
 
 use collimate_core::LeaveReason;
 use collimate_data::TokenizeReport;
-use collimate_eval::Interval;
+use collimate_eval::{Interval, pearson, spearman};
 use collimate_irm::{DropReason, ResponseCounts};
 use serde::{Deserialize, Serialize};
 
-use super::config::Method;
+use super::method::Method;
 
 /// Where the pairs of an iteration came from.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -21,14 +21,79 @@ pub struct SelectionReport {
     pub noisy_share_of_all: Option<f64>,
     /// Mean margin of the offline pairs trained on and of those left.
     pub mean_margin: Option<(f64, Option<f64>)>,
-    /// Bootstrapped pairs trained on.
+    /// How the margins of all offline pairs agree with the judge's score gaps.
+    pub offline_agreement: Option<Agreement>,
+    /// Overlap (Jaccard) of this selection with that of other weights γ: (γ, overlap); empty
+    /// where one model is aligned so far.
+    pub gammas: Vec<(f64, f64)>,
+    /// Own pairs trained on.
     pub bootstrapped: usize,
+    /// How the margins of those agree with the judge's score gaps.
+    pub own_agreement: Option<Agreement>,
     /// What became of the responses.
     pub responses: ResponseCounts,
     /// Prompts that gave no pair, by reason.
     pub dropped: Vec<(DropReason, usize)>,
     /// Bootstrapped pairs that were not among the largest margins.
     pub over_limit: usize,
+}
+
+/// How implicit reward margins agree with the score gaps of a judge.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Agreement {
+    /// Pairs looked at.
+    pub pairs: usize,
+    /// Share of them where both have the same sign; where one of them is 0, one half.
+    pub same_sign: f64,
+    /// Pearson's and Spearman's correlation; absent where one of them does not vary.
+    pub correlation: Option<(f64, f64)>,
+}
+
+impl Agreement {
+    pub(crate) fn of(margins: &[f64], gaps: &[f64]) -> Option<Self> {
+        let values = margins.iter().zip(gaps).map(|(margin, gap)| {
+            let product = margin * gap;
+            match product {
+                p if p > 0.0 => 1.0,
+                p if p < 0.0 => 0.0,
+                _ => 0.5,
+            }
+        });
+        let sum: f64 = values.sum();
+        let correlation = pearson(margins, gaps)
+            .ok()
+            .zip(spearman(margins, gaps).ok());
+        (!margins.is_empty()).then(|| Self {
+            pairs: margins.len(),
+            same_sign: sum / margins.len() as f64,
+            correlation,
+        })
+    }
+}
+
+/// How much the offline pairs of two iterations overlap.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Overlap {
+    /// Method and iteration.
+    pub a: (String, usize),
+    /// The other's.
+    pub b: (String, usize),
+    /// Shared pairs over all pairs of both.
+    pub jaccard: f64,
+}
+
+/// A share of bootstrapped pairs that [`Method::BestSera`] tried.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Tried {
+    /// K̃ as a share of the offline pairs.
+    pub bootstrap_share: f64,
+    /// The name of its stages.
+    pub title: String,
+    /// What it is chosen by: the win rate on validation prompts, without a judge the accuracy on
+    /// validation pairs.
+    pub validation: f64,
+    /// Whether it was chosen.
+    pub chosen: bool,
 }
 
 /// One iteration of a method.
@@ -77,8 +142,12 @@ pub struct AnswerReport {
 pub struct Aligned<M> {
     /// What was run.
     pub method: Method,
+    /// Its name with that of the loss: [`Method::title`].
+    pub title: String,
     /// The policy, untracked, without adapters.
     pub model: M,
+    /// The shares that best-SeRA tried; empty for other methods.
+    pub tried: Vec<Tried>,
     /// What happened on the way.
     pub iterations: Vec<IterationReport>,
     /// How its answers do; absent without prompts.
@@ -112,6 +181,8 @@ pub struct SeraOutcome<M> {
     pub start_answers: Option<AnswerReport>,
     /// The start's perplexity of held-out good answers.
     pub start_perplexity: Option<f64>,
+    /// How much the offline pairs that iterations selected overlap.
+    pub overlaps: Vec<Overlap>,
     /// Who scored the answers.
     pub judge: Option<String>,
     /// Training pairs.

@@ -6,7 +6,9 @@ use collimate_losses::DirectLoss;
 use collimate_train::{BarChart, BarSeries, LineChart, LineSeries, Report, RunFolder};
 use serde_json::{Map, Value, json};
 
+use super::analyses::analyses;
 use super::config::SeraConfig;
+use super::iterations::FIRST_STAGE;
 use super::outcome::{Aligned, SeraOutcome};
 use crate::RecipeError;
 
@@ -23,23 +25,26 @@ pub fn summary<M>(outcome: &SeraOutcome<M>, config: &SeraConfig) -> Value {
             let value = json!({
                 "answers": answers,
                 "perplexity": policy.perplexity,
-                "tax": policy.perplexity.zip(outcome.start_perplexity).map(|(after, before)| after / before - 1.0),
+                "tax": tax(policy, outcome),
+                "tried": policy.tried,
                 "steps": policy.iterations.iter().map(|i| i.steps).sum::<u64>(),
                 "iterations": policy.iterations,
             });
-            (policy.method.name().to_owned(), value)
+            (policy.title.clone(), value)
         })
         .collect();
-    let win_rate: Map<String, Value> = outcome
-        .policies
-        .iter()
-        .filter_map(|p| {
-            Some((
-                p.method.name().to_owned(),
-                json!(p.answers.as_ref()?.win_rate.estimate),
-            ))
-        })
-        .collect();
+    let by_title = |value: &dyn Fn(&Aligned<M>) -> Option<f64>| -> Map<String, Value> {
+        let policies = outcome.policies.iter();
+        policies
+            .filter_map(|p| Some((p.title.clone(), json!(value(p)?))))
+            .collect()
+    };
+    let mut win_rate = by_title(&|p| Some(p.answers.as_ref()?.win_rate.estimate));
+    if let Some(start) = &outcome.start_answers {
+        win_rate.insert("sft".to_owned(), json!(start.win_rate.estimate));
+    }
+    let accuracy = by_title(&|p| p.iterations.last()?.validation_accuracy);
+    let tax = by_title(&|p| tax(p, outcome));
     json!({
         "seed": config.seed,
         "loss": config.loss,
@@ -47,6 +52,9 @@ pub fn summary<M>(outcome: &SeraOutcome<M>, config: &SeraConfig) -> Value {
         "tokenize": outcome.tokenize,
         "judge": outcome.judge,
         "win_rate": win_rate,
+        "accuracy": accuracy,
+        "tax": tax,
+        "overlaps": outcome.overlaps,
         "start": {
             "mean_score": outcome.start_answers.as_ref().map(|a| a.mean_score),
             "mean_tokens": outcome.start_answers.as_ref().map(|a| a.mean_tokens),
@@ -55,6 +63,12 @@ pub fn summary<M>(outcome: &SeraOutcome<M>, config: &SeraConfig) -> Value {
         "policies": policies,
         "seconds": outcome.seconds,
     })
+}
+
+/// How much the perplexity of held-out good answers rose, as a share.
+fn tax<M>(policy: &Aligned<M>, outcome: &SeraOutcome<M>) -> Option<f64> {
+    let (after, before) = policy.perplexity.zip(outcome.start_perplexity)?;
+    Some(after / before - 1.0)
 }
 
 /// Writes `summary.json`, `report.md` and its plots. `about` is a paragraph on the data and the
@@ -84,6 +98,7 @@ pub fn write_report<M>(
     let report = Report::new(&title).text(about).text(&lengths);
     let report = policies(report, outcome);
     let report = iterations(report, outcome);
+    let report = analyses(report, outcome);
     let report = curves(report, run, outcome)?;
     let report = samples(report, outcome);
     report
@@ -104,7 +119,7 @@ fn interval(value: &Interval) -> String {
     )
 }
 
-fn optional<T>(value: Option<T>, show: impl Fn(T) -> String) -> String {
+pub(super) fn optional<T>(value: Option<T>, show: impl Fn(T) -> String) -> String {
     value.map_or_else(|| "–".to_owned(), show)
 }
 
@@ -144,7 +159,7 @@ fn policies<M>(mut report: Report, outcome: &SeraOutcome<M>) -> Report {
         let last = policy.iterations.last();
         let steps: u64 = policy.iterations.iter().map(|i| i.steps).sum();
         rows.push(vec![
-            policy.method.name().to_owned(),
+            policy.title.clone(),
             steps.to_string(),
             optional(answers, |a| interval(&a.mean_score)),
             optional(answers, |a| interval(&a.win_rate)),
@@ -158,10 +173,7 @@ fn policies<M>(mut report: Report, outcome: &SeraOutcome<M>) -> Report {
                 format!("{:.1} %", 100.0 * a)
             }),
             optional(policy.perplexity, |p| format!("{p:.2}")),
-            optional(
-                policy.perplexity.zip(outcome.start_perplexity),
-                |(after, before)| format!("{:+.0} %", 100.0 * (after / before - 1.0)),
-            ),
+            optional(tax(policy, outcome), |t| format!("{:+.0} %", 100.0 * t)),
         ]);
     }
     report = report.table(
@@ -183,7 +195,7 @@ fn policies<M>(mut report: Report, outcome: &SeraOutcome<M>) -> Report {
     let won: Vec<(String, Interval)> = outcome
         .policies
         .iter()
-        .filter_map(|p| Some((p.method.name().to_owned(), p.answers.as_ref()?.win_rate)))
+        .filter_map(|p| Some((p.title.clone(), p.answers.as_ref()?.win_rate)))
         .collect();
     if won.is_empty() {
         return report;
@@ -206,7 +218,7 @@ fn iterations<M>(report: Report, outcome: &SeraOutcome<M>) -> Report {
             let s = &i.selection;
             let percent = |share: f64| format!("{:.1} %", 100.0 * share);
             vec![
-                policy.method.name().to_owned(),
+                policy.title.clone(),
                 i.iteration.to_string(),
                 s.offline.to_string(),
                 optional(s.mean_margin, |(kept, left)| {
@@ -272,7 +284,7 @@ fn curves<M>(
         if chosen.is_empty() {
             continue;
         }
-        let name = policy.method.name();
+        let name = &policy.title;
         let chart = LineChart::new(format!("Log-probabilities: {name}"), "step", "nats")
             .with(LineSeries::new("chosen", chosen))
             .with(LineSeries::new("rejected", rejected));
@@ -294,13 +306,16 @@ fn curves<M>(
 }
 
 fn stages<M>(policy: &Aligned<M>, rows: &[Map<String, Value>], name: &str) -> Vec<(f64, f64)> {
-    let method = policy.method.name();
+    // The stages of best-SeRA bear the chosen share.
+    let chosen = policy.tried.iter().find(|tried| tried.chosen);
+    let title = chosen.map_or(&policy.title, |tried| &tried.title);
     let mine = |stage: &str| {
-        stage == method
-            || stage
-                .strip_prefix(method)
-                .is_some_and(|rest| rest.starts_with('-'))
-            || (stage == "iteration1" && policy.method != super::config::Method::Base)
+        let number = stage
+            .strip_prefix(title.as_str())
+            .map(|rest| rest.strip_prefix('-'));
+        stage == title
+            || matches!(number, Some(Some(n)) if n.parse::<usize>().is_ok())
+            || (stage == FIRST_STAGE && policy.method.starts_on_all_pairs())
     };
     let of_stage = rows
         .iter()
@@ -330,7 +345,7 @@ fn samples<M>(report: Report, outcome: &SeraOutcome<M>) -> Report {
         .section("Answers")
         .text("The first prompts, with scores.")
         .table(
-            ["prompt", "start", policy.method.name()],
+            ["prompt", "start", policy.title.as_str()],
             rows.collect::<Vec<_>>(),
         )
 }

@@ -1,22 +1,23 @@
-//! The pairs of an iteration: offline ones by margin, the policy's own by implicit reward.
+//! The pairs of an iteration: offline ones by a number, the policy's own by who is better.
 
 use std::path::Path;
 
-use collimate_core::{Completion, Finish, LeaveReason, Left, Purpose, Selection};
+use collimate_core::{LeaveReason, Left, Selection};
 use collimate_data::TokenizedPair;
 use collimate_direct::pairs_hash;
-use collimate_irm::{Bootstrapped, Response, bootstrap_pairs, random_k, share_count, top_k};
+use collimate_eval::jaccard;
+use collimate_irm::{IrmConfig, ensemble, random_k, share_count, top_k};
 use collimate_nn::CausalLm;
 use collimate_train::{StageState, atomic_write, hash_file, hash_json};
-use rand::RngExt;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::config::Method;
 use super::data::SeraData;
 use super::lines::Lines;
-use super::outcome::SelectionReport;
-use super::rewards::{response_rewards, scores};
+use super::method::{Method, Offline, Ranking};
+use super::outcome::{Agreement, SelectionReport};
+use super::own::{Responses, own_pairs};
+use super::rewards::{Margins, margins, reference_logps};
 use super::session::{Iterate, Session};
 use crate::RecipeError;
 
@@ -30,18 +31,29 @@ pub(crate) struct Reviewed {
     pub(crate) report: SelectionReport,
 }
 
+/// A method as it is run: best-SeRA is run with several shares.
+#[derive(Debug, Clone)]
+pub(crate) struct Variant {
+    pub(crate) method: Method,
+    /// Its name in stages and files.
+    pub(crate) title: String,
+    pub(crate) irm: IrmConfig,
+}
+
 /// The models that margins are taken from: `history[0]` is the start, the last one the policy.
 pub(crate) type History<M> = [Iterate<M>];
 
-/// Selects and bootstraps, or reads what an earlier start of this run selected.
+/// Selects and bootstraps, or reads what an earlier start of this run selected. `shared` are the
+/// first iterate's responses, which all methods sample alike.
 pub(crate) fn review<M: CausalLm>(
     session: &mut Session<'_, M>,
-    method: Method,
+    variant: &Variant,
     iteration: usize,
     history: &mut History<M>,
     data: &SeraData<'_>,
+    shared: &mut Option<Responses>,
 ) -> Result<Reviewed, RecipeError> {
-    let stage = format!("{}-{iteration}-pairs", method.name());
+    let stage = format!("{}-{iteration}-pairs", variant.title);
     let file = session
         .run
         .path()
@@ -53,8 +65,10 @@ pub(crate) fn review<M: CausalLm>(
         .collect();
     let inputs = hash_json(&(
         session.config,
+        &variant.irm,
         &hashes,
         pairs_hash(&session.train),
+        &session.gaps,
         session.eos,
     ));
     if let StageState::Done(hash) = session.run.stage(&stage, &inputs)?
@@ -65,7 +79,7 @@ pub(crate) fn review<M: CausalLm>(
     {
         return Ok(reviewed);
     }
-    let reviewed = compute(session, method, iteration, history, data)?;
+    let reviewed = compute(session, variant, iteration, history, data, shared)?;
     let text = serde_json::to_vec(&reviewed).map_err(|error| format_error(&file, &error))?;
     atomic_write(&file, &text)?;
     session.run.redo(&stage)?;
@@ -84,44 +98,41 @@ fn format_error(path: &Path, error: &serde_json::Error) -> RecipeError {
 
 fn compute<M: CausalLm>(
     session: &mut Session<'_, M>,
-    method: Method,
+    variant: &Variant,
     iteration: usize,
     history: &mut History<M>,
     data: &SeraData<'_>,
+    shared: &mut Option<Responses>,
 ) -> Result<Reviewed, RecipeError> {
-    let n = session.train.len();
-    let (offline_share, own_share) = method.shares(&session.config.irm);
-    let label = format!("{} {iteration}", method.name());
+    let (_, own_share) = variant.method.shares(&variant.irm);
+    let label = format!("{} {iteration}", variant.title);
     let mut report = SelectionReport::default();
     let folder = session.run.folder("selections")?;
-    let rows = |suffix: &str| folder.join(format!("{}-{iteration}{suffix}.jsonl", method.name()));
+    let rows = |suffix: &str| folder.join(format!("{}-{iteration}{suffix}.jsonl", variant.title));
     let mut lines = Lines::default();
-
-    let keep = share_count(offline_share, n)?;
-    let offline = if keep == 0 {
-        Vec::new()
-    } else {
-        let scores = scores(session, method, &label, history)?;
-        let selection = match method {
-            Method::RandomSelection => random_k(n, keep, session.key(&label)),
-            _ => top_k(&scores, keep),
-        };
-        describe(&mut report, &selection, &scores, data.noisy.as_deref());
-        lines.offline(&selection, &scores, data);
-        selection.kept.iter().map(|kept| kept.index).collect()
-    };
-    let limit = share_count(own_share, n)?;
+    let offline = offline(
+        session,
+        variant,
+        iteration,
+        history,
+        data,
+        &mut report,
+        &mut lines,
+    )?;
+    let limit = share_count(own_share, session.train.len())?;
     let own = if limit == 0 {
         Vec::new()
     } else {
         own_pairs(
             session,
-            &label,
+            variant,
+            iteration,
             history,
             limit,
             &mut report,
             data,
             &mut lines,
+            shared,
         )?
     };
     report.offline = offline.len();
@@ -148,6 +159,121 @@ fn compute<M: CausalLm>(
     })
 }
 
+/// Weights γ that a selection is compared under.
+const GAMMAS: [f64; 5] = [0.0, 0.15, 0.3, 0.5, 1.0];
+
+/// The offline pairs of an iteration, in rising order of their indices.
+fn offline<M: CausalLm>(
+    session: &Session<'_, M>,
+    variant: &Variant,
+    iteration: usize,
+    history: &mut History<M>,
+    data: &SeraData<'_>,
+    report: &mut SelectionReport,
+    lines: &mut Lines,
+) -> Result<Vec<usize>, RecipeError> {
+    let n = session.train.len();
+    let label = format!("{} {iteration}", variant.title);
+    let gaps = || session.gaps.as_deref().ok_or(RecipeError::NoJudge);
+    let (share, _) = variant.method.shares(&variant.irm);
+    let keep = share_count(share, n)?;
+    let (selection, scores) = match variant.method.offline() {
+        Offline::None => return Ok(Vec::new()),
+        Offline::All => {
+            report.noisy_share = data.noisy.as_deref().map(share_of);
+            report.noisy_share_of_all = report.noisy_share;
+            return Ok((0..n).collect());
+        }
+        Offline::Stage => {
+            let scores = gaps()?.to_vec();
+            let stages = session.config.iterations;
+            (stage(&scores, iteration, stages), scores)
+        }
+        Offline::Top(_) if keep == 0 => return Ok(Vec::new()),
+        Offline::Top(Ranking::Random) => {
+            let selection = random_k(n, keep, session.key(&label));
+            let mut scores = vec![0.0; n];
+            for kept in &selection.kept {
+                scores[kept.index] = kept.score;
+            }
+            (selection, scores)
+        }
+        Offline::Top(Ranking::ScoreGap) => {
+            let scores = gaps()?.to_vec();
+            (top_k(&scores, keep), scores)
+        }
+        Offline::Top(Ranking::ReferenceLogp) => {
+            let scores = reference_logps(session, &label, history)?;
+            (top_k(&scores, keep), scores)
+        }
+        Offline::Top(Ranking::Margin) => {
+            let found = margins(session, &label, history)?;
+            let scores = found.mixed(variant.irm.gamma)?;
+            let selection = top_k(&scores, keep);
+            report.gammas = gammas(&found, keep, &selection)?;
+            if let Some(gaps) = &session.gaps {
+                report.offline_agreement = Agreement::of(&scores, gaps);
+            }
+            (selection, scores)
+        }
+    };
+    describe(report, &selection, &scores, data.noisy.as_deref());
+    lines.offline(&selection, &scores, data);
+    Ok(selection.kept.iter().map(|kept| kept.index).collect())
+}
+
+/// The `iteration`-th of `stages` equal parts, largest scores first.
+fn stage(scores: &[f64], iteration: usize, stages: usize) -> Selection {
+    let (n, done) = (scores.len(), iteration.min(stages));
+    let upto = |part: usize| top_k(scores, n * part / stages);
+    let (now, before) = (upto(done), upto(done.saturating_sub(1)));
+    let earlier: std::collections::HashSet<usize> = before.kept.iter().map(|k| k.index).collect();
+    let (seen, kept): (Vec<_>, Vec<_>) = now
+        .kept
+        .into_iter()
+        .partition(|kept| earlier.contains(&kept.index));
+    let mut left = now.left;
+    left.extend(seen.iter().map(|kept| Left {
+        index: kept.index,
+        reason: LeaveReason::OverLimit,
+    }));
+    left.sort_unstable_by_key(|left| left.index);
+    Selection { kept, left }
+}
+
+/// How much the selection would overlap with that of other weights γ (Jaccard); empty where there
+/// is one model only.
+fn gammas(
+    margins: &Margins,
+    keep: usize,
+    selection: &Selection,
+) -> Result<Vec<(f64, f64)>, RecipeError> {
+    if margins.previous.is_none() {
+        return Ok(Vec::new());
+    }
+    let indices = |selection: &Selection| -> Vec<usize> {
+        selection.kept.iter().map(|kept| kept.index).collect()
+    };
+    let own = indices(selection);
+    GAMMAS
+        .iter()
+        .map(|&gamma| {
+            let other = top_k(&margins.mixed(gamma)?, keep);
+            Ok((gamma, jaccard(&own, &indices(&other))))
+        })
+        .collect()
+}
+
+impl Margins {
+    fn mixed(&self, gamma: f64) -> Result<Vec<f64>, RecipeError> {
+        Ok(ensemble(&self.current, self.previous.as_deref(), gamma)?)
+    }
+}
+
+pub(crate) fn share_of(flags: &[bool]) -> f64 {
+    flags.iter().filter(|&&flag| flag).count() as f64 / flags.len().max(1) as f64
+}
+
 fn describe(
     report: &mut SelectionReport,
     selection: &Selection,
@@ -170,101 +296,26 @@ fn describe(
     );
     report.mean_margin = kept.map(|kept| (kept, left));
     if let Some(noisy) = noisy {
-        let share = |of: f64, all: usize| (all > 0).then(|| of / all as f64);
-        let wrong = selection
-            .kept
-            .iter()
-            .filter(|kept| noisy[kept.index])
-            .count();
-        report.noisy_share = share(wrong as f64, selection.kept.len());
-        let wrong = noisy.iter().filter(|&&noisy| noisy).count();
-        report.noisy_share_of_all = share(wrong as f64, noisy.len());
+        let kept: Vec<bool> = selection.kept.iter().map(|k| noisy[k.index]).collect();
+        report.noisy_share = (!kept.is_empty()).then(|| share_of(&kept));
+        report.noisy_share_of_all = Some(share_of(noisy));
     }
 }
 
-/// Pairs of the policy's own responses: best against worst implicit reward, the largest margins.
-fn own_pairs<M: CausalLm>(
-    session: &Session<'_, M>,
-    label: &str,
-    history: &History<M>,
-    limit: usize,
-    report: &mut SelectionReport,
-    data: &SeraData<'_>,
-    lines: &mut Lines,
-) -> Result<Vec<TokenizedPair>, RecipeError> {
-    let config = session.config;
-    let prompts: Vec<Vec<u32>> = session.train.iter().map(|p| p.prompt.clone()).collect();
-    let policy = &history[history.len() - 1].model;
-    let seed = session.key(label).rng(Purpose::Sampling).random();
-    let sampling = config.responses.with(config.irm.responses, seed);
-    let generator = session.generator(policy);
-    let mut watch = super::answers::Meter::new(session, &format!("{label} responses"));
-    let mut responses = generator
-        .continue_ids(&prompts, &sampling, &mut watch)
-        .map_err(|error| session.generation(label, error))?;
-    for (prompt, responses) in prompts.iter().zip(&mut responses) {
-        responses
-            .iter_mut()
-            .for_each(|response| fit(response, prompt.len(), config.max_length));
-    }
-    let rewards = response_rewards(session, label, history, &prompts, &responses)?;
-    let rows: Vec<Vec<Response<'_>>> = responses
-        .iter()
-        .zip(&rewards)
-        .map(|(responses, rewards)| {
-            let row = responses
-                .iter()
-                .zip(rewards)
-                .map(|(response, &reward)| Response {
-                    text: &response.text,
-                    reward,
-                    finished: response.finish != Finish::Length,
-                });
-            row.collect()
-        })
-        .collect();
-    let found: Bootstrapped = bootstrap_pairs(&rows, config.irm.cut);
-    report.responses = found.counts;
-    report.dropped = found.dropped_by_reason();
-    let pairs: Vec<_> = found.pairs().collect();
-    let margins: Vec<f64> = pairs.iter().map(|(_, pair)| pair.margin).collect();
-    let selection = top_k(&margins, limit);
-    report.over_limit = selection.left.len();
-    let ids = |prompt: usize, response: usize| {
-        responses[prompt][response]
-            .tokens
-            .clone()
-            .unwrap_or_default()
-    };
-    Ok(selection
-        .kept
-        .iter()
-        .map(|kept| {
-            let (prompt, pair) = pairs[kept.index];
-            let text = |response: usize| responses[prompt][response].clone();
-            lines.own(
-                &data.train[prompt].prompt,
-                text(pair.chosen),
-                text(pair.rejected),
-                pair.margin,
-            );
-            TokenizedPair {
-                prompt: prompts[prompt].clone(),
-                chosen: ids(prompt, pair.chosen),
-                rejected: ids(prompt, pair.rejected),
-                truncated: false,
-            }
-        })
-        .collect())
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// Cuts a response that would make its pair longer than training takes.
-fn fit(response: &mut Completion, prompt: usize, max_length: usize) {
-    let room = max_length.saturating_sub(prompt).max(1);
-    if let Some(tokens) = &mut response.tokens
-        && tokens.len() > room
-    {
-        tokens.truncate(room);
-        response.finish = Finish::Length;
+    #[test]
+    fn stages_go_from_large_to_small_and_cover_everything_once() {
+        let scores = [0.1, 0.9, 0.5, -0.2, 0.7, 0.3, 0.0];
+        let parts: Vec<Vec<usize>> = (1..=3)
+            .map(|t| {
+                let part = stage(&scores, t, 3);
+                assert_eq!(part.kept.len() + part.left.len(), 7);
+                part.kept.iter().map(|kept| kept.index).collect()
+            })
+            .collect();
+        assert_eq!(parts, [vec![1, 4], vec![2, 5], vec![0, 3, 6]]);
     }
 }

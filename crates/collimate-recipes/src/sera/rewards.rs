@@ -7,50 +7,55 @@ use collimate_irm::{Logps, MarginReference, ensemble};
 use collimate_nn::CausalLm;
 
 use super::answers::response_logps;
-use super::config::Method;
 use super::review::History;
 use super::session::Session;
 use crate::RecipeError;
 
-/// The number that offline pairs are ranked by.
-pub(super) fn scores<M: CausalLm>(
+/// Implicit reward margins of the offline pairs.
+#[derive(Debug, Clone)]
+pub(super) struct Margins {
+    /// Under the last iterate.
+    pub(super) current: Vec<f64>,
+    /// Under the one before; absent where one model is aligned so far.
+    pub(super) previous: Option<Vec<f64>>,
+}
+
+/// Margins of the offline pairs under the last two iterates.
+pub(super) fn margins<M: CausalLm>(
     session: &Session<'_, M>,
-    method: Method,
+    label: &str,
+    history: &mut History<M>,
+) -> Result<Margins, RecipeError> {
+    for iterate in history.iter_mut() {
+        session.offline(label, iterate)?;
+    }
+    let of = |index: usize| offline_margins(session, history, index);
+    let last = history.len() - 1;
+    Ok(Margins {
+        current: of(last)?,
+        previous: match last {
+            1 => None,
+            _ => Some(of(last - 1)?),
+        },
+    })
+}
+
+/// Mean log-probability per token of the chosen completions under the start.
+pub(super) fn reference_logps<M: CausalLm>(
+    session: &Session<'_, M>,
     label: &str,
     history: &mut History<M>,
 ) -> Result<Vec<f64>, RecipeError> {
-    match method {
-        Method::ReferenceSelection => {
-            let logps = session.offline(label, &mut history[0])?;
-            let tokens = session
-                .train
-                .iter()
-                .map(|p| targets(&p.prompt, &p.chosen).max(1));
-            Ok(logps
-                .iter()
-                .zip(tokens)
-                .map(|(logp, tokens)| f64::from(logp.chosen) / tokens as f64)
-                .collect())
-        }
-        _ => {
-            for iterate in history.iter_mut() {
-                session.offline(label, iterate)?;
-            }
-            let margins = |index: usize| offline_margins(session, history, index);
-            let last = history.len() - 1;
-            let current = margins(last)?;
-            // One aligned model so far: there is nothing to mix with.
-            let previous = match last {
-                1 => None,
-                _ => Some(margins(last - 1)?),
-            };
-            Ok(ensemble(
-                &current,
-                previous.as_deref(),
-                session.config.irm.gamma,
-            )?)
-        }
-    }
+    let logps = session.offline(label, &mut history[0])?;
+    let tokens = session
+        .train
+        .iter()
+        .map(|p| targets(&p.prompt, &p.chosen).max(1));
+    Ok(logps
+        .iter()
+        .zip(tokens)
+        .map(|(logp, tokens)| f64::from(logp.chosen) / tokens as f64)
+        .collect())
 }
 
 /// Which model the log-ratios of iterate `index` are taken against.
@@ -107,29 +112,27 @@ pub(super) fn response_rewards<M: CausalLm>(
 ) -> Result<Vec<Vec<f64>>, RecipeError> {
     let last = history.len() - 1;
     let kind = session.config.implicit_reward();
-    let logps = |index: usize| {
-        response_logps(
-            session,
-            &format!("{label} rewards"),
-            &history[index].model,
-            prompts,
-            responses,
-        )
-    };
-    let rewards = |index: usize| -> Result<Vec<f64>, RecipeError> {
-        let policy = logps(index)?;
-        let reference = match kind.needs_reference() {
-            true => Some(logps(reference_of(session.config.irm.reference, index))?),
-            false => None,
-        };
-        let tokens: Vec<usize> = responses
-            .iter()
-            .flatten()
-            .map(|response| response.tokens.as_ref().map_or(0, Vec::len).max(1))
-            .collect();
+    let tokens: Vec<usize> = responses
+        .iter()
+        .flatten()
+        .map(|response| response.tokens.as_ref().map_or(0, Vec::len).max(1))
+        .collect();
+    // Two iterates may have one reference: each model passes over the responses once.
+    let mut passes: Vec<Option<Vec<f64>>> = vec![None; history.len()];
+    let mut rewards = |index: usize| -> Result<Vec<f64>, RecipeError> {
+        let reference = kind
+            .needs_reference()
+            .then(|| reference_of(session.config.irm.reference, index));
+        for model in [Some(index), reference].into_iter().flatten() {
+            if passes[model].is_none() {
+                let (label, model_of) = (format!("{label} rewards"), &history[model].model);
+                let found = response_logps(session, &label, model_of, prompts, responses)?;
+                passes[model] = Some(found);
+            }
+        }
         Ok(kind.rewards(Logps {
-            policy: &policy,
-            reference: reference.as_deref(),
+            policy: passes[index].as_deref().unwrap_or_default(),
+            reference: reference.and_then(|model| passes[model].as_deref()),
             tokens: Some(&tokens),
         })?)
     };

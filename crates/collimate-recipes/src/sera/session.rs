@@ -5,13 +5,14 @@ use std::time::Instant;
 use collimate_core::Key;
 use collimate_data::{TextTokenizer, TokenizedPair};
 use collimate_direct::{
-    DirectObjective, PairLogp, Reference, load_reference_logps, pair_logps, pairs_hash,
-    save_reference_logps,
+    DirectObjective, PairLogp, Reference, UnpairedExample, UnpairedObjective, load_reference_logps,
+    pair_logps, pairs_hash, save_reference_logps,
 };
 use collimate_losses::{DirectLoss, ReferenceNeed};
 use collimate_nn::{CausalLm, Forward};
 use collimate_train::{
-    FitContext, Interrupt, Progress, RunFolder, TrainConfig, TrainError, fit, hash_json, model_hash,
+    FitContext, Interrupt, Objective, Progress, RunFolder, TrainConfig, TrainError, fit, hash_json,
+    model_hash,
 };
 
 use super::config::{SeraConfig, Updates};
@@ -41,6 +42,8 @@ pub(crate) struct Session<'a, M> {
     pub(crate) start: &'a M,
     /// What ends an answer beside the tokenizer's EOS.
     pub(crate) eos: &'a [u32],
+    /// The judge's score of each training pair's chosen answer less that of the rejected one.
+    pub(crate) gaps: Option<Vec<f64>>,
 }
 
 impl<M: CausalLm> Session<'_, M> {
@@ -145,10 +148,6 @@ impl<M: CausalLm> Session<'_, M> {
                 },
             },
         };
-        let model = match &self.config.adaptation {
-            Adaptation::Full => policy.clone().merged(),
-            Adaptation::Lora(lora) => policy.clone().with_lora(lora, self.key(stage))?,
-        };
         let objective = DirectObjective::new(
             pairs,
             held_out,
@@ -156,8 +155,51 @@ impl<M: CausalLm> Session<'_, M> {
             reference,
             EVALUATION_TOKENS,
         )?;
+        self.fit(&train, policy, &objective, started)
+    }
+
+    /// Trains the start with KTO on both answers of every pair, which is its reference.
+    pub(crate) fn train_unpaired(
+        &mut self,
+        stage: &str,
+        policy: &M,
+        pairs: Vec<TokenizedPair>,
+        steps: u64,
+    ) -> Result<Iterate<M>, RecipeError> {
+        let started = Instant::now();
+        let train = TrainConfig {
+            stage: stage.to_owned(),
+            seed: self.config.seed,
+            max_steps: Some(steps),
+            // As many answers per step as in a batch of pairs.
+            batch_size: 2 * self.config.train.batch_size,
+            // It has no held-out evaluation.
+            eval_every: None,
+            keep_best: false,
+            ..self.config.train.clone()
+        };
+        let inputs = hash_json(&(&train, self.config, pairs_hash(&pairs), model_hash(policy)));
+        self.run.stage(stage, &inputs)?;
+        let examples = pairs.iter().flat_map(UnpairedExample::of_pair).collect();
+        let reference = Reference::Model(policy.clone().merged());
+        let loss = self.config.kto;
+        let objective = UnpairedObjective::new(examples, loss, reference, EVALUATION_TOKENS)?;
+        self.fit(&train, policy, &objective, started)
+    }
+
+    fn fit<O: Objective<Model = M>>(
+        &self,
+        train: &TrainConfig,
+        policy: &M,
+        objective: &O,
+        started: Instant,
+    ) -> Result<Iterate<M>, RecipeError> {
+        let model = match &self.config.adaptation {
+            Adaptation::Full => policy.clone().merged(),
+            Adaptation::Lora(lora) => policy.clone().with_lora(lora, self.key(&train.stage))?,
+        };
         let context = FitContext::in_run(self.run, self.interrupt).with_progress(self.progress);
-        let fitted = fit(model, &objective, &train, &context)?;
+        let fitted = fit(model, objective, train, &context)?;
         Ok(Iterate {
             steps: fitted.steps,
             // A resumed stage counts the seconds of its earlier starts.

@@ -1,0 +1,231 @@
+//! The loop of a method: train, review, train again.
+
+use std::time::Instant;
+
+use collimate_data::TokenizedPair;
+use collimate_direct::{PairLogp, targets};
+use collimate_nn::CausalLm;
+
+use super::data::SeraData;
+use super::method::{Method, Offline, Own};
+use super::outcome::{IterationReport, SelectionReport, Tried};
+use super::own::Responses;
+use super::review::{Reviewed, Variant, review, share_of};
+use super::session::{Iterate, Session};
+use crate::RecipeError;
+
+/// The plain training over all pairs that methods share.
+pub(crate) const FIRST_STAGE: &str = "iteration-1";
+
+/// What methods have in common and is done once.
+#[derive(Debug)]
+pub(crate) struct Shared<M> {
+    /// The plain training over all pairs.
+    first: Option<Iterate<M>>,
+    /// Its responses.
+    pub(crate) responses: Option<Responses>,
+}
+
+impl<M> Default for Shared<M> {
+    fn default() -> Self {
+        Self {
+            first: None,
+            responses: None,
+        }
+    }
+}
+
+/// A method's final policy and how it came about.
+#[derive(Debug)]
+pub(crate) struct Trained<M> {
+    pub(crate) model: M,
+    pub(crate) iterations: Vec<IterationReport>,
+    pub(crate) tried: Vec<Tried>,
+    /// The offline pairs that iterations selected.
+    pub(crate) offline: Vec<(usize, Vec<usize>)>,
+}
+
+impl<M: CausalLm> Session<'_, M> {
+    /// Runs one method.
+    pub(crate) fn method(
+        &mut self,
+        method: Method,
+        data: &SeraData<'_>,
+        before: Option<&[PairLogp]>,
+        shared: &mut Shared<M>,
+    ) -> Result<Trained<M>, RecipeError> {
+        let title = self.config.title(method);
+        match method {
+            Method::Base | Method::Kto => self.one_training(method, &title, data, before),
+            Method::BestSera => self.best_sera(data, before, shared),
+            _ => {
+                let variant = Variant {
+                    method,
+                    title,
+                    irm: self.config.irm,
+                };
+                self.iterations(&variant, data, before, shared)
+            }
+        }
+    }
+
+    /// All pairs, for as many steps as all iterations together.
+    fn one_training(
+        &mut self,
+        method: Method,
+        title: &str,
+        data: &SeraData<'_>,
+        before: Option<&[PairLogp]>,
+    ) -> Result<Trained<M>, RecipeError> {
+        let steps = self.steps(self.train.len()) * self.config.iterations as u64;
+        let (start, pairs) = (self.start, self.train.clone());
+        let iterate = match method {
+            Method::Kto => self.train_unpaired(title, start, pairs, steps)?,
+            _ => self.train(title, start, start, pairs, steps)?,
+        };
+        let report = self.report(1, all(data), &iterate, iterate.seconds, before)?;
+        Ok(Trained {
+            model: iterate.model,
+            iterations: vec![report],
+            tried: Vec::new(),
+            offline: Vec::new(),
+        })
+    }
+
+    pub(crate) fn iterations(
+        &mut self,
+        variant: &Variant,
+        data: &SeraData<'_>,
+        before: Option<&[PairLogp]>,
+        shared: &mut Shared<M>,
+    ) -> Result<Trained<M>, RecipeError> {
+        let mut history = vec![Iterate {
+            model: self.start.clone(),
+            offline: None,
+            steps: 0,
+            seconds: 0.0,
+        }];
+        let mut reports = Vec::new();
+        let mut offline = Vec::new();
+        let method = variant.method;
+        if method.starts_on_all_pairs() {
+            if shared.first.is_none() {
+                let (start, pairs) = (self.start, self.train.clone());
+                let steps = self.steps(pairs.len());
+                shared.first = Some(self.train(FIRST_STAGE, start, start, pairs, steps)?);
+            }
+            history.extend(shared.first.clone());
+            reports.push(self.report(1, all(data), &history[1], history[1].seconds, before)?);
+        }
+        for iteration in history.len()..=self.config.iterations {
+            let started = Instant::now();
+            let (pairs, selection) = match (method.offline(), method.own()) {
+                (Offline::All, Own::None) => (self.train.clone(), all(data)),
+                _ => {
+                    let responses = &mut shared.responses;
+                    let reviewed = review(self, variant, iteration, &mut history, data, responses)?;
+                    if iteration == 2 && method.starts_on_all_pairs() {
+                        // With its log-probabilities, which others need too.
+                        shared.first = history.get(1).cloned();
+                    }
+                    if matches!(method.offline(), Offline::Top(_) | Offline::Stage)
+                        && !reviewed.offline.is_empty()
+                    {
+                        offline.push((iteration, reviewed.offline.clone()));
+                    }
+                    self.pairs(reviewed)
+                }
+            };
+            let stage = format!("{}-{iteration}", variant.title);
+            let policy = history[history.len() - 1].model.clone();
+            let steps = self.steps(pairs.len());
+            let iterate = self.train(&stage, &policy, &policy, pairs, steps)?;
+            let seconds = started.elapsed().as_secs_f64().max(iterate.seconds);
+            reports.push(self.report(iteration, selection, &iterate, seconds, before)?);
+            history.push(iterate);
+        }
+        let last = history.swap_remove(history.len() - 1);
+        Ok(Trained {
+            model: last.model,
+            iterations: reports,
+            tried: Vec::new(),
+            offline,
+        })
+    }
+
+    fn pairs(&self, reviewed: Reviewed) -> (Vec<TokenizedPair>, SelectionReport) {
+        let offline = reviewed
+            .offline
+            .iter()
+            .map(|&index| self.train[index].clone());
+        let pairs = offline.chain(reviewed.own).collect();
+        (pairs, reviewed.report)
+    }
+
+    pub(crate) fn validation_logps(
+        &self,
+        label: &str,
+        model: &M,
+    ) -> Result<Option<Vec<PairLogp>>, RecipeError> {
+        match self.validation.is_empty() {
+            true => Ok(None),
+            false => self
+                .logps(&format!("{label} validation"), model, &self.validation)
+                .map(Some),
+        }
+    }
+
+    fn report(
+        &self,
+        iteration: usize,
+        selection: SelectionReport,
+        iterate: &Iterate<M>,
+        seconds: f64,
+        before: Option<&[PairLogp]>,
+    ) -> Result<IterationReport, RecipeError> {
+        let after = self.validation_logps(&format!("iteration {iteration}"), &iterate.model)?;
+        let kind = self.config.implicit_reward();
+        let n = self.validation.len() as f64;
+        let accuracy = after.as_ref().zip(before).map(|(after, before)| {
+            let rows = after.iter().zip(before).zip(&self.validation);
+            let right = rows.map(|((after, before), pair)| {
+                let value = |policy: f32, reference: f32, tokens: usize| {
+                    kind.value(policy.into(), reference.into(), tokens.max(1))
+                };
+                let tokens = |completion: &[u32]| targets(&pair.prompt, completion);
+                let chosen = value(after.chosen, before.chosen, tokens(&pair.chosen));
+                let rejected = value(after.rejected, before.rejected, tokens(&pair.rejected));
+                match chosen.total_cmp(&rejected) {
+                    std::cmp::Ordering::Greater => 1.0,
+                    std::cmp::Ordering::Equal => 0.5,
+                    std::cmp::Ordering::Less => 0.0,
+                }
+            });
+            right.sum::<f64>() / n
+        });
+        let logps = after.map(|after| {
+            let mean = |side: fn(&PairLogp) -> f32| {
+                after.iter().map(|l| f64::from(side(l))).sum::<f64>() / n
+            };
+            (mean(|l| l.chosen), mean(|l| l.rejected))
+        });
+        Ok(IterationReport {
+            iteration,
+            selection,
+            steps: iterate.steps,
+            validation_accuracy: accuracy,
+            validation_logps: logps,
+            seconds,
+        })
+    }
+}
+
+/// What is said of an iteration over all offline pairs.
+fn all(data: &SeraData<'_>) -> SelectionReport {
+    SelectionReport {
+        offline: data.train.len(),
+        noisy_share: data.noisy.as_deref().map(share_of),
+        noisy_share_of_all: data.noisy.as_deref().map(share_of),
+        ..SelectionReport::default()
+    }
+}

@@ -1,0 +1,260 @@
+//! Pairs of the policy's own responses.
+
+use collimate_core::{Completion, Finish, Prompt, Purpose};
+use collimate_data::TokenizedPair;
+use collimate_irm::{Bootstrapped, CutPolicy, Response, bootstrap_pairs, top_k};
+use collimate_nn::CausalLm;
+use rand::RngExt;
+
+use super::answers::Meter;
+use super::data::SeraData;
+use super::lines::Lines;
+use super::method::Own;
+use super::outcome::{Agreement, SelectionReport};
+use super::review::{History, Variant};
+use super::rewards::response_rewards;
+use super::session::Session;
+use crate::RecipeError;
+
+/// What a policy wrote to the prompt of every pair, and what that is worth.
+#[derive(Debug, Clone)]
+pub(crate) struct Responses {
+    completions: Vec<Vec<Completion>>,
+    /// Implicit rewards or the judge's scores; nothing where nobody asked.
+    rewards: Vec<Vec<f64>>,
+}
+
+/// A pair to train on, before it has ids.
+struct Found {
+    prompt: usize,
+    /// `None` is the offline pair's chosen answer.
+    chosen: Option<usize>,
+    rejected: usize,
+    margin: Option<f64>,
+}
+
+/// At most `limit` pairs of the last model's own responses.
+#[expect(clippy::too_many_arguments, reason = "one call, one place")]
+pub(super) fn own_pairs<M: CausalLm>(
+    session: &Session<'_, M>,
+    variant: &Variant,
+    iteration: usize,
+    history: &History<M>,
+    limit: usize,
+    report: &mut SelectionReport,
+    data: &SeraData<'_>,
+    lines: &mut Lines,
+    shared: &mut Option<Responses>,
+) -> Result<Vec<TokenizedPair>, RecipeError> {
+    let label = format!("{} {iteration}", variant.title);
+    let kind = variant.method.own();
+    let cut = variant.irm.cut;
+    // The first iterate is the same model for every method that bootstraps.
+    let common = kind == Own::Implicit && history.len() == 2;
+    let mut alone = None;
+    let slot = if common { shared } else { &mut alone };
+    if slot.is_none() {
+        let written = write(session, &label, iteration, kind, variant, history, data)?;
+        *slot = Some(written);
+    }
+    let Some(responses) = slot else {
+        return Ok(Vec::new());
+    };
+    let found = match kind {
+        Own::None => Vec::new(),
+        Own::Implicit | Own::Judged => best_and_worst(responses, cut, limit, report),
+        Own::Target => against_chosen(responses, cut, limit, data, report),
+    };
+    let completion = |prompt: usize, response: usize| &responses.completions[prompt][response];
+    let mut pairs = Vec::with_capacity(found.len());
+    let mut texts: Vec<(Prompt, Completion)> = Vec::new();
+    for one in &found {
+        let (offline, prompt) = (&session.train[one.prompt], &data.train[one.prompt].prompt);
+        let rejected = completion(one.prompt, one.rejected);
+        let ids = |c: &Completion| c.tokens.clone().unwrap_or_default();
+        let (chosen, chosen_ids) = match one.chosen {
+            Some(index) => {
+                let chosen = completion(one.prompt, index);
+                (chosen.clone(), ids(chosen))
+            }
+            None => (
+                data.train[one.prompt].chosen.clone(),
+                offline.chosen.clone(),
+            ),
+        };
+        let source = match kind {
+            Own::Target => "target",
+            Own::Judged => "judged",
+            _ => "bootstrapped",
+        };
+        if kind == Own::Implicit && data.judge.is_some() {
+            texts.push((prompt.clone(), chosen.clone()));
+            texts.push((prompt.clone(), rejected.clone()));
+        }
+        pairs.push(TokenizedPair {
+            prompt: offline.prompt.clone(),
+            chosen: chosen_ids,
+            rejected: ids(rejected),
+            truncated: false,
+        });
+        lines.own(prompt, chosen, rejected.clone(), one.margin, source);
+    }
+    if let Some(judge) = &data.judge
+        && !texts.is_empty()
+    {
+        let scores = judge.scores(&texts)?;
+        let gaps: Vec<f64> = scores.chunks(2).map(|pair| pair[0] - pair[1]).collect();
+        let margins: Vec<f64> = found.iter().filter_map(|one| one.margin).collect();
+        report.own_agreement = Agreement::of(&margins, &gaps);
+    }
+    Ok(pairs)
+}
+
+/// Samples responses and rewards them.
+fn write<M: CausalLm>(
+    session: &Session<'_, M>,
+    label: &str,
+    iteration: usize,
+    kind: Own,
+    variant: &Variant,
+    history: &History<M>,
+    data: &SeraData<'_>,
+) -> Result<Responses, RecipeError> {
+    let config = session.config;
+    let prompts: Vec<Vec<u32>> = session.train.iter().map(|p| p.prompt.clone()).collect();
+    let policy = &history[history.len() - 1].model;
+    // One stream per iteration: methods differ by what they do with the responses.
+    let key = session.key(&format!("responses {iteration}"));
+    let seed = key.rng(Purpose::Sampling).random();
+    let n = match kind {
+        Own::Target => 1,
+        Own::Judged => 2,
+        _ => variant.irm.responses,
+    };
+    let sampling = config.responses.with(n, seed);
+    let mut watch = Meter::new(session, &format!("{label} responses"));
+    let mut completions = session
+        .generator(policy)
+        .continue_ids(&prompts, &sampling, &mut watch)
+        .map_err(|error| session.generation(label, error))?;
+    for (prompt, responses) in prompts.iter().zip(&mut completions) {
+        for response in responses {
+            fit(response, prompt.len(), config.max_length);
+        }
+    }
+    let rewards = match kind {
+        Own::Implicit => response_rewards(session, label, history, &prompts, &completions)?,
+        Own::Judged => {
+            let judge = data.judge.as_ref().ok_or(RecipeError::NoJudge)?;
+            let rows = data.train.iter().zip(&completions);
+            let items: Vec<(Prompt, Completion)> = rows
+                .flat_map(|(pair, row)| row.iter().map(|c| (pair.prompt.clone(), c.clone())))
+                .collect();
+            let scores = judge.scores(&items)?;
+            scores.chunks(n).map(<[f64]>::to_vec).collect()
+        }
+        _ => Vec::new(),
+    };
+    Ok(Responses {
+        completions,
+        rewards,
+    })
+}
+
+/// The responses with the largest and the smallest reward, of the prompts where these are
+/// furthest apart.
+fn best_and_worst(
+    responses: &Responses,
+    cut: CutPolicy,
+    limit: usize,
+    report: &mut SelectionReport,
+) -> Vec<Found> {
+    let rows: Vec<Vec<Response<'_>>> = responses
+        .completions
+        .iter()
+        .zip(&responses.rewards)
+        .map(|(completions, rewards)| {
+            let all = completions.iter().zip(rewards);
+            all.map(|(completion, &reward)| response(completion, reward))
+                .collect()
+        })
+        .collect();
+    let made: Bootstrapped = bootstrap_pairs(&rows, cut);
+    report.responses = made.counts;
+    report.dropped = made.dropped_by_reason();
+    let pairs: Vec<_> = made.pairs().collect();
+    let margins: Vec<f64> = pairs.iter().map(|(_, pair)| pair.margin).collect();
+    let selection = top_k(&margins, limit);
+    report.over_limit = selection.left.len();
+    let found = selection.kept.iter().map(|kept| {
+        let (prompt, pair) = pairs[kept.index];
+        Found {
+            prompt,
+            chosen: Some(pair.chosen),
+            rejected: pair.rejected,
+            margin: Some(pair.margin),
+        }
+    });
+    found.collect()
+}
+
+/// The offline chosen answer against the policy's response.
+fn against_chosen(
+    responses: &Responses,
+    cut: CutPolicy,
+    limit: usize,
+    data: &SeraData<'_>,
+    report: &mut SelectionReport,
+) -> Vec<Found> {
+    let rows: Vec<Vec<Response<'_>>> = responses
+        .completions
+        .iter()
+        .zip(&data.train)
+        .map(|(completions, pair)| {
+            // The target is the better one by definition.
+            vec![
+                response(&completions[0], 0.0),
+                Response {
+                    text: &pair.chosen.text,
+                    reward: 1.0,
+                    finished: true,
+                },
+            ]
+        })
+        .collect();
+    let made = bootstrap_pairs(&rows, cut);
+    report.responses = made.counts;
+    report.responses.responses = responses.completions.len();
+    report.dropped = made.dropped_by_reason();
+    let found: Vec<Found> = made
+        .pairs()
+        .take(limit)
+        .map(|(prompt, _)| Found {
+            prompt,
+            chosen: None,
+            rejected: 0,
+            margin: None,
+        })
+        .collect();
+    report.over_limit = made.pairs().count() - found.len();
+    found
+}
+
+fn response(completion: &Completion, reward: f64) -> Response<'_> {
+    Response {
+        text: &completion.text,
+        reward,
+        finished: completion.finish != Finish::Length,
+    }
+}
+
+/// Cuts a response that would make its pair longer than training takes.
+fn fit(response: &mut Completion, prompt: usize, max_length: usize) {
+    let room = max_length.saturating_sub(prompt).max(1);
+    if let Some(tokens) = &mut response.tokens
+        && tokens.len() > room
+    {
+        tokens.truncate(room);
+        response.finish = Finish::Length;
+    }
+}

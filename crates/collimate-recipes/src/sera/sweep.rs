@@ -1,0 +1,109 @@
+//! Best-SeRA: the share of bootstrapped pairs is chosen on validation.
+
+use std::collections::HashSet;
+
+use collimate_core::Prompt;
+use collimate_direct::PairLogp;
+use collimate_irm::IrmConfig;
+use collimate_nn::CausalLm;
+
+use super::answers::{Answers, answer, compare};
+use super::data::SeraData;
+use super::iterations::{Shared, Trained};
+use super::method::Method;
+use super::outcome::Tried;
+use super::review::Variant;
+use super::session::Session;
+use crate::RecipeError;
+
+impl<M: CausalLm> Session<'_, M> {
+    /// Runs SeRA with every share and keeps the first of the best.
+    ///
+    /// With a judge that is the largest win rate on as many validation prompts as there are test
+    /// prompts, otherwise the largest accuracy on validation pairs.
+    pub(crate) fn best_sera(
+        &mut self,
+        data: &SeraData<'_>,
+        before: Option<&[PairLogp]>,
+        shared: &mut Shared<M>,
+    ) -> Result<Trained<M>, RecipeError> {
+        if data.validation.is_empty() {
+            return Err(RecipeError::Empty {
+                part: "the validation part, which best_sera chooses on,",
+            });
+        }
+        let mut tried: Vec<Tried> = Vec::new();
+        let mut best: Option<Trained<M>> = None;
+        let mut largest = f64::NEG_INFINITY;
+        for &bootstrap_share in &self.config.best_of.clone() {
+            let variant = Variant {
+                method: Method::BestSera,
+                title: self.share_title(bootstrap_share),
+                irm: IrmConfig {
+                    bootstrap_share,
+                    ..self.config.irm
+                },
+            };
+            let trained = self.iterations(&variant, data, before, shared)?;
+            let validation = self.on_validation(&variant.title, &trained, data)?;
+            tried.push(Tried {
+                bootstrap_share,
+                title: variant.title,
+                validation,
+                chosen: false,
+            });
+            // Strictly: the first of equal ones stays. Something is kept even if nothing is a number.
+            if best.is_none() || validation > largest {
+                largest = validation;
+                tried.iter_mut().for_each(|one| one.chosen = false);
+                if let Some(last) = tried.last_mut() {
+                    last.chosen = true;
+                }
+                best = Some(trained);
+            }
+        }
+        let best = best.ok_or(RecipeError::Empty { part: "best_of" })?;
+        Ok(Trained { tried, ..best })
+    }
+
+    /// SeRA's own name where the share is the one it uses: then both are the same trainings.
+    fn share_title(&self, share: f64) -> String {
+        if share == self.config.irm.bootstrap_share {
+            return self.config.title(Method::Sera);
+        }
+        let title = self.config.title(Method::BestSera);
+        format!("{title}-{}", (100.0 * share).round())
+    }
+
+    fn on_validation(
+        &self,
+        title: &str,
+        trained: &Trained<M>,
+        data: &SeraData<'_>,
+    ) -> Result<f64, RecipeError> {
+        let Some(judge) = &data.judge else {
+            let last = trained.iterations.last();
+            return Ok(last.and_then(|i| i.validation_accuracy).unwrap_or(0.0));
+        };
+        let mut seen = HashSet::new();
+        let prompts: Vec<Prompt> = data
+            .validation
+            .iter()
+            .map(|pair| &pair.prompt)
+            .filter(|prompt| seen.insert(*prompt))
+            .take(data.prompts.len())
+            .cloned()
+            .collect();
+        let ids = self.prompts(&prompts)?;
+        let answers = |label: &str, model: &M| -> Result<Answers, RecipeError> {
+            let label = format!("{label} validation");
+            answer(self, &label, model, &prompts, &ids, judge)
+        };
+        let start = answers("start", self.start)?;
+        let own = answers(title, &trained.model)?;
+        let key = self.key("validation answers");
+        Ok(compare(&own, &start, &prompts, None, key)?
+            .win_rate
+            .estimate)
+    }
+}
