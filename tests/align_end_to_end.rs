@@ -40,6 +40,12 @@ fn share(value: &Value) -> f64 {
     share
 }
 
+fn policy<'a>(summary: &'a Value, title: &str) -> &'a Value {
+    let mut all = summary["policies"].as_array().unwrap().iter();
+    all.find(|p| p["title"] == title)
+        .unwrap_or_else(|| panic!("no {title}"))
+}
+
 #[test]
 fn a_run_of_sera_says_everything() {
     let folder = tempfile::tempdir().unwrap();
@@ -58,7 +64,7 @@ fn a_run_of_sera_says_everything() {
         share(&summary["win_rate"][method]);
         share(&summary["accuracy"][method]);
         assert!(summary["tax"][method].is_f64());
-        let policy = &summary["policies"][method];
+        let policy = policy(&summary, method);
         steps.push(policy["steps"].as_u64().unwrap());
         assert!(policy["tax"].is_f64());
         let counts = policy["answers"]["counts"].as_array().unwrap();
@@ -72,12 +78,12 @@ fn a_run_of_sera_says_everything() {
     assert_eq!(steps[0], steps[2], "the same number of updates");
     assert_eq!(steps[0], steps[3]);
     assert_eq!(summary["win_rate"]["sft"], 0.5);
-    let tried = summary["policies"]["best-sera-dpo"]["tried"]
+    let tried = policy(&summary, "best-sera-dpo")["tried"]
         .as_array()
         .unwrap();
     assert_eq!(tried.len(), 4);
     assert_eq!(tried.iter().filter(|t| t["chosen"] == true).count(), 1);
-    let reviewed = &summary["policies"]["sera-dpo"]["iterations"][1]["selection"];
+    let reviewed = &policy(&summary, "sera-dpo")["iterations"][1]["selection"];
     let all = share(&reviewed["noisy_share_of_all"]);
     assert!((all - 0.4).abs() < 0.01, "{all}");
     share(&reviewed["noisy_share"]);
@@ -124,7 +130,7 @@ fn a_run_of_sera_says_everything() {
     succeed("dpo", folder, &[&more[..], &["--out", "more"]].concat());
     let more = json(&folder.join("more/summary.json"));
     assert_eq!(more["judge"], Value::Null);
-    share(&more["policies"]["simpo"]["iterations"][0]["validation_accuracy"]);
+    share(&policy(&more, "simpo")["iterations"][0]["validation_accuracy"]);
 
     let before = files(&run);
     let output = succeed("sera", folder, &["--resume", "--out", "run"]);
@@ -311,7 +317,7 @@ fn a_judge_of_ones_own() {
     succeed("dpo", folder, &arguments);
     let summary = json(&folder.join("run/summary.json"));
     share(&summary["win_rate"]["ipo"]);
-    assert_eq!(summary["policies"]["ipo"]["steps"], 2);
+    assert_eq!(policy(&summary, "ipo")["steps"], 2);
     assert_eq!(summary["judge"], "the reward model of --judge");
     let config = json(&folder.join("run/config.json"));
     assert_eq!(config["align"]["train"]["batch_size"], 8);

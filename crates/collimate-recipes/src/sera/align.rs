@@ -59,17 +59,26 @@ pub fn align<M: CausalLm>(
     };
     let ((train, tokenize), (validation, _)) = (encode(&data.train)?, encode(&data.validation)?);
     let start = &start.clone().valid();
-    let asks = |method: &Method| method.asks_judge();
     let judge = data.judge.as_ref();
-    if let (None, Some(method)) = (judge, config.methods.iter().copied().find(asks)) {
-        let allowed = "a method that asks no judge, or a judge";
-        return Err(ConfigError::new("methods", method.name(), allowed).into());
-    }
     let reviews = |method: &Method| !method.is_one_training() && *method != Method::Iterative;
     let gaps = match judge {
-        Some(judge) if config.methods.iter().any(reviews) => Some(judge.gaps(&data.train)?),
-        _ => None,
+        _ if !config.methods.iter().any(reviews) => None,
+        Some(judge) => Some(judge.gaps(&data.train)?),
+        // Where every pair has one, the file's scores.
+        None => data.train.iter().map(|pair| pair.score_gap).collect(),
     };
+    for method in &config.methods {
+        let missing = match method {
+            Method::Oaif => judge.is_none(),
+            Method::Curry | Method::ScoreGapSelection => gaps.is_none(),
+            _ => false,
+        };
+        if missing {
+            let allowed =
+                "a method that asks no judge, a judge, or (not for oaif) pairs with scores";
+            return Err(ConfigError::new("methods", method.name(), allowed).into());
+        }
+    }
     let mut session = Session {
         config,
         tokenizer,

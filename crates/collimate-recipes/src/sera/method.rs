@@ -27,10 +27,12 @@ pub enum Method {
     /// As many offline pairs as SeRA selects: those whose chosen completion is likeliest, per token,
     /// under the start.
     ReferenceSelection,
-    /// As many offline pairs as SeRA selects: those with the largest score gap. Asks the judge.
+    /// As many offline pairs as SeRA selects: those with the largest score gap, of the
+    /// judge's scores or, without one, of the file's.
     ScoreGapSelection,
     /// Curry-DPO on pairs (<https://arxiv.org/abs/2403.07230>): every iteration a part of the
-    /// pairs, those with the largest score gap first. Asks the judge.
+    /// pairs, those with the largest score gap first (as for
+    /// [`ScoreGapSelection`](Self::ScoreGapSelection)).
     Curry,
     /// Own pairs that the judge labels (OAIF, <https://arxiv.org/abs/2402.04792>), from the first
     /// iteration on: two responses to every prompt, sampled once per iteration.
@@ -141,11 +143,6 @@ impl Method {
             self,
             Self::Base | Self::Kto | Self::Curry | Self::Oaif | Self::Spin
         )
-    }
-
-    /// Whether the judge has a say in what it trains on.
-    pub(crate) fn asks_judge(self) -> bool {
-        matches!(self, Self::ScoreGapSelection | Self::Curry | Self::Oaif)
     }
 
     pub(crate) fn offline(self) -> Offline {

@@ -9,12 +9,12 @@ use serde_json::{Map, Value, json};
 use super::analyses::analyses;
 use super::config::SeraConfig;
 use super::iterations::FIRST_STAGE;
-use super::outcome::{Aligned, SeraOutcome};
+use super::outcome::{Aligned, Sample, SeraOutcome};
 use crate::RecipeError;
 
 /// What a run found out, as JSON.
 pub fn summary<M>(outcome: &SeraOutcome<M>, config: &SeraConfig) -> Value {
-    let policies: Map<String, Value> = outcome
+    let policies: Vec<Value> = outcome
         .policies
         .iter()
         .map(|policy| {
@@ -22,15 +22,16 @@ pub fn summary<M>(outcome: &SeraOutcome<M>, config: &SeraConfig) -> Value {
             if let Some(answers) = answers.as_object_mut() {
                 answers.remove("samples");
             }
-            let value = json!({
+            json!({
+                "title": policy.title,
+                "method": policy.method,
                 "answers": answers,
                 "perplexity": policy.perplexity,
                 "tax": tax(policy, outcome),
                 "tried": policy.tried,
                 "steps": policy.iterations.iter().map(|i| i.steps).sum::<u64>(),
                 "iterations": policy.iterations,
-            });
-            (policy.title.clone(), value)
+            })
         })
         .collect();
     let by_title = |value: &dyn Fn(&Aligned<M>) -> Option<f64>| -> Map<String, Value> {
@@ -327,25 +328,61 @@ fn stages<M>(policy: &Aligned<M>, rows: &[Map<String, Value>], name: &str) -> Ve
         .collect()
 }
 
-fn samples<M>(report: Report, outcome: &SeraOutcome<M>) -> Report {
+/// Longer texts stand below one another, not in a table.
+const SHORT: usize = 120;
+
+fn samples<M>(mut report: Report, outcome: &SeraOutcome<M>) -> Report {
     let Some(policy) = outcome.policies.iter().rev().find(|p| p.answers.is_some()) else {
         return report;
     };
-    // The table takes care of its own signs.
-    let cell = |text: &str| text.replace('\n', " ");
-    let samples = policy.answers.iter().flat_map(|a| &a.samples);
-    let rows = samples.map(|s| {
-        vec![
-            cell(&s.prompt),
-            format!("{} ({:.2})", cell(&s.start_answer), s.start_score),
-            format!("{} ({:.2})", cell(&s.answer), s.score),
-        ]
-    });
-    report
+    let samples = || policy.answers.iter().flat_map(|a| &a.samples);
+    report = report
         .section("Answers")
-        .text("The first prompts, with scores.")
-        .table(
+        .text("The first prompts, with scores.");
+    let is_short = |s: &Sample| s.answer.len().max(s.start_answer.len()) <= SHORT;
+    if samples().all(is_short) {
+        // The table takes care of its own signs.
+        let cell = |text: &str| text.replace('\n', " ");
+        let rows = samples().map(|s| {
+            vec![
+                cell(&s.prompt),
+                format!("{} ({:.2})", cell(&s.start_answer), s.start_score),
+                format!("{} ({:.2})", cell(&s.answer), s.score),
+            ]
+        });
+        return report.table(
             ["prompt", "start", policy.title.as_str()],
             rows.collect::<Vec<_>>(),
-        )
+        );
+    }
+    for sample in samples() {
+        let title = policy.title.as_str();
+        let block = |name: &str, score: f64, text: &str| {
+            format!("*{name}* ({score:.2})\n\n{}", quoted(text))
+        };
+        report = report
+            .text(&format!("**Prompt**\n\n{}", quoted(&sample.prompt)))
+            .text(&block("start", sample.start_score, &sample.start_answer))
+            .text(&block(title, sample.score, &sample.answer));
+    }
+    report
+}
+
+/// A text as it is: signs that Markdown would read mean nothing in it.
+fn quoted(text: &str) -> String {
+    let mut quoted = String::new();
+    for line in text.trim().lines() {
+        quoted += "> ";
+        for c in line.chars() {
+            if matches!(
+                c,
+                '*' | '_' | '`' | '<' | '>' | '[' | ']' | '#' | '|' | '\\' | '$' | '~'
+            ) {
+                quoted.push('\\');
+            }
+            quoted.push(c);
+        }
+        quoted.push('\n');
+    }
+    quoted
 }
