@@ -44,8 +44,8 @@ pub enum BenchError {
         /// Where it was looked for.
         folder: PathBuf,
     },
-    /// A line of a results file is not a row.
-    #[error("{}:{line}: not a result row: {reason}", path.display())]
+    /// A line of a results or selections file is not a row of it.
+    #[error("{}:{line}: not a row of such a file: {reason}", path.display())]
     Row {
         /// The file.
         path: PathBuf,

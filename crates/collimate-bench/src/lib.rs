@@ -3,6 +3,7 @@
 mod cell;
 mod error;
 mod hide;
+mod overlap;
 mod plan;
 mod progress;
 mod provenance;
@@ -15,6 +16,7 @@ mod work;
 
 pub use cell::{Cell, Variables};
 pub use error::BenchError;
+pub use overlap::{overlap_table, selected};
 pub use plan::{CellSpec, Plan};
 pub use results::{Results, Row};
 pub use summary::{Group, Summary};

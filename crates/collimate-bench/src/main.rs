@@ -1,5 +1,6 @@
 //! `collimate-bench sweep`: runs a plan's cells, one per core, and remembers what is done.
 //! `collimate-bench trace-dpo`: a DPO training that another library can repeat.
+//! `collimate-bench overlap`: do runs of SeRA select the same pairs?
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -8,7 +9,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use collimate_bench::{
     BenchError, Plan, Results, Summary, Sweep, SweepOptions, TraceOptions, Variables, cell_list,
-    cell_table, trace,
+    cell_table, overlap_table, trace,
 };
 
 /// Sweeps over the examples of this workspace, and traces for comparison with other libraries.
@@ -25,6 +26,15 @@ enum Command {
     Sweep(SweepArgs),
     /// Train by DPO and write each step's loss with the ids of its pairs
     TraceDpo(TraceArgs),
+    /// Compare the offline pairs that runs of SeRA selected (Jaccard similarity)
+    Overlap(OverlapArgs),
+}
+
+#[derive(Debug, clap::Args)]
+struct OverlapArgs {
+    /// Files selections/NAME-ITERATION.jsonl of runs over the same pairs
+    #[arg(value_name = "FILE.jsonl", num_args = 2.., required = true)]
+    files: Vec<PathBuf>,
 }
 
 #[derive(Debug, clap::Args)]
@@ -105,6 +115,12 @@ fn main() -> ExitCode {
     let result = match Args::parse().command {
         Command::Sweep(args) => sweep(&args).map_err(Into::into),
         Command::TraceDpo(args) => trace_dpo(&args),
+        Command::Overlap(args) => overlap_table(&args.files)
+            .map(|table| {
+                show(&table);
+                ExitCode::SUCCESS
+            })
+            .map_err(Into::into),
     };
     match result {
         Ok(code) => code,
