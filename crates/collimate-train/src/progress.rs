@@ -110,7 +110,10 @@ impl Meter {
         let left = self.total.saturating_sub(self.done);
         let eta = match here {
             0 => "?".to_owned(),
-            _ => duration(elapsed.mul_f64(left as f64 / here as f64)),
+            _ => {
+                let seconds = elapsed.as_secs_f64() * left as f64 / here as f64;
+                Duration::try_from_secs_f64(seconds).map_or_else(|_| "?".to_owned(), duration)
+            }
         };
         let Self {
             label, done, total, ..
