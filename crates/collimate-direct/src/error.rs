@@ -57,6 +57,11 @@ pub enum DirectError {
         /// Which loss.
         loss: &'static str,
     },
+    /// Stored reference log-probabilities where pairs come in no fixed order.
+    #[error(
+        "stored reference log-probabilities belong to pairs by position, which shuffled batches do not have: give each pair its own"
+    )]
+    PositionalReference,
     /// A completion has no token that anything predicts.
     #[error("{part} pair {pair} has a completion without tokens: drop it")]
     EmptyCompletion {

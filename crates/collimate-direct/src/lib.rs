@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod batch;
 mod error;
 mod logps;
 mod objective;
@@ -8,10 +9,11 @@ mod reference_file;
 mod sft;
 mod unpaired;
 
+pub use batch::{DirectLosses, direct_losses};
 pub use error::DirectError;
 pub use logps::{PairLogp, pair_logps, targets};
 pub use objective::DirectObjective;
 pub use reference::Reference;
 pub use reference_file::{load_reference_logps, pairs_hash, save_reference_logps};
-pub use sft::{SftObjective, perplexity};
+pub use sft::{SftObjective, completion_nll, example_batch, perplexity};
 pub use unpaired::{UnpairedExample, UnpairedObjective};

@@ -2,15 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use burn::tensor::{Tensor, TensorData};
+use burn::tensor::Tensor;
 use collimate_core::{Key, metric_names as names};
 use collimate_data::TokenizedPair;
-use collimate_losses::{DirectLoss, ImplicitRewards, PairLogps, ReferenceNeed};
-use collimate_nn::{CausalLm, Forward, Pack, completion_logps};
+use collimate_losses::{DirectLoss, ImplicitRewards};
+use collimate_nn::{CausalLm, Forward};
 use collimate_train::{Evaluation, Forwarded, Objective, TrainError};
 
-use crate::logps::{PairLogp, cost, pair_logps, push, targets, to_device};
-use crate::{DirectError, Reference};
+use crate::batch::{columns, gather};
+use crate::logps::{cost, pair_logps, targets};
+use crate::{DirectError, Reference, direct_losses};
 
 /// A direct alignment loss on pairs, averaged over the pairs of the optimiser step.
 ///
@@ -54,47 +55,14 @@ impl<M: CausalLm, L: DirectLoss> DirectObjective<M, L> {
                 return Err(DirectError::EmptyCompletion { part, pair });
             }
         }
-        let reference = match reference {
-            // Nothing would look at it.
-            _ if loss.reference_need() == ReferenceNeed::None => Reference::None,
-            Reference::Model(model) => Reference::Model(model.valid()),
-            other => other,
-        };
         Ok(Self {
             train,
             held_out,
+            reference: reference.ready_for(&loss),
             loss,
-            reference,
             evaluation_tokens: evaluation_tokens.max(1),
         })
     }
-
-    fn logps(
-        &self,
-        policy: [Tensor<1>; 2],
-        reference: Option<[Tensor<1>; 2]>,
-        pairs: &[&TokenizedPair],
-    ) -> PairLogps {
-        let [chosen, rejected] = policy;
-        let count = |completion: fn(&TokenizedPair) -> &[u32]| {
-            let tokens = pairs.iter().map(|p| targets(&p.prompt, completion(p)));
-            tokens.collect::<Vec<usize>>()
-        };
-        let logps = PairLogps::new(chosen, rejected)
-            .with_tokens(count(|p| &p.chosen), count(|p| &p.rejected));
-        match reference {
-            Some([chosen, rejected]) => logps.with_reference(chosen, rejected),
-            None => logps,
-        }
-    }
-}
-
-/// Chosen and rejected from one tensor that holds them in turn.
-fn sides(both: Tensor<1>) -> [Tensor<1>; 2] {
-    let n = both.dims()[0] / 2;
-    let both = both.reshape([n, 2]);
-    let side = |index| both.clone().narrow(1, index, 1).reshape([n]);
-    [side(0), side(1)]
 }
 
 fn host(tensor: Tensor<1>) -> Vec<f64> {
@@ -142,10 +110,6 @@ impl<M: CausalLm, L: DirectLoss> Objective for DirectObjective<M, L> {
 
     fn forward(&self, model: &M, examples: &[usize], key: Key) -> Result<Forwarded, TrainError> {
         let pairs: Vec<&TokenizedPair> = examples.iter().map(|&i| &self.train[i]).collect();
-        let mut pack = Pack::new();
-        for pair in &pairs {
-            push(&mut pack, pair);
-        }
         let named = |error| match error {
             DirectError::Pair { part, pair, source } => DirectError::Pair {
                 part,
@@ -156,26 +120,20 @@ impl<M: CausalLm, L: DirectLoss> Objective for DirectObjective<M, L> {
         };
         let reference = self
             .reference
-            .train_logps(model, &pack, examples)
+            .train_logps(model, &pairs, examples)
             .map_err(named)?;
-        let batch = to_device(pack, model).map_err(|e| named(DirectError::pair("training", e)))?;
         let key = key.with(examples.first().map_or(0, |&i| i as u64));
-        let policy = sides(completion_logps(model, &batch, Forward::train(key)));
-        let values = policy.clone().map(host);
-        let logps = self.logps(policy, reference.map(sides), &pairs);
-        let loss = self.loss.forward(&logps).map_err(TrainError::objective)?;
-        let rewards = self
-            .loss
-            .implicit_rewards(&logps)
-            .map_err(TrainError::objective)?;
+        let f = Forward::train(key);
+        let out =
+            direct_losses(model, &pairs, &self.loss, reference.as_deref(), f).map_err(named)?;
         let weight = examples.len() as f64;
         Ok(Forwarded {
-            loss_sum: loss.sum(),
-            metrics: sums(rewards, values)
+            loss_sum: out.loss.sum(),
+            metrics: sums(out.rewards, out.logps.map(host))
                 .into_iter()
                 .map(|(name, sum)| (name, sum, weight))
                 .collect(),
-            tokens: batch.tokens(),
+            tokens: out.tokens,
         })
     }
 
@@ -188,17 +146,11 @@ impl<M: CausalLm, L: DirectLoss> Objective for DirectObjective<M, L> {
         let policy = pair_logps(model, pairs, Forward::EVAL, tokens, |_, _| {})
             .map_err(|source| DirectError::pair("held-out", source))?;
         let device = model.device();
-        let columns = |logps: &[PairLogp]| {
-            let column = |side: fn(&PairLogp) -> f32| {
-                let values: Vec<f32> = logps.iter().map(side).collect();
-                let n = values.len();
-                Tensor::<1>::from_data(TensorData::new(values, [n]), &device)
-            };
-            [column(|l| l.chosen), column(|l| l.rejected)]
-        };
-        let values = columns(&policy).map(host);
+        let policy = columns(&policy, &device);
+        let values = policy.clone().map(host);
         let all: Vec<&TokenizedPair> = pairs.iter().collect();
-        let logps = self.logps(columns(&policy), reference.as_deref().map(columns), &all);
+        let reference = reference.map(|logps| columns(&logps, &device));
+        let logps = gather(policy, reference, &all);
         let loss = self.loss.forward(&logps).map_err(TrainError::objective)?;
         let rewards = self
             .loss

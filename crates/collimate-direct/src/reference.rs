@@ -1,11 +1,11 @@
 //! Where a loss gets the reference's log-probabilities from.
 
-use burn::tensor::Tensor;
 use collimate_data::TokenizedPair;
 use collimate_losses::{DirectLoss, ReferenceNeed};
-use collimate_nn::{CausalLm, Forward, Pack, completion_logps};
+use collimate_nn::{CausalLm, Forward, completion_logps};
 
 use crate::DirectError;
+use crate::batch::pack;
 use crate::logps::{PairLogp, pair_logps, to_device};
 
 /// The reference model of direct alignment.
@@ -51,30 +51,51 @@ impl<M: CausalLm> Reference<M> {
         }
     }
 
-    /// Log-probabilities of the training pairs `examples` of a pack, `[2 · pairs]`, on the
-    /// policy's device; `None` without a reference.
-    pub(crate) fn train_logps(
+    /// A reference model untracked, and no reference at all where `loss` would not look at it.
+    #[must_use]
+    pub fn ready_for(self, loss: &impl DirectLoss) -> Self {
+        match self {
+            _ if loss.reference_need() == ReferenceNeed::None => Self::None,
+            Self::Model(model) => Self::Model(model.valid()),
+            other => other,
+        }
+    }
+
+    /// The reference's log-probabilities of a batch of pairs; `None` without a reference.
+    ///
+    /// # Errors
+    /// A pair that the model cannot take, counted within the batch; a policy without adapters
+    /// where they are to be off; [`Reference::Logps`], which know their pairs by position only.
+    pub fn batch_logps(
         &self,
         policy: &M,
-        pack: &Pack,
-        examples: &[usize],
-    ) -> Result<Option<Tensor<1>>, DirectError> {
-        let values: Vec<f32> = match self {
-            Self::None => return Ok(None),
+        pairs: &[&TokenizedPair],
+    ) -> Result<Option<Vec<PairLogp>>, DirectError> {
+        match self {
+            Self::None => Ok(None),
             Self::AdaptersOff => {
                 let mut frozen = policy.clone().valid();
                 if !frozen.has_lora() {
                     return Err(DirectError::NoAdapters);
                 }
-                forward(&frozen, pack, Forward::REFERENCE)?
+                forward(&frozen, pairs, Forward::REFERENCE).map(Some)
             }
-            Self::Model(model) => forward(model, pack, Forward::EVAL)?,
-            Self::Logps { train, .. } => examples
-                .iter()
-                .flat_map(|&index| [train[index].chosen, train[index].rejected])
-                .collect(),
-        };
-        Ok(Some(Tensor::from_data(values.as_slice(), &policy.device())))
+            Self::Model(model) => forward(model, pairs, Forward::EVAL).map(Some),
+            Self::Logps { .. } => Err(DirectError::PositionalReference),
+        }
+    }
+
+    /// As [`Self::batch_logps`], of the training pairs `examples`.
+    pub(crate) fn train_logps(
+        &self,
+        policy: &M,
+        pairs: &[&TokenizedPair],
+        examples: &[usize],
+    ) -> Result<Option<Vec<PairLogp>>, DirectError> {
+        match self {
+            Self::Logps { train, .. } => Ok(Some(examples.iter().map(|&i| train[i]).collect())),
+            other => other.batch_logps(policy, pairs),
+        }
     }
 
     /// Log-probabilities of the held-out pairs; `policy` is untracked.
@@ -96,14 +117,20 @@ impl<M: CausalLm> Reference<M> {
     }
 }
 
-fn forward<M: CausalLm>(model: &M, pack: &Pack, f: Forward) -> Result<Vec<f32>, DirectError> {
+fn forward<M: CausalLm>(
+    model: &M,
+    pairs: &[&TokenizedPair],
+    f: Forward,
+) -> Result<Vec<PairLogp>, DirectError> {
     let batch =
-        to_device(pack.clone(), model).map_err(|source| DirectError::pair("training", source))?;
-    Ok(completion_logps(model, &batch, f)
-        .detach()
-        .into_data()
-        .iter()
-        .collect())
+        to_device(pack(pairs), model).map_err(|source| DirectError::pair("training", source))?;
+    let values = completion_logps(model, &batch, f).detach().into_data();
+    let values: Vec<f32> = values.iter().collect();
+    let pair = |pair: &[f32]| PairLogp {
+        chosen: pair[0],
+        rejected: pair[1],
+    };
+    Ok(values.chunks_exact(2).map(pair).collect())
 }
 
 fn check_logps(part: &'static str, logps: &[PairLogp], pairs: usize) -> Result<(), DirectError> {

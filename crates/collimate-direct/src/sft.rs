@@ -65,7 +65,11 @@ fn push(pack: &mut Pack, example: &TokenizedExample) {
     pack.push_shared(&example.prompt, &[&example.completion]);
 }
 
-fn batch<'a, M: CausalLm>(
+/// Examples in one pack, on the model's device.
+///
+/// # Errors
+/// An example that the model cannot take.
+pub fn example_batch<'a, M: CausalLm>(
     examples: impl IntoIterator<Item = &'a TokenizedExample>,
     model: &M,
 ) -> Result<DeviceBatch, PackError> {
@@ -76,9 +80,13 @@ fn batch<'a, M: CausalLm>(
     to_device(pack, model)
 }
 
-fn nll_sum<M: CausalLm>(model: &M, batch: &DeviceBatch, f: Forward) -> Tensor<1> {
+/// −log π(y_t | x, y_<t) of every completion token of the batch; tracked where the model is.
+///
+/// # Shapes
+/// Result `[completion tokens]`.
+pub fn completion_nll<M: CausalLm>(model: &M, batch: &DeviceBatch, f: Forward) -> Tensor<1> {
     let hidden = model.hidden(batch, f);
-    token_nll(token_logps(hidden, model.output_weight(), batch)).sum()
+    token_nll(token_logps(hidden, model.output_weight(), batch))
 }
 
 impl<M: CausalLm> Objective for SftObjective<M> {
@@ -101,14 +109,15 @@ impl<M: CausalLm> Objective for SftObjective<M> {
     }
 
     fn forward(&self, model: &M, examples: &[usize], key: Key) -> Result<Forwarded, TrainError> {
-        let batch = batch(examples.iter().map(|&i| &self.train[i]), model).map_err(|error| {
-            let example = examples[error.sequence()];
-            TrainError::objective(format!("training example {example}: {error}"))
-        })?;
+        let batch =
+            example_batch(examples.iter().map(|&i| &self.train[i]), model).map_err(|error| {
+                let example = examples[error.sequence()];
+                TrainError::objective(format!("training example {example}: {error}"))
+            })?;
         let key = key.with(examples.first().map_or(0, |&i| i as u64));
         Ok(Forwarded {
             tokens: batch.tokens(),
-            loss_sum: nll_sum(model, &batch, Forward::train(key)),
+            loss_sum: completion_nll(model, &batch, Forward::train(key)).sum(),
             metrics: Vec::new(),
         })
     }
@@ -138,7 +147,9 @@ fn mean_nll<M: CausalLm>(
     for (range, pack) in packs(examples, tokens, cost, push) {
         let batch = to_device(pack, model)
             .map_err(|error| TrainError::objective(error.after(range.start)))?;
-        let nll = nll_sum(model, &batch, Forward::EVAL).into_data();
+        let nll = completion_nll(model, &batch, Forward::EVAL)
+            .sum()
+            .into_data();
         sum += nll.iter::<f64>().sum::<f64>();
         count += examples[range].iter().map(targets).sum::<usize>();
     }

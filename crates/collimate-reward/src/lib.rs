@@ -1,10 +1,13 @@
 #![doc = include_str!("../README.md")]
 
+mod losses;
 mod model;
 mod objective;
 mod pack;
 mod score;
 
+pub use losses::{RewardLosses, reward_losses};
 pub use model::RewardModel;
 pub use objective::RewardObjective;
+pub use pack::pair_batch;
 pub use score::{RewardScorer, score_pairs, score_sequences};

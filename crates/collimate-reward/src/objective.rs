@@ -10,6 +10,7 @@ use collimate_losses::PairwiseLoss;
 use collimate_nn::{Backbone, Forward};
 use collimate_train::{Evaluation, Forwarded, Objective, TrainError};
 
+use crate::losses::reward_losses;
 use crate::model::RewardModel;
 use crate::pack;
 use crate::score::score_pairs;
@@ -78,21 +79,15 @@ impl<B: Backbone> Objective for RewardObjective<B> {
         key: Key,
     ) -> Result<Forwarded, TrainError> {
         let pairs = examples.iter().map(|&index| &self.train[index]);
-        let batch = pack::pairs(pairs, &model.backbone).map_err(|error| {
+        let batch = pack::pair_batch(pairs, &model.backbone).map_err(|error| {
             let pair = examples[error.sequence() / 2];
             TrainError::objective(format!("training pair {pair}: {error}"))
         })?;
         let key = key.with(examples.first().map_or(0, |&i| i as u64));
-        let n = examples.len();
-        let scores = model.score(&batch, Forward::train(key)).reshape([n, 2]);
-        let chosen = scores.clone().narrow(1, 0, 1).reshape([n]);
-        let rejected = scores.narrow(1, 1, 1).reshape([n]);
-        let loss = self
-            .loss
-            .forward(chosen.clone(), rejected.clone())
+        let out = reward_losses(model, &batch, &self.loss, Forward::train(key))
             .map_err(TrainError::objective)?;
         let values = |t: burn::tensor::Tensor<1>| -> Vec<f64> { t.into_data().iter().collect() };
-        let (chosen, rejected) = (values(chosen.inner()), values(rejected.inner()));
+        let (chosen, rejected) = (values(out.chosen), values(out.rejected));
         let sum = |v: &[f64]| v.iter().sum::<f64>();
         let right: f64 = chosen
             .iter()
@@ -103,9 +98,9 @@ impl<B: Backbone> Objective for RewardObjective<B> {
                 _ => 0.0,
             })
             .sum();
-        let weight = n as f64;
+        let weight = examples.len() as f64;
         Ok(Forwarded {
-            loss_sum: loss.sum(),
+            loss_sum: out.loss.sum(),
             metrics: vec![
                 (names::REWARDS_CHOSEN, sum(&chosen), weight),
                 (names::REWARDS_REJECTED, sum(&rejected), weight),

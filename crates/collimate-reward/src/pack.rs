@@ -27,8 +27,12 @@ pub(crate) fn cost<B: Backbone>(prompt: usize, completions: &[usize]) -> usize {
     prompts * prompt + completions.iter().sum::<usize>()
 }
 
-/// A batch of pairs: sequences 2i and 2i + 1 are chosen and rejected of pair i.
-pub(crate) fn pairs<'a, B: Backbone>(
+/// Pairs in one pack, on the model's device: sequences 2i and 2i + 1 are chosen and rejected of
+/// pair i.
+///
+/// # Errors
+/// A sequence that the model cannot take.
+pub fn pair_batch<'a, B: Backbone>(
     pairs: impl IntoIterator<Item = &'a TokenizedPair>,
     backbone: &B,
 ) -> Result<DeviceBatch, PackError> {

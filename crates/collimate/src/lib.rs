@@ -5,6 +5,8 @@ pub use collimate_data as data;
 pub use collimate_direct as direct;
 pub use collimate_eval as eval;
 pub use collimate_irm as irm;
+#[cfg(feature = "learner")]
+pub use collimate_learner as learner;
 pub use collimate_lm as lm;
 pub use collimate_losses as losses;
 pub use collimate_nn as nn;

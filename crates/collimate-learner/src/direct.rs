@@ -1,0 +1,153 @@
+//! Direct alignment.
+
+use std::fmt;
+
+use collimate_data::TokenizedPair;
+use collimate_direct::{DirectError, PairLogp, Reference, direct_losses, targets};
+use collimate_losses::{DirectLoss, ReferenceNeed};
+use collimate_nn::{CausalLm, Forward};
+
+use crate::task::check_sequences;
+use crate::{LearnerError, PairOutput, Task};
+
+/// A pair that may bring the reference's log-probabilities along.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ReferencedPair {
+    /// The pair.
+    pub pair: TokenizedPair,
+    /// What the reference says of it, where that was computed before
+    /// ([`pair_logps`](collimate_direct::pair_logps)).
+    pub reference: Option<PairLogp>,
+}
+
+impl ReferencedPair {
+    /// A pair with what the reference says of it.
+    pub fn new(pair: TokenizedPair, reference: PairLogp) -> Self {
+        Self {
+            pair,
+            reference: Some(reference),
+        }
+    }
+}
+
+impl From<TokenizedPair> for ReferencedPair {
+    fn from(pair: TokenizedPair) -> Self {
+        Self {
+            pair,
+            reference: None,
+        }
+    }
+}
+
+/// A direct alignment loss: that of [`DirectObjective`](collimate_direct::DirectObjective),
+/// averaged over the batch's pairs.
+///
+/// Where every pair of a batch brings the reference's log-probabilities, they are used. Else the
+/// [`Reference`] computes them for the whole batch. A reference model stays on its device when
+/// Burn moves the policy.
+#[derive(Clone)]
+pub struct DirectTask<M, L> {
+    loss: L,
+    reference: Reference<M>,
+}
+
+impl<M: CausalLm, L: DirectLoss> DirectTask<M, L> {
+    /// A policy is to follow preferences with this loss. [`Reference::None`] is right for losses
+    /// that compare with no reference, and where all pairs bring theirs along.
+    ///
+    /// # Errors
+    /// Loss options out of range; [`Reference::Logps`], which know their pairs by position: a
+    /// Learner shuffles, so that they go into the [`ReferencedPair`]s.
+    pub fn new(loss: L, reference: Reference<M>) -> Result<Self, LearnerError> {
+        loss.check()?;
+        if matches!(reference, Reference::Logps { .. }) {
+            return Err(DirectError::PositionalReference.into());
+        }
+        Ok(Self {
+            reference: reference.ready_for(&loss),
+            loss,
+        })
+    }
+
+    fn reference_logps(
+        &self,
+        model: &M,
+        items: &[ReferencedPair],
+        pairs: &[&TokenizedPair],
+    ) -> Result<Option<Vec<PairLogp>>, DirectError> {
+        let brought: Option<Vec<PairLogp>> = items.iter().map(|item| item.reference).collect();
+        match brought {
+            Some(logps) if self.loss.reference_need() == ReferenceNeed::Required => Ok(Some(logps)),
+            _ => self.reference.batch_logps(model, pairs),
+        }
+    }
+}
+
+/// Burn prints the module that it trains; a reference model's insides would only be in the way.
+impl<M, L: fmt::Debug> fmt::Debug for DirectTask<M, L> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let reference = match self.reference {
+            Reference::None => "None",
+            Reference::AdaptersOff => "AdaptersOff",
+            _ => "Model",
+        };
+        f.debug_struct("DirectTask")
+            .field("loss", &self.loss)
+            .field("reference", &format_args!("{reference}"))
+            .finish()
+    }
+}
+
+impl<M: CausalLm, L: DirectLoss + Clone + 'static> Task<M> for DirectTask<M, L> {
+    type Item = ReferencedPair;
+    type Output = PairOutput;
+
+    fn check_model(&self, model: &M) -> Result<(), LearnerError> {
+        match &self.reference {
+            Reference::AdaptersOff if !model.clone().has_lora() => {
+                Err(DirectError::NoAdapters.into())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn check_item(&self, model: &M, item: &ReferencedPair) -> Result<(), LearnerError> {
+        let TokenizedPair {
+            prompt,
+            chosen,
+            rejected,
+            ..
+        } = &item.pair;
+        if targets(prompt, chosen) == 0 || targets(prompt, rejected) == 0 {
+            return Err(LearnerError::EmptyCompletion { item: 0 });
+        }
+        let needed = self.loss.reference_need() == ReferenceNeed::Required;
+        match (&item.reference, &self.reference) {
+            (Some(logp), _) if !(logp.chosen.is_finite() && logp.rejected.is_finite()) => {
+                return Err(LearnerError::ReferenceNotFinite { item: 0 });
+            }
+            (None, Reference::None) if needed => {
+                let loss = self.loss.name();
+                return Err(DirectError::NoReference { loss }.into());
+            }
+            _ => {}
+        }
+        check_sequences(model, prompt, &[chosen, rejected])
+    }
+
+    fn forward(
+        &self,
+        model: &M,
+        items: &[ReferencedPair],
+        f: Forward,
+    ) -> Result<PairOutput, LearnerError> {
+        let pairs: Vec<&TokenizedPair> = items.iter().map(|item| &item.pair).collect();
+        let reference = self.reference_logps(model, items, &pairs)?;
+        let out = direct_losses(model, &pairs, &self.loss, reference.as_deref(), f)?;
+        Ok(PairOutput {
+            loss: out.loss,
+            chosen_rewards: out.rewards.chosen,
+            rejected_rewards: out.rewards.rejected,
+        })
+    }
+}

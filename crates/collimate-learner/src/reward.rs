@@ -1,0 +1,58 @@
+//! Reward models.
+
+use collimate_data::TokenizedPair;
+use collimate_losses::PairwiseLoss;
+use collimate_nn::{Backbone, Forward};
+use collimate_reward::{RewardModel, pair_batch, reward_losses};
+
+use crate::task::check_sequences;
+use crate::{LearnerError, PairOutput, Task};
+
+/// The pairwise loss of a reward model: that of
+/// [`RewardObjective`](collimate_reward::RewardObjective), averaged over the batch's pairs.
+#[derive(Debug, Clone)]
+pub struct RewardTask {
+    loss: PairwiseLoss,
+}
+
+impl RewardTask {
+    /// A reward model is to rank answers with this loss.
+    ///
+    /// # Errors
+    /// Loss options out of range.
+    pub fn new(loss: PairwiseLoss) -> Result<Self, LearnerError> {
+        loss.check()?;
+        Ok(Self { loss })
+    }
+}
+
+impl<B: Backbone> Task<RewardModel<B>> for RewardTask {
+    type Item = TokenizedPair;
+    type Output = PairOutput;
+
+    fn check_item(&self, model: &RewardModel<B>, item: &TokenizedPair) -> Result<(), LearnerError> {
+        if item.chosen.is_empty() || item.rejected.is_empty() {
+            return Err(LearnerError::EmptyCompletion { item: 0 });
+        }
+        let answers = [item.chosen.as_slice(), &item.rejected];
+        check_sequences(&model.backbone, &item.prompt, &answers)
+    }
+
+    fn forward(
+        &self,
+        model: &RewardModel<B>,
+        items: &[TokenizedPair],
+        f: Forward,
+    ) -> Result<PairOutput, LearnerError> {
+        let batch = pair_batch(items, &model.backbone).map_err(|source| LearnerError::Item {
+            item: source.sequence() / 2,
+            source,
+        })?;
+        let out = reward_losses(model, &batch, &self.loss, f)?;
+        Ok(PairOutput {
+            loss: out.loss,
+            chosen_rewards: out.chosen,
+            rejected_rewards: out.rejected,
+        })
+    }
+}
