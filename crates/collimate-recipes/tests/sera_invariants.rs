@@ -193,6 +193,20 @@ fn methods_differ_in_their_pairs_and_in_nothing_else() {
             }
         }
     }
+    // What methods share changes none of them.
+    for method in [Method::Sera, Method::Kto, Method::Oaif] {
+        let alone = run_in_new_folder(&setup, &config(&[method]));
+        let hash = |o: &SeraOutcome<Llama>| model_hash(&o.policy(method).unwrap().model);
+        assert_eq!(hash(&alone), hash(&outcome), "{}", method.name());
+    }
+    // Every iteration writes anew.
+    let own = |t: usize| -> Vec<String> {
+        let rows = rows(&path.join(format!("selections/bootstrap-only-dpo-{t}.jsonl")));
+        rows.iter().map(|row| row["chosen"].to_string()).collect()
+    };
+    let (second, third) = (own(2), own(3));
+    let old = third.iter().filter(|text| second.contains(text)).count();
+    assert!(2 * old < third.len(), "{old} of {} were there", third.len());
     methods_that_ask_the_judge(&path, &setup);
     analyses(&outcome);
     // What was selected can be read by others.
@@ -381,6 +395,39 @@ fn own_pairs_fit_and_larger_shares_take_more_steps() {
         let length = |name: &str| pair[name].as_array().unwrap().len();
         assert!(length("prompt") + length("chosen").max(length("rejected")) <= 20);
     }
+}
+
+#[test]
+fn a_policy_that_says_nothing() {
+    let mut setup = setup();
+    // Whatever it samples ends the answer.
+    setup.data.eos = (0..setup.tokenizer.vocab_size() as u32).collect();
+    let mut config = config(&[Method::Sera]);
+    config.iterations = 2;
+    let outcome = run_in_new_folder(&setup, &config);
+    let selection = &outcome.policies[0].iterations[1].selection;
+    assert_eq!((selection.offline, selection.bootstrapped), (67, 0));
+    assert_eq!(selection.responses.empty, 4 * 96);
+    config.methods = vec![Method::BootstrapOnly];
+    let folder = tempfile::tempdir().unwrap();
+    let mut run = RunFolder::create(&folder.path().join("run"), &config).unwrap();
+    let (interrupt, silent) = (Interrupt::new(), Progress::Silent);
+    let (start, tokenizer) = (&setup.start, &setup.tokenizer);
+    let error = align(
+        start,
+        tokenizer,
+        &setup.data,
+        &config,
+        &mut run,
+        &interrupt,
+        silent,
+    );
+    let text = error.err().unwrap().to_string();
+    assert!(
+        text.contains("bootstrap-only-dpo 2: no pair is left")
+            && text.contains("96 × \"too_few_responses\""),
+        "{text}"
+    );
 }
 
 #[test]
