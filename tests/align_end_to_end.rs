@@ -91,7 +91,7 @@ fn a_run_of_sera_says_everything() {
     for part in [
         "## Policies",
         "## Iterations",
-        "## Margins and the judge",
+        "## Margins and scores",
         "## Overlap of selections",
         "## Share of own pairs",
         "## Curves",

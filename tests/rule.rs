@@ -37,7 +37,10 @@ fn pairs_policies_and_texts() {
     assert!(rows.lines().count() >= 8);
     for line in rows.lines() {
         let row: serde_json::Value = serde_json::from_str(line).unwrap();
-        assert!(row["score_gap"].as_f64().unwrap() > 0.0, "{row}");
+        assert!(
+            row["score_chosen"].as_f64() > row["score_rejected"].as_f64(),
+            "{row}"
+        );
         assert!(row["chosen"] != row["rejected"]);
     }
     let summary = json(&run_folder.join("summary.json"));

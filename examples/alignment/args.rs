@@ -49,6 +49,12 @@ pub(crate) struct Options {
     /// aot or discopop (formulas: docs/losses.md); its options are in --config [default: dpo]
     #[arg(long, value_name = "NAME")]
     loss: Option<String>,
+    /// What is run over the same pairs: base, iterative, sera, best_sera, selection_only,
+    /// bootstrap_only, random_selection, reference_selection, score_gap_selection, curry, oaif, spin
+    /// or kto, several with commas between (docs/sera.md) [default: base in dpo; base, iterative,
+    /// sera and best_sera in sera]
+    #[arg(long, value_parser = json_name::<Method>, value_name = "NAMES", value_delimiter = ',')]
+    methods: Vec<Method>,
     /// Strength of the pull towards the reference, above 0; lambda of orpo [default: the loss's; with DPO on the
     /// world 0.5 in dpo, 2 in sera]
     #[arg(long, value_name = "BETA")]
@@ -240,6 +246,9 @@ impl Options {
         }
         if let Some(beta) = self.beta {
             align.loss = align.loss.with_beta(beta);
+        }
+        if !self.methods.is_empty() {
+            align.methods.clone_from(&self.methods);
         }
         assign(&mut align.train.learning_rate, self.lr);
         if self.batch.is_some() || self.accumulate.is_some() {

@@ -8,7 +8,7 @@ use collimate::data::{
     ReadOptions, ReadReport, SftExample, SpecialTokenIds, TextTokenizer, read_pairs,
     split_by_fraction, split_by_hash, swap_labels,
 };
-use collimate::recipes::sera::SeraData;
+use collimate::recipes::sera::{Method, SeraData};
 
 use super::args::Config;
 use crate::common::Failure;
@@ -112,7 +112,15 @@ pub(crate) fn from_files(config: &Config) -> Result<Parts<'static>, Failure> {
     let prompts = validation.iter().map(|pair| pair.prompt.clone());
     let prompts = prompts.filter(|prompt| seen.insert(prompt.clone()));
     let prompts: Vec<_> = match config.judge {
-        Some(_) => prompts.take(config.prompts).collect(),
+        Some(_) => {
+            let mut prompts: Vec<_> = prompts.collect();
+            if config.align.methods.contains(&Method::BestSera) {
+                // The other half is to choose on.
+                prompts.truncate(prompts.len() / 2);
+            }
+            prompts.truncate(config.prompts);
+            prompts
+        }
         None => Vec::new(),
     };
     Ok(Parts {

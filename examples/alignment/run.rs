@@ -262,7 +262,7 @@ impl<'a> Job<'a> {
         let mut table = String::new();
         for policy in &outcome.policies {
             let last = policy.iterations.last();
-            table += &format!("{:<24}", policy.title);
+            table += &format!("{:<32}", policy.title);
             if let Some(answers) = &policy.answers {
                 table += &format!(
                     "win rate {:.3}  score {:.3}  ",

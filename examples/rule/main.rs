@@ -205,7 +205,7 @@ fn run(args: &Args) -> Result<(), Failure> {
     let key = Key::new(args.seed, "pairs");
     let written = match pairs::write(&generator, args.prefer, sizes, key, &mut watch) {
         Err(error) if matches!(error.downcast_ref(), Some(GenerateError::Interrupted)) => {
-            let text = format!("interrupted while writing texts; go on with: {resume}");
+            let text = format!("interrupted while writing texts; begin anew with: {resume}");
             return Err(Interrupted(text).into());
         }
         written => written?,
@@ -214,7 +214,8 @@ fn run(args: &Args) -> Result<(), Failure> {
     let rows = written.train.iter().map(|pair| {
         json!({
             "prompt": pair.prompt, "chosen": pair.chosen.text, "rejected": pair.rejected.text,
-            "score_gap": pair.score_gap,
+            "score_chosen": args.prefer.score(&pair.chosen.text),
+            "score_rejected": args.prefer.score(&pair.rejected.text),
         })
     });
     let lines: String = rows.map(|row| format!("{row}\n")).collect();
@@ -236,8 +237,10 @@ fn run(args: &Args) -> Result<(), Failure> {
     common::tell(&about);
     if written.train.len() < config.align.train.batch_size {
         return Err(format!(
-            "{} pairs are fewer than a batch: give more --prompts, --samples or --new-tokens",
-            written.train.len()
+            "{} pairs are fewer than a batch: give more --prompts, --samples or --new-tokens, and \
+             another --out than {}",
+            written.train.len(),
+            out.display()
         )
         .into());
     }
@@ -268,14 +271,19 @@ fn run(args: &Args) -> Result<(), Failure> {
         progress,
     )
     .map_err(|error| runs::stopped(error, &resume))?;
+    let save = |name: &str, model: &Llama| -> Result<(), Failure> {
+        let folder = run.path().join("models").join(name);
+        model.save(&folder)?;
+        tokenizer.save(&folder)?;
+        Ok(())
+    };
+    save("start", &model)?;
     let mut table = String::new();
     for policy in &outcome.policies {
-        let folder = run.path().join("models").join(&policy.title);
-        policy.model.save(&folder)?;
-        tokenizer.save(&folder)?;
+        save(&policy.title, &policy.model)?;
         if let Some(answers) = &policy.answers {
             table += &format!(
-                "{:<24}win rate {:.3}  score {:.3}\n",
+                "{:<32}win rate {:.3}  score {:.3}\n",
                 policy.title, answers.win_rate.estimate, answers.mean_score.estimate
             );
         }

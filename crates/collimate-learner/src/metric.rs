@@ -28,6 +28,7 @@ use crate::RewardsInput;
 pub struct RewardMetric {
     name: MetricName,
     mean: fn(&[(f32, f32)]) -> f64,
+    higher_is_better: bool,
     state: NumericMetricState,
 }
 
@@ -38,6 +39,7 @@ impl RewardMetric {
         Self::new("Rewards Accuracies", |pairs| {
             pairwise_accuracy(pairs).map_or(f64::NAN, |found| found.accuracy)
         })
+        .higher_is_better(true)
     }
 
     /// The reward of the chosen completion minus that of the rejected one.
@@ -45,11 +47,13 @@ impl RewardMetric {
         Self::new("Rewards Margins", |pairs| {
             mean(pairs, |(c, r)| f64::from(c) - f64::from(r))
         })
+        .higher_is_better(true)
     }
 
     /// The reward of the chosen completion.
     pub fn chosen() -> Self {
         Self::new("Rewards Chosen", |pairs| mean(pairs, |(c, _)| f64::from(c)))
+            .higher_is_better(true)
     }
 
     /// The reward of the rejected completion.
@@ -63,7 +67,15 @@ impl RewardMetric {
         Self {
             name: Arc::new(name.to_owned()),
             mean,
+            higher_is_better: false,
             state: NumericMetricState::new(),
+        }
+    }
+
+    fn higher_is_better(self, higher_is_better: bool) -> Self {
+        Self {
+            higher_is_better,
+            ..self
         }
     }
 
@@ -94,7 +106,7 @@ impl Metric for RewardMetric {
     fn attributes(&self) -> MetricAttributes {
         NumericAttributes {
             unit: None,
-            higher_is_better: true,
+            higher_is_better: self.higher_is_better,
         }
         .into()
     }

@@ -74,14 +74,14 @@ pub enum RecipeError {
     #[error("a method of this run asks a judge, and none was given")]
     NoJudge,
     /// A review that leaves nothing to train on.
-    #[error(
-        "{stage}: no pair is left to train on ({dropped}): raise irm.offline_share, the temperature or the number of new tokens"
-    )]
+    #[error("{stage}: no pair is left to train on ({dropped}): {advice}")]
     NoPairs {
         /// The stage.
         stage: String,
         /// What became of the responses.
         dropped: String,
+        /// What to do.
+        advice: &'static str,
     },
     /// Training, or the run folder.
     #[error(transparent)]

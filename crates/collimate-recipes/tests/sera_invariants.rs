@@ -207,6 +207,7 @@ fn methods_differ_in_their_pairs_and_in_nothing_else() {
     let (second, third) = (own(2), own(3));
     let old = third.iter().filter(|text| second.contains(text)).count();
     assert!(2 * old < third.len(), "{old} of {} were there", third.len());
+    references(&path);
     methods_that_ask_the_judge(&path, &setup);
     analyses(&outcome);
     // What was selected can be read by others.
@@ -247,6 +248,25 @@ fn rows(path: &Path) -> Vec<serde_json::Value> {
     text.lines().map(row).collect()
 }
 
+/// A policy that is its own reference has no margin: the first loss of every later iteration is ln 2.
+fn references(run: &Path) {
+    let first = |stage: &str| -> f64 {
+        let rows = rows(&run.join("metrics.jsonl"));
+        let mut mine = rows.iter().filter(|row| row["stage"] == stage);
+        mine.next().unwrap()["loss"].as_f64().unwrap()
+    };
+    for stage in [
+        "iterative-dpo-2",
+        "sera-dpo-3",
+        "curry-dpo-1",
+        "oaif-dpo-2",
+        "spin-dpo-3",
+    ] {
+        let loss = first(stage);
+        assert!((loss - 2f64.ln()).abs() < 1e-5, "{stage}: {loss}");
+    }
+}
+
 /// Their pairs are those that the gold reward prefers.
 fn methods_that_ask_the_judge(run: &Path, setup: &Setup) {
     let gap = |row: &serde_json::Value| {
@@ -276,6 +296,13 @@ fn methods_that_ask_the_judge(run: &Path, setup: &Setup) {
         let mut train = setup.data.train.iter();
         assert!(train.any(|pair| pair.chosen.text == chosen(&row)), "{row}");
     }
+    // The rejected ones are written, not read.
+    let rejected = |row: &serde_json::Value| row["rejected"].as_str().unwrap().to_owned();
+    let spin = of("spin-dpo-1");
+    let mut train = setup.data.train.iter();
+    let read = |row: &&serde_json::Value| train.any(|pair| pair.rejected.text == rejected(row));
+    let old = spin.iter().filter(read).count();
+    assert!(2 * old < spin.len(), "{old} of {}", spin.len());
 }
 
 fn analyses(outcome: &SeraOutcome<Llama>) {
@@ -305,6 +332,51 @@ fn analyses(outcome: &SeraOutcome<Llama>) {
         .map(|o| o.jaccard)
         .collect();
     assert_eq!(stages, [0.0, 0.0], "stages share no pair");
+}
+
+#[test]
+fn scores_of_the_file_in_place_of_a_judge() {
+    let mut setup = setup();
+    let n = setup.data.train.len();
+    for (index, pair) in setup.data.train.iter_mut().enumerate() {
+        pair.score_gap = Some(index as f64 - 10.0);
+    }
+    let mut config = config(&[Method::ScoreGapSelection]);
+    config.iterations = 2;
+    let folder = tempfile::tempdir().unwrap();
+    let mut run = RunFolder::create(&folder.path().join("run"), &config).unwrap();
+    let (start, tokenizer) = (&setup.start, &setup.tokenizer);
+    let (interrupt, silent) = (Interrupt::new(), Progress::Silent);
+    align(
+        start,
+        tokenizer,
+        &setup.data,
+        &config,
+        &mut run,
+        &interrupt,
+        silent,
+    )
+    .unwrap();
+    let left = rows(
+        &run.path()
+            .join("selections/score-gap-selection-dpo-2-left.jsonl"),
+    );
+    let gaps: Vec<f64> = left
+        .iter()
+        .map(|row| row["score_gap"].as_f64().unwrap())
+        .collect();
+    let smallest: Vec<f64> = (0..n - 67).map(|index| index as f64 - 10.0).collect();
+    assert_eq!(gaps, smallest);
+}
+
+#[test]
+fn the_best_of_one_share_is_sera() {
+    let setup = setup();
+    let mut config = config(&[Method::Sera, Method::BestSera]);
+    config.best_of = vec![0.3];
+    let outcome = run_in_new_folder(&setup, &config);
+    let hash = |method| model_hash(&outcome.policy(method).unwrap().model);
+    assert_eq!(hash(Method::Sera), hash(Method::BestSera));
 }
 
 #[test]
@@ -522,6 +594,21 @@ fn lists_that_do_not_fit() {
             "{text}"
         );
     }
+    let mut empty = setup.data.clone();
+    empty.validation.clear();
+    let config = config(&[Method::BestSera]);
+    let folder = tempfile::tempdir().unwrap();
+    let mut run = RunFolder::create(&folder.path().join("run"), &config).unwrap();
+    let (start, tokenizer, interrupt) = (&setup.start, &setup.tokenizer, Interrupt::new());
+    let silent = Progress::Silent;
+    let done = align(
+        start, tokenizer, &empty, &config, &mut run, &interrupt, silent,
+    );
+    let text = done.err().unwrap().to_string();
+    assert!(
+        text.contains("best_sera") && text.contains("validation pairs"),
+        "{text}"
+    );
     let text = with(&|data| data.prompts.clear(), true);
     assert!(text.contains("prompts for the judge"), "{text}");
 }
@@ -549,6 +636,19 @@ fn options_that_are_refused() {
         c.best_of.clear();
     });
     assert!(none.contains("best_of"), "{none}");
+    let twice = wrong(&|c| {
+        c.methods = vec![Method::BestSera];
+        c.best_of = vec![0.3, 0.5, 0.3];
+    });
+    assert!(twice.contains("each share once"), "{twice}");
+    let watched = wrong(&|c| {
+        c.methods = vec![Method::Kto];
+        c.train.eval_every = Some(2);
+    });
+    assert!(
+        watched.contains("eval_every") && watched.contains("kto"),
+        "{watched}"
+    );
     let wide = wrong(&|c| {
         c.methods = vec![Method::BestSera];
         c.best_of = vec![0.3, 1.2];

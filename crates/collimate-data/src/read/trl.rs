@@ -8,8 +8,8 @@ use super::{Bad, DropReason, Sink};
 /// A comparison before it is checked; `None` where the two answers do not continue one prompt.
 pub(super) type Comparison = Option<(Prompt, String, String)>;
 
-/// Columns that TRL trains with and that are not used here.
-const UNUSED: [&str; 1] = ["margin"];
+/// Columns that say how much better the chosen answer is and that are not used here.
+const UNUSED: [&str; 2] = ["margin", "score_gap"];
 
 /// Notes in the report what the row says and nobody reads.
 pub(super) fn note_unused<T>(row: &Object, sink: &mut Sink<T>) {

@@ -1,43 +1,56 @@
-//! A renderer for plain text: every metric, epoch after epoch, at the end of a run.
+//! What a run logged, as lines of text.
 
 use std::error::Error;
+use std::fs;
+use std::path::Path;
 
+use burn_train::LearnerSummary;
 use burn_train::logger::{EvaluationProgressLogger, TrainingProgressLogger};
 use burn_train::metric::MetricDefinition;
 use burn_train::renderer::{
     EvaluationName, MetricState, MetricsRenderer, MetricsRendererEvaluation,
     MetricsRendererTraining,
 };
-use burn_train::{LearnerSummary, MetricSummary};
 
-/// Burn's own plain renderer prints every batch.
-pub(crate) struct Lines;
-
-fn print(split: &str, metric: &MetricSummary) {
-    let values = metric.entries.iter().map(|e| format!("{:8.3}", e.value));
-    let values: String = values.collect();
-    println!("  {split:<10} {:<18} {values}", metric.name);
+/// Prints every metric, epoch after epoch, from the files of a finished run: each ends with the
+/// epoch's value. (Burn's own summary reads them while they are still written.)
+pub(crate) fn print(folder: &Path, epochs: usize) -> Result<(), Box<dyn Error>> {
+    for split in ["train", "valid"] {
+        let mut names: Vec<_> = fs::read_dir(folder.join(split).join("epoch-1"))?
+            .map(|entry| Ok(entry?.file_name()))
+            .collect::<Result<_, std::io::Error>>()?;
+        names.sort();
+        for name in names {
+            let mut line = String::new();
+            for epoch in 1..=epochs {
+                let file = folder
+                    .join(split)
+                    .join(format!("epoch-{epoch}"))
+                    .join(&name);
+                let text = fs::read_to_string(&file)?;
+                let last = text.trim_end().lines().last().unwrap_or_default();
+                let value: f64 = last.split(',').next().unwrap_or_default().parse()?;
+                line += &format!("{value:8.3}");
+            }
+            let metric = Path::new(&name).with_extension("");
+            println!("  {split:<6} {:<20} {line}", metric.display());
+        }
+    }
+    Ok(())
 }
 
-impl MetricsRendererTraining for Lines {
+/// A renderer that says which training begins: Burn's plain one prints every batch.
+pub(crate) struct Quiet;
+
+impl MetricsRendererTraining for Quiet {
     fn update_train(&mut self, _: MetricState) {}
     fn update_valid(&mut self, _: MetricState) {}
-
-    fn on_train_end(&mut self, summary: Option<LearnerSummary>) -> Result<(), Box<dyn Error>> {
-        let Some(summary) = summary else {
-            return Ok(());
-        };
-        for metric in &summary.metrics.train {
-            print("training", metric);
-        }
-        for metric in &summary.metrics.valid {
-            print("validation", metric);
-        }
+    fn on_train_end(&mut self, _: Option<LearnerSummary>) -> Result<(), Box<dyn Error>> {
         Ok(())
     }
 }
 
-impl TrainingProgressLogger for Lines {
+impl TrainingProgressLogger for Quiet {
     fn start(&mut self, epochs: usize, _: usize, _: Option<usize>, label: Option<&str>) {
         println!("{}, {epochs} epochs", label.unwrap_or("training"));
     }
@@ -49,17 +62,17 @@ impl TrainingProgressLogger for Lines {
     fn log_event_training(&mut self, _: String) {}
 }
 
-impl MetricsRenderer for Lines {
+impl MetricsRenderer for Quiet {
     fn manual_close(&mut self) {}
     fn register_metric(&mut self, _: MetricDefinition) {}
 }
 
 // Nothing is evaluated outside of training.
-impl MetricsRendererEvaluation for Lines {
+impl MetricsRendererEvaluation for Quiet {
     fn update_test(&mut self, _: EvaluationName, _: MetricState) {}
 }
 
-impl EvaluationProgressLogger for Lines {
+impl EvaluationProgressLogger for Quiet {
     fn start_global_progress(&mut self, _: usize) {}
     fn start_test(&mut self, _: &str, _: usize) {}
     fn update_test_progress(&mut self, _: usize) {}

@@ -37,7 +37,7 @@ struct Settings<'a> {
     learning_rate: f64,
 }
 
-/// Trains in Burn's loop and prints its summary.
+/// Trains in Burn's loop and prints what it logged.
 fn learn<M, T>(
     trainee: Trainee<M, T>,
     [train, valid]: [Vec<T::Item>; 2],
@@ -59,18 +59,18 @@ where
     let optimizer = AdamWConfig::new().with_epsilon(1e-8).init();
     let learner = Learner::new(trainee, optimizer, settings.learning_rate);
     let folder = settings.folder.join(settings.name);
-    let result = SupervisedTraining::new(folder, train, valid)
+    let result = SupervisedTraining::new(&folder, train, valid)
         .metrics(metrics)
-        .renderer(Box::new(lines::Lines))
+        .renderer(Box::new(lines::Quiet))
         .num_epochs(settings.epochs)
         .label(settings.name)
         .with_application_logger(None)
-        .summary()
         .launch(learner);
-    match result.error {
-        Some(error) => Err(error.to_string().into()),
-        None => Ok(result.model.model),
+    if let Some(error) = result.error {
+        return Err(error.to_string().into());
     }
+    lines::print(&folder, settings.epochs)?;
+    Ok(result.model.model)
 }
 
 fn main() -> Result<(), Box<dyn Error>> {

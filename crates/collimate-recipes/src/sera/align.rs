@@ -6,7 +6,7 @@ use collimate_core::PreferencePair;
 use collimate_data::{TextTokenizer, TokenizedPair};
 use collimate_direct::perplexity;
 use collimate_nn::{CausalLm, ConfigError};
-use collimate_train::{Interrupt, Progress, RunFolder};
+use collimate_train::{Interrupt, Progress, RunFolder, hash_json};
 
 use super::answers::{Answers, answer, compare, implicit_rewards};
 use super::config::SeraConfig;
@@ -21,8 +21,9 @@ use crate::sft::EVALUATION_TOKENS;
 
 /// Aligns `start` with every method of the configuration, over the same pairs.
 ///
-/// The first iteration of all methods but [`Method::Base`] is one and the same training. The judge
-/// scores one answer per prompt of each final policy and of the start.
+/// Methods whose first iteration is over all pairs share that training. The judge scores one answer per
+/// prompt of each final policy and of the start, and the training pairs where margins or a method
+/// are to be compared with its scores.
 ///
 /// # Errors
 /// Options out of range, texts that cannot be tokenised, a loss that is not finite, a review that
@@ -60,25 +61,6 @@ pub fn align<M: CausalLm>(
     let ((train, tokenize), (validation, _)) = (encode(&data.train)?, encode(&data.validation)?);
     let start = &start.clone().valid();
     let judge = data.judge.as_ref();
-    let reviews = |method: &Method| !method.is_one_training() && *method != Method::Iterative;
-    let gaps = match judge {
-        _ if !config.methods.iter().any(reviews) => None,
-        Some(judge) => Some(judge.gaps(&data.train)?),
-        // Where every pair has one, the file's scores.
-        None => data.train.iter().map(|pair| pair.score_gap).collect(),
-    };
-    for method in &config.methods {
-        let missing = match method {
-            Method::Oaif => judge.is_none(),
-            Method::Curry | Method::ScoreGapSelection => gaps.is_none(),
-            _ => false,
-        };
-        if missing {
-            let allowed =
-                "a method that asks no judge, a judge, or (not for oaif) pairs with scores";
-            return Err(ConfigError::new("methods", method.name(), allowed).into());
-        }
-    }
     let mut session = Session {
         config,
         tokenizer,
@@ -89,21 +71,44 @@ pub fn align<M: CausalLm>(
         validation,
         start,
         eos: &data.eos,
-        gaps,
+        texts: hash_json(&(&data.train, &data.noisy)),
+        gaps: None,
     };
+    if config.methods.iter().any(|method| method.sees_gaps()) {
+        session.gaps = session.score_gaps(data)?;
+    }
+    for method in &config.methods {
+        let missing = match method {
+            Method::Oaif if judge.is_none() => "a judge, or another method",
+            Method::Curry | Method::ScoreGapSelection if session.gaps.is_none() => {
+                "a judge or pairs with scores (columns score_chosen and score_rejected), or another \
+                 method"
+            }
+            Method::BestSera if session.choice_prompts(data).is_some_and(|p| p.is_empty()) => {
+                "validation prompts beside those that answers are reported on: give more data, or \
+                 leave the method out"
+            }
+            Method::BestSera if session.validation.is_empty() => {
+                "validation pairs: give more data, or leave the method out"
+            }
+            _ => continue,
+        };
+        return Err(ConfigError::new("methods", method.name(), missing).into());
+    }
     // A training that took minutes must not end at the first prompt that cannot be answered.
     let empty = |pair: &TokenizedPair| pair.prompt.is_empty();
-    let bootstraps = |&method: &Method| method.shares(&config.irm).1 > 0.0;
-    if config.methods.iter().any(bootstraps)
+    let writes = |method: &Method| method.own() != Own::None;
+    if config.methods.iter().any(writes)
         && let Some(pair) = session.train.iter().position(empty)
     {
         return Err(RecipeError::NoPrompt { pair });
     }
     let prompts = session.prompts(&data.prompts)?;
-    let judge = data.judge.as_ref().filter(|_| !prompts.is_empty());
+    let key = session.key("answers");
     let at_start: Option<Answers> = match judge {
         Some(judge) => Some(answer(
             &session,
+            key,
             "start",
             start,
             &data.prompts,
@@ -112,7 +117,6 @@ pub fn align<M: CausalLm>(
         )?),
         None => None,
     };
-    let key = session.key("answers");
     let start_answers = match &at_start {
         Some(answers) => Some(compare(answers, answers, &data.prompts, None, key)?),
         None => None,
@@ -151,8 +155,16 @@ pub fn align<M: CausalLm>(
         );
         let answers = match (judge, &at_start) {
             (Some(judge), Some(at_start)) => {
-                let own = answer(&session, &title, &model, &data.prompts, &prompts, judge)?;
-                let rewards = implicit_rewards(&session, &title, &model, &prompts, &own)?;
+                let own = answer(
+                    &session,
+                    key,
+                    &title,
+                    &model,
+                    &data.prompts,
+                    &prompts,
+                    judge,
+                )?;
+                let rewards = implicit_rewards(&session, method, &title, &model, &prompts, &own)?;
                 Some(compare(&own, at_start, &data.prompts, Some(&rewards), key)?)
             }
             _ => None,

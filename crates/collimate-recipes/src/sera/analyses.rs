@@ -25,9 +25,10 @@ pub(super) fn analyses<M>(mut report: Report, outcome: &SeraOutcome<M>) -> Repor
         .collect();
     if !rows.is_empty() {
         report = report
-            .section("Margins and the judge")
+            .section("Margins and scores")
             .text(
-                "Does a larger implicit reward margin mean a larger gap of the judge's scores? \
+                "Does a larger implicit reward margin mean a larger gap of scores (the \
+                 judge's, or the file's)? \
                  *Same sign* is the share of pairs where both prefer the same answer; the \
                  correlations are Pearson's and Spearman's. The offline pairs are all of them, the \
                  own pairs those that were trained on.",

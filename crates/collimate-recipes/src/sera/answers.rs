@@ -12,6 +12,7 @@ use rand::RngExt;
 
 use super::config::SeraConfig;
 use super::data::Judge;
+use super::method::Method;
 use super::outcome::{AnswerReport, Sample};
 use super::session::Session;
 use crate::RecipeError;
@@ -149,9 +150,10 @@ pub(crate) struct Answers {
     pub(crate) scores: Vec<f64>,
 }
 
-/// One answer per prompt at temperature 1; every policy draws from the same stream.
+/// One answer per prompt at temperature 1; every policy draws from the stream of `key`.
 pub(crate) fn answer<M: CausalLm>(
     session: &Session<'_, M>,
+    key: Key,
     label: &str,
     model: &M,
     prompts: &[Prompt],
@@ -163,7 +165,7 @@ pub(crate) fn answer<M: CausalLm>(
         top_p: 1.0,
         ..session.config.responses
     };
-    let seed = session.key("answers").rng(Purpose::Sampling).random();
+    let seed = key.rng(Purpose::Sampling).random();
     let generator = session.generator(model);
     let mut watch = Meter::new(session, &format!("{label} answers"));
     let completions = generator
@@ -235,12 +237,13 @@ pub(crate) fn compare(
 /// Implicit rewards of a policy's answers against the start.
 pub(crate) fn implicit_rewards<M: CausalLm>(
     session: &Session<'_, M>,
+    method: Method,
     label: &str,
     model: &M,
     ids: &[Vec<u32>],
     answers: &Answers,
 ) -> Result<Vec<f64>, RecipeError> {
-    let kind: ImplicitReward = session.config.implicit_reward();
+    let kind: ImplicitReward = session.config.implicit_reward(method);
     let of = |model: &M| response_logps(session, label, model, ids, &answers.completions);
     let policy = of(model)?;
     let reference = of(session.start)?;

@@ -191,14 +191,21 @@ impl SeraConfig {
             if self.best_of.is_empty() {
                 return Err(ConfigError::new("best_of", "[]", "at least one share").into());
             }
-            for &share in &self.best_of {
+            for (index, &share) in self.best_of.iter().enumerate() {
                 if !(share > 0.0 && share <= 1.0) {
                     return Err(ConfigError::new("best_of", share, "above 0, at most 1").into());
+                }
+                if self.best_of[..index].contains(&share) {
+                    return Err(ConfigError::new("best_of", share, "each share once").into());
                 }
             }
         }
         if self.methods.contains(&Method::Kto) {
             self.kto.check().map_err(TrainError::objective)?;
+            if let Some(every) = self.train.eval_every {
+                let allowed = "null with the method kto, which has no held-out evaluation";
+                return Err(ConfigError::new("train.eval_every", every, allowed).into());
+            }
         }
         Ok(())
     }
@@ -208,9 +215,10 @@ impl SeraConfig {
         method.title(self.loss.name())
     }
 
-    /// The implicit reward that belongs to the loss, unless another one was chosen.
-    pub(crate) fn implicit_reward(&self) -> ImplicitReward {
+    /// The implicit reward that belongs to the method's loss, unless another one was chosen.
+    pub(crate) fn implicit_reward(&self, method: Method) -> ImplicitReward {
         match (self.loss, self.irm.implicit_reward) {
+            (_, chosen) if method == Method::Kto => chosen,
             (PreferenceLoss::Simpo(_), ImplicitReward::LogRatio) => ImplicitReward::MeanLogp,
             (_, chosen) => chosen,
         }

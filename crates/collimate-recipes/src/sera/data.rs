@@ -36,24 +36,28 @@ pub struct Judge<'a> {
 }
 
 impl Judge<'_> {
-    /// One score per item.
-    pub(crate) fn scores(&self, items: &[(Prompt, Completion)]) -> Result<Vec<f64>, RecipeError> {
+    fn score(&self, items: &[(Prompt, Completion)]) -> Result<Vec<f32>, RecipeError> {
         let scores = self.scorer.score(items)?;
         if scores.len() != items.len() {
             let (items, scores) = (items.len(), scores.len());
             return Err(ScoreError::Count { items, scores }.into());
         }
-        Ok(scores.into_iter().map(f64::from).collect())
+        Ok(scores)
     }
 
-    /// The score of the chosen answer less that of the rejected one.
-    pub(crate) fn gaps(&self, pairs: &[PreferencePair]) -> Result<Vec<f64>, RecipeError> {
+    /// One score per item.
+    pub(crate) fn scores(&self, items: &[(Prompt, Completion)]) -> Result<Vec<f64>, RecipeError> {
+        Ok(self.score(items)?.into_iter().map(f64::from).collect())
+    }
+
+    /// The scores of each pair's answers, chosen and rejected.
+    pub(crate) fn both(&self, pairs: &[PreferencePair]) -> Result<Vec<[f32; 2]>, RecipeError> {
         let sides = |pair: &PreferencePair| {
             [&pair.chosen, &pair.rejected].map(|side| (pair.prompt.clone(), side.clone()))
         };
         let items: Vec<(Prompt, Completion)> = pairs.iter().flat_map(sides).collect();
-        let scores = self.scores(&items)?;
-        Ok(scores.chunks(2).map(|pair| pair[0] - pair[1]).collect())
+        let scores = self.score(&items)?;
+        Ok(scores.chunks(2).map(|pair| [pair[0], pair[1]]).collect())
     }
 }
 

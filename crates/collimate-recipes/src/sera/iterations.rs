@@ -20,8 +20,10 @@ pub(crate) const FIRST_STAGE: &str = "iteration-1";
 /// What methods have in common and is done once.
 #[derive(Debug)]
 pub(crate) struct Shared<M> {
+    start: Option<Iterate<M>>,
     /// The plain training over all pairs.
     first: Option<Iterate<M>>,
+    first_report: Option<IterationReport>,
     /// Its responses.
     pub(crate) responses: Option<Responses>,
 }
@@ -29,7 +31,9 @@ pub(crate) struct Shared<M> {
 impl<M> Default for Shared<M> {
     fn default() -> Self {
         Self {
+            start: None,
             first: None,
+            first_report: None,
             responses: None,
         }
     }
@@ -83,7 +87,7 @@ impl<M: CausalLm> Session<'_, M> {
             Method::Kto => self.train_unpaired(title, start, pairs, steps)?,
             _ => self.train(title, start, start, pairs, steps)?,
         };
-        let report = self.report(1, all(data), &iterate, iterate.seconds, before)?;
+        let report = self.report(method, 1, all(data), &iterate, iterate.seconds, before)?;
         Ok(Trained {
             model: iterate.model,
             iterations: vec![report],
@@ -99,12 +103,13 @@ impl<M: CausalLm> Session<'_, M> {
         before: Option<&[PairLogp]>,
         shared: &mut Shared<M>,
     ) -> Result<Trained<M>, RecipeError> {
-        let mut history = vec![Iterate {
+        let fresh = || Iterate {
             model: self.start.clone(),
             offline: None,
             steps: 0,
             seconds: 0.0,
-        }];
+        };
+        let mut history = vec![shared.start.clone().unwrap_or_else(fresh)];
         let mut reports = Vec::new();
         let mut offline = Vec::new();
         let method = variant.method;
@@ -115,7 +120,15 @@ impl<M: CausalLm> Session<'_, M> {
                 shared.first = Some(self.train(FIRST_STAGE, start, start, pairs, steps)?);
             }
             history.extend(shared.first.clone());
-            reports.push(self.report(1, all(data), &history[1], history[1].seconds, before)?);
+            let report = match shared.first_report.take() {
+                Some(report) => report,
+                None => {
+                    let first = &history[1];
+                    self.report(method, 1, all(data), first, first.seconds, before)?
+                }
+            };
+            shared.first_report = Some(report.clone());
+            reports.push(report);
         }
         for iteration in history.len()..=self.config.iterations {
             let started = Instant::now();
@@ -124,8 +137,9 @@ impl<M: CausalLm> Session<'_, M> {
                 _ => {
                     let responses = &mut shared.responses;
                     let reviewed = review(self, variant, iteration, &mut history, data, responses)?;
+                    // With their log-probabilities, which others need too.
+                    shared.start = history.first().cloned();
                     if iteration == 2 && method.starts_on_all_pairs() {
-                        // With its log-probabilities, which others need too.
                         shared.first = history.get(1).cloned();
                     }
                     if matches!(method.offline(), Offline::Top(_) | Offline::Stage)
@@ -141,7 +155,8 @@ impl<M: CausalLm> Session<'_, M> {
             let steps = self.steps(pairs.len());
             let iterate = self.train(&stage, &policy, &policy, pairs, steps)?;
             let seconds = started.elapsed().as_secs_f64().max(iterate.seconds);
-            reports.push(self.report(iteration, selection, &iterate, seconds, before)?);
+            let report = self.report(method, iteration, selection, &iterate, seconds, before)?;
+            reports.push(report);
             history.push(iterate);
         }
         let last = history.swap_remove(history.len() - 1);
@@ -177,6 +192,7 @@ impl<M: CausalLm> Session<'_, M> {
 
     fn report(
         &self,
+        method: Method,
         iteration: usize,
         selection: SelectionReport,
         iterate: &Iterate<M>,
@@ -184,7 +200,7 @@ impl<M: CausalLm> Session<'_, M> {
         before: Option<&[PairLogp]>,
     ) -> Result<IterationReport, RecipeError> {
         let after = self.validation_logps(&format!("iteration {iteration}"), &iterate.model)?;
-        let kind = self.config.implicit_reward();
+        let kind = self.config.implicit_reward(method);
         let n = self.validation.len() as f64;
         let accuracy = after.as_ref().zip(before).map(|(after, before)| {
             let rows = after.iter().zip(before).zip(&self.validation);

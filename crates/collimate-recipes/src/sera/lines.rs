@@ -16,7 +16,7 @@ impl Lines {
     fn push(
         &mut self,
         pair: &PreferencePair,
-        margin: Option<f64>,
+        number: Option<(&str, f64)>,
         source: &str,
         left: Option<LeaveReason>,
     ) {
@@ -31,8 +31,8 @@ impl Lines {
             "rejected": answer(&pair.rejected),
             "source": source,
         });
-        if let Some(margin) = margin {
-            row["margin"] = json!(margin);
+        if let Some((name, value)) = number {
+            row[name] = json!(value);
         }
         match left {
             None => self.kept += &format!("{row}\n"),
@@ -43,19 +43,21 @@ impl Lines {
         }
     }
 
-    pub(super) fn offline(&mut self, selection: &Selection, scores: &[f64], data: &SeraData<'_>) {
+    /// Offline pairs with the number that they are ranked by, if there is one.
+    pub(super) fn offline(
+        &mut self,
+        selection: &Selection,
+        column: Option<(&str, &[f64])>,
+        data: &SeraData<'_>,
+    ) {
+        let number = |index: usize| column.map(|(name, values)| (name, values[index]));
         for kept in &selection.kept {
-            let margin = Some(scores[kept.index]);
-            self.push(&data.train[kept.index], margin, "offline", None);
+            let index = kept.index;
+            self.push(&data.train[index], number(index), "offline", None);
         }
         for left in &selection.left {
-            let index = left.index;
-            self.push(
-                &data.train[index],
-                Some(scores[index]),
-                "offline",
-                Some(left.reason),
-            );
+            let (index, reason) = (left.index, Some(left.reason));
+            self.push(&data.train[index], number(index), "offline", reason);
         }
     }
 
@@ -68,6 +70,7 @@ impl Lines {
         source: &str,
     ) {
         let pair = PreferencePair::new(prompt.clone(), chosen, rejected);
-        self.push(&pair, margin, source, None);
+        let number = margin.map(|margin| ("margin", margin));
+        self.push(&pair, number, source, None);
     }
 }

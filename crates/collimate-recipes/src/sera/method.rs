@@ -35,7 +35,8 @@ pub enum Method {
     /// [`ScoreGapSelection`](Self::ScoreGapSelection)).
     Curry,
     /// Own pairs that the judge labels (OAIF, <https://arxiv.org/abs/2402.04792>), from the first
-    /// iteration on: two responses to every prompt, sampled once per iteration.
+    /// iteration on: two responses to every prompt. Differs from the paper: sampled once per
+    /// iteration, not per step, and the reference is the iterate before, as in all methods here.
     Oaif,
     /// Own responses against the chosen answers (SPIN, <https://arxiv.org/abs/2401.01335>), from
     /// the first iteration on. The rejected answers play no part.
@@ -130,11 +131,6 @@ impl Method {
             Self::Kto => "kto".to_owned(),
             _ => format!("{}-{loss}", self.name().replace('_', "-")),
         }
-    }
-
-    /// Whether it is one training, not iterations.
-    pub(crate) fn is_one_training(self) -> bool {
-        matches!(self, Self::Base | Self::Kto)
     }
 
     /// Whether its first iteration is the plain training over all pairs that others share.

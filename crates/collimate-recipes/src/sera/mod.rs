@@ -10,6 +10,7 @@ mod analyses;
 mod answers;
 mod config;
 mod data;
+mod gaps;
 mod iterations;
 mod lines;
 mod method;

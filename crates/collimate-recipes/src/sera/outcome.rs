@@ -19,7 +19,8 @@ pub struct SelectionReport {
     pub noisy_share: Option<f64>,
     /// The same among all offline pairs.
     pub noisy_share_of_all: Option<f64>,
-    /// Mean margin of the offline pairs trained on and of those left.
+    /// Mean implicit reward margin of the offline pairs trained on and of those left; absent where
+    /// they were not selected by it.
     pub mean_margin: Option<(f64, Option<f64>)>,
     /// How the margins of all offline pairs agree with the judge's score gaps.
     pub offline_agreement: Option<Agreement>,
@@ -197,5 +198,22 @@ impl<M> SeraOutcome<M> {
     /// The policy of a method.
     pub fn policy(&self, method: Method) -> Option<&Aligned<M>> {
         self.policies.iter().find(|p| p.method == method)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn signs_that_agree_and_ties() {
+        let found = Agreement::of(&[1.0, -2.0, 3.0, 0.5], &[0.2, -0.1, -0.4, 0.0]).unwrap();
+        assert_eq!((found.pairs, found.same_sign), (4, 0.625));
+        // Σ(x − x̄)(y − ȳ) = −.6125, Σ(x − x̄)² = 12.6875, Σ(y − ȳ)² = .1875 by hand.
+        let pearson = -0.6125 / (12.6875_f64 * 0.1875).sqrt();
+        assert!((found.correlation.unwrap().0 - pearson).abs() < 1e-12);
+        assert_eq!(Agreement::of(&[], &[]), None);
+        let flat = Agreement::of(&[1.0, 1.0], &[0.2, -0.1]).unwrap();
+        assert_eq!((flat.same_sign, flat.correlation), (0.5, None));
     }
 }

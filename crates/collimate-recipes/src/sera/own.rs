@@ -139,7 +139,7 @@ fn write<M: CausalLm>(
         .map_err(|error| session.generation(label, error))?;
     for (prompt, responses) in prompts.iter().zip(&mut completions) {
         for response in responses {
-            fit(response, prompt.len(), config.max_length);
+            fit(session, response, prompt.len());
         }
     }
     let rewards = match kind {
@@ -249,12 +249,15 @@ fn response(completion: &Completion, reward: f64) -> Response<'_> {
 }
 
 /// Cuts a response that would make its pair longer than training takes.
-fn fit(response: &mut Completion, prompt: usize, max_length: usize) {
-    let room = max_length.saturating_sub(prompt).max(1);
+fn fit<M>(session: &Session<'_, M>, response: &mut Completion, prompt: usize) {
+    let room = session.config.max_length.saturating_sub(prompt).max(1);
     if let Some(tokens) = &mut response.tokens
         && tokens.len() > room
     {
         tokens.truncate(room);
+        if let Ok(text) = session.tokenizer.decode(tokens) {
+            response.text = text;
+        }
         response.finish = Finish::Length;
     }
 }

@@ -127,7 +127,7 @@ pub(super) fn optional<T>(value: Option<T>, show: impl Fn(T) -> String) -> Strin
 fn policies<M>(mut report: Report, outcome: &SeraOutcome<M>) -> Report {
     let judge = outcome.judge.clone().unwrap_or_default();
     report = report.section("Policies").text(&format!(
-        "Every policy began at the same start and made the same number of steps. *Score* is the \
+        "Every policy began at the same start and made the steps that are shown. *Score* is the \
          mean of {}; *win rate* the share of prompts on which it is above that of the start's \
          answer (ties count one half); 95 % bootstrap intervals over prompts. *Reward and length* \
          is the correlation (Pearson) of the implicit reward of the answers with their length. \

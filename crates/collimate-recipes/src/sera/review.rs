@@ -68,6 +68,7 @@ pub(crate) fn review<M: CausalLm>(
         &variant.irm,
         &hashes,
         pairs_hash(&session.train),
+        &session.texts,
         &session.gaps,
         session.eos,
     ));
@@ -88,7 +89,7 @@ pub(crate) fn review<M: CausalLm>(
     Ok(reviewed)
 }
 
-fn format_error(path: &Path, error: &serde_json::Error) -> RecipeError {
+pub(super) fn format_error(path: &Path, error: &serde_json::Error) -> RecipeError {
     collimate_train::TrainError::Format {
         path: path.to_owned(),
         reason: error.to_string(),
@@ -146,6 +147,11 @@ fn compute<M: CausalLm>(
                 .map(|(reason, count)| format!("{count} × {}", json!(reason)))
                 .collect::<Vec<_>>()
                 .join(", "),
+            advice: match variant.method {
+                Method::Curry => "give fewer iterations or more pairs",
+                Method::Oaif => "give a judge that tells answers apart, or a higher temperature",
+                _ => "raise irm.offline_share, the temperature or the number of new tokens",
+            },
         });
     }
     atomic_write(&rows(""), lines.kept.as_bytes())?;
@@ -192,11 +198,7 @@ fn offline<M: CausalLm>(
         Offline::Top(_) if keep == 0 => return Ok(Vec::new()),
         Offline::Top(Ranking::Random) => {
             let selection = random_k(n, keep, session.key(&label));
-            let mut scores = vec![0.0; n];
-            for kept in &selection.kept {
-                scores[kept.index] = kept.score;
-            }
-            (selection, scores)
+            (selection, Vec::new())
         }
         Offline::Top(Ranking::ScoreGap) => {
             let scores = gaps()?.to_vec();
@@ -217,8 +219,18 @@ fn offline<M: CausalLm>(
             (selection, scores)
         }
     };
-    describe(report, &selection, &scores, data.noisy.as_deref());
-    lines.offline(&selection, &scores, data);
+    let number = match variant.method.offline() {
+        Offline::Top(Ranking::Margin) => Some("margin"),
+        Offline::Top(Ranking::ReferenceLogp) => Some("log_probability"),
+        Offline::Top(Ranking::ScoreGap) | Offline::Stage => Some("score_gap"),
+        _ => None,
+    };
+    describe(report, &selection, data.noisy.as_deref());
+    if number == Some("margin") {
+        report.mean_margin = means(&selection, &scores);
+    }
+    let column = number.map(|name| (name, scores.as_slice()));
+    lines.offline(&selection, column, data);
     Ok(selection.kept.iter().map(|kept| kept.index).collect())
 }
 
@@ -274,13 +286,8 @@ pub(crate) fn share_of(flags: &[bool]) -> f64 {
     flags.iter().filter(|&&flag| flag).count() as f64 / flags.len().max(1) as f64
 }
 
-fn describe(
-    report: &mut SelectionReport,
-    selection: &Selection,
-    scores: &[f64],
-    noisy: Option<&[bool]>,
-) {
-    report.left = selection.left_by_reason();
+/// Means of the pairs kept and of those left.
+fn means(selection: &Selection, scores: &[f64]) -> Option<(f64, Option<f64>)> {
     let mean = |values: &mut dyn Iterator<Item = f64>| {
         let (sum, count) = values.fold((0.0, 0usize), |(s, n), v| (s + v, n + 1));
         (count > 0).then(|| sum / count as f64)
@@ -294,7 +301,11 @@ fn describe(
             .filter(finite)
             .map(|left| scores[left.index]),
     );
-    report.mean_margin = kept.map(|kept| (kept, left));
+    kept.map(|kept| (kept, left))
+}
+
+fn describe(report: &mut SelectionReport, selection: &Selection, noisy: Option<&[bool]>) {
+    report.left = selection.left_by_reason();
     if let Some(noisy) = noisy {
         let kept: Vec<bool> = selection.kept.iter().map(|k| noisy[k.index]).collect();
         report.noisy_share = (!kept.is_empty()).then(|| share_of(&kept));

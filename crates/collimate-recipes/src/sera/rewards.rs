@@ -7,6 +7,7 @@ use collimate_irm::{Logps, MarginReference, ensemble};
 use collimate_nn::CausalLm;
 
 use super::answers::response_logps;
+use super::method::Method;
 use super::review::History;
 use super::session::Session;
 use crate::RecipeError;
@@ -72,7 +73,8 @@ fn offline_margins<M: CausalLm>(
     history: &History<M>,
     index: usize,
 ) -> Result<Vec<f64>, RecipeError> {
-    let kind = session.config.implicit_reward();
+    // KTO has no margins.
+    let kind = session.config.implicit_reward(Method::Sera);
     let base = reference_of(session.config.irm.reference, index);
     let of = |index: usize| history[index].offline.as_deref().unwrap_or_default();
     let (policy, reference) = (of(index), of(base));
@@ -111,7 +113,8 @@ pub(super) fn response_rewards<M: CausalLm>(
     responses: &[Vec<Completion>],
 ) -> Result<Vec<Vec<f64>>, RecipeError> {
     let last = history.len() - 1;
-    let kind = session.config.implicit_reward();
+    // KTO has no margins.
+    let kind = session.config.implicit_reward(Method::Sera);
     let tokens: Vec<usize> = responses
         .iter()
         .flatten()

@@ -42,7 +42,10 @@ pub(crate) struct Session<'a, M> {
     pub(crate) start: &'a M,
     /// What ends an answer beside the tokenizer's EOS.
     pub(crate) eos: &'a [u32],
-    /// The judge's score of each training pair's chosen answer less that of the rejected one.
+    /// Hash of the training pairs as texts, and of what is known of their labels.
+    pub(crate) texts: String,
+    /// The score of each training pair's chosen answer less that of the rejected one: the judge's,
+    /// or the file's.
     pub(crate) gaps: Option<Vec<f64>>,
 }
 
@@ -129,12 +132,13 @@ impl<M: CausalLm> Session<'_, M> {
             ..self.config.train.clone()
         };
         let hashes = (model_hash(policy), model_hash(reference));
-        let inputs = hash_json(&(&train, self.config, pairs_hash(&pairs), &hashes));
-        self.run.stage(stage, &inputs)?;
         let held_out = match train.eval_every {
             Some(_) => self.validation.clone(),
             None => Vec::new(),
         };
+        let data = (pairs_hash(&pairs), pairs_hash(&held_out));
+        let inputs = hash_json(&(&train, self.config, data, &hashes));
+        self.run.stage(stage, &inputs)?;
         let reference = match self.config.loss.reference_need() {
             ReferenceNeed::None => Reference::None,
             ReferenceNeed::Required => Reference::Logps {
@@ -173,9 +177,6 @@ impl<M: CausalLm> Session<'_, M> {
             max_steps: Some(steps),
             // As many answers per step as in a batch of pairs.
             batch_size: 2 * self.config.train.batch_size,
-            // It has no held-out evaluation.
-            eval_every: None,
-            keep_best: false,
             ..self.config.train.clone()
         };
         let inputs = hash_json(&(&train, self.config, pairs_hash(&pairs), model_hash(policy)));

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use collimate_core::Prompt;
+use collimate_core::{Key, Prompt};
 use collimate_direct::PairLogp;
 use collimate_irm::IrmConfig;
 use collimate_nn::CausalLm;
@@ -19,19 +19,28 @@ use crate::RecipeError;
 impl<M: CausalLm> Session<'_, M> {
     /// Runs SeRA with every share and keeps the first of the best.
     ///
-    /// With a judge that is the largest win rate on as many validation prompts as there are test
-    /// prompts, otherwise the largest accuracy on validation pairs.
+    /// With a judge that is the largest win rate on validation prompts, otherwise the largest accuracy on validation pairs.
     pub(crate) fn best_sera(
         &mut self,
         data: &SeraData<'_>,
         before: Option<&[PairLogp]>,
         shared: &mut Shared<M>,
     ) -> Result<Trained<M>, RecipeError> {
-        if data.validation.is_empty() {
-            return Err(RecipeError::Empty {
-                part: "the validation part, which best_sera chooses on,",
-            });
-        }
+        let choice = match (&data.judge, self.choice_prompts(data)) {
+            (Some(judge), Some(prompts)) => {
+                let ids = self.prompts(&prompts)?;
+                let key = self.key("validation answers");
+                let label = "start validation answers";
+                let start = answer(self, key, label, self.start, &prompts, &ids, judge)?;
+                Some(Choice {
+                    prompts,
+                    ids,
+                    start,
+                    key,
+                })
+            }
+            _ => None,
+        };
         let mut tried: Vec<Tried> = Vec::new();
         let mut best: Option<Trained<M>> = None;
         let mut largest = f64::NEG_INFINITY;
@@ -45,7 +54,7 @@ impl<M: CausalLm> Session<'_, M> {
                 },
             };
             let trained = self.iterations(&variant, data, before, shared)?;
-            let validation = self.on_validation(&variant.title, &trained, data)?;
+            let validation = self.on_validation(&variant.title, &trained, data, choice.as_ref())?;
             tried.push(Tried {
                 bootstrap_share,
                 title: variant.title,
@@ -72,7 +81,22 @@ impl<M: CausalLm> Session<'_, M> {
             return self.config.title(Method::Sera);
         }
         let title = self.config.title(Method::BestSera);
-        format!("{title}-{}", (100.0 * share).round())
+        format!("{title}-{share}")
+    }
+
+    /// The validation prompts that a judge helps to choose on, as many as there are prompts to report on
+    /// and none of those; nothing without a judge.
+    pub(crate) fn choice_prompts(&self, data: &SeraData<'_>) -> Option<Vec<Prompt>> {
+        data.judge.as_ref()?;
+        let mut seen: HashSet<&Prompt> = data.prompts.iter().collect();
+        let prompts = data.validation.iter().map(|pair| &pair.prompt);
+        Some(
+            prompts
+                .filter(|prompt| seen.insert(*prompt))
+                .take(data.prompts.len())
+                .cloned()
+                .collect(),
+        )
     }
 
     fn on_validation(
@@ -80,30 +104,28 @@ impl<M: CausalLm> Session<'_, M> {
         title: &str,
         trained: &Trained<M>,
         data: &SeraData<'_>,
+        choice: Option<&Choice>,
     ) -> Result<f64, RecipeError> {
-        let Some(judge) = &data.judge else {
+        let (Some(judge), Some(choice)) = (&data.judge, choice) else {
             let last = trained.iterations.last();
             return Ok(last.and_then(|i| i.validation_accuracy).unwrap_or(0.0));
         };
-        let mut seen = HashSet::new();
-        let prompts: Vec<Prompt> = data
-            .validation
-            .iter()
-            .map(|pair| &pair.prompt)
-            .filter(|prompt| seen.insert(*prompt))
-            .take(data.prompts.len())
-            .cloned()
-            .collect();
-        let ids = self.prompts(&prompts)?;
-        let answers = |label: &str, model: &M| -> Result<Answers, RecipeError> {
-            let label = format!("{label} validation");
-            answer(self, &label, model, &prompts, &ids, judge)
-        };
-        let start = answers("start", self.start)?;
-        let own = answers(title, &trained.model)?;
-        let key = self.key("validation answers");
-        Ok(compare(&own, &start, &prompts, None, key)?
-            .win_rate
-            .estimate)
+        let Choice {
+            prompts,
+            ids,
+            start,
+            key,
+        } = choice;
+        let label = format!("{title} validation answers");
+        let own = answer(self, *key, &label, &trained.model, prompts, ids, judge)?;
+        Ok(compare(&own, start, prompts, None, *key)?.win_rate.estimate)
     }
+}
+
+/// What every share is compared on.
+struct Choice {
+    prompts: Vec<Prompt>,
+    ids: Vec<Vec<u32>>,
+    start: Answers,
+    key: Key,
 }
