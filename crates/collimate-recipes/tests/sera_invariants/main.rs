@@ -1,0 +1,6 @@
+//! What must hold between the methods of one run.
+
+mod methods;
+mod options;
+mod refused;
+mod setup;
