@@ -5,7 +5,7 @@ use cargo_metadata::DependencyKind;
 use crate::steps::Workspace;
 
 /// The layer of each published crate: it may use crates of lower layers only.
-const LAYERS: [(&str, u8); 20] = [
+const LAYERS: [(&str, u8); 21] = [
     ("collimate-core", 0),
     ("collimate-status", 1),
     ("collimate-irm", 1),
@@ -18,6 +18,7 @@ const LAYERS: [(&str, u8); 20] = [
     ("collimate-lm", 3),
     ("collimate-train", 3),
     ("collimate-direct", 4),
+    ("collimate-ppo", 4),
     ("collimate-reward", 4),
     ("collimate-ppo", 4),
     ("collimate-judge", 4),

@@ -14,6 +14,7 @@ mod logp;
 mod params;
 mod pooling;
 mod traits;
+mod value;
 
 pub use adapter::{Adaptable, LoraConfig};
 pub use batch::{DeviceBatch, Pack, SequenceRows};
@@ -29,3 +30,4 @@ pub use logp::{completion_logps, sum_by_sequence, token_logps};
 pub use params::{ParameterInfo, parameters, set_trainable};
 pub use pooling::{Pooling, pool};
 pub use traits::{Backbone, CausalLm, HfFolder, HfReward, RewardParts};
+pub use value::{ValueModel, token_values};

@@ -6,6 +6,7 @@ use collimate_direct::DirectError;
 use collimate_eval::EvalError;
 use collimate_irm::IrmError;
 use collimate_nn::{ConfigError, LoadError, PackError, SaveError};
+use collimate_ppo::PpoError;
 use collimate_status::StatusError;
 use collimate_train::TrainError;
 use thiserror::Error;
@@ -83,6 +84,9 @@ pub enum RecipeError {
         /// What to do.
         advice: &'static str,
     },
+    /// Reinforcement learning.
+    #[error(transparent)]
+    Ppo(PpoError),
     /// Training, or the run folder.
     #[error(transparent)]
     Train(#[from] TrainError),
@@ -102,6 +106,16 @@ pub enum RecipeError {
         /// The pair.
         index: usize,
     },
+}
+
+impl From<PpoError> for RecipeError {
+    fn from(error: PpoError) -> Self {
+        match error {
+            // So that an interrupt is one, wherever it came.
+            PpoError::Train(error) => Self::Train(error),
+            error => Self::Ppo(error),
+        }
+    }
 }
 
 impl RecipeError {

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use burn::tensor::{DType, TensorData};
 use collimate_core::sync_folder;
 use safetensors::{Dtype, SafeTensors, View};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -15,9 +16,10 @@ use crate::TrainError;
 use crate::files::{UNFINISHED, atomic_write, entries, read_json, remove_unfinished, to_json};
 use crate::params::Stored;
 
-/// A number that comes back from its text with the same bits, which JSON numbers do not promise.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Exact(pub(crate) f64);
+/// A number that comes back from its text with the same bits, which JSON numbers do not promise:
+/// for the state of a loop ([`LoopCheckpoints`](crate::LoopCheckpoints)).
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Exact(pub f64);
 
 impl Serialize for Exact {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -99,7 +101,7 @@ impl Checkpoints {
         Ok(steps)
     }
 
-    pub(crate) fn state(&self, step: u64) -> Result<State, TrainError> {
+    pub(crate) fn state<S: DeserializeOwned>(&self, step: u64) -> Result<S, TrainError> {
         read_json(&self.path(step).join(STATE))
     }
 
@@ -115,17 +117,18 @@ impl Checkpoints {
     /// the best.
     pub(crate) fn save(
         &self,
-        state: &State,
+        step: u64,
+        state: &impl Serialize,
         model: &BTreeMap<String, Stored>,
         moments: &BTreeMap<String, Stored>,
         keep_last: usize,
-        keep_best: bool,
+        best: Option<u64>,
     ) -> Result<PathBuf, TrainError> {
-        let target = self.path(state.step);
+        let target = self.path(step);
         if target.exists() {
             return Ok(target);
         }
-        let name = format!("{UNFINISHED}{}-{}", std::process::id(), state.step);
+        let name = format!("{UNFINISHED}{}-{step}", std::process::id());
         let unfinished = self.folder.join(name);
         // What a save of this step left that failed midway.
         if unfinished.exists() {
@@ -138,7 +141,6 @@ impl Checkpoints {
         atomic_write(&state_path, &to_json(state, &state_path)?)?;
         fs::rename(&unfinished, &target).map_err(TrainError::io(&target))?;
         sync_folder(&self.folder).map_err(TrainError::io(&self.folder))?;
-        let best = state.best.filter(|_| keep_best).map(|best| best.step);
         let steps = self.steps()?;
         let old = steps.len().saturating_sub(keep_last);
         for &step in steps[..old].iter().filter(|&&step| Some(step) != best) {

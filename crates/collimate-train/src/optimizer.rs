@@ -22,13 +22,14 @@ pub(crate) struct Optimizer {
 }
 
 impl Optimizer {
-    /// Updates the parameters that have a gradient, which is taken times `grad_scale`.
+    /// Updates the parameters that have a gradient, which is taken times `grad_scale`, each with
+    /// the learning rate of its path.
     pub(crate) fn step<M: Module>(
         &mut self,
         model: M,
         grads: BTreeMap<String, Tensor<1>>,
         grad_scale: f64,
-        learning_rate: f64,
+        learning_rate: &dyn Fn(&str) -> f64,
         config: &AdamWConfig,
     ) -> M {
         model.map(&mut Update {
@@ -96,7 +97,7 @@ struct Update<'a> {
     slots: &'a mut Optimizer,
     grads: BTreeMap<String, Tensor<1>>,
     grad_scale: f64,
-    learning_rate: f64,
+    learning_rate: &'a dyn Fn(&str) -> f64,
     config: &'a AdamWConfig,
 }
 
@@ -119,7 +120,7 @@ impl ModuleMapper for Update<'_> {
                 0.0
             },
         };
-        let (grad_scale, learning_rate) = (self.grad_scale, self.learning_rate);
+        let (grad_scale, learning_rate) = (self.grad_scale, (self.learning_rate)(&path));
         let slots = &mut self.slots.slots;
         replace(param, |old| {
             let shape = old.dims();

@@ -6,11 +6,13 @@ use std::time::Instant;
 
 use burn::module::Module;
 use collimate_core::Key;
+use serde::Serialize;
 use serde_json::Value;
 
 use crate::checkpoint::{BestStep, Checkpoints, State, first_difference};
 use crate::optimizer::Optimizer;
 use crate::running::Run;
+use crate::stepper::Stepper;
 use crate::{Best, FitContext, Fitted, Objective, TrainConfig, TrainError, params};
 
 impl<'a, O: Objective> Run<'a, O> {
@@ -61,11 +63,11 @@ impl<'a, O: Objective> Run<'a, O> {
             config: normal(config),
             optimizer_steps: BTreeMap::new(),
         };
-        let mut optimizer = Optimizer::default();
+        let mut stepper = Stepper::new();
         if let Some(checkpoints) = &checkpoints
             && let Some(&step) = checkpoints.steps()?.last()
         {
-            let saved = checkpoints.state(step)?;
+            let saved: State = checkpoints.state(step)?;
             check_unchanged(checkpoints, &saved, &state)?;
             let path = checkpoints.path(step);
             let wrong = |reason: String| TrainError::format(&path, reason);
@@ -75,7 +77,7 @@ impl<'a, O: Objective> Run<'a, O> {
             }
             model = params::load(model, data).map_err(wrong)?;
             let moments = checkpoints.optimizer(step)?;
-            optimizer =
+            stepper.optimizer =
                 Optimizer::restore(moments, &saved.optimizer_steps, &trainable).map_err(wrong)?;
             state = saved;
         }
@@ -88,7 +90,7 @@ impl<'a, O: Objective> Run<'a, O> {
             context,
             checkpoints,
             key: Key::new(config.seed, &config.stage),
-            optimizer,
+            stepper,
             order: None,
             best: None,
             seconds_before: state.seconds,
@@ -108,12 +110,14 @@ impl<'a, O: Objective> Run<'a, O> {
             metrics.sync()?;
             self.state.metrics_lines = metrics.lines(&self.config.stage)?;
         }
-        let (moments, steps) = self.optimizer.store();
+        let (moments, steps) = self.stepper.optimizer.store();
         self.state.optimizer_steps = steps;
         let model = params::collect(model, true);
-        let (last, best) = (self.config.keep_last, self.config.keep_best);
+        let (step, last) = (self.state.step, self.config.keep_last);
+        let best = self.state.best.filter(|_| self.config.keep_best);
+        let best = best.map(|best| best.step);
         checkpoints
-            .save(&self.state, &model, &moments, last, best)
+            .save(step, &self.state, &model, &moments, last, best)
             .map(Some)
     }
 
@@ -162,7 +166,7 @@ impl<'a, O: Objective> Run<'a, O> {
 }
 
 /// A configuration as it reads after a trip through JSON text, which may move a number's last bit.
-fn normal(config: &TrainConfig) -> Value {
+pub(crate) fn normal(config: &impl Serialize) -> Value {
     let text = serde_json::to_string(config).unwrap_or_default();
     serde_json::from_str(&text).unwrap_or_default()
 }

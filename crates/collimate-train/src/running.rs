@@ -8,10 +8,11 @@ use burn::tensor::Tensor;
 use collimate_core::{Key, metric_names};
 
 use crate::checkpoint::{BestStep, Checkpoints, Exact, State};
-use crate::optimizer::Optimizer;
 use crate::order::place;
+use crate::stepper::{Stepper, untracked};
 use crate::{
-    Evaluation, FitContext, Objective, TrainConfig, TrainError, epoch_order, micro_batches, params,
+    Evaluation, FitContext, Objective, TrainConfig, TrainError, clip_factor, epoch_order,
+    micro_batches,
 };
 
 /// A fit under way.
@@ -21,7 +22,7 @@ pub(crate) struct Run<'a, O: Objective> {
     pub(crate) context: &'a FitContext<'a>,
     pub(crate) checkpoints: Option<Checkpoints>,
     pub(crate) key: Key,
-    pub(crate) optimizer: Optimizer,
+    pub(crate) stepper: Stepper,
     pub(crate) state: State,
     pub(crate) order: Option<(u64, Vec<usize>)>,
     pub(crate) best: Option<O::Model>,
@@ -63,7 +64,6 @@ impl<O: Objective> Run<'_, O> {
             config.micro_batch_tokens,
             config.micro_batch_order,
         );
-        let mut grads = BTreeMap::new();
         let mut losses = Vec::new();
         let mut sums: BTreeMap<&'static str, (f64, f64)> = BTreeMap::new();
         for micro_batch in &cut {
@@ -71,12 +71,10 @@ impl<O: Objective> Run<'_, O> {
             let forwarded = objective.forward(&model, micro_batch, key)?;
             let loss = forwarded.loss_sum;
             if !loss.is_tracked() {
-                return Err(TrainError::objective(
-                    "the loss does not depend on a trained parameter",
-                ));
+                return Err(untracked());
             }
             losses.push(loss.clone().inner());
-            params::accumulate(&model, loss.div_scalar(weight).backward(), &mut grads);
+            self.stepper.backward(&model, loss.div_scalar(weight))?;
             for (name, sum, weight) in forwarded.metrics {
                 let entry = sums.entry(name).or_default();
                 *entry = (entry.0 + sum, entry.1 + weight);
@@ -98,15 +96,12 @@ impl<O: Objective> Run<'_, O> {
             .sum::<f64>()
             / weight;
         let loss = finite("the loss", loss)?;
-        let norm = collimate_ops::gradient_norm(grads.values().cloned());
-        let norm = finite("the gradient norm", norm)?;
-        let clip = config
-            .max_grad_norm
-            .map_or(1.0, |max| (max / (norm + 1e-6)).min(1.0));
+        let norm = finite("the gradient norm", self.stepper.gradient_norm())?;
+        let clip = clip_factor(norm, config.max_grad_norm);
         let learning_rate = config.learning_rate_at(self.state.step, self.state.total_steps);
         let model = self
-            .optimizer
-            .step(model, grads, clip, learning_rate, &config.adamw);
+            .stepper
+            .apply(model, clip, &|_| learning_rate, &config.adamw);
 
         self.state.step = step;
         let (epoch, range) = place(config, step, self.state.examples);

@@ -3,23 +3,25 @@
 use crate::config::whole;
 use crate::{Schedule, TrainConfig};
 
-/// The factor on the learning rate at step `step` (from 0) of `total`, after `warmup` steps of
-/// linear rise.
-///
-/// ```text
-/// s < w:  (s + 1) / (w + 1)
-/// else:   x = (s − w) / (T − w);  constant 1 · linear 1 − x(1 − f) · cosine f + (1 − f)(1 + cos πx)/2
-/// ```
-fn factor(schedule: Schedule, step: u64, warmup: u64, total: u64, floor: f64) -> f64 {
-    if step < warmup {
-        return (step + 1) as f64 / (warmup + 1) as f64;
-    }
-    let done = (step - warmup) as f64 / total.saturating_sub(warmup).max(1) as f64;
-    match schedule {
-        Schedule::Constant => 1.0,
-        Schedule::Linear => 1.0 - done * (1.0 - floor),
-        Schedule::Cosine => {
-            floor + (1.0 - floor) * 0.5 * (1.0 + (std::f64::consts::PI * done).cos())
+impl Schedule {
+    /// The factor on the learning rate at step `step` (from 0) of `total`, after `warmup` steps of
+    /// linear rise, falling to `floor`.
+    ///
+    /// ```text
+    /// s < w:  (s + 1) / (w + 1)
+    /// else:   x = (s − w) / (T − w);  constant 1 · linear 1 − x(1 − f) · cosine f + (1 − f)(1 + cos πx)/2
+    /// ```
+    pub fn factor(self, step: u64, warmup: u64, total: u64, floor: f64) -> f64 {
+        if step < warmup {
+            return (step + 1) as f64 / (warmup + 1) as f64;
+        }
+        let done = (step - warmup) as f64 / total.saturating_sub(warmup).max(1) as f64;
+        match self {
+            Self::Constant => 1.0,
+            Self::Linear => 1.0 - done * (1.0 - floor),
+            Self::Cosine => {
+                floor + (1.0 - floor) * 0.5 * (1.0 + (std::f64::consts::PI * done).cos())
+            }
         }
     }
 }
@@ -38,14 +40,8 @@ impl TrainConfig {
     /// its first step changes nothing; here every step moves.
     pub fn learning_rate_at(&self, step: u64, total_steps: u64) -> f64 {
         let warmup = self.warmup(total_steps);
-        self.learning_rate
-            * factor(
-                self.schedule,
-                step,
-                warmup,
-                total_steps,
-                self.final_learning_rate_ratio,
-            )
+        let floor = self.final_learning_rate_ratio;
+        self.learning_rate * self.schedule.factor(step, warmup, total_steps, floor)
     }
 
     fn warmup(&self, total_steps: u64) -> u64 {

@@ -11,6 +11,7 @@ pub use collimate_lm as lm;
 pub use collimate_losses as losses;
 pub use collimate_nn as nn;
 pub use collimate_ops as ops;
+pub use collimate_ppo as ppo;
 pub use collimate_recipes as recipes;
 pub use collimate_reward as reward;
 pub use collimate_status as status;
@@ -27,6 +28,7 @@ pub mod prelude {
     pub use collimate_lm::{Bert, Llama, LlamaConfig, TextGenerator};
     pub use collimate_losses::{DirectLoss, PairwiseLoss, PreferenceLoss};
     pub use collimate_nn::{Backbone, CausalLm, Forward, HfFolder, HfReward, LoraConfig, Pooling};
+    pub use collimate_ppo::{ActorCritic, KlReference, PpoConfig, PpoTask};
     pub use collimate_recipes::ser::{self, SerConfig, SerData};
     pub use collimate_reward::{RewardModel, RewardObjective, RewardScorer, score_pairs};
     pub use collimate_status::{FilterConfig, PairFilter, Thresholds};

@@ -8,15 +8,16 @@ use collimate_direct::perplexity;
 use collimate_nn::{CausalLm, ConfigError};
 use collimate_train::{Interrupt, Progress, RunFolder, hash_json};
 
-use super::answers::{Answers, answer, compare, implicit_rewards};
 use super::config::SeraConfig;
 use super::data::SeraData;
 use super::iterations::{Shared, Trained};
 use super::method::{Method, Own};
 use super::outcome::{Aligned, SeraOutcome};
 use super::overlap::overlaps;
+use super::rewards::implicit_rewards;
 use super::session::Session;
 use crate::RecipeError;
+use crate::answers::{Answers, answer, compare};
 use crate::sft::EVALUATION_TOKENS;
 
 /// Aligns `start` with every method of the configuration, over the same pairs.
@@ -103,11 +104,11 @@ pub fn align<M: CausalLm>(
     {
         return Err(RecipeError::NoPrompt { pair });
     }
-    let prompts = session.prompts(&data.prompts)?;
+    let prompts = session.speaker().prompts(&data.prompts)?;
     let key = session.key("answers");
     let at_start: Option<Answers> = match judge {
         Some(judge) => Some(answer(
-            &session,
+            &session.speaker(),
             key,
             "start",
             start,
@@ -156,7 +157,7 @@ pub fn align<M: CausalLm>(
         let answers = match (judge, &at_start) {
             (Some(judge), Some(at_start)) => {
                 let own = answer(
-                    &session,
+                    &session.speaker(),
                     key,
                     &title,
                     &model,

@@ -1,6 +1,5 @@
 //! Options of direct alignment that reviews its own pairs.
 
-use collimate_core::Sampling;
 use collimate_data::Truncation;
 use collimate_irm::{ImplicitReward, IrmConfig};
 use collimate_losses::{DirectLoss, Kto, PreferenceLoss, UnpairedLoss};
@@ -9,7 +8,7 @@ use collimate_train::{TrainConfig, TrainError};
 use serde::{Deserialize, Serialize};
 
 use super::method::Method;
-use crate::{Adaptation, RecipeError};
+use crate::{Adaptation, RecipeError, ResponseSampling};
 
 /// How many optimiser steps an iteration makes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,42 +20,6 @@ pub enum Updates {
     Equal,
     /// Those over its own pairs, as in the paper: for shares that add up to more than 1.
     OwnPairs,
-}
-
-/// How the policy's own responses are sampled.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct ResponseSampling {
-    /// Softmax temperature.
-    pub temperature: f64,
-    /// Nucleus.
-    pub top_p: f64,
-    /// At most this many new tokens.
-    pub max_new_tokens: usize,
-}
-
-impl Default for ResponseSampling {
-    fn default() -> Self {
-        Self {
-            temperature: 0.7,
-            top_p: 0.95,
-            max_new_tokens: 512,
-        }
-    }
-}
-
-impl ResponseSampling {
-    /// `n` responses per prompt.
-    pub(crate) fn with(&self, n: usize, seed: u64) -> Sampling {
-        Sampling {
-            n,
-            seed,
-            temperature: self.temperature,
-            top_p: self.top_p,
-            max_new_tokens: self.max_new_tokens,
-            ..Sampling::default()
-        }
-    }
 }
 
 /// Options of direct alignment that reviews its own pairs (SeRA, <https://arxiv.org/abs/2410.09362>).

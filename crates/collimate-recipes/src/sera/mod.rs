@@ -7,7 +7,6 @@
 
 mod align;
 mod analyses;
-mod answers;
 mod config;
 mod data;
 mod gaps;
@@ -23,12 +22,12 @@ mod rewards;
 mod session;
 mod sweep;
 
+pub use crate::{AnswerReport, Judge, ResponseSampling, Sample};
 pub use align::align;
-pub use config::{ResponseSampling, SeraConfig, Updates};
-pub use data::{Judge, SeraData};
+pub use config::{SeraConfig, Updates};
+pub use data::SeraData;
 pub use method::Method;
 pub use outcome::{
-    Agreement, Aligned, AnswerReport, IterationReport, Overlap, Sample, SelectionReport,
-    SeraOutcome, Tried,
+    Agreement, Aligned, IterationReport, Overlap, SelectionReport, SeraOutcome, Tried,
 };
 pub use report::{summary, write_report};

@@ -2,11 +2,12 @@
 
 use collimate_core::LeaveReason;
 use collimate_data::TokenizeReport;
-use collimate_eval::{Interval, pearson, spearman};
+use collimate_eval::{pearson, spearman};
 use collimate_irm::{DropReason, ResponseCounts};
 use serde::{Deserialize, Serialize};
 
 use super::method::Method;
+use crate::AnswerReport;
 
 /// Where the pairs of an iteration came from.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -115,29 +116,6 @@ pub struct IterationReport {
     pub seconds: f64,
 }
 
-/// How a policy's answers to the prompts do.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct AnswerReport {
-    /// Mean score.
-    pub mean_score: Interval,
-    /// Share of prompts on which the score is above that of the start's answer; ties count one
-    /// half.
-    pub win_rate: Interval,
-    /// Prompts won, tied and lost against the start's answers.
-    pub counts: (usize, usize, usize),
-    /// Mean length in tokens.
-    pub mean_tokens: f64,
-    /// Share of answers that ended by themselves.
-    pub finished: f64,
-    /// Correlation of the implicit reward of its answers with their length (Pearson, Spearman);
-    /// absent where one of them does not vary.
-    pub reward_length: Option<(f64, f64)>,
-    /// The same with the score.
-    pub reward_score: Option<(f64, f64)>,
-    /// The first answers.
-    pub samples: Vec<Sample>,
-}
-
 /// A method's final policy.
 #[derive(Debug, Clone)]
 pub struct Aligned<M> {
@@ -156,21 +134,6 @@ pub struct Aligned<M> {
     /// Perplexity of held-out good answers: the alignment tax is how much it rises; absent without
     /// any.
     pub perplexity: Option<f64>,
-}
-
-/// An answer of a final policy beside the start's.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Sample {
-    /// The prompt, as a person reads it.
-    pub prompt: String,
-    /// The policy's answer.
-    pub answer: String,
-    /// Its score.
-    pub score: f64,
-    /// The start's answer.
-    pub start_answer: String,
-    /// Its score.
-    pub start_score: f64,
 }
 
 /// Everything that a run found out.

@@ -6,7 +6,6 @@ use collimate_irm::{Bootstrapped, CutPolicy, Response, bootstrap_pairs, top_k};
 use collimate_nn::CausalLm;
 use rand::RngExt;
 
-use super::answers::Meter;
 use super::data::SeraData;
 use super::lines::Lines;
 use super::method::Own;
@@ -132,11 +131,12 @@ fn write<M: CausalLm>(
         _ => variant.irm.responses,
     };
     let sampling = config.responses.with(n, seed);
-    let mut watch = Meter::new(session, &format!("{label} responses"));
-    let mut completions = session
+    let speaker = session.speaker();
+    let mut watch = speaker.meter(&format!("{label} responses"));
+    let mut completions = speaker
         .generator(policy)
         .continue_ids(&prompts, &sampling, &mut watch)
-        .map_err(|error| session.generation(label, error))?;
+        .map_err(|error| speaker.generation(label, error))?;
     for (prompt, responses) in prompts.iter().zip(&mut completions) {
         for response in responses {
             fit(session, response, prompt.len());

@@ -9,8 +9,8 @@ use serde_json::{Map, Value, json};
 use super::analyses::analyses;
 use super::config::SeraConfig;
 use super::iterations::FIRST_STAGE;
-use super::outcome::{Aligned, Sample, SeraOutcome};
-use crate::RecipeError;
+use super::outcome::{Aligned, SeraOutcome};
+use crate::{RecipeError, Sample};
 
 /// What a run found out, as JSON.
 pub fn summary<M>(outcome: &SeraOutcome<M>, config: &SeraConfig) -> Value {

@@ -3,14 +3,14 @@
 use collimate_core::Completion;
 use collimate_data::TokenizedPair;
 use collimate_direct::{PairLogp, targets};
-use collimate_irm::{Logps, MarginReference, ensemble};
+use collimate_irm::{ImplicitReward, Logps, MarginReference, ensemble};
 use collimate_nn::CausalLm;
 
-use super::answers::response_logps;
 use super::method::Method;
 use super::review::History;
 use super::session::Session;
 use crate::RecipeError;
+use crate::answers::{Answers, response_logps};
 
 /// Implicit reward margins of the offline pairs.
 #[derive(Debug, Clone)]
@@ -129,7 +129,8 @@ pub(super) fn response_rewards<M: CausalLm>(
         for model in [Some(index), reference].into_iter().flatten() {
             if passes[model].is_none() {
                 let (label, model_of) = (format!("{label} rewards"), &history[model].model);
-                let found = response_logps(session, &label, model_of, prompts, responses)?;
+                let found =
+                    response_logps(&session.speaker(), &label, model_of, prompts, responses)?;
                 passes[model] = Some(found);
             }
         }
@@ -152,6 +153,32 @@ pub(super) fn response_rewards<M: CausalLm>(
             let (own, others) = rest.split_at(row.len());
             rest = others;
             own.to_vec()
+        })
+        .collect())
+}
+
+/// Implicit rewards of a policy's answers against the start.
+pub(crate) fn implicit_rewards<M: CausalLm>(
+    session: &Session<'_, M>,
+    method: Method,
+    label: &str,
+    model: &M,
+    ids: &[Vec<u32>],
+    answers: &Answers,
+) -> Result<Vec<f64>, RecipeError> {
+    let kind: ImplicitReward = session.config.implicit_reward(method);
+    let speaker = session.speaker();
+    let of = |model: &M| response_logps(&speaker, label, model, ids, &answers.completions);
+    let policy = of(model)?;
+    let reference = of(session.start)?;
+    let lengths = answers.completions.iter().flatten();
+    Ok(policy
+        .iter()
+        .zip(&reference)
+        .zip(lengths)
+        .map(|((&policy, &reference), completion)| {
+            let tokens = completion.tokens.as_ref().map_or(1, |t| t.len().max(1));
+            kind.value(policy, reference, tokens)
         })
         .collect())
 }

@@ -11,11 +11,11 @@ use collimate_direct::{
 use collimate_losses::{DirectLoss, ReferenceNeed};
 use collimate_nn::{CausalLm, Forward};
 use collimate_train::{
-    FitContext, Interrupt, Objective, Progress, RunFolder, TrainConfig, TrainError, fit, hash_json,
-    model_hash,
+    FitContext, Interrupt, Objective, Progress, RunFolder, TrainConfig, fit, hash_json, model_hash,
 };
 
 use super::config::{SeraConfig, Updates};
+use crate::answers::Speaker;
 use crate::sft::EVALUATION_TOKENS;
 use crate::{Adaptation, RecipeError};
 
@@ -64,17 +64,21 @@ impl<M: CausalLm> Session<'_, M> {
         self.config.train.total_steps(pairs)
     }
 
+    /// How the run's policies answer.
+    pub(crate) fn speaker(&self) -> Speaker<'_> {
+        Speaker {
+            tokenizer: self.tokenizer,
+            eos: self.eos,
+            sampling: self.config.responses,
+            max_length: self.config.max_length,
+            interrupt: self.interrupt,
+            progress: self.progress,
+        }
+    }
+
     /// Ends a pass that nothing is saved of, if somebody wants to stop.
     pub(crate) fn go_on(&self, stage: &str) -> Result<(), RecipeError> {
-        match self.interrupt.is_set() {
-            false => Ok(()),
-            true => Err(TrainError::Interrupted {
-                stage: stage.to_owned(),
-                step: 0,
-                saved: None,
-            }
-            .into()),
-        }
+        self.speaker().go_on(stage)
     }
 
     /// Log-probabilities of pairs under a model, with a progress bar.

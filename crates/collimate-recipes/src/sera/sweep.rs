@@ -7,7 +7,6 @@ use collimate_direct::PairLogp;
 use collimate_irm::IrmConfig;
 use collimate_nn::CausalLm;
 
-use super::answers::{Answers, answer, compare};
 use super::data::SeraData;
 use super::iterations::{Shared, Trained};
 use super::method::Method;
@@ -15,6 +14,7 @@ use super::outcome::Tried;
 use super::review::Variant;
 use super::session::Session;
 use crate::RecipeError;
+use crate::answers::{Answers, answer, compare};
 
 impl<M: CausalLm> Session<'_, M> {
     /// Runs SeRA with every share and keeps the first of the best.
@@ -28,10 +28,18 @@ impl<M: CausalLm> Session<'_, M> {
     ) -> Result<Trained<M>, RecipeError> {
         let choice = match (&data.judge, self.choice_prompts(data)) {
             (Some(judge), Some(prompts)) => {
-                let ids = self.prompts(&prompts)?;
+                let ids = self.speaker().prompts(&prompts)?;
                 let key = self.key("validation answers");
                 let label = "start validation answers";
-                let start = answer(self, key, label, self.start, &prompts, &ids, judge)?;
+                let start = answer(
+                    &self.speaker(),
+                    key,
+                    label,
+                    self.start,
+                    &prompts,
+                    &ids,
+                    judge,
+                )?;
                 Some(Choice {
                     prompts,
                     ids,
@@ -117,7 +125,15 @@ impl<M: CausalLm> Session<'_, M> {
             key,
         } = choice;
         let label = format!("{title} validation answers");
-        let own = answer(self, *key, &label, &trained.model, prompts, ids, judge)?;
+        let own = answer(
+            &self.speaker(),
+            *key,
+            &label,
+            &trained.model,
+            prompts,
+            ids,
+            judge,
+        )?;
         Ok(compare(&own, start, prompts, None, *key)?.win_rate.estimate)
     }
 }

@@ -2,49 +2,106 @@
 
 use std::ops::ControlFlow;
 
-use collimate_core::{Completion, Finish, GenerateError, Key, Prompt, Purpose};
-use collimate_eval::{Bootstrap, Groups, pearson, spearman};
-use collimate_irm::ImplicitReward;
+use collimate_core::{Completion, Finish, GenerateError, Key, Prompt, Purpose, Sampling};
+use collimate_data::TextTokenizer;
+use collimate_eval::{Bootstrap, Groups, Interval, pearson, spearman};
 use collimate_lm::{Progress as Generated, TextGenerator, Watch};
 use collimate_nn::{CausalLm, Forward, Pack, PackError, completion_logps, packs};
-use collimate_train::{Interrupt, TrainError};
+use collimate_train::{Interrupt, Progress, TrainError};
 use rand::RngExt;
+use serde::{Deserialize, Serialize};
 
-use super::config::SeraConfig;
-use super::data::Judge;
-use super::method::Method;
-use super::outcome::{AnswerReport, Sample};
-use super::session::Session;
 use crate::RecipeError;
+use crate::judge::Judge;
 use crate::sft::EVALUATION_TOKENS;
+
+/// How the policy's own responses are sampled.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ResponseSampling {
+    /// Softmax temperature.
+    pub temperature: f64,
+    /// Nucleus.
+    pub top_p: f64,
+    /// At most this many new tokens.
+    pub max_new_tokens: usize,
+}
+
+impl Default for ResponseSampling {
+    fn default() -> Self {
+        Self {
+            temperature: 0.7,
+            top_p: 0.95,
+            max_new_tokens: 512,
+        }
+    }
+}
+
+impl ResponseSampling {
+    /// `n` responses per prompt.
+    pub(crate) fn with(&self, n: usize, seed: u64) -> Sampling {
+        Sampling {
+            n,
+            seed,
+            temperature: self.temperature,
+            top_p: self.top_p,
+            max_new_tokens: self.max_new_tokens,
+            ..Sampling::default()
+        }
+    }
+}
+
+/// How a policy's answers to the prompts do.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AnswerReport {
+    /// Mean score.
+    pub mean_score: Interval,
+    /// Share of prompts on which the score is above that of the start's answer; ties count one
+    /// half.
+    pub win_rate: Interval,
+    /// Prompts won, tied and lost against the start's answers.
+    pub counts: (usize, usize, usize),
+    /// Mean length in tokens.
+    pub mean_tokens: f64,
+    /// Share of answers that ended by themselves.
+    pub finished: f64,
+    /// Correlation of the implicit reward of its answers with their length (Pearson, Spearman);
+    /// absent where one of them does not vary.
+    pub reward_length: Option<(f64, f64)>,
+    /// The same with the score.
+    pub reward_score: Option<(f64, f64)>,
+    /// The first answers.
+    pub samples: Vec<Sample>,
+}
+
+/// An answer of a final policy beside the start's.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Sample {
+    /// The prompt, as a person reads it.
+    pub prompt: String,
+    /// The policy's answer.
+    pub answer: String,
+    /// Its score.
+    pub score: f64,
+    /// The start's answer.
+    pub start_answer: String,
+    /// Its score.
+    pub start_score: f64,
+}
 
 /// Shows how far generation is and stops it on an interrupt.
 pub(crate) struct Meter<'a> {
     meter: collimate_train::Meter,
     interrupt: &'a Interrupt,
     label: String,
-    session_progress: collimate_train::Progress,
+    progress: Progress,
     started: bool,
-}
-
-impl<'a> Meter<'a> {
-    pub(crate) fn new<M>(session: &Session<'a, M>, label: &str) -> Self {
-        Self {
-            meter: session.progress.start(label, 0, 1),
-            interrupt: session.interrupt,
-            label: label.to_owned(),
-            session_progress: session.progress,
-            started: false,
-        }
-    }
 }
 
 impl Watch for Meter<'_> {
     fn progress(&mut self, now: Generated) -> ControlFlow<()> {
         if !self.started {
-            self.meter = self
-                .session_progress
-                .start(&self.label, 0, now.total as u64);
+            self.meter = self.progress.start(&self.label, 0, now.total as u64);
             self.started = true;
         }
         self.meter
@@ -56,18 +113,63 @@ impl Watch for Meter<'_> {
     }
 }
 
-impl<M: CausalLm> Session<'_, M> {
+/// How policies answer: always from the same tokens, with the same options.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Speaker<'a> {
+    pub(crate) tokenizer: &'a TextTokenizer,
+    /// What ends an answer beside the tokenizer's EOS.
+    pub(crate) eos: &'a [u32],
+    pub(crate) sampling: ResponseSampling,
+    /// Longest sequence, in tokens.
+    pub(crate) max_length: usize,
+    pub(crate) interrupt: &'a Interrupt,
+    pub(crate) progress: Progress,
+}
+
+impl<'a> Speaker<'a> {
+    /// Ends a pass that nothing is saved of, if somebody wants to stop.
+    pub(crate) fn go_on(&self, stage: &str) -> Result<(), RecipeError> {
+        match self.interrupt.is_set() {
+            false => Ok(()),
+            true => Err(self.generation(stage, GenerateError::Interrupted)),
+        }
+    }
+
+    pub(crate) fn meter(&self, label: &str) -> Meter<'a> {
+        Meter {
+            meter: self.progress.start(label, 0, 1),
+            interrupt: self.interrupt,
+            label: label.to_owned(),
+            progress: self.progress,
+            started: false,
+        }
+    }
+
     /// Prompts as ids, with room for an answer.
     pub(crate) fn prompts(&self, prompts: &[Prompt]) -> Result<Vec<Vec<u32>>, RecipeError> {
         let bos = self.tokenizer.special().bos;
         prompts
             .iter()
-            .map(|prompt| Ok(cut(self.tokenizer.encode_prompt(prompt)?, bos, self.config)))
+            .map(|prompt| Ok(self.cut(self.tokenizer.encode_prompt(prompt)?, bos)))
             .collect()
     }
 
+    /// The end of a prompt that is too long for an answer to fit behind it, BOS before it.
+    fn cut(&self, ids: Vec<u32>, bos: Option<u32>) -> Vec<u32> {
+        let room = self
+            .max_length
+            .saturating_sub(self.sampling.max_new_tokens)
+            .max(self.max_length / 2);
+        if ids.len() <= room {
+            return ids;
+        }
+        let bos = bos.filter(|bos| ids.first() == Some(bos));
+        let end = &ids[ids.len() - (room - usize::from(bos.is_some()))..];
+        bos.into_iter().chain(end.iter().copied()).collect()
+    }
+
     /// A policy that writes.
-    pub(crate) fn generator(&self, model: &M) -> TextGenerator<M> {
+    pub(crate) fn generator<M: CausalLm>(&self, model: &M) -> TextGenerator<M> {
         let ends = std::iter::once(self.tokenizer.special().eos).chain(self.eos.iter().copied());
         TextGenerator::new(model.clone(), self.tokenizer.clone()).with_eos(ends.collect())
     }
@@ -91,7 +193,7 @@ impl<M: CausalLm> Session<'_, M> {
 
 /// Summed log-probabilities of responses, prompt after prompt; each prompt is processed once.
 pub(crate) fn response_logps<M: CausalLm>(
-    session: &Session<'_, M>,
+    speaker: &Speaker<'_>,
     label: &str,
     model: &M,
     prompts: &[Vec<u32>],
@@ -114,10 +216,10 @@ pub(crate) fn response_logps<M: CausalLm>(
     let push = |pack: &mut Pack, (prompt, responses): &Row<'_>| {
         pack.push_shared(prompt, responses);
     };
-    let mut meter = session.progress.start(label, 0, rows.len() as u64);
+    let mut meter = speaker.progress.start(label, 0, rows.len() as u64);
     let mut logps = Vec::new();
     for (range, pack) in packs(&rows, EVALUATION_TOKENS, cost, push) {
-        session.go_on(label)?;
+        speaker.go_on(label)?;
         let wrong = |source: PackError| RecipeError::Pair {
             stage: label.to_owned(),
             pair: range.start + row_of(&rows[range.clone()], source.sequence()),
@@ -152,7 +254,7 @@ pub(crate) struct Answers {
 
 /// One answer per prompt at temperature 1; every policy draws from the stream of `key`.
 pub(crate) fn answer<M: CausalLm>(
-    session: &Session<'_, M>,
+    speaker: &Speaker<'_>,
     key: Key,
     label: &str,
     model: &M,
@@ -160,17 +262,17 @@ pub(crate) fn answer<M: CausalLm>(
     ids: &[Vec<u32>],
     judge: &Judge<'_>,
 ) -> Result<Answers, RecipeError> {
-    let sampling = super::config::ResponseSampling {
+    let sampling = ResponseSampling {
         temperature: 1.0,
         top_p: 1.0,
-        ..session.config.responses
+        ..speaker.sampling
     };
     let seed = key.rng(Purpose::Sampling).random();
-    let generator = session.generator(model);
-    let mut watch = Meter::new(session, &format!("{label} answers"));
+    let generator = speaker.generator(model);
+    let mut watch = speaker.meter(&format!("{label} answers"));
     let completions = generator
         .continue_ids(ids, &sampling.with(1, seed), &mut watch)
-        .map_err(|error| session.generation(label, error))?;
+        .map_err(|error| speaker.generation(label, error))?;
     let items: Vec<(Prompt, Completion)> = prompts
         .iter()
         .zip(&completions)
@@ -232,43 +334,4 @@ pub(crate) fn compare(
         reward_length: correlation(&lengths),
         reward_score: correlation(&answers.scores),
     })
-}
-
-/// Implicit rewards of a policy's answers against the start.
-pub(crate) fn implicit_rewards<M: CausalLm>(
-    session: &Session<'_, M>,
-    method: Method,
-    label: &str,
-    model: &M,
-    ids: &[Vec<u32>],
-    answers: &Answers,
-) -> Result<Vec<f64>, RecipeError> {
-    let kind: ImplicitReward = session.config.implicit_reward(method);
-    let of = |model: &M| response_logps(session, label, model, ids, &answers.completions);
-    let policy = of(model)?;
-    let reference = of(session.start)?;
-    let lengths = answers.completions.iter().flatten();
-    Ok(policy
-        .iter()
-        .zip(&reference)
-        .zip(lengths)
-        .map(|((&policy, &reference), completion)| {
-            let tokens = completion.tokens.as_ref().map_or(1, |t| t.len().max(1));
-            kind.value(policy, reference, tokens)
-        })
-        .collect())
-}
-
-/// The end of a prompt that is too long for an answer to fit behind it, BOS before it.
-fn cut(ids: Vec<u32>, bos: Option<u32>, config: &SeraConfig) -> Vec<u32> {
-    let room = config
-        .max_length
-        .saturating_sub(config.responses.max_new_tokens)
-        .max(config.max_length / 2);
-    if ids.len() <= room {
-        return ids;
-    }
-    let bos = bos.filter(|bos| ids.first() == Some(bos));
-    let end = &ids[ids.len() - (room - usize::from(bos.is_some()))..];
-    bos.into_iter().chain(end.iter().copied()).collect()
 }

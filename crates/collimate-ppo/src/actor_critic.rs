@@ -1,0 +1,158 @@
+//! What is trained together.
+
+use burn::module::Module;
+use burn::tensor::activation::log_softmax;
+use burn::tensor::{Tensor, TensorData};
+use collimate_nn::{
+    Adapters, CausalLm, DeviceBatch, Forward, ScalarHead, ValueModel, token_logps, token_values,
+};
+
+use crate::PpoError;
+use crate::config::Estimator;
+
+/// A policy and, where the estimator wants one, what values its states: a critic of its own or a
+/// head on the policy.
+#[derive(Module, Debug)]
+pub struct ActorCritic<M: CausalLm> {
+    /// The policy.
+    pub policy: M,
+    /// A critic of its own.
+    pub critic: Option<ValueModel<M>>,
+    /// A value head on the policy's hidden states.
+    pub value_head: Option<ScalarHead>,
+}
+
+impl<M: CausalLm> ActorCritic<M> {
+    /// A policy alone: for RLOO and GRPO.
+    pub fn policy_only(policy: M) -> Self {
+        Self {
+            policy,
+            critic: None,
+            value_head: None,
+        }
+    }
+
+    /// A policy and a critic of its own, best made from a reward model's parts.
+    pub fn with_critic(policy: M, critic: ValueModel<M>) -> Self {
+        Self {
+            critic: Some(critic),
+            ..Self::policy_only(policy)
+        }
+    }
+
+    /// A policy with a value head: a third of the memory of a critic, and the policy's layers
+    /// serve both.
+    pub fn with_value_head(policy: M, head: ScalarHead) -> Self {
+        Self {
+            value_head: Some(head),
+            ..Self::policy_only(policy)
+        }
+    }
+
+    /// Whether the parts are those that the estimator needs.
+    pub(crate) fn check(&self, estimator: &Estimator) -> Result<(), PpoError> {
+        let wrong = |needs| {
+            let estimator = estimator.name();
+            Err(PpoError::Parts { estimator, needs })
+        };
+        match (estimator, &self.critic, &self.value_head) {
+            (Estimator::Critic(_), Some(_), Some(_)) => {
+                wrong("takes a critic of its own or a value head, not both")
+            }
+            (Estimator::Critic(_), None, None) => wrong(
+                "needs a critic or a value head: use ActorCritic::with_critic or with_value_head",
+            ),
+            (Estimator::Rloo | Estimator::Grpo { .. }, None, None) => Ok(()),
+            (Estimator::Rloo | Estimator::Grpo { .. }, ..) => {
+                wrong("uses no critic: use ActorCritic::policy_only")
+            }
+            (Estimator::Critic(_), Some(critic), None) => {
+                let (critic, policy) = (critic.backbone.vocab_size(), self.policy.vocab_size());
+                match critic == policy {
+                    true => Ok(()),
+                    false => Err(PpoError::Vocabulary { critic, policy }),
+                }
+            }
+            (Estimator::Critic(_), None, Some(_)) => Ok(()),
+        }
+    }
+}
+
+/// What a forward pass says of the response tokens, `[response tokens]` each.
+pub(crate) struct TokenOutputs {
+    pub(crate) logps: Tensor<1>,
+    pub(crate) values: Option<Tensor<1>>,
+    pub(crate) entropy: Option<Tensor<1>>,
+}
+
+impl<M: CausalLm> ActorCritic<M> {
+    /// Log-probabilities at a temperature, values, and the entropy where it is asked for.
+    pub(crate) fn outputs(
+        &self,
+        batch: &DeviceBatch,
+        temperature: f64,
+        entropy: bool,
+    ) -> TokenOutputs {
+        let hidden = self.policy.hidden(batch, Forward::EVAL);
+        let values = match (&self.critic, &self.value_head) {
+            (Some(critic), _) => Some(critic.values(batch, Forward::EVAL)),
+            (None, Some(head)) => Some(token_values(hidden.clone(), head, batch)),
+            (None, None) => None,
+        };
+        let hidden = at_temperature(hidden, temperature);
+        let weight = self.policy.output_weight();
+        TokenOutputs {
+            entropy: entropy.then(|| token_entropy(hidden.clone(), weight.clone(), batch)),
+            logps: token_logps(hidden, weight, batch),
+            values,
+        }
+    }
+}
+
+/// Log-probabilities of the response tokens under one policy.
+pub(crate) fn policy_logps<M: CausalLm>(
+    policy: &M,
+    batch: &DeviceBatch,
+    temperature: f64,
+    adapters: Adapters,
+) -> Tensor<1> {
+    let forward = Forward {
+        adapters,
+        dropout: None,
+    };
+    let hidden = at_temperature(policy.hidden(batch, forward), temperature);
+    token_logps(hidden, policy.output_weight(), batch)
+}
+
+/// Logits are linear in the hidden states: those over T are the logits over T.
+fn at_temperature(hidden: Tensor<2>, temperature: f64) -> Tensor<2> {
+    match temperature == 1.0 {
+        true => hidden,
+        false => hidden.div_scalar(temperature),
+    }
+}
+
+/// −Σ p log p over the vocabulary, before each response token.
+fn token_entropy(hidden: Tensor<2>, weight: Tensor<2>, batch: &DeviceBatch) -> Tensor<1> {
+    let rows = batch
+        .sequences
+        .iter()
+        .flat_map(|s| s.sources.iter().copied());
+    let hidden = hidden.select(0, batch.indices(rows));
+    let logps = log_softmax(collimate_ops::linear(hidden, weight, None), 1);
+    (logps.clone().exp() * logps)
+        .sum_dim(1)
+        .squeeze_dim(1)
+        .neg()
+}
+
+/// Numbers of a tensor on the host.
+pub(crate) fn host(tensor: Tensor<1>) -> Vec<f32> {
+    tensor.into_data().iter::<f32>().collect()
+}
+
+/// Numbers of the host on a device.
+pub(crate) fn device(values: Vec<f32>, batch: &DeviceBatch) -> Tensor<1> {
+    let n = values.len();
+    Tensor::from_data(TensorData::new(values, [n]), &batch.device)
+}

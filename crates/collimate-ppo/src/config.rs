@@ -1,0 +1,405 @@
+//! Options of reinforcement learning from a reward.
+
+use collimate_core::Sampling;
+use collimate_nn::ConfigError;
+use collimate_train::{AdamWConfig, Schedule};
+use serde::{Deserialize, Serialize};
+
+use crate::PpoError;
+use crate::kl::{KlControl, KlPlacement};
+use crate::reward::RewardConfig;
+
+/// What a response's reward is compared with.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Estimator {
+    /// A critic's values, by generalised advantage estimation: PPO.
+    Critic(CriticConfig),
+    /// The other responses to its prompt: REINFORCE leave-one-out.
+    Rloo,
+    /// The mean of all responses to its prompt.
+    Grpo {
+        /// Whether the advantage is counted in standard deviations.
+        scale: bool,
+    },
+}
+
+impl Default for Estimator {
+    fn default() -> Self {
+        Self::Critic(CriticConfig::default())
+    }
+}
+
+impl Estimator {
+    /// Its name in metrics and reports.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Critic(_) => "critic",
+            Self::Rloo => "rloo",
+            Self::Grpo { .. } => "grpo",
+        }
+    }
+
+    /// Its critic's options, where it has one.
+    pub fn critic(&self) -> Option<&CriticConfig> {
+        match self {
+            Self::Critic(critic) => Some(critic),
+            Self::Rloo | Self::Grpo { .. } => None,
+        }
+    }
+}
+
+/// How advantages come from a critic, and how the critic learns.
+///
+/// | field | default | allowed |
+/// |---|---|---|
+/// | `gamma` | 1 | in (0, 1] |
+/// | `gae_lambda` | 0.95 | 0 to 1 |
+/// | `whiten` | true | |
+/// | `value_coef` | 0.1 | above 0 |
+/// | `value_clip_range` | 0.2 | above 0 |
+/// | `learning_rate` | the policy's | above 0, at most 1 |
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct CriticConfig {
+    /// Discount of a token.
+    pub gamma: f64,
+    /// λ: 1 is unbiased, 0 trusts the critic.
+    pub gae_lambda: f64,
+    /// Whether advantages are shifted and scaled over the tokens of a rollout.
+    pub whiten: bool,
+    /// Weight of the critic's loss.
+    pub value_coef: f64,
+    /// How far a value may move from the rollout's before its gradient is cut.
+    pub value_clip_range: f64,
+    /// The critic's own learning rate.
+    pub learning_rate: Option<f64>,
+}
+
+impl Default for CriticConfig {
+    fn default() -> Self {
+        Self {
+            gamma: 1.0,
+            gae_lambda: 0.95,
+            whiten: true,
+            value_coef: 0.1,
+            value_clip_range: 0.2,
+            learning_rate: None,
+        }
+    }
+}
+
+/// Options of PPO and its relatives.
+///
+/// | field | default | allowed |
+/// |---|---|---|
+/// | `stage` | `ppo` | a folder's name |
+/// | `seed` | 0 | |
+/// | `estimator` | `critic` | `critic`, `rloo`, `grpo` |
+/// | `rollouts` | 100 | at least 1 |
+/// | `rollout_size` | 8 | a multiple of `samples_per_prompt` |
+/// | `samples_per_prompt` | 1 | at least 1; `rloo` and `grpo` at least 2 |
+/// | `mini_batch_size` | 1 | 1 to `rollout_size` |
+/// | `ppo_epochs` | 4 | at least 1 |
+/// | `max_new_tokens` | 256 | at least 1 |
+/// | `temperature` | 1 | above 0 |
+/// | `clip_range` | 0.2 | in (0, 1) |
+/// | `dual_clip` | none | above 1 + `clip_range` |
+/// | `kl` | adaptive from .2 to 6 nats per response | see [`KlControl`] |
+/// | `kl_placement` | `loss` with `grpo`, else `reward` | `reward`, `loss` |
+/// | `reward` | as scored | see [`RewardConfig`] |
+/// | `early_stop_kl` | none | above 0 |
+/// | `ratio_threshold` | 10 | above 1 |
+/// | `entropy_coef` | 0 | at least 0 |
+/// | `learning_rate` | 1.4e-5 | above 0, at most 1 |
+/// | `schedule` | `linear` | see [`Schedule`] |
+/// | `warmup_steps` | 0 | |
+/// | `adamw` | eps 1e-5, no decay | see [`AdamWConfig`] |
+/// | `max_grad_norm` | 1 | above 0 |
+/// | `micro_batch_tokens` | 8192 | at least 1 |
+/// | `save_every` | none | at least 1 |
+/// | `keep_last` | 1 | at least 1 |
+/// | `sample_every` | none | at least 1 |
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct PpoConfig {
+    /// Name of the stage: of its checkpoints and its metrics.
+    pub stage: String,
+    /// Seed of everything random.
+    pub seed: u64,
+    /// What a response's reward is compared with.
+    pub estimator: Estimator,
+    /// How many times responses are written and learned from.
+    pub rollouts: u64,
+    /// Responses of a rollout.
+    pub rollout_size: usize,
+    /// Responses to each prompt of a rollout.
+    pub samples_per_prompt: usize,
+    /// Responses of an optimiser step.
+    pub mini_batch_size: usize,
+    /// Passes over a rollout.
+    pub ppo_epochs: u64,
+    /// Longest response, in tokens.
+    pub max_new_tokens: usize,
+    /// Softmax temperature, when sampling and in every log-probability.
+    pub temperature: f64,
+    /// ε: how far the ratio may move from 1 before its gradient is cut.
+    pub clip_range: f64,
+    /// Largest loss of a token with a negative advantage, in units of it.
+    pub dual_clip: Option<f64>,
+    /// The coefficient on the divergence from the reference.
+    pub kl: KlControl,
+    /// Where the divergence enters; by default in the loss with GRPO, else in the reward.
+    pub kl_placement: Option<KlPlacement>,
+    /// From scores to rewards.
+    pub reward: RewardConfig,
+    /// A mini-batch whose approximate divergence from the rollout's policy, ½ (log π − log π_old)²
+    /// per token, is above 1.5 times this is not learned from, and ends the passes over its rollout.
+    pub early_stop_kl: Option<f64>,
+    /// A mini-batch whose mean ratio is above this is not learned from.
+    pub ratio_threshold: Option<f64>,
+    /// Weight of the entropy in the objective. Above 0 it costs a matrix of response tokens by
+    /// vocabulary for each micro-batch.
+    pub entropy_coef: f64,
+    /// The policy's learning rate.
+    pub learning_rate: f64,
+    /// How it changes over all optimiser steps planned.
+    pub schedule: Schedule,
+    /// Steps of linear rise.
+    pub warmup_steps: u64,
+    /// The optimiser.
+    pub adamw: AdamWConfig,
+    /// Largest global norm of the gradient.
+    pub max_grad_norm: Option<f64>,
+    /// Tokens of a micro-batch.
+    pub micro_batch_tokens: Option<usize>,
+    /// Optimiser steps between checkpoints; there is one after every rollout's responses too where
+    /// it is set. Ctrl-C and the end always save.
+    pub save_every: Option<u64>,
+    /// How many of the latest checkpoints stay.
+    pub keep_last: usize,
+    /// Rollouts between two looks at the answers to the watched prompts.
+    pub sample_every: Option<u64>,
+}
+
+impl Default for PpoConfig {
+    fn default() -> Self {
+        Self {
+            stage: "ppo".to_owned(),
+            seed: 0,
+            estimator: Estimator::default(),
+            rollouts: 100,
+            rollout_size: 8,
+            samples_per_prompt: 1,
+            mini_batch_size: 1,
+            ppo_epochs: 4,
+            max_new_tokens: 256,
+            temperature: 1.0,
+            clip_range: 0.2,
+            dual_clip: None,
+            kl: KlControl::default(),
+            kl_placement: None,
+            reward: RewardConfig::default(),
+            early_stop_kl: None,
+            ratio_threshold: Some(10.0),
+            entropy_coef: 0.0,
+            learning_rate: 1.4e-5,
+            schedule: Schedule::Linear,
+            warmup_steps: 0,
+            adamw: AdamWConfig {
+                eps: 1e-5,
+                ..AdamWConfig::default()
+            },
+            max_grad_norm: Some(1.0),
+            micro_batch_tokens: Some(8192),
+            save_every: None,
+            keep_last: 1,
+            sample_every: None,
+        }
+    }
+}
+
+fn ensure(
+    ok: bool,
+    name: &str,
+    value: impl std::fmt::Debug,
+    allowed: &str,
+) -> Result<(), ConfigError> {
+    match ok {
+        true => Ok(()),
+        false => Err(ConfigError::new(name, format!("{value:?}"), allowed)),
+    }
+}
+
+fn positive(value: f64) -> bool {
+    value > 0.0 && value.is_finite()
+}
+
+impl CriticConfig {
+    fn check(&self) -> Result<(), ConfigError> {
+        let gamma = self.gamma > 0.0 && self.gamma <= 1.0;
+        ensure(
+            gamma,
+            "estimator.critic.gamma",
+            self.gamma,
+            "above 0, at most 1",
+        )?;
+        let lambda = self.gae_lambda;
+        let within = (0.0..=1.0).contains(&lambda);
+        ensure(within, "estimator.critic.gae_lambda", lambda, "0 to 1")?;
+        for (name, value) in [
+            ("estimator.critic.value_coef", self.value_coef),
+            ("estimator.critic.value_clip_range", self.value_clip_range),
+        ] {
+            ensure(positive(value), name, value, "above 0, finite")?;
+        }
+        let rate = self.learning_rate;
+        let ok = rate.is_none_or(|rate| rate > 0.0 && rate <= 1.0);
+        let allowed = "above 0, at most 1, or null for the policy's";
+        ensure(ok, "estimator.critic.learning_rate", rate, allowed)
+    }
+}
+
+impl PpoConfig {
+    /// Checks every option.
+    ///
+    /// # Errors
+    /// The first option out of range.
+    pub fn check(&self) -> Result<(), PpoError> {
+        let at_least_one = |name, value: u64| ensure(value >= 1, name, value, "at least 1");
+        at_least_one("rollouts", self.rollouts)?;
+        at_least_one("ppo_epochs", self.ppo_epochs)?;
+        at_least_one("keep_last", self.keep_last as u64)?;
+        at_least_one("samples_per_prompt", self.samples_per_prompt as u64)?;
+        at_least_one("rollout_size", self.rollout_size as u64)?;
+        let k = self.samples_per_prompt;
+        let whole = self.rollout_size.is_multiple_of(k);
+        let allowed = "a multiple of samples_per_prompt";
+        ensure(whole, "rollout_size", self.rollout_size, allowed)?;
+        if self.estimator.critic().is_none() {
+            let allowed = "at least 2: responses are compared with others to the same prompt";
+            ensure(k >= 2, "samples_per_prompt", k, allowed)?;
+        }
+        let within = (1..=self.rollout_size).contains(&self.mini_batch_size);
+        let allowed = "1 to rollout_size";
+        ensure(within, "mini_batch_size", self.mini_batch_size, allowed)?;
+        if let Some(critic) = self.estimator.critic() {
+            critic.check()?;
+        }
+        let t = self.temperature;
+        ensure(positive(t), "temperature", t, "above 0, finite")?;
+        self.sampling(0)
+            .check()
+            .map_err(|source| PpoError::Generate { rollout: 1, source })?;
+        let clip = self.clip_range;
+        ensure(
+            clip > 0.0 && clip < 1.0,
+            "clip_range",
+            clip,
+            "above 0, below 1",
+        )?;
+        let above_one = |v: Option<f64>| v.is_none_or(|v| v > 1.0 && v.is_finite());
+        let dual = self.dual_clip;
+        let far = dual.is_none_or(|dual| dual > 1.0 + clip && dual.is_finite());
+        ensure(far, "dual_clip", dual, "above 1 + clip_range, or null")?;
+        let ratio = self.ratio_threshold;
+        ensure(
+            above_one(ratio),
+            "ratio_threshold",
+            ratio,
+            "above 1, or null",
+        )?;
+        self.kl.check(self.rollout_size)?;
+        self.reward.check()?;
+        let stop = self.early_stop_kl;
+        ensure(
+            stop.is_none_or(positive),
+            "early_stop_kl",
+            stop,
+            "above 0, or null",
+        )?;
+        let entropy = self.entropy_coef;
+        let ok = entropy >= 0.0 && entropy.is_finite();
+        ensure(ok, "entropy_coef", entropy, "at least 0, finite")?;
+        let rate = self.learning_rate;
+        let ok = rate > 0.0 && rate <= 1.0;
+        ensure(ok, "learning_rate", rate, "above 0, at most 1")?;
+        let norm = self.max_grad_norm;
+        ensure(
+            norm.is_none_or(positive),
+            "max_grad_norm",
+            norm,
+            "above 0, or null",
+        )?;
+        let AdamWConfig {
+            beta1,
+            beta2,
+            eps,
+            weight_decay,
+        } = self.adamw;
+        for (name, beta) in [("adamw.beta1", beta1), ("adamw.beta2", beta2)] {
+            ensure(
+                (0.0..1.0).contains(&beta),
+                name,
+                beta,
+                "at least 0, below 1",
+            )?;
+        }
+        ensure(positive(eps), "adamw.eps", eps, "above 0, finite")?;
+        let decay = weight_decay >= 0.0 && weight_decay.is_finite();
+        ensure(
+            decay,
+            "adamw.weight_decay",
+            weight_decay,
+            "at least 0, finite",
+        )?;
+        for (name, value) in [
+            (
+                "micro_batch_tokens",
+                self.micro_batch_tokens.map(|v| v as u64),
+            ),
+            ("save_every", self.save_every),
+            ("sample_every", self.sample_every),
+        ] {
+            let ok = value.is_none_or(|v| v >= 1);
+            ensure(ok, name, value, "at least 1, or null")?;
+        }
+        Ok(())
+    }
+
+    /// Where the divergence enters.
+    pub fn kl_placement(&self) -> KlPlacement {
+        let usual = match self.estimator {
+            Estimator::Grpo { .. } => KlPlacement::Loss,
+            Estimator::Critic(_) | Estimator::Rloo => KlPlacement::Reward,
+        };
+        self.kl_placement.unwrap_or(usual)
+    }
+
+    /// Prompts of a rollout.
+    pub fn prompts_per_rollout(&self) -> usize {
+        self.rollout_size / self.samples_per_prompt.max(1)
+    }
+
+    /// Optimiser steps of one pass over a rollout.
+    pub fn steps_per_epoch(&self) -> u64 {
+        self.rollout_size.div_ceil(self.mini_batch_size.max(1)) as u64
+    }
+
+    /// Optimiser steps, where none is left out.
+    pub fn total_steps(&self) -> u64 {
+        self.rollouts * self.ppo_epochs * self.steps_per_epoch()
+    }
+
+    /// How responses are sampled: the whole distribution, so that the sampler's probabilities are
+    /// the model's.
+    pub(crate) fn sampling(&self, seed: u64) -> Sampling {
+        Sampling {
+            n: self.samples_per_prompt,
+            seed,
+            temperature: self.temperature,
+            max_new_tokens: self.max_new_tokens,
+            ..Sampling::default()
+        }
+    }
+}

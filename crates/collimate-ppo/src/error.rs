@@ -1,0 +1,121 @@
+//! What can go wrong in reinforcement learning from a reward.
+
+use collimate_core::{GenerateError, ScoreError};
+use collimate_data::DataError;
+use collimate_nn::{ConfigError, PackError};
+use collimate_train::TrainError;
+use thiserror::Error;
+
+/// Why training stopped.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum PpoError {
+    /// An option out of range.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// A prompt that cannot be tokenised.
+    #[error(transparent)]
+    Data(#[from] DataError),
+    /// There are no prompts.
+    #[error("there are no prompts to answer: give at least one")]
+    NoPrompts,
+    /// A prompt that leaves no room for a response.
+    #[error(
+        "prompt {prompt} has {tokens} tokens and a response up to {response}: {model} takes \
+         {context} in all: shorten the prompts or lower max_new_tokens"
+    )]
+    TooLong {
+        /// Which prompt.
+        prompt: usize,
+        /// Its tokens.
+        tokens: usize,
+        /// The longest response.
+        response: usize,
+        /// The policy or the critic.
+        model: &'static str,
+        /// Its context length.
+        context: usize,
+    },
+    /// The critic reads other token ids than the policy writes.
+    #[error(
+        "the critic knows {critic} token ids, the policy {policy}: a critic needs the policy's \
+         tokenizer; start from a reward model that was made from the policy, or use value_head, \
+         rloo or grpo"
+    )]
+    Vocabulary {
+        /// Of the critic.
+        critic: usize,
+        /// Of the policy.
+        policy: usize,
+    },
+    /// The estimator and the model's parts do not fit.
+    #[error("the estimator {estimator} {needs}")]
+    Parts {
+        /// The estimator.
+        estimator: &'static str,
+        /// What it needs, or does not use.
+        needs: &'static str,
+    },
+    /// The reference is the policy without adapters, and there are none.
+    #[error(
+        "the reference is the policy with its adapters off, but the policy has none: give a reference model, or attach adapters first"
+    )]
+    NoAdapters,
+    /// Generation of responses.
+    #[error("rollout {rollout}: {source}")]
+    Generate {
+        /// Which rollout, from 1.
+        rollout: u64,
+        /// What went wrong.
+        source: GenerateError,
+    },
+    /// The reward.
+    #[error("rollout {rollout}: {source}")]
+    Score {
+        /// Which rollout, from 1.
+        rollout: u64,
+        /// What went wrong.
+        source: ScoreError,
+    },
+    /// Every response of a rollout is empty.
+    #[error(
+        "rollout {rollout}: every response is empty: the policy ends at once, so there is nothing \
+         to learn from; look at the reward of an empty text, start from a fine-tuned policy, or \
+         raise the KL coefficient"
+    )]
+    AllEmpty {
+        /// Which rollout, from 1.
+        rollout: u64,
+    },
+    /// A response that a model cannot take.
+    #[error("rollout {rollout}: {source}")]
+    Pack {
+        /// Which rollout, from 1.
+        rollout: u64,
+        /// What is wrong with it.
+        source: PackError,
+    },
+    /// A number of a rollout that is none.
+    #[error(
+        "rollout {rollout}: {what} of response {response} are not finite: the last checkpoint is \
+         untouched; lower learning_rate"
+    )]
+    NotFinite {
+        /// Which rollout, from 1.
+        rollout: u64,
+        /// Which numbers.
+        what: &'static str,
+        /// Which response.
+        response: usize,
+    },
+    /// Optimisation, checkpoints, metrics, an interrupt.
+    #[error(transparent)]
+    Train(#[from] TrainError),
+}
+
+impl PpoError {
+    /// Whether training was interrupted and can go on.
+    pub fn is_interrupt(&self) -> bool {
+        matches!(self, Self::Train(TrainError::Interrupted { .. }))
+    }
+}

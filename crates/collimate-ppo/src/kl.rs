@@ -1,0 +1,173 @@
+//! The divergence from the reference: estimators, and the coefficient on it.
+
+use collimate_nn::ConfigError;
+use serde::{Deserialize, Serialize};
+
+/// An estimator of KL(π ‖ ρ) from tokens that π drew, by d = log π − log ρ.
+///
+/// ```text
+/// k1 = d,   k2 = d²/2,   k3 = e^{−d} − 1 + d
+/// ```
+///
+/// k1 is unbiased and of either sign, k2 is biased and small, k3 is unbiased and never negative
+/// (<http://joschu.net/blog/kl-approx.html>).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KlEstimator {
+    /// d.
+    K1,
+    /// d²/2.
+    K2,
+    /// e^{−d} − 1 + d.
+    K3,
+}
+
+impl KlEstimator {
+    /// The estimate for one token.
+    ///
+    /// # Examples
+    /// ```
+    /// use collimate_ppo::KlEstimator::{K1, K2, K3};
+    /// assert_eq!((K1.value(2.0), K2.value(2.0)), (2.0, 2.0));
+    /// assert!((K3.value(2.0) - ((-2.0f64).exp() + 1.0)).abs() < 1e-15);
+    /// ```
+    pub fn value(self, log_ratio: f64) -> f64 {
+        match self {
+            Self::K1 => log_ratio,
+            Self::K2 => 0.5 * log_ratio * log_ratio,
+            // exp_m1 keeps the digits near 0, where both parts cancel.
+            Self::K3 => (-log_ratio).exp_m1() + log_ratio,
+        }
+    }
+}
+
+/// What the KL target is counted in.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum KlUnit {
+    /// Nats per response.
+    #[default]
+    PerSequence,
+    /// Nats per token.
+    PerToken,
+}
+
+/// The coefficient on the divergence.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum KlControl {
+    /// It stays.
+    Fixed {
+        /// The coefficient β, at least 0; 0 leaves the policy free of the reference.
+        coefficient: f64,
+    },
+    /// It rises while the divergence is above the target and falls below it.
+    ///
+    /// ```text
+    /// e = clip(KL / target − 1, −.2, .2),   β ← β (1 + e · n / horizon),   n responses
+    /// ```
+    ///
+    /// [arXiv:1909.08593](https://arxiv.org/abs/1909.08593), section 2.2.
+    Adaptive {
+        /// The first coefficient, above 0.
+        initial: f64,
+        /// The divergence that is aimed at, above 0.
+        target: f64,
+        /// Over how many responses the coefficient changes by a fifth at most; above a fifth of
+        /// a rollout's.
+        horizon: f64,
+        /// What the target is counted in.
+        unit: KlUnit,
+    },
+}
+
+impl Default for KlControl {
+    fn default() -> Self {
+        Self::Adaptive {
+            initial: 0.2,
+            target: 6.0,
+            horizon: 1e4,
+            unit: KlUnit::PerSequence,
+        }
+    }
+}
+
+impl KlControl {
+    pub(crate) fn check(&self, rollout_size: usize) -> Result<(), ConfigError> {
+        let above = |name, value: f64| match value > 0.0 && value.is_finite() {
+            true => Ok(()),
+            false => Err(ConfigError::new(name, value, "above 0, finite")),
+        };
+        match *self {
+            Self::Fixed { coefficient } if coefficient >= 0.0 && coefficient.is_finite() => Ok(()),
+            Self::Fixed { coefficient } => {
+                let allowed = "at least 0, finite";
+                Err(ConfigError::new(
+                    "kl.fixed.coefficient",
+                    coefficient,
+                    allowed,
+                ))
+            }
+            Self::Adaptive {
+                initial,
+                target,
+                horizon,
+                ..
+            } => {
+                above("kl.adaptive.initial", initial)?;
+                above("kl.adaptive.target", target)?;
+                above("kl.adaptive.horizon", horizon)?;
+                // One rollout may take a fifth of rollout_size / horizon off the coefficient.
+                if horizon <= 0.2 * rollout_size as f64 {
+                    let allowed = "above a fifth of rollout_size, or the coefficient falls to 0";
+                    return Err(ConfigError::new("kl.adaptive.horizon", horizon, allowed));
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// The coefficient of the first rollout.
+    pub fn initial(&self) -> f64 {
+        match *self {
+            Self::Fixed { coefficient } => coefficient,
+            Self::Adaptive { initial, .. } => initial,
+        }
+    }
+
+    /// The next coefficient, after a rollout of `responses` responses with this divergence in
+    /// nats per response and per token.
+    ///
+    /// # Examples
+    /// ```
+    /// use collimate_ppo::KlControl;
+    /// let next = KlControl::default().next(0.2, 12.0, 1.0, 128);
+    /// assert!((next - 0.200512).abs() < 1e-12);
+    /// ```
+    pub fn next(&self, kl_coef: f64, per_sequence: f64, per_token: f64, responses: usize) -> f64 {
+        let Self::Adaptive {
+            target,
+            horizon,
+            unit,
+            ..
+        } = *self
+        else {
+            return kl_coef;
+        };
+        let kl = match unit {
+            KlUnit::PerSequence => per_sequence,
+            KlUnit::PerToken => per_token,
+        };
+        let error = (kl / target - 1.0).clamp(-0.2, 0.2);
+        kl_coef * (1.0 + error * responses as f64 / horizon)
+    }
+}
+
+/// Where the divergence enters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum KlPlacement {
+    /// −β·k1 in the reward of every token.
+    Reward,
+    /// β·k3 of every token in the loss, as in GRPO: the reward is the score alone.
+    Loss,
+}

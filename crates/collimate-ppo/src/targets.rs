@@ -1,0 +1,110 @@
+//! From a rollout to what each token is trained towards.
+
+use collimate_core::Finish;
+
+use crate::advantage::{explained_variance, gae, grpo_advantages, rloo_advantages, whiten};
+use crate::config::{Estimator, PpoConfig};
+use crate::kl::{KlEstimator, KlPlacement};
+use crate::reward::{RunningMoments, token_rewards};
+use crate::rollout::Rollout;
+
+/// Advantages and returns of every token, and what a rollout says of the policy.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Targets {
+    pub(crate) advantages: Vec<Vec<f64>>,
+    /// Empty without a critic.
+    pub(crate) returns: Vec<Vec<f64>>,
+    /// Scores as they count, after scaling.
+    pub(crate) scores: Vec<f64>,
+    /// Mean divergence in nats per response and per token, k1.
+    pub(crate) kl: [f64; 2],
+    /// The same per response, k3.
+    pub(crate) kl_k3: f64,
+    pub(crate) tokens: usize,
+    pub(crate) explained_variance: Option<f64>,
+}
+
+fn double(values: &[f32]) -> Vec<f64> {
+    values.iter().map(|&v| f64::from(v)).collect()
+}
+
+/// Everything is computed in f64 from what the rollout holds: a resumed run finds the same.
+pub(crate) fn targets(
+    rollout: &Rollout,
+    config: &PpoConfig,
+    kl_coef: f64,
+    seen: &mut RunningMoments,
+) -> Targets {
+    let responses = &rollout.responses;
+    let raw: Vec<f64> = responses.iter().map(|r| f64::from(r.score)).collect();
+    let ends: Vec<Finish> = responses.iter().map(|r| r.completion.finish).collect();
+    let scores = config.reward.apply(&raw, &ends, seen);
+    let in_reward = match config.kl_placement() {
+        KlPlacement::Reward => kl_coef,
+        KlPlacement::Loss => 0.0,
+    };
+    let (mut k1, mut k3, mut tokens) = (0.0, 0.0, 0);
+    let mut rewards = Vec::with_capacity(responses.len());
+    for (index, &score) in scores.iter().enumerate() {
+        let policy = double(&rollout.old_logps[index]);
+        let reference = double(&rollout.reference_logps[index]);
+        for (p, r) in policy.iter().zip(&reference) {
+            k1 += p - r;
+            k3 += KlEstimator::K3.value(p - r);
+        }
+        tokens += policy.len();
+        rewards.push(token_rewards(&policy, &reference, in_reward, score));
+    }
+    let n = responses.len().max(1) as f64;
+    let mut found = Targets {
+        advantages: Vec::new(),
+        returns: Vec::new(),
+        scores,
+        kl: [k1 / n, k1 / tokens.max(1) as f64],
+        kl_k3: k3 / n,
+        tokens,
+        explained_variance: None,
+    };
+    match &config.estimator {
+        Estimator::Critic(critic) => {
+            let values: Vec<Vec<f64>> = rollout.values.iter().map(|v| double(v)).collect();
+            for (rewards, values) in rewards.iter().zip(&values) {
+                let one = gae(rewards, values, critic.gamma, critic.gae_lambda);
+                found.advantages.push(one.advantages);
+                found.returns.push(one.returns);
+            }
+            found.explained_variance =
+                explained_variance(&values.concat(), &found.returns.concat());
+            if critic.whiten {
+                whiten(&mut found.advantages);
+            }
+        }
+        Estimator::Rloo => found.advantages = by_group(rollout, &rewards, rloo_advantages),
+        Estimator::Grpo { scale } => {
+            let advantages = |group: &[f64]| grpo_advantages(group, *scale);
+            found.advantages = by_group(rollout, &rewards, advantages);
+        }
+    }
+    found
+}
+
+/// One advantage for all tokens of a response, from the rewards of its prompt's responses, which
+/// lie side by side.
+fn by_group(
+    rollout: &Rollout,
+    rewards: &[Vec<f64>],
+    advantages: impl Fn(&[f64]) -> Vec<f64>,
+) -> Vec<Vec<f64>> {
+    let sums: Vec<f64> = rewards.iter().map(|r| r.iter().sum()).collect();
+    let mut start = 0;
+    let groups = rollout.responses.chunk_by(|a, b| a.group == b.group);
+    let mut found = Vec::with_capacity(rewards.len());
+    for group in groups {
+        let range = start..start + group.len();
+        start = range.end;
+        for (advantage, index) in advantages(&sums[range.clone()]).into_iter().zip(range) {
+            found.push(vec![advantage; rewards[index].len()]);
+        }
+    }
+    found
+}

@@ -1,0 +1,123 @@
+//! What a policy is trained on.
+
+use collimate_core::{Completion, Prompt, ScoreError, Scorer};
+use collimate_data::TextTokenizer;
+use collimate_nn::{Adapters, CausalLm};
+
+use crate::config::PpoConfig;
+use crate::{ActorCritic, PpoError};
+
+/// What the policy is kept close to.
+#[derive(Debug, Clone)]
+pub enum KlReference<M> {
+    /// The policy with its adapters off: no second model in memory.
+    AdaptersOff,
+    /// A frozen model, usually a copy of the policy before training.
+    Model(M),
+}
+
+/// Prompts, reward and reference of a training.
+#[derive(Clone)]
+pub struct PpoTask<'a, M> {
+    /// Turns texts into ids and back.
+    pub tokenizer: &'a TextTokenizer,
+    /// Tokens that end a response, beside the tokenizer's EOS.
+    pub eos: Vec<u32>,
+    /// What responses are written to; drawn in a new order in each pass over them.
+    pub prompts: Vec<Prompt>,
+    /// Prompts whose answers are shown as training goes on; may be empty.
+    pub watched: Vec<Prompt>,
+    /// Scores responses: a reward model, a judge, a closure.
+    pub reward: &'a dyn Scorer,
+    /// What the policy is kept close to.
+    pub reference: KlReference<M>,
+}
+
+impl<M> std::fmt::Debug for PpoTask<'_, M> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PpoTask")
+            .field("prompts", &self.prompts.len())
+            .field("watched", &self.watched.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl<M: CausalLm> PpoTask<'_, M> {
+    /// Ids of the prompts, once everything fits.
+    pub(crate) fn encode(
+        &self,
+        prompts: &[Prompt],
+        model: &ActorCritic<M>,
+        config: &PpoConfig,
+    ) -> Result<Vec<Vec<u32>>, PpoError> {
+        let mut contexts = vec![("the policy", model.policy.max_positions())];
+        if let Some(critic) = &model.critic {
+            contexts.push(("the critic", critic.backbone.max_positions()));
+        }
+        if let KlReference::Model(reference) = &self.reference {
+            contexts.push(("the reference", reference.max_positions()));
+        }
+        let response = config.max_new_tokens;
+        let encode = |(index, prompt): (usize, &Prompt)| {
+            let ids = self.tokenizer.encode_prompt(prompt)?;
+            match contexts
+                .iter()
+                .find(|(_, most)| ids.len() + response > *most)
+            {
+                Some(&(model, context)) => Err(PpoError::TooLong {
+                    prompt: index,
+                    tokens: ids.len(),
+                    response,
+                    model,
+                    context,
+                }),
+                None => Ok(ids),
+            }
+        };
+        prompts.iter().enumerate().map(encode).collect()
+    }
+
+    /// Whether reference and policy fit.
+    pub(crate) fn check(&self, model: &ActorCritic<M>) -> Result<(), PpoError> {
+        if self.prompts.is_empty() {
+            return Err(PpoError::NoPrompts);
+        }
+        match &self.reference {
+            KlReference::AdaptersOff if !model.policy.clone().has_lora() => {
+                Err(PpoError::NoAdapters)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// One finite score per item.
+    pub(crate) fn score(
+        &self,
+        rollout: u64,
+        items: &[(Prompt, Completion)],
+    ) -> Result<Vec<f32>, PpoError> {
+        let wrong = |source| PpoError::Score { rollout, source };
+        let scores = self.reward.score(items).map_err(wrong)?;
+        if scores.len() != items.len() {
+            let (items, scores) = (items.len(), scores.len());
+            return Err(wrong(ScoreError::Count { items, scores }));
+        }
+        match scores.iter().position(|score| !score.is_finite()) {
+            Some(index) => Err(wrong(ScoreError::NotFinite {
+                index,
+                value: scores[index],
+            })),
+            None => Ok(scores),
+        }
+    }
+}
+
+impl<M> KlReference<M> {
+    /// The model that the reference's log-probabilities are taken from, and its adapters.
+    pub(crate) fn of<'m>(&'m self, policy: &'m M) -> (&'m M, Adapters) {
+        match self {
+            Self::AdaptersOff => (policy, Adapters::Off),
+            Self::Model(model) => (model, Adapters::On),
+        }
+    }
+}

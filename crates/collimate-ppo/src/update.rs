@@ -1,0 +1,212 @@
+//! One optimiser step over a mini-batch.
+
+use collimate_nn::CausalLm;
+use collimate_train::{Stepper, TrainError, clip_factor};
+
+use crate::actor_critic::{device, host};
+use crate::config::PpoConfig;
+use crate::kl::KlPlacement;
+use crate::metrics as names;
+use crate::rollout::{Rollout, batch, cut, flat};
+use crate::state::Sums;
+use crate::surrogate::{clipped_policy_loss, clipped_value_loss, kl_loss};
+use crate::targets::Targets;
+use crate::{ActorCritic, PpoError};
+
+/// What became of a mini-batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fate {
+    /// The weights moved.
+    Applied,
+    /// Its ratios were too large to learn from.
+    Skipped,
+    /// The policy has moved far enough: the rollout is done.
+    Stopped,
+}
+
+/// What an optimiser step needs to know besides the weights.
+pub(crate) struct Update<'a> {
+    pub(crate) config: &'a PpoConfig,
+    pub(crate) prompts: &'a [Vec<u32>],
+    pub(crate) rollout: &'a Rollout,
+    pub(crate) targets: &'a Targets,
+    pub(crate) kl_coef: f64,
+    /// Which rollout, from 1, and which optimiser step, from 1: for errors.
+    pub(crate) number: u64,
+    pub(crate) step: u64,
+    /// Factor of the schedule on the learning rates.
+    pub(crate) schedule: f64,
+}
+
+/// Sums over the tokens of a mini-batch.
+#[derive(Debug, Default)]
+struct Tokens {
+    ratio: f64,
+    ratio_max: f64,
+    approx_kl: f64,
+    clipped: f64,
+    value_clipped: f64,
+    policy_loss: f64,
+    value_loss: f64,
+    entropy: f64,
+    kl_loss: f64,
+}
+
+impl Update<'_> {
+    /// Learns from a mini-batch, unless it is one to leave out.
+    pub(crate) fn step<M: CausalLm>(
+        &self,
+        model: ActorCritic<M>,
+        stepper: &mut Stepper,
+        mini_batch: &[usize],
+        sums: &mut Sums,
+    ) -> Result<(ActorCritic<M>, Fate), PpoError> {
+        let config = self.config;
+        let responses = &self.rollout.responses;
+        let tokens: usize = mini_batch.iter().map(|&i| responses[i].ids().len()).sum();
+        let n = tokens as f64;
+        let mut found = Tokens::default();
+        for micro_batch in cut(mini_batch, responses, self.prompts, config) {
+            self.backward(&model, stepper, &micro_batch, n, &mut found)?;
+        }
+        let approx_kl = found.approx_kl / n;
+        let limit = config.early_stop_kl.map(|target| 1.5 * target);
+        if limit.is_some_and(|limit| approx_kl > limit) {
+            stepper.discard();
+            sums.add(names::STOPPED, 1.0, 1.0);
+            return Ok((model, Fate::Stopped));
+        }
+        let ratio = found.ratio / n;
+        if config.ratio_threshold.is_some_and(|most| ratio > most) {
+            stepper.discard();
+            sums.add(names::SKIPPED, 1.0, 1.0);
+            return Ok((model, Fate::Skipped));
+        }
+        let norm = stepper.gradient_norm();
+        let critic = config.estimator.critic();
+        let value_coef = critic.map_or(0.0, |critic| critic.value_coef);
+        let loss = (found.policy_loss + value_coef * found.value_loss
+            - config.entropy_coef * found.entropy
+            + self.kl_coef * found.kl_loss)
+            / n;
+        for (what, value) in [("the loss", loss), ("the gradient norm", norm)] {
+            if !value.is_finite() {
+                let (stage, step) = (config.stage.clone(), self.step);
+                return Err(TrainError::NotFinite {
+                    stage,
+                    step,
+                    what,
+                    value,
+                }
+                .into());
+            }
+        }
+        sums.add(names::LOSS, loss, 1.0);
+        sums.add(names::GRAD_NORM, norm, 1.0);
+        sums.add(names::POLICY_LOSS, found.policy_loss / n, n);
+        sums.add(names::APPROX_KL, approx_kl, n);
+        sums.add(names::CLIP_FRACTION, found.clipped / n, n);
+        sums.add(names::RATIO, ratio, n);
+        sums.max(names::RATIO_MAX, found.ratio_max);
+        if critic.is_some() {
+            sums.add(names::VALUE_LOSS, found.value_loss / n, n);
+            sums.add(names::VALUE_CLIP_FRACTION, found.value_clipped / n, n);
+        }
+        if config.entropy_coef > 0.0 {
+            sums.add(names::POLICY_ENTROPY, found.entropy / n, n);
+        }
+        if config.kl_placement() == KlPlacement::Loss {
+            sums.add(names::KL_LOSS, found.kl_loss / n, n);
+        }
+        let own = critic.and_then(|critic| critic.learning_rate);
+        let rate = |path: &str| {
+            let is_critic = path.starts_with("critic.") || path.starts_with("value_head.");
+            let base = own.filter(|_| is_critic).unwrap_or(config.learning_rate);
+            base * self.schedule
+        };
+        let scale = clip_factor(norm, config.max_grad_norm);
+        Ok((
+            stepper.apply(model, scale, &rate, &config.adamw),
+            Fate::Applied,
+        ))
+    }
+
+    /// Adds the gradient of a micro-batch: sums over its tokens, over those of the mini-batch.
+    fn backward<M: CausalLm>(
+        &self,
+        model: &ActorCritic<M>,
+        stepper: &mut Stepper,
+        micro_batch: &[usize],
+        n: f64,
+        found: &mut Tokens,
+    ) -> Result<(), PpoError> {
+        let config = self.config;
+        let responses = &self.rollout.responses;
+        let packed = batch(micro_batch, responses, self.prompts, &model.policy);
+        let packed = packed.map_err(|source| PpoError::Pack {
+            rollout: self.number,
+            source,
+        })?;
+        let with_entropy = config.entropy_coef > 0.0;
+        let outputs = model.outputs(&packed, config.temperature, with_entropy);
+        let old = flat(micro_batch, &self.rollout.old_logps);
+        let advantages = flat(micro_batch, &self.targets.advantages);
+
+        let logps = host(outputs.logps.clone().detach());
+        for ((new, old), advantage) in logps.iter().zip(&old).zip(&advantages) {
+            let moved = f64::from(*new) - f64::from(*old);
+            let ratio = moved.exp();
+            found.ratio += ratio;
+            found.ratio_max = found.ratio_max.max(ratio);
+            found.approx_kl += 0.5 * moved * moved;
+            let (over, under) = (1.0 + config.clip_range, 1.0 - config.clip_range);
+            let cut = (*advantage > 0.0 && ratio > over) || (*advantage < 0.0 && ratio < under);
+            found.clipped += f64::from(u8::from(cut));
+        }
+
+        let loss = clipped_policy_loss(
+            outputs.logps.clone(),
+            device(old, &packed),
+            device(advantages, &packed),
+            config.clip_range,
+            config.dual_clip,
+        )
+        .sum();
+        found.policy_loss += number(&loss);
+        let mut total = loss.div_scalar(n);
+        if let (Some(critic), Some(values)) = (config.estimator.critic(), outputs.values) {
+            let old = flat(micro_batch, &self.rollout.values);
+            let returns = flat(micro_batch, &self.targets.returns);
+            let range = critic.value_clip_range as f32;
+            let new = host(values.clone().detach());
+            for ((&new, &old), &target) in new.iter().zip(&old).zip(&returns) {
+                let clipped = old + (new - old).clamp(-range, range);
+                let further = (clipped - target).abs() > (new - target).abs();
+                // Within the clip both are one number, up to rounding.
+                let left = (new - old).abs() > range;
+                found.value_clipped += f64::from(u8::from(further && left));
+            }
+            let returns = device(returns, &packed);
+            let range = critic.value_clip_range;
+            let loss = clipped_value_loss(values, device(old, &packed), returns, range).sum();
+            found.value_loss += number(&loss);
+            total = total + loss.mul_scalar(critic.value_coef / n);
+        }
+        if let Some(entropy) = outputs.entropy {
+            let entropy = entropy.sum();
+            found.entropy += number(&entropy);
+            total = total - entropy.mul_scalar(config.entropy_coef / n);
+        }
+        if config.kl_placement() == KlPlacement::Loss {
+            let reference = device(flat(micro_batch, &self.rollout.reference_logps), &packed);
+            let loss = kl_loss(outputs.logps, reference).sum();
+            found.kl_loss += number(&loss);
+            total = total + loss.mul_scalar(self.kl_coef / n);
+        }
+        Ok(stepper.backward(model, total)?)
+    }
+}
+
+fn number(loss: &burn::tensor::Tensor<1>) -> f64 {
+    f64::from(host(loss.clone().detach())[0])
+}

@@ -1,0 +1,196 @@
+//! What must hold of every training.
+
+use collimate_core::Key;
+use collimate_nn::{Adaptable, LoraConfig};
+use collimate_ppo::{
+    ActorCritic, Estimator, KlPlacement, KlReference, PpoConfig, metrics as names, train,
+};
+use collimate_testkit::{devices, flex};
+use collimate_train::{FitContext, model_hash};
+
+use crate::setup::{head, likes_yes, llama, options, task, tokenizer, with_critic};
+
+/// One rollout, one step.
+fn one_step() -> PpoConfig {
+    PpoConfig {
+        rollouts: 1,
+        mini_batch_size: 8,
+        ppo_epochs: 1,
+        ..options()
+    }
+}
+
+#[test]
+fn at_the_first_step_the_ratio_is_1_and_the_divergence_0() {
+    let tokenizer = tokenizer();
+    for (name, device) in devices() {
+        for micro_batch_tokens in [None, Some(12)] {
+            let config = PpoConfig {
+                micro_batch_tokens,
+                temperature: 0.8,
+                ..one_step()
+            };
+            let task = task(&tokenizer, &likes_yes, llama(1, &device));
+            let done = train(with_critic(&device), &task, &config, &FitContext::silent()).unwrap();
+            let of = |metric: &str| done.metrics[metric];
+            assert_eq!(of(names::RATIO), 1.0, "{name}");
+            assert_eq!(of(names::RATIO_MAX), 1.0, "{name}");
+            assert_eq!(of(names::APPROX_KL), 0.0, "{name}");
+            assert_eq!(of(names::CLIP_FRACTION), 0.0, "{name}");
+            assert_eq!(of(names::KL), 0.0, "{name}");
+            assert_eq!(of(names::KL_K3), 0.0, "{name}");
+            assert_eq!(of(names::VALUE_CLIP_FRACTION), 0.0, "{name}");
+            assert_eq!(done.updates, 1);
+        }
+    }
+}
+
+#[test]
+fn adapters_off_are_the_reference_and_stay_as_they_are() {
+    let tokenizer = tokenizer();
+    let device = flex();
+    let lora = LoraConfig {
+        rank: 2,
+        ..LoraConfig::default()
+    };
+    let policy = llama(1, &device)
+        .with_lora(&lora, Key::new(3, "lora"))
+        .unwrap();
+    let start = model_hash(&policy.clone().merged());
+    let model = ActorCritic::with_value_head(policy, head(&device));
+    let mut task = task(&tokenizer, &likes_yes, llama(1, &device));
+    task.reference = KlReference::AdaptersOff;
+    let config = PpoConfig {
+        rollouts: 2,
+        ..options()
+    };
+    let first = train(model.clone(), &task, &one_step(), &FitContext::silent()).unwrap();
+    assert_eq!(first.metrics[names::KL], 0.0);
+    let own = train(model.clone(), &task, &config, &FitContext::silent()).unwrap();
+    assert!(own.metrics[names::KL] != 0.0);
+    // A copy of the start as the reference is the same training.
+    task.reference = KlReference::Model(llama(1, &device));
+    let copy = train(model, &task, &config, &FitContext::silent()).unwrap();
+    assert_eq!(own.metrics, copy.metrics);
+    assert_eq!(model_hash(&own.model), model_hash(&copy.model));
+    assert!(model_hash(&own.model.policy.clone().merged()) != start);
+}
+
+#[test]
+fn micro_batches_do_not_change_a_step() {
+    let tokenizer = tokenizer();
+    let device = flex();
+    for estimator in [Estimator::default(), Estimator::Rloo] {
+        let run = |micro_batch_tokens| {
+            let config = PpoConfig {
+                estimator,
+                samples_per_prompt: 2,
+                micro_batch_tokens,
+                ..one_step()
+            };
+            let model = match estimator {
+                Estimator::Rloo => ActorCritic::policy_only(llama(1, &device)),
+                _ => with_critic(&device),
+            };
+            let task = task(&tokenizer, &likes_yes, llama(1, &device));
+            train(model, &task, &config, &FitContext::silent()).unwrap()
+        };
+        let whole = run(None);
+        for budget in [Some(1), Some(20)] {
+            let parts = run(budget);
+            for (name, value) in &whole.metrics {
+                let other = parts.metrics[name];
+                assert!(
+                    (value - other).abs() <= 1e-5 * value.abs().max(1.0),
+                    "{name}: {value}, {other}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn the_divergence_may_enter_by_the_loss() {
+    let tokenizer = tokenizer();
+    let device = flex();
+    let run = |kl_placement| {
+        let config = PpoConfig {
+            estimator: Estimator::Grpo { scale: true },
+            samples_per_prompt: 4,
+            kl_placement: Some(kl_placement),
+            ..options()
+        };
+        let task = task(&tokenizer, &likes_yes, llama(1, &device));
+        let model = ActorCritic::policy_only(llama(1, &device));
+        train(model, &task, &config, &FitContext::silent()).unwrap()
+    };
+    let (reward, loss) = (run(KlPlacement::Reward), run(KlPlacement::Loss));
+    assert!(!reward.metrics.contains_key(names::KL_LOSS));
+    assert!(loss.metrics[names::KL_LOSS] > 0.0);
+    assert!(model_hash(&reward.model) != model_hash(&loss.model));
+}
+
+#[test]
+fn options_of_a_step_do_what_they_say() {
+    let tokenizer = tokenizer();
+    let device = flex();
+    let run = |change: &dyn Fn(&mut PpoConfig)| {
+        let mut config = options();
+        change(&mut config);
+        let task = task(&tokenizer, &likes_yes, llama(1, &device));
+        train(with_critic(&device), &task, &config, &FitContext::silent()).unwrap()
+    };
+    let plain = run(&|_| {});
+    assert_eq!(plain.updates, 12);
+    assert!(!plain.metrics.contains_key(names::SKIPPED));
+    // The first mini-batch of a rollout has moved nowhere; the others have.
+    let stopped = run(&|c| c.early_stop_kl = Some(1e-12));
+    assert_eq!(stopped.updates, 3);
+    assert_eq!(stopped.metrics[names::STOPPED], 1.0);
+    let skipped = run(&|c| c.ratio_threshold = Some(1.0 + 1e-12));
+    assert!(
+        skipped.updates < 12 && skipped.updates >= 3,
+        "{}",
+        skipped.updates
+    );
+    assert!(skipped.metrics[names::SKIPPED] >= 1.0);
+    let entropy = run(&|c| c.entropy_coef = 0.5);
+    assert!(entropy.metrics[names::POLICY_ENTROPY] > 0.0);
+    let per_token = |of: &collimate_ppo::Trained<collimate_lm::Llama>| {
+        of.metrics[names::ENTROPY] / of.metrics[names::LENGTH]
+    };
+    assert!(per_token(&entropy) > per_token(&plain));
+    let slow = run(&|c| {
+        c.estimator = Estimator::Critic(collimate_ppo::CriticConfig {
+            learning_rate: Some(1e-6),
+            ..Default::default()
+        });
+    });
+    let hash = |of: &collimate_ppo::Trained<collimate_lm::Llama>| {
+        model_hash(of.model.critic.as_ref().unwrap())
+    };
+    assert!(hash(&slow) != hash(&plain));
+    let values = |of: &collimate_ppo::Trained<collimate_lm::Llama>| of.metrics[names::VALUE];
+    let first = run(&|c| c.rollouts = 1);
+    assert!((values(&slow) - values(&first)).abs() < (values(&plain) - values(&first)).abs());
+}
+
+#[test]
+fn a_metric_that_is_logged_has_a_name_in_the_module() {
+    let tokenizer = tokenizer();
+    let device = flex();
+    let task = task(&tokenizer, &likes_yes, llama(1, &device));
+    let done = train(
+        with_critic(&device),
+        &task,
+        &options(),
+        &FitContext::silent(),
+    )
+    .unwrap();
+    let source = include_str!("../../src/metrics.rs");
+    for name in done.metrics.keys() {
+        assert!(source.contains(&format!("\"{name}\"")), "{name}");
+    }
+    assert_eq!(done.metrics[names::EPISODES], 24.0);
+    assert_eq!(done.rollouts, 3);
+}

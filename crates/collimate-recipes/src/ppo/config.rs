@@ -1,0 +1,76 @@
+//! Options of the policy stage.
+
+use collimate_nn::ConfigError;
+use collimate_ppo::{PpoConfig, PpoError};
+use serde::{Deserialize, Serialize};
+
+use crate::{Adaptation, RecipeError};
+
+/// What a critic starts from.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CriticStart {
+    /// The reward model that the policy is trained against, where it reads the policy's tokens;
+    /// else as `value_head`.
+    #[default]
+    RewardModel,
+    /// A fresh head on the policy's own hidden states.
+    ValueHead,
+}
+
+/// Options of the policy stage.
+///
+/// | field | default | allowed |
+/// |---|---|---|
+/// | `ppo` | see [`PpoConfig`] | `stage` and `seed` are set by the recipe |
+/// | `adaptation` | `full` | `full`, `lora`: of the policy, and of a critic of its own |
+/// | `critic` | `reward_model` | `reward_model`, `value_head`; unused by RLOO and GRPO |
+/// | `max_length` | 512 | longest sequence in tokens, above `ppo.max_new_tokens` |
+/// | `watched` | 4 | prompts whose answers the report shows as training goes on |
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct PolicyConfig {
+    /// The trainer's options.
+    pub ppo: PpoConfig,
+    /// Which parameters are trained.
+    pub adaptation: Adaptation,
+    /// What a critic starts from.
+    pub critic: CriticStart,
+    /// Longest sequence, in tokens.
+    pub max_length: usize,
+    /// Watched prompts.
+    pub watched: usize,
+}
+
+impl Default for PolicyConfig {
+    fn default() -> Self {
+        Self {
+            ppo: PpoConfig::default(),
+            adaptation: Adaptation::default(),
+            critic: CriticStart::default(),
+            max_length: 512,
+            watched: 4,
+        }
+    }
+}
+
+impl PolicyConfig {
+    /// Checks every option.
+    ///
+    /// # Errors
+    /// The first option out of range.
+    pub fn check(&self) -> Result<(), RecipeError> {
+        self.ppo.check().map_err(|error| match error {
+            PpoError::Config(error) => RecipeError::Config(error),
+            error => error.into(),
+        })?;
+        if let Adaptation::Lora(lora) = &self.adaptation {
+            lora.check()?;
+        }
+        if self.max_length <= self.ppo.max_new_tokens {
+            let allowed = "above ppo.max_new_tokens: the prompt needs room too";
+            return Err(ConfigError::new("max_length", self.max_length, allowed).into());
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,43 @@
+//! What policies are trained on and compared by.
+
+use collimate_core::{Prompt, Scorer};
+use collimate_data::SftExample;
+use collimate_nn::{CausalLm, ValueModel};
+
+use crate::Judge;
+
+/// Prompts of the policy stage.
+#[derive(Debug, Clone, Default)]
+pub struct PolicyData<'a> {
+    /// Prompts that responses are written to while training.
+    pub prompts: Vec<Prompt>,
+    /// Prompts whose answers are shown as training goes on: none of those that are reported on.
+    pub watched: Vec<Prompt>,
+    /// Prompts that the final policies answer.
+    pub test: Vec<Prompt>,
+    /// Good answers to measure the alignment tax on.
+    pub held_out: Vec<SftExample>,
+    /// Tokens that end an answer, beside the tokenizer's EOS.
+    pub eos: Vec<u32>,
+    /// Who compares the final answers with the start's; without it the policy's own reward does.
+    pub judge: Option<Judge<'a>>,
+}
+
+/// A reward, and the policy that is trained against it.
+#[derive(Clone)]
+pub struct Contender<'a, M: CausalLm> {
+    /// Its name: of stages, files and rows.
+    pub name: String,
+    /// The reward.
+    pub reward: &'a dyn Scorer,
+    /// What a critic starts from: the reward model's backbone and head.
+    pub critic: Option<ValueModel<M>>,
+}
+
+impl<M: CausalLm> std::fmt::Debug for Contender<'_, M> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Contender")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,73 @@
+//! What the policy stage found out.
+
+use std::collections::BTreeMap;
+
+use collimate_eval::Interval;
+use collimate_ppo::WatchedAnswer;
+use serde::{Deserialize, Serialize};
+
+use crate::AnswerReport;
+
+/// How a policy's training and its answers went.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PolicyReport {
+    /// The reward's name.
+    pub name: String,
+    /// Its stage in `metrics.jsonl`.
+    pub stage: String,
+    /// Whether it had a critic of its own.
+    pub own_critic: bool,
+    /// Optimiser steps.
+    pub updates: u64,
+    /// Seconds of training.
+    pub seconds: f64,
+    /// Mean reward of the start's answers to the test prompts.
+    pub reward_before: Interval,
+    /// Mean reward of its own.
+    pub reward_after: Interval,
+    /// Divergence of its answers from the start, in nats per answer, with its interval.
+    pub kl: Interval,
+    /// How its answers do against the start's, by the judge.
+    pub answers: AnswerReport,
+    /// Perplexity of held-out good answers; absent without any.
+    pub perplexity: Option<f64>,
+    /// The last rollout's metrics.
+    pub metrics: BTreeMap<String, f64>,
+    /// Answers to the watched prompts.
+    pub watched: Vec<WatchedAnswer>,
+}
+
+/// A trained policy.
+#[derive(Debug, Clone)]
+pub struct Reinforced<M> {
+    /// How it went.
+    pub report: PolicyReport,
+    /// The policy, untracked, without adapters.
+    pub model: M,
+}
+
+/// Everything that the policy stage found out.
+#[derive(Debug, Clone)]
+pub struct PolicyOutcome<M> {
+    /// In the order of the contenders.
+    pub policies: Vec<Reinforced<M>>,
+    /// The start's own answers under the judge, where there is one.
+    pub start: Option<AnswerReport>,
+    /// The start's perplexity of held-out good answers.
+    pub start_perplexity: Option<f64>,
+    /// Who compared the answers.
+    pub judge: Option<String>,
+    /// Prompts trained on.
+    pub prompts: usize,
+    /// Prompts left out because a response would not fit behind them.
+    pub too_long: usize,
+    /// Seconds of the whole stage.
+    pub seconds: f64,
+}
+
+impl<M> PolicyOutcome<M> {
+    /// The policy trained against a reward, by name.
+    pub fn policy(&self, name: &str) -> Option<&Reinforced<M>> {
+        self.policies.iter().find(|p| p.report.name == name)
+    }
+}

@@ -1,0 +1,312 @@
+//! One start, several rewards, one policy each.
+
+use std::time::Instant;
+
+use collimate_core::{Key, Prompt};
+use collimate_data::TextTokenizer;
+use collimate_direct::perplexity;
+use collimate_eval::{Bootstrap, Groups};
+use collimate_nn::{CausalLm, ConfigError, ScalarHead, ValueModel};
+use collimate_ppo::{ActorCritic, Estimator, KlReference, PpoConfig, PpoTask, train};
+use collimate_train::{FitContext, Interrupt, Progress, RunFolder, hash_json, model_hash};
+
+use super::config::{CriticStart, PolicyConfig};
+use super::data::{Contender, PolicyData};
+use super::outcome::{PolicyOutcome, PolicyReport, Reinforced};
+use crate::answers::{Answers, Speaker, answer, compare, response_logps};
+use crate::sft::EVALUATION_TOKENS;
+use crate::{Adaptation, Judge, RecipeError, ResponseSampling};
+
+/// Trains `start` against the reward of each contender, with the same prompts, options and random
+/// numbers, and compares one answer per test prompt with the start's.
+///
+/// # Errors
+/// Options out of range, names that are not different, no prompts, what the trainer refuses, an
+/// interrupt.
+#[allow(clippy::too_many_arguments)]
+pub fn reinforce<M: CausalLm>(
+    start: &M,
+    tokenizer: &TextTokenizer,
+    contenders: &[Contender<'_, M>],
+    data: &PolicyData<'_>,
+    config: &PolicyConfig,
+    run: &mut RunFolder,
+    interrupt: &Interrupt,
+    progress: Progress,
+) -> Result<PolicyOutcome<M>, RecipeError> {
+    config.check()?;
+    let started = Instant::now();
+    for (index, contender) in contenders.iter().enumerate() {
+        if contenders[..index].iter().any(|c| c.name == contender.name) {
+            let allowed = "each name once";
+            return Err(ConfigError::new("contenders", &contender.name, allowed).into());
+        }
+    }
+    let start = &start.clone().valid();
+    let room = config.max_length.min(start.max_positions());
+    let room = room.saturating_sub(config.ppo.max_new_tokens);
+    let fits = |prompt: &&Prompt| -> Result<bool, RecipeError> {
+        Ok(tokenizer.encode_prompt(prompt)?.len() <= room)
+    };
+    let fitting = |prompts: &[Prompt]| -> Result<Vec<Prompt>, RecipeError> {
+        let kept = prompts.iter().map(|p| Ok((fits(&p)?, p)));
+        let kept = kept.collect::<Result<Vec<_>, RecipeError>>()?;
+        Ok(kept
+            .into_iter()
+            .filter(|(fits, _)| *fits)
+            .map(|(_, p)| p.clone())
+            .collect())
+    };
+    let prompts = fitting(&data.prompts)?;
+    let too_long = data.prompts.len() - prompts.len();
+    let mut watched = fitting(&data.watched)?;
+    watched.truncate(config.watched);
+    for (part, rows) in [
+        ("the part with prompts for the policy", &prompts),
+        ("the part with prompts to compare policies on", &data.test),
+    ] {
+        if rows.is_empty() {
+            return Err(RecipeError::Empty { part });
+        }
+    }
+    let speaker = Speaker {
+        tokenizer,
+        eos: &data.eos,
+        sampling: ResponseSampling {
+            temperature: 1.0,
+            top_p: 1.0,
+            max_new_tokens: config.ppo.max_new_tokens,
+        },
+        max_length: room + config.ppo.max_new_tokens,
+        interrupt,
+        progress,
+    };
+    let ids = speaker.prompts(&data.test)?;
+    let (held_out, _) = tokenizer.encode_examples(
+        &data.held_out,
+        config.max_length,
+        collimate_data::Truncation::default(),
+        |_, _| {},
+    )?;
+    let mut stage = Stage {
+        config,
+        data,
+        run,
+        speaker,
+        start,
+        start_hash: model_hash(start),
+        prompts,
+        watched,
+        ids,
+        key: Key::new(config.ppo.seed, "policy answers"),
+        at_start: None,
+    };
+    let measure = |model: &M| match held_out.is_empty() {
+        true => Ok(None),
+        false => perplexity(model, &held_out, EVALUATION_TOKENS).map(Some),
+    };
+    let mut policies = Vec::new();
+    for contender in contenders {
+        let mut reinforced = stage.contender(contender)?;
+        reinforced.report.perplexity = measure(&reinforced.model)?;
+        policies.push(reinforced);
+    }
+    let start_answers = match (&data.judge, &stage.at_start) {
+        (Some(_), Some(answers)) => Some(compare(answers, answers, &data.test, None, stage.key)?),
+        _ => None,
+    };
+    Ok(PolicyOutcome {
+        policies,
+        start: start_answers,
+        start_perplexity: measure(start)?,
+        judge: data.judge.as_ref().map(|judge| judge.name.clone()),
+        prompts: stage.prompts.len(),
+        too_long,
+        seconds: started.elapsed().as_secs_f64(),
+    })
+}
+
+struct Stage<'a, 'd, M> {
+    config: &'a PolicyConfig,
+    data: &'a PolicyData<'d>,
+    run: &'a mut RunFolder,
+    speaker: Speaker<'a>,
+    start: &'a M,
+    start_hash: String,
+    prompts: Vec<Prompt>,
+    watched: Vec<Prompt>,
+    /// Of the test prompts.
+    ids: Vec<Vec<u32>>,
+    key: Key,
+    /// The start's answers; with a judge their scores are the judge's.
+    at_start: Option<Answers>,
+}
+
+impl<M: CausalLm> Stage<'_, '_, M> {
+    fn contender(&mut self, contender: &Contender<'_, M>) -> Result<Reinforced<M>, RecipeError> {
+        let name = format!("{}-{}", self.config.ppo.stage, contender.name);
+        let ppo = PpoConfig {
+            stage: name.clone(),
+            ..self.config.ppo.clone()
+        };
+        let key = Key::new(ppo.seed, &name);
+        let (policy, reference) = match &self.config.adaptation {
+            Adaptation::Full => (
+                self.start.clone().merged(),
+                KlReference::Model(self.start.clone()),
+            ),
+            Adaptation::Lora(lora) => (
+                self.start.clone().merged().with_lora(lora, key)?,
+                KlReference::AdaptersOff,
+            ),
+        };
+        let model = self.model(policy, contender, &ppo, key)?;
+        let own_critic = model.critic.is_some();
+        let task = PpoTask {
+            tokenizer: self.speaker.tokenizer,
+            eos: self.data.eos.clone(),
+            prompts: self.prompts.clone(),
+            watched: self.watched.clone(),
+            reward: contender.reward,
+            reference,
+        };
+        let critic = model.critic.as_ref().map(model_hash);
+        let inputs = (&ppo, self.config, &self.start_hash, critic, &self.prompts);
+        self.run.stage(&name, &hash_json(&inputs))?;
+        let context = FitContext::in_run(self.run, self.speaker.interrupt);
+        let context = context.with_progress(self.speaker.progress);
+        let trained = train(model, &task, &ppo, &context)?;
+        let model = trained.model.policy.merged().valid();
+        let (before, own, judged) = self.answers(contender, &model)?;
+        let kl = self.divergence(&name, &model, &own)?;
+        let bootstrap = Bootstrap::default();
+        let mean =
+            |values: &[f64], part| bootstrap.mean(values, Groups::Items, self.key.with(part));
+        Ok(Reinforced {
+            report: PolicyReport {
+                name: contender.name.clone(),
+                stage: name,
+                own_critic,
+                updates: trained.updates,
+                seconds: trained.seconds,
+                reward_before: mean(&before, 2)?,
+                reward_after: mean(&own.scores, 3)?,
+                kl: mean(&kl, 4)?,
+                answers: judged,
+                perplexity: None,
+                metrics: trained.metrics,
+                watched: trained.answers,
+            },
+            model,
+        })
+    }
+
+    /// Policy and critic.
+    fn model(
+        &self,
+        policy: M,
+        contender: &Contender<'_, M>,
+        ppo: &PpoConfig,
+        key: Key,
+    ) -> Result<ActorCritic<M>, RecipeError> {
+        if !matches!(ppo.estimator, Estimator::Critic(_)) {
+            return Ok(ActorCritic::policy_only(policy));
+        }
+        let wanted = self.config.critic == CriticStart::RewardModel;
+        if let Some(critic) = contender.critic.clone().filter(|_| wanted) {
+            let ValueModel { backbone, head } = critic;
+            let backbone = match &self.config.adaptation {
+                Adaptation::Full => backbone.merged(),
+                Adaptation::Lora(lora) => backbone.merged().with_lora(lora, key.with(1))?,
+            };
+            let critic = ValueModel::from_parts(backbone, head);
+            return Ok(ActorCritic::with_critic(policy, critic));
+        }
+        // Small: before it has learnt anything its values are about 0.
+        let std = 0.1 / (policy.hidden_size() as f64).sqrt();
+        let head = ScalarHead::new(
+            policy.hidden_size(),
+            true,
+            std,
+            key.with(2),
+            &policy.device(),
+        );
+        Ok(ActorCritic::with_value_head(policy, head))
+    }
+
+    /// The rewards of the start's answers, the policy's answers with theirs, and what the judge
+    /// says of them.
+    fn answers(
+        &mut self,
+        contender: &Contender<'_, M>,
+        model: &M,
+    ) -> Result<(Vec<f64>, Answers, crate::AnswerReport), RecipeError> {
+        let own_judge = Judge {
+            name: contender.name.clone(),
+            scorer: contender.reward,
+        };
+        let (test, key) = (&self.data.test, self.key);
+        if self.at_start.is_none() {
+            let judge = self.data.judge.as_ref().unwrap_or(&own_judge);
+            let found = answer(
+                &self.speaker,
+                key,
+                "start",
+                self.start,
+                test,
+                &self.ids,
+                judge,
+            )?;
+            self.at_start = Some(found);
+        }
+        let Some(at_start) = &self.at_start else {
+            return Err(RecipeError::NoJudge);
+        };
+        let items = |answers: &Answers| -> Vec<_> {
+            let rows = test.iter().zip(&answers.completions);
+            rows.map(|(prompt, found)| (prompt.clone(), found[0].clone()))
+                .collect()
+        };
+        let before = own_judge.scores(&items(at_start))?;
+        let label = &contender.name;
+        let own = answer(
+            &self.speaker,
+            key,
+            label,
+            model,
+            test,
+            &self.ids,
+            &own_judge,
+        )?;
+        let judged = match &self.data.judge {
+            Some(judge) => Answers {
+                scores: judge.scores(&items(&own))?,
+                ..own.clone()
+            },
+            None => own.clone(),
+        };
+        let at_start = match &self.data.judge {
+            Some(_) => at_start.clone(),
+            None => Answers {
+                scores: before.clone(),
+                ..at_start.clone()
+            },
+        };
+        let report = compare(&judged, &at_start, test, Some(&own.scores), key)?;
+        Ok((before, own, report))
+    }
+
+    /// log π − log ρ of each answer, ρ the start.
+    fn divergence(
+        &self,
+        label: &str,
+        model: &M,
+        answers: &Answers,
+    ) -> Result<Vec<f64>, RecipeError> {
+        let of = |model: &M| {
+            response_logps(&self.speaker, label, model, &self.ids, &answers.completions)
+        };
+        let (policy, start) = (of(model)?, of(self.start)?);
+        Ok(policy.iter().zip(&start).map(|(p, s)| p - s).collect())
+    }
+}
