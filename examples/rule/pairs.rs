@@ -105,7 +105,7 @@ pub(crate) fn write<M: CausalLm>(
 }
 
 /// Different beginnings of texts, by the model itself.
-fn openings<M: CausalLm>(
+pub(crate) fn openings<M: CausalLm>(
     generator: &TextGenerator<M>,
     sizes: Sizes,
     key: Key,

@@ -6,6 +6,7 @@ use clap::{Parser, ValueEnum};
 use collimate::data::{ChatFallback, Format, HhTurns, OnBadRow, world::WorldConfig};
 use collimate::lm::LlamaConfig;
 use collimate::nn::{LoraConfig, Pooling};
+use collimate::recipes::ppo::PolicyConfig;
 use collimate::recipes::ser::{Adaptation, Control, RetrainFrom, SerConfig};
 use collimate::status::{MinCount, PairRule, ScoreCentre};
 use collimate::train::{Schedule, TrainConfig};
@@ -13,6 +14,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::common::{DeviceName, Failure, json_name};
 use crate::options::{overlay, run_folder};
+use crate::policy::{self, PolicyOptions};
 
 /// Evolve a reward model from a few labels (self-evolved reward learning, arXiv:2411.00418).
 ///
@@ -119,9 +121,16 @@ pub(crate) struct Args {
     /// Go on with the run in the folder --out (default runs/ser), with its options
     #[arg(long)]
     resume: bool,
-    /// Stage after which to stop: rm, the evolved reward model, is the last there is so far
-    #[arg(long, value_parser = ["rm"], default_value = "rm", value_name = "STAGE")]
-    stop_after: String,
+    /// Stage after which to stop: rm, the evolved reward model, or ppo, the policies trained with it
+    /// (decoders only) [default: ppo]
+    #[arg(long, value_parser = json_name::<StopAfter>, value_name = "STAGE")]
+    stop_after: Option<StopAfter>,
+    /// Rewards that policies are trained against: loop0, ser, full and, on the world, gold, several
+    /// with commas between [default: ser; on the world all four]
+    #[arg(long, value_parser = json_name::<PolicyReward>, value_delimiter = ',', value_name = "LIST")]
+    policy_rewards: Vec<PolicyReward>,
+    #[command(flatten)]
+    policy: PolicyOptions,
     /// Options from a JSON file in the form that --print-config prints; what it leaves out has its
     /// default
     #[arg(long, value_name = "FILE")]
@@ -129,6 +138,31 @@ pub(crate) struct Args {
     /// Print the options as JSON and exit
     #[arg(long)]
     print_config: bool,
+}
+
+/// The last stage of a run.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum StopAfter {
+    /// The evolved reward model.
+    Rm,
+    /// Policies trained with it.
+    #[default]
+    Ppo,
+}
+
+/// A reward that a policy is trained against.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum PolicyReward {
+    /// The seed model.
+    Loop0,
+    /// The evolved reward model.
+    Ser,
+    /// The reward model with all labels.
+    Full,
+    /// The world's true reward.
+    Gold,
 }
 
 /// Everything that decides a run's result.
@@ -156,7 +190,12 @@ pub(crate) struct Config {
     pub(crate) world: WorldConfig,
     /// The decoder that is trained from scratch on it.
     pub(crate) llama: LlamaConfig,
-    pub(crate) stop_after: String,
+    pub(crate) stop_after: StopAfter,
+    /// Rewards that policies are trained against.
+    pub(crate) policy_rewards: Vec<PolicyReward>,
+    /// Prompts whose answers are compared at the end.
+    pub(crate) policy_test_prompts: usize,
+    pub(crate) policy: PolicyConfig,
 }
 
 impl Default for Config {
@@ -200,7 +239,10 @@ impl Default for Config {
             ser,
             world: WorldConfig::default(),
             llama: LlamaConfig::default(),
-            stop_after: "rm".to_owned(),
+            stop_after: StopAfter::default(),
+            policy_rewards: vec![PolicyReward::Ser],
+            policy_test_prompts: 200,
+            policy: policy::defaults(),
         }
     }
 }
@@ -212,6 +254,14 @@ impl Config {
         let default = Self::default();
         Self {
             pretrain_texts: 24_000,
+            policy_rewards: vec![
+                PolicyReward::Loop0,
+                PolicyReward::Ser,
+                PolicyReward::Full,
+                PolicyReward::Gold,
+            ],
+            policy_test_prompts: 400,
+            policy: policy::for_world(),
             sft: TrainConfig {
                 learning_rate: 1e-3,
                 batch_size: 32,
@@ -242,6 +292,29 @@ impl Config {
             },
             ..default
         }
+    }
+}
+
+impl Config {
+    /// What cannot be meant of the policy stage.
+    fn check_policies(&self) -> Result<(), Failure> {
+        if self.stop_after == StopAfter::Rm {
+            return Ok(());
+        }
+        if self.policy_test_prompts == 0 {
+            return Err("policy_test_prompts is 0: at least 1".into());
+        }
+        let has = |reward| self.policy_rewards.contains(&reward);
+        if has(PolicyReward::Gold) && !self.data.is_empty() {
+            let text = "policy_rewards has gold: only the synthetic world has a true reward";
+            return Err(text.into());
+        }
+        if has(PolicyReward::Full) && !self.ser.baseline {
+            let text = "policy_rewards has full, and the all-labels model is not trained: leave out \
+                        --no-baseline, or full (--policy-rewards loop0,ser,gold)";
+            return Err(text.into());
+        }
+        Ok(self.policy.check()?)
     }
 }
 
@@ -330,7 +403,14 @@ impl Args {
         }
         config.sft.seed = config.ser.seed;
         config.pretrain.seed = config.ser.seed;
-        config.stop_after.clone_from(&self.stop_after);
+        assign(&mut config.stop_after, self.stop_after);
+        if !self.policy_rewards.is_empty() {
+            config.policy_rewards.clone_from(&self.policy_rewards);
+        }
+        self.policy.apply(&mut config.policy);
+        config.policy.ppo.seed = config.ser.seed;
+        config.policy.max_length = config.ser.max_length;
+        config.check_policies()?;
         config.ser.check()?;
         config.sft.validate()?;
         config.pretrain.validate()?;

@@ -1,13 +1,16 @@
 //! Where the pairs come from: the synthetic world, or files.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
-use collimate::core::{Key, PreferencePair};
+use collimate::core::{Key, PreferencePair, Prompt};
 use collimate::data::world::World;
 use collimate::data::{
     ReadOptions, ReadReport, SER_SHARES, SftExample, SpecialTokenIds, TextTokenizer,
     TokenizeReport, read_pairs, split_by_fraction, split_by_hash,
 };
+use collimate::recipes::Judge;
+use collimate::recipes::ppo::PolicyData;
 use collimate::recipes::ser::SerData;
 
 use crate::args::Config;
@@ -26,10 +29,47 @@ pub(crate) struct Parts {
     pub(crate) train: Vec<PreferencePair>,
     pub(crate) validation: Vec<PreferencePair>,
     pub(crate) test: Vec<PreferencePair>,
-    /// How many pairs wait for the policy stage.
-    pub(crate) set_aside: usize,
+    /// For the policy stage: its prompts.
+    pub(crate) set_aside: Vec<PreferencePair>,
     /// What was read.
     pub(crate) reports: Vec<ReadReport>,
+}
+
+/// Prompts of the policy stage, each once.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct PolicyPrompts {
+    /// To learn from.
+    pub(crate) train: Vec<Prompt>,
+    /// To look at on the way.
+    pub(crate) watched: Vec<Prompt>,
+    /// To compare answers on at the end.
+    pub(crate) test: Vec<Prompt>,
+}
+
+impl PolicyPrompts {
+    /// With what policies are measured by.
+    pub(crate) fn into_data(
+        self,
+        held_out: Vec<SftExample>,
+        eos: Vec<u32>,
+        judge: Option<Judge<'_>>,
+    ) -> PolicyData<'_> {
+        PolicyData {
+            prompts: self.train,
+            watched: self.watched,
+            test: self.test,
+            held_out,
+            eos,
+            judge,
+        }
+    }
+}
+
+fn prompts(pairs: &[PreferencePair]) -> Vec<Prompt> {
+    let mut seen = HashSet::new();
+    let all = pairs.iter().map(|pair| pair.prompt.clone());
+    all.filter(|prompt| !prompt.is_empty() && seen.insert(prompt.clone()))
+        .collect()
 }
 
 /// A run's data: split, and known to tokenise.
@@ -38,6 +78,7 @@ pub(crate) struct Prepared {
     pub(crate) sft: Vec<SftExample>,
     pub(crate) sft_held_out: Vec<SftExample>,
     pub(crate) ser: SerData,
+    pub(crate) policy: PolicyPrompts,
     /// What tokenisation does to all pairs.
     pub(crate) lengths: TokenizeReport,
 }
@@ -63,6 +104,12 @@ impl Parts {
         // The all-labels model and the oracle control need the pool's labels.
         let keep_labels = ser.baseline || !ser.controls.is_empty();
         let key = Key::new(ser.seed, "pool");
+        let mut policy = PolicyPrompts {
+            train: prompts(&self.set_aside),
+            watched: prompts(&self.validation),
+            test: prompts(&self.test),
+        };
+        policy.test.truncate(config.policy_test_prompts);
         let (train, validation, test) = (self.train, self.validation, self.test);
         let mut data = SerData::split(train, validation, test, ser.seed_share, keep_labels, key)?;
         data.fine_tuned_on.clone_from(&self.sft);
@@ -71,6 +118,7 @@ impl Parts {
             sft: self.sft,
             sft_held_out: self.sft_held_out,
             ser: data,
+            policy,
             lengths,
         })
     }
@@ -102,8 +150,10 @@ fn examples(pairs: &[PreferencePair]) -> Vec<SftExample> {
 }
 
 /// The synthetic world and its tokenizer.
-pub(crate) fn from_world(config: &Config) -> Result<(Parts, TextTokenizer), Failure> {
-    let world = World::new(&config.world)?;
+pub(crate) fn from_world(
+    config: &Config,
+    world: &World,
+) -> Result<(Parts, TextTokenizer), Failure> {
     let pairs = |rows: Vec<collimate::data::world::WorldPair>| -> Vec<PreferencePair> {
         rows.into_iter().map(|row| row.pair).collect()
     };
@@ -122,13 +172,13 @@ pub(crate) fn from_world(config: &Config) -> Result<(Parts, TextTokenizer), Fail
     };
     let tokenizer = TextTokenizer::new(world.tokenizer(), special, None)?;
     let parts = Parts {
-        pretrain: plain_texts(&world, config.pretrain_texts, config.ser.seed),
+        pretrain: plain_texts(world, config.pretrain_texts, config.ser.seed),
         sft: examples(&sft),
         sft_held_out: examples(&validation),
         train,
         validation,
         test: pairs(world.test_pairs()),
-        set_aside: set_aside.len(),
+        set_aside,
         reports: Vec::new(),
     };
     Ok((parts, tokenizer))
@@ -173,9 +223,9 @@ pub(crate) fn from_files(config: &Config, needs_sft: bool) -> Result<Parts, Fail
         if sft.is_empty() {
             return Err("no pair is left for fine-tuning: give more data".into());
         }
-        (sft, train, set_aside.len())
+        (sft, train, set_aside)
     } else {
-        (Vec::new(), rest, 0)
+        (Vec::new(), rest, Vec::new())
     };
     Ok(Parts {
         pretrain: Vec::new(),

@@ -6,6 +6,8 @@ mod common;
 mod data;
 #[path = "../common/options.rs"]
 mod options;
+#[path = "../common/policy.rs"]
+mod policy;
 #[path = "../common/runs.rs"]
 mod runs;
 
@@ -14,16 +16,21 @@ use std::time::Instant;
 
 use collimate::core::Key;
 use collimate::data::TextTokenizer;
-use collimate::lm::{Architecture, Bert, Llama, LlamaConfig, detect_architecture};
+use collimate::data::world::World;
+use collimate::lm::{Architecture, Bert, Llama, LlamaConfig, detect_architecture, eos_token_ids};
 use collimate::nn::{HfFolder, HfReward, Pooling};
 use collimate::prelude::Device;
-use collimate::recipes::ser::{evolve, write_report};
+use collimate::recipes::Judge;
+use collimate::recipes::ppo::{
+    Contender, PolicyData, PolicyOutcome, reinforce, section, summary as policy_summary,
+};
+use collimate::recipes::ser::{SerOutcome, evolve, write_report_with};
 use collimate::recipes::{RecipeError, SftOutcome, SftPlan, fine_tune};
-use collimate::reward::RewardModel;
+use collimate::reward::{RewardModel, RewardScorer};
 use collimate::train::{FitContext, Interrupt, Progress, RunFolder, peak_memory_bytes};
 use serde_json::{Map, json};
 
-use args::{Args, Config};
+use args::{Args, Config, PolicyReward, StopAfter};
 use common::{Failure, REPORT};
 use data::{Parts, Prepared};
 
@@ -60,7 +67,8 @@ fn main() -> ExitCode {
 
 /// A small decoder, trained from scratch on the synthetic world.
 fn from_scratch(args: &Args, config: &Config, device: &Device) -> Result<(), Failure> {
-    let (parts, tokenizer) = data::from_world(config)?;
+    let world = World::new(&config.world)?;
+    let (parts, tokenizer) = data::from_world(config, &world)?;
     let special = tokenizer.special();
     let llama = LlamaConfig {
         vocab_size: tokenizer.vocab_size(),
@@ -80,14 +88,24 @@ fn from_scratch(args: &Args, config: &Config, device: &Device) -> Result<(), Fai
         parts.validation.len(),
         parts.test.len(),
         parts.sft.len(),
-        parts.set_aside,
+        parts.set_aside.len(),
         model.num_parameters(),
     );
     let data = parts.prepare(config, &tokenizer)?;
     let mut job = Job::open(args, config, tokenizer, about)?;
     let model = job.pretrain(model, &data)?;
     let model = job.fine_tune(model, &data)?;
-    job.reward_model(&job.fresh(model), data)
+    let gold = world.scorer();
+    let prompts = data.policy.clone();
+    let held_out = data.sft_held_out.clone();
+    let outcome = job.reward_model(&job.fresh(model.clone()), data)?;
+    let judge = Judge {
+        name: "the gold reward".to_owned(),
+        scorer: &gold,
+    };
+    let data = prompts.into_data(held_out, Vec::new(), Some(judge));
+    let policies = job.policies(&model, &outcome, &data)?;
+    job.conclude(&outcome, policies.as_ref())
 }
 
 /// The user's decoder: fine-tuned on the chosen answers of the SFT part first.
@@ -111,13 +129,21 @@ fn decoder(args: &Args, config: &Config, device: &Device) -> Result<(), Failure>
         let key = Key::new(config.ser.seed, "head");
         let start = RewardModel::<Llama>::load_or_fresh(dir, key, device)?;
         runs::check_length(config.ser.max_length, &start.backbone)?;
-        return Job::open(args, config, tokenizer, about)?.reward_model(&start, data);
+        let mut job = Job::open(args, config, tokenizer, about)?;
+        job.no_policies();
+        let outcome = job.reward_model(&start, data)?;
+        return job.conclude(&outcome, None);
     }
     let model = Llama::load(dir, device)?;
     runs::check_length(config.ser.max_length, &model)?;
+    let eos = eos_token_ids(dir)?;
     let mut job = Job::open(args, config, tokenizer, about)?;
     let model = job.fine_tune(model, &data)?;
-    job.reward_model(&job.fresh(model), data)
+    let (prompts, held_out) = (data.policy.clone(), data.sft_held_out.clone());
+    let outcome = job.reward_model(&job.fresh(model.clone()), data)?;
+    let data = prompts.into_data(held_out, eos, None);
+    let policies = job.policies(&model, &outcome, &data)?;
+    job.conclude(&outcome, policies.as_ref())
 }
 
 /// The user's encoder: the reward model starts from it as it is.
@@ -134,7 +160,10 @@ fn encoder(args: &Args, config: &Config, device: &Device) -> Result<(), Failure>
     if let Some(pooling) = config.pooling {
         start = RewardModel::from_parts(start.backbone, start.head, pooling);
     }
-    Job::open(args, config, tokenizer, about)?.reward_model(&start, data)
+    let mut job = Job::open(args, config, tokenizer, about)?;
+    job.no_policies();
+    let outcome = job.reward_model(&start, data)?;
+    job.conclude(&outcome, None)
 }
 
 fn about_files(config: &Config, parts: &Parts) -> String {
@@ -149,8 +178,8 @@ fn about_files(config: &Config, parts: &Parts) -> String {
     if !parts.sft.is_empty() {
         text += &format!("; {} chosen answers for fine-tuning", parts.sft.len());
     }
-    if parts.set_aside > 0 {
-        text += &format!("; {} set aside for the policy stage", parts.set_aside);
+    if !parts.set_aside.is_empty() {
+        text += &format!("; {} set aside for the policy stage", parts.set_aside.len());
     }
     text.push('.');
     for report in &parts.reports {
@@ -253,7 +282,7 @@ impl<'a> Job<'a> {
         &mut self,
         start: &RewardModel<B>,
         data: Prepared,
-    ) -> Result<(), Failure> {
+    ) -> Result<SerOutcome<B>, Failure> {
         let ser = &self.config.ser;
         let outcome = evolve(
             start,
@@ -270,19 +299,120 @@ impl<'a> Job<'a> {
         outcome.model.save(pad, ser.max_length, &folder)?;
         let tokenizer = self.tokenizer.clone().with_max_length(ser.max_length);
         tokenizer.save(&folder)?;
-        // A resumed run counts what its stages took before.
-        let seconds = self.started.elapsed().as_secs_f64().max(outcome.seconds);
-        self.summary.insert("seconds".to_owned(), json!(seconds));
         self.summary
             .insert("tokenize".to_owned(), json!(data.lengths));
+        Ok(outcome)
+    }
+
+    /// Where there is no language model to train, only a reward model.
+    fn no_policies(&self) {
+        if self.config.stop_after == StopAfter::Ppo {
+            common::tell(
+                "no policy is trained: that needs a language model to start from, and --model holds \
+                 none; this run ends with the reward model",
+            );
+        }
+    }
+
+    /// One policy per reward, from the fine-tuned model.
+    fn policies(
+        &mut self,
+        start: &Llama,
+        outcome: &SerOutcome<Llama>,
+        data: &PolicyData<'_>,
+    ) -> Result<Option<PolicyOutcome<Llama>>, Failure> {
+        if self.config.stop_after == StopAfter::Rm {
+            return Ok(None);
+        }
+        let ser = &self.config.ser;
+        let scorers: Vec<_> = outcome
+            .reward_models
+            .iter()
+            .map(|(name, model)| {
+                let tokenizer = self.tokenizer.clone();
+                let (length, cut) = (ser.max_length, ser.truncation);
+                let scorer = RewardScorer::new(model.clone(), tokenizer, length, cut);
+                (name.as_str(), model, scorer)
+            })
+            .collect();
+        let mut contenders = Vec::new();
+        for reward in &self.config.policy_rewards {
+            let name = json!(reward).as_str().unwrap_or_default().to_owned();
+            let found = scorers.iter().find(|(of, ..)| *of == name);
+            contenders.push(match (found, &data.judge) {
+                (Some((_, model, scorer)), _) => Contender {
+                    name,
+                    reward: scorer,
+                    critic: Some(policy::critic(model)),
+                },
+                (None, Some(gold)) if *reward == PolicyReward::Gold => Contender {
+                    name,
+                    reward: gold.scorer,
+                    // No reward model belongs to it: the evolved one's layers serve.
+                    critic: Some(policy::critic(&outcome.model)),
+                },
+                (None, _) => return Err(format!("there is no reward model {name}").into()),
+            });
+        }
+        let outcome = reinforce(
+            start,
+            &self.tokenizer,
+            &contenders,
+            data,
+            &self.config.policy,
+            &mut self.run,
+            &self.interrupt,
+            Progress::Auto,
+        )
+        .map_err(|error| self.stopped(error))?;
+        for policy in &outcome.policies {
+            let name = format!("policy-{}", policy.report.name);
+            let folder = self.run.path().join(name);
+            policy.model.save(&folder)?;
+            let tokenizer = self.tokenizer.clone().with_max_length(ser.max_length);
+            tokenizer.save(&folder)?;
+        }
+        Ok(Some(outcome))
+    }
+
+    fn conclude<B: HfReward>(
+        &mut self,
+        outcome: &SerOutcome<B>,
+        policies: Option<&PolicyOutcome<Llama>>,
+    ) -> Result<(), Failure> {
+        let ser = &self.config.ser;
+        // A resumed run counts what its stages took before.
+        let before = outcome.seconds + policies.map_or(0.0, |p| p.seconds);
+        let seconds = self.started.elapsed().as_secs_f64().max(before);
+        self.summary.insert("seconds".to_owned(), json!(seconds));
         self.summary
             .insert("peak_memory_bytes".to_owned(), json!(peak_memory_bytes()));
-        write_report(&outcome, ser, &self.run, &self.about, &self.summary)?;
+        let policy = &self.config.policy;
+        if let Some(policies) = policies {
+            let summary = policy_summary(policies, policy);
+            self.summary.insert("ppo".to_owned(), summary);
+        }
+        let (run, about, more) = (&self.run, &self.about, &self.summary);
+        write_report_with(outcome, ser, run, about, more, |report| match policies {
+            Some(policies) => section(report, policies, policy, run),
+            None => Ok(report),
+        })?;
         let mut table = String::new();
         for model in &outcome.models {
             table += &format!(
                 "{:<16} test accuracy {:.4}  ({} human labels, {} steps)\n",
                 model.name, model.test.accuracy, model.human_labels, model.steps.own
+            );
+        }
+        for policy in policies.iter().flat_map(|p| &p.policies) {
+            let r = &policy.report;
+            table += &format!(
+                "policy-{:<9} win rate {:.3}  score {:.3}  kl {:.2}  {:.1} tokens\n",
+                r.name,
+                r.answers.win_rate.estimate,
+                r.answers.mean_score.estimate,
+                r.kl.estimate,
+                r.answers.mean_tokens,
             );
         }
         for warning in &outcome.warnings {

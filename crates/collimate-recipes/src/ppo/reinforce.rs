@@ -178,7 +178,8 @@ impl<M: CausalLm> Stage<'_, '_, M> {
         let trained = train(model, &task, &ppo, &context)?;
         let model = trained.model.policy.merged().valid();
         let (before, own, judged) = self.answers(contender, &model)?;
-        let kl = self.divergence(&name, &model, &own)?;
+        let label = format!("{} divergence", contender.name);
+        let kl = self.divergence(&label, &model, &own)?;
         let bootstrap = Bootstrap::default();
         let mean =
             |values: &[f64], part| bootstrap.mean(values, Groups::Items, self.key.with(part));

@@ -24,6 +24,16 @@ pub(crate) struct Candidate<B: Backbone> {
     validation: Accuracy,
 }
 
+impl<B: Backbone> Candidate<B> {
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(crate) fn model(&self) -> &RewardModel<B> {
+        &self.model
+    }
+}
+
 pub(crate) fn candidate<B: Backbone>(
     name: &str,
     model: &RewardModel<B>,

@@ -117,11 +117,17 @@ pub fn evolve<B: HfReward>(
     }
     let unseen = overlap::unseen(&data);
     let groups = final_test::groups(&data.test);
+    let reward_models = models
+        .iter()
+        .filter(|candidate| ["loop0", "ser", "full"].contains(&candidate.name()))
+        .map(|candidate| (candidate.name().to_owned(), candidate.model().clone()))
+        .collect();
     let (models, significance) = final_test::test(&mut session, models, &test, &groups, &unseen)?;
     let warnings = warnings(&evolved.loops, &unseen);
     let seconds = evolved.loops.iter().map(|l| l.seconds).sum();
     Ok(SerOutcome {
         model: evolved.model,
+        reward_models,
         loops: evolved.loops,
         models,
         significance,

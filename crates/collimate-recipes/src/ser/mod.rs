@@ -24,5 +24,5 @@ pub use config::{Control, RetrainFrom, SerConfig};
 pub use data::SerData;
 pub use loops::evolve;
 pub use outcome::{LoopReport, ModelReport, PoolReport, SerOutcome, Significance, Steps};
-pub use report::write_report;
+pub use report::{write_report, write_report_with};
 pub use summary::summary;

@@ -123,6 +123,8 @@ pub struct Significance {
 pub struct SerOutcome<B: Backbone> {
     /// The evolved reward model: that of the last loop, never the best.
     pub model: RewardModel<B>,
+    /// `loop0`, `ser` and, if it was trained, `full`: rewards for a policy.
+    pub reward_models: Vec<(String, RewardModel<B>)>,
     /// Loop 0 and the loops after it. A loop that found nothing to keep is the last and has no
     /// steps.
     pub loops: Vec<LoopReport>,

@@ -30,6 +30,21 @@ pub fn write_report<B: Backbone>(
     about: &str,
     extra: &Map<String, Value>,
 ) -> Result<(), RecipeError> {
+    write_report_with(outcome, config, run, about, extra, Ok)
+}
+
+/// [`write_report`] with more sections before the list of files.
+///
+/// # Errors
+/// As [`write_report`], and what `more` says.
+pub fn write_report_with<B: Backbone>(
+    outcome: &SerOutcome<B>,
+    config: &SerConfig,
+    run: &RunFolder,
+    about: &str,
+    extra: &Map<String, Value>,
+    more: impl FnOnce(Report) -> Result<Report, RecipeError>,
+) -> Result<(), RecipeError> {
     let mut summary = summary(outcome, config);
     for (name, value) in extra {
         summary[name] = value.clone();
@@ -42,7 +57,7 @@ pub fn write_report<B: Backbone>(
     let report = loops(report, outcome);
     let report = plots(report, outcome);
     let report = cost(report, outcome, config);
-    let report = next(report);
+    let report = next(more(report)?);
     report.write(run.path())?;
     Ok(())
 }

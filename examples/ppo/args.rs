@@ -1,0 +1,262 @@
+//! The command line: options over a configuration file over defaults.
+
+use std::path::PathBuf;
+
+use clap::Parser;
+use collimate::data::ChatFallback;
+use collimate::data::world::WorldConfig;
+use collimate::lm::LlamaConfig;
+use collimate::recipes::ppo::PolicyConfig;
+use collimate::train::{Schedule, TrainConfig};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::common::{DeviceName, Failure, json_name};
+use crate::options::{overlay, run_folder};
+use crate::policy::{self, PolicyOptions};
+use crate::rules::Rule;
+
+/// Train a language model by reinforcement learning against a reward: PPO, RLOO or GRPO.
+///
+/// Without --model, a small language model is trained from scratch on an embedded synthetic world,
+/// fine-tuned, and then trained against the world's true reward. With --model, your model learns from a saved
+/// reward model (--reward-model), or from a rule written in Rust (--reward; examples/rule/rules.rs), over your
+/// prompts (--prompts) or openings that it writes itself.
+#[derive(Debug, Parser)]
+#[command(name = "ppo", version, allow_negative_numbers = true)]
+pub(crate) struct Args {
+    /// Hugging Face folder (Llama) of the policy: fine-tuned already, it is the reference
+    #[arg(long, value_name = "DIR")]
+    model: Option<PathBuf>,
+    /// Prompts, one a line, or jsonl rows with `prompt` or `messages`; a tenth of them, at most
+    /// 200, are kept for the comparison at the end
+    #[arg(long, value_name = "FILE", requires = "model")]
+    prompts: Option<PathBuf>,
+    /// Without --prompts: openings that the model writes itself, for training [default: 600]
+    #[arg(long, value_name = "N", requires = "model", conflicts_with = "prompts")]
+    openings: Option<usize>,
+    /// Length of an opening in tokens [default: 10]
+    #[arg(long, value_name = "N", requires = "model", conflicts_with = "prompts")]
+    opening_tokens: Option<usize>,
+    /// Folder of a reward model: a Llama or a BERT with a score head
+    #[arg(
+        long,
+        value_name = "DIR",
+        requires = "model",
+        conflicts_with = "reward"
+    )]
+    reward_model: Option<PathBuf>,
+    /// A rule as the reward [default, without --reward-model: happy]
+    #[arg(long, value_enum, value_name = "RULE", requires = "model")]
+    reward: Option<Rule>,
+    /// Messages where the model has no chat template: refuse, or plain text with their roles
+    /// [default: refuse]
+    #[arg(long, value_parser = json_name::<ChatFallback>, value_name = "HOW", requires = "model")]
+    chat_fallback: Option<ChatFallback>,
+    /// Prompts whose answers are compared at the end [default: 400 on the world, else 200]
+    #[arg(long, value_name = "N")]
+    test_prompts: Option<usize>,
+    /// Longest sequence in tokens [default: 512; for the world 128]
+    #[arg(long, value_name = "N")]
+    max_length: Option<usize>,
+    #[command(flatten)]
+    policy: PolicyOptions,
+    /// Seed of everything random [default: 0]
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+    /// Where to compute
+    #[arg(long, value_enum, default_value_t = DeviceName::Flex)]
+    device: DeviceName,
+    /// Run folder; by default the first free one under runs/
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Go on with the run in the folder --out, with its options
+    #[arg(long)]
+    resume: bool,
+    /// Options from a JSON file in the form that --print-config prints; what it leaves out has its
+    /// default
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Print the options as JSON and exit
+    #[arg(long)]
+    print_config: bool,
+}
+
+/// Everything that decides a run's result.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Config {
+    pub(crate) model: Option<PathBuf>,
+    pub(crate) prompts: Option<PathBuf>,
+    pub(crate) openings: usize,
+    pub(crate) opening_tokens: usize,
+    pub(crate) reward_model: Option<PathBuf>,
+    pub(crate) reward: Option<Rule>,
+    pub(crate) chat_fallback: ChatFallback,
+    pub(crate) test_prompts: usize,
+    pub(crate) policy: PolicyConfig,
+    /// Unlabelled texts of the embedded world that its decoder reads first.
+    pub(crate) pretrain_texts: usize,
+    pub(crate) pretrain: TrainConfig,
+    /// Fine-tuning of the decoder from scratch on chosen answers.
+    pub(crate) sft: TrainConfig,
+    /// The embedded world, where no model is given.
+    pub(crate) world: WorldConfig,
+    /// The decoder that is trained from scratch on it.
+    pub(crate) llama: LlamaConfig,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        let stage = |stage: &str, learning_rate, batch_size, epochs| TrainConfig {
+            stage: stage.to_owned(),
+            learning_rate,
+            schedule: Schedule::Cosine,
+            warmup_steps: 20,
+            batch_size,
+            epochs,
+            save_every: Some(200),
+            keep_best: false,
+            ..TrainConfig::default()
+        };
+        Self {
+            model: None,
+            prompts: None,
+            openings: 600,
+            opening_tokens: 10,
+            reward_model: None,
+            reward: None,
+            chat_fallback: ChatFallback::default(),
+            test_prompts: 200,
+            policy: policy::defaults(),
+            pretrain_texts: 0,
+            pretrain: stage("pretrain", 3e-3, 64, 2.0),
+            sft: stage("sft", 1e-3, 32, 3.0),
+            world: WorldConfig::default(),
+            llama: LlamaConfig::default(),
+        }
+    }
+}
+
+impl Config {
+    /// Defaults for the embedded world, with the decoder of the examples `ser` and `sera`.
+    fn for_world() -> Self {
+        Self {
+            test_prompts: 400,
+            policy: policy::for_world(),
+            pretrain_texts: 24_000,
+            llama: LlamaConfig {
+                hidden_size: 96,
+                intermediate_size: 256,
+                num_hidden_layers: 3,
+                num_attention_heads: 4,
+                num_key_value_heads: 4,
+                max_position_embeddings: 256,
+                ..LlamaConfig::default()
+            },
+            ..Self::default()
+        }
+    }
+}
+
+impl Args {
+    /// The options, checked.
+    pub(crate) fn config(&self) -> Result<Config, Failure> {
+        let file = match &self.config {
+            Some(path) => Some(path.clone()),
+            None if self.resume => Some(self.out()?.join("config.json")),
+            None => None,
+        };
+        let mut config = match file {
+            None if self.model.is_some() => Config::default(),
+            None => Config::for_world(),
+            Some(path) => read_config(&path, self.model.is_some())?,
+        };
+        assign(&mut config.model, self.model.clone().map(Some));
+        assign(&mut config.prompts, self.prompts.clone().map(Some));
+        assign(&mut config.openings, self.openings);
+        assign(&mut config.opening_tokens, self.opening_tokens);
+        assign(
+            &mut config.reward_model,
+            self.reward_model.clone().map(Some),
+        );
+        assign(&mut config.reward, self.reward.map(Some));
+        assign(&mut config.chat_fallback, self.chat_fallback);
+        assign(&mut config.test_prompts, self.test_prompts);
+        assign(&mut config.policy.max_length, self.max_length);
+        assign(&mut config.policy.ppo.seed, self.seed);
+        self.policy.apply(&mut config.policy);
+        config.policy.check()?;
+        config.sft.validate()?;
+        config.pretrain.validate()?;
+        for (name, value) in [
+            ("test_prompts", config.test_prompts),
+            ("openings", config.openings),
+            ("opening_tokens", config.opening_tokens),
+        ] {
+            if value == 0 {
+                return Err(format!("{name} is 0: at least 1").into());
+            }
+        }
+        if config.reward_model.is_some() && config.reward.is_some() {
+            return Err("reward_model and reward: give one of them".into());
+        }
+        if config.model.is_none() {
+            let given = [
+                ("prompts", config.prompts.is_some()),
+                ("reward_model", config.reward_model.is_some()),
+                ("reward", config.reward.is_some()),
+            ];
+            if let Some((name, _)) = given.into_iter().find(|(_, given)| *given) {
+                return Err(format!("{name} needs --model: the world has its own").into());
+            }
+        }
+        Ok(config)
+    }
+
+    /// How a run in the folder `out` goes on after it was stopped.
+    pub(crate) fn resume_command(&self, out: &std::path::Path) -> String {
+        use clap::ValueEnum;
+        let mut command = format!("--resume --out {}", out.display());
+        if let Some(device) = self.device.to_possible_value()
+            && self.device != DeviceName::Flex
+        {
+            command += &format!(" --device {}", device.get_name());
+        }
+        command
+    }
+
+    pub(crate) fn device(&self) -> DeviceName {
+        self.device
+    }
+
+    pub(crate) fn print_config(&self) -> bool {
+        self.print_config
+    }
+
+    /// The run folder; a new run never goes into the folder of an old one.
+    pub(crate) fn out(&self) -> Result<PathBuf, Failure> {
+        run_folder(self.out.as_deref(), self.resume, "ppo")
+    }
+}
+
+fn assign<T>(to: &mut T, from: Option<T>) {
+    if let Some(value) = from {
+        *to = value;
+    }
+}
+
+/// A file's options over the defaults of what it is for.
+fn read_config(path: &std::path::Path, has_model: bool) -> Result<Config, Failure> {
+    let wrong = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
+    let text = std::fs::read_to_string(path).map_err(|error| wrong(&error))?;
+    let given: Value = serde_json::from_str(&text).map_err(|error| wrong(&error))?;
+    let of_a_model = has_model || given.get("model").is_some_and(|model| !model.is_null());
+    let base = match of_a_model {
+        true => Config::default(),
+        false => Config::for_world(),
+    };
+    let mut value = serde_json::to_value(base)?;
+    overlay(&mut value, given);
+    Ok(serde_json::from_value(value).map_err(|error| wrong(&error))?)
+}
