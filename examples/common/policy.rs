@@ -3,7 +3,9 @@
 use clap::{Args, ValueEnum};
 use collimate::lm::Llama;
 use collimate::nn::{LoraConfig, ValueModel};
-use collimate::ppo::{CriticConfig, Estimator, KlControl, KlUnit, PpoConfig};
+use collimate::ppo::{
+    CriticConfig, Estimator, KlControl, KlUnit, PpoConfig, RewardConfig, RewardScaling,
+};
 use collimate::recipes::Adaptation;
 use collimate::recipes::ppo::{CriticStart, PolicyConfig};
 use collimate::reward::RewardModel;
@@ -47,10 +49,10 @@ pub(crate) struct PolicyOptions {
     /// Softmax temperature while training, above 0 [default: 1]
     #[arg(long, value_name = "T")]
     temperature: Option<f64>,
-    /// The policy's learning rate [default: 1.4e-5; for the world 3e-4]
+    /// The policy's learning rate [default: 1.4e-5; for the world 1e-3]
     #[arg(long, value_name = "RATE")]
     policy_lr: Option<f64>,
-    /// Fixed coefficient on the divergence from the start, at least 0 [for the world 0.02]
+    /// Fixed coefficient on the divergence from the start, at least 0 [for the world 0.2]
     #[arg(long, value_name = "BETA", conflicts_with = "kl_target")]
     kl_coef: Option<f64>,
     /// Divergence that an adaptive coefficient aims at, in nats per response, above 0 [default: 6]
@@ -89,8 +91,13 @@ pub(crate) fn for_world() -> PolicyConfig {
             mini_batch_size: 32,
             ppo_epochs: 2,
             max_new_tokens: 32,
-            learning_rate: 3e-4,
-            kl: KlControl::Fixed { coefficient: 0.02 },
+            learning_rate: 1e-3,
+            kl: KlControl::Fixed { coefficient: 0.2 },
+            // Rewards of all kinds on one scale: so the same coefficient means the same.
+            reward: RewardConfig {
+                scaling: RewardScaling::Running,
+                ..RewardConfig::default()
+            },
             estimator: Estimator::Critic(CriticConfig {
                 value_coef: 0.5,
                 ..CriticConfig::default()

@@ -27,7 +27,7 @@ pub use init::normal;
 pub use layers::{Embedding, LayerNorm, RmsNorm};
 pub use linear::{Linear, Lora};
 pub use logp::{completion_logps, sum_by_sequence, token_logps};
-pub use params::{ParameterInfo, parameters, set_trainable};
+pub use params::{ParameterInfo, parameters, separate, set_trainable};
 pub use pooling::{Pooling, pool};
 pub use traits::{Backbone, CausalLm, HfFolder, HfReward, RewardParts};
 pub use value::{ValueModel, token_values};

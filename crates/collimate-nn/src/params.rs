@@ -1,6 +1,6 @@
 //! A model's parameters by path.
 
-use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
+use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};
 use burn::tensor::Tensor;
 
 /// One parameter of a model.
@@ -77,4 +77,24 @@ pub fn set_trainable<M: Module>(model: M, trainable: impl Fn(&str) -> bool) -> M
         path: Vec::new(),
         trainable,
     })
+}
+
+/// The same weights as parameters of their own: a module that was cloned from another, and is to be
+/// trained beside it, would otherwise share its parameters' identities and gradients.
+pub fn separate<M: Module>(model: M) -> M {
+    struct Mapper;
+    impl ModuleMapper for Mapper {
+        fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+            let (_, tensor, mapper) = param.consume();
+            let require_grad = tensor.is_require_grad();
+            let own = match tensor.gradient_checkpointing_strategy() {
+                Some(strategy) => Tensor::from_inner(tensor.inner())
+                    .with_gradient_checkpointing_strategy(strategy)
+                    .set_require_grad(require_grad),
+                None => tensor,
+            };
+            Param::from_mapped_value(ParamId::new(), own, mapper)
+        }
+    }
+    model.map(&mut Mapper)
 }

@@ -4,7 +4,8 @@ use burn::module::Module;
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{Tensor, TensorData};
 use collimate_nn::{
-    Adapters, CausalLm, DeviceBatch, Forward, ScalarHead, ValueModel, token_logps, token_values,
+    Adapters, CausalLm, DeviceBatch, Forward, ScalarHead, ValueModel, separate, token_logps,
+    token_values,
 };
 
 use crate::PpoError;
@@ -32,10 +33,11 @@ impl<M: CausalLm> ActorCritic<M> {
         }
     }
 
-    /// A policy and a critic of its own, best made from a reward model's parts.
+    /// A policy and a critic of its own, best made from a reward model's parts. The critic may be a
+    /// clone of the policy, or of what the policy was cloned from: it becomes separate.
     pub fn with_critic(policy: M, critic: ValueModel<M>) -> Self {
         Self {
-            critic: Some(critic),
+            critic: Some(separate(critic)),
             ..Self::policy_only(policy)
         }
     }

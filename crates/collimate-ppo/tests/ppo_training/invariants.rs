@@ -1,7 +1,7 @@
 //! What must hold of every training.
 
 use collimate_core::Key;
-use collimate_nn::{Adaptable, LoraConfig};
+use collimate_nn::{Adaptable, LoraConfig, ValueModel};
 use collimate_ppo::{
     ActorCritic, Estimator, KlPlacement, KlReference, PpoConfig, metrics as names, train,
 };
@@ -193,4 +193,22 @@ fn a_metric_that_is_logged_has_a_name_in_the_module() {
     }
     assert_eq!(done.metrics[names::EPISODES], 24.0);
     assert_eq!(done.rollouts, 3);
+}
+
+#[test]
+fn a_critic_cloned_from_the_policy_is_one_of_its_own() {
+    let tokenizer = tokenizer();
+    let device = flex();
+    let run = |policy: collimate_lm::Llama, backbone: collimate_lm::Llama| {
+        let critic = ValueModel::from_parts(backbone, head(&device));
+        let task = task(&tokenizer, &likes_yes, llama(1, &device));
+        let model = ActorCritic::with_critic(policy, critic);
+        train(model, &task, &options(), &FitContext::silent()).unwrap()
+    };
+    let policy = llama(1, &device);
+    let cloned = run(policy.clone(), policy);
+    let apart = run(llama(1, &device), llama(1, &device));
+    assert_eq!(model_hash(&cloned.model), model_hash(&apart.model));
+    let critic = &cloned.model.critic.as_ref().unwrap().backbone;
+    assert!(model_hash(critic) != model_hash(&cloned.model.policy));
 }
