@@ -287,7 +287,19 @@ fn a_judge_of_ones_own() {
     succeed(
         "ser",
         folder,
-        &[&data[..], &["--loops", "0", "--no-baseline", "--out", "rm"]].concat(),
+        &[
+            &data[..],
+            &[
+                "--loops",
+                "0",
+                "--no-baseline",
+                "--stop-after",
+                "rm",
+                "--out",
+                "rm",
+            ],
+        ]
+        .concat(),
     );
     let judge = "rm/model";
     let config = json!({"align": {"responses": {"max_new_tokens": 8}}, "prompts": 5});

@@ -9,7 +9,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use collimate::core::{Key, Purpose};
-use common::{command, example, json, succeed, text, tiny_world};
+use common::{command, example, json, succeed, text, tiny_world, without_seconds};
 use serde_json::Value;
 
 /// How many kills; `COLLIMATE_KILLS=10` for more.
@@ -21,21 +21,17 @@ fn lines(run: &Path) -> usize {
     fs::read_to_string(run.join("metrics.jsonl")).map_or(0, |text| text.lines().count())
 }
 
-/// The summary without what depends on the machine's mood.
 fn summary(run: &Path) -> Value {
-    let mut summary = json(&run.join("summary.json"));
-    let object = summary.as_object_mut().unwrap();
-    object.remove("seconds");
-    object.remove("peak_memory_bytes");
-    for l in object["loops"].as_array_mut().unwrap() {
-        l.as_object_mut().unwrap().remove("seconds");
-    }
-    summary
+    without_seconds(json(&run.join("summary.json")))
 }
 
 #[track_caller]
 fn same_end(run: &Path, straight: &Path) {
-    for file in ["model/model.safetensors", "sft/model.safetensors"] {
+    for file in [
+        "model/model.safetensors",
+        "sft/model.safetensors",
+        "policy-ser/model.safetensors",
+    ] {
         let read = |run: &Path| fs::read(run.join(file)).unwrap();
         assert!(read(run) == read(straight), "{file} differs");
     }

@@ -54,11 +54,39 @@ fn the_run_folder_says_everything() {
     }
     assert!(loops[1]["kept"].as_u64().unwrap() >= 8, "{loops:?}");
 
+    let ppo = &summary["ppo"];
+    for name in ["loop0", "ser", "full", "gold"] {
+        share(&ppo["win_rate"][name]);
+        assert!(ppo["kl"][name].is_f64() && ppo["tax"][name].is_f64());
+        assert!(ppo["gold_reward"][name].is_f64(), "{ppo}");
+        let weights = run.join(format!("policy-{name}/model.safetensors"));
+        assert!(weights.exists(), "{name}");
+    }
+    assert!(ppo["gold_reward"]["sft"].is_f64());
+    assert_eq!(ppo["judge"], "the gold reward");
+
     let report = fs::read_to_string(run.join("report.md")).unwrap();
-    for part in ["## Test accuracy", "## Loops", "| loop0", "| ser", "| full"] {
+    for part in [
+        "## Test accuracy",
+        "## Loops",
+        "| loop0",
+        "| ser",
+        "| full",
+        "## Policies",
+        "| gold",
+        "## Answers as training goes on: ser",
+    ] {
         assert!(report.contains(part), "{part}");
     }
-    for plot in ["accuracy", "data", "gaps", "precision"] {
+    let plots = [
+        "accuracy",
+        "data",
+        "gaps",
+        "precision",
+        "policy_reward",
+        "policy_kl",
+    ];
+    for plot in plots {
         assert!(report.contains(&format!("plots/{plot}.svg")), "{plot}");
         let svg = fs::read_to_string(run.join(format!("plots/{plot}.svg"))).unwrap();
         assert!(svg.contains("<svg"), "{plot}");

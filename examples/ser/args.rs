@@ -406,6 +406,8 @@ impl Args {
         assign(&mut config.stop_after, self.stop_after);
         if !self.policy_rewards.is_empty() {
             config.policy_rewards.clone_from(&self.policy_rewards);
+        } else if self.no_baseline {
+            config.policy_rewards.retain(|r| *r != PolicyReward::Full);
         }
         self.policy.apply(&mut config.policy);
         config.policy.ppo.seed = config.ser.seed;

@@ -92,10 +92,37 @@ pub(crate) fn tiny_world(folder: &Path) -> PathBuf {
                 "eval_every": 20, "save_every": 5,
             },
         },
+        "policy_test_prompts": 40,
+        "policy": {"watched": 2, "ppo": tiny_ppo()},
     });
     let path = folder.join("tiny.json");
     fs::write(&path, config.to_string()).unwrap();
     path
+}
+
+/// Options of a policy stage that is through in a second or two.
+pub(crate) fn tiny_ppo() -> serde_json::Value {
+    serde_json::json!({
+        "rollouts": 3, "rollout_size": 24, "mini_batch_size": 8, "ppo_epochs": 2,
+        "max_new_tokens": 10, "save_every": 2, "sample_every": 2,
+    })
+}
+
+/// A value without what depends on the machine's mood.
+pub(crate) fn without_seconds(mut value: serde_json::Value) -> serde_json::Value {
+    fn clean(value: &mut serde_json::Value) {
+        match value {
+            serde_json::Value::Object(fields) => {
+                fields.remove("seconds");
+                fields.remove("peak_memory_bytes");
+                fields.values_mut().for_each(clean);
+            }
+            serde_json::Value::Array(items) => items.iter_mut().for_each(clean),
+            _ => {}
+        }
+    }
+    clean(&mut value);
+    value
 }
 
 /// `n` pairs as TRL rows.
