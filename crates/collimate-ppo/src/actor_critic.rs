@@ -42,8 +42,7 @@ impl<M: CausalLm> ActorCritic<M> {
         }
     }
 
-    /// A policy with a value head: a third of the memory of a critic, and the policy's layers
-    /// serve both.
+    /// A policy with a value head: no second model to train, and the policy's layers serve both.
     pub fn with_value_head(policy: M, head: ScalarHead) -> Self {
         Self {
             value_head: Some(head),
@@ -69,14 +68,27 @@ impl<M: CausalLm> ActorCritic<M> {
                 wrong("uses no critic: use ActorCritic::policy_only")
             }
             (Estimator::Critic(_), Some(critic), None) => {
-                let (critic, policy) = (critic.backbone.vocab_size(), self.policy.vocab_size());
-                match critic == policy {
-                    true => Ok(()),
-                    false => Err(PpoError::Vocabulary { critic, policy }),
-                }
+                same_tokens("the critic", &critic.backbone, &self.policy)
             }
             (Estimator::Critic(_), None, Some(_)) => Ok(()),
         }
+    }
+}
+
+/// Whether a model reads the ids that the policy writes.
+pub(crate) fn same_tokens<M: CausalLm>(
+    model: &'static str,
+    read_by: &M,
+    policy: &M,
+) -> Result<(), PpoError> {
+    let (other, policy) = (read_by.vocab_size(), policy.vocab_size());
+    match other == policy {
+        true => Ok(()),
+        false => Err(PpoError::Vocabulary {
+            model,
+            other,
+            policy,
+        }),
     }
 }
 

@@ -68,7 +68,8 @@ pub struct CriticConfig {
     pub gae_lambda: f64,
     /// Whether advantages are shifted and scaled over the tokens of a rollout.
     pub whiten: bool,
-    /// Weight of the critic's loss.
+    /// Weight of the critic's loss. A critic of its own hardly feels it: AdamW divides by the size
+    /// of the gradients, so only clipping and `eps` change; a value head shares the policy's layers.
     pub value_coef: f64,
     /// How far a value may move from the rollout's before its gradient is cut.
     pub value_clip_range: f64,

@@ -31,20 +31,22 @@ pub enum PpoError {
         tokens: usize,
         /// The longest response.
         response: usize,
-        /// The policy or the critic.
+        /// The policy, the critic or the reference.
         model: &'static str,
         /// Its context length.
         context: usize,
     },
-    /// The critic reads other token ids than the policy writes.
+    /// The critic or the reference reads other token ids than the policy writes.
     #[error(
-        "the critic knows {critic} token ids, the policy {policy}: a critic needs the policy's \
-         tokenizer; start from a reward model that was made from the policy, or use value_head, \
-         rloo or grpo"
+        "{model} knows {other} token ids, the policy {policy}: both need one tokenizer; start from \
+         a model that was made from the policy (or, in place of a critic, use a value head, rloo \
+         or grpo)"
     )]
     Vocabulary {
-        /// Of the critic.
-        critic: usize,
+        /// The critic or the reference.
+        model: &'static str,
+        /// Its token ids.
+        other: usize,
         /// Of the policy.
         policy: usize,
     },

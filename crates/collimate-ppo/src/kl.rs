@@ -73,7 +73,7 @@ pub enum KlControl {
         /// The divergence that is aimed at, above 0.
         target: f64,
         /// Over how many responses the coefficient changes by a fifth at most; above a fifth of
-        /// a rollout's.
+        /// `rollout_size`.
         horizon: f64,
         /// What the target is counted in.
         unit: KlUnit,

@@ -4,7 +4,7 @@
 pub const LOSS: &str = "loss";
 /// Global norm of the gradient before clipping, a mean over the optimiser steps.
 pub const GRAD_NORM: &str = "grad_norm";
-/// The policy's learning rate at the rollout's last optimiser step.
+/// The policy's learning rate at the rollout's last planned optimiser step.
 pub const LEARNING_RATE: &str = "learning_rate";
 /// Mean score of the responses, as the reward gives it.
 pub const SCORES: &str = "objective/scores";
@@ -26,7 +26,7 @@ pub const POLICY_LOSS: &str = "loss/policy_avg";
 pub const VALUE_LOSS: &str = "loss/value_avg";
 /// k3 of the KL term in the loss, a mean over tokens, without its coefficient.
 pub const KL_LOSS: &str = "loss/kl_avg";
-/// ½ (log π − log π_old)², a mean over tokens.
+/// ½ (log π − log π_old)², a mean over tokens; mini-batches that are left out count too.
 pub const APPROX_KL: &str = "policy/approxkl_avg";
 /// Share of tokens whose gradient the ratio's clip cuts.
 pub const CLIP_FRACTION: &str = "policy/clipfrac_avg";

@@ -48,6 +48,15 @@ impl Sums {
         entry[1].0 += weight;
     }
 
+    /// One more.
+    pub(crate) fn count(&mut self, name: &str) {
+        let entry = self
+            .0
+            .entry(name.to_owned())
+            .or_insert([Exact(0.0), Exact(1.0)]);
+        entry[0].0 += 1.0;
+    }
+
     /// The larger of what was there and `value`.
     pub(crate) fn max(&mut self, name: &str, value: f64) {
         let entry = self
@@ -57,7 +66,7 @@ impl Sums {
         entry[0].0 = entry[0].0.max(value);
     }
 
-    /// All means.
+    /// All means, counts and largest values.
     pub(crate) fn means(&self) -> impl Iterator<Item = (String, f64)> + '_ {
         let weighted = self.0.iter().filter(|(_, [_, weight])| weight.0 != 0.0);
         weighted.map(|(name, [sum, weight])| (name.clone(), sum.0 / weight.0))

@@ -4,6 +4,7 @@ use collimate_core::{Completion, Prompt, ScoreError, Scorer};
 use collimate_data::TextTokenizer;
 use collimate_nn::{Adapters, CausalLm};
 
+use crate::actor_critic::same_tokens;
 use crate::config::PpoConfig;
 use crate::{ActorCritic, PpoError};
 
@@ -27,7 +28,8 @@ pub struct PpoTask<'a, M> {
     pub prompts: Vec<Prompt>,
     /// Prompts whose answers are shown as training goes on; may be empty.
     pub watched: Vec<Prompt>,
-    /// Scores responses: a reward model, a judge, a closure.
+    /// Scores responses: a reward model, a judge, a closure. A training that goes on needs the
+    /// same one: what it scores by cannot be checked.
     pub reward: &'a dyn Scorer,
     /// What the policy is kept close to.
     pub reference: KlReference<M>,
@@ -86,7 +88,8 @@ impl<M: CausalLm> PpoTask<'_, M> {
             KlReference::AdaptersOff if !model.policy.clone().has_lora() => {
                 Err(PpoError::NoAdapters)
             }
-            _ => Ok(()),
+            KlReference::AdaptersOff => Ok(()),
+            KlReference::Model(reference) => same_tokens("the reference", reference, &model.policy),
         }
     }
 

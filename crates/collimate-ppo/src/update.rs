@@ -70,16 +70,21 @@ impl Update<'_> {
             self.backward(&model, stepper, &micro_batch, n, &mut found)?;
         }
         let approx_kl = found.approx_kl / n;
+        let ratio = found.ratio / n;
+        // Of every mini-batch: what makes one be left out must be seen.
+        sums.add(names::APPROX_KL, approx_kl, n);
+        sums.add(names::CLIP_FRACTION, found.clipped / n, n);
+        sums.add(names::RATIO, ratio, n);
+        sums.max(names::RATIO_MAX, found.ratio_max);
         let limit = config.early_stop_kl.map(|target| 1.5 * target);
         if limit.is_some_and(|limit| approx_kl > limit) {
             stepper.discard();
-            sums.add(names::STOPPED, 1.0, 1.0);
+            sums.count(names::STOPPED);
             return Ok((model, Fate::Stopped));
         }
-        let ratio = found.ratio / n;
         if config.ratio_threshold.is_some_and(|most| ratio > most) {
             stepper.discard();
-            sums.add(names::SKIPPED, 1.0, 1.0);
+            sums.count(names::SKIPPED);
             return Ok((model, Fate::Skipped));
         }
         let norm = stepper.gradient_norm();
@@ -104,10 +109,6 @@ impl Update<'_> {
         sums.add(names::LOSS, loss, 1.0);
         sums.add(names::GRAD_NORM, norm, 1.0);
         sums.add(names::POLICY_LOSS, found.policy_loss / n, n);
-        sums.add(names::APPROX_KL, approx_kl, n);
-        sums.add(names::CLIP_FRACTION, found.clipped / n, n);
-        sums.add(names::RATIO, ratio, n);
-        sums.max(names::RATIO_MAX, found.ratio_max);
         if critic.is_some() {
             sums.add(names::VALUE_LOSS, found.value_loss / n, n);
             sums.add(names::VALUE_CLIP_FRACTION, found.value_clipped / n, n);

@@ -74,6 +74,9 @@ pub fn score_sequences<B: Backbone>(
 }
 
 /// A reward model with its tokenizer: a [`Scorer`] of texts.
+///
+/// Every text is read with an end, as those that the model was trained on: a completion that was cut
+/// looks finished to it. A trainer that minds sets a rule for those.
 #[derive(Debug)]
 pub struct RewardScorer<B: Backbone> {
     model: RewardModel<B>,

@@ -178,10 +178,23 @@ fn parts_that_do_not_fit() {
     let critic = ValueModel::from_parts(other, head(&device));
     let message = error(&likes_yes, |_, model| model.critic = Some(critic));
     assert!(
-        message.contains("knows 40 token ids, the policy 12"),
+        message.contains("the critic knows 40 token ids, the policy 12"),
         "{message}"
     );
     let tokenizer = tokenizer();
+    let other = Llama::new(&config(40), Key::new(9, "init"), &device).unwrap();
+    let wide = task(&tokenizer, &likes_yes, other);
+    let outcome = train(
+        with_critic(&device),
+        &wide,
+        &options(),
+        &FitContext::silent(),
+    );
+    let message = outcome.map(|_| ()).unwrap_err().to_string();
+    assert!(
+        message.contains("the reference knows 40 token ids"),
+        "{message}"
+    );
     let mut without = task(&tokenizer, &likes_yes, llama(1, &device));
     without.reference = KlReference::AdaptersOff;
     let outcome = train(
