@@ -287,11 +287,14 @@ fn what_is_refused() {
     let alone = "--estimator rloo --samples-per-prompt 1";
     refused(alone, "samples_per_prompt is 1");
     refused("--test-prompts 0", "test_prompts is 0");
-    refused("--max-length 20", "max_length is 20");
+    refused("--max-length 20 --response-tokens 20", "max_length is 20");
     refused(&format!("--model {encoder}"), "holds no language model");
     refused("--model nowhere", "nowhere");
     let with_prompts = format!("--model {model} --prompts {prompts}");
-    refused(&format!("{with_prompts} --reward-model nowhere"), "nowhere");
+    let nowhere = format!("{with_prompts} --max-length 40 --reward-model nowhere");
+    refused(&nowhere, "nowhere");
+    let unused = "--estimator rloo --value-head";
+    refused(unused, "critic is value_head");
     refused(&format!("{with_prompts} --max-length 100000"), "at most");
     let short = format!("{with_prompts} --max-length 10 --response-tokens 8 --out a");
     refused(&short, "prompts for the policy");

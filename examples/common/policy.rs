@@ -43,7 +43,7 @@ pub(crate) struct PolicyOptions {
     /// Passes over a rollout [default: 4; for the world 2]
     #[arg(long, value_name = "N")]
     ppo_epochs: Option<u64>,
-    /// Longest response in tokens [default: 256; for the world 32]
+    /// Longest response in tokens [default: 256, at most half of --max-length; for the world 32]
     #[arg(long, value_name = "N")]
     response_tokens: Option<usize>,
     /// Softmax temperature while training, above 0 [default: 1]
@@ -72,6 +72,13 @@ pub(crate) fn defaults() -> PolicyConfig {
         ppo: PpoConfig {
             rollout_size: 64,
             mini_batch_size: 16,
+            // As --kl-target: the usual 10,000 would hardly move.
+            kl: KlControl::Adaptive {
+                initial: 0.2,
+                target: 6.0,
+                horizon: 640.0,
+                unit: KlUnit::PerSequence,
+            },
             save_every: Some(100),
             sample_every: Some(25),
             ..PpoConfig::default()
@@ -125,7 +132,10 @@ impl PolicyOptions {
             }
             Some(EstimatorName::Critic | EstimatorName::Grpo) | None => {}
         }
-        if ppo.estimator.critic().is_none() && ppo.samples_per_prompt == 1 {
+        if self.estimator.is_some()
+            && ppo.estimator.critic().is_none()
+            && ppo.samples_per_prompt == 1
+        {
             ppo.samples_per_prompt = 4;
         }
         assign(&mut ppo.rollouts, self.rollouts);
@@ -140,12 +150,22 @@ impl PolicyOptions {
             ppo.kl = KlControl::Fixed { coefficient };
         }
         if let Some(target) = self.kl_target {
+            // The usual 10,000 would hardly move with so few responses.
+            let (horizon, unit) = match ppo.kl {
+                KlControl::Adaptive { horizon, unit, .. } => (horizon, unit),
+                KlControl::Fixed { .. } => (10.0 * ppo.rollout_size as f64, KlUnit::default()),
+            };
             ppo.kl = KlControl::Adaptive {
                 initial: ppo.kl.initial(),
                 target,
-                horizon: 1e4,
-                unit: KlUnit::PerSequence,
+                horizon,
+                unit,
             };
+        }
+        // A response takes at most half of a sequence, unless somebody said otherwise.
+        if self.response_tokens.is_none() {
+            let ppo = &mut policy.ppo;
+            ppo.max_new_tokens = ppo.max_new_tokens.min((policy.max_length / 2).max(1));
         }
         if self.value_head {
             policy.critic = CriticStart::ValueHead;

@@ -22,10 +22,18 @@ pub(crate) fn open<'p>(
     models: impl Iterator<Item = &'p PathBuf>,
 ) -> Result<RunFolder, Failure> {
     let mut run = RunFolder::create(out, config)?;
-    let parts = models.flat_map(|dir| {
-        ["config.json", "tokenizer.json", "model.safetensors"].map(|name| dir.join(name))
-    });
-    let files = data.cloned().chain(parts).filter(|path| path.exists());
+    let mut parts = Vec::new();
+    for dir in models {
+        let found = std::fs::read_dir(dir).into_iter().flatten().flatten();
+        let of_model = |path: &PathBuf| {
+            let kind = path.extension().and_then(|kind| kind.to_str());
+            path.is_file() && matches!(kind, Some("json" | "safetensors"))
+        };
+        let mut files: Vec<PathBuf> = found.map(|e| e.path()).filter(of_model).collect();
+        files.sort();
+        parts.extend(files);
+    }
+    let files = data.filter(|path| path.exists()).cloned().chain(parts);
     let hashes = files
         .map(|path| hash_file(&path))
         .collect::<Result<Vec<String>, _>>()?;

@@ -197,6 +197,14 @@ fn split(
         None => config.test_prompts.min(all.len() / 3),
     };
     let watched = config.policy.watched.min(all.len() / 10);
+    if wanted < config.test_prompts {
+        common::tell(&format!(
+            "{} different prompts: {wanted} of them are for the comparison at the end, where \
+             {} were asked for",
+            all.len(),
+            config.test_prompts,
+        ));
+    }
     if wanted == 0 {
         return Err(format!(
             "{} different prompts are too few: give at least 10",
@@ -250,7 +258,7 @@ fn reward(config: &Config, tokenizer: &TextTokenizer, device: &Device) -> Result
     let same = own.inner().get_vocab(true) == tokenizer.inner().get_vocab(true);
     let room = model.backbone.max_positions();
     let critic = (same && room >= config.policy.max_length).then(|| policy::critic(&model));
-    if critic.is_none() {
+    if critic.is_none() && config.policy.ppo.estimator.critic().is_some() {
         common::tell(
             "the reward model reads other tokens than the policy, or shorter texts: the critic is \
              a value head on the policy",

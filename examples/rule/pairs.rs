@@ -133,7 +133,7 @@ pub(crate) fn openings<M: CausalLm>(
     match openings.len() {
         n if n < wanted / 2 => Err(format!(
             "the model began {n} different texts where {wanted} were wanted: give more \
-             --opening-tokens or fewer --prompts"
+             --opening-tokens, or want fewer"
         )
         .into()),
         _ => Ok(openings),

@@ -409,9 +409,9 @@ impl Args {
         } else if self.no_baseline {
             config.policy_rewards.retain(|r| *r != PolicyReward::Full);
         }
-        self.policy.apply(&mut config.policy);
         config.policy.ppo.seed = config.ser.seed;
         config.policy.max_length = config.ser.max_length;
+        self.policy.apply(&mut config.policy);
         config.check_policies()?;
         config.ser.check()?;
         config.sft.validate()?;

@@ -14,8 +14,8 @@ use crate::traits::Backbone;
 /// V_t = w · h_{t−1} (+ b),   h_{t−1} the hidden state that predicts token t
 /// ```
 ///
-/// A reward model's backbone and head make one: before the first token its value is then the score
-/// of the prompt alone.
+/// A reward model's backbone and head make one: before the first token its value is then what the
+/// head reads at the prompt's last token.
 #[derive(Module, Debug)]
 pub struct ValueModel<B: Backbone> {
     /// The network.

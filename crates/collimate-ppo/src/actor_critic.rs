@@ -52,6 +52,16 @@ impl<M: CausalLm> ActorCritic<M> {
 
     /// Whether the parts are those that the estimator needs.
     pub(crate) fn check(&self, estimator: &Estimator) -> Result<(), PpoError> {
+        let fits = |head: &ScalarHead, backbone: &M| {
+            let width = head.weight.dims()[1];
+            match width == backbone.hidden_size() {
+                true => Ok(()),
+                false => Err(PpoError::HeadWidth {
+                    head: width,
+                    hidden: backbone.hidden_size(),
+                }),
+            }
+        };
         let wrong = |needs| {
             let estimator = estimator.name();
             Err(PpoError::Parts { estimator, needs })
@@ -68,9 +78,10 @@ impl<M: CausalLm> ActorCritic<M> {
                 wrong("uses no critic: use ActorCritic::policy_only")
             }
             (Estimator::Critic(_), Some(critic), None) => {
-                same_tokens("the critic", &critic.backbone, &self.policy)
+                same_tokens("the critic", &critic.backbone, &self.policy)?;
+                fits(&critic.head, &critic.backbone)
             }
-            (Estimator::Critic(_), None, Some(_)) => Ok(()),
+            (Estimator::Critic(_), None, Some(head)) => fits(head, &self.policy),
         }
     }
 }

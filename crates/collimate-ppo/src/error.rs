@@ -16,6 +16,12 @@ pub enum PpoError {
     /// A prompt that cannot be tokenised.
     #[error(transparent)]
     Data(#[from] DataError),
+    /// A prompt without a token: its response would have nothing to begin from.
+    #[error("prompt {prompt} has no token: write a text, or use a tokenizer with BOS")]
+    EmptyPrompt {
+        /// Which prompt.
+        prompt: usize,
+    },
     /// There are no prompts.
     #[error("there are no prompts to answer: give at least one")]
     NoPrompts,
@@ -49,6 +55,14 @@ pub enum PpoError {
         other: usize,
         /// Of the policy.
         policy: usize,
+    },
+    /// A value head of another width than the hidden states that it reads.
+    #[error("the value head reads {head} numbers, the hidden states have {hidden}")]
+    HeadWidth {
+        /// Width of the head.
+        head: usize,
+        /// Width of the hidden states.
+        hidden: usize,
     },
     /// The estimator and the model's parts do not fit.
     #[error("the estimator {estimator} {needs}")]
@@ -99,8 +113,8 @@ pub enum PpoError {
     },
     /// A number of a rollout that is none.
     #[error(
-        "rollout {rollout}: {what} of response {response} are not finite: the last checkpoint is \
-         untouched; lower learning_rate"
+        "rollout {rollout}: {what} of response {response} are not finite: start again in another \
+         folder with a lower learning_rate"
     )]
     NotFinite {
         /// Which rollout, from 1.

@@ -12,6 +12,8 @@ pub const SCORES: &str = "objective/scores";
 pub const SCORES_STD: &str = "objective/scores_std";
 /// Mean scaled score minus the coefficient times the divergence, per response.
 pub const RLHF_REWARD: &str = "objective/rlhf_reward";
+/// Minus the coefficient times the divergence, per response.
+pub const NON_SCORE_REWARD: &str = "objective/non_score_reward";
 /// Divergence from the reference, k1, in nats per response.
 pub const KL: &str = "objective/kl";
 /// The same by k3.
@@ -55,6 +57,6 @@ pub const STOPPED: &str = "updates/stopped";
 /// Optimiser steps so far.
 pub const UPDATES: &str = "updates/total";
 /// Responses so far.
-pub const EPISODES: &str = "episodes";
+pub const EPISODES: &str = "episode";
 /// Tokens of prompts and responses so far.
 pub const NUM_TOKENS: &str = "num_tokens";

@@ -108,3 +108,93 @@ fn by_group(
     }
     found
 }
+
+#[cfg(test)]
+mod tests {
+    use collimate_core::Completion;
+
+    use super::*;
+    use crate::config::CriticConfig;
+    use crate::kl::KlControl;
+    use crate::reward::{MissingEos, RewardConfig};
+    use crate::rollout::Response;
+
+    /// Responses of one and of three tokens to one prompt, the longer one cut.
+    fn rollout() -> Rollout {
+        let response = |tokens: usize, finish, score| Response {
+            prompt: 0,
+            group: 0,
+            completion: Completion {
+                text: "x".to_owned(),
+                tokens: Some(vec![7; tokens]),
+                finish,
+            },
+            score,
+        };
+        let rows = |value: f32| vec![vec![value], vec![value; 3]];
+        Rollout {
+            responses: vec![
+                response(1, Finish::Eos, 2.0),
+                response(3, Finish::Length, 5.0),
+            ],
+            old_logps: rows(-1.0),
+            reference_logps: rows(-1.5),
+            values: rows(0.0),
+        }
+    }
+
+    fn config(gae_lambda: f64) -> PpoConfig {
+        PpoConfig {
+            estimator: Estimator::Critic(CriticConfig {
+                gae_lambda,
+                whiten: false,
+                ..CriticConfig::default()
+            }),
+            kl: KlControl::Fixed { coefficient: 0.0 },
+            ..PpoConfig::default()
+        }
+    }
+
+    #[test]
+    fn the_score_lands_on_the_last_token_of_its_response() {
+        let of = |config: &PpoConfig, kl_coef| {
+            targets(&rollout(), config, kl_coef, &mut RunningMoments::default())
+        };
+        let found = of(&config(0.0), 0.0);
+        assert_eq!(found.advantages, [vec![2.0], vec![0.0, 0.0, 5.0]]);
+        let found = of(&config(0.0), 0.1);
+        // −.1 · (−1 + 1.5) at every token.
+        assert_eq!(found.advantages, [vec![1.95], vec![-0.05, -0.05, 4.95]]);
+        assert_eq!(found.kl, [1.0, 0.5]);
+        let penalised = PpoConfig {
+            reward: RewardConfig {
+                clip: Some(4.0),
+                missing_eos: MissingEos::Penalty { amount: 3.0 },
+                ..RewardConfig::default()
+            },
+            ..config(0.0)
+        };
+        assert_eq!(of(&penalised, 0.0).scores, [2.0, 1.0]);
+    }
+
+    #[test]
+    fn groups_share_one_advantage_per_response() {
+        let grouped = PpoConfig {
+            estimator: Estimator::Rloo,
+            samples_per_prompt: 2,
+            rollout_size: 2,
+            ..config(0.0)
+        };
+        let found = targets(&rollout(), &grouped, 0.1, &mut RunningMoments::default());
+        // Sums of rewards: 2 − .05 and 5 − .15.
+        let gap: f64 = 1.95 - 4.85;
+        assert!((found.advantages[0][0] - gap).abs() < 1e-12);
+        assert!(found.advantages[1].iter().all(|a| (a + gap).abs() < 1e-12));
+        let in_loss = PpoConfig {
+            estimator: Estimator::Grpo { scale: false },
+            ..grouped
+        };
+        let found = targets(&rollout(), &in_loss, 0.1, &mut RunningMoments::default());
+        assert_eq!(found.advantages, [vec![-1.5], vec![1.5; 3]]);
+    }
+}

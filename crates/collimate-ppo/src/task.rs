@@ -45,6 +45,18 @@ impl<M> std::fmt::Debug for PpoTask<'_, M> {
 }
 
 impl<M: CausalLm> PpoTask<'_, M> {
+    /// The same with an untracked reference.
+    pub(crate) fn untracked(&self) -> Self {
+        let reference = match &self.reference {
+            KlReference::AdaptersOff => KlReference::AdaptersOff,
+            KlReference::Model(model) => KlReference::Model(model.valid()),
+        };
+        Self {
+            reference,
+            ..self.clone()
+        }
+    }
+
     /// Ids of the prompts, once everything fits.
     pub(crate) fn encode(
         &self,
@@ -62,6 +74,9 @@ impl<M: CausalLm> PpoTask<'_, M> {
         let response = config.max_new_tokens;
         let encode = |(index, prompt): (usize, &Prompt)| {
             let ids = self.tokenizer.encode_prompt(prompt)?;
+            if ids.is_empty() {
+                return Err(PpoError::EmptyPrompt { prompt: index });
+            }
             match contexts
                 .iter()
                 .find(|(_, most)| ids.len() + response > *most)
@@ -93,13 +108,23 @@ impl<M: CausalLm> PpoTask<'_, M> {
         }
     }
 
-    /// One finite score per item.
+    /// One finite score per item; `before` items of the rollout have theirs already.
     pub(crate) fn score(
         &self,
         rollout: u64,
+        before: usize,
         items: &[(Prompt, Completion)],
     ) -> Result<Vec<f32>, PpoError> {
-        let wrong = |source| PpoError::Score { rollout, source };
+        let wrong = |source| {
+            let source = match source {
+                ScoreError::NotFinite { index, value } => ScoreError::NotFinite {
+                    index: before + index,
+                    value,
+                },
+                source => source,
+            };
+            PpoError::Score { rollout, source }
+        };
         let scores = self.reward.score(items).map_err(wrong)?;
         if scores.len() != items.len() {
             let (items, scores) = (items.len(), scores.len());

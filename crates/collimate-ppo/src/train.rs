@@ -47,6 +47,8 @@ pub fn train<M: CausalLm>(
     context: &FitContext<'_>,
 ) -> Result<Trained<M>, PpoError> {
     config.check()?;
+    // Tracked, it would build graphs that nobody uses.
+    let task = &task.untracked();
     start.check(&config.estimator)?;
     task.check(&start)?;
     let prompts = task.encode(&task.prompts, &start, config)?;
@@ -55,9 +57,17 @@ pub fn train<M: CausalLm>(
         KlReference::Model(model) => Some(model_hash(model)),
         KlReference::AdaptersOff => None,
     };
+    let tokens = task.tokenizer.special();
     let identity = Identity {
         config,
-        inputs: hash_json(&(&prompts, &watched, &task.eos, model_hash(&start), reference)),
+        inputs: hash_json(&(
+            &prompts,
+            &watched,
+            &task.eos,
+            tokens,
+            model_hash(&start),
+            reference,
+        )),
     };
     let model = start.train();
     let checkpoints = LoopCheckpoints::open(&config.stage, &model, &identity, context)?;
@@ -84,6 +94,8 @@ pub fn train<M: CausalLm>(
         identity: hash_json(&identity),
     };
     let before = restored.state.seconds;
+    let per_rollout = config.ppo_epochs * config.steps_per_epoch();
+    let at = restored.state.rollouts * per_rollout + restored.state.place;
     Loop {
         config,
         context,
@@ -94,7 +106,7 @@ pub fn train<M: CausalLm>(
         state: restored.state,
         meter: context
             .progress
-            .start(&config.stage, 0, config.total_steps()),
+            .start(&config.stage, at, config.total_steps()),
         started: Instant::now(),
         seconds_before: before,
     }
@@ -126,7 +138,7 @@ impl<M: CausalLm> Loop<'_, M> {
     fn run(mut self, mut model: ActorCritic<M>) -> Result<Trained<M>, PpoError> {
         while !self.state.finished {
             if self.state.rollouts == self.config.rollouts {
-                self.watch(&model)?;
+                self.stop_saved(&model, |this| this.watch(&model))?;
                 self.state.finished = true;
                 self.state.ticks += 1;
                 self.save(&model)?;
@@ -189,9 +201,9 @@ impl<M: CausalLm> Loop<'_, M> {
             })
         })?;
         let mini_batches = self.mini_batches(0);
-        let rollout = self
-            .writer
-            .measure(number, model, responses, &mini_batches)?;
+        let rollout = self.stop_saved(model, |this| {
+            this.writer.measure(number, model, responses, &mini_batches)
+        })?;
         let tokens = |r: &Response| self.writer.prompts[r.prompt].len() + r.ids().len();
         self.state.tokens += rollout.responses.iter().map(tokens).sum::<usize>() as u64;
         self.state.ticks += 1;
@@ -205,7 +217,7 @@ impl<M: CausalLm> Loop<'_, M> {
         Ok(rollout)
     }
 
-    /// Runs a part that an interrupt may stop; then saves what is there.
+    /// Runs a part that an interrupt, the reward or the generator may stop; then saves what is there.
     fn stop_saved<T>(
         &mut self,
         model: &ActorCritic<M>,
@@ -213,6 +225,13 @@ impl<M: CausalLm> Loop<'_, M> {
     ) -> Result<T, PpoError> {
         match part(self) {
             Err(error) if error.is_interrupt() => Err(self.interrupted(model)?),
+            Err(error @ (PpoError::Score { .. } | PpoError::Generate { .. })) => {
+                // Somebody else's failure: what was learnt so far is not lost.
+                if self.state.ticks > 0 {
+                    self.save(model)?;
+                }
+                Err(error)
+            }
             other => other,
         }
     }
@@ -300,6 +319,7 @@ impl<M: CausalLm> Loop<'_, M> {
                 names::RLHF_REWARD.to_owned(),
                 scaled - kl_coef * targets.kl[0],
             ),
+            (names::NON_SCORE_REWARD.to_owned(), -kl_coef * targets.kl[0]),
             (names::KL.to_owned(), targets.kl[0]),
             (names::KL_K3.to_owned(), targets.kl_k3),
             (names::ENTROPY.to_owned(), -logps.sum::<f64>() / n),

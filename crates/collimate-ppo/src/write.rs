@@ -59,6 +59,31 @@ impl<F: FnMut(Progress)> Watch for Stop<'_, F> {
     }
 }
 
+/// An error of a chunk's prompt as one of all prompts'.
+fn of_prompt(error: GenerateError, drawn: &[usize]) -> GenerateError {
+    let place = |index: usize| drawn.get(index).copied().unwrap_or(index);
+    match error {
+        GenerateError::Prompt { index, message } => GenerateError::Prompt {
+            index: place(index),
+            message,
+        },
+        GenerateError::PromptTooLong {
+            index,
+            tokens,
+            context,
+        } => GenerateError::PromptTooLong {
+            index: place(index),
+            tokens,
+            context,
+        },
+        GenerateError::NotFinite { index, tokens } => GenerateError::NotFinite {
+            index: place(index),
+            tokens,
+        },
+        error => error,
+    }
+}
+
 impl<M: CausalLm> Writer<'_, M> {
     /// The prompts of a rollout: passes over all of them, each in an order of its own.
     fn drawn(&self, rollout: u64) -> Vec<usize> {
@@ -147,13 +172,13 @@ impl<M: CausalLm> Writer<'_, M> {
             };
             let written = generator
                 .continue_ids(&ids, &sampling, &mut watch)
-                .map_err(|error| self.failed(rollout, error))?;
+                .map_err(|error| self.failed(rollout, of_prompt(error, groups)))?;
             let mut items: Vec<(Prompt, Completion)> = Vec::new();
             for (&prompt, completions) in groups.iter().zip(&written) {
                 let prompt = &self.task.prompts[prompt];
                 items.extend(completions.iter().map(|c| (prompt.clone(), c.clone())));
             }
-            let scores = self.task.score(rollout + 1, &items)?;
+            let scores = self.task.score(rollout + 1, before, &items)?;
             let places = groups.iter().enumerate().flat_map(|(group, &prompt)| {
                 std::iter::repeat_n((chunk * per_chunk + group, prompt), k)
             });
@@ -194,6 +219,9 @@ impl<M: CausalLm> Writer<'_, M> {
         let (frozen, adapters) = self.task.reference.of(&model.policy);
         for mini_batch in mini_batches {
             for micro_batch in cut(mini_batch, &responses, self.prompts, self.config) {
+                if self.interrupt.is_set() {
+                    return Err(self.failed(rollout, GenerateError::Interrupted));
+                }
                 let wrong = |source| PpoError::Pack {
                     rollout: rollout + 1,
                     source,
@@ -266,7 +294,7 @@ impl<M: CausalLm> Writer<'_, M> {
             .zip(written)
             .flat_map(|(prompt, answers)| answers.into_iter().map(|a| (prompt.clone(), a)))
             .collect();
-        let scores = self.task.score(rollout + 1, &items)?;
+        let scores = self.task.score(rollout + 1, 0, &items)?;
         let answers = items.into_iter().zip(scores);
         Ok(answers
             .map(|((prompt, completion), score)| WatchedAnswer {

@@ -65,8 +65,8 @@ pub struct AnswerReport {
     pub mean_tokens: f64,
     /// Share of answers that ended by themselves.
     pub finished: f64,
-    /// Correlation of the implicit reward of its answers with their length (Pearson, Spearman);
-    /// absent where one of them does not vary.
+    /// Correlation of the reward of its answers (implicit after direct alignment, else the policy's
+    /// own) with their length (Pearson, Spearman); absent where one of them does not vary.
     pub reward_length: Option<(f64, f64)>,
     /// The same with the score.
     pub reward_score: Option<(f64, f64)>,

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::TrainError;
-use crate::files::{UNFINISHED, atomic_write, entries, read_json, remove_unfinished, to_json};
+use crate::files::{UNFINISHED, atomic_write, entries, read_json, remove_unfinished};
 use crate::params::Stored;
 
 /// A number that comes back from its text with the same bits, which JSON numbers do not promise:
@@ -138,7 +138,10 @@ impl Checkpoints {
         write_tensors(&unfinished.join(MODEL), model)?;
         write_tensors(&unfinished.join(OPTIMIZER), moments)?;
         let state_path = unfinished.join(STATE);
-        atomic_write(&state_path, &to_json(state, &state_path)?)?;
+        // Compact: a state may hold a rollout.
+        let text =
+            serde_json::to_vec(state).map_err(|error| TrainError::format(&state_path, error))?;
+        atomic_write(&state_path, &text)?;
         fs::rename(&unfinished, &target).map_err(TrainError::io(&target))?;
         sync_folder(&self.folder).map_err(TrainError::io(&self.folder))?;
         let steps = self.steps()?;

@@ -43,6 +43,15 @@ fn config() -> PpoConfig {
 /// Trains in `folder`; the reward asks to stop when it has scored for the `stop_at`-th time, and
 /// the loop sees that between two steps or in the next chunk of responses.
 fn run(folder: &Path, stop_at: Option<usize>, after: usize) -> Result<Trained<Llama>, PpoError> {
+    run_with(&config(), folder, stop_at, after)
+}
+
+fn run_with(
+    config: &PpoConfig,
+    folder: &Path,
+    stop_at: Option<usize>,
+    after: usize,
+) -> Result<Trained<Llama>, PpoError> {
     let tokenizer = tokenizer();
     let device = flex();
     let interrupt = Interrupt::new();
@@ -61,7 +70,7 @@ fn run(folder: &Path, stop_at: Option<usize>, after: usize) -> Result<Trained<Ll
         interrupt: interrupt.clone(),
     };
     let task = task(&tokenizer, &reward, llama(1, &device));
-    train(with_critic(&device), &task, &config(), &context)
+    train(with_critic(&device), &task, config, &context)
 }
 
 fn facts(done: &Trained<Llama>, folder: &Path) -> (String, BTreeMap<String, f64>, String, String) {
@@ -139,4 +148,111 @@ fn another_configuration_or_another_start_is_refused() {
     assert!(error.contains("prompts and models (hash)"), "{error}");
     let after = fs::read_to_string(folder.path().join("metrics.jsonl")).unwrap();
     assert_eq!(before, after);
+}
+
+/// From every checkpoint that a training leaves, those inside an update among them.
+#[test]
+fn every_checkpoint_leads_to_the_same_bytes() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = PpoConfig {
+        keep_last: 1000,
+        ..config()
+    };
+    let whole = run_with(&config, folder.path(), None, 0).unwrap();
+    let expected = facts(&whole, folder.path());
+    let stage = folder.path().join("checkpoints/ppo");
+    let mut steps: Vec<_> = fs::read_dir(&stage)
+        .unwrap()
+        .map(|e| e.unwrap().path())
+        .collect();
+    steps.sort();
+    assert!(steps.len() > 8, "{steps:?}");
+    let mut inside = 0;
+    for step in steps {
+        let copy = tempfile::tempdir().unwrap();
+        let target = copy
+            .path()
+            .join("checkpoints/ppo")
+            .join(step.file_name().unwrap());
+        fs::create_dir_all(&target).unwrap();
+        for file in fs::read_dir(&step).unwrap() {
+            let file = file.unwrap().path();
+            fs::copy(&file, target.join(file.file_name().unwrap())).unwrap();
+        }
+        let metrics = "metrics.jsonl";
+        fs::copy(folder.path().join(metrics), copy.path().join(metrics)).unwrap();
+        let state = fs::read_to_string(target.join("state.json")).unwrap();
+        let state: serde_json::Value = serde_json::from_str(&state).unwrap();
+        inside += usize::from(state["state"]["place"].as_u64() > Some(0));
+        let done = run_with(&config, copy.path(), None, 0).unwrap();
+        assert_eq!(facts(&done, copy.path()), expected, "{}", step.display());
+    }
+    assert!(inside >= 3, "{inside} checkpoints lie inside an update");
+}
+
+/// What was written and scored of a stopped rollout is not written again.
+#[test]
+fn half_a_rollout_is_noted() {
+    let folder = tempfile::tempdir().unwrap();
+    // The second of two chunks, 64 and 16 responses, sees the wish to stop.
+    assert!(matches!(
+        run(folder.path(), Some(0), 5),
+        Err(PpoError::Train(TrainError::Interrupted { .. }))
+    ));
+    let note = fs::read_to_string(folder.path().join("checkpoints/ppo/rollout.json")).unwrap();
+    let note: serde_json::Value = serde_json::from_str(&note).unwrap();
+    assert_eq!(note["responses"].as_array().unwrap().len(), 64);
+    let counted = AtomicUsize::new(0);
+    let tokenizer = tokenizer();
+    let device = flex();
+    let reward = |prompt: &Prompt, answer: &Completion| {
+        counted.fetch_add(1, Ordering::Relaxed);
+        likes_yes(prompt, answer)
+    };
+    let context = FitContext {
+        checkpoints: Some(folder.path().join("checkpoints")),
+        progress: Progress::Silent,
+        ..FitContext::default()
+    };
+    let task = task(&tokenizer, &reward, llama(1, &device));
+    train(with_critic(&device), &task, &config(), &context).unwrap();
+    // 4 rollouts of 80, two watched prompts three times; 64 of them are there already, and the
+    // first look at the watched prompts is not.
+    assert_eq!(counted.load(Ordering::Relaxed), 4 * 80 + 3 * 2 - 64);
+}
+
+/// A reward that fails late costs the rollout, not the training.
+#[test]
+fn a_reward_that_fails_leaves_a_checkpoint() {
+    let folder = tempfile::tempdir().unwrap();
+    let tokenizer = tokenizer();
+    let device = flex();
+    let config = PpoConfig {
+        save_every: None,
+        sample_every: None,
+        ..config()
+    };
+    let calls = AtomicUsize::new(0);
+    let fails = |prompt: &Prompt, answer: &Completion| match calls.fetch_add(1, Ordering::Relaxed) {
+        call if call >= 170 => f32::NAN,
+        _ => likes_yes(prompt, answer),
+    };
+    let context = FitContext {
+        checkpoints: Some(folder.path().join("checkpoints")),
+        progress: Progress::Silent,
+        ..FitContext::default()
+    };
+    let failing = task(&tokenizer, &fails, llama(1, &device));
+    let error = train(with_critic(&device), &failing, &config, &context).unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .starts_with("rollout 3: the score of item "),
+        "{error}"
+    );
+    let good = task(&tokenizer, &likes_yes, llama(1, &device));
+    let resumed = train(with_critic(&device), &good, &config, &context).unwrap();
+    let other = FitContext::silent();
+    let straight = train(with_critic(&device), &good, &config, &other).unwrap();
+    assert_eq!(model_hash(&resumed.model), model_hash(&straight.model));
 }

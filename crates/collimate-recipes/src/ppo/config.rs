@@ -22,9 +22,9 @@ pub enum CriticStart {
 ///
 /// | field | default | allowed |
 /// |---|---|---|
-/// | `ppo` | see [`PpoConfig`] | `stage` and `seed` are set by the recipe |
-/// | `adaptation` | `full` | `full`, `lora`: of the policy, and of a critic of its own |
-/// | `critic` | `reward_model` | `reward_model`, `value_head`; unused by RLOO and GRPO |
+/// | `ppo` | see [`PpoConfig`] | `stage` is the beginning of every policy's |
+/// | `adaptation` | `full` | `full`, `lora` without dropout: of the policy, and of a critic of its own |
+/// | `critic` | `reward_model` | `reward_model`, `value_head`; RLOO and GRPO have none |
 /// | `max_length` | 512 | longest sequence in tokens, above `ppo.max_new_tokens` |
 /// | `watched` | 4 | prompts whose answers the report shows as training goes on |
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -66,6 +66,16 @@ impl PolicyConfig {
         })?;
         if let Adaptation::Lora(lora) = &self.adaptation {
             lora.check()?;
+            if lora.dropout != 0.0 {
+                let allowed = "0: reinforcement learning runs without dropout";
+                return Err(
+                    ConfigError::new("adaptation.lora.dropout", lora.dropout, allowed).into(),
+                );
+            }
+        }
+        if self.critic == CriticStart::ValueHead && self.ppo.estimator.critic().is_none() {
+            let allowed = "reward_model, the default: rloo and grpo have no critic";
+            return Err(ConfigError::new("critic", "value_head", allowed).into());
         }
         if self.max_length <= self.ppo.max_new_tokens {
             let allowed = "above ppo.max_new_tokens: the prompt needs room too";

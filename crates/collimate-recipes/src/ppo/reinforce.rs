@@ -17,8 +17,8 @@ use crate::answers::{Answers, Speaker, answer, compare, response_logps};
 use crate::sft::EVALUATION_TOKENS;
 use crate::{Adaptation, Judge, RecipeError, ResponseSampling};
 
-/// Trains `start` against the reward of each contender, with the same prompts, options and random
-/// numbers, and compares one answer per test prompt with the start's.
+/// Trains `start` against the reward of each contender, with the same prompts and options (each with
+/// random numbers of its own), and compares one answer per test prompt with the start's.
 ///
 /// # Errors
 /// Options out of range, names that are not different, no prompts, what the trainer refuses, an
@@ -58,12 +58,13 @@ pub fn reinforce<M: CausalLm>(
             .collect())
     };
     let prompts = fitting(&data.prompts)?;
-    let too_long = data.prompts.len() - prompts.len();
+    let test = fitting(&data.test)?;
+    let too_long = data.prompts.len() + data.test.len() - prompts.len() - test.len();
     let mut watched = fitting(&data.watched)?;
     watched.truncate(config.watched);
     for (part, rows) in [
         ("the part with prompts for the policy", &prompts),
-        ("the part with prompts to compare policies on", &data.test),
+        ("the part with prompts to compare policies on", &test),
     ] {
         if rows.is_empty() {
             return Err(RecipeError::Empty { part });
@@ -81,7 +82,7 @@ pub fn reinforce<M: CausalLm>(
         interrupt,
         progress,
     };
-    let ids = speaker.prompts(&data.test)?;
+    let ids = speaker.prompts(&test)?;
     let (held_out, _) = tokenizer.encode_examples(
         &data.held_out,
         config.max_length,
@@ -97,6 +98,7 @@ pub fn reinforce<M: CausalLm>(
         start_hash: model_hash(start),
         prompts,
         watched,
+        test,
         ids,
         key: Key::new(config.ppo.seed, "policy answers"),
         at_start: None,
@@ -112,7 +114,7 @@ pub fn reinforce<M: CausalLm>(
         policies.push(reinforced);
     }
     let start_answers = match (&data.judge, &stage.at_start) {
-        (Some(_), Some(answers)) => Some(compare(answers, answers, &data.test, None, stage.key)?),
+        (Some(_), Some(answers)) => Some(compare(answers, answers, &stage.test, None, stage.key)?),
         _ => None,
     };
     Ok(PolicyOutcome {
@@ -135,6 +137,7 @@ struct Stage<'a, 'd, M> {
     start_hash: String,
     prompts: Vec<Prompt>,
     watched: Vec<Prompt>,
+    test: Vec<Prompt>,
     /// Of the test prompts.
     ids: Vec<Vec<u32>>,
     key: Key,
@@ -246,7 +249,7 @@ impl<M: CausalLm> Stage<'_, '_, M> {
             name: contender.name.clone(),
             scorer: contender.reward,
         };
-        let (test, key) = (&self.data.test, self.key);
+        let (test, key) = (&self.test, self.key);
         if self.at_start.is_none() {
             let judge = self.data.judge.as_ref().unwrap_or(&own_judge);
             let found = answer(

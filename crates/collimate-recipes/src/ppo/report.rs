@@ -279,21 +279,20 @@ fn texts<M>(mut report: Report, outcome: &PolicyOutcome<M>) -> Report {
             )
             .table(["prompt", "rollouts", "answer", "reward"], rows);
     }
-    let Some(policy) = outcome.policies.last() else {
-        return report;
-    };
-    let samples = policy.report.answers.samples.iter().map(|s| {
-        vec![
-            cell(&s.prompt),
-            format!("{} ({:.2})", cell(&s.start_answer), s.start_score),
-            format!("{} ({:.2})", cell(&s.answer), s.score),
-        ]
-    });
-    report = report
-        .section(&format!("Final answers: {}", policy.report.name))
-        .table(
-            ["test prompt", "start", "policy"],
-            samples.collect::<Vec<_>>(),
-        );
+    for policy in &outcome.policies {
+        let samples = policy.report.answers.samples.iter().map(|s| {
+            vec![
+                cell(&s.prompt),
+                format!("{} ({:.2})", cell(&s.start_answer), s.start_score),
+                format!("{} ({:.2})", cell(&s.answer), s.score),
+            ]
+        });
+        report = report
+            .section(&format!("Final answers: {}", policy.report.name))
+            .table(
+                ["test prompt", "start", "policy"],
+                samples.collect::<Vec<_>>(),
+            );
+    }
     report
 }
