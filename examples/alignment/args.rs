@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use collimate::data::{ChatFallback, Format, HhTurns, OnBadRow, world::WorldConfig};
 use collimate::lm::LlamaConfig;
 use collimate::losses::{DirectLoss, PreferenceLoss};
@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::common::{DeviceName, Failure, json_name};
-use crate::options::{overlay, run_folder};
+use crate::options::{overlay, resume_command, run_folder};
 
 /// The options of both examples.
 #[derive(Debug, Args)]
@@ -303,13 +303,7 @@ impl Options {
 
     /// How a run in the folder `out` goes on after it was stopped.
     pub(crate) fn resume_command(&self, out: &Path) -> String {
-        let mut command = format!("--resume --out {}", out.display());
-        if let Some(device) = self.device.to_possible_value()
-            && self.device != DeviceName::Flex
-        {
-            command += &format!(" --device {}", device.get_name());
-        }
-        command
+        resume_command(out, self.device)
     }
 
     pub(crate) fn device(&self) -> DeviceName {

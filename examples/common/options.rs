@@ -2,9 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
+use clap::ValueEnum;
 use serde_json::{Map, Value};
 
-use crate::common::Failure;
+use crate::common::{DeviceName, Failure};
 
 /// Puts `over` on `base`, key by key.
 pub(crate) fn overlay(base: &mut Value, over: Value) {
@@ -55,4 +56,15 @@ pub(crate) fn run_folder(out: Option<&Path>, resume: bool, name: &str) -> Result
             .find(|path| !path.exists())
             .unwrap_or(default)),
     }
+}
+
+/// How a run in the folder `out` goes on after it was stopped.
+pub(crate) fn resume_command(out: &Path, device: DeviceName) -> String {
+    let mut command = format!("--resume --out {}", out.display());
+    if let Some(name) = device.to_possible_value()
+        && device != DeviceName::Flex
+    {
+        command += &format!(" --device {}", name.get_name());
+    }
+    command
 }

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::common::{DeviceName, Failure, json_name};
-use crate::options::{overlay, run_folder};
+use crate::options::{overlay, resume_command, run_folder};
 use crate::policy::{self, PolicyOptions};
 use crate::rules::Rule;
 
@@ -216,14 +216,7 @@ impl Args {
 
     /// How a run in the folder `out` goes on after it was stopped.
     pub(crate) fn resume_command(&self, out: &std::path::Path) -> String {
-        use clap::ValueEnum;
-        let mut command = format!("--resume --out {}", out.display());
-        if let Some(device) = self.device.to_possible_value()
-            && self.device != DeviceName::Flex
-        {
-            command += &format!(" --device {}", device.get_name());
-        }
-        command
+        resume_command(out, self.device)
     }
 
     pub(crate) fn device(&self) -> DeviceName {

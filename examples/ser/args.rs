@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use clap::{Parser, ValueEnum};
+use clap::Parser;
 use collimate::data::{ChatFallback, Format, HhTurns, OnBadRow, world::WorldConfig};
 use collimate::lm::LlamaConfig;
 use collimate::nn::{LoraConfig, Pooling};
@@ -13,7 +13,7 @@ use collimate::train::{Schedule, TrainConfig};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::common::{DeviceName, Failure, json_name};
-use crate::options::{overlay, run_folder};
+use crate::options::{overlay, resume_command, run_folder};
 use crate::policy::{self, PolicyOptions};
 
 /// Evolve a reward model from a few labels (self-evolved reward learning, arXiv:2411.00418).
@@ -466,13 +466,7 @@ impl Args {
 
     /// How a run in the folder `out` goes on after it was stopped.
     pub(crate) fn resume_command(&self, out: &Path) -> String {
-        let mut command = format!("--resume --out {}", out.display());
-        if let Some(device) = self.device.to_possible_value()
-            && self.device != DeviceName::Flex
-        {
-            command += &format!(" --device {}", device.get_name());
-        }
-        command
+        resume_command(out, self.device)
     }
 
     pub(crate) fn device(&self) -> DeviceName {
