@@ -3,18 +3,15 @@
 use std::path::{Path, PathBuf};
 
 use clap::Parser;
-use collimate::data::{ChatFallback, Format, HhTurns, OnBadRow, world::WorldConfig};
-use collimate::lm::LlamaConfig;
+use collimate::data::{ChatFallback, Format, HhTurns, OnBadRow};
 use collimate::nn::{LoraConfig, Pooling};
-use collimate::recipes::ppo::PolicyConfig;
-use collimate::recipes::ser::{Adaptation, Control, RetrainFrom, SerConfig};
+use collimate::recipes::ser::{Adaptation, Control, RetrainFrom};
 use collimate::status::{MinCount, PairRule, ScoreCentre};
-use collimate::train::{Schedule, TrainConfig};
-use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::common::{DeviceName, Failure, json_name};
+use crate::config::{Config, PolicyReward, StopAfter};
 use crate::options::{overlay, resume_command, run_folder};
-use crate::policy::{self, PolicyOptions};
+use crate::policy::PolicyOptions;
 
 /// Evolve a reward model from a few labels (self-evolved reward learning, arXiv:2411.00418).
 ///
@@ -138,200 +135,6 @@ pub(crate) struct Args {
     /// Print the options as JSON and exit
     #[arg(long)]
     print_config: bool,
-}
-
-/// The last stage of a run.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum StopAfter {
-    /// The evolved reward model.
-    Rm,
-    /// Policies trained with it.
-    #[default]
-    Ppo,
-}
-
-/// A reward that a policy is trained against.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum PolicyReward {
-    /// The seed model.
-    Loop0,
-    /// The evolved reward model.
-    Ser,
-    /// The reward model with all labels.
-    Full,
-    /// The world's true reward.
-    Gold,
-}
-
-/// Everything that decides a run's result.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(crate) struct Config {
-    #[serde(deserialize_with = "one_or_many")]
-    pub(crate) data: Vec<PathBuf>,
-    #[serde(deserialize_with = "one_or_many")]
-    pub(crate) test: Vec<PathBuf>,
-    pub(crate) model: Option<PathBuf>,
-    pub(crate) format: Option<Format>,
-    pub(crate) on_bad_row: OnBadRow,
-    pub(crate) hh_turns: HhTurns,
-    pub(crate) chat_fallback: ChatFallback,
-    pub(crate) pooling: Option<Pooling>,
-    /// Unlabelled texts of the embedded world that its decoder reads first.
-    pub(crate) pretrain_texts: usize,
-    /// How it reads them.
-    pub(crate) pretrain: TrainConfig,
-    /// Fine-tuning before the reward model; decoders only.
-    pub(crate) sft: TrainConfig,
-    pub(crate) ser: SerConfig,
-    /// The embedded data, where no file is given.
-    pub(crate) world: WorldConfig,
-    /// The decoder that is trained from scratch on it.
-    pub(crate) llama: LlamaConfig,
-    pub(crate) stop_after: StopAfter,
-    /// Rewards that policies are trained against.
-    pub(crate) policy_rewards: Vec<PolicyReward>,
-    /// Prompts whose answers are compared at the end.
-    pub(crate) policy_test_prompts: usize,
-    pub(crate) policy: PolicyConfig,
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        // So that a killed run loses little.
-        let save_every = Some(200);
-        let mut ser = SerConfig::default();
-        ser.train.save_every = save_every;
-        Self {
-            data: Vec::new(),
-            test: Vec::new(),
-            model: None,
-            format: None,
-            on_bad_row: OnBadRow::Fail,
-            hh_turns: HhTurns::LastTurnOnly,
-            chat_fallback: ChatFallback::default(),
-            pooling: None,
-            pretrain_texts: 0,
-            pretrain: TrainConfig {
-                stage: "pretrain".to_owned(),
-                learning_rate: 3e-3,
-                schedule: Schedule::Cosine,
-                warmup_steps: 20,
-                batch_size: 64,
-                epochs: 2.0,
-                save_every,
-                keep_best: false,
-                ..TrainConfig::default()
-            },
-            sft: TrainConfig {
-                stage: "sft".to_owned(),
-                learning_rate: 2e-5,
-                schedule: Schedule::Cosine,
-                warmup_steps: 2,
-                batch_size: 16,
-                epochs: 3.0,
-                save_every,
-                keep_best: false,
-                ..TrainConfig::default()
-            },
-            ser,
-            world: WorldConfig::default(),
-            llama: LlamaConfig::default(),
-            stop_after: StopAfter::default(),
-            policy_rewards: vec![PolicyReward::Ser],
-            policy_test_prompts: 200,
-            policy: policy::defaults(),
-        }
-    }
-}
-
-impl Config {
-    /// Defaults for the embedded world: a small decoder from scratch wants larger steps. Chosen on
-    /// validation pairs with seeds that no reported run uses.
-    fn for_world() -> Self {
-        let default = Self::default();
-        Self {
-            pretrain_texts: 24_000,
-            policy_rewards: vec![
-                PolicyReward::Loop0,
-                PolicyReward::Ser,
-                PolicyReward::Full,
-                PolicyReward::Gold,
-            ],
-            policy_test_prompts: 400,
-            policy: policy::for_world(),
-            sft: TrainConfig {
-                learning_rate: 1e-3,
-                batch_size: 32,
-                warmup_steps: 20,
-                ..default.sft
-            },
-            ser: SerConfig {
-                score_centre: ScoreCentre::SeedMean,
-                retrain_from: RetrainFrom::Start,
-                max_length: 128,
-                train: TrainConfig {
-                    learning_rate: 1e-3,
-                    batch_size: 16,
-                    epochs: 3.0,
-                    warmup_ratio: 0.05,
-                    ..default.ser.train
-                },
-                ..default.ser
-            },
-            llama: LlamaConfig {
-                hidden_size: 96,
-                intermediate_size: 256,
-                num_hidden_layers: 3,
-                num_attention_heads: 4,
-                num_key_value_heads: 4,
-                max_position_embeddings: 256,
-                ..LlamaConfig::default()
-            },
-            ..default
-        }
-    }
-}
-
-impl Config {
-    /// What cannot be meant of the policy stage.
-    fn check_policies(&self) -> Result<(), Failure> {
-        if self.stop_after == StopAfter::Rm {
-            return Ok(());
-        }
-        if self.policy_test_prompts == 0 {
-            return Err("policy_test_prompts is 0: at least 1".into());
-        }
-        let has = |reward| self.policy_rewards.contains(&reward);
-        if has(PolicyReward::Gold) && !self.data.is_empty() {
-            let text = "policy_rewards has gold: only the synthetic world has a true reward";
-            return Err(text.into());
-        }
-        if has(PolicyReward::Full) && !self.ser.baseline {
-            let text = "policy_rewards has full, and the all-labels model is not trained: leave out \
-                        --no-baseline, or full (--policy-rewards loop0,ser,gold)";
-            return Err(text.into());
-        }
-        Ok(self.policy.check()?)
-    }
-}
-
-/// A path, a list of paths, or null.
-fn one_or_many<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<PathBuf>, D::Error> {
-    #[derive(Deserialize)]
-    #[serde(untagged, expecting = "expected a path or a list of paths")]
-    enum Paths {
-        None,
-        One(PathBuf),
-        Many(Vec<PathBuf>),
-    }
-    Ok(match Paths::deserialize(from)? {
-        Paths::None => Vec::new(),
-        Paths::One(path) => vec![path],
-        Paths::Many(paths) => paths,
-    })
 }
 
 impl Args {

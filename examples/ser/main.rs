@@ -3,6 +3,7 @@
 mod args;
 #[path = "../common/mod.rs"]
 mod common;
+mod config;
 mod data;
 #[path = "../common/options.rs"]
 mod options;
@@ -30,8 +31,9 @@ use collimate::reward::{RewardModel, RewardScorer};
 use collimate::train::{FitContext, Interrupt, Progress, RunFolder, peak_memory_bytes};
 use serde_json::{Map, json};
 
-use args::{Args, Config, PolicyReward, StopAfter};
+use args::Args;
 use common::{Failure, REPORT};
+use config::{Config, PolicyReward, StopAfter};
 use data::{Parts, Prepared};
 
 fn main() -> ExitCode {
