@@ -232,7 +232,7 @@ fn folders_rules_and_reward_models() {
         ("rule", format!("--prompts {prompts} --reward dialogue")),
         (
             "reward_model",
-            format!("--prompts {prompts} --reward-model {decoder}"),
+            format!("--prompts {prompts} --reward-model {decoder} --judge short"),
         ),
     ] {
         let arguments = with(out, &more);
@@ -244,7 +244,10 @@ fn folders_rules_and_reward_models() {
             _ => "rule",
         };
         assert!(summary["reward"][name][1].is_f64(), "{summary}");
-        assert!(summary["judge"].is_null());
+        match out {
+            "reward_model" => assert_eq!(summary["judge"], "the rule `short`"),
+            _ => assert!(summary["judge"].is_null()),
+        }
         assert!(summary["win_rate"][name].is_f64());
         assert!(text(&output.stderr).contains("Start and reference: "));
     }

@@ -1,10 +1,6 @@
 //! The example `rule` from start to end with a tiny model that writes noise, and bad input.
 
 mod common;
-// With its own tests: cargo runs none of an example.
-#[allow(dead_code)]
-#[path = "../examples/rule/rules.rs"]
-mod rules;
 
 use std::fs;
 

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 
 use collimate::data::world::{World, WorldConfig};
-use common::{files, json, succeed, text, tiny_world, write_rows};
+use common::{files, json, succeed, text, tiny_world, without_seconds, write_rows};
 use serde_json::Value;
 
 fn ser(folder: &Path, out: &str, more: &[&str]) {
@@ -112,6 +112,58 @@ fn the_run_folder_says_everything() {
         files(&run) == before,
         "--resume of a finished run changed a byte"
     );
+}
+
+#[test]
+fn the_policy_in_the_loop() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let more = ["--policy-in-loop", "2", "--policy-rewards", "ser"];
+    // Room for some answers of an untrained policy to end.
+    ser(
+        folder,
+        "run",
+        &[&more[..], &["--response-tokens", "24"]].concat(),
+    );
+    let run = folder.join("run");
+    let summary = json(&run.join("summary.json"));
+    let rounds = summary["closed_loop"].as_array().unwrap();
+    assert_eq!(rounds.len(), 2);
+    let mut trained_on =
+        summary["loops"].as_array().unwrap().last().unwrap()["train_pairs"].clone();
+    for (round, writer) in rounds.iter().zip(["ser", "ser-round1"]) {
+        let count = |name: &str| round[name].as_u64().unwrap();
+        assert_eq!(round["policy"], writer);
+        assert!(count("pairs") > 0, "{round}");
+        assert!(count("kept") <= count("pairs"));
+        assert_eq!(
+            count("train_pairs"),
+            trained_on.as_u64().unwrap() + count("kept"),
+            "everything learnt so far and the pairs kept"
+        );
+        trained_on = round["train_pairs"].clone();
+        share(&round["accuracy"]);
+        // The gold reward audits the labels of all pairs.
+        share(&round["pool_accuracy"]);
+        let name = format!("ser-round{}", count("round"));
+        share(&summary["ppo"]["win_rate"][&name]);
+        for weights in [
+            format!("policy-{name}"),
+            format!("model-round{}", count("round")),
+        ] {
+            assert!(
+                run.join(&weights).join("model.safetensors").exists(),
+                "{weights}"
+            );
+        }
+    }
+    let report = fs::read_to_string(run.join("report.md")).unwrap();
+    assert!(report.contains("## The policy in the loop"));
+    // The same rounds again, from what the run has saved.
+    fs::remove_file(run.join("report.md")).unwrap();
+    succeed("ser", folder, &["--resume", "--out", "run"]);
+    let again = json(&run.join("summary.json"));
+    assert_eq!(without_seconds(again), without_seconds(summary));
 }
 
 /// The saved folder gives the accuracy that the run reported.

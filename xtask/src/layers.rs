@@ -20,7 +20,6 @@ const LAYERS: [(&str, u8); 21] = [
     ("collimate-direct", 4),
     ("collimate-ppo", 4),
     ("collimate-reward", 4),
-    ("collimate-ppo", 4),
     ("collimate-judge", 4),
     ("collimate-recipes", 5),
     ("collimate-learner", 6),
@@ -28,6 +27,7 @@ const LAYERS: [(&str, u8); 21] = [
     // Unpublished; they may use anything.
     ("collimate-testkit", UNPUBLISHED),
     ("collimate-bench", UNPUBLISHED),
+    ("collimate-examples", UNPUBLISHED),
 ];
 
 /// Above all that is published.

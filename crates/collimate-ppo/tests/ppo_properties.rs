@@ -123,7 +123,8 @@ proptest! {
         let next = KlControl::default().next(coefficient, kl, 0.0, n);
         prop_assert_eq!(next > coefficient, kl > 6.0);
         let most = coefficient * 0.2 * n as f64 / 1e4;
-        prop_assert!((next - coefficient).abs() <= most * (1.0 + 1e-12));
+        // The difference of two near numbers carries the rounding of the larger.
+        prop_assert!((next - coefficient).abs() <= most * (1.0 + 1e-12) + 4.0 * f64::EPSILON * coefficient);
         let fixed = KlControl::Fixed { coefficient };
         prop_assert_eq!(fixed.next(coefficient, kl, 0.0, n), coefficient);
     }

@@ -1,27 +1,23 @@
 //! Runs that tell where the gain comes from, each with the optimiser steps of the main run: its
 //! last model has taken as many as the main run's.
 
-use collimate_data::{TokenizedPair, oracle_labels};
+use collimate_data::oracle_labels;
 use collimate_nn::HfReward;
-use collimate_reward::RewardModel;
 use collimate_status::FilterConfig;
 
 use super::config::{Control, RetrainFrom};
 use super::data::SerData;
 use super::final_test::{Candidate, candidate};
-use super::loops::{Evolution, Evolved, Shelf};
+use super::loops::{Evolution, Evolved, Ground};
 use super::outcome::Steps;
-use super::session::{Session, Stage};
+use super::session::Session;
 use crate::RecipeError;
 
 /// What the controls share with the main run.
 pub(crate) struct Setting<'a, B: HfReward> {
-    pub(crate) start: &'a RewardModel<B>,
-    pub(crate) zero: &'a Stage<B>,
+    pub(crate) ground: &'a Ground<'a, B>,
     pub(crate) evolved: &'a Evolved<B>,
-    pub(crate) seed: &'a [TokenizedPair],
     pub(crate) data: &'a SerData,
-    pub(crate) shelf: &'a Shelf,
 }
 
 /// Runs a control; none comes back where it cannot be run: the main run trained no loop, or the
@@ -40,17 +36,17 @@ pub(crate) fn run<B: HfReward>(
         return Ok(None);
     }
     let name = control.name();
-    let seed_steps = setting.zero.steps;
-    let seed_labels = setting.seed.len();
+    let seed_steps = setting.ground.zero.steps;
+    let seed_labels = setting.ground.seed.len();
     match control {
         Control::LongerSeed => {
             // As the main run's last model: on from the seed model, or anew in one stage.
             let (from, before) = match session.config.retrain_from {
-                RetrainFrom::Previous => (&setting.zero.model, seed_steps),
-                RetrainFrom::Start => (setting.start, 0),
+                RetrainFrom::Previous => (&setting.ground.zero.model, seed_steps),
+                RetrainFrom::Start => (setting.ground.start, 0),
             };
             let own = setting.evolved.steps(session.config.retrain_from).own;
-            let pairs = setting.seed.to_vec();
+            let pairs = setting.ground.seed.to_vec();
             let stage = session.train(name, from, pairs, Some(own - before), 0.0)?;
             let all = before + stage.steps;
             Ok(Some(candidate(
@@ -65,16 +61,16 @@ pub(crate) fn run<B: HfReward>(
             let Some(labelled) = &setting.data.labelled_pool else {
                 return Ok(None);
             };
-            let mut model = setting.zero.model.clone();
-            let mut validation = setting.zero.validation;
-            let mut pairs = setting.seed.to_vec();
+            let mut model = setting.ground.zero.model.clone();
+            let mut validation = setting.ground.zero.validation;
+            let mut pairs = setting.ground.seed.to_vec();
             let mut done = Vec::new();
             for (index, (kept, &steps)) in setting.evolved.kept.iter().zip(&steps).enumerate() {
                 pairs.extend(session.encode(&oracle_labels(labelled, kept)?)?);
                 let stage_name = format!("{name}-loop{}", index + 1);
                 let from = match session.config.retrain_from {
                     RetrainFrom::Previous => &model,
-                    RetrainFrom::Start => setting.start,
+                    RetrainFrom::Start => setting.ground.start,
                 };
                 let stage = session.train(&stage_name, from, pairs.clone(), Some(steps), 0.0)?;
                 done.push(stage.steps);
@@ -93,15 +89,7 @@ pub(crate) fn run<B: HfReward>(
                 },
                 steps: Some(steps),
             };
-            let evolved = evolution.run(
-                session,
-                setting.start,
-                setting.zero,
-                setting.seed,
-                setting.data.pool.clone(),
-                setting.shelf,
-                &setting.data.auditor,
-            )?;
+            let evolved = evolution.run(session, setting.ground, setting.data.pool.clone())?;
             Ok(Some(candidate(
                 name,
                 &evolved.model,

@@ -67,9 +67,10 @@ pub(crate) fn groups(pairs: &[PreferencePair]) -> Vec<usize> {
         .collect()
 }
 
-/// Evaluates all models on the test part and compares each with Loop 0.
+/// Evaluates all models on the test part and compares each with the first.
 pub(crate) fn test<B: HfReward>(
     session: &mut Session<'_>,
+    stage: &str,
     candidates: Vec<Candidate<B>>,
     test: &[TokenizedPair],
     groups: &[usize],
@@ -77,7 +78,7 @@ pub(crate) fn test<B: HfReward>(
 ) -> Result<(Vec<ModelReport>, Vec<Significance>), RecipeError> {
     let names: Vec<String> = candidates.iter().map(|c| c.name.clone()).collect();
     let inputs = (session.config, names, test);
-    session.once("test", &inputs, |session| {
+    session.once(stage, &inputs, |session| {
         let key = session.key("test");
         let bootstrap = Bootstrap::default();
         let mut models: Vec<ModelReport> = Vec::new();

@@ -16,7 +16,7 @@ use super::controls;
 use super::data::SerData;
 use super::final_test;
 use super::fingerprint::fingerprint;
-use super::outcome::{LoopReport, PoolReport, SerOutcome, Steps};
+use super::outcome::{Learnt, LoopReport, PoolReport, SerOutcome, Steps};
 use super::overlap;
 use super::session::{Session, Stage};
 use super::warnings::warnings;
@@ -64,15 +64,15 @@ pub fn evolve<B: HfReward>(
         filter: config.filter,
         steps: None,
     };
-    let evolved = main.run(
-        &mut session,
+    let ground = Ground {
         start,
-        &zero,
-        &seed,
-        data.pool.clone(),
-        &shelf,
-        &data.auditor,
-    )?;
+        zero: &zero,
+        seed: &seed,
+        trained_on: &seed,
+        shelf: &shelf,
+        auditor: Some(&data.auditor),
+    };
+    let evolved = main.run(&mut session, &ground, data.pool.clone())?;
     let mut models = vec![
         final_test::candidate(
             "loop0",
@@ -106,12 +106,9 @@ pub fn evolve<B: HfReward>(
     }
     for &control in &config.controls {
         let setting = controls::Setting {
-            start,
-            zero: &zero,
+            ground: &ground,
             evolved: &evolved,
-            seed: &seed,
             data: &data,
-            shelf: &shelf,
         };
         models.extend(controls::run(&mut session, control, &setting)?);
     }
@@ -122,11 +119,16 @@ pub fn evolve<B: HfReward>(
         .filter(|candidate| ["loop0", "ser", "full"].contains(&candidate.name()))
         .map(|candidate| (candidate.name().to_owned(), candidate.model().clone()))
         .collect();
-    let (models, significance) = final_test::test(&mut session, models, &test, &groups, &unseen)?;
+    let (models, significance) =
+        final_test::test(&mut session, "test", models, &test, &groups, &unseen)?;
     let warnings = warnings(&evolved.loops, &unseen);
     let seconds = evolved.loops.iter().map(|l| l.seconds).sum();
     Ok(SerOutcome {
-        model: evolved.model,
+        learnt: Learnt {
+            model: evolved.model,
+            seed,
+            trained_on: evolved.trained_on,
+        },
         reward_models,
         loops: evolved.loops,
         models,
@@ -143,7 +145,7 @@ pub(crate) struct Shelf {
 }
 
 impl Shelf {
-    fn new(session: &Session<'_>, pool: &HiddenLabelPool) -> Result<Self, RecipeError> {
+    pub(crate) fn new(session: &Session<'_>, pool: &HiddenLabelPool) -> Result<Self, RecipeError> {
         // "Chosen" means "shown first" here: the pool has no labels.
         let shown: Vec<PreferencePair> = pool
             .pairs()
@@ -183,10 +185,25 @@ struct Labels {
     seconds: f64,
 }
 
+/// What loops start from and learn from.
+pub(crate) struct Ground<'a, B: HfReward> {
+    /// The model that retraining from the start begins with.
+    pub(crate) start: &'a RewardModel<B>,
+    /// The model that labels first.
+    pub(crate) zero: &'a Stage<B>,
+    /// Pairs with human labels.
+    pub(crate) seed: &'a [TokenizedPair],
+    /// What `zero` was trained on: the seed and self-labelled pairs of earlier runs.
+    pub(crate) trained_on: &'a [TokenizedPair],
+    pub(crate) shelf: &'a Shelf,
+    /// Absent where nobody knows the truth.
+    pub(crate) auditor: Option<&'a Auditor>,
+}
+
 /// A run of loops with one filter.
-pub(crate) struct Evolution {
+pub(crate) struct Evolution<'a> {
     /// Prefix of its stage names.
-    pub(crate) name: &'static str,
+    pub(crate) name: &'a str,
     pub(crate) filter: FilterConfig,
     /// Optimiser steps of each loop; by default as many as the epochs ask for.
     pub(crate) steps: Option<Vec<u64>>,
@@ -195,6 +212,8 @@ pub(crate) struct Evolution {
 /// What came out of the loops.
 pub(crate) struct Evolved<B: HfReward> {
     pub(crate) model: RewardModel<B>,
+    /// All pairs that the last loop was trained on.
+    pub(crate) trained_on: Vec<TokenizedPair>,
     pub(crate) loops: Vec<LoopReport>,
     /// What each loop kept.
     pub(crate) kept: Vec<Vec<SelfLabelledPair>>,
@@ -213,27 +232,23 @@ impl<B: HfReward> Evolved<B> {
     }
 }
 
-impl Evolution {
-    #[allow(clippy::too_many_arguments)]
+impl Evolution<'_> {
     pub(crate) fn run<B: HfReward>(
         &self,
         session: &mut Session<'_>,
-        start: &RewardModel<B>,
-        zero: &Stage<B>,
-        seed: &[TokenizedPair],
+        ground: &Ground<'_, B>,
         mut pool: HiddenLabelPool,
-        shelf: &Shelf,
-        auditor: &Auditor,
     ) -> Result<Evolved<B>, RecipeError> {
         let config = session.config;
+        let (zero, seed, shelf) = (ground.zero, ground.seed, ground.shelf);
         let mut model = zero.model.clone();
         let mut validation = (zero.validation, zero.gap);
-        let mut training = seed.to_vec();
+        let mut training = ground.trained_on.to_vec();
         let mut kept = Vec::new();
         let mut loops = vec![LoopReport {
             index: 0,
             labels: None,
-            train_pairs: seed.len(),
+            train_pairs: training.len(),
             human_labels: seed.len(),
             steps: zero.steps,
             validation: zero.validation,
@@ -248,7 +263,7 @@ impl Evolution {
             };
             let inputs = (config, index, pool.len(), &shelf.hash, seed);
             let labels = session.once(&format!("{name}-labels"), &inputs, |session| {
-                self.label(session, &name, &model, seed, &pool, shelf, auditor)
+                self.label(session, &name, &model, ground, &pool)
             })?;
             let taken = pool.take(&labels.decision.selection)?;
             training.extend(taken.iter().map(|pair| shelf.labelled(pair)));
@@ -260,7 +275,7 @@ impl Evolution {
             if !converged || self.steps.is_some() {
                 let from = match config.retrain_from {
                     RetrainFrom::Previous => &model,
-                    RetrainFrom::Start => start,
+                    RetrainFrom::Start => ground.start,
                 };
                 let wanted = self.steps.as_ref().map(|steps| steps[index - 1]);
                 let stage =
@@ -284,33 +299,36 @@ impl Evolution {
                 break;
             }
         }
-        Ok(Evolved { model, loops, kept })
+        Ok(Evolved {
+            model,
+            trained_on: training,
+            loops,
+            kept,
+        })
     }
 
     /// Scores the pool, finds the status and filters.
-    #[allow(clippy::too_many_arguments)]
     fn label<B: HfReward>(
         &self,
         session: &mut Session<'_>,
         name: &str,
         model: &RewardModel<B>,
-        seed: &[TokenizedPair],
+        ground: &Ground<'_, B>,
         pool: &HiddenLabelPool,
-        shelf: &Shelf,
-        auditor: &Auditor,
     ) -> Result<Labels, RecipeError> {
         let started = Instant::now();
         let answers: Vec<f32> = session
-            .scores(model, seed, name, "seed")?
+            .scores(model, ground.seed, name, "seed")?
             .into_iter()
             .flat_map(|(chosen, rejected)| [chosen, rejected])
             .collect();
         let centre = session.config.score_centre.value(&answers)?;
-        let shown: Vec<TokenizedPair> = pool.pairs().iter().map(|p| shelf.shown(p.id)).collect();
+        let shown = pool.pairs().iter().map(|p| ground.shelf.shown(p.id));
+        let shown: Vec<TokenizedPair> = shown.collect();
         let scores = session.scores(model, &shown, name, "pool")?;
         let filter = PairFilter::new(self.filter, centre, pool.initial_len())?;
         let decision = filter.decide(&scores);
-        let report = self.audit(&decision, &scores, centre, pool, auditor)?;
+        let report = self.audit(&decision, &scores, centre, pool, ground.auditor)?;
         Ok(Labels {
             decision,
             report,
@@ -325,8 +343,14 @@ impl Evolution {
         scores: &[(f32, f32)],
         centre: f64,
         pool: &HiddenLabelPool,
-        auditor: &Auditor,
+        auditor: Option<&Auditor>,
     ) -> Result<PoolReport, RecipeError> {
+        let precision = |labels: &[(usize, bool)]| -> Result<Option<f64>, RecipeError> {
+            let Some(auditor) = auditor else {
+                return Ok(None);
+            };
+            Ok(auditor.precision(labels)?.value())
+        };
         let id = |index: usize| pool.pairs()[index].id;
         let kept: Vec<(usize, bool)> = decision
             .selection
@@ -354,7 +378,7 @@ impl Evolution {
                 threshold,
                 kept: above.len(),
                 coverage: above.len() as f64 / scores.len().max(1) as f64,
-                precision: auditor.precision(&above)?.value(),
+                precision: precision(&above)?,
             });
         }
         Ok(PoolReport {
@@ -367,7 +391,7 @@ impl Evolution {
             left: decision.selection.left_by_reason(),
             centre,
             probabilities: decision.probabilities,
-            label_precision: auditor.precision(&kept)?.value(),
+            label_precision: precision(&kept)?,
             pool_accuracy: precision_curve[0].precision,
             precision_curve,
         })

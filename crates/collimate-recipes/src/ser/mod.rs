@@ -2,7 +2,7 @@
 //! model labels the pool, a filter that depends on its learning status keeps the labels that are
 //! likely right, and the model is trained on them, loop after loop.
 //!
-//! [`evolve`] does it over a [`SerData`]; [`write_report`] makes the run folder's
+//! [`evolve`] does it over a [`SerData`], [`evolve_round`] goes on over new pairs, such as a policy's own; [`write_report`] makes the run folder's
 //! `report.md`, plots and `summary.json` of what came out.
 
 mod config;
@@ -14,6 +14,7 @@ mod loops;
 mod outcome;
 mod overlap;
 mod report;
+mod round;
 mod score;
 mod session;
 mod summary;
@@ -23,6 +24,7 @@ pub use crate::Adaptation;
 pub use config::{Control, RetrainFrom, SerConfig};
 pub use data::SerData;
 pub use loops::evolve;
-pub use outcome::{LoopReport, ModelReport, PoolReport, SerOutcome, Significance, Steps};
+pub use outcome::{Learnt, LoopReport, ModelReport, PoolReport, SerOutcome, Significance, Steps};
 pub use report::{write_report, write_report_with};
+pub use round::{RoundData, SerRound, evolve_round};
 pub use summary::summary;

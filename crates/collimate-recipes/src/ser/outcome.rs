@@ -1,6 +1,7 @@
 //! What a run of SER found out.
 
 use collimate_core::LeaveReason;
+use collimate_data::TokenizedPair;
 use collimate_eval::{Accuracy, Calibration, Interval, PrecisionPoint, RewardGap};
 use collimate_nn::Backbone;
 use collimate_reward::RewardModel;
@@ -118,11 +119,22 @@ pub struct Significance {
     pub difference: Interval,
 }
 
+/// An evolved reward model with what it has learnt from: where another round goes on.
+#[derive(Debug, Clone)]
+pub struct Learnt<B: Backbone> {
+    /// The model of the last loop, never the best.
+    pub model: RewardModel<B>,
+    /// Pairs with human labels, as ids.
+    pub seed: Vec<TokenizedPair>,
+    /// These and all pairs with self-labels.
+    pub trained_on: Vec<TokenizedPair>,
+}
+
 /// A finished run.
 #[derive(Debug, Clone)]
 pub struct SerOutcome<B: Backbone> {
-    /// The evolved reward model: that of the last loop, never the best.
-    pub model: RewardModel<B>,
+    /// The evolved reward model and its pairs.
+    pub learnt: Learnt<B>,
     /// `loop0`, `ser` and, if it was trained, `full`: rewards for a policy.
     pub reward_models: Vec<(String, RewardModel<B>)>,
     /// Loop 0 and the loops after it. A loop that found nothing to keep is the last and has no

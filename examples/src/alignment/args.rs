@@ -190,7 +190,7 @@ impl Config {
         align.train.learning_rate = 1e-4;
         align.responses.max_new_tokens = 32;
         // Not the paper's fourth, 1: it was never the best, and a default run has minutes.
-        align.best_of = vec![0.3, 0.5, 0.7];
+        align.best_of = vec![0.3, 0.5];
         Self {
             prompts: 400,
             pretrain_texts: 24_000,

@@ -14,9 +14,9 @@ use collimate::train::{
 };
 use serde_json::{Map, Value, json};
 
-use crate::args::{Args, Config};
+use super::args::{Args, Config};
 use crate::common::{self, Failure, Interrupted, REPORT};
-use crate::pairs::{self, Sizes};
+use crate::rule::pairs::{self, Sizes};
 use crate::runs;
 
 pub(crate) struct Job<'a> {

@@ -1,18 +1,11 @@
 //! Direct alignment with any loss: `cargo run --example dpo -- --help`.
 
-#[path = "../alignment/mod.rs"]
-mod alignment;
-#[path = "../common/mod.rs"]
-mod common;
-#[path = "../common/options.rs"]
-mod options;
-#[path = "../common/runs.rs"]
-mod runs;
-
 use std::process::ExitCode;
 
 use clap::Parser;
 use collimate::recipes::sera::Method;
+
+use crate::{alignment, common};
 
 /// Align a language model with preference pairs: DPO, IPO, SLiC-HF, SimPO and a dozen more.
 ///
@@ -33,7 +26,8 @@ const DEFAULTS: alignment::Defaults = alignment::Defaults {
     world_beta: 0.5,
 };
 
-fn main() -> ExitCode {
+/// The program.
+pub fn main() -> ExitCode {
     common::exit(|| {
         let args: Args = common::parse()?;
         alignment::run(&args.options, DEFAULTS)

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 /// What is preferred.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(crate) enum Rule {
+pub enum Rule {
     /// Many different words of joy
     Happy,
     /// Much of it spoken, between quotation marks
@@ -30,7 +30,7 @@ const ENOUGH: f32 = 8.0;
 impl Rule {
     /// Its score of a text, between 0 and 1: what the rule asks for, times the share of groups of
     /// three words that are there once. So saying one thing again and again earns nothing.
-    pub(crate) fn score(self, text: &str) -> f32 {
+    pub fn score(self, text: &str) -> f32 {
         let words: Vec<String> = text
             .split_whitespace()
             .map(|word| {
@@ -63,7 +63,7 @@ impl Rule {
     }
 
     /// One line for the report.
-    pub(crate) fn about(self) -> &'static str {
+    pub fn about(self) -> &'static str {
         match self {
             Self::Happy => {
                 "how many of 24 words of joy occur (8 are enough), times the share of distinct \
@@ -82,7 +82,7 @@ impl Rule {
 }
 
 /// As a scorer of completions.
-pub(crate) fn scorer(rule: Rule) -> impl Fn(&Prompt, &Completion) -> f32 + Send + Sync {
+pub fn scorer(rule: Rule) -> impl Fn(&Prompt, &Completion) -> f32 + Send + Sync {
     move |_: &Prompt, completion: &Completion| rule.score(&completion.text)
 }
 
@@ -96,33 +96,4 @@ fn spoken(text: &str) -> Vec<&str> {
 fn variety(words: &[String]) -> f32 {
     let groups: HashSet<&[String]> = words.windows(3).collect();
     groups.len() as f32 / (words.len() - 2) as f32
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn rules_want_what_they_say() {
-        let happy = "Tom was happy. He smiled and had fun with his friend.";
-        let sad = "Tom was sad. He cried and sat under the old tree.";
-        assert_eq!(Rule::Happy.score(happy), 0.5);
-        assert_eq!(Rule::Happy.score(sad), 0.0);
-        let spoken = "\"Come here and look,\" said Tom.";
-        assert!((Rule::Dialogue.score(spoken) - 1.0).abs() < 1e-6);
-        assert_eq!(Rule::Dialogue.score("Tom said \"come here"), 0.0);
-        let short = "Tom ran very fast. Mia ran home too.";
-        assert!((Rule::Short.score(short) - 1.0).abs() < 1e-6);
-        assert!(Rule::Short.score(sad) > Rule::Short.score(&sad.replace('.', "")));
-    }
-
-    #[test]
-    fn saying_it_again_earns_nothing() {
-        let once = "Tom was happy and had fun with Mia.";
-        let again = [once; 8].join(" ");
-        for rule in [Rule::Happy, Rule::Short] {
-            assert!(rule.score(&again) < 0.3 * rule.score(once), "{rule:?}");
-        }
-        assert_eq!(Rule::Happy.score(""), 0.0);
-    }
 }

@@ -1,18 +1,11 @@
 //! Direct alignment that reviews its own pairs: `cargo run --example sera -- --help`.
 
-#[path = "../alignment/mod.rs"]
-mod alignment;
-#[path = "../common/mod.rs"]
-mod common;
-#[path = "../common/options.rs"]
-mod options;
-#[path = "../common/runs.rs"]
-mod runs;
-
 use std::process::ExitCode;
 
 use clap::Parser;
 use collimate::recipes::sera::Method;
+
+use crate::{alignment, common};
 
 /// Align a language model, let it select the pairs that it has learnt best and write pairs of its
 /// own (SeRA, arXiv:2410.09362), and compare with the same loss without that.
@@ -41,7 +34,8 @@ const DEFAULTS: alignment::Defaults = alignment::Defaults {
     world_beta: 2.0,
 };
 
-fn main() -> ExitCode {
+/// The program.
+pub fn main() -> ExitCode {
     common::exit(|| {
         let args: Args = common::parse()?;
         alignment::run(&args.options, DEFAULTS)

@@ -69,6 +69,8 @@ pub(crate) struct Config {
     pub(crate) policy_rewards: Vec<PolicyReward>,
     /// Prompts whose answers are compared at the end.
     pub(crate) policy_test_prompts: usize,
+    /// Rounds in which SER goes on with pairs that its policy has written.
+    pub(crate) policy_in_loop: usize,
     pub(crate) policy: PolicyConfig,
 }
 
@@ -116,6 +118,7 @@ impl Default for Config {
             stop_after: StopAfter::default(),
             policy_rewards: vec![PolicyReward::Ser],
             policy_test_prompts: 200,
+            policy_in_loop: 0,
             policy: policy::defaults(),
         }
     }
@@ -173,7 +176,13 @@ impl Config {
     /// What cannot be meant of the policy stage.
     pub(crate) fn check_policies(&self) -> Result<(), Failure> {
         if self.stop_after == StopAfter::Rm {
-            return Ok(());
+            return match self.policy_in_loop {
+                0 => Ok(()),
+                n => Err(format!(
+                    "policy_in_loop is {n}: it needs a policy: leave stop_after rm out"
+                )
+                .into()),
+            };
         }
         if self.policy_test_prompts == 0 {
             return Err("policy_test_prompts is 0: at least 1".into());
@@ -186,6 +195,11 @@ impl Config {
         if has(PolicyReward::Full) && !self.ser.baseline {
             let text = "policy_rewards has full, and the all-labels model is not trained: leave out \
                         --no-baseline, or full (--policy-rewards loop0,ser,gold)";
+            return Err(text.into());
+        }
+        if self.policy_in_loop > 0 && !has(PolicyReward::Ser) {
+            let text = "policy_in_loop: the policy of the evolved reward model writes the pairs: \
+                        policy_rewards must have ser";
             return Err(text.into());
         }
         Ok(self.policy.check()?)

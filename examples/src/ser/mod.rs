@@ -1,17 +1,11 @@
 //! A reward model evolves from a few labels: `cargo run --example ser -- --help`.
 
 mod args;
-#[path = "../common/mod.rs"]
-mod common;
+mod closed_loop;
 mod config;
 mod data;
-#[path = "../common/options.rs"]
-mod options;
-#[path = "../common/policy.rs"]
-mod policy;
-#[path = "../common/runs.rs"]
-mod runs;
 
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -31,12 +25,18 @@ use collimate::reward::{RewardModel, RewardScorer};
 use collimate::train::{FitContext, Interrupt, Progress, RunFolder, peak_memory_bytes};
 use serde_json::{Map, json};
 
+use crate::{
+    common::{self, Failure, REPORT},
+    policy, runs,
+};
+
 use args::Args;
-use common::{Failure, REPORT};
+use closed_loop::{Held, Round};
 use config::{Config, PolicyReward, StopAfter};
 use data::{Parts, Prepared};
 
-fn main() -> ExitCode {
+/// The program.
+pub fn main() -> ExitCode {
     common::exit(|| {
         let args: Args = common::parse()?;
         let config = args.config()?;
@@ -98,16 +98,11 @@ fn from_scratch(args: &Args, config: &Config, device: &Device) -> Result<(), Fai
     let model = job.pretrain(model, &data)?;
     let model = job.fine_tune(model, &data)?;
     let gold = world.scorer();
-    let prompts = data.policy.clone();
-    let held_out = data.sft_held_out.clone();
-    let outcome = job.reward_model(&job.fresh(model.clone()), data)?;
     let judge = Judge {
         name: "the gold reward".to_owned(),
         scorer: &gold,
     };
-    let data = prompts.into_data(held_out, Vec::new(), Some(judge));
-    let policies = job.policies(&model, &outcome, &data)?;
-    job.conclude(&outcome, policies.as_ref())
+    job.reward_and_policies(&model, data, Vec::new(), Some(judge))
 }
 
 /// The user's decoder: fine-tuned on the chosen answers of the SFT part first.
@@ -134,18 +129,14 @@ fn decoder(args: &Args, config: &Config, device: &Device) -> Result<(), Failure>
         let mut job = Job::open(args, config, tokenizer, about)?;
         job.no_policies();
         let outcome = job.reward_model(&start, data)?;
-        return job.conclude(&outcome, None);
+        return job.conclude(&outcome, None, &[]);
     }
     let model = Llama::load(dir, device)?;
     runs::check_length(config.ser.max_length, &model)?;
     let eos = eos_token_ids(dir)?;
     let mut job = Job::open(args, config, tokenizer, about)?;
     let model = job.fine_tune(model, &data)?;
-    let (prompts, held_out) = (data.policy.clone(), data.sft_held_out.clone());
-    let outcome = job.reward_model(&job.fresh(model.clone()), data)?;
-    let data = prompts.into_data(held_out, eos, None);
-    let policies = job.policies(&model, &outcome, &data)?;
-    job.conclude(&outcome, policies.as_ref())
+    job.reward_and_policies(&model, data, eos, None)
 }
 
 /// The user's encoder: the reward model starts from it as it is.
@@ -165,7 +156,7 @@ fn encoder(args: &Args, config: &Config, device: &Device) -> Result<(), Failure>
     let mut job = Job::open(args, config, tokenizer, about)?;
     job.no_policies();
     let outcome = job.reward_model(&start, data)?;
-    job.conclude(&outcome, None)
+    job.conclude(&outcome, None, &[])
 }
 
 fn about_files(config: &Config, parts: &Parts) -> String {
@@ -298,12 +289,43 @@ impl<'a> Job<'a> {
         .map_err(|error| self.stopped(error))?;
         let folder = self.run.path().join("model");
         let pad = self.tokenizer.special().pad;
-        outcome.model.save(pad, ser.max_length, &folder)?;
-        let tokenizer = self.tokenizer.clone().with_max_length(ser.max_length);
-        tokenizer.save(&folder)?;
+        outcome.learnt.model.save(pad, ser.max_length, &folder)?;
+        self.save_tokenizer(&folder)?;
         self.summary
             .insert("tokenize".to_owned(), json!(data.lengths));
         Ok(outcome)
+    }
+
+    fn save_tokenizer(&self, folder: &Path) -> Result<(), Failure> {
+        let tokenizer = self.tokenizer.clone();
+        let tokenizer = tokenizer.with_max_length(self.config.ser.max_length);
+        Ok(tokenizer.save(folder)?)
+    }
+
+    /// Everything after fine-tuning, for a decoder.
+    fn reward_and_policies(
+        &mut self,
+        model: &Llama,
+        data: Prepared,
+        eos: Vec<u32>,
+        judge: Option<Judge<'_>>,
+    ) -> Result<(), Failure> {
+        let held = Held {
+            validation: data.ser.validation.clone(),
+            test: data.ser.test.clone(),
+        };
+        let (prompts, held_out) = (data.policy.clone(), data.sft_held_out.clone());
+        let fresh = self.fresh(model.clone());
+        let outcome = self.reward_model(&fresh, data)?;
+        let data = prompts.into_data(held_out, eos, judge);
+        let mut policies = self.policies(model, &outcome, &data)?;
+        let rounds = match &mut policies {
+            Some(policies) => {
+                self.close_the_loop(model, &fresh, &outcome.learnt, &data, &held, policies)?
+            }
+            None => Vec::new(),
+        };
+        self.conclude(&outcome, policies.as_ref(), &rounds)
     }
 
     /// Where there is no language model to train, only a reward model.
@@ -351,15 +373,24 @@ impl<'a> Job<'a> {
                     name,
                     reward: gold.scorer,
                     // No reward model belongs to it: the evolved one's layers serve.
-                    critic: Some(policy::critic(&outcome.model)),
+                    critic: Some(policy::critic(&outcome.learnt.model)),
                 },
                 (None, _) => return Err(format!("there is no reward model {name}").into()),
             });
         }
+        self.train_policies(start, &contenders, data).map(Some)
+    }
+
+    fn train_policies(
+        &mut self,
+        start: &Llama,
+        contenders: &[Contender<'_, Llama>],
+        data: &PolicyData<'_>,
+    ) -> Result<PolicyOutcome<Llama>, Failure> {
         let outcome = reinforce(
             start,
             &self.tokenizer,
-            &contenders,
+            contenders,
             data,
             &self.config.policy,
             &mut self.run,
@@ -368,19 +399,21 @@ impl<'a> Job<'a> {
         )
         .map_err(|error| self.stopped(error))?;
         for policy in &outcome.policies {
-            let name = format!("policy-{}", policy.report.name);
-            let folder = self.run.path().join(name);
+            let folder = self
+                .run
+                .path()
+                .join(format!("policy-{}", policy.report.name));
             policy.model.save(&folder)?;
-            let tokenizer = self.tokenizer.clone().with_max_length(ser.max_length);
-            tokenizer.save(&folder)?;
+            self.save_tokenizer(&folder)?;
         }
-        Ok(Some(outcome))
+        Ok(outcome)
     }
 
     fn conclude<B: HfReward>(
         &mut self,
         outcome: &SerOutcome<B>,
         policies: Option<&PolicyOutcome<Llama>>,
+        rounds: &[Round],
     ) -> Result<(), Failure> {
         let ser = &self.config.ser;
         // A resumed run counts what its stages took before.
@@ -394,9 +427,12 @@ impl<'a> Job<'a> {
             let summary = policy_summary(policies, policy);
             self.summary.insert("ppo".to_owned(), summary);
         }
+        if !rounds.is_empty() {
+            self.summary.insert("closed_loop".to_owned(), json!(rounds));
+        }
         let (run, about, more) = (&self.run, &self.about, &self.summary);
         write_report_with(outcome, ser, run, about, more, |report| match policies {
-            Some(policies) => section(report, policies, policy, run),
+            Some(policies) => section(closed_loop::section(report, rounds), policies, policy, run),
             None => Ok(report),
         })?;
         let mut table = String::new();
@@ -405,6 +441,9 @@ impl<'a> Job<'a> {
                 "{:<16} test accuracy {:.4}  ({} human labels, {} steps)\n",
                 model.name, model.test.accuracy, model.human_labels, model.steps.own
             );
+        }
+        for round in rounds {
+            table += &format!("{round}\n");
         }
         for policy in policies.iter().flat_map(|p| &p.policies) {
             let r = &policy.report;

@@ -1,8 +1,6 @@
 //! Writes completions with a saved model: `cargo run --example generate -- --help`.
 
-#[path = "../common/mod.rs"]
-mod common;
-mod prompts;
+pub(crate) mod prompts;
 mod show;
 
 use std::fmt::Write;
@@ -18,7 +16,8 @@ use collimate::nn::HfFolder;
 use collimate::train::{Interrupt, atomic_write};
 use serde::Serialize;
 
-use common::{DeviceName, Failure, Interrupted};
+use crate::common::{self, DeviceName, Failure, Interrupted};
+
 use prompts::Asked;
 use show::Show;
 
@@ -115,7 +114,8 @@ impl Args {
     }
 }
 
-fn main() -> ExitCode {
+/// The program.
+pub fn main() -> ExitCode {
     common::exit(|| {
         let args: Args = common::parse()?;
         let sampling = args.sampling();

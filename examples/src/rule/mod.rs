@@ -1,17 +1,7 @@
 //! Aligns a language model to a preference written in Rust: `cargo run --example rule -- --help`.
 
-// This example has no configuration file and knows no synthetic world.
-#[allow(dead_code)]
-#[path = "../common/mod.rs"]
-mod common;
-#[allow(dead_code)]
-#[path = "../common/options.rs"]
-mod options;
-mod pairs;
-mod rules;
-#[allow(dead_code)]
-#[path = "../common/runs.rs"]
-mod runs;
+pub(crate) mod pairs;
+pub mod rules;
 
 use std::ops::ControlFlow;
 use std::path::PathBuf;
@@ -34,11 +24,15 @@ use collimate::train::{
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, json};
 
-use common::{DeviceName, Failure, Interrupted, REPORT};
+use crate::{
+    common::{self, DeviceName, Failure, Interrupted, REPORT},
+    options, runs,
+};
+
 use pairs::Sizes;
 use rules::Rule;
 
-/// Align a language model to a preference that is a function in Rust (examples/rule/rules.rs).
+/// Align a language model to a preference that is a function in Rust (examples/src/rule/rules.rs).
 ///
 /// The model begins texts, writes each several times to its end, and the rule makes pairs of the best and
 /// the worst. Then the loss alone, its iterative form and SeRA learn from these pairs with the same number
@@ -164,7 +158,8 @@ impl Args {
     }
 }
 
-fn main() -> ExitCode {
+/// The program.
+pub fn main() -> ExitCode {
     common::exit(|| run(&common::parse()?))
 }
 

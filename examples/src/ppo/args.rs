@@ -14,13 +14,13 @@ use serde_json::Value;
 use crate::common::{DeviceName, Failure, json_name};
 use crate::options::{overlay, resume_command, run_folder};
 use crate::policy::{self, PolicyOptions};
-use crate::rules::Rule;
+use crate::rule::rules::Rule;
 
 /// Train a language model by reinforcement learning against a reward: PPO, RLOO or GRPO.
 ///
 /// Without --model, a small language model is trained from scratch on an embedded synthetic world,
 /// fine-tuned, and then trained against the world's true reward. With --model, your model learns from a saved
-/// reward model (--reward-model), or from a rule written in Rust (--reward; examples/rule/rules.rs), over your
+/// reward model (--reward-model), or from a rule written in Rust (--reward; examples/src/rule/rules.rs), over your
 /// prompts (--prompts) or openings that it writes itself.
 #[derive(Debug, Parser)]
 #[command(name = "ppo", version, allow_negative_numbers = true)]
@@ -49,6 +49,10 @@ pub(crate) struct Args {
     /// A rule as the reward [default, without --reward-model: happy]
     #[arg(long, value_enum, value_name = "RULE", requires = "model")]
     reward: Option<Rule>,
+    /// A rule that compares the final answers, to see what a reward model's policy is worth
+    /// [default: the reward itself]
+    #[arg(long, value_enum, value_name = "RULE", requires = "model")]
+    judge: Option<Rule>,
     /// Messages where the model has no chat template: refuse, or plain text with their roles
     /// [default: refuse]
     #[arg(long, value_parser = json_name::<ChatFallback>, value_name = "HOW", requires = "model")]
@@ -92,6 +96,7 @@ pub(crate) struct Config {
     pub(crate) opening_tokens: usize,
     pub(crate) reward_model: Option<PathBuf>,
     pub(crate) reward: Option<Rule>,
+    pub(crate) judge: Option<Rule>,
     pub(crate) chat_fallback: ChatFallback,
     pub(crate) test_prompts: usize,
     pub(crate) policy: PolicyConfig,
@@ -126,6 +131,7 @@ impl Default for Config {
             opening_tokens: 10,
             reward_model: None,
             reward: None,
+            judge: None,
             chat_fallback: ChatFallback::default(),
             test_prompts: 200,
             policy: policy::defaults(),
@@ -181,6 +187,7 @@ impl Args {
             self.reward_model.clone().map(Some),
         );
         assign(&mut config.reward, self.reward.map(Some));
+        assign(&mut config.judge, self.judge.map(Some));
         assign(&mut config.chat_fallback, self.chat_fallback);
         assign(&mut config.test_prompts, self.test_prompts);
         assign(&mut config.policy.max_length, self.max_length);
@@ -206,6 +213,7 @@ impl Args {
                 ("prompts", config.prompts.is_some()),
                 ("reward_model", config.reward_model.is_some()),
                 ("reward", config.reward.is_some()),
+                ("judge", config.judge.is_some()),
             ];
             if let Some((name, _)) = given.into_iter().find(|(_, given)| *given) {
                 return Err(format!("{name} needs --model: the world has its own").into());

@@ -8,8 +8,8 @@ use collimate::reward::{RewardModel, score_pairs, score_sequences};
 use collimate::train::Progress;
 use serde_json::{Value, json};
 
+use super::{Column, Rows, Task};
 use crate::common::Failure;
-use crate::{Column, Rows, Task};
 
 const TOKENS_PER_PACK: usize = 4096;
 

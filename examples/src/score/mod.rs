@@ -1,7 +1,5 @@
 //! Scores texts with a saved model: `cargo run --example score -- --help`.
 
-#[path = "../common/mod.rs"]
-mod common;
 mod logps;
 mod rewards;
 
@@ -18,7 +16,7 @@ use collimate::lm::{Architecture, Bert, Llama};
 use collimate::train::atomic_write;
 use serde_json::{Map, Value, json};
 
-use common::{DeviceName, Failure};
+use crate::common::{self, DeviceName, Failure};
 
 /// Score completions or preference pairs with a saved reward model, or with the log-probabilities
 /// of a language model.
@@ -108,7 +106,8 @@ impl Task {
     pub(crate) const TRUNCATION: Truncation = Truncation::KeepEnd;
 }
 
-fn main() -> ExitCode {
+/// The program.
+pub fn main() -> ExitCode {
     common::exit(|| {
         let args: Args = common::parse()?;
         let device = args.device.open()?;

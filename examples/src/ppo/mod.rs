@@ -1,23 +1,7 @@
 //! Reinforcement learning from a reward: `cargo run --example ppo -- --help`.
 
 mod args;
-#[path = "../common/mod.rs"]
-mod common;
 mod job;
-#[path = "../common/options.rs"]
-mod options;
-#[allow(dead_code)] // pairs are for the example `rule`
-#[path = "../rule/pairs.rs"]
-mod pairs;
-#[path = "../common/policy.rs"]
-mod policy;
-#[allow(dead_code)] // places are for error messages of the example `generate`
-#[path = "../generate/prompts.rs"]
-mod prompts;
-#[path = "../rule/rules.rs"]
-mod rules;
-#[path = "../common/runs.rs"]
-mod runs;
 
 use std::process::ExitCode;
 
@@ -32,12 +16,18 @@ use collimate::recipes::ppo::{Contender, PolicyData};
 use collimate::reward::{RewardModel, RewardScorer};
 use collimate::train::RunFolder;
 
-use args::{Args, Config};
-use common::{Failure, REPORT};
-use job::Job;
-use rules::Rule;
+use crate::{
+    common::{self, Failure, REPORT},
+    generate::prompts,
+    policy, runs,
+};
 
-fn main() -> ExitCode {
+use crate::rule::rules::{self, Rule};
+use args::{Args, Config};
+use job::Job;
+
+/// The program.
+pub fn main() -> ExitCode {
     common::exit(|| {
         let args: Args = common::parse()?;
         let config = args.config()?;
@@ -166,7 +156,15 @@ fn from_folder(args: &Args, config: &Config, device: &Device) -> Result<(), Fail
             job.openings(&generator)?
         }
     };
-    let data = split(all, config, eos)?;
+    let mut data = split(all, config, eos)?;
+    let rule = config.judge.map(rules::scorer);
+    if let (Some(name), Some(scorer)) = (config.judge, &rule) {
+        let name = format!(
+            "the rule `{}`",
+            serde_json::json!(name).as_str().unwrap_or_default()
+        );
+        data.judge = Some(Judge { name, scorer });
+    }
     job.about = format!(
         "Start and reference: `{}`. Reward: {about}. {} prompts to learn from, {} whose answers are \
          compared.",

@@ -8,8 +8,8 @@ use collimate::nn::{LoraConfig, Pooling};
 use collimate::recipes::ser::{Adaptation, Control, RetrainFrom};
 use collimate::status::{MinCount, PairRule, ScoreCentre};
 
+use super::config::{Config, PolicyReward, StopAfter};
 use crate::common::{DeviceName, Failure, json_name};
-use crate::config::{Config, PolicyReward, StopAfter};
 use crate::options::{overlay, resume_command, run_folder};
 use crate::policy::PolicyOptions;
 
@@ -126,6 +126,10 @@ pub(crate) struct Args {
     /// with commas between [default: ser; on the world all four]
     #[arg(long, value_parser = json_name::<PolicyReward>, value_delimiter = ',', value_name = "LIST")]
     policy_rewards: Vec<PolicyReward>,
+    /// Rounds in which the policy's own answers become new unlabelled pairs, SER goes on with them,
+    /// and a new policy learns from the new reward model [default: 0]
+    #[arg(long, value_name = "ROUNDS")]
+    policy_in_loop: Option<usize>,
     #[command(flatten)]
     policy: PolicyOptions,
     /// Options from a JSON file in the form that --print-config prints; what it leaves out has its
@@ -212,6 +216,7 @@ impl Args {
         } else if self.no_baseline {
             config.policy_rewards.retain(|r| *r != PolicyReward::Full);
         }
+        assign(&mut config.policy_in_loop, self.policy_in_loop);
         config.policy.ppo.seed = config.ser.seed;
         config.policy.max_length = config.ser.max_length;
         self.policy.apply(&mut config.policy);

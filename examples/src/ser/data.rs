@@ -13,8 +13,8 @@ use collimate::recipes::Judge;
 use collimate::recipes::ppo::PolicyData;
 use collimate::recipes::ser::SerData;
 
+use super::config::Config;
 use crate::common::Failure;
-use crate::config::Config;
 use crate::runs::plain_texts;
 
 /// The parts of a run, before the seed is drawn.

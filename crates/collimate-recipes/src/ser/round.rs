@@ -1,0 +1,120 @@
+//! Another round over new unlabelled pairs.
+
+use collimate_core::PreferencePair;
+use collimate_data::{Auditor, HiddenLabelPool, TextTokenizer};
+use collimate_eval::{pairwise_accuracy, reward_gap};
+use collimate_nn::HfReward;
+use collimate_reward::RewardModel;
+use collimate_train::{Interrupt, Progress, RunFolder};
+
+use super::config::SerConfig;
+use super::final_test;
+use super::fingerprint::fingerprint;
+use super::loops::{Evolution, Ground, Shelf};
+use super::outcome::{Learnt, LoopReport, ModelReport, Steps};
+use super::session::{Session, Stage};
+use crate::RecipeError;
+
+/// Data of a round.
+#[derive(Debug)]
+pub struct RoundData<'a> {
+    /// New pairs without labels.
+    pub pool: HiddenLabelPool,
+    /// Their true labels, where somebody knows them: for the report only.
+    pub auditor: Option<Auditor>,
+    /// Held-out pairs, looked at after every stage.
+    pub validation: &'a [PreferencePair],
+    /// Held-out pairs, looked at at the end.
+    pub test: &'a [PreferencePair],
+}
+
+/// What came out of a round.
+#[derive(Debug, Clone)]
+pub struct SerRound<B: HfReward> {
+    /// The reward model now.
+    pub learnt: Learnt<B>,
+    /// The model before the round (index 0) and the round's loops.
+    pub loops: Vec<LoopReport>,
+    /// How the model does on the test part.
+    pub test: ModelReport,
+}
+
+/// Goes on with an evolved reward model: it labels the round's pairs, the filter keeps those that
+/// are likely right, and the model is trained on them and on all that it has learnt from so far.
+/// With the answers of a policy that was trained against it, this closes the loop that the paper
+/// leaves to future work (step 4 within each iteration, [arXiv:2411.00418](https://arxiv.org/abs/2411.00418), Limitations).
+///
+/// `start` is what [`evolve`](super::evolve) started from; `name` begins the names of the stages.
+///
+/// # Errors
+/// As [`evolve`](super::evolve).
+#[allow(clippy::too_many_arguments)]
+pub fn evolve_round<B: HfReward>(
+    name: &str,
+    start: &RewardModel<B>,
+    before: &Learnt<B>,
+    tokenizer: &TextTokenizer,
+    data: RoundData<'_>,
+    config: &SerConfig,
+    run: &mut RunFolder,
+    interrupt: &Interrupt,
+    progress: Progress,
+) -> Result<SerRound<B>, RecipeError> {
+    config.check()?;
+    let mut session = Session {
+        config,
+        tokenizer,
+        run,
+        interrupt,
+        progress,
+        validation: Vec::new(),
+        start: fingerprint(start),
+    };
+    session.validation = session.encode(data.validation)?;
+    let test = session.encode(data.test)?;
+    let shelf = Shelf::new(&session, &data.pool)?;
+    let scores = session.scores(&before.model, &session.validation, name, "validation")?;
+    let zero = Stage {
+        model: before.model.clone(),
+        steps: 0,
+        validation: pairwise_accuracy(&scores)?,
+        gap: reward_gap(&scores, 0.0)?,
+        seconds: 0.0,
+    };
+    let ground = Ground {
+        start,
+        zero: &zero,
+        seed: &before.seed,
+        trained_on: &before.trained_on,
+        shelf: &shelf,
+        auditor: data.auditor.as_ref(),
+    };
+    let evolution = Evolution {
+        name,
+        filter: config.filter,
+        steps: None,
+    };
+    let evolved = evolution.run(&mut session, &ground, data.pool)?;
+    let steps: Vec<u64> = evolved.loops[1..].iter().map(|l| l.steps).collect();
+    let candidate = final_test::candidate(
+        name,
+        &evolved.model,
+        before.seed.len(),
+        Steps::of(config.retrain_from, 0, &steps),
+        evolved.validation(),
+    );
+    let groups = final_test::groups(data.test);
+    let all = vec![true; test.len()];
+    let stage = format!("{name}-test");
+    let (mut tested, _) =
+        final_test::test(&mut session, &stage, vec![candidate], &test, &groups, &all)?;
+    Ok(SerRound {
+        test: tested.remove(0),
+        loops: evolved.loops,
+        learnt: Learnt {
+            model: evolved.model,
+            seed: before.seed.clone(),
+            trained_on: evolved.trained_on,
+        },
+    })
+}

@@ -1,0 +1,18 @@
+//! The code of the examples, one module each, and what they share.
+//!
+//! They are a library so that what is generic (the training loops, once per kind of model) is
+//! compiled once and not in every example; the programs beside this folder only call `main`.
+
+mod alignment;
+mod allocator;
+mod common;
+pub mod dpo;
+pub mod generate;
+mod options;
+mod policy;
+pub mod ppo;
+pub mod rule;
+mod runs;
+pub mod score;
+pub mod ser;
+pub mod sera;

@@ -1,0 +1,208 @@
+//! The policy's own answers as new unlabelled pairs, with which SER goes on.
+
+use std::fmt;
+
+use collimate::core::PreferencePair;
+use collimate::lm::Llama;
+use collimate::recipes::ppo::{Contender, PolicyData, PolicyOutcome};
+use collimate::recipes::ser::{Learnt, RoundData, evolve_round};
+use collimate::recipes::{OwnPairsPlan, ResponseSampling, own_pairs};
+use collimate::reward::{RewardModel, RewardScorer};
+use collimate::train::{Progress, Report};
+use serde::Serialize;
+
+use super::Job;
+use crate::common::Failure;
+use crate::policy;
+
+/// Pairs that reward models are measured on.
+pub(crate) struct Held {
+    pub(crate) validation: Vec<PreferencePair>,
+    pub(crate) test: Vec<PreferencePair>,
+}
+
+/// What a round did to the reward model.
+#[derive(Debug, Serialize)]
+pub(crate) struct Round {
+    round: usize,
+    /// Who wrote the pairs.
+    policy: String,
+    pairs: usize,
+    equal: usize,
+    unfinished: usize,
+    kept: usize,
+    label_precision: Option<f64>,
+    pool_accuracy: Option<f64>,
+    loops: usize,
+    train_pairs: usize,
+    validation_accuracy: f64,
+    accuracy: f64,
+    interval: [f64; 2],
+}
+
+impl fmt::Display for Round {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{:<16} test accuracy {:.4}  ({} of {} pairs of its policy kept)",
+            format!("ser-round{}", self.round),
+            self.accuracy,
+            self.kept,
+            self.pairs,
+        )
+    }
+}
+
+impl Job<'_> {
+    /// So many rounds as the options say: the policy of the evolved reward model writes pairs, SER
+    /// goes on with them, and a new policy learns from the new reward model; all policies end up in
+    /// `policies`.
+    pub(super) fn close_the_loop(
+        &mut self,
+        start: &Llama,
+        fresh: &RewardModel<Llama>,
+        learnt: &Learnt<Llama>,
+        data: &PolicyData<'_>,
+        held: &Held,
+        policies: &mut PolicyOutcome<Llama>,
+    ) -> Result<Vec<Round>, Failure> {
+        let config = self.config;
+        let ser = &config.ser;
+        let mut learnt = learnt.clone();
+        let mut rounds = Vec::new();
+        for round in 1..=config.policy_in_loop {
+            let writer = match round {
+                1 => "ser".to_owned(),
+                n => format!("ser-round{}", n - 1),
+            };
+            let policy = policies.policy(&writer).ok_or("there is no policy ser")?;
+            let name = format!("round{round}");
+            let plan = OwnPairsPlan {
+                tokenizer: &self.tokenizer,
+                eos: &data.eos,
+                sampling: ResponseSampling {
+                    temperature: 1.0,
+                    top_p: 1.0,
+                    max_new_tokens: config.policy.ppo.max_new_tokens,
+                },
+                max_length: ser.max_length,
+                seed: ser.seed,
+            };
+            let own = own_pairs(
+                &name,
+                &policy.model,
+                &data.prompts,
+                data.judge.as_ref(),
+                &plan,
+                &self.interrupt,
+                Progress::Auto,
+            )
+            .map_err(|error| self.stopped(error))?;
+            let pairs = own.pool.len();
+            let round_data = RoundData {
+                pool: own.pool,
+                auditor: own.auditor,
+                validation: &held.validation,
+                test: &held.test,
+            };
+            let done = evolve_round(
+                &name,
+                fresh,
+                &learnt,
+                &self.tokenizer,
+                round_data,
+                ser,
+                &mut self.run,
+                &self.interrupt,
+                Progress::Auto,
+            )
+            .map_err(|error| self.stopped(error))?;
+            learnt = done.learnt;
+            let folder = self.run.path().join(format!("model-{name}"));
+            let pad = self.tokenizer.special().pad;
+            learnt.model.save(pad, ser.max_length, &folder)?;
+            self.save_tokenizer(&folder)?;
+            let scorer = RewardScorer::new(
+                learnt.model.clone(),
+                self.tokenizer.clone(),
+                ser.max_length,
+                ser.truncation,
+            );
+            let contender = Contender {
+                name: format!("ser-{name}"),
+                reward: &scorer,
+                critic: Some(policy::critic(&learnt.model)),
+            };
+            let more = self.train_policies(start, &[contender], data)?;
+            policies.policies.extend(more.policies);
+            policies.seconds += more.seconds;
+            let labels = || done.loops.iter().filter_map(|l| l.labels.as_ref());
+            rounds.push(Round {
+                round,
+                policy: writer,
+                pairs,
+                equal: own.equal,
+                unfinished: own.unfinished,
+                kept: labels().map(|l| l.kept).sum(),
+                label_precision: labels().find_map(|l| l.label_precision),
+                pool_accuracy: labels().find_map(|l| l.pool_accuracy),
+                loops: done.loops.iter().filter(|l| l.steps > 0).count(),
+                train_pairs: learnt.trained_on.len(),
+                validation_accuracy: done.test.validation.accuracy,
+                accuracy: done.test.test.accuracy,
+                interval: [done.test.interval.low, done.test.interval.high],
+            });
+        }
+        Ok(rounds)
+    }
+}
+
+/// Adds what the rounds did to a report.
+pub(super) fn section(report: Report, rounds: &[Round]) -> Report {
+    if rounds.is_empty() {
+        return report;
+    }
+    let share =
+        |value: Option<f64>| value.map_or("–".to_owned(), |v| format!("{:.1} %", 100.0 * v));
+    let rows = rounds.iter().map(|r| {
+        vec![
+            r.round.to_string(),
+            r.policy.clone(),
+            r.pairs.to_string(),
+            format!("{} / {}", r.equal, r.unfinished),
+            r.kept.to_string(),
+            share(r.pool_accuracy),
+            share(r.label_precision),
+            r.train_pairs.to_string(),
+            format!(
+                "{} ({} – {})",
+                share(Some(r.accuracy)),
+                share(Some(r.interval[0])),
+                share(Some(r.interval[1]))
+            ),
+        ]
+    });
+    report
+        .section("The policy in the loop")
+        .text(
+            "In each round the policy of the evolved reward model answers its prompts twice, the \
+             reward model labels these pairs, and SER goes on with those that the filter keeps; then \
+             a new policy learns from the new reward model, from the same start. *Right* is the \
+             share of labels that agree with the judge, of all pairs and, in the first loop, of \
+             those kept.",
+        )
+        .table(
+            [
+                "round",
+                "policy that wrote",
+                "pairs",
+                "equal / unfinished",
+                "kept",
+                "right",
+                "right of the kept",
+                "trained on",
+                "test accuracy",
+            ],
+            rows.collect::<Vec<_>>(),
+        )
+}
