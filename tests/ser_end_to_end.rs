@@ -118,13 +118,14 @@ fn the_run_folder_says_everything() {
 fn the_policy_in_the_loop() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
+    let mut tiny = json(&tiny_world(folder));
+    // A policy whose answers come to an end.
+    tiny["sft"] = serde_json::json!({"learning_rate": 3e-3, "epochs": 12.0, "batch_size": 8});
+    fs::write(folder.join("longer.json"), tiny.to_string()).unwrap();
     let more = ["--policy-in-loop", "2", "--policy-rewards", "ser"];
-    // Room for some answers of an untrained policy to end.
-    ser(
-        folder,
-        "run",
-        &[&more[..], &["--response-tokens", "24"]].concat(),
-    );
+    let files = ["--config", "longer.json", "--out", "run"];
+    let arguments = [&files[..], &more, &["--response-tokens", "24"]].concat();
+    succeed("ser", folder, &arguments);
     let run = folder.join("run");
     let summary = json(&run.join("summary.json"));
     let rounds = summary["closed_loop"].as_array().unwrap();

@@ -88,8 +88,15 @@ pub fn own_pairs<M: CausalLm>(
         }
     }
     if pairs.is_empty() {
-        return Err(RecipeError::Empty {
-            part: "the part with the policy's own pairs",
+        return Err(RecipeError::NoPairs {
+            stage: name.to_owned(),
+            dropped: format!(
+                "of {} prompts {equal} got the same answer twice and {unfinished} one that is empty \
+                 or does not end within {} tokens",
+                prompts.len(),
+                plan.sampling.max_new_tokens
+            ),
+            advice: "allow longer answers, or start from a policy that ends them",
         });
     }
     if let Some(judge) = judge {

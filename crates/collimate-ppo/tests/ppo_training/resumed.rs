@@ -111,7 +111,8 @@ fn stopped_anywhere_it_ends_with_the_same_bytes() {
     // A finished one is read, not trained again.
     let again = run(folder.path(), Some(0), 0).unwrap();
     assert_eq!(facts(&again, folder.path()), expected);
-    assert_eq!(again.seconds, whole.seconds);
+    // Read from JSON, which may lose the last bit.
+    assert!((again.seconds - whole.seconds).abs() < 1e-9);
 }
 
 #[test]
