@@ -189,7 +189,7 @@ impl Config {
         align.loss = align.loss.with_beta(beta);
         align.train.learning_rate = 1e-4;
         align.responses.max_new_tokens = 32;
-        // Not the paper's fourth, 1: it was never the best, and a default run has minutes.
+        // Not the paper's .7 and 1: they were never the best, and a default run has minutes.
         align.best_of = vec![0.3, 0.5];
         Self {
             prompts: 400,
