@@ -18,7 +18,7 @@ pub use adamw::{AdamW, AdamWState, adamw_step, adamw_step_scaled, gradient_norm,
 pub use cache::{Append, KvPages, cached_attention};
 pub use error::OpsError;
 pub use ops::{
-    embedding, gelu, layer_norm, linear, linear_rowwise, rms_norm, segment_attention,
+    embedding, gelu, is_fused, layer_norm, linear, linear_rowwise, rms_norm, segment_attention,
     selected_logp, swiglu,
 };
 pub use plan::{AttentionPlan, Heads, Visibility};

@@ -17,6 +17,20 @@ macro_rules! fused {
     };
 }
 
+/// Whether the fused kernels take this tensor: f32 on flex, not empty. [`linear_rowwise`] and
+/// [`cached_attention`](crate::cached_attention) then compute each row alone, bit by bit.
+pub fn is_fused<const D: usize>(tensor: &Tensor<D>) -> bool {
+    #[cfg(feature = "flex")]
+    {
+        fused::fits(tensor)
+    }
+    #[cfg(not(feature = "flex"))]
+    {
+        let _ = tensor;
+        false
+    }
+}
+
 /// `x·Wᵀ + b`, with the weight as Hugging Face stores it.
 ///
 /// # Shapes

@@ -49,7 +49,7 @@ struct Stop<'a, F> {
     told: F,
 }
 
-impl<F: FnMut(Progress)> Watch for Stop<'_, F> {
+impl<F: FnMut(Progress) + Send> Watch for Stop<'_, F> {
     fn progress(&mut self, now: Progress) -> ControlFlow<()> {
         (self.told)(now);
         match self.interrupt.is_set() {
@@ -149,7 +149,7 @@ impl<M: CausalLm> Writer<'_, M> {
         &self,
         rollout: u64,
         policy: &M,
-        mut told: impl FnMut(usize),
+        mut told: impl FnMut(usize) + Send,
     ) -> Result<Vec<Response>, PpoError> {
         let drawn = self.drawn(rollout);
         let k = self.config.samples_per_prompt;

@@ -110,6 +110,7 @@ impl Args {
         BatchLimits {
             rows: self.batch,
             tokens: tokens.max(BatchLimits::default().tokens),
+            ..BatchLimits::default()
         }
     }
 }

@@ -1,16 +1,16 @@
-//! The rows that grow together: who enters, one step, who leaves.
+//! The rows that grow together, one lane: who enters, one step, who leaves.
 
 use std::collections::HashMap;
 
-use collimate_core::{Completion, Finish, GenerateError, Key, Sampling};
+use collimate_core::{Completion, Finish, GenerateError, Key};
 use collimate_nn::{CausalLm, Forward, KvCache, next_token_logits};
 use rayon::prelude::*;
 
-use super::generator::TextGenerator;
+use super::generator::{BatchLimits, TextGenerator};
+use super::lanes::Work;
 use super::row::Row;
-use super::sample::SampleRule;
-use super::text::{GrowingText, special_ids};
-use super::watch::{Place, Progress, Watch};
+use super::text::GrowingText;
+use super::watch::Place;
 
 /// A prompt that the cache holds as its last row and that waits for room for its samples.
 struct Parked {
@@ -20,88 +20,68 @@ struct Parked {
     logits: Vec<f32>,
 }
 
-/// One call's work.
-pub(super) struct Batch<'a, M: CausalLm> {
+/// Of each prompt, up to the last sample that is finished.
+pub(super) type Written = HashMap<usize, Vec<Option<Completion>>>;
+
+/// One lane: the rows that grow together.
+pub(super) struct Batch<'a, 'w, M: CausalLm> {
     generator: &'a TextGenerator<M>,
     forward: Forward,
-    prompts: &'a [Vec<u32>],
-    /// How often the same prompt came before.
-    repeats: Vec<usize>,
-    sampling: &'a Sampling,
-    rule: SampleRule,
-    /// Special tokens that are stop texts.
-    stop_ids: Vec<u32>,
-    watch: &'a mut dyn Watch,
+    work: &'a Work<'a, 'w>,
+    limits: BatchLimits,
+    /// Whether the threads are this lane's own.
+    alone: bool,
     cache: M::Cache,
     /// As the first rows of the cache.
     rows: Vec<Row<'a>>,
     parked: Option<Parked>,
-    /// The next prompt that was not read.
-    next: usize,
-    /// Of each prompt, up to the last sample that is finished.
-    results: Vec<Vec<Option<Completion>>>,
-    progress: Progress,
+    results: Written,
+    /// Tokens since the last report.
+    tokens: usize,
 }
 
-impl<'a, M: CausalLm> Batch<'a, M> {
+impl<'a, 'w, M: CausalLm> Batch<'a, 'w, M> {
     pub(super) fn new(
         generator: &'a TextGenerator<M>,
         forward: Forward,
-        prompts: &'a [Vec<u32>],
-        sampling: &'a Sampling,
-        watch: &'a mut dyn Watch,
-    ) -> Result<Self, GenerateError> {
-        let rule = SampleRule::new(sampling)?;
-        let total = prompts.len().checked_mul(sampling.n);
-        let total = total.ok_or_else(|| GenerateError::Option {
-            option: "n",
-            value: sampling.n.to_string(),
-            allowed: "so few that n times the number of prompts can be counted",
-        })?;
-        let mut times: HashMap<&[u32], usize> = HashMap::new();
-        let repeats = prompts.iter().map(|ids| {
-            let times = times.entry(ids.as_slice()).or_default();
-            *times += 1;
-            *times - 1
-        });
-        Ok(Self {
-            repeats: repeats.collect(),
+        work: &'a Work<'a, 'w>,
+        limits: BatchLimits,
+        alone: bool,
+    ) -> Self {
+        Self {
             generator,
             forward,
-            prompts,
-            sampling,
-            rule,
-            stop_ids: special_ids(generator.tokenizer(), &sampling.stop),
-            watch,
+            work,
+            limits,
+            alone,
             cache: generator.model().new_cache(),
             rows: Vec::new(),
             parked: None,
-            next: 0,
-            results: vec![Vec::new(); prompts.len()],
-            progress: Progress {
-                finished: 0,
-                total,
-                tokens: 0,
-            },
-        })
+            results: Written::new(),
+            tokens: 0,
+        }
     }
 
-    pub(super) fn run(mut self) -> Result<Vec<Vec<Completion>>, GenerateError> {
-        while self.progress.finished < self.progress.total {
+    pub(super) fn run(mut self) -> Result<Written, GenerateError> {
+        loop {
             self.admit()?;
+            if self.rows.is_empty() && self.parked.is_none() {
+                // What ended with its first token has been reported.
+                return Ok(self.results);
+            }
             self.step()?;
             self.report()?;
         }
-        let results = self.results.into_iter();
-        Ok(results
-            .map(|samples| samples.into_iter().flatten().collect())
-            .collect())
     }
 
     /// Says how far the work is. Whoever wants to stop after the last completion has them all.
     fn report(&mut self) -> Result<(), GenerateError> {
-        let stop = self.watch.progress(self.progress).is_break();
-        if stop && self.progress.finished < self.progress.total {
+        let tokens = std::mem::take(&mut self.tokens);
+        let desk = &mut *self.work.desk();
+        desk.progress.tokens += tokens;
+        let stop = desk.watch.progress(desk.progress).is_break();
+        let ended = self.work.ended();
+        if (stop || ended) && desk.progress.finished < desk.progress.total {
             return Err(GenerateError::Interrupted);
         }
         Ok(())
@@ -115,7 +95,7 @@ impl<'a, M: CausalLm> Batch<'a, M> {
         prompts.dedup();
         let prompts: usize = prompts
             .iter()
-            .map(|&prompt| self.prompts[prompt].len())
+            .map(|&prompt| self.work.prompts[prompt].len())
             .sum();
         prompts + self.rows.iter().map(|row| row.limit).sum::<usize>()
     }
@@ -123,28 +103,35 @@ impl<'a, M: CausalLm> Batch<'a, M> {
     /// Most new tokens after a prompt.
     fn limit(&self, prompt: usize) -> usize {
         let context = self.generator.model().max_positions();
-        self.sampling
+        self.work
+            .sampling
             .max_new_tokens
-            .min(context - self.prompts[prompt].len())
+            .min(context - self.work.prompts[prompt].len())
     }
 
     /// Lets waiting samples in, once there is room for a good number of them: a pass that reads
     /// prompts costs as much as a step.
     fn admit(&mut self) -> Result<(), GenerateError> {
-        let limits = self.generator.limits();
+        let limits = self.limits;
         if self.rows.len() > limits.rows - limits.rows / 4 {
             return Ok(());
         }
         while self.rows.len() < limits.rows {
             if self.parked.is_none() {
-                if self.next == self.prompts.len() {
+                let next = self.work.next();
+                if next >= self.work.prompts.len() {
                     break;
                 }
-                let needed = self.prompts[self.next].len() + self.limit(self.next);
+                let needed = self.work.prompts[next].len() + self.limit(next);
                 if !self.rows.is_empty() && self.reserved() + needed > limits.tokens {
                     break;
                 }
-                self.read_prompt()?;
+                // Another lane may have been quicker; then this one looks again.
+                if self.work.takes(next) {
+                    self.read_prompt(next)?;
+                } else {
+                    continue;
+                }
             }
             let done = self.enter()?;
             self.report()?;
@@ -156,11 +143,9 @@ impl<'a, M: CausalLm> Batch<'a, M> {
     }
 
     /// Reads the next prompt, alone: what it computes must not depend on its neighbours.
-    fn read_prompt(&mut self) -> Result<(), GenerateError> {
-        let prompt = self.next;
-        self.next += 1;
+    fn read_prompt(&mut self, prompt: usize) -> Result<(), GenerateError> {
         let row = self.cache.push();
-        let logits = self.logits(&[(row, &self.prompts[prompt])])?;
+        let logits = self.logits(&[(row, &self.work.prompts[prompt])])?;
         self.parked = Some(Parked {
             prompt,
             next: 0,
@@ -175,17 +160,17 @@ impl<'a, M: CausalLm> Batch<'a, M> {
         let Some(mut parked) = self.parked.take() else {
             return Ok(true);
         };
-        let limits = self.generator.limits();
+        let limits = self.limits;
         let (prompt, limit) = (parked.prompt, self.limit(parked.prompt));
         let row = self.rows.len();
         let mut kept: Vec<usize> = (0..row).collect();
-        while parked.next < self.sampling.n
+        while parked.next < self.work.sampling.n
             && self.rows.len() < limits.rows
             && (self.rows.is_empty() || reserved + limit <= limits.tokens)
         {
             let mut new = self.row(prompt, parked.next, limit);
             parked.next += 1;
-            let id = new.choose(&self.rule, &parked.logits)?;
+            let id = new.choose(&self.work.rule, &parked.logits)?;
             if let Some(finish) = self.take(&mut new, id)? {
                 self.finish(&new, finish);
                 self.report()?;
@@ -195,7 +180,7 @@ impl<'a, M: CausalLm> Batch<'a, M> {
                 kept.push(row);
             }
         }
-        let done = parked.next == self.sampling.n;
+        let done = parked.next == self.work.sampling.n;
         if !done {
             kept.push(row);
             self.parked = Some(parked);
@@ -205,14 +190,14 @@ impl<'a, M: CausalLm> Batch<'a, M> {
     }
 
     fn row(&self, prompt: usize, sample: usize, limit: usize) -> Row<'a> {
-        let ids = &self.prompts[prompt];
-        let seed = Key::new(self.sampling.seed, "generate");
+        let ids = &self.work.prompts[prompt];
+        let seed = Key::new(self.work.sampling.seed, "generate");
         let key = ids.iter().fold(seed, |key, &id| key.with(u64::from(id)));
         // A prompt that comes again goes on where its first samples end.
-        let number = self.repeats[prompt] * self.sampling.n + sample;
+        let number = self.work.repeats[prompt] * self.work.sampling.n + sample;
         let key = key.with(ids.len() as u64).with(number as u64);
-        let text = GrowingText::new(self.generator.tokenizer(), &self.sampling.stop);
-        let seen = if self.rule.looks_back() {
+        let text = GrowingText::new(self.generator.tokenizer(), &self.work.sampling.stop);
+        let seen = if self.work.rule.looks_back() {
             ids.as_slice()
         } else {
             &[]
@@ -229,13 +214,20 @@ impl<'a, M: CausalLm> Batch<'a, M> {
         let reads: Vec<(usize, &[u32])> = last.iter().map(|id| id.as_slice()).enumerate().collect();
         let logits = self.logits(&reads)?;
         let vocab = logits.len() / self.rows.len();
-        let rule = self.rule;
-        let chosen: Vec<Result<u32, GenerateError>> = self
-            .rows
-            .par_iter()
-            .zip(logits.par_chunks_exact(vocab))
-            .map(|(row, logits)| row.choose(&rule, logits))
-            .collect();
+        let rule = self.work.rule;
+        let choose = |(row, logits): (&Row<'_>, &[f32])| row.choose(&rule, logits);
+        let chosen: Vec<Result<u32, GenerateError>> = match self.alone {
+            true => {
+                let rows = self.rows.par_iter();
+                rows.zip(logits.par_chunks_exact(vocab))
+                    .map(choose)
+                    .collect()
+            }
+            false => {
+                let rows = self.rows.iter();
+                rows.zip(logits.chunks_exact(vocab)).map(choose).collect()
+            }
+        };
         let parked = self.rows.len();
         let (mut rows, mut kept) = (Vec::with_capacity(parked), Vec::with_capacity(parked + 1));
         for (index, (mut row, id)) in std::mem::take(&mut self.rows)
@@ -270,15 +262,15 @@ impl<'a, M: CausalLm> Batch<'a, M> {
 
     /// Gives a row its next token; how it ends, if so.
     fn take(&mut self, row: &mut Row<'_>, id: u32) -> Result<Option<Finish>, GenerateError> {
-        self.progress.tokens += 1;
+        self.tokens += 1;
         let ending = match self.generator.eos().contains(&id) {
             true => Some(Finish::Eos),
-            false => self.stop_ids.contains(&id).then_some(Finish::Stop),
+            false => self.work.stop_ids.contains(&id).then_some(Finish::Stop),
         };
-        let finish = row.take(id, ending, self.rule.looks_back())?;
+        let finish = row.take(id, ending, self.work.rule.looks_back())?;
         let piece = row.text.show(finish.is_some());
         if !piece.is_empty() {
-            self.watch.text(row.place, piece);
+            self.work.desk().watch.text(row.place, piece);
         }
         Ok(finish)
     }
@@ -289,10 +281,13 @@ impl<'a, M: CausalLm> Batch<'a, M> {
             tokens: Some(row.tokens.clone()),
             finish,
         };
-        self.progress.finished += 1;
-        self.watch.finished(row.place, &completion);
+        {
+            let desk = &mut *self.work.desk();
+            desk.progress.finished += 1;
+            desk.watch.finished(row.place, &completion);
+        }
         let Place { prompt, sample } = row.place;
-        let samples = &mut self.results[prompt];
+        let samples = self.results.entry(prompt).or_default();
         if samples.len() <= sample {
             samples.resize(sample + 1, None);
         }

@@ -2,11 +2,12 @@
 
 use std::path::Path;
 
+use burn::module::Module;
 use collimate_core::{Completion, GenerateError, Generator, Prompt, Sampling};
 use collimate_data::TextTokenizer;
 use collimate_nn::{Adapters, CausalLm, ConfigError, Forward, LoadError};
 
-use super::batch::Batch;
+use super::lanes::Work;
 use super::watch::Watch;
 use crate::hf::eos_token_ids;
 
@@ -19,6 +20,10 @@ pub struct BatchLimits {
     /// Tokens whose keys and values are remembered at a time: each prompt in work once, and the
     /// longest that its completions can become. A single completion may need more.
     pub tokens: usize,
+    /// Batches that grow side by side, each on a thread of its own with its part of `rows` and
+    /// `tokens`. Without a number: where a row is computed alone (flex), and the model is so small
+    /// that one batch does not keep all threads busy, as many as there are threads; else 1.
+    pub lanes: Option<usize>,
 }
 
 impl Default for BatchLimits {
@@ -26,9 +31,14 @@ impl Default for BatchLimits {
         Self {
             rows: 32,
             tokens: 16_384,
+            lanes: None,
         }
     }
 }
+
+/// Parameters up to which a step is too little work to be shared by threads. Of a larger model
+/// every lane would read all weights from memory.
+const LANES_UP_TO: usize = 4_000_000;
 
 impl BatchLimits {
     /// Checks the values.
@@ -36,7 +46,12 @@ impl BatchLimits {
     /// # Errors
     /// Names the first value that is out of range.
     pub fn check(&self) -> Result<(), ConfigError> {
-        for (name, value) in [("rows", self.rows), ("tokens", self.tokens)] {
+        let lanes = self.lanes.unwrap_or(1);
+        for (name, value) in [
+            ("rows", self.rows),
+            ("tokens", self.tokens),
+            ("lanes", lanes),
+        ] {
             if value == 0 {
                 return Err(ConfigError::new(name, value, "at least 1"));
             }
@@ -48,7 +63,7 @@ impl BatchLimits {
 /// Writes completions with a decoder.
 ///
 /// Every prompt is processed once, whatever the number of samples. Completions grow together in a
-/// batch that the finished ones leave and waiting ones enter. Random numbers depend on (seed, the
+/// batch, or in several side by side, that the finished ones leave and waiting ones enter. Random numbers depend on (seed, the
 /// prompt's tokens, sample, position) only. On flex the logits of a row do not depend, bit by bit, on
 /// the other rows either, so a completion is the same in any batch and any order; elsewhere that
 /// holds up to rounding, which can tip a token. A prompt that is given again in one call goes on with
@@ -217,11 +232,21 @@ impl<M: CausalLm> TextGenerator<M> {
                 });
             }
         }
-        Batch::new(self, forward, prompts, sampling, watch)?.run()
+        let work = Work::new(&self.tokenizer, prompts, sampling, watch)?;
+        let lanes = self.lanes().min(prompts.len()).min(self.limits.rows).max(1);
+        work.run(self, forward, lanes, self.limits)
     }
 
-    pub(super) fn limits(&self) -> BatchLimits {
-        self.limits
+    fn lanes(&self) -> usize {
+        let several = || {
+            let alone = collimate_ops::is_fused(&self.model.output_weight());
+            alone && Module::num_params(&self.model) <= LANES_UP_TO
+        };
+        match self.limits.lanes {
+            Some(lanes) => lanes,
+            None if several() => rayon::current_num_threads(),
+            None => 1,
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod batch;
 mod generator;
+mod lanes;
 mod row;
 pub mod sample;
 mod text;

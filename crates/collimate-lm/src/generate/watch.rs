@@ -24,8 +24,9 @@ pub struct Progress {
     pub tokens: usize,
 }
 
-/// Sees completions while they grow. `()` sees nothing.
-pub trait Watch {
+/// Sees completions while they grow, from whichever thread writes them, one call at a time. `()` sees
+/// nothing.
+pub trait Watch: Send {
     /// More text of a completion: pieces joined are its text. Characters come whole, and nothing
     /// comes that a stop text could still take back.
     fn text(&mut self, place: Place, piece: &str) {

@@ -23,6 +23,13 @@ fn write(
     generator.continue_ids(prompts, sampling, &mut ()).unwrap()
 }
 
+fn lanes(rows: usize, lanes: usize) -> BatchLimits {
+    BatchLimits {
+        lanes: Some(lanes),
+        ..limits(rows, 400)
+    }
+}
+
 #[test]
 fn batch_mates_size_and_order_change_nothing() {
     let prompts = prompts(30, &[1, 7, 16, 33, 2, 20, 5]);
@@ -40,6 +47,9 @@ fn batch_mates_size_and_order_change_nothing() {
             limits(2, 100),
             limits(5, 300),
             limits(64, 100_000),
+            lanes(8, 2),
+            lanes(7, 3),
+            lanes(2, 16),
         ] {
             let generator = generator(model.clone()).with_limits(limits).unwrap();
             let found = write(&generator, &prompts, &sampling(3));

@@ -104,7 +104,11 @@ pub(crate) fn generator(model: Llama) -> TextGenerator<Llama> {
 }
 
 pub(crate) fn limits(rows: usize, tokens: usize) -> BatchLimits {
-    BatchLimits { rows, tokens }
+    BatchLimits {
+        rows,
+        tokens,
+        lanes: Some(1),
+    }
 }
 
 pub(crate) fn prompts(seed: u64, lengths: &[usize]) -> Vec<Vec<u32>> {

@@ -62,7 +62,10 @@ fn a_watcher_can_stop_and_has_what_is_finished() {
 #[test]
 fn completions_of_one_token_can_be_stopped() {
     let prompts = prompts(42, &[3; 100]);
-    let generator = generator(random_model(&Device::flex()));
+    // In one lane: another could finish one more before it hears of the wish.
+    let generator = generator(random_model(&Device::flex()))
+        .with_limits(limits(32, 16_384))
+        .unwrap();
     // Samples of many prompts, and more of one prompt than memory holds.
     for (prompts, n) in [(&prompts[..], 1), (&prompts[..1], usize::MAX)] {
         let sampling = Sampling {
@@ -75,6 +78,35 @@ fn completions_of_one_token_can_be_stopped() {
             .unwrap_err();
         assert!(matches!(error, GenerateError::Interrupted), "{error}");
         assert_eq!(watch.finished.len(), 3, "n {n}");
+    }
+}
+
+#[test]
+fn every_lane_hears_of_the_wish_to_stop() {
+    let prompts = prompts(44, &[3; 400]);
+    let limits = BatchLimits {
+        lanes: Some(4),
+        ..limits(4, 1000)
+    };
+    let generator = generator(random_model(&Device::flex()))
+        .with_eos(vec![])
+        .with_limits(limits)
+        .unwrap();
+    let sampling = greedy_sampling(10);
+    let whole = generator
+        .continue_ids(&prompts, &sampling, &mut ())
+        .unwrap();
+    let mut watch = Until::new(|seen| seen.iter().any(|now| now.finished >= 3));
+    let error = generator
+        .continue_ids(&prompts, &sampling, &mut watch)
+        .unwrap_err();
+    assert!(matches!(error, GenerateError::Interrupted), "{error}");
+    // Each lane may be in the middle of a step.
+    assert!((3..=7).contains(&watch.finished.len()));
+    let last = watch.seen.last().unwrap();
+    assert_eq!((last.finished, last.total), (watch.finished.len(), 400));
+    for (place, completion) in watch.finished {
+        assert_eq!(completion, whole[place.prompt][place.sample]);
     }
 }
 

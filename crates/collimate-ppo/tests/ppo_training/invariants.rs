@@ -1,12 +1,13 @@
 //! What must hold of every training.
 
-use collimate_core::Key;
-use collimate_nn::{Adaptable, LoraConfig, ValueModel};
+use collimate_core::{Completion, Key, Prompt};
+use collimate_nn::{Adaptable, CausalLm, LoraConfig, ValueModel};
 use collimate_ppo::{
-    ActorCritic, Estimator, KlPlacement, KlReference, PpoConfig, metrics as names, train,
+    ActorCritic, Estimator, KlPlacement, KlReference, MissingEos, PpoConfig, RewardConfig,
+    metrics as names, train,
 };
 use collimate_testkit::{devices, flex};
-use collimate_train::{FitContext, model_hash};
+use collimate_train::{AdamWConfig, FitContext, model_hash};
 
 use crate::setup::{head, likes_yes, llama, options, task, tokenizer, with_critic};
 
@@ -107,6 +108,99 @@ fn micro_batches_do_not_change_a_step() {
             }
         }
     }
+}
+
+#[test]
+fn micro_batches_lead_to_the_same_weights() {
+    let tokenizer = tokenizer();
+    let device = flex();
+    let run = |micro_batch_tokens| {
+        let config = PpoConfig {
+            micro_batch_tokens,
+            // Adam divides by the gradient's size: a small one would enlarge rounding.
+            adamw: AdamWConfig {
+                eps: 1e-3,
+                ..AdamWConfig::default()
+            },
+            ..one_step()
+        };
+        let task = task(&tokenizer, &likes_yes, llama(1, &device));
+        let done = train(with_critic(&device), &task, &config, &FitContext::silent()).unwrap();
+        weights(&done.model)
+    };
+    let (whole, parts) = (run(None), run(Some(1)));
+    let start = weights(&with_critic(&device));
+    for ((whole, parts), start) in whole.iter().zip(&parts).zip(&start) {
+        assert!(whole != start, "a step that moves nothing shows nothing");
+        for (a, b) in whole.iter().zip(parts) {
+            assert!((a - b).abs() < 2e-5, "{a} and {b}");
+        }
+    }
+}
+
+/// Some of the policy's weights and some of the critic's.
+fn weights(model: &ActorCritic<collimate_lm::Llama>) -> [Vec<f32>; 2] {
+    let critic = model.critic.as_ref().unwrap();
+    [model.policy.output_weight(), critic.head.weight.val()]
+        .map(|weight| weight.into_data().try_into_vec_as::<f32>().unwrap())
+}
+
+#[test]
+fn scores_are_clipped_and_missing_ends_punished() {
+    let tokenizer = tokenizer();
+    let device = flex();
+    let ten = |_: &Prompt, _: &Completion| 10.0;
+    let run = |clip, missing_eos| {
+        let config = PpoConfig {
+            reward: RewardConfig {
+                clip,
+                missing_eos,
+                ..RewardConfig::default()
+            },
+            ..one_step()
+        };
+        let task = task(&tokenizer, &ten, llama(1, &device));
+        let done = train(with_critic(&device), &task, &config, &FitContext::silent()).unwrap();
+        let of = |metric: &str| done.metrics[metric];
+        assert_eq!(of(names::SCORES), 10.0, "the reward as it was given");
+        (of(names::RLHF_REWARD), of(names::EOS))
+    };
+    // There is no divergence yet, so the reward that counts is the score that counts.
+    let (plain, ended) = run(None, MissingEos::Keep);
+    assert_eq!(plain, 10.0);
+    assert!(ended > 0.0 && ended < 1.0, "{ended}: both kinds of ends");
+    assert_eq!(run(Some(3.0), MissingEos::Keep).0, 3.0);
+    let (punished, _) = run(Some(3.0), MissingEos::Penalty { amount: 2.0 });
+    assert!(
+        (punished - (3.0 - 2.0 * (1.0 - ended))).abs() < 1e-6,
+        "{punished}"
+    );
+    let (fixed, _) = run(None, MissingEos::Fixed { score: -1.0 });
+    assert!(
+        (fixed - (10.0 * ended - (1.0 - ended))).abs() < 1e-6,
+        "{fixed}"
+    );
+}
+
+#[test]
+fn the_dual_clip_counts_only_where_a_ratio_gets_that_far() {
+    let tokenizer = tokenizer();
+    let device = flex();
+    let run = |dual_clip| {
+        let config = PpoConfig {
+            dual_clip,
+            ppo_epochs: 6,
+            clip_range: 0.05,
+            ..options()
+        };
+        let task = task(&tokenizer, &likes_yes, llama(1, &device));
+        let done = train(with_critic(&device), &task, &config, &FitContext::silent()).unwrap();
+        (model_hash(&done.model), done.metrics[names::RATIO_MAX])
+    };
+    let (plain, largest) = run(None);
+    assert!(largest > 1.1, "{largest}");
+    assert_eq!(run(Some(1e6)).0, plain);
+    assert!(run(Some(1.06)).0 != plain);
 }
 
 #[test]
