@@ -8,6 +8,7 @@ mod allocator;
 mod common;
 pub mod dpo;
 pub mod generate;
+mod job;
 mod options;
 mod policy;
 pub mod ppo;

@@ -5,13 +5,14 @@ use std::collections::HashSet;
 use collimate::core::{Key, PreferencePair};
 use collimate::data::world::World;
 use collimate::data::{
-    ReadOptions, ReadReport, SftExample, SpecialTokenIds, TextTokenizer, read_pairs,
-    split_by_fraction, split_by_hash, swap_labels,
+    ReadOptions, ReadReport, SftExample, TextTokenizer, read_pairs, split_by_fraction,
+    split_by_hash, swap_labels,
 };
 use collimate::recipes::sera::{Method, SeraData};
 
 use super::args::Config;
 use crate::common::Failure;
+use crate::job::world_tokenizer;
 use crate::runs::plain_texts;
 
 /// A run's data.
@@ -56,13 +57,7 @@ pub(crate) fn from_world(
     let mut train = parts.pop().unwrap_or_default();
     let sft = parts.pop().unwrap_or_default();
     let validation = pairs(world.validation_pairs());
-    let special = World::SPECIAL;
-    let special = SpecialTokenIds {
-        bos: Some(special.bos),
-        eos: special.eos,
-        pad: Some(special.pad),
-    };
-    let tokenizer = TextTokenizer::new(world.tokenizer(), special, None)?;
+    let tokenizer = world_tokenizer(world)?;
     let prompts = pairs(world.test_pairs()).into_iter().take(config.prompts);
     let align = SeraData {
         noisy: noisy(config, &mut train)?,

@@ -1,30 +1,30 @@
 //! Reinforcement learning from a reward: `cargo run --example ppo -- --help`.
 
 mod args;
-mod job;
+mod run;
 
 use std::process::ExitCode;
 
 use collimate::core::{Key, Prompt, Scorer};
 use collimate::data::world::World;
-use collimate::data::{SftExample, SpecialTokenIds, TextTokenizer, Truncation, split_by_fraction};
-use collimate::lm::{Architecture, Bert, Llama, LlamaConfig, TextGenerator, eos_token_ids};
+use collimate::data::{SftExample, TextTokenizer, Truncation, split_by_fraction};
+use collimate::lm::{Architecture, Bert, Llama, TextGenerator, eos_token_ids};
 use collimate::nn::{Backbone, HfFolder, HfReward, ValueModel};
 use collimate::prelude::Device;
 use collimate::recipes::Judge;
 use collimate::recipes::ppo::{Contender, PolicyData};
 use collimate::reward::{RewardModel, RewardScorer};
-use collimate::train::RunFolder;
+use collimate::train::TrainConfig;
 
+use crate::job::{fresh_llama, has_ended, print_options, world_tokenizer};
 use crate::{
-    common::{self, Failure, REPORT},
+    common::{self, Failure},
     generate::prompts,
     policy, runs,
 };
 
 use crate::rule::rules::{self, Rule};
 use args::{Args, Config};
-use job::Job;
 
 /// The program.
 pub fn main() -> ExitCode {
@@ -32,21 +32,11 @@ pub fn main() -> ExitCode {
         let args: Args = common::parse()?;
         let config = args.config()?;
         if args.print_config() {
-            if config.model.is_none() {
-                common::tell(
-                    "these are the options of the synthetic world; for those of your model give \
-                     --model too",
-                );
-            }
-            return common::print(&(serde_json::to_string_pretty(&config)? + "\n"));
+            return print_options(&config, config.model.is_none().then_some("--model"));
         }
         let device = args.device().open()?;
-        let out = args.out()?;
-        if out.join(REPORT).exists() {
-            // Opening it tells whether the options are those of the run.
-            RunFolder::create(&out, &config)?;
-            let report = out.join(REPORT);
-            return common::print(&format!("finished before; report: {}\n", report.display()));
+        if has_ended(&args.out()?, &config)? {
+            return Ok(());
         }
         match &config.model {
             None => from_scratch(&args, &config, &device),
@@ -58,13 +48,7 @@ pub fn main() -> ExitCode {
 /// A small decoder, trained from scratch on the synthetic world, then against its true reward.
 fn from_scratch(args: &Args, config: &Config, device: &Device) -> Result<(), Failure> {
     let world = World::new(&config.world)?;
-    let special = World::SPECIAL;
-    let special = SpecialTokenIds {
-        bos: Some(special.bos),
-        eos: special.eos,
-        pad: Some(special.pad),
-    };
-    let tokenizer = TextTokenizer::new(world.tokenizer(), special, None)?;
+    let tokenizer = world_tokenizer(&world)?;
     let seed = config.policy.ppo.seed;
     let pairs = |rows: Vec<collimate::data::world::WorldPair>| -> Vec<_> {
         rows.into_iter().map(|row| row.pair).collect()
@@ -94,16 +78,8 @@ fn from_scratch(args: &Args, config: &Config, device: &Device) -> Result<(), Fai
             scorer: &gold,
         }),
     };
-    let ids = tokenizer.special();
-    let llama = LlamaConfig {
-        vocab_size: tokenizer.vocab_size(),
-        bos_token_id: ids.bos,
-        eos_token_id: Some(ids.eos),
-        pad_token_id: ids.pad,
-        ..config.llama.clone()
-    };
-    let model = Llama::new(&llama, Key::new(seed, "init"), device)?;
-    runs::check_length(config.policy.max_length, &model)?;
+    let length = config.policy.max_length;
+    let model = fresh_llama(&config.llama, &tokenizer, length, seed, device)?;
     let about = format!(
         "Data: the synthetic world (`docs/synthetic-world.md`). Start: a Llama decoder from scratch \
          with {} parameters, fine-tuned on {} chosen answers. Reward: the world's true one, over {} \
@@ -114,15 +90,22 @@ fn from_scratch(args: &Args, config: &Config, device: &Device) -> Result<(), Fai
         data.test.len(),
     );
     let texts = runs::plain_texts(&world, config.pretrain_texts, seed);
-    let mut job = Job::open(args, config, tokenizer, about)?;
-    let model = job.fine_tune(model, &texts, &config.pretrain)?;
-    let start = job.fine_tune(model, &sft, &config.sft)?;
+    let mut job = run::open(args, config, tokenizer)?.about(about);
+    let mut fine_tune = |model, texts: &[SftExample], train: &TrainConfig| {
+        let train = TrainConfig {
+            seed,
+            ..train.clone()
+        };
+        job.fine_tune(model, texts, &[], Truncation::default(), &train)
+    };
+    let (model, _) = fine_tune(model, &texts, &config.pretrain)?;
+    let (start, _) = fine_tune(model, &sft, &config.sft)?;
     let contender = Contender {
         name: "gold".to_owned(),
         reward: &gold,
         critic: None,
     };
-    job.reinforce(&start, contender, &data)
+    run::reinforce(&mut job, config, &start, contender, &data)
 }
 
 /// The user's policy, as it is.
@@ -139,7 +122,7 @@ fn from_folder(args: &Args, config: &Config, device: &Device) -> Result<(), Fail
     let model = Llama::load(dir, device)?;
     let length = config.policy.max_length;
     runs::check_length(length, &model)?;
-    let (name, scorer, critic, about) = reward(config, &tokenizer, device)?;
+    let (name, scorer, critic, reward) = reward(config, &tokenizer, device)?;
     let eos = eos_token_ids(dir)?;
     let asked = match &config.prompts {
         Some(file) => prompts::read(&[], Some(file))?
@@ -148,12 +131,12 @@ fn from_folder(args: &Args, config: &Config, device: &Device) -> Result<(), Fail
             .collect(),
         None => Vec::new(),
     };
-    let mut job = Job::open(args, config, tokenizer.clone(), String::new())?;
+    let job = run::open(args, config, tokenizer.clone())?;
     let all: Vec<Prompt> = match asked.is_empty() {
         false => asked,
         true => {
             let generator = TextGenerator::new(model.clone(), tokenizer).with_eos(eos.clone());
-            job.openings(&generator)?
+            run::openings(&job, config, &generator)?
         }
     };
     let mut data = split(all, config, eos)?;
@@ -165,20 +148,20 @@ fn from_folder(args: &Args, config: &Config, device: &Device) -> Result<(), Fail
         );
         data.judge = Some(Judge { name, scorer });
     }
-    job.about = format!(
-        "Start and reference: `{}`. Reward: {about}. {} prompts to learn from, {} whose answers are \
+    let about = format!(
+        "Start and reference: `{}`. Reward: {reward}. {} prompts to learn from, {} whose answers are \
          compared.",
         dir.display(),
         data.prompts.len(),
         data.test.len(),
     );
-    common::tell(&job.about);
+    let mut job = job.about(about);
     let contender = Contender {
         name,
         reward: scorer.as_ref(),
         critic,
     };
-    job.reinforce(&model, contender, &data)
+    run::reinforce(&mut job, config, &model, contender, &data)
 }
 
 /// The last tenth for the comparison, a few before them to be watched, the rest to learn from.

@@ -6,7 +6,6 @@ pub mod rules;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Instant;
 
 use clap::Parser;
 use collimate::core::{GenerateError, Key};
@@ -18,14 +17,13 @@ use collimate::losses::PreferenceLoss;
 use collimate::nn::{HfFolder, LoraConfig};
 use collimate::recipes::Adaptation;
 use collimate::recipes::sera::{Judge, Method, SeraConfig, SeraData, align, write_report};
-use collimate::train::{
-    Interrupt, Meter, Progress, RunFolder, TrainConfig, atomic_write, peak_memory_bytes,
-};
+use collimate::train::{Interrupt, Meter, Progress, TrainConfig, atomic_write};
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, json};
+use serde_json::json;
 
 use crate::{
-    common::{self, DeviceName, Failure, Interrupted, REPORT},
+    common::{self, DeviceName, Failure, Interrupted},
+    job::{Job, has_ended},
     options, runs,
 };
 
@@ -164,7 +162,6 @@ pub fn main() -> ExitCode {
 }
 
 fn run(args: &Args) -> Result<(), Failure> {
-    let started = Instant::now();
     let config = args.config()?;
     let device = args.device.open()?;
     if common::architecture(&args.model)? != Architecture::LlamaCausal {
@@ -172,18 +169,25 @@ fn run(args: &Args) -> Result<(), Failure> {
         return Err(format!("--model {dir}: name a folder of a LlamaForCausalLM").into());
     }
     let out = options::run_folder(args.out.as_deref(), args.resume, "rule")?;
-    if out.join(REPORT).exists() {
-        RunFolder::create(&out, &config)?;
-        let report = out.join(REPORT);
-        return common::print(&format!("finished before; report: {}\n", report.display()));
+    if has_ended(&out, &config)? {
+        return Ok(());
     }
     let tokenizer = TextTokenizer::from_folder(&args.model)?;
     let model = Llama::load(&args.model, &device)?;
     runs::check_length(config.align.max_length, &model)?;
     let eos = eos_token_ids(&args.model)?;
-    let mut run = runs::open(&out, &config, [].iter(), [&args.model].into_iter())?;
-    let interrupt = runs::interrupt();
     let resume = format!("the same command with --resume --out {}", out.display());
+    let models = [&args.model].into_iter();
+    let (files, length) = ([].iter(), config.align.max_length);
+    let job = Job::open(
+        &out,
+        &config,
+        files,
+        models,
+        tokenizer.clone(),
+        length,
+        resume,
+    )?;
     let generator =
         TextGenerator::new(model.clone(), tokenizer.clone()).with_eos_of(&args.model)?;
     let sizes = Sizes {
@@ -194,13 +198,16 @@ fn run(args: &Args) -> Result<(), Failure> {
         new_tokens: args.new_tokens,
     };
     let mut watch = Watching {
-        interrupt: &interrupt,
+        interrupt: &job.interrupt,
         meter: None,
     };
     let key = Key::new(args.seed, "pairs");
     let written = match pairs::write(&generator, args.prefer, sizes, key, &mut watch) {
         Err(error) if matches!(error.downcast_ref(), Some(GenerateError::Interrupted)) => {
-            let text = format!("interrupted while writing texts; begin anew with: {resume}");
+            let text = format!(
+                "interrupted while writing texts; begin anew with: {}",
+                job.resume
+            );
             return Err(Interrupted(text).into());
         }
         written => written?,
@@ -214,7 +221,7 @@ fn run(args: &Args) -> Result<(), Failure> {
         })
     });
     let lines: String = rows.map(|row| format!("{row}\n")).collect();
-    atomic_write(&run.path().join("pairs.jsonl"), lines.as_bytes())?;
+    atomic_write(&job.run.path().join("pairs.jsonl"), lines.as_bytes())?;
     let about = format!(
         "Start and first reference: `{}`. Preferred: {}. The start wrote {} texts ({} did not end \
          within {} tokens), mean score {:.3}; {} pairs to learn from, {} validation pairs, {} \
@@ -229,7 +236,7 @@ fn run(args: &Args) -> Result<(), Failure> {
         written.validation.len(),
         written.test.len(),
     );
-    common::tell(&about);
+    let mut job = job.about(about);
     if written.train.len() < config.align.train.batch_size {
         return Err(format!(
             "{} pairs are fewer than a batch: give more --prompts, --samples or --new-tokens, and \
@@ -255,27 +262,20 @@ fn run(args: &Args) -> Result<(), Failure> {
             scorer: &rule,
         }),
     };
-    let progress = Progress::Auto;
     let outcome = align(
         &model,
         &tokenizer,
         &data,
         &config.align,
-        &mut run,
-        &interrupt,
-        progress,
+        &mut job.run,
+        &job.interrupt,
+        Progress::Auto,
     )
-    .map_err(|error| runs::stopped(error, &resume))?;
-    let save = |name: &str, model: &Llama| -> Result<(), Failure> {
-        let folder = run.path().join("models").join(name);
-        model.save(&folder)?;
-        tokenizer.save(&folder)?;
-        Ok(())
-    };
-    save("start", &model)?;
+    .map_err(|error| job.stopped(error))?;
+    job.save("models/start", &model)?;
     let mut table = String::new();
     for policy in &outcome.policies {
-        save(&policy.title, &policy.model)?;
+        job.save(&format!("models/{}", policy.title), &policy.model)?;
         if let Some(answers) = &policy.answers {
             table += &format!(
                 "{:<32}win rate {:.3}  score {:.3}\n",
@@ -283,16 +283,9 @@ fn run(args: &Args) -> Result<(), Failure> {
             );
         }
     }
-    let mut extra = Map::new();
-    let seconds = started.elapsed().as_secs_f64().max(outcome.seconds);
-    extra.insert("seconds".to_owned(), json!(seconds));
-    extra.insert("peak_memory_bytes".to_owned(), json!(peak_memory_bytes()));
-    write_report(&outcome, &config.align, &run, &about, &extra)?;
-    let report = run.path().join(REPORT);
-    common::print(&format!(
-        "{table}{seconds:.0} s; report: {}\n",
-        report.display()
-    ))
+    let seconds = job.note_cost(outcome.seconds);
+    write_report(&outcome, &config.align, &job.run, &job.about, &job.summary)?;
+    job.print_end(&table, seconds)
 }
 
 /// Shows how far writing is and stops it on Ctrl-C.

@@ -11,7 +11,7 @@ use collimate::reward::{RewardModel, RewardScorer};
 use collimate::train::{Progress, Report};
 use serde::Serialize;
 
-use super::Job;
+use super::Run;
 use crate::common::Failure;
 use crate::policy;
 
@@ -53,7 +53,7 @@ impl fmt::Display for Round {
     }
 }
 
-impl Job<'_> {
+impl Run<'_> {
     /// So many rounds as the options say: the policy of the evolved reward model writes pairs, SER
     /// goes on with them, and a new policy learns from the new reward model; all policies end up in
     /// `policies`.
@@ -78,7 +78,7 @@ impl Job<'_> {
             let policy = policies.policy(&writer).ok_or("there is no policy ser")?;
             let name = format!("round{round}");
             let plan = OwnPairsPlan {
-                tokenizer: &self.tokenizer,
+                tokenizer: &self.job.tokenizer,
                 eos: &data.eos,
                 sampling: ResponseSampling {
                     temperature: 1.0,
@@ -94,10 +94,10 @@ impl Job<'_> {
                 &data.prompts,
                 data.judge.as_ref(),
                 &plan,
-                &self.interrupt,
+                &self.job.interrupt,
                 Progress::Auto,
             )
-            .map_err(|error| self.stopped(error))?;
+            .map_err(|error| self.job.stopped(error))?;
             let pairs = own.pool.len();
             let round_data = RoundData {
                 pool: own.pool,
@@ -109,22 +109,19 @@ impl Job<'_> {
                 &name,
                 fresh,
                 &learnt,
-                &self.tokenizer,
+                &self.job.tokenizer,
                 round_data,
                 ser,
-                &mut self.run,
-                &self.interrupt,
+                &mut self.job.run,
+                &self.job.interrupt,
                 Progress::Auto,
             )
-            .map_err(|error| self.stopped(error))?;
+            .map_err(|error| self.job.stopped(error))?;
             learnt = done.learnt;
-            let folder = self.run.path().join(format!("model-{name}"));
-            let pad = self.tokenizer.special().pad;
-            learnt.model.save(pad, ser.max_length, &folder)?;
-            self.save_tokenizer(&folder)?;
+            self.save_reward_model(&format!("model-{name}"), &learnt.model)?;
             let scorer = RewardScorer::new(
                 learnt.model.clone(),
-                self.tokenizer.clone(),
+                self.job.tokenizer.clone(),
                 ser.max_length,
                 ser.truncation,
             );

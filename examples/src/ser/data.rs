@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use collimate::core::{Key, PreferencePair, Prompt};
 use collimate::data::world::World;
 use collimate::data::{
-    ReadOptions, ReadReport, SER_SHARES, SftExample, SpecialTokenIds, TextTokenizer,
-    TokenizeReport, read_pairs, split_by_fraction, split_by_hash,
+    ReadOptions, ReadReport, SER_SHARES, SftExample, TextTokenizer, TokenizeReport, read_pairs,
+    split_by_fraction, split_by_hash,
 };
 use collimate::recipes::Judge;
 use collimate::recipes::ppo::PolicyData;
@@ -15,6 +15,7 @@ use collimate::recipes::ser::SerData;
 
 use super::config::Config;
 use crate::common::Failure;
+use crate::job::world_tokenizer;
 use crate::runs::plain_texts;
 
 /// The parts of a run, before the seed is drawn.
@@ -164,13 +165,7 @@ pub(crate) fn from_world(
         &SER_SHARES,
         key,
     )?);
-    let special = World::SPECIAL;
-    let special = SpecialTokenIds {
-        bos: Some(special.bos),
-        eos: special.eos,
-        pad: Some(special.pad),
-    };
-    let tokenizer = TextTokenizer::new(world.tokenizer(), special, None)?;
+    let tokenizer = world_tokenizer(world)?;
     let parts = Parts {
         pretrain: plain_texts(world, config.pretrain_texts, config.ser.seed),
         sft: examples(&sft),

@@ -5,28 +5,27 @@ mod closed_loop;
 mod config;
 mod data;
 
-use std::path::Path;
 use std::process::ExitCode;
-use std::time::Instant;
 
 use collimate::core::Key;
 use collimate::data::TextTokenizer;
 use collimate::data::world::World;
-use collimate::lm::{Architecture, Bert, Llama, LlamaConfig, detect_architecture, eos_token_ids};
+use collimate::lm::{Architecture, Bert, Llama, detect_architecture, eos_token_ids};
 use collimate::nn::{HfFolder, HfReward, Pooling};
 use collimate::prelude::Device;
 use collimate::recipes::Judge;
+use collimate::recipes::SftOutcome;
 use collimate::recipes::ppo::{
     Contender, PolicyData, PolicyOutcome, reinforce, section, summary as policy_summary,
 };
 use collimate::recipes::ser::{SerOutcome, evolve, write_report_with};
-use collimate::recipes::{RecipeError, SftOutcome, SftPlan, fine_tune};
 use collimate::reward::{RewardModel, RewardScorer};
-use collimate::train::{FitContext, Interrupt, Progress, RunFolder, peak_memory_bytes};
-use serde_json::{Map, json};
+use collimate::train::Progress;
+use serde_json::json;
 
 use crate::{
-    common::{self, Failure, REPORT},
+    common::{self, Failure},
+    job::{Job, fresh_llama, has_ended, print_options},
     policy, runs,
 };
 
@@ -41,21 +40,12 @@ pub fn main() -> ExitCode {
         let args: Args = common::parse()?;
         let config = args.config()?;
         if args.print_config() {
-            if config.data.is_empty() {
-                common::tell(
-                    "these are the options of the synthetic world; for those of your data give \
-                     --data and --model too",
-                );
-            }
-            return common::print(&(serde_json::to_string_pretty(&config)? + "\n"));
+            let world = config.data.is_empty().then_some("--data and --model");
+            return print_options(&config, world);
         }
         let device = args.device().open()?;
-        let out = args.out()?;
-        if out.join(REPORT).exists() {
-            // Opening it tells whether the options are those of the run.
-            RunFolder::create(&out, &config)?;
-            let report = out.join(REPORT);
-            return common::print(&format!("finished before; report: {}\n", report.display()));
+        if has_ended(&args.out()?, &config)? {
+            return Ok(());
         }
         match &config.model {
             None => from_scratch(&args, &config, &device),
@@ -71,16 +61,8 @@ pub fn main() -> ExitCode {
 fn from_scratch(args: &Args, config: &Config, device: &Device) -> Result<(), Failure> {
     let world = World::new(&config.world)?;
     let (parts, tokenizer) = data::from_world(config, &world)?;
-    let special = tokenizer.special();
-    let llama = LlamaConfig {
-        vocab_size: tokenizer.vocab_size(),
-        bos_token_id: special.bos,
-        eos_token_id: Some(special.eos),
-        pad_token_id: special.pad,
-        ..config.llama.clone()
-    };
-    let model = Llama::new(&llama, Key::new(config.ser.seed, "init"), device)?;
-    runs::check_length(config.ser.max_length, &model)?;
+    let (length, seed) = (config.ser.max_length, config.ser.seed);
+    let model = fresh_llama(&config.llama, &tokenizer, length, seed, device)?;
     let about = format!(
         "Data: the synthetic world (`docs/synthetic-world.md`), {} training pairs with labels of \
          a noisy annotator, {} validation and {} test pairs with true labels; {} chosen answers \
@@ -94,7 +76,7 @@ fn from_scratch(args: &Args, config: &Config, device: &Device) -> Result<(), Fai
         model.num_parameters(),
     );
     let data = parts.prepare(config, &tokenizer)?;
-    let mut job = Job::open(args, config, tokenizer, about)?;
+    let mut job = Run::open(args, config, tokenizer, about)?;
     let model = job.pretrain(model, &data)?;
     let model = job.fine_tune(model, &data)?;
     let gold = world.scorer();
@@ -126,7 +108,7 @@ fn decoder(args: &Args, config: &Config, device: &Device) -> Result<(), Failure>
         let key = Key::new(config.ser.seed, "head");
         let start = RewardModel::<Llama>::load_or_fresh(dir, key, device)?;
         runs::check_length(config.ser.max_length, &start.backbone)?;
-        let mut job = Job::open(args, config, tokenizer, about)?;
+        let mut job = Run::open(args, config, tokenizer, about)?;
         job.no_policies();
         let outcome = job.reward_model(&start, data)?;
         return job.conclude(&outcome, None, &[]);
@@ -134,7 +116,7 @@ fn decoder(args: &Args, config: &Config, device: &Device) -> Result<(), Failure>
     let model = Llama::load(dir, device)?;
     runs::check_length(config.ser.max_length, &model)?;
     let eos = eos_token_ids(dir)?;
-    let mut job = Job::open(args, config, tokenizer, about)?;
+    let mut job = Run::open(args, config, tokenizer, about)?;
     let model = job.fine_tune(model, &data)?;
     job.reward_and_policies(&model, data, eos, None)
 }
@@ -153,7 +135,7 @@ fn encoder(args: &Args, config: &Config, device: &Device) -> Result<(), Failure>
     if let Some(pooling) = config.pooling {
         start = RewardModel::from_parts(start.backbone, start.head, pooling);
     }
-    let mut job = Job::open(args, config, tokenizer, about)?;
+    let mut job = Run::open(args, config, tokenizer, about)?;
     job.no_policies();
     let outcome = job.reward_model(&start, data)?;
     job.conclude(&outcome, None, &[])
@@ -181,20 +163,22 @@ fn about_files(config: &Config, parts: &Parts) -> String {
     text
 }
 
-/// One run in one folder.
-struct Job<'a> {
-    config: &'a Config,
-    tokenizer: TextTokenizer,
-    run: RunFolder,
-    interrupt: Interrupt,
-    about: String,
-    summary: Map<String, serde_json::Value>,
-    started: Instant,
-    /// How a run that stopped goes on.
-    resume: String,
+fn describe(outcome: &SftOutcome) -> String {
+    match (outcome.perplexity_before, outcome.perplexity_after) {
+        (Some(before), Some(after)) => {
+            format!("sft: held-out perplexity {before:.2} → {after:.2}")
+        }
+        _ => format!("sft: {} steps", outcome.steps),
+    }
 }
 
-impl<'a> Job<'a> {
+/// One run in one folder.
+struct Run<'a> {
+    config: &'a Config,
+    job: Job,
+}
+
+impl<'a> Run<'a> {
     fn open(
         args: &Args,
         config: &'a Config,
@@ -202,68 +186,33 @@ impl<'a> Job<'a> {
         about: String,
     ) -> Result<Self, Failure> {
         let out = args.out()?;
-        let data = config.data.iter().chain(&config.test);
-        let run = runs::open(&out, config, data, config.model.iter())?;
-        common::tell(&about);
-        Ok(Self {
-            config,
-            tokenizer,
-            run,
-            interrupt: runs::interrupt(),
-            about,
-            summary: Map::new(),
-            started: Instant::now(),
-            resume: args.resume_command(&out),
-        })
+        let files = config.data.iter().chain(&config.test);
+        let (models, length) = (config.model.iter(), config.ser.max_length);
+        let resume = args.resume_command(&out);
+        let job = Job::open(&out, config, files, models, tokenizer, length, resume)?.about(about);
+        Ok(Self { config, job })
     }
 
     /// Next-token prediction on plain texts.
     fn pretrain(&mut self, model: Llama, data: &Prepared) -> Result<Llama, Failure> {
-        if data.pretrain.is_empty() {
-            return Ok(model);
-        }
-        let plan = SftPlan {
-            tokenizer: &self.tokenizer,
-            max_length: self.config.ser.max_length,
-            truncation: self.config.ser.truncation,
-            train: &self.config.pretrain,
-        };
-        let context = FitContext::in_run(&self.run, &self.interrupt);
-        let (model, outcome) = fine_tune(model, &data.pretrain, &[], &plan, &context)
-            .map_err(|error| self.stopped(error))?;
-        self.summary.insert("pretrain".to_owned(), json!(outcome));
-        Ok(model)
+        let (truncation, train) = (self.config.ser.truncation, &self.config.pretrain);
+        let trained = self
+            .job
+            .fine_tune(model, &data.pretrain, &[], truncation, train)?;
+        Ok(trained.0)
     }
 
     fn fine_tune(&mut self, model: Llama, data: &Prepared) -> Result<Llama, Failure> {
-        let plan = SftPlan {
-            tokenizer: &self.tokenizer,
-            max_length: self.config.ser.max_length,
-            truncation: self.config.ser.truncation,
-            train: &self.config.sft,
-        };
-        let context = FitContext::in_run(&self.run, &self.interrupt);
-        let (model, outcome) = fine_tune(model, &data.sft, &data.sft_held_out, &plan, &context)
-            .map_err(|error| self.stopped(error))?;
-        let folder = self.run.path().join("sft");
-        model.save(&folder)?;
-        self.tokenizer.save(&folder)?;
-        common::tell(&self.describe(&outcome));
-        self.summary.insert("sft".to_owned(), json!(outcome));
-        Ok(model)
-    }
-
-    fn stopped(&self, error: RecipeError) -> Failure {
-        runs::stopped(error, &self.resume)
-    }
-
-    fn describe(&self, outcome: &SftOutcome) -> String {
-        match (outcome.perplexity_before, outcome.perplexity_after) {
-            (Some(before), Some(after)) => {
-                format!("sft: held-out perplexity {before:.2} → {after:.2}")
-            }
-            _ => format!("sft: {} steps", outcome.steps),
+        let (truncation, train) = (self.config.ser.truncation, &self.config.sft);
+        let (rows, held_out) = (&data.sft, &data.sft_held_out);
+        let (model, outcome) = self
+            .job
+            .fine_tune(model, rows, held_out, truncation, train)?;
+        self.job.save("sft", &model)?;
+        if let Some(outcome) = outcome {
+            common::tell(&describe(&outcome));
         }
+        Ok(model)
     }
 
     fn fresh(&self, backbone: Llama) -> RewardModel<Llama> {
@@ -279,27 +228,29 @@ impl<'a> Job<'a> {
         let ser = &self.config.ser;
         let outcome = evolve(
             start,
-            &self.tokenizer,
+            &self.job.tokenizer,
             data.ser,
             ser,
-            &mut self.run,
-            &self.interrupt,
+            &mut self.job.run,
+            &self.job.interrupt,
             Progress::Auto,
         )
-        .map_err(|error| self.stopped(error))?;
-        let folder = self.run.path().join("model");
-        let pad = self.tokenizer.special().pad;
-        outcome.learnt.model.save(pad, ser.max_length, &folder)?;
-        self.save_tokenizer(&folder)?;
-        self.summary
-            .insert("tokenize".to_owned(), json!(data.lengths));
+        .map_err(|error| self.job.stopped(error))?;
+        self.save_reward_model("model", &outcome.learnt.model)?;
+        let lengths = json!(data.lengths);
+        self.job.summary.insert("tokenize".to_owned(), lengths);
         Ok(outcome)
     }
 
-    fn save_tokenizer(&self, folder: &Path) -> Result<(), Failure> {
-        let tokenizer = self.tokenizer.clone();
-        let tokenizer = tokenizer.with_max_length(self.config.ser.max_length);
-        Ok(tokenizer.save(folder)?)
+    fn save_reward_model<B: HfReward>(
+        &self,
+        name: &str,
+        model: &RewardModel<B>,
+    ) -> Result<(), Failure> {
+        let pad = self.job.tokenizer.special().pad;
+        let folder = self.job.run.path().join(name);
+        model.save(pad, self.config.ser.max_length, &folder)?;
+        self.job.save_tokenizer(name)
     }
 
     /// Everything after fine-tuning, for a decoder.
@@ -353,7 +304,7 @@ impl<'a> Job<'a> {
             .reward_models
             .iter()
             .map(|(name, model)| {
-                let tokenizer = self.tokenizer.clone();
+                let tokenizer = self.job.tokenizer.clone();
                 let (length, cut) = (ser.max_length, ser.truncation);
                 let scorer = RewardScorer::new(model.clone(), tokenizer, length, cut);
                 (name.as_str(), model, scorer)
@@ -389,22 +340,18 @@ impl<'a> Job<'a> {
     ) -> Result<PolicyOutcome<Llama>, Failure> {
         let outcome = reinforce(
             start,
-            &self.tokenizer,
+            &self.job.tokenizer,
             contenders,
             data,
             &self.config.policy,
-            &mut self.run,
-            &self.interrupt,
+            &mut self.job.run,
+            &self.job.interrupt,
             Progress::Auto,
         )
-        .map_err(|error| self.stopped(error))?;
+        .map_err(|error| self.job.stopped(error))?;
         for policy in &outcome.policies {
-            let folder = self
-                .run
-                .path()
-                .join(format!("policy-{}", policy.report.name));
-            policy.model.save(&folder)?;
-            self.save_tokenizer(&folder)?;
+            let name = format!("policy-{}", policy.report.name);
+            self.job.save(&name, &policy.model)?;
         }
         Ok(outcome)
     }
@@ -418,19 +365,23 @@ impl<'a> Job<'a> {
         let ser = &self.config.ser;
         // A resumed run counts what its stages took before.
         let before = outcome.seconds + policies.map_or(0.0, |p| p.seconds);
-        let seconds = self.started.elapsed().as_secs_f64().max(before);
-        self.summary.insert("seconds".to_owned(), json!(seconds));
-        self.summary
-            .insert("peak_memory_bytes".to_owned(), json!(peak_memory_bytes()));
+        let seconds = self.job.note_cost(before);
         let policy = &self.config.policy;
         if let Some(policies) = policies {
             let summary = policy_summary(policies, policy);
-            self.summary.insert("ppo".to_owned(), summary);
+            self.job.summary.insert("ppo".to_owned(), summary);
         }
         if !rounds.is_empty() {
-            self.summary.insert("closed_loop".to_owned(), json!(rounds));
+            self.job
+                .summary
+                .insert("closed_loop".to_owned(), json!(rounds));
         }
-        let (run, about, more) = (&self.run, &self.about, &self.summary);
+        let Job {
+            run,
+            about,
+            summary: more,
+            ..
+        } = &self.job;
         write_report_with(outcome, ser, run, about, more, |report| match policies {
             Some(policies) => section(closed_loop::section(report, rounds), policies, policy, run),
             None => Ok(report),
@@ -459,8 +410,6 @@ impl<'a> Job<'a> {
         for warning in &outcome.warnings {
             common::tell(&format!("warning: {warning}"));
         }
-        let report = self.run.path().join(REPORT);
-        table += &format!("{seconds:.0} s; report: {}\n", report.display());
-        common::print(&table)
+        self.job.print_end(&table, seconds)
     }
 }

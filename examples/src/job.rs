@@ -1,0 +1,178 @@
+//! One run in one folder: what the examples with run folders share.
+
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use collimate::core::Key;
+use collimate::data::world::World;
+use collimate::data::{SftExample, SpecialTokenIds, TextTokenizer, Truncation};
+use collimate::lm::{Llama, LlamaConfig};
+use collimate::nn::HfFolder;
+use collimate::prelude::Device;
+use collimate::recipes::{RecipeError, SftOutcome, SftPlan, fine_tune};
+use collimate::train::{FitContext, Interrupt, RunFolder, TrainConfig, peak_memory_bytes};
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+
+use crate::common::{self, Failure, REPORT};
+use crate::runs;
+
+/// The options as JSON, for a configuration file; `world`: what options of one's own would need, where
+/// these are those of the synthetic world.
+pub(crate) fn print_options(config: &impl Serialize, world: Option<&str>) -> Result<(), Failure> {
+    if let Some(needed) = world {
+        common::tell(&format!(
+            "these are the options of the synthetic world; for those of your own give {needed} too"
+        ));
+    }
+    common::print(&(serde_json::to_string_pretty(config)? + "\n"))
+}
+
+/// Whether the folder holds a run that has ended; then says so.
+pub(crate) fn has_ended(out: &Path, config: &impl Serialize) -> Result<bool, Failure> {
+    let report = out.join(REPORT);
+    if !report.exists() {
+        return Ok(false);
+    }
+    // Opening it tells whether the options are those of the run.
+    RunFolder::create(out, config)?;
+    common::print(&format!("finished before; report: {}\n", report.display()))?;
+    Ok(true)
+}
+
+/// The tokenizer of the synthetic world.
+pub(crate) fn world_tokenizer(world: &World) -> Result<TextTokenizer, Failure> {
+    let special = World::SPECIAL;
+    let special = SpecialTokenIds {
+        bos: Some(special.bos),
+        eos: special.eos,
+        pad: Some(special.pad),
+    };
+    Ok(TextTokenizer::new(world.tokenizer(), special, None)?)
+}
+
+/// A decoder with random weights for a tokenizer.
+pub(crate) fn fresh_llama(
+    config: &LlamaConfig,
+    tokenizer: &TextTokenizer,
+    max_length: usize,
+    seed: u64,
+    device: &Device,
+) -> Result<Llama, Failure> {
+    let special = tokenizer.special();
+    let config = LlamaConfig {
+        vocab_size: tokenizer.vocab_size(),
+        bos_token_id: special.bos,
+        eos_token_id: Some(special.eos),
+        pad_token_id: special.pad,
+        ..config.clone()
+    };
+    let model = Llama::new(&config, Key::new(seed, "init"), device)?;
+    runs::check_length(max_length, &model)?;
+    Ok(model)
+}
+
+/// What a run was opened with, and what it has found out so far.
+pub(crate) struct Job {
+    pub(crate) tokenizer: TextTokenizer,
+    pub(crate) run: RunFolder,
+    pub(crate) interrupt: Interrupt,
+    /// A paragraph for the report.
+    pub(crate) about: String,
+    pub(crate) summary: Map<String, Value>,
+    max_length: usize,
+    started: Instant,
+    /// How a run that stopped goes on.
+    pub(crate) resume: String,
+}
+
+impl Job {
+    /// Opens the run folder. `files` and `models` must be what they were when a run goes on.
+    pub(crate) fn open<'p>(
+        out: &Path,
+        config: &impl Serialize,
+        files: impl Iterator<Item = &'p PathBuf>,
+        models: impl Iterator<Item = &'p PathBuf>,
+        tokenizer: TextTokenizer,
+        max_length: usize,
+        resume: String,
+    ) -> Result<Self, Failure> {
+        Ok(Self {
+            tokenizer,
+            run: runs::open(out, config, files, models)?,
+            interrupt: runs::interrupt(),
+            about: String::new(),
+            summary: Map::new(),
+            max_length,
+            started: Instant::now(),
+            resume,
+        })
+    }
+
+    /// The same with a paragraph on data and model, which is shown.
+    pub(crate) fn about(mut self, about: String) -> Self {
+        common::tell(&about);
+        self.about = about;
+        self
+    }
+
+    /// Next-token prediction: on plain texts, or on chosen answers. No texts, no training.
+    pub(crate) fn fine_tune(
+        &mut self,
+        model: Llama,
+        texts: &[SftExample],
+        held_out: &[SftExample],
+        truncation: Truncation,
+        train: &TrainConfig,
+    ) -> Result<(Llama, Option<SftOutcome>), Failure> {
+        if texts.is_empty() {
+            return Ok((model, None));
+        }
+        let plan = SftPlan {
+            tokenizer: &self.tokenizer,
+            max_length: self.max_length,
+            truncation,
+            train,
+        };
+        let context = FitContext::in_run(&self.run, &self.interrupt);
+        let (model, outcome) = fine_tune(model, texts, held_out, &plan, &context)
+            .map_err(|error| self.stopped(error))?;
+        self.summary.insert(train.stage.clone(), json!(outcome));
+        Ok((model, Some(outcome)))
+    }
+
+    /// An error of a recipe; an interrupt tells how to go on.
+    pub(crate) fn stopped(&self, error: RecipeError) -> Failure {
+        runs::stopped(error, &self.resume)
+    }
+
+    /// Saves a model in a folder of the run, as other libraries open it.
+    pub(crate) fn save(&self, name: &str, model: &Llama) -> Result<(), Failure> {
+        let folder = self.run.path().join(name);
+        model.save(&folder)?;
+        self.save_tokenizer(name)
+    }
+
+    /// The tokenizer beside a model.
+    pub(crate) fn save_tokenizer(&self, name: &str) -> Result<(), Failure> {
+        let tokenizer = self.tokenizer.clone().with_max_length(self.max_length);
+        Ok(tokenizer.save(self.run.path().join(name))?)
+    }
+
+    /// Puts time and memory into the summary; `before`: seconds that the stages count, those of
+    /// earlier starts included.
+    pub(crate) fn note_cost(&mut self, before: f64) -> f64 {
+        let seconds = self.started.elapsed().as_secs_f64().max(before);
+        self.summary.insert("seconds".to_owned(), json!(seconds));
+        let memory = json!(peak_memory_bytes());
+        self.summary.insert("peak_memory_bytes".to_owned(), memory);
+        seconds
+    }
+
+    /// The last lines of a run.
+    pub(crate) fn print_end(&self, table: &str, seconds: f64) -> Result<(), Failure> {
+        let report = self.run.path().join(REPORT);
+        let report = report.display();
+        common::print(&format!("{table}{seconds:.0} s; report: {report}\n"))
+    }
+}
