@@ -282,6 +282,13 @@ fn what_is_refused() {
     };
     refused(&format!("--prompts {prompts}"), "--model");
     refused("--reward short", "--model");
+    refused("--judge short", "--model");
+    refused("--openings 40", "--model");
+    fs::write(folder.join("list.json"), "[]").unwrap();
+    refused("--config list.json", "not a JSON object");
+    fs::write(folder.join("key.json"), "{\n\"beta\": 1}").unwrap();
+    refused("--config key.json", "unknown field `beta`");
+    refused("--config key.json", "line 2");
     refused("--kl-target 0", "kl.adaptive.target is 0");
     refused("--kl-coef -1", "kl.fixed.coefficient is -1");
     refused("--mini-batch 1000", "mini_batch_size is 1000");

@@ -167,6 +167,50 @@ fn the_policy_in_the_loop() {
     assert_eq!(without_seconds(again), without_seconds(summary));
 }
 
+#[test]
+fn rounds_that_come_to_nothing_end_with_a_warning() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let config = tiny_world(folder).display().to_string();
+    let rewards = ["--policy-rewards", "ser", "--no-baseline"];
+    for (out, more, says) in [
+        // A hardly trained policy that ends none of its answers in ten tokens.
+        ("none", &[][..], "no pair is left"),
+        (
+            "kept",
+            &["--response-tokens", "24", "--min-count", "10000"],
+            "kept none",
+        ),
+    ] {
+        let mut tiny = json(Path::new(&config));
+        if out == "kept" {
+            tiny["sft"] =
+                serde_json::json!({"learning_rate": 3e-3, "epochs": 12.0, "batch_size": 8});
+            tiny["ser"]["filter"]["thresholds"]["min_count"] = Value::Null;
+            tiny["ser"]["filter"]["thresholds"]
+                .as_object_mut()
+                .unwrap()
+                .remove("min_count");
+        }
+        let path = folder.join(format!("{out}.json"));
+        fs::write(&path, tiny.to_string()).unwrap();
+        let path = path.display().to_string();
+        let base = ["--config", &path, "--out", out, "--policy-in-loop", "2"];
+        let output = succeed("ser", folder, &[&base[..], &rewards, more].concat());
+        assert!(
+            text(&output.stderr).contains(says),
+            "{}",
+            text(&output.stderr)
+        );
+        let report = fs::read_to_string(folder.join(out).join("report.md")).unwrap();
+        assert!(report.contains(says), "{out}");
+        let summary = json(&folder.join(out).join("summary.json"));
+        let rounds = summary["closed_loop"].as_array().unwrap().len();
+        assert_eq!(rounds, usize::from(out == "kept"));
+        assert!(summary["ppo"]["win_rate"]["ser-round1"].is_null());
+    }
+}
+
 /// The saved folder gives the accuracy that the run reported.
 fn scores_agree(folder: &Path, reported: f64) {
     let tiny = json(&folder.join("tiny.json"));

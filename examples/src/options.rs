@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use crate::common::{DeviceName, Failure};
@@ -17,6 +19,29 @@ pub(crate) fn overlay(base: &mut Value, over: Value) {
         }
         (base, over) => *base = over,
     }
+}
+
+/// A configuration file over defaults: it need not name every option. Which defaults may depend on what
+/// the file says by itself.
+pub(crate) fn read_config<C: Serialize + DeserializeOwned>(
+    path: &Path,
+    defaults: impl FnOnce(&C) -> C,
+) -> Result<C, Failure> {
+    let wrong = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
+    let text = std::fs::read_to_string(path).map_err(|e| wrong(&e))?;
+    // Serde would take a list for a struct.
+    if text.trim_start().starts_with('[') {
+        let example = "as --print-config prints one";
+        return Err(wrong(&format!(
+            "not a JSON object: give {{\"option\": value}}, {example}"
+        ))
+        .into());
+    }
+    // For errors with line and column.
+    let alone: C = serde_json::from_str(&text).map_err(|e| wrong(&e))?;
+    let mut merged = serde_json::to_value(defaults(&alone))?;
+    overlay(&mut merged, serde_json::from_str(&text)?);
+    Ok(serde_json::from_value(merged).map_err(|e| wrong(&e))?)
 }
 
 /// Whether both are enum values, `{"variant": …}`, and differ.

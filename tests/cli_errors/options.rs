@@ -97,6 +97,41 @@ fn configuration_files() {
 }
 
 #[test]
+fn a_loop_without_a_policy_is_refused() {
+    let (folder, _) = workplace();
+    let folder = folder.path();
+    let rounds = ["--policy-in-loop", "1"];
+    for (more, says) in [
+        (&["--stop-after", "rm"][..], "--stop-after rm"),
+        (&["--policy-rewards", "gold"], "--policy-rewards"),
+        (&["--loops", "0"], "--loops"),
+    ] {
+        refused(
+            "ser",
+            folder,
+            &[&rounds[..], more].concat(),
+            &["--policy-in-loop", says],
+        );
+    }
+    let encoder = fixture("bert-mean").display().to_string();
+    let files = [
+        "--data",
+        "good.jsonl",
+        "--model",
+        &encoder,
+        "--max-length",
+        "32",
+    ];
+    let arguments = [&rounds[..], &files].concat();
+    refused(
+        "ser",
+        folder,
+        &arguments,
+        &["--policy-in-loop 1", "trains none"],
+    );
+}
+
+#[test]
 fn usage_errors_name_the_option() {
     let (folder, model) = workplace();
     for (name, arguments, says) in [

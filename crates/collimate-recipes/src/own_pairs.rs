@@ -20,6 +20,9 @@ pub struct OwnPairs {
     pub equal: usize,
     /// Prompts with an answer that is empty or did not end in time.
     pub unfinished: usize,
+    /// Pairs whose answers the judge scores alike, so that the audit calls a label right or wrong by
+    /// chance; absent without a judge.
+    pub tied: Option<usize>,
 }
 
 /// How a policy writes pairs.
@@ -99,8 +102,10 @@ pub fn own_pairs<M: CausalLm>(
             advice: "allow longer answers, or start from a policy that ends them",
         });
     }
+    let mut tied = None;
     if let Some(judge) = judge {
         let scores = judge.both(&pairs)?;
+        tied = Some(scores.iter().filter(|[a, b]| a == b).count());
         for (pair, [first, second]) in pairs.iter_mut().zip(scores) {
             if second > first {
                 std::mem::swap(&mut pair.chosen, &mut pair.rejected);
@@ -113,5 +118,6 @@ pub fn own_pairs<M: CausalLm>(
         auditor: judge.map(|_| Auditor::new(sealed)),
         equal,
         unfinished,
+        tied,
     })
 }

@@ -11,10 +11,9 @@ use collimate::recipes::Adaptation;
 use collimate::recipes::sera::{Method, SeraConfig};
 use collimate::train::{Schedule, TrainConfig};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use crate::common::{DeviceName, Failure, json_name};
-use crate::options::{overlay, resume_command, run_folder};
+use crate::options::{read_config, resume_command, run_folder};
 
 /// The options of both examples.
 #[derive(Debug, Args)]
@@ -226,7 +225,12 @@ impl Options {
         };
         let mut config = match file {
             None => base(!self.data.is_empty()),
-            Some(path) => read_config(&path, !self.data.is_empty(), base)?,
+            Some(path) => {
+                let given = !self.data.is_empty();
+                read_config(&path, |alone: &Config| {
+                    base(given || !alone.data.is_empty())
+                })?
+            }
         };
         if !self.data.is_empty() {
             config.data.clone_from(&self.data);
@@ -346,28 +350,4 @@ fn assign<T>(to: &mut T, from: Option<T>) {
     if let Some(value) = from {
         *to = value;
     }
-}
-
-/// A configuration file over the defaults: it need not name every option.
-fn read_config(
-    path: &Path,
-    has_data: bool,
-    defaults: impl Fn(bool) -> Config,
-) -> Result<Config, Failure> {
-    let wrong = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
-    let text = std::fs::read_to_string(path).map_err(|e| wrong(&e))?;
-    let over: Value = serde_json::from_str(&text).map_err(|e| wrong(&e))?;
-    // Serde would take a list for a struct.
-    if !over.is_object() {
-        let example = "as --print-config prints one";
-        return Err(wrong(&format!(
-            "not a JSON object: give {{\"option\": value}}, {example}"
-        ))
-        .into());
-    }
-    // For errors with line and column, and for whether there is data.
-    let alone: Config = serde_json::from_str(&text).map_err(|e| wrong(&e))?;
-    let mut merged = serde_json::to_value(defaults(!alone.data.is_empty() || has_data))?;
-    overlay(&mut merged, over);
-    Ok(serde_json::from_value(merged).map_err(|e| wrong(&e))?)
 }

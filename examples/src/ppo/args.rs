@@ -9,10 +9,9 @@ use collimate::lm::LlamaConfig;
 use collimate::recipes::ppo::PolicyConfig;
 use collimate::train::{Schedule, TrainConfig};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use crate::common::{DeviceName, Failure, json_name};
-use crate::options::{overlay, resume_command, run_folder};
+use crate::options::{read_config, resume_command, run_folder};
 use crate::policy::{self, PolicyOptions};
 use crate::rule::rules::Rule;
 
@@ -30,32 +29,27 @@ pub(crate) struct Args {
     model: Option<PathBuf>,
     /// Prompts, one a line, or jsonl rows with `prompt` or `messages`; a tenth of them, at most
     /// 200, are kept for the comparison at the end
-    #[arg(long, value_name = "FILE", requires = "model")]
+    #[arg(long, value_name = "FILE")]
     prompts: Option<PathBuf>,
     /// Without --prompts: openings that the model writes itself, for training [default: 600]
-    #[arg(long, value_name = "N", requires = "model", conflicts_with = "prompts")]
+    #[arg(long, value_name = "N", conflicts_with = "prompts")]
     openings: Option<usize>,
     /// Length of an opening in tokens [default: 10]
-    #[arg(long, value_name = "N", requires = "model", conflicts_with = "prompts")]
+    #[arg(long, value_name = "N", conflicts_with = "prompts")]
     opening_tokens: Option<usize>,
     /// Folder of a reward model: a Llama or a BERT with a score head
-    #[arg(
-        long,
-        value_name = "DIR",
-        requires = "model",
-        conflicts_with = "reward"
-    )]
+    #[arg(long, value_name = "DIR", conflicts_with = "reward")]
     reward_model: Option<PathBuf>,
     /// A rule as the reward [default, without --reward-model: happy]
-    #[arg(long, value_enum, value_name = "RULE", requires = "model")]
+    #[arg(long, value_enum, value_name = "RULE")]
     reward: Option<Rule>,
-    /// A rule that compares the final answers, to see what a reward model's policy is worth
-    /// [default: the reward itself]
-    #[arg(long, value_enum, value_name = "RULE", requires = "model")]
+    /// A rule that compares the final answers, to see what a reward model's policy is worth; one of the
+    /// options of a run, so it cannot be changed later [default: the reward itself]
+    #[arg(long, value_enum, value_name = "RULE")]
     judge: Option<Rule>,
     /// Messages where the model has no chat template: refuse, or plain text with their roles
     /// [default: refuse]
-    #[arg(long, value_parser = json_name::<ChatFallback>, value_name = "HOW", requires = "model")]
+    #[arg(long, value_parser = json_name::<ChatFallback>, value_name = "HOW")]
     chat_fallback: Option<ChatFallback>,
     /// Prompts whose answers are compared at the end [default: 400 on the world, else 200]
     #[arg(long, value_name = "N")]
@@ -176,7 +170,12 @@ impl Args {
         let mut config = match file {
             None if self.model.is_some() => Config::default(),
             None => Config::for_world(),
-            Some(path) => read_config(&path, self.model.is_some())?,
+            Some(path) => read_config(&path, |alone: &Config| {
+                match alone.model.is_some() || self.model.is_some() {
+                    true => Config::default(),
+                    false => Config::for_world(),
+                }
+            })?,
         };
         assign(&mut config.model, self.model.clone().map(Some));
         assign(&mut config.prompts, self.prompts.clone().map(Some));
@@ -214,6 +213,9 @@ impl Args {
                 ("reward_model", config.reward_model.is_some()),
                 ("reward", config.reward.is_some()),
                 ("judge", config.judge.is_some()),
+                ("openings", self.openings.is_some()),
+                ("opening_tokens", self.opening_tokens.is_some()),
+                ("chat_fallback", self.chat_fallback.is_some()),
             ];
             if let Some((name, _)) = given.into_iter().find(|(_, given)| *given) {
                 return Err(format!("{name} needs --model: the world has its own").into());
@@ -245,19 +247,4 @@ fn assign<T>(to: &mut T, from: Option<T>) {
     if let Some(value) = from {
         *to = value;
     }
-}
-
-/// A file's options over the defaults of what it is for.
-fn read_config(path: &std::path::Path, has_model: bool) -> Result<Config, Failure> {
-    let wrong = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
-    let text = std::fs::read_to_string(path).map_err(|error| wrong(&error))?;
-    let given: Value = serde_json::from_str(&text).map_err(|error| wrong(&error))?;
-    let of_a_model = has_model || given.get("model").is_some_and(|model| !model.is_null());
-    let base = match of_a_model {
-        true => Config::default(),
-        false => Config::for_world(),
-    };
-    let mut value = serde_json::to_value(base)?;
-    overlay(&mut value, given);
-    Ok(serde_json::from_value(value).map_err(|error| wrong(&error))?)
 }

@@ -10,7 +10,7 @@ use collimate::status::{MinCount, PairRule, ScoreCentre};
 
 use super::config::{Config, PolicyReward, StopAfter};
 use crate::common::{DeviceName, Failure, json_name};
-use crate::options::{overlay, resume_command, run_folder};
+use crate::options::{read_config, resume_command, run_folder};
 use crate::policy::PolicyOptions;
 
 /// Evolve a reward model from a few labels (self-evolved reward learning, arXiv:2411.00418).
@@ -150,7 +150,12 @@ impl Args {
             None => None,
         };
         let mut config = match file {
-            Some(path) => read_config(&path, !self.data.is_empty())?,
+            Some(path) => read_config(&path, |alone: &Config| {
+                match !alone.data.is_empty() || !self.data.is_empty() {
+                    true => Config::default(),
+                    false => Config::for_world(),
+                }
+            })?,
             None if !self.data.is_empty() => Config::default(),
             None => Config::for_world(),
         };
@@ -305,27 +310,4 @@ fn controls(names: &[String]) -> Result<Vec<Control>, Failure> {
         .iter()
         .map(|name| json_name(name).map_err(|error| format!("--controls {name}: {error}").into()))
         .collect()
-}
-
-/// A configuration file over the defaults: it need not name every option.
-fn read_config(path: &Path, has_data: bool) -> Result<Config, Failure> {
-    let wrong = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
-    let text = std::fs::read_to_string(path).map_err(|e| wrong(&e))?;
-    // Serde would take a list for a struct.
-    if text.trim_start().starts_with('[') {
-        let example = "as --print-config prints one";
-        return Err(wrong(&format!(
-            "not a JSON object: give {{\"option\": value}}, {example}"
-        ))
-        .into());
-    }
-    // For errors with line and column, and for whether there is data.
-    let alone: Config = serde_json::from_str(&text).map_err(|e| wrong(&e))?;
-    let defaults = match !alone.data.is_empty() || has_data {
-        true => Config::default(),
-        false => Config::for_world(),
-    };
-    let mut merged = serde_json::to_value(defaults)?;
-    overlay(&mut merged, serde_json::from_str(&text)?);
-    Ok(serde_json::from_value(merged).map_err(|e| wrong(&e))?)
 }

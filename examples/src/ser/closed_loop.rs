@@ -6,7 +6,7 @@ use collimate::core::PreferencePair;
 use collimate::lm::Llama;
 use collimate::recipes::ppo::{Contender, PolicyData, PolicyOutcome};
 use collimate::recipes::ser::{Learnt, RoundData, evolve_round};
-use collimate::recipes::{OwnPairsPlan, ResponseSampling, own_pairs};
+use collimate::recipes::{OwnPairsPlan, RecipeError, ResponseSampling, own_pairs};
 use collimate::reward::{RewardModel, RewardScorer};
 use collimate::train::{Progress, Report};
 use serde::Serialize;
@@ -30,7 +30,10 @@ pub(crate) struct Round {
     pairs: usize,
     equal: usize,
     unfinished: usize,
+    /// Pairs that the judge scores alike; absent without one.
+    tied: Option<usize>,
     kept: usize,
+    /// Share of right labels among all kept.
     label_precision: Option<f64>,
     pool_accuracy: Option<f64>,
     loops: usize,
@@ -38,6 +41,8 @@ pub(crate) struct Round {
     validation_accuracy: f64,
     accuracy: f64,
     interval: [f64; 2],
+    /// Of the reward model's part.
+    pub(super) seconds: f64,
 }
 
 impl fmt::Display for Round {
@@ -88,7 +93,7 @@ impl Run<'_> {
                 max_length: ser.max_length,
                 seed: ser.seed,
             };
-            let own = own_pairs(
+            let own = match own_pairs(
                 &name,
                 &policy.model,
                 &data.prompts,
@@ -96,8 +101,14 @@ impl Run<'_> {
                 &plan,
                 &self.job.interrupt,
                 Progress::Auto,
-            )
-            .map_err(|error| self.job.stopped(error))?;
+            ) {
+                // Everything so far stands without this round.
+                Err(error @ RecipeError::NoPairs { .. }) => {
+                    self.warnings.push(format!("the rounds end here: {error}"));
+                    break;
+                }
+                own => own.map_err(|error| self.job.stopped(error))?,
+            };
             let pairs = own.pool.len();
             let round_data = RoundData {
                 pool: own.pool,
@@ -117,6 +128,36 @@ impl Run<'_> {
                 Progress::Auto,
             )
             .map_err(|error| self.job.stopped(error))?;
+            let labels = || done.loops.iter().filter_map(|l| l.labels.as_ref());
+            let kept: usize = labels().map(|l| l.kept).sum();
+            let right = labels().filter_map(|l| Some(l.label_precision? * l.kept as f64));
+            let audited = labels().any(|l| l.label_precision.is_some());
+            rounds.push(Round {
+                round,
+                policy: writer,
+                pairs,
+                equal: own.equal,
+                unfinished: own.unfinished,
+                tied: own.tied,
+                kept,
+                label_precision: audited.then(|| right.sum::<f64>() / kept as f64),
+                pool_accuracy: labels().find_map(|l| l.pool_accuracy),
+                loops: done.loops.iter().filter(|l| l.steps > 0).count(),
+                train_pairs: done.learnt.trained_on.len(),
+                validation_accuracy: done.test.validation.accuracy,
+                accuracy: done.test.test.accuracy,
+                interval: [done.test.interval.low, done.test.interval.high],
+                seconds: done.loops.iter().map(|l| l.seconds).sum(),
+            });
+            if kept == 0 {
+                // The same reward model again would give the same policy but for chance.
+                self.warnings.push(format!(
+                    "round {round} kept none of its {pairs} pairs, so the reward model is as before and \
+                     the rounds end here: lower --min-count (a round has at most one pair per prompt of \
+                     the policy) or the thresholds"
+                ));
+                break;
+            }
             learnt = done.learnt;
             self.save_reward_model(&format!("model-{name}"), &learnt.model)?;
             let scorer = RewardScorer::new(
@@ -133,30 +174,14 @@ impl Run<'_> {
             let more = self.train_policies(start, &[contender], data)?;
             policies.policies.extend(more.policies);
             policies.seconds += more.seconds;
-            let labels = || done.loops.iter().filter_map(|l| l.labels.as_ref());
-            rounds.push(Round {
-                round,
-                policy: writer,
-                pairs,
-                equal: own.equal,
-                unfinished: own.unfinished,
-                kept: labels().map(|l| l.kept).sum(),
-                label_precision: labels().find_map(|l| l.label_precision),
-                pool_accuracy: labels().find_map(|l| l.pool_accuracy),
-                loops: done.loops.iter().filter(|l| l.steps > 0).count(),
-                train_pairs: learnt.trained_on.len(),
-                validation_accuracy: done.test.validation.accuracy,
-                accuracy: done.test.test.accuracy,
-                interval: [done.test.interval.low, done.test.interval.high],
-            });
         }
         Ok(rounds)
     }
 }
 
 /// Adds what the rounds did to a report.
-pub(super) fn section(report: Report, rounds: &[Round]) -> Report {
-    if rounds.is_empty() {
+pub(super) fn section(mut report: Report, rounds: &[Round], warnings: &[String]) -> Report {
+    if rounds.is_empty() && warnings.is_empty() {
         return report;
     }
     let share =
@@ -179,14 +204,15 @@ pub(super) fn section(report: Report, rounds: &[Round]) -> Report {
             ),
         ]
     });
-    report
+    report = report
         .section("The policy in the loop")
         .text(
             "In each round the policy of the evolved reward model answers its prompts twice, the \
              reward model labels these pairs, and SER goes on with those that the filter keeps; then \
              a new policy learns from the new reward model, from the same start. *Right* is the \
-             share of labels that agree with the judge, of all pairs and, in the first loop, of \
-             those kept.",
+             share of labels that agree with the judge, of all pairs in the first loop and of those kept \
+             (pairs that the judge scores alike count by chance). The last reward model is in \
+             `model-roundN/`, its policy in `policy-ser-roundN/`.",
         )
         .table(
             [
@@ -201,5 +227,9 @@ pub(super) fn section(report: Report, rounds: &[Round]) -> Report {
                 "test accuracy",
             ],
             rows.collect::<Vec<_>>(),
-        )
+        );
+    for warning in warnings {
+        report = report.text(&format!("**Warning.** {warning}"));
+    }
+    report
 }

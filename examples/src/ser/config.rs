@@ -173,16 +173,22 @@ impl Config {
 }
 
 impl Config {
+    /// Where no policy is trained, none can write the pairs of a round.
+    pub(crate) fn check_no_rounds(&self) -> Result<(), Failure> {
+        match self.policy_in_loop {
+            0 => Ok(()),
+            rounds => Err(format!(
+                "--policy-in-loop {rounds}: a policy writes the pairs of each round, and this run \
+                 trains none: leave it out, or train a language model without --stop-after rm"
+            )
+            .into()),
+        }
+    }
+
     /// What cannot be meant of the policy stage.
     pub(crate) fn check_policies(&self) -> Result<(), Failure> {
         if self.stop_after == StopAfter::Rm {
-            return match self.policy_in_loop {
-                0 => Ok(()),
-                n => Err(format!(
-                    "policy_in_loop is {n}: it needs a policy: leave stop_after rm out"
-                )
-                .into()),
-            };
+            return self.check_no_rounds();
         }
         if self.policy_test_prompts == 0 {
             return Err("policy_test_prompts is 0: at least 1".into());
@@ -198,8 +204,12 @@ impl Config {
             return Err(text.into());
         }
         if self.policy_in_loop > 0 && !has(PolicyReward::Ser) {
-            let text = "policy_in_loop: the policy of the evolved reward model writes the pairs: \
-                        policy_rewards must have ser";
+            let text = "--policy-in-loop: the policy of the evolved reward model writes the pairs: \
+                        --policy-rewards must have ser";
+            return Err(text.into());
+        }
+        if self.policy_in_loop > 0 && self.ser.max_loops == 0 {
+            let text = "--policy-in-loop: its rounds are loops: --loops must be at least 1";
             return Err(text.into());
         }
         Ok(self.policy.check()?)

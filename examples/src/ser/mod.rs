@@ -100,6 +100,9 @@ fn decoder(args: &Args, config: &Config, device: &Device) -> Result<(), Failure>
     }
     let tokenizer = TextTokenizer::from_folder(dir)?.with_chat_fallback(config.chat_fallback);
     let is_reward = detect_architecture(dir)? == Architecture::LlamaReward;
+    if is_reward {
+        config.check_no_rounds()?;
+    }
     let parts = data::from_files(config, !is_reward)?;
     let mut about = about_files(config, &parts);
     let data = parts.prepare(config, &tokenizer)?;
@@ -124,6 +127,7 @@ fn decoder(args: &Args, config: &Config, device: &Device) -> Result<(), Failure>
 /// The user's encoder: the reward model starts from it as it is.
 fn encoder(args: &Args, config: &Config, device: &Device) -> Result<(), Failure> {
     let dir = config.model.as_deref().ok_or("no model folder")?;
+    config.check_no_rounds()?;
     let tokenizer = TextTokenizer::from_folder(dir)?.with_chat_fallback(config.chat_fallback);
     let parts = data::from_files(config, false)?;
     let mut about = about_files(config, &parts);
@@ -176,6 +180,8 @@ fn describe(outcome: &SftOutcome) -> String {
 struct Run<'a> {
     config: &'a Config,
     job: Job,
+    /// What the rounds with the policy in the loop have to say.
+    warnings: Vec<String>,
 }
 
 impl<'a> Run<'a> {
@@ -190,7 +196,11 @@ impl<'a> Run<'a> {
         let (models, length) = (config.model.iter(), config.ser.max_length);
         let resume = args.resume_command(&out);
         let job = Job::open(&out, config, files, models, tokenizer, length, resume)?.about(about);
-        Ok(Self { config, job })
+        Ok(Self {
+            config,
+            job,
+            warnings: Vec::new(),
+        })
     }
 
     /// Next-token prediction on plain texts.
@@ -364,7 +374,9 @@ impl<'a> Run<'a> {
     ) -> Result<(), Failure> {
         let ser = &self.config.ser;
         // A resumed run counts what its stages took before.
-        let before = outcome.seconds + policies.map_or(0.0, |p| p.seconds);
+        let before = outcome.seconds
+            + rounds.iter().map(|r| r.seconds).sum::<f64>()
+            + policies.map_or(0.0, |p| p.seconds);
         let seconds = self.job.note_cost(before);
         let policy = &self.config.policy;
         if let Some(policies) = policies {
@@ -376,6 +388,7 @@ impl<'a> Run<'a> {
                 .summary
                 .insert("closed_loop".to_owned(), json!(rounds));
         }
+        let warnings = &self.warnings;
         let Job {
             run,
             about,
@@ -383,7 +396,10 @@ impl<'a> Run<'a> {
             ..
         } = &self.job;
         write_report_with(outcome, ser, run, about, more, |report| match policies {
-            Some(policies) => section(closed_loop::section(report, rounds), policies, policy, run),
+            Some(policies) => {
+                let report = closed_loop::section(report, rounds, warnings);
+                section(report, policies, policy, run)
+            }
             None => Ok(report),
         })?;
         let mut table = String::new();
@@ -407,7 +423,7 @@ impl<'a> Run<'a> {
                 r.answers.mean_tokens,
             );
         }
-        for warning in &outcome.warnings {
+        for warning in outcome.warnings.iter().chain(&self.warnings) {
             common::tell(&format!("warning: {warning}"));
         }
         self.job.print_end(&table, seconds)

@@ -20,9 +20,10 @@ pub struct BatchLimits {
     /// Tokens whose keys and values are remembered at a time: each prompt in work once, and the
     /// longest that its completions can become. A single completion may need more.
     pub tokens: usize,
-    /// Batches that grow side by side, each on a thread of its own with its part of `rows` and
-    /// `tokens`. Without a number: where a row is computed alone (flex), and the model is so small
-    /// that one batch does not keep all threads busy, as many as there are threads; else 1.
+    /// Most batches that grow side by side, each on a thread of its own with its part of `rows` and
+    /// `tokens`; not more than there are prompts, or than the longest completion fits in so many
+    /// parts. Without a number: where a row is computed alone (flex), and the model is so small that
+    /// one batch does not keep all threads busy, as many as there are threads; else 1.
     pub lanes: Option<usize>,
 }
 
@@ -63,8 +64,8 @@ impl BatchLimits {
 /// Writes completions with a decoder.
 ///
 /// Every prompt is processed once, whatever the number of samples. Completions grow together in a
-/// batch, or in several side by side, that the finished ones leave and waiting ones enter. Random numbers depend on (seed, the
-/// prompt's tokens, sample, position) only. On flex the logits of a row do not depend, bit by bit, on
+/// batch, or in several side by side, that the finished ones leave and waiting ones enter. Random
+/// numbers depend on (seed, the prompt's tokens, sample, position) only. On flex the logits of a row do not depend, bit by bit, on
 /// the other rows either, so a completion is the same in any batch and any order; elsewhere that
 /// holds up to rounding, which can tip a token. A prompt that is given again in one call goes on with
 /// further samples: k times get the k·n that `n` = k·n would have given it.
@@ -233,20 +234,27 @@ impl<M: CausalLm> TextGenerator<M> {
             }
         }
         let work = Work::new(&self.tokenizer, prompts, sampling, watch)?;
-        let lanes = self.lanes().min(prompts.len()).min(self.limits.rows).max(1);
+        let room = |ids: &Vec<u32>| context.min(ids.len().saturating_add(sampling.max_new_tokens));
+        let longest = prompts.iter().map(room).max().unwrap_or(1);
+        let lanes = self.lanes(prompts.len(), longest);
         work.run(self, forward, lanes, self.limits)
     }
 
-    fn lanes(&self) -> usize {
+    /// Batches side by side, each with room for the longest completion.
+    fn lanes(&self, prompts: usize, longest: usize) -> usize {
         let several = || {
             let alone = collimate_ops::is_fused(&self.model.output_weight());
             alone && Module::num_params(&self.model) <= LANES_UP_TO
         };
-        match self.limits.lanes {
+        let wanted = match self.limits.lanes {
             Some(lanes) => lanes,
             None if several() => rayon::current_num_threads(),
             None => 1,
-        }
+        };
+        let most = prompts
+            .min(self.limits.rows)
+            .min(self.limits.tokens / longest.max(1));
+        wanted.min(most).max(1)
     }
 }
 

@@ -105,16 +105,18 @@ impl<'a, 'w> Work<'a, 'w> {
         lanes: usize,
         limits: BatchLimits,
     ) -> Result<Vec<Vec<Completion>>, GenerateError> {
-        let limits = BatchLimits {
-            rows: limits.rows.div_ceil(lanes),
-            tokens: limits.tokens.div_ceil(lanes),
-            ..limits
-        };
-        let lane = |_| {
+        let lane = |index: usize| {
+            let limits = BatchLimits {
+                rows: part(limits.rows, lanes, index),
+                tokens: part(limits.tokens, lanes, index),
+                ..limits
+            };
+            let mut guard = EndsOthers {
+                work: self,
+                armed: true,
+            };
             let written = Batch::new(generator, forward, self, limits, lanes == 1).run();
-            if written.is_err() {
-                self.ended.store(true, Ordering::Relaxed);
-            }
+            guard.armed = written.is_err();
             written
         };
         let parts: Vec<Result<Written, GenerateError>> = match lanes {
@@ -138,5 +140,24 @@ impl<'a, 'w> Work<'a, 'w> {
             }
         }
         stopped.map_or(Ok(results), Err)
+    }
+}
+
+/// A lane's part of a number, at least 1.
+fn part(whole: usize, lanes: usize, index: usize) -> usize {
+    (whole / lanes + usize::from(index < whole % lanes)).max(1)
+}
+
+/// A lane that fails, or panics, ends the others.
+struct EndsOthers<'a, 'p, 'w> {
+    work: &'a Work<'p, 'w>,
+    armed: bool,
+}
+
+impl Drop for EndsOthers<'_, '_, '_> {
+    fn drop(&mut self) {
+        if self.armed {
+            self.work.ended.store(true, Ordering::Relaxed);
+        }
     }
 }

@@ -25,7 +25,8 @@ pub struct Progress {
 }
 
 /// Sees completions while they grow, from whichever thread writes them, one call at a time. `()` sees
-/// nothing.
+/// nothing. All threads wait for a call to return: what takes long, and everything that itself uses
+/// the thread pool (tensors too), belongs behind a channel.
 pub trait Watch: Send {
     /// More text of a completion: pieces joined are its text. Characters come whole, and nothing
     /// comes that a stop text could still take back.

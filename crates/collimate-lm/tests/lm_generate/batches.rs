@@ -26,7 +26,7 @@ fn write(
 fn lanes(rows: usize, lanes: usize) -> BatchLimits {
     BatchLimits {
         lanes: Some(lanes),
-        ..limits(rows, 400)
+        ..limits(rows, 10_000)
     }
 }
 

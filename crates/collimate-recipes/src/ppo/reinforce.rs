@@ -117,6 +117,8 @@ pub fn reinforce<M: CausalLm>(
         (Some(_), Some(answers)) => Some(compare(answers, answers, &stage.test, None, stage.key)?),
         _ => None,
     };
+    // A resumed run counts what earlier starts took.
+    let trained: f64 = policies.iter().map(|p| p.report.seconds).sum();
     Ok(PolicyOutcome {
         policies,
         start: start_answers,
@@ -124,7 +126,7 @@ pub fn reinforce<M: CausalLm>(
         judge: data.judge.as_ref().map(|judge| judge.name.clone()),
         prompts: stage.prompts.len(),
         too_long,
-        seconds: started.elapsed().as_secs_f64(),
+        seconds: started.elapsed().as_secs_f64().max(trained),
     })
 }
 

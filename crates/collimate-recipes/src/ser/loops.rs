@@ -261,7 +261,8 @@ impl Evolution<'_> {
                 "" => format!("loop{index}"),
                 prefix => format!("{prefix}-loop{index}"),
             };
-            let inputs = (config, index, pool.len(), &shelf.hash, seed);
+            let inputs = (config, index, pool.len(), &shelf.hash, seed, &session.start);
+            let inputs = hash_json(&inputs);
             let labels = session.once(&format!("{name}-labels"), &inputs, |session| {
                 self.label(session, &name, &model, ground, &pool)
             })?;

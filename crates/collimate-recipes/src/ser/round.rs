@@ -3,7 +3,7 @@
 use collimate_core::PreferencePair;
 use collimate_data::{Auditor, HiddenLabelPool, TextTokenizer};
 use collimate_eval::{pairwise_accuracy, reward_gap};
-use collimate_nn::HfReward;
+use collimate_nn::{ConfigError, HfReward};
 use collimate_reward::RewardModel;
 use collimate_train::{Interrupt, Progress, RunFolder};
 
@@ -61,6 +61,10 @@ pub fn evolve_round<B: HfReward>(
     progress: Progress,
 ) -> Result<SerRound<B>, RecipeError> {
     config.check()?;
+    if name.is_empty() {
+        let allowed = "a name: that of the first run's stages is empty";
+        return Err(ConfigError::new("name", name, allowed).into());
+    }
     let mut session = Session {
         config,
         tokenizer,
@@ -68,7 +72,8 @@ pub fn evolve_round<B: HfReward>(
         interrupt,
         progress,
         validation: Vec::new(),
-        start: fingerprint(start),
+        // Both decide what the round's stages do.
+        start: fingerprint(start) + &fingerprint(&before.model),
     };
     session.validation = session.encode(data.validation)?;
     let test = session.encode(data.test)?;

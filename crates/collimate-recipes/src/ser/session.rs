@@ -101,24 +101,26 @@ impl Session<'_> {
         })
     }
 
-    /// The result of a stage that is not training: from the journal, or computed now.
+    /// The result of a stage that is not training: from the journal, or computed now. Either way as
+    /// JSON gives it back, which may lose the last bit of a number.
     pub(crate) fn once<T: Serialize + DeserializeOwned>(
         &mut self,
         stage: &str,
         inputs: &impl Serialize,
         compute: impl FnOnce(&mut Self) -> Result<T, RecipeError>,
     ) -> Result<T, RecipeError> {
+        let journal = self.run.path().join("journal.json");
+        let wrong = |error: serde_json::Error| -> RecipeError {
+            let reason = format!("stage {stage}: {error}: start in another run folder");
+            let path = journal.clone();
+            collimate_train::TrainError::Format { path, reason }.into()
+        };
         if let StageState::Done(value) = self.run.stage(stage, &hash_json(inputs))? {
-            return serde_json::from_value(value).map_err(|error| {
-                collimate_train::TrainError::Format {
-                    path: self.run.path().join("journal.json"),
-                    reason: format!("stage {stage}: {error}: start in another run folder"),
-                }
-                .into()
-            });
+            return serde_json::from_value(value).map_err(wrong);
         }
         let result = compute(self)?;
         self.run.complete(stage, &result)?;
-        Ok(result)
+        let text = serde_json::to_string(&result).map_err(wrong)?;
+        serde_json::from_str(&text).map_err(wrong)
     }
 }
