@@ -119,14 +119,7 @@ impl Pattern {
                 *free = sum | (*free & !places);
             }
         }
-        // Bits beyond the pattern's end never match, so they stay 1 or are carried into: mask them.
-        let last = self.len % 64;
-        let mut zeros = 0;
-        for (block, free) in free.iter().enumerate() {
-            let end = block + 1 == self.blocks && last != 0;
-            let mask = if end { (1 << last) - 1 } else { u64::MAX };
-            zeros += (!free & mask).count_ones() as usize;
-        }
-        zeros
+        // Beyond the pattern's end no word has a place, so those bits stay 1.
+        free.iter().map(|free| free.count_zeros() as usize).sum()
     }
 }

@@ -133,6 +133,8 @@ fn everything_a_judgement_depends_on_is_in_the_key() {
         ),
         3
     );
+    let other_system = own(Some("Be strict."), "{question}{answer}");
+    assert_eq!(asked("toy", lenient(), &other_system, item()), 3);
     // Another format or range reads the same judgements.
     let template = Template::additive();
     let wide = Rubric::new(

@@ -2,12 +2,14 @@
 
 mod common;
 
+use std::sync::Arc;
+
 use collimate_core::{
     Completion, GenerateError, Generator, Message, Prompt, Role, Sampling, Scorer,
 };
 use collimate_judge::{
     Duel, EmptyAnswers, Item, JudgeError, JudgeOptions, JudgeScorer, Outcome, PromptStyle, Rubric,
-    Template, Unparsed, UnparsedPolicy,
+    Unparsed, UnparsedPolicy,
 };
 use common::{Toy, between, judge, lenient};
 
@@ -340,6 +342,16 @@ fn the_judge_as_a_scorer() {
 }
 
 #[test]
+fn a_judge_that_owns_its_generator_lives_as_long_as_it_likes() {
+    let toy: Arc<dyn Generator> = Arc::new(Toy::new(|_: &str, _| "Score: 3"));
+    let judge = collimate_judge::Judge::new("toy", Arc::clone(&toy), lenient()).unwrap();
+    assert!(format!("{judge:?}").starts_with("Judge { name: \"toy\", options: "));
+    let scorer = JudgeScorer::new(judge, Rubric::additive(), UnparsedPolicy::Refuse).unwrap();
+    let scorer: Box<dyn Scorer> = Box::new(scorer);
+    assert_eq!(scorer.score(&[("q".into(), "a".into())]).unwrap(), [3.0]);
+}
+
+#[test]
 fn the_higher_single_score_wins() {
     let toy = Toy::new(|prompt: &str, _| format!("Score: {}", shown(prompt)));
     let duels = [("4", "2"), ("1", "2"), ("3", "3"), ("9", "2"), ("2", "1")]
@@ -368,5 +380,4 @@ fn the_higher_single_score_wins() {
         wide.record.outcomes,
         [Some(Win), Some(Tie), Some(Tie), None, Some(Tie)]
     );
-    let _ = Template::additive();
 }
