@@ -295,3 +295,25 @@ fn two_caches_on_one_file_write_whole_lines() {
     });
     assert_eq!(open(&path).len(), 4 * 20 * 3);
 }
+
+/// Another key would ask for everything again that users have paid for.
+#[test]
+fn value_stability_of_keys() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("judge.jsonl");
+    let toy = Toy::new(|_: &str, _| "Score: 2");
+    let judge = judge(&toy, lenient()).with_cache(open(&path));
+    judge.grade(&Rubric::additive(), &items(&["a"])).unwrap();
+    let text = fs::read_to_string(&path).unwrap();
+    let keys: Vec<&str> = text
+        .lines()
+        .map(|line| common::between(line, "\"key\":\"", "\""))
+        .collect();
+    // By Python's blake3 over the parts with their lengths in front.
+    let expected = [
+        "d6a1f7d55ee00323f14e82dc06e07bd496b4f6cc019dc2acd3a4325e1b546e67",
+        "d030a1266dc07a8b9b324f22a8f02767eb9f3a55c367b699e56ddc46e06b2dc8",
+        "bd08d2aa68bda8c730885d533d93ba1e82951f78caf1f6296087f7f09d84398b",
+    ];
+    assert_eq!(keys, expected);
+}

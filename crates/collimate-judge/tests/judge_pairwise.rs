@@ -146,6 +146,9 @@ fn the_first_order_is_a_coin_of_key_and_texts() {
     let sides = first(&duels, key());
     let a_first = sides.iter().filter(|&&side| side == Side::A).count();
     assert!((60..140).contains(&a_first), "{a_first}");
+    // Value stability: the same coin in every version.
+    let stable: String = sides[..16].iter().map(|side| format!("{side:?}")).collect();
+    assert_eq!(stable, "AABBBAABABBABBBA");
     assert_eq!(first(&duels, key()), sides);
     assert_ne!(first(&duels, Key::new(8, "judging")), sides);
     assert_eq!(first(&duels[50..], key()), sides[50..]);
