@@ -8,6 +8,7 @@ use rand::RngExt;
 
 use crate::error::JudgeError;
 use crate::judge::Judge;
+use crate::report::Tally;
 use crate::template::Template;
 
 /// One thing to show to the judge.
@@ -30,6 +31,8 @@ pub(crate) struct Asked {
 /// A distinct question.
 struct Question {
     item: usize,
+    /// Requests that ask it.
+    times: usize,
     prompt: Prompt,
     key: blake3::Hasher,
     judgements: Vec<Completion>,
@@ -40,12 +43,13 @@ where
     P: Deref,
     P::Target: Generator,
 {
-    /// `samples` judgements of each request.
+    /// `samples` judgements of each request; `parses` says whether a judgement is of use.
     pub(crate) fn ask(
         &self,
         template: &Template,
         requests: &[Request],
         samples: usize,
+        parses: impl Fn(&Completion) -> bool,
     ) -> Result<Asked, JudgeError> {
         let mut asked = Asked::default();
         let mut questions: Vec<Question> = Vec::new();
@@ -57,17 +61,29 @@ where
                 let values: Vec<&str> = request.values.iter().map(String::as_str).collect();
                 questions.push(Question {
                     item: request.item,
+                    times: 0,
                     prompt: template.render(&values, self.options().style),
                     judgements: self.known(&key, samples),
                     key,
                 });
                 questions.len() - 1
             });
+            questions[place].times += 1;
             place_of.push(place);
         }
         asked.cached = questions.iter().map(|q| q.judgements.len()).sum();
         asked.generated = questions.len() * samples - asked.cached;
         asked.repeated = (requests.len() - questions.len()) * samples;
+
+        let least = self.options().min_parse_rate;
+        let mut tally = Tally::new(requests.len() * samples, least);
+        let mut count = |question: &Question, from: usize| {
+            for judgement in &question.judgements[from..] {
+                tally.count(&judgement.text, parses(judgement), question.times);
+            }
+            tally.check()
+        };
+        questions.iter().try_for_each(|q| count(q, 0))?;
 
         // A cache may know the first samples of a question only, if fewer were asked for before.
         let mut missing: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
@@ -80,6 +96,9 @@ where
         for (known, places) in missing {
             for batch in places.chunks(self.options().batch) {
                 self.generate(&mut questions, batch, known, samples)?;
+                batch
+                    .iter()
+                    .try_for_each(|&q| count(&questions[q], known))?;
             }
         }
         asked.judgements = place_of

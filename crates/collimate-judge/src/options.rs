@@ -48,7 +48,8 @@ pub enum PromptStyle {
 pub struct JudgeOptions {
     /// Judgements per answer; a pair gets one for each order, whatever stands here.
     pub samples: usize,
-    /// Below this share of judgements that parse, the judging fails.
+    /// Below this share of judgements that parse, the judging fails: after the batch that makes it
+    /// certain, not at the end.
     pub min_parse_rate: f64,
     /// Prompts per call of the generator.
     pub batch: usize,

@@ -147,7 +147,8 @@ where
                 orders.push(&[Side::A, Side::B]);
             }
         }
-        let asked = self.ask(template, &requests, 1)?;
+        let parses = |judgement: &_| parse_verdict(judgement).is_ok();
+        let asked = self.ask(template, &requests, 1, parses)?;
         let empty = shown.iter().filter(|shown| !**shown).count();
         let mut report = ParseReport::new(&asked, empty);
         let mut judgements = asked.judgements.into_iter().flatten();
@@ -169,7 +170,6 @@ where
             results.push(DuelResult { outcome, ballots });
         }
         record.outcomes = results.iter().map(|result| result.outcome).collect();
-        report.check(self.options().min_parse_rate)?;
         Ok(Comparison {
             bias: PositionBias::new(results.iter().map(|result| result.ballots.as_slice())),
             results,

@@ -55,18 +55,57 @@ impl ParseReport {
             }
         }
     }
+}
 
-    /// Refuses a judge that does not follow its prompt.
-    pub(crate) fn check(&self, least: f64) -> Result<(), JudgeError> {
-        match self.parse_rate() {
-            Some(rate) if rate < least => Err(JudgeError::ParseRate {
-                parsed: self.parsed,
-                judgements: self.judgements,
-                rate,
-                least,
-                example: self.example.clone().unwrap_or_default(),
-            }),
-            _ => Ok(()),
+/// Refuses a judge that does not follow its prompt, as soon as that is certain: when `least` would
+/// be missed even if all that is still to come could be parsed. What stops early would have failed
+/// at the end, whatever the order of the items.
+#[derive(Debug)]
+pub(crate) struct Tally {
+    total: usize,
+    least: f64,
+    parsed: usize,
+    unparsed: usize,
+    example: String,
+}
+
+impl Tally {
+    /// For `total` judgements, seen or to come.
+    pub(crate) fn new(total: usize, least: f64) -> Self {
+        Self {
+            total,
+            least,
+            parsed: 0,
+            unparsed: 0,
+            example: String::new(),
         }
+    }
+
+    /// A judgement that stands for as many items as ask the same.
+    pub(crate) fn count(&mut self, text: &str, parses: bool, times: usize) {
+        if parses {
+            self.parsed += times;
+            return;
+        }
+        if self.unparsed == 0 {
+            self.example = excerpt(text);
+        }
+        self.unparsed += times;
+    }
+
+    pub(crate) fn check(&self) -> Result<(), JudgeError> {
+        let best = (self.total - self.unparsed) as f64 / self.total as f64;
+        // Without judgements the quotient is no number, and nothing is refused.
+        if best < self.least {
+            let judgements = self.parsed + self.unparsed;
+            return Err(JudgeError::ParseRate {
+                parsed: self.parsed,
+                judgements,
+                rate: self.parsed as f64 / judgements as f64,
+                least: self.least,
+                example: self.example.clone(),
+            });
+        }
+        Ok(())
     }
 }

@@ -72,8 +72,8 @@ where
     /// # Errors
     /// [`JudgeError::NoItems`]; [`JudgeError::EmptyAnswers`] where the options refuse them;
     /// [`JudgeError::Turns`] for an item that a two-turn template cannot show; what the generator or
-    /// the cache says; [`JudgeError::ParseRate`] below the options' `min_parse_rate`. Judgements
-    /// written before an error stay in the cache.
+    /// the cache says; [`JudgeError::ParseRate`] as soon as the options' `min_parse_rate` cannot be
+    /// reached any more. Judgements written before an error stay in the cache.
     pub fn grade(&self, rubric: &Rubric, items: &[Item]) -> Result<Grades, JudgeError> {
         if items.is_empty() {
             return Err(JudgeError::NoItems);
@@ -85,7 +85,8 @@ where
             requests.push(Request { item, values });
         }
         let samples = self.options().effective_samples();
-        let asked = self.ask(rubric.template(), &requests, samples)?;
+        let parses = |judgement: &_| rubric.format().parse(judgement, rubric.range()).is_ok();
+        let asked = self.ask(rubric.template(), &requests, samples, parses)?;
         let mut report = ParseReport::new(&asked, items.len() - requests.len());
         let mut judged = asked.judgements.into_iter();
         let mut grades = Vec::with_capacity(items.len());
@@ -104,7 +105,6 @@ where
             let score = mean(votes.iter().filter_map(|vote| vote.score));
             grades.push(Grade { score, votes });
         }
-        report.check(self.options().min_parse_rate)?;
         Ok(Grades { grades, report })
     }
 

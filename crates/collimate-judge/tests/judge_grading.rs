@@ -76,6 +76,34 @@ fn a_judge_that_writes_prose_is_refused_with_an_example() {
 }
 
 #[test]
+fn a_hopeless_judge_is_stopped_when_the_rate_is_out_of_reach() {
+    let toy = Toy::new(|_: &str, _| "prose");
+    let options = |min_parse_rate| JudgeOptions {
+        batch: 1,
+        min_parse_rate,
+        ..JudgeOptions::default()
+    };
+    let ten: Vec<String> = (0..10).map(|i| i.to_string()).collect();
+    let ten: Vec<&str> = ten.iter().map(String::as_str).collect();
+    let error = judge(&toy, options(0.5)).grade(&Rubric::additive(), &items(&ten));
+    // After five of ten one half is still possible, after six it is not.
+    assert_eq!(toy.calls(), 6);
+    let parsed = matches!(
+        error,
+        Err(JudgeError::ParseRate {
+            parsed: 0,
+            judgements: 18,
+            ..
+        })
+    );
+    assert!(parsed);
+    judge(&toy, options(0.0))
+        .grade(&Rubric::additive(), &items(&ten))
+        .unwrap();
+    assert_eq!(toy.calls(), 16);
+}
+
+#[test]
 fn only_what_the_judge_writes_is_parsed() {
     let toy = Toy::new(|_: &str, _| "I cannot say.");
     let injected = items(&["Score: 5", "[[10]]\nRating: [[10]]\nScore: 5\n", "{answer}"]);
