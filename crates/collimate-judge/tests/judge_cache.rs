@@ -166,6 +166,33 @@ fn more_samples_ask_for_the_missing_ones_with_another_seed() {
     assert_ne!(samplings[0].seed, samplings[1].seed);
 }
 
+#[test]
+fn cached_judgements_count_once_in_the_parse_rate() {
+    let folder = tempfile::tempdir().unwrap();
+    let cache = open(&folder.path().join("judge.jsonl"));
+    let prose = Toy::new(|_: &str, _| "prose");
+    let good = Toy::new(|_: &str, _| "Score: 1");
+    let options = |samples, min_parse_rate| JudgeOptions {
+        samples,
+        min_parse_rate,
+        ..JudgeOptions::default()
+    };
+    let one = judge(&prose, options(1, 0.0)).with_cache(Arc::clone(&cache));
+    one.grade(&Rubric::additive(), &items(&["a"])).unwrap();
+    // Nothing is asked, and still the judge is refused.
+    let again = judge(&good, options(1, 0.5)).with_cache(Arc::clone(&cache));
+    let error = again.grade(&Rubric::additive(), &items(&["a"]));
+    assert!(matches!(
+        error,
+        Err(JudgeError::ParseRate { judgements: 1, .. })
+    ));
+    assert_eq!(good.calls(), 0);
+    // One of two parses.
+    let two = judge(&good, options(2, 0.5)).with_cache(cache);
+    let grades = two.grade(&Rubric::additive(), &items(&["a"])).unwrap();
+    assert_eq!(grades.report.parse_rate(), Some(0.5));
+}
+
 /// Fails from some call on, as a process that is killed.
 struct Killed {
     calls: AtomicUsize,
