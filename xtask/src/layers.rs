@@ -34,13 +34,14 @@ const LAYERS: [(&str, u8); 21] = [
 const UNPUBLISHED: u8 = 8;
 
 /// Crates that must build without Burn.
-const LIGHT: [&str; 6] = [
+const LIGHT: [&str; 7] = [
     "collimate-core",
     "collimate-status",
     "collimate-irm",
     "collimate-data",
     "collimate-eval",
     "collimate-remote",
+    "collimate-judge",
 ];
 
 /// The only crate of the workspace that tests may use beyond their layer.

@@ -1,0 +1,63 @@
+//! Training examples that teach a model to judge.
+
+use collimate_core::{Completion, Prompt};
+use serde::{Deserialize, Serialize};
+
+use crate::error::JudgeError;
+use crate::item::Item;
+use crate::options::PromptStyle;
+use crate::rubric::Rubric;
+use crate::single::values;
+
+/// An evaluation fine-tuning (EFT) example: the judge's prompt and a judgement to learn.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct EftExample {
+    /// What the judge is asked.
+    pub prompt: Prompt,
+    /// What it should write.
+    pub completion: Completion,
+}
+
+/// The judge-format example of an item with a known score: the rubric's prompt, then the
+/// justification and the score in the form that the rubric reads, as in Self-Rewarding's EFT data
+/// ([arXiv:2401.10020](https://arxiv.org/abs/2401.10020), section 2.1).
+///
+/// # Errors
+/// [`JudgeError::Example`] if the rubric would not read the same score back: out of range, a
+/// fraction where whole points are asked for, or a justification that states another score;
+/// [`JudgeError::Turns`] for an item that a two-turn template cannot show.
+///
+/// # Examples
+/// ```
+/// use collimate_judge::{Item, PromptStyle, Rubric, eft_example};
+/// let item = Item::new("2+2?", "4");
+/// let example = eft_example(&Rubric::additive(), &item, "Right and brief.", 5.0, PromptStyle::Text)?;
+/// assert_eq!(example.completion.text, "Right and brief.\nScore: 5");
+/// assert!(example.prompt.to_plain().contains("<response>4</response>"));
+/// # Ok::<(), collimate_judge::JudgeError>(())
+/// ```
+pub fn eft_example(
+    rubric: &Rubric,
+    item: &Item,
+    justification: &str,
+    score: f64,
+    style: PromptStyle,
+) -> Result<EftExample, JudgeError> {
+    let stated = rubric.format().write(score);
+    let completion = match justification.trim() {
+        "" => Completion::from(stated),
+        justification => Completion::from(format!("{justification}\n{stated}")),
+    };
+    let refuse = |message: String| Err(JudgeError::Example { score, message });
+    match rubric.format().parse(&completion, rubric.range()) {
+        Ok(read) if read == score => {}
+        Ok(read) => return refuse(format!("it would be read as {read}")),
+        Err(reason) => return refuse(format!("{reason:?}")),
+    }
+    let values = values(rubric.template().shows(), 0, item)?;
+    let values: Vec<&str> = values.iter().map(String::as_str).collect();
+    Ok(EftExample {
+        prompt: rubric.template().render(&values, style),
+        completion,
+    })
+}

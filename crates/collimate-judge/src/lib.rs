@@ -1,0 +1,45 @@
+#![doc = include_str!("../README.md")]
+
+mod ask;
+mod bias;
+mod cache;
+mod eft;
+mod error;
+mod item;
+mod judge;
+mod length;
+mod novelty;
+mod options;
+mod pairwise;
+mod parse;
+mod places;
+mod prompts;
+mod record;
+mod report;
+mod rouge;
+mod rubric;
+mod scorer;
+mod single;
+mod template;
+mod verdict;
+
+pub use bias::PositionBias;
+pub use cache::Cache;
+pub use eft::{EftExample, eft_example};
+pub use error::JudgeError;
+pub use item::{Duel, Item};
+pub use judge::Judge;
+pub use length::{LengthControl, LengthControlled};
+pub use novelty::{NoveltyFilter, NoveltyOptions, NoveltyReport, Refusal};
+pub use options::{EmptyAnswers, JudgeOptions, PromptStyle};
+pub use pairwise::{Ballot, Comparison, DuelResult, Side};
+pub use parse::{Numbers, ScoreFormat, ScoreRange, Unparsed};
+pub use places::Shows;
+pub use record::{Counts, Outcome, Record, WinRate};
+pub use report::ParseReport;
+pub use rouge::{rouge_l, tokens};
+pub use rubric::Rubric;
+pub use scorer::{JudgeScorer, UnparsedPolicy};
+pub use single::{Grade, Grades, ScoreComparison, Vote};
+pub use template::Template;
+pub use verdict::{Verdict, parse_verdict};

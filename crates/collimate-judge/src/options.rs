@@ -1,0 +1,119 @@
+//! How a judge is asked.
+
+use collimate_core::Sampling;
+use serde::{Deserialize, Serialize};
+
+use crate::error::{JudgeError, in_range};
+
+/// What becomes of answers without a visible character.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EmptyAnswers {
+    /// An error that says how many there are.
+    #[default]
+    Refuse,
+    /// The judge is not asked: no score, no outcome, counted in the report.
+    Unscored,
+    /// The judge is asked as about any other answer.
+    Judge,
+}
+
+/// How the judge's prompt is given to the generator.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PromptStyle {
+    /// Messages, for a model with a chat template.
+    #[default]
+    Chat,
+    /// One text: what the system says, an empty line, what the user says.
+    Text,
+}
+
+/// Options of a [`Judge`](crate::Judge).
+///
+/// | field | default | range |
+/// |---|---|---|
+/// | `samples` | 3 | at least 1; a greedy judge (temperature 0) is asked once |
+/// | `min_parse_rate` | 0.5 | [0, 1]; 0 accepts anything |
+/// | `batch` | 64 | at least 1: prompts per call of the generator, and per write to the cache |
+/// | `empty_answers` | `refuse` | see [`EmptyAnswers`] |
+/// | `style` | `chat` | see [`PromptStyle`] |
+/// | `sampling` | temperature 0.7, top-p 0.9, 512 new tokens | see [`Sampling`]; `n` stays 1, `samples` counts |
+///
+/// Three samples per answer are Self-Rewarding's ([arXiv:2401.10020](https://arxiv.org/abs/2401.10020));
+/// the paper does not say how they are sampled: the values are those of its candidate answers.
+/// [`JudgeOptions::greedy`] is MT-bench's judge.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct JudgeOptions {
+    /// Judgements per answer; a pair gets one for each order, whatever stands here.
+    pub samples: usize,
+    /// Below this share of judgements that parse, the judging fails: after the batch that makes it
+    /// certain, not at the end.
+    pub min_parse_rate: f64,
+    /// Prompts per call of the generator.
+    pub batch: usize,
+    /// What becomes of empty answers.
+    pub empty_answers: EmptyAnswers,
+    /// Messages or text.
+    pub style: PromptStyle,
+    /// How a judgement is sampled.
+    pub sampling: Sampling,
+}
+
+impl Default for JudgeOptions {
+    fn default() -> Self {
+        Self {
+            samples: 3,
+            min_parse_rate: 0.5,
+            batch: 64,
+            empty_answers: EmptyAnswers::default(),
+            style: PromptStyle::default(),
+            sampling: Sampling {
+                temperature: 0.7,
+                top_p: 0.9,
+                max_new_tokens: 512,
+                ..Sampling::default()
+            },
+        }
+    }
+}
+
+impl JudgeOptions {
+    /// One judgement at temperature 0, of at most 2048 tokens, as in MT-bench's released code.
+    pub fn greedy() -> Self {
+        Self {
+            samples: 1,
+            sampling: Sampling {
+                temperature: 0.0,
+                max_new_tokens: 2048,
+                ..Sampling::default()
+            },
+            ..Self::default()
+        }
+    }
+
+    /// Checks every field against its range.
+    ///
+    /// # Errors
+    /// [`JudgeError::Option`] with name and value; [`JudgeError::Generate`] for the sampling's.
+    pub fn check(&self) -> Result<(), JudgeError> {
+        in_range("samples", self.samples, "at least 1", self.samples >= 1)?;
+        in_range("batch", self.batch, "at least 1", self.batch >= 1)?;
+        let rate = self.min_parse_rate;
+        let holds = (0.0..=1.0).contains(&rate);
+        in_range("min_parse_rate", rate, "in [0, 1]", holds)?;
+        let (n, allowed) = (self.sampling.n, "1; `samples` says how often to ask");
+        in_range("sampling.n", n, allowed, n == 1)?;
+        Ok(self.sampling.check()?)
+    }
+
+    /// Judgements per answer that can differ: a greedy judge repeats itself.
+    pub(crate) fn effective_samples(&self) -> usize {
+        if self.sampling.temperature == 0.0 {
+            1
+        } else {
+            self.samples
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! Wins, ties, losses, and rates of them.
+
+use std::collections::HashMap;
+
+use collimate_core::Key;
+use collimate_eval::{Bootstrap, Groups, Interval};
+use serde::{Deserialize, Serialize};
+
+use crate::error::JudgeError;
+use crate::item::Duel;
+use crate::length::{LengthControl, LengthControlled};
+
+/// How a duel ends for side a.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// a is better.
+    Win,
+    /// Neither is.
+    Tie,
+    /// b is better.
+    Lose,
+}
+
+impl Outcome {
+    /// 1, ½ or 0.
+    pub fn value(self) -> f64 {
+        match self {
+            Self::Win => 1.0,
+            Self::Tie => 0.5,
+            Self::Lose => 0.0,
+        }
+    }
+
+    pub(crate) fn by_score(a: f64, b: f64, tie_within: f64) -> Self {
+        if (a - b).abs() <= tie_within {
+            Self::Tie
+        } else if a > b {
+            Self::Win
+        } else {
+            Self::Lose
+        }
+    }
+}
+
+/// Numbers of duels.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counts {
+    /// Won by a.
+    pub win: usize,
+    /// Tied.
+    pub tie: usize,
+    /// Won by b.
+    pub lose: usize,
+    /// Without an outcome; in no rate.
+    pub undecided: usize,
+}
+
+impl Counts {
+    /// Duels with an outcome.
+    pub fn decided(&self) -> usize {
+        self.win + self.tie + self.lose
+    }
+
+    /// Win, tie and lose in per cent of the decided duels; absent without any.
+    pub fn percentages(&self) -> Option<[f64; 3]> {
+        let n = self.decided() as f64;
+        (n > 0.0).then(|| [self.win, self.tie, self.lose].map(|k| 100.0 * k as f64 / n))
+    }
+}
+
+/// A win rate with its interval.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct WinRate {
+    /// What it is made of.
+    pub counts: Counts,
+    /// (win + tie / 2) / decided, with a bootstrap interval over prompts.
+    pub interval: Interval,
+}
+
+/// The outcomes of duels, with what statistics on them need.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Record {
+    /// The outcome of each duel, in order; absent where the judge gave none.
+    pub outcomes: Vec<Option<Outcome>>,
+    /// The prompt of each duel: equal numbers, equal questions.
+    pub prompts: Vec<usize>,
+    /// Length of a's answer less that of b's, in characters.
+    pub length_differences: Vec<f64>,
+}
+
+impl Record {
+    /// Duels that are not decided yet.
+    pub(crate) fn new(duels: &[Duel], turns: bool) -> Result<Self, JudgeError> {
+        let mut numbers = HashMap::new();
+        let mut prompts = Vec::with_capacity(duels.len());
+        for (index, duel) in duels.iter().enumerate() {
+            let question = duel.question(index, turns)?;
+            let next = numbers.len();
+            prompts.push(*numbers.entry(question).or_insert(next));
+        }
+        let length = |text: &str| text.chars().count() as f64;
+        let difference = |duel: &Duel| length(&duel.a.answer.text) - length(&duel.b.answer.text);
+        Ok(Self {
+            outcomes: vec![None; duels.len()],
+            prompts,
+            length_differences: duels.iter().map(difference).collect(),
+        })
+    }
+
+    /// How many duels ended how.
+    pub fn counts(&self) -> Counts {
+        let mut counts = Counts::default();
+        for outcome in &self.outcomes {
+            *match outcome {
+                Some(Outcome::Win) => &mut counts.win,
+                Some(Outcome::Tie) => &mut counts.tie,
+                Some(Outcome::Lose) => &mut counts.lose,
+                None => &mut counts.undecided,
+            } += 1;
+        }
+        counts
+    }
+
+    /// The win rate of a over the decided duels, a tie counting one half. Duels over one prompt
+    /// are redrawn together.
+    ///
+    /// # Errors
+    /// [`JudgeError::Eval`] without a decided duel, or for the bootstrap's options.
+    ///
+    /// # Examples
+    /// ```
+    /// use collimate_core::Key;
+    /// use collimate_eval::Bootstrap;
+    /// use collimate_judge::{Outcome, Record};
+    /// let record = Record {
+    ///     outcomes: vec![Some(Outcome::Win), Some(Outcome::Tie), None, Some(Outcome::Lose), Some(Outcome::Win)],
+    ///     prompts: vec![0, 1, 2, 3, 3],
+    ///     length_differences: vec![3.0, -2.0, 0.0, 8.0, 1.0],
+    /// };
+    /// let rate = record.win_rate(&Bootstrap::default(), Key::new(7, "report"))?;
+    /// assert_eq!(rate.interval.estimate, 0.625);
+    /// assert_eq!(rate.counts.undecided, 1);
+    /// # Ok::<(), collimate_judge::JudgeError>(())
+    /// ```
+    pub fn win_rate(&self, bootstrap: &Bootstrap, key: Key) -> Result<WinRate, JudgeError> {
+        self.check()?;
+        let decided = self.outcomes.iter().zip(&self.prompts);
+        let (values, prompts): (Vec<f64>, Vec<usize>) = decided
+            .filter_map(|(outcome, &prompt)| Some((outcome.as_ref()?.value(), prompt)))
+            .unzip();
+        Ok(WinRate {
+            counts: self.counts(),
+            interval: bootstrap.mean(&values, Groups::By(&prompts), key)?,
+        })
+    }
+
+    /// The win rate of a if both answers were equally long; see [`LengthControl`].
+    ///
+    /// # Errors
+    /// As [`LengthControl::fit`].
+    pub fn length_controlled(
+        &self,
+        control: &LengthControl,
+    ) -> Result<LengthControlled, JudgeError> {
+        self.check()?;
+        let decided = self.outcomes.iter().zip(&self.length_differences);
+        let duels: Vec<(f64, f64)> = decided
+            .filter_map(|(outcome, &length)| Some((outcome.as_ref()?.value(), length)))
+            .collect();
+        control.fit(&duels)
+    }
+
+    /// The fields are open: lists of different length are refused, not cut.
+    fn check(&self) -> Result<(), JudgeError> {
+        let n = self.outcomes.len();
+        for (what, len) in [
+            ("prompts of a record", self.prompts.len()),
+            ("lengths of a record", self.length_differences.len()),
+        ] {
+            if len != n {
+                return Err(JudgeError::Length {
+                    what,
+                    left: n,
+                    right: len,
+                });
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,130 @@
+//! Template, format and range of single-answer grading.
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::JudgeError;
+use crate::parse::{Numbers, ScoreFormat, ScoreRange};
+use crate::template::Template;
+
+/// How single answers are graded: what the judge is shown, how it states the score, and which
+/// scores there are.
+///
+/// In a file it is an object with the fields of [`Rubric::new`].
+///
+/// # Examples
+/// ```
+/// use collimate_judge::{Numbers, Rubric, ScoreFormat, ScoreRange, Shows, Template};
+/// let template = Template::new(
+///     "polite",
+///     Shows::Answer,
+///     None,
+///     "{question}\n\n{answer}\n\nIs this polite? End with \"Politeness: <0 to 3>\".",
+/// )?;
+/// let format = ScoreFormat::LastLine { label: "Politeness:".into(), numbers: Numbers::Whole };
+/// let rubric = Rubric::new(template, format, ScoreRange { min: 0.0, max: 3.0 })?;
+/// assert_eq!(rubric.range().max, 3.0);
+/// # Ok::<(), collimate_judge::JudgeError>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "Fields")]
+pub struct Rubric {
+    template: Template,
+    format: ScoreFormat,
+    range: ScoreRange,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Fields {
+    template: Template,
+    format: ScoreFormat,
+    range: ScoreRange,
+}
+
+impl TryFrom<Fields> for Rubric {
+    type Error = JudgeError;
+
+    fn try_from(fields: Fields) -> Result<Self, JudgeError> {
+        Self::new(fields.template, fields.format, fields.range)
+    }
+}
+
+impl Rubric {
+    /// A rubric of one's own.
+    ///
+    /// # Errors
+    /// [`JudgeError::Template`] for a template that shows two answers, [`JudgeError::Option`] for a
+    /// label or a range that cannot be.
+    pub fn new(
+        template: Template,
+        format: ScoreFormat,
+        range: ScoreRange,
+    ) -> Result<Self, JudgeError> {
+        if template.shows().is_pair() {
+            return Err(JudgeError::Template {
+                name: template.name().to_owned(),
+                message: "it shows two answers; a rubric grades one".to_owned(),
+            });
+        }
+        format.check()?;
+        range.check()?;
+        Ok(Self {
+            template,
+            format,
+            range,
+        })
+    }
+
+    /// Self-Rewarding's additive prompt ([arXiv:2401.10020](https://arxiv.org/abs/2401.10020)):
+    /// the last line is `Score: n`, n a whole number from 0 to 5.
+    pub fn additive() -> Self {
+        Self {
+            template: Template::additive(),
+            format: ScoreFormat::LastLine {
+                label: "Score:".to_owned(),
+                numbers: Numbers::Whole,
+            },
+            range: ScoreRange { min: 0.0, max: 5.0 },
+        }
+    }
+
+    /// MT-bench's single-answer grading ([arXiv:2306.05685](https://arxiv.org/abs/2306.05685)):
+    /// `[[n]]`, n from 1 to 10, decimals allowed.
+    pub fn mt_bench() -> Self {
+        Self::brackets(Template::mt_bench())
+    }
+
+    /// The same for the second of two turns.
+    pub fn mt_bench_two_turns() -> Self {
+        Self::brackets(Template::mt_bench_two_turns())
+    }
+
+    fn brackets(template: Template) -> Self {
+        Self {
+            template,
+            format: ScoreFormat::Brackets {
+                label: "Rating:".to_owned(),
+                numbers: Numbers::Decimal,
+            },
+            range: ScoreRange {
+                min: 1.0,
+                max: 10.0,
+            },
+        }
+    }
+
+    /// What the judge is shown.
+    pub fn template(&self) -> &Template {
+        &self.template
+    }
+
+    /// How it states the score.
+    pub fn format(&self) -> &ScoreFormat {
+        &self.format
+    }
+
+    /// Which scores there are.
+    pub fn range(&self) -> ScoreRange {
+        self.range
+    }
+}

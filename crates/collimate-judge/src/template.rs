@@ -1,0 +1,193 @@
+//! Judge prompts as data: text with named places.
+
+use collimate_core::{Message, Prompt, Role};
+use serde::{Deserialize, Serialize};
+
+use crate::error::JudgeError;
+use crate::options::PromptStyle;
+use crate::places::{Piece, Shows, pieces};
+use crate::prompts;
+
+/// A judge prompt with places for question and answers.
+///
+/// A place is a name in braces, as [`Shows`] lists them. Other braces are text, but a name in
+/// braces that is no place of this template is refused: it is a slip of the pen. What is filled in
+/// is never looked at again, so a question or an answer may hold `{answer}`.
+///
+/// In a file it is an object with the fields of [`Template::new`].
+///
+/// # Examples
+/// ```
+/// use collimate_judge::{Shows, Template};
+/// let error = Template::new("mine", Shows::Answer, None, "Rate this: {answer}").unwrap_err();
+/// assert_eq!(
+///     error.to_string(),
+///     "template mine: it has no place {question}: the judge would not see it",
+/// );
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "Fields")]
+pub struct Template {
+    name: String,
+    shows: Shows,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    system: Option<String>,
+    user: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Fields {
+    name: String,
+    shows: Shows,
+    #[serde(default)]
+    system: Option<String>,
+    user: String,
+}
+
+impl TryFrom<Fields> for Template {
+    type Error = JudgeError;
+
+    fn try_from(fields: Fields) -> Result<Self, JudgeError> {
+        Self::new(fields.name, fields.shows, fields.system, fields.user)
+    }
+}
+
+impl Template {
+    /// A template of one's own: what the system says, if anything, and what the user says.
+    ///
+    /// # Errors
+    /// [`JudgeError::Template`] for a place that is missing in both texts, or one that is unknown.
+    pub fn new(
+        name: impl Into<String>,
+        shows: Shows,
+        system: Option<String>,
+        user: impl Into<String>,
+    ) -> Result<Self, JudgeError> {
+        let template = Self {
+            name: name.into(),
+            shows,
+            system,
+            user: user.into(),
+        };
+        template.check()?;
+        Ok(template)
+    }
+
+    /// The additive five-point prompt of Self-Rewarding Language Models
+    /// ([arXiv:2401.10020](https://arxiv.org/abs/2401.10020), figure 2).
+    pub fn additive() -> Self {
+        Self::published("additive", Shows::Answer, None, prompts::ADDITIVE)
+    }
+
+    /// MT-bench's prompt for one answer ([arXiv:2306.05685](https://arxiv.org/abs/2306.05685), figure 6).
+    pub fn mt_bench() -> Self {
+        let system = Some(prompts::SINGLE_SYSTEM);
+        Self::published("mt_bench", Shows::Answer, system, prompts::SINGLE)
+    }
+
+    /// MT-bench's prompt for one model's two answers.
+    pub fn mt_bench_two_turns() -> Self {
+        let system = Some(prompts::SINGLE_TURNS_SYSTEM);
+        let user = prompts::SINGLE_TURNS;
+        Self::published("mt_bench_two_turns", Shows::TwoTurns, system, user)
+    }
+
+    /// MT-bench's prompt for two answers ([arXiv:2306.05685](https://arxiv.org/abs/2306.05685), figure 5).
+    pub fn mt_bench_pair() -> Self {
+        let system = Some(prompts::PAIR_SYSTEM);
+        Self::published("mt_bench_pair", Shows::Pair, system, prompts::PAIR)
+    }
+
+    /// MT-bench's prompt for two models' two answers.
+    pub fn mt_bench_pair_two_turns() -> Self {
+        let system = Some(prompts::PAIR_TURNS_SYSTEM);
+        let (shows, user) = (Shows::PairTwoTurns, prompts::PAIR_TURNS);
+        Self::published("mt_bench_pair_two_turns", shows, system, user)
+    }
+
+    fn published(name: &str, shows: Shows, system: Option<&str>, user: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            shows,
+            system: system.map(str::to_owned),
+            user: user.to_owned(),
+        }
+    }
+
+    /// Its name, for messages.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What it shows.
+    pub fn shows(&self) -> Shows {
+        self.shows
+    }
+
+    /// The text of the system message.
+    pub fn system(&self) -> Option<&str> {
+        self.system.as_deref()
+    }
+
+    /// The text of the user message.
+    pub fn user(&self) -> &str {
+        &self.user
+    }
+
+    /// The judge's prompt. `values` are those of the places, in the order of [`Shows::places`].
+    pub(crate) fn render(&self, values: &[&str], style: PromptStyle) -> Prompt {
+        let fill = |text: &str| {
+            let mut filled = String::new();
+            for piece in pieces(text, self.shows.places()) {
+                match piece {
+                    Piece::Text(text) => filled.push_str(text),
+                    Piece::Place(place) => filled.push_str(values.get(place).unwrap_or(&"")),
+                    Piece::Unknown(_) => {}
+                }
+            }
+            filled
+        };
+        let (system, user) = (self.system.as_deref().map(fill), fill(&self.user));
+        match (style, system) {
+            (PromptStyle::Text, None) => Prompt::Text(user),
+            (PromptStyle::Text, Some(system)) => {
+                Prompt::Text(format!("{}\n\n{user}", system.trim_end()))
+            }
+            (PromptStyle::Chat, system) => {
+                let message = |role, content| Message { role, content };
+                let system = system.map(|content| message(Role::System, content));
+                let user = message(Role::User, user);
+                Prompt::Chat(system.into_iter().chain([user]).collect())
+            }
+        }
+    }
+
+    fn check(&self) -> Result<(), JudgeError> {
+        let refuse = |message: String| {
+            let name = self.name.clone();
+            Err(JudgeError::Template { name, message })
+        };
+        let places = self.shows.places();
+        let mut seen = vec![false; places.len()];
+        for text in self.system.iter().chain([&self.user]) {
+            for piece in pieces(text, places) {
+                match piece {
+                    Piece::Text(_) => {}
+                    Piece::Place(place) => seen[place] = true,
+                    Piece::Unknown(name) => {
+                        let known = places.join("}, {");
+                        return refuse(format!("{{{name}}} is no place; there are {{{known}}}"));
+                    }
+                }
+            }
+        }
+        match seen.iter().position(|seen| !seen) {
+            None => Ok(()),
+            Some(place) => refuse(format!(
+                "it has no place {{{}}}: the judge would not see it",
+                places[place]
+            )),
+        }
+    }
+}
