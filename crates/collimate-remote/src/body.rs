@@ -4,7 +4,7 @@ use collimate_core::{Key, Message, Prompt, Purpose, Role, Sampling};
 use rand::RngExt;
 use serde_json::{Map, Value, json};
 
-use crate::{Endpoint, RemoteConfig, RemoteError, TokenLimit};
+use crate::{Endpoint, ExtraSampling, RemoteConfig, RemoteError, TokenLimit};
 
 /// The key of the requests of a prompt, of which `round` is one.
 pub(crate) fn place(seed: u64, prompt: usize, round: usize) -> Key {
@@ -72,10 +72,11 @@ pub(crate) fn completions(
     if !sampling.stop.is_empty() {
         set("stop", json!(sampling.stop));
     }
-    if sampling.top_k > 0 {
+    let always = config.extra_sampling == ExtraSampling::Always;
+    if always || sampling.top_k > 0 {
         set("top_k", json!(sampling.top_k));
     }
-    if sampling.repetition_penalty != 1.0 {
+    if always || sampling.repetition_penalty != 1.0 {
         set("repetition_penalty", json!(sampling.repetition_penalty));
     }
     // Some servers stream unless told not to.
@@ -122,6 +123,12 @@ mod tests {
             "seed": 7, "stream": false,
         });
         assert_eq!(sent(&config, &prompt, &Sampling::default(), 1), expected);
+        config.extra_sampling = ExtraSampling::Always;
+        let body = sent(&config, &prompt, &Sampling::default(), 1);
+        assert_eq!(
+            (&body["top_k"], &body["repetition_penalty"]),
+            (&json!(0), &json!(1.0))
+        );
     }
 
     #[test]

@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use ureq::http::Uri;
 
+use crate::check::{check_extra, check_url, is_variable, wrong};
 use crate::{ApiKey, RemoteError};
 
 /// The longest time that an option may name, in seconds: a day.
@@ -32,6 +32,18 @@ pub enum TokenLimit {
     MaxCompletionTokens,
 }
 
+/// When `top_k` and `repetition_penalty` are sent, which OpenAI's API does not have.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ExtraSampling {
+    /// Where they change anything. A server may have defaults of its own then: llama.cpp's `top_k`
+    /// is 40, vLLM's are those of the model's `generation_config.json`.
+    #[default]
+    Changed,
+    /// Always, as vLLM and llama.cpp read `top_k`: 0 keeps all.
+    Always,
+}
+
 /// Where a server is and how it is asked. Times are in seconds.
 ///
 /// | field | default | range |
@@ -41,6 +53,7 @@ pub enum TokenLimit {
 /// | `api_key_env` | `OPENAI_API_KEY` | name of a variable; null: no key is sent |
 /// | `endpoint` | `chat_completions` | see [`Endpoint`] |
 /// | `token_limit` | `max_tokens` | see [`TokenLimit`] |
+/// | `extra_sampling` | `changed` | see [`ExtraSampling`] |
 /// | `n_per_request` | null: all at once | at least 1 |
 /// | `extra_body` | `{}` | no field that this crate sends |
 /// | `connect_timeout` | 10 | (0, 86400] |
@@ -71,6 +84,8 @@ pub struct RemoteConfig {
     pub endpoint: Endpoint,
     /// How the limit of new tokens is named.
     pub token_limit: TokenLimit,
+    /// When the options that only some servers know are sent.
+    pub extra_sampling: ExtraSampling,
     /// At most this many completions of a prompt are asked for by one request; `None` asks for all.
     /// With 1 the field `n` is never sent, which some servers do not know.
     pub n_per_request: Option<usize>,
@@ -100,6 +115,7 @@ impl Default for RemoteConfig {
             api_key_env: Some("OPENAI_API_KEY".to_owned()),
             endpoint: Endpoint::default(),
             token_limit: TokenLimit::default(),
+            extra_sampling: ExtraSampling::default(),
             n_per_request: None,
             extra_body: Map::new(),
             connect_timeout: 10.0,
@@ -194,55 +210,4 @@ impl RemoteConfig {
             .map(ApiKey::from_env)
             .transpose()
     }
-}
-
-pub(crate) fn wrong<T>(
-    option: &'static str,
-    value: impl ToString,
-    allowed: &'static str,
-) -> Result<T, RemoteError> {
-    Err(RemoteError::Option {
-        option,
-        value: value.to_string(),
-        allowed,
-    })
-}
-
-/// An extra field that names one of `own` would make two of it.
-pub(crate) fn check_extra(extra: &Map<String, Value>, own: &[&str]) -> Result<(), RemoteError> {
-    match extra.keys().find(|name| own.contains(&name.as_str())) {
-        Some(name) => {
-            let allowed = "fields that no other option sets";
-            wrong("extra_body", format!("with field {name}"), allowed)
-        }
-        None => Ok(()),
-    }
-}
-
-/// A user in a URL is a secret that errors would show, so the value is not shown then.
-pub(crate) fn check_url(option: &'static str, url: &str) -> Result<(), RemoteError> {
-    let allowed = "http:// or https://, a host, and a path without query or fragment";
-    let authority = url
-        .split("://")
-        .nth(1)
-        .and_then(|rest| rest.split('/').next());
-    if authority.is_some_and(|authority| authority.contains('@')) {
-        let allowed = "a URL without a user: the key goes into an environment variable";
-        return wrong(option, "not shown", allowed);
-    }
-    let fits = |uri: Uri| {
-        let scheme = matches!(uri.scheme_str(), Some("http" | "https"));
-        scheme && uri.host().is_some_and(|host| !host.is_empty()) && uri.query().is_none()
-    };
-    match !url.contains('#') && url.parse().is_ok_and(fits) {
-        true => Ok(()),
-        false => wrong(option, format!("{url:?}"), allowed),
-    }
-}
-
-fn is_variable(name: &str) -> bool {
-    let mut bytes = name.bytes();
-    let first = bytes.next();
-    first.is_some_and(|byte| byte.is_ascii_alphabetic() || byte == b'_')
-        && bytes.all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
 }

@@ -18,7 +18,8 @@ use crate::{ApiKey, Endpoint, Outcome, RemoteConfig, RemoteError, RemoteStats};
 /// given `n`.
 ///
 /// [`Sampling`] is sent as `n`, `temperature`, `top_p`, `max_tokens`, `stop` and `seed`; `top_k` and
-/// `repetition_penalty`, which only some servers know, where they are not the defaults. The seed of
+/// `repetition_penalty`, which only some servers know, as
+/// [`ExtraSampling`](crate::ExtraSampling) says. The seed of
 /// a request has 31 bits and depends on [`Sampling::seed`], the index of the prompt in the call, and
 /// which request for that prompt it is, so no two prompts share a stream. Whether the same seed gives
 /// the same text again is up to the server.

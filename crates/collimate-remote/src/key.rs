@@ -1,5 +1,6 @@
 //! The key of a server, which nothing may print.
 
+use std::env::VarError;
 use std::fmt;
 
 use crate::RemoteError;
@@ -30,7 +31,11 @@ impl ApiKey {
     /// # Errors
     /// [`RemoteError::Key`] where the variable is not set, or holds no key.
     pub fn from_env(variable: &str) -> Result<Self, RemoteError> {
-        let value = std::env::var(variable).ok();
+        let value = match std::env::var(variable) {
+            Ok(value) => Some(value),
+            Err(VarError::NotPresent) => None,
+            Err(VarError::NotUnicode(value)) => Some(value.to_string_lossy().into_owned()),
+        };
         Self::read(
             &format!("environment variable {variable}"),
             value.as_deref(),

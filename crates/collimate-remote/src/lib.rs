@@ -3,6 +3,7 @@
 mod answer;
 mod backoff;
 mod body;
+mod check;
 mod client;
 mod conceal;
 mod config;
@@ -16,7 +17,7 @@ mod score_wire;
 mod scorer;
 mod stats;
 
-pub use config::{Endpoint, RemoteConfig, TokenLimit};
+pub use config::{Endpoint, ExtraSampling, RemoteConfig, TokenLimit};
 pub use error::RemoteError;
 pub use generator::RemoteGenerator;
 pub use key::ApiKey;

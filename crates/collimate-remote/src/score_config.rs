@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::config::{check_extra, check_url, wrong};
+use crate::check::{check_extra, check_url, wrong};
 use crate::{RemoteConfig, RemoteError};
 
 /// What items are sent to. Both lie beside `/v1`, not below it.

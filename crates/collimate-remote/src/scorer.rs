@@ -12,8 +12,8 @@ use crate::{ApiKey, Outcome, RemoteConfig, RemoteError, RemoteStats, ScoreConfig
 
 /// Scores from a server that has vLLM's `/classify` or `/score`.
 ///
-/// Of the [`RemoteConfig`], `endpoint`, `token_limit`, `n_per_request` and `extra_body` belong to
-/// generation and are not used. `batch` items make one request. Where a server refuses a request of
+/// Of the [`RemoteConfig`], `endpoint`, `token_limit`, `extra_sampling`, `n_per_request` and
+/// `extra_body` belong to generation and are not used. `batch` items make one request. Where a server refuses a request of
 /// several items (400, 413 or 422, such as for one that is too long), each is asked alone, so that the
 /// others have their scores.
 ///

@@ -109,7 +109,7 @@ fn options_that_only_some_servers_know() {
     };
     match generator.generate(&[Prompt::from("Once")], &sampling) {
         Ok(answers) => println!(
-            "top_k and repetition_penalty are read: {:?}",
+            "top_k and repetition_penalty are accepted, which does not show that they are read: {:?}",
             texts(&answers)
         ),
         Err(error) => println!("top_k and repetition_penalty are refused: {error}"),

@@ -5,8 +5,8 @@ mod server;
 use std::ops::ControlFlow;
 
 use collimate_core::{Finish, GenerateError, Generator, Message, Prompt, Role, Sampling};
-use collimate_remote::{Endpoint, RemoteConfig, RemoteGenerator, RemoteStats};
-use server::{Reply, Server, answered, echo, prompt, wanted};
+use collimate_remote::{Endpoint, RemoteConfig, RemoteError, RemoteGenerator, RemoteStats};
+use server::{Reply, Request, Server, answered, echo, prompt, wanted};
 
 fn generator(config: &RemoteConfig) -> RemoteGenerator {
     RemoteGenerator::with_key(config, None).unwrap()
@@ -147,4 +147,37 @@ fn one_failure_does_not_take_the_other_answers_with_it() {
         matches!(error, GenerateError::Prompt { index: 3, .. }),
         "{error}"
     );
+}
+
+/// What becomes of one prompt that is answered like this, and how many requests that took.
+fn refused(reply: impl Fn(&Request) -> Reply + Send + Sync + 'static) -> (RemoteError, usize) {
+    let server = Server::start(reply);
+    let mut refused = None;
+    generator(&server.config())
+        .generate_each(&[Prompt::from("p")], &Sampling::default(), |_, result| {
+            refused = result.err();
+            ControlFlow::Continue(())
+        })
+        .unwrap();
+    (refused.unwrap(), server.requests())
+}
+
+#[test]
+fn an_answer_that_is_no_completion_is_final() {
+    let (error, requests) = refused(|request| {
+        let mut body = echo(request, 1);
+        body["choices"][0]["finish_reason"] = "content_filter".into();
+        Reply::good(&body)
+    });
+    assert!(error.to_string().contains("content_filter"), "{error}");
+    assert_eq!(requests, 1);
+}
+
+#[test]
+fn messages_of_servers_are_cut_at_300_characters() {
+    let long = "ö".repeat(4000);
+    match refused(move |_| Reply::Send(400, Vec::new(), long.clone())).0 {
+        RemoteError::Status { message, .. } => assert_eq!(message.chars().count(), 300),
+        other => panic!("{other}"),
+    }
 }
