@@ -215,7 +215,7 @@ fn alone(workspace: &Workspace) -> Result<(), String> {
             workspace.cargo(&arguments)?;
         }
     }
-    workspace.cargo(&["check", "-p", "collimate", "--features", "learner"])
+    workspace.cargo(&["check", "-p", "collimate", "--features", "learner,remote"])
 }
 
 /// `DOCS_RS` makes a dependency's build script skip the download of LLVM, which type-checking

@@ -5,6 +5,7 @@ pub use collimate_data as data;
 pub use collimate_direct as direct;
 pub use collimate_eval as eval;
 pub use collimate_irm as irm;
+pub use collimate_judge as judge;
 #[cfg(feature = "learner")]
 pub use collimate_learner as learner;
 pub use collimate_lm as lm;
@@ -13,6 +14,8 @@ pub use collimate_nn as nn;
 pub use collimate_ops as ops;
 pub use collimate_ppo as ppo;
 pub use collimate_recipes as recipes;
+#[cfg(feature = "remote")]
+pub use collimate_remote as remote;
 pub use collimate_reward as reward;
 pub use collimate_status as status;
 pub use collimate_train as train;

@@ -1,0 +1,232 @@
+//! What a server answers to a request for completions.
+
+use collimate_core::{Completion, Finish};
+use serde::Deserialize;
+
+use crate::retry::Unusable;
+use crate::stats::Usage;
+
+#[derive(Debug, Deserialize)]
+struct Answer {
+    choices: Vec<Choice>,
+    #[serde(default)]
+    usage: Option<Tokens>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Choice {
+    index: usize,
+    #[serde(default)]
+    finish_reason: Option<String>,
+    /// vLLM: the stop text, or the id of a stop token, or null at the end-of-sequence token.
+    #[serde(default, deserialize_with = "present")]
+    stop_reason: Option<serde_json::Value>,
+    #[serde(default)]
+    text: Option<String>,
+    #[serde(default)]
+    message: Option<Spoken>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Spoken {
+    #[serde(default)]
+    content: Option<String>,
+}
+
+/// The field `usage` of any answer.
+#[derive(Debug, Clone, Copy, Deserialize)]
+pub(crate) struct Tokens {
+    prompt_tokens: Option<u64>,
+    completion_tokens: Option<u64>,
+}
+
+impl Tokens {
+    /// `None` where nothing is said.
+    pub(crate) fn usage(self) -> Option<Usage> {
+        let prompt = self.prompt_tokens?;
+        let completion = self.completion_tokens.unwrap_or(0);
+        Some(Usage { prompt, completion })
+    }
+}
+
+/// Tells null from nothing.
+fn present<'de, D>(deserializer: D) -> Result<Option<serde_json::Value>, D::Error>
+where
+    D: serde::Deserializer<'de>,
+{
+    serde_json::Value::deserialize(deserializer).map(Some)
+}
+
+/// One to `n` completions in the order of their `index`. `stops`: the stop texts asked for.
+pub(crate) fn read(
+    bytes: &[u8],
+    n: usize,
+    stops: &[String],
+) -> Result<(Vec<Completion>, Option<Usage>), Unusable> {
+    let answer: Answer = parse(bytes)?;
+    let mut choices = answer.choices;
+    let count = choices.len();
+    if count == 0 || count > n {
+        let message = format!("{count} choices where 1 to {n} were asked for");
+        return Err(Unusable::Broken(message));
+    }
+    choices.sort_by_key(|choice| choice.index);
+    let indices: Vec<usize> = choices.iter().map(|choice| choice.index).collect();
+    if indices.windows(2).any(|two| two[0] == two[1]) || indices.iter().any(|&index| index >= n) {
+        let message = format!("choices of index {indices:?} where {n} were asked for");
+        return Err(Unusable::Broken(message));
+    }
+    let completions: Result<_, _> = choices
+        .into_iter()
+        .map(|choice| completion(choice, stops))
+        .collect();
+    Ok((completions?, answer.usage.and_then(Tokens::usage)))
+}
+
+/// Any JSON that is read.
+pub(crate) fn parse<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, Unusable> {
+    serde_json::from_slice(bytes).map_err(|error| {
+        // The whole text: it is cut after the key is taken out.
+        Unusable::Broken(format!("{error}: {}", String::from_utf8_lossy(bytes)))
+    })
+}
+
+fn completion(choice: Choice, stops: &[String]) -> Result<Completion, Unusable> {
+    let finish = match choice.finish_reason.as_deref() {
+        Some("stop") => match choice.stop_reason {
+            Some(serde_json::Value::String(_)) => Finish::Stop,
+            // The server says that it was no stop text.
+            Some(_) => Finish::Eos,
+            None if stops.is_empty() => Finish::Eos,
+            None => Finish::Stop,
+        },
+        Some("stop_sequence") => Finish::Stop,
+        Some("eos" | "eos_token") => Finish::Eos,
+        Some("length" | "max_tokens") => Finish::Length,
+        Some(other) => {
+            let message = format!("a choice ended by {other:?}, which is no completion");
+            return Err(Unusable::Final(message));
+        }
+        None => return Err(Unusable::Broken("a choice has no finish_reason".to_owned())),
+    };
+    let mut text = match (choice.message, choice.text) {
+        // Null where a model thought until the limit.
+        (Some(spoken), _) => spoken.content.unwrap_or_default(),
+        (None, Some(text)) => text,
+        (None, None) => {
+            let message = "a choice has neither a message nor a text".to_owned();
+            return Err(Unusable::Broken(message));
+        }
+    };
+    // Some servers leave the stop text in, and what else came with its last token.
+    let end = stops.iter().filter_map(|stop| text.find(stop)).min();
+    if let Some(end) = end {
+        text.truncate(end);
+    }
+    Ok(Completion {
+        text,
+        tokens: None,
+        finish: end.map_or(finish, |_| Finish::Stop),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn of(answer: &Value, n: usize, stops: bool) -> Result<Vec<Completion>, Unusable> {
+        let stops = vec!["\n".to_owned(); stops.into()];
+        read(answer.to_string().as_bytes(), n, &stops).map(|(completions, _)| completions)
+    }
+
+    #[test]
+    fn finish_reasons() {
+        let eos = [
+            (json!("stop"), Some(Value::Null)),
+            (json!("stop"), Some(json!(2))),
+        ];
+        let cases = [
+            (&eos[0], true, Finish::Eos),
+            (&eos[1], true, Finish::Eos),
+            (&(json!("stop"), Some(json!("\n"))), true, Finish::Stop),
+            (&(json!("stop"), None), true, Finish::Stop),
+            (&(json!("stop"), None), false, Finish::Eos),
+            (&(json!("eos_token"), None), true, Finish::Eos),
+            (&(json!("stop_sequence"), None), true, Finish::Stop),
+            (&(json!("length"), None), true, Finish::Length),
+        ];
+        for ((reason, stop_reason), stops, finish) in cases {
+            let mut choice = json!({"index": 0, "text": "a", "finish_reason": reason});
+            if let Some(stop_reason) = stop_reason {
+                choice["stop_reason"] = stop_reason.clone();
+            }
+            let completions = of(&json!({"choices": [choice]}), 1, stops).unwrap();
+            assert_eq!(
+                completions[0].finish, finish,
+                "{reason} {stop_reason:?} {stops}"
+            );
+        }
+        for reason in ["content_filter", "tool_calls", "abort"] {
+            let choice = json!({"index": 0, "text": "a", "finish_reason": reason});
+            let error = of(&json!({"choices": [choice]}), 1, false).unwrap_err();
+            assert!(matches!(error, Unusable::Final(_)), "{error:?}");
+        }
+    }
+
+    #[test]
+    fn a_stop_text_that_is_left_in_is_cut() {
+        let stops = ["b\n".to_owned(), "\n".to_owned(), "x".to_owned()];
+        for (text, rest, expected) in [
+            ("ab\nc\n", "a", Finish::Stop),
+            ("ö\n", "ö", Finish::Stop),
+            ("abc", "abc", Finish::Length),
+        ] {
+            let choice = json!({"index": 0, "text": text, "finish_reason": "length"});
+            let answer = json!({"choices": [choice]}).to_string();
+            let (completions, _) = read(answer.as_bytes(), 1, &stops).unwrap();
+            let found = (completions[0].text.as_str(), completions[0].finish);
+            assert_eq!(found, (rest, expected));
+        }
+    }
+
+    #[test]
+    fn choices_come_in_the_order_of_their_index() {
+        let choice = |index: usize, text: &str| json!({"index": index, "message": {"content": text}, "finish_reason": "stop"});
+        let answer = json!({"choices": [choice(2, "c"), choice(0, "a")], "usage": {"prompt_tokens": 5, "completion_tokens": 3}});
+        let (completions, usage) = read(answer.to_string().as_bytes(), 3, &[]).unwrap();
+        let texts: Vec<&str> = completions.iter().map(|c| c.text.as_str()).collect();
+        assert_eq!(texts, ["a", "c"]);
+        let expected = Usage {
+            prompt: 5,
+            completion: 3,
+        };
+        assert_eq!(usage, Some(expected));
+    }
+
+    #[test]
+    fn what_is_no_answer_is_broken() {
+        let good = json!({"index": 0, "text": "a", "finish_reason": "stop"});
+        let other = |index: usize| json!({"index": index, "text": "a", "finish_reason": "stop"});
+        for wrong in [
+            json!({"choices": []}),
+            json!({"choices": [good, good]}),
+            json!({"choices": [good, other(2)]}),
+            json!({"choices": [good, other(1), other(1)]}),
+            json!({"choices": [{"index": 0, "text": "a"}]}),
+            json!({"choices": [{"index": 0, "finish_reason": "stop"}]}),
+            json!({"choices": [{"text": "a", "finish_reason": "stop"}]}),
+            json!({"error": "x"}),
+            json!([]),
+            Value::Null,
+        ] {
+            let error = of(&wrong, 2, false).unwrap_err();
+            assert!(matches!(error, Unusable::Broken(_)), "{wrong}: {error:?}");
+        }
+        assert!(matches!(read(b"<html>", 1, &[]), Err(Unusable::Broken(_))));
+        assert!(matches!(
+            read(&[0xff; 300], 1, &[]),
+            Err(Unusable::Broken(_))
+        ));
+    }
+}

@@ -1,0 +1,59 @@
+//! Checks that options share.
+
+use serde_json::{Map, Value};
+use ureq::http::Uri;
+
+use crate::RemoteError;
+
+/// The error of an option.
+pub(crate) fn wrong<T>(
+    option: &'static str,
+    value: impl ToString,
+    allowed: &'static str,
+) -> Result<T, RemoteError> {
+    Err(RemoteError::Option {
+        option,
+        value: value.to_string(),
+        allowed,
+    })
+}
+
+/// An extra field that names one of `own` would make two of it.
+pub(crate) fn check_extra(extra: &Map<String, Value>, own: &[&str]) -> Result<(), RemoteError> {
+    match extra.keys().find(|name| own.contains(&name.as_str())) {
+        Some(name) => {
+            let allowed = "fields that no other option sets";
+            wrong("extra_body", format!("with field {name}"), allowed)
+        }
+        None => Ok(()),
+    }
+}
+
+/// A user in a URL is a secret that errors would show, so the value is not shown then.
+pub(crate) fn check_url(option: &'static str, url: &str) -> Result<(), RemoteError> {
+    let allowed = "http:// or https://, a host, and a path without query or fragment";
+    let authority = url
+        .split("://")
+        .nth(1)
+        .and_then(|rest| rest.split('/').next());
+    if authority.is_some_and(|authority| authority.contains('@')) {
+        let allowed = "a URL without a user: the key goes into an environment variable";
+        return wrong(option, "not shown", allowed);
+    }
+    let fits = |uri: Uri| {
+        let scheme = matches!(uri.scheme_str(), Some("http" | "https"));
+        scheme && uri.host().is_some_and(|host| !host.is_empty()) && uri.query().is_none()
+    };
+    match !url.contains('#') && url.parse().is_ok_and(fits) {
+        true => Ok(()),
+        false => wrong(option, format!("{url:?}"), allowed),
+    }
+}
+
+/// Whether it can name an environment variable. Most keys cannot.
+pub(crate) fn is_variable(name: &str) -> bool {
+    let mut bytes = name.bytes();
+    let first = bytes.next();
+    first.is_some_and(|byte| byte.is_ascii_alphabetic() || byte == b'_')
+        && bytes.all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+}

@@ -1,0 +1,200 @@
+//! One HTTP request.
+
+use std::time::{Duration, SystemTime};
+
+use ureq::http::header::{AUTHORIZATION, CONTENT_TYPE, LOCATION, RETRY_AFTER};
+use ureq::http::{HeaderMap, Uri};
+use ureq::unversioned::resolver::DefaultResolver;
+use ureq::unversioned::transport::{Connector, DefaultConnector};
+use ureq::{Agent, Error, Proxy, Timeout};
+
+use crate::backoff::retry_after;
+use crate::conceal::{Reveal, stand_in};
+use crate::{ApiKey, RemoteConfig, RemoteError};
+
+/// An answer beyond this size is none.
+const MOST_BYTES: u64 = 256 << 20;
+/// Characters of a server's message that an error shows.
+const MOST_MESSAGE: usize = 300;
+
+/// A request that failed.
+#[derive(Debug)]
+pub(crate) struct Fault {
+    /// Whether the same request may succeed later.
+    pub(crate) again: bool,
+    /// When the server wants to be asked again.
+    pub(crate) retry_after: Option<Duration>,
+    /// With the attempts so far, what the caller is told.
+    pub(crate) error: RemoteError,
+}
+
+/// A pool of connections to one URL.
+#[derive(Debug)]
+pub(crate) struct Client {
+    agent: Agent,
+    url: String,
+    key: Option<ApiKey>,
+    key_from: String,
+    limits: (f64, f64),
+}
+
+impl Client {
+    /// Of a checked configuration.
+    pub(crate) fn new(config: &RemoteConfig, url: String, key: Option<ApiKey>) -> Self {
+        let settings = Agent::config_builder()
+            .http_status_as_error(false)
+            // A redirected POST would arrive without its body, and the key somewhere else.
+            .max_redirects(0)
+            .max_redirects_will_error(false)
+            .user_agent(concat!("collimate-remote/", env!("CARGO_PKG_VERSION")))
+            .timeout_connect(Some(Duration::from_secs_f64(config.connect_timeout)))
+            .timeout_global(Some(Duration::from_secs_f64(config.timeout)))
+            .max_idle_connections(config.concurrency)
+            .max_idle_connections_per_host(config.concurrency)
+            .proxy(proxy(&url))
+            .build();
+        let connector = DefaultConnector::new().chain(Reveal(key.clone()));
+        let key_from = match &config.api_key_env {
+            Some(variable) => format!("the key in {variable}"),
+            None => "the key (api_key_env is null: none is read)".to_owned(),
+        };
+        Self {
+            agent: Agent::with_parts(settings, connector, DefaultResolver::default()),
+            url,
+            key,
+            key_from,
+            limits: (config.connect_timeout, config.timeout),
+        }
+    }
+
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// The body of a successful answer. `attempts` goes into errors.
+    pub(crate) fn post(&self, body: &[u8], attempts: usize) -> Result<Vec<u8>, Fault> {
+        let mut request = self
+            .agent
+            .post(&self.url)
+            .header(CONTENT_TYPE, "application/json");
+        if let Some(key) = &self.key {
+            request = request.header(AUTHORIZATION, stand_in(key));
+        }
+        let mut response = request
+            .send(body)
+            .map_err(|error| self.lost(&error, attempts))?;
+        let status = response.status();
+        let headers = response.headers().clone();
+        let body = response.body_mut().with_config().limit(MOST_BYTES);
+        let body = body.read_to_vec();
+        if status.is_success() {
+            return body.map_err(|error| self.lost(&error, attempts));
+        }
+        // The status says enough where its message does not arrive.
+        let message = self.message(&body.unwrap_or_default());
+        Err(self.refused(status.as_u16(), &headers, message, attempts))
+    }
+
+    /// A status that is no success.
+    fn refused(&self, status: u16, headers: &HeaderMap, message: String, attempts: usize) -> Fault {
+        let header = |name| headers.get(name).and_then(|value| value.to_str().ok());
+        let advice = match status {
+            300..=399 => {
+                let to = self.shown(header(LOCATION).unwrap_or("nowhere"));
+                format!("redirects are not followed, set the URL to where it leads: {to}")
+            }
+            401 | 403 => format!("the server does not accept {}", self.key_from),
+            404 | 405 => "check the URL and the name of the model".to_owned(),
+            400 | 413 | 422 => {
+                "the server refuses the request: change the option or the prompt that it names"
+                    .to_owned()
+            }
+            429 => "too many requests: lower concurrency or wait longer between them".to_owned(),
+            _ => "the server failed".to_owned(),
+        };
+        Fault {
+            again: matches!(status, 408 | 409 | 425 | 429)
+                || (status >= 500 && !matches!(status, 501 | 505)),
+            retry_after: header(RETRY_AFTER)
+                .and_then(|value| retry_after(value, SystemTime::now())),
+            error: RemoteError::Status {
+                url: self.url.clone(),
+                status,
+                attempts,
+                advice,
+                message,
+            },
+        }
+    }
+
+    /// A request without a whole answer.
+    fn lost(&self, error: &Error, attempts: usize) -> Fault {
+        let (connect, whole) = self.limits;
+        let message = match error {
+            Error::Timeout(Timeout::Connect | Timeout::Resolve) => {
+                format!("no connection within {connect} s (connect_timeout)")
+            }
+            Error::Timeout(_) => format!("no whole answer within {whole} s (timeout)"),
+            other => self.shown(&other.to_string()),
+        };
+        Fault {
+            again: matches!(
+                error,
+                Error::Io(_)
+                    | Error::Timeout(_)
+                    | Error::HostNotFound
+                    | Error::ConnectionFailed
+                    | Error::ConnectProxyFailed(_)
+                    | Error::BodyStalled
+                    | Error::Protocol(_)
+            ),
+            retry_after: None,
+            error: RemoteError::Connection {
+                url: self.url.clone(),
+                attempts,
+                message,
+            },
+        }
+    }
+
+    /// What a server says about a failure: the usual places in JSON, or the text.
+    fn message(&self, body: &[u8]) -> String {
+        let text = String::from_utf8_lossy(body);
+        let json: Option<serde_json::Value> = serde_json::from_slice(body).ok();
+        let said = json.as_ref().and_then(|json| {
+            let places = ["/error/message", "/error", "/message", "/detail"];
+            places.iter().find_map(|place| json.pointer(place))
+        });
+        match said {
+            Some(serde_json::Value::String(said)) => self.shown(said),
+            Some(other) => self.shown(&other.to_string()),
+            None => self.shown(&text),
+        }
+    }
+
+    /// Text from outside, on one line, cut, and without the key: it goes before the cut, which
+    /// could leave a part of it.
+    pub(crate) fn shown(&self, text: &str) -> String {
+        let text = match &self.key {
+            Some(key) => key.redact(text),
+            None => text.to_owned(),
+        };
+        let words: Vec<&str> = text.split_whitespace().collect();
+        let line = words.join(" ");
+        line.chars()
+            .filter(|character| !character.is_control())
+            .take(MOST_MESSAGE)
+            .collect()
+    }
+}
+
+/// The proxy that the environment names, if any. The own machine needs none.
+fn proxy(url: &str) -> Option<Proxy> {
+    let uri: Uri = url.parse().ok()?;
+    let host = uri.host()?.trim_matches(['[', ']']);
+    let address: Option<std::net::IpAddr> = host.parse().ok();
+    match host == "localhost" || address.is_some_and(|address| address.is_loopback()) {
+        true => None,
+        false => Proxy::try_from_env(),
+    }
+}

@@ -1,0 +1,116 @@
+//! What can go wrong between here and a server.
+
+use collimate_core::{GenerateError, ScoreError};
+use thiserror::Error;
+
+/// Why a configuration, a prompt or a request failed. No variant holds the server's key.
+#[derive(Debug, Clone, PartialEq, Error)]
+#[non_exhaustive]
+pub enum RemoteError {
+    /// An option outside what is allowed.
+    #[error("{option} is {value}: {allowed}")]
+    Option {
+        /// The option, as the configuration names it.
+        option: &'static str,
+        /// Its value.
+        value: String,
+        /// What is allowed.
+        allowed: &'static str,
+    },
+    /// The key is missing, or is none.
+    #[error("{message}")]
+    Key {
+        /// What is wrong and what to do.
+        message: String,
+    },
+    /// The prompt cannot be sent as the options say. Nothing was asked.
+    #[error("{message}")]
+    Prompt {
+        /// What is wrong and what to do.
+        message: String,
+    },
+    /// The server answered with a status that is no success.
+    #[error("{url} answered {status} after {}: {advice}{}", times(*attempts), said(message))]
+    Status {
+        /// Where.
+        url: String,
+        /// The HTTP status.
+        status: u16,
+        /// How often it was asked.
+        attempts: usize,
+        /// What to do.
+        advice: String,
+        /// The first 300 characters of what the server says.
+        message: String,
+    },
+    /// No whole answer came: no connection, a reset, a time-out.
+    #[error("{url} gave no answer after {}: {message}", times(*attempts))]
+    Connection {
+        /// Where.
+        url: String,
+        /// How often it was asked.
+        attempts: usize,
+        /// What happened last.
+        message: String,
+    },
+    /// An answer came that cannot be used.
+    #[error("{url} gave an answer that cannot be used, after {}: {message}", times(*attempts))]
+    Answer {
+        /// Where.
+        url: String,
+        /// How often it was asked.
+        attempts: usize,
+        /// What is wrong with it.
+        message: String,
+    },
+    /// A score that is not a finite number.
+    #[error("the score is {value}, not a finite number")]
+    NotFinite {
+        /// The score.
+        value: f32,
+    },
+    /// The machine here cannot send requests.
+    #[error("no request can be sent: {message}")]
+    Local {
+        /// What failed.
+        message: String,
+    },
+    /// Somebody asked to stop.
+    #[error("stopped before an answer came")]
+    Stopped,
+}
+
+impl RemoteError {
+    /// As the error of prompt `index`.
+    pub(crate) fn generation(self, index: usize) -> GenerateError {
+        match self {
+            Self::Stopped => GenerateError::Interrupted,
+            other => GenerateError::Prompt {
+                index,
+                message: other.to_string(),
+            },
+        }
+    }
+
+    /// As the error of item `index`.
+    pub(crate) fn scoring(self, index: usize) -> ScoreError {
+        match self {
+            Self::NotFinite { value } => ScoreError::NotFinite { index, value },
+            other => ScoreError::Other(format!("item {index}: {other}")),
+        }
+    }
+}
+
+fn times(attempts: usize) -> String {
+    match attempts {
+        1 => "1 attempt".to_owned(),
+        many => format!("{many} attempts"),
+    }
+}
+
+fn said(message: &str) -> String {
+    match message {
+        "" => String::new(),
+        text => format!("; the server says: {text}"),
+    }
+}

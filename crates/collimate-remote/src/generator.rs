@@ -1,0 +1,197 @@
+//! Completions from a server.
+
+use std::ops::ControlFlow;
+use std::sync::{Mutex, PoisonError};
+
+use collimate_core::{Completion, GenerateError, Generator, Prompt, Sampling};
+
+use crate::answer::read;
+use crate::body::{check_prompt, completions, place, request_seed};
+use crate::pool;
+use crate::retry::{Asker, Call};
+use crate::{ApiKey, Endpoint, Outcome, RemoteConfig, RemoteError, RemoteStats};
+
+/// Completions from an OpenAI-compatible server.
+///
+/// Each prompt is one job; at most `concurrency` of them are under way at once. A server that gives
+/// fewer completions than asked for is asked again for the rest, with another seed, until it has
+/// given `n`.
+///
+/// [`Sampling`] is sent as `n`, `temperature`, `top_p`, `max_tokens`, `stop` and `seed`; `top_k` and
+/// `repetition_penalty`, which only some servers know, as
+/// [`ExtraSampling`](crate::ExtraSampling) says. The seed of
+/// a request has 31 bits and depends on [`Sampling::seed`], the index of the prompt in the call, and
+/// which request for that prompt it is, so no two prompts share a stream. Whether the same seed gives
+/// the same text again is up to the server.
+///
+/// [`Finish::Stop`](collimate_core::Finish::Stop) is told from the end-of-sequence token where the
+/// server names the stop text, as vLLM's `stop_reason` does. Elsewhere an answer that ended by itself
+/// counts as stopped if stop texts were asked for. A stop text that the server leaves in is cut off,
+/// with what follows it.
+///
+/// # Examples
+/// ```no_run
+/// use collimate_core::{Generator, Prompt, Sampling};
+/// use collimate_remote::{RemoteConfig, RemoteGenerator};
+///
+/// let generator = RemoteGenerator::new(&RemoteConfig {
+///     model: "Qwen/Qwen2.5-0.5B-Instruct".into(),
+///     api_key_env: None,
+///     ..RemoteConfig::default()
+/// })?;
+/// let answers = generator.generate(&[Prompt::from("2+2?")], &Sampling::default())?;
+/// println!("{}", answers[0][0].text);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct RemoteGenerator {
+    config: RemoteConfig,
+    asker: Asker,
+    total: Mutex<RemoteStats>,
+}
+
+impl RemoteGenerator {
+    /// With the key that `api_key_env` names. Nothing is sent yet.
+    ///
+    /// # Errors
+    /// [`RemoteError::Option`] for an option that is not allowed; [`RemoteError::Key`] where the
+    /// variable holds no key.
+    pub fn new(config: &RemoteConfig) -> Result<Self, RemoteError> {
+        config.check()?;
+        Self::with_key(config, config.key()?)
+    }
+
+    /// With a key that the caller has, or none; `api_key_env` is not read.
+    ///
+    /// # Errors
+    /// [`RemoteError::Option`] for an option that is not allowed.
+    pub fn with_key(config: &RemoteConfig, key: Option<ApiKey>) -> Result<Self, RemoteError> {
+        config.check()?;
+        let path = match config.endpoint {
+            Endpoint::ChatCompletions => "chat/completions",
+            Endpoint::Completions => "completions",
+        };
+        let url = format!("{}/{path}", config.base());
+        Ok(Self {
+            asker: Asker::new(config, url, key),
+            config: config.clone(),
+            total: Mutex::default(),
+        })
+    }
+
+    /// What all calls so far cost.
+    pub fn stats(&self) -> RemoteStats {
+        *self.total.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Hands out the completions of each prompt as they come, with the prompt's index, in any order.
+    /// So a caller can save what is finished, whatever happens to the rest.
+    ///
+    /// The error of one prompt does not end the others. After `each` breaks, no request is sent any
+    /// more, not even a repeated one; answers that are under way are waited for and handed out. `each`
+    /// runs on the caller's thread.
+    ///
+    /// # Errors
+    /// [`GenerateError::Option`] for sampling that is not allowed; [`GenerateError::Other`] where no
+    /// thread can be started. What happens to prompts is handed to `each`.
+    pub fn generate_each(
+        &self,
+        prompts: &[Prompt],
+        sampling: &Sampling,
+        mut each: impl FnMut(usize, Result<Vec<Completion>, RemoteError>) -> ControlFlow<()>,
+    ) -> Result<Outcome, GenerateError> {
+        sampling.check()?;
+        let call = Call::default();
+        let work = |index: usize| {
+            let prompt = prompts.get(index)?;
+            match self.complete(&call, index, prompt, sampling) {
+                Err(RemoteError::Stopped) => None,
+                result => Some((index, result)),
+            }
+        };
+        let mut outcome = Outcome::default();
+        let run = pool::run(
+            prompts.len(),
+            self.config.concurrency,
+            &call.stop,
+            work,
+            |(index, result)| {
+                match result.is_ok() {
+                    true => outcome.finished += 1,
+                    false => outcome.failed += 1,
+                }
+                each(index, result)
+            },
+        );
+        outcome.stats = call.tally.stats();
+        self.total
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .add(outcome.stats);
+        outcome.stopped = run.map_err(|error| GenerateError::Other(error.to_string()))?;
+        Ok(outcome)
+    }
+
+    /// All `n` completions of one prompt, in as many requests as that takes. Each gives at least one,
+    /// so there are at most `n`.
+    fn complete(
+        &self,
+        call: &Call,
+        index: usize,
+        prompt: &Prompt,
+        sampling: &Sampling,
+    ) -> Result<Vec<Completion>, RemoteError> {
+        check_prompt(&self.config, prompt)?;
+        let mut done = Vec::new();
+        for round in 0.. {
+            let left = sampling.n.saturating_sub(done.len());
+            if left == 0 {
+                break;
+            }
+            let n = left.min(self.config.n_per_request.unwrap_or(left));
+            let place = place(sampling.seed, index, round);
+            let body = completions(&self.config, prompt, sampling, n, request_seed(place));
+            let read = |bytes: &[u8]| read(bytes, n, &sampling.stop);
+            done.extend(self.asker.ask(call, place, &body, read)?);
+        }
+        Ok(done)
+    }
+}
+
+impl Generator for RemoteGenerator {
+    /// `sampling.n` completions for each prompt, in order. The first prompt that fails for good ends
+    /// the call: use [`RemoteGenerator::generate_each`] to keep what is finished.
+    ///
+    /// # Errors
+    /// [`GenerateError::Prompt`] with the index of a prompt that cannot be sent (nothing is asked
+    /// then) or that failed; of several that failed, the first.
+    fn generate(
+        &self,
+        prompts: &[Prompt],
+        sampling: &Sampling,
+    ) -> Result<Vec<Vec<Completion>>, GenerateError> {
+        for (index, prompt) in prompts.iter().enumerate() {
+            check_prompt(&self.config, prompt).map_err(|error| error.generation(index))?;
+        }
+        let mut answers = vec![Vec::new(); prompts.len()];
+        let mut failed: Option<(usize, RemoteError)> = None;
+        self.generate_each(prompts, sampling, |index, result| match result {
+            Ok(completions) => {
+                if let Some(answer) = answers.get_mut(index) {
+                    *answer = completions;
+                }
+                ControlFlow::Continue(())
+            }
+            Err(error) => {
+                if failed.as_ref().is_none_or(|(first, _)| index < *first) {
+                    failed = Some((index, error));
+                }
+                ControlFlow::Break(())
+            }
+        })?;
+        match failed {
+            Some((index, error)) => Err(error.generation(index)),
+            None => Ok(answers),
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! The key of a server, which nothing may print.
+
+use std::env::VarError;
+use std::fmt;
+
+use crate::RemoteError;
+
+/// A server's key. It has no `Display`, and `Debug` does not show it.
+///
+/// # Examples
+/// ```
+/// use collimate_remote::ApiKey;
+/// let key = ApiKey::new("sk-123")?;
+/// assert_eq!(format!("{key:?}"), "ApiKey(redacted)");
+/// # Ok::<(), collimate_remote::RemoteError>(())
+/// ```
+#[derive(Clone, PartialEq, Eq)]
+pub struct ApiKey(String);
+
+impl ApiKey {
+    /// A key that the caller has. Space around it is taken off.
+    ///
+    /// # Errors
+    /// [`RemoteError::Key`] for a key that is empty or that no HTTP header can carry.
+    pub fn new(key: &str) -> Result<Self, RemoteError> {
+        Self::read("the key", Some(key))
+    }
+
+    /// The key in an environment variable.
+    ///
+    /// # Errors
+    /// [`RemoteError::Key`] where the variable is not set, or holds no key.
+    pub fn from_env(variable: &str) -> Result<Self, RemoteError> {
+        let value = match std::env::var(variable) {
+            Ok(value) => Some(value),
+            Err(VarError::NotPresent) => None,
+            Err(VarError::NotUnicode(value)) => Some(value.to_string_lossy().into_owned()),
+        };
+        Self::read(
+            &format!("environment variable {variable}"),
+            value.as_deref(),
+        )
+    }
+
+    fn read(name: &str, value: Option<&str>) -> Result<Self, RemoteError> {
+        let wrong = |what: &str| {
+            Err(RemoteError::Key {
+                message: format!("{name} {what}"),
+            })
+        };
+        match value.map(str::trim) {
+            None => wrong(
+                "is not set: set it to the server's key, or api_key_env to null if the server \
+                 wants none",
+            ),
+            Some("") => wrong("is empty: it must be the server's key"),
+            Some(key) if !key.bytes().all(|byte| byte.is_ascii_graphic()) => {
+                wrong("has characters other than visible ASCII: it must be the server's key alone")
+            }
+            Some(key) => Ok(Self(key.to_owned())),
+        }
+    }
+
+    /// Only for the place that writes it to the wire.
+    pub(crate) fn expose(&self) -> &str {
+        &self.0
+    }
+
+    /// A server may quote the key in what it answers.
+    pub(crate) fn redact(&self, text: &str) -> String {
+        text.replace(&self.0, "[key]")
+    }
+}
+
+impl fmt::Debug for ApiKey {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("ApiKey(redacted)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_that_no_header_carries_are_refused_unshown() {
+        for (key, says) in [
+            ("", "is empty"),
+            (" \n", "is empty"),
+            ("a b", "visible ASCII"),
+            ("schlüssel", "visible ASCII"),
+        ] {
+            let error = ApiKey::new(key).unwrap_err().to_string();
+            assert!(error.contains(says), "{error}");
+            assert!(key.trim().is_empty() || !error.contains(key), "{error}");
+        }
+        assert_eq!(ApiKey::new("sk-1\n").unwrap().expose(), "sk-1");
+        let error = ApiKey::from_env("COLLIMATE_NO_SUCH_VARIABLE")
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("COLLIMATE_NO_SUCH_VARIABLE is not set"),
+            "{error}"
+        );
+    }
+}

@@ -1,0 +1,138 @@
+//! Threads that take jobs from one queue.
+
+use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError, mpsc};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::RemoteError;
+
+/// A wish to stop, which wakes those who wait.
+#[derive(Debug, Default)]
+pub(crate) struct Stop {
+    asked: Mutex<bool>,
+    changed: Condvar,
+}
+
+impl Stop {
+    pub(crate) fn set(&self) {
+        *self.lock() = true;
+        self.changed.notify_all();
+    }
+
+    pub(crate) fn is_set(&self) -> bool {
+        *self.lock()
+    }
+
+    /// Waits. Returns whether the wish to stop came before the end.
+    pub(crate) fn wait(&self, time: Duration) -> bool {
+        let end = Instant::now() + time;
+        let mut asked = self.lock();
+        while !*asked {
+            let left = end.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                break;
+            }
+            asked = match self.changed.wait_timeout(asked, left) {
+                Ok((guard, _)) => guard,
+                Err(poisoned) => poisoned.into_inner().0,
+            };
+        }
+        *asked
+    }
+
+    fn lock(&self) -> MutexGuard<'_, bool> {
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Runs `work` for jobs 0 to `jobs`, at most `threads` at once, and hands each result to `each` on
+/// the caller's thread as it comes. After `each` breaks no job begins; results of jobs that are
+/// under way still come. Returns whether it broke.
+///
+/// A job that returns `None` has no result: the wish to stop ended it.
+///
+/// # Errors
+/// Where not a single thread starts.
+pub(crate) fn run<T: Send>(
+    jobs: usize,
+    threads: usize,
+    stop: &Stop,
+    work: impl Fn(usize) -> Option<T> + Sync,
+    mut each: impl FnMut(T) -> ControlFlow<()>,
+) -> Result<bool, RemoteError> {
+    let next = AtomicUsize::new(0);
+    let (sender, results) = mpsc::channel();
+    thread::scope(|scope| {
+        for started in 0..threads.min(jobs) {
+            let sender = sender.clone();
+            let (next, work) = (&next, &work);
+            let thread = move || {
+                while !stop.is_set() {
+                    let job = next.fetch_add(1, Ordering::Relaxed);
+                    if job >= jobs {
+                        break;
+                    }
+                    if let Some(result) = work(job)
+                        && sender.send(result).is_err()
+                    {
+                        // Nobody listens any more: the callback panicked.
+                        stop.set();
+                    }
+                }
+            };
+            if let Err(error) = thread::Builder::new().spawn_scoped(scope, thread) {
+                if started == 0 {
+                    return Err(RemoteError::Local {
+                        message: format!("no thread can be started: {error}"),
+                    });
+                }
+                tracing::warn!(started, wanted = threads, %error, "fewer threads than concurrency");
+                break;
+            }
+        }
+        drop(sender);
+        let mut stopped = false;
+        for result in results {
+            if each(result).is_break() {
+                stop.set();
+                stopped = true;
+            }
+        }
+        Ok(stopped)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wish_to_stop_ends_a_wait_at_once() {
+        let stop = Stop::default();
+        assert!(!stop.wait(Duration::from_millis(1)));
+        let begin = Instant::now();
+        thread::scope(|scope| {
+            scope.spawn(|| stop.set());
+            assert!(stop.wait(Duration::from_secs(3600)));
+        });
+        assert!(begin.elapsed() < Duration::from_secs(60));
+        assert!(stop.is_set());
+    }
+
+    #[test]
+    fn a_panic_of_the_callback_ends_the_threads() {
+        let done = AtomicUsize::new(0);
+        let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            let work = |job: usize| {
+                done.fetch_add(1, Ordering::Relaxed);
+                thread::sleep(Duration::from_millis(1));
+                Some(job)
+            };
+            run(10_000, 2, &Stop::default(), work, |_| panic!("on purpose"))
+        }));
+        assert!(caught.is_err());
+        assert!(done.load(Ordering::Relaxed) < 9_000);
+    }
+}

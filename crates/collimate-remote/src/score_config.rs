@@ -1,0 +1,154 @@
+//! The options of scoring and their checks.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::check::{check_extra, check_url, wrong};
+use crate::{RemoteConfig, RemoteError};
+
+/// What items are sent to. Both lie beside `/v1`, not below it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ScoreEndpoint {
+    /// vLLM's [classification](https://docs.vllm.ai/en/stable/models/pooling_models/classify/),
+    /// `/classify`: a [reward model](https://docs.vllm.ai/en/stable/models/pooling_models/reward/)
+    /// reads prompt and completion as one text. The score is one of the numbers in `probs`.
+    #[default]
+    Classify,
+    /// vLLM's [score](https://docs.vllm.ai/en/stable/models/pooling_models/scoring/), `/score`: a
+    /// cross-encoder compares `text_1`, the prompt, with `text_2`, the completion.
+    Score,
+}
+
+/// How `/classify` gets an item.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ScoreInput {
+    /// As one text: prompt, `separator`, completion. Conversations are refused.
+    #[default]
+    Text,
+    /// As `messages` that the server renders, the completion as the assistant's. vLLM takes one
+    /// conversation per request, so `batch` must be 1.
+    Messages,
+}
+
+/// How items are scored.
+///
+/// | field | default | range |
+/// |---|---|---|
+/// | `endpoint` | `classify` | see [`ScoreEndpoint`] |
+/// | `url` | null: beside the base URL's `/v1` | a whole URL, as `base_url` |
+/// | `input` | `text` | see [`ScoreInput`]; `text` for `score` |
+/// | `separator` | empty | empty for `score` and `messages` |
+/// | `class` | null: there is one number | an index into `probs`; null for `score` |
+/// | `use_activation` | null: not sent | |
+/// | `batch` | 32 | 1 to 4096; 1 for `messages` |
+/// | `extra_body` | `{}` | no field that this crate sends |
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ScoreConfig {
+    /// What items are sent to.
+    pub endpoint: ScoreEndpoint,
+    /// The whole URL. `None`: that of the [`RemoteConfig`], with `/v1` at its end replaced by
+    /// `/classify` or `/score`.
+    pub url: Option<String>,
+    /// How `/classify` gets an item.
+    pub input: ScoreInput,
+    /// What stands between prompt and completion in one text.
+    pub separator: String,
+    /// Which of the numbers in `probs` is the score. `None` takes the only one there is; an answer
+    /// with several is an error then.
+    pub class: Option<usize>,
+    /// `false` asks vLLM for the number that the model's head gives, `true` for one that went through
+    /// its activation (a sigmoid or softmax). `None` leaves it to the server.
+    pub use_activation: Option<bool>,
+    /// Items of one request.
+    pub batch: usize,
+    /// Fields added to every request, for options that only this server has.
+    pub extra_body: Map<String, Value>,
+}
+
+impl Default for ScoreConfig {
+    fn default() -> Self {
+        Self {
+            endpoint: ScoreEndpoint::default(),
+            url: None,
+            input: ScoreInput::default(),
+            separator: String::new(),
+            class: None,
+            use_activation: None,
+            batch: 32,
+            extra_body: Map::new(),
+        }
+    }
+}
+
+const OWN: [&str; 6] = [
+    "input",
+    "messages",
+    "model",
+    "text_1",
+    "text_2",
+    "use_activation",
+];
+
+impl ScoreConfig {
+    /// Checks every field.
+    ///
+    /// # Errors
+    /// [`RemoteError::Option`] for the first value that is not allowed, alone or beside the others.
+    ///
+    /// # Examples
+    /// ```
+    /// use collimate_remote::ScoreConfig;
+    /// let config = ScoreConfig { batch: 0, ..ScoreConfig::default() };
+    /// let error = config.check().unwrap_err().to_string();
+    /// assert_eq!(error, "batch is 0: from 1 to 4096 items");
+    /// ```
+    pub fn check(&self) -> Result<(), RemoteError> {
+        if let Some(url) = &self.url {
+            check_url("url", url)?;
+        }
+        if !(1..=4096).contains(&self.batch) {
+            return wrong("batch", self.batch, "from 1 to 4096 items");
+        }
+        if self.input == ScoreInput::Messages {
+            if self.batch != 1 {
+                let allowed = "1 where input is messages: a request holds one conversation";
+                return wrong("batch", self.batch, allowed);
+            }
+            if !self.separator.is_empty() {
+                let allowed = "empty where input is messages: the server renders them";
+                return wrong("separator", format!("{:?}", self.separator), allowed);
+            }
+        }
+        if self.endpoint == ScoreEndpoint::Score {
+            if self.input == ScoreInput::Messages {
+                return wrong("input", "messages", "text where endpoint is score");
+            }
+            if !self.separator.is_empty() {
+                let allowed = "empty where endpoint is score: two texts are sent";
+                return wrong("separator", format!("{:?}", self.separator), allowed);
+            }
+            if let Some(class) = self.class {
+                let allowed = "null where endpoint is score: there is one number";
+                return wrong("class", class, allowed);
+            }
+        }
+        check_extra(&self.extra_body, &OWN)
+    }
+
+    /// Where items go.
+    pub(crate) fn url(&self, remote: &RemoteConfig) -> String {
+        let base = remote.base();
+        let base = base.strip_suffix("/v1").unwrap_or(base);
+        let path = match self.endpoint {
+            ScoreEndpoint::Classify => "classify",
+            ScoreEndpoint::Score => "score",
+        };
+        match &self.url {
+            Some(url) => url.clone(),
+            None => format!("{base}/{path}"),
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! Against a server that nobody here wrote:
+//!
+//! ```text
+//! COLLIMATE_REMOTE_URL=http://127.0.0.1:8000/v1 COLLIMATE_REMOTE_MODEL=name \
+//!     cargo test -p collimate-remote --test real_server -- --ignored --nocapture
+//! ```
+//!
+//! `COLLIMATE_REMOTE_EXTRA` may hold a JSON object for `extra_body`.
+
+use std::collections::BTreeSet;
+use std::time::Instant;
+
+use collimate_core::{Completion, Finish, Generator, Message, Prompt, Role, Sampling};
+use collimate_remote::{Endpoint, RemoteConfig, RemoteGenerator};
+
+fn variable(name: &str) -> String {
+    std::env::var(name).unwrap_or_else(|_| panic!("set {name}"))
+}
+
+fn generator(endpoint: Endpoint) -> RemoteGenerator {
+    let extra = std::env::var("COLLIMATE_REMOTE_EXTRA").unwrap_or_else(|_| "{}".into());
+    let config = RemoteConfig {
+        base_url: variable("COLLIMATE_REMOTE_URL"),
+        model: variable("COLLIMATE_REMOTE_MODEL"),
+        api_key_env: None,
+        endpoint,
+        extra_body: serde_json::from_str(&extra).unwrap(),
+        concurrency: 4,
+        timeout: 120.0,
+        ..RemoteConfig::default()
+    };
+    RemoteGenerator::new(&config).unwrap()
+}
+
+fn texts(answers: &[Vec<Completion>]) -> Vec<&str> {
+    answers.iter().flatten().map(|c| c.text.as_str()).collect()
+}
+
+#[test]
+#[ignore = "needs a server"]
+fn completions_of_texts_and_conversations() {
+    let message = |role, content: &str| Message {
+        role,
+        content: content.into(),
+    };
+    let chat = Prompt::Chat(vec![
+        message(Role::System, "You tell stories."),
+        message(Role::User, "Once upon a time"),
+    ]);
+    let texts_only = vec![Prompt::from("Once upon a time"), Prompt::from("The dog")];
+    let mut both = texts_only.clone();
+    both.push(chat);
+    for (endpoint, prompts) in [
+        (Endpoint::ChatCompletions, both),
+        (Endpoint::Completions, texts_only),
+    ] {
+        let generator = generator(endpoint);
+        let sampling = Sampling {
+            n: 3,
+            seed: 5,
+            max_new_tokens: 12,
+            ..Sampling::default()
+        };
+        let begin = Instant::now();
+        let answers = generator.generate(&prompts, &sampling).unwrap();
+        println!(
+            "{endpoint:?}: {:?} in {:.2} s",
+            generator.stats(),
+            begin.elapsed().as_secs_f64()
+        );
+        assert_eq!(answers.len(), prompts.len());
+        assert!(answers.iter().all(|completions| completions.len() == 3));
+        for text in texts(&answers) {
+            println!("  {text:?}");
+        }
+        let distinct: BTreeSet<&str> = texts(&answers).into_iter().collect();
+        println!("  {} of {} differ", distinct.len(), texts(&answers).len());
+        let one = Sampling {
+            n: 1,
+            ..sampling.clone()
+        };
+        let alone = generator.generate(&prompts[..1], &one).unwrap();
+        let again = generator.generate(&prompts[..1], &one).unwrap();
+        println!("  the same seed gives the same text: {}", alone == again);
+
+        let greedy = Sampling {
+            temperature: 0.0,
+            max_new_tokens: 60,
+            stop: vec![".".into()],
+            ..Sampling::default()
+        };
+        let first = generator.generate(&prompts, &greedy).unwrap();
+        assert_eq!(first, generator.generate(&prompts, &greedy).unwrap());
+        let finishes: Vec<Finish> = first.iter().flatten().map(|c| c.finish).collect();
+        assert!(texts(&first).iter().all(|text| !text.contains('.')));
+        println!("  up to a full stop: {:?} {finishes:?}", texts(&first));
+    }
+}
+
+#[test]
+#[ignore = "needs a server"]
+fn options_that_only_some_servers_know() {
+    let generator = generator(Endpoint::Completions);
+    let sampling = Sampling {
+        top_k: 5,
+        repetition_penalty: 1.1,
+        max_new_tokens: 4,
+        ..Sampling::default()
+    };
+    match generator.generate(&[Prompt::from("Once")], &sampling) {
+        Ok(answers) => println!(
+            "top_k and repetition_penalty are accepted, which does not show that they are read: {:?}",
+            texts(&answers)
+        ),
+        Err(error) => println!("top_k and repetition_penalty are refused: {error}"),
+    }
+    assert_eq!(generator.stats().retries, 0);
+}

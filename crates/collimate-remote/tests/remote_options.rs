@@ -1,0 +1,167 @@
+//! Options out of range are named with their value and what is allowed.
+
+use collimate_remote::{
+    Endpoint, RemoteConfig, RemoteGenerator, ScoreConfig, ScoreEndpoint, ScoreInput, TokenLimit,
+};
+use serde_json::json;
+
+fn named() -> RemoteConfig {
+    RemoteConfig {
+        model: "m".into(),
+        ..RemoteConfig::default()
+    }
+}
+
+#[test]
+fn remote_options() {
+    assert!(named().check().is_ok());
+    type Change = fn(&mut RemoteConfig);
+    let wrong: [(Change, &str); 19] = [
+        (|c| c.model.clear(), "model is empty: "),
+        (
+            |c| c.base_url = "127.0.0.1:8000".into(),
+            "base_url is \"127.0.0.1:8000\": http://",
+        ),
+        (
+            |c| c.base_url = "ftp://host/v1".into(),
+            "base_url is \"ftp://host/v1\": ",
+        ),
+        (
+            |c| c.base_url = "http://host/v1?a=b".into(),
+            "base_url is \"http://host/v1?a=b\": ",
+        ),
+        (
+            |c| c.base_url = "http://host/v1#a".into(),
+            "base_url is \"http://host/v1#a\": ",
+        ),
+        (|c| c.base_url = "http:///v1".into(), "base_url is "),
+        (
+            |c| c.api_key_env = Some("sk-proj-1".into()),
+            "api_key_env is not shown: ",
+        ),
+        (
+            |c| c.api_key_env = Some(String::new()),
+            "api_key_env is not shown: ",
+        ),
+        (|c| c.n_per_request = Some(0), "n_per_request is 0: "),
+        (|c| c.connect_timeout = 0.0, "connect_timeout is 0: "),
+        (|c| c.timeout = f64::NAN, "timeout is NaN: "),
+        (|c| c.timeout = 1e9, "timeout is 1000000000: "),
+        (|c| c.backoff_first = -1.0, "backoff_first is -1: "),
+        (
+            |c| c.backoff_most = 0.1,
+            "backoff_most is 0.1: at least backoff_first",
+        ),
+        (
+            |c| c.retry_after_most = f64::INFINITY,
+            "retry_after_most is inf: ",
+        ),
+        (
+            |c| c.max_retries = 1001,
+            "max_retries is 1001: from 0 to 1000",
+        ),
+        (|c| c.concurrency = 0, "concurrency is 0: from 1 to 1024"),
+        (|c| c.concurrency = 1025, "concurrency is 1025: "),
+        (
+            |c| _ = c.extra_body.insert("n".into(), json!(2)),
+            "extra_body is with field n: ",
+        ),
+    ];
+    for (change, says) in wrong {
+        let mut config = named();
+        change(&mut config);
+        let error = config.check().unwrap_err().to_string();
+        assert!(error.starts_with(says), "{error}");
+        assert!(RemoteGenerator::with_key(&config, None).is_err());
+    }
+    let mut config = named();
+    config.base_url = "http://me:secret@host/v1".into();
+    let error = config.check().unwrap_err().to_string();
+    assert!(
+        error.starts_with("base_url is not shown: ") && !error.contains("secret"),
+        "{error}"
+    );
+    config = named();
+    config.endpoint = Endpoint::Completions;
+    config.token_limit = TokenLimit::MaxCompletionTokens;
+    assert!(
+        config
+            .check()
+            .unwrap_err()
+            .to_string()
+            .starts_with("token_limit is ")
+    );
+}
+
+#[test]
+fn score_options() {
+    assert!(ScoreConfig::default().check().is_ok());
+    type Change = fn(&mut ScoreConfig);
+    let wrong: [(Change, &str); 8] = [
+        (|c| c.batch = 4097, "batch is 4097: "),
+        (|c| c.url = Some("nowhere".into()), "url is \"nowhere\": "),
+        (
+            |c| c.input = ScoreInput::Messages,
+            "batch is 32: 1 where input is messages",
+        ),
+        (
+            |c| {
+                c.endpoint = ScoreEndpoint::Score;
+                c.input = ScoreInput::Messages;
+                c.batch = 1;
+            },
+            "input is messages: ",
+        ),
+        (
+            |c| {
+                c.endpoint = ScoreEndpoint::Score;
+                c.separator = "\n".into();
+            },
+            "separator is \"\\n\": ",
+        ),
+        (
+            |c| {
+                c.endpoint = ScoreEndpoint::Score;
+                c.class = Some(1);
+            },
+            "class is 1: ",
+        ),
+        (
+            |c| {
+                c.input = ScoreInput::Messages;
+                c.batch = 1;
+                c.separator = " ".into();
+            },
+            "separator is \" \": ",
+        ),
+        (
+            |c| _ = c.extra_body.insert("input".into(), json!(2)),
+            "extra_body is with field input: ",
+        ),
+    ];
+    for (change, says) in wrong {
+        let mut config = ScoreConfig::default();
+        change(&mut config);
+        let error = config.check().unwrap_err().to_string();
+        assert!(error.starts_with(says), "{error}");
+    }
+}
+
+#[test]
+fn files_name_every_option_and_no_other() {
+    let config = named();
+    let text = serde_json::to_string(&config).unwrap();
+    assert_eq!(serde_json::from_str::<RemoteConfig>(&text).unwrap(), config);
+    let error = serde_json::from_str::<RemoteConfig>(r#"{"api_key": "sk-1"}"#).unwrap_err();
+    assert!(error.to_string().contains("unknown field"), "{error}");
+    let text = r#"{"model": "m", "api_key_env": null, "endpoint": "completions"}"#;
+    let read: RemoteConfig = serde_json::from_str(text).unwrap();
+    assert_eq!(
+        (read.api_key_env, read.endpoint),
+        (None, Endpoint::Completions)
+    );
+    let config = ScoreConfig::default();
+    let text = serde_json::to_string(&config).unwrap();
+    assert_eq!(serde_json::from_str::<ScoreConfig>(&text).unwrap(), config);
+    assert!(serde_json::from_str::<ScoreConfig>(r#"{"model": "m"}"#).is_err());
+}
