@@ -383,7 +383,7 @@ impl<'a> Run<'a> {
             let summary = policy_summary(policies, policy);
             self.job.summary.insert("ppo".to_owned(), summary);
         }
-        if !rounds.is_empty() {
+        if self.config.policy_in_loop > 0 {
             self.job
                 .summary
                 .insert("closed_loop".to_owned(), json!(rounds));
