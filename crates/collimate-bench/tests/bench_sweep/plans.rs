@@ -112,7 +112,7 @@ fn the_committed_plans_hold() {
         assert!(
             variables
                 .iter()
-                .all(|name| ["data", "model"].contains(&name.as_str()))
+                .all(|name| ["data", "model", "reward_model"].contains(&name.as_str()))
         );
         counts.insert(plan.name.clone(), plan.expand().unwrap().len());
     }
