@@ -63,10 +63,12 @@ fn the_key_is_nowhere_but_in_the_request() {
     log::set_logger(Box::leak(Box::new(log.clone()))).unwrap();
     log::set_max_level(log::LevelFilter::Trace);
     let writer = log.clone();
-    tracing_subscriber::fmt()
+    let subscriber = tracing_subscriber::fmt()
         .with_max_level(tracing::Level::TRACE)
         .with_writer(move || writer.clone())
-        .init();
+        .finish();
+    // Not `init`: with its feature `tracing-log` it would want to be the logger too.
+    tracing::subscriber::set_global_default(subscriber).unwrap();
 
     // A server that quotes the key wherever it can.
     let server = Server::start(|request| {
