@@ -124,7 +124,12 @@ fn the_policy_in_the_loop() {
     fs::write(folder.join("longer.json"), tiny.to_string()).unwrap();
     let more = ["--policy-in-loop", "2", "--policy-rewards", "ser"];
     let files = ["--config", "longer.json", "--out", "run"];
-    let arguments = [&files[..], &more, &["--response-tokens", "24"]].concat();
+    let arguments = [
+        &files[..],
+        &more,
+        &["--response-tokens", "24", "--min-count", "1"],
+    ]
+    .concat();
     succeed("ser", folder, &arguments);
     let run = folder.join("run");
     let summary = json(&run.join("summary.json"));
