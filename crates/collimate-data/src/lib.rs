@@ -17,7 +17,8 @@ pub use pool::{
     Auditor, HiddenLabelPool, HiddenPair, Precision, SealedLabels, SelfLabelledPair, oracle_labels,
 };
 pub use read::{
-    DropReason, Format, HhTurns, OnBadRow, ReadOptions, ReadReport, SftTurns, read_pairs, read_sft,
+    Answer, DropReason, Format, HhTurns, Labels, OnBadRow, Question, QuestionFormat, ReadOptions,
+    ReadReport, SftTurns, read_answers, read_labelled_pairs, read_pairs, read_questions, read_sft,
 };
 pub use split::{Grouped, SER_SHARES, seed_split, split_by_fraction, split_by_hash};
 pub use tokenize::{

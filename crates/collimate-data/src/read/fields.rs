@@ -34,6 +34,14 @@ pub(super) fn text<'a>(row: &'a Object, name: &str) -> Result<&'a str, Bad> {
         .ok_or_else(|| Bad::fields(format!("field `{name}` is not a text")))
 }
 
+/// A text field that may be missing.
+pub(super) fn optional<'a>(row: &'a Object, name: &str) -> Result<Option<&'a str>, Bad> {
+    match row.get(name) {
+        None | Some(Value::Null) => Ok(None),
+        Some(_) => text(row, name).map(Some),
+    }
+}
+
 /// A field that is a number.
 pub(super) fn number(row: &Object, name: &str) -> Result<f64, Bad> {
     field(row, name)?

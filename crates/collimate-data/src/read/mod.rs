@@ -1,10 +1,14 @@
 //! One entry point for pairs and one for examples, over all formats.
 
+mod answers;
 mod fields;
 mod format;
 mod hh;
+mod labels;
 mod lines;
 mod oasst;
+mod objects;
+mod questions;
 mod report;
 mod scored_answers;
 mod sft;
@@ -20,13 +24,17 @@ use collimate_core::{Completion, PreferencePair, Prompt};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+pub use answers::{Answer, read_answers};
 pub use format::Format;
 pub use hh::HhTurns;
+pub use labels::{Labels, read_labelled_pairs};
+pub use questions::{Question, QuestionFormat, read_questions};
 pub use report::{DropReason, ReadReport};
 pub use sft::SftTurns;
 
 use crate::error::DataError;
 use crate::example::SftExample;
+use labels::Notes;
 use lines::Lines;
 
 /// What to do with a row that breaks its format's rules: malformed JSON, wrong UTF-8, a missing field.
@@ -71,6 +79,13 @@ impl Bad {
             what: what.into(),
         }
     }
+
+    fn malformed(what: impl Into<String>) -> Self {
+        Self {
+            reason: DropReason::Malformed,
+            what: what.into(),
+        }
+    }
 }
 
 /// Collects what the rows of one file give.
@@ -81,6 +96,7 @@ struct Sink<T> {
     rows: usize,
     dropped: BTreeMap<DropReason, usize>,
     unused: BTreeSet<String>,
+    notes: Notes,
 }
 
 impl<T> Sink<T> {
@@ -92,6 +108,7 @@ impl<T> Sink<T> {
             rows: 0,
             dropped: BTreeMap::new(),
             unused: BTreeSet::new(),
+            notes: Notes::default(),
         }
     }
 
@@ -183,24 +200,31 @@ pub fn read_pairs(
     let path = path.as_ref();
     let format = options.format.map_or_else(|| Format::detect(path), Ok)?;
     let mut sink = Sink::new(path, options);
+    pairs(path, format, options, &mut sink)?;
+    Ok(sink.finish(format))
+}
+
+fn pairs(
+    path: &Path,
+    format: Format,
+    options: &ReadOptions,
+    sink: &mut Sink<PreferencePair>,
+) -> Result<(), DataError> {
     match format {
-        Format::HhRlhf => each_row(path, &mut sink, |row, sink| {
-            hh::row(row, options.hh_turns, sink)
-        }),
-        Format::Trl => each_row(path, &mut sink, trl::row),
-        Format::UltraFeedback => each_row(path, &mut sink, ultrafeedback::row),
-        Format::OasstTrees => each_row(path, &mut sink, oasst::row),
-        Format::SummarizeComparisons => each_row(path, &mut sink, summarize::row),
-        Format::ScoredAnswers => each_row(path, &mut sink, scored_answers::row),
-        Format::TwoColumnCsv => two_column_csv::read(path, &mut sink),
+        Format::HhRlhf => each_row(path, sink, |row, sink| hh::row(row, options.hh_turns, sink)),
+        Format::Trl => each_row(path, sink, trl::row),
+        Format::UltraFeedback => each_row(path, sink, ultrafeedback::row),
+        Format::OasstTrees => each_row(path, sink, oasst::row),
+        Format::SummarizeComparisons => each_row(path, sink, summarize::row),
+        Format::ScoredAnswers => each_row(path, sink, scored_answers::row),
+        Format::TwoColumnCsv => two_column_csv::read(path, sink),
         Format::Messages | Format::PromptCompletion => Err(DataError::Format {
             path: path.to_owned(),
             what: format!(
                 "{format} rows hold no comparison: give rows with `chosen` and `rejected` (library: `read_sft` reads these rows)"
             ),
         }),
-    }?;
-    Ok(sink.finish(format))
+    }
 }
 
 /// Reads examples for supervised fine-tuning from one file, row by row.
@@ -241,7 +265,13 @@ fn each_row<T>(
         sink.rows += 1;
         let mut holder = None;
         let row = parse(bytes, &mut holder);
-        if let Err(bad) = row.and_then(|row| take(row, sink)) {
+        let taken = row.and_then(|row| {
+            let notes = sink.notes.of(row)?;
+            let taken = take(row, sink);
+            sink.notes.keep(notes, sink.out.len());
+            taken
+        });
+        if let Err(bad) = taken {
             sink.bad(line, bad)?;
         }
     }

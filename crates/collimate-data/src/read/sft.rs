@@ -56,7 +56,7 @@ pub(super) fn prompt_completion_row(row: &Object, sink: &mut Sink<SftExample>) -
     Ok(())
 }
 
-fn answer(messages: Vec<Message>) -> Result<String, Bad> {
+pub(super) fn answer(messages: Vec<Message>) -> Result<String, Bad> {
     match <[Message; 1]>::try_from(messages) {
         Ok([message]) if message.role == Role::Assistant => Ok(message.content),
         _ => Err(Bad::fields(

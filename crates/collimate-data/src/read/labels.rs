@@ -1,0 +1,98 @@
+//! Columns that say what a row belongs to, such as the subset of a benchmark.
+
+use std::path::Path;
+
+use collimate_core::PreferencePair;
+use serde_json::Value;
+
+use super::fields::Object;
+use super::report::ReadReport;
+use super::{Bad, Format, ReadOptions, Sink, pairs};
+use crate::error::DataError;
+
+/// A column beside the rows that were read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Labels {
+    /// Its name.
+    pub column: String,
+    /// The value of each row that was kept; absent where the row has none.
+    pub values: Vec<Option<String>>,
+}
+
+/// [`read_pairs`](super::read_pairs) with the values of the first of `columns` that any row has, such
+/// as RewardBench's `subset`. Numbers count as texts. Where a row gives several pairs, all have its
+/// value. No labels: no kept row has any of the columns, or the file is CSV.
+///
+/// # Errors
+/// As [`read_pairs`](super::read_pairs); a value that is neither a text nor a number breaks its row.
+pub fn read_labelled_pairs(
+    path: impl AsRef<Path>,
+    options: &ReadOptions,
+    columns: &[&str],
+) -> Result<(Vec<PreferencePair>, Option<Labels>, ReadReport), DataError> {
+    let path = path.as_ref();
+    let format = options.format.map_or_else(|| Format::detect(path), Ok)?;
+    let mut sink = Sink::new(path, options);
+    sink.notes.columns = columns.iter().map(|&name| name.to_owned()).collect();
+    pairs(path, format, options, &mut sink)?;
+    let labels = std::mem::take(&mut sink.notes).labels(sink.out.len());
+    let (pairs, report) = sink.finish(format);
+    Ok((pairs, labels, report))
+}
+
+/// What the columns say about each row that was kept.
+#[derive(Debug, Default)]
+pub(super) struct Notes {
+    columns: Vec<String>,
+    /// For each row, a value for each column.
+    values: Vec<Vec<Option<String>>>,
+}
+
+impl Notes {
+    /// The values of one row.
+    pub(super) fn of(&self, row: &Object) -> Result<Vec<Option<String>>, Bad> {
+        self.columns.iter().map(|name| label(row, name)).collect()
+    }
+
+    /// They belong to all that was kept since the last row.
+    pub(super) fn keep(&mut self, values: Vec<Option<String>>, kept: usize) {
+        if !self.columns.is_empty() {
+            self.values.resize(kept, values);
+        }
+    }
+
+    fn labels(self, kept: usize) -> Option<Labels> {
+        if self.values.len() != kept {
+            return None;
+        }
+        let has = |column: &usize| self.values.iter().any(|row| row[*column].is_some());
+        let column = (0..self.columns.len()).find(has)?;
+        let values = self.values.into_iter().map(|mut row| row[column].take());
+        Some(Labels {
+            column: self.columns[column].clone(),
+            values: values.collect(),
+        })
+    }
+}
+
+/// A column's value as a text.
+pub(super) fn label(row: &Object, name: &str) -> Result<Option<String>, Bad> {
+    match row.get(name) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(text)) => Ok(Some(text.clone())),
+        Some(Value::Number(number)) => Ok(Some(number.to_string())),
+        Some(_) => Err(Bad::fields(format!(
+            "field `{name}` is neither a text nor a number"
+        ))),
+    }
+}
+
+/// What a row of prompts or answers belongs to: the first of these columns that it has.
+pub(super) fn category(row: &Object) -> Result<Option<String>, Bad> {
+    for name in ["category", "subset", "dataset"] {
+        if let Some(value) = label(row, name)? {
+            return Ok(Some(value));
+        }
+    }
+    Ok(None)
+}

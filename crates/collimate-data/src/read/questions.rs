@@ -1,0 +1,217 @@
+//! Prompt files of benchmarks.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::Bad;
+use super::fields::{Object, list, optional, text};
+use super::labels::{category, label};
+use super::objects::each_object;
+use crate::error::DataError;
+
+/// What a model is asked, turn by turn.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Question {
+    /// Its id in the file, or the number of its row from 1.
+    pub id: String,
+    /// What it belongs to, where the file says so.
+    pub category: Option<String>,
+    /// What the user says; each after the model's answer to the one before.
+    pub turns: Vec<String>,
+    /// Answers that the file gives, turn by turn; often none.
+    pub reference: Vec<String>,
+}
+
+/// The layout of a prompt file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum QuestionFormat {
+    /// MT-bench and Vicuna's 80 questions: `{"question_id", "category", "turns": [text],
+    /// "reference"?: [text]}`; in older files `text` in place of `turns`.
+    MtBench,
+    /// Arena-Hard: `{"question_id" or "uid", "category" or "cluster", "turns": [{"content"}]}`, or
+    /// `prompt` in place of `turns`.
+    ArenaHard,
+    /// AlpacaEval and instruction data: `{"instruction", "input"?, "output"?, "dataset"?}`.
+    Alpaca,
+    /// Evol-Instruct's test set: `{"Idx", "Skill", "Instruction"}`.
+    EvolInstruct,
+    /// Self-Instruct's seed tasks: `{"id", "instruction", "instances": [{"input", "output"}]}`; the
+    /// first instance is asked.
+    SelfInstruct,
+}
+
+impl fmt::Display for QuestionFormat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::MtBench => "mt_bench",
+            Self::ArenaHard => "arena_hard",
+            Self::Alpaca => "alpaca",
+            Self::EvolInstruct => "evol_instruct",
+            Self::SelfInstruct => "self_instruct",
+        })
+    }
+}
+
+/// Reads a prompt file, JSON lines or one JSON array, whose first row shows its format.
+///
+/// Instruction and `input` are joined by an empty line. The category of a seed task is
+/// `classification` or `generation`, by its `is_classification`.
+///
+/// # Errors
+/// A file that cannot be read or has no row; a first row of no known format; a row that lacks a
+/// field of the file's format, has an empty question, or an id that stands twice, with its line.
+pub fn read_questions(
+    path: impl AsRef<Path>,
+) -> Result<(Vec<Question>, QuestionFormat), DataError> {
+    let path = path.as_ref();
+    let mut format = None;
+    let mut questions = Vec::new();
+    let mut seen: HashMap<String, usize> = HashMap::new();
+    each_object(path, |line, row| {
+        let format = match format {
+            Some(format) => format,
+            None => *format.insert(detect(row)?),
+        };
+        let question = read(row, format, questions.len() + 1)?;
+        if question.turns.iter().any(|turn| turn.trim().is_empty()) {
+            return Err(Bad::fields("a question is empty"));
+        }
+        if let Some(before) = seen.insert(question.id.clone(), line) {
+            let id = &question.id;
+            return Err(Bad::fields(format!("id {id} is that of line {before}")));
+        }
+        questions.push(question);
+        Ok(())
+    })?;
+    // A file without a row was an error.
+    Ok((questions, format.unwrap_or(QuestionFormat::MtBench)))
+}
+
+fn detect(row: &Object) -> Result<QuestionFormat, Bad> {
+    let has = |name: &str| row.contains_key(name);
+    let objects = |name: &str| {
+        let first = row.get(name).and_then(Value::as_array)?.first()?;
+        Some(first.is_object())
+    };
+    if has("turns") {
+        return Ok(match objects("turns") {
+            Some(true) => QuestionFormat::ArenaHard,
+            _ => QuestionFormat::MtBench,
+        });
+    }
+    if has("question_id") && has("text") {
+        return Ok(QuestionFormat::MtBench);
+    }
+    if has("Instruction") {
+        return Ok(QuestionFormat::EvolInstruct);
+    }
+    if has("instruction") {
+        return Ok(match has("instances") {
+            true => QuestionFormat::SelfInstruct,
+            false => QuestionFormat::Alpaca,
+        });
+    }
+    if has("prompt") {
+        return Ok(QuestionFormat::ArenaHard);
+    }
+    let keys: Vec<&str> = row.keys().map(String::as_str).collect();
+    Err(Bad::fields(format!(
+        "no question: a row has `turns`, `prompt`, `instruction` or `Instruction`, or \
+         `question_id` and `text` (this one has: {})",
+        keys.join(", ")
+    )))
+}
+
+fn read(row: &Object, format: QuestionFormat, number: usize) -> Result<Question, Bad> {
+    let mut question = Question {
+        id: number.to_string(),
+        category: category(row)?,
+        turns: Vec::new(),
+        reference: Vec::new(),
+    };
+    for name in ["question_id", "uid", "id", "Idx"] {
+        if let Some(id) = label(row, name)? {
+            question.id = id;
+            break;
+        }
+    }
+    match format {
+        QuestionFormat::MtBench => {
+            question.turns = match row.contains_key("turns") {
+                true => texts(row, "turns")?,
+                false => vec![text(row, "text")?.to_owned()],
+            };
+            if row.get("reference").is_some_and(|value| !value.is_null()) {
+                question.reference = texts(row, "reference")?;
+            }
+        }
+        QuestionFormat::ArenaHard => {
+            question.turns = match row.contains_key("turns") {
+                true => contents(row)?,
+                false => vec![text(row, "prompt")?.to_owned()],
+            };
+            if question.category.is_none() {
+                question.category = label(row, "cluster")?;
+            }
+        }
+        QuestionFormat::Alpaca => {
+            question.turns = vec![with_input(text(row, "instruction")?, row)?];
+            question.reference = optional(row, "output")?
+                .into_iter()
+                .map(Into::into)
+                .collect();
+        }
+        QuestionFormat::EvolInstruct => {
+            question.turns = vec![text(row, "Instruction")?.to_owned()];
+            question.category = label(row, "Skill")?;
+        }
+        QuestionFormat::SelfInstruct => {
+            let instruction = text(row, "instruction")?;
+            let first = list(row, "instances")?.first().and_then(Value::as_object);
+            let instance = first.ok_or_else(|| Bad::fields("field `instances` has no object"))?;
+            question.turns = vec![with_input(instruction, instance)?];
+            let output = optional(instance, "output")?;
+            question.reference = output.into_iter().map(Into::into).collect();
+            let classification = row.get("is_classification").and_then(Value::as_bool);
+            question.category = classification.map(|is| match is {
+                true => "classification".to_owned(),
+                false => "generation".to_owned(),
+            });
+        }
+    }
+    match question.turns.is_empty() {
+        true => Err(Bad::fields("field `turns` is empty")),
+        false => Ok(question),
+    }
+}
+
+/// An instruction and what it is about.
+pub(super) fn with_input(instruction: &str, row: &Object) -> Result<String, Bad> {
+    Ok(match optional(row, "input")? {
+        Some(input) if !input.trim().is_empty() => format!("{instruction}\n\n{input}"),
+        _ => instruction.to_owned(),
+    })
+}
+
+fn texts(row: &Object, name: &str) -> Result<Vec<String>, Bad> {
+    let text = |(index, value): (usize, &Value)| {
+        let text = value.as_str().map(str::to_owned);
+        text.ok_or_else(|| Bad::fields(format!("`{name}[{index}]` is not a text")))
+    };
+    list(row, name)?.iter().enumerate().map(text).collect()
+}
+
+fn contents(row: &Object) -> Result<Vec<String>, Bad> {
+    let text = |(index, turn): (usize, &Value)| {
+        let content = turn.get("content").and_then(Value::as_str);
+        let missing = || Bad::fields(format!("`turns[{index}].content` is missing or not a text"));
+        content.map(str::to_owned).ok_or_else(missing)
+    };
+    list(row, "turns")?.iter().enumerate().map(text).collect()
+}

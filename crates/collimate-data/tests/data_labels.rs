@@ -1,0 +1,104 @@
+//! A column beside the pairs.
+
+use std::fs;
+use std::path::PathBuf;
+
+use collimate_data::{OnBadRow, ReadOptions, read_labelled_pairs, read_pairs};
+use tempfile::TempDir;
+
+fn file(name: &str, text: &str) -> (TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join(name);
+    fs::write(&path, text).unwrap();
+    (folder, path)
+}
+
+const ROWS: &str = r#"{"prompt": "1", "chosen": "a", "rejected": "b", "subset": "x", "category": "c", "id": 1}
+{"prompt": "2", "chosen": "a", "rejected": "a", "subset": "dropped"}
+{"prompt": "3", "chosen": "a", "rejected": "b"}
+{"prompt": "4", "chosen": "a", "rejected": "b", "subset": "y", "category": null}
+"#;
+
+#[test]
+fn labels_stay_beside_their_pairs() {
+    let (_folder, path) = file("pairs.jsonl", ROWS);
+    let options = ReadOptions::default();
+    let (pairs, labels, report) =
+        read_labelled_pairs(&path, &options, &["subset", "category"]).unwrap();
+    assert_eq!(
+        (&pairs, &report),
+        (
+            &read_pairs(&path, &options).unwrap().0,
+            &read_pairs(&path, &options).unwrap().1
+        )
+    );
+    let labels = labels.unwrap();
+    assert_eq!(labels.column, "subset");
+    let values: Vec<Option<&str>> = labels.values.iter().map(Option::as_deref).collect();
+    // The row with equal answers is dropped, with its label.
+    assert_eq!(values, [Some("x"), None, Some("y")]);
+}
+
+#[test]
+fn the_first_column_that_there_is() {
+    let (_folder, path) = file("pairs.jsonl", ROWS);
+    let column = |columns: &[&str]| {
+        let options = ReadOptions::default();
+        let (_, labels, _) = read_labelled_pairs(&path, &options, columns).unwrap();
+        labels.map(|labels| (labels.column, labels.values[0].clone()))
+    };
+    assert_eq!(
+        column(&["none", "category"]),
+        Some(("category".into(), Some("c".into())))
+    );
+    // A number is a label too.
+    assert_eq!(column(&["id"]), Some(("id".into(), Some("1".into()))));
+    assert_eq!(column(&["none"]), None);
+    assert_eq!(column(&[]), None);
+}
+
+#[test]
+fn every_pair_of_a_row_has_its_label() {
+    let row = r#"{"question": "q", "subset": "s", "answers": [{"text": "a", "pm_score": 3}, {"text": "b", "pm_score": 2}, {"text": "c", "pm_score": 1}]}"#;
+    let (_folder, path) = file("votes.jsonl", row);
+    let (pairs, labels, _) =
+        read_labelled_pairs(&path, &ReadOptions::default(), &["subset"]).unwrap();
+    assert_eq!(pairs.len(), 3);
+    assert_eq!(labels.unwrap().values, vec![Some("s".to_owned()); 3]);
+}
+
+#[test]
+fn a_label_that_is_none() {
+    let rows = format!(
+        r#"{{"prompt": "0", "chosen": "a", "rejected": "b", "subset": ["x"]}}{}"#,
+        format_args!("\n{ROWS}")
+    );
+    let (_folder, path) = file("pairs.jsonl", &rows);
+    let error = read_labelled_pairs(&path, &ReadOptions::default(), &["subset"]).unwrap_err();
+    let error = error.to_string();
+    assert!(
+        error.contains("pairs.jsonl:1: field `subset` is neither"),
+        "{error}"
+    );
+    let options = ReadOptions {
+        on_bad_row: OnBadRow::Drop,
+        ..ReadOptions::default()
+    };
+    let (pairs, labels, report) = read_labelled_pairs(&path, &options, &["subset"]).unwrap();
+    assert_eq!(
+        (
+            pairs.len(),
+            labels.unwrap().values.len(),
+            report.dropped_total()
+        ),
+        (3, 3, 2)
+    );
+}
+
+#[test]
+fn a_table_without_names_has_no_labels() {
+    let (_folder, path) = file("pairs.csv", "good,bad\nbetter,worse\n");
+    let (pairs, labels, _) =
+        read_labelled_pairs(&path, &ReadOptions::default(), &["subset"]).unwrap();
+    assert_eq!((pairs.len(), labels), (2, None));
+}
