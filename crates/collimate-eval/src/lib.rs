@@ -6,8 +6,10 @@ mod calibration;
 mod correlation;
 mod error;
 mod gap;
+mod length;
 mod normal;
 mod precision;
+mod rewardbench;
 mod seeds;
 mod sets;
 
@@ -17,7 +19,11 @@ pub use calibration::{Calibration, ReliabilityBin, calibration};
 pub use correlation::{average_ranks, pearson, spearman};
 pub use error::EvalError;
 pub use gap::{RewardGap, reward_gap};
+pub use length::{AccuracyByLength, accuracy_by_length};
 pub use normal::{normal_quantile, wilson_interval};
 pub use precision::{PrecisionPoint, precision_curve};
+pub use rewardbench::{
+    REWARD_BENCH_SECTIONS, RewardBench, SectionScore, reward_bench, reward_bench_section,
+};
 pub use seeds::{MeanSd, mean_sd};
 pub use sets::jaccard;
