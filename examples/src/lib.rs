@@ -7,6 +7,7 @@ mod alignment;
 mod allocator;
 mod common;
 pub mod dpo;
+pub mod eval;
 pub mod generate;
 mod job;
 mod options;

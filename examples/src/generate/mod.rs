@@ -1,7 +1,7 @@
 //! Writes completions with a saved model: `cargo run --example generate -- --help`.
 
 pub(crate) mod prompts;
-mod show;
+pub(crate) mod show;
 
 use std::fmt::Write;
 use std::io::IsTerminal;
@@ -228,7 +228,7 @@ fn summary(found: &show::Found) -> String {
 }
 
 /// The error in the words of the command line: options as they are typed, prompts by their place.
-fn said(error: GenerateError, asked: &[Asked]) -> Failure {
+pub(crate) fn said(error: GenerateError, asked: &[Asked]) -> Failure {
     let index = match &error {
         GenerateError::Option {
             option,

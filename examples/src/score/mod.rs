@@ -1,7 +1,7 @@
 //! Scores texts with a saved model: `cargo run --example score -- --help`.
 
-mod logps;
-mod rewards;
+pub(crate) mod logps;
+pub(crate) mod rewards;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -75,7 +75,8 @@ pub(crate) enum Rows {
 pub(crate) struct Task {
     pub(crate) tokenizer: TextTokenizer,
     pub(crate) rows: Rows,
-    pub(crate) report: ReadReport,
+    /// What is told of reading them, if it was not told yet.
+    pub(crate) report: Option<ReadReport>,
     pub(crate) max_length: Option<usize>,
 }
 
@@ -93,7 +94,9 @@ impl Task {
 
     /// Says what was read and how much of it was cut.
     pub(crate) fn tell(&self, cut: &TokenizeReport, length: usize) {
-        common::tell(&self.report.to_string());
+        if let Some(report) = &self.report {
+            common::tell(&report.to_string());
+        }
         if cut.truncated > 0 {
             common::tell(&format!(
                 "{} of {} rows were cut to {length} tokens ({} tokens cut off)",
@@ -121,7 +124,7 @@ pub fn main() -> ExitCode {
         let task = Task {
             tokenizer,
             rows,
-            report,
+            report: Some(report),
             max_length: args.max_length,
         };
         let columns = match (args.logprobs, architecture) {
@@ -162,7 +165,7 @@ fn read(args: &Args) -> Result<(Rows, ReadReport), Failure> {
 }
 
 /// Refuses results that JSON cannot hold.
-fn check_finite(model: &Path, columns: &[Column]) -> Result<(), Failure> {
+pub(crate) fn check_finite(model: &Path, columns: &[Column]) -> Result<(), Failure> {
     for (name, values) in columns {
         if let Some(index) = values.iter().position(Value::is_null) {
             return Err(format!(

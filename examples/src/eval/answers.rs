@@ -1,0 +1,88 @@
+//! `eval answers`: two files of answers to the same prompts.
+
+use std::path::{Path, PathBuf};
+
+use collimate::core::Prompt;
+use collimate::data::{Answer, ChatFallback, read_answers};
+use serde_json::json;
+
+use super::judge::JudgeArgs;
+use super::judging::judge;
+use super::matching::matched;
+use super::out::{About, Out, show};
+use crate::common::{self, DeviceName, Failure};
+use crate::runs;
+
+/// Compare two files of answers to the same prompts: who wins how often, also at equal length.
+///
+/// JSON lines or a JSON array of {prompt, completion}, {prompt, completions} (as the example generate
+/// writes), {instruction, output} (AlpacaEval's model outputs) or {messages}; a category, subset or
+/// dataset in the rows makes a table row each. Answers are matched by their prompts.
+#[derive(Debug, clap::Args)]
+#[command(allow_negative_numbers = true)]
+pub(crate) struct Args {
+    /// Answers of side a, whose wins are counted
+    #[arg(long, value_name = "FILE")]
+    a: PathBuf,
+    /// Answers of side b
+    #[arg(long, value_name = "FILE")]
+    b: PathBuf,
+    #[command(flatten)]
+    judge: JudgeArgs,
+    /// Folder for summary.json, report.md, judgements.jsonl and plots
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Messages where a judging model has no chat template: refuse, or plain text with their roles
+    #[arg(long, value_parser = common::json_name::<ChatFallback>, default_value = "refuse")]
+    #[arg(value_name = "HOW")]
+    chat_fallback: ChatFallback,
+    /// Where to compute
+    #[arg(long, value_enum, default_value_t = DeviceName::Flex)]
+    device: DeviceName,
+}
+
+pub(crate) fn run(args: &Args) -> Result<(), Failure> {
+    let out = Out::check(args.out.as_deref())?;
+    let device = args.device.open()?;
+    let (a, b) = (read_answers(&args.a)?, read_answers(&args.b)?);
+    let examples = [first(&a), first(&b)];
+    let (cases, count) = matched(a, b);
+    if cases.is_empty() {
+        return Err(format!(
+            "0 of the {} prompts of {} are among the {} of {}: both must answer the same prompts; the \
+             first are {:?} and {:?}",
+            count.questions_a,
+            args.a.display(),
+            count.questions_b,
+            args.b.display(),
+            examples[0],
+            examples[1],
+        )
+        .into());
+    }
+    let interrupt = runs::interrupt();
+    let mut judging = args
+        .judge
+        .open(true, args.chat_fallback, &device, &interrupt)?;
+    judging.cache_in(out.as_ref())?;
+    let sheet = judge(&judging, &cases, &interrupt)?;
+    let shown = |path: &Path| format!("`{}`", path.display());
+    let mut notes: Vec<String> = count.left_out().into_iter().collect();
+    notes.extend(count.repeated());
+    let about = About {
+        title: "Answers compared".to_owned(),
+        a: shown(&args.a),
+        b: Some(shown(&args.b)),
+        judge: judging.name,
+        notes,
+        input: json!(count),
+    };
+    show(&about, &cases, &sheet, out.as_ref())
+}
+
+/// The beginning of the first prompt, for a message.
+fn first(answers: &[Answer]) -> String {
+    let prompt = answers.first().map(|answer| &answer.prompt);
+    let text = prompt.map(Prompt::to_plain).unwrap_or_default();
+    text.chars().take(60).collect()
+}

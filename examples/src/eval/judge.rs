@@ -1,0 +1,389 @@
+//! Who judges: the options, and opening what they name.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use clap::{Args, ValueEnum};
+use collimate::core::Scorer;
+use collimate::data::{ChatFallback, TextTokenizer, Truncation};
+use collimate::judge::{Cache, EmptyAnswers, JudgeOptions, Rubric};
+use collimate::lm::{Architecture, Bert, Llama, TextGenerator};
+use collimate::nn::{HfFolder, HfReward};
+use collimate::prelude::Device;
+use collimate::remote::{RemoteConfig, RemoteGenerator};
+use collimate::reward::{RewardModel, RewardScorer};
+use collimate::train::{Interrupt, hash_file};
+
+use super::out::Out;
+use super::watched::{Source, Watched};
+use crate::common::{self, Failure};
+use crate::rule::rules::{Rule, scorer};
+
+/// How a language model judges one answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[value(rename_all = "snake_case")]
+pub(crate) enum RubricName {
+    /// Self-Rewarding's points from 0 to 5
+    Additive,
+    /// MT-bench's rating from 1 to 10, with its prompt for second turns
+    MtBench,
+}
+
+/// What a language model is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Ask {
+    /// Each answer alone
+    Single,
+    /// Two answers side by side, in both orders
+    Pairwise,
+    /// Both of these
+    Both,
+}
+
+/// Options of the judge.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Judge (one of --judge, --judge-rule, --judge-url)")]
+pub(crate) struct JudgeArgs {
+    /// Folder of a reward model, which scores each answer, or of a causal language model, which is
+    /// asked for its judgement
+    #[arg(long, value_name = "DIR")]
+    judge: Option<PathBuf>,
+    /// A rule of examples/src/rule/rules.rs, which scores each answer
+    #[arg(long, value_enum, value_name = "RULE")]
+    judge_rule: Option<Rule>,
+    /// Base URL of an OpenAI-compatible server, such as http://127.0.0.1:8000/v1, whose model is asked
+    #[arg(long, value_name = "URL", requires = "judge_model")]
+    judge_url: Option<String>,
+    /// The model, as the server names it
+    #[arg(long, value_name = "NAME", requires = "judge_url")]
+    judge_model: Option<String>,
+    /// Name of the environment variable that holds the server's key; without it no key is sent
+    #[arg(long, value_name = "VAR", requires = "judge_url")]
+    judge_key_env: Option<String>,
+    /// Requests to the server that are under way at once [default: 8]
+    #[arg(long, value_name = "N", requires = "judge_url")]
+    concurrency: Option<usize>,
+    /// What a judging language model is asked [default: both, or single where there is one side]
+    #[arg(long, value_enum)]
+    ask: Option<Ask>,
+    /// How it judges a single answer [default: mt_bench]
+    #[arg(long, value_enum)]
+    rubric: Option<RubricName>,
+    /// Judgements of each single answer, whose mean counts [default: 1; additive: 3]
+    #[arg(long, value_name = "N")]
+    samples: Option<usize>,
+    /// Temperature of its judgements [default: 0; single answers with additive: 0.7]
+    #[arg(long, value_name = "T")]
+    judge_temperature: Option<f64>,
+    /// Longest judgement in tokens [default: 2048; single answers with additive: 512]
+    #[arg(long, value_name = "N")]
+    judge_tokens: Option<usize>,
+    /// Below this share of judgements that can be parsed the judge is refused [default: 0.5]
+    #[arg(long, value_name = "SHARE")]
+    min_parse_rate: Option<f64>,
+    /// File that keeps judgements: what it holds is not asked again [default: judge-cache.jsonl in
+    /// --out, if that is given]
+    #[arg(long, value_name = "FILE")]
+    judge_cache: Option<PathBuf>,
+    /// Empty answers: judge them like others, leave them unscored, or refuse them [default: judge]
+    #[arg(long, value_parser = common::json_name::<EmptyAnswers>, value_name = "HOW")]
+    empty_answers: Option<EmptyAnswers>,
+    /// Scores that differ by at most this are a tie; MT-bench's code takes 0.1
+    #[arg(long, value_name = "D", default_value_t = 0.0)]
+    tie_within: f64,
+}
+
+/// A judge that is ready.
+pub(crate) struct Judging {
+    pub(crate) name: String,
+    pub(crate) tie_within: f64,
+    pub(crate) kind: Kind,
+}
+
+/// The two kinds of judges.
+pub(crate) enum Kind {
+    /// A number for each answer.
+    Scorer(Box<dyn Scorer>),
+    /// A text about an answer or two.
+    Model(Box<Asked>),
+}
+
+/// A language model and what it is asked.
+pub(crate) struct Asked {
+    /// What tells it apart in the cache.
+    pub(crate) identity: String,
+    pub(crate) generator: Arc<Watched>,
+    pub(crate) single: Option<(RubricName, JudgeOptions)>,
+    pub(crate) pairwise: Option<JudgeOptions>,
+    pub(crate) cache: Option<Arc<Cache>>,
+}
+
+impl Judging {
+    /// Keeps judgements in the folder of results, unless a cache was named.
+    pub(crate) fn cache_in(&mut self, out: Option<&Out>) -> Result<(), Failure> {
+        if let (Kind::Model(asked), Some(out)) = (&mut self.kind, out)
+            && asked.cache.is_none()
+        {
+            let path = out.file("judge-cache.jsonl")?;
+            asked.cache = Some(Arc::new(Cache::open(path)?));
+        }
+        Ok(())
+    }
+}
+
+impl Asked {
+    /// The rubrics for an answer to a first and to a second question.
+    pub(crate) fn rubrics(name: RubricName) -> [Rubric; 2] {
+        match name {
+            RubricName::Additive => [Rubric::additive(), Rubric::additive()],
+            RubricName::MtBench => [Rubric::mt_bench(), Rubric::mt_bench_two_turns()],
+        }
+    }
+}
+
+impl JudgeArgs {
+    /// Opens the judge. `two_sides`: there are two answers to each question.
+    pub(crate) fn open(
+        &self,
+        two_sides: bool,
+        fallback: ChatFallback,
+        device: &Device,
+        interrupt: &Interrupt,
+    ) -> Result<Judging, Failure> {
+        let tie_within = self.tie_within;
+        if !(tie_within >= 0.0 && tie_within.is_finite()) {
+            return Err(format!("--tie-within {tie_within}: at least 0").into());
+        }
+        if !two_sides && tie_within > 0.0 {
+            return Err("--tie-within: one side has no ties".into());
+        }
+        let given = [
+            self.judge.is_some(),
+            self.judge_rule.is_some(),
+            self.judge_url.is_some(),
+        ];
+        if given.iter().filter(|&&given| given).count() != 1 {
+            return Err(
+                "name one judge: --judge DIR, --judge-rule RULE, or --judge-url URL with \
+                        --judge-model NAME"
+                    .into(),
+            );
+        }
+        let (name, kind) = match (&self.judge, self.judge_rule) {
+            (_, Some(rule)) => {
+                self.refuse_asking("a rule")?;
+                let name = format!("the rule: {}", rule.about());
+                (name, Kind::Scorer(Box::new(scorer(rule))))
+            }
+            (Some(dir), _) => self.folder(dir, two_sides, fallback, device, interrupt)?,
+            (None, None) => {
+                let server = self.server()?;
+                let url = self.judge_url.as_deref().unwrap_or_default();
+                let model = self.judge_model.as_deref().unwrap_or_default();
+                let name = format!("{model} at {url}");
+                let identity = format!("server {url} {model}");
+                let source = Source::Server(Box::new(server));
+                // A batch is what Ctrl-C waits for and what is lost where the process is killed.
+                let batch = 4 * self.concurrency.unwrap_or(8);
+                (
+                    name,
+                    self.asked(source, identity, batch, two_sides, interrupt)?,
+                )
+            }
+        };
+        Ok(Judging {
+            name,
+            tie_within,
+            kind,
+        })
+    }
+
+    fn folder(
+        &self,
+        dir: &Path,
+        two_sides: bool,
+        fallback: ChatFallback,
+        device: &Device,
+        interrupt: &Interrupt,
+    ) -> Result<(String, Kind), Failure> {
+        let shown = dir.display();
+        let kind = common::architecture(dir)
+            .map_err(|error| error.to_string().replacen("--model", "--judge", 1))?;
+        if kind != Architecture::LlamaCausal {
+            self.refuse_asking("a reward model")?;
+            let scorer = match kind {
+                Architecture::Bert => reward::<Bert>(dir, fallback, device)?,
+                _ => reward::<Llama>(dir, fallback, device)?,
+            };
+            return Ok((format!("the reward model `{shown}`"), Kind::Scorer(scorer)));
+        }
+        let tokenizer = TextTokenizer::from_folder(dir)?.with_chat_fallback(fallback);
+        let model = Llama::load(dir, device)?;
+        let generator = TextGenerator::new(model, tokenizer).with_eos_of(dir)?;
+        let identity = format!("folder {} {fallback:?}", hash_folder(dir)?);
+        let source = Source::Folder(Box::new(generator));
+        let kind = self.asked(source, identity, 16, two_sides, interrupt)?;
+        Ok((format!("the language model `{shown}`"), kind))
+    }
+
+    fn server(&self) -> Result<RemoteGenerator, Failure> {
+        let mut config = RemoteConfig {
+            base_url: self.judge_url.clone().unwrap_or_default(),
+            model: self.judge_model.clone().unwrap_or_default(),
+            api_key_env: self.judge_key_env.clone(),
+            ..RemoteConfig::default()
+        };
+        if let Some(concurrency) = self.concurrency {
+            config.concurrency = concurrency;
+        }
+        RemoteGenerator::new(&config).map_err(|error| format!("the judge's server: {error}").into())
+    }
+
+    fn asked(
+        &self,
+        source: Source,
+        identity: String,
+        batch: usize,
+        two_sides: bool,
+        interrupt: &Interrupt,
+    ) -> Result<Kind, Failure> {
+        let ask = match (self.ask, two_sides) {
+            (None, true) => Ask::Both,
+            (None, false) => Ask::Single,
+            (Some(Ask::Single), _) | (Some(_), true) => self.ask.unwrap_or(Ask::Single),
+            (Some(_), false) => {
+                return Err(
+                    "--ask pairwise and both need two answers to each question: give \
+                            --against DIR"
+                        .into(),
+                );
+            }
+        };
+        let rubric = match (self.rubric, ask) {
+            (Some(_), Ask::Pairwise) => return Err("--rubric: is for single answers".into()),
+            (rubric, _) => rubric.unwrap_or(RubricName::MtBench),
+        };
+        if self.samples.is_some() && ask == Ask::Pairwise {
+            return Err(
+                "--samples: is for single answers; a pair is judged once in each order".into(),
+            );
+        }
+        if self.tie_within > 0.0 && ask == Ask::Pairwise {
+            return Err(
+                "--tie-within: is for single scores; side by side the judge says tie".into(),
+            );
+        }
+        let single = match rubric {
+            RubricName::Additive => JudgeOptions::default(),
+            RubricName::MtBench => JudgeOptions::greedy(),
+        };
+        let single = self.options(single, batch)?;
+        if single.samples > 1 && single.sampling.temperature == 0.0 {
+            return Err(format!(
+                "--samples {}: at temperature 0 a judge repeats itself: give --judge-temperature too",
+                single.samples
+            )
+            .into());
+        }
+        let mut pairwise = JudgeOptions::greedy();
+        pairwise.samples = 1;
+        let pairwise = JudgeOptions {
+            samples: 1,
+            ..self.options(pairwise, batch)?
+        };
+        let cache = self.judge_cache.as_ref();
+        let cache = cache
+            .map(|path| Cache::open(path).map(Arc::new))
+            .transpose()?;
+        Ok(Kind::Model(Box::new(Asked {
+            identity,
+            generator: Arc::new(Watched::new(source, interrupt.clone())),
+            single: (ask != Ask::Pairwise).then_some((rubric, single)),
+            pairwise: (ask != Ask::Single).then_some(pairwise),
+            cache,
+        })))
+    }
+
+    /// Defaults with what was given.
+    fn options(&self, mut options: JudgeOptions, batch: usize) -> Result<JudgeOptions, Failure> {
+        options.batch = batch.max(1);
+        options.empty_answers = self.empty_answers.unwrap_or(EmptyAnswers::Judge);
+        if let Some(rate) = self.min_parse_rate {
+            options.min_parse_rate = rate;
+        }
+        if let Some(samples) = self.samples {
+            options.samples = samples;
+        }
+        if let Some(temperature) = self.judge_temperature {
+            options.sampling.temperature = temperature;
+        }
+        if let Some(tokens) = self.judge_tokens {
+            options.sampling.max_new_tokens = tokens;
+        }
+        let checked = options.check().map_err(|error| {
+            let text = error.to_string();
+            let given = [
+                ("samples is", "--samples"),
+                ("min_parse_rate is", "--min-parse-rate"),
+                ("temperature is", "--judge-temperature"),
+                ("max_new_tokens is", "--judge-tokens"),
+            ];
+            let mut named = given.iter().filter(|(start, _)| text.starts_with(start));
+            match named.next() {
+                Some((start, option)) => text.replacen(start, option, 1),
+                None => text,
+            }
+        });
+        checked?;
+        Ok(options)
+    }
+
+    /// A scorer is not asked anything: options of asking would be ignored.
+    fn refuse_asking(&self, who: &str) -> Result<(), Failure> {
+        let given = [
+            ("--ask", self.ask.is_some()),
+            ("--rubric", self.rubric.is_some()),
+            ("--samples", self.samples.is_some()),
+            ("--judge-temperature", self.judge_temperature.is_some()),
+            ("--judge-tokens", self.judge_tokens.is_some()),
+            ("--min-parse-rate", self.min_parse_rate.is_some()),
+            ("--judge-cache", self.judge_cache.is_some()),
+            ("--empty-answers", self.empty_answers.is_some()),
+        ];
+        match given.iter().find(|(_, given)| *given) {
+            Some((option, _)) => Err(format!(
+                "{option}: is for a judging language model, and {who} gives scores: leave it out"
+            )
+            .into()),
+            None => Ok(()),
+        }
+    }
+}
+
+fn reward<B: HfReward>(
+    dir: &Path,
+    fallback: ChatFallback,
+    device: &Device,
+) -> Result<Box<dyn Scorer>, Failure> {
+    let model = RewardModel::<B>::load(dir, device)?;
+    let tokenizer = TextTokenizer::from_folder(dir)?.with_chat_fallback(fallback);
+    let most = model.backbone.max_positions();
+    let length = most.min(tokenizer.max_length().unwrap_or(2048));
+    let cut = Truncation::KeepEnd;
+    Ok(Box::new(RewardScorer::new(model, tokenizer, length, cut)))
+}
+
+/// A model is what its files are: another checkpoint in the same folder is another judge.
+fn hash_folder(dir: &Path) -> Result<String, Failure> {
+    let mut files: Vec<PathBuf> = std::fs::read_dir(dir)?
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|path| {
+            let kind = path.extension().and_then(|kind| kind.to_str());
+            path.is_file() && matches!(kind, Some("json" | "safetensors" | "jinja"))
+        })
+        .collect();
+    files.sort();
+    let hashes = files.iter().map(|path| hash_file(path));
+    let hashes = hashes.collect::<Result<Vec<String>, _>>()?;
+    Ok(collimate::train::hash_json(&hashes))
+}

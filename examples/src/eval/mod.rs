@@ -1,0 +1,51 @@
+//! Evaluates models, answers and judges: `cargo run --example eval -- --help`.
+
+mod answers;
+mod cases;
+mod judge;
+mod judging;
+mod matching;
+mod out;
+mod pairs;
+mod policy;
+mod prompts;
+mod sheet;
+mod stats;
+mod table;
+mod watched;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::common;
+
+/// Evaluate reward models, language models, answers and judges.
+///
+/// Tables go to standard output; --out DIR keeps them with every single judgement. What each number
+/// is: docs/evaluation.md.
+#[derive(Debug, Parser)]
+#[command(name = "eval", version, arg_required_else_help = false)]
+struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Pairs(Box<pairs::Args>),
+    Answers(Box<answers::Args>),
+    Prompts(Box<prompts::Args>),
+}
+
+/// The program.
+pub fn main() -> ExitCode {
+    common::exit(|| {
+        let args: Args = common::parse()?;
+        match args.command {
+            Command::Pairs(args) => pairs::run(&args),
+            Command::Answers(args) => answers::run(&args),
+            Command::Prompts(args) => prompts::run(&args),
+        }
+    })
+}

@@ -1,0 +1,87 @@
+//! What a judge said about every case.
+
+use collimate::judge::{Duel, DuelResult, Grade, Outcome, ParseReport, PositionBias};
+use serde::Serialize;
+
+/// Scores of single answers, and side by side verdicts; what was not asked for is absent.
+#[derive(Debug, Default)]
+pub(crate) struct Sheet {
+    pub(crate) single: Option<Single>,
+    pub(crate) pairwise: Option<Pairwise>,
+}
+
+/// A score for each answer.
+#[derive(Debug)]
+pub(crate) struct Single {
+    /// Of side a, one for each case; absent where the judge gave none.
+    pub(crate) a: Vec<Option<f64>>,
+    /// Of side b; empty where there is no side b.
+    pub(crate) b: Vec<Option<f64>>,
+    /// Who wins by score, seen from a; empty where there is no side b.
+    pub(crate) outcomes: Vec<Option<Outcome>>,
+    /// What a language model wrote: of a, then of b.
+    pub(crate) grades: Option<[Vec<Grade>; 2]>,
+    pub(crate) report: Option<ParseReport>,
+}
+
+/// Both orders of each case.
+#[derive(Debug)]
+pub(crate) struct Pairwise {
+    pub(crate) results: Vec<DuelResult>,
+    pub(crate) bias: PositionBias,
+    pub(crate) report: ParseReport,
+}
+
+/// The length of an answer, in characters.
+pub(crate) fn chars(text: &str) -> f64 {
+    text.chars().count() as f64
+}
+
+/// Length of a less length of b.
+pub(crate) fn length_difference(duel: &Duel) -> f64 {
+    chars(&duel.a.answer.text) - chars(&duel.b.answer.text)
+}
+
+/// Two reports as one.
+pub(crate) fn add_report(sum: &mut ParseReport, more: ParseReport) {
+    sum.judgements += more.judgements;
+    sum.parsed += more.parsed;
+    sum.empty += more.empty;
+    sum.generated += more.generated;
+    sum.cached += more.cached;
+    sum.repeated += more.repeated;
+    for (reason, count) in more.unparsed {
+        *sum.unparsed.entry(reason).or_insert(0) += count;
+    }
+    sum.example = sum.example.take().or(more.example);
+}
+
+/// The same for position bias.
+pub(crate) fn add_bias(sum: &mut PositionBias, more: PositionBias) {
+    sum.consistent += more.consistent;
+    sum.first_shown += more.first_shown;
+    sum.second_shown += more.second_shown;
+    sum.half_tie += more.half_tie;
+    sum.unparsed += more.unparsed;
+}
+
+/// Position bias with its shares, for the summary.
+#[derive(Debug, Serialize)]
+pub(crate) struct BiasShares {
+    #[serde(flatten)]
+    pub(crate) counts: PositionBias,
+    pub(crate) consistency_rate: Option<f64>,
+    pub(crate) first_shown_rate: Option<f64>,
+    pub(crate) second_shown_rate: Option<f64>,
+}
+
+impl From<PositionBias> for BiasShares {
+    fn from(counts: PositionBias) -> Self {
+        Self {
+            consistency_rate: counts.consistency_rate(),
+            first_shown_rate: counts.first_shown_rate(),
+            second_shown_rate: counts.second_shown_rate(),
+            counts,
+        }
+    }
+}

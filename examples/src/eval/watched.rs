@@ -1,0 +1,84 @@
+//! A judging model that shows how far it is and stops on Ctrl-C.
+
+use std::ops::ControlFlow;
+use std::sync::{Mutex, PoisonError};
+
+use collimate::core::{Completion, GenerateError, Generator, Prompt, Sampling};
+use collimate::lm::{self, Llama, TextGenerator, Watch};
+use collimate::remote::RemoteGenerator;
+use collimate::train::{Interrupt, Meter, Progress};
+
+/// Where judgements are written.
+pub(crate) enum Source {
+    Folder(Box<TextGenerator<Llama>>),
+    Server(Box<RemoteGenerator>),
+}
+
+/// It stops between two calls, so that what a call has brought is in the judge's cache; a model in this
+/// process also stops within one.
+pub(crate) struct Watched {
+    source: Source,
+    interrupt: Interrupt,
+    meter: Mutex<Option<(Meter, u64)>>,
+}
+
+impl Watched {
+    pub(crate) fn new(source: Source, interrupt: Interrupt) -> Self {
+        Self {
+            source,
+            interrupt,
+            meter: Mutex::new(None),
+        }
+    }
+
+    /// Shows the progress of at most `total` judgements from now on.
+    pub(crate) fn begin(&self, label: &str, total: usize) {
+        let meter = Progress::Auto.start(label, 0, total as u64);
+        *self.meter.lock().unwrap_or_else(PoisonError::into_inner) = Some((meter, 0));
+    }
+
+    /// Shows nothing any more.
+    pub(crate) fn end(&self) {
+        *self.meter.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    fn advance(&self, by: usize) {
+        let mut meter = self.meter.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((meter, done)) = meter.as_mut() {
+            *done += by as u64;
+            meter.set(*done, "judgements");
+        }
+    }
+}
+
+impl Generator for Watched {
+    fn generate(
+        &self,
+        prompts: &[Prompt],
+        sampling: &Sampling,
+    ) -> Result<Vec<Vec<Completion>>, GenerateError> {
+        if self.interrupt.is_set() {
+            return Err(GenerateError::Interrupted);
+        }
+        let written = match &self.source {
+            Source::Folder(model) => {
+                let mut stop = Stop(self.interrupt.clone());
+                model.generate_watched(prompts, sampling, &mut stop)
+            }
+            Source::Server(server) => server.generate(prompts, sampling),
+        }?;
+        self.advance(written.iter().map(Vec::len).sum());
+        Ok(written)
+    }
+}
+
+struct Stop(Interrupt);
+
+impl Watch for Stop {
+    fn progress(&mut self, _: lm::Progress) -> ControlFlow<()> {
+        match self.0.is_set() {
+            true => ControlFlow::Break(()),
+            false => ControlFlow::Continue(()),
+        }
+    }
+}
