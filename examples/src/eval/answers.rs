@@ -6,10 +6,12 @@ use collimate::core::Prompt;
 use collimate::data::{Answer, ChatFallback, read_answers};
 use serde_json::json;
 
-use super::judge::JudgeArgs;
+use super::cases::as_chat;
+use super::judge_args::JudgeArgs;
 use super::judging::judge;
 use super::matching::matched;
-use super::out::{About, Out, show};
+use super::out::Out;
+use super::show::{About, show};
 use crate::common::{self, DeviceName, Failure};
 use crate::runs;
 
@@ -27,11 +29,12 @@ pub(crate) struct Args {
     /// Answers of side b
     #[arg(long, value_name = "FILE")]
     b: PathBuf,
-    #[command(flatten)]
-    judge: JudgeArgs,
     /// Folder for summary.json, report.md, judgements.jsonl and plots
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
+    /// Prompts that are texts become one message of the user, for a reward model with a chat template
+    #[arg(long)]
+    as_chat: bool,
     /// Messages where a judging model has no chat template: refuse, or plain text with their roles
     #[arg(long, value_parser = common::json_name::<ChatFallback>, default_value = "refuse")]
     #[arg(value_name = "HOW")]
@@ -39,6 +42,8 @@ pub(crate) struct Args {
     /// Where to compute
     #[arg(long, value_enum, default_value_t = DeviceName::Flex)]
     device: DeviceName,
+    #[command(flatten)]
+    judge: JudgeArgs,
 }
 
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
@@ -46,7 +51,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let device = args.device.open()?;
     let (a, b) = (read_answers(&args.a)?, read_answers(&args.b)?);
     let examples = [first(&a), first(&b)];
-    let (cases, count) = matched(a, b);
+    let (mut cases, count) = matched(a, b);
     if cases.is_empty() {
         return Err(format!(
             "0 of the {} prompts of {} are among the {} of {}: both must answer the same prompts; the \
@@ -64,6 +69,17 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let mut judging = args
         .judge
         .open(true, args.chat_fallback, &device, &interrupt)?;
+    if args.as_chat && !judging.renders_prompts {
+        return Err("--as-chat: is for a reward model of --judge: leave it out".into());
+    }
+    if args.as_chat {
+        for case in &mut cases {
+            let b = case.b.as_mut().map(|item| &mut item.prompt);
+            std::iter::once(&mut case.a.prompt)
+                .chain(b)
+                .for_each(as_chat);
+        }
+    }
     judging.cache_in(out.as_ref())?;
     let sheet = judge(&judging, &cases, &interrupt)?;
     let shown = |path: &Path| format!("`{}`", path.display());

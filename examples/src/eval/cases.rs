@@ -37,6 +37,13 @@ pub(crate) fn user(content: impl Into<String>) -> Message {
     }
 }
 
+/// Makes a text one message of the user.
+pub(crate) fn as_chat(prompt: &mut Prompt) {
+    if let Prompt::Text(text) = prompt {
+        *prompt = Prompt::Chat(vec![user(std::mem::take(text))]);
+    }
+}
+
 /// First question, first answer, second question, if that is the prompt's shape: the judge is then
 /// shown both turns.
 pub(crate) fn two_turns(prompt: &Prompt) -> Option<[&str; 3]> {

@@ -10,7 +10,8 @@ use collimate::judge::{
 use collimate::train::{Interrupt, Progress};
 
 use super::cases::Case;
-use super::judge::{Asked, Judging, Kind, RubricName};
+use super::judge::{Asked, Judging, Kind};
+use super::judge_args::RubricName;
 use super::sheet::{Pairwise, Sheet, Single, add_bias, add_report};
 use super::watched::Watched;
 use crate::common::{Failure, Interrupted};

@@ -1,8 +1,10 @@
 //! Evaluates models, answers and judges: `cargo run --example eval -- --help`.
 
+mod accuracy;
 mod answers;
 mod cases;
 mod judge;
+mod judge_args;
 mod judging;
 mod matching;
 mod out;
@@ -10,8 +12,10 @@ mod pairs;
 mod policy;
 mod prompts;
 mod sheet;
+mod show;
 mod stats;
 mod table;
+mod talks;
 mod watched;
 
 use std::process::ExitCode;

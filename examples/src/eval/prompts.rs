@@ -2,30 +2,19 @@
 
 use std::path::PathBuf;
 
-use clap::ValueEnum;
-use collimate::core::{Completion, Finish, Message, Prompt, Role, Sampling};
-use collimate::data::{ChatFallback, Question, read_questions};
-use collimate::judge::Item;
-use collimate::train::Interrupt;
-use serde_json::{Value, json};
+use collimate::core::Sampling;
+use collimate::data::{ChatFallback, read_questions};
+use serde_json::json;
 
-use super::cases::{Case, user};
-use super::judge::JudgeArgs;
+use super::judge_args::JudgeArgs;
 use super::judging::judge;
-use super::out::{About, Out, show};
+use super::out::Out;
 use super::policy::Policy;
+use super::show::{About, show};
+use super::talks::{OnLongPrompt, Talks};
 use crate::common::{self, DeviceName, Failure};
 use crate::generate::said;
 use crate::runs;
-
-/// What becomes of a prompt that is longer than a model takes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum OnLongPrompt {
-    /// Stop with an error
-    Fail,
-    /// Leave it out, of both sides, and count it
-    Drop,
-}
 
 /// Let a model answer a benchmark's prompts, alone or beside another one, and judge the answers.
 ///
@@ -146,176 +135,4 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         }),
     };
     show(&about, &cases, &sheet, out.as_ref())
-}
-
-/// An answer, and what it answers.
-struct Said {
-    question: usize,
-    turn: usize,
-    prompt: Prompt,
-    completion: Completion,
-}
-
-/// The conversations of all sides.
-struct Talks<'a> {
-    questions: &'a [Question],
-    policies: &'a [Policy],
-    on_long_prompt: OnLongPrompt,
-    /// What was said to each question, for each side; none where it was left out.
-    so_far: Vec<Option<Vec<Vec<Message>>>>,
-    /// Answers of each side.
-    said: Vec<Vec<Said>>,
-    /// Turns that were left out, those after them included.
-    too_long: usize,
-}
-
-impl<'a> Talks<'a> {
-    fn new(
-        questions: &'a [Question],
-        policies: &'a [Policy],
-        on_long_prompt: OnLongPrompt,
-    ) -> Self {
-        Self {
-            questions,
-            policies,
-            on_long_prompt,
-            so_far: vec![Some(vec![Vec::new(); policies.len()]); questions.len()],
-            said: policies.iter().map(|_| Vec::new()).collect(),
-            too_long: 0,
-        }
-    }
-
-    /// Asks every question that has this turn, from 0.
-    fn ask(
-        &mut self,
-        turn: usize,
-        sampling: &Sampling,
-        interrupt: &Interrupt,
-    ) -> Result<(), Failure> {
-        let mut asked = Vec::new();
-        for (index, question) in self.questions.iter().enumerate() {
-            let Some(text) = question.turns.get(turn) else {
-                continue;
-            };
-            if let Some(sides) = &mut self.so_far[index] {
-                sides.iter_mut().for_each(|side| side.push(user(text)));
-            }
-            if self.fits(index)? {
-                asked.push(index);
-            } else {
-                self.so_far[index] = None;
-                self.too_long += 1;
-            }
-        }
-        if asked.is_empty() {
-            return Ok(());
-        }
-        for (side, policy) in self.policies.iter().enumerate() {
-            let so_far = |&index: &usize| self.so_far[index].as_ref().map(|sides| &sides[side]);
-            let prompts = asked.iter().filter_map(so_far);
-            let prompts: Vec<Prompt> = prompts.cloned().map(Prompt::Chat).collect();
-            let said = &mut self.said[side];
-            let mut answers = Vec::new();
-            let ended = policy.answer(&prompts, sampling, interrupt, |at, completion| {
-                answers.push((asked[at], completion.text.clone()));
-                said.push(Said {
-                    question: asked[at],
-                    turn,
-                    prompt: prompts[at].clone(),
-                    completion,
-                });
-            });
-            ended?;
-            for (index, content) in answers {
-                if let Some(sides) = &mut self.so_far[index] {
-                    let role = Role::Assistant;
-                    sides[side].push(Message { role, content });
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Whether every side has room for an answer.
-    fn fits(&self, index: usize) -> Result<bool, Failure> {
-        let Some(sides) = &self.so_far[index] else {
-            return Ok(false);
-        };
-        for (messages, policy) in sides.iter().zip(self.policies) {
-            let (tokens, context) = policy.room(&Prompt::Chat(messages.clone()))?;
-            if tokens < context {
-                continue;
-            }
-            if self.on_long_prompt == OnLongPrompt::Fail {
-                return Err(format!(
-                    "question {}, turn {}: has {tokens} tokens, {} takes {context} in all: \
-                     --on-long-prompt drop leaves such questions out{}",
-                    self.questions[index].id,
-                    messages.len().div_ceil(2),
-                    policy.name,
-                    match messages.len() {
-                        1 => "",
-                        _ => ", fewer --max-new-tokens leave more room",
-                    }
-                )
-                .into());
-            }
-            return Ok(false);
-        }
-        Ok(true)
-    }
-
-    /// What every side has answered, question by question.
-    fn cases(&self) -> Vec<Case> {
-        let item = |said: &Said| Item::new(said.prompt.clone(), said.completion.clone());
-        let mut places: Vec<usize> = (0..self.said[0].len()).collect();
-        places.sort_by_key(|&at| (self.said[0][at].question, self.said[0][at].turn));
-        let case = |at: usize| {
-            let a = &self.said[0][at];
-            let question = &self.questions[a.question];
-            Case {
-                id: question.id.clone(),
-                category: question.category.clone(),
-                turn: a.turn + 1,
-                group: a.question,
-                a: item(a),
-                b: self.said.get(1).map(|said| item(&said[at])),
-            }
-        };
-        places.into_iter().map(case).collect()
-    }
-
-    /// A side's answers as rows that `eval answers` reads.
-    fn rows(&self, side: usize) -> impl Iterator<Item = Value> {
-        self.said[side].iter().map(|said| {
-            let question = &self.questions[said.question];
-            json!({
-                "question_id": question.id, "category": question.category, "turn": said.turn + 1,
-                "prompt": said.prompt, "completion": said.completion.text,
-                "finish": said.completion.finish,
-            })
-        })
-    }
-
-    fn notes(&self) -> Vec<String> {
-        let mut notes = Vec::new();
-        if self.too_long > 0 {
-            notes.push(format!(
-                "left out: {} turns that were too long",
-                self.too_long
-            ));
-        }
-        for (policy, said) in self.policies.iter().zip(&self.said) {
-            let cut = said
-                .iter()
-                .filter(|said| said.completion.finish == Finish::Length);
-            notes.push(format!(
-                "{}: {} of {} answers did not end by themselves",
-                policy.name,
-                cut.count(),
-                said.len()
-            ));
-        }
-        notes
-    }
 }
