@@ -230,9 +230,16 @@ mod tests {
         // A third of the pairs, half of the section.
         let subsets = [("math-prm", accuracy(1, 2)), ("hep-go", accuracy(4, 4))];
         close(reward_bench(&subsets).unwrap().score, 0.75);
-        // Alone it is the section; a subset of no section that begins alike is no code.
-        let subsets = [("math-prm", accuracy(1, 4)), ("hep-zig", accuracy(9, 9))];
-        close(reward_bench(&subsets).unwrap().score, 0.25);
+        // Alone it is the section.
+        let alone = [("math-prm", accuracy(1, 4))];
+        close(reward_bench(&alone).unwrap().score, 0.25);
+        // A subset of no section that begins like code is none: one pair against one.
+        let subsets = [
+            ("math-prm", accuracy(1, 4)),
+            ("hep-cpp", accuracy(1, 1)),
+            ("hep-zig", accuracy(9, 9)),
+        ];
+        close(reward_bench(&subsets).unwrap().score, 0.625);
     }
 
     #[test]
