@@ -191,7 +191,7 @@ fn stopped(error: JudgeError, cache: Option<&Cache>) -> Failure {
     match error {
         JudgeError::Generate(GenerateError::Interrupted) => Interrupted(match cache {
             Some(cache) => format!(
-                "stopped: what was judged is in {}; go on with the same --judge-cache",
+                "stopped: what was judged is in {}; the same command goes on from there",
                 cache.path().display()
             ),
             None => "stopped: judgements are kept only with --judge-cache FILE".to_owned(),
