@@ -93,8 +93,9 @@ pub struct CandidateCounts {
 pub struct Branch {
     /// Who said which answers are best and worst.
     pub source: PairSource,
-    /// The name of the model that came out.
-    pub model: String,
+    /// The name of the model that came out; absent where there was no pair to learn from, as by the
+    /// implicit reward of an M1 that was not fine-tuned.
+    pub model: Option<String>,
     /// Pairs made.
     pub pairs: usize,
     /// Prompts that gave no pair, by reason: `equal_rewards` are ties.

@@ -311,9 +311,8 @@ fn branches<M>(report: Report, outcome: &SelfRewardingOutcome<M>) -> Report {
             };
             let others: usize = b.dropped.iter().map(|(_, n)| n).sum();
             let ties = dropped(collimate_irm::DropReason::EqualRewards);
-            let won = outcome
-                .comparisons
-                .get(&format!("{}_vs_{}", b.model, i.model));
+            let name = b.model.as_deref().unwrap_or_default();
+            let won = outcome.comparisons.get(&format!("{name}_vs_{}", i.model));
             vec![
                 i.model.clone(),
                 b.source.name().replace('_', " "),
@@ -376,7 +375,7 @@ fn curves<M>(
     for branch in outcome.iterations.iter().flat_map(|i| &i.branches) {
         let series = |name: &str| -> Vec<(f64, f64)> {
             let mine = |row: &&Map<String, Value>| {
-                row.get("stage").and_then(Value::as_str) == Some(branch.model.as_str())
+                row.get("stage").and_then(Value::as_str) == branch.model.as_deref()
             };
             let values = rows.iter().filter(mine);
             values
@@ -386,10 +385,9 @@ fn curves<M>(
                 .collect()
         };
         let chosen = series(names::REWARDS_CHOSEN);
-        if chosen.is_empty() {
+        let Some(name) = branch.model.as_deref().filter(|_| !chosen.is_empty()) else {
             continue;
-        }
-        let name = &branch.model;
+        };
         let chart = LineChart::new(format!("Implicit rewards: {name}"), "step", "reward")
             .with(LineSeries::new("chosen", chosen))
             .with(LineSeries::new("rejected", series(names::REWARDS_REJECTED)));

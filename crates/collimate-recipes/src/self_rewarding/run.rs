@@ -130,25 +130,22 @@ pub fn self_reward<M: CausalLm>(
         let mut branches = Vec::new();
         let mut next = None;
         for (source, seconds, scores) in made {
-            let (branch, known, pairs) = learn(
-                session,
-                &Step {
-                    folder: &folder,
-                    next: format!("m{}", t + 1),
-                    source,
-                    rows: &rows,
-                    truth,
-                },
-                model,
-                &scores,
-                &earlier,
-                steps,
-            )?;
-            steps = Some(branch.steps);
+            let step = Step {
+                folder: &folder,
+                next: format!("m{}", t + 1),
+                source,
+                rows: &rows,
+                truth,
+            };
+            let (branch, learnt) = learn(session, &step, model, &scores, &earlier, steps)?;
             branches.push(Branch {
                 scoring_seconds: seconds,
                 ..branch
             });
+            let Some((known, pairs)) = learnt else {
+                continue;
+            };
+            steps = steps.or(Some(known.steps));
             let judges = (source == PairSource::Judge).then_some(if t < config.iterations {
                 least
             } else {
@@ -249,7 +246,10 @@ struct Step<'a> {
     truth: Option<&'a Scores>,
 }
 
-/// The model that learns from the pairs of one source, and these pairs. `earlier` are those of earlier
+/// A model and the pairs of its own that it has learnt from.
+type Learnt<M> = (Known<M>, Vec<TokenizedPair>);
+
+/// The model that learns from the pairs of one source, and these pairs; nothing where there are none. `earlier` are those of earlier
 /// iterations to learn from too; `steps` those of the judge's training, so that no branch gets more.
 fn learn<M: CausalLm>(
     session: &mut Session<'_>,
@@ -258,7 +258,7 @@ fn learn<M: CausalLm>(
     scores: &Scores,
     earlier: &[TokenizedPair],
     steps: Option<u64>,
-) -> Result<(Branch, Known<M>, Vec<TokenizedPair>), RecipeError> {
+) -> Result<(Branch, Option<Learnt<M>>), RecipeError> {
     let Made {
         pairs,
         dropped,
@@ -266,13 +266,27 @@ fn learn<M: CausalLm>(
         lines,
     } = best_and_worst(step.rows, scores, step.truth);
     let name = step.source.name();
+    let mut branch = Branch {
+        source: step.source,
+        model: None,
+        pairs: pairs.len(),
+        dropped,
+        agreement,
+        scoring_seconds: 0.0,
+        trained_pairs: 0,
+        steps: 0,
+        training_seconds: 0.0,
+    };
     if pairs.is_empty() {
-        let counts: Vec<String> = dropped
-            .iter()
+        if step.source != PairSource::Judge {
+            return Ok((branch, None));
+        }
+        let reasons = branch.dropped.iter();
+        let counts: Vec<String> = reasons
             .map(|(reason, n)| format!("{n} prompts with {reason:?}"))
             .collect();
         return Err(RecipeError::NoPairs {
-            stage: format!("{name} on the candidates of {}", step.folder),
+            stage: format!("judge of the candidates of {}", step.folder),
             dropped: counts.join(", "),
             advice: "more candidates, a higher temperature, or a judge that tells answers apart",
         });
@@ -289,18 +303,11 @@ fn learn<M: CausalLm>(
     };
     let trained = session.align(&stage, &model.model, all, steps)?;
     let known = Known::new(&stage, trained.model, trained.steps, trained.seconds);
-    let branch = Branch {
-        source: step.source,
-        model: stage,
-        pairs: pairs.len(),
-        dropped,
-        agreement,
-        scoring_seconds: 0.0,
-        trained_pairs,
-        steps: known.steps,
-        training_seconds: known.seconds,
-    };
-    Ok((branch, known, pairs))
+    branch.model = Some(stage);
+    branch.trained_pairs = trained_pairs;
+    branch.steps = known.steps;
+    branch.training_seconds = known.seconds;
+    Ok((branch, Some((known, pairs))))
 }
 
 /// What is known of all models so far.

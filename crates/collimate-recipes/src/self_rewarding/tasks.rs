@@ -228,3 +228,93 @@ fn write<M: CausalLm>(
 
 /// Texts of one round at most.
 const ROUND: usize = 512;
+
+#[cfg(test)]
+mod tests {
+    use collimate_core::PreferencePair;
+
+    use super::super::SelfRewardingConfig;
+    use super::*;
+
+    fn pool() -> Pool {
+        let text = |text: &str| Prompt::from(text);
+        let data = SelfRewardingData {
+            seed_prompts: vec![
+                text("add two and three"),
+                text("add two and three "),
+                text("  "),
+                text("name a long river"),
+                Prompt::Chat(Vec::new()),
+            ],
+            prompts: vec![text("spell the word yellow")],
+            judge_test: vec![PreferencePair::new("count down from nine", "9", "1")],
+            ..SelfRewardingData::default()
+        };
+        Pool::new(&data, &SelfRewardingConfig::default()).unwrap()
+    }
+
+    #[test]
+    fn what_is_known_held_out_or_cut_is_refused() {
+        let mut pool = pool();
+        assert_eq!(pool.seeds, ["add two and three", "name a long river"]);
+        let mut refused = |text: &str| pool.offer(&Completion::from(text)).refused;
+        assert_eq!(
+            refused(" spell the word yellow\n"),
+            Some(TaskRefusal::HeldOut)
+        );
+        assert_eq!(refused("count down from nine"), Some(TaskRefusal::HeldOut));
+        assert_eq!(
+            refused("add"),
+            Some(TaskRefusal::Novelty(Refusal::TooShort { words: 1 }))
+        );
+        // Longest common subsequence 3 of 4 and 4 words: 2 · 3 / 8.
+        assert_eq!(
+            refused("add two and four"),
+            Some(TaskRefusal::Novelty(Refusal::Similar {
+                to: 0,
+                rouge_l: 0.75
+            }))
+        );
+        assert_eq!(refused("which bird cannot fly"), None);
+        assert!(
+            matches!(
+                refused("which bird cannot fly"),
+                Some(TaskRefusal::Novelty(Refusal::Similar { to: 2, .. }))
+            ),
+            "one's own tasks are known too"
+        );
+        let cut = Completion {
+            finish: Finish::Length,
+            ..Completion::from("why is the sky blue")
+        };
+        assert_eq!(pool.offer(&cut).refused, Some(TaskRefusal::Cut));
+        assert_eq!(pool.own, ["which bird cannot fly"]);
+    }
+
+    #[test]
+    fn seeds_stand_in_until_there_are_own_tasks_and_no_shot_comes_twice() {
+        let mut pool = pool();
+        let mut rng = Key::new(1, "shots").rng(Purpose::Data);
+        let mut first = pool.shots(1, 1, &mut rng);
+        first.sort_unstable();
+        assert_eq!(first, ["add two and three", "name a long river"]);
+        assert_eq!(
+            pool.shots(6, 2, &mut rng).len(),
+            2,
+            "no more than there are"
+        );
+        pool.offer(&Completion::from("which bird cannot fly"));
+        let shots = pool.shots(1, 1, &mut rng);
+        assert_eq!(shots[1], "which bird cannot fly");
+        assert!(pool.seeds.contains(&shots[0].to_owned()));
+    }
+
+    #[test]
+    fn without_a_usable_prompt_there_is_no_pool() {
+        let data = SelfRewardingData {
+            seed_prompts: vec![Prompt::from(" ")],
+            ..SelfRewardingData::default()
+        };
+        assert!(Pool::new(&data, &SelfRewardingConfig::default()).is_err());
+    }
+}
