@@ -434,7 +434,7 @@ fn bad_options_and_files() {
             "--max-length",
             "48",
         ],
-        &["give an evaluator"],
+        &["compare is evaluator", "--evaluator-rule"],
     );
     for (config, says) in [
         (

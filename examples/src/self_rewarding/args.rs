@@ -9,8 +9,8 @@ use collimate::judge::PromptStyle;
 use collimate::lm::LlamaConfig;
 use collimate::losses::{DirectLoss, PreferenceLoss};
 use collimate::nn::LoraConfig;
-use collimate::recipes::Adaptation;
 use collimate::recipes::self_rewarding::{PairSource, PromptSource, SelfRewardingConfig};
+use collimate::recipes::{Adaptation, ResponseSampling};
 use collimate::train::{Schedule, TrainConfig};
 use serde::{Deserialize, Serialize};
 
@@ -108,7 +108,8 @@ pub(crate) struct Args {
     /// Loss: dpo, ipo, slic_hf, simpo, … (docs/losses.md) [default: dpo]
     #[arg(long, value_name = "NAME")]
     loss: Option<String>,
-    /// Strength of the pull towards the model before, above 0 [default: the loss's; with DPO 0.1]
+    /// Strength of the pull towards the model before, above 0 [default: the loss's; with DPO 0.1,
+    /// for the world 2]
     #[arg(long, value_name = "BETA")]
     beta: Option<f64>,
     /// Learning rate of preference training [default: 1e-6; for the world 1e-4]
@@ -231,10 +232,17 @@ impl Config {
         let mut recipe = default.recipe;
         recipe.max_length = 128;
         recipe.sft = stage("sft", 1e-3, 32, 3.0);
+        recipe.loss = recipe.loss.with_beta(2.0);
         recipe.train.learning_rate = 1e-4;
+        recipe.train.epochs = 3.0;
         recipe.responses.max_new_tokens = 32;
         recipe.tasks.per_iteration = 1_500;
-        recipe.tasks.sampling.max_new_tokens = 24;
+        // At the paper's .6 most of what a small model writes is too like a known task.
+        recipe.tasks.sampling = ResponseSampling {
+            temperature: 1.0,
+            top_p: 1.0,
+            max_new_tokens: 24,
+        };
         recipe.tasks.template = world::task_template();
         recipe.rubric = world::rubric()?;
         recipe.judge.style = PromptStyle::Text;
@@ -388,6 +396,16 @@ impl Args {
         }
         if config.evaluator.is_some() && config.evaluator_rule.is_some() {
             return Err("evaluator and evaluator_rule: give one of them".into());
+        }
+        if config.recipe.compare.contains(&PairSource::Evaluator)
+            && config.evaluator.is_none()
+            && config.evaluator_rule.is_none()
+        {
+            return Err(
+                "compare is evaluator: give --evaluator or --evaluator-rule, or leave it \
+                        out"
+                .into(),
+            );
         }
         if config.ift.is_none() && config.seed_prompts.is_none() {
             return Err(
