@@ -235,7 +235,11 @@ impl Config {
         recipe.loss = recipe.loss.with_beta(2.0);
         recipe.train.learning_rate = 1e-4;
         recipe.train.epochs = 3.0;
-        recipe.responses.max_new_tokens = 32;
+        recipe.responses = ResponseSampling {
+            temperature: 1.0,
+            top_p: 1.0,
+            max_new_tokens: 32,
+        };
         recipe.tasks.per_iteration = 1_500;
         // At the paper's .6 most of what a small model writes is too like a known task.
         recipe.tasks.sampling = ResponseSampling {
