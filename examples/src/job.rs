@@ -42,13 +42,25 @@ pub(crate) fn has_ended(out: &Path, config: &impl Serialize) -> Result<bool, Fai
 
 /// The tokenizer of the synthetic world.
 pub(crate) fn world_tokenizer(world: &World) -> Result<TextTokenizer, Failure> {
+    world_tokenizer_with(world, &[])
+}
+
+/// The same with more words.
+pub(crate) fn world_tokenizer_with(
+    world: &World,
+    words: &[&str],
+) -> Result<TextTokenizer, Failure> {
     let special = World::SPECIAL;
     let special = SpecialTokenIds {
         bos: Some(special.bos),
         eos: special.eos,
         pad: Some(special.pad),
     };
-    Ok(TextTokenizer::new(world.tokenizer(), special, None)?)
+    Ok(TextTokenizer::new(
+        world.tokenizer_with(words),
+        special,
+        None,
+    )?)
 }
 
 /// A decoder with random weights for a tokenizer.

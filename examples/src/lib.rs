@@ -16,5 +16,6 @@ pub mod ppo;
 pub mod rule;
 mod runs;
 pub mod score;
+pub mod self_rewarding;
 pub mod ser;
 pub mod sera;

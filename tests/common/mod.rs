@@ -113,7 +113,7 @@ pub(crate) fn without_seconds(mut value: serde_json::Value) -> serde_json::Value
     fn clean(value: &mut serde_json::Value) {
         match value {
             serde_json::Value::Object(fields) => {
-                fields.remove("seconds");
+                fields.retain(|name, _| !name.ends_with("seconds"));
                 fields.remove("peak_memory_bytes");
                 fields.values_mut().for_each(clean);
             }

@@ -5,6 +5,7 @@ use collimate_data::DataError;
 use collimate_direct::DirectError;
 use collimate_eval::EvalError;
 use collimate_irm::IrmError;
+use collimate_judge::JudgeError;
 use collimate_nn::{ConfigError, LoadError, PackError, SaveError};
 use collimate_ppo::PpoError;
 use collimate_status::StatusError;
@@ -84,6 +85,14 @@ pub enum RecipeError {
         /// What to do.
         advice: &'static str,
     },
+    /// A language model as a judge.
+    #[error("{stage}: {source}")]
+    Judge {
+        /// The stage.
+        stage: String,
+        /// What went wrong.
+        source: JudgeError,
+    },
     /// Reinforcement learning.
     #[error(transparent)]
     Ppo(PpoError),
@@ -119,6 +128,14 @@ impl From<PpoError> for RecipeError {
 }
 
 impl RecipeError {
+    /// What a judge says, as an error of a stage.
+    pub(crate) fn judge(stage: &str) -> impl Fn(JudgeError) -> Self + '_ {
+        move |source| Self::Judge {
+            stage: stage.to_owned(),
+            source,
+        }
+    }
+
     /// Whether the run was interrupted and can go on.
     pub fn is_interrupt(&self) -> bool {
         matches!(self, Self::Train(TrainError::Interrupted { .. }))

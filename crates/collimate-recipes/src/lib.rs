@@ -6,6 +6,7 @@ mod error;
 mod judge;
 mod own_pairs;
 pub mod ppo;
+pub mod self_rewarding;
 pub mod ser;
 pub mod sera;
 mod sft;

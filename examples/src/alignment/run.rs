@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use collimate::core::Scorer;
 use collimate::data::world::World;
-use collimate::data::{SftExample, TextTokenizer, Truncation};
+use collimate::data::{ChatFallback, SftExample, TextTokenizer, Truncation};
 use collimate::lm::{Architecture, Bert, Llama, eos_token_ids};
 use collimate::nn::{HfFolder, HfReward};
 use collimate::prelude::Device;
@@ -113,7 +113,7 @@ fn from_folder(
     let scorer = config
         .judge
         .as_deref()
-        .map(|dir| judge(dir, config, device))
+        .map(|dir| judge(dir, config.chat_fallback, device))
         .transpose()?;
     parts.align.judge = scorer.as_deref().map(|scorer| Judge {
         name: "the reward model of --judge".to_owned(),
@@ -124,14 +124,18 @@ fn from_folder(
 }
 
 /// A saved reward model as a scorer.
-fn judge(dir: &Path, config: &Config, device: &Device) -> Result<Box<dyn Scorer>, Failure> {
+pub(crate) fn judge(
+    dir: &Path,
+    fallback: ChatFallback,
+    device: &Device,
+) -> Result<Box<dyn Scorer>, Failure> {
     fn load<B: HfReward>(
         dir: &Path,
-        config: &Config,
+        fallback: ChatFallback,
         device: &Device,
     ) -> Result<Box<dyn Scorer>, Failure> {
         let model = RewardModel::<B>::load(dir, device)?;
-        let tokenizer = TextTokenizer::from_folder(dir)?.with_chat_fallback(config.chat_fallback);
+        let tokenizer = TextTokenizer::from_folder(dir)?.with_chat_fallback(fallback);
         let length = tokenizer.max_length().unwrap_or(512);
         let length = length.min(model.backbone.max_positions());
         Ok(Box::new(RewardScorer::new(
@@ -142,8 +146,8 @@ fn judge(dir: &Path, config: &Config, device: &Device) -> Result<Box<dyn Scorer>
         )))
     }
     match common::architecture(dir)? {
-        Architecture::Bert => load::<Bert>(dir, config, device),
-        _ => load::<Llama>(dir, config, device),
+        Architecture::Bert => load::<Bert>(dir, fallback, device),
+        _ => load::<Llama>(dir, fallback, device),
     }
 }
 

@@ -32,10 +32,33 @@ impl World {
 
     /// A word-level tokenizer that splits at white space; saved, it opens in Hugging Face.
     pub fn tokenizer(&self) -> Tokenizer {
-        let vocabulary = self.vocabulary().iter().zip(0u32..);
+        self.tokenizer_with(&[])
+    }
+
+    /// The same with more words, for formats of one's own such as that of a judge; their ids follow
+    /// those of [`World::vocabulary`]. A word that is there already changes nothing. A line break
+    /// may be one of them: it is then a token, with blanks around it or not.
+    ///
+    /// # Examples
+    /// ```
+    /// use collimate_data::world::{World, WorldConfig};
+    /// let world = World::new(&WorldConfig::default())?;
+    /// let tokenizer = world.tokenizer_with(&["\n", "Score:"]);
+    /// let ids = tokenizer.encode("fine\nScore: 4", false).unwrap();
+    /// assert_eq!(ids.get_tokens(), ["fine", "\n", "Score:", "4"]);
+    /// # Ok::<(), collimate_data::world::WorldError>(())
+    /// ```
+    pub fn tokenizer_with(&self, words: &[&str]) -> Tokenizer {
+        let mut all: Vec<&str> = self.vocabulary().to_vec();
+        for word in words {
+            if !all.contains(word) {
+                all.push(word);
+            }
+        }
         let model = WordLevel::builder()
             .vocab(
-                vocabulary
+                all.iter()
+                    .zip(0u32..)
                     .map(|(word, id)| ((*word).to_owned(), id))
                     .collect(),
             )
@@ -47,6 +70,11 @@ impl World {
         tokenizer
             .add_special_tokens(SPECIAL.map(|token| AddedToken::from(token, true)))
             .expect("special tokens are in the vocabulary");
+        // White space splits words and would be lost.
+        let blank = words.iter().filter(|word| word.trim().is_empty());
+        tokenizer
+            .add_tokens(blank.map(|word| AddedToken::from(*word, false)))
+            .expect("the words are in the vocabulary");
         tokenizer
     }
 }

@@ -16,10 +16,10 @@ mod method;
 mod outcome;
 mod overlap;
 mod own;
-mod report;
+pub(crate) mod report;
 mod review;
 mod rewards;
-mod session;
+pub(crate) mod session;
 mod sweep;
 
 pub use crate::{AnswerReport, Judge, ResponseSampling, Sample};

@@ -120,7 +120,7 @@ fn interval(value: &Interval) -> String {
     )
 }
 
-pub(super) fn optional<T>(value: Option<T>, show: impl Fn(T) -> String) -> String {
+pub(crate) fn optional<T>(value: Option<T>, show: impl Fn(T) -> String) -> String {
     value.map_or_else(|| "–".to_owned(), show)
 }
 
@@ -328,41 +328,50 @@ fn stages<M>(policy: &Aligned<M>, rows: &[Map<String, Value>], name: &str) -> Ve
         .collect()
 }
 
-/// Longer texts stand below one another, not in a table.
-const SHORT: usize = 120;
-
-fn samples<M>(mut report: Report, outcome: &SeraOutcome<M>) -> Report {
+fn samples<M>(report: Report, outcome: &SeraOutcome<M>) -> Report {
     let Some(policy) = outcome.policies.iter().rev().find(|p| p.answers.is_some()) else {
         return report;
     };
-    let samples = || policy.answers.iter().flat_map(|a| &a.samples);
+    let samples = policy.answers.iter().flat_map(|a| &a.samples);
+    sample_blocks(report, "start", &policy.title, samples)
+}
+
+/// Longer texts stand below one another, not in a table.
+const SHORT: usize = 120;
+
+/// Answers of a policy beside those of the start.
+pub(crate) fn sample_blocks<'s>(
+    mut report: Report,
+    start: &str,
+    title: &str,
+    samples: impl Iterator<Item = &'s Sample> + Clone,
+) -> Report {
+    if samples.clone().next().is_none() {
+        return report;
+    }
     report = report
         .section("Answers")
         .text("The first prompts, with scores.");
     let is_short = |s: &Sample| s.answer.len().max(s.start_answer.len()) <= SHORT;
-    if samples().all(is_short) {
+    if samples.clone().all(is_short) {
         // The table takes care of its own signs.
         let cell = |text: &str| text.replace('\n', " ");
-        let rows = samples().map(|s| {
+        let rows = samples.map(|s| {
             vec![
                 cell(&s.prompt),
                 format!("{} ({:.2})", cell(&s.start_answer), s.start_score),
                 format!("{} ({:.2})", cell(&s.answer), s.score),
             ]
         });
-        return report.table(
-            ["prompt", "start", policy.title.as_str()],
-            rows.collect::<Vec<_>>(),
-        );
+        return report.table(["prompt", start, title], rows.collect::<Vec<_>>());
     }
-    for sample in samples() {
-        let title = policy.title.as_str();
+    for sample in samples {
         let block = |name: &str, score: f64, text: &str| {
             format!("*{name}* ({score:.2})\n\n{}", quoted(text))
         };
         report = report
             .text(&format!("**Prompt**\n\n{}", quoted(&sample.prompt)))
-            .text(&block("start", sample.start_score, &sample.start_answer))
+            .text(&block(start, sample.start_score, &sample.start_answer))
             .text(&block(title, sample.score, &sample.answer));
     }
     report

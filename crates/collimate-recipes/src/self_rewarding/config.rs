@@ -1,0 +1,247 @@
+//! Options of a Self-Rewarding run.
+
+use collimate_data::Truncation;
+use collimate_judge::{
+    EmptyAnswers, JudgeError, JudgeOptions, NoveltyFilter, NoveltyOptions, Rubric,
+};
+use collimate_losses::{DirectLoss, PreferenceLoss};
+use collimate_nn::ConfigError;
+use collimate_train::{TrainConfig, TrainError};
+use serde::{Deserialize, Serialize};
+
+use super::task_template::TaskTemplate;
+use crate::{Adaptation, RecipeError, ResponseSampling};
+
+/// Who poses new tasks.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PromptSource {
+    /// The same in all iterations, as in the paper: who is named in the data, else M1.
+    #[default]
+    Fixed,
+    /// The model of the iteration.
+    Current,
+}
+
+/// Who says which of the candidates are best and worst.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PairSource {
+    /// The model as its own judge: what the chain M1 → M2 → M3 learns from.
+    Judge,
+    /// The model's implicit reward, as in SeRA: its log-ratio to M1, and of M1 to M0.
+    ImplicitReward,
+    /// The evaluator: what would be gained by a perfect judge, where it is the truth.
+    Evaluator,
+}
+
+impl PairSource {
+    /// The name used in reports and files.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Judge => "judge",
+            Self::ImplicitReward => "implicit_reward",
+            Self::Evaluator => "evaluator",
+        }
+    }
+}
+
+/// How new tasks are posed.
+///
+/// | field | default | allowed |
+/// |---|---|---|
+/// | `per_iteration` | 1000 | at least 1 |
+/// | `seed_shots`, `own_shots` | 6, 2 | at least one shot; own ones are seeds until there are any |
+/// | `source` | `fixed` | `fixed`, `current` |
+/// | `sampling` | temperature .6, top-p .9, 256 tokens | |
+/// | `novelty` | ROUGE-L below .7, 3 to 150 words | see [`NoveltyOptions`] |
+/// | `attempts` | 4 | at least 1: most texts written for each task wanted |
+/// | `template` | numbered tasks | see [`TaskTemplate`] |
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TaskConfig {
+    /// New tasks of an iteration.
+    pub per_iteration: usize,
+    /// Shots from the seed prompts.
+    pub seed_shots: usize,
+    /// Shots from the tasks posed so far.
+    pub own_shots: usize,
+    /// Who poses them.
+    pub source: PromptSource,
+    /// How they are sampled.
+    pub sampling: ResponseSampling,
+    /// Which ones are new enough.
+    pub novelty: NoveltyOptions,
+    /// Most texts written, in multiples of `per_iteration`.
+    pub attempts: usize,
+    /// How they are asked for.
+    pub template: TaskTemplate,
+}
+
+impl Default for TaskConfig {
+    fn default() -> Self {
+        Self {
+            per_iteration: 1000,
+            seed_shots: 6,
+            own_shots: 2,
+            source: PromptSource::default(),
+            sampling: ResponseSampling {
+                temperature: 0.6,
+                top_p: 0.9,
+                max_new_tokens: 256,
+            },
+            novelty: NoveltyOptions::default(),
+            attempts: 4,
+            template: TaskTemplate::default(),
+        }
+    }
+}
+
+/// Options of a Self-Rewarding run (<https://arxiv.org/abs/2401.10020>).
+///
+/// | field | default | allowed |
+/// |---|---|---|
+/// | `seed` | 0 | |
+/// | `iterations` | 2 (M2, M3) | at least 1 |
+/// | `tasks` | see [`TaskConfig`] | |
+/// | `candidates` | 4 | at least 2 |
+/// | `responses` | temperature .7, top-p .9, 512 tokens | |
+/// | `rubric` | additive, 0 to 5 | see [`Rubric`] |
+/// | `judge` | 3 samples, at least half must parse | see [`JudgeOptions`]; its seed is the run's, empty answers are never judged |
+/// | `accumulate` | `false` | `true`: the pairs of earlier iterations too |
+/// | `compare` | `implicit_reward` | sources beside `judge`; `evaluator` needs one |
+/// | `loss` | DPO, β .1 | see [`PreferenceLoss`] |
+/// | `adaptation` | `full` | `full`, `lora` |
+/// | `sft` | 1 epoch, 16 examples, lr 5.5e-6 to 1.1e-6, cosine | see [`TrainConfig`]; stage and seed are set by the recipe |
+/// | `train` | 1 epoch, 16 pairs, lr 1e-6 to 1e-7, cosine | the same |
+/// | `max_length` | 512 | at least 3 tokens |
+/// | `truncation` | `keep_end` | |
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SelfRewardingConfig {
+    /// Seed of everything random.
+    pub seed: u64,
+    /// Preference trainings, each on pairs that the model before has made.
+    pub iterations: usize,
+    /// New tasks.
+    pub tasks: TaskConfig,
+    /// Answers to each new task.
+    pub candidates: usize,
+    /// How they are sampled.
+    pub responses: ResponseSampling,
+    /// What the judge is asked.
+    pub rubric: Rubric,
+    /// How the judge is asked.
+    pub judge: JudgeOptions,
+    /// Whether an iteration learns from the pairs of earlier ones too.
+    pub accumulate: bool,
+    /// Branches beside the chain.
+    pub compare: Vec<PairSource>,
+    /// The direct alignment loss.
+    pub loss: PreferenceLoss,
+    /// Which parameters preference training changes.
+    pub adaptation: Adaptation,
+    /// The step loop of fine-tuning.
+    pub sft: TrainConfig,
+    /// The step loop of preference training.
+    pub train: TrainConfig,
+    /// Longest sequence, in tokens.
+    pub max_length: usize,
+    /// What is cut from a longer demonstration.
+    pub truncation: Truncation,
+}
+
+impl Default for SelfRewardingConfig {
+    fn default() -> Self {
+        let train = |learning_rate, ratio| TrainConfig {
+            learning_rate,
+            final_learning_rate_ratio: ratio,
+            schedule: collimate_train::Schedule::Cosine,
+            batch_size: 16,
+            keep_best: false,
+            ..TrainConfig::default()
+        };
+        Self {
+            seed: 0,
+            iterations: 2,
+            tasks: TaskConfig::default(),
+            candidates: 4,
+            responses: ResponseSampling {
+                top_p: 0.9,
+                ..ResponseSampling::default()
+            },
+            rubric: Rubric::additive(),
+            judge: JudgeOptions {
+                empty_answers: EmptyAnswers::Unscored,
+                ..JudgeOptions::default()
+            },
+            accumulate: false,
+            compare: vec![PairSource::ImplicitReward],
+            loss: PreferenceLoss::default(),
+            adaptation: Adaptation::default(),
+            sft: train(5.5e-6, 0.2),
+            train: train(1e-6, 0.1),
+            max_length: 512,
+            truncation: Truncation::default(),
+        }
+    }
+}
+
+impl SelfRewardingConfig {
+    /// Checks every option.
+    ///
+    /// # Errors
+    /// The first option out of range.
+    pub fn check(&self) -> Result<(), RecipeError> {
+        let least = |name: &'static str, value: usize, least: usize| match value < least {
+            true => Err(ConfigError::new(name, value, &format!("at least {least}"))),
+            false => Ok(()),
+        };
+        least("iterations", self.iterations, 1)?;
+        least("candidates", self.candidates, 2)?;
+        least("max_length", self.max_length, 3)?;
+        let tasks = &self.tasks;
+        least("tasks.per_iteration", tasks.per_iteration, 1)?;
+        least("tasks.attempts", tasks.attempts, 1)?;
+        let shots = tasks.seed_shots + tasks.own_shots;
+        least("tasks.seed_shots + tasks.own_shots", shots, 1)?;
+        tasks.template.check()?;
+        let judge = |source: JudgeError| RecipeError::Judge {
+            stage: "options".to_owned(),
+            source,
+        };
+        NoveltyFilter::new(tasks.novelty).map_err(judge)?;
+        self.judge.check().map_err(judge)?;
+        if self.judge.empty_answers != EmptyAnswers::Unscored {
+            let allowed = "unscored: a candidate without a text is never judged";
+            let value = format!("{:?}", self.judge.empty_answers).to_lowercase();
+            return Err(ConfigError::new("judge.empty_answers", value, allowed).into());
+        }
+        tasks.sampling.with(1, self.seed).check()?;
+        self.responses.with(self.candidates, self.seed).check()?;
+        self.loss.check().map_err(TrainError::objective)?;
+        if let Adaptation::Lora(lora) = &self.adaptation {
+            lora.check()?;
+        }
+        self.sft.validate()?;
+        self.train.validate()?;
+        for (name, train) in [
+            ("sft.eval_every", &self.sft),
+            ("train.eval_every", &self.train),
+        ] {
+            if let Some(every) = train.eval_every {
+                let allowed = "null: every model is evaluated when it is finished";
+                return Err(ConfigError::new(name, every, allowed).into());
+            }
+        }
+        for (index, source) in self.compare.iter().enumerate() {
+            let allowed = match source {
+                PairSource::Judge => "sources beside the judge, which the chain learns from",
+                _ if self.compare[..index].contains(source) => "each source once",
+                _ => continue,
+            };
+            return Err(ConfigError::new("compare", source.name(), allowed).into());
+        }
+        Ok(())
+    }
+}

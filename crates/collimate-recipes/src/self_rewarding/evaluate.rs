@@ -1,0 +1,220 @@
+//! What a model is worth: its answers, its judgement, what it has forgotten.
+
+use collimate_core::{Completion, Prompt};
+use collimate_data::TokenizedExample;
+use collimate_direct::perplexity;
+use collimate_eval::{pearson, spearman};
+use collimate_judge::{Grade, Item};
+use collimate_nn::CausalLm;
+use serde::{Deserialize, Serialize};
+
+use super::data::SelfRewardingData;
+use super::judging::{grade, item, parsed};
+use super::outcome::JudgeReport;
+use super::session::Session;
+use crate::answers::{Answers, answer};
+use crate::sft::EVALUATION_TOKENS;
+use crate::{Judge, RecipeError};
+
+/// An answer to a held-out prompt.
+#[derive(Serialize, Deserialize)]
+struct AnswerRow {
+    prompt: Prompt,
+    completion: Completion,
+    score: f64,
+}
+
+/// A model's answers to the held-out prompts: from the run folder, or written now.
+pub(super) fn answers<M: CausalLm>(
+    session: &mut Session<'_>,
+    name: &str,
+    model: &M,
+    hash: &str,
+    data: &SelfRewardingData<'_>,
+    judge: &Judge<'_>,
+) -> Result<Answers, RecipeError> {
+    let prompts = &data.prompts;
+    let inputs = (hash, prompts, &judge.name);
+    let (rows, _) = session.rows("answers", name, &inputs, |session| {
+        let speaker = session.speaker();
+        let ids = speaker.prompts(prompts)?;
+        let key = session.key("answers");
+        let answers = answer(&speaker, key, name, model, prompts, &ids, judge)?;
+        let completions = answers.completions.into_iter().flatten();
+        let rows = prompts.iter().zip(completions).zip(answers.scores);
+        Ok(rows
+            .map(|((prompt, completion), score)| AnswerRow {
+                prompt: prompt.clone(),
+                completion,
+                score,
+            })
+            .collect())
+    })?;
+    let scores = rows.iter().map(|row| row.score).collect();
+    let completions = rows.into_iter().map(|row| vec![row.completion]);
+    Ok(Answers {
+        completions: completions.collect(),
+        scores,
+    })
+}
+
+/// Mean score of the answers by a second scorer.
+pub(super) fn mean_score(
+    judge: &Judge<'_>,
+    prompts: &[Prompt],
+    answers: &Answers,
+) -> Result<Option<f64>, RecipeError> {
+    let rows = prompts.iter().zip(&answers.completions);
+    let items: Vec<(Prompt, Completion)> = rows
+        .map(|(prompt, answers)| (prompt.clone(), answers[0].clone()))
+        .collect();
+    let scores = judge.scores(&items)?;
+    let sum: f64 = scores.iter().sum();
+    Ok((!scores.is_empty()).then(|| sum / scores.len() as f64))
+}
+
+/// Perplexity of held-out good answers.
+pub(super) fn held_out<M: CausalLm>(
+    model: &M,
+    examples: &[TokenizedExample],
+) -> Result<Option<f64>, RecipeError> {
+    match examples.is_empty() {
+        true => Ok(None),
+        false => Ok(Some(perplexity(model, examples, EVALUATION_TOKENS)?)),
+    }
+}
+
+/// The grades of a pair's answers.
+#[derive(Serialize, Deserialize)]
+struct TestRow {
+    prompt: Prompt,
+    chosen: Grade,
+    rejected: Grade,
+}
+
+/// How a model judges the pairs of the judge test; `least` is the parse rate below which it is
+/// refused.
+pub(super) fn judge_test<M: CausalLm>(
+    session: &mut Session<'_>,
+    name: &str,
+    model: &M,
+    hash: &str,
+    data: &SelfRewardingData<'_>,
+    least: f64,
+) -> Result<Option<JudgeReport>, RecipeError> {
+    let pairs = &data.judge_test;
+    if pairs.is_empty() {
+        return Ok(None);
+    }
+    let inputs = (hash, collimate_train::hash_json(pairs), least);
+    let (rows, _) = session.rows("judge_test", name, &inputs, |session| {
+        let sides = pairs.iter().flat_map(|pair| {
+            [&pair.chosen, &pair.rejected].map(|answer| item(&pair.prompt, answer))
+        });
+        let items: Vec<Item> = sides.collect();
+        let stage = format!("{name} judge test");
+        let mut grades = grade(session, &stage, model, hash, &items, least)?.into_iter();
+        let mut next = || {
+            grades.next().unwrap_or(Grade {
+                score: None,
+                votes: Vec::new(),
+            })
+        };
+        Ok(pairs
+            .iter()
+            .map(|pair| TestRow {
+                prompt: pair.prompt.clone(),
+                chosen: next(),
+                rejected: next(),
+            })
+            .collect())
+    })?;
+    let truth = match &data.evaluator {
+        Some(evaluator) => Some(evaluator.both(pairs)?),
+        None => None,
+    };
+    Ok(Some(report(&rows, truth.as_deref())))
+}
+
+fn report(rows: &[TestRow], truth: Option<&[[f32; 2]]>) -> JudgeReport {
+    let parse = parsed(rows.iter().flat_map(|row| [&row.chosen, &row.rejected]));
+    let both: Vec<(f64, f64)> = rows
+        .iter()
+        .filter_map(|row| row.chosen.score.zip(row.rejected.score))
+        .collect();
+    let right = both
+        .iter()
+        .map(|(chosen, rejected)| match chosen.total_cmp(rejected) {
+            std::cmp::Ordering::Greater => 1.0,
+            std::cmp::Ordering::Equal => 0.5,
+            std::cmp::Ordering::Less => 0.0,
+        });
+    let (mut scores, mut golds) = (Vec::new(), Vec::new());
+    for (row, truth) in rows.iter().zip(truth.unwrap_or_default()) {
+        for (grade, gold) in [&row.chosen, &row.rejected].into_iter().zip(truth) {
+            if let Some(score) = grade.score {
+                scores.push(score);
+                golds.push(f64::from(*gold));
+            }
+        }
+    }
+    let all: Vec<f64> = rows
+        .iter()
+        .flat_map(|row| [row.chosen.score, row.rejected.score])
+        .flatten()
+        .collect();
+    let share = |sum: f64, n: usize| if n == 0 { 0.0 } else { sum / n as f64 };
+    JudgeReport {
+        judgements: parse.judgements,
+        parse_rate: parse.parse_rate().unwrap_or(0.0),
+        pairs: both.len(),
+        agreement: share(right.sum(), both.len()),
+        ties: both.iter().filter(|(a, b)| a == b).count(),
+        correlation: pearson(&scores, &golds)
+            .ok()
+            .zip(spearman(&scores, &golds).ok()),
+        mean_score: share(all.iter().sum(), all.len()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use collimate_judge::Vote;
+
+    fn graded(score: Option<f64>) -> Grade {
+        Grade {
+            score,
+            votes: vec![Vote {
+                text: String::new(),
+                score,
+                unparsed: None,
+            }],
+        }
+    }
+
+    #[test]
+    fn pairs_without_a_score_count_in_no_agreement() {
+        let row = |chosen, rejected| TestRow {
+            prompt: Prompt::from("p"),
+            chosen: graded(chosen),
+            rejected: graded(rejected),
+        };
+        let rows = [
+            row(Some(4.0), Some(1.0)),
+            row(Some(2.0), Some(2.0)),
+            row(Some(1.0), Some(3.0)),
+            row(None, Some(3.0)),
+        ];
+        let truth = [[0.9, 0.1], [0.5, 0.4], [0.2, 0.7], [0.6, 0.7]];
+        let found = report(&rows, Some(&truth));
+        assert_eq!((found.pairs, found.ties, found.judgements), (3, 1, 8));
+        assert_eq!((found.agreement, found.parse_rate), (0.5, 7.0 / 8.0));
+        assert_eq!(found.mean_score, 16.0 / 7.0);
+        // Ranks of the scores 4 1 2 2 1 3 3 and of the truth .9 .1 .5 .4 .2 .7 .7 by hand:
+        // 7 1.5 3.5 3.5 1.5 5.5 5.5 and 7 1 4 3 2 5.5 5.5; their sums of products about the mean 4.
+        let spearman = 26.5 / (26.5_f64 * 27.5).sqrt();
+        let (_, found) = found.correlation.unwrap();
+        assert!((found - spearman).abs() < 1e-12, "{found} {spearman}");
+    }
+}

@@ -1,0 +1,180 @@
+//! The model as its own judge.
+
+use std::ops::ControlFlow;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use collimate_core::{Completion, GenerateError, Generator, Prompt, Sampling};
+use collimate_judge::{Cache, Grade, Item, JudgeError, ParseReport};
+use collimate_lm::{Progress as Generated, TextGenerator, Watch};
+use collimate_nn::CausalLm;
+use collimate_train::{Interrupt, Meter};
+use serde::{Deserialize, Serialize};
+
+use super::candidates::{CandidateRow, is_usable};
+use super::session::Session;
+use crate::RecipeError;
+
+/// The judgements of a prompt's candidates; nothing where one was not judged.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct GradeRow {
+    pub(super) prompt: Prompt,
+    pub(super) grades: Vec<Option<Grade>>,
+}
+
+impl GradeRow {
+    pub(super) fn score(&self, candidate: usize) -> Option<f64> {
+        self.grades[candidate].as_ref()?.score
+    }
+}
+
+/// What a stage of judging left.
+pub(super) struct Judged<T> {
+    pub(super) rows: Vec<T>,
+    pub(super) report: ParseReport,
+    pub(super) seconds: f64,
+}
+
+/// The candidates' grades by the model that wrote them.
+pub(super) fn judge_candidates<M: CausalLm>(
+    session: &mut Session<'_>,
+    folder: &str,
+    model: &M,
+    hash: &str,
+    rows: &[CandidateRow],
+) -> Result<Judged<GradeRow>, RecipeError> {
+    let usable = || {
+        rows.iter()
+            .flat_map(|row| row.candidates.iter().map(move |c| (&row.prompt, c)))
+            .filter(|(_, candidate)| is_usable(candidate))
+    };
+    let items: Vec<Item> = usable().map(|(prompt, c)| item(prompt, c)).collect();
+    if items.is_empty() {
+        return Err(RecipeError::NoPairs {
+            stage: format!("candidates of {folder}"),
+            dropped: "every one is empty or does not end within its tokens".to_owned(),
+            advice: "allow longer answers, or start from a model that ends them",
+        });
+    }
+    let inputs = (hash, collimate_train::hash_json(&items));
+    let least = session.config.judge.min_parse_rate;
+    let (grades, seconds) = session.rows(folder, "judgements", &inputs, |session| {
+        let stage = format!("{folder} judging");
+        let grades = grade(session, &stage, model, hash, &items, least)?;
+        let mut left = grades.into_iter();
+        let grades = rows.iter().map(|row| GradeRow {
+            prompt: row.prompt.clone(),
+            grades: row
+                .candidates
+                .iter()
+                .map(|c| if is_usable(c) { left.next() } else { None })
+                .collect(),
+        });
+        Ok(grades.collect())
+    })?;
+    let report = parsed(grades.iter().flat_map(|row| row.grades.iter().flatten()));
+    Ok(Judged {
+        rows: grades,
+        report,
+        seconds,
+    })
+}
+
+/// An item without the token ids, which no judge is shown.
+pub(super) fn item(prompt: &Prompt, answer: &Completion) -> Item {
+    Item::new(prompt.clone(), answer.text.clone())
+}
+
+/// Grades items; what a killed run had judged is not judged again.
+pub(super) fn grade<M: CausalLm>(
+    session: &Session<'_>,
+    stage: &str,
+    model: &M,
+    hash: &str,
+    items: &[Item],
+    least: f64,
+) -> Result<Vec<Grade>, RecipeError> {
+    let mut options = session.config.judge.clone();
+    options.min_parse_rate = least;
+    options.sampling.seed = session.sampling_seed("judge");
+    let speaker = session.speaker();
+    let samples = if options.sampling.temperature == 0.0 {
+        1
+    } else {
+        options.samples
+    };
+    let total = (items.len() * samples) as u64;
+    let writer = Watched {
+        generator: speaker.generator(model),
+        state: Mutex::new(State {
+            meter: session.progress.start(stage, 0, total),
+            before: 0,
+            interrupt: session.interrupt,
+        }),
+    };
+    let failed = |source| match source {
+        JudgeError::Generate(error) => speaker.generation(stage, error),
+        source => RecipeError::judge(stage)(source),
+    };
+    let cache = session.run.folder("judge")?.join("cache.jsonl");
+    let cache = Arc::new(Cache::open(cache).map_err(failed)?);
+    let judge = collimate_judge::Judge::new(hash, &writer, options).map_err(failed)?;
+    let grades = judge
+        .with_cache(cache)
+        .grade(&session.config.rubric, items)
+        .map_err(failed)?;
+    Ok(grades.grades)
+}
+
+/// How many judgements of these grades parsed; the same whether they were made now or are read.
+pub(super) fn parsed<'g>(grades: impl Iterator<Item = &'g Grade>) -> ParseReport {
+    let mut report = ParseReport::default();
+    for vote in grades.flat_map(|grade| &grade.votes) {
+        report.judgements += 1;
+        report.parsed += usize::from(vote.score.is_some());
+        if let Some(reason) = vote.unparsed {
+            *report.unparsed.entry(reason).or_insert(0) += 1;
+            let example = || vote.text.chars().take(120).collect();
+            report.example.get_or_insert_with(example);
+        }
+    }
+    report
+}
+
+/// A model that judges in many calls, with one progress bar.
+struct Watched<'a, M> {
+    generator: TextGenerator<M>,
+    state: Mutex<State<'a>>,
+}
+
+struct State<'a> {
+    meter: Meter,
+    /// Judgements of earlier calls.
+    before: usize,
+    interrupt: &'a Interrupt,
+}
+
+impl Watch for State<'_> {
+    fn progress(&mut self, now: Generated) -> ControlFlow<()> {
+        let done = self.before + now.finished;
+        self.meter.set(done as u64, "judgements");
+        match self.interrupt.is_set() {
+            true => ControlFlow::Break(()),
+            false => ControlFlow::Continue(()),
+        }
+    }
+}
+
+impl<M: CausalLm + Send + Sync> Generator for Watched<'_, M> {
+    fn generate(
+        &self,
+        prompts: &[Prompt],
+        sampling: &Sampling,
+    ) -> Result<Vec<Vec<Completion>>, GenerateError> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let written = self
+            .generator
+            .generate_watched(prompts, sampling, &mut *state)?;
+        state.before += prompts.len() * sampling.n;
+        Ok(written)
+    }
+}

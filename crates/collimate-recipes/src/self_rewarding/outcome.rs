@@ -1,0 +1,191 @@
+//! What a run found out.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use collimate_irm::DropReason;
+use collimate_judge::{ParseReport, Refusal};
+use serde::{Deserialize, Serialize};
+
+use super::config::PairSource;
+use super::tasks::{TaskRefusal, TaskRow};
+use crate::AnswerReport;
+use crate::sera::Agreement;
+
+/// What became of the texts that were to be new tasks.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct TaskCounts {
+    /// Texts written.
+    pub written: usize,
+    /// New tasks.
+    pub kept: usize,
+    /// Texts that did not end in time.
+    pub cut: usize,
+    /// Texts that are prompts of the evaluation.
+    pub held_out: usize,
+    /// Texts with too few words.
+    pub too_short: usize,
+    /// Texts with too many words.
+    pub too_long: usize,
+    /// Texts too like a task of the pool.
+    pub similar: usize,
+    /// Seconds that writing took.
+    pub seconds: f64,
+}
+
+impl TaskCounts {
+    pub(super) fn of(rows: &[TaskRow], seconds: f64) -> Self {
+        let mut counts = Self {
+            written: rows.len(),
+            seconds,
+            ..Self::default()
+        };
+        for row in rows {
+            *match row.refused {
+                None => &mut counts.kept,
+                Some(TaskRefusal::Cut) => &mut counts.cut,
+                Some(TaskRefusal::HeldOut) => &mut counts.held_out,
+                Some(TaskRefusal::Novelty(Refusal::TooShort { .. })) => &mut counts.too_short,
+                Some(TaskRefusal::Novelty(Refusal::TooLong { .. })) => &mut counts.too_long,
+                Some(TaskRefusal::Novelty(Refusal::Similar { .. })) => &mut counts.similar,
+            } += 1;
+        }
+        counts
+    }
+}
+
+impl fmt::Display for TaskCounts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "of {} texts {} are new tasks, {} did not end in time, {} are held-out prompts, {} are \
+             too short, {} too long, {} too like a known task",
+            self.written,
+            self.kept,
+            self.cut,
+            self.held_out,
+            self.too_short,
+            self.too_long,
+            self.similar
+        )
+    }
+}
+
+/// What became of the candidates of an iteration.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct CandidateCounts {
+    /// Candidates written.
+    pub written: usize,
+    /// Without a visible character.
+    pub empty: usize,
+    /// At the length limit; in no pair and not judged.
+    pub cut: usize,
+    /// Judged, but no judgement could be parsed: in no judge-built pair.
+    pub unscored: usize,
+    /// Mean tokens.
+    pub mean_tokens: f64,
+    /// Seconds that writing took.
+    pub seconds: f64,
+}
+
+/// Pairs of one source over the candidates of an iteration, and the model that learnt from them.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Branch {
+    /// Who said which answers are best and worst.
+    pub source: PairSource,
+    /// The name of the model that came out; absent where there was no pair to learn from, as by the
+    /// implicit reward of an M1 that was not fine-tuned.
+    pub model: Option<String>,
+    /// Pairs made.
+    pub pairs: usize,
+    /// Prompts that gave no pair, by reason: `equal_rewards` are ties.
+    pub dropped: Vec<(DropReason, usize)>,
+    /// How the scores' differences agree with the evaluator's on these pairs.
+    pub agreement: Option<Agreement>,
+    /// Seconds that scoring the candidates took.
+    pub scoring_seconds: f64,
+    /// Pairs trained on, those of earlier iterations included where they accumulate.
+    pub trained_pairs: usize,
+    /// Optimiser steps.
+    pub steps: u64,
+    /// Seconds of training.
+    pub training_seconds: f64,
+}
+
+/// One iteration: M(t) makes pairs, M(t+1) learns from them.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct IterationReport {
+    /// The model that made the pairs: `m1`, `m2`, …
+    pub model: String,
+    /// New tasks.
+    pub tasks: TaskCounts,
+    /// Their answers.
+    pub candidates: CandidateCounts,
+    /// What could be read of the judgements.
+    pub judged: ParseReport,
+    /// The judge's pairs first, then those of the sources that are compared with it.
+    pub branches: Vec<Branch>,
+}
+
+/// How a model judges pairs that somebody else has put in order.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct JudgeReport {
+    /// Judgements.
+    pub judgements: usize,
+    /// The share of them that states a score.
+    pub parse_rate: f64,
+    /// Pairs with a score on both sides.
+    pub pairs: usize,
+    /// The share of these whose chosen answer has the higher score; ties count one half.
+    pub agreement: f64,
+    /// Pairs with equal scores.
+    pub ties: usize,
+    /// Correlation of its scores with the evaluator's over all these answers (Pearson, Spearman);
+    /// absent without an evaluator, or where one of them does not vary.
+    pub correlation: Option<(f64, f64)>,
+    /// Mean score.
+    pub mean_score: f64,
+}
+
+/// One model of the run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ModelReport {
+    /// `sft`, `m1`, `m2`, …; branches bear their source, as `m2-implicit_reward`.
+    pub name: String,
+    /// Its answers against those of `sft`; absent without an evaluator.
+    pub answers: Option<AnswerReport>,
+    /// Perplexity of held-out good answers; absent without any.
+    pub perplexity: Option<f64>,
+    /// Mean score of the second scorer; absent without one.
+    pub task_accuracy: Option<f64>,
+    /// How it judges; absent for `sft`, for branches, and without pairs to judge.
+    pub judge: Option<JudgeReport>,
+    /// Optimiser steps of the training that made it.
+    pub steps: u64,
+}
+
+/// Everything that a run found out.
+#[derive(Debug, Clone)]
+pub struct SelfRewardingOutcome<M> {
+    /// `sft`, `m1`, then of each iteration the judge's model and those of its branches.
+    pub models: Vec<ModelReport>,
+    /// The models themselves, untracked, without adapters, in the same order.
+    pub weights: Vec<M>,
+    /// What happened between them.
+    pub iterations: Vec<IterationReport>,
+    /// Answers of one model against those of another, by name as `m2_vs_m1`.
+    pub comparisons: BTreeMap<String, AnswerReport>,
+    /// Demonstrations, judgements and task examples learnt from.
+    pub seed_data: (usize, usize, usize),
+    /// Who compared the answers.
+    pub evaluator: Option<String>,
+    /// Seconds of the whole run.
+    pub seconds: f64,
+}
+
+impl<M> SelfRewardingOutcome<M> {
+    /// The report of a model.
+    pub fn model(&self, name: &str) -> Option<&ModelReport> {
+        self.models.iter().find(|model| model.name == name)
+    }
+}

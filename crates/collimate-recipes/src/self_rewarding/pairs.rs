@@ -1,0 +1,217 @@
+//! Pairs out of scored candidates.
+
+use collimate_core::{Completion, Prompt};
+use collimate_data::TokenizedPair;
+use collimate_irm::{CutPolicy, DropReason, Response, bootstrap_pairs};
+use collimate_nn::CausalLm;
+use serde_json::json;
+
+use super::candidates::{CandidateRow, is_usable, tokens};
+use super::session::Session;
+use crate::answers::response_logps;
+use crate::sera::Agreement;
+use crate::{Judge, RecipeError};
+
+/// A score of each candidate of each prompt; none where it takes no part.
+pub(super) type Scores = Vec<Vec<Option<f64>>>;
+
+/// What one source makes of the candidates.
+pub(super) struct Made {
+    pub(super) pairs: Vec<TokenizedPair>,
+    pub(super) dropped: Vec<(DropReason, usize)>,
+    pub(super) agreement: Option<Agreement>,
+    /// As rows that TRL and others train from.
+    pub(super) lines: String,
+}
+
+/// The candidates with the highest and the lowest score of each prompt; equal scores make no pair.
+/// `truth` are the evaluator's scores, to compare with.
+pub(super) fn best_and_worst(
+    rows: &[CandidateRow],
+    scores: &Scores,
+    truth: Option<&Scores>,
+) -> Made {
+    let scored = |row: usize| -> Vec<(usize, f64)> {
+        let all = scores[row].iter().enumerate();
+        all.filter_map(|(index, score)| Some((index, (*score)?)))
+            .collect()
+    };
+    let indices: Vec<Vec<(usize, f64)>> = (0..rows.len()).map(scored).collect();
+    let responses: Vec<Vec<Response<'_>>> = rows
+        .iter()
+        .zip(&indices)
+        .map(|(row, scored)| {
+            let response = |&(index, reward): &(usize, f64)| Response {
+                text: &row.candidates[index].text,
+                reward,
+                finished: true,
+            };
+            scored.iter().map(response).collect()
+        })
+        .collect();
+    let found = bootstrap_pairs(&responses, CutPolicy::Drop);
+    let (mut pairs, mut lines) = (Vec::new(), String::new());
+    let (mut margins, mut gaps) = (Vec::new(), Vec::new());
+    for (prompt, pair) in found.pairs() {
+        let row = &rows[prompt];
+        let [chosen, rejected] = [pair.chosen, pair.rejected].map(|at| indices[prompt][at]);
+        let ids = |index: usize| row.candidates[index].tokens.clone().unwrap_or_default();
+        pairs.push(TokenizedPair {
+            prompt: row.ids.clone(),
+            chosen: ids(chosen.0),
+            rejected: ids(rejected.0),
+            truncated: false,
+        });
+        let answer = |index: usize| answer(&row.prompt, &row.candidates[index]);
+        let line = json!({
+            "prompt": row.prompt,
+            "chosen": answer(chosen.0),
+            "rejected": answer(rejected.0),
+            "score_chosen": chosen.1,
+            "score_rejected": rejected.1,
+        });
+        lines += &format!("{line}\n");
+        let truth = |index: usize| truth.and_then(|truth| truth[prompt][index]);
+        if let Some((better, worse)) = truth(chosen.0).zip(truth(rejected.0)) {
+            margins.push(pair.margin);
+            gaps.push(better - worse);
+        }
+    }
+    Made {
+        pairs,
+        dropped: found.dropped_by_reason(),
+        agreement: Agreement::of(&margins, &gaps),
+        lines,
+    }
+}
+
+/// In TRL a conversational prompt goes with conversational answers.
+fn answer(prompt: &Prompt, completion: &Completion) -> serde_json::Value {
+    match prompt {
+        Prompt::Text(_) => json!(completion.text),
+        Prompt::Chat(_) => json!([{"role": "assistant", "content": completion.text}]),
+    }
+}
+
+/// What an evaluator says of the candidates that take part.
+pub(super) fn evaluated(
+    session: &mut Session<'_>,
+    folder: &str,
+    judge: &Judge<'_>,
+    rows: &[CandidateRow],
+) -> Result<(Scores, f64), RecipeError> {
+    let inputs = (&judge.name, collimate_train::hash_json(&rows));
+    session.rows(folder, "evaluator_scores", &inputs, |_| {
+        let items: Vec<(Prompt, Completion)> = rows
+            .iter()
+            .flat_map(|row| {
+                row.candidates
+                    .iter()
+                    .map(|c| (row.prompt.clone(), c.clone()))
+            })
+            .collect();
+        let mut left = judge.scores(&items)?.into_iter();
+        Ok(rows
+            .iter()
+            .map(|row| {
+                let score = |c: &Completion| left.next().filter(|_| is_usable(c));
+                row.candidates.iter().map(score).collect()
+            })
+            .collect())
+    })
+}
+
+/// Implicit rewards of the candidates that take part: how much more likely the model finds them
+/// than the reference does.
+pub(super) fn implicit<M: CausalLm>(
+    session: &mut Session<'_>,
+    folder: &str,
+    model: &M,
+    reference: &M,
+    hashes: (&str, &str),
+    rows: &[CandidateRow],
+) -> Result<(Scores, f64), RecipeError> {
+    let inputs = (hashes, collimate_train::hash_json(&rows));
+    session.rows(folder, "implicit_rewards", &inputs, |session| {
+        let kind = session.implicit_reward();
+        let speaker = session.speaker();
+        let label = format!("{folder} implicit rewards");
+        let ids: Vec<Vec<u32>> = rows.iter().map(|row| row.ids.clone()).collect();
+        let candidates: Vec<Vec<Completion>> =
+            rows.iter().map(|row| row.candidates.clone()).collect();
+        let of = |model: &M| response_logps(&speaker, &label, model, &ids, &candidates);
+        let policy = of(model)?;
+        let reference = match kind.needs_reference() {
+            true => of(reference)?,
+            false => vec![0.0; policy.len()],
+        };
+        let mut left = policy.into_iter().zip(reference);
+        Ok(rows
+            .iter()
+            .map(|row| {
+                let reward = |c: &Completion| {
+                    let (policy, reference) = left.next()?;
+                    let reward = kind.value(policy, reference, tokens(c).max(1));
+                    is_usable(c).then_some(reward)
+                };
+                row.candidates.iter().map(reward).collect()
+            })
+            .collect())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(texts: &[&str]) -> CandidateRow {
+        let candidate = |(index, text): (usize, &&str)| Completion {
+            tokens: Some(vec![index as u32 + 10]),
+            ..Completion::from(*text)
+        };
+        CandidateRow {
+            prompt: Prompt::from("p"),
+            ids: vec![1, 5],
+            candidates: texts.iter().enumerate().map(candidate).collect(),
+        }
+    }
+
+    #[test]
+    fn highest_against_lowest_and_ties_make_no_pair() {
+        let rows = [
+            row(&["a", "b", "c", "d"]),
+            row(&["a", "b", "c", "d"]),
+            row(&["a", "b", "c", "d"]),
+        ];
+        let scores = vec![
+            // The first candidate has no score: it is not the worst.
+            vec![None, Some(2.0), Some(4.5), Some(3.0)],
+            vec![Some(3.0); 4],
+            vec![None, None, None, Some(5.0)],
+        ];
+        let truth = vec![
+            vec![Some(0.9), Some(0.3), Some(0.8), Some(0.1)],
+            vec![Some(0.5); 4],
+            vec![Some(0.5); 4],
+        ];
+        let made = best_and_worst(&rows, &scores, Some(&truth));
+        assert_eq!(made.pairs.len(), 1);
+        let pair = &made.pairs[0];
+        assert_eq!(
+            (&pair.chosen[..], &pair.rejected[..]),
+            (&[12][..], &[11][..])
+        );
+        assert_eq!(
+            made.dropped,
+            [
+                (DropReason::TooFewResponses, 1),
+                (DropReason::EqualRewards, 1)
+            ]
+        );
+        let agreement = made.agreement.unwrap();
+        assert_eq!((agreement.pairs, agreement.same_sign), (1, 1.0));
+        let line: serde_json::Value = serde_json::from_str(made.lines.trim()).unwrap();
+        assert_eq!(line["chosen"], "c");
+        assert_eq!(line["score_rejected"], 2.0);
+    }
+}

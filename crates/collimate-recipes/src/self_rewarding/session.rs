@@ -1,0 +1,205 @@
+//! What the stages of a run share.
+
+use std::time::Instant;
+
+use collimate_core::{Key, Purpose};
+use collimate_data::{SftExample, TextTokenizer, TokenizedPair};
+use collimate_irm::ImplicitReward;
+use collimate_nn::CausalLm;
+use collimate_train::{
+    FitContext, Interrupt, Progress, RunFolder, StageState, TrainConfig, TrainError, atomic_write,
+    hash_file, hash_json, model_hash,
+};
+use rand::RngExt;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use super::config::SelfRewardingConfig;
+use crate::answers::Speaker;
+use crate::sera::session::{Iterate, Session as Alignment};
+use crate::sera::{Method, SeraConfig};
+use crate::{RecipeError, SftPlan, fine_tune};
+
+/// Everything that stays the same from stage to stage.
+pub(super) struct Session<'a> {
+    pub(super) config: &'a SelfRewardingConfig,
+    pub(super) tokenizer: &'a TextTokenizer,
+    pub(super) run: &'a mut RunFolder,
+    pub(super) interrupt: &'a Interrupt,
+    pub(super) progress: Progress,
+    /// What ends an answer beside the tokenizer's EOS.
+    pub(super) eos: &'a [u32],
+}
+
+/// What the journal knows of a file of rows.
+#[derive(Serialize, Deserialize)]
+struct Note {
+    rows: usize,
+    hash: String,
+    seconds: f64,
+}
+
+impl<'a> Session<'a> {
+    /// A random key for one purpose of this run.
+    pub(super) fn key(&self, stage: &str) -> Key {
+        Key::new(self.config.seed, stage)
+    }
+
+    /// A seed for what is sampled in a stage.
+    pub(super) fn sampling_seed(&self, stage: &str) -> u64 {
+        self.key(stage).rng(Purpose::Sampling).random()
+    }
+
+    /// How the run's models write.
+    pub(super) fn speaker(&self) -> Speaker<'a> {
+        Speaker {
+            tokenizer: self.tokenizer,
+            eos: self.eos,
+            sampling: self.config.responses,
+            max_length: self.config.max_length,
+            interrupt: self.interrupt,
+            progress: self.progress,
+        }
+    }
+
+    /// The rows of `folder/name.jsonl` and the seconds that they took: computed now, or by an
+    /// earlier start of this run.
+    pub(super) fn rows<T: Serialize + DeserializeOwned>(
+        &mut self,
+        folder: &str,
+        name: &str,
+        inputs: &impl Serialize,
+        compute: impl FnOnce(&mut Self) -> Result<Vec<T>, RecipeError>,
+    ) -> Result<(Vec<T>, f64), RecipeError> {
+        let stage = format!("{folder}-{name}");
+        let path = self.run.folder(folder)?.join(format!("{name}.jsonl"));
+        let wrong = |reason: String| -> RecipeError {
+            let path = path.clone();
+            TrainError::Format { path, reason }.into()
+        };
+        let advice = "bring it back as the run wrote it, or start in another run folder";
+        let inputs = hash_json(&(inputs, self.config));
+        let seconds = match self.run.stage(&stage, &inputs)? {
+            StageState::Done(note) => {
+                let note: Note = serde_json::from_value(note).map_err(|e| wrong(e.to_string()))?;
+                if hash_file(&path)? != note.hash {
+                    return Err(wrong(format!("has changed since it was written: {advice}")));
+                }
+                note.seconds
+            }
+            _ => {
+                let started = Instant::now();
+                let rows = compute(self)?;
+                let seconds = started.elapsed().as_secs_f64();
+                let mut text = String::new();
+                for row in &rows {
+                    text += &serde_json::to_string(row).map_err(|e| wrong(e.to_string()))?;
+                    text.push('\n');
+                }
+                atomic_write(&path, text.as_bytes())?;
+                let (rows, hash) = (rows.len(), hash_file(&path)?);
+                self.run.complete(
+                    &stage,
+                    &Note {
+                        rows,
+                        hash,
+                        seconds,
+                    },
+                )?;
+                seconds
+            }
+        };
+        // From the file in any case: JSON may lose the last bit of a number.
+        let text = std::fs::read_to_string(&path).map_err(|e| wrong(e.to_string()))?;
+        let read = |(index, line): (usize, &str)| {
+            let line = serde_json::from_str(line);
+            line.map_err(|e| wrong(format!("line {}: {e}: {advice}", index + 1)))
+        };
+        let rows = text.lines().enumerate().map(read);
+        Ok((rows.collect::<Result<_, _>>()?, seconds))
+    }
+
+    /// Fine-tunes a model; without examples it stays as it is.
+    pub(super) fn fine_tune<M: CausalLm>(
+        &mut self,
+        stage: &str,
+        model: &M,
+        examples: &[SftExample],
+    ) -> Result<Iterate<M>, RecipeError> {
+        let started = Instant::now();
+        let mut trained = Iterate {
+            model: model.clone().valid(),
+            offline: None,
+            steps: 0,
+            seconds: 0.0,
+        };
+        if examples.is_empty() {
+            return Ok(trained);
+        }
+        let config = self.config;
+        let train = TrainConfig {
+            stage: stage.to_owned(),
+            seed: config.seed,
+            ..config.sft.clone()
+        };
+        let inputs = hash_json(&(&train, config, hash_json(&examples), model_hash(model)));
+        self.run.stage(stage, &inputs)?;
+        let plan = SftPlan {
+            tokenizer: self.tokenizer,
+            max_length: config.max_length,
+            truncation: config.truncation,
+            train: &train,
+        };
+        let context = FitContext::in_run(self.run, self.interrupt).with_progress(self.progress);
+        let (model, outcome) = fine_tune(model.clone(), examples, &[], &plan, &context)?;
+        trained.model = model.valid();
+        trained.steps = outcome.steps;
+        trained.seconds = started.elapsed().as_secs_f64();
+        Ok(trained)
+    }
+
+    /// The options of preference training, which is that of SeRA.
+    fn alignment(&self) -> SeraConfig {
+        SeraConfig {
+            seed: self.config.seed,
+            loss: self.config.loss,
+            adaptation: self.config.adaptation.clone(),
+            train: self.config.train.clone(),
+            max_length: self.config.max_length,
+            truncation: self.config.truncation,
+            ..SeraConfig::default()
+        }
+    }
+
+    /// The implicit reward that belongs to the loss.
+    pub(super) fn implicit_reward(&self) -> ImplicitReward {
+        self.alignment().implicit_reward(Method::Sera)
+    }
+
+    /// Trains a model on pairs; the reference is the model as it comes in.
+    pub(super) fn align<M: CausalLm>(
+        &mut self,
+        stage: &str,
+        model: &M,
+        pairs: Vec<TokenizedPair>,
+        steps: u64,
+    ) -> Result<Iterate<M>, RecipeError> {
+        let config = self.alignment();
+        let mut alignment = Alignment {
+            config: &config,
+            tokenizer: self.tokenizer,
+            run: self.run,
+            interrupt: self.interrupt,
+            progress: self.progress,
+            train: Vec::new(),
+            validation: Vec::new(),
+            start: model,
+            eos: self.eos,
+            texts: String::new(),
+            gaps: None,
+        };
+        let mut trained = alignment.train(stage, model, model, pairs, steps)?;
+        trained.model = trained.model.valid();
+        Ok(trained)
+    }
+}

@@ -1,0 +1,106 @@
+//! How a model is asked for a new task.
+
+use collimate_core::{Message, Prompt, Role};
+use collimate_judge::PromptStyle;
+use collimate_nn::ConfigError;
+use serde::{Deserialize, Serialize};
+
+/// The few-shot prompt that asks for a new task: `head`, `shot` for every known task, `tail`.
+///
+/// `{n}` is the number of the task, from 1, `{task}` its text. What is filled in is not looked at
+/// again.
+///
+/// # Examples
+/// ```
+/// use collimate_recipes::self_rewarding::TaskTemplate;
+/// let prompt = TaskTemplate::default().render(&["Add 2 and 3.", "Name a {n} river."]);
+/// let text = prompt.to_plain();
+/// assert!(text.ends_with("Task 1: Add 2 and 3.\n\nTask 2: Name a {n} river.\n\nTask 3:"));
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TaskTemplate {
+    /// What comes first.
+    pub head: String,
+    /// One known task.
+    pub shot: String,
+    /// What the new task follows.
+    pub tail: String,
+    /// Texts that end the new task.
+    pub stop: Vec<String>,
+    /// One text, or a message of the user.
+    pub style: PromptStyle,
+}
+
+impl Default for TaskTemplate {
+    fn default() -> Self {
+        Self {
+            head: "Tasks for an assistant, each different from those before.\n\n".to_owned(),
+            shot: "Task {n}: {task}\n\n".to_owned(),
+            tail: "Task {n}:".to_owned(),
+            stop: vec!["\nTask ".to_owned()],
+            style: PromptStyle::Text,
+        }
+    }
+}
+
+impl TaskTemplate {
+    /// # Errors
+    /// A shot that does not show its task.
+    pub(crate) fn check(&self) -> Result<(), ConfigError> {
+        if !self.shot.contains("{task}") {
+            let allowed = "a text with the place {task}";
+            return Err(ConfigError::new("tasks.template.shot", &self.shot, allowed));
+        }
+        if self.stop.iter().any(String::is_empty) {
+            let allowed = "texts of at least one character";
+            return Err(ConfigError::new(
+                "tasks.template.stop",
+                "an empty text",
+                allowed,
+            ));
+        }
+        Ok(())
+    }
+
+    /// The prompt that shows these tasks.
+    pub fn render(&self, shots: &[&str]) -> Prompt {
+        let mut text = self.head.clone();
+        for (index, shot) in shots.iter().enumerate() {
+            // The number first: a task may hold `{n}` itself.
+            let numbered = self.shot.replace("{n}", &(index + 1).to_string());
+            let parts: Vec<&str> = numbered.split("{task}").collect();
+            text += &parts.join(shot);
+        }
+        text += &self.tail.replace("{n}", &(shots.len() + 1).to_string());
+        match self.style {
+            PromptStyle::Text => Prompt::Text(text),
+            PromptStyle::Chat => Prompt::Chat(vec![Message {
+                role: Role::User,
+                content: text,
+            }]),
+        }
+    }
+}
+
+/// The text of a prompt that can be a shot: a text, or a chat of one message of the user.
+pub(super) fn as_task(prompt: &Prompt) -> Option<&str> {
+    match prompt {
+        Prompt::Text(text) => Some(text),
+        Prompt::Chat(messages) => match messages.as_slice() {
+            [only] if only.role == Role::User => Some(&only.content),
+            _ => None,
+        },
+    }
+}
+
+/// A new task in the form that the seed prompts have.
+pub(super) fn as_prompt(task: &str, like: &Prompt) -> Prompt {
+    match like {
+        Prompt::Text(_) => Prompt::Text(task.to_owned()),
+        Prompt::Chat(_) => Prompt::Chat(vec![Message {
+            role: Role::User,
+            content: task.to_owned(),
+        }]),
+    }
+}

@@ -1,0 +1,320 @@
+//! New tasks: asked for with a few known ones, kept where they are new.
+
+use std::collections::HashSet;
+
+use collimate_core::{Completion, Finish, Generator, Key, Prompt, Purpose};
+use collimate_judge::{NoveltyFilter, Refusal};
+use collimate_nn::CausalLm;
+use collimate_train::hash_json;
+use rand::{Rng, RngExt};
+use serde::{Deserialize, Serialize};
+
+use super::data::SelfRewardingData;
+use super::outcome::TaskCounts;
+use super::session::Session;
+use super::task_template::{as_prompt, as_task};
+use crate::RecipeError;
+
+/// Why a text that was written is no new task.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TaskRefusal {
+    /// It did not end within its tokens.
+    Cut,
+    /// It is one of the prompts that models are measured on.
+    HeldOut,
+    /// It is too short, too long, or too like another.
+    Novelty(Refusal),
+}
+
+/// A text that was written.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct TaskRow {
+    pub(super) prompt: Prompt,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) refused: Option<TaskRefusal>,
+}
+
+/// The tasks that are known, and those that must stay unknown.
+pub(super) struct Pool {
+    filter: NoveltyFilter,
+    seeds: Vec<String>,
+    own: Vec<String>,
+    held_out: HashSet<String>,
+    /// What a prompt looks like: a text or a message.
+    like: Prompt,
+}
+
+impl Pool {
+    /// # Errors
+    /// When no seed prompt can be a shot.
+    pub(super) fn new(
+        data: &SelfRewardingData<'_>,
+        config: &super::SelfRewardingConfig,
+    ) -> Result<Self, RecipeError> {
+        let empty = RecipeError::Empty {
+            part: "the part with prompts for new tasks (texts, or chats of one message)",
+        };
+        let usable = |prompt: &&Prompt| as_task(prompt).is_some_and(|t| !t.trim().is_empty());
+        let seeds = data.seed_prompts.iter().filter(usable);
+        let Some(like) = seeds.clone().next() else {
+            return Err(empty);
+        };
+        let mut filter =
+            NoveltyFilter::new(config.tasks.novelty).map_err(RecipeError::judge("new tasks"))?;
+        let mut known = HashSet::new();
+        let texts = seeds.filter_map(as_task).map(|task| task.trim().to_owned());
+        let seeds: Vec<String> = texts.filter(|task| known.insert(task.clone())).collect();
+        for seed in &seeds {
+            filter.add(seed);
+        }
+        let test = data.judge_test.iter().map(|pair| &pair.prompt);
+        let held_out = data.prompts.iter().chain(test).filter_map(as_task);
+        Ok(Self {
+            filter,
+            seeds,
+            own: Vec::new(),
+            held_out: held_out.map(|task| task.trim().to_owned()).collect(),
+            like: like.clone(),
+        })
+    }
+
+    /// Puts what an iteration kept into the pool.
+    fn adopt(&mut self, rows: &[TaskRow]) {
+        for row in rows.iter().filter(|row| row.refused.is_none()) {
+            let task = as_task(&row.prompt).unwrap_or_default().to_owned();
+            self.filter.add(&task);
+            self.own.push(task);
+        }
+    }
+
+    /// The shots of one prompt: seeds, then own tasks, none twice. Until there are own ones, seeds
+    /// stand for them.
+    fn shots(&self, seeds: usize, own: usize, rng: &mut impl Rng) -> Vec<&str> {
+        let own_now = own.min(self.own.len());
+        let seeds = (seeds + own - own_now).min(self.seeds.len());
+        let mut shots = pick(&self.seeds, seeds, rng);
+        shots.extend(pick(&self.own, own_now, rng));
+        shots
+    }
+
+    /// What becomes of a text.
+    fn offer(&mut self, text: &Completion) -> TaskRow {
+        let task = text.text.trim();
+        let refused = if text.finish == Finish::Length {
+            Some(TaskRefusal::Cut)
+        } else if self.held_out.contains(task) {
+            Some(TaskRefusal::HeldOut)
+        } else {
+            self.filter.offer(task).err().map(TaskRefusal::Novelty)
+        };
+        if refused.is_none() {
+            self.own.push(task.to_owned());
+        }
+        TaskRow {
+            prompt: as_prompt(task, &self.like),
+            refused,
+        }
+    }
+}
+
+fn pick<'p>(from: &'p [String], n: usize, rng: &mut impl Rng) -> Vec<&'p str> {
+    let indices = rand::seq::index::sample(rng, from.len(), n);
+    indices
+        .into_iter()
+        .map(|index| from[index].as_str())
+        .collect()
+}
+
+/// New tasks by `writer`, whose fingerprint is `hash`: from the run folder, or posed now.
+pub(super) fn new_tasks<M: CausalLm>(
+    session: &mut Session<'_>,
+    folder: &str,
+    pool: &mut Pool,
+    writer: Writer<'_, M>,
+    hash: &str,
+) -> Result<(Vec<Prompt>, TaskCounts), RecipeError> {
+    let known = hash_json(&(&pool.seeds, &pool.own, {
+        let mut held: Vec<&String> = pool.held_out.iter().collect();
+        held.sort();
+        held
+    }));
+    let before = (pool.filter.clone(), pool.own.len());
+    let (rows, seconds) = session.rows(folder, "tasks", &(known, hash), |session| {
+        write(session, folder, pool, writer)
+    })?;
+    // The same pool, whether the tasks were posed now or are read.
+    (pool.filter, _) = before;
+    pool.own.truncate(before.1);
+    pool.adopt(&rows);
+    let counts = TaskCounts::of(&rows, seconds);
+    let kept = rows.into_iter().filter(|row| row.refused.is_none());
+    let kept: Vec<Prompt> = kept.map(|row| row.prompt).collect();
+    if kept.is_empty() {
+        return Err(RecipeError::NoPairs {
+            stage: format!("new tasks of {folder}"),
+            dropped: counts.to_string(),
+            advice: "teach the model to pose tasks (examples of it), or let another model pose them",
+        });
+    }
+    Ok((kept, counts))
+}
+
+/// Who writes.
+pub(super) enum Writer<'a, M> {
+    /// A model of the run.
+    Model(&'a M),
+    /// Somebody else.
+    Other(&'a dyn Generator),
+}
+
+fn write<M: CausalLm>(
+    session: &Session<'_>,
+    folder: &str,
+    pool: &mut Pool,
+    writer: Writer<'_, M>,
+) -> Result<Vec<TaskRow>, RecipeError> {
+    let stage = format!("{folder} new tasks");
+    let config = &session.config.tasks;
+    let speaker = session.speaker();
+    let generator = match &writer {
+        Writer::Model(model) => Some(speaker.generator(*model)),
+        Writer::Other(_) => None,
+    };
+    let most = config.per_iteration.saturating_mul(config.attempts);
+    let key = session.key(&stage);
+    let mut rows: Vec<TaskRow> = Vec::new();
+    let mut kept = 0;
+    for round in 0.. {
+        // A few more than are missing; own shots become more varied from round to round.
+        let missing = config.per_iteration.saturating_sub(kept);
+        let wanted = (missing + missing / 4 + 8)
+            .min(ROUND)
+            .min(most - rows.len());
+        if missing == 0 || wanted == 0 {
+            break;
+        }
+        session.speaker().go_on(&stage)?;
+        let key: Key = key.with(round);
+        let mut rng = key.rng(Purpose::Data);
+        let prompts: Vec<Prompt> = (0..wanted)
+            .map(|_| {
+                let shots = pool.shots(config.seed_shots, config.own_shots, &mut rng);
+                config.template.render(&shots)
+            })
+            .collect();
+        let mut sampling = config.sampling.with(1, key.rng(Purpose::Sampling).random());
+        sampling.stop.clone_from(&config.template.stop);
+        let texts = match (&generator, &writer) {
+            (Some(generator), _) => {
+                let mut watch = speaker.meter(&stage);
+                generator.generate_watched(&prompts, &sampling, &mut watch)
+            }
+            (None, Writer::Other(other)) => other.generate(&prompts, &sampling),
+            (None, Writer::Model(_)) => continue,
+        };
+        let texts = texts.map_err(|error| speaker.generation(&stage, error))?;
+        for text in texts.iter().flatten() {
+            let row = pool.offer(text);
+            kept += usize::from(row.refused.is_none());
+            rows.push(row);
+            if kept == config.per_iteration {
+                break;
+            }
+        }
+    }
+    Ok(rows)
+}
+
+/// Texts of one round at most.
+const ROUND: usize = 512;
+
+#[cfg(test)]
+mod tests {
+    use collimate_core::PreferencePair;
+
+    use super::super::SelfRewardingConfig;
+    use super::*;
+
+    fn pool() -> Pool {
+        let text = |text: &str| Prompt::from(text);
+        let data = SelfRewardingData {
+            seed_prompts: vec![
+                text("add two and three"),
+                text("add two and three "),
+                text("  "),
+                text("name a long river"),
+                Prompt::Chat(Vec::new()),
+            ],
+            prompts: vec![text("spell the word yellow")],
+            judge_test: vec![PreferencePair::new("count down from nine", "9", "1")],
+            ..SelfRewardingData::default()
+        };
+        Pool::new(&data, &SelfRewardingConfig::default()).unwrap()
+    }
+
+    #[test]
+    fn what_is_known_held_out_or_cut_is_refused() {
+        let mut pool = pool();
+        assert_eq!(pool.seeds, ["add two and three", "name a long river"]);
+        let mut refused = |text: &str| pool.offer(&Completion::from(text)).refused;
+        assert_eq!(
+            refused(" spell the word yellow\n"),
+            Some(TaskRefusal::HeldOut)
+        );
+        assert_eq!(refused("count down from nine"), Some(TaskRefusal::HeldOut));
+        assert_eq!(
+            refused("add"),
+            Some(TaskRefusal::Novelty(Refusal::TooShort { words: 1 }))
+        );
+        // Longest common subsequence 3 of 4 and 4 words: 2 · 3 / 8.
+        assert_eq!(
+            refused("add two and four"),
+            Some(TaskRefusal::Novelty(Refusal::Similar {
+                to: 0,
+                rouge_l: 0.75
+            }))
+        );
+        assert_eq!(refused("which bird cannot fly"), None);
+        assert!(
+            matches!(
+                refused("which bird cannot fly"),
+                Some(TaskRefusal::Novelty(Refusal::Similar { to: 2, .. }))
+            ),
+            "one's own tasks are known too"
+        );
+        let cut = Completion {
+            finish: Finish::Length,
+            ..Completion::from("why is the sky blue")
+        };
+        assert_eq!(pool.offer(&cut).refused, Some(TaskRefusal::Cut));
+        assert_eq!(pool.own, ["which bird cannot fly"]);
+    }
+
+    #[test]
+    fn seeds_stand_in_until_there_are_own_tasks_and_no_shot_comes_twice() {
+        let mut pool = pool();
+        let mut rng = Key::new(1, "shots").rng(Purpose::Data);
+        let mut first = pool.shots(1, 1, &mut rng);
+        first.sort_unstable();
+        assert_eq!(first, ["add two and three", "name a long river"]);
+        assert_eq!(
+            pool.shots(6, 2, &mut rng).len(),
+            2,
+            "no more than there are"
+        );
+        pool.offer(&Completion::from("which bird cannot fly"));
+        let shots = pool.shots(1, 1, &mut rng);
+        assert_eq!(shots[1], "which bird cannot fly");
+        assert!(pool.seeds.contains(&shots[0].to_owned()));
+    }
+
+    #[test]
+    fn without_a_usable_prompt_there_is_no_pool() {
+        let data = SelfRewardingData {
+            seed_prompts: vec![Prompt::from(" ")],
+            ..SelfRewardingData::default()
+        };
+        assert!(Pool::new(&data, &SelfRewardingConfig::default()).is_err());
+    }
+}

@@ -1,0 +1,174 @@
+//! The synthetic world as a school for judges: demonstrations, judgements, and tasks to pose.
+
+use collimate::core::{Key, PreferencePair, Prompt, Purpose};
+use collimate::data::SftExample;
+use collimate::data::split_by_fraction;
+use collimate::data::world::World;
+use collimate::judge::{
+    Item, Numbers, PromptStyle, Rubric, ScoreFormat, ScoreRange, Shows, Template, eft_example,
+};
+use collimate::recipes::self_rewarding::{SelfRewardingData, TaskTemplate};
+use rand::RngExt;
+use serde::{Deserialize, Serialize};
+
+use crate::common::Failure;
+
+/// Words of judgements and task lists that the world's own vocabulary lacks.
+pub(crate) const WORDS: [&str; 8] = [
+    "\n", "judge", "answer", "content", "tone", "form", "Score:", "tasks",
+];
+
+/// How many examples of each kind M1 is fine-tuned on.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct School {
+    /// Share of the training pairs whose chosen answers are demonstrations.
+    pub(crate) demonstrations: f64,
+    /// Judged answers.
+    pub(crate) judgements: usize,
+    /// Lists of tasks that go on with a new one.
+    pub(crate) task_lists: usize,
+    /// Pairs that every model judges.
+    pub(crate) judge_test: usize,
+}
+
+impl Default for School {
+    fn default() -> Self {
+        Self {
+            demonstrations: 0.3,
+            judgements: 3_000,
+            task_lists: 1_000,
+            judge_test: 300,
+        }
+    }
+}
+
+/// The judge's prompt in words of the world: 0 to 5 points, the last line `Score: n`.
+pub(crate) fn rubric() -> Result<Rubric, Failure> {
+    let template = Template::new(
+        "world",
+        Shows::Answer,
+        None,
+        "judge :\n{question}\nanswer : {answer}\n",
+    )?;
+    let format = ScoreFormat::LastLine {
+        label: "Score:".to_owned(),
+        numbers: Numbers::Whole,
+    };
+    let range = ScoreRange { min: 0.0, max: 5.0 };
+    Ok(Rubric::new(template, format, range)?)
+}
+
+/// How a new task is asked for in words of the world.
+pub(crate) fn task_template() -> TaskTemplate {
+    TaskTemplate {
+        head: "tasks :\n".to_owned(),
+        shot: "{task}\n".to_owned(),
+        tail: String::new(),
+        stop: Vec::new(),
+        style: PromptStyle::Text,
+    }
+}
+
+/// Gold rewards from which on an answer has 1, 2, … points.
+const MARKS: [f64; 5] = [0.35, 0.50, 0.62, 0.74, 0.86];
+
+/// The judgement of an answer: a justification (content, tone and form in fifths), then the points
+/// that its gold reward is worth.
+fn judgement(
+    world: &World,
+    rubric: &Rubric,
+    prompt: &Prompt,
+    answer: &str,
+) -> Result<SftExample, Failure> {
+    let parts = world.gold_parts(&prompt.to_plain(), answer);
+    let fifths = |share: f64| (5.0 * share).round();
+    let justification = format!(
+        "content {} tone {} form {}",
+        fifths(parts.content),
+        fifths(parts.tone),
+        fifths(parts.form)
+    );
+    let points = MARKS.iter().filter(|&&mark| parts.reward() >= mark).count();
+    let item = Item::new(prompt.clone(), answer);
+    let example = eft_example(
+        rubric,
+        &item,
+        &justification,
+        points as f64,
+        PromptStyle::Text,
+    )?;
+    Ok(SftExample {
+        prompt: example.prompt,
+        completion: example.completion,
+    })
+}
+
+/// Seed data, held-out pairs and prompts of a run; `shots` as in a list of tasks.
+pub(crate) fn data(
+    world: &World,
+    school: School,
+    prompts: usize,
+    shots: usize,
+    seed: u64,
+) -> Result<SelfRewardingData<'static>, Failure> {
+    let pairs = |rows: Vec<collimate::data::world::WorldPair>| -> Vec<PreferencePair> {
+        rows.into_iter().map(|row| row.pair).collect()
+    };
+    let key = Key::new(seed, "split");
+    let share = school.demonstrations;
+    let mut parts = split_by_fraction(pairs(world.train_pairs()), &[share, 1.0 - share], key)?;
+    let rest = parts.pop().unwrap_or_default();
+    let shown = parts.pop().unwrap_or_default();
+    let rubric = rubric()?;
+    let both = rest
+        .iter()
+        .flat_map(|pair| [&pair.chosen, &pair.rejected].map(|answer| (&pair.prompt, answer)));
+    let eft = both
+        .take(school.judgements)
+        .map(|(prompt, answer)| judgement(world, &rubric, prompt, &answer.text))
+        .collect::<Result<Vec<_>, _>>()?;
+    let validation = pairs(world.validation_pairs());
+    let test = pairs(world.test_pairs());
+    let known: Vec<String> = shown.iter().map(|pair| pair.prompt.to_plain()).collect();
+    Ok(SelfRewardingData {
+        ift: shown.iter().map(SftExample::from).collect(),
+        eft,
+        tasks: task_lists(&known, school.task_lists, shots, seed),
+        seed_prompts: shown.iter().map(|pair| pair.prompt.clone()).collect(),
+        judge_test: test
+            .iter()
+            .skip(prompts)
+            .take(school.judge_test)
+            .cloned()
+            .collect(),
+        held_out: validation.iter().map(SftExample::from).collect(),
+        prompts: test.into_iter().take(prompts).map(|p| p.prompt).collect(),
+        ..SelfRewardingData::default()
+    })
+}
+
+/// Lists of known tasks that go on with another one.
+fn task_lists(known: &[String], lists: usize, shots: usize, seed: u64) -> Vec<SftExample> {
+    if known.len() <= shots {
+        return Vec::new();
+    }
+    let template = task_template();
+    let mut rng = Key::new(seed, "task lists").rng(Purpose::Data);
+    (0..lists)
+        .map(|_| {
+            let mut picked: Vec<&str> = Vec::with_capacity(shots + 1);
+            while picked.len() <= shots {
+                let next = known[rng.random_range(0..known.len())].as_str();
+                if !picked.contains(&next) {
+                    picked.push(next);
+                }
+            }
+            let new = picked.split_off(shots).concat();
+            SftExample {
+                prompt: template.render(&picked),
+                completion: new.into(),
+            }
+        })
+        .collect()
+}
