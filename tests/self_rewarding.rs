@@ -16,7 +16,7 @@ fn tiny(folder: &Path, change: Value) -> String {
     let mut config = json!({
         "world": {"pairs": 600, "validation_pairs": 20, "test_pairs": 80},
         "test_prompts": 24,
-        "school": {"judgements": 500, "task_lists": 200, "judge_test": 16},
+        "seed_data": {"judgements": 500, "task_lists": 200, "judge_test": 16},
         "llama": {
             "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 1,
             "num_attention_heads": 2, "num_key_value_heads": 2, "max_position_embeddings": 160,
@@ -25,6 +25,8 @@ fn tiny(folder: &Path, change: Value) -> String {
         "recipe": {
             "sft": {"learning_rate": 5e-3, "epochs": 4.0, "save_every": 10},
             "train": {"learning_rate": 1e-3, "save_every": 2},
+            // So that no rounding decides whether so small a judge is refused.
+            "judge": {"min_parse_rate": 0.1},
             "responses": {"max_new_tokens": 20},
             "tasks": {"per_iteration": 40, "sampling": {"temperature": 1.0, "top_p": 1.0}},
         },
@@ -50,6 +52,13 @@ fn rows(path: &Path) -> Vec<Value> {
     let text = fs::read_to_string(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
     text.lines()
         .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
+}
+
+fn prompts_of(path: &Path) -> HashSet<String> {
+    let rows = rows(path);
+    rows.iter()
+        .map(|row| row["prompt"].as_str().unwrap().to_owned())
         .collect()
 }
 
@@ -117,12 +126,17 @@ fn a_run_says_everything() {
             4 * candidates.len(),
             count(&iteration["candidates"]["written"])
         );
-        let left_out =
-            count(&iteration["candidates"]["empty"]) + count(&iteration["candidates"]["cut"]);
-        let judged = 4 * candidates.len() - left_out;
-        assert!(count(&iteration["judged"]["judgements"]) >= 3 * judged.min(1));
-        // Highest against lowest by hand.
         let grades = rows(&made.join("judgements.jsonl"));
+        let votes: Vec<Value> = grades
+            .iter()
+            .flat_map(|row| row["grades"].as_array().unwrap().clone())
+            .filter(|grade| !grade.is_null())
+            .flat_map(|grade| grade["votes"].as_array().unwrap().clone())
+            .collect();
+        assert_eq!(count(&iteration["judged"]["judgements"]), votes.len());
+        let parsed = votes.iter().filter(|vote| vote["score"].is_f64());
+        assert_eq!(count(&iteration["judged"]["parsed"]), parsed.count());
+        // Highest against lowest by hand.
         let mut expected = Vec::new();
         for (row, grades) in candidates.iter().zip(&grades) {
             let scores: Vec<(usize, f64)> = grades["grades"]
@@ -171,10 +185,18 @@ fn a_run_says_everything() {
             assert_eq!(count(&branch["trained_pairs"]), pairs + judge_pairs);
             share(&branch["agreement"]["same_sign"]);
         }
+        // Where all made a pair they are compared on the same number.
+        let common = branches[0]["agreement_in_common"][1].clone();
+        assert!(
+            branches
+                .iter()
+                .all(|b| b["agreement_in_common"][1] == common)
+        );
         // The truth agrees with itself.
         assert_eq!(branches[2]["agreement"]["same_sign"], 1.0);
         judge_pairs += pairs.len();
     }
+    implicit_rewards_are_log_ratios_to_m1(folder, &run);
     for model in [
         "sft",
         "m1",
@@ -209,6 +231,43 @@ fn a_run_says_everything() {
     assert!(before == files(&run));
 }
 
+/// The second iteration's rewards, from log-probabilities of the saved models.
+fn implicit_rewards_are_log_ratios_to_m1(folder: &Path, run: &Path) {
+    let candidates = rows(&run.join("m2/candidates.jsonl"));
+    let rewards = rows(&run.join("m2/implicit_rewards.jsonl"));
+    let (mut asked, mut expected) = (Vec::new(), Vec::new());
+    for (row, rewards) in candidates.iter().zip(&rewards).take(8) {
+        let answers = row["candidates"].as_array().unwrap();
+        for (answer, reward) in answers.iter().zip(rewards.as_array().unwrap()) {
+            if let Some(reward) = reward.as_f64() {
+                let line = json!({"prompt": row["prompt"], "completion": answer["text"]});
+                asked.push(line.to_string());
+                expected.push(reward);
+            }
+        }
+    }
+    assert!(expected.len() > 4, "{}", expected.len());
+    write_rows(&folder.join("asked.jsonl"), &asked);
+    let logps = |model: &str| -> Vec<f64> {
+        let dir = run.join("models").join(model).display().to_string();
+        let arguments = ["--logprobs", "--model", &dir, "--data", "asked.jsonl"];
+        let output = succeed("score", folder, &arguments);
+        text(&output.stdout)
+            .lines()
+            .map(|line| {
+                serde_json::from_str::<Value>(line).unwrap()["logps"]
+                    .as_f64()
+                    .unwrap()
+            })
+            .collect()
+    };
+    let (m2, m1) = (logps("m2"), logps("m1"));
+    for (index, expected) in expected.iter().enumerate() {
+        let found = m2[index] - m1[index];
+        assert!((found - expected).abs() < 1e-3, "{found} {expected}");
+    }
+}
+
 #[test]
 #[cfg(target_os = "linux")]
 fn killed_and_resumed() {
@@ -239,8 +298,15 @@ fn killed_and_resumed() {
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
+        let cache = killed.join("judge/cache.jsonl");
+        let judged = || fs::metadata(&cache).map_or(0, |file| file.len());
+        let before = judged();
         let share = 1.0 / f64::from(kills + 1) + 0.01 * f64::from(kill);
-        std::thread::sleep(whole.mul_f64(share).max(Duration::from_millis(20)));
+        let end = Instant::now() + whole.mul_f64(share).max(Duration::from_millis(20));
+        // Every second kill falls into judging, as soon as something was judged.
+        while Instant::now() < end && (kill % 2 == 0 || judged() == before) {
+            std::thread::sleep(Duration::from_millis(1));
+        }
         let _ = child.kill();
         child.wait().unwrap();
     }
@@ -264,13 +330,33 @@ fn killed_and_resumed() {
     assert_eq!(a.len(), b.len());
     let summary = |run: &Path| without_seconds(json(&run.join("summary.json")));
     assert_eq!(summary(&killed), summary(&straight));
+    // What somebody has changed is not gone on with.
+    fs::remove_file(killed.join("report.md")).unwrap();
+    let tasks = killed.join("m1/tasks.jsonl");
+    for (change, says) in [(Some("{}\n"), "has changed since"), (None, "tasks.jsonl")] {
+        match change {
+            Some(text) => fs::write(&tasks, text).unwrap(),
+            None => fs::remove_file(&tasks).unwrap(),
+        }
+        let output = run("self_rewarding", folder, &["--resume", "--out", "killed"]);
+        let error = text(&output.stderr);
+        assert!(!output.status.success());
+        assert!(
+            error.contains(says) && error.contains("bring it back"),
+            "{error}"
+        );
+    }
 }
 
 #[test]
 fn a_model_that_cannot_judge_is_refused_with_its_rate() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
-    let config = tiny(folder, json!({"school": {"judgements": 0}}));
+    let untaught = json!({
+        "seed_data": {"judgements": 0},
+        "recipe": {"judge": {"min_parse_rate": 0.5}},
+    });
+    let config = tiny(folder, untaught);
     let output = run(
         "self_rewarding",
         folder,
@@ -294,7 +380,10 @@ fn a_model_that_cannot_judge_is_refused_with_its_rate() {
     // Without pairs to judge it is tried on a few answers.
     let config = tiny(
         folder,
-        json!({"school": {"judgements": 0, "judge_test": 0}}),
+        json!({
+            "seed_data": {"judgements": 0, "judge_test": 0},
+            "recipe": {"judge": {"min_parse_rate": 0.5}},
+        }),
     );
     let output = run(
         "self_rewarding",
@@ -320,7 +409,7 @@ fn a_model_and_files_of_ones_own() {
     let options = json!({
         "recipe": {
             "rubric": json(&folder.join("world/config.json"))["recipe"]["rubric"],
-            "judge": {"sampling": {"max_new_tokens": 16}},
+            "judge": {"sampling": {"max_new_tokens": 16}, "style": "text", "min_parse_rate": 0.1},
             "tasks": {
                 "template": json(&folder.join("world/config.json"))["recipe"]["tasks"]["template"],
                 "per_iteration": 20,
@@ -365,6 +454,17 @@ fn a_model_and_files_of_ones_own() {
         summary["seed_data"],
         json!({"ift": 0, "eft": 0, "tasks": 0})
     );
+    // 24 prompts, each twice: a tenth is held out, and none is on both sides.
+    let held_out: HashSet<String> = prompts_of(&folder.join("own/answers/m1.jsonl"));
+    let tasks = rows(&folder.join("own/m1/tasks.jsonl"));
+    assert!(
+        !held_out.is_empty() && held_out.len() < 12,
+        "{}",
+        held_out.len()
+    );
+    for row in tasks.iter().filter(|row| row["refused"].is_null()) {
+        assert!(!held_out.contains(row["prompt"].as_str().unwrap()));
+    }
     let branches = summary["iterations"][0]["branches"].as_array().unwrap();
     assert_eq!(branches[1]["source"], "implicit_reward");
     // Nothing was learnt before M1, so its implicit reward tells nothing apart.
@@ -408,6 +508,33 @@ fn bad_options_and_files() {
     refused(&["--beta", "0"], &["dpo: beta = 0"]);
     refused(&["--test-prompts", "0"], &["test_prompts is 0"]);
     refused(&["--eft", "ift.jsonl"], &["--model"]);
+    refused(
+        &["--test-prompts", "9999"],
+        &["need 10299 pairs", "world.test_pairs is 4000"],
+    );
+    let own = [
+        "--model",
+        &model,
+        "--ift",
+        "ift.jsonl",
+        "--max-length",
+        "48",
+    ];
+    refused(&own, &["no chat template", "--judge-style text"]);
+    let text = [&own[..], &["--judge-style", "text"]].concat();
+    refused(
+        &[&text[..], &["--graded", "ift.jsonl"]].concat(),
+        &["ift.jsonl:1: missing field `score`"],
+    );
+    fs::write(
+        folder.join("graded.jsonl"),
+        r#"{"prompt": "q ?", "completion": "yes", "score": 7}"#,
+    )
+    .unwrap();
+    refused(
+        &[&text[..], &["--graded", "graded.jsonl"]].concat(),
+        &["graded.jsonl:1:", "score 7"],
+    );
     refused(&["--judge-style", "chat"], &["judge_style needs --model"]);
     refused(&["--model", &model], &["nothing to begin with", "--ift"]);
     refused(
@@ -444,6 +571,18 @@ fn bad_options_and_files() {
         (
             json!({"recipe": {"tasks": {"novelty": {"threshold": 0.0}}}}),
             "threshold is 0",
+        ),
+        (
+            json!({"recipe": {"judge": {"sampling": {"seed": 7}}}}),
+            "judge.sampling.seed is 7",
+        ),
+        (
+            json!({"seed_data": {"demonstrations": 1.0}}),
+            "seed_data.demonstrations is 1",
+        ),
+        (
+            json!({"seed_data": {"judgements": 100_000}}),
+            "the world has 8400 answers",
         ),
         (
             json!({"recipe": {"judge": {"empty_answers": "judge"}}}),

@@ -27,7 +27,7 @@ pub(crate) fn open<'p>(
         let found = std::fs::read_dir(dir).into_iter().flatten().flatten();
         let of_model = |path: &PathBuf| {
             let kind = path.extension().and_then(|kind| kind.to_str());
-            path.is_file() && matches!(kind, Some("json" | "safetensors"))
+            path.is_file() && matches!(kind, Some("json" | "safetensors" | "jinja"))
         };
         let mut files: Vec<PathBuf> = found.map(|e| e.path()).filter(of_model).collect();
         files.sort();

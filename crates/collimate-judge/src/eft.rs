@@ -7,7 +7,6 @@ use crate::error::JudgeError;
 use crate::item::Item;
 use crate::options::PromptStyle;
 use crate::rubric::Rubric;
-use crate::single::values;
 
 /// An evaluation fine-tuning (EFT) example: the judge's prompt and a judgement to learn.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -54,10 +53,8 @@ pub fn eft_example(
         Ok(read) => return refuse(format!("it would be read as {read}")),
         Err(reason) => return refuse(format!("{reason:?}")),
     }
-    let values = values(rubric.template().shows(), 0, item)?;
-    let values: Vec<&str> = values.iter().map(String::as_str).collect();
     Ok(EftExample {
-        prompt: rubric.template().render(&values, style),
+        prompt: rubric.prompt(item, style)?,
         completion,
     })
 }

@@ -1,9 +1,13 @@
 //! Template, format and range of single-answer grading.
 
+use collimate_core::Prompt;
 use serde::{Deserialize, Serialize};
 
 use crate::error::JudgeError;
+use crate::item::Item;
+use crate::options::PromptStyle;
 use crate::parse::{Numbers, ScoreFormat, ScoreRange};
+use crate::single::values;
 use crate::template::Template;
 
 /// How single answers are graded: what the judge is shown, how it states the score, and which
@@ -111,6 +115,16 @@ impl Rubric {
                 max: 10.0,
             },
         }
+    }
+
+    /// What the judge is asked about an answer.
+    ///
+    /// # Errors
+    /// [`JudgeError::Turns`] for an item that a two-turn template cannot show.
+    pub fn prompt(&self, item: &Item, style: PromptStyle) -> Result<Prompt, JudgeError> {
+        let values = values(self.template.shows(), 0, item)?;
+        let values: Vec<&str> = values.iter().map(String::as_str).collect();
+        Ok(self.template.render(&values, style))
     }
 
     /// What the judge is shown.

@@ -14,7 +14,7 @@ use collimate::recipes::{Adaptation, ResponseSampling};
 use collimate::train::{Schedule, TrainConfig};
 use serde::{Deserialize, Serialize};
 
-use super::world::{self, School};
+use super::world::{self, SeedSizes};
 use crate::common::{DeviceName, Failure, json_name};
 use crate::options::{read_config, resume_command, run_folder};
 use crate::rule::rules::Rule;
@@ -39,6 +39,10 @@ pub(crate) struct Args {
     /// {prompt, completion} or {messages}
     #[arg(long, value_name = "FILE", requires = "model")]
     eft: Option<PathBuf>,
+    /// Graded answers to make judgements of: JSON lines of {prompt, completion, score} and, if there
+    /// is one, {justification}; scores in the rubric's range [0 to 5]
+    #[arg(long, value_name = "FILE", requires = "model")]
+    graded: Option<PathBuf>,
     /// Examples of posing a task, in the same layouts; a model that can be asked by few shots
     /// needs none
     #[arg(long, value_name = "FILE", requires = "model")]
@@ -71,7 +75,7 @@ pub(crate) struct Args {
     /// [default: refuse]
     #[arg(long, value_parser = json_name::<ChatFallback>, value_name = "HOW")]
     chat_fallback: Option<ChatFallback>,
-    /// How the judge is asked: chat or text [default: chat if the model has a chat template]
+    /// How the judge is asked: chat, or text for a model without chat template [default: chat]
     #[arg(long, value_parser = json_name::<PromptStyle>, value_name = "STYLE")]
     judge_style: Option<PromptStyle>,
     /// Preference trainings: 2 end with M3 [default: 2]
@@ -158,6 +162,7 @@ pub(crate) struct Config {
     pub(crate) model: Option<PathBuf>,
     pub(crate) ift: Option<PathBuf>,
     pub(crate) eft: Option<PathBuf>,
+    pub(crate) graded: Option<PathBuf>,
     pub(crate) task_examples: Option<PathBuf>,
     pub(crate) seed_prompts: Option<PathBuf>,
     pub(crate) judge_test: Option<PathBuf>,
@@ -166,15 +171,13 @@ pub(crate) struct Config {
     pub(crate) format: Option<Format>,
     pub(crate) on_bad_row: OnBadRow,
     pub(crate) chat_fallback: ChatFallback,
-    /// Nothing: as the model's tokenizer suggests.
-    pub(crate) judge_style: Option<PromptStyle>,
     pub(crate) test_prompts: usize,
     pub(crate) recipe: SelfRewardingConfig,
     /// Unlabelled texts of the embedded world that its decoder reads first.
     pub(crate) pretrain_texts: usize,
     pub(crate) pretrain: TrainConfig,
     /// Seed data made of the embedded world.
-    pub(crate) school: School,
+    pub(crate) seed_data: SeedSizes,
     /// The embedded world, where no model is given.
     pub(crate) world: WorldConfig,
     /// The decoder that is trained from scratch on it.
@@ -190,6 +193,7 @@ impl Default for Config {
             model: None,
             ift: None,
             eft: None,
+            graded: None,
             task_examples: None,
             seed_prompts: None,
             judge_test: None,
@@ -198,12 +202,11 @@ impl Default for Config {
             format: None,
             on_bad_row: OnBadRow::Fail,
             chat_fallback: ChatFallback::default(),
-            judge_style: None,
             test_prompts: 200,
             recipe,
             pretrain_texts: 0,
             pretrain: stage("pretrain", 3e-3, 64, 2.0),
-            school: School::default(),
+            seed_data: SeedSizes::default(),
             world: WorldConfig::default(),
             llama: LlamaConfig::default(),
         }
@@ -282,6 +285,7 @@ impl Config {
         let files = [
             &self.ift,
             &self.eft,
+            &self.graded,
             &self.task_examples,
             &self.seed_prompts,
             &self.judge_test,
@@ -312,6 +316,7 @@ impl Args {
             (&mut config.model, &self.model),
             (&mut config.ift, &self.ift),
             (&mut config.eft, &self.eft),
+            (&mut config.graded, &self.graded),
             (&mut config.task_examples, &self.task_examples),
             (&mut config.seed_prompts, &self.seed_prompts),
             (&mut config.judge_test, &self.judge_test),
@@ -323,7 +328,6 @@ impl Args {
         assign(&mut config.format, self.format.map(Some));
         assign(&mut config.on_bad_row, self.on_bad_row);
         assign(&mut config.chat_fallback, self.chat_fallback);
-        assign(&mut config.judge_style, self.judge_style.map(Some));
         assign(&mut config.test_prompts, self.test_prompts);
         self.recipe(&mut config.recipe)?;
         config.pretrain.validate()?;
@@ -337,6 +341,7 @@ impl Args {
         assign(&mut recipe.tasks.per_iteration, self.tasks);
         assign(&mut recipe.tasks.source, self.prompt_source);
         assign(&mut recipe.candidates, self.candidates);
+        assign(&mut recipe.judge.style, self.judge_style);
         assign(&mut recipe.judge.samples, self.samples);
         assign(&mut recipe.judge.min_parse_rate, self.min_parse_rate);
         assign(&mut recipe.judge.sampling.max_new_tokens, self.judge_tokens);
@@ -364,7 +369,8 @@ impl Args {
         assign(&mut recipe.train.batch_size, self.batch);
         assign(&mut recipe.sft.batch_size, self.batch);
         assign(&mut recipe.max_length, self.max_length);
-        if self.response_tokens.is_none() {
+        // A default gives way, what somebody said does not.
+        if self.response_tokens.is_none() && self.config.is_none() && !self.resume {
             let longest = (recipe.max_length / 2).max(1);
             recipe.responses.max_new_tokens = recipe.responses.max_new_tokens.min(longest);
         }
@@ -381,22 +387,21 @@ impl Args {
         let given = [
             ("ift", config.ift.is_some()),
             ("eft", config.eft.is_some()),
+            ("graded", config.graded.is_some()),
             ("task_examples", config.task_examples.is_some()),
             ("seed_prompts", config.seed_prompts.is_some()),
             ("judge_test", config.judge_test.is_some()),
             ("evaluator", config.evaluator.is_some()),
             ("evaluator_rule", config.evaluator_rule.is_some()),
-            ("judge_style", config.judge_style.is_some()),
+            ("judge_style", self.judge_style.is_some()),
             ("on_bad_row", self.on_bad_row.is_some()),
             ("chat_fallback", self.chat_fallback.is_some()),
         ];
         if config.model.is_none() {
-            return match given.into_iter().find(|(_, given)| *given) {
-                Some((name, _)) => {
-                    Err(format!("{name} needs --model: the world has its own").into())
-                }
-                None => Ok(()),
-            };
+            if let Some((name, _)) = given.into_iter().find(|(_, given)| *given) {
+                return Err(format!("{name} needs --model: the world has its own").into());
+            }
+            return config.seed_data.check(&config.world, config.test_prompts);
         }
         if config.evaluator.is_some() && config.evaluator_rule.is_some() {
             return Err("evaluator and evaluator_rule: give one of them".into());
@@ -422,7 +427,7 @@ impl Args {
         let of_world = [
             ("world", config.world != default.world),
             ("llama", config.llama != default.llama),
-            ("school", config.school != default.school),
+            ("seed_data", config.seed_data != default.seed_data),
             ("pretrain", config.pretrain != default.pretrain),
             (
                 "pretrain_texts",

@@ -1,10 +1,13 @@
 //! Seed data from files.
 
+use std::collections::HashSet;
 use std::path::Path;
 
 use collimate::core::{PreferencePair, Prompt};
 use collimate::data::{ReadOptions, SftExample, read_pairs, read_sft, split_by_hash};
+use collimate::judge::{Item, eft_example};
 use collimate::recipes::self_rewarding::SelfRewardingData;
+use serde::Deserialize;
 
 use super::args::Config;
 use crate::common::{self, Failure};
@@ -16,6 +19,7 @@ pub(crate) fn data(config: &Config, eos: Vec<u32>) -> Result<SelfRewardingData<'
         Some(path) => examples(path, config),
         None => Ok(Vec::new()),
     };
+    let evaluated = config.evaluator.is_some() || config.evaluator_rule.is_some();
     let asked: Vec<Prompt> = match &config.seed_prompts {
         Some(file) => prompts::read(&[], Some(file))?
             .into_iter()
@@ -23,21 +27,32 @@ pub(crate) fn data(config: &Config, eos: Vec<u32>) -> Result<SelfRewardingData<'
             .collect(),
         None => Vec::new(),
     };
-    // By the prompt, so that no prompt is on both sides.
+    // By a hash of the prompt, so that no prompt is on both sides.
     let (held_out, ift) = held_out(rows(&config.ift)?)?;
-    let mut prompts: Vec<Prompt> = held_out.iter().map(|row| row.prompt.clone()).collect();
-    let mut seed_prompts: Vec<Prompt> = match asked.is_empty() {
-        true => ift.iter().map(|row| row.prompt.clone()).collect(),
-        false => asked,
+    let (mut prompts, mut seed_prompts): (Vec<Prompt>, Vec<Prompt>) = match &config.ift {
+        Some(_) => {
+            let of = |rows: &[SftExample]| rows.iter().map(|row| row.prompt.clone()).collect();
+            let seeds = if asked.is_empty() { of(&ift) } else { asked };
+            (of(&held_out), seeds)
+        }
+        // Without demonstrations a tenth of the prompts is held out, if somebody evaluates.
+        None if evaluated => {
+            let bare = |prompt| SftExample {
+                prompt,
+                completion: "".into(),
+            };
+            let parts = self::held_out(asked.into_iter().map(bare).collect())?;
+            let of = |rows: Vec<SftExample>| rows.into_iter().map(|row| row.prompt).collect();
+            (of(parts.0), of(parts.1))
+        }
+        None => (Vec::new(), asked),
     };
-    if config.ift.is_none() {
-        // Without demonstrations a tenth of the prompts is held out.
-        let n = seed_prompts.len() / 10;
-        prompts = seed_prompts.split_off(seed_prompts.len() - n);
+    for list in [&mut prompts, &mut seed_prompts] {
+        let mut seen = HashSet::new();
+        list.retain(|prompt| seen.insert(prompt.clone()));
     }
-    prompts.dedup();
     prompts.truncate(config.test_prompts);
-    if prompts.is_empty() && (config.evaluator.is_some() || config.evaluator_rule.is_some()) {
+    if prompts.is_empty() && evaluated {
         return Err(
             "no prompt is left to evaluate on: a tenth of --ift or --seed-prompts is held \
                     out, so give at least ten rows"
@@ -48,8 +63,12 @@ pub(crate) fn data(config: &Config, eos: Vec<u32>) -> Result<SelfRewardingData<'
         Some(path) => pairs(path, config)?,
         None => Vec::new(),
     };
+    let mut eft = rows(&config.eft)?;
+    if let Some(path) = &config.graded {
+        eft.extend(graded(path, config)?);
+    }
     Ok(SelfRewardingData {
-        eft: rows(&config.eft)?,
+        eft,
         tasks: rows(&config.task_examples)?,
         ift,
         seed_prompts,
@@ -71,6 +90,47 @@ fn held_out(rows: Vec<SftExample>) -> Result<(Vec<SftExample>, Vec<SftExample>),
     };
     let rest = back(parts.pop());
     Ok((back(parts.pop()), rest))
+}
+
+/// A graded answer; other columns are passed over.
+#[derive(Deserialize)]
+struct Graded {
+    prompt: Prompt,
+    completion: String,
+    score: f64,
+    #[serde(default)]
+    justification: String,
+}
+
+/// Judgements in the rubric's form out of graded answers.
+fn graded(path: &Path, config: &Config) -> Result<Vec<SftExample>, Failure> {
+    let name = path.display();
+    let text = std::fs::read_to_string(path).map_err(|error| format!("{name}: {error}"))?;
+    let recipe = &config.recipe;
+    let mut rows = Vec::new();
+    for (index, line) in text.lines().enumerate() {
+        if line.trim().is_empty() {
+            continue;
+        }
+        let place = format!("{name}:{}", index + 1);
+        let row: Graded = serde_json::from_str(line).map_err(|error| {
+            let what = error.to_string();
+            let what = what.split(" at line ").next().unwrap_or_default();
+            format!("{place}: {what}: write {{\"prompt\", \"completion\", \"score\"}}")
+        })?;
+        let item = Item::new(row.prompt, row.completion);
+        let style = recipe.judge.style;
+        let example = eft_example(&recipe.rubric, &item, &row.justification, row.score, style)
+            .map_err(|error| format!("{place}: {error}"))?;
+        rows.push(SftExample {
+            prompt: example.prompt,
+            completion: example.completion,
+        });
+    }
+    match rows.is_empty() {
+        true => Err(format!("{name}: holds no graded answer").into()),
+        false => Ok(rows),
+    }
 }
 
 fn options(config: &Config) -> ReadOptions {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use collimate::core::{Completion, Prompt};
 use collimate::data::world::World;
-use collimate::data::{TextTokenizer, Truncation};
+use collimate::data::{ChatFallback, TextTokenizer, Truncation};
 use collimate::judge::PromptStyle;
 use collimate::lm::{Architecture, Llama, eos_token_ids};
 use collimate::nn::HfFolder;
@@ -52,8 +52,7 @@ fn from_scratch(
     let recipe = &config.recipe;
     let (length, seed) = (recipe.max_length, recipe.seed);
     let model = fresh_llama(&config.llama, &tokenizer, length, seed, device)?;
-    let shots = recipe.tasks.seed_shots + recipe.tasks.own_shots;
-    let mut data = world::data(&world, config.school, config.test_prompts, shots, seed)?;
+    let mut data = world::data(&world, config.seed_data, config.test_prompts, recipe)?;
     let about = format!(
         "Data: the synthetic world (`docs/synthetic-world.md`). M0 is a Llama decoder from scratch \
          with {} parameters that has read {} plain texts. Its seed data are {} demonstrations, {} \
@@ -101,12 +100,22 @@ fn from_folder(args: &Args, config: &Config, out: PathBuf, device: &Device) -> R
         .into());
     }
     let tokenizer = TextTokenizer::from_folder(dir)?.with_chat_fallback(config.chat_fallback);
-    let mut recipe = config.recipe.clone();
-    recipe.judge.style = match (config.judge_style, tokenizer.chat_template()) {
-        (Some(style), _) => style,
-        (None, Some(_)) => PromptStyle::Chat,
-        (None, None) => PromptStyle::Text,
-    };
+    let recipe = &config.recipe;
+    let chats = |style| style == PromptStyle::Chat;
+    if tokenizer.chat_template().is_none() && config.chat_fallback == ChatFallback::Refuse {
+        if chats(recipe.judge.style) {
+            return Err(
+                "the model has no chat template: ask the judge by --judge-style text".into(),
+            );
+        }
+        if chats(recipe.tasks.template.style) {
+            return Err(
+                "the model has no chat template: set recipe.tasks.template.style to text \
+                        in --config"
+                    .into(),
+            );
+        }
+    }
     let mut data = files::data(config, eos_token_ids(dir)?)?;
     let model = Llama::load(dir, device)?;
     runs::check_length(recipe.max_length, &model)?;
@@ -138,7 +147,7 @@ fn from_folder(args: &Args, config: &Config, out: PathBuf, device: &Device) -> R
         data.judge_test.len(),
     );
     let mut job = open(args, config, tokenizer, &out)?.about(about);
-    run_loop(&mut job, &recipe, &model, &data)
+    run_loop(&mut job, recipe, &model, &data)
 }
 
 fn open(
@@ -189,11 +198,17 @@ fn run_loop(
         }
         if let Some(judge) = &report.judge {
             table += &format!(
-                "judge: parsed {:.2}, agrees {:.3}",
-                judge.parse_rate, judge.agreement
+                "judge: parsed {:.2}{}",
+                judge.parse_rate,
+                judge
+                    .agreement
+                    .map_or_else(String::new, |a| format!(", agrees {:.3}", a.estimate))
             );
         }
         table = table.trim_end().to_owned() + "\n";
+    }
+    if let Some(reason) = &outcome.stopped {
+        common::tell(&format!("the loop ended early: {reason}"));
     }
     let seconds = job.note_cost(outcome.seconds);
     write_report(&outcome, recipe, &job.run, &job.about, &job.summary)?;

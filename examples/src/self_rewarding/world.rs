@@ -3,11 +3,11 @@
 use collimate::core::{Key, PreferencePair, Prompt, Purpose};
 use collimate::data::SftExample;
 use collimate::data::split_by_fraction;
-use collimate::data::world::World;
+use collimate::data::world::{World, WorldConfig};
 use collimate::judge::{
     Item, Numbers, PromptStyle, Rubric, ScoreFormat, ScoreRange, Shows, Template, eft_example,
 };
-use collimate::recipes::self_rewarding::{SelfRewardingData, TaskTemplate};
+use collimate::recipes::self_rewarding::{SelfRewardingConfig, SelfRewardingData, TaskTemplate};
 use rand::RngExt;
 use serde::{Deserialize, Serialize};
 
@@ -21,7 +21,7 @@ pub(crate) const WORDS: [&str; 8] = [
 /// How many examples of each kind M1 is fine-tuned on.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub(crate) struct School {
+pub(crate) struct SeedSizes {
     /// Share of the training pairs whose chosen answers are demonstrations.
     pub(crate) demonstrations: f64,
     /// Judged answers.
@@ -32,7 +32,7 @@ pub(crate) struct School {
     pub(crate) judge_test: usize,
 }
 
-impl Default for School {
+impl Default for SeedSizes {
     fn default() -> Self {
         Self {
             demonstrations: 0.3,
@@ -40,6 +40,34 @@ impl Default for School {
             task_lists: 1_000,
             judge_test: 300,
         }
+    }
+}
+
+impl SeedSizes {
+    /// # Errors
+    /// More than the world has.
+    pub(crate) fn check(&self, world: &WorldConfig, prompts: usize) -> Result<(), Failure> {
+        let share = self.demonstrations;
+        if !(share > 0.0 && share < 1.0) {
+            return Err(format!("seed_data.demonstrations is {share}: between 0 and 1").into());
+        }
+        let rest = 2.0 * (1.0 - share) * world.pairs as f64;
+        if self.judgements as f64 > rest {
+            let (n, rest) = (self.judgements, rest.floor());
+            return Err(format!(
+                "seed_data.judgements is {n}: the world has {rest} answers beside the \
+                 demonstrations; give more world.pairs"
+            )
+            .into());
+        }
+        let (needed, there) = (prompts + self.judge_test, world.test_pairs);
+        if needed > there {
+            return Err(format!(
+                "test_prompts and seed_data.judge_test need {needed} pairs: world.test_pairs is {there}"
+            )
+            .into());
+        }
+        Ok(())
     }
 }
 
@@ -73,11 +101,11 @@ pub(crate) fn task_template() -> TaskTemplate {
 /// Gold rewards from which on an answer has 1, 2, … points.
 const MARKS: [f64; 5] = [0.35, 0.50, 0.62, 0.74, 0.86];
 
-/// The judgement of an answer: a justification (content, tone and form in fifths), then the points
+/// The judgement of an answer in the rubric's form: a justification (content, tone and form in fifths), then the points
 /// that its gold reward is worth.
 fn judgement(
     world: &World,
-    rubric: &Rubric,
+    recipe: &SelfRewardingConfig,
     prompt: &Prompt,
     answer: &str,
 ) -> Result<SftExample, Failure> {
@@ -91,42 +119,36 @@ fn judgement(
     );
     let points = MARKS.iter().filter(|&&mark| parts.reward() >= mark).count();
     let item = Item::new(prompt.clone(), answer);
-    let example = eft_example(
-        rubric,
-        &item,
-        &justification,
-        points as f64,
-        PromptStyle::Text,
-    )?;
+    let (rubric, style) = (&recipe.rubric, recipe.judge.style);
+    let example = eft_example(rubric, &item, &justification, points as f64, style)?;
     Ok(SftExample {
         prompt: example.prompt,
         completion: example.completion,
     })
 }
 
-/// Seed data, held-out pairs and prompts of a run; `shots` as in a list of tasks.
+/// Seed data in the forms of the recipe, held-out pairs and prompts of a run.
 pub(crate) fn data(
     world: &World,
-    school: School,
+    sizes: SeedSizes,
     prompts: usize,
-    shots: usize,
-    seed: u64,
+    recipe: &SelfRewardingConfig,
 ) -> Result<SelfRewardingData<'static>, Failure> {
+    let seed = recipe.seed;
     let pairs = |rows: Vec<collimate::data::world::WorldPair>| -> Vec<PreferencePair> {
         rows.into_iter().map(|row| row.pair).collect()
     };
     let key = Key::new(seed, "split");
-    let share = school.demonstrations;
+    let share = sizes.demonstrations;
     let mut parts = split_by_fraction(pairs(world.train_pairs()), &[share, 1.0 - share], key)?;
     let rest = parts.pop().unwrap_or_default();
     let shown = parts.pop().unwrap_or_default();
-    let rubric = rubric()?;
     let both = rest
         .iter()
         .flat_map(|pair| [&pair.chosen, &pair.rejected].map(|answer| (&pair.prompt, answer)));
     let eft = both
-        .take(school.judgements)
-        .map(|(prompt, answer)| judgement(world, &rubric, prompt, &answer.text))
+        .take(sizes.judgements)
+        .map(|(prompt, answer)| judgement(world, recipe, prompt, &answer.text))
         .collect::<Result<Vec<_>, _>>()?;
     let validation = pairs(world.validation_pairs());
     let test = pairs(world.test_pairs());
@@ -134,12 +156,12 @@ pub(crate) fn data(
     Ok(SelfRewardingData {
         ift: shown.iter().map(SftExample::from).collect(),
         eft,
-        tasks: task_lists(&known, school.task_lists, shots, seed),
+        tasks: task_lists(&known, sizes.task_lists, recipe),
         seed_prompts: shown.iter().map(|pair| pair.prompt.clone()).collect(),
         judge_test: test
             .iter()
             .skip(prompts)
-            .take(school.judge_test)
+            .take(sizes.judge_test)
             .cloned()
             .collect(),
         held_out: validation.iter().map(SftExample::from).collect(),
@@ -149,12 +171,10 @@ pub(crate) fn data(
 }
 
 /// Lists of known tasks that go on with another one.
-fn task_lists(known: &[String], lists: usize, shots: usize, seed: u64) -> Vec<SftExample> {
-    if known.len() <= shots {
-        return Vec::new();
-    }
-    let template = task_template();
-    let mut rng = Key::new(seed, "task lists").rng(Purpose::Data);
+fn task_lists(known: &[String], lists: usize, recipe: &SelfRewardingConfig) -> Vec<SftExample> {
+    let tasks = &recipe.tasks;
+    let shots = (tasks.seed_shots + tasks.own_shots).min(known.len().saturating_sub(1));
+    let mut rng = Key::new(recipe.seed, "task lists").rng(Purpose::Data);
     (0..lists)
         .map(|_| {
             let mut picked: Vec<&str> = Vec::with_capacity(shots + 1);
@@ -166,7 +186,7 @@ fn task_lists(known: &[String], lists: usize, shots: usize, seed: u64) -> Vec<Sf
             }
             let new = picked.split_off(shots).concat();
             SftExample {
-                prompt: template.render(&picked),
+                prompt: tasks.template.render(&picked),
                 completion: new.into(),
             }
         })

@@ -73,6 +73,7 @@ fn count(rows: &[CandidateRow], seconds: f64) -> CandidateCounts {
         written,
         empty: all().filter(|c| c.text.trim().is_empty()).count(),
         cut: all().filter(|c| c.finish == Finish::Length).count(),
+        too_long: 0,
         unscored: 0,
         mean_tokens: sum as f64 / written.max(1) as f64,
         seconds,

@@ -2,7 +2,7 @@
 
 use collimate_data::Truncation;
 use collimate_judge::{
-    EmptyAnswers, JudgeError, JudgeOptions, NoveltyFilter, NoveltyOptions, Rubric,
+    EmptyAnswers, JudgeError, JudgeOptions, NoveltyFilter, NoveltyOptions, Rubric, Shows,
 };
 use collimate_losses::{DirectLoss, PreferenceLoss};
 use collimate_nn::ConfigError;
@@ -212,6 +212,16 @@ impl SelfRewardingConfig {
         };
         NoveltyFilter::new(tasks.novelty).map_err(judge)?;
         self.judge.check().map_err(judge)?;
+        if self.judge.sampling.seed != 0 {
+            let allowed = "0: judgements are drawn from the run's seed";
+            let seed = self.judge.sampling.seed;
+            return Err(ConfigError::new("judge.sampling.seed", seed, allowed).into());
+        }
+        if self.rubric.template().shows() != Shows::Answer {
+            let allowed = "a rubric whose template shows one question and one answer";
+            let name = self.rubric.template().name();
+            return Err(ConfigError::new("rubric", name, allowed).into());
+        }
         if self.judge.empty_answers != EmptyAnswers::Unscored {
             let allowed = "unscored: a candidate without a text is never judged";
             let value = format!("{:?}", self.judge.empty_answers).to_lowercase();

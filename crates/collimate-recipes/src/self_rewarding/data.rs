@@ -22,8 +22,8 @@ pub struct SelfRewardingData<'a> {
     pub judge_test: Vec<PreferencePair>,
     /// Good answers to measure the alignment tax on.
     pub held_out: Vec<SftExample>,
-    /// Prompts that every model answers. No model learns from one of them, or from one of
-    /// `judge_test`, even if it poses it itself.
+    /// Prompts that every model answers. None of them may be that of a demonstration; a seed prompt
+    /// or a posed task that is one of them, of `judge_test` or of `held_out` is left out.
     pub prompts: Vec<Prompt>,
     /// Tokens that end an answer, beside the tokenizer's EOS.
     pub eos: Vec<u32>,
@@ -32,8 +32,9 @@ pub struct SelfRewardingData<'a> {
     pub evaluator: Option<Judge<'a>>,
     /// A second scorer of the same answers, whose mean is reported: whether tasks are solved.
     pub task_accuracy: Option<Judge<'a>>,
-    /// Who poses tasks with [`PromptSource::Fixed`](super::PromptSource); M1 where nobody is named.
-    pub task_writer: Option<&'a dyn Generator>,
+    /// Who poses tasks with [`PromptSource::Fixed`](super::PromptSource), with a name that tells
+    /// writers apart; M1 where nobody is named.
+    pub task_writer: Option<(&'a str, &'a dyn Generator)>,
 }
 
 /// Generators need not be printable.

@@ -1,9 +1,9 @@
 //! What a model is worth: its answers, its judgement, what it has forgotten.
 
-use collimate_core::{Completion, Prompt};
+use collimate_core::{Completion, Key, Prompt};
 use collimate_data::TokenizedExample;
 use collimate_direct::perplexity;
-use collimate_eval::{pearson, spearman};
+use collimate_eval::{Bootstrap, Groups, pearson, spearman};
 use collimate_judge::{Grade, Item};
 use collimate_nn::CausalLm;
 use serde::{Deserialize, Serialize};
@@ -133,22 +133,28 @@ pub(super) fn judge_test<M: CausalLm>(
         Some(evaluator) => Some(evaluator.both(pairs)?),
         None => None,
     };
-    Ok(Some(report(&rows, truth.as_deref())))
+    let key = session.key("judge test interval");
+    Ok(Some(report(&rows, truth.as_deref(), key)?))
 }
 
-fn report(rows: &[TestRow], truth: Option<&[[f32; 2]]>) -> JudgeReport {
+fn report(
+    rows: &[TestRow],
+    truth: Option<&[[f32; 2]]>,
+    key: Key,
+) -> Result<JudgeReport, RecipeError> {
     let parse = parsed(rows.iter().flat_map(|row| [&row.chosen, &row.rejected]));
     let both: Vec<(f64, f64)> = rows
         .iter()
         .filter_map(|row| row.chosen.score.zip(row.rejected.score))
         .collect();
-    let right = both
+    let right: Vec<f64> = both
         .iter()
         .map(|(chosen, rejected)| match chosen.total_cmp(rejected) {
             std::cmp::Ordering::Greater => 1.0,
             std::cmp::Ordering::Equal => 0.5,
             std::cmp::Ordering::Less => 0.0,
-        });
+        })
+        .collect();
     let (mut scores, mut golds) = (Vec::new(), Vec::new());
     for (row, truth) in rows.iter().zip(truth.unwrap_or_default()) {
         for (grade, gold) in [&row.chosen, &row.rejected].into_iter().zip(truth) {
@@ -163,18 +169,22 @@ fn report(rows: &[TestRow], truth: Option<&[[f32; 2]]>) -> JudgeReport {
         .flat_map(|row| [row.chosen.score, row.rejected.score])
         .flatten()
         .collect();
-    let share = |sum: f64, n: usize| if n == 0 { 0.0 } else { sum / n as f64 };
-    JudgeReport {
+    let agreement = match right.is_empty() {
+        true => None,
+        false => Some(Bootstrap::default().mean(&right, Groups::Items, key)?),
+    };
+    let n = all.len();
+    Ok(JudgeReport {
         judgements: parse.judgements,
-        parse_rate: parse.parse_rate().unwrap_or(0.0),
+        parse_rate: parse.parsed as f64 / parse.judgements.max(1) as f64,
         pairs: both.len(),
-        agreement: share(right.sum(), both.len()),
+        agreement,
         ties: both.iter().filter(|(a, b)| a == b).count(),
         correlation: pearson(&scores, &golds)
             .ok()
             .zip(spearman(&scores, &golds).ok()),
-        mean_score: share(all.iter().sum(), all.len()),
-    }
+        mean_score: (n > 0).then(|| all.iter().sum::<f64>() / n as f64),
+    })
 }
 
 #[cfg(test)]
@@ -207,14 +217,20 @@ mod tests {
             row(None, Some(3.0)),
         ];
         let truth = [[0.9, 0.1], [0.5, 0.4], [0.2, 0.7], [0.6, 0.7]];
-        let found = report(&rows, Some(&truth));
+        let key = Key::new(0, "test");
+        let found = report(&rows, Some(&truth), key).unwrap();
         assert_eq!((found.pairs, found.ties, found.judgements), (3, 1, 8));
-        assert_eq!((found.agreement, found.parse_rate), (0.5, 7.0 / 8.0));
-        assert_eq!(found.mean_score, 16.0 / 7.0);
+        let agreement = found.agreement.unwrap();
+        assert_eq!((agreement.estimate, found.parse_rate), (0.5, 7.0 / 8.0));
+        assert!(agreement.low < 0.5 && agreement.high > 0.5);
+        assert_eq!(found.mean_score, Some(16.0 / 7.0));
         // Ranks of the scores 4 1 2 2 1 3 3 and of the truth .9 .1 .5 .4 .2 .7 .7 by hand:
         // 7 1.5 3.5 3.5 1.5 5.5 5.5 and 7 1 4 3 2 5.5 5.5; their sums of products about the mean 4.
         let spearman = 26.5 / (26.5_f64 * 27.5).sqrt();
         let (_, found) = found.correlation.unwrap();
         assert!((found - spearman).abs() < 1e-12, "{found} {spearman}");
+        // A model that no longer judges has no agreement; it is not 0.
+        let found = report(&[row(None, Some(3.0))], None, key).unwrap();
+        assert_eq!((found.pairs, found.agreement), (0, None));
     }
 }

@@ -4,13 +4,15 @@ use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use collimate_core::{Completion, GenerateError, Generator, Prompt, Sampling};
-use collimate_judge::{Cache, Grade, Item, JudgeError, ParseReport};
+use collimate_judge::{Cache, Grade, Item, JudgeError};
 use collimate_lm::{Progress as Generated, TextGenerator, Watch};
 use collimate_nn::CausalLm;
 use collimate_train::{Interrupt, Meter};
 use serde::{Deserialize, Serialize};
 
 use super::candidates::{CandidateRow, is_usable};
+use super::check::judge_tokens;
+use super::outcome::JudgementCounts;
 use super::session::Session;
 use crate::RecipeError;
 
@@ -30,7 +32,9 @@ impl GradeRow {
 /// What a stage of judging left.
 pub(super) struct Judged<T> {
     pub(super) rows: Vec<T>,
-    pub(super) report: ParseReport,
+    pub(super) counts: JudgementCounts,
+    /// Answers whose judge's prompt is longer than the model takes.
+    pub(super) too_long: usize,
     pub(super) seconds: f64,
 }
 
@@ -42,16 +46,28 @@ pub(super) fn judge_candidates<M: CausalLm>(
     hash: &str,
     rows: &[CandidateRow],
 ) -> Result<Judged<GradeRow>, RecipeError> {
-    let usable = || {
-        rows.iter()
-            .flat_map(|row| row.candidates.iter().map(move |c| (&row.prompt, c)))
-            .filter(|(_, candidate)| is_usable(candidate))
-    };
-    let items: Vec<Item> = usable().map(|(prompt, c)| item(prompt, c)).collect();
+    let context = model.max_positions();
+    let (mut items, mut judged, mut too_long) = (Vec::new(), Vec::new(), 0);
+    for row in rows {
+        let mut row_judged = Vec::new();
+        for candidate in &row.candidates {
+            let item = item(&row.prompt, candidate);
+            let fits = is_usable(candidate) && judge_tokens(session, &item)? < context;
+            too_long += usize::from(is_usable(candidate) && !fits);
+            row_judged.push(fits);
+            if fits {
+                items.push(item);
+            }
+        }
+        judged.push(row_judged);
+    }
     if items.is_empty() {
         return Err(RecipeError::NoPairs {
             stage: format!("candidates of {folder}"),
-            dropped: "every one is empty or does not end within its tokens".to_owned(),
+            dropped: format!(
+                "every one is empty or does not end within its tokens; {too_long} are too long to be \
+                 judged"
+            ),
             advice: "allow longer answers, or start from a model that ends them",
         });
     }
@@ -61,20 +77,20 @@ pub(super) fn judge_candidates<M: CausalLm>(
         let stage = format!("{folder} judging");
         let grades = grade(session, &stage, model, hash, &items, least)?;
         let mut left = grades.into_iter();
-        let grades = rows.iter().map(|row| GradeRow {
+        let grades = rows.iter().zip(&judged).map(|(row, judged)| GradeRow {
             prompt: row.prompt.clone(),
-            grades: row
-                .candidates
+            grades: judged
                 .iter()
-                .map(|c| if is_usable(c) { left.next() } else { None })
+                .map(|&judged| if judged { left.next() } else { None })
                 .collect(),
         });
         Ok(grades.collect())
     })?;
-    let report = parsed(grades.iter().flat_map(|row| row.grades.iter().flatten()));
+    let counts = parsed(grades.iter().flat_map(|row| row.grades.iter().flatten()));
     Ok(Judged {
         rows: grades,
-        report,
+        counts,
+        too_long,
         seconds,
     })
 }
@@ -126,13 +142,12 @@ pub(super) fn grade<M: CausalLm>(
 }
 
 /// How many judgements of these grades parsed; the same whether they were made now or are read.
-pub(super) fn parsed<'g>(grades: impl Iterator<Item = &'g Grade>) -> ParseReport {
-    let mut report = ParseReport::default();
+pub(super) fn parsed<'g>(grades: impl Iterator<Item = &'g Grade>) -> JudgementCounts {
+    let mut report = JudgementCounts::default();
     for vote in grades.flat_map(|grade| &grade.votes) {
         report.judgements += 1;
         report.parsed += usize::from(vote.score.is_some());
-        if let Some(reason) = vote.unparsed {
-            *report.unparsed.entry(reason).or_insert(0) += 1;
+        if vote.score.is_none() {
             let example = || vote.text.chars().take(120).collect();
             report.example.get_or_insert_with(example);
         }

@@ -7,10 +7,13 @@
 //! implicit reward margins or from an evaluator, over the same candidates for the same steps.
 
 mod candidates;
+mod check;
 mod config;
 mod data;
 mod evaluate;
+mod iteration;
 mod judging;
+mod measured;
 mod outcome;
 mod pairs;
 mod report;
@@ -22,8 +25,8 @@ mod tasks;
 pub use config::{PairSource, PromptSource, SelfRewardingConfig, TaskConfig};
 pub use data::SelfRewardingData;
 pub use outcome::{
-    Branch, CandidateCounts, IterationReport, JudgeReport, ModelReport, SelfRewardingOutcome,
-    TaskCounts,
+    Branch, CandidateCounts, IterationReport, JudgeReport, JudgementCounts, ModelReport,
+    SelfRewardingOutcome, TaskCounts,
 };
 pub use report::{summary, write_report};
 pub use run::self_reward;

@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use collimate_data::TokenizeReport;
+use collimate_eval::Interval;
 use collimate_irm::DropReason;
-use collimate_judge::{ParseReport, Refusal};
+use collimate_judge::Refusal;
 use serde::{Deserialize, Serialize};
 
 use super::config::PairSource;
@@ -29,6 +31,8 @@ pub struct TaskCounts {
     pub too_long: usize,
     /// Texts too like a task of the pool.
     pub similar: usize,
+    /// Texts written in the last round after there were enough.
+    pub surplus: usize,
     /// Seconds that writing took.
     pub seconds: f64,
 }
@@ -45,6 +49,7 @@ impl TaskCounts {
                 None => &mut counts.kept,
                 Some(TaskRefusal::Cut) => &mut counts.cut,
                 Some(TaskRefusal::HeldOut) => &mut counts.held_out,
+                Some(TaskRefusal::Surplus) => &mut counts.surplus,
                 Some(TaskRefusal::Novelty(Refusal::TooShort { .. })) => &mut counts.too_short,
                 Some(TaskRefusal::Novelty(Refusal::TooLong { .. })) => &mut counts.too_long,
                 Some(TaskRefusal::Novelty(Refusal::Similar { .. })) => &mut counts.similar,
@@ -59,14 +64,15 @@ impl fmt::Display for TaskCounts {
         write!(
             f,
             "of {} texts {} are new tasks, {} did not end in time, {} are held-out prompts, {} are \
-             too short, {} too long, {} too like a known task",
+             too short, {} too long, {} too like a known task, {} not needed",
             self.written,
             self.kept,
             self.cut,
             self.held_out,
             self.too_short,
             self.too_long,
-            self.similar
+            self.similar,
+            self.surplus
         )
     }
 }
@@ -80,12 +86,25 @@ pub struct CandidateCounts {
     pub empty: usize,
     /// At the length limit; in no pair and not judged.
     pub cut: usize,
+    /// Left unjudged because the judge's prompt would be longer than the model takes.
+    pub too_long: usize,
     /// Judged, but no judgement could be parsed: in no judge-built pair.
     pub unscored: usize,
     /// Mean tokens.
     pub mean_tokens: f64,
     /// Seconds that writing took.
     pub seconds: f64,
+}
+
+/// What could be read of the judgements of an iteration.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct JudgementCounts {
+    /// Judgements, those of equal answers included.
+    pub judgements: usize,
+    /// Those that state a score.
+    pub parsed: usize,
+    /// The beginning of the first one that states none.
+    pub example: Option<String>,
 }
 
 /// Pairs of one source over the candidates of an iteration, and the model that learnt from them.
@@ -102,7 +121,10 @@ pub struct Branch {
     pub dropped: Vec<(DropReason, usize)>,
     /// How the scores' differences agree with the evaluator's on these pairs.
     pub agreement: Option<Agreement>,
-    /// Seconds that scoring the candidates took.
+    /// The share of pairs in the same order as the evaluator's, over the prompts on which every source
+    /// made a pair, and their number: a source that leaves hard prompts out gains nothing here.
+    pub agreement_in_common: Option<(f64, usize)>,
+    /// Seconds that scoring the candidates took, since the last start of the run.
     pub scoring_seconds: f64,
     /// Pairs trained on, those of earlier iterations included where they accumulate.
     pub trained_pairs: usize,
@@ -122,7 +144,7 @@ pub struct IterationReport {
     /// Their answers.
     pub candidates: CandidateCounts,
     /// What could be read of the judgements.
-    pub judged: ParseReport,
+    pub judged: JudgementCounts,
     /// The judge's pairs first, then those of the sources that are compared with it.
     pub branches: Vec<Branch>,
 }
@@ -136,15 +158,16 @@ pub struct JudgeReport {
     pub parse_rate: f64,
     /// Pairs with a score on both sides.
     pub pairs: usize,
-    /// The share of these whose chosen answer has the higher score; ties count one half.
-    pub agreement: f64,
+    /// The share of these whose chosen answer has the higher score, ties counting one half, with a
+    /// bootstrap interval over pairs; absent without any.
+    pub agreement: Option<Interval>,
     /// Pairs with equal scores.
     pub ties: usize,
     /// Correlation of its scores with the evaluator's over all these answers (Pearson, Spearman);
     /// absent without an evaluator, or where one of them does not vary.
     pub correlation: Option<(f64, f64)>,
-    /// Mean score.
-    pub mean_score: f64,
+    /// Mean score; absent without any.
+    pub mean_score: Option<f64>,
 }
 
 /// One model of the run.
@@ -173,6 +196,10 @@ pub struct SelfRewardingOutcome<M> {
     pub weights: Vec<M>,
     /// What happened between them.
     pub iterations: Vec<IterationReport>,
+    /// Why the loop ended early, if it did: what the last model could not do.
+    pub stopped: Option<String>,
+    /// What was cut of `sft`'s and `m1`'s texts and of the held-out ones.
+    pub tokenize: BTreeMap<String, TokenizeReport>,
     /// Answers of one model against those of another, by name as `m2_vs_m1`.
     pub comparisons: BTreeMap<String, AnswerReport>,
     /// Demonstrations, judgements and task examples learnt from.

@@ -1,5 +1,7 @@
 //! Pairs out of scored candidates.
 
+use std::collections::BTreeMap;
+
 use collimate_core::{Completion, Prompt};
 use collimate_data::TokenizedPair;
 use collimate_irm::{CutPolicy, DropReason, Response, bootstrap_pairs};
@@ -20,6 +22,8 @@ pub(super) struct Made {
     pub(super) pairs: Vec<TokenizedPair>,
     pub(super) dropped: Vec<(DropReason, usize)>,
     pub(super) agreement: Option<Agreement>,
+    /// The prompts of these pairs, each with the evaluator's gap where there is one.
+    gaps: Vec<(usize, Option<f64>)>,
     /// As rows that TRL and others train from.
     pub(super) lines: String,
 }
@@ -52,6 +56,7 @@ pub(super) fn best_and_worst(
     let found = bootstrap_pairs(&responses, CutPolicy::Drop);
     let (mut pairs, mut lines) = (Vec::new(), String::new());
     let (mut margins, mut gaps) = (Vec::new(), Vec::new());
+    let mut by_prompt = Vec::new();
     for (prompt, pair) in found.pairs() {
         let row = &rows[prompt];
         let [chosen, rejected] = [pair.chosen, pair.rejected].map(|at| indices[prompt][at]);
@@ -72,17 +77,48 @@ pub(super) fn best_and_worst(
         });
         lines += &format!("{line}\n");
         let truth = |index: usize| truth.and_then(|truth| truth[prompt][index]);
-        if let Some((better, worse)) = truth(chosen.0).zip(truth(rejected.0)) {
+        let both = truth(chosen.0).zip(truth(rejected.0));
+        let gap = both.map(|(better, worse)| better - worse);
+        by_prompt.push((prompt, gap));
+        if let Some(gap) = gap {
             margins.push(pair.margin);
-            gaps.push(better - worse);
+            gaps.push(gap);
         }
     }
     Made {
         pairs,
         dropped: found.dropped_by_reason(),
         agreement: Agreement::of(&margins, &gaps),
+        gaps: by_prompt,
         lines,
     }
+}
+
+/// The share of pairs in the evaluator's order and their number, of each source over the prompts on
+/// which all of them made a pair.
+pub(super) fn agreement_in_common(made: &[Made]) -> Vec<Option<(f64, usize)>> {
+    let of = |made: &Made| -> BTreeMap<usize, f64> {
+        let known = made.gaps.iter();
+        known
+            .filter_map(|(prompt, gap)| Some((*prompt, (*gap)?)))
+            .collect()
+    };
+    let all: Vec<BTreeMap<usize, f64>> = made.iter().map(of).collect();
+    let common = |prompt: &usize| all.iter().all(|gaps| gaps.contains_key(prompt));
+    let share = |gaps: &BTreeMap<usize, f64>| {
+        let right: Vec<f64> = gaps
+            .iter()
+            .filter(|(prompt, _)| common(prompt))
+            .map(|(_, &gap)| match gap {
+                gap if gap > 0.0 => 1.0,
+                gap if gap < 0.0 => 0.0,
+                _ => 0.5,
+            })
+            .collect();
+        let n = right.len();
+        (n > 0).then(|| (right.iter().sum::<f64>() / n as f64, n))
+    };
+    all.iter().map(share).collect()
 }
 
 /// In TRL a conversational prompt goes with conversational answers.
@@ -213,5 +249,32 @@ mod tests {
         let line: serde_json::Value = serde_json::from_str(made.lines.trim()).unwrap();
         assert_eq!(line["chosen"], "c");
         assert_eq!(line["score_rejected"], 2.0);
+    }
+
+    #[test]
+    fn sources_are_compared_where_all_made_a_pair() {
+        let rows = [row(&["a", "b"]), row(&["a", "b"]), row(&["a", "b"])];
+        let scored = |rows: [[f64; 2]; 3]| -> Scores {
+            let rows = rows.iter();
+            rows.map(|row| row.map(Some).to_vec()).collect()
+        };
+        let truth = scored([[0.9, 0.1], [0.2, 0.4], [0.5, 0.5]]);
+        // The first source ties on the first prompt, which the second one gets right.
+        let one = best_and_worst(
+            &rows,
+            &scored([[1.0, 1.0], [1.0, 3.0], [2.0, 1.0]]),
+            Some(&truth),
+        );
+        let two = best_and_worst(
+            &rows,
+            &scored([[2.0, 1.0], [3.0, 1.0], [2.0, 1.0]]),
+            Some(&truth),
+        );
+        assert_eq!(one.agreement.unwrap().same_sign, 0.75);
+        assert_eq!(two.agreement.unwrap().same_sign, 0.5);
+        let common = agreement_in_common(&[one, two]);
+        assert_eq!(common, [Some((0.75, 2)), Some((0.25, 2))]);
+        let blind = best_and_worst(&rows, &truth, None);
+        assert_eq!(agreement_in_common(&[blind]), [None]);
     }
 }

@@ -41,7 +41,7 @@ pub fn summary<M>(outcome: &SelfRewardingOutcome<M>, config: &SelfRewardingConfi
         "win_rate": win_rate,
         "judge": {
             "parse_rate": by_name(&|m| Some(m.judge.as_ref()?.parse_rate)),
-            "agreement": by_name(&|m| Some(m.judge.as_ref()?.agreement)),
+            "agreement": by_name(&|m| Some(m.judge.as_ref()?.agreement?.estimate)),
             "correlation": by_name(&|m| Some(m.judge.as_ref()?.correlation?.1)),
             "tests": outcome.models.iter().filter_map(|m| Some((m.name.clone(), json!(m.judge.as_ref()?))))
                 .collect::<Map<String, Value>>(),
@@ -52,6 +52,8 @@ pub fn summary<M>(outcome: &SelfRewardingOutcome<M>, config: &SelfRewardingConfi
         "mean_score": by_name(&|m| Some(m.answers.as_ref()?.mean_score.estimate)),
         "comparisons": comparisons,
         "iterations": outcome.iterations,
+        "stopped": outcome.stopped,
+        "tokenize": outcome.tokenize,
         "seconds": outcome.seconds,
     })
 }
@@ -89,7 +91,18 @@ pub fn write_report<M>(
         config.loss.name(),
         config.rubric.template().name(),
     );
-    let report = Report::new("Self-Rewarding").text(about).text(&seed);
+    let cut = outcome.tokenize.iter().filter(|(_, t)| t.truncated > 0);
+    let cut: Vec<String> = cut
+        .map(|(name, t)| format!("{} of {} texts of {name}", t.truncated, t.pairs))
+        .collect();
+    let mut report = Report::new("Self-Rewarding").text(about).text(&seed);
+    if !cut.is_empty() {
+        let length = config.max_length;
+        report = report.text(&format!("Cut to {length} tokens: {}.", cut.join(", ")));
+    }
+    if let Some(reason) = &outcome.stopped {
+        report = report.text(&format!("**The loop ended early**: {reason}."));
+    }
     let report = models(report, outcome);
     let report = judges(report, outcome);
     let report = iterations(report, outcome);
@@ -220,18 +233,19 @@ fn judges<M>(report: Report, outcome: &SelfRewardingOutcome<M>) -> Report {
             j.judgements.to_string(),
             percent(j.parse_rate),
             j.pairs.to_string(),
-            percent(j.agreement),
+            optional(j.agreement, |a| interval(&a)),
             j.ties.to_string(),
             optional(j.correlation, |(p, s)| format!("{p:+.2} / {s:+.2}")),
-            format!("{:.2}", j.mean_score),
+            optional(j.mean_score, |s| format!("{s:.2}")),
         ]
     });
     let report = report
         .section("Judges")
         .text(
             "Every model of the chain judges the same held-out pairs. *Agreement* is the share of \
-             pairs whose better answer gets the higher score (ties count one half), *correlation* \
-             that of its scores with the evaluator's (Pearson / Spearman).",
+             pairs whose better answer gets the higher score (ties count one half; 95 % bootstrap \
+             interval over pairs), *correlation* that of its scores with the evaluator's (Pearson / \
+             Spearman).",
         )
         .table(
             [
@@ -250,7 +264,9 @@ fn judges<M>(report: Report, outcome: &SelfRewardingOutcome<M>) -> Report {
     let chart = BarChart::new("The models as judges", "model", "share", labels)
         .with(BarSeries::new(
             "agreement",
-            judges().map(|(_, j)| j.agreement).collect(),
+            judges()
+                .map(|(_, j)| j.agreement.map_or(0.0, |a| a.estimate))
+                .collect(),
         ))
         .with(BarSeries::new(
             "parse rate",
@@ -273,7 +289,7 @@ fn iterations<M>(report: Report, outcome: &SelfRewardingOutcome<M>) -> Report {
                 t.cut
             ),
             c.written.to_string(),
-            format!("{} / {}", c.empty, c.cut),
+            format!("{} / {} / {}", c.empty, c.cut, c.too_long),
             format!("{} of {}", i.judged.parsed, i.judged.judgements),
             c.unscored.to_string(),
             format!("{:.0} / {:.0} s", t.seconds, c.seconds),
@@ -284,7 +300,7 @@ fn iterations<M>(report: Report, outcome: &SelfRewardingOutcome<M>) -> Report {
         .text(
             "What each model made. *Refused* counts texts that were too like a known task / of a \
              wrong length / prompts of the evaluation / not finished; *left out* candidates that \
-             are empty / did not end in time; *unscored* those none of whose judgements could be \
+             are empty / did not end in time / are too long to be judged; *unscored* those none of whose judgements could be \
              read. Seconds are for writing tasks / candidates.",
         )
         .table(
@@ -319,6 +335,9 @@ fn branches<M>(report: Report, outcome: &SelfRewardingOutcome<M>) -> Report {
                 b.pairs.to_string(),
                 format!("{ties} / {}", others - ties),
                 optional(b.agreement, |a| percent(a.same_sign)),
+                optional(b.agreement_in_common, |(share, n)| {
+                    format!("{} of {n}", percent(share))
+                }),
                 format!("{:.1} s", b.scoring_seconds),
                 b.steps.to_string(),
                 format!("{:.0} s", b.training_seconds),
@@ -343,7 +362,8 @@ fn branches<M>(report: Report, outcome: &SelfRewardingOutcome<M>) -> Report {
         .text(note)
         .text(
             "*No pair* counts prompts whose candidates tie / that have none for another reason; \
-             *agreement* is the share of pairs that the evaluator puts in the same order; the *win \
+             *agreement* is the share of pairs that the evaluator puts in the same order, *in common* \
+             the same on the prompts where every source made a pair; the *win \
              rate* is that of the model that learnt from the pairs against the one that made them.",
         )
         .table(
@@ -353,6 +373,7 @@ fn branches<M>(report: Report, outcome: &SelfRewardingOutcome<M>) -> Report {
                 "pairs",
                 "no pair",
                 "agreement",
+                "in common",
                 "scoring",
                 "steps",
                 "training",

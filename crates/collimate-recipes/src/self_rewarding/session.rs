@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use collimate_core::{Key, Purpose};
-use collimate_data::{SftExample, TextTokenizer, TokenizedPair};
+use collimate_data::{SftExample, TextTokenizer, TokenizeReport, TokenizedPair};
 use collimate_irm::ImplicitReward;
 use collimate_nn::CausalLm;
 use collimate_train::{
@@ -82,7 +82,8 @@ impl<'a> Session<'a> {
         let seconds = match self.run.stage(&stage, &inputs)? {
             StageState::Done(note) => {
                 let note: Note = serde_json::from_value(note).map_err(|e| wrong(e.to_string()))?;
-                if hash_file(&path)? != note.hash {
+                let hash = hash_file(&path).map_err(|e| wrong(format!("{e}: {advice}")))?;
+                if hash != note.hash {
                     return Err(wrong(format!("has changed since it was written: {advice}")));
                 }
                 note.seconds
@@ -125,7 +126,7 @@ impl<'a> Session<'a> {
         stage: &str,
         model: &M,
         examples: &[SftExample],
-    ) -> Result<Iterate<M>, RecipeError> {
+    ) -> Result<(Iterate<M>, Option<TokenizeReport>), RecipeError> {
         let started = Instant::now();
         let mut trained = Iterate {
             model: model.clone().valid(),
@@ -134,7 +135,7 @@ impl<'a> Session<'a> {
             seconds: 0.0,
         };
         if examples.is_empty() {
-            return Ok(trained);
+            return Ok((trained, None));
         }
         let config = self.config;
         let train = TrainConfig {
@@ -155,7 +156,7 @@ impl<'a> Session<'a> {
         trained.model = model.valid();
         trained.steps = outcome.steps;
         trained.seconds = started.elapsed().as_secs_f64();
-        Ok(trained)
+        Ok((trained, Some(outcome.tokenize)))
     }
 
     /// The options of preference training, which is that of SeRA.

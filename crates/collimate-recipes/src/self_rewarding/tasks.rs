@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use collimate_core::{Completion, Finish, Generator, Key, Prompt, Purpose};
 use collimate_judge::{NoveltyFilter, Refusal};
-use collimate_nn::CausalLm;
+use collimate_nn::{CausalLm, ConfigError};
 use collimate_train::hash_json;
 use rand::{Rng, RngExt};
 use serde::{Deserialize, Serialize};
@@ -25,6 +25,8 @@ pub enum TaskRefusal {
     HeldOut,
     /// It is too short, too long, or too like another.
     Novelty(Refusal),
+    /// Enough were kept before it in its round.
+    Surplus,
 }
 
 /// A text that was written.
@@ -52,13 +54,22 @@ impl Pool {
         data: &SelfRewardingData<'_>,
         config: &super::SelfRewardingConfig,
     ) -> Result<Self, RecipeError> {
-        let empty = RecipeError::Empty {
-            part: "the part with prompts for new tasks (texts, or chats of one message)",
+        let test = data.judge_test.iter().map(|pair| &pair.prompt);
+        let good = data.held_out.iter().map(|row| &row.prompt);
+        let held_out = data.prompts.iter().chain(test).chain(good);
+        let held_out = held_out.filter_map(last_message);
+        let held_out: HashSet<String> = held_out.map(|task| task.trim().to_owned()).collect();
+        let usable = |prompt: &&Prompt| {
+            let task = as_task(prompt).unwrap_or_default().trim();
+            !task.is_empty() && !held_out.contains(task)
         };
-        let usable = |prompt: &&Prompt| as_task(prompt).is_some_and(|t| !t.trim().is_empty());
         let seeds = data.seed_prompts.iter().filter(usable);
         let Some(like) = seeds.clone().next() else {
-            return Err(empty);
+            let (n, allowed) = (
+                format!("none of {}", data.seed_prompts.len()),
+                "at least one text, or chat of one message of the user, that no model is measured on",
+            );
+            return Err(ConfigError::new("usable seed prompts", n, allowed).into());
         };
         let mut filter =
             NoveltyFilter::new(config.tasks.novelty).map_err(RecipeError::judge("new tasks"))?;
@@ -68,15 +79,21 @@ impl Pool {
         for seed in &seeds {
             filter.add(seed);
         }
-        let test = data.judge_test.iter().map(|pair| &pair.prompt);
-        let held_out = data.prompts.iter().chain(test).filter_map(as_task);
         Ok(Self {
             filter,
             seeds,
             own: Vec::new(),
-            held_out: held_out.map(|task| task.trim().to_owned()).collect(),
             like: like.clone(),
+            held_out,
         })
+    }
+
+    /// The longest tasks that one prompt may show.
+    pub(super) fn longest(&self, config: &super::SelfRewardingConfig) -> Vec<&str> {
+        let mut seeds: Vec<&str> = self.seeds.iter().map(String::as_str).collect();
+        seeds.sort_by_key(|seed| std::cmp::Reverse(seed.len()));
+        seeds.truncate(config.tasks.seed_shots + config.tasks.own_shots);
+        seeds
     }
 
     /// Puts what an iteration kept into the pool.
@@ -99,9 +116,11 @@ impl Pool {
     }
 
     /// What becomes of a text.
-    fn offer(&mut self, text: &Completion) -> TaskRow {
+    fn offer(&mut self, text: &Completion, enough: bool) -> TaskRow {
         let task = text.text.trim();
-        let refused = if text.finish == Finish::Length {
+        let refused = if enough {
+            Some(TaskRefusal::Surplus)
+        } else if text.finish == Finish::Length {
             Some(TaskRefusal::Cut)
         } else if self.held_out.contains(task) {
             Some(TaskRefusal::HeldOut)
@@ -215,15 +234,24 @@ fn write<M: CausalLm>(
         };
         let texts = texts.map_err(|error| speaker.generation(&stage, error))?;
         for text in texts.iter().flatten() {
-            let row = pool.offer(text);
+            let row = pool.offer(text, kept == config.per_iteration);
             kept += usize::from(row.refused.is_none());
             rows.push(row);
-            if kept == config.per_iteration {
-                break;
-            }
         }
     }
+    if kept < config.per_iteration {
+        let (n, written) = (config.per_iteration, rows.len());
+        tracing::warn!("{stage}: {kept} of {n} after {written} texts (tasks.attempts)");
+    }
     Ok(rows)
+}
+
+/// What a prompt asks last: the text, or the last message.
+fn last_message(prompt: &Prompt) -> Option<&str> {
+    match prompt {
+        Prompt::Text(text) => Some(text),
+        Prompt::Chat(messages) => messages.last().map(|message| message.content.as_str()),
+    }
 }
 
 /// Texts of one round at most.
@@ -244,6 +272,7 @@ mod tests {
                 text("add two and three "),
                 text("  "),
                 text("name a long river"),
+                text("count down from nine"),
                 Prompt::Chat(Vec::new()),
             ],
             prompts: vec![text("spell the word yellow")],
@@ -257,7 +286,7 @@ mod tests {
     fn what_is_known_held_out_or_cut_is_refused() {
         let mut pool = pool();
         assert_eq!(pool.seeds, ["add two and three", "name a long river"]);
-        let mut refused = |text: &str| pool.offer(&Completion::from(text)).refused;
+        let mut refused = |text: &str| pool.offer(&Completion::from(text), false).refused;
         assert_eq!(
             refused(" spell the word yellow\n"),
             Some(TaskRefusal::HeldOut)
@@ -287,7 +316,9 @@ mod tests {
             finish: Finish::Length,
             ..Completion::from("why is the sky blue")
         };
-        assert_eq!(pool.offer(&cut).refused, Some(TaskRefusal::Cut));
+        assert_eq!(pool.offer(&cut, false).refused, Some(TaskRefusal::Cut));
+        let more = Completion::from("who was the first to fly");
+        assert_eq!(pool.offer(&more, true).refused, Some(TaskRefusal::Surplus));
         assert_eq!(pool.own, ["which bird cannot fly"]);
     }
 
@@ -303,7 +334,7 @@ mod tests {
             2,
             "no more than there are"
         );
-        pool.offer(&Completion::from("which bird cannot fly"));
+        pool.offer(&Completion::from("which bird cannot fly"), false);
         let shots = pool.shots(1, 1, &mut rng);
         assert_eq!(shots[1], "which bird cannot fly");
         assert!(pool.seeds.contains(&shots[0].to_owned()));

@@ -1,0 +1,137 @@
+//! What is looked at before anything is trained.
+
+use std::collections::HashSet;
+
+use collimate_core::Prompt;
+use collimate_judge::{Item, JudgeError};
+use collimate_nn::{CausalLm, ConfigError};
+
+use super::config::{PairSource, PromptSource, SelfRewardingConfig};
+use super::data::SelfRewardingData;
+use super::judging::{grade, item};
+use super::measured::Known;
+use super::session::Session;
+use super::tasks::Pool;
+use crate::RecipeError;
+
+/// Data that do not go together, or with the options.
+pub(super) fn data(
+    data: &SelfRewardingData<'_>,
+    config: &SelfRewardingConfig,
+) -> Result<(), RecipeError> {
+    if data.evaluator.is_some() && data.prompts.is_empty() {
+        return Err(RecipeError::Empty {
+            part: "the part with prompts for the evaluator",
+        });
+    }
+    let wrong = |name, value: &dyn ToString, allowed| {
+        Err(ConfigError::new(name, value.to_string(), allowed).into())
+    };
+    if data.evaluator.is_none() && config.compare.contains(&PairSource::Evaluator) {
+        let allowed = "sources that are there: give an evaluator, or leave it out";
+        return wrong("compare", &"evaluator", allowed);
+    }
+    if data.task_writer.is_some() && config.tasks.source == PromptSource::Current {
+        let allowed = "fixed, where somebody else poses the tasks";
+        return wrong("tasks.source", &"current", allowed);
+    }
+    let held_out: HashSet<&Prompt> = data.prompts.iter().collect();
+    let shown = data.ift.iter().filter(|row| held_out.contains(&row.prompt));
+    let shown = shown.count();
+    if shown > 0 {
+        let allowed = "0: they are learnt from and measured on; leave them out on one side";
+        return wrong("demonstrations of held-out prompts", &shown, allowed);
+    }
+    let format = config.rubric.format();
+    let reads = |row: &&collimate_data::SftExample| {
+        format.parse(&row.completion, config.rubric.range()).is_ok()
+    };
+    let readable = data.eft.iter().filter(reads).count();
+    if readable == 0 && !data.eft.is_empty() {
+        let allowed = "at least one that the rubric can read: these are no judgements in its form";
+        return wrong("readable judgements (EFT)", &readable, allowed);
+    }
+    Ok(())
+}
+
+/// Prompts that the model cannot take, found before the first step: those of the judge test, and
+/// lists of the longest known tasks.
+pub(super) fn lengths<M: CausalLm>(
+    session: &Session<'_>,
+    model: &M,
+    data: &SelfRewardingData<'_>,
+    pool: &Pool,
+) -> Result<(), RecipeError> {
+    let context = model.max_positions();
+    let config = session.config;
+    for (index, pair) in data.judge_test.iter().enumerate() {
+        for answer in [&pair.chosen, &pair.rejected] {
+            let tokens = judge_tokens(session, &item(&pair.prompt, answer))?;
+            if tokens >= context {
+                let name = format!("tokens of the judge's prompt for judge_test pair {index}");
+                let allowed = format!("below {context}, what the model takes: leave the pair out");
+                return Err(ConfigError::new(&name, tokens, &allowed).into());
+            }
+        }
+    }
+    let prompt = config.tasks.template.render(&pool.longest(config));
+    let tokens = session.tokenizer.encode_prompt(&prompt)?.len();
+    if data.task_writer.is_none() && tokens >= context {
+        let allowed = format!(
+            "below {context}, what the model takes: leave out long seed prompts, or set fewer \
+             tasks.seed_shots and tasks.own_shots"
+        );
+        return Err(ConfigError::new("tokens of the longest known tasks", tokens, &allowed).into());
+    }
+    Ok(())
+}
+
+/// Tokens of what a judge is asked about an answer.
+pub(super) fn judge_tokens(session: &Session<'_>, item: &Item) -> Result<usize, RecipeError> {
+    let config = session.config;
+    let prompt = config
+        .rubric
+        .prompt(item, config.judge.style)
+        .map_err(RecipeError::judge("judge"))?;
+    Ok(session.tokenizer.encode_prompt(&prompt)?.len())
+}
+
+/// Answers that a judge is tried on where there are no pairs to judge.
+const PROBE: usize = 16;
+
+/// Lets M1 judge a few known answers: a model that cannot is refused here.
+pub(super) fn probe<M: CausalLm>(
+    session: &Session<'_>,
+    m1: &Known<M>,
+    data: &SelfRewardingData<'_>,
+) -> Result<(), RecipeError> {
+    // Without demonstrations any text will do to see whether a score comes back.
+    let items: Vec<Item> = match data.ift.is_empty() {
+        false => data
+            .ift
+            .iter()
+            .take(PROBE)
+            .map(|row| item(&row.prompt, &row.completion))
+            .collect(),
+        true => data
+            .seed_prompts
+            .iter()
+            .filter(|prompt| !prompt.is_empty())
+            .take(PROBE)
+            .map(|prompt| item(prompt, &prompt.to_plain().into()))
+            .collect(),
+    };
+    let context = m1.model.max_positions();
+    let mut fitting = Vec::new();
+    for item in items {
+        if judge_tokens(session, &item)? < context {
+            fitting.push(item);
+        }
+    }
+    if fitting.is_empty() {
+        return Err(RecipeError::judge("m1 as a judge")(JudgeError::NoItems));
+    }
+    let least = session.config.judge.min_parse_rate;
+    let stage = "m1 as a judge";
+    grade(session, stage, &m1.model, &m1.hash, &fitting, least).map(|_| ())
+}
