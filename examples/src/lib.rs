@@ -16,6 +16,7 @@ pub mod ppo;
 pub mod rule;
 mod runs;
 pub mod score;
+mod scorer;
 pub mod self_rewarding;
 pub mod ser;
 pub mod sera;

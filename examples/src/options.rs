@@ -2,12 +2,64 @@
 
 use std::path::{Path, PathBuf};
 
-use clap::ValueEnum;
+use clap::{Args, ValueEnum};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use crate::common::{DeviceName, Failure};
+
+/// What every example with a run folder takes.
+#[derive(Debug, Args)]
+pub(crate) struct RunArgs {
+    /// Seed of everything random [default: 0]
+    #[arg(long, value_name = "N")]
+    pub(crate) seed: Option<u64>,
+    /// Where to compute
+    #[arg(long, value_enum, default_value_t = DeviceName::Flex)]
+    pub(crate) device: DeviceName,
+    /// Run folder; by default the first free one under runs/
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Go on with the run in the folder --out, with its options
+    #[arg(long)]
+    pub(crate) resume: bool,
+    /// Options from a JSON file in the form that --print-config prints; what it leaves out has its
+    /// default
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Print the options as JSON and exit
+    #[arg(long)]
+    pub(crate) print_config: bool,
+}
+
+impl RunArgs {
+    /// The run folder of the example `name`; a new run never goes into the folder of an old one.
+    pub(crate) fn out(&self, name: &str) -> Result<PathBuf, Failure> {
+        run_folder(self.out.as_deref(), self.resume, name)
+    }
+
+    /// The file with options: the one that was given, or that of the run to go on with.
+    pub(crate) fn options_file(&self, name: &str) -> Result<Option<PathBuf>, Failure> {
+        Ok(match &self.config {
+            Some(path) => Some(path.clone()),
+            None if self.resume => Some(self.out(name)?.join("config.json")),
+            None => None,
+        })
+    }
+
+    /// How a run in the folder `out` goes on after it was stopped.
+    pub(crate) fn resume_command(&self, out: &Path) -> String {
+        resume_command(out, self.device)
+    }
+}
+
+/// Puts what was given over a default.
+pub(crate) fn assign<T>(to: &mut T, from: Option<T>) {
+    if let Some(value) = from {
+        *to = value;
+    }
+}
 
 /// Puts `over` on `base`, key by key.
 pub(crate) fn overlay(base: &mut Value, over: Value) {
@@ -83,8 +135,7 @@ pub(crate) fn run_folder(out: Option<&Path>, resume: bool, name: &str) -> Result
     }
 }
 
-/// How a run in the folder `out` goes on after it was stopped.
-pub(crate) fn resume_command(out: &Path, device: DeviceName) -> String {
+fn resume_command(out: &Path, device: DeviceName) -> String {
     let mut command = format!("--resume --out {}", out.display());
     if let Some(name) = device.to_possible_value()
         && device != DeviceName::Flex

@@ -10,6 +10,8 @@ use collimate::recipes::Adaptation;
 use collimate::recipes::ppo::{CriticStart, PolicyConfig};
 use collimate::reward::RewardModel;
 
+use crate::options::assign;
+
 /// What a response's reward is compared with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum EstimatorName {
@@ -176,12 +178,6 @@ impl PolicyOptions {
                 ..LoraConfig::default()
             });
         }
-    }
-}
-
-fn assign<T: Copy>(to: &mut T, from: Option<T>) {
-    if let Some(value) = from {
-        *to = value;
     }
 }
 

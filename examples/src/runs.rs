@@ -24,14 +24,7 @@ pub(crate) fn open<'p>(
     let mut run = RunFolder::create(out, config)?;
     let mut parts = Vec::new();
     for dir in models {
-        let found = std::fs::read_dir(dir).into_iter().flatten().flatten();
-        let of_model = |path: &PathBuf| {
-            let kind = path.extension().and_then(|kind| kind.to_str());
-            path.is_file() && matches!(kind, Some("json" | "safetensors" | "jinja"))
-        };
-        let mut files: Vec<PathBuf> = found.map(|e| e.path()).filter(of_model).collect();
-        files.sort();
-        parts.extend(files);
+        parts.extend(model_files(dir));
     }
     let files = data.filter(|path| path.exists()).cloned().chain(parts);
     let hashes = files
@@ -48,6 +41,18 @@ pub(crate) fn open<'p>(
         })?;
     common::tell(&format!("run folder: {}", out.display()));
     Ok(run)
+}
+
+/// The files that make a model folder what it is, sorted.
+pub(crate) fn model_files(dir: &Path) -> Vec<PathBuf> {
+    let found = std::fs::read_dir(dir).into_iter().flatten().flatten();
+    let of_model = |path: &PathBuf| {
+        let kind = path.extension().and_then(|kind| kind.to_str());
+        path.is_file() && matches!(kind, Some("json" | "safetensors" | "jinja"))
+    };
+    let mut files: Vec<PathBuf> = found.map(|e| e.path()).filter(of_model).collect();
+    files.sort();
+    files
 }
 
 /// Ctrl-C, where it can be caught.

@@ -1,6 +1,6 @@
 //! The command line: options over a configuration file over defaults.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
 use collimate::data::{ChatFallback, Format, HhTurns, OnBadRow, world::WorldConfig};
@@ -12,8 +12,8 @@ use collimate::recipes::sera::{Method, SeraConfig};
 use collimate::train::{Schedule, TrainConfig};
 use serde::{Deserialize, Serialize};
 
-use crate::common::{DeviceName, Failure, json_name};
-use crate::options::{read_config, resume_command, run_folder};
+use crate::common::{Failure, json_name};
+use crate::options::{RunArgs, assign, read_config};
 
 /// The options of both examples.
 #[derive(Debug, Args)]
@@ -82,25 +82,8 @@ pub(crate) struct Options {
     /// Train low-rank adapters (r 8, alpha 32, dropout 0.1) instead of all weights
     #[arg(long)]
     lora: bool,
-    /// Seed of everything random [default: 0]
-    #[arg(long, value_name = "N")]
-    seed: Option<u64>,
-    /// Where to compute
-    #[arg(long, value_enum, default_value_t = DeviceName::Flex)]
-    device: DeviceName,
-    /// Run folder; by default the first free one under runs/
-    #[arg(long, value_name = "DIR")]
-    out: Option<PathBuf>,
-    /// Go on with the run in the folder --out, with its options
-    #[arg(long)]
-    resume: bool,
-    /// Options from a JSON file in the form that --print-config prints; what it leaves out has its
-    /// default
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
-    /// Print the options as JSON and exit
-    #[arg(long)]
-    print_config: bool,
+    #[command(flatten)]
+    pub(crate) run: RunArgs,
 }
 
 /// Everything that decides a run's result.
@@ -218,11 +201,7 @@ impl Options {
             config.align.iterations = defaults.iterations;
             config
         };
-        let file = match &self.config {
-            Some(path) => Some(path.clone()),
-            None if self.resume => Some(self.out(defaults)?.join("config.json")),
-            None => None,
-        };
+        let file = self.run.options_file(defaults.name)?;
         let mut config = match file {
             None => base(!self.data.is_empty()),
             Some(path) => {
@@ -264,7 +243,7 @@ impl Options {
         assign(&mut align.train.max_steps, self.steps.map(Some));
         assign(&mut align.train.epochs, self.epochs);
         assign(&mut align.max_length, self.max_length);
-        assign(&mut align.seed, self.seed);
+        assign(&mut align.seed, self.run.seed);
         if self.lora {
             align.adaptation = Adaptation::Lora(LoraConfig::default());
         }
@@ -304,24 +283,6 @@ impl Options {
             None => Ok(()),
         }
     }
-
-    /// How a run in the folder `out` goes on after it was stopped.
-    pub(crate) fn resume_command(&self, out: &Path) -> String {
-        resume_command(out, self.device)
-    }
-
-    pub(crate) fn device(&self) -> DeviceName {
-        self.device
-    }
-
-    pub(crate) fn print_config(&self) -> bool {
-        self.print_config
-    }
-
-    /// The run folder; a new run never goes into the folder of an old one.
-    pub(crate) fn out(&self, defaults: Defaults) -> Result<PathBuf, Failure> {
-        run_folder(self.out.as_deref(), self.resume, defaults.name)
-    }
 }
 
 /// Options of the embedded world, which files have no use for.
@@ -343,11 +304,5 @@ fn refuse_world_options(config: &Config) -> Result<(), Failure> {
         )
         .into()),
         None => Ok(()),
-    }
-}
-
-fn assign<T>(to: &mut T, from: Option<T>) {
-    if let Some(value) = from {
-        *to = value;
     }
 }

@@ -5,4 +5,4 @@ mod data;
 mod run;
 
 pub(crate) use args::{Defaults, Options};
-pub(crate) use run::{judge, run};
+pub(crate) use run::run;

@@ -2,14 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use collimate::core::Scorer;
 use collimate::data::world::World;
-use collimate::data::{ChatFallback, SftExample, TextTokenizer, Truncation};
-use collimate::lm::{Architecture, Bert, Llama, eos_token_ids};
-use collimate::nn::{HfFolder, HfReward};
+use collimate::data::{SftExample, TextTokenizer};
+use collimate::lm::{Architecture, Llama, eos_token_ids};
+use collimate::nn::HfFolder;
 use collimate::prelude::Device;
 use collimate::recipes::sera::{Judge, align, write_report};
-use collimate::reward::{RewardModel, RewardScorer};
 use collimate::train::{Progress, TrainConfig};
 use serde_json::json;
 
@@ -18,16 +16,17 @@ use super::data::{self, Parts};
 use crate::common::{self, Failure};
 use crate::job::{Job, fresh_llama, has_ended, print_options};
 use crate::runs;
+use crate::scorer::reward_model;
 
 /// Reads the options and does what they say.
 pub(crate) fn run(options: &Options, defaults: Defaults) -> Result<(), Failure> {
     let config = options.config(defaults)?;
-    if options.print_config() {
+    if options.run.print_config {
         let world = config.data.is_empty().then_some("--data and --model");
         return print_options(&config, world);
     }
-    let device = options.device().open()?;
-    let out = options.out(defaults)?;
+    let device = options.run.device.open()?;
+    let out = options.run.out(defaults.name)?;
     if has_ended(&out, &config)? {
         return Ok(());
     }
@@ -113,7 +112,7 @@ fn from_folder(
     let scorer = config
         .judge
         .as_deref()
-        .map(|dir| judge(dir, config.chat_fallback, device))
+        .map(|dir| reward_model(dir, config.chat_fallback, device))
         .transpose()?;
     parts.align.judge = scorer.as_deref().map(|scorer| Judge {
         name: "the reward model of --judge".to_owned(),
@@ -121,34 +120,6 @@ fn from_folder(
     });
     let mut job = open(options, config, tokenizer, &out)?.about(about);
     run_methods(&mut job, config, &model, &parts)
-}
-
-/// A saved reward model as a scorer.
-pub(crate) fn judge(
-    dir: &Path,
-    fallback: ChatFallback,
-    device: &Device,
-) -> Result<Box<dyn Scorer>, Failure> {
-    fn load<B: HfReward>(
-        dir: &Path,
-        fallback: ChatFallback,
-        device: &Device,
-    ) -> Result<Box<dyn Scorer>, Failure> {
-        let model = RewardModel::<B>::load(dir, device)?;
-        let tokenizer = TextTokenizer::from_folder(dir)?.with_chat_fallback(fallback);
-        let length = tokenizer.max_length().unwrap_or(512);
-        let length = length.min(model.backbone.max_positions());
-        Ok(Box::new(RewardScorer::new(
-            model,
-            tokenizer,
-            length,
-            Truncation::KeepEnd,
-        )))
-    }
-    match common::architecture(dir)? {
-        Architecture::Bert => load::<Bert>(dir, fallback, device),
-        _ => load::<Llama>(dir, fallback, device),
-    }
 }
 
 fn noise(config: &Config) -> String {
@@ -166,7 +137,7 @@ fn open(
 ) -> Result<Job, Failure> {
     let models = config.model.iter().chain(&config.judge);
     let length = config.align.max_length;
-    let resume = options.resume_command(out);
+    let resume = options.run.resume_command(out);
     Job::open(
         out,
         config,

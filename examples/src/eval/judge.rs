@@ -1,16 +1,15 @@
 //! Who judges: opening what the options name.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use collimate::core::Scorer;
-use collimate::data::{ChatFallback, TextTokenizer, Truncation};
+use collimate::data::{ChatFallback, TextTokenizer};
 use collimate::judge::{Cache, JudgeOptions, Rubric};
-use collimate::lm::{Architecture, Bert, Llama, TextGenerator};
-use collimate::nn::{HfFolder, HfReward};
+use collimate::lm::{Architecture, Llama, TextGenerator};
+use collimate::nn::HfFolder;
 use collimate::prelude::Device;
 use collimate::remote::{RemoteConfig, RemoteGenerator};
-use collimate::reward::{RewardModel, RewardScorer};
 use collimate::train::{Interrupt, hash_file, hash_json};
 
 use super::judge_args::{Ask, JudgeArgs, RubricName};
@@ -18,6 +17,8 @@ use super::out::Out;
 use super::watched::{Source, Watched};
 use crate::common::{self, Failure};
 use crate::rule::rules::scorer;
+use crate::runs::model_files;
+use crate::scorer::reward_model;
 
 /// A judge that is ready.
 pub(crate) struct Judging {
@@ -140,10 +141,7 @@ impl JudgeArgs {
             .map_err(|error| error.to_string().replacen("--model", "--judge", 1))?;
         if kind != Architecture::LlamaCausal {
             self.refuse_asking("a reward model")?;
-            let scorer = match kind {
-                Architecture::Bert => reward::<Bert>(dir, fallback, device)?,
-                _ => reward::<Llama>(dir, fallback, device)?,
-            };
+            let scorer = reward_model(dir, fallback, device)?;
             return Ok((format!("the reward model `{shown}`"), Kind::Scorer(scorer)));
         }
         let tokenizer = TextTokenizer::from_folder(dir)?.with_chat_fallback(fallback);
@@ -233,29 +231,9 @@ impl JudgeArgs {
     }
 }
 
-fn reward<B: HfReward>(
-    dir: &Path,
-    fallback: ChatFallback,
-    device: &Device,
-) -> Result<Box<dyn Scorer>, Failure> {
-    let model = RewardModel::<B>::load(dir, device)?;
-    let tokenizer = TextTokenizer::from_folder(dir)?.with_chat_fallback(fallback);
-    let most = model.backbone.max_positions();
-    let length = most.min(tokenizer.max_length().unwrap_or(2048));
-    let cut = Truncation::KeepEnd;
-    Ok(Box::new(RewardScorer::new(model, tokenizer, length, cut)))
-}
-
 /// A model is what its files are: another checkpoint in the same folder is another judge.
 fn hash_folder(dir: &Path) -> Result<String, Failure> {
-    let mut files: Vec<PathBuf> = std::fs::read_dir(dir)?
-        .filter_map(|entry| Some(entry.ok()?.path()))
-        .filter(|path| {
-            let kind = path.extension().and_then(|kind| kind.to_str());
-            path.is_file() && matches!(kind, Some("json" | "safetensors" | "jinja"))
-        })
-        .collect();
-    files.sort();
+    let files = model_files(dir);
     let hashes = files.iter().map(|path| hash_file(path));
     let hashes = hashes.collect::<Result<Vec<String>, _>>()?;
     Ok(hash_json(&hashes))

@@ -10,8 +10,8 @@ use collimate::recipes::ppo::PolicyConfig;
 use collimate::train::{Schedule, TrainConfig};
 use serde::{Deserialize, Serialize};
 
-use crate::common::{DeviceName, Failure, json_name};
-use crate::options::{read_config, resume_command, run_folder};
+use crate::common::{Failure, json_name};
+use crate::options::{RunArgs, assign, read_config};
 use crate::policy::{self, PolicyOptions};
 use crate::rule::rules::Rule;
 
@@ -59,25 +59,8 @@ pub(crate) struct Args {
     max_length: Option<usize>,
     #[command(flatten)]
     policy: PolicyOptions,
-    /// Seed of everything random [default: 0]
-    #[arg(long, value_name = "N")]
-    seed: Option<u64>,
-    /// Where to compute
-    #[arg(long, value_enum, default_value_t = DeviceName::Flex)]
-    device: DeviceName,
-    /// Run folder; by default the first free one under runs/
-    #[arg(long, value_name = "DIR")]
-    out: Option<PathBuf>,
-    /// Go on with the run in the folder --out, with its options
-    #[arg(long)]
-    resume: bool,
-    /// Options from a JSON file in the form that --print-config prints; what it leaves out has its
-    /// default
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
-    /// Print the options as JSON and exit
-    #[arg(long)]
-    print_config: bool,
+    #[command(flatten)]
+    pub(crate) run: RunArgs,
 }
 
 /// Everything that decides a run's result.
@@ -159,14 +142,13 @@ impl Config {
     }
 }
 
+/// The example's name: its run folder.
+pub(crate) const NAME: &str = "ppo";
+
 impl Args {
     /// The options, checked.
     pub(crate) fn config(&self) -> Result<Config, Failure> {
-        let file = match &self.config {
-            Some(path) => Some(path.clone()),
-            None if self.resume => Some(self.out()?.join("config.json")),
-            None => None,
-        };
+        let file = self.run.options_file(NAME)?;
         let mut config = match file {
             None if self.model.is_some() => Config::default(),
             None => Config::for_world(),
@@ -190,7 +172,7 @@ impl Args {
         assign(&mut config.chat_fallback, self.chat_fallback);
         assign(&mut config.test_prompts, self.test_prompts);
         assign(&mut config.policy.max_length, self.max_length);
-        assign(&mut config.policy.ppo.seed, self.seed);
+        assign(&mut config.policy.ppo.seed, self.run.seed);
         self.policy.apply(&mut config.policy);
         config.policy.check()?;
         config.sft.validate()?;
@@ -222,29 +204,5 @@ impl Args {
             }
         }
         Ok(config)
-    }
-
-    /// How a run in the folder `out` goes on after it was stopped.
-    pub(crate) fn resume_command(&self, out: &std::path::Path) -> String {
-        resume_command(out, self.device)
-    }
-
-    pub(crate) fn device(&self) -> DeviceName {
-        self.device
-    }
-
-    pub(crate) fn print_config(&self) -> bool {
-        self.print_config
-    }
-
-    /// The run folder; a new run never goes into the folder of an old one.
-    pub(crate) fn out(&self) -> Result<PathBuf, Failure> {
-        run_folder(self.out.as_deref(), self.resume, "ppo")
-    }
-}
-
-fn assign<T>(to: &mut T, from: Option<T>) {
-    if let Some(value) = from {
-        *to = value;
     }
 }

@@ -31,11 +31,11 @@ pub fn main() -> ExitCode {
     common::exit(|| {
         let args: Args = common::parse()?;
         let config = args.config()?;
-        if args.print_config() {
+        if args.run.print_config {
             return print_options(&config, config.model.is_none().then_some("--model"));
         }
-        let device = args.device().open()?;
-        if has_ended(&args.out()?, &config)? {
+        let device = args.run.device.open()?;
+        if has_ended(&args.run.out(args::NAME)?, &config)? {
             return Ok(());
         }
         match &config.model {

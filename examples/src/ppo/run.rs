@@ -8,7 +8,7 @@ use collimate::recipes::ppo::{Contender, PolicyData, reinforce as train, section
 use collimate::train::{Interrupt, Meter, Progress, Report};
 use serde_json::json;
 
-use super::args::{Args, Config};
+use super::args::{Args, Config, NAME};
 use crate::common::{Failure, Interrupted};
 use crate::job::Job;
 use crate::rule::pairs::{self, Sizes};
@@ -16,10 +16,10 @@ use collimate::data::TextTokenizer;
 
 /// Opens the run's folder.
 pub(crate) fn open(args: &Args, config: &Config, tokenizer: TextTokenizer) -> Result<Job, Failure> {
-    let out = args.out()?;
+    let out = args.run.out(NAME)?;
     let models = config.model.iter().chain(&config.reward_model);
     let length = config.policy.max_length;
-    let resume = args.resume_command(&out);
+    let resume = args.run.resume_command(&out);
     Job::open(
         &out,
         config,

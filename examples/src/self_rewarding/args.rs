@@ -1,6 +1,6 @@
 //! The command line: options over a configuration file over defaults.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Parser;
 use collimate::data::world::WorldConfig;
@@ -15,8 +15,8 @@ use collimate::train::{Schedule, TrainConfig};
 use serde::{Deserialize, Serialize};
 
 use super::world::{self, SeedSizes};
-use crate::common::{DeviceName, Failure, json_name};
-use crate::options::{read_config, resume_command, run_folder};
+use crate::common::{Failure, json_name};
+use crate::options::{RunArgs, assign, read_config};
 use crate::rule::rules::Rule;
 
 /// Let a language model pose tasks, answer them, judge its own answers and learn from the pairs by
@@ -134,25 +134,8 @@ pub(crate) struct Args {
     /// Train low-rank adapters (r 8, alpha 32, dropout 0.1) in preference training
     #[arg(long)]
     lora: bool,
-    /// Seed of everything random [default: 0]
-    #[arg(long, value_name = "N")]
-    seed: Option<u64>,
-    /// Where to compute
-    #[arg(long, value_enum, default_value_t = DeviceName::Flex)]
-    device: DeviceName,
-    /// Run folder; by default the first free one under runs/
-    #[arg(long, value_name = "DIR")]
-    out: Option<PathBuf>,
-    /// Go on with the run in the folder --out, with its options
-    #[arg(long)]
-    resume: bool,
-    /// Options from a JSON file in the form that --print-config prints; what it leaves out has its
-    /// default
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
-    /// Print the options as JSON and exit
-    #[arg(long)]
-    print_config: bool,
+    #[command(flatten)]
+    pub(crate) run: RunArgs,
 }
 
 /// Everything that decides a run's result.
@@ -294,14 +277,13 @@ impl Config {
     }
 }
 
+/// The example's name: its run folder.
+pub(crate) const NAME: &str = "self_rewarding";
+
 impl Args {
     /// The options, checked.
     pub(crate) fn config(&self) -> Result<Config, Failure> {
-        let file = match &self.config {
-            Some(path) => Some(path.clone()),
-            None if self.resume => Some(self.out()?.join("config.json")),
-            None => None,
-        };
+        let file = self.run.options_file(NAME)?;
         let mut config = match file {
             None => Config::base(self.model.is_some())?,
             Some(path) => {
@@ -336,7 +318,7 @@ impl Args {
     }
 
     fn recipe(&self, recipe: &mut SelfRewardingConfig) -> Result<(), Failure> {
-        assign(&mut recipe.seed, self.seed);
+        assign(&mut recipe.seed, self.run.seed);
         assign(&mut recipe.iterations, self.iterations);
         assign(&mut recipe.tasks.per_iteration, self.tasks);
         assign(&mut recipe.tasks.source, self.prompt_source);
@@ -370,7 +352,7 @@ impl Args {
         assign(&mut recipe.sft.batch_size, self.batch);
         assign(&mut recipe.max_length, self.max_length);
         // A default gives way, what somebody said does not.
-        if self.response_tokens.is_none() && self.config.is_none() && !self.resume {
+        if self.response_tokens.is_none() && self.run.options_file(NAME)?.is_none() {
             let longest = (recipe.max_length / 2).max(1);
             recipe.responses.max_new_tokens = recipe.responses.max_new_tokens.min(longest);
         }
@@ -441,29 +423,5 @@ impl Args {
             .into()),
             None => Ok(()),
         }
-    }
-
-    /// How a run in the folder `out` goes on after it was stopped.
-    pub(crate) fn resume_command(&self, out: &Path) -> String {
-        resume_command(out, self.device)
-    }
-
-    pub(crate) fn device(&self) -> DeviceName {
-        self.device
-    }
-
-    pub(crate) fn print_config(&self) -> bool {
-        self.print_config
-    }
-
-    /// The run folder; a new run never goes into the folder of an old one.
-    pub(crate) fn out(&self) -> Result<PathBuf, Failure> {
-        run_folder(self.out.as_deref(), self.resume, "self_rewarding")
-    }
-}
-
-fn assign<T>(to: &mut T, from: Option<T>) {
-    if let Some(value) = from {
-        *to = value;
     }
 }

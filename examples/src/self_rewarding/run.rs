@@ -15,22 +15,22 @@ use collimate::recipes::self_rewarding::{
 };
 use collimate::train::{Progress, TrainConfig};
 
-use super::args::{Args, Config};
+use super::args::{Args, Config, NAME};
 use super::{files, world};
-use crate::alignment::judge;
 use crate::common::{self, Failure};
 use crate::job::{Job, fresh_llama, has_ended, print_options, world_tokenizer_with};
 use crate::rule::rules;
 use crate::runs;
+use crate::scorer::reward_model;
 
 /// Reads the options and does what they say.
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let config = args.config()?;
-    if args.print_config() {
+    if args.run.print_config {
         return print_options(&config, config.model.is_none().then_some("--model"));
     }
-    let device = args.device().open()?;
-    let out = args.out()?;
+    let device = args.run.device.open()?;
+    let out = args.run.out(NAME)?;
     if has_ended(&out, &config)? {
         return Ok(());
     }
@@ -120,7 +120,7 @@ fn from_folder(args: &Args, config: &Config, out: PathBuf, device: &Device) -> R
     let model = Llama::load(dir, device)?;
     runs::check_length(recipe.max_length, &model)?;
     let scorer = match &config.evaluator {
-        Some(dir) => Some(judge(dir, config.chat_fallback, device)?),
+        Some(dir) => Some(reward_model(dir, config.chat_fallback, device)?),
         None => None,
     };
     let rule = config.evaluator_rule.map(rules::scorer);
@@ -158,7 +158,7 @@ fn open(
 ) -> Result<Job, Failure> {
     let models = config.model.iter().chain(&config.evaluator);
     let length = config.recipe.max_length;
-    let resume = args.resume_command(out);
+    let resume = args.run.resume_command(out);
     Job::open(
         out,
         config,

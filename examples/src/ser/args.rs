@@ -1,6 +1,6 @@
 //! The command line: options over a configuration file over defaults.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Parser;
 use collimate::data::{ChatFallback, Format, HhTurns, OnBadRow};
@@ -9,8 +9,8 @@ use collimate::recipes::ser::{Adaptation, Control, RetrainFrom};
 use collimate::status::{MinCount, PairRule, ScoreCentre};
 
 use super::config::{Config, PolicyReward, StopAfter};
-use crate::common::{DeviceName, Failure, json_name};
-use crate::options::{read_config, resume_command, run_folder};
+use crate::common::{Failure, json_name};
+use crate::options::{RunArgs, assign, read_config};
 use crate::policy::PolicyOptions;
 
 /// Evolve a reward model from a few labels (self-evolved reward learning, arXiv:2411.00418).
@@ -50,9 +50,6 @@ pub(crate) struct Args {
     /// Share of the training pairs whose human label is used, between 0 and 1 [default: 0.15]
     #[arg(long, value_name = "SHARE")]
     seed_share: Option<f64>,
-    /// Seed of everything random [default: 0]
-    #[arg(long, value_name = "N")]
-    seed: Option<u64>,
     /// At most this many loops after the seed model; 0 trains the seed model only
     /// [default: 3]
     #[arg(long, value_name = "N")]
@@ -109,15 +106,6 @@ pub(crate) struct Args {
     /// Do not train the all-labels model for comparison
     #[arg(long)]
     no_baseline: bool,
-    /// Where to compute
-    #[arg(long, value_enum, default_value_t = DeviceName::Flex)]
-    device: DeviceName,
-    /// Run folder; by default the first free one of runs/ser, runs/ser-2, …
-    #[arg(long, value_name = "DIR")]
-    out: Option<PathBuf>,
-    /// Go on with the run in the folder --out (default runs/ser), with its options
-    #[arg(long)]
-    resume: bool,
     /// Stage after which to stop: rm, the evolved reward model, or ppo, the policies trained with it
     /// (decoders only) [default: ppo]
     #[arg(long, value_parser = json_name::<StopAfter>, value_name = "STAGE")]
@@ -132,23 +120,17 @@ pub(crate) struct Args {
     policy_in_loop: Option<usize>,
     #[command(flatten)]
     policy: PolicyOptions,
-    /// Options from a JSON file in the form that --print-config prints; what it leaves out has its
-    /// default
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
-    /// Print the options as JSON and exit
-    #[arg(long)]
-    print_config: bool,
+    #[command(flatten)]
+    pub(crate) run: RunArgs,
 }
+
+/// The example's name: its run folder.
+pub(crate) const NAME: &str = "ser";
 
 impl Args {
     /// The options, checked.
     pub(crate) fn config(&self) -> Result<Config, Failure> {
-        let file = match &self.config {
-            Some(path) => Some(path.clone()),
-            None if self.resume => Some(self.out()?.join("config.json")),
-            None => None,
-        };
+        let file = self.run.options_file(NAME)?;
         let mut config = match file {
             Some(path) => read_config(&path, |alone: &Config| {
                 match !alone.data.is_empty() || !self.data.is_empty() {
@@ -180,7 +162,7 @@ impl Args {
         assign(&mut config.hh_turns, self.hh_turns);
         assign(&mut config.chat_fallback, self.chat_fallback);
         let ser = &mut config.ser;
-        assign(&mut ser.seed, self.seed);
+        assign(&mut ser.seed, self.run.seed);
         assign(&mut ser.seed_share, self.seed_share);
         assign(&mut ser.max_loops, self.loops);
         assign(&mut ser.score_centre, self.score_centre);
@@ -237,7 +219,7 @@ impl Args {
         if config.data.is_empty() {
             self.refuse_file_options(&config)?;
         }
-        if self.resume {
+        if self.run.resume {
             self.find_files(&config)?;
         }
         Ok(config)
@@ -270,35 +252,11 @@ impl Args {
             Some(path) => Err(format!(
                 "{}: {} is not there: its paths are relative to the folder that the run was \
                  started in: resume it there",
-                self.out()?.join("config.json").display(),
+                self.run.out(NAME)?.join("config.json").display(),
                 path.display()
             )
             .into()),
         }
-    }
-
-    /// How a run in the folder `out` goes on after it was stopped.
-    pub(crate) fn resume_command(&self, out: &Path) -> String {
-        resume_command(out, self.device)
-    }
-
-    pub(crate) fn device(&self) -> DeviceName {
-        self.device
-    }
-
-    pub(crate) fn print_config(&self) -> bool {
-        self.print_config
-    }
-
-    /// The run folder; a new run never goes into the folder of an old one.
-    pub(crate) fn out(&self) -> Result<PathBuf, Failure> {
-        run_folder(self.out.as_deref(), self.resume, "ser")
-    }
-}
-
-fn assign<T: Copy>(to: &mut T, from: Option<T>) {
-    if let Some(value) = from {
-        *to = value;
     }
 }
 

@@ -39,12 +39,12 @@ pub fn main() -> ExitCode {
     common::exit(|| {
         let args: Args = common::parse()?;
         let config = args.config()?;
-        if args.print_config() {
+        if args.run.print_config {
             let world = config.data.is_empty().then_some("--data and --model");
             return print_options(&config, world);
         }
-        let device = args.device().open()?;
-        if has_ended(&args.out()?, &config)? {
+        let device = args.run.device.open()?;
+        if has_ended(&args.run.out(args::NAME)?, &config)? {
             return Ok(());
         }
         match &config.model {
@@ -191,10 +191,10 @@ impl<'a> Run<'a> {
         tokenizer: TextTokenizer,
         about: String,
     ) -> Result<Self, Failure> {
-        let out = args.out()?;
+        let out = args.run.out(args::NAME)?;
         let files = config.data.iter().chain(&config.test);
         let (models, length) = (config.model.iter(), config.ser.max_length);
-        let resume = args.resume_command(&out);
+        let resume = args.run.resume_command(&out);
         let job = Job::open(&out, config, files, models, tokenizer, length, resume)?.about(about);
         Ok(Self {
             config,

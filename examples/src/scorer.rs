@@ -1,0 +1,38 @@
+//! A saved reward model as a scorer.
+
+use std::path::Path;
+
+use collimate::core::Scorer;
+use collimate::data::{ChatFallback, TextTokenizer, Truncation};
+use collimate::lm::{Architecture, Bert, Llama};
+use collimate::nn::HfReward;
+use collimate::prelude::Device;
+use collimate::reward::{RewardModel, RewardScorer};
+
+use crate::common::{self, Failure};
+
+/// The reward model in a folder, a Llama or a BERT. It sees what it was trained with, else what it
+/// takes, at most 2048 tokens; of a longer text the end.
+pub(crate) fn reward_model(
+    dir: &Path,
+    fallback: ChatFallback,
+    device: &Device,
+) -> Result<Box<dyn Scorer>, Failure> {
+    match common::architecture(dir)? {
+        Architecture::Bert => load::<Bert>(dir, fallback, device),
+        _ => load::<Llama>(dir, fallback, device),
+    }
+}
+
+fn load<B: HfReward>(
+    dir: &Path,
+    fallback: ChatFallback,
+    device: &Device,
+) -> Result<Box<dyn Scorer>, Failure> {
+    let model = RewardModel::<B>::load(dir, device)?;
+    let tokenizer = TextTokenizer::from_folder(dir)?.with_chat_fallback(fallback);
+    let most = model.backbone.max_positions();
+    let length = most.min(tokenizer.max_length().unwrap_or(2048));
+    let cut = Truncation::KeepEnd;
+    Ok(Box::new(RewardScorer::new(model, tokenizer, length, cut)))
+}
