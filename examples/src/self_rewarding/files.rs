@@ -19,6 +19,10 @@ pub(crate) fn data(config: &Config, eos: Vec<u32>) -> Result<SelfRewardingData<'
         Some(path) => examples(path, config),
         None => Ok(Vec::new()),
     };
+    let graded = match &config.graded {
+        Some(path) => graded(path, config)?,
+        None => Vec::new(),
+    };
     let evaluated = config.evaluator.is_some() || config.evaluator_rule.is_some();
     let asked: Vec<Prompt> = match &config.seed_prompts {
         Some(file) => prompts::read(&[], Some(file))?
@@ -64,9 +68,7 @@ pub(crate) fn data(config: &Config, eos: Vec<u32>) -> Result<SelfRewardingData<'
         None => Vec::new(),
     };
     let mut eft = rows(&config.eft)?;
-    if let Some(path) = &config.graded {
-        eft.extend(graded(path, config)?);
-    }
+    eft.extend(graded);
     Ok(SelfRewardingData {
         eft,
         tasks: rows(&config.task_examples)?,
