@@ -467,6 +467,26 @@ fn a_model_and_files_of_ones_own() {
     }
     let branches = summary["iterations"][0]["branches"].as_array().unwrap();
     assert_eq!(branches[1]["source"], "implicit_reward");
+    // A file of a benchmark's questions is read too; these are too few for this model.
+    let questions: Vec<String> = (0..3)
+        .map(|i| json!({"instruction": format!("ask {i}"), "instances": []}).to_string())
+        .collect();
+    write_rows(&folder.join("questions.jsonl"), &questions);
+    let mut again = arguments.map(str::to_owned);
+    for argument in &mut again {
+        match argument.as_str() {
+            "prompts.jsonl" => *argument = "questions.jsonl".to_owned(),
+            "own" => *argument = "asked".to_owned(),
+            _ => {}
+        }
+    }
+    let again: Vec<&str> = again.iter().map(String::as_str).collect();
+    let output = run("self_rewarding", folder, &again);
+    let error = text(&output.stderr);
+    assert!(
+        error.contains("no prompt is left to evaluate on"),
+        "{error}"
+    );
     // Nothing was learnt before M1, so its implicit reward tells nothing apart.
     assert_eq!(
         (&branches[1]["pairs"], &branches[1]["steps"]),

@@ -4,7 +4,7 @@ mod accuracy;
 mod answers;
 mod cases;
 mod judge;
-mod judge_args;
+pub(crate) mod judge_args;
 mod judging;
 mod matching;
 mod out;

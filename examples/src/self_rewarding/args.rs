@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Parser;
 use collimate::data::world::WorldConfig;
 use collimate::data::{ChatFallback, Format, OnBadRow};
-use collimate::judge::PromptStyle;
+use collimate::judge::{PromptStyle, Rubric};
 use collimate::lm::LlamaConfig;
 use collimate::losses::{DirectLoss, PreferenceLoss};
 use collimate::nn::LoraConfig;
@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use super::world::{self, SeedSizes};
 use crate::common::{Failure, json_name};
+use crate::eval::judge_args::RubricName;
 use crate::options::{RunArgs, assign, read_config};
 use crate::rule::rules::Rule;
 
@@ -47,8 +48,9 @@ pub(crate) struct Args {
     /// needs none
     #[arg(long, value_name = "FILE", requires = "model")]
     task_examples: Option<PathBuf>,
-    /// Prompts that the pool of known tasks begins with, one a line or jsonl rows with `prompt` or
-    /// `messages` [default: those of --ift]
+    /// Prompts that the pool of known tasks begins with: one a line, jsonl rows with `prompt` or
+    /// `messages`, or a file of questions (Self-Instruct's seed tasks, MT-bench, AlpacaEval, …)
+    /// [default: those of --ift]
     #[arg(long, value_name = "FILE", requires = "model")]
     seed_prompts: Option<PathBuf>,
     /// Preference pairs that every model judges, to see how often it agrees with them
@@ -75,6 +77,10 @@ pub(crate) struct Args {
     /// [default: refuse]
     #[arg(long, value_parser = json_name::<ChatFallback>, value_name = "HOW")]
     chat_fallback: Option<ChatFallback>,
+    /// What the judge is asked: additive (0 to 5) or mt_bench (1 to 10); one of your own goes into
+    /// --config [default: additive; for the world its own]
+    #[arg(long, value_enum, value_name = "NAME", requires = "model")]
+    rubric: Option<RubricName>,
     /// How the judge is asked: chat, or text for a model without chat template [default: chat]
     #[arg(long, value_parser = json_name::<PromptStyle>, value_name = "STYLE")]
     judge_style: Option<PromptStyle>,
@@ -323,6 +329,11 @@ impl Args {
         assign(&mut recipe.tasks.per_iteration, self.tasks);
         assign(&mut recipe.tasks.source, self.prompt_source);
         assign(&mut recipe.candidates, self.candidates);
+        let rubric = self.rubric.map(|name| match name {
+            RubricName::Additive => Rubric::additive(),
+            RubricName::MtBench => Rubric::mt_bench(),
+        });
+        assign(&mut recipe.rubric, rubric);
         assign(&mut recipe.judge.style, self.judge_style);
         assign(&mut recipe.judge.samples, self.samples);
         assign(&mut recipe.judge.min_parse_rate, self.min_parse_rate);

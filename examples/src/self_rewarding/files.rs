@@ -3,18 +3,26 @@
 use std::collections::HashSet;
 use std::path::Path;
 
-use collimate::core::{PreferencePair, Prompt};
-use collimate::data::{ReadOptions, SftExample, read_pairs, read_sft, split_by_hash};
+use collimate::core::{Message, PreferencePair, Prompt, Role};
+use collimate::data::{
+    ReadOptions, SftExample, read_pairs, read_questions, read_sft, split_by_hash,
+};
 use collimate::judge::{Item, eft_example};
 use collimate::recipes::self_rewarding::SelfRewardingData;
 use serde::Deserialize;
+use serde_json::{Map, Value};
 
 use super::args::Config;
 use crate::common::{self, Failure};
 use crate::generate::prompts;
 
 /// What the files hold, with a tenth of the demonstrations held out.
-pub(crate) fn data(config: &Config, eos: Vec<u32>) -> Result<SelfRewardingData<'static>, Failure> {
+/// `chats`: questions of a benchmark's file become messages.
+pub(crate) fn data(
+    config: &Config,
+    eos: Vec<u32>,
+    chats: bool,
+) -> Result<SelfRewardingData<'static>, Failure> {
     let rows = |path: &Option<std::path::PathBuf>| match path {
         Some(path) => examples(path, config),
         None => Ok(Vec::new()),
@@ -25,10 +33,7 @@ pub(crate) fn data(config: &Config, eos: Vec<u32>) -> Result<SelfRewardingData<'
     };
     let evaluated = config.evaluator.is_some() || config.evaluator_rule.is_some();
     let asked: Vec<Prompt> = match &config.seed_prompts {
-        Some(file) => prompts::read(&[], Some(file))?
-            .into_iter()
-            .map(|asked| asked.prompt)
-            .collect(),
+        Some(file) => known_tasks(file, chats)?,
         None => Vec::new(),
     };
     // By a hash of the prompt, so that no prompt is on both sides.
@@ -80,6 +85,32 @@ pub(crate) fn data(config: &Config, eos: Vec<u32>) -> Result<SelfRewardingData<'
         eos,
         ..SelfRewardingData::default()
     })
+}
+
+/// Prompts one a line, rows of them, or the first questions of a benchmark's file.
+fn known_tasks(file: &Path, chats: bool) -> Result<Vec<Prompt>, Failure> {
+    let name = file.display();
+    let text = std::fs::read_to_string(file).map_err(|error| format!("{name}: {error}"))?;
+    let first = text.lines().find(|line| !line.trim().is_empty());
+    let object = first.and_then(|line| serde_json::from_str::<Map<String, Value>>(line).ok());
+    let of_questions =
+        |row: &Map<String, Value>| !row.contains_key("prompt") && !row.contains_key("messages");
+    if !object.as_ref().is_some_and(of_questions) {
+        let asked = prompts::read(&[], Some(file))?;
+        return Ok(asked.into_iter().map(|asked| asked.prompt).collect());
+    }
+    let (questions, _) = read_questions(file)?;
+    let firsts = questions
+        .into_iter()
+        .filter_map(|q| q.turns.into_iter().next());
+    let prompt = |content: String| match chats {
+        true => Prompt::Chat(vec![Message {
+            role: Role::User,
+            content,
+        }]),
+        false => Prompt::Text(content),
+    };
+    Ok(firsts.map(prompt).collect())
 }
 
 /// A tenth by the hash of the prompt, and the rest.

@@ -116,7 +116,11 @@ fn from_folder(args: &Args, config: &Config, out: PathBuf, device: &Device) -> R
             );
         }
     }
-    let mut data = files::data(config, eos_token_ids(dir)?)?;
+    let mut data = files::data(
+        config,
+        eos_token_ids(dir)?,
+        tokenizer.chat_template().is_some(),
+    )?;
     let model = Llama::load(dir, device)?;
     runs::check_length(recipe.max_length, &model)?;
     let scorer = match &config.evaluator {
