@@ -469,7 +469,7 @@ fn a_model_and_files_of_ones_own() {
     assert_eq!(branches[1]["source"], "implicit_reward");
     // A file of a benchmark's questions is read too; these are too few for this model.
     let questions: Vec<String> = (0..3)
-        .map(|i| json!({"instruction": format!("ask {i}"), "instances": []}).to_string())
+        .map(|i| json!({"instruction": format!("ask {i}"), "output": ""}).to_string())
         .collect();
     write_rows(&folder.join("questions.jsonl"), &questions);
     let mut again = arguments.map(str::to_owned);
@@ -565,9 +565,26 @@ fn bad_options_and_files() {
         &["--model", "nowhere", "--ift", "ift.jsonl"],
         &["nowhere: no such folder"],
     );
-    refused(&["--model", &model, "--ift", "none.jsonl"], &["none.jsonl"]);
     refused(
-        &["--model", &model, "--ift", "empty.jsonl"],
+        &[
+            "--model",
+            &model,
+            "--ift",
+            "none.jsonl",
+            "--judge-style",
+            "text",
+        ],
+        &["none.jsonl"],
+    );
+    refused(
+        &[
+            "--model",
+            &model,
+            "--ift",
+            "empty.jsonl",
+            "--judge-style",
+            "text",
+        ],
         &["empty.jsonl"],
     );
     refused(
@@ -615,7 +632,7 @@ fn bad_options_and_files() {
         (json!({"recipe": {"taks": {}}}), "unknown field `taks`"),
         (
             json!({"recipe": {"rubric": {"range": {"min": 5.0, "max": 0.0}}}}),
-            "range",
+            "missing field `template`",
         ),
     ] {
         fs::write(folder.join("bad.json"), config.to_string()).unwrap();

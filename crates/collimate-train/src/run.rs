@@ -113,13 +113,15 @@ impl RunFolder {
         &self.path
     }
 
-    /// A folder in the run's folder, made if it is not there.
+    /// A folder in the run's folder, made if it is not there; without what a process that was killed
+    /// while it wrote has left in it.
     ///
     /// # Errors
-    /// When it cannot be made.
+    /// When it cannot be made, or read.
     pub fn folder(&self, name: &str) -> Result<PathBuf, TrainError> {
         let path = self.path.join(name);
         fs::create_dir_all(&path).map_err(TrainError::io(&path))?;
+        remove_unfinished(&path)?;
         Ok(path)
     }
 

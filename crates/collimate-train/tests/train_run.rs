@@ -96,6 +96,21 @@ fn a_folder_with_something_else_is_not_taken() {
 }
 
 #[test]
+fn a_folder_of_the_run_is_given_without_what_a_kill_left() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = RunFolder::create(folder.path(), &json!({})).unwrap();
+    let answers = run.folder("answers").unwrap();
+    std::fs::write(answers.join(".unfinished-4242-0-m1.jsonl"), "half").unwrap();
+    std::fs::write(answers.join("m1.jsonl"), "whole").unwrap();
+    run.folder("answers").unwrap();
+    let names: Vec<_> = std::fs::read_dir(&answers)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name())
+        .collect();
+    assert_eq!(names, ["m1.jsonl"]);
+}
+
+#[test]
 fn half_a_line_of_metrics_is_cut() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("metrics.jsonl");
