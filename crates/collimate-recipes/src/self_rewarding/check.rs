@@ -54,8 +54,8 @@ pub(super) fn data(
     Ok(())
 }
 
-/// Prompts that the model cannot take, found before the first step: those of the judge test, and
-/// lists of the longest known tasks.
+/// Prompts that the model cannot take, found before the first step: those of the judge test, and of
+/// the shortest known task (longer lists are shortened).
 pub(super) fn lengths<M: CausalLm>(
     session: &Session<'_>,
     model: &M,
@@ -74,14 +74,11 @@ pub(super) fn lengths<M: CausalLm>(
             }
         }
     }
-    let prompt = config.tasks.template.render(&pool.longest(config));
+    let prompt = config.tasks.template.render(&[pool.shortest()]);
     let tokens = session.tokenizer.encode_prompt(&prompt)?.len();
     if data.task_writer.is_none() && tokens >= context {
-        let allowed = format!(
-            "below {context}, what the model takes: leave out long seed prompts, or set fewer \
-             tasks.seed_shots and tasks.own_shots"
-        );
-        return Err(ConfigError::new("tokens of the longest known tasks", tokens, &allowed).into());
+        let allowed = format!("below {context}, what the model takes: give shorter seed prompts");
+        return Err(ConfigError::new("tokens of the shortest known task", tokens, &allowed).into());
     }
     Ok(())
 }

@@ -88,12 +88,10 @@ impl Pool {
         })
     }
 
-    /// The longest tasks that one prompt may show.
-    pub(super) fn longest(&self, config: &super::SelfRewardingConfig) -> Vec<&str> {
-        let mut seeds: Vec<&str> = self.seeds.iter().map(String::as_str).collect();
-        seeds.sort_by_key(|seed| std::cmp::Reverse(seed.len()));
-        seeds.truncate(config.tasks.seed_shots + config.tasks.own_shots);
-        seeds
+    /// The shortest seed.
+    pub(super) fn shortest(&self) -> &str {
+        let seeds = self.seeds.iter().map(String::as_str);
+        seeds.min_by_key(|seed| seed.len()).unwrap_or_default()
     }
 
     /// Puts what an iteration kept into the pool.
@@ -218,10 +216,13 @@ fn write<M: CausalLm>(
         let mut rng = key.rng(Purpose::Data);
         let prompts: Vec<Prompt> = (0..wanted)
             .map(|_| {
-                let shots = pool.shots(config.seed_shots, config.own_shots, &mut rng);
-                config.template.render(&shots)
+                let mut shots = pool.shots(config.seed_shots, config.own_shots, &mut rng);
+                if let Writer::Model(model) = &writer {
+                    fit(session, model.max_positions(), &mut shots)?;
+                }
+                Ok(config.template.render(&shots))
             })
-            .collect();
+            .collect::<Result<_, RecipeError>>()?;
         let mut sampling = config.sampling.with(1, key.rng(Purpose::Sampling).random());
         sampling.stop.clone_from(&config.template.stop);
         let texts = match (&generator, &writer) {
@@ -244,6 +245,21 @@ fn write<M: CausalLm>(
         tracing::warn!("{stage}: {kept} of {n} after {written} texts (tasks.attempts)");
     }
     Ok(rows)
+}
+
+/// Leaves out the longest shots until the new task has room behind the others, or one is left.
+fn fit(session: &Session<'_>, context: usize, shots: &mut Vec<&str>) -> Result<(), RecipeError> {
+    let tasks = &session.config.tasks;
+    while shots.len() > 1 {
+        let prompt = tasks.template.render(shots);
+        let tokens = session.tokenizer.encode_prompt(&prompt)?.len();
+        if tokens + tasks.sampling.max_new_tokens <= context {
+            break;
+        }
+        let longest = (0..shots.len()).max_by_key(|&at| shots[at].len());
+        shots.remove(longest.unwrap_or(0));
+    }
+    Ok(())
 }
 
 /// What a prompt asks last: the text, or the last message.
