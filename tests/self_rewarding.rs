@@ -392,6 +392,26 @@ fn a_model_that_cannot_judge_is_refused_with_its_rate() {
     );
     let error = text(&output.stderr);
     assert!(error.contains("m1 as a judge: only "), "{error}");
+    // A prompt that is too long for the model is no judge's fault.
+    let long = "judge ".repeat(200) + "{question} {answer}";
+    let template = json!({"name": "long", "shows": "answer", "user": long});
+    let mut change = json!({
+        "seed_data": {"judgements": 0, "judge_test": 0},
+        "recipe": {"rubric": {"template": template, "range": {"min": 0.0, "max": 5.0}}},
+    });
+    change["recipe"]["rubric"]["format"] =
+        json!({"last_line": {"label": "Score:", "numbers": "whole"}});
+    let config = tiny(folder, change);
+    let output = run(
+        "self_rewarding",
+        folder,
+        &["--config", &config, "--out", "long"],
+    );
+    let error = text(&output.stderr);
+    assert!(
+        error.contains("tokens of the judge's prompt is 2") && error.contains("below 160"),
+        "{error}"
+    );
 }
 
 #[test]

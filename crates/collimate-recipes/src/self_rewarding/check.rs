@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use collimate_core::Prompt;
-use collimate_judge::{Item, JudgeError};
+use collimate_judge::Item;
 use collimate_nn::{CausalLm, ConfigError};
 
 use super::config::{PairSource, PromptSource, SelfRewardingConfig};
@@ -119,14 +119,19 @@ pub(super) fn probe<M: CausalLm>(
             .collect(),
     };
     let context = m1.model.max_positions();
-    let mut fitting = Vec::new();
+    let (mut fitting, mut shortest) = (Vec::new(), usize::MAX);
     for item in items {
-        if judge_tokens(session, &item)? < context {
+        let tokens = judge_tokens(session, &item)?;
+        shortest = shortest.min(tokens);
+        if tokens < context {
             fitting.push(item);
         }
     }
     if fitting.is_empty() {
-        return Err(RecipeError::judge("m1 as a judge")(JudgeError::NoItems));
+        let allowed = format!(
+            "below {context}, what the model takes: a rubric with a shorter prompt, or another model"
+        );
+        return Err(ConfigError::new("tokens of the judge's prompt", shortest, &allowed).into());
     }
     let least = session.config.judge.min_parse_rate;
     let stage = "m1 as a judge";
