@@ -1,0 +1,220 @@
+//! What is refused: judges that cannot judge, options, files.
+
+use std::fs;
+
+use serde_json::json;
+
+use crate::common::{self, run, text, write_rows};
+use crate::tiny;
+
+#[test]
+fn a_model_that_cannot_judge_is_refused_with_its_rate() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let untaught = json!({
+        "seed_data": {"judgements": 0},
+        "recipe": {"judge": {"min_parse_rate": 0.5}},
+    });
+    let config = tiny(folder, untaught);
+    let output = run(
+        "self_rewarding",
+        folder,
+        &["--config", &config, "--out", "run"],
+    );
+    let error = text(&output.stderr);
+    assert!(!output.status.success());
+    for part in [
+        "m1 judge test: only ",
+        " judgements (",
+        " %) could be parsed",
+        "at least 50.0 % must",
+        "take a judge that follows the prompt",
+    ] {
+        assert!(error.contains(part), "{part}: {error}");
+    }
+    assert!(
+        !folder.join("run/m1/tasks.jsonl").exists(),
+        "before any work"
+    );
+    // Without pairs to judge it is tried on a few answers.
+    let config = tiny(
+        folder,
+        json!({
+            "seed_data": {"judgements": 0, "judge_test": 0},
+            "recipe": {"judge": {"min_parse_rate": 0.5}},
+        }),
+    );
+    let output = run(
+        "self_rewarding",
+        folder,
+        &["--config", &config, "--out", "probed"],
+    );
+    let error = text(&output.stderr);
+    assert!(error.contains("m1 as a judge: only "), "{error}");
+    // A prompt that is too long for the model is no judge's fault.
+    let long = "judge ".repeat(200) + "{question} {answer}";
+    let template = json!({"name": "long", "shows": "answer", "user": long});
+    let mut change = json!({
+        "seed_data": {"judgements": 0, "judge_test": 0},
+        "recipe": {"rubric": {"template": template, "range": {"min": 0.0, "max": 5.0}}},
+    });
+    change["recipe"]["rubric"]["format"] =
+        json!({"last_line": {"label": "Score:", "numbers": "whole"}});
+    let config = tiny(folder, change);
+    let output = run(
+        "self_rewarding",
+        folder,
+        &["--config", &config, "--out", "long"],
+    );
+    let error = text(&output.stderr);
+    assert!(
+        error.contains("tokens of the judge's prompt is 2") && error.contains("below 160"),
+        "{error}"
+    );
+}
+
+#[test]
+fn bad_options_and_files() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let model = common::fixture("llama-untied").display().to_string();
+    let encoder = common::fixture("bert-mean").display().to_string();
+    fs::write(folder.join("empty.jsonl"), "").unwrap();
+    let demonstrations: Vec<String> = (0..40)
+        .map(|i| json!({"prompt": format!("q {i} ?"), "completion": "yes ."}).to_string())
+        .collect();
+    write_rows(&folder.join("ift.jsonl"), &demonstrations);
+    let refused = |arguments: &[&str], says: &[&str]| {
+        let output = run("self_rewarding", folder, arguments);
+        let error = text(&output.stderr);
+        assert!(!output.status.success(), "{arguments:?}");
+        assert_eq!(error.trim_end().lines().count(), 1, "one line: {error}");
+        for part in says {
+            assert!(error.contains(part), "{arguments:?}: {error}");
+        }
+    };
+    refused(&["--iterations", "0"], &["iterations is 0", "at least 1"]);
+    refused(&["--candidates", "1"], &["candidates is 1", "at least 2"]);
+    refused(&["--tasks", "0"], &["tasks.per_iteration is 0"]);
+    refused(&["--samples", "0"], &["samples is 0"]);
+    refused(&["--min-parse-rate", "1.5"], &["min_parse_rate is 1.5"]);
+    refused(&["--compare", "judge"], &["compare is judge"]);
+    refused(
+        &["--compare", "luck"],
+        &["--compare luck", "implicit_reward"],
+    );
+    refused(&["--beta", "0"], &["dpo: beta = 0"]);
+    refused(&["--test-prompts", "0"], &["test_prompts is 0"]);
+    refused(&["--eft", "ift.jsonl"], &["--model"]);
+    refused(
+        &["--test-prompts", "9999"],
+        &["need 10299 pairs", "world.test_pairs is 4000"],
+    );
+    let own = [
+        "--model",
+        &model,
+        "--ift",
+        "ift.jsonl",
+        "--max-length",
+        "48",
+    ];
+    refused(&own, &["no chat template", "--judge-style text"]);
+    let text = [&own[..], &["--judge-style", "text"]].concat();
+    refused(
+        &[&text[..], &["--graded", "ift.jsonl"]].concat(),
+        &["ift.jsonl:1: missing field `score`"],
+    );
+    fs::write(
+        folder.join("graded.jsonl"),
+        r#"{"prompt": "q ?", "completion": "yes", "score": 7}"#,
+    )
+    .unwrap();
+    refused(
+        &[&text[..], &["--graded", "graded.jsonl"]].concat(),
+        &["graded.jsonl:1:", "score 7"],
+    );
+    refused(&["--judge-style", "chat"], &["judge_style needs --model"]);
+    refused(&["--model", &model], &["nothing to begin with", "--ift"]);
+    refused(
+        &["--model", &encoder, "--ift", "ift.jsonl"],
+        &["holds no language model that writes"],
+    );
+    refused(
+        &["--model", "nowhere", "--ift", "ift.jsonl"],
+        &["nowhere: no such folder"],
+    );
+    refused(
+        &[
+            "--model",
+            &model,
+            "--ift",
+            "none.jsonl",
+            "--judge-style",
+            "text",
+        ],
+        &["none.jsonl"],
+    );
+    refused(
+        &[
+            "--model",
+            &model,
+            "--ift",
+            "empty.jsonl",
+            "--judge-style",
+            "text",
+        ],
+        &["empty.jsonl"],
+    );
+    refused(
+        &[
+            "--model",
+            &model,
+            "--ift",
+            "ift.jsonl",
+            "--compare",
+            "evaluator",
+            "--max-length",
+            "48",
+        ],
+        &["compare is evaluator", "--evaluator-rule"],
+    );
+    for (config, says) in [
+        (
+            json!({"recipe": {"tasks": {"template": {"shot": "x"}}}}),
+            "{task}",
+        ),
+        (
+            json!({"recipe": {"tasks": {"novelty": {"threshold": 0.0}}}}),
+            "threshold is 0",
+        ),
+        (
+            json!({"recipe": {"judge": {"sampling": {"seed": 7}}}}),
+            "judge.sampling.seed is 7",
+        ),
+        (
+            json!({"seed_data": {"demonstrations": 1.0}}),
+            "seed_data.demonstrations is 1",
+        ),
+        (
+            json!({"seed_data": {"judgements": 100_000}}),
+            "the world has 8400 answers",
+        ),
+        (
+            json!({"recipe": {"judge": {"empty_answers": "judge"}}}),
+            "judge.empty_answers is judge",
+        ),
+        (
+            json!({"recipe": {"train": {"eval_every": 5}}}),
+            "train.eval_every is 5",
+        ),
+        (json!({"recipe": {"taks": {}}}), "unknown field `taks`"),
+        (
+            json!({"recipe": {"rubric": {"range": {"min": 5.0, "max": 0.0}}}}),
+            "missing field `template`",
+        ),
+    ] {
+        fs::write(folder.join("bad.json"), config.to_string()).unwrap();
+        refused(&["--config", "bad.json"], &[says]);
+    }
+    assert!(!folder.join("runs").exists(), "nothing was left behind");
+}
