@@ -5,7 +5,7 @@ mod common;
 use std::path::Path;
 
 use burn::tensor::Device;
-use collimate_lm::{Bert, Llama, detect_architecture};
+use collimate_lm::{Bert, Llama, LlamaConfig, detect_architecture};
 use collimate_nn::{HfFolder, HfReward, LoadError, PackError, Pooling, ScalarHead};
 use common::{copy, edit_config, fixture};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
@@ -75,10 +75,10 @@ fn what_is_not_implemented_is_refused_by_name() {
     let cases: [(Edit, &[&str]); 8] = [
         (
             |c| {
-                c["architectures"] = json!(["MistralForCausalLM"]);
-                c["model_type"] = json!("mistral");
+                c["architectures"] = json!(["Qwen2ForCausalLM"]);
+                c["model_type"] = json!("qwen2");
             },
-            &["MistralForCausalLM", "LlamaForCausalLM"],
+            &["Qwen2ForCausalLM", "LlamaForCausalLM", "MistralForCausalLM"],
         ),
         (|c| c["model_type"] = json!(null), &["(none given)"]),
         (
@@ -121,6 +121,64 @@ fn what_is_not_implemented_is_refused_by_name() {
         let error = Bert::load(dir.path(), &device()).unwrap_err();
         check(error, &dir.path().join("config.json"), &[key, value]);
     }
+}
+
+#[test]
+fn windows_that_are_not_one_for_all_layers_are_refused() {
+    let (mistral, llama) = ("mistral-window", "llama-untied");
+    let (window, switch, kinds) = ("sliding_window", "use_sliding_window", "layer_types");
+    let (all, slides) = ("full_attention", "sliding_attention");
+    for (folder, key, value, part) in [
+        (mistral, switch, json!(true), "use_sliding_window = true"),
+        (mistral, switch, json!(false), "use_sliding_window = false"),
+        (
+            mistral,
+            kinds,
+            json!([slides, all]),
+            "layer_types with full_attention",
+        ),
+        (mistral, window, json!([5, 8]), "expected usize"),
+        (mistral, window, json!(0), "at least 1"),
+        (
+            mistral,
+            "attention_bias",
+            json!(true),
+            "attention_bias = true in a Mistral",
+        ),
+        (llama, window, json!(5), "sliding_window = 5 in a Llama"),
+        (
+            llama,
+            switch,
+            json!(true),
+            "one sliding_window for all layers",
+        ),
+        (
+            llama,
+            kinds,
+            json!([all, slides]),
+            "layer_types with sliding_attention",
+        ),
+    ] {
+        let dir = misfit(folder, key, value);
+        let config = dir.path().join("config.json");
+        check(llama_error(dir.path()), &config, &[key, part]);
+    }
+    // A window that is switched off is none.
+    let dir = misfit("llama-untied", "use_sliding_window", json!(false));
+    edit_config(dir.path(), |c| c["sliding_window"] = json!(32_768));
+    let model = Llama::load(dir.path(), &device()).unwrap();
+    assert_eq!(model.config().sliding_window, None);
+    // What no folder of theirs can say is not built either.
+    let biased = LlamaConfig {
+        sliding_window: Some(4),
+        mlp_bias: true,
+        ..LlamaConfig::default()
+    };
+    let error = biased.check().unwrap_err().to_string();
+    assert!(
+        error.contains("mlp_bias") && error.contains("sliding_window"),
+        "{error}"
+    );
 }
 
 #[test]

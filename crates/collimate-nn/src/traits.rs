@@ -16,7 +16,9 @@ use crate::pooling::Pooling;
 
 /// A network from tokens to hidden states.
 pub trait Backbone: Module + ModuleDisplay + Adaptable + Sync + 'static {
-    /// Whether a token sees what comes after it. Prompts are shared in causal models only.
+    /// Whether a token sees what comes after it. Prompts are shared in causal models only. A model
+    /// that sees less than all before a token narrows the batch's plan itself
+    /// ([`AttentionPlan::with_window`](collimate_ops::AttentionPlan::with_window)).
     const VISIBILITY: Visibility;
 
     /// Hidden states after the last layer and its normalisation.

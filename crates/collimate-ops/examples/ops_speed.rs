@@ -1,6 +1,7 @@
 //! Times every fused operation against its plain twin on flex, forward and forward + backward:
 //! `cargo run --example ops_speed`. Medians of repeated runs, in milliseconds.
 
+use std::num::NonZeroUsize;
 use std::time::Instant;
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
@@ -68,8 +69,9 @@ fn vector(t: &Tensor<2>) -> Tensor<1> {
     t.clone().flatten(0, 1)
 }
 
-fn attention(name: &str, segments: &[Segment], heads: Heads) {
+fn attention(name: &str, segments: &[Segment], window: Option<usize>, heads: Heads) {
     let plan = AttentionPlan::new(segments, Visibility::Causal).expect("a valid table");
+    let plan = plan.with_window(window.and_then(NonZeroUsize::new));
     let tokens = plan.tokens();
     let query = ([tokens, heads.query * heads.head_dim], true);
     let key = ([tokens, heads.key_value * heads.head_dim], true);
@@ -132,10 +134,13 @@ fn main() {
     }
     for heads in [(4, 4, 16), (4, 2, 64), (12, 12, 32)] {
         let heads = Heads::new(heads.0, heads.1, heads.2).expect("valid heads");
-        attention("60 × 30 tokens", &run(&[30; 60]), heads);
-        attention("20 pairs of 60+40+40", &pairs, heads);
-        attention("4 × 512", &run(&[512; 4]), heads);
+        attention("60 × 30 tokens", &run(&[30; 60]), None, heads);
+        attention("20 pairs of 60+40+40", &pairs, None, heads);
+        attention("4 × 512", &run(&[512; 4]), None, heads);
     }
+    let heads = Heads::new(4, 2, 64).expect("valid heads");
+    attention("1 × 2048", &run(&[2048]), None, heads);
+    attention("1 × 2048, window 128", &run(&[2048]), Some(128), heads);
 
     let (tokens, width) = (2000, 256);
     compare(

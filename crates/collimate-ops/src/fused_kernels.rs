@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::fused::Kernel;
 use crate::kernels::gemm::{Matrix, product};
 use crate::kernels::{activation, attention, attention_backward, logp, norm, rows, rowwise};
-use crate::{AttentionPlan, Heads, Visibility};
+use crate::{AttentionPlan, Heads};
 
 /// `x·Wᵀ`, with or without bias.
 #[derive(Debug, Clone)]
@@ -283,8 +283,7 @@ pub(crate) struct Attention {
 impl Attention {
     fn layout(&self) -> attention::Layout<'_> {
         attention::Layout {
-            blocks: self.plan.blocks(),
-            causal: self.plan.visibility() == Visibility::Causal,
+            plan: &self.plan,
             heads: self.heads,
         }
     }

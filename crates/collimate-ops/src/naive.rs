@@ -77,9 +77,11 @@ pub fn segment_attention(
     let inner = q.device().without_autodiff();
     let outputs = plan.blocks().iter().map(|block| {
         let own = block.own.len();
-        let keys = block.context_len + own;
+        // What the first query does not see of the ancestors is seen by none.
+        let first = plan.seen(block, 0).start;
+        let keys = block.context_len + own - first;
         let seen = |t: &Tensor<2>| {
-            let ranges = block.context.iter().chain([&block.own]);
+            let ranges = block.key_rows(first);
             let parts = ranges.map(|range| t.clone().narrow(0, range.start, range.len()));
             Tensor::cat(parts.collect(), 0)
                 .reshape([keys, key_value, head_dim])
@@ -95,7 +97,10 @@ pub fn segment_attention(
         let mut scores = queries.matmul(seen(&k).swap_dims(1, 2)) * scale;
         if plan.visibility() == Visibility::Causal && own > 1 {
             let hidden: Vec<bool> = (0..group * own)
-                .flat_map(|row| (0..keys).map(move |key| key > block.context_len + row % own))
+                .flat_map(|row| {
+                    let seen = plan.seen(block, row % own);
+                    (first..first + keys).map(move |key| !seen.contains(&key))
+                })
                 .collect();
             let hidden = TensorData::new(hidden, [1, group * own, keys]);
             let hidden = Tensor::<3, Bool>::from_data(hidden, &inner);
@@ -130,15 +135,16 @@ pub(crate) fn cached_attention(
     let device = q.device();
     let queries = append.queries();
     let tokens = queries.len();
-    let longest = queries.iter().map(|query| query.seen).max().unwrap_or(0);
+    let seen = queries.iter().map(|query| query.seen.len());
+    let longest = seen.max().unwrap_or(0);
     let (mut slots, mut hidden) = (Vec::new(), Vec::new());
     for query in queries {
         let pages = &append.pages()[query.row];
-        slots.extend((0..longest).map(|token| {
-            let seen = token.min(query.seen - 1);
-            pages[seen / PAGE] * PAGE + seen % PAGE
+        slots.extend((0..longest).map(|i| {
+            let token = (query.seen.start + i).min(query.seen.end - 1);
+            pages[token / PAGE] * PAGE + token % PAGE
         }));
-        hidden.extend((0..longest).map(|token| token >= query.seen));
+        hidden.extend((0..longest).map(|i| i >= query.seen.len()));
     }
     let slots = indices(slots, &device);
     let seen = |store: &Tensor<2>| {

@@ -172,7 +172,8 @@ pub fn swiglu(gate: Tensor<2>, up: Tensor<2>) -> Tensor<2> {
 ///
 /// # Gradient
 /// Forward keeps one number per token and head (the log of the softmax denominator); backward
-/// recomputes the scores. No mask over the pack exists in either.
+/// recomputes the scores. No mask over the pack exists in either. With a window both cost what the
+/// tokens that are seen cost, not what the sequences' lengths would.
 ///
 /// # Panics
 /// When the shapes do not fit the plan and the heads, and for heads that [`Heads::new`] refuses.

@@ -1,5 +1,6 @@
 //! Which token of a pack sees which.
 
+use std::num::NonZeroUsize;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -68,10 +69,31 @@ impl Heads {
 pub(crate) struct Block {
     /// Rows of the segment: its queries, and the last part of its keys.
     pub(crate) own: Range<usize>,
-    /// Rows of its ancestors, in order, touching runs joined. All visible to every query.
+    /// Rows of its ancestors, in order, touching runs joined.
     pub(crate) context: Vec<Range<usize>>,
     /// Rows in `context`.
     pub(crate) context_len: usize,
+}
+
+impl Block {
+    /// Rows of the keys in order, ancestors' then its own, without the first `skip`.
+    pub(crate) fn key_rows(
+        &self,
+        mut skip: usize,
+    ) -> impl Iterator<Item = Range<usize>> + Clone + '_ {
+        let ranges = self.context.iter().chain([&self.own]);
+        let left = ranges.map(move |range| {
+            let skipped = skip.min(range.len());
+            skip -= skipped;
+            range.start + skipped..range.end
+        });
+        left.filter(|range| !range.is_empty())
+    }
+}
+
+/// Where a window that ends before token `end` begins.
+pub(crate) fn window_start(window: Option<NonZeroUsize>, end: usize) -> usize {
+    window.map_or(0, |window| end.saturating_sub(window.get()))
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -83,10 +105,13 @@ struct Inner {
 
 /// The attention pattern of one pack, worked out once and shared by all layers.
 ///
-/// A token sees its own segment (see [`Visibility`]) and every token of the segment's ancestors.
-/// Cloning copies a pointer.
+/// A token sees its own segment (see [`Visibility`]) and every token of the segment's ancestors, or
+/// the last of these where there is a window ([`Self::with_window`]). Cloning copies a pointer.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AttentionPlan(Arc<Inner>);
+pub struct AttentionPlan {
+    inner: Arc<Inner>,
+    window: Option<NonZeroUsize>,
+}
 
 impl AttentionPlan {
     /// The pattern of `segments`, which must lie end to end with parents before children.
@@ -130,24 +155,87 @@ impl AttentionPlan {
                 context_len,
             });
         }
-        Ok(Self(Arc::new(Inner {
-            blocks,
-            visibility,
-            tokens,
-        })))
+        Ok(Self {
+            inner: Arc::new(Inner {
+                blocks,
+                visibility,
+                tokens,
+            }),
+            window: None,
+        })
+    }
+
+    /// The same segments under a causal sliding window: a token sees itself and the `window − 1`
+    /// tokens before it, the ancestors' tokens counted in order with its own segment's. `None` takes
+    /// a window away.
+    ///
+    /// ```text
+    /// token i of a sequence sees token j  ⇔  i − window < j ≤ i
+    /// ```
+    ///
+    /// Mistral 7B, <https://arxiv.org/abs/2310.06825>, section 2.
+    ///
+    /// # Panics
+    /// For a window over a bidirectional plan.
+    ///
+    /// # Examples
+    /// A prompt of three tokens with one answer of two: under a window of two the answer's first
+    /// token still sees the prompt's last, its second does not.
+    /// ```
+    /// use std::num::NonZeroUsize;
+    /// use burn::tensor::{Device, Tensor};
+    /// use collimate_core::Segment;
+    /// use collimate_ops::{AttentionPlan, Heads, Visibility, segment_attention};
+    ///
+    /// let segments = [
+    ///     Segment { start: 0, len: 3, parent: None },
+    ///     Segment { start: 3, len: 2, parent: Some(0) },
+    /// ];
+    /// let plan = AttentionPlan::new(&segments, Visibility::Causal)?.with_window(NonZeroUsize::new(2));
+    /// let device = Device::flex();
+    /// let q = Tensor::<2>::zeros([5, 1], &device);
+    /// let v = Tensor::<2>::from_floats([[1.], [2.], [4.], [8.], [16.]], &device);
+    /// let out = segment_attention(q.clone(), q, v, &plan, Heads::new(1, 1, 1)?);
+    /// // Equal scores: the mean over what is seen.
+    /// let out: Vec<f32> = out.into_data().try_to_vec().unwrap();
+    /// assert_eq!(out, [1., 1.5, 3., 6., 12.]);
+    /// # Ok::<(), collimate_ops::OpsError>(())
+    /// ```
+    #[must_use]
+    pub fn with_window(self, window: Option<NonZeroUsize>) -> Self {
+        assert!(
+            window.is_none() || self.visibility() == Visibility::Causal,
+            "a sliding window is for causal plans"
+        );
+        Self { window, ..self }
     }
 
     /// Tokens in the pack.
     pub fn tokens(&self) -> usize {
-        self.0.tokens
+        self.inner.tokens
     }
 
     /// What a token sees of its own segment.
     pub fn visibility(&self) -> Visibility {
-        self.0.visibility
+        self.inner.visibility
+    }
+
+    /// How many tokens a token sees at most, itself included; `None` where nothing bounds it.
+    pub fn window(&self) -> Option<NonZeroUsize> {
+        self.window
     }
 
     pub(crate) fn blocks(&self) -> &[Block] {
-        &self.0.blocks
+        &self.inner.blocks
+    }
+
+    /// The keys of a block that its query `i` sees. Both ends grow with `i`.
+    pub(crate) fn seen(&self, block: &Block, i: usize) -> Range<usize> {
+        let own = match self.visibility() {
+            Visibility::Causal => i + 1,
+            Visibility::Bidirectional => block.own.len(),
+        };
+        let end = block.context_len + own;
+        window_start(self.window, end)..end
     }
 }

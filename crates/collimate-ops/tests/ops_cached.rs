@@ -1,6 +1,8 @@
 //! Attention over a cache, and products row by row: values on every device, and what may not
 //! change them.
 
+use std::num::NonZeroUsize;
+
 use burn::tensor::{Device, Tensor};
 use collimate_ops::{Append, Heads, KvPages, cached_attention, linear, linear_rowwise};
 use collimate_testkit::{Noise, assert_close, devices, host, tensor};
@@ -12,12 +14,13 @@ fn wide(values: &[f32]) -> Vec<f64> {
 /// What every row of the cache was given.
 struct Plain {
     heads: Heads,
+    window: Option<usize>,
     keys: Vec<Vec<f32>>,
     values: Vec<Vec<f32>>,
 }
 
 impl Plain {
-    /// Softmax attention of one query over the first `seen` tokens of a row, in f64.
+    /// Softmax attention of one query over the last tokens of the first `seen` of a row, in f64.
     fn attend(&self, row: usize, seen: usize, q: &[f32]) -> Vec<f64> {
         let Heads {
             query,
@@ -29,9 +32,10 @@ impl Plain {
             f64::from(store[row][token * stride + head * head_dim + d])
         };
         let mut out = Vec::new();
+        let first = self.window.map_or(0, |window| seen.saturating_sub(window));
         for head in 0..query {
             let shared = head / self.heads.group();
-            let scores: Vec<f64> = (0..seen)
+            let scores: Vec<f64> = (first..seen)
                 .map(|token| {
                     let dot: f64 = (0..head_dim)
                         .map(|d| {
@@ -43,7 +47,7 @@ impl Plain {
                 .collect();
             let total: f64 = scores.iter().sum();
             out.extend((0..head_dim).map(|d| {
-                let sum = (0..seen).map(|t| scores[t] * at(&self.values, t, shared, d));
+                let sum = (first..seen).map(|t| scores[t - first] * at(&self.values, t, shared, d));
                 sum.sum::<f64>() / total
             }));
         }
@@ -115,15 +119,22 @@ impl Both {
 
 #[test]
 fn attention_over_a_cache() {
+    for window in [None, Some(1), Some(5), Some(16), Some(30), Some(1000)] {
+        over_a_cache(window);
+    }
+}
+
+fn over_a_cache(window: Option<usize>) {
     for (query, key_value, head_dim) in [(4, 2, 12), (3, 3, 5), (6, 1, 48)] {
         for (name, device) in devices() {
             let heads = Heads::new(query, key_value, head_dim).unwrap();
             let mut both = Both {
                 name,
                 device,
-                cache: KvPages::new(2, heads),
+                cache: KvPages::new(2, heads).with_window(window.and_then(NonZeroUsize::new)),
                 plain: Plain {
                     heads,
+                    window,
                     keys: Vec::new(),
                     values: Vec::new(),
                 },

@@ -1,5 +1,7 @@
 //! Every fused operation equals its plain twin on flex, in value and in every gradient.
 
+use std::num::NonZeroUsize;
+
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use collimate_core::Segment;
 use collimate_ops::{AttentionPlan, Heads, RopeTable, Visibility, naive};
@@ -283,8 +285,14 @@ fn attention() {
     ];
     for table in &tables {
         let tokens = table.iter().map(|s| s.len).sum();
-        for visibility in [Visibility::Causal, Visibility::Bidirectional] {
-            let plan = AttentionPlan::new(table, visibility).unwrap();
+        let causal = AttentionPlan::new(table, Visibility::Causal).unwrap();
+        let mut plans = vec![
+            causal.clone(),
+            AttentionPlan::new(table, Visibility::Bidirectional).unwrap(),
+        ];
+        let windows = [1, 5, 16, 40, 500].into_iter();
+        plans.extend(windows.map(|window| causal.clone().with_window(NonZeroUsize::new(window))));
+        for plan in plans {
             for (query, key_value, head_dim) in [(1, 1, 2), (4, 2, 16), (3, 3, 20), (6, 1, 32)] {
                 let heads = Heads::new(query, key_value, head_dim).unwrap();
                 let inputs = [
@@ -293,7 +301,11 @@ fn attention() {
                     values(3, tokens, key_value * head_dim),
                 ];
                 agree(
-                    &format!("attention {visibility:?} {heads:?} {table:?}"),
+                    &format!(
+                        "attention {:?} {:?} {heads:?} {table:?}",
+                        plan.visibility(),
+                        plan.window()
+                    ),
                     &inputs,
                     &|t| {
                         let [q, k, v] = [0, 1, 2].map(|i| t[i].clone());

@@ -1,5 +1,7 @@
 //! Attention over random segment trees: the fused operation, the plain one and the definition.
 
+use std::num::NonZeroUsize;
+
 use burn::tensor::Tensor;
 use collimate_core::Segment;
 use collimate_ops::{AttentionPlan, Heads, OpsError, RopeTable, Visibility, naive};
@@ -59,13 +61,15 @@ proptest! {
     fn attention_agrees_on_random_trees(
         table in tables(),
         causal in any::<bool>(),
+        window in 0usize..90,
         key_value in 1usize..3,
         group in 1usize..4,
         head_dim in 1usize..40,
         seed in any::<u64>(),
     ) {
         let visibility = if causal { Visibility::Causal } else { Visibility::Bidirectional };
-        let plan = AttentionPlan::new(&table, visibility).unwrap();
+        let window = NonZeroUsize::new(window).filter(|_| causal);
+        let plan = AttentionPlan::new(&table, visibility).unwrap().with_window(window);
         let heads = Heads::new(key_value * group, key_value, head_dim).unwrap();
         let mut noise = Noise::new(seed);
         let width = plan.tokens() * head_dim;

@@ -257,6 +257,8 @@ fn other_libraries_open_saved_models() {
         &model,
         "llama-untied",
     );
+    let model = fixture_model("mistral-window");
+    check_with_python(&python, "decoder with a window", &model, "mistral-window");
     let lora =
         fixture_model("llama-gqa-tied").with_lora(&LoraConfig::default(), Key::new(3, "lora"));
     check_with_python(

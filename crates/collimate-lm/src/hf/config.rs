@@ -12,16 +12,17 @@ use super::weights::write_file;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Architecture {
-    /// `LlamaForCausalLM`, `LlamaModel`.
+    /// `LlamaForCausalLM`, `LlamaModel`, `MistralForCausalLM`, `MistralModel`.
     LlamaCausal,
-    /// `LlamaForSequenceClassification`.
+    /// `LlamaForSequenceClassification`, `MistralForSequenceClassification`.
     LlamaReward,
     /// `BertModel` and friends, or a sentence-transformers folder around one.
     Bert,
 }
 
-const SUPPORTED: &str =
-    "LlamaForCausalLM, LlamaForSequenceClassification (num_labels 1), BertModel";
+const SUPPORTED: &str = "LlamaForCausalLM, LlamaForSequenceClassification (num_labels 1), \
+                         MistralForCausalLM, MistralForSequenceClassification (num_labels 1), \
+                         BertModel";
 
 /// Finds out what a folder holds from its `config.json`.
 ///
@@ -31,8 +32,12 @@ pub fn detect_architecture(dir: &Path) -> Result<Architecture, LoadError> {
     let config = JsonConfig::read(dir)?;
     let name = config.architecture();
     match (config.string("model_type")?.as_deref(), name.as_deref()) {
-        (Some("llama"), Some("LlamaForSequenceClassification")) => Ok(Architecture::LlamaReward),
-        (Some("llama"), None | Some("LlamaForCausalLM" | "LlamaModel")) => {
+        (Some("llama"), Some("LlamaForSequenceClassification"))
+        | (Some("mistral"), Some("MistralForSequenceClassification")) => {
+            Ok(Architecture::LlamaReward)
+        }
+        (Some("llama"), None | Some("LlamaForCausalLM" | "LlamaModel"))
+        | (Some("mistral"), None | Some("MistralForCausalLM" | "MistralModel")) => {
             Ok(Architecture::LlamaCausal)
         }
         (
@@ -90,6 +95,11 @@ impl JsonConfig {
             .first()?
             .as_str()
             .map(str::to_owned)
+    }
+
+    /// Whether a key is there, be it with null.
+    pub(crate) fn has(&self, key: &str) -> bool {
+        self.map.contains_key(key)
     }
 
     /// A value that may be absent or null.

@@ -1,10 +1,12 @@
-//! The shape of a Llama decoder.
+//! The shape of a Llama or Mistral decoder.
+
+use std::num::NonZeroUsize;
 
 use collimate_nn::ConfigError;
 use collimate_ops::Heads;
 use serde::{Deserialize, Serialize};
 
-/// The shape of a Llama decoder; names as in Hugging Face's `config.json`.
+/// The shape of a Llama or Mistral decoder; names as in Hugging Face's `config.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct LlamaConfig {
@@ -26,6 +28,10 @@ pub struct LlamaConfig {
     pub max_position_embeddings: usize,
     /// Added to the mean square in the normalisation.
     pub rms_norm_eps: f64,
+    /// How many tokens a token sees at most, itself included; `None` is all before it. With a window
+    /// the model is a Mistral to other libraries, and has no biases.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sliding_window: Option<usize>,
     /// Base of the rotary frequencies.
     pub rope_theta: f64,
     /// Whether the output matrix is the embedding.
@@ -56,6 +62,7 @@ impl Default for LlamaConfig {
             head_dim: None,
             max_position_embeddings: 512,
             rms_norm_eps: 1e-6,
+            sliding_window: None,
             rope_theta: 1e4,
             tie_word_embeddings: true,
             attention_bias: false,
@@ -84,6 +91,11 @@ impl LlamaConfig {
         }
     }
 
+    /// The attention layers' window.
+    pub(crate) fn window(&self) -> Option<NonZeroUsize> {
+        self.sliding_window.and_then(NonZeroUsize::new)
+    }
+
     /// Checks that the sizes fit together.
     ///
     /// # Errors
@@ -97,6 +109,7 @@ impl LlamaConfig {
             ("num_attention_heads", self.num_attention_heads),
             ("num_key_value_heads", self.num_key_value_heads),
             ("max_position_embeddings", self.max_position_embeddings),
+            ("sliding_window", self.sliding_window.unwrap_or(1)),
         ] {
             if value == 0 {
                 return Err(ConfigError::new(name, value, "at least 1"));
@@ -128,6 +141,15 @@ impl LlamaConfig {
                 self.head_dim(),
                 "even and positive: rotary positions turn pairs",
             ));
+        }
+        for (name, bias) in [
+            ("attention_bias", self.attention_bias),
+            ("mlp_bias", self.mlp_bias),
+        ] {
+            if bias && self.sliding_window.is_some() {
+                let reason = "false where sliding_window is set: a Mistral has no biases";
+                return Err(ConfigError::new(name, bias, reason));
+            }
         }
         for (name, value) in [
             ("rms_norm_eps", self.rms_norm_eps),

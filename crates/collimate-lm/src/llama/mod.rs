@@ -1,4 +1,5 @@
-//! The Llama family: RMSNorm, rotary positions, grouped-query attention, SwiGLU.
+//! The Llama family, Mistral included: RMSNorm, rotary positions, grouped-query attention over all
+//! tokens or a sliding window, SwiGLU.
 
 mod config;
 mod model;

@@ -11,7 +11,10 @@ use collimate_ops::{KvPages, Visibility};
 use super::config::LlamaConfig;
 use super::parts::Trunk;
 
-/// A Llama decoder.
+/// A Llama decoder, or a Mistral: one whose configuration sets `sliding_window`.
+///
+/// The window is the model's own: it holds for every batch, however the batch's plan was made, and
+/// in the cache.
 ///
 /// # Examples
 /// A tiny one from scratch, its parameters counted:
@@ -132,7 +135,8 @@ impl CausalLm for Llama {
     type Cache = KvPages;
 
     fn new_cache(&self) -> KvPages {
-        KvPages::new(self.config.num_hidden_layers, self.config.heads())
+        let cache = KvPages::new(self.config.num_hidden_layers, self.config.heads());
+        cache.with_window(self.config.window())
     }
 
     fn extend(&self, rows: &[(usize, &[u32])], f: Forward, cache: &mut KvPages) -> Tensor<2> {

@@ -156,13 +156,14 @@ impl Trunk {
 
     pub(crate) fn forward(&self, batch: &DeviceBatch, c: &LlamaConfig, f: Forward) -> Tensor<2> {
         let x = self.embed_tokens.forward(batch.ids.clone());
+        let plan = batch.plan.clone().with_window(c.window());
         let x = self.blocks(
             x,
             &batch.positions,
             c,
             f,
             Linear::forward,
-            |_, q, k, v, heads| segment_attention(q, k, v, &batch.plan, heads),
+            |_, q, k, v, heads| segment_attention(q, k, v, &plan, heads),
         );
         self.norm.forward(x)
     }

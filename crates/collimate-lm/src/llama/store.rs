@@ -1,4 +1,4 @@
-//! Llama folders of Hugging Face, in and out.
+//! Llama and Mistral folders of Hugging Face, in and out.
 
 use std::path::Path;
 
@@ -27,7 +27,7 @@ impl HfFolder for Llama {
             let name = json.architecture().unwrap_or_default();
             return Err(json.unsupported(
                 format!("architecture {name} as a language model"),
-                "LlamaForCausalLM",
+                "LlamaForCausalLM, MistralForCausalLM",
             ));
         }
         let config = read_config(&json)?;
@@ -40,7 +40,7 @@ impl HfFolder for Llama {
         save_weights(&model, dir, |path| Some(path.to_owned()), Vec::new())?;
         write_json(
             &dir.join("config.json"),
-            &to_json(self.config(), "LlamaForCausalLM"),
+            &to_json(self.config(), "ForCausalLM"),
         )
     }
 }
@@ -57,7 +57,7 @@ impl HfReward for Llama {
             Architecture::Bert => {
                 return Err(json.unsupported(
                     "an encoder as a decoder reward model".to_owned(),
-                    "LlamaForSequenceClassification, LlamaForCausalLM",
+                    "LlamaForSequenceClassification, LlamaForCausalLM, and Mistral's",
                 ));
             }
         };
@@ -110,7 +110,7 @@ impl HfReward for Llama {
         };
         let keep = |path: &str| (path != OUTPUT).then(|| path.to_owned());
         save_weights(&model, dir, keep, vec![score])?;
-        let mut json = to_json(self.config(), "LlamaForSequenceClassification");
+        let mut json = to_json(self.config(), "ForSequenceClassification");
         json["num_labels"] = json!(1);
         json["id2label"] = json!({"0": "reward"});
         json["label2id"] = json!({"reward": 0});
@@ -151,7 +151,44 @@ fn load_weights(
     Ok(model)
 }
 
+/// The window of all layers, `None` without one. Variants that would mean another function are
+/// refused.
+fn read_window(json: &JsonConfig, mistral: bool) -> Result<Option<usize>, LoadError> {
+    let refuse = |what: String| {
+        let supported = "one sliding_window for all layers of model_type mistral";
+        Err(json.unsupported(what, supported))
+    };
+    let switch: Option<bool> = json.get("use_sliding_window")?;
+    let window = match (json.get("sliding_window")?, switch) {
+        // A Llama made of a Qwen2 may name a window that it switches off.
+        (_, Some(false)) if !mistral => None,
+        (_, Some(on)) => return refuse(format!("use_sliding_window = {on}")),
+        (Some(window), None) if !mistral => {
+            return refuse(format!("sliding_window = {window} in a Llama"));
+        }
+        // What transformers takes where a Mistral says nothing; null says that there is none.
+        (None, None) if mistral && !json.has("sliding_window") => Some(4096),
+        (window, None) => window,
+    };
+    let kind = match window {
+        Some(_) => "sliding_attention",
+        None => "full_attention",
+    };
+    let kinds: Vec<String> = json.get("layer_types")?.unwrap_or_default();
+    if let Some(other) = kinds.iter().find(|other| *other != kind) {
+        return refuse(format!("layer_types with {other} beside {kind}"));
+    }
+    Ok(window)
+}
+
 fn read_config(json: &JsonConfig) -> Result<LlamaConfig, LoadError> {
+    let mistral = json.string("model_type")?.as_deref() == Some("mistral");
+    let sliding_window = read_window(json, mistral)?;
+    for key in ["attention_bias", "mlp_bias"] {
+        if mistral && json.get(key)? == Some(true) {
+            return Err(json.unsupported(format!("{key} = true in a Mistral"), "no biases"));
+        }
+    }
     json.only("hidden_act", &["silu", "swish"])?;
     let scaling = json.object("rope_scaling");
     let parameters = json.object("rope_parameters");
@@ -182,13 +219,22 @@ fn read_config(json: &JsonConfig) -> Result<LlamaConfig, LoadError> {
         intermediate_size: json.require("intermediate_size")?,
         num_hidden_layers: json.require("num_hidden_layers")?,
         num_attention_heads: heads,
-        num_key_value_heads: json.get("num_key_value_heads")?.unwrap_or(heads),
+        num_key_value_heads: match json.get("num_key_value_heads")? {
+            Some(count) => count,
+            None if mistral && !json.has("num_key_value_heads") => 8,
+            None => heads,
+        },
         // Folders may spell out the size that follows from the others.
         head_dim: json
             .get("head_dim")?
             .filter(|&d: &usize| d.checked_mul(heads) != Some(hidden)),
-        max_position_embeddings: json.get("max_position_embeddings")?.unwrap_or(2048),
+        max_position_embeddings: match json.get("max_position_embeddings")? {
+            Some(length) => length,
+            None if mistral => 131_072,
+            None => 2048,
+        },
         rms_norm_eps: json.get("rms_norm_eps")?.unwrap_or(1e-6),
+        sliding_window,
         rope_theta: theta,
         tie_word_embeddings: json.get("tie_word_embeddings")?.unwrap_or(false),
         attention_bias: json.get("attention_bias")?.unwrap_or(false),
@@ -202,10 +248,19 @@ fn read_config(json: &JsonConfig) -> Result<LlamaConfig, LoadError> {
     Ok(config)
 }
 
-fn to_json(config: &LlamaConfig, architecture: &str) -> Value {
+/// `config.json` of the family's class that ends in `task`. Keys that the family does not know are
+/// left out.
+fn to_json(config: &LlamaConfig, task: &str) -> Value {
+    let (family, model_type, unknown) = match config.sliding_window {
+        None => ("Llama", "llama", &[][..]),
+        Some(_) => ("Mistral", "mistral", &["attention_bias", "mlp_bias"][..]),
+    };
     let mut json = serde_json::to_value(config).unwrap_or_default();
-    json["architectures"] = json!([architecture]);
-    json["model_type"] = json!("llama");
+    if let Value::Object(map) = &mut json {
+        map.retain(|key, _| !unknown.contains(&key.as_str()));
+    }
+    json["architectures"] = json!([format!("{family}{task}")]);
+    json["model_type"] = json!(model_type);
     json["hidden_act"] = json!("silu");
     json["head_dim"] = json!(config.head_dim());
     json["rope_scaling"] = Value::Null;

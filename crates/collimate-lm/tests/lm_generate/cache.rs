@@ -109,8 +109,8 @@ fn follow(name: &str, model: &Llama, f: Forward) {
 
 #[test]
 fn cached_logits_equal_those_of_whole_passes() {
-    for (name, device) in common::plain_devices() {
-        follow(name, &random_model(&device), Forward::EVAL);
+    for (name, device, window) in with_windows() {
+        follow(&name, &windowed_model(window, &device), Forward::EVAL);
     }
 }
 
@@ -143,11 +143,17 @@ fn cached_logits_know_whether_adapters_are_on() {
 
 #[test]
 fn a_row_does_not_depend_on_the_others_bit_by_bit() {
+    for window in [None, Some(20)] {
+        check_alone(window);
+    }
+}
+
+fn check_alone(window: Option<usize>) {
     // Wide enough for a general product to sum one row otherwise than several.
     let config = LlamaConfig {
         hidden_size: 192,
         intermediate_size: 320,
-        ..random_model(&Device::flex()).config().clone()
+        ..windowed_model(window, &Device::flex()).config().clone()
     };
     let model = Llama::new(&config, Key::new(4, "init"), &Device::flex()).unwrap();
     let rows = prompts(1, &[3, 30, 16, 1, 47]);

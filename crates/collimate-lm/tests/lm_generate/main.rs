@@ -52,7 +52,13 @@ pub(crate) fn spelled(text: &str) -> Vec<u32> {
 
 /// Grouped queries, random weights wide enough for lively output.
 pub(crate) fn random_model(device: &Device) -> Llama {
+    windowed_model(None, device)
+}
+
+/// [`random_model`] with a sliding window.
+pub(crate) fn windowed_model(sliding_window: Option<usize>, device: &Device) -> Llama {
     let config = LlamaConfig {
+        sliding_window,
         vocab_size: VOCAB,
         hidden_size: 16,
         intermediate_size: 24,
@@ -64,6 +70,15 @@ pub(crate) fn random_model(device: &Device) -> Llama {
         ..Default::default()
     };
     Llama::new(&config, Key::new(3, "init"), device).unwrap()
+}
+
+/// The untracked devices, each without a window and with one below and one above a page.
+pub(crate) fn with_windows() -> impl Iterator<Item = (String, Device, Option<usize>)> {
+    let devices = common::plain_devices().into_iter();
+    devices.flat_map(|(name, device)| {
+        [None, Some(5), Some(20)]
+            .map(|window| (format!("{name}, window {window:?}"), device.clone(), window))
+    })
 }
 
 /// A model that follows each token with the next one of `script`, which is followed by its first.

@@ -51,14 +51,15 @@ fn check_gradients<B: Backbone>(
 
 #[test]
 fn gradients_against_finite_differences() {
-    for (name, device) in devices() {
-        let model = llama(&device);
+    for (name, device, model) in decoders(devices()) {
         let mut pack = Pack::new();
         pack.push_shared(&[1, 5, 9], &[&[7, 2], &[8, 3, 2]]);
         let batch = pack.to_device(Llama::VISIBILITY, &device);
         check_gradients(&format!("llama on {name}"), &model, |m| {
             completion_logps(m, &batch, Forward::EVAL).sum()
         });
+    }
+    for (name, device) in devices() {
         let model = bert(&device);
         let batch = common::rows_batch(&model, &[vec![1, 5, 9, 2], vec![3, 2]]);
         check_gradients(&format!("bert on {name}"), &model, |m| {

@@ -5,8 +5,7 @@ use super::*;
 #[test]
 fn a_shared_prompt_changes_nothing() {
     let mut noise = Noise::new(1);
-    for (name, device) in plain_devices() {
-        let model = llama(&device);
+    for (name, device, model) in decoders(plain_devices()) {
         let (mut shared, mut apart) = (Pack::new(), Pack::new());
         for (prompt, answers) in [
             (5, vec![3, 7]),
@@ -49,8 +48,7 @@ fn a_shared_prompt_changes_no_gradient() {
     let mut noise = Noise::new(2);
     let prompt = sequence(&mut noise, 6);
     let answers: Vec<_> = [4, 9].iter().map(|&n| sequence(&mut noise, n)).collect();
-    for (name, device) in devices() {
-        let model = llama(&device);
+    for (name, device, model) in decoders(devices()) {
         let grads = |packs: Vec<Pack>| {
             let mut sum: Option<burn::tensor::Tensor<1>> = None;
             for pack in packs {

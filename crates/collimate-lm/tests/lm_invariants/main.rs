@@ -17,6 +17,24 @@ use collimate_testkit::{Noise, assert_close, devices, host};
 use common::{changed, gradients, hidden_rows, plain_devices};
 
 pub(crate) fn llama(device: &Device) -> Llama {
+    windowed(None, device)
+}
+
+/// On each device a decoder that sees all before a token, and one that sees less than a prompt.
+pub(crate) fn decoders(
+    devices: impl IntoIterator<Item = (&'static str, Device)>,
+) -> Vec<(String, Device, Llama)> {
+    let mut decoders = Vec::new();
+    for (name, device) in devices {
+        for window in [None, Some(4)] {
+            let model = windowed(window, &device);
+            decoders.push((format!("{name}, window {window:?}"), device.clone(), model));
+        }
+    }
+    decoders
+}
+
+fn windowed(sliding_window: Option<usize>, device: &Device) -> Llama {
     let config = LlamaConfig {
         vocab_size: 30,
         hidden_size: 16,
@@ -26,6 +44,7 @@ pub(crate) fn llama(device: &Device) -> Llama {
         num_key_value_heads: 2,
         max_position_embeddings: 64,
         initializer_range: 0.3,
+        sliding_window,
         ..Default::default()
     };
     Llama::new(&config, Key::new(3, "init"), device).unwrap()

@@ -124,7 +124,7 @@ pub(crate) fn check_encoder(dir: &Path, expected: &Value, device: &Device) -> f6
 #[test]
 fn decoders() {
     for (device_name, device) in plain_devices() {
-        for name in ["llama-gqa-tied", "llama-untied"] {
+        for name in ["llama-gqa-tied", "llama-untied", "mistral-window"] {
             let dir = fixture(name);
             let worst = check_causal(&dir, &json(&dir.join("expected.json")), &device);
             println!("{name} on {device_name}: largest relative error {worst:.1e}");
@@ -161,6 +161,7 @@ fn a_loaded_model_trains() {
     for (_, device) in collimate_testkit::devices() {
         check::<Llama>("llama-gqa-tied", &device);
         check::<Llama>("llama-untied", &device);
+        check::<Llama>("mistral-window", &device);
         check::<Bert>("bert-mean", &device);
     }
 }

@@ -61,6 +61,7 @@ fn saving_gives_back_the_same_bytes() {
     for (_, device) in plain_devices() {
         round_trip::<Llama>("llama-gqa-tied", &device);
         round_trip::<Llama>("llama-untied", &device);
+        round_trip::<Llama>("mistral-window", &device);
         round_trip::<Bert>("bert-mean", &device);
         round_trip::<Bert>("bert-cls-prefixed", &device);
     }

@@ -3,11 +3,14 @@
 mod pages;
 mod store;
 
+use std::num::NonZeroUsize;
+use std::ops::Range;
 use std::sync::Arc;
 
 use burn::tensor::Tensor;
 use collimate_core::Segment;
 
+use crate::plan::window_start;
 use crate::{AttentionPlan, Heads, Visibility, naive, segment_attention};
 use pages::PageTable;
 use store::Store;
@@ -27,6 +30,7 @@ pub struct KvPages {
     table: PageTable,
     layers: Vec<Store>,
     heads: Heads,
+    window: Option<NonZeroUsize>,
 }
 
 impl KvPages {
@@ -36,7 +40,16 @@ impl KvPages {
             table: PageTable::default(),
             layers: (0..layers).map(|_| Store::default()).collect(),
             heads,
+            window: None,
         }
+    }
+
+    /// The cache of a model with a sliding window ([`AttentionPlan::with_window`]): a token sees
+    /// itself and the `window − 1` tokens of its row before it. Tokens that no window reaches any more
+    /// keep their place until the row is dropped.
+    #[must_use]
+    pub fn with_window(self, window: Option<NonZeroUsize>) -> Self {
+        Self { window, ..self }
     }
 
     /// Number of rows.
@@ -84,9 +97,10 @@ impl KvPages {
             append.slots.extend(slots);
             for token in before..before + count {
                 append.positions.push(token as u32);
+                let end = token + 1;
                 append.queries.push(Query {
                     row: append.pages.len(),
-                    seen: token + 1,
+                    seen: window_start(self.window, end)..end,
                 });
             }
             append.pages.push(self.table.pages(row).into());
@@ -102,7 +116,8 @@ impl KvPages {
                     parent: None,
                 });
             }
-            append.plan = AttentionPlan::new(&segments, Visibility::Causal).ok();
+            let plan = AttentionPlan::new(&segments, Visibility::Causal).ok();
+            append.plan = plan.map(|plan| plan.with_window(self.window));
         }
         append
     }
@@ -121,11 +136,11 @@ pub struct Append {
     plan: Option<AttentionPlan>,
 }
 
-/// A query: the row whose pages it reads, and how many of the row's tokens it sees.
-#[derive(Debug, Clone, Copy)]
+/// A query: the row whose pages it reads, and which of the row's tokens it sees.
+#[derive(Debug, Clone)]
 pub(crate) struct Query {
     pub(crate) row: usize,
-    pub(crate) seen: usize,
+    pub(crate) seen: Range<usize>,
 }
 
 impl Append {
@@ -155,8 +170,8 @@ impl Append {
     }
 }
 
-/// Writes the new tokens' keys and values to the cache and attends over everything that their rows
-/// hold up to and including them, scaled by `1 / √head_dim`.
+/// Writes the new tokens' keys and values to the cache and attends over what their rows hold up to
+/// and including them, as far as the cache's window reaches, scaled by `1 / √head_dim`.
 ///
 /// # Shapes
 /// `q`: `[new tokens, query · head_dim]`; `k`, `v`: `[new tokens, key_value · head_dim]`; result as

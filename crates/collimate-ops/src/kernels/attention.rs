@@ -8,8 +8,8 @@ use rayon::prelude::*;
 
 use super::tile::{PAD, View, multiply, padded};
 use super::{Shared, math};
-use crate::Heads;
 use crate::plan::Block;
+use crate::{AttentionPlan, Heads};
 
 /// Queries of one tile: the scores of a tile stay in the second-level cache.
 pub(crate) const QUERIES: usize = 32;
@@ -17,8 +17,7 @@ pub(crate) const QUERIES: usize = 32;
 /// What a call computes on: the pattern and the widths of a token's rows.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Layout<'a> {
-    pub(crate) blocks: &'a [Block],
-    pub(crate) causal: bool,
+    pub(crate) plan: &'a AttentionPlan,
     pub(crate) heads: Heads,
 }
 
@@ -38,16 +37,38 @@ impl Layout<'_> {
         (1.0 / (self.heads.head_dim as f64).sqrt()) as f32
     }
 
-    /// Keys that query `i` of a block sees: a prefix of the block's keys.
-    #[inline(always)]
-    pub(crate) fn seen(&self, block: &Block, i: usize) -> usize {
-        block.context_len + if self.causal { i + 1 } else { block.own.len() }
+    /// Rows of the keys that a block packs: those that any of its queries sees.
+    pub(crate) fn key_rows<'b>(
+        &self,
+        block: &'b Block,
+    ) -> impl Iterator<Item = Range<usize>> + Clone + 'b {
+        block.key_rows(self.plan.seen(block, 0).start)
     }
-}
 
-/// Rows of a block's keys in order: ancestors, then its own.
-pub(crate) fn key_rows(block: &Block) -> impl Iterator<Item = Range<usize>> + Clone + '_ {
-    block.context.iter().cloned().chain([block.own.clone()])
+    /// The packed keys that query `i` of a block sees.
+    #[inline(always)]
+    pub(crate) fn seen(&self, block: &Block, i: usize) -> Range<usize> {
+        let first = self.plan.seen(block, 0).start;
+        let seen = self.plan.seen(block, i);
+        seen.start - first..seen.end - first
+    }
+
+    /// The packed keys that `rows` queries from the `first` on are multiplied with: all that any of
+    /// them sees, from a multiple of [`PAD`] on.
+    #[inline(always)]
+    pub(crate) fn tile_keys(&self, block: &Block, first: usize, rows: usize) -> Range<usize> {
+        let start = self.seen(block, first).start / PAD * PAD;
+        start..self.seen(block, first + rows - 1).end
+    }
+
+    /// Elements between two queries' scores in a tile: room for every tile of a block whose packed
+    /// keys take `columns`.
+    pub(crate) fn score_stride(&self, columns: usize) -> usize {
+        match self.plan.window() {
+            None => columns,
+            Some(window) => columns.min(padded(window.get().min(columns) + QUERIES + PAD - 2)),
+        }
+    }
 }
 
 /// Copies one head of `rows` to `[padded(rows), padded(head_dim)]`, scaled; pad is zero.
@@ -129,12 +150,13 @@ pub(crate) fn forward(q: &[f32], k: &[f32], v: &[f32], layout: Layout<'_>) -> (V
     let mut lse = vec![0.0; q.len() / head_dim];
     debug_assert_eq!(lse.len() % query, 0);
     let (shared_out, shared_lse) = (Shared::new(&mut out), Shared::new(&mut lse));
-    (0..layout.blocks.len() * key_value)
-        .into_par_iter()
-        .for_each_init(Scratch::default, |scratch, task| {
+    let blocks = layout.plan.blocks();
+    (0..blocks.len() * key_value).into_par_iter().for_each_init(
+        Scratch::default,
+        |scratch, task| {
             pulp::Arch::new().dispatch(Task {
                 layout,
-                block: &layout.blocks[task / key_value],
+                block: &blocks[task / key_value],
                 key_head: task % key_value,
                 q,
                 k,
@@ -143,7 +165,8 @@ pub(crate) fn forward(q: &[f32], k: &[f32], v: &[f32], layout: Layout<'_>) -> (V
                 lse: shared_lse,
                 scratch,
             });
-        });
+        },
+    );
     (out, lse)
 }
 
@@ -169,43 +192,53 @@ impl WithSimd for Task<'_> {
         let (q_stride, k_stride) = layout.strides();
         let width = padded(head_dim);
         let place = [k_stride, key_head * head_dim, head_dim];
-        pack_rows(&mut scratch.keys, k, key_rows(block), place, layout.scale());
-        pack_rows(&mut scratch.values, v, key_rows(block), place, 1.0);
+        let key_rows = layout.key_rows(block);
+        pack_rows(
+            &mut scratch.keys,
+            k,
+            key_rows.clone(),
+            place,
+            layout.scale(),
+        );
+        pack_rows(&mut scratch.values, v, key_rows, place, 1.0);
         transpose(&mut scratch.keys_t, &scratch.keys, head_dim);
         let columns = scratch.keys_t.len() / head_dim;
-        scratch.scores.resize(QUERIES * columns, 0.0);
+        let stride = layout.score_stride(columns);
+        scratch.scores.resize(QUERIES * stride, 0.0);
         scratch.out.resize(QUERIES * width, 0.0);
         let group = layout.heads.group();
         for head in key_head * group..(key_head + 1) * group {
             for first in (0..block.own.len()).step_by(QUERIES) {
                 let rows = QUERIES.min(block.own.len() - first);
-                let keys = layout.seen(block, first + rows - 1);
+                let keys = layout.tile_keys(block, first, rows);
                 let row0 = block.own.start + first;
                 let queries = View {
                     data: &q[row0 * q_stride + head * head_dim..],
                     row: q_stride,
                     column: 1,
                 };
-                let shape = [rows, padded(keys), head_dim];
+                let shape = [rows, padded(keys.len()), head_dim];
                 let scores = &mut scratch.scores;
                 multiply(
                     simd,
                     shape,
                     queries,
-                    &scratch.keys_t,
+                    &scratch.keys_t[keys.start..],
                     columns,
                     scores,
-                    columns,
+                    stride,
                     false,
                 );
                 let mut inverse = [0.0; QUERIES];
                 for (i, inverse) in inverse.iter_mut().enumerate().take(rows) {
                     let seen = layout.seen(block, first + i);
-                    let (row, hidden) =
-                        scores[i * columns..i * columns + padded(keys)].split_at_mut(seen);
+                    let row = &mut scores[i * stride..i * stride + padded(keys.len())];
+                    let (row, after) = row.split_at_mut(seen.end - keys.start);
+                    let (before, row) = row.split_at_mut(seen.start - keys.start);
                     let max = math::max(row);
                     math::exp_shifted(row, max);
-                    hidden.fill(0.0);
+                    before.fill(0.0);
+                    after.fill(0.0);
                     let sum = math::sum(row);
                     *inverse = 1.0 / sum;
                     // SAFETY: a task writes its own segment's rows of its own query heads.
@@ -213,10 +246,10 @@ impl WithSimd for Task<'_> {
                     let lse = unsafe { lse.part((row0 + i) * query + head, 1) };
                     lse[0] = max + sum.ln();
                 }
-                let shape = [rows, width, keys];
+                let shape = [rows, width, keys.len()];
                 let probabilities = View {
                     data: scores,
-                    row: columns,
+                    row: stride,
                     column: 1,
                 };
                 let tile = &mut scratch.out;
@@ -224,7 +257,7 @@ impl WithSimd for Task<'_> {
                     simd,
                     shape,
                     probabilities,
-                    &scratch.values,
+                    &scratch.values[keys.start * width..],
                     width,
                     tile,
                     width,
@@ -238,6 +271,45 @@ impl WithSimd for Task<'_> {
                     for (out, value) in out.iter_mut().zip(tile) {
                         *out = value * inverse[i];
                     }
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroUsize;
+
+    use collimate_core::Segment;
+
+    use super::*;
+    use crate::Visibility;
+
+    /// Work goes with the window, not with the length: of what is packed and of each tile.
+    #[test]
+    fn tiles_reach_no_further_than_the_window() {
+        let segment = |start, len, parent| Segment { start, len, parent };
+        let segments = [segment(0, 1000, None), segment(1000, 777, Some(0))];
+        let heads = Heads::new(1, 1, 1).unwrap();
+        for window in [1, 7, 16, 33, 100, 900, 5000, usize::MAX] {
+            let plan = AttentionPlan::new(&segments, Visibility::Causal).unwrap();
+            let plan = plan.with_window(NonZeroUsize::new(window));
+            let layout = Layout { plan: &plan, heads };
+            for block in plan.blocks() {
+                let packed: usize = layout.key_rows(block).map(|range| range.len()).sum();
+                let context = block.context_len.min(window - 1);
+                assert_eq!(packed, block.own.len() + context);
+                let columns = padded(packed);
+                let stride = layout.score_stride(columns);
+                assert!(stride <= columns && stride < window.saturating_add(QUERIES + 2 * PAD));
+                for first in (0..block.own.len()).step_by(QUERIES) {
+                    let rows = QUERIES.min(block.own.len() - first);
+                    let keys = layout.tile_keys(block, first, rows);
+                    assert!(keys.start.is_multiple_of(PAD));
+                    assert!(keys.start + padded(keys.len()) <= columns);
+                    assert!(padded(keys.len()) <= stride);
+                    assert!(keys.len() < window.saturating_add(QUERIES + PAD));
                 }
             }
         }

@@ -4,7 +4,7 @@
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
-use super::attention::{Layout, QUERIES, key_rows, pack_rows, transpose};
+use super::attention::{Layout, QUERIES, pack_rows, transpose};
 use super::tile::{View, multiply, padded};
 use super::{Shared, math};
 use crate::Heads;
@@ -84,7 +84,7 @@ pub(crate) fn backward(inputs: Inputs<'_>, layout: Layout<'_>) -> [Vec<f32>; 3] 
         k: Shared::new(k),
         v: Shared::new(v),
     };
-    let trees = trees(layout.blocks);
+    let trees = trees(layout.plan.blocks());
     let key_heads = layout.heads.key_value;
     (0..trees.len() * key_heads).into_par_iter().for_each_init(
         Scratch::default,
@@ -119,21 +119,22 @@ impl WithSimd for Task<'_> {
         let (_, stride) = layout.strides();
         let width = padded(head_dim);
         for &index in tree {
-            let block = &layout.blocks[index];
+            let block = &layout.plan.blocks()[index];
+            let key_rows = layout.key_rows(block);
             let place = [stride, key_head * head_dim, head_dim];
             pack_rows(
                 &mut scratch.keys,
                 inputs.k,
-                key_rows(block),
+                key_rows.clone(),
                 place,
                 layout.scale(),
             );
-            pack_rows(&mut scratch.values, inputs.v, key_rows(block), place, 1.0);
+            pack_rows(&mut scratch.values, inputs.v, key_rows.clone(), place, 1.0);
             transpose(&mut scratch.keys_t, &scratch.keys, head_dim);
             transpose(&mut scratch.values_t, &scratch.values, head_dim);
             let columns = scratch.keys_t.len() / head_dim;
             for buffer in [&mut scratch.scores, &mut scratch.d_scores] {
-                buffer.resize(QUERIES * columns, 0.0);
+                buffer.resize(QUERIES * layout.score_stride(columns), 0.0);
             }
             scratch.d_queries.resize(QUERIES * width, 0.0);
             for buffer in [&mut scratch.d_keys, &mut scratch.d_values] {
@@ -148,7 +149,7 @@ impl WithSimd for Task<'_> {
                     );
                 }
             }
-            for (i, row) in key_rows(block).flatten().enumerate() {
+            for (i, row) in key_rows.flatten().enumerate() {
                 let at = row * stride + key_head * head_dim;
                 // SAFETY: keys and values of a tree's rows and a key head have one task.
                 #[allow(unsafe_code)]
@@ -183,12 +184,13 @@ fn tile<S: Simd>(
     let Heads {
         query, head_dim, ..
     } = layout.heads;
-    let (stride, _) = layout.strides();
+    let (q_stride, _) = layout.strides();
+    let stride = layout.score_stride(columns);
     let width = padded(head_dim);
     let rows = QUERIES.min(block.own.len() - first);
-    let keys = layout.seen(block, first + rows - 1);
+    let keys = layout.tile_keys(block, first, rows);
     let row0 = block.own.start + first;
-    let place = [stride, head * head_dim, head_dim];
+    let place = [q_stride, head * head_dim, head_dim];
     pack_rows(
         &mut scratch.queries,
         inputs.q,
@@ -208,36 +210,39 @@ fn tile<S: Simd>(
         row: width,
         column: 1,
     };
-    let shape = [rows, padded(keys), head_dim];
+    let shape = [rows, padded(keys.len()), head_dim];
     let (p, ds) = (&mut scratch.scores, &mut scratch.d_scores);
     multiply(
         simd,
         shape,
         by_rows(&scratch.queries),
-        &scratch.keys_t,
+        &scratch.keys_t[keys.start..],
         columns,
         p,
-        columns,
+        stride,
         false,
     );
     multiply(
         simd,
         shape,
         by_rows(&scratch.grads),
-        &scratch.values_t,
+        &scratch.values_t[keys.start..],
         columns,
         ds,
-        columns,
+        stride,
         false,
     );
     for i in 0..rows {
         let seen = layout.seen(block, first + i);
-        let range = i * columns..i * columns + padded(keys);
-        let (p, hidden) = p[range.clone()].split_at_mut(seen);
-        let (ds, d_hidden) = ds[range].split_at_mut(seen);
+        let at = i * stride..i * stride + padded(keys.len());
+        let [p, ds] = [&mut *p, &mut *ds].map(|scores| {
+            let (row, after) = scores[at.clone()].split_at_mut(seen.end - keys.start);
+            let (before, row) = row.split_at_mut(seen.start - keys.start);
+            before.fill(0.0);
+            after.fill(0.0);
+            row
+        });
         math::exp_shifted(p, inputs.lse[(row0 + i) * query + head]);
-        hidden.fill(0.0);
-        d_hidden.fill(0.0);
         let mean = math::dot(p, ds);
         for (ds, p) in ds.iter_mut().zip(p.iter()) {
             *ds = p * (*ds - mean);
@@ -246,10 +251,14 @@ fn tile<S: Simd>(
     let turned = |data| View {
         data,
         row: 1,
-        column: columns,
+        column: stride,
     };
-    let (dk, dv) = (&mut scratch.d_keys, &mut scratch.d_values);
-    let shape = [keys, width, rows];
+    let part = keys.start * width..;
+    let (dk, dv) = (
+        &mut scratch.d_keys[part.clone()],
+        &mut scratch.d_values[part.clone()],
+    );
+    let shape = [keys.len(), width, rows];
     multiply(
         simd,
         shape,
@@ -270,10 +279,10 @@ fn tile<S: Simd>(
         width,
         true,
     );
-    let shape = [rows, width, keys];
+    let shape = [rows, width, keys.len()];
     let d_scores = View {
         data: ds,
-        row: columns,
+        row: stride,
         column: 1,
     };
     let dq = &mut scratch.d_queries;
@@ -281,7 +290,7 @@ fn tile<S: Simd>(
         simd,
         shape,
         d_scores,
-        &scratch.keys,
+        &scratch.keys[part],
         width,
         dq,
         width,
@@ -293,7 +302,7 @@ fn tile<S: Simd>(
         let out = unsafe {
             outputs
                 .q
-                .part((row0 + i) * stride + head * head_dim, head_dim)
+                .part((row0 + i) * q_stride + head * head_dim, head_dim)
         };
         out.copy_from_slice(&dq[..head_dim]);
     }

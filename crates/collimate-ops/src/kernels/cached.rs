@@ -1,5 +1,7 @@
 //! Attention of single queries over paged keys and values: each task is one query and one key head.
 
+use std::ops::Range;
+
 use rayon::prelude::*;
 
 use super::math;
@@ -26,17 +28,20 @@ pub(crate) fn forward(q: &[f32], store: &HostStore, append: &Append, heads: Head
     let scale = (1.0 / (head_dim as f64).sqrt()) as f32;
     let work: usize = queries
         .iter()
-        .map(|query| query.seen * heads.query * head_dim)
+        .map(|query| query.seen.len() * heads.query * head_dim)
         .sum();
     let task = |scores: &mut Vec<f32>, (index, (out, q)): (usize, (&mut [f32], &[f32]))| {
-        let query = queries[index / key_value];
-        let pages = &append.pages()[query.row][..query.seen.div_ceil(PAGE)];
+        let query = &queries[index / key_value];
+        let Range { start, end } = query.seen.clone();
+        let first_page = start / PAGE;
+        let pages = &append.pages()[query.row][first_page..end.div_ceil(PAGE)];
+        let seen = start - first_page * PAGE..end - first_page * PAGE;
         let first = index % key_value * head_dim;
         math::vectorised(
             #[inline(always)]
             || {
                 for (out, q) in out.chunks_exact_mut(head_dim).zip(q.chunks_exact(head_dim)) {
-                    one_head(out, q, store, pages, query.seen, first, scale, scores);
+                    one_head(out, q, store, pages, seen.clone(), first, scale, scores);
                 }
             },
         );
@@ -54,6 +59,7 @@ pub(crate) fn forward(q: &[f32], store: &HostStore, append: &Append, heads: Head
     out
 }
 
+/// `seen` counts from the first of the pages on.
 #[inline(always)]
 #[allow(clippy::too_many_arguments)]
 fn one_head(
@@ -61,7 +67,7 @@ fn one_head(
     q: &[f32],
     store: &HostStore,
     pages: &[usize],
-    seen: usize,
+    seen: Range<usize>,
     first: usize,
     scale: f32,
     scores: &mut Vec<f32>,
@@ -85,12 +91,12 @@ fn one_head(
         scores.extend(sums.map(|sum| sum * scale));
     }
     // What the last page holds beyond the row is of no row, or of another.
-    scores.truncate(seen);
+    let scores = &mut scores[seen.clone()];
     let max = math::max(scores);
     math::exp_shifted(scores, max);
     let inverse = 1.0 / math::sum(scores);
     let tokens = pages.iter().flat_map(|page| page * PAGE..(page + 1) * PAGE);
-    for (slot, score) in tokens.zip(scores.iter()) {
+    for (slot, score) in tokens.skip(seen.start).zip(scores.iter()) {
         let value = &values[slot * width + first..slot * width + first + head_dim];
         for (out, value) in out.iter_mut().zip(value) {
             *out = score.mul_add(*value, *out);

@@ -9,6 +9,7 @@ fn attention(
     v: &[f64],
     segments: &[Segment],
     causal: bool,
+    window: Option<usize>,
     heads: Heads,
 ) -> Vec<f64> {
     let Heads {
@@ -43,7 +44,11 @@ fn attention(
             let kv = h / (query / key_value);
             let at = |s: usize| s * key_value * head_dim + kv * head_dim;
             let q = &q[t * query * head_dim + h * head_dim..][..head_dim];
-            let visible: Vec<usize> = (0..tokens).filter(|s| sees(t, *s)).collect();
+            // Ancestors lie before their descendants: these are in reading order.
+            let mut visible: Vec<usize> = (0..tokens).filter(|s| sees(t, *s)).collect();
+            if let Some(window) = window {
+                visible.drain(..visible.len().saturating_sub(window));
+            }
             let weights: Vec<f64> = visible
                 .iter()
                 .map(|s| {
@@ -98,9 +103,17 @@ fn attention_by_definition() {
         noise.values(12 * 8, 1.5),
         noise.values(96, 1.5),
     );
-    for visibility in [Visibility::Causal, Visibility::Bidirectional] {
+    for (visibility, window) in [
+        (Visibility::Causal, None),
+        (Visibility::Bidirectional, None),
+        (Visibility::Causal, Some(1)),
+        (Visibility::Causal, Some(2)),
+        (Visibility::Causal, Some(5)),
+        (Visibility::Causal, Some(8)),
+    ] {
         let causal = visibility == Visibility::Causal;
         let plan = AttentionPlan::new(&segments, visibility).unwrap();
+        let plan = plan.with_window(window.and_then(NonZeroUsize::new));
         let run = |q: Tensor<2>, k: Tensor<2>, v: Tensor<2>| {
             collimate_ops::segment_attention(q, k, v, &plan, heads)
         };
@@ -110,21 +123,21 @@ fn attention_by_definition() {
             &q,
             [12, 16],
             &|t| run(t.clone(), put(&k, 8, &t.device()), put(&v, 8, &t.device())),
-            &|x| attention(x, &wide(&k), &wide(&v), &segments, causal, heads),
+            &|x| attention(x, &wide(&k), &wide(&v), &segments, causal, window, heads),
         );
         check(
             "attention, k",
             &k,
             [12, 8],
             &|t| run(put(&q, 16, &t.device()), t.clone(), put(&v, 8, &t.device())),
-            &|x| attention(&wide(&q), x, &wide(&v), &segments, causal, heads),
+            &|x| attention(&wide(&q), x, &wide(&v), &segments, causal, window, heads),
         );
         check(
             "attention, v",
             &v,
             [12, 8],
             &|t| run(put(&q, 16, &t.device()), put(&k, 8, &t.device()), t.clone()),
-            &|x| attention(&wide(&q), &wide(&k), x, &segments, causal, heads),
+            &|x| attention(&wide(&q), &wide(&k), x, &segments, causal, window, heads),
         );
     }
 }

@@ -5,6 +5,8 @@ mod layers;
 mod logps;
 mod optimiser;
 
+use std::num::NonZeroUsize;
+
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use collimate_core::Segment;
 use collimate_ops::{

@@ -1,0 +1,262 @@
+//! Attention under a sliding window: by its definition, and what it does not see.
+
+use std::num::NonZeroUsize;
+
+use burn::tensor::{Device, Tensor};
+use collimate_core::Segment;
+use collimate_ops::{AttentionPlan, Heads, Visibility, naive};
+use collimate_testkit::{Noise, assert_close, devices, flex, host, tensor};
+use proptest::prelude::*;
+
+fn segment(start: usize, len: usize, parent: Option<usize>) -> Segment {
+    Segment { start, len, parent }
+}
+
+/// One sequence; a prompt with answers; trees whose segments lie apart, three deep.
+fn tables() -> [Vec<Segment>; 3] {
+    [
+        vec![segment(0, 150, None)],
+        vec![
+            segment(0, 45, None),
+            segment(45, 70, Some(0)),
+            segment(115, 33, Some(0)),
+            segment(148, 1, Some(0)),
+        ],
+        vec![
+            segment(0, 40, None),
+            segment(40, 37, Some(0)),
+            segment(77, 9, None),
+            segment(86, 66, Some(1)),
+            segment(152, 5, Some(1)),
+            segment(157, 20, Some(0)),
+            segment(177, 30, Some(5)),
+            segment(207, 3, Some(2)),
+        ],
+    ]
+}
+
+fn plan(table: &[Segment], window: usize) -> AttentionPlan {
+    let plan = AttentionPlan::new(table, Visibility::Causal).unwrap();
+    plan.with_window(NonZeroUsize::new(window))
+}
+
+/// For each token of a pack, the rows of its sequence up to itself, in reading order.
+fn histories(table: &[Segment]) -> Vec<Vec<usize>> {
+    let mut sequences: Vec<Vec<usize>> = Vec::new();
+    let mut histories = Vec::new();
+    for segment in table {
+        let mut rows = segment
+            .parent
+            .map_or(Vec::new(), |parent| sequences[parent].clone());
+        for row in segment.range() {
+            rows.push(row);
+            histories.push(rows.clone());
+        }
+        sequences.push(rows);
+    }
+    histories
+}
+
+fn last(history: &[usize], window: usize) -> &[usize] {
+    &history[history.len().saturating_sub(window)..]
+}
+
+struct Case {
+    heads: Heads,
+    tokens: usize,
+    inputs: [Vec<f32>; 3],
+}
+
+impl Case {
+    fn new(heads: [usize; 3], tokens: usize, seed: u64) -> Self {
+        let [query, key_value, head_dim] = heads;
+        let mut noise = Noise::new(seed);
+        let widths = [query, key_value, key_value].map(|heads| heads * head_dim);
+        Self {
+            heads: Heads::new(query, key_value, head_dim).unwrap(),
+            tokens,
+            inputs: widths.map(|width| noise.values(tokens * width, 1.5)),
+        }
+    }
+
+    fn tensors(&self, device: &Device) -> [Tensor<2>; 3] {
+        let put = |values: &Vec<f32>| {
+            let shape = [self.tokens, values.len() / self.tokens];
+            tensor::<2>(values, shape, device).require_grad()
+        };
+        self.inputs.each_ref().map(put)
+    }
+
+    /// Output, then the gradients of q, k and v for an output gradient of `weights`.
+    fn outcome(
+        &self,
+        plan: &AttentionPlan,
+        weights: &[f32],
+        device: &Device,
+        fused: bool,
+    ) -> [Vec<f32>; 4] {
+        let [q, k, v] = self.tensors(device);
+        let op = match fused {
+            true => collimate_ops::segment_attention,
+            false => naive::segment_attention,
+        };
+        let out = op(q.clone(), k.clone(), v.clone(), plan, self.heads);
+        let weights = tensor(weights, out.dims(), device);
+        let grads = (out.clone() * weights).sum().backward();
+        let grad = |t: &Tensor<2>| host(&t.grad(&grads).unwrap());
+        [host(&out), grad(&q), grad(&k), grad(&v)]
+    }
+
+    fn weights(&self) -> Vec<f32> {
+        Noise::new(8).values(self.inputs[0].len(), 1.0)
+    }
+
+    /// A softmax over the last `window` tokens of each token's history, in f64.
+    fn definition(&self, table: &[Segment], window: usize) -> Vec<f64> {
+        let Heads {
+            query,
+            key_value,
+            head_dim,
+        } = self.heads;
+        let [q, k, v] = &self.inputs;
+        let at = |values: &[f32], token: usize, heads: usize, head: usize, d: usize| {
+            f64::from(values[(token * heads + head) * head_dim + d])
+        };
+        let mut out = Vec::new();
+        for (token, history) in histories(table).iter().enumerate() {
+            let seen = last(history, window);
+            for head in 0..query {
+                let shared = head / (query / key_value);
+                let mut scores = Vec::new();
+                for &key in seen {
+                    let dot: f64 = (0..head_dim)
+                        .map(|d| at(q, token, query, head, d) * at(k, key, key_value, shared, d))
+                        .sum();
+                    scores.push((dot / (head_dim as f64).sqrt()).exp());
+                }
+                let total: f64 = scores.iter().sum();
+                for d in 0..head_dim {
+                    let parts = seen.iter().zip(&scores);
+                    let sum: f64 = parts
+                        .map(|(&key, score)| score * at(v, key, key_value, shared, d))
+                        .sum();
+                    out.push(sum / total);
+                }
+            }
+        }
+        out
+    }
+}
+
+#[test]
+fn a_window_by_its_definition() {
+    for table in tables() {
+        let tokens = table.iter().map(|s| s.len).sum();
+        for heads in [[1, 1, 2], [4, 2, 16], [3, 3, 20], [6, 1, 5]] {
+            let case = Case::new(heads, tokens, 1);
+            let weights = case.weights();
+            for window in [1, 2, 15, 16, 17, 31, 32, 33, 50, 100, 1000] {
+                let plan = plan(&table, window);
+                let expected = case.definition(&table, window);
+                let fused = case.outcome(&plan, &weights, &flex(), true);
+                let what = format!("window {window}, {heads:?}, {table:?}");
+                assert_close(&what, &fused[0], &expected, 1e-5);
+                for (name, device) in devices() {
+                    let plain = case.outcome(&plan, &weights, &device, false);
+                    let what = format!("{what}, plain on {name}");
+                    assert_close(&what, &plain[0], &expected, 1e-5);
+                    for (part, (fused, plain)) in fused.iter().zip(&plain).enumerate() {
+                        let plain: Vec<f64> = plain.iter().map(|&x| f64::from(x)).collect();
+                        assert_close(&format!("{what}, result {part}"), fused, &plain, 1e-5);
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_window_over_everything_changes_no_bit() {
+    let bits = |results: [Vec<f32>; 4]| results.map(|r| r.into_iter().map(f32::to_bits).collect());
+    for table in tables() {
+        let tokens = table.iter().map(|s| s.len).sum();
+        let longest = histories(&table).iter().map(Vec::len).max().unwrap();
+        let case = Case::new([4, 2, 12], tokens, 2);
+        let weights = case.weights();
+        for (_, device) in devices() {
+            let run = |plan: &AttentionPlan| -> [Vec<u32>; 4] {
+                bits(case.outcome(plan, &weights, &device, true))
+            };
+            let causal = AttentionPlan::new(&table, Visibility::Causal).unwrap();
+            assert_eq!(causal.window(), None);
+            let expected = run(&causal);
+            for window in [longest, longest + 1, usize::MAX] {
+                assert_eq!(run(&plan(&table, window)), expected, "window {window}");
+            }
+            let narrow = plan(&table, longest - 1);
+            assert_ne!(run(&narrow)[0], expected[0]);
+            assert_eq!(run(&narrow.with_window(None)), expected);
+        }
+    }
+}
+
+#[test]
+#[should_panic(expected = "a sliding window is for causal plans")]
+fn an_encoder_has_no_window() {
+    let plan = AttentionPlan::new(&[segment(0, 3, None)], Visibility::Bidirectional).unwrap();
+    let _ = plan.with_window(NonZeroUsize::new(2));
+}
+
+/// Random lengths, and for each segment a parent among the earlier ones or none.
+fn random_tables() -> impl Strategy<Value = Vec<Segment>> {
+    prop::collection::vec((1usize..50, any::<u32>()), 1..7).prop_map(|draws| {
+        let mut table: Vec<Segment> = Vec::new();
+        for (index, (len, draw)) in draws.into_iter().enumerate() {
+            let start = table.last().map_or(0, |last| last.range().end);
+            let parent = (draw as usize % (index + 1)).checked_sub(1);
+            table.push(segment(start, len, parent));
+        }
+        table
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 60, ..ProptestConfig::default() })]
+
+    #[test]
+    fn what_a_window_hides_has_no_influence(
+        table in random_tables(),
+        window in 1usize..70,
+        place in any::<prop::sample::Index>(),
+        seed in any::<u64>(),
+    ) {
+        let tokens = table.iter().map(|s| s.len).sum();
+        let changed = place.index(tokens);
+        let histories = histories(&table);
+        let sees = |token: usize| last(&histories[token], window).contains(&changed);
+        let case = Case::new([4, 2, 6], tokens, seed);
+        let mut other = Case::new([4, 2, 6], tokens, seed);
+        for values in &mut other.inputs[1..] {
+            values[changed * 12..(changed + 1) * 12].iter_mut().for_each(|x| *x += 1.0);
+        }
+        // Only the outputs that do not see the token are differentiated.
+        let mut weights = case.weights();
+        for token in (0..tokens).filter(|&token| sees(token)) {
+            weights[token * 24..(token + 1) * 24].fill(0.0);
+        }
+        let plan = plan(&table, window);
+        for (_, device) in devices() {
+            let before = case.outcome(&plan, &weights, &device, true);
+            let after = other.outcome(&plan, &weights, &device, true);
+            for token in 0..tokens {
+                let bits = |out: &[f32]| -> Vec<u32> {
+                    out[token * 24..(token + 1) * 24].iter().map(|x| x.to_bits()).collect()
+                };
+                prop_assert_eq!(bits(&before[0]) != bits(&after[0]), sees(token), "token {}", token);
+            }
+            for grad in &before[2..] {
+                prop_assert!(grad[changed * 12..(changed + 1) * 12].iter().all(|&x| x == 0.0));
+            }
+        }
+    }
+}
