@@ -1,6 +1,6 @@
 """Seconds per rollout and peak memory of TRL's PPO trainer on the CPU, over Llama folders.
 
-    python ppo_step.py --model DIR --reward-model DIR --prompts FILE [--trl FOLDER] [--rollouts N]
+    python ppo_step.py --model DIR --reward-model DIR --prompts FILE|--ids FILE.jsonl [--trl FOLDER] [--rollouts N]
         [--rollout-size N] [--mini-batch N] [--ppo-epochs N] [--response-tokens N] [--threads T] ...
 
 Run by hand, with trl 1.12.0, transformers 5.23.0, torch 2.15.0. TRL 1.13 has this trainer no more; --trl is a
@@ -8,7 +8,9 @@ folder that holds the package `trl`, such as an unpacked wheel, put before the i
 
 The policy and a critic of its own, begun as the reward model, are trained in full; the reference and the
 reward model are frozen. A rollout is everything from taking prompts to the last optimiser step. Rollouts
-are timed from the end of the one before; the first of several is left out.
+are timed from the end of the one before; the first of several is left out, or the first `--warmup`.
+Prompts as text are drawn in TRL's random order. `--ids` has rows {"prompt_ids": [...]}, taken as they are, in
+their order, from the start again after the last.
 
 With micro-batches TRL makes one optimiser step a pass whatever `num_mini_batches` is: it accumulates
 over all `gradient_accumulation_steps` of them. (Only on the last rollout of a pass over the prompts does
@@ -38,13 +40,17 @@ def peak_mb():
     return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1)
 
 
-def main():
+def options(argv=None):
+    """The command line's options, of `argv` if given."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--trl", help="folder with the package trl; by default the installed one")
     parser.add_argument("--model", required=True, help="Llama folder of the policy and the reference")
     parser.add_argument("--reward-model", required=True, help="folder of a LlamaForSequenceClassification, one label")
-    parser.add_argument("--prompts", required=True, help="one prompt a line")
+    prompts = parser.add_mutually_exclusive_group(required=True)
+    prompts.add_argument("--prompts", help="one prompt a line")
+    prompts.add_argument("--ids", help="a row with the ids of a prompt a line; --max-length is not looked at")
     parser.add_argument("--rollouts", type=int, default=4)
+    parser.add_argument("--warmup", type=int, help="rollouts that are not timed; by default 1 of several")
     parser.add_argument("--rollout-size", type=int, default=64)
     parser.add_argument("--mini-batch", type=int, default=16, help="responses of an optimiser step")
     parser.add_argument("--ppo-epochs", type=int, default=4)
@@ -55,13 +61,21 @@ def main():
     parser.add_argument("--forward-batch", type=int, default=0, help="rows written and scored at once, 0 for all")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--seed", type=int, default=0)
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
     if args.rollout_size % args.mini_batch:
         parser.error("--rollout-size must be a multiple of --mini-batch")
-    forward_batch = args.forward_batch or args.rollout_size
-    if args.rollout_size % forward_batch:
+    args.forward_batch = args.forward_batch or args.rollout_size
+    if args.rollout_size % args.forward_batch:
         parser.error("--rollout-size must be a multiple of --forward-batch")
+    if args.warmup is None:
+        args.warmup = 1 if args.rollouts > 1 else 0
+    if not 0 <= args.warmup < args.rollouts:
+        parser.error("--warmup leaves no rollout to time")
+    return args
 
+
+def run(args):
+    """Trains with these options; a dictionary of what was measured."""
     os.environ["TRL_EXPERIMENTAL_SILENCE"] = "1"
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
     os.environ["ACCELERATE_USE_CPU"] = "true"
@@ -85,15 +99,21 @@ def main():
         if tokenizer.unk_token_id in (None, tokenizer.eos_token_id):
             sys.exit("the tokenizer has no padding token of its own and no unknown token in its place")
         tokenizer.pad_token = tokenizer.unk_token
-    with open(args.prompts, encoding="utf-8") as f:
-        prompts = [line.strip() for line in f if line.strip()]
-    longest = args.max_length - args.response_tokens
-    rows = [{"input_ids": tokenizer(text).input_ids} for text in prompts]
-    rows = [row for row in rows if len(row["input_ids"]) <= longest]
-    if not rows:
-        sys.exit(f"no prompt of at most {longest} tokens")
-    # TRL drops an incomplete rollout, and would look for a complete one for ever.
-    rows *= -(-args.rollout_size // len(rows))
+    with open(args.prompts or args.ids, encoding="utf-8") as f:
+        lines = [line.strip() for line in f if line.strip()]
+    if args.ids:
+        prompts = [json.loads(line)["prompt_ids"] for line in lines]
+        rows = [{"input_ids": prompts[i % len(prompts)]} for i in range(args.rollouts * args.rollout_size)]
+        loader = ppo.DataLoader
+        ppo.DataLoader = lambda *positional, **named: loader(*positional, **{**named, "shuffle": False})
+    else:
+        longest = args.max_length - args.response_tokens
+        rows = [{"input_ids": tokenizer(text).input_ids} for text in lines]
+        rows = [row for row in rows if len(row["input_ids"]) <= longest]
+        if not rows:
+            sys.exit(f"no prompt of at most {longest} tokens")
+        # TRL drops an incomplete rollout, and would look for a complete one for ever.
+        rows *= -(-args.rollout_size // len(rows))
 
     policy = AutoModelForCausalLM.from_pretrained(args.model, dtype=torch.float32)
     policy.generation_config.pad_token_id = tokenizer.pad_token_id
@@ -101,17 +121,18 @@ def main():
         args.reward_model, num_labels=1, dtype=torch.float32
     )
 
-    lengths, writing = [], []
+    lengths, tokens, writing = [], [], []
     batch_generation = ppo.batch_generation
 
     def counted(model, queries, *rest):
-        """TRL's generation; keeps the responses' lengths and its seconds."""
+        """TRL's generation; keeps the responses' lengths, all real tokens and its seconds."""
         begun = time.perf_counter()
         out, logits = batch_generation(model, queries, *rest)
         writing.append(time.perf_counter() - begun)
         ends = out[:, queries.shape[1] :] == tokenizer.eos_token_id
         first = torch.where(ends.any(1), ends.int().argmax(1) + 1, args.response_tokens)
         lengths.append(first.float().mean().item())
+        tokens.append((queries != tokenizer.pad_token_id).sum().item() + first.sum().item())
         return out, logits
 
     ppo.batch_generation = counted
@@ -132,7 +153,7 @@ def main():
             per_device_train_batch_size=args.rollout_size,
             gradient_accumulation_steps=1,
             num_mini_batches=args.rollout_size // args.mini_batch,
-            local_rollout_forward_batch_size=forward_batch,
+            local_rollout_forward_batch_size=args.forward_batch,
             num_ppo_epochs=args.ppo_epochs,
             response_length=args.response_tokens,
             stop_token="eos",
@@ -166,10 +187,10 @@ def main():
         optimizer.register_step_post_hook(lambda *_: steps.append(1))
         trainer.train()
 
-    warm = 1 if args.rollouts > 1 else 0
+    warm = args.warmup
     seconds, processor = ([b - a for a, b in zip(t, t[1:])][warm:] for t in zip(*times))
     mean = lambda numbers: sum(numbers) / len(numbers)
-    line = {
+    return {
         "library": f"trl {trl.__version__}",
         "seconds_per_rollout": round(mean(seconds), 4),
         "fastest": round(min(seconds), 4),
@@ -179,8 +200,9 @@ def main():
         "rollouts_timed": len(seconds),
         "rollout_size": args.rollout_size,
         "mini_batch": args.mini_batch,
-        "forward_batch": forward_batch,
+        "forward_batch": args.forward_batch,
         "mean_response_tokens": round(mean(lengths[warm:]), 2),
+        "real_tokens": sum(tokens[warm:]),
         "peak_rss_mb": peak_mb(),
         "imported_rss_mb": imported,
         "optimizer_steps_per_rollout": len(steps) / args.rollouts,
@@ -190,8 +212,7 @@ def main():
         "seed": args.seed,
         "versions": {m.__name__: m.__version__ for m in (trl, transformers, accelerate, torch)},
     }
-    print(json.dumps(line))
 
 
 if __name__ == "__main__":
-    main()
+    print(json.dumps(run(options())))

@@ -8,6 +8,7 @@ mod plan;
 mod progress;
 mod provenance;
 mod results;
+pub mod speed;
 mod summary;
 mod sweep;
 mod tables;

@@ -1,12 +1,17 @@
 //! `collimate-bench sweep`: runs a plan's cells, one per core, and remembers what is done.
 //! `collimate-bench trace-dpo`: a DPO training that another library can repeat.
 //! `collimate-bench overlap`: do runs of SeRA select the same pairs?
+//! `collimate-bench sft|rm|dpo|ppo|generate`: how fast is it? `compare`: against TRL; `growth`: with
+//! longer pairs and larger vocabularies.
+
+mod allocator;
 
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use collimate_bench::speed::{self, CompareArgs, GrowthArgs, Work};
 use collimate_bench::{
     BenchError, Plan, Results, Summary, Sweep, SweepOptions, TraceOptions, Variables, cell_list,
     cell_table, overlap_table, trace,
@@ -28,6 +33,22 @@ enum Command {
     TraceDpo(TraceArgs),
     /// Compare the offline pairs that runs of SeRA selected (Jaccard similarity)
     Overlap(OverlapArgs),
+    #[command(flatten)]
+    Speed(Work),
+    /// Run a work here and in TRL or transformers, in turn, and print the ratios
+    #[command(subcommand_value_name = "WORK")]
+    Compare(CompareArgs),
+    /// Measure how DPO's time and memory grow with a pair's length and with the vocabulary
+    Growth(GrowthArgs),
+    /// Make the models and rows of a work and print where they are
+    #[command(subcommand_value_name = "WORK")]
+    Prepare(PrepareArgs),
+}
+
+#[derive(Debug, clap::Args)]
+struct PrepareArgs {
+    #[command(subcommand)]
+    work: Work,
 }
 
 #[derive(Debug, clap::Args)]
@@ -112,9 +133,26 @@ struct SweepArgs {
 }
 
 fn main() -> ExitCode {
+    allocator::keep_memory();
     let result = match Args::parse().command {
         Command::Sweep(args) => sweep(&args).map_err(Into::into),
         Command::TraceDpo(args) => trace_dpo(&args),
+        Command::Speed(work) => measure(&work),
+        Command::Compare(args) => speed::compare(&args)
+            .map(|table| done(&table))
+            .map_err(plain),
+        Command::Growth(args) => speed::growth(&args)
+            .map(|line| done(&format!("{line}\n")))
+            .map_err(plain),
+        Command::Prepare(args) => speed::prepare(&args.work)
+            .map(|from| {
+                done(&format!(
+                    "model {}\nrows {}\n",
+                    from.model.display(),
+                    from.rows.display()
+                ))
+            })
+            .map_err(plain),
         Command::Overlap(args) => overlap_table(&args.files)
             .map(|table| {
                 show(&table);
@@ -129,6 +167,39 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Makes what is missing in another process, so that the memory measured here is the work's.
+fn measure(work: &Work) -> Result<ExitCode, Box<dyn std::error::Error>> {
+    let from = match speed::prepared(work).map_err(plain)? {
+        Some(from) => from,
+        None => {
+            let program = std::env::current_exe()?;
+            let mut command = std::process::Command::new(program);
+            let status = command
+                .arg("prepare")
+                .args(work.arguments())
+                .stdout(std::process::Stdio::null())
+                .status()?;
+            if !status.success() {
+                return Ok(ExitCode::FAILURE);
+            }
+            speed::prepared(work)
+                .map_err(plain)?
+                .ok_or("the inputs were made and are not there")?
+        }
+    };
+    let line = speed::measure(work, &from).map_err(plain)?;
+    Ok(done(&format!("{line}\n")))
+}
+
+fn done(text: &str) -> ExitCode {
+    show(text);
+    ExitCode::SUCCESS
+}
+
+fn plain(error: Box<dyn std::error::Error + Send + Sync>) -> Box<dyn std::error::Error> {
+    error
 }
 
 fn trace_dpo(args: &TraceArgs) -> Result<ExitCode, Box<dyn std::error::Error>> {

@@ -26,7 +26,7 @@ pub use head::ScalarHead;
 pub use init::normal;
 pub use layers::{Embedding, LayerNorm, RmsNorm};
 pub use linear::{Linear, Lora};
-pub use logp::{completion_logps, sum_by_sequence, token_logps};
+pub use logp::{completion_logps, sum_by_sequence, token_logps, token_logps_entropy};
 pub use params::{ParameterInfo, parameters, separate, set_trainable};
 pub use pooling::{Pooling, pool};
 pub use traits::{Backbone, CausalLm, HfFolder, HfReward, RewardParts};

@@ -1,6 +1,6 @@
 //! Log-probabilities of completions, without a `[tokens, vocab]` matrix.
 
-use burn::tensor::{IndexingUpdateOp, Tensor};
+use burn::tensor::{IndexingUpdateOp, Int, Tensor};
 
 use crate::batch::DeviceBatch;
 use crate::forward::Forward;
@@ -12,19 +12,37 @@ use crate::traits::CausalLm;
 /// `hidden: [tokens, width]`, `output_weight: [vocab, width]`; result `[completion tokens]`,
 /// sequence after sequence.
 pub fn token_logps(hidden: Tensor<2>, output_weight: Tensor<2>, batch: &DeviceBatch) -> Tensor<1> {
-    let sources = batch.indices(
-        batch
-            .sequences
-            .iter()
-            .flat_map(|s| s.sources.iter().copied()),
-    );
-    let targets = batch.indices(
-        batch
-            .sequences
-            .iter()
-            .flat_map(|s| s.targets.iter().map(|&id| id as usize)),
-    );
-    collimate_ops::selected_logp(hidden.select(0, sources), output_weight, targets)
+    let (hidden, targets) = predicted(hidden, batch);
+    collimate_ops::selected_logp(hidden, output_weight, targets)
+}
+
+/// [`token_logps`], and the entropy of the distribution that each token was predicted by.
+///
+/// # Shapes
+/// As [`token_logps`]; both results `[completion tokens]`, in nats.
+pub fn token_logps_entropy(
+    hidden: Tensor<2>,
+    output_weight: Tensor<2>,
+    batch: &DeviceBatch,
+) -> (Tensor<1>, Tensor<1>) {
+    let (hidden, targets) = predicted(hidden, batch);
+    collimate_ops::selected_logp_entropy(hidden, output_weight, targets)
+}
+
+/// The hidden state before each completion token, and the token.
+fn predicted(hidden: Tensor<2>, batch: &DeviceBatch) -> (Tensor<2>, Tensor<1, Int>) {
+    let sources = batch
+        .sequences
+        .iter()
+        .flat_map(|s| s.sources.iter().copied());
+    let targets = batch
+        .sequences
+        .iter()
+        .flat_map(|s| s.targets.iter().map(|&id| id as usize));
+    (
+        hidden.select(0, batch.indices(sources)),
+        batch.indices(targets),
+    )
 }
 
 /// Sums token values over each sequence.

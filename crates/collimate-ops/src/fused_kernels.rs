@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::fused::Kernel;
-use crate::kernels::gemm::{Matrix, product};
+use crate::kernels::gemm::{Matrix, product, product_of};
 use crate::kernels::{activation, attention, attention_backward, logp, norm, rows, rowwise};
 use crate::{AttentionPlan, Heads};
 
@@ -28,17 +28,10 @@ impl Linear {
             output,
         } = *self;
         let grad = Matrix::new(grad, rows, output);
-        let dx = wanted[0].then(|| {
-            let mut dx = vec![0.0; rows * input];
-            product(grad, Matrix::new(weight, output, input), &mut dx, false);
-            dx
-        });
-        let dw = wanted[1].then(|| {
-            let mut dw = vec![0.0; output * input];
-            product(grad.t(), Matrix::new(x, rows, input), &mut dw, false);
-            dw
-        });
-        [dx, dw]
+        [
+            wanted[0].then(|| product_of(grad, Matrix::new(weight, output, input))),
+            wanted[1].then(|| product_of(grad.t(), Matrix::new(x, rows, input))),
+        ]
     }
 }
 
@@ -51,10 +44,8 @@ impl Kernel<2> for Linear {
             input,
             output,
         } = *self;
-        let mut y = vec![0.0; rows * output];
         let weight = Matrix::new(weight, output, input);
-        product(Matrix::new(x, rows, input), weight.t(), &mut y, false);
-        (y, ())
+        (product_of(Matrix::new(x, rows, input), weight.t()), ())
     }
 
     fn backward(
@@ -315,7 +306,7 @@ pub(crate) struct SelectedLogp {
 }
 
 impl Kernel<2> for SelectedLogp {
-    type Saved = logp::RowStats;
+    type Saved = logp::Saved;
 
     fn forward(&self, [hidden, weight]: [&[f32]; 2]) -> (Vec<f32>, Self::Saved) {
         logp::forward(hidden, weight, &self.targets, self.sizes)

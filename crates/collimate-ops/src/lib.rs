@@ -19,7 +19,7 @@ pub use cache::{Append, KvPages, cached_attention};
 pub use error::OpsError;
 pub use ops::{
     embedding, gelu, is_fused, layer_norm, linear, linear_rowwise, rms_norm, segment_attention,
-    selected_logp, swiglu,
+    selected_logp, selected_logp_entropy, swiglu,
 };
 pub use plan::{AttentionPlan, Heads, Visibility};
 pub use rope::{RopeTable, rope};

@@ -192,6 +192,19 @@ pub fn selected_logp(hidden: Tensor<2>, weight: Tensor<2>, targets: Tensor<1, In
     }
 }
 
+/// Plain twin of [`crate::selected_logp_entropy`].
+pub fn selected_logp_entropy(
+    hidden: Tensor<2>,
+    weight: Tensor<2>,
+    targets: Tensor<1, Int>,
+) -> (Tensor<1>, Tensor<1>) {
+    let rows = hidden.dims()[0];
+    let logps = activation::log_softmax(linear(hidden, weight, None), 1);
+    let entropy = (logps.clone().exp() * logps.clone()).sum_dim(1).neg();
+    let logp = logps.gather(1, targets.reshape([rows, 1]));
+    (logp.reshape([rows]), entropy.reshape([rows]))
+}
+
 /// Plain twin of [`crate::embedding`].
 pub fn embedding(weight: Tensor<2>, ids: Tensor<1, Int>) -> Tensor<2> {
     weight.select(0, ids)

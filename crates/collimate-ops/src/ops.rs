@@ -219,30 +219,82 @@ pub fn segment_attention(
 /// result `[n]`, in nats.
 ///
 /// # Gradient
-/// Logits exist for a chunk of rows at a time; backward recomputes them.
+/// Logits exist for a chunk of rows at a time (64 MiB). Those of the last chunk are kept for
+/// backward, which computes the others again.
 ///
 /// # Numerics
 /// Finite for logits of any finite size.
 pub fn selected_logp(hidden: Tensor<2>, weight: Tensor<2>, targets: Tensor<1, Int>) -> Tensor<1> {
     #[cfg(feature = "flex")]
     {
-        let ([rows, width], [vocab, _]) = (hidden.dims(), weight.dims());
-        assert_eq!(
-            width,
-            weight.dims()[1],
-            "selected_logp: widths of hidden and weight"
-        );
-        assert_eq!([rows], targets.dims(), "selected_logp: one target per row");
+        let rows = hidden.dims()[0];
+        let sizes = selected_logp_sizes(&hidden, &weight, &targets, false);
         fused!(
             [hidden, weight],
             [rows],
             kernels::SelectedLogp {
-                targets: fused::indices(targets, vocab).into(),
-                sizes: crate::kernels::logp::Sizes { rows, width, vocab },
+                targets: fused::indices(targets, sizes.vocab).into(),
+                sizes,
             }
         );
     }
     naive::selected_logp(hidden, weight, targets)
+}
+
+/// [`selected_logp`], and the entropy of each row's output distribution.
+///
+/// ```text
+/// H[i] = −Σ_v p[i, v] log p[i, v],   p[i] = softmax(h[i]·Wᵀ)
+/// ```
+///
+/// # Shapes
+/// As [`selected_logp`]; both results `[n]`, in nats.
+pub fn selected_logp_entropy(
+    hidden: Tensor<2>,
+    weight: Tensor<2>,
+    targets: Tensor<1, Int>,
+) -> (Tensor<1>, Tensor<1>) {
+    let both = logp_and_entropy(hidden, weight, targets);
+    let n = both.dims()[0];
+    let column = |index| both.clone().narrow(1, index, 1).reshape([n]);
+    (column(0), column(1))
+}
+
+/// `[n, 2]`: log-probability and entropy.
+fn logp_and_entropy(hidden: Tensor<2>, weight: Tensor<2>, targets: Tensor<1, Int>) -> Tensor<2> {
+    #[cfg(feature = "flex")]
+    {
+        let rows = hidden.dims()[0];
+        let sizes = selected_logp_sizes(&hidden, &weight, &targets, true);
+        fused!(
+            [hidden, weight],
+            [rows, 2],
+            kernels::SelectedLogp {
+                targets: fused::indices(targets, sizes.vocab).into(),
+                sizes,
+            }
+        );
+    }
+    let (logp, entropy) = naive::selected_logp_entropy(hidden, weight, targets);
+    Tensor::stack(vec![logp, entropy], 1)
+}
+
+#[cfg(feature = "flex")]
+fn selected_logp_sizes(
+    hidden: &Tensor<2>,
+    weight: &Tensor<2>,
+    targets: &Tensor<1, Int>,
+    entropy: bool,
+) -> crate::kernels::logp::Sizes {
+    let ([rows, width], [vocab, columns]) = (hidden.dims(), weight.dims());
+    assert_eq!(width, columns, "selected_logp: widths of hidden and weight");
+    assert_eq!([rows], targets.dims(), "selected_logp: one target per row");
+    crate::kernels::logp::Sizes {
+        rows,
+        width,
+        vocab,
+        entropy,
+    }
 }
 
 /// Rows of `weight` chosen by `ids`.

@@ -216,8 +216,50 @@ fn selected_logp() {
 }
 
 #[test]
+fn log_probability_and_entropy_together() {
+    for (rows, width, vocab) in [(1, 3, 2), (9, 16, 40), (130, 24, 300)] {
+        let mut noise = Noise::new(8);
+        let targets: Vec<i64> = (0..rows).map(|_| noise.below(vocab) as i64).collect();
+        let inputs = [values(1, rows, width), values(2, vocab, width)];
+        type Both = fn(Tensor<2>, Tensor<2>, Tensor<1, Int>) -> (Tensor<1>, Tensor<1>);
+        let (fused, plain): (Both, Both) = (
+            collimate_ops::selected_logp_entropy,
+            naive::selected_logp_entropy,
+        );
+        // Each alone, and both with different weights.
+        for [a, b] in [[1.0, 0.0], [0.0, 1.0], [0.3, -0.8]] {
+            let of = |op: Both, t: &[Tensor<2>]| {
+                let (logp, entropy) = op(t[0].clone(), t[1].clone(), ids(&targets, &t[0].device()));
+                (logp.mul_scalar(a) + entropy.mul_scalar(b)).unsqueeze()
+            };
+            agree("selected_logp_entropy", &inputs, &|t| of(fused, t), &|t| {
+                of(plain, t)
+            });
+        }
+    }
+}
+
+#[test]
+fn entropy_at_its_ends() {
+    let device = flex().inner();
+    let entropy = |weight: &[f32]| {
+        let vocab = weight.len();
+        let hidden = tensor::<2>(&[1.0], [1, 1], &device);
+        let weight = tensor::<2>(weight, [vocab, 1], &device);
+        let (logp, entropy) =
+            collimate_ops::selected_logp_entropy(hidden, weight, ids(&[0], &device));
+        [host(&logp)[0], host(&entropy)[0]]
+    };
+    let [logp, uniform] = entropy(&[0.5; 40]);
+    assert!((uniform - 40f32.ln()).abs() < 1e-5 && (logp + 40f32.ln()).abs() < 1e-5);
+    // A certain token, and logits that overflow without a shift.
+    assert_eq!(entropy(&[3000.0, -3000.0, -3000.0]), [0.0, 0.0]);
+}
+
+#[test]
 fn selected_logp_over_several_chunks() {
-    // 2^23 logits at once: a vocabulary of 2^20 leaves eight rows to a chunk.
+    // 2^24 logits at once: a vocabulary of 2^20 leaves sixteen rows to a chunk, so these are two,
+    // the second of which is kept for backward.
     let (rows, width, vocab) = (19, 2, 1 << 20);
     let targets: Vec<i64> = (0..rows as i64).map(|i| i * 50_021).collect();
     let device = flex();

@@ -1,11 +1,10 @@
 //! What is trained together.
 
 use burn::module::Module;
-use burn::tensor::activation::log_softmax;
 use burn::tensor::{Tensor, TensorData};
 use collimate_nn::{
     Adapters, CausalLm, DeviceBatch, Forward, ScalarHead, ValueModel, separate, token_logps,
-    token_values,
+    token_logps_entropy, token_values,
 };
 
 use crate::PpoError;
@@ -126,10 +125,16 @@ impl<M: CausalLm> ActorCritic<M> {
         };
         let hidden = at_temperature(hidden, temperature);
         let weight = self.policy.output_weight();
+        let (logps, entropy) = if entropy {
+            let (logps, entropy) = token_logps_entropy(hidden, weight, batch);
+            (logps, Some(entropy))
+        } else {
+            (token_logps(hidden, weight, batch), None)
+        };
         TokenOutputs {
-            entropy: entropy.then(|| token_entropy(hidden.clone(), weight.clone(), batch)),
-            logps: token_logps(hidden, weight, batch),
+            logps,
             values,
+            entropy,
         }
     }
 }
@@ -155,20 +160,6 @@ fn at_temperature(hidden: Tensor<2>, temperature: f64) -> Tensor<2> {
         true => hidden,
         false => hidden.div_scalar(temperature),
     }
-}
-
-/// −Σ p log p over the vocabulary, before each response token.
-fn token_entropy(hidden: Tensor<2>, weight: Tensor<2>, batch: &DeviceBatch) -> Tensor<1> {
-    let rows = batch
-        .sequences
-        .iter()
-        .flat_map(|s| s.sources.iter().copied());
-    let hidden = hidden.select(0, batch.indices(rows));
-    let logps = log_softmax(collimate_ops::linear(hidden, weight, None), 1);
-    (logps.clone().exp() * logps)
-        .sum_dim(1)
-        .squeeze_dim(1)
-        .neg()
 }
 
 /// Numbers of a tensor on the host.

@@ -2,14 +2,14 @@
 
 use rayon::prelude::*;
 
-use super::math;
+use super::{math, unwritten, written};
 
 /// Elements of one task.
 const CHUNK: usize = 1 << 13;
 
 /// `y = f(a)` per element.
 fn map(a: &[f32], f: impl Fn(f32) -> f32 + Copy + Sync) -> Vec<f32> {
-    let mut y = vec![0.0; a.len()];
+    let mut y = unwritten(a.len());
     y.par_chunks_mut(CHUNK)
         .zip(a.par_chunks(CHUNK))
         .for_each(|(y, a)| {
@@ -17,29 +17,67 @@ fn map(a: &[f32], f: impl Fn(f32) -> f32 + Copy + Sync) -> Vec<f32> {
                 #[inline(always)]
                 || {
                     for (y, a) in y.iter_mut().zip(a) {
-                        *y = f(*a);
+                        y.write(f(*a));
                     }
                 },
             );
         });
-    y
+    // SAFETY: `y` and `a` have one length, and the loops above write each chunk whole.
+    #[allow(unsafe_code)]
+    unsafe {
+        written(y)
+    }
 }
 
 /// `y = f(a, b)` per element.
 fn map2(a: &[f32], b: &[f32], f: impl Fn(f32, f32) -> f32 + Copy + Sync) -> Vec<f32> {
-    let mut y = vec![0.0; a.len()];
+    assert_eq!(a.len(), b.len(), "two sizes");
+    let mut y = unwritten(a.len());
     let inputs = a.par_chunks(CHUNK).zip(b.par_chunks(CHUNK));
     y.par_chunks_mut(CHUNK).zip(inputs).for_each(|(y, (a, b))| {
         math::vectorised(
             #[inline(always)]
             || {
                 for ((y, a), b) in y.iter_mut().zip(a).zip(b) {
-                    *y = f(*a, *b);
+                    y.write(f(*a, *b));
                 }
             },
         );
     });
-    y
+    // SAFETY: `y`, `a` and `b` have one length, and the loops above write each chunk whole.
+    #[allow(unsafe_code)]
+    unsafe {
+        written(y)
+    }
+}
+
+/// `y = f(a, b, c)` per element.
+fn map3(
+    a: &[f32],
+    b: &[f32],
+    c: &[f32],
+    f: impl Fn(f32, f32, f32) -> f32 + Copy + Sync,
+) -> Vec<f32> {
+    assert!(a.len() == b.len() && a.len() == c.len(), "three sizes");
+    let mut y = unwritten(a.len());
+    let inputs = a.par_chunks(CHUNK).zip(b.par_chunks(CHUNK));
+    y.par_chunks_mut(CHUNK)
+        .zip(inputs.zip(c.par_chunks(CHUNK)))
+        .for_each(|(y, ((a, b), c))| {
+            math::vectorised(
+                #[inline(always)]
+                || {
+                    for (((y, a), b), c) in y.iter_mut().zip(a).zip(b).zip(c) {
+                        y.write(f(*a, *b, *c));
+                    }
+                },
+            );
+        });
+    // SAFETY: all have one length, and the loops above write each chunk whole.
+    #[allow(unsafe_code)]
+    unsafe {
+        written(y)
+    }
 }
 
 pub(crate) fn gelu(x: &[f32]) -> Vec<f32> {
@@ -75,45 +113,26 @@ pub(crate) fn swiglu_backward(
     grad: &[f32],
     wanted: [bool; 2],
 ) -> [Option<Vec<f32>>; 2] {
-    let size = |wanted: bool| if wanted { gate.len() } else { 0 };
-    let (mut d_gate, mut d_up) = (vec![0.0; size(wanted[0])], vec![0.0; size(wanted[1])]);
-    let (shared_gate, shared_up) = (
-        super::Shared::new(&mut d_gate),
-        super::Shared::new(&mut d_up),
-    );
-    let inputs = gate
-        .par_chunks(CHUNK)
-        .zip(up.par_chunks(CHUNK))
-        .zip(grad.par_chunks(CHUNK));
-    inputs.enumerate().for_each(|(task, ((gate, up), grad))| {
-        let part = |wanted: bool| {
-            if wanted {
-                (task * CHUNK, gate.len())
-            } else {
-                (0, 0)
-            }
-        };
-        let ((gate_at, gate_len), (up_at, up_len)) = (part(wanted[0]), part(wanted[1]));
-        // SAFETY: each task has its own chunk of each output.
-        #[allow(unsafe_code)]
-        let (d_gate, d_up) = unsafe {
-            (
-                shared_gate.part(gate_at, gate_len),
-                shared_up.part(up_at, up_len),
+    [
+        wanted[0].then(|| {
+            map3(
+                gate,
+                up,
+                grad,
+                #[inline(always)]
+                |gate, up, g| {
+                    let s = math::sigmoid(gate);
+                    g * up * s * gate.mul_add(1.0 - s, 1.0)
+                },
             )
-        };
-        math::vectorised(
-            #[inline(always)]
-            || {
-                for (((d, gate), up), g) in d_gate.iter_mut().zip(gate).zip(up).zip(grad) {
-                    let s = math::sigmoid(*gate);
-                    *d = g * up * s * gate.mul_add(1.0 - s, 1.0);
-                }
-                for ((d, gate), g) in d_up.iter_mut().zip(gate).zip(grad) {
-                    *d = g * gate * math::sigmoid(*gate);
-                }
-            },
-        );
-    });
-    [wanted[0].then_some(d_gate), wanted[1].then_some(d_up)]
+        }),
+        wanted[1].then(|| {
+            map2(
+                gate,
+                grad,
+                #[inline(always)]
+                |gate, g| g * gate * math::sigmoid(gate),
+            )
+        }),
+    ]
 }

@@ -96,13 +96,46 @@ fn one_head(
     math::exp_shifted(scores, max);
     let inverse = 1.0 / math::sum(scores);
     let tokens = pages.iter().flat_map(|page| page * PAGE..(page + 1) * PAGE);
-    for (slot, score) in tokens.skip(seen.start).zip(scores.iter()) {
-        let value = &values[slot * width + first..slot * width + first + head_dim];
-        for (out, value) in out.iter_mut().zip(value) {
-            *out = score.mul_add(*value, *out);
+    let rows = tokens
+        .skip(seen.start)
+        .zip(scores.iter())
+        .map(|(slot, score)| {
+            let at = slot * width + first;
+            (*score, &values[at..at + head_dim])
+        });
+    match head_dim {
+        32 => weighted_sum::<2>(out, rows),
+        48 => weighted_sum::<3>(out, rows),
+        64 => weighted_sum::<4>(out, rows),
+        128 => weighted_sum::<8>(out, rows),
+        _ => {
+            for (score, value) in rows {
+                for (out, value) in out.iter_mut().zip(value) {
+                    *out = score.mul_add(*value, *out);
+                }
+            }
         }
     }
     for out in out {
         *out *= inverse;
+    }
+}
+
+/// Elements that a processor adds at once.
+const LANES: usize = 16;
+
+/// `out += Σ score · value` over rows of `N · LANES` elements, with the sums in registers.
+#[inline(always)]
+fn weighted_sum<'a, const N: usize>(out: &mut [f32], rows: impl Iterator<Item = (f32, &'a [f32])>) {
+    let mut sums = [[0.0f32; LANES]; N];
+    for (score, value) in rows {
+        for (sums, value) in sums.iter_mut().zip(value.chunks_exact(LANES)) {
+            for (sum, value) in sums.iter_mut().zip(value) {
+                *sum = score.mul_add(*value, *sum);
+            }
+        }
+    }
+    for (out, sum) in out.iter_mut().zip(sums.as_flattened()) {
+        *out += sum;
     }
 }

@@ -43,16 +43,40 @@ impl<'a> Matrix<'a> {
 /// `out = a·b`, or `out += a·b` when `accumulate`.
 ///
 /// Each element is summed by one thread in one order, whatever the number of threads.
-#[allow(unsafe_code)]
 pub(crate) fn product(a: Matrix<'_>, b: Matrix<'_>, out: &mut [f32], accumulate: bool) {
-    assert_eq!(a.columns, b.rows, "inner sizes differ");
     assert_eq!(out.len(), a.rows * b.columns, "output of another size");
-    if out.is_empty() {
+    // SAFETY: `out` has the size of the product and is borrowed exclusively.
+    #[allow(unsafe_code)]
+    unsafe {
+        multiply(a, b, out.as_mut_ptr(), accumulate);
+    }
+}
+
+/// `a·b` in memory of its own, which nobody has to fill with zeros first.
+pub(crate) fn product_of(a: Matrix<'_>, b: Matrix<'_>) -> Vec<f32> {
+    let len = a.rows * b.columns;
+    let mut out = Vec::with_capacity(len);
+    // SAFETY: the memory has room for the product, which writes every element without reading any.
+    #[allow(unsafe_code)]
+    unsafe {
+        multiply(a, b, out.as_mut_ptr(), false);
+        out.set_len(len);
+    }
+    out
+}
+
+/// # Safety
+/// `out` must have room for the product, which nobody else may touch; initialised if `accumulate`.
+#[allow(unsafe_code)]
+unsafe fn multiply(a: Matrix<'_>, b: Matrix<'_>, out: *mut f32, accumulate: bool) {
+    assert_eq!(a.columns, b.rows, "inner sizes differ");
+    if a.rows == 0 || b.columns == 0 {
         return;
     }
     if a.columns == 0 {
         if !accumulate {
-            out.fill(0.0);
+            // SAFETY: there is room, by the caller's promise.
+            unsafe { out.write_bytes(0, a.rows * b.columns) };
         }
         return;
     }
@@ -62,14 +86,14 @@ pub(crate) fn product(a: Matrix<'_>, b: Matrix<'_>, out: &mut [f32], accumulate:
     } else {
         Parallelism::Rayon(0)
     };
-    // SAFETY: the three matrices have the sizes and strides passed, by the assertions here and
-    // in `Matrix::new`, and `out` is borrowed exclusively.
+    // SAFETY: the matrices have the sizes and strides passed, by the assertion here, that of
+    // `Matrix::new` and the caller's promise. The output is not read unless `accumulate`.
     unsafe {
         gemm::gemm(
             a.rows,
             b.columns,
             a.columns,
-            out.as_mut_ptr(),
+            out,
             1,
             b.columns as isize,
             accumulate,
@@ -111,5 +135,18 @@ mod tests {
                 assert_eq!(out[i * 4 + j], 1.0 + dot);
             }
         }
+        let fresh = product_of(Matrix::new(&a, 2, 3), Matrix::new(&b, 4, 3).t());
+        assert!(
+            fresh
+                .iter()
+                .zip(&out)
+                .all(|(fresh, out)| fresh + 1.0 == *out)
+        );
+    }
+
+    #[test]
+    fn a_product_over_nothing_is_zero() {
+        let none = Matrix::new(&[], 2, 0);
+        assert_eq!(product_of(none, Matrix::new(&[], 0, 3)), [0.0; 6]);
     }
 }

@@ -147,6 +147,27 @@ pub(crate) fn exp_shifted(values: &mut [f32], shift: f32) {
     }
 }
 
+/// Replaces every element by `e = exp(x − shift)`; `Σ e` and `Σ e·(x − shift)`.
+#[inline(always)]
+pub(crate) fn exp_shifted_moments(values: &mut [f32], shift: f32) -> (f32, f32) {
+    let mut weighted = [0.0f32; LANES];
+    let mut chunks = values.chunks_exact_mut(LANES);
+    for chunk in &mut chunks {
+        for (sum, value) in weighted.iter_mut().zip(chunk) {
+            let x = *value - shift;
+            *value = exp(x);
+            // A logit of −∞ has no part in it.
+            *sum = value.mul_add(x.max(-1e4), *sum);
+        }
+    }
+    for (sum, value) in weighted.iter_mut().zip(chunks.into_remainder()) {
+        let x = *value - shift;
+        *value = exp(x);
+        *sum = value.mul_add(x.max(-1e4), *sum);
+    }
+    (sum(values), sum(&weighted))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

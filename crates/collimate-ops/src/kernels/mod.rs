@@ -1,6 +1,8 @@
 //! The fused computations on plain slices: parallel over chunks of fixed size, vectorised for the
 //! processor found at run time, no Burn.
 
+use std::mem::MaybeUninit;
+
 pub(crate) mod activation;
 pub(crate) mod attention;
 pub(crate) mod attention_backward;
@@ -12,7 +14,23 @@ pub(crate) mod norm;
 pub(crate) mod optim;
 pub(crate) mod rows;
 pub(crate) mod rowwise;
+pub(crate) mod scratch;
 pub(crate) mod tile;
+
+/// Memory that nobody has filled with zeros: a kernel writes every element once.
+pub(crate) fn unwritten(len: usize) -> Box<[MaybeUninit<f32>]> {
+    Box::new_uninit_slice(len)
+}
+
+/// What a kernel wrote into [`unwritten`] memory.
+///
+/// # Safety
+/// Every element must have been written.
+#[allow(unsafe_code)]
+pub(crate) unsafe fn written(values: Box<[MaybeUninit<f32>]>) -> Vec<f32> {
+    // SAFETY: by the caller's promise.
+    unsafe { values.assume_init() }.into_vec()
+}
 
 /// A slice that several tasks write, each its own elements.
 #[derive(Debug, Clone, Copy)]

@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use super::math;
+use super::{math, unwritten, written};
 
 /// Rows of one task and of one partial sum of the weight gradient.
 const ROWS: usize = 64;
@@ -39,7 +39,12 @@ pub(crate) fn forward(
     eps: f64,
 ) -> (Vec<f32>, RowStats) {
     let width = weight.len();
-    let mut y = vec![0.0; x.len()];
+    assert!(x.len().is_multiple_of(width), "rows of another width");
+    assert!(
+        bias.is_none_or(|bias| bias.len() == width),
+        "bias of another width"
+    );
+    let mut y = unwritten(x.len());
     let mut saved = vec![[0.0; 2]; x.len() / width];
     let tasks = y
         .par_chunks_mut(ROWS * width)
@@ -57,12 +62,12 @@ pub(crate) fn forward(
                         match bias {
                             None => {
                                 for ((y, x), w) in y.iter_mut().zip(x).zip(weight) {
-                                    *y = x * factor * w;
+                                    y.write(x * factor * w);
                                 }
                             }
                             Some(bias) => {
                                 for (((y, x), w), b) in y.iter_mut().zip(x).zip(weight).zip(bias) {
-                                    *y = ((x - mean) * factor).mul_add(*w, *b);
+                                    y.write(((x - mean) * factor).mul_add(*w, *b));
                                 }
                             }
                         }
@@ -70,6 +75,9 @@ pub(crate) fn forward(
                 },
             );
         });
+    // SAFETY: rows are as wide as `weight` and `bias`, so that the loops above write all of each.
+    #[allow(unsafe_code)]
+    let y = unsafe { written(y) };
     (y, saved)
 }
 

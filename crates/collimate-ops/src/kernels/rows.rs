@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use super::math;
+use super::{math, unwritten, written};
 
 /// Rows of one task.
 const ROWS: usize = 64;
@@ -16,8 +16,17 @@ pub(crate) fn rope(
     inverse: bool,
 ) -> Vec<f32> {
     let half = head_dim / 2;
+    assert!(
+        width.is_multiple_of(head_dim) && head_dim == 2 * half && x.len().is_multiple_of(width),
+        "rows of whole heads of an even size"
+    );
+    assert_eq!(
+        table.len() * width,
+        x.len() * head_dim,
+        "a table row per row"
+    );
     let sign = if inverse { -1.0f32 } else { 1.0 };
-    let mut y = vec![0.0; x.len()];
+    let mut y = unwritten(x.len());
     let inputs = x
         .par_chunks(ROWS * width)
         .zip(table.par_chunks(ROWS * head_dim));
@@ -36,15 +45,19 @@ pub(crate) fn rope(
                             let (out_low, out_high) = y.split_at_mut(half);
                             for i in 0..half {
                                 let s = sign * sin[i];
-                                out_low[i] = low[i] * cos[i] - high[i] * s;
-                                out_high[i] = high[i] * cos[i] + low[i] * s;
+                                out_low[i].write(low[i] * cos[i] - high[i] * s);
+                                out_high[i].write(high[i] * cos[i] + low[i] * s);
                             }
                         }
                     }
                 },
             );
         });
-    y
+    // SAFETY: a row is whole heads of two halves, by the assertion above, and each is written.
+    #[allow(unsafe_code)]
+    unsafe {
+        written(y)
+    }
 }
 
 /// Rows of `table` chosen by `ids`.

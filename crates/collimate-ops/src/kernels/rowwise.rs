@@ -99,6 +99,17 @@ impl Task<'_> {
         let mut sums = [[simd.splat_f32s(0.0); N]; M];
         let whole = input / lanes * lanes;
         for depth in (0..whole).step_by(lanes) {
+            if row == 0 {
+                // The block after the next: columns are too short for the processor to notice that
+                // memory is read in order.
+                for n in 0..N {
+                    prefetch(
+                        weight
+                            .as_ptr()
+                            .wrapping_add((n + 2 * BLOCK) * input + depth),
+                    );
+                }
+            }
             // SAFETY: `depth + lanes <= input`, and the slices hold M and N rows of `input`
             // elements; vectors are read without alignment.
             unsafe {
@@ -128,6 +139,20 @@ impl Task<'_> {
             }
         }
     }
+}
+
+/// Asks for a cache line that will be read; any address will do.
+#[inline(always)]
+#[allow(unsafe_code)]
+fn prefetch(place: *const f32) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: a hint, which reads nothing.
+    unsafe {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        _mm_prefetch::<_MM_HINT_T0>(place.cast());
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = place;
 }
 
 #[cfg(test)]

@@ -1,0 +1,183 @@
+//! SFT, reward modelling and DPO, through the loop that users call.
+
+use collimate::core::Key;
+use collimate::data::{TokenizedExample, TokenizedPair};
+use collimate::direct::{DirectObjective, Reference, SftObjective};
+use collimate::lm::{Architecture, Bert, Llama, detect_architecture};
+use collimate::losses::{PairwiseLoss, PreferenceLoss};
+use collimate::nn::{HfFolder, HfReward};
+use collimate::ops::Visibility;
+use collimate::prelude::Device;
+use collimate::reward::{RewardModel, RewardObjective};
+use collimate::train::{FitContext, Metrics, Objective, Schedule, TrainConfig, epoch_order, fit};
+use serde_json::Value;
+
+use super::Failure;
+use super::flops::{Counts, ModelSize};
+use super::options::{TrainWork, Work};
+use super::prepare::Prepared;
+use super::report::{Done, report};
+use super::rows::{self, ExampleRow, PairRow};
+use super::timed::Timed;
+
+/// Tokens of an evaluation's packs; nothing is evaluated here.
+const UNUSED: usize = 4096;
+
+pub(crate) fn sft(options: &TrainWork, from: &Prepared) -> Result<Value, Failure> {
+    let work = Work::Sft(options.clone());
+    let device = Device::flex();
+    let rows: Vec<ExampleRow> = rows::read(&from.rows)?;
+    let rows: Vec<TokenizedExample> = rows.into_iter().map(Into::into).collect();
+    let model = Llama::load(&from.model, &device)?;
+    let size = ModelSize::of(&model);
+    let config = config(&work, options);
+    let objective = SftObjective::new(as_drawn(&config, rows.clone()), vec![], UNUSED)?;
+    let (seconds, losses) = timed(model, objective, &config, options.common.warmup)?;
+    let rows = &rows[options.common.warmup * work.batch()..];
+    let counts = |e: &TokenizedExample| Counts::shared(e.prompt.len(), &[e.completion.len()]);
+    let done = Done {
+        seconds,
+        pairs: None,
+        tokens: rows
+            .iter()
+            .map(|e| e.prompt.len() + e.completion.len())
+            .sum::<usize>() as f64,
+        flops: size.training(rows.iter().map(counts).sum()),
+        losses,
+        more: vec![("examples_per_s", (rows.len() as f64 / seconds).into())],
+    };
+    Ok(report(&work, done))
+}
+
+pub(crate) fn dpo(options: &TrainWork, from: &Prepared) -> Result<Value, Failure> {
+    let work = Work::Dpo(options.clone());
+    let device = Device::flex();
+    let rows = pairs(from)?;
+    let model = Llama::load(&from.model, &device)?;
+    let size = ModelSize::of(&model);
+    let config = config(&work, options);
+    let loss: PreferenceLoss = "dpo".parse()?;
+    let reference = Reference::Model(model.clone());
+    let drawn = as_drawn(&config, rows.clone());
+    let objective = DirectObjective::new(drawn, vec![], loss, reference, UNUSED)?;
+    let (seconds, losses) = timed(model, objective, &config, options.common.warmup)?;
+    let rows = &rows[options.common.warmup * work.batch()..];
+    let counts = rows
+        .iter()
+        .map(|p| Counts::shared(p.prompt.len(), &[p.chosen.len(), p.rejected.len()]))
+        .sum();
+    let done = Done {
+        seconds,
+        pairs: Some(rows.len() as f64),
+        tokens: rows.iter().map(twice).sum::<usize>() as f64,
+        flops: size.training(counts) + size.forward(counts),
+        losses,
+        more: vec![],
+    };
+    Ok(report(&work, done))
+}
+
+pub(crate) fn rm(options: &TrainWork, from: &Prepared) -> Result<Value, Failure> {
+    match detect_architecture(&from.model)? {
+        Architecture::Bert => reward::<Bert>(options, from),
+        _ => reward::<Llama>(options, from),
+    }
+}
+
+fn reward<B: HfReward>(options: &TrainWork, from: &Prepared) -> Result<Value, Failure> {
+    let work = Work::Rm(options.clone());
+    let device = Device::flex();
+    let rows = pairs(from)?;
+    let key = Key::new(0, "bench-head");
+    let model = RewardModel::<B>::load_or_fresh(&from.model, key, &device)?;
+    let size = ModelSize::of(&model.backbone);
+    let config = config(&work, options);
+    let drawn = as_drawn(&config, rows.clone());
+    let objective = RewardObjective::new(drawn, vec![], PairwiseLoss::default(), UNUSED)?;
+    let (seconds, losses) = timed(model, objective, &config, options.common.warmup)?;
+    let rows = &rows[options.common.warmup * work.batch()..];
+    let counts = rows
+        .iter()
+        .map(|p| match B::VISIBILITY {
+            Visibility::Bidirectional => [&p.chosen, &p.rejected]
+                .map(|side| Counts::whole(p.prompt.len() + side.len()))
+                .into_iter()
+                .sum(),
+            _ => Counts::shared(p.prompt.len(), &[p.chosen.len(), p.rejected.len()]).unpredicted(),
+        })
+        .sum();
+    let done = Done {
+        seconds,
+        pairs: Some(rows.len() as f64),
+        tokens: rows.iter().map(twice).sum::<usize>() as f64,
+        flops: size.training(counts),
+        losses,
+        more: vec![],
+    };
+    Ok(report(&work, done))
+}
+
+fn pairs(from: &Prepared) -> Result<Vec<TokenizedPair>, Failure> {
+    let rows: Vec<PairRow> = rows::read(&from.rows)?;
+    Ok(rows.into_iter().map(Into::into).collect())
+}
+
+/// Tokens of both sequences, the prompt in each.
+fn twice(pair: &TokenizedPair) -> usize {
+    2 * pair.prompt.len() + pair.chosen.len() + pair.rejected.len()
+}
+
+fn config(work: &Work, options: &TrainWork) -> TrainConfig {
+    TrainConfig {
+        stage: "bench".to_owned(),
+        learning_rate: options.learning_rate,
+        schedule: Schedule::Constant,
+        batch_size: work.batch(),
+        keep_best: false,
+        ..TrainConfig::default()
+    }
+}
+
+/// Places the rows so that training takes them in the order given.
+fn as_drawn<T>(config: &TrainConfig, rows: Vec<T>) -> Vec<T> {
+    let order = epoch_order(Key::new(config.seed, &config.stage), 0, rows.len());
+    let mut placed: Vec<(usize, T)> = order.into_iter().zip(rows).collect();
+    placed.sort_by_key(|(place, _)| *place);
+    placed.into_iter().map(|(_, row)| row).collect()
+}
+
+/// Seconds of all steps but the first `warmup`, and every step's loss.
+fn timed<O: Objective>(
+    model: O::Model,
+    objective: O,
+    config: &TrainConfig,
+    warmup: usize,
+) -> Result<(f64, Vec<f64>), Failure> {
+    let folder = tempfile::tempdir()?;
+    let metrics = Metrics::open(&folder.path().join("metrics.jsonl"))?;
+    let context = FitContext {
+        metrics: Some(&metrics),
+        ..FitContext::silent()
+    };
+    let objective = Timed::new(objective);
+    let fitted = fit(model, &objective, config, &context)?;
+    let seconds = objective.seconds_from(warmup);
+    drop(fitted);
+    let losses = metrics.rows()?;
+    let losses = losses.iter().filter_map(|row| row.get("loss")?.as_f64());
+    Ok((seconds, losses.collect()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn training_takes_the_rows_in_their_order() {
+        let config = TrainConfig::default();
+        let placed = as_drawn(&config, (0..10).collect());
+        let order = epoch_order(Key::new(config.seed, &config.stage), 0, 10);
+        let drawn: Vec<usize> = order.into_iter().map(|index| placed[index]).collect();
+        assert_eq!(drawn, (0..10).collect::<Vec<_>>());
+    }
+}
