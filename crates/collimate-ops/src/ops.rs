@@ -219,7 +219,7 @@ pub fn segment_attention(
 /// result `[n]`, in nats.
 ///
 /// # Gradient
-/// Logits exist for a chunk of rows at a time (64 MiB). Those of the last chunk are kept for
+/// Logits exist for a chunk of rows at a time (48 MiB). Those of the last chunk are kept for
 /// backward, which computes the others again.
 ///
 /// # Numerics

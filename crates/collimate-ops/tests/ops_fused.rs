@@ -258,7 +258,7 @@ fn entropy_at_its_ends() {
 
 #[test]
 fn selected_logp_over_several_chunks() {
-    // 2^24 logits at once: a vocabulary of 2^20 leaves sixteen rows to a chunk, so these are two,
+    // 12·2^20 logits at once: a vocabulary of 2^20 leaves twelve rows to a chunk, so these are two,
     // the second of which is kept for backward.
     let (rows, width, vocab) = (19, 2, 1 << 20);
     let targets: Vec<i64> = (0..rows as i64).map(|i| i * 50_021).collect();

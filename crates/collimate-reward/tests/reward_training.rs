@@ -10,7 +10,7 @@ use collimate_losses::PairwiseLoss;
 use collimate_nn::{Backbone, Forward, LoraConfig, parameters};
 use collimate_reward::{RewardModel, RewardObjective, score_pairs};
 use collimate_testkit::{assert_close, devices, flex, host};
-use collimate_train::{AdamWConfig, FitContext, Objective, TrainConfig, fit};
+use collimate_train::{AdamWConfig, FitContext, Metrics, Objective, TrainConfig, fit};
 use common::{decoder, encoder, gradients, pairs, values, wide};
 
 fn flex_plain() -> Device {
@@ -335,5 +335,45 @@ fn pairs_that_the_model_cannot_take_are_errors() {
         }
         let error = score_pairs(&decoder(&flex_plain()), &data, 1, |_, _| {}).unwrap_err();
         assert_eq!(error.sequence() / 2, 2);
+    }
+}
+
+/// The losses of twenty steps.
+fn curve<B: Backbone>(model: RewardModel<B>) -> Vec<f64> {
+    let objective =
+        RewardObjective::new(pairs(160, 5), vec![], PairwiseLoss::default(), 256).unwrap();
+    let config = TrainConfig {
+        learning_rate: 3e-3,
+        batch_size: 8,
+        // With a tiny eps AdamW would blow rounding noise up to whole steps.
+        adamw: AdamWConfig {
+            eps: 1e-4,
+            ..Default::default()
+        },
+        ..Default::default()
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let metrics = Metrics::open(&folder.path().join("metrics.jsonl")).unwrap();
+    let context = FitContext {
+        metrics: Some(&metrics),
+        ..FitContext::silent()
+    };
+    fit(model, &objective, &config, &context).unwrap();
+    let rows = metrics.rows().unwrap();
+    rows.iter().filter_map(|row| row["loss"].as_f64()).collect()
+}
+
+/// Fused operations run on flex only: ndarray trains by their plain twins.
+#[test]
+fn twenty_steps_fused_equal_twenty_steps_plain() {
+    let decoders = devices().map(|(_, device)| curve(decoder(&device.without_autodiff())));
+    let encoders = devices().map(|(_, device)| curve(encoder(&device.without_autodiff(), 0.0)));
+    for [fused, plain] in [decoders, encoders] {
+        assert_eq!((fused.len(), plain.len()), (20, 20));
+        assert!(fused[19] < fused[0], "nothing was learned");
+        for (step, (fused, plain)) in fused.iter().zip(&plain).enumerate() {
+            let far = (fused - plain).abs() / plain.abs().max(1.0);
+            assert!(far < 1e-4, "step {step}: {fused} is not {plain}");
+        }
     }
 }

@@ -206,3 +206,19 @@ fn a_loss_of_ones_own_is_enough() {
     let twice = out(&|m| sum(two.forward(m, &all, Key::new(0, "x")).unwrap()));
     assert!((twice - 2.0 * once).abs() < 1e-5);
 }
+
+/// Fused operations run on flex only: ndarray trains by their plain twins.
+#[test]
+fn twenty_steps_fused_equal_twenty_steps_plain() {
+    let curves = devices().map(|(_, device)| {
+        let start = model(1, &device.without_autodiff());
+        let reference = Reference::Model(start.clone());
+        let loss = Dpo::default();
+        let objective = DirectObjective::new(pairs(64, 2), vec![], loss, reference, 64).unwrap();
+        trace(start, &objective, &config(20, Some(60)), &TRACED).1
+    });
+    let [fused, plain] = curves;
+    assert_eq!(fused.len(), 20);
+    assert!(fused[19][0] < fused[0][0], "nothing was learned");
+    near("fused and plain", &fused, &plain, 1e-4);
+}

@@ -4,12 +4,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use rayon::prelude::*;
 
-use super::gemm::{Matrix, product};
+use super::gemm::{Matrix, product, product_of};
 use super::math;
 use super::scratch::Scratch;
 
-/// Logits that exist at once (64 MiB): enough rows that reading the weight is amortised.
-const LOGITS_AT_ONCE: usize = 1 << 24;
+/// Logits that exist at once (48 MiB): enough rows that reading the weight is amortised.
+const LOGITS_AT_ONCE: usize = 12 << 20;
 
 /// The sizes of a call.
 #[derive(Debug, Clone, Copy)]
@@ -139,9 +139,8 @@ pub(crate) fn backward(
         rows, width, vocab, ..
     } = sizes;
     let (chunk, outputs) = (sizes.chunk(), sizes.outputs());
-    let size = |wanted: bool, size: usize| if wanted { size } else { 0 };
-    let mut d_hidden = vec![0.0; size(wanted[0], rows * width)];
-    let mut d_weight = vec![0.0; size(wanted[1], vocab * width)];
+    let mut d_hidden = vec![0.0; if wanted[0] { rows * width } else { 0 }];
+    let mut d_weight = None;
     let kept = saved
         .last
         .lock()
@@ -152,7 +151,7 @@ pub(crate) fn backward(
     let weight_matrix = Matrix::new(weight, vocab, width);
     // The last chunk first: its exponentials lie in the buffer.
     let starts: Vec<usize> = (0..rows).step_by(chunk).collect();
-    for (place, &start) in starts.iter().rev().enumerate() {
+    for &start in starts.iter().rev() {
         let len = chunk.min(rows - start);
         let z = &mut scratch[..len * vocab];
         let have_exponentials = std::mem::take(&mut is_kept);
@@ -201,8 +200,13 @@ pub(crate) fn backward(
         }
         if wanted[1] {
             let part = Matrix::new(&hidden[range], len, width);
-            product(d_logits.t(), part, &mut d_weight, place > 0);
+            match &mut d_weight {
+                None => d_weight = Some(product_of(d_logits.t(), part)),
+                Some(sum) => product(d_logits.t(), part, sum, true),
+            }
         }
     }
-    [wanted[0].then_some(d_hidden), wanted[1].then_some(d_weight)]
+    // Without a row there is no part.
+    let d_weight = d_weight.or_else(|| wanted[1].then(|| vec![0.0; vocab * width]));
+    [wanted[0].then_some(d_hidden), d_weight]
 }

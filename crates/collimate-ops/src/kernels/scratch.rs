@@ -8,8 +8,8 @@ use std::sync::{Mutex, PoisonError};
 /// The buffer between two calls.
 static SPARE: Mutex<Vec<f32>> = Mutex::new(Vec::new());
 
-/// Largest buffer that is kept, in elements (64 MiB).
-const KEPT: usize = 1 << 24;
+/// Largest buffer that is kept, in elements (48 MiB).
+const KEPT: usize = 12 << 20;
 
 /// Memory of unspecified content; the next caller's when it is dropped.
 #[derive(Clone)]
