@@ -5,6 +5,10 @@ use gemm::Parallelism;
 /// Multiplications below which a product stays on one thread.
 const PARALLEL_FROM: usize = 1 << 21;
 
+/// Parts of a product for each thread: one whose processor is taken away for a while then leaves
+/// its parts to the others.
+const PARTS_PER_THREAD: usize = 4;
+
 /// A read-only matrix of `rows × columns`, or its transpose.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Matrix<'a> {
@@ -84,7 +88,7 @@ unsafe fn multiply(a: Matrix<'_>, b: Matrix<'_>, out: *mut f32, accumulate: bool
     let parallelism = if work < PARALLEL_FROM {
         Parallelism::None
     } else {
-        Parallelism::Rayon(0)
+        Parallelism::Rayon(PARTS_PER_THREAD * rayon::current_num_threads())
     };
     // SAFETY: the matrices have the sizes and strides passed, by the assertion here, that of
     // `Matrix::new` and the caller's promise. The output is not read unless `accumulate`.
