@@ -26,8 +26,9 @@ fn refused(work: &Path, args: &[&str]) -> String {
     let run = bench(work, args);
     assert!(!run.status.success(), "{args:?} succeeded");
     let errors = String::from_utf8(run.stderr).unwrap();
-    assert!(errors.starts_with("error: "), "{errors}");
-    errors
+    let last = errors.lines().last().unwrap_or_default();
+    assert!(last.starts_with("error: "), "{errors}");
+    last.to_owned()
 }
 
 fn number(line: &Value, name: &str) -> f64 {

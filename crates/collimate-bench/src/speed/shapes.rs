@@ -97,7 +97,7 @@ fn with_head<B: HfReward>(from: &Path, dir: &Path) -> Result<(), Failure> {
     Ok(model.save(tokenizer.special().pad, most, dir)?)
 }
 
-/// A byte-level BPE of at most [`VOCABULARY`] tokens, trained on the pairs' texts.
+/// A byte-level BPE of [`VOCABULARY`] tokens, trained on the pairs' texts.
 pub(crate) fn tokenizer(pairs: &[PreferencePair]) -> Result<TextTokenizer, Failure> {
     let mut tokenizer = Tokenizer::new(BPE::default());
     tokenizer
@@ -116,6 +116,10 @@ pub(crate) fn tokenizer(pairs: &[PreferencePair]) -> Result<TextTokenizer, Failu
         [pair.prompt.to_plain(), chosen, rejected]
     });
     tokenizer.train(&mut trainer, texts)?;
+    // A random model writes every id: few texts do not give tokens for all of them.
+    let missing = tokenizer.get_vocab_size(true)..VOCABULARY;
+    let filler = missing.map(|id| AddedToken::from(format!("<unused_{id}>"), false));
+    tokenizer.add_tokens(filler)?;
     let special = SpecialTokenIds {
         bos: Some(1),
         eos: 2,
