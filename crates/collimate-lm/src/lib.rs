@@ -8,4 +8,4 @@ mod llama;
 pub use bert::{Bert, BertConfig};
 pub use generate::{BatchLimits, Place, Progress, TextGenerator, Watch, sample};
 pub use hf::{Architecture, detect_architecture, eos_token_ids};
-pub use llama::{Llama, LlamaConfig};
+pub use llama::{Llama, LlamaCache, LlamaConfig};

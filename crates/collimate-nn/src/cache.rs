@@ -1,14 +1,17 @@
-//! What a decoder remembers between passes, and what it predicts from the last one.
+//! What a decoder remembers between passes.
 
 use std::fmt::Debug;
 
-use burn::tensor::Tensor;
 use collimate_ops::KvPages;
-
-use crate::traits::CausalLm;
 
 /// What a decoder remembers of the tokens of some rows.
 pub trait KvCache: Debug + Send {
+    /// A cache of the same model without rows. It shares what depends on the weights alone.
+    #[must_use]
+    fn fresh(&self) -> Self
+    where
+        Self: Sized;
+
     /// Number of rows.
     fn rows(&self) -> usize;
 
@@ -31,6 +34,10 @@ pub trait KvCache: Debug + Send {
 }
 
 impl KvCache for KvPages {
+    fn fresh(&self) -> Self {
+        Self::fresh(self)
+    }
+
     fn rows(&self) -> usize {
         Self::rows(self)
     }
@@ -46,14 +53,6 @@ impl KvCache for KvPages {
     fn keep(&mut self, rows: &[usize]) {
         Self::keep(self, rows);
     }
-}
-
-/// Logits of the next token after each row.
-///
-/// # Shapes
-/// `hidden: [rows, hidden_size]` as [`CausalLm::extend`] returns it; result `[rows, vocab]`.
-pub fn next_token_logits<M: CausalLm>(model: &M, hidden: Tensor<2>) -> Tensor<2> {
-    collimate_ops::linear_rowwise(hidden, model.output_weight(), None)
 }
 
 #[cfg(test)]

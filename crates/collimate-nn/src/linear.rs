@@ -3,6 +3,7 @@
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
 use collimate_core::Key;
+use collimate_ops::linear;
 
 use crate::forward::{Adapters, Forward, dropout};
 use crate::init::normal;
@@ -53,6 +54,11 @@ impl Lora {
             dropout,
         }
     }
+
+    /// What the adapter adds to the weight: `scale · B·A`, `[out, in]`.
+    fn delta(&self) -> Tensor<2> {
+        self.b.val().matmul(self.a.val()).mul_scalar(self.scale)
+    }
 }
 
 /// `y = x·Wᵀ + b`, plus the adapter's part when there is one and it is on.
@@ -85,21 +91,6 @@ impl Linear {
 
     /// `[tokens, in]` → `[tokens, out]`.
     pub fn forward(&self, x: Tensor<2>, f: Forward) -> Tensor<2> {
-        self.apply(x, f, collimate_ops::linear)
-    }
-
-    /// [`Self::forward`] for the few rows of a decoding step, each computed alone: on flex a row's
-    /// result does not depend on its neighbours, bit by bit.
-    pub fn forward_rowwise(&self, x: Tensor<2>, f: Forward) -> Tensor<2> {
-        self.apply(x, f, collimate_ops::linear_rowwise)
-    }
-
-    fn apply(
-        &self,
-        x: Tensor<2>,
-        f: Forward,
-        linear: fn(Tensor<2>, Tensor<2>, Option<Tensor<1>>) -> Tensor<2>,
-    ) -> Tensor<2> {
         let bias = self.bias.as_ref().map(Param::val);
         let Some(lora) = self.lora.as_ref().filter(|_| f.adapters == Adapters::On) else {
             return linear(x, self.weight.val(), bias);
@@ -113,11 +104,23 @@ impl Linear {
         linear(x, self.weight.val(), bias) + delta
     }
 
+    /// Weight and bias of the same function without adapter: folded in where adapters are on.
+    /// Untracked.
+    pub fn folded(&self, adapters: Adapters) -> (Tensor<2>, Option<Tensor<1>>) {
+        let weight = self.weight.val().without_autodiff();
+        let weight = match self.lora.as_ref().filter(|_| adapters == Adapters::On) {
+            Some(lora) => weight + lora.delta().without_autodiff(),
+            None => weight,
+        };
+        let bias = self.bias.as_ref().map(|bias| bias.val().without_autodiff());
+        (weight, bias)
+    }
+
     /// The layer with the adapter folded into the weight: the same function, no adapter.
     #[must_use]
     pub fn merged(self) -> Self {
         let Some(lora) = self.lora else { return self };
-        let delta = lora.b.val().matmul(lora.a.val()).mul_scalar(lora.scale);
+        let delta = lora.delta();
         Self {
             weight: self.weight.map(|weight| {
                 let trains = weight.is_require_grad();

@@ -10,7 +10,7 @@ use crate::adapter::Adaptable;
 use crate::batch::DeviceBatch;
 use crate::cache::KvCache;
 use crate::error::{LoadError, SaveError};
-use crate::forward::Forward;
+use crate::forward::{Adapters, Forward};
 use crate::head::ScalarHead;
 use crate::pooling::Pooling;
 
@@ -48,19 +48,19 @@ pub trait CausalLm: Backbone {
     /// The output matrix, `[vocab, hidden_size]`; a tied model returns its embedding.
     fn output_weight(&self) -> Tensor<2>;
 
-    /// A cache without rows.
-    fn new_cache(&self) -> Self::Cache;
+    /// A cache without rows, for a model whose weights do not change while it lives. It may hold a
+    /// copy of them; where adapters are on, they belong to it.
+    fn new_cache(&self, adapters: Adapters) -> Self::Cache;
 
     /// Reads more tokens into rows of the cache, each row named at most once and given at least
-    /// one token, and returns the hidden state of each row's last token, in the order given.
+    /// one token, and returns the logits of the token after each row, in the order given.
     ///
-    /// The model must be untracked (`valid()`) and each row must stay within
-    /// [`Backbone::max_positions`]. On flex a row's result does not depend, bit by bit, on the
-    /// others where it comes alone or where every row gets one token.
+    /// Each row must stay within [`Backbone::max_positions`]. On flex a row's result does not depend,
+    /// bit by bit, on the others where it comes alone or where every row gets one token.
     ///
     /// # Shapes
-    /// Result `[rows given, hidden_size]`.
-    fn extend(&self, rows: &[(usize, &[u32])], f: Forward, cache: &mut Self::Cache) -> Tensor<2>;
+    /// Result `[rows given, vocab]`, untracked.
+    fn extend(&self, rows: &[(usize, &[u32])], cache: &mut Self::Cache) -> Tensor<2>;
 }
 
 /// A model that is read from and written to a Hugging Face folder

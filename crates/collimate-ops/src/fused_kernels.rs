@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::fused::Kernel;
 use crate::kernels::gemm::{Matrix, product, product_of};
-use crate::kernels::{activation, attention, attention_backward, logp, norm, rows, rowwise};
+use crate::kernels::{activation, attention, attention_backward, logp, norm, rows};
 use crate::{AttentionPlan, Heads};
 
 /// `x·Wᵀ`, with or without bias.
@@ -87,57 +87,6 @@ impl Kernel<3> for Linear {
             dw,
             wanted[2].then(|| rows::column_sums(grad, self.output)),
         ]
-    }
-}
-
-/// [`Linear`] with a forward pass that computes each row alone.
-#[derive(Debug, Clone)]
-pub(crate) struct LinearRowwise(pub(crate) Linear);
-
-impl LinearRowwise {
-    fn product(&self, [x, weight]: [&[f32]; 2], bias: Option<&[f32]>) -> Vec<f32> {
-        let Linear {
-            rows,
-            input,
-            output,
-        } = self.0;
-        rowwise::product(x, weight, bias, [rows, input, output])
-    }
-}
-
-impl Kernel<2> for LinearRowwise {
-    type Saved = ();
-
-    fn forward(&self, inputs: [&[f32]; 2]) -> (Vec<f32>, ()) {
-        (self.product(inputs, None), ())
-    }
-
-    fn backward(
-        &self,
-        inputs: [&[f32]; 2],
-        saved: &(),
-        grad: &[f32],
-        wanted: [bool; 2],
-    ) -> [Option<Vec<f32>>; 2] {
-        self.0.backward(inputs, saved, grad, wanted)
-    }
-}
-
-impl Kernel<3> for LinearRowwise {
-    type Saved = ();
-
-    fn forward(&self, [x, weight, bias]: [&[f32]; 3]) -> (Vec<f32>, ()) {
-        (self.product([x, weight], Some(bias)), ())
-    }
-
-    fn backward(
-        &self,
-        inputs: [&[f32]; 3],
-        saved: &(),
-        grad: &[f32],
-        wanted: [bool; 3],
-    ) -> [Option<Vec<f32>>; 3] {
-        self.0.backward(inputs, saved, grad, wanted)
     }
 }
 

@@ -11,6 +11,7 @@ mod fused_kernels;
 mod kernels;
 pub mod naive;
 mod ops;
+mod packed;
 mod plan;
 mod rope;
 
@@ -18,8 +19,9 @@ pub use adamw::{AdamW, AdamWState, adamw_step, adamw_step_scaled, gradient_norm,
 pub use cache::{Append, KvPages, cached_attention};
 pub use error::OpsError;
 pub use ops::{
-    embedding, gelu, is_fused, layer_norm, linear, linear_rowwise, rms_norm, segment_attention,
-    selected_logp, selected_logp_entropy, swiglu,
+    embedding, gelu, is_fused, layer_norm, linear, rms_norm, segment_attention, selected_logp,
+    selected_logp_entropy, swiglu,
 };
+pub use packed::PackedLinear;
 pub use plan::{AttentionPlan, Heads, Visibility};
 pub use rope::{RopeTable, rope};

@@ -17,8 +17,9 @@ macro_rules! fused {
     };
 }
 
-/// Whether the fused kernels take this tensor: f32 on flex, not empty. [`linear_rowwise`] and
-/// [`cached_attention`](crate::cached_attention) then compute each row alone, bit by bit.
+/// Whether the fused kernels take this tensor: f32 on flex, not empty.
+/// [`PackedLinear`](crate::PackedLinear) and [`cached_attention`](crate::cached_attention) then compute
+/// each row alone, bit by bit.
 pub fn is_fused<const D: usize>(tensor: &Tensor<D>) -> bool {
     #[cfg(feature = "flex")]
     {
@@ -51,35 +52,6 @@ pub fn linear(x: Tensor<2>, weight: Tensor<2>, bias: Option<Tensor<1>>) -> Tenso
             input,
             output,
         };
-        match &bias {
-            None => fused!([x, weight], [rows, output], kernel),
-            Some(bias) => fused!([x, weight, bias.clone()], [rows, output], kernel),
-        }
-    }
-    naive::linear(x, weight, bias)
-}
-
-/// [`linear`] for few rows: those of a decoding step.
-///
-/// # Shapes
-/// As [`linear`].
-///
-/// # Numerics
-/// On flex a row's result does not depend on how many rows there are, bit by bit: a general matrix
-/// product sums in another order for one row than for two.
-pub fn linear_rowwise(x: Tensor<2>, weight: Tensor<2>, bias: Option<Tensor<1>>) -> Tensor<2> {
-    #[cfg(feature = "flex")]
-    {
-        let ([rows, input], [output, width]) = (x.dims(), weight.dims());
-        assert_eq!(
-            input, width,
-            "linear_rowwise: x has width {input}, the weight takes {width}"
-        );
-        let kernel = kernels::LinearRowwise(kernels::Linear {
-            rows,
-            input,
-            output,
-        });
         match &bias {
             None => fused!([x, weight], [rows, output], kernel),
             Some(bias) => fused!([x, weight, bias.clone()], [rows, output], kernel),

@@ -4,7 +4,7 @@
 use std::num::NonZeroUsize;
 
 use burn::tensor::{Device, Tensor};
-use collimate_ops::{Append, Heads, KvPages, cached_attention, linear, linear_rowwise};
+use collimate_ops::{Append, Heads, KvPages, PackedLinear, cached_attention, linear};
 use collimate_testkit::{Noise, assert_close, devices, host, tensor};
 
 fn wide(values: &[f32]) -> Vec<f64> {
@@ -160,33 +160,34 @@ fn over_a_cache(window: Option<usize>) {
 }
 
 #[test]
-fn products_row_by_row() {
+fn packed_layers_equal_plain_ones() {
     let mut noise = Noise::new(3);
-    for [rows, input, output] in [[1, 8, 5], [5, 33, 67], [9, 48, 130], [2, 7, 1]] {
+    for [rows, input, output] in [[1, 8, 5], [5, 33, 67], [9, 48, 130], [26, 7, 1]] {
         let x = noise.values(rows * input, 1.0);
         let w = noise.values(output * input, 1.0);
         let b = noise.values(output, 1.0);
         for (name, device) in devices() {
-            let run = |op: fn(Tensor<2>, Tensor<2>, Option<Tensor<1>>) -> Tensor<2>, bias: bool| {
-                let x: Tensor<2> = tensor(&x, [rows, input], &device).require_grad();
-                let w: Tensor<2> = tensor(&w, [output, input], &device).require_grad();
-                let b: Tensor<1> = tensor(&b, [output], &device).require_grad();
-                let y = op(x.clone(), w.clone(), bias.then(|| b.clone()));
-                let grads = y.clone().square().sum().backward();
-                let mut found = vec![host(&y), host(&x.grad(&grads).unwrap())];
-                found.push(host(&w.grad(&grads).unwrap()));
-                found.extend(bias.then(|| host(&b.grad(&grads).unwrap())));
-                found
-            };
-            for bias in [false, true] {
-                let found = run(linear_rowwise, bias);
-                for (part, (found, wanted)) in found.iter().zip(run(linear, bias)).enumerate() {
-                    let what = format!("{name}, {rows}×{input}×{output}, part {part}");
-                    assert_close(&what, found, &wide(&wanted), 1e-5);
-                }
+            let x: Tensor<2> = tensor(&x, [rows, input], &device);
+            let w: Tensor<2> = tensor(&w, [output, input], &device);
+            let b: Tensor<1> = tensor(&b, [output], &device);
+            let half = w.clone().slice([0..output.div_ceil(2)]);
+            let layers = [(w.clone(), None), (half, None), (w, Some(b))];
+            let packed = PackedLinear::new(layers.to_vec());
+            let found: [Tensor<2>; 3] = packed.forward(x.clone());
+            for (part, (found, (w, b))) in found.iter().zip(layers).enumerate() {
+                let wanted = host(&linear(x.clone(), w, b));
+                let what = format!("{name}, {rows}×{input}×{output}, part {part}");
+                assert_close(&what, &host(found), &wide(&wanted), 1e-5);
             }
         }
     }
+}
+
+#[test]
+#[should_panic(expected = "results asked for")]
+fn a_packed_layer_gives_one_result() {
+    let w = Tensor::<2>::zeros([2, 3], &Device::flex());
+    let _: [Tensor<2>; 2] = PackedLinear::new(vec![(w.clone(), None)]).forward(w);
 }
 
 #[test]
@@ -199,9 +200,11 @@ fn a_row_does_not_depend_on_the_number_of_rows() {
         [output, input],
         &Device::flex(),
     );
+    let packed = PackedLinear::new(vec![(w, None)]);
     let product = |count: usize| {
         let x: Tensor<2> = tensor(&x[..count * input], [count, input], &Device::flex());
-        host(&linear_rowwise(x, w.clone(), None))
+        let [y] = packed.forward(x);
+        host(&y)
     };
     let whole = product(rows);
     for count in 1..rows {

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use collimate_core::{Completion, Finish, GenerateError, Key};
-use collimate_nn::{CausalLm, Forward, KvCache, next_token_logits};
+use collimate_nn::{CausalLm, KvCache};
 use rayon::prelude::*;
 
 use super::generator::{BatchLimits, TextGenerator};
@@ -26,7 +26,6 @@ pub(super) type Written = HashMap<usize, Vec<Option<Completion>>>;
 /// One lane: the rows that grow together.
 pub(super) struct Batch<'a, 'w, M: CausalLm> {
     generator: &'a TextGenerator<M>,
-    forward: Forward,
     work: &'a Work<'a, 'w>,
     limits: BatchLimits,
     /// Whether the threads are this lane's own.
@@ -43,18 +42,17 @@ pub(super) struct Batch<'a, 'w, M: CausalLm> {
 impl<'a, 'w, M: CausalLm> Batch<'a, 'w, M> {
     pub(super) fn new(
         generator: &'a TextGenerator<M>,
-        forward: Forward,
+        cache: M::Cache,
         work: &'a Work<'a, 'w>,
         limits: BatchLimits,
         alone: bool,
     ) -> Self {
         Self {
             generator,
-            forward,
             work,
             limits,
             alone,
-            cache: generator.model().new_cache(),
+            cache,
             rows: Vec::new(),
             parked: None,
             results: Written::new(),
@@ -253,8 +251,7 @@ impl<'a, 'w, M: CausalLm> Batch<'a, 'w, M> {
 
     fn logits(&mut self, reads: &[(usize, &[u32])]) -> Result<Vec<f32>, GenerateError> {
         let model = self.generator.model();
-        let hidden = model.extend(reads, self.forward, &mut self.cache);
-        let logits = next_token_logits(model, hidden).into_data();
+        let logits = model.extend(reads, &mut self.cache).into_data();
         logits
             .try_into_vec_as::<f32>()
             .map_err(|error| GenerateError::Other(format!("the logits cannot be read: {error}")))

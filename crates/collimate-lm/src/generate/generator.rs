@@ -5,7 +5,7 @@ use std::path::Path;
 use burn::module::Module;
 use collimate_core::{Completion, GenerateError, Generator, Prompt, Sampling};
 use collimate_data::TextTokenizer;
-use collimate_nn::{Adapters, CausalLm, ConfigError, Forward, LoadError};
+use collimate_nn::{Adapters, CausalLm, ConfigError, LoadError};
 
 use super::lanes::Work;
 use super::watch::Watch;
@@ -207,10 +207,6 @@ impl<M: CausalLm> TextGenerator<M> {
         sampling: &Sampling,
         watch: &mut dyn Watch,
     ) -> Result<Vec<Vec<Completion>>, GenerateError> {
-        let forward = Forward {
-            adapters: self.adapters,
-            dropout: None,
-        };
         let (vocab, context) = (self.model.vocab_size(), self.model.max_positions());
         for (index, ids) in prompts.iter().enumerate() {
             let refuse = |message| Err(GenerateError::Prompt { index, message });
@@ -237,7 +233,12 @@ impl<M: CausalLm> TextGenerator<M> {
         let room = |ids: &Vec<u32>| context.min(ids.len().saturating_add(sampling.max_new_tokens));
         let longest = prompts.iter().map(room).max().unwrap_or(1);
         let lanes = self.lanes(prompts.len(), longest);
-        work.run(self, forward, lanes, self.limits)
+        work.run(
+            self,
+            self.model.new_cache(self.adapters),
+            lanes,
+            self.limits,
+        )
     }
 
     /// Batches side by side, each with room for the longest completion.

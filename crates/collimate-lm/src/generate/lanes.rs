@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use collimate_core::{Completion, GenerateError, Sampling};
 use collimate_data::TextTokenizer;
-use collimate_nn::{CausalLm, Forward};
+use collimate_nn::{CausalLm, KvCache};
 use rayon::prelude::*;
 
 use super::batch::{Batch, Written};
@@ -101,11 +101,11 @@ impl<'a, 'w> Work<'a, 'w> {
     pub(super) fn run<M: CausalLm>(
         &self,
         generator: &TextGenerator<M>,
-        forward: Forward,
+        cache: M::Cache,
         lanes: usize,
         limits: BatchLimits,
     ) -> Result<Vec<Vec<Completion>>, GenerateError> {
-        let lane = |index: usize| {
+        let lane = |index: usize, cache: M::Cache| {
             let limits = BatchLimits {
                 rows: part(limits.rows, lanes, index),
                 tokens: part(limits.tokens, lanes, index),
@@ -115,14 +115,20 @@ impl<'a, 'w> Work<'a, 'w> {
                 work: self,
                 armed: true,
             };
-            let written = Batch::new(generator, forward, self, limits, lanes == 1).run();
+            let written = Batch::new(generator, cache, self, limits, lanes == 1).run();
             guard.armed = written.is_err();
             written
         };
-        let parts: Vec<Result<Written, GenerateError>> = match lanes {
-            1 => vec![lane(0)],
-            _ => (0..lanes).into_par_iter().map(lane).collect(),
-        };
+        let mut caches: Vec<_> = (1..lanes).map(|_| cache.fresh()).collect();
+        caches.push(cache);
+        // One lane runs in the pool too: from outside, each of its many small parallel sections would
+        // cost a change of thread.
+        let parts: Vec<Result<Written, GenerateError>> = caches
+            .into_par_iter()
+            .with_max_len(1)
+            .enumerate()
+            .map(|(index, cache)| lane(index, cache))
+            .collect();
         let mut results = vec![Vec::new(); self.prompts.len()];
         let mut stopped = None;
         for part in parts {

@@ -123,20 +123,26 @@ pub fn penalise(logits: &mut [f32], seen: &[u32], penalty: f32) {
 /// # Errors
 /// A logit that is NaN or +∞, or none above −∞.
 pub fn argmax(logits: &[f32]) -> Result<u32, NotFinite> {
-    let mut best = None;
-    for (id, &logit) in logits.iter().enumerate() {
-        if logit.is_nan() || logit == f32::INFINITY {
-            return Err(NotFinite);
-        }
-        if best.is_none_or(|(_, largest)| logit > largest) {
-            best = Some((id as u32, logit));
+    // Several at once: lanes that do not wait for each other.
+    let mut largest = [f32::NEG_INFINITY; LANES];
+    let mut finite = [true; LANES];
+    for chunk in logits.chunks(LANES) {
+        for ((largest, finite), &logit) in largest.iter_mut().zip(&mut finite).zip(chunk) {
+            *largest = if logit > *largest { logit } else { *largest };
+            // Neither NaN nor +∞.
+            *finite &= logit < f32::INFINITY;
         }
     }
+    let largest = largest.into_iter().fold(f32::NEG_INFINITY, f32::max);
+    let best = logits.iter().position(|&logit| logit == largest);
     match best {
-        Some((id, logit)) if logit > f32::NEG_INFINITY => Ok(id),
+        Some(id) if largest > f32::NEG_INFINITY && !finite.contains(&false) => Ok(id as u32),
         _ => Err(NotFinite),
     }
 }
+
+/// Logits that are compared at once.
+const LANES: usize = 16;
 
 /// Larger first, then the smaller id. For logits without NaN.
 fn likelier(logits: &[f32], a: u32, b: u32) -> Ordering {

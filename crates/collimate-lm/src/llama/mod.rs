@@ -2,9 +2,11 @@
 //! tokens or a sliding window, SwiGLU.
 
 mod config;
+mod decode;
 mod model;
 mod parts;
 mod store;
 
 pub use config::LlamaConfig;
+pub use decode::LlamaCache;
 pub use model::Llama;

@@ -4,11 +4,12 @@ use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use collimate_core::Key;
 use collimate_nn::{
-    Adaptable, Backbone, CausalLm, ConfigError, DeviceBatch, Forward, Linear, parameters,
+    Adaptable, Adapters, Backbone, CausalLm, ConfigError, DeviceBatch, Forward, Linear, parameters,
 };
-use collimate_ops::{KvPages, Visibility};
+use collimate_ops::Visibility;
 
 use super::config::LlamaConfig;
+use super::decode::LlamaCache;
 use super::parts::Trunk;
 
 /// A Llama decoder, or a Mistral: one whose configuration sets `sliding_window`.
@@ -132,15 +133,14 @@ impl Backbone for Llama {
 }
 
 impl CausalLm for Llama {
-    type Cache = KvPages;
+    type Cache = LlamaCache;
 
-    fn new_cache(&self) -> KvPages {
-        let cache = KvPages::new(self.config.num_hidden_layers, self.config.heads());
-        cache.with_window(self.config.window())
+    fn new_cache(&self, adapters: Adapters) -> LlamaCache {
+        LlamaCache::new(&self.model, self.output_weight(), &self.config, adapters)
     }
 
-    fn extend(&self, rows: &[(usize, &[u32])], f: Forward, cache: &mut KvPages) -> Tensor<2> {
-        self.model.extend(rows, &self.config, f, cache)
+    fn extend(&self, rows: &[(usize, &[u32])], cache: &mut LlamaCache) -> Tensor<2> {
+        cache.extend(&self.model, rows)
     }
 
     fn output_weight(&self) -> Tensor<2> {

@@ -1,24 +1,17 @@
 //! The blocks of a Llama decoder; field names as in Hugging Face files.
 
 use burn::module::Module;
-use burn::tensor::{Device, Int, Tensor, TensorData};
+use burn::tensor::{Device, Tensor};
 use collimate_core::Key;
 use collimate_nn::{DeviceBatch, Embedding, Forward, Linear, RmsNorm};
-use collimate_ops::{Heads, KvPages, RopeTable, cached_attention, rope, segment_attention, swiglu};
+use collimate_ops::{AttentionPlan, Heads, RopeTable, rope, segment_attention, swiglu};
 
 use super::config::LlamaConfig;
-
-/// How a linear layer is computed: [`Linear::forward`] or [`Linear::forward_rowwise`].
-type ApplyLinear = fn(&Linear, Tensor<2>, Forward) -> Tensor<2>;
-
-/// Attention of rotated queries over keys and values, and over what came before them.
-type Attend<'a> = dyn FnMut(Tensor<2>, Tensor<2>, Tensor<2>, Heads) -> Tensor<2> + 'a;
 
 /// What a layer needs besides its input.
 struct Pass<'a> {
     table: &'a RopeTable,
-    linear: ApplyLinear,
-    attend: &'a mut Attend<'a>,
+    plan: &'a AttentionPlan,
 }
 
 /// Grouped-query self-attention with rotary positions.
@@ -54,13 +47,12 @@ impl Attention {
         }
     }
 
-    fn forward(&self, x: Tensor<2>, f: Forward, pass: &mut Pass<'_>) -> Tensor<2> {
-        let linear = pass.linear;
-        let q = rope(linear(&self.q_proj, x.clone(), f.part(0)), pass.table);
-        let k = rope(linear(&self.k_proj, x.clone(), f.part(1)), pass.table);
-        let v = linear(&self.v_proj, x, f.part(2));
-        let mixed = (pass.attend)(q, k, v, self.heads);
-        linear(&self.o_proj, mixed, f.part(3))
+    fn forward(&self, x: Tensor<2>, f: Forward, pass: &Pass<'_>) -> Tensor<2> {
+        let q = rope(self.q_proj.forward(x.clone(), f.part(0)), pass.table);
+        let k = rope(self.k_proj.forward(x.clone(), f.part(1)), pass.table);
+        let v = self.v_proj.forward(x, f.part(2));
+        let mixed = segment_attention(q, k, v, pass.plan, self.heads);
+        self.o_proj.forward(mixed, f.part(3))
     }
 }
 
@@ -90,10 +82,10 @@ impl Mlp {
         }
     }
 
-    fn forward(&self, x: Tensor<2>, f: Forward, linear: ApplyLinear) -> Tensor<2> {
-        let gate = linear(&self.gate_proj, x.clone(), f.part(0));
-        let up = linear(&self.up_proj, x, f.part(1));
-        linear(&self.down_proj, swiglu(gate, up), f.part(2))
+    fn forward(&self, x: Tensor<2>, f: Forward) -> Tensor<2> {
+        let gate = self.gate_proj.forward(x.clone(), f.part(0));
+        let up = self.up_proj.forward(x, f.part(1));
+        self.down_proj.forward(swiglu(gate, up), f.part(2))
     }
 }
 
@@ -116,17 +108,11 @@ impl Block {
         }
     }
 
-    fn forward(&self, x: Tensor<2>, f: Forward, pass: &mut Pass<'_>) -> Tensor<2> {
-        let attended =
-            self.self_attn
-                .forward(self.input_layernorm.forward(x.clone()), f.part(0), pass);
-        let x = x + attended;
-        let fed = self.mlp.forward(
-            self.post_attention_layernorm.forward(x.clone()),
-            f.part(1),
-            pass.linear,
-        );
-        x + fed
+    fn forward(&self, x: Tensor<2>, f: Forward, pass: &Pass<'_>) -> Tensor<2> {
+        let normed = self.input_layernorm.forward(x.clone());
+        let x = x + self.self_attn.forward(normed, f.part(0), pass);
+        let normed = self.post_attention_layernorm.forward(x.clone());
+        x + self.mlp.forward(normed, f.part(1))
     }
 }
 
@@ -155,77 +141,15 @@ impl Trunk {
     }
 
     pub(crate) fn forward(&self, batch: &DeviceBatch, c: &LlamaConfig, f: Forward) -> Tensor<2> {
-        let x = self.embed_tokens.forward(batch.ids.clone());
-        let plan = batch.plan.clone().with_window(c.window());
-        let x = self.blocks(
-            x,
-            &batch.positions,
-            c,
-            f,
-            Linear::forward,
-            |_, q, k, v, heads| segment_attention(q, k, v, &plan, heads),
-        );
-        self.norm.forward(x)
-    }
-
-    /// Hidden states of each row's last token; `rows` are (row of the cache, new tokens).
-    pub(crate) fn extend(
-        &self,
-        rows: &[(usize, &[u32])],
-        c: &LlamaConfig,
-        f: Forward,
-        cache: &mut KvPages,
-    ) -> Tensor<2> {
-        let counts: Vec<_> = rows.iter().map(|(row, ids)| (*row, ids.len())).collect();
-        assert!(
-            counts.iter().all(|(_, count)| *count > 0),
-            "extend: a row without new tokens"
-        );
-        let append = cache.append(&counts);
-        let ids = rows.iter().flat_map(|(_, ids)| ids.iter());
-        let ids = ids.map(|&id| i64::from(id)).collect();
-        let device = self.embed_tokens.weight.val().device();
-        let x = self.embed_tokens.forward(ints(ids, &device));
-        // One token per row is a decoding step; more are a prompt, which a general product suits.
-        let decoding = counts.iter().all(|(_, count)| *count == 1);
-        let linear = if decoding {
-            Linear::forward_rowwise
-        } else {
-            Linear::forward
+        let mut x = self.embed_tokens.forward(batch.ids.clone());
+        let table = RopeTable::new(&batch.positions, c.head_dim(), c.rope_theta, &x.device());
+        let pass = Pass {
+            table: &table.expect("the configuration's check asks for an even head size"),
+            plan: &batch.plan.clone().with_window(c.window()),
         };
-        let attend = |layer, q, k, v, _| cached_attention(q, k, v, &mut *cache, layer, &append);
-        let mut x = self.blocks(x, append.positions(), c, f, linear, attend);
-        if !decoding {
-            let last = append.last().into_iter().map(|row| row as i64).collect();
-            x = x.select(0, ints(last, &device));
+        for (index, block) in self.layers.iter().enumerate() {
+            x = block.forward(x, f.part(index as u64), &pass);
         }
         self.norm.forward(x)
     }
-
-    fn blocks(
-        &self,
-        mut x: Tensor<2>,
-        positions: &[u32],
-        c: &LlamaConfig,
-        f: Forward,
-        linear: ApplyLinear,
-        mut attend: impl FnMut(usize, Tensor<2>, Tensor<2>, Tensor<2>, Heads) -> Tensor<2>,
-    ) -> Tensor<2> {
-        let table = RopeTable::new(positions, c.head_dim(), c.rope_theta, &x.device())
-            .expect("the configuration's check asks for an even head size");
-        for (index, block) in self.layers.iter().enumerate() {
-            let mut pass = Pass {
-                table: &table,
-                linear,
-                attend: &mut |q, k, v, heads| attend(index, q, k, v, heads),
-            };
-            x = block.forward(x, f.part(index as u64), &mut pass);
-        }
-        x
-    }
-}
-
-fn ints(values: Vec<i64>, device: &Device) -> Tensor<1, Int> {
-    let n = values.len();
-    Tensor::from_data(TensorData::new(values, [n]), device)
 }

@@ -2,7 +2,6 @@
 
 use super::*;
 use collimate_nn::{Adaptable, LoraConfig};
-use collimate_ops::KvPages;
 use collimate_testkit::assert_close;
 
 /// A model, its cache, and the sequences that the cache's rows should stand for.
@@ -10,13 +9,13 @@ struct Followed<'a> {
     name: &'a str,
     model: &'a Llama,
     f: Forward,
-    cache: KvPages,
+    cache: LlamaCache,
     rows: Vec<Vec<u32>>,
 }
 
 impl<'a> Followed<'a> {
     fn new(name: &'a str, model: &'a Llama, f: Forward) -> Self {
-        let cache = model.new_cache();
+        let cache = model.new_cache(f.adapters);
         let rows = Vec::new();
         Self {
             name,
@@ -43,8 +42,7 @@ impl<'a> Followed<'a> {
             .iter()
             .map(|(row, ids)| (*row, ids.as_slice()))
             .collect();
-        let hidden = self.model.extend(&slices, self.f, &mut self.cache);
-        let logits = host(&next_token_logits(self.model, hidden));
+        let logits = host(&self.model.extend(&slices, &mut self.cache));
         for (row, ids) in reads {
             self.rows[*row].extend(ids);
             assert_eq!(self.cache.tokens(*row), self.rows[*row].len());
@@ -158,17 +156,16 @@ fn check_alone(window: Option<usize>) {
     let model = Llama::new(&config, Key::new(4, "init"), &Device::flex()).unwrap();
     let rows = prompts(1, &[3, 30, 16, 1, 47]);
     let logits = |chosen: &[usize]| {
-        let mut cache = model.new_cache();
+        let mut cache = model.new_cache(Adapters::On);
         for &row in chosen {
             let at = cache.push();
-            model.extend(&[(at, &rows[row])], Forward::EVAL, &mut cache);
+            model.extend(&[(at, &rows[row])], &mut cache);
         }
         let mut steps = Vec::new();
         for id in [4u32, 9, 2] {
             let ids = [id];
             let reads: Vec<_> = (0..chosen.len()).map(|row| (row, &ids[..])).collect();
-            let hidden = model.extend(&reads, Forward::EVAL, &mut cache);
-            steps.push(host(&next_token_logits(&model, hidden)));
+            steps.push(host(&model.extend(&reads, &mut cache)));
         }
         steps
     };
@@ -188,15 +185,15 @@ fn check_alone(window: Option<usize>) {
 #[test]
 fn forked_rows_hold_their_prompt_once() {
     let model = random_model(&Device::flex());
-    let mut cache = model.new_cache();
+    let mut cache = model.new_cache(Adapters::On);
     let row = cache.push();
     let prompt = &prompts(2, &[48])[0];
-    model.extend(&[(row, prompt)], Forward::EVAL, &mut cache);
-    assert_eq!(cache.capacity(), 48);
+    model.extend(&[(row, prompt)], &mut cache);
+    assert_eq!(cache.pages().capacity(), 48);
     cache.fork(row, 8);
-    assert_eq!((cache.rows(), cache.capacity()), (8, 48));
+    assert_eq!((cache.rows(), cache.pages().capacity()), (8, 48));
     let ids = [5u32];
     let reads: Vec<_> = (0..8).map(|row| (row, &ids[..])).collect();
-    model.extend(&reads, Forward::EVAL, &mut cache);
-    assert_eq!(cache.capacity(), 48 + 8 * 16);
+    model.extend(&reads, &mut cache);
+    assert_eq!(cache.pages().capacity(), 48 + 8 * 16);
 }

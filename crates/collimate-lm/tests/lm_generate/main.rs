@@ -12,8 +12,10 @@ mod watched;
 use burn::tensor::Device;
 use collimate_core::{Completion, Key, Sampling};
 use collimate_data::{SpecialTokenIds, TextTokenizer};
-use collimate_lm::{BatchLimits, Llama, LlamaConfig, Place, Progress, TextGenerator, Watch};
-use collimate_nn::{Backbone, CausalLm, Forward, KvCache, next_token_logits};
+use collimate_lm::{
+    BatchLimits, Llama, LlamaCache, LlamaConfig, Place, Progress, TextGenerator, Watch,
+};
+use collimate_nn::{Adapters, Backbone, CausalLm, Forward, KvCache};
 use collimate_testkit::{Noise, host};
 use tokenizers::decoders::byte_level::ByteLevel;
 use tokenizers::models::bpe::BPE;

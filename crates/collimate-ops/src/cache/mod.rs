@@ -44,6 +44,12 @@ impl KvPages {
         }
     }
 
+    /// An empty cache for the same model.
+    #[must_use]
+    pub fn fresh(&self) -> Self {
+        Self::new(self.layers.len(), self.heads).with_window(self.window)
+    }
+
     /// The cache of a model with a sliding window ([`AttentionPlan::with_window`]): a token sees
     /// itself and the `window − 1` tokens of its row before it. Tokens that no window reaches any more
     /// keep their place until the row is dropped.

@@ -12,8 +12,9 @@ pub(crate) mod logp;
 pub(crate) mod math;
 pub(crate) mod norm;
 pub(crate) mod optim;
+pub(crate) mod panels;
 pub(crate) mod rows;
-pub(crate) mod rowwise;
+
 pub(crate) mod scratch;
 pub(crate) mod tile;
 
