@@ -23,6 +23,11 @@ pub(crate) trait Kernel<const N: usize>: Clone + Send + Debug + 'static {
     /// The output and what backward needs.
     fn forward(&self, inputs: [&[f32]; N]) -> (Vec<f32>, Self::Saved);
 
+    /// The output alone, where there will be no backward.
+    fn infer(&self, inputs: [&[f32]; N]) -> Vec<f32> {
+        self.forward(inputs).0
+    }
+
     /// Gradients of the inputs marked in `wanted`; the others may be `None`.
     fn backward(
         &self,
@@ -134,7 +139,7 @@ pub(crate) fn run<K: Kernel<N>, const N: usize, const D: usize>(
                 Input::Plain(tensor) => contiguous(tensor),
                 Input::Tracked(tensor, _) => contiguous(tensor.into_primitive()),
             });
-            let (out, _) = kernel.forward(inputs.each_ref().map(slice));
+            let out = kernel.infer(inputs.each_ref().map(slice));
             Tensor::from_primitive::<Flex>(made(out, shape))
         }
         Some(GradientCheckpointingStrategy::Disabled) => {
@@ -160,11 +165,12 @@ fn run_tracked<C: CheckpointStrategy, K: Kernel<N>, const N: usize, const D: usi
     let tracked = inputs.iter().any(Tracked::is_tracked);
     let nodes = inputs.each_ref().map(Tracked::node);
     let inputs = inputs.map(|tensor| contiguous(tensor.into_primitive()));
+    if !tracked {
+        let out = kernel.infer(inputs.each_ref().map(slice));
+        return Tracked::new(made(out, shape));
+    }
     let (out, saved) = kernel.forward(inputs.each_ref().map(slice));
     let out = made(out, shape);
-    if !tracked {
-        return Tracked::new(out);
-    }
     match Fused(kernel).prepare::<C>(nodes).compute_bound().stateful() {
         OpsKind::Tracked(prepared) => prepared.finish(State { inputs, saved }, out),
         OpsKind::UnTracked(prepared) => prepared.finish(out),

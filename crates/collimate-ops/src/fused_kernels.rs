@@ -258,7 +258,11 @@ impl Kernel<2> for SelectedLogp {
     type Saved = logp::Saved;
 
     fn forward(&self, [hidden, weight]: [&[f32]; 2]) -> (Vec<f32>, Self::Saved) {
-        logp::forward(hidden, weight, &self.targets, self.sizes)
+        logp::forward(hidden, weight, &self.targets, self.sizes, true)
+    }
+
+    fn infer(&self, [hidden, weight]: [&[f32]; 2]) -> Vec<f32> {
+        logp::forward(hidden, weight, &self.targets, self.sizes, false).0
     }
 
     fn backward(

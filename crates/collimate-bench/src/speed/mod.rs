@@ -31,10 +31,6 @@ pub(crate) type Failure = Box<dyn std::error::Error + Send + Sync>;
 /// # Errors
 /// Files that cannot be read, too few rows, or what training says.
 pub fn measure(work: &Work, from: &Prepared) -> Result<Value, Failure> {
-    if std::env::var_os("POOL").is_some() { let mut r = None; rayon::scope(|_| r = Some(measure_in(work, from))); return r.unwrap(); }
-    measure_in(work, from)
-}
-fn measure_in(work: &Work, from: &Prepared) -> Result<Value, Failure> {
     match work {
         Work::Sft(options) => train::sft(options, from),
         Work::Rm(options) => train::rm(options, from),

@@ -52,7 +52,40 @@ pub(crate) fn product(a: Matrix<'_>, b: Matrix<'_>, out: &mut [f32], accumulate:
     // SAFETY: `out` has the size of the product and is borrowed exclusively.
     #[allow(unsafe_code)]
     unsafe {
-        multiply(a, b, out.as_mut_ptr(), accumulate);
+        multiply(a, b, out.as_mut_ptr(), accumulate, threads_for(a, b));
+    }
+}
+
+/// [`product`] on this thread, for callers that are many.
+pub(crate) fn product_alone(a: Matrix<'_>, b: Matrix<'_>, out: &mut [f32], accumulate: bool) {
+    assert_eq!(out.len(), a.rows * b.columns, "output of another size");
+    // SAFETY: as in `product`.
+    #[allow(unsafe_code)]
+    unsafe {
+        product_alone_at(a, b, out.as_mut_ptr(), accumulate);
+    }
+}
+
+/// [`product_alone`] into memory that may not be initialised yet.
+///
+/// # Safety
+/// `out` must have room for the product, which nobody else may touch; initialised if `accumulate`.
+#[allow(unsafe_code)]
+pub(crate) unsafe fn product_alone_at(
+    a: Matrix<'_>,
+    b: Matrix<'_>,
+    out: *mut f32,
+    accumulate: bool,
+) {
+    // SAFETY: by the caller's promise.
+    unsafe { multiply(a, b, out, accumulate, Parallelism::None) };
+}
+
+fn threads_for(a: Matrix<'_>, b: Matrix<'_>) -> Parallelism {
+    if a.rows * a.columns * b.columns < PARALLEL_FROM {
+        Parallelism::None
+    } else {
+        Parallelism::Rayon(PARTS_PER_THREAD * rayon::current_num_threads())
     }
 }
 
@@ -63,7 +96,7 @@ pub(crate) fn product_of(a: Matrix<'_>, b: Matrix<'_>) -> Vec<f32> {
     // SAFETY: the memory has room for the product, which writes every element without reading any.
     #[allow(unsafe_code)]
     unsafe {
-        multiply(a, b, out.as_mut_ptr(), false);
+        multiply(a, b, out.as_mut_ptr(), false, threads_for(a, b));
         out.set_len(len);
     }
     out
@@ -72,7 +105,13 @@ pub(crate) fn product_of(a: Matrix<'_>, b: Matrix<'_>) -> Vec<f32> {
 /// # Safety
 /// `out` must have room for the product, which nobody else may touch; initialised if `accumulate`.
 #[allow(unsafe_code)]
-unsafe fn multiply(a: Matrix<'_>, b: Matrix<'_>, out: *mut f32, accumulate: bool) {
+unsafe fn multiply(
+    a: Matrix<'_>,
+    b: Matrix<'_>,
+    out: *mut f32,
+    accumulate: bool,
+    parallelism: Parallelism,
+) {
     assert_eq!(a.columns, b.rows, "inner sizes differ");
     if a.rows == 0 || b.columns == 0 {
         return;
@@ -84,12 +123,6 @@ unsafe fn multiply(a: Matrix<'_>, b: Matrix<'_>, out: *mut f32, accumulate: bool
         }
         return;
     }
-    let work = a.rows * a.columns * b.columns;
-    let parallelism = if work < PARALLEL_FROM {
-        Parallelism::None
-    } else {
-        Parallelism::Rayon(PARTS_PER_THREAD * rayon::current_num_threads())
-    };
     // SAFETY: the matrices have the sizes and strides passed, by the assertion here, that of
     // `Matrix::new` and the caller's promise. The output is not read unless `accumulate`.
     unsafe {

@@ -1,15 +1,26 @@
-//! Log-probabilities of target tokens and entropies, a chunk of rows at a time.
+//! Log-probabilities of target tokens and entropies, a block of rows and vocabulary at a time: a
+//! block's logits are reduced while the processor still has them in its cache.
 
+use std::cell::RefCell;
+use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rayon::prelude::*;
 
-use super::gemm::{Matrix, product, product_of};
-use super::math;
+use super::gemm::{Matrix, product_alone, product_alone_at};
 use super::scratch::Scratch;
+use super::{Shared, SharedUnwritten, math, unwritten, written};
 
-/// Logits that exist at once (48 MiB): enough rows that reading the weight is amortised.
-const LOGITS_AT_ONCE: usize = 12 << 20;
+/// Most rows of a chunk.
+const ROWS: usize = 512;
+/// Elements of the logits of a block and of its part of the weight: what a core's own cache holds.
+const BLOCK: usize = 5 << 16;
+/// Blocks of the vocabulary where it is large enough, so that every thread has one.
+const BLOCKS: usize = 8;
+/// Parts of the vocabulary whose contributions to a hidden state's gradient are summed first alone.
+const PARTS: usize = 8;
+/// Logits that are kept from forward to backward (48 MiB); others are computed again.
+const KEPT: usize = 12 << 20;
 
 /// The sizes of a call.
 #[derive(Debug, Clone, Copy)]
@@ -22,103 +33,241 @@ pub(crate) struct Sizes {
 }
 
 impl Sizes {
-    /// Rows of a chunk: as few chunks as fit, of about the same size.
-    fn chunk(self) -> usize {
-        let most = (LOGITS_AT_ONCE / self.vocab.max(1)).clamp(1, self.rows.max(1));
-        self.rows.div_ceil(self.rows.div_ceil(most).max(1)).max(1)
-    }
-
     /// Numbers per row of the output.
     fn outputs(self) -> usize {
         1 + usize::from(self.entropy)
     }
+
+    /// Rows of a chunk: as few chunks as fit, of about the same size.
+    fn chunk(self) -> usize {
+        self.rows.div_ceil(self.rows.div_ceil(ROWS).max(1)).max(1)
+    }
+
+    fn chunks(self) -> impl DoubleEndedIterator<Item = Range<usize>> + ExactSizeIterator {
+        let (rows, chunk) = (self.rows, self.chunk());
+        let count = rows.div_ceil(chunk);
+        (0..count).map(move |index| index * chunk..rows.min((index + 1) * chunk))
+    }
+
+    /// Columns of a block: an odd number of cache lines, so that a column's elements do not compete
+    /// for the same places of the cache.
+    fn block(self) -> usize {
+        let fits = BLOCK / (self.chunk() + self.width);
+        let most = self.vocab.div_ceil(BLOCKS).max(1);
+        (fits.min(most) / 32 * 32 + 16).min(self.vocab.max(1))
+    }
+
+    fn blocks(self) -> usize {
+        self.vocab.div_ceil(self.block())
+    }
+
+    fn columns(self, block: usize) -> Range<usize> {
+        let size = self.block();
+        block * size..self.vocab.min((block + 1) * size)
+    }
+
+    /// The first row whose logits are kept.
+    fn kept_from(self) -> usize {
+        let mut kept = self.rows;
+        for chunk in self.chunks().rev() {
+            if (self.rows - chunk.start) * self.vocab > KEPT {
+                break;
+            }
+            kept = chunk.start;
+        }
+        kept
+    }
 }
 
-/// What backward needs of a row.
+/// Logits of a row relative to the largest, over a block or the whole vocabulary.
 #[derive(Debug, Clone, Copy, Default)]
-struct Row {
-    /// The largest logit.
+struct Moments {
     max: f32,
-    /// One over the sum of exponentials relative to it.
-    inverse: f32,
-    /// The entropy, where it is asked for.
-    entropy: f32,
+    /// `Σ e`, with `e = exp(z − max)`.
+    sum: f32,
+    /// `Σ e·(z − max)`, where the entropy is asked for.
+    weighted: f32,
+}
+
+impl Moments {
+    /// Of two parts of a row.
+    fn and(self, other: Self) -> Self {
+        let max = self.max.max(other.max);
+        let [a, b] = [self, other].map(|part| {
+            // A part without a finite logit has nothing to add.
+            let shift = (part.max - max).max(-1e4);
+            let factor = math::exp(shift);
+            let weighted = part.sum.mul_add(shift, part.weighted);
+            (factor * part.sum, factor * weighted)
+        });
+        Self {
+            max,
+            sum: a.0 + b.0,
+            weighted: a.1 + b.1,
+        }
+    }
+
+    /// −Σ p log p = log Σ e − Σ e·(z − max) / Σ e.
+    fn entropy(self) -> f32 {
+        self.sum.ln() - self.weighted / self.sum
+    }
 }
 
 /// What forward leaves for backward.
 #[derive(Debug, Clone)]
 pub(crate) struct Saved {
-    rows: Vec<Row>,
-    /// Exponentials of the last chunk, so that backward computes only the others again.
-    last: Arc<Mutex<Option<Scratch>>>,
+    rows: Vec<Moments>,
+    /// Of the last rows, block by block: where the entropy is asked for, logits; else their
+    /// exponentials relative to the block's largest, and these.
+    kept: Arc<Mutex<Option<Kept>>>,
 }
 
-/// Per row, the log-probability of its target and, where asked for, the entropy.
+#[derive(Debug)]
+struct Kept {
+    values: Scratch,
+    /// By block, then row of the kept ones.
+    largest: Vec<f32>,
+    first: usize,
+}
+
+/// Per row, the log-probability of its target and, where asked for, the entropy. `keep`: whether
+/// there may be a backward pass.
 pub(crate) fn forward(
     hidden: &[f32],
     weight: &[f32],
     targets: &[usize],
     sizes: Sizes,
+    keep: bool,
 ) -> (Vec<f32>, Saved) {
-    let Sizes { rows, vocab, .. } = sizes;
-    let (chunk, outputs) = (sizes.chunk(), sizes.outputs());
+    let Sizes {
+        rows,
+        vocab,
+        entropy,
+        ..
+    } = sizes;
+    let outputs = sizes.outputs();
+    let first = if keep { sizes.kept_from() } else { rows };
+    let mut values = Scratch::new((rows - first) * vocab);
+    let mut largest = vec![0.0; sizes.blocks() * (rows - first)];
+    let place = Shared::new(&mut values);
     let mut out = vec![0.0; rows * outputs];
-    let mut saved = vec![Row::default(); rows];
-    let mut scratch = Scratch::new(chunk * vocab);
-    for start in (0..rows).step_by(chunk) {
-        let len = chunk.min(rows - start);
-        let logits = &mut scratch[..len * vocab];
-        logits_of(hidden, weight, start, len, sizes, logits);
-        let out = out[start * outputs..].par_chunks_mut(outputs);
-        let rows = out.zip(&mut saved[start..start + len]);
-        rows.zip(logits.par_chunks_mut(vocab))
-            .enumerate()
-            .for_each(|(row, ((out, saved), z))| {
+    let mut saved = vec![Moments::default(); rows];
+    for chunk in sizes.chunks() {
+        let task = |block: usize, z: &mut [f32]| {
+            let columns = sizes.columns(block);
+            logits_of(hidden, weight, &chunk, &columns, sizes, z);
+            let rows = z.chunks_exact_mut(columns.len()).zip(chunk.clone());
+            rows.map(|(z, row)| {
+                let target = targets[row].checked_sub(columns.start);
+                let target = target.and_then(|target| z.get(target)).copied();
                 math::vectorised(
                     #[inline(always)]
-                    || {
-                        let target = z[targets[start + row]];
-                        let max = math::max(z);
-                        // −Σ p log p = log Σ e − Σ e·(z − max) / Σ e, with e = exp(z − max).
-                        let (sum, weighted) = if sizes.entropy {
-                            math::exp_shifted_moments(z, max)
-                        } else {
-                            math::exp_shifted(z, max);
-                            (math::sum(z), 0.0)
-                        };
-                        let entropy = sum.ln() - weighted / sum;
-                        out[0] = (target - max) - sum.ln();
-                        if let Some(out) = out.get_mut(1) {
-                            *out = entropy;
-                        }
-                        *saved = Row {
-                            max,
-                            inverse: 1.0 / sum,
-                            entropy,
-                        };
-                    },
-                );
-            });
+                    || (moments(z, entropy), target),
+                )
+            })
+            .collect::<Vec<(Moments, Option<f32>)>>()
+        };
+        let parts: Vec<_> = (0..sizes.blocks())
+            .into_par_iter()
+            .with_max_len(1)
+            .map(|block| {
+                let len = chunk.len() * sizes.columns(block).len();
+                if chunk.start < first {
+                    return with_own(len, |z| task(block, z));
+                }
+                // SAFETY: blocks of the same rows do not overlap, nor do chunks.
+                #[allow(unsafe_code)]
+                let z = unsafe { place.part(kept_at(sizes, &chunk, first, block), len) };
+                task(block, z)
+            })
+            .collect();
+        for (index, row) in chunk.clone().enumerate() {
+            let whole = parts.iter().map(|part| part[index].0);
+            let whole = whole.reduce(Moments::and).unwrap_or_default();
+            let target = parts.iter().find_map(|part| part[index].1);
+            let target = target.expect("targets lie in the vocabulary");
+            out[row * outputs] = (target - whole.max) - whole.sum.ln();
+            if entropy {
+                out[row * outputs + 1] = whole.entropy();
+            }
+            saved[row] = whole;
+            if row >= first {
+                for (block, part) in parts.iter().enumerate() {
+                    largest[block * (rows - first) + row - first] = part[index].0.max;
+                }
+            }
+        }
     }
+    let kept = (first < rows).then_some(Kept {
+        values,
+        largest,
+        first,
+    });
     let saved = Saved {
         rows: saved,
-        // The entropy's slope needs the logits themselves.
-        last: Arc::new(Mutex::new((!sizes.entropy).then_some(scratch))),
+        kept: Arc::new(Mutex::new(kept)),
     };
     (out, saved)
+}
+
+/// The moments of a block's row; without entropy, its logits become exponentials relative to the
+/// largest.
+#[inline(always)]
+fn moments(z: &mut [f32], entropy: bool) -> Moments {
+    let max = math::max(z);
+    // A row of −∞ stays finite relative to this.
+    let shift = max.max(f32::MIN);
+    if entropy {
+        let (sum, weighted) = math::exp_moments(z, shift);
+        return Moments {
+            max: shift,
+            sum,
+            weighted,
+        };
+    }
+    math::exp_shifted(z, shift);
+    Moments {
+        max: shift,
+        sum: math::sum(z),
+        weighted: 0.0,
+    }
+}
+
+thread_local! {
+    /// The logits of a block that is not kept.
+    static OWN: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Runs `work`, which must not wait for other threads, with memory of unspecified content.
+fn with_own<R>(len: usize, work: impl FnOnce(&mut [f32]) -> R) -> R {
+    OWN.with_borrow_mut(|own| {
+        own.resize(len.max(own.len()), 0.0);
+        work(&mut own[..len])
+    })
+}
+
+/// Where a block of a kept chunk begins.
+fn kept_at(sizes: Sizes, chunk: &Range<usize>, first: usize, block: usize) -> usize {
+    (chunk.start - first) * sizes.vocab + chunk.len() * sizes.columns(block).start
 }
 
 fn logits_of(
     hidden: &[f32],
     weight: &[f32],
-    start: usize,
-    len: usize,
-    Sizes { width, vocab, .. }: Sizes,
+    rows: &Range<usize>,
+    columns: &Range<usize>,
+    Sizes { width, .. }: Sizes,
     logits: &mut [f32],
 ) {
-    let part = &hidden[start * width..(start + len) * width];
-    let weight = Matrix::new(weight, vocab, width);
-    product(Matrix::new(part, len, width), weight.t(), logits, false);
+    let hidden = part(hidden, rows, width);
+    let weight = part(weight, columns, width);
+    product_alone(hidden, weight.t(), logits, false);
+}
+
+/// Some rows of a matrix.
+fn part<'a>(matrix: &'a [f32], rows: &Range<usize>, width: usize) -> Matrix<'a> {
+    let data = &matrix[rows.start * width..rows.end * width];
+    Matrix::new(data, rows.len(), width)
 }
 
 /// Gradients for hidden and weight, those wanted.
@@ -138,75 +287,124 @@ pub(crate) fn backward(
     let Sizes {
         rows, width, vocab, ..
     } = sizes;
-    let (chunk, outputs) = (sizes.chunk(), sizes.outputs());
-    let mut d_hidden = vec![0.0; if wanted[0] { rows * width } else { 0 }];
-    let mut d_weight = None;
-    let kept = saved
-        .last
+    assert!(rows > 0 && vocab > 0, "log-probabilities of nothing");
+    let outputs = sizes.outputs();
+    // A second pass backward finds nothing and computes all again.
+    let mut kept = saved
+        .kept
         .lock()
         .unwrap_or_else(PoisonError::into_inner)
         .take();
-    let mut is_kept = kept.is_some();
-    let mut scratch = kept.unwrap_or_else(|| Scratch::new(chunk * vocab));
-    let weight_matrix = Matrix::new(weight, vocab, width);
-    // The last chunk first: its exponentials lie in the buffer.
-    let starts: Vec<usize> = (0..rows).step_by(chunk).collect();
-    for &start in starts.iter().rev() {
-        let len = chunk.min(rows - start);
-        let z = &mut scratch[..len * vocab];
-        let have_exponentials = std::mem::take(&mut is_kept);
-        if !have_exponentials {
-            logits_of(hidden, weight, start, len, sizes, z);
-        }
-        z.par_chunks_mut(vocab).enumerate().for_each(|(row, z)| {
-            let row = start + row;
-            let saved = &saved.rows[row];
-            let grad = &grad[row * outputs..(row + 1) * outputs];
-            math::vectorised(
-                #[inline(always)]
-                || {
-                    match grad {
-                        [logp] => {
-                            let factor = -logp * saved.inverse;
-                            if have_exponentials {
-                                for z in z.iter_mut() {
-                                    *z *= factor;
-                                }
-                            } else {
-                                for z in z.iter_mut() {
-                                    *z = factor * math::exp(*z - saved.max);
-                                }
-                            }
-                        }
-                        [logp, entropy] => {
-                            // log p + H = (z − max) + shift; a logit of −∞ has no part in it.
-                            let shift = saved.inverse.ln() + saved.entropy;
-                            for z in z.iter_mut() {
-                                let x = *z - saved.max;
-                                let slope = entropy.mul_add(x.max(-1e4) + shift, *logp);
-                                *z = -saved.inverse * math::exp(x) * slope;
-                            }
-                        }
-                        _ => unreachable!("a row has one output or two"),
+    let first = kept.as_ref().map_or(rows, |kept| kept.first);
+    let largest = kept.as_mut().map(|kept| std::mem::take(&mut kept.largest));
+    let place = kept.as_mut().map(|kept| Shared::new(&mut kept.values));
+    let mut d_hidden = vec![0.0; if wanted[0] { rows * width } else { 0 }];
+    let mut d_weight = unwritten(if wanted[1] { vocab * width } else { 0 });
+    let weight_place = SharedUnwritten::new(&mut d_weight);
+    let parts = PARTS.min(sizes.blocks());
+    for chunk in sizes.chunks() {
+        let is_kept = chunk.start >= first;
+        let work = |block: usize, z: &mut [f32], sum: &mut [f32]| {
+            let columns = sizes.columns(block);
+            for (z, row) in z.chunks_exact_mut(columns.len()).zip(chunk.clone()) {
+                let all = saved.rows[row];
+                let grad = &grad[row * outputs..(row + 1) * outputs];
+                let relative = largest
+                    .as_ref()
+                    .filter(|_| is_kept && !sizes.entropy)
+                    .map(|largest| largest[block * (rows - first) + row - first]);
+                math::vectorised(
+                    #[inline(always)]
+                    || slopes(z, all, relative, grad),
+                );
+                if columns.contains(&targets[row]) {
+                    z[targets[row] - columns.start] += grad[0];
+                }
+            }
+            let d_logits = Matrix::new(z, chunk.len(), columns.len());
+            if wanted[0] {
+                product_alone(d_logits, part(weight, &columns, width), sum, true);
+            }
+            if wanted[1] {
+                let hidden = part(hidden, &chunk, width);
+                let at = columns.start * width..columns.end * width;
+                // SAFETY: rows of the weight belong to one block, and a block to one task; the first
+                // chunk writes all of them without reading any.
+                #[allow(unsafe_code)]
+                unsafe {
+                    let out = weight_place.start(at);
+                    product_alone_at(d_logits.t(), hidden, out, chunk.start > 0);
+                }
+            }
+        };
+        // Block by block, in a fixed number of parts, whatever the number of threads.
+        let task = |index: usize| {
+            let mut sum = vec![0.0; if wanted[0] { chunk.len() * width } else { 0 }];
+            let share = |index: usize| sizes.blocks() * index / parts;
+            for block in share(index)..share(index + 1) {
+                let columns = sizes.columns(block);
+                let len = chunk.len() * columns.len();
+                match place.as_ref().filter(|_| is_kept) {
+                    Some(place) => {
+                        // SAFETY: as in forward.
+                        #[allow(unsafe_code)]
+                        let z = unsafe { place.part(kept_at(sizes, &chunk, first, block), len) };
+                        work(block, z, &mut sum);
                     }
-                    z[targets[row]] += grad[0];
-                },
-            );
-        });
-        let d_logits = Matrix::new(z, len, vocab);
-        let range = start * width..(start + len) * width;
+                    None => with_own(len, |z| {
+                        logits_of(hidden, weight, &chunk, &columns, sizes, z);
+                        work(block, z, &mut sum);
+                    }),
+                }
+            }
+            sum
+        };
+        let sums: Vec<Vec<f32>> = (0..parts)
+            .into_par_iter()
+            .with_max_len(1)
+            .map(task)
+            .collect();
         if wanted[0] {
-            product(d_logits, weight_matrix, &mut d_hidden[range.clone()], false);
-        }
-        if wanted[1] {
-            let part = Matrix::new(&hidden[range], len, width);
-            match &mut d_weight {
-                None => d_weight = Some(product_of(d_logits.t(), part)),
-                Some(sum) => product(d_logits.t(), part, sum, true),
+            let d_hidden = &mut d_hidden[chunk.start * width..chunk.end * width];
+            for sum in sums {
+                for (total, value) in d_hidden.iter_mut().zip(sum) {
+                    *total += value;
+                }
             }
         }
     }
-    // Without a row there is no part.
-    let d_weight = d_weight.or_else(|| wanted[1].then(|| vec![0.0; vocab * width]));
-    [wanted[0].then_some(d_hidden), d_weight]
+    // SAFETY: the blocks of the first chunk are the whole vocabulary.
+    #[allow(unsafe_code)]
+    let d_weight = unsafe { written(d_weight) };
+    [wanted[0].then_some(d_hidden), wanted[1].then_some(d_weight)]
+}
+
+/// Logits, or exponentials relative to `relative`, become the loss's slope, but for the target's part.
+#[inline(always)]
+fn slopes(z: &mut [f32], all: Moments, relative: Option<f32>, grad: &[f32]) {
+    let inverse = 1.0 / all.sum;
+    match (grad, relative) {
+        ([logp], Some(largest)) => {
+            let factor = -logp * inverse * math::exp((largest - all.max).max(-1e4));
+            for z in z.iter_mut() {
+                *z *= factor;
+            }
+        }
+        ([logp], None) => {
+            let factor = -logp * inverse;
+            for z in z.iter_mut() {
+                *z = factor * math::exp(*z - all.max);
+            }
+        }
+        ([logp, entropy], _) => {
+            // log p + H = (z − max) + shift; a logit of −∞ has no part in it.
+            let shift = inverse.ln() + all.entropy();
+            for z in z.iter_mut() {
+                let x = *z - all.max;
+                let slope = entropy.mul_add(x.max(-1e4) + shift, *logp);
+                *z = -inverse * math::exp(x) * slope;
+            }
+        }
+        _ => unreachable!("a row has one output or two"),
+    }
 }

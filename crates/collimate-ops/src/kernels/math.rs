@@ -147,25 +147,20 @@ pub(crate) fn exp_shifted(values: &mut [f32], shift: f32) {
     }
 }
 
-/// Replaces every element by `e = exp(x − shift)`; `Σ e` and `Σ e·(x − shift)`.
+/// `Σ e` and `Σ e·(x − shift)`, with `e = exp(x − shift)`.
 #[inline(always)]
-pub(crate) fn exp_shifted_moments(values: &mut [f32], shift: f32) -> (f32, f32) {
-    let mut weighted = [0.0f32; LANES];
-    let mut chunks = values.chunks_exact_mut(LANES);
-    for chunk in &mut chunks {
-        for (sum, value) in weighted.iter_mut().zip(chunk) {
+pub(crate) fn exp_moments(values: &[f32], shift: f32) -> (f32, f32) {
+    let (mut sums, mut weighted) = ([0.0f32; LANES], [0.0f32; LANES]);
+    for chunk in values.chunks(LANES) {
+        for ((sum, weighted), value) in sums.iter_mut().zip(&mut weighted).zip(chunk) {
             let x = *value - shift;
-            *value = exp(x);
+            let e = exp(x);
+            *sum += e;
             // A logit of −∞ has no part in it.
-            *sum = value.mul_add(x.max(-1e4), *sum);
+            *weighted = e.mul_add(x.max(-1e4), *weighted);
         }
     }
-    for (sum, value) in weighted.iter_mut().zip(chunks.into_remainder()) {
-        let x = *value - shift;
-        *value = exp(x);
-        *sum = value.mul_add(x.max(-1e4), *sum);
-    }
-    (sum(values), sum(&weighted))
+    (sum(&sums), sum(&weighted))
 }
 
 #[cfg(test)]

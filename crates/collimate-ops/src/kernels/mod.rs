@@ -71,3 +71,35 @@ impl Shared {
         unsafe { std::slice::from_raw_parts_mut(self.start.add(offset), len) }
     }
 }
+
+/// [`unwritten`] memory that several tasks write, each its own elements.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct SharedUnwritten {
+    start: *mut f32,
+    len: usize,
+}
+
+// SAFETY: as for `Shared`.
+#[allow(unsafe_code)]
+unsafe impl Send for SharedUnwritten {}
+// SAFETY: as for `Shared`.
+#[allow(unsafe_code)]
+unsafe impl Sync for SharedUnwritten {}
+
+impl SharedUnwritten {
+    pub(crate) fn new(slice: &mut [MaybeUninit<f32>]) -> Self {
+        Self {
+            start: slice.as_mut_ptr().cast(),
+            len: slice.len(),
+        }
+    }
+
+    /// Where the elements of `range` begin: whoever writes them must be the only one to.
+    pub(crate) fn start(&self, range: std::ops::Range<usize>) -> *mut f32 {
+        assert!(
+            range.start <= range.end && range.end <= self.len,
+            "part of a shared slice lies outside it"
+        );
+        self.start.wrapping_add(range.start)
+    }
+}

@@ -7,7 +7,7 @@ use std::ops::Range;
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
-use super::{unwritten, written};
+use super::{SharedUnwritten, unwritten, written};
 
 /// Multiplications below which a product stays on one thread.
 const PARALLEL_FROM: usize = 1 << 19;
@@ -76,9 +76,9 @@ pub(crate) fn products(
             unwritten(rows * weight.output)
         })
         .collect();
-    let outs: Vec<Out> = results
+    let outs: Vec<_> = results
         .iter_mut()
-        .map(|result| Out(result.as_mut_ptr().cast()))
+        .map(|result| SharedUnwritten::new(result))
         .collect();
     let panels: usize = weights.iter().map(|(weight, _)| weight.panels()).sum();
     let work: usize = weights
@@ -126,23 +126,12 @@ impl WithSimd for PanelWidth {
     }
 }
 
-/// A result that several tasks write, each its own columns.
-#[derive(Debug, Clone, Copy)]
-struct Out(*mut f32);
-
-// SAFETY: the memory outlives the parallel section, and no two tasks touch the same element.
-#[allow(unsafe_code)]
-unsafe impl Send for Out {}
-// SAFETY: as for `Send`.
-#[allow(unsafe_code)]
-unsafe impl Sync for Out {}
-
 struct Task<'a> {
     x: &'a [f32],
     rows: usize,
     weight: &'a Panels,
     bias: Option<&'a [f32]>,
-    out: Out,
+    out: SharedUnwritten,
     panels: Range<usize>,
 }
 
@@ -210,7 +199,8 @@ impl Task<'_> {
             // SAFETY: the columns of these rows belong to this task; the memory is a result's, of
             // `rows` rows of `output` elements, and the row is below `rows`.
             let out = unsafe {
-                let start = self.out.0.add((row + m) * output + columns.start);
+                let start = (row + m) * output + columns.start;
+                let start = self.out.start(start..start + columns.len());
                 std::slice::from_raw_parts_mut(start.cast::<MaybeUninit<f32>>(), columns.len())
             };
             // SAFETY: two vectors are as many plain numbers.
