@@ -27,6 +27,13 @@ pub trait Backbone: Module + ModuleDisplay + Adaptable + Sync + 'static {
     /// Result `[tokens, hidden_size]`.
     fn hidden(&self, batch: &DeviceBatch, f: Forward) -> Tensor<2>;
 
+    /// The same model, whose blocks keep nothing but their inputs from forward to backward
+    /// ([`collimate_ops::recomputed`]), or keep everything: for long sequences and large models. Values and
+    /// gradients are the same; a step needs one more forward pass. `valid()` keeps the switch, files do
+    /// not.
+    #[must_use]
+    fn with_recompute(self, recompute: bool) -> Self;
+
     /// Width of the hidden states.
     fn hidden_size(&self) -> usize;
 

@@ -176,7 +176,8 @@ impl Kernel<2> for SwiGlu {
         grad: &[f32],
         wanted: [bool; 2],
     ) -> [Option<Vec<f32>>; 2] {
-        activation::swiglu_backward(gate, up, grad, wanted)
+        let [d_gate, d_up] = activation::swiglu_backward(gate, up, grad);
+        [wanted[0].then_some(d_gate), wanted[1].then_some(d_up)]
     }
 }
 

@@ -13,6 +13,11 @@ pub mod naive;
 mod ops;
 mod packed;
 mod plan;
+#[cfg_attr(
+    not(any(feature = "flex", feature = "ndarray", feature = "cuda")),
+    allow(dead_code, unused_imports)
+)]
+mod recompute;
 mod rope;
 
 pub use adamw::{AdamW, AdamWState, adamw_step, adamw_step_scaled, gradient_norm, sum_of_squares};
@@ -24,4 +29,5 @@ pub use ops::{
 };
 pub use packed::PackedLinear;
 pub use plan::{AttentionPlan, Heads, Visibility};
+pub use recompute::recomputed;
 pub use rope::{RopeTable, rope};

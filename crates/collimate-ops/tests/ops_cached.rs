@@ -160,6 +160,21 @@ fn over_a_cache(window: Option<usize>) {
 }
 
 #[test]
+fn a_window_bounds_what_a_row_holds() {
+    let heads = Heads::new(1, 1, 2).unwrap();
+    for (window, most) in [(1, 1), (16, 2), (17, 2), (40, 4)] {
+        let mut cache = KvPages::new(0, heads).with_window(NonZeroUsize::new(window));
+        let row = cache.push();
+        for _ in 0..300 {
+            cache.append(&[(row, 1)]);
+        }
+        assert_eq!(cache.tokens(row), 300);
+        let pages = cache.capacity() / 16;
+        assert!(pages <= most, "window {window}: {pages} pages");
+    }
+}
+
+#[test]
 fn packed_layers_equal_plain_ones() {
     let mut noise = Noise::new(3);
     for [rows, input, output] in [[1, 8, 5], [5, 33, 67], [9, 48, 130], [26, 7, 1]] {

@@ -61,6 +61,16 @@ impl<B: Backbone> RewardModel<B> {
         })
     }
 
+    /// The same model, whose backbone's blocks keep only their inputs for backward, or keep all
+    /// ([`Backbone::with_recompute`]).
+    #[must_use]
+    pub fn with_recompute(self, recompute: bool) -> Self {
+        Self {
+            backbone: self.backbone.with_recompute(recompute),
+            ..self
+        }
+    }
+
     /// The same function with adapters folded into the weights. All of the backbone trains again;
     /// the head stays as it is.
     #[must_use]

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use collimate::data::world::World;
 use collimate::data::{SftExample, TextTokenizer};
 use collimate::lm::{Architecture, Llama, eos_token_ids};
-use collimate::nn::HfFolder;
+use collimate::nn::{Backbone, HfFolder};
 use collimate::prelude::Device;
 use collimate::recipes::sera::{Judge, align, write_report};
 use collimate::train::{Progress, TrainConfig};
@@ -46,7 +46,8 @@ fn from_scratch(
     let world = World::new(&config.world)?;
     let (mut parts, tokenizer) = data::from_world(config, &world)?;
     let (length, seed) = (config.align.max_length, config.align.seed);
-    let model = fresh_llama(&config.llama, &tokenizer, length, seed, device)?;
+    let model = fresh_llama(&config.llama, &tokenizer, length, seed, device)?
+        .with_recompute(options.run.gradient_checkpointing);
     let about = format!(
         "Data: the synthetic world (`docs/synthetic-world.md`), {} pairs with labels of a noisy \
          annotator{}; answers to {} held-out prompts are scored by the gold reward. Start: a Llama \
@@ -97,7 +98,7 @@ fn from_folder(
     let tokenizer = TextTokenizer::from_folder(dir)?.with_chat_fallback(config.chat_fallback);
     let mut parts = data::from_files(config)?;
     parts.align.eos = eos_token_ids(dir)?;
-    let model = Llama::load(dir, device)?;
+    let model = Llama::load(dir, device)?.with_recompute(options.run.gradient_checkpointing);
     runs::check_length(config.align.max_length, &model)?;
     let mut about = format!(
         "Start and first reference: `{}`. Pairs: {} to learn from{}, {} validation.",

@@ -79,7 +79,8 @@ fn from_scratch(args: &Args, config: &Config, device: &Device) -> Result<(), Fai
         }),
     };
     let length = config.policy.max_length;
-    let model = fresh_llama(&config.llama, &tokenizer, length, seed, device)?;
+    let model = fresh_llama(&config.llama, &tokenizer, length, seed, device)?
+        .with_recompute(args.run.gradient_checkpointing);
     let about = format!(
         "Data: the synthetic world (`docs/synthetic-world.md`). Start: a Llama decoder from scratch \
          with {} parameters, fine-tuned on {} chosen answers. Reward: the world's true one, over {} \
@@ -119,7 +120,7 @@ fn from_folder(args: &Args, config: &Config, device: &Device) -> Result<(), Fail
         .into());
     }
     let tokenizer = TextTokenizer::from_folder(dir)?.with_chat_fallback(config.chat_fallback);
-    let model = Llama::load(dir, device)?;
+    let model = Llama::load(dir, device)?.with_recompute(args.run.gradient_checkpointing);
     let length = config.policy.max_length;
     runs::check_length(length, &model)?;
     let (name, scorer, critic, reward) = reward(config, &tokenizer, device)?;

@@ -7,7 +7,7 @@ use collimate::data::world::World;
 use collimate::data::{ChatFallback, TextTokenizer, Truncation};
 use collimate::judge::PromptStyle;
 use collimate::lm::{Architecture, Llama, eos_token_ids};
-use collimate::nn::HfFolder;
+use collimate::nn::{Backbone, HfFolder};
 use collimate::prelude::Device;
 use collimate::recipes::Judge;
 use collimate::recipes::self_rewarding::{
@@ -51,7 +51,8 @@ fn from_scratch(
     let tokenizer = world_tokenizer_with(&world, &world::WORDS)?;
     let recipe = &config.recipe;
     let (length, seed) = (recipe.max_length, recipe.seed);
-    let model = fresh_llama(&config.llama, &tokenizer, length, seed, device)?;
+    let model = fresh_llama(&config.llama, &tokenizer, length, seed, device)?
+        .with_recompute(args.run.gradient_checkpointing);
     let mut data = world::data(&world, config.seed_data, config.test_prompts, recipe)?;
     let about = format!(
         "Data: the synthetic world (`docs/synthetic-world.md`). M0 is a Llama decoder from scratch \
@@ -121,7 +122,7 @@ fn from_folder(args: &Args, config: &Config, out: PathBuf, device: &Device) -> R
         eos_token_ids(dir)?,
         tokenizer.chat_template().is_some(),
     )?;
-    let model = Llama::load(dir, device)?;
+    let model = Llama::load(dir, device)?.with_recompute(args.run.gradient_checkpointing);
     runs::check_length(recipe.max_length, &model)?;
     let scorer = match &config.evaluator {
         Some(dir) => Some(reward_model(dir, config.chat_fallback, device)?),

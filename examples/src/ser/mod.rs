@@ -11,7 +11,7 @@ use collimate::core::Key;
 use collimate::data::TextTokenizer;
 use collimate::data::world::World;
 use collimate::lm::{Architecture, Bert, Llama, detect_architecture, eos_token_ids};
-use collimate::nn::{HfFolder, HfReward, Pooling};
+use collimate::nn::{Backbone, HfFolder, HfReward, Pooling};
 use collimate::prelude::Device;
 use collimate::recipes::Judge;
 use collimate::recipes::SftOutcome;
@@ -62,7 +62,8 @@ fn from_scratch(args: &Args, config: &Config, device: &Device) -> Result<(), Fai
     let world = World::new(&config.world)?;
     let (parts, tokenizer) = data::from_world(config, &world)?;
     let (length, seed) = (config.ser.max_length, config.ser.seed);
-    let model = fresh_llama(&config.llama, &tokenizer, length, seed, device)?;
+    let model = fresh_llama(&config.llama, &tokenizer, length, seed, device)?
+        .with_recompute(args.run.gradient_checkpointing);
     let about = format!(
         "Data: the synthetic world (`docs/synthetic-world.md`), {} training pairs with labels of \
          a noisy annotator, {} validation and {} test pairs with true labels; {} chosen answers \
@@ -109,14 +110,15 @@ fn decoder(args: &Args, config: &Config, device: &Device) -> Result<(), Failure>
     about += &data.about_lengths(config);
     if is_reward {
         let key = Key::new(config.ser.seed, "head");
-        let start = RewardModel::<Llama>::load_or_fresh(dir, key, device)?;
+        let start = RewardModel::<Llama>::load_or_fresh(dir, key, device)?
+            .with_recompute(args.run.gradient_checkpointing);
         runs::check_length(config.ser.max_length, &start.backbone)?;
         let mut job = Run::open(args, config, tokenizer, about)?;
         job.no_policies();
         let outcome = job.reward_model(&start, data)?;
         return job.conclude(&outcome, None, &[]);
     }
-    let model = Llama::load(dir, device)?;
+    let model = Llama::load(dir, device)?.with_recompute(args.run.gradient_checkpointing);
     runs::check_length(config.ser.max_length, &model)?;
     let eos = eos_token_ids(dir)?;
     let mut job = Run::open(args, config, tokenizer, about)?;
@@ -134,7 +136,8 @@ fn encoder(args: &Args, config: &Config, device: &Device) -> Result<(), Failure>
     let data = parts.prepare(config, &tokenizer)?;
     about += &data.about_lengths(config);
     let key = Key::new(config.ser.seed, "head");
-    let mut start = RewardModel::<Bert>::load_or_fresh(dir, key, device)?;
+    let mut start = RewardModel::<Bert>::load_or_fresh(dir, key, device)?
+        .with_recompute(args.run.gradient_checkpointing);
     runs::check_length(config.ser.max_length, &start.backbone)?;
     if let Some(pooling) = config.pooling {
         start = RewardModel::from_parts(start.backbone, start.head, pooling);

@@ -8,7 +8,7 @@ use collimate::data::TokenizedPair;
 use collimate::direct::{DirectObjective, Reference};
 use collimate::lm::Llama;
 use collimate::losses::PreferenceLoss;
-use collimate::prelude::Device;
+use collimate::prelude::{Backbone, Device};
 use collimate::train::{FitContext, Schedule, TrainConfig, fit, peak_memory_bytes};
 use serde_json::{Value, json};
 
@@ -33,6 +33,9 @@ pub struct GrowthArgs {
     /// Steps that are timed, after one
     #[arg(long, value_name = "N", default_value_t = 4)]
     pub steps: usize,
+    /// Keep only the inputs of the blocks for backward
+    #[arg(long)]
+    pub gradient_checkpointing: bool,
     /// Measure the first length and the first vocabulary in this process and print a line
     #[arg(long, hide = true)]
     pub alone: bool,
@@ -61,6 +64,9 @@ pub fn growth(args: &GrowthArgs) -> Result<Value, Failure> {
         ] {
             command.arg(name).arg(value.to_string());
         }
+        if args.gradient_checkpointing {
+            command.arg("--gradient-checkpointing");
+        }
         let line = last_line(command)?;
         eprintln!("{line}");
         Ok(line)
@@ -75,7 +81,8 @@ pub fn growth(args: &GrowthArgs) -> Result<Value, Failure> {
 
 fn alone(tokens: usize, vocab: usize, args: &GrowthArgs) -> Result<Value, Failure> {
     let device = Device::flex();
-    let model = Llama::new(&llama_config(vocab, 4096), Key::new(0, "bench"), &device)?;
+    let model = Llama::new(&llama_config(vocab, 4096), Key::new(0, "bench"), &device)?
+        .with_recompute(args.gradient_checkpointing);
     let parameters = model.num_parameters();
     let pairs = pairs(tokens, vocab, (1 + args.steps) * args.batch);
     let reference = Reference::Model(model.clone());

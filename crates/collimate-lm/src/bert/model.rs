@@ -17,6 +17,8 @@ pub struct Bert {
     pub(crate) encoder: Encoder,
     #[module(skip)]
     config: BertConfig,
+    #[module(skip)]
+    recompute: bool,
 }
 
 impl Bert {
@@ -47,6 +49,7 @@ impl Bert {
             embeddings: Embeddings::new(config, key.with(0), device),
             encoder: Encoder::new(config, key.with(1), device),
             config: config.clone(),
+            recompute: false,
         }
     }
 
@@ -78,7 +81,12 @@ impl Backbone for Bert {
 
     fn hidden(&self, batch: &DeviceBatch, f: Forward) -> Tensor<2> {
         let x = self.embeddings.forward(batch, &self.config, f.part(0));
-        self.encoder.forward(x, batch, &self.config, f.part(1))
+        let (encoder, c, f) = (&self.encoder, &self.config, f.part(1));
+        encoder.forward(x, batch, c, f, self.recompute)
+    }
+
+    fn with_recompute(self, recompute: bool) -> Self {
+        Self { recompute, ..self }
     }
 
     fn hidden_size(&self) -> usize {

@@ -5,7 +5,7 @@ use burn::module::Module;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use collimate_core::Key;
 use collimate_nn::{DeviceBatch, Embedding, Forward, LayerNorm, Linear, dropout};
-use collimate_ops::{Heads, gelu, segment_attention};
+use collimate_ops::{AttentionPlan, Heads, gelu, recomputed, segment_attention};
 
 use super::config::BertConfig;
 
@@ -127,7 +127,7 @@ impl Layer {
         }
     }
 
-    fn forward(&self, x: Tensor<2>, batch: &DeviceBatch, c: &BertConfig, f: Forward) -> Tensor<2> {
+    fn forward(&self, x: Tensor<2>, plan: &AttentionPlan, c: &BertConfig, f: Forward) -> Tensor<2> {
         let heads = Heads {
             query: c.num_attention_heads,
             key_value: c.num_attention_heads,
@@ -137,7 +137,7 @@ impl Layer {
         let q = a.self_.query.forward(x.clone(), f.part(0));
         let k = a.self_.key.forward(x.clone(), f.part(1));
         let v = a.self_.value.forward(x.clone(), f.part(2));
-        let mixed = segment_attention(q, k, v, &batch.plan, heads);
+        let mixed = segment_attention(q, k, v, plan, heads);
         let x = a.output.forward(mixed, x, c, f.part(3));
         let wide = gelu(self.intermediate.dense.forward(x.clone(), f.part(4)));
         self.output.forward(wide, x, c, f.part(5))
@@ -165,9 +165,16 @@ impl Encoder {
         batch: &DeviceBatch,
         c: &BertConfig,
         f: Forward,
+        recompute: bool,
     ) -> Tensor<2> {
         for (index, layer) in self.layer.iter().enumerate() {
-            x = layer.forward(x, batch, c, f.part(index as u64));
+            let f = f.part(index as u64);
+            x = if recompute {
+                let (plan, c) = (batch.plan.clone(), c.clone());
+                recomputed(layer, x, move |layer, x| layer.forward(x, &plan, &c, f))
+            } else {
+                layer.forward(x, &batch.plan, c, f)
+            };
         }
         x
     }

@@ -38,6 +38,8 @@ pub struct Llama {
     pub(crate) lm_head: Option<Linear>,
     #[module(skip)]
     config: LlamaConfig,
+    #[module(skip)]
+    recompute: bool,
 }
 
 impl Llama {
@@ -64,6 +66,7 @@ impl Llama {
             model: Trunk::new(config, key.with(0), device),
             lm_head,
             config: config.clone(),
+            recompute: false,
         }
     }
 
@@ -112,7 +115,11 @@ impl Backbone for Llama {
     const VISIBILITY: Visibility = Visibility::Causal;
 
     fn hidden(&self, batch: &DeviceBatch, f: Forward) -> Tensor<2> {
-        self.model.forward(batch, &self.config, f)
+        self.model.forward(batch, &self.config, f, self.recompute)
+    }
+
+    fn with_recompute(self, recompute: bool) -> Self {
+        Self { recompute, ..self }
     }
 
     fn hidden_size(&self) -> usize {

@@ -1,17 +1,19 @@
 //! The blocks of a Llama decoder; field names as in Hugging Face files.
 
+use std::sync::Arc;
+
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use collimate_core::Key;
 use collimate_nn::{DeviceBatch, Embedding, Forward, Linear, RmsNorm};
-use collimate_ops::{AttentionPlan, Heads, RopeTable, rope, segment_attention, swiglu};
+use collimate_ops::{AttentionPlan, Heads, RopeTable, recomputed, rope, segment_attention, swiglu};
 
 use super::config::LlamaConfig;
 
 /// What a layer needs besides its input.
-struct Pass<'a> {
-    table: &'a RopeTable,
-    plan: &'a AttentionPlan,
+struct Pass {
+    table: RopeTable,
+    plan: AttentionPlan,
 }
 
 /// Grouped-query self-attention with rotary positions.
@@ -47,11 +49,11 @@ impl Attention {
         }
     }
 
-    fn forward(&self, x: Tensor<2>, f: Forward, pass: &Pass<'_>) -> Tensor<2> {
-        let q = rope(self.q_proj.forward(x.clone(), f.part(0)), pass.table);
-        let k = rope(self.k_proj.forward(x.clone(), f.part(1)), pass.table);
+    fn forward(&self, x: Tensor<2>, f: Forward, pass: &Pass) -> Tensor<2> {
+        let q = rope(self.q_proj.forward(x.clone(), f.part(0)), &pass.table);
+        let k = rope(self.k_proj.forward(x.clone(), f.part(1)), &pass.table);
         let v = self.v_proj.forward(x, f.part(2));
-        let mixed = segment_attention(q, k, v, pass.plan, self.heads);
+        let mixed = segment_attention(q, k, v, &pass.plan, self.heads);
         self.o_proj.forward(mixed, f.part(3))
     }
 }
@@ -108,7 +110,7 @@ impl Block {
         }
     }
 
-    fn forward(&self, x: Tensor<2>, f: Forward, pass: &Pass<'_>) -> Tensor<2> {
+    fn forward(&self, x: Tensor<2>, f: Forward, pass: &Pass) -> Tensor<2> {
         let normed = self.input_layernorm.forward(x.clone());
         let x = x + self.self_attn.forward(normed, f.part(0), pass);
         let normed = self.post_attention_layernorm.forward(x.clone());
@@ -140,15 +142,27 @@ impl Trunk {
         }
     }
 
-    pub(crate) fn forward(&self, batch: &DeviceBatch, c: &LlamaConfig, f: Forward) -> Tensor<2> {
+    pub(crate) fn forward(
+        &self,
+        batch: &DeviceBatch,
+        c: &LlamaConfig,
+        f: Forward,
+        recompute: bool,
+    ) -> Tensor<2> {
         let mut x = self.embed_tokens.forward(batch.ids.clone());
         let table = RopeTable::new(&batch.positions, c.head_dim(), c.rope_theta, &x.device());
-        let pass = Pass {
-            table: &table.expect("the configuration's check asks for an even head size"),
-            plan: &batch.plan.clone().with_window(c.window()),
-        };
+        let pass = Arc::new(Pass {
+            table: table.expect("the configuration's check asks for an even head size"),
+            plan: batch.plan.clone().with_window(c.window()),
+        });
         for (index, block) in self.layers.iter().enumerate() {
-            x = block.forward(x, f.part(index as u64), &pass);
+            let f = f.part(index as u64);
+            x = if recompute {
+                let pass = Arc::clone(&pass);
+                recomputed(block, x, move |block, x| block.forward(x, f, &pass))
+            } else {
+                block.forward(x, f, &pass)
+            };
         }
         self.norm.forward(x)
     }

@@ -49,6 +49,57 @@ fn check_gradients<B: Backbone>(
     }
 }
 
+/// The loss, and every gradient.
+fn learned<B: Backbone>(
+    model: B,
+    recompute: bool,
+    loss: impl Fn(&B, Forward) -> burn::tensor::Tensor<1>,
+) -> (Vec<f32>, std::collections::BTreeMap<String, Vec<f32>>) {
+    let model = model.with_recompute(recompute);
+    let loss = loss(&model, Forward::train(Key::new(8, "dropout")));
+    (host(&loss), gradients(&model, &loss.backward()))
+}
+
+#[test]
+fn recomputed_blocks_learn_the_same_bit_by_bit() {
+    let lora = LoraConfig {
+        rank: 2,
+        ..LoraConfig::default()
+    };
+    let key = Key::new(1, "lora");
+    for (name, device, model) in decoders(devices()) {
+        let mut pack = Pack::new();
+        pack.push_shared(&[1, 5, 9], &[&[7, 2], &[8, 3, 2]]);
+        let batch = pack.to_device(Llama::VISIBILITY, &device);
+        let loss = |m: &Llama, f| completion_logps(m, &batch, f).sum();
+        // Adapters start at zero: their first halves would have no gradient.
+        let adapted = changed(
+            &model.clone().with_lora(&lora, key).unwrap(),
+            |path, values| {
+                if path.contains("lora.b") {
+                    values.fill(0.1);
+                }
+            },
+        );
+        for model in [model, adapted] {
+            let plain = learned(model.clone(), false, loss);
+            assert!(!plain.1.is_empty());
+            assert_eq!(learned(model, true, loss), plain, "llama on {name}");
+        }
+    }
+    for (name, device) in devices() {
+        let model = bert(&device);
+        let batch = common::rows_batch(&model, &[vec![1, 5, 9, 2], vec![3, 2]]);
+        let loss = |m: &Bert, f| {
+            pool(m.hidden(&batch, f), &batch, Pooling::Mean)
+                .sum_dim(1)
+                .sum()
+        };
+        let plain = learned(model.clone(), false, loss);
+        assert_eq!(learned(model, true, loss), plain, "bert on {name}");
+    }
+}
+
 #[test]
 fn gradients_against_finite_differences() {
     for (name, device, model) in decoders(devices()) {

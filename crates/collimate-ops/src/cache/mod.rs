@@ -51,8 +51,8 @@ impl KvPages {
     }
 
     /// The cache of a model with a sliding window ([`AttentionPlan::with_window`]): a token sees
-    /// itself and the `window − 1` tokens of its row before it. Tokens that no window reaches any more
-    /// keep their place until the row is dropped.
+    /// itself and the `window − 1` tokens of its row before it. Pages that no window reaches any more are
+    /// used again, so that a row holds about a window however long it gets.
     #[must_use]
     pub fn with_window(self, window: Option<NonZeroUsize>) -> Self {
         Self { window, ..self }
@@ -99,6 +99,9 @@ impl KvPages {
         let fresh = rows.iter().all(|&(row, _)| self.table.len(row) == 0);
         for &(row, count) in rows {
             let before = self.table.len(row);
+            // What the first new token does not see, no later one does.
+            self.table
+                .forget(row, window_start(self.window, before + 1));
             let slots = self.table.append(row, count, &mut append.copies);
             append.slots.extend(slots);
             for token in before..before + count {

@@ -6,7 +6,15 @@ pub(crate) const PAGE: usize = 16;
 #[derive(Debug, Clone, Default)]
 struct Row {
     pages: Vec<usize>,
+    /// Pages at the beginning that were given back: their numbers mean nothing any more.
+    gone: usize,
     len: usize,
+}
+
+impl Row {
+    fn held(&self) -> &[usize] {
+        &self.pages[self.gone..]
+    }
 }
 
 /// The rows' pages. Rows that were one row share its pages until they write to them.
@@ -28,7 +36,8 @@ impl PageTable {
         self.rows[row].len
     }
 
-    /// Pages of a row, in reading order.
+    /// Pages of a row, in reading order; those before the first token of [`Self::forget`] are not its own
+    /// any more.
     pub(crate) fn pages(&self, row: usize) -> &[usize] {
         &self.rows[row].pages
     }
@@ -53,13 +62,24 @@ impl PageTable {
     /// is not named is dropped.
     pub(crate) fn keep(&mut self, rows: &[usize]) {
         let kept: Vec<Row> = rows.iter().map(|&row| self.rows[row].clone()).collect();
-        for &page in kept.iter().flat_map(|row| &row.pages) {
+        for &page in kept.iter().flat_map(Row::held) {
             self.holders[page] += 1;
         }
         for row in std::mem::replace(&mut self.rows, kept) {
-            for page in row.pages {
+            for &page in row.held() {
                 self.release(page);
             }
+        }
+    }
+
+    /// Gives back the pages of a row that lie before a token as a whole.
+    pub(crate) fn forget(&mut self, row: usize, before: usize) {
+        let Row { pages, gone, .. } = &mut self.rows[row];
+        let first = (before / PAGE).min(pages.len()).max(*gone);
+        let given_back = pages[*gone..first].to_vec();
+        *gone = first;
+        for page in given_back {
+            self.release(page);
         }
     }
 
@@ -141,6 +161,29 @@ mod tests {
         assert_eq!(table.pages(1), [0, 1, 4]);
         assert_eq!(table.pages(2), [0, 1, 2]);
         assert_eq!(table.slot(1, 2 * PAGE + 3), 4 * PAGE + 3);
+    }
+
+    #[test]
+    fn forgotten_pages_are_used_again_once_nobody_holds_them() {
+        let mut table = PageTable::default();
+        table.push();
+        append(&mut table, 0, 3 * PAGE);
+        table.keep(&[0, 0]);
+        table.forget(0, 2 * PAGE - 1);
+        assert!(table.free.is_empty(), "the fork holds the first page");
+        table.forget(1, PAGE);
+        assert_eq!(table.free, [0]);
+        table.forget(1, 0);
+        table.forget(0, 2 * PAGE);
+        assert_eq!((table.free.as_slice(), table.len(0)), (&[0][..], 3 * PAGE));
+        append(&mut table, 0, 1);
+        assert_eq!(table.pages(0)[1..], [1, 2, 0]);
+        table.keep(&[0]);
+        assert_eq!(table.free, [1], "what row 0 forgot was row 1's alone");
+        table.keep(&[]);
+        let mut free = table.free.clone();
+        free.sort_unstable();
+        assert_eq!(free, [0, 1, 2], "each page once");
     }
 
     #[test]

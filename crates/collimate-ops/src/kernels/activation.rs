@@ -51,35 +51,6 @@ fn map2(a: &[f32], b: &[f32], f: impl Fn(f32, f32) -> f32 + Copy + Sync) -> Vec<
     }
 }
 
-/// `y = f(a, b, c)` per element.
-fn map3(
-    a: &[f32],
-    b: &[f32],
-    c: &[f32],
-    f: impl Fn(f32, f32, f32) -> f32 + Copy + Sync,
-) -> Vec<f32> {
-    assert!(a.len() == b.len() && a.len() == c.len(), "three sizes");
-    let mut y = unwritten(a.len());
-    let inputs = a.par_chunks(CHUNK).zip(b.par_chunks(CHUNK));
-    y.par_chunks_mut(CHUNK)
-        .zip(inputs.zip(c.par_chunks(CHUNK)))
-        .for_each(|(y, ((a, b), c))| {
-            math::vectorised(
-                #[inline(always)]
-                || {
-                    for (((y, a), b), c) in y.iter_mut().zip(a).zip(b).zip(c) {
-                        y.write(f(*a, *b, *c));
-                    }
-                },
-            );
-        });
-    // SAFETY: all have one length, and the loops above write each chunk whole.
-    #[allow(unsafe_code)]
-    unsafe {
-        written(y)
-    }
-}
-
 pub(crate) fn gelu(x: &[f32]) -> Vec<f32> {
     map(
         x,
@@ -106,33 +77,34 @@ pub(crate) fn swiglu(gate: &[f32], up: &[f32]) -> Vec<f32> {
     )
 }
 
-/// Gradients for gate and up, those wanted.
-pub(crate) fn swiglu_backward(
-    gate: &[f32],
-    up: &[f32],
-    grad: &[f32],
-    wanted: [bool; 2],
-) -> [Option<Vec<f32>>; 2] {
-    [
-        wanted[0].then(|| {
-            map3(
-                gate,
-                up,
-                grad,
+/// Gradients for gate and up, in one pass over memory.
+pub(crate) fn swiglu_backward(gate: &[f32], up: &[f32], grad: &[f32]) -> [Vec<f32>; 2] {
+    let len = gate.len();
+    assert!(len == up.len() && len == grad.len(), "three sizes");
+    let (mut d_gate, mut d_up) = (unwritten(len), unwritten(len));
+    let inputs = gate.par_chunks(CHUNK).zip(up.par_chunks(CHUNK));
+    d_gate
+        .par_chunks_mut(CHUNK)
+        .zip(d_up.par_chunks_mut(CHUNK))
+        .zip(inputs.zip(grad.par_chunks(CHUNK)))
+        .for_each(|((d_gate, d_up), ((gate, up), grad))| {
+            math::vectorised(
                 #[inline(always)]
-                |gate, up, g| {
-                    let s = math::sigmoid(gate);
-                    g * up * s * gate.mul_add(1.0 - s, 1.0)
+                || {
+                    let outputs = d_gate.iter_mut().zip(d_up);
+                    let inputs = gate.iter().zip(up).zip(grad);
+                    for ((d_gate, d_up), ((&gate, up), g)) in outputs.zip(inputs) {
+                        let s = math::sigmoid(gate);
+                        let slope = g * s;
+                        d_gate.write(slope * up * gate.mul_add(1.0 - s, 1.0));
+                        d_up.write(slope * gate);
+                    }
                 },
-            )
-        }),
-        wanted[1].then(|| {
-            map2(
-                gate,
-                grad,
-                #[inline(always)]
-                |gate, g| g * gate * math::sigmoid(gate),
-            )
-        }),
-    ]
+            );
+        });
+    // SAFETY: all have one length, and the loop above writes each chunk whole.
+    #[allow(unsafe_code)]
+    unsafe {
+        [written(d_gate), written(d_up)]
+    }
 }

@@ -1,5 +1,7 @@
 //! Row norms.
 
+use std::mem::MaybeUninit;
+
 use rayon::prelude::*;
 
 use super::{math, unwritten, written};
@@ -91,16 +93,12 @@ pub(crate) fn backward(
     wanted: [bool; 3],
 ) -> NormGrads {
     let width = weight.len();
-    let mut dx = if wanted[0] {
-        vec![0.0; x.len()]
-    } else {
-        Vec::new()
-    };
+    let mut dx = unwritten(if wanted[0] { x.len() } else { 0 });
     let tasks = x.len().div_ceil(ROWS * width);
     // One partial sum per task, added in task order below.
     let sums = usize::from(wanted[1]) + usize::from(wanted[2]);
     let mut partial = vec![0.0f32; tasks * sums * width];
-    let shared_dx = super::Shared::new(&mut dx);
+    let shared_dx = super::SharedUnwritten::new(&mut dx);
     let shared_partial = super::Shared::new(&mut partial);
     (0..tasks).into_par_iter().for_each(|task| {
         let start = task * ROWS * width;
@@ -108,11 +106,10 @@ pub(crate) fn backward(
         // SAFETY: each task has its own rows and its own partial sums.
         #[allow(unsafe_code)]
         let (dx, partial) = unsafe {
+            let rows = if wanted[0] { start..end } else { 0..0 };
+            let dx = shared_dx.start(rows.clone()).cast::<MaybeUninit<f32>>();
             (
-                shared_dx.part(
-                    if wanted[0] { start } else { 0 },
-                    if wanted[0] { end - start } else { 0 },
-                ),
+                std::slice::from_raw_parts_mut(dx, rows.len()),
                 shared_partial.part(task * sums * width, sums * width),
             )
         };
@@ -156,6 +153,9 @@ pub(crate) fn backward(
     };
     grads.weight = wanted[1].then(|| add_up(0));
     grads.bias = wanted[2].then(|| add_up((sums - 1) * width));
+    // SAFETY: where it is wanted, the tasks' rows are all rows, and each is written whole.
+    #[allow(unsafe_code)]
+    let dx = unsafe { written(dx) };
     grads.x = wanted[0].then_some(dx);
     grads
 }
@@ -163,7 +163,7 @@ pub(crate) fn backward(
 /// `dx = factor · (w·g − [mean(w·g)] − x̂ · mean(w·g·x̂))`, the bracket when centred.
 #[inline(always)]
 fn row_gradient(
-    dx: &mut [f32],
+    dx: &mut [MaybeUninit<f32>],
     x: &[f32],
     g: &[f32],
     weight: &[f32],
@@ -178,6 +178,6 @@ fn row_gradient(
     let plain = plain / width;
     for (((dx, x), g), w) in dx.iter_mut().zip(x).zip(g).zip(weight) {
         let unit = (x - mean) * factor;
-        *dx = factor * (-unit).mul_add(along, g.mul_add(*w, -plain));
+        dx.write(factor * (-unit).mul_add(along, g.mul_add(*w, -plain)));
     }
 }

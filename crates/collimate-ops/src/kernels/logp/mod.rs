@@ -1,117 +1,24 @@
 //! Log-probabilities of target tokens and entropies, a block of rows and vocabulary at a time: a
 //! block's logits are reduced while the processor still has them in its cache.
 
+mod moments;
+mod sizes;
+
 use std::cell::RefCell;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rayon::prelude::*;
 
+use moments::{Moments, moments};
+pub(crate) use sizes::Sizes;
+
 use super::gemm::{Matrix, product_alone, product_alone_at};
 use super::scratch::Scratch;
 use super::{Shared, SharedUnwritten, math, unwritten, written};
 
-/// Most rows of a chunk.
-const ROWS: usize = 512;
-/// Elements of the logits of a block and of its part of the weight: what a core's own cache holds.
-const BLOCK: usize = 5 << 16;
-/// Blocks of the vocabulary where it is large enough, so that every thread has one.
-const BLOCKS: usize = 8;
 /// Parts of the vocabulary whose contributions to a hidden state's gradient are summed first alone.
 const PARTS: usize = 8;
-/// Logits that are kept from forward to backward (48 MiB); others are computed again.
-const KEPT: usize = 12 << 20;
-
-/// The sizes of a call.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Sizes {
-    pub(crate) rows: usize,
-    pub(crate) width: usize,
-    pub(crate) vocab: usize,
-    /// Whether the entropy is computed too: a row's output is then `[logp, entropy]`.
-    pub(crate) entropy: bool,
-}
-
-impl Sizes {
-    /// Numbers per row of the output.
-    fn outputs(self) -> usize {
-        1 + usize::from(self.entropy)
-    }
-
-    /// Rows of a chunk: as few chunks as fit, of about the same size.
-    fn chunk(self) -> usize {
-        self.rows.div_ceil(self.rows.div_ceil(ROWS).max(1)).max(1)
-    }
-
-    fn chunks(self) -> impl DoubleEndedIterator<Item = Range<usize>> + ExactSizeIterator {
-        let (rows, chunk) = (self.rows, self.chunk());
-        let count = rows.div_ceil(chunk);
-        (0..count).map(move |index| index * chunk..rows.min((index + 1) * chunk))
-    }
-
-    /// Columns of a block: an odd number of cache lines, so that a column's elements do not compete
-    /// for the same places of the cache.
-    fn block(self) -> usize {
-        let fits = BLOCK / (self.chunk() + self.width);
-        let most = self.vocab.div_ceil(BLOCKS).max(1);
-        (fits.min(most) / 32 * 32 + 16).min(self.vocab.max(1))
-    }
-
-    fn blocks(self) -> usize {
-        self.vocab.div_ceil(self.block())
-    }
-
-    fn columns(self, block: usize) -> Range<usize> {
-        let size = self.block();
-        block * size..self.vocab.min((block + 1) * size)
-    }
-
-    /// The first row whose logits are kept.
-    fn kept_from(self) -> usize {
-        let mut kept = self.rows;
-        for chunk in self.chunks().rev() {
-            if (self.rows - chunk.start) * self.vocab > KEPT {
-                break;
-            }
-            kept = chunk.start;
-        }
-        kept
-    }
-}
-
-/// Logits of a row relative to the largest, over a block or the whole vocabulary.
-#[derive(Debug, Clone, Copy, Default)]
-struct Moments {
-    max: f32,
-    /// `Σ e`, with `e = exp(z − max)`.
-    sum: f32,
-    /// `Σ e·(z − max)`, where the entropy is asked for.
-    weighted: f32,
-}
-
-impl Moments {
-    /// Of two parts of a row.
-    fn and(self, other: Self) -> Self {
-        let max = self.max.max(other.max);
-        let [a, b] = [self, other].map(|part| {
-            // A part without a finite logit has nothing to add.
-            let shift = (part.max - max).max(-1e4);
-            let factor = math::exp(shift);
-            let weighted = part.sum.mul_add(shift, part.weighted);
-            (factor * part.sum, factor * weighted)
-        });
-        Self {
-            max,
-            sum: a.0 + b.0,
-            weighted: a.1 + b.1,
-        }
-    }
-
-    /// −Σ p log p = log Σ e − Σ e·(z − max) / Σ e.
-    fn entropy(self) -> f32 {
-        self.sum.ln() - self.weighted / self.sum
-    }
-}
 
 /// What forward leaves for backward.
 #[derive(Debug, Clone)]
@@ -177,7 +84,7 @@ pub(crate) fn forward(
                 }
                 // SAFETY: blocks of the same rows do not overlap, nor do chunks.
                 #[allow(unsafe_code)]
-                let z = unsafe { place.part(kept_at(sizes, &chunk, first, block), len) };
+                let z = unsafe { place.part(sizes.kept_at(&chunk, first, block), len) };
                 task(block, z)
             })
             .collect();
@@ -210,29 +117,6 @@ pub(crate) fn forward(
     (out, saved)
 }
 
-/// The moments of a block's row; without entropy, its logits become exponentials relative to the
-/// largest.
-#[inline(always)]
-fn moments(z: &mut [f32], entropy: bool) -> Moments {
-    let max = math::max(z);
-    // A row of −∞ stays finite relative to this.
-    let shift = max.max(f32::MIN);
-    if entropy {
-        let (sum, weighted) = math::exp_moments(z, shift);
-        return Moments {
-            max: shift,
-            sum,
-            weighted,
-        };
-    }
-    math::exp_shifted(z, shift);
-    Moments {
-        max: shift,
-        sum: math::sum(z),
-        weighted: 0.0,
-    }
-}
-
 thread_local! {
     /// The logits of a block that is not kept.
     static OWN: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
@@ -244,11 +128,6 @@ fn with_own<R>(len: usize, work: impl FnOnce(&mut [f32]) -> R) -> R {
         own.resize(len.max(own.len()), 0.0);
         work(&mut own[..len])
     })
-}
-
-/// Where a block of a kept chunk begins.
-fn kept_at(sizes: Sizes, chunk: &Range<usize>, first: usize, block: usize) -> usize {
-    (chunk.start - first) * sizes.vocab + chunk.len() * sizes.columns(block).start
 }
 
 fn logits_of(
@@ -348,7 +227,7 @@ pub(crate) fn backward(
                     Some(place) => {
                         // SAFETY: as in forward.
                         #[allow(unsafe_code)]
-                        let z = unsafe { place.part(kept_at(sizes, &chunk, first, block), len) };
+                        let z = unsafe { place.part(sizes.kept_at(&chunk, first, block), len) };
                         work(block, z, &mut sum);
                     }
                     None => with_own(len, |z| {

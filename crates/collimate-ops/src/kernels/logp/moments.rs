@@ -1,0 +1,60 @@
+//! Maximum, sum and weighted sum of a row's exponentials, put together from parts.
+
+use super::super::math;
+
+/// Logits of a row relative to the largest, over a block or the whole vocabulary.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Moments {
+    pub(super) max: f32,
+    /// `Σ e`, with `e = exp(z − max)`.
+    pub(super) sum: f32,
+    /// `Σ e·(z − max)`, where the entropy is asked for.
+    pub(super) weighted: f32,
+}
+
+impl Moments {
+    /// Of two parts of a row.
+    pub(super) fn and(self, other: Self) -> Self {
+        let max = self.max.max(other.max);
+        let [a, b] = [self, other].map(|part| {
+            // A part without a finite logit has nothing to add.
+            let shift = (part.max - max).max(-1e4);
+            let factor = math::exp(shift);
+            let weighted = part.sum.mul_add(shift, part.weighted);
+            (factor * part.sum, factor * weighted)
+        });
+        Self {
+            max,
+            sum: a.0 + b.0,
+            weighted: a.1 + b.1,
+        }
+    }
+
+    /// −Σ p log p = log Σ e − Σ e·(z − max) / Σ e.
+    pub(super) fn entropy(self) -> f32 {
+        self.sum.ln() - self.weighted / self.sum
+    }
+}
+
+/// The moments of a block's row; without entropy, its logits become exponentials relative to the
+/// largest.
+#[inline(always)]
+pub(super) fn moments(z: &mut [f32], entropy: bool) -> Moments {
+    let max = math::max(z);
+    // A row of −∞ stays finite relative to this.
+    let shift = max.max(f32::MIN);
+    if entropy {
+        let (sum, weighted) = math::exp_moments(z, shift);
+        return Moments {
+            max: shift,
+            sum,
+            weighted,
+        };
+    }
+    math::exp_shifted(z, shift);
+    Moments {
+        max: shift,
+        sum: math::sum(z),
+        weighted: 0.0,
+    }
+}
