@@ -36,6 +36,16 @@ pub(crate) trait Kernel<const N: usize>: Clone + Send + Debug + 'static {
         grad: &[f32],
         wanted: [bool; N],
     ) -> [Option<Vec<f32>>; N];
+
+    /// Whether [`Self::add_gradient`] is cheaper than another gradient to add: one whose elements are
+    /// almost all zero. For one input.
+    const ADDS: bool = false;
+
+    /// Adds the gradient of the one input to a gradient that it has already.
+    fn add_gradient(&self, grad: &[f32], sum: &mut [f32]) {
+        let _ = (grad, sum);
+        unreachable!("only where ADDS says so");
+    }
 }
 
 /// Whether a fused kernel can take this tensor: f32 on flex, tracked or not.
@@ -102,7 +112,11 @@ pub(crate) fn slice(tensor: &FlexTensor) -> &[f32] {
 /// The untracked primitive of a tensor that [`fits`], covering its whole buffer.
 pub(crate) fn plain<const D: usize>(tensor: Tensor<D>) -> FlexTensor {
     let tensor = tensor.without_autodiff().try_into_primitive::<Flex>();
-    let tensor = tensor.expect("the device was checked");
+    whole(tensor.expect("the device was checked"))
+}
+
+/// The same elements, covering their whole buffer in row-major order.
+fn whole(tensor: FlexTensor) -> FlexTensor {
     // A view of a larger buffer is contiguous in itself, but its storage is not its elements.
     let whole = tensor.as_slice::<f32>().map(<[f32]>::len) == Some(tensor.storage::<f32>().len());
     if whole {
@@ -164,6 +178,7 @@ fn run_tracked<C: CheckpointStrategy, K: Kernel<N>, const N: usize, const D: usi
     });
     let tracked = inputs.iter().any(Tracked::is_tracked);
     let nodes = inputs.each_ref().map(Tracked::node);
+    let adds = (K::ADDS && N == 1 && tracked).then(|| inputs[0].clone());
     let inputs = inputs.map(|tensor| contiguous(tensor.into_primitive()));
     if !tracked {
         let out = kernel.infer(inputs.each_ref().map(slice));
@@ -172,7 +187,14 @@ fn run_tracked<C: CheckpointStrategy, K: Kernel<N>, const N: usize, const D: usi
     let (out, saved) = kernel.forward(inputs.each_ref().map(slice));
     let out = made(out, shape);
     match Fused(kernel).prepare::<C>(nodes).compute_bound().stateful() {
-        OpsKind::Tracked(prepared) => prepared.finish(State { inputs, saved }, out),
+        OpsKind::Tracked(prepared) => {
+            let state = State {
+                inputs,
+                saved,
+                adds,
+            };
+            prepared.finish(state, out)
+        }
         OpsKind::UnTracked(prepared) => prepared.finish(out),
     }
 }
@@ -181,6 +203,8 @@ fn run_tracked<C: CheckpointStrategy, K: Kernel<N>, const N: usize, const D: usi
 struct State<S, const N: usize> {
     inputs: [FlexTensor; N],
     saved: S,
+    /// The input whose gradient may have been found in part.
+    adds: Option<Tracked>,
 }
 
 #[derive(Debug)]
@@ -196,7 +220,19 @@ impl<K: Kernel<N>, const N: usize> Backward<Flex, N> for Fused<K> {
         _checkpointer: &mut Checkpointer,
     ) {
         let grad = contiguous(grads.consume::<Flex>(&ops.node));
-        let State { inputs, saved } = ops.state;
+        let State {
+            inputs,
+            saved,
+            adds,
+        } = ops.state;
+        if let (Some(input), Some(node)) = (adds, &ops.parents[0])
+            && let Some(sum) = grads.remove::<Flex>(&input)
+        {
+            let mut sum = whole(sum);
+            self.0.add_gradient(slice(&grad), sum.storage_mut());
+            grads.register::<Flex>(node.id, sum);
+            return;
+        }
         let wanted = ops.parents.each_ref().map(Option::is_some);
         let slices = inputs.each_ref().map(slice);
         let results = self.0.backward(slices, &saved, slice(&grad), wanted);

@@ -305,7 +305,15 @@ impl Kernel<1> for Embedding {
         grad: &[f32],
         _: [bool; 1],
     ) -> [Option<Vec<f32>>; 1] {
-        let vocab = weight.len() / self.width;
-        [Some(rows::scatter(grad, &self.ids, vocab, self.width))]
+        let mut table = vec![0.0; weight.len()];
+        rows::scatter(grad, &self.ids, &mut table, self.width);
+        [Some(table)]
+    }
+
+    // A tied model's output matrix has its gradient by then.
+    const ADDS: bool = true;
+
+    fn add_gradient(&self, grad: &[f32], sum: &mut [f32]) {
+        rows::scatter(grad, &self.ids, sum, self.width);
     }
 }

@@ -17,6 +17,7 @@ mod plan;
     not(any(feature = "flex", feature = "ndarray", feature = "cuda")),
     allow(dead_code, unused_imports)
 )]
+#[allow(deprecated)] // burn-ndarray, as long as Burn has it
 mod recompute;
 mod rope;
 

@@ -27,7 +27,7 @@ pub struct PackedLinear {
 
 #[derive(Debug)]
 enum Layer {
-    Device(Tensor<2>, Option<Tensor<1>>),
+    Device(Box<(Tensor<2>, Option<Tensor<1>>)>),
     #[cfg(feature = "flex")]
     Host(crate::kernels::panels::Panels, Option<Vec<f32>>),
 }
@@ -50,7 +50,7 @@ impl PackedLinear {
                 let panels = crate::kernels::panels::Panels::new(slice(&plain(weight)), shape);
                 return Layer::Host(panels, bias.map(|bias| slice(&plain(bias)).to_vec()));
             }
-            Layer::Device(weight, bias)
+            Layer::Device(Box::new((weight, bias)))
         });
         Self {
             layers: layers.collect(),
@@ -92,7 +92,10 @@ impl PackedLinear {
             }
         }
         std::array::from_fn(|index| match &self.layers[index] {
-            Layer::Device(weight, bias) => naive::linear(x.clone(), weight.clone(), bias.clone()),
+            Layer::Device(layer) => {
+                let (weight, bias) = layer.as_ref().clone();
+                naive::linear(x.clone(), weight, bias)
+            }
             #[cfg(feature = "flex")]
             Layer::Host(..) => {
                 panic!("PackedLinear::forward: x is empty, or of another device than the weights")
@@ -106,7 +109,7 @@ impl Layer {
     fn host(&self) -> Option<(&crate::kernels::panels::Panels, Option<&[f32]>)> {
         match self {
             Self::Host(panels, bias) => Some((panels, bias.as_deref())),
-            Self::Device(..) => None,
+            Self::Device(_) => None,
         }
     }
 }

@@ -26,7 +26,7 @@ use burn::tensor::{Gradients as Found, Tensor};
 ///
 /// `forward` must depend on the module and `x` alone, give the same result both times, and use no
 /// other tracked tensor. Values and gradients are then those of `forward(module, x)`; on flex bit by
-/// bit.
+/// bit, unless several parts share a parameter: its gradients are added up in another order.
 ///
 /// On an untracked device, and where neither `x` nor a parameter is trained, it is just that call.
 ///

@@ -185,7 +185,7 @@ fn packed_layers_equal_plain_ones() {
             let x: Tensor<2> = tensor(&x, [rows, input], &device);
             let w: Tensor<2> = tensor(&w, [output, input], &device);
             let b: Tensor<1> = tensor(&b, [output], &device);
-            let half = w.clone().slice([0..output.div_ceil(2)]);
+            let half = w.clone().narrow(0, 0, output.div_ceil(2));
             let layers = [(w.clone(), None), (half, None), (w, Some(b))];
             let packed = PackedLinear::new(layers.to_vec());
             let found: [Tensor<2>; 3] = packed.forward(x.clone());

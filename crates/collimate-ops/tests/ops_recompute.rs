@@ -3,7 +3,7 @@
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
 use collimate_ops::{linear, recomputed, rms_norm};
-use collimate_testkit::{Noise, devices, host, tensor};
+use collimate_testkit::{Noise, assert_close, devices, host, tensor};
 
 #[derive(Module, Debug)]
 struct Part {
@@ -90,15 +90,30 @@ fn values_and_gradients_are_the_plain_ones_bit_by_bit() {
 }
 
 #[test]
-fn one_after_another_with_burns_own_strategy() {
+fn beside_burns_own_strategy() {
     let device = Device::flex().autodiff().gradient_checkpointing();
-    let both = |part: &Part, x: Tensor<2>| part.forward(part.forward(x));
-    let plain = run(&device, true, both);
-    let found = run(&device, true, |part, x| {
-        let x = recomputed(part, x, Part::forward);
-        recomputed(part, x, Part::forward)
-    });
+    let plain = run(&device, true, Part::forward);
+    let found = run(&device, true, |part, x| recomputed(part, x, Part::forward));
     assert_eq!(found, plain);
+}
+
+#[test]
+fn two_parts_that_share_their_parameters() {
+    for (name, device) in devices() {
+        let plain = run(&device, true, |part, x| part.forward(part.forward(x)));
+        let found = run(&device, true, |part, x| {
+            let x = recomputed(part, x, Part::forward);
+            recomputed(part, x, Part::forward)
+        });
+        for (found, plain) in found.iter().zip(&plain) {
+            assert_eq!(found.is_some(), plain.is_some());
+            let (found, plain) = (found.iter().flatten(), plain.iter().flatten());
+            let (found, plain): (Vec<f32>, Vec<f32>) =
+                (found.copied().collect(), plain.copied().collect());
+            let plain: Vec<f64> = plain.into_iter().map(f64::from).collect();
+            assert_close(name, &found, &plain, 1e-5);
+        }
+    }
 }
 
 #[test]

@@ -69,15 +69,13 @@ pub(crate) fn gather(table: &[f32], ids: &[usize], width: usize) -> Vec<f32> {
     y
 }
 
-/// A zero table of `rows` rows to which row `i` of `grad` is added at `ids[i]`, in order.
-pub(crate) fn scatter(grad: &[f32], ids: &[usize], rows: usize, width: usize) -> Vec<f32> {
-    let mut table = vec![0.0; rows * width];
+/// Adds row `i` of `grad` to row `ids[i]` of `table`, in order.
+pub(crate) fn scatter(grad: &[f32], ids: &[usize], table: &mut [f32], width: usize) {
     for (&id, grad) in ids.iter().zip(grad.chunks_exact(width)) {
         for (sum, value) in table[id * width..(id + 1) * width].iter_mut().zip(grad) {
             *sum += value;
         }
     }
-    table
 }
 
 /// Sum of the rows: partial sums of fixed blocks, added in order.
