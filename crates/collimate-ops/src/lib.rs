@@ -14,7 +14,7 @@ mod ops;
 mod packed;
 mod plan;
 #[cfg_attr(
-    not(any(feature = "flex", feature = "ndarray", feature = "cuda")),
+    not(any(feature = "flex", feature = "ndarray")),
     allow(dead_code, unused_imports)
 )]
 #[allow(deprecated)] // burn-ndarray, as long as Burn has it

@@ -28,7 +28,8 @@ use burn::tensor::{Gradients as Found, Tensor};
 /// other tracked tensor. Values and gradients are then those of `forward(module, x)`; on flex bit by
 /// bit, unless several parts share a parameter: its gradients are added up in another order.
 ///
-/// On an untracked device, and where neither `x` nor a parameter is trained, it is just that call.
+/// On an untracked device, where neither `x` nor a parameter is trained, and on backends other than flex
+/// and ndarray, it is just that call.
 ///
 /// # Examples
 /// ```
@@ -74,8 +75,6 @@ where
             burn::backend::Flex,
             #[cfg(feature = "ndarray")]
             burn::backend::NdArray,
-            #[cfg(feature = "cuda")]
-            burn::backend::Cuda,
         }
     }
     forward(module, x)
@@ -132,10 +131,6 @@ bridge! {
     burn::backend::NdArray: NoCheckpointing,
     #[cfg(feature = "ndarray")]
     burn::backend::NdArray: BalancedCheckpointing,
-    #[cfg(feature = "cuda")]
-    burn::backend::Cuda: NoCheckpointing,
-    #[cfg(feature = "cuda")]
-    burn::backend::Cuda: BalancedCheckpointing,
 }
 
 fn run<B, C, M, F>(
