@@ -19,7 +19,7 @@ pub(crate) struct RunArgs {
     #[arg(long, value_enum, default_value_t = DeviceName::Flex)]
     pub(crate) device: DeviceName,
     /// Keep only the inputs of a model's blocks from forward to backward and compute the rest again:
-    /// much less memory for long sequences and large models, about a quarter more time, the same
+    /// less memory for long sequences and large models, one more forward pass of time, the same
     /// results
     #[arg(long)]
     pub(crate) gradient_checkpointing: bool,

@@ -79,7 +79,7 @@ struct Args {
     #[arg(long)]
     lora: bool,
     /// Keep only the inputs of a model's blocks from forward to backward and compute the rest again:
-    /// much less memory for long sequences and large models, about a quarter more time, the same
+    /// less memory for long sequences and large models, one more forward pass of time, the same
     /// results
     #[arg(long)]
     gradient_checkpointing: bool,
