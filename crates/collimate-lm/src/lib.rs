@@ -4,6 +4,7 @@ mod bert;
 mod generate;
 mod hf;
 mod llama;
+mod rows;
 
 pub use bert::{Bert, BertConfig};
 pub use generate::{BatchLimits, Place, Progress, TextGenerator, Watch, sample};

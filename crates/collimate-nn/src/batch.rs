@@ -213,6 +213,27 @@ impl DeviceBatch {
         self.positions.len()
     }
 
+    /// For each completion token, sequence after sequence: the row whose hidden state predicts it.
+    ///
+    /// # Shapes
+    /// Result `[completion tokens]`.
+    pub fn sources(&self) -> Tensor<1, Int> {
+        self.indices(
+            self.sequences
+                .iter()
+                .flat_map(|s| s.sources.iter().copied()),
+        )
+    }
+
+    /// The completion tokens, as [`Self::sources`] orders them.
+    ///
+    /// # Shapes
+    /// Result `[completion tokens]`.
+    pub fn targets(&self) -> Tensor<1, Int> {
+        let targets = self.sequences.iter().flat_map(|s| s.targets.iter());
+        self.indices(targets.map(|&id| id as usize))
+    }
+
     /// A rank-1 integer tensor on the batch's device.
     pub fn indices(&self, values: impl IntoIterator<Item = usize>) -> Tensor<1, Int> {
         let values: Vec<i64> = values.into_iter().map(|v| v as i64).collect();

@@ -28,6 +28,6 @@ pub use layers::{Embedding, LayerNorm, RmsNorm};
 pub use linear::{Linear, Lora};
 pub use logp::{completion_logps, sum_by_sequence, token_logps, token_logps_entropy};
 pub use params::{ParameterInfo, parameters, separate, set_trainable};
-pub use pooling::{Pooling, pool};
+pub use pooling::{Pooling, pool, pooled};
 pub use traits::{Backbone, CausalLm, HfFolder, HfReward, RewardParts};
-pub use value::{ValueModel, token_values};
+pub use value::ValueModel;

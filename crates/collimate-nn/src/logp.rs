@@ -9,10 +9,14 @@ use crate::traits::CausalLm;
 /// Log-probability of every completion token of the batch, in nats.
 ///
 /// # Shapes
-/// `hidden: [tokens, width]`, `output_weight: [vocab, width]`; result `[completion tokens]`,
-/// sequence after sequence.
+/// `hidden: [completion tokens, width]`, the states at [`DeviceBatch::sources`]
+/// ([`Backbone::hidden_at`](crate::Backbone::hidden_at)); `output_weight: [vocab, width]`; result
+/// `[completion tokens]`, sequence after sequence.
+///
+/// # Panics
+/// With states of other rows.
 pub fn token_logps(hidden: Tensor<2>, output_weight: Tensor<2>, batch: &DeviceBatch) -> Tensor<1> {
-    let (hidden, targets) = predicted(hidden, batch);
+    let targets = targets_of(&hidden, batch);
     collimate_ops::selected_logp(hidden, output_weight, targets)
 }
 
@@ -20,29 +24,26 @@ pub fn token_logps(hidden: Tensor<2>, output_weight: Tensor<2>, batch: &DeviceBa
 ///
 /// # Shapes
 /// As [`token_logps`]; both results `[completion tokens]`, in nats.
+///
+/// # Panics
+/// As [`token_logps`].
 pub fn token_logps_entropy(
     hidden: Tensor<2>,
     output_weight: Tensor<2>,
     batch: &DeviceBatch,
 ) -> (Tensor<1>, Tensor<1>) {
-    let (hidden, targets) = predicted(hidden, batch);
+    let targets = targets_of(&hidden, batch);
     collimate_ops::selected_logp_entropy(hidden, output_weight, targets)
 }
 
-/// The hidden state before each completion token, and the token.
-fn predicted(hidden: Tensor<2>, batch: &DeviceBatch) -> (Tensor<2>, Tensor<1, Int>) {
-    let sources = batch
-        .sequences
-        .iter()
-        .flat_map(|s| s.sources.iter().copied());
-    let targets = batch
-        .sequences
-        .iter()
-        .flat_map(|s| s.targets.iter().map(|&id| id as usize));
-    (
-        hidden.select(0, batch.indices(sources)),
-        batch.indices(targets),
-    )
+fn targets_of(hidden: &Tensor<2>, batch: &DeviceBatch) -> Tensor<1, Int> {
+    let targets = batch.targets();
+    assert_eq!(
+        hidden.dims()[0],
+        targets.dims()[0],
+        "a hidden state for each completion token: hidden_at(batch, batch.sources(), …)"
+    );
+    targets
 }
 
 /// Sums token values over each sequence.
@@ -70,7 +71,7 @@ pub fn sum_by_sequence(values: Tensor<1>, batch: &DeviceBatch) -> Tensor<1> {
 /// # Shapes
 /// Result `[sequences]`.
 pub fn completion_logps<M: CausalLm>(model: &M, batch: &DeviceBatch, f: Forward) -> Tensor<1> {
-    let hidden = model.hidden(batch, f);
+    let hidden = model.hidden_at(batch, batch.sources(), f);
     let values = token_logps(hidden, model.output_weight(), batch);
     sum_by_sequence(values, batch)
 }

@@ -1,9 +1,11 @@
 //! From a sequence's hidden states to one vector.
 
-use burn::tensor::{IndexingUpdateOp, Tensor, TensorData};
+use burn::tensor::{IndexingUpdateOp, Int, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
 use crate::batch::DeviceBatch;
+use crate::forward::Forward;
+use crate::traits::Backbone;
 
 /// Which hidden state stands for the sequence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -17,39 +19,67 @@ pub enum Pooling {
     Cls,
 }
 
+impl Pooling {
+    /// The row that stands for each sequence, where one does.
+    fn rows(self, batch: &DeviceBatch) -> Option<Tensor<1, Int>> {
+        let sequences = batch.sequences.iter();
+        match self {
+            Self::LastToken => Some(batch.indices(sequences.map(|s| s.last))),
+            Self::Cls => Some(batch.indices(sequences.map(|s| s.rows[0]))),
+            Self::Mean => None,
+        }
+    }
+}
+
+/// One vector per sequence of the batch: [`pool`] of the backbone's hidden states, of which only
+/// those are computed that it needs.
+///
+/// # Shapes
+/// Result `[sequences, width]`.
+pub fn pooled<B: Backbone>(
+    backbone: &B,
+    batch: &DeviceBatch,
+    pooling: Pooling,
+    f: Forward,
+) -> Tensor<2> {
+    match pooling.rows(batch) {
+        Some(rows) => backbone.hidden_at(batch, rows, f),
+        None => mean(backbone.hidden(batch, f), batch),
+    }
+}
+
 /// One vector per sequence of the batch.
 ///
 /// # Shapes
 /// `hidden: [tokens, width]`, result `[sequences, width]`.
 pub fn pool(hidden: Tensor<2>, batch: &DeviceBatch, pooling: Pooling) -> Tensor<2> {
-    match pooling {
-        Pooling::LastToken => {
-            hidden.select(0, batch.indices(batch.sequences.iter().map(|s| s.last)))
-        }
-        Pooling::Cls => hidden.select(0, batch.indices(batch.sequences.iter().map(|s| s.rows[0]))),
-        Pooling::Mean => {
-            let [_, width] = hidden.dims();
-            let rows = batch.indices(batch.sequences.iter().flat_map(|s| s.rows.iter().copied()));
-            let owner = batch.indices(
-                batch
-                    .sequences
-                    .iter()
-                    .enumerate()
-                    .flat_map(|(index, s)| s.rows.iter().map(move |_| index)),
-            );
-            let n = batch.sequences.len();
-            let sum = Tensor::zeros([n, width], &batch.device).select_assign(
-                0,
-                owner,
-                hidden.select(0, rows),
-                IndexingUpdateOp::Add,
-            );
-            let shares: Vec<f32> = batch
-                .sequences
-                .iter()
-                .map(|s| 1.0 / s.rows.len().max(1) as f32)
-                .collect();
-            sum * Tensor::from_data(TensorData::new(shares, [n, 1]), &batch.device)
-        }
+    match pooling.rows(batch) {
+        Some(rows) => hidden.select(0, rows),
+        None => mean(hidden, batch),
     }
+}
+
+fn mean(hidden: Tensor<2>, batch: &DeviceBatch) -> Tensor<2> {
+    let [_, width] = hidden.dims();
+    let rows = batch.indices(batch.sequences.iter().flat_map(|s| s.rows.iter().copied()));
+    let owner = batch.indices(
+        batch
+            .sequences
+            .iter()
+            .enumerate()
+            .flat_map(|(index, s)| s.rows.iter().map(move |_| index)),
+    );
+    let n = batch.sequences.len();
+    let sum = Tensor::zeros([n, width], &batch.device).select_assign(
+        0,
+        owner,
+        hidden.select(0, rows),
+        IndexingUpdateOp::Add,
+    );
+    let shares: Vec<f32> = batch
+        .sequences
+        .iter()
+        .map(|s| 1.0 / s.rows.len().max(1) as f32)
+        .collect();
+    sum * Tensor::from_data(TensorData::new(shares, [n, 1]), &batch.device)
 }

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use burn::module::{Module, ModuleDisplay};
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{Device, Int, Tensor};
 use collimate_ops::Visibility;
 
 use crate::adapter::Adaptable;
@@ -26,6 +26,16 @@ pub trait Backbone: Module + ModuleDisplay + Adaptable + Sync + 'static {
     /// # Shapes
     /// Result `[tokens, hidden_size]`.
     fn hidden(&self, batch: &DeviceBatch, f: Forward) -> Tensor<2>;
+
+    /// [`Self::hidden`] of some rows only, in the order given, a row as often as it is named: what
+    /// log-probabilities and most scores need. A model can leave out what no such row depends on,
+    /// as most of its last layer.
+    ///
+    /// # Shapes
+    /// Result `[rows, hidden_size]`.
+    fn hidden_at(&self, batch: &DeviceBatch, rows: Tensor<1, Int>, f: Forward) -> Tensor<2> {
+        self.hidden(batch, f).select(0, rows)
+    }
 
     /// The same model, whose blocks keep nothing but their inputs from forward to backward
     /// ([`collimate_ops::recomputed`]), or keep everything: for long sequences and large models. Values and

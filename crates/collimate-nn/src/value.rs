@@ -36,18 +36,7 @@ impl<B: Backbone> ValueModel<B> {
     /// Result `[completion tokens]`, sequence after sequence, as
     /// [`token_logps`](crate::token_logps) orders them.
     pub fn values(&self, batch: &DeviceBatch, f: Forward) -> Tensor<1> {
-        token_values(self.backbone.hidden(batch, f), &self.head, batch)
+        let hidden = self.backbone.hidden_at(batch, batch.sources(), f);
+        self.head.forward(hidden)
     }
-}
-
-/// [`ValueModel::values`] from hidden states that are there already: a value head on a policy.
-///
-/// # Shapes
-/// `hidden: [tokens, width]`; result `[completion tokens]`.
-pub fn token_values(hidden: Tensor<2>, head: &ScalarHead, batch: &DeviceBatch) -> Tensor<1> {
-    let rows = batch
-        .sequences
-        .iter()
-        .flat_map(|s| s.sources.iter().copied());
-    head.forward(hidden.select(0, batch.indices(rows)))
 }

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use crate::fused::Kernel;
 use crate::kernels::gemm::{Matrix, product, product_of};
-use crate::kernels::{activation, attention, attention_backward, logp, norm, rows};
+use crate::kernels::{
+    activation, attention, attention_backward, logp, norm, repeated, rows, zeros,
+};
 use crate::{AttentionPlan, Heads};
 
 /// `x·Wᵀ`, with or without bias.
@@ -68,7 +70,7 @@ impl Kernel<3> for Linear {
             input,
             output,
         } = *self;
-        let mut y = bias.repeat(rows);
+        let mut y = repeated(bias, rows);
         let weight = Matrix::new(weight, output, input);
         product(Matrix::new(x, rows, input), weight.t(), &mut y, true);
         (y, ())
@@ -305,7 +307,7 @@ impl Kernel<1> for Embedding {
         grad: &[f32],
         _: [bool; 1],
     ) -> [Option<Vec<f32>>; 1] {
-        let mut table = vec![0.0; weight.len()];
+        let mut table = zeros(weight.len());
         rows::scatter(grad, &self.ids, &mut table, self.width);
         [Some(table)]
     }

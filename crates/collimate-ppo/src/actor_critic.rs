@@ -4,7 +4,7 @@ use burn::module::Module;
 use burn::tensor::{Tensor, TensorData};
 use collimate_nn::{
     Adapters, CausalLm, DeviceBatch, Forward, ScalarHead, ValueModel, separate, token_logps,
-    token_logps_entropy, token_values,
+    token_logps_entropy,
 };
 
 use crate::PpoError;
@@ -117,10 +117,10 @@ impl<M: CausalLm> ActorCritic<M> {
         temperature: f64,
         entropy: bool,
     ) -> TokenOutputs {
-        let hidden = self.policy.hidden(batch, Forward::EVAL);
+        let hidden = self.policy.hidden_at(batch, batch.sources(), Forward::EVAL);
         let values = match (&self.critic, &self.value_head) {
             (Some(critic), _) => Some(critic.values(batch, Forward::EVAL)),
-            (None, Some(head)) => Some(token_values(hidden.clone(), head, batch)),
+            (None, Some(head)) => Some(head.forward(hidden.clone())),
             (None, None) => None,
         };
         let hidden = at_temperature(hidden, temperature);
@@ -150,7 +150,10 @@ pub(crate) fn policy_logps<M: CausalLm>(
         adapters,
         dropout: None,
     };
-    let hidden = at_temperature(policy.hidden(batch, forward), temperature);
+    let hidden = at_temperature(
+        policy.hidden_at(batch, batch.sources(), forward),
+        temperature,
+    );
     token_logps(hidden, policy.output_weight(), batch)
 }
 

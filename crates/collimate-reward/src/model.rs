@@ -7,7 +7,7 @@ use burn::tensor::{Device, Tensor};
 use collimate_core::Key;
 use collimate_nn::{
     Backbone, ConfigError, DeviceBatch, Forward, HfReward, LoadError, LoraConfig, Pooling,
-    SaveError, ScalarHead, pool,
+    SaveError, ScalarHead, pooled,
 };
 
 /// A reward model: one real number per sequence, larger is better.
@@ -45,8 +45,8 @@ impl<B: Backbone> RewardModel<B> {
     /// # Shapes
     /// Result `[sequences]`.
     pub fn score(&self, batch: &DeviceBatch, f: Forward) -> Tensor<1> {
-        let hidden = self.backbone.hidden(batch, f);
-        self.head.forward(pool(hidden, batch, self.pooling))
+        let pooled = pooled(&self.backbone, batch, self.pooling, f);
+        self.head.forward(pooled)
     }
 
     /// The same model with fresh adapters on its linear layers: adapters and head train, the rest

@@ -1,13 +1,14 @@
 //! The encoder as the algorithms see it.
 
 use burn::module::Module;
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{Device, Int, Tensor};
 use collimate_core::Key;
 use collimate_nn::{Adaptable, Backbone, ConfigError, DeviceBatch, Forward, Linear};
 use collimate_ops::Visibility;
 
 use super::config::BertConfig;
 use super::parts::{Embeddings, Encoder};
+use crate::rows::hidden_at;
 
 /// A BERT encoder without pooler. Dropout of attention weights is not applied in training; dropout
 /// of embeddings and sublayers is.
@@ -53,6 +54,12 @@ impl Bert {
         }
     }
 
+    fn states(&self, batch: &DeviceBatch, rows: Option<Tensor<1, Int>>, f: Forward) -> Tensor<2> {
+        let x = self.embeddings.forward(batch, &self.config, f.part(0));
+        let (encoder, c, f) = (&self.encoder, &self.config, f.part(1));
+        encoder.forward(x, batch, rows, c, f, self.recompute)
+    }
+
     /// The encoder's shape.
     pub fn config(&self) -> &BertConfig {
         &self.config
@@ -80,9 +87,12 @@ impl Backbone for Bert {
     const VISIBILITY: Visibility = Visibility::Bidirectional;
 
     fn hidden(&self, batch: &DeviceBatch, f: Forward) -> Tensor<2> {
-        let x = self.embeddings.forward(batch, &self.config, f.part(0));
-        let (encoder, c, f) = (&self.encoder, &self.config, f.part(1));
-        encoder.forward(x, batch, c, f, self.recompute)
+        self.states(batch, None, f)
+    }
+
+    fn hidden_at(&self, batch: &DeviceBatch, rows: Tensor<1, Int>, f: Forward) -> Tensor<2> {
+        let states = |rows| self.states(batch, rows, f);
+        hidden_at(rows, || states(None), |rows| states(Some(rows)))
     }
 
     fn with_recompute(self, recompute: bool) -> Self {

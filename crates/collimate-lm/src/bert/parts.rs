@@ -8,6 +8,7 @@ use collimate_nn::{DeviceBatch, Embedding, Forward, LayerNorm, Linear, dropout};
 use collimate_ops::{AttentionPlan, Heads, gelu, recomputed, segment_attention};
 
 use super::config::BertConfig;
+use crate::rows::only;
 
 fn drop(x: Tensor<2>, probability: f64, f: Forward) -> Tensor<2> {
     match f.dropout {
@@ -127,7 +128,15 @@ impl Layer {
         }
     }
 
-    fn forward(&self, x: Tensor<2>, plan: &AttentionPlan, c: &BertConfig, f: Forward) -> Tensor<2> {
+    /// The result of some rows, or of all.
+    fn forward(
+        &self,
+        x: Tensor<2>,
+        rows: Option<&Tensor<1, Int>>,
+        plan: &AttentionPlan,
+        c: &BertConfig,
+        f: Forward,
+    ) -> Tensor<2> {
         let heads = Heads {
             query: c.num_attention_heads,
             key_value: c.num_attention_heads,
@@ -138,6 +147,7 @@ impl Layer {
         let k = a.self_.key.forward(x.clone(), f.part(1));
         let v = a.self_.value.forward(x.clone(), f.part(2));
         let mixed = segment_attention(q, k, v, plan, heads);
+        let (mixed, x) = (only(mixed, rows), only(x, rows));
         let x = a.output.forward(mixed, x, c, f.part(3));
         let wide = gelu(self.intermediate.dense.forward(x.clone(), f.part(4)));
         self.output.forward(wide, x, c, f.part(5))
@@ -163,17 +173,22 @@ impl Encoder {
         &self,
         mut x: Tensor<2>,
         batch: &DeviceBatch,
+        rows: Option<Tensor<1, Int>>,
         c: &BertConfig,
         f: Forward,
         recompute: bool,
     ) -> Tensor<2> {
         for (index, layer) in self.layer.iter().enumerate() {
             let f = f.part(index as u64);
+            // Every layer reads all rows of the one before.
+            let rows = rows.clone().filter(|_| index + 1 == self.layer.len());
             x = if recompute {
                 let (plan, c) = (batch.plan.clone(), c.clone());
-                recomputed(layer, x, move |layer, x| layer.forward(x, &plan, &c, f))
+                recomputed(layer, x, move |layer, x| {
+                    layer.forward(x, rows.as_ref(), &plan, &c, f)
+                })
             } else {
-                layer.forward(x, &batch.plan, c, f)
+                layer.forward(x, rows.as_ref(), &batch.plan, c, f)
             };
         }
         x

@@ -9,6 +9,7 @@ use collimate_ops::{Append, KvPages, PackedLinear, RopeTable, cached_attention, 
 
 use super::config::LlamaConfig;
 use super::parts::{Block, Trunk};
+use crate::rows::only;
 
 /// What a [`Llama`](super::Llama) remembers of the tokens of some rows, beside a copy of its weights
 /// that suits short passes. The cache belongs to these weights: a model that has learned since needs a
@@ -49,18 +50,20 @@ impl LayerWeights {
         }
     }
 
-    /// One block over the new tokens.
+    /// One block over the new tokens; the result of some rows, or of all.
     fn forward(
         &self,
         block: &Block,
         x: Tensor<2>,
+        rows: Option<&Tensor<1, Int>>,
         table: &RopeTable,
         attend: impl FnOnce(Tensor<2>, Tensor<2>, Tensor<2>) -> Tensor<2>,
     ) -> Tensor<2> {
         let normed = block.input_layernorm.forward(x.clone());
         let [q, k, v] = self.qkv.forward(normed);
-        let [attended] = self.o.forward(attend(rope(q, table), rope(k, table), v));
-        let x = x + attended;
+        let mixed = only(attend(rope(q, table), rope(k, table), v), rows);
+        let [attended] = self.o.forward(mixed);
+        let x = only(x, rows) + attended;
         let normed = block.post_attention_layernorm.forward(x.clone());
         let [gate, up] = self.gate_up.forward(normed);
         let [fed] = self.down.forward(swiglu(gate, up));
@@ -119,14 +122,15 @@ impl LlamaCache {
             &device,
         )
         .expect("the configuration's check asks for an even head size");
+        let last = counts.iter().any(|(_, count)| *count > 1).then(|| {
+            let last = append.last().into_iter().map(|row| row as i64);
+            ints(last.collect(), &device)
+        });
         for (index, (weights, block)) in weights.layers.iter().zip(&trunk.layers).enumerate() {
-            x = weights.forward(block, x, &table, |q, k, v| {
+            let rows = last.as_ref().filter(|_| index + 1 == trunk.layers.len());
+            x = weights.forward(block, x, rows, &table, |q, k, v| {
                 cached_attention(q, k, v, pages, index, &append)
             });
-        }
-        if counts.iter().any(|(_, count)| *count > 1) {
-            let last = append.last().into_iter().map(|row| row as i64).collect();
-            x = x.select(0, ints(last, &device));
         }
         let [logits] = weights.output.forward(trunk.norm.forward(x));
         logits

@@ -1,7 +1,7 @@
 //! The decoder as the algorithms see it.
 
 use burn::module::Module;
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{Device, Int, Tensor};
 use collimate_core::Key;
 use collimate_nn::{
     Adaptable, Adapters, Backbone, CausalLm, ConfigError, DeviceBatch, Forward, Linear, parameters,
@@ -11,6 +11,7 @@ use collimate_ops::Visibility;
 use super::config::LlamaConfig;
 use super::decode::LlamaCache;
 use super::parts::Trunk;
+use crate::rows::hidden_at;
 
 /// A Llama decoder, or a Mistral: one whose configuration sets `sliding_window`.
 ///
@@ -83,6 +84,11 @@ impl Llama {
         })
     }
 
+    fn states(&self, batch: &DeviceBatch, rows: Option<Tensor<1, Int>>, f: Forward) -> Tensor<2> {
+        let config = &self.config;
+        self.model.forward(batch, rows, config, f, self.recompute)
+    }
+
     /// The decoder's shape.
     pub fn config(&self) -> &LlamaConfig {
         &self.config
@@ -115,7 +121,12 @@ impl Backbone for Llama {
     const VISIBILITY: Visibility = Visibility::Causal;
 
     fn hidden(&self, batch: &DeviceBatch, f: Forward) -> Tensor<2> {
-        self.model.forward(batch, &self.config, f, self.recompute)
+        self.states(batch, None, f)
+    }
+
+    fn hidden_at(&self, batch: &DeviceBatch, rows: Tensor<1, Int>, f: Forward) -> Tensor<2> {
+        let states = |rows| self.states(batch, rows, f);
+        hidden_at(rows, || states(None), |rows| states(Some(rows)))
     }
 
     fn with_recompute(self, recompute: bool) -> Self {

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use burn::module::Module;
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{Device, Int, Tensor};
 use collimate_core::Key;
 use collimate_nn::{DeviceBatch, Embedding, Forward, Linear, RmsNorm};
 use collimate_ops::{AttentionPlan, Heads, RopeTable, recomputed, rope, segment_attention, swiglu};
 
 use super::config::LlamaConfig;
+use crate::rows::only;
 
 /// What a layer needs besides its input.
 struct Pass {
@@ -49,12 +50,12 @@ impl Attention {
         }
     }
 
-    fn forward(&self, x: Tensor<2>, f: Forward, pass: &Pass) -> Tensor<2> {
+    /// What the heads read, before the output projection.
+    fn mix(&self, x: Tensor<2>, f: Forward, pass: &Pass) -> Tensor<2> {
         let q = rope(self.q_proj.forward(x.clone(), f.part(0)), &pass.table);
         let k = rope(self.k_proj.forward(x.clone(), f.part(1)), &pass.table);
         let v = self.v_proj.forward(x, f.part(2));
-        let mixed = segment_attention(q, k, v, &pass.plan, self.heads);
-        self.o_proj.forward(mixed, f.part(3))
+        segment_attention(q, k, v, &pass.plan, self.heads)
     }
 }
 
@@ -110,9 +111,19 @@ impl Block {
         }
     }
 
-    fn forward(&self, x: Tensor<2>, f: Forward, pass: &Pass) -> Tensor<2> {
+    /// The result of some rows, or of all.
+    fn forward(
+        &self,
+        x: Tensor<2>,
+        rows: Option<&Tensor<1, Int>>,
+        f: Forward,
+        pass: &Pass,
+    ) -> Tensor<2> {
         let normed = self.input_layernorm.forward(x.clone());
-        let x = x + self.self_attn.forward(normed, f.part(0), pass);
+        let attention = f.part(0);
+        let mixed = only(self.self_attn.mix(normed, attention, pass), rows);
+        let attended = self.self_attn.o_proj.forward(mixed, attention.part(3));
+        let x = only(x, rows) + attended;
         let normed = self.post_attention_layernorm.forward(x.clone());
         x + self.mlp.forward(normed, f.part(1))
     }
@@ -145,6 +156,7 @@ impl Trunk {
     pub(crate) fn forward(
         &self,
         batch: &DeviceBatch,
+        rows: Option<Tensor<1, Int>>,
         c: &LlamaConfig,
         f: Forward,
         recompute: bool,
@@ -157,11 +169,15 @@ impl Trunk {
         });
         for (index, block) in self.layers.iter().enumerate() {
             let f = f.part(index as u64);
+            // Every layer reads all rows of the one before.
+            let rows = rows.clone().filter(|_| index + 1 == self.layers.len());
             x = if recompute {
                 let pass = Arc::clone(&pass);
-                recomputed(block, x, move |block, x| block.forward(x, f, &pass))
+                recomputed(block, x, move |block, x| {
+                    block.forward(x, rows.as_ref(), f, &pass)
+                })
             } else {
-                block.forward(x, f, &pass)
+                block.forward(x, rows.as_ref(), f, &pass)
             };
         }
         self.norm.forward(x)

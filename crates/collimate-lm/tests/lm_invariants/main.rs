@@ -5,6 +5,7 @@ mod adapters;
 mod common;
 mod gradients;
 mod layout;
+mod rows;
 
 use burn::tensor::Device;
 use collimate_core::Key;

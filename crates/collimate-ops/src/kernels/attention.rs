@@ -7,7 +7,7 @@ use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
 use super::tile::{PAD, View, multiply, padded};
-use super::{Shared, math};
+use super::{Shared, math, zeros};
 use crate::plan::Block;
 use crate::{AttentionPlan, Heads};
 
@@ -146,7 +146,7 @@ pub(crate) fn forward(q: &[f32], k: &[f32], v: &[f32], layout: Layout<'_>) -> (V
         key_value,
         head_dim,
     } = layout.heads;
-    let mut out = vec![0.0; q.len()];
+    let mut out = zeros(q.len());
     let mut lse = vec![0.0; q.len() / head_dim];
     debug_assert_eq!(lse.len() % query, 0);
     let (shared_out, shared_lse) = (Shared::new(&mut out), Shared::new(&mut lse));

@@ -6,7 +6,7 @@ use rayon::prelude::*;
 
 use super::attention::{Layout, QUERIES, pack_rows, transpose};
 use super::tile::{View, multiply, padded};
-use super::{Shared, math};
+use super::{Shared, math, zeros};
 use crate::Heads;
 use crate::plan::Block;
 
@@ -74,9 +74,9 @@ fn trees(blocks: &[Block]) -> Vec<Vec<usize>> {
 /// Gradients for q, k and v.
 pub(crate) fn backward(inputs: Inputs<'_>, layout: Layout<'_>) -> [Vec<f32>; 3] {
     let mut grads = [
-        vec![0.0; inputs.q.len()],
-        vec![0.0; inputs.k.len()],
-        vec![0.0; inputs.v.len()],
+        zeros(inputs.q.len()),
+        zeros(inputs.k.len()),
+        zeros(inputs.v.len()),
     ];
     let [q, k, v] = &mut grads;
     let outputs = Outputs {

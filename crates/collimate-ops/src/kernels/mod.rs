@@ -3,6 +3,8 @@
 
 use std::mem::MaybeUninit;
 
+use rayon::prelude::*;
+
 pub(crate) mod activation;
 pub(crate) mod attention;
 pub(crate) mod attention_backward;
@@ -31,6 +33,44 @@ pub(crate) fn unwritten(len: usize) -> Box<[MaybeUninit<f32>]> {
 pub(crate) unsafe fn written(values: Box<[MaybeUninit<f32>]>) -> Vec<f32> {
     // SAFETY: by the caller's promise.
     unsafe { values.assume_init() }.into_vec()
+}
+
+/// Elements that one task fills.
+const FILL: usize = 1 << 16;
+
+/// `len` zeros, filled by all threads where they are many: a single one leaves memory idle.
+pub(crate) fn zeros(len: usize) -> Vec<f32> {
+    if len <= FILL {
+        return vec![0.0; len];
+    }
+    let mut values = unwritten(len);
+    values.par_chunks_mut(FILL).for_each(|part| {
+        part.fill(MaybeUninit::new(0.0));
+    });
+    // SAFETY: the chunks are the whole.
+    #[allow(unsafe_code)]
+    unsafe {
+        written(values)
+    }
+}
+
+/// `row`, so many times.
+pub(crate) fn repeated(row: &[f32], times: usize) -> Vec<f32> {
+    if row.len() * times <= FILL {
+        return row.repeat(times);
+    }
+    let mut values = unwritten(row.len() * times);
+    let rows = FILL.div_ceil(row.len());
+    values.par_chunks_mut(rows * row.len()).for_each(|part| {
+        for place in part.chunks_exact_mut(row.len()) {
+            place.write_copy_of_slice(row);
+        }
+    });
+    // SAFETY: every chunk is whole rows, and the chunks are the whole.
+    #[allow(unsafe_code)]
+    unsafe {
+        written(values)
+    }
 }
 
 /// A slice that several tasks write, each its own elements.
@@ -101,5 +141,23 @@ impl SharedUnwritten {
             "part of a shared slice lies outside it"
         );
         self.start.wrapping_add(range.start)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn large_memory_is_filled_to_its_end() {
+        for len in [0, 3, FILL, 2 * FILL + 3] {
+            assert!(zeros(len) == vec![0.0; len]);
+        }
+        for row in [&[1.0, 2.0, 3.0][..], &[4.0; FILL + 1]] {
+            for times in [0, 1, 2, FILL / 2] {
+                let times = times.min(3 * FILL / row.len());
+                assert!(repeated(row, times) == row.repeat(times));
+            }
+        }
     }
 }

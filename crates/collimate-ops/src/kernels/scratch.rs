@@ -12,30 +12,37 @@ static SPARE: Mutex<Vec<f32>> = Mutex::new(Vec::new());
 const KEPT: usize = 12 << 20;
 
 /// Memory of unspecified content; the next caller's when it is dropped.
-#[derive(Clone)]
-pub(crate) struct Scratch(Vec<f32>);
+#[derive(Clone, Default)]
+pub(crate) struct Scratch {
+    /// All of it is initialised, once: filling 48 MiB takes milliseconds.
+    buffer: Vec<f32>,
+    len: usize,
+}
 
 impl Scratch {
     /// `len` elements, whatever they are.
     pub(crate) fn new(len: usize) -> Self {
-        let mut spare = std::mem::take(&mut *SPARE.lock().unwrap_or_else(PoisonError::into_inner));
-        // Growing would copy what nobody wants.
-        if spare.capacity() < len {
-            spare = Vec::new();
+        if len == 0 {
+            return Self::default();
         }
-        spare.resize(len, 0.0);
-        Self(spare)
+        let spare = std::mem::take(&mut *SPARE.lock().unwrap_or_else(PoisonError::into_inner));
+        // Growing would copy what nobody wants.
+        let buffer = match spare.len() < len {
+            true => vec![0.0; len],
+            false => spare,
+        };
+        Self { buffer, len }
     }
 }
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        let buffer = std::mem::take(&mut self.0);
-        if buffer.capacity() > KEPT {
+        let buffer = std::mem::take(&mut self.buffer);
+        if buffer.len() > KEPT {
             return;
         }
         let mut spare = SPARE.lock().unwrap_or_else(PoisonError::into_inner);
-        if spare.capacity() < buffer.capacity() {
+        if spare.len() < buffer.len() {
             *spare = buffer;
         }
     }
@@ -45,19 +52,19 @@ impl Deref for Scratch {
     type Target = [f32];
 
     fn deref(&self) -> &[f32] {
-        &self.0
+        &self.buffer[..self.len]
     }
 }
 
 impl DerefMut for Scratch {
     fn deref_mut(&mut self) -> &mut [f32] {
-        &mut self.0
+        &mut self.buffer[..self.len]
     }
 }
 
 impl fmt::Debug for Scratch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Scratch({} elements)", self.0.len())
+        write!(f, "Scratch({} elements)", self.len)
     }
 }
 

@@ -15,7 +15,7 @@ pub(crate) use sizes::Sizes;
 
 use super::gemm::{Matrix, product_alone, product_alone_at};
 use super::scratch::Scratch;
-use super::{Shared, SharedUnwritten, math, unwritten, written};
+use super::{Shared, SharedUnwritten, math, unwritten, written, zeros};
 
 /// Parts of the vocabulary whose contributions to a hidden state's gradient are summed first alone.
 const PARTS: usize = 8;
@@ -177,7 +177,7 @@ pub(crate) fn backward(
     let first = kept.as_ref().map_or(rows, |kept| kept.first);
     let largest = kept.as_mut().map(|kept| std::mem::take(&mut kept.largest));
     let place = kept.as_mut().map(|kept| Shared::new(&mut kept.values));
-    let mut d_hidden = vec![0.0; if wanted[0] { rows * width } else { 0 }];
+    let mut d_hidden = zeros(if wanted[0] { rows * width } else { 0 });
     let mut d_weight = unwritten(if wanted[1] { vocab * width } else { 0 });
     let weight_place = SharedUnwritten::new(&mut d_weight);
     let parts = PARTS.min(sizes.blocks());
