@@ -16,7 +16,7 @@ fn tiny(folder: &Path) -> String {
         "world": {"pairs": 300, "validation_pairs": 40, "test_pairs": 40},
         "prompts": 24,
         "llama": {
-            "hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1,
+            "hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2,
             "num_attention_heads": 2, "num_key_value_heads": 2, "max_position_embeddings": 64,
         },
         "pretrain_texts": 256,
@@ -146,6 +146,19 @@ fn models(run: &Path) -> Vec<(PathBuf, Vec<u8>)> {
     let read =
         |(path, bytes): (PathBuf, Vec<u8>)| (path.strip_prefix(&folder).unwrap().to_owned(), bytes);
     files(&folder).into_iter().map(read).collect()
+}
+
+#[test]
+fn gradient_checkpointing_changes_no_byte_of_the_models() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let config = tiny(folder);
+    let options = ["--config", &config, "--methods", "base", "--out"];
+    succeed("sera", folder, &[&options[..], &["plain"]].concat());
+    let lean = ["lean", "--gradient-checkpointing"];
+    succeed("sera", folder, &[&options[..], &lean].concat());
+    let [plain, lean] = ["plain", "lean"].map(|name| models(&folder.join(name)));
+    assert!(!plain.is_empty() && plain == lean);
 }
 
 #[test]

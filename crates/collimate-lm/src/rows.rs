@@ -11,7 +11,8 @@ pub(crate) fn hidden_at(
 ) -> Tensor<2> {
     match rows.dims() {
         [0] => all().select(0, rows),
-        _ => some(rows),
+        // An index is never tracked, and a block that is computed again has no context of its own.
+        _ => some(rows.without_autodiff()),
     }
 }
 

@@ -1,4 +1,5 @@
-//! Attaching low-rank adapters to the linear layers of any model, and folding them in.
+//! What is done to all linear layers of any model: attaching low-rank adapters, folding them in,
+//! choosing a precision.
 
 use burn::module::Module;
 use collimate_core::Key;
@@ -7,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::ConfigError;
 use crate::linear::{Linear, Lora};
 use crate::params::set_trainable;
+use crate::precision::Precision;
 
 /// Low-rank adaptation: rank, scale, dropout and where.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -122,6 +124,21 @@ pub trait Adaptable: Module {
         self.linears_mut()
             .iter()
             .any(|(_, linear)| linear.lora.is_some())
+    }
+
+    /// The same model, whose linear layers multiply in another precision, in training and in scoring.
+    /// Log-probabilities are computed in f32 still, and so is what a cache of the model computes
+    /// ([`CausalLm::new_cache`](crate::CausalLm::new_cache)). `valid()` keeps the choice, files do not:
+    /// a reference's log-probabilities in a file should come from a model of the same precision.
+    ///
+    /// # Errors
+    /// The model's device does not have that precision.
+    fn with_precision(mut self, precision: Precision) -> Result<Self, ConfigError> {
+        for (_, linear) in self.linears_mut() {
+            precision.check(&linear.weight.val().device())?;
+            linear.precision = precision;
+        }
+        Ok(self)
     }
 
     /// The same function without adapters: each is folded into its layer's weight. All parameters

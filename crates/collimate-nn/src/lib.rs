@@ -13,6 +13,7 @@ mod linear;
 mod logp;
 mod params;
 mod pooling;
+mod precision;
 mod traits;
 mod value;
 
@@ -29,5 +30,6 @@ pub use linear::{Linear, Lora};
 pub use logp::{completion_logps, sum_by_sequence, token_logps, token_logps_entropy};
 pub use params::{ParameterInfo, parameters, separate, set_trainable};
 pub use pooling::{Pooling, pool, pooled};
+pub use precision::Precision;
 pub use traits::{Backbone, CausalLm, HfFolder, HfReward, RewardParts};
 pub use value::ValueModel;

@@ -3,10 +3,10 @@
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
 use collimate_core::Key;
-use collimate_ops::linear;
 
 use crate::forward::{Adapters, Forward, dropout};
 use crate::init::normal;
+use crate::precision::Precision;
 
 /// A low-rank adapter: adds `scale · (x·Aᵀ)·Bᵀ` to a linear layer's output.
 ///
@@ -77,6 +77,9 @@ pub struct Linear {
     pub bias: Option<Param<Tensor<1>>>,
     /// The adapter, if one is attached.
     pub lora: Option<Lora>,
+    /// What it multiplies in.
+    #[module(skip)]
+    pub precision: Precision,
 }
 
 impl Linear {
@@ -86,6 +89,7 @@ impl Linear {
             weight: Param::from_tensor(normal([out, input], std, key, device)),
             bias: bias.then(|| Param::from_tensor(Tensor::zeros([out], device))),
             lora: None,
+            precision: Precision::F32,
         }
     }
 
@@ -93,12 +97,13 @@ impl Linear {
     pub fn forward(&self, x: Tensor<2>, f: Forward) -> Tensor<2> {
         let bias = self.bias.as_ref().map(Param::val);
         let Some(lora) = self.lora.as_ref().filter(|_| f.adapters == Adapters::On) else {
-            return linear(x, self.weight.val(), bias);
+            return self.precision.linear(x, self.weight.val(), bias);
         };
         let input = match f.dropout {
             Some(key) => dropout(x.clone(), lora.dropout, key),
             None => x.clone(),
         };
+        let linear = |x, weight, bias| self.precision.linear(x, weight, bias);
         let low = linear(input, lora.a.val(), None);
         let delta = linear(low.mul_scalar(lora.scale), lora.b.val(), None);
         linear(x, self.weight.val(), bias) + delta
@@ -128,6 +133,7 @@ impl Linear {
             }),
             bias: self.bias,
             lora: None,
+            precision: self.precision,
         }
     }
 }

@@ -14,7 +14,7 @@ use crate::traits::CausalLm;
 /// `[completion tokens]`, sequence after sequence.
 ///
 /// # Panics
-/// With states of other rows.
+/// With states of another number of rows.
 pub fn token_logps(hidden: Tensor<2>, output_weight: Tensor<2>, batch: &DeviceBatch) -> Tensor<1> {
     let targets = targets_of(&hidden, batch);
     collimate_ops::selected_logp(hidden, output_weight, targets)

@@ -4,8 +4,8 @@ use burn::module::Param;
 use burn::tensor::{Device, Tensor};
 use collimate_core::{Key, check_segments};
 use collimate_nn::{
-    DeviceBatch, Forward, Linear, Lora, LoraConfig, Pack, PackError, Pooling, ScalarHead, pool,
-    sum_by_sequence, token_logps,
+    DeviceBatch, Forward, Linear, Lora, LoraConfig, Pack, PackError, Pooling, Precision,
+    ScalarHead, pool, sum_by_sequence, token_logps,
 };
 use collimate_ops::Visibility;
 use collimate_testkit::{Noise, assert_close, devices, host, tensor};
@@ -192,6 +192,7 @@ fn layer(noise: &mut Noise, device: &Device) -> Linear {
             scale: 1.5,
             dropout: 0.0,
         }),
+        precision: Precision::F32,
     }
 }
 

@@ -7,7 +7,7 @@ use burn::tensor::{Device, Tensor};
 use collimate_core::Key;
 use collimate_nn::{
     Backbone, ConfigError, DeviceBatch, Forward, HfReward, LoadError, LoraConfig, Pooling,
-    SaveError, ScalarHead, pooled,
+    Precision, SaveError, ScalarHead, pooled,
 };
 
 /// A reward model: one real number per sequence, larger is better.
@@ -69,6 +69,18 @@ impl<B: Backbone> RewardModel<B> {
             backbone: self.backbone.with_recompute(recompute),
             ..self
         }
+    }
+
+    /// The same model, whose backbone multiplies in another precision
+    /// ([`collimate_nn::Adaptable::with_precision`]); the head stays f32.
+    ///
+    /// # Errors
+    /// The model's device does not have that precision.
+    pub fn with_precision(self, precision: Precision) -> Result<Self, ConfigError> {
+        Ok(Self {
+            backbone: self.backbone.with_precision(precision)?,
+            ..self
+        })
     }
 
     /// The same function with adapters folded into the weights. All of the backbone trains again;

@@ -5,6 +5,7 @@ mod adapters;
 mod common;
 mod gradients;
 mod layout;
+mod precision;
 mod rows;
 
 use burn::tensor::Device;

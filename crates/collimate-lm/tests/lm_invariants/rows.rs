@@ -54,6 +54,19 @@ fn some_rows_are_those_of_all_and_learn_the_same() {
     }
 }
 
+/// Burn's own checkpointing asks that all that meets in an operation agrees about it.
+#[test]
+fn blocks_computed_again_beside_burns_own_checkpointing() {
+    let device = Device::flex().autodiff().gradient_checkpointing();
+    let mut pack = Pack::new();
+    pack.push_shared(&[1, 5, 9], &[&[7, 2], &[8, 3, 2]]);
+    let batch = pack.to_device(Llama::VISIBILITY, &device);
+    check("llama", &llama(&device), &batch);
+    let model = bert(&device);
+    let batch = common::rows_batch(&model, &[vec![1, 5, 9, 2], vec![3, 2, 8]]);
+    check("bert", &model, &batch);
+}
+
 #[test]
 fn no_rows_are_nothing() {
     for (name, device) in devices() {

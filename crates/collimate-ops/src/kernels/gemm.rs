@@ -7,7 +7,7 @@ const PARALLEL_FROM: usize = 1 << 21;
 
 /// Parts of a product for each thread: one whose processor is taken away for a while then leaves
 /// its parts to the others.
-const PARTS_PER_THREAD: usize = 4;
+const PARTS_PER_THREAD: usize = 2;
 
 /// A read-only matrix of `rows × columns`, or its transpose.
 #[derive(Debug, Clone, Copy)]

@@ -6,6 +6,8 @@ use super::math;
 
 /// Elements of one task and of one partial sum.
 const CHUNK: usize = 1 << 14;
+/// Elements that are left alone together where nothing has ever moved them.
+const BLOCK: usize = 1 << 10;
 
 /// The numbers of one AdamW step, bias corrections folded in.
 #[derive(Debug, Clone, Copy)]
@@ -27,6 +29,9 @@ pub(crate) struct Step {
 }
 
 /// Updates parameter and moments in one pass.
+///
+/// Parameters that no gradient has reached yet, as a table's rows of tokens that never came, only
+/// decay: their moments would stay zero, and nothing is written where there is nothing to write.
 pub(crate) fn adamw(param: &mut [f32], grad: &[f32], m: &mut [f32], v: &mut [f32], s: Step) {
     let moments = m.par_chunks_mut(CHUNK).zip(v.par_chunks_mut(CHUNK));
     let values = param.par_chunks_mut(CHUNK).zip(grad.par_chunks(CHUNK));
@@ -34,17 +39,45 @@ pub(crate) fn adamw(param: &mut [f32], grad: &[f32], m: &mut [f32], v: &mut [f32
         math::vectorised(
             #[inline(always)]
             || {
-                let moments = m.iter_mut().zip(v.iter_mut());
-                for ((p, g), (m, v)) in param.iter_mut().zip(grad).zip(moments) {
-                    let g = g * s.scale;
-                    *m = s.beta1.mul_add(*m, s.rest1 * g);
-                    *v = s.beta2.mul_add(*v, s.rest2 * g * g);
-                    let step = s.rate * *m / v.sqrt().mul_add(s.root, s.eps);
-                    *p = p.mul_add(s.keep, -step);
+                let moments = m.chunks_mut(BLOCK).zip(v.chunks_mut(BLOCK));
+                let values = param.chunks_mut(BLOCK).zip(grad.chunks(BLOCK));
+                for ((param, grad), (m, v)) in values.zip(moments) {
+                    if s.eps > 0.0 && is_zero(grad) && is_zero(m) && is_zero(v) {
+                        decay(param, s.keep);
+                    } else {
+                        update(param, grad, m, v, s);
+                    }
                 }
             },
         );
     });
+}
+
+/// Whether all bits are zero.
+#[inline(always)]
+fn is_zero(x: &[f32]) -> bool {
+    x.iter().fold(0, |bits, x| bits | x.to_bits()) == 0
+}
+
+#[inline(always)]
+fn decay(param: &mut [f32], keep: f32) {
+    if keep != 1.0 {
+        for p in param {
+            *p *= keep;
+        }
+    }
+}
+
+#[inline(always)]
+fn update(param: &mut [f32], grad: &[f32], m: &mut [f32], v: &mut [f32], s: Step) {
+    let moments = m.iter_mut().zip(v.iter_mut());
+    for ((p, g), (m, v)) in param.iter_mut().zip(grad).zip(moments) {
+        let g = g * s.scale;
+        *m = s.beta1.mul_add(*m, s.rest1 * g);
+        *v = s.beta2.mul_add(*v, s.rest2 * g * g);
+        let step = s.rate * *m / v.sqrt().mul_add(s.root, s.eps);
+        *p = p.mul_add(s.keep, -step);
+    }
 }
 
 /// `Σ x²` in f64: partial sums of fixed chunks, added in order.
@@ -71,4 +104,53 @@ pub(crate) fn sum_of_squares(x: &[f32]) -> f64 {
         })
         .collect();
     partial.iter().sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Blocks without a gradient, one with a single one, one whose gradient has gone but not its
+    /// moments, and the last a short one.
+    #[test]
+    fn blocks_that_never_moved_are_updated_like_others() {
+        let len = 5 * BLOCK + 7;
+        let mut grad = vec![0.0; len];
+        grad[BLOCK + 3] = 0.5;
+        grad[2 * BLOCK..3 * BLOCK].fill(-0.25);
+        grad[5 * BLOCK + 6] = 2.0;
+        let start: Vec<f32> = (0..len).map(|i| (i % 17) as f32 - 8.0).collect();
+        for keep in [1.0, 0.9] {
+            for eps in [1e-8, 0.0] {
+                let step = Step {
+                    beta1: 0.9,
+                    beta2: 0.99,
+                    rest1: 0.1,
+                    rest2: 0.01,
+                    eps,
+                    scale: 0.5,
+                    keep,
+                    rate: 0.1,
+                    root: 1.5,
+                };
+                let new = || (start.clone(), vec![0.0; len], vec![0.0; len]);
+                let [mut some, mut all] = [new(), new()];
+                for gone in [false, true] {
+                    let mut grad = grad.clone();
+                    if gone {
+                        grad[2 * BLOCK..3 * BLOCK].fill(0.0);
+                    }
+                    adamw(&mut some.0, &grad, &mut some.1, &mut some.2, step);
+                    math::vectorised(|| update(&mut all.0, &grad, &mut all.1, &mut all.2, step));
+                }
+                // Without eps what never moved is 0/0, whichever NaN that is.
+                let same =
+                    |(a, b): (&f32, &f32)| a.to_bits() == b.to_bits() || a.is_nan() && b.is_nan();
+                for (some, all) in [(&some.0, &all.0), (&some.1, &all.1), (&some.2, &all.2)] {
+                    assert!(some.iter().zip(all).all(same), "keep {keep}, eps {eps}");
+                }
+                assert_eq!(some.0[0].is_nan(), eps == 0.0);
+            }
+        }
+    }
 }

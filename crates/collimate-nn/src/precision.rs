@@ -1,0 +1,54 @@
+//! What linear layers multiply in.
+
+use burn::tensor::{DType, Device, FloatDType, Tensor};
+use collimate_ops::linear;
+
+use crate::error::ConfigError;
+
+/// The type of the numbers that linear layers multiply, and of their products. Parameters, the sums of
+/// the residual stream, norms, attention, log-probabilities and losses are f32 either way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Precision {
+    /// f32.
+    #[default]
+    F32,
+    /// bf16: inputs, weights and gradients are rounded to three digits before they are multiplied,
+    /// and so are the products. It saves time where a device's matrix units want bf16, not memory; on
+    /// the CPU it is slower than f32.
+    Bf16,
+}
+
+impl Precision {
+    /// Checks that a device multiplies numbers of this type.
+    ///
+    /// # Errors
+    /// It does not.
+    pub fn check(self, device: &Device) -> Result<(), ConfigError> {
+        if self == Self::Bf16 && !device.supports_dtype(DType::BF16) {
+            let allowed = "f32 on this device, which does not multiply bf16";
+            return Err(ConfigError::new("precision", "bf16", allowed));
+        }
+        Ok(())
+    }
+
+    /// `x·Wᵀ + b`, of the type of `x`.
+    pub(crate) fn linear(
+        self,
+        x: Tensor<2>,
+        weight: Tensor<2>,
+        bias: Option<Tensor<1>>,
+    ) -> Tensor<2> {
+        match self {
+            Self::F32 => linear(x, weight, bias),
+            Self::Bf16 => {
+                let dtype = FloatDType::from(x.dtype());
+                let [x, weight] = [x, weight].map(|factor| factor.cast(FloatDType::BF16));
+                let y = linear(x, weight, None).cast(dtype);
+                match bias {
+                    Some(bias) => y + bias.unsqueeze::<2>(),
+                    None => y,
+                }
+            }
+        }
+    }
+}
