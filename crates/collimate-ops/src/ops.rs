@@ -191,8 +191,8 @@ pub fn segment_attention(
 /// result `[n]`, in nats.
 ///
 /// # Gradient
-/// Logits exist for a chunk of rows at a time (48 MiB). Those of the last chunk are kept for
-/// backward, which computes the others again.
+/// Logits exist for a block of rows and vocabulary at a time. Those of the last rows are kept for
+/// backward (96 MiB), which computes the others again.
 ///
 /// # Numerics
 /// Finite for logits of any finite size.

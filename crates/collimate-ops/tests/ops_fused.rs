@@ -256,25 +256,41 @@ fn entropy_at_its_ends() {
     assert_eq!(entropy(&[3000.0, -3000.0, -3000.0]), [0.0, 0.0]);
 }
 
+type Scores = fn(Tensor<2>, Tensor<2>, Tensor<1, Int>) -> Tensor<1>;
+
 #[test]
 fn selected_logp_over_several_chunks() {
-    // 12·2^20 logits at once: a vocabulary of 2^20 leaves twelve rows to a chunk, so these are two,
-    // the second of which is kept for backward.
-    let (rows, width, vocab) = (19, 2, 1 << 20);
-    let targets: Vec<i64> = (0..rows as i64).map(|i| i * 50_021).collect();
+    over_several_chunks(collimate_ops::selected_logp, naive::selected_logp);
+}
+
+#[test]
+fn entropy_over_several_chunks() {
+    over_several_chunks(
+        |hidden, weight, targets| {
+            let (logp, entropy) = collimate_ops::selected_logp_entropy(hidden, weight, targets);
+            logp + entropy.mul_scalar(0.4)
+        },
+        |hidden, weight, targets| {
+            let (logp, entropy) = naive::selected_logp_entropy(hidden, weight, targets);
+            logp + entropy.mul_scalar(0.4)
+        },
+    );
+}
+
+fn over_several_chunks(fused: Scores, plain: Scores) {
+    // Two chunks of 260 rows: the logits of one are kept for backward, those of both would be more
+    // than 24·2^20.
+    let (rows, width, vocab) = (520, 2, 1 << 16);
+    let targets: Vec<i64> = (0..rows as i64)
+        .map(|i| i * 50_021 % vocab as i64)
+        .collect();
     let device = flex();
     let hidden = values(1, rows, width).1;
     let weight = values(2, vocab, width).1;
-    let run = |fused: bool| {
+    let run = |op: Scores| {
         let hidden = tensor::<2>(&hidden, [rows, width], &device).require_grad();
         let weight = tensor::<2>(&weight, [vocab, width], &device).require_grad();
-        let targets = ids(&targets, &device);
-        let op = if fused {
-            collimate_ops::selected_logp
-        } else {
-            naive::selected_logp
-        };
-        let out = op(hidden.clone(), weight.clone(), targets);
+        let out = op(hidden.clone(), weight.clone(), ids(&targets, &device));
         let grads = out.clone().sum().backward();
         [
             host(&out),
@@ -282,13 +298,13 @@ fn selected_logp_over_several_chunks() {
             host(&weight.grad(&grads).unwrap()),
         ]
     };
-    let (actual, expected) = (run(true), run(false));
+    let (actual, expected) = (run(fused), run(plain));
     for (actual, expected) in actual.iter().zip(&expected) {
         let expected: Vec<f64> = expected.iter().map(|v| f64::from(*v)).collect();
-        assert_close("chunked selected_logp", actual, &expected, 2e-5);
+        assert_close("in chunks", actual, &expected, 2e-5);
     }
-    // The weight's rows of no target have gradients of about 1e-5 only: compared in a unit of their
-    // own. A sum of 2^20 exponentials is good to a few 1e-5.
+    // The weight's rows of no target have small gradients: compared in a unit of their own. A sum of
+    // 2^16 exponentials is good to a few 1e-5.
     let others = |grad: &[f32]| -> Vec<f32> {
         grad.chunks_exact(width)
             .enumerate()

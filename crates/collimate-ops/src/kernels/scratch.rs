@@ -8,13 +8,13 @@ use std::sync::{Mutex, PoisonError};
 /// The buffer between two calls.
 static SPARE: Mutex<Vec<f32>> = Mutex::new(Vec::new());
 
-/// Largest buffer that is kept, in elements (48 MiB).
-const KEPT: usize = 12 << 20;
+/// Largest buffer that is kept, in elements (96 MiB).
+pub(crate) const KEPT: usize = 24 << 20;
 
 /// Memory of unspecified content; the next caller's when it is dropped.
-#[derive(Clone, Default)]
+#[derive(Default)]
 pub(crate) struct Scratch {
-    /// All of it is initialised, once: filling 48 MiB takes milliseconds.
+    /// All of it is initialised, once, by the system.
     buffer: Vec<f32>,
     len: usize,
 }
@@ -26,9 +26,10 @@ impl Scratch {
             return Self::default();
         }
         let spare = std::mem::take(&mut *SPARE.lock().unwrap_or_else(PoisonError::into_inner));
-        // Growing would copy what nobody wants.
+        // The largest size at once: the system gives memory when it is first written, and a buffer
+        // that grew would leave its smaller ones behind.
         let buffer = match spare.len() < len {
-            true => vec![0.0; len],
+            true => vec![0.0; len.max(KEPT)],
             false => spare,
         };
         Self { buffer, len }

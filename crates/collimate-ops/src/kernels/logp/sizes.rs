@@ -2,14 +2,14 @@
 
 use std::ops::Range;
 
-/// Most rows of a chunk.
+use crate::kernels::scratch::KEPT;
+
+/// Most rows of a chunk: with 32,000 tokens its logits are kept.
 const ROWS: usize = 512;
 /// Elements of the logits of a block and of its part of the weight: what a core's own cache holds.
 const BLOCK: usize = 5 << 16;
 /// Blocks of the vocabulary where it is large enough, so that every thread has one.
 const BLOCKS: usize = 8;
-/// Logits that are kept from forward to backward (48 MiB); others are computed again.
-const KEPT: usize = 12 << 20;
 
 /// The sizes of a call.
 #[derive(Debug, Clone, Copy)]
@@ -57,7 +57,8 @@ impl Sizes {
         block * size..self.vocab.min((block + 1) * size)
     }
 
-    /// The first row whose logits are kept.
+    /// The first row whose logits are kept from forward to backward, as many whole chunks as fit;
+    /// others are computed again.
     pub(super) fn kept_from(self) -> usize {
         let mut kept = self.rows;
         for chunk in self.chunks().rev() {
