@@ -192,7 +192,7 @@ pub fn segment_attention(
 ///
 /// # Gradient
 /// Logits exist for a block of rows and vocabulary at a time. Those of the last rows are kept for
-/// backward (96 MiB), which computes the others again.
+/// backward (48 MiB), which computes the others again.
 ///
 /// # Numerics
 /// Finite for logits of any finite size.

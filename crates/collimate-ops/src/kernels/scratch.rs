@@ -8,8 +8,8 @@ use std::sync::{Mutex, PoisonError};
 /// The buffer between two calls.
 static SPARE: Mutex<Vec<f32>> = Mutex::new(Vec::new());
 
-/// Largest buffer that is kept, in elements (96 MiB).
-pub(crate) const KEPT: usize = 24 << 20;
+/// Largest buffer that is kept, in elements (48 MiB).
+pub(crate) const KEPT: usize = 12 << 20;
 
 /// Memory of unspecified content; the next caller's when it is dropped.
 #[derive(Default)]

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use crate::kernels::scratch::KEPT;
 
-/// Most rows of a chunk: with 32,000 tokens its logits are kept.
+/// Most rows of a chunk.
 const ROWS: usize = 512;
 /// Elements of the logits of a block and of its part of the weight: what a core's own cache holds.
 const BLOCK: usize = 5 << 16;
