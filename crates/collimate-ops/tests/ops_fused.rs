@@ -256,16 +256,25 @@ fn entropy_at_its_ends() {
     assert_eq!(entropy(&[3000.0, -3000.0, -3000.0]), [0.0, 0.0]);
 }
 
+/// Rows and vocabulary: two chunks of 260 rows. The logits of one are kept for backward, those of both
+/// would be more than 12·2^20.
+const TWO_CHUNKS: [usize; 2] = [520, 48_000];
+/// One chunk, too large to keep, over a large vocabulary.
+const NONE_KEPT: [usize; 2] = [19, 1 << 20];
+
 type Scores = fn(Tensor<2>, Tensor<2>, Tensor<1, Int>) -> Tensor<1>;
 
 #[test]
 fn selected_logp_over_several_chunks() {
-    over_several_chunks(collimate_ops::selected_logp, naive::selected_logp);
+    for sizes in [TWO_CHUNKS, NONE_KEPT] {
+        over_several_chunks(sizes, collimate_ops::selected_logp, naive::selected_logp);
+    }
 }
 
 #[test]
 fn entropy_over_several_chunks() {
     over_several_chunks(
+        TWO_CHUNKS,
         |hidden, weight, targets| {
             let (logp, entropy) = collimate_ops::selected_logp_entropy(hidden, weight, targets);
             logp + entropy.mul_scalar(0.4)
@@ -277,10 +286,8 @@ fn entropy_over_several_chunks() {
     );
 }
 
-fn over_several_chunks(fused: Scores, plain: Scores) {
-    // Two chunks of 260 rows: the logits of one are kept for backward, those of both would be more
-    // than 12·2^20.
-    let (rows, width, vocab) = (520, 2, 48_000);
+fn over_several_chunks([rows, vocab]: [usize; 2], fused: Scores, plain: Scores) {
+    let width = 2;
     let targets: Vec<i64> = (0..rows as i64)
         .map(|i| i * 50_021 % vocab as i64)
         .collect();
@@ -303,8 +310,8 @@ fn over_several_chunks(fused: Scores, plain: Scores) {
         let expected: Vec<f64> = expected.iter().map(|v| f64::from(*v)).collect();
         assert_close("in chunks", actual, &expected, 2e-5);
     }
-    // The weight's rows of no target have small gradients: compared in a unit of their own. A sum of
-    // 48,000 exponentials is good to a few 1e-5.
+    // The weight's rows of no target have small gradients, over the large vocabulary of about 1e-5 only:
+    // compared in a unit of their own. A sum of 2^20 exponentials is good to a few 1e-5.
     let others = |grad: &[f32]| -> Vec<f32> {
         grad.chunks_exact(width)
             .enumerate()
