@@ -10,6 +10,7 @@ pub mod dpo;
 pub mod eval;
 pub mod generate;
 mod job;
+mod lengths;
 mod options;
 mod policy;
 pub mod ppo;

@@ -85,6 +85,7 @@ pub(crate) fn defaults() -> PolicyConfig {
             sample_every: Some(25),
             ..PpoConfig::default()
         },
+        max_length: crate::lengths::DEFAULT,
         ..PolicyConfig::default()
     }
 }

@@ -22,6 +22,6 @@ pub use read::{
 };
 pub use split::{Grouped, SER_SHARES, seed_split, split_by_fraction, split_by_hash};
 pub use tokenize::{
-    ChatFallback, ChatTemplate, SpecialTokenIds, TextStream, TextTokenizer, TokenizeReport,
-    TokenizedExample, TokenizedPair, TokenizerOptions, Truncation,
+    AnswerEnd, ChatFallback, ChatTemplate, SpecialTokenIds, TextStream, TextTokenizer,
+    TokenizeReport, TokenizedExample, TokenizedPair, TokenizerOptions, Truncation,
 };

@@ -3,16 +3,16 @@
 use std::fs;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use collimate_core::{Completion, Message, PreferencePair, Prompt, Role};
+use collimate_core::{Completion, Finish, Message, PreferencePair, Prompt, Role};
 use collimate_data::{
-    ChatFallback, DataError, SftExample, SpecialTokenIds, TextTokenizer, TokenizeReport,
+    AnswerEnd, ChatFallback, DataError, SftExample, SpecialTokenIds, TextTokenizer, TokenizeReport,
     TokenizerOptions, Truncation,
 };
 use tempfile::TempDir;
 use tokenizers::models::wordlevel::WordLevel;
 use tokenizers::pre_tokenizers::whitespace::WhitespaceSplit;
 use tokenizers::processors::template::TemplateProcessing;
-use tokenizers::{AddedToken, PaddingParams, Tokenizer, TruncationParams};
+use tokenizers::{AddedToken, PaddingParams, PostProcessorWrapper, Tokenizer, TruncationParams};
 
 const WORDS: [&str; 18] = [
     "<pad>",
@@ -153,60 +153,63 @@ fn sampled_ids_are_kept_and_end_with_one_eos() {
 }
 
 #[test]
-fn what_is_cut_and_what_is_kept() {
-    let pair = PreferencePair::new("a b c d", "e f g", "h");
-    let cases = [
-        (
-            9,
-            Truncation::KeepEnd,
-            vec![1, 7, 8, 9, 10],
-            vec![11, 12, 13, 2],
-            vec![16, 2],
-        ),
-        (
-            7,
-            Truncation::KeepEnd,
-            vec![1, 9, 10],
-            vec![11, 12, 13, 2],
-            vec![16, 2],
-        ),
-        (
-            5,
-            Truncation::KeepEnd,
-            vec![1],
-            vec![11, 12, 13, 2],
-            vec![16, 2],
-        ),
-        (
-            4,
-            Truncation::KeepEnd,
-            vec![1],
-            vec![11, 12, 2],
-            vec![16, 2],
-        ),
-        (
-            7,
-            Truncation::KeepStart,
-            vec![1, 7, 8, 9, 10],
-            vec![11, 2],
-            vec![16, 2],
-        ),
-        (
-            5,
-            Truncation::KeepStart,
-            vec![1, 7, 8],
-            vec![11, 2],
-            vec![16, 2],
-        ),
-        (3, Truncation::KeepStart, vec![1], vec![11, 2], vec![16, 2]),
-    ];
-    for (max, how, prompt, chosen, rejected) in cases {
-        let cut = max < 9;
+fn an_answer_that_was_cut_when_it_was_written_has_no_end() {
+    for tokens in [None, Some(vec![9, 9])] {
+        let cut = Completion {
+            text: "c c".to_owned(),
+            tokens,
+            finish: Finish::Length,
+        };
+        let pair = PreferencePair::new("a", cut, "b");
+        let t = plain();
+        assert_eq!(encode(&t, &pair, 64, Truncation::KeepEnd).1, vec![9, 9]);
+        let scored = t.with_answer_end(AnswerEnd::EveryAnswer);
         assert_eq!(
-            encode(&plain(), &pair, max, how),
-            (prompt, chosen, rejected, cut),
-            "{max} {how:?}"
+            encode(&scored, &pair, 64, Truncation::KeepEnd).1,
+            vec![9, 9, EOS]
         );
+        // A template would end the turn.
+        let pair = PreferencePair {
+            prompt: chat(&[(Role::User, "a")]),
+            ..pair
+        };
+        let t = TextTokenizer::new(inner(), special(), Some(TEMPLATE)).unwrap();
+        assert_eq!(encode(&t, &pair, 64, Truncation::KeepEnd).1, vec![9, 9]);
+    }
+}
+
+#[test]
+fn prompt_and_answers_share_the_longest_sequence() {
+    let pair = PreferencePair::new("a b c d", "e f g", "h");
+    let whole = [11, 12, 13, EOS];
+    use Truncation::{KeepEnd, KeepStart};
+    let cases: [(usize, Truncation, &[u32], &[u32]); 8] = [
+        (9, KeepEnd, &[1, 7, 8, 9, 10], &whole),
+        (8, KeepEnd, &[1, 8, 9, 10], &whole),
+        (7, KeepEnd, &[1, 9, 10], &whole),
+        // The prompt keeps half; the end of an answer that is cut is not written.
+        (5, KeepEnd, &[1, 10], &[11, 12, 13]),
+        (4, KeepEnd, &[1, 10], &[11, 12]),
+        (7, KeepStart, &[1, 7, 8], &whole),
+        (5, KeepStart, &[1, 7], &[11, 12, 13]),
+        (3, KeepStart, &[1], &[11, 12]),
+    ];
+    for (max, how, prompt, chosen) in cases {
+        let expected = (prompt.to_vec(), chosen.to_vec(), vec![16, EOS], max < 9);
+        assert_eq!(encode(&plain(), &pair, max, how), expected, "{max} {how:?}");
+        // A reward model reads the score at EOS.
+        let mut chosen = chosen.to_vec();
+        if let Some(last) = chosen.last_mut() {
+            *last = EOS;
+        }
+        let scored = plain().with_answer_end(AnswerEnd::EveryAnswer);
+        let expected = (prompt.to_vec(), chosen, vec![16, EOS], max < 9);
+        assert_eq!(encode(&scored, &pair, max, how), expected, "{max} {how:?}");
+    }
+    // A share that the user sets; BOS counts, and an answer keeps a token and EOS.
+    for (share, prompt) in [(1, vec![1]), (3, vec![1, 9, 10]), (64, vec![1, 9, 10])] {
+        let t = plain().with_max_prompt_length(Some(share));
+        assert_eq!(encode(&t, &pair, 5, KeepEnd).0, prompt, "{share}");
     }
     for max in [0, 2] {
         assert!(matches!(
@@ -270,7 +273,10 @@ fn many_pairs_keep_their_order_and_are_counted() {
         tokens: 700 * 6,
         truncated: 700,
         tokens_cut: 700,
-        equal_answers: 0,
+        prompts_cut: 700,
+        // "a b" + "h" is one word, and "bh" no word of the vocabulary.
+        borders_crossed: 700,
+        ..TokenizeReport::default()
     };
     assert_eq!(report, expected);
     let equal = [
@@ -278,10 +284,20 @@ fn many_pairs_keep_their_order_and_are_counted() {
         PreferencePair::new("", "x", "y"),
     ];
     let report = plain()
-        .encode_pairs(&equal, 4, Truncation::KeepEnd, |_, _| ())
+        .encode_pairs(&equal, 3, Truncation::KeepEnd, |_, _| ())
         .unwrap()
         .1;
     assert_eq!((report.equal_answers, report.truncated), (2, 1));
+    assert_eq!((report.prompts_lost, report.ends_lost), (0, 1));
+    let lost = [PreferencePair::new("a b c", "d e f g", "h")];
+    let report = plain()
+        .encode_pairs(&lost, 3, Truncation::KeepEnd, |_, _| ())
+        .unwrap()
+        .1;
+    assert_eq!(
+        (report.prompts_cut, report.prompts_lost, report.ends_lost),
+        (1, 1, 1)
+    );
     let examples = [SftExample {
         prompt: "a".into(),
         completion: "b".into(),
@@ -337,6 +353,147 @@ fn a_saved_folder_opens_again() {
     );
 }
 
+/// BOS is what the tokenizer writes before a text, as in `transformers`, and no token that is merely
+/// named.
+#[test]
+fn a_bos_token_is_written_only_by_a_tokenizer_that_writes_one() {
+    let dir = TempDir::new().unwrap();
+    let at = |name: &str| dir.path().join(name);
+    let config = r#"{"bos_token":"<s>","eos_token":"</s>","add_bos_token":true}"#;
+    fs::write(at("tokenizer_config.json"), config).unwrap();
+    let mut bare = inner();
+    bare.with_post_processor(None::<PostProcessorWrapper>);
+    bare.save(at("tokenizer.json"), false).unwrap();
+    let load = || TextTokenizer::from_folder(dir.path()).unwrap();
+    assert_eq!(load().special().bos, None);
+    assert_eq!(load().encode_prompt(&"a".into()).unwrap(), vec![7]);
+    inner().save(at("tokenizer.json"), false).unwrap();
+    assert_eq!(load().encode_prompt(&"a".into()).unwrap(), vec![BOS, 7]);
+    // A saved folder says it where every library reads it.
+    for bos in [None, Some(BOS)] {
+        let special = SpecialTokenIds { bos, ..special() };
+        let t = TextTokenizer::new(bare.clone(), special, None).unwrap();
+        t.save(dir.path()).unwrap();
+        assert_eq!(load().special(), special);
+        let saved = Tokenizer::from_file(at("tokenizer.json")).unwrap();
+        let ids = saved.encode("a", true).unwrap().get_ids().to_vec();
+        assert_eq!(ids, t.encode_prompt(&"a".into()).unwrap());
+    }
+    let options = TokenizerOptions {
+        bos_token: Some("<|user|>".into()),
+        ..Default::default()
+    };
+    let t = TextTokenizer::from_folder_with(dir.path(), &options).unwrap();
+    assert_eq!(t.encode_prompt(&"a".into()).unwrap(), vec![4, 7]);
+    // More than one token on a side is refused.
+    let post = TemplateProcessing::builder()
+        .try_single("<s> <|user|> $A")
+        .unwrap()
+        .special_tokens(vec![("<s>", BOS), ("<|user|>", 4)])
+        .build()
+        .unwrap();
+    bare.with_post_processor(Some(post));
+    bare.save(at("tokenizer.json"), false).unwrap();
+    let error = TextTokenizer::from_folder(dir.path())
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("writes 2 tokens before a text"), "{error}");
+}
+
+/// An answer ends with EOS or any other end token of the model's files, and gets no second end.
+#[test]
+fn further_end_tokens_end_an_answer() {
+    let dir = TempDir::new().unwrap();
+    let at = |name: &str| dir.path().join(name);
+    let mut tokenizer = inner();
+    tokenizer.with_post_processor(None::<PostProcessorWrapper>);
+    tokenizer.save(at("tokenizer.json"), false).unwrap();
+    fs::write(at("tokenizer_config.json"), r#"{"eos_token":"</s>"}"#).unwrap();
+    let answer = |text: &str| {
+        let t = TextTokenizer::from_folder(dir.path()).unwrap();
+        let pair = PreferencePair::new("a", text, "b");
+        encode(&t, &pair, 64, Truncation::KeepEnd).1
+    };
+    assert_eq!(answer("c <|end|>"), vec![9, 6, EOS]);
+    fs::write(at("config.json"), r#"{"eos_token_id":[2,6]}"#).unwrap();
+    assert_eq!(answer("c <|end|>"), vec![9, 6]);
+    assert_eq!(answer("c"), vec![9, EOS]);
+    // The generation's list counts where there is one.
+    let list = |ids: &str| {
+        let text = format!(r#"{{"eos_token_id":{ids}}}"#);
+        fs::write(at("generation_config.json"), text).unwrap();
+    };
+    list("2");
+    assert_eq!(answer("c <|end|>"), vec![9, 6, EOS]);
+    list("[2, 6]");
+    assert_eq!(answer("c <|end|>"), vec![9, 6]);
+    let t = TextTokenizer::from_folder(dir.path()).unwrap();
+    assert_eq!(t.end_tokens(), [EOS, 6]);
+    // A template that ends its turns with the other token, and a line break after it.
+    let template = "{% for m in messages %}{{ m.role ~ ' ' ~ m.content ~ ' <|end|>\n' }}{% endfor %}{% if add_generation_prompt %}assistant{% endif %}";
+    fs::write(at("chat_template.jinja"), template).unwrap();
+    let t = TextTokenizer::from_folder(dir.path()).unwrap();
+    let pair = PreferencePair::new(chat(&[(Role::User, "a")]), "c", "d");
+    assert_eq!(encode(&t, &pair, 64, Truncation::KeepEnd).1, vec![9, 6]);
+}
+
+#[test]
+fn a_saved_folder_keeps_what_the_folder_says_beside_its_class() {
+    let dir = TempDir::new().unwrap();
+    let (from, to) = (dir.path().join("from"), dir.path().join("to"));
+    fs::create_dir(&from).unwrap();
+    inner().save(from.join("tokenizer.json"), false).unwrap();
+    let config = r#"{"eos_token":"</s>","tokenizer_class":"Own","auto_map":{"x":"y"},
+        "extra_special_tokens":{"image":"<unk>"},"split_special_tokens":false,"made_up":[1],
+        "chat_template":[{"name":"default","template":"x"},{"name":"tool_use","template":"y"}]}"#;
+    fs::write(from.join("tokenizer_config.json"), config).unwrap();
+    TextTokenizer::from_folder(&from)
+        .unwrap()
+        .save(&to)
+        .unwrap();
+    let read = |dir: &std::path::Path| -> serde_json::Value {
+        let text = fs::read_to_string(dir.join("tokenizer_config.json")).unwrap();
+        serde_json::from_str(&text).unwrap()
+    };
+    let (mut before, mut after) = (read(&from), read(&to));
+    assert_eq!(after["tokenizer_class"], "PreTrainedTokenizerFast");
+    for value in [&mut before, &mut after] {
+        let map = value.as_object_mut().unwrap();
+        for name in [
+            "tokenizer_class",
+            "auto_map",
+            "clean_up_tokenization_spaces",
+        ] {
+            map.remove(name);
+        }
+    }
+    assert_eq!(before, after);
+}
+
+/// Plain texts need no template, so one that does not compile does not close the folder.
+#[test]
+fn a_template_that_does_not_compile_is_refused_where_it_is_rendered() {
+    let dir = TempDir::new().unwrap();
+    let at = |name: &str| dir.path().join(name);
+    inner().save(at("tokenizer.json"), false).unwrap();
+    fs::write(at("tokenizer_config.json"), r#"{"eos_token":"</s>"}"#).unwrap();
+    fs::write(at("chat_template.jinja"), "{% unheard %}").unwrap();
+    let t = TextTokenizer::from_folder(dir.path()).unwrap();
+    assert_eq!(t.encode_prompt(&"a".into()).unwrap(), vec![BOS, 7]);
+    let error = t.encode_prompt(&chat(&[(Role::User, "a")])).unwrap_err();
+    assert!(error.to_string().contains("unheard"), "{error}");
+    let to = at("saved");
+    t.save(&to).unwrap();
+    let again = TextTokenizer::from_folder(&to).unwrap();
+    assert_eq!(again.chat_template().unwrap().source(), "{% unheard %}");
+    // A template that the user gives is needed.
+    let options = TokenizerOptions {
+        chat_template: Some("{% unheard %}".into()),
+        ..Default::default()
+    };
+    assert!(TextTokenizer::from_folder_with(dir.path(), &options).is_err());
+}
+
 #[test]
 fn special_tokens_of_a_folder() {
     let dir = TempDir::new().unwrap();
@@ -354,15 +511,19 @@ fn special_tokens_of_a_folder() {
             .to_string()
             .contains("no such folder")
     );
-    inner().save(at("tokenizer.json"), false).unwrap();
+    // Without a name and without a token behind every text there is no end.
+    let mut bare = inner();
+    bare.with_post_processor(None::<PostProcessorWrapper>);
+    bare.save(at("tokenizer.json"), false).unwrap();
     assert!(load().unwrap_err().to_string().contains("eos_token"));
-
-    let map = r#"{"cls_token":{"content":"<s>"},"sep_token":"</s>"}"#;
-    fs::write(at("special_tokens_map.json"), map).unwrap();
     let bert = SpecialTokenIds {
         pad: None,
         ..special()
     };
+    inner().save(at("tokenizer.json"), false).unwrap();
+    assert_eq!(load().unwrap().special(), bert);
+    let map = r#"{"cls_token":{"content":"<s>"},"sep_token":"</s>"}"#;
+    fs::write(at("special_tokens_map.json"), map).unwrap();
     assert_eq!(load().unwrap().special(), bert);
 
     let config = |text: &str| fs::write(at("tokenizer_config.json"), text).unwrap();
@@ -373,7 +534,8 @@ fn special_tokens_of_a_folder() {
     assert_eq!(
         t.special(),
         SpecialTokenIds {
-            bos: None,
+            // The tokenizer writes it, whatever `add_bos_token` says.
+            bos: Some(BOS),
             eos: 6,
             pad: Some(0)
         }

@@ -72,6 +72,19 @@ pub enum RecipeError {
         /// Which pair.
         pair: usize,
     },
+    /// Pairs whose answers are all equal after cutting: none of them teaches anything.
+    #[error(
+        "no pair of {part} is left: after cutting to {max_length} tokens the answers of each of the \
+         {pairs} pairs are equal: raise max_length (--max-length)"
+    )]
+    AllEqual {
+        /// The part.
+        part: &'static str,
+        /// Number of pairs.
+        pairs: usize,
+        /// Longest sequence, in tokens.
+        max_length: usize,
+    },
     /// A method that asks a judge, where there is none.
     #[error("a method of this run asks a judge, and none was given")]
     NoJudge,

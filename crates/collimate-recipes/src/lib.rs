@@ -4,6 +4,7 @@ mod adaptation;
 mod answers;
 mod error;
 mod judge;
+mod lengths;
 mod own_pairs;
 pub mod ppo;
 pub mod self_rewarding;

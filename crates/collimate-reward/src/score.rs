@@ -2,7 +2,9 @@
 
 use burn::module::Module;
 use collimate_core::{Completion, Prompt, ScoreError, Scorer};
-use collimate_data::{SftExample, TextTokenizer, TokenizedExample, TokenizedPair, Truncation};
+use collimate_data::{
+    AnswerEnd, SftExample, TextTokenizer, TokenizedExample, TokenizedPair, Truncation,
+};
 use collimate_nn::{Backbone, Forward, Pack, PackError, packs};
 
 use crate::model::RewardModel;
@@ -88,7 +90,7 @@ pub struct RewardScorer<B: Backbone> {
 
 impl<B: Backbone> RewardScorer<B> {
     /// A scorer that cuts texts to `max_length` tokens as `truncation` says. It keeps the model
-    /// untracked.
+    /// untracked, and reads every text with an end ([`AnswerEnd::EveryAnswer`]).
     pub fn new(
         model: RewardModel<B>,
         tokenizer: TextTokenizer,
@@ -97,7 +99,7 @@ impl<B: Backbone> RewardScorer<B> {
     ) -> Self {
         Self {
             model: model.valid(),
-            tokenizer,
+            tokenizer: tokenizer.with_answer_end(AnswerEnd::EveryAnswer),
             max_length,
             truncation,
             tokens_per_pack: 4096,

@@ -13,6 +13,7 @@ use collimate::train::{Schedule, TrainConfig};
 use serde::{Deserialize, Serialize};
 
 use crate::common::{Failure, json_name};
+use crate::lengths;
 use crate::options::{RunArgs, assign, read_config};
 
 /// The options of both examples.
@@ -73,9 +74,12 @@ pub(crate) struct Options {
     /// Passes over the pairs in each training [default: 1]
     #[arg(long, value_name = "N")]
     epochs: Option<f64>,
-    /// Longest sequence in tokens [default: 512; for the world 128]
+    /// Longest sequence in tokens [default: 1024, or what the model takes; for the world 128]
     #[arg(long, value_name = "N")]
     max_length: Option<usize>,
+    /// Tokens that a prompt keeps where prompt and answer are longer than that [default: half of it]
+    #[arg(long, value_name = "N")]
+    max_prompt_length: Option<usize>,
     /// Swap the label of this share of the training pairs, between 0 and 1 [default: 0]
     #[arg(long, value_name = "P")]
     label_noise: Option<f64>,
@@ -130,6 +134,7 @@ impl Default for Config {
         let save_every = Some(200);
         let mut align = SeraConfig::default();
         align.train.save_every = save_every;
+        align.max_length = lengths::DEFAULT;
         let stage = |stage: &str, learning_rate, batch_size, epochs| TrainConfig {
             stage: stage.to_owned(),
             learning_rate,
@@ -243,6 +248,12 @@ impl Options {
         assign(&mut align.train.max_steps, self.steps.map(Some));
         assign(&mut align.train.epochs, self.epochs);
         assign(&mut align.max_length, self.max_length);
+        assign(
+            &mut align.max_prompt_length,
+            self.max_prompt_length.map(Some),
+        );
+        let given = self.max_length.is_some();
+        lengths::cap(&mut align.max_length, given, config.model.as_deref());
         assign(&mut align.seed, self.run.seed);
         if self.lora {
             align.adaptation = Adaptation::Lora(LoraConfig::default());

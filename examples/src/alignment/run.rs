@@ -166,6 +166,14 @@ fn run_methods(
         Progress::Auto,
     )
     .map_err(|error| job.stopped(error))?;
+    let lengths = &outcome.tokenize;
+    if lengths.truncated > 0 || lengths.equal_answers > 0 {
+        common::tell(&format!(
+            "longest sequence: {} tokens; {lengths}; {} pairs dropped, whose answers are equal as \
+             tokens",
+            config.align.max_length, lengths.equal_answers
+        ));
+    }
     job.save("models/start", start)?;
     for policy in &outcome.policies {
         job.save(&format!("models/{}", policy.title), &policy.model)?;

@@ -54,7 +54,7 @@ pub(crate) struct Args {
     /// Prompts whose answers are compared at the end [default: 400 on the world, else 200]
     #[arg(long, value_name = "N")]
     test_prompts: Option<usize>,
-    /// Longest sequence in tokens [default: 512; for the world 128]
+    /// Longest sequence in tokens [default: 1024, or what the model takes; for the world 128]
     #[arg(long, value_name = "N")]
     max_length: Option<usize>,
     #[command(flatten)]
@@ -172,6 +172,8 @@ impl Args {
         assign(&mut config.chat_fallback, self.chat_fallback);
         assign(&mut config.test_prompts, self.test_prompts);
         assign(&mut config.policy.max_length, self.max_length);
+        let (given, model) = (self.max_length.is_some(), config.model.as_deref());
+        crate::lengths::cap(&mut config.policy.max_length, given, model);
         assign(&mut config.policy.ppo.seed, self.run.seed);
         self.policy.apply(&mut config.policy);
         config.policy.check()?;

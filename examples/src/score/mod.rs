@@ -9,8 +9,8 @@ use std::process::ExitCode;
 use clap::Parser;
 use collimate::core::PreferencePair;
 use collimate::data::{
-    ChatFallback, Format, HhTurns, OnBadRow, ReadOptions, ReadReport, SftExample, TextTokenizer,
-    TokenizeReport, Truncation, read_pairs, read_sft,
+    AnswerEnd, ChatFallback, Format, HhTurns, OnBadRow, ReadOptions, ReadReport, SftExample,
+    TextTokenizer, TokenizeReport, Truncation, read_pairs, read_sft,
 };
 use collimate::lm::{Architecture, Bert, Llama};
 use collimate::train::atomic_write;
@@ -44,6 +44,9 @@ struct Args {
     /// at most 2048
     #[arg(long, value_name = "N")]
     max_length: Option<usize>,
+    /// Tokens that a prompt keeps where prompt and answer are longer than that [default: half of it]
+    #[arg(long, value_name = "N")]
+    max_prompt_length: Option<usize>,
     /// Format of the file: prompt_completion, messages, or one of the pairs that ser reads; by
     /// default recognised
     #[arg(long, value_parser = common::json_name::<Format>, value_name = "NAME")]
@@ -98,10 +101,7 @@ impl Task {
             common::tell(&report.to_string());
         }
         if cut.truncated > 0 {
-            common::tell(&format!(
-                "{} of {} rows were cut to {length} tokens ({} tokens cut off)",
-                cut.truncated, cut.pairs, cut.tokens_cut
-            ));
+            common::tell(&format!("longest sequence: {length} tokens; {cut}"));
         }
     }
 
@@ -118,8 +118,13 @@ pub fn main() -> ExitCode {
             common::check_writable(out)?;
         }
         let architecture = common::architecture(&args.model)?;
-        let tokenizer =
-            TextTokenizer::from_folder(&args.model)?.with_chat_fallback(args.chat_fallback);
+        let tokenizer = TextTokenizer::from_folder(&args.model)?
+            .with_chat_fallback(args.chat_fallback)
+            .with_max_prompt_length(args.max_prompt_length)
+            .with_answer_end(match args.logprobs {
+                true => AnswerEnd::WholeAnswers,
+                false => AnswerEnd::EveryAnswer,
+            });
         let (rows, report) = read(&args)?;
         let task = Task {
             tokenizer,

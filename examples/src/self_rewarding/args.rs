@@ -1,6 +1,6 @@
 //! The command line: options over a configuration file over defaults.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Parser;
 use collimate::data::world::WorldConfig;
@@ -131,7 +131,7 @@ pub(crate) struct Args {
     /// Examples or pairs per optimiser step [default: 16; for the world 32 and 16]
     #[arg(long, value_name = "N")]
     batch: Option<usize>,
-    /// Longest sequence in tokens [default: 512; for the world 128]
+    /// Longest sequence in tokens [default: 1024, or what the model takes; for the world 128]
     #[arg(long, value_name = "N")]
     max_length: Option<usize>,
     /// Held-out prompts that every model answers [default: 400 on the world, else at most 200]
@@ -178,6 +178,7 @@ impl Default for Config {
         let mut recipe = SelfRewardingConfig::default();
         recipe.sft.save_every = Some(200);
         recipe.train.save_every = Some(200);
+        recipe.max_length = crate::lengths::DEFAULT;
         Self {
             model: None,
             ift: None,
@@ -317,13 +318,17 @@ impl Args {
         assign(&mut config.on_bad_row, self.on_bad_row);
         assign(&mut config.chat_fallback, self.chat_fallback);
         assign(&mut config.test_prompts, self.test_prompts);
-        self.recipe(&mut config.recipe)?;
+        self.recipe(&mut config.recipe, config.model.as_deref())?;
         config.pretrain.validate()?;
         self.check(&config)?;
         Ok(config)
     }
 
-    fn recipe(&self, recipe: &mut SelfRewardingConfig) -> Result<(), Failure> {
+    fn recipe(
+        &self,
+        recipe: &mut SelfRewardingConfig,
+        model: Option<&Path>,
+    ) -> Result<(), Failure> {
         assign(&mut recipe.seed, self.run.seed);
         assign(&mut recipe.iterations, self.iterations);
         assign(&mut recipe.tasks.per_iteration, self.tasks);
@@ -362,6 +367,8 @@ impl Args {
         assign(&mut recipe.train.batch_size, self.batch);
         assign(&mut recipe.sft.batch_size, self.batch);
         assign(&mut recipe.max_length, self.max_length);
+        let given = self.max_length.is_some();
+        crate::lengths::cap(&mut recipe.max_length, given, model);
         // A default gives way, what somebody said does not.
         if self.response_tokens.is_none() && self.run.options_file(NAME)?.is_none() {
             let longest = (recipe.max_length / 2).max(1);

@@ -10,6 +10,7 @@ use collimate::status::{MinCount, PairRule, ScoreCentre};
 
 use super::config::{Config, PolicyReward, StopAfter};
 use crate::common::{Failure, json_name};
+use crate::lengths;
 use crate::options::{RunArgs, assign, read_config};
 use crate::policy::PolicyOptions;
 
@@ -96,9 +97,12 @@ pub(crate) struct Args {
     /// Passes over the pairs in each loop [default: 2; for the world 3]
     #[arg(long, value_name = "N")]
     epochs: Option<f64>,
-    /// Longest sequence in tokens [default: 512; for the world 128]
+    /// Longest sequence in tokens [default: 1024, or what the model takes; for the world 128]
     #[arg(long, value_name = "N")]
     max_length: Option<usize>,
+    /// Tokens that a prompt keeps where prompt and answer are longer than that [default: half of it]
+    #[arg(long, value_name = "N")]
+    max_prompt_length: Option<usize>,
     /// Also run the controls at equal steps: all, or a list of longer_seed, unfiltered, easy_only,
     /// hard_only, either_per_pair, oracle_labels
     #[arg(long, value_delimiter = ',', value_name = "LIST")]
@@ -168,6 +172,9 @@ impl Args {
         assign(&mut ser.score_centre, self.score_centre);
         assign(&mut ser.retrain_from, self.retrain_from);
         assign(&mut ser.max_length, self.max_length);
+        assign(&mut ser.max_prompt_length, self.max_prompt_length.map(Some));
+        let given = self.max_length.is_some();
+        lengths::cap(&mut ser.max_length, given, config.model.as_deref());
         assign(&mut ser.train.learning_rate, self.lr);
         assign(&mut ser.train.batch_size, self.batch);
         assign(&mut ser.train.epochs, self.epochs);

@@ -80,6 +80,7 @@ impl Default for Config {
         let save_every = Some(200);
         let mut ser = SerConfig::default();
         ser.train.save_every = save_every;
+        ser.max_length = crate::lengths::DEFAULT;
         Self {
             data: Vec::new(),
             test: Vec::new(),

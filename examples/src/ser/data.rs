@@ -6,15 +6,15 @@ use std::path::{Path, PathBuf};
 use collimate::core::{Key, PreferencePair, Prompt};
 use collimate::data::world::World;
 use collimate::data::{
-    ReadOptions, ReadReport, SER_SHARES, SftExample, TextTokenizer, TokenizeReport, read_pairs,
-    split_by_fraction, split_by_hash,
+    AnswerEnd, ReadOptions, ReadReport, SER_SHARES, SftExample, TextTokenizer, TokenizeReport,
+    read_pairs, split_by_fraction, split_by_hash,
 };
 use collimate::recipes::Judge;
 use collimate::recipes::ppo::PolicyData;
-use collimate::recipes::ser::SerData;
+use collimate::recipes::ser::{SerConfig, SerData};
 
 use super::config::Config;
-use crate::common::Failure;
+use crate::common::{self, Failure};
 use crate::job::world_tokenizer;
 use crate::runs::plain_texts;
 
@@ -87,20 +87,19 @@ pub(crate) struct Prepared {
 impl Parts {
     /// Finds out what can go wrong with the data before anything is written.
     pub(crate) fn prepare(
-        self,
+        mut self,
         config: &Config,
         tokenizer: &TextTokenizer,
     ) -> Result<Prepared, Failure> {
         let ser = &config.ser;
+        let scored = tokenizer.clone().with_answer_end(AnswerEnd::EveryAnswer);
         let mut lengths = TokenizeReport::default();
-        for part in [&self.train, &self.validation, &self.test] {
-            let (_, report) =
-                tokenizer.encode_pairs(part, ser.max_length, ser.truncation, |_, _| {})?;
-            lengths.pairs += report.pairs;
-            lengths.tokens += report.tokens;
-            lengths.truncated += report.truncated;
-            lengths.tokens_cut += report.tokens_cut;
-            lengths.equal_answers += report.equal_answers;
+        for (name, part) in [
+            ("training", &mut self.train),
+            ("validation", &mut self.validation),
+            ("test", &mut self.test),
+        ] {
+            lengths = lengths + drop_equal(name, part, &scored, ser)?;
         }
         // The all-labels model and the oracle control need the pool's labels.
         let keep_labels = ser.baseline || !ser.controls.is_empty();
@@ -128,22 +127,43 @@ impl Parts {
 impl Prepared {
     /// One or two sentences for the report.
     pub(crate) fn about_lengths(&self, config: &Config) -> String {
-        let TokenizeReport {
-            pairs,
-            truncated,
-            tokens_cut,
-            equal_answers,
-            ..
-        } = self.lengths;
-        let mut text = format!(
-            " Of {pairs} pairs {truncated} were cut to {} tokens ({tokens_cut} tokens cut off).",
-            config.ser.max_length
-        );
-        if equal_answers > 0 {
-            text += &format!(" {equal_answers} pairs have answers that are equal as tokens.");
-        }
-        text
+        let lengths = &self.lengths;
+        format!(
+            " Longest sequence: {} tokens. {lengths}; {} pairs dropped, whose answers are equal as \
+             tokens.",
+            config.ser.max_length, lengths.equal_answers
+        )
     }
+}
+
+/// Drops the pairs of a part whose answers are equal as tokens: they teach nothing and measure
+/// nothing.
+fn drop_equal(
+    name: &str,
+    part: &mut Vec<PreferencePair>,
+    tokenizer: &TextTokenizer,
+    ser: &SerConfig,
+) -> Result<TokenizeReport, Failure> {
+    let (ids, report) = tokenizer.encode_pairs(part, ser.max_length, ser.truncation, |_, _| {})?;
+    let (equal, pairs) = (report.equal_answers, report.pairs);
+    if equal > 0 && equal == pairs {
+        return Err(format!(
+            "no {name} pair is left: after cutting to {} tokens the answers of each of the {pairs} \
+             pairs are equal: raise --max-length",
+            ser.max_length
+        )
+        .into());
+    }
+    if 2 * equal > pairs {
+        common::tell(&format!(
+            "warning: {equal} of {pairs} {name} pairs have answers that are equal as tokens after \
+             cutting to {} tokens, and are left out: raise --max-length",
+            ser.max_length
+        ));
+    }
+    let mut differ = ids.iter().map(|pair| pair.chosen != pair.rejected);
+    part.retain(|_| differ.next().unwrap_or(true));
+    Ok(report)
 }
 
 fn examples(pairs: &[PreferencePair]) -> Vec<SftExample> {

@@ -99,7 +99,9 @@ fn decoder(args: &Args, config: &Config, device: &Device) -> Result<(), Failure>
         )
         .into());
     }
-    let tokenizer = TextTokenizer::from_folder(dir)?.with_chat_fallback(config.chat_fallback);
+    let tokenizer = TextTokenizer::from_folder(dir)?
+        .with_chat_fallback(config.chat_fallback)
+        .with_max_prompt_length(config.ser.max_prompt_length);
     let is_reward = detect_architecture(dir)? == Architecture::LlamaReward;
     if is_reward {
         config.check_no_rounds()?;
@@ -130,7 +132,9 @@ fn decoder(args: &Args, config: &Config, device: &Device) -> Result<(), Failure>
 fn encoder(args: &Args, config: &Config, device: &Device) -> Result<(), Failure> {
     let dir = config.model.as_deref().ok_or("no model folder")?;
     config.check_no_rounds()?;
-    let tokenizer = TextTokenizer::from_folder(dir)?.with_chat_fallback(config.chat_fallback);
+    let tokenizer = TextTokenizer::from_folder(dir)?
+        .with_chat_fallback(config.chat_fallback)
+        .with_max_prompt_length(config.ser.max_prompt_length);
     let parts = data::from_files(config, false)?;
     let mut about = about_files(config, &parts);
     let data = parts.prepare(config, &tokenizer)?;

@@ -1,30 +1,97 @@
 //! Many pairs or examples in parallel.
 
+use std::fmt;
+use std::ops::Add;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use collimate_core::PreferencePair;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::encode::{TokenizedExample, TokenizedPair, Truncation};
+use super::encode::{Cut, TokenizedExample, TokenizedPair, Truncation};
 use super::text_tokenizer::TextTokenizer;
 use crate::error::DataError;
 use crate::example::SftExample;
 
-/// What tokenisation did.
+/// Counts of tokenisation.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct TokenizeReport {
     /// Pairs or examples.
     pub pairs: usize,
     /// Tokens that came out; a pair's prompt counts once.
     pub tokens: usize,
-    /// Pairs or examples of which something was cut.
+    /// Pairs or examples that were cut.
     pub truncated: usize,
     /// Tokens that were cut.
     pub tokens_cut: usize,
-    /// Pairs whose two answers have the same ids, because they differ only in what was cut or in
-    /// what the vocabulary cannot tell apart: they teach nothing.
+    /// Pairs or examples whose prompt was cut.
+    pub prompts_cut: usize,
+    /// Pairs or examples of whose prompt nothing but BOS is left.
+    pub prompts_lost: usize,
+    /// Pairs or examples with an answer that lost its end.
+    pub ends_lost: usize,
+    /// Pairs whose two answers have the same ids, because they differ only behind the cut or in
+    /// characters that the vocabulary cannot tell apart: they teach nothing.
     pub equal_answers: usize,
+    /// Pairs or examples where a token of the joint text covers the border of prompt and answer:
+    /// the answer is encoded alone there.
+    pub borders_crossed: usize,
+    /// Pairs or examples where the joint text writes the prompt with other ids than the prompt
+    /// alone has, though no token covers the border.
+    pub prompts_respelled: usize,
+}
+
+impl TokenizeReport {
+    fn note(&mut self, tokens: usize, cut: Cut) {
+        self.tokens += tokens;
+        self.truncated += usize::from(cut.tokens > 0);
+        self.tokens_cut += cut.tokens;
+        self.prompts_cut += usize::from(cut.prompt);
+        self.prompts_lost += usize::from(cut.prompt_lost);
+        self.ends_lost += usize::from(cut.end);
+        self.borders_crossed += usize::from(cut.crossed);
+        self.prompts_respelled += usize::from(cut.respelled);
+    }
+}
+
+impl Add for TokenizeReport {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            pairs: self.pairs + other.pairs,
+            tokens: self.tokens + other.tokens,
+            truncated: self.truncated + other.truncated,
+            tokens_cut: self.tokens_cut + other.tokens_cut,
+            prompts_cut: self.prompts_cut + other.prompts_cut,
+            prompts_lost: self.prompts_lost + other.prompts_lost,
+            ends_lost: self.ends_lost + other.ends_lost,
+            equal_answers: self.equal_answers + other.equal_answers,
+            borders_crossed: self.borders_crossed + other.borders_crossed,
+            prompts_respelled: self.prompts_respelled + other.prompts_respelled,
+        }
+    }
+}
+
+impl fmt::Display for TokenizeReport {
+    /// One sentence on cuts, if there were any: rows, tokens, prompts and ends.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.truncated == 0 {
+            return write!(f, "{} rows, none cut", self.pairs);
+        }
+        write!(
+            f,
+            "{} of {} rows cut ({} tokens): {} prompts cut, {} of them lost, {} with an answer \
+             that lost its end",
+            self.truncated,
+            self.pairs,
+            self.tokens_cut,
+            self.prompts_cut,
+            self.prompts_lost,
+            self.ends_lost
+        )
+    }
 }
 
 /// Rows between two calls of the progress callback.
@@ -53,9 +120,8 @@ impl TextTokenizer {
             ..TokenizeReport::default()
         };
         let pairs = encoded.into_iter().map(|(pair, cut)| {
-            report.tokens += pair.prompt.len() + pair.chosen.len() + pair.rejected.len();
-            report.truncated += usize::from(pair.truncated);
-            report.tokens_cut += cut;
+            let tokens = pair.prompt.len() + pair.chosen.len() + pair.rejected.len();
+            report.note(tokens, cut);
             report.equal_answers += usize::from(pair.chosen == pair.rejected);
             pair
         });
@@ -81,9 +147,7 @@ impl TextTokenizer {
             ..TokenizeReport::default()
         };
         let examples = encoded.into_iter().map(|(example, cut)| {
-            report.tokens += example.prompt.len() + example.completion.len();
-            report.truncated += usize::from(example.truncated);
-            report.tokens_cut += cut;
+            report.note(example.prompt.len() + example.completion.len(), cut);
             example
         });
         Ok((examples.collect(), report))

@@ -1,24 +1,43 @@
 //! One pair or example, and what is cut where it is too long.
 
-use collimate_core::PreferencePair;
+use collimate_core::{Completion, PreferencePair, Prompt};
 use serde::{Deserialize, Serialize};
 
 use super::text_tokenizer::TextTokenizer;
 use crate::error::DataError;
 use crate::example::SftExample;
 
-/// What is cut from a sequence that is too long. BOS and EOS are always kept.
+/// The part of a prompt that is cut from a sequence that is too long.
+///
+/// Prompt and answer share the longest sequence: a prompt keeps
+/// [`max_prompt_length`](TextTokenizer::with_max_prompt_length) tokens, or more where the answers
+/// are short, and the ends of the answers are cut to the rest. BOS is always kept. An answer that
+/// was cut has no EOS, unless [`AnswerEnd`](super::AnswerEnd) says so.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Truncation {
-    /// The start of the prompt, after BOS: an answer needs what was said last. A completion that is
-    /// too long even without a prompt is cut at its end.
+    /// The start of the prompt, after BOS: an answer needs what was said last.
     #[default]
     KeepEnd,
-    /// The end of the completion, just before EOS. A prompt that leaves no room for one token and
-    /// EOS is cut at its end, to leave exactly that room.
+    /// The end of the prompt.
     KeepStart,
+}
+
+/// Tokens that were cut from a pair or an example.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Cut {
+    pub(super) tokens: usize,
+    /// Whether the prompt lost tokens.
+    pub(super) prompt: bool,
+    /// Whether nothing but BOS is left of a prompt that had more.
+    pub(super) prompt_lost: bool,
+    /// Whether an answer lost its end.
+    pub(super) end: bool,
+    /// Whether a token of the joint text covers the border of prompt and answer.
+    pub(super) crossed: bool,
+    /// Whether the joint text writes the prompt with other ids.
+    pub(super) respelled: bool,
 }
 
 /// A pair as ids: both completions continue the same prompt.
@@ -26,9 +45,9 @@ pub enum Truncation {
 pub struct TokenizedPair {
     /// The prompt with BOS; empty if there is neither.
     pub prompt: Vec<u32>,
-    /// The preferred answer with EOS.
+    /// The preferred answer, with EOS if it is whole.
     pub chosen: Vec<u32>,
-    /// The other answer with EOS.
+    /// The other answer, with EOS if it is whole.
     pub rejected: Vec<u32>,
     /// Whether anything was cut.
     pub truncated: bool,
@@ -39,21 +58,21 @@ pub struct TokenizedPair {
 pub struct TokenizedExample {
     /// The prompt with BOS; empty if there is neither.
     pub prompt: Vec<u32>,
-    /// The answer with EOS.
+    /// The answer, with EOS if it is whole.
     pub completion: Vec<u32>,
     /// Whether anything was cut.
     pub truncated: bool,
 }
 
-/// BOS, one token and EOS: a shorter sequence says nothing.
+/// BOS, one token and EOS: a shorter sequence teaches nothing.
 const MIN_LENGTH: usize = 3;
 
 impl TextTokenizer {
     /// Ids of a pair, with at most `max_length` tokens in prompt + chosen and in prompt + rejected.
     ///
-    /// Both answers keep the same prompt: the longer one decides how much of it is cut. Answers
-    /// that differ only in what was cut come out equal; [`TokenizeReport`](super::TokenizeReport)
-    /// counts them.
+    /// Both answers keep the same prompt: the longer one decides how much of the prompt is cut.
+    /// Answers that differ only behind the cut come out equal;
+    /// [`TokenizeReport`](super::TokenizeReport) counts them.
     ///
     /// # Errors
     /// [`DataError::Argument`] for a `max_length` below 3; a conversation without a template; a
@@ -87,27 +106,20 @@ impl TextTokenizer {
         pair: &PreferencePair,
         max_length: usize,
         truncation: Truncation,
-    ) -> Result<(TokenizedPair, usize), DataError> {
-        check_length(max_length)?;
-        let rendered = self.render(&pair.prompt)?;
-        let mut prompt = self.encode_rendered(&rendered)?;
-        let mut chosen = self.encode_completion(&pair.prompt, &rendered, &pair.chosen)?;
-        let mut rejected = self.encode_completion(&pair.prompt, &rendered, &pair.rejected)?;
-        let cut = self.fit(
-            &mut prompt,
-            &mut [&mut chosen, &mut rejected],
+    ) -> Result<(TokenizedPair, Cut), DataError> {
+        let (prompt, [chosen, rejected], cut) = self.encode_cut(
+            &pair.prompt,
+            [&pair.chosen, &pair.rejected],
             max_length,
             truncation,
-        );
-        Ok((
-            TokenizedPair {
-                prompt,
-                chosen,
-                rejected,
-                truncated: cut > 0,
-            },
-            cut,
-        ))
+        )?;
+        let pair = TokenizedPair {
+            prompt,
+            chosen,
+            rejected,
+            truncated: cut.tokens > 0,
+        };
+        Ok((pair, cut))
     }
 
     pub(super) fn encode_example_counted(
@@ -115,50 +127,87 @@ impl TextTokenizer {
         example: &SftExample,
         max_length: usize,
         truncation: Truncation,
-    ) -> Result<(TokenizedExample, usize), DataError> {
-        check_length(max_length)?;
-        let rendered = self.render(&example.prompt)?;
-        let mut prompt = self.encode_rendered(&rendered)?;
-        let mut completion =
-            self.encode_completion(&example.prompt, &rendered, &example.completion)?;
-        let cut = self.fit(&mut prompt, &mut [&mut completion], max_length, truncation);
-        Ok((
-            TokenizedExample {
-                prompt,
-                completion,
-                truncated: cut > 0,
-            },
-            cut,
-        ))
+    ) -> Result<(TokenizedExample, Cut), DataError> {
+        let (prompt, [completion], cut) = self.encode_cut(
+            &example.prompt,
+            [&example.completion],
+            max_length,
+            truncation,
+        )?;
+        let example = TokenizedExample {
+            prompt,
+            completion,
+            truncated: cut.tokens > 0,
+        };
+        Ok((example, cut))
     }
 
-    /// Cuts until prompt and each completion fit; returns how many tokens went.
+    /// Ids of a prompt and of answers to it, cut to `max_length`.
+    fn encode_cut<const N: usize>(
+        &self,
+        prompt: &Prompt,
+        answers: [&Completion; N],
+        max_length: usize,
+        truncation: Truncation,
+    ) -> Result<(Vec<u32>, [Vec<u32>; N], Cut), DataError> {
+        check_length(max_length)?;
+        let rendered = self.render(prompt)?;
+        let mut ids = self.encode_rendered(&rendered)?;
+        let mut cut = Cut::default();
+        let mut completions = [const { Vec::new() }; N];
+        for (to, answer) in completions.iter_mut().zip(answers) {
+            let answer = self.encode_completion(prompt, &rendered, &ids, answer)?;
+            cut.crossed |= answer.crossed;
+            cut.respelled |= answer.respelled;
+            *to = answer.ids;
+        }
+        self.fit(&mut ids, &mut completions, max_length, truncation, &mut cut);
+        Ok((ids, completions, cut))
+    }
+
+    /// Cuts until prompt and each completion fit.
     fn fit(
         &self,
         prompt: &mut Vec<u32>,
-        completions: &mut [&mut Vec<u32>],
+        completions: &mut [Vec<u32>],
         max_length: usize,
         truncation: Truncation,
-    ) -> usize {
-        let before = prompt.len() + completions.iter().map(|c| c.len()).sum::<usize>();
-        let longest = completions.iter().map(|c| c.len()).max().unwrap_or(0);
+        cut: &mut Cut,
+    ) {
+        let longest = completions.iter().map(Vec::len).max().unwrap_or(0);
+        if prompt.len() + longest <= max_length {
+            return;
+        }
+        let count = |prompt: &[u32], completions: &[Vec<u32>]| {
+            prompt.len() + completions.iter().map(Vec::len).sum::<usize>()
+        };
+        let before = count(prompt, completions);
+        let bos =
+            usize::from(self.special.bos.is_some() && prompt.first() == self.special.bos.as_ref());
+        // An answer has one token at least, and EOS.
+        let most = max_length - longest.min(2);
+        let share = self.max_prompt_length.unwrap_or(max_length / 2);
+        let keep = share
+            .max(max_length.saturating_sub(longest))
+            .clamp(bos, most)
+            .min(prompt.len());
+        cut.prompt = keep < prompt.len();
+        cut.prompt_lost = cut.prompt && keep <= bos;
         match truncation {
-            Truncation::KeepEnd => {
-                let bos = usize::from(
-                    self.special.bos.is_some() && prompt.first() == self.special.bos.as_ref(),
-                );
-                let excess = (prompt.len() + longest).saturating_sub(max_length);
-                let cut = excess.min(prompt.len() - bos);
-                prompt.drain(bos..bos + cut);
-            }
-            Truncation::KeepStart => prompt.truncate(max_length - longest.min(2)),
+            Truncation::KeepEnd => drop(prompt.drain(bos..bos + prompt.len() - keep)),
+            Truncation::KeepStart => prompt.truncate(keep),
         }
         let room = max_length - prompt.len();
         for completion in completions.iter_mut().filter(|c| c.len() > room) {
-            completion.truncate(room - 1);
-            completion.push(self.special.eos);
+            cut.end = true;
+            if self.ends_cut_answers() {
+                completion.truncate(room - 1);
+                completion.push(self.special.eos);
+            } else {
+                completion.truncate(room);
+            }
         }
-        before - prompt.len() - completions.iter().map(|c| c.len()).sum::<usize>()
+        cut.tokens = before - count(prompt, completions);
     }
 }
 

@@ -7,12 +7,12 @@ use collimate_core::atomic_write;
 use serde_json::{Map, Value, json};
 use tokenizers::Tokenizer;
 
-use super::length::MAX_LENGTH;
+use super::around::{Around, put_around};
 use super::template::{ChatFallback, ChatTemplate};
 use super::text_tokenizer::{SpecialTokenIds, TextTokenizer};
 use crate::error::DataError;
 
-/// What the user says better than the folder.
+/// Settings that replace those of the folder.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TokenizerOptions {
     /// Another token at the start of a sequence.
@@ -23,13 +23,25 @@ pub struct TokenizerOptions {
     pub pad_token: Option<String>,
     /// Another chat template.
     pub chat_template: Option<String>,
-    /// What to do with conversations without a chat template.
+    /// Treatment of conversations without a chat template.
     pub chat_fallback: ChatFallback,
 }
 
-/// What is kept of `tokenizer_config.json`: the class and its own settings are not, since the
-/// folder is saved for the class that reads `tokenizer.json` alone.
-const KEPT: [&str; 14] = [
+/// Keys of `tokenizer_config.json` that name the class that read the folder, or its files. A saved
+/// folder is for the class that reads `tokenizer.json` alone.
+const OF_THE_CLASS: [&str; 8] = [
+    "tokenizer_class",
+    "auto_map",
+    "backend",
+    "from_slow",
+    "name_or_path",
+    "special_tokens_map_file",
+    "tokenizer_file",
+    "vocab_file",
+];
+
+/// Keys of `special_tokens_map.json` that count where `tokenizer_config.json` has none.
+const OF_THE_MAP: [&str; 8] = [
     "bos_token",
     "eos_token",
     "pad_token",
@@ -38,25 +50,24 @@ const KEPT: [&str; 14] = [
     "sep_token",
     "mask_token",
     "additional_special_tokens",
-    "add_bos_token",
-    "clean_up_tokenization_spaces",
-    MAX_LENGTH,
-    "padding_side",
-    "truncation_side",
-    "model_input_names",
 ];
 
 const TOKENIZER: &str = "tokenizer.json";
 const CONFIG: &str = "tokenizer_config.json";
 const SPECIAL: &str = "special_tokens_map.json";
 const TEMPLATE: &str = "chat_template.jinja";
+const GENERATION: &str = "generation_config.json";
+const MODEL: &str = "config.json";
 
 impl TextTokenizer {
     /// Reads `tokenizer.json` with its special tokens and chat template from a folder.
     ///
-    /// Special tokens come from `tokenizer_config.json`, else from `special_tokens_map.json`. Where
-    /// there is no `bos_token` or `eos_token`, `cls_token` and `sep_token` take their place; a folder
-    /// that says `"add_bos_token": false` has no BOS. A pad token that is the EOS token counts as none.
+    /// BOS is the token that the tokenizer itself writes before a text, whatever the folder calls
+    /// its tokens. EOS is `eos_token` of `tokenizer_config.json`, else of `special_tokens_map.json`;
+    /// where neither names one, it is the token that the tokenizer writes behind a text, else
+    /// `sep_token`. Further end tokens come from `generation_config.json`, else from `config.json`.
+    /// A pad token that is the EOS token counts as none. A chat template that does not compile is
+    /// refused when a conversation is rendered.
     ///
     /// # Errors
     /// [`DataError::Tokenizer`] for a folder without `tokenizer.json`, or whose files cannot be
@@ -86,22 +97,12 @@ impl TextTokenizer {
                 what,
             });
         }
-        let tokenizer = Tokenizer::from_file(&path).map_err(|e| DataError::Tokenizer {
+        let mut tokenizer = Tokenizer::from_file(&path).map_err(|e| DataError::Tokenizer {
             path,
             what: format!("not a tokenizer: {e}"),
         })?;
         let folder = object(&dir.join(CONFIG))?;
-        let fallback = object(&dir.join(SPECIAL))?;
-        let mut config = Map::new();
-        for name in KEPT {
-            // `"bos_token": null` in the first file says that there is none.
-            let value = folder.get(name).or_else(|| fallback.get(name));
-            let Some(value) = value.filter(|value| !value.is_null()) else {
-                continue;
-            };
-            let content = value.get("content").filter(|_| name.ends_with("_token"));
-            config.insert(name.to_owned(), content.unwrap_or(value).clone());
-        }
+        let mut config = kept(&folder, &object(&dir.join(SPECIAL))?);
         let replaced = [
             ("bos_token", &options.bos_token),
             ("eos_token", &options.eos_token),
@@ -112,17 +113,32 @@ impl TextTokenizer {
                 config.insert(name.to_owned(), json!(token));
             }
         }
-        if options.bos_token.is_some() {
+        let mut around = Around::of(&tokenizer)?;
+        if let Some(token) = &options.bos_token {
             config.remove("add_bos_token");
+            let bos = known(dir, &tokenizer, "bos_token", token)?;
+            put_around(&mut tokenizer, Some(bos), around.behind.first().copied())?;
+            around.before = vec![bos];
         }
-        let special = special_ids(dir, &tokenizer, &config)?;
-        let source = match &options.chat_template {
-            Some(template) => Some(template.clone()),
-            None => template_source(dir, &folder)?,
+        let special = special_ids(dir, &tokenizer, &config, &around)?;
+        let template = match &options.chat_template {
+            Some(source) => Some(ChatTemplate::new(source)?),
+            None => template_source(dir, &folder)?
+                .as_deref()
+                .map(ChatTemplate::of_folder),
         };
-        let template = source.as_deref().map(ChatTemplate::new).transpose()?;
-        let tokenizer =
-            Self::from_parts(tokenizer, special, template, options.chat_fallback, config)?;
+        if let Some(named) = folder.get("chat_template").filter(|named| named.is_array())
+            && options.chat_template.is_none()
+        {
+            config.insert("chat_template".to_owned(), named.clone());
+        }
+        let fallback = options.chat_fallback;
+        let mut tokenizer = Self::from_parts(tokenizer, special, template, fallback, config)?;
+        for id in end_tokens(dir)? {
+            if !tokenizer.ends.contains(&id) {
+                tokenizer.ends.push(id);
+            }
+        }
         Ok(Self {
             folder: Some(dir.to_owned()),
             ..tokenizer
@@ -152,7 +168,9 @@ impl TextTokenizer {
         config
             .entry("clean_up_tokenization_spaces")
             .or_insert(json!(false));
-        if let Some(template) = &self.template {
+        if let Some(template) = &self.template
+            && !config.contains_key("chat_template")
+        {
             config.insert("chat_template".to_owned(), json!(template.source()));
         }
         let special: Map<String, Value> = self
@@ -166,39 +184,107 @@ impl TextTokenizer {
     }
 }
 
+/// Everything that a saved folder repeats: all of `tokenizer_config.json` but the class and the
+/// template, tokens as texts.
+fn kept(folder: &Map<String, Value>, special: &Map<String, Value>) -> Map<String, Value> {
+    let mut config = Map::new();
+    let of_the_map = OF_THE_MAP
+        .iter()
+        .filter(|name| !folder.contains_key(**name))
+        .filter_map(|name| Some((name.to_string(), special.get(*name)?.clone())));
+    for (name, value) in folder
+        .iter()
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .chain(of_the_map)
+    {
+        // `"bos_token": null` says that there is none.
+        if value.is_null() || OF_THE_CLASS.contains(&name.as_str()) || name == "chat_template" {
+            continue;
+        }
+        let content = value
+            .get("content")
+            .filter(|_| name.ends_with("_token"))
+            .cloned();
+        config.insert(name, content.unwrap_or(value));
+    }
+    config
+}
+
+/// The id of a token that the folder or the user names.
+fn known(dir: &Path, tokenizer: &Tokenizer, name: &str, token: &str) -> Result<u32, DataError> {
+    tokenizer.token_to_id(token).ok_or_else(|| {
+        DataError::SpecialTokens(format!(
+            "{}: {name} is {token:?}, which is not in the vocabulary: name a token that is",
+            dir.display()
+        ))
+    })
+}
+
 fn special_ids(
     dir: &Path,
     tokenizer: &Tokenizer,
     config: &Map<String, Value>,
+    around: &Around,
 ) -> Result<SpecialTokenIds, DataError> {
-    let id = |names: [&str; 2]| -> Result<Option<u32>, DataError> {
-        let named = names
-            .iter()
-            .find_map(|name| Some((name, config.get(*name)?.as_str()?)));
-        let Some((name, token)) = named else {
-            return Ok(None);
-        };
-        tokenizer.token_to_id(token).map(Some).ok_or_else(|| {
-            DataError::SpecialTokens(format!(
-                "{}: {name} is {token:?}, which is not in the vocabulary: name a token that is",
-                dir.display()
-            ))
-        })
+    let id = |name: &str| -> Result<Option<u32>, DataError> {
+        let token = config.get(name).and_then(Value::as_str);
+        token
+            .map(|token| known(dir, tokenizer, name, token))
+            .transpose()
     };
-    let adds_bos = config
-        .get("add_bos_token")
-        .and_then(Value::as_bool)
-        .unwrap_or(true);
-    Ok(SpecialTokenIds {
-        bos: if adds_bos { id(["bos_token", "cls_token"])? } else { None },
-        eos: id(["eos_token", "sep_token"])?.ok_or_else(|| {
-            DataError::SpecialTokens(format!(
-                "{}: neither eos_token nor sep_token is named in {CONFIG} or {SPECIAL}: name one, since every sequence ends with it",
+    for (ids, side) in [(&around.before, "before"), (&around.behind, "behind")] {
+        if ids.len() > 1 {
+            return Err(DataError::SpecialTokens(format!(
+                "{}: the tokenizer writes {} tokens {side} a text (ids {ids:?}): tokenizers that \
+                 write at most one on each side are supported",
+                dir.display(),
+                ids.len()
+            )));
+        }
+    }
+    let behind = around.behind.last().copied();
+    let eos = match (id("eos_token")?, behind) {
+        (Some(eos), Some(behind)) if eos != behind => {
+            let token = tokenizer.id_to_token(behind).unwrap_or_default();
+            tracing::warn!(
+                "{}: the tokenizer ends every text with {token:?}, and eos_token is another: \
+                 answers end with eos_token",
                 dir.display()
-            ))
-        })?,
-        pad: id(["pad_token", "pad_token"])?,
+            );
+            Some(eos)
+        }
+        (Some(id), _) | (None, Some(id)) => Some(id),
+        (None, None) => id("sep_token")?,
+    };
+    let eos = eos.ok_or_else(|| {
+        DataError::SpecialTokens(format!(
+            "{}: neither eos_token nor sep_token is named in {CONFIG} or {SPECIAL}: name one, since every sequence ends with it",
+            dir.display()
+        ))
+    })?;
+    Ok(SpecialTokenIds {
+        bos: around.before.first().copied(),
+        eos,
+        pad: id("pad_token")?,
     })
+}
+
+/// The tokens that end an answer as the model's files name them: one id or a list.
+fn end_tokens(dir: &Path) -> Result<Vec<u32>, DataError> {
+    for file in [GENERATION, MODEL] {
+        let path = dir.join(file);
+        let config = object(&path)?;
+        let id = |value: &Value| value.as_u64().and_then(|id| u32::try_from(id).ok());
+        let ids: Vec<u32> = match config.get("eos_token_id") {
+            Some(Value::Array(list)) => list.iter().filter_map(id).collect(),
+            Some(value) => id(value).into_iter().collect(),
+            None => Vec::new(),
+        };
+        if !ids.is_empty() {
+            return Ok(ids);
+        }
+    }
+    Ok(Vec::new())
 }
 
 /// The template in its own file, or in the configuration: a text, or a list with one named `default`.

@@ -1,6 +1,8 @@
 //! Texts to token ids, by one rule for every trainer.
 
+mod around;
 mod batch;
+mod border;
 mod encode;
 mod folder;
 mod length;
@@ -13,4 +15,4 @@ pub use encode::{TokenizedExample, TokenizedPair, Truncation};
 pub use folder::TokenizerOptions;
 pub use stream::TextStream;
 pub use template::{ChatFallback, ChatTemplate};
-pub use text_tokenizer::{SpecialTokenIds, TextTokenizer};
+pub use text_tokenizer::{AnswerEnd, SpecialTokenIds, TextTokenizer};

@@ -29,7 +29,8 @@ pub enum ChatFallback {
 #[derive(Clone)]
 pub struct ChatTemplate {
     source: String,
-    environment: Environment<'static>,
+    /// The compiled template, or the reason why it does not compile.
+    environment: Result<Environment<'static>, String>,
 }
 
 impl fmt::Debug for ChatTemplate {
@@ -48,27 +49,23 @@ impl ChatTemplate {
     /// # Errors
     /// [`DataError::ChatTemplate`] for wrong Jinja.
     pub fn new(source: &str) -> Result<Self, DataError> {
-        let mut environment = Environment::new();
-        let syntax = SyntaxConfig::builder()
-            .trim_blocks(true)
-            .lstrip_blocks(true)
-            .build();
-        environment.set_syntax(syntax.map_err(|e| refused(&e))?);
-        environment
-            .set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
-        environment.add_function(
-            "raise_exception",
-            |text: String| -> Result<Jinja, minijinja::Error> {
-                Err(minijinja::Error::new(ErrorKind::InvalidOperation, text))
-            },
-        );
-        environment
-            .add_template_owned(NAME, source.to_owned())
-            .map_err(|e| refused(&e))?;
         Ok(Self {
             source: source.to_owned(),
-            environment,
+            environment: Ok(compile(source)?),
         })
+    }
+
+    /// Compiles a template of a folder. A template that does not compile is refused only when a
+    /// conversation is rendered: plain texts do not need it.
+    pub(super) fn of_folder(source: &str) -> Self {
+        let environment = compile(source).map_err(|error| match error {
+            DataError::ChatTemplate(what) => what,
+            other => other.to_string(),
+        });
+        Self {
+            source: source.to_owned(),
+            environment,
+        }
     }
 
     /// The template's source.
@@ -90,15 +87,37 @@ impl ChatTemplate {
             .collect();
         let tokens = Jinja::from(tokens);
         let messages = Jinja::from(Serde(messages));
-        let template = self
+        let environment = self
             .environment
-            .get_template(NAME)
-            .map_err(|e| refused(&e))?;
+            .as_ref()
+            .map_err(|what| DataError::ChatTemplate(what.clone()))?;
+        let template = environment.get_template(NAME).map_err(|e| refused(&e))?;
         template
             // Templates ask `tools is not none`: left undefined they would read as given.
             .render(context! { messages, add_generation_prompt, tools => (), documents => (), ..tokens })
             .map_err(|e| refused(&e))
     }
+}
+
+/// Compiles the Jinja of a chat template.
+fn compile(source: &str) -> Result<Environment<'static>, DataError> {
+    let mut environment = Environment::new();
+    let syntax = SyntaxConfig::builder()
+        .trim_blocks(true)
+        .lstrip_blocks(true)
+        .build();
+    environment.set_syntax(syntax.map_err(|e| refused(&e))?);
+    environment.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
+    environment.add_function(
+        "raise_exception",
+        |text: String| -> Result<Jinja, minijinja::Error> {
+            Err(minijinja::Error::new(ErrorKind::InvalidOperation, text))
+        },
+    );
+    environment
+        .add_template_owned(NAME, source.to_owned())
+        .map_err(|e| refused(&e))?;
+    Ok(environment)
 }
 
 fn refused(error: &minijinja::Error) -> DataError {

@@ -1,12 +1,15 @@
 //! A tokenizer with the special tokens and the chat template that belong to it.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
-use collimate_core::{Completion, Message, Prompt, Role};
+use collimate_core::{Completion, Finish, Message, Prompt, Role};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use tokenizers::Tokenizer;
 
+use super::around::{Around, put_around};
+use super::border::{Continuation, MidText};
 use super::template::{ChatFallback, ChatTemplate, no_template, plain_prompt};
 use crate::error::DataError;
 
@@ -21,16 +24,35 @@ pub struct SpecialTokenIds {
     pub pad: Option<u32>,
 }
 
+/// Which answers end with EOS.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AnswerEnd {
+    /// Whole answers: one that was cut has not ended, and a language model that reads EOS there
+    /// learns to stop in the middle of a sentence.
+    #[default]
+    WholeAnswers,
+    /// Every answer, a cut one too: a reward model reads the score there.
+    EveryAnswer,
+}
+
 /// Turns prompts and completions into token ids.
 ///
 /// ```text
-/// plain text   [BOS, if there is one] + ids(prompt) + ids(completion) + [EOS]
-/// chat         ids(template(messages)) + ids(what the template adds for the answer) + [EOS, if that is not its end]
+/// plain text   [BOS, if the tokenizer puts one] + ids(prompt) + ids(completion after prompt) + [EOS]
+/// chat         ids(template(messages)) + ids(text that the template adds for the answer) + [EOS, if that is not its end]
 /// ```
-/// Each part is tokenised alone, without the tokenizer's own post-processing, and joined by ids, so
-/// a prompt has the same ids whatever follows it. Truncation and padding settings stored with the
-/// tokenizer are switched off: a sentence encoder's file would otherwise pad every text.
-/// Special tokens that are written out in a text are recognised, as in Hugging Face tokenizers.
+/// A prompt has the same ids whatever follows it. A completion is encoded as the text that follows
+/// its prompt: without the space that many tokenizers put before a text, and with the ids that the
+/// joint text has behind the border. Where a token of the joint text covers the border, the
+/// completion is encoded alone, still without that space; `TokenizeReport` counts these.
+///
+/// BOS is the token that the tokenizer itself writes before a text. A token that its configuration
+/// merely names `bos_token` is not written.
+///
+/// Truncation and padding settings stored with the tokenizer are switched off: a sentence encoder's
+/// file would otherwise pad every text. Special tokens that are written out in a text are
+/// recognised, as in Hugging Face tokenizers.
 ///
 /// # Examples
 /// ```
@@ -51,22 +73,29 @@ pub struct SpecialTokenIds {
 /// ```
 #[derive(Debug, Clone)]
 pub struct TextTokenizer {
-    pub(super) tokenizer: Tokenizer,
+    pub(super) tokenizer: Arc<Tokenizer>,
+    pub(super) mid_text: Arc<MidText>,
     pub(super) special: SpecialTokenIds,
+    /// Tokens that end an answer, EOS among them.
+    pub(super) ends: Vec<u32>,
+    pub(super) answer_end: AnswerEnd,
+    pub(super) max_prompt_length: Option<usize>,
     pub(super) template: Option<ChatTemplate>,
     pub(super) fallback: ChatFallback,
-    /// What `tokenizer_config.json` says of tokens and lengths.
+    /// Tokens and lengths of `tokenizer_config.json`.
     pub(super) config: Map<String, Value>,
-    /// Where it was read, for messages.
+    /// The folder that was read, for messages.
     pub(super) folder: Option<PathBuf>,
 }
 
 impl TextTokenizer {
-    /// Wraps a tokenizer. A pad token that is the EOS token counts as none: a padded end could not
-    /// be told from an end that the model wrote, and nothing here pads.
+    /// Wraps a tokenizer, which puts `special.bos` before every text from now on, or no token if
+    /// there is none. A pad token that is the EOS token counts as none: a padded end could not be
+    /// told from an end that the model wrote, and nothing here pads.
     ///
     /// # Errors
-    /// [`DataError::SpecialTokens`] if an id is not in the vocabulary.
+    /// [`DataError::SpecialTokens`] if an id is not in the vocabulary; [`DataError::ChatTemplate`]
+    /// for a template that does not compile.
     pub fn new(
         tokenizer: Tokenizer,
         special: SpecialTokenIds,
@@ -89,6 +118,12 @@ impl TextTokenizer {
             config.insert(name.to_owned(), Value::String(token));
         }
         let template = chat_template.map(ChatTemplate::new).transpose()?;
+        let mut tokenizer = tokenizer;
+        let around = Around::of(&tokenizer)?;
+        if around.before != special.bos.into_iter().collect::<Vec<_>>() {
+            let behind = around.behind.first().copied();
+            put_around(&mut tokenizer, special.bos, behind)?;
+        }
         Self::from_parts(tokenizer, special, template, ChatFallback::Refuse, config)
     }
 
@@ -111,8 +146,12 @@ impl TextTokenizer {
             .with_truncation(None)
             .map_err(|e| DataError::Tokenize(e.to_string()))?;
         Ok(Self {
-            tokenizer,
+            mid_text: Arc::new(MidText::of(&tokenizer)?),
+            tokenizer: Arc::new(tokenizer),
             special,
+            ends: vec![special.eos],
+            answer_end: AnswerEnd::default(),
+            max_prompt_length: None,
             template,
             fallback,
             config,
@@ -124,6 +163,35 @@ impl TextTokenizer {
     #[must_use]
     pub fn with_chat_fallback(self, fallback: ChatFallback) -> Self {
         Self { fallback, ..self }
+    }
+
+    /// The same tokenizer with another rule for the end of answers that were cut (default:
+    /// [`AnswerEnd::WholeAnswers`]).
+    #[must_use]
+    pub fn with_answer_end(self, answer_end: AnswerEnd) -> Self {
+        Self { answer_end, ..self }
+    }
+
+    /// The same tokenizer with another number of tokens that a prompt keeps, BOS included, where
+    /// prompt and answer are longer than the longest sequence (default: half of that). A short
+    /// answer leaves more to the prompt, and a short prompt more to the answer.
+    #[must_use]
+    pub fn with_max_prompt_length(self, max_prompt_length: Option<usize>) -> Self {
+        Self {
+            max_prompt_length,
+            ..self
+        }
+    }
+
+    /// Tokens that end an answer: EOS, and those that `generation_config.json` or `config.json` of
+    /// the folder name beside it.
+    pub fn end_tokens(&self) -> &[u32] {
+        &self.ends
+    }
+
+    /// Whether an answer that was cut gets EOS too.
+    pub(super) fn ends_cut_answers(&self) -> bool {
+        self.answer_end == AnswerEnd::EveryAnswer
     }
 
     /// The special tokens.
@@ -211,53 +279,76 @@ impl TextTokenizer {
         }
     }
 
-    /// Ids of a completion, ending with EOS exactly once.
+    /// Ids of a completion that follows a prompt with the ids `prompt_ids`, ending with EOS or
+    /// another end token exactly once; one that was cut when it was written ends as
+    /// [`with_answer_end`](Self::with_answer_end) says.
     ///
     /// Sampled ids are used as they are: the same text can be written with other tokens.
     pub(super) fn encode_completion(
         &self,
         prompt: &Prompt,
         rendered: &Rendered,
+        prompt_ids: &[u32],
         completion: &Completion,
-    ) -> Result<Vec<u32>, DataError> {
-        let eos = self.special.eos;
-        let mut ids = match (&completion.tokens, prompt, &self.template) {
-            (Some(tokens), _, _) => tokens.clone(),
-            (None, Prompt::Text(_), _) => self.encode_text(&completion.text)?,
+    ) -> Result<Continuation, DataError> {
+        let sampled = |tokens: &Vec<u32>| Continuation {
+            ids: tokens.clone(),
+            crossed: false,
+            respelled: false,
+        };
+        let text = &completion.text;
+        let cut = completion.finish == Finish::Length && !self.ends_cut_answers();
+        let after = |answer: &str| self.encode_after(rendered, prompt_ids, answer);
+        let mut answer = match (&completion.tokens, prompt, &self.template) {
+            (Some(tokens), _, _) => sampled(tokens),
+            (None, Prompt::Text(_), _) => after(text)?,
             (None, Prompt::Chat(messages), Some(template)) => {
                 let mut messages = messages.clone();
                 messages.push(Message {
                     role: Role::Assistant,
-                    content: completion.text.clone(),
+                    content: text.clone(),
                 });
                 let full = template.render(&messages, false, &self.config)?;
                 // Templates that rewrite earlier turns have no suffix; the text itself is the answer then.
-                let answer = full
-                    .strip_prefix(&rendered.text)
-                    .unwrap_or(&completion.text);
-                let mut ids = self.encode_text(answer)?;
-                // What a template writes after the end of the turn (a line break) is never sampled.
-                let after_text = ids
-                    .iter()
-                    .rposition(|&id| id == eos)
-                    .map_or(ids.len(), |at| at + 1);
-                ids.truncate(after_text);
-                ids
+                let mut answer = after(full.strip_prefix(&rendered.text).unwrap_or(text))?;
+                // A template's text after the end of the turn (a line break) is never sampled.
+                let ids = &mut answer.ids;
+                let end = ids.iter().rposition(|id| self.ends.contains(id));
+                let keep = usize::from(!cut);
+                ids.truncate(end.map_or(ids.len(), |at| at + keep));
+                answer
             }
-            (None, Prompt::Chat(_), None) => {
-                let spaced = completion.text.starts_with(char::is_whitespace);
-                let text = &completion.text;
-                self.encode_text(&if spaced {
-                    text.clone()
-                } else {
-                    format!(" {text}")
-                })?
-            }
+            (None, Prompt::Chat(_), None) if text.starts_with(char::is_whitespace) => after(text)?,
+            (None, Prompt::Chat(_), None) => after(&format!(" {text}"))?,
         };
-        if ids.last() != Some(&eos) {
-            ids.push(eos);
+        let ended = answer.ids.last().is_some_and(|id| self.ends.contains(id));
+        if !ended && !cut {
+            answer.ids.push(self.special.eos);
         }
-        Ok(ids)
+        Ok(answer)
+    }
+
+    /// Ids of a text that follows a prompt; a text without a prompt begins a text itself.
+    fn encode_after(
+        &self,
+        rendered: &Rendered,
+        prompt_ids: &[u32],
+        answer: &str,
+    ) -> Result<Continuation, DataError> {
+        if rendered.text.is_empty() {
+            return Ok(Continuation {
+                ids: self.encode_text(answer)?,
+                crossed: false,
+                respelled: false,
+            });
+        }
+        let bos = match self.special.bos {
+            Some(_) if !rendered.has_own_specials => 1,
+            _ => 0,
+        };
+        let prompt_ids = &prompt_ids[bos..];
+        self.mid_text
+            .encode(&self.tokenizer, &rendered.text, prompt_ids, answer)
     }
 }
 

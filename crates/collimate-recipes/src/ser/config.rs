@@ -7,6 +7,7 @@ use collimate_status::{FilterConfig, PairRule, ScoreCentre};
 use collimate_train::TrainConfig;
 use serde::{Deserialize, Serialize};
 
+use crate::lengths::check_prompt_length;
 use crate::{Adaptation, RecipeError};
 
 /// Where the retraining of a loop starts.
@@ -93,6 +94,7 @@ impl Control {
 /// | `loss` | logistic, margin 0 | see [`PairwiseLoss`] |
 /// | `train` | 2 epochs, 4 pairs, lr 2e-5 linear | see [`TrainConfig`]; `stage` and `seed` are set by the recipe |
 /// | `max_length` | 512 | at least 3 tokens |
+/// | `max_prompt_length` | half of `max_length` | at least 1 token, less than `max_length` |
 /// | `truncation` | `keep_end` | |
 /// | `baseline` | true | whether the all-labels model is trained too |
 /// | `controls` | none | |
@@ -119,6 +121,10 @@ pub struct SerConfig {
     pub train: TrainConfig,
     /// Longest sequence, in tokens.
     pub max_length: usize,
+    /// Tokens that a prompt keeps where prompt and answer are longer; `None` is half of
+    /// `max_length`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_prompt_length: Option<usize>,
     /// What is cut from a longer one.
     pub truncation: Truncation,
     /// Whether the model with all labels is trained for comparison.
@@ -146,6 +152,7 @@ impl Default for SerConfig {
                 ..TrainConfig::default()
             },
             max_length: 512,
+            max_prompt_length: None,
             truncation: Truncation::default(),
             baseline: true,
             controls: Vec::new(),
@@ -171,6 +178,7 @@ impl SerConfig {
             let allowed = "at least 3 tokens: BOS, one token, EOS";
             return Err(ConfigError::new("max_length", self.max_length, allowed).into());
         }
+        check_prompt_length(self.max_prompt_length, self.max_length)?;
         if let Adaptation::Lora(lora) = &self.adaptation {
             lora.check()?;
         }

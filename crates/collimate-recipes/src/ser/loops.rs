@@ -18,7 +18,7 @@ use super::final_test;
 use super::fingerprint::fingerprint;
 use super::outcome::{Learnt, LoopReport, PoolReport, SerOutcome, Steps};
 use super::overlap;
-use super::session::{Session, Stage};
+use super::session::{Session, Stage, for_scores};
 use super::warnings::warnings;
 use crate::RecipeError;
 
@@ -44,6 +44,7 @@ pub fn evolve<B: HfReward>(
     progress: Progress,
 ) -> Result<SerOutcome<B>, RecipeError> {
     config.check()?;
+    let tokenizer = &for_scores(tokenizer, config);
     let mut session = Session {
         config,
         tokenizer,
@@ -55,7 +56,7 @@ pub fn evolve<B: HfReward>(
     };
     session.validation = session.encode(&data.validation)?;
     let test = session.encode(&data.test)?;
-    let seed = session.encode(&data.seed)?;
+    let seed = session.encode_different("the labelled seed", &data.seed)?;
     let shelf = Shelf::new(&session, &data.pool)?;
 
     let zero = session.train("loop0", start, seed.clone(), None, 0.0)?;

@@ -12,7 +12,7 @@ use super::final_test;
 use super::fingerprint::fingerprint;
 use super::loops::{Evolution, Ground, Shelf};
 use super::outcome::{Learnt, LoopReport, ModelReport, Steps};
-use super::session::{Session, Stage};
+use super::session::{Session, Stage, for_scores};
 use crate::RecipeError;
 
 /// Data of a round.
@@ -65,6 +65,7 @@ pub fn evolve_round<B: HfReward>(
         let allowed = "a name: that of the first run's stages is empty";
         return Err(ConfigError::new("name", name, allowed).into());
     }
+    let tokenizer = &for_scores(tokenizer, config);
     let mut session = Session {
         config,
         tokenizer,

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use collimate_core::{Key, PreferencePair};
-use collimate_data::{TextTokenizer, TokenizedPair};
+use collimate_data::{AnswerEnd, TextTokenizer, TokenizedPair};
 use collimate_eval::{Accuracy, RewardGap, pairwise_accuracy, reward_gap};
 use collimate_nn::HfReward;
 use collimate_reward::{RewardModel, RewardObjective};
@@ -14,6 +14,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::config::SerConfig;
+use crate::lengths::{check_equal, differ};
 use crate::sft::EVALUATION_TOKENS;
 use crate::{Adaptation, RecipeError};
 
@@ -38,7 +39,30 @@ pub(crate) struct Session<'a> {
     pub(crate) start: String,
 }
 
+/// The tokenizer of a run: a reward model reads the score at EOS, behind a cut answer too.
+pub(crate) fn for_scores(tokenizer: &TextTokenizer, config: &SerConfig) -> TextTokenizer {
+    tokenizer
+        .clone()
+        .with_answer_end(AnswerEnd::EveryAnswer)
+        .with_max_prompt_length(config.max_prompt_length)
+}
+
 impl Session<'_> {
+    /// Ids of the labelled pairs of `part` whose answers differ as tokens; the others teach nothing.
+    pub(crate) fn encode_different(
+        &self,
+        part: &'static str,
+        pairs: &[PreferencePair],
+    ) -> Result<Vec<TokenizedPair>, RecipeError> {
+        let config = self.config;
+        let (mut encoded, report) =
+            self.tokenizer
+                .encode_pairs(pairs, config.max_length, config.truncation, |_, _| {})?;
+        check_equal(part, &report, config.max_length)?;
+        encoded.retain(differ);
+        Ok(encoded)
+    }
+
     /// Ids of pairs.
     pub(crate) fn encode(
         &self,
@@ -86,8 +110,9 @@ impl Session<'_> {
         let objective = RewardObjective::new(pairs, held_out, self.config.loss, EVALUATION_TOKENS)?;
         let context = FitContext::in_run(self.run, self.interrupt).with_progress(self.progress);
         let fitted = fit(model, &objective, &train, &context)?;
-        let (steps, trained) = (fitted.steps, fitted.seconds);
-        let model = fitted.model.merged();
+        let trained = fitted.seconds;
+        let steps = fitted.best.as_ref().map_or(fitted.steps, |best| best.step);
+        let model = fitted.into_best().merged();
         let started_evaluation = Instant::now();
         let scores = self.scores(&model, &self.validation, stage, "validation")?;
         let before = started.elapsed().as_secs_f64() - started_evaluation.elapsed().as_secs_f64();

@@ -18,6 +18,7 @@ use super::rewards::implicit_rewards;
 use super::session::Session;
 use crate::RecipeError;
 use crate::answers::{Answers, answer, compare};
+use crate::lengths::{check_equal, differ};
 use crate::sft::EVALUATION_TOKENS;
 
 /// Aligns `start` with every method of the configuration, over the same pairs.
@@ -56,10 +57,16 @@ pub fn align<M: CausalLm>(
             part: "the part with prompts for the judge",
         });
     }
+    let tokenizer = &tokenizer
+        .clone()
+        .with_max_prompt_length(config.max_prompt_length);
     let encode = |pairs: &[PreferencePair]| {
         tokenizer.encode_pairs(pairs, config.max_length, config.truncation, |_, _| {})
     };
     let ((train, tokenize), (validation, _)) = (encode(&data.train)?, encode(&data.validation)?);
+    check_equal("the training part", &tokenize, config.max_length)?;
+    let (train, without_equal) = without_equal(train, data);
+    let data = without_equal.as_ref().unwrap_or(data);
     let start = &start.clone().valid();
     let judge = data.judge.as_ref();
     let mut session = Session {
@@ -190,4 +197,27 @@ pub fn align<M: CausalLm>(
         tokenize,
         seconds: started.elapsed().as_secs_f64(),
     })
+}
+
+/// Leaves out training pairs whose answers are equal as tokens: no loss can tell them apart, and
+/// rounding would decide where they pull. The data comes back if it had such pairs.
+fn without_equal<'a>(
+    train: Vec<TokenizedPair>,
+    data: &SeraData<'a>,
+) -> (Vec<TokenizedPair>, Option<SeraData<'a>>) {
+    let keep: Vec<bool> = train.iter().map(differ).collect();
+    if keep.iter().all(|&keep| keep) {
+        return (train, None);
+    }
+    fn kept<T>(rows: impl IntoIterator<Item = T>, keep: &[bool]) -> Vec<T> {
+        let rows = rows.into_iter().zip(keep);
+        rows.filter_map(|(row, &keep)| keep.then_some(row))
+            .collect()
+    }
+    let left = SeraData {
+        train: kept(data.train.iter().cloned(), &keep),
+        noisy: data.noisy.as_ref().map(|n| kept(n.iter().copied(), &keep)),
+        ..data.clone()
+    };
+    (kept(train, &keep), Some(left))
 }

@@ -38,6 +38,7 @@ pub enum Updates {
 /// | `adaptation` | `full` | `full`, `lora` |
 /// | `train` | 1 epoch, 16 pairs, lr 5e-6 linear | see [`TrainConfig`]; `stage`, `seed` and the number of steps are set by the recipe |
 /// | `max_length` | 512 | at least 3 tokens |
+/// | `max_prompt_length` | half of `max_length` | at least 1 token, less than `max_length` |
 /// | `truncation` | `keep_end` | |
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -67,6 +68,10 @@ pub struct SeraConfig {
     pub train: TrainConfig,
     /// Longest sequence, in tokens.
     pub max_length: usize,
+    /// Tokens that a prompt keeps where prompt and answer are longer; `None` is half of
+    /// `max_length`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_prompt_length: Option<usize>,
     /// What is cut from a longer one.
     pub truncation: Truncation,
 }
@@ -92,6 +97,7 @@ impl Default for SeraConfig {
                 ..TrainConfig::default()
             },
             max_length: 512,
+            max_prompt_length: None,
             truncation: Truncation::default(),
         }
     }
@@ -113,6 +119,7 @@ impl SeraConfig {
             let allowed = "at least 3 tokens: BOS, one token, EOS";
             return Err(ConfigError::new("max_length", self.max_length, allowed).into());
         }
+        crate::lengths::check_prompt_length(self.max_prompt_length, self.max_length)?;
         if let Adaptation::Lora(lora) = &self.adaptation {
             lora.check()?;
         }

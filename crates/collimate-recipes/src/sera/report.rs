@@ -92,9 +92,8 @@ pub fn write_report<M>(
     let title = format!("Direct alignment with {}", config.loss.name());
     let t = &outcome.tokenize;
     let lengths = format!(
-        "{} of {} pairs were cut to {} tokens ({} tokens cut off); {} have answers that are equal as \
-         tokens.",
-        t.truncated, t.pairs, config.max_length, t.tokens_cut, t.equal_answers
+        "Longest sequence: {} tokens. {t}; {} pairs dropped, whose answers are equal as tokens.",
+        config.max_length, t.equal_answers
     );
     let report = Report::new(&title).text(about).text(&lengths);
     let report = policies(report, outcome);

@@ -1,0 +1,50 @@
+//! Lengths of sequences: what is allowed, and pairs that are equal after cutting.
+
+use collimate_data::{TokenizeReport, TokenizedPair};
+use collimate_nn::ConfigError;
+
+use crate::RecipeError;
+
+/// Checks the tokens that a prompt keeps.
+pub(crate) fn check_prompt_length(
+    max_prompt_length: Option<usize>,
+    max_length: usize,
+) -> Result<(), ConfigError> {
+    match max_prompt_length {
+        Some(length) if length == 0 || length >= max_length => {
+            let allowed = format!(
+                "at least 1 and below max_length = {max_length}: prompt and answer share it"
+            );
+            Err(ConfigError::new("max_prompt_length", length, &allowed))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Whether the answers of a pair differ as tokens.
+pub(crate) fn differ(pair: &TokenizedPair) -> bool {
+    pair.chosen != pair.rejected
+}
+
+/// Refuses a part of which every pair has equal answers, and warns where most have.
+pub(crate) fn check_equal(
+    part: &'static str,
+    report: &TokenizeReport,
+    max_length: usize,
+) -> Result<(), RecipeError> {
+    let (equal, pairs) = (report.equal_answers, report.pairs);
+    if equal > 0 && equal == pairs {
+        return Err(RecipeError::AllEqual {
+            part,
+            pairs,
+            max_length,
+        });
+    }
+    if 2 * equal > pairs {
+        tracing::warn!(
+            "{equal} of {pairs} pairs of {part} have answers that are equal as tokens after cutting \
+             to {max_length} tokens, and are left out: raise max_length"
+        );
+    }
+    Ok(())
+}

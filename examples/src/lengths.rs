@@ -1,0 +1,41 @@
+//! Longest sequences of the user's models, and the part of them that prompts keep.
+
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::common;
+
+/// Longest sequence of training, in tokens, where the user and the model say nothing.
+pub(crate) const DEFAULT: usize = 1024;
+
+/// Lowers a default length to the longest sequence that the model in a folder takes, and says so.
+/// A length that the user gave stays, and is refused later if the model does not take it.
+pub(crate) fn cap(length: &mut usize, given: bool, model: Option<&Path>) {
+    let Some(most) = model.filter(|_| !given).and_then(longest) else {
+        return;
+    };
+    if most < *length {
+        common::tell(&format!(
+            "max_length is {most}: {} takes no more",
+            model.unwrap_or(Path::new("")).display()
+        ));
+        *length = most;
+    }
+}
+
+/// The longest sequence that a folder names: what the model takes, or what it was trained with.
+fn longest(dir: &Path) -> Option<usize> {
+    let read = |file: &str, key: &str| -> Option<usize> {
+        let text = std::fs::read(dir.join(file)).ok()?;
+        let value: Value = serde_json::from_slice(&text).ok()?;
+        usize::try_from(value.get(key)?.as_u64()?).ok()
+    };
+    let positions = read("config.json", "max_position_embeddings");
+    let trained = read("tokenizer_config.json", "model_max_length");
+    positions
+        .into_iter()
+        .chain(trained)
+        .filter(|&n| n > 2)
+        .min()
+}
