@@ -148,10 +148,27 @@ impl<'a> Speaker<'a> {
     /// Prompts as ids, with room for an answer.
     pub(crate) fn prompts(&self, prompts: &[Prompt]) -> Result<Vec<Vec<u32>>, RecipeError> {
         let bos = self.tokenizer.special().bos;
-        prompts
+        let mut shortened = 0;
+        let ids = prompts
             .iter()
-            .map(|prompt| Ok(self.cut(self.tokenizer.encode_prompt(prompt)?, bos)))
-            .collect()
+            .map(|prompt| {
+                let whole = self.tokenizer.encode_prompt(prompt)?;
+                let length = whole.len();
+                let ids = self.cut(whole, bos);
+                shortened += usize::from(ids.len() < length);
+                Ok(ids)
+            })
+            .collect::<Result<Vec<_>, RecipeError>>()?;
+        if shortened > 0 {
+            tracing::warn!(
+                "{shortened} of {} prompts were cut at their start, to leave room for an answer of {} \
+                 tokens within {}: raise max_length, or lower max_new_tokens",
+                prompts.len(),
+                self.sampling.max_new_tokens,
+                self.max_length
+            );
+        }
+        Ok(ids)
     }
 
     /// The end of a prompt that is too long for an answer to fit behind it, BOS before it.

@@ -105,9 +105,10 @@ pub struct TextGenerator<M> {
 }
 
 impl<M: CausalLm> TextGenerator<M> {
-    /// A generator whose completions end at the tokenizer's EOS. It keeps the model untracked.
+    /// A generator whose completions end at the end tokens of the tokenizer. It keeps the model
+    /// untracked.
     pub fn new(model: M, tokenizer: TextTokenizer) -> Self {
-        let eos = vec![tokenizer.special().eos];
+        let eos = tokenizer.end_tokens().to_vec();
         Self {
             model: model.valid(),
             tokenizer,
