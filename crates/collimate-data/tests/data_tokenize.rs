@@ -12,7 +12,9 @@ use tempfile::TempDir;
 use tokenizers::models::wordlevel::WordLevel;
 use tokenizers::pre_tokenizers::whitespace::WhitespaceSplit;
 use tokenizers::processors::template::TemplateProcessing;
-use tokenizers::{AddedToken, PaddingParams, PostProcessorWrapper, Tokenizer, TruncationParams};
+use tokenizers::{
+    AddedToken, PaddingParams, PaddingStrategy, PostProcessorWrapper, Tokenizer, TruncationParams,
+};
 
 const WORDS: [&str; 18] = [
     "<pad>",
@@ -61,7 +63,11 @@ fn inner() -> Tokenizer {
         .build()
         .unwrap();
     tokenizer.with_post_processor(Some(post));
-    tokenizer.with_padding(Some(PaddingParams::default()));
+    // As in the files of sentence encoders.
+    tokenizer.with_padding(Some(PaddingParams {
+        strategy: PaddingStrategy::Fixed(16),
+        ..PaddingParams::default()
+    }));
     tokenizer
         .with_truncation(Some(TruncationParams {
             max_length: 4,

@@ -9,7 +9,7 @@ use tokenizers::Tokenizer;
 
 use super::around::{Around, put_around};
 use super::template::{ChatFallback, ChatTemplate};
-use super::text_tokenizer::{SpecialTokenIds, TextTokenizer};
+use super::text_tokenizer::{SpecialTokenIds, TextTokenizer, bare};
 use crate::error::DataError;
 
 /// Settings that replace those of the folder.
@@ -97,10 +97,11 @@ impl TextTokenizer {
                 what,
             });
         }
-        let mut tokenizer = Tokenizer::from_file(&path).map_err(|e| DataError::Tokenizer {
+        let tokenizer = Tokenizer::from_file(&path).map_err(|e| DataError::Tokenizer {
             path,
             what: format!("not a tokenizer: {e}"),
         })?;
+        let mut tokenizer = bare(tokenizer)?;
         let folder = object(&dir.join(CONFIG))?;
         let mut config = kept(&folder, &object(&dir.join(SPECIAL))?);
         let replaced = [

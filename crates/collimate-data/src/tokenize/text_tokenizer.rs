@@ -118,7 +118,7 @@ impl TextTokenizer {
             config.insert(name.to_owned(), Value::String(token));
         }
         let template = chat_template.map(ChatTemplate::new).transpose()?;
-        let mut tokenizer = tokenizer;
+        let mut tokenizer = bare(tokenizer)?;
         let around = Around::of(&tokenizer)?;
         if around.before != special.bos.into_iter().collect::<Vec<_>>() {
             let behind = around.behind.first().copied();
@@ -127,8 +127,9 @@ impl TextTokenizer {
         Self::from_parts(tokenizer, special, template, ChatFallback::Refuse, config)
     }
 
+    /// `tokenizer` is [`bare`].
     pub(super) fn from_parts(
-        mut tokenizer: Tokenizer,
+        tokenizer: Tokenizer,
         mut special: SpecialTokenIds,
         template: Option<ChatTemplate>,
         fallback: ChatFallback,
@@ -141,10 +142,6 @@ impl TextTokenizer {
             );
             special.pad = None;
         }
-        tokenizer.with_padding(None);
-        tokenizer
-            .with_truncation(None)
-            .map_err(|e| DataError::Tokenize(e.to_string()))?;
         Ok(Self {
             mid_text: Arc::new(MidText::of(&tokenizer)?),
             tokenizer: Arc::new(tokenizer),
@@ -350,6 +347,15 @@ impl TextTokenizer {
         self.mid_text
             .encode(&self.tokenizer, &rendered.text, prompt_ids, answer)
     }
+}
+
+/// The tokenizer without padding and truncation, which would change what it writes around a text.
+pub(super) fn bare(mut tokenizer: Tokenizer) -> Result<Tokenizer, DataError> {
+    tokenizer.with_padding(None);
+    tokenizer
+        .with_truncation(None)
+        .map_err(|e| DataError::Tokenize(e.to_string()))?;
+    Ok(tokenizer)
 }
 
 /// A prompt as text, and whether the chat template put its special tokens into it.
