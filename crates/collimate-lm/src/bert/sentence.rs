@@ -15,6 +15,7 @@ const MODULES: &str = "modules.json";
 const POOLING: &str = "1_Pooling";
 const DENSE: &str = "2_Dense";
 const SETTINGS: &str = "sentence_bert_config.json";
+const PROMPTS: &str = "config_sentence_transformers.json";
 const WEIGHTS: &str = "model.safetensors";
 
 /// Where the folder of each module lies.
@@ -130,15 +131,23 @@ fn unsupported(path: &Path, what: String) -> LoadError {
     }
 }
 
-/// Says what a folder does to texts before they are tokens, which is not done here.
+/// Tells of rules for texts that come before the tokenizer and are not followed here.
 pub(super) fn tell_text_rules(dir: &Path) -> Result<(), LoadError> {
-    let settings = JsonConfig::read_if_there(dir.join(SETTINGS))?;
-    if let Some(settings) = settings
+    if let Some(settings) = JsonConfig::read_if_there(dir.join(SETTINGS))?
         && settings.get("do_lower_case")? == Some(true)
     {
         tracing::warn!(
             "{}: do_lower_case is not read: texts are lower-cased only where tokenizer.json says so",
             settings.path.display()
+        );
+    }
+    if let Some(prompts) = JsonConfig::read_if_there(dir.join(PROMPTS))?
+        && let Some(name) = prompts.string("default_prompt_name")?
+    {
+        tracing::warn!(
+            "{}: default_prompt_name = {name} is not read: texts get no prompt, and a folder saved \
+             from this one names none",
+            prompts.path.display()
         );
     }
     Ok(())

@@ -8,14 +8,13 @@ use crate::hf::JsonConfig;
 
 /// Options with which relatives of the Llama compute another function, and the value that changes
 /// nothing. Such a key in a Llama's folder means that the folder holds something else.
-const FOREIGN: [(&str, f64); 24] = [
+const FOREIGN: [(&str, f64); 23] = [
     ("attention_multiplier", f64::NAN),
     ("attn_logit_softcapping", f64::NAN),
     ("clip_qkv", f64::NAN),
     ("embedding_multiplier", 1.0),
     ("final_logit_softcapping", f64::NAN),
     ("full_attention_interval", f64::NAN),
-    ("layer_norm_eps", f64::NAN),
     ("logit_scale", 1.0),
     ("logits_scaling", 1.0),
     ("moe_intermediate_size", 0.0),

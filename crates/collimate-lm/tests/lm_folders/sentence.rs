@@ -122,7 +122,7 @@ fn a_head_without_a_bias_is_one() {
 }
 
 #[test]
-fn texts_that_would_be_lower_cased_are_told() {
+fn rules_for_texts_are_told() {
     let dir = reward();
     let settings = value!({"max_seq_length": 32, "do_lower_case": true});
     std::fs::write(
@@ -132,6 +132,12 @@ fn texts_that_would_be_lower_cased_are_told() {
     .unwrap();
     let (_, told) = warned(|| Bert::load_reward(dir.path(), &device()).unwrap());
     assert!(told.contains("do_lower_case"), "{told}");
-    let (_, told) = warned(|| Bert::load_reward(reward().path(), &device()).unwrap());
+    let dir = reward();
+    let (_, told) = warned(|| Bert::load_reward(dir.path(), &device()).unwrap());
     assert_eq!(told, "");
+    let prompts = value!({"prompts": {"query": "query: "}, "default_prompt_name": "query"});
+    let path = dir.path().join("config_sentence_transformers.json");
+    std::fs::write(path, prompts.to_string()).unwrap();
+    let (_, told) = warned(|| Bert::load_reward(dir.path(), &device()).unwrap());
+    assert!(told.contains("default_prompt_name = query"), "{told}");
 }
