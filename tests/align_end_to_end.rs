@@ -161,6 +161,40 @@ fn gradient_checkpointing_changes_no_byte_of_the_models() {
     assert!(!plain.is_empty() && plain == lean);
 }
 
+/// Tokens that end a text, and keys that are no part of the network; and nothing that a killed save
+/// has left, which a finished run finds too.
+#[test]
+fn a_folder_given_is_the_folder_saved() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    write_rows(&folder.join("pairs.jsonl"), &common::rows(20));
+    common::copy_folder(&common::fixture("llama-untied"), &folder.join("model"));
+    let generation = "{\"eos_token_id\": [2, 13, 20], \"temperature\": 0.6}";
+    fs::write(folder.join("model/generation_config.json"), generation).unwrap();
+    let mut config = json(&folder.join("model/config.json"));
+    config["eos_token_id"] = json!([2, 13]);
+    config["unknown"] = json!("kept");
+    fs::write(folder.join("model/config.json"), config.to_string()).unwrap();
+    let start = ["--data", "pairs.jsonl", "--model", "model", "--steps", "1"];
+    let rest = ["--batch", "2", "--max-length", "48", "--out", "run"];
+    succeed("dpo", folder, &[start, rest].concat());
+    for saved in ["start", "dpo"] {
+        let saved = folder.join("run/models").join(saved);
+        let text = fs::read_to_string(saved.join("generation_config.json")).unwrap();
+        assert_eq!(text, generation, "{}", saved.display());
+        let config = json(&saved.join("config.json"));
+        assert_eq!(config["eos_token_id"], json!([2, 13]));
+        assert_eq!(config["unknown"], "kept");
+        fs::write(saved.join(".unfinished-4242-0-model.safetensors"), "half").unwrap();
+    }
+    succeed("dpo", folder, &["--resume", "--out", "run"]);
+    let left = files(&folder.join("run"));
+    let left = left
+        .iter()
+        .filter(|(path, _)| path.display().to_string().contains(".unfinished-"));
+    assert_eq!(left.count(), 0);
+}
+
 #[test]
 #[cfg(target_os = "linux")]
 fn killed_and_resumed() {

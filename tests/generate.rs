@@ -37,19 +37,25 @@ fn piped(input: &str) -> Vec<Value> {
     rows(&text(&output.stdout))
 }
 
-/// Makes the embeddings of some tokens no numbers.
+/// Makes what the model computes for some tokens no numbers, with weights that all are numbers: the
+/// first value of their embeddings alone is not zero, and the first layer scales it beyond f32.
 fn poison(file: &Path, ids: &[u32]) {
     let mut bytes = fs::read(file).unwrap();
     let length = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
     let header: Value = serde_json::from_slice(&bytes[8..8 + length]).unwrap();
-    let embedding = &header["model.embed_tokens.weight"];
-    assert_eq!(embedding["dtype"], "F32");
-    let start = 8 + length + embedding["data_offsets"][0].as_u64().unwrap() as usize;
-    let width = embedding["shape"][1].as_u64().unwrap() as usize;
-    for &id in ids {
-        let at = start + id as usize * width * 4;
-        bytes[at..at + 4].copy_from_slice(&f32::NAN.to_le_bytes());
+    let start = |name: &str| {
+        let tensor = &header[name];
+        assert_eq!(tensor["dtype"], "F32");
+        8 + length + tensor["data_offsets"][0].as_u64().unwrap() as usize
+    };
+    let mut set = |at: usize, value: f32| bytes[at..at + 4].copy_from_slice(&value.to_le_bytes());
+    let embedding = "model.embed_tokens.weight";
+    let shape = |axis: usize| header[embedding]["shape"][axis].as_u64().unwrap() as usize;
+    for id in 0..shape(0) {
+        let value = if ids.contains(&(id as u32)) { 1.0 } else { 0.0 };
+        set(start(embedding) + id * shape(1) * 4, value);
     }
+    set(start("model.layers.0.input_layernorm.weight"), f32::MAX);
     fs::write(file, bytes).unwrap();
 }
 

@@ -50,19 +50,46 @@ fn model_folders() {
         &arguments,
         &["BertModel", "LlamaForCausalLM"],
     );
-    let plain = fixture("llama-untied").display().to_string();
+    // Tied: no output matrix is left out, which would be told before.
+    let plain = fixture("llama-gqa-tied").display().to_string();
     let arguments = [&good[..], &[&plain]].concat();
     refused("score", folder, &arguments, &["without a reward head"]);
 }
 
-/// Every weight of the folder becomes NaN.
-pub(crate) fn poison(weights: &Path) {
+/// Fills the tensors of a folder's weights whose name ends in `ending`.
+fn fill(weights: &Path, ending: &str, value: f32) {
     let mut bytes = fs::read(weights).unwrap();
-    let header = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
-    for value in bytes[8 + header..].chunks_exact_mut(4) {
-        value.copy_from_slice(&f32::NAN.to_le_bytes());
+    let length = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+    let header: Value = serde_json::from_slice(&bytes[8..8 + length]).unwrap();
+    for (name, tensor) in header.as_object().unwrap() {
+        if name.ends_with(ending) {
+            let at = |index: usize| tensor["data_offsets"][index].as_u64().unwrap() as usize;
+            let values = &mut bytes[8 + length..][at(0)..at(1)];
+            for number in values.chunks_exact_mut(4) {
+                number.copy_from_slice(&value.to_le_bytes());
+            }
+        }
     }
     fs::write(weights, bytes).unwrap();
+}
+
+/// Every weight is a number, and what the model computes with them is none.
+pub(crate) fn poison(weights: &Path) {
+    fill(weights, "input_layernorm.weight", f32::MAX);
+}
+
+#[test]
+fn weights_that_are_no_numbers() {
+    let (folder, _) = workplace();
+    let folder = folder.path();
+    copy_folder(&fixture("llama-reward"), &folder.join("nan"));
+    fill(
+        &folder.join("nan/model.safetensors"),
+        "q_proj.weight",
+        f32::NAN,
+    );
+    let says = ["nan/model.safetensors", "self_attn.q_proj.weight holds NaN"];
+    data_refused(folder, "nan", "good.jsonl", &says);
 }
 
 #[test]

@@ -9,7 +9,7 @@ mod segment;
 mod selection;
 mod traits;
 
-pub use files::{UNFINISHED, atomic_write, sync_folder};
+pub use files::{UNFINISHED, atomic_write, remove_unfinished, sync_folder};
 pub use metric::metric_names;
 pub use pair::PreferencePair;
 pub use prompt::{Completion, Finish, Message, Prompt, Role};

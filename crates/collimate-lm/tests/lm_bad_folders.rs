@@ -373,7 +373,7 @@ fn reward_heads_that_are_not_ours() {
             "1_Pooling/config.json",
             "pooling_mode_cls_token",
             json!(true),
-            "pooling_mode_mean_tokens and pooling_mode_cls_token",
+            "pooling_mode_cls_token and pooling_mode_mean_tokens",
         ),
         (
             "1_Pooling/config.json",

@@ -146,6 +146,36 @@ pub enum LoadError {
         /// The expected shape.
         expected: Vec<usize>,
     },
+    /// A tensor has a type that is not read, as quantised weights have.
+    #[error(
+        "{}: tensor {name} is {found}: F32, F64, F16 and BF16 are read: \
+         take weights that are not quantised",
+        path.display()
+    )]
+    Dtype {
+        /// The weight file.
+        path: PathBuf,
+        /// The tensor's name.
+        name: String,
+        /// The type, as safetensors names types.
+        found: String,
+    },
+    /// A tensor holds a value that is no number in f32.
+    #[error(
+        "{}: tensor {name} holds {value} at index {index}: the weights are damaged, or a training \
+         that diverged wrote them: take an earlier checkpoint",
+        path.display()
+    )]
+    NotFinite {
+        /// The weight file.
+        path: PathBuf,
+        /// The tensor's name.
+        name: String,
+        /// Position of the first such value, in the order of the file.
+        index: usize,
+        /// The value: NaN or an infinity.
+        value: f32,
+    },
 }
 
 /// Why a model folder cannot be written.

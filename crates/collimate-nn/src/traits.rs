@@ -83,18 +83,23 @@ pub trait CausalLm: Backbone {
 
 /// A model that is read from and written to a Hugging Face folder
 /// (`config.json`, `model.safetensors`). The tokenizer's files are the caller's.
+///
+/// A loaded model remembers `generation_config.json` and the keys of `config.json` that do not
+/// describe the network, and saves them with itself.
 pub trait HfFolder: Sized {
     /// Reads the folder.
     ///
     /// # Errors
     /// A missing or malformed file, an architecture or option that is not implemented, a tensor
-    /// that is missing, has another shape or has no place in the model.
+    /// that is missing, has another shape, has no place in the model, has a type that is not read,
+    /// or holds a value that is not finite.
     fn load(dir: &Path, device: &Device) -> Result<Self, LoadError>;
 
-    /// Writes the folder; files appear whole or not at all.
+    /// Writes the folder; files appear whole or not at all. What an earlier save that was killed
+    /// has left in the folder is removed.
     ///
     /// # Errors
-    /// A file that cannot be written.
+    /// A file that cannot be written, or a folder that holds an index of other weights.
     fn save(&self, dir: &Path) -> Result<(), SaveError>;
 }
 

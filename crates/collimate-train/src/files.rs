@@ -70,20 +70,39 @@ pub(crate) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, TrainErro
     serde_json::from_slice(&text).map_err(|error| TrainError::format(path, error))
 }
 
-/// Removes what killed processes left in a folder.
+/// Removes what killed processes left in a folder: half-written files
+/// ([`collimate_core::remove_unfinished`]) and, as only the owner of a run writes folders in it,
+/// half-written folders.
 pub(crate) fn remove_unfinished(folder: &Path) -> Result<(), TrainError> {
+    collimate_core::remove_unfinished(folder).map_err(TrainError::io(folder))?;
     for path in entries(folder)? {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        if name.starts_with(UNFINISHED) {
-            let removed = if path.is_dir() {
-                fs::remove_dir_all(&path)
-            } else {
-                fs::remove_file(&path)
-            };
-            removed.map_err(TrainError::io(&path))?;
+        if name.starts_with(UNFINISHED) && is_folder(&path)? {
+            fs::remove_dir_all(&path).map_err(TrainError::io(&path))?;
         }
     }
     Ok(())
+}
+
+/// [`remove_unfinished`] in a folder and all folders below it.
+pub(crate) fn remove_all_unfinished(folder: &Path) -> Result<(), TrainError> {
+    remove_unfinished(folder)?;
+    for path in entries(folder)? {
+        if is_folder(&path)? {
+            remove_all_unfinished(&path)?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether a path is a folder and no link to one: what a link names belongs to others. What has
+/// gone in the meantime is none.
+fn is_folder(path: &Path) -> Result<bool, TrainError> {
+    match fs::symlink_metadata(path) {
+        Ok(found) => Ok(found.is_dir()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(TrainError::io(path)(error)),
+    }
 }
 
 /// What a folder contains, sorted; nothing when there is no such folder.

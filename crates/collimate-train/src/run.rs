@@ -9,7 +9,9 @@ use serde_json::Value;
 
 use crate::checkpoint::first_difference;
 use crate::config::check_stage;
-use crate::files::{atomic_write, entries, read_json, remove_unfinished, to_json};
+use crate::files::{
+    atomic_write, entries, read_json, remove_all_unfinished, remove_unfinished, to_json,
+};
 use crate::journal::{Entry, Journal};
 use crate::metrics::Metrics;
 use crate::{StageState, TrainError};
@@ -99,7 +101,8 @@ impl RunFolder {
     }
 
     fn hold(path: &Path, lock: File) -> Result<Self, TrainError> {
-        remove_unfinished(path)?;
+        // The folders of saved models too: they are handed on.
+        remove_all_unfinished(path)?;
         Ok(Self {
             journal: Journal::read(&path.join("journal.json"))?,
             metrics: Metrics::open(&path.join("metrics.jsonl"))?,

@@ -111,6 +111,42 @@ fn a_folder_of_the_run_is_given_without_what_a_kill_left() {
 }
 
 #[test]
+fn a_run_that_is_opened_has_nothing_half_written_in_any_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("run");
+    drop(RunFolder::create(&path, &json!({})).unwrap());
+    let elsewhere = tempfile::tempdir().unwrap();
+    for at in [path.join("models/start/2_Dense"), path.join("model")] {
+        std::fs::create_dir_all(&at).unwrap();
+        std::fs::write(at.join("config.json"), "{}").unwrap();
+        std::fs::write(at.join(".unfinished-4242-2-model.safetensors"), "half").unwrap();
+    }
+    let part = ".unfinished-4242-0-notes";
+    std::fs::write(elsewhere.path().join(part), "not of this run").unwrap();
+    #[cfg(unix)]
+    std::os::unix::fs::symlink(elsewhere.path(), path.join("link")).unwrap();
+    // A writer that lives holds a lock on what it writes.
+    let living = path.join("model/.unfinished-4242-3-config.json");
+    let writer = std::fs::File::create(&living).unwrap();
+    writer.lock().unwrap();
+    drop(RunFolder::open(&path).unwrap());
+    let names = |at: &str| {
+        let mut names: Vec<_> = std::fs::read_dir(path.join(at))
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        names
+    };
+    assert_eq!(names("models/start/2_Dense"), ["config.json"]);
+    assert_eq!(
+        names("model"),
+        [".unfinished-4242-3-config.json", "config.json"]
+    );
+    assert!(elsewhere.path().join(part).exists());
+}
+
+#[test]
 fn half_a_line_of_metrics_is_cut() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("metrics.jsonl");

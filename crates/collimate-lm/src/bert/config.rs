@@ -49,6 +49,9 @@ impl Default for BertConfig {
     }
 }
 
+/// Above this, a size is a mistake and not a model: 4 TiB in f32.
+const MOST_PARAMETERS: u128 = 1 << 40;
+
 impl BertConfig {
     /// Checks that the sizes fit together.
     ///
@@ -67,6 +70,9 @@ impl BertConfig {
             if value == 0 {
                 return Err(ConfigError::new(name, value, "at least 1"));
             }
+            if u32::try_from(value).is_err() {
+                return Err(ConfigError::new(name, value, "at most 2^32 − 1"));
+            }
         }
         if !self.hidden_size.is_multiple_of(self.num_attention_heads) {
             return Err(ConfigError::new(
@@ -74,6 +80,16 @@ impl BertConfig {
                 self.num_attention_heads,
                 &format!("a divisor of hidden_size = {}", self.hidden_size),
             ));
+        }
+        let parameters = self.parameter_count();
+        if parameters > MOST_PARAMETERS {
+            let allowed = format!(
+                "at most 2^40 parameters in all (hidden_size = {}, intermediate_size = {}, \
+                 vocab_size = {} make {parameters})",
+                self.hidden_size, self.intermediate_size, self.vocab_size
+            );
+            let layers = self.num_hidden_layers;
+            return Err(ConfigError::new("num_hidden_layers", layers, &allowed));
         }
         if !(0.0..1.0).contains(&self.hidden_dropout_prob) {
             return Err(ConfigError::new(

@@ -3,6 +3,8 @@
 mod config;
 mod model;
 mod parts;
+mod sentence;
+mod sizes;
 mod store;
 
 pub use config::BertConfig;

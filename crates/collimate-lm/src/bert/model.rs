@@ -8,6 +8,7 @@ use collimate_ops::Visibility;
 
 use super::config::BertConfig;
 use super::parts::{Embeddings, Encoder};
+use crate::hf::Kept;
 use crate::rows::hidden_at;
 
 /// A BERT encoder without pooler. Dropout of attention weights is not applied in training; dropout
@@ -20,6 +21,8 @@ pub struct Bert {
     config: BertConfig,
     #[module(skip)]
     recompute: bool,
+    #[module(skip)]
+    kept: Kept,
 }
 
 impl Bert {
@@ -51,7 +54,17 @@ impl Bert {
             encoder: Encoder::new(config, key.with(1), device),
             config: config.clone(),
             recompute: false,
+            kept: Kept::default(),
         }
+    }
+
+    /// The same encoder with what its folder says beside weights and sizes.
+    pub(crate) fn with_kept(self, kept: Kept) -> Self {
+        Self { kept, ..self }
+    }
+
+    pub(crate) fn kept(&self) -> &Kept {
+        &self.kept
     }
 
     fn states(&self, batch: &DeviceBatch, rows: Option<Tensor<1, Int>>, f: Forward) -> Tensor<2> {

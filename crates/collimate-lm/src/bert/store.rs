@@ -3,7 +3,6 @@
 use std::path::Path;
 
 use burn::tensor::Device;
-use collimate_core::Key;
 use collimate_nn::{
     Adaptable, HfFolder, HfReward, LoadError, Pooling, RewardParts, SaveError, ScalarHead,
 };
@@ -11,49 +10,59 @@ use serde_json::{Value, json};
 
 use super::config::BertConfig;
 use super::model::Bert;
-use crate::hf::{
-    Architecture, ExtraTensor, JsonConfig, WeightFile, detect_architecture, save_weights,
-    write_json, write_tensors,
-};
+use super::sentence::{self, Modules};
+use crate::hf::{Architecture, JsonConfig, Kept, LeftOut, Weights, prepare, save_weights};
 
 const CLASSIFIER: &str = "BertForSequenceClassification";
-const MODULES: &str = "modules.json";
-const POOLING: &str = "1_Pooling";
-const DENSE: &str = "2_Dense";
+
+/// Options that make another function of the encoder, and the value that changes nothing.
+const FOREIGN: [(&str, f64); 4] = [
+    ("add_cross_attention", 0.0),
+    ("feed_forward_type", f64::NAN),
+    ("is_decoder", 0.0),
+    ("pruned_heads", 0.0),
+];
 
 impl HfFolder for Bert {
     fn load(dir: &Path, device: &Device) -> Result<Self, LoadError> {
         let json = JsonConfig::read(dir)?;
-        if detect_architecture(dir)? != Architecture::Bert {
-            let name = json.architecture().unwrap_or_default();
+        let name = json.architecture()?.unwrap_or_default();
+        if json.kind()? != Architecture::Bert {
             return Err(json.unsupported(format!("architecture {name} as an encoder"), "BertModel"));
         }
         let config = read_config(&json)?;
-        let blank = Bert::blank(&config, device).map_err(|e| json.invalid(e))?;
-        let mut file = WeightFile::open(dir)?;
-        let prefix = if file.contains("bert.embeddings.word_embeddings.weight") {
+        let kept = Kept::read(dir, &json)?;
+        let weights = Weights::open(dir)?;
+        let prefix = if weights.contains("bert.embeddings.word_embeddings.weight") {
             "bert."
         } else {
             ""
         };
-        let model = file.fill(blank, |path| vec![format!("{prefix}{}", hf_name(path))])?;
-        // Pooler, heads of pretraining and index buffers are no part of the encoder; anything else
-        // (a layer too many) would be left out of the function without a word.
-        let classifier = json.architecture().as_deref() == Some(CLASSIFIER);
-        file.only(|name| {
-            let bare = name.strip_prefix("bert.").unwrap_or(name);
-            bare.starts_with("pooler.")
-                || bare.starts_with("cls.")
-                || bare.ends_with("position_ids")
-                || (classifier && bare.starts_with("classifier."))
+        let found = weights.find(config.parameters(), |path| {
+            vec![format!("{prefix}{}", hf_name(path))]
         })?;
-        Ok(model)
+        let classifier = name == CLASSIFIER;
+        // Pooler and heads are no part of the encoder, index buffers of no function; anything else
+        // (a layer too many) would be left out of the function without a word.
+        weights.left_out(&[&found], |name| {
+            let bare = name.strip_prefix("bert.").unwrap_or(name);
+            let head = bare.starts_with("pooler.")
+                || bare.starts_with("cls.")
+                || (classifier && bare.starts_with("classifier."));
+            match head {
+                true => Some(LeftOut::Told),
+                false => bare.ends_with("position_ids").then_some(LeftOut::Buffer),
+            }
+        })?;
+        let blank = Bert::blank(&config, device).map_err(|e| json.invalid(e))?;
+        Ok(weights.fill(blank, &found)?.with_kept(kept))
     }
 
     fn save(&self, dir: &Path) -> Result<(), SaveError> {
+        prepare(dir)?;
         let model = self.clone().merged();
         save_weights(&model, dir, |path| Some(hf_name(path)), Vec::new())?;
-        write_json(&dir.join("config.json"), &to_json(self.config()))
+        self.kept().write(dir, to_json(self.config()))
     }
 }
 
@@ -63,7 +72,7 @@ impl HfReward for Bert {
 
     fn load_reward(dir: &Path, device: &Device) -> Result<RewardParts<Self>, LoadError> {
         let json = JsonConfig::read(dir)?;
-        if json.architecture().as_deref() == Some(CLASSIFIER) {
+        if json.architecture()?.as_deref() == Some(CLASSIFIER) {
             // Its head reads a pooler: taking the backbone alone would drop what was learned.
             return Err(json.unsupported(
                 "the head of BertForSequenceClassification".to_owned(),
@@ -71,19 +80,10 @@ impl HfReward for Bert {
             ));
         }
         let backbone = Self::load(dir, device)?;
-        let pooling = read_pooling(dir)?;
-        let head_file = dir.join(DENSE).join("model.safetensors");
-        let head = if head_file.exists() {
-            let width = backbone.config().hidden_size;
-            check_dense(dir)?;
-            let blank = ScalarHead::new(width, true, 0.0, Key::new(0, "blank"), device);
-            let mut file = WeightFile::read(&head_file)?;
-            let head = file.fill(blank, |path| vec![format!("linear.{path}")])?;
-            file.only(|_| false)?;
-            Some(head)
-        } else {
-            None
-        };
+        let modules = Modules::read(dir)?;
+        sentence::tell_text_rules(dir)?;
+        let pooling = modules.pooling(dir, Self::DEFAULT_POOLING)?;
+        let head = modules.head(dir, backbone.config().hidden_size, device)?;
         Ok(RewardParts {
             backbone,
             head,
@@ -100,59 +100,7 @@ impl HfReward for Bert {
         dir: &Path,
     ) -> Result<(), SaveError> {
         self.save(dir)?;
-        let width = self.config().hidden_size;
-        let values = |tensor: burn::tensor::TensorData| tensor.iter::<f32>().collect();
-        let bias = match &head.bias {
-            Some(bias) => values(bias.val().into_data()),
-            None => vec![0.0],
-        };
-        write_tensors(
-            &dir.join(DENSE).join("model.safetensors"),
-            &[
-                ExtraTensor {
-                    name: "linear.weight".to_owned(),
-                    shape: vec![1, width],
-                    values: values(head.weight.val().into_data()),
-                },
-                ExtraTensor {
-                    name: "linear.bias".to_owned(),
-                    shape: vec![1],
-                    values: bias,
-                },
-            ],
-        )?;
-        write_json(
-            &dir.join(DENSE).join("config.json"),
-            &json!({
-                "in_features": width, "out_features": 1, "bias": true,
-                "activation_function": "torch.nn.modules.linear.Identity",
-            }),
-        )?;
-        write_json(
-            &dir.join(POOLING).join("config.json"),
-            &json!({
-                "word_embedding_dimension": width,
-                "pooling_mode_cls_token": pooling == Pooling::Cls,
-                "pooling_mode_mean_tokens": pooling == Pooling::Mean,
-                "pooling_mode_max_tokens": false,
-                "pooling_mode_mean_sqrt_len_tokens": false,
-                "pooling_mode_weightedmean_tokens": false,
-                "pooling_mode_lasttoken": pooling == Pooling::LastToken,
-                "include_prompt": true,
-            }),
-        )?;
-        write_json(
-            &dir.join("sentence_bert_config.json"),
-            &json!({"max_seq_length": max_length, "do_lower_case": false}),
-        )?;
-        write_json(
-            &dir.join(MODULES),
-            &json!([
-                {"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Transformer"},
-                {"idx": 1, "name": "1", "path": POOLING, "type": "sentence_transformers.models.Pooling"},
-                {"idx": 2, "name": "2", "path": DENSE, "type": "sentence_transformers.models.Dense"},
-            ]),
-        )
+        sentence::write(dir, head, pooling, self.config().hidden_size, max_length)
     }
 }
 
@@ -162,68 +110,11 @@ fn hf_name(path: &str) -> String {
         .replace("layer_norm", "LayerNorm")
 }
 
-fn read_pooling(dir: &Path) -> Result<Pooling, LoadError> {
-    let path = dir.join(POOLING).join("config.json");
-    if !path.exists() {
-        return Ok(Bert::DEFAULT_POOLING);
-    }
-    let json = JsonConfig::read_file(path)?;
-    // Newer writers name the mode, older ones set one flag per mode.
-    if let Some(mode) = json.string("pooling_mode")? {
-        return match mode.as_str() {
-            "mean" => Ok(Pooling::Mean),
-            "cls" => Ok(Pooling::Cls),
-            "lasttoken" => Ok(Pooling::LastToken),
-            other => Err(json.unsupported(format!("pooling {other}"), "mean, cls, lasttoken")),
-        };
-    }
-    let mut found = Vec::new();
-    for (key, pooling) in [
-        ("pooling_mode_mean_tokens", Some(Pooling::Mean)),
-        ("pooling_mode_cls_token", Some(Pooling::Cls)),
-        ("pooling_mode_lasttoken", Some(Pooling::LastToken)),
-        ("pooling_mode_max_tokens", None),
-        ("pooling_mode_mean_sqrt_len_tokens", None),
-        ("pooling_mode_weightedmean_tokens", None),
-    ] {
-        if json.get(key)?.unwrap_or(false) {
-            found.push((key, pooling));
-        }
-    }
-    // Several modes at once mean that their vectors are concatenated.
-    if let [(_, Some(pooling))] = found[..] {
-        return Ok(pooling);
-    }
-    let names: Vec<&str> = found.iter().map(|(key, _)| *key).collect();
-    Err(json.unsupported(
-        format!(
-            "pooling with {}",
-            if names.is_empty() {
-                "no mode".to_owned()
-            } else {
-                names.join(" and ")
-            }
-        ),
-        "one of mean, cls, lasttoken",
-    ))
-}
-
-/// A head is a Dense layer with one output and no activation.
-fn check_dense(dir: &Path) -> Result<(), LoadError> {
-    let json = JsonConfig::read_file(dir.join(DENSE).join("config.json"))?;
-    let outputs: usize = json.require("out_features")?;
-    if outputs != 1 {
-        return Err(json.unsupported(
-            format!("out_features = {outputs}"),
-            "a reward head, out_features = 1",
-        ));
-    }
-    json.only("activation_function", &["torch.nn.modules.linear.Identity"])
-}
-
 fn read_config(json: &JsonConfig) -> Result<BertConfig, LoadError> {
+    json.not_quantised()?;
     json.only("hidden_act", &["gelu"])?;
     json.only("position_embedding_type", &["absolute"])?;
+    json.neutral(&FOREIGN)?;
     let default = BertConfig::default();
     let config = BertConfig {
         vocab_size: json.require("vocab_size")?,

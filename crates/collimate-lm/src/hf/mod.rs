@@ -1,10 +1,18 @@
-//! Hugging Face folders: `config.json` and `model.safetensors`.
+//! Hugging Face folders: `config.json`, `generation_config.json` and `model.safetensors`.
 
-mod config;
+mod architecture;
 mod eos;
+mod fill;
+mod header;
+mod json;
+mod kept;
+mod save;
 mod weights;
 
-pub use config::{Architecture, detect_architecture};
-pub(crate) use config::{JsonConfig, write_json};
+pub use architecture::{Architecture, detect_architecture};
 pub use eos::eos_token_ids;
-pub(crate) use weights::{ExtraTensor, WeightFile, save_weights, write_tensors};
+pub(crate) use fill::LeftOut;
+pub(crate) use json::{JsonConfig, write_json};
+pub(crate) use kept::Kept;
+pub(crate) use save::{ExtraTensor, prepare, save_weights, write_tensors};
+pub(crate) use weights::Weights;

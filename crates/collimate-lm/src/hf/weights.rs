@@ -1,77 +1,122 @@
-//! Weights by name: safetensors in, safetensors out.
+//! The tensors of a folder: one safetensors file, or shards and their index.
 
-use std::collections::{BTreeMap, HashMap};
-use std::path::{Path, PathBuf};
+use std::collections::BTreeMap;
+use std::path::{Component, Path, PathBuf};
 
-use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
-use burn::tensor::{Tensor, TensorData};
-use collimate_nn::{LoadError, SaveError};
-use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use collimate_nn::LoadError;
 
-use super::config::JsonConfig;
+use super::header::{Entry, TensorFile};
+use super::json::JsonConfig;
 
-const SINGLE: &str = "model.safetensors";
-const INDEX: &str = "model.safetensors.index.json";
+pub(super) const SINGLE: &str = "model.safetensors";
+pub(super) const INDEX: &str = "model.safetensors.index.json";
 
-/// The tensors of a folder, converted to f32 when they are read.
-pub(crate) struct WeightFile {
-    path: PathBuf,
-    tensors: HashMap<String, Entry>,
+/// The tensors of a folder by name. Values are read when they are asked for, as f32.
+#[derive(Debug)]
+pub(crate) struct Weights {
+    /// The file, or the index of several.
+    pub(super) path: PathBuf,
+    files: Vec<TensorFile>,
+    pub(super) tensors: BTreeMap<String, (usize, Entry)>,
 }
 
-struct Entry {
-    shape: Vec<usize>,
-    values: Vec<f32>,
-}
-
-impl WeightFile {
-    /// Reads `model.safetensors`, or the shards that its index names.
+impl Weights {
+    /// Opens `model.safetensors`, or the shards that its index names.
     pub(crate) fn open(dir: &Path) -> Result<Self, LoadError> {
-        if dir.join(INDEX).exists() && !dir.join(SINGLE).exists() {
-            let index = JsonConfig::read_file(dir.join(INDEX))?;
-            let map: BTreeMap<String, String> = index.require("weight_map")?;
-            let mut shards: Vec<&String> = map.values().collect();
-            shards.sort();
-            shards.dedup();
-            let mut tensors = HashMap::new();
-            for shard in shards {
-                tensors.extend(Self::read(&dir.join(shard))?.tensors);
+        let (single, index) = (dir.join(SINGLE), dir.join(INDEX));
+        let index = JsonConfig::read_if_there(index)?;
+        match index {
+            Some(index) if !single.exists() => Self::shards(dir, &index),
+            Some(index) => {
+                let others = |shard: &String| shard != SINGLE;
+                if shards_of(&index)?.values().any(others) {
+                    tracing::warn!(
+                        "{}: not read, because {SINGLE} lies beside it: remove one of them",
+                        index.path.display()
+                    );
+                }
+                Self::read(&single)
             }
-            return Ok(Self {
-                path: index.path,
-                tensors,
-            });
+            None => match Self::read(&single) {
+                Err(LoadError::Io { .. }) if !single.exists() => Err(no_weights(dir, &single)),
+                read => read,
+            },
         }
-        Self::read(&dir.join(SINGLE))
     }
 
-    /// Reads one safetensors file.
+    /// Opens one safetensors file.
     pub(crate) fn read(path: &Path) -> Result<Self, LoadError> {
-        let bytes = std::fs::read(path).map_err(|source| LoadError::Io {
-            path: path.to_owned(),
-            source,
-        })?;
-        let invalid = |message: String| LoadError::Invalid {
-            path: path.to_owned(),
-            message,
-        };
-        let file = SafeTensors::deserialize(&bytes).map_err(|error| {
-            invalid(format!(
-                "not a whole safetensors file ({error}): copy or download it again"
-            ))
-        })?;
-        let mut tensors = HashMap::new();
-        for (name, view) in file.tensors() {
-            // Index buffers (BERT's position_ids) are integers that no parameter is made of.
-            if let Some(values) = to_f32(&view) {
-                let shape = view.shape().to_vec();
-                tensors.insert(name, Entry { shape, values });
-            }
-        }
+        let (file, entries) = TensorFile::open(path)?;
+        let entries = entries.into_iter();
         Ok(Self {
             path: path.to_owned(),
-            tensors,
+            files: vec![file],
+            tensors: entries.map(|(name, entry)| (name, (0, entry))).collect(),
         })
+    }
+
+    /// Opens the shards that an index names. Every tensor that the index names must lie in the
+    /// shard that it names, and no name may stand for two tensors.
+    fn shards(dir: &Path, index: &JsonConfig) -> Result<Self, LoadError> {
+        let map = shards_of(index)?;
+        let mut shards: Vec<&String> = map.values().collect();
+        shards.sort();
+        shards.dedup();
+        let mut all = Self {
+            path: index.path.clone(),
+            files: Vec::new(),
+            tensors: BTreeMap::new(),
+        };
+        for (number, shard) in shards.into_iter().enumerate() {
+            let (file, entries) = TensorFile::open(&dir.join(shard))?;
+            let named = map.iter().filter(|(_, of)| *of == shard);
+            if let Some(name) = named
+                .map(|(name, _)| name)
+                .find(|n| !entries.contains_key(*n))
+            {
+                return Err(index.invalid(format!(
+                    "weight_map looks for {name} in {shard}, which does not hold it: take index \
+                     and shards from one checkpoint"
+                )));
+            }
+            all.files.push(file);
+            for (name, entry) in entries {
+                all.insert(name, (number, entry), &map)?;
+            }
+        }
+        Ok(all)
+    }
+
+    /// Takes a tensor of a shard. Transformers reads tensors that the index leaves out as well.
+    fn insert(
+        &mut self,
+        name: String,
+        (number, entry): (usize, Entry),
+        map: &BTreeMap<String, String>,
+    ) -> Result<(), LoadError> {
+        if let Some((earlier, other)) = self.tensors.get(&name) {
+            let (before, now) = (&self.files[*earlier], &self.files[number]);
+            let same = other.shape == entry.shape
+                && before.values(&name, other)? == now.values(&name, &entry)?;
+            if !same {
+                return Err(LoadError::Invalid {
+                    path: now.path.clone(),
+                    message: format!(
+                        "tensor {name} has other values in {}: take all shards from one checkpoint",
+                        before.path.display()
+                    ),
+                });
+            }
+            return Ok(());
+        }
+        if !map.contains_key(&name) {
+            tracing::warn!(
+                "{}: tensor {name} is read, though the index does not name it",
+                self.files[number].path.display()
+            );
+        }
+        self.tensors.insert(name, (number, entry));
+        Ok(())
     }
 
     /// Whether a tensor of this name is there.
@@ -79,187 +124,82 @@ impl WeightFile {
         self.tensors.contains_key(name)
     }
 
-    /// Refuses tensors that were not taken, but for those that `known` excuses.
-    pub(crate) fn only(&self, known: impl Fn(&str) -> bool) -> Result<(), LoadError> {
-        match self.tensors.keys().filter(|name| !known(name)).min() {
-            None => Ok(()),
-            Some(name) => Err(LoadError::Invalid {
-                path: self.path.clone(),
-                message: format!(
-                    "tensor {name} has no place in the model that config.json describes: \
-                     take both files from one checkpoint"
-                ),
-            }),
-        }
+    /// A tensor's values.
+    pub(super) fn values(&self, name: &str) -> Result<Vec<f32>, LoadError> {
+        let (number, entry) = self.tensors.get(name).ok_or_else(|| self.missing(name))?;
+        self.files[*number].values(name, entry)
     }
 
-    /// Fills every parameter of `model`; `names` gives the tensor names that a parameter's path
-    /// may have in the file, the preferred first.
-    pub(crate) fn fill<M: Module>(
-        &mut self,
-        model: M,
-        names: impl Fn(&str) -> Vec<String>,
-    ) -> Result<M, LoadError> {
-        let mut filler = Filler {
-            file: self,
-            names,
-            path: Vec::new(),
-            error: None,
-        };
-        let model = model.map(&mut filler);
-        match filler.error {
-            Some(error) => Err(error),
-            None => Ok(model),
-        }
-    }
-}
-
-fn to_f32(view: &TensorView<'_>) -> Option<Vec<f32>> {
-    let bytes = view.data();
-    Some(match view.dtype() {
-        Dtype::F32 => bytes
-            .chunks_exact(4)
-            .map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]))
-            .collect(),
-        Dtype::F64 => bytes
-            .chunks_exact(8)
-            .map(|b| f64::from_le_bytes([b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7]]) as f32)
-            .collect(),
-        Dtype::BF16 => bytes
-            .chunks_exact(2)
-            .map(|b| burn::tensor::bf16::from_le_bytes([b[0], b[1]]).to_f32())
-            .collect(),
-        Dtype::F16 => bytes
-            .chunks_exact(2)
-            .map(|b| burn::tensor::f16::from_le_bytes([b[0], b[1]]).to_f32())
-            .collect(),
-        _ => return None,
-    })
-}
-
-struct Filler<'a, F> {
-    file: &'a mut WeightFile,
-    names: F,
-    path: Vec<String>,
-    error: Option<LoadError>,
-}
-
-impl<F: Fn(&str) -> Vec<String>> ModuleMapper for Filler<'_, F> {
-    fn enter_module(&mut self, name: &str, _container: &str) {
-        self.path.push(name.to_owned());
+    /// Whether two tensors have the same shape and the same values.
+    pub(crate) fn equal(&self, a: &str, b: &str) -> Result<bool, LoadError> {
+        let shape = |name: &str| self.tensors.get(name).map(|(_, entry)| &entry.shape);
+        Ok(shape(a) == shape(b) && self.values(a)? == self.values(b)?)
     }
 
-    fn exit_module(&mut self, _name: &str, _container: &str) {
-        self.path.pop();
+    /// The error of a type that is not read, for a tensor of this folder.
+    pub(super) fn unread(&self, name: &str) -> Option<LoadError> {
+        let (number, entry) = self.tensors.get(name).filter(|(_, e)| !e.is_read())?;
+        Some(self.files[*number].unread(name, entry))
     }
 
-    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        if self.error.is_some() {
-            return param;
-        }
-        let names = (self.names)(&self.path.join("."));
-        let Some(entry) = names.iter().find_map(|name| self.file.tensors.remove(name)) else {
-            self.error = Some(LoadError::MissingTensor {
-                path: self.file.path.clone(),
-                name: names.join(" or "),
-            });
-            return param;
-        };
-        let expected = param.val().dims();
-        if entry.shape != expected {
-            self.error = Some(LoadError::Shape {
-                path: self.file.path.clone(),
-                name: names[0].clone(),
-                found: entry.shape,
-                expected: expected.to_vec(),
-            });
-            return param;
-        }
-        param.map(|old| {
-            let new = Tensor::from_data(TensorData::new(entry.values, expected), &old.device());
-            new.set_require_grad(old.is_require_grad())
+    /// The error of a tensor that is not there. What quantisation has put in the place of a matrix
+    /// has another name and an unread type: then that is the error.
+    pub(super) fn missing(&self, name: &str) -> LoadError {
+        let layer = name
+            .strip_suffix("weight")
+            .filter(|layer| !layer.is_empty());
+        let stand_in = layer.and_then(|layer| {
+            let mut names = self.tensors.keys().filter(|name| name.starts_with(layer));
+            names.find_map(|name| self.unread(name))
+        });
+        stand_in.unwrap_or_else(|| LoadError::MissingTensor {
+            path: self.path.clone(),
+            name: name.to_owned(),
         })
     }
 }
 
-/// A tensor that is written beside the model's parameters.
-pub(crate) struct ExtraTensor {
-    pub(crate) name: String,
-    pub(crate) shape: Vec<usize>,
-    pub(crate) values: Vec<f32>,
+/// Tensor names and the shards that hold them, which lie beside the index.
+fn shards_of(index: &JsonConfig) -> Result<BTreeMap<String, String>, LoadError> {
+    let map: BTreeMap<String, String> = index.require("weight_map")?;
+    let beside = |shard: &str| {
+        let mut parts = Path::new(shard).components();
+        matches!(parts.next(), Some(Component::Normal(_))) && parts.next().is_none()
+    };
+    match map.values().find(|shard| !beside(shard)) {
+        None => Ok(map),
+        Some(shard) => Err(index.invalid(format!(
+            "weight_map names the shard {shard:?}: expected the name of a file beside the index"
+        ))),
+    }
 }
 
-/// Writes every parameter whose path `rename` maps to a name, and `extra`, as
-/// `dir/model.safetensors` in f32, in the order of their names.
-pub(crate) fn save_weights<M: Module>(
-    model: &M,
-    dir: &Path,
-    rename: impl Fn(&str) -> Option<String>,
-    extra: Vec<ExtraTensor>,
-) -> Result<(), SaveError> {
-    struct Collector<F> {
-        rename: F,
-        path: Vec<String>,
-        found: Vec<ExtraTensor>,
-    }
-    impl<F: Fn(&str) -> Option<String>> ModuleVisitor for Collector<F> {
-        fn enter_module(&mut self, name: &str, _container: &str) {
-            self.path.push(name.to_owned());
-        }
-        fn exit_module(&mut self, _name: &str, _container: &str) {
-            self.path.pop();
-        }
-        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-            if let Some(name) = (self.rename)(&self.path.join(".")) {
-                let tensor = param.val();
-                self.found.push(ExtraTensor {
-                    name,
-                    shape: tensor.dims().to_vec(),
-                    values: tensor.into_data().iter::<f32>().collect(),
-                });
-            }
-        }
-    }
-    let mut collector = Collector {
-        rename,
-        path: Vec::new(),
-        found: extra,
-    };
-    model.visit(&mut collector);
-    write_tensors(&dir.join(SINGLE), &collector.found)
-}
-
-/// Writes named f32 tensors as one safetensors file.
-pub(crate) fn write_tensors(path: &Path, tensors: &[ExtraTensor]) -> Result<(), SaveError> {
-    let fail = |message: String| SaveError::Serialize {
-        path: path.to_owned(),
-        message,
-    };
-    let bytes: Vec<Vec<u8>> = tensors
-        .iter()
-        .map(|t| t.values.iter().flat_map(|v| v.to_le_bytes()).collect())
+/// The error of a folder without weights that are read; other files with weights are named.
+fn no_weights(dir: &Path, single: &Path) -> LoadError {
+    let found = std::fs::read_dir(dir).into_iter().flatten().flatten();
+    let mut names: Vec<String> = found
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .filter(|name| !name.starts_with(collimate_core::UNFINISHED))
+        .filter(|name| {
+            let kind = Path::new(name).extension().and_then(|kind| kind.to_str());
+            matches!(
+                kind,
+                Some("bin" | "gguf" | "msgpack" | "onnx" | "pt" | "pth" | "safetensors")
+            )
+        })
         .collect();
-    let mut views = BTreeMap::new();
-    for (tensor, data) in tensors.iter().zip(&bytes) {
-        let view = TensorView::new(Dtype::F32, tensor.shape.clone(), data)
-            .map_err(|error| fail(error.to_string()))?;
-        views.insert(tensor.name.clone(), view);
+    names.sort();
+    match names.first() {
+        Some(other) => LoadError::Invalid {
+            path: dir.to_owned(),
+            message: format!(
+                "holds {other} but no {SINGLE}: save the model as {SINGLE} (transformers' \
+                 save_pretrained does)"
+            ),
+        },
+        None => LoadError::Io {
+            path: single.to_owned(),
+            source: std::io::ErrorKind::NotFound.into(),
+        },
     }
-    // Transformers refuses a file that does not say which framework's layout it has.
-    let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
-    let file =
-        safetensors::serialize(views, Some(metadata)).map_err(|error| fail(error.to_string()))?;
-    write_file(path, &file)
-}
-
-/// Writes a file through a temporary neighbour: whole or not at all.
-pub(crate) fn write_file(path: &Path, bytes: &[u8]) -> Result<(), SaveError> {
-    let fail = |source| SaveError::Io {
-        path: path.to_owned(),
-        source,
-    };
-    if let Some(parent) = path.parent() {
-        std::fs::create_dir_all(parent).map_err(fail)?;
-    }
-    collimate_core::atomic_write(path, bytes).map_err(fail)
 }

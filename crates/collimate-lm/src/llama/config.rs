@@ -75,6 +75,11 @@ impl Default for LlamaConfig {
     }
 }
 
+const TOO_LARGE: &str = "at most 2^32 − 1, as are heads × head_dim";
+
+/// Above this, a size is a mistake and not a model: 4 TiB in f32.
+const MOST_PARAMETERS: u128 = 1 << 40;
+
 impl LlamaConfig {
     /// Size of a head.
     pub fn head_dim(&self) -> usize {
@@ -114,6 +119,10 @@ impl LlamaConfig {
             if value == 0 {
                 return Err(ConfigError::new(name, value, "at least 1"));
             }
+            // Ids and positions have 32 bits; no other size comes near.
+            if u32::try_from(value).is_err() {
+                return Err(ConfigError::new(name, value, TOO_LARGE));
+            }
         }
         if !self
             .num_attention_heads
@@ -141,6 +150,22 @@ impl LlamaConfig {
                 self.head_dim(),
                 "even and positive: rotary positions turn pairs",
             ));
+        }
+        for heads in [self.num_attention_heads, self.num_key_value_heads] {
+            let width = heads.checked_mul(self.head_dim());
+            if width.is_none_or(|width| u32::try_from(width).is_err()) {
+                return Err(ConfigError::new("head_dim", self.head_dim(), TOO_LARGE));
+            }
+        }
+        let parameters = self.parameter_count();
+        if parameters > MOST_PARAMETERS {
+            let allowed = format!(
+                "at most 2^40 parameters in all (hidden_size = {}, intermediate_size = {}, \
+                 vocab_size = {} make {parameters})",
+                self.hidden_size, self.intermediate_size, self.vocab_size
+            );
+            let layers = self.num_hidden_layers;
+            return Err(ConfigError::new("num_hidden_layers", layers, &allowed));
         }
         for (name, bias) in [
             ("attention_bias", self.attention_bias),

@@ -5,6 +5,9 @@ mod config;
 mod decode;
 mod model;
 mod parts;
+mod read;
+mod rope;
+mod sizes;
 mod store;
 
 pub use config::LlamaConfig;

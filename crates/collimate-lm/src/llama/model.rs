@@ -11,6 +11,7 @@ use collimate_ops::Visibility;
 use super::config::LlamaConfig;
 use super::decode::LlamaCache;
 use super::parts::Trunk;
+use crate::hf::Kept;
 use crate::rows::hidden_at;
 
 /// A Llama decoder, or a Mistral: one whose configuration sets `sliding_window`.
@@ -41,6 +42,8 @@ pub struct Llama {
     config: LlamaConfig,
     #[module(skip)]
     recompute: bool,
+    #[module(skip)]
+    kept: Kept,
 }
 
 impl Llama {
@@ -68,6 +71,7 @@ impl Llama {
             lm_head,
             config: config.clone(),
             recompute: false,
+            kept: Kept::default(),
         }
     }
 
@@ -82,6 +86,15 @@ impl Llama {
             config: config.clone(),
             ..Self::build(&undrawn, Key::new(0, "blank"), device)
         })
+    }
+
+    /// The same decoder with what its folder says beside weights and sizes.
+    pub(crate) fn with_kept(self, kept: Kept) -> Self {
+        Self { kept, ..self }
+    }
+
+    pub(crate) fn kept(&self) -> &Kept {
+        &self.kept
     }
 
     fn states(&self, batch: &DeviceBatch, rows: Option<Tensor<1, Int>>, f: Forward) -> Tensor<2> {

@@ -170,3 +170,65 @@ pub fn changed<M: Module>(model: &M, change: impl Fn(&str, &mut Vec<f32>)) -> M 
         change,
     })
 }
+
+/// A tensor of a file: name, type, shape and bytes.
+pub type Raw = (String, safetensors::Dtype, Vec<usize>, Vec<u8>);
+
+/// The tensors of a safetensors file.
+pub fn read_tensors(path: &Path) -> Vec<Raw> {
+    let bytes = std::fs::read(path).unwrap();
+    let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+    let mut all: Vec<Raw> = file
+        .tensors()
+        .into_iter()
+        .map(|(name, view)| {
+            let (shape, data) = (view.shape().to_vec(), view.data().to_vec());
+            (name, view.dtype(), shape, data)
+        })
+        .collect();
+    all.sort_by(|a, b| a.0.cmp(&b.0));
+    all
+}
+
+/// Writes a safetensors file.
+pub fn write_tensors(path: &Path, tensors: &[Raw]) {
+    let views = tensors.iter().map(|(name, dtype, shape, bytes)| {
+        let view = safetensors::tensor::TensorView::new(*dtype, shape.clone(), bytes);
+        (name.clone(), view.unwrap())
+    });
+    std::fs::write(path, safetensors::serialize(views, None).unwrap()).unwrap();
+}
+
+/// Changes the tensors of `dir/model.safetensors`.
+pub fn edit_tensors(dir: &Path, edit: impl FnOnce(&mut Vec<Raw>)) {
+    let path = dir.join("model.safetensors");
+    let mut tensors = read_tensors(&path);
+    edit(&mut tensors);
+    write_tensors(&path, &tensors);
+}
+
+/// The result of `f` and the warnings that it gave, one a line.
+pub fn warned<T>(f: impl FnOnce() -> T) -> (T, String) {
+    use std::sync::{Arc, Mutex};
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+    impl std::io::Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().extend(bytes);
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let lines = Lines::default();
+    let writer = lines.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::WARN)
+        .with_ansi(false)
+        .with_writer(move || writer.clone())
+        .finish();
+    let result = tracing::subscriber::with_default(subscriber, f);
+    let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+    (result, text)
+}

@@ -6,6 +6,7 @@ mod mistral;
 mod models;
 mod real;
 mod saved;
+mod tied;
 
 use std::path::{Path, PathBuf};
 

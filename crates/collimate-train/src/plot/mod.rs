@@ -99,9 +99,14 @@ impl Plot {
         let unfinished = parent(&png).join(format!("{UNFINISHED}{}.png", std::process::id()));
         let size = (SIZE.0 * PNG_SCALE, SIZE.1 * PNG_SCALE);
         let root = BitMapBackend::new(&unfinished, size).into_drawing_area();
-        self.draw(&root, f64::from(PNG_SCALE)).map_err(failed)?;
+        let drawn = self.draw(&root, f64::from(PNG_SCALE)).map_err(failed);
         drop(root);
-        std::fs::rename(&unfinished, &png).map_err(TrainError::io(&png))?;
+        drawn
+            .and_then(|()| std::fs::rename(&unfinished, &png).map_err(TrainError::io(&png)))
+            .inspect_err(|_| {
+                // The first error is the one to tell.
+                let _ = std::fs::remove_file(&unfinished);
+            })?;
         Ok([svg, png])
     }
 

@@ -1,0 +1,83 @@
+//! Kinds of network, as `config.json` names them.
+
+use std::path::Path;
+
+use collimate_nn::LoadError;
+
+use super::json::JsonConfig;
+
+/// What kind of network a folder holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Architecture {
+    /// `LlamaForCausalLM`, `LlamaModel`, `MistralForCausalLM`, `MistralModel`.
+    LlamaCausal,
+    /// `LlamaForSequenceClassification`, `MistralForSequenceClassification`.
+    LlamaReward,
+    /// `BertModel` and friends, or a sentence-transformers folder around one.
+    Bert,
+}
+
+const SUPPORTED: &str = "LlamaForCausalLM, LlamaForSequenceClassification (num_labels 1), \
+                         MistralForCausalLM, MistralForSequenceClassification (num_labels 1), \
+                         BertModel";
+
+/// Finds out what a folder holds from its `config.json`.
+///
+/// # Errors
+/// No `config.json`, malformed JSON, or an architecture that is not implemented (named).
+pub fn detect_architecture(dir: &Path) -> Result<Architecture, LoadError> {
+    JsonConfig::read(dir)?.kind()
+}
+
+impl JsonConfig {
+    /// The kind of network that this `config.json` describes.
+    pub(crate) fn kind(&self) -> Result<Architecture, LoadError> {
+        let name = self.architecture()?;
+        match (self.string("model_type")?.as_deref(), name.as_deref()) {
+            (Some("llama"), Some("LlamaForSequenceClassification"))
+            | (Some("mistral"), Some("MistralForSequenceClassification")) => {
+                Ok(Architecture::LlamaReward)
+            }
+            (Some("llama"), None | Some("LlamaForCausalLM" | "LlamaModel"))
+            | (Some("mistral"), None | Some("MistralForCausalLM" | "MistralModel")) => {
+                Ok(Architecture::LlamaCausal)
+            }
+            (
+                Some("bert"),
+                None | Some("BertModel" | "BertForMaskedLM" | "BertForSequenceClassification"),
+            ) => Ok(Architecture::Bert),
+            (kind, name) => Err(self.unsupported(
+                format!(
+                    "architecture {} (model_type {})",
+                    name.unwrap_or("(none given)"),
+                    kind.unwrap_or("(none given)")
+                ),
+                SUPPORTED,
+            )),
+        }
+    }
+
+    /// The first entry of `architectures`, the one that transformers takes.
+    pub(crate) fn architecture(&self) -> Result<Option<String>, LoadError> {
+        let names: Option<Vec<String>> = self.get("architectures")?;
+        Ok(names.and_then(|names| names.into_iter().next()))
+    }
+
+    /// Refuses weights that stand for others: what a quantised folder stores is not what a layer
+    /// multiplies with.
+    pub(crate) fn not_quantised(&self) -> Result<(), LoadError> {
+        for key in ["quantization_config", "compression_config"] {
+            let Some(how) = self.value(key) else { continue };
+            let method = how.get("quant_method").and_then(|method| method.as_str());
+            return Err(self.unsupported(
+                format!(
+                    "{key} with quant_method {}",
+                    method.unwrap_or("(none given)")
+                ),
+                "weights that are not quantised, in F32, F64, F16 or BF16",
+            ));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,161 @@
+//! From tensors to parameters: names and shapes are compared first, values are read last.
+
+use std::collections::{HashMap, HashSet};
+
+use burn::module::{Module, ModuleMapper, Param};
+use burn::tensor::{Tensor, TensorData};
+use collimate_nn::LoadError;
+
+use super::weights::Weights;
+
+/// Names that are told of tensors left out; more are counted.
+const TOLD: usize = 4;
+
+/// The tensor of each parameter, by the parameter's path.
+#[derive(Debug, Default)]
+pub(crate) struct Found(HashMap<String, String>);
+
+impl Weights {
+    /// Finds the tensor of every parameter and compares the shapes; `names` gives the names that a
+    /// parameter's tensor may have, the preferred first. Stops at the first parameter without a
+    /// tensor: a configuration that asks for more than the file holds costs no more than the file.
+    pub(crate) fn find(
+        &self,
+        parameters: impl IntoIterator<Item = (String, Vec<usize>)>,
+        names: impl Fn(&str) -> Vec<String>,
+    ) -> Result<Found, LoadError> {
+        let mut found = HashMap::new();
+        for (path, expected) in parameters {
+            let names = names(&path);
+            let Some(name) = names.iter().find(|name| self.contains(name)) else {
+                return Err(match self.missing(&names[0]) {
+                    LoadError::MissingTensor { path, .. } => LoadError::MissingTensor {
+                        path,
+                        name: names.join(" or "),
+                    },
+                    stand_in => stand_in,
+                });
+            };
+            if let Some(error) = self.unread(name) {
+                return Err(error);
+            }
+            let (_, entry) = &self.tensors[name];
+            if entry.shape != expected {
+                return Err(LoadError::Shape {
+                    path: self.path.clone(),
+                    name: name.clone(),
+                    found: entry.shape.clone(),
+                    expected,
+                });
+            }
+            found.insert(path, name.clone());
+        }
+        Ok(Found(found))
+    }
+
+    /// Refuses tensors that no parameter takes and that `known` does not excuse; of those that it
+    /// excuses it says whether they are buffers without a say in the function. The others are told.
+    pub(crate) fn left_out(
+        &self,
+        found: &[&Found],
+        known: impl Fn(&str) -> Option<LeftOut>,
+    ) -> Result<(), LoadError> {
+        let taken: HashSet<&str> = found
+            .iter()
+            .flat_map(|found| found.0.values().map(String::as_str))
+            .collect();
+        let mut told = Vec::new();
+        for name in self
+            .tensors
+            .keys()
+            .filter(|name| !taken.contains(name.as_str()))
+        {
+            match known(name) {
+                Some(LeftOut::Buffer) => {}
+                Some(LeftOut::Told) => told.push(name.as_str()),
+                None => {
+                    return Err(LoadError::Invalid {
+                        path: self.path.clone(),
+                        message: format!(
+                            "tensor {name} has no place in the model that config.json describes: \
+                             take both files from one checkpoint"
+                        ),
+                    });
+                }
+            }
+        }
+        if !told.is_empty() {
+            let more = told.len().saturating_sub(TOLD);
+            let more = match more {
+                0 => String::new(),
+                more => format!(" and {more} more"),
+            };
+            tracing::warn!(
+                "{}: no part of the model that is read, and not saved with it: {}{more}",
+                self.path.display(),
+                told[..told.len().min(TOLD)].join(", ")
+            );
+        }
+        Ok(())
+    }
+
+    /// Fills every parameter of `model` with the tensor found for it.
+    pub(crate) fn fill<M: Module>(&self, model: M, found: &Found) -> Result<M, LoadError> {
+        let mut filler = Filler {
+            weights: self,
+            found,
+            path: Vec::new(),
+            error: None,
+        };
+        let model = model.map(&mut filler);
+        match filler.error {
+            Some(error) => Err(error),
+            None => Ok(model),
+        }
+    }
+}
+
+/// How a tensor is left out of the model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum LeftOut {
+    /// The tensor follows from the configuration.
+    Buffer,
+    /// The tensor holds something that was learned.
+    Told,
+}
+
+struct Filler<'a> {
+    weights: &'a Weights,
+    found: &'a Found,
+    path: Vec<String>,
+    error: Option<LoadError>,
+}
+
+impl ModuleMapper for Filler<'_> {
+    fn enter_module(&mut self, name: &str, _container: &str) {
+        self.path.push(name.to_owned());
+    }
+
+    fn exit_module(&mut self, _name: &str, _container: &str) {
+        self.path.pop();
+    }
+
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        if self.error.is_some() {
+            return param;
+        }
+        let path = self.path.join(".");
+        let name = self.found.0.get(&path).unwrap_or(&path);
+        let values = match self.weights.values(name) {
+            Ok(values) => values,
+            Err(error) => {
+                self.error = Some(error);
+                return param;
+            }
+        };
+        param.map(|old| {
+            let new = Tensor::from_data(TensorData::new(values, old.dims()), &old.device());
+            new.set_require_grad(old.is_require_grad())
+        })
+    }
+}

@@ -1,0 +1,190 @@
+//! `config.json` and its neighbours, read with errors that name the file and the key.
+
+use std::path::{Path, PathBuf};
+
+use collimate_nn::{LoadError, SaveError};
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+
+use super::save::write_file;
+
+/// A parsed `config.json` that remembers where it came from.
+pub(crate) struct JsonConfig {
+    pub(crate) path: PathBuf,
+    map: Map<String, Value>,
+}
+
+impl JsonConfig {
+    /// Reads `dir/config.json`.
+    pub(crate) fn read(dir: &Path) -> Result<Self, LoadError> {
+        Self::read_file(dir.join("config.json"))
+    }
+
+    /// Reads any JSON object.
+    pub(crate) fn read_file(path: PathBuf) -> Result<Self, LoadError> {
+        let text = std::fs::read_to_string(&path).map_err(|source| LoadError::Io {
+            path: path.clone(),
+            source,
+        })?;
+        Self::parse(path, &text)
+    }
+
+    /// Reads a JSON object that may not be there.
+    pub(crate) fn read_if_there(path: PathBuf) -> Result<Option<Self>, LoadError> {
+        match std::fs::read_to_string(&path) {
+            Ok(text) => Self::parse(path, &text).map(Some),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(LoadError::Io { path, source }),
+        }
+    }
+
+    /// The object that a file's text spells.
+    pub(crate) fn parse(path: PathBuf, text: &str) -> Result<Self, LoadError> {
+        match serde_json::from_str(text) {
+            Ok(Value::Object(map)) => Ok(Self { path, map }),
+            Ok(_) => Err(LoadError::Invalid {
+                path,
+                message: "expected a JSON object".to_owned(),
+            }),
+            Err(error) => Err(LoadError::Invalid {
+                path,
+                message: format!("malformed JSON ({error}): correct it or copy the file again"),
+            }),
+        }
+    }
+
+    /// Everything that the file says.
+    pub(crate) fn map(&self) -> &Map<String, Value> {
+        &self.map
+    }
+
+    /// Whether a key is there, be it with null.
+    pub(crate) fn has(&self, key: &str) -> bool {
+        self.map.contains_key(key)
+    }
+
+    /// A value that is there and not null.
+    pub(crate) fn value(&self, key: &str) -> Option<&Value> {
+        self.map.get(key).filter(|value| !value.is_null())
+    }
+
+    /// A value that may be absent or null.
+    pub(crate) fn get<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>, LoadError> {
+        let Some(value) = self.value(key) else {
+            return Ok(None);
+        };
+        serde_json::from_value(value.clone())
+            .map(Some)
+            .map_err(|error| self.invalid(format!("{key}: {error}")))
+    }
+
+    /// A text that may be absent.
+    pub(crate) fn string(&self, key: &str) -> Result<Option<String>, LoadError> {
+        self.get(key)
+    }
+
+    /// A nested object that may be absent.
+    pub(crate) fn object(&self, key: &str) -> Result<Option<&Map<String, Value>>, LoadError> {
+        match self.value(key) {
+            None => Ok(None),
+            Some(Value::Object(map)) => Ok(Some(map)),
+            Some(other) => Err(self.invalid(format!("{key} is {other}: expected an object"))),
+        }
+    }
+
+    /// A value that must be there.
+    pub(crate) fn require<T: DeserializeOwned>(&self, key: &str) -> Result<T, LoadError> {
+        self.get(key)?.ok_or_else(|| {
+            self.invalid(format!(
+                "{key} is missing: take the config.json of the checkpoint"
+            ))
+        })
+    }
+
+    /// Token ids: one, a list, or none. A negative number alone means that there is no such token.
+    pub(crate) fn token_ids(&self, key: &str) -> Result<Vec<u32>, LoadError> {
+        let id = |value: &Value| match value.as_u64().map(u32::try_from) {
+            Some(Ok(id)) => Ok(id),
+            _ => Err(self.invalid(format!(
+                "{key} has {value}: a token id is a whole number from 0 to {}",
+                u32::MAX
+            ))),
+        };
+        match self.value(key) {
+            None => Ok(Vec::new()),
+            Some(Value::Array(list)) => list.iter().map(id).collect(),
+            Some(Value::Number(n)) if n.as_i64().is_some_and(|id| id < 0) => Ok(Vec::new()),
+            Some(one) => Ok(vec![id(one)?]),
+        }
+    }
+
+    /// A token id, of which some files give a list: then the first.
+    pub(crate) fn token_id(&self, key: &str) -> Result<Option<u32>, LoadError> {
+        Ok(self.token_ids(key)?.first().copied())
+    }
+
+    /// Refuses a key whose value is not one of `allowed` (absent and null are allowed).
+    pub(crate) fn only(&self, key: &str, allowed: &[&str]) -> Result<(), LoadError> {
+        match self.value(key) {
+            None => Ok(()),
+            Some(Value::String(text)) if allowed.contains(&text.as_str()) => Ok(()),
+            Some(other) => Err(self.unsupported(format!("{key} = {other}"), &allowed.join(", "))),
+        }
+    }
+
+    /// Refuses options of other families that would make another function of the model. Each has
+    /// the value that changes nothing; absent, null, false and empty change nothing either.
+    pub(crate) fn neutral(&self, options: &[(&str, f64)]) -> Result<(), LoadError> {
+        for (key, nothing) in options {
+            let changes = match self.value(key) {
+                None | Some(Value::Null | Value::Bool(false)) => false,
+                Some(Value::Array(list)) => !list.is_empty(),
+                Some(Value::Object(map)) => !map.is_empty(),
+                Some(Value::Number(number)) => number.as_f64() != Some(*nothing),
+                Some(Value::Bool(true) | Value::String(_)) => true,
+            };
+            if changes {
+                let what = format!("{key} = {}", self.map[*key]);
+                return Err(self.unsupported(what, &format!("no {key}")));
+            }
+        }
+        Ok(())
+    }
+
+    /// Refuses a classifier with another number of outputs than one. Transformers stores the
+    /// number as the size of `id2label`; where nothing is said, the head's shape decides.
+    pub(crate) fn one_label(&self) -> Result<(), LoadError> {
+        let stored = self.object("id2label")?.map_or(1, Map::len);
+        match self.get("num_labels")?.unwrap_or(stored) {
+            1 => Ok(()),
+            more => Err(self.unsupported(format!("num_labels = {more}"), "num_labels = 1")),
+        }
+    }
+
+    /// An error that names an option of this file which is not implemented.
+    pub(crate) fn unsupported(&self, what: String, supported: &str) -> LoadError {
+        LoadError::Unsupported {
+            path: self.path.clone(),
+            what,
+            supported: supported.to_owned(),
+        }
+    }
+
+    /// The error of a value that does not fit the others.
+    pub(crate) fn invalid(&self, message: impl ToString) -> LoadError {
+        LoadError::Invalid {
+            path: self.path.clone(),
+            message: message.to_string(),
+        }
+    }
+}
+
+/// Writes pretty JSON, whole or not at all.
+pub(crate) fn write_json(path: &Path, value: &Value) -> Result<(), SaveError> {
+    let mut text = serde_json::to_string_pretty(value).map_err(|error| SaveError::Serialize {
+        path: path.to_owned(),
+        message: error.to_string(),
+    })?;
+    text.push('\n');
+    write_file(path, text.as_bytes())
+}

@@ -1,0 +1,123 @@
+//! Everything that a folder says beside weights and sizes, for the folders that are saved from it.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use collimate_nn::{LoadError, SaveError};
+use serde_json::{Map, Value};
+
+use super::json::{JsonConfig, write_json};
+use super::save::write_file;
+
+pub(crate) const GENERATION: &str = "generation_config.json";
+
+/// Keys that would say something wrong of a saved folder: the weights are f32 and not quantised,
+/// the rotary base is written as `rope_theta`, and a model's own Python code is not copied.
+const WRONG: [&str; 7] = [
+    "auto_map",
+    "compression_config",
+    "custom_pipelines",
+    "dtype",
+    "quantization_config",
+    "rope_parameters",
+    "torch_dtype",
+];
+
+/// Keys that belong to a class: right as long as the class stays the same.
+const OF_CLASS: [&str; 5] = [
+    "finetuning_task",
+    "id2label",
+    "label2id",
+    "num_labels",
+    "problem_type",
+];
+
+/// Keys whose value in the folder read wins over the value that would be written otherwise: no
+/// part of the function depends on them here.
+const FIRST: [&str; 5] = [
+    "attention_probs_dropout_prob",
+    "id2label",
+    "label2id",
+    "problem_type",
+    "use_cache",
+];
+
+/// Ids that the configuration may leave out; transformers then takes a default, which null would
+/// switch off.
+const IDS: [&str; 3] = ["bos_token_id", "eos_token_id", "pad_token_id"];
+
+/// What a model's folder says; nothing for a model that was made without a folder.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Kept(Option<Arc<Folder>>);
+
+#[derive(Debug)]
+struct Folder {
+    config: Map<String, Value>,
+    /// The text of `generation_config.json`.
+    generation: Option<String>,
+}
+
+impl Kept {
+    /// What the folder `dir` says, whose `config.json` is `json`.
+    pub(crate) fn read(dir: &Path, json: &JsonConfig) -> Result<Self, LoadError> {
+        let path = dir.join(GENERATION);
+        let generation = match std::fs::read_to_string(&path) {
+            Ok(text) => {
+                JsonConfig::parse(path, &text)?;
+                Some(text)
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+            Err(source) => return Err(LoadError::Io { path, source }),
+        };
+        if json.value("auto_map").is_some() {
+            tracing::warn!(
+                "{}: auto_map names code of the folder's own, which is not run: the model is read \
+                 as {}",
+                json.path.display(),
+                json.architecture()?.unwrap_or_default()
+            );
+        }
+        let config = json.map().clone();
+        Ok(Self(Some(Arc::new(Folder { config, generation }))))
+    }
+
+    /// The `model_type` of the folder.
+    pub(crate) fn model_type(&self) -> Option<&str> {
+        self.0.as_ref()?.config.get("model_type")?.as_str()
+    }
+
+    /// Writes `config.json` and `generation_config.json`: what the folder read said, and over it
+    /// `own`, what the saved model is.
+    pub(crate) fn write(&self, dir: &Path, own: Value) -> Result<(), SaveError> {
+        if let Some(text) = self.0.as_ref().and_then(|f| f.generation.as_ref()) {
+            write_file(&dir.join(GENERATION), text.as_bytes())?;
+        }
+        write_json(&dir.join("config.json"), &self.config(own))
+    }
+
+    fn config(&self, own: Value) -> Value {
+        let (Some(folder), Value::Object(own)) = (&self.0, &own) else {
+            return own;
+        };
+        let mut config = folder.config.clone();
+        config.retain(|key, _| !WRONG.contains(&key.as_str()));
+        let same_class = config.get("architectures") == own.get("architectures");
+        if !same_class {
+            config.retain(|key, _| !OF_CLASS.contains(&key.as_str()));
+        }
+        for (key, value) in own {
+            let before = config.get(key);
+            let keep = match key.as_str() {
+                key if FIRST.contains(&key) => before.is_some_and(|value| !value.is_null()),
+                // A list of end tokens, of which the model's configuration holds the first.
+                "eos_token_id" if before.is_some_and(Value::is_array) => true,
+                key if IDS.contains(&key) => before.is_none() && value.is_null(),
+                _ => false,
+            };
+            if !keep {
+                config.insert(key.clone(), value.clone());
+            }
+        }
+        Value::Object(config)
+    }
+}

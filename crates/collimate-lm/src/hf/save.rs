@@ -1,0 +1,115 @@
+//! Weights by name, written as safetensors.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+
+use burn::module::{Module, ModuleVisitor, Param};
+use burn::tensor::Tensor;
+use collimate_nn::SaveError;
+use safetensors::tensor::{Dtype, TensorView};
+
+use super::weights::{INDEX, SINGLE};
+
+/// Makes a folder ready to be saved into: made, without the parts of files that a killed save has
+/// left, and without an index that would name other weights than those about to be written.
+pub(crate) fn prepare(dir: &Path) -> Result<(), SaveError> {
+    let fail = |source| SaveError::Io {
+        path: dir.to_owned(),
+        source,
+    };
+    std::fs::create_dir_all(dir).map_err(fail)?;
+    collimate_core::remove_unfinished(dir).map_err(fail)?;
+    if dir.join(INDEX).exists() {
+        let message = format!(
+            "the folder holds {INDEX}, which names other weights: remove index and shards, or \
+             save into another folder"
+        );
+        return Err(SaveError::Serialize {
+            path: dir.join(SINGLE),
+            message,
+        });
+    }
+    Ok(())
+}
+
+/// A tensor that is written beside the model's parameters.
+pub(crate) struct ExtraTensor {
+    pub(crate) name: String,
+    pub(crate) shape: Vec<usize>,
+    pub(crate) values: Vec<f32>,
+}
+
+/// Writes every parameter whose path `rename` maps to a name, and `extra`, as
+/// `dir/model.safetensors` in f32, in the order of their names.
+pub(crate) fn save_weights<M: Module>(
+    model: &M,
+    dir: &Path,
+    rename: impl Fn(&str) -> Option<String>,
+    extra: Vec<ExtraTensor>,
+) -> Result<(), SaveError> {
+    struct Collector<F> {
+        rename: F,
+        path: Vec<String>,
+        found: Vec<ExtraTensor>,
+    }
+    impl<F: Fn(&str) -> Option<String>> ModuleVisitor for Collector<F> {
+        fn enter_module(&mut self, name: &str, _container: &str) {
+            self.path.push(name.to_owned());
+        }
+        fn exit_module(&mut self, _name: &str, _container: &str) {
+            self.path.pop();
+        }
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            if let Some(name) = (self.rename)(&self.path.join(".")) {
+                let tensor = param.val();
+                self.found.push(ExtraTensor {
+                    name,
+                    shape: tensor.dims().to_vec(),
+                    values: tensor.into_data().iter::<f32>().collect(),
+                });
+            }
+        }
+    }
+    let mut collector = Collector {
+        rename,
+        path: Vec::new(),
+        found: extra,
+    };
+    model.visit(&mut collector);
+    write_tensors(&dir.join(SINGLE), &collector.found)
+}
+
+/// Writes named f32 tensors as one safetensors file.
+pub(crate) fn write_tensors(path: &Path, tensors: &[ExtraTensor]) -> Result<(), SaveError> {
+    let fail = |message: String| SaveError::Serialize {
+        path: path.to_owned(),
+        message,
+    };
+    let bytes: Vec<Vec<u8>> = tensors
+        .iter()
+        .map(|t| t.values.iter().flat_map(|v| v.to_le_bytes()).collect())
+        .collect();
+    let mut views = BTreeMap::new();
+    for (tensor, data) in tensors.iter().zip(&bytes) {
+        let view = TensorView::new(Dtype::F32, tensor.shape.clone(), data)
+            .map_err(|error| fail(error.to_string()))?;
+        views.insert(tensor.name.clone(), view);
+    }
+    // Transformers refuses a file that does not say which framework's layout it has.
+    let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
+    let file =
+        safetensors::serialize(views, Some(metadata)).map_err(|error| fail(error.to_string()))?;
+    write_file(path, &file)
+}
+
+/// Writes a file through a temporary neighbour: whole or not at all.
+pub(crate) fn write_file(path: &Path, bytes: &[u8]) -> Result<(), SaveError> {
+    let fail = |source| SaveError::Io {
+        path: path.to_owned(),
+        source,
+    };
+    if let Some(parent) = path.parent() {
+        std::fs::create_dir_all(parent).map_err(fail)?;
+    }
+    collimate_core::atomic_write(path, bytes).map_err(fail)
+}

@@ -1,0 +1,110 @@
+//! Where folders write the base of the rotary frequencies.
+
+use super::*;
+
+/// A folder without `rope_theta` that says `rope` instead.
+fn folder(rope: &Value) -> tempfile::TempDir {
+    let dir = copy(&fixture("llama-gqa-tied"));
+    edit_config(dir.path(), |c| {
+        let map = c.as_object_mut().unwrap();
+        map.remove("rope_theta");
+        map.remove("rope_scaling");
+        map.extend(rope.as_object().unwrap().clone());
+    });
+    dir
+}
+
+#[test]
+fn the_base_is_read_wherever_it_is_written() {
+    let nested = |theta: f64| value!({"rope_type": "default", "rope_theta": theta});
+    for (rope, theta) in [
+        (value!({}), 1e4),
+        (value!({"rope_theta": 5e5}), 5e5),
+        (value!({"rope_theta": 500_000}), 5e5),
+        (
+            value!({"rope_scaling": {"rope_theta": 5e5, "type": "default"}}),
+            5e5,
+        ),
+        (value!({"rope_parameters": {"rope_theta": 5e5}}), 5e5),
+        (
+            value!({"rope_parameters": {"full_attention": nested(5e5)}}),
+            5e5,
+        ),
+        (
+            value!({"rope_parameters": {
+                "full_attention": nested(5e5), "sliding_attention": null,
+            }}),
+            5e5,
+        ),
+        (
+            value!({"rope_theta": 5e5, "rope_scaling": {"rope_theta": 5e5}}),
+            5e5,
+        ),
+        (
+            value!({"rope_parameters": {"rope_theta": 7.0, "partial_rotary_factor": 1.0}}),
+            7.0,
+        ),
+    ] {
+        let dir = folder(&rope);
+        let model = Llama::load(dir.path(), &device()).unwrap();
+        assert_eq!(model.config().rope_theta, theta, "{rope}");
+        // The saved folder says it once.
+        let out = tempfile::tempdir().unwrap();
+        model.save(out.path()).unwrap();
+        let saved = json(&out.path().join("config.json"));
+        assert_eq!(saved["rope_theta"], theta);
+        assert!(saved.get("rope_parameters").is_none() && saved["rope_scaling"].is_null());
+    }
+}
+
+#[test]
+fn what_is_not_understood_is_refused() {
+    let two = value!({"rope_parameters": {
+        "full_attention": {"rope_theta": 1e6}, "sliding_attention": {"rope_theta": 1e4},
+    }});
+    for (rope, parts) in [
+        (
+            value!({"rope_theta": 1e4, "rope_scaling": {"rope_theta": 5e5}}),
+            &["rope_theta = 10000", "rope_scaling.rope_theta = 500000"][..],
+        ),
+        (
+            two,
+            &[
+                "full_attention.rope_theta = 1000000",
+                "sliding_attention.rope_theta",
+            ],
+        ),
+        (value!({"rope_theta": "1e4"}), &["rope_theta"]),
+        (
+            value!({"rope_parameters": {"rope_theta": "5e5"}}),
+            &["rope_parameters.rope_theta", "expected a number"],
+        ),
+        (
+            value!({"rope_scaling": {"rope_type": 3}}),
+            &["rope_scaling.rope_type is 3"],
+        ),
+        (
+            value!({"rope_scaling": {"rope_type": "default", "type": "linear", "factor": 2.0}}),
+            &["rope scaling linear"],
+        ),
+        (
+            value!({"rope_scaling": {"factor": 2.0}}),
+            &["rope_scaling.factor = 2.0"],
+        ),
+        (
+            value!({"rope_parameters": {"full_attention": {"rope_type": "yarn"}}}),
+            &["rope scaling yarn"],
+        ),
+        (
+            value!({"rope_parameters": {"partial_rotary_factor": 0.5}}),
+            &["rope_parameters.partial_rotary_factor = 0.5"],
+        ),
+        (
+            value!({"rope_parameters": {"full_attention": 1e4}}),
+            &["expected an object"],
+        ),
+        (value!({"rope_theta": 0}), &["rope_theta is 0", "positive"]),
+    ] {
+        refused(folder(&rope).path(), parts);
+    }
+}
