@@ -102,7 +102,7 @@ fn ask(asked: &Asked, cases: &[Case], tie_within: f64) -> Result<Sheet, JudgeErr
     };
     let single = match &asked.single {
         Some((rubric, options)) => {
-            let count = answers(cases).len() * options.samples;
+            let count = answers(cases).len().saturating_mul(options.samples);
             asked.generator.begin("single answers", count);
             let (grades, report) = grade(&judge(options)?, *rubric, cases)?;
             let scores = grades.iter().map(|grade| grade.score).collect();
