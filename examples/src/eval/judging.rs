@@ -204,6 +204,7 @@ fn stopped(error: JudgeError, cache: Option<&Cache>) -> Failure {
         error => {
             let text = error.to_string();
             let text = text.replace("(min_parse_rate)", "(--min-parse-rate)");
+            let text = text.replace("; min_parse_rate 0", "; --min-parse-rate 0");
             let text = text.replace("max_new_tokens", "--judge-tokens");
             format!("the judge: {text}").into()
         }
