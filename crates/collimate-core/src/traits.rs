@@ -268,7 +268,11 @@ pub fn hand_out<G: Generator + ?Sized>(
                 }
                 return Ok(());
             }
-            Err(error @ GenerateError::PromptTooLong { index, .. }) if index < left.len() => {
+            Err(error) => {
+                let index = match error {
+                    GenerateError::PromptTooLong { index, .. } if index < left.len() => index,
+                    other => return Err(other.at(&places)),
+                };
                 let place = places.remove(index);
                 left.remove(index);
                 let text = error.to_string();
@@ -281,7 +285,6 @@ pub fn hand_out<G: Generator + ?Sized>(
                     return Ok(());
                 }
             }
-            Err(error) => return Err(error.at(&places)),
         }
     }
 }

@@ -106,7 +106,7 @@ pub enum JudgeError {
         rate: f64,
         /// The least that the options allow.
         least: f64,
-        /// The first 120 characters of the first one that did not parse, or of a refusal's reason.
+        /// The first 120 characters of the first one that did not parse; without one, why one was refused.
         example: String,
     },
     /// The judge has answered nothing and refused everything so far.
@@ -117,7 +117,7 @@ pub enum JudgeError {
     Refused {
         /// Judgements asked for.
         questions: usize,
-        /// The first 120 characters of the first reason.
+        /// The first reason.
         reason: String,
     },
     /// An answer without a score, where every answer must have one.

@@ -60,11 +60,11 @@ impl ParseReport {
             Ok(_) => self.parsed += 1,
             Err(reason) => {
                 *self.unparsed.entry(reason).or_insert(0) += 1;
-                let place = match reason {
-                    Unparsed::Refused => &mut self.refusal,
-                    _ => &mut self.example,
+                match reason {
+                    // In full: its end may say what the server has against the question.
+                    Unparsed::Refused => self.refusal.get_or_insert_with(|| text.to_owned()),
+                    _ => self.example.get_or_insert_with(|| excerpt(text)),
                 };
-                place.get_or_insert_with(|| excerpt(text));
             }
         }
     }
@@ -108,7 +108,7 @@ impl Tally {
             }
             Judgement::Refused(reason) => {
                 self.refused += times;
-                self.refusal.get_or_insert_with(|| excerpt(reason));
+                self.refusal.get_or_insert_with(|| reason.clone());
             }
         }
     }

@@ -171,8 +171,10 @@ fn a_signal_that_comes_twice_at_once_counts_once() {
 fn a_second_signal_ends_the_process_at_once() {
     for (signal, status) in [("TERM", 143), ("INT", 130)] {
         let folder = tempfile::tempdir().unwrap();
-        let mut child = spawn_with(folder.path(), "true", 400);
+        let mut child = spawn_with(folder.path(), "true", 500);
         wait_for_a_step(folder.path());
+        // Into the next step, which takes longer than the rest of this test.
+        std::thread::sleep(Duration::from_millis(100));
         send(&[signal], &child);
         std::thread::sleep(Duration::from_millis(250));
         assert!(child.try_wait().unwrap().is_none(), "{signal} did not wait");

@@ -162,7 +162,7 @@ fn write(
     };
     if let Some(error) = lost {
         kept?;
-        return Err(error);
+        return Err(error.into());
     }
     match ended {
         Ok(_) => kept,

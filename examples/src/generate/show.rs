@@ -7,7 +7,7 @@ use collimate::core::Completion;
 use collimate::lm::{Place, Progress, Watch};
 use collimate::train::{self, Interrupt, Meter};
 
-use crate::common::{self, Failure};
+use crate::common;
 
 /// Shows the text of a single completion, or how far many have come; keeps what is finished.
 pub(crate) struct Show {
@@ -15,7 +15,7 @@ pub(crate) struct Show {
     meter: Option<Meter>,
     interrupt: Interrupt,
     /// Why standard output took no more of the text.
-    lost: Option<Failure>,
+    lost: Option<String>,
     started: Instant,
     tokens: usize,
     /// Of each prompt, up to the last sample that is finished.
@@ -32,7 +32,7 @@ pub(crate) struct Found {
     pub(crate) tokens: usize,
     pub(crate) elapsed: Duration,
     /// Why standard output took no more of the text.
-    pub(crate) lost: Option<Failure>,
+    pub(crate) lost: Option<String>,
 }
 
 impl Found {
@@ -73,7 +73,7 @@ impl Show {
     /// Writes to standard output until that fails: the first failure is the one to tell.
     fn write(&mut self, text: &str) {
         if self.lost.is_none() {
-            self.lost = common::print(text).err();
+            self.lost = common::print(text).err().map(|error| error.to_string());
         }
     }
 }
