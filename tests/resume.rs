@@ -95,21 +95,30 @@ fn sigkill_at_random_points() {
     );
 }
 
+/// How a run is stopped: an option of `env` and a signal. A test may run where Ctrl-C is ignored,
+/// which children inherit, so the option says what they ignore.
+#[derive(Clone, Copy)]
+struct Way {
+    signals: &'static str,
+    signal: &'static str,
+}
+
 /// Interrupts a run once it has logged `target` lines; the checkpoint that it says it has saved, if one.
-fn interrupted(folder: &Path, run: &Path, start: &[&str], target: usize) -> Option<String> {
-    // A test may run where Ctrl-C is ignored, which children inherit.
+fn interrupted(run: &Path, way: Way, start: &[&str], target: usize) -> Option<String> {
     let mut child = Command::new("env")
-        .arg("--default-signal=INT,TERM,HUP")
+        .arg(way.signals)
         .arg(example("ser"))
         .args(start)
-        .args(["--out", "stopped"])
-        .current_dir(folder)
+        .arg("--out")
+        .arg(run.file_name().unwrap())
+        .current_dir(run.parent().unwrap())
+        .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
     wait_for(&mut child, run, target);
-    let interrupt = format!("kill -INT {}", child.id());
+    let interrupt = format!("kill -{} {}", way.signal, child.id());
     assert!(
         Command::new("sh")
             .args(["-c", &interrupt])
@@ -122,10 +131,9 @@ fn interrupted(folder: &Path, run: &Path, start: &[&str], target: usize) -> Opti
     assert_eq!(output.status.code(), Some(130), "{stderr}");
     let last = stderr.lines().last().unwrap();
     assert!(last.starts_with("interrupted after step"), "{stderr}");
-    assert!(
-        last.ends_with("go on with: --resume --out stopped"),
-        "{stderr}"
-    );
+    let name = run.file_name().unwrap().display();
+    let resume = format!("go on with: --resume --out {name}");
+    assert!(last.ends_with(&resume), "{stderr}");
     match last.split_once("(saved in ") {
         Some((_, rest)) => Some(rest.split(')').next().unwrap().to_owned()),
         None => {
@@ -143,16 +151,27 @@ fn ctrl_c_saves_and_says_how_to_go_on() {
     let folder = folder.path();
     let config = tiny_world(folder).display().to_string();
     succeed("ser", folder, &["--config", &config, "--out", "straight"]);
-    let run = folder.join("stopped");
     let half = lines(&folder.join("straight")) / 2;
-    // A stage that has not made a step has nothing to save: later, then.
-    let saved = (0..10).find_map(|again| match again {
-        0 => interrupted(folder, &run, &["--config", &config], half),
-        _ => interrupted(folder, &run, &["--resume"], lines(&run) + 1),
-    });
-    let saved = saved.expect("ten interrupts, of which one was after a stage's first step");
-    assert!(folder.join(&saved).join("state.json").exists(), "{saved}");
-    assert!(!run.join("summary.json").exists());
-    succeed("ser", folder, &["--resume", "--out", "stopped"]);
-    same_end(&run, &folder.join("straight"));
+    let terminal = Way {
+        signals: "--default-signal=INT,TERM,HUP",
+        signal: "INT",
+    };
+    // As a script without job control starts a command with `&`.
+    let background = Way {
+        signals: "--ignore-signal=INT",
+        signal: "TERM",
+    };
+    for (name, way) in [("stopped", terminal), ("script", background)] {
+        let run = folder.join(name);
+        // A stage that has not made a step has nothing to save: later, then.
+        let saved = (0..10).find_map(|again| match again {
+            0 => interrupted(&run, way, &["--config", &config], half),
+            _ => interrupted(&run, way, &["--resume"], lines(&run) + 1),
+        });
+        let saved = saved.expect("ten interrupts, of which one was after a stage's first step");
+        assert!(folder.join(&saved).join("state.json").exists(), "{saved}");
+        assert!(!run.join("summary.json").exists());
+        succeed("ser", folder, &["--resume", "--out", name]);
+        same_end(&run, &folder.join("straight"));
+    }
 }

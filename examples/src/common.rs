@@ -1,6 +1,6 @@
 //! What the examples share: devices, errors on one line, logging.
 
-use std::io::{ErrorKind, Write};
+use std::io::{ErrorKind, IsTerminal, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -113,7 +113,9 @@ pub(crate) fn json_name<T: DeserializeOwned>(text: &str) -> Result<T, String> {
 pub(crate) fn print(text: &str) -> Result<(), Failure> {
     let mut out = std::io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error.into()),
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            Err(format!("standard output: {error}").into())
+        }
         _ => Ok(()),
     }
 }
@@ -130,9 +132,13 @@ pub(crate) fn exit(main: impl FnOnce() -> Result<(), Failure>) -> ExitCode {
     let quiet = "warn,collimate_data=error";
     let filter = tracing_subscriber::EnvFilter::try_from_default_env()
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(quiet));
+    let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal() && !plain)
+        // It would say so on standard error, and panic where that is the one that is full.
+        .log_internal_errors(false)
         .without_time()
         .with_target(false)
         .init();

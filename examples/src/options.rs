@@ -1,5 +1,6 @@
 //! What the examples with run folders share: a configuration over another, the folder of a run.
 
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
@@ -69,6 +70,9 @@ pub(crate) fn assign<T>(to: &mut T, from: Option<T>) {
 /// Puts `over` on `base`, key by key.
 pub(crate) fn overlay(base: &mut Value, over: Value) {
     match (base, over) {
+        // The name alone of the enum value that is there already: it keeps its options.
+        (Value::Object(base), Value::String(name))
+            if base.len() == 1 && base.contains_key(&name) => {}
         (Value::Object(base), Value::Object(over)) if !is_other_variant(base, &over) => {
             for (key, value) in over {
                 overlay(base.entry(key).or_insert(Value::Null), value);
@@ -95,10 +99,38 @@ pub(crate) fn read_config<C: Serialize + DeserializeOwned>(
         .into());
     }
     // For errors with line and column.
-    let alone: C = serde_json::from_str(&text).map_err(|e| wrong(&e))?;
+    let alone: C = serde_json::from_str(&text).map_err(|e| wrong(&with_advice(&e)))?;
     let mut merged = serde_json::to_value(defaults(&alone))?;
     overlay(&mut merged, serde_json::from_str(&text)?);
     Ok(serde_json::from_value(merged).map_err(|e| wrong(&e))?)
+}
+
+/// A name without the object of its options is what serde has no good words for.
+fn with_advice(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    let advice = match text.contains("invalid type: unit variant, expected") {
+        true => ": this name has options: write {\"name\": {}} in place of \"name\"",
+        false => "",
+    };
+    text + advice
+}
+
+/// The largest number of texts that an option may ask for.
+pub(crate) const MOST_TEXTS: usize = 10_000_000;
+/// The largest number of tokens of one text.
+pub(crate) const MOST_TOKENS: usize = 1_000_000;
+
+/// Refuses a count before anything of that size is made, and before arithmetic on it.
+pub(crate) fn check_count(
+    name: &str,
+    value: usize,
+    allowed: RangeInclusive<usize>,
+) -> Result<(), Failure> {
+    let (least, most) = (allowed.start(), allowed.end());
+    match allowed.contains(&value) {
+        true => Ok(()),
+        false => Err(format!("{name} is {value}: at least {least}, at most {most}").into()),
+    }
 }
 
 /// Whether both are enum values, `{"variant": …}`, and differ.

@@ -48,7 +48,7 @@ pub(crate) struct PolicyOptions {
     /// Longest response in tokens [default: 256, at most half of --max-length; for the world 32]
     #[arg(long, value_name = "N")]
     response_tokens: Option<usize>,
-    /// Softmax temperature while training, above 0 [default: 1]
+    /// Softmax temperature while training, 0.001 to 1000 [default: 1]
     #[arg(long, value_name = "T")]
     temperature: Option<f64>,
     /// The policy's learning rate [default: 1.4e-5; for the world 1e-3]

@@ -55,10 +55,9 @@ pub(crate) fn model_files(dir: &Path) -> Vec<PathBuf> {
     files
 }
 
-/// Ctrl-C, where it can be caught.
+/// The signals that ask to stop. Work is never refused because they cannot be had.
 pub(crate) fn interrupt() -> Interrupt {
     Interrupt::on_signals().unwrap_or_else(|error| {
-        // As in a script's background job, where Ctrl-C is switched off.
         common::tell(&format!(
             "warning: {error}: when stopped, the steps since a checkpoint are lost"
         ));

@@ -1,7 +1,9 @@
 //! Bad input: one line that names file, line or option and what to do, and nothing left behind.
 
+mod background;
 #[path = "../common/mod.rs"]
 mod common;
+mod counts;
 mod data;
 mod generate;
 mod models;

@@ -6,6 +6,7 @@ mod bad_input;
 mod common;
 mod pairs;
 mod prompts;
+mod refusals;
 #[path = "../../crates/collimate-remote/tests/server/mod.rs"]
 mod server;
 

@@ -159,7 +159,6 @@ impl<'a> Sweep<'a> {
             return Ok(outcome);
         }
         let interrupt = Interrupt::on_signals().unwrap_or_else(|error| {
-            // As in a script's background job, where Ctrl-C is switched off.
             eprintln!("warning: {error}: stop the runner and its programs by hand");
             Interrupt::new()
         });

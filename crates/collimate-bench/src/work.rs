@@ -225,9 +225,9 @@ fn ask_to_stop(child: &Child) {
     #[cfg(unix)]
     {
         // The standard library can only kill. Nothing more can be done if there is no shell: the
-        // program then runs to its end.
+        // program then runs to its end. Not SIGINT: a script's background programs ignore that.
         let _ = Command::new("sh")
-            .args(["-c", "kill -INT \"$1\"", "sh", &child.id().to_string()])
+            .args(["-c", "kill -TERM \"$1\"", "sh", &child.id().to_string()])
             .stdin(Stdio::null())
             .status();
     }

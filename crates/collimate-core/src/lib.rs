@@ -2,6 +2,7 @@
 
 mod files;
 mod metric;
+mod or_null;
 mod pair;
 mod prompt;
 mod rng;
@@ -11,9 +12,10 @@ mod traits;
 
 pub use files::{UNFINISHED, atomic_write, remove_unfinished, sync_folder};
 pub use metric::metric_names;
+pub use or_null::OrNull;
 pub use pair::PreferencePair;
 pub use prompt::{Completion, Finish, Message, Prompt, Role};
 pub use rng::{Key, Purpose};
 pub use segment::{Segment, SegmentError, check_segments};
 pub use selection::{Kept, LeaveReason, Left, Selection};
-pub use traits::{GenerateError, Generator, Sampling, ScoreError, Scorer};
+pub use traits::{Answers, GenerateError, Generator, Sampling, ScoreError, Scorer, hand_out};

@@ -198,6 +198,16 @@ pub enum GenerateError {
     Other(String),
 }
 
+/// The completions of one prompt, as [`Generator::hand_out`] gives them.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Answers {
+    /// In order. Fewer than asked for only where the call fails or `refused` says why.
+    pub completions: Vec<Completion>,
+    /// Why the prompt has no more completions: a content filter, a prompt that is too long. Other
+    /// prompts may well have theirs.
+    pub refused: Option<String>,
+}
+
 /// Writes completions: a model here, or a server.
 pub trait Generator: Send + Sync {
     /// `sampling.n` completions for each prompt, in order.
@@ -209,6 +219,89 @@ pub trait Generator: Send + Sync {
         prompts: &[Prompt],
         sampling: &Sampling,
     ) -> Result<Vec<Vec<Completion>>, GenerateError>;
+
+    /// Gives `take` the answers to each prompt, with the index of the prompt, in any order. A prompt
+    /// that is refused takes no other with it, and what has arrived before an error is handed out.
+    ///
+    /// The default is [`hand_out`]. A server that charges for each answer, or that refuses single
+    /// prompts, has its own.
+    ///
+    /// # Errors
+    /// What concerns every prompt.
+    fn hand_out(
+        &self,
+        prompts: &[Prompt],
+        sampling: &Sampling,
+        take: &mut dyn FnMut(usize, Answers),
+    ) -> Result<(), GenerateError> {
+        hand_out(self, prompts, sampling, take)
+    }
+}
+
+/// Hands out what [`Generator::generate`] writes. Prompts that are too long are refused one by one:
+/// the others are written without them.
+///
+/// # Errors
+/// What else `generate` says, with the index that the prompt has in `prompts`.
+pub fn hand_out<G: Generator + ?Sized>(
+    generator: &G,
+    prompts: &[Prompt],
+    sampling: &Sampling,
+    take: &mut dyn FnMut(usize, Answers),
+) -> Result<(), GenerateError> {
+    let mut places: Vec<usize> = (0..prompts.len()).collect();
+    let mut left = prompts.to_vec();
+    loop {
+        match generator.generate(&left, sampling) {
+            Ok(written) => {
+                for (at, completions) in written.into_iter().enumerate() {
+                    // A list too many is for the caller to see.
+                    let index = places.get(at).copied().unwrap_or(prompts.len() + at);
+                    let refused = None;
+                    take(
+                        index,
+                        Answers {
+                            completions,
+                            refused,
+                        },
+                    );
+                }
+                return Ok(());
+            }
+            Err(error) => {
+                let index = match error {
+                    GenerateError::PromptTooLong { index, .. } if index < left.len() => index,
+                    other => return Err(other.at(&places)),
+                };
+                let place = places.remove(index);
+                left.remove(index);
+                let text = error.to_string();
+                let answers = Answers {
+                    completions: Vec::new(),
+                    refused: Some(text.replacen(&format!("prompt {index}"), "the prompt", 1)),
+                };
+                take(place, answers);
+                if left.is_empty() {
+                    return Ok(());
+                }
+            }
+        }
+    }
+}
+
+impl GenerateError {
+    /// The same error about the prompt at `places[index]`, where it names a prompt.
+    #[must_use]
+    pub fn at(mut self, places: &[usize]) -> Self {
+        if let Self::PromptTooLong { index, .. }
+        | Self::Prompt { index, .. }
+        | Self::NotFinite { index, .. } = &mut self
+            && let Some(&place) = places.get(*index)
+        {
+            *index = place;
+        }
+        self
+    }
 }
 
 #[cfg(test)]
@@ -260,6 +353,66 @@ mod tests {
         assert!(matches!(
             nan.score(&items),
             Err(ScoreError::NotFinite { index: 0, .. })
+        ));
+    }
+
+    /// Takes prompts of at most three characters and cannot write about "nan".
+    struct Short;
+
+    impl Generator for Short {
+        fn generate(
+            &self,
+            prompts: &[Prompt],
+            sampling: &Sampling,
+        ) -> Result<Vec<Vec<Completion>>, GenerateError> {
+            let texts: Vec<String> = prompts.iter().map(Prompt::to_plain).collect();
+            if let Some(index) = texts.iter().position(|text| text.len() > 3) {
+                let (tokens, context) = (texts[index].len(), 3);
+                return Err(GenerateError::PromptTooLong {
+                    index,
+                    tokens,
+                    context,
+                });
+            }
+            if let Some(index) = texts.iter().position(|text| text == "nan") {
+                return Err(GenerateError::NotFinite { index, tokens: 0 });
+            }
+            let answer = |text: String| vec![Completion::from(text); sampling.n];
+            Ok(texts.into_iter().map(answer).collect())
+        }
+    }
+
+    fn handed_out(prompts: &[&str]) -> (Vec<(usize, usize, bool)>, Result<(), GenerateError>) {
+        let prompts: Vec<Prompt> = prompts.iter().map(|&text| text.into()).collect();
+        let sampling = Sampling {
+            n: 2,
+            ..Sampling::default()
+        };
+        let mut seen = Vec::new();
+        let ended = Short.hand_out(&prompts, &sampling, &mut |index, answers| {
+            if let Some(reason) = &answers.refused {
+                assert!(reason.starts_with("the prompt has 4 tokens"), "{reason}");
+            }
+            seen.push((index, answers.completions.len(), answers.refused.is_some()));
+        });
+        (seen, ended)
+    }
+
+    #[test]
+    fn a_prompt_that_is_too_long_takes_no_other_with_it() {
+        let (seen, ended) = handed_out(&["a", "long", "b", "also", "c"]);
+        assert!(ended.is_ok());
+        let refused = [(1, 0, true), (3, 0, true)];
+        assert_eq!(seen[..2], refused);
+        assert_eq!(seen[2..], [(0, 2, false), (2, 2, false), (4, 2, false)]);
+        let (seen, ended) = handed_out(&["long", "also"]);
+        assert!(ended.is_ok());
+        assert_eq!(seen, [(0, 0, true), (1, 0, true)]);
+        let (seen, ended) = handed_out(&["a", "long", "nan"]);
+        assert_eq!(seen, [(1, 0, true)]);
+        assert!(matches!(
+            ended,
+            Err(GenerateError::NotFinite { index: 2, .. })
         ));
     }
 }

@@ -28,7 +28,7 @@ pub enum MarginReference {
 /// | `gamma` | 0.3 | [0, 1] |
 /// | `offline_share` | 0.7 | [0, 1]; 0: bootstrapped pairs only |
 /// | `bootstrap_share` | 0.3 | [0, 1]; 0: offline pairs only |
-/// | `responses` | 4 | at least 2 |
+/// | `responses` | 4 | 2 to 1000 |
 /// | `cut` | `drop` | see [`CutPolicy`] |
 ///
 /// The two shares must not both be 0.
@@ -94,8 +94,8 @@ impl IrmConfig {
         in_range(
             "responses",
             responses as f64,
-            "at least 2: a pair needs two answers",
-            responses >= 2,
+            "at least 2, for a pair needs two answers, and at most 1000",
+            (2..=1000).contains(&responses),
         )
     }
 }

@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Deref;
 
-use collimate_core::{Completion, GenerateError, Generator, Key, Prompt, Purpose, Sampling};
+use collimate_core::{Answers, Completion, Generator, Key, Prompt, Purpose, Sampling};
 use rand::RngExt;
 
 use crate::error::JudgeError;
 use crate::judge::Judge;
+use crate::parse::Unparsed;
 use crate::report::Tally;
 use crate::template::Template;
 
@@ -19,10 +20,39 @@ pub(crate) struct Request {
     pub(crate) values: Vec<String>,
 }
 
+/// One judgement.
+#[derive(Debug, Clone)]
+pub(crate) enum Judgement {
+    Written(Completion),
+    /// There is none, for this reason.
+    Refused(String),
+}
+
+impl Judgement {
+    /// What `parse` finds in it.
+    pub(crate) fn read<T>(
+        &self,
+        parse: impl FnOnce(&Completion) -> Result<T, Unparsed>,
+    ) -> Result<T, Unparsed> {
+        match self {
+            Self::Written(completion) => parse(completion),
+            Self::Refused(_) => Err(Unparsed::Refused),
+        }
+    }
+
+    /// What was written, or the reason.
+    pub(crate) fn into_text(self) -> String {
+        match self {
+            Self::Written(completion) => completion.text,
+            Self::Refused(reason) => reason,
+        }
+    }
+}
+
 /// The judgements of each request, and where they come from.
 #[derive(Debug, Default)]
 pub(crate) struct Asked {
-    pub(crate) judgements: Vec<Vec<Completion>>,
+    pub(crate) judgements: Vec<Vec<Judgement>>,
     pub(crate) generated: usize,
     pub(crate) cached: usize,
     pub(crate) repeated: usize,
@@ -36,6 +66,20 @@ struct Question {
     prompt: Prompt,
     key: blake3::Hasher,
     judgements: Vec<Completion>,
+    /// Why the judgements that are missing will not come.
+    refused: Option<String>,
+}
+
+impl Question {
+    /// All `samples` judgements from number `from` on.
+    fn samples(&self, from: usize, samples: usize) -> impl Iterator<Item = Judgement> {
+        let written = self.judgements.iter().skip(from).cloned();
+        let missing = samples.saturating_sub(self.judgements.len().max(from));
+        let refused = self.refused.iter().cloned().cycle().take(missing);
+        written
+            .map(Judgement::Written)
+            .chain(refused.map(Judgement::Refused))
+    }
 }
 
 impl<P> Judge<P>
@@ -43,7 +87,8 @@ where
     P: Deref,
     P::Target: Generator,
 {
-    /// `samples` judgements of each request; `parses` says whether a judgement is of use.
+    /// `samples` judgements of each request; `parses` says whether a judgement is of use. What the
+    /// generator refuses is a judgement too, so that one question does not end the others.
     pub(crate) fn ask(
         &self,
         template: &Template,
@@ -64,6 +109,7 @@ where
                     times: 0,
                     prompt: template.render(&values, self.options().style),
                     judgements: self.known(&key, samples),
+                    refused: None,
                     key,
                 });
                 questions.len() - 1
@@ -77,13 +123,17 @@ where
 
         let least = self.options().min_parse_rate;
         let mut tally = Tally::new(requests.len() * samples, least);
-        let mut count = |question: &Question, from: usize| {
-            for judgement in &question.judgements[from..] {
-                tally.count(&judgement.text, parses(judgement), question.times);
+        let count = |tally: &mut Tally, question: &Question, from: usize| {
+            for judgement in question.samples(from, samples) {
+                let parses = match &judgement {
+                    Judgement::Written(written) => parses(written),
+                    Judgement::Refused(_) => false,
+                };
+                tally.count(&judgement, parses, question.times);
             }
-            tally.check()
         };
-        questions.iter().try_for_each(|q| count(q, 0))?;
+        questions.iter().for_each(|q| count(&mut tally, q, 0));
+        tally.check()?;
 
         // A cache may know the first samples of a question only, if fewer were asked for before.
         let mut missing: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
@@ -98,12 +148,16 @@ where
                 self.generate(&mut questions, batch, known, samples)?;
                 batch
                     .iter()
-                    .try_for_each(|&q| count(&questions[q], known))?;
+                    .for_each(|&q| count(&mut tally, &questions[q], known));
+                tally.check()?;
+                tally.check_answers()?;
             }
         }
+        let refused: usize = questions.iter().map(|q| samples - q.judgements.len()).sum();
+        asked.generated -= refused;
         asked.judgements = place_of
             .into_iter()
-            .map(|place| questions[place].judgements.clone())
+            .map(|place| questions[place].samples(0, samples).collect())
             .collect();
         Ok(asked)
     }
@@ -122,27 +176,33 @@ where
             .map(|&place| questions[place].prompt.clone())
             .collect();
         let items: Vec<usize> = batch.iter().map(|&place| questions[place].item).collect();
-        let answers = self
+        let mut arrived: Vec<Option<Answers>> = vec![None; batch.len()];
+        let mut answered = 0;
+        let ended = self
             .generator()
-            .generate(&prompts, &sampling)
-            .map_err(|error| about_items(error, &items))?;
-        if answers.len() != batch.len() {
-            return Err(JudgeError::Count {
-                asked: batch.len(),
-                answered: answers.len(),
+            .hand_out(&prompts, &sampling, &mut |index, answers| {
+                answered += 1;
+                if let Some(place) = arrived.get_mut(index) {
+                    *place = Some(answers);
+                }
             });
-        }
         let mut lines = Vec::new();
-        for (&place, answers) in batch.iter().zip(answers) {
+        let mut miscounted = None;
+        for (&place, answers) in batch.iter().zip(arrived) {
             let question = &mut questions[place];
-            if answers.len() != sampling.n {
-                return Err(JudgeError::Samples {
+            let Some(answers) = answers else { continue };
+            let count = answers.completions.len();
+            let wanted = answers.refused.is_none() && ended.is_ok();
+            if count > sampling.n || (wanted && count < sampling.n) {
+                miscounted.get_or_insert(JudgeError::Samples {
                     index: question.item,
                     asked: sampling.n,
-                    answered: answers.len(),
+                    answered: count,
                 });
+                continue;
             }
-            for answer in answers {
+            question.refused = answers.refused;
+            for answer in answers.completions {
                 // Token ids serve nobody here, and the cache does not keep them.
                 let answer = Completion {
                     tokens: None,
@@ -153,9 +213,23 @@ where
                 question.judgements.push(answer);
             }
         }
-        tracing::debug!(prompts = batch.len(), samples = sampling.n, "judged");
-        match self.cache() {
-            Some(cache) => cache.append(&lines),
+        tracing::debug!(prompts = answered, samples = sampling.n, "judged");
+        // What has arrived is kept, and then the error goes up.
+        let kept = match self.cache() {
+            Some(cache) if !lines.is_empty() => cache.append(&lines),
+            _ => Ok(()),
+        };
+        // The generator counts the prompts of one batch; the caller knows items.
+        ended.map_err(|error| error.at(&items))?;
+        kept?;
+        if answered != batch.len() {
+            return Err(JudgeError::Count {
+                asked: batch.len(),
+                answered,
+            });
+        }
+        match miscounted {
+            Some(error) => Err(error),
             None => Ok(()),
         }
     }
@@ -222,16 +296,4 @@ fn sample_key(key: &blake3::Hasher, sample: usize) -> String {
     let mut key = key.clone();
     key.update(&(sample as u64).to_le_bytes());
     key.finalize().to_hex().to_string()
-}
-
-/// The generator counts the prompts of one batch; the caller knows items.
-fn about_items(mut error: GenerateError, items: &[usize]) -> GenerateError {
-    if let GenerateError::PromptTooLong { index, .. }
-    | GenerateError::Prompt { index, .. }
-    | GenerateError::NotFinite { index, .. } = &mut error
-        && let Some(&item) = items.get(*index)
-    {
-        *index = item;
-    }
-    error
 }

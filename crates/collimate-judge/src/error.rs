@@ -82,22 +82,43 @@ pub enum JudgeError {
     /// Too many judgements that do not hold what the prompt asks for.
     #[error(
         "only {parsed} of {judgements} judgements ({:.1} %) could be parsed, at least {:.1} % must \
-         (min_parse_rate); one of the others reads {example:?}; take a judge that follows the \
+         (min_parse_rate){}; one of the others reads {example:?}; take a judge that {} the \
          prompt, or give it more max_new_tokens",
         100.0 * rate,
-        100.0 * least
+        100.0 * least,
+        match refused {
+            0 => String::new(),
+            some => format!("; {some} were refused"),
+        },
+        match refused {
+            0 => "follows",
+            _ => "answers and follows",
+        }
     )]
     ParseRate {
         /// Judgements that parsed.
         parsed: usize,
         /// All judgements.
         judgements: usize,
+        /// Judgements among them that could not be had.
+        refused: usize,
         /// Their quotient.
         rate: f64,
         /// The least that the options allow.
         least: f64,
-        /// The first 120 characters of the first one that did not parse.
+        /// The first 120 characters of the first one that did not parse; without one, why one was refused.
         example: String,
+    },
+    /// The judge has answered nothing and refused everything so far.
+    #[error(
+        "all {questions} judgements asked for so far were refused, and none was ever written: \
+         {reason}; min_parse_rate 0 asks all the others too"
+    )]
+    Refused {
+        /// Judgements asked for.
+        questions: usize,
+        /// The first reason.
+        reason: String,
     },
     /// An answer without a score, where every answer must have one.
     #[error(

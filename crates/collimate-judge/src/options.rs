@@ -33,7 +33,7 @@ pub enum PromptStyle {
 ///
 /// | field | default | range |
 /// |---|---|---|
-/// | `samples` | 3 | at least 1; a greedy judge (temperature 0) is asked once |
+/// | `samples` | 3 | 1 to 10^6; a greedy judge (temperature 0) is asked once |
 /// | `min_parse_rate` | 0.5 | [0, 1]; 0 accepts anything |
 /// | `batch` | 64 | at least 1: prompts per call of the generator, and per write to the cache |
 /// | `empty_answers` | `refuse` | see [`EmptyAnswers`] |
@@ -98,7 +98,8 @@ impl JudgeOptions {
     /// # Errors
     /// [`JudgeError::Option`] with name and value; [`JudgeError::Generate`] for the sampling's.
     pub fn check(&self) -> Result<(), JudgeError> {
-        in_range("samples", self.samples, "at least 1", self.samples >= 1)?;
+        let few = (1..=1_000_000).contains(&self.samples);
+        in_range("samples", self.samples, "at least 1, at most 10^6", few)?;
         in_range("batch", self.batch, "at least 1", self.batch >= 1)?;
         let rate = self.min_parse_rate;
         let holds = (0.0..=1.0).contains(&rate);

@@ -2,11 +2,11 @@
 
 use std::ops::Deref;
 
-use collimate_core::{Completion, Generator, Key, Purpose};
+use collimate_core::{Generator, Key, Purpose};
 use rand::RngExt;
 use serde::{Deserialize, Serialize};
 
-use crate::ask::Request;
+use crate::ask::{Judgement, Request};
 use crate::bias::PositionBias;
 use crate::error::JudgeError;
 use crate::item::Duel;
@@ -33,7 +33,7 @@ pub enum Side {
 pub struct Ballot {
     /// The side that the judge saw first, under the name "A".
     pub shown_first: Side,
-    /// What the judge wrote.
+    /// What the judge wrote; of one that refused, the reason.
     pub text: String,
     /// Its verdict, in the names that the judge saw.
     pub verdict: Option<Verdict>,
@@ -42,11 +42,11 @@ pub struct Ballot {
 }
 
 impl Ballot {
-    fn new(shown_first: Side, judgement: Completion) -> Self {
-        let parsed = parse_verdict(&judgement);
+    fn new(shown_first: Side, judgement: Judgement) -> Self {
+        let parsed = judgement.read(parse_verdict);
         Self {
             shown_first,
-            text: judgement.text,
+            text: judgement.into_text(),
             verdict: parsed.ok(),
             unparsed: parsed.err(),
         }
@@ -97,7 +97,7 @@ where
     /// | b better | b better | loss |
     /// | tie | tie | tie |
     /// | anything else that parses | | tie |
-    /// | one of them unparsed | | none |
+    /// | one of them unparsed or refused | | none |
     ///
     /// The rule is SER's (appendix C.2) and MT-bench's. Equal answers are a tie and are not
     /// shown to the judge. Which order is asked first is drawn from `key` and the duel's texts, so

@@ -22,6 +22,8 @@ pub enum Unparsed {
     Contradiction,
     /// The length limit cut the text where the number may not have ended.
     Cut,
+    /// There is no judgement: the judge, or a filter of the server, refused the question.
+    Refused,
 }
 
 /// Which numbers are scores.

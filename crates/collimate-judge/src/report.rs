@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::ask::Asked;
+use crate::ask::{Asked, Judgement};
 use crate::error::{JudgeError, excerpt};
 use crate::parse::Unparsed;
 
@@ -27,6 +27,9 @@ pub struct ParseReport {
     pub repeated: usize,
     /// The beginning of the first judgement that could not be parsed.
     pub example: Option<String>,
+    /// Why the first judgement that was refused was refused; `unparsed` counts them.
+    #[serde(default)]
+    pub refusal: Option<String>,
 }
 
 impl ParseReport {
@@ -45,13 +48,23 @@ impl ParseReport {
         }
     }
 
+    /// Judgements that could not be had.
+    pub fn refused(&self) -> usize {
+        let refused = self.unparsed.get(&Unparsed::Refused);
+        refused.copied().unwrap_or_default()
+    }
+
     pub(crate) fn count<T>(&mut self, text: &str, parsed: Result<T, Unparsed>) {
         self.judgements += 1;
         match parsed {
             Ok(_) => self.parsed += 1,
             Err(reason) => {
                 *self.unparsed.entry(reason).or_insert(0) += 1;
-                self.example.get_or_insert_with(|| excerpt(text));
+                match reason {
+                    // In full: its end may say what the server has against the question.
+                    Unparsed::Refused => self.refusal.get_or_insert_with(|| text.to_owned()),
+                    _ => self.example.get_or_insert_with(|| excerpt(text)),
+                };
             }
         }
     }
@@ -66,7 +79,9 @@ pub(crate) struct Tally {
     least: f64,
     parsed: usize,
     unparsed: usize,
-    example: String,
+    refused: usize,
+    example: Option<String>,
+    refusal: Option<String>,
 }
 
 impl Tally {
@@ -77,35 +92,56 @@ impl Tally {
             least,
             parsed: 0,
             unparsed: 0,
-            example: String::new(),
+            refused: 0,
+            example: None,
+            refusal: None,
         }
     }
 
     /// A judgement that stands for as many items as ask the same.
-    pub(crate) fn count(&mut self, text: &str, parses: bool, times: usize) {
-        if parses {
-            self.parsed += times;
-            return;
+    pub(crate) fn count(&mut self, judgement: &Judgement, parses: bool, times: usize) {
+        match judgement {
+            _ if parses => self.parsed += times,
+            Judgement::Written(written) => {
+                self.unparsed += times;
+                self.example.get_or_insert_with(|| excerpt(&written.text));
+            }
+            Judgement::Refused(reason) => {
+                self.refused += times;
+                self.refusal.get_or_insert_with(|| reason.clone());
+            }
         }
-        if self.unparsed == 0 {
-            self.example = excerpt(text);
-        }
-        self.unparsed += times;
     }
 
     pub(crate) fn check(&self) -> Result<(), JudgeError> {
-        let best = (self.total - self.unparsed) as f64 / self.total as f64;
+        let lost = self.unparsed + self.refused;
+        let best = (self.total - lost) as f64 / self.total as f64;
         // Without judgements the quotient is no number, and nothing is refused.
         if best < self.least {
-            let judgements = self.parsed + self.unparsed;
+            let judgements = self.parsed + lost;
+            let example = self.example.clone().or_else(|| self.refusal.clone());
             return Err(JudgeError::ParseRate {
                 parsed: self.parsed,
                 judgements,
+                refused: self.refused,
                 rate: self.parsed as f64 / judgements as f64,
                 least: self.least,
-                example: self.example.clone(),
+                example: example.unwrap_or_default(),
             });
         }
         Ok(())
+    }
+
+    /// A judge that has answered nothing yet and refuses all it is asked hardly refuses single
+    /// questions: the reason is worth more than the rest of the refusals.
+    pub(crate) fn check_answers(&self) -> Result<(), JudgeError> {
+        let silent = self.parsed + self.unparsed == 0 && self.least > 0.0;
+        match &self.refusal {
+            Some(reason) if silent => Err(JudgeError::Refused {
+                questions: self.refused,
+                reason: reason.clone(),
+            }),
+            _ => Ok(()),
+        }
     }
 }

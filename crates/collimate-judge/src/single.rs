@@ -19,7 +19,7 @@ use crate::rubric::Rubric;
 /// One judgement of an answer.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Vote {
-    /// What the judge wrote.
+    /// What the judge wrote; of one that refused, the reason.
     pub text: String,
     /// The score that it states.
     pub score: Option<f64>,
@@ -67,13 +67,16 @@ where
     /// scores that parsed. An answer none of whose judgements parsed has no score: it is not 0 and
     /// not −1.
     ///
-    /// Equal items are asked about once. What the cache knows is not asked about at all.
+    /// Equal items are asked about once. What the cache knows is not asked about at all. A judgement
+    /// that the generator refuses is [`Unparsed::Refused`]: it counts as one that did not parse, and
+    /// is asked for again next time.
     ///
     /// # Errors
     /// [`JudgeError::NoItems`]; [`JudgeError::EmptyAnswers`] where the options refuse them;
     /// [`JudgeError::Turns`] for an item that a two-turn template cannot show; what the generator or
     /// the cache says; [`JudgeError::ParseRate`] as soon as the options' `min_parse_rate` cannot be
-    /// reached any more. Judgements written before an error stay in the cache.
+    /// reached any more; [`JudgeError::Refused`] where nothing but refusals came. Judgements written
+    /// before an error stay in the cache.
     pub fn grade(&self, rubric: &Rubric, items: &[Item]) -> Result<Grades, JudgeError> {
         if items.is_empty() {
             return Err(JudgeError::NoItems);
@@ -94,10 +97,11 @@ where
             let judgements = if shown { judged.next() } else { None };
             let mut votes = Vec::new();
             for judgement in judgements.unwrap_or_default() {
-                let parsed = rubric.format().parse(&judgement, rubric.range());
-                report.count(&judgement.text, parsed);
+                let parsed = judgement.read(|text| rubric.format().parse(text, rubric.range()));
+                let text = judgement.into_text();
+                report.count(&text, parsed);
                 votes.push(Vote {
-                    text: judgement.text,
+                    text,
                     score: parsed.ok(),
                     unparsed: parsed.err(),
                 });

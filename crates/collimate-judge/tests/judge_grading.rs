@@ -252,10 +252,9 @@ impl Generator for Broken {
     fn generate(&self, _: &[Prompt], _: &Sampling) -> Result<Vec<Vec<Completion>>, GenerateError> {
         match &self.0 {
             Ok(lens) => Ok(lens.iter().map(|&n| vec!["Score: 1".into(); n]).collect()),
-            Err(index) => Err(GenerateError::PromptTooLong {
+            Err(index) => Err(GenerateError::NotFinite {
                 index: *index,
-                tokens: 900,
-                context: 512,
+                tokens: 9,
             }),
         }
     }
@@ -279,7 +278,10 @@ fn a_generator_that_miscounts_or_fails_is_named() {
     // The third distinct question is that of item 3.
     let repeated = items(&["a", "a", "b", "c"]);
     let message = grade(Broken(Err(2)), &repeated);
-    assert!(message.starts_with("prompt 3 has 900 tokens"), "{message}");
+    assert!(
+        message.starts_with("prompt 3: after 9 new tokens"),
+        "{message}"
+    );
 }
 
 fn user(content: &str) -> Message {

@@ -14,7 +14,7 @@ use crate::precision::Precision;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct LoraConfig {
-    /// Rank of the update.
+    /// Rank of the update, 1 to 65536.
     pub rank: usize,
     /// The update is scaled by `alpha / rank`.
     pub alpha: f64,
@@ -41,8 +41,9 @@ impl LoraConfig {
     /// # Errors
     /// Names the first value that is out of range.
     pub fn check(&self) -> Result<(), ConfigError> {
-        if self.rank == 0 {
-            return Err(ConfigError::new("lora.rank", self.rank, "at least 1"));
+        if !(1..=65_536).contains(&self.rank) {
+            let allowed = "at least 1, at most 65536";
+            return Err(ConfigError::new("lora.rank", self.rank, allowed));
         }
         if !(self.alpha.is_finite() && self.alpha > 0.0) {
             return Err(ConfigError::new(

@@ -1,6 +1,6 @@
 //! Options of reinforcement learning from a reward.
 
-use collimate_core::Sampling;
+use collimate_core::{OrNull, Sampling};
 use collimate_nn::ConfigError;
 use collimate_train::{AdamWConfig, Schedule};
 use serde::{Deserialize, Serialize};
@@ -97,13 +97,13 @@ impl Default for CriticConfig {
 /// | `stage` | `ppo` | a folder's name |
 /// | `seed` | 0 | |
 /// | `estimator` | `critic` | `critic`, `rloo`, `grpo` |
-/// | `rollouts` | 100 | at least 1 |
-/// | `rollout_size` | 8 | a multiple of `samples_per_prompt` |
+/// | `rollouts` | 100 | 1 to 10^9 |
+/// | `rollout_size` | 8 | a multiple of `samples_per_prompt`, at most 10^6 |
 /// | `samples_per_prompt` | 1 | at least 1; `rloo` and `grpo` at least 2 |
 /// | `mini_batch_size` | 1 | 1 to `rollout_size` |
-/// | `ppo_epochs` | 4 | at least 1 |
-/// | `max_new_tokens` | 256 | at least 1 |
-/// | `temperature` | 1 | above 0 |
+/// | `ppo_epochs` | 4 | 1 to 1000 |
+/// | `max_new_tokens` | 256 | 1 to 10^6 |
+/// | `temperature` | 1 | 0.001 to 1000 |
 /// | `clip_range` | 0.2 | in (0, 1) |
 /// | `dual_clip` | none | above 1 + `clip_range` |
 /// | `kl` | adaptive from .2 to 6 nats per response | see [`KlControl`] |
@@ -114,7 +114,7 @@ impl Default for CriticConfig {
 /// | `entropy_coef` | 0 | at least 0 |
 /// | `learning_rate` | 1.4e-5 | above 0, at most 1 |
 /// | `schedule` | `linear` | see [`Schedule`] |
-/// | `warmup_steps` | 0 | |
+/// | `warmup_steps` | 0 | at most 10^12 |
 /// | `adamw` | eps 1e-5, no decay | see [`AdamWConfig`] |
 /// | `max_grad_norm` | 1 | above 0 |
 /// | `micro_batch_tokens` | 8192 | at least 1 |
@@ -257,7 +257,7 @@ impl CriticConfig {
         let rate = self.learning_rate;
         let ok = rate.is_none_or(|rate| rate > 0.0 && rate <= 1.0);
         let allowed = "above 0, at most 1, or null for the policy's";
-        ensure(ok, "estimator.critic.learning_rate", rate, allowed)
+        ensure(ok, "estimator.critic.learning_rate", OrNull(rate), allowed)
     }
 }
 
@@ -268,11 +268,21 @@ impl PpoConfig {
     /// The first option out of range.
     pub fn check(&self) -> Result<(), PpoError> {
         let at_least_one = |name, value: u64| ensure(value >= 1, name, value, "at least 1");
-        at_least_one("rollouts", self.rollouts)?;
-        at_least_one("ppo_epochs", self.ppo_epochs)?;
+        let count = |name, value: u64, most: u64, allowed| {
+            ensure((1..=most).contains(&value), name, value, allowed)
+        };
+        // Products of these three stay within u64.
+        count("rollouts", self.rollouts, 1_000_000_000, "1 to 10^9")?;
+        count("ppo_epochs", self.ppo_epochs, 1_000, "1 to 1000")?;
+        let size = self.rollout_size as u64;
+        count("rollout_size", size, 1_000_000, "1 to 10^6")?;
+        let tokens = self.max_new_tokens as u64;
+        count("max_new_tokens", tokens, 1_000_000, "1 to 10^6")?;
+        let warmup = self.warmup_steps;
+        let few = warmup <= 1_000_000_000_000;
+        ensure(few, "warmup_steps", warmup, "at most 10^12")?;
         at_least_one("keep_last", self.keep_last as u64)?;
         at_least_one("samples_per_prompt", self.samples_per_prompt as u64)?;
-        at_least_one("rollout_size", self.rollout_size as u64)?;
         let k = self.samples_per_prompt;
         let whole = self.rollout_size.is_multiple_of(k);
         let allowed = "a multiple of samples_per_prompt";
@@ -288,7 +298,9 @@ impl PpoConfig {
             critic.check()?;
         }
         let t = self.temperature;
-        ensure(positive(t), "temperature", t, "above 0, finite")?;
+        // Logits are divided by it: far from 1 they are no numbers any more, or all the same.
+        let usable = (0.001..=1000.0).contains(&t);
+        ensure(usable, "temperature", t, "0.001 to 1000")?;
         self.sampling(0)
             .check()
             .map_err(|source| PpoError::Generate { rollout: 1, source })?;
@@ -302,12 +314,17 @@ impl PpoConfig {
         let above_one = |v: Option<f64>| v.is_none_or(|v| v > 1.0 && v.is_finite());
         let dual = self.dual_clip;
         let far = dual.is_none_or(|dual| dual > 1.0 + clip && dual.is_finite());
-        ensure(far, "dual_clip", dual, "above 1 + clip_range, or null")?;
+        ensure(
+            far,
+            "dual_clip",
+            OrNull(dual),
+            "above 1 + clip_range, or null",
+        )?;
         let ratio = self.ratio_threshold;
         ensure(
             above_one(ratio),
             "ratio_threshold",
-            ratio,
+            OrNull(ratio),
             "above 1, or null",
         )?;
         self.kl.check(self.rollout_size)?;
@@ -316,7 +333,7 @@ impl PpoConfig {
         ensure(
             stop.is_none_or(positive),
             "early_stop_kl",
-            stop,
+            OrNull(stop),
             "above 0, or null",
         )?;
         let entropy = self.entropy_coef;
@@ -329,7 +346,7 @@ impl PpoConfig {
         ensure(
             norm.is_none_or(positive),
             "max_grad_norm",
-            norm,
+            OrNull(norm),
             "above 0, or null",
         )?;
         let AdamWConfig {
@@ -363,7 +380,7 @@ impl PpoConfig {
             ("sample_every", self.sample_every),
         ] {
             let ok = value.is_none_or(|v| v >= 1);
-            ensure(ok, name, value, "at least 1, or null")?;
+            ensure(ok, name, OrNull(value), "at least 1, or null")?;
         }
         Ok(())
     }
@@ -389,7 +406,12 @@ impl PpoConfig {
 
     /// Optimiser steps, where none is left out.
     pub fn total_steps(&self) -> u64 {
-        self.rollouts * self.ppo_epochs * self.steps_per_epoch()
+        self.rollouts.saturating_mul(self.steps_per_rollout())
+    }
+
+    /// Optimiser steps of all passes over a rollout.
+    pub(crate) fn steps_per_rollout(&self) -> u64 {
+        self.ppo_epochs.saturating_mul(self.steps_per_epoch())
     }
 
     /// How responses are sampled: the whole distribution, so that the sampler's probabilities are

@@ -94,7 +94,7 @@ pub fn train<M: CausalLm>(
         identity: hash_json(&identity),
     };
     let before = restored.state.seconds;
-    let per_rollout = config.ppo_epochs * config.steps_per_epoch();
+    let per_rollout = config.steps_per_rollout();
     let at = restored.state.rollouts * per_rollout + restored.state.place;
     Loop {
         config,
@@ -247,7 +247,7 @@ impl<M: CausalLm> Loop<'_, M> {
         let kl_coef = self.state.kl_coef.0;
         let targets = targets(&rollout, self.config, kl_coef, &mut seen);
         let mut pass: Option<(u64, Vec<Vec<usize>>)> = None;
-        let all = self.config.ppo_epochs * per_epoch;
+        let all = self.config.steps_per_rollout();
         while self.state.place < all {
             if self.context.interrupt.is_set() {
                 self.state.current = Some(rollout);
@@ -376,7 +376,7 @@ impl<M: CausalLm> Loop<'_, M> {
 
     /// Optimiser steps planned up to here.
     fn place(&self) -> u64 {
-        let per_rollout = self.config.ppo_epochs * self.config.steps_per_epoch();
+        let per_rollout = self.config.steps_per_rollout();
         self.state.rollouts * per_rollout + self.state.place
     }
 

@@ -76,18 +76,48 @@ pub(crate) fn read(
         let message = format!("choices of index {indices:?} where {n} were asked for");
         return Err(Unusable::Broken(message));
     }
-    let completions: Result<_, _> = choices
-        .into_iter()
-        .map(|choice| completion(choice, stops))
-        .collect();
-    Ok((completions?, answer.usage.and_then(Tokens::usage)))
+    let mut completions = Vec::new();
+    let mut refused = None;
+    for choice in choices {
+        match completion(choice, stops) {
+            Ok(completion) => completions.push(completion),
+            Err(Unusable::Refused(message)) => refused = Some(message),
+            Err(other) => return Err(other),
+        }
+    }
+    // A choice that was refused is a choice too few: the others are kept.
+    if let (Some(message), true) = (refused, completions.is_empty()) {
+        return Err(Unusable::Refused(message));
+    }
+    Ok((completions, answer.usage.and_then(Tokens::usage)))
 }
 
-/// Any JSON that is read.
+/// An error in place of an answer, under a status of success. One that may pass (`code` 408, 429 or
+/// 5xx) is none.
+fn refusal(bytes: &[u8]) -> Option<Unusable> {
+    let answer: serde_json::Value = serde_json::from_slice(bytes).ok()?;
+    let error = answer.get("error").filter(|error| !error.is_null())?;
+    let code = error.get("code").and_then(serde_json::Value::as_u64);
+    if code.is_some_and(|code| matches!(code, 408 | 409 | 425 | 429) || code >= 500) {
+        return None;
+    }
+    let message = error.get("message").unwrap_or(error);
+    let message = match message.as_str() {
+        Some(text) => text.to_owned(),
+        None => message.to_string(),
+    };
+    Some(match code {
+        Some(401 | 403 | 404 | 405) => Unusable::Final(message),
+        _ => Unusable::Refused(message),
+    })
+}
+
+/// Any JSON that is read; an error in place of an answer is a refusal.
 pub(crate) fn parse<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, Unusable> {
     serde_json::from_slice(bytes).map_err(|error| {
         // The whole text: it is cut after the key is taken out.
-        Unusable::Broken(format!("{error}: {}", String::from_utf8_lossy(bytes)))
+        let broken = || Unusable::Broken(format!("{error}: {}", String::from_utf8_lossy(bytes)));
+        refusal(bytes).unwrap_or_else(broken)
     })
 }
 
@@ -105,7 +135,7 @@ fn completion(choice: Choice, stops: &[String]) -> Result<Completion, Unusable> 
         Some("length" | "max_tokens") => Finish::Length,
         Some(other) => {
             let message = format!("a choice ended by {other:?}, which is no completion");
-            return Err(Unusable::Final(message));
+            return Err(Unusable::Refused(message));
         }
         None => return Err(Unusable::Broken("a choice has no finish_reason".to_owned())),
     };
@@ -170,8 +200,37 @@ mod tests {
         for reason in ["content_filter", "tool_calls", "abort"] {
             let choice = json!({"index": 0, "text": "a", "finish_reason": reason});
             let error = of(&json!({"choices": [choice]}), 1, false).unwrap_err();
-            assert!(matches!(error, Unusable::Final(_)), "{error:?}");
+            assert!(matches!(error, Unusable::Refused(_)), "{error:?}");
         }
+    }
+
+    #[test]
+    fn a_choice_that_is_refused_leaves_the_others() {
+        let choice = |index: usize, reason: &str| json!({"index": index, "text": "a", "finish_reason": reason});
+        let answer =
+            |reasons: [&str; 2]| json!({"choices": [choice(0, reasons[0]), choice(1, reasons[1])]});
+        let kept = of(&answer(["content_filter", "stop"]), 2, false).unwrap();
+        assert_eq!(kept.len(), 1);
+        let error = of(&answer(["content_filter", "content_filter"]), 2, false).unwrap_err();
+        assert!(matches!(error, Unusable::Refused(_)), "{error:?}");
+    }
+
+    #[test]
+    fn an_error_in_place_of_an_answer_is_a_refusal_unless_it_may_pass() {
+        let said = |error: Value| of(&json!({"error": error}), 1, false).unwrap_err();
+        let too_long = Unusable::Refused("too long".to_owned());
+        assert_eq!(said(json!({"message": "too long", "code": 400})), too_long);
+        assert_eq!(
+            said(json!({"message": "too long", "code": "long"})),
+            too_long
+        );
+        assert_eq!(said(json!("too long")), too_long);
+        for code in [408, 429, 500, 502] {
+            let error = said(json!({"message": "later", "code": code}));
+            assert!(matches!(error, Unusable::Broken(_)), "{code}: {error:?}");
+        }
+        let error = said(json!({"message": "no key", "code": 401}));
+        assert_eq!(error, Unusable::Final("no key".to_owned()));
     }
 
     #[test]
@@ -216,7 +275,7 @@ mod tests {
             json!({"choices": [{"index": 0, "text": "a"}]}),
             json!({"choices": [{"index": 0, "finish_reason": "stop"}]}),
             json!({"choices": [{"text": "a", "finish_reason": "stop"}]}),
-            json!({"error": "x"}),
+            json!({"error": null}),
             json!([]),
             Value::Null,
         ] {

@@ -63,6 +63,15 @@ pub enum RemoteError {
         /// What is wrong with it.
         message: String,
     },
+    /// The server does not answer this prompt: its content filter ended the answer, or the answer is
+    /// an error message. Other prompts may have answers.
+    #[error("{url} refuses the prompt: {message}")]
+    Refused {
+        /// Where.
+        url: String,
+        /// What the server says.
+        message: String,
+    },
     /// A score that is not a finite number.
     #[error("the score is {value}, not a finite number")]
     NotFinite {
@@ -81,6 +90,26 @@ pub enum RemoteError {
 }
 
 impl RemoteError {
+    /// Whether the server refuses this one prompt or item, so that others may still have answers:
+    /// [`RemoteError::Refused`], the statuses 400, 413 and 422, and a 500 that stays after all
+    /// attempts. Every other error concerns whatever is asked.
+    ///
+    /// # Examples
+    /// ```
+    /// use collimate_remote::RemoteError;
+    /// let url = "http://127.0.0.1:8000/v1/chat/completions".to_owned();
+    /// let message = "content_filter".to_owned();
+    /// assert!(RemoteError::Refused { url, message }.is_refusal());
+    /// assert!(!RemoteError::Stopped.is_refusal());
+    /// ```
+    pub fn is_refusal(&self) -> bool {
+        match self {
+            Self::Refused { .. } => true,
+            Self::Status { status, .. } => matches!(status, 400 | 413 | 422 | 500),
+            _ => false,
+        }
+    }
+
     /// As the error of prompt `index`.
     pub(crate) fn generation(self, index: usize) -> GenerateError {
         match self {

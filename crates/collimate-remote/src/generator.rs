@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 use std::sync::{Mutex, PoisonError};
 
-use collimate_core::{Completion, GenerateError, Generator, Prompt, Sampling};
+use collimate_core::{Answers, Completion, GenerateError, Generator, Prompt, Sampling};
 
 use crate::answer::read;
 use crate::body::{check_prompt, completions, place, request_seed};
@@ -100,13 +100,28 @@ impl RemoteGenerator {
         sampling: &Sampling,
         mut each: impl FnMut(usize, Result<Vec<Completion>, RemoteError>) -> ControlFlow<()>,
     ) -> Result<Outcome, GenerateError> {
+        self.run(prompts, sampling, |index, done| match done.failed {
+            Some(RemoteError::Stopped) => ControlFlow::Continue(()),
+            failed => each(index, failed.map_or(Ok(done.completions), Err)),
+        })
+    }
+
+    /// The same with the completions of a prompt that arrived before an error ended it.
+    fn run(
+        &self,
+        prompts: &[Prompt],
+        sampling: &Sampling,
+        mut each: impl FnMut(usize, Done) -> ControlFlow<()>,
+    ) -> Result<Outcome, GenerateError> {
         sampling.check()?;
         let call = Call::default();
         let work = |index: usize| {
             let prompt = prompts.get(index)?;
-            match self.complete(&call, index, prompt, sampling) {
-                Err(RemoteError::Stopped) => None,
-                result => Some((index, result)),
+            let done = self.complete(&call, index, prompt, sampling);
+            let nothing = done.completions.is_empty();
+            match &done.failed {
+                Some(RemoteError::Stopped) if nothing => None,
+                _ => Some((index, done)),
             }
         };
         let mut outcome = Outcome::default();
@@ -115,12 +130,13 @@ impl RemoteGenerator {
             self.config.concurrency,
             &call.stop,
             work,
-            |(index, result)| {
-                match result.is_ok() {
-                    true => outcome.finished += 1,
-                    false => outcome.failed += 1,
+            |(index, done)| {
+                match &done.failed {
+                    None => outcome.finished += 1,
+                    Some(RemoteError::Stopped) => {}
+                    Some(_) => outcome.failed += 1,
                 }
-                each(index, result)
+                each(index, done)
             },
         );
         outcome.stats = call.tally.stats();
@@ -134,15 +150,23 @@ impl RemoteGenerator {
 
     /// All `n` completions of one prompt, in as many requests as that takes. Each gives at least one,
     /// so there are at most `n`.
-    fn complete(
+    fn complete(&self, call: &Call, index: usize, prompt: &Prompt, sampling: &Sampling) -> Done {
+        let mut done = Done::default();
+        done.failed = self
+            .fill(call, index, prompt, sampling, &mut done.completions)
+            .err();
+        done
+    }
+
+    fn fill(
         &self,
         call: &Call,
         index: usize,
         prompt: &Prompt,
         sampling: &Sampling,
-    ) -> Result<Vec<Completion>, RemoteError> {
+        done: &mut Vec<Completion>,
+    ) -> Result<(), RemoteError> {
         check_prompt(&self.config, prompt)?;
-        let mut done = Vec::new();
         for round in 0.. {
             let left = sampling.n.saturating_sub(done.len());
             if left == 0 {
@@ -154,8 +178,22 @@ impl RemoteGenerator {
             let read = |bytes: &[u8]| read(bytes, n, &sampling.stop);
             done.extend(self.asker.ask(call, place, &body, read)?);
         }
-        Ok(done)
+        Ok(())
     }
+
+    fn check_all(&self, prompts: &[Prompt]) -> Result<(), GenerateError> {
+        for (index, prompt) in prompts.iter().enumerate() {
+            check_prompt(&self.config, prompt).map_err(|error| error.generation(index))?;
+        }
+        Ok(())
+    }
+}
+
+/// What came of one prompt.
+#[derive(Debug, Default)]
+struct Done {
+    completions: Vec<Completion>,
+    failed: Option<RemoteError>,
 }
 
 impl Generator for RemoteGenerator {
@@ -170,9 +208,7 @@ impl Generator for RemoteGenerator {
         prompts: &[Prompt],
         sampling: &Sampling,
     ) -> Result<Vec<Vec<Completion>>, GenerateError> {
-        for (index, prompt) in prompts.iter().enumerate() {
-            check_prompt(&self.config, prompt).map_err(|error| error.generation(index))?;
-        }
+        self.check_all(prompts)?;
         let mut answers = vec![Vec::new(); prompts.len()];
         let mut failed: Option<(usize, RemoteError)> = None;
         self.generate_each(prompts, sampling, |index, result| match result {
@@ -192,6 +228,52 @@ impl Generator for RemoteGenerator {
         match failed {
             Some((index, error)) => Err(error.generation(index)),
             None => Ok(answers),
+        }
+    }
+
+    /// Hands out what comes as it comes, a part of the completions of a prompt included. A prompt that
+    /// the server refuses ([`RemoteError::is_refusal`]) ends no other; an error that concerns every
+    /// prompt ends the call once the answers under way are here.
+    ///
+    /// # Errors
+    /// As [`RemoteGenerator::generate`](Generator::generate), refusals excepted.
+    fn hand_out(
+        &self,
+        prompts: &[Prompt],
+        sampling: &Sampling,
+        take: &mut dyn FnMut(usize, Answers),
+    ) -> Result<(), GenerateError> {
+        self.check_all(prompts)?;
+        let mut failed: Option<(usize, RemoteError)> = None;
+        self.run(prompts, sampling, |index, done| {
+            let (refused, error) = match done.failed {
+                Some(error) if error.is_refusal() => (Some(error.to_string()), None),
+                other => (None, other),
+            };
+            if refused.is_some() || !done.completions.is_empty() {
+                let completions = done.completions;
+                take(
+                    index,
+                    Answers {
+                        completions,
+                        refused,
+                    },
+                );
+            }
+            match error {
+                None => ControlFlow::Continue(()),
+                Some(RemoteError::Stopped) => ControlFlow::Break(()),
+                Some(error) => {
+                    if failed.as_ref().is_none_or(|(first, _)| index < *first) {
+                        failed = Some((index, error));
+                    }
+                    ControlFlow::Break(())
+                }
+            }
+        })?;
+        match failed {
+            Some((index, error)) => Err(error.generation(index)),
+            None => Ok(()),
         }
     }
 }

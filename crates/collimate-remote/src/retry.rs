@@ -15,6 +15,8 @@ pub(crate) enum Unusable {
     Broken(String),
     /// Whole, and the next one would say the same.
     Final(String),
+    /// The server does not answer this prompt; it may answer others.
+    Refused(String),
 }
 
 /// Asks one URL.
@@ -85,18 +87,26 @@ impl Asker {
     }
 
     fn unusable(&self, unusable: Unusable, attempts: usize) -> Fault {
-        let (again, message) = match unusable {
-            Unusable::Broken(message) => (true, message),
-            Unusable::Final(message) => (false, message),
+        let url = self.client.url().to_owned();
+        let again = matches!(unusable, Unusable::Broken(_));
+        let error = match unusable {
+            Unusable::Refused(message) => {
+                let message = self.client.shown(&message);
+                RemoteError::Refused { url, message }
+            }
+            Unusable::Broken(message) | Unusable::Final(message) => {
+                let message = self.client.shown(&message);
+                RemoteError::Answer {
+                    url,
+                    attempts,
+                    message,
+                }
+            }
         };
         Fault {
             again,
             retry_after: None,
-            error: RemoteError::Answer {
-                url: self.client.url().to_owned(),
-                attempts,
-                message: self.client.shown(&message),
-            },
+            error,
         }
     }
 }

@@ -43,6 +43,7 @@ pub enum ScoreInput {
 /// | `class` | null: there is one number | an index into `probs`; null for `score` |
 /// | `use_activation` | null: not sent | |
 /// | `batch` | 32 | 1 to 4096; 1 for `messages` |
+/// | `refused` | null: an error | a finite number |
 /// | `extra_body` | `{}` | no field that this crate sends |
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -64,6 +65,9 @@ pub struct ScoreConfig {
     pub use_activation: Option<bool>,
     /// Items of one request.
     pub batch: usize,
+    /// The score of an item that the server refuses ([`RemoteError::is_refusal`]), with a warning in
+    /// the log. `None` makes [`Scorer::score`](collimate_core::Scorer::score) fail there.
+    pub refused: Option<f32>,
     /// Fields added to every request, for options that only this server has.
     pub extra_body: Map<String, Value>,
 }
@@ -78,6 +82,7 @@ impl Default for ScoreConfig {
             class: None,
             use_activation: None,
             batch: 32,
+            refused: None,
             extra_body: Map::new(),
         }
     }
@@ -111,6 +116,9 @@ impl ScoreConfig {
         }
         if !(1..=4096).contains(&self.batch) {
             return wrong("batch", self.batch, "from 1 to 4096 items");
+        }
+        if let Some(score) = self.refused.filter(|score| !score.is_finite()) {
+            return wrong("refused", score, "a finite number, or null for an error");
         }
         if self.input == ScoreInput::Messages {
             if self.batch != 1 {

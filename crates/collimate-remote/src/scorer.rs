@@ -14,7 +14,7 @@ use crate::{ApiKey, Outcome, RemoteConfig, RemoteError, RemoteStats, ScoreConfig
 ///
 /// Of the [`RemoteConfig`], `endpoint`, `token_limit`, `extra_sampling`, `n_per_request` and
 /// `extra_body` belong to generation and are not used. `batch` items make one request. Where a server refuses a request of
-/// several items (400, 413 or 422, such as for one that is too long), each is asked alone, so that the
+/// several items (such as for one that is too long), each is asked alone, so that the
 /// others have their scores.
 ///
 /// # Examples
@@ -154,10 +154,13 @@ impl RemoteScorer {
             .ask(call, key, &body, |bytes| read(bytes, &self.config, count))
         {
             Ok(scores) => scores,
-            Err(RemoteError::Status {
-                status: 400 | 413 | 422,
-                ..
-            }) if count > 1 => places
+            Err(
+                RemoteError::Refused { .. }
+                | RemoteError::Status {
+                    status: 400 | 413 | 422,
+                    ..
+                },
+            ) if count > 1 => places
                 .iter()
                 .flat_map(|&at| self.ask(call, start, items, &[at]))
                 .collect(),
@@ -167,7 +170,8 @@ impl RemoteScorer {
 }
 
 impl Scorer for RemoteScorer {
-    /// One finite score per item, in order. The first item that fails for good ends the call: use
+    /// One finite score per item, in order; an item that the server refuses has the score that
+    /// [`ScoreConfig::refused`] names. The first item that fails for good ends the call: use
     /// [`RemoteScorer::score_each`] to keep what is finished.
     ///
     /// # Errors
@@ -181,6 +185,14 @@ impl Scorer for RemoteScorer {
         let mut failed: Option<(usize, RemoteError)> = None;
         self.score_each(items, |index, result| match result {
             Ok(score) => {
+                if let Some(place) = scores.get_mut(index) {
+                    *place = score;
+                }
+                ControlFlow::Continue(())
+            }
+            Err(error) if error.is_refusal() && self.config.refused.is_some() => {
+                let score = self.config.refused.unwrap_or_default();
+                tracing::warn!(item = index, score, %error, "an item that is refused");
                 if let Some(place) = scores.get_mut(index) {
                     *place = score;
                 }

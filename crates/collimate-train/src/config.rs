@@ -1,5 +1,6 @@
 //! How a model is trained.
 
+use collimate_core::OrNull;
 use serde::{Deserialize, Serialize};
 
 use crate::TrainError;
@@ -63,11 +64,11 @@ impl Default for AdamWConfig {
 /// | `learning_rate` | 1e-5 | above 0, at most 1 |
 /// | `schedule` | `linear` | `constant`, `linear`, `cosine` |
 /// | `final_learning_rate_ratio` | 0 | 0 to 1 |
-/// | `warmup_steps`, `warmup_ratio` | 0, 0 | at most one of them above 0; the ratio below 1 |
+/// | `warmup_steps`, `warmup_ratio` | 0, 0 | at most one of them above 0; at most 10^12 steps, the ratio below 1 |
 /// | `batch_size` | 64 | at least 1 |
 /// | `micro_batch_tokens` | 8192 | at least 1; `null`: the whole batch at once |
-/// | `epochs` | 1 | above 0 |
-/// | `max_steps` | none | at least 1; overrides `epochs` |
+/// | `epochs` | 1 | above 0, at most 10^6; always at least one step |
+/// | `max_steps` | none | 1 to 10^12; overrides `epochs` |
 /// | `adamw` | see [`AdamWConfig`] | |
 /// | `max_grad_norm` | 1 | above 0; `null`: no clipping |
 /// | `eval_every`, `save_every` | none | at least 1; `null`: at the end only |
@@ -144,6 +145,9 @@ impl Default for TrainConfig {
     }
 }
 
+/// The largest number of steps: with it, sums and products of counts stay far from the end of `u64`.
+const MOST_STEPS: u64 = 1_000_000_000_000;
+
 fn check(
     ok: bool,
     name: &'static str,
@@ -198,6 +202,12 @@ impl TrainConfig {
             "0 when warmup_ratio is given",
         )?;
         check(
+            self.warmup_steps <= MOST_STEPS,
+            "warmup_steps",
+            self.warmup_steps,
+            "at most 10^12",
+        )?;
+        check(
             self.batch_size >= 1,
             "batch_size",
             self.batch_size,
@@ -207,21 +217,22 @@ impl TrainConfig {
         check(
             budget != Some(0),
             "micro_batch_tokens",
-            budget,
+            OrNull(budget),
             "at least 1, or null",
         )?;
         let epochs = self.epochs;
         check(
-            epochs > 0.0 && epochs.is_finite(),
+            epochs > 0.0 && epochs <= 1e6,
             "epochs",
             epochs,
-            "above 0, finite",
+            "above 0, at most 10^6",
         )?;
         check(
-            at_least_one(self.max_steps),
+            self.max_steps
+                .is_none_or(|steps| (1..=MOST_STEPS).contains(&steps)),
             "max_steps",
-            self.max_steps,
-            "at least 1, or null",
+            OrNull(self.max_steps),
+            "1 to 10^12, or null",
         )?;
         let AdamWConfig {
             beta1,
@@ -256,17 +267,17 @@ impl TrainConfig {
         )?;
         let norm = self.max_grad_norm;
         let norm_ok = norm.is_none_or(|norm| norm > 0.0 && norm.is_finite());
-        check(norm_ok, "max_grad_norm", norm, "above 0, or null")?;
+        check(norm_ok, "max_grad_norm", OrNull(norm), "above 0, or null")?;
         check(
             at_least_one(self.eval_every),
             "eval_every",
-            self.eval_every,
+            OrNull(self.eval_every),
             "at least 1, or null",
         )?;
         check(
             at_least_one(self.save_every),
             "save_every",
-            self.save_every,
+            OrNull(self.save_every),
             "at least 1, or null",
         )?;
         check(
@@ -278,14 +289,14 @@ impl TrainConfig {
         check(
             self.patience != Some(0),
             "patience",
-            self.patience,
+            OrNull(self.patience),
             "at least 1, or null",
         )?;
         let unused = self.patience.is_some() && self.eval_every.is_none();
         check(
             !unused,
             "patience",
-            self.patience,
+            OrNull(self.patience),
             "null when eval_every is null",
         )
     }
@@ -295,10 +306,13 @@ impl TrainConfig {
         examples.div_ceil(self.batch_size.max(1)) as u64
     }
 
-    /// All optimiser steps over `examples`.
+    /// All optimiser steps over `examples`: a part of a step is a step.
     pub fn total_steps(&self, examples: usize) -> u64 {
-        self.max_steps
-            .unwrap_or_else(|| whole(self.epochs * self.steps_per_epoch(examples) as f64))
+        let by_epochs = || {
+            let steps = self.steps_per_epoch(examples);
+            whole(self.epochs * steps as f64).max(steps.min(1))
+        };
+        self.max_steps.unwrap_or_else(by_epochs)
     }
 }
 

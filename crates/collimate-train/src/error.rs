@@ -52,7 +52,7 @@ pub enum TrainError {
         /// Its value.
         value: f64,
     },
-    /// Ctrl-C or SIGTERM, after the current step was finished.
+    /// Ctrl-C, SIGTERM or SIGHUP, after the current step was finished.
     #[error("interrupted after step {step} of stage {stage}; {}", match .saved {
         Some(path) => format!("saved in {}: run the same command again to go on from there", path.display()),
         None => "nothing was saved: the stage starts anew".to_owned(),

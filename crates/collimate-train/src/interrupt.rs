@@ -1,10 +1,9 @@
 //! Stopping after the current step.
 
-use std::io::Write;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use crate::TrainError;
+use crate::{TrainError, signals};
 
 /// A wish to stop, shared by everybody who clones it.
 ///
@@ -29,30 +28,28 @@ impl Interrupt {
         Self::default()
     }
 
-    /// The one that Ctrl-C and SIGTERM set. A second signal ends the process at once, with
-    /// status 130. Every call returns the same one.
+    /// The one that signals set. Every call returns the same one.
+    ///
+    /// | signal | the first sets the wish to stop | a later one ends the process at once, with status |
+    /// |---|---|---|
+    /// | SIGINT (Ctrl-C) | yes | 130 |
+    /// | SIGTERM | yes | 143 |
+    /// | SIGHUP (the terminal is closed) | yes | does nothing more |
+    ///
+    /// Signals within 0.1 seconds of the first count as one signal: `timeout` and schedulers send a
+    /// signal to a process and again to the group of the process.
+    ///
+    /// A signal that is ignored when the process starts stays ignored, as `nohup` and `&` in a
+    /// script without job control mean it; the other signals are handled all the same. Systems
+    /// without signals have Ctrl-C alone.
     ///
     /// # Errors
-    /// When the process already has another handler.
+    /// When the system refuses a thread or a handler.
     pub fn on_signals() -> Result<Self, TrainError> {
         static SIGNALS: OnceLock<Interrupt> = OnceLock::new();
-        let interrupt = SIGNALS.get_or_init(Self::new).clone();
         static INSTALLED: OnceLock<Result<(), String>> = OnceLock::new();
-        let shared = interrupt.clone();
-        let installed = INSTALLED.get_or_init(|| {
-            ctrlc::try_set_handler(move || {
-                if shared.flag.swap(true, Ordering::SeqCst) {
-                    std::process::exit(130);
-                }
-                // A closed standard error must not end the process here.
-                let _ = writeln!(
-                    std::io::stderr(),
-                    "stopping after this step; once more: stop now"
-                );
-            })
-            .map_err(|error| format!("no handler for Ctrl-C: {error}"))
-        });
-        match installed {
+        let interrupt = SIGNALS.get_or_init(Self::new).clone();
+        match INSTALLED.get_or_init(|| signals::install(&interrupt.flag)) {
             Ok(()) => Ok(interrupt),
             Err(reason) => Err(TrainError::objective(reason.clone())),
         }

@@ -22,6 +22,7 @@ mod resume;
 mod run;
 mod running;
 mod schedule;
+mod signals;
 mod stepper;
 
 pub use checkpoint::Exact;

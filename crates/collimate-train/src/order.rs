@@ -78,9 +78,9 @@ pub fn micro_batches(
 /// Where a step lies: its epoch and its part of the epoch's order.
 pub(crate) fn place(config: &TrainConfig, step: u64, examples: usize) -> (u64, Range<usize>) {
     let per_epoch = config.steps_per_epoch(examples).max(1);
-    let start = (step % per_epoch) as usize * config.batch_size;
+    let start = ((step % per_epoch) as usize).saturating_mul(config.batch_size);
     (
         step / per_epoch,
-        start..(start + config.batch_size).min(examples),
+        start..start.saturating_add(config.batch_size).min(examples),
     )
 }

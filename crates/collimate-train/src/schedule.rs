@@ -13,7 +13,8 @@ impl Schedule {
     /// ```
     pub fn factor(self, step: u64, warmup: u64, total: u64, floor: f64) -> f64 {
         if step < warmup {
-            return (step + 1) as f64 / (warmup + 1) as f64;
+            // As floats: the sum of an integer that is as large as can be overflows.
+            return (step as f64 + 1.0) / (warmup as f64 + 1.0);
         }
         let done = (step - warmup) as f64 / total.saturating_sub(warmup).max(1) as f64;
         match self {

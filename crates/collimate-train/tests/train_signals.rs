@@ -12,6 +12,8 @@ use common::{Regression, comparable, config, tiny};
 use serde_json::json;
 
 const FOLDER: &str = "COLLIMATE_TEST_RUN_FOLDER";
+/// Milliseconds of a forward.
+const PAUSE: &str = "COLLIMATE_TEST_PAUSE";
 
 fn often() -> TrainConfig {
     let every = Some(1);
@@ -42,17 +44,35 @@ fn train(folder: &Path, pause: Duration) -> Result<Vec<f32>, String> {
 /// The body of the child processes; on its own it has nothing to do.
 #[test]
 fn child() {
+    let pause = std::env::var(PAUSE).map_or(3, |pause| pause.parse().unwrap());
     if let Some(folder) = std::env::var_os(FOLDER)
-        && let Err(error) = train(Path::new(&folder), Duration::from_millis(3))
+        && let Err(error) = train(Path::new(&folder), Duration::from_millis(pause))
     {
         eprintln!("{error}");
     }
 }
 
 fn spawn(folder: &Path) -> Child {
-    Command::new(std::env::current_exe().unwrap())
+    spawn_with(folder, "true", 3)
+}
+
+/// A child whose shell ran `trap` first: what it ignores the child ignores.
+fn spawn_with(folder: &Path, trap: &str, pause: u64) -> Child {
+    // A test may run where signals are ignored, which children inherit and a shell cannot undo.
+    let mut command = match cfg!(target_os = "linux") {
+        true => Command::new("env"),
+        false => Command::new("sh"),
+    };
+    if cfg!(target_os = "linux") {
+        command.args(["--default-signal=INT,TERM,HUP", "sh"]);
+    }
+    command
+        .args(["-c", &format!("{trap}; exec \"$@\""), "sh"])
+        .arg(std::env::current_exe().unwrap())
         .args(["--exact", "child", "--nocapture"])
         .env(FOLDER, folder)
+        .env(PAUSE, pause.to_string())
+        .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
         .spawn()
@@ -76,31 +96,89 @@ fn sigkill_at_many_moments_costs_nothing_but_time() {
     }
 }
 
-#[test]
-fn sigterm_saves_and_says_how_to_go_on() {
-    let folder = tempfile::tempdir().unwrap();
-    let child = spawn(folder.path());
-    let first = folder.path().join("checkpoints/tiny/step-000001");
-    for _ in 0..2000 {
+/// Waits for the first checkpoint: from then on signals are heard.
+fn wait_for_a_step(folder: &Path) {
+    let first = folder.join("checkpoints/tiny/step-000001");
+    for _ in 0..60_000 {
         if first.exists() {
-            break;
+            return;
         }
         std::thread::sleep(Duration::from_millis(1));
     }
-    let sent = Command::new("kill")
-        .args(["-TERM", &child.id().to_string()])
-        .status()
-        .unwrap();
-    assert!(sent.success());
+    panic!("no step");
+}
+
+/// The shell's own `kill`, so that two of them come at the same moment.
+fn send(signals: &[&str], child: &Child) {
+    let id = child.id();
+    let kills: Vec<String> = signals.iter().map(|s| format!("kill -{s} {id}")).collect();
+    let sent = Command::new("sh").args(["-c", &kills.join("; ")]).status();
+    assert!(sent.unwrap().success());
+}
+
+/// What a child says that was asked to stop and has saved.
+#[track_caller]
+fn saved(child: Child) {
     let output = child.wait_with_output().unwrap();
     let text = String::from_utf8(output.stderr).unwrap();
-    assert!(
-        text.contains("stopping after this step; once more: stop now"),
-        "{text}"
-    );
+    let asked = "stopping after this step; once more: stop now";
+    assert_eq!(text.matches(asked).count(), 1, "{text}");
     assert!(
         text.contains("run the same command again to go on from there"),
         "{text}"
     );
+}
+
+#[test]
+fn sigterm_saves_and_says_how_to_go_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let child = spawn(folder.path());
+    wait_for_a_step(folder.path());
+    send(&["TERM"], &child);
+    saved(child);
     train(folder.path(), Duration::ZERO).unwrap();
+}
+
+/// A script without job control starts `command &` with SIGINT ignored, and nohup ignores SIGHUP.
+#[test]
+fn an_ignored_signal_takes_no_other_with_it() {
+    for (ignored, heard) in [("INT", "TERM"), ("INT", "HUP"), ("HUP", "TERM")] {
+        let folder = tempfile::tempdir().unwrap();
+        let mut child = spawn_with(folder.path(), &format!("trap '' {ignored}"), 3);
+        wait_for_a_step(folder.path());
+        send(&[ignored], &child);
+        std::thread::sleep(Duration::from_millis(30));
+        assert!(
+            child.try_wait().unwrap().is_none(),
+            "{ignored} is not ignored"
+        );
+        send(&[heard], &child);
+        saved(child);
+    }
+}
+
+#[test]
+fn a_signal_that_comes_twice_at_once_counts_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let child = spawn_with(folder.path(), "true", 20);
+    wait_for_a_step(folder.path());
+    // As `timeout` does, and a shell whose terminal is closed.
+    send(&["TERM", "TERM", "HUP"], &child);
+    saved(child);
+}
+
+#[test]
+fn a_second_signal_ends_the_process_at_once() {
+    for (signal, status) in [("TERM", 143), ("INT", 130)] {
+        let folder = tempfile::tempdir().unwrap();
+        let mut child = spawn_with(folder.path(), "true", 500);
+        wait_for_a_step(folder.path());
+        // Into the next step, which takes longer than the rest of this test.
+        std::thread::sleep(Duration::from_millis(100));
+        send(&[signal], &child);
+        std::thread::sleep(Duration::from_millis(250));
+        assert!(child.try_wait().unwrap().is_none(), "{signal} did not wait");
+        send(&[signal], &child);
+        assert_eq!(child.wait().unwrap().code(), Some(status), "{signal}");
+    }
 }

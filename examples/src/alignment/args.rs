@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::common::{Failure, json_name};
 use crate::lengths;
-use crate::options::{RunArgs, assign, read_config};
+use crate::options::{MOST_TEXTS, RunArgs, assign, check_count, read_config};
 
 /// The options of both examples.
 #[derive(Debug, Args)]
@@ -243,7 +243,10 @@ impl Options {
         assign(&mut align.train.learning_rate, self.lr);
         if self.batch.is_some() || self.accumulate.is_some() {
             let batch = self.batch.unwrap_or(align.train.batch_size);
-            align.train.batch_size = batch * self.accumulate.unwrap_or(1);
+            let times = self.accumulate.unwrap_or(1);
+            align.train.batch_size = batch.checked_mul(times).ok_or_else(|| {
+                format!("--accumulate {times}: --batch {batch} times that is no number of pairs")
+            })?;
         }
         assign(&mut align.train.max_steps, self.steps.map(Some));
         assign(&mut align.train.epochs, self.epochs);
@@ -261,6 +264,8 @@ impl Options {
         config.align.check()?;
         config.sft.validate()?;
         config.pretrain.validate()?;
+        check_count("prompts", config.prompts, 0..=MOST_TEXTS)?;
+        check_count("pretrain_texts", config.pretrain_texts, 0..=MOST_TEXTS)?;
         if !(0.0..=1.0).contains(&config.label_noise) {
             let noise = config.label_noise;
             return Err(format!("label_noise is {noise}: it must be between 0 and 1").into());

@@ -113,7 +113,7 @@ impl JudgeArgs {
                 let identity = format!("server {url} {model}");
                 let source = Source::Server(Box::new(server));
                 // A batch is what Ctrl-C waits for and what is lost where the process is killed.
-                let batch = 4 * self.concurrency.unwrap_or(8);
+                let batch = self.concurrency.unwrap_or(8).saturating_mul(4);
                 (
                     name,
                     self.asked(source, identity, batch, two_sides, interrupt)?,

@@ -102,7 +102,7 @@ fn ask(asked: &Asked, cases: &[Case], tie_within: f64) -> Result<Sheet, JudgeErr
     };
     let single = match &asked.single {
         Some((rubric, options)) => {
-            let count = answers(cases).len() * options.samples;
+            let count = answers(cases).len().saturating_mul(options.samples);
             asked.generator.begin("single answers", count);
             let (grades, report) = grade(&judge(options)?, *rubric, cases)?;
             let scores = grades.iter().map(|grade| grade.score).collect();
@@ -204,6 +204,7 @@ fn stopped(error: JudgeError, cache: Option<&Cache>) -> Failure {
         error => {
             let text = error.to_string();
             let text = text.replace("(min_parse_rate)", "(--min-parse-rate)");
+            let text = text.replace("; min_parse_rate 0", "; --min-parse-rate 0");
             let text = text.replace("max_new_tokens", "--judge-tokens");
             format!("the judge: {text}").into()
         }

@@ -54,6 +54,7 @@ pub(crate) fn add_report(sum: &mut ParseReport, more: ParseReport) {
         *sum.unparsed.entry(reason).or_insert(0) += count;
     }
     sum.example = sum.example.take().or(more.example);
+    sum.refusal = sum.refusal.take().or(more.refusal);
 }
 
 /// The same for position bias.

@@ -188,8 +188,13 @@ pub(crate) fn correlation_words(found: &LengthCorrelation) -> String {
 }
 
 fn parsing(what: &str, report: &ParseReport) -> String {
+    let refused = match &report.refusal {
+        Some(reason) => format!("; {} refused, the first: {reason}", report.refused()),
+        None => String::new(),
+    };
     format!(
-        "{what}: {} of {} judgements parsed ({}); {} new, {} from the cache, {} of equal answers",
+        "{what}: {} of {} judgements parsed ({}); {} new, {} from the cache, {} of equal \
+         answers{refused}",
         report.parsed,
         report.judgements,
         per_cent(report.parse_rate()),

@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 use std::sync::{Mutex, PoisonError};
 
-use collimate::core::{Completion, GenerateError, Generator, Prompt, Sampling};
+use collimate::core::{Answers, Completion, GenerateError, Generator, Prompt, Sampling, hand_out};
 use collimate::lm::{self, Llama, TextGenerator, Watch};
 use collimate::remote::RemoteGenerator;
 use collimate::train::{Interrupt, Meter, Progress};
@@ -69,6 +69,28 @@ impl Generator for Watched {
         }?;
         self.advance(written.iter().map(Vec::len).sum());
         Ok(written)
+    }
+
+    /// A server hands out answers as they come: what was paid for is kept, whatever comes next.
+    fn hand_out(
+        &self,
+        prompts: &[Prompt],
+        sampling: &Sampling,
+        take: &mut dyn FnMut(usize, Answers),
+    ) -> Result<(), GenerateError> {
+        let Source::Server(server) = &self.source else {
+            return hand_out(self, prompts, sampling, take);
+        };
+        if self.interrupt.is_set() {
+            return Err(GenerateError::Interrupted);
+        }
+        server.hand_out(prompts, sampling, &mut |index, answers| {
+            self.advance(match answers.refused {
+                Some(_) => sampling.n,
+                None => answers.completions.len(),
+            });
+            take(index, answers);
+        })
     }
 }
 

@@ -13,10 +13,11 @@ use collimate::core::{Completion, Finish, GenerateError, Prompt, Sampling};
 use collimate::data::{ChatFallback, TextTokenizer};
 use collimate::lm::{BatchLimits, Llama, TextGenerator};
 use collimate::nn::HfFolder;
-use collimate::train::{Interrupt, atomic_write};
+use collimate::train::atomic_write;
 use serde::Serialize;
 
 use crate::common::{self, DeviceName, Failure, Interrupted};
+use crate::runs;
 
 use prompts::Asked;
 use show::Show;
@@ -150,14 +151,19 @@ fn write(
     let prompts: Vec<Prompt> = asked.iter().map(|asked| asked.prompt.clone()).collect();
     let one = prompts.len() == 1 && sampling.n == 1;
     let live = one && (args.out.is_none() || std::io::stdout().is_terminal());
-    let mut show = Show::new(prompts.len(), sampling.n, live, Interrupt::on_signals()?);
+    let mut show = Show::new(prompts.len(), sampling.n, live, runs::interrupt());
     let ended = generator.generate_watched(&prompts, sampling, &mut show);
-    let found = show.into_finished();
+    let mut found = show.into_finished();
+    let lost = found.lost.take();
     let done = found.count();
     let kept = match done {
         0 => Ok(()),
         _ => keep(args.out.as_deref(), live, asked, &found),
     };
+    if let Some(error) = lost {
+        kept?;
+        return Err(error.into());
+    }
     match ended {
         Ok(_) => kept,
         Err(GenerateError::Interrupted) => {

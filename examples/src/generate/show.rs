@@ -14,6 +14,8 @@ pub(crate) struct Show {
     /// A bar, or nothing where the text itself is shown.
     meter: Option<Meter>,
     interrupt: Interrupt,
+    /// Why standard output took no more of the text.
+    lost: Option<String>,
     started: Instant,
     tokens: usize,
     /// Of each prompt, up to the last sample that is finished.
@@ -29,6 +31,8 @@ pub(crate) struct Found {
     pub(crate) completions: Vec<Vec<Completion>>,
     pub(crate) tokens: usize,
     pub(crate) elapsed: Duration,
+    /// Why standard output took no more of the text.
+    pub(crate) lost: Option<String>,
 }
 
 impl Found {
@@ -43,6 +47,7 @@ impl Show {
         Self {
             meter: (!live).then(|| train::Progress::Auto.start("completions", 0, total)),
             interrupt,
+            lost: None,
             started: Instant::now(),
             tokens: 0,
             finished: vec![Vec::new(); prompts],
@@ -50,9 +55,9 @@ impl Show {
     }
 
     /// Ends the show.
-    pub(crate) fn into_finished(self) -> Found {
+    pub(crate) fn into_finished(mut self) -> Found {
         if self.meter.is_none() && self.tokens > 0 {
-            let _ = common::print("\n");
+            self.write("\n");
         }
         let rows = self.finished.into_iter();
         Found {
@@ -61,14 +66,22 @@ impl Show {
                 .collect(),
             tokens: self.tokens,
             elapsed: self.started.elapsed(),
+            lost: self.lost,
+        }
+    }
+
+    /// Writes to standard output until that fails: the first failure is the one to tell.
+    fn write(&mut self, text: &str) {
+        if self.lost.is_none() {
+            self.lost = common::print(text).err().map(|error| error.to_string());
         }
     }
 }
 
 impl Watch for Show {
     fn text(&mut self, _: Place, piece: &str) {
-        if self.meter.is_none() && common::print(piece).is_err() {
-            self.interrupt.set();
+        if self.meter.is_none() {
+            self.write(piece);
         }
     }
 
@@ -89,7 +102,8 @@ impl Watch for Show {
             let message = format!("{} tokens, {speed:.0}/s", progress.tokens);
             meter.set(progress.finished as u64, &message);
         }
-        match self.interrupt.is_set() && progress.finished < progress.total {
+        let stop = self.lost.is_some() || self.interrupt.is_set();
+        match stop && progress.finished < progress.total {
             true => ControlFlow::Break(()),
             false => ControlFlow::Continue(()),
         }

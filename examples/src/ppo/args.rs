@@ -11,7 +11,7 @@ use collimate::train::{Schedule, TrainConfig};
 use serde::{Deserialize, Serialize};
 
 use crate::common::{Failure, json_name};
-use crate::options::{RunArgs, assign, read_config};
+use crate::options::{MOST_TEXTS, MOST_TOKENS, RunArgs, assign, check_count, read_config};
 use crate::policy::{self, PolicyOptions};
 use crate::rule::rules::Rule;
 
@@ -179,14 +179,13 @@ impl Args {
         config.policy.check()?;
         config.sft.validate()?;
         config.pretrain.validate()?;
-        for (name, value) in [
-            ("test_prompts", config.test_prompts),
-            ("openings", config.openings),
-            ("opening_tokens", config.opening_tokens),
+        for (name, value, least, most) in [
+            ("test_prompts", config.test_prompts, 1, MOST_TEXTS),
+            ("openings", config.openings, 1, MOST_TEXTS),
+            ("opening_tokens", config.opening_tokens, 1, MOST_TOKENS),
+            ("pretrain_texts", config.pretrain_texts, 0, MOST_TEXTS),
         ] {
-            if value == 0 {
-                return Err(format!("{name} is 0: at least 1").into());
-            }
+            check_count(name, value, least..=most)?;
         }
         if config.reward_model.is_some() && config.reward.is_some() {
             return Err("reward_model and reward: give one of them".into());

@@ -24,7 +24,8 @@ use serde_json::json;
 use crate::{
     common::{self, DeviceName, Failure, Interrupted},
     job::{Job, has_ended},
-    options, runs,
+    options::{self, MOST_TEXTS, MOST_TOKENS},
+    runs,
 };
 
 use pairs::Sizes;
@@ -115,6 +116,24 @@ impl Args {
         if let Some(beta) = self.beta {
             loss = loss.with_beta(beta);
         }
+        // Before anything is added up or made in this number.
+        for (name, value, most) in [
+            ("--prompts", self.prompts, MOST_TEXTS),
+            ("--test-prompts", self.test_prompts, MOST_TEXTS),
+            ("--opening-tokens", self.opening_tokens, MOST_TOKENS),
+            ("--new-tokens", self.new_tokens, MOST_TOKENS),
+        ] {
+            if !(1..=most).contains(&value) {
+                return Err(format!("{name} {value}: at least 1, at most {most}").into());
+            }
+        }
+        if !(2..=1000).contains(&self.samples) {
+            return Err(format!(
+                "--samples {}: a pair needs 2 texts, and 1000 are the most",
+                self.samples
+            )
+            .into());
+        }
         let mut align = SeraConfig {
             seed: self.seed,
             loss,
@@ -137,18 +156,6 @@ impl Args {
             align.adaptation = Adaptation::Lora(LoraConfig::default());
         }
         align.check()?;
-        let positive = [
-            ("--prompts", self.prompts),
-            ("--test-prompts", self.test_prompts),
-            ("--opening-tokens", self.opening_tokens),
-            ("--new-tokens", self.new_tokens),
-        ];
-        if let Some((name, _)) = positive.iter().find(|(_, n)| *n == 0) {
-            return Err(format!("{name} 0: at least 1").into());
-        }
-        if self.samples < 2 {
-            return Err(format!("--samples {}: a pair needs 2 texts", self.samples).into());
-        }
         Ok(Config {
             model: self.model.clone(),
             prefer: self.prefer,

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use super::world::{self, SeedSizes};
 use crate::common::{Failure, json_name};
 use crate::eval::judge_args::RubricName;
-use crate::options::{RunArgs, assign, read_config};
+use crate::options::{MOST_TEXTS, RunArgs, assign, check_count, read_config};
 use crate::rule::rules::Rule;
 
 /// Let a language model pose tasks, answer them, judge its own answers and learn from the pairs by
@@ -381,9 +381,8 @@ impl Args {
     }
 
     fn check(&self, config: &Config) -> Result<(), Failure> {
-        if config.test_prompts == 0 {
-            return Err("test_prompts is 0: at least 1".into());
-        }
+        check_count("test_prompts", config.test_prompts, 1..=MOST_TEXTS)?;
+        check_count("pretrain_texts", config.pretrain_texts, 0..=MOST_TEXTS)?;
         let given = [
             ("ift", config.ift.is_some()),
             ("eft", config.eft.is_some()),

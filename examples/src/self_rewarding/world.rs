@@ -12,6 +12,7 @@ use rand::RngExt;
 use serde::{Deserialize, Serialize};
 
 use crate::common::Failure;
+use crate::options::{MOST_TEXTS, check_count};
 
 /// Words of judgements and task lists that the world's own vocabulary lacks.
 pub(crate) const WORDS: [&str; 8] = [
@@ -51,6 +52,7 @@ impl SeedSizes {
         if !(share > 0.0 && share < 1.0) {
             return Err(format!("seed_data.demonstrations is {share}: between 0 and 1").into());
         }
+        check_count("seed_data.task_lists", self.task_lists, 0..=MOST_TEXTS)?;
         let rest = 2.0 * (1.0 - share) * world.pairs as f64;
         if self.judgements as f64 > rest {
             let (n, rest) = (self.judgements, rest.floor());
@@ -60,7 +62,8 @@ impl SeedSizes {
             )
             .into());
         }
-        let (needed, there) = (prompts + self.judge_test, world.test_pairs);
+        let needed = prompts.saturating_add(self.judge_test);
+        let there = world.test_pairs;
         if needed > there {
             return Err(format!(
                 "test_prompts and seed_data.judge_test need {needed} pairs: world.test_pairs is {there}"

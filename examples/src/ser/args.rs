@@ -11,7 +11,7 @@ use collimate::status::{MinCount, PairRule, ScoreCentre};
 use super::config::{Config, PolicyReward, StopAfter};
 use crate::common::{Failure, json_name};
 use crate::lengths;
-use crate::options::{RunArgs, assign, read_config};
+use crate::options::{MOST_TEXTS, RunArgs, assign, check_count, read_config};
 use crate::policy::PolicyOptions;
 
 /// Evolve a reward model from a few labels (self-evolved reward learning, arXiv:2411.00418).
@@ -218,6 +218,7 @@ impl Args {
         config.ser.check()?;
         config.sft.validate()?;
         config.pretrain.validate()?;
+        check_count("pretrain_texts", config.pretrain_texts, 0..=MOST_TEXTS)?;
         if config.data.is_empty() == config.model.is_some() {
             return Err(
                 "data and model go together: give both --data and --model, or neither".into(),

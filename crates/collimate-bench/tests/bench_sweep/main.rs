@@ -39,7 +39,7 @@ case "$mode" in
   fail) if [ "$seed" = 1 ] && [ ! -e "$GATE" ]; then
       echo "reading" >&2; echo "error: $data/train.csv has no rows" >&2; echo >&2; exit 3
     fi ;;
-  wait) trap 'exit 130' INT; while [ ! -e "$GATE" ]; do sleep 0.02; done ;;
+  wait) trap 'exit 130' INT TERM; while [ ! -e "$GATE" ]; do sleep 0.02; done ;;
 esac
 cat > "$out/summary.json" <<END
 {"accuracy": {"ser": 0.$seed, "loop0": $share}, "models": [{"name": "loop0", "steps": 3},
@@ -71,9 +71,14 @@ impl Place {
 
     fn command(&self, args: &[&str]) -> Command {
         // A background job's children ignore Ctrl-C; here it must arrive.
+        self.command_with("--default-signal=INT,TERM,HUP", args)
+    }
+
+    /// `signals`: an option of `env`.
+    fn command_with(&self, signals: &str, args: &[&str]) -> Command {
         let mut command = Command::new("env");
         if cfg!(target_os = "linux") {
-            command.arg("--default-signal=INT,TERM,HUP");
+            command.arg(signals);
         }
         command
             .arg(env!("CARGO_BIN_EXE_collimate-bench"))
@@ -93,7 +98,10 @@ impl Place {
     }
 
     fn start(&self, args: &[&str]) -> Child {
-        let mut command = self.command(args);
+        Self::quiet(self.command(args))
+    }
+
+    fn quiet(mut command: Command) -> Child {
         command.stdout(Stdio::null()).stderr(Stdio::null());
         command.spawn().unwrap()
     }

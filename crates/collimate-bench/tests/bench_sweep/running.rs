@@ -111,10 +111,24 @@ fn a_failing_cell_is_a_row_and_is_retried_only_when_asked() {
 
 #[test]
 fn ctrl_c_asks_the_programs_and_leaves_no_row() {
+    // The second way is that of a script's background job, which SIGTERM ends.
+    let ways = [
+        ("--default-signal=INT,TERM,HUP", "INT"),
+        ("--ignore-signal=INT", "TERM"),
+    ];
+    let ways = &ways[..if cfg!(target_os = "linux") { 2 } else { 1 }];
+    for (signals, signal) in ways {
+        asked_to_stop(signals, signal);
+    }
+}
+
+fn asked_to_stop(signals: &str, signal: &str) {
     let place = Place::new(&tiny("wait"));
-    let mut runner = place.start(&["--set", "data=d", "--jobs", "2"]);
+    let args = ["--set", "data=d", "--jobs", "2"];
+    let mut runner = Place::quiet(place.command_with(signals, &args));
     place.wait_for_calls(2);
-    let kill = ["-c", "kill -INT \"$1\"", "sh", &runner.id().to_string()];
+    let kill = format!("kill -{signal} {}", runner.id());
+    let kill = ["-c", kill.as_str()];
     assert!(Command::new("sh").args(kill).status().unwrap().success());
     assert_eq!(runner.wait().unwrap().code(), Some(130));
     assert_eq!(place.calls().len(), 2);

@@ -1,7 +1,11 @@
 //! Every loss over pairs as one type, for configurations and command lines.
 
+use std::fmt;
+
 use burn::tensor::Tensor;
-use serde::{Deserialize, Serialize};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{self, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::{
     Aot, ApoDown, ApoZero, Bco, DirectLoss, DiscoPop, Dpo, Exo, ImplicitRewards, Ipo, Nca, Orpo,
@@ -16,6 +20,9 @@ use crate::{LossError, PairLogps};
 /// use collimate_losses::{DirectLoss, PreferenceLoss};
 /// let loss: PreferenceLoss = serde_json::from_str(r#"{"ipo": {"beta": 0.2}}"#).unwrap();
 /// assert_eq!(loss.name(), "ipo");
+/// // A bare name has the default options.
+/// let loss: PreferenceLoss = serde_json::from_str(r#""ipo""#).unwrap();
+/// assert_eq!(loss.beta(), 0.1);
 /// assert_eq!("simpo".parse::<PreferenceLoss>()?.beta(), 2.0);
 /// // Names that others use for a special case.
 /// assert_eq!("hinge".parse::<PreferenceLoss>()?.name(), "slic_hf");
@@ -23,7 +30,7 @@ use crate::{LossError, PairLogps};
 /// # Ok::<(), collimate_losses::LossError>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", deny_unknown_fields)]
+#[serde(rename_all = "snake_case", deny_unknown_fields, remote = "Self")]
 #[non_exhaustive]
 pub enum PreferenceLoss {
     /// [`Dpo`].
@@ -61,6 +68,38 @@ pub enum PreferenceLoss {
 impl Default for PreferenceLoss {
     fn default() -> Self {
         Self::Dpo(Dpo::default())
+    }
+}
+
+impl Serialize for PreferenceLoss {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        Self::serialize(self, serializer)
+    }
+}
+
+/// An object of a name and its options, or a name alone.
+impl<'de> Deserialize<'de> for PreferenceLoss {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(NameOrObject)
+    }
+}
+
+struct NameOrObject;
+
+impl<'de> Visitor<'de> for NameOrObject {
+    type Value = PreferenceLoss;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the name of a loss, or {\"name\": {options}}")
+    }
+
+    fn visit_str<E: de::Error>(self, name: &str) -> Result<PreferenceLoss, E> {
+        name.parse().map_err(E::custom)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<PreferenceLoss, A::Error> {
+        // The derived one, which shadows the trait's.
+        PreferenceLoss::deserialize(MapAccessDeserializer::new(map))
     }
 }
 

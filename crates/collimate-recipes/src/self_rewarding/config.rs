@@ -50,12 +50,12 @@ impl PairSource {
 ///
 /// | field | default | allowed |
 /// |---|---|---|
-/// | `per_iteration` | 1000 | at least 1 |
-/// | `seed_shots`, `own_shots` | 6, 2 | at least one shot; own ones are seeds until there are any |
+/// | `per_iteration` | 1000 | 1 to 10^7 |
+/// | `seed_shots`, `own_shots` | 6, 2 | 1 to 1000 together; own ones are seeds until there are any |
 /// | `source` | `fixed` | `fixed`, `current` |
 /// | `sampling` | temperature .6, top-p .9, 256 tokens | |
 /// | `novelty` | ROUGE-L below .7, 3 to 150 words | see [`NoveltyOptions`] |
-/// | `attempts` | 4 | at least 1: most texts written for each task wanted |
+/// | `attempts` | 4 | 1 to 1000: most texts written for each task wanted |
 /// | `template` | numbered tasks | see [`TaskTemplate`] |
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -102,9 +102,9 @@ impl Default for TaskConfig {
 /// | field | default | allowed |
 /// |---|---|---|
 /// | `seed` | 0 | |
-/// | `iterations` | 2 (M2, M3) | at least 1 |
+/// | `iterations` | 2 (M2, M3) | 1 to 1000 |
 /// | `tasks` | see [`TaskConfig`] | |
-/// | `candidates` | 4 | at least 2 |
+/// | `candidates` | 4 | 2 to 1000 |
 /// | `responses` | temperature .7, top-p .9, 512 tokens | |
 /// | `rubric` | additive, 0 to 5 | see [`Rubric`] |
 /// | `judge` | 3 samples, at least half must parse | see [`JudgeOptions`]; its seed is the run's, empty answers are never judged |
@@ -193,18 +193,24 @@ impl SelfRewardingConfig {
     /// # Errors
     /// The first option out of range.
     pub fn check(&self) -> Result<(), RecipeError> {
-        let least = |name: &'static str, value: usize, least: usize| match value < least {
-            true => Err(ConfigError::new(name, value, &format!("at least {least}"))),
-            false => Ok(()),
+        let within = |name: &'static str, value: usize, least: usize, most: usize| {
+            let allowed = format!("at least {least}, at most {most}");
+            match (least..=most).contains(&value) {
+                true => Ok(()),
+                false => Err(ConfigError::new(name, value, &allowed)),
+            }
         };
-        least("iterations", self.iterations, 1)?;
-        least("candidates", self.candidates, 2)?;
-        least("max_length", self.max_length, 3)?;
+        within("iterations", self.iterations, 1, 1000)?;
+        within("candidates", self.candidates, 2, 1000)?;
+        if self.max_length < 3 {
+            return Err(ConfigError::new("max_length", self.max_length, "at least 3").into());
+        }
         let tasks = &self.tasks;
-        least("tasks.per_iteration", tasks.per_iteration, 1)?;
-        least("tasks.attempts", tasks.attempts, 1)?;
-        let shots = tasks.seed_shots + tasks.own_shots;
-        least("tasks.seed_shots + tasks.own_shots", shots, 1)?;
+        let name = "tasks.per_iteration";
+        within(name, tasks.per_iteration, 1, 10_000_000)?;
+        within("tasks.attempts", tasks.attempts, 1, 1000)?;
+        let shots = tasks.seed_shots.saturating_add(tasks.own_shots);
+        within("tasks.seed_shots + tasks.own_shots", shots, 1, 1000)?;
         tasks.template.check()?;
         let judge = |source: JudgeError| RecipeError::Judge {
             stage: "options".to_owned(),

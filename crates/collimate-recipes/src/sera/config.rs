@@ -112,8 +112,8 @@ impl SeraConfig {
         if self.methods.is_empty() {
             return Err(ConfigError::new("methods", "[]", "at least one method").into());
         }
-        if self.iterations == 0 {
-            return Err(ConfigError::new("iterations", 0, "at least 1").into());
+        if !(1..=1000).contains(&self.iterations) {
+            return Err(ConfigError::new("iterations", self.iterations, "1 to 1000").into());
         }
         if self.max_length < 3 {
             let allowed = "at least 3 tokens: BOS, one token, EOS";

@@ -180,7 +180,7 @@ impl<M: CausalLm> Session<'_, M> {
             seed: self.config.seed,
             max_steps: Some(steps),
             // As many answers per step as in a batch of pairs.
-            batch_size: 2 * self.config.train.batch_size,
+            batch_size: self.config.train.batch_size.saturating_mul(2),
             ..self.config.train.clone()
         };
         let inputs = hash_json(&(&train, self.config, pairs_hash(&pairs), model_hash(policy)));
