@@ -264,6 +264,63 @@ fn folders_rules_and_reward_models() {
 }
 
 #[test]
+fn scores_become_rewards_as_the_report_says() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let model = fixture("llama-untied").display().to_string();
+    let prompts = prompts(folder);
+    let decoder = fixture("llama-reward").display().to_string();
+    let train = |out: &str, more: &str| {
+        let all = format!("--model {model} --prompts {prompts} {SMALL} {more} --out {out}");
+        let words: Vec<&str> = all.split_whitespace().collect();
+        let output = succeed("ppo", folder, &words);
+        let summary = json(&folder.join(out).join("summary.json"));
+        let report = fs::read_to_string(folder.join(out).join("report.md")).unwrap();
+        (summary["policies"][0].clone(), report, text(&output.stderr))
+    };
+    // Nobody says which of its scores is a middling one.
+    let (policy, report, said) = train("default", &format!("--reward-model {decoder}"));
+    assert_eq!(policy["scaling"], "running");
+    assert!(
+        policy["floor"].is_null() && !said.contains("warning"),
+        "{said}"
+    );
+    assert!(
+        report.contains("From scores to rewards: `reward_model`: scores shifted"),
+        "{report}"
+    );
+    let sigmoid = format!("--reward-model {decoder} --reward-scaling sigmoid");
+    let (policy, _, said) = train("raw", &sigmoid);
+    assert_eq!(policy["scaling"]["sigmoid"]["threshold"], 0.5);
+    assert!(
+        said.contains("warning: reward_model: the sigmoid is taken of raw scores"),
+        "{said}"
+    );
+    // A centre that no score reaches: the same smallest reward for all.
+    let far = r#"{"policy": {"ppo": {"reward": {"scaling":
+        {"sigmoid": {"centre": 1000.0, "threshold": 0.5, "min": -1.0, "max": 1.0}}}}}}"#;
+    fs::write(folder.join("far.json"), far).unwrap();
+    let (policy, report, said) = train("far", &format!("{sigmoid} --config far.json"));
+    assert_eq!(
+        (
+            policy["floor"].as_f64(),
+            &policy["scaling"]["sigmoid"]["centre"]
+        ),
+        (Some(1.0), &1000.0.into())
+    );
+    for told in [&report, &said] {
+        assert!(
+            told.contains("100.0 % of the responses of training"),
+            "{told}"
+        );
+    }
+    let (policy, _, _) = train("clip", "--reward short --reward-scaling symmetric_clip");
+    assert_eq!(policy["scaling"]["symmetric_clip"]["limit"], 5.0);
+    let (policy, _, _) = train("none", "--reward short --reward-scaling none");
+    assert_eq!(policy["scaling"], "none");
+}
+
+#[test]
 fn what_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();

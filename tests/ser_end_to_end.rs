@@ -115,6 +115,39 @@ fn the_run_folder_says_everything() {
 }
 
 #[test]
+fn rewards_are_centred_on_the_labelled_answers() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let more = [
+        "--reward-scaling",
+        "sigmoid",
+        "--policy-rewards",
+        "loop0,ser",
+        "--no-baseline",
+    ];
+    ser(folder, "run", &more);
+    let summary = json(&folder.join("run/summary.json"));
+    for policy in summary["ppo"]["policies"].as_array().unwrap() {
+        let name = policy["name"].as_str().unwrap();
+        let centre = &policy["scaling"]["sigmoid"]["centre"];
+        assert!(
+            centre.is_f64() && *centre == summary["reward_centres"][name],
+            "{policy}"
+        );
+        assert!(share(&policy["floor"]) < 1.0, "{policy}");
+    }
+    let labels = &summary["human_labels"];
+    assert!(labels["fine_tuning"].as_u64().unwrap() > 0, "{labels}");
+    let report = fs::read_to_string(folder.join("run/report.md")).unwrap();
+    for part in [
+        "From scores to rewards: `loop0`: σ(score",
+        "these labels are human too",
+    ] {
+        assert!(report.contains(part), "{part}");
+    }
+}
+
+#[test]
 fn the_policy_in_the_loop() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();

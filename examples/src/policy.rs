@@ -7,9 +7,10 @@ use collimate::ppo::{
     CriticConfig, Estimator, KlControl, KlUnit, PpoConfig, RewardConfig, RewardScaling,
 };
 use collimate::recipes::Adaptation;
-use collimate::recipes::ppo::{CriticStart, PolicyConfig};
+use collimate::recipes::ppo::{CriticStart, PolicyConfig, Reinforced};
 use collimate::reward::RewardModel;
 
+use crate::common;
 use crate::options::assign;
 
 /// What a response's reward is compared with.
@@ -21,6 +22,20 @@ pub(crate) enum EstimatorName {
     Rloo,
     /// The mean of all responses to its prompt, in standard deviations
     Grpo,
+}
+
+/// How scores become rewards.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[value(rename_all = "snake_case")]
+pub(crate) enum ScalingName {
+    /// Scores as they are
+    None,
+    /// To mean 0 and variance 1 over all scores so far
+    Running,
+    /// The sigmoid of the score minus a centre, from 0.5 to 1 mapped to -1 to 1 (SER, eq. 18)
+    Sigmoid,
+    /// Scores from -5 to 5 mapped to -1 to 1, the rest cut
+    SymmetricClip,
 }
 
 /// Options of the policy stage.
@@ -60,6 +75,11 @@ pub(crate) struct PolicyOptions {
     /// Divergence that an adaptive coefficient aims at, in nats per response, above 0 [default: 6]
     #[arg(long, value_name = "NATS")]
     kl_target: Option<f64>,
+    /// How scores become rewards; numbers of a scaling go into --config. A saved reward model has no
+    /// centre for sigmoid, so give one there [default: running; of ser on your data sigmoid,
+    /// centred on the labelled answers]
+    #[arg(long, value_enum, value_name = "NAME")]
+    reward_scaling: Option<ScalingName>,
     /// A value head on the policy, in place of a critic made from the reward model
     #[arg(long)]
     value_head: bool,
@@ -81,6 +101,11 @@ pub(crate) fn defaults() -> PolicyConfig {
                 horizon: 640.0,
                 unit: KlUnit::PerSequence,
             },
+            // Neither a rule nor a saved reward model says which of its scores is a middling one.
+            reward: RewardConfig {
+                scaling: RewardScaling::Running,
+                ..RewardConfig::default()
+            },
             save_every: Some(100),
             sample_every: Some(25),
             ..PpoConfig::default()
@@ -88,6 +113,14 @@ pub(crate) fn defaults() -> PolicyConfig {
         max_length: crate::lengths::DEFAULT,
         ..PolicyConfig::default()
     }
+}
+
+/// Defaults for reward models that the run trains itself: equation 18, centred on the labelled
+/// answers.
+pub(crate) fn for_own_reward_models() -> PolicyConfig {
+    let mut policy = defaults();
+    policy.ppo.reward.scaling = RewardScaling::PAPER;
+    policy
 }
 
 /// Defaults for the embedded world: a small decoder from scratch wants larger steps. Chosen in
@@ -103,7 +136,7 @@ pub(crate) fn for_world() -> PolicyConfig {
             max_new_tokens: 32,
             learning_rate: 1e-3,
             kl: KlControl::Fixed { coefficient: 0.2 },
-            // Rewards of all kinds on one scale: so the same coefficient means the same.
+            // Rewards of all kinds on one scale, so the same coefficient means the same.
             reward: RewardConfig {
                 scaling: RewardScaling::Running,
                 ..RewardConfig::default()
@@ -165,6 +198,25 @@ impl PolicyOptions {
                 unit,
             };
         }
+        let scaling = &mut ppo.reward.scaling;
+        match self.reward_scaling {
+            Some(ScalingName::None) => *scaling = RewardScaling::None,
+            Some(ScalingName::Running) => *scaling = RewardScaling::Running,
+            // The numbers of a configuration file stay.
+            Some(ScalingName::Sigmoid) if !matches!(scaling, RewardScaling::Sigmoid { .. }) => {
+                *scaling = RewardScaling::PAPER;
+            }
+            Some(ScalingName::SymmetricClip)
+                if !matches!(scaling, RewardScaling::SymmetricClip { .. }) =>
+            {
+                *scaling = RewardScaling::SymmetricClip {
+                    limit: 5.0,
+                    min: -1.0,
+                    max: 1.0,
+                };
+            }
+            Some(ScalingName::Sigmoid | ScalingName::SymmetricClip) | None => {}
+        }
         // A response takes at most half of a sequence, unless somebody said otherwise.
         if self.response_tokens.is_none() {
             let ppo = &mut policy.ppo;
@@ -179,6 +231,13 @@ impl PolicyOptions {
                 ..LoraConfig::default()
             });
         }
+    }
+}
+
+/// Says on the terminal what makes a policy hard to believe.
+pub(crate) fn warn(policies: &[Reinforced<Llama>]) {
+    for warning in policies.iter().flat_map(|policy| policy.report.warnings()) {
+        common::tell(&format!("warning: {warning}"));
     }
 }
 

@@ -2,8 +2,8 @@
 
 use burn::tensor::{Device, Tensor, TensorData};
 use collimate_data::TokenizedPair;
-use collimate_losses::{DirectLoss, ImplicitRewards, PairLogps};
-use collimate_nn::{CausalLm, Forward, Pack, completion_logps};
+use collimate_losses::{DirectLoss, ImplicitRewards, LossError, PairLogps};
+use collimate_nn::{CausalLm, DeviceBatch, Forward, Pack, completion_logps};
 
 use crate::DirectError;
 use crate::logps::{PairLogp, push, targets, to_device};
@@ -36,16 +36,46 @@ pub fn direct_losses<M: CausalLm>(
 ) -> Result<DirectLosses, DirectError> {
     let batch =
         to_device(pack(pairs), model).map_err(|source| DirectError::pair("training", source))?;
-    let policy = sides(completion_logps(model, &batch, f));
+    losses_of(model, &batch, pairs, loss, reference, f, |logps| {
+        loss.forward(logps)
+    })
+}
+
+/// As [`direct_losses`], of pairs that are packed already; `losses` gives the loss of each pair.
+pub(crate) fn losses_of<M: CausalLm>(
+    model: &M,
+    batch: &DeviceBatch,
+    pairs: &[&TokenizedPair],
+    loss: &impl DirectLoss,
+    reference: Option<&[PairLogp]>,
+    f: Forward,
+    losses: impl FnOnce(&PairLogps) -> Result<Tensor<1>, LossError>,
+) -> Result<DirectLosses, DirectError> {
+    let policy = sides(completion_logps(model, batch, f));
     let values = policy.clone().map(Tensor::detach);
     let reference = reference.map(|logps| columns(logps, &model.device()));
     let logps = gather(policy, reference, pairs);
     Ok(DirectLosses {
-        loss: loss.forward(&logps)?,
+        loss: losses(&logps)?,
         rewards: loss.implicit_rewards(&logps)?,
         logps: values,
         tokens: batch.tokens(),
     })
+}
+
+/// Log-probabilities of packed pairs, on the host.
+pub(crate) fn policy_logps<M: CausalLm>(
+    model: &M,
+    batch: &DeviceBatch,
+    f: Forward,
+) -> Vec<PairLogp> {
+    let values = completion_logps(model, batch, f).detach().into_data();
+    let values: Vec<f32> = values.iter().collect();
+    let pair = |pair: &[f32]| PairLogp {
+        chosen: pair[0],
+        rejected: pair[1],
+    };
+    values.chunks_exact(2).map(pair).collect()
 }
 
 pub(crate) fn pack(pairs: &[&TokenizedPair]) -> Pack {

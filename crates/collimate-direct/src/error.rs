@@ -49,6 +49,14 @@ pub enum DirectError {
         /// Which pair.
         pair: usize,
     },
+    /// A part of a step was asked for that never began.
+    #[error(
+        "{loss} looks across the pairs of an optimiser step: call begin_step with all examples of the step before forward"
+    )]
+    OtherStep {
+        /// Which loss.
+        loss: &'static str,
+    },
     /// A loss over the batch's other completions cannot use log-probabilities that were computed before.
     #[error(
         "{loss} needs the reference's log-probabilities of completions under other prompts: give a reference model, not a file"

@@ -7,6 +7,7 @@ mod objective;
 mod reference;
 mod reference_file;
 mod sft;
+mod step;
 mod unpaired;
 
 pub use batch::{DirectLosses, direct_losses};

@@ -1,17 +1,19 @@
 //! Direct alignment on pairs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use burn::tensor::Tensor;
 use collimate_core::{Key, metric_names as names};
 use collimate_data::TokenizedPair;
 use collimate_losses::{DirectLoss, ImplicitRewards};
-use collimate_nn::{CausalLm, Forward};
-use collimate_train::{Evaluation, Forwarded, Objective, TrainError};
+use collimate_nn::{CausalLm, Forward, packs};
+use collimate_train::{Evaluation, Forwarded, Objective, TrainError, hash_json};
 
-use crate::batch::{columns, gather};
-use crate::logps::{cost, pair_logps, targets};
-use crate::{DirectError, Reference, direct_losses};
+use crate::batch::{DirectLosses, columns, gather, losses_of, pack, policy_logps};
+use crate::logps::{cost, pair_logps, targets, to_device};
+use crate::step::{CurrentStep, Held, hold, losses};
+use crate::{DirectError, Reference, pairs_hash};
 
 /// A direct alignment loss on pairs, averaged over the pairs of the optimiser step.
 ///
@@ -19,6 +21,10 @@ use crate::{DirectError, Reference, direct_losses};
 /// `rewards/chosen`, `rewards/rejected`, `rewards/margins`, `rewards/accuracies` (of the loss's
 /// implicit rewards; a tie counts one half), `logps/chosen`, `logps/rejected` (sums, in nats).
 /// Held-out pairs give the same with `loss`.
+///
+/// A loss that looks across pairs ([`DirectLoss::across_pairs`]) sees the whole optimiser step: where
+/// the step comes in micro-batches, the log-probabilities of all pairs are computed first (one more
+/// forward pass), and each micro-batch learns with the derivatives that the whole step gives.
 ///
 /// # Differs from
 /// TRL logs `logits/…` and `entropy` too: logits never exist here as a whole.
@@ -29,6 +35,7 @@ pub struct DirectObjective<M, L> {
     loss: L,
     reference: Reference<M>,
     evaluation_tokens: usize,
+    step: CurrentStep,
 }
 
 impl<M: CausalLm, L: DirectLoss> DirectObjective<M, L> {
@@ -61,7 +68,106 @@ impl<M: CausalLm, L: DirectLoss> DirectObjective<M, L> {
             reference: reference.ready_for(&loss),
             loss,
             evaluation_tokens: evaluation_tokens.max(1),
+            step: CurrentStep::default(),
         })
+    }
+
+    /// The losses of a part of the step, and of the whole step where it comes in one part.
+    fn losses(&self, model: &M, examples: &[usize], key: Key) -> Result<DirectLosses, DirectError> {
+        let pairs: Vec<&TokenizedPair> = examples.iter().map(|&i| &self.train[i]).collect();
+        let held = self.held(model, examples, key)?;
+        let reference = self.reference.train_logps(model, &pairs, examples);
+        let reference = reference.map_err(named(examples))?;
+        let batch = to_device(pack(&pairs), model)
+            .map_err(|source| named(examples)(DirectError::pair("training", source)))?
+            .of_examples(examples);
+        let (loss, f) = (&self.loss, Forward::train(key));
+        let (pairs, reference) = (pairs.as_slice(), reference.as_deref());
+        losses_of(
+            model,
+            &batch,
+            pairs,
+            loss,
+            reference,
+            f,
+            |logps| match &held {
+                Some(held) => losses(logps, held),
+                None => loss.forward(logps),
+            },
+        )
+    }
+
+    /// What the whole step says of these examples; nothing where they are the whole step, or
+    /// where the loss does not look across pairs.
+    fn held(
+        &self,
+        model: &M,
+        examples: &[usize],
+        key: Key,
+    ) -> Result<Option<Vec<Held>>, DirectError> {
+        if !self.loss.across_pairs() {
+            return Ok(None);
+        }
+        let mut step = self.step.lock();
+        if examples.len() >= step.examples.len() {
+            return Ok(None);
+        }
+        let all = match &step.held {
+            Some(all) => Arc::clone(all),
+            None => Arc::new(self.hold(model, &step.examples, key)?),
+        };
+        step.held = Some(Arc::clone(&all));
+        let of = |example: &usize| all.get(example).copied();
+        match examples.iter().map(of).collect() {
+            Some(held) => Ok(Some(held)),
+            None => Err(DirectError::OtherStep {
+                loss: self.loss.name(),
+            }),
+        }
+    }
+
+    fn hold(
+        &self,
+        model: &M,
+        step: &[usize],
+        key: Key,
+    ) -> Result<HashMap<usize, Held>, DirectError> {
+        let untracked = model.clone().valid();
+        let pairs: Vec<&TokenizedPair> = step.iter().map(|&i| &self.train[i]).collect();
+        let (mut policy, mut reference) = (Vec::new(), Some(Vec::new()));
+        let packed = packs(
+            &pairs,
+            self.evaluation_tokens,
+            |pair| cost(pair),
+            |pack, pair| crate::logps::push(pack, pair),
+        );
+        for (range, pack) in packed {
+            let (examples, pairs) = (&step[range.clone()], &pairs[range]);
+            let batch = to_device(pack, &untracked)
+                .map_err(|source| named(examples)(DirectError::pair("training", source)))?
+                .of_examples(examples);
+            policy.extend(policy_logps(&untracked, &batch, Forward::train(key)));
+            let of = self.reference.train_logps(model, pairs, examples);
+            let of = of.map_err(named(examples))?;
+            reference = reference.zip(of).map(|(mut all, of)| {
+                all.extend(of);
+                all
+            });
+        }
+        let (reference, device) = (reference.as_deref(), model.device());
+        hold(&self.loss, step, &pairs, &policy, reference, &device)
+    }
+}
+
+/// The error of a pair of a batch, as the error of the training pair that it is.
+fn named(examples: &[usize]) -> impl Fn(DirectError) -> DirectError + '_ {
+    move |error| match error {
+        DirectError::Pair { part, pair, source } => DirectError::Pair {
+            part,
+            pair: examples[pair],
+            source,
+        },
+        other => other,
     }
 }
 
@@ -108,24 +214,25 @@ impl<M: CausalLm, L: DirectLoss> Objective for DirectObjective<M, L> {
         examples.len() as f64
     }
 
+    fn begin_step(&self, _model: &M, examples: &[usize]) -> Result<(), TrainError> {
+        let mut step = self.step.lock();
+        step.examples = examples.to_vec();
+        step.held = None;
+        Ok(())
+    }
+
+    fn fingerprint(&self) -> String {
+        hash_json(&(
+            "pairs",
+            pairs_hash(&self.train),
+            pairs_hash(&self.held_out),
+            format!("{:?}", self.loss),
+            self.reference.fingerprint(),
+        ))
+    }
+
     fn forward(&self, model: &M, examples: &[usize], key: Key) -> Result<Forwarded, TrainError> {
-        let pairs: Vec<&TokenizedPair> = examples.iter().map(|&i| &self.train[i]).collect();
-        let named = |error| match error {
-            DirectError::Pair { part, pair, source } => DirectError::Pair {
-                part,
-                pair: examples[pair],
-                source,
-            },
-            other => other,
-        };
-        let reference = self
-            .reference
-            .train_logps(model, &pairs, examples)
-            .map_err(named)?;
-        let key = key.with(examples.first().map_or(0, |&i| i as u64));
-        let f = Forward::train(key);
-        let out =
-            direct_losses(model, &pairs, &self.loss, reference.as_deref(), f).map_err(named)?;
+        let out = self.losses(model, examples, key)?;
         let weight = examples.len() as f64;
         Ok(Forwarded {
             loss_sum: out.loss.sum(),

@@ -2,10 +2,11 @@
 
 use collimate_data::TokenizedPair;
 use collimate_losses::{DirectLoss, ReferenceNeed};
-use collimate_nn::{CausalLm, Forward, completion_logps};
+use collimate_nn::{CausalLm, Forward};
+use collimate_train::{hash_json, model_hash};
 
 use crate::DirectError;
-use crate::batch::pack;
+use crate::batch::{pack, policy_logps};
 use crate::logps::{PairLogp, pair_logps, to_device};
 
 /// The reference model of direct alignment.
@@ -58,6 +59,22 @@ impl<M: CausalLm> Reference<M> {
             _ if loss.reference_need() == ReferenceNeed::None => Self::None,
             Self::Model(model) => Self::Model(model.valid()),
             other => other,
+        }
+    }
+
+    /// Another reference, another text: for the fingerprint of an objective.
+    pub(crate) fn fingerprint(&self) -> String {
+        match self {
+            Self::None => "none".to_owned(),
+            Self::AdaptersOff => "adapters_off".to_owned(),
+            Self::Model(model) => model_hash(model),
+            Self::Logps { train, held_out } => {
+                let bits = |logps: &[PairLogp]| -> Vec<[u32; 2]> {
+                    let bits = |l: &PairLogp| [l.chosen.to_bits(), l.rejected.to_bits()];
+                    logps.iter().map(bits).collect()
+                };
+                hash_json(&(bits(train), bits(held_out)))
+            }
         }
     }
 
@@ -124,13 +141,7 @@ fn forward<M: CausalLm>(
 ) -> Result<Vec<PairLogp>, DirectError> {
     let batch =
         to_device(pack(pairs), model).map_err(|source| DirectError::pair("training", source))?;
-    let values = completion_logps(model, &batch, f).detach().into_data();
-    let values: Vec<f32> = values.iter().collect();
-    let pair = |pair: &[f32]| PairLogp {
-        chosen: pair[0],
-        rejected: pair[1],
-    };
-    Ok(values.chunks_exact(2).map(pair).collect())
+    Ok(policy_logps(model, &batch, f))
 }
 
 fn check_logps(part: &'static str, logps: &[PairLogp], pairs: usize) -> Result<(), DirectError> {

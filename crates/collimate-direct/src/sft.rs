@@ -8,7 +8,7 @@ use collimate_core::Key;
 use collimate_data::TokenizedExample;
 use collimate_losses::token_nll;
 use collimate_nn::{CausalLm, DeviceBatch, Forward, Pack, PackError, packs, token_logps};
-use collimate_train::{Evaluation, Forwarded, Objective, TrainError};
+use collimate_train::{Evaluation, Forwarded, Objective, TrainError, hash_json};
 
 use crate::logps::to_device;
 
@@ -108,13 +108,17 @@ impl<M: CausalLm> Objective for SftObjective<M> {
             .sum()
     }
 
+    fn fingerprint(&self) -> String {
+        hash_json(&("examples", &self.train, &self.held_out))
+    }
+
     fn forward(&self, model: &M, examples: &[usize], key: Key) -> Result<Forwarded, TrainError> {
         let batch =
             example_batch(examples.iter().map(|&i| &self.train[i]), model).map_err(|error| {
                 let example = examples[error.sequence()];
                 TrainError::objective(format!("training example {example}: {error}"))
             })?;
-        let key = key.with(examples.first().map_or(0, |&i| i as u64));
+        let batch = batch.of_examples(examples);
         Ok(Forwarded {
             tokens: batch.tokens(),
             loss_sum: completion_nll(model, &batch, Forward::train(key)).sum(),

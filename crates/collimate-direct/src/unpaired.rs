@@ -8,7 +8,7 @@ use collimate_core::{Key, metric_names as names};
 use collimate_data::TokenizedPair;
 use collimate_losses::{ShiftNeed, UnpairedLogps, UnpairedLoss, bco_shift, kto_reference_point};
 use collimate_nn::{CausalLm, Forward, Pack, completion_logps, packs};
-use collimate_train::{Forwarded, Objective, TrainError};
+use collimate_train::{Forwarded, Objective, TrainError, hash_json};
 
 use crate::logps::{targets, to_device};
 use crate::{DirectError, Reference};
@@ -199,6 +199,15 @@ impl<M: CausalLm, L: UnpairedLoss> Objective for UnpairedObjective<M, L> {
         Ok(())
     }
 
+    fn fingerprint(&self) -> String {
+        let rows = self.train.iter();
+        let rows: Vec<_> = rows
+            .map(|e| (&e.prompt, &e.completion, e.desirable))
+            .collect();
+        let loss = format!("{:?}", self.loss);
+        hash_json(&("unpaired", rows, loss, self.reference.fingerprint()))
+    }
+
     fn forward(&self, model: &M, examples: &[usize], key: Key) -> Result<Forwarded, TrainError> {
         let rows = self.rows(examples);
         let frozen = model.clone().valid();
@@ -211,7 +220,7 @@ impl<M: CausalLm, L: UnpairedLoss> Objective for UnpairedObjective<M, L> {
             pack.push_shared(prompt, &[completion]);
         }
         let batch = to_device(pack, model).map_err(TrainError::objective)?;
-        let key = key.with(examples.first().map_or(0, |&i| i as u64));
+        let batch = batch.of_examples(examples);
         let policy = completion_logps(model, &batch, Forward::train(key));
         let reference: Vec<f32> = reference.iter().map(|&v| v as f32).collect();
         let reference = Tensor::from_data(reference.as_slice(), &model.device());

@@ -186,7 +186,12 @@ fn micro_batches_change_nothing() {
             ..Default::default()
         };
         let adapted = full.clone().with_lora(&lora, Key::new(2, "lora")).unwrap();
-        for (kind, model) in [("full", full), ("adapters", adapted)] {
+        let lora = LoraConfig {
+            dropout: 0.5,
+            ..lora
+        };
+        let dropped = full.clone().with_lora(&lora, Key::new(2, "lora")).unwrap();
+        for (kind, model) in [("full", full), ("adapters", adapted), ("dropout", dropped)] {
             let objective = SftObjective::new(noise(8, 4), vec![], 64).unwrap();
             let run = |micro_batch_tokens, max_steps| {
                 let config = TrainConfig {

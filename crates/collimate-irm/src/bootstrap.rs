@@ -119,6 +119,44 @@ pub fn best_and_worst(responses: &[Response<'_>], cut: CutPolicy) -> Result<Best
     })
 }
 
+/// All pairs of a prompt's responses: the best against the worst, of the others the best against
+/// the worst, and so on. The first is [`best_and_worst`]; no response is in two pairs.
+///
+/// # Errors
+/// As [`best_and_worst`].
+///
+/// # Examples
+/// ```
+/// use collimate_irm::{CutPolicy, DropReason, Response, nested_pairs};
+/// let rewards = [("a", 0.5), ("b", 2.0), ("c", 1.0), ("d", -1.0), ("e", 0.6)];
+/// let responses = rewards.map(|(text, reward)| Response { text, reward, finished: true });
+/// let pairs = nested_pairs(&responses, CutPolicy::Drop)?;
+/// let found: Vec<_> = pairs.iter().map(|pair| (pair.chosen, pair.rejected)).collect();
+/// assert_eq!(found, [(1, 3), (2, 0)]); // "e" is left
+/// # Ok::<(), DropReason>(())
+/// ```
+pub fn nested_pairs(
+    responses: &[Response<'_>],
+    cut: CutPolicy,
+) -> Result<Vec<BestWorst>, DropReason> {
+    let mut pairs = vec![best_and_worst(responses, cut)?];
+    let mut left: Vec<usize> = (0..responses.len()).collect();
+    while let Some(last) = pairs.last() {
+        let (chosen, rejected) = (last.chosen, last.rejected);
+        left.retain(|index| ![chosen, rejected].contains(index));
+        let rest: Vec<Response<'_>> = left.iter().map(|&index| responses[index]).collect();
+        let Ok(next) = best_and_worst(&rest, cut) else {
+            break;
+        };
+        pairs.push(BestWorst {
+            chosen: left[next.chosen],
+            rejected: left[next.rejected],
+            margin: next.margin,
+        });
+    }
+    Ok(pairs)
+}
+
 /// How many responses there were, and how many were excluded.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ResponseCounts {

@@ -27,7 +27,7 @@ pub enum MarginReference {
 /// | `reference` | `initial` | see [`MarginReference`] |
 /// | `gamma` | 0.3 | [0, 1] |
 /// | `offline_share` | 0.7 | [0, 1]; 0: bootstrapped pairs only |
-/// | `bootstrap_share` | 0.3 | [0, 1]; 0: offline pairs only |
+/// | `bootstrap_share` | 0.3 | 0 to half of `responses`, rounded down; 0: offline pairs only |
 /// | `responses` | 4 | 2 to 1000 |
 /// | `cut` | `drop` | see [`CutPolicy`] |
 ///
@@ -52,7 +52,8 @@ pub struct IrmConfig {
     pub gamma: f64,
     /// K as a share of the N offline pairs: how many of them are kept.
     pub offline_share: f64,
-    /// K̃ as a share of the N offline pairs: how many bootstrapped pairs are kept at most.
+    /// K̃ as a share of the N offline pairs: how many bootstrapped pairs are kept at most. Above 1 the
+    /// responses to a prompt make more than one pair ([`nested_pairs`](crate::nested_pairs)).
     pub bootstrap_share: f64,
     /// Responses sampled for each prompt.
     pub responses: usize,
@@ -80,13 +81,19 @@ impl IrmConfig {
     /// # Errors
     /// [`IrmError::OutOfRange`] for the first violation, with name, value and range.
     pub fn check(&self) -> Result<(), IrmError> {
-        for (name, value) in [
-            ("gamma", self.gamma),
-            ("offline_share", self.offline_share),
-            ("bootstrap_share", self.bootstrap_share),
-        ] {
+        for (name, value) in [("gamma", self.gamma), ("offline_share", self.offline_share)] {
             in_range(name, value, "in [0, 1]", (0.0..=1.0).contains(&value))?;
         }
+        let share = self.bootstrap_share;
+        let allowed = "at least 0, and at most half of the responses to a prompt (rounded down): so \
+                       many pairs a prompt can make";
+        let most = self.max_bootstrap_share();
+        in_range(
+            "bootstrap_share",
+            share,
+            allowed,
+            (0.0..=most).contains(&share),
+        )?;
         let sum = self.offline_share + self.bootstrap_share;
         let allowed = "above 0: nothing would be left to train on";
         in_range("offline_share + bootstrap_share", sum, allowed, sum > 0.0)?;
@@ -97,6 +104,12 @@ impl IrmConfig {
             "at least 2, for a pair needs two answers, and at most 1000",
             (2..=1000).contains(&responses),
         )
+    }
+
+    /// The largest share of bootstrapped pairs: the pairs that the responses to one prompt make,
+    /// best against worst, second best against second worst, and so on. At least 1.
+    pub fn max_bootstrap_share(&self) -> f64 {
+        (self.responses / 2).max(1) as f64
     }
 }
 
@@ -118,5 +131,24 @@ impl IrmConfig {
 /// ```
 pub fn share_count(share: f64, n: usize) -> Result<usize, IrmError> {
     in_range("share", share, "in [0, 1]", (0.0..=1.0).contains(&share))?;
+    Ok((share * n as f64).round() as usize)
+}
+
+/// As [`share_count`], for a share of at most `most`.
+///
+/// # Errors
+/// [`IrmError::OutOfRange`] for a share below 0, above `most`, or not finite.
+///
+/// # Examples
+/// ```
+/// use collimate_irm::share_count_up_to;
+/// assert_eq!(share_count_up_to(1.5, 2.0, 10)?, 15);
+/// assert!(share_count_up_to(2.5, 2.0, 10).is_err());
+/// # Ok::<(), collimate_irm::IrmError>(())
+/// ```
+pub fn share_count_up_to(share: f64, most: f64, n: usize) -> Result<usize, IrmError> {
+    let allowed = "at least 0, and at most the pairs that the responses to a prompt make";
+    let holds = share.is_finite() && (0.0..=most).contains(&share);
+    in_range("share", share, allowed, holds)?;
     Ok((share * n as f64).round() as usize)
 }

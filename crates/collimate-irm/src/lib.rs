@@ -9,9 +9,9 @@ mod select;
 
 pub use bootstrap::{
     BestWorst, Bootstrapped, CutPolicy, DropReason, Response, ResponseCounts, best_and_worst,
-    bootstrap_pairs,
+    bootstrap_pairs, nested_pairs,
 };
-pub use config::{IrmConfig, MarginReference, share_count};
+pub use config::{IrmConfig, MarginReference, share_count, share_count_up_to};
 pub use ensemble::ensemble;
 pub use error::IrmError;
 pub use reward::{ImplicitReward, Logps};

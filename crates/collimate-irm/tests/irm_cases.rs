@@ -3,8 +3,8 @@
 use collimate_core::{Key, LeaveReason, Selection};
 use collimate_irm::{
     BestWorst, CutPolicy, DropReason, ImplicitReward, IrmConfig, IrmError, Logps, MarginReference,
-    Response, ResponseCounts, best_and_worst, bootstrap_pairs, ensemble, random_k, share_count,
-    top_k,
+    Response, ResponseCounts, best_and_worst, bootstrap_pairs, ensemble, nested_pairs, random_k,
+    share_count, top_k,
 };
 
 const KINDS: [ImplicitReward; 3] = [
@@ -379,6 +379,38 @@ fn bootstrapping_counts_what_it_leaves_out() {
 }
 
 #[test]
+fn nested_pairs_use_every_response_once() {
+    let all = [
+        ("a", 1.0),
+        ("b", 4.0),
+        ("c", 4.0),
+        ("d", -2.0),
+        ("e", 0.5),
+        ("f", 1.0),
+    ];
+    let responses = all.map(|(text, reward)| Response {
+        text,
+        reward,
+        finished: true,
+    });
+    let found = nested_pairs(&responses, CutPolicy::Drop).unwrap();
+    assert_eq!(
+        found[0],
+        best_and_worst(&responses, CutPolicy::Drop).unwrap()
+    );
+    let found: Vec<_> = found
+        .iter()
+        .map(|p| (p.chosen, p.rejected, p.margin))
+        .collect();
+    // "a" and "f" are worth the same: they make no pair.
+    assert_eq!(found, [(1, 3, 6.0), (2, 4, 3.5)]);
+    assert_eq!(
+        nested_pairs(&responses[..1], CutPolicy::Drop),
+        Err(DropReason::TooFewResponses)
+    );
+}
+
+#[test]
 fn shares_round_to_the_nearest_count() {
     for (share, n, expected) in [
         (0.7, 10, 7),
@@ -412,8 +444,16 @@ fn bad_configurations_name_value_and_range() {
             "offline_share = -0.5 must be in [0, 1]",
         ),
         (
-            with(|c| c.bootstrap_share = 1.5),
-            "bootstrap_share = 1.5 must be in [0, 1]",
+            with(|c| c.bootstrap_share = 2.5),
+            "bootstrap_share = 2.5 must be at least 0, and at most half of the responses",
+        ),
+        (
+            with(|c| c.bootstrap_share = f64::INFINITY),
+            "bootstrap_share = inf must be at least 0, and at most half",
+        ),
+        (
+            with(|c| (c.bootstrap_share, c.responses) = (1.5, 3)),
+            "bootstrap_share = 1.5 must be",
         ),
         (
             with(|c| (c.offline_share, c.bootstrap_share) = (0.0, 0.0)),
@@ -426,7 +466,9 @@ fn bad_configurations_name_value_and_range() {
     ] {
         assert!(message.starts_with(expected), "{message}");
     }
-    for (offline_share, bootstrap_share) in [(0.7, 0.3), (0.7, 1.0), (0.0, 0.3), (0.7, 0.0)] {
+    for (offline_share, bootstrap_share) in
+        [(0.7, 0.3), (0.7, 1.0), (0.0, 0.3), (0.7, 0.0), (0.7, 2.0)]
+    {
         let config = IrmConfig {
             offline_share,
             bootstrap_share,

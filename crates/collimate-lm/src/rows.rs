@@ -1,6 +1,58 @@
-//! The rows of a last layer that somebody reads.
+//! The rows of a last layer that are read, and the examples that rows belong to.
+
+use std::sync::Arc;
 
 use burn::tensor::{Int, Tensor};
+use collimate_nn::{DeviceBatch, Forward, RowForward};
+
+/// The rows that a pass is asked for, and the example of each row where masks are drawn by example.
+#[derive(Clone)]
+pub(crate) struct Rows {
+    asked: Option<Tensor<1, Int>>,
+    /// Of all rows.
+    all: Option<Arc<[u64]>>,
+    /// Of the rows asked for.
+    some: Option<Arc<[u64]>>,
+}
+
+impl Rows {
+    /// `asked` are the rows that the last layer is to compute; without them it computes all.
+    pub(crate) fn new(batch: &DeviceBatch, asked: Option<Tensor<1, Int>>, f: Forward) -> Self {
+        let all = batch.examples.clone().filter(|_| f.dropout.is_some());
+        let some = match (&all, &asked) {
+            (Some(all), Some(rows)) => {
+                let rows = rows.clone().into_data();
+                Some(rows.iter::<i64>().map(|row| all[row as usize]).collect())
+            }
+            _ => all.clone(),
+        };
+        Self { asked, all, some }
+    }
+
+    /// The rows of a layer that computes all of them.
+    pub(crate) fn inner(&self) -> Self {
+        Self {
+            asked: None,
+            all: self.all.clone(),
+            some: self.all.clone(),
+        }
+    }
+
+    /// Options for parts that read all rows.
+    pub(crate) fn all(&self, f: Forward) -> RowForward<'_> {
+        RowForward::new(f, self.all.as_deref())
+    }
+
+    /// Options for parts that read the rows asked for.
+    pub(crate) fn some(&self, f: Forward) -> RowForward<'_> {
+        RowForward::new(f, self.some.as_deref())
+    }
+
+    /// The rows asked for of `x`, in the order given, or all.
+    pub(crate) fn only(&self, x: Tensor<2>) -> Tensor<2> {
+        only(x, self.asked.as_ref())
+    }
+}
 
 /// Hidden states of some rows: of `all` where a layer would be left with none, which not every
 /// backend can multiply, else `some`.

@@ -66,6 +66,11 @@ impl PairLogps {
         }
     }
 
+    /// The policy's log-probabilities: (chosen, rejected).
+    pub fn policy(&self) -> (Tensor<1>, Tensor<1>) {
+        (self.policy_chosen.clone(), self.policy_rejected.clone())
+    }
+
     /// Number of pairs.
     pub fn len(&self) -> usize {
         self.policy_chosen.dims()[0]

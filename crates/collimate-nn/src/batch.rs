@@ -187,6 +187,7 @@ impl Pack {
             positions: self.positions.into(),
             plan,
             sequences: self.sequences.into(),
+            examples: None,
             device: device.clone(),
         }
     }
@@ -203,11 +204,40 @@ pub struct DeviceBatch {
     pub plan: AttentionPlan,
     /// The sequences' rows.
     pub sequences: Arc<[SequenceRows]>,
+    /// The example that each row belongs to, `[tokens]`: dropout masks are drawn by it. Without
+    /// examples the masks of all rows come from one stream.
+    pub examples: Option<Arc<[u64]>>,
     /// Where the batch lives.
     pub device: Device,
 }
 
 impl DeviceBatch {
+    /// Names the examples that the sequences belong to, in order and with equally many sequences
+    /// each, so that the dropout masks of an example do not depend on the rest of the batch.
+    ///
+    /// # Panics
+    /// When the sequences are not a whole number per example.
+    #[must_use]
+    pub fn of_examples(self, examples: &[usize]) -> Self {
+        let each = self.sequences.len() / examples.len().max(1);
+        assert_eq!(
+            each * examples.len(),
+            self.sequences.len(),
+            "equally many sequences for each example"
+        );
+        let mut owners = vec![0; self.tokens()];
+        // The first sequence that reads a row owns it: a shared prompt belongs to its example.
+        for (index, sequence) in self.sequences.iter().enumerate().rev() {
+            for &row in &sequence.rows {
+                owners[row] = examples[index / each] as u64;
+            }
+        }
+        Self {
+            examples: Some(owners.into()),
+            ..self
+        }
+    }
+
     /// Number of tokens.
     pub fn tokens(&self) -> usize {
         self.positions.len()

@@ -1,5 +1,7 @@
 //! How a forward pass is run: adapters on or off, dropout or not.
 
+use std::collections::HashMap;
+
 use burn::tensor::{Tensor, TensorData};
 use collimate_core::{Key, Purpose};
 use rand::Rng;
@@ -56,6 +58,74 @@ impl Forward {
     }
 }
 
+/// The options of a forward pass, with the example that each row belongs to.
+///
+/// The masks of an example are drawn from a stream of the example's own, so they do not depend on
+/// the other examples of the batch. Without examples all rows share one stream.
+#[derive(Debug, Clone, Copy)]
+pub struct RowForward<'a> {
+    /// Adapters on or off, and the key of the masks.
+    pub options: Forward,
+    /// The example of each row.
+    examples: Option<&'a [u64]>,
+}
+
+impl From<Forward> for RowForward<'_> {
+    fn from(options: Forward) -> Self {
+        Self {
+            options,
+            examples: None,
+        }
+    }
+}
+
+impl<'a> RowForward<'a> {
+    /// Options for rows of these examples, one per row; `None` where one stream serves all rows.
+    pub fn new(options: Forward, examples: Option<&'a [u64]>) -> Self {
+        Self { options, examples }
+    }
+
+    /// As [`Forward::part`].
+    #[must_use]
+    pub fn part(self, index: u64) -> Self {
+        Self {
+            options: self.options.part(index),
+            ..self
+        }
+    }
+
+    /// Inverted dropout of `x`, or `x` itself where the pass has none; see [`dropout`].
+    ///
+    /// # Panics
+    /// When the examples are not one per row of `x`.
+    ///
+    /// # Shapes
+    /// `x: [tokens, width]`, result likewise.
+    pub fn drop(self, x: Tensor<2>, probability: f64) -> Tensor<2> {
+        let Some(key) = self.options.dropout else {
+            return x;
+        };
+        let Some(examples) = self.examples else {
+            return dropout(x, probability, key);
+        };
+        masked(x, probability, |bytes, row_bytes| {
+            assert_eq!(
+                bytes.len(),
+                examples.len() * row_bytes,
+                "one example per row"
+            );
+            let mut streams = HashMap::new();
+            for (row, example) in bytes.chunks_exact_mut(row_bytes).zip(examples) {
+                let stream = || key.with(*example).rng(Purpose::Dropout);
+                streams
+                    .entry(example)
+                    .or_insert_with(stream)
+                    .fill_bytes(row);
+            }
+        })
+    }
+}
+
 /// Inverted dropout with a mask drawn on the host from `key`.
 ///
 /// The same key and shape give the same mask on every device. `probability` is rounded to a
@@ -64,6 +134,13 @@ impl Forward {
 /// # Shapes
 /// `x: [tokens, width]`, result likewise.
 pub fn dropout(x: Tensor<2>, probability: f64, key: Key) -> Tensor<2> {
+    masked(x, probability, |bytes, _| {
+        key.rng(Purpose::Dropout).fill_bytes(bytes);
+    })
+}
+
+/// Dropout by a mask of two random bytes per number; `draw` is told the bytes of a row.
+fn masked(x: Tensor<2>, probability: f64, draw: impl FnOnce(&mut [u8], usize)) -> Tensor<2> {
     if probability <= 0.0 {
         return x;
     }
@@ -74,7 +151,7 @@ pub fn dropout(x: Tensor<2>, probability: f64, key: Key) -> Tensor<2> {
     let scale = 65536.0 / (65536 - threshold) as f32;
     let [tokens, width] = x.dims();
     let mut bytes = vec![0u8; 2 * tokens * width];
-    key.rng(Purpose::Dropout).fill_bytes(&mut bytes);
+    draw(&mut bytes, 2 * width);
     let mask: Vec<f32> = bytes
         .chunks_exact(2)
         .map(|b| {

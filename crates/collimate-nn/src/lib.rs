@@ -22,7 +22,7 @@ pub use batch::{DeviceBatch, Pack, SequenceRows};
 pub use cache::KvCache;
 pub use error::{ConfigError, LoadError, PackError, SaveError};
 pub use fill::packs;
-pub use forward::{Adapters, Forward, dropout};
+pub use forward::{Adapters, Forward, RowForward, dropout};
 pub use head::ScalarHead;
 pub use init::normal;
 pub use layers::{Embedding, LayerNorm, RmsNorm};

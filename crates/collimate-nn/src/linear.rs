@@ -4,7 +4,7 @@ use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
 use collimate_core::Key;
 
-use crate::forward::{Adapters, Forward, dropout};
+use crate::forward::{Adapters, RowForward};
 use crate::init::normal;
 use crate::precision::Precision;
 
@@ -93,16 +93,19 @@ impl Linear {
         }
     }
 
-    /// `[tokens, in]` → `[tokens, out]`.
-    pub fn forward(&self, x: Tensor<2>, f: Forward) -> Tensor<2> {
+    /// `[tokens, in]` → `[tokens, out]`. A [`Forward`](crate::Forward) draws the dropout masks of all
+    /// rows from one stream.
+    pub fn forward<'a>(&self, x: Tensor<2>, f: impl Into<RowForward<'a>>) -> Tensor<2> {
+        let f = f.into();
         let bias = self.bias.as_ref().map(Param::val);
-        let Some(lora) = self.lora.as_ref().filter(|_| f.adapters == Adapters::On) else {
+        let Some(lora) = self
+            .lora
+            .as_ref()
+            .filter(|_| f.options.adapters == Adapters::On)
+        else {
             return self.precision.linear(x, self.weight.val(), bias);
         };
-        let input = match f.dropout {
-            Some(key) => dropout(x.clone(), lora.dropout, key),
-            None => x.clone(),
-        };
+        let input = f.drop(x.clone(), lora.dropout);
         let linear = |x, weight, bias| self.precision.linear(x, weight, bias);
         let low = linear(input, lora.a.val(), None);
         let delta = linear(low.mul_scalar(lora.scale), lora.b.val(), None);

@@ -29,7 +29,7 @@ pub trait Backbone: Module + ModuleDisplay + Adaptable + Sync + 'static {
 
     /// [`Self::hidden`] of some rows only, in the order given, a row as often as it is named: what
     /// log-probabilities and most scores need. A model can leave out what no such row depends on,
-    /// as most of its last layer. Its dropout there is drawn for the rows named: other masks than
+    /// as most of its last layer. Dropout in the last layer is drawn for the rows named: other masks than
     /// `hidden` has, and another for each time that a row is named.
     ///
     /// # Shapes

@@ -2,7 +2,8 @@
 
 use burn::tensor::{Device, Tensor};
 use collimate_core::Key;
-use collimate_nn::{Forward, dropout};
+use collimate_nn::{Forward, Pack, RowForward, dropout};
+use collimate_ops::Visibility;
 use collimate_testkit::{assert_close, devices, host, tensor};
 use proptest::prelude::*;
 
@@ -23,6 +24,48 @@ fn a_key_gives_one_mask_on_every_device() {
     assert_eq!(again(key), masks[0]);
     assert_ne!(again(key.with(0)), masks[0]);
     assert_ne!(again(Key::new(2, "dropout")), masks[0]);
+}
+
+#[test]
+fn an_example_has_its_masks_whatever_stands_beside_it() {
+    let f = Forward::train(Key::new(1, "dropout"));
+    for (name, device) in devices() {
+        let of = |examples: &[u64]| {
+            let rows = RowForward::new(f, Some(examples));
+            host(&rows.drop(ones([examples.len(), 9], &device), 0.5))
+        };
+        let (first, second) = (of(&[3, 3, 3]), of(&[7, 7]));
+        assert_ne!(first[..18], second[..], "{name}: two examples, two masks");
+        assert_eq!(
+            of(&[3, 3, 3, 7, 7]),
+            [&first[..], &second[..]].concat(),
+            "{name}"
+        );
+        assert_eq!(
+            of(&[7, 7, 3, 3, 3]),
+            [&second[..], &first[..]].concat(),
+            "{name}"
+        );
+        // Rows of one example need not lie side by side.
+        let mixed = [&first[..9], &second[..9], &first[9..], &second[9..]].concat();
+        assert_eq!(of(&[3, 7, 3, 3, 7]), mixed, "{name}");
+        let one_stream = RowForward::from(f).drop(ones([5, 9], &device), 0.5);
+        let key = f.dropout.unwrap();
+        let wanted = host(&dropout(ones([5, 9], &device), 0.5, key));
+        assert_eq!(host(&one_stream), wanted, "{name}: without examples");
+    }
+}
+
+#[test]
+fn rows_belong_to_the_example_that_brought_them() {
+    let mut pack = Pack::new();
+    pack.push_shared(&[1, 5], &[&[7], &[8, 9]]);
+    pack.push_shared(&[1], &[&[7, 2], &[2]]);
+    let batch = pack.to_device(Visibility::Causal, &devices()[0].1);
+    assert_eq!(batch.examples, None);
+    let batch = batch.of_examples(&[40, 3]);
+    let owners = batch.examples.unwrap();
+    assert_eq!(owners[..], [40, 40, 40, 40, 40, 3, 3, 3, 3]);
 }
 
 #[test]

@@ -10,6 +10,9 @@ pub const LEARNING_RATE: &str = "learning_rate";
 pub const SCORES: &str = "objective/scores";
 /// Standard deviation of these.
 pub const SCORES_STD: &str = "objective/scores_std";
+/// Share of responses whose score lands on the smallest reward that the scaling gives; only with a
+/// scaling that has one.
+pub const SCORES_FLOOR: &str = "objective/scores_floor";
 /// Mean scaled score minus the coefficient times the divergence, per response.
 pub const RLHF_REWARD: &str = "objective/rlhf_reward";
 /// Minus the coefficient times the divergence, per response.

@@ -35,6 +35,9 @@ pub struct Trained<M: CausalLm> {
     pub tokens: u64,
     /// Seconds, earlier starts included.
     pub seconds: f64,
+    /// Share of all responses whose score landed on the smallest reward that the scaling gives: near
+    /// 1 the reward told nothing apart. Absent where the scaling has no smallest.
+    pub floor: Option<f64>,
     /// The metrics of the last rollout.
     pub metrics: BTreeMap<String, f64>,
     /// Answers to the watched prompts.

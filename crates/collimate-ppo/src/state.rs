@@ -6,8 +6,8 @@ use collimate_train::Exact;
 use serde::{Deserialize, Serialize};
 
 use crate::outcome::WatchedAnswer;
-use crate::reward::RunningMoments;
 use crate::rollout::Rollout;
+use crate::scaling::RunningMoments;
 
 /// Everything besides weights and moments. Random streams are keyed by the rollout: no state.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -25,6 +25,9 @@ pub(crate) struct State {
     pub(crate) kl_coef: Exact,
     /// Scores of the rollouts before this one.
     pub(crate) seen: RunningMoments,
+    /// Responses so far: those on the scaling's floor, and all. Absent where the scaling has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) floor: Option<[u64; 2]>,
     /// The rollout under way, once it is written.
     pub(crate) current: Option<Rollout>,
     pub(crate) sums: Sums,

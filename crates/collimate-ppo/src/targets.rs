@@ -5,8 +5,9 @@ use collimate_core::Finish;
 use crate::advantage::{explained_variance, gae, grpo_advantages, rloo_advantages, whiten};
 use crate::config::{Estimator, PpoConfig};
 use crate::kl::{KlEstimator, KlPlacement};
-use crate::reward::{RunningMoments, token_rewards};
+use crate::reward::token_rewards;
 use crate::rollout::Rollout;
+use crate::scaling::RunningMoments;
 
 /// Advantages and returns of every token, and what a rollout says of the policy.
 #[derive(Debug, Clone, PartialEq)]

@@ -161,6 +161,10 @@ impl<M: CausalLm> Loop<'_, M> {
             updates: self.state.updates,
             tokens: self.state.tokens,
             seconds: self.state.seconds,
+            floor: self
+                .state
+                .floor
+                .map(|[floor, all]| floor as f64 / all.max(1) as f64),
             metrics: metrics.collect(),
             answers: self.state.answers,
         })
@@ -336,6 +340,14 @@ impl<M: CausalLm> Loop<'_, M> {
         }
         let explained = targets.explained_variance;
         values.extend(explained.map(|value| (names::EXPLAINED_VARIANCE.to_owned(), value)));
+        let scaling = &self.config.reward.scaling;
+        let floor: Option<Vec<bool>> = raw.iter().map(|&score| scaling.on_floor(score)).collect();
+        if let Some(floor) = floor {
+            let low = floor.iter().filter(|low| **low).count() as u64;
+            values.push((names::SCORES_FLOOR.to_owned(), low as f64 / n));
+            let [before, all] = self.state.floor.unwrap_or_default();
+            self.state.floor = Some([before + low, all + floor.len() as u64]);
+        }
         values.extend(self.state.sums.means());
         self.state.rollouts += 1;
         let episodes = self.state.rollouts * self.config.rollout_size as u64;

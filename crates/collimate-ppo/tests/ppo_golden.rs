@@ -81,6 +81,7 @@ fn rewards() {
     for case in cases("scaling_sigmoid", 2) {
         let of = |name: &str| case.inputs[name][0];
         let scaling = RewardScaling::Sigmoid {
+            centre: None,
             threshold: of("threshold"),
             min: of("min"),
             max: of("max"),
@@ -116,6 +117,61 @@ fn rewards() {
         close(&case, "scaled", &found);
     }
     assert_eq!(unused, RunningMoments::default());
+}
+
+/// Methods section 1: threshold ½, s .4 → −1, .75 → 0, 1 → 1; the offset of the scores is free.
+#[test]
+fn scores_and_centre_move_together() {
+    let scores: Vec<f64> = [0.4f64, 0.75, 0.6]
+        .map(|s| (s / (1.0 - s)).ln())
+        .into_iter()
+        .chain([40.0])
+        .collect();
+    let wanted = [-1.0, 0.0, -0.6, 1.0];
+    let mut unused = RunningMoments::default();
+    for shift in [0.0, 0.37, -11.5, 250.0] {
+        let moved: Vec<f64> = scores.iter().map(|score| score + shift).collect();
+        let scaling = RewardScaling::PAPER.centred(Some(shift));
+        let found = scaling.apply(&moved, &mut unused);
+        for (found, wanted) in found.iter().zip(wanted) {
+            assert!((found - wanted).abs() < 1e-9, "{shift}: {found} {wanted}");
+        }
+        let low: Vec<_> = moved
+            .iter()
+            .map(|&r| scaling.on_floor(r).unwrap())
+            .collect();
+        assert_eq!(low, [true, false, false, false], "{shift}");
+    }
+    // Without the centre all of them were worth the same.
+    let low: Vec<f64> = scores.iter().map(|score| score - 60.0).collect();
+    assert_eq!(RewardScaling::PAPER.apply(&low, &mut unused), [-1.0; 4]);
+    assert!(
+        low.iter()
+            .all(|&r| RewardScaling::PAPER.on_floor(r) == Some(true))
+    );
+    // A centre that was given stays.
+    let given = RewardScaling::PAPER.centred(Some(1.5));
+    assert_eq!(given.centred(Some(9.0)), given);
+    assert_eq!(
+        RewardScaling::Running.centred(Some(9.0)),
+        RewardScaling::Running
+    );
+    assert_eq!(RewardScaling::Running.on_floor(-1e9), None);
+}
+
+#[test]
+fn scalings_of_earlier_files_are_read() {
+    let old = r#"{"sigmoid":{"threshold":0.5,"min":-1.0,"max":1.0}}"#;
+    let read: RewardScaling = serde_json::from_str(old).unwrap();
+    assert_eq!(read, RewardScaling::PAPER);
+    assert_eq!(serde_json::to_string(&read).unwrap(), old);
+    let centred = r#"{"sigmoid":{"centre":0.25,"threshold":0.5,"min":-1.0,"max":1.0}}"#;
+    let read: RewardScaling = serde_json::from_str(centred).unwrap();
+    assert_eq!(read, RewardScaling::PAPER.centred(Some(0.25)));
+    assert_eq!(
+        read.to_string(),
+        "σ(score − 0.2500), from 0.5 to 1 mapped to -1 to 1"
+    );
 }
 
 #[test]

@@ -141,7 +141,8 @@ proptest! {
     fn scaled_scores_stay_in_range_and_in_order(scores in prop::collection::vec(-30.0..30.0f64, 2..20)) {
         let mut seen = RunningMoments::default();
         for scaling in [
-            RewardScaling::Sigmoid { threshold: 0.5, min: -1.0, max: 1.0 },
+            RewardScaling::PAPER,
+            RewardScaling::PAPER.centred(Some(-12.5)),
             RewardScaling::SymmetricClip { limit: 3.0, min: -1.0, max: 1.0 },
         ] {
             let scaled = scaling.apply(&scores, &mut seen);

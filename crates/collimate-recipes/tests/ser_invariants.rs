@@ -7,7 +7,7 @@ use collimate_data::{Auditor, HiddenLabelPool, SpecialTokenIds, TextTokenizer};
 use collimate_lm::{Llama, LlamaConfig};
 use collimate_nn::Pooling;
 use collimate_recipes::ser::{Control, RetrainFrom, SerConfig, SerData, SerOutcome, evolve};
-use collimate_reward::RewardModel;
+use collimate_reward::{RewardModel, score_pairs};
 use collimate_status::{MinCount, ScoreCentre};
 use collimate_testkit::flex;
 use collimate_train::{Interrupt, Progress, RunFolder, TrainConfig};
@@ -109,6 +109,49 @@ fn every_control_has_the_steps_of_the_evolved_model() {
             assert_eq!(found, wanted, "{} from {retrain_from:?}", control.name());
         }
     }
+}
+
+#[test]
+fn policies_get_the_centre_of_their_own_reward_model() {
+    let world = world();
+    // Also where the loops take σ of raw scores.
+    let config = SerConfig {
+        score_centre: ScoreCentre::None,
+        baseline: true,
+        ..config()
+    };
+    let mut data = data(&world);
+    data.fine_tuning_labels = 7;
+    let outcome = run(&world, data, &config);
+    let names: Vec<&str> = outcome
+        .reward_models
+        .iter()
+        .map(|r| r.name.as_str())
+        .collect();
+    assert_eq!(names, ["loop0", "ser", "full"]);
+    let mut centres = Vec::new();
+    for reward in &outcome.reward_models {
+        let scores = score_pairs(&reward.model, &outcome.learnt.seed, 512, |_, _| {}).unwrap();
+        let sum: f64 = scores
+            .iter()
+            .map(|(a, b)| f64::from(*a) + f64::from(*b))
+            .sum();
+        let mean = sum / (2 * scores.len()) as f64;
+        assert!(
+            (reward.centre - mean).abs() < 1e-5,
+            "{}: {mean}",
+            reward.name
+        );
+        centres.push(reward.centre);
+    }
+    assert_eq!(outcome.learnt.centre, centres[1]);
+    assert!(centres[0] != centres[1] && centres[1] != centres[2]);
+    let summary = collimate_recipes::ser::summary(&outcome, &config);
+    assert_eq!(summary["reward_centres"]["full"], centres[2]);
+    // Labels of the seed and of the fine-tuning before it.
+    let seed = outcome.learnt.seed.len();
+    let labels = serde_json::json!({"seed": seed, "fine_tuning": 7, "all": seed + 7});
+    assert_eq!(summary["human_labels"], labels);
 }
 
 #[test]

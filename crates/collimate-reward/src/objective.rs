@@ -8,7 +8,7 @@ use collimate_data::TokenizedPair;
 use collimate_eval::pairwise_accuracy;
 use collimate_losses::PairwiseLoss;
 use collimate_nn::{Backbone, Forward};
-use collimate_train::{Evaluation, Forwarded, Objective, TrainError};
+use collimate_train::{Evaluation, Forwarded, Objective, TrainError, hash_json};
 
 use crate::losses::reward_losses;
 use crate::model::RewardModel;
@@ -72,6 +72,10 @@ impl<B: Backbone> Objective for RewardObjective<B> {
         examples.len() as f64
     }
 
+    fn fingerprint(&self) -> String {
+        hash_json(&("reward", &self.train, &self.held_out, &self.loss))
+    }
+
     fn forward(
         &self,
         model: &RewardModel<B>,
@@ -83,7 +87,7 @@ impl<B: Backbone> Objective for RewardObjective<B> {
             let pair = examples[error.sequence() / 2];
             TrainError::objective(format!("training pair {pair}: {error}"))
         })?;
-        let key = key.with(examples.first().map_or(0, |&i| i as u64));
+        let batch = batch.of_examples(examples);
         let out = reward_losses(model, &batch, &self.loss, Forward::train(key))
             .map_err(TrainError::objective)?;
         let values = |t: burn::tensor::Tensor<1>| -> Vec<f64> { t.into_data().iter().collect() };

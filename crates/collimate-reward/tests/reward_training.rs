@@ -128,6 +128,17 @@ fn micro_batches_change_nothing() {
             .with_lora(&lora, Key::new(2, "lora"))
             .unwrap();
         check_accumulation(&format!("adapters on {name}"), adapted, loss);
+        // Masks belong to the pair, not to the micro-batch.
+        let lora = LoraConfig {
+            dropout: 0.5,
+            ..lora
+        };
+        let dropped = decoder(&device)
+            .with_lora(&lora, Key::new(2, "lora"))
+            .unwrap();
+        check_accumulation(&format!("dropout on {name}"), dropped, loss);
+        let dropped = encoder(&device, 0.3);
+        check_accumulation(&format!("encoder with dropout on {name}"), dropped, loss);
         let centred = PairwiseLoss::Logistic {
             margin: 0.1,
             center_coefficient: 0.01,

@@ -59,6 +59,9 @@ pub(crate) struct State {
     pub(crate) last_metrics: BTreeMap<String, Exact>,
     pub(crate) examples: usize,
     pub(crate) frozen: String,
+    /// The objective's fingerprint; empty in checkpoints that were written without one.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(crate) data: String,
     pub(crate) config: Value,
     pub(crate) optimizer_steps: BTreeMap<String, u64>,
 }

@@ -53,7 +53,8 @@ impl<M> Fitted<M> {
 /// ```
 ///
 /// The model may come tracked or untracked; parameters that do not require gradients stay as they
-/// are and are not saved (their hash is: a resumed fit refuses another base model). A killed fit
+/// are and are not saved (their hash is: a resumed fit refuses another base model). It refuses other
+/// training data too, where the objective has a [`fingerprint`](Objective::fingerprint). A killed fit
 /// that is started again with the same arguments ends with the same bytes as one that was not.
 /// Modules with running statistics (batch norm) are not supported: the statistics are not saved.
 ///

@@ -42,10 +42,17 @@ pub trait Objective {
         Ok(())
     }
 
+    /// A hash of the data and options that decide what is learnt, in the order of the examples. A fit
+    /// that resumes is refused where the fingerprint is another one; an empty text is not compared.
+    fn fingerprint(&self) -> String {
+        String::new()
+    }
+
     /// The loss of a micro-batch, summed, tracked.
     ///
-    /// `key` belongs to the step, not to the micro-batch: a draw for an example is
-    /// `key.with(example as u64)`, so that micro-batches do not change it.
+    /// `key` belongs to the step, not to the micro-batch. A draw for an example depends on the key
+    /// and the example alone (`key.with(example as u64)`, or `of_examples` of a packed batch of
+    /// `collimate-nn` for dropout masks), so that micro-batches do not change it.
     ///
     /// # Errors
     /// Where the examples cannot be processed; see [`TrainError::objective`].

@@ -46,6 +46,10 @@ impl<'a, O: Objective> Run<'a, O> {
             Some(_) => params::fingerprint(&params::collect(&model, false)),
             None => String::new(),
         };
+        let data = match &checkpoints {
+            Some(_) => objective.fingerprint(),
+            None => String::new(),
+        };
         let mut state = State {
             step: 0,
             total_steps: config.total_steps(objective.len()),
@@ -60,6 +64,7 @@ impl<'a, O: Objective> Run<'a, O> {
             last_metrics: BTreeMap::new(),
             examples: objective.len(),
             frozen,
+            data,
             config: normal(config),
             optimizer_steps: BTreeMap::new(),
         };
@@ -79,7 +84,11 @@ impl<'a, O: Objective> Run<'a, O> {
             let moments = checkpoints.optimizer(step)?;
             stepper.optimizer =
                 Optimizer::restore(moments, &saved.optimizer_steps, &trainable).map_err(wrong)?;
+            let data = std::mem::take(&mut state.data);
             state = saved;
+            if state.data.is_empty() {
+                state.data = data;
+            }
         }
         if let Some(metrics) = context.metrics {
             metrics.rewind(&config.stage, state.metrics_lines)?;
@@ -176,10 +185,13 @@ fn check_unchanged(
     saved: &State,
     now: &State,
 ) -> Result<(), TrainError> {
+    // An objective without a fingerprint, or a checkpoint without one, is not compared.
+    let known = !saved.data.is_empty() && !now.data.is_empty();
     let facts = |state: &State| {
         serde_json::json!({
             "examples": state.examples,
             "frozen parameters (hash)": state.frozen,
+            "training data (hash)": if known { state.data.as_str() } else { "" },
             "config": state.config,
         })
     };

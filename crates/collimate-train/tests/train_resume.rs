@@ -354,6 +354,36 @@ fn another_base_model_is_refused() {
 }
 
 #[test]
+fn a_fit_resumes_on_its_own_data_only() {
+    let of = |data: &str| Regression {
+        data: data.to_owned(),
+        ..noisy()
+    };
+    let killed = |data: &str| {
+        let folder = tempfile::tempdir().unwrap();
+        let objective = Regression {
+            fail: Some(14),
+            ..of(data)
+        };
+        run(folder.path(), &objective).unwrap_err();
+        folder
+    };
+    let folder = killed("one");
+    let error = run(folder.path(), &of("two")).unwrap_err().to_string();
+    assert!(error.contains("training data (hash)"), "{error}");
+    assert!(error.contains("one") && error.contains("two"), "{error}");
+    let (_, numbers, _) = straight();
+    let fitted = run(folder.path(), &of("one")).unwrap();
+    assert_eq!(fitted.model.numbers(), numbers);
+    // What has no fingerprint is not compared: older checkpoints, an objective of someone's own.
+    for (before, now) in [("", "two"), ("one", "")] {
+        let folder = killed(before);
+        let fitted = run(folder.path(), &of(now)).unwrap();
+        assert_eq!(fitted.model.numbers(), numbers);
+    }
+}
+
+#[test]
 fn a_loss_that_is_not_a_number_leaves_the_last_checkpoint() {
     let (files, numbers, _) = straight();
     let folder = tempfile::tempdir().unwrap();

@@ -104,6 +104,7 @@ fn from_scratch(args: &Args, config: &Config, device: &Device) -> Result<(), Fai
     let contender = Contender {
         name: "gold".to_owned(),
         reward: &gold,
+        centre: None,
         critic: None,
     };
     run::reinforce(&mut job, config, &start, contender, &data)
@@ -160,6 +161,8 @@ fn from_folder(args: &Args, config: &Config, device: &Device) -> Result<(), Fail
     let contender = Contender {
         name,
         reward: scorer.as_ref(),
+        // Its labelled answers are not here; a file of options may name a centre.
+        centre: None,
         critic,
     };
     run::reinforce(&mut job, config, &model, contender, &data)

@@ -11,6 +11,7 @@ use serde_json::json;
 use super::args::{Args, Config, NAME};
 use crate::common::{Failure, Interrupted};
 use crate::job::Job;
+use crate::policy;
 use crate::rule::pairs::{self, Sizes};
 use collimate::data::TextTokenizer;
 
@@ -113,6 +114,7 @@ pub(crate) fn reinforce(
             r.answers.mean_tokens,
         );
     }
+    policy::warn(&outcome.policies);
     job.print_end(&table, seconds)
 }
 

@@ -169,6 +169,7 @@ impl Run<'_> {
             let contender = Contender {
                 name: format!("ser-{name}"),
                 reward: &scorer,
+                centre: Some(learnt.centre),
                 critic: Some(policy::critic(&learnt.model)),
             };
             let more = self.train_policies(start, &[contender], data)?;

@@ -120,7 +120,7 @@ impl Default for Config {
             policy_rewards: vec![PolicyReward::Ser],
             policy_test_prompts: 200,
             policy_in_loop: 0,
-            policy: policy::defaults(),
+            policy: policy::for_own_reward_models(),
         }
     }
 }

@@ -113,6 +113,7 @@ impl Parts {
         let (train, validation, test) = (self.train, self.validation, self.test);
         let mut data = SerData::split(train, validation, test, ser.seed_share, keep_labels, key)?;
         data.fine_tuned_on.clone_from(&self.sft);
+        data.fine_tuning_labels = self.sft.len();
         Ok(Prepared {
             pretrain: self.pretrain,
             sft: self.sft,

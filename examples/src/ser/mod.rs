@@ -320,26 +320,28 @@ impl<'a> Run<'a> {
         let scorers: Vec<_> = outcome
             .reward_models
             .iter()
-            .map(|(name, model)| {
+            .map(|reward| {
                 let tokenizer = self.job.tokenizer.clone();
                 let (length, cut) = (ser.max_length, ser.truncation);
-                let scorer = RewardScorer::new(model.clone(), tokenizer, length, cut);
-                (name.as_str(), model, scorer)
+                let scorer = RewardScorer::new(reward.model.clone(), tokenizer, length, cut);
+                (reward, scorer)
             })
             .collect();
         let mut contenders = Vec::new();
         for reward in &self.config.policy_rewards {
             let name = json!(reward).as_str().unwrap_or_default().to_owned();
-            let found = scorers.iter().find(|(of, ..)| *of == name);
+            let found = scorers.iter().find(|(of, _)| of.name == name);
             contenders.push(match (found, &data.judge) {
-                (Some((_, model, scorer)), _) => Contender {
+                (Some((of, scorer)), _) => Contender {
                     name,
                     reward: scorer,
-                    critic: Some(policy::critic(model)),
+                    centre: Some(of.centre),
+                    critic: Some(policy::critic(&of.model)),
                 },
                 (None, Some(gold)) if *reward == PolicyReward::Gold => Contender {
                     name,
                     reward: gold.scorer,
+                    centre: None,
                     // No reward model belongs to it: the evolved one's layers serve.
                     critic: Some(policy::critic(&outcome.learnt.model)),
                 },
@@ -416,6 +418,13 @@ impl<'a> Run<'a> {
                 model.name, model.test.accuracy, model.human_labels, model.steps.own
             );
         }
+        if outcome.fine_tuning_labels > 0 {
+            table += &format!(
+                "human labels: {} of the seed, and {} whose chosen answers were for fine-tuning\n",
+                outcome.learnt.seed.len(),
+                outcome.fine_tuning_labels,
+            );
+        }
         for round in rounds {
             table += &format!("{round}\n");
         }
@@ -433,6 +442,7 @@ impl<'a> Run<'a> {
         for warning in outcome.warnings.iter().chain(&self.warnings) {
             common::tell(&format!("warning: {warning}"));
         }
+        policy::warn(policies.map_or(&[], |policies| policies.policies.as_slice()));
         self.job.print_end(&table, seconds)
     }
 }

@@ -47,6 +47,10 @@ impl<O: Objective> Objective for Timed<O> {
         self.inner.begin_step(model, examples)
     }
 
+    fn fingerprint(&self) -> String {
+        self.inner.fingerprint()
+    }
+
     fn forward(
         &self,
         model: &Self::Model,

@@ -4,4 +4,5 @@ mod objective;
 mod reference_files;
 mod refused;
 mod setup;
+mod steps;
 mod unpaired;

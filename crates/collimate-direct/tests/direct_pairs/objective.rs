@@ -135,15 +135,7 @@ fn micro_batches_change_nothing() {
         .unwrap();
         let run = |cut| trace(start.clone(), &objective, &config(3, cut), &TRACED).1;
         let (whole, alone) = (run(None), run(Some(1)));
-        // AOT sorts within a micro-batch: it must differ, or it sorted nothing.
-        if matches!(loss, PreferenceLoss::Aot(_)) {
-            assert!(
-                (whole[0][0] - alone[0][0]).abs() > 1e-5,
-                "{whole:?} {alone:?}"
-            );
-        } else {
-            near(&format!("{loss:?}"), &whole, &alone, 1e-4);
-        }
+        near(&format!("{loss:?}"), &whole, &alone, 1e-4);
     }
 }
 

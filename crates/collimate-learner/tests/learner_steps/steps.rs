@@ -7,7 +7,7 @@ use burn_train::{InferenceStep, TrainStep};
 use collimate_core::{Key, metric_names as names};
 use collimate_direct::{DirectObjective, Reference, SftObjective, pair_logps};
 use collimate_learner::{DirectTask, Losses, ReferencedPair, RewardTask, SftTask, Task, Trainee};
-use collimate_losses::{Dpo, PairwiseLoss, PreferenceLoss, SimPo};
+use collimate_losses::{Aot, AotPairing, Bco, BcoShift, Dpo, PairwiseLoss, PreferenceLoss, SimPo};
 use collimate_nn::Forward;
 use collimate_reward::RewardObjective;
 use collimate_testkit::host;
@@ -95,7 +95,16 @@ fn a_reward_step_equals_the_objective() {
 
 #[test]
 fn every_direct_loss_equals_the_objective() {
-    for loss in PreferenceLoss::all() {
+    let mut losses = PreferenceLoss::all();
+    losses.push(PreferenceLoss::Aot(Aot {
+        pairing: AotPairing::Unpaired,
+        ..Aot::default()
+    }));
+    losses.push(PreferenceLoss::Bco(Bco {
+        shift: BcoShift::BatchMean,
+        ..Bco::default()
+    }));
+    for loss in losses {
         let (rows, reference) = (pairs(8, 3), || Reference::Model(model(5)));
         let objective = DirectObjective::new(rows.clone(), vec![], loss, reference(), 64).unwrap();
         let task = DirectTask::new(loss, reference()).unwrap();

@@ -4,18 +4,11 @@
 use burn::module::Module;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use collimate_core::Key;
-use collimate_nn::{DeviceBatch, Embedding, Forward, LayerNorm, Linear, dropout};
+use collimate_nn::{DeviceBatch, Embedding, Forward, LayerNorm, Linear, RowForward};
 use collimate_ops::{AttentionPlan, Heads, gelu, recomputed, segment_attention};
 
 use super::config::BertConfig;
-use crate::rows::only;
-
-fn drop(x: Tensor<2>, probability: f64, f: Forward) -> Tensor<2> {
-    match f.dropout {
-        Some(key) => dropout(x, probability, key),
-        None => x,
-    }
-}
+use crate::rows::Rows;
 
 /// Word, position and type vectors, summed and normalised.
 #[derive(Module, Debug)]
@@ -52,7 +45,8 @@ impl Embeddings {
             Tensor::from_data(TensorData::new(positions, [n]), &batch.device);
         let types = self.token_type_embeddings.weight.val().narrow(0, 0, 1);
         let sum = words + self.position_embeddings.forward(positions) + types;
-        drop(self.layer_norm.forward(sum), c.hidden_dropout_prob, f)
+        let f = RowForward::new(f, batch.examples.as_deref());
+        f.drop(self.layer_norm.forward(sum), c.hidden_dropout_prob)
     }
 }
 
@@ -72,9 +66,15 @@ pub(crate) struct Output {
 }
 
 impl Output {
-    fn forward(&self, x: Tensor<2>, residual: Tensor<2>, c: &BertConfig, f: Forward) -> Tensor<2> {
+    fn forward(
+        &self,
+        x: Tensor<2>,
+        residual: Tensor<2>,
+        c: &BertConfig,
+        f: RowForward<'_>,
+    ) -> Tensor<2> {
         let y = self.dense.forward(x, f.part(0));
-        let y = drop(y, c.hidden_dropout_prob, f.part(1));
+        let y = f.part(1).drop(y, c.hidden_dropout_prob);
         self.layer_norm.forward(y + residual)
     }
 }
@@ -132,7 +132,7 @@ impl Layer {
     fn forward(
         &self,
         x: Tensor<2>,
-        rows: Option<&Tensor<1, Int>>,
+        rows: &Rows,
         plan: &AttentionPlan,
         c: &BertConfig,
         f: Forward,
@@ -143,11 +143,12 @@ impl Layer {
             head_dim: c.hidden_size / c.num_attention_heads,
         };
         let a = &self.attention;
-        let q = a.self_.query.forward(x.clone(), f.part(0));
-        let k = a.self_.key.forward(x.clone(), f.part(1));
-        let v = a.self_.value.forward(x.clone(), f.part(2));
+        let all = rows.all(f);
+        let q = a.self_.query.forward(x.clone(), all.part(0));
+        let k = a.self_.key.forward(x.clone(), all.part(1));
+        let v = a.self_.value.forward(x.clone(), all.part(2));
         let mixed = segment_attention(q, k, v, plan, heads);
-        let (mixed, x) = (only(mixed, rows), only(x, rows));
+        let (mixed, x, f) = (rows.only(mixed), rows.only(x), rows.some(f));
         let x = a.output.forward(mixed, x, c, f.part(3));
         let wide = gelu(self.intermediate.dense.forward(x.clone(), f.part(4)));
         self.output.forward(wide, x, c, f.part(5))
@@ -178,17 +179,21 @@ impl Encoder {
         f: Forward,
         recompute: bool,
     ) -> Tensor<2> {
+        let asked = Rows::new(batch, rows, f);
         for (index, layer) in self.layer.iter().enumerate() {
             let f = f.part(index as u64);
             // Every layer reads all rows of the one before.
-            let rows = rows.clone().filter(|_| index + 1 == self.layer.len());
+            let rows = match index + 1 == self.layer.len() {
+                true => asked.clone(),
+                false => asked.inner(),
+            };
             x = if recompute {
                 let (plan, c) = (batch.plan.clone(), c.clone());
                 recomputed(layer, x, move |layer, x| {
-                    layer.forward(x, rows.as_ref(), &plan, &c, f)
+                    layer.forward(x, &rows, &plan, &c, f)
                 })
             } else {
-                layer.forward(x, rows.as_ref(), &batch.plan, c, f)
+                layer.forward(x, &rows, &batch.plan, c, f)
             };
         }
         x

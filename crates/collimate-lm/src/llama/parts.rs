@@ -5,11 +5,11 @@ use std::sync::Arc;
 use burn::module::Module;
 use burn::tensor::{Device, Int, Tensor};
 use collimate_core::Key;
-use collimate_nn::{DeviceBatch, Embedding, Forward, Linear, RmsNorm};
+use collimate_nn::{DeviceBatch, Embedding, Forward, Linear, RmsNorm, RowForward};
 use collimate_ops::{AttentionPlan, Heads, RopeTable, recomputed, rope, segment_attention, swiglu};
 
 use super::config::LlamaConfig;
-use crate::rows::only;
+use crate::rows::Rows;
 
 /// What a layer needs besides its input.
 struct Pass {
@@ -51,7 +51,7 @@ impl Attention {
     }
 
     /// What the heads read, before the output projection.
-    fn mix(&self, x: Tensor<2>, f: Forward, pass: &Pass) -> Tensor<2> {
+    fn mix(&self, x: Tensor<2>, f: RowForward<'_>, pass: &Pass) -> Tensor<2> {
         let q = rope(self.q_proj.forward(x.clone(), f.part(0)), &pass.table);
         let k = rope(self.k_proj.forward(x.clone(), f.part(1)), &pass.table);
         let v = self.v_proj.forward(x, f.part(2));
@@ -85,7 +85,7 @@ impl Mlp {
         }
     }
 
-    fn forward(&self, x: Tensor<2>, f: Forward) -> Tensor<2> {
+    fn forward(&self, x: Tensor<2>, f: RowForward<'_>) -> Tensor<2> {
         let gate = self.gate_proj.forward(x.clone(), f.part(0));
         let up = self.up_proj.forward(x, f.part(1));
         self.down_proj.forward(swiglu(gate, up), f.part(2))
@@ -112,20 +112,15 @@ impl Block {
     }
 
     /// The result of some rows, or of all.
-    fn forward(
-        &self,
-        x: Tensor<2>,
-        rows: Option<&Tensor<1, Int>>,
-        f: Forward,
-        pass: &Pass,
-    ) -> Tensor<2> {
+    fn forward(&self, x: Tensor<2>, rows: &Rows, f: Forward, pass: &Pass) -> Tensor<2> {
         let normed = self.input_layernorm.forward(x.clone());
         let attention = f.part(0);
-        let mixed = only(self.self_attn.mix(normed, attention, pass), rows);
-        let attended = self.self_attn.o_proj.forward(mixed, attention.part(3));
-        let x = only(x, rows) + attended;
+        let mixed = self.self_attn.mix(normed, rows.all(attention), pass);
+        let (mixed, output) = (rows.only(mixed), rows.some(attention.part(3)));
+        let attended = self.self_attn.o_proj.forward(mixed, output);
+        let x = rows.only(x) + attended;
         let normed = self.post_attention_layernorm.forward(x.clone());
-        x + self.mlp.forward(normed, f.part(1))
+        x + self.mlp.forward(normed, rows.some(f.part(1)))
     }
 }
 
@@ -167,17 +162,19 @@ impl Trunk {
             table: table.expect("the configuration's check asks for an even head size"),
             plan: batch.plan.clone().with_window(c.window()),
         });
+        let asked = Rows::new(batch, rows, f);
         for (index, block) in self.layers.iter().enumerate() {
             let f = f.part(index as u64);
             // Every layer reads all rows of the one before.
-            let rows = rows.clone().filter(|_| index + 1 == self.layers.len());
+            let rows = match index + 1 == self.layers.len() {
+                true => asked.clone(),
+                false => asked.inner(),
+            };
             x = if recompute {
                 let pass = Arc::clone(&pass);
-                recomputed(block, x, move |block, x| {
-                    block.forward(x, rows.as_ref(), f, &pass)
-                })
+                recomputed(block, x, move |block, x| block.forward(x, &rows, f, &pass))
             } else {
-                block.forward(x, rows.as_ref(), f, &pass)
+                block.forward(x, &rows, f, &pass)
             };
         }
         self.norm.forward(x)

@@ -228,6 +228,10 @@ impl DirectLoss for PreferenceLoss {
         each!(self, loss => DirectLoss::reference_need(loss))
     }
 
+    fn across_pairs(&self) -> bool {
+        each!(self, loss => DirectLoss::across_pairs(loss))
+    }
+
     fn forward(&self, logps: &PairLogps) -> Result<Tensor<1>, LossError> {
         each!(self, loss => DirectLoss::forward(loss, logps))
     }

@@ -38,7 +38,8 @@ pub enum AotPairing {
 ///
 /// # Shapes
 /// The losses come in rising order of the policy's side, not in the order of the pairs. The
-/// batch is the one that is given: cutting it into micro-batches changes the loss.
+/// batch is the one that is given: the loss of a part of a batch is another loss. A trainer that
+/// cuts a step asks [`DirectLoss::across_pairs`].
 ///
 /// # Gradient
 /// As [`Dpo`](crate::Dpo) along the sorted order, which is held fixed.
@@ -79,6 +80,10 @@ impl DirectLoss for Aot {
                 ("label_smoothing", self.label_smoothing, Range::BelowHalf),
             ],
         )
+    }
+
+    fn across_pairs(&self) -> bool {
+        true
     }
 
     fn forward(&self, logps: &PairLogps) -> Result<Tensor<1>, LossError> {

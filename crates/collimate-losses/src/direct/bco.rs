@@ -102,6 +102,10 @@ impl DirectLoss for Bco {
         self.check_options()
     }
 
+    fn across_pairs(&self) -> bool {
+        self.shift == BcoShift::BatchMean
+    }
+
     fn forward(&self, logps: &PairLogps) -> Result<Tensor<1>, LossError> {
         self.check_options()?;
         let (chosen, rejected) = logps.log_ratios("bco")?;

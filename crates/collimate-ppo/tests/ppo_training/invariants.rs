@@ -4,7 +4,7 @@ use collimate_core::{Completion, Key, Prompt};
 use collimate_nn::{Adaptable, CausalLm, LoraConfig, ValueModel};
 use collimate_ppo::{
     ActorCritic, Estimator, KlPlacement, KlReference, MissingEos, PpoConfig, RewardConfig,
-    metrics as names, train,
+    RewardScaling, metrics as names, train,
 };
 use collimate_testkit::{devices, flex};
 use collimate_train::{AdamWConfig, FitContext, model_hash};
@@ -44,6 +44,27 @@ fn at_the_first_step_the_ratio_is_1_and_the_divergence_0() {
             assert_eq!(done.updates, 1);
         }
     }
+}
+
+#[test]
+fn a_floor_that_holds_every_score_is_told() {
+    let tokenizer = tokenizer();
+    let device = flex();
+    // As a reward model whose free offset lies far below 0.
+    let low = |prompt: &Prompt, answer: &Completion| likes_yes(prompt, answer) - 20.0;
+    let floor = |scaling: RewardScaling| {
+        let mut config = options();
+        config.reward.scaling = scaling;
+        let task = task(&tokenizer, &low, llama(1, &device));
+        let done = train(with_critic(&device), &task, &config, &FitContext::silent()).unwrap();
+        let logged = done.metrics.get(names::SCORES_FLOOR).copied();
+        assert_eq!(done.floor.is_some(), logged.is_some());
+        done.floor
+    };
+    assert_eq!(floor(RewardScaling::PAPER), Some(1.0));
+    let centred = floor(RewardScaling::PAPER.centred(Some(-19.9))).unwrap();
+    assert!(centred < 1.0, "{centred}");
+    assert_eq!(floor(RewardScaling::Running), None);
 }
 
 #[test]

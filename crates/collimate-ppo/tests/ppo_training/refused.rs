@@ -92,6 +92,7 @@ fn options_out_of_range_are_named() {
         (
             |c| {
                 c.reward.scaling = RewardScaling::Sigmoid {
+                    centre: None,
                     threshold: 1.0,
                     min: -1.0,
                     max: 1.0,

@@ -30,6 +30,9 @@ pub struct Contender<'a, M: CausalLm> {
     pub name: String,
     /// The reward.
     pub reward: &'a dyn Scorer,
+    /// The score that is worth p = ½, where it is known: what a sigmoid scaling without a centre of
+    /// its own subtracts. Of a reward model trained on pairs, the mean score of labelled answers.
+    pub centre: Option<f64>,
     /// What a critic starts from: the reward model's backbone and head.
     pub critic: Option<ValueModel<M>>,
 }
@@ -38,6 +41,7 @@ impl<M: CausalLm> std::fmt::Debug for Contender<'_, M> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Contender")
             .field("name", &self.name)
+            .field("centre", &self.centre)
             .finish_non_exhaustive()
     }
 }

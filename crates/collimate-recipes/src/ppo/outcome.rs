@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use collimate_eval::Interval;
-use collimate_ppo::WatchedAnswer;
+use collimate_ppo::{RewardScaling, WatchedAnswer};
 use serde::{Deserialize, Serialize};
 
 use crate::AnswerReport;
@@ -17,6 +17,10 @@ pub struct PolicyReport {
     pub stage: String,
     /// Whether it had a critic of its own.
     pub own_critic: bool,
+    /// How scores became rewards, with the centre that was used.
+    pub scaling: RewardScaling,
+    /// Share of the responses of training on the floor of the scaling; absent without a floor.
+    pub floor: Option<f64>,
     /// Optimiser steps.
     pub updates: u64,
     /// Seconds of training.
@@ -35,6 +39,36 @@ pub struct PolicyReport {
     pub metrics: BTreeMap<String, f64>,
     /// Answers to the watched prompts.
     pub watched: Vec<WatchedAnswer>,
+}
+
+/// From this share on, a reward that is the same for the rest tells nothing apart.
+const FLOOR: f64 = 0.9;
+
+impl PolicyReport {
+    /// What a reader must know before believing the policy: a scaling that gave nearly every response
+    /// the same reward, or that lacks a centre.
+    pub fn warnings(&self) -> Vec<String> {
+        let mut warnings = Vec::new();
+        if let RewardScaling::Sigmoid { centre: None, .. } = self.scaling {
+            warnings.push(format!(
+                "{}: the sigmoid is taken of raw scores, whose offset is free where they come from a \
+                 reward model trained on pairs: give policy.ppo.reward.scaling.sigmoid.centre in a \
+                 --config file (the mean score of labelled answers), or --reward-scaling running",
+                self.name
+            ));
+        }
+        if let Some(floor) = self.floor.filter(|floor| *floor >= FLOOR) {
+            warnings.push(format!(
+                "{}: {:.1} % of the responses of training scored at or below the floor of the \
+                 scaling ({}) and got the same smallest reward, so the policy learnt next to nothing \
+                 from it: correct the centre, lower the threshold, or give --reward-scaling running",
+                self.name,
+                100.0 * floor,
+                self.scaling,
+            ));
+        }
+        warnings
+    }
 }
 
 /// A trained policy.

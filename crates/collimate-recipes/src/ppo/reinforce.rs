@@ -150,10 +150,11 @@ struct Stage<'a, 'd, M> {
 impl<M: CausalLm> Stage<'_, '_, M> {
     fn contender(&mut self, contender: &Contender<'_, M>) -> Result<Reinforced<M>, RecipeError> {
         let name = format!("{}-{}", self.config.ppo.stage, contender.name);
-        let ppo = PpoConfig {
+        let mut ppo = PpoConfig {
             stage: name.clone(),
             ..self.config.ppo.clone()
         };
+        ppo.reward.scaling = ppo.reward.scaling.centred(contender.centre);
         let key = Key::new(ppo.seed, &name);
         let (policy, reference) = match &self.config.adaptation {
             Adaptation::Full => (
@@ -193,6 +194,8 @@ impl<M: CausalLm> Stage<'_, '_, M> {
                 name: contender.name.clone(),
                 stage: name,
                 own_critic,
+                scaling: ppo.reward.scaling,
+                floor: trained.floor,
                 updates: trained.updates,
                 seconds: trained.seconds,
                 reward_before: mean(&before, 2)?,

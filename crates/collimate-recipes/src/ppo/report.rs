@@ -148,6 +148,7 @@ pub fn section<M>(
         rows,
     );
     let reports = || outcome.policies.iter().map(|policy| &policy.report);
+    report = scaling(report, reports());
     if !outcome.policies.is_empty() {
         let won: Vec<Interval> = reports().map(|r| r.answers.win_rate).collect();
         let bars = BarSeries::new("win rate", won.iter().map(|i| i.estimate).collect())
@@ -162,6 +163,26 @@ pub fn section<M>(
     }
     report = curves(report, outcome, run)?;
     Ok(texts(report, outcome))
+}
+
+/// How scores became rewards, and where that told nothing apart.
+fn scaling<'a>(mut report: Report, policies: impl Iterator<Item = &'a PolicyReport>) -> Report {
+    let mut lines = Vec::new();
+    let mut warnings = Vec::new();
+    for policy in policies {
+        let floor = policy.floor.map_or(String::new(), |floor| {
+            format!(" ({:.1} % of the responses on the floor)", 100.0 * floor)
+        });
+        lines.push(format!("`{}`: {}{floor}", policy.name, policy.scaling));
+        warnings.extend(policy.warnings());
+    }
+    if !lines.is_empty() {
+        report = report.text(&format!("From scores to rewards: {}.", lines.join("; ")));
+    }
+    for warning in warnings {
+        report = report.text(&format!("**Warning.** {warning}"));
+    }
+    report
 }
 
 /// What is drawn: name in files, metric, title, unit, caption.

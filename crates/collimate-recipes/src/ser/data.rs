@@ -23,6 +23,9 @@ pub struct SerData {
     pub labelled_pool: Option<Vec<PreferencePair>>,
     /// What the backbone was fine-tuned on before: its prompts and texts are not new to it.
     pub fine_tuned_on: Vec<SftExample>,
+    /// How many of these are the chosen answers of labelled pairs: human labels that the run uses
+    /// beside the seed's.
+    pub fine_tuning_labels: usize,
 }
 
 impl SerData {
@@ -61,6 +64,7 @@ impl SerData {
             test,
             labelled_pool,
             fine_tuned_on: Vec::new(),
+            fine_tuning_labels: 0,
         })
     }
 }

@@ -16,7 +16,7 @@ use super::controls;
 use super::data::SerData;
 use super::final_test;
 use super::fingerprint::fingerprint;
-use super::outcome::{Learnt, LoopReport, PoolReport, SerOutcome, Steps};
+use super::outcome::{EvolvedReward, Learnt, LoopReport, PoolReport, SerOutcome, Steps};
 use super::overlap;
 use super::session::{Session, Stage, for_scores};
 use super::warnings::warnings;
@@ -115,11 +115,21 @@ pub fn evolve<B: HfReward>(
     }
     let unseen = overlap::unseen(&data);
     let groups = final_test::groups(&data.test);
-    let reward_models = models
+    let centre = session.centre(&evolved.model, &seed, "ser")?;
+    let mut reward_models = Vec::new();
+    for candidate in models
         .iter()
         .filter(|candidate| ["loop0", "ser", "full"].contains(&candidate.name()))
-        .map(|candidate| (candidate.name().to_owned(), candidate.model().clone()))
-        .collect();
+    {
+        reward_models.push(EvolvedReward {
+            name: candidate.name().to_owned(),
+            model: candidate.model().clone(),
+            centre: match candidate.name() {
+                "ser" => centre,
+                name => session.centre(candidate.model(), &seed, name)?,
+            },
+        });
+    }
     let (models, significance) =
         final_test::test(&mut session, "test", models, &test, &groups, &unseen)?;
     let warnings = warnings(&evolved.loops, &unseen);
@@ -127,10 +137,12 @@ pub fn evolve<B: HfReward>(
     Ok(SerOutcome {
         learnt: Learnt {
             model: evolved.model,
+            centre,
             seed,
             trained_on: evolved.trained_on,
         },
         reward_models,
+        fine_tuning_labels: data.fine_tuning_labels,
         loops: evolved.loops,
         models,
         significance,

@@ -24,7 +24,9 @@ pub use crate::Adaptation;
 pub use config::{Control, RetrainFrom, SerConfig};
 pub use data::SerData;
 pub use loops::evolve;
-pub use outcome::{Learnt, LoopReport, ModelReport, PoolReport, SerOutcome, Significance, Steps};
+pub use outcome::{
+    EvolvedReward, Learnt, LoopReport, ModelReport, PoolReport, SerOutcome, Significance, Steps,
+};
 pub use report::{write_report, write_report_with};
 pub use round::{RoundData, SerRound, evolve_round};
 pub use summary::summary;

@@ -124,10 +124,25 @@ pub struct Significance {
 pub struct Learnt<B: Backbone> {
     /// The model of the last loop, never the best.
     pub model: RewardModel<B>,
+    /// The mean score of the labelled seed answers under the model: the score that is worth p = ½
+    /// when a policy learns from it, whatever `score_centre` the loops had. A pairwise loss leaves the
+    /// offset of the scores free.
+    pub centre: f64,
     /// Pairs with human labels, as ids.
     pub seed: Vec<TokenizedPair>,
     /// These and all pairs with self-labels.
     pub trained_on: Vec<TokenizedPair>,
+}
+
+/// A reward model as a policy's reward.
+#[derive(Debug, Clone)]
+pub struct EvolvedReward<B: Backbone> {
+    /// `loop0`, `ser` or `full`.
+    pub name: String,
+    /// The model.
+    pub model: RewardModel<B>,
+    /// Its centre, as [`Learnt::centre`].
+    pub centre: f64,
 }
 
 /// A finished run.
@@ -136,7 +151,9 @@ pub struct SerOutcome<B: Backbone> {
     /// The evolved reward model and its pairs.
     pub learnt: Learnt<B>,
     /// `loop0`, `ser` and, if it was trained, `full`: rewards for a policy.
-    pub reward_models: Vec<(String, RewardModel<B>)>,
+    pub reward_models: Vec<EvolvedReward<B>>,
+    /// Labelled pairs whose chosen answers the backbone was fine-tuned on before: human labels too.
+    pub fine_tuning_labels: usize,
     /// Loop 0 and the loops after it. A loop that found nothing to keep is the last and has no
     /// steps.
     pub loops: Vec<LoopReport>,

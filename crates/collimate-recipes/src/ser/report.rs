@@ -103,6 +103,15 @@ fn models<B: Backbone>(mut report: Report, outcome: &SerOutcome<B>) -> Report {
         ],
         rows.collect::<Vec<_>>(),
     );
+    if outcome.fine_tuning_labels > 0 {
+        let (more, seed) = (outcome.fine_tuning_labels, outcome.learnt.seed.len());
+        report = report.text(&format!(
+            "The column counts the labels of the reward models. The fine-tuning before them used the \
+             chosen answers of {more} labelled pairs: these labels are human too, so `ser` stands on \
+             {seed} + {more} = {} of them.",
+            seed + more
+        ));
+    }
     if let Some(recovery) = recovery(outcome) {
         report = report.text(&format!(
             "SER recovers **{}** of the gap between the seed model and the model with all labels.",
@@ -299,11 +308,15 @@ fn cost<B: Backbone>(report: Report, outcome: &SerOutcome<B>, config: &SerConfig
     let loops = outcome.loops.len().saturating_sub(1);
     report.section("Cost").text(&format!(
         "By the paper's prices (appendix E: {} $ per human label, {:.3e} $ per sample scored), SER \
-         costs {:.4} $ per sample, labelling everything {:.4} $.",
+         costs {:.4} $ per sample, labelling everything {:.4} $.{}",
         model.human_label,
         model.inference,
         model.per_sample(config.seed_share, loops),
         model.per_sample(1.0, 0),
+        match outcome.fine_tuning_labels {
+            0 => String::new(),
+            n => format!(" Both leave out the {n} labels of the fine-tuning, which both need."),
+        }
     ))
 }
 

@@ -114,11 +114,13 @@ pub fn evolve_round<B: HfReward>(
     let stage = format!("{name}-test");
     let (mut tested, _) =
         final_test::test(&mut session, &stage, vec![candidate], &test, &groups, &all)?;
+    let centre = session.centre(&evolved.model, &before.seed, name)?;
     Ok(SerRound {
         test: tested.remove(0),
         loops: evolved.loops,
         learnt: Learnt {
             model: evolved.model,
+            centre,
             seed: before.seed.clone(),
             trained_on: evolved.trained_on,
         },

@@ -3,6 +3,7 @@
 use collimate_data::TokenizedPair;
 use collimate_nn::Backbone;
 use collimate_reward::{RewardModel, score_pairs};
+use collimate_status::ScoreCentre;
 use collimate_train::TrainError;
 
 use super::session::Session;
@@ -13,6 +14,18 @@ use crate::sft::EVALUATION_TOKENS;
 const CHUNK: usize = 256;
 
 impl Session<'_> {
+    /// The mean score of labelled answers: the score that is worth p = ½ in the policy stage.
+    pub(crate) fn centre<B: Backbone>(
+        &self,
+        model: &RewardModel<B>,
+        labelled: &[TokenizedPair],
+        stage: &str,
+    ) -> Result<f64, RecipeError> {
+        let scores = self.scores(model, labelled, stage, "seed")?;
+        let answers: Vec<f32> = scores.into_iter().flat_map(<[f32; 2]>::from).collect();
+        Ok(ScoreCentre::SeedMean.value(&answers)?)
+    }
+
     /// Scores pairs; a score that is not a number stops the run, and so does an interrupt.
     pub(crate) fn scores<B: Backbone>(
         &self,

@@ -18,11 +18,17 @@ pub fn summary<B: Backbone>(outcome: &SerOutcome<B>, config: &SerConfig) -> Valu
         };
         target.insert(model.name.clone(), json!(model.test.accuracy));
     }
+    let centres = outcome.reward_models.iter();
+    let centres: Map<String, Value> = centres
+        .map(|reward| (reward.name.clone(), json!(reward.centre)))
+        .collect();
     let mut summary = json!({
         "accuracy": accuracy,
         "test_pairs": outcome.models.first().map_or(0, |m| m.test.pairs),
         "seed": config.seed,
         "seed_share": config.seed_share,
+        "human_labels": labels(outcome),
+        "reward_centres": centres,
         "loops": outcome.loops.iter().map(loop_summary).collect::<Vec<_>>(),
         "models": outcome.models.iter().map(|m| json!({
             "name": m.name, "human_labels": m.human_labels, "steps": m.steps.own,
@@ -47,6 +53,12 @@ pub fn summary<B: Backbone>(outcome: &SerOutcome<B>, config: &SerConfig) -> Valu
         summary["recovery"] = json!(recovery);
     }
     summary
+}
+
+/// Human labels of the evolved model by their use: for the seed, and for the fine-tuning before.
+fn labels<B: Backbone>(outcome: &SerOutcome<B>) -> Value {
+    let (seed, fine_tuning) = (outcome.learnt.seed.len(), outcome.fine_tuning_labels);
+    json!({"seed": seed, "fine_tuning": fine_tuning, "all": seed + fine_tuning})
 }
 
 /// (SER − Loop 0) / (full − Loop 0), where full is better than Loop 0.

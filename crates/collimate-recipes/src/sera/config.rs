@@ -32,7 +32,7 @@ pub enum Updates {
 /// | `iterations` | 3 | at least 1 |
 /// | `updates` | `equal` | `equal`, `own_pairs` |
 /// | `irm` | γ .3, K .7, K̃ .3, 4 responses | see [`IrmConfig`]; with SimPO `log_ratio` stands for the mean log-probability, with other losses without a reference for the log-ratio to the start |
-/// | `best_of` | .3, .5, .7, 1 | shares K̃ that best-SeRA tries, above 0 and at most 1 |
+/// | `best_of` | .3, .5, .7, 1 | shares K̃ that best-SeRA tries, above 0 and at most half of `irm.responses` |
 /// | `kto` | β .1 | options of the method `kto`; see [`Kto`] |
 /// | `responses` | temperature .7, top-p .95, 512 tokens | |
 /// | `adaptation` | `full` | `full`, `lora` |
@@ -162,8 +162,11 @@ impl SeraConfig {
                 return Err(ConfigError::new("best_of", "[]", "at least one share").into());
             }
             for (index, &share) in self.best_of.iter().enumerate() {
-                if !(share > 0.0 && share <= 1.0) {
-                    return Err(ConfigError::new("best_of", share, "above 0, at most 1").into());
+                let most = self.irm.max_bootstrap_share();
+                if !(share > 0.0 && share <= most) {
+                    let allowed = "above 0, at most half of irm.responses (rounded down): so many \
+                                   pairs the responses to a prompt make";
+                    return Err(ConfigError::new("best_of", share, allowed).into());
                 }
                 if self.best_of[..index].contains(&share) {
                     return Err(ConfigError::new("best_of", share, "each share once").into());

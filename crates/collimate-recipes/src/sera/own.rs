@@ -2,7 +2,9 @@
 
 use collimate_core::{Completion, Finish, Prompt, Purpose};
 use collimate_data::TokenizedPair;
-use collimate_irm::{Bootstrapped, CutPolicy, Response, bootstrap_pairs, top_k};
+use collimate_irm::{
+    BestWorst, Bootstrapped, CutPolicy, Response, bootstrap_pairs, nested_pairs, top_k,
+};
 use collimate_nn::CausalLm;
 use rand::RngExt;
 
@@ -162,7 +164,8 @@ fn write<M: CausalLm>(
 }
 
 /// The responses with the largest and the smallest reward, of the prompts where these are
-/// furthest apart.
+/// furthest apart. Where more pairs are asked for than there are prompts, the other responses make
+/// pairs too.
 fn best_and_worst(
     responses: &Responses,
     cut: CutPolicy,
@@ -182,7 +185,16 @@ fn best_and_worst(
     let made: Bootstrapped = bootstrap_pairs(&rows, cut);
     report.responses = made.counts;
     report.dropped = made.dropped_by_reason();
-    let pairs: Vec<_> = made.pairs().collect();
+    let pairs: Vec<(usize, BestWorst)> = match limit > rows.len() {
+        false => made.pairs().collect(),
+        true => {
+            let nested = |(prompt, _): (usize, BestWorst)| {
+                let pairs = nested_pairs(&rows[prompt], cut).unwrap_or_default();
+                pairs.into_iter().map(move |pair| (prompt, pair))
+            };
+            made.pairs().flat_map(nested).collect()
+        }
+    };
     let margins: Vec<f64> = pairs.iter().map(|(_, pair)| pair.margin).collect();
     let selection = top_k(&margins, limit);
     report.over_limit = selection.left.len();

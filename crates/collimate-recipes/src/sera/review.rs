@@ -6,7 +6,7 @@ use collimate_core::{LeaveReason, Left, Selection};
 use collimate_data::TokenizedPair;
 use collimate_direct::pairs_hash;
 use collimate_eval::jaccard;
-use collimate_irm::{IrmConfig, ensemble, random_k, share_count, top_k};
+use collimate_irm::{IrmConfig, ensemble, random_k, share_count, share_count_up_to, top_k};
 use collimate_nn::CausalLm;
 use collimate_train::{StageState, atomic_write, hash_file, hash_json};
 use serde::{Deserialize, Serialize};
@@ -120,7 +120,8 @@ fn compute<M: CausalLm>(
         &mut report,
         &mut lines,
     )?;
-    let limit = share_count(own_share, session.train.len())?;
+    let most = variant.irm.max_bootstrap_share();
+    let limit = share_count_up_to(own_share, most, session.train.len())?;
     let own = if limit == 0 {
         Vec::new()
     } else {

@@ -129,6 +129,44 @@ fn own_pairs_fit_and_larger_shares_take_more_steps() {
 }
 
 #[test]
+fn more_own_pairs_than_prompts() {
+    let setup = setup();
+    let mut config = config(&[Method::BootstrapOnly]);
+    config.updates = Updates::OwnPairs;
+    config.iterations = 2;
+    config.irm.responses = 6;
+    let pairs = |share: f64| {
+        let mut config = config.clone();
+        config.irm.bootstrap_share = share;
+        let outcome = run_in_new_folder(&setup, &config);
+        let selection = &outcome.policies[0].iterations[1].selection;
+        (selection.bootstrapped, selection.over_limit)
+    };
+    let (one, over) = pairs(1.0);
+    assert!(one <= 96 && over == 0, "{one}");
+    let (more, _) = pairs(3.0);
+    assert!(more > 96 && more <= 3 * 96, "{more}");
+    let (some, left) = pairs(1.25);
+    assert_eq!((some, left), (120, more - 120));
+    config.irm.bootstrap_share = 3.5;
+    let error = config.check().unwrap_err().to_string();
+    assert!(
+        error.starts_with("bootstrap_share = 3.5 must be"),
+        "{error}"
+    );
+    config.methods = vec![Method::BestSera];
+    config.irm.bootstrap_share = 0.3;
+    config.best_of = vec![0.5, 3.0];
+    config.check().unwrap();
+    config.best_of = vec![0.5, 3.5];
+    let error = config.check().unwrap_err().to_string();
+    assert!(
+        error.contains("best_of") && error.contains("irm.responses"),
+        "{error}"
+    );
+}
+
+#[test]
 fn held_out_evaluation_decides_which_model_stays() {
     let setup = setup();
     let mut config = config(&[Method::Base]);

@@ -68,6 +68,8 @@ pub(crate) struct Regression {
     pub(crate) nan: Option<usize>,
     /// Evaluates to these scores in turn.
     pub(crate) scores: Vec<f64>,
+    /// The fingerprint.
+    pub(crate) data: String,
     /// How long a forward takes.
     pub(crate) pause: std::time::Duration,
     pub(crate) forwards: Cell<usize>,
@@ -110,6 +112,10 @@ impl Objective for Regression {
 
     fn weight(&self, examples: &[usize]) -> f64 {
         examples.len() as f64
+    }
+
+    fn fingerprint(&self) -> String {
+        self.data.clone()
     }
 
     fn forward(&self, model: &Tiny, examples: &[usize], key: Key) -> Result<Forwarded, TrainError> {

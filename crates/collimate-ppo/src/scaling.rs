@@ -1,0 +1,242 @@
+//! From the scores of responses to numbers of one scale.
+
+use collimate_nn::ConfigError;
+use collimate_train::Exact;
+use serde::{Deserialize, Serialize};
+
+/// How scores are scaled before they become rewards.
+///
+/// A reward model that was trained on pairs leaves the offset of its scores free, so a bound on
+/// them means something only after a centre was subtracted ([`Self::Sigmoid`]) or the mean
+/// ([`Self::Running`]).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum RewardScaling {
+    /// Not at all.
+    #[default]
+    None,
+    /// By the probability that the score stands for, from a threshold on.
+    ///
+    /// ```text
+    /// s = σ(r − centre),   r' = (max(s, c) − c) / (1 − c) · (max − min) + min
+    /// ```
+    ///
+    /// SER ([arXiv:2411.00418](https://arxiv.org/abs/2411.00418)), equation 18, where the centre is 0.
+    Sigmoid {
+        /// The score that is worth s = ½. `None` asks the recipe for the centre of the reward model,
+        /// and is 0 where no centre is known.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        centre: Option<f64>,
+        /// c, in [0, 1).
+        threshold: f64,
+        /// What the threshold and all below it become.
+        min: f64,
+        /// What a probability of 1 becomes.
+        max: f64,
+    },
+    /// From [−c, c] to [min, max], the rest cut.
+    ///
+    /// ```text
+    /// r' = (clip(r, −c, c) + c) / (2c) · (max − min) + min
+    /// ```
+    SymmetricClip {
+        /// c, above 0.
+        limit: f64,
+        /// What −c becomes.
+        min: f64,
+        /// What c becomes.
+        max: f64,
+    },
+    /// To mean 0 and variance 1 over all scores seen so far, those of the rollout included.
+    Running,
+}
+
+impl RewardScaling {
+    /// Equation 18 of SER with the paper's numbers, and the centre left to the recipe.
+    pub const PAPER: Self = Self::Sigmoid {
+        centre: None,
+        threshold: 0.5,
+        min: -1.0,
+        max: 1.0,
+    };
+
+    /// The same with this centre, where one is asked for and none was given.
+    #[must_use]
+    pub fn centred(self, at: Option<f64>) -> Self {
+        match self {
+            Self::Sigmoid {
+                centre: None,
+                threshold,
+                min,
+                max,
+            } => Self::Sigmoid {
+                centre: at,
+                threshold,
+                min,
+                max,
+            },
+            other => other,
+        }
+    }
+
+    /// Whether a score lands on the smallest reward that the scaling gives; `None` where there is
+    /// no smallest.
+    pub fn on_floor(&self, score: f64) -> Option<bool> {
+        match *self {
+            Self::None | Self::Running => None,
+            Self::Sigmoid {
+                centre, threshold, ..
+            } => Some(sigmoid(score - centre.unwrap_or(0.0)) <= threshold),
+            Self::SymmetricClip { limit, .. } => Some(score <= -limit),
+        }
+    }
+
+    pub(crate) fn check(&self) -> Result<(), ConfigError> {
+        let range = |name, min: f64, max: f64| match min < max && (max - min).is_finite() {
+            true => Ok(()),
+            false => {
+                let allowed = "min below max, both finite";
+                Err(ConfigError::new(name, format!("{min} to {max}"), allowed))
+            }
+        };
+        match *self {
+            Self::None | Self::Running => Ok(()),
+            Self::Sigmoid {
+                centre,
+                threshold,
+                min,
+                max,
+            } => {
+                if let Some(centre) = centre.filter(|centre| !centre.is_finite()) {
+                    let name = "reward.scaling.sigmoid.centre";
+                    let allowed = "finite, or null for the reward model's own";
+                    return Err(ConfigError::new(name, centre, allowed));
+                }
+                if !(0.0..1.0).contains(&threshold) {
+                    let name = "reward.scaling.sigmoid.threshold";
+                    return Err(ConfigError::new(name, threshold, "at least 0, below 1"));
+                }
+                range("reward.scaling.sigmoid", min, max)
+            }
+            Self::SymmetricClip { limit, min, max } => {
+                if !(limit > 0.0 && limit.is_finite()) {
+                    let name = "reward.scaling.symmetric_clip.limit";
+                    return Err(ConfigError::new(name, limit, "above 0, finite"));
+                }
+                range("reward.scaling.symmetric_clip", min, max)
+            }
+        }
+    }
+
+    /// Scales the scores of a rollout; `seen` is what [`RewardScaling::Running`] remembers.
+    ///
+    /// # Examples
+    /// ```
+    /// use collimate_ppo::{RewardScaling, RunningMoments};
+    /// let paper = RewardScaling::PAPER;
+    /// let score = (0.75f64 / 0.25).ln(); // σ(score) = .75
+    /// let scaled = paper.apply(&[score, -2.0], &mut RunningMoments::default());
+    /// assert!(scaled[0].abs() < 1e-12 && scaled[1] == -1.0);
+    /// // The offset of the scores makes no difference once it is the centre.
+    /// let centred = paper.centred(Some(-7.0));
+    /// let scaled = centred.apply(&[score - 7.0, -9.0], &mut RunningMoments::default());
+    /// assert!(scaled[0].abs() < 1e-12 && scaled[1] == -1.0);
+    /// ```
+    pub fn apply(&self, scores: &[f64], seen: &mut RunningMoments) -> Vec<f64> {
+        if *self == Self::Running {
+            seen.add(scores);
+            let (mean, std) = (seen.mean.0, seen.variance().sqrt());
+            return scores.iter().map(|r| (r - mean) / (std + 1e-8)).collect();
+        }
+        scores
+            .iter()
+            .map(|&r| match *self {
+                Self::Sigmoid {
+                    centre,
+                    threshold,
+                    min,
+                    max,
+                } => {
+                    let s = sigmoid(r - centre.unwrap_or(0.0));
+                    (s.max(threshold) - threshold) / (1.0 - threshold) * (max - min) + min
+                }
+                Self::SymmetricClip { limit, min, max } => {
+                    (r.clamp(-limit, limit) + limit) / (2.0 * limit) * (max - min) + min
+                }
+                Self::None | Self::Running => r,
+            })
+            .collect()
+    }
+}
+
+/// In words, for reports.
+impl std::fmt::Display for RewardScaling {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match *self {
+            Self::None => f.write_str("scores as they are"),
+            Self::Running => f.write_str("scores shifted and scaled to mean 0 and variance 1"),
+            Self::Sigmoid {
+                centre,
+                threshold,
+                min,
+                max,
+            } => {
+                match centre {
+                    Some(centre) => write!(f, "σ(score − {centre:.4})")?,
+                    None => f.write_str("σ(score), without a centre")?,
+                }
+                write!(f, ", from {threshold} to 1 mapped to {min} to {max}")
+            }
+            Self::SymmetricClip { limit, min, max } => {
+                write!(
+                    f,
+                    "scores from −{limit} to {limit} mapped to {min} to {max}"
+                )
+            }
+        }
+    }
+}
+
+fn sigmoid(x: f64) -> f64 {
+    1.0 / (1.0 + (-x).exp())
+}
+
+/// Count, mean and variance of all numbers seen so far.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RunningMoments {
+    count: u64,
+    mean: Exact,
+    /// Sum of squared deviations.
+    squares: Exact,
+}
+
+impl RunningMoments {
+    /// Takes more numbers in (Chan, Golub and LeVeque's pairwise update).
+    pub fn add(&mut self, values: &[f64]) {
+        if values.is_empty() {
+            return;
+        }
+        let n = values.len() as f64;
+        let mean = values.iter().sum::<f64>() / n;
+        let squares: f64 = values.iter().map(|v| (v - mean).powi(2)).sum();
+        let before = self.count as f64;
+        let (delta, all) = (mean - self.mean.0, before + n);
+        self.squares.0 += squares + delta * delta * before * n / all;
+        self.mean.0 += delta * n / all;
+        self.count += values.len() as u64;
+    }
+
+    /// Their mean; 0 of none.
+    pub fn mean(&self) -> f64 {
+        self.mean.0
+    }
+
+    /// Their unbiased variance; 0 of fewer than two.
+    pub fn variance(&self) -> f64 {
+        match self.count {
+            0 | 1 => 0.0,
+            n => self.squares.0 / (n - 1) as f64,
+        }
+    }
+}
