@@ -3,6 +3,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod data;
+mod files;
 mod generate;
 mod models;
 mod options;

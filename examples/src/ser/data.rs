@@ -16,7 +16,7 @@ use collimate::recipes::ser::SerData;
 use super::config::Config;
 use crate::common::Failure;
 use crate::job::world_tokenizer;
-use crate::runs::plain_texts;
+use crate::runs::{check_lasting, plain_texts};
 
 /// The parts of a run, before the seed is drawn.
 pub(crate) struct Parts {
@@ -193,6 +193,7 @@ pub(crate) fn from_files(config: &Config, needs_sft: bool) -> Result<Parts, Fail
         let name = twice[0].display();
         return Err(format!("{name} is given twice: each file is read once").into());
     }
+    check_lasting(config.data.iter().chain(&config.test))?;
     let mut reports = Vec::new();
     let mut read_all = |paths: &[PathBuf]| -> Result<Vec<PreferencePair>, Failure> {
         let mut rows = Vec::new();
