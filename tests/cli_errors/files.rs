@@ -54,6 +54,8 @@ fn a_file_is_named_by_what_it_holds() {
     let writer = fixture("llama-gqa-tied").display().to_string();
     let prompts = ["--model", &writer, "--prompts", "p.txt"];
     refused("generate", folder, &prompts, &["p.txt: a Parquet file"]);
+    let short = ["--max-length", "40", "--response-tokens", "8"];
+    let prompts = [&prompts[..], &short].concat();
     refused("ppo", folder, &prompts, &["p.txt: a Parquet file"]);
     fs::write(folder.join("c.json"), [0xff, 0xfe, b'{', 0, b'}', 0]).unwrap();
     refused(
@@ -68,8 +70,8 @@ fn a_file_is_named_by_what_it_holds() {
 fn what_was_decided_about_rows_is_told() {
     let (folder, model) = workplace();
     let folder = folder.path();
-    let told = |name: &str, text: &str, says: &[&str]| {
-        fs::write(folder.join(name), text).unwrap();
+    let told = |name: &str, body: &str, says: &[&str]| {
+        fs::write(folder.join(name), body).unwrap();
         let arguments = ["--data", name, "--model", &model];
         let output = common::succeed("score", folder, &arguments);
         let stderr = text_of(&output);
@@ -131,19 +133,19 @@ fn a_pipe_is_read_once_or_refused() {
     let (folder, model) = workplace();
     let folder = folder.path();
     // More than a pipe and a buffer hold.
-    let rows = format!("{PAIR}\n").repeat(3000);
+    let rows = format!("{PAIR}\n").repeat(1500);
     let data = ["--data", "/dev/stdin", "--model", &model];
     let output = piped("score", folder, &data, &rows);
     assert!(
-        text_of(&output).contains("3000 rows read as trl, 3000 kept"),
+        text_of(&output).contains("1500 rows read as trl, 1500 kept"),
         "{}",
         text_of(&output)
     );
-    assert_eq!(text(&output.stdout).lines().count(), 3000);
+    assert_eq!(text(&output.stdout).lines().count(), 1500);
     let accuracy = [&["pairs"], &data[..]].concat();
     let output = piped("eval", folder, &accuracy, &rows);
     assert!(
-        text_of(&output).contains("3000 kept"),
+        text_of(&output).contains("1500 kept"),
         "{}",
         text_of(&output)
     );
@@ -151,22 +153,24 @@ fn a_pipe_is_read_once_or_refused() {
     let writer = fixture("llama-gqa-tied").display().to_string();
     let policy = ["--data", "/dev/stdin", "--model", &writer];
     let prompts = ["--prompts", "/dev/stdin", "--model", &writer];
+    let prompts = [&prompts[..], &["--response-tokens", "8"]].concat();
     let seeds = [
-        "--seed-prompts",
+        "--ift",
         "/dev/stdin",
         "--model",
         &writer,
         "--judge-style",
         "text",
     ];
-    let seeds = [&seeds[..], &["--chat-fallback", "plain"]].concat();
+    let plain = ["--chat-fallback", "plain", "--compare", "none"];
+    let seeds = [&seeds[..], &plain].concat();
     for (name, arguments) in [
         ("ser", &data[..]),
         ("dpo", &policy[..]),
         ("ppo", &prompts[..]),
         ("self_rewarding", &seeds[..]),
     ] {
-        let arguments = [arguments, &["--max-length", "32", "--out", "out"]].concat();
+        let arguments = [arguments, &["--max-length", "40", "--out", "out"]].concat();
         let output = piped(name, folder, &arguments, &rows);
         let stderr = text_of(&output);
         assert!(

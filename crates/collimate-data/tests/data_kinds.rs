@@ -432,7 +432,7 @@ fn prompts_are_read_for_what_they_are() {
         ("p.txt", b"a\xe9\n", "p.txt:1: not UTF-8"),
         (
             "p.txt",
-            b"a\n\0b and much more of it, and more, and more\n",
+            b"a\n\0b and much more of it, and more, and more, a story as long as it takes\n",
             "p.txt:2: a NUL byte",
         ),
         (

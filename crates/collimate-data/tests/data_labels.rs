@@ -99,3 +99,14 @@ fn a_table_without_names_has_no_labels() {
         read_labelled_pairs(&path, &ReadOptions::default(), &["subset"]).unwrap();
     assert_eq!((pairs.len(), labels), (2, None));
 }
+
+#[test]
+fn a_table_with_names_has_labels() {
+    let text = "subset,chosen,rejected\nx,good,bad\ny,same,same\nz,better,worse\n";
+    let (_folder, path) = file("pairs.csv", text);
+    let (pairs, labels, report) =
+        read_labelled_pairs(&path, &ReadOptions::default(), &["subset"]).unwrap();
+    let values = ["x", "z"].map(|value| Some(value.to_owned()));
+    assert_eq!((pairs.len(), labels.unwrap().values), (2, values.to_vec()));
+    assert!(report.unused.is_empty(), "{report}");
+}

@@ -48,6 +48,10 @@ impl Input {
 }
 
 fn answer(row: &Object, line: usize, seen: &mut Seen) -> Result<GradedAnswer, Bad> {
+    let needed = ["prompt", "completion", "score"];
+    if let Some(name) = needed.iter().find(|name| !row.contains_key(**name)) {
+        return Err(Bad::fields(format!("missing field `{name}`")));
+    }
     seen.columns(row, &["prompt", "completion", "score", "justification"])?;
     Ok(GradedAnswer {
         prompt: content(row, "prompt", seen)?.into_prompt(),

@@ -178,6 +178,26 @@ impl Input {
         Ok(inner.is_empty() || inner.starts_with(b"{") || inner == b"]")
     }
 
+    /// The first object of an array, as far as it was read.
+    pub(super) fn first_of_array(&mut self) -> Result<Option<Map<String, Value>>, DataError> {
+        if !self.is_array()? {
+            return Ok(None);
+        }
+        // Its first lines hold it, unless it is very long.
+        while self.head.len() < HEAD
+            && self
+                .rest
+                .read_until(b'\n', &mut self.head)
+                .is_ok_and(|n| n > 0)
+        {}
+        let open = self.head.iter().position(|&byte| byte == b'[').unwrap_or(0);
+        let mut values = serde_json::Deserializer::from_slice(&self.head[open + 1..]).into_iter();
+        Ok(match values.next() {
+            Some(Ok(Value::Object(row))) => Some(row),
+            _ => None,
+        })
+    }
+
     /// JSON lines or a table, by what the first line holds; a name decides only where the line does not.
     pub(super) fn layout(&mut self) -> Result<Layout, DataError> {
         let named = is_table_name(&self.path);
@@ -237,22 +257,20 @@ impl Input {
                 Err(error) if first.is_none() => {
                     let begun = bytes.starts_with(b"{") && !bytes.starts_with(b"{'");
                     let bytes = bytes.to_owned();
-                    first = Some(if begun && error.is_eof() && self.continues(number)? {
+                    let row = |what: String| DataError::Row { path, line, what };
+                    first = Some(if std::str::from_utf8(&bytes).is_err() {
+                        row("not valid UTF-8: convert the file, for example with iconv".to_owned())
+                    } else if begun && error.is_eof() && self.continues(number)? {
                         self.format_error(
                             "one JSON object over several lines: write one object per line, for \
                              instance by `jq -c . FILE`",
                         )
                     } else if begun {
-                        let what = format!(
+                        row(format!(
                             "not valid JSON at column {} ({}): repair the row",
                             error.column(),
                             kind_of_error(&error)
-                        );
-                        DataError::Row { path, line, what }
-                    } else if std::str::from_utf8(&bytes).is_err() {
-                        let what = "not valid UTF-8: convert the file, for example with iconv";
-                        let what = what.to_owned();
-                        DataError::Row { path, line, what }
+                        ))
                     } else {
                         self.format_error(described(&bytes))
                     });

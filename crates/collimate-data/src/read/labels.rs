@@ -21,7 +21,7 @@ pub struct Labels {
 
 /// [`read_pairs`](super::read_pairs) with the values of the first of `columns` that any row has, such
 /// as RewardBench's `subset`. Numbers count as texts. Where a row gives several pairs, all have its
-/// value. No labels: no kept row has any of the columns, or the file is CSV.
+/// value. No labels: no kept row has any of the columns.
 ///
 /// # Errors
 /// As [`read_pairs`](super::read_pairs); a value that is neither a text nor a number breaks its row.

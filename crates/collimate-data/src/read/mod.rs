@@ -298,6 +298,9 @@ fn each_row<T>(
     mut take: impl FnMut(&Map<String, Value>, &mut Sink<T>) -> Result<(), Bad>,
 ) -> Result<(), DataError> {
     input.expect_rows(format)?;
+    if input.is_array()? {
+        return Err(input.array());
+    }
     let mut lines = input.into_lines();
     while let Some((line, bytes)) = lines.next_line()? {
         sink.rows += 1;

@@ -44,11 +44,10 @@ impl Input {
     /// # Errors
     /// Reading that fails.
     pub fn holds_questions(&mut self) -> Result<bool, DataError> {
-        if self.is_array()? {
-            return Ok(true);
-        }
-        let first = self.line_ahead(1)?;
-        let row = first.and_then(|(_, line)| object(line));
+        let row = match self.is_array()? {
+            true => self.first_of_array()?,
+            false => self.line_ahead(1)?.and_then(|(_, line)| object(line)),
+        };
         Ok(row.is_some_and(|row| !row.contains_key("prompt") && !row.contains_key("messages")))
     }
 

@@ -117,9 +117,8 @@ impl Records {
         opened: usize,
         what: String,
     ) -> (usize, Result<ByteRecord, Bad>) {
-        let numbered = (start..).zip(lines).skip(opened + 1).rev();
-        for line in numbered.collect::<Vec<_>>() {
-            self.again.push_front(line);
+        for (index, line) in lines.into_iter().enumerate().skip(opened + 1).rev() {
+            self.again.push_front((start + index, line));
         }
         (start + opened, Err(Bad::malformed(what)))
     }

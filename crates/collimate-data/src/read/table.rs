@@ -166,23 +166,19 @@ const NUMBERED: &[&str] = &[
     "choice",
 ];
 
-fn is_column_name(name: &str) -> bool {
-    let name = name.to_lowercase().replace(['-', ' '], "_");
+fn is_column_name(given: &str) -> bool {
+    let name = given.to_lowercase().replace(['-', ' '], "_");
     let numbered = |word: &&str| {
-        name.strip_prefix(**word).is_some_and(|rest| {
+        name.strip_prefix(*word).is_some_and(|rest| {
             let rest = rest.trim_start_matches('_');
             rest.is_empty() || rest.len() == 1 && rest.bytes().all(|b| b.is_ascii_alphanumeric())
         })
     };
-    let letter = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
-    // As programmers write names.
-    let joined = name.contains('_')
-        && !name.starts_with('_')
-        && !name.ends_with('_')
-        && name.split('_').count() <= 3
-        && name.bytes().all(letter)
-        && name.starts_with(|c: char| c.is_ascii_alphabetic());
-    NAMES.contains(&name.as_str()) || NUMBERED.iter().any(|word| numbered(&word)) || joined
+    // As programmers write names: texts have blanks.
+    let words: Vec<&str> = given.split('_').collect();
+    let word = |word: &&str| !word.is_empty() && word.bytes().all(|b| b.is_ascii_alphanumeric());
+    let joined = words.len() > 1 && words.iter().all(word);
+    NAMES.contains(&name.as_str()) || NUMBERED.iter().any(numbered) || joined
 }
 
 /// Reads the pairs of a table; `named`: the format was asked for by name.
@@ -268,7 +264,9 @@ fn pair(header: &Header, record: &ByteRecord, sink: &mut Sink<PreferencePair>) -
         )));
     }
     let row = header.row(record)?;
+    let labels = sink.labels.of(&row)?;
     let compared = trl::table_row(&row, &mut sink.seen)?;
     trl::push(compared, None, sink);
+    sink.labels.keep(labels, sink.out.len());
     Ok(())
 }
