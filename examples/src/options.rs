@@ -4,6 +4,7 @@ use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
+use collimate::data::{DataError, Input};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
@@ -89,7 +90,14 @@ pub(crate) fn read_config<C: Serialize + DeserializeOwned>(
     defaults: impl FnOnce(&C) -> C,
 ) -> Result<C, Failure> {
     let wrong = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
-    let text = std::fs::read_to_string(path).map_err(|e| wrong(&e))?;
+    let text = match Input::open(path).and_then(Input::into_text) {
+        Ok(text) => text,
+        Err(DataError::Missing { .. }) => {
+            return Err(wrong(&"No such file: check the path").into());
+        }
+        Err(DataError::Empty { .. }) => return Err(wrong(&"is empty: give at least {}").into()),
+        Err(error) => return Err(error.into()),
+    };
     // Serde would take a list for a struct.
     if text.trim_start().starts_with('[') {
         let example = "as --print-config prints one";

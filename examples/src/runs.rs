@@ -43,6 +43,47 @@ pub(crate) fn open<'p>(
     Ok(run)
 }
 
+/// Refuses data that a run could not read a second time: `--resume` reads and hashes them.
+pub(crate) fn check_lasting<'p>(
+    files: impl IntoIterator<Item = &'p PathBuf>,
+) -> Result<(), Failure> {
+    for path in files {
+        // What does not exist, or is a folder, the reader tells.
+        let Ok(metadata) = path.metadata() else {
+            continue;
+        };
+        let of_process = path.starts_with("/dev") || path.starts_with("/proc");
+        if metadata.is_dir() || metadata.is_file() && !of_process {
+            continue;
+        }
+        return Err(format!(
+            "{} is {}: a run reads its data again on --resume: write it to a file first",
+            path.display(),
+            stream_name(&metadata)
+        )
+        .into());
+    }
+    Ok(())
+}
+
+fn stream_name(metadata: &std::fs::Metadata) -> &'static str {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::FileTypeExt;
+        let kind = metadata.file_type();
+        if kind.is_fifo() {
+            return "a pipe";
+        }
+        if kind.is_char_device() || kind.is_block_device() {
+            return "a device";
+        }
+    }
+    match metadata.is_file() {
+        true => "a stream of this process",
+        false => "no file on disk",
+    }
+}
+
 /// The files that make a model folder what it is, sorted.
 pub(crate) fn model_files(dir: &Path) -> Vec<PathBuf> {
     let found = std::fs::read_dir(dir).into_iter().flatten().flatten();

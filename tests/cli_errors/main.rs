@@ -5,6 +5,7 @@ mod background;
 mod common;
 mod counts;
 mod data;
+mod files;
 mod generate;
 mod models;
 mod options;

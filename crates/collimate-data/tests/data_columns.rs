@@ -144,7 +144,7 @@ fn a_csv_header_names_the_columns_in_any_order() {
 fn a_csv_with_other_columns_says_which_are_read() {
     let dir = TempDir::new().unwrap();
     let without = error(
-        &file(&dir, "t.csv", "question,chosen,rejected\nq,a,b\n"),
+        &file(&dir, "t.csv", "why so,a,b\nq,a,b\n"),
         &ReadOptions::default(),
     );
     assert!(

@@ -25,13 +25,10 @@ fn labels_stay_beside_their_pairs() {
     let options = ReadOptions::default();
     let (pairs, labels, report) =
         read_labelled_pairs(&path, &options, &["subset", "category"]).unwrap();
-    assert_eq!(
-        (&pairs, &report),
-        (
-            &read_pairs(&path, &options).unwrap().0,
-            &read_pairs(&path, &options).unwrap().1
-        )
-    );
+    let (plain, mut told) = read_pairs(&path, &options).unwrap();
+    // The column of the labels is used here, and only here.
+    assert!(told.unused.remove("subset"));
+    assert_eq!((&pairs, &report), (&plain, &told));
     let labels = labels.unwrap();
     assert_eq!(labels.column, "subset");
     let values: Vec<Option<&str>> = labels.values.iter().map(Option::as_deref).collect();
@@ -101,4 +98,15 @@ fn a_table_without_names_has_no_labels() {
     let (pairs, labels, _) =
         read_labelled_pairs(&path, &ReadOptions::default(), &["subset"]).unwrap();
     assert_eq!((pairs.len(), labels), (2, None));
+}
+
+#[test]
+fn a_table_with_names_has_labels() {
+    let text = "subset,chosen,rejected\nx,good,bad\ny,same,same\nz,better,worse\n";
+    let (_folder, path) = file("pairs.csv", text);
+    let (pairs, labels, report) =
+        read_labelled_pairs(&path, &ReadOptions::default(), &["subset"]).unwrap();
+    let values = ["x", "z"].map(|value| Some(value.to_owned()));
+    assert_eq!((pairs.len(), labels.unwrap().values), (2, values.to_vec()));
+    assert!(report.unused.is_empty(), "{report}");
 }

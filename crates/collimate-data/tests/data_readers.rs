@@ -325,7 +325,7 @@ fn a_bad_row_fails_with_its_line_or_is_dropped_with_its_reason() {
             "null",
             with(br#"{"prompt":"p","chosen":"a","rejected":null}"#),
             3,
-            "`rejected` is missing",
+            "`rejected` is null",
             DropReason::WrongFields,
         ),
         (
@@ -408,8 +408,6 @@ fn files_that_hold_nothing_say_so() {
     let whole = gz(HH.repeat(500).as_bytes());
     let cut = error(&file(&dir, "cut.jsonl.gz", &whole[..whole.len() - 20])).to_string();
     assert!(cut.contains("end early"), "{cut}");
-    let plain = error(&file(&dir, "plain.jsonl.gz", HH)).to_string();
-    assert!(plain.contains("not valid gzip"), "{plain}");
     let unknown = error(&file(&dir, "u.jsonl", r#"{"turns":[]}"#)).to_string();
     assert!(unknown.contains("turns"), "{unknown}");
     let label = file(

@@ -22,8 +22,15 @@ pub fn atomic_write(path: &Path, bytes: &[u8]) -> Result<(), TrainError> {
 /// The blake3 hash of a file, in hex.
 ///
 /// # Errors
-/// When it cannot be read.
+/// When it cannot be read, or is a pipe or another stream: reading one takes its bytes away from
+/// whoever reads it next.
 pub fn hash_file(path: &Path) -> Result<String, TrainError> {
+    // Asked before it is opened: opening a pipe waits for a writer.
+    let kind = fs::metadata(path).map_err(TrainError::io(path))?;
+    if !kind.is_file() && !kind.is_dir() {
+        let reason = "a pipe or a device has no lasting bytes to hash: write it to a file first";
+        return Err(TrainError::format(path, reason));
+    }
     let mut file = File::open(path).map_err(TrainError::io(path))?;
     let mut hasher = blake3::Hasher::new();
     let mut buffer = vec![0; 1 << 16];

@@ -291,3 +291,13 @@ fn the_same_plot_has_the_same_bytes_and_one_without_data_is_an_error() {
     );
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
 }
+
+#[cfg(unix)]
+#[test]
+fn a_stream_has_no_hash() {
+    let (reader, writer) = std::io::pipe().unwrap();
+    let path = format!("/dev/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&reader));
+    let error = collimate_train::hash_file(Path::new(&path)).unwrap_err();
+    assert!(error.to_string().contains("a pipe or a device"), "{error}");
+    drop(writer);
+}

@@ -13,7 +13,7 @@ use collimate::recipes::sera::{Method, SeraData};
 use super::args::Config;
 use crate::common::Failure;
 use crate::job::world_tokenizer;
-use crate::runs::plain_texts;
+use crate::runs::{check_lasting, plain_texts};
 
 /// A run's data.
 pub(crate) struct Parts<'a> {
@@ -91,6 +91,7 @@ pub(crate) fn from_files(config: &Config) -> Result<Parts<'static>, Failure> {
         let name = twice[0].display();
         return Err(format!("{name} is given twice: each file is read once").into());
     }
+    check_lasting(&config.data)?;
     let (mut rows, mut reports) = (Vec::new(), Vec::new());
     for path in &config.data {
         let (part, report) = read_pairs(path, &options)?;

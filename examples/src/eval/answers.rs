@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use collimate::core::Prompt;
-use collimate::data::{Answer, ChatFallback, read_answers};
+use collimate::data::{Answer, ChatFallback, Input, not_used};
 use serde_json::json;
 
 use super::cases::as_chat;
@@ -49,7 +49,7 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let out = Out::check(args.out.as_deref())?;
     let device = args.device.open()?;
-    let (a, b) = (read_answers(&args.a)?, read_answers(&args.b)?);
+    let (a, b) = (read(&args.a)?, read(&args.b)?);
     let examples = [first(&a), first(&b)];
     let (mut cases, count) = matched(a, b);
     if cases.is_empty() {
@@ -94,6 +94,15 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         input: json!(count),
     };
     show(&about, &cases, &sheet, out.as_ref())
+}
+
+/// The answers of a file; columns that are not used are told.
+fn read(path: &Path) -> Result<Vec<Answer>, Failure> {
+    let (answers, unused) = Input::open(path)?.read_answers()?;
+    if let Some(unused) = not_used(&unused) {
+        common::tell(&format!("{}: {unused}", path.display()));
+    }
+    Ok(answers)
 }
 
 /// The beginning of the first prompt, for a message.

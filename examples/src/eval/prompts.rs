@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use collimate::core::Sampling;
-use collimate::data::{ChatFallback, read_questions};
+use collimate::data::{ChatFallback, Input, not_used};
 use serde_json::json;
 
 use super::judge_args::JudgeArgs;
@@ -82,7 +82,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     }
     let out = Out::check(args.out.as_deref())?;
     let device = args.device.open()?;
-    let (mut questions, format) = read_questions(&args.prompts)?;
+    let (mut questions, format, unused) = Input::open(&args.prompts)?.read_questions()?;
     questions.truncate(args.first.unwrap_or(usize::MAX));
     if let Some(long) = questions.iter().find(|question| question.turns.len() > 2) {
         return Err(format!(
@@ -105,9 +105,10 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         .open(two_sides, args.chat_fallback, &device, &interrupt)?;
     let turns: usize = questions.iter().map(|question| question.turns.len()).sum();
     common::tell(&format!(
-        "{}: {} questions with {turns} turns, read as {format}",
+        "{}: {} questions with {turns} turns, read as {format}{}",
         args.prompts.display(),
-        questions.len()
+        questions.len(),
+        not_used(&unused).map_or_else(String::new, |unused| format!("; {unused}"))
     ));
     let mut talks = Talks::new(&questions, &policies, args.on_long_prompt);
     let answered = (0..2).try_for_each(|turn| talks.ask(turn, &sampling, &interrupt));

@@ -40,9 +40,9 @@ struct Args {
     /// A prompt; may be given several times
     #[arg(long, value_name = "TEXT")]
     prompt: Vec<String>,
-    /// File of prompts: one a line, or (.jsonl, .json) JSON lines with `prompt` (a text or a list of
-    /// messages) or `messages`; - is standard input, which is also read where no prompt is given,
-    /// and holds JSON lines if its first is an object
+    /// File or pipe of prompts: one a line; JSON lines with `prompt` (a text or a list of messages) or
+    /// `messages`, where the first line is an object or the name ends in .jsonl or .json; a table with a
+    /// column `prompt`. - is standard input, which is also read where no prompt is given
     #[arg(long, value_name = "FILE", conflicts_with = "prompt")]
     prompts: Option<PathBuf>,
     /// Completions per prompt

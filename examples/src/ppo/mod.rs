@@ -121,6 +121,7 @@ fn from_folder(args: &Args, config: &Config, device: &Device) -> Result<(), Fail
         .into());
     }
     let tokenizer = TextTokenizer::from_folder(dir)?.with_chat_fallback(config.chat_fallback);
+    runs::check_lasting(&config.prompts)?;
     let model = Llama::load(dir, device)?.with_recompute(args.run.gradient_checkpointing);
     let length = config.policy.max_length;
     runs::check_length(length, &model)?;

@@ -9,8 +9,8 @@ use std::process::ExitCode;
 use clap::Parser;
 use collimate::core::PreferencePair;
 use collimate::data::{
-    AnswerEnd, ChatFallback, Format, HhTurns, OnBadRow, ReadOptions, ReadReport, SftExample,
-    TextTokenizer, TokenizeReport, Truncation, read_pairs, read_sft,
+    AnswerEnd, ChatFallback, Format, HhTurns, Input, OnBadRow, ReadOptions, ReadReport, SftExample,
+    TextTokenizer, TokenizeReport, Truncation,
 };
 use collimate::lm::{Architecture, Bert, Llama};
 use collimate::train::atomic_write;
@@ -143,23 +143,24 @@ pub fn main() -> ExitCode {
 }
 
 fn read(args: &Args) -> Result<(Rows, ReadReport), Failure> {
+    let mut input = Input::open(&args.data)?;
     let format = match args.format {
         Some(format) => format,
-        None => Format::detect(&args.data)?,
+        None => input.format()?,
     };
     let options = ReadOptions {
-        format: Some(format),
+        format: args.format,
         on_bad_row: args.on_bad_row,
         hh_turns: args.hh_turns,
         ..ReadOptions::default()
     };
     let (rows, report) = match format {
         Format::PromptCompletion | Format::Messages => {
-            let (rows, report) = read_sft(&args.data, &options)?;
+            let (rows, report) = input.read_sft(&options)?;
             (Rows::Single(rows), report)
         }
         _ => {
-            let (rows, report) = read_pairs(&args.data, &options)?;
+            let (rows, report) = input.read_pairs(&options)?;
             (Rows::Pairs(rows), report)
         }
     };

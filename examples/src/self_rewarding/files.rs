@@ -1,20 +1,19 @@
 //! Seed data from files.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::path::Path;
 
 use collimate::core::{Message, PreferencePair, Prompt, Role};
 use collimate::data::{
-    ReadOptions, SftExample, read_pairs, read_questions, read_sft, split_by_hash,
+    Input, ReadOptions, SftExample, not_used, read_pairs, read_sft, split_by_hash,
 };
 use collimate::judge::{Item, eft_example};
 use collimate::recipes::self_rewarding::SelfRewardingData;
-use serde::Deserialize;
-use serde_json::{Map, Value};
 
 use super::args::Config;
 use crate::common::{self, Failure};
 use crate::generate::prompts;
+use crate::runs::check_lasting;
 
 /// What the files hold, with a tenth of the demonstrations held out.
 /// `chats`: questions of a benchmark's file become messages.
@@ -23,6 +22,7 @@ pub(crate) fn data(
     eos: Vec<u32>,
     chats: bool,
 ) -> Result<SelfRewardingData<'static>, Failure> {
+    check_lasting(config.files())?;
     let rows = |path: &Option<std::path::PathBuf>| match path {
         Some(path) => examples(path, config),
         None => Ok(Vec::new()),
@@ -89,17 +89,13 @@ pub(crate) fn data(
 
 /// Prompts one a line, rows of them, or the first questions of a benchmark's file.
 fn known_tasks(file: &Path, chats: bool) -> Result<Vec<Prompt>, Failure> {
-    let name = file.display();
-    let text = std::fs::read_to_string(file).map_err(|error| format!("{name}: {error}"))?;
-    let first = text.lines().find(|line| !line.trim().is_empty());
-    let object = first.and_then(|line| serde_json::from_str::<Map<String, Value>>(line).ok());
-    let of_questions =
-        |row: &Map<String, Value>| !row.contains_key("prompt") && !row.contains_key("messages");
-    if !object.as_ref().is_some_and(of_questions) {
-        let asked = prompts::read(&[], Some(file))?;
+    let mut input = Input::open(file)?;
+    if !input.holds_questions()? {
+        let asked = prompts::of(Ok(input))?;
         return Ok(asked.into_iter().map(|asked| asked.prompt).collect());
     }
-    let (questions, _) = read_questions(file)?;
+    let (questions, _, unused) = input.read_questions()?;
+    tell_unused(file, &unused);
     let firsts = questions
         .into_iter()
         .filter_map(|q| q.turns.into_iter().next());
@@ -111,6 +107,12 @@ fn known_tasks(file: &Path, chats: bool) -> Result<Vec<Prompt>, Failure> {
         false => Prompt::Text(content),
     };
     Ok(firsts.map(prompt).collect())
+}
+
+fn tell_unused(file: &Path, unused: &BTreeSet<String>) {
+    if let Some(unused) = not_used(unused) {
+        common::tell(&format!("{}: {unused}", file.display()));
+    }
 }
 
 /// A tenth by the hash of the prompt, and the rest.
@@ -125,45 +127,24 @@ fn held_out(rows: Vec<SftExample>) -> Result<(Vec<SftExample>, Vec<SftExample>),
     Ok((back(parts.pop()), rest))
 }
 
-/// A graded answer; other columns are passed over.
-#[derive(Deserialize)]
-struct Graded {
-    prompt: Prompt,
-    completion: String,
-    score: f64,
-    #[serde(default)]
-    justification: String,
-}
-
 /// Judgements in the rubric's form out of graded answers.
 fn graded(path: &Path, config: &Config) -> Result<Vec<SftExample>, Failure> {
-    let name = path.display();
-    let text = std::fs::read_to_string(path).map_err(|error| format!("{name}: {error}"))?;
     let recipe = &config.recipe;
+    let (answers, unused) = Input::open(path)?.read_graded()?;
+    tell_unused(path, &unused);
     let mut rows = Vec::new();
-    for (index, line) in text.lines().enumerate() {
-        if line.trim().is_empty() {
-            continue;
-        }
-        let place = format!("{name}:{}", index + 1);
-        let row: Graded = serde_json::from_str(line).map_err(|error| {
-            let what = error.to_string();
-            let what = what.split(" at line ").next().unwrap_or_default();
-            format!("{place}: {what}: write {{\"prompt\", \"completion\", \"score\"}}")
-        })?;
-        let item = Item::new(row.prompt, row.completion);
-        let style = recipe.judge.style;
-        let example = eft_example(&recipe.rubric, &item, &row.justification, row.score, style)
+    for answer in answers {
+        let place = format!("{}:{}", path.display(), answer.line);
+        let item = Item::new(answer.prompt, answer.completion);
+        let (note, style) = (&answer.justification, recipe.judge.style);
+        let example = eft_example(&recipe.rubric, &item, note, answer.score, style)
             .map_err(|error| format!("{place}: {error}"))?;
         rows.push(SftExample {
             prompt: example.prompt,
             completion: example.completion,
         });
     }
-    match rows.is_empty() {
-        true => Err(format!("{name}: holds no graded answer").into()),
-        false => Ok(rows),
-    }
+    Ok(rows)
 }
 
 fn options(config: &Config) -> ReadOptions {

@@ -16,7 +16,7 @@ use collimate::recipes::ser::{SerConfig, SerData};
 use super::config::Config;
 use crate::common::{self, Failure};
 use crate::job::world_tokenizer;
-use crate::runs::plain_texts;
+use crate::runs::{check_lasting, plain_texts};
 
 /// The parts of a run, before the seed is drawn.
 pub(crate) struct Parts {
@@ -214,6 +214,7 @@ pub(crate) fn from_files(config: &Config, needs_sft: bool) -> Result<Parts, Fail
         let name = twice[0].display();
         return Err(format!("{name} is given twice: each file is read once").into());
     }
+    check_lasting(config.data.iter().chain(&config.test))?;
     let mut reports = Vec::new();
     let mut read_all = |paths: &[PathBuf]| -> Result<Vec<PreferencePair>, Failure> {
         let mut rows = Vec::new();

@@ -1,16 +1,18 @@
 //! Answers of a model to prompts.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use collimate_core::{Completion, Message, Prompt, Role};
 use serde_json::Value;
 
-use super::Bad;
-use super::fields::{Content, Object, content, list, messages, text};
-use super::labels::category;
+use super::fields::{Content, Object, content, keys, list, messages, other_keys, text};
+use super::labels::{CATEGORIES, category};
 use super::objects::each_object;
 use super::questions::with_input;
+use super::seen::Seen;
 use super::sft::answer;
+use super::{Bad, Input};
 use crate::error::DataError;
 
 /// An answer and what it answers.
@@ -36,45 +38,62 @@ pub struct Answer {
 /// # Errors
 /// A file that cannot be read or has no row; the first row in none of these layouts, with its line.
 pub fn read_answers(path: impl AsRef<Path>) -> Result<Vec<Answer>, DataError> {
-    let mut answers = Vec::new();
-    each_object(path.as_ref(), |_, row| {
-        let category = category(row)?;
-        for (prompt, completion) in of_row(row)? {
-            answers.push(Answer {
-                prompt,
-                completion,
-                category: category.clone(),
-            });
-        }
-        Ok(())
-    })?;
-    Ok(answers)
+    Ok(Input::open(path)?.read_answers()?.0)
 }
 
-fn of_row(row: &Object) -> Result<Vec<(Prompt, Completion)>, Bad> {
+impl Input {
+    /// Reads a model's answers, and names the columns that are not used: [`read_answers`].
+    ///
+    /// # Errors
+    /// As [`read_answers`].
+    pub fn read_answers(self) -> Result<(Vec<Answer>, BTreeSet<String>), DataError> {
+        let mut answers = Vec::new();
+        let mut seen = Seen::default();
+        each_object(self, |_, row| {
+            let category = category(row)?;
+            for (prompt, completion) in of_row(row, &mut seen)? {
+                answers.push(Answer {
+                    prompt,
+                    completion,
+                    category: category.clone(),
+                });
+            }
+            Ok(())
+        })?;
+        Ok((answers, seen.unused))
+    }
+}
+
+fn of_row(row: &Object, seen: &mut Seen) -> Result<Vec<(Prompt, Completion)>, Bad> {
     let has = |name: &str| row.contains_key(name);
+    let look = |seen: &mut Seen, read: &[&str]| seen.columns(row, &[read, &CATEGORIES].concat());
     if has("completions") {
-        let prompt = prompt(row)?;
+        look(seen, &["prompt", "completions"])?;
+        let prompt = content(row, "prompt", seen)?.into_prompt();
         let completions = list(row, "completions")?;
         return completions
             .iter()
             .enumerate()
-            .map(|(index, value)| Ok((prompt.clone(), completion(value, index)?)))
+            .map(|(index, value)| Ok((prompt.clone(), completion(value, index, seen)?)))
             .collect();
     }
     if has("completion") {
-        let text = match content(row, "completion")? {
+        look(seen, &["prompt", "completion"])?;
+        let text = match content(row, "completion", seen)? {
             Content::Text(text) => text,
             Content::Chat(messages) => answer(messages)?,
         };
-        return Ok(vec![(prompt(row)?, text.into())]);
+        let prompt = content(row, "prompt", seen)?.into_prompt();
+        return Ok(vec![(prompt, text.into())]);
     }
     if has("instruction") && has("output") {
+        look(seen, &["instruction", "input", "output"])?;
         let prompt = Prompt::Text(with_input(text(row, "instruction")?, row)?);
         return Ok(vec![(prompt, text(row, "output")?.into())]);
     }
     if has("messages") {
-        let mut messages = messages(list(row, "messages")?, "messages")?;
+        look(seen, &["messages"])?;
+        let mut messages = messages(list(row, "messages")?, "messages", seen)?;
         return match messages.pop() {
             Some(Message {
                 role: Role::Assistant,
@@ -83,24 +102,20 @@ fn of_row(row: &Object) -> Result<Vec<(Prompt, Completion)>, Bad> {
             _ => Err(Bad::fields("`messages` do not end with the assistant's")),
         };
     }
-    let keys: Vec<&str> = row.keys().map(String::as_str).collect();
     Err(Bad::fields(format!(
         "no answer: a row has `prompt` and `completion` (or `completions`), or `instruction` and \
          `output`, or `messages` (this one has: {})",
-        keys.join(", ")
+        keys(row)
     )))
 }
 
-fn prompt(row: &Object) -> Result<Prompt, Bad> {
-    Ok(match content(row, "prompt")? {
-        Content::Text(text) => Prompt::Text(text),
-        Content::Chat(messages) => Prompt::Chat(messages),
-    })
-}
-
-fn completion(value: &Value, index: usize) -> Result<Completion, Bad> {
+fn completion(value: &Value, index: usize, seen: &mut Seen) -> Result<Completion, Bad> {
     if let Value::String(text) = value {
         return Ok(text.clone().into());
+    }
+    if let Some(object) = value.as_object() {
+        let read = ["text", "tokens", "finish"];
+        other_keys(object, "completions", index, &read, seen)?;
     }
     serde_json::from_value(value.clone()).map_err(|_| {
         Bad::fields(format!(

@@ -1,9 +1,10 @@
 //! Fields of a JSON row, with errors that say which is wrong.
 
-use collimate_core::{Message, Role};
+use collimate_core::{Message, Prompt, Role};
 use serde_json::{Map, Value};
 
 use super::Bad;
+use super::seen::Seen;
 
 pub(super) type Object = Map<String, Value>;
 
@@ -14,17 +15,39 @@ pub(super) enum Content {
     Chat(Vec<Message>),
 }
 
+impl Content {
+    pub(super) fn into_prompt(self) -> Prompt {
+        match self {
+            Self::Text(text) => Prompt::Text(text),
+            Self::Chat(messages) => Prompt::Chat(messages),
+        }
+    }
+}
+
 /// The field, or an error that names the fields there are.
 pub(super) fn field<'a>(row: &'a Object, name: &str) -> Result<&'a Value, Bad> {
-    row.get(name)
-        .filter(|value| !value.is_null())
-        .ok_or_else(|| {
-            let keys: Vec<&str> = row.keys().map(String::as_str).collect();
-            Bad::fields(format!(
-                "field `{name}` is missing (the row has: {})",
-                keys.join(", ")
-            ))
-        })
+    match row.get(name) {
+        Some(Value::Null) => Err(Bad::fields(format!("field `{name}` is null"))),
+        Some(value) => Ok(value),
+        None => Err(Bad::fields(format!(
+            "field `{name}` is missing (the row has: {}){}",
+            keys(row),
+            other_case(row, name)
+        ))),
+    }
+}
+
+/// The names of a row's fields.
+pub(super) fn keys(row: &Object) -> String {
+    let mut keys: Vec<&str> = row.keys().map(String::as_str).collect();
+    keys.sort_unstable();
+    keys.join(", ")
+}
+
+fn other_case(row: &Object, name: &str) -> String {
+    let same = |key: &&String| key.trim().eq_ignore_ascii_case(name);
+    let found = row.keys().find(same);
+    found.map_or_else(String::new, |key| format!(": rename `{key}`"))
 }
 
 /// A field that is a text.
@@ -59,32 +82,74 @@ pub(super) fn list<'a>(row: &'a Object, name: &str) -> Result<&'a [Value], Bad> 
 }
 
 /// A field that is a text or a list of messages.
-pub(super) fn content(row: &Object, name: &str) -> Result<Content, Bad> {
-    match field(row, name)? {
+pub(super) fn content(row: &Object, name: &str, seen: &mut Seen) -> Result<Content, Bad> {
+    of_value(field(row, name)?, name, seen)
+}
+
+/// A value that is a text or a list of messages.
+pub(super) fn of_value(value: &Value, name: &str, seen: &mut Seen) -> Result<Content, Bad> {
+    match value {
+        Value::String(text) if holds_messages(text) => Err(Bad::fields(format!(
+            "field `{name}` is a text that holds messages: give the messages themselves, as a list"
+        ))),
         Value::String(text) => Ok(Content::Text(text.clone())),
-        Value::Array(list) => Ok(Content::Chat(messages(list, name)?)),
+        Value::Array(list) => Ok(Content::Chat(messages(list, name, seen)?)),
         _ => Err(Bad::fields(format!(
             "field `{name}` is neither a text nor a list of messages"
         ))),
     }
 }
 
-/// Messages `{"role", "content"}`.
-pub(super) fn messages(list: &[Value], name: &str) -> Result<Vec<Message>, Bad> {
+/// Messages that were printed into a text, as a table's cell holds them.
+fn holds_messages(text: &str) -> bool {
+    let Some(rest) = text.trim_start().strip_prefix('[') else {
+        return false;
+    };
+    let Some(rest) = rest.trim_start().strip_prefix('{') else {
+        return false;
+    };
+    let rest = rest.trim_start();
+    ["'role':", "\"role\":", "'content':", "\"content\":"]
+        .iter()
+        .any(|key| rest.starts_with(key))
+}
+
+/// Keys of a message that change what is said, beside role and content.
+const MEANT: [&str; 15] = [
+    "tool_calls",
+    "tool_call_id",
+    "function_call",
+    "tools",
+    "reasoning_content",
+    "reasoning",
+    "thinking",
+    "name",
+    "image",
+    "images",
+    "audio",
+    "video",
+    "videos",
+    "refusal",
+    "prefix",
+];
+
+/// Messages `{"role", "content"}`. Other keys are an error where they change what is said, else they
+/// are noted as unused.
+pub(super) fn messages(list: &[Value], name: &str, seen: &mut Seen) -> Result<Vec<Message>, Bad> {
     list.iter()
         .enumerate()
-        .map(|(i, value)| message(value, name, i))
+        .map(|(i, value)| message(value, name, i, seen))
         .collect()
 }
 
-fn message(value: &Value, name: &str, i: usize) -> Result<Message, Bad> {
-    let get = |key: &str| {
-        value
-            .get(key)
-            .and_then(Value::as_str)
-            .ok_or_else(|| Bad::fields(format!("`{name}[{i}].{key}` is missing or not a text")))
+fn message(value: &Value, name: &str, i: usize, seen: &mut Seen) -> Result<Message, Bad> {
+    let Some(object) = value.as_object() else {
+        return Err(Bad::fields(format!(
+            "`{name}[{i}]` is not a message with role and content"
+        )));
     };
-    let role = match get("role")? {
+    other_keys(object, name, i, &["role", "content"], seen)?;
+    let role = match member(object, name, i, "role")? {
         "system" => Role::System,
         "user" => Role::User,
         "assistant" => Role::Assistant,
@@ -96,6 +161,56 @@ fn message(value: &Value, name: &str, i: usize) -> Result<Message, Bad> {
     };
     Ok(Message {
         role,
-        content: get("content")?.to_owned(),
+        content: member(object, name, i, "content")?.to_owned(),
     })
+}
+
+/// A text of an object in a list.
+pub(super) fn member<'a>(
+    object: &'a Object,
+    name: &str,
+    i: usize,
+    key: &str,
+) -> Result<&'a str, Bad> {
+    let what = match object.get(key) {
+        Some(Value::String(text)) => return Ok(text),
+        Some(Value::Array(_)) => "is a list of parts: give one text",
+        Some(Value::Null) => "is null",
+        _ => "is missing or not a text",
+    };
+    Err(Bad::fields(format!("`{name}[{i}].{key}` {what}")))
+}
+
+/// Looks at the keys of a message, or of another object in a list, that are not read.
+pub(super) fn other_keys(
+    object: &Object,
+    name: &str,
+    i: usize,
+    read: &[&str],
+    seen: &mut Seen,
+) -> Result<(), Bad> {
+    for (key, value) in object {
+        if read.contains(&key.as_str()) || is_nothing(value) {
+            continue;
+        }
+        if MEANT.contains(&key.as_str()) {
+            return Err(Bad::fields(format!(
+                "`{name}[{i}].{key}` is not supported: take it out, or write what it says into the \
+                 content"
+            )));
+        }
+        seen.unused.insert(format!("{name}[].{key}"));
+    }
+    Ok(())
+}
+
+/// A value that says nothing: null, false, or empty, also as JSON in a text.
+pub(super) fn is_nothing(value: &Value) -> bool {
+    match value {
+        Value::Null | Value::Bool(false) => true,
+        Value::String(text) => matches!(text.trim(), "" | "[]" | "{}" | "null"),
+        Value::Array(list) => list.iter().all(is_nothing),
+        Value::Object(object) => object.values().all(is_nothing),
+        _ => false,
+    }
 }

@@ -6,11 +6,12 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::lines::{Lines, is_csv};
+use super::Input;
+use super::fields::keys;
 use crate::error::DataError;
 
-/// The layout of a data file. Every format but CSV is one JSON object per line; a name that ends
-/// in `.gz` is decompressed on the way.
+/// The layout of a data file. Every format but CSV is one JSON object per line; gzip data are
+/// unpacked on the way, whatever the file is called.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -19,9 +20,9 @@ pub enum Format {
     HhRlhf,
     /// TRL preference rows: `{"prompt"?, "chosen", "rejected"}`, each a text or a list of messages.
     Trl,
-    /// Two columns without prompt, the first preferred (ETHICS utilitarianism). A header with exactly
-    /// the names `chosen` and `rejected`, or `prompt`, `chosen` and `rejected`, sets the order of the
-    /// columns; with the latter each row has its prompt.
+    /// Two columns without prompt, the first preferred (ETHICS utilitarianism), or a table whose header
+    /// names `chosen` and `rejected`, perhaps `prompt` or another column of prompts, in any order and
+    /// any case. A table with a header may be separated by commas, tabs or `;`.
     TwoColumnCsv,
     /// TRL preference rows with `score_chosen` and `score_rejected`, plain or under `metadata`.
     UltraFeedback,
@@ -53,47 +54,18 @@ impl fmt::Display for Format {
     }
 }
 
-/// Rows looked at before a file counts as unrecognised: a bad first row must not hide the format.
-const ROWS_LOOKED_AT: usize = 20;
-
 impl Format {
-    /// Recognises a file by its name (CSV) or by the fields of its first readable row.
+    /// Recognises a file by what it holds: the header of a table, or the fields of its first readable
+    /// row. A name that ends in `.csv` is asked only where the first line says nothing.
+    ///
+    /// This opens the path for itself; [`Input::format`] recognises what is then read from the same
+    /// opening.
     ///
     /// # Errors
-    /// A file that is missing, empty or not decompressible; [`DataError::Row`] if no row could be
-    /// parsed; [`DataError::Format`] if the fields belong to no known format, or if the file is a
-    /// JSON array.
+    /// A file that is missing, empty or damaged; [`DataError::Row`] if no row could be parsed;
+    /// [`DataError::Format`] if the fields belong to no known format, or if the file holds no rows.
     pub fn detect(path: impl AsRef<Path>) -> Result<Self, DataError> {
-        let path = path.as_ref();
-        if is_csv(path) {
-            Lines::open(path)?.next_line()?;
-            return Ok(Self::TwoColumnCsv);
-        }
-        let mut lines = Lines::json(path)?;
-        let mut first_error = None;
-        for _ in 0..ROWS_LOOKED_AT {
-            let Some((line, bytes)) = lines.next_line()? else {
-                break;
-            };
-            match serde_json::from_slice::<Value>(bytes) {
-                Ok(Value::Object(row)) => {
-                    return Self::of_row(&row).ok_or_else(|| DataError::Format {
-                        path: path.to_owned(),
-                        what: unknown(&row),
-                    });
-                }
-                Ok(_) => first_error = first_error.or(Some((line, "not a JSON object".to_owned()))),
-                Err(error) => {
-                    first_error = first_error.or(Some((line, format!("not valid JSON ({error})"))));
-                }
-            }
-        }
-        let (line, what) = first_error.unwrap_or((1, "no row".to_owned()));
-        Err(DataError::Row {
-            path: path.to_owned(),
-            line,
-            what: format!("{what}: repair the row, or name the format"),
-        })
+        Input::open(path)?.format()
     }
 
     /// Whether rows are comparisons; the others are examples for supervised fine-tuning.
@@ -101,7 +73,12 @@ impl Format {
         !matches!(self, Self::Messages | Self::PromptCompletion)
     }
 
-    fn of_row(row: &Map<String, Value>) -> Option<Self> {
+    /// The format of a row, or why it has none.
+    pub(super) fn of_row(row: &Map<String, Value>) -> Result<Self, String> {
+        Self::known(row).ok_or_else(|| unknown(row))
+    }
+
+    fn known(row: &Map<String, Value>) -> Option<Self> {
         let has = |key: &str| row.contains_key(key);
         let has_answers = has("chosen") || has("rejected");
         let scored = |row: &Map<String, Value>| {
@@ -144,14 +121,14 @@ impl Format {
 }
 
 fn unknown(row: &Map<String, Value>) -> String {
-    let keys: Vec<&str> = row.keys().map(String::as_str).collect();
     let why = if row.contains_key("label") {
         "rows with a `label` are unpaired feedback, which these readers do not take"
     } else {
         "these are the fields of no known format"
     };
     format!(
-        "{why} (first row: {}): convert it to TRL rows, or name the format",
-        keys.join(", ")
+        "{why} (first row: {}): convert it to TRL rows with `prompt`, `chosen` and `rejected`, or \
+         name the format",
+        keys(row)
     )
 }

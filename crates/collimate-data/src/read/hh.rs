@@ -4,7 +4,7 @@ use collimate_core::{PreferencePair, Prompt};
 use serde::{Deserialize, Serialize};
 
 use super::fields::{Object, text};
-use super::{Bad, DropReason, Sink, trl};
+use super::{Bad, DropReason, Sink};
 
 const HUMAN: &str = "\n\nHuman:";
 const ASSISTANT: &str = "\n\nAssistant:";
@@ -25,7 +25,7 @@ pub(super) fn row(
     turns: HhTurns,
     sink: &mut Sink<PreferencePair>,
 ) -> Result<(), Bad> {
-    trl::note_unused(row, sink);
+    sink.seen.columns(row, &["chosen", "rejected"])?;
     let (chosen_prompt, chosen) = split(row, "chosen")?;
     let (rejected_prompt, rejected) = split(row, "rejected")?;
     // Compared before turns are cut: answers to different dialogues are no comparison.

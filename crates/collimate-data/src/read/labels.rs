@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::fields::Object;
 use super::report::ReadReport;
-use super::{Bad, Format, ReadOptions, Sink, pairs};
+use super::{Bad, Input, ReadOptions, Sink, pairs};
 use crate::error::DataError;
 
 /// A column beside the rows that were read.
@@ -21,7 +21,7 @@ pub struct Labels {
 
 /// [`read_pairs`](super::read_pairs) with the values of the first of `columns` that any row has, such
 /// as RewardBench's `subset`. Numbers count as texts. Where a row gives several pairs, all have its
-/// value. No labels: no kept row has any of the columns, or the file is CSV.
+/// value. No labels: no kept row has any of the columns.
 ///
 /// # Errors
 /// As [`read_pairs`](super::read_pairs); a value that is neither a text nor a number breaks its row.
@@ -30,12 +30,15 @@ pub fn read_labelled_pairs(
     options: &ReadOptions,
     columns: &[&str],
 ) -> Result<(Vec<PreferencePair>, Option<Labels>, ReadReport), DataError> {
-    let path = path.as_ref();
-    let format = options.format.map_or_else(|| Format::detect(path), Ok)?;
-    let mut sink = Sink::new(path, options);
-    sink.notes.columns = columns.iter().map(|&name| name.to_owned()).collect();
-    pairs(path, format, options, &mut sink)?;
-    let labels = std::mem::take(&mut sink.notes).labels(sink.out.len());
+    let mut input = Input::open(path)?;
+    let format = input.format_of(options)?;
+    let mut sink = Sink::new(input.path(), options);
+    sink.labels.columns = columns.iter().map(|&name| name.to_owned()).collect();
+    pairs(input, format, options, &mut sink)?;
+    let labels = std::mem::take(&mut sink.labels).labels(sink.out.len());
+    if let Some(labels) = &labels {
+        sink.seen.unused.remove(&labels.column);
+    }
     let (pairs, report) = sink.finish(format);
     Ok((pairs, labels, report))
 }
@@ -87,9 +90,12 @@ pub(super) fn label(row: &Object, name: &str) -> Result<Option<String>, Bad> {
     }
 }
 
+/// Columns that say what a row of prompts or answers belongs to.
+pub(super) const CATEGORIES: [&str; 3] = ["category", "subset", "dataset"];
+
 /// What a row of prompts or answers belongs to: the first of these columns that it has.
 pub(super) fn category(row: &Object) -> Result<Option<String>, Bad> {
-    for name in ["category", "subset", "dataset"] {
+    for name in CATEGORIES {
         if let Some(value) = label(row, name)? {
             return Ok(Some(value));
         }

@@ -3,21 +3,27 @@
 mod answers;
 mod fields;
 mod format;
+mod graded;
 mod hh;
+mod input;
+mod kind;
 mod labels;
-mod lines;
 mod oasst;
 mod objects;
+mod prompt_column;
+mod prompts;
 mod questions;
+mod records;
 mod report;
 mod scored_answers;
+mod seen;
 mod sft;
 mod summarize;
+mod table;
 mod trl;
-mod two_column_csv;
 mod ultrafeedback;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use collimate_core::{Completion, PreferencePair, Prompt};
@@ -26,16 +32,19 @@ use serde_json::{Map, Value};
 
 pub use answers::{Answer, read_answers};
 pub use format::Format;
+pub use graded::GradedAnswer;
 pub use hh::HhTurns;
+pub use input::Input;
 pub use labels::{Labels, read_labelled_pairs};
+pub use prompts::{AskedPrompt, Prompts};
 pub use questions::{Question, QuestionFormat, read_questions};
-pub use report::{DropReason, ReadReport};
+pub use report::{DropReason, Note, ReadReport, not_used};
 pub use sft::SftTurns;
 
 use crate::error::DataError;
 use crate::example::SftExample;
 use labels::Notes;
-use lines::Lines;
+use seen::Seen;
 
 /// What to do with a row that breaks its format's rules: malformed JSON, wrong UTF-8, a missing field.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -95,8 +104,8 @@ struct Sink<T> {
     out: Vec<T>,
     rows: usize,
     dropped: BTreeMap<DropReason, usize>,
-    unused: BTreeSet<String>,
-    notes: Notes,
+    seen: Seen,
+    labels: Notes,
 }
 
 impl<T> Sink<T> {
@@ -107,8 +116,8 @@ impl<T> Sink<T> {
             out: Vec::new(),
             rows: 0,
             dropped: BTreeMap::new(),
-            unused: BTreeSet::new(),
-            notes: Notes::default(),
+            seen: Seen::default(),
+            labels: Notes::default(),
         }
     }
 
@@ -141,9 +150,12 @@ impl<T> Sink<T> {
             rows: self.rows,
             kept: self.out.len(),
             dropped: self.dropped,
-            unused: self.unused,
+            unused: self.seen.unused,
+            prompt_from: self.seen.prompt_from,
+            notes: self.seen.notes,
         };
-        if report.dropped.is_empty() && report.unused.is_empty() {
+        let plain = report.dropped.is_empty() && report.unused.is_empty();
+        if plain && report.prompt_from.is_empty() && report.notes.is_empty() {
             tracing::debug!("{report}");
         } else {
             tracing::warn!("{report}");
@@ -183,48 +195,21 @@ impl Sink<SftExample> {
     }
 }
 
-/// Reads preference pairs from one file, row by row.
+/// Reads preference pairs from one file, row by row. A pipe is read too: see [`Input`] for streams.
 ///
 /// Rows that say nothing (equal answers, different prompts, an empty answer, equal scores) are
 /// dropped with their reason counted in the report; rows that cannot be read follow
 /// [`ReadOptions::on_bad_row`].
 ///
 /// # Errors
-/// A missing or empty file, damaged compression, an unrecognised format, a format without pairs, a
-/// JSON array instead of JSON lines, or, under [`OnBadRow::Fail`], the first row that cannot be
-/// read, with its line.
+/// A missing or empty file, a file that holds no rows of text, an unrecognised format, a format without
+/// pairs, a JSON array instead of JSON lines, or, under [`OnBadRow::Fail`], the first row that cannot
+/// be read, with its line.
 pub fn read_pairs(
     path: impl AsRef<Path>,
     options: &ReadOptions,
 ) -> Result<(Vec<PreferencePair>, ReadReport), DataError> {
-    let path = path.as_ref();
-    let format = options.format.map_or_else(|| Format::detect(path), Ok)?;
-    let mut sink = Sink::new(path, options);
-    pairs(path, format, options, &mut sink)?;
-    Ok(sink.finish(format))
-}
-
-fn pairs(
-    path: &Path,
-    format: Format,
-    options: &ReadOptions,
-    sink: &mut Sink<PreferencePair>,
-) -> Result<(), DataError> {
-    match format {
-        Format::HhRlhf => each_row(path, sink, |row, sink| hh::row(row, options.hh_turns, sink)),
-        Format::Trl => each_row(path, sink, trl::row),
-        Format::UltraFeedback => each_row(path, sink, ultrafeedback::row),
-        Format::OasstTrees => each_row(path, sink, oasst::row),
-        Format::SummarizeComparisons => each_row(path, sink, summarize::row),
-        Format::ScoredAnswers => each_row(path, sink, scored_answers::row),
-        Format::TwoColumnCsv => two_column_csv::read(path, sink),
-        Format::Messages | Format::PromptCompletion => Err(DataError::Format {
-            path: path.to_owned(),
-            what: format!(
-                "{format} rows hold no comparison: give rows with `chosen` and `rejected` (library: `read_sft` reads these rows)"
-            ),
-        }),
-    }
+    Input::open(path)?.read_pairs(options)
 }
 
 /// Reads examples for supervised fine-tuning from one file, row by row.
@@ -236,39 +221,95 @@ pub fn read_sft(
     path: impl AsRef<Path>,
     options: &ReadOptions,
 ) -> Result<(Vec<SftExample>, ReadReport), DataError> {
-    let path = path.as_ref();
-    let format = options.format.map_or_else(|| Format::detect(path), Ok)?;
-    let mut sink = Sink::new(path, options);
-    match format {
-        Format::Messages => each_row(path, &mut sink, |row, sink| {
-            sft::messages_row(row, options.sft_turns, sink)
-        }),
-        Format::PromptCompletion => each_row(path, &mut sink, sft::prompt_completion_row),
-        _ => Err(DataError::Format {
-            path: path.to_owned(),
-            what: format!(
+    Input::open(path)?.read_sft(options)
+}
+
+impl Input {
+    /// Reads preference pairs: [`read_pairs`].
+    ///
+    /// # Errors
+    /// As [`read_pairs`].
+    pub fn read_pairs(
+        mut self,
+        options: &ReadOptions,
+    ) -> Result<(Vec<PreferencePair>, ReadReport), DataError> {
+        let format = self.format_of(options)?;
+        let mut sink = Sink::new(self.path(), options);
+        pairs(self, format, options, &mut sink)?;
+        Ok(sink.finish(format))
+    }
+
+    /// Reads examples for supervised fine-tuning: [`read_sft`].
+    ///
+    /// # Errors
+    /// As [`read_sft`].
+    pub fn read_sft(
+        mut self,
+        options: &ReadOptions,
+    ) -> Result<(Vec<SftExample>, ReadReport), DataError> {
+        let format = self.format_of(options)?;
+        let mut sink = Sink::new(self.path(), options);
+        match format {
+            Format::Messages => each_row(self, format, &mut sink, |row, sink| {
+                sft::messages_row(row, options.sft_turns, sink)
+            }),
+            Format::PromptCompletion => {
+                each_row(self, format, &mut sink, sft::prompt_completion_row)
+            }
+            _ => Err(self.format_error(format!(
                 "{format} rows are comparisons: read them with `read_pairs` and take `SftExample::from` each pair"
-            ),
+            ))),
+        }?;
+        Ok(sink.finish(format))
+    }
+
+    fn format_of(&mut self, options: &ReadOptions) -> Result<Format, DataError> {
+        options.format.map_or_else(|| self.format(), Ok)
+    }
+}
+
+fn pairs(
+    input: Input,
+    format: Format,
+    options: &ReadOptions,
+    sink: &mut Sink<PreferencePair>,
+) -> Result<(), DataError> {
+    match format {
+        Format::HhRlhf => each_row(input, format, sink, |row, sink| {
+            hh::row(row, options.hh_turns, sink)
         }),
-    }?;
-    Ok(sink.finish(format))
+        Format::Trl => each_row(input, format, sink, trl::row),
+        Format::UltraFeedback => each_row(input, format, sink, ultrafeedback::row),
+        Format::OasstTrees => each_row(input, format, sink, oasst::row),
+        Format::SummarizeComparisons => each_row(input, format, sink, summarize::row),
+        Format::ScoredAnswers => each_row(input, format, sink, scored_answers::row),
+        Format::TwoColumnCsv => table::read(input, options.format.is_some(), sink),
+        Format::Messages | Format::PromptCompletion => Err(input.format_error(format!(
+            "{format} rows hold no comparison: give rows with `chosen` and `rejected` (library: `read_sft` reads these rows)"
+        ))),
+    }
 }
 
 /// Parses each line as a JSON object and hands it on.
 fn each_row<T>(
-    path: &Path,
+    mut input: Input,
+    format: Format,
     sink: &mut Sink<T>,
     mut take: impl FnMut(&Map<String, Value>, &mut Sink<T>) -> Result<(), Bad>,
 ) -> Result<(), DataError> {
-    let mut lines = Lines::json(path)?;
+    input.expect_rows(format)?;
+    if input.is_array()? {
+        return Err(input.array());
+    }
+    let mut lines = input.into_lines();
     while let Some((line, bytes)) = lines.next_line()? {
         sink.rows += 1;
         let mut holder = None;
-        let row = parse(bytes, &mut holder);
+        let row = parse(bytes.trim_ascii(), &mut holder);
         let taken = row.and_then(|row| {
-            let notes = sink.notes.of(row)?;
+            let labels = sink.labels.of(row)?;
             let taken = take(row, sink);
-            sink.notes.keep(notes, sink.out.len());
+            sink.labels.keep(labels, sink.out.len());
             taken
         });
         if let Err(bad) = taken {
@@ -282,28 +323,25 @@ fn parse<'a>(bytes: &[u8], holder: &'a mut Option<Value>) -> Row<'a> {
     let text = std::str::from_utf8(bytes).map_err(|error| Bad {
         reason: DropReason::NotUtf8,
         what: format!(
-            "not valid UTF-8 after byte {} of the line",
+            "not valid UTF-8 after byte {} of the line (a file in another encoding: convert it, \
+             for example with iconv)",
             error.valid_up_to()
         ),
     })?;
-    let value: Value = serde_json::from_str(text).map_err(|error| Bad {
-        reason: DropReason::Malformed,
-        what: format!(
+    let value: Value = serde_json::from_str(text).map_err(|error| {
+        Bad::malformed(format!(
             "not valid JSON at column {} ({})",
             error.column(),
-            kind(&error)
-        ),
+            kind_of_error(&error)
+        ))
     })?;
     match holder.insert(value) {
         Value::Object(row) => Ok(row),
-        _ => Err(Bad {
-            reason: DropReason::Malformed,
-            what: "not a JSON object".to_owned(),
-        }),
+        _ => Err(Bad::malformed("not a JSON object")),
     }
 }
 
-fn kind(error: &serde_json::Error) -> String {
+fn kind_of_error(error: &serde_json::Error) -> String {
     // The parser counts lines inside the row; only the file's line is of use.
     let text = error.to_string();
     text.split(" at line ").next().unwrap_or(&text).to_owned()

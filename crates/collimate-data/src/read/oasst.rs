@@ -7,6 +7,7 @@ use super::fields::{Object, field, list, text};
 use super::{Bad, DropReason, Sink};
 
 pub(super) fn row(row: &Object, sink: &mut Sink<PreferencePair>) -> Result<(), Bad> {
+    sink.seen.columns(row, &["prompt", "message_tree_id"])?;
     let root = object(field(row, "prompt")?)?;
     // Collected first: a tree with one bad message gives either all its pairs or none.
     let mut pairs = Vec::new();

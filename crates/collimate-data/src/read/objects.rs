@@ -1,31 +1,25 @@
-//! JSON objects of a file that is one array or has one object per line.
-
-use std::io::Read;
-use std::path::Path;
+//! JSON objects of an input that is one array or has one object per line.
 
 use serde_json::Value;
 
 use super::fields::Object;
-use super::lines::{open, reading};
-use super::{Bad, kind, parse};
+use super::input::Input;
+use super::{Bad, kind_of_error, parse};
 use crate::error::DataError;
 
 /// Hands on each object with the line where it begins. Files of prompts and answers are published in
 /// both forms.
 ///
 /// # Errors
-/// A file that cannot be read or holds no object; the first object that is none or that `take`
+/// An input that cannot be read or holds no object; the first object that is none or that `take`
 /// refuses, with its line.
 pub(super) fn each_object(
-    path: &Path,
+    mut input: Input,
     mut take: impl FnMut(usize, &Object) -> Result<(), Bad>,
 ) -> Result<(), DataError> {
-    let mut bytes = Vec::new();
-    open(path)?
-        .read_to_end(&mut bytes)
-        .map_err(|error| reading(path, 1, error))?;
+    let path = input.path().to_owned();
     let wrong = |line: usize, bad: Bad| DataError::Row {
-        path: path.to_owned(),
+        path: path.clone(),
         line,
         what: format!("{}; repair the row", bad.what),
     };
@@ -34,37 +28,31 @@ pub(super) fn each_object(
         any = true;
         take(line, row).map_err(|bad| wrong(line, bad))
     };
-    if bytes.trim_ascii_start().starts_with(b"[") {
-        array(&bytes, &mut each, &wrong)?;
+    if input.is_array()? {
+        array(&input.into_text()?, &mut each, &wrong)?;
     } else {
-        for (index, line) in bytes.split(|&byte| byte == b'\n').enumerate() {
-            if line.trim_ascii().is_empty() {
-                continue;
-            }
+        input.first_row()?;
+        let mut lines = input.into_lines();
+        while let Some((line, bytes)) = lines.next_line()? {
             let mut holder = None;
-            let row = parse(line, &mut holder).map_err(|bad| wrong(index + 1, bad))?;
-            each(index + 1, row)?;
+            let row = parse(bytes.trim_ascii(), &mut holder).map_err(|bad| wrong(line, bad))?;
+            each(line, row)?;
         }
     }
     match any {
         true => Ok(()),
-        false => Err(DataError::Empty {
-            path: path.to_owned(),
-        }),
+        false => Err(DataError::Empty { path }),
     }
 }
 
 /// The objects of an array, one after the other, so that each has its line.
 fn array(
-    bytes: &[u8],
+    text: &str,
     each: &mut dyn FnMut(usize, &Object) -> Result<(), DataError>,
     wrong: &dyn Fn(usize, Bad) -> DataError,
 ) -> Result<(), DataError> {
     let malformed = |line: usize, what: &str| wrong(line, Bad::malformed(what));
-    let text = std::str::from_utf8(bytes).map_err(|error| {
-        let line = lines(&bytes[..error.valid_up_to()]) + 1;
-        malformed(line, "not valid UTF-8")
-    })?;
+    let bytes = text.as_bytes();
     let mut at = text.find('[').map_or(0, |open| open + 1);
     // Lines up to `at` are counted piece by piece: an array may be long.
     let mut line = lines(&bytes[..at]) + 1;
@@ -82,7 +70,7 @@ fn array(
             Some(Ok(Value::Object(row))) => each(line, &row)?,
             Some(Ok(_)) => return Err(malformed(line, "not a JSON object")),
             Some(Err(error)) => {
-                let what = format!("not valid JSON ({})", kind(&error));
+                let what = format!("not valid JSON ({})", kind_of_error(&error));
                 return Err(malformed(line + error.line().saturating_sub(1), &what));
             }
             None => return Err(malformed(line, "the array has no end")),

@@ -1,16 +1,17 @@
 //! Prompt files of benchmarks.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::Bad;
-use super::fields::{Object, list, optional, text};
-use super::labels::{category, label};
+use super::fields::{Object, keys, list, member, optional, other_keys, text};
+use super::labels::{CATEGORIES, category, label};
 use super::objects::each_object;
+use super::seen::Seen;
+use super::{Bad, Input};
 use crate::error::DataError;
 
 /// What a model is asked, turn by turn.
@@ -69,28 +70,57 @@ impl fmt::Display for QuestionFormat {
 pub fn read_questions(
     path: impl AsRef<Path>,
 ) -> Result<(Vec<Question>, QuestionFormat), DataError> {
-    let path = path.as_ref();
-    let mut format = None;
-    let mut questions = Vec::new();
-    let mut seen: HashMap<String, usize> = HashMap::new();
-    each_object(path, |line, row| {
-        let format = match format {
-            Some(format) => format,
-            None => *format.insert(detect(row)?),
-        };
-        let question = read(row, format, questions.len() + 1)?;
-        if question.turns.iter().any(|turn| turn.trim().is_empty()) {
-            return Err(Bad::fields("a question is empty"));
-        }
-        if let Some(before) = seen.insert(question.id.clone(), line) {
-            let id = &question.id;
-            return Err(Bad::fields(format!("id {id} is that of line {before}")));
-        }
-        questions.push(question);
-        Ok(())
-    })?;
-    // A file without a row was an error.
-    Ok((questions, format.unwrap_or(QuestionFormat::MtBench)))
+    let (questions, format, _) = Input::open(path)?.read_questions()?;
+    Ok((questions, format))
+}
+
+impl Input {
+    /// Reads a prompt file, and names the columns that are not used: [`read_questions`].
+    ///
+    /// # Errors
+    /// As [`read_questions`].
+    pub fn read_questions(
+        self,
+    ) -> Result<(Vec<Question>, QuestionFormat, BTreeSet<String>), DataError> {
+        let mut format = None;
+        let mut questions = Vec::new();
+        let mut lines: HashMap<String, usize> = HashMap::new();
+        let mut seen = Seen::default();
+        each_object(self, |line, row| {
+            let format = match format {
+                Some(format) => format,
+                None => *format.insert(detect(row)?),
+            };
+            seen.columns(row, &[columns(format), &CATEGORIES, &IDS].concat())?;
+            let question = read(row, format, questions.len() + 1, &mut seen)?;
+            if question.turns.iter().any(|turn| turn.trim().is_empty()) {
+                return Err(Bad::fields("a question is empty"));
+            }
+            if let Some(before) = lines.insert(question.id.clone(), line) {
+                let id = &question.id;
+                return Err(Bad::fields(format!("id {id} is that of line {before}")));
+            }
+            questions.push(question);
+            Ok(())
+        })?;
+        // A file without a row was an error.
+        let format = format.unwrap_or(QuestionFormat::MtBench);
+        Ok((questions, format, seen.unused))
+    }
+}
+
+/// Columns of ids.
+const IDS: [&str; 4] = ["question_id", "uid", "id", "Idx"];
+
+/// The columns of a format that are read, beside ids and categories.
+fn columns(format: QuestionFormat) -> &'static [&'static str] {
+    match format {
+        QuestionFormat::MtBench => &["turns", "text", "reference"],
+        QuestionFormat::ArenaHard => &["turns", "prompt", "cluster"],
+        QuestionFormat::Alpaca => &["instruction", "input", "output"],
+        QuestionFormat::EvolInstruct => &["Instruction", "Skill"],
+        QuestionFormat::SelfInstruct => &["instruction", "instances"],
+    }
 }
 
 fn detect(row: &Object) -> Result<QuestionFormat, Bad> {
@@ -120,22 +150,26 @@ fn detect(row: &Object) -> Result<QuestionFormat, Bad> {
     if has("prompt") {
         return Ok(QuestionFormat::ArenaHard);
     }
-    let keys: Vec<&str> = row.keys().map(String::as_str).collect();
     Err(Bad::fields(format!(
         "no question: a row has `turns`, `prompt`, `instruction` or `Instruction`, or \
          `question_id` and `text` (this one has: {})",
-        keys.join(", ")
+        keys(row)
     )))
 }
 
-fn read(row: &Object, format: QuestionFormat, number: usize) -> Result<Question, Bad> {
+fn read(
+    row: &Object,
+    format: QuestionFormat,
+    number: usize,
+    seen: &mut Seen,
+) -> Result<Question, Bad> {
     let mut question = Question {
         id: number.to_string(),
         category: category(row)?,
         turns: Vec::new(),
         reference: Vec::new(),
     };
-    for name in ["question_id", "uid", "id", "Idx"] {
+    for name in IDS {
         if let Some(id) = label(row, name)? {
             question.id = id;
             break;
@@ -153,7 +187,7 @@ fn read(row: &Object, format: QuestionFormat, number: usize) -> Result<Question,
         }
         QuestionFormat::ArenaHard => {
             question.turns = match row.contains_key("turns") {
-                true => contents(row)?,
+                true => contents(row, seen)?,
                 false => vec![text(row, "prompt")?.to_owned()],
             };
             if question.category.is_none() {
@@ -193,10 +227,15 @@ fn read(row: &Object, format: QuestionFormat, number: usize) -> Result<Question,
 
 /// An instruction and what it is about.
 pub(super) fn with_input(instruction: &str, row: &Object) -> Result<String, Bad> {
-    Ok(match optional(row, "input")? {
+    Ok(joined(instruction, optional(row, "input")?))
+}
+
+/// An instruction and its input, with an empty line between.
+pub(super) fn joined(instruction: &str, input: Option<&str>) -> String {
+    match input {
         Some(input) if !input.trim().is_empty() => format!("{instruction}\n\n{input}"),
         _ => instruction.to_owned(),
-    })
+    }
 }
 
 fn texts(row: &Object, name: &str) -> Result<Vec<String>, Bad> {
@@ -207,11 +246,18 @@ fn texts(row: &Object, name: &str) -> Result<Vec<String>, Bad> {
     list(row, name)?.iter().enumerate().map(text).collect()
 }
 
-fn contents(row: &Object) -> Result<Vec<String>, Bad> {
-    let text = |(index, turn): (usize, &Value)| {
-        let content = turn.get("content").and_then(Value::as_str);
-        let missing = || Bad::fields(format!("`turns[{index}].content` is missing or not a text"));
-        content.map(str::to_owned).ok_or_else(missing)
+fn contents(row: &Object, seen: &mut Seen) -> Result<Vec<String>, Bad> {
+    let mut text = |(index, turn): (usize, &Value)| {
+        let object = turn.as_object();
+        let object = object.ok_or_else(|| {
+            Bad::fields(format!("`turns[{index}].content` is missing or not a text"))
+        })?;
+        other_keys(object, "turns", index, &["role", "content"], seen)?;
+        Ok(member(object, "turns", index, "content")?.to_owned())
     };
-    list(row, "turns")?.iter().enumerate().map(text).collect()
+    list(row, "turns")?
+        .iter()
+        .enumerate()
+        .map(&mut text)
+        .collect()
 }

@@ -17,6 +17,8 @@ pub enum DropReason {
     EqualAnswers,
     /// Chosen and rejected answer different prompts.
     DifferentPrompts,
+    /// An answer of several turns, where one message is expected.
+    SeveralTurns,
     /// An answer has nothing but white space.
     EmptyCompletion,
     /// Both answers have the same score.
@@ -42,6 +44,7 @@ impl fmt::Display for DropReason {
         f.write_str(match self {
             Self::EqualAnswers => "equal answers",
             Self::DifferentPrompts => "different prompts",
+            Self::SeveralTurns => "several turns",
             Self::EmptyCompletion => "empty completion",
             Self::EqualScores => "equal scores",
             Self::ContraryScores => "contrary scores",
@@ -52,6 +55,40 @@ impl fmt::Display for DropReason {
             Self::Malformed => "malformed",
             Self::WrongFields => "wrong fields",
         })
+    }
+}
+
+/// A decision about rows that a reader took by itself, and reports.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Note {
+    /// A table without a header: the first column was taken as the chosen answer.
+    FirstColumnPreferred,
+    /// Both answers repeat the turn of the prompt, but for white space: it was taken once.
+    RepeatedTurn,
+    /// Both answers begin with the text of the prompt: it was taken off.
+    PromptTakenOff,
+    /// A pair whose columns of scores are null.
+    NoScores,
+}
+
+impl Note {
+    fn said(self, rows: usize) -> String {
+        match self {
+            Self::FirstColumnPreferred => {
+                "no header: the first column counts as the chosen answer".to_owned()
+            }
+            Self::RepeatedTurn => {
+                format!(
+                    "{rows} with the prompt in the messages too, but for white space: taken once"
+                )
+            }
+            Self::PromptTakenOff => {
+                format!("{rows} whose answers both begin with the prompt: taken off")
+            }
+            Self::NoScores => format!("{rows} without scores"),
+        }
     }
 }
 
@@ -71,10 +108,16 @@ pub struct ReadReport {
     pub kept: usize,
     /// Rows or comparisons that were not used, by reason.
     pub dropped: BTreeMap<DropReason, usize>,
-    /// Columns of any row that other libraries train with and that are not used here, such as TRL's
-    /// `margin`.
+    /// Columns that hold a text or messages and are not read, and those that other libraries train
+    /// with, such as TRL's `margin`. Unread keys of messages have the form `chosen[].key`.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub unused: BTreeSet<String>,
+    /// Columns that the prompt was made of where no column is called `prompt`.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub prompt_from: BTreeSet<String>,
+    /// Decisions about rows, with the number of rows.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub notes: BTreeMap<Note, usize>,
 }
 
 impl ReadReport {
@@ -90,7 +133,8 @@ impl ReadReport {
 }
 
 impl fmt::Display for ReadReport {
-    /// One line for a log: file, rows, kept, each reason with its count, and the unused columns.
+    /// One line for a log: file, rows, kept, each reason with its count, the notes, and the unused
+    /// columns.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
@@ -107,9 +151,36 @@ impl fmt::Display for ReadReport {
             }
             write!(f, ")")?;
         }
-        for column in &self.unused {
-            write!(f, "; column `{column}` not used")?;
+        for (note, rows) in &self.notes {
+            write!(f, "; {}", note.said(*rows))?;
+        }
+        if !self.prompt_from.is_empty() {
+            write!(f, "; prompt read from {}", named(&self.prompt_from))?;
+        }
+        if let Some(unused) = not_used(&self.unused) {
+            write!(f, "; {unused}")?;
         }
         Ok(())
+    }
+}
+
+/// Names in a message at most.
+const MOST_NAMES: usize = 12;
+
+/// Says which columns of a file are not used; nothing if there are none.
+pub fn not_used(columns: &BTreeSet<String>) -> Option<String> {
+    match columns.len() {
+        0 => None,
+        1 => Some(format!("column {} not used", named(columns))),
+        _ => Some(format!("columns {} not used", named(columns))),
+    }
+}
+
+fn named(columns: &BTreeSet<String>) -> String {
+    let names = columns.iter().take(MOST_NAMES);
+    let names: Vec<String> = names.map(|name| format!("`{name}`")).collect();
+    match columns.len() - names.len() {
+        0 => names.join(", "),
+        more => format!("{} and {more} more", names.join(", ")),
     }
 }

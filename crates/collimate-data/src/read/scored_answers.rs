@@ -7,6 +7,7 @@ use super::{Bad, DropReason, Sink};
 
 /// All pairs of answers with different scores; pairs of equal score are dropped and counted.
 pub(super) fn row(row: &Object, sink: &mut Sink<PreferencePair>) -> Result<(), Bad> {
+    sink.seen.columns(row, &["question", "answers"])?;
     let question = text(row, "question")?;
     let mut answers = Vec::new();
     for (i, answer) in list(row, "answers")?.iter().enumerate() {

@@ -23,7 +23,8 @@ pub(super) fn messages_row(
     turns: SftTurns,
     sink: &mut Sink<SftExample>,
 ) -> Result<(), Bad> {
-    let conversation = messages(list(row, "messages")?, "messages")?;
+    sink.seen.columns(row, &["messages"])?;
+    let conversation = messages(list(row, "messages")?, "messages", &mut sink.seen)?;
     let answers: Vec<usize> = (0..conversation.len())
         .filter(|&i| conversation[i].role == Role::Assistant)
         .collect();
@@ -44,11 +45,9 @@ pub(super) fn messages_row(
 }
 
 pub(super) fn prompt_completion_row(row: &Object, sink: &mut Sink<SftExample>) -> Result<(), Bad> {
-    let prompt = match content(row, "prompt")? {
-        Content::Text(text) => Prompt::Text(text),
-        Content::Chat(messages) => Prompt::Chat(messages),
-    };
-    let completion = match content(row, "completion")? {
+    sink.seen.columns(row, &["prompt", "completion"])?;
+    let prompt = content(row, "prompt", &mut sink.seen)?.into_prompt();
+    let completion = match content(row, "completion", &mut sink.seen)? {
         Content::Text(text) => text,
         Content::Chat(messages) => answer(messages)?,
     };

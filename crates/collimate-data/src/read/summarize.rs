@@ -7,6 +7,7 @@ use super::fields::{Object, field, list, number, text};
 use super::{Bad, Sink};
 
 pub(super) fn row(row: &Object, sink: &mut Sink<PreferencePair>) -> Result<(), Bad> {
+    sink.seen.columns(row, &["info", "summaries", "choice"])?;
     let info = object(field(row, "info")?, "info")?;
     let [first, second] = list(row, "summaries")? else {
         return Err(Bad::fields("field `summaries` does not have two entries"));

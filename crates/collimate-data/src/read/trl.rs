@@ -3,63 +3,69 @@
 use collimate_core::{Message, PreferencePair, Prompt, Role};
 
 use super::fields::{Content, Object, content};
+use super::prompt_column::{by_other_name, check_held};
+use super::report::Note;
+use super::seen::Seen;
 use super::{Bad, DropReason, Sink};
 
-/// A comparison before it is checked; `None` where the two answers do not continue one prompt.
-pub(super) type Comparison = Option<(Prompt, String, String)>;
+/// A comparison before it is checked, or why a row holds none.
+pub(super) type Compared = Result<(Prompt, String, String), DropReason>;
 
-/// Columns that say how much better the chosen answer is and that are not used here.
-const UNUSED: [&str; 2] = ["margin", "score_gap"];
+/// The columns of a row that are read.
+pub(super) const COLUMNS: [&str; 3] = ["prompt", "chosen", "rejected"];
 
-/// Notes in the report what the row says and nobody reads.
-pub(super) fn note_unused<T>(row: &Object, sink: &mut Sink<T>) {
-    for name in UNUSED {
-        if row.get(name).is_some_and(|value| !value.is_null()) {
-            sink.unused.insert(name.to_owned());
-        }
-    }
-}
+/// Characters from which on a prompt that both answers begin with is no coincidence.
+const TELLING: usize = 10;
 
 pub(super) fn row(row: &Object, sink: &mut Sink<PreferencePair>) -> Result<(), Bad> {
-    note_unused(row, sink);
-    push(comparison(row)?, None, sink);
+    sink.seen.columns(row, &COLUMNS)?;
+    let compared = comparison(row, &mut sink.seen)?;
+    push(compared, None, sink);
     Ok(())
 }
 
-pub(super) fn push(pair: Comparison, score_gap: Option<f64>, sink: &mut Sink<PreferencePair>) {
+pub(super) fn push(pair: Compared, score_gap: Option<f64>, sink: &mut Sink<PreferencePair>) {
     match pair {
-        Some((prompt, chosen, rejected)) => sink.pair(prompt, chosen, rejected, score_gap),
-        None => sink.drop_one(DropReason::DifferentPrompts),
+        Ok((prompt, chosen, rejected)) => sink.pair(prompt, chosen, rejected, score_gap),
+        Err(reason) => sink.drop_one(reason),
     }
 }
 
 /// Prompt and answers of a row of any of TRL's forms: standard or conversational, the prompt
-/// given or implied by what both answers begin with.
-pub(super) fn comparison(row: &Object) -> Result<Comparison, Bad> {
+/// given, under another name, or implied by what both answers begin with.
+pub(super) fn comparison(row: &Object, seen: &mut Seen) -> Result<Compared, Bad> {
     let prompt = match row.get("prompt") {
         None => None,
         Some(value) if value.is_null() => None,
-        Some(_) => Some(content(row, "prompt")?),
+        Some(_) => Some(content(row, "prompt", seen)?),
     };
-    match (prompt, content(row, "chosen")?, content(row, "rejected")?) {
-        (Some(prompt), Content::Text(chosen), Content::Text(rejected)) => {
+    let chosen = content(row, "chosen", seen)?;
+    match (chosen, content(row, "rejected", seen)?) {
+        (Content::Text(chosen), Content::Text(rejected)) => {
             let prompt = match prompt {
-                Content::Text(text) => Prompt::Text(text),
-                Content::Chat(messages) => Prompt::Chat(messages),
+                Some(prompt) => Some(prompt),
+                None => by_other_name(row, seen)?,
             };
-            Ok(Some((prompt, chosen, rejected)))
+            Ok(match prompt {
+                Some(prompt) => standard(prompt, chosen, rejected, seen),
+                None => {
+                    let at = implicit_prompt(&chosen, &rejected);
+                    let prompt = Prompt::Text(chosen[..at].to_owned());
+                    Ok((prompt, chosen[at..].to_owned(), rejected[at..].to_owned()))
+                }
+            })
         }
-        (None, Content::Text(chosen), Content::Text(rejected)) => {
-            let at = implicit_prompt(&chosen, &rejected);
-            let prompt = Prompt::Text(chosen[..at].to_owned());
-            Ok(Some((
-                prompt,
-                chosen[at..].to_owned(),
-                rejected[at..].to_owned(),
-            )))
-        }
-        (prompt, Content::Chat(chosen), Content::Chat(rejected)) => {
-            Ok(chat(prompt, &chosen, &rejected))
+        (Content::Chat(chosen), Content::Chat(rejected)) => {
+            let asks = |messages: &[Message]| messages.iter().any(|m| m.role == Role::User);
+            let prompt = match prompt {
+                Some(prompt) => Some(prompt),
+                None if asks(&chosen) || asks(&rejected) => {
+                    check_held(row, &chosen)?;
+                    None
+                }
+                None => by_other_name(row, seen)?,
+            };
+            chat(prompt, &chosen, &rejected, seen)
         }
         _ => Err(Bad::fields(
             "one of `chosen` and `rejected` is a text, the other a list of messages",
@@ -67,27 +73,107 @@ pub(super) fn comparison(row: &Object) -> Result<Comparison, Bad> {
     }
 }
 
-fn chat(prompt: Option<Content>, chosen: &[Message], rejected: &[Message]) -> Comparison {
+/// The row of a table: answers are texts as they stand.
+pub(super) fn table_row(row: &Object, seen: &mut Seen) -> Result<Compared, Bad> {
+    seen.cells(row, &COLUMNS)?;
+    let prompt = match row.contains_key("prompt") {
+        true => content(row, "prompt", seen)?,
+        false => by_other_name(row, seen)?.unwrap_or(Content::Text(String::new())),
+    };
+    match (
+        content(row, "chosen", seen)?,
+        content(row, "rejected", seen)?,
+    ) {
+        (Content::Text(chosen), Content::Text(rejected)) => {
+            Ok(standard(prompt, chosen, rejected, seen))
+        }
+        _ => Err(Bad::fields("a cell is not a text")),
+    }
+}
+
+/// A prompt and two texts. A prompt that both texts begin with is taken off them.
+fn standard(
+    prompt: Content,
+    mut chosen: String,
+    mut rejected: String,
+    seen: &mut Seen,
+) -> Compared {
+    let asked = match &prompt {
+        Content::Text(text) => text.as_str(),
+        Content::Chat(messages) => messages.last().map_or("", |m| m.content.as_str()),
+    };
+    let rests = [&chosen, &rejected].map(|answer| after(asked.trim(), answer));
+    if let [Some(after_chosen), Some(after_rejected)] = rests {
+        (chosen, rejected) = (after_chosen.to_owned(), after_rejected.to_owned());
+        seen.tell(Note::PromptTakenOff);
+    }
+    Ok((prompt.into_prompt(), chosen, rejected))
+}
+
+/// What follows a prompt at the beginning of an answer; `None` where the answer does not begin with it,
+/// or the prompt is too short to tell.
+fn after<'a>(asked: &str, answer: &'a str) -> Option<&'a str> {
+    if asked.chars().count() < TELLING {
+        return None;
+    }
+    let rest = answer.trim_start().strip_prefix(asked)?;
+    let last_in_word = asked.ends_with(char::is_alphanumeric);
+    let cut = last_in_word && rest.starts_with(char::is_alphanumeric);
+    (!cut).then_some(rest)
+}
+
+/// Whether messages say the same, but for white space at both ends.
+fn same(a: &Message, b: &Message) -> bool {
+    a.role == b.role && a.content.trim() == b.content.trim()
+}
+
+fn chat(
+    prompt: Option<Content>,
+    chosen: &[Message],
+    rejected: &[Message],
+    seen: &mut Seen,
+) -> Result<Compared, Bad> {
+    let answers = [chosen, rejected];
     let mut prompt = match prompt {
         None => Vec::new(),
-        // Rows of UltraFeedback repeat the prompt as the first message.
-        Some(Content::Text(text)) => {
-            let repeated = [chosen, rejected].iter().all(|answer| {
-                answer
-                    .iter()
-                    .any(|m| m.role == Role::User && m.content == text)
-            });
-            let message = Message {
+        Some(Content::Text(content)) => {
+            let turn = Message {
                 role: Role::User,
-                content: text,
+                content,
             };
-            if repeated { Vec::new() } else { vec![message] }
+            let holds = |by: fn(&Message, &Message) -> bool| {
+                answers
+                    .iter()
+                    .all(|answer| answer.iter().any(|m| by(m, &turn)))
+            };
+            // Rows of UltraFeedback repeat the prompt as the first message.
+            if holds(|a, b| a == b) {
+                Vec::new()
+            } else if holds(same) {
+                seen.tell(Note::RepeatedTurn);
+                Vec::new()
+            } else {
+                vec![turn]
+            }
         }
         Some(Content::Chat(messages)) => messages,
     };
     let (mut chosen, mut rejected) = (chosen, rejected);
-    if !prompt.is_empty() && chosen.starts_with(&prompt) && rejected.starts_with(&prompt) {
-        (chosen, rejected) = (&chosen[prompt.len()..], &rejected[prompt.len()..]);
+    if let Some(length) = overlap(&prompt, answers) {
+        let exact =
+            length == prompt.len() && answers.iter().all(|answer| answer.starts_with(&prompt));
+        if !exact {
+            seen.tell(Note::RepeatedTurn);
+        }
+        (chosen, rejected) = (&chosen[length..], &rejected[length..]);
+    }
+    let asked = prompt.last().is_some_and(|m| m.role == Role::User);
+    let asks = |answer: &[Message]| answer.first().is_some_and(|m| m.role != Role::Assistant);
+    if asked && (asks(chosen) || asks(rejected)) {
+        return Err(Bad::fields(
+            "`chosen` and `rejected` begin with another turn than `prompt` ends with: give the \
+             prompt once",
+        ));
     }
     // Equal last messages stay in place: they are equal answers, not a common beginning.
     let longest = chosen.len().min(rejected.len()).saturating_sub(1);
@@ -95,12 +181,25 @@ fn chat(prompt: Option<Content>, chosen: &[Message], rejected: &[Message]) -> Co
         .take_while(|&i| chosen[i] == rejected[i])
         .count();
     prompt.extend_from_slice(&chosen[..common]);
-    match (&chosen[common..], &rejected[common..]) {
+    let (chosen, rejected) = (&chosen[common..], &rejected[common..]);
+    let answers = |answer: &[Message]| answer.first().is_some_and(|m| m.role == Role::Assistant);
+    Ok(match (chosen, rejected) {
         ([c], [r]) if c.role == Role::Assistant && r.role == Role::Assistant => {
-            Some((Prompt::Chat(prompt), c.content.clone(), r.content.clone()))
+            Ok((Prompt::Chat(prompt), c.content.clone(), r.content.clone()))
         }
-        _ => None,
-    }
+        _ if answers(chosen) && answers(rejected) => Err(DropReason::SeveralTurns),
+        _ => Err(DropReason::DifferentPrompts),
+    })
+}
+
+/// How many messages at the end of the prompt both answers begin with.
+fn overlap(prompt: &[Message], answers: [&[Message]; 2]) -> Option<usize> {
+    (1..=prompt.len()).rev().find(|&length| {
+        let turns = &prompt[prompt.len() - length..];
+        answers.iter().all(|answer| {
+            answer.len() >= length && turns.iter().zip(*answer).all(|(a, b)| same(a, b))
+        })
+    })
 }
 
 /// Where the common beginning of two texts ends at a word boundary, at most one character short of

@@ -1,0 +1,435 @@
+//! A file or a stream of rows: opened once, looked at, then read.
+
+use std::fmt;
+use std::fs::File;
+use std::io::{BufRead, BufReader, Cursor, ErrorKind, Read};
+use std::path::{Path, PathBuf};
+
+use flate2::bufread::MultiGzDecoder;
+use serde_json::{Map, Value};
+
+use super::kind::{HEAD, described, foreign};
+use super::table::{Header, is_table_name};
+use super::{Format, kind_of_error};
+use crate::error::DataError;
+
+const BOM: &[u8] = b"\xef\xbb\xbf";
+const BUFFER: usize = 1 << 16;
+/// Rows looked at before a file counts as unrecognised: a bad first row must not hide the format.
+const ROWS_LOOKED_AT: usize = 20;
+
+/// Data to read: a file, a pipe, or any stream of bytes.
+///
+/// An input is opened once. Its first bytes show what it is: gzip data are unpacked whatever their
+/// name, and a file that holds no text is refused by what it holds. The rows that show the format are
+/// the first ones that are read afterwards, so a pipe loses nothing.
+pub struct Input {
+    path: PathBuf,
+    /// What was looked at already.
+    head: Vec<u8>,
+    rest: Box<dyn BufRead>,
+    packed: bool,
+    /// The byte that ends a line: a carriage return where there is no other line end.
+    line_end: u8,
+}
+
+impl fmt::Debug for Input {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Input")
+            .field("path", &self.path)
+            .finish_non_exhaustive()
+    }
+}
+
+/// How rows are laid out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Layout {
+    /// One JSON object per line.
+    Rows,
+    /// A table with this separator.
+    Table(u8),
+}
+
+impl Input {
+    /// Opens a file or a pipe.
+    ///
+    /// # Errors
+    /// A path that is missing or a folder; data that are empty, damaged, or no text.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, DataError> {
+        let path = path.as_ref();
+        let file = File::open(path).map_err(|source| match source.kind() {
+            ErrorKind::NotFound => DataError::Missing {
+                path: path.to_owned(),
+            },
+            _ => io(path, "cannot be opened", source),
+        })?;
+        let is_dir = file
+            .metadata()
+            .map_err(|e| io(path, "cannot be examined", e))?
+            .is_dir();
+        if is_dir {
+            return Err(DataError::Format {
+                path: path.to_owned(),
+                what: "a folder, not a file: name a file in it".to_owned(),
+            });
+        }
+        Self::from_reader(path, file)
+    }
+
+    /// Takes a stream, such as standard input; `name` stands in messages.
+    ///
+    /// # Errors
+    /// Data that are empty, damaged, or no text.
+    pub fn from_reader(
+        name: impl Into<PathBuf>,
+        reader: impl Read + 'static,
+    ) -> Result<Self, DataError> {
+        let path = name.into();
+        let mut plain: Box<dyn BufRead> = Box::new(BufReader::with_capacity(BUFFER, reader));
+        let mut head = Vec::new();
+        fill(&path, &mut *plain, &mut head, HEAD)?;
+        let packed = head.starts_with(b"\x1f\x8b");
+        if packed {
+            let whole = Cursor::new(std::mem::take(&mut head)).chain(plain);
+            plain = Box::new(BufReader::with_capacity(BUFFER, MultiGzDecoder::new(whole)));
+            fill(&path, &mut *plain, &mut head, HEAD)?;
+        }
+        if head.starts_with(BOM) {
+            head.drain(..BOM.len());
+        }
+        if head.is_empty() {
+            return Err(DataError::Empty { path });
+        }
+        if let Some(what) = foreign(&head) {
+            return Err(DataError::Format { path, what });
+        }
+        // The last byte may be the first half of a line end.
+        let inner = &head[..head.len() - usize::from(head.len() >= HEAD - BOM.len())];
+        let returns = inner.contains(&b'\r') && !head.contains(&b'\n');
+        Ok(Self {
+            path,
+            head,
+            rest: plain,
+            packed,
+            line_end: if returns { b'\r' } else { b'\n' },
+        })
+    }
+
+    /// The file's path, or the stream's name.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The format that the first rows show.
+    ///
+    /// # Errors
+    /// [`DataError::Row`] if no row can be parsed; [`DataError::Format`] if the rows belong to no
+    /// known format, or are no JSON lines.
+    pub fn format(&mut self) -> Result<Format, DataError> {
+        match self.layout()? {
+            Layout::Table(_) => Ok(Format::TwoColumnCsv),
+            Layout::Rows => {
+                Format::of_row(&self.first_row()?).map_err(|what| self.format_error(what))
+            }
+        }
+    }
+
+    /// The whole text.
+    ///
+    /// # Errors
+    /// Reading that fails, or bytes that are not UTF-8, with their line.
+    pub fn into_text(mut self) -> Result<String, DataError> {
+        let mut bytes = std::mem::take(&mut self.head);
+        let read = self.rest.read_to_end(&mut bytes);
+        read.map_err(|e| reading(&self.path, newlines(&bytes) + 1, e))?;
+        String::from_utf8(bytes).map_err(|error| {
+            let valid = error.utf8_error().valid_up_to();
+            DataError::Row {
+                line: newlines(&error.as_bytes()[..valid]) + 1,
+                path: self.path,
+                what: "not valid UTF-8: convert the file, for example with iconv".to_owned(),
+            }
+        })
+    }
+
+    pub(super) fn format_error(&self, what: impl Into<String>) -> DataError {
+        DataError::Format {
+            path: self.path.clone(),
+            what: what.into(),
+        }
+    }
+
+    /// Whether the name says that the file holds JSON.
+    pub(super) fn is_json_name(&self) -> bool {
+        let name = self.path.to_string_lossy().to_lowercase();
+        let name = name.trim_end_matches(".gz");
+        [".jsonl", ".json", ".ndjson"]
+            .iter()
+            .any(|end| name.ends_with(end))
+    }
+
+    /// Whether the data begin with an array of objects.
+    pub(super) fn is_array(&mut self) -> Result<bool, DataError> {
+        let first = self.line_ahead(1)?;
+        let Some((_, line)) = first.filter(|(_, line)| line.starts_with(b"[")) else {
+            return Ok(false);
+        };
+        let inner = line[1..].trim_ascii_start();
+        Ok(inner.is_empty() || inner.starts_with(b"{") || inner == b"]")
+    }
+
+    /// The first object of an array, as far as it was read.
+    pub(super) fn first_of_array(&mut self) -> Result<Option<Map<String, Value>>, DataError> {
+        if !self.is_array()? {
+            return Ok(None);
+        }
+        // Its first lines hold it, unless it is very long.
+        while self.head.len() < HEAD
+            && self
+                .rest
+                .read_until(b'\n', &mut self.head)
+                .is_ok_and(|n| n > 0)
+        {}
+        let open = self.head.iter().position(|&byte| byte == b'[').unwrap_or(0);
+        let mut values = serde_json::Deserializer::from_slice(&self.head[open + 1..]).into_iter();
+        Ok(match values.next() {
+            Some(Ok(Value::Object(row))) => Some(row),
+            _ => None,
+        })
+    }
+
+    /// JSON lines or a table, by what the first line holds; a name decides only where the line does not.
+    pub(super) fn layout(&mut self) -> Result<Layout, DataError> {
+        let named = is_table_name(&self.path);
+        let Some((_, line)) = self.line_ahead(1)? else {
+            return Err(DataError::Empty {
+                path: self.path.clone(),
+            });
+        };
+        if object(line).is_some() {
+            return Ok(Layout::Rows);
+        }
+        if let Some(delimiter) = [b',', b'\t', b';']
+            .into_iter()
+            .find(|&delimiter| Header::parse(line, delimiter).names_answers())
+        {
+            return Ok(Layout::Table(delimiter));
+        }
+        let json = line == b"{" || line.starts_with(b"{'");
+        if !named || json || self.is_array()? {
+            return Ok(Layout::Rows);
+        }
+        let line = self.line_ahead(1)?.map_or(&b""[..], |(_, line)| line);
+        if !line.contains(&b',') && (line.contains(&b'\t') || line.contains(&b';')) {
+            let what = described(line);
+            return Err(self.format_error(what));
+        }
+        Ok(Layout::Table(b','))
+    }
+
+    /// Makes sure that rows are JSON lines; `wanted` were asked for by name.
+    pub(super) fn expect_rows(&mut self, wanted: Format) -> Result<(), DataError> {
+        match self.layout()? {
+            Layout::Rows => Ok(()),
+            Layout::Table(_) => Err(self.format_error(format!(
+                "a table, not JSON lines, which format {wanted} has: leave the format out"
+            ))),
+        }
+    }
+
+    /// The first line that is a JSON object.
+    pub(super) fn first_row(&mut self) -> Result<Map<String, Value>, DataError> {
+        if self.is_array()? {
+            return Err(self.array());
+        }
+        let mut first = None;
+        for number in 1..=ROWS_LOOKED_AT {
+            let path = self.path.clone();
+            let Some((line, bytes)) = self.line_ahead(number)? else {
+                break;
+            };
+            match serde_json::from_slice::<Value>(bytes) {
+                Ok(Value::Object(row)) => return Ok(row),
+                Ok(_) if first.is_none() => {
+                    let what = "not a JSON object: write one object per line".to_owned();
+                    first = Some(DataError::Row { path, line, what });
+                }
+                Err(error) if first.is_none() => {
+                    let begun = bytes.starts_with(b"{") && !bytes.starts_with(b"{'");
+                    let bytes = bytes.to_owned();
+                    let row = |what: String| DataError::Row { path, line, what };
+                    first = Some(if std::str::from_utf8(&bytes).is_err() {
+                        row("not valid UTF-8: convert the file, for example with iconv".to_owned())
+                    } else if begun && error.is_eof() && self.continues(number)? {
+                        self.format_error(
+                            "one JSON object over several lines: write one object per line, for \
+                             instance by `jq -c . FILE`",
+                        )
+                    } else if begun {
+                        row(format!(
+                            "not valid JSON at column {} ({}): repair the row",
+                            error.column(),
+                            kind_of_error(&error)
+                        ))
+                    } else {
+                        self.format_error(described(&bytes))
+                    });
+                }
+                _ => {}
+            }
+        }
+        Err(first.unwrap_or_else(|| DataError::Empty {
+            path: self.path.clone(),
+        }))
+    }
+
+    /// Whether the line after a number of lines goes on inside an object.
+    fn continues(&mut self, number: usize) -> Result<bool, DataError> {
+        let next = self.line_ahead(number + 1)?;
+        Ok(next.is_some_and(|(_, line)| {
+            !line.starts_with(b"{") || line.len() == 1 || line.starts_with(b"}")
+        }))
+    }
+
+    /// The error for a JSON array.
+    pub(super) fn array(&self) -> DataError {
+        let command = match self.packed {
+            true => "gunzip -c FILE | jq -c '.[]'",
+            false => "jq -c '.[]' FILE",
+        };
+        self.format_error(format!(
+            "a JSON array, where JSON lines are expected: write one object per line, for instance by `{command}`"
+        ))
+    }
+
+    /// The `number`-th line from 1 that is not blank, without taking it, and where it stands.
+    pub(super) fn line_ahead(
+        &mut self,
+        number: usize,
+    ) -> Result<Option<(usize, &[u8])>, DataError> {
+        let (mut at, mut line, mut found) = (0, 0, 0);
+        loop {
+            let end = match self.head[at..].iter().position(|&b| b == self.line_end) {
+                Some(length) => at + length,
+                None => {
+                    let before = self.head.len();
+                    let read = self.rest.read_until(self.line_end, &mut self.head);
+                    read.map_err(|e| reading(&self.path, line + 1, e))?;
+                    if before == self.head.len() && at == before {
+                        return Ok(None);
+                    }
+                    let ended = self.head.last() == Some(&self.line_end);
+                    self.head.len() - usize::from(ended && self.head.len() > before)
+                }
+            };
+            line += 1;
+            if !self.head[at..end].trim_ascii().is_empty() {
+                found += 1;
+            }
+            if found == number {
+                return Ok(Some((line, self.head[at..end].trim_ascii())));
+            }
+            at = (end + 1).min(self.head.len());
+        }
+    }
+
+    /// The lines from the beginning.
+    pub(super) fn into_lines(self) -> Lines {
+        Lines {
+            reader: Box::new(Cursor::new(self.head).chain(self.rest)),
+            path: self.path,
+            line: 0,
+            line_end: self.line_end,
+        }
+    }
+}
+
+/// A line as a JSON object.
+pub(super) fn object(line: &[u8]) -> Option<Map<String, Value>> {
+    match line.starts_with(b"{") {
+        true => serde_json::from_slice(line).ok(),
+        false => None,
+    }
+}
+
+/// The lines of an input, one at a time.
+pub(super) struct Lines {
+    path: PathBuf,
+    reader: Box<dyn BufRead>,
+    line: usize,
+    line_end: u8,
+}
+
+impl Lines {
+    /// The next line without its end, blank or not, with its number from 1.
+    ///
+    /// # Errors
+    /// A failed read.
+    pub(super) fn any_line(&mut self) -> Result<Option<(usize, Vec<u8>)>, DataError> {
+        let mut line = Vec::new();
+        self.reader
+            .read_until(self.line_end, &mut line)
+            .map_err(|e| reading(&self.path, self.line + 1, e))?;
+        if line.is_empty() {
+            return Ok(None);
+        }
+        self.line += 1;
+        if line.last() == Some(&self.line_end) {
+            line.pop();
+        }
+        if line.last() == Some(&b'\r') {
+            line.pop();
+        }
+        Ok(Some((self.line, line)))
+    }
+
+    /// The next line that is not blank.
+    ///
+    /// # Errors
+    /// A failed read.
+    pub(super) fn next_line(&mut self) -> Result<Option<(usize, Vec<u8>)>, DataError> {
+        loop {
+            match self.any_line()? {
+                Some((_, line)) if line.trim_ascii().is_empty() => {}
+                found => return Ok(found),
+            }
+        }
+    }
+}
+
+fn fill(
+    path: &Path,
+    reader: &mut dyn BufRead,
+    head: &mut Vec<u8>,
+    most: usize,
+) -> Result<(), DataError> {
+    let read = reader.take(most as u64).read_to_end(head);
+    read.map_err(|e| reading(path, newlines(head) + 1, e))?;
+    Ok(())
+}
+
+fn newlines(bytes: &[u8]) -> usize {
+    bytes.iter().filter(|&&byte| byte == b'\n').count()
+}
+
+/// The error of a read that failed near `line`.
+fn reading(path: &Path, line: usize, source: std::io::Error) -> DataError {
+    let what = match source.kind() {
+        ErrorKind::UnexpectedEof => {
+            format!("the compressed data end early, near line {line}: fetch the file again")
+        }
+        ErrorKind::InvalidInput | ErrorKind::InvalidData => {
+            format!("damaged gzip data, near line {line}: fetch the file again")
+        }
+        _ => format!("reading stopped near line {line}"),
+    };
+    io(path, &what, source)
+}
+
+fn io(path: &Path, what: &str, source: std::io::Error) -> DataError {
+    DataError::Io {
+        path: path.to_owned(),
+        what: what.to_owned(),
+        source,
+    }
+}

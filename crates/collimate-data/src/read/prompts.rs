@@ -1,0 +1,220 @@
+//! Prompts to write answers to: one a line, rows, or a column of a table.
+
+use std::collections::BTreeSet;
+
+use collimate_core::Prompt;
+
+use super::fields::{Object, content, list, messages};
+use super::input::{Input, object};
+use super::objects::each_object;
+use super::prompt_column::hint;
+use super::records::Records;
+use super::seen::Seen;
+use super::table::{Header, is_table_name};
+use super::{Bad, parse};
+use crate::error::DataError;
+
+/// A prompt and the line where it stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AskedPrompt {
+    /// What is asked.
+    pub prompt: Prompt,
+    /// The line, from 1.
+    pub line: usize,
+}
+
+/// The prompts of an input.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Prompts {
+    /// In their order.
+    pub prompts: Vec<AskedPrompt>,
+    /// Columns with texts that are not read.
+    pub unused: BTreeSet<String>,
+}
+
+impl Prompts {
+    fn push(&mut self, line: usize, prompt: Prompt) {
+        self.prompts.push(AskedPrompt { prompt, line });
+    }
+}
+
+impl Input {
+    /// Whether the first row is a benchmark's question rather than a row with `prompt` or `messages`.
+    ///
+    /// # Errors
+    /// Reading that fails.
+    pub fn holds_questions(&mut self) -> Result<bool, DataError> {
+        let row = match self.is_array()? {
+            true => self.first_of_array()?,
+            false => self.line_ahead(1)?.and_then(|(_, line)| object(line)),
+        };
+        Ok(row.is_some_and(|row| !row.contains_key("prompt") && !row.contains_key("messages")))
+    }
+
+    /// Reads prompts: rows with `prompt` or `messages` (JSON lines or one array) where the first line is
+    /// a JSON object, the column `prompt` of a table, else one prompt a line.
+    ///
+    /// A name of JSON (`.jsonl`, `.json`, `.ndjson`) asks for rows, one of a table (`.csv`, `.tsv`) for
+    /// a table.
+    ///
+    /// # Errors
+    /// An input that cannot be read or holds no prompt; the first row that is none, with its line.
+    pub fn read_prompts(mut self) -> Result<Prompts, DataError> {
+        let Some((_, first)) = self.line_ahead(1)? else {
+            return Err(DataError::Empty {
+                path: self.path().to_owned(),
+            });
+        };
+        let (first, is_row) = (first.to_owned(), object(first).is_some());
+        if self.is_array()? {
+            return self.prompt_objects();
+        }
+        if is_row {
+            return self.prompt_rows();
+        }
+        if let Some(delimiter) = prompt_table(&first, is_table_name(self.path())) {
+            return self.prompt_cells(delimiter);
+        }
+        if is_table_name(self.path()) {
+            return Err(self.format_error(
+                "a table without a column `prompt`: give it a header that names the column",
+            ));
+        }
+        match self.is_json_name() || first == b"{" {
+            // What is no JSON under the name of JSON is told by the kind it is.
+            true => self.first_row().and_then(|_| self.prompt_rows()),
+            false => self.prompt_lines(),
+        }
+    }
+
+    fn prompt_objects(self) -> Result<Prompts, DataError> {
+        let (mut found, mut seen) = (Prompts::default(), Seen::default());
+        each_object(self, |line, row| {
+            found.push(line, prompt(row, &mut seen)?);
+            Ok(())
+        })?;
+        found.unused = seen.unused;
+        Ok(found)
+    }
+
+    fn prompt_rows(self) -> Result<Prompts, DataError> {
+        let path = self.path().to_owned();
+        let (mut found, mut seen) = (Prompts::default(), Seen::default());
+        let mut lines = self.into_lines();
+        while let Some((line, bytes)) = lines.next_line()? {
+            let mut holder = None;
+            let row = parse(bytes.trim_ascii(), &mut holder).map_err(|bad| {
+                let what = bad.what;
+                let what =
+                    format!("not a row of prompts: {what}: write {{\"prompt\": \"a text\"}}");
+                Bad::malformed(what)
+            });
+            let asked = row.and_then(|row| prompt(row, &mut seen));
+            let asked = asked.map_err(|bad| DataError::Row {
+                path: path.clone(),
+                line,
+                what: bad.what,
+            })?;
+            found.push(line, asked);
+        }
+        found.unused = seen.unused;
+        Ok(found)
+    }
+
+    fn prompt_cells(self, delimiter: u8) -> Result<Prompts, DataError> {
+        let path = self.path().to_owned();
+        let (mut found, mut seen) = (Prompts::default(), Seen::default());
+        let mut records = Records::new(self.into_lines(), delimiter);
+        let mut header: Option<Header> = None;
+        while let Some((line, record)) = records.next()? {
+            let row = record.and_then(|record| match &header {
+                None => {
+                    let names = Header::of(&record);
+                    records.columns = names.len();
+                    header = Some(names);
+                    Ok(None)
+                }
+                Some(names) if names.len() != record.len() => Err(Bad::malformed(format!(
+                    "{} columns, expected {} as in the header: quote texts that contain commas",
+                    record.len(),
+                    names.len()
+                ))),
+                Some(names) => names.row(&record).map(Some),
+            });
+            let asked = row.and_then(|row| match row {
+                None => Ok(None),
+                Some(row) => {
+                    seen.cells(&row, &["prompt"])?;
+                    Ok(Some(content(&row, "prompt", &mut seen)?.into_prompt()))
+                }
+            });
+            let asked = asked.map_err(|bad| DataError::Row {
+                path: path.clone(),
+                line,
+                what: bad.what,
+            })?;
+            if let Some(prompt) = asked {
+                found.push(line, prompt);
+            }
+        }
+        found.unused = seen.unused;
+        match found.prompts.is_empty() {
+            true => Err(DataError::Empty { path }),
+            false => Ok(found),
+        }
+    }
+
+    fn prompt_lines(self) -> Result<Prompts, DataError> {
+        let path = self.path().to_owned();
+        let mut found = Prompts::default();
+        let mut lines = self.into_lines();
+        while let Some((line, bytes)) = lines.next_line()? {
+            let wrong = |what: &str| DataError::Row {
+                path: path.clone(),
+                line,
+                what: what.to_owned(),
+            };
+            if bytes.contains(&0) {
+                return Err(wrong("a NUL byte in a prompt: take it out"));
+            }
+            let text = String::from_utf8(bytes)
+                .map_err(|_| wrong("not UTF-8: convert it, for example with iconv"))?;
+            found.push(line, Prompt::Text(text));
+        }
+        Ok(found)
+    }
+}
+
+/// The separator of a table whose header names `prompt`. Only a table's name makes a table of a single
+/// column.
+fn prompt_table(first: &[u8], named: bool) -> Option<u8> {
+    [b',', b'\t', b';'].into_iter().find(|&delimiter| {
+        let header = Header::parse(first, delimiter);
+        header.has("prompt") && (named || header.looks_like_one() && header.len() > 1)
+    })
+}
+
+fn prompt(row: &Object, seen: &mut Seen) -> Result<Prompt, Bad> {
+    seen.columns(row, &["prompt", "messages"])?;
+    let given = |name: &str| row.get(name).is_some_and(|value| !value.is_null());
+    match (given("prompt"), given("messages")) {
+        (true, false) => match content(row, "prompt", seen) {
+            Ok(content) => Ok(content.into_prompt()),
+            Err(bad) if row["prompt"].is_array() || row["prompt"].is_string() => Err(bad),
+            Err(_) => Err(Bad::fields(
+                "prompt is neither a text nor a list of messages with role (system, user, assistant) \
+                 and content",
+            )),
+        },
+        (false, true) => Ok(Prompt::Chat(messages(
+            list(row, "messages")?,
+            "messages",
+            seen,
+        )?)),
+        (true, true) => Err(Bad::fields("has prompt and messages: keep one of them")),
+        (false, false) => Err(Bad::fields(format!(
+            "has neither prompt nor messages{}",
+            hint(row)
+        ))),
+    }
+}

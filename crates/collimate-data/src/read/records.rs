@@ -1,0 +1,196 @@
+//! Records of a table, each with the line where it begins.
+
+use std::collections::VecDeque;
+
+use csv::{ByteRecord, ReaderBuilder, Terminator};
+
+use super::Bad;
+use super::input::Lines;
+use crate::error::DataError;
+
+/// Lines of one quoted field after which an open quote counts as forgotten, if they look like records.
+const LOOKED_AT: usize = 100;
+
+/// Splits lines into records. A quote is followed line by line, so that one that is never closed takes
+/// its own row only.
+pub(super) struct Records {
+    lines: Lines,
+    /// Lines read already, to be read once more as records of their own.
+    again: VecDeque<(usize, Vec<u8>)>,
+    delimiter: u8,
+    /// Columns of a record, as far as known.
+    pub(super) columns: usize,
+    /// Whether a blank follows each separator.
+    pub(super) spaced: bool,
+}
+
+/// Where a scan is in a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// At the beginning of a field, perhaps behind blanks.
+    Start { blank: bool },
+    /// In a field without quotes.
+    Plain,
+    /// Between quotes.
+    Quoted,
+    /// Behind a quote that ends a field, or is the first of two.
+    Closed { blank: bool },
+}
+
+impl Records {
+    pub(super) fn new(lines: Lines, delimiter: u8) -> Self {
+        Self {
+            lines,
+            again: VecDeque::new(),
+            delimiter,
+            columns: 0,
+            spaced: false,
+        }
+    }
+
+    fn line(&mut self) -> Result<Option<(usize, Vec<u8>)>, DataError> {
+        match self.again.pop_front() {
+            Some(line) => Ok(Some(line)),
+            None => self.lines.any_line(),
+        }
+    }
+
+    /// The next record that is not blank, with its line; or why there is none, with the line to look at.
+    pub(super) fn next(&mut self) -> Result<Option<(usize, Result<ByteRecord, Bad>)>, DataError> {
+        let (start, first) = loop {
+            match self.line()? {
+                None => return Ok(None),
+                Some((_, line)) if line.trim_ascii().is_empty() => {}
+                Some(found) => break found,
+            }
+        };
+        let mut lines = vec![first];
+        let mut state = State::Start { blank: false };
+        // The line, counted from the first, in which the last quote was opened.
+        let mut opened = 0;
+        loop {
+            let now = lines.len() - 1;
+            let wrong = self.scan(&lines[now], &mut state, &mut opened, now);
+            if let Some(what) = wrong {
+                if opened < now && matches!(state, State::Closed { .. }) {
+                    let end = start + now;
+                    let what =
+                        format!("a quote that is closed only in line {end}, before other text");
+                    return Ok(Some(self.malformed(start, lines, opened, what)));
+                }
+                return Ok(Some(self.malformed(start, lines, now, what.to_owned())));
+            }
+            if state != State::Quoted {
+                break;
+            }
+            let rows = self.rows_in(&lines[opened..]);
+            if lines.len() - opened >= LOOKED_AT && rows * 2 > lines.len() - opened {
+                let what = format!(
+                    "a quote that is not closed in {LOOKED_AT} lines, which look like rows of their own"
+                );
+                return Ok(Some(self.malformed(start, lines, opened, what)));
+            }
+            let Some((_, line)) = self.line()? else {
+                let what = "a quote that is never closed".to_owned();
+                return Ok(Some(self.malformed(start, lines, opened, what)));
+            };
+            lines.push(line);
+        }
+        if lines.len() > 1 {
+            let rows = self.rows_in(&lines);
+            if rows == lines.len() || rows >= 3 && rows * 2 > lines.len() {
+                let what = format!(
+                    "a quote that is closed only in line {}, after lines that look like rows of their own",
+                    start + lines.len() - 1
+                );
+                return Ok(Some(self.malformed(start, lines, opened, what)));
+            }
+        }
+        Ok(Some((start, self.parse(&lines.join(&b'\n')))))
+    }
+
+    /// Gives back the lines behind the one that holds the open quote.
+    fn malformed(
+        &mut self,
+        start: usize,
+        lines: Vec<Vec<u8>>,
+        opened: usize,
+        what: String,
+    ) -> (usize, Result<ByteRecord, Bad>) {
+        for (index, line) in lines.into_iter().enumerate().skip(opened + 1).rev() {
+            self.again.push_front((start + index, line));
+        }
+        (start + opened, Err(Bad::malformed(what)))
+    }
+
+    /// Follows a line; what is wrong with its quotes, if anything.
+    fn scan(
+        &self,
+        line: &[u8],
+        state: &mut State,
+        opened: &mut usize,
+        now: usize,
+    ) -> Option<&'static str> {
+        for &byte in line {
+            let blank = byte == b' ' || byte == b'\t';
+            *state = match *state {
+                State::Quoted if byte == b'"' => State::Closed { blank: false },
+                State::Quoted => State::Quoted,
+                _ if byte == self.delimiter => State::Start { blank: false },
+                State::Start { blank: true } if byte == b'"' => {
+                    return Some("a blank before a quote: let the quote follow the separator");
+                }
+                State::Start { .. } if byte == b'"' => {
+                    *opened = now;
+                    State::Quoted
+                }
+                State::Start { .. } if blank => State::Start { blank: true },
+                State::Closed { blank: false } if byte == b'"' => State::Quoted,
+                State::Closed { .. } if blank => State::Closed { blank: true },
+                State::Closed { .. } => {
+                    return Some("text behind a closing quote: write a quote in a text twice");
+                }
+                State::Start { .. } | State::Plain => State::Plain,
+            };
+        }
+        None
+    }
+
+    /// How many of these lines would be a record each, were it not for a quote.
+    fn rows_in(&self, lines: &[Vec<u8>]) -> usize {
+        let columns = match (self.columns, lines.first()) {
+            (0, Some(first)) => first.split(|&byte| byte == self.delimiter).count(),
+            (columns, _) => columns,
+        };
+        let is_row = |line: &&Vec<u8>| {
+            let fields: Vec<&[u8]> = line.split(|&byte| byte == self.delimiter).collect();
+            let spaced = |field: &&[u8]| field.first().is_some_and(u8::is_ascii_whitespace);
+            fields.len() == columns
+                && columns > 1
+                && (self.spaced || !fields[1..].iter().any(|field| spaced(field)))
+        };
+        lines.iter().filter(is_row).count()
+    }
+
+    fn parse(&self, bytes: &[u8]) -> Result<ByteRecord, Bad> {
+        if bytes.contains(&0) {
+            return Err(Bad::malformed("a NUL byte in the row"));
+        }
+        parse(bytes, self.delimiter)
+    }
+}
+
+/// The fields of one record.
+pub(super) fn parse(bytes: &[u8], delimiter: u8) -> Result<ByteRecord, Bad> {
+    let mut record = ByteRecord::new();
+    ReaderBuilder::new()
+        .has_headers(false)
+        .flexible(true)
+        .delimiter(delimiter)
+        .terminator(Terminator::Any(b'\n'))
+        .buffer_capacity(bytes.len().clamp(64, 1 << 16))
+        .from_reader(bytes)
+        .read_byte_record(&mut record)
+        .map_err(|error| Bad::malformed(error.to_string()))?;
+    Ok(record)
+}

@@ -1,0 +1,101 @@
+//! Beside the rows: columns that are not read, and decisions that are reported.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::Value;
+
+use super::Bad;
+use super::fields::{Object, is_nothing};
+use super::report::Note;
+
+/// Columns of numbers that other libraries train with.
+const NUMBERS: [&str; 2] = ["margin", "score_gap"];
+
+/// Columns that change what a conversation says.
+const MEANT: [&str; 11] = [
+    "tools",
+    "functions",
+    "image",
+    "images",
+    "video",
+    "videos",
+    "audio",
+    "audios",
+    "chat_template_kwargs",
+    "documents",
+    "tool_calls",
+];
+
+/// What the rows of a file hold beside what is read of them.
+#[derive(Debug, Default)]
+pub(super) struct Seen {
+    pub(super) unused: BTreeSet<String>,
+    pub(super) prompt_from: BTreeSet<String>,
+    pub(super) notes: BTreeMap<Note, usize>,
+}
+
+impl Seen {
+    /// Counts a row that a decision was taken about.
+    pub(super) fn tell(&mut self, note: Note) {
+        *self.notes.entry(note).or_insert(0) += 1;
+    }
+
+    /// Looks at the columns of a row that are not in `read`: those that hold a text or messages are
+    /// noted, those that change what a conversation says are an error.
+    pub(super) fn columns(&mut self, row: &Object, read: &[&str]) -> Result<(), Bad> {
+        self.look(row, |name, _| read.contains(&name))
+    }
+
+    /// The same of a table's row, whose cells are all texts: an index is not worth a word.
+    pub(super) fn cells(&mut self, row: &Object, read: &[&str]) -> Result<(), Bad> {
+        self.look(row, |name, value| {
+            read.contains(&name) || is_index(name, value)
+        })
+    }
+
+    fn look(&mut self, row: &Object, skip: impl Fn(&str, &Value) -> bool) -> Result<(), Bad> {
+        let mut wrong = None;
+        for (name, value) in row {
+            if skip(name, value) || is_nothing(value) {
+                continue;
+            }
+            if MEANT.contains(&name.as_str()) {
+                wrong = wrong.or(Some(name));
+            }
+            let number = NUMBERS.contains(&name.as_str());
+            if (number || holds_text(value)) && !self.unused.contains(name) {
+                self.unused.insert(name.clone());
+            }
+        }
+        match wrong {
+            Some(name) => Err(Bad::fields(format!(
+                "column `{name}` is not supported: take it out, or write what it says into the \
+                 messages"
+            ))),
+            None => Ok(()),
+        }
+    }
+}
+
+fn is_index(name: &str, cell: &Value) -> bool {
+    let name = name.to_lowercase();
+    let known = ["id", "idx", "index"].contains(&name.as_str())
+        || name.starts_with("unnamed")
+        || name.starts_with("column ");
+    known
+        && cell
+            .as_str()
+            .is_some_and(|text| text.trim().parse::<f64>().is_ok())
+}
+
+/// A text, a list of texts or messages, or a message.
+fn holds_text(value: &Value) -> bool {
+    match value {
+        Value::String(text) => !text.trim().is_empty(),
+        Value::Array(list) => list.iter().any(holds_text),
+        Value::Object(object) => ["content", "text", "value"]
+            .iter()
+            .any(|key| object.get(*key).is_some_and(Value::is_string)),
+        _ => false,
+    }
+}

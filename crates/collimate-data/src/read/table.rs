@@ -1,0 +1,272 @@
+//! Tables of pairs: columns that a header names, or two columns, the first preferred.
+
+use std::path::Path;
+
+use collimate_core::PreferencePair;
+use csv::ByteRecord;
+use serde_json::{Map, Value};
+
+use super::input::{Input, Layout};
+use super::records::{Records, parse};
+use super::report::Note;
+use super::{Bad, DropReason, Sink, trl};
+use crate::error::DataError;
+
+/// Whether a name is one of a table, packed or not.
+pub(super) fn is_table_name(path: &Path) -> bool {
+    let name = path.file_name().map(|n| n.to_string_lossy().to_lowercase());
+    let name = name.unwrap_or_default();
+    let name = name.trim_end_matches(".gz");
+    name.ends_with(".csv") || name.ends_with(".tsv")
+}
+
+/// The names of columns, without blanks around them.
+pub(super) struct Header(Vec<String>);
+
+impl Header {
+    /// The fields of a line as names; none for a line that is no record.
+    pub(super) fn parse(line: &[u8], delimiter: u8) -> Self {
+        let Ok(record) = parse(line, delimiter) else {
+            return Self(Vec::new());
+        };
+        Self::of(&record)
+    }
+
+    /// The fields of a record as names.
+    pub(super) fn of(record: &ByteRecord) -> Self {
+        let name = |field: &[u8]| String::from_utf8_lossy(field).trim().to_owned();
+        Self(record.iter().map(name).collect())
+    }
+
+    /// Whether a column has this name, in any case.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.0.iter().any(|known| known.eq_ignore_ascii_case(name))
+    }
+
+    /// Whether both answers have a column.
+    pub(super) fn names_answers(&self) -> bool {
+        self.has("chosen") && self.has("rejected")
+    }
+
+    /// A name that several columns have, of those that are read.
+    fn twice(&self) -> Option<&str> {
+        ["prompt", "chosen", "rejected"].into_iter().find(|name| {
+            let same = self
+                .0
+                .iter()
+                .filter(|known| known.eq_ignore_ascii_case(name));
+            same.count() > 1
+        })
+    }
+
+    /// Whether a first row without `chosen` and `rejected` is a header all the same.
+    pub(super) fn looks_like_one(&self) -> bool {
+        let any = |names: [&str; 2]| names.iter().any(|name| self.has(name));
+        let all = !self.0.is_empty() && self.0.iter().all(|name| is_column_name(name));
+        all || any(["chosen", "rejected"])
+    }
+
+    fn shown(&self) -> String {
+        let names: Vec<String> = self.0.iter().map(|name| format!("`{name}`")).collect();
+        names.join(", ")
+    }
+
+    /// A record as a row: the columns that are read have their names in small letters.
+    pub(super) fn row(&self, record: &ByteRecord) -> Result<Map<String, Value>, Bad> {
+        let mut row = Map::new();
+        for (index, (name, field)) in self.0.iter().zip(record).enumerate() {
+            let text = std::str::from_utf8(field).map_err(|_| Bad {
+                reason: DropReason::NotUtf8,
+                what: format!("column {} is not valid UTF-8", index + 1),
+            })?;
+            let small = name.to_lowercase();
+            let key = match small.as_str() {
+                "prompt" | "chosen" | "rejected" => small,
+                "" => format!("column {}", index + 1),
+                _ => name.clone(),
+            };
+            row.insert(key, Value::String(text.to_owned()));
+        }
+        Ok(row)
+    }
+
+    /// The number of columns.
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+}
+
+/// Words that name a column of pairs and are no answer themselves.
+const NAMES: &[&str] = &[
+    "prompt",
+    "prompts",
+    "question",
+    "query",
+    "instruction",
+    "input",
+    "inputs",
+    "context",
+    "system",
+    "chosen",
+    "rejected",
+    "better",
+    "worse",
+    "best",
+    "worst",
+    "winner",
+    "loser",
+    "winning",
+    "losing",
+    "win",
+    "lose",
+    "preferred",
+    "dispreferred",
+    "unpreferred",
+    "preference",
+    "accepted",
+    "refused",
+    "positive",
+    "negative",
+    "pos",
+    "neg",
+    "label",
+    "labels",
+    "score",
+    "scores",
+    "rating",
+    "rank",
+    "id",
+    "idx",
+    "index",
+    "target",
+    "category",
+    "source",
+    "premise",
+    "hypothesis",
+    "baseline",
+];
+/// Words that name a column alone or with a letter or number behind them.
+const NUMBERED: &[&str] = &[
+    "response",
+    "responses",
+    "answer",
+    "answers",
+    "completion",
+    "output",
+    "outputs",
+    "text",
+    "sentence",
+    "option",
+    "model",
+    "candidate",
+    "summary",
+    "generation",
+    "reply",
+    "score",
+    "choice",
+];
+
+fn is_column_name(given: &str) -> bool {
+    let name = given.to_lowercase().replace(['-', ' '], "_");
+    let numbered = |word: &&str| {
+        name.strip_prefix(*word).is_some_and(|rest| {
+            let rest = rest.trim_start_matches('_');
+            rest.is_empty() || rest.len() == 1 && rest.bytes().all(|b| b.is_ascii_alphanumeric())
+        })
+    };
+    // As programmers write names: texts have blanks.
+    let words: Vec<&str> = given.split('_').collect();
+    let word = |word: &&str| !word.is_empty() && word.bytes().all(|b| b.is_ascii_alphanumeric());
+    let joined = words.len() > 1 && words.iter().all(word);
+    NAMES.contains(&name.as_str()) || NUMBERED.iter().any(numbered) || joined
+}
+
+/// Reads the pairs of a table; `named`: the format was asked for by name.
+pub(super) fn read(
+    mut input: Input,
+    named: bool,
+    sink: &mut Sink<PreferencePair>,
+) -> Result<(), DataError> {
+    let delimiter = match input.layout()? {
+        Layout::Table(delimiter) => delimiter,
+        Layout::Rows if input.first_row().is_ok() => {
+            return Err(input.format_error(
+                "JSON lines, not a table, which format two_column_csv has: leave the format out",
+            ));
+        }
+        Layout::Rows => b',',
+    };
+    let path = input.path().to_owned();
+    let mut records = Records::new(input.into_lines(), delimiter);
+    // Without a header the first column is the preferred answer.
+    let mut header = Header(vec!["chosen".to_owned(), "rejected".to_owned()]);
+    while let Some((line, record)) = records.next()? {
+        sink.rows += 1;
+        let record = match record {
+            Ok(record) => record,
+            Err(bad) => {
+                sink.bad(line, bad)?;
+                continue;
+            }
+        };
+        if records.columns == 0 {
+            let names = Header::of(&record);
+            let wrong = |what: String| DataError::Row {
+                path: path.clone(),
+                line,
+                what,
+            };
+            records.columns = 2;
+            if names.names_answers() {
+                if let Some(name) = names.twice() {
+                    return Err(wrong(format!(
+                        "two columns are called `{name}`: rename one of them"
+                    )));
+                }
+                records.columns = names.len();
+                records.spaced = record.iter().skip(1).all(|field| field.starts_with(b" "));
+                header = names;
+                sink.drop_one(DropReason::Header);
+                continue;
+            }
+            if names.looks_like_one() {
+                return Err(wrong(format!(
+                    "the first row looks like a header of other names ({}): call the columns \
+                     `chosen` and `rejected`, and `prompt` if there is one",
+                    names.shown()
+                )));
+            }
+            if !named {
+                sink.seen.tell(Note::FirstColumnPreferred);
+            }
+        }
+        if let Err(bad) = pair(&header, &record, sink) {
+            sink.bad(line, bad)?;
+        }
+    }
+    match sink.rows {
+        0 => Err(DataError::Empty { path }),
+        _ => Ok(()),
+    }
+}
+
+fn pair(header: &Header, record: &ByteRecord, sink: &mut Sink<PreferencePair>) -> Result<(), Bad> {
+    if record.len() != header.len() {
+        let expected = match header.len() {
+            2 => "2 (the chosen and the rejected answer; more need the header \
+                  `prompt,chosen,rejected` or JSON lines)"
+                .to_owned(),
+            columns => format!("{columns} as in the header"),
+        };
+        return Err(Bad::malformed(format!(
+            "{} columns, expected {expected}: quote texts that contain commas",
+            record.len()
+        )));
+    }
+    let row = header.row(record)?;
+    let labels = sink.labels.of(&row)?;
+    let compared = trl::table_row(&row, &mut sink.seen)?;
+    trl::push(compared, None, sink);
+    sink.labels.keep(labels, sink.out.len());
+    Ok(())
+}
