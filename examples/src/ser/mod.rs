@@ -442,7 +442,7 @@ impl<'a> Run<'a> {
         for warning in outcome.warnings.iter().chain(&self.warnings) {
             common::tell(&format!("warning: {warning}"));
         }
-        policy::warn(policies.map_or(&[], |policies| policies.policies.as_slice()));
+        policy::warn(policies.map_or(&[][..], |policies| policies.policies.as_slice()));
         self.job.print_end(&table, seconds)
     }
 }

@@ -1,6 +1,6 @@
 //! What options change.
 
-use collimate_irm::MarginReference;
+use collimate_irm::{CutPolicy, MarginReference};
 use collimate_lm::Llama;
 use collimate_losses::PreferenceLoss;
 use collimate_recipes::sera::{Method, SeraOutcome, Updates};
@@ -134,7 +134,10 @@ fn more_own_pairs_than_prompts() {
     let mut config = config(&[Method::BootstrapOnly]);
     config.updates = Updates::OwnPairs;
     config.iterations = 2;
-    config.irm.responses = 6;
+    // Nearly all responses to a prompt differ, and cut ones count: up to four pairs of each.
+    config.irm.responses = 8;
+    config.irm.cut = CutPolicy::Keep;
+    config.responses.temperature = 1.0;
     let pairs = |share: f64| {
         let mut config = config.clone();
         config.irm.bootstrap_share = share;
@@ -144,21 +147,21 @@ fn more_own_pairs_than_prompts() {
     };
     let (one, over) = pairs(1.0);
     assert!(one <= 96 && over == 0, "{one}");
-    let (more, _) = pairs(3.0);
-    assert!(more > 96 && more <= 3 * 96, "{more}");
+    let (more, _) = pairs(4.0);
+    assert!(more > 96 && more <= 4 * 96, "{more}");
     let (some, left) = pairs(1.25);
     assert_eq!((some, left), (120, more - 120));
-    config.irm.bootstrap_share = 3.5;
+    config.irm.bootstrap_share = 4.5;
     let error = config.check().unwrap_err().to_string();
     assert!(
-        error.starts_with("bootstrap_share = 3.5 must be"),
+        error.starts_with("bootstrap_share = 4.5 must be"),
         "{error}"
     );
     config.methods = vec![Method::BestSera];
     config.irm.bootstrap_share = 0.3;
-    config.best_of = vec![0.5, 3.0];
+    config.best_of = vec![0.5, 4.0];
     config.check().unwrap();
-    config.best_of = vec![0.5, 3.5];
+    config.best_of = vec![0.5, 4.5];
     let error = config.check().unwrap_err().to_string();
     assert!(
         error.contains("best_of") && error.contains("irm.responses"),
