@@ -1,4 +1,4 @@
-//! What a file is, whatever it is called, and files that can be read once only.
+//! Files told by what they hold, whatever they are called, and files that can be read once only.
 
 use super::*;
 

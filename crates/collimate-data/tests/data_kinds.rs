@@ -75,7 +75,7 @@ fn noise() -> Vec<u8> {
         .collect()
 }
 
-/// What is said of a file: an error that holds these words, or the two pairs of the rows above.
+/// The answer to a file: an error that holds these words, or the two pairs of the rows above.
 enum Says {
     Error(&'static str),
     Pairs,

@@ -11,10 +11,10 @@ use super::objects::each_object;
 use super::seen::Seen;
 use crate::error::DataError;
 
-/// An answer and the grade that someone gave it.
+/// An answer with its grade.
 #[derive(Debug, Clone, PartialEq)]
 pub struct GradedAnswer {
-    /// What was asked.
+    /// The question.
     pub prompt: Prompt,
     /// The answer.
     pub completion: String,

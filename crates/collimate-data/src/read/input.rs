@@ -25,7 +25,7 @@ const ROWS_LOOKED_AT: usize = 20;
 /// the first ones that are read afterwards, so a pipe loses nothing.
 pub struct Input {
     path: PathBuf,
-    /// What was looked at already.
+    /// Bytes that were looked at already.
     head: Vec<u8>,
     rest: Box<dyn BufRead>,
     packed: bool,
@@ -159,7 +159,7 @@ impl Input {
         }
     }
 
-    /// Whether the name says that the file holds JSON.
+    /// True if the name says that the file holds JSON.
     pub(super) fn is_json_name(&self) -> bool {
         let name = self.path.to_string_lossy().to_lowercase();
         let name = name.trim_end_matches(".gz");
@@ -168,7 +168,7 @@ impl Input {
             .any(|end| name.ends_with(end))
     }
 
-    /// Whether the data begin with an array of objects.
+    /// True if the data begin with an array of objects.
     pub(super) fn is_array(&mut self) -> Result<bool, DataError> {
         let first = self.line_ahead(1)?;
         let Some((_, line)) = first.filter(|(_, line)| line.starts_with(b"[")) else {
@@ -283,7 +283,7 @@ impl Input {
         }))
     }
 
-    /// Whether the line after a number of lines goes on inside an object.
+    /// True if the line after a number of lines continues an object.
     fn continues(&mut self, number: usize) -> Result<bool, DataError> {
         let next = self.line_ahead(number + 1)?;
         Ok(next.is_some_and(|(_, line)| {

@@ -17,7 +17,7 @@ use crate::error::DataError;
 /// A prompt and the line where it stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AskedPrompt {
-    /// What is asked.
+    /// The prompt itself.
     pub prompt: Prompt,
     /// The line, from 1.
     pub line: usize,
@@ -39,7 +39,7 @@ impl Prompts {
 }
 
 impl Input {
-    /// Whether the first row is a benchmark's question rather than a row with `prompt` or `messages`.
+    /// Returns true if the first row is a benchmark's question rather than a row with `prompt` or `messages`.
     ///
     /// # Errors
     /// Reading that fails.

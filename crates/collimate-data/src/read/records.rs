@@ -20,11 +20,11 @@ pub(super) struct Records {
     delimiter: u8,
     /// Columns of a record, as far as known.
     pub(super) columns: usize,
-    /// Whether a blank follows each separator.
+    /// True if a blank follows each separator.
     pub(super) spaced: bool,
 }
 
-/// Where a scan is in a record.
+/// The place of a scan in a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
     /// At the beginning of a field, perhaps behind blanks.
@@ -156,7 +156,7 @@ impl Records {
         None
     }
 
-    /// How many of these lines would be a record each, were it not for a quote.
+    /// Counts the lines that would be a record each, were it not for a quote.
     fn rows_in(&self, lines: &[Vec<u8>]) -> usize {
         let columns = match (self.columns, lines.first()) {
             (0, Some(first)) => first.split(|&byte| byte == self.delimiter).count(),

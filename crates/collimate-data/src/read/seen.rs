@@ -26,7 +26,7 @@ const MEANT: [&str; 11] = [
     "tool_calls",
 ];
 
-/// What the rows of a file hold beside what is read of them.
+/// Columns that are not read, and decisions about rows.
 #[derive(Debug, Default)]
 pub(super) struct Seen {
     pub(super) unused: BTreeSet<String>,

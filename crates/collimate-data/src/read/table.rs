@@ -12,7 +12,7 @@ use super::report::Note;
 use super::{Bad, DropReason, Sink, trl};
 use crate::error::DataError;
 
-/// Whether a name is one of a table, packed or not.
+/// True for the name of a table, packed or not.
 pub(super) fn is_table_name(path: &Path) -> bool {
     let name = path.file_name().map(|n| n.to_string_lossy().to_lowercase());
     let name = name.unwrap_or_default();
@@ -38,12 +38,12 @@ impl Header {
         Self(record.iter().map(name).collect())
     }
 
-    /// Whether a column has this name, in any case.
+    /// True if a column has this name, in any case.
     pub(super) fn has(&self, name: &str) -> bool {
         self.0.iter().any(|known| known.eq_ignore_ascii_case(name))
     }
 
-    /// Whether both answers have a column.
+    /// True if both answers have a column.
     pub(super) fn names_answers(&self) -> bool {
         self.has("chosen") && self.has("rejected")
     }
@@ -59,7 +59,7 @@ impl Header {
         })
     }
 
-    /// Whether a first row without `chosen` and `rejected` is a header all the same.
+    /// True if a first row without `chosen` and `rejected` is a header all the same.
     pub(super) fn looks_like_one(&self) -> bool {
         let any = |names: [&str; 2]| names.iter().any(|name| self.has(name));
         let all = !self.0.is_empty() && self.0.iter().all(|name| is_column_name(name));

@@ -110,7 +110,7 @@ fn standard(
     Ok((prompt.into_prompt(), chosen, rejected))
 }
 
-/// What follows a prompt at the beginning of an answer; `None` where the answer does not begin with it,
+/// Returns the text behind a prompt at the beginning of an answer; `None` where the answer does not begin with it,
 /// or the prompt is too short to tell.
 fn after<'a>(asked: &str, answer: &'a str) -> Option<&'a str> {
     if asked.chars().count() < TELLING {
@@ -122,7 +122,7 @@ fn after<'a>(asked: &str, answer: &'a str) -> Option<&'a str> {
     (!cut).then_some(rest)
 }
 
-/// Whether messages say the same, but for white space at both ends.
+/// True if messages say the same, but for white space at both ends.
 fn same(a: &Message, b: &Message) -> bool {
     a.role == b.role && a.content.trim() == b.content.trim()
 }
@@ -192,7 +192,7 @@ fn chat(
     })
 }
 
-/// How many messages at the end of the prompt both answers begin with.
+/// Counts the messages at the end of the prompt that both answers begin with.
 fn overlap(prompt: &[Message], answers: [&[Message]; 2]) -> Option<usize> {
     (1..=prompt.len()).rev().find(|&length| {
         let turns = &prompt[prompt.len() - length..];
