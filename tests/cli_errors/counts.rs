@@ -204,7 +204,7 @@ fn no_message_speaks_rust() {
         (json!({"sample_every": 0}), "sample_every is 0:"),
         (
             json!({"temperature": 1e-300}),
-            "temperature is 1e-300: allowed: 0.001 to 1000",
+            "temperature is 1e-300: 0.001 to 1000",
         ),
     ] {
         fs::write(

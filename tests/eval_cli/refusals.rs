@@ -99,8 +99,10 @@ fn what_was_answered_before_an_outage_is_not_asked_again() {
         error.contains("error: the judge: ") && error.contains("401"),
         "{error}"
     );
-    assert_eq!(server.requests(), 7);
-    assert_eq!(lines(&folder.join("cache.jsonl")).len(), 6);
+    // The next request may be under way when the error is seen, and is waited for.
+    let kept = lines(&folder.join("cache.jsonl")).len();
+    assert!((6..=7).contains(&kept), "{kept}");
+    assert_eq!(server.requests(), kept + 1);
     assert!(judge(folder, &server, "single").status.success());
-    assert_eq!(server.requests(), 7 + 2 * ITEMS - 6);
+    assert_eq!(server.requests(), 2 * ITEMS + 1);
 }

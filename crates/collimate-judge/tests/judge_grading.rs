@@ -202,8 +202,12 @@ fn bad_input_is_named() {
         .grade(&Rubric::additive(), &[]);
     assert!(matches!(error, Err(JudgeError::NoItems)));
     type Change = fn(&mut JudgeOptions);
-    let wrong: [(Change, &str); 6] = [
-        (|o| o.samples = 0, "samples is 0: at least 1"),
+    let wrong: [(Change, &str); 7] = [
+        (|o| o.samples = 0, "samples is 0: at least 1, at most 10^6"),
+        (
+            |o| o.samples = usize::MAX,
+            "samples is 18446744073709551615: at least 1, at most 10^6",
+        ),
         (|o| o.batch = 0, "batch is 0: at least 1"),
         (
             |o| o.min_parse_rate = 1.5,

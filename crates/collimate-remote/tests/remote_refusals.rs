@@ -2,6 +2,8 @@
 
 mod server;
 
+use std::time::Duration;
+
 use collimate_core::{Answers, Completion, GenerateError, Generator, Prompt, Sampling, Scorer};
 use collimate_remote::{RemoteConfig, RemoteGenerator, RemoteScorer, ScoreConfig};
 use serde_json::{Value, json};
@@ -138,6 +140,7 @@ fn an_error_that_concerns_every_prompt_ends_the_call_with_what_arrived() {
     for (says, fault, attempts) in modes {
         let server = Server::start(move |request| match prompt(request).as_str() {
             "c" => fault(request),
+            "d" => Reply::Late(Duration::from_millis(50), Box::new(answered(request))),
             _ => answered(request),
         });
         let config = RemoteConfig {
@@ -151,9 +154,12 @@ fn an_error_that_concerns_every_prompt_ends_the_call_with_what_arrived() {
             error.starts_with("prompt 2: ") && error.contains(says),
             "{error}"
         );
+        // The next request may be under way when the error is seen, and is waited for.
         let arrived: Vec<bool> = found.iter().map(Option::is_some).collect();
-        assert_eq!(arrived, [true, true, false, false, false], "{says}");
-        assert_eq!(server.requests(), 2 + attempts, "{says}");
+        assert_eq!(arrived[..3], [true, true, false], "{says}");
+        assert!(!arrived[4], "{says}");
+        let late = usize::from(arrived[3]);
+        assert_eq!(server.requests(), 2 + attempts + late, "{says}");
     }
 }
 

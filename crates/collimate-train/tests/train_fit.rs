@@ -381,11 +381,31 @@ fn options_out_of_range_are_named() {
     assert!(message(&|c| c.micro_batch_tokens = Some(0)).starts_with("micro_batch_tokens"));
     assert!(message(&|c| c.epochs = f64::INFINITY).starts_with("epochs is inf"));
     assert!(message(&|c| c.adamw.beta2 = 1.0).starts_with("adamw.beta2 is 1.0"));
-    assert!(message(&|c| c.patience = Some(2)).starts_with("patience is Some(2)"));
+    assert!(message(&|c| c.patience = Some(2)).starts_with("patience is 2,"));
+    assert!(message(&|c| c.max_steps = Some(0)).starts_with("max_steps is 0,"));
+    assert!(message(&|c| c.max_grad_norm = Some(0.0)).starts_with("max_grad_norm is 0.0,"));
+    assert_eq!(
+        message(&|c| c.warmup_steps = u64::MAX),
+        "warmup_steps is 18446744073709551615, allowed: at most 10^12"
+    );
+    assert!(message(&|c| c.max_steps = Some(u64::MAX)).ends_with("1 to 10^12, or null"));
+    assert!(message(&|c| c.epochs = 1e300).ends_with("above 0, at most 10^6"));
     assert!(message(&|c| c.stage = "a/b".into()).starts_with("stage is \"a/b\""));
     let unknown = serde_json::from_str::<TrainConfig>("{\"lr\": 1}").unwrap_err();
     assert!(
         unknown.to_string().contains("unknown field `lr`"),
         "{unknown}"
     );
+}
+
+#[test]
+fn the_largest_counts_wrap_nowhere() {
+    let factor = Schedule::Linear.factor(0, u64::MAX, 10, 0.0);
+    assert!(factor > 0.0 && factor < 1e-18, "{factor}");
+    assert_eq!(Schedule::Cosine.factor(u64::MAX - 1, u64::MAX, 1, 0.0), 1.0);
+    let tiny = |epochs| TrainConfig { epochs, ..config() };
+    // A part of a step is a step; without examples there is none.
+    assert_eq!(tiny(1e-9).total_steps(100), 1);
+    assert_eq!(tiny(1e-9).total_steps(0), 0);
+    assert_eq!(tiny(1.0).total_steps(100), tiny(1.0).steps_per_epoch(100));
 }

@@ -47,6 +47,15 @@ fn options_out_of_range_are_named() {
         (|c| c.mini_batch_size = 0, "mini_batch_size is 0"),
         (|c| c.rollouts = 0, "rollouts is 0"),
         (|c| c.rollout_size = 0, "rollout_size is 0"),
+        (|c| c.rollouts = u64::MAX, "1 to 10^9"),
+        (|c| c.ppo_epochs = u64::MAX, "1 to 1000"),
+        (|c| c.rollout_size = usize::MAX, "1 to 10^6"),
+        (|c| c.max_new_tokens = usize::MAX, "1 to 10^6"),
+        (|c| c.warmup_steps = u64::MAX, "at most 10^12"),
+        (
+            |c| c.temperature = 1e-300,
+            "temperature is 1e-300: 0.001 to 1000",
+        ),
         (|c| c.samples_per_prompt = 3, "rollout_size is 8"),
         (|c| c.samples_per_prompt = 0, "samples_per_prompt is 0"),
         (|c| c.estimator = Estimator::Rloo, "samples_per_prompt is 1"),
@@ -54,7 +63,7 @@ fn options_out_of_range_are_named() {
         (|c| c.temperature = 0.0, "temperature is 0"),
         (|c| c.max_new_tokens = 0, "max_new_tokens is 0"),
         (|c| c.clip_range = 1.0, "clip_range is 1"),
-        (|c| c.dual_clip = Some(1.0), "dual_clip is Some(1"),
+        (|c| c.dual_clip = Some(1.0), "dual_clip is 1"),
         (
             |c| {
                 c.kl = KlControl::Adaptive {
@@ -66,21 +75,12 @@ fn options_out_of_range_are_named() {
             },
             "kl.adaptive.horizon is 1",
         ),
-        (
-            |c| c.ratio_threshold = Some(0.5),
-            "ratio_threshold is Some(0.5",
-        ),
-        (
-            |c| c.early_stop_kl = Some(-0.1),
-            "early_stop_kl is Some(-0.1",
-        ),
+        (|c| c.ratio_threshold = Some(0.5), "ratio_threshold is 0.5"),
+        (|c| c.early_stop_kl = Some(-0.1), "early_stop_kl is -0.1"),
         (|c| c.entropy_coef = -1.0, "entropy_coef is -1"),
         (|c| c.learning_rate = 0.0, "learning_rate is 0"),
-        (
-            |c| c.max_grad_norm = Some(f64::NAN),
-            "max_grad_norm is Some(NaN",
-        ),
-        (|c| c.save_every = Some(0), "save_every is Some(0"),
+        (|c| c.max_grad_norm = Some(f64::NAN), "max_grad_norm is NaN"),
+        (|c| c.save_every = Some(0), "save_every is 0"),
         (
             |c| c.kl = KlControl::Fixed { coefficient: -0.1 },
             "kl.fixed.coefficient is -0.1",
