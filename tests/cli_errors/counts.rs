@@ -11,7 +11,14 @@ fn counts_from_command_lines_and_files() {
     let model = fixture("llama-untied").display().to_string();
     let prompts: String = (0..30).map(|n| format!("the cat {n}\n")).collect();
     fs::write(folder.join("prompts.txt"), prompts).unwrap();
-    let pairs = ["--data", "good.jsonl", "--model", &model];
+    let pairs = [
+        "--data",
+        "good.jsonl",
+        "--max-length",
+        "64",
+        "--model",
+        &model,
+    ];
     let ppo = ["--model", &model, "--prompts", "prompts.txt"];
     let alone = ["--model", model.as_str()];
     let refuse = |name: &str, given: &[&str], more: &[&str], says: &[&str]| {

@@ -245,7 +245,10 @@ impl Options {
             let batch = self.batch.unwrap_or(align.train.batch_size);
             let times = self.accumulate.unwrap_or(1);
             align.train.batch_size = batch.checked_mul(times).ok_or_else(|| {
-                format!("--accumulate {times}: --batch {batch} times that is no number of pairs")
+                format!(
+                    "--accumulate {times}: --batch {batch} times {times} must be at most {} pairs",
+                    usize::MAX
+                )
             })?;
         }
         assign(&mut align.train.max_steps, self.steps.map(Some));
