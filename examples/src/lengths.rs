@@ -4,23 +4,15 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::common;
-
 /// Longest sequence of training, in tokens, where the user and the model say nothing.
 pub(crate) const DEFAULT: usize = 1024;
 
-/// Lowers a default length to the longest sequence that the model in a folder takes, and says so.
-/// A length that the user gave stays, and is refused later if the model does not take it.
+/// Lowers the default length to the longest sequence that the model in a folder takes. Another
+/// length stays, and is refused later if the model does not take it.
 pub(crate) fn cap(length: &mut usize, given: bool, model: Option<&Path>) {
-    let Some(most) = model.filter(|_| !given).and_then(longest) else {
-        return;
-    };
-    if most < *length {
-        common::tell(&format!(
-            "max_length is {most}: {} takes no more",
-            model.unwrap_or(Path::new("")).display()
-        ));
-        *length = most;
+    let most = model.filter(|_| !given && *length == DEFAULT);
+    if let Some(most) = most.and_then(longest) {
+        *length = most.min(DEFAULT);
     }
 }
 

@@ -152,7 +152,7 @@ fn seconds_for(megabytes: usize) -> f64 {
     let seconds = started.elapsed().as_secs_f64();
     let stderr = text(&output.stderr);
     assert!(
-        stderr.contains("1 of 4 rows were cut to 64 tokens"),
+        stderr.contains("longest sequence: 64 tokens; 1 of 4 rows cut"),
         "{stderr}"
     );
     assert_eq!(text(&output.stdout).lines().count(), 4);

@@ -49,7 +49,7 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let out = Out::check(args.out.as_deref())?;
     let device = args.device.open()?;
-    let (a, b) = (read(&args.a)?, read(&args.b)?);
+    let ((a, unused_a), (b, unused_b)) = (read(&args.a)?, read(&args.b)?);
     let examples = [first(&a), first(&b)];
     let (mut cases, count) = matched(a, b);
     if cases.is_empty() {
@@ -80,6 +80,9 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
                 .for_each(as_chat);
         }
     }
+    for line in [unused_a, unused_b].into_iter().flatten() {
+        common::tell(&line);
+    }
     judging.cache_in(out.as_ref())?;
     let sheet = judge(&judging, &cases, &interrupt)?;
     let shown = |path: &Path| format!("`{}`", path.display());
@@ -96,13 +99,11 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     show(&about, &cases, &sheet, out.as_ref())
 }
 
-/// The answers of a file; columns that are not used are told.
-fn read(path: &Path) -> Result<Vec<Answer>, Failure> {
+/// The answers of a file, and a line on the columns that are not used.
+fn read(path: &Path) -> Result<(Vec<Answer>, Option<String>), Failure> {
     let (answers, unused) = Input::open(path)?.read_answers()?;
-    if let Some(unused) = not_used(&unused) {
-        common::tell(&format!("{}: {unused}", path.display()));
-    }
-    Ok(answers)
+    let unused = not_used(&unused).map(|unused| format!("{}: {unused}", path.display()));
+    Ok((answers, unused))
 }
 
 /// The beginning of the first prompt, for a message.
