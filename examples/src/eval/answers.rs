@@ -49,7 +49,7 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let out = Out::check(args.out.as_deref())?;
     let device = args.device.open()?;
-    let (a, b) = (read(&args.a)?, read(&args.b)?);
+    let ((a, unused_a), (b, unused_b)) = (read(&args.a)?, read(&args.b)?);
     let examples = [first(&a), first(&b)];
     let (mut cases, count) = matched(a, b);
     if cases.is_empty() {
@@ -85,6 +85,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let shown = |path: &Path| format!("`{}`", path.display());
     let mut notes: Vec<String> = count.left_out().into_iter().collect();
     notes.extend(count.repeated());
+    notes.extend(unused_a.into_iter().chain(unused_b));
     let about = About {
         title: "Answers compared".to_owned(),
         a: shown(&args.a),
@@ -96,13 +97,11 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     show(&about, &cases, &sheet, out.as_ref())
 }
 
-/// The answers of a file; columns that are not used are told.
-fn read(path: &Path) -> Result<Vec<Answer>, Failure> {
+/// The answers of a file, and a note on columns that are not used.
+fn read(path: &Path) -> Result<(Vec<Answer>, Option<String>), Failure> {
     let (answers, unused) = Input::open(path)?.read_answers()?;
-    if let Some(unused) = not_used(&unused) {
-        common::tell(&format!("{}: {unused}", path.display()));
-    }
-    Ok(answers)
+    let note = not_used(&unused).map(|unused| format!("{}: {unused}", path.display()));
+    Ok((answers, note))
 }
 
 /// The beginning of the first prompt, for a message.
