@@ -80,14 +80,12 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
                 .for_each(as_chat);
         }
     }
-    for line in [unused_a, unused_b].into_iter().flatten() {
-        common::tell(&line);
-    }
     judging.cache_in(out.as_ref())?;
     let sheet = judge(&judging, &cases, &interrupt)?;
     let shown = |path: &Path| format!("`{}`", path.display());
     let mut notes: Vec<String> = count.left_out().into_iter().collect();
     notes.extend(count.repeated());
+    notes.extend(unused_a.into_iter().chain(unused_b));
     let about = About {
         title: "Answers compared".to_owned(),
         a: shown(&args.a),
@@ -99,11 +97,11 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     show(&about, &cases, &sheet, out.as_ref())
 }
 
-/// The answers of a file, and a line on the columns that are not used.
+/// The answers of a file, and a note on columns that are not used.
 fn read(path: &Path) -> Result<(Vec<Answer>, Option<String>), Failure> {
     let (answers, unused) = Input::open(path)?.read_answers()?;
-    let unused = not_used(&unused).map(|unused| format!("{}: {unused}", path.display()));
-    Ok((answers, unused))
+    let note = not_used(&unused).map(|unused| format!("{}: {unused}", path.display()));
+    Ok((answers, note))
 }
 
 /// The beginning of the first prompt, for a message.
