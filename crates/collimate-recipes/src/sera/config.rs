@@ -164,9 +164,11 @@ impl SeraConfig {
             for (index, &share) in self.best_of.iter().enumerate() {
                 let most = self.irm.max_bootstrap_share();
                 if !(share > 0.0 && share <= most) {
-                    let allowed = "above 0, at most half of irm.responses (rounded down): so many \
-                                   pairs the responses to a prompt make";
-                    return Err(ConfigError::new("best_of", share, allowed).into());
+                    let allowed = format!(
+                        "above 0, at most {most}: the responses to a prompt make so many pairs \
+                         (half of irm.responses)"
+                    );
+                    return Err(ConfigError::new("best_of", share, &allowed).into());
                 }
                 if self.best_of[..index].contains(&share) {
                     return Err(ConfigError::new("best_of", share, "each share once").into());

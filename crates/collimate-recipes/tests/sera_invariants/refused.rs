@@ -137,10 +137,10 @@ fn options_that_are_refused() {
     );
     let wide = wrong(&|c| {
         c.methods = vec![Method::BestSera];
-        c.best_of = vec![0.3, 1.2];
+        c.best_of = vec![0.3, 2.5];
     });
     assert!(
-        wide.contains("best_of is 1.2") && wide.contains("at most 1"),
+        wide.contains("best_of is 2.5") && wide.contains("at most 2"),
         "{wide}"
     );
     let negative = wrong(&|c| {
