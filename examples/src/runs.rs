@@ -52,7 +52,8 @@ pub(crate) fn check_lasting<'p>(
         let Ok(metadata) = path.metadata() else {
             continue;
         };
-        let of_process = path.starts_with("/dev") || path.starts_with("/proc");
+        let of_process =
+            path.starts_with("/proc") || path.starts_with("/dev") && !path.starts_with("/dev/shm");
         if metadata.is_dir() || metadata.is_file() && !of_process {
             continue;
         }

@@ -382,7 +382,10 @@ mod tests {
         }
     }
 
-    fn handed_out(prompts: &[&str]) -> (Vec<(usize, usize, bool)>, Result<(), GenerateError>) {
+    /// Index, number of completions and refusal of each prompt that was handed out.
+    type Seen = Vec<(usize, usize, bool)>;
+
+    fn handed_out(prompts: &[&str]) -> (Seen, Result<(), GenerateError>) {
         let prompts: Vec<Prompt> = prompts.iter().map(|&text| text.into()).collect();
         let sampling = Sampling {
             n: 2,

@@ -259,3 +259,12 @@ fn an_answer_gets_no_space_of_its_own() {
         assert!(spaced == "▁no" || spaced == "Ġno", "{kind}: {spaced}");
     }
 }
+
+/// A normaliser composes an accent with the letter before it, across the border too: no text is lost.
+#[test]
+fn a_character_composed_of_both_sides_covers_the_border() {
+    let (_, tokenizer) = load("unigram");
+    let parts = ours(&tokenizer, "the nai", "\u{308}ve cat");
+    assert!(parts.crossed);
+    assert!(!ours(&tokenizer, "the na", "i\u{308}ve cat").crossed);
+}

@@ -24,7 +24,7 @@ use crate::{DirectError, Reference, pairs_hash};
 ///
 /// A loss that looks across pairs ([`DirectLoss::across_pairs`]) sees the whole optimiser step: where
 /// the step comes in micro-batches, the log-probabilities of all pairs are computed first (one more
-/// forward pass), and each micro-batch learns with the derivatives that the whole step gives.
+/// forward pass, of a live reference too), and each micro-batch learns with the derivatives that the whole step gives.
 ///
 /// # Differs from
 /// TRL logs `logits/…` and `entropy` too: logits never exist here as a whole.

@@ -18,7 +18,7 @@ use crate::{DirectError, Reference};
 pub struct UnpairedExample {
     /// The prompt with BOS; empty if there is neither.
     pub prompt: Vec<u32>,
-    /// The completion with EOS.
+    /// The completion, with EOS if it is whole.
     pub completion: Vec<u32>,
     /// Whether it is desirable.
     pub desirable: bool,

@@ -117,8 +117,8 @@ impl<M: CausalLm> Writer<'_, M> {
     }
 
     fn generator(&self, policy: &M) -> TextGenerator<M> {
-        let own = self.task.tokenizer.special().eos;
-        let ends = std::iter::once(own).chain(self.task.eos.iter().copied());
+        let own = self.task.tokenizer.end_tokens().iter();
+        let ends = own.chain(&self.task.eos).copied();
         TextGenerator::new(policy.clone(), self.task.tokenizer.clone()).with_eos(ends.collect())
     }
 

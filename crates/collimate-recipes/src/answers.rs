@@ -187,7 +187,8 @@ impl<'a> Speaker<'a> {
 
     /// A policy that writes.
     pub(crate) fn generator<M: CausalLm>(&self, model: &M) -> TextGenerator<M> {
-        let ends = std::iter::once(self.tokenizer.special().eos).chain(self.eos.iter().copied());
+        let own = self.tokenizer.end_tokens().iter();
+        let ends = own.chain(self.eos).copied();
         TextGenerator::new(model.clone(), self.tokenizer.clone()).with_eos(ends.collect())
     }
 

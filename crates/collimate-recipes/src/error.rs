@@ -74,8 +74,8 @@ pub enum RecipeError {
     },
     /// Pairs whose answers are all equal after cutting: none of them teaches anything.
     #[error(
-        "no pair of {part} is left: after cutting to {max_length} tokens the answers of each of the \
-         {pairs} pairs are equal: raise max_length (--max-length)"
+        "no pair of {part} is left: the answers of each of the {pairs} pairs are equal as tokens{}",
+        advice(*cut, *max_length)
     )]
     AllEqual {
         /// The part.
@@ -84,6 +84,8 @@ pub enum RecipeError {
         pairs: usize,
         /// Longest sequence, in tokens.
         max_length: usize,
+        /// Number of pairs that were cut.
+        cut: usize,
     },
     /// A method that asks a judge, where there is none.
     #[error("a method of this run asks a judge, and none was given")]
@@ -152,5 +154,13 @@ impl RecipeError {
     /// Whether the run was interrupted and can go on.
     pub fn is_interrupt(&self) -> bool {
         matches!(self, Self::Train(TrainError::Interrupted { .. }))
+    }
+}
+
+/// Equal answers come from cutting, or from a vocabulary that cannot tell them apart.
+fn advice(cut: usize, max_length: usize) -> String {
+    match cut {
+        0 => ", though none was cut: the tokenizer cannot tell them apart".to_owned(),
+        _ => format!(" after cutting to {max_length}: raise max_length (--max-length)"),
     }
 }

@@ -38,12 +38,14 @@ pub(crate) fn check_equal(
             part,
             pairs,
             max_length,
+            cut: report.truncated,
         });
     }
     if 2 * equal > pairs {
         tracing::warn!(
-            "{equal} of {pairs} pairs of {part} have answers that are equal as tokens after cutting \
-             to {max_length} tokens, and are left out: raise max_length"
+            "{equal} of {pairs} pairs of {part} have answers that are equal as tokens ({} pairs were \
+             cut to {max_length} tokens), and are left out",
+            report.truncated
         );
     }
     Ok(())

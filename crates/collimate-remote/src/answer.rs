@@ -97,7 +97,16 @@ pub(crate) fn read(
 fn refusal(bytes: &[u8]) -> Option<Unusable> {
     let answer: serde_json::Value = serde_json::from_slice(bytes).ok()?;
     let error = answer.get("error").filter(|error| !error.is_null())?;
-    let code = error.get("code").and_then(serde_json::Value::as_u64);
+    let named = error.get("code");
+    let text = named
+        .and_then(serde_json::Value::as_str)
+        .unwrap_or_default();
+    let code = named.and_then(serde_json::Value::as_u64);
+    let code = code.or_else(|| text.parse().ok());
+    let passing = ["rate_limit", "timeout", "overloaded", "server_error"];
+    if passing.iter().any(|name| text.contains(name)) {
+        return None;
+    }
     if code.is_some_and(|code| matches!(code, 408 | 409 | 425 | 429) || code >= 500) {
         return None;
     }

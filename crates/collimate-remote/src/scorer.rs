@@ -154,13 +154,7 @@ impl RemoteScorer {
             .ask(call, key, &body, |bytes| read(bytes, &self.config, count))
         {
             Ok(scores) => scores,
-            Err(
-                RemoteError::Refused { .. }
-                | RemoteError::Status {
-                    status: 400 | 413 | 422,
-                    ..
-                },
-            ) if count > 1 => places
+            Err(error) if error.is_refusal() && count > 1 => places
                 .iter()
                 .flat_map(|&at| self.ask(call, start, items, &[at]))
                 .collect(),

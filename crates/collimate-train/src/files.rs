@@ -1,7 +1,7 @@
 //! Files that are either the old or the new one, never half of it.
 
 use std::fs::{self, File};
-use std::io::Read;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -54,8 +54,12 @@ pub fn hash_file(path: &Path) -> Result<String, TrainError> {
 /// assert_ne!(a, collimate_train::hash_json(&("sft", 1e-5, [2, 1])));
 /// ```
 pub fn hash_json(value: &impl Serialize) -> String {
-    let text = serde_json::to_vec(value).expect("stage inputs have text keys");
-    blake3::hash(&text).to_hex().to_string()
+    let mut hasher = blake3::Hasher::new();
+    let mut text = std::io::BufWriter::with_capacity(1 << 16, &mut hasher);
+    serde_json::to_writer(&mut text, value).expect("stage inputs have text keys");
+    text.flush().expect("a hasher takes everything");
+    drop(text);
+    hasher.finalize().to_hex().to_string()
 }
 
 pub(crate) fn parent(path: &Path) -> &Path {

@@ -45,6 +45,7 @@ fn from_scratch(
 ) -> Result<(), Failure> {
     let world = World::new(&config.world)?;
     let (mut parts, tokenizer) = data::from_world(config, &world)?;
+    let tokenizer = tokenizer.with_max_prompt_length(config.align.max_prompt_length);
     let (length, seed) = (config.align.max_length, config.align.seed);
     let model = fresh_llama(&config.llama, &tokenizer, length, seed, device)?
         .with_recompute(options.run.gradient_checkpointing);

@@ -149,17 +149,17 @@ fn drop_equal(
     let (equal, pairs) = (report.equal_answers, report.pairs);
     if equal > 0 && equal == pairs {
         return Err(format!(
-            "no {name} pair is left: after cutting to {} tokens the answers of each of the {pairs} \
-             pairs are equal: raise --max-length",
-            ser.max_length
+            "no {name} pair is left: the answers of each of the {pairs} pairs are equal as tokens \
+             ({} pairs were cut to {} tokens): raise --max-length",
+            report.truncated, ser.max_length
         )
         .into());
     }
     if 2 * equal > pairs {
         common::tell(&format!(
-            "warning: {equal} of {pairs} {name} pairs have answers that are equal as tokens after \
-             cutting to {} tokens, and are left out: raise --max-length",
-            ser.max_length
+            "warning: {equal} of {pairs} {name} pairs have answers that are equal as tokens ({} pairs \
+             were cut to {} tokens), and are left out",
+            report.truncated, ser.max_length
         ));
     }
     let mut differ = ids.iter().map(|pair| pair.chosen != pair.rejected);

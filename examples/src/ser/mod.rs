@@ -61,6 +61,7 @@ pub fn main() -> ExitCode {
 fn from_scratch(args: &Args, config: &Config, device: &Device) -> Result<(), Failure> {
     let world = World::new(&config.world)?;
     let (parts, tokenizer) = data::from_world(config, &world)?;
+    let tokenizer = tokenizer.with_max_prompt_length(config.ser.max_prompt_length);
     let (length, seed) = (config.ser.max_length, config.ser.seed);
     let model = fresh_llama(&config.llama, &tokenizer, length, seed, device)?
         .with_recompute(args.run.gradient_checkpointing);

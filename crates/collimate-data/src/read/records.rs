@@ -11,6 +11,12 @@ use crate::error::DataError;
 /// Lines of one quoted field after which an open quote counts as forgotten, if they look like records.
 const LOOKED_AT: usize = 100;
 
+/// Lines of the longest quoted field.
+const LONGEST_CELL: usize = 10_000;
+
+/// A record, or why its row cannot be read, with the line where it begins.
+pub(super) type Numbered = (usize, Result<ByteRecord, Bad>);
+
 /// Splits lines into records. A quote is followed line by line, so that one that is never closed takes
 /// its own row only.
 pub(super) struct Records {
@@ -56,7 +62,7 @@ impl Records {
     }
 
     /// The next record that is not blank, with its line; or why there is none, with the line to look at.
-    pub(super) fn next(&mut self) -> Result<Option<(usize, Result<ByteRecord, Bad>)>, DataError> {
+    pub(super) fn next(&mut self) -> Result<Option<Numbered>, DataError> {
         let (start, first) = loop {
             match self.line()? {
                 None => return Ok(None),
@@ -68,6 +74,8 @@ impl Records {
         let mut state = State::Start { blank: false };
         // The line, counted from the first, in which the last quote was opened.
         let mut opened = 0;
+        // Lines since that quote which would be a record each.
+        let (mut rows, mut rows_from) = (0, 0);
         loop {
             let now = lines.len() - 1;
             let wrong = self.scan(&lines[now], &mut state, &mut opened, now);
@@ -83,11 +91,19 @@ impl Records {
             if state != State::Quoted {
                 break;
             }
-            let rows = self.rows_in(&lines[opened..]);
-            if lines.len() - opened >= LOOKED_AT && rows * 2 > lines.len() - opened {
+            if opened != rows_from {
+                (rows, rows_from) = (0, opened);
+            }
+            rows += self.rows_in(&lines[now..], self.columns_of(&lines[opened]));
+            let since = lines.len() - opened;
+            if since >= LOOKED_AT && rows * 2 > since {
                 let what = format!(
                     "a quote that is not closed in {LOOKED_AT} lines, which look like rows of their own"
                 );
+                return Ok(Some(self.malformed(start, lines, opened, what)));
+            }
+            if since >= LONGEST_CELL {
+                let what = format!("a quote that is not closed in {LONGEST_CELL} lines");
                 return Ok(Some(self.malformed(start, lines, opened, what)));
             }
             let Some((_, line)) = self.line()? else {
@@ -97,7 +113,7 @@ impl Records {
             lines.push(line);
         }
         if lines.len() > 1 {
-            let rows = self.rows_in(&lines);
+            let rows = self.rows_in(&lines, self.columns_of(&lines[0]));
             if rows == lines.len() || rows >= 3 && rows * 2 > lines.len() {
                 let what = format!(
                     "a quote that is closed only in line {}, after lines that look like rows of their own",
@@ -156,18 +172,22 @@ impl Records {
         None
     }
 
+    /// Columns of a record; before any is known, those of the line that opened the quote.
+    fn columns_of(&self, line: &[u8]) -> usize {
+        match self.columns {
+            0 => line.split(|&byte| byte == self.delimiter).count(),
+            columns => columns,
+        }
+    }
+
     /// Counts the lines that would be a record each, were it not for a quote.
-    fn rows_in(&self, lines: &[Vec<u8>]) -> usize {
-        let columns = match (self.columns, lines.first()) {
-            (0, Some(first)) => first.split(|&byte| byte == self.delimiter).count(),
-            (columns, _) => columns,
-        };
+    fn rows_in(&self, lines: &[Vec<u8>], columns: usize) -> usize {
         let is_row = |line: &&Vec<u8>| {
             let fields: Vec<&[u8]> = line.split(|&byte| byte == self.delimiter).collect();
             let spaced = |field: &&[u8]| field.first().is_some_and(u8::is_ascii_whitespace);
             fields.len() == columns
                 && columns > 1
-                && (self.spaced || !fields[1..].iter().any(|field| spaced(field)))
+                && (self.spaced || !fields[1..].iter().any(spaced))
         };
         lines.iter().filter(is_row).count()
     }

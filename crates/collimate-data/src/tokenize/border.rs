@@ -35,7 +35,7 @@ pub(super) struct MidText {
 impl MidText {
     pub(super) fn of(tokenizer: &Tokenizer) -> Result<Self, DataError> {
         Ok(Self {
-            normalizer: edit(tokenizer.get_normalizer(), |value| normalizer(value))?,
+            normalizer: edit(tokenizer.get_normalizer(), normalizer)?,
             pre_tokenizer: edit(tokenizer.get_pre_tokenizer(), |value| {
                 Some(pre_tokenizer(value))
             })?,
@@ -58,14 +58,15 @@ impl MidText {
                 respelled: false,
             });
         }
+        let joined = format!("{prompt}{answer}");
         let joint = encode(
             tokenizer,
             tokenizer.get_normalizer(),
             tokenizer.get_pre_tokenizer(),
-            &format!("{prompt}{answer}"),
+            &joined,
             OffsetType::Byte,
         )?;
-        if let Some(at) = border(&joint, prompt.len()) {
+        if let Some(at) = border(&joint, &joined, prompt.len()) {
             let (before, behind) = joint.get_ids().split_at(at);
             return Ok(Continuation {
                 ids: behind.to_vec(),
@@ -89,7 +90,7 @@ impl MidText {
 }
 
 /// The first token behind byte `at`; `None` if a token lies on both sides.
-fn border(joint: &Encoding, at: usize) -> Option<usize> {
+fn border(joint: &Encoding, joined: &str, at: usize) -> Option<usize> {
     let offsets = joint.get_offsets();
     let first = offsets
         .iter()
@@ -98,7 +99,13 @@ fn border(joint: &Encoding, at: usize) -> Option<usize> {
     let (before, behind) = offsets.split_at(first);
     let apart =
         before.iter().all(|&(_, end)| end <= at) && behind.iter().all(|&(start, _)| start >= at);
-    apart.then_some(first)
+    // A character that a normaliser composes of both sides (e and an accent) has the offsets of the
+    // first side only: the text behind the border then begins with a gap.
+    let text = &joined[at..];
+    let begin = behind.first().map_or(joined.len(), |&(start, _)| start);
+    let gap = text.get(..begin.saturating_sub(at)).unwrap_or(text);
+    let whole = gap.chars().all(|c| c.is_whitespace() || c.is_control());
+    (apart && whole).then_some(first)
 }
 
 /// Ids of a text, with offsets that no post-processor has trimmed.

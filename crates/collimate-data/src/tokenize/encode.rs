@@ -24,6 +24,9 @@ pub enum Truncation {
     KeepStart,
 }
 
+/// Ids of a prompt and of answers to it, and the tokens that were cut.
+type Fitted<const N: usize> = (Vec<u32>, [Vec<u32>; N], Cut);
+
 /// Tokens that were cut from a pair or an example.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Cut {
@@ -149,7 +152,7 @@ impl TextTokenizer {
         answers: [&Completion; N],
         max_length: usize,
         truncation: Truncation,
-    ) -> Result<(Vec<u32>, [Vec<u32>; N], Cut), DataError> {
+    ) -> Result<Fitted<N>, DataError> {
         check_length(max_length)?;
         let rendered = self.render(prompt)?;
         let mut ids = self.encode_rendered(&rendered)?;

@@ -121,6 +121,19 @@ impl TextTokenizer {
             put_around(&mut tokenizer, Some(bos), around.behind.first().copied())?;
             around.before = vec![bos];
         }
+        for (key, side) in [
+            ("add_bos_token", &around.before),
+            ("add_eos_token", &around.behind),
+        ] {
+            let says = config.get(key).and_then(Value::as_bool);
+            if says.is_some_and(|adds| adds == side.is_empty()) {
+                tracing::warn!(
+                    "{}: {key} of {CONFIG} disagrees with {TOKENIZER}: {TOKENIZER} counts, as in \
+                     transformers",
+                    dir.display()
+                );
+            }
+        }
         let special = special_ids(dir, &tokenizer, &config, &around)?;
         let template = match &options.chat_template {
             Some(source) => Some(ChatTemplate::new(source)?),

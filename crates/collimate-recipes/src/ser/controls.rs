@@ -12,6 +12,7 @@ use super::loops::{Evolution, Evolved, Ground};
 use super::outcome::Steps;
 use super::session::Session;
 use crate::RecipeError;
+use crate::lengths::differ;
 
 /// What the controls share with the main run.
 pub(crate) struct Setting<'a, B: HfReward> {
@@ -66,7 +67,8 @@ pub(crate) fn run<B: HfReward>(
             let mut pairs = setting.ground.seed.to_vec();
             let mut done = Vec::new();
             for (index, (kept, &steps)) in setting.evolved.kept.iter().zip(&steps).enumerate() {
-                pairs.extend(session.encode(&oracle_labels(labelled, kept)?)?);
+                let labelled = oracle_labels(labelled, kept)?;
+                pairs.extend(session.encode(&labelled)?.into_iter().filter(differ));
                 let stage_name = format!("{name}-loop{}", index + 1);
                 let from = match session.config.retrain_from {
                     RetrainFrom::Previous => &model,

@@ -94,7 +94,7 @@ pub fn evolve<B: HfReward>(
         && let Some(labelled) = &data.labelled_pool
     {
         let mut all = seed.clone();
-        all.extend(session.encode(labelled)?);
+        all.extend(session.encode_different("the labelled pool", labelled)?);
         let pairs = all.len();
         let full = session.train("full", start, all, None, 0.0)?;
         models.push(final_test::candidate(

@@ -99,6 +99,9 @@ impl Session<'_> {
             stage: stage.to_owned(),
             seed: self.config.seed,
             max_steps: max_steps.or(self.config.train.max_steps),
+            // A control takes all of the steps that it is given.
+            keep_best: self.config.train.keep_best && max_steps.is_none(),
+            patience: self.config.train.patience.filter(|_| max_steps.is_none()),
             ..self.config.train.clone()
         };
         let held_out = match train.eval_every {
