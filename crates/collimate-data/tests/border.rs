@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use collimate_core::{Key, PreferencePair, Purpose};
-use collimate_data::{SpecialTokenIds, TextTokenizer, Truncation};
+use collimate_data::{SpecialTokenIds, TextStream, TextTokenizer, Truncation};
 use rand::RngExt;
 use serde::Deserialize;
 use serde_json::json;
@@ -267,4 +267,35 @@ fn a_character_composed_of_both_sides_covers_the_border() {
     let parts = ours(&tokenizer, "the nai", "\u{308}ve cat");
     assert!(parts.crossed);
     assert!(!ours(&tokenizer, "the na", "i\u{308}ve cat").crossed);
+}
+
+/// Written ids are the text that follows the prompt, its first space included.
+#[test]
+fn a_continuation_is_written_as_it_stands_behind_its_prompt() {
+    for kind in KINDS {
+        let (plain, tokenizer) = load(kind);
+        let mut compared = 0;
+        for (prompt, answer) in rows().iter().take(300) {
+            let parts = ours(&tokenizer, prompt, answer);
+            let mut stream = TextStream::after(&tokenizer, &parts.prompt).unwrap();
+            for &id in &parts.answer {
+                stream.push(id).unwrap();
+            }
+            stream.finish().unwrap();
+            let all = [&parts.prompt[..], &parts.answer].concat();
+            let whole = plain.decode(&all, true).unwrap();
+            let alone = plain.decode(&parts.prompt, true).unwrap();
+            // Some decoders clean the end of a text.
+            let Some(behind) = whole.strip_prefix(&alone) else {
+                continue;
+            };
+            compared += 1;
+            assert_eq!(stream.text(), behind, "{kind}: {prompt:?} {answer:?}");
+            let lossless = whole.trim_start() == format!("{prompt}{answer}").trim_start();
+            if lossless && !alone.is_empty() {
+                assert_eq!(stream.text(), answer, "{kind}: {prompt:?}");
+            }
+        }
+        assert!(compared > 200, "{kind}: {compared}");
+    }
 }

@@ -368,3 +368,55 @@ fn several_turns_and_nulls_are_called_so() {
         "`chosen[0].content` is a list of parts: give one text",
     );
 }
+
+#[test]
+fn a_prompt_taken_off_leaves_no_white_space_twice() {
+    let row = json!({"prompt": "Name a cat toy.\n", "chosen": "Name a cat toy.\nA ball.",
+        "rejected": "Name a cat toy.\nA car."});
+    let (pairs, report) = read(&[row]);
+    assert_eq!(
+        pairs,
+        [PreferencePair::new(
+            "Name a cat toy.\n",
+            "A ball.",
+            "A car."
+        )]
+    );
+    assert_eq!(report.notes[&Note::PromptTakenOff], 1);
+    let row = json!({"prompt": "你叫什么名字？", "chosen": "你叫什么名字？小红。", "rejected": "你叫什么名字？不。"});
+    let (pairs, _) = read(&[row]);
+    assert_eq!(pairs[0].chosen.text, "小红。");
+}
+
+#[test]
+fn an_empty_prompt_beside_a_question_is_none() {
+    let row = json!({"prompt": " ", "question": "Why?", "chosen": "So.", "rejected": "No."});
+    let (pairs, report) = read(&[row]);
+    assert_eq!(pairs[0].prompt, Prompt::from("Why?"));
+    assert!(report.prompt_from.contains("question"));
+    let row = json!({"prompt": "", "chosen": "So it is.", "rejected": "So it goes."});
+    assert_eq!(read(&[row]).0[0].prompt, Prompt::from(""));
+}
+
+#[test]
+fn turns_behind_an_answer_and_options_of_a_template_are_told() {
+    let messages = json!({"messages": [{"role": "user", "content": "a"},
+        {"role": "assistant", "content": "b"}, {"role": "user", "content": "c"}]});
+    let (_dir, path) = file(&[messages]);
+    let (_, report) = read_sft(&path, &ReadOptions::default()).unwrap();
+    assert_eq!(report.notes[&Note::TurnsBehind], 1);
+    let row = json!({"prompt": "a", "completion": "b"});
+    let (_dir, path) = file(&[row]);
+    let (_, report) = read_sft(&path, &ReadOptions::default()).unwrap();
+    assert!(report.notes.is_empty());
+    refused(
+        json!({"prompt": "q", "chosen": "a", "rejected": "b",
+            "chat_template_kwargs": {"enable_thinking": false}}),
+        "`chat_template_kwargs` is not supported",
+    );
+    let dialogue = |end: &str| format!("\n\nHuman: q\n\nAssistant: {end}\n\nHuman: more");
+    let row = json!({"chosen": dialogue("a"), "rejected": dialogue("b")});
+    let (pairs, report) = read(&[row]);
+    assert!(pairs.is_empty());
+    assert_eq!(report.dropped_for(DropReason::SeveralTurns), 1);
+}

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use collimate_core::{Finish, Message, Prompt, Role};
-use collimate_data::{Question, QuestionFormat, read_answers, read_questions};
+use collimate_data::{Input, Question, QuestionFormat, read_answers, read_questions};
 use tempfile::TempDir;
 
 fn file(text: &str) -> (TempDir, PathBuf) {
@@ -35,6 +35,25 @@ fn question(id: &str, category: Option<&str>, turns: &[&str], reference: &[&str]
         category: category.map(str::to_owned),
         turns: own(turns),
         reference: own(reference),
+    }
+}
+
+/// A broken row is no prompt, wherever it stands.
+#[test]
+fn rows_that_are_broken_are_no_plain_prompts() {
+    for text in [
+        "{\"prompt\":\"Once\"},\n{\"prompt\":\"Two\"}\n",
+        "{\"prompt\":\"Once\"\n",
+        "{'prompt': 'Once'}\n",
+        "[\"a\",\"b\"]\n",
+        "Once upon a time\n{\"prompt\":\"Two\"}\n",
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("prompts.txt");
+        fs::write(&path, text).unwrap();
+        let found = Input::open(&path).unwrap().read_prompts();
+        let error = found.unwrap_err().to_string();
+        assert_eq!(error.lines().count(), 1, "{text}: {error}");
     }
 }
 

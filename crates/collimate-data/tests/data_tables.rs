@@ -87,6 +87,41 @@ fn a_header_of_other_names_is_refused() {
     refused("1,I ran,I fell\n", "t.csv:1: 3 columns, expected 2");
 }
 
+/// Each cell is short and says which answer its column holds: no pair of texts.
+#[test]
+fn a_header_in_words_is_refused() {
+    for header in [
+        "rejected response,chosen response",
+        "less preferred,more preferred",
+        "loser text,winner text",
+        "bad,good",
+        "Good Answer,Bad Answer",
+        "gpt,human",
+        "A,B",
+    ] {
+        refused(&format!("{header}\nx y z.,u v w.\n"), "looks like a header");
+    }
+    let (pairs, _) = read("I left my bag.,I stayed at home.\nyes,no\n");
+    assert_eq!(pairs.len(), 2);
+    let options = ReadOptions {
+        format: Some(Format::TwoColumnCsv),
+        ..ReadOptions::default()
+    };
+    let (_dir, path) = file("one text,another one\n");
+    let (_, report) = read_pairs(path, &options).unwrap();
+    assert_eq!(report.notes[&Note::FirstColumnPreferred], 1);
+}
+
+/// A quoted text of many lines costs as much as its lines, and one without an end takes its own row.
+#[test]
+fn a_quote_of_many_lines_takes_linear_time() {
+    let mut text = "prompt,chosen,rejected\nq,\"open,bad\n".to_owned();
+    text.push_str(&"prose without a separator\n".repeat(30_000));
+    let started = std::time::Instant::now();
+    refused(&text, "a quote that is not closed in 10000 lines");
+    assert!(started.elapsed().as_secs() < 20);
+}
+
 #[test]
 fn two_columns_without_a_header_are_read_and_told() {
     let text = "I ran home.,I fell.\nI sang.,\"I wept, twice.\"\n";

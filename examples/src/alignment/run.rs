@@ -168,7 +168,7 @@ fn run_methods(
     )
     .map_err(|error| job.stopped(error))?;
     let lengths = &outcome.tokenize;
-    if lengths.truncated > 0 || lengths.equal_answers > 0 {
+    if !config.data.is_empty() && (lengths.is_worth_telling() || lengths.equal_answers > 0) {
         common::tell(&format!(
             "longest sequence: {} tokens; {lengths}; {} pairs dropped, whose answers are equal as \
              tokens",

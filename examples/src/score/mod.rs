@@ -100,7 +100,7 @@ impl Task {
         if let Some(report) = &self.report {
             common::tell(&report.to_string());
         }
-        if cut.truncated > 0 {
+        if cut.is_worth_telling() {
             common::tell(&format!("longest sequence: {length} tokens; {cut}"));
         }
     }

@@ -29,6 +29,13 @@ pub(super) fn row(
     let (chosen_prompt, chosen) = split(row, "chosen")?;
     let (rejected_prompt, rejected) = split(row, "rejected")?;
     // Compared before turns are cut: answers to different dialogues are no comparison.
+    if [chosen, rejected]
+        .iter()
+        .any(|answer| answer.contains(HUMAN))
+    {
+        sink.drop_one(DropReason::SeveralTurns);
+        return Ok(());
+    }
     if chosen_prompt != rejected_prompt {
         sink.drop_one(DropReason::DifferentPrompts);
         return Ok(());

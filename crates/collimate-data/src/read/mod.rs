@@ -283,7 +283,7 @@ fn pairs(
         Format::OasstTrees => each_row(input, format, sink, oasst::row),
         Format::SummarizeComparisons => each_row(input, format, sink, summarize::row),
         Format::ScoredAnswers => each_row(input, format, sink, scored_answers::row),
-        Format::TwoColumnCsv => table::read(input, options.format.is_some(), sink),
+        Format::TwoColumnCsv => table::read(input, sink),
         Format::Messages | Format::PromptCompletion => Err(input.format_error(format!(
             "{format} rows hold no comparison: give rows with `chosen` and `rejected` (library: `read_sft` reads these rows)"
         ))),

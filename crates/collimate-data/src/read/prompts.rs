@@ -80,7 +80,10 @@ impl Input {
                 "a table without a column `prompt`: give it a header that names the column",
             ));
         }
-        match self.is_json_name() || first == b"{" {
+        let begins = |with: &[u8]| first.trim_ascii_start().starts_with(with);
+        let json = [&b"{\""[..], b"{'", b"{ \"", b"[\"", b"['"];
+        let json = first == b"{" || json.into_iter().any(begins);
+        match self.is_json_name() || json {
             // What is no JSON under the name of JSON is told by the kind it is.
             true => self.first_row().and_then(|_| self.prompt_rows()),
             false => self.prompt_lines(),
@@ -176,6 +179,13 @@ impl Input {
             };
             if bytes.contains(&0) {
                 return Err(wrong("a NUL byte in a prompt: take it out"));
+            }
+            let row = object(&bytes)
+                .is_some_and(|row| row.contains_key("prompt") || row.contains_key("messages"));
+            if row {
+                return Err(wrong(
+                    "a JSON row among plain prompts: write rows only, or one prompt a line",
+                ));
             }
             let text = String::from_utf8(bytes)
                 .map_err(|_| wrong("not UTF-8: convert it, for example with iconv"))?;

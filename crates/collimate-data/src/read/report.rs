@@ -71,6 +71,8 @@ pub enum Note {
     PromptTakenOff,
     /// A pair whose columns of scores are null.
     NoScores,
+    /// A conversation with turns behind the last answer of the assistant, which are left out.
+    TurnsBehind,
 }
 
 impl Note {
@@ -85,9 +87,12 @@ impl Note {
                 )
             }
             Self::PromptTakenOff => {
-                format!("{rows} whose answers both begin with the prompt: taken off")
+                format!("{rows} whose answers begin with the prompt: taken off")
             }
             Self::NoScores => format!("{rows} without scores"),
+            Self::TurnsBehind => {
+                format!("{rows} with turns behind the last answer, which are left out")
+            }
         }
     }
 }

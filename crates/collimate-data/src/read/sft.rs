@@ -4,6 +4,8 @@ use collimate_core::{Message, Prompt, Role};
 use serde::{Deserialize, Serialize};
 
 use super::fields::{Content, Object, content, list, messages};
+use super::report::Note;
+use super::trl::after;
 use super::{Bad, DropReason, Sink};
 use crate::example::SftExample;
 
@@ -35,6 +37,12 @@ pub(super) fn messages_row(
     if used.is_empty() {
         sink.drop_one(DropReason::NoAnswer);
     }
+    if answers
+        .last()
+        .is_some_and(|&last| last + 1 < conversation.len())
+    {
+        sink.seen.tell(Note::TurnsBehind);
+    }
     for &i in used {
         sink.example(
             Prompt::Chat(conversation[..i].to_vec()),
@@ -51,7 +59,14 @@ pub(super) fn prompt_completion_row(row: &Object, sink: &mut Sink<SftExample>) -
         Content::Text(text) => text,
         Content::Chat(messages) => answer(messages)?,
     };
-    sink.example(prompt, completion);
+    let repeated = match &prompt {
+        Prompt::Text(text) => after(text, &completion).map(str::to_owned),
+        Prompt::Chat(_) => None,
+    };
+    if repeated.is_some() {
+        sink.seen.tell(Note::PromptTakenOff);
+    }
+    sink.example(prompt, repeated.unwrap_or(completion));
     Ok(())
 }
 

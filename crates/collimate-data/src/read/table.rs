@@ -63,7 +63,9 @@ impl Header {
     pub(super) fn looks_like_one(&self) -> bool {
         let any = |names: [&str; 2]| names.iter().any(|name| self.has(name));
         let all = !self.0.is_empty() && self.0.iter().all(|name| is_column_name(name));
-        all || any(["chosen", "rejected"])
+        let short = self.0.iter().all(|name| is_short(name));
+        let telling = !self.0.is_empty() && self.0.iter().all(|name| has_telling_word(name));
+        all || any(["chosen", "rejected"]) || short && telling
     }
 
     fn shown(&self) -> String {
@@ -166,6 +168,25 @@ const NUMBERED: &[&str] = &[
     "choice",
 ];
 
+/// Words that say which answer a column holds, beside [`NAMES`].
+const SIDES: &[&str] = &[
+    "bad", "first", "good", "gpt", "human", "left", "less", "model", "more", "right", "second",
+];
+
+/// True if a cell could be a name: at most three words, and no sign that ends a sentence.
+fn is_short(cell: &str) -> bool {
+    let words = cell.split([' ', '_', '-']).filter(|word| !word.is_empty());
+    words.count() <= 3 && !cell.contains(['.', '!', '?', ',', ';', ':', '"', '\''])
+}
+
+/// True if a word of a cell names a column of pairs, or one of two sides.
+fn has_telling_word(cell: &str) -> bool {
+    let small = cell.trim().to_lowercase();
+    let mut words = small.split(|c: char| !c.is_alphanumeric());
+    ["a", "b"].contains(&small.as_str())
+        || words.any(|word| NAMES.contains(&word) || SIDES.contains(&word))
+}
+
 fn is_column_name(given: &str) -> bool {
     let name = given.to_lowercase().replace(['-', ' '], "_");
     let numbered = |word: &&str| {
@@ -181,12 +202,8 @@ fn is_column_name(given: &str) -> bool {
     NAMES.contains(&name.as_str()) || NUMBERED.iter().any(numbered) || joined
 }
 
-/// Reads the pairs of a table; `named`: the format was asked for by name.
-pub(super) fn read(
-    mut input: Input,
-    named: bool,
-    sink: &mut Sink<PreferencePair>,
-) -> Result<(), DataError> {
+/// Reads the pairs of a table.
+pub(super) fn read(mut input: Input, sink: &mut Sink<PreferencePair>) -> Result<(), DataError> {
     let delimiter = match input.layout()? {
         Layout::Table(delimiter) => delimiter,
         Layout::Rows if input.first_row().is_ok() => {
@@ -236,9 +253,7 @@ pub(super) fn read(
                     names.shown()
                 )));
             }
-            if !named {
-                sink.seen.tell(Note::FirstColumnPreferred);
-            }
+            sink.seen.tell(Note::FirstColumnPreferred);
         }
         if let Err(bad) = pair(&header, &record, sink) {
             sink.bad(line, bad)?;

@@ -14,7 +14,7 @@ pub(super) type Compared = Result<(Prompt, String, String), DropReason>;
 /// The columns of a row that are read.
 pub(super) const COLUMNS: [&str; 3] = ["prompt", "chosen", "rejected"];
 
-/// Characters from which on a prompt that both answers begin with is no coincidence.
+/// Bytes from which on a prompt that both answers begin with is no coincidence.
 const TELLING: usize = 10;
 
 pub(super) fn row(row: &Object, sink: &mut Sink<PreferencePair>) -> Result<(), Bad> {
@@ -37,6 +37,10 @@ pub(super) fn comparison(row: &Object, seen: &mut Seen) -> Result<Compared, Bad>
     let prompt = match row.get("prompt") {
         None => None,
         Some(value) if value.is_null() => None,
+        Some(value) if value.as_str().is_some_and(|text| text.trim().is_empty()) => {
+            // An empty prompt beside a question is none.
+            Some(by_other_name(row, seen)?.unwrap_or(content(row, "prompt", seen)?))
+        }
         Some(_) => Some(content(row, "prompt", seen)?),
     };
     let chosen = content(row, "chosen", seen)?;
@@ -102,7 +106,7 @@ fn standard(
         Content::Text(text) => text.as_str(),
         Content::Chat(messages) => messages.last().map_or("", |m| m.content.as_str()),
     };
-    let rests = [&chosen, &rejected].map(|answer| after(asked.trim(), answer));
+    let rests = [&chosen, &rejected].map(|answer| after(asked, answer));
     if let [Some(after_chosen), Some(after_rejected)] = rests {
         (chosen, rejected) = (after_chosen.to_owned(), after_rejected.to_owned());
         seen.tell(Note::PromptTakenOff);
@@ -112,11 +116,15 @@ fn standard(
 
 /// Returns the text behind a prompt at the beginning of an answer; `None` where the answer does not begin with it,
 /// or the prompt is too short to tell.
-fn after<'a>(asked: &str, answer: &'a str) -> Option<&'a str> {
-    if asked.chars().count() < TELLING {
+pub(super) fn after<'a>(prompt: &str, answer: &'a str) -> Option<&'a str> {
+    let asked = prompt.trim();
+    if asked.len() < TELLING {
         return None;
     }
     let rest = answer.trim_start().strip_prefix(asked)?;
+    // White space that ends the prompt is not said twice.
+    let tail = &prompt[prompt.trim_end().len()..];
+    let rest = rest.strip_prefix(tail).unwrap_or(rest);
     let last_in_word = asked.ends_with(char::is_alphanumeric);
     let cut = last_in_word && rest.starts_with(char::is_alphanumeric);
     (!cut).then_some(rest)

@@ -40,6 +40,9 @@ pub struct TokenizeReport {
     /// Pairs or examples where the joint text writes the prompt with other ids than the prompt
     /// alone has, though no token covers the border.
     pub prompts_respelled: usize,
+    /// Pairs or examples whose chat template writes the prompt otherwise where an answer follows, as
+    /// templates do that begin an answer with `<think>`: the answer is encoded without the template.
+    pub prompts_rewritten: usize,
 }
 
 impl TokenizeReport {
@@ -52,6 +55,7 @@ impl TokenizeReport {
         self.ends_lost += usize::from(cut.end);
         self.borders_crossed += usize::from(cut.crossed);
         self.prompts_respelled += usize::from(cut.respelled);
+        self.prompts_rewritten += usize::from(cut.rewritten);
     }
 }
 
@@ -70,27 +74,50 @@ impl Add for TokenizeReport {
             equal_answers: self.equal_answers + other.equal_answers,
             borders_crossed: self.borders_crossed + other.borders_crossed,
             prompts_respelled: self.prompts_respelled + other.prompts_respelled,
+            prompts_rewritten: self.prompts_rewritten + other.prompts_rewritten,
         }
     }
 }
 
 impl fmt::Display for TokenizeReport {
-    /// One sentence on cuts, if there were any: rows, tokens, prompts and ends.
+    /// One sentence: rows, cuts, and borders of prompt and answer that are not as usual.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.truncated == 0 {
-            return write!(f, "{} rows, none cut", self.pairs);
+        match self.truncated {
+            0 => write!(f, "{} rows, none cut", self.pairs)?,
+            cut => write!(
+                f,
+                "{cut} of {} rows cut ({} tokens): {} prompts cut, {} of them lost, {} with an answer \
+                 that lost its end",
+                self.pairs, self.tokens_cut, self.prompts_cut, self.prompts_lost, self.ends_lost
+            )?,
         }
-        write!(
-            f,
-            "{} of {} rows cut ({} tokens): {} prompts cut, {} of them lost, {} with an answer \
-             that lost its end",
-            self.truncated,
-            self.pairs,
-            self.tokens_cut,
-            self.prompts_cut,
-            self.prompts_lost,
-            self.ends_lost
-        )
+        for (rows, what) in [
+            (
+                self.borders_crossed,
+                "with a token over the border of prompt and answer, which is split",
+            ),
+            (
+                self.prompts_respelled,
+                "whose prompt has other tokens where an answer follows",
+            ),
+            (
+                self.prompts_rewritten,
+                "whose template writes the prompt otherwise where an answer follows: the answer is \
+                 encoded without the template",
+            ),
+        ] {
+            if rows > 0 {
+                write!(f, "; {rows} {what}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl TokenizeReport {
+    /// Returns true if rows were cut, or are not what the joint text of prompt and answer says.
+    pub fn is_worth_telling(&self) -> bool {
+        self.truncated + self.borders_crossed + self.prompts_respelled + self.prompts_rewritten > 0
     }
 }
 

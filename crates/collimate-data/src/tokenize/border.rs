@@ -23,6 +23,20 @@ pub(super) struct Continuation {
     pub(super) crossed: bool,
     /// Whether the joint text writes the prompt with other ids than the prompt alone has.
     pub(super) respelled: bool,
+    /// Whether the chat template writes the prompt otherwise where an answer follows.
+    pub(super) rewritten: bool,
+}
+
+impl Continuation {
+    /// Ids that no prompt has a part in.
+    pub(super) fn alone(ids: Vec<u32>) -> Self {
+        Self {
+            ids,
+            crossed: false,
+            respelled: false,
+            rewritten: false,
+        }
+    }
 }
 
 /// The parts of a tokenizer without what they do at the beginning of a text only.
@@ -52,11 +66,7 @@ impl MidText {
         answer: &str,
     ) -> Result<Continuation, DataError> {
         if answer.is_empty() {
-            return Ok(Continuation {
-                ids: Vec::new(),
-                crossed: false,
-                respelled: false,
-            });
+            return Ok(Continuation::alone(Vec::new()));
         }
         let joined = format!("{prompt}{answer}");
         let joint = encode(
@@ -69,9 +79,8 @@ impl MidText {
         if let Some(at) = border(&joint, &joined, prompt.len()) {
             let (before, behind) = joint.get_ids().split_at(at);
             return Ok(Continuation {
-                ids: behind.to_vec(),
-                crossed: false,
                 respelled: before != prompt_ids,
+                ..Continuation::alone(behind.to_vec())
             });
         }
         let alone = encode(
@@ -82,9 +91,8 @@ impl MidText {
             OffsetType::None,
         )?;
         Ok(Continuation {
-            ids: alone.get_ids().to_vec(),
             crossed: true,
-            respelled: false,
+            ..Continuation::alone(alone.get_ids().to_vec())
         })
     }
 }

@@ -41,6 +41,8 @@ pub(super) struct Cut {
     pub(super) crossed: bool,
     /// Whether the joint text writes the prompt with other ids.
     pub(super) respelled: bool,
+    /// Whether the template writes the prompt otherwise where an answer follows.
+    pub(super) rewritten: bool,
 }
 
 /// A pair as ids: both completions continue the same prompt.
@@ -162,6 +164,7 @@ impl TextTokenizer {
             let answer = self.encode_completion(prompt, &rendered, &ids, answer)?;
             cut.crossed |= answer.crossed;
             cut.respelled |= answer.respelled;
+            cut.rewritten |= answer.rewritten;
             *to = answer.ids;
         }
         self.fit(&mut ids, &mut completions, max_length, truncation, &mut cut);

@@ -9,6 +9,9 @@ const INCOMPLETE: char = '\u{FFFD}';
 /// Bytes of the longest character, and so the most ids that one needs.
 const LONGEST: usize = 4;
 
+/// Ids of a prompt that its continuation is decoded with.
+const CONTEXT: usize = 8;
+
 /// Ids that wait for a character to become whole, at most: every id costs as much as the window is
 /// long.
 const PATIENCE: usize = 64;
@@ -50,6 +53,28 @@ pub struct TextStream<'a> {
 }
 
 impl<'a> TextStream<'a> {
+    /// Ids that follow those of a prompt: the text is that of the whole list behind the prompt's,
+    /// with the space that many decoders leave out at the beginning of a list.
+    ///
+    /// # Errors
+    /// [`DataError::Tokenize`] if the decoder fails.
+    pub fn after(tokenizer: &'a TextTokenizer, prompt: &[u32]) -> Result<Self, DataError> {
+        let mut stream = Self::new(tokenizer);
+        // A decoder looks at the beginning of a list only: the end of a long prompt does.
+        let mut tail: Vec<u32> = prompt
+            .iter()
+            .rev()
+            .copied()
+            .filter(|&id| stream.writes(id))
+            .take(CONTEXT)
+            .collect();
+        tail.reverse();
+        stream.before = tokenizer.decode(&tail)?;
+        stream.read = tail.len();
+        stream.window = tail;
+        Ok(stream)
+    }
+
     /// Nothing written yet.
     pub fn new(tokenizer: &'a TextTokenizer) -> Self {
         Self {

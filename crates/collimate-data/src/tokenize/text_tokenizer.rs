@@ -288,16 +288,11 @@ impl TextTokenizer {
         prompt_ids: &[u32],
         completion: &Completion,
     ) -> Result<Continuation, DataError> {
-        let sampled = |tokens: &Vec<u32>| Continuation {
-            ids: tokens.clone(),
-            crossed: false,
-            respelled: false,
-        };
         let text = &completion.text;
         let cut = completion.finish == Finish::Length && !self.ends_cut_answers();
         let after = |answer: &str| self.encode_after(rendered, prompt_ids, answer);
         let mut answer = match (&completion.tokens, prompt, &self.template) {
-            (Some(tokens), _, _) => sampled(tokens),
+            (Some(tokens), _, _) => Continuation::alone(tokens.clone()),
             (None, Prompt::Text(_), _) => after(text)?,
             (None, Prompt::Chat(messages), Some(template)) => {
                 let mut messages = messages.clone();
@@ -307,7 +302,9 @@ impl TextTokenizer {
                 });
                 let full = template.render(&messages, false, &self.config)?;
                 // Templates that rewrite earlier turns have no suffix; the text itself is the answer then.
-                let mut answer = after(full.strip_prefix(&rendered.text).unwrap_or(text))?;
+                let suffix = full.strip_prefix(&rendered.text);
+                let mut answer = after(suffix.unwrap_or(text))?;
+                answer.rewritten = suffix.is_none();
                 // A template's text after the end of the turn (a line break) is never sampled.
                 let ids = &mut answer.ids;
                 let end = ids.iter().rposition(|id| self.ends.contains(id));
@@ -333,11 +330,7 @@ impl TextTokenizer {
         answer: &str,
     ) -> Result<Continuation, DataError> {
         if rendered.text.is_empty() {
-            return Ok(Continuation {
-                ids: self.encode_text(answer)?,
-                crossed: false,
-                respelled: false,
-            });
+            return Ok(Continuation::alone(self.encode_text(answer)?));
         }
         let bos = match self.special.bos {
             Some(_) if !rendered.has_own_specials => 1,

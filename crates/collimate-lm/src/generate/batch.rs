@@ -166,7 +166,7 @@ impl<'a, 'w, M: CausalLm> Batch<'a, 'w, M> {
             && self.rows.len() < limits.rows
             && (self.rows.is_empty() || reserved + limit <= limits.tokens)
         {
-            let mut new = self.row(prompt, parked.next, limit);
+            let mut new = self.row(prompt, parked.next, limit)?;
             parked.next += 1;
             let id = new.choose(&self.work.rule, &parked.logits)?;
             if let Some(finish) = self.take(&mut new, id)? {
@@ -187,20 +187,25 @@ impl<'a, 'w, M: CausalLm> Batch<'a, 'w, M> {
         Ok(done)
     }
 
-    fn row(&self, prompt: usize, sample: usize, limit: usize) -> Row<'a> {
+    fn row(&self, prompt: usize, sample: usize, limit: usize) -> Result<Row<'a>, GenerateError> {
         let ids = &self.work.prompts[prompt];
         let seed = Key::new(self.work.sampling.seed, "generate");
         let key = ids.iter().fold(seed, |key, &id| key.with(u64::from(id)));
         // A prompt that comes again goes on where its first samples end.
         let number = self.work.repeats[prompt] * self.work.sampling.n + sample;
         let key = key.with(ids.len() as u64).with(number as u64);
-        let text = GrowingText::new(self.generator.tokenizer(), &self.work.sampling.stop);
+        let (tokenizer, stops) = (self.generator.tokenizer(), &self.work.sampling.stop);
+        let text =
+            GrowingText::new(tokenizer, ids, stops).map_err(|error| GenerateError::Prompt {
+                index: prompt,
+                message: error.to_string(),
+            })?;
         let seen = if self.work.rule.looks_back() {
             ids.as_slice()
         } else {
             &[]
         };
-        Row::new(Place { prompt, sample }, key, seen, text, limit)
+        Ok(Row::new(Place { prompt, sample }, key, seen, text, limit))
     }
 
     /// Reads each row's last token and gives it the next.

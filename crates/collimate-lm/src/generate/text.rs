@@ -24,13 +24,18 @@ pub(super) struct GrowingText<'a> {
 }
 
 impl<'a> GrowingText<'a> {
-    pub(super) fn new(tokenizer: &'a TextTokenizer, stops: &'a [String]) -> Self {
-        Self {
-            stream: TextStream::new(tokenizer),
+    /// The text of a completion of the prompt with these ids.
+    pub(super) fn new(
+        tokenizer: &'a TextTokenizer,
+        prompt: &[u32],
+        stops: &'a [String],
+    ) -> Result<Self, DataError> {
+        Ok(Self {
+            stream: TextStream::after(tokenizer, prompt)?,
             stops,
             shown: 0,
             cut: None,
-        }
+        })
     }
 
     /// Adds a token; whether a stop text is complete now.

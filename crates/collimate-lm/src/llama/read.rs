@@ -76,6 +76,9 @@ pub(super) fn read_config(json: &JsonConfig) -> Result<LlamaConfig, LoadError> {
     }
     json.only("hidden_act", &["silu", "swish"])?;
     json.neutral(&FOREIGN)?;
+    if json.get("is_causal")? == Some(false) {
+        return Err(json.unsupported("is_causal = false".to_owned(), "causal attention"));
+    }
     if json.get("attention_dropout")?.unwrap_or(0.0) != 0.0 {
         tracing::warn!(
             "{}: attention_dropout is not applied in training",

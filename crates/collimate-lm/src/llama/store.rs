@@ -126,6 +126,12 @@ struct Folder {
 impl Folder {
     fn read(dir: &Path, json: JsonConfig) -> Result<Self, LoadError> {
         let mut config = read_config(&json)?;
+        if dir.join("adapter_config.json").exists() {
+            return Err(json.unsupported(
+                "adapter_config.json beside the weights".to_owned(),
+                "folders without an adapter: merge it into the weights, or take its files away",
+            ));
+        }
         let kept = Kept::read(dir, &json)?;
         let weights = Weights::open(dir)?;
         // A tied checkpoint may hold the shared matrix under both names. Where the two differ the
