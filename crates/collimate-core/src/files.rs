@@ -104,7 +104,7 @@ pub fn remove_unfinished(folder: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(removed)
 }
 
-/// Whether the file was removed: a file that is locked, or whose lock cannot be told, stays.
+/// True if the file was removed: a file that is locked, or whose lock cannot be told, stays.
 fn remove_unlocked(path: &Path) -> io::Result<bool> {
     let gone = |error: &io::Error| error.kind() == io::ErrorKind::NotFound;
     // Writable, because some systems lock no other file.

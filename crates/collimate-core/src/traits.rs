@@ -227,7 +227,7 @@ pub trait Generator: Send + Sync {
     /// prompts, has its own.
     ///
     /// # Errors
-    /// What concerns every prompt.
+    /// An error that concerns every prompt.
     fn hand_out(
         &self,
         prompts: &[Prompt],
@@ -242,7 +242,7 @@ pub trait Generator: Send + Sync {
 /// the others are written without them.
 ///
 /// # Errors
-/// What else `generate` says, with the index that the prompt has in `prompts`.
+/// Any other error of `generate`, with the index that the prompt has in `prompts`.
 pub fn hand_out<G: Generator + ?Sized>(
     generator: &G,
     prompts: &[Prompt],

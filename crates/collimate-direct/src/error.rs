@@ -19,7 +19,7 @@ pub enum DirectError {
         "{loss} compares with a reference model: give one, its log-probabilities, or a policy with adapters"
     )]
     NoReference {
-        /// Which loss.
+        /// The loss.
         loss: &'static str,
     },
     /// The reference is the policy without adapters, but it has none.
@@ -54,7 +54,7 @@ pub enum DirectError {
         "{loss} looks across the pairs of an optimiser step: call begin_step with all examples of the step before forward"
     )]
     OtherStep {
-        /// Which loss.
+        /// The loss.
         loss: &'static str,
     },
     /// A loss over the batch's other completions cannot use log-probabilities that were computed before.
@@ -62,7 +62,7 @@ pub enum DirectError {
         "{loss} needs the reference's log-probabilities of completions under other prompts: give a reference model, not a file"
     )]
     LiveReference {
-        /// Which loss.
+        /// The loss.
         loss: &'static str,
     },
     /// Stored reference log-probabilities where pairs come in no fixed order.

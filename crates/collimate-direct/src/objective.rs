@@ -97,7 +97,7 @@ impl<M: CausalLm, L: DirectLoss> DirectObjective<M, L> {
         )
     }
 
-    /// What the whole step says of these examples; nothing where they are the whole step, or
+    /// Derivatives that the whole step gives for these examples; nothing where they are the whole step, or
     /// where the loss does not look across pairs.
     fn held(
         &self,

@@ -19,7 +19,7 @@ pub(crate) struct Held {
     rejected: f32,
 }
 
-/// What a step's first micro-batch finds out for the others.
+/// Results of a step's first micro-batch for the others.
 #[derive(Debug, Default)]
 pub(crate) struct Step {
     /// The examples of the step.

@@ -29,7 +29,7 @@ pub(crate) enum Judgement {
 }
 
 impl Judgement {
-    /// What `parse` finds in it.
+    /// The answer as `parse` reads it.
     pub(crate) fn read<T>(
         &self,
         parse: impl FnOnce(&Completion) -> Result<T, Unparsed>,
@@ -40,7 +40,7 @@ impl Judgement {
         }
     }
 
-    /// What was written, or the reason.
+    /// The text, or the reason why there is none.
     pub(crate) fn into_text(self) -> String {
         match self {
             Self::Written(completion) => completion.text,

@@ -33,7 +33,7 @@ pub enum Side {
 pub struct Ballot {
     /// The side that the judge saw first, under the name "A".
     pub shown_first: Side,
-    /// What the judge wrote; of one that refused, the reason.
+    /// The text of the judge; the reason if the judge refused.
     pub text: String,
     /// Its verdict, in the names that the judge saw.
     pub verdict: Option<Verdict>,

@@ -19,7 +19,7 @@ use crate::rubric::Rubric;
 /// One judgement of an answer.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Vote {
-    /// What the judge wrote; of one that refused, the reason.
+    /// The text of the judge; the reason if the judge refused.
     pub text: String,
     /// The score that it states.
     pub score: Option<f64>,

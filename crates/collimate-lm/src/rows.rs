@@ -9,9 +9,9 @@ use collimate_nn::{DeviceBatch, Forward, RowForward};
 #[derive(Clone)]
 pub(crate) struct Rows {
     asked: Option<Tensor<1, Int>>,
-    /// Of all rows.
+    /// For all rows.
     all: Option<Arc<[u64]>>,
-    /// Of the rows asked for.
+    /// For the rows asked for.
     some: Option<Arc<[u64]>>,
 }
 

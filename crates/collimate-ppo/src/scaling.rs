@@ -29,9 +29,9 @@ pub enum RewardScaling {
         centre: Option<f64>,
         /// c, in [0, 1).
         threshold: f64,
-        /// What the threshold and all below it become.
+        /// The reward of the threshold and of all below it.
         min: f64,
-        /// What a probability of 1 becomes.
+        /// The reward of a probability of 1.
         max: f64,
     },
     /// From [−c, c] to [min, max], the rest cut.
@@ -42,9 +42,9 @@ pub enum RewardScaling {
     SymmetricClip {
         /// c, above 0.
         limit: f64,
-        /// What −c becomes.
+        /// The reward of −c.
         min: f64,
-        /// What c becomes.
+        /// The reward of c.
         max: f64,
     },
     /// To mean 0 and variance 1 over all scores seen so far, those of the rollout included.
@@ -79,7 +79,7 @@ impl RewardScaling {
         }
     }
 
-    /// Whether a score lands on the smallest reward that the scaling gives; `None` where there is
+    /// True if a score lands on the smallest reward that the scaling gives; `None` where there is
     /// no smallest.
     pub fn on_floor(&self, score: f64) -> Option<bool> {
         match *self {

@@ -21,7 +21,7 @@ pub(crate) fn check_prompt_length(
     }
 }
 
-/// Whether the answers of a pair differ as tokens.
+/// True if the answers of a pair differ as tokens.
 pub(crate) fn differ(pair: &TokenizedPair) -> bool {
     pair.chosen != pair.rejected
 }

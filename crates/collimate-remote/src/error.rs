@@ -69,7 +69,7 @@ pub enum RemoteError {
     Refused {
         /// Where.
         url: String,
-        /// What the server says.
+        /// The message of the server.
         message: String,
     },
     /// A score that is not a finite number.
@@ -90,7 +90,7 @@ pub enum RemoteError {
 }
 
 impl RemoteError {
-    /// Whether the server refuses this one prompt or item, so that others may still have answers:
+    /// True if the server refuses this one prompt or item, so that others may still have answers:
     /// [`RemoteError::Refused`], the statuses 400, 413 and 422, and a 500 that stays after all
     /// attempts. Every other error concerns whatever is asked.
     ///

@@ -189,7 +189,7 @@ impl RemoteGenerator {
     }
 }
 
-/// What came of one prompt.
+/// The result of one prompt.
 #[derive(Debug, Default)]
 struct Done {
     completions: Vec<Completion>,

@@ -13,7 +13,7 @@ fn prompts(texts: &[&str]) -> Vec<Prompt> {
     texts.iter().map(|&text| text.into()).collect()
 }
 
-/// What is handed out for each prompt, and how the call ends.
+/// Answers that are handed out for each prompt, and how the call ends.
 fn handed_out(
     config: &RemoteConfig,
     texts: &[&str],

@@ -106,7 +106,7 @@ pub(crate) fn remove_all_unfinished(folder: &Path) -> Result<(), TrainError> {
     Ok(())
 }
 
-/// Whether a path is a folder and no link to one: what a link names belongs to others. What has
+/// True if a path is a folder and no link to one: what a link names belongs to others. What has
 /// gone in the meantime is none.
 fn is_folder(path: &Path) -> Result<bool, TrainError> {
     match fs::symlink_metadata(path) {

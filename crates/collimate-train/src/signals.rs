@@ -82,7 +82,7 @@ fn register(
     bell.register(asked.number)
 }
 
-/// What happens outside the handler, where more is allowed: a line for the user, and from a moment
+/// Runs outside the handler, where more is allowed: a line for the user, and from a moment
 /// later on a second signal ends the process.
 fn answer(armed: &AtomicBool) {
     // A closed standard error must not end the process here.

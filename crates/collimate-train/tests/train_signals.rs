@@ -116,7 +116,7 @@ fn send(signals: &[&str], child: &Child) {
     assert!(sent.unwrap().success());
 }
 
-/// What a child says that was asked to stop and has saved.
+/// The message of a child that was asked to stop and has saved.
 #[track_caller]
 fn saved(child: Child) {
     let output = child.wait_with_output().unwrap();

@@ -18,12 +18,12 @@ use crate::error::DataError;
 pub(super) struct Continuation {
     /// Ids of the answer.
     pub(super) ids: Vec<u32>,
-    /// Whether a token of the joint text covers characters on both sides of the border. No ids of
+    /// True if a token of the joint text covers characters on both sides of the border. No ids of
     /// the answer alone are those of the joint text then.
     pub(super) crossed: bool,
-    /// Whether the joint text writes the prompt with other ids than the prompt alone has.
+    /// True if the joint text writes the prompt with other ids than the prompt alone has.
     pub(super) respelled: bool,
-    /// Whether the chat template writes the prompt otherwise where an answer follows.
+    /// True if the chat template writes the prompt otherwise where an answer follows.
     pub(super) rewritten: bool,
 }
 

@@ -31,17 +31,17 @@ type Fitted<const N: usize> = (Vec<u32>, [Vec<u32>; N], Cut);
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Cut {
     pub(super) tokens: usize,
-    /// Whether the prompt lost tokens.
+    /// True if the prompt lost tokens.
     pub(super) prompt: bool,
-    /// Whether nothing but BOS is left of a prompt that had more.
+    /// True if nothing but BOS is left of a prompt that had more.
     pub(super) prompt_lost: bool,
-    /// Whether an answer lost its end.
+    /// True if an answer lost its end.
     pub(super) end: bool,
-    /// Whether a token of the joint text covers the border of prompt and answer.
+    /// True if a token of the joint text covers the border of prompt and answer.
     pub(super) crossed: bool,
-    /// Whether the joint text writes the prompt with other ids.
+    /// True if the joint text writes the prompt with other ids.
     pub(super) respelled: bool,
-    /// Whether the template writes the prompt otherwise where an answer follows.
+    /// True if the template writes the prompt otherwise where an answer follows.
     pub(super) rewritten: bool,
 }
 

@@ -24,7 +24,7 @@ pub struct SpecialTokenIds {
     pub pad: Option<u32>,
 }
 
-/// Which answers end with EOS.
+/// Rule for the answers that end with EOS.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AnswerEnd {
@@ -186,7 +186,7 @@ impl TextTokenizer {
         &self.ends
     }
 
-    /// Whether an answer that was cut gets EOS too.
+    /// True if an answer that was cut gets EOS too.
     pub(super) fn ends_cut_answers(&self) -> bool {
         self.answer_end == AnswerEnd::EveryAnswer
     }

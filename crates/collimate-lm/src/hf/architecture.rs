@@ -6,7 +6,7 @@ use collimate_nn::LoadError;
 
 use super::json::JsonConfig;
 
-/// What kind of network a folder holds.
+/// The kind of network that a folder holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Architecture {

@@ -111,7 +111,7 @@ impl TensorFile {
 }
 
 impl Entry {
-    /// Whether the type is one of those that are read.
+    /// True if the type is one of those that are read.
     pub(super) fn is_read(&self) -> bool {
         matches!(
             self.dtype,

@@ -46,7 +46,7 @@ const FIRST: [&str; 5] = [
 /// switch off.
 const IDS: [&str; 3] = ["bos_token_id", "eos_token_id", "pad_token_id"];
 
-/// What a model's folder says; nothing for a model that was made without a folder.
+/// Settings of a model's folder; nothing for a model that was made without a folder.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Kept(Option<Arc<Folder>>);
 
@@ -58,7 +58,7 @@ struct Folder {
 }
 
 impl Kept {
-    /// What the folder `dir` says, whose `config.json` is `json`.
+    /// Reads the settings of the folder `dir`, whose `config.json` is `json`.
     pub(crate) fn read(dir: &Path, json: &JsonConfig) -> Result<Self, LoadError> {
         let path = dir.join(GENERATION);
         let generation = match std::fs::read_to_string(&path) {

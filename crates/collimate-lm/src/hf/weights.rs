@@ -119,7 +119,7 @@ impl Weights {
         Ok(())
     }
 
-    /// Whether a tensor of this name is there.
+    /// True if a tensor of this name is there.
     pub(crate) fn contains(&self, name: &str) -> bool {
         self.tensors.contains_key(name)
     }
@@ -130,7 +130,7 @@ impl Weights {
         self.files[*number].values(name, entry)
     }
 
-    /// Whether two tensors have the same shape and the same values.
+    /// True if two tensors have the same shape and the same values.
     pub(crate) fn equal(&self, a: &str, b: &str) -> Result<bool, LoadError> {
         let shape = |name: &str| self.tensors.get(name).map(|(_, entry)| &entry.shape);
         Ok(shape(a) == shape(b) && self.values(a)? == self.values(b)?)

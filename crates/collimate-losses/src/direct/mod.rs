@@ -73,7 +73,7 @@ pub trait DirectLoss: std::fmt::Debug + Send + Sync {
         ReferenceNeed::Required
     }
 
-    /// Whether the loss of a pair depends on the other pairs of the batch. The trainer then computes
+    /// True if the loss of a pair depends on the other pairs of the batch. The trainer then computes
     /// the log-probabilities of the whole optimiser step before a micro-batch learns.
     fn across_pairs(&self) -> bool {
         false

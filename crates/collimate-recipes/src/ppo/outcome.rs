@@ -45,7 +45,7 @@ pub struct PolicyReport {
 const FLOOR: f64 = 0.9;
 
 impl PolicyReport {
-    /// What a reader must know before believing the policy: a scaling that gave nearly every response
+    /// Facts that a reader must know before believing the policy: a scaling that gave nearly every response
     /// the same reward, or that lacks a centre.
     pub fn warnings(&self) -> Vec<String> {
         let mut warnings = Vec::new();

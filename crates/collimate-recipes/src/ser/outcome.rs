@@ -141,7 +141,7 @@ pub struct EvolvedReward<B: Backbone> {
     pub name: String,
     /// The model.
     pub model: RewardModel<B>,
-    /// Its centre, as [`Learnt::centre`].
+    /// The centre of the scores, as [`Learnt::centre`].
     pub centre: f64,
 }
 
