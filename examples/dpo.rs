@@ -1,7 +1,7 @@
-//! Direct alignment with any loss: `cargo run --example dpo -- --help`. The code is `src/dpo`.
+//! Direct alignment with any loss: `cargo run --example dpo -- --help`.
 
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    collimate_examples::dpo::main()
+    collimate_cli::command("dpo")
 }

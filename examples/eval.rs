@@ -1,7 +1,7 @@
-//! Evaluates models, answers and judges: `cargo run --example eval -- --help`. The code is `src/eval`.
+//! Evaluates models, answers and judges: `cargo run --example eval -- --help`.
 
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    collimate_examples::eval::main()
+    collimate_cli::command("eval")
 }

@@ -1,7 +1,7 @@
-//! Writes texts with a saved model: `cargo run --example generate -- --help`. The code is `src/generate`.
+//! Writes texts with a saved model: `cargo run --example generate -- --help`.
 
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    collimate_examples::generate::main()
+    collimate_cli::command("generate")
 }

@@ -1,7 +1,7 @@
-//! Reinforcement learning from a reward: `cargo run --example ppo -- --help`. The code is `src/ppo`.
+//! Reinforcement learning from a reward: `cargo run --example ppo -- --help`.
 
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    collimate_examples::ppo::main()
+    collimate_cli::command("ppo")
 }

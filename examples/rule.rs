@@ -1,7 +1,7 @@
-//! A model is aligned to a function in Rust: `cargo run --example rule -- --help`. The code is `src/rule`.
+//! A model is aligned to a function in Rust: `cargo run --example rule -- --help`.
 
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    collimate_examples::rule::main()
+    collimate_cli::command("rule")
 }

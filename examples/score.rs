@@ -1,7 +1,7 @@
-//! Scores texts with a saved model: `cargo run --example score -- --help`. The code is `src/score`.
+//! Scores texts with a saved model: `cargo run --example score -- --help`.
 
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    collimate_examples::score::main()
+    collimate_cli::command("score")
 }

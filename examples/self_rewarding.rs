@@ -1,7 +1,7 @@
-//! Models that judge themselves: `cargo run --example self_rewarding -- --help`. The code is `src/self_rewarding`.
+//! Models that judge themselves: `cargo run --example self_rewarding -- --help`.
 
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    collimate_examples::self_rewarding::main()
+    collimate_cli::command("self-rewarding")
 }

@@ -1,7 +1,7 @@
-//! A reward model evolves from a few labels, and a policy learns from it: `cargo run --example ser -- --help`. The code is `src/ser`.
+//! A reward model evolves from a few labels, and a policy learns from it: `cargo run --example ser -- --help`.
 
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    collimate_examples::ser::main()
+    collimate_cli::command("ser")
 }

@@ -1,7 +1,7 @@
-//! Direct alignment that reviews its own pairs: `cargo run --example sera -- --help`. The code is `src/sera`.
+//! Direct alignment that reviews its own pairs: `cargo run --example sera -- --help`.
 
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    collimate_examples::sera::main()
+    collimate_cli::command("sera")
 }

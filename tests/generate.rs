@@ -242,7 +242,7 @@ mod interrupted {
         // A test may run where Ctrl-C is ignored, which children inherit.
         let mut child = Command::new("env")
             .arg("--default-signal=INT,TERM,HUP")
-            .arg(common::example("generate"))
+            .args([common::PROGRAM, "generate"])
             .args(["--model", &model(), "--prompt", "the cat"])
             .args(["--n", ALL, "--out"])
             .arg(&out)

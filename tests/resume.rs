@@ -9,7 +9,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use collimate::core::{Key, Purpose};
-use common::{command, example, json, succeed, text, tiny_world, without_seconds};
+use common::{command, json, succeed, text, tiny_world, without_seconds};
 use serde_json::Value;
 
 /// How many kills; `COLLIMATE_KILLS=10` for more.
@@ -107,7 +107,7 @@ struct Way {
 fn interrupted(run: &Path, way: Way, start: &[&str], target: usize) -> Option<String> {
     let mut child = Command::new("env")
         .arg(way.signals)
-        .arg(example("ser"))
+        .args([common::PROGRAM, "ser"])
         .args(start)
         .arg("--out")
         .arg(run.file_name().unwrap())

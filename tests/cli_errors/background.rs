@@ -5,11 +5,11 @@ use std::process::Output;
 
 use super::*;
 
-/// Runs an example by a shell that did `before` and puts `after` on the command.
+/// Runs a command by a shell that did `before` and puts `after` on the command.
 fn by_shell(name: &str, before: &str, after: &str, folder: &Path, arguments: &[&str]) -> Output {
     std::process::Command::new("sh")
         .args(["-c", &format!("{before}; \"$@\" {after}"), "sh"])
-        .arg(common::example(name))
+        .args([common::PROGRAM, name])
         .args(arguments)
         .current_dir(folder)
         .env("RUST_LOG", "trace")

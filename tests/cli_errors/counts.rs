@@ -42,19 +42,19 @@ fn counts_from_command_lines_and_files() {
     config("ser", &[], train, "max_steps is 18446744073709551615");
     let policy = json!({"policy": {"ppo": {"warmup_steps": most}}});
     config("ppo", &ppo, policy, "warmup_steps is 18446744073709551615");
-    for name in ["dpo", "ppo", "ser", "self_rewarding"] {
+    for name in ["dpo", "ppo", "ser", "self-rewarding"] {
         let texts = json!({"pretrain_texts": 1_000_000_000_000_u64});
         config(name, &[], texts, "pretrain_texts is 1000000000000");
     }
     let tasks = json!({"recipe": {"tasks": {"seed_shots": most, "own_shots": 1}}});
     config(
-        "self_rewarding",
+        "self-rewarding",
         &[],
         tasks,
         "own_shots is 18446744073709551615",
     );
     let sizes = json!({"seed_data": {"judge_test": most}});
-    config("self_rewarding", &[], sizes, "seed_data.judge_test");
+    config("self-rewarding", &[], sizes, "seed_data.judge_test");
     for (name, given, option, says) in [
         (
             "ppo",
@@ -135,31 +135,31 @@ fn counts_from_command_lines_and_files() {
             "iterations is 18446744073709551615",
         ),
         (
-            "self_rewarding",
+            "self-rewarding",
             &[],
             "--iterations",
             "iterations is 18446744073709551615",
         ),
         (
-            "self_rewarding",
+            "self-rewarding",
             &[],
             "--candidates",
             "candidates is 18446744073709551615",
         ),
         (
-            "self_rewarding",
+            "self-rewarding",
             &[],
             "--tasks",
             "tasks.per_iteration is 18446744073709551615",
         ),
         (
-            "self_rewarding",
+            "self-rewarding",
             &[],
             "--samples",
             "samples is 18446744073709551615",
         ),
         (
-            "self_rewarding",
+            "self-rewarding",
             &[],
             "--test-prompts",
             "test_prompts is 18446744073709551615",

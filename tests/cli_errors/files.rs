@@ -168,7 +168,7 @@ fn a_pipe_is_read_once_or_refused() {
         ("ser", &data[..]),
         ("dpo", &policy[..]),
         ("ppo", &prompts[..]),
-        ("self_rewarding", &seeds[..]),
+        ("self-rewarding", &seeds[..]),
     ] {
         let arguments = [arguments, &["--max-length", "40", "--out", "out"]].concat();
         let output = piped(name, folder, &arguments, &rows);

@@ -1,31 +1,21 @@
-//! What the top-level tests share: the built examples as processes, and small inputs for them.
+//! What the top-level tests share: the program's commands as processes, and small inputs for them.
 #![allow(dead_code)] // each test uses its part
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-/// A built example. `cargo test --workspace` builds the examples before it runs a test.
-pub(crate) fn example(name: &str) -> PathBuf {
-    let test = std::env::current_exe().unwrap();
-    let path = test.parent().unwrap().with_file_name("examples").join(name);
-    let path = path.with_extension(std::env::consts::EXE_EXTENSION);
-    assert!(
-        path.exists(),
-        "{} is not built: run `cargo build --workspace --examples`",
-        path.display()
-    );
-    path
-}
+/// The program, built by cargo for these tests.
+pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_collimate");
 
-/// The command of an example, with nothing of the caller's settings.
+/// `collimate NAME`, with nothing of the caller's settings.
 pub(crate) fn command(name: &str) -> Command {
-    let mut command = Command::new(example(name));
-    command.env_remove("RUST_LOG");
+    let mut command = Command::new(PROGRAM);
+    command.arg(name).env_remove("RUST_LOG");
     command
 }
 
-/// Runs an example in a folder.
+/// Runs a command in a folder.
 pub(crate) fn run(name: &str, folder: &Path, arguments: &[&str]) -> Output {
     command(name)
         .args(arguments)
@@ -34,7 +24,7 @@ pub(crate) fn run(name: &str, folder: &Path, arguments: &[&str]) -> Output {
         .unwrap()
 }
 
-/// Runs an example that must succeed.
+/// Runs a command that must succeed.
 pub(crate) fn succeed(name: &str, folder: &Path, arguments: &[&str]) -> Output {
     let output = run(name, folder, arguments);
     assert!(

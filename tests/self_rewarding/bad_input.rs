@@ -17,7 +17,7 @@ fn a_model_that_cannot_judge_is_refused_with_its_rate() {
     });
     let config = tiny(folder, untaught);
     let output = run(
-        "self_rewarding",
+        "self-rewarding",
         folder,
         &["--config", &config, "--out", "run"],
     );
@@ -45,7 +45,7 @@ fn a_model_that_cannot_judge_is_refused_with_its_rate() {
         }),
     );
     let output = run(
-        "self_rewarding",
+        "self-rewarding",
         folder,
         &["--config", &config, "--out", "probed"],
     );
@@ -62,7 +62,7 @@ fn a_model_that_cannot_judge_is_refused_with_its_rate() {
         json!({"last_line": {"label": "Score:", "numbers": "whole"}});
     let config = tiny(folder, change);
     let output = run(
-        "self_rewarding",
+        "self-rewarding",
         folder,
         &["--config", &config, "--out", "long"],
     );
@@ -85,7 +85,7 @@ fn bad_options_and_files() {
         .collect();
     write_rows(&folder.join("ift.jsonl"), &demonstrations);
     let refused = |arguments: &[&str], says: &[&str]| {
-        let output = run("self_rewarding", folder, arguments);
+        let output = run("self-rewarding", folder, arguments);
         let error = text(&output.stderr);
         assert!(!output.status.success(), "{arguments:?}");
         assert_eq!(error.trim_end().lines().count(), 1, "one line: {error}");

@@ -15,7 +15,7 @@ fn a_model_and_files_of_ones_own() {
     let config = tiny(folder, json!({"recipe": {"compare": []}}));
     let short = ["--iterations", "1", "--out", "world"];
     succeed(
-        "self_rewarding",
+        "self-rewarding",
         folder,
         &[&["--config", &config], &short[..]].concat(),
     );
@@ -59,7 +59,7 @@ fn a_model_and_files_of_ones_own() {
         "--out",
         "own",
     ];
-    succeed("self_rewarding", folder, &arguments);
+    succeed("self-rewarding", folder, &arguments);
     let summary = json(&folder.join("own/summary.json"));
     share(&summary["win_rate"]["m2_vs_m1"]);
     assert_eq!(summary["win_rate"]["m1_vs_sft"], 0.5, "the same model");
@@ -95,7 +95,7 @@ fn a_model_and_files_of_ones_own() {
         }
     }
     let again: Vec<&str> = again.iter().map(String::as_str).collect();
-    let output = run("self_rewarding", folder, &again);
+    let output = run("self-rewarding", folder, &again);
     let error = text(&output.stderr);
     assert!(
         error.contains("no prompt is left to evaluate on"),

@@ -18,7 +18,7 @@ fn killed_and_resumed() {
     let straight = folder.join("straight");
     let started = Instant::now();
     succeed(
-        "self_rewarding",
+        "self-rewarding",
         folder,
         &["--config", &config, "--out", "straight"],
     );
@@ -31,7 +31,7 @@ fn killed_and_resumed() {
             true => &["--resume"],
             false => &["--config", &config],
         };
-        let mut child = command("self_rewarding")
+        let mut child = command("self-rewarding")
             .args(start)
             .args(["--out", "killed"])
             .current_dir(folder)
@@ -51,7 +51,7 @@ fn killed_and_resumed() {
         let _ = child.kill();
         child.wait().unwrap();
     }
-    succeed("self_rewarding", folder, &["--resume", "--out", "killed"]);
+    succeed("self-rewarding", folder, &["--resume", "--out", "killed"]);
     let made = |run: &Path| -> Vec<_> {
         let wanted = |path: &Path| {
             let name = path.strip_prefix(run).unwrap();
@@ -79,7 +79,7 @@ fn killed_and_resumed() {
             Some(text) => fs::write(&tasks, text).unwrap(),
             None => fs::remove_file(&tasks).unwrap(),
         }
-        let output = run("self_rewarding", folder, &["--resume", "--out", "killed"]);
+        let output = run("self-rewarding", folder, &["--resume", "--out", "killed"]);
         let error = text(&output.stderr);
         assert!(!output.status.success());
         assert!(

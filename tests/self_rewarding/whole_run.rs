@@ -15,7 +15,7 @@ fn a_run_says_everything() {
     let folder = folder.path();
     let config = tiny(folder, json!({"recipe": {"accumulate": true}}));
     succeed(
-        "self_rewarding",
+        "self-rewarding",
         folder,
         &["--config", &config, "--out", "run"],
     );
@@ -164,7 +164,7 @@ fn a_run_says_everything() {
     }
     // A finished run changes nothing.
     let before = files(&run);
-    succeed("self_rewarding", folder, &["--resume", "--out", "run"]);
+    succeed("self-rewarding", folder, &["--resume", "--out", "run"]);
     assert!(before == files(&run));
 }
 

@@ -257,11 +257,11 @@ mod tests {
     }
 
     #[test]
-    fn every_crate_has_a_layer_and_the_facade_comes_last() {
+    fn every_crate_has_a_layer_and_the_command_comes_last() {
         let workspace = Workspace::find().unwrap();
         let published = workspace.published();
         assert_eq!(published.first(), Some(&"collimate-core"));
-        assert_eq!(published.last(), Some(&"collimate"));
+        assert_eq!(published.last(), Some(&"collimate-cli"));
         assert!(published.iter().all(|name| layers::layer(name).is_some()));
         assert!(workspace.unpublished().contains(&"xtask"));
         assert!(workspace.has_feature("collimate", "flex"));

@@ -1,0 +1,144 @@
+//! The options of a judge.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+use collimate::judge::{EmptyAnswers, JudgeOptions};
+
+use crate::commands::rule::rules::Rule;
+use crate::common::{self, Failure};
+
+/// How a language model judges one answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[value(rename_all = "snake_case")]
+pub(crate) enum RubricName {
+    /// Self-Rewarding's points from 0 to 5
+    Additive,
+    /// MT-bench's rating from 1 to 10, with its prompt for second turns
+    MtBench,
+}
+
+/// What a language model is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Ask {
+    /// Each answer alone
+    Single,
+    /// Two answers side by side, in both orders
+    Pairwise,
+    /// Both of these
+    Both,
+}
+
+/// Options of the judge.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Judge (one of --judge, --judge-rule, --judge-url)")]
+pub(crate) struct JudgeArgs {
+    /// Folder of a reward model, which scores each answer, or of a causal language model, which is
+    /// asked for its judgement
+    #[arg(long, value_name = "DIR")]
+    pub(super) judge: Option<PathBuf>,
+    /// A rule of examples/src/rule/rules.rs, which scores each answer
+    #[arg(long, value_enum, value_name = "RULE")]
+    pub(super) judge_rule: Option<Rule>,
+    /// Base URL of an OpenAI-compatible server, such as http://127.0.0.1:8000/v1, whose model is asked
+    #[arg(long, value_name = "URL", requires = "judge_model")]
+    pub(super) judge_url: Option<String>,
+    /// The model, as the server names it
+    #[arg(long, value_name = "NAME", requires = "judge_url")]
+    pub(super) judge_model: Option<String>,
+    /// Name of the environment variable that holds the server's key; without it no key is sent
+    #[arg(long, value_name = "VAR", requires = "judge_url")]
+    pub(super) judge_key_env: Option<String>,
+    /// Requests to the server that are under way at once [default: 8]
+    #[arg(long, value_name = "N", requires = "judge_url")]
+    pub(super) concurrency: Option<usize>,
+    /// What a judging language model is asked [default: both, or single where there is one side]
+    #[arg(long, value_enum)]
+    pub(super) ask: Option<Ask>,
+    /// How it judges a single answer [default: mt_bench]
+    #[arg(long, value_enum)]
+    pub(super) rubric: Option<RubricName>,
+    /// Judgements of each single answer, whose mean counts [default: 1; additive: 3]
+    #[arg(long, value_name = "N")]
+    pub(super) samples: Option<usize>,
+    /// Temperature of its judgements [default: 0; single answers with additive: 0.7]
+    #[arg(long, value_name = "T")]
+    pub(super) judge_temperature: Option<f64>,
+    /// Longest judgement in tokens [default: 2048; single answers with additive: 512]
+    #[arg(long, value_name = "N")]
+    pub(super) judge_tokens: Option<usize>,
+    /// Below this share of judgements that can be parsed the judge is refused [default: 0.5]
+    #[arg(long, value_name = "SHARE")]
+    pub(super) min_parse_rate: Option<f64>,
+    /// File that keeps judgements: what it holds is not asked again [default: judge-cache.jsonl in
+    /// --out, if that is given]
+    #[arg(long, value_name = "FILE")]
+    pub(super) judge_cache: Option<PathBuf>,
+    /// Empty answers: judge them like others, leave them unscored, or refuse them [default: judge]
+    #[arg(long, value_parser = common::json_name::<EmptyAnswers>, value_name = "HOW")]
+    pub(super) empty_answers: Option<EmptyAnswers>,
+    /// Scores that differ by at most this are a tie; MT-bench's code takes 0.1
+    #[arg(long, value_name = "D", default_value_t = 0.0)]
+    pub(super) tie_within: f64,
+}
+
+impl JudgeArgs {
+    /// Defaults with what was given.
+    pub(super) fn options(
+        &self,
+        mut options: JudgeOptions,
+        batch: usize,
+    ) -> Result<JudgeOptions, Failure> {
+        options.batch = batch.max(1);
+        options.empty_answers = self.empty_answers.unwrap_or(EmptyAnswers::Judge);
+        if let Some(rate) = self.min_parse_rate {
+            options.min_parse_rate = rate;
+        }
+        if let Some(samples) = self.samples {
+            options.samples = samples;
+        }
+        if let Some(temperature) = self.judge_temperature {
+            options.sampling.temperature = temperature;
+        }
+        if let Some(tokens) = self.judge_tokens {
+            options.sampling.max_new_tokens = tokens;
+        }
+        let checked = options.check().map_err(|error| {
+            let text = error.to_string();
+            let given = [
+                ("samples is", "--samples"),
+                ("min_parse_rate is", "--min-parse-rate"),
+                ("temperature is", "--judge-temperature"),
+                ("max_new_tokens is", "--judge-tokens"),
+            ];
+            let mut named = given.iter().filter(|(start, _)| text.starts_with(start));
+            match named.next() {
+                Some((start, option)) => text.replacen(start, option, 1),
+                None => text,
+            }
+        });
+        checked?;
+        Ok(options)
+    }
+
+    /// A scorer is not asked anything: options of asking would be ignored.
+    pub(super) fn refuse_asking(&self, who: &str) -> Result<(), Failure> {
+        let given = [
+            ("--ask", self.ask.is_some()),
+            ("--rubric", self.rubric.is_some()),
+            ("--samples", self.samples.is_some()),
+            ("--judge-temperature", self.judge_temperature.is_some()),
+            ("--judge-tokens", self.judge_tokens.is_some()),
+            ("--min-parse-rate", self.min_parse_rate.is_some()),
+            ("--judge-cache", self.judge_cache.is_some()),
+            ("--empty-answers", self.empty_answers.is_some()),
+        ];
+        match given.iter().find(|(_, given)| *given) {
+            Some((option, _)) => Err(format!(
+                "{option}: is for a judging language model, and {who} gives scores: leave it out"
+            )
+            .into()),
+            None => Ok(()),
+        }
+    }
+}

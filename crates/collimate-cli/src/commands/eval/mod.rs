@@ -1,0 +1,49 @@
+//! Evaluates models, answers and judges: `cargo run --example eval -- --help`.
+
+mod accuracy;
+mod answers;
+mod cases;
+mod judge;
+pub(crate) mod judge_args;
+mod judging;
+mod matching;
+mod out;
+mod pairs;
+mod policy;
+mod prompts;
+mod sheet;
+mod show;
+mod stats;
+mod table;
+mod talks;
+mod watched;
+
+use clap::Subcommand;
+
+use crate::common::Failure;
+
+/// Evaluate reward models, language models, answers and judges.
+///
+/// Tables go to standard output; --out DIR keeps them with every single judgement. What each number
+/// is: docs/evaluation.md.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Pairs(Box<pairs::Args>),
+    Answers(Box<answers::Args>),
+    Prompts(Box<prompts::Args>),
+}
+
+/// Does what the options say.
+pub(crate) fn run(args: &Args) -> Result<(), Failure> {
+    match &args.command {
+        Command::Pairs(args) => pairs::run(args),
+        Command::Answers(args) => answers::run(args),
+        Command::Prompts(args) => prompts::run(args),
+    }
+}

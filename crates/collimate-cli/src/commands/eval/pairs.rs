@@ -1,0 +1,206 @@
+//! `eval pairs`: how often a model prefers the chosen answer.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use collimate::core::PreferencePair;
+use collimate::data::{
+    ChatFallback, Format, HhTurns, Labels, OnBadRow, ReadOptions, ReadReport, TextTokenizer,
+    read_labelled_pairs,
+};
+use collimate::lm::{Architecture, Bert, Llama};
+use collimate::prelude::Device;
+use serde_json::Value;
+
+use super::accuracy::Found;
+use super::cases::as_chat;
+use super::out::Out;
+use crate::commands::score::{self, Column, Rows, Task, logps, rewards};
+use crate::common::{self, DeviceName, Failure};
+
+/// Preference accuracy of a reward model, or of a language model's implicit reward.
+///
+/// A pair is right if the chosen answer has the larger reward; a tie counts one half. The reward of a
+/// causal language model is log pi(y|x) - log pi_ref(y|x), summed over the answer, with --reference,
+/// else the mean log-probability per token (SimPO's). RewardBench's subsets are put together to its
+/// sections and its score; of other files each value of a column is a row.
+#[derive(Debug, clap::Args)]
+#[command(allow_negative_numbers = true)]
+pub(crate) struct Args {
+    /// Pairs in any format that the example score reads, perhaps with a column of subsets
+    #[arg(long, value_name = "FILE")]
+    data: PathBuf,
+    /// Folder of a reward model or of a causal language model
+    #[arg(long, value_name = "DIR")]
+    model: PathBuf,
+    /// Folder of the causal language model that --model started from
+    #[arg(long, value_name = "DIR")]
+    reference: Option<PathBuf>,
+    /// Column whose values make the rows of the table [default: subset, else category, if any row
+    /// has it]
+    #[arg(long, value_name = "COLUMN")]
+    by: Option<String>,
+    /// Only the first N pairs
+    #[arg(long, value_name = "N")]
+    first: Option<usize>,
+    /// Longest sequence in tokens; by default what the model was trained with, else what it takes,
+    /// at most 2048
+    #[arg(long, value_name = "N")]
+    max_length: Option<usize>,
+    /// Format of the file; by default recognised
+    #[arg(long, value_parser = common::json_name::<Format>, value_name = "NAME")]
+    format: Option<Format>,
+    /// Prompt of an hh-rlhf dialogue: last_turn_only (as ser trains) or full
+    #[arg(long, value_parser = common::json_name::<HhTurns>, default_value = "last_turn_only")]
+    #[arg(value_name = "TURNS")]
+    hh_turns: HhTurns,
+    /// Prompts that are texts become one message of the user, for a model with a chat template
+    #[arg(long)]
+    as_chat: bool,
+    /// Messages where the model has no chat template: refuse, or plain text with their roles
+    #[arg(long, value_parser = common::json_name::<ChatFallback>, default_value = "refuse")]
+    #[arg(value_name = "HOW")]
+    chat_fallback: ChatFallback,
+    /// What to do with a row that cannot be read: fail or drop (counted)
+    #[arg(long, value_parser = common::json_name::<OnBadRow>, default_value = "fail")]
+    #[arg(value_name = "POLICY")]
+    on_bad_row: OnBadRow,
+    /// Folder for summary.json, report.md and scores.jsonl
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Where to compute
+    #[arg(long, value_enum, default_value_t = DeviceName::Flex)]
+    device: DeviceName,
+}
+
+pub(crate) fn run(args: &Args) -> Result<(), Failure> {
+    if args.first == Some(0) {
+        return Err("--first 0: at least 1".into());
+    }
+    let out = Out::check(args.out.as_deref())?;
+    let device = args.device.open()?;
+    let kind = common::architecture(&args.model)?;
+    if kind != Architecture::LlamaCausal && args.reference.is_some() {
+        return Err(
+            "--reference: is for a causal language model, and --model is a reward model: \
+                    leave it out"
+                .into(),
+        );
+    }
+    if let Some(reference) = &args.reference {
+        let kind = common::architecture(reference)
+            .map_err(|error| error.to_string().replacen("--model", "--reference", 1))?;
+        if kind != Architecture::LlamaCausal {
+            let shown = reference.display();
+            return Err(format!("--reference {shown}: name a folder of a LlamaForCausalLM").into());
+        }
+    }
+    let (pairs, labels, report) = read(args)?;
+    let scores = scores(args, kind, &pairs, report.clone(), &device)?;
+    let found = Found::new(&pairs, labels, scores)?;
+    let reward = match (kind, &args.reference) {
+        (Architecture::LlamaCausal, Some(reference)) => format!(
+            "log pi(y|x) - log pi_ref(y|x), summed over the answer; reference `{}`",
+            reference.display()
+        ),
+        (Architecture::LlamaCausal, None) => {
+            "mean log pi(y|x) per token, without a reference (SimPO's)".to_owned()
+        }
+        _ => "the reward model's score".to_owned(),
+    };
+    let notes = [
+        format!("model: `{}`", args.model.display()),
+        format!("reward: {reward}"),
+    ];
+    found.show(&notes, &report, &pairs, out.as_ref())
+}
+
+fn read(args: &Args) -> Result<(Vec<PreferencePair>, Option<Labels>, ReadReport), Failure> {
+    let options = ReadOptions {
+        format: args.format,
+        on_bad_row: args.on_bad_row,
+        hh_turns: args.hh_turns,
+        ..ReadOptions::default()
+    };
+    let columns = match &args.by {
+        Some(column) => vec![column.as_str()],
+        None => vec!["subset", "category"],
+    };
+    let (mut pairs, mut labels, report) = read_labelled_pairs(&args.data, &options, &columns)?;
+    if report.kept == 0 {
+        return Err(format!("{report}: no row is left: look at the reasons").into());
+    }
+    if let (Some(column), None) = (&args.by, &labels) {
+        let data = args.data.display();
+        return Err(format!("--by {column}: no row of {data} has this column").into());
+    }
+    let most = args.first.unwrap_or(usize::MAX);
+    pairs.truncate(most);
+    if args.as_chat {
+        pairs.iter_mut().for_each(|pair| as_chat(&mut pair.prompt));
+    }
+    labels
+        .iter_mut()
+        .for_each(|labels| labels.values.truncate(most));
+    Ok((pairs, labels, report))
+}
+
+/// The rewards of each pair's answers.
+fn scores(
+    args: &Args,
+    kind: Architecture,
+    pairs: &[PreferencePair],
+    report: ReadReport,
+    device: &Device,
+) -> Result<Vec<(f32, f32)>, Failure> {
+    let columns = |dir: &Path, report| -> Result<BTreeMap<&str, Vec<Value>>, Failure> {
+        let tokenizer = TextTokenizer::from_folder(dir)?.with_chat_fallback(args.chat_fallback);
+        let task = Task {
+            tokenizer,
+            rows: Rows::Pairs(pairs.to_vec()),
+            report,
+            max_length: args.max_length,
+        };
+        let columns: Vec<Column> = match kind {
+            Architecture::LlamaCausal => logps::columns(dir, &task, device)?,
+            Architecture::Bert => rewards::columns::<Bert>(dir, &task, device)?,
+            _ => rewards::columns::<Llama>(dir, &task, device)?,
+        };
+        score::check_finite(dir, &columns)?;
+        Ok(columns.into_iter().collect())
+    };
+    let of_model = columns(&args.model, Some(report))?;
+    let numbers = |columns: &BTreeMap<&str, Vec<Value>>, name: &str| -> Vec<f64> {
+        let values = columns.get(name).into_iter().flatten();
+        values
+            .map(|value| value.as_f64().unwrap_or(f64::NAN))
+            .collect()
+    };
+    let side = |side: &str| -> Vec<f64> { numbers(&of_model, &format!("{side}_logps")) };
+    let sides = match (kind, &args.reference) {
+        (Architecture::LlamaCausal, Some(reference)) => {
+            let of_reference = columns(reference, None)?;
+            ["chosen", "rejected"].map(|name| {
+                let reference = numbers(&of_reference, &format!("{name}_logps"));
+                side(name)
+                    .iter()
+                    .zip(reference)
+                    .map(|(own, other)| own - other)
+                    .collect()
+            })
+        }
+        (Architecture::LlamaCausal, None) => ["chosen", "rejected"].map(|name| {
+            let tokens = numbers(&of_model, &format!("{name}_tokens"));
+            let means = side(name).into_iter().zip(tokens);
+            means
+                .map(|(sum, tokens)| sum / tokens)
+                .collect::<Vec<f64>>()
+        }),
+        _ => ["chosen", "rejected"].map(|name| numbers(&of_model, &format!("{name}_score"))),
+    };
+    let [chosen, rejected] = sides;
+    let pairs = chosen.into_iter().zip(rejected);
+    Ok(pairs
+        .map(|(chosen, rejected)| (chosen as f32, rejected as f32))
+        .collect())
+}

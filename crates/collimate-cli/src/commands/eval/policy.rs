@@ -1,0 +1,83 @@
+//! A language model that answers.
+
+use std::path::Path;
+
+use collimate::core::{Completion, GenerateError, Prompt, Sampling};
+use collimate::data::{ChatFallback, TextTokenizer};
+use collimate::lm::{Architecture, Llama, TextGenerator};
+use collimate::nn::{Backbone, HfFolder};
+use collimate::prelude::Device;
+use collimate::train::Interrupt;
+
+use crate::commands::generate::{said, show::Show};
+use crate::common::{self, Failure, Interrupted};
+
+/// A model that is asked, and its folder.
+pub(crate) struct Policy {
+    pub(crate) name: String,
+    generator: TextGenerator<Llama>,
+}
+
+impl Policy {
+    /// Opens the folder that `option` names.
+    pub(crate) fn open(
+        option: &str,
+        dir: &Path,
+        fallback: ChatFallback,
+        device: &Device,
+    ) -> Result<Self, Failure> {
+        let kind = common::architecture(dir)
+            .map_err(|error| error.to_string().replacen("--model", option, 1))?;
+        if kind != Architecture::LlamaCausal {
+            return Err(format!(
+                "{option} {}: holds no language model that writes: name a folder of a \
+                 LlamaForCausalLM",
+                dir.display()
+            )
+            .into());
+        }
+        let tokenizer = TextTokenizer::from_folder(dir)?.with_chat_fallback(fallback);
+        let model = Llama::load(dir, device)?;
+        Ok(Self {
+            name: format!("`{}`", dir.display()),
+            generator: TextGenerator::new(model, tokenizer).with_eos_of(dir)?,
+        })
+    }
+
+    /// The prompt's tokens, and how many the model takes with the answer's.
+    pub(crate) fn room(&self, prompt: &Prompt) -> Result<(usize, usize), Failure> {
+        let ids = self.generator.tokenizer().encode_prompt(prompt)?;
+        Ok((ids.len(), self.generator.model().max_positions()))
+    }
+
+    /// An answer to each prompt. After an error `each` has still had those that were finished.
+    pub(crate) fn answer(
+        &self,
+        prompts: &[Prompt],
+        sampling: &Sampling,
+        interrupt: &Interrupt,
+        mut each: impl FnMut(usize, Completion),
+    ) -> Result<(), Failure> {
+        let mut show = Show::new(prompts.len(), 1, false, interrupt.clone());
+        let ended = self
+            .generator
+            .generate_watched(prompts, sampling, &mut show);
+        let found = show.into_finished().completions;
+        let mut count = 0;
+        for (index, mut completions) in found.into_iter().enumerate() {
+            if let Some(completion) = completions.pop() {
+                count += 1;
+                each(index, completion);
+            }
+        }
+        match ended {
+            Ok(_) => Ok(()),
+            Err(GenerateError::Interrupted) => {
+                let all = prompts.len();
+                let text = format!("stopped: {count} of {all} answers of {}", self.name);
+                Err(Interrupted(text).into())
+            }
+            Err(error) => Err(said(error, &[])),
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! `eval prompts`: a benchmark's prompts, answered and judged.
+
+use std::path::PathBuf;
+
+use collimate::core::Sampling;
+use collimate::data::{ChatFallback, Input, not_used};
+use serde_json::json;
+
+use super::judge_args::JudgeArgs;
+use super::judging::judge;
+use super::out::Out;
+use super::policy::Policy;
+use super::show::{About, show};
+use super::talks::{OnLongPrompt, Talks};
+use crate::commands::generate::said;
+use crate::common::{self, DeviceName, Failure};
+use crate::runs;
+
+/// Let a model answer a benchmark's prompts, alone or beside another one, and judge the answers.
+///
+/// Prompt files of MT-bench (second turns are asked with the first answer in the conversation), Vicuna,
+/// AlpacaEval, Arena-Hard, Evol-Instruct, and Self-Instruct's seed tasks, recognised by their fields.
+#[derive(Debug, clap::Args)]
+#[command(allow_negative_numbers = true)]
+pub(crate) struct Args {
+    /// File of prompts, JSON lines or a JSON array
+    #[arg(long, value_name = "FILE")]
+    prompts: PathBuf,
+    /// Folder of the causal language model that answers
+    #[arg(long, value_name = "DIR")]
+    model: PathBuf,
+    /// Folder of another one, to compare with
+    #[arg(long, value_name = "DIR")]
+    against: Option<PathBuf>,
+    /// Only the first N questions
+    #[arg(long, value_name = "N")]
+    first: Option<usize>,
+    /// Softmax temperature of the answers; 0 takes the likeliest token
+    #[arg(long, value_name = "T", default_value_t = 0.7)]
+    temperature: f64,
+    /// Draw from the smallest set of tokens with at least this probability; 1 is all
+    #[arg(long, value_name = "P", default_value_t = 1.0)]
+    top_p: f64,
+    /// Longest answer in tokens
+    #[arg(long, value_name = "N", default_value_t = 512)]
+    max_new_tokens: usize,
+    /// Seed of the answers' random numbers
+    #[arg(long, value_name = "SEED", default_value_t = 0)]
+    seed: u64,
+    /// A prompt, with what was said before, that leaves no room for an answer
+    #[arg(long, value_enum, default_value_t = OnLongPrompt::Fail)]
+    on_long_prompt: OnLongPrompt,
+    /// Folder for answers.jsonl (and answers-against.jsonl), summary.json, report.md,
+    /// judgements.jsonl and plots
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Models without chat template: refuse them, or ask in plain text with roles
+    #[arg(long, value_parser = common::json_name::<ChatFallback>, default_value = "refuse")]
+    #[arg(value_name = "HOW")]
+    chat_fallback: ChatFallback,
+    /// Where to compute
+    #[arg(long, value_enum, default_value_t = DeviceName::Flex)]
+    device: DeviceName,
+    #[command(flatten)]
+    judge: JudgeArgs,
+}
+
+/// The names of the files of answers, side by side with the models.
+const FILES: [&str; 2] = ["answers.jsonl", "answers-against.jsonl"];
+
+pub(crate) fn run(args: &Args) -> Result<(), Failure> {
+    let sampling = Sampling {
+        temperature: args.temperature,
+        top_p: args.top_p,
+        max_new_tokens: args.max_new_tokens,
+        seed: args.seed,
+        ..Sampling::default()
+    };
+    sampling.check().map_err(|error| said(error, &[]))?;
+    if args.first == Some(0) {
+        return Err("--first 0: at least 1".into());
+    }
+    let out = Out::check(args.out.as_deref())?;
+    let device = args.device.open()?;
+    let (mut questions, format, unused) = Input::open(&args.prompts)?.read_questions()?;
+    questions.truncate(args.first.unwrap_or(usize::MAX));
+    if let Some(long) = questions.iter().find(|question| question.turns.len() > 2) {
+        return Err(format!(
+            "{}: question {} has {} turns: judges are shown two at most",
+            args.prompts.display(),
+            long.id,
+            long.turns.len()
+        )
+        .into());
+    }
+    let open = |option: &str, dir| Policy::open(option, dir, args.chat_fallback, &device);
+    let mut policies = vec![open("--model", &args.model)?];
+    if let Some(against) = &args.against {
+        policies.push(open("--against", against)?);
+    }
+    let interrupt = runs::interrupt();
+    let two_sides = policies.len() == 2;
+    let mut judging = args
+        .judge
+        .open(two_sides, args.chat_fallback, &device, &interrupt)?;
+    let turns: usize = questions.iter().map(|question| question.turns.len()).sum();
+    common::tell(&format!(
+        "{}: {} questions with {turns} turns, read as {format}{}",
+        args.prompts.display(),
+        questions.len(),
+        not_used(&unused).map_or_else(String::new, |unused| format!("; {unused}"))
+    ));
+    let mut talks = Talks::new(&questions, &policies, args.on_long_prompt);
+    let answered = (0..2).try_for_each(|turn| talks.ask(turn, &sampling, &interrupt));
+    if let Some(out) = &out {
+        for (side, name) in FILES.iter().enumerate().take(policies.len()) {
+            out.lines(name, talks.rows(side))?;
+        }
+    }
+    answered?;
+    let cases = talks.cases();
+    if cases.is_empty() {
+        return Err("every prompt was too long: take a model with a longer context".into());
+    }
+    judging.cache_in(out.as_ref())?;
+    let sheet = judge(&judging, &cases, &interrupt)?;
+    let about = About {
+        title: "Prompts answered and judged".to_owned(),
+        a: policies[0].name.clone(),
+        b: policies.get(1).map(|policy| policy.name.clone()),
+        judge: judging.name,
+        notes: talks.notes(),
+        input: json!({
+            "prompts": args.prompts, "format": format, "questions": questions.len(),
+            "turns": turns, "too_long": talks.too_long, "sampling": sampling,
+        }),
+    };
+    show(&about, &cases, &sheet, out.as_ref())
+}

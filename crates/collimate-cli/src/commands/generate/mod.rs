@@ -1,0 +1,249 @@
+//! Writes completions with a saved model: `cargo run --example generate -- --help`.
+
+pub(crate) mod prompts;
+pub(crate) mod show;
+
+use std::fmt::Write;
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+
+use collimate::core::{Completion, Finish, GenerateError, Prompt, Sampling};
+use collimate::data::{ChatFallback, TextTokenizer};
+use collimate::lm::{BatchLimits, Llama, TextGenerator};
+use collimate::nn::HfFolder;
+use collimate::train::atomic_write;
+use serde::Serialize;
+
+use crate::common::{self, DeviceName, Failure, Interrupted};
+use crate::runs;
+
+use prompts::Asked;
+use show::Show;
+
+/// Write completions of prompts with a language model saved as a Hugging Face folder.
+///
+/// One prompt with one completion is written to standard output while it grows. Otherwise one JSON
+/// object per prompt comes out: `prompt` and `completions`, each with `text`, `tokens` (the ids, EOS
+/// included) and `finish`: eos, stop (a stop text, which is not in the text) or length.
+///
+/// On flex the same seed gives the same completions, bit by bit, whatever else is asked in the same
+/// call; on other devices up to rounding, which can tip a token. A prompt that is given twice in one
+/// call goes on with further samples. Ctrl-C stops; what is finished is written, after an error too.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Folder of a causal language model with its tokenizer
+    #[arg(long, value_name = "DIR")]
+    model: PathBuf,
+    /// A prompt; may be given several times
+    #[arg(long, value_name = "TEXT")]
+    prompt: Vec<String>,
+    /// File or pipe of prompts: one a line; JSON lines with `prompt` (a text or a list of messages) or
+    /// `messages`, where the first line is an object or the name ends in .jsonl or .json; a table with a
+    /// column `prompt`. - is standard input, which is also read where no prompt is given
+    #[arg(long, value_name = "FILE", conflicts_with = "prompt")]
+    prompts: Option<PathBuf>,
+    /// Completions per prompt
+    #[arg(long, value_name = "N", default_value_t = Sampling::default().n)]
+    n: usize,
+    /// Softmax temperature; 0 takes the likeliest token
+    #[arg(long, value_name = "T", default_value_t = Sampling::default().temperature)]
+    temperature: f64,
+    /// Draw from the smallest set of tokens with at least this probability; 1 is all
+    #[arg(long, value_name = "P", default_value_t = Sampling::default().top_p)]
+    top_p: f64,
+    /// Draw from this many of the likeliest tokens; 0 is all
+    #[arg(long, value_name = "K", default_value_t = Sampling::default().top_k)]
+    top_k: usize,
+    /// Above 1: tokens that were there already become less likely; 1 changes nothing
+    #[arg(long, value_name = "R", default_value_t = Sampling::default().repetition_penalty)]
+    repetition_penalty: f64,
+    /// Longest completion in tokens, EOS included; the model's context may end it earlier
+    #[arg(long, value_name = "N", default_value_t = Sampling::default().max_new_tokens)]
+    max_new_tokens: usize,
+    /// A text that ends a completion, or a special token; may be given several times
+    #[arg(long, value_name = "TEXT")]
+    stop: Vec<String>,
+    /// Seed of the random numbers
+    #[arg(long, value_name = "SEED", default_value_t = Sampling::default().seed)]
+    seed: u64,
+    /// Where to write the JSON lines, once anything is finished; by default standard output
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// Completions that grow at a time: more are faster and keep the keys and values of up to ROWS
+    /// times (longest prompt + --max-new-tokens) tokens in memory
+    #[arg(long, value_name = "ROWS", default_value_t = BatchLimits::default().rows)]
+    batch: usize,
+    /// Messages where the model has no chat template: refuse, or plain text with their roles
+    #[arg(long, value_parser = common::json_name::<ChatFallback>, default_value = "refuse")]
+    #[arg(value_name = "HOW")]
+    chat_fallback: ChatFallback,
+    /// Where to compute
+    #[arg(long, value_enum, default_value_t = DeviceName::Flex)]
+    device: DeviceName,
+}
+
+impl Args {
+    fn sampling(&self) -> Sampling {
+        Sampling {
+            n: self.n,
+            seed: self.seed,
+            temperature: self.temperature,
+            top_p: self.top_p,
+            top_k: self.top_k,
+            repetition_penalty: self.repetition_penalty,
+            max_new_tokens: self.max_new_tokens,
+            stop: self.stop.clone(),
+        }
+    }
+
+    /// Limits that let `--batch` completions grow at a time, whatever their lengths.
+    fn limits(&self, tokenizer: &TextTokenizer, asked: &[Asked]) -> BatchLimits {
+        // What cannot be encoded is refused later, by its place.
+        let lengths = asked.iter().filter_map(|asked| {
+            let ids = tokenizer.encode_prompt(&asked.prompt).ok()?;
+            Some(ids.len().saturating_add(self.max_new_tokens))
+        });
+        let longest = lengths.max().unwrap_or_default();
+        let tokens = self.batch.saturating_mul(longest);
+        BatchLimits {
+            rows: self.batch,
+            tokens: tokens.max(BatchLimits::default().tokens),
+            ..BatchLimits::default()
+        }
+    }
+}
+
+/// Does what the options say.
+pub(crate) fn run(args: &Args) -> Result<(), Failure> {
+    let sampling = args.sampling();
+    sampling.check().map_err(|error| said(error, &[]))?;
+    if args.batch == 0 {
+        return Err("--batch 0: at least 1".into());
+    }
+    let device = args.device.open()?;
+    if let Some(out) = &args.out {
+        common::check_writable(out)?;
+    }
+    common::architecture(&args.model)?;
+    let asked = prompts::read(&args.prompt, args.prompts.as_deref())?;
+    let tokenizer = TextTokenizer::from_folder(&args.model)?.with_chat_fallback(args.chat_fallback);
+    let limits = args.limits(&tokenizer, &asked);
+    let model = Llama::load(&args.model, &device)?;
+    let generator = TextGenerator::new(model, tokenizer)
+        .with_eos_of(&args.model)?
+        .with_limits(limits)?;
+    write(args, &sampling, &generator, &asked)
+}
+
+fn write(
+    args: &Args,
+    sampling: &Sampling,
+    generator: &TextGenerator<Llama>,
+    asked: &[Asked],
+) -> Result<(), Failure> {
+    let prompts: Vec<Prompt> = asked.iter().map(|asked| asked.prompt.clone()).collect();
+    let one = prompts.len() == 1 && sampling.n == 1;
+    let live = one && (args.out.is_none() || std::io::stdout().is_terminal());
+    let mut show = Show::new(prompts.len(), sampling.n, live, runs::interrupt());
+    let ended = generator.generate_watched(&prompts, sampling, &mut show);
+    let mut found = show.into_finished();
+    let lost = found.lost.take();
+    let done = found.count();
+    let kept = match done {
+        0 => Ok(()),
+        _ => keep(args.out.as_deref(), live, asked, &found),
+    };
+    if let Some(error) = lost {
+        kept?;
+        return Err(error.into());
+    }
+    match ended {
+        Ok(_) => kept,
+        Err(GenerateError::Interrupted) => {
+            kept?;
+            let all = prompts.len().saturating_mul(sampling.n);
+            Err(Interrupted(format!("stopped: {done} of {all} completions")).into())
+        }
+        Err(error) => {
+            if let Err(lost) = kept {
+                common::tell(&format!("what was finished is lost: {lost}"));
+            }
+            Err(said(error, asked))
+        }
+    }
+}
+
+/// Writes what is finished, unless it was seen while it grew, and sums it up.
+fn keep(
+    out: Option<&Path>,
+    live: bool,
+    asked: &[Asked],
+    found: &show::Found,
+) -> Result<(), Failure> {
+    if let Some(out) = out {
+        atomic_write(out, lines(asked, &found.completions)?.as_bytes())?;
+        common::tell(&format!("wrote {}", out.display()));
+    } else if !live {
+        common::print(&lines(asked, &found.completions)?)?;
+    }
+    common::tell(&summary(found));
+    Ok(())
+}
+
+#[derive(Serialize)]
+struct Row<'a> {
+    prompt: &'a Prompt,
+    completions: &'a [Completion],
+}
+
+/// One JSON object for each prompt that has a finished completion.
+fn lines(asked: &[Asked], completions: &[Vec<Completion>]) -> Result<String, Failure> {
+    let mut text = String::new();
+    for (asked, completions) in asked.iter().zip(completions).filter(|(_, c)| !c.is_empty()) {
+        let row = Row {
+            prompt: &asked.prompt,
+            completions,
+        };
+        writeln!(text, "{}", serde_json::to_string(&row)?)?;
+    }
+    Ok(text)
+}
+
+fn summary(found: &show::Found) -> String {
+    let all = found.completions.iter().flatten();
+    let ended = |finish| all.clone().filter(|c| c.finish == finish).count();
+    let seconds = found.elapsed.as_secs_f64();
+    format!(
+        "{} completions of {} prompts ({} eos, {} stop, {} length): {} tokens in {seconds:.1} s, \
+         {:.0} tokens/s",
+        found.count(),
+        found.completions.len(),
+        ended(Finish::Eos),
+        ended(Finish::Stop),
+        ended(Finish::Length),
+        found.tokens,
+        found.tokens as f64 / seconds.max(1e-9),
+    )
+}
+
+/// The error in the words of the command line: options as they are typed, prompts by their place.
+pub(crate) fn said(error: GenerateError, asked: &[Asked]) -> Failure {
+    let index = match &error {
+        GenerateError::Option {
+            option,
+            value,
+            allowed,
+        } => return format!("--{} {value}: {allowed}", option.replace('_', "-")).into(),
+        GenerateError::PromptTooLong { index, .. }
+        | GenerateError::Prompt { index, .. }
+        | GenerateError::NotFinite { index, .. } => *index,
+        _ => return error.into(),
+    };
+    let text = error.to_string();
+    match asked.get(index) {
+        Some(asked) => text
+            .replacen(&format!("prompt {index}"), &asked.place, 1)
+            .into(),
+        None => text.into(),
+    }
+}

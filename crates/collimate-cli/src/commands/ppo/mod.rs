@@ -1,0 +1,251 @@
+//! Reinforcement learning from a reward: `cargo run --example ppo -- --help`.
+
+mod args;
+mod run;
+
+use collimate::core::{Key, Prompt, Scorer};
+use collimate::data::world::World;
+use collimate::data::{SftExample, TextTokenizer, Truncation, split_by_fraction};
+use collimate::lm::{Architecture, Bert, Llama, TextGenerator, eos_token_ids};
+use collimate::nn::{Backbone, HfFolder, HfReward, ValueModel};
+use collimate::prelude::Device;
+use collimate::recipes::Judge;
+use collimate::recipes::ppo::{Contender, PolicyData};
+use collimate::reward::{RewardModel, RewardScorer};
+use collimate::train::TrainConfig;
+
+use crate::job::{fresh_llama, has_ended, print_options, world_tokenizer};
+use crate::{
+    commands::generate::prompts,
+    common::{self, Failure},
+    policy, runs,
+};
+
+use crate::commands::rule::rules::{self, Rule};
+pub(crate) use args::Args;
+use args::Config;
+
+/// Does what the options say.
+pub(crate) fn run(args: &Args) -> Result<(), Failure> {
+    let config = args.config()?;
+    if args.run.print_config {
+        return print_options(&config, config.model.is_none().then_some("--model"));
+    }
+    let device = args.run.device.open()?;
+    if has_ended(&args.run.out(args::NAME)?, &config)? {
+        return Ok(());
+    }
+    match &config.model {
+        None => from_scratch(args, &config, &device),
+        Some(_) => from_folder(args, &config, &device),
+    }
+}
+
+/// A small decoder, trained from scratch on the synthetic world, then against its true reward.
+fn from_scratch(args: &Args, config: &Config, device: &Device) -> Result<(), Failure> {
+    let world = World::new(&config.world)?;
+    let tokenizer = world_tokenizer(&world)?;
+    let seed = config.policy.ppo.seed;
+    let pairs = |rows: Vec<collimate::data::world::WorldPair>| -> Vec<_> {
+        rows.into_iter().map(|row| row.pair).collect()
+    };
+    let key = Key::new(seed, "split");
+    let mut parts = split_by_fraction(pairs(world.train_pairs()), &[0.3, 0.7], key)?;
+    let rest = parts.pop().unwrap_or_default();
+    let sft: Vec<SftExample> = parts
+        .pop()
+        .unwrap_or_default()
+        .iter()
+        .map(SftExample::from)
+        .collect();
+    let validation = pairs(world.validation_pairs());
+    let gold = world.scorer();
+    let test = pairs(world.test_pairs())
+        .into_iter()
+        .take(config.test_prompts);
+    let data = PolicyData {
+        prompts: rest.into_iter().map(|pair| pair.prompt).collect(),
+        watched: validation.iter().map(|pair| pair.prompt.clone()).collect(),
+        test: test.map(|pair| pair.prompt).collect(),
+        held_out: validation.iter().map(SftExample::from).collect(),
+        eos: Vec::new(),
+        judge: Some(Judge {
+            name: "the gold reward".to_owned(),
+            scorer: &gold,
+        }),
+    };
+    let length = config.policy.max_length;
+    let model = fresh_llama(&config.llama, &tokenizer, length, seed, device)?
+        .with_recompute(args.run.gradient_checkpointing);
+    let about = format!(
+        "Data: the synthetic world (`docs/synthetic-world.md`). Start: a Llama decoder from scratch \
+         with {} parameters, fine-tuned on {} chosen answers. Reward: the world's true one, over {} \
+         prompts; answers to {} others are compared.",
+        model.num_parameters(),
+        sft.len(),
+        data.prompts.len(),
+        data.test.len(),
+    );
+    let texts = runs::plain_texts(&world, config.pretrain_texts, seed);
+    let mut job = run::open(args, config, tokenizer)?.about(about);
+    let mut fine_tune = |model, texts: &[SftExample], train: &TrainConfig| {
+        let train = TrainConfig {
+            seed,
+            ..train.clone()
+        };
+        job.fine_tune(model, texts, &[], Truncation::default(), &train)
+    };
+    let (model, _) = fine_tune(model, &texts, &config.pretrain)?;
+    let (start, _) = fine_tune(model, &sft, &config.sft)?;
+    let contender = Contender {
+        name: "gold".to_owned(),
+        reward: &gold,
+        centre: None,
+        critic: None,
+    };
+    run::reinforce(&mut job, config, &start, contender, &data)
+}
+
+/// The user's policy, as it is.
+fn from_folder(args: &Args, config: &Config, device: &Device) -> Result<(), Failure> {
+    let dir = config.model.as_deref().ok_or("no model folder")?;
+    if common::architecture(dir)? != Architecture::LlamaCausal {
+        return Err(format!(
+            "--model {}: holds no language model that writes: name a folder of a LlamaForCausalLM",
+            dir.display()
+        )
+        .into());
+    }
+    let tokenizer = TextTokenizer::from_folder(dir)?.with_chat_fallback(config.chat_fallback);
+    runs::check_lasting(&config.prompts)?;
+    let model = Llama::load(dir, device)?.with_recompute(args.run.gradient_checkpointing);
+    let length = config.policy.max_length;
+    runs::check_length(length, &model)?;
+    let (name, scorer, critic, reward) = reward(config, &tokenizer, device)?;
+    let eos = eos_token_ids(dir)?;
+    let asked = match &config.prompts {
+        Some(file) => prompts::read(&[], Some(file))?
+            .into_iter()
+            .map(|a| a.prompt)
+            .collect(),
+        None => Vec::new(),
+    };
+    let job = run::open(args, config, tokenizer.clone())?;
+    let all: Vec<Prompt> = match asked.is_empty() {
+        false => asked,
+        true => {
+            let generator = TextGenerator::new(model.clone(), tokenizer).with_eos(eos.clone());
+            run::openings(&job, config, &generator)?
+        }
+    };
+    let mut data = split(all, config, eos)?;
+    let rule = config.judge.map(rules::scorer);
+    if let (Some(name), Some(scorer)) = (config.judge, &rule) {
+        let name = format!(
+            "the rule `{}`",
+            serde_json::json!(name).as_str().unwrap_or_default()
+        );
+        data.judge = Some(Judge { name, scorer });
+    }
+    let about = format!(
+        "Start and reference: `{}`. Reward: {reward}. {} prompts to learn from, {} whose answers are \
+         compared.",
+        dir.display(),
+        data.prompts.len(),
+        data.test.len(),
+    );
+    let mut job = job.about(about);
+    let contender = Contender {
+        name,
+        reward: scorer.as_ref(),
+        // Its labelled answers are not here; a file of options may name a centre.
+        centre: None,
+        critic,
+    };
+    run::reinforce(&mut job, config, &model, contender, &data)
+}
+
+/// The last tenth for the comparison, a few before them to be watched, the rest to learn from.
+fn split(
+    mut all: Vec<Prompt>,
+    config: &Config,
+    eos: Vec<u32>,
+) -> Result<PolicyData<'static>, Failure> {
+    let mut seen = std::collections::HashSet::new();
+    all.retain(|prompt| seen.insert(prompt.clone()));
+    // Openings were made in the wanted number; of a file a tenth is enough.
+    let wanted = match config.prompts {
+        Some(_) => config.test_prompts.min(all.len() / 10),
+        None => config.test_prompts.min(all.len() / 3),
+    };
+    let watched = config.policy.watched.min(all.len() / 10);
+    if wanted < config.test_prompts {
+        common::tell(&format!(
+            "{} different prompts: {wanted} of them are for the comparison at the end, where \
+             {} were asked for",
+            all.len(),
+            config.test_prompts,
+        ));
+    }
+    if wanted == 0 {
+        return Err(format!(
+            "{} different prompts are too few: give at least 10",
+            all.len()
+        )
+        .into());
+    }
+    let test = all.split_off(all.len() - wanted);
+    let watched = all.split_off(all.len() - watched);
+    Ok(PolicyData {
+        prompts: all,
+        watched,
+        test,
+        eos,
+        ..PolicyData::default()
+    })
+}
+
+type Reward = (String, Box<dyn Scorer>, Option<ValueModel<Llama>>, String);
+
+/// The reward: its name, what scores, what a critic may start from, a few words.
+fn reward(config: &Config, tokenizer: &TextTokenizer, device: &Device) -> Result<Reward, Failure> {
+    let Some(dir) = &config.reward_model else {
+        let rule = config.reward.unwrap_or(Rule::Happy);
+        let about = format!("a rule, {}", rule.about());
+        let scorer = Box::new(rules::scorer(rule));
+        return Ok(("rule".to_owned(), scorer, None, about));
+    };
+    let own = TextTokenizer::from_folder(dir)?.with_chat_fallback(config.chat_fallback);
+    let about = format!("the reward model `{}`", dir.display());
+    let scored = |length: usize| own.max_length().unwrap_or(length).min(length);
+    fn scorer<B: HfReward>(
+        model: RewardModel<B>,
+        tokenizer: TextTokenizer,
+        length: usize,
+    ) -> Box<dyn Scorer> {
+        Box::new(RewardScorer::new(
+            model,
+            tokenizer,
+            length,
+            Truncation::KeepEnd,
+        ))
+    }
+    let name = "reward_model".to_owned();
+    if common::architecture(dir)? == Architecture::Bert {
+        let model = RewardModel::<Bert>::load(dir, device)?;
+        let length = scored(model.backbone.max_positions());
+        return Ok((name, scorer(model, own, length), None, about));
+    }
+    let model = RewardModel::<Llama>::load(dir, device)?;
+    let same = own.inner().get_vocab(true) == tokenizer.inner().get_vocab(true);
+    let room = model.backbone.max_positions();
+    let critic = (same && room >= config.policy.max_length).then(|| policy::critic(&model));
+    if critic.is_none() && config.policy.ppo.estimator.critic().is_some() {
+        common::tell(
+            "the reward model reads other tokens than the policy, or shorter texts: the critic is \
+             a value head on the policy",
+        );
+    }
+    let length = scored(room);
+    Ok((name, scorer(model, own, length), critic, about))
+}

@@ -1,0 +1,137 @@
+//! Openings, training, and what is written of it.
+
+use std::ops::ControlFlow;
+
+use collimate::core::{GenerateError, Key, Prompt};
+use collimate::lm::{Llama, Progress as Written, TextGenerator, Watch};
+use collimate::recipes::ppo::{Contender, PolicyData, reinforce as train, section, summary};
+use collimate::train::{Interrupt, Meter, Progress, Report};
+use serde_json::json;
+
+use super::args::{Args, Config, NAME};
+use crate::commands::rule::pairs::{self, Sizes};
+use crate::common::{Failure, Interrupted};
+use crate::job::Job;
+use crate::policy;
+use collimate::data::TextTokenizer;
+
+/// Opens the run's folder.
+pub(crate) fn open(args: &Args, config: &Config, tokenizer: TextTokenizer) -> Result<Job, Failure> {
+    let out = args.run.out(NAME)?;
+    let models = config.model.iter().chain(&config.reward_model);
+    let length = config.policy.max_length;
+    let resume = args.run.resume_command(&out);
+    Job::open(
+        &out,
+        config,
+        config.prompts.iter(),
+        models,
+        tokenizer,
+        length,
+        resume,
+    )
+}
+
+/// Beginnings of texts by the model itself.
+pub(crate) fn openings(
+    job: &Job,
+    config: &Config,
+    generator: &TextGenerator<Llama>,
+) -> Result<Vec<Prompt>, Failure> {
+    let sizes = Sizes {
+        train: config.openings,
+        test: config.test_prompts,
+        samples: 1,
+        opening_tokens: config.opening_tokens,
+        new_tokens: config.policy.ppo.max_new_tokens,
+    };
+    let mut watch = Watching {
+        interrupt: &job.interrupt,
+        meter: None,
+    };
+    let key = Key::new(config.policy.ppo.seed, "openings");
+    match pairs::openings(generator, sizes, key, &mut watch) {
+        Err(error) if matches!(error.downcast_ref(), Some(GenerateError::Interrupted)) => {
+            let resume = &job.resume;
+            let text = format!("interrupted while writing openings; begin anew with: {resume}");
+            Err(Interrupted(text).into())
+        }
+        written => written,
+    }
+}
+
+/// Trains the policy, saves it beside the start, and writes the report.
+pub(crate) fn reinforce(
+    job: &mut Job,
+    config: &Config,
+    start: &Llama,
+    contender: Contender<'_, Llama>,
+    data: &PolicyData<'_>,
+) -> Result<(), Failure> {
+    let config = &config.policy;
+    let outcome = train(
+        start,
+        &job.tokenizer,
+        &[contender],
+        data,
+        config,
+        &mut job.run,
+        &job.interrupt,
+        Progress::Auto,
+    )
+    .map_err(|error| job.stopped(error))?;
+    job.save("models/start", start)?;
+    for policy in &outcome.policies {
+        job.save(&format!("models/{}", policy.report.name), &policy.model)?;
+    }
+    let seconds = job.note_cost(outcome.seconds);
+    job.summary
+        .insert("seed".to_owned(), json!(config.ppo.seed));
+    let mut all = summary(&outcome, config);
+    for (name, value) in &job.summary {
+        all[name] = value.clone();
+    }
+    job.run.write_summary(&all)?;
+    let report = Report::new("Reinforcement learning from a reward").text(&job.about);
+    section(report, &outcome, config, &job.run)?
+        .section("Files")
+        .text(
+            "`models/` holds the start and the policy: write with one by the example \
+             `generate`, or open it in Transformers. `metrics.jsonl` has a line per rollout; \
+             `docs/ppo.md` explains each number.",
+        )
+        .write(job.run.path())?;
+    let mut table = String::new();
+    for policy in &outcome.policies {
+        let r = &policy.report;
+        table += &format!(
+            "{:<14} reward {:.3} → {:.3}  win rate {:.3}  kl {:.2}  {:.1} tokens\n",
+            r.name,
+            r.reward_before.estimate,
+            r.reward_after.estimate,
+            r.answers.win_rate.estimate,
+            r.kl.estimate,
+            r.answers.mean_tokens,
+        );
+    }
+    policy::warn(&outcome.policies);
+    job.print_end(&table, seconds)
+}
+
+/// Shows how far writing is and stops it on Ctrl-C.
+struct Watching<'a> {
+    interrupt: &'a Interrupt,
+    meter: Option<Meter>,
+}
+
+impl Watch for Watching<'_> {
+    fn progress(&mut self, now: Written) -> ControlFlow<()> {
+        let start = || Progress::Auto.start("openings", 0, now.total as u64);
+        let meter = self.meter.get_or_insert_with(start);
+        meter.set(now.finished as u64, &format!("{} tokens", now.tokens));
+        match self.interrupt.is_set() {
+            true => ControlFlow::Break(()),
+            false => ControlFlow::Continue(()),
+        }
+    }
+}

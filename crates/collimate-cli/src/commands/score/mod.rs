@@ -1,0 +1,223 @@
+//! Scores texts with a saved model: `cargo run --example score -- --help`.
+
+pub(crate) mod logps;
+pub(crate) mod rewards;
+
+use std::path::{Path, PathBuf};
+
+use collimate::core::PreferencePair;
+use collimate::data::{
+    AnswerEnd, ChatFallback, Format, HhTurns, Input, OnBadRow, ReadOptions, ReadReport, SftExample,
+    TextTokenizer, TokenizeReport, Truncation,
+};
+use collimate::lm::{Architecture, Bert, Llama};
+use collimate::train::atomic_write;
+use serde_json::{Map, Value, json};
+
+use crate::common::{self, DeviceName, Failure};
+
+/// Score completions or preference pairs with a saved reward model, or with the log-probabilities
+/// of a language model.
+///
+/// One JSON object per row comes out: the row's prompt and texts with `score`, or for pairs
+/// `chosen_score` and `rejected_score`; with --logprobs, `logps` (natural log, summed over the
+/// completion) and `tokens`, or `chosen_logps`, `rejected_logps`, `chosen_tokens`,
+/// `rejected_tokens`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Folder of a saved reward model, or with --logprobs of a causal language model
+    #[arg(long, value_name = "DIR")]
+    model: PathBuf,
+    /// JSON lines of {prompt, completion} or of preference pairs (any format that ser reads)
+    #[arg(long, value_name = "FILE")]
+    data: PathBuf,
+    /// Where to write; by default standard output
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// Log-probabilities of the completions under a causal language model
+    #[arg(long)]
+    logprobs: bool,
+    /// Longest sequence in tokens; by default what the model was trained with, else what it takes,
+    /// at most 2048
+    #[arg(long, value_name = "N")]
+    max_length: Option<usize>,
+    /// Tokens that a prompt keeps where prompt and answer are longer than that [default: half of it]
+    #[arg(long, value_name = "N")]
+    max_prompt_length: Option<usize>,
+    /// Format of the file: prompt_completion, messages, or one of the pairs that ser reads; by
+    /// default recognised
+    #[arg(long, value_parser = common::json_name::<Format>, value_name = "NAME")]
+    format: Option<Format>,
+    /// Prompt of an hh-rlhf dialogue: last_turn_only (as ser trains) or full
+    #[arg(long, value_parser = common::json_name::<HhTurns>, default_value = "last_turn_only")]
+    #[arg(value_name = "TURNS")]
+    hh_turns: HhTurns,
+    /// Messages where the model has no chat template: refuse, or plain text with their roles
+    #[arg(long, value_parser = common::json_name::<ChatFallback>, default_value = "refuse")]
+    #[arg(value_name = "HOW")]
+    chat_fallback: ChatFallback,
+    /// What to do with a row that cannot be read: fail or drop (counted)
+    #[arg(long, value_parser = common::json_name::<OnBadRow>, default_value = "fail")]
+    #[arg(value_name = "POLICY")]
+    on_bad_row: OnBadRow,
+    /// Where to compute
+    #[arg(long, value_enum, default_value_t = DeviceName::Flex)]
+    device: DeviceName,
+}
+
+/// What is scored.
+pub(crate) enum Rows {
+    Single(Vec<SftExample>),
+    Pairs(Vec<PreferencePair>),
+}
+
+/// Texts as ids.
+pub(crate) struct Task {
+    pub(crate) tokenizer: TextTokenizer,
+    pub(crate) rows: Rows,
+    /// What is told of reading them, if it was not told yet.
+    pub(crate) report: Option<ReadReport>,
+    pub(crate) max_length: Option<usize>,
+}
+
+impl Task {
+    /// The longest sequence, given what the model takes.
+    pub(crate) fn max_length(&self, model: usize) -> Result<usize, Failure> {
+        match self.max_length {
+            Some(length) if length > model => {
+                Err(format!("--max-length {length}: the model takes at most {model} tokens").into())
+            }
+            Some(length) => Ok(length),
+            None => Ok(model.min(self.tokenizer.max_length().unwrap_or(2048))),
+        }
+    }
+
+    /// Says what was read and how much of it was cut.
+    pub(crate) fn tell(&self, cut: &TokenizeReport, length: usize) {
+        if let Some(report) = &self.report {
+            common::tell(&report.to_string());
+        }
+        if cut.is_worth_telling() {
+            common::tell(&format!("longest sequence: {length} tokens; {cut}"));
+        }
+    }
+
+    /// What is cut from sequences that are too long.
+    pub(crate) const TRUNCATION: Truncation = Truncation::KeepEnd;
+}
+
+/// Does what the options say.
+pub(crate) fn run(args: &Args) -> Result<(), Failure> {
+    let device = args.device.open()?;
+    if let Some(out) = &args.out {
+        common::check_writable(out)?;
+    }
+    let architecture = common::architecture(&args.model)?;
+    let tokenizer = TextTokenizer::from_folder(&args.model)?
+        .with_chat_fallback(args.chat_fallback)
+        .with_max_prompt_length(args.max_prompt_length)
+        .with_answer_end(match args.logprobs {
+            true => AnswerEnd::WholeAnswers,
+            false => AnswerEnd::EveryAnswer,
+        });
+    let (rows, report) = read(args)?;
+    let task = Task {
+        tokenizer,
+        rows,
+        report: Some(report),
+        max_length: args.max_length,
+    };
+    let columns = match (args.logprobs, architecture) {
+        (true, _) => logps::columns(&args.model, &task, &device)?,
+        (false, Architecture::Bert) => rewards::columns::<Bert>(&args.model, &task, &device)?,
+        (false, _) => rewards::columns::<Llama>(&args.model, &task, &device)?,
+    };
+    check_finite(&args.model, &columns)?;
+    write(args, &task.rows, &columns)
+}
+
+fn read(args: &Args) -> Result<(Rows, ReadReport), Failure> {
+    let mut input = Input::open(&args.data)?;
+    let format = match args.format {
+        Some(format) => format,
+        None => input.format()?,
+    };
+    let options = ReadOptions {
+        format: args.format,
+        on_bad_row: args.on_bad_row,
+        hh_turns: args.hh_turns,
+        ..ReadOptions::default()
+    };
+    let (rows, report) = match format {
+        Format::PromptCompletion | Format::Messages => {
+            let (rows, report) = input.read_sft(&options)?;
+            (Rows::Single(rows), report)
+        }
+        _ => {
+            let (rows, report) = input.read_pairs(&options)?;
+            (Rows::Pairs(rows), report)
+        }
+    };
+    if report.kept == 0 {
+        return Err(format!("{report}: no row is left: look at the reasons").into());
+    }
+    Ok((rows, report))
+}
+
+/// Refuses results that JSON cannot hold.
+pub(crate) fn check_finite(model: &Path, columns: &[Column]) -> Result<(), Failure> {
+    for (name, values) in columns {
+        if let Some(index) = values.iter().position(Value::is_null) {
+            return Err(format!(
+                "{}: {name} of row {} is not a finite number: the model's weights are broken",
+                model.display(),
+                index + 1
+            )
+            .into());
+        }
+    }
+    Ok(())
+}
+
+/// One column of results: a name and a value per row.
+pub(crate) type Column = (&'static str, Vec<Value>);
+
+fn write(args: &Args, rows: &Rows, columns: &[Column]) -> Result<(), Failure> {
+    let mut text = String::new();
+    let mut line = |index: usize, mut row: Map<String, Value>| -> Result<(), Failure> {
+        for (name, values) in columns {
+            row.insert((*name).to_owned(), values[index].clone());
+        }
+        text += &serde_json::to_string(&row)?;
+        text.push('\n');
+        Ok(())
+    };
+    let object = |value: Value| match value {
+        Value::Object(map) => map,
+        _ => Map::new(),
+    };
+    match rows {
+        Rows::Single(rows) => {
+            for (index, row) in rows.iter().enumerate() {
+                let value = json!({"prompt": row.prompt, "completion": row.completion.text});
+                line(index, object(value))?;
+            }
+        }
+        Rows::Pairs(rows) => {
+            for (index, row) in rows.iter().enumerate() {
+                let value = json!({
+                    "prompt": row.prompt, "chosen": row.chosen.text, "rejected": row.rejected.text,
+                });
+                line(index, object(value))?;
+            }
+        }
+    }
+    match &args.out {
+        Some(path) => {
+            atomic_write(path, text.as_bytes())?;
+            common::tell(&format!("wrote {}", path.display()));
+        }
+        None => common::print(&text)?,
+    }
+    Ok(())
+}

@@ -1,0 +1,166 @@
+//! Common to the commands: devices, errors on one line, logging.
+
+use std::ffi::OsString;
+use std::io::{ErrorKind, IsTerminal, Write};
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::{Parser, ValueEnum};
+use collimate::lm::{Architecture, detect_architecture};
+use collimate::prelude::Device;
+use serde::de::DeserializeOwned;
+
+/// What a run writes last.
+pub(crate) const REPORT: &str = "report.md";
+
+/// Anything that can go wrong, shown on one line.
+pub(crate) type Failure = Box<dyn std::error::Error>;
+
+/// A wish of the user, fulfilled: no error, but not the end of the run either.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct Interrupted(pub(crate) String);
+
+/// A command line that cannot be meant.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}; --help explains")]
+struct Usage(String);
+
+/// What kind of model a folder holds.
+pub(crate) fn architecture(dir: &Path) -> Result<Architecture, Failure> {
+    if !dir.is_dir() {
+        return Err(format!(
+            "--model {}: no such folder: name one with config.json, tokenizer.json and \
+             model.safetensors",
+            dir.display()
+        )
+        .into());
+    }
+    let inner = dir.join("model");
+    if dir.join(REPORT).exists() && inner.is_dir() {
+        return Err(format!(
+            "--model {}: is the folder of a run: its model is {}",
+            dir.display(),
+            inner.display()
+        )
+        .into());
+    }
+    Ok(detect_architecture(dir)?)
+}
+
+/// Refuses a path that cannot be a file before any work is done.
+#[allow(dead_code)] // one example writes a folder
+pub(crate) fn check_writable(out: &Path) -> Result<(), Failure> {
+    let problem = match out.parent() {
+        _ if out.is_dir() => "is a folder: name a file in it",
+        Some(folder) if !folder.as_os_str().is_empty() && !folder.is_dir() => {
+            "its folder does not exist: make it first"
+        }
+        _ => return Ok(()),
+    };
+    Err(format!("--out {}: {problem}", out.display()).into())
+}
+
+/// Where tensors live.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum DeviceName {
+    /// The fast CPU backend
+    Flex,
+    /// The plain CPU backend
+    Ndarray,
+    /// The first NVIDIA GPU (needs a build with `--features cuda`)
+    Cuda,
+}
+
+impl DeviceName {
+    /// The device, or what to do to get it.
+    pub(crate) fn open(self) -> Result<Device, Failure> {
+        match self {
+            Self::Flex => Ok(Device::flex()),
+            // Deprecated upstream; kept because property tests compare the two CPU backends.
+            #[allow(deprecated)]
+            Self::Ndarray => Ok(Device::ndarray()),
+            #[cfg(feature = "cuda")]
+            Self::Cuda => Ok(Device::cuda(0)),
+            #[cfg(not(feature = "cuda"))]
+            Self::Cuda => Err("--device cuda: this program was built without CUDA; \
+                               build it with --features cuda, or use --device flex"
+                .into()),
+        }
+    }
+}
+
+/// The command line; what is wrong with it is said on one line.
+pub(crate) fn parse<T: Parser>(arguments: impl Iterator<Item = OsString>) -> Result<T, Failure> {
+    let program = T::command().mut_subcommands(|command| command.allow_negative_numbers(true));
+    let parsed = program
+        .try_get_matches_from(arguments)
+        .and_then(|mut found| T::from_arg_matches_mut(&mut found));
+    parsed.map_err(|error| {
+        if !error.use_stderr() {
+            error.exit(); // --help and --version
+        }
+        let text = error.to_string();
+        let first = text.split("\n\n").next().unwrap_or_default();
+        let words: Vec<&str> = first.split_whitespace().collect();
+        let line = words.join(" ");
+        let line = line.strip_prefix("error: ").unwrap_or(&line);
+        Usage(line.to_owned()).into()
+    })
+}
+
+/// A value as serde spells it.
+pub(crate) fn json_name<T: DeserializeOwned>(text: &str) -> Result<T, String> {
+    serde_json::from_value(serde_json::Value::String(text.to_owned())).map_err(|e| e.to_string())
+}
+
+/// Writes to standard output; a reader that has gone away (`| head`) is no error.
+pub(crate) fn print(text: &str) -> Result<(), Failure> {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            Err(format!("standard output: {error}").into())
+        }
+        _ => Ok(()),
+    }
+}
+
+/// A line on standard error, read by somebody or not.
+pub(crate) fn tell(line: &str) {
+    let _ = writeln!(std::io::stderr(), "{line}");
+}
+
+/// Runs `main` and turns an error into one line on standard error and a status other than 0.
+pub(crate) fn exit(main: impl FnOnce() -> Result<(), Failure>) -> ExitCode {
+    crate::allocator::keep_memory();
+    // What was read and dropped the examples say themselves.
+    let quiet = "warn,collimate_data=error";
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env()
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(quiet));
+    let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal() && !plain)
+        // It would say so on standard error, and panic where that is the one that is full.
+        .log_internal_errors(false)
+        .without_time()
+        .with_target(false)
+        .init();
+    match main() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let text = error.to_string().replace('\n', " ");
+            if error.is::<Interrupted>() {
+                tell(&text);
+                // As a shell reports a process that Ctrl-C ended.
+                return ExitCode::from(130);
+            }
+            tell(&format!("error: {text}"));
+            match error.is::<Usage>() {
+                true => ExitCode::from(2),
+                false => ExitCode::FAILURE,
+            }
+        }
+    }
+}

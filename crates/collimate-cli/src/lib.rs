@@ -1,0 +1,27 @@
+#![doc = include_str!("../README.md")]
+
+mod allocator;
+mod commands;
+mod common;
+mod job;
+mod lengths;
+mod options;
+mod policy;
+mod runs;
+mod scorer;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+pub use commands::rule::rules;
+
+/// Runs `collimate` with the arguments of this process.
+pub fn main() -> ExitCode {
+    commands::main(std::env::args_os())
+}
+
+/// Runs `collimate NAME` with the arguments of this process: for programs that are one command.
+pub fn command(name: &str) -> ExitCode {
+    let program = [OsString::from("collimate"), OsString::from(name)];
+    commands::main(program.into_iter().chain(std::env::args_os().skip(1)))
+}

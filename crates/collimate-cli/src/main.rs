@@ -1,0 +1,7 @@
+//! The program `collimate`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    collimate_cli::main()
+}
