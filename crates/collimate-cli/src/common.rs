@@ -26,6 +26,11 @@ pub(crate) struct Interrupted(pub(crate) String);
 #[error("{0}; --help explains")]
 struct Usage(String);
 
+/// An error of the command line: the program ends with status 2.
+pub(crate) fn usage(text: impl Into<String>) -> Failure {
+    Usage(text.into()).into()
+}
+
 /// What kind of model a folder holds.
 pub(crate) fn architecture(dir: &Path) -> Result<Architecture, Failure> {
     if !dir.is_dir() {

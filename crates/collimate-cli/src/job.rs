@@ -17,17 +17,6 @@ use serde_json::{Map, Value, json};
 use crate::common::{self, Failure, REPORT};
 use crate::runs;
 
-/// The options as JSON, for a configuration file; `world`: what options of one's own would need, where
-/// these are those of the synthetic world.
-pub(crate) fn print_options(config: &impl Serialize, world: Option<&str>) -> Result<(), Failure> {
-    if let Some(needed) = world {
-        common::tell(&format!(
-            "these are the options of the synthetic world; for those of your own give {needed} too"
-        ));
-    }
-    common::print(&(serde_json::to_string_pretty(config)? + "\n"))
-}
-
 /// Whether the folder holds a run that has ended; then says so.
 pub(crate) fn has_ended(out: &Path, config: &impl Serialize) -> Result<bool, Failure> {
     let report = out.join(REPORT);

@@ -3,6 +3,7 @@
 mod allocator;
 mod commands;
 mod common;
+mod files;
 mod job;
 mod lengths;
 mod options;

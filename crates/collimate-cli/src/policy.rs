@@ -1,6 +1,5 @@
-//! Options of reinforcement learning, for the examples `ppo` and `ser`.
+//! Options of reinforcement learning, for the commands `ppo` and `ser`.
 
-use clap::{Args, ValueEnum};
 use collimate::lm::Llama;
 use collimate::nn::{LoraConfig, ValueModel};
 use collimate::ppo::{
@@ -10,82 +9,163 @@ use collimate::recipes::Adaptation;
 use collimate::recipes::ppo::{CriticStart, PolicyConfig, Reinforced};
 use collimate::reward::RewardModel;
 
-use crate::common;
-use crate::options::assign;
+use crate::common::{self, Failure};
+use crate::options::{Flag, Given};
 
-/// What a response's reward is compared with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum EstimatorName {
-    /// A critic's values: PPO
-    Critic,
-    /// The other responses to its prompt
-    Rloo,
-    /// The mean of all responses to its prompt, in standard deviations
-    Grpo,
+/// A configuration with a policy stage.
+pub(crate) trait HasPolicy {
+    /// Options of the policy stage.
+    fn policy(&mut self) -> &mut PolicyConfig;
 }
 
-/// How scores become rewards.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-#[value(rename_all = "snake_case")]
-pub(crate) enum ScalingName {
-    /// Scores as they are
-    None,
-    /// To mean 0 and variance 1 over all scores so far
-    Running,
-    /// The sigmoid of the score minus a centre, from 0.5 to 1 mapped to -1 to 1 (SER, eq. 18)
-    Sigmoid,
-    /// Scores from -5 to 5 mapped to -1 to 1, the rest cut
-    SymmetricClip,
+/// Short names of options of the policy stage, which stands at `policy`.
+pub(crate) fn flags<C: HasPolicy + 'static>() -> Vec<Flag<C>> {
+    let flags = vec![
+        Flag::change(
+            "estimator",
+            "NAME",
+            &["policy.ppo.estimator"],
+            "Baseline of a response's reward: critic (PPO), rloo (the other responses to its prompt) \
+             or grpo (the mean of all responses to its prompt, in standard deviations) \
+             [default: critic]",
+            |config: &mut C, name, given| estimator(&mut config.policy().ppo, name, given),
+        ),
+        Flag::of("rollouts", "N", &["policy.ppo.rollouts"]),
+        Flag::of("rollout-size", "N", &["policy.ppo.rollout_size"]),
+        Flag::of("samples-per-prompt", "N", &["policy.ppo.samples_per_prompt"]).rare(),
+        Flag::of("mini-batch", "N", &["policy.ppo.mini_batch_size"]).rare(),
+        Flag::of("ppo-epochs", "N", &["policy.ppo.ppo_epochs"]).rare(),
+        Flag::of("response-tokens", "N", &["policy.ppo.max_new_tokens"]),
+        Flag::of("temperature", "T", &["policy.ppo.temperature"]).rare(),
+        Flag::of("policy-lr", "RATE", &["policy.ppo.learning_rate"]),
+        Flag::change(
+            "kl-coef",
+            "BETA",
+            &["policy.ppo.kl"],
+            "Fixed coefficient on the divergence from the start, at least 0 \
+             [default for the synthetic world: 0.2]",
+            |config: &mut C, text, _| {
+                let coefficient = number(text)?;
+                config.policy().ppo.kl = KlControl::Fixed { coefficient };
+                Ok(())
+            },
+        )
+        .conflicts("kl-target"),
+        Flag::change(
+            "kl-target",
+            "NATS",
+            &["policy.ppo.kl"],
+            "Divergence that an adaptive coefficient aims at, in nats per response, above 0 \
+             [default: 6]",
+            |config: &mut C, text, _| kl_target(&mut config.policy().ppo, number(text)?),
+        )
+        .rare(),
+        Flag::change(
+            "reward-scaling",
+            "NAME",
+            &["policy.ppo.reward.scaling"],
+            "Scaling of scores into rewards: none, running (mean 0 and variance 1 over all scores so \
+             far), sigmoid (SER, equation 18) or symmetric_clip (-5 to 5 mapped to -1 to 1). A saved \
+             reward model has no centre for sigmoid: set one beside it [default: running; sigmoid in \
+             ser on your own data, centred on the labelled answers]",
+            |config: &mut C, name, _| scaling(&mut config.policy().ppo.reward.scaling, name),
+        )
+        .rare(),
+        Flag::switch(
+            "value-head",
+            &["policy.critic"],
+            "Put a value head on the policy, in place of a critic made from the reward model",
+            |config: &mut C, _, _| {
+                config.policy().critic = CriticStart::ValueHead;
+                Ok(())
+            },
+        )
+        .rare(),
+        Flag::switch(
+            "policy-lora",
+            &["policy.adaptation"],
+            "Train low-rank adapters of the policy (r 8, alpha 32, no dropout) instead of all weights",
+            |config: &mut C, _, _| {
+                config.policy().adaptation = Adaptation::Lora(LoraConfig {
+                    dropout: 0.0,
+                    ..LoraConfig::default()
+                });
+                Ok(())
+            },
+        )
+        .rare(),
+    ];
+    flags.into_iter().map(|flag| flag.under("Policy")).collect()
 }
 
-/// Options of the policy stage.
-#[derive(Debug, Args)]
-#[command(next_help_heading = "Policy")]
-pub(crate) struct PolicyOptions {
-    /// What a response's reward is compared with [default: critic]
-    #[arg(long, value_enum, value_name = "NAME")]
-    estimator: Option<EstimatorName>,
-    /// How many times responses are written and learned from [default: 100; for the world 24]
-    #[arg(long, value_name = "N")]
-    rollouts: Option<u64>,
-    /// Responses of a rollout [default: 64; for the world 128]
-    #[arg(long, value_name = "N")]
-    rollout_size: Option<usize>,
-    /// Responses to each prompt of a rollout [default: 1; with rloo and grpo 4]
-    #[arg(long, value_name = "N")]
-    samples_per_prompt: Option<usize>,
-    /// Responses of an optimiser step [default: 16; for the world 32]
-    #[arg(long, value_name = "N")]
-    mini_batch: Option<usize>,
-    /// Passes over a rollout [default: 4; for the world 2]
-    #[arg(long, value_name = "N")]
-    ppo_epochs: Option<u64>,
-    /// Longest response in tokens [default: 256, at most half of --max-length; for the world 32]
-    #[arg(long, value_name = "N")]
-    response_tokens: Option<usize>,
-    /// Softmax temperature while training, 0.001 to 1000 [default: 1]
-    #[arg(long, value_name = "T")]
-    temperature: Option<f64>,
-    /// The policy's learning rate [default: 1.4e-5; for the world 1e-3]
-    #[arg(long, value_name = "RATE")]
-    policy_lr: Option<f64>,
-    /// Fixed coefficient on the divergence from the start, at least 0 [for the world 0.2]
-    #[arg(long, value_name = "BETA", conflicts_with = "kl_target")]
-    kl_coef: Option<f64>,
-    /// Divergence that an adaptive coefficient aims at, in nats per response, above 0 [default: 6]
-    #[arg(long, value_name = "NATS")]
-    kl_target: Option<f64>,
-    /// How scores become rewards; numbers of a scaling go into --config. A saved reward model has no
-    /// centre for sigmoid, so give one there [default: running; of ser on your data sigmoid,
-    /// centred on the labelled answers]
-    #[arg(long, value_enum, value_name = "NAME")]
-    reward_scaling: Option<ScalingName>,
-    /// A value head on the policy, in place of a critic made from the reward model
-    #[arg(long)]
-    value_head: bool,
-    /// Train low-rank adapters of the policy (r 8, alpha 32, dropout unused) instead of all weights
-    #[arg(long)]
-    policy_lora: bool,
+fn number(text: &str) -> Result<f64, Failure> {
+    text.parse().map_err(|_| "not a number".into())
+}
+
+fn estimator(ppo: &mut PpoConfig, name: &str, given: &Given) -> Result<(), Failure> {
+    let samples = given.typed("policy.ppo.samples_per_prompt");
+    match name {
+        "critic" => {
+            if ppo.estimator.critic().is_none() {
+                ppo.estimator = Estimator::default();
+                if !samples {
+                    ppo.samples_per_prompt = 1;
+                }
+            }
+            return Ok(());
+        }
+        "rloo" => ppo.estimator = Estimator::Rloo,
+        "grpo" if matches!(ppo.estimator, Estimator::Grpo { .. }) => {}
+        "grpo" => ppo.estimator = Estimator::Grpo { scale: true },
+        _ => return Err("give critic, rloo or grpo".into()),
+    }
+    if ppo.samples_per_prompt == 1 && !samples {
+        ppo.samples_per_prompt = 4;
+    }
+    Ok(())
+}
+
+fn kl_target(ppo: &mut PpoConfig, target: f64) -> Result<(), Failure> {
+    // The usual 10,000 would hardly move with so few responses.
+    let (horizon, unit) = match ppo.kl {
+        KlControl::Adaptive { horizon, unit, .. } => (horizon, unit),
+        KlControl::Fixed { .. } => (10.0 * ppo.rollout_size as f64, KlUnit::default()),
+    };
+    ppo.kl = KlControl::Adaptive {
+        initial: ppo.kl.initial(),
+        target,
+        horizon,
+        unit,
+    };
+    Ok(())
+}
+
+/// Numbers of a scaling that a configuration file chose stay.
+fn scaling(scaling: &mut RewardScaling, name: &str) -> Result<(), Failure> {
+    match name {
+        "none" => *scaling = RewardScaling::None,
+        "running" => *scaling = RewardScaling::Running,
+        "sigmoid" if matches!(scaling, RewardScaling::Sigmoid { .. }) => {}
+        "sigmoid" => *scaling = RewardScaling::PAPER,
+        "symmetric_clip" if matches!(scaling, RewardScaling::SymmetricClip { .. }) => {}
+        "symmetric_clip" => {
+            *scaling = RewardScaling::SymmetricClip {
+                limit: 5.0,
+                min: -1.0,
+                max: 1.0,
+            };
+        }
+        _ => return Err("give none, running, sigmoid or symmetric_clip".into()),
+    }
+    Ok(())
+}
+
+/// A response takes at most half of a sequence, unless its length was typed.
+pub(crate) fn settle(policy: &mut PolicyConfig, given: &Given) {
+    if !given.typed("policy.ppo.max_new_tokens") {
+        let half = (policy.max_length / 2).max(1);
+        policy.ppo.max_new_tokens = policy.ppo.max_new_tokens.min(half);
+    }
 }
 
 /// Defaults for your own model.
@@ -150,87 +230,6 @@ pub(crate) fn for_world() -> PolicyConfig {
         },
         max_length: 128,
         ..default
-    }
-}
-
-impl PolicyOptions {
-    /// Puts what was given over a configuration.
-    pub(crate) fn apply(&self, policy: &mut PolicyConfig) {
-        let ppo = &mut policy.ppo;
-        match self.estimator {
-            Some(EstimatorName::Critic) if ppo.estimator.critic().is_none() => {
-                ppo.estimator = Estimator::default();
-                ppo.samples_per_prompt = 1;
-            }
-            Some(EstimatorName::Rloo) => ppo.estimator = Estimator::Rloo,
-            Some(EstimatorName::Grpo) if !matches!(ppo.estimator, Estimator::Grpo { .. }) => {
-                ppo.estimator = Estimator::Grpo { scale: true };
-            }
-            Some(EstimatorName::Critic | EstimatorName::Grpo) | None => {}
-        }
-        if self.estimator.is_some()
-            && ppo.estimator.critic().is_none()
-            && ppo.samples_per_prompt == 1
-        {
-            ppo.samples_per_prompt = 4;
-        }
-        assign(&mut ppo.rollouts, self.rollouts);
-        assign(&mut ppo.rollout_size, self.rollout_size);
-        assign(&mut ppo.samples_per_prompt, self.samples_per_prompt);
-        assign(&mut ppo.mini_batch_size, self.mini_batch);
-        assign(&mut ppo.ppo_epochs, self.ppo_epochs);
-        assign(&mut ppo.max_new_tokens, self.response_tokens);
-        assign(&mut ppo.temperature, self.temperature);
-        assign(&mut ppo.learning_rate, self.policy_lr);
-        if let Some(coefficient) = self.kl_coef {
-            ppo.kl = KlControl::Fixed { coefficient };
-        }
-        if let Some(target) = self.kl_target {
-            // The usual 10,000 would hardly move with so few responses.
-            let (horizon, unit) = match ppo.kl {
-                KlControl::Adaptive { horizon, unit, .. } => (horizon, unit),
-                KlControl::Fixed { .. } => (10.0 * ppo.rollout_size as f64, KlUnit::default()),
-            };
-            ppo.kl = KlControl::Adaptive {
-                initial: ppo.kl.initial(),
-                target,
-                horizon,
-                unit,
-            };
-        }
-        let scaling = &mut ppo.reward.scaling;
-        match self.reward_scaling {
-            Some(ScalingName::None) => *scaling = RewardScaling::None,
-            Some(ScalingName::Running) => *scaling = RewardScaling::Running,
-            // The numbers of a configuration file stay.
-            Some(ScalingName::Sigmoid) if !matches!(scaling, RewardScaling::Sigmoid { .. }) => {
-                *scaling = RewardScaling::PAPER;
-            }
-            Some(ScalingName::SymmetricClip)
-                if !matches!(scaling, RewardScaling::SymmetricClip { .. }) =>
-            {
-                *scaling = RewardScaling::SymmetricClip {
-                    limit: 5.0,
-                    min: -1.0,
-                    max: 1.0,
-                };
-            }
-            Some(ScalingName::Sigmoid | ScalingName::SymmetricClip) | None => {}
-        }
-        // A response takes at most half of a sequence, unless somebody said otherwise.
-        if self.response_tokens.is_none() {
-            let ppo = &mut policy.ppo;
-            ppo.max_new_tokens = ppo.max_new_tokens.min((policy.max_length / 2).max(1));
-        }
-        if self.value_head {
-            policy.critic = CriticStart::ValueHead;
-        }
-        if self.policy_lora {
-            policy.adaptation = Adaptation::Lora(LoraConfig {
-                dropout: 0.0,
-                ..LoraConfig::default()
-            });
-        }
     }
 }
 

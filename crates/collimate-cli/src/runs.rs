@@ -7,7 +7,7 @@ use collimate::data::SftExample;
 use collimate::data::world::World;
 use collimate::nn::Backbone;
 use collimate::recipes::RecipeError;
-use collimate::train::{Interrupt, RunFolder, TrainError, hash_file, hash_json};
+use collimate::train::{Interrupt, RunFolder, TrainConfig, TrainError, hash_file, hash_json};
 use rand::RngExt;
 use serde::Serialize;
 
@@ -153,4 +153,14 @@ pub(crate) fn plain_texts(world: &World, texts: usize, seed: u64) -> Vec<SftExam
             })
         })
         .collect()
+}
+
+/// Whether a training differs from another one in more than the seed.
+pub(crate) fn changed(train: &TrainConfig, default: &TrainConfig) -> bool {
+    let seed = default.seed;
+    let seeded = TrainConfig {
+        seed,
+        ..train.clone()
+    };
+    seeded != *default
 }

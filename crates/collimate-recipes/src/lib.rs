@@ -2,11 +2,18 @@
 
 mod adaptation;
 mod answers;
+mod context;
+pub mod direct;
 mod error;
+mod groups;
+mod implicit;
 mod judge;
 mod lengths;
 mod own_pairs;
+mod policy_training;
 pub mod ppo;
+pub mod reward_model;
+mod scores;
 pub mod self_rewarding;
 pub mod ser;
 pub mod sera;
@@ -14,6 +21,7 @@ mod sft;
 
 pub use adaptation::Adaptation;
 pub use answers::{AnswerReport, ResponseSampling, Sample};
+pub use context::RunContext;
 pub use error::RecipeError;
 pub use judge::Judge;
 pub use own_pairs::{OwnPairs, OwnPairsPlan, own_pairs};

@@ -1,9 +1,11 @@
-//! Direct alignment with any loss: `cargo run --example dpo -- --help`.
+//! Direct alignment with any loss: `collimate dpo --help`.
 
+use collimate::prelude::Device;
 use collimate::recipes::sera::Method;
 
-use crate::commands::alignment;
+use crate::commands::alignment::{self, Config};
 use crate::common::Failure;
+use crate::options::{Flag, Given, Layered, Options, RunArgs};
 
 /// Align a language model with preference pairs: DPO, IPO, SLiC-HF, SimPO and a dozen more.
 ///
@@ -13,7 +15,7 @@ use crate::common::Failure;
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]
-    options: alignment::Options,
+    pub(crate) options: Options<Dpo>,
 }
 
 const DEFAULTS: alignment::Defaults = alignment::Defaults {
@@ -23,7 +25,28 @@ const DEFAULTS: alignment::Defaults = alignment::Defaults {
     world_beta: 0.5,
 };
 
-/// Does what the options say.
-pub(crate) fn run(args: &Args) -> Result<(), Failure> {
-    alignment::run(&args.options, DEFAULTS)
+/// The command `dpo`.
+#[derive(Debug)]
+pub(crate) struct Dpo;
+
+impl Layered for Dpo {
+    type Config = Config;
+    const NAME: &'static str = DEFAULTS.name;
+    const OWN: &'static str = "data";
+
+    fn defaults(own: bool) -> Result<Config, Failure> {
+        Ok(DEFAULTS.config(own))
+    }
+
+    fn flags() -> Vec<Flag<Config>> {
+        alignment::flags()
+    }
+
+    fn settle(config: &mut Config, given: &Given) -> Result<(), Failure> {
+        alignment::settle(config, given)
+    }
+
+    fn run(config: &Config, run: &RunArgs, device: &Device) -> Result<(), Failure> {
+        alignment::run(DEFAULTS.name, config, run, device)
+    }
 }

@@ -1,18 +1,24 @@
 //! The commands of the program, a module each.
 
 mod alignment;
+mod completions;
+mod config;
 mod dpo;
 mod eval;
 mod generate;
 mod ppo;
+mod reward;
 pub(crate) mod rule;
 mod score;
 mod self_rewarding;
 mod ser;
 mod sera;
+mod sft;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
+
+pub(crate) use config::Syntax;
 
 use clap::{Parser, Subcommand};
 
@@ -28,6 +34,8 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Sft(Box<sft::Args>),
+    Reward(Box<reward::Args>),
     Dpo(Box<dpo::Args>),
     Sera(Box<sera::Args>),
     Ser(Box<ser::Args>),
@@ -37,20 +45,26 @@ enum Command {
     Generate(Box<generate::Args>),
     Score(Box<score::Args>),
     Eval(eval::Args),
+    Config(config::Args),
+    Completions(completions::Args),
 }
 
 impl Command {
     fn run(&self) -> Result<(), Failure> {
         match self {
-            Self::Dpo(args) => dpo::run(args),
-            Self::Sera(args) => sera::run(args),
-            Self::Ser(args) => ser::run(args),
-            Self::Ppo(args) => ppo::run(args),
-            Self::SelfRewarding(args) => self_rewarding::run(args),
+            Self::Sft(args) => args.options.execute(),
+            Self::Reward(args) => args.options.execute(),
+            Self::Dpo(args) => args.options.execute(),
+            Self::Sera(args) => args.options.execute(),
+            Self::Ser(args) => args.options.execute(),
+            Self::Ppo(args) => args.options.execute(),
+            Self::SelfRewarding(args) => args.options.execute(),
             Self::Rule(args) => rule::run(args),
             Self::Generate(args) => generate::run(args),
             Self::Score(args) => score::run(args),
             Self::Eval(args) => eval::run(args),
+            Self::Config(args) => config::run(args),
+            Self::Completions(args) => completions::run(args),
         }
     }
 }

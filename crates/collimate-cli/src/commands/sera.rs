@@ -1,9 +1,11 @@
-//! Direct alignment that reviews its own pairs: `cargo run --example sera -- --help`.
+//! Direct alignment that reviews its own pairs: `collimate sera --help`.
 
+use collimate::prelude::Device;
 use collimate::recipes::sera::Method;
 
-use crate::commands::alignment;
+use crate::commands::alignment::{self, Config};
 use crate::common::Failure;
+use crate::options::{Flag, Given, Layered, Options, RunArgs};
 
 /// Align a language model, let it select the pairs that it has learnt best and write pairs of its
 /// own (SeRA, arXiv:2410.09362), and compare with the same loss without that.
@@ -16,7 +18,7 @@ use crate::common::Failure;
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]
-    options: alignment::Options,
+    pub(crate) options: Options<Sera>,
 }
 
 const DEFAULTS: alignment::Defaults = alignment::Defaults {
@@ -31,7 +33,28 @@ const DEFAULTS: alignment::Defaults = alignment::Defaults {
     world_beta: 2.0,
 };
 
-/// Does what the options say.
-pub(crate) fn run(args: &Args) -> Result<(), Failure> {
-    alignment::run(&args.options, DEFAULTS)
+/// The command `sera`.
+#[derive(Debug)]
+pub(crate) struct Sera;
+
+impl Layered for Sera {
+    type Config = Config;
+    const NAME: &'static str = DEFAULTS.name;
+    const OWN: &'static str = "data";
+
+    fn defaults(own: bool) -> Result<Config, Failure> {
+        Ok(DEFAULTS.config(own))
+    }
+
+    fn flags() -> Vec<Flag<Config>> {
+        alignment::flags()
+    }
+
+    fn settle(config: &mut Config, given: &Given) -> Result<(), Failure> {
+        alignment::settle(config, given)
+    }
+
+    fn run(config: &Config, run: &RunArgs, device: &Device) -> Result<(), Failure> {
+        alignment::run(DEFAULTS.name, config, run, device)
+    }
 }

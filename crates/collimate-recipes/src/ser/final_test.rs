@@ -1,8 +1,5 @@
 //! The test part, looked at once, at the end.
 
-use std::collections::HashMap;
-
-use collimate_core::{PreferencePair, Prompt};
 use collimate_data::TokenizedPair;
 use collimate_eval::{Accuracy, Bootstrap, Groups, calibration, outcomes, pairwise_accuracy};
 use collimate_nn::{Backbone, HfReward};
@@ -48,23 +45,6 @@ pub(crate) fn candidate<B: Backbone>(
         steps,
         validation,
     }
-}
-
-/// What the bootstrap draws together: pairs that share a prompt; a pair without one by itself.
-pub(crate) fn groups(pairs: &[PreferencePair]) -> Vec<usize> {
-    let mut numbers: HashMap<&Prompt, usize> = HashMap::new();
-    let mut next = 0;
-    let mut fresh = || {
-        next += 1;
-        next - 1
-    };
-    pairs
-        .iter()
-        .map(|pair| match pair.prompt.is_empty() {
-            true => fresh(),
-            false => *numbers.entry(&pair.prompt).or_insert_with(&mut fresh),
-        })
-        .collect()
 }
 
 /// Evaluates all models on the test part and compares each with the first.
@@ -135,19 +115,4 @@ pub(crate) fn test<B: HfReward>(
         }
         Ok((models, significance))
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn pairs_of_one_prompt_are_drawn_together() {
-        let prompts = ["a", "", "b", "a", "", "b"];
-        let pairs: Vec<_> = prompts
-            .iter()
-            .map(|prompt| PreferencePair::new(*prompt, "x", "y"))
-            .collect();
-        assert_eq!(groups(&pairs), [0, 1, 2, 0, 3, 2]);
-    }
 }

@@ -21,6 +21,7 @@ use super::overlap;
 use super::session::{Session, Stage, for_scores};
 use super::warnings::warnings;
 use crate::RecipeError;
+use crate::groups::groups;
 
 /// Thresholds of Δp at which the precision of self-labels is reported.
 const CURVE: [f64; 8] = [0.0, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6];
@@ -114,7 +115,7 @@ pub fn evolve<B: HfReward>(
         models.extend(controls::run(&mut session, control, &setting)?);
     }
     let unseen = overlap::unseen(&data);
-    let groups = final_test::groups(&data.test);
+    let groups = groups(&data.test);
     let centre = session.centre(&evolved.model, &seed, "ser")?;
     let mut reward_models = Vec::new();
     for candidate in models

@@ -14,6 +14,7 @@ use super::loops::{Evolution, Ground, Shelf};
 use super::outcome::{Learnt, LoopReport, ModelReport, Steps};
 use super::session::{Session, Stage, for_scores};
 use crate::RecipeError;
+use crate::groups::groups;
 
 /// Data of a round.
 #[derive(Debug)]
@@ -109,7 +110,7 @@ pub fn evolve_round<B: HfReward>(
         Steps::of(config.retrain_from, 0, &steps),
         evolved.validation(),
     );
-    let groups = final_test::groups(data.test);
+    let groups = groups(data.test);
     let all = vec![true; test.len()];
     let stage = format!("{name}-test");
     let (mut tested, _) =

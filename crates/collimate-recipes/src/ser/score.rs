@@ -2,16 +2,12 @@
 
 use collimate_data::TokenizedPair;
 use collimate_nn::Backbone;
-use collimate_reward::{RewardModel, score_pairs};
+use collimate_reward::RewardModel;
 use collimate_status::ScoreCentre;
-use collimate_train::TrainError;
 
 use super::session::Session;
 use crate::RecipeError;
-use crate::sft::EVALUATION_TOKENS;
-
-/// Pairs between two looks at the interrupt.
-const CHUNK: usize = 256;
+use crate::scores::scores;
 
 impl Session<'_> {
     /// The mean score of labelled answers: the score that is worth p = ½ in the policy stage.
@@ -34,33 +30,6 @@ impl Session<'_> {
         stage: &str,
         part: &'static str,
     ) -> Result<Vec<(f32, f32)>, RecipeError> {
-        let label = format!("{stage}: score {part}");
-        let mut meter = self.progress.start(&label, 0, pairs.len() as u64);
-        let mut scores = Vec::with_capacity(pairs.len());
-        for chunk in pairs.chunks(CHUNK) {
-            if self.interrupt.is_set() {
-                return Err(TrainError::Interrupted {
-                    stage: label,
-                    step: 0,
-                    saved: None,
-                }
-                .into());
-            }
-            let before = scores.len();
-            let done = |done, _| meter.set((before + done) as u64, "pairs");
-            let part = score_pairs(model, chunk, EVALUATION_TOKENS, done);
-            scores.extend(part.map_err(|error| TrainError::objective(error.after(2 * before)))?);
-        }
-        match scores
-            .iter()
-            .position(|(first, second)| !(first.is_finite() && second.is_finite()))
-        {
-            Some(index) => Err(RecipeError::NotFinite {
-                stage: stage.to_owned(),
-                part,
-                index,
-            }),
-            None => Ok(scores),
-        }
+        scores(model, pairs, stage, part, self.interrupt, self.progress)
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use collimate_data::TokenizedPair;
-use collimate_direct::{PairLogp, targets};
+use collimate_direct::PairLogp;
 use collimate_nn::CausalLm;
 
 use super::data::SeraData;
@@ -13,6 +13,7 @@ use super::own::Responses;
 use super::review::{Reviewed, Variant, review, share_of};
 use super::session::{Iterate, Session};
 use crate::RecipeError;
+use crate::implicit::{accuracy, mean_logps};
 
 /// The plain training over all pairs that methods share.
 pub(crate) const FIRST_STAGE: &str = "iteration-1";
@@ -201,36 +202,14 @@ impl<M: CausalLm> Session<'_, M> {
     ) -> Result<IterationReport, RecipeError> {
         let after = self.validation_logps(&format!("iteration {iteration}"), &iterate.model)?;
         let kind = self.config.implicit_reward(method);
-        let n = self.validation.len() as f64;
-        let accuracy = after.as_ref().zip(before).map(|(after, before)| {
-            let rows = after.iter().zip(before).zip(&self.validation);
-            let right = rows.map(|((after, before), pair)| {
-                let value = |policy: f32, reference: f32, tokens: usize| {
-                    kind.value(policy.into(), reference.into(), tokens.max(1))
-                };
-                let tokens = |completion: &[u32]| targets(&pair.prompt, completion);
-                let chosen = value(after.chosen, before.chosen, tokens(&pair.chosen));
-                let rejected = value(after.rejected, before.rejected, tokens(&pair.rejected));
-                match chosen.total_cmp(&rejected) {
-                    std::cmp::Ordering::Greater => 1.0,
-                    std::cmp::Ordering::Equal => 0.5,
-                    std::cmp::Ordering::Less => 0.0,
-                }
-            });
-            right.sum::<f64>() / n
-        });
-        let logps = after.map(|after| {
-            let mean = |side: fn(&PairLogp) -> f32| {
-                after.iter().map(|l| f64::from(side(l))).sum::<f64>() / n
-            };
-            (mean(|l| l.chosen), mean(|l| l.rejected))
-        });
+        let moved = after.as_deref().zip(before);
+        let accuracy = moved.map(|(after, before)| accuracy(kind, after, before, &self.validation));
         Ok(IterationReport {
             iteration,
             selection,
             steps: iterate.steps,
             validation_accuracy: accuracy,
-            validation_logps: logps,
+            validation_logps: after.as_deref().map(mean_logps),
             seconds,
         })
     }

@@ -5,19 +5,18 @@ use std::time::Instant;
 use collimate_core::Key;
 use collimate_data::{TextTokenizer, TokenizedPair};
 use collimate_direct::{
-    DirectObjective, PairLogp, Reference, UnpairedExample, UnpairedObjective, load_reference_logps,
-    pair_logps, pairs_hash, save_reference_logps,
+    DirectObjective, PairLogp, Reference, UnpairedExample, UnpairedObjective, pairs_hash,
 };
-use collimate_losses::{DirectLoss, ReferenceNeed};
-use collimate_nn::{CausalLm, Forward};
+use collimate_nn::CausalLm;
 use collimate_train::{
-    FitContext, Interrupt, Objective, Progress, RunFolder, TrainConfig, fit, hash_json, model_hash,
+    Interrupt, Objective, Progress, RunFolder, TrainConfig, hash_json, model_hash,
 };
 
 use super::config::{SeraConfig, Updates};
 use crate::answers::Speaker;
+use crate::RecipeError;
+use crate::policy_training::PolicyTraining;
 use crate::sft::EVALUATION_TOKENS;
-use crate::{Adaptation, RecipeError};
 
 /// A trained policy and what it says about the offline pairs.
 #[derive(Debug, Clone)]
@@ -81,6 +80,17 @@ impl<M: CausalLm> Session<'_, M> {
         self.speaker().go_on(stage)
     }
 
+    /// The training of a policy of this run.
+    fn training(&self) -> PolicyTraining<'_> {
+        PolicyTraining {
+            seed: self.config.seed,
+            adaptation: &self.config.adaptation,
+            run: self.run,
+            interrupt: self.interrupt,
+            progress: self.progress,
+        }
+    }
+
     /// Log-probabilities of pairs under a model, with a progress bar.
     pub(crate) fn logps(
         &self,
@@ -88,22 +98,7 @@ impl<M: CausalLm> Session<'_, M> {
         model: &M,
         pairs: &[TokenizedPair],
     ) -> Result<Vec<PairLogp>, RecipeError> {
-        let mut meter = self.progress.start(label, 0, pairs.len() as u64);
-        let mut logps = Vec::with_capacity(pairs.len());
-        // In parts, so that an interrupt is seen.
-        for part in pairs.chunks(256) {
-            self.go_on(label)?;
-            let done = logps.len();
-            let found = pair_logps(model, part, Forward::EVAL, EVALUATION_TOKENS, |n, _| {
-                meter.set((done + n) as u64, "");
-            });
-            logps.extend(found.map_err(|source| RecipeError::Pair {
-                stage: label.to_owned(),
-                pair: done + source.sequence() / 2,
-                source,
-            })?);
-        }
-        Ok(logps)
+        self.training().logps(label, model, pairs)
     }
 
     /// The log-probabilities of an iterate on the offline pairs, computed once.
@@ -143,19 +138,10 @@ impl<M: CausalLm> Session<'_, M> {
         let data = (pairs_hash(&pairs), pairs_hash(&held_out));
         let inputs = hash_json(&(&train, self.config, data, &hashes));
         self.run.stage(stage, &inputs)?;
-        let reference = match self.config.loss.reference_need() {
-            ReferenceNeed::None => Reference::None,
-            ReferenceNeed::Required => Reference::Logps {
-                train: self.reference(stage, reference, &hashes.1, &pairs)?,
-                held_out: match held_out.is_empty() {
-                    true => Vec::new(),
-                    false => {
-                        let stage = format!("{stage}-validation");
-                        self.reference(&stage, reference, &hashes.1, &held_out)?
-                    }
-                },
-            },
-        };
+        let training = self.training();
+        let reference = (reference, hashes.1.as_str());
+        let reference =
+            training.reference(stage, self.config.loss, reference, &pairs, &held_out)?;
         let objective = DirectObjective::new(
             pairs,
             held_out,
@@ -199,41 +185,12 @@ impl<M: CausalLm> Session<'_, M> {
         objective: &O,
         started: Instant,
     ) -> Result<Iterate<M>, RecipeError> {
-        let model = match &self.config.adaptation {
-            Adaptation::Full => policy.clone().merged(),
-            Adaptation::Lora(lora) => policy.clone().with_lora(lora, self.key(&train.stage))?,
-        };
-        let context = FitContext::in_run(self.run, self.interrupt).with_progress(self.progress);
-        let fitted = fit(model, objective, train, &context)?;
+        let trained = self.training().fit(train, policy, objective, started)?;
         Ok(Iterate {
-            steps: fitted.steps,
-            // A resumed stage counts the seconds of its earlier starts.
-            seconds: fitted.seconds.max(started.elapsed().as_secs_f64()),
-            model: match train.keep_best && train.eval_every.is_some() {
-                true => fitted.into_best().merged(),
-                false => fitted.model.merged(),
-            },
+            model: trained.model,
             offline: None,
+            steps: trained.steps,
+            seconds: trained.seconds,
         })
-    }
-
-    /// The reference's log-probabilities, from the run folder if they were computed before.
-    fn reference(
-        &self,
-        stage: &str,
-        model: &M,
-        hash: &str,
-        pairs: &[TokenizedPair],
-    ) -> Result<Vec<PairLogp>, RecipeError> {
-        let folder = self.run.folder("references")?;
-        let path = folder.join(format!("{stage}.safetensors"));
-        if path.exists()
-            && let Ok(logps) = load_reference_logps(&path, hash, pairs)
-        {
-            return Ok(logps);
-        }
-        let logps = self.logps(&format!("{stage} reference"), model, pairs)?;
-        save_reference_logps(&path, hash, pairs, &logps)?;
-        Ok(logps)
     }
 }

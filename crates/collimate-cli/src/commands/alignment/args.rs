@@ -1,8 +1,7 @@
-//! The command line: options over a configuration file over defaults.
+//! Options of the commands `dpo` and `sera`, and their short names.
 
 use std::path::PathBuf;
 
-use clap::Args;
 use collimate::data::{ChatFallback, Format, HhTurns, OnBadRow, world::WorldConfig};
 use collimate::lm::LlamaConfig;
 use collimate::losses::{DirectLoss, PreferenceLoss};
@@ -10,121 +9,60 @@ use collimate::nn::LoraConfig;
 use collimate::recipes::Adaptation;
 use collimate::recipes::sera::{Method, SeraConfig};
 use collimate::train::{Schedule, TrainConfig};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::common::{Failure, json_name};
+use crate::common::Failure;
 use crate::lengths;
-use crate::options::{MOST_TEXTS, RunArgs, assign, check_count, read_config};
-
-/// The options of both examples.
-#[derive(Debug, Args)]
-pub(crate) struct Options {
-    /// Preference pairs: TRL or hh-rlhf jsonl (.gz too), UltraFeedback, two-column CSV, OASST trees;
-    /// give it several times to read several files. 10 % of the prompts are for validation
-    #[arg(long, value_name = "FILE", requires = "model")]
-    data: Vec<PathBuf>,
-    /// Hugging Face folder (Llama) of the policy: fine-tuned already, it is the reference
-    #[arg(long, value_name = "DIR", requires = "data")]
-    model: Option<PathBuf>,
-    /// Folder of a reward model that scores answers to 200 validation prompts; without it, and
-    /// with --data, no answers are written but those of the reviews
-    #[arg(long, value_name = "DIR", requires = "data")]
-    judge: Option<PathBuf>,
-    /// Format of the files: trl, hh_rlhf, ultra_feedback, two_column_csv, oasst_trees,
-    /// summarize_comparisons or scored_answers; by default recognised
-    #[arg(long, value_parser = json_name::<Format>, value_name = "NAME")]
-    format: Option<Format>,
-    /// What to do with a row that cannot be read: fail or drop (counted in the report)
-    /// [default: fail]
-    #[arg(long, value_parser = json_name::<OnBadRow>, value_name = "POLICY")]
-    on_bad_row: Option<OnBadRow>,
-    /// Prompt of an hh-rlhf dialogue: last_turn_only or full [default: last_turn_only]
-    #[arg(long, value_parser = json_name::<HhTurns>, value_name = "TURNS")]
-    hh_turns: Option<HhTurns>,
-    /// Messages where the model has no chat template: refuse, or plain text with their roles
-    /// [default: refuse]
-    #[arg(long, value_parser = json_name::<ChatFallback>, value_name = "HOW")]
-    chat_fallback: Option<ChatFallback>,
-    /// Loss: dpo, cdpo, rdpo, ipo, slic_hf, simpo, orpo, spin, exo, nca, sppo, bco, apo_zero, apo_down,
-    /// aot or discopop (formulas: docs/losses.md); its options are in --config [default: dpo]
-    #[arg(long, value_name = "NAME")]
-    loss: Option<String>,
-    /// What is run over the same pairs: base, iterative, sera, best_sera, selection_only,
-    /// bootstrap_only, random_selection, reference_selection, score_gap_selection, curry, oaif, spin
-    /// or kto, several with commas between (docs/sera.md) [default: base in dpo; base, iterative,
-    /// sera and best_sera in sera]
-    #[arg(long, value_parser = json_name::<Method>, value_name = "NAMES", value_delimiter = ',')]
-    methods: Vec<Method>,
-    /// Strength of the pull towards the reference, above 0; lambda of orpo [default: the loss's; with DPO on the
-    /// world 0.5 in dpo, 2 in sera]
-    #[arg(long, value_name = "BETA")]
-    beta: Option<f64>,
-    /// Learning rate [default: 5e-6; for the world 1e-4]
-    #[arg(long, value_name = "RATE")]
-    lr: Option<f64>,
-    /// Pairs per optimiser step, times --accumulate [default: 16]
-    #[arg(long, value_name = "N")]
-    batch: Option<usize>,
-    /// Batches whose gradients are added up before a step [default: 1]
-    #[arg(long, value_name = "N")]
-    accumulate: Option<usize>,
-    /// Optimiser steps of each training, in place of --epochs
-    #[arg(long, value_name = "N")]
-    steps: Option<u64>,
-    /// Passes over the pairs in each training [default: 1]
-    #[arg(long, value_name = "N")]
-    epochs: Option<f64>,
-    /// Longest sequence in tokens [default: 1024, or what the model takes; for the world 128]
-    #[arg(long, value_name = "N")]
-    max_length: Option<usize>,
-    /// Tokens that a prompt keeps where prompt and answer are longer than that [default: half of it]
-    #[arg(long, value_name = "N")]
-    max_prompt_length: Option<usize>,
-    /// Swap the label of this share of the training pairs, between 0 and 1 [default: 0]
-    #[arg(long, value_name = "P")]
-    label_noise: Option<f64>,
-    /// Train low-rank adapters (r 8, alpha 32, dropout 0.1) instead of all weights
-    #[arg(long)]
-    lora: bool,
-    #[command(flatten)]
-    pub(crate) run: RunArgs,
-}
+use crate::options::{Flag, Given, MOST_TEXTS, check_count};
 
 /// Everything that decides a run's result.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Config {
+    /// Preference pairs: TRL or hh-rlhf jsonl (.gz too), UltraFeedback, tables, OASST trees; several
+    /// files are read in turn. 10 % of the prompts are for validation.
     pub(crate) data: Vec<PathBuf>,
+    /// Hugging Face folder (Llama) of the policy: fine-tuned already, it is the reference.
     pub(crate) model: Option<PathBuf>,
+    /// Folder of a reward model that scores answers to validation prompts; without it, and with data of
+    /// your own, no answers are written but those of the reviews.
     pub(crate) judge: Option<PathBuf>,
+    /// Format of the files; without one it is recognised.
     pub(crate) format: Option<Format>,
+    /// Treatment of a row that cannot be read: fail, or drop and count it.
     pub(crate) on_bad_row: OnBadRow,
+    /// Prompt of an hh-rlhf dialogue: the last turn or the full dialogue.
     pub(crate) hh_turns: HhTurns,
+    /// Treatment of messages where the model has no chat template: refuse them, or write plain text with
+    /// their roles.
     pub(crate) chat_fallback: ChatFallback,
-    /// Share of training pairs whose label is swapped.
+    /// Share of the training pairs whose label is swapped, between 0 and 1.
     pub(crate) label_noise: f64,
-    /// Prompts that the final policies answer.
+    /// Number of prompts that the final policies answer.
     pub(crate) prompts: usize,
-    /// Plain texts that a decoder from scratch reads first.
+    /// Number of plain texts that a decoder from scratch reads first.
     pub(crate) pretrain_texts: usize,
+    /// Training of the decoder from scratch on these texts.
     pub(crate) pretrain: TrainConfig,
     /// Fine-tuning of the decoder from scratch on chosen answers.
     pub(crate) sft: TrainConfig,
+    /// The alignment.
     pub(crate) align: SeraConfig,
-    /// The embedded data, where no file is given.
+    /// The synthetic world, where no file is given.
     pub(crate) world: WorldConfig,
-    /// The decoder that is trained from scratch on it.
+    /// The decoder that is trained from scratch on the synthetic world.
     pub(crate) llama: LlamaConfig,
 }
 
-/// What differs between the examples.
+/// Differences between the commands `dpo` and `sera`.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Defaults {
-    /// The example's name: its run folder.
+    /// The command's name: its run folder.
     pub(crate) name: &'static str,
     pub(crate) methods: &'static [Method],
     pub(crate) iterations: usize,
-    /// β of DPO on the embedded world.
+    /// β of DPO on the synthetic world.
     pub(crate) world_beta: f64,
 }
 
@@ -194,117 +132,137 @@ impl Config {
     }
 }
 
-impl Options {
-    /// The options, checked.
-    pub(crate) fn config(&self, defaults: Defaults) -> Result<Config, Failure> {
-        let base = |has_data: bool| {
-            let mut config = match has_data {
-                true => Config::default(),
-                false => Config::for_world(defaults.world_beta),
-            };
-            config.align.methods = defaults.methods.to_vec();
-            config.align.iterations = defaults.iterations;
-            config
+impl Defaults {
+    /// The defaults for the user's own data, or for the synthetic world.
+    pub(crate) fn config(self, own: bool) -> Config {
+        let mut config = match own {
+            true => Config::default(),
+            false => Config::for_world(self.world_beta),
         };
-        let file = self.run.options_file(defaults.name)?;
-        let mut config = match file {
-            None => base(!self.data.is_empty()),
-            Some(path) => {
-                let given = !self.data.is_empty();
-                read_config(&path, |alone: &Config| {
-                    base(given || !alone.data.is_empty())
-                })?
-            }
-        };
-        if !self.data.is_empty() {
-            config.data.clone_from(&self.data);
-        }
-        assign(&mut config.model, self.model.clone().map(Some));
-        assign(&mut config.judge, self.judge.clone().map(Some));
-        assign(&mut config.format, self.format.map(Some));
-        assign(&mut config.on_bad_row, self.on_bad_row);
-        assign(&mut config.hh_turns, self.hh_turns);
-        assign(&mut config.chat_fallback, self.chat_fallback);
-        assign(&mut config.label_noise, self.label_noise);
-        let align = &mut config.align;
-        if let Some(name) = &self.loss {
-            let loss = name.parse::<PreferenceLoss>()?;
-            // `--loss dpo` is what nothing said means, β included.
-            if loss != PreferenceLoss::default() || align.loss.name() != loss.name() {
-                align.loss = loss;
-            }
-        }
-        if let Some(beta) = self.beta {
-            align.loss = align.loss.with_beta(beta);
-        }
-        if !self.methods.is_empty() {
-            align.methods.clone_from(&self.methods);
-        }
-        assign(&mut align.train.learning_rate, self.lr);
-        if self.batch.is_some() || self.accumulate.is_some() {
-            let batch = self.batch.unwrap_or(align.train.batch_size);
-            let times = self.accumulate.unwrap_or(1);
-            align.train.batch_size = batch.checked_mul(times).ok_or_else(|| {
-                format!(
-                    "--accumulate {times}: --batch {batch} times {times} must be at most {} pairs",
-                    usize::MAX
-                )
-            })?;
-        }
-        assign(&mut align.train.max_steps, self.steps.map(Some));
-        assign(&mut align.train.epochs, self.epochs);
-        assign(&mut align.max_length, self.max_length);
-        assign(
-            &mut align.max_prompt_length,
-            self.max_prompt_length.map(Some),
-        );
-        let given = self.max_length.is_some();
-        lengths::cap(&mut align.max_length, given, config.model.as_deref());
-        assign(&mut align.seed, self.run.seed);
-        if self.lora {
-            align.adaptation = Adaptation::Lora(LoraConfig::default());
-        }
-        config.align.check()?;
-        config.sft.validate()?;
-        config.pretrain.validate()?;
-        check_count("prompts", config.prompts, 0..=MOST_TEXTS)?;
-        check_count("pretrain_texts", config.pretrain_texts, 0..=MOST_TEXTS)?;
-        if !(0.0..=1.0).contains(&config.label_noise) {
-            let noise = config.label_noise;
-            return Err(format!("label_noise is {noise}: it must be between 0 and 1").into());
-        }
-        if config.data.is_empty() == config.model.is_some() {
-            return Err(
-                "data and model go together: give both --data and --model, or neither".into(),
-            );
-        }
-        match config.data.is_empty() {
-            true => self.refuse_file_options(&config)?,
-            false => refuse_world_options(&config)?,
-        }
-        Ok(config)
-    }
-
-    /// Options that the embedded world has no use for.
-    fn refuse_file_options(&self, config: &Config) -> Result<(), Failure> {
-        let given = [
-            ("judge", config.judge.is_some()),
-            ("format", config.format.is_some()),
-            ("on_bad_row", self.on_bad_row.is_some()),
-            ("hh_turns", self.hh_turns.is_some()),
-            ("chat_fallback", self.chat_fallback.is_some()),
-        ];
-        match given.into_iter().find(|(_, given)| *given) {
-            Some((name, _)) => Err(format!(
-                "{name} is for data files: give --data and --model too, or leave it out"
-            )
-            .into()),
-            None => Ok(()),
-        }
+        config.align.methods = self.methods.to_vec();
+        config.align.iterations = self.iterations;
+        config
     }
 }
 
-/// Options of the embedded world, which files have no use for.
+/// Short names of the options of both commands.
+pub(crate) fn flags() -> Vec<Flag<Config>> {
+    vec![
+        Flag::of("data", "FILE", &["data"]).requires("model"),
+        Flag::of("model", "DIR", &["model"]).requires("data"),
+        Flag::of("judge", "DIR", &["judge"]).requires("data"),
+        Flag::change(
+            "loss",
+            "NAME",
+            &["align.loss"],
+            "Loss: dpo, cdpo, rdpo, ipo, slic_hf, simpo, orpo, spin, exo, nca, sppo, bco, apo_zero, \
+             apo_down, aot or discopop (formulas: docs/losses.md) [default: dpo]",
+            |config: &mut Config, name, _| {
+                let loss = name.parse::<PreferenceLoss>()?;
+                // The loss that is there keeps its options.
+                if loss.name() != config.align.loss.name() {
+                    config.align.loss = loss;
+                }
+                Ok(())
+            },
+        ),
+        Flag::change(
+            "beta",
+            "BETA",
+            &["align.loss"],
+            "Strength of the pull towards the reference, above 0; lambda of orpo [default: that of the \
+             loss; with DPO on the synthetic world 0.5 in dpo, 2 in sera]",
+            |config: &mut Config, text, _| {
+                let beta = text.parse().map_err(|_| "not a number")?;
+                config.align.loss = config.align.loss.with_beta(beta);
+                Ok(())
+            },
+        ),
+        Flag::of("methods", "NAMES", &["align.methods"]).rare(),
+        Flag::of("lr", "RATE", &["align.train.learning_rate"]),
+        Flag::of("batch", "N", &["align.train.batch_size"]),
+        Flag::change(
+            "accumulate",
+            "N",
+            &["align.train.batch_size"],
+            "Number of batches whose gradients are added up before a step [default: 1]",
+            |config: &mut Config, text, _| {
+                let times: usize = text.parse().map_err(|_| "not a whole number")?;
+                let batch = config.align.train.batch_size;
+                config.align.train.batch_size = batch.checked_mul(times).ok_or_else(|| {
+                    format!(
+                        "--batch {batch} times {times} must be at most {} pairs",
+                        usize::MAX
+                    )
+                })?;
+                Ok(())
+            },
+        )
+        .rare(),
+        Flag::of("steps", "N", &["align.train.max_steps"]),
+        Flag::of("epochs", "N", &["align.train.epochs"]),
+        Flag::of("max-length", "N", &["align.max_length"]),
+        Flag::of("max-prompt-length", "N", &["align.max_prompt_length"]).rare(),
+        Flag::of("label-noise", "P", &["label_noise"]).rare(),
+        Flag::switch(
+            "lora",
+            &["align.adaptation"],
+            "Train low-rank adapters (r 8, alpha 32, dropout 0.1) instead of all weights",
+            |config: &mut Config, _, _| {
+                config.align.adaptation = Adaptation::Lora(LoraConfig::default());
+                Ok(())
+            },
+        ),
+        Flag::of("seed", "N", &["align.seed"]),
+        Flag::of("format", "NAME", &["format"]).rare(),
+        Flag::of("on-bad-row", "POLICY", &["on_bad_row"]).rare(),
+        Flag::of("hh-turns", "TURNS", &["hh_turns"]).rare(),
+        Flag::of("chat-fallback", "HOW", &["chat_fallback"]).rare(),
+    ]
+}
+
+/// Fills in options that follow from others, and checks the whole.
+pub(crate) fn settle(config: &mut Config, given: &Given) -> Result<(), Failure> {
+    let model = config.model.as_deref();
+    let length = &mut config.align.max_length;
+    lengths::cap(length, given.has("align.max_length"), model);
+    config.align.check()?;
+    config.sft.validate()?;
+    config.pretrain.validate()?;
+    check_count("prompts", config.prompts, 0..=MOST_TEXTS)?;
+    check_count("pretrain_texts", config.pretrain_texts, 0..=MOST_TEXTS)?;
+    if !(0.0..=1.0).contains(&config.label_noise) {
+        let noise = config.label_noise;
+        return Err(format!("label_noise is {noise}: it must be between 0 and 1").into());
+    }
+    if config.data.is_empty() == config.model.is_some() {
+        return Err("data and model go together: give both --data and --model, or neither".into());
+    }
+    match config.data.is_empty() {
+        true => refuse_file_options(config, given),
+        false => refuse_world_options(config),
+    }
+}
+
+/// Refuses options that the synthetic world has no use for.
+fn refuse_file_options(config: &Config, given: &Given) -> Result<(), Failure> {
+    let given = [
+        ("judge", config.judge.is_some()),
+        ("format", config.format.is_some()),
+        ("on_bad_row", given.typed("on_bad_row")),
+        ("hh_turns", given.typed("hh_turns")),
+        ("chat_fallback", given.typed("chat_fallback")),
+    ];
+    match given.into_iter().find(|(_, given)| *given) {
+        Some((name, _)) => Err(format!(
+            "{name} is for data files: give --data and --model too, or leave it out"
+        )
+        .into()),
+        None => Ok(()),
+    }
+}
+
+/// Refuses options of the synthetic world, which files have no use for.
 fn refuse_world_options(config: &Config) -> Result<(), Failure> {
     let default = Config::default();
     let given = [

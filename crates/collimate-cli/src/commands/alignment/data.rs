@@ -5,15 +5,15 @@ use std::collections::HashSet;
 use collimate::core::{Key, PreferencePair};
 use collimate::data::world::World;
 use collimate::data::{
-    ReadOptions, ReadReport, SftExample, TextTokenizer, read_pairs, split_by_fraction,
-    split_by_hash, swap_labels,
+    ReadReport, SftExample, TextTokenizer, split_by_fraction, split_by_hash, swap_labels,
 };
 use collimate::recipes::sera::{Method, SeraData};
 
 use super::args::Config;
 use crate::common::Failure;
+use crate::files;
 use crate::job::world_tokenizer;
-use crate::runs::{check_lasting, plain_texts};
+use crate::runs::plain_texts;
 
 /// A run's data.
 pub(crate) struct Parts<'a> {
@@ -79,28 +79,10 @@ pub(crate) fn from_world(
 
 /// The user's files.
 pub(crate) fn from_files(config: &Config) -> Result<Parts<'static>, Failure> {
-    let options = ReadOptions {
-        format: config.format,
-        on_bad_row: config.on_bad_row,
-        hh_turns: config.hh_turns,
-        ..ReadOptions::default()
-    };
-    let mut names = config.data.clone();
-    names.sort();
-    if let Some(twice) = names.windows(2).find(|pair| pair[0] == pair[1]) {
-        let name = twice[0].display();
-        return Err(format!("{name} is given twice: each file is read once").into());
-    }
-    check_lasting(&config.data)?;
-    let (mut rows, mut reports) = (Vec::new(), Vec::new());
-    for path in &config.data {
-        let (part, report) = read_pairs(path, &options)?;
-        if part.is_empty() {
-            return Err(format!("{report}: no pair is left: look at the reasons").into());
-        }
-        rows.extend(part);
-        reports.push(report);
-    }
+    let options = files::options(config.format, config.on_bad_row, config.hh_turns);
+    files::check(config.data.iter())?;
+    let mut reports = Vec::new();
+    let rows = files::pairs(&config.data, &options, &mut reports)?;
     let mut parts = split_by_hash(rows, &[0.1, 0.9])?;
     let mut train = parts.pop().unwrap_or_default();
     let validation = parts.pop().unwrap_or_default();

@@ -1,8 +1,8 @@
-//! What the examples `dpo` and `sera` share: options, data, the run.
+//! Common to the commands `dpo` and `sera`: options, data, the run.
 
 mod args;
 mod data;
 mod run;
 
-pub(crate) use args::{Defaults, Options};
+pub(crate) use args::{Config, Defaults, flags, settle};
 pub(crate) use run::run;

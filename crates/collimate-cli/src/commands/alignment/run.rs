@@ -11,34 +11,34 @@ use collimate::recipes::sera::{Judge, align, write_report};
 use collimate::train::{Progress, TrainConfig};
 use serde_json::json;
 
-use super::args::{Config, Defaults, Options};
+use super::args::Config;
 use super::data::{self, Parts};
 use crate::common::{self, Failure};
-use crate::job::{Job, fresh_llama, has_ended, print_options};
+use crate::job::{Job, fresh_llama, has_ended};
+use crate::options::RunArgs;
 use crate::runs;
 use crate::scorer::reward_model;
 
-/// Reads the options and does what they say.
-pub(crate) fn run(options: &Options, defaults: Defaults) -> Result<(), Failure> {
-    let config = options.config(defaults)?;
-    if options.run.print_config {
-        let world = config.data.is_empty().then_some("--data and --model");
-        return print_options(&config, world);
-    }
-    let device = options.run.device.open()?;
-    let out = options.run.out(defaults.name)?;
-    if has_ended(&out, &config)? {
+/// Runs the command `name` with these options.
+pub(crate) fn run(
+    name: &str,
+    config: &Config,
+    options: &RunArgs,
+    device: &Device,
+) -> Result<(), Failure> {
+    let out = options.out(name)?;
+    if has_ended(&out, config)? {
         return Ok(());
     }
     match &config.model {
-        None => from_scratch(options, &config, out, &device),
-        Some(_) => from_folder(options, &config, out, &device),
+        None => from_scratch(options, config, out, device),
+        Some(_) => from_folder(options, config, out, device),
     }
 }
 
 /// A small decoder, trained from scratch on the synthetic world and judged by its gold reward.
 fn from_scratch(
-    options: &Options,
+    options: &RunArgs,
     config: &Config,
     out: PathBuf,
     device: &Device,
@@ -48,7 +48,7 @@ fn from_scratch(
     let tokenizer = tokenizer.with_max_prompt_length(config.align.max_prompt_length);
     let (length, seed) = (config.align.max_length, config.align.seed);
     let model = fresh_llama(&config.llama, &tokenizer, length, seed, device)?
-        .with_recompute(options.run.gradient_checkpointing);
+        .with_recompute(options.gradient_checkpointing);
     let about = format!(
         "Data: the synthetic world (`docs/synthetic-world.md`), {} pairs with labels of a noisy \
          annotator{}; answers to {} held-out prompts are scored by the gold reward. Start: a Llama \
@@ -81,7 +81,7 @@ fn from_scratch(
 
 /// The user's policy, as it is.
 fn from_folder(
-    options: &Options,
+    options: &RunArgs,
     config: &Config,
     out: PathBuf,
     device: &Device,
@@ -99,7 +99,7 @@ fn from_folder(
     let tokenizer = TextTokenizer::from_folder(dir)?.with_chat_fallback(config.chat_fallback);
     let mut parts = data::from_files(config)?;
     parts.align.eos = eos_token_ids(dir)?;
-    let model = Llama::load(dir, device)?.with_recompute(options.run.gradient_checkpointing);
+    let model = Llama::load(dir, device)?.with_recompute(options.gradient_checkpointing);
     runs::check_length(config.align.max_length, &model)?;
     let mut about = format!(
         "Start and first reference: `{}`. Pairs: {} to learn from{}, {} validation.",
@@ -132,14 +132,14 @@ fn noise(config: &Config) -> String {
 }
 
 fn open(
-    options: &Options,
+    options: &RunArgs,
     config: &Config,
     tokenizer: TextTokenizer,
     out: &Path,
 ) -> Result<Job, Failure> {
     let models = config.model.iter().chain(&config.judge);
     let length = config.align.max_length;
-    let resume = options.run.resume_command(out);
+    let resume = options.resume_command(out);
     Job::open(
         out,
         config,

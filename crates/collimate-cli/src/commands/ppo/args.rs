@@ -1,18 +1,22 @@
-//! The command line: options over a configuration file over defaults.
+//! Options of the command `ppo`, and their short names.
 
 use std::path::PathBuf;
 
 use collimate::data::ChatFallback;
 use collimate::data::world::WorldConfig;
 use collimate::lm::LlamaConfig;
+use collimate::prelude::Device;
 use collimate::recipes::ppo::PolicyConfig;
 use collimate::train::{Schedule, TrainConfig};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::commands::rule::rules::Rule;
-use crate::common::{Failure, json_name};
-use crate::options::{MOST_TEXTS, MOST_TOKENS, RunArgs, assign, check_count, read_config};
-use crate::policy::{self, PolicyOptions};
+use crate::common::Failure;
+use crate::options::{
+    Flag, Given, Layered, MOST_TEXTS, MOST_TOKENS, Options, RunArgs, check_count,
+};
+use crate::policy::{self, HasPolicy};
 
 /// Train a language model by reinforcement learning against a reward: PPO, RLOO or GRPO.
 ///
@@ -22,67 +26,46 @@ use crate::policy::{self, PolicyOptions};
 /// prompts (--prompts) or openings that it writes itself.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Hugging Face folder (Llama) of the policy: fine-tuned already, it is the reference
-    #[arg(long, value_name = "DIR")]
-    model: Option<PathBuf>,
-    /// Prompts, one a line, or jsonl rows with `prompt` or `messages`; a tenth of them, at most
-    /// 200, are kept for the comparison at the end
-    #[arg(long, value_name = "FILE")]
-    prompts: Option<PathBuf>,
-    /// Without --prompts: openings that the model writes itself, for training [default: 600]
-    #[arg(long, value_name = "N", conflicts_with = "prompts")]
-    openings: Option<usize>,
-    /// Length of an opening in tokens [default: 10]
-    #[arg(long, value_name = "N", conflicts_with = "prompts")]
-    opening_tokens: Option<usize>,
-    /// Folder of a reward model: a Llama or a BERT with a score head
-    #[arg(long, value_name = "DIR", conflicts_with = "reward")]
-    reward_model: Option<PathBuf>,
-    /// A rule as the reward [default, without --reward-model: happy]
-    #[arg(long, value_enum, value_name = "RULE")]
-    reward: Option<Rule>,
-    /// A rule that compares the final answers, to see what a reward model's policy is worth; one of the
-    /// options of a run, so it cannot be changed later [default: the reward itself]
-    #[arg(long, value_enum, value_name = "RULE")]
-    judge: Option<Rule>,
-    /// Messages where the model has no chat template: refuse, or plain text with their roles
-    /// [default: refuse]
-    #[arg(long, value_parser = json_name::<ChatFallback>, value_name = "HOW")]
-    chat_fallback: Option<ChatFallback>,
-    /// Prompts whose answers are compared at the end [default: 400 on the world, else 200]
-    #[arg(long, value_name = "N")]
-    test_prompts: Option<usize>,
-    /// Longest sequence in tokens [default: 1024, or what the model takes; for the world 128]
-    #[arg(long, value_name = "N")]
-    max_length: Option<usize>,
     #[command(flatten)]
-    policy: PolicyOptions,
-    #[command(flatten)]
-    pub(crate) run: RunArgs,
+    pub(crate) options: Options<Ppo>,
 }
 
 /// Everything that decides a run's result.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Config {
+    /// Hugging Face folder (Llama) of the policy: fine-tuned already, it is the reference.
     pub(crate) model: Option<PathBuf>,
+    /// Prompts, one a line, or jsonl rows with `prompt` or `messages`; a tenth of them, at most 200, are
+    /// kept for the comparison at the end.
     pub(crate) prompts: Option<PathBuf>,
+    /// Number of openings that the model writes itself for training, where no prompts are given.
     pub(crate) openings: usize,
+    /// Length of an opening in tokens.
     pub(crate) opening_tokens: usize,
+    /// Folder of a reward model: a Llama or a BERT with a score head.
     pub(crate) reward_model: Option<PathBuf>,
+    /// Rule as the reward; without one, and without a reward model, happy.
     pub(crate) reward: Option<Rule>,
+    /// Rule that compares the final answers, to see how good a reward model's policy is; without one
+    /// the reward itself compares them. Part of the run: it cannot be changed later.
     pub(crate) judge: Option<Rule>,
+    /// Treatment of messages where the model has no chat template: refuse them, or write plain text with
+    /// their roles.
     pub(crate) chat_fallback: ChatFallback,
+    /// Number of prompts whose answers are compared at the end.
     pub(crate) test_prompts: usize,
+    /// Training of the policy.
     pub(crate) policy: PolicyConfig,
-    /// Unlabelled texts of the embedded world that its decoder reads first.
+    /// Number of unlabelled texts of the synthetic world that its decoder reads first.
     pub(crate) pretrain_texts: usize,
+    /// Training of the decoder from scratch on these texts.
     pub(crate) pretrain: TrainConfig,
     /// Fine-tuning of the decoder from scratch on chosen answers.
     pub(crate) sft: TrainConfig,
-    /// The embedded world, where no model is given.
+    /// The synthetic world, where no model is given.
     pub(crate) world: WorldConfig,
-    /// The decoder that is trained from scratch on it.
+    /// The decoder that is trained from scratch on the synthetic world.
     pub(crate) llama: LlamaConfig,
 }
 
@@ -140,40 +123,54 @@ impl Config {
     }
 }
 
-/// The example's name: its run folder.
+/// The command's name: its run folder.
 pub(crate) const NAME: &str = "ppo";
 
-impl Args {
-    /// The options, checked.
-    pub(crate) fn config(&self) -> Result<Config, Failure> {
-        let file = self.run.options_file(NAME)?;
-        let mut config = match file {
-            None if self.model.is_some() => Config::default(),
-            None => Config::for_world(),
-            Some(path) => read_config(&path, |alone: &Config| {
-                match alone.model.is_some() || self.model.is_some() {
-                    true => Config::default(),
-                    false => Config::for_world(),
-                }
-            })?,
-        };
-        assign(&mut config.model, self.model.clone().map(Some));
-        assign(&mut config.prompts, self.prompts.clone().map(Some));
-        assign(&mut config.openings, self.openings);
-        assign(&mut config.opening_tokens, self.opening_tokens);
-        assign(
-            &mut config.reward_model,
-            self.reward_model.clone().map(Some),
-        );
-        assign(&mut config.reward, self.reward.map(Some));
-        assign(&mut config.judge, self.judge.map(Some));
-        assign(&mut config.chat_fallback, self.chat_fallback);
-        assign(&mut config.test_prompts, self.test_prompts);
-        assign(&mut config.policy.max_length, self.max_length);
-        let (given, model) = (self.max_length.is_some(), config.model.as_deref());
-        crate::lengths::cap(&mut config.policy.max_length, given, model);
-        assign(&mut config.policy.ppo.seed, self.run.seed);
-        self.policy.apply(&mut config.policy);
+/// The command `ppo`.
+#[derive(Debug)]
+pub(crate) struct Ppo;
+
+impl HasPolicy for Config {
+    fn policy(&mut self) -> &mut PolicyConfig {
+        &mut self.policy
+    }
+}
+
+impl Layered for Ppo {
+    type Config = Config;
+    const NAME: &'static str = NAME;
+    const OWN: &'static str = "model";
+
+    fn defaults(own: bool) -> Result<Config, Failure> {
+        Ok(match own {
+            true => Config::default(),
+            false => Config::for_world(),
+        })
+    }
+
+    fn flags() -> Vec<Flag<Config>> {
+        let mut flags = vec![
+            Flag::of("model", "DIR", &["model"]),
+            Flag::of("prompts", "FILE", &["prompts"]),
+            Flag::of("openings", "N", &["openings"]).conflicts("prompts"),
+            Flag::of("opening-tokens", "N", &["opening_tokens"]).conflicts("prompts"),
+            Flag::of("reward-model", "DIR", &["reward_model"]).conflicts("reward"),
+            Flag::of("reward", "RULE", &["reward"]),
+            Flag::of("judge", "RULE", &["judge"]),
+            Flag::of("chat-fallback", "HOW", &["chat_fallback"]).rare(),
+            Flag::of("test-prompts", "N", &["test_prompts"]),
+            Flag::of("max-length", "N", &["policy.max_length"]),
+            Flag::of("seed", "N", &["policy.ppo.seed"]),
+        ];
+        flags.extend(policy::flags());
+        flags
+    }
+
+    fn settle(config: &mut Config, given: &Given) -> Result<(), Failure> {
+        let model = config.model.as_deref();
+        let length = &mut config.policy.max_length;
+        crate::lengths::cap(length, given.has("policy.max_length"), model);
+        policy::settle(&mut config.policy, given);
         config.policy.check()?;
         config.sft.validate()?;
         config.pretrain.validate()?;
@@ -194,14 +191,18 @@ impl Args {
                 ("reward_model", config.reward_model.is_some()),
                 ("reward", config.reward.is_some()),
                 ("judge", config.judge.is_some()),
-                ("openings", self.openings.is_some()),
-                ("opening_tokens", self.opening_tokens.is_some()),
-                ("chat_fallback", self.chat_fallback.is_some()),
+                ("openings", given.typed("openings")),
+                ("opening_tokens", given.typed("opening_tokens")),
+                ("chat_fallback", given.typed("chat_fallback")),
             ];
             if let Some((name, _)) = given.into_iter().find(|(_, given)| *given) {
                 return Err(format!("{name} needs --model: the world has its own").into());
             }
         }
-        Ok(config)
+        Ok(())
+    }
+
+    fn run(config: &Config, run: &RunArgs, device: &Device) -> Result<(), Failure> {
+        super::run_with(config, run, device)
     }
 }

@@ -14,7 +14,8 @@ use collimate::recipes::ppo::{Contender, PolicyData};
 use collimate::reward::{RewardModel, RewardScorer};
 use collimate::train::TrainConfig;
 
-use crate::job::{fresh_llama, has_ended, print_options, world_tokenizer};
+use crate::job::{fresh_llama, has_ended, world_tokenizer};
+use crate::options::RunArgs;
 use crate::{
     commands::generate::prompts,
     common::{self, Failure},
@@ -25,24 +26,19 @@ use crate::commands::rule::rules::{self, Rule};
 pub(crate) use args::Args;
 use args::Config;
 
-/// Does what the options say.
-pub(crate) fn run(args: &Args) -> Result<(), Failure> {
-    let config = args.config()?;
-    if args.run.print_config {
-        return print_options(&config, config.model.is_none().then_some("--model"));
-    }
-    let device = args.run.device.open()?;
-    if has_ended(&args.run.out(args::NAME)?, &config)? {
+/// Runs the command with these options.
+fn run_with(config: &Config, run: &RunArgs, device: &Device) -> Result<(), Failure> {
+    if has_ended(&run.out(args::NAME)?, config)? {
         return Ok(());
     }
     match &config.model {
-        None => from_scratch(args, &config, &device),
-        Some(_) => from_folder(args, &config, &device),
+        None => from_scratch(run, config, device),
+        Some(_) => from_folder(run, config, device),
     }
 }
 
 /// A small decoder, trained from scratch on the synthetic world, then against its true reward.
-fn from_scratch(args: &Args, config: &Config, device: &Device) -> Result<(), Failure> {
+fn from_scratch(args: &RunArgs, config: &Config, device: &Device) -> Result<(), Failure> {
     let world = World::new(&config.world)?;
     let tokenizer = world_tokenizer(&world)?;
     let seed = config.policy.ppo.seed;
@@ -76,7 +72,7 @@ fn from_scratch(args: &Args, config: &Config, device: &Device) -> Result<(), Fai
     };
     let length = config.policy.max_length;
     let model = fresh_llama(&config.llama, &tokenizer, length, seed, device)?
-        .with_recompute(args.run.gradient_checkpointing);
+        .with_recompute(args.gradient_checkpointing);
     let about = format!(
         "Data: the synthetic world (`docs/synthetic-world.md`). Start: a Llama decoder from scratch \
          with {} parameters, fine-tuned on {} chosen answers. Reward: the world's true one, over {} \
@@ -107,7 +103,7 @@ fn from_scratch(args: &Args, config: &Config, device: &Device) -> Result<(), Fai
 }
 
 /// The user's policy, as it is.
-fn from_folder(args: &Args, config: &Config, device: &Device) -> Result<(), Failure> {
+fn from_folder(args: &RunArgs, config: &Config, device: &Device) -> Result<(), Failure> {
     let dir = config.model.as_deref().ok_or("no model folder")?;
     if common::architecture(dir)? != Architecture::LlamaCausal {
         return Err(format!(
@@ -118,7 +114,7 @@ fn from_folder(args: &Args, config: &Config, device: &Device) -> Result<(), Fail
     }
     let tokenizer = TextTokenizer::from_folder(dir)?.with_chat_fallback(config.chat_fallback);
     runs::check_lasting(&config.prompts)?;
-    let model = Llama::load(dir, device)?.with_recompute(args.run.gradient_checkpointing);
+    let model = Llama::load(dir, device)?.with_recompute(args.gradient_checkpointing);
     let length = config.policy.max_length;
     runs::check_length(length, &model)?;
     let (name, scorer, critic, reward) = reward(config, &tokenizer, device)?;

@@ -8,19 +8,24 @@ use collimate::recipes::ppo::{Contender, PolicyData, reinforce as train, section
 use collimate::train::{Interrupt, Meter, Progress, Report};
 use serde_json::json;
 
-use super::args::{Args, Config, NAME};
+use super::args::{Config, NAME};
 use crate::commands::rule::pairs::{self, Sizes};
 use crate::common::{Failure, Interrupted};
 use crate::job::Job;
+use crate::options::RunArgs;
 use crate::policy;
 use collimate::data::TextTokenizer;
 
 /// Opens the run's folder.
-pub(crate) fn open(args: &Args, config: &Config, tokenizer: TextTokenizer) -> Result<Job, Failure> {
-    let out = args.run.out(NAME)?;
+pub(crate) fn open(
+    args: &RunArgs,
+    config: &Config,
+    tokenizer: TextTokenizer,
+) -> Result<Job, Failure> {
+    let out = args.out(NAME)?;
     let models = config.model.iter().chain(&config.reward_model);
     let length = config.policy.max_length;
-    let resume = args.run.resume_command(&out);
+    let resume = args.resume_command(&out);
     Job::open(
         &out,
         config,

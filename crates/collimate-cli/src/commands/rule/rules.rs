@@ -4,10 +4,11 @@ use std::collections::HashSet;
 
 use clap::ValueEnum;
 use collimate::core::{Completion, Prompt};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// What is preferred.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Rule {
     /// Many different words of joy

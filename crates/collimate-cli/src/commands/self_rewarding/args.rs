@@ -1,6 +1,6 @@
-//! The command line: options over a configuration file over defaults.
+//! Options of the command `self-rewarding`, and their short names.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use collimate::data::world::WorldConfig;
 use collimate::data::{ChatFallback, Format, OnBadRow};
@@ -8,16 +8,17 @@ use collimate::judge::{PromptStyle, Rubric};
 use collimate::lm::LlamaConfig;
 use collimate::losses::{DirectLoss, PreferenceLoss};
 use collimate::nn::LoraConfig;
-use collimate::recipes::self_rewarding::{PairSource, PromptSource, SelfRewardingConfig};
+use collimate::prelude::Device;
+use collimate::recipes::self_rewarding::{PairSource, SelfRewardingConfig};
 use collimate::recipes::{Adaptation, ResponseSampling};
 use collimate::train::{Schedule, TrainConfig};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::world::{self, SeedSizes};
-use crate::commands::eval::judge_args::RubricName;
 use crate::commands::rule::rules::Rule;
 use crate::common::{Failure, json_name};
-use crate::options::{MOST_TEXTS, RunArgs, assign, check_count, read_config};
+use crate::options::{Flag, Given, Layered, MOST_TEXTS, Options, RunArgs, check_count};
 
 /// Let a language model pose tasks, answer them, judge its own answers and learn from the pairs by
 /// direct alignment, again and again (Self-Rewarding Language Models, arXiv:2401.10020).
@@ -28,146 +29,56 @@ use crate::options::{MOST_TEXTS, RunArgs, assign, check_count, read_config};
 /// are used; a model that cannot judge is refused before anything is learnt from it.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Hugging Face folder (Llama) of the model that everything starts from (M0)
-    #[arg(long, value_name = "DIR")]
-    model: Option<PathBuf>,
-    /// Demonstrations (IFT): JSON lines of {prompt, completion} or {messages}; a tenth is held out
-    #[arg(long, value_name = "FILE", requires = "model")]
-    ift: Option<PathBuf>,
-    /// Judgements to learn to judge from (EFT): the judge's prompt and what it should write, as
-    /// {prompt, completion} or {messages}
-    #[arg(long, value_name = "FILE", requires = "model")]
-    eft: Option<PathBuf>,
-    /// Graded answers to make judgements of: JSON lines of {prompt, completion, score} and, if there
-    /// is one, {justification}; scores in the rubric's range [0 to 5]
-    #[arg(long, value_name = "FILE", requires = "model")]
-    graded: Option<PathBuf>,
-    /// Examples of posing a task, in the same layouts; a model that can be asked by few shots
-    /// needs none
-    #[arg(long, value_name = "FILE", requires = "model")]
-    task_examples: Option<PathBuf>,
-    /// Prompts that the pool of known tasks begins with: one a line, jsonl rows with `prompt` or
-    /// `messages`, or a file of questions (Self-Instruct's seed tasks, MT-bench, AlpacaEval, …)
-    /// [default: those of --ift]
-    #[arg(long, value_name = "FILE", requires = "model")]
-    seed_prompts: Option<PathBuf>,
-    /// Preference pairs that every model judges, to see how often it agrees with them
-    #[arg(long, value_name = "FILE", requires = "model")]
-    judge_test: Option<PathBuf>,
-    /// Folder of a reward model that compares the models' answers to held-out prompts
-    #[arg(
-        long,
-        value_name = "DIR",
-        requires = "model",
-        conflicts_with = "evaluator_rule"
-    )]
-    evaluator: Option<PathBuf>,
-    /// A rule that compares them (examples/src/rule/rules.rs)
-    #[arg(long, value_enum, value_name = "RULE", requires = "model")]
-    evaluator_rule: Option<Rule>,
-    /// Format of --judge-test; by default recognised
-    #[arg(long, value_parser = json_name::<Format>, value_name = "NAME", requires = "judge_test")]
-    format: Option<Format>,
-    /// What to do with a row that cannot be read: fail or drop (counted) [default: fail]
-    #[arg(long, value_parser = json_name::<OnBadRow>, value_name = "POLICY")]
-    on_bad_row: Option<OnBadRow>,
-    /// Messages where the model has no chat template: refuse, or plain text with their roles
-    /// [default: refuse]
-    #[arg(long, value_parser = json_name::<ChatFallback>, value_name = "HOW")]
-    chat_fallback: Option<ChatFallback>,
-    /// What the judge is asked: additive (0 to 5) or mt_bench (1 to 10); one of your own goes into
-    /// --config [default: additive; for the world its own]
-    #[arg(long, value_enum, value_name = "NAME", requires = "model")]
-    rubric: Option<RubricName>,
-    /// How the judge is asked: chat, or text for a model without chat template [default: chat]
-    #[arg(long, value_parser = json_name::<PromptStyle>, value_name = "STYLE")]
-    judge_style: Option<PromptStyle>,
-    /// Preference trainings: 2 end with M3 [default: 2]
-    #[arg(long, value_name = "N")]
-    iterations: Option<usize>,
-    /// New tasks of each iteration [default: 1000; for the world 1500]
-    #[arg(long, value_name = "N")]
-    tasks: Option<usize>,
-    /// Who poses them: fixed (M1 in all iterations) or current [default: fixed]
-    #[arg(long, value_parser = json_name::<PromptSource>, value_name = "WHO")]
-    prompt_source: Option<PromptSource>,
-    /// Answers to each task [default: 4]
-    #[arg(long, value_name = "N")]
-    candidates: Option<usize>,
-    /// Judgements of each answer [default: 3]
-    #[arg(long, value_name = "N")]
-    samples: Option<usize>,
-    /// Share of judgements that must be readable, 0 to 1 [default: 0.5]
-    #[arg(long, value_name = "P")]
-    min_parse_rate: Option<f64>,
-    /// Longest judgement in tokens [default: 512; for the world 16]
-    #[arg(long, value_name = "N")]
-    judge_tokens: Option<usize>,
-    /// Longest answer in tokens [default: 512, at most half of --max-length; for the world 32]
-    #[arg(long, value_name = "N")]
-    response_tokens: Option<usize>,
-    /// Branches with pairs by another source, with commas between: implicit_reward, evaluator, or
-    /// none [default: implicit_reward; for the world evaluator too]
-    #[arg(long, value_name = "SOURCES")]
-    compare: Option<String>,
-    /// Learn from the pairs of earlier iterations too
-    #[arg(long)]
-    accumulate: bool,
-    /// Loss: dpo, ipo, slic_hf, simpo, … (docs/losses.md) [default: dpo]
-    #[arg(long, value_name = "NAME")]
-    loss: Option<String>,
-    /// Strength of the pull towards the model before, above 0 [default: the loss's; with DPO 0.1,
-    /// for the world 2]
-    #[arg(long, value_name = "BETA")]
-    beta: Option<f64>,
-    /// Learning rate of preference training [default: 1e-6; for the world 1e-4]
-    #[arg(long, value_name = "RATE")]
-    lr: Option<f64>,
-    /// Learning rate of fine-tuning [default: 5.5e-6; for the world 1e-3]
-    #[arg(long, value_name = "RATE")]
-    sft_lr: Option<f64>,
-    /// Examples or pairs per optimiser step [default: 16; for the world 32 and 16]
-    #[arg(long, value_name = "N")]
-    batch: Option<usize>,
-    /// Longest sequence in tokens [default: 1024, or what the model takes; for the world 128]
-    #[arg(long, value_name = "N")]
-    max_length: Option<usize>,
-    /// Held-out prompts that every model answers [default: 400 on the world, else at most 200]
-    #[arg(long, value_name = "N")]
-    test_prompts: Option<usize>,
-    /// Train low-rank adapters (r 8, alpha 32, dropout 0.1) in preference training
-    #[arg(long)]
-    lora: bool,
     #[command(flatten)]
-    pub(crate) run: RunArgs,
+    pub(crate) options: Options<SelfRewarding>,
 }
 
 /// Everything that decides a run's result.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Config {
+    /// Hugging Face folder (Llama) of the model that everything starts from (M0).
     pub(crate) model: Option<PathBuf>,
+    /// Demonstrations (IFT): JSON lines of {prompt, completion} or {messages}; a tenth is held out.
     pub(crate) ift: Option<PathBuf>,
+    /// Judgements to learn to judge from (EFT): the judge's prompt and the text that it should write, as
+    /// {prompt, completion} or {messages}.
     pub(crate) eft: Option<PathBuf>,
+    /// Graded answers to make judgements of: JSON lines of {prompt, completion, score} and, if there is
+    /// one, {justification}; scores in the rubric's range (0 to 5).
     pub(crate) graded: Option<PathBuf>,
+    /// Examples of posing a task, in the same layouts; a model that can be asked by few shots needs none.
     pub(crate) task_examples: Option<PathBuf>,
+    /// Prompts that the pool of known tasks begins with: one a line, jsonl rows with `prompt` or
+    /// `messages`, or a file of questions (Self-Instruct's seed tasks, MT-bench, AlpacaEval, …); without
+    /// them those of the demonstrations.
     pub(crate) seed_prompts: Option<PathBuf>,
+    /// Preference pairs that every model judges, to see how often it agrees with them.
     pub(crate) judge_test: Option<PathBuf>,
+    /// Folder of a reward model that compares the models' answers to held-out prompts.
     pub(crate) evaluator: Option<PathBuf>,
+    /// Rule that compares the models' answers to held-out prompts.
     pub(crate) evaluator_rule: Option<Rule>,
+    /// Format of the preference pairs; without one it is recognised.
     pub(crate) format: Option<Format>,
+    /// Treatment of a row that cannot be read: fail, or drop and count it.
     pub(crate) on_bad_row: OnBadRow,
+    /// Treatment of messages where the model has no chat template: refuse them, or write plain text with
+    /// their roles.
     pub(crate) chat_fallback: ChatFallback,
+    /// Number of held-out prompts that every model answers.
     pub(crate) test_prompts: usize,
+    /// The loop.
     pub(crate) recipe: SelfRewardingConfig,
-    /// Unlabelled texts of the embedded world that its decoder reads first.
+    /// Number of unlabelled texts of the synthetic world that its decoder reads first.
     pub(crate) pretrain_texts: usize,
+    /// Training of the decoder from scratch on these texts.
     pub(crate) pretrain: TrainConfig,
-    /// Seed data made of the embedded world.
+    /// Sizes of the seed data made of the synthetic world.
     pub(crate) seed_data: SeedSizes,
-    /// The embedded world, where no model is given.
+    /// The synthetic world, where no model is given.
     pub(crate) world: WorldConfig,
-    /// The decoder that is trained from scratch on it.
+    /// The decoder that is trained from scratch on the synthetic world.
     pub(crate) llama: LlamaConfig,
 }
 
@@ -261,13 +172,6 @@ impl Config {
         })
     }
 
-    fn base(model: bool) -> Result<Self, Failure> {
-        match model {
-            true => Ok(Self::default()),
-            false => Self::for_world(),
-        }
-    }
-
     /// The files that a run reads.
     pub(crate) fn files(&self) -> impl Iterator<Item = &PathBuf> {
         let files = [
@@ -282,161 +186,223 @@ impl Config {
     }
 }
 
-/// The example's name: its run folder.
+/// The command's name: its run folder.
 pub(crate) const NAME: &str = "self_rewarding";
 
-impl Args {
-    /// The options, checked.
-    pub(crate) fn config(&self) -> Result<Config, Failure> {
-        let file = self.run.options_file(NAME)?;
-        let mut config = match file {
-            None => Config::base(self.model.is_some())?,
-            Some(path) => {
-                let bases = [Config::base(false)?, Config::base(true)?];
-                read_config(&path, |alone: &Config| {
-                    let model = alone.model.is_some() || self.model.is_some();
-                    bases[usize::from(model)].clone()
-                })?
-            }
-        };
-        for (to, from) in [
-            (&mut config.model, &self.model),
-            (&mut config.ift, &self.ift),
-            (&mut config.eft, &self.eft),
-            (&mut config.graded, &self.graded),
-            (&mut config.task_examples, &self.task_examples),
-            (&mut config.seed_prompts, &self.seed_prompts),
-            (&mut config.judge_test, &self.judge_test),
-            (&mut config.evaluator, &self.evaluator),
-        ] {
-            assign(to, from.clone().map(Some));
+/// The command `self-rewarding`.
+#[derive(Debug)]
+pub(crate) struct SelfRewarding;
+
+impl Layered for SelfRewarding {
+    type Config = Config;
+    const NAME: &'static str = NAME;
+    const OWN: &'static str = "model";
+
+    fn defaults(own: bool) -> Result<Config, Failure> {
+        match own {
+            true => Ok(Config::default()),
+            false => Config::for_world(),
         }
-        assign(&mut config.evaluator_rule, self.evaluator_rule.map(Some));
-        assign(&mut config.format, self.format.map(Some));
-        assign(&mut config.on_bad_row, self.on_bad_row);
-        assign(&mut config.chat_fallback, self.chat_fallback);
-        assign(&mut config.test_prompts, self.test_prompts);
-        self.recipe(&mut config.recipe, config.model.as_deref())?;
-        config.pretrain.validate()?;
-        self.check(&config)?;
-        Ok(config)
     }
 
-    fn recipe(
-        &self,
-        recipe: &mut SelfRewardingConfig,
-        model: Option<&Path>,
-    ) -> Result<(), Failure> {
-        assign(&mut recipe.seed, self.run.seed);
-        assign(&mut recipe.iterations, self.iterations);
-        assign(&mut recipe.tasks.per_iteration, self.tasks);
-        assign(&mut recipe.tasks.source, self.prompt_source);
-        assign(&mut recipe.candidates, self.candidates);
-        let rubric = self.rubric.map(|name| match name {
-            RubricName::Additive => Rubric::additive(),
-            RubricName::MtBench => Rubric::mt_bench(),
-        });
-        assign(&mut recipe.rubric, rubric);
-        assign(&mut recipe.judge.style, self.judge_style);
-        assign(&mut recipe.judge.samples, self.samples);
-        assign(&mut recipe.judge.min_parse_rate, self.min_parse_rate);
-        assign(&mut recipe.judge.sampling.max_new_tokens, self.judge_tokens);
-        assign(&mut recipe.responses.max_new_tokens, self.response_tokens);
-        if let Some(sources) = &self.compare {
-            let names = sources.split(',').filter(|name| *name != "none");
-            recipe.compare = names
-                .map(|name| {
-                    json_name(name).map_err(|error| format!("--compare {name}: {error}, or none"))
-                })
-                .collect::<Result<_, String>>()?;
-        }
-        recipe.accumulate |= self.accumulate;
-        if let Some(name) = &self.loss {
-            let loss = name.parse::<PreferenceLoss>()?;
-            if loss.name() != recipe.loss.name() {
-                recipe.loss = loss;
-            }
-        }
-        if let Some(beta) = self.beta {
-            recipe.loss = recipe.loss.with_beta(beta);
-        }
-        assign(&mut recipe.train.learning_rate, self.lr);
-        assign(&mut recipe.sft.learning_rate, self.sft_lr);
-        assign(&mut recipe.train.batch_size, self.batch);
-        assign(&mut recipe.sft.batch_size, self.batch);
-        assign(&mut recipe.max_length, self.max_length);
-        let given = self.max_length.is_some();
-        crate::lengths::cap(&mut recipe.max_length, given, model);
-        // A default gives way, what somebody said does not.
-        if self.response_tokens.is_none() && self.run.options_file(NAME)?.is_none() {
+    fn flags() -> Vec<Flag<Config>> {
+        flags()
+    }
+
+    fn settle(config: &mut Config, given: &Given) -> Result<(), Failure> {
+        let recipe = &mut config.recipe;
+        let model = config.model.as_deref();
+        crate::lengths::cap(
+            &mut recipe.max_length,
+            given.has("recipe.max_length"),
+            model,
+        );
+        // A default gives way, a length that was given does not.
+        if !given.has("recipe.responses.max_new_tokens") {
             let longest = (recipe.max_length / 2).max(1);
             recipe.responses.max_new_tokens = recipe.responses.max_new_tokens.min(longest);
         }
-        if self.lora {
-            recipe.adaptation = Adaptation::Lora(LoraConfig::default());
-        }
-        Ok(recipe.check()?)
+        recipe.check()?;
+        config.pretrain.validate()?;
+        check(config, given)
     }
 
-    fn check(&self, config: &Config) -> Result<(), Failure> {
-        check_count("test_prompts", config.test_prompts, 1..=MOST_TEXTS)?;
-        check_count("pretrain_texts", config.pretrain_texts, 0..=MOST_TEXTS)?;
-        let given = [
-            ("ift", config.ift.is_some()),
-            ("eft", config.eft.is_some()),
-            ("graded", config.graded.is_some()),
-            ("task_examples", config.task_examples.is_some()),
-            ("seed_prompts", config.seed_prompts.is_some()),
-            ("judge_test", config.judge_test.is_some()),
-            ("evaluator", config.evaluator.is_some()),
-            ("evaluator_rule", config.evaluator_rule.is_some()),
-            ("judge_style", self.judge_style.is_some()),
-            ("on_bad_row", self.on_bad_row.is_some()),
-            ("chat_fallback", self.chat_fallback.is_some()),
-        ];
-        if config.model.is_none() {
-            if let Some((name, _)) = given.into_iter().find(|(_, given)| *given) {
-                return Err(format!("{name} needs --model: the world has its own").into());
-            }
-            return config.seed_data.check(&config.world, config.test_prompts);
+    fn run(config: &Config, run: &RunArgs, device: &Device) -> Result<(), Failure> {
+        super::run::run(config, run, device)
+    }
+}
+
+/// Short names of the options.
+fn flags() -> Vec<Flag<Config>> {
+    vec![
+        Flag::of("model", "DIR", &["model"]),
+        Flag::of("ift", "FILE", &["ift"]).requires("model"),
+        Flag::of("eft", "FILE", &["eft"]).requires("model"),
+        Flag::of("graded", "FILE", &["graded"]).requires("model"),
+        Flag::of("task-examples", "FILE", &["task_examples"]).requires("model").rare(),
+        Flag::of("seed-prompts", "FILE", &["seed_prompts"]).requires("model"),
+        Flag::of("judge-test", "FILE", &["judge_test"]).requires("model").rare(),
+        Flag::of("evaluator", "DIR", &["evaluator"])
+            .requires("model")
+            .conflicts("evaluator-rule"),
+        Flag::of("evaluator-rule", "RULE", &["evaluator_rule"]).requires("model").rare(),
+        Flag::of("format", "NAME", &["format"]).requires("judge-test").rare(),
+        Flag::of("on-bad-row", "POLICY", &["on_bad_row"]).rare(),
+        Flag::of("chat-fallback", "HOW", &["chat_fallback"]).rare(),
+        Flag::change(
+            "rubric",
+            "NAME",
+            &["recipe.rubric"],
+            "Rubric of the judge: additive (0 to 5) or mt_bench (1 to 10); one of your own goes into \
+             --config [default: additive; the synthetic world has its own]",
+            |config: &mut Config, name, _| {
+                config.recipe.rubric = match name {
+                    "additive" => Rubric::additive(),
+                    "mt_bench" | "mt-bench" => Rubric::mt_bench(),
+                    _ => return Err("give additive or mt_bench".into()),
+                };
+                Ok(())
+            },
+        )
+        .requires("model")
+        .rare(),
+        Flag::of("judge-style", "STYLE", &["recipe.judge.style"]).rare(),
+        Flag::of("iterations", "N", &["recipe.iterations"]),
+        Flag::of("tasks", "N", &["recipe.tasks.per_iteration"]),
+        Flag::of("prompt-source", "WHO", &["recipe.tasks.source"]).rare(),
+        Flag::of("candidates", "N", &["recipe.candidates"]),
+        Flag::of("samples", "N", &["recipe.judge.samples"]),
+        Flag::of("min-parse-rate", "P", &["recipe.judge.min_parse_rate"]).rare(),
+        Flag::of("judge-tokens", "N", &["recipe.judge.sampling.max_new_tokens"]).rare(),
+        Flag::of("response-tokens", "N", &["recipe.responses.max_new_tokens"]),
+        Flag::change(
+            "compare",
+            "SOURCES",
+            &["recipe.compare"],
+            "Branches with pairs by another source, with commas between: implicit_reward, evaluator, or \
+             none [default: implicit_reward; for the synthetic world evaluator too]",
+            |config: &mut Config, sources, _| {
+                let names = sources.split(',').filter(|name| *name != "none");
+                let names = names.map(|name| {
+                    json_name(name).map_err(|error| format!("{name}: {error}, or none"))
+                });
+                config.recipe.compare = names.collect::<Result<_, String>>()?;
+                Ok(())
+            },
+        )
+        .rare(),
+        Flag::switch(
+            "accumulate",
+            &["recipe.accumulate"],
+            "Learn from the pairs of earlier iterations too",
+            |config: &mut Config, _, _| {
+                config.recipe.accumulate = true;
+                Ok(())
+            },
+        )
+        .rare(),
+        Flag::change(
+            "loss",
+            "NAME",
+            &["recipe.loss"],
+            "Loss: dpo, ipo, slic_hf, simpo, … (docs/losses.md) [default: dpo]",
+            |config: &mut Config, name, _| {
+                let loss = name.parse::<PreferenceLoss>()?;
+                if loss.name() != config.recipe.loss.name() {
+                    config.recipe.loss = loss;
+                }
+                Ok(())
+            },
+        )
+        .rare(),
+        Flag::change(
+            "beta",
+            "BETA",
+            &["recipe.loss"],
+            "Strength of the pull towards the model before, above 0 [default: that of the loss; with DPO \
+             0.1, for the synthetic world 2]",
+            |config: &mut Config, text, _| {
+                let beta = text.parse().map_err(|_| "not a number")?;
+                config.recipe.loss = config.recipe.loss.with_beta(beta);
+                Ok(())
+            },
+        ),
+        Flag::of("lr", "RATE", &["recipe.train.learning_rate"]),
+        Flag::of("sft-lr", "RATE", &["recipe.sft.learning_rate"]),
+        Flag::of("batch", "N", &["recipe.train.batch_size", "recipe.sft.batch_size"]),
+        Flag::of("max-length", "N", &["recipe.max_length"]),
+        Flag::of("test-prompts", "N", &["test_prompts"]),
+        Flag::switch(
+            "lora",
+            &["recipe.adaptation"],
+            "Train low-rank adapters (r 8, alpha 32, dropout 0.1) in preference training",
+            |config: &mut Config, _, _| {
+                config.recipe.adaptation = Adaptation::Lora(LoraConfig::default());
+                Ok(())
+            },
+        ),
+        Flag::of("seed", "N", &["recipe.seed"]),
+    ]
+}
+
+fn check(config: &Config, given: &Given) -> Result<(), Failure> {
+    check_count("test_prompts", config.test_prompts, 1..=MOST_TEXTS)?;
+    check_count("pretrain_texts", config.pretrain_texts, 0..=MOST_TEXTS)?;
+    let given = [
+        ("ift", config.ift.is_some()),
+        ("eft", config.eft.is_some()),
+        ("graded", config.graded.is_some()),
+        ("task_examples", config.task_examples.is_some()),
+        ("seed_prompts", config.seed_prompts.is_some()),
+        ("judge_test", config.judge_test.is_some()),
+        ("evaluator", config.evaluator.is_some()),
+        ("evaluator_rule", config.evaluator_rule.is_some()),
+        ("judge_style", given.typed("recipe.judge.style")),
+        ("on_bad_row", given.typed("on_bad_row")),
+        ("chat_fallback", given.typed("chat_fallback")),
+    ];
+    if config.model.is_none() {
+        if let Some((name, _)) = given.into_iter().find(|(_, given)| *given) {
+            return Err(format!("{name} needs --model: the world has its own").into());
         }
-        if config.evaluator.is_some() && config.evaluator_rule.is_some() {
-            return Err("evaluator and evaluator_rule: give one of them".into());
-        }
-        if config.recipe.compare.contains(&PairSource::Evaluator)
-            && config.evaluator.is_none()
-            && config.evaluator_rule.is_none()
-        {
-            return Err(
-                "compare is evaluator: give --evaluator or --evaluator-rule, or leave it \
-                        out"
+        return config.seed_data.check(&config.world, config.test_prompts);
+    }
+    if config.evaluator.is_some() && config.evaluator_rule.is_some() {
+        return Err("evaluator and evaluator_rule: give one of them".into());
+    }
+    if config.recipe.compare.contains(&PairSource::Evaluator)
+        && config.evaluator.is_none()
+        && config.evaluator_rule.is_none()
+    {
+        return Err(
+            "compare is evaluator: give --evaluator or --evaluator-rule, or leave it \
+                    out"
+            .into(),
+        );
+    }
+    if config.ift.is_none() && config.seed_prompts.is_none() {
+        return Err(
+            "nothing to begin with: give demonstrations by --ift, or prompts by \
+                    --seed-prompts"
                 .into(),
-            );
-        }
-        if config.ift.is_none() && config.seed_prompts.is_none() {
-            return Err(
-                "nothing to begin with: give demonstrations by --ift, or prompts by \
-                        --seed-prompts"
-                    .into(),
-            );
-        }
-        let default = Config::default();
-        let of_world = [
-            ("world", config.world != default.world),
-            ("llama", config.llama != default.llama),
-            ("seed_data", config.seed_data != default.seed_data),
-            ("pretrain", config.pretrain != default.pretrain),
-            (
-                "pretrain_texts",
-                config.pretrain_texts != default.pretrain_texts,
-            ),
-        ];
-        match of_world.into_iter().find(|(_, given)| *given) {
-            Some((name, _)) => Err(format!(
-                "{name} is for the synthetic world: leave it out, or leave out --model"
-            )
-            .into()),
-            None => Ok(()),
-        }
+        );
+    }
+    let default = Config::default();
+    let of_world = [
+        ("world", config.world != default.world),
+        ("llama", config.llama != default.llama),
+        ("seed_data", config.seed_data != default.seed_data),
+        ("pretrain", config.pretrain != default.pretrain),
+        (
+            "pretrain_texts",
+            config.pretrain_texts != default.pretrain_texts,
+        ),
+    ];
+    match of_world.into_iter().find(|(_, given)| *given) {
+        Some((name, _)) => Err(format!(
+            "{name} is for the synthetic world: leave it out, or leave out --model"
+        )
+        .into()),
+        None => Ok(()),
     }
 }

@@ -6,4 +6,3 @@ mod run;
 mod world;
 
 pub(crate) use args::Args;
-pub(crate) use run::run;

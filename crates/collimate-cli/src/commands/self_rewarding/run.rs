@@ -15,34 +15,30 @@ use collimate::recipes::self_rewarding::{
 };
 use collimate::train::{Progress, TrainConfig};
 
-use super::args::{Args, Config, NAME};
+use super::args::{Config, NAME};
 use super::{files, world};
 use crate::commands::rule::rules;
 use crate::common::{self, Failure};
-use crate::job::{Job, fresh_llama, has_ended, print_options, world_tokenizer_with};
+use crate::job::{Job, fresh_llama, has_ended, world_tokenizer_with};
+use crate::options::RunArgs;
 use crate::runs;
 use crate::scorer::reward_model;
 
-/// Reads the options and does what they say.
-pub(crate) fn run(args: &Args) -> Result<(), Failure> {
-    let config = args.config()?;
-    if args.run.print_config {
-        return print_options(&config, config.model.is_none().then_some("--model"));
-    }
-    let device = args.run.device.open()?;
-    let out = args.run.out(NAME)?;
-    if has_ended(&out, &config)? {
+/// Runs the command with these options.
+pub(crate) fn run(config: &Config, args: &RunArgs, device: &Device) -> Result<(), Failure> {
+    let out = args.out(NAME)?;
+    if has_ended(&out, config)? {
         return Ok(());
     }
     match &config.model {
-        None => from_scratch(args, &config, out, &device),
-        Some(_) => from_folder(args, &config, out, &device),
+        None => from_scratch(args, config, out, device),
+        Some(_) => from_folder(args, config, out, device),
     }
 }
 
 /// A small decoder, trained from scratch on the synthetic world.
 fn from_scratch(
-    args: &Args,
+    args: &RunArgs,
     config: &Config,
     out: PathBuf,
     device: &Device,
@@ -52,7 +48,7 @@ fn from_scratch(
     let recipe = &config.recipe;
     let (length, seed) = (recipe.max_length, recipe.seed);
     let model = fresh_llama(&config.llama, &tokenizer, length, seed, device)?
-        .with_recompute(args.run.gradient_checkpointing);
+        .with_recompute(args.gradient_checkpointing);
     let mut data = world::data(&world, config.seed_data, config.test_prompts, recipe)?;
     let about = format!(
         "Data: the synthetic world (`docs/synthetic-world.md`). M0 is a Llama decoder from scratch \
@@ -91,7 +87,12 @@ fn from_scratch(
 }
 
 /// The user's model, as it is.
-fn from_folder(args: &Args, config: &Config, out: PathBuf, device: &Device) -> Result<(), Failure> {
+fn from_folder(
+    args: &RunArgs,
+    config: &Config,
+    out: PathBuf,
+    device: &Device,
+) -> Result<(), Failure> {
     let dir = config.model.as_deref().ok_or("no model folder")?;
     if common::architecture(dir)? != Architecture::LlamaCausal {
         return Err(format!(
@@ -122,7 +123,7 @@ fn from_folder(args: &Args, config: &Config, out: PathBuf, device: &Device) -> R
         eos_token_ids(dir)?,
         tokenizer.chat_template().is_some(),
     )?;
-    let model = Llama::load(dir, device)?.with_recompute(args.run.gradient_checkpointing);
+    let model = Llama::load(dir, device)?.with_recompute(args.gradient_checkpointing);
     runs::check_length(recipe.max_length, &model)?;
     let scorer = match &config.evaluator {
         Some(dir) => Some(reward_model(dir, config.chat_fallback, device)?),
@@ -156,14 +157,14 @@ fn from_folder(args: &Args, config: &Config, out: PathBuf, device: &Device) -> R
 }
 
 fn open(
-    args: &Args,
+    args: &RunArgs,
     config: &Config,
     tokenizer: TextTokenizer,
     out: &std::path::Path,
 ) -> Result<Job, Failure> {
     let models = config.model.iter().chain(&config.evaluator);
     let length = config.recipe.max_length;
-    let resume = args.run.resume_command(out);
+    let resume = args.resume_command(out);
     Job::open(
         out,
         config,

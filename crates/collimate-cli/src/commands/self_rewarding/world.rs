@@ -9,6 +9,7 @@ use collimate::judge::{
 };
 use collimate::recipes::self_rewarding::{SelfRewardingConfig, SelfRewardingData, TaskTemplate};
 use rand::RngExt;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::common::Failure;
@@ -20,7 +21,7 @@ pub(crate) const WORDS: [&str; 8] = [
 ];
 
 /// How many examples of each kind M1 is fine-tuned on.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct SeedSizes {
     /// Share of the training pairs whose chosen answers are demonstrations.

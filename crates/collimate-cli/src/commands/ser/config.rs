@@ -9,13 +9,14 @@ use collimate::recipes::ppo::PolicyConfig;
 use collimate::recipes::ser::{RetrainFrom, SerConfig};
 use collimate::status::ScoreCentre;
 use collimate::train::{Schedule, TrainConfig};
+use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::common::Failure;
 use crate::policy;
 
 /// The last stage of a run.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum StopAfter {
     /// The evolved reward model.
@@ -26,7 +27,7 @@ pub(crate) enum StopAfter {
 }
 
 /// A reward that a policy is trained against.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum PolicyReward {
     /// The seed model.
@@ -40,37 +41,52 @@ pub(crate) enum PolicyReward {
 }
 
 /// Everything that decides a run's result.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Config {
+    /// Preference pairs: hh-rlhf or TRL jsonl (.gz too), UltraFeedback, tables, OASST trees; several
+    /// files are read in turn. 10 % of the prompts are for validation; with a decoder, 30 % of the rest
+    /// for its fine-tuning and 5 % for a later policy.
     #[serde(deserialize_with = "one_or_many")]
     pub(crate) data: Vec<PathBuf>,
+    /// Test pairs; without them 20 % of the data's prompts, chosen by hash.
     #[serde(deserialize_with = "one_or_many")]
     pub(crate) test: Vec<PathBuf>,
+    /// Hugging Face folder (Llama or BERT) that the reward model starts from.
     pub(crate) model: Option<PathBuf>,
+    /// Format of the files; without one it is recognised.
     pub(crate) format: Option<Format>,
+    /// Treatment of a row that cannot be read: fail, or drop and count it.
     pub(crate) on_bad_row: OnBadRow,
+    /// Prompt of an hh-rlhf dialogue: the last turn (as in the paper) or the full dialogue.
     pub(crate) hh_turns: HhTurns,
+    /// Treatment of messages where the model has no chat template: refuse them, or write plain text with
+    /// their roles.
     pub(crate) chat_fallback: ChatFallback,
+    /// Pooling of an encoder; without one the folder decides.
     pub(crate) pooling: Option<Pooling>,
-    /// Unlabelled texts of the embedded world that its decoder reads first.
+    /// Number of unlabelled texts of the synthetic world that its decoder reads first.
     pub(crate) pretrain_texts: usize,
-    /// How it reads them.
+    /// Training of the decoder from scratch on these texts.
     pub(crate) pretrain: TrainConfig,
-    /// Fine-tuning before the reward model; decoders only.
+    /// Fine-tuning of a decoder on chosen answers, before the reward model.
     pub(crate) sft: TrainConfig,
+    /// The evolution of the reward model.
     pub(crate) ser: SerConfig,
-    /// The embedded data, where no file is given.
+    /// The synthetic world, where no file is given.
     pub(crate) world: WorldConfig,
-    /// The decoder that is trained from scratch on it.
+    /// The decoder that is trained from scratch on the synthetic world.
     pub(crate) llama: LlamaConfig,
+    /// Stage after which to stop: the evolved reward model, or the policies trained with it (decoders only).
     pub(crate) stop_after: StopAfter,
-    /// Rewards that policies are trained against.
+    /// Rewards that policies are trained against; gold is the true reward of the synthetic world.
     pub(crate) policy_rewards: Vec<PolicyReward>,
-    /// Prompts whose answers are compared at the end.
+    /// Number of prompts whose answers are compared at the end.
     pub(crate) policy_test_prompts: usize,
-    /// Rounds in which SER goes on with pairs that its policy has written.
+    /// Rounds in which the policy's own answers become new unlabelled pairs, SER goes on with them, and a
+    /// new policy learns from the new reward model.
     pub(crate) policy_in_loop: usize,
+    /// Training of the policies.
     pub(crate) policy: PolicyConfig,
 }
 

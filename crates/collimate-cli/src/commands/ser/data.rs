@@ -1,13 +1,12 @@
 //! Where the pairs come from: the synthetic world, or files.
 
 use std::collections::HashSet;
-use std::path::{Path, PathBuf};
 
 use collimate::core::{Key, PreferencePair, Prompt};
 use collimate::data::world::World;
 use collimate::data::{
-    AnswerEnd, ReadOptions, ReadReport, SER_SHARES, SftExample, TextTokenizer, TokenizeReport,
-    read_pairs, split_by_fraction, split_by_hash,
+    AnswerEnd, ReadReport, SER_SHARES, SftExample, TextTokenizer, TokenizeReport,
+    split_by_fraction, split_by_hash,
 };
 use collimate::recipes::Judge;
 use collimate::recipes::ppo::PolicyData;
@@ -15,8 +14,9 @@ use collimate::recipes::ser::{SerConfig, SerData};
 
 use super::config::Config;
 use crate::common::{self, Failure};
+use crate::files::{self, parts};
 use crate::job::world_tokenizer;
-use crate::runs::{check_lasting, plain_texts};
+use crate::runs::plain_texts;
 
 /// The parts of a run, before the seed is drawn.
 pub(crate) struct Parts {
@@ -181,7 +181,7 @@ pub(crate) fn from_world(
     };
     let validation = pairs(world.validation_pairs());
     let key = Key::new(config.ser.seed, "split");
-    let [sft, train, set_aside] = three(split_by_fraction(
+    let [sft, train, set_aside] = parts(split_by_fraction(
         pairs(world.train_pairs()),
         &SER_SHARES,
         key,
@@ -202,41 +202,21 @@ pub(crate) fn from_world(
 
 /// The user's files. A decoder is fine-tuned first and needs a part of the pairs for that.
 pub(crate) fn from_files(config: &Config, needs_sft: bool) -> Result<Parts, Failure> {
-    let options = ReadOptions {
-        format: config.format,
-        on_bad_row: config.on_bad_row,
-        hh_turns: config.hh_turns,
-        ..ReadOptions::default()
-    };
-    let mut names: Vec<&PathBuf> = config.data.iter().chain(&config.test).collect();
-    names.sort();
-    if let Some(twice) = names.windows(2).find(|pair| pair[0] == pair[1]) {
-        let name = twice[0].display();
-        return Err(format!("{name} is given twice: each file is read once").into());
-    }
-    check_lasting(config.data.iter().chain(&config.test))?;
+    let options = files::options(config.format, config.on_bad_row, config.hh_turns);
+    files::check(config.data.iter().chain(&config.test))?;
     let mut reports = Vec::new();
-    let mut read_all = |paths: &[PathBuf]| -> Result<Vec<PreferencePair>, Failure> {
-        let mut rows = Vec::new();
-        for path in paths {
-            let (part, report) = read(path, &options)?;
-            rows.extend(part);
-            reports.push(report);
-        }
-        Ok(rows)
-    };
-    let rows = read_all(&config.data)?;
-    let test = read_all(&config.test)?;
+    let rows = files::pairs(&config.data, &options, &mut reports)?;
+    let test = files::pairs(&config.test, &options, &mut reports)?;
     let (rest, validation, test) = if config.test.is_empty() {
-        let [test, validation, rest] = three(split_by_hash(rows, &[0.2, 0.1, 0.7])?);
+        let [test, validation, rest] = parts(split_by_hash(rows, &[0.2, 0.1, 0.7])?);
         (rest, validation, test)
     } else {
-        let [validation, rest] = two(split_by_hash(rows, &[0.1, 0.9])?);
+        let [validation, rest] = parts(split_by_hash(rows, &[0.1, 0.9])?);
         (rest, validation, test)
     };
     let (sft, train, set_aside) = if needs_sft {
         let key = Key::new(config.ser.seed, "split");
-        let [sft, train, set_aside] = three(split_by_fraction(rest, &SER_SHARES, key)?);
+        let [sft, train, set_aside] = parts(split_by_fraction(rest, &SER_SHARES, key)?);
         if sft.is_empty() {
             return Err("no pair is left for fine-tuning: give more data".into());
         }
@@ -254,20 +234,4 @@ pub(crate) fn from_files(config: &Config, needs_sft: bool) -> Result<Parts, Fail
         set_aside,
         reports,
     })
-}
-
-fn read(path: &Path, options: &ReadOptions) -> Result<(Vec<PreferencePair>, ReadReport), Failure> {
-    let (rows, report) = read_pairs(path, options)?;
-    match rows.is_empty() {
-        true => Err(format!("{report}: no pair is left: look at the reasons").into()),
-        false => Ok((rows, report)),
-    }
-}
-
-fn three<T>(mut parts: Vec<Vec<T>>) -> [Vec<T>; 3] {
-    std::array::from_fn(|i| parts.get_mut(i).map(std::mem::take).unwrap_or_default())
-}
-
-fn two<T>(mut parts: Vec<Vec<T>>) -> [Vec<T>; 2] {
-    std::array::from_fn(|i| parts.get_mut(i).map(std::mem::take).unwrap_or_default())
 }

@@ -23,7 +23,8 @@ use serde_json::json;
 
 use crate::{
     common::{self, Failure},
-    job::{Job, fresh_llama, has_ended, print_options},
+    job::{Job, fresh_llama, has_ended},
+    options::RunArgs,
     policy, runs,
 };
 
@@ -32,34 +33,28 @@ use closed_loop::{Held, Round};
 use config::{Config, PolicyReward, StopAfter};
 use data::{Parts, Prepared};
 
-/// Does what the options say.
-pub(crate) fn run(args: &Args) -> Result<(), Failure> {
-    let config = args.config()?;
-    if args.run.print_config {
-        let world = config.data.is_empty().then_some("--data and --model");
-        return print_options(&config, world);
-    }
-    let device = args.run.device.open()?;
-    if has_ended(&args.run.out(args::NAME)?, &config)? {
+/// Runs the command with these options.
+fn run_with(config: &Config, run: &RunArgs, device: &Device) -> Result<(), Failure> {
+    if has_ended(&run.out(args::NAME)?, config)? {
         return Ok(());
     }
     match &config.model {
-        None => from_scratch(args, &config, &device),
+        None => from_scratch(run, config, device),
         Some(dir) => match common::architecture(dir)? {
-            Architecture::Bert => encoder(args, &config, &device),
-            _ => decoder(args, &config, &device),
+            Architecture::Bert => encoder(run, config, device),
+            _ => decoder(run, config, device),
         },
     }
 }
 
 /// A small decoder, trained from scratch on the synthetic world.
-fn from_scratch(args: &Args, config: &Config, device: &Device) -> Result<(), Failure> {
+fn from_scratch(args: &RunArgs, config: &Config, device: &Device) -> Result<(), Failure> {
     let world = World::new(&config.world)?;
     let (parts, tokenizer) = data::from_world(config, &world)?;
     let tokenizer = tokenizer.with_max_prompt_length(config.ser.max_prompt_length);
     let (length, seed) = (config.ser.max_length, config.ser.seed);
     let model = fresh_llama(&config.llama, &tokenizer, length, seed, device)?
-        .with_recompute(args.run.gradient_checkpointing);
+        .with_recompute(args.gradient_checkpointing);
     let about = format!(
         "Data: the synthetic world (`docs/synthetic-world.md`), {} training pairs with labels of \
          a noisy annotator, {} validation and {} test pairs with true labels; {} chosen answers \
@@ -85,7 +80,7 @@ fn from_scratch(args: &Args, config: &Config, device: &Device) -> Result<(), Fai
 }
 
 /// The user's decoder: fine-tuned on the chosen answers of the SFT part first.
-fn decoder(args: &Args, config: &Config, device: &Device) -> Result<(), Failure> {
+fn decoder(args: &RunArgs, config: &Config, device: &Device) -> Result<(), Failure> {
     let dir = config.model.as_deref().ok_or("no model folder")?;
     if let Some(pooling) = config.pooling.filter(|p| *p != Pooling::LastToken) {
         return Err(format!(
@@ -109,14 +104,14 @@ fn decoder(args: &Args, config: &Config, device: &Device) -> Result<(), Failure>
     if is_reward {
         let key = Key::new(config.ser.seed, "head");
         let start = RewardModel::<Llama>::load_or_fresh(dir, key, device)?
-            .with_recompute(args.run.gradient_checkpointing);
+            .with_recompute(args.gradient_checkpointing);
         runs::check_length(config.ser.max_length, &start.backbone)?;
         let mut job = Run::open(args, config, tokenizer, about)?;
         job.no_policies();
         let outcome = job.reward_model(&start, data)?;
         return job.conclude(&outcome, None, &[]);
     }
-    let model = Llama::load(dir, device)?.with_recompute(args.run.gradient_checkpointing);
+    let model = Llama::load(dir, device)?.with_recompute(args.gradient_checkpointing);
     runs::check_length(config.ser.max_length, &model)?;
     let eos = eos_token_ids(dir)?;
     let mut job = Run::open(args, config, tokenizer, about)?;
@@ -125,7 +120,7 @@ fn decoder(args: &Args, config: &Config, device: &Device) -> Result<(), Failure>
 }
 
 /// The user's encoder: the reward model starts from it as it is.
-fn encoder(args: &Args, config: &Config, device: &Device) -> Result<(), Failure> {
+fn encoder(args: &RunArgs, config: &Config, device: &Device) -> Result<(), Failure> {
     let dir = config.model.as_deref().ok_or("no model folder")?;
     config.check_no_rounds()?;
     let tokenizer = TextTokenizer::from_folder(dir)?
@@ -137,7 +132,7 @@ fn encoder(args: &Args, config: &Config, device: &Device) -> Result<(), Failure>
     about += &data.about_lengths(config);
     let key = Key::new(config.ser.seed, "head");
     let mut start = RewardModel::<Bert>::load_or_fresh(dir, key, device)?
-        .with_recompute(args.run.gradient_checkpointing);
+        .with_recompute(args.gradient_checkpointing);
     runs::check_length(config.ser.max_length, &start.backbone)?;
     if let Some(pooling) = config.pooling {
         start = RewardModel::from_parts(start.backbone, start.head, pooling);
@@ -189,15 +184,15 @@ struct Run<'a> {
 
 impl<'a> Run<'a> {
     fn open(
-        args: &Args,
+        args: &RunArgs,
         config: &'a Config,
         tokenizer: TextTokenizer,
         about: String,
     ) -> Result<Self, Failure> {
-        let out = args.run.out(args::NAME)?;
+        let out = args.out(args::NAME)?;
         let files = config.data.iter().chain(&config.test);
         let (models, length) = (config.model.iter(), config.ser.max_length);
-        let resume = args.run.resume_command(&out);
+        let resume = args.resume_command(&out);
         let job = Job::open(&out, config, files, models, tokenizer, length, resume)?.about(about);
         Ok(Self {
             config,

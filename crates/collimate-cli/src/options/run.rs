@@ -1,22 +1,14 @@
-//! What the examples with run folders share: a configuration over another, the folder of a run.
+//! Options of every command with a run folder.
 
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
-use clap::{Args, ValueEnum};
-use collimate::data::{DataError, Input};
-use serde::Serialize;
-use serde::de::DeserializeOwned;
-use serde_json::{Map, Value};
-
 use crate::common::{DeviceName, Failure};
+use clap::{Args, ValueEnum};
 
-/// What every example with a run folder takes.
+/// Options of every command with a run folder.
 #[derive(Debug, Args)]
 pub(crate) struct RunArgs {
-    /// Seed of everything random [default: 0]
-    #[arg(long, value_name = "N")]
-    pub(crate) seed: Option<u64>,
     /// Where to compute
     #[arg(long, value_enum, default_value_t = DeviceName::Flex)]
     pub(crate) device: DeviceName,
@@ -31,17 +23,20 @@ pub(crate) struct RunArgs {
     /// Go on with the run in the folder --out, with its options
     #[arg(long)]
     pub(crate) resume: bool,
-    /// Options from a JSON file in the form that --print-config prints; what it leaves out has its
-    /// default
+    /// Read options from a YAML, TOML or JSON file in the form that `collimate config print` prints;
+    /// options that the file leaves out keep their defaults
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// Set any option by its path, after file and flags; may be given several times
+    #[arg(long, value_name = "OPTION=VALUE")]
+    pub(crate) set: Vec<String>,
     /// Print the options as JSON and exit
     #[arg(long)]
     pub(crate) print_config: bool,
 }
 
 impl RunArgs {
-    /// The run folder of the example `name`; a new run never goes into the folder of an old one.
+    /// The run folder of the command `name`; a new run never goes into the folder of an old one.
     pub(crate) fn out(&self, name: &str) -> Result<PathBuf, Failure> {
         run_folder(self.out.as_deref(), self.resume, name)
     }
@@ -59,68 +54,6 @@ impl RunArgs {
     pub(crate) fn resume_command(&self, out: &Path) -> String {
         resume_command(out, self.device)
     }
-}
-
-/// Puts what was given over a default.
-pub(crate) fn assign<T>(to: &mut T, from: Option<T>) {
-    if let Some(value) = from {
-        *to = value;
-    }
-}
-
-/// Puts `over` on `base`, key by key.
-pub(crate) fn overlay(base: &mut Value, over: Value) {
-    match (base, over) {
-        // The name alone of the enum value that is there already: it keeps its options.
-        (Value::Object(base), Value::String(name))
-            if base.len() == 1 && base.contains_key(&name) => {}
-        (Value::Object(base), Value::Object(over)) if !is_other_variant(base, &over) => {
-            for (key, value) in over {
-                overlay(base.entry(key).or_insert(Value::Null), value);
-            }
-        }
-        (base, over) => *base = over,
-    }
-}
-
-/// A configuration file over defaults: it need not name every option. Which defaults may depend on what
-/// the file says by itself.
-pub(crate) fn read_config<C: Serialize + DeserializeOwned>(
-    path: &Path,
-    defaults: impl FnOnce(&C) -> C,
-) -> Result<C, Failure> {
-    let wrong = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
-    let text = match Input::open(path).and_then(Input::into_text) {
-        Ok(text) => text,
-        Err(DataError::Missing { .. }) => {
-            return Err(wrong(&"No such file: check the path").into());
-        }
-        Err(DataError::Empty { .. }) => return Err(wrong(&"is empty: give at least {}").into()),
-        Err(error) => return Err(error.into()),
-    };
-    // Serde would take a list for a struct.
-    if text.trim_start().starts_with('[') {
-        let example = "as --print-config prints one";
-        return Err(wrong(&format!(
-            "not a JSON object: give {{\"option\": value}}, {example}"
-        ))
-        .into());
-    }
-    // For errors with line and column.
-    let alone: C = serde_json::from_str(&text).map_err(|e| wrong(&with_advice(&e)))?;
-    let mut merged = serde_json::to_value(defaults(&alone))?;
-    overlay(&mut merged, serde_json::from_str(&text)?);
-    Ok(serde_json::from_value(merged).map_err(|e| wrong(&e))?)
-}
-
-/// A name without the object of its options is what serde has no good words for.
-fn with_advice(error: &serde_json::Error) -> String {
-    let text = error.to_string();
-    let advice = match text.contains("invalid type: unit variant, expected") {
-        true => ": this name has options: write {\"name\": {}} in place of \"name\"",
-        false => "",
-    };
-    text + advice
 }
 
 /// The largest number of texts that an option may ask for.
@@ -141,12 +74,7 @@ pub(crate) fn check_count(
     }
 }
 
-/// Whether both are enum values, `{"variant": …}`, and differ.
-fn is_other_variant(base: &Map<String, Value>, over: &Map<String, Value>) -> bool {
-    base.len() == 1 && over.len() == 1 && base.keys().ne(over.keys())
-}
-
-/// The folder of a run of the example `name`; a new run never goes into the folder of an old one.
+/// The folder of a run of the command `name`; a new run never goes into the folder of an old one.
 pub(crate) fn run_folder(out: Option<&Path>, resume: bool, name: &str) -> Result<PathBuf, Failure> {
     let default = Path::new("runs").join(name);
     if resume {

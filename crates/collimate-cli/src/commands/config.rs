@@ -1,0 +1,101 @@
+//! The options of a command, printed: `collimate config --help`.
+
+use clap::{Args as ClapArgs, Subcommand, ValueEnum};
+
+use super::{dpo, ppo, reward, self_rewarding, ser, sera, sft};
+use crate::common::{self, Failure};
+
+/// Print the options of a command with their descriptions, or their JSON schema.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    /// Print every option with its value and description, in the form that --config reads
+    Print(Print),
+    /// Print a JSON schema of the options, with which editors complete and check configuration files
+    Schema(Schema),
+}
+
+#[derive(Debug, ClapArgs)]
+struct Print {
+    /// Syntax to print in; only YAML has the descriptions
+    #[arg(long = "as", value_enum, default_value_t = Syntax::Yaml)]
+    syntax: Syntax,
+    #[command(subcommand)]
+    of: Of,
+}
+
+#[derive(Debug, ClapArgs)]
+struct Schema {
+    #[command(subcommand)]
+    of: Of,
+}
+
+/// Syntax of a configuration file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Syntax {
+    /// With a comment for every option
+    Yaml,
+    /// Without comments
+    Json,
+}
+
+/// A command with a configuration; flags behind the command change the values.
+#[derive(Debug, Subcommand)]
+enum Of {
+    Sft(Box<sft::Args>),
+    Reward(Box<reward::Args>),
+    Dpo(Box<dpo::Args>),
+    Sera(Box<sera::Args>),
+    Ser(Box<ser::Args>),
+    Ppo(Box<ppo::Args>),
+    SelfRewarding(Box<self_rewarding::Args>),
+}
+
+/// Calls a method of the options of whichever command it is.
+macro_rules! each {
+    ($of:expr, $options:ident => $call:expr) => {
+        match $of {
+            Of::Sft(args) => {
+                let $options = &args.options;
+                $call
+            }
+            Of::Reward(args) => {
+                let $options = &args.options;
+                $call
+            }
+            Of::Dpo(args) => {
+                let $options = &args.options;
+                $call
+            }
+            Of::Sera(args) => {
+                let $options = &args.options;
+                $call
+            }
+            Of::Ser(args) => {
+                let $options = &args.options;
+                $call
+            }
+            Of::Ppo(args) => {
+                let $options = &args.options;
+                $call
+            }
+            Of::SelfRewarding(args) => {
+                let $options = &args.options;
+                $call
+            }
+        }
+    };
+}
+
+/// Prints.
+pub(crate) fn run(args: &Args) -> Result<(), Failure> {
+    common::print(&match &args.what {
+        What::Print(Print { syntax, of }) => each!(of, options => options.printed(*syntax)?),
+        What::Schema(Schema { of }) => each!(of, options => options.schema()?),
+    })
+}

@@ -1,0 +1,6 @@
+//! A reward model from labelled pairs: `collimate reward --help`.
+
+mod args;
+mod run;
+
+pub(crate) use args::Args;

@@ -1,0 +1,225 @@
+//! One run in one folder.
+
+use std::path::Path;
+
+use collimate::core::{Key, PreferencePair};
+use collimate::data::world::World;
+use collimate::data::{
+    Format, Input, ReadOptions, ReadReport, SftExample, TextTokenizer, split_by_hash,
+};
+use collimate::lm::{Architecture, Llama};
+use collimate::nn::{Backbone, HfFolder};
+use collimate::prelude::Device;
+use collimate::recipes::{Adaptation, SftOutcome};
+use collimate::train::{LineChart, LineSeries, Report};
+use serde_json::{Value, json};
+
+use super::args::{Config, Sft};
+use crate::common::{self, Failure};
+use crate::files::{self, parts};
+use crate::job::{Job, fresh_llama, has_ended, world_tokenizer};
+use crate::options::{Layered, RunArgs};
+use crate::runs;
+
+/// Runs the command with these options.
+pub(crate) fn run(config: &Config, args: &RunArgs, device: &Device) -> Result<(), Failure> {
+    if has_ended(&args.out(Sft::NAME)?, config)? {
+        return Ok(());
+    }
+    match config.model.as_deref() {
+        None => from_scratch(config, args, device),
+        Some(dir) => from_folder(config, dir, args, device),
+    }
+}
+
+fn open(config: &Config, args: &RunArgs, tokenizer: TextTokenizer) -> Result<Job, Failure> {
+    let out = args.out(Sft::NAME)?;
+    let (files, models) = (config.data.iter(), config.model.iter());
+    let resume = args.resume_command(&out);
+    Job::open(
+        &out,
+        config,
+        files,
+        models,
+        tokenizer,
+        config.max_length,
+        resume,
+    )
+}
+
+/// A small decoder, trained from scratch on the synthetic world.
+fn from_scratch(config: &Config, args: &RunArgs, device: &Device) -> Result<(), Failure> {
+    let world = World::new(&config.world)?;
+    let examples = |rows: Vec<collimate::data::world::WorldPair>| -> Vec<SftExample> {
+        rows.iter().map(|row| SftExample::from(&row.pair)).collect()
+    };
+    let (train, held_out) = (
+        examples(world.train_pairs()),
+        examples(world.validation_pairs()),
+    );
+    let seed = config.sft.seed;
+    let tokenizer = world_tokenizer(&world)?.with_max_prompt_length(config.max_prompt_length);
+    let model = fresh_llama(&config.llama, &tokenizer, config.max_length, seed, device)?
+        .with_recompute(args.gradient_checkpointing);
+    let about = format!(
+        "Data: the synthetic world (`docs/synthetic-world.md`), {} chosen answers to learn from, {} held \
+         out. Model: a Llama decoder from scratch with {} parameters.",
+        train.len(),
+        held_out.len(),
+        model.num_parameters(),
+    );
+    let texts = runs::plain_texts(&world, config.pretrain_texts, seed);
+    let mut job = open(config, args, tokenizer)?.about(about);
+    let (model, _) = job.fine_tune(model, &texts, &[], config.truncation, &config.pretrain)?;
+    train_and_save(&mut job, config, model, &train, &held_out)
+}
+
+/// The user's model and demonstrations.
+fn from_folder(
+    config: &Config,
+    dir: &Path,
+    args: &RunArgs,
+    device: &Device,
+) -> Result<(), Failure> {
+    if common::architecture(dir)? != Architecture::LlamaCausal {
+        return Err(format!(
+            "--model {}: holds no language model that writes: name a folder of a LlamaForCausalLM",
+            dir.display()
+        )
+        .into());
+    }
+    let tokenizer = TextTokenizer::from_folder(dir)?
+        .with_chat_fallback(config.chat_fallback)
+        .with_max_prompt_length(config.max_prompt_length);
+    files::check(config.data.iter())?;
+    let options = files::options(config.format, config.on_bad_row, config.hh_turns);
+    let (mut rows, mut reports) = (Vec::new(), Vec::new());
+    for path in &config.data {
+        let (part, report) = read(path, &options)?;
+        if part.is_empty() {
+            return Err(format!("{report}: no row is left: look at the reasons").into());
+        }
+        rows.extend(part);
+        reports.push(report);
+    }
+    let (held_out, train) = hold_out(rows)?;
+    let model = Llama::load(dir, device)?.with_recompute(args.gradient_checkpointing);
+    runs::check_length(config.max_length, &model)?;
+    let mut about = format!(
+        "Model: `{}`. Demonstrations: {} to learn from, {} held out.",
+        dir.display(),
+        train.len(),
+        held_out.len(),
+    );
+    for report in &reports {
+        about += &format!(" {report}.");
+    }
+    let mut job = open(config, args, tokenizer)?.about(about);
+    train_and_save(&mut job, config, model, &train, &held_out)
+}
+
+/// Demonstrations, or the chosen answers of preference pairs.
+fn read(path: &Path, options: &ReadOptions) -> Result<(Vec<SftExample>, ReadReport), Failure> {
+    let mut input = Input::open(path)?;
+    let format = match options.format {
+        Some(format) => format,
+        None => input.format()?,
+    };
+    Ok(match format {
+        Format::Messages | Format::PromptCompletion => input.read_sft(options)?,
+        _ => {
+            let (pairs, report) = input.read_pairs(options)?;
+            (pairs.iter().map(SftExample::from).collect(), report)
+        }
+    })
+}
+
+/// A tenth of the prompts, chosen by hash, and the rest.
+fn hold_out(rows: Vec<SftExample>) -> Result<(Vec<SftExample>, Vec<SftExample>), Failure> {
+    let pair = |row: SftExample| PreferencePair::new(row.prompt, row.completion, "");
+    let all = rows.into_iter().map(pair).collect();
+    let [held_out, rest] = parts(split_by_hash(all, &[0.1, 0.9])?);
+    let back = |pairs: Vec<PreferencePair>| pairs.iter().map(SftExample::from).collect();
+    Ok((back(held_out), back(rest)))
+}
+
+fn train_and_save(
+    job: &mut Job,
+    config: &Config,
+    model: Llama,
+    train: &[SftExample],
+    held_out: &[SftExample],
+) -> Result<(), Failure> {
+    let model = match &config.adaptation {
+        Adaptation::Full => model,
+        Adaptation::Lora(lora) => {
+            let key = Key::new(config.sft.seed, &config.sft.stage);
+            model.with_lora(lora, key)?
+        }
+    };
+    let (model, outcome) = job.fine_tune(model, train, held_out, config.truncation, &config.sft)?;
+    let outcome = outcome.ok_or("no demonstration is left to learn from: give more data")?;
+    job.save("model", &model.merged())?;
+    let lengths = &outcome.tokenize;
+    if !config.data.is_empty() && lengths.is_worth_telling() {
+        common::tell(&format!(
+            "longest sequence: {} tokens; {lengths}",
+            config.max_length
+        ));
+    }
+    let seconds = job.note_cost(0.0);
+    job.run.write_summary(&json!(job.summary))?;
+    report(job, config, &outcome)?;
+    let line = match (outcome.perplexity_before, outcome.perplexity_after) {
+        (Some(before), Some(after)) => format!("held-out perplexity {before:.3} → {after:.3}"),
+        _ => "no held-out rows".to_owned(),
+    };
+    job.print_end(&format!("{} steps: {line}\n", outcome.steps), seconds)
+}
+
+fn report(job: &Job, config: &Config, outcome: &SftOutcome) -> Result<(), Failure> {
+    let perplexity =
+        |value: Option<f64>| value.map_or("–".to_owned(), |value| format!("{value:.3}"));
+    let mut report = Report::new("Supervised fine-tuning")
+        .text(&job.about)
+        .section("Held-out perplexity")
+        .text(
+            "Exponential of the mean negative log-probability of a token of the answers, in nats.",
+        )
+        .table(
+            ["before", "after", "steps"],
+            [[
+                perplexity(outcome.perplexity_before),
+                perplexity(outcome.perplexity_after),
+                outcome.steps.to_string(),
+            ]],
+        )
+        .section("Training")
+        .text(&format!(
+            "Learning rate {:e}, {} rows a step. Longest sequence: {} tokens; {}.",
+            config.sft.learning_rate, config.sft.batch_size, config.max_length, outcome.tokenize
+        ));
+    let rows = job.run.metrics().rows()?;
+    let stage = config.sft.stage.as_str();
+    let of_stage = rows
+        .iter()
+        .filter(|row| row.get("stage").and_then(Value::as_str) == Some(stage));
+    let points: Vec<(f64, f64)> = of_stage
+        .filter_map(|row| Some((row.get("step")?.as_f64()?, row.get("loss")?.as_f64()?)))
+        .collect();
+    if points.len() > 1 {
+        let chart =
+            LineChart::new("Training", "step", "loss").with(LineSeries::new("loss", points));
+        report = report.figure(
+            "loss",
+            chart,
+            "Mean loss of a token of the answers, in nats.",
+        );
+    }
+    report = report.section("Files").text(
+        "`model/` opens in transformers. `metrics.jsonl` has a row for every logged step, `summary.json` \
+         the numbers above.",
+    );
+    report.write(job.run.path())?;
+    Ok(())
+}

@@ -1,0 +1,59 @@
+//! The user's files of pairs.
+
+use std::path::{Path, PathBuf};
+
+use collimate::core::PreferencePair;
+use collimate::data::{Format, HhTurns, OnBadRow, ReadOptions, ReadReport, read_pairs};
+
+use crate::common::Failure;
+use crate::runs::check_lasting;
+
+/// Options of reading pairs.
+pub(crate) fn options(
+    format: Option<Format>,
+    on_bad_row: OnBadRow,
+    hh_turns: HhTurns,
+) -> ReadOptions {
+    ReadOptions {
+        format,
+        on_bad_row,
+        hh_turns,
+        ..ReadOptions::default()
+    }
+}
+
+/// Refuses files that a run cannot read again, and a file that is given twice, under whatever name.
+pub(crate) fn check<'p>(paths: impl Iterator<Item = &'p PathBuf> + Clone) -> Result<(), Failure> {
+    let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let mut names: Vec<(PathBuf, &PathBuf)> =
+        paths.clone().map(|path| (real(path), path)).collect();
+    names.sort();
+    if let Some(twice) = names.windows(2).find(|pair| pair[0].0 == pair[1].0) {
+        let name = twice[1].1.display();
+        return Err(format!("{name} is given twice: each file is read once").into());
+    }
+    check_lasting(paths)
+}
+
+/// The pairs of all files, with a report on each file.
+pub(crate) fn pairs(
+    paths: &[PathBuf],
+    options: &ReadOptions,
+    reports: &mut Vec<ReadReport>,
+) -> Result<Vec<PreferencePair>, Failure> {
+    let mut rows = Vec::new();
+    for path in paths {
+        let (part, report) = read_pairs(path, options)?;
+        if part.is_empty() {
+            return Err(format!("{report}: no pair is left: look at the reasons").into());
+        }
+        rows.extend(part);
+        reports.push(report);
+    }
+    Ok(rows)
+}
+
+/// Takes the parts of a split, in order.
+pub(crate) fn parts<T, const N: usize>(mut all: Vec<Vec<T>>) -> [Vec<T>; N] {
+    std::array::from_fn(|i| all.get_mut(i).map(std::mem::take).unwrap_or_default())
+}

@@ -1,0 +1,189 @@
+//! Descriptions, types and defaults of options, by their paths.
+
+use schemars::generate::SchemaSettings;
+use serde_json::Value;
+
+use super::Layered;
+
+/// The schema of a command's options, and the defaults.
+#[derive(Debug)]
+pub(crate) struct Docs {
+    schema: Value,
+    own: Value,
+    world: Value,
+}
+
+impl Docs {
+    pub(crate) fn of<L: Layered>() -> Self {
+        let defaults = |own| {
+            let defaults = L::defaults(own).ok();
+            serde_json::to_value(defaults).unwrap_or_default()
+        };
+        let generator = SchemaSettings::draft2020_12().into_generator();
+        Self {
+            schema: generator.into_root_schema_for::<L::Config>().to_value(),
+            own: defaults(true),
+            world: defaults(false),
+        }
+    }
+
+    /// The JSON schema of the configuration.
+    pub(crate) fn schema(&self) -> &Value {
+        &self.schema
+    }
+
+    /// The description of an option, on one line.
+    pub(crate) fn about(&self, path: &str) -> Option<String> {
+        let text = self.find(path)?.get("description")?.as_str()?;
+        let paragraph = text.split("\n\n").next().unwrap_or_default();
+        let line = paragraph.split_whitespace().collect::<Vec<_>>().join(" ");
+        Some(line.trim_end_matches('.').replace('`', ""))
+    }
+
+    /// The default as the help shows it; nothing where the description must say it.
+    pub(crate) fn default_text(&self, path: &str) -> Option<String> {
+        let pointer = format!("/{}", path.replace('.', "/"));
+        let text = |value: &Value| short(value.pointer(&pointer)?);
+        match (text(&self.own), text(&self.world)) {
+            (Some(own), Some(world)) if own == world => Some(own),
+            (Some(own), Some(world)) => Some(format!("{own}; for the synthetic world {world}")),
+            (Some(own), None) => Some(own),
+            (None, Some(world)) => Some(format!("for the synthetic world {world}")),
+            (None, None) => None,
+        }
+    }
+
+    /// Names that an option can have as its value; empty if it takes more than names.
+    pub(crate) fn names(&self, path: &str) -> Vec<(String, Option<String>)> {
+        let mut names = Vec::new();
+        if let Some(node) = self.find(path) {
+            let node = self.items(node);
+            self.collect_names(node, &mut names);
+        }
+        names
+    }
+
+    /// A typed text as the value of an option: a text where the option takes texts or names, else
+    /// what YAML reads in it.
+    pub(crate) fn value(&self, path: &str, text: &str) -> Result<Value, String> {
+        let node = self.find(path).map(|node| self.resolve(node));
+        let takes = |kind: &str| node.is_some_and(|node| self.takes(node, kind));
+        let parsed: Option<Value> = serde_saphyr::from_str(text).ok();
+        let parsed = match parsed {
+            // `.05` and `1e-5` are numbers to everybody but JSON.
+            Some(Value::String(_)) if takes("number") => text
+                .trim()
+                .parse::<f64>()
+                .ok()
+                .and_then(|number| serde_json::Number::from_f64(number).map(Value::Number)),
+            parsed => parsed,
+        };
+        match parsed {
+            Some(Value::Null) if takes("null") && text.trim() == "null" => Ok(Value::Null),
+            Some(value @ (Value::Object(_) | Value::Array(_))) => Ok(value),
+            Some(value) if !takes("string") => Ok(value),
+            None if (takes("number") || takes("integer")) && !takes("string") => {
+                Err("not a number that can be used here".to_owned())
+            }
+            _ => Ok(Value::String(text.to_owned())),
+        }
+    }
+
+    /// Whether an option is a list.
+    pub(crate) fn is_list(&self, path: &str) -> bool {
+        self.find(path)
+            .is_some_and(|node| self.takes(node, "array"))
+    }
+
+    /// The node of an option.
+    pub(crate) fn find(&self, path: &str) -> Option<&Value> {
+        path.split('.')
+            .try_fold(&self.schema, |node, name| self.property(node, name))
+    }
+
+    /// The node that an option `name` has below a node.
+    pub(crate) fn property<'a>(&'a self, node: &'a Value, name: &str) -> Option<&'a Value> {
+        let node = self.resolve(node);
+        let own = node.get("properties").and_then(|all| all.get(name));
+        own.or_else(|| {
+            self.choices(node)
+                .find_map(|choice| self.property(choice, name))
+        })
+    }
+
+    fn resolve<'a>(&'a self, node: &'a Value) -> &'a Value {
+        let target = node.get("$ref").and_then(Value::as_str);
+        let target = target.and_then(|target| self.schema.pointer(target.trim_start_matches('#')));
+        target.map_or(node, |target| self.resolve(target))
+    }
+
+    fn choices<'a>(&'a self, node: &'a Value) -> impl Iterator<Item = &'a Value> {
+        let all = ["oneOf", "anyOf", "allOf"].into_iter();
+        all.filter_map(|kind| node.get(kind)?.as_array()).flatten()
+    }
+
+    /// What a list holds, or the node itself.
+    fn items<'a>(&'a self, node: &'a Value) -> &'a Value {
+        let node = self.resolve(node);
+        let items = node.get("items").or_else(|| {
+            self.choices(node)
+                .find_map(|choice| self.resolve(choice).get("items"))
+        });
+        items.unwrap_or(node)
+    }
+
+    fn takes(&self, node: &Value, kind: &str) -> bool {
+        let node = self.resolve(node);
+        let is = |value: &Value| value.as_str() == Some(kind);
+        let own = match node.get("type") {
+            Some(Value::Array(kinds)) => kinds.iter().any(is),
+            Some(value) => is(value),
+            None => kind == "string" && (node.get("const").is_some_and(Value::is_string)),
+        };
+        own || self.choices(node).any(|choice| self.takes(choice, kind))
+    }
+
+    fn collect_names(&self, node: &Value, names: &mut Vec<(String, Option<String>)>) {
+        let node = self.resolve(node);
+        let about = node.get("description").and_then(Value::as_str);
+        let about = about.map(|text| {
+            let line = text.split("\n\n").next().unwrap_or_default();
+            line.split_whitespace()
+                .collect::<Vec<_>>()
+                .join(" ")
+                .trim_end_matches('.')
+                .to_owned()
+        });
+        if let Some(name) = node.get("const").and_then(Value::as_str) {
+            names.push((name.to_owned(), about.clone()));
+        }
+        for name in node
+            .get("enum")
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten()
+        {
+            if let Some(name) = name.as_str() {
+                names.push((name.to_owned(), None));
+            }
+        }
+        for choice in self.choices(node) {
+            self.collect_names(choice, names);
+        }
+    }
+}
+
+/// A default that fits into a line of help.
+fn short(value: &Value) -> Option<String> {
+    Some(match value {
+        Value::Null | Value::Object(_) => return None,
+        Value::String(text) if text.is_empty() => return None,
+        Value::String(text) => text.clone(),
+        Value::Array(items) => {
+            let items: Option<Vec<String>> = items.iter().map(short).collect();
+            let items = items.filter(|items| !items.is_empty())?;
+            items.join(",")
+        }
+        Value::Bool(_) | Value::Number(_) => value.to_string(),
+    })
+}

@@ -1,0 +1,116 @@
+//! Configuration files: YAML, TOML or JSON, by the ending of the name.
+
+use std::path::Path;
+
+use collimate::data::{DataError, Input};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use crate::common::Failure;
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Syntax {
+    Json,
+    Toml,
+    Yaml,
+}
+
+impl Syntax {
+    fn of(path: &Path, text: &str) -> Self {
+        let ending = path.extension().and_then(|ending| ending.to_str());
+        match ending.map(str::to_ascii_lowercase).as_deref() {
+            Some("toml") => Self::Toml,
+            Some("yaml" | "yml") => Self::Yaml,
+            Some("json") => Self::Json,
+            // A pipe has no name that tells.
+            _ if text.trim_start().starts_with('{') => Self::Json,
+            _ => Self::Yaml,
+        }
+    }
+
+    fn parse<T: DeserializeOwned>(self, text: &str) -> Result<T, Trouble> {
+        match self {
+            Self::Json => serde_json::from_str(text).map_err(|error| Trouble {
+                line: Some(error.line()),
+                text: {
+                    let text = error.to_string();
+                    let end = format!(" at line {} column {}", error.line(), error.column());
+                    text.strip_suffix(&end).unwrap_or(&text).to_owned()
+                },
+            }),
+            Self::Toml => toml::from_str(text).map_err(|error| Trouble {
+                line: error
+                    .span()
+                    .map(|span| 1 + text[..span.start].matches('\n').count()),
+                text: error.message().to_owned(),
+            }),
+            Self::Yaml => serde_saphyr::from_str(text).map_err(|error| Trouble {
+                line: error
+                    .location()
+                    .and_then(|place| usize::try_from(place.line()).ok()),
+                text: {
+                    let text = error.without_snippet().to_string();
+                    text.lines().next().unwrap_or_default().to_owned()
+                },
+            }),
+        }
+    }
+}
+
+/// An error of a parser.
+struct Trouble {
+    line: Option<usize>,
+    text: String,
+}
+
+/// The options of a file as a value. The file alone must be a configuration: so keys that no option
+/// has, and values of another type, are refused with their line.
+pub(crate) fn read<C: DeserializeOwned>(path: &Path) -> Result<Value, Failure> {
+    let wrong = |error: &str| -> Failure { format!("{}: {error}", path.display()).into() };
+    let text = match Input::open(path).and_then(Input::into_text) {
+        Ok(text) => text,
+        Err(DataError::Missing { .. }) => return Err(wrong("No such file: check the path")),
+        Err(DataError::Empty { .. }) => return Err(wrong("is empty: give at least one option")),
+        Err(error) => return Err(error.into()),
+    };
+    let syntax = Syntax::of(path, &text);
+    let at = |trouble: Trouble| -> Failure {
+        let line = trouble
+            .line
+            .map_or_else(String::new, |line| format!(":{line}"));
+        let text = with_nearest(&trouble.text);
+        format!("{}{line}: {text}", path.display()).into()
+    };
+    let value: Value = syntax.parse(&text).map_err(at)?;
+    // Serde would take a list for a struct.
+    if !value.is_object() {
+        return Err(wrong(
+            "holds no options: write OPTION: VALUE lines, as config print shows them",
+        ));
+    }
+    syntax.parse::<C>(&text).map_err(at)?;
+    Ok(value)
+}
+
+/// A parser's text with advice: the nearest of the names that are expected, or the form of a name that has
+/// options.
+pub(crate) fn with_nearest(text: &str) -> String {
+    if text.contains("invalid type: unit variant, expected") {
+        return format!(
+            "{text}: this name has options: write {{\"name\": {{}}}} in place of \"name\""
+        );
+    }
+    let mut names = text.split('`').skip(1).step_by(2);
+    let is_name = text.contains("unknown field") || text.contains("unknown variant");
+    let Some(wrong) = names.next().filter(|_| is_name) else {
+        return text.to_owned();
+    };
+    let near = names
+        .map(|name| (strsim::jaro_winkler(wrong, name), name))
+        .filter(|(near, _)| *near > 0.75)
+        .max_by(|a, b| a.0.total_cmp(&b.0));
+    match near {
+        Some((_, name)) => format!("{text}: did you mean `{name}`?"),
+        None => text.to_owned(),
+    }
+}

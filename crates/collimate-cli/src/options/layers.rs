@@ -1,0 +1,226 @@
+//! Values over values, each with its source.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+
+use super::docs::Docs;
+use super::file;
+use crate::common::{Failure, usage};
+
+/// Where a value comes from.
+#[derive(Debug, Clone)]
+pub(crate) enum Source {
+    /// A configuration file.
+    File(PathBuf),
+    /// A flag as it was typed.
+    Flag(String),
+    /// A `--set` as it was typed.
+    Set(String),
+}
+
+impl Source {
+    /// A flag with its values; a switch has none.
+    pub(crate) fn flag(name: &str, typed: &[String]) -> Self {
+        let words: Vec<&str> = typed.iter().map(String::as_str).collect();
+        Self::Flag(
+            format!("--{name} {}", words.join(" "))
+                .trim_end()
+                .to_owned(),
+        )
+    }
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => write!(f, "{}", path.display()),
+            Self::Flag(text) => f.write_str(text),
+            Self::Set(text) => write!(f, "--set {text}"),
+        }
+    }
+}
+
+/// Options that were given, each with its source; a later source stands behind an earlier one.
+#[derive(Debug, Default)]
+pub(crate) struct Given(Vec<(String, Source)>);
+
+impl Given {
+    /// Whether any source names the option or a part of it.
+    pub(crate) fn has(&self, path: &str) -> bool {
+        self.source(path).is_some()
+    }
+
+    /// Whether a flag or `--set` names the option or a part of it.
+    pub(crate) fn typed(&self, path: &str) -> bool {
+        let typed = |source: &Source| !matches!(source, Source::File(_));
+        self.sources(path).any(typed)
+    }
+
+    /// The last source that decides the option.
+    fn source(&self, path: &str) -> Option<&Source> {
+        self.sources(path).last()
+    }
+
+    fn sources(&self, path: &str) -> impl Iterator<Item = &Source> {
+        let related = move |at: &str| within(at, path) || within(path, at);
+        let given = self.0.iter().filter(move |(at, _)| related(at));
+        given.map(|(_, source)| source)
+    }
+
+    /// The error with the source of the option that it names first. Flags that the text names itself
+    /// need no second mention.
+    pub(crate) fn explain(&self, error: Failure) -> Failure {
+        let text = error.to_string();
+        let Some(name) = text
+            .split([' ', ':', '='])
+            .next()
+            .filter(|name| !name.is_empty())
+        else {
+            return error;
+        };
+        let named = |at: &str| at == name || at.ends_with(&format!(".{name}"));
+        match self.0.iter().rev().find(|(at, _)| named(at)) {
+            Some((_, source)) if !text.contains(&source.to_string()) => {
+                format!("{text} (from {source})").into()
+            }
+            _ => error,
+        }
+    }
+}
+
+/// Whether `path` lies in `of`, or is it.
+fn within(path: &str, of: &str) -> bool {
+    path.strip_prefix(of)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+}
+
+/// A configuration that grows layer by layer.
+#[derive(Debug)]
+pub(crate) struct Layers {
+    value: Value,
+    given: Given,
+}
+
+impl Layers {
+    pub(crate) fn new(defaults: Value) -> Self {
+        Self {
+            value: defaults,
+            given: Given::default(),
+        }
+    }
+
+    pub(crate) fn given(&self) -> &Given {
+        &self.given
+    }
+
+    /// Puts a value at a path; an empty path is the whole.
+    pub(crate) fn put(&mut self, path: &str, value: Value, source: &Source) {
+        note(&mut self.given, path, &value, source);
+        let nested = path
+            .rsplit('.')
+            .filter(|part| !part.is_empty())
+            .fold(value, |inner, part| {
+                Value::Object(Map::from_iter([(part.to_owned(), inner)]))
+            });
+        overlay(&mut self.value, nested);
+    }
+
+    /// Notes that a source has decided these options.
+    pub(crate) fn mark(&mut self, paths: &[&str], source: &Source) {
+        let marks = paths
+            .iter()
+            .map(|path| ((*path).to_owned(), source.clone()));
+        self.given.0.extend(marks);
+    }
+
+    /// Takes a value in place of the one so far; the sources stay.
+    pub(crate) fn replace(&mut self, value: Value) {
+        self.value = value;
+    }
+
+    /// The configuration; an error names the source and the option.
+    pub(crate) fn read<C: DeserializeOwned>(&self) -> Result<C, Failure> {
+        serde_path_to_error::deserialize(&self.value).map_err(|error| {
+            let path = error.path().to_string();
+            let text = file::with_nearest(&error.inner().to_string());
+            match self.given.source(&path) {
+                Some(source @ Source::File(_)) => format!("{source}: {path}: {text}").into(),
+                Some(source) => usage(format!("{source}: {text}")),
+                None => format!("{path}: {text}").into(),
+            }
+        })
+    }
+}
+
+/// Notes the source of every leaf of a value.
+fn note(given: &mut Given, path: &str, value: &Value, source: &Source) {
+    match value {
+        Value::Object(fields) if !fields.is_empty() => {
+            for (name, value) in fields {
+                let inner = match path {
+                    "" => name.clone(),
+                    path => format!("{path}.{name}"),
+                };
+                note(given, &inner, value, source);
+            }
+        }
+        _ => given.0.push((path.to_owned(), source.clone())),
+    }
+}
+
+/// Puts `over` on `base`, key by key.
+///
+/// Enums are `"variant"` or `{"variant": {…}}`. Another variant takes the place of the one that is
+/// there with all of its options; the name of the variant that is there keeps them. General layering
+/// libraries merge both variants into one object, which no enum can be read from.
+pub(crate) fn overlay(base: &mut Value, over: Value) {
+    match (base, over) {
+        (Value::Object(base), Value::String(name))
+            if base.len() == 1 && base.contains_key(&name) => {}
+        (Value::Object(base), Value::Object(over)) if !is_other_variant(base, &over) => {
+            for (key, value) in over {
+                overlay(base.entry(key).or_insert(Value::Null), value);
+            }
+        }
+        (base, over) => *base = over,
+    }
+}
+
+/// Whether both are enum values, `{"variant": …}`, and differ.
+fn is_other_variant(base: &Map<String, Value>, over: &Map<String, Value>) -> bool {
+    base.len() == 1 && over.len() == 1 && base.keys().ne(over.keys())
+}
+
+/// One `--set PATH=VALUE`.
+#[derive(Debug)]
+pub(crate) struct Assignment {
+    pub(crate) path: String,
+    pub(crate) value: Value,
+    pub(crate) text: String,
+}
+
+/// Reads the text of a `--set`.
+pub(crate) fn assignment(text: &str, docs: &Docs) -> Result<Assignment, String> {
+    let Some((path, value)) = text.split_once('=') else {
+        return Err(format!(
+            "--set {text}: write OPTION=VALUE, as in --set train.epochs=2"
+        ));
+    };
+    let path = path.trim();
+    if path.is_empty() || path.split('.').any(str::is_empty) {
+        return Err(format!(
+            "--set {text}: name an option before the =, as config print shows them"
+        ));
+    }
+    let value = docs
+        .value(path, value)
+        .map_err(|error| format!("--set {text}: {error}"))?;
+    Ok(Assignment {
+        path: path.to_owned(),
+        value,
+        text: text.to_owned(),
+    })
+}

@@ -1,0 +1,193 @@
+//! Options in layers: defaults, a configuration file, flags, `--set`.
+//!
+//! Every option is a field of a command's configuration, and stands there alone: the field's name,
+//! type, default and description. A flag is a short name for such a field ([`flag`]); the help of
+//! the command line, `config print` and the JSON schema read the description ([`docs`]).
+
+mod docs;
+mod file;
+mod flag;
+mod layers;
+mod print;
+mod run;
+
+use clap::{ArgMatches, FromArgMatches};
+use collimate::prelude::Device;
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+pub(crate) use docs::Docs;
+pub(crate) use flag::Flag;
+pub(crate) use layers::Given;
+pub(crate) use run::{MOST_TEXTS, MOST_TOKENS, RunArgs, check_count, run_folder};
+
+use crate::commands::Syntax;
+use crate::common::{Failure, usage};
+use layers::{Layers, Source};
+use print::yaml;
+
+/// A command whose options stand in layers.
+pub(crate) trait Layered: 'static {
+    /// Everything that decides a run's result.
+    type Config: Serialize + DeserializeOwned + JsonSchema;
+
+    /// Name of the run folder under `runs/`.
+    const NAME: &'static str;
+
+    /// The option with which a run is about the user's own data or model; without it, a run is about
+    /// the synthetic world.
+    const OWN: &'static str;
+
+    /// Defaults for the user's own data (`own`), or for the synthetic world.
+    ///
+    /// # Errors
+    /// Defaults that contradict each other: a fault of the program.
+    fn defaults(own: bool) -> Result<Self::Config, Failure>;
+
+    /// Short names of options.
+    fn flags() -> Vec<Flag<Self::Config>>;
+
+    /// Fills in options that follow from others, and checks the whole.
+    fn settle(config: &mut Self::Config, given: &Given) -> Result<(), Failure>;
+
+    /// Runs the command.
+    fn run(config: &Self::Config, run: &RunArgs, device: &Device) -> Result<(), Failure>;
+}
+
+/// The arguments of a layered command, as they were typed.
+#[derive(Debug)]
+pub(crate) struct Options<L> {
+    pub(crate) run: RunArgs,
+    /// Values of the flags, in the order of [`Layered::flags`].
+    typed: Vec<Vec<String>>,
+    command: std::marker::PhantomData<fn() -> L>,
+}
+
+impl<L: Layered> clap::Args for Options<L> {
+    fn augment_args(command: clap::Command) -> clap::Command {
+        let docs = Docs::of::<L>();
+        let flags = L::flags();
+        let command = flags.iter().fold(command, |c, flag| c.arg(flag.arg(&docs)));
+        RunArgs::augment_args(command)
+    }
+
+    fn augment_args_for_update(command: clap::Command) -> clap::Command {
+        Self::augment_args(command)
+    }
+}
+
+impl<L: Layered> FromArgMatches for Options<L> {
+    fn from_arg_matches(found: &ArgMatches) -> Result<Self, clap::Error> {
+        Ok(Self {
+            typed: L::flags().iter().map(|flag| flag.typed(found)).collect(),
+            run: RunArgs::from_arg_matches(found)?,
+            command: std::marker::PhantomData,
+        })
+    }
+
+    fn update_from_arg_matches(&mut self, found: &ArgMatches) -> Result<(), clap::Error> {
+        *self = Self::from_arg_matches(found)?;
+        Ok(())
+    }
+}
+
+impl<L: Layered> Options<L> {
+    /// Does what the options say.
+    pub(crate) fn execute(&self) -> Result<(), Failure> {
+        let config = self.config()?;
+        if self.run.print_config {
+            if serde_json::to_value(&config)?
+                .get(L::OWN)
+                .is_none_or(|value| !is_own(value))
+            {
+                crate::common::tell(&format!(
+                    "these are the options of the synthetic world; for those of your own give --{} too",
+                    L::OWN
+                ));
+            }
+            return crate::common::print(&(serde_json::to_string_pretty(&config)? + "\n"));
+        }
+        let device = self.run.device.open()?;
+        L::run(&config, &self.run, &device)
+    }
+
+    /// The options as a configuration file.
+    pub(crate) fn printed(&self, syntax: Syntax) -> Result<String, Failure> {
+        let config = serde_json::to_value(self.config()?)?;
+        Ok(match syntax {
+            Syntax::Yaml => yaml(&config, &Docs::of::<L>()),
+            Syntax::Json => serde_json::to_string_pretty(&config)? + "\n",
+        })
+    }
+
+    /// The JSON schema of the options.
+    pub(crate) fn schema(&self) -> Result<String, Failure> {
+        Ok(serde_json::to_string_pretty(Docs::of::<L>().schema())? + "\n")
+    }
+
+    /// The options, merged and checked.
+    pub(crate) fn config(&self) -> Result<L::Config, Failure> {
+        let file = match self.run.options_file(L::NAME)? {
+            Some(path) => Some((file::read::<L::Config>(&path)?, Source::File(path))),
+            None => None,
+        };
+        let docs = Docs::of::<L>();
+        let flags = L::flags();
+        let typed = || {
+            let given = flags.iter().zip(&self.typed);
+            given.filter(|(_, typed)| !typed.is_empty())
+        };
+        let mut plain = Vec::new();
+        for (flag, typed) in typed().filter(|(flag, _)| flag.is_plain()) {
+            let value = flag.value(typed, &docs).map_err(usage)?;
+            plain.push((flag, value, Source::flag(flag.name, typed)));
+        }
+        let sets = self
+            .run
+            .set
+            .iter()
+            .map(|text| layers::assignment(text, &docs));
+        let sets = sets.collect::<Result<Vec<_>, _>>().map_err(usage)?;
+
+        let own = file
+            .iter()
+            .any(|(value, _)| value.get(L::OWN).is_some_and(is_own))
+            || plain.iter().any(|(flag, _, _)| flag.paths[0] == L::OWN)
+            || sets
+                .iter()
+                .any(|set| set.path == L::OWN && is_own(&set.value));
+
+        let mut layers = Layers::new(serde_json::to_value(L::defaults(own)?)?);
+        if let Some((value, source)) = file {
+            layers.put("", value, &source);
+        }
+        for (flag, value, source) in plain {
+            for path in flag.paths {
+                layers.put(path, value.clone(), &source);
+            }
+        }
+        let mut config: L::Config = layers.read()?;
+        for (flag, typed) in typed().filter(|(flag, _)| !flag.is_plain()) {
+            flag.apply(&mut config, typed, layers.given())?;
+            layers.mark(flag.paths, &Source::flag(flag.name, typed));
+        }
+        if !sets.is_empty() {
+            layers.replace(serde_json::to_value(&config)?);
+            for set in sets {
+                layers.put(&set.path, set.value, &Source::Set(set.text));
+            }
+            config = layers.read()?;
+        }
+        match L::settle(&mut config, layers.given()) {
+            Ok(()) => Ok(config),
+            Err(error) => Err(layers.given().explain(error)),
+        }
+    }
+}
+
+/// Whether the option that makes a run the user's own has a value.
+fn is_own(value: &Value) -> bool {
+    !value.is_null() && value.as_array().is_none_or(|items| !items.is_empty())
+}

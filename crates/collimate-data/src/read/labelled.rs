@@ -1,0 +1,89 @@
+//! Single completions that are labelled good or bad.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use serde_json::Value;
+
+use super::Bad;
+use super::fields::{Content, Object, content};
+use super::input::Input;
+use super::objects::each_object;
+use super::seen::Seen;
+use super::sft::answer;
+use crate::SftExample;
+use crate::error::DataError;
+
+/// A completion with a label, as KTO and BCO learn from (TRL's unpaired preferences).
+#[derive(Debug, Clone, PartialEq)]
+pub struct LabelledExample {
+    /// The prompt and its completion.
+    pub example: SftExample,
+    /// True for a good completion, false for a bad one.
+    pub desirable: bool,
+    /// The line of the row, from 1.
+    pub line: usize,
+}
+
+/// Reads labelled completions from one file: [`Input::read_labelled`].
+///
+/// # Errors
+/// As [`Input::read_labelled`].
+pub fn read_labelled(
+    path: impl AsRef<Path>,
+) -> Result<(Vec<LabelledExample>, BTreeSet<String>), DataError> {
+    Input::open(path)?.read_labelled()
+}
+
+impl Input {
+    /// Reads rows `{"prompt", "completion", "label"}`, JSON lines or one JSON array, and names the columns
+    /// that are not used. Prompt and completion are texts or lists of messages; the label is true, false,
+    /// 1 or 0.
+    ///
+    /// # Errors
+    /// An input that cannot be read or has no row; the first row that lacks a field or holds something
+    /// else in it, with its line.
+    pub fn read_labelled(self) -> Result<(Vec<LabelledExample>, BTreeSet<String>), DataError> {
+        let mut rows = Vec::new();
+        let mut seen = Seen::default();
+        each_object(self, |line, row| {
+            let found = labelled(row, line, &mut seen).map_err(|bad| {
+                let example = "{\"prompt\": \"…\", \"completion\": \"…\", \"label\": true}";
+                Bad::fields(format!("{}: write {example}", bad.what))
+            })?;
+            rows.push(found);
+            Ok(())
+        })?;
+        Ok((rows, seen.unused))
+    }
+}
+
+fn labelled(row: &Object, line: usize, seen: &mut Seen) -> Result<LabelledExample, Bad> {
+    let needed = ["prompt", "completion", "label"];
+    if let Some(name) = needed.iter().find(|name| !row.contains_key(**name)) {
+        return Err(Bad::fields(format!("missing field `{name}`")));
+    }
+    seen.columns(row, &needed)?;
+    let desirable = match &row["label"] {
+        Value::Bool(label) => *label,
+        Value::Number(number) if number.as_f64() == Some(1.0) => true,
+        Value::Number(number) if number.as_f64() == Some(0.0) => false,
+        other => {
+            return Err(Bad::fields(format!(
+                "field `label` is {other}: it must be true (good) or false (bad)"
+            )));
+        }
+    };
+    let completion = match content(row, "completion", seen)? {
+        Content::Text(text) => text,
+        Content::Chat(messages) => answer(messages)?,
+    };
+    Ok(LabelledExample {
+        example: SftExample {
+            prompt: content(row, "prompt", seen)?.into_prompt(),
+            completion: completion.into(),
+        },
+        desirable,
+        line,
+    })
+}

@@ -1,0 +1,125 @@
+//! One training on pairs.
+
+use std::time::Instant;
+
+use collimate_core::PreferencePair;
+use collimate_data::TextTokenizer;
+use collimate_direct::{DirectObjective, pairs_hash};
+use collimate_losses::DirectLoss;
+use collimate_nn::CausalLm;
+use collimate_train::{TrainConfig, hash_json, model_hash};
+
+use super::config::{AlignConfig, AlignData};
+use super::measure::{Comparison, Writing, tax_perplexity};
+use super::outcome::AlignOutcome;
+use crate::implicit::{accuracy, mean_logps};
+use crate::lengths::{check_equal, differ};
+use crate::policy_training::PolicyTraining;
+use crate::sft::EVALUATION_TOKENS;
+use crate::{RecipeError, RunContext};
+
+/// Trains `start` on the pairs with the loss of the configuration; `start` is the reference.
+///
+/// # Errors
+/// Options out of range, texts that cannot be tokenised, pairs whose answers are all equal after
+/// cutting, a loss that is not finite, an interrupt.
+pub fn align<M: CausalLm>(
+    start: &M,
+    tokenizer: &TextTokenizer,
+    data: &AlignData<'_>,
+    config: &AlignConfig,
+    context: &mut RunContext<'_>,
+) -> Result<AlignOutcome<M>, RecipeError> {
+    config.check()?;
+    let started = Instant::now();
+    if data.train.is_empty() {
+        return Err(RecipeError::Empty {
+            part: "the training part",
+        });
+    }
+    let tokenizer = &tokenizer
+        .clone()
+        .with_max_prompt_length(config.max_prompt_length);
+    let encode = |pairs: &[PreferencePair]| {
+        tokenizer.encode_pairs(pairs, config.max_length, config.truncation, |_, _| {})
+    };
+    let ((mut train, tokenize), (validation, _)) =
+        (encode(&data.train)?, encode(&data.validation)?);
+    check_equal("the training part", &tokenize, config.max_length)?;
+    // No loss can tell equal answers apart, and rounding would decide where they pull.
+    train.retain(differ);
+    let start = &start.clone().valid();
+    let comparison = Comparison::begin(
+        Writing {
+            start,
+            tokenizer,
+            eos: &data.eos,
+            sampling: config.responses,
+            max_length: config.max_length,
+            prompts: &data.prompts,
+            judge: data.judge.as_ref(),
+            seed: config.seed,
+        },
+        context,
+    )?;
+
+    let title = config.loss.name().to_owned();
+    let train_config = TrainConfig {
+        stage: title.clone(),
+        seed: config.seed,
+        max_steps: Some(config.train.total_steps(train.len())),
+        ..config.train.clone()
+    };
+    let held_out = match train_config.eval_every {
+        Some(_) => validation.clone(),
+        None => Vec::new(),
+    };
+    let hash = model_hash(start);
+    let hashes = (pairs_hash(&train), pairs_hash(&held_out), &hash);
+    let inputs = hash_json(&(&train_config, config, hashes));
+    context.run.stage(&title, &inputs)?;
+    let training = PolicyTraining {
+        seed: config.seed,
+        adaptation: &config.adaptation,
+        run: context.run,
+        interrupt: context.interrupt,
+        progress: context.progress,
+    };
+    let before = match validation.is_empty() {
+        true => None,
+        false => Some(training.logps("start validation", start, &validation)?),
+    };
+    let reference =
+        training.reference(&title, config.loss, (start, &hash), &train, &held_out)?;
+    let rows = train.len();
+    let objective =
+        DirectObjective::new(train, held_out, config.loss, reference, EVALUATION_TOKENS)?;
+    let trained = training.fit(&train_config, start, &objective, started)?;
+
+    let policy = trained.model;
+    let after = match validation.is_empty() {
+        true => None,
+        false => Some(training.logps("validation", &policy, &validation)?),
+    };
+    let kind = config.implicit_reward();
+    let moved = after.as_deref().zip(before.as_deref());
+    let tax = |model: &M| {
+        let (length, cut) = (config.max_length, config.truncation);
+        tax_perplexity(model, tokenizer, &data.held_out, length, cut)
+    };
+    let answers = comparison.as_ref();
+    Ok(AlignOutcome {
+        validation_accuracy: moved.map(|(a, b)| accuracy(kind, a, b, &validation)),
+        validation_logps: after.as_deref().map(mean_logps),
+        answers: answers.map(|c| c.with(context, &title, &policy, kind)).transpose()?,
+        start_answers: answers.map(Comparison::of_start).transpose()?,
+        perplexity: tax(start)?.zip(tax(&policy)?),
+        judge: data.judge.as_ref().map(|judge| judge.name.clone()),
+        model: policy,
+        title,
+        rows,
+        tokenize,
+        steps: trained.steps,
+        seconds: started.elapsed().as_secs_f64().max(trained.seconds),
+    })
+}

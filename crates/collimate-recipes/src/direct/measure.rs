@@ -1,0 +1,148 @@
+//! Answers and perplexity of the start and of the trained policy.
+
+use collimate_core::{Key, Prompt};
+use collimate_data::{SftExample, TextTokenizer, Truncation};
+use collimate_direct::perplexity;
+use collimate_irm::ImplicitReward;
+use collimate_nn::CausalLm;
+
+use crate::answers::{Answers, Speaker, answer, compare, response_logps};
+use crate::sft::EVALUATION_TOKENS;
+use crate::{AnswerReport, Judge, RecipeError, ResponseSampling, RunContext};
+
+/// Answers of the start, against which those of the policy are compared.
+pub(super) struct Comparison<'a, M> {
+    start: &'a M,
+    tokenizer: &'a TextTokenizer,
+    eos: &'a [u32],
+    sampling: ResponseSampling,
+    max_length: usize,
+    prompts: &'a [Prompt],
+    ids: Vec<Vec<u32>>,
+    judge: &'a Judge<'a>,
+    key: Key,
+    at_start: Answers,
+}
+
+/// The parts of a run that write answers.
+pub(super) struct Writing<'a, M> {
+    pub(super) start: &'a M,
+    pub(super) tokenizer: &'a TextTokenizer,
+    pub(super) eos: &'a [u32],
+    pub(super) sampling: ResponseSampling,
+    pub(super) max_length: usize,
+    pub(super) prompts: &'a [Prompt],
+    pub(super) judge: Option<&'a Judge<'a>>,
+    pub(super) seed: u64,
+}
+
+impl<'a, M: CausalLm> Comparison<'a, M> {
+    /// Writes the answers of the start; nothing without a judge.
+    pub(super) fn begin(
+        writing: Writing<'a, M>,
+        context: &RunContext<'_>,
+    ) -> Result<Option<Self>, RecipeError> {
+        let Writing {
+            start,
+            tokenizer,
+            eos,
+            sampling,
+            max_length,
+            prompts,
+            judge,
+            seed,
+        } = writing;
+        let Some(judge) = judge else { return Ok(None) };
+        if prompts.is_empty() {
+            return Err(RecipeError::Empty {
+                part: "the part with prompts for the judge",
+            });
+        }
+        let key = Key::new(seed, "answers");
+        let mut comparison = Self {
+            start,
+            tokenizer,
+            eos,
+            sampling,
+            max_length,
+            prompts,
+            ids: Vec::new(),
+            judge,
+            key,
+            at_start: Answers {
+                completions: Vec::new(),
+                scores: Vec::new(),
+            },
+        };
+        comparison.ids = comparison.speaker(context).prompts(prompts)?;
+        comparison.at_start = comparison.answers(context, "start", start)?;
+        Ok(Some(comparison))
+    }
+
+    fn speaker(&self, context: &RunContext<'a>) -> Speaker<'a> {
+        Speaker {
+            tokenizer: self.tokenizer,
+            eos: self.eos,
+            sampling: self.sampling,
+            max_length: self.max_length,
+            interrupt: context.interrupt,
+            progress: context.progress,
+        }
+    }
+
+    fn answers(
+        &self,
+        context: &RunContext<'_>,
+        label: &str,
+        model: &M,
+    ) -> Result<Answers, RecipeError> {
+        let (speaker, judge) = (self.speaker(context), self.judge);
+        answer(&speaker, self.key, label, model, self.prompts, &self.ids, judge)
+    }
+
+    /// The start's answers beside themselves.
+    pub(super) fn of_start(&self) -> Result<AnswerReport, RecipeError> {
+        compare(&self.at_start, &self.at_start, self.prompts, None, self.key)
+    }
+
+    /// The policy's answers beside the start's.
+    pub(super) fn with(
+        &self,
+        context: &RunContext<'_>,
+        title: &str,
+        policy: &M,
+        kind: ImplicitReward,
+    ) -> Result<AnswerReport, RecipeError> {
+        let own = self.answers(context, title, policy)?;
+        let speaker = self.speaker(context);
+        let logps =
+            |model: &M| response_logps(&speaker, title, model, &self.ids, &own.completions);
+        let (after, before) = (logps(policy)?, logps(self.start)?);
+        let lengths = own.completions.iter().flatten();
+        let rewards: Vec<f64> = after
+            .iter()
+            .zip(&before)
+            .zip(lengths)
+            .map(|((&after, &before), completion)| {
+                let tokens = completion.tokens.as_ref().map_or(1, |t| t.len().max(1));
+                kind.value(after, before, tokens)
+            })
+            .collect();
+        compare(&own, &self.at_start, self.prompts, Some(&rewards), self.key)
+    }
+}
+
+/// Perplexity of good answers under a model; nothing without answers.
+pub(super) fn tax_perplexity<M: CausalLm>(
+    model: &M,
+    tokenizer: &TextTokenizer,
+    held_out: &[SftExample],
+    max_length: usize,
+    truncation: Truncation,
+) -> Result<Option<f64>, RecipeError> {
+    if held_out.is_empty() {
+        return Ok(None);
+    }
+    let (ids, _) = tokenizer.encode_examples(held_out, max_length, truncation, |_, _| {})?;
+    Ok(Some(perplexity(model, &ids, EVALUATION_TOKENS)?))
+}

@@ -1,0 +1,38 @@
+//! Pairs that stand and fall together.
+
+use std::collections::HashMap;
+
+use collimate_core::{PreferencePair, Prompt};
+
+/// Numbers the groups that the bootstrap draws together: pairs that share a prompt; a pair without a
+/// prompt is a group by itself.
+pub(crate) fn groups(pairs: &[PreferencePair]) -> Vec<usize> {
+    let mut numbers: HashMap<&Prompt, usize> = HashMap::new();
+    let mut next = 0;
+    let mut fresh = || {
+        next += 1;
+        next - 1
+    };
+    pairs
+        .iter()
+        .map(|pair| match pair.prompt.is_empty() {
+            true => fresh(),
+            false => *numbers.entry(&pair.prompt).or_insert_with(&mut fresh),
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pairs_of_one_prompt_are_drawn_together() {
+        let prompts = ["a", "", "b", "a", "", "b"];
+        let pairs: Vec<_> = prompts
+            .iter()
+            .map(|prompt| PreferencePair::new(*prompt, "x", "y"))
+            .collect();
+        assert_eq!(groups(&pairs), [0, 1, 2, 0, 3, 2]);
+    }
+}

@@ -1,0 +1,38 @@
+//! Implicit rewards of pairs: log-probabilities after a training against those before.
+
+use std::cmp::Ordering;
+
+use collimate_data::TokenizedPair;
+use collimate_direct::{PairLogp, targets};
+use collimate_irm::ImplicitReward;
+
+/// Share of the pairs whose chosen completion has the larger implicit reward; a tie counts one half.
+pub(crate) fn accuracy(
+    kind: ImplicitReward,
+    after: &[PairLogp],
+    before: &[PairLogp],
+    pairs: &[TokenizedPair],
+) -> f64 {
+    let rows = after.iter().zip(before).zip(pairs);
+    let right = rows.map(|((after, before), pair)| {
+        let value = |policy: f32, reference: f32, completion: &[u32]| {
+            let tokens = targets(&pair.prompt, completion).max(1);
+            kind.value(policy.into(), reference.into(), tokens)
+        };
+        let chosen = value(after.chosen, before.chosen, &pair.chosen);
+        let rejected = value(after.rejected, before.rejected, &pair.rejected);
+        match chosen.total_cmp(&rejected) {
+            Ordering::Greater => 1.0,
+            Ordering::Equal => 0.5,
+            Ordering::Less => 0.0,
+        }
+    });
+    right.sum::<f64>() / pairs.len() as f64
+}
+
+/// Mean log-probabilities of the chosen and of the rejected completions, in nats.
+pub(crate) fn mean_logps(logps: &[PairLogp]) -> (f64, f64) {
+    let n = logps.len() as f64;
+    let mean = |side: fn(&PairLogp) -> f32| logps.iter().map(|l| f64::from(side(l))).sum::<f64>() / n;
+    (mean(|l| l.chosen), mean(|l| l.rejected))
+}

@@ -1,0 +1,138 @@
+//! The training of one policy, for every recipe of direct alignment.
+
+use std::time::Instant;
+
+use collimate_core::Key;
+use collimate_data::TokenizedPair;
+use collimate_direct::{PairLogp, Reference, load_reference_logps, pair_logps, save_reference_logps};
+use collimate_losses::{DirectLoss, PreferenceLoss, ReferenceNeed};
+use collimate_nn::{CausalLm, Forward};
+use collimate_train::{
+    FitContext, Interrupt, Objective, Progress, RunFolder, TrainConfig, TrainError, fit,
+};
+
+use crate::sft::EVALUATION_TOKENS;
+use crate::{Adaptation, RecipeError};
+
+/// A policy after training.
+#[derive(Debug)]
+pub(crate) struct TrainedPolicy<M> {
+    pub(crate) model: M,
+    pub(crate) steps: u64,
+    pub(crate) seconds: f64,
+}
+
+/// Surroundings of a policy's training.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct PolicyTraining<'a> {
+    pub(crate) seed: u64,
+    pub(crate) adaptation: &'a Adaptation,
+    pub(crate) run: &'a RunFolder,
+    pub(crate) interrupt: &'a Interrupt,
+    pub(crate) progress: Progress,
+}
+
+impl PolicyTraining<'_> {
+    /// Log-probabilities of pairs under a model, with a progress bar.
+    pub(crate) fn logps<M: CausalLm>(
+        &self,
+        label: &str,
+        model: &M,
+        pairs: &[TokenizedPair],
+    ) -> Result<Vec<PairLogp>, RecipeError> {
+        let mut meter = self.progress.start(label, 0, pairs.len() as u64);
+        let mut logps = Vec::with_capacity(pairs.len());
+        // In parts, so that an interrupt is seen.
+        for part in pairs.chunks(256) {
+            if self.interrupt.is_set() {
+                return Err(TrainError::Interrupted {
+                    stage: label.to_owned(),
+                    step: 0,
+                    saved: None,
+                }
+                .into());
+            }
+            let done = logps.len();
+            let found = pair_logps(model, part, Forward::EVAL, EVALUATION_TOKENS, |n, _| {
+                meter.set((done + n) as u64, "");
+            });
+            logps.extend(found.map_err(|source| RecipeError::Pair {
+                stage: label.to_owned(),
+                pair: done + source.sequence() / 2,
+                source,
+            })?);
+        }
+        Ok(logps)
+    }
+
+    /// The reference that a loss needs: log-probabilities of the pairs under a model, from the run folder
+    /// if an earlier start of this run has computed them.
+    pub(crate) fn reference<M: CausalLm>(
+        &self,
+        stage: &str,
+        loss: PreferenceLoss,
+        (model, hash): (&M, &str),
+        train: &[TokenizedPair],
+        held_out: &[TokenizedPair],
+    ) -> Result<Reference<M>, RecipeError> {
+        if loss.reference_need() == ReferenceNeed::None {
+            return Ok(Reference::None);
+        }
+        Ok(Reference::Logps {
+            train: self.stored_logps(stage, model, hash, train)?,
+            held_out: match held_out.is_empty() {
+                true => Vec::new(),
+                false => {
+                    self.stored_logps(&format!("{stage}-validation"), model, hash, held_out)?
+                }
+            },
+        })
+    }
+
+    fn stored_logps<M: CausalLm>(
+        &self,
+        stage: &str,
+        model: &M,
+        hash: &str,
+        pairs: &[TokenizedPair],
+    ) -> Result<Vec<PairLogp>, RecipeError> {
+        let folder = self.run.folder("references")?;
+        let path = folder.join(format!("{stage}.safetensors"));
+        if path.exists()
+            && let Ok(logps) = load_reference_logps(&path, hash, pairs)
+        {
+            return Ok(logps);
+        }
+        let logps = self.logps(&format!("{stage} reference"), model, pairs)?;
+        save_reference_logps(&path, hash, pairs, &logps)?;
+        Ok(logps)
+    }
+
+    /// Trains the policy, or goes on where an earlier start of this run stopped.
+    pub(crate) fn fit<M: CausalLm, O: Objective<Model = M>>(
+        &self,
+        train: &TrainConfig,
+        policy: &M,
+        objective: &O,
+        started: Instant,
+    ) -> Result<TrainedPolicy<M>, RecipeError> {
+        let model = match self.adaptation {
+            Adaptation::Full => policy.clone().merged(),
+            Adaptation::Lora(lora) => {
+                let key = Key::new(self.seed, &train.stage);
+                policy.clone().with_lora(lora, key)?
+            }
+        };
+        let context = FitContext::in_run(self.run, self.interrupt).with_progress(self.progress);
+        let fitted = fit(model, objective, train, &context)?;
+        Ok(TrainedPolicy {
+            steps: fitted.steps,
+            // A resumed stage counts the seconds of its earlier starts.
+            seconds: fitted.seconds.max(started.elapsed().as_secs_f64()),
+            model: match train.keep_best && train.eval_every.is_some() {
+                true => fitted.into_best().merged(),
+                false => fitted.model.merged(),
+            },
+        })
+    }
+}

@@ -1,0 +1,87 @@
+//! Options and data of a reward model.
+
+use collimate_core::PreferencePair;
+use collimate_data::Truncation;
+use collimate_losses::PairwiseLoss;
+use collimate_nn::ConfigError;
+use collimate_train::TrainConfig;
+use serde::{Deserialize, Serialize};
+
+use crate::lengths::check_prompt_length;
+use crate::{Adaptation, RecipeError};
+
+/// Options of a reward model's training.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields, default)]
+pub struct RewardModelConfig {
+    /// Seed of everything random.
+    pub seed: u64,
+    /// Loss of a pair's two scores.
+    pub loss: PairwiseLoss,
+    /// Parameters that are trained: all of them, or low-rank adapters and the head.
+    pub adaptation: Adaptation,
+    /// Longest sequence in tokens.
+    pub max_length: usize,
+    /// Tokens that a prompt keeps where prompt and answer are longer than the longest sequence; without
+    /// a number half of it.
+    pub max_prompt_length: Option<usize>,
+    /// Side at which longer sequences are cut.
+    pub truncation: Truncation,
+    /// The step loop.
+    pub train: TrainConfig,
+}
+
+impl Default for RewardModelConfig {
+    fn default() -> Self {
+        Self {
+            seed: 0,
+            loss: PairwiseLoss::default(),
+            adaptation: Adaptation::Full,
+            max_length: 1024,
+            max_prompt_length: None,
+            truncation: Truncation::KeepEnd,
+            train: TrainConfig {
+                stage: "reward".to_owned(),
+                learning_rate: 2e-5,
+                batch_size: 16,
+                epochs: 1.0,
+                save_every: Some(200),
+                keep_best: false,
+                ..TrainConfig::default()
+            },
+        }
+    }
+}
+
+impl RewardModelConfig {
+    /// Checks every option.
+    ///
+    /// # Errors
+    /// The first option that is out of range, with the range.
+    pub fn check(&self) -> Result<(), RecipeError> {
+        if self.max_length < 3 {
+            let allowed = "at least 3 tokens: BOS, one token, EOS";
+            return Err(ConfigError::new("max_length", self.max_length, allowed).into());
+        }
+        check_prompt_length(self.max_prompt_length, self.max_length)?;
+        self.loss
+            .check()
+            .map_err(collimate_train::TrainError::objective)?;
+        if let Adaptation::Lora(lora) = &self.adaptation {
+            lora.check()?;
+        }
+        Ok(self.train.validate()?)
+    }
+}
+
+/// Labelled pairs of a run.
+#[derive(Debug, Clone, Default)]
+pub struct RewardModelData {
+    /// Pairs to learn from.
+    pub train: Vec<PreferencePair>,
+    /// Pairs for evaluation on the way.
+    pub validation: Vec<PreferencePair>,
+    /// Pairs that are scored once, at the end.
+    pub test: Vec<PreferencePair>,
+}

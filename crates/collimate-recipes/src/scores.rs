@@ -1,0 +1,52 @@
+//! Scores of pairs by a reward model, checked.
+
+use collimate_data::TokenizedPair;
+use collimate_nn::Backbone;
+use collimate_reward::{RewardModel, score_pairs};
+use collimate_train::{Interrupt, Progress, TrainError};
+
+use crate::RecipeError;
+use crate::sft::EVALUATION_TOKENS;
+
+/// Pairs between two looks at the interrupt.
+const CHUNK: usize = 256;
+
+/// Scores the pairs of a part of the data; a score that is not a number stops the run, and so does an
+/// interrupt.
+pub(crate) fn scores<B: Backbone>(
+    model: &RewardModel<B>,
+    pairs: &[TokenizedPair],
+    stage: &str,
+    part: &'static str,
+    interrupt: &Interrupt,
+    progress: Progress,
+) -> Result<Vec<(f32, f32)>, RecipeError> {
+    let label = format!("{stage}: score {part}");
+    let mut meter = progress.start(&label, 0, pairs.len() as u64);
+    let mut scores = Vec::with_capacity(pairs.len());
+    for chunk in pairs.chunks(CHUNK) {
+        if interrupt.is_set() {
+            return Err(TrainError::Interrupted {
+                stage: label,
+                step: 0,
+                saved: None,
+            }
+            .into());
+        }
+        let before = scores.len();
+        let done = |done, _| meter.set((before + done) as u64, "pairs");
+        let part = score_pairs(model, chunk, EVALUATION_TOKENS, done);
+        scores.extend(part.map_err(|error| TrainError::objective(error.after(2 * before)))?);
+    }
+    match scores
+        .iter()
+        .position(|(first, second)| !(first.is_finite() && second.is_finite()))
+    {
+        Some(index) => Err(RecipeError::NotFinite {
+            stage: stage.to_owned(),
+            part,
+            index,
+        }),
+        None => Ok(scores),
+    }
+}
