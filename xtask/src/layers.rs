@@ -5,11 +5,12 @@ use cargo_metadata::DependencyKind;
 use crate::steps::Workspace;
 
 /// The layer of each published crate: it may use crates of lower layers only.
-const LAYERS: [(&str, u8); 22] = [
+const LAYERS: [(&str, u8); 23] = [
     ("collimate-core", 0),
     ("collimate-status", 1),
     ("collimate-irm", 1),
     ("collimate-data", 1),
+    ("collimate-world", 1),
     ("collimate-eval", 1),
     ("collimate-remote", 1),
     ("collimate-ops", 1),
@@ -35,11 +36,12 @@ const LAYERS: [(&str, u8); 22] = [
 const UNPUBLISHED: u8 = 9;
 
 /// Crates that must build without Burn.
-const LIGHT: [&str; 7] = [
+const LIGHT: [&str; 8] = [
     "collimate-core",
     "collimate-status",
     "collimate-irm",
     "collimate-data",
+    "collimate-world",
     "collimate-eval",
     "collimate-remote",
     "collimate-judge",

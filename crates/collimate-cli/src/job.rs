@@ -4,13 +4,13 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use collimate::core::Key;
-use collimate::data::world::World;
 use collimate::data::{SftExample, SpecialTokenIds, TextTokenizer, Truncation};
 use collimate::lm::{Llama, LlamaConfig};
 use collimate::nn::HfFolder;
 use collimate::prelude::Device;
 use collimate::recipes::{RecipeError, SftOutcome, SftPlan, fine_tune};
 use collimate::train::{FitContext, Interrupt, RunFolder, TrainConfig, peak_memory_bytes};
+use collimate::world::World;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 

@@ -4,10 +4,10 @@ use std::path::{Path, PathBuf};
 
 use collimate::core::{Key, Purpose};
 use collimate::data::SftExample;
-use collimate::data::world::World;
 use collimate::nn::Backbone;
 use collimate::recipes::RecipeError;
 use collimate::train::{Interrupt, RunFolder, TrainError, hash_file, hash_json};
+use collimate::world::World;
 use rand::RngExt;
 use serde::Serialize;
 

@@ -8,7 +8,6 @@ mod pool;
 mod read;
 mod split;
 mod tokenize;
-pub mod world;
 
 pub use error::DataError;
 pub use example::SftExample;

@@ -2,7 +2,6 @@
 
 use burn::tensor::Device;
 use collimate_core::{Key, PreferencePair};
-use collimate_data::world::{World, WorldConfig, WorldPair};
 use collimate_data::{Auditor, HiddenLabelPool, SpecialTokenIds, TextTokenizer};
 use collimate_lm::{Llama, LlamaConfig};
 use collimate_nn::Pooling;
@@ -11,6 +10,7 @@ use collimate_reward::{RewardModel, score_pairs};
 use collimate_status::{MinCount, ScoreCentre};
 use collimate_testkit::flex;
 use collimate_train::{Interrupt, Progress, RunFolder, TrainConfig};
+use collimate_world::{World, WorldConfig, WorldPair};
 
 fn world() -> World {
     World::new(&WorldConfig {

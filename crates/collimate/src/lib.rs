@@ -19,6 +19,7 @@ pub use collimate_remote as remote;
 pub use collimate_reward as reward;
 pub use collimate_status as status;
 pub use collimate_train as train;
+pub use collimate_world as world;
 
 /// What most programs need.
 pub mod prelude {

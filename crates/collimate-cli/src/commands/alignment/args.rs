@@ -3,13 +3,14 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use collimate::data::{ChatFallback, Format, HhTurns, OnBadRow, world::WorldConfig};
+use collimate::data::{ChatFallback, Format, HhTurns, OnBadRow};
 use collimate::lm::LlamaConfig;
 use collimate::losses::{DirectLoss, PreferenceLoss};
 use collimate::nn::LoraConfig;
 use collimate::recipes::Adaptation;
 use collimate::recipes::sera::{Method, SeraConfig};
 use collimate::train::{Schedule, TrainConfig};
+use collimate::world::WorldConfig;
 use serde::{Deserialize, Serialize};
 
 use crate::common::{Failure, json_name};

@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 
 use collimate::data::ChatFallback;
-use collimate::data::world::WorldConfig;
 use collimate::lm::LlamaConfig;
 use collimate::recipes::ppo::PolicyConfig;
 use collimate::train::{Schedule, TrainConfig};
+use collimate::world::WorldConfig;
 use serde::{Deserialize, Serialize};
 
 use crate::commands::rule::rules::Rule;

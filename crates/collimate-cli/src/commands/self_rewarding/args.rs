@@ -2,7 +2,6 @@
 
 use std::path::{Path, PathBuf};
 
-use collimate::data::world::WorldConfig;
 use collimate::data::{ChatFallback, Format, OnBadRow};
 use collimate::judge::{PromptStyle, Rubric};
 use collimate::lm::LlamaConfig;
@@ -11,6 +10,7 @@ use collimate::nn::LoraConfig;
 use collimate::recipes::self_rewarding::{PairSource, PromptSource, SelfRewardingConfig};
 use collimate::recipes::{Adaptation, ResponseSampling};
 use collimate::train::{Schedule, TrainConfig};
+use collimate::world::WorldConfig;
 use serde::{Deserialize, Serialize};
 
 use super::world::{self, SeedSizes};

@@ -2,13 +2,14 @@
 
 use std::path::PathBuf;
 
-use collimate::data::{ChatFallback, Format, HhTurns, OnBadRow, world::WorldConfig};
+use collimate::data::{ChatFallback, Format, HhTurns, OnBadRow};
 use collimate::lm::LlamaConfig;
 use collimate::nn::Pooling;
 use collimate::recipes::ppo::PolicyConfig;
 use collimate::recipes::ser::{RetrainFrom, SerConfig};
 use collimate::status::ScoreCentre;
 use collimate::train::{Schedule, TrainConfig};
+use collimate::world::WorldConfig;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::common::Failure;

@@ -4,7 +4,6 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use collimate::core::{Key, PreferencePair, Prompt};
-use collimate::data::world::World;
 use collimate::data::{
     AnswerEnd, ReadOptions, ReadReport, SER_SHARES, SftExample, TextTokenizer, TokenizeReport,
     read_pairs, split_by_fraction, split_by_hash,
@@ -12,6 +11,7 @@ use collimate::data::{
 use collimate::recipes::Judge;
 use collimate::recipes::ppo::PolicyData;
 use collimate::recipes::ser::{SerConfig, SerData};
+use collimate::world::World;
 
 use super::config::Config;
 use crate::common::{self, Failure};
@@ -176,7 +176,7 @@ pub(crate) fn from_world(
     config: &Config,
     world: &World,
 ) -> Result<(Parts, TextTokenizer), Failure> {
-    let pairs = |rows: Vec<collimate::data::world::WorldPair>| -> Vec<PreferencePair> {
+    let pairs = |rows: Vec<collimate::world::WorldPair>| -> Vec<PreferencePair> {
         rows.into_iter().map(|row| row.pair).collect()
     };
     let validation = pairs(world.validation_pairs());

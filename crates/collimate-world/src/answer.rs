@@ -3,11 +3,11 @@
 use rand::{Rng, RngExt};
 use serde::{Deserialize, Serialize};
 
-use super::lexicon::{
+use crate::lexicon::{
     BOOSTERS, COLORS, Class, DAMPERS, FILLERS, Family, Lexicon, NOUNS, NUMBERS, OPPOSITES, PLACES,
     Slot, pick,
 };
-use super::task::Task;
+use crate::task::Task;
 
 /// How strongly the quality of an answer tilts the choice of its tone words: what makes the tone
 /// words of one answer agree, so that a known one says something about an unknown one.

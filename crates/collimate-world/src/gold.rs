@@ -4,8 +4,8 @@ use std::collections::HashSet;
 
 use serde::Serialize;
 
-use super::lexicon::{Class, Family, Lexicon, NUMBERS, Slot};
-use super::task::Task;
+use crate::lexicon::{Class, Family, Lexicon, NUMBERS, Slot};
+use crate::task::Task;
 
 /// How much each side of an answer counts; the sum is one.
 const CONTENT: f64 = 0.32;

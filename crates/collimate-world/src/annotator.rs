@@ -3,7 +3,7 @@
 use collimate_core::{Key, Purpose};
 use rand::RngExt;
 
-use super::config::AnnotatorConfig;
+use crate::config::AnnotatorConfig;
 
 /// One answer as the annotator sees it.
 #[derive(Debug, Clone, Copy)]

@@ -4,7 +4,7 @@ use collimate_core::{Key, Purpose};
 use rand::{Rng, RngExt};
 use serde::{Deserialize, Serialize};
 
-use super::lexicon::{
+use crate::lexicon::{
     ASKS, COLOR_OF, NAMES, NOUNS, NUMBERS, OPPOSITES, PLACE_OF, PLACES, TO, VERBS, pick, shuffle,
 };
 

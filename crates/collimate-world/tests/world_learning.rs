@@ -3,7 +3,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use collimate_data::world::{World, WorldConfig, WorldPair};
+use collimate_world::{World, WorldConfig, WorldPair};
 
 /// Words, pairs of neighbours, the last word, the length and how much is repeated or taken from the
 /// prompt; chosen minus rejected.

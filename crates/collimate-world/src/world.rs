@@ -1,31 +1,4 @@
-//! The synthetic world: small tasks with answers of graded quality, a gold reward for any text,
-//! and an annotator with adjustable noise.
-//!
-//! It is the data that every example runs on when no file is given: it costs milliseconds, needs
-//! no download, and knows the truth that real preference data hides. What it is made of and why
-//! is in `docs/synthetic-world.md`.
-//!
-//! # Examples
-//! ```
-//! use collimate_data::world::{World, WorldConfig};
-//! # fn main() -> Result<(), collimate_data::world::WorldError> {
-//! let world = World::new(&WorldConfig { pairs: 100, ..WorldConfig::default() })?;
-//! let row = &world.train_pairs()[0];
-//! let prompt = row.pair.prompt.to_plain();
-//! let good = world.demonstration(&prompt).expect("a prompt of this world");
-//! assert!(world.gold_reward(&prompt, &good) > 0.85);
-//! assert!(world.gold_reward(&prompt, "") == 0.0);
-//! # Ok(())
-//! # }
-//! ```
-
-mod annotator;
-mod answer;
-mod config;
-mod gold;
-mod lexicon;
-mod task;
-mod vocabulary;
+//! The world itself: pairs, prompts, demonstrations and the gold reward.
 
 use std::collections::HashSet;
 
@@ -33,15 +6,12 @@ use collimate_core::{Completion, Key, PreferencePair, Prompt, Purpose, Scorer};
 use rand::{Rng, RngExt};
 use serde::{Deserialize, Serialize};
 
-pub use answer::Corruption;
-pub use config::{AnnotatorConfig, WorldConfig, WorldError};
-pub use gold::GoldParts;
-pub use task::TaskKind;
-pub use vocabulary::SpecialIds;
-
-use annotator::Seen;
-use lexicon::{Lexicon, pick};
-use task::Part;
+use crate::annotator::Seen;
+use crate::answer::{self, Corruption};
+use crate::config::{WorldConfig, WorldError};
+use crate::gold::{self, GoldParts};
+use crate::lexicon::{self, Lexicon, pick};
+use crate::task::{self, Part, TaskKind};
 
 /// The least gold reward of a demonstration.
 const TOP_BAND: f64 = 0.85;
@@ -66,7 +36,7 @@ impl WorldPair {
     }
 }
 
-/// The synthetic world of one configuration; see the [module documentation](self).
+/// The synthetic world of one configuration; see the [crate documentation](crate).
 #[derive(Debug, Clone)]
 pub struct World {
     config: WorldConfig,

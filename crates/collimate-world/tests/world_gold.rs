@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::LazyLock;
 
 use collimate_core::{Completion, Key, Prompt, Scorer};
-use collimate_data::world::{Corruption, World, WorldConfig};
+use collimate_world::{Corruption, World, WorldConfig};
 use proptest::prelude::*;
 
 static WORLD: LazyLock<World> = LazyLock::new(|| World::new(&WorldConfig::default()).unwrap());

@@ -5,8 +5,8 @@ use tokenizers::models::wordlevel::WordLevel;
 use tokenizers::pre_tokenizers::whitespace::WhitespaceSplit;
 use tokenizers::{AddedToken, Tokenizer};
 
-use super::World;
-use super::lexicon::SPECIAL;
+use crate::lexicon::SPECIAL;
+use crate::world::World;
 
 /// Ids of the special tokens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,12 +41,12 @@ impl World {
     ///
     /// # Examples
     /// ```
-    /// use collimate_data::world::{World, WorldConfig};
+    /// use collimate_world::{World, WorldConfig};
     /// let world = World::new(&WorldConfig::default())?;
     /// let tokenizer = world.tokenizer_with(&["\n", "Score:"]);
     /// let ids = tokenizer.encode("fine\nScore: 4", false).unwrap();
     /// assert_eq!(ids.get_tokens(), ["fine", "\n", "Score:", "4"]);
-    /// # Ok::<(), collimate_data::world::WorldError>(())
+    /// # Ok::<(), collimate_world::WorldError>(())
     /// ```
     pub fn tokenizer_with(&self, words: &[&str]) -> Tokenizer {
         let mut all: Vec<&str> = self.vocabulary().to_vec();

@@ -4,7 +4,7 @@
 use std::collections::HashSet;
 
 use collimate_core::Key;
-use collimate_data::world::{AnnotatorConfig, TaskKind, World, WorldConfig, WorldError, WorldPair};
+use collimate_world::{AnnotatorConfig, TaskKind, World, WorldConfig, WorldError, WorldPair};
 
 fn world(pairs: usize) -> World {
     World::new(&WorldConfig {

@@ -1,6 +1,6 @@
 //! The annotator does what its three parameters say.
 
-use collimate_data::world::{AnnotatorConfig, World, WorldConfig, WorldPair};
+use collimate_world::{AnnotatorConfig, World, WorldConfig, WorldPair};
 
 const EXACT: AnnotatorConfig = AnnotatorConfig {
     temperature: 0.0,
