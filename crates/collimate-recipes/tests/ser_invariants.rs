@@ -7,9 +7,10 @@ use collimate_lm::{Llama, LlamaConfig};
 use collimate_nn::Pooling;
 use collimate_recipes::ser::{Control, RetrainFrom, SerConfig, SerData, SerOutcome, evolve};
 use collimate_reward::{RewardModel, score_pairs};
+use collimate_run::RunFolder;
 use collimate_status::{MinCount, ScoreCentre};
 use collimate_testkit::flex;
-use collimate_train::{Interrupt, Progress, RunFolder, TrainConfig};
+use collimate_train::{Interrupt, Progress, TrainConfig};
 use collimate_world::{World, WorldConfig, WorldPair};
 
 fn world() -> World {

@@ -28,7 +28,7 @@ impl AnnotatorConfig {
         (1.0 - self.flip_rate) * p + self.flip_rate * (1.0 - p)
     }
 
-    /// Whether the first answer is preferred, drawn from the key's stream.
+    /// True if the first answer is preferred, drawn from the key's stream.
     pub(crate) fn prefers_first(&self, first: Seen, second: Seen, key: Key) -> bool {
         let p = self.preference((first.gold, first.words), (second.gold, second.words));
         key.rng(Purpose::Noise).random::<f64>() < p

@@ -127,7 +127,7 @@ fn tone(words: &[&str], classes: &[Option<Class>]) -> f64 {
     0.5 + 0.5 * (sum / FULL_TONE).clamp(-1.0, 1.0)
 }
 
-/// Whether no counted tone word of a text is unkind where it stands.
+/// True if no counted tone word of a text is unkind where it stands.
 pub(crate) fn is_kind(lexicon: &Lexicon, text: &str) -> bool {
     let words: Vec<&str> = text.split_whitespace().collect();
     let classes: Vec<Option<Class>> = words.iter().map(|word| lexicon.class(word)).collect();

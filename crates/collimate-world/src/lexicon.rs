@@ -259,7 +259,7 @@ pub(crate) enum Slot {
     Closer,
 }
 
-/// What a word is.
+/// The class of a word.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Class {
     /// Part of the result that a task asks for, with the family within which it may be mistaken.

@@ -8,7 +8,7 @@ use crate::lexicon::{
     ASKS, COLOR_OF, NAMES, NOUNS, NUMBERS, OPPOSITES, PLACE_OF, PLACES, TO, VERBS, pick, shuffle,
 };
 
-/// What a prompt of the synthetic world asks for.
+/// The kind of task that a prompt of the synthetic world asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum TaskKind {

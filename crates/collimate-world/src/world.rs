@@ -25,12 +25,12 @@ pub struct WorldPair {
     pub gold_chosen: f64,
     /// Gold reward of the answer labelled rejected.
     pub gold_rejected: f64,
-    /// What the prompt asks for.
+    /// The kind of task that the prompt asks for.
     pub task: TaskKind,
 }
 
 impl WorldPair {
-    /// Whether the label follows the gold reward.
+    /// True if the label follows the gold reward.
     pub fn agrees(&self) -> bool {
         self.gold_chosen > self.gold_rejected
     }
@@ -174,7 +174,7 @@ impl World {
         )
     }
 
-    /// What a prompt asks for; `None` for a prompt that this world does not write.
+    /// The kind of task that a prompt asks for; `None` for a prompt that this world does not write.
     pub fn task(&self, prompt: &str) -> Option<TaskKind> {
         task::read_prompt(prompt).map(|task| task.kind)
     }

@@ -10,9 +10,8 @@ use collimate_direct::{
 };
 use collimate_losses::{DirectLoss, ReferenceNeed};
 use collimate_nn::{CausalLm, Forward};
-use collimate_train::{
-    FitContext, Interrupt, Objective, Progress, RunFolder, TrainConfig, fit, hash_json, model_hash,
-};
+use collimate_run::RunFolder;
+use collimate_train::{Interrupt, Objective, Progress, TrainConfig, fit, hash_json, model_hash};
 
 use super::config::{SeraConfig, Updates};
 use crate::answers::Speaker;
@@ -203,7 +202,10 @@ impl<M: CausalLm> Session<'_, M> {
             Adaptation::Full => policy.clone().merged(),
             Adaptation::Lora(lora) => policy.clone().with_lora(lora, self.key(&train.stage))?,
         };
-        let context = FitContext::in_run(self.run, self.interrupt).with_progress(self.progress);
+        let context = self
+            .run
+            .context(self.interrupt)
+            .with_progress(self.progress);
         let fitted = fit(model, objective, train, &context)?;
         Ok(Iterate {
             steps: fitted.steps,

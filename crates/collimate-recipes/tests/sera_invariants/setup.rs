@@ -7,8 +7,9 @@ use collimate_data::{SftExample, SpecialTokenIds, TextTokenizer, Truncation, swa
 use collimate_lm::{Llama, LlamaConfig};
 use collimate_recipes::sera::{Judge, Method, SeraConfig, SeraData, SeraOutcome, align};
 use collimate_recipes::{RecipeError, SftPlan, fine_tune};
+use collimate_run::RunFolder;
 use collimate_testkit::flex;
-use collimate_train::{FitContext, Interrupt, Progress, RunFolder, TrainConfig};
+use collimate_train::{FitContext, Interrupt, Progress, TrainConfig};
 use collimate_world::{World, WorldConfig};
 
 pub(crate) struct Setup {

@@ -2,11 +2,12 @@
 
 use std::path::Path;
 
+use collimate_files::atomic_write;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::TrainError;
-use crate::files::{atomic_write, read_json, to_json};
+use crate::RunError;
+use crate::files::{read_json, to_json};
 
 /// How far a stage has come.
 #[derive(Debug, Clone, PartialEq)]
@@ -35,7 +36,7 @@ pub(crate) struct Journal {
 }
 
 impl Journal {
-    pub(crate) fn read(path: &Path) -> Result<Self, TrainError> {
+    pub(crate) fn read(path: &Path) -> Result<Self, RunError> {
         if path.exists() {
             read_json(path)
         } else {
@@ -43,8 +44,8 @@ impl Journal {
         }
     }
 
-    pub(crate) fn write(&self, path: &Path) -> Result<(), TrainError> {
-        atomic_write(path, &to_json(self, path)?)
+    pub(crate) fn write(&self, path: &Path) -> Result<(), RunError> {
+        Ok(atomic_write(path, &to_json(self, path)?)?)
     }
 
     pub(crate) fn entry(&mut self, stage: &str) -> Option<&mut Entry> {

@@ -160,7 +160,7 @@ pub(super) struct Frame<'a> {
     pub(super) names: Vec<&'a str>,
     pub(super) x: Axis,
     pub(super) y: Axis,
-    /// Whether the x axis is a scale (else the caller writes below it).
+    /// True if the x axis is a scale; else the caller writes below it.
     pub(super) x_scale: bool,
     /// Height, in units, of what stands below the x axis, besides the label.
     pub(super) x_room: f64,

@@ -5,6 +5,8 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::FileError;
+
 /// Prefix of what a killed process may leave behind; such names are never read.
 pub const UNFINISHED: &str = ".unfinished-";
 
@@ -21,13 +23,17 @@ pub const UNFINISHED: &str = ".unfinished-";
 /// # Examples
 /// ```
 /// let path = std::env::temp_dir().join(format!("collimate-{}.txt", std::process::id()));
-/// collimate_core::atomic_write(&path, b"old")?;
-/// collimate_core::atomic_write(&path, b"new")?;
+/// collimate_files::atomic_write(&path, b"old")?;
+/// collimate_files::atomic_write(&path, b"new")?;
 /// assert_eq!(std::fs::read(&path)?, b"new");
 /// # std::fs::remove_file(&path)?;
-/// # Ok::<(), std::io::Error>(())
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-pub fn atomic_write(path: &Path, bytes: &[u8]) -> io::Result<()> {
+pub fn atomic_write(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
+    replace(path, bytes).map_err(FileError::at(path))
+}
+
+fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     // Two threads that write one path must not share the neighbour.
     static WRITES: AtomicU64 = AtomicU64::new(0);
     let write = WRITES.fetch_add(1, Ordering::Relaxed);
@@ -38,18 +44,18 @@ pub fn atomic_write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let process = std::process::id();
     let unfinished = folder.join(format!("{UNFINISHED}{process}-{write}-{name}"));
-    let replace = || {
+    let write_and_rename = || {
         let mut file = create_locked(&unfinished)?;
         file.write_all(bytes)?;
         file.sync_all()?;
         // The lock goes with the file, after the name has changed.
         fs::rename(&unfinished, path)
     };
-    replace().inspect_err(|_| {
+    write_and_rename().inspect_err(|_| {
         // What is left of it is of no use, and the first error is the one to tell.
         let _ = fs::remove_file(&unfinished);
     })?;
-    sync_folder(folder)
+    sync(folder)
 }
 
 /// A new file under a lock. Where the file system knows no locks, the file is without one.
@@ -81,12 +87,16 @@ fn create_locked(path: &Path) -> io::Result<File> {
 /// let folder = std::env::temp_dir().join(format!("collimate-clean-{}", std::process::id()));
 /// std::fs::create_dir_all(&folder)?;
 /// std::fs::write(folder.join(".unfinished-4242-0-model.safetensors"), b"half")?;
-/// assert_eq!(collimate_core::remove_unfinished(&folder)?.len(), 1);
+/// assert_eq!(collimate_files::remove_unfinished(&folder)?.len(), 1);
 /// assert_eq!(std::fs::read_dir(&folder)?.count(), 0);
 /// # std::fs::remove_dir(&folder)?;
-/// # Ok::<(), std::io::Error>(())
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-pub fn remove_unfinished(folder: &Path) -> io::Result<Vec<PathBuf>> {
+pub fn remove_unfinished(folder: &Path) -> Result<Vec<PathBuf>, FileError> {
+    remove_files(folder).map_err(FileError::at(folder))
+}
+
+fn remove_files(folder: &Path) -> io::Result<Vec<PathBuf>> {
     let entries = match fs::read_dir(folder) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         entries => entries?,
@@ -127,7 +137,11 @@ fn remove_unlocked(path: &Path) -> io::Result<bool> {
 ///
 /// # Errors
 /// When the folder cannot be opened or synced.
-pub fn sync_folder(folder: &Path) -> io::Result<()> {
+pub fn sync_folder(folder: &Path) -> Result<(), FileError> {
+    sync(folder).map_err(FileError::at(folder))
+}
+
+fn sync(folder: &Path) -> io::Result<()> {
     if cfg!(unix) {
         File::open(folder)?.sync_all()?;
     }
@@ -143,7 +157,7 @@ mod tests {
 
     impl Folder {
         fn new(name: &str) -> Self {
-            let name = format!("collimate-core-{name}-{}", std::process::id());
+            let name = format!("collimate-files-{name}-{}", std::process::id());
             let path = std::env::temp_dir().join(name);
             let _ = fs::remove_dir_all(&path);
             fs::create_dir(&path).unwrap();

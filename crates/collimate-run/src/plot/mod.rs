@@ -7,10 +7,10 @@ mod line;
 
 use std::path::{Path, PathBuf};
 
+use collimate_files::{UNFINISHED, atomic_write};
 use plotters::prelude::*;
 
-use crate::TrainError;
-use crate::files::{UNFINISHED, atomic_write, parent};
+use crate::RunError;
 
 pub use bars::{BarChart, BarSeries};
 pub use histogram::Histogram;
@@ -24,8 +24,8 @@ const PNG_SCALE: u32 = 2;
 ///
 /// # Examples
 /// ```
-/// use collimate_train::{LineChart, LineSeries, Plot};
-/// # fn main() -> Result<(), collimate_train::TrainError> {
+/// use collimate_run::{LineChart, LineSeries, Plot};
+/// # fn main() -> Result<(), collimate_run::RunError> {
 /// # let folder = tempfile::tempdir().unwrap();
 /// let chart = LineChart::new("Held-out loss", "step", "loss")
 ///     .with(LineSeries::new("seed 1", vec![(0.0, 0.69), (100.0, 0.52), (200.0, 0.47)]));
@@ -77,9 +77,9 @@ impl Plot {
     ///
     /// # Errors
     /// When there is nothing finite to draw, or a file cannot be written.
-    pub fn write(&self, stem: &Path) -> Result<[PathBuf; 2], TrainError> {
+    pub fn write(&self, stem: &Path) -> Result<[PathBuf; 2], RunError> {
         frame::register_fonts();
-        let failed = |reason| TrainError::Plot {
+        let failed = |reason| RunError::Plot {
             name: self.title().to_owned(),
             reason,
         };
@@ -96,13 +96,13 @@ impl Plot {
         .map_err(failed)?;
         atomic_write(&svg, text.as_bytes())?;
         // The encoder goes by the extension, so the unfinished file has it too.
-        let unfinished = parent(&png).join(format!("{UNFINISHED}{}.png", std::process::id()));
+        let unfinished = png.with_file_name(format!("{UNFINISHED}{}.png", std::process::id()));
         let size = (SIZE.0 * PNG_SCALE, SIZE.1 * PNG_SCALE);
         let root = BitMapBackend::new(&unfinished, size).into_drawing_area();
         let drawn = self.draw(&root, f64::from(PNG_SCALE)).map_err(failed);
         drop(root);
         drawn
-            .and_then(|()| std::fs::rename(&unfinished, &png).map_err(TrainError::io(&png)))
+            .and_then(|()| std::fs::rename(&unfinished, &png).map_err(RunError::io(&png)))
             .inspect_err(|_| {
                 // The first error is the one to tell.
                 let _ = std::fs::remove_file(&unfinished);

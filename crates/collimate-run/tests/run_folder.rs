@@ -2,9 +2,10 @@
 
 use std::path::Path;
 
-use collimate_train::{
-    BarChart, BarSeries, Histogram, LineChart, LineSeries, Metrics, Plot, Report, RunFolder,
-    StageState, TrainError, atomic_write, hash_file,
+use collimate_files::atomic_write;
+use collimate_run::{
+    BarChart, BarSeries, Histogram, LineChart, LineSeries, Plot, Report, RunError, RunFolder,
+    StageState, hash_file,
 };
 use serde_json::{Value, json};
 
@@ -30,7 +31,7 @@ fn a_stage_is_fresh_then_resumed_then_done() {
     assert_eq!(run.stage("reward", "b").unwrap(), StageState::Fresh);
     let error = run.stage("sft", "c").unwrap_err();
     assert!(
-        matches!(&error, TrainError::StageChanged { stage, .. } if stage == "sft"),
+        matches!(&error, RunError::StageChanged { stage, .. } if stage == "sft"),
         "{error}"
     );
     assert!(run.complete("never", &Value::Null).is_err());
@@ -74,7 +75,7 @@ fn one_process_at_a_time_and_no_stale_lock() {
     let folder = tempfile::tempdir().unwrap();
     let first = RunFolder::create(folder.path(), &json!({})).unwrap();
     let error = RunFolder::create(folder.path(), &json!({})).unwrap_err();
-    assert!(matches!(error, TrainError::Locked { .. }), "{error}");
+    assert!(matches!(error, RunError::Locked { .. }), "{error}");
     drop(first);
     assert!(
         folder.path().join("run.lock").exists(),
@@ -144,23 +145,6 @@ fn a_run_that_is_opened_has_nothing_half_written_in_any_folder() {
         [".unfinished-4242-3-config.json", "config.json"]
     );
     assert!(elsewhere.path().join(part).exists());
-}
-
-#[test]
-fn half_a_line_of_metrics_is_cut() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("metrics.jsonl");
-    Metrics::open(&path)
-        .unwrap()
-        .log("a", 1, [("x", 1.0)])
-        .unwrap();
-    let whole = std::fs::read(&path).unwrap();
-    let torn = [whole.as_slice(), b"{\"stage\":\"a\",\"st"].concat();
-    std::fs::write(&path, torn).unwrap();
-    let metrics = Metrics::open(&path).unwrap();
-    assert_eq!(std::fs::read(&path).unwrap(), whole);
-    metrics.log("a", 2, [("x", 2.0)]).unwrap();
-    assert_eq!(metrics.rows().unwrap()[1]["step"], 2);
 }
 
 #[test]
@@ -297,7 +281,7 @@ fn the_same_plot_has_the_same_bytes_and_one_without_data_is_an_error() {
 fn a_stream_has_no_hash() {
     let (reader, writer) = std::io::pipe().unwrap();
     let path = format!("/dev/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&reader));
-    let error = collimate_train::hash_file(Path::new(&path)).unwrap_err();
+    let error = collimate_run::hash_file(Path::new(&path)).unwrap_err();
     assert!(error.to_string().contains("a pipe or a device"), "{error}");
     drop(writer);
 }

@@ -4,15 +4,16 @@ use std::fmt::Write;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::files::atomic_write;
-use crate::{Plot, TrainError};
+use collimate_files::atomic_write;
+
+use crate::{Plot, RunError};
 
 /// A report in Markdown, built from top to bottom.
 ///
 /// # Examples
 /// ```
-/// use collimate_train::Report;
-/// # fn main() -> Result<(), collimate_train::TrainError> {
+/// use collimate_run::Report;
+/// # fn main() -> Result<(), collimate_run::RunError> {
 /// # let folder = tempfile::tempdir().unwrap();
 /// let report = Report::new("SER on a small model")
 ///     .section("Accuracy")
@@ -105,10 +106,10 @@ impl Report {
     ///
     /// # Errors
     /// When a plot has nothing to draw or a file cannot be written.
-    pub fn write(&self, folder: &Path) -> Result<PathBuf, TrainError> {
+    pub fn write(&self, folder: &Path) -> Result<PathBuf, RunError> {
         if !self.plots.is_empty() {
             let plots = folder.join("plots");
-            fs::create_dir_all(&plots).map_err(TrainError::io(&plots))?;
+            fs::create_dir_all(&plots).map_err(RunError::io(&plots))?;
             for (name, plot) in &self.plots {
                 plot.write(&plots.join(name))?;
             }

@@ -3,18 +3,17 @@
 use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
 
+use collimate_files::{
+    UNFINISHED, atomic_write, entries, remove_all_unfinished_owned, remove_unfinished_owned,
+};
+use collimate_train::{FitContext, Interrupt, Metrics, Progress, check_stage, first_difference};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::checkpoint::first_difference;
-use crate::config::check_stage;
-use crate::files::{
-    atomic_write, entries, read_json, remove_all_unfinished, remove_unfinished, to_json,
-};
+use crate::files::{read_json, to_json};
 use crate::journal::{Entry, Journal};
-use crate::metrics::Metrics;
-use crate::{StageState, TrainError};
+use crate::{RunError, StageState};
 
 /// A run's folder: `config.json`, `journal.json`, `metrics.jsonl`, `summary.json`, `report.md`,
 /// `plots/`, `checkpoints/`.
@@ -23,8 +22,9 @@ use crate::{StageState, TrainError};
 ///
 /// # Examples
 /// ```
-/// use collimate_train::{RunFolder, StageState, hash_json};
-/// # fn main() -> Result<(), collimate_train::TrainError> {
+/// use collimate_run::{RunFolder, StageState};
+/// use collimate_train::hash_json;
+/// # fn main() -> Result<(), collimate_run::RunError> {
 /// # let folder = tempfile::tempdir().unwrap();
 /// # let path = folder.path().join("run");
 /// let mut run = RunFolder::create(&path, &serde_json::json!({ "seed": 1 }))?;
@@ -56,17 +56,17 @@ impl RunFolder {
     /// # Errors
     /// When the folder belongs to a run with another configuration (the first differing key is
     /// named), holds something else, is in use, or cannot be written.
-    pub fn create(path: &Path, config: &impl Serialize) -> Result<Self, TrainError> {
-        fs::create_dir_all(path).map_err(TrainError::io(path))?;
+    pub fn create(path: &Path, config: &impl Serialize) -> Result<Self, RunError> {
+        fs::create_dir_all(path).map_err(RunError::io(path))?;
         let config_path = path.join("config.json");
         if !config_path.exists() {
             let foreign = entries(path)?.into_iter().find(|entry| {
                 let name = entry.file_name().unwrap_or_default().to_string_lossy();
-                name != LOCK && !name.starts_with(crate::files::UNFINISHED)
+                name != LOCK && !name.starts_with(UNFINISHED)
             });
             if let Some(foreign) = foreign {
                 let reason = "is in the way: a run needs an empty folder or a new one";
-                return Err(TrainError::format(&foreign, reason));
+                return Err(RunError::format(&foreign, reason));
             }
         }
         let lock = lock(path)?;
@@ -75,9 +75,9 @@ impl RunFolder {
             let before: Value = read_json(&config_path)?;
             // Through text, so that both sides were parsed by the same rules.
             let now: Value = serde_json::from_slice(&text)
-                .map_err(|error| TrainError::format(&config_path, error))?;
+                .map_err(|error| RunError::format(&config_path, error))?;
             if let Some((key, before, now)) = first_difference(&before, &now) {
-                return Err(TrainError::Changed {
+                return Err(RunError::Changed {
                     path: config_path,
                     key,
                     before,
@@ -94,15 +94,15 @@ impl RunFolder {
     ///
     /// # Errors
     /// When there is no run, or it is in use.
-    pub fn open(path: &Path) -> Result<Self, TrainError> {
+    pub fn open(path: &Path) -> Result<Self, RunError> {
         let config_path = path.join("config.json");
-        fs::metadata(&config_path).map_err(TrainError::io(&config_path))?;
+        fs::metadata(&config_path).map_err(RunError::io(&config_path))?;
         Self::hold(path, lock(path)?)
     }
 
-    fn hold(path: &Path, lock: File) -> Result<Self, TrainError> {
+    fn hold(path: &Path, lock: File) -> Result<Self, RunError> {
         // The folders of saved models too: they are handed on.
-        remove_all_unfinished(path)?;
+        remove_all_unfinished_owned(path)?;
         Ok(Self {
             journal: Journal::read(&path.join("journal.json"))?,
             metrics: Metrics::open(&path.join("metrics.jsonl"))?,
@@ -121,10 +121,10 @@ impl RunFolder {
     ///
     /// # Errors
     /// When it cannot be made, or read.
-    pub fn folder(&self, name: &str) -> Result<PathBuf, TrainError> {
+    pub fn folder(&self, name: &str) -> Result<PathBuf, RunError> {
         let path = self.path.join(name);
-        fs::create_dir_all(&path).map_err(TrainError::io(&path))?;
-        remove_unfinished(&path)?;
+        fs::create_dir_all(&path).map_err(RunError::io(&path))?;
+        remove_unfinished_owned(&path)?;
         Ok(path)
     }
 
@@ -138,26 +138,36 @@ impl RunFolder {
         &self.metrics
     }
 
+    /// The context of a fit that saves checkpoints and metrics in this folder, and resumes from them.
+    pub fn context(&self, interrupt: &Interrupt) -> FitContext<'_> {
+        FitContext {
+            checkpoints: Some(self.checkpoints()),
+            metrics: Some(self.metrics()),
+            progress: Progress::Auto,
+            interrupt: interrupt.clone(),
+        }
+    }
+
     /// The run's configuration.
     ///
     /// # Errors
     /// When `config.json` is not one of type `C`.
-    pub fn config<C: DeserializeOwned>(&self) -> Result<C, TrainError> {
+    pub fn config<C: DeserializeOwned>(&self) -> Result<C, RunError> {
         read_json(&self.path.join("config.json"))
     }
 
     /// Starts a stage, or says that it is done. `inputs` is a hash of everything that the stage
-    /// depends on ([`hash_json`](crate::hash_json), [`hash_file`](crate::hash_file)).
+    /// depends on ([`hash_json`](collimate_train::hash_json), [`hash_file`](crate::hash_file)).
     ///
     /// # Errors
     /// When the stage was started with other inputs: [`redo`](Self::redo) it first, if that is
     /// meant.
-    pub fn stage(&mut self, name: &str, inputs: &str) -> Result<StageState, TrainError> {
+    pub fn stage(&mut self, name: &str, inputs: &str) -> Result<StageState, RunError> {
         check_stage(name)?;
         if let Some(entry) = self.journal.entry(name) {
             if entry.inputs != inputs {
                 let (stage, run) = (name.to_owned(), self.path.clone());
-                return Err(TrainError::StageChanged { stage, run });
+                return Err(RunError::StageChanged { stage, run });
             }
             return Ok(match &entry.result {
                 Some(result) => StageState::Done(result.clone()),
@@ -177,14 +187,14 @@ impl RunFolder {
     ///
     /// # Errors
     /// When the stage was not started, or the journal cannot be written.
-    pub fn complete(&mut self, name: &str, result: &impl Serialize) -> Result<(), TrainError> {
+    pub fn complete(&mut self, name: &str, result: &impl Serialize) -> Result<(), RunError> {
         let path = self.path.join("journal.json");
         let result =
-            serde_json::to_value(result).map_err(|error| TrainError::format(&path, error))?;
+            serde_json::to_value(result).map_err(|error| RunError::format(&path, error))?;
         match self.journal.entry(name) {
             Some(entry) => entry.result = Some(result),
             None => {
-                return Err(TrainError::format(
+                return Err(RunError::format(
                     &path,
                     format!("stage {name} was not started"),
                 ));
@@ -197,11 +207,11 @@ impl RunFolder {
     ///
     /// # Errors
     /// When a file cannot be written or removed.
-    pub fn redo(&mut self, name: &str) -> Result<(), TrainError> {
+    pub fn redo(&mut self, name: &str) -> Result<(), RunError> {
         check_stage(name)?;
         let checkpoints = self.checkpoints().join(name);
         if checkpoints.exists() {
-            fs::remove_dir_all(&checkpoints).map_err(TrainError::io(&checkpoints))?;
+            fs::remove_dir_all(&checkpoints).map_err(RunError::io(&checkpoints))?;
         }
         self.metrics.rewind(name, 0)?;
         self.journal.stages.retain(|entry| entry.stage != name);
@@ -212,30 +222,30 @@ impl RunFolder {
     ///
     /// # Errors
     /// When it cannot be written.
-    pub fn write_summary(&self, summary: &impl Serialize) -> Result<(), TrainError> {
+    pub fn write_summary(&self, summary: &impl Serialize) -> Result<(), RunError> {
         let path = self.path.join("summary.json");
-        atomic_write(&path, &to_json(summary, &path)?)
+        Ok(atomic_write(&path, &to_json(summary, &path)?)?)
     }
 
-    fn write_journal(&self) -> Result<(), TrainError> {
+    fn write_journal(&self) -> Result<(), RunError> {
         self.journal.write(&self.path.join("journal.json"))
     }
 }
 
 /// The system drops the lock with the process, so a killed run never blocks its folder.
-fn lock(path: &Path) -> Result<File, TrainError> {
+fn lock(path: &Path) -> Result<File, RunError> {
     let lock_path = path.join(LOCK);
     let file = File::options()
         .create(true)
         .truncate(false)
         .write(true)
         .open(&lock_path)
-        .map_err(TrainError::io(&lock_path))?;
+        .map_err(RunError::io(&lock_path))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(TrainError::Locked {
+        Err(TryLockError::WouldBlock) => Err(RunError::Locked {
             path: path.to_owned(),
         }),
-        Err(TryLockError::Error(error)) => Err(TrainError::io(&lock_path)(error)),
+        Err(TryLockError::Error(error)) => Err(RunError::io(&lock_path)(error)),
     }
 }
