@@ -5,7 +5,7 @@ mod common;
 use std::fs;
 use std::path::Path;
 
-use collimate::data::world::{World, WorldConfig};
+use collimate::world::{World, WorldConfig};
 use common::{files, json, succeed, text, tiny_world, without_seconds, write_rows};
 use serde_json::Value;
 

@@ -5,11 +5,13 @@ use cargo_metadata::DependencyKind;
 use crate::steps::Workspace;
 
 /// The layer of each published crate: it may use crates of lower layers only.
-const LAYERS: [(&str, u8); 22] = [
+const LAYERS: [(&str, u8); 25] = [
     ("collimate-core", 0),
+    ("collimate-files", 0),
     ("collimate-status", 1),
     ("collimate-irm", 1),
     ("collimate-data", 1),
+    ("collimate-world", 1),
     ("collimate-eval", 1),
     ("collimate-remote", 1),
     ("collimate-ops", 1),
@@ -17,11 +19,12 @@ const LAYERS: [(&str, u8); 22] = [
     ("collimate-nn", 2),
     ("collimate-lm", 3),
     ("collimate-train", 3),
-    ("collimate-direct", 4),
-    ("collimate-ppo", 4),
-    ("collimate-reward", 4),
-    ("collimate-judge", 4),
-    ("collimate-recipes", 5),
+    ("collimate-run", 4),
+    ("collimate-direct", 5),
+    ("collimate-ppo", 5),
+    ("collimate-reward", 5),
+    ("collimate-judge", 5),
+    ("collimate-recipes", 6),
     ("collimate-learner", 6),
     ("collimate", 7),
     ("collimate-cli", 8),
@@ -35,11 +38,13 @@ const LAYERS: [(&str, u8); 22] = [
 const UNPUBLISHED: u8 = 9;
 
 /// Crates that must build without Burn.
-const LIGHT: [&str; 7] = [
+const LIGHT: [&str; 9] = [
     "collimate-core",
+    "collimate-files",
     "collimate-status",
     "collimate-irm",
     "collimate-data",
+    "collimate-world",
     "collimate-eval",
     "collimate-remote",
     "collimate-judge",

@@ -62,9 +62,15 @@ pub enum BenchError {
         /// Cells of the plan.
         cells: usize,
     },
-    /// Hashing the program, or handling Ctrl-C.
+    /// Handling Ctrl-C.
     #[error(transparent)]
     Train(#[from] collimate::train::TrainError),
+    /// Hashing the program.
+    #[error(transparent)]
+    Run(#[from] collimate::run::RunError),
+    /// Writing a file.
+    #[error(transparent)]
+    File(#[from] collimate::files::FileError),
     /// A mean of results that has no value.
     #[error(transparent)]
     Eval(#[from] collimate::eval::EvalError),

@@ -213,7 +213,7 @@ fn trace_dpo(args: &TraceArgs) -> Result<ExitCode, Box<dyn std::error::Error>> {
         max_length: args.max_length,
     })?;
     let text: String = rows.iter().map(|row| format!("{row}\n")).collect();
-    collimate::train::atomic_write(&args.out, text.as_bytes())?;
+    collimate::files::atomic_write(&args.out, text.as_bytes())?;
     show(&format!(
         "{} steps: {}\n",
         rows.len() - 1,

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use collimate::train::hash_file;
+use collimate::run::hash_file;
 use serde::{Deserialize, Serialize};
 
 use crate::BenchError;

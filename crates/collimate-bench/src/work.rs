@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
-use collimate::train::{Interrupt, atomic_write};
+use collimate::files::atomic_write;
+use collimate::train::Interrupt;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 

@@ -4,13 +4,14 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use collimate::core::Key;
-use collimate::data::world::World;
 use collimate::data::{SftExample, SpecialTokenIds, TextTokenizer, Truncation};
 use collimate::lm::{Llama, LlamaConfig};
 use collimate::nn::HfFolder;
 use collimate::prelude::Device;
 use collimate::recipes::{RecipeError, SftOutcome, SftPlan, fine_tune};
-use collimate::train::{FitContext, Interrupt, RunFolder, TrainConfig, peak_memory_bytes};
+use collimate::run::{RunFolder, peak_memory_bytes};
+use collimate::train::{Interrupt, TrainConfig};
+use collimate::world::World;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
@@ -135,7 +136,7 @@ impl Job {
             truncation,
             train,
         };
-        let context = FitContext::in_run(&self.run, &self.interrupt);
+        let context = self.run.context(&self.interrupt);
         let (model, outcome) = fine_tune(model, texts, held_out, &plan, &context)
             .map_err(|error| self.stopped(error))?;
         self.summary.insert(train.stage.clone(), json!(outcome));

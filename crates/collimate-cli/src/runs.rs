@@ -4,10 +4,11 @@ use std::path::{Path, PathBuf};
 
 use collimate::core::{Key, Purpose};
 use collimate::data::SftExample;
-use collimate::data::world::World;
 use collimate::nn::Backbone;
 use collimate::recipes::RecipeError;
-use collimate::train::{Interrupt, RunFolder, TrainConfig, TrainError, hash_file, hash_json};
+use collimate::run::{RunError, RunFolder, hash_file};
+use collimate::train::{Interrupt, TrainConfig, TrainError, hash_json};
+use collimate::world::World;
 use rand::RngExt;
 use serde::Serialize;
 
@@ -32,7 +33,7 @@ pub(crate) fn open<'p>(
         .collect::<Result<Vec<String>, _>>()?;
     run.stage("files", &hash_json(&hashes))
         .map_err(|error| match error {
-            TrainError::StageChanged { .. } => Failure::from(format!(
+            RunError::StageChanged { .. } => Failure::from(format!(
                 "{}: the data or model files have changed since the run was started: bring back \
              the old ones, or give another --out",
                 out.display()

@@ -1,7 +1,5 @@
 #![doc = include_str!("../README.md")]
 
-mod files;
-mod metric;
 mod or_null;
 mod pair;
 mod prompt;
@@ -10,8 +8,6 @@ mod segment;
 mod selection;
 mod traits;
 
-pub use files::{UNFINISHED, atomic_write, remove_unfinished, sync_folder};
-pub use metric::metric_names;
 pub use or_null::OrNull;
 pub use pair::PreferencePair;
 pub use prompt::{Completion, Finish, Message, Prompt, Role};

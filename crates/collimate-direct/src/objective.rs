@@ -4,11 +4,13 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use burn::tensor::Tensor;
-use collimate_core::{Key, metric_names as names};
+use collimate_core::Key;
 use collimate_data::TokenizedPair;
 use collimate_losses::{DirectLoss, ImplicitRewards};
 use collimate_nn::{CausalLm, Forward, packs};
-use collimate_train::{Evaluation, Forwarded, Objective, TrainError, hash_json};
+use collimate_train::{
+    Evaluation, Forwarded, Objective, TrainError, hash_json, metric_names as names,
+};
 
 use crate::batch::{DirectLosses, columns, gather, losses_of, pack, policy_logps};
 use crate::logps::{cost, pair_logps, targets, to_device};

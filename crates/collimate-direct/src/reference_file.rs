@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use collimate_data::TokenizedPair;
+use collimate_files::{FileError, atomic_write};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView, serialize};
 
 use crate::DirectError;
@@ -62,10 +63,7 @@ pub fn save_reference_logps(
         (PAIRS.to_owned(), pairs_hash(pairs)),
     ]);
     let file = serialize(tensors, Some(metadata)).map_err(broken)?;
-    collimate_core::atomic_write(path, &file).map_err(|source| DirectError::Io {
-        path: path.to_owned(),
-        source,
-    })
+    atomic_write(path, &file).map_err(|FileError { path, source }| DirectError::Io { path, source })
 }
 
 /// Reads what [`save_reference_logps`] wrote.

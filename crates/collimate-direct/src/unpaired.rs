@@ -4,11 +4,11 @@ use std::marker::PhantomData;
 use std::sync::Mutex;
 
 use burn::tensor::Tensor;
-use collimate_core::{Key, metric_names as names};
+use collimate_core::Key;
 use collimate_data::TokenizedPair;
 use collimate_losses::{ShiftNeed, UnpairedLogps, UnpairedLoss, bco_shift, kto_reference_point};
 use collimate_nn::{CausalLm, Forward, Pack, completion_logps, packs};
-use collimate_train::{Forwarded, Objective, TrainError, hash_json};
+use collimate_train::{Forwarded, Objective, TrainError, hash_json, metric_names as names};
 
 use crate::logps::{targets, to_device};
 use crate::{DirectError, Reference};

@@ -6,8 +6,9 @@ use collimate_core::Key;
 use collimate_data::TokenizedExample;
 use collimate_direct::SftObjective;
 use collimate_lm::{Llama, LlamaConfig};
+use collimate_run::peak_memory_bytes;
 use collimate_testkit::flex;
-use collimate_train::{FitContext, TrainConfig, fit, peak_memory_bytes};
+use collimate_train::{FitContext, TrainConfig, fit};
 
 const VOCABULARY: &str = "COLLIMATE_TEST_VOCABULARY";
 const WIDTH: usize = 128;

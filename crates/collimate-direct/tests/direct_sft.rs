@@ -4,13 +4,15 @@ use std::collections::BTreeMap;
 
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{Device, Tensor};
-use collimate_core::{Key, metric_names as names};
+use collimate_core::Key;
 use collimate_data::TokenizedExample;
 use collimate_direct::{SftObjective, perplexity};
 use collimate_lm::{Llama, LlamaConfig};
 use collimate_nn::{Adaptable, Backbone, CausalLm, Forward, LoraConfig, Pack};
 use collimate_testkit::{Noise, assert_close, devices, flex, host};
-use collimate_train::{AdamWConfig, FitContext, Objective, TrainConfig, fit};
+use collimate_train::{
+    AdamWConfig, FitContext, Objective, TrainConfig, fit, metric_names as names,
+};
 
 const VOCAB: usize = 20;
 

@@ -2,6 +2,7 @@
 
 use collimate_core::{GenerateError, ScoreError};
 use collimate_data::DataError;
+use collimate_files::FileError;
 use collimate_nn::{ConfigError, PackError};
 use collimate_train::TrainError;
 use thiserror::Error;
@@ -127,6 +128,12 @@ pub enum PpoError {
     /// Optimisation, checkpoints, metrics, an interrupt.
     #[error(transparent)]
     Train(#[from] TrainError),
+}
+
+impl From<FileError> for PpoError {
+    fn from(error: FileError) -> Self {
+        Self::Train(error.into())
+    }
 }
 
 impl PpoError {

@@ -3,11 +3,11 @@
 use std::time::Instant;
 
 use burn::module::Module;
-use collimate_core::{Key, metric_names};
+use collimate_core::Key;
 use collimate_nn::CausalLm;
 use collimate_train::{
     Exact, FitContext, LoopCheckpoints, Meter, Restored, Stepper, TrainError, epoch_order,
-    hash_json, model_hash,
+    hash_json, metric_names, model_hash,
 };
 use serde::Serialize;
 

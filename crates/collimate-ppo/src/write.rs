@@ -6,9 +6,10 @@ use std::path::PathBuf;
 
 use burn::module::Module;
 use collimate_core::{Completion, GenerateError, Key, Prompt, Purpose};
+use collimate_files::atomic_write;
 use collimate_lm::{Progress, TextGenerator, Watch};
 use collimate_nn::CausalLm;
-use collimate_train::{Interrupt, TrainError, atomic_write, epoch_order};
+use collimate_train::{Interrupt, TrainError, epoch_order};
 use rand::RngExt;
 use serde::{Deserialize, Serialize};
 

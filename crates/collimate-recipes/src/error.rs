@@ -4,10 +4,12 @@ use collimate_core::{GenerateError, ScoreError};
 use collimate_data::DataError;
 use collimate_direct::DirectError;
 use collimate_eval::EvalError;
+use collimate_files::FileError;
 use collimate_irm::IrmError;
 use collimate_judge::JudgeError;
 use collimate_nn::{ConfigError, LoadError, PackError, SaveError};
 use collimate_ppo::PpoError;
+use collimate_run::RunError;
 use collimate_status::StatusError;
 use collimate_train::TrainError;
 use thiserror::Error;
@@ -111,9 +113,12 @@ pub enum RecipeError {
     /// Reinforcement learning.
     #[error(transparent)]
     Ppo(PpoError),
-    /// Training, or the run folder.
+    /// Training.
     #[error(transparent)]
     Train(#[from] TrainError),
+    /// The run folder, a report or a plot.
+    #[error(transparent)]
+    Run(RunError),
     /// A part of the data that a recipe needs has no row.
     #[error("{part} has no pair: give more data or another share")]
     Empty {
@@ -139,6 +144,21 @@ impl From<PpoError> for RecipeError {
             PpoError::Train(error) => Self::Train(error),
             error => Self::Ppo(error),
         }
+    }
+}
+
+impl From<RunError> for RecipeError {
+    fn from(error: RunError) -> Self {
+        match error {
+            RunError::Train(error) => Self::Train(error),
+            error => Self::Run(error),
+        }
+    }
+}
+
+impl From<FileError> for RecipeError {
+    fn from(error: FileError) -> Self {
+        Self::Run(error.into())
     }
 }
 

@@ -33,6 +33,7 @@ pub(crate) fn accuracy(
 /// Mean log-probabilities of the chosen and of the rejected completions, in nats.
 pub(crate) fn mean_logps(logps: &[PairLogp]) -> (f64, f64) {
     let n = logps.len() as f64;
-    let mean = |side: fn(&PairLogp) -> f32| logps.iter().map(|l| f64::from(side(l))).sum::<f64>() / n;
+    let mean =
+        |side: fn(&PairLogp) -> f32| logps.iter().map(|l| f64::from(side(l))).sum::<f64>() / n;
     (mean(|l| l.chosen), mean(|l| l.rejected))
 }

@@ -2,7 +2,6 @@
 
 mod adaptation;
 mod answers;
-mod context;
 pub mod direct;
 mod error;
 mod groups;
@@ -21,7 +20,6 @@ mod sft;
 
 pub use adaptation::Adaptation;
 pub use answers::{AnswerReport, ResponseSampling, Sample};
-pub use context::RunContext;
 pub use error::RecipeError;
 pub use judge::Judge;
 pub use own_pairs::{OwnPairs, OwnPairsPlan, own_pairs};

@@ -4,12 +4,13 @@ use std::time::Instant;
 
 use collimate_core::Key;
 use collimate_data::TokenizedPair;
-use collimate_direct::{PairLogp, Reference, load_reference_logps, pair_logps, save_reference_logps};
+use collimate_direct::{
+    PairLogp, Reference, load_reference_logps, pair_logps, save_reference_logps,
+};
 use collimate_losses::{DirectLoss, PreferenceLoss, ReferenceNeed};
 use collimate_nn::{CausalLm, Forward};
-use collimate_train::{
-    FitContext, Interrupt, Objective, Progress, RunFolder, TrainConfig, TrainError, fit,
-};
+use collimate_run::RunFolder;
+use collimate_train::{Interrupt, Objective, Progress, TrainConfig, TrainError, fit};
 
 use crate::sft::EVALUATION_TOKENS;
 use crate::{Adaptation, RecipeError};
@@ -123,7 +124,10 @@ impl PolicyTraining<'_> {
                 policy.clone().with_lora(lora, key)?
             }
         };
-        let context = FitContext::in_run(self.run, self.interrupt).with_progress(self.progress);
+        let context = self
+            .run
+            .context(self.interrupt)
+            .with_progress(self.progress);
         let fitted = fit(model, objective, train, &context)?;
         Ok(TrainedPolicy {
             steps: fitted.steps,

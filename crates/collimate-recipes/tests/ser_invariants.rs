@@ -2,15 +2,16 @@
 
 use burn::tensor::Device;
 use collimate_core::{Key, PreferencePair};
-use collimate_data::world::{World, WorldConfig, WorldPair};
 use collimate_data::{Auditor, HiddenLabelPool, SpecialTokenIds, TextTokenizer};
 use collimate_lm::{Llama, LlamaConfig};
 use collimate_nn::Pooling;
 use collimate_recipes::ser::{Control, RetrainFrom, SerConfig, SerData, SerOutcome, evolve};
 use collimate_reward::{RewardModel, score_pairs};
+use collimate_run::RunFolder;
 use collimate_status::{MinCount, ScoreCentre};
 use collimate_testkit::flex;
-use collimate_train::{Interrupt, Progress, RunFolder, TrainConfig};
+use collimate_train::{Interrupt, Progress, TrainConfig};
+use collimate_world::{World, WorldConfig, WorldPair};
 
 fn world() -> World {
     World::new(&WorldConfig {

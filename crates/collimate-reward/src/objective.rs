@@ -3,12 +3,14 @@
 use std::collections::BTreeMap;
 use std::marker::PhantomData;
 
-use collimate_core::{Key, metric_names as names};
+use collimate_core::Key;
 use collimate_data::TokenizedPair;
 use collimate_eval::pairwise_accuracy;
 use collimate_losses::PairwiseLoss;
 use collimate_nn::{Backbone, Forward};
-use collimate_train::{Evaluation, Forwarded, Objective, TrainError, hash_json};
+use collimate_train::{
+    Evaluation, Forwarded, Objective, TrainError, hash_json, metric_names as names,
+};
 
 use crate::losses::reward_losses;
 use crate::model::RewardModel;

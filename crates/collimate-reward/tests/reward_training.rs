@@ -3,14 +3,16 @@
 mod common;
 
 use burn::tensor::Device;
-use collimate_core::{Key, metric_names as names};
+use collimate_core::Key;
 use collimate_data::TokenizedPair;
 use collimate_eval::pairwise_accuracy;
 use collimate_losses::PairwiseLoss;
 use collimate_nn::{Backbone, Forward, LoraConfig, parameters};
 use collimate_reward::{RewardModel, RewardObjective, score_pairs};
 use collimate_testkit::{assert_close, devices, flex, host};
-use collimate_train::{AdamWConfig, FitContext, Metrics, Objective, TrainConfig, fit};
+use collimate_train::{
+    AdamWConfig, FitContext, Metrics, Objective, TrainConfig, fit, metric_names as names,
+};
 use common::{decoder, encoder, gradients, pairs, values, wide};
 
 fn flex_plain() -> Device {

@@ -6,14 +6,13 @@ use std::fs::{self, OpenOptions};
 use std::path::{Path, PathBuf};
 
 use burn::tensor::{DType, TensorData};
-use collimate_core::sync_folder;
+use collimate_files::{UNFINISHED, atomic_write, entries, remove_unfinished_owned, sync_folder};
 use safetensors::{Dtype, SafeTensors, View};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::TrainError;
-use crate::files::{UNFINISHED, atomic_write, entries, read_json, remove_unfinished};
 use crate::params::Stored;
 
 /// A number that comes back from its text with the same bits, which JSON numbers do not promise:
@@ -80,7 +79,7 @@ impl Checkpoints {
     /// Creates the folder and removes what a killed process left half-written.
     pub(crate) fn open(folder: PathBuf) -> Result<Self, TrainError> {
         fs::create_dir_all(&folder).map_err(TrainError::io(&folder))?;
-        remove_unfinished(&folder)?;
+        remove_unfinished_owned(&folder)?;
         Ok(Self { folder })
     }
 
@@ -105,7 +104,9 @@ impl Checkpoints {
     }
 
     pub(crate) fn state<S: DeserializeOwned>(&self, step: u64) -> Result<S, TrainError> {
-        read_json(&self.path(step).join(STATE))
+        let path = self.path(step).join(STATE);
+        let text = fs::read(&path).map_err(TrainError::io(&path))?;
+        serde_json::from_slice(&text).map_err(|error| TrainError::format(&path, error))
     }
 
     pub(crate) fn model(&self, step: u64) -> Result<HashMap<String, TensorData>, TrainError> {
@@ -146,7 +147,7 @@ impl Checkpoints {
             serde_json::to_vec(state).map_err(|error| TrainError::format(&state_path, error))?;
         atomic_write(&state_path, &text)?;
         fs::rename(&unfinished, &target).map_err(TrainError::io(&target))?;
-        sync_folder(&self.folder).map_err(TrainError::io(&self.folder))?;
+        sync_folder(&self.folder)?;
         let steps = self.steps()?;
         let old = steps.len().saturating_sub(keep_last);
         for &step in steps[..old].iter().filter(|&&step| Some(step) != best) {
@@ -234,8 +235,19 @@ fn read_tensors(path: &Path) -> Result<HashMap<String, TensorData>, TrainError> 
     Ok(read)
 }
 
-/// The first key, in alphabetic order, in which two JSON values differ: `(key, before, now)`.
-pub(crate) fn first_difference(before: &Value, now: &Value) -> Option<(String, String, String)> {
+/// Returns the first key, in alphabetic order, in which two JSON values differ, and both values as
+/// text: `(key, before, now)`. Keys of inner objects are joined by dots. Equal values give `None`.
+///
+/// # Examples
+/// ```
+/// use serde_json::json;
+/// let before = json!({ "a": 1, "b": { "c": [1, 2] } });
+/// let now = json!({ "a": 1, "b": { "c": [1, 3] } });
+/// let difference = collimate_train::first_difference(&before, &now);
+/// assert_eq!(difference, Some(("b.c".into(), "[1,2]".into(), "[1,3]".into())));
+/// assert_eq!(collimate_train::first_difference(&now, &now), None);
+/// ```
+pub fn first_difference(before: &Value, now: &Value) -> Option<(String, String, String)> {
     if let (Value::Object(before), Value::Object(now)) = (before, now) {
         let mut keys: Vec<&String> = before.keys().chain(now.keys()).collect();
         keys.sort_unstable();

@@ -322,8 +322,18 @@ pub(crate) fn whole(product: f64) -> u64 {
     (product - 1e-9).ceil() as u64
 }
 
-/// A stage's name is a folder's name, on every system.
-pub(crate) fn check_stage(stage: &str) -> Result<(), TrainError> {
+/// Checks that a stage's name can be a folder's name, on every system.
+///
+/// # Errors
+/// An empty name, one that starts with a dot, or one with other characters than ASCII letters,
+/// digits, `.`, `_` and `-`.
+///
+/// # Examples
+/// ```
+/// assert!(collimate_train::check_stage("reward-1").is_ok());
+/// assert!(collimate_train::check_stage("../up").is_err());
+/// ```
+pub fn check_stage(stage: &str) -> Result<(), TrainError> {
     let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
     check(
         !stage.is_empty() && !stage.starts_with('.') && stage.chars().all(allowed),

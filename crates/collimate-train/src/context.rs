@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::{Interrupt, Metrics, Progress, RunFolder};
+use crate::{Interrupt, Metrics, Progress};
 
 /// Where a [`fit`](crate::fit) writes, and what may stop it.
 #[derive(Debug, Clone, Default)]
@@ -18,22 +18,12 @@ pub struct FitContext<'a> {
     pub interrupt: Interrupt,
 }
 
-impl<'a> FitContext<'a> {
+impl FitContext<'_> {
     /// Nothing written, nothing shown.
     pub fn silent() -> Self {
         Self {
             progress: Progress::Silent,
             ..Self::default()
-        }
-    }
-
-    /// Checkpoints and metrics in a run folder.
-    pub fn in_run(run: &'a RunFolder, interrupt: &Interrupt) -> Self {
-        Self {
-            checkpoints: Some(run.checkpoints()),
-            metrics: Some(run.metrics()),
-            progress: Progress::Auto,
-            interrupt: interrupt.clone(),
         }
     }
 

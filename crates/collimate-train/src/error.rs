@@ -1,10 +1,11 @@
-//! What can go wrong in training and in a run folder.
+//! What can go wrong in training.
 
 use std::path::{Path, PathBuf};
 
+use collimate_files::FileError;
 use thiserror::Error;
 
-/// Why training, or work on a run folder, stopped.
+/// Why training stopped.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum TrainError {
@@ -93,31 +94,16 @@ pub enum TrainError {
         /// The present value.
         now: String,
     },
-    /// A stage of a run was started with other inputs.
-    #[error("stage {stage} of {} was started with other inputs: redo it or use another run folder", .run.display())]
-    StageChanged {
-        /// The stage.
-        stage: String,
-        /// The run folder.
-        run: PathBuf,
-    },
-    /// Another process writes the run folder.
-    #[error("{} is in use by another process: wait for it or use another run folder", .path.display())]
-    Locked {
-        /// The run folder.
-        path: PathBuf,
-    },
-    /// A plot could not be drawn.
-    #[error("plot {name}: {reason}")]
-    Plot {
-        /// The plot's title.
-        name: String,
-        /// What is wrong.
-        reason: String,
-    },
     /// What the objective says.
     #[error("{0}")]
     Objective(Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl From<FileError> for TrainError {
+    fn from(error: FileError) -> Self {
+        let FileError { path, source } = error;
+        Self::Io { path, source }
+    }
 }
 
 impl TrainError {

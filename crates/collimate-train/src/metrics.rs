@@ -6,10 +6,10 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use collimate_files::atomic_write;
 use serde_json::{Map, Value};
 
 use crate::TrainError;
-use crate::files::atomic_write;
 
 /// A file of JSON lines, each with `stage`, `step` and numbers.
 ///
@@ -125,7 +125,10 @@ impl Metrics {
     }
 
     /// Keeps the first `keep` lines of a stage, and the lines of all others.
-    pub(crate) fn rewind(&self, stage: &str, keep: usize) -> Result<(), TrainError> {
+    ///
+    /// # Errors
+    /// When the stage has fewer lines, or the file cannot be read or written.
+    pub fn rewind(&self, stage: &str, keep: usize) -> Result<(), TrainError> {
         let mut log = self.lock();
         let text = read(&self.path)?;
         let mut seen = 0;

@@ -5,14 +5,14 @@ use std::time::Instant;
 
 use burn::module::Module;
 use burn::tensor::Tensor;
-use collimate_core::{Key, metric_names};
+use collimate_core::Key;
 
 use crate::checkpoint::{BestStep, Checkpoints, Exact, State};
 use crate::order::place;
 use crate::stepper::{Stepper, untracked};
 use crate::{
     Evaluation, FitContext, Objective, TrainConfig, TrainError, clip_factor, epoch_order,
-    micro_batches,
+    metric_names, micro_batches,
 };
 
 /// A fit under way.

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 
 use collimate_core::Key;
 use collimate_train::{
-    Evaluation, FitContext, Fitted, Forwarded, Interrupt, Objective, Progress, TrainConfig,
-    TrainError, fit,
+    Evaluation, FitContext, Fitted, Forwarded, Interrupt, Metrics, Objective, Progress,
+    TrainConfig, TrainError, fit,
 };
 use common::{Regression, Tiny, comparable, config, context, metrics_in, restore, snapshot, tiny};
 
@@ -434,4 +434,21 @@ fn lines_of_progress_do_not_disturb() {
         fit(tiny(), &noisy(), &resumable(), &context).unwrap().steps,
         9
     );
+}
+
+#[test]
+fn half_a_line_of_metrics_is_cut() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("metrics.jsonl");
+    Metrics::open(&path)
+        .unwrap()
+        .log("a", 1, [("x", 1.0)])
+        .unwrap();
+    let whole = std::fs::read(&path).unwrap();
+    let torn = [whole.as_slice(), b"{\"stage\":\"a\",\"st"].concat();
+    std::fs::write(&path, torn).unwrap();
+    let metrics = Metrics::open(&path).unwrap();
+    assert_eq!(std::fs::read(&path).unwrap(), whole);
+    metrics.log("a", 2, [("x", 2.0)]).unwrap();
+    assert_eq!(metrics.rows().unwrap()[1]["step"], 2);
 }

@@ -7,9 +7,9 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use collimate_train::{FitContext, Interrupt, Progress, RunFolder, TrainConfig, fit};
-use common::{Regression, comparable, config, tiny};
-use serde_json::json;
+use collimate_files::remove_unfinished;
+use collimate_train::{Interrupt, TrainConfig, fit};
+use common::{Regression, comparable, config, context, metrics_in, tiny};
 
 const FOLDER: &str = "COLLIMATE_TEST_RUN_FOLDER";
 /// Milliseconds of a forward.
@@ -27,17 +27,17 @@ fn often() -> TrainConfig {
 
 fn train(folder: &Path, pause: Duration) -> Result<Vec<f32>, String> {
     let text = |error: collimate_train::TrainError| error.to_string();
-    let mut run = RunFolder::create(folder, &json!({ "seed": 3 })).map_err(text)?;
-    run.stage("tiny", "inputs").map_err(text)?;
+    // A kill between writing and renaming leaves a part of `metrics.jsonl`.
+    remove_unfinished(folder).map_err(|error| error.to_string())?;
+    let metrics = metrics_in(folder);
     let interrupt = Interrupt::on_signals().map_err(text)?;
     let objective = Regression {
         noise: true,
         pause,
         ..Regression::default()
     };
-    let context = FitContext::in_run(&run, &interrupt).with_progress(Progress::Silent);
+    let context = context(folder, &metrics, &interrupt);
     let fitted = fit(tiny(), &objective, &often(), &context).map_err(text)?;
-    run.complete("tiny", &json!(null)).map_err(text)?;
     Ok(fitted.model.numbers())
 }
 

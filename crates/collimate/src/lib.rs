@@ -4,6 +4,7 @@ pub use collimate_core as core;
 pub use collimate_data as data;
 pub use collimate_direct as direct;
 pub use collimate_eval as eval;
+pub use collimate_files as files;
 pub use collimate_irm as irm;
 pub use collimate_judge as judge;
 #[cfg(feature = "learner")]
@@ -17,8 +18,10 @@ pub use collimate_recipes as recipes;
 #[cfg(feature = "remote")]
 pub use collimate_remote as remote;
 pub use collimate_reward as reward;
+pub use collimate_run as run;
 pub use collimate_status as status;
 pub use collimate_train as train;
+pub use collimate_world as world;
 
 /// What most programs need.
 pub mod prelude {
@@ -34,6 +37,7 @@ pub mod prelude {
     pub use collimate_ppo::{ActorCritic, KlReference, PpoConfig, PpoTask};
     pub use collimate_recipes::ser::{self, SerConfig, SerData};
     pub use collimate_reward::{RewardModel, RewardObjective, RewardScorer, score_pairs};
+    pub use collimate_run::RunFolder;
     pub use collimate_status::{FilterConfig, PairFilter, Thresholds};
-    pub use collimate_train::{FitContext, RunFolder, TrainConfig, fit};
+    pub use collimate_train::{FitContext, TrainConfig, fit};
 }

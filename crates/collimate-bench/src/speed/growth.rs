@@ -9,7 +9,8 @@ use collimate::direct::{DirectObjective, Reference};
 use collimate::lm::Llama;
 use collimate::losses::PreferenceLoss;
 use collimate::prelude::{Backbone, Device};
-use collimate::train::{FitContext, Schedule, TrainConfig, fit, peak_memory_bytes};
+use collimate::run::peak_memory_bytes;
+use collimate::train::{FitContext, Schedule, TrainConfig, fit};
 use serde_json::{Value, json};
 
 use super::Failure;

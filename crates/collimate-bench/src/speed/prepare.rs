@@ -4,11 +4,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use collimate::core::{PreferencePair, Prompt};
-use collimate::data::world::{World, WorldConfig};
 use collimate::data::{
     ChatFallback, OnBadRow, ReadOptions, SftExample, TextTokenizer, Truncation, read_pairs,
 };
-use collimate::train::{hash_file, hash_json};
+use collimate::run::hash_file;
+use collimate::train::hash_json;
+use collimate::world::{World, WorldConfig};
 
 use super::options::{Common, Work};
 use super::rows::{self, ExampleRow, PairRow, PromptRow};

@@ -1,6 +1,6 @@
 //! The line that a measurement ends with.
 
-use collimate::train::peak_memory_bytes;
+use collimate::run::peak_memory_bytes;
 use serde_json::{Value, json};
 
 use super::options::Work;

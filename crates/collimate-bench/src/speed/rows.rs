@@ -69,7 +69,7 @@ pub(crate) fn write<R: Serialize>(path: &Path, rows: &[R]) -> Result<(), Failure
         text += &serde_json::to_string(row)?;
         text.push('\n');
     }
-    Ok(collimate::train::atomic_write(path, text.as_bytes())?)
+    Ok(collimate::files::atomic_write(path, text.as_bytes())?)
 }
 
 /// Reads what [`write`] wrote.

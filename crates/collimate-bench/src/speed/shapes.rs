@@ -85,7 +85,7 @@ pub(crate) fn without_dropout(from: &Path, dir: &Path) -> Result<(), Failure> {
         }
     }
     let text = serde_json::to_string_pretty(&config)?;
-    Ok(collimate::train::atomic_write(&path, text.as_bytes())?)
+    Ok(collimate::files::atomic_write(&path, text.as_bytes())?)
 }
 
 fn with_head<B: HfReward>(from: &Path, dir: &Path) -> Result<(), Failure> {

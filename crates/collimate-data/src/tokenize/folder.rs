@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use collimate_core::atomic_write;
+use collimate_files::atomic_write;
 use serde_json::{Map, Value, json};
 use tokenizers::Tokenizer;
 
@@ -336,7 +336,7 @@ fn write_json(path: &Path, value: &Value) -> Result<(), DataError> {
 }
 
 fn replace(path: &Path, text: &str) -> Result<(), DataError> {
-    atomic_write(path, text.as_bytes()).map_err(|e| io(path, "cannot be written", e))
+    atomic_write(path, text.as_bytes()).map_err(|e| io(path, "cannot be written", e.source))
 }
 
 fn io(path: &Path, what: &str, source: std::io::Error) -> DataError {

@@ -1,12 +1,13 @@
 //! Pairs: shared prompts, references, micro-batches, learning.
 
 use burn::module::Module;
-use collimate_core::{Key, metric_names as names};
+use collimate_core::Key;
 use collimate_direct::{DirectObjective, Reference, pair_logps};
 use collimate_losses::{Dpo, PreferenceLoss};
 use collimate_nn::{Adaptable, Backbone, Forward, LoraConfig, Pack, completion_logps};
 use collimate_testkit::devices;
 use collimate_train::Objective;
+use collimate_train::metric_names as names;
 
 use crate::setup::{config, model, near, pairs, plain, trace};
 

@@ -1,6 +1,6 @@
 //! A step is the same step, however it is cut: for losses that look across pairs, and with dropout.
 
-use collimate_core::{Key, metric_names as names};
+use collimate_core::Key;
 use collimate_direct::{
     DirectObjective, Reference, UnpairedExample, UnpairedObjective, pair_logps,
 };
@@ -10,6 +10,7 @@ use collimate_losses::{
 };
 use collimate_nn::{Adaptable, Forward, LoraConfig};
 use collimate_train::Objective;
+use collimate_train::metric_names as names;
 
 use crate::setup::{config, model, near, pairs, plain, trace};
 

@@ -1,9 +1,9 @@
 //! KTO and BCO on single completions.
 
-use collimate_core::metric_names as names;
 use collimate_direct::{Reference, UnpairedExample, UnpairedObjective, pair_logps};
 use collimate_losses::{Bco, Kto, UnpairedLoss};
 use collimate_nn::Forward;
+use collimate_train::metric_names as names;
 
 use crate::setup::{config, model, near, pairs, plain, trace};
 

@@ -19,12 +19,12 @@ use burn::tensor::Device;
 use burn_train::metric::LossMetric;
 use burn_train::{Learner, MetricRegistration, SupervisedTraining};
 use collimate_core::{Key, PreferencePair};
-use collimate_data::world::{World, WorldConfig, WorldPair};
 use collimate_data::{SftExample, SpecialTokenIds, TextTokenizer, Truncation};
 use collimate_direct::Reference;
 use collimate_learner::{DirectTask, LearnerError, RewardMetric, Rows, SftTask, Task, Trainee};
 use collimate_lm::{Llama, LlamaConfig};
 use collimate_losses::Dpo;
+use collimate_world::{World, WorldConfig, WorldPair};
 
 const MAX_LENGTH: usize = 64;
 

@@ -4,14 +4,14 @@ use std::fmt::Debug;
 
 use burn::module::{Module, ModuleDisplay};
 use burn_train::{InferenceStep, TrainStep};
-use collimate_core::{Key, metric_names as names};
+use collimate_core::Key;
 use collimate_direct::{DirectObjective, Reference, SftObjective, pair_logps};
 use collimate_learner::{DirectTask, Losses, ReferencedPair, RewardTask, SftTask, Task, Trainee};
 use collimate_losses::{Aot, AotPairing, Bco, BcoShift, Dpo, PairwiseLoss, PreferenceLoss, SimPo};
 use collimate_nn::Forward;
 use collimate_reward::RewardObjective;
 use collimate_testkit::host;
-use collimate_train::{FitContext, Objective, TrainConfig, fit};
+use collimate_train::{FitContext, Objective, TrainConfig, fit, metric_names as names};
 
 use crate::setup::{adapted, by_path, examples, mean, model, pairs, reward_model};
 

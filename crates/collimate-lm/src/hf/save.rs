@@ -18,7 +18,7 @@ pub(crate) fn prepare(dir: &Path) -> Result<(), SaveError> {
         source,
     };
     std::fs::create_dir_all(dir).map_err(fail)?;
-    collimate_core::remove_unfinished(dir).map_err(fail)?;
+    collimate_files::remove_unfinished(dir).map_err(|error| fail(error.source))?;
     if dir.join(INDEX).exists() {
         let message = format!(
             "the folder holds {INDEX}, which names other weights: remove index and shards, or \
@@ -111,5 +111,5 @@ pub(crate) fn write_file(path: &Path, bytes: &[u8]) -> Result<(), SaveError> {
     if let Some(parent) = path.parent() {
         std::fs::create_dir_all(parent).map_err(fail)?;
     }
-    collimate_core::atomic_write(path, bytes).map_err(fail)
+    collimate_files::atomic_write(path, bytes).map_err(|error| fail(error.source))
 }

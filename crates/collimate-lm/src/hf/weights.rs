@@ -179,7 +179,7 @@ fn no_weights(dir: &Path, single: &Path) -> LoadError {
     let found = std::fs::read_dir(dir).into_iter().flatten().flatten();
     let mut names: Vec<String> = found
         .map(|entry| entry.file_name().to_string_lossy().into_owned())
-        .filter(|name| !name.starts_with(collimate_core::UNFINISHED))
+        .filter(|name| !name.starts_with(collimate_files::UNFINISHED))
         .filter(|name| {
             let kind = Path::new(name).extension().and_then(|kind| kind.to_str());
             matches!(

@@ -7,16 +7,17 @@ use collimate_data::TextTokenizer;
 use collimate_direct::{DirectObjective, pairs_hash};
 use collimate_losses::DirectLoss;
 use collimate_nn::CausalLm;
+use collimate_run::RunContext;
 use collimate_train::{TrainConfig, hash_json, model_hash};
 
 use super::config::{AlignConfig, AlignData};
 use super::measure::{Comparison, Writing, tax_perplexity};
 use super::outcome::AlignOutcome;
+use crate::RecipeError;
 use crate::implicit::{accuracy, mean_logps};
 use crate::lengths::{check_equal, differ};
 use crate::policy_training::PolicyTraining;
 use crate::sft::EVALUATION_TOKENS;
-use crate::{RecipeError, RunContext};
 
 /// Trains `start` on the pairs with the loss of the configuration; `start` is the reference.
 ///
@@ -89,8 +90,7 @@ pub fn align<M: CausalLm>(
         true => None,
         false => Some(training.logps("start validation", start, &validation)?),
     };
-    let reference =
-        training.reference(&title, config.loss, (start, &hash), &train, &held_out)?;
+    let reference = training.reference(&title, config.loss, (start, &hash), &train, &held_out)?;
     let rows = train.len();
     let objective =
         DirectObjective::new(train, held_out, config.loss, reference, EVALUATION_TOKENS)?;
@@ -111,7 +111,9 @@ pub fn align<M: CausalLm>(
     Ok(AlignOutcome {
         validation_accuracy: moved.map(|(a, b)| accuracy(kind, a, b, &validation)),
         validation_logps: after.as_deref().map(mean_logps),
-        answers: answers.map(|c| c.with(context, &title, &policy, kind)).transpose()?,
+        answers: answers
+            .map(|c| c.with(context, &title, &policy, kind))
+            .transpose()?,
         start_answers: answers.map(Comparison::of_start).transpose()?,
         perplexity: tax(start)?.zip(tax(&policy)?),
         judge: data.judge.as_ref().map(|judge| judge.name.clone()),

@@ -5,10 +5,11 @@ use collimate_data::{SftExample, TextTokenizer, Truncation};
 use collimate_direct::perplexity;
 use collimate_irm::ImplicitReward;
 use collimate_nn::CausalLm;
+use collimate_run::RunContext;
 
 use crate::answers::{Answers, Speaker, answer, compare, response_logps};
 use crate::sft::EVALUATION_TOKENS;
-use crate::{AnswerReport, Judge, RecipeError, ResponseSampling, RunContext};
+use crate::{AnswerReport, Judge, RecipeError, ResponseSampling};
 
 /// Answers of the start, against which those of the policy are compared.
 pub(super) struct Comparison<'a, M> {
@@ -97,7 +98,15 @@ impl<'a, M: CausalLm> Comparison<'a, M> {
         model: &M,
     ) -> Result<Answers, RecipeError> {
         let (speaker, judge) = (self.speaker(context), self.judge);
-        answer(&speaker, self.key, label, model, self.prompts, &self.ids, judge)
+        answer(
+            &speaker,
+            self.key,
+            label,
+            model,
+            self.prompts,
+            &self.ids,
+            judge,
+        )
     }
 
     /// The start's answers beside themselves.
@@ -115,8 +124,7 @@ impl<'a, M: CausalLm> Comparison<'a, M> {
     ) -> Result<AnswerReport, RecipeError> {
         let own = self.answers(context, title, policy)?;
         let speaker = self.speaker(context);
-        let logps =
-            |model: &M| response_logps(&speaker, title, model, &self.ids, &own.completions);
+        let logps = |model: &M| response_logps(&speaker, title, model, &self.ids, &own.completions);
         let (after, before) = (logps(policy)?, logps(self.start)?);
         let lengths = own.completions.iter().flatten();
         let rewards: Vec<f64> = after

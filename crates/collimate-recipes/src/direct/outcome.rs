@@ -45,7 +45,11 @@ impl<M> AlignOutcome<M> {
 
 impl<M> fmt::Display for AlignOutcome<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {} steps over {} rows", self.title, self.steps, self.rows)?;
+        write!(
+            f,
+            "{}: {} steps over {} rows",
+            self.title, self.steps, self.rows
+        )?;
         if let Some(answers) = &self.answers {
             write!(
                 f,

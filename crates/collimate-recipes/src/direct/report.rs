@@ -1,8 +1,8 @@
 //! `summary.json` and `report.md` of direct alignment.
 
-use collimate_core::metric_names as names;
+use collimate_train::metric_names as names;
 use collimate_eval::Interval;
-use collimate_train::{BarChart, BarSeries, LineChart, LineSeries, Report, RunFolder};
+use collimate_run::{BarChart, BarSeries, LineChart, LineSeries, Report, RunFolder};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
@@ -54,7 +54,10 @@ pub fn summary<M>(outcome: &AlignOutcome<M>, config: &impl Serialize) -> Value {
 }
 
 fn interval(value: &Interval) -> String {
-    format!("{:.3} ({:.3} – {:.3})", value.estimate, value.low, value.high)
+    format!(
+        "{:.3} ({:.3} – {:.3})",
+        value.estimate, value.low, value.high
+    )
 }
 
 fn optional<T>(value: Option<T>, show: impl Fn(T) -> String) -> String {
@@ -80,10 +83,12 @@ pub fn write_report<M>(
     run.write_summary(&summary)?;
     let title = &outcome.title;
     let lengths = &outcome.tokenize;
-    let report = Report::new(&format!("Direct alignment with {title}")).text(about).text(&format!(
-        "{} rows, {} steps. {lengths}; {} pairs dropped, whose answers are equal as tokens.",
-        outcome.rows, outcome.steps, lengths.equal_answers
-    ));
+    let report = Report::new(&format!("Direct alignment with {title}"))
+        .text(about)
+        .text(&format!(
+            "{} rows, {} steps. {lengths}; {} pairs dropped, whose answers are equal as tokens.",
+            outcome.rows, outcome.steps, lengths.equal_answers
+        ));
     let report = policy(report, outcome);
     let report = curves(report, run, title)?;
     let report = match &outcome.answers {
@@ -127,7 +132,9 @@ fn policy<M>(mut report: Report, outcome: &AlignOutcome<M>) -> Report {
             name.to_owned(),
             optional(answers, |a| interval(&a.mean_score)),
             optional(answers.filter(|_| !of_start), |a| interval(&a.win_rate)),
-            optional(counts, |(won, tied, lost)| format!("{won} / {tied} / {lost}")),
+            optional(counts, |(won, tied, lost)| {
+                format!("{won} / {tied} / {lost}")
+            }),
             optional(answers, |a| format!("{:.1}", a.mean_tokens)),
             optional(answers, |a| format!("{:.0} %", 100.0 * a.finished)),
             optional(length, |(pearson, _)| format!("{pearson:+.2}")),
@@ -158,10 +165,11 @@ fn policy<M>(mut report: Report, outcome: &AlignOutcome<M>) -> Report {
         return report;
     };
     let rate = answers.win_rate;
-    let bars = BarSeries::new("win rate", vec![rate.estimate])
-        .with_intervals(vec![(rate.low, rate.high)]);
+    let bars =
+        BarSeries::new("win rate", vec![rate.estimate]).with_intervals(vec![(rate.low, rate.high)]);
     let labels = vec![outcome.title.clone()];
-    let chart = BarChart::new("Win rate against the start", "policy", "win rate", labels).with(bars);
+    let chart =
+        BarChart::new("Win rate against the start", "policy", "win rate", labels).with(bars);
     report.figure(
         "win_rate",
         chart,
@@ -182,10 +190,24 @@ fn curves(mut report: Report, run: &RunFolder, title: &str) -> Result<Report, Re
             .filter_map(|row| Some((row.get("step")?.as_f64()?, row.get(name)?.as_f64()?)));
         points.collect()
     };
-    report = report.section("Curves").text("Means over the rows of each step.");
+    report = report
+        .section("Curves")
+        .text("Means over the rows of each step.");
     for (file, of, unit, chosen, rejected) in [
-        ("logps", "Log-probabilities", "nats", names::LOGPS_CHOSEN, names::LOGPS_REJECTED),
-        ("rewards", "Implicit rewards", "reward", names::REWARDS_CHOSEN, names::REWARDS_REJECTED),
+        (
+            "logps",
+            "Log-probabilities",
+            "nats",
+            names::LOGPS_CHOSEN,
+            names::LOGPS_REJECTED,
+        ),
+        (
+            "rewards",
+            "Implicit rewards",
+            "reward",
+            names::REWARDS_CHOSEN,
+            names::REWARDS_REJECTED,
+        ),
     ] {
         let (chosen, rejected) = (series(chosen), series(rejected));
         if chosen.len() < 2 {
@@ -195,7 +217,9 @@ fn curves(mut report: Report, run: &RunFolder, title: &str) -> Result<Report, Re
             .with(LineSeries::new("chosen", chosen))
             .with(LineSeries::new("rejected", rejected));
         let caption = match file {
-            "logps" => "Does the likelihood of the chosen answers fall too? Sums over the answers' tokens.",
+            "logps" => {
+                "Does the likelihood of the chosen answers fall too? Sums over the answers' tokens."
+            }
             _ => "Against the start.",
         };
         report = report.figure(&format!("{file}_{title}"), chart, caption);

@@ -7,14 +7,15 @@ use collimate_direct::{Reference, UnpairedExample, UnpairedObjective};
 use collimate_irm::ImplicitReward;
 use collimate_losses::UnpairedLoss;
 use collimate_nn::CausalLm;
+use collimate_run::RunContext;
 use collimate_train::{TrainConfig, hash_json, model_hash};
 
 use super::config::{UnpairedConfig, UnpairedData};
 use super::measure::{Comparison, Writing, tax_perplexity};
 use super::outcome::AlignOutcome;
+use crate::RecipeError;
 use crate::policy_training::PolicyTraining;
 use crate::sft::EVALUATION_TOKENS;
-use crate::{RecipeError, RunContext};
 
 /// Trains `start` with KTO on completions that are labelled good or bad; `start` is the reference.
 ///
@@ -30,7 +31,10 @@ pub fn align_unpaired<M: CausalLm>(
 ) -> Result<AlignOutcome<M>, RecipeError> {
     config.check()?;
     let started = Instant::now();
-    for (label, part) in [(true, "the desirable completions"), (false, "the undesirable completions")] {
+    for (label, part) in [
+        (true, "the desirable completions"),
+        (false, "the undesirable completions"),
+    ] {
         if !data.train.iter().any(|(_, desirable)| *desirable == label) {
             return Err(RecipeError::Empty { part });
         }
@@ -71,7 +75,10 @@ pub fn align_unpaired<M: CausalLm>(
         seed: config.seed,
         ..config.train.clone()
     };
-    let rows: Vec<_> = train.iter().map(|e| (&e.prompt, &e.completion, e.desirable)).collect();
+    let rows: Vec<_> = train
+        .iter()
+        .map(|e| (&e.prompt, &e.completion, e.desirable))
+        .collect();
     let inputs = hash_json(&(&train_config, config, rows, model_hash(start)));
     context.run.stage(&title, &inputs)?;
     let training = PolicyTraining {
@@ -96,7 +103,9 @@ pub fn align_unpaired<M: CausalLm>(
     Ok(AlignOutcome {
         validation_accuracy: None,
         validation_logps: None,
-        answers: answers.map(|c| c.with(context, &title, &policy, kind)).transpose()?,
+        answers: answers
+            .map(|c| c.with(context, &title, &policy, kind))
+            .transpose()?,
         start_answers: answers.map(Comparison::of_start).transpose()?,
         perplexity: tax(start)?.zip(tax(&policy)?),
         judge: data.judge.as_ref().map(|judge| judge.name.clone()),

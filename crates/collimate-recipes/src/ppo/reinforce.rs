@@ -8,7 +8,8 @@ use collimate_direct::perplexity;
 use collimate_eval::{Bootstrap, Groups};
 use collimate_nn::{CausalLm, ConfigError, ScalarHead, ValueModel};
 use collimate_ppo::{ActorCritic, Estimator, KlReference, PpoConfig, PpoTask, train};
-use collimate_train::{FitContext, Interrupt, Progress, RunFolder, hash_json, model_hash};
+use collimate_run::RunFolder;
+use collimate_train::{Interrupt, Progress, hash_json, model_hash};
 
 use super::config::{CriticStart, PolicyConfig};
 use super::data::{Contender, PolicyData};
@@ -179,7 +180,7 @@ impl<M: CausalLm> Stage<'_, '_, M> {
         let critic = model.critic.as_ref().map(model_hash);
         let inputs = (&ppo, self.config, &self.start_hash, critic, &self.prompts);
         self.run.stage(&name, &hash_json(&inputs))?;
-        let context = FitContext::in_run(self.run, self.speaker.interrupt);
+        let context = self.run.context(self.speaker.interrupt);
         let context = context.with_progress(self.speaker.progress);
         let trained = train(model, &task, &ppo, &context)?;
         let model = trained.model.policy.merged().valid();

@@ -2,7 +2,7 @@
 
 use collimate_eval::Interval;
 use collimate_ppo::metrics as names;
-use collimate_train::{BarChart, BarSeries, LineChart, LineSeries, Report, RunFolder};
+use collimate_run::{BarChart, BarSeries, LineChart, LineSeries, Report, RunFolder};
 use serde_json::{Map, Value, json};
 
 use super::config::PolicyConfig;

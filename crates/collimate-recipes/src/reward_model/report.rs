@@ -4,7 +4,7 @@ use std::fmt;
 
 use collimate_eval::Accuracy;
 use collimate_nn::HfReward;
-use collimate_train::{Histogram, LineChart, LineSeries, Report, RunFolder};
+use collimate_run::{Histogram, LineChart, LineSeries, Report, RunFolder};
 use serde_json::{Map, Value, json};
 
 use super::config::RewardModelConfig;

@@ -9,6 +9,7 @@ use collimate_eval::{
 };
 use collimate_nn::HfReward;
 use collimate_reward::{RewardModel, RewardObjective};
+use collimate_run::RunContext;
 use collimate_train::{TrainConfig, fit, hash_json, model_hash};
 use serde::Serialize;
 
@@ -17,7 +18,7 @@ use crate::groups::groups;
 use crate::lengths::{check_equal, differ};
 use crate::scores::scores;
 use crate::sft::EVALUATION_TOKENS;
-use crate::{Adaptation, RecipeError, RunContext};
+use crate::{Adaptation, RecipeError};
 
 /// Bins of the reliability table.
 const BINS: usize = 10;

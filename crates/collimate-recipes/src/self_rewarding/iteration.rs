@@ -1,8 +1,8 @@
 //! One iteration: M(t) poses tasks, answers, judges; M(t+1) and its branches learn from the pairs.
 
 use collimate_data::TokenizedPair;
+use collimate_files::atomic_write;
 use collimate_nn::CausalLm;
-use collimate_train::atomic_write;
 
 use super::candidates::{CandidateRow, candidates};
 use super::config::{PairSource, PromptSource};

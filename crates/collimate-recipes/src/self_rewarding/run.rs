@@ -4,7 +4,8 @@ use std::time::Instant;
 
 use collimate_data::{SftExample, TextTokenizer};
 use collimate_nn::CausalLm;
-use collimate_train::{Interrupt, Progress, RunFolder};
+use collimate_run::RunFolder;
+use collimate_train::{Interrupt, Progress};
 
 use super::check;
 use super::config::SelfRewardingConfig;

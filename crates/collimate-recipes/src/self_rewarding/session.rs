@@ -4,12 +4,11 @@ use std::time::Instant;
 
 use collimate_core::{Key, Purpose};
 use collimate_data::{SftExample, TextTokenizer, TokenizeReport, TokenizedPair};
+use collimate_files::atomic_write;
 use collimate_irm::ImplicitReward;
 use collimate_nn::CausalLm;
-use collimate_train::{
-    FitContext, Interrupt, Progress, RunFolder, StageState, TrainConfig, TrainError, atomic_write,
-    hash_file, hash_json, model_hash,
-};
+use collimate_run::{RunError, RunFolder, StageState, hash_file};
+use collimate_train::{Interrupt, Progress, TrainConfig, hash_json, model_hash};
 use rand::RngExt;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -75,7 +74,7 @@ impl<'a> Session<'a> {
         let path = self.run.folder(folder)?.join(format!("{name}.jsonl"));
         let wrong = |reason: String| -> RecipeError {
             let path = path.clone();
-            TrainError::Format { path, reason }.into()
+            RunError::Format { path, reason }.into()
         };
         let advice = "bring it back as the run wrote it, or start in another run folder";
         let inputs = hash_json(&(inputs, self.config));
@@ -151,7 +150,10 @@ impl<'a> Session<'a> {
             truncation: config.truncation,
             train: &train,
         };
-        let context = FitContext::in_run(self.run, self.interrupt).with_progress(self.progress);
+        let context = self
+            .run
+            .context(self.interrupt)
+            .with_progress(self.progress);
         let (model, outcome) = fine_tune(model.clone(), examples, &[], &plan, &context)?;
         trained.model = model.valid();
         trained.steps = outcome.steps;

@@ -7,8 +7,9 @@ use collimate_data::{Auditor, HiddenLabelPool, SelfLabelledPair, TextTokenizer, 
 use collimate_eval::{Accuracy, PrecisionPoint};
 use collimate_nn::HfReward;
 use collimate_reward::RewardModel;
+use collimate_run::RunFolder;
 use collimate_status::{Decision, FilterConfig, PairFilter, probability};
-use collimate_train::{Interrupt, Progress, RunFolder, hash_json};
+use collimate_train::{Interrupt, Progress, hash_json};
 use serde::{Deserialize, Serialize};
 
 use super::config::{RetrainFrom, SerConfig};

@@ -1,8 +1,8 @@
 //! `report.md`: tables and plots for a person.
 
 use collimate_nn::Backbone;
+use collimate_run::{BarChart, BarSeries, Histogram, LineChart, LineSeries, Report, RunFolder};
 use collimate_status::CostModel;
-use collimate_train::{BarChart, BarSeries, Histogram, LineChart, LineSeries, Report, RunFolder};
 use serde_json::{Map, Value};
 
 use super::config::SerConfig;

@@ -5,7 +5,8 @@ use collimate_data::{Auditor, HiddenLabelPool, TextTokenizer};
 use collimate_eval::{pairwise_accuracy, reward_gap};
 use collimate_nn::{ConfigError, HfReward};
 use collimate_reward::RewardModel;
-use collimate_train::{Interrupt, Progress, RunFolder};
+use collimate_run::RunFolder;
+use collimate_train::{Interrupt, Progress};
 
 use super::config::SerConfig;
 use super::final_test;

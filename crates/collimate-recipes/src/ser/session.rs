@@ -7,9 +7,8 @@ use collimate_data::{AnswerEnd, TextTokenizer, TokenizedPair};
 use collimate_eval::{Accuracy, RewardGap, pairwise_accuracy, reward_gap};
 use collimate_nn::HfReward;
 use collimate_reward::{RewardModel, RewardObjective};
-use collimate_train::{
-    FitContext, Interrupt, Progress, RunFolder, StageState, TrainConfig, fit, hash_json,
-};
+use collimate_run::{RunError, RunFolder, StageState};
+use collimate_train::{Interrupt, Progress, TrainConfig, fit, hash_json};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -111,7 +110,10 @@ impl Session<'_> {
         let inputs = hash_json(&(&train, self.config, &pairs, &self.start));
         self.run.stage(stage, &inputs)?;
         let objective = RewardObjective::new(pairs, held_out, self.config.loss, EVALUATION_TOKENS)?;
-        let context = FitContext::in_run(self.run, self.interrupt).with_progress(self.progress);
+        let context = self
+            .run
+            .context(self.interrupt)
+            .with_progress(self.progress);
         let fitted = fit(model, &objective, &train, &context)?;
         let trained = fitted.seconds;
         let steps = fitted.best.as_ref().map_or(fitted.steps, |best| best.step);
@@ -141,7 +143,7 @@ impl Session<'_> {
         let wrong = |error: serde_json::Error| -> RecipeError {
             let reason = format!("stage {stage}: {error}: start in another run folder");
             let path = journal.clone();
-            collimate_train::TrainError::Format { path, reason }.into()
+            RunError::Format { path, reason }.into()
         };
         if let StageState::Done(value) = self.run.stage(stage, &hash_json(inputs))? {
             return serde_json::from_value(value).map_err(wrong);

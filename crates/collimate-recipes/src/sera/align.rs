@@ -6,7 +6,8 @@ use collimate_core::PreferencePair;
 use collimate_data::{TextTokenizer, TokenizedPair};
 use collimate_direct::perplexity;
 use collimate_nn::{CausalLm, ConfigError};
-use collimate_train::{Interrupt, Progress, RunFolder, hash_json};
+use collimate_run::RunFolder;
+use collimate_train::{Interrupt, Progress, hash_json};
 
 use super::config::SeraConfig;
 use super::data::SeraData;

@@ -1,6 +1,6 @@
 //! What the report says about selections: agreement with the judge, overlaps, tried shares.
 
-use collimate_train::Report;
+use collimate_run::Report;
 
 use super::outcome::{Agreement, SeraOutcome};
 use super::report::optional;

@@ -1,7 +1,9 @@
 //! Score gaps of the training pairs, from the judge or from the file.
 
+use collimate_files::atomic_write;
 use collimate_nn::CausalLm;
-use collimate_train::{StageState, atomic_write, hash_file, hash_json};
+use collimate_run::{StageState, hash_file};
+use collimate_train::hash_json;
 use serde_json::json;
 
 use super::data::SeraData;

@@ -1,9 +1,9 @@
 //! `summary.json` and `report.md` for a person.
 
-use collimate_core::metric_names as names;
 use collimate_eval::Interval;
 use collimate_losses::DirectLoss;
-use collimate_train::{BarChart, BarSeries, LineChart, LineSeries, Report, RunFolder};
+use collimate_run::{BarChart, BarSeries, LineChart, LineSeries, Report, RunFolder};
+use collimate_train::metric_names as names;
 use serde_json::{Map, Value, json};
 
 use super::analyses::analyses;

@@ -6,9 +6,11 @@ use collimate_core::{LeaveReason, Left, Selection};
 use collimate_data::TokenizedPair;
 use collimate_direct::pairs_hash;
 use collimate_eval::jaccard;
+use collimate_files::atomic_write;
 use collimate_irm::{IrmConfig, ensemble, random_k, share_count, share_count_up_to, top_k};
 use collimate_nn::CausalLm;
-use collimate_train::{StageState, atomic_write, hash_file, hash_json};
+use collimate_run::{RunError, StageState, hash_file};
+use collimate_train::hash_json;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -90,7 +92,7 @@ pub(crate) fn review<M: CausalLm>(
 }
 
 pub(super) fn format_error(path: &Path, error: &serde_json::Error) -> RecipeError {
-    collimate_train::TrainError::Format {
+    RunError::Format {
         path: path.to_owned(),
         reason: error.to_string(),
     }

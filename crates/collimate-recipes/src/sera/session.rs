@@ -8,13 +8,12 @@ use collimate_direct::{
     DirectObjective, PairLogp, Reference, UnpairedExample, UnpairedObjective, pairs_hash,
 };
 use collimate_nn::CausalLm;
-use collimate_train::{
-    Interrupt, Objective, Progress, RunFolder, TrainConfig, hash_json, model_hash,
-};
+use collimate_run::RunFolder;
+use collimate_train::{Interrupt, Objective, Progress, TrainConfig, hash_json, model_hash};
 
 use super::config::{SeraConfig, Updates};
-use crate::answers::Speaker;
 use crate::RecipeError;
+use crate::answers::Speaker;
 use crate::policy_training::PolicyTraining;
 use crate::sft::EVALUATION_TOKENS;
 

@@ -3,13 +3,14 @@
 use std::path::Path;
 
 use collimate_core::{Completion, Key, PreferencePair, Prompt};
-use collimate_data::world::{World, WorldConfig};
 use collimate_data::{SftExample, SpecialTokenIds, TextTokenizer, Truncation, swap_labels};
 use collimate_lm::{Llama, LlamaConfig};
 use collimate_recipes::sera::{Judge, Method, SeraConfig, SeraData, SeraOutcome, align};
 use collimate_recipes::{RecipeError, SftPlan, fine_tune};
+use collimate_run::RunFolder;
 use collimate_testkit::flex;
-use collimate_train::{FitContext, Interrupt, Progress, RunFolder, TrainConfig};
+use collimate_train::{FitContext, Interrupt, Progress, TrainConfig};
+use collimate_world::{World, WorldConfig};
 
 pub(crate) struct Setup {
     pub(crate) world: World,
@@ -44,7 +45,7 @@ pub(crate) fn setup() -> Setup {
     };
     let device = flex().without_autodiff();
     let model = Llama::new(&config, Key::new(0, "init"), &device).unwrap();
-    let pairs = |rows: Vec<collimate_data::world::WorldPair>| -> Vec<PreferencePair> {
+    let pairs = |rows: Vec<collimate_world::WorldPair>| -> Vec<PreferencePair> {
         rows.into_iter().map(|row| row.pair).collect()
     };
     let mut train = pairs(world.train_pairs());

@@ -3,11 +3,11 @@
 use std::collections::HashSet;
 
 use collimate::core::{Key, PreferencePair};
-use collimate::data::world::World;
 use collimate::data::{
     ReadReport, SftExample, TextTokenizer, split_by_fraction, split_by_hash, swap_labels,
 };
 use collimate::recipes::sera::{Method, SeraData};
+use collimate::world::World;
 
 use super::args::Config;
 use crate::common::Failure;
@@ -49,7 +49,7 @@ pub(crate) fn from_world(
     config: &Config,
     world: &World,
 ) -> Result<(Parts<'static>, TextTokenizer), Failure> {
-    let pairs = |rows: Vec<collimate::data::world::WorldPair>| -> Vec<PreferencePair> {
+    let pairs = |rows: Vec<collimate::world::WorldPair>| -> Vec<PreferencePair> {
         rows.into_iter().map(|row| row.pair).collect()
     };
     let key = Key::new(config.align.seed, "split");

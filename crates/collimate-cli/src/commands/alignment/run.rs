@@ -2,13 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
-use collimate::data::world::World;
 use collimate::data::{SftExample, TextTokenizer};
 use collimate::lm::{Architecture, Llama, eos_token_ids};
 use collimate::nn::{Backbone, HfFolder};
 use collimate::prelude::Device;
 use collimate::recipes::sera::{Judge, align, write_report};
 use collimate::train::{Progress, TrainConfig};
+use collimate::world::World;
 use serde_json::json;
 
 use super::args::Config;

@@ -6,7 +6,7 @@ use collimate::eval::{
     Accuracy, AccuracyByLength, Bootstrap, Groups, Interval, RewardBench, accuracy_by_length,
     outcomes, pairwise_accuracy, reward_bench, reward_bench_section, wilson_interval,
 };
-use collimate::train::Report;
+use collimate::run::Report;
 use serde_json::{Value, json};
 
 use super::cases::{Numbers, question};

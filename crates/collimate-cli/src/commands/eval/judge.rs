@@ -10,7 +10,8 @@ use collimate::lm::{Architecture, Llama, TextGenerator};
 use collimate::nn::HfFolder;
 use collimate::prelude::Device;
 use collimate::remote::{RemoteConfig, RemoteGenerator};
-use collimate::train::{Interrupt, hash_file, hash_json};
+use collimate::run::hash_file;
+use collimate::train::{Interrupt, hash_json};
 
 use super::judge_args::{Ask, JudgeArgs, RubricName};
 use super::out::Out;

@@ -3,7 +3,8 @@
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
-use collimate::train::{Report, atomic_write};
+use collimate::files::atomic_write;
+use collimate::run::Report;
 use serde::Serialize;
 use serde_json::Value;
 

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use collimate::judge::{ParseReport, PositionBias};
-use collimate::train::{BarChart, BarSeries, Report};
+use collimate::run::{BarChart, BarSeries, Report};
 use serde_json::{Value, json};
 
 use super::cases::Case;

@@ -9,9 +9,9 @@ use std::path::{Path, PathBuf};
 
 use collimate::core::{Completion, Finish, GenerateError, Prompt, Sampling};
 use collimate::data::{ChatFallback, TextTokenizer};
+use collimate::files::atomic_write;
 use collimate::lm::{BatchLimits, Llama, TextGenerator};
 use collimate::nn::HfFolder;
-use collimate::train::atomic_write;
 use serde::Serialize;
 
 use crate::common::{self, DeviceName, Failure, Interrupted};

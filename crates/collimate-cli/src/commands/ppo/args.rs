@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 
 use collimate::data::ChatFallback;
-use collimate::data::world::WorldConfig;
 use collimate::lm::LlamaConfig;
 use collimate::prelude::Device;
 use collimate::recipes::ppo::PolicyConfig;

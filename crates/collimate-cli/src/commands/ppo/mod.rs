@@ -4,7 +4,6 @@ mod args;
 mod run;
 
 use collimate::core::{Key, Prompt, Scorer};
-use collimate::data::world::World;
 use collimate::data::{SftExample, TextTokenizer, Truncation, split_by_fraction};
 use collimate::lm::{Architecture, Bert, Llama, TextGenerator, eos_token_ids};
 use collimate::nn::{Backbone, HfFolder, HfReward, ValueModel};
@@ -13,6 +12,7 @@ use collimate::recipes::Judge;
 use collimate::recipes::ppo::{Contender, PolicyData};
 use collimate::reward::{RewardModel, RewardScorer};
 use collimate::train::TrainConfig;
+use collimate::world::World;
 
 use crate::job::{fresh_llama, has_ended, world_tokenizer};
 use crate::options::RunArgs;
@@ -42,7 +42,7 @@ fn from_scratch(args: &RunArgs, config: &Config, device: &Device) -> Result<(), 
     let world = World::new(&config.world)?;
     let tokenizer = world_tokenizer(&world)?;
     let seed = config.policy.ppo.seed;
-    let pairs = |rows: Vec<collimate::data::world::WorldPair>| -> Vec<_> {
+    let pairs = |rows: Vec<collimate::world::WorldPair>| -> Vec<_> {
         rows.into_iter().map(|row| row.pair).collect()
     };
     let key = Key::new(seed, "split");

@@ -5,7 +5,8 @@ use std::ops::ControlFlow;
 use collimate::core::{GenerateError, Key, Prompt};
 use collimate::lm::{Llama, Progress as Written, TextGenerator, Watch};
 use collimate::recipes::ppo::{Contender, PolicyData, reinforce as train, section, summary};
-use collimate::train::{Interrupt, Meter, Progress, Report};
+use collimate::run::Report;
+use collimate::train::{Interrupt, Meter, Progress};
 use serde_json::json;
 
 use super::args::{Config, NAME};

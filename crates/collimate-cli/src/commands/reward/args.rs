@@ -2,7 +2,6 @@
 
 use std::path::PathBuf;
 
-use collimate::data::world::WorldConfig;
 use collimate::data::{ChatFallback, Format, HhTurns, OnBadRow};
 use collimate::lm::LlamaConfig;
 use collimate::nn::{LoraConfig, Pooling};
@@ -10,6 +9,7 @@ use collimate::prelude::Device;
 use collimate::recipes::Adaptation;
 use collimate::recipes::reward_model::RewardModelConfig;
 use collimate::train::{Schedule, TrainConfig};
+use collimate::world::WorldConfig;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 

@@ -1,15 +1,15 @@
 //! One run in one folder.
 
 use collimate::core::{Key, PreferencePair};
-use collimate::data::world::World;
 use collimate::data::{SftExample, TextTokenizer, split_by_fraction, split_by_hash};
 use collimate::lm::{Architecture, Bert, Llama};
 use collimate::nn::{Backbone, HfReward, Pooling};
 use collimate::prelude::Device;
-use collimate::recipes::RunContext;
 use collimate::recipes::reward_model::{RewardModelData, train_reward_model, write_report};
 use collimate::reward::RewardModel;
+use collimate::run::RunContext;
 use collimate::train::Progress;
+use collimate::world::World;
 use serde_json::json;
 
 use super::args::{Config, Reward};
@@ -55,7 +55,7 @@ fn open(config: &Config, args: &RunArgs, tokenizer: TextTokenizer) -> Result<Job
 /// A small decoder, trained from scratch on the synthetic world.
 fn from_scratch(config: &Config, args: &RunArgs, device: &Device) -> Result<(), Failure> {
     let world = World::new(&config.world)?;
-    let pairs = |rows: Vec<collimate::data::world::WorldPair>| -> Vec<PreferencePair> {
+    let pairs = |rows: Vec<collimate::world::WorldPair>| -> Vec<PreferencePair> {
         rows.into_iter().map(|row| row.pair).collect()
     };
     let seed = config.reward.seed;

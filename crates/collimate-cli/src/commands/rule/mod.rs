@@ -8,6 +8,7 @@ use std::path::PathBuf;
 
 use collimate::core::{GenerateError, Key};
 use collimate::data::{SftExample, TextTokenizer};
+use collimate::files::atomic_write;
 use collimate::lm::{
     Architecture, Llama, Progress as Written, TextGenerator, Watch, eos_token_ids,
 };
@@ -15,7 +16,7 @@ use collimate::losses::PreferenceLoss;
 use collimate::nn::{Backbone, HfFolder, LoraConfig};
 use collimate::recipes::Adaptation;
 use collimate::recipes::sera::{Judge, Method, SeraConfig, SeraData, align, write_report};
-use collimate::train::{Interrupt, Meter, Progress, TrainConfig, atomic_write};
+use collimate::train::{Interrupt, Meter, Progress, TrainConfig};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 

@@ -10,8 +10,8 @@ use collimate::data::{
     AnswerEnd, ChatFallback, Format, HhTurns, Input, OnBadRow, ReadOptions, ReadReport, SftExample,
     TextTokenizer, TokenizeReport, Truncation,
 };
+use collimate::files::atomic_write;
 use collimate::lm::{Architecture, Bert, Llama};
-use collimate::train::atomic_write;
 use serde_json::{Map, Value, json};
 
 use crate::common::{self, DeviceName, Failure};

@@ -2,7 +2,6 @@
 
 use std::path::PathBuf;
 
-use collimate::data::world::WorldConfig;
 use collimate::data::{ChatFallback, Format, OnBadRow};
 use collimate::judge::{PromptStyle, Rubric};
 use collimate::lm::LlamaConfig;

@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 
 use collimate::core::{Completion, Prompt};
-use collimate::data::world::World;
 use collimate::data::{ChatFallback, TextTokenizer, Truncation};
 use collimate::judge::PromptStyle;
 use collimate::lm::{Architecture, Llama, eos_token_ids};
@@ -14,6 +13,7 @@ use collimate::recipes::self_rewarding::{
     SelfRewardingConfig, SelfRewardingData, self_reward, write_report,
 };
 use collimate::train::{Progress, TrainConfig};
+use collimate::world::World;
 
 use super::args::{Config, NAME};
 use super::{files, world};

@@ -3,11 +3,11 @@
 use collimate::core::{Key, PreferencePair, Prompt, Purpose};
 use collimate::data::SftExample;
 use collimate::data::split_by_fraction;
-use collimate::data::world::{World, WorldConfig};
 use collimate::judge::{
     Item, Numbers, PromptStyle, Rubric, ScoreFormat, ScoreRange, Shows, Template, eft_example,
 };
 use collimate::recipes::self_rewarding::{SelfRewardingConfig, SelfRewardingData, TaskTemplate};
+use collimate::world::{World, WorldConfig};
 use rand::RngExt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -139,7 +139,7 @@ pub(crate) fn data(
     recipe: &SelfRewardingConfig,
 ) -> Result<SelfRewardingData<'static>, Failure> {
     let seed = recipe.seed;
-    let pairs = |rows: Vec<collimate::data::world::WorldPair>| -> Vec<PreferencePair> {
+    let pairs = |rows: Vec<collimate::world::WorldPair>| -> Vec<PreferencePair> {
         rows.into_iter().map(|row| row.pair).collect()
     };
     let key = Key::new(seed, "split");

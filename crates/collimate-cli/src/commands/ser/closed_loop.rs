@@ -8,7 +8,8 @@ use collimate::recipes::ppo::{Contender, PolicyData, PolicyOutcome};
 use collimate::recipes::ser::{Learnt, RoundData, evolve_round};
 use collimate::recipes::{OwnPairsPlan, RecipeError, ResponseSampling, own_pairs};
 use collimate::reward::{RewardModel, RewardScorer};
-use collimate::train::{Progress, Report};
+use collimate::run::Report;
+use collimate::train::Progress;
 use serde::Serialize;
 
 use super::Run;

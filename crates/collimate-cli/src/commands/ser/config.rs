@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use collimate::data::{ChatFallback, Format, HhTurns, OnBadRow, world::WorldConfig};
+use collimate::data::{ChatFallback, Format, HhTurns, OnBadRow};
 use collimate::lm::LlamaConfig;
 use collimate::nn::Pooling;
 use collimate::recipes::ppo::PolicyConfig;

@@ -3,7 +3,6 @@
 use std::collections::HashSet;
 
 use collimate::core::{Key, PreferencePair, Prompt};
-use collimate::data::world::World;
 use collimate::data::{
     AnswerEnd, ReadReport, SER_SHARES, SftExample, TextTokenizer, TokenizeReport,
     split_by_fraction, split_by_hash,
@@ -11,6 +10,7 @@ use collimate::data::{
 use collimate::recipes::Judge;
 use collimate::recipes::ppo::PolicyData;
 use collimate::recipes::ser::{SerConfig, SerData};
+use collimate::world::World;
 
 use super::config::Config;
 use crate::common::{self, Failure};
@@ -176,7 +176,7 @@ pub(crate) fn from_world(
     config: &Config,
     world: &World,
 ) -> Result<(Parts, TextTokenizer), Failure> {
-    let pairs = |rows: Vec<collimate::data::world::WorldPair>| -> Vec<PreferencePair> {
+    let pairs = |rows: Vec<collimate::world::WorldPair>| -> Vec<PreferencePair> {
         rows.into_iter().map(|row| row.pair).collect()
     };
     let validation = pairs(world.validation_pairs());

@@ -7,7 +7,6 @@ mod data;
 
 use collimate::core::Key;
 use collimate::data::TextTokenizer;
-use collimate::data::world::World;
 use collimate::lm::{Architecture, Bert, Llama, detect_architecture, eos_token_ids};
 use collimate::nn::{Backbone, HfFolder, HfReward, Pooling};
 use collimate::prelude::Device;
@@ -19,6 +18,7 @@ use collimate::recipes::ppo::{
 use collimate::recipes::ser::{SerOutcome, evolve, write_report_with};
 use collimate::reward::{RewardModel, RewardScorer};
 use collimate::train::Progress;
+use collimate::world::World;
 use serde_json::json;
 
 use crate::{

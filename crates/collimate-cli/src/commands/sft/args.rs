@@ -2,13 +2,13 @@
 
 use std::path::PathBuf;
 
-use collimate::data::world::WorldConfig;
 use collimate::data::{ChatFallback, Format, HhTurns, OnBadRow, Truncation};
 use collimate::lm::LlamaConfig;
 use collimate::nn::LoraConfig;
 use collimate::prelude::Device;
 use collimate::recipes::Adaptation;
 use collimate::train::{Schedule, TrainConfig};
+use collimate::world::WorldConfig;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 

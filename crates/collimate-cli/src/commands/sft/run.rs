@@ -3,7 +3,6 @@
 use std::path::Path;
 
 use collimate::core::{Key, PreferencePair};
-use collimate::data::world::World;
 use collimate::data::{
     Format, Input, ReadOptions, ReadReport, SftExample, TextTokenizer, split_by_hash,
 };
@@ -11,7 +10,8 @@ use collimate::lm::{Architecture, Llama};
 use collimate::nn::{Backbone, HfFolder};
 use collimate::prelude::Device;
 use collimate::recipes::{Adaptation, SftOutcome};
-use collimate::train::{LineChart, LineSeries, Report};
+use collimate::run::{LineChart, LineSeries, Report};
+use collimate::world::World;
 use serde_json::{Value, json};
 
 use super::args::{Config, Sft};
@@ -50,7 +50,7 @@ fn open(config: &Config, args: &RunArgs, tokenizer: TextTokenizer) -> Result<Job
 /// A small decoder, trained from scratch on the synthetic world.
 fn from_scratch(config: &Config, args: &RunArgs, device: &Device) -> Result<(), Failure> {
     let world = World::new(&config.world)?;
-    let examples = |rows: Vec<collimate::data::world::WorldPair>| -> Vec<SftExample> {
+    let examples = |rows: Vec<collimate::world::WorldPair>| -> Vec<SftExample> {
         rows.iter().map(|row| SftExample::from(&row.pair)).collect()
     };
     let (train, held_out) = (

@@ -1,0 +1,19 @@
+#![doc = include_str!("../README.md")]
+
+mod context;
+mod error;
+mod files;
+mod folder;
+mod journal;
+mod memory;
+mod plot;
+mod report;
+
+pub use context::RunContext;
+pub use error::RunError;
+pub use files::hash_file;
+pub use folder::RunFolder;
+pub use journal::StageState;
+pub use memory::peak_memory_bytes;
+pub use plot::{BarChart, BarSeries, Histogram, LineChart, LineSeries, Plot};
+pub use report::Report;
