@@ -59,6 +59,8 @@ losses! {
     /// # Ok::<(), collimate_losses::LossError>(())
     /// ```
     #[derive(Debug, Clone, Copy, PartialEq, EnumIter, Serialize, Deserialize)]
+    #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+    #[cfg_attr(feature = "schema", schemars(!remote, transform = or_a_name))]
     #[serde(rename_all = "snake_case", deny_unknown_fields, remote = "Self")]
     #[non_exhaustive]
     pub enum PreferenceLoss {
@@ -188,6 +190,24 @@ impl std::str::FromStr for PreferenceLoss {
                     .collect::<Vec<_>>()
                     .join(", "),
             })
+    }
+}
+
+/// Lets a bare name stand for an object in the schema, as it does in a file.
+#[cfg(feature = "schema")]
+fn or_a_name(schema: &mut schemars::Schema) {
+    let names = PreferenceLoss::iter().map(|loss| loss.name());
+    let others = special_cases().into_iter().map(|(name, _)| name);
+    let name = schemars::json_schema!({
+        "description": "Name of a loss, with the default options of the loss.",
+        "type": "string",
+        "enum": names.chain(others).collect::<Vec<_>>(),
+    });
+    let forms = schema
+        .get_mut("oneOf")
+        .and_then(|forms| forms.as_array_mut());
+    if let Some(forms) = forms {
+        forms.insert(0, name.into());
     }
 }
 
