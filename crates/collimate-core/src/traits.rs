@@ -61,24 +61,27 @@ where
 
 /// How completions are sampled.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct Sampling {
-    /// Completions per prompt.
+    /// Number of completions for each prompt, at least 1.
     pub n: usize,
-    /// Seed of the random stream.
+    /// Seed of the random numbers that sampling draws.
     pub seed: u64,
-    /// Softmax temperature; 0 is greedy.
+    /// Softmax temperature, at least 0; 0 always takes the likeliest token.
     pub temperature: f64,
-    /// Nucleus: the smallest set of tokens with at least this probability.
+    /// Nucleus sampling: only the likeliest tokens that together reach this probability are drawn,
+    /// above 0 and at most 1; 1 keeps all tokens.
     pub top_p: f64,
-    /// Keep this many likeliest tokens; 0 keeps all.
+    /// Number of likeliest tokens that are kept; 0 keeps all tokens.
     pub top_k: usize,
-    /// Logits of tokens that prompt or completion hold already are divided by this where they are
-    /// positive and multiplied where they are negative; 1 changes nothing.
+    /// Penalty on tokens that prompt or completion already hold, above 0; 1 changes nothing. The
+    /// logit of such a token is divided by the penalty where it is positive, and multiplied where
+    /// it is negative.
     pub repetition_penalty: f64,
-    /// At most this many new tokens.
+    /// Largest number of new tokens in a completion, at least 1.
     pub max_new_tokens: usize,
-    /// Texts that end a completion.
+    /// Texts that end a completion, each of at least one character.
     pub stop: Vec<String>,
 }
 

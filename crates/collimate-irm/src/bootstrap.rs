@@ -16,14 +16,15 @@ pub struct Response<'a> {
     pub finished: bool,
 }
 
-/// What becomes of responses that reached the length limit.
+/// Treatment of responses that reached the length limit.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum CutPolicy {
-    /// They are excluded.
+    /// Responses that reached the limit are excluded.
     #[default]
     Drop,
-    /// They are used like finished ones.
+    /// Responses that reached the limit are used like finished ones.
     Keep,
 }
 

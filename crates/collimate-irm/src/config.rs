@@ -5,17 +5,18 @@ use serde::{Deserialize, Serialize};
 use crate::error::{IrmError, in_range};
 use crate::{CutPolicy, ImplicitReward};
 
-/// Which model ρ is in the margins of π_s, the model of iteration s ≥ 1.
+/// Reference model ρ in the margins of π_s, the model of iteration s ≥ 1.
 ///
 /// Both leave m ≢ 0. The caller passes the log-probabilities of the model that this names: π_s is
 /// never measured against itself, not even where it is the reference of the next training.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum MarginReference {
-    /// π_0, the model before any alignment, for every s.
+    /// The model before any alignment, π_0, in every iteration.
     #[default]
     Initial,
-    /// π_{s−1}, the reference that π_s was trained with.
+    /// The model of the iteration before, π_{s−1}, which was the reference when π_s was trained.
     Previous,
 }
 
@@ -42,22 +43,24 @@ pub enum MarginReference {
 /// # Ok::<(), collimate_irm::IrmError>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct IrmConfig {
-    /// What counts as the reward of a completion.
+    /// Implicit reward of a completion.
     pub implicit_reward: ImplicitReward,
-    /// The reference inside the margins.
+    /// Reference model in the margins.
     pub reference: MarginReference,
-    /// Weight γ of the previous model in [`ensemble`](crate::ensemble()).
+    /// Weight γ of the previous model in the mean of two models' rewards, 0 to 1.
     pub gamma: f64,
-    /// K as a share of the N offline pairs: how many of them are kept.
+    /// Share K of the offline pairs that are kept, 0 to 1; 0 trains on bootstrapped pairs only.
     pub offline_share: f64,
-    /// K̃ as a share of the N offline pairs: how many bootstrapped pairs are kept at most. Above 1 the
-    /// responses to a prompt make more than one pair ([`nested_pairs`](crate::nested_pairs)).
+    /// Largest number of bootstrapped pairs, as a share K̃ of the number of offline pairs, 0 to
+    /// half of `responses` (rounded down); 0 trains on offline pairs only. Above 1 the responses to
+    /// a prompt make more than one pair.
     pub bootstrap_share: f64,
-    /// Responses sampled for each prompt.
+    /// Number of responses sampled for each prompt, 2 to 1000.
     pub responses: usize,
-    /// What becomes of responses that reached the length limit.
+    /// Treatment of responses that reached the length limit.
     pub cut: CutPolicy,
 }
 

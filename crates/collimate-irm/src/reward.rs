@@ -23,7 +23,7 @@ pub struct Logps<'a, T> {
     pub tokens: Option<&'a [usize]>,
 }
 
-/// What a policy's log-probabilities say about the quality of a completion.
+/// Implicit reward: how a policy's log-probabilities rate a completion.
 ///
 /// | kind | r(x, y) | needs |
 /// |---|---|---|
@@ -35,13 +35,14 @@ pub struct Logps<'a, T> {
 /// <https://arxiv.org/abs/2410.09362>. A loss multiplies by its β > 0; that changes no order, so
 /// β plays no part here.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum ImplicitReward {
     /// The log-ratio of policy and reference.
     #[default]
     LogRatio,
-    /// The log-ratio per token.
+    /// The log-ratio of policy and reference per token.
     LengthNormalizedLogRatio,
     /// The policy's mean log-probability per token.
     MeanLogp,

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{JudgeError, in_range};
 use crate::rouge::{Pattern, Vocabulary, similarity};
 
-/// Which prompts are new enough.
+/// Options of the filter that keeps new prompts.
 ///
 /// | field | default | range |
 /// |---|---|---|
@@ -14,13 +14,14 @@ use crate::rouge::{Pattern, Vocabulary, similarity};
 /// | `min_words` | 3 | up to `max_words` |
 /// | `max_words` | 150 | |
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct NoveltyOptions {
-    /// A prompt is refused from this ROUGE-L on.
+    /// ROUGE-L from which on a prompt is too like another and is refused, above 0 and at most 1.
     pub threshold: f64,
-    /// The fewest words.
+    /// Smallest number of words in a prompt, at most `max_words`.
     pub min_words: usize,
-    /// The most words.
+    /// Largest number of words in a prompt.
     pub max_words: usize,
 }
 

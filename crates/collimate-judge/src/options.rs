@@ -5,27 +5,30 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{JudgeError, in_range};
 
-/// What becomes of answers without a visible character.
+/// Treatment of answers without a visible character.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum EmptyAnswers {
-    /// An error that says how many there are.
+    /// Empty answers are an error that says how many there are.
     #[default]
     Refuse,
-    /// The judge is not asked: no score, no outcome, counted in the report.
+    /// The judge is not asked: an empty answer has no score and no outcome, and is counted in the
+    /// report.
     Unscored,
     /// The judge is asked as about any other answer.
     Judge,
 }
 
-/// How the judge's prompt is given to the generator.
+/// Form in which the judge's prompt is given to the generator.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum PromptStyle {
     /// Messages, for a model with a chat template.
     #[default]
     Chat,
-    /// One text: what the system says, an empty line, what the user says.
+    /// One text: the system's text, an empty line, the user's text.
     Text,
 }
 
@@ -44,20 +47,22 @@ pub enum PromptStyle {
 /// the paper does not say how they are sampled: the values are those of its candidate answers.
 /// [`JudgeOptions::greedy`] is MT-bench's judge.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct JudgeOptions {
-    /// Judgements per answer; a pair gets one for each order, whatever stands here.
+    /// Number of judgements per answer, 1 to 10^6; a greedy judge (temperature 0) is asked once. A
+    /// pair gets one judgement for each order, whatever this number is.
     pub samples: usize,
-    /// Below this share of judgements that parse, the judging fails: after the batch that makes it
-    /// certain, not at the end.
+    /// Smallest share of judgements that must parse, 0 to 1; 0 accepts anything. Below this share
+    /// the judging fails, after the batch that makes the failure certain.
     pub min_parse_rate: f64,
-    /// Prompts per call of the generator.
+    /// Number of prompts in a call of the generator and in a write to the cache, at least 1.
     pub batch: usize,
-    /// What becomes of empty answers.
+    /// Treatment of answers without a visible character.
     pub empty_answers: EmptyAnswers,
-    /// Messages or text.
+    /// Form in which the judge's prompt is given to the generator.
     pub style: PromptStyle,
-    /// How a judgement is sampled.
+    /// Options of sampling a judgement; `n` stays 1, because `samples` counts.
     pub sampling: Sampling,
 }
 

@@ -26,8 +26,9 @@ pub enum Unparsed {
     Refused,
 }
 
-/// Which numbers are scores.
+/// Numbers that are scores.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Numbers {
     /// Digits only; `3.5` and `3.0` are refused.
@@ -36,13 +37,14 @@ pub enum Numbers {
     Decimal,
 }
 
-/// Both ends belong to the range.
+/// Range of scores; both ends belong to the range.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ScoreRange {
-    /// The lowest score.
+    /// Lowest score, below `max`.
     pub min: f64,
-    /// The highest score.
+    /// Highest score, above `min`.
     pub max: f64,
 }
 
@@ -63,23 +65,24 @@ impl ScoreRange {
     }
 }
 
-/// How a judgement states its score. Only the judge's own text is ever parsed.
+/// Form in which a judgement states its score. Only the judge's own text is ever parsed.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum ScoreFormat {
-    /// The last line that is not empty reads `label number` and nothing else. An earlier line that
-    /// begins with the label and another number is a contradiction.
+    /// The last line that is not empty reads `label number` and holds no other text. An earlier
+    /// line that begins with the label and another number is a contradiction.
     LastLine {
-        /// What stands before the number, as `Score:`.
+        /// Text before the number, such as `Score:`, in one line.
         label: String,
-        /// Which numbers.
+        /// Numbers that are scores.
         numbers: Numbers,
     },
-    /// `[[number]]` anywhere in the text; all such numbers must be equal.
+    /// The score is `[[number]]` anywhere in the text; all such numbers must be equal.
     Brackets {
-        /// What to write before the brackets, as `Rating:`; not looked at in parsing.
+        /// Text before the brackets, such as `Rating:`; parsing ignores it.
         label: String,
-        /// Which numbers.
+        /// Numbers that are scores.
         numbers: Numbers,
     },
 }

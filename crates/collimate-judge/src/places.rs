@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-/// What a template shows to the judge, and so which places it must have.
+/// Questions and answers that a template shows to the judge, and so the places that the template
+/// must have.
 ///
 /// | value | places |
 /// |---|---|
@@ -11,6 +12,7 @@ use serde::{Deserialize, Serialize};
 /// | `pair` | `{question}`, `{answer_a}`, `{answer_b}` |
 /// | `pair_two_turns` | `{question_1}`, `{question_2}`, `{answer_a_1}`, `{answer_a_2}`, `{answer_b_1}`, `{answer_b_2}` |
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Shows {
     /// One answer to one question.

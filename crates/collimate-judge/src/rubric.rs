@@ -30,10 +30,15 @@ use crate::template::Template;
 /// # Ok::<(), collimate_judge::JudgeError>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(!try_from, deny_unknown_fields))]
 #[serde(try_from = "Fields")]
 pub struct Rubric {
+    /// Prompt that shows the judge one answer.
     template: Template,
+    /// Form in which the judge states the score.
     format: ScoreFormat,
+    /// Range of the scores.
     range: ScoreRange,
 }
 

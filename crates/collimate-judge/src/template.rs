@@ -26,12 +26,18 @@ use crate::prompts;
 /// );
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(!try_from, deny_unknown_fields))]
 #[serde(try_from = "Fields")]
 pub struct Template {
+    /// Name of the template, for messages.
     name: String,
+    /// Questions and answers that the template shows to the judge.
     shows: Shows,
+    /// Text of the system message; null leaves the system message out.
     #[serde(skip_serializing_if = "Option::is_none")]
     system: Option<String>,
+    /// Text of the user's message, with places in braces.
     user: String,
 }
 

@@ -26,19 +26,20 @@ use crate::options::{Range, check};
 /// # Differs from
 /// TRL's DPO trainer cuts the exponent of `alpha_divergence` at 80 too, that of `forward_kl` not.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 #[non_exhaustive]
 pub enum Divergence {
-    /// KL(policy ‖ reference): plain DPO.
+    /// Reverse KL divergence, KL(policy ‖ reference): plain DPO.
     #[default]
     ReverseKl,
-    /// KL(reference ‖ policy).
+    /// Forward KL divergence, KL(reference ‖ policy).
     ForwardKl,
-    /// The Jensen–Shannon divergence.
+    /// Jensen–Shannon divergence.
     JensenShannon,
     /// The α-divergence.
     Alpha {
-        /// α, finite: 1 is the reverse KL.
+        /// Coefficient α, any finite number; 1 is the reverse KL divergence.
         coefficient: f64,
     },
 }

@@ -33,13 +33,14 @@ use crate::unpaired::{ShiftNeed, UnpairedLogps, UnpairedLoss, sides};
 /// # Differs from
 /// z is an argument, so that the trainer can take the mean over the global batch.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct Kto {
-    /// How quickly the value saturates.
+    /// Speed β with which the value of a completion saturates, above 0.
     pub beta: f64,
-    /// Weight of desirable completions.
+    /// Weight of desirable completions, at least 0.
     pub desirable_weight: f64,
-    /// Weight of undesirable completions.
+    /// Weight of undesirable completions, at least 0.
     pub undesirable_weight: f64,
 }
 

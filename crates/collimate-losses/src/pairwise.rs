@@ -31,22 +31,24 @@ use crate::LossError;
 /// here they are [`PairwiseLoss::Logistic::center_coefficient`] and
 /// [`PairwiseLoss::forward_with_margins`]. It returns the mean, this the loss of each pair.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 #[non_exhaustive]
 pub enum PairwiseLoss {
-    /// The logistic loss.
+    /// Logistic loss.
     Logistic {
-        /// How much larger the chosen reward should be before the loss falls below ln 2.
+        /// Margin by which the chosen reward should be larger before the loss falls below ln 2, at
+        /// least 0.
         #[serde(default)]
         margin: f64,
-        /// Weight of the squared sum of both rewards, which keeps rewards centred at 0: the
-        /// first term leaves their offset free.
+        /// Weight of the squared sum of both rewards, at least 0. It keeps rewards centred at 0:
+        /// the first term leaves their offset free.
         #[serde(default)]
         center_coefficient: f64,
     },
-    /// The hinge loss.
+    /// Hinge loss.
     Hinge {
-        /// From this difference on the loss is 0.
+        /// Difference of rewards from which on the loss is 0, at least 0.
         #[serde(default = "one")]
         margin: f64,
     },

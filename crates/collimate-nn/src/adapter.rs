@@ -12,15 +12,17 @@ use crate::precision::Precision;
 
 /// Low-rank adaptation: rank, scale, dropout and where.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct LoraConfig {
     /// Rank of the update, 1 to 65536.
     pub rank: usize,
-    /// The update is scaled by `alpha / rank`.
+    /// Scale of the update, above 0: the update is multiplied by `alpha / rank`.
     pub alpha: f64,
-    /// Dropout of the adapters' input in training, in [0, 1).
+    /// Dropout of the adapters' input in training, at least 0 and below 1.
     pub dropout: f64,
-    /// Linear layers whose path ends in one of these names get an adapter; empty means all.
+    /// Names of the linear layers that get an adapter: a layer counts if its path ends in one of
+    /// the names. An empty list means all linear layers.
     pub targets: Vec<String>,
 }
 

@@ -7,15 +7,17 @@ use crate::batch::DeviceBatch;
 use crate::forward::Forward;
 use crate::traits::Backbone;
 
-/// Which hidden state stands for the sequence.
+/// Hidden state that stands for the sequence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Pooling {
-    /// The last token's (decoders: the only one that has seen everything).
+    /// The hidden state of the last token, which in a decoder is the only token that has seen
+    /// everything.
     LastToken,
-    /// The mean over all tokens.
+    /// The mean of the hidden states of all tokens.
     Mean,
-    /// The first token's.
+    /// The hidden state of the first token.
     Cls,
 }
 

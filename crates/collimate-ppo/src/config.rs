@@ -9,17 +9,18 @@ use crate::PpoError;
 use crate::kl::{KlControl, KlPlacement};
 use crate::reward::RewardConfig;
 
-/// What a response's reward is compared with.
+/// Baseline that a response's reward is compared with.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Estimator {
     /// A critic's values, by generalised advantage estimation: PPO.
     Critic(CriticConfig),
-    /// The other responses to its prompt: REINFORCE leave-one-out.
+    /// The other responses to the same prompt: REINFORCE leave-one-out.
     Rloo,
-    /// The mean of all responses to its prompt.
+    /// The mean of all responses to the same prompt: GRPO.
     Grpo {
-        /// Whether the advantage is counted in standard deviations.
+        /// Count the advantage in standard deviations.
         scale: bool,
     },
 }
@@ -49,7 +50,7 @@ impl Estimator {
     }
 }
 
-/// How advantages come from a critic, and how the critic learns.
+/// Options of the critic: how advantages come from it, and how it learns.
 ///
 /// | field | default | allowed |
 /// |---|---|---|
@@ -60,20 +61,22 @@ impl Estimator {
 /// | `value_clip_range` | 0.2 | above 0 |
 /// | `learning_rate` | the policy's | above 0, at most 1 |
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct CriticConfig {
-    /// Discount of a token.
+    /// Discount γ of a token, above 0 and at most 1.
     pub gamma: f64,
-    /// λ: 1 is unbiased, 0 trusts the critic.
+    /// Parameter λ of generalised advantage estimation, 0 to 1: 1 is unbiased, 0 trusts the critic.
     pub gae_lambda: f64,
-    /// Whether advantages are shifted and scaled over the tokens of a rollout.
+    /// Shift and scale the advantages over the tokens of a rollout to mean 0 and variance 1.
     pub whiten: bool,
-    /// Weight of the critic's loss. A critic of its own hardly feels it: AdamW divides by the size
-    /// of the gradients, so only clipping and `eps` change; a value head shares the policy's layers.
+    /// Weight of the critic's loss, above 0. A separate critic hardly feels the weight: AdamW
+    /// divides by the size of the gradients, so only clipping and `eps` change; a value head shares
+    /// the policy's layers.
     pub value_coef: f64,
-    /// How far a value may move from the rollout's before its gradient is cut.
+    /// Distance that a value may move from the rollout's value before the gradient is cut, above 0.
     pub value_clip_range: f64,
-    /// The critic's own learning rate.
+    /// Learning rate of the critic, above 0 and at most 1; null takes the policy's learning rate.
     pub learning_rate: Option<f64>,
 }
 
@@ -122,64 +125,74 @@ impl Default for CriticConfig {
 /// | `keep_last` | 1 | at least 1 |
 /// | `sample_every` | none | at least 1 |
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct PpoConfig {
-    /// Name of the stage: of its checkpoints and its metrics.
+    /// Name of the stage in checkpoints and metrics. ASCII letters, digits, `.`, `_` and `-`.
     pub stage: String,
     /// Seed of everything random.
     pub seed: u64,
-    /// What a response's reward is compared with.
+    /// Baseline that a response's reward is compared with.
     pub estimator: Estimator,
-    /// How many times responses are written and learned from.
+    /// Number of rollouts: how many times responses are written and learned from, 1 to 10^9.
     pub rollouts: u64,
-    /// Responses of a rollout.
+    /// Number of responses in a rollout, a multiple of `samples_per_prompt`, at most 10^6.
     pub rollout_size: usize,
-    /// Responses to each prompt of a rollout.
+    /// Number of responses to each prompt of a rollout, at least 1; at least 2 with `rloo` and
+    /// `grpo`.
     pub samples_per_prompt: usize,
-    /// Responses of an optimiser step.
+    /// Number of responses in an optimiser step, 1 to `rollout_size`.
     pub mini_batch_size: usize,
-    /// Passes over a rollout.
+    /// Number of passes over a rollout, 1 to 1000.
     pub ppo_epochs: u64,
-    /// Longest response, in tokens.
+    /// Longest response, in tokens, 1 to 10^6.
     pub max_new_tokens: usize,
-    /// Softmax temperature, when sampling and in every log-probability.
+    /// Softmax temperature in sampling and in every log-probability, 0.001 to 1000.
     pub temperature: f64,
-    /// ε: how far the ratio may move from 1 before its gradient is cut.
+    /// Distance ε that the ratio of probabilities may move from 1 before the gradient is cut,
+    /// above 0 and below 1.
     pub clip_range: f64,
-    /// Largest loss of a token with a negative advantage, in units of it.
+    /// Largest loss of a token with a negative advantage, in units of the advantage's size, larger
+    /// than 1 plus `clip_range`; null sets no limit.
     pub dual_clip: Option<f64>,
-    /// The coefficient on the divergence from the reference.
+    /// Coefficient on the divergence from the reference model.
     pub kl: KlControl,
-    /// Where the divergence enters; by default in the loss with GRPO, else in the reward.
+    /// Place where the divergence from the reference model enters; null is the loss with GRPO, else
+    /// the reward.
     pub kl_placement: Option<KlPlacement>,
-    /// From scores to rewards.
+    /// Options of turning scores into rewards.
     pub reward: RewardConfig,
-    /// A mini-batch whose approximate divergence from the rollout's policy, ½ (log π − log π_old)²
-    /// per token, is above 1.5 times this is not learned from, and ends the passes over its rollout.
+    /// Divergence limit, above 0: a mini-batch whose approximate divergence from the rollout's
+    /// policy, ½ (log π − log π_old)² per token, is above 1.5 times the limit is not learned from,
+    /// and ends the passes over its rollout. Null sets no limit.
     pub early_stop_kl: Option<f64>,
-    /// A mini-batch whose mean ratio is above this is not learned from.
+    /// Largest mean ratio of probabilities, above 1: a mini-batch with a larger mean ratio is not
+    /// learned from. Null sets no limit.
     pub ratio_threshold: Option<f64>,
-    /// Weight of the entropy in the objective. Above 0 it costs a matrix of response tokens by
-    /// vocabulary for each micro-batch.
+    /// Weight of the entropy in the objective, at least 0. Above 0 it costs a matrix of response
+    /// tokens by vocabulary for each micro-batch.
     pub entropy_coef: f64,
-    /// The policy's learning rate.
+    /// Peak learning rate of the policy, above 0 and at most 1.
     pub learning_rate: f64,
-    /// How it changes over all optimiser steps planned.
+    /// Course of the learning rate over all optimiser steps planned.
     pub schedule: Schedule,
-    /// Steps of linear rise.
+    /// Number of optimiser steps in which the learning rate rises linearly, at most 10^12.
     pub warmup_steps: u64,
-    /// The optimiser.
+    /// Options of the optimiser AdamW.
     pub adamw: AdamWConfig,
-    /// Largest global norm of the gradient.
+    /// Largest global norm of the gradient, above 0: a larger gradient is scaled down to it. Null
+    /// never clips.
     pub max_grad_norm: Option<f64>,
-    /// Tokens of a micro-batch.
+    /// Largest number of tokens in a micro-batch, at least 1; null takes the whole mini-batch at
+    /// once.
     pub micro_batch_tokens: Option<usize>,
-    /// Optimiser steps between checkpoints; there is one after every rollout's responses too where
-    /// it is set. Ctrl-C and the end always save.
+    /// Number of optimiser steps between two checkpoints, at least 1; if set, every rollout's
+    /// responses are saved too. Ctrl-C and the end of the run always save.
     pub save_every: Option<u64>,
-    /// How many of the latest checkpoints stay.
+    /// Number of latest checkpoints that are kept, at least 1.
     pub keep_last: usize,
-    /// Rollouts between two looks at the answers to the watched prompts.
+    /// Number of rollouts between two reports of the answers to the watched prompts, at least 1;
+    /// null never reports them.
     pub sample_every: Option<u64>,
 }
 

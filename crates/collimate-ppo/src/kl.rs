@@ -40,8 +40,9 @@ impl KlEstimator {
     }
 }
 
-/// What the KL target is counted in.
+/// Unit that the KL target is counted in.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum KlUnit {
     /// Nats per response.
@@ -51,16 +52,17 @@ pub enum KlUnit {
     PerToken,
 }
 
-/// The coefficient on the divergence.
+/// Coefficient β on the divergence from the reference model.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum KlControl {
-    /// It stays.
+    /// The coefficient stays the same.
     Fixed {
-        /// The coefficient β, at least 0; 0 leaves the policy free of the reference.
+        /// Coefficient β, at least 0; 0 leaves the policy free of the reference.
         coefficient: f64,
     },
-    /// It rises while the divergence is above the target and falls below it.
+    /// The coefficient rises while the divergence is above the target, and falls while it is below.
     ///
     /// ```text
     /// e = clip(KL / target − 1, −.2, .2),   β ← β (1 + e · n / horizon),   n responses
@@ -68,14 +70,14 @@ pub enum KlControl {
     ///
     /// [arXiv:1909.08593](https://arxiv.org/abs/1909.08593), section 2.2.
     Adaptive {
-        /// The first coefficient, above 0.
+        /// First coefficient, above 0.
         initial: f64,
-        /// The divergence that is aimed at, above 0.
+        /// Divergence that is aimed at, above 0, in nats.
         target: f64,
-        /// Over how many responses the coefficient changes by a fifth at most; above a fifth of
-        /// `rollout_size`.
+        /// Number of responses over which the coefficient changes by a fifth at most, above a fifth
+        /// of `rollout_size`.
         horizon: f64,
-        /// What the target is counted in.
+        /// Unit that the target is counted in.
         unit: KlUnit,
     },
 }
@@ -162,12 +164,13 @@ impl KlControl {
     }
 }
 
-/// Where the divergence enters.
+/// Place where the divergence from the reference model enters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum KlPlacement {
-    /// −β·k1 in the reward of every token.
+    /// The reward of every token has the term −β·k1.
     Reward,
-    /// β·k3 of every token in the loss, as in GRPO: the reward is the score alone.
+    /// The loss of every token has the term β·k3, as in GRPO; the reward is the score alone.
     Loss,
 }

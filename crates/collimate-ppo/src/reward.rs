@@ -6,21 +6,22 @@ use serde::{Deserialize, Serialize};
 
 use crate::scaling::{RewardScaling, RunningMoments};
 
-/// What becomes of the score of a response that was cut before its end.
+/// Treatment of the score of a response that was cut before its end.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum MissingEos {
-    /// Nothing: it is scored as it is.
+    /// The score is kept as it is.
     #[default]
     Keep,
-    /// It loses this much, after scaling.
+    /// The score loses a fixed amount, after scaling.
     Penalty {
-        /// How much, at least 0.
+        /// Amount that the score loses, at least 0.
         amount: f64,
     },
-    /// It is this, after scaling, whatever was scored.
+    /// The score becomes a fixed number, after scaling, whatever was scored.
     Fixed {
-        /// The score.
+        /// Score of a response that was cut, any finite number.
         score: f64,
     },
 }
@@ -51,17 +52,19 @@ impl MissingEos {
     }
 }
 
-/// From scores to rewards.
+/// Options of turning scores into rewards.
 ///
 /// In this order: scaling, clipping, the rule for responses without an end.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct RewardConfig {
-    /// How scores are scaled.
+    /// Scaling of scores before they become rewards.
     pub scaling: RewardScaling,
-    /// Scaled scores are cut to [−clip, clip].
+    /// Largest size of a scaled score, above 0: scaled scores are cut to the range from −clip to
+    /// clip. Null never cuts.
     pub clip: Option<f64>,
-    /// What becomes of a response without an end.
+    /// Treatment of the score of a response that was cut before its end.
     pub missing_eos: MissingEos,
 }
 

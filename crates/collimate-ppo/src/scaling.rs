@@ -4,18 +4,19 @@ use collimate_nn::ConfigError;
 use collimate_train::Exact;
 use serde::{Deserialize, Serialize};
 
-/// How scores are scaled before they become rewards.
+/// Scaling of scores before they become rewards.
 ///
 /// A reward model that was trained on pairs leaves the offset of its scores free, so a bound on
 /// them means something only after a centre was subtracted ([`Self::Sigmoid`]) or the mean
 /// ([`Self::Running`]).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum RewardScaling {
-    /// Not at all.
+    /// Scores are not scaled.
     #[default]
     None,
-    /// By the probability that the score stands for, from a threshold on.
+    /// Scores become the probabilities that they stand for, from a threshold on.
     ///
     /// ```text
     /// s = σ(r − centre),   r' = (max(s, c) − c) / (1 − c) · (max − min) + min
@@ -23,31 +24,32 @@ pub enum RewardScaling {
     ///
     /// SER ([arXiv:2411.00418](https://arxiv.org/abs/2411.00418)), equation 18, where the centre is 0.
     Sigmoid {
-        /// The score that is worth s = ½. `None` asks the recipe for the centre of the reward model,
-        /// and is 0 where no centre is known.
+        /// Score that is worth s = ½. Null asks the recipe for the centre of the reward model, and
+        /// is 0 where no centre is known.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         centre: Option<f64>,
-        /// c, in [0, 1).
+        /// Probability c from which on rewards rise, at least 0 and below 1.
         threshold: f64,
-        /// The reward of the threshold and of all below it.
+        /// Reward of the threshold and of every probability below it.
         min: f64,
-        /// The reward of a probability of 1.
+        /// Reward of a probability of 1, above `min`.
         max: f64,
     },
-    /// From [−c, c] to [min, max], the rest cut.
+    /// Scores from −c to c are mapped to the range from `min` to `max`; scores outside are cut.
     ///
     /// ```text
     /// r' = (clip(r, −c, c) + c) / (2c) · (max − min) + min
     /// ```
     SymmetricClip {
-        /// c, above 0.
+        /// Largest size c of a score that is not cut, above 0.
         limit: f64,
-        /// The reward of −c.
+        /// Reward of the score −c.
         min: f64,
-        /// The reward of c.
+        /// Reward of the score c, above `min`.
         max: f64,
     },
-    /// To mean 0 and variance 1 over all scores seen so far, those of the rollout included.
+    /// Scores are shifted and scaled to mean 0 and variance 1 over all scores so far, with the
+    /// rollout's own.
     Running,
 }
 

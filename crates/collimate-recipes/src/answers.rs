@@ -15,15 +15,17 @@ use crate::RecipeError;
 use crate::judge::Judge;
 use crate::sft::EVALUATION_TOKENS;
 
-/// How the policy's own responses are sampled.
+/// Options of sampling the policy's own responses.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct ResponseSampling {
-    /// Softmax temperature.
+    /// Softmax temperature, at least 0; 0 always takes the likeliest token.
     pub temperature: f64,
-    /// Nucleus.
+    /// Nucleus sampling: only the likeliest tokens that together reach this probability are drawn,
+    /// above 0 and at most 1; 1 keeps all tokens.
     pub top_p: f64,
-    /// At most this many new tokens.
+    /// Largest number of new tokens in a response, at least 1.
     pub max_new_tokens: usize,
 }
 

@@ -4,17 +4,18 @@ use serde::{Deserialize, Serialize};
 
 use crate::StatusError;
 
-/// Which score is worth p = ½.
+/// Score that is worth p = ½.
 ///
 /// A pairwise loss leaves the offset of r free, while the thresholds on p are absolute.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum ScoreCentre {
-    /// Zero: p = σ(r), as in the paper.
+    /// The score zero: p = σ(r), as in the paper.
     #[default]
     None,
-    /// The mean score of the labelled seed answers, chosen and rejected alike, under the
-    /// model that scores the pool.
+    /// The mean score of the labelled seed answers, chosen and rejected alike, under the model that
+    /// scores the pool.
     SeedMean,
 }
 

@@ -4,18 +4,19 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{StatusError, in_range};
 
-/// How many pairs a status needs.
+/// Number of pairs that a learning status needs.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 #[non_exhaustive]
 pub enum MinCount {
-    /// This many, whatever the size of the pool (the paper: 600 on HH).
+    /// A fixed number of pairs, at least 1, whatever the size of the pool (the paper: 600 on HH).
     Absolute(usize),
-    /// A share of the initial pool, but never fewer than `floor`.
+    /// A share of the initial pool, but never fewer pairs than a floor.
     Relative {
-        /// The least count, at least 1.
+        /// Smallest number of pairs, at least 1.
         floor: usize,
-        /// Share of the initial pool, in [0, 1].
+        /// Share of the initial pool, 0 to 1.
         share: f64,
     },
 }
@@ -51,7 +52,7 @@ impl Default for MinCount {
     }
 }
 
-/// The thresholds on p = σ(r) and Δp = |p₁ − p₂|.
+/// Thresholds on p = σ(r) and Δp = |p₁ − p₂|.
 ///
 /// | field | default | range |
 /// |---|---|---|
@@ -60,15 +61,17 @@ impl Default for MinCount {
 /// | `tau_delta` | 0.30 | [0, 1) |
 /// | `min_count` | max(32, 1 % of the initial pool) | at least 1 |
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct Thresholds {
-    /// An answer above it is surely good.
+    /// Probability above which an answer is surely good, at least 0.5 and below 1.
     pub tau_high: f64,
-    /// An answer below it is surely bad.
+    /// Probability below which an answer is surely bad, above 0 and at most 0.5.
     pub tau_low: f64,
-    /// A pair whose probabilities differ by more than this is told apart.
+    /// Difference of probabilities above which the two answers of a pair are told apart, at least 0
+    /// and below 1.
     pub tau_delta: f64,
-    /// How many pairs a status needs.
+    /// Number of pairs that a learning status needs.
     pub min_count: MinCount,
 }
 
@@ -111,59 +114,63 @@ impl Thresholds {
     }
 }
 
-/// What counts towards Status 1, and which pairs it keeps.
+/// Evidence that counts towards Status 1, and decides which pairs Status 1 keeps.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Evidence {
-    /// Pairs with one answer above `tau_high` and the other below `tau_low`.
+    /// Pairs count that have one answer above `tau_high` and the other below `tau_low`.
     #[default]
     BothAnswers,
-    /// Answers above `tau_high` or below `tau_low`; a pair with one such answer is kept.
-    /// This is the wording of the paper's text; its released filter needs both answers.
+    /// Answers count that lie above `tau_high` or below `tau_low`; a pair with one such answer is
+    /// kept. This is the wording of the paper's text; the filter in the paper's released code needs
+    /// both answers.
     AnyAnswer,
 }
 
-/// Where the two answers of a pair may lie at Status 2.
+/// Sides of ½ on which the two answers of a pair may lie at Status 2.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Sides {
-    /// Anywhere.
+    /// The answers may lie anywhere.
     #[default]
     Any,
-    /// Both above ½ or both below; ½ itself is on neither side.
+    /// Both answers lie above ½ or both below; ½ itself is on neither side.
     Same,
 }
 
-/// Which pairs are kept.
+/// Rule that decides which pairs are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 #[non_exhaustive]
 pub enum PairRule {
-    /// The learning status decides: Status 1, else Status 2, else nothing (the paper).
+    /// The learning status decides: Status 1, else Status 2, else no pair is kept (the paper).
     Status {
-        /// What counts at Status 1.
+        /// Evidence that counts at Status 1.
         #[serde(default)]
         evidence: Evidence,
-        /// Where the answers may lie at Status 2.
+        /// Sides of ½ on which the answers may lie at Status 2.
         #[serde(default)]
         sides: Sides,
     },
-    /// A pair is kept if it meets either status's condition; there is no status and no
+    /// A pair is kept if it meets the condition of either status; there is no status and no
     /// `min_count` (the released code).
     EitherPerPair,
-    /// Control: Status 1 or nothing.
+    /// Control: Status 1, or no pair is kept.
     EasyOnly {
-        /// What counts at Status 1.
+        /// Evidence that counts at Status 1.
         #[serde(default)]
         evidence: Evidence,
     },
-    /// Control: Status 2 or nothing.
+    /// Control: Status 2, or no pair is kept.
     HardOnly {
-        /// Where the answers may lie.
+        /// Sides of ½ on which the answers may lie.
         #[serde(default)]
         sides: Sides,
     },
-    /// Control: every pair that is not a tie; there is no status and no `min_count`.
+    /// Control: every pair is kept that is not a tie; there is no status and no `min_count`.
     Unfiltered,
 }
 
@@ -176,16 +183,17 @@ impl Default for PairRule {
     }
 }
 
-/// Everything that decides which self-labelled pairs are kept.
+/// Options of the filter that keeps self-labelled pairs.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct FilterConfig {
-    /// The thresholds.
+    /// Thresholds on the probabilities of the answers.
     pub thresholds: Thresholds,
-    /// The rule.
+    /// Rule that decides which pairs are kept.
     pub rule: PairRule,
-    /// Keep at most this many pairs per loop, those with the largest Δp (equal Δp: the
-    /// smaller index first). No limit if absent.
+    /// Largest number of pairs that a loop keeps, at least 1: the pairs with the largest Δp (at
+    /// equal Δp the smaller index first). Null sets no limit.
     pub max_kept: Option<usize>,
 }
 

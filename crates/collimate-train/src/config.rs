@@ -5,43 +5,47 @@ use serde::{Deserialize, Serialize};
 
 use crate::TrainError;
 
-/// How the learning rate changes after the warm-up.
+/// Course of the learning rate after the warm-up.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Schedule {
-    /// It stays.
+    /// The learning rate stays at its peak.
     Constant,
-    /// It falls on a line.
+    /// The learning rate falls on a line.
     #[default]
     Linear,
-    /// It falls on half a cosine wave.
+    /// The learning rate falls on half a cosine wave.
     Cosine,
 }
 
 /// The order in which the examples of one optimiser step fill micro-batches.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum MicroBatchOrder {
-    /// As the epoch's order has them.
+    /// Examples keep the order in which the epoch draws them.
     #[default]
     AsDrawn,
-    /// Longest first: micro-batches of like lengths, and the largest memory need at once.
+    /// The longest examples come first: a micro-batch has examples of like lengths, and the largest
+    /// memory need shows at once.
     LongestFirst,
 }
 
 /// Hyperparameters of AdamW. Weight decay acts on parameters of rank 2 and more.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct AdamWConfig {
-    /// Decay of the first moment, in `[0, 1)`.
+    /// Decay of the first moment, at least 0 and below 1.
     pub beta1: f64,
-    /// Decay of the second moment, in `[0, 1)`.
+    /// Decay of the second moment, at least 0 and below 1.
     pub beta2: f64,
-    /// Added to the root of the second moment, above 0.
+    /// Number added to the root of the second moment, above 0.
     pub eps: f64,
-    /// Decoupled decay, at least 0. Vectors (biases, norm scales) are not decayed.
+    /// Decoupled weight decay, at least 0. Vectors (biases, norm scales) are not decayed.
     pub weight_decay: f64,
 }
 
@@ -56,7 +60,7 @@ impl Default for AdamWConfig {
     }
 }
 
-/// How a model is trained.
+/// Options of training a model.
 ///
 /// | field | default | allowed |
 /// |---|---|---|
@@ -77,45 +81,55 @@ impl Default for AdamWConfig {
 /// | `patience` | none | at least 1 evaluations without a better score; needs `eval_every` |
 /// | `seed` | 0 | |
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct TrainConfig {
     /// Name of the stage: part of every random key, of the metrics and of the checkpoint path.
+    /// ASCII letters, digits, `.`, `_` and `-`.
     pub stage: String,
-    /// The peak learning rate.
+    /// Peak learning rate, above 0 and at most 1.
     pub learning_rate: f64,
-    /// How it changes.
+    /// Course of the learning rate after the warm-up.
     pub schedule: Schedule,
-    /// The learning rate at the end of `linear` and `cosine`, as a part of the peak.
+    /// Learning rate at the end of the schedules `linear` and `cosine`, as a part of the peak,
+    /// 0 to 1.
     pub final_learning_rate_ratio: f64,
-    /// Steps of linear rise.
+    /// Number of optimiser steps in which the learning rate rises linearly, at most 10^12; 0 where
+    /// `warmup_ratio` is given.
     pub warmup_steps: u64,
-    /// Steps of linear rise, as a part of all steps.
+    /// Part of all optimiser steps in which the learning rate rises linearly, at least 0 and
+    /// below 1.
     pub warmup_ratio: f64,
-    /// Examples of one optimiser step, over all micro-batches.
+    /// Number of examples in an optimiser step, over all micro-batches, at least 1.
     pub batch_size: usize,
-    /// Tokens of one micro-batch. An example with more is a micro-batch of its own.
+    /// Largest number of tokens in a micro-batch, at least 1; null takes the whole batch at once.
+    /// An example with more tokens is a micro-batch of its own.
     pub micro_batch_tokens: Option<usize>,
-    /// How examples fill micro-batches.
+    /// Order in which the examples of an optimiser step fill micro-batches.
     pub micro_batch_order: MicroBatchOrder,
-    /// Passes over the examples; the last one may be a part.
+    /// Number of passes over the examples, above 0 and at most 10^6; the last pass may be a part.
     pub epochs: f64,
-    /// Optimiser steps, in place of `epochs`.
+    /// Number of optimiser steps in place of `epochs`, 1 to 10^12; null leaves the number to
+    /// `epochs`.
     pub max_steps: Option<u64>,
-    /// The optimiser.
+    /// Options of the optimiser AdamW.
     pub adamw: AdamWConfig,
-    /// Largest global norm of the gradient; a larger one is scaled down to it.
+    /// Largest global norm of the gradient, above 0: a larger gradient is scaled down to it. Null
+    /// never clips.
     pub max_grad_norm: Option<f64>,
-    /// Steps between evaluations.
+    /// Number of optimiser steps between two evaluations, at least 1; null evaluates at the end
+    /// only.
     pub eval_every: Option<u64>,
-    /// Steps between checkpoints.
+    /// Number of optimiser steps between two checkpoints, at least 1; null saves at the end only.
     pub save_every: Option<u64>,
-    /// How many of the latest checkpoints stay.
+    /// Number of latest checkpoints that are kept, at least 1.
     pub keep_last: usize,
-    /// Whether the checkpoint with the best score stays (or, without a folder, the model).
+    /// Keep the checkpoint with the best score (or, without a folder, the model).
     pub keep_best: bool,
-    /// Stop after this many evaluations in a row without a better score.
+    /// Number of evaluations in a row without a better score after which training stops, at
+    /// least 1; needs `eval_every`. Null never stops early.
     pub patience: Option<u32>,
-    /// Seed of the example order and of what the objective draws.
+    /// Seed of the order of the examples and of all draws of the objective.
     pub seed: u64,
 }
 

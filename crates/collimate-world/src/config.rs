@@ -19,7 +19,7 @@ pub enum WorldError {
     },
 }
 
-/// Who labels the training pairs.
+/// Annotator who labels the training pairs.
 ///
 /// An answer is preferred with the probability of a Bradley–Terry model on the gold reward g and
 /// the number of words n, and the label is then turned around with probability `flip_rate`:
@@ -27,13 +27,15 @@ pub enum WorldError {
 /// P(a ≻ b) = (1 − f)·p + f·(1 − p),   p = σ((g_a − g_b + c·(n_a − n_b)/10) / T)
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct AnnotatorConfig {
-    /// T, in units of the gold reward, ≥ 0; 0 follows the sign and tosses a coin for a tie.
+    /// Temperature T of the annotator, in units of the gold reward, at least 0; 0 follows the sign
+    /// of the difference and tosses a coin for a tie.
     pub temperature: f64,
-    /// f in [0, 0.5).
+    /// Probability f that a label is turned around, at least 0 and below 0.5.
     pub flip_rate: f64,
-    /// c, gold reward that ten more words are worth to the annotator and not to the gold reward.
+    /// Gold reward c that ten more words are worth to the annotator alone; any finite number.
     pub length_bias: f64,
 }
 
@@ -49,21 +51,23 @@ impl Default for AnnotatorConfig {
 
 /// Parameters of the synthetic world.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct WorldConfig {
-    /// Everything random follows from it.
+    /// Seed of everything random in the world.
     pub seed: u64,
-    /// Training pairs, each with a prompt of its own.
+    /// Number of training pairs, each with a prompt of its own, 1 to 100000.
     pub pairs: usize,
-    /// Validation pairs, labelled by the gold reward.
+    /// Number of validation pairs, labelled by the gold reward, 1 to 100000.
     pub validation_pairs: usize,
-    /// Test pairs, labelled by the gold reward.
+    /// Number of test pairs, labelled by the gold reward, 1 to 100000.
     pub test_pairs: usize,
-    /// The smallest difference of gold reward between the two answers of a pair, in (0, 0.2].
+    /// Smallest difference of gold reward between the two answers of a pair, above 0 and at
+    /// most 0.2.
     pub min_gap: f64,
-    /// Exponent of the frequencies of the tone words, in [0, 2]: 0 is uniform, 1 is Zipf's law.
+    /// Exponent of the frequencies of the tone words, 0 to 2: 0 is uniform, 1 is Zipf's law.
     pub tail: f64,
-    /// Who labels the training pairs.
+    /// Annotator who labels the training pairs.
     pub annotator: AnnotatorConfig,
 }
 

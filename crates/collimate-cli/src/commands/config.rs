@@ -2,7 +2,7 @@
 
 use clap::{Args as ClapArgs, Subcommand, ValueEnum};
 
-use super::{dpo, ppo, reward, self_rewarding, ser, sera, sft};
+use super::{dpo, kto, ppo, reward, self_rewarding, ser, sera, sft};
 use crate::common::{self, Failure};
 
 /// Print the options of a command with their descriptions, or their JSON schema.
@@ -50,6 +50,7 @@ enum Of {
     Sft(Box<sft::Args>),
     Reward(Box<reward::Args>),
     Dpo(Box<dpo::Args>),
+    Kto(Box<kto::Args>),
     Sera(Box<sera::Args>),
     Ser(Box<ser::Args>),
     Ppo(Box<ppo::Args>),
@@ -69,6 +70,10 @@ macro_rules! each {
                 $call
             }
             Of::Dpo(args) => {
+                let $options = &args.options;
+                $call
+            }
+            Of::Kto(args) => {
                 let $options = &args.options;
                 $call
             }

@@ -1,11 +1,12 @@
 //! The commands of the program, a module each.
 
-mod alignment;
 mod completions;
 mod config;
 mod dpo;
 mod eval;
 mod generate;
+mod kto;
+mod pairs;
 mod ppo;
 mod reward;
 pub(crate) mod rule;
@@ -37,6 +38,7 @@ enum Command {
     Sft(Box<sft::Args>),
     Reward(Box<reward::Args>),
     Dpo(Box<dpo::Args>),
+    Kto(Box<kto::Args>),
     Sera(Box<sera::Args>),
     Ser(Box<ser::Args>),
     Ppo(Box<ppo::Args>),
@@ -55,6 +57,7 @@ impl Command {
             Self::Sft(args) => args.options.execute(),
             Self::Reward(args) => args.options.execute(),
             Self::Dpo(args) => args.options.execute(),
+            Self::Kto(args) => args.options.execute(),
             Self::Sera(args) => args.options.execute(),
             Self::Ser(args) => args.options.execute(),
             Self::Ppo(args) => args.options.execute(),

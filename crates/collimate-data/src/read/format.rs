@@ -13,28 +13,34 @@ use crate::error::DataError;
 /// The layout of a data file. Every format but CSV is one JSON object per line; gzip data are
 /// unpacked on the way, whatever the file is called.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Format {
-    /// `{"chosen", "rejected"}`: whole dialogues with `\n\nHuman:` and `\n\nAssistant:` turns.
+    /// HH-RLHF rows with the fields `chosen` and `rejected`: whole dialogues with `\n\nHuman:` and
+    /// `\n\nAssistant:` turns.
     HhRlhf,
-    /// TRL preference rows: `{"prompt"?, "chosen", "rejected"}`, each a text or a list of messages.
+    /// TRL preference rows with the fields `chosen`, `rejected` and perhaps `prompt`, each a text
+    /// or a list of messages.
     Trl,
-    /// Two columns without prompt, the first preferred (ETHICS utilitarianism), or a table whose header
-    /// names `chosen` and `rejected`, perhaps `prompt` or another column of prompts, in any order and
-    /// any case. A table with a header may be separated by commas, tabs or `;`.
+    /// Table in CSV: two columns without a prompt, the first preferred (ETHICS utilitarianism), or
+    /// a table whose header names `chosen` and `rejected`, perhaps `prompt` or another column of
+    /// prompts, in any order and any case. A table with a header may be separated by commas, tabs
+    /// or `;`.
     TwoColumnCsv,
     /// TRL preference rows with `score_chosen` and `score_rejected`, plain or under `metadata`.
     UltraFeedback,
     /// OpenAssistant message trees, whose replies carry a `rank`, 0 best.
     OasstTrees,
-    /// `{"info", "summaries": [{"text"}, {"text"}], "choice"}` (summarize from feedback).
+    /// Comparisons of two summaries (summarize from feedback): `{"info", "summaries": [{"text"},
+    /// {"text"}], "choice"}`.
     SummarizeComparisons,
-    /// `{"question", "answers": [{"text", "pm_score"}]}` (StackExchange votes).
+    /// Questions with scored answers (StackExchange votes): `{"question", "answers": [{"text",
+    /// "pm_score"}]}`.
     ScoredAnswers,
-    /// `{"messages"}` for supervised fine-tuning (UltraChat).
+    /// Conversations for supervised fine-tuning (UltraChat): `{"messages"}`.
     Messages,
-    /// `{"prompt", "completion"}` for supervised fine-tuning.
+    /// Prompts with one completion each, for supervised fine-tuning: `{"prompt", "completion"}`.
     PromptCompletion,
 }
 

@@ -9,14 +9,16 @@ use super::{Bad, DropReason, Sink};
 const HUMAN: &str = "\n\nHuman:";
 const ASSISTANT: &str = "\n\nAssistant:";
 
-/// How much of a dialogue the prompt keeps.
+/// Part of an HH-RLHF dialogue that the prompt keeps.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum HhTurns {
-    /// Everything up to and including the last `\n\nAssistant:`.
+    /// The prompt keeps everything up to and including the last `\n\nAssistant:`.
     #[default]
     Full,
-    /// From the last `\n\nHuman:` on: the last exchange as single-turn data, as SER's paper uses it.
+    /// The prompt starts at the last `\n\nHuman:`: the last exchange as single-turn data, as SER's
+    /// paper uses it.
     LastTurnOnly,
 }
 

@@ -48,28 +48,31 @@ use crate::example::SftExample;
 use labels::Notes;
 use seen::Seen;
 
-/// What to do with a row that breaks its format's rules: malformed JSON, wrong UTF-8, a missing field.
+/// Treatment of a row that breaks the rules of the file's format: malformed JSON, wrong UTF-8, a
+/// missing field.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum OnBadRow {
-    /// Stop with an error that names file, line and remedy.
+    /// Reading stops with an error that names file, line and remedy.
     #[default]
     Fail,
-    /// Leave the row out and count it in the report.
+    /// The row is left out and counted in the report.
     Drop,
 }
 
-/// How a file is read.
+/// Options of reading a file.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct ReadOptions {
-    /// The format; by default the file shows it ([`Format::detect`]).
+    /// Format of the file; without a format the file itself shows which format it has.
     pub format: Option<Format>,
-    /// What to do with rows that cannot be read (default: fail).
+    /// Treatment of rows that cannot be read; by default reading fails.
     pub on_bad_row: OnBadRow,
-    /// How much of an hh-rlhf dialogue the prompt keeps (default: all of it).
+    /// Part of an HH-RLHF dialogue that the prompt keeps; by default all of it.
     pub hh_turns: HhTurns,
-    /// Which turns of a conversation become examples (default: the last).
+    /// Turns of a conversation that become examples; by default the last turn.
     pub sft_turns: SftTurns,
 }
 

@@ -9,14 +9,15 @@ use super::trl::after;
 use super::{Bad, DropReason, Sink};
 use crate::example::SftExample;
 
-/// Which turns of a conversation become examples.
+/// Turns of a conversation that become examples.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum SftTurns {
-    /// The assistant's last turn, with everything before it as prompt.
+    /// The assistant's last turn becomes an example, with everything before it as prompt.
     #[default]
     Last,
-    /// Each of the assistant's turns, with everything before it as prompt.
+    /// Each of the assistant's turns becomes an example, with everything before it as prompt.
     Every,
 }
 

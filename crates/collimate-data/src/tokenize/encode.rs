@@ -14,13 +14,14 @@ use crate::example::SftExample;
 /// are short, and the ends of the answers are cut to the rest. BOS is always kept. An answer that
 /// was cut has no EOS, unless [`AnswerEnd`](super::AnswerEnd) says so.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Truncation {
-    /// The start of the prompt, after BOS: an answer needs what was said last.
+    /// The start of the prompt is cut, after BOS: an answer needs the words that were said last.
     #[default]
     KeepEnd,
-    /// The end of the prompt.
+    /// The end of the prompt is cut.
     KeepStart,
 }
 

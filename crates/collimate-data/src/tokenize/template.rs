@@ -13,15 +13,18 @@ use serde_json::{Map, Value};
 
 use crate::error::DataError;
 
-/// What to do with a conversation when the tokenizer has no chat template.
+/// Treatment of a conversation when the tokenizer has no chat template.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum ChatFallback {
-    /// An error: a made-up format would silently differ from what the model was trained on.
+    /// A conversation is an error: a made-up format would silently differ from the format that the
+    /// model was trained on.
     #[default]
     Refuse,
-    /// `System: …`, `User: …` and `Assistant: …` turns with an empty line after each, then
-    /// `Assistant:`; the answer follows after a space. BOS and EOS as for plain text.
+    /// A conversation is written as `System: …`, `User: …` and `Assistant: …` turns with an empty
+    /// line after each, then `Assistant:`; the answer follows after a space. BOS and EOS are as for
+    /// plain text.
     Plain,
 }
 

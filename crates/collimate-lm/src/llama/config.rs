@@ -8,39 +8,40 @@ use serde::{Deserialize, Serialize};
 
 /// The shape of a Llama or Mistral decoder; names as in Hugging Face's `config.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct LlamaConfig {
-    /// Number of token ids.
+    /// Number of token ids, at least 1.
     pub vocab_size: usize,
-    /// Width of the residual stream.
+    /// Width of the residual stream, at least 1.
     pub hidden_size: usize,
-    /// Width of the feed-forward layer.
+    /// Width of the feed-forward layer, at least 1.
     pub intermediate_size: usize,
-    /// Number of blocks.
+    /// Number of transformer blocks, at least 1.
     pub num_hidden_layers: usize,
-    /// Query heads.
+    /// Number of query heads, at least 1.
     pub num_attention_heads: usize,
-    /// Key and value heads, a divisor of the query heads.
+    /// Number of key and value heads, a divisor of the number of query heads.
     pub num_key_value_heads: usize,
-    /// Size of a head; `None` is `hidden_size / num_attention_heads`.
+    /// Size of a head, even; null is `hidden_size / num_attention_heads`.
     pub head_dim: Option<usize>,
-    /// Longest sequence.
+    /// Longest sequence, in tokens, at least 1.
     pub max_position_embeddings: usize,
-    /// Added to the mean square in the normalisation.
+    /// Number added to the mean square in the normalisation.
     pub rms_norm_eps: f64,
-    /// How many tokens a token sees at most, itself included; `None` is all before it. With a window
-    /// the model is a Mistral to other libraries, and has no biases.
+    /// Number of tokens that a token sees at most, itself included; null lets it see all tokens
+    /// before it. With a window the model is a Mistral to other libraries, and has no biases.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sliding_window: Option<usize>,
     /// Base of the rotary frequencies.
     pub rope_theta: f64,
-    /// Whether the output matrix is the embedding.
+    /// Use the embedding as the output matrix.
     pub tie_word_embeddings: bool,
-    /// Whether the attention projections have a bias.
+    /// Give the attention projections a bias.
     pub attention_bias: bool,
-    /// Whether the feed-forward projections have a bias.
+    /// Give the feed-forward projections a bias.
     pub mlp_bias: bool,
-    /// Standard deviation of initial weights.
+    /// Standard deviation of the initial weights.
     pub initializer_range: f64,
     /// Id of the token that starts a sequence.
     pub bos_token_id: Option<u32>,

@@ -6,6 +6,7 @@ use burn::tensor::Tensor;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{self, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use strum::{EnumIter, IntoEnumIterator};
 
 use super::{
     Aot, ApoDown, ApoZero, Bco, DirectLoss, DiscoPop, Dpo, Exo, ImplicitRewards, Ipo, Nca, Orpo,
@@ -13,56 +14,87 @@ use super::{
 };
 use crate::{LossError, PairLogps};
 
-/// A direct alignment loss chosen by name.
-///
-/// # Examples
-/// ```
-/// use collimate_losses::{DirectLoss, PreferenceLoss};
-/// let loss: PreferenceLoss = serde_json::from_str(r#"{"ipo": {"beta": 0.2}}"#).unwrap();
-/// assert_eq!(loss.name(), "ipo");
-/// // A bare name has the default options.
-/// let loss: PreferenceLoss = serde_json::from_str(r#""ipo""#).unwrap();
-/// assert_eq!(loss.beta(), 0.1);
-/// assert_eq!("simpo".parse::<PreferenceLoss>()?.beta(), 2.0);
-/// // Names that others use for a special case.
-/// assert_eq!("hinge".parse::<PreferenceLoss>()?.name(), "slic_hf");
-/// assert!("dpoo".parse::<PreferenceLoss>().is_err());
-/// # Ok::<(), collimate_losses::LossError>(())
-/// ```
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", deny_unknown_fields, remote = "Self")]
-#[non_exhaustive]
-pub enum PreferenceLoss {
-    /// [`Dpo`].
-    Dpo(Dpo),
-    /// [`RobustDpo`].
-    Rdpo(RobustDpo),
-    /// [`Ipo`].
-    Ipo(Ipo),
-    /// [`SlicHf`].
-    SlicHf(SlicHf),
-    /// [`SimPo`].
-    Simpo(SimPo),
-    /// [`Orpo`].
-    Orpo(Orpo),
-    /// [`Spin`].
-    Spin(Spin),
-    /// [`Exo`].
-    Exo(Exo),
-    /// [`Nca`].
-    Nca(Nca),
-    /// [`Sppo`].
-    Sppo(Sppo),
-    /// [`Bco`] on pairs.
-    Bco(Bco),
-    /// [`ApoZero`].
-    ApoZero(ApoZero),
-    /// [`ApoDown`].
-    ApoDown(ApoDown),
-    /// [`Aot`].
-    Aot(Aot),
-    /// [`DiscoPop`].
-    Discopop(DiscoPop),
+/// Writes the enum and the functions that ask the loss in it. A line is a variant, its loss and the
+/// option that [`PreferenceLoss::beta`] stands for.
+macro_rules! losses {
+    ($(#[$meta:meta])* pub enum $name:ident {
+        $($(#[$doc:meta])* $variant:ident($loss:ty) => $beta:ident,)+
+    }) => {
+        $(#[$meta])*
+        pub enum $name {
+            $($(#[$doc])* $variant($loss),)+
+        }
+
+        impl $name {
+            fn loss(&self) -> &dyn DirectLoss {
+                match self {
+                    $(Self::$variant(loss) => loss,)+
+                }
+            }
+
+            fn beta_mut(&mut self) -> &mut f64 {
+                match self {
+                    $(Self::$variant(loss) => &mut loss.$beta,)+
+                }
+            }
+        }
+    };
+}
+
+losses! {
+    /// A direct alignment loss chosen by name.
+    ///
+    /// # Examples
+    /// ```
+    /// use collimate_losses::{DirectLoss, PreferenceLoss};
+    /// let loss: PreferenceLoss = serde_json::from_str(r#"{"ipo": {"beta": 0.2}}"#).unwrap();
+    /// assert_eq!(loss.name(), "ipo");
+    /// // A bare name has the default options.
+    /// let loss: PreferenceLoss = serde_json::from_str(r#""ipo""#).unwrap();
+    /// assert_eq!(loss.beta(), 0.1);
+    /// assert_eq!("simpo".parse::<PreferenceLoss>()?.beta(), 2.0);
+    /// // Names that others use for a special case.
+    /// assert_eq!("hinge".parse::<PreferenceLoss>()?.name(), "slic_hf");
+    /// assert!("dpoo".parse::<PreferenceLoss>().is_err());
+    /// # Ok::<(), collimate_losses::LossError>(())
+    /// ```
+    #[derive(Debug, Clone, Copy, PartialEq, EnumIter, Serialize, Deserialize)]
+    #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+    #[cfg_attr(feature = "schema", schemars(!remote, transform = or_a_name))]
+    #[serde(rename_all = "snake_case", deny_unknown_fields, remote = "Self")]
+    #[non_exhaustive]
+    pub enum PreferenceLoss {
+        /// Direct preference optimisation (DPO).
+        Dpo(Dpo) => beta,
+        /// Robust DPO, for labels that are flipped with a known rate.
+        Rdpo(RobustDpo) => beta,
+        /// Identity preference optimisation (IPO).
+        Ipo(Ipo) => beta,
+        /// Sequence likelihood calibration (SLiC-HF), a hinge loss.
+        SlicHf(SlicHf) => beta,
+        /// Simple preference optimisation (SimPO), without a reference.
+        Simpo(SimPo) => beta,
+        /// Odds-ratio preference optimisation (ORPO), without a reference.
+        Orpo(Orpo) => lambda,
+        /// Self-play fine-tuning (SPIN).
+        Spin(Spin) => beta,
+        /// Efficient exact optimisation (EXO).
+        Exo(Exo) => beta,
+        /// Noise contrastive alignment (NCA).
+        Nca(Nca) => beta,
+        /// Self-play preference optimisation (SPPO) with hard labels.
+        Sppo(Sppo) => beta,
+        /// Binary classifier optimisation (BCO) on pairs.
+        Bco(Bco) => beta,
+        /// Anchored preference optimisation, zero variant (APO-zero).
+        ApoZero(ApoZero) => beta,
+        /// Anchored preference optimisation, down variant (APO-down).
+        ApoDown(ApoDown) => beta,
+        /// Alignment via optimal transport (AOT).
+        Aot(Aot) => beta,
+        /// DiscoPOP, a blend of the logistic and the exponential loss.
+        Discopop(DiscoPop) => beta,
+    }
 }
 
 impl Default for PreferenceLoss {
@@ -103,48 +135,10 @@ impl<'de> Visitor<'de> for NameOrObject {
     }
 }
 
-macro_rules! each {
-    ($self:expr, $loss:ident => $result:expr) => {
-        match $self {
-            PreferenceLoss::Dpo($loss) => $result,
-            PreferenceLoss::Rdpo($loss) => $result,
-            PreferenceLoss::Ipo($loss) => $result,
-            PreferenceLoss::SlicHf($loss) => $result,
-            PreferenceLoss::Simpo($loss) => $result,
-            PreferenceLoss::Orpo($loss) => $result,
-            PreferenceLoss::Spin($loss) => $result,
-            PreferenceLoss::Exo($loss) => $result,
-            PreferenceLoss::Nca($loss) => $result,
-            PreferenceLoss::Sppo($loss) => $result,
-            PreferenceLoss::Bco($loss) => $result,
-            PreferenceLoss::ApoZero($loss) => $result,
-            PreferenceLoss::ApoDown($loss) => $result,
-            PreferenceLoss::Aot($loss) => $result,
-            PreferenceLoss::Discopop($loss) => $result,
-        }
-    };
-}
-
 impl PreferenceLoss {
     /// Every loss with its default options.
     pub fn all() -> Vec<Self> {
-        vec![
-            Self::Dpo(Dpo::default()),
-            Self::Rdpo(RobustDpo::default()),
-            Self::Ipo(Ipo::default()),
-            Self::SlicHf(SlicHf::default()),
-            Self::Simpo(SimPo::default()),
-            Self::Orpo(Orpo::default()),
-            Self::Spin(Spin::default()),
-            Self::Exo(Exo::default()),
-            Self::Nca(Nca::default()),
-            Self::Sppo(Sppo::default()),
-            Self::Bco(Bco::default()),
-            Self::ApoZero(ApoZero::default()),
-            Self::ApoDown(ApoDown::default()),
-            Self::Aot(Aot::default()),
-            Self::Discopop(DiscoPop::default()),
-        ]
+        Self::iter().collect()
     }
 
     /// β; λ of ORPO, which stands where others have β.
@@ -159,26 +153,22 @@ impl PreferenceLoss {
         *self.beta_mut() = beta;
         self
     }
+}
 
-    fn beta_mut(&mut self) -> &mut f64 {
-        match self {
-            Self::Orpo(loss) => &mut loss.lambda,
-            Self::Dpo(loss) => &mut loss.beta,
-            Self::Rdpo(loss) => &mut loss.beta,
-            Self::Ipo(loss) => &mut loss.beta,
-            Self::SlicHf(loss) => &mut loss.beta,
-            Self::Simpo(loss) => &mut loss.beta,
-            Self::Spin(loss) => &mut loss.beta,
-            Self::Exo(loss) => &mut loss.beta,
-            Self::Nca(loss) => &mut loss.beta,
-            Self::Sppo(loss) => &mut loss.beta,
-            Self::Bco(loss) => &mut loss.beta,
-            Self::ApoZero(loss) => &mut loss.beta,
-            Self::ApoDown(loss) => &mut loss.beta,
-            Self::Aot(loss) => &mut loss.beta,
-            Self::Discopop(loss) => &mut loss.beta,
-        }
-    }
+/// Special cases that have a name of their own: DPO with label smoothing, and TRL's names.
+fn special_cases() -> [(&'static str, PreferenceLoss); 5] {
+    let smoothed = Dpo {
+        label_smoothing: 0.1,
+        ..Dpo::default()
+    };
+    let slic = PreferenceLoss::SlicHf(SlicHf::default());
+    [
+        ("cdpo", PreferenceLoss::Dpo(smoothed)),
+        ("sigmoid", PreferenceLoss::default()),
+        ("robust", PreferenceLoss::Rdpo(RobustDpo::default())),
+        ("hinge", slic),
+        ("slic", slic),
+    ]
 }
 
 impl std::str::FromStr for PreferenceLoss {
@@ -187,27 +177,15 @@ impl std::str::FromStr for PreferenceLoss {
     /// The loss of this name with its default options. Besides the names of [`DirectLoss::name`]
     /// there are `cdpo` (DPO with label smoothing 0.1) and TRL's `sigmoid`, `robust`, `hinge`.
     fn from_str(name: &str) -> Result<Self, LossError> {
-        match name {
-            "cdpo" => {
-                return Ok(Self::Dpo(Dpo {
-                    label_smoothing: 0.1,
-                    ..Dpo::default()
-                }));
-            }
-            "sigmoid" => return Ok(Self::default()),
-            "robust" => return Ok(Self::Rdpo(RobustDpo::default())),
-            "hinge" | "slic" => return Ok(Self::SlicHf(SlicHf::default())),
-            _ => {}
-        }
-        let all = Self::all();
-        all.iter()
-            .find(|loss| loss.name() == name)
-            .copied()
+        let all = || Self::iter().map(|loss| (loss.name(), loss));
+        all()
+            .chain(special_cases())
+            .find(|(known, _)| *known == name)
+            .map(|(_, loss)| loss)
             .ok_or_else(|| LossError::UnknownName {
                 name: name.to_owned(),
-                known: all
-                    .iter()
-                    .map(|loss| loss.name())
+                known: all()
+                    .map(|(known, _)| known)
                     .chain(["cdpo"])
                     .collect::<Vec<_>>()
                     .join(", "),
@@ -215,28 +193,46 @@ impl std::str::FromStr for PreferenceLoss {
     }
 }
 
+/// Lets a bare name stand for an object in the schema, as it does in a file.
+#[cfg(feature = "schema")]
+fn or_a_name(schema: &mut schemars::Schema) {
+    let names = PreferenceLoss::iter().map(|loss| loss.name());
+    let others = special_cases().into_iter().map(|(name, _)| name);
+    let name = schemars::json_schema!({
+        "description": "Name of a loss, with the default options of the loss.",
+        "type": "string",
+        "enum": names.chain(others).collect::<Vec<_>>(),
+    });
+    let forms = schema
+        .get_mut("oneOf")
+        .and_then(|forms| forms.as_array_mut());
+    if let Some(forms) = forms {
+        forms.insert(0, name.into());
+    }
+}
+
 impl DirectLoss for PreferenceLoss {
     fn name(&self) -> &'static str {
-        each!(self, loss => DirectLoss::name(loss))
+        self.loss().name()
     }
 
     fn check(&self) -> Result<(), LossError> {
-        each!(self, loss => DirectLoss::check(loss))
+        self.loss().check()
     }
 
     fn reference_need(&self) -> ReferenceNeed {
-        each!(self, loss => DirectLoss::reference_need(loss))
+        self.loss().reference_need()
     }
 
     fn across_pairs(&self) -> bool {
-        each!(self, loss => DirectLoss::across_pairs(loss))
+        self.loss().across_pairs()
     }
 
     fn forward(&self, logps: &PairLogps) -> Result<Tensor<1>, LossError> {
-        each!(self, loss => DirectLoss::forward(loss, logps))
+        self.loss().forward(logps)
     }
 
     fn implicit_rewards(&self, logps: &PairLogps) -> Result<ImplicitRewards, LossError> {
-        each!(self, loss => DirectLoss::implicit_rewards(loss, logps))
+        self.loss().implicit_rewards(logps)
     }
 }

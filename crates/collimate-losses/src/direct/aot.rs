@@ -7,16 +7,18 @@ use super::{DirectLoss, ImplicitRewards, scaled_log_ratios, smoothed_logistic};
 use crate::options::{Range, check};
 use crate::{LossError, PairLogps};
 
-/// Which two distributions [`Aot`] sorts against each other.
+/// The two distributions that [`Aot`] sorts against each other.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum AotPairing {
-    /// The policy's margins log π_w − log π_l and the reference's (TRL: `aot`).
+    /// The policy's margins log π_w − log π_l are sorted against the reference's margins (TRL:
+    /// `aot`).
     #[default]
     Paired,
-    /// The log-ratios of chosen completions and of rejected ones, whichever prompt they belong
-    /// to (TRL: `aot_unpaired`).
+    /// The log-ratios of chosen completions are sorted against those of rejected ones, whatever
+    /// prompts they belong to (TRL: `aot_unpaired`).
     Unpaired,
 }
 
@@ -47,13 +49,14 @@ pub enum AotPairing {
 /// # Numerics
 /// Finite for log-ratios of ±1e4; ln 2 where d = 0.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct Aot {
-    /// Strength of the pull towards the reference.
+    /// Strength β of the pull towards the reference, above 0.
     pub beta: f64,
-    /// Assumed share of wrong labels.
+    /// Assumed share ε of wrong labels, at least 0 and below 0.5.
     pub label_smoothing: f64,
-    /// What is sorted.
+    /// The two distributions that are sorted against each other.
     pub pairing: AotPairing,
 }
 

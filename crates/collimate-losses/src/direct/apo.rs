@@ -28,9 +28,10 @@ use crate::{LossError, PairLogps};
 /// # Numerics
 /// Between 0 and 2 for any log-ratio; 1 where both are 0.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct ApoZero {
-    /// Scale of the rewards.
+    /// Scale β of the rewards, above 0.
     pub beta: f64,
 }
 
@@ -53,9 +54,10 @@ pub struct ApoZero {
 /// # Numerics
 /// Between 0 and 2 for any log-ratio; 1 where both are 0.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct ApoDown {
-    /// Scale of the rewards.
+    /// Scale β of the rewards, above 0.
     pub beta: f64,
 }
 

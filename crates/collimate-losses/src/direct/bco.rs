@@ -8,15 +8,16 @@ use crate::options::{Range, check};
 use crate::unpaired::{ShiftNeed, UnpairedLogps, UnpairedLoss, sides};
 use crate::{LossError, PairLogps};
 
-/// What is subtracted from the rewards of [`Bco`] before they are classified.
+/// Shift that is subtracted from the rewards of [`Bco`] before they are classified.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum BcoShift {
-    /// Nothing (TRL's `bco_pair`).
+    /// No shift is subtracted (TRL's `bco_pair`).
     #[default]
     None,
-    /// The mean reward of the batch, detached.
+    /// The mean reward of the batch is subtracted, detached.
     BatchMean,
 }
 
@@ -46,11 +47,12 @@ pub enum BcoShift {
 /// TRL's unpaired BCO trainer takes for δ a mean that runs over all batches so far; here δ is
 /// whatever [`UnpairedLogps::with_shift`] is given, and [`bco_shift`] computes a batch's.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct Bco {
-    /// Scale of the rewards.
+    /// Scale β of the rewards, above 0.
     pub beta: f64,
-    /// What pairs are shifted by.
+    /// Shift δ that is subtracted from the rewards of pairs.
     pub shift: BcoShift,
 }
 

@@ -34,13 +34,14 @@ use crate::{Divergence, LossError, PairLogps};
 /// # Differs from
 /// TRL's `discopop` multiplies e^{−x} and g apart and overflows for large negative margins.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct DiscoPop {
-    /// Strength of the pull towards the reference.
+    /// Strength β of the pull towards the reference, above 0.
     pub beta: f64,
-    /// Temperature of the blend.
+    /// Temperature τ of the blend of the two losses, above 0 and at most 1.
     pub temperature: f64,
-    /// The divergence to the reference.
+    /// Divergence between policy and reference.
     pub divergence: Divergence,
 }
 

@@ -31,13 +31,14 @@ use crate::{Divergence, LossError, PairLogps};
 /// # Differs from
 /// TRL 1.16's `sigmoid` has no label smoothing; its `robust` is [`RobustDpo`](crate::RobustDpo).
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct Dpo {
-    /// Strength of the pull towards the reference.
+    /// Strength β of the pull towards the reference, above 0.
     pub beta: f64,
-    /// Assumed share of wrong labels.
+    /// Assumed share ε of wrong labels, at least 0 and below 0.5.
     pub label_smoothing: f64,
-    /// The divergence to the reference.
+    /// Divergence between policy and reference.
     pub divergence: Divergence,
 }
 

@@ -30,13 +30,14 @@ use crate::{Divergence, LossError, PairLogps};
 /// # Numerics
 /// Finite for log-ratios of ±1e4.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct Exo {
-    /// Strength of the pull towards the reference.
+    /// Strength β of the pull towards the reference, above 0.
     pub beta: f64,
-    /// Probability that the label gives to the rejected completion.
+    /// Probability ε that the label gives to the rejected completion, above 0 and below 0.5.
     pub label_smoothing: f64,
-    /// The divergence to the reference.
+    /// Divergence between policy and reference.
     pub divergence: Divergence,
 }
 

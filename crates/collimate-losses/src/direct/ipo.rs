@@ -7,15 +7,17 @@ use super::{DirectLoss, ImplicitRewards, scaled_log_ratios};
 use crate::options::{Range, check};
 use crate::{Divergence, LossError, PairLogps};
 
-/// What the log-ratios of [`Ipo`] are taken over.
+/// Sum or mean of the log-ratios of [`Ipo`] over the tokens of a completion.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum IpoNormalization {
-    /// The sum over the completion's tokens, as the paper prints it.
+    /// Log-ratios are summed over the completion's tokens, as the paper prints it.
     #[default]
     Sum,
-    /// The mean over the completion's tokens, as TRL has it after its authors asked the paper's.
+    /// Log-ratios are averaged over the completion's tokens, as TRL has it after asking the paper's
+    /// authors.
     Mean,
 }
 
@@ -44,13 +46,14 @@ pub enum IpoNormalization {
 /// # Differs from
 /// TRL's `ipo` is `mean`.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct Ipo {
-    /// Half its inverse is the target margin.
+    /// Parameter β, above 0: the target margin is 1/(2β).
     pub beta: f64,
-    /// Sum or mean over tokens.
+    /// Sum or mean of the log-ratios over the tokens of a completion.
     pub normalization: IpoNormalization,
-    /// The divergence to the reference.
+    /// Divergence between policy and reference.
     pub divergence: Divergence,
 }
 

@@ -27,9 +27,10 @@ use crate::{LossError, PairLogps};
 /// # Numerics
 /// Finite for log-ratios of ±1e4; 2 ln 2 where both are 0.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct Nca {
-    /// Scale of the rewards.
+    /// Scale β of the rewards, above 0.
     pub beta: f64,
 }
 

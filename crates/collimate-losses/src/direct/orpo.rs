@@ -33,9 +33,10 @@ use crate::{LossError, PairLogps};
 /// The likelihood is the mean over completion tokens; TRL's ORPO trainer takes it over prompt and
 /// completion, as the authors' code does. TRL calls λ `beta`.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct Orpo {
-    /// Weight of the penalty.
+    /// Weight λ of the penalty on the odds ratio, at least 0.
     pub lambda: f64,
 }
 

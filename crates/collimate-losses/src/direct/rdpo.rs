@@ -29,13 +29,14 @@ use crate::{Divergence, LossError, PairLogps};
 /// # Numerics
 /// Finite for log-ratios of ±1e4; ln 2 at Δ = 0. Not bounded below.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct RobustDpo {
-    /// Strength of the pull towards the reference.
+    /// Strength β of the pull towards the reference, above 0.
     pub beta: f64,
-    /// Share of flipped labels.
+    /// Share ε of flipped labels, at least 0 and below 0.5.
     pub label_smoothing: f64,
-    /// The divergence to the reference.
+    /// Divergence between policy and reference.
     pub divergence: Divergence,
 }
 

@@ -30,11 +30,12 @@ use crate::{LossError, PairLogps};
 /// The authors' code sets the ratio γ/β (`gamma_beta_ratio`): its .25 is γ .5 at β 2. TRL's CPO
 /// trainer with `loss_type="simpo"` sets γ (`simpo_gamma`), as here.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct SimPo {
-    /// Scale of the mean log-probabilities.
+    /// Scale β of the mean log-probabilities, above 0.
     pub beta: f64,
-    /// The margin that is wanted.
+    /// Target margin γ, at least 0.
     pub gamma: f64,
 }
 

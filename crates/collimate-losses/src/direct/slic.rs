@@ -7,15 +7,16 @@ use super::{DirectLoss, ImplicitRewards, ReferenceNeed, scaled_log_ratios};
 use crate::options::{Range, check};
 use crate::{Divergence, LossError, PairLogps};
 
-/// Whether [`SlicHf`] compares with a reference.
+/// Use of a reference by [`SlicHf`].
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum SlicReference {
-    /// The margin is that of the log-ratios.
+    /// The margin is the margin of the log-ratios.
     #[default]
     Used,
-    /// The margin is that of the log-probabilities, as in the SLiC-HF paper.
+    /// The margin is the margin of the log-probabilities, as in the SLiC-HF paper.
     None,
 }
 
@@ -46,17 +47,18 @@ pub enum SlicReference {
 /// # Differs from
 /// TRL's `hinge` is δ = 1, λ = 0, `used`: [`PreferenceLoss`](crate::PreferenceLoss) takes the name.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct SlicHf {
-    /// Scale of the margin.
+    /// Scale β of the margin, above 0.
     pub beta: f64,
-    /// From this scaled margin on the hinge is 0.
+    /// Scaled margin δ from which on the hinge is 0, at least 0.
     pub delta: f64,
-    /// Weight of the chosen completion's negative log-likelihood.
+    /// Weight λ of the chosen completion's negative log-likelihood, at least 0.
     pub nll_weight: f64,
-    /// With a reference or without.
+    /// Use of a reference model.
     pub reference: SlicReference,
-    /// The divergence to the reference.
+    /// Divergence between policy and reference; needs a reference unless it is `reverse_kl`.
     pub divergence: Divergence,
 }
 

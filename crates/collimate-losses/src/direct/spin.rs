@@ -27,9 +27,10 @@ use crate::{LossError, PairLogps};
 /// # Numerics
 /// Finite for log-ratios of ±1e4; ln 2 at Δ = 0.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct Spin {
-    /// Strength of the pull towards the previous iterate.
+    /// Strength β of the pull towards the previous iterate, above 0.
     pub beta: f64,
 }
 

@@ -28,9 +28,10 @@ use crate::{LossError, PairLogps};
 /// # Differs from
 /// The paper estimates the win probabilities with a preference model; TRL's `sppo_hard` is this.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct Sppo {
-    /// Half its inverse is the target log-ratio.
+    /// Parameter β, above 0: the target log-ratio is 1/(2β).
     pub beta: f64,
 }
 

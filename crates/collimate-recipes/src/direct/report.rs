@@ -1,8 +1,8 @@
 //! `summary.json` and `report.md` of direct alignment.
 
-use collimate_train::metric_names as names;
 use collimate_eval::Interval;
 use collimate_run::{BarChart, BarSeries, LineChart, LineSeries, Report, RunFolder};
+use collimate_train::metric_names as names;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 

@@ -6,8 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Adaptation, RecipeError};
 
-/// What a critic starts from.
+/// Model that a critic starts from.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum CriticStart {
     /// The reward model that the policy is trained against, where it reads the policy's tokens;
@@ -28,17 +29,18 @@ pub enum CriticStart {
 /// | `max_length` | 512 | longest sequence in tokens, above `ppo.max_new_tokens` |
 /// | `watched` | 4 | prompts whose answers the report shows as training goes on |
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct PolicyConfig {
-    /// The trainer's options.
+    /// Options of the PPO trainer; every policy's `stage` begins with the one given here.
     pub ppo: PpoConfig,
-    /// Which parameters are trained.
+    /// Parameters that are trained, of the policy and of a separate critic; `lora` without dropout.
     pub adaptation: Adaptation,
-    /// What a critic starts from.
+    /// Model that a critic starts from; RLOO and GRPO have no critic.
     pub critic: CriticStart,
-    /// Longest sequence, in tokens.
+    /// Longest sequence, in tokens, above `ppo.max_new_tokens`.
     pub max_length: usize,
-    /// Watched prompts.
+    /// Number of prompts whose answers the report shows as training goes on.
     pub watched: usize,
 }
 

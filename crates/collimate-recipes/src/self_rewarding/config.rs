@@ -12,26 +12,28 @@ use serde::{Deserialize, Serialize};
 use super::task_template::TaskTemplate;
 use crate::{Adaptation, RecipeError, ResponseSampling};
 
-/// Who poses new tasks.
+/// Model that poses new tasks.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum PromptSource {
-    /// The same in all iterations, as in the paper: who is named in the data, else M1.
+    /// The same model in all iterations, as in the paper: the one named in the data, else M1.
     #[default]
     Fixed,
     /// The model of the iteration.
     Current,
 }
 
-/// Who says which of the candidates are best and worst.
+/// Source of the scores that decide which candidates are best and worst.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum PairSource {
-    /// The model as its own judge: what the chain M1 → M2 → M3 learns from.
+    /// The model as its own judge: the chain M1 → M2 → M3 learns from these pairs.
     Judge,
-    /// The model's implicit reward, as in SeRA: its log-ratio to M1, and of M1 to M0.
+    /// The model's implicit reward, as in SeRA: the log-ratio of the model to M1, and of M1 to M0.
     ImplicitReward,
-    /// The evaluator: what would be gained by a perfect judge, where it is the truth.
+    /// The evaluator: where it is the truth, this shows what a perfect judge would gain.
     Evaluator,
 }
 
@@ -46,7 +48,7 @@ impl PairSource {
     }
 }
 
-/// How new tasks are posed.
+/// Options of posing new tasks.
 ///
 /// | field | default | allowed |
 /// |---|---|---|
@@ -58,23 +60,25 @@ impl PairSource {
 /// | `attempts` | 4 | 1 to 1000: most texts written for each task wanted |
 /// | `template` | numbered tasks | see [`TaskTemplate`] |
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct TaskConfig {
-    /// New tasks of an iteration.
+    /// Number of new tasks in an iteration, 1 to 10^7.
     pub per_iteration: usize,
-    /// Shots from the seed prompts.
+    /// Number of shots from the seed prompts; together with `own_shots` 1 to 1000.
     pub seed_shots: usize,
-    /// Shots from the tasks posed so far.
+    /// Number of shots from the tasks posed so far; as long as there are none, seed prompts take
+    /// their place.
     pub own_shots: usize,
-    /// Who poses them.
+    /// Model that poses new tasks.
     pub source: PromptSource,
-    /// How they are sampled.
+    /// Options of sampling new tasks.
     pub sampling: ResponseSampling,
-    /// Which ones are new enough.
+    /// Options of the filter that keeps new tasks.
     pub novelty: NoveltyOptions,
-    /// Most texts written, in multiples of `per_iteration`.
+    /// Largest number of texts written, in multiples of `per_iteration`, 1 to 1000.
     pub attempts: usize,
-    /// How they are asked for.
+    /// Prompt that asks for a new task.
     pub template: TaskTemplate,
 }
 
@@ -117,37 +121,39 @@ impl Default for TaskConfig {
 /// | `max_length` | 512 | at least 3 tokens |
 /// | `truncation` | `keep_end` | |
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct SelfRewardingConfig {
     /// Seed of everything random.
     pub seed: u64,
-    /// Preference trainings, each on pairs that the model before has made.
+    /// Number of preference trainings, 1 to 1000, each on pairs that the model before has made.
     pub iterations: usize,
-    /// New tasks.
+    /// Options of posing new tasks.
     pub tasks: TaskConfig,
-    /// Answers to each new task.
+    /// Number of answers to each new task, 2 to 1000.
     pub candidates: usize,
-    /// How they are sampled.
+    /// Options of sampling the answers.
     pub responses: ResponseSampling,
-    /// What the judge is asked.
+    /// Rubric: the judge's prompt, the form of the score and the range of scores.
     pub rubric: Rubric,
-    /// How the judge is asked.
+    /// Options of asking the judge; the seed is the run's, and empty answers are never judged.
     pub judge: JudgeOptions,
-    /// Whether an iteration learns from the pairs of earlier ones too.
+    /// Learn from the pairs of earlier iterations too.
     pub accumulate: bool,
-    /// Branches beside the chain.
+    /// Sources of pairs that are trained on beside the judge's, each in a branch of its own;
+    /// `evaluator` needs an evaluator.
     pub compare: Vec<PairSource>,
-    /// The direct alignment loss.
+    /// Direct alignment loss.
     pub loss: PreferenceLoss,
-    /// Which parameters preference training changes.
+    /// Parameters that preference training changes.
     pub adaptation: Adaptation,
-    /// The step loop of fine-tuning.
+    /// Training options of fine-tuning; the recipe sets `stage` and `seed`.
     pub sft: TrainConfig,
-    /// The step loop of preference training.
+    /// Training options of preference training; the recipe sets `stage` and `seed`.
     pub train: TrainConfig,
-    /// Longest sequence, in tokens.
+    /// Longest sequence, in tokens, at least 3.
     pub max_length: usize,
-    /// What is cut from a longer demonstration.
+    /// Part of the prompt that is cut from a demonstration that is too long.
     pub truncation: Truncation,
 }
 

@@ -18,17 +18,18 @@ use serde::{Deserialize, Serialize};
 /// assert!(text.ends_with("Task 1: Add 2 and 3.\n\nTask 2: Name a {n} river.\n\nTask 3:"));
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct TaskTemplate {
-    /// What comes first.
+    /// Text at the start of the prompt.
     pub head: String,
-    /// One known task.
+    /// Text for one known task, with the place `{task}` and perhaps `{n}`.
     pub shot: String,
-    /// What the new task follows.
+    /// Text at the end of the prompt, which the new task continues; perhaps with the place `{n}`.
     pub tail: String,
-    /// Texts that end the new task.
+    /// Texts that end the new task, each of at least one character.
     pub stop: Vec<String>,
-    /// One text, or a message of the user.
+    /// Form of the prompt: one text, or a message of the user.
     pub style: PromptStyle,
 }
 

@@ -10,34 +10,38 @@ use serde::{Deserialize, Serialize};
 use crate::lengths::check_prompt_length;
 use crate::{Adaptation, RecipeError};
 
-/// Where the retraining of a loop starts.
+/// Model that the retraining of a loop starts from.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum RetrainFrom {
-    /// From the weights of the loop before.
+    /// The weights of the loop before.
     #[default]
     Previous,
-    /// From the model that the seed stage started from.
+    /// The model that the seed stage started from.
     Start,
 }
 
 /// A run beside the main one that tells where its gain comes from. Each has the optimiser steps of
 /// the main run's loops, also where its rule keeps nothing more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Control {
-    /// The seed labels alone for as many steps as the evolved model has behind it: what do more
-    /// steps bring? On from the seed model or, as the loops do, from the start.
+    /// Training on the seed labels alone, for as many steps as the evolved model has behind it:
+    /// what do more steps bring? It continues from the seed model or, as the loops do, from the
+    /// start.
     LongerSeed,
-    /// All self-labels that are not ties: what does filtering bring?
+    /// All self-labels that are not ties are kept: what does filtering bring?
     Unfiltered,
-    /// Status 1 or nothing.
+    /// Pairs are kept at Status 1 only.
     EasyOnly,
-    /// Status 2 or nothing.
+    /// Pairs are kept at Status 2 only.
     HardOnly,
-    /// The released code's rule, without a status.
+    /// Pairs are kept by the released code's rule, without a status.
     EitherPerPair,
-    /// The main run's kept pairs with their human labels: what do wrong self-labels cost?
+    /// The pairs that the main run keeps are trained on with their human labels: what do wrong
+    /// self-labels cost?
     OracleLabels,
 }
 
@@ -99,37 +103,38 @@ impl Control {
 /// | `baseline` | true | whether the all-labels model is trained too |
 /// | `controls` | none | |
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct SerConfig {
     /// Seed of everything random.
     pub seed: u64,
-    /// Share of the training pairs whose human label is used.
+    /// Share of the training pairs whose human label is used, above 0 and below 1.
     pub seed_share: f64,
-    /// At most this many loops after the seed model (Loop 0).
+    /// Largest number of loops after the seed model (Loop 0); 0 trains the seed model only.
     pub max_loops: usize,
     /// Thresholds and rule of the pair filter.
     pub filter: FilterConfig,
-    /// Which score is worth p = ½.
+    /// Score that is worth p = ½.
     pub score_centre: ScoreCentre,
-    /// Where the retraining of a loop starts.
+    /// Model that the retraining of a loop starts from.
     pub retrain_from: RetrainFrom,
-    /// Which parameters are trained.
+    /// Parameters that are trained.
     pub adaptation: Adaptation,
-    /// The loss on a pair's raw scores.
+    /// Loss on the raw scores of a pair.
     pub loss: PairwiseLoss,
-    /// The step loop of every stage.
+    /// Training options of every stage; the recipe sets `stage` and `seed`.
     pub train: TrainConfig,
-    /// Longest sequence, in tokens.
+    /// Longest sequence, in tokens, at least 3.
     pub max_length: usize,
-    /// Tokens that a prompt keeps where prompt and answer are longer; `None` is half of
-    /// `max_length`.
+    /// Number of tokens that a prompt keeps where prompt and answer together are too long, at
+    /// least 1 and below `max_length`; null is half of `max_length`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_prompt_length: Option<usize>,
-    /// What is cut from a longer one.
+    /// Part of the prompt that is cut from a sequence that is too long.
     pub truncation: Truncation,
-    /// Whether the model with all labels is trained for comparison.
+    /// Train the model with all labels too, for comparison.
     pub baseline: bool,
-    /// Runs that tell where the gain comes from.
+    /// Control runs that tell where the gain comes from.
     pub controls: Vec<Control>,
 }
 

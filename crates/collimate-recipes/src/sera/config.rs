@@ -10,15 +10,17 @@ use serde::{Deserialize, Serialize};
 use super::method::Method;
 use crate::{Adaptation, RecipeError, ResponseSampling};
 
-/// How many optimiser steps an iteration makes.
+/// Number of optimiser steps that an iteration makes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Updates {
-    /// As many as one over all pairs: every method makes the same number.
+    /// As many steps as an iteration over all pairs has: every method makes the same number.
     #[default]
     Equal,
-    /// Those over its own pairs, as in the paper: for shares that add up to more than 1.
+    /// The steps over the iteration's own pairs, as in the paper: for shares that add up to more
+    /// than 1.
     OwnPairs,
 }
 
@@ -41,38 +43,42 @@ pub enum Updates {
 /// | `max_prompt_length` | half of `max_length` | at least 1 token, less than `max_length` |
 /// | `truncation` | `keep_end` | |
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct SeraConfig {
     /// Seed of everything random.
     pub seed: u64,
-    /// The direct alignment loss.
+    /// Direct alignment loss.
     pub loss: PreferenceLoss,
-    /// What is run, over the same pairs and from the same policy.
+    /// Methods that are run, over the same pairs and from the same policy; each at most once, at
+    /// least one.
     pub methods: Vec<Method>,
-    /// Trainings of a method, the first one over all pairs.
+    /// Number of trainings of a method, 1 to 1000; the first training sees all pairs.
     pub iterations: usize,
-    /// Optimiser steps of an iteration.
+    /// Number of optimiser steps that an iteration makes.
     pub updates: Updates,
-    /// Margins and shares.
+    /// Margins and shares of self-review.
     pub irm: IrmConfig,
-    /// Shares of bootstrapped pairs that [`Method::BestSera`] tries. With equal updates and shares
-    /// that add up to more than 1, the steps see a random part of the pairs.
+    /// Shares of bootstrapped pairs that the method `best_sera` tries, each above 0 and at most
+    /// half of `irm.responses`. With equal updates and shares that add up to more than 1, the steps
+    /// see a random part of the pairs.
     pub best_of: Vec<f64>,
-    /// The loss of [`Method::Kto`].
+    /// Options of the loss of the method `kto`.
     pub kto: Kto,
-    /// How responses are sampled.
+    /// Options of sampling the policy's own responses.
     pub responses: ResponseSampling,
-    /// Which parameters are trained.
+    /// Parameters that are trained.
     pub adaptation: Adaptation,
-    /// The step loop of every stage; `epochs` are those of one iteration.
+    /// Training options of every stage; `epochs` counts the passes of one iteration, and the recipe
+    /// sets `stage`, `seed` and the number of steps.
     pub train: TrainConfig,
-    /// Longest sequence, in tokens.
+    /// Longest sequence, in tokens, at least 3.
     pub max_length: usize,
-    /// Tokens that a prompt keeps where prompt and answer are longer; `None` is half of
-    /// `max_length`.
+    /// Number of tokens that a prompt keeps where prompt and answer together are too long, at
+    /// least 1 and below `max_length`; null is half of `max_length`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_prompt_length: Option<usize>,
-    /// What is cut from a longer one.
+    /// Part of the prompt that is cut from a sequence that is too long.
     pub truncation: Truncation,
 }
 

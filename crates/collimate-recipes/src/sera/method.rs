@@ -6,43 +6,44 @@ use serde::{Deserialize, Serialize};
 /// How the pairs of an iteration come about. Every method makes the same number of optimiser
 /// steps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Method {
-    /// The loss alone: one training over all pairs, the reference stays.
+    /// The loss alone: one training over all pairs; the reference stays the same.
     Base,
-    /// All pairs in every iteration; the reference is the iterate before. The control of the
-    /// methods below.
+    /// All pairs in every iteration; the reference is the iterate before. This is the control of
+    /// the self-reviewing methods.
     Iterative,
-    /// Offline pairs selected by implicit reward margin, and bootstrapped ones.
+    /// Offline pairs selected by implicit reward margin, and bootstrapped pairs.
     Sera,
-    /// [`Sera`](Self::Sera) with the share of bootstrapped pairs that does best on validation.
+    /// The method `sera` with the share of bootstrapped pairs that does best on validation.
     BestSera,
     /// Selected offline pairs only (K̃ = 0).
     SelectionOnly,
     /// Bootstrapped pairs only (K = 0).
     BootstrapOnly,
-    /// As many offline pairs as SeRA selects, at random.
+    /// As many offline pairs as SeRA selects, chosen at random.
     RandomSelection,
-    /// As many offline pairs as SeRA selects: those whose chosen completion is likeliest, per token,
-    /// under the start.
+    /// As many offline pairs as SeRA selects: the pairs whose chosen completion is likeliest, per
+    /// token, under the start.
     ReferenceSelection,
-    /// As many offline pairs as SeRA selects: those with the largest score gap, of the
-    /// judge's scores or, without one, of the file's.
+    /// As many offline pairs as SeRA selects: the pairs with the largest score gap, of the judge's
+    /// scores or, without a judge, of the file's.
     ScoreGapSelection,
-    /// Curry-DPO on pairs (<https://arxiv.org/abs/2403.07230>): every iteration a part of the
-    /// pairs, those with the largest score gap first (as for
-    /// [`ScoreGapSelection`](Self::ScoreGapSelection)).
+    /// Curry-DPO on pairs (<https://arxiv.org/abs/2403.07230>): every iteration trains on a part of
+    /// the pairs, the largest score gaps first (as for `score_gap_selection`).
     Curry,
     /// Own pairs that the judge labels (OAIF, <https://arxiv.org/abs/2402.04792>), from the first
-    /// iteration on: two responses to every prompt. Differs from the paper: sampled once per
-    /// iteration, not per step, and the reference is the iterate before, as in all methods here.
+    /// iteration on: two responses to every prompt. Differs from the paper: responses are sampled
+    /// once per iteration, not per step, and the reference is the iterate before, as in all methods
+    /// here.
     Oaif,
     /// Own responses against the chosen answers (SPIN, <https://arxiv.org/abs/2401.01335>), from
     /// the first iteration on. The rejected answers play no part.
     Spin,
-    /// KTO (<https://arxiv.org/abs/2402.01306>) on both answers of every pair, one training as
-    /// [`Base`](Self::Base).
+    /// KTO (<https://arxiv.org/abs/2402.01306>) on both answers of every pair, in one training like
+    /// `base`.
     Kto,
 }
 

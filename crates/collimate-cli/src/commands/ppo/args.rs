@@ -7,6 +7,7 @@ use collimate::lm::LlamaConfig;
 use collimate::prelude::Device;
 use collimate::recipes::ppo::PolicyConfig;
 use collimate::train::{Schedule, TrainConfig};
+use collimate::world::WorldConfig;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 

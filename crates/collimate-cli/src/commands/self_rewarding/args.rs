@@ -11,6 +11,7 @@ use collimate::prelude::Device;
 use collimate::recipes::self_rewarding::{PairSource, SelfRewardingConfig};
 use collimate::recipes::{Adaptation, ResponseSampling};
 use collimate::train::{Schedule, TrainConfig};
+use collimate::world::WorldConfig;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 

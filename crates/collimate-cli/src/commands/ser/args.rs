@@ -66,7 +66,7 @@ impl Layered for Ser {
                 "lora",
                 &["ser.adaptation"],
                 "Train low-rank adapters (r 8, alpha 32, dropout 0.1) instead of all weights",
-                |config, _, _| {
+                |config: &mut Config, _, _| {
                     config.ser.adaptation = Adaptation::Lora(LoraConfig::default());
                     Ok(())
                 },
@@ -77,7 +77,7 @@ impl Layered for Ser {
                 &["ser.controls"],
                 "Also run controls at equal steps: all, or a list of longer_seed, unfiltered, \
                  easy_only, hard_only, either_per_pair, oracle_labels",
-                |config, names, _| {
+                |config: &mut Config, names, _| {
                     config.ser.controls = controls(names)?;
                     Ok(())
                 },
@@ -97,7 +97,7 @@ impl Layered for Ser {
                 "N",
                 &["ser.filter.thresholds.min_count"],
                 "Pairs that a learning status needs [default: 1 % of the pool, at least 32]",
-                |config, count, _| {
+                |config: &mut Config, count, _| {
                     let count = count.parse().map_err(|_| "not a whole number".to_owned())?;
                     config.ser.filter.thresholds.min_count = MinCount::Absolute(count);
                     Ok(())
@@ -110,7 +110,7 @@ impl Layered for Ser {
                 &["ser.filter.rule"],
                 "Filter rule: status (the paper) or either_per_pair (its released code) \
                  [default: status]",
-                |config, name, _| {
+                |config: &mut Config, name, _| {
                     config.ser.filter.rule = match name {
                         "status" => PairRule::default(),
                         "either_per_pair" => PairRule::EitherPerPair,
@@ -127,7 +127,7 @@ impl Layered for Ser {
                 "no-baseline",
                 &["ser.baseline"],
                 "Do not train the all-labels model for comparison",
-                |config, _, given| {
+                |config: &mut Config, _, given| {
                     config.ser.baseline = false;
                     if !given.typed("policy_rewards") {
                         config.policy_rewards.retain(|r| *r != PolicyReward::Full);

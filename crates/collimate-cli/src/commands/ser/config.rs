@@ -9,6 +9,7 @@ use collimate::recipes::ppo::PolicyConfig;
 use collimate::recipes::ser::{RetrainFrom, SerConfig};
 use collimate::status::ScoreCentre;
 use collimate::train::{Schedule, TrainConfig};
+use collimate::world::WorldConfig;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 

@@ -7,7 +7,7 @@ use collimate::data::{
     Format, Input, ReadOptions, ReadReport, SftExample, TextTokenizer, split_by_hash,
 };
 use collimate::lm::{Architecture, Llama};
-use collimate::nn::{Backbone, HfFolder};
+use collimate::nn::{Adaptable, Backbone, HfFolder};
 use collimate::prelude::Device;
 use collimate::recipes::{Adaptation, SftOutcome};
 use collimate::run::{LineChart, LineSeries, Report};

@@ -6,27 +6,23 @@ use collimate::data::{SftExample, TextTokenizer};
 use collimate::lm::{Architecture, Llama, eos_token_ids};
 use collimate::nn::{Backbone, HfFolder};
 use collimate::prelude::Device;
-use collimate::recipes::sera::{Judge, align, write_report};
+use collimate::recipes::sera::{Judge, Method, SeraData, align, write_report};
 use collimate::train::{Progress, TrainConfig};
 use collimate::world::World;
 use serde_json::json;
 
-use super::args::Config;
-use super::data::{self, Parts};
+use super::args::{Config, Sera};
+use crate::commands::pairs::{self, Choices, Parts, examples};
 use crate::common::{self, Failure};
-use crate::job::{Job, fresh_llama, has_ended};
-use crate::options::RunArgs;
+use crate::files;
+use crate::job::{Job, fresh_llama, has_ended, world_tokenizer};
+use crate::options::{Layered, RunArgs};
 use crate::runs;
 use crate::scorer::reward_model;
 
-/// Runs the command `name` with these options.
-pub(crate) fn run(
-    name: &str,
-    config: &Config,
-    options: &RunArgs,
-    device: &Device,
-) -> Result<(), Failure> {
-    let out = options.out(name)?;
+/// Runs the command with these options.
+pub(crate) fn run(config: &Config, options: &RunArgs, device: &Device) -> Result<(), Failure> {
+    let out = options.out(Sera::NAME)?;
     if has_ended(&out, config)? {
         return Ok(());
     }
@@ -44,8 +40,8 @@ fn from_scratch(
     device: &Device,
 ) -> Result<(), Failure> {
     let world = World::new(&config.world)?;
-    let (mut parts, tokenizer) = data::from_world(config, &world)?;
-    let tokenizer = tokenizer.with_max_prompt_length(config.align.max_prompt_length);
+    let parts = pairs::from_world(&world, config.pretrain_texts, choices(config))?;
+    let tokenizer = world_tokenizer(&world)?.with_max_prompt_length(config.align.max_prompt_length);
     let (length, seed) = (config.align.max_length, config.align.seed);
     let model = fresh_llama(&config.llama, &tokenizer, length, seed, device)?
         .with_recompute(options.gradient_checkpointing);
@@ -53,9 +49,9 @@ fn from_scratch(
         "Data: the synthetic world (`docs/synthetic-world.md`), {} pairs with labels of a noisy \
          annotator{}; answers to {} held-out prompts are scored by the gold reward. Start: a Llama \
          decoder from scratch with {} parameters, fine-tuned on {} chosen answers.",
-        parts.align.train.len(),
+        parts.train.len(),
         noise(config),
-        parts.align.prompts.len(),
+        parts.prompts.len(),
         model.num_parameters(),
         parts.sft.len(),
     );
@@ -72,11 +68,16 @@ fn from_scratch(
     let (model, _) = fine_tune("pretrain", model, &parts.pretrain, &config.pretrain)?;
     let (start, _) = fine_tune("sft", model, &parts.sft, &config.sft)?;
     let gold = world.scorer();
-    parts.align.judge = Some(Judge {
+    let judge = Judge {
         name: "the gold reward".to_owned(),
         scorer: &gold,
-    });
-    run_methods(&mut job, config, &start, &parts)
+    };
+    run_methods(
+        &mut job,
+        config,
+        &start,
+        data(parts, Vec::new(), Some(judge)),
+    )
 }
 
 /// The user's policy, as it is.
@@ -97,16 +98,27 @@ fn from_folder(
         .into());
     }
     let tokenizer = TextTokenizer::from_folder(dir)?.with_chat_fallback(config.chat_fallback);
-    let mut parts = data::from_files(config)?;
-    parts.align.eos = eos_token_ids(dir)?;
+    let reading = files::options(config.format, config.on_bad_row, config.hh_turns);
+    let parts = pairs::from_files(&config.data, &reading, choices(config), |all| {
+        match (
+            &config.judge,
+            config.align.methods.contains(&Method::BestSera),
+        ) {
+            (None, _) => 0,
+            // The other half is to choose on.
+            (Some(_), true) => all / 2,
+            (Some(_), false) => all,
+        }
+    })?;
+    let eos = eos_token_ids(dir)?;
     let model = Llama::load(dir, device)?.with_recompute(options.gradient_checkpointing);
     runs::check_length(config.align.max_length, &model)?;
     let mut about = format!(
         "Start and first reference: `{}`. Pairs: {} to learn from{}, {} validation.",
         dir.display(),
-        parts.align.train.len(),
+        parts.train.len(),
         noise(config),
-        parts.align.validation.len(),
+        parts.validation.len(),
     );
     for report in &parts.reports {
         about += &format!(" {report}.");
@@ -116,12 +128,32 @@ fn from_folder(
         .as_deref()
         .map(|dir| reward_model(dir, config.chat_fallback, device))
         .transpose()?;
-    parts.align.judge = scorer.as_deref().map(|scorer| Judge {
+    let judge = scorer.as_deref().map(|scorer| Judge {
         name: "the reward model of --judge".to_owned(),
         scorer,
     });
     let mut job = open(options, config, tokenizer, &out)?.about(about);
-    run_methods(&mut job, config, &model, &parts)
+    run_methods(&mut job, config, &model, data(parts, eos, judge))
+}
+
+fn choices(config: &Config) -> Choices {
+    Choices {
+        seed: config.align.seed,
+        label_noise: config.label_noise,
+        prompts: config.prompts,
+    }
+}
+
+fn data<'a>(parts: Parts, eos: Vec<u32>, judge: Option<Judge<'a>>) -> SeraData<'a> {
+    SeraData {
+        noisy: parts.noisy,
+        held_out: examples(&parts.validation),
+        prompts: parts.prompts,
+        eos,
+        judge,
+        validation: parts.validation,
+        train: parts.train,
+    }
 }
 
 fn noise(config: &Config) -> String {
@@ -155,12 +187,12 @@ fn run_methods(
     job: &mut Job,
     config: &Config,
     start: &Llama,
-    parts: &Parts<'_>,
+    data: SeraData<'_>,
 ) -> Result<(), Failure> {
     let outcome = align(
         start,
         &job.tokenizer,
-        &parts.align,
+        &data,
         &config.align,
         &mut job.run,
         &job.interrupt,

@@ -1,0 +1,7 @@
+//! Alignment with labelled answers: `collimate kto --help`.
+
+mod args;
+mod labelled;
+mod run;
+
+pub(crate) use args::Args;

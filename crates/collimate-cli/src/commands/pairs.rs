@@ -1,0 +1,116 @@
+//! Pairs for a policy: from the synthetic world, or from files.
+
+use std::collections::HashSet;
+use std::path::PathBuf;
+
+use collimate::core::{Key, PreferencePair, Prompt};
+use collimate::data::{
+    ReadOptions, ReadReport, SftExample, split_by_fraction, split_by_hash, swap_labels,
+};
+use collimate::world::World;
+
+use crate::common::Failure;
+use crate::files::{self, parts};
+use crate::runs::plain_texts;
+
+/// A run's data.
+pub(crate) struct Parts {
+    /// Plain texts for a decoder from scratch; empty where the model is given.
+    pub(crate) pretrain: Vec<SftExample>,
+    /// Chosen answers for the fine-tuning of a decoder from scratch.
+    pub(crate) sft: Vec<SftExample>,
+    /// Pairs to learn from.
+    pub(crate) train: Vec<PreferencePair>,
+    /// Flags of the training pairs whose label is swapped; absent without label noise.
+    pub(crate) noisy: Option<Vec<bool>>,
+    pub(crate) validation: Vec<PreferencePair>,
+    /// Prompts that policies answer.
+    pub(crate) prompts: Vec<Prompt>,
+    /// Reports on the files that were read.
+    pub(crate) reports: Vec<ReadReport>,
+}
+
+/// Choices that all commands on pairs have.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Choices {
+    pub(crate) seed: u64,
+    /// Share of the training pairs whose label is swapped.
+    pub(crate) label_noise: f64,
+    /// Number of prompts that policies answer.
+    pub(crate) prompts: usize,
+}
+
+/// The chosen answers.
+pub(crate) fn examples(pairs: &[PreferencePair]) -> Vec<SftExample> {
+    pairs.iter().map(SftExample::from).collect()
+}
+
+/// Swaps a share of the labels and remembers which.
+fn noisy(choices: Choices, train: &mut [PreferencePair]) -> Result<Option<Vec<bool>>, Failure> {
+    if choices.label_noise == 0.0 {
+        return Ok(None);
+    }
+    let key = Key::new(choices.seed, "label noise");
+    let hit = swap_labels(train, choices.label_noise, key)?;
+    let mut noisy = vec![false; train.len()];
+    for index in hit {
+        noisy[index] = true;
+    }
+    Ok(Some(noisy))
+}
+
+/// The pairs of the synthetic world, and so many plain texts.
+pub(crate) fn from_world(
+    world: &World,
+    pretrain_texts: usize,
+    choices: Choices,
+) -> Result<Parts, Failure> {
+    let pairs = |rows: Vec<collimate::world::WorldPair>| -> Vec<PreferencePair> {
+        rows.into_iter().map(|row| row.pair).collect()
+    };
+    let key = Key::new(choices.seed, "split");
+    let [sft, mut train] = parts(split_by_fraction(
+        pairs(world.train_pairs()),
+        &[0.3, 0.7],
+        key,
+    )?);
+    let prompts = pairs(world.test_pairs()).into_iter().take(choices.prompts);
+    Ok(Parts {
+        pretrain: plain_texts(world, pretrain_texts, choices.seed),
+        sft: examples(&sft),
+        noisy: noisy(choices, &mut train)?,
+        train,
+        validation: pairs(world.validation_pairs()),
+        prompts: prompts.map(|pair| pair.prompt).collect(),
+        reports: Vec::new(),
+    })
+}
+
+/// The user's files. A tenth of the prompts is for validation; `answered` of these, or as many as there
+/// are, are answered.
+pub(crate) fn from_files(
+    paths: &[PathBuf],
+    options: &ReadOptions,
+    choices: Choices,
+    answered: impl FnOnce(usize) -> usize,
+) -> Result<Parts, Failure> {
+    files::check(paths.iter())?;
+    let mut reports = Vec::new();
+    let rows = files::pairs(paths, options, &mut reports)?;
+    let [validation, mut train] = parts(split_by_hash(rows, &[0.1, 0.9])?);
+    let mut seen = HashSet::new();
+    let prompts = validation.iter().map(|pair| pair.prompt.clone());
+    let mut prompts: Vec<_> = prompts
+        .filter(|prompt| seen.insert(prompt.clone()))
+        .collect();
+    prompts.truncate(answered(prompts.len()).min(choices.prompts));
+    Ok(Parts {
+        pretrain: Vec::new(),
+        sft: Vec::new(),
+        noisy: noisy(choices, &mut train)?,
+        train,
+        validation,
+        prompts,
+        reports,
+    })
+}
