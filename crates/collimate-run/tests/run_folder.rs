@@ -276,6 +276,32 @@ fn the_same_plot_has_the_same_bytes_and_one_without_data_is_an_error() {
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
 }
 
+#[test]
+fn numbers_of_any_size_are_drawn() {
+    let folder = tempfile::tempdir().unwrap();
+    let stem = folder.path().join("p");
+    let ends = [
+        (0.0, 0.0),
+        (0.7, 0.7 + 1e-15),
+        (1e9, 1e9 + 1e-6),
+        (-3e38, 3e38),
+        (0.0, 1e-40),
+    ];
+    for (low, high) in ends {
+        let line = LineSeries::new("a", vec![(low, high), (high, low)]);
+        let bars = BarSeries::new("a", vec![low, high]);
+        let groups = vec!["x".to_owned(), "y".to_owned()];
+        let plots = [
+            Plot::from(LineChart::new("l", "x", "y").with(line)),
+            Plot::from(BarChart::new("b", "x", "y", groups).with(bars)),
+            Plot::from(Histogram::new("h", "x").with("a", vec![low, high])),
+        ];
+        for plot in plots {
+            plot.write(&stem).unwrap();
+        }
+    }
+}
+
 #[cfg(unix)]
 #[test]
 fn a_stream_has_no_hash() {

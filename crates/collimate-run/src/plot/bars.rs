@@ -3,7 +3,7 @@
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
-use super::frame::{Area, Axis, Frame, Style, colour, extent, fit_text, show};
+use super::frame::{AXIS, Area, Chart, Frame, Style, around, colour, extent, fit_text, show};
 
 /// The bars of one colour, one in each group.
 #[derive(Debug, Clone, PartialEq)]
@@ -120,24 +120,25 @@ impl BarChart {
         let style = Style { scale };
         let (low, high) = self.check()?;
         let bars = self.groups.len() * self.series.len();
-        // Room for the numbers above the bars.
-        let high = if bars <= NUMBERED {
-            high + 0.04 * (high - low)
-        } else {
-            high
-        };
+        let room = around((low, high));
         let wrapped = self.groups.iter().any(|name| self.lines(name).len() > 1);
         let frame = Frame {
             title: &self.title,
             x_label: &self.x_label,
             y_label: &self.y_label,
             names: self.series.iter().map(|s| s.name.as_str()).collect(),
-            x: Axis::new(0.0, self.groups.len() as f64, 8, false),
-            y: Axis::new(low, high, 6, true),
-            x_scale: false,
-            x_room: 22.0 + if wrapped { ROW } else { 0.0 },
+            x: 0.0..self.groups.len() as f64,
+            // Bars stand on the axis, with room beyond their ends for the numbers.
+            y: if low < 0.0 { room.start } else { 0.0 }..room.end,
+            x_labels: 0,
+            x_room: 46.0 + if wrapped { ROW } else { 0.0 },
         };
         let mut chart = frame.draw(root, style)?;
+        if low < 0.0 {
+            let zero = vec![(frame.x.start, 0.0), (frame.x.end, 0.0)];
+            let zero = PathElement::new(zero, AXIS.stroke_width(style.stroke(1.0)));
+            chart.draw_series([zero]).map_err(show)?;
+        }
         let width = FILL / self.series.len() as f64;
         for (index, series) in self.series.iter().enumerate() {
             let bar = |group: usize| group as f64 + (1.0 - FILL) / 2.0 + index as f64 * width;
@@ -170,7 +171,7 @@ impl BarChart {
             }
         }
         for (group, name) in self.groups.iter().enumerate() {
-            let (x, y) = chart.backend_coord(&(group as f64 + 0.5, frame.y.low));
+            let (x, y) = chart.backend_coord(&(group as f64 + 0.5, frame.y.start));
             let slot = chart.backend_coord(&(group as f64 + 1.0, 0.0)).0
                 - chart.backend_coord(&(group as f64, 0.0)).0;
             for (row, line) in self.lines(name).into_iter().enumerate() {
@@ -188,7 +189,7 @@ impl BarChart {
 /// An interval: a line with a short bar at each end.
 fn whisker<DB: DrawingBackend>(
     root: &Area<DB>,
-    chart: &super::frame::Chart<'_, DB>,
+    chart: &Chart<'_, DB>,
     (x, from, to): (f64, f64, f64),
     style: Style,
 ) -> Result<(), String>

@@ -2,7 +2,7 @@
 
 use plotters::prelude::*;
 
-use super::frame::{Area, Axis, Frame, Style, colour, extent, show};
+use super::frame::{Area, Frame, Style, around, colour, extent, show};
 
 /// Distributions on top of each other, each as shares of its own count, over common bins.
 #[derive(Debug, Clone, PartialEq)]
@@ -43,49 +43,37 @@ impl Histogram {
         let values = || self.series.iter().flat_map(|s| s.1.iter().copied());
         let (low, high) = extent(values()).ok_or("there is no finite value to draw")?;
         let count = self.bins.unwrap_or_else(|| bins(values().count())).max(1);
-        let x = Axis::new(low, high, 8, false);
+        let x = if high > low {
+            low..high
+        } else {
+            around((low, high))
+        };
         let shares: Vec<Vec<f64>> = self
             .series
             .iter()
-            .map(|s| shares(&s.1, x.low, x.high, count))
+            .map(|s| shares(&s.1, x.start, x.end, count))
             .collect();
         let most = shares.iter().flatten().copied().fold(0.0, f64::max);
+        let edge = |bin: usize| x.start + (x.end - x.start) * bin as f64 / count as f64;
         let frame = Frame {
             title: &self.title,
             x_label: &self.x_label,
             y_label: "share",
             names: self.series.iter().map(|s| s.0.as_str()).collect(),
-            y: Axis::new(0.0, most, 6, true),
             x: x.clone(),
-            x_scale: true,
-            x_room: 22.0,
+            y: 0.0..most * 1.05,
+            x_labels: 10,
+            x_room: 46.0,
         };
         let mut chart = frame.draw(root, style)?;
-        let edge = |bin: usize| x.low + (x.high - x.low) * bin as f64 / count as f64;
         for (index, shares) in shares.iter().enumerate() {
-            let fill = colour(index).mix(0.35).filled();
-            let boxes = shares.iter().enumerate().filter(|(_, share)| **share > 0.0);
-            let boxes = boxes.map(|(bin, &share)| {
-                Rectangle::new([(edge(bin), 0.0), (edge(bin + 1), share)], fill)
-            });
-            chart.draw_series(boxes).map_err(show)?;
-            // An outline keeps both readable where they overlap.
-            let stroke = colour(index).stroke_width(style.stroke(1.5));
-            let bins: Vec<usize> = (0..count).collect();
-            for run in bins
-                .split(|&bin| shares[bin] == 0.0)
-                .filter(|run| !run.is_empty())
-            {
-                let (first, last) = (run[0], run[run.len() - 1]);
-                let tops = run
-                    .iter()
-                    .flat_map(|&bin| [(edge(bin), shares[bin]), (edge(bin + 1), shares[bin])]);
-                let start = std::iter::once((edge(first), 0.0));
-                let outline: Vec<_> = start.chain(tops).chain([(edge(last + 1), 0.0)]).collect();
-                chart
-                    .draw_series([PathElement::new(outline, stroke)])
-                    .map_err(show)?;
-            }
+            let steps = shares.iter().enumerate();
+            let steps =
+                steps.flat_map(|(bin, &share)| [(edge(bin), share), (edge(bin + 1), share)]);
+            // The outline keeps both readable where they overlap.
+            let area = AreaSeries::new(steps, 0.0, colour(index).mix(0.35))
+                .border_style(colour(index).stroke_width(style.stroke(1.5)));
+            chart.draw_series(area).map_err(show)?;
         }
         Ok(())
     }

@@ -1,8 +1,9 @@
 //! Lines over a numeric axis.
 
-use plotters::prelude::*;
+use plotters::prelude::{Color, DrawingBackend};
+use plotters::series;
 
-use super::frame::{Area, Axis, Frame, Style, colour, extent, show};
+use super::frame::{Area, Frame, Style, around, colour, extent, show};
 
 /// One line.
 #[derive(Debug, Clone, PartialEq)]
@@ -85,38 +86,33 @@ impl LineChart {
         let nothing = "there is no finite point to draw";
         let (left, right) = extent(points().map(|p| p.0)).ok_or(nothing)?;
         let (low, high) = extent(points().map(|p| p.1)).ok_or(nothing)?;
-        let y = match self.y_range {
-            Some((low, high)) => Axis::new(low, high, 6, false),
-            None => Axis::new(low, high, 6, true),
-        };
         // Between whole numbers such as steps or loops there is nothing to label.
-        let labels = match points().all(|p| p.0.fract() == 0.0) {
-            true => (right - left).clamp(1.0, 8.0) as usize,
-            false => 8,
+        let x_labels = match points().all(|p| p.0.fract() == 0.0) {
+            true => (right - left).clamp(1.0, 9.0) as usize + 1,
+            false => 10,
+        };
+        let y = match self.y_range {
+            Some((low, high)) if low < high => low..high,
+            _ => around((low, high)),
         };
         let frame = Frame {
             title: &self.title,
             x_label: &self.x_label,
             y_label: &self.y_label,
             names: self.series.iter().map(|s| s.name.as_str()).collect(),
-            x: Axis::new(left, right, labels, false),
+            x: around((left, right)),
             y,
-            x_scale: true,
-            x_room: 22.0,
+            x_labels,
+            x_room: 46.0,
         };
         let mut chart = frame.draw(root, style)?;
         for (index, series) in self.series.iter().enumerate() {
-            let stroke = colour(index).stroke_width(style.stroke(2.0));
+            let stroke = colour(index).stroke_width(style.stroke(2.0)).filled();
+            let marked = series.points.len() <= MARKED;
+            let radius = if marked { style.stroke(3.5) } else { 0 };
             for run in series.points.split(|point| !finite(&point)) {
-                let line = PathElement::new(run.to_vec(), stroke);
-                chart.draw_series([line]).map_err(show)?;
-            }
-            if series.points.len() <= MARKED {
-                let dots = series.points.iter().filter(finite);
-                let radius = style.px(3.5);
-                chart
-                    .draw_series(dots.map(|&p| Circle::new(p, radius, colour(index).filled())))
-                    .map_err(show)?;
+                let line = series::LineSeries::new(run.to_vec(), stroke).point_size(radius);
+                chart.draw_series(line).map_err(show)?;
             }
         }
         Ok(())
