@@ -1,6 +1,7 @@
 //! The commands of the program, a module each.
 
 mod alignment;
+mod data;
 mod dpo;
 mod eval;
 mod generate;
@@ -37,6 +38,7 @@ enum Command {
     Generate(Box<generate::Args>),
     Score(Box<score::Args>),
     Eval(eval::Args),
+    Data(data::Args),
 }
 
 impl Command {
@@ -51,6 +53,7 @@ impl Command {
             Self::Generate(args) => generate::run(args),
             Self::Score(args) => score::run(args),
             Self::Eval(args) => eval::run(args),
+            Self::Data(args) => data::run(args),
         }
     }
 }
