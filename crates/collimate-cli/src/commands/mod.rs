@@ -1,6 +1,7 @@
 //! The commands of the program, a module each.
 
 mod alignment;
+mod chat;
 mod data;
 mod dpo;
 mod eval;
@@ -38,6 +39,7 @@ enum Command {
     Generate(Box<generate::Args>),
     Score(Box<score::Args>),
     Eval(eval::Args),
+    Chat(Box<chat::Args>),
     Data(data::Args),
 }
 
@@ -53,6 +55,7 @@ impl Command {
             Self::Generate(args) => generate::run(args),
             Self::Score(args) => score::run(args),
             Self::Eval(args) => eval::run(args),
+            Self::Chat(args) => chat::run(args),
             Self::Data(args) => data::run(args),
         }
     }
