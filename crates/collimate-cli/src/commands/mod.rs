@@ -3,10 +3,12 @@
 mod alignment;
 mod chat;
 mod data;
+mod doctor;
 mod dpo;
 mod eval;
 mod generate;
 mod ppo;
+mod report;
 pub(crate) mod rule;
 mod score;
 mod self_rewarding;
@@ -41,6 +43,8 @@ enum Command {
     Eval(eval::Args),
     Chat(Box<chat::Args>),
     Data(data::Args),
+    Report(report::Args),
+    Doctor(doctor::Args),
 }
 
 impl Command {
@@ -57,6 +61,8 @@ impl Command {
             Self::Eval(args) => eval::run(args),
             Self::Chat(args) => chat::run(args),
             Self::Data(args) => data::run(args),
+            Self::Report(args) => report::run(args),
+            Self::Doctor(args) => doctor::run(args),
         }
     }
 }
