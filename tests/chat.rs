@@ -156,7 +156,11 @@ fn a_model_without_template_needs_the_fallback() {
     let options = ["--temperature", "0", "--chat-fallback", "plain"];
     let found = answers(&plain, &options, "the cat\n");
     let asked = json!([user("the cat")]);
-    assert_eq!(found, [expected(&plain, &options, &asked).trim()]);
+    assert_eq!(found.len(), 1);
+    assert_eq!(
+        found[0].trim_end(),
+        expected(&plain, &options, &asked).trim()
+    );
 }
 
 /// Fails unless the program ends with one line that holds all of `says`.

@@ -169,6 +169,7 @@ impl Chat {
                 }
                 Command::System(text) => {
                     self.history.set_system(text);
+                    self.tell("the next answer follows the new system message");
                     Ok(())
                 }
                 Command::Retry => self.retry(),

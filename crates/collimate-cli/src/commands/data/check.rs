@@ -31,7 +31,7 @@ pub(crate) struct Args {
     /// graded_answers; by default recognised
     #[arg(long, value_parser = Kind::parse, value_name = "NAME")]
     format: Option<Kind>,
-    /// What to do with a row that cannot be read: drop (told with its line) or fail
+    /// Treatment of a row that cannot be read: drop (told with its line) or fail
     #[arg(long, value_parser = json_name::<OnBadRow>, default_value = "drop")]
     #[arg(value_name = "POLICY")]
     on_bad_row: OnBadRow,
@@ -54,7 +54,7 @@ pub(crate) struct Args {
     json: bool,
 }
 
-/// What is told of all files.
+/// Everything that is told of the files.
 #[derive(Debug, Serialize)]
 pub(super) struct Checked {
     /// True if every file holds something that can be used.

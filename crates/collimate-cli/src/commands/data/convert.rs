@@ -4,7 +4,7 @@ use std::io::Cursor;
 use std::path::{Path, PathBuf};
 
 use collimate::core::{Message, PreferencePair, Prompt, Role};
-use collimate::data::{Format, HhTurns, Input, OnBadRow, ReadOptions, SftExample};
+use collimate::data::{DropReason, Format, HhTurns, Input, OnBadRow, ReadOptions, SftExample};
 use collimate::train::atomic_write;
 use serde_json::{Map, Value, json};
 
@@ -32,7 +32,7 @@ pub(crate) struct Args {
     /// Format of the files; by default recognised
     #[arg(long, value_parser = json_name::<Format>, value_name = "NAME")]
     format: Option<Format>,
-    /// What to do with a row that cannot be read: fail or drop (told with its line)
+    /// Treatment of a row that cannot be read: fail or drop (told with its line)
     #[arg(long, value_parser = json_name::<OnBadRow>, default_value = "fail")]
     #[arg(value_name = "POLICY")]
     on_bad_row: OnBadRow,
@@ -85,7 +85,9 @@ fn read_all(args: &Args) -> Result<(Rows, usize), Failure> {
         if let Some(report) = &found.report.whole {
             common::tell(&report.to_string());
         }
-        let lines: Vec<usize> = found.places.dropped.iter().map(|row| row.line).collect();
+        let rows = found.places.dropped.iter();
+        let rows = rows.filter(|row| row.reason != DropReason::Header);
+        let lines: Vec<usize> = rows.map(|row| row.line).collect();
         dropped += lines.len();
         if !lines.is_empty() {
             common::tell(&format!("{shown}: dropped: {}", named(&lines)));
@@ -196,7 +198,7 @@ fn check_pairs(pairs: &[PreferencePair], text: &str, out: &Path) -> Result<(), F
     let (again, _) = input
         .read_pairs(&ReadOptions::default())
         .map_err(|e| lossy(out, &e))?;
-    same(pairs, &again, out)
+    same(pairs, &again, out, same_pair)
 }
 
 /// Fails unless the text is read as these examples.
@@ -205,7 +207,7 @@ fn check_examples(examples: &[SftExample], text: &str, out: &Path) -> Result<(),
     let (again, _) = input
         .read_sft(&ReadOptions::default())
         .map_err(|e| lossy(out, &e))?;
-    same(examples, &again, out)
+    same(examples, &again, out, |a, b| a == b)
 }
 
 fn lossy(out: &Path, why: &dyn std::fmt::Display) -> String {
@@ -216,8 +218,22 @@ fn lossy(out: &Path, why: &dyn std::fmt::Display) -> String {
     )
 }
 
-fn same<T: PartialEq>(rows: &[T], again: &[T], out: &Path) -> Result<(), Failure> {
-    let differs = rows.iter().zip(again).position(|(a, b)| a != b);
+/// True if both pairs say the same. The reader of JSON may miss the last bit of a number.
+fn same_pair(a: &PreferencePair, b: &PreferencePair) -> bool {
+    let scores = match (a.score_gap, b.score_gap) {
+        (Some(a), Some(b)) => (a - b).abs() <= 4.0 * f64::EPSILON * a.abs(),
+        (a, b) => a == b,
+    };
+    scores && (&a.prompt, &a.chosen, &a.rejected) == (&b.prompt, &b.chosen, &b.rejected)
+}
+
+fn same<T>(
+    rows: &[T],
+    again: &[T],
+    out: &Path,
+    equal: impl Fn(&T, &T) -> bool,
+) -> Result<(), Failure> {
+    let differs = rows.iter().zip(again).position(|(a, b)| !equal(a, b));
     match (differs, rows.len() == again.len()) {
         (None, true) => Ok(()),
         (Some(index), _) => {

@@ -145,7 +145,7 @@ pub(super) fn prompts(rows: &Rows) -> Vec<&Prompt> {
         .collect()
 }
 
-/// How many rows have no prompt.
+/// Counts the rows without a prompt.
 pub(super) fn without_prompt(rows: &Rows, kept: usize) -> usize {
     kept - prompts(rows).len()
 }

@@ -20,7 +20,7 @@ pub(super) struct Facts {
     pub(super) file: PathBuf,
     pub(super) format: String,
     pub(super) recognised_by: String,
-    /// What the rows are: pairs, examples, prompts or scored answers.
+    /// The kind of the rows: pair, example, prompt or scored answer.
     pub(super) kind: &'static str,
     /// Rows of the file.
     pub(super) rows: usize,

@@ -34,7 +34,7 @@ pub(crate) struct Args {
     /// Format of the file; by default recognised
     #[arg(long, value_parser = Kind::parse, value_name = "NAME")]
     format: Option<Kind>,
-    /// What to do with a row that cannot be read: fail or drop
+    /// Treatment of a row that cannot be read: fail or drop
     #[arg(long, value_parser = json_name::<OnBadRow>, default_value = "fail")]
     #[arg(value_name = "POLICY")]
     on_bad_row: OnBadRow,

@@ -14,7 +14,7 @@ use super::lines;
 use super::read::Rows;
 use crate::common::Failure;
 
-/// What the longest sequence cuts.
+/// The part of a long prompt that is cut, as in training.
 const TRUNCATION: Truncation = Truncation::KeepEnd;
 
 /// The model's side of a check.
