@@ -2,6 +2,7 @@
 
 use std::io::Cursor;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use collimate::core::PreferencePair;
 use collimate::data::{
@@ -77,7 +78,7 @@ pub(super) struct Counts {
 /// The bytes of a file, which can be read more than once where the file itself cannot.
 struct Source {
     path: PathBuf,
-    bytes: Vec<u8>,
+    bytes: Arc<[u8]>,
 }
 
 impl Source {
@@ -85,7 +86,7 @@ impl Source {
         match std::fs::read(path) {
             Ok(bytes) => Ok(Self {
                 path: path.to_owned(),
-                bytes,
+                bytes: bytes.into(),
             }),
             // The library's reader has the better words.
             Err(error) => Err(match Input::open(path) {
@@ -96,7 +97,7 @@ impl Source {
     }
 
     fn input(&self) -> Result<Input, DataError> {
-        Input::from_reader(&self.path, Cursor::new(self.bytes.clone()))
+        Input::from_reader(&self.path, Cursor::new(Arc::clone(&self.bytes)))
     }
 }
 

@@ -149,24 +149,23 @@ impl Model {
         parts: impl Fn(&E) -> Vec<usize>,
         names: &[&'static str],
     ) -> Result<Tokens, Failure> {
-        let mut refused = Vec::new();
-        let mut why = None;
+        let (mut refused, mut why) = (Vec::new(), None);
+        // Without the rows that are refused, where there are any.
+        let mut good: Option<Vec<R>> = None;
         let whole = match encode(rows, usize::MAX) {
-            Ok((whole, _)) => Some((whole, rows.to_vec())),
+            Ok((whole, _)) => whole,
             Err(error) => {
-                // One row stops all: look for it.
                 why = Some(error.to_string());
-                let mut good = Vec::new();
+                let mut left = Vec::new();
                 for (index, row) in rows.iter().enumerate() {
                     match encode(std::slice::from_ref(row), usize::MAX) {
-                        Ok(_) => good.push(row.clone()),
+                        Ok(_) => left.push(row.clone()),
                         Err(_) => refused.push(places.get(index).copied().unwrap_or(0)),
                     }
                 }
-                match good.is_empty() {
-                    true => None,
-                    false => Some((encode(&good, usize::MAX)?.0, good)),
-                }
+                let (whole, _) = encode(&left, usize::MAX)?;
+                good = Some(left);
+                whole
             }
         };
         let mut tokens = Tokens {
@@ -178,9 +177,9 @@ impl Model {
             refused_lines: lines::first(&refused),
             refused_why: why,
         };
-        let Some((whole, good)) = whole else {
+        if whole.is_empty() {
             return Ok(tokens);
-        };
+        }
         let lengths: Vec<Vec<usize>> = whole.iter().map(parts).collect();
         tokens.lengths = names
             .iter()
@@ -192,7 +191,8 @@ impl Model {
         let answers = |row: &Vec<usize>| row.iter().skip(1).max().copied().unwrap_or(0);
         tokens.sequence = Lengths::of(lengths.iter().map(|row| row[0] + answers(row)));
         if names.len() > 1 {
-            tokens.cut = Some(encode(&good, self.max_length)?.1);
+            let rows = good.as_deref().unwrap_or(rows);
+            tokens.cut = Some(encode(rows, self.max_length)?.1);
         }
         Ok(tokens)
     }
