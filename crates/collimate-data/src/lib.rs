@@ -16,9 +16,10 @@ pub use pool::{
     Auditor, HiddenLabelPool, HiddenPair, Precision, SealedLabels, SelfLabelledPair, oracle_labels,
 };
 pub use read::{
-    Answer, AskedPrompt, DropReason, Format, GradedAnswer, HhTurns, Input, LabelledExample, Labels,
-    Note, OnBadRow, Prompts, Question, QuestionFormat, ReadOptions, ReadReport, SftTurns, not_used,
-    read_answers, read_labelled, read_labelled_pairs, read_pairs, read_questions, read_sft,
+    Answer, AskedPrompt, DropReason, DroppedRow, Format, GradedAnswer, HhTurns, Input,
+    LabelledExample, Labels, Note, OnBadRow, Places, Prompts, Question, QuestionFormat,
+    ReadOptions, ReadReport, SftTurns, not_used, read_answers, read_labelled, read_labelled_pairs,
+    read_pairs, read_questions, read_sft,
 };
 pub use split::{Grouped, SER_SHARES, seed_split, split_by_fraction, split_by_hash};
 pub use tokenize::{

@@ -1,13 +1,17 @@
 //! The commands of the program, a module each.
 
+mod chat;
 mod completions;
 mod config;
+mod data;
+mod doctor;
 mod dpo;
 mod eval;
 mod generate;
 mod kto;
 mod pairs;
 mod ppo;
+mod report;
 mod reward;
 pub(crate) mod rule;
 mod score;
@@ -49,6 +53,10 @@ enum Command {
     Eval(eval::Args),
     Config(config::Args),
     Completions(completions::Args),
+    Chat(Box<chat::Args>),
+    Data(data::Args),
+    Report(report::Args),
+    Doctor(doctor::Args),
 }
 
 impl Command {
@@ -68,6 +76,10 @@ impl Command {
             Self::Eval(args) => eval::run(args),
             Self::Config(args) => config::run(args),
             Self::Completions(args) => completions::run(args),
+            Self::Chat(args) => chat::run(args),
+            Self::Data(args) => data::run(args),
+            Self::Report(args) => report::run(args),
+            Self::Doctor(args) => doctor::run(args),
         }
     }
 }

@@ -11,6 +11,7 @@ mod labelled;
 mod labels;
 mod oasst;
 mod objects;
+mod places;
 mod prompt_column;
 mod prompts;
 mod questions;
@@ -38,6 +39,7 @@ pub use hh::HhTurns;
 pub use input::Input;
 pub use labelled::{LabelledExample, read_labelled};
 pub use labels::{Labels, read_labelled_pairs};
+pub use places::{DroppedRow, Places};
 pub use prompts::{AskedPrompt, Prompts};
 pub use questions::{Question, QuestionFormat, read_questions};
 pub use report::{DropReason, Note, ReadReport, not_used};
@@ -111,6 +113,10 @@ struct Sink<T> {
     dropped: BTreeMap<DropReason, usize>,
     seen: Seen,
     labels: Notes,
+    /// The line of the row in work.
+    line: usize,
+    /// The lines of rows, where somebody asks for them.
+    places: Option<Places>,
 }
 
 impl<T> Sink<T> {
@@ -123,18 +129,25 @@ impl<T> Sink<T> {
             dropped: BTreeMap::new(),
             seen: Seen::default(),
             labels: Notes::default(),
+            line: 0,
+            places: None,
         }
     }
 
     fn drop_one(&mut self, reason: DropReason) {
+        self.drop_row(reason, None);
+    }
+
+    fn drop_row(&mut self, reason: DropReason, what: Option<&str>) {
         *self.dropped.entry(reason).or_insert(0) += 1;
+        self.place_dropped(reason, what);
     }
 
     /// Applies the policy to a row that cannot be read.
     fn bad(&mut self, line: usize, bad: Bad) -> Result<(), DataError> {
         match self.on_bad_row {
             OnBadRow::Drop => {
-                self.drop_one(bad.reason);
+                self.drop_row(bad.reason, Some(&bad.what));
                 Ok(())
             }
             OnBadRow::Fail => Err(DataError::Row {
@@ -254,17 +267,7 @@ impl Input {
     ) -> Result<(Vec<SftExample>, ReadReport), DataError> {
         let format = self.format_of(options)?;
         let mut sink = Sink::new(self.path(), options);
-        match format {
-            Format::Messages => each_row(self, format, &mut sink, |row, sink| {
-                sft::messages_row(row, options.sft_turns, sink)
-            }),
-            Format::PromptCompletion => {
-                each_row(self, format, &mut sink, sft::prompt_completion_row)
-            }
-            _ => Err(self.format_error(format!(
-                "{format} rows are comparisons: read them with `read_pairs` and take `SftExample::from` each pair"
-            ))),
-        }?;
+        examples(self, format, options, &mut sink)?;
         Ok(sink.finish(format))
     }
 
@@ -295,6 +298,23 @@ fn pairs(
     }
 }
 
+fn examples(
+    input: Input,
+    format: Format,
+    options: &ReadOptions,
+    sink: &mut Sink<SftExample>,
+) -> Result<(), DataError> {
+    match format {
+        Format::Messages => each_row(input, format, sink, |row, sink| {
+            sft::messages_row(row, options.sft_turns, sink)
+        }),
+        Format::PromptCompletion => each_row(input, format, sink, sft::prompt_completion_row),
+        _ => Err(input.format_error(format!(
+            "{format} rows are comparisons: read them with `read_pairs` and take `SftExample::from` each pair"
+        ))),
+    }
+}
+
 /// Parses each line as a JSON object and hands it on.
 fn each_row<T>(
     mut input: Input,
@@ -309,6 +329,7 @@ fn each_row<T>(
     let mut lines = input.into_lines();
     while let Some((line, bytes)) = lines.next_line()? {
         sink.rows += 1;
+        sink.line = line;
         let mut holder = None;
         let row = parse(bytes.trim_ascii(), &mut holder);
         let taken = row.and_then(|row| {
@@ -317,6 +338,7 @@ fn each_row<T>(
             sink.labels.keep(labels, sink.out.len());
             taken
         });
+        sink.place();
         if let Err(bad) = taken {
             sink.bad(line, bad)?;
         }

@@ -218,6 +218,7 @@ pub(super) fn read(mut input: Input, sink: &mut Sink<PreferencePair>) -> Result<
     let mut header = Header(vec!["chosen".to_owned(), "rejected".to_owned()]);
     while let Some((line, record)) = records.next()? {
         sink.rows += 1;
+        sink.line = line;
         let record = match record {
             Ok(record) => record,
             Err(bad) => {
@@ -254,7 +255,9 @@ pub(super) fn read(mut input: Input, sink: &mut Sink<PreferencePair>) -> Result<
             }
             sink.seen.tell(Note::FirstColumnPreferred);
         }
-        if let Err(bad) = pair(&header, &record, sink) {
+        let taken = pair(&header, &record, sink);
+        sink.place();
+        if let Err(bad) = taken {
             sink.bad(line, bad)?;
         }
     }

@@ -1,0 +1,108 @@
+//! Lines from the terminal or a pipe, and the commands among them.
+
+use std::io::{BufRead, IsTerminal};
+
+use crate::common::{self, Failure};
+
+/// The list of commands.
+pub(super) const HELP: &str = "\
+/clear        forget the conversation
+/system TEXT  set the system's message; without a text there is none
+/retry        write another answer to the last message
+/quit         end, as Ctrl-D does
+//TEXT        a message that begins with /";
+
+/// A line, as it is meant.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Command {
+    /// An empty line.
+    Nothing,
+    /// A message to the model.
+    Say(String),
+    /// Forget the turns.
+    Clear,
+    /// Set the system's message.
+    System(String),
+    /// Another answer.
+    Retry,
+    /// The list of commands.
+    Help,
+    /// End the program.
+    Quit,
+    /// A command that there is not.
+    Unknown(String),
+}
+
+impl Command {
+    /// The meaning of a line.
+    pub(super) fn of(line: &str) -> Self {
+        let line = line.trim();
+        let Some(rest) = line.strip_prefix('/') else {
+            return match line.is_empty() {
+                true => Self::Nothing,
+                false => Self::Say(line.to_owned()),
+            };
+        };
+        if rest.starts_with('/') {
+            return Self::Say(rest.to_owned());
+        }
+        let (name, text) = rest.split_once(char::is_whitespace).unwrap_or((rest, ""));
+        match (name, text.trim()) {
+            ("system", text) => Self::System(text.to_owned()),
+            ("clear", "") => Self::Clear,
+            ("retry", "") => Self::Retry,
+            ("help", "") => Self::Help,
+            ("quit" | "exit", "") => Self::Quit,
+            _ => Self::Unknown(line.to_owned()),
+        }
+    }
+}
+
+/// The sign that a message is awaited.
+pub(super) const SIGN: &str = "> ";
+
+/// Lines of standard input.
+pub(super) struct Lines {
+    /// True if a sign is shown before each line.
+    sign: bool,
+    number: usize,
+}
+
+impl Lines {
+    /// Lines from the beginning.
+    pub(super) fn new(terminal: bool) -> Self {
+        Self {
+            sign: terminal && std::io::stdout().is_terminal(),
+            number: 0,
+        }
+    }
+
+    /// The next line; none at the end of the input.
+    pub(super) fn next(&mut self) -> Result<Option<String>, Failure> {
+        if self.sign {
+            common::print(SIGN)?;
+        }
+        let mut bytes = Vec::new();
+        let mut input = std::io::stdin().lock();
+        let read = input
+            .read_until(b'\n', &mut bytes)
+            .map_err(|error| format!("standard input: {error}"))?;
+        if read == 0 {
+            if self.sign {
+                common::print("\n")?;
+            }
+            return Ok(None);
+        }
+        self.number += 1;
+        let number = self.number;
+        let line = String::from_utf8(bytes).map_err(|_| {
+            format!("standard input:{number}: not valid UTF-8: convert it, for example with iconv")
+        })?;
+        // An editor may put a byte order mark before a file.
+        let line = match number {
+            1 => line.trim_start_matches('\u{feff}').to_owned(),
+            _ => line,
+        };
+        Ok(Some(line))
+    }
+}

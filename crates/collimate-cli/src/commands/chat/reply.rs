@@ -1,0 +1,65 @@
+//! An answer while it grows.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use collimate::lm::{Place, Progress, Watch};
+
+use crate::common::{self, Failure};
+
+/// Shows an answer and keeps its text.
+pub(super) struct Reply {
+    stop: Arc<AtomicBool>,
+    /// True if the blanks before the text are no part of it: plain text puts one there.
+    trim: bool,
+    text: String,
+    /// The reason why standard output took no more of the text.
+    lost: Option<String>,
+}
+
+impl Reply {
+    /// An answer without text.
+    pub(super) fn new(stop: Arc<AtomicBool>, trim: bool) -> Self {
+        Self {
+            stop,
+            trim,
+            text: String::new(),
+            lost: None,
+        }
+    }
+
+    /// Ends the line and returns the text.
+    pub(super) fn finish(mut self) -> Result<String, Failure> {
+        self.write("\n");
+        match self.lost {
+            Some(lost) => Err(lost.into()),
+            None if self.trim => Ok(self.text.trim_end().to_owned()),
+            None => Ok(self.text),
+        }
+    }
+
+    fn write(&mut self, text: &str) {
+        if self.lost.is_none() {
+            self.lost = common::print(text).err().map(|error| error.to_string());
+        }
+    }
+}
+
+impl Watch for Reply {
+    fn text(&mut self, _: Place, piece: &str) {
+        let piece = match self.trim && self.text.is_empty() {
+            true => piece.trim_start(),
+            false => piece,
+        };
+        self.text.push_str(piece);
+        self.write(piece);
+    }
+
+    fn progress(&mut self, _: Progress) -> ControlFlow<()> {
+        match self.lost.is_some() || self.stop.load(Ordering::SeqCst) {
+            true => ControlFlow::Break(()),
+            false => ControlFlow::Continue(()),
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! Says what is read from data files, and what to mend.
+
+use std::collections::HashSet;
+use std::path::PathBuf;
+
+use collimate::core::Prompt;
+use collimate::data::{ChatFallback, HhTurns, OnBadRow, ReadOptions};
+use serde::Serialize;
+
+use super::counts;
+use super::facts::Facts;
+use super::read::{self, Found, Kind};
+use super::show;
+use super::tokens::Model;
+use crate::common::{self, Failure, json_name};
+
+/// Say what is read from files of preference pairs, examples, prompts or scored answers, and what to
+/// mend in them.
+///
+/// Rows are read as the training commands read them. With --model the lengths are in tokens too, and
+/// it is told what --max-length cuts. The status is 1 if a file holds nothing that can be used.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Data files
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// Folder of the model that is to be trained, for its tokenizer and chat template
+    #[arg(long, value_name = "DIR")]
+    model: Option<PathBuf>,
+    /// Format of the files: one that ser reads, prompt_completion, messages, prompts or
+    /// graded_answers; by default recognised
+    #[arg(long, value_parser = Kind::parse, value_name = "NAME")]
+    format: Option<Kind>,
+    /// Treatment of a row that cannot be read: drop (told with its line) or fail
+    #[arg(long, value_parser = json_name::<OnBadRow>, default_value = "drop")]
+    #[arg(value_name = "POLICY")]
+    on_bad_row: OnBadRow,
+    /// Longest sequence in tokens [default: 1024, or what the model takes]
+    #[arg(long, value_name = "N", requires = "model")]
+    max_length: Option<usize>,
+    /// Tokens that a prompt keeps where prompt and answer are longer than that [default: half of it]
+    #[arg(long, value_name = "N", requires = "model")]
+    max_prompt_length: Option<usize>,
+    /// Prompt of an hh-rlhf dialogue: last_turn_only (as the training commands) or full
+    #[arg(long, value_parser = json_name::<HhTurns>, default_value = "last_turn_only")]
+    #[arg(value_name = "TURNS")]
+    hh_turns: HhTurns,
+    /// Messages where the model has no chat template: refuse, or plain text with their roles
+    #[arg(long, value_parser = json_name::<ChatFallback>, default_value = "refuse")]
+    #[arg(value_name = "HOW")]
+    chat_fallback: ChatFallback,
+    /// Print one JSON object in place of tables
+    #[arg(long)]
+    json: bool,
+}
+
+/// Everything that is told of the files.
+#[derive(Debug, Serialize)]
+pub(super) struct Checked {
+    /// True if every file holds something that can be used.
+    usable: bool,
+    pub(super) files: Vec<Facts>,
+    pub(super) shared_prompts: Vec<Shared>,
+}
+
+/// Two files with prompts in common.
+#[derive(Debug, Serialize)]
+pub(super) struct Shared {
+    pub(super) files: [PathBuf; 2],
+    /// Different prompts that both have.
+    pub(super) prompts: usize,
+}
+
+/// Does what the options say.
+pub(crate) fn run(args: &Args) -> Result<(), Failure> {
+    let model = match &args.model {
+        Some(dir) => Some(Model::open(
+            dir,
+            args.chat_fallback,
+            args.max_length,
+            args.max_prompt_length,
+        )?),
+        None => None,
+    };
+    let options = ReadOptions {
+        on_bad_row: args.on_bad_row,
+        hh_turns: args.hh_turns,
+        ..ReadOptions::default()
+    };
+    let found = args
+        .files
+        .iter()
+        .map(|path| read::read(path, args.format, &options));
+    let found = found.collect::<Result<Vec<Found>, _>>()?;
+    let facts = found
+        .iter()
+        .map(|found| Facts::of(found, args.format.is_some(), model.as_ref()))
+        .collect::<Result<Vec<Facts>, _>>()?;
+    let checked = Checked {
+        usable: facts.iter().all(usable),
+        files: facts,
+        shared_prompts: shared(&found),
+    };
+    match args.json {
+        true => common::print(&(serde_json::to_string_pretty(&checked)? + "\n"))?,
+        false => common::print(&show::text(&checked))?,
+    }
+    match checked.files.iter().find(|facts| !usable(facts)) {
+        Some(facts) => Err(format!(
+            "{}: no row can be used: look at the reasons and mend the file",
+            facts.file.display()
+        )
+        .into()),
+        None => Ok(()),
+    }
+}
+
+/// True if at least one row is left, as text and as tokens.
+fn usable(facts: &Facts) -> bool {
+    let refused = facts.tokens.as_ref().map_or(0, |tokens| tokens.refused);
+    facts.kept > refused
+}
+
+/// The files that have prompts in common.
+fn shared(found: &[Found]) -> Vec<Shared> {
+    let sets = found.iter().map(|found| {
+        let prompts = counts::prompts(&found.rows).into_iter().collect();
+        (&found.path, prompts)
+    });
+    let sets: Vec<(&PathBuf, HashSet<&Prompt>)> = sets.collect();
+    let mut shared = Vec::new();
+    for (index, (path, prompts)) in sets.iter().enumerate() {
+        for (other, others) in &sets[index + 1..] {
+            let both = prompts.intersection(others).count();
+            if both > 0 {
+                shared.push(Shared {
+                    files: [(*path).clone(), (*other).clone()],
+                    prompts: both,
+                });
+            }
+        }
+    }
+    shared
+}

@@ -1,0 +1,247 @@
+//! Writes rows of any format that is read as rows that TRL reads.
+
+use std::io::Cursor;
+use std::path::{Path, PathBuf};
+
+use collimate::core::{Message, PreferencePair, Prompt, Role};
+use collimate::data::{DropReason, Format, HhTurns, Input, OnBadRow, ReadOptions, SftExample};
+use collimate::files::atomic_write;
+use serde_json::{Map, Value, json};
+
+use super::lines::{count, named};
+use super::read::{self, Kind, Rows};
+use crate::common::{self, Failure, json_name};
+
+/// Write preference pairs or examples of any format as JSON lines that TRL reads.
+///
+/// Pairs become `prompt`, `chosen` and `rejected`, conversations lists of messages; examples become
+/// `prompt` and `completion`, or `messages`. Of scores the readers keep the difference: it is
+/// written as `score_chosen`, beside a `score_rejected` of 0. The rows are read again before
+/// the file is written, and must say the same.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Data files, all of pairs or all of examples
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// File to write
+    #[arg(long, value_name = "OUT.jsonl")]
+    out: PathBuf,
+    /// Write over a file that is there
+    #[arg(long)]
+    force: bool,
+    /// Format of the files; by default recognised
+    #[arg(long, value_parser = json_name::<Format>, value_name = "NAME")]
+    format: Option<Format>,
+    /// Treatment of a row that cannot be read: fail or drop (told with its line)
+    #[arg(long, value_parser = json_name::<OnBadRow>, default_value = "fail")]
+    #[arg(value_name = "POLICY")]
+    on_bad_row: OnBadRow,
+    /// Prompt of an hh-rlhf dialogue: full or last_turn_only (as the training commands)
+    #[arg(long, value_parser = json_name::<HhTurns>, default_value = "full")]
+    #[arg(value_name = "TURNS")]
+    hh_turns: HhTurns,
+}
+
+/// Does what the options say.
+pub(crate) fn run(args: &Args) -> Result<(), Failure> {
+    let out = args.out.display();
+    common::check_writable(&args.out)?;
+    if args.out.exists() && !args.force {
+        return Err(
+            format!("--out {out}: exists: give another name, or --force to replace it").into(),
+        );
+    }
+    let (rows, dropped) = read_all(args)?;
+    let text = match &rows {
+        Rows::Sft(examples) => {
+            let text = lines(of_examples(examples))?;
+            check_examples(examples, &text, &args.out)?;
+            text
+        }
+        Rows::Pairs(pairs) => {
+            let text = lines(of_pairs(pairs))?;
+            check_pairs(pairs, &text, &args.out)?;
+            text
+        }
+        Rows::Prompts(_) | Rows::Scored(_) => String::new(),
+    };
+    atomic_write(&args.out, text.as_bytes())?;
+    let written = count(text.lines().count(), "row");
+    common::tell(&format!("wrote {written} to {out}, {dropped} dropped"));
+    Ok(())
+}
+
+/// The rows of all files, and how many were dropped; tells of each file what was read.
+fn read_all(args: &Args) -> Result<(Rows, usize), Failure> {
+    let options = ReadOptions {
+        on_bad_row: args.on_bad_row,
+        hh_turns: args.hh_turns,
+        ..ReadOptions::default()
+    };
+    let (mut pairs, mut examples, mut dropped) = (Vec::new(), Vec::new(), 0);
+    for path in &args.files {
+        let found = read::read(path, args.format.map(Kind::Rows), &options)?;
+        let shown = path.display();
+        if let Some(report) = &found.report.whole {
+            common::tell(&report.to_string());
+        }
+        let rows = found.places.dropped.iter();
+        let rows = rows.filter(|row| row.reason != DropReason::Header);
+        let lines: Vec<usize> = rows.map(|row| row.line).collect();
+        dropped += lines.len();
+        if !lines.is_empty() {
+            common::tell(&format!("{shown}: dropped: {}", named(&lines)));
+        }
+        match found.rows {
+            Rows::Pairs(mut more) => pairs.append(&mut more),
+            Rows::Sft(mut more) => examples.append(&mut more),
+            Rows::Prompts(_) | Rows::Scored(_) => {
+                return Err(format!(
+                    "{shown}: holds {}, which this command does not convert: name a file of pairs \
+                     or of examples, or its format with --format",
+                    match found.kind {
+                        Kind::Prompts => "prompts",
+                        _ => "scored answers",
+                    }
+                )
+                .into());
+            }
+        }
+    }
+    match (pairs.is_empty(), examples.is_empty()) {
+        (false, true) => Ok((Rows::Pairs(pairs), dropped)),
+        (true, false) => Ok((Rows::Sft(examples), dropped)),
+        (false, false) => {
+            Err("some files hold pairs, others examples: convert each kind by itself".into())
+        }
+        (true, true) => Err("no row is left to write: `collimate data check` says why".into()),
+    }
+}
+
+fn message(role: Role, content: &str) -> Message {
+    Message {
+        role,
+        content: content.to_owned(),
+    }
+}
+
+/// An answer beside its prompt: a text, or a list with one message of the assistant.
+fn answer(prompt: &Prompt, text: &str) -> Value {
+    match prompt {
+        Prompt::Text(_) => json!(text),
+        Prompt::Chat(_) => json!([message(Role::Assistant, text)]),
+    }
+}
+
+fn of_pairs(pairs: &[PreferencePair]) -> Vec<Map<String, Value>> {
+    // Where one row has scores, all have the columns: the first row shows the format.
+    let scored = pairs.iter().any(|pair| pair.score_gap.is_some());
+    let row = |pair: &PreferencePair| {
+        let mut row = Map::new();
+        // An answer to nothing has no list of messages before it.
+        if !matches!(&pair.prompt, Prompt::Chat(messages) if messages.is_empty()) {
+            row.insert("prompt".to_owned(), json!(pair.prompt));
+        }
+        row.insert("chosen".to_owned(), answer(&pair.prompt, &pair.chosen.text));
+        row.insert(
+            "rejected".to_owned(),
+            answer(&pair.prompt, &pair.rejected.text),
+        );
+        if scored {
+            row.insert("score_chosen".to_owned(), json!(pair.score_gap));
+            row.insert(
+                "score_rejected".to_owned(),
+                json!(pair.score_gap.map(|_| 0.0)),
+            );
+        }
+        row
+    };
+    pairs.iter().map(row).collect()
+}
+
+fn of_examples(examples: &[SftExample]) -> Vec<Map<String, Value>> {
+    // The first row shows the format of all.
+    let chats = examples
+        .iter()
+        .all(|example| matches!(example.prompt, Prompt::Chat(_)));
+    let row = |example: &SftExample| {
+        let mut row = Map::new();
+        let text = &example.completion.text;
+        match &example.prompt {
+            Prompt::Chat(messages) if chats => {
+                let mut messages = messages.clone();
+                messages.push(message(Role::Assistant, text));
+                row.insert("messages".to_owned(), json!(messages));
+            }
+            prompt => {
+                row.insert("prompt".to_owned(), json!(prompt));
+                row.insert("completion".to_owned(), answer(prompt, text));
+            }
+        }
+        row
+    };
+    examples.iter().map(row).collect()
+}
+
+fn lines(rows: Vec<Map<String, Value>>) -> Result<String, Failure> {
+    let mut text = String::new();
+    for row in rows {
+        text += &serde_json::to_string(&row)?;
+        text.push('\n');
+    }
+    Ok(text)
+}
+
+/// Fails unless the text is read as these pairs.
+fn check_pairs(pairs: &[PreferencePair], text: &str, out: &Path) -> Result<(), Failure> {
+    let input = Input::from_reader(out, Cursor::new(text.to_owned()))?;
+    let (again, _) = input
+        .read_pairs(&ReadOptions::default())
+        .map_err(|e| lossy(out, &e))?;
+    same(pairs, &again, out, same_pair)
+}
+
+/// Fails unless the text is read as these examples.
+fn check_examples(examples: &[SftExample], text: &str, out: &Path) -> Result<(), Failure> {
+    let input = Input::from_reader(out, Cursor::new(text.to_owned()))?;
+    let (again, _) = input
+        .read_sft(&ReadOptions::default())
+        .map_err(|e| lossy(out, &e))?;
+    same(examples, &again, out, |a, b| a == b)
+}
+
+fn lossy(out: &Path, why: &dyn std::fmt::Display) -> String {
+    format!(
+        "{}: not written, as its rows would not be read as they are meant ({why}): take such rows \
+         out of the data",
+        out.display()
+    )
+}
+
+/// True if both pairs say the same. The reader of JSON may miss the last bit of a number.
+fn same_pair(a: &PreferencePair, b: &PreferencePair) -> bool {
+    let scores = match (a.score_gap, b.score_gap) {
+        (Some(a), Some(b)) => (a - b).abs() <= 4.0 * f64::EPSILON * a.abs(),
+        (a, b) => a == b,
+    };
+    scores && (&a.prompt, &a.chosen, &a.rejected) == (&b.prompt, &b.chosen, &b.rejected)
+}
+
+fn same<T>(
+    rows: &[T],
+    again: &[T],
+    out: &Path,
+    equal: impl Fn(&T, &T) -> bool,
+) -> Result<(), Failure> {
+    let differs = rows.iter().zip(again).position(|(a, b)| !equal(a, b));
+    match (differs, rows.len() == again.len()) {
+        (None, true) => Ok(()),
+        (Some(index), _) => {
+            Err(lossy(out, &format!("row {} says another thing", index + 1)).into())
+        }
+        (None, false) => {
+            let less = format!("{} rows become {}", rows.len(), again.len());
+            Err(lossy(out, &less).into())
+        }
+    }
+}

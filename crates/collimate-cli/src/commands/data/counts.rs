@@ -1,0 +1,188 @@
+//! Lengths and repetitions of rows.
+
+use std::collections::HashSet;
+use std::hash::Hash;
+
+use collimate::core::{PreferencePair, Prompt};
+use serde::Serialize;
+
+use super::lines;
+use super::read::Rows;
+
+/// The spread of some lengths.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub(super) struct Lengths {
+    /// Half of the lengths are at most this.
+    pub(super) median: usize,
+    /// 95 % of the lengths are at most this.
+    pub(super) p95: usize,
+    /// The longest.
+    pub(super) max: usize,
+}
+
+impl Lengths {
+    /// The spread; none of no lengths. Each is the smallest length with that share at or below it.
+    pub(super) fn of(lengths: impl Iterator<Item = usize>) -> Option<Self> {
+        let mut sorted: Vec<usize> = lengths.collect();
+        sorted.sort_unstable();
+        let at = |per_cent: usize| {
+            let rank = (sorted.len() * per_cent).div_ceil(100);
+            sorted.get(rank.saturating_sub(1)).copied()
+        };
+        Some(Self {
+            median: at(50)?,
+            p95: at(95)?,
+            max: at(100)?,
+        })
+    }
+}
+
+/// Lengths of the parts of rows, by the name of the part.
+pub(super) type Parts = Vec<(&'static str, Lengths)>;
+
+/// Lengths in characters.
+pub(super) fn characters(rows: &Rows) -> Parts {
+    let text = |text: &str| text.chars().count();
+    let prompt = |prompt: &Prompt| text(&prompt.to_plain());
+    let parts: Vec<(&'static str, Option<Lengths>)> = match rows {
+        Rows::Pairs(pairs) => vec![
+            (
+                "prompt",
+                Lengths::of(pairs.iter().map(|p| prompt(&p.prompt))),
+            ),
+            (
+                "chosen",
+                Lengths::of(pairs.iter().map(|p| text(&p.chosen.text))),
+            ),
+            (
+                "rejected",
+                Lengths::of(pairs.iter().map(|p| text(&p.rejected.text))),
+            ),
+        ],
+        Rows::Sft(examples) => vec![
+            (
+                "prompt",
+                Lengths::of(examples.iter().map(|e| prompt(&e.prompt))),
+            ),
+            (
+                "completion",
+                Lengths::of(examples.iter().map(|e| text(&e.completion.text))),
+            ),
+        ],
+        Rows::Prompts(prompts) => {
+            vec![(
+                "prompt",
+                Lengths::of(prompts.iter().map(|p| prompt(&p.prompt))),
+            )]
+        }
+        Rows::Scored(answers) => vec![
+            (
+                "prompt",
+                Lengths::of(answers.iter().map(|a| prompt(&a.prompt))),
+            ),
+            (
+                "completion",
+                Lengths::of(answers.iter().map(|a| text(&a.completion))),
+            ),
+        ],
+    };
+    let known = parts
+        .into_iter()
+        .filter_map(|(name, lengths)| Some((name, lengths?)));
+    known.collect()
+}
+
+/// Rows that stand more than once.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub(super) struct Repeats {
+    /// Rows that say the same as an earlier one.
+    pub(super) equal_rows: usize,
+    /// Lines of the first of them.
+    pub(super) equal_lines: Vec<usize>,
+    /// Rows whose prompt an earlier row has.
+    pub(super) equal_prompts: usize,
+    /// Pairs whose two answers stand in an earlier row with the labels swapped.
+    pub(super) swapped_pairs: usize,
+    /// Lines of the first of them.
+    pub(super) swapped_lines: Vec<usize>,
+}
+
+/// Counts repetitions; `places` are the lines of the rows.
+pub(super) fn repeats(rows: &Rows, places: &[usize]) -> Repeats {
+    let mut found = match rows {
+        Rows::Pairs(pairs) => {
+            let mut found = equal(pairs.iter().map(key), places);
+            let (count, lines) = swapped(pairs, places);
+            (found.swapped_pairs, found.swapped_lines) = (count, lines);
+            found
+        }
+        Rows::Sft(examples) => equal(
+            examples.iter().map(|e| (&e.prompt, &e.completion.text)),
+            places,
+        ),
+        Rows::Prompts(prompts) => equal(prompts.iter().map(|p| &p.prompt), places),
+        Rows::Scored(answers) => equal(
+            answers
+                .iter()
+                .map(|a| (&a.prompt, &a.completion, a.score.to_bits())),
+            places,
+        ),
+    };
+    found.equal_prompts = repeated(prompts(rows).into_iter());
+    found
+}
+
+/// The prompt of each row. Rows without a prompt share none.
+pub(super) fn prompts(rows: &Rows) -> Vec<&Prompt> {
+    let all: Vec<&Prompt> = match rows {
+        Rows::Pairs(pairs) => pairs.iter().map(|p| &p.prompt).collect(),
+        Rows::Sft(examples) => examples.iter().map(|e| &e.prompt).collect(),
+        Rows::Prompts(prompts) => prompts.iter().map(|p| &p.prompt).collect(),
+        Rows::Scored(answers) => answers.iter().map(|a| &a.prompt).collect(),
+    };
+    all.into_iter()
+        .filter(|prompt| !prompt.is_empty())
+        .collect()
+}
+
+/// Counts the rows without a prompt.
+pub(super) fn without_prompt(rows: &Rows, kept: usize) -> usize {
+    kept - prompts(rows).len()
+}
+
+fn key(pair: &PreferencePair) -> (&Prompt, &str, &str) {
+    (&pair.prompt, &pair.chosen.text, &pair.rejected.text)
+}
+
+fn repeated<K: Eq + Hash>(keys: impl Iterator<Item = K>) -> usize {
+    let mut seen = HashSet::new();
+    keys.fold(0, |count, key| count + usize::from(!seen.insert(key)))
+}
+
+fn equal<K: Eq + Hash>(keys: impl Iterator<Item = K>, places: &[usize]) -> Repeats {
+    let mut seen = HashSet::new();
+    let mut lines = Vec::new();
+    for (index, key) in keys.enumerate() {
+        if !seen.insert(key) {
+            lines.push(places.get(index).copied().unwrap_or(0));
+        }
+    }
+    Repeats {
+        equal_rows: lines.len(),
+        equal_lines: lines::first(&lines),
+        ..Repeats::default()
+    }
+}
+
+fn swapped(pairs: &[PreferencePair], places: &[usize]) -> (usize, Vec<usize>) {
+    let mut seen = HashSet::new();
+    let mut lines = Vec::new();
+    for (index, pair) in pairs.iter().enumerate() {
+        let (prompt, chosen, rejected) = key(pair);
+        if seen.contains(&(prompt, rejected, chosen)) {
+            lines.push(places.get(index).copied().unwrap_or(0));
+        }
+        seen.insert((prompt, chosen, rejected));
+    }
+    (lines.len(), lines::first(&lines))
+}

@@ -1,0 +1,41 @@
+//! Looks at data files, shows their tokens, converts them.
+
+mod advice;
+mod check;
+mod convert;
+mod counts;
+mod facts;
+mod lines;
+mod paint;
+mod read;
+mod show;
+mod show_tokens;
+mod spans;
+mod tokens;
+
+use clap::Subcommand;
+
+use crate::common::Failure;
+
+/// Look at data files before training: what is read of them, as which tokens, and as which rows.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Check(Box<check::Args>),
+    ShowTokens(Box<show_tokens::Args>),
+    Convert(Box<convert::Args>),
+}
+
+/// Does what the options say.
+pub(crate) fn run(args: &Args) -> Result<(), Failure> {
+    match &args.command {
+        Command::Check(args) => check::run(args),
+        Command::ShowTokens(args) => show_tokens::run(args),
+        Command::Convert(args) => convert::run(args),
+    }
+}

@@ -1,0 +1,251 @@
+//! Rows of a file by the library's readers, whatever kind of rows they are.
+
+use std::io::Cursor;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use collimate::core::PreferencePair;
+use collimate::data::{
+    AskedPrompt, DataError, DropReason, Format, GradedAnswer, Input, Places, Prompts, ReadOptions,
+    ReadReport, SftExample,
+};
+
+use crate::common::{self, Failure};
+
+/// A kind of rows that --format names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Pairs or examples in one of the library's formats.
+    Rows(Format),
+    /// Prompts.
+    Prompts,
+    /// Answers with a score.
+    ScoredAnswers,
+}
+
+impl Kind {
+    /// The kind that a name means, for the command line.
+    pub(super) fn parse(name: &str) -> Result<Self, String> {
+        match name {
+            "prompts" => Ok(Self::Prompts),
+            "graded_answers" => Ok(Self::ScoredAnswers),
+            _ => common::json_name::<Format>(name)
+                .map(Self::Rows)
+                .map_err(|error| error + ", `prompts`, `graded_answers`"),
+        }
+    }
+
+    /// The name of the kind, as the command line takes it.
+    pub(super) fn name(self) -> String {
+        match self {
+            Self::Rows(format) => format.to_string(),
+            Self::Prompts => "prompts".to_owned(),
+            Self::ScoredAnswers => "graded_answers".to_owned(),
+        }
+    }
+}
+
+/// Rows of one kind.
+pub(super) enum Rows {
+    /// Preference pairs.
+    Pairs(Vec<PreferencePair>),
+    /// Examples of supervised fine-tuning.
+    Sft(Vec<SftExample>),
+    /// Prompts.
+    Prompts(Vec<AskedPrompt>),
+    /// Answers with a score.
+    Scored(Vec<GradedAnswer>),
+}
+
+/// A file that was read.
+pub(super) struct Found {
+    pub(super) path: PathBuf,
+    pub(super) kind: Kind,
+    pub(super) rows: Rows,
+    pub(super) places: Places,
+    pub(super) report: Counts,
+}
+
+/// The numbers of a reader, for each kind of rows.
+pub(super) struct Counts {
+    pub(super) read: usize,
+    pub(super) kept: usize,
+    pub(super) unused: Vec<String>,
+    /// The whole report, for kinds that have one.
+    pub(super) whole: Option<ReadReport>,
+}
+
+/// The bytes of a file, which can be read more than once where the file itself cannot.
+struct Source {
+    path: PathBuf,
+    bytes: Arc<[u8]>,
+}
+
+impl Source {
+    fn open(path: &Path) -> Result<Self, Failure> {
+        match std::fs::read(path) {
+            Ok(bytes) => Ok(Self {
+                path: path.to_owned(),
+                bytes: bytes.into(),
+            }),
+            // The library's reader has the better words.
+            Err(error) => Err(match Input::open(path) {
+                Err(told) => told.into(),
+                Ok(_) => format!("{}: {error}: check that it can be read", path.display()).into(),
+            }),
+        }
+    }
+
+    fn input(&self) -> Result<Input, DataError> {
+        Input::from_reader(&self.path, Cursor::new(Arc::clone(&self.bytes)))
+    }
+}
+
+/// Reads a file as the kind that is given, or as the kind that its rows show.
+pub(super) fn read(
+    path: &Path,
+    given: Option<Kind>,
+    options: &ReadOptions,
+) -> Result<Found, Failure> {
+    let source = Source::open(path)?;
+    match given {
+        Some(Kind::Rows(format)) => Ok(rows(&source, format, options)?),
+        Some(Kind::Prompts) => Ok(prompts(&source)?),
+        Some(Kind::ScoredAnswers) => Ok(scored(&source)?),
+        None => recognise(&source, options),
+    }
+}
+
+/// Reads rows of the kind that they show. Files that hold no pair and no example may hold prompts.
+fn recognise(source: &Source, options: &ReadOptions) -> Result<Found, Failure> {
+    let format = match source.input()?.format() {
+        Ok(format) => format,
+        Err(error) => return or_prompts(source, error),
+    };
+    if format == Format::PromptCompletion
+        && let Ok(found) = scored(source)
+    {
+        return Ok(found);
+    }
+    match rows(source, format, options) {
+        Ok(found) => {
+            let no_answer = |report: &ReadReport| {
+                report.kept == 0 && report.dropped_for(DropReason::NoAnswer) == report.rows
+            };
+            match found.report.whole.as_ref().is_some_and(no_answer) {
+                true => Ok(prompts(source).unwrap_or(found)),
+                false => Ok(found),
+            }
+        }
+        Err(error) if format == Format::TwoColumnCsv => or_prompts(source, error),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Columns of answers: rows with one of them are no prompts.
+const ANSWERS: [&str; 5] = [
+    "completion",
+    "completions",
+    "chosen",
+    "rejected",
+    "response",
+];
+
+fn or_prompts(source: &Source, error: DataError) -> Result<Found, Failure> {
+    match prompts(source) {
+        Ok(found)
+            if !found
+                .report
+                .unused
+                .iter()
+                .any(|n| ANSWERS.contains(&n.as_str())) =>
+        {
+            Ok(found)
+        }
+        _ => Err(error.into()),
+    }
+}
+
+fn rows(source: &Source, format: Format, options: &ReadOptions) -> Result<Found, DataError> {
+    let options = ReadOptions {
+        format: Some(format),
+        ..options.clone()
+    };
+    let input = source.input()?;
+    let (rows, places, report) = match format.has_pairs() {
+        true => {
+            let (pairs, places, report) = input.read_placed_pairs(&options)?;
+            (Rows::Pairs(pairs), places, report)
+        }
+        false => {
+            let (examples, places, report) = input.read_placed_sft(&options)?;
+            (Rows::Sft(examples), places, report)
+        }
+    };
+    Ok(Found {
+        path: source.path.clone(),
+        kind: Kind::Rows(format),
+        rows,
+        places,
+        report: Counts {
+            read: report.rows,
+            kept: report.kept,
+            unused: report.unused.iter().cloned().collect(),
+            whole: Some(report),
+        },
+    })
+}
+
+fn prompts(source: &Source) -> Result<Found, DataError> {
+    let Prompts { prompts, unused } = source.input()?.read_prompts()?;
+    let lines = prompts.iter().map(|asked| asked.line).collect();
+    let count = prompts.len();
+    Ok(simple(
+        source,
+        Kind::Prompts,
+        Rows::Prompts(prompts),
+        lines,
+        count,
+        unused,
+    ))
+}
+
+fn scored(source: &Source) -> Result<Found, DataError> {
+    let (answers, unused) = source.input()?.read_graded()?;
+    let lines = answers.iter().map(|answer| answer.line).collect();
+    let count = answers.len();
+    Ok(simple(
+        source,
+        Kind::ScoredAnswers,
+        Rows::Scored(answers),
+        lines,
+        count,
+        unused,
+    ))
+}
+
+/// A file whose reader keeps every row.
+fn simple(
+    source: &Source,
+    kind: Kind,
+    rows: Rows,
+    kept: Vec<usize>,
+    count: usize,
+    unused: std::collections::BTreeSet<String>,
+) -> Found {
+    Found {
+        path: source.path.clone(),
+        kind,
+        rows,
+        places: Places {
+            kept,
+            dropped: Vec::new(),
+        },
+        report: Counts {
+            read: count,
+            kept: count,
+            unused: unused.into_iter().collect(),
+            whole: None,
+        },
+    }
+}

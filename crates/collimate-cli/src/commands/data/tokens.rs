@@ -1,0 +1,279 @@
+//! Rows as a model gets them: their tokens, the cuts, the chat template.
+
+use std::path::Path;
+
+use collimate::core::{Message, Prompt, Role};
+use collimate::data::{
+    ChatFallback, DataError, TextTokenizer, TokenizeReport, TokenizedExample, TokenizedPair,
+    Truncation,
+};
+use serde::Serialize;
+
+use super::counts::{Lengths, Parts};
+use super::lines;
+use super::read::Rows;
+use crate::common::Failure;
+
+/// The part of a long prompt that is cut, as in training.
+const TRUNCATION: Truncation = Truncation::KeepEnd;
+
+/// The model's side of a check.
+pub(super) struct Model {
+    pub(super) tokenizer: TextTokenizer,
+    pub(super) max_length: usize,
+    pub(super) template: Template,
+}
+
+/// The chat template of a model's folder.
+#[derive(Debug, Clone, Serialize)]
+pub(super) struct Template {
+    /// True if the folder has one.
+    pub(super) present: bool,
+    /// The reason why a short conversation cannot be rendered, if there is a template.
+    pub(super) problem: Option<String>,
+    /// True if a conversation that begins with the system's message can be rendered.
+    pub(super) takes_system: Option<bool>,
+}
+
+/// The tokens of a file's rows.
+#[derive(Debug, Clone, Serialize)]
+pub(super) struct Tokens {
+    pub(super) max_length: usize,
+    /// Lengths in tokens, before anything is cut.
+    #[serde(serialize_with = "super::facts::parts")]
+    pub(super) lengths: Parts,
+    /// Tokens of prompt and longest answer together.
+    pub(super) sequence: Option<Lengths>,
+    /// Rows that are cut at the longest sequence, and what is lost of them; absent for prompts.
+    pub(super) cut: Option<TokenizeReport>,
+    /// Rows that cannot be turned into tokens.
+    pub(super) refused: usize,
+    /// Lines of the first of them.
+    pub(super) refused_lines: Vec<usize>,
+    /// The reason for the first of them.
+    pub(super) refused_why: Option<String>,
+}
+
+impl Model {
+    /// Opens the tokenizer of a model's folder. The longest sequence is that of training.
+    pub(super) fn open(
+        dir: &Path,
+        fallback: ChatFallback,
+        max_length: Option<usize>,
+        max_prompt_length: Option<usize>,
+    ) -> Result<Self, Failure> {
+        let tokenizer = TextTokenizer::from_folder(dir)
+            .map_err(|error| format!("--model {}", tail(&error, dir)))?
+            .with_chat_fallback(fallback)
+            .with_max_prompt_length(max_prompt_length);
+        let mut length = max_length.unwrap_or(crate::lengths::DEFAULT);
+        crate::lengths::cap(&mut length, max_length.is_some(), Some(dir));
+        if length < 3 {
+            return Err(format!(
+                "--max-length {length}: a sequence needs at least 3 tokens (BOS, one token, EOS)"
+            )
+            .into());
+        }
+        let template = Template::of(&tokenizer);
+        Ok(Self {
+            tokenizer,
+            max_length: length,
+            template,
+        })
+    }
+
+    /// The tokens of rows at the lines `places`.
+    pub(super) fn tokens(&self, rows: &Rows, places: &[usize]) -> Result<Tokens, Failure> {
+        match rows {
+            Rows::Pairs(pairs) => self.of(
+                pairs,
+                places,
+                |rows, length| {
+                    self.tokenizer
+                        .encode_pairs(rows, length, TRUNCATION, |_, _| {})
+                },
+                |pair| vec![pair.prompt.len(), pair.chosen.len(), pair.rejected.len()],
+                &["prompt", "chosen", "rejected"],
+            ),
+            Rows::Sft(examples) => self.examples(examples, places),
+            Rows::Scored(answers) => {
+                let examples: Vec<_> = answers
+                    .iter()
+                    .map(|answer| collimate::data::SftExample {
+                        prompt: answer.prompt.clone(),
+                        completion: answer.completion.clone().into(),
+                    })
+                    .collect();
+                self.examples(&examples, places)
+            }
+            Rows::Prompts(prompts) => self.of(
+                prompts,
+                places,
+                |rows, _| {
+                    let ids = rows
+                        .iter()
+                        .map(|asked| self.tokenizer.encode_prompt(&asked.prompt));
+                    Ok((
+                        ids.collect::<Result<Vec<_>, _>>()?,
+                        TokenizeReport::default(),
+                    ))
+                },
+                |ids: &Vec<u32>| vec![ids.len()],
+                &["prompt"],
+            ),
+        }
+    }
+
+    fn examples(
+        &self,
+        examples: &[collimate::data::SftExample],
+        places: &[usize],
+    ) -> Result<Tokens, Failure> {
+        self.of(
+            examples,
+            places,
+            |rows, length| {
+                self.tokenizer
+                    .encode_examples(rows, length, TRUNCATION, |_, _| {})
+            },
+            |example| vec![example.prompt.len(), example.completion.len()],
+            &["prompt", "completion"],
+        )
+    }
+
+    fn of<R: Clone, E>(
+        &self,
+        rows: &[R],
+        places: &[usize],
+        encode: impl Fn(&[R], usize) -> Result<(Vec<E>, TokenizeReport), DataError>,
+        parts: impl Fn(&E) -> Vec<usize>,
+        names: &[&'static str],
+    ) -> Result<Tokens, Failure> {
+        let (mut refused, mut why) = (Vec::new(), None);
+        // Without the rows that are refused, where there are any.
+        let mut good: Option<Vec<R>> = None;
+        let whole = match encode(rows, usize::MAX) {
+            Ok((whole, _)) => whole,
+            Err(error) => {
+                why = Some(error.to_string());
+                let mut left = Vec::new();
+                for (index, row) in rows.iter().enumerate() {
+                    match encode(std::slice::from_ref(row), usize::MAX) {
+                        Ok(_) => left.push(row.clone()),
+                        Err(_) => refused.push(places.get(index).copied().unwrap_or(0)),
+                    }
+                }
+                let (whole, _) = encode(&left, usize::MAX)?;
+                good = Some(left);
+                whole
+            }
+        };
+        let mut tokens = Tokens {
+            max_length: self.max_length,
+            lengths: Vec::new(),
+            sequence: None,
+            cut: None,
+            refused: refused.len(),
+            refused_lines: lines::first(&refused),
+            refused_why: why,
+        };
+        if whole.is_empty() {
+            return Ok(tokens);
+        }
+        let lengths: Vec<Vec<usize>> = whole.iter().map(parts).collect();
+        tokens.lengths = names
+            .iter()
+            .enumerate()
+            .filter_map(|(part, name)| {
+                Some((*name, Lengths::of(lengths.iter().map(|row| row[part]))?))
+            })
+            .collect();
+        let answers = |row: &Vec<usize>| row.iter().skip(1).max().copied().unwrap_or(0);
+        tokens.sequence = Lengths::of(lengths.iter().map(|row| row[0] + answers(row)));
+        if names.len() > 1 {
+            let rows = good.as_deref().unwrap_or(rows);
+            tokens.cut = Some(encode(rows, self.max_length)?.1);
+        }
+        Ok(tokens)
+    }
+}
+
+/// The error without the name of the folder, which the message has already.
+pub(super) fn tail(error: &DataError, dir: &Path) -> String {
+    let text = error.to_string();
+    match text.starts_with(&dir.display().to_string()) {
+        true => text,
+        false => format!("{}: {text}", dir.display()),
+    }
+}
+
+impl Template {
+    /// Tries the template of a tokenizer on short conversations.
+    fn of(tokenizer: &TextTokenizer) -> Self {
+        let present = tokenizer.chat_template().is_some();
+        let say = |role: Role, content: &str| Message {
+            role,
+            content: content.to_owned(),
+        };
+        let render = |messages: Vec<Message>| tokenizer.encode_prompt(&Prompt::Chat(messages));
+        let short = render(vec![say(Role::User, "Hello")]);
+        let problem = match short {
+            Err(error) if present => Some(error.to_string()),
+            _ => None,
+        };
+        let takes_system = (present && problem.is_none()).then(|| {
+            render(vec![
+                say(Role::System, "Be brief."),
+                say(Role::User, "Hello"),
+            ])
+            .is_ok()
+        });
+        Self {
+            present,
+            problem,
+            takes_system,
+        }
+    }
+}
+
+/// Ids of a pair or an example before and after the cut, for [`show_tokens`](super::show_tokens).
+pub(super) enum Encoded {
+    /// A pair.
+    Pair(TokenizedPair),
+    /// An example.
+    Example(TokenizedExample),
+    /// A prompt alone.
+    Prompt(Vec<u32>),
+}
+
+impl Model {
+    /// The ids of one row, at most `length` of them.
+    pub(super) fn encode(
+        &self,
+        rows: &Rows,
+        index: usize,
+        length: usize,
+    ) -> Result<Encoded, DataError> {
+        let tokenizer = &self.tokenizer;
+        match rows {
+            Rows::Pairs(pairs) => tokenizer
+                .encode_pair(&pairs[index], length, TRUNCATION)
+                .map(Encoded::Pair),
+            Rows::Sft(examples) => tokenizer
+                .encode_example(&examples[index], length, TRUNCATION)
+                .map(Encoded::Example),
+            Rows::Scored(answers) => {
+                let example = collimate::data::SftExample {
+                    prompt: answers[index].prompt.clone(),
+                    completion: answers[index].completion.clone().into(),
+                };
+                tokenizer
+                    .encode_example(&example, length, TRUNCATION)
+                    .map(Encoded::Example)
+            }
+            Rows::Prompts(prompts) => tokenizer
+                .encode_prompt(&prompts[index].prompt)
+                .map(Encoded::Prompt),
+        }
+    }
+}

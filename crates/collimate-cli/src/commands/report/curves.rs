@@ -1,0 +1,72 @@
+//! Metrics as plots.
+
+use std::collections::BTreeMap;
+
+use collimate::run::{LineChart, LineSeries, Plot};
+use serde_json::{Map, Value};
+
+/// A plot of one metric.
+pub(super) struct Curve {
+    /// File name of the plot, without extension.
+    pub(super) name: String,
+    pub(super) metric: String,
+    pub(super) plot: Plot,
+}
+
+/// Points of one stage.
+type Points = Vec<(f64, f64)>;
+
+/// A plot of each metric, with a line for each stage that has it. A metric without a finite value has
+/// none.
+pub(super) fn of(rows: &[Map<String, Value>]) -> Vec<Curve> {
+    let mut metrics: BTreeMap<&str, Vec<(&str, Points)>> = BTreeMap::new();
+    for row in rows {
+        let stage = row.get("stage").and_then(Value::as_str).unwrap_or("run");
+        let Some(step) = row.get("step").and_then(Value::as_f64) else {
+            continue;
+        };
+        for (name, value) in row {
+            if name == "stage" || name == "step" {
+                continue;
+            }
+            let Some(value) = value.as_f64().filter(|value| value.is_finite()) else {
+                continue;
+            };
+            let stages = metrics.entry(name).or_default();
+            match stages.iter_mut().find(|(known, _)| *known == stage) {
+                Some((_, points)) => points.push((step, value)),
+                None => stages.push((stage, vec![(step, value)])),
+            }
+        }
+    }
+    let mut names: Vec<String> = Vec::new();
+    let curve = |(metric, stages): (&str, Vec<(&str, Points)>)| {
+        let mut chart = LineChart::new(metric, "step", metric);
+        for (stage, points) in stages {
+            chart = chart.with(LineSeries::new(stage, points));
+        }
+        let mut name = format!("metric-{}", file_name(metric));
+        while names.contains(&name) {
+            name.push('_');
+        }
+        names.push(name.clone());
+        Curve {
+            name,
+            metric: metric.to_owned(),
+            plot: chart.into(),
+        }
+    };
+    metrics.into_iter().map(curve).collect()
+}
+
+/// The metric's name with signs that every file system takes.
+fn file_name(metric: &str) -> String {
+    let safe = |c: char| {
+        if c.is_ascii_alphanumeric() || c == '_' {
+            c
+        } else {
+            '-'
+        }
+    };
+    metric.chars().map(safe).collect()
+}

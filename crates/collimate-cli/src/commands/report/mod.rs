@@ -1,0 +1,126 @@
+//! Writes what a run folder keeps as tables and plots.
+
+mod curves;
+mod tables;
+
+use std::path::{Path, PathBuf};
+
+use collimate::files::atomic_write;
+use collimate::run::{Report, RunFolder};
+use serde_json::Value;
+
+use crate::common::{self, Failure, REPORT};
+
+/// File with the tables and plots of a run.
+const OVERVIEW: &str = "overview.md";
+
+/// Write the numbers of a run again as tables and plots, from the files that its folder keeps.
+///
+/// DIR/overview.md gets the stages of the run, the numbers of summary.json and a plot of every
+/// metric of metrics.jsonl; the numbers are printed too. The run's own report.md has text that no file
+/// keeps, so it stays as it is. A run that was stopped has stages and plots, but no summary yet.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Run folder
+    #[arg(value_name = "DIR")]
+    dir: PathBuf,
+}
+
+/// Does what the options say.
+pub(crate) fn run(args: &Args) -> Result<(), Failure> {
+    let dir = &args.dir;
+    check(dir)?;
+    let run = RunFolder::open(dir)?;
+    let rows = run.metrics().rows()?;
+    let stages = stages(dir)?;
+    let summary = json(&dir.join("summary.json"))?;
+
+    let mut report = Report::new(&format!("Numbers of the run {}", name(dir)))
+        .section("Stages")
+        .table(["stage", "state"], &stages);
+    if let Some(summary) = &summary {
+        report = tables::add(report.section("Summary"), summary);
+    }
+    common::print(&(report.as_markdown().to_owned() + "\n"))?;
+
+    let plots = run.folder("plots")?;
+    let curves = curves::of(&rows);
+    if !curves.is_empty() {
+        report = report.section("Metrics");
+    }
+    for curve in curves {
+        // The plot is written here: a report with figures would be written as report.md.
+        curve.plot.write(&plots.join(&curve.name))?;
+        report = report.text(&format!("![{}](plots/{}.svg)", curve.metric, curve.name));
+    }
+    let path = dir.join(OVERVIEW);
+    atomic_write(&path, report.as_markdown().as_bytes())?;
+    common::tell(&format!("wrote {}", path.display()));
+    let own = dir.join(REPORT);
+    match own.exists() {
+        true => common::tell(&format!("the run's own report: {}", own.display())),
+        false => common::tell(&format!(
+            "{} has no {REPORT}: the run has not ended; go on with it by --resume --out {}",
+            dir.display(),
+            dir.display()
+        )),
+    }
+    Ok(())
+}
+
+/// Refuses a folder that no run has made, before anything in it is touched.
+fn check(dir: &Path) -> Result<(), Failure> {
+    let shown = dir.display();
+    if !dir.exists() {
+        return Err(format!("{shown}: no such folder: name the folder of a run").into());
+    }
+    if !dir.is_dir() {
+        return Err(format!("{shown}: is a file: name the folder of a run").into());
+    }
+    for file in ["config.json", "journal.json"] {
+        if !dir.join(file).is_file() {
+            return Err(format!(
+                "{shown}: is no run folder, as it has no {file}: name the folder that a run was \
+                 given by --out"
+            )
+            .into());
+        }
+    }
+    Ok(())
+}
+
+/// The last part of the folder's path.
+fn name(dir: &Path) -> String {
+    let whole = std::path::absolute(dir).unwrap_or_else(|_| dir.to_owned());
+    let last = whole
+        .file_name()
+        .map(|name| name.to_string_lossy().into_owned());
+    last.unwrap_or_else(|| dir.display().to_string())
+}
+
+/// The stages of the journal with their state.
+fn stages(dir: &Path) -> Result<Vec<[String; 2]>, Failure> {
+    let journal = json(&dir.join("journal.json"))?.unwrap_or_default();
+    let listed = journal.get("stages").and_then(Value::as_array);
+    let stage = |entry: &Value| {
+        let name = entry.get("stage").and_then(Value::as_str).unwrap_or("?");
+        let done = entry.get("result").is_some_and(|result| !result.is_null());
+        [
+            name.to_owned(),
+            if done { "done" } else { "not done" }.to_owned(),
+        ]
+    };
+    Ok(listed.into_iter().flatten().map(stage).collect())
+}
+
+/// The JSON in a file; `None` if there is no such file.
+fn json(path: &Path) -> Result<Option<Value>, Failure> {
+    match std::fs::read(path) {
+        Ok(bytes) => match serde_json::from_slice(&bytes) {
+            Ok(value) => Ok(Some(value)),
+            Err(error) => Err(format!("{}: not valid JSON: {error}", path.display()).into()),
+        },
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(format!("{}: cannot be read: {error}", path.display()).into()),
+    }
+}

@@ -1,0 +1,97 @@
+//! Where rows stand in their file.
+
+use collimate_core::PreferencePair;
+
+use super::report::{DropReason, ReadReport};
+use super::{Input, ReadOptions, Sink, examples, pairs};
+use crate::error::DataError;
+use crate::example::SftExample;
+
+/// A row, or one comparison of a row, that is not used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DroppedRow {
+    /// The line where the row begins, from 1.
+    pub line: usize,
+    /// Why it is not used.
+    pub reason: DropReason,
+    /// The message about a row that cannot be read; absent where a row that can be read says nothing.
+    pub what: Option<String>,
+}
+
+/// The lines of the rows of a file.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Places {
+    /// The line of each pair or example that is returned, from 1, in their order.
+    pub kept: Vec<usize>,
+    /// The rows and comparisons that are not used, in the order of the file.
+    pub dropped: Vec<DroppedRow>,
+}
+
+impl Input {
+    /// Reads preference pairs with the lines where they stand: [`read_pairs`](super::read_pairs) for
+    /// programs that tell a person about a file.
+    ///
+    /// # Errors
+    /// As [`read_pairs`](super::read_pairs).
+    pub fn read_placed_pairs(
+        mut self,
+        options: &ReadOptions,
+    ) -> Result<(Vec<PreferencePair>, Places, ReadReport), DataError> {
+        let format = self.format_of(options)?;
+        let mut sink = Sink::placed(self.path(), options);
+        pairs(self, format, options, &mut sink)?;
+        let places = sink.take_places();
+        let (pairs, report) = sink.finish(format);
+        Ok((pairs, places, report))
+    }
+
+    /// Reads examples for supervised fine-tuning with the lines where they stand:
+    /// [`read_sft`](super::read_sft) for programs that tell a person about a file.
+    ///
+    /// # Errors
+    /// As [`read_sft`](super::read_sft).
+    pub fn read_placed_sft(
+        mut self,
+        options: &ReadOptions,
+    ) -> Result<(Vec<SftExample>, Places, ReadReport), DataError> {
+        let format = self.format_of(options)?;
+        let mut sink = Sink::placed(self.path(), options);
+        examples(self, format, options, &mut sink)?;
+        let places = sink.take_places();
+        let (examples, report) = sink.finish(format);
+        Ok((examples, places, report))
+    }
+}
+
+impl<T> Sink<T> {
+    fn placed(path: &std::path::Path, options: &ReadOptions) -> Self {
+        Self {
+            places: Some(Places::default()),
+            ..Self::new(path, options)
+        }
+    }
+
+    /// Notes the line of what was kept since the last row.
+    pub(super) fn place(&mut self) {
+        let (kept, line) = (self.out.len(), self.line);
+        if let Some(places) = &mut self.places {
+            places.kept.resize(kept, line);
+        }
+    }
+
+    /// Notes the line of a row that is dropped.
+    pub(super) fn place_dropped(&mut self, reason: DropReason, what: Option<&str>) {
+        let line = self.line;
+        if let Some(places) = &mut self.places {
+            places.dropped.push(DroppedRow {
+                line,
+                reason,
+                what: what.map(str::to_owned),
+            });
+        }
+    }
+
+    fn take_places(&mut self) -> Places {
+        self.places.take().unwrap_or_default()
+    }
+}
