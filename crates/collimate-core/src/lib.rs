@@ -3,6 +3,7 @@
 mod files;
 mod metric;
 mod or_null;
+mod outcome;
 mod pair;
 mod prompt;
 mod rng;
@@ -13,6 +14,7 @@ mod traits;
 pub use files::{UNFINISHED, atomic_write, remove_unfinished, sync_folder};
 pub use metric::metric_names;
 pub use or_null::OrNull;
+pub use outcome::outcome;
 pub use pair::PreferencePair;
 pub use prompt::{Completion, Finish, Message, Prompt, Role};
 pub use rng::{Key, Purpose};

@@ -1,5 +1,6 @@
 //! Whether σ(r_w − r_l) means what it says.
 
+use collimate_core::outcome;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{EvalError, check_pairs, in_range};
@@ -64,13 +65,7 @@ pub fn calibration(pairs: &[(f32, f32)], bins: usize) -> Result<Calibration, Eva
         let gap = f64::from(chosen) - f64::from(rejected);
         // σ of the gap's size is at least ½, and its exponential cannot overflow.
         let confidence = 1.0 / (1.0 + (-gap.abs()).exp());
-        let correct = if gap > 0.0 {
-            1.0
-        } else if gap == 0.0 {
-            0.5
-        } else {
-            0.0
-        };
+        let correct = outcome(gap.partial_cmp(&0.0));
         let bin = (((confidence - 0.5) * 2.0 * bins as f64) as usize).min(bins - 1);
         counts[bin] += 1;
         sums[bin].0 += confidence;

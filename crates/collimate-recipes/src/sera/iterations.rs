@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use collimate_core::outcome;
 use collimate_data::TokenizedPair;
 use collimate_direct::{PairLogp, targets};
 use collimate_nn::CausalLm;
@@ -211,11 +212,7 @@ impl<M: CausalLm> Session<'_, M> {
                 let tokens = |completion: &[u32]| targets(&pair.prompt, completion);
                 let chosen = value(after.chosen, before.chosen, tokens(&pair.chosen));
                 let rejected = value(after.rejected, before.rejected, tokens(&pair.rejected));
-                match chosen.total_cmp(&rejected) {
-                    std::cmp::Ordering::Greater => 1.0,
-                    std::cmp::Ordering::Equal => 0.5,
-                    std::cmp::Ordering::Less => 0.0,
-                }
+                outcome(chosen.total_cmp(&rejected))
             });
             right.sum::<f64>() / n
         });
