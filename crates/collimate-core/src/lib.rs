@@ -2,6 +2,7 @@
 
 mod files;
 mod metric;
+mod options;
 mod or_null;
 mod outcome;
 mod pair;
@@ -13,6 +14,7 @@ mod traits;
 
 pub use files::{UNFINISHED, atomic_write, remove_unfinished, sync_folder};
 pub use metric::metric_names;
+pub use options::{OptionError, Range, check_options};
 pub use or_null::OrNull;
 pub use outcome::outcome;
 pub use pair::PreferencePair;

@@ -1,9 +1,9 @@
 //! Whether σ(r_w − r_l) means what it says.
 
-use collimate_core::outcome;
+use collimate_core::{OptionError, outcome};
 use serde::{Deserialize, Serialize};
 
-use crate::error::{EvalError, check_pairs, in_range};
+use crate::error::{EvalError, check_pairs};
 
 /// Pairs whose confidence falls into one bin.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -56,7 +56,7 @@ pub struct Calibration {
 /// # Ok::<(), collimate_eval::EvalError>(())
 /// ```
 pub fn calibration(pairs: &[(f32, f32)], bins: usize) -> Result<Calibration, EvalError> {
-    in_range("bins", bins as f64, "at least 1", bins >= 1)?;
+    OptionError::check("bins", bins, "at least 1", bins >= 1)?;
     check_pairs("calibration", pairs)?;
     let mut counts = vec![0_usize; bins];
     let mut sums = vec![(0.0, 0.0); bins];
