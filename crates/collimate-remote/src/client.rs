@@ -204,8 +204,8 @@ fn proxy(url: &str) -> Option<Proxy> {
     }
 }
 
-/// What a `Retry-After` header asks for: seconds or an HTTP date. A date that is past asks for
-/// nothing; so does what is neither.
+/// Reads the wait that a `Retry-After` header asks for: seconds, or the time until an HTTP date. A past
+/// date and any other text ask for nothing.
 pub(crate) fn retry_after(value: &str, now: SystemTime) -> Option<Duration> {
     let value = value.trim();
     if let Ok(seconds) = value.parse::<f64>() {

@@ -55,7 +55,8 @@ impl Asker {
         }
     }
 
-    /// What `read` makes of the answer to `body`. `place` names the request for the jitter.
+    /// Asks until there is an answer to `body` and returns the value that `read` takes from it.
+    /// `place` names the request for the jitter.
     pub(crate) fn ask<T>(
         &self,
         call: &Call,
