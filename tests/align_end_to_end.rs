@@ -130,7 +130,7 @@ fn a_run_of_sera_says_everything() {
     succeed("dpo", folder, &[&more[..], &["--out", "more"]].concat());
     let more = json(&folder.join("more/summary.json"));
     assert_eq!(more["judge"], Value::Null);
-    share(&policy(&more, "simpo")["iterations"][0]["validation_accuracy"]);
+    share(&policy(&more, "simpo")["validation_accuracy"]);
 
     let before = files(&run);
     let output = succeed("sera", folder, &["--resume", "--out", "run"]);
@@ -278,9 +278,9 @@ fn bad_options_and_files() {
         (json!({"align": {"irm": {"responses": 1}}}), "at least 2"),
         (
             json!({"align": {"irm": {"gama": 1}}}),
-            "unknown field `gama`",
+            "unknown field `gama`, expected",
         ),
-        (json!([1]), "not a JSON object"),
+        (json!([1]), "holds no options"),
     ] {
         fs::write(folder.join("bad.json"), config.to_string()).unwrap();
         let output = run("sera", folder, &["--config", "bad.json"]);

@@ -5,7 +5,7 @@ mod common;
 use std::fs;
 use std::path::Path;
 
-use collimate::train::{RunFolder, StageState};
+use collimate::run::{RunFolder, StageState};
 use common::{command, files, run, succeed, text};
 use serde_json::{Value, json};
 

@@ -1,6 +1,8 @@
 #![doc = include_str!("../README.md")]
 
+mod options;
 mod or_null;
+mod outcome;
 mod pair;
 mod prompt;
 mod rng;
@@ -8,7 +10,9 @@ mod segment;
 mod selection;
 mod traits;
 
+pub use options::{OptionError, Range, check_options};
 pub use or_null::OrNull;
+pub use outcome::outcome;
 pub use pair::PreferencePair;
 pub use prompt::{Completion, Finish, Message, Prompt, Role};
 pub use rng::{Key, Purpose};

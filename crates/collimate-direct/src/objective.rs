@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use burn::tensor::Tensor;
-use collimate_core::Key;
+use collimate_core::{Key, outcome};
 use collimate_data::TokenizedPair;
 use collimate_losses::{DirectLoss, ImplicitRewards};
 use collimate_nn::{CausalLm, Forward, packs};
@@ -180,16 +180,8 @@ fn host(tensor: Tensor<1>) -> Vec<f64> {
 /// Sums over pairs of what is logged.
 fn sums(rewards: ImplicitRewards, logps: [Vec<f64>; 2]) -> [(&'static str, f64); 6] {
     let (chosen, rejected) = (host(rewards.chosen), host(rewards.rejected));
-    let right = chosen.iter().zip(&rejected).map(|(c, r)| {
-        if c > r {
-            1.0
-        } else if c == r {
-            0.5
-        } else {
-            0.0
-        }
-    });
-    let right: f64 = right.sum();
+    let pairs = chosen.iter().zip(&rejected);
+    let right: f64 = pairs.map(|(c, r)| outcome(c.partial_cmp(r))).sum();
     let sum = |values: &[f64]| values.iter().sum::<f64>();
     [
         (names::REWARDS_CHOSEN, sum(&chosen)),

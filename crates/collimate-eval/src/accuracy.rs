@@ -1,5 +1,6 @@
 //! How often the chosen answer gets the larger score.
 
+use collimate_core::outcome;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{EvalError, check_pairs};
@@ -31,16 +32,8 @@ impl Accuracy {
 /// [`EvalError::TooFew`] without pairs, [`EvalError::NotFinite`] with the pair's index.
 pub fn outcomes(pairs: &[(f32, f32)]) -> Result<Vec<f64>, EvalError> {
     check_pairs("accuracy", pairs)?;
-    let outcome = |&(chosen, rejected): &(f32, f32)| {
-        if chosen > rejected {
-            1.0
-        } else if chosen == rejected {
-            0.5
-        } else {
-            0.0
-        }
-    };
-    Ok(pairs.iter().map(outcome).collect())
+    let pairs = pairs.iter();
+    Ok(pairs.map(|(c, r)| outcome(c.partial_cmp(r))).collect())
 }
 
 /// The share of pairs (chosen, rejected) whose chosen answer has the larger score; a tie

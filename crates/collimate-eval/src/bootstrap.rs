@@ -2,12 +2,12 @@
 
 use std::collections::HashMap;
 
-use collimate_core::{Key, Purpose};
+use collimate_core::{Key, OptionError, Purpose, Range};
 use rand::RngExt;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::error::{EvalError, check_same_length, check_values, in_range};
+use crate::error::{EvalError, check_same_length, check_values};
 
 /// What is drawn with replacement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,10 +79,9 @@ impl Bootstrap {
     /// # Errors
     /// [`EvalError::OutOfRange`] with name and value.
     pub fn check(&self) -> Result<(), EvalError> {
-        let (n, level) = (self.resamples, self.confidence);
-        in_range("resamples", n as f64, "at least 100", n >= 100)?;
-        let holds = level > 0.0 && level < 1.0;
-        in_range("confidence", level, "above 0 and below 1", holds)
+        let n = self.resamples;
+        OptionError::check("resamples", n, "at least 100", n >= 100)?;
+        Ok(Range::InsideOne.check("confidence", self.confidence)?)
     }
 
     /// Percentile interval of the mean of `values`.

@@ -1,8 +1,9 @@
 //! Whether σ(r_w − r_l) means what it says.
 
+use collimate_core::{OptionError, outcome};
 use serde::{Deserialize, Serialize};
 
-use crate::error::{EvalError, check_pairs, in_range};
+use crate::error::{EvalError, check_pairs};
 
 /// Pairs whose confidence falls into one bin.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -55,7 +56,7 @@ pub struct Calibration {
 /// # Ok::<(), collimate_eval::EvalError>(())
 /// ```
 pub fn calibration(pairs: &[(f32, f32)], bins: usize) -> Result<Calibration, EvalError> {
-    in_range("bins", bins as f64, "at least 1", bins >= 1)?;
+    OptionError::check("bins", bins, "at least 1", bins >= 1)?;
     check_pairs("calibration", pairs)?;
     let mut counts = vec![0_usize; bins];
     let mut sums = vec![(0.0, 0.0); bins];
@@ -64,13 +65,7 @@ pub fn calibration(pairs: &[(f32, f32)], bins: usize) -> Result<Calibration, Eva
         let gap = f64::from(chosen) - f64::from(rejected);
         // σ of the gap's size is at least ½, and its exponential cannot overflow.
         let confidence = 1.0 / (1.0 + (-gap.abs()).exp());
-        let correct = if gap > 0.0 {
-            1.0
-        } else if gap == 0.0 {
-            0.5
-        } else {
-            0.0
-        };
+        let correct = outcome(gap.partial_cmp(&0.0));
         let bin = (((confidence - 0.5) * 2.0 * bins as f64) as usize).min(bins - 1);
         counts[bin] += 1;
         sums[bin].0 += confidence;

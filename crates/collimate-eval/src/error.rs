@@ -1,5 +1,6 @@
 //! What can be wrong with the numbers to evaluate.
 
+use collimate_core::OptionError;
 use thiserror::Error;
 
 /// Why an evaluation is refused.
@@ -45,15 +46,8 @@ pub enum EvalError {
         what: &'static str,
     },
     /// An option lies outside its range.
-    #[error("{name} = {value} must be {allowed}")]
-    OutOfRange {
-        /// Name of the option.
-        name: &'static str,
-        /// Its value.
-        value: f64,
-        /// The allowed range, in words.
-        allowed: &'static str,
-    },
+    #[error("{} = {} must be {}", .0.path, .0.value, .0.allowed)]
+    OutOfRange(#[from] OptionError),
 }
 
 /// At least `least` values, all finite.
@@ -106,21 +100,4 @@ pub(crate) fn check_pairs(what: &'static str, pairs: &[(f32, f32)]) -> Result<()
         }
     }
     Ok(())
-}
-
-pub(crate) fn in_range(
-    name: &'static str,
-    value: f64,
-    allowed: &'static str,
-    holds: bool,
-) -> Result<(), EvalError> {
-    if holds {
-        Ok(())
-    } else {
-        Err(EvalError::OutOfRange {
-            name,
-            value,
-            allowed,
-        })
-    }
 }

@@ -1,7 +1,9 @@
 //! Intervals from the normal distribution.
 
+use collimate_core::{OptionError, Range};
+
 use crate::Interval;
-use crate::error::{EvalError, in_range};
+use crate::error::EvalError;
 
 /// The Wilson score interval of a share, for a `confidence` in (0, 1).
 ///
@@ -29,11 +31,10 @@ pub fn wilson_interval(
     confidence: f64,
 ) -> Result<Interval, EvalError> {
     let n = trials as f64;
-    in_range("trials", n, "at least 1", trials >= 1)?;
+    OptionError::check("trials", n, "at least 1", trials >= 1)?;
     let holds = (0.0..=n).contains(&successes);
-    in_range("successes", successes, "in [0, trials]", holds)?;
-    let holds = confidence > 0.0 && confidence < 1.0;
-    in_range("confidence", confidence, "above 0 and below 1", holds)?;
+    OptionError::check("successes", successes, "in [0, trials]", holds)?;
+    Range::InsideOne.check("confidence", confidence)?;
     let z = normal_quantile(0.5 + confidence / 2.0);
     let share = successes / n;
     let centre = share + z * z / (2.0 * n);

@@ -1,8 +1,9 @@
 //! The options of self-review and their checks.
 
+use collimate_core::{OptionError, Range};
 use serde::{Deserialize, Serialize};
 
-use crate::error::{IrmError, in_range};
+use crate::error::IrmError;
 use crate::{CutPolicy, ImplicitReward};
 
 /// Reference model ρ in the margins of π_s, the model of iteration s ≥ 1.
@@ -85,28 +86,21 @@ impl IrmConfig {
     /// [`IrmError::OutOfRange`] for the first violation, with name, value and range.
     pub fn check(&self) -> Result<(), IrmError> {
         for (name, value) in [("gamma", self.gamma), ("offline_share", self.offline_share)] {
-            in_range(name, value, "in [0, 1]", (0.0..=1.0).contains(&value))?;
+            Range::Share.check(name, value)?;
         }
         let share = self.bootstrap_share;
         let allowed = "at least 0, and at most half of the responses to a prompt (rounded down): so \
                        many pairs a prompt can make";
         let most = self.max_bootstrap_share();
-        in_range(
-            "bootstrap_share",
-            share,
-            allowed,
-            (0.0..=most).contains(&share),
-        )?;
+        let holds = (0.0..=most).contains(&share);
+        OptionError::check("bootstrap_share", share, allowed, holds)?;
         let sum = self.offline_share + self.bootstrap_share;
         let allowed = "above 0: nothing would be left to train on";
-        in_range("offline_share + bootstrap_share", sum, allowed, sum > 0.0)?;
-        let responses = self.responses;
-        in_range(
-            "responses",
-            responses as f64,
-            "at least 2, for a pair needs two answers, and at most 1000",
-            (2..=1000).contains(&responses),
-        )
+        OptionError::check("offline_share + bootstrap_share", sum, allowed, sum > 0.0)?;
+        let allowed = "at least 2, for a pair needs two answers, and at most 1000";
+        let holds = (2..=1000).contains(&self.responses);
+        OptionError::check("responses", self.responses, allowed, holds)?;
+        Ok(())
     }
 
     /// The largest share of bootstrapped pairs: the pairs that the responses to one prompt make,
@@ -133,7 +127,7 @@ impl IrmConfig {
 /// # Ok::<(), collimate_irm::IrmError>(())
 /// ```
 pub fn share_count(share: f64, n: usize) -> Result<usize, IrmError> {
-    in_range("share", share, "in [0, 1]", (0.0..=1.0).contains(&share))?;
+    Range::Share.check("share", share)?;
     Ok((share * n as f64).round() as usize)
 }
 
@@ -152,6 +146,6 @@ pub fn share_count(share: f64, n: usize) -> Result<usize, IrmError> {
 pub fn share_count_up_to(share: f64, most: f64, n: usize) -> Result<usize, IrmError> {
     let allowed = "at least 0, and at most the pairs that the responses to a prompt make";
     let holds = share.is_finite() && (0.0..=most).contains(&share);
-    in_range("share", share, allowed, holds)?;
+    OptionError::check("share", share, allowed, holds)?;
     Ok((share * n as f64).round() as usize)
 }

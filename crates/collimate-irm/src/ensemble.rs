@@ -1,9 +1,10 @@
 //! Margins of two models as one.
 
+use collimate_core::Range;
 use rayon::prelude::*;
 
 use crate::IrmError;
-use crate::error::{in_range, same_length};
+use crate::error::same_length;
 use crate::reward::PIECE;
 
 /// The mean of what the current and the previous model say.
@@ -39,7 +40,7 @@ pub fn ensemble(
     previous: Option<&[f64]>,
     gamma: f64,
 ) -> Result<Vec<f64>, IrmError> {
-    in_range("gamma", gamma, "in [0, 1]", (0.0..=1.0).contains(&gamma))?;
+    Range::Share.check("gamma", gamma)?;
     let Some(previous) = previous else {
         return Ok(current.to_vec());
     };

@@ -1,5 +1,6 @@
 //! What can be wrong with a configuration or an input of this crate.
 
+use collimate_core::OptionError;
 use thiserror::Error;
 
 /// Why a configuration or an input is refused.
@@ -7,15 +8,8 @@ use thiserror::Error;
 #[non_exhaustive]
 pub enum IrmError {
     /// A number lies outside its range.
-    #[error("{name} = {value} must be {allowed}")]
-    OutOfRange {
-        /// Name of the option.
-        name: &'static str,
-        /// Its value.
-        value: f64,
-        /// The allowed range, in words.
-        allowed: &'static str,
-    },
+    #[error("{} = {} must be {}", .0.path, .0.value, .0.allowed)]
+    OutOfRange(#[from] OptionError),
     /// Two lists that belong together have different lengths.
     #[error("{list}.{name} has {found} values, expected {expected}")]
     Length {
@@ -70,24 +64,6 @@ pub enum IrmError {
         /// Its value.
         value: f64,
     },
-}
-
-/// Checks one number against its range.
-pub(crate) fn in_range(
-    name: &'static str,
-    value: f64,
-    allowed: &'static str,
-    holds: bool,
-) -> Result<(), IrmError> {
-    if holds {
-        Ok(())
-    } else {
-        Err(IrmError::OutOfRange {
-            name,
-            value,
-            allowed,
-        })
-    }
 }
 
 /// Checks that a column is as long as what it belongs to.

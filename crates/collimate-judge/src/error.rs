@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use collimate_core::GenerateError;
+use collimate_core::{GenerateError, OptionError};
 use collimate_eval::EvalError;
 use thiserror::Error;
 
@@ -20,15 +20,8 @@ pub enum JudgeError {
         message: String,
     },
     /// An option outside its range.
-    #[error("{name} is {value}: {allowed}")]
-    Option {
-        /// Name of the option.
-        name: &'static str,
-        /// Its value.
-        value: String,
-        /// The allowed range, in words.
-        allowed: &'static str,
-    },
+    #[error(transparent)]
+    Option(#[from] OptionError),
     /// Nothing to judge.
     #[error("nothing to judge: the list is empty")]
     NoItems,
@@ -179,23 +172,6 @@ pub enum JudgeError {
     /// A statistic is refused.
     #[error(transparent)]
     Eval(#[from] EvalError),
-}
-
-/// The refusal of an option's value, unless `holds`.
-pub(crate) fn in_range(
-    name: &'static str,
-    value: impl ToString,
-    allowed: &'static str,
-    holds: bool,
-) -> Result<(), JudgeError> {
-    if holds {
-        return Ok(());
-    }
-    Err(JudgeError::Option {
-        name,
-        value: value.to_string(),
-        allowed,
-    })
 }
 
 /// The beginning of a judgement, for a message.

@@ -4,10 +4,10 @@ use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
 
-use collimate_core::Generator;
+use collimate_core::{Generator, OptionError};
 
 use crate::cache::Cache;
-use crate::error::{JudgeError, in_range};
+use crate::error::JudgeError;
 use crate::options::JudgeOptions;
 
 /// A judge: any [`Generator`], how it is asked, and what it has said before.
@@ -40,7 +40,7 @@ where
     ) -> Result<Self, JudgeError> {
         let name = name.into();
         let holds = !name.is_empty();
-        in_range("name", "empty", "a name that tells judges apart", holds)?;
+        OptionError::check("name", "empty", "a name that tells judges apart", holds)?;
         options.check()?;
         Ok(Self {
             name,

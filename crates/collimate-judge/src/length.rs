@@ -1,8 +1,9 @@
 //! The win rate at equal length.
 
+use collimate_core::{OptionError, Range};
 use serde::{Deserialize, Serialize};
 
-use crate::error::{JudgeError, in_range};
+use crate::error::JudgeError;
 
 /// Takes the effect of answer length out of a win rate, after AlpacaEval 2
 /// ([arXiv:2404.04475](https://arxiv.org/abs/2404.04475)).
@@ -77,12 +78,10 @@ impl LengthControl {
     pub fn fit(&self, duels: &[(f64, f64)]) -> Result<LengthControlled, JudgeError> {
         let ridge = self.ridge;
         let holds = (1e-6..=1e3).contains(&ridge);
-        in_range("ridge", ridge, "in [1e-6, 1e3]", holds)?;
+        OptionError::check("ridge", ridge, "in [1e-6, 1e3]", holds)?;
         for &(outcome, difference) in duels {
-            let holds = (0.0..=1.0).contains(&outcome);
-            in_range("outcome", outcome, "in [0, 1]", holds)?;
-            let holds = difference.is_finite();
-            in_range("length difference", difference, "finite", holds)?;
+            Range::Share.check("outcome", outcome)?;
+            Range::Finite.check("length difference", difference)?;
         }
         let Some(&(_, first)) = duels.first() else {
             return Err(JudgeError::NoItems);

@@ -1,9 +1,10 @@
 //! New prompts that are not like old ones.
 
+use collimate_core::OptionError;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::error::{JudgeError, in_range};
+use crate::error::JudgeError;
 use crate::rouge::{Pattern, Vocabulary, similarity};
 
 /// Options of the filter that keeps new prompts.
@@ -114,9 +115,9 @@ impl NoveltyFilter {
     pub fn new(options: NoveltyOptions) -> Result<Self, JudgeError> {
         let threshold = options.threshold;
         let holds = threshold > 0.0 && threshold <= 1.0;
-        in_range("threshold", threshold, "above 0, at most 1", holds)?;
+        OptionError::check("threshold", threshold, "above 0, at most 1", holds)?;
         let (least, most) = (options.min_words, options.max_words);
-        in_range("min_words", least, "at most max_words", least <= most)?;
+        OptionError::check("min_words", least, "at most max_words", least <= most)?;
         Ok(Self {
             options,
             vocabulary: Vocabulary::default(),

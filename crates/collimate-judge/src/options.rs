@@ -1,9 +1,9 @@
 //! How a judge is asked.
 
-use collimate_core::Sampling;
+use collimate_core::{OptionError, Range, Sampling};
 use serde::{Deserialize, Serialize};
 
-use crate::error::{JudgeError, in_range};
+use crate::error::JudgeError;
 
 /// Treatment of answers without a visible character.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -104,13 +104,11 @@ impl JudgeOptions {
     /// [`JudgeError::Option`] with name and value; [`JudgeError::Generate`] for the sampling's.
     pub fn check(&self) -> Result<(), JudgeError> {
         let few = (1..=1_000_000).contains(&self.samples);
-        in_range("samples", self.samples, "at least 1, at most 10^6", few)?;
-        in_range("batch", self.batch, "at least 1", self.batch >= 1)?;
-        let rate = self.min_parse_rate;
-        let holds = (0.0..=1.0).contains(&rate);
-        in_range("min_parse_rate", rate, "in [0, 1]", holds)?;
+        OptionError::check("samples", self.samples, "at least 1, at most 10^6", few)?;
+        OptionError::check("batch", self.batch, "at least 1", self.batch >= 1)?;
+        Range::Share.check("min_parse_rate", self.min_parse_rate)?;
         let (n, allowed) = (self.sampling.n, "1; `samples` says how often to ask");
-        in_range("sampling.n", n, allowed, n == 1)?;
+        OptionError::check("sampling.n", n, allowed, n == 1)?;
         Ok(self.sampling.check()?)
     }
 

@@ -1,9 +1,9 @@
 //! Scores out of what a judge writes.
 
-use collimate_core::{Completion, Finish};
+use collimate_core::{Completion, Finish, OptionError};
 use serde::{Deserialize, Serialize};
 
-use crate::error::{JudgeError, in_range};
+use crate::error::JudgeError;
 
 /// Why a judgement counts as unparsed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -56,7 +56,7 @@ impl ScoreRange {
     pub fn check(&self) -> Result<(), JudgeError> {
         let holds = self.min.is_finite() && self.max.is_finite() && self.min < self.max;
         let (value, allowed) = (format!("[{}, {}]", self.min, self.max), "finite, min < max");
-        in_range("range", value, allowed, holds)
+        Ok(OptionError::check("range", value, allowed, holds)?)
     }
 
     /// Whether a score lies inside.
@@ -135,7 +135,8 @@ impl ScoreFormat {
         };
         let holds = label.trim() == label && !label.contains('\n') && !(needed && label.is_empty());
         let allowed = "one line without blanks around it, and not empty for last_line";
-        in_range("label", format!("{label:?}"), allowed, holds)
+        let label = format!("{label:?}");
+        Ok(OptionError::check("label", label, allowed, holds)?)
     }
 }
 

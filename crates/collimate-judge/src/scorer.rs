@@ -3,10 +3,10 @@
 use std::fmt;
 use std::ops::Deref;
 
-use collimate_core::{Completion, Generator, Prompt, ScoreError, Scorer};
+use collimate_core::{Completion, Generator, OptionError, Prompt, ScoreError, Scorer};
 use serde::{Deserialize, Serialize};
 
-use crate::error::{JudgeError, excerpt, in_range};
+use crate::error::{JudgeError, excerpt};
 use crate::item::Item;
 use crate::judge::Judge;
 use crate::rubric::Rubric;
@@ -63,7 +63,7 @@ where
     ) -> Result<Self, JudgeError> {
         if let UnparsedPolicy::Score(score) = unparsed {
             let holds = (score as f32).is_finite();
-            in_range("unparsed.score", score, "finite as f32", holds)?;
+            OptionError::check("unparsed.score", score, "finite as f32", holds)?;
         }
         Ok(Self {
             judge,

@@ -2,11 +2,11 @@
 
 use std::ops::Deref;
 
-use collimate_core::Generator;
+use collimate_core::{Generator, Range};
 use serde::{Deserialize, Serialize};
 
 use crate::ask::Request;
-use crate::error::{JudgeError, in_range};
+use crate::error::JudgeError;
 use crate::item::{Duel, Item};
 use crate::judge::Judge;
 use crate::options::EmptyAnswers;
@@ -127,8 +127,7 @@ where
         duels: &[Duel],
         tie_within: f64,
     ) -> Result<ScoreComparison, JudgeError> {
-        let holds = tie_within >= 0.0 && tie_within.is_finite();
-        in_range("tie_within", tie_within, "finite and at least 0", holds)?;
+        Range::NotNegative.check("tie_within", tie_within)?;
         let turns = rubric.template().shows() == Shows::TwoTurns;
         let mut record = Record::new(duels, turns)?;
         let sides = |side: fn(&Duel) -> &Item| duels.iter().map(side).cloned();

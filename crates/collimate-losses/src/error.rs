@@ -1,5 +1,6 @@
 //! What can be wrong with a loss's options.
 
+use collimate_core::OptionError;
 use thiserror::Error;
 
 /// Why a loss is refused.
@@ -7,16 +8,12 @@ use thiserror::Error;
 #[non_exhaustive]
 pub enum LossError {
     /// An option lies outside its range.
-    #[error("{loss}: {name} = {value} must be {allowed}")]
+    #[error("{loss}: {} = {} must be {}", .option.path, .option.value, .option.allowed)]
     OutOfRange {
         /// Which loss.
         loss: &'static str,
-        /// Name of the option.
-        name: &'static str,
-        /// Its value.
-        value: f64,
-        /// The allowed range, in words.
-        allowed: &'static str,
+        /// The option, the value and the range.
+        option: OptionError,
     },
     /// Tensors that belong together differ in length.
     #[error("{loss}: {name} has {given} values, the batch has {batch}")]

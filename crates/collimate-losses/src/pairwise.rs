@@ -4,6 +4,7 @@ use burn::tensor::{Tensor, activation};
 use serde::{Deserialize, Serialize};
 
 use crate::LossError;
+use crate::options::{Range, check};
 
 /// A loss over the rewards of a chosen and a rejected answer.
 ///
@@ -86,17 +87,8 @@ impl PairwiseLoss {
             ),
             Self::Hinge { margin } => ("hinge", [("margin", margin); 2]),
         };
-        for (name, value) in options {
-            if !(value.is_finite() && value >= 0.0) {
-                return Err(LossError::OutOfRange {
-                    loss,
-                    name,
-                    value,
-                    allowed: "a finite number, at least 0",
-                });
-            }
-        }
-        Ok(())
+        let options = options.map(|(name, value)| (name, value, Range::NotNegative));
+        check(loss, &options)
     }
 
     /// The loss of each pair.

@@ -2,10 +2,9 @@
 //! choosing a precision.
 
 use burn::module::Module;
-use collimate_core::Key;
+use collimate_core::{Key, OptionError, Range};
 use serde::{Deserialize, Serialize};
 
-use crate::error::ConfigError;
 use crate::linear::{Linear, Lora};
 use crate::params::set_trainable;
 use crate::precision::Precision;
@@ -42,22 +41,11 @@ impl LoraConfig {
     ///
     /// # Errors
     /// Names the first value that is out of range.
-    pub fn check(&self) -> Result<(), ConfigError> {
-        if !(1..=65_536).contains(&self.rank) {
-            let allowed = "at least 1, at most 65536";
-            return Err(ConfigError::new("lora.rank", self.rank, allowed));
-        }
-        if !(self.alpha.is_finite() && self.alpha > 0.0) {
-            return Err(ConfigError::new(
-                "lora.alpha",
-                self.alpha,
-                "a positive number",
-            ));
-        }
-        if !(0.0..1.0).contains(&self.dropout) {
-            return Err(ConfigError::new("lora.dropout", self.dropout, "in [0, 1)"));
-        }
-        Ok(())
+    pub fn check(&self) -> Result<(), OptionError> {
+        let (allowed, holds) = ("at least 1, at most 65536", 1..=65_536);
+        OptionError::check("lora.rank", self.rank, allowed, holds.contains(&self.rank))?;
+        Range::Positive.check("lora.alpha", self.alpha)?;
+        Range::BelowOne.check("lora.dropout", self.dropout)
     }
 }
 
@@ -71,7 +59,7 @@ pub trait Adaptable: Module {
     /// # Errors
     /// A value out of range, targets that name no layer, or a model that has adapters: merge those
     /// first ([`Self::merged`]), or what they learned would be lost.
-    fn with_lora(mut self, config: &LoraConfig, key: Key) -> Result<Self, ConfigError> {
+    fn with_lora(mut self, config: &LoraConfig, key: Key) -> Result<Self, OptionError> {
         config.check()?;
         let adapted = self
             .linears_mut()
@@ -79,7 +67,7 @@ pub trait Adaptable: Module {
             .find(|(_, linear)| linear.lora.is_some())
             .map(|(path, _)| path);
         if let Some(path) = adapted {
-            return Err(ConfigError::new(
+            return Err(OptionError::new(
                 "lora",
                 format!("attached to {path} already"),
                 "merge the adapters first, with `merged()`",
@@ -110,7 +98,7 @@ pub trait Adaptable: Module {
             names.push(path);
         }
         if attached == 0 {
-            return Err(ConfigError::new(
+            return Err(OptionError::new(
                 "lora.targets",
                 config.targets.join(","),
                 &format!(
@@ -136,7 +124,7 @@ pub trait Adaptable: Module {
     ///
     /// # Errors
     /// The model's device does not have that precision.
-    fn with_precision(mut self, precision: Precision) -> Result<Self, ConfigError> {
+    fn with_precision(mut self, precision: Precision) -> Result<Self, OptionError> {
         for (_, linear) in self.linears_mut() {
             precision.check(&linear.weight.val().device())?;
             linear.precision = precision;

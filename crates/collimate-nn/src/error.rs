@@ -4,29 +4,6 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
-/// A configuration value outside what is allowed.
-#[derive(Debug, Clone, PartialEq, Error)]
-#[error("{name} is {value}: {allowed}")]
-pub struct ConfigError {
-    /// The option.
-    pub name: String,
-    /// Its value.
-    pub value: String,
-    /// What is allowed.
-    pub allowed: String,
-}
-
-impl ConfigError {
-    /// An error for option `name` with `value`; `allowed` says what would be right.
-    pub fn new(name: &str, value: impl ToString, allowed: &str) -> Self {
-        Self {
-            name: name.to_owned(),
-            value: value.to_string(),
-            allowed: allowed.to_owned(),
-        }
-    }
-}
-
 /// Why a model cannot take a pack. Sequences count from 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[non_exhaustive]

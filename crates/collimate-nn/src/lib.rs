@@ -20,7 +20,7 @@ mod value;
 pub use adapter::{Adaptable, LoraConfig};
 pub use batch::{DeviceBatch, Pack, SequenceRows};
 pub use cache::KvCache;
-pub use error::{ConfigError, LoadError, PackError, SaveError};
+pub use error::{LoadError, PackError, SaveError};
 pub use fill::packs;
 pub use forward::{Adapters, Forward, RowForward, dropout};
 pub use head::ScalarHead;

@@ -1,9 +1,8 @@
 //! What linear layers multiply in.
 
 use burn::tensor::{DType, Device, FloatDType, Tensor};
+use collimate_core::OptionError;
 use collimate_ops::linear;
-
-use crate::error::ConfigError;
 
 /// The type of the numbers that linear layers multiply, and of their products. Parameters, the sums of
 /// the residual stream, norms, attention, log-probabilities and losses are f32 either way.
@@ -23,10 +22,10 @@ impl Precision {
     ///
     /// # Errors
     /// It does not.
-    pub fn check(self, device: &Device) -> Result<(), ConfigError> {
+    pub fn check(self, device: &Device) -> Result<(), OptionError> {
         if self == Self::Bf16 && !device.supports_dtype(DType::BF16) {
             let allowed = "f32 on this device, which does not multiply bf16";
-            return Err(ConfigError::new("precision", "bf16", allowed));
+            return Err(OptionError::new("precision", "bf16", allowed));
         }
         Ok(())
     }

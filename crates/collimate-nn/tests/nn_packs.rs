@@ -312,7 +312,7 @@ fn adapter_options_are_checked() {
         ),
     ];
     for (config, name) in bad {
-        assert_eq!(config.check().unwrap_err().name, name);
+        assert_eq!(config.check().unwrap_err().path, name);
     }
     LoraConfig::default().check().unwrap();
 }

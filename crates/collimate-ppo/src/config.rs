@@ -1,7 +1,6 @@
 //! Options of reinforcement learning from a reward.
 
-use collimate_core::{OrNull, Sampling};
-use collimate_nn::ConfigError;
+use collimate_core::{OptionError, OrNull, Sampling, check_options};
 use collimate_train::{AdamWConfig, Schedule};
 use serde::{Deserialize, Serialize};
 
@@ -233,44 +232,27 @@ impl Default for PpoConfig {
     }
 }
 
-fn ensure(
-    ok: bool,
-    name: &str,
-    value: impl std::fmt::Debug,
-    allowed: &str,
-) -> Result<(), ConfigError> {
-    match ok {
-        true => Ok(()),
-        false => Err(ConfigError::new(name, format!("{value:?}"), allowed)),
-    }
-}
-
 fn positive(value: f64) -> bool {
     value > 0.0 && value.is_finite()
 }
 
 impl CriticConfig {
-    fn check(&self) -> Result<(), ConfigError> {
-        let gamma = self.gamma > 0.0 && self.gamma <= 1.0;
-        ensure(
-            gamma,
-            "estimator.critic.gamma",
-            self.gamma,
-            "above 0, at most 1",
-        )?;
-        let lambda = self.gae_lambda;
-        let within = (0.0..=1.0).contains(&lambda);
-        ensure(within, "estimator.critic.gae_lambda", lambda, "0 to 1")?;
-        for (name, value) in [
-            ("estimator.critic.value_coef", self.value_coef),
-            ("estimator.critic.value_clip_range", self.value_clip_range),
-        ] {
-            ensure(positive(value), name, value, "above 0, finite")?;
-        }
-        let rate = self.learning_rate;
-        let ok = rate.is_none_or(|rate| rate > 0.0 && rate <= 1.0);
-        let allowed = "above 0, at most 1, or null for the policy's";
-        ensure(ok, "estimator.critic.learning_rate", OrNull(rate), allowed)
+    #[rustfmt::skip] // One option per line.
+    fn check(&self) -> Result<(), OptionError> {
+        let Self { gamma, gae_lambda, .. } = *self;
+        let (coef, clip, rate) = (self.value_coef, self.value_clip_range, self.learning_rate);
+        let gamma_holds = gamma > 0.0 && gamma <= 1.0;
+        let lambda_holds = (0.0..=1.0).contains(&gae_lambda);
+        let rate_holds = rate.is_none_or(|rate| rate > 0.0 && rate <= 1.0);
+        let rates = "above 0, at most 1, or null for the policy's";
+        let path = |name: &str| format!("estimator.critic.{name}");
+        check_options(&[
+            (gamma_holds, &path("gamma"), &gamma, "above 0, at most 1"),
+            (lambda_holds, &path("gae_lambda"), &gae_lambda, "0 to 1"),
+            (positive(coef), &path("value_coef"), &coef, "above 0, finite"),
+            (positive(clip), &path("value_clip_range"), &clip, "above 0, finite"),
+            (rate_holds, &path("learning_rate"), &OrNull(rate), rates),
+        ])
     }
 }
 
@@ -279,122 +261,65 @@ impl PpoConfig {
     ///
     /// # Errors
     /// The first option out of range.
+    #[rustfmt::skip] // One option per line.
     pub fn check(&self) -> Result<(), PpoError> {
-        let at_least_one = |name, value: u64| ensure(value >= 1, name, value, "at least 1");
-        let count = |name, value: u64, most: u64, allowed| {
-            ensure((1..=most).contains(&value), name, value, allowed)
-        };
-        // Products of these three stay within u64.
-        count("rollouts", self.rollouts, 1_000_000_000, "1 to 10^9")?;
-        count("ppo_epochs", self.ppo_epochs, 1_000, "1 to 1000")?;
-        let size = self.rollout_size as u64;
-        count("rollout_size", size, 1_000_000, "1 to 10^6")?;
-        let tokens = self.max_new_tokens as u64;
-        count("max_new_tokens", tokens, 1_000_000, "1 to 10^6")?;
-        let warmup = self.warmup_steps;
-        let few = warmup <= 1_000_000_000_000;
-        ensure(few, "warmup_steps", warmup, "at most 10^12")?;
-        at_least_one("keep_last", self.keep_last as u64)?;
-        at_least_one("samples_per_prompt", self.samples_per_prompt as u64)?;
-        let k = self.samples_per_prompt;
-        let whole = self.rollout_size.is_multiple_of(k);
-        let allowed = "a multiple of samples_per_prompt";
-        ensure(whole, "rollout_size", self.rollout_size, allowed)?;
-        if self.estimator.critic().is_none() {
-            let allowed = "at least 2: responses are compared with others to the same prompt";
-            ensure(k >= 2, "samples_per_prompt", k, allowed)?;
-        }
-        let within = (1..=self.rollout_size).contains(&self.mini_batch_size);
-        let allowed = "1 to rollout_size";
-        ensure(within, "mini_batch_size", self.mini_batch_size, allowed)?;
-        if let Some(critic) = self.estimator.critic() {
+        let (rollouts, epochs, warmup) = (self.rollouts, self.ppo_epochs, self.warmup_steps);
+        let (size, batch) = (self.rollout_size, self.mini_batch_size);
+        let (samples, tokens) = (self.samples_per_prompt, self.max_new_tokens);
+        let few = 1..=1_000_000;
+        let critic = self.estimator.critic();
+        let two = "at least 2: responses are compared with others to the same prompt";
+        let whole = size.is_multiple_of(samples);
+        check_options(&[
+            // Products of these three stay within u64.
+            ((1..=1_000_000_000).contains(&rollouts), "rollouts", &rollouts, "1 to 10^9"),
+            ((1..=1_000).contains(&epochs), "ppo_epochs", &epochs, "1 to 1000"),
+            (few.contains(&size), "rollout_size", &size, "1 to 10^6"),
+            (few.contains(&tokens), "max_new_tokens", &tokens, "1 to 10^6"),
+            (warmup <= 1_000_000_000_000, "warmup_steps", &warmup, "at most 10^12"),
+            (self.keep_last >= 1, "keep_last", &self.keep_last, "at least 1"),
+            (samples >= 1, "samples_per_prompt", &samples, "at least 1"),
+            (whole, "rollout_size", &size, "a multiple of samples_per_prompt"),
+            (critic.is_some() || samples >= 2, "samples_per_prompt", &samples, two),
+            ((1..=size).contains(&batch), "mini_batch_size", &batch, "1 to rollout_size"),
+        ])?;
+        if let Some(critic) = critic {
             critic.check()?;
         }
         let t = self.temperature;
         // Logits are divided by it: far from 1 they are no numbers any more, or all the same.
         let usable = (0.001..=1000.0).contains(&t);
-        ensure(usable, "temperature", t, "0.001 to 1000")?;
+        check_options(&[(usable, "temperature", &t, "0.001 to 1000")])?;
         self.sampling(0)
             .check()
             .map_err(|source| PpoError::Generate { rollout: 1, source })?;
-        let clip = self.clip_range;
-        ensure(
-            clip > 0.0 && clip < 1.0,
-            "clip_range",
-            clip,
-            "above 0, below 1",
-        )?;
-        let above_one = |v: Option<f64>| v.is_none_or(|v| v > 1.0 && v.is_finite());
-        let dual = self.dual_clip;
-        let far = dual.is_none_or(|dual| dual > 1.0 + clip && dual.is_finite());
-        ensure(
-            far,
-            "dual_clip",
-            OrNull(dual),
-            "above 1 + clip_range, or null",
-        )?;
-        let ratio = self.ratio_threshold;
-        ensure(
-            above_one(ratio),
-            "ratio_threshold",
-            OrNull(ratio),
-            "above 1, or null",
-        )?;
+        let (clip, dual, ratio) = (self.clip_range, self.dual_clip, self.ratio_threshold);
+        let above = |value: Option<f64>, least| value.is_none_or(|v| v > least && v.is_finite());
+        let far = above(dual, 1.0 + clip);
+        check_options(&[
+            (clip > 0.0 && clip < 1.0, "clip_range", &clip, "above 0, below 1"),
+            (far, "dual_clip", &OrNull(dual), "above 1 + clip_range, or null"),
+            (above(ratio, 1.0), "ratio_threshold", &OrNull(ratio), "above 1, or null"),
+        ])?;
         self.kl.check(self.rollout_size)?;
         self.reward.check()?;
-        let stop = self.early_stop_kl;
-        ensure(
-            stop.is_none_or(positive),
-            "early_stop_kl",
-            OrNull(stop),
-            "above 0, or null",
-        )?;
-        let entropy = self.entropy_coef;
-        let ok = entropy >= 0.0 && entropy.is_finite();
-        ensure(ok, "entropy_coef", entropy, "at least 0, finite")?;
-        let rate = self.learning_rate;
-        let ok = rate > 0.0 && rate <= 1.0;
-        ensure(ok, "learning_rate", rate, "above 0, at most 1")?;
-        let norm = self.max_grad_norm;
-        ensure(
-            norm.is_none_or(positive),
-            "max_grad_norm",
-            OrNull(norm),
-            "above 0, or null",
-        )?;
-        let AdamWConfig {
-            beta1,
-            beta2,
-            eps,
-            weight_decay,
-        } = self.adamw;
-        for (name, beta) in [("adamw.beta1", beta1), ("adamw.beta2", beta2)] {
-            ensure(
-                (0.0..1.0).contains(&beta),
-                name,
-                beta,
-                "at least 0, below 1",
-            )?;
-        }
-        ensure(positive(eps), "adamw.eps", eps, "above 0, finite")?;
-        let decay = weight_decay >= 0.0 && weight_decay.is_finite();
-        ensure(
-            decay,
-            "adamw.weight_decay",
-            weight_decay,
-            "at least 0, finite",
-        )?;
-        for (name, value) in [
-            (
-                "micro_batch_tokens",
-                self.micro_batch_tokens.map(|v| v as u64),
-            ),
-            ("save_every", self.save_every),
-            ("sample_every", self.sample_every),
-        ] {
-            let ok = value.is_none_or(|v| v >= 1);
-            ensure(ok, name, OrNull(value), "at least 1, or null")?;
-        }
+        let (stop, entropy) = (self.early_stop_kl, self.entropy_coef);
+        let (rate, norm) = (self.learning_rate, self.max_grad_norm);
+        let entropy_holds = entropy >= 0.0 && entropy.is_finite();
+        check_options(&[
+            (above(stop, 0.0), "early_stop_kl", &OrNull(stop), "above 0, or null"),
+            (entropy_holds, "entropy_coef", &entropy, "at least 0, finite"),
+            (rate > 0.0 && rate <= 1.0, "learning_rate", &rate, "above 0, at most 1"),
+            (above(norm, 0.0), "max_grad_norm", &OrNull(norm), "above 0, or null"),
+        ])?;
+        self.adamw.check()?;
+        let (budget, save, sample) = (self.micro_batch_tokens, self.save_every, self.sample_every);
+        let some = "at least 1, or null";
+        check_options(&[
+            (budget != Some(0), "micro_batch_tokens", &OrNull(budget), some),
+            (save != Some(0), "save_every", &OrNull(save), some),
+            (sample != Some(0), "sample_every", &OrNull(sample), some),
+        ])?;
         Ok(())
     }
 

@@ -1,9 +1,9 @@
 //! What can go wrong in reinforcement learning from a reward.
 
-use collimate_core::{GenerateError, ScoreError};
+use collimate_core::{GenerateError, OptionError, ScoreError};
 use collimate_data::DataError;
 use collimate_files::FileError;
-use collimate_nn::{ConfigError, PackError};
+use collimate_nn::PackError;
 use collimate_train::TrainError;
 use thiserror::Error;
 
@@ -13,7 +13,7 @@ use thiserror::Error;
 pub enum PpoError {
     /// An option out of range.
     #[error(transparent)]
-    Config(#[from] ConfigError),
+    Config(#[from] OptionError),
     /// A prompt that cannot be tokenised.
     #[error(transparent)]
     Data(#[from] DataError),

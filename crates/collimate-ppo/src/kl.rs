@@ -1,6 +1,6 @@
 //! The divergence from the reference: estimators, and the coefficient on it.
 
-use collimate_nn::ConfigError;
+use collimate_core::{OptionError, Range};
 use serde::{Deserialize, Serialize};
 
 /// An estimator of KL(π ‖ ρ) from tokens that π drew, by d = log π − log ρ.
@@ -94,20 +94,10 @@ impl Default for KlControl {
 }
 
 impl KlControl {
-    pub(crate) fn check(&self, rollout_size: usize) -> Result<(), ConfigError> {
-        let above = |name, value: f64| match value > 0.0 && value.is_finite() {
-            true => Ok(()),
-            false => Err(ConfigError::new(name, value, "above 0, finite")),
-        };
+    pub(crate) fn check(&self, rollout_size: usize) -> Result<(), OptionError> {
         match *self {
-            Self::Fixed { coefficient } if coefficient >= 0.0 && coefficient.is_finite() => Ok(()),
             Self::Fixed { coefficient } => {
-                let allowed = "at least 0, finite";
-                Err(ConfigError::new(
-                    "kl.fixed.coefficient",
-                    coefficient,
-                    allowed,
-                ))
+                Range::NotNegative.check("kl.fixed.coefficient", coefficient)
             }
             Self::Adaptive {
                 initial,
@@ -115,15 +105,13 @@ impl KlControl {
                 horizon,
                 ..
             } => {
-                above("kl.adaptive.initial", initial)?;
-                above("kl.adaptive.target", target)?;
-                above("kl.adaptive.horizon", horizon)?;
+                Range::Positive.check("kl.adaptive.initial", initial)?;
+                Range::Positive.check("kl.adaptive.target", target)?;
+                Range::Positive.check("kl.adaptive.horizon", horizon)?;
                 // One rollout may take a fifth of rollout_size / horizon off the coefficient.
-                if horizon <= 0.2 * rollout_size as f64 {
-                    let allowed = "above a fifth of rollout_size, or the coefficient falls to 0";
-                    return Err(ConfigError::new("kl.adaptive.horizon", horizon, allowed));
-                }
-                Ok(())
+                let holds = horizon > 0.2 * rollout_size as f64;
+                let allowed = "above a fifth of rollout_size, or the coefficient falls to 0";
+                OptionError::check("kl.adaptive.horizon", horizon, allowed, holds)
             }
         }
     }

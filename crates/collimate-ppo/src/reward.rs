@@ -1,7 +1,6 @@
 //! From the scores of responses to the rewards of tokens.
 
-use collimate_core::Finish;
-use collimate_nn::ConfigError;
+use collimate_core::{Finish, OptionError, Range};
 use serde::{Deserialize, Serialize};
 
 use crate::scaling::{RewardScaling, RunningMoments};
@@ -27,18 +26,17 @@ pub enum MissingEos {
 }
 
 impl MissingEos {
-    pub(crate) fn check(&self) -> Result<(), ConfigError> {
+    pub(crate) fn check(&self) -> Result<(), OptionError> {
         match *self {
-            Self::Penalty { amount } if !(amount >= 0.0 && amount.is_finite()) => {
-                let allowed = "at least 0, finite: it is subtracted";
-                let name = "reward.missing_eos.penalty.amount";
-                Err(ConfigError::new(name, amount, allowed))
+            Self::Keep => Ok(()),
+            Self::Penalty { amount } => {
+                let (holds, allowed) = (
+                    Range::NotNegative.contains(amount),
+                    "at least 0, finite: it is subtracted",
+                );
+                OptionError::check("reward.missing_eos.penalty.amount", amount, allowed, holds)
             }
-            Self::Fixed { score } if !score.is_finite() => {
-                let name = "reward.missing_eos.fixed.score";
-                Err(ConfigError::new(name, score, "finite"))
-            }
-            _ => Ok(()),
+            Self::Fixed { score } => Range::Finite.check("reward.missing_eos.fixed.score", score),
         }
     }
 
@@ -69,10 +67,10 @@ pub struct RewardConfig {
 }
 
 impl RewardConfig {
-    pub(crate) fn check(&self) -> Result<(), ConfigError> {
+    pub(crate) fn check(&self) -> Result<(), OptionError> {
         self.scaling.check()?;
         if let Some(clip) = self.clip.filter(|clip| !(*clip > 0.0 && clip.is_finite())) {
-            return Err(ConfigError::new("reward.clip", clip, "above 0, or null"));
+            return Err(OptionError::new("reward.clip", clip, "above 0, or null"));
         }
         self.missing_eos.check()
     }

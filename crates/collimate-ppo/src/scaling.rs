@@ -1,6 +1,6 @@
 //! From the scores of responses to numbers of one scale.
 
-use collimate_nn::ConfigError;
+use collimate_core::{OptionError, Range};
 use collimate_train::Exact;
 use serde::{Deserialize, Serialize};
 
@@ -93,13 +93,11 @@ impl RewardScaling {
         }
     }
 
-    pub(crate) fn check(&self) -> Result<(), ConfigError> {
-        let range = |name, min: f64, max: f64| match min < max && (max - min).is_finite() {
-            true => Ok(()),
-            false => {
-                let allowed = "min below max, both finite";
-                Err(ConfigError::new(name, format!("{min} to {max}"), allowed))
-            }
+    pub(crate) fn check(&self) -> Result<(), OptionError> {
+        let range = |name, min: f64, max: f64| {
+            let holds = min < max && (max - min).is_finite();
+            let (value, allowed) = (format!("{min} to {max}"), "min below max, both finite");
+            OptionError::check(name, value, allowed, holds)
         };
         match *self {
             Self::None | Self::Running => Ok(()),
@@ -112,19 +110,13 @@ impl RewardScaling {
                 if let Some(centre) = centre.filter(|centre| !centre.is_finite()) {
                     let name = "reward.scaling.sigmoid.centre";
                     let allowed = "finite, or null for the reward model's own";
-                    return Err(ConfigError::new(name, centre, allowed));
+                    return Err(OptionError::new(name, centre, allowed));
                 }
-                if !(0.0..1.0).contains(&threshold) {
-                    let name = "reward.scaling.sigmoid.threshold";
-                    return Err(ConfigError::new(name, threshold, "at least 0, below 1"));
-                }
+                Range::BelowOne.check("reward.scaling.sigmoid.threshold", threshold)?;
                 range("reward.scaling.sigmoid", min, max)
             }
             Self::SymmetricClip { limit, min, max } => {
-                if !(limit > 0.0 && limit.is_finite()) {
-                    let name = "reward.scaling.symmetric_clip.limit";
-                    return Err(ConfigError::new(name, limit, "above 0, finite"));
-                }
+                Range::Positive.check("reward.scaling.symmetric_clip.limit", limit)?;
                 range("reward.scaling.symmetric_clip", min, max)
             }
         }

@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use collimate_core::{Completion, Finish, GenerateError, Key, Prompt, Purpose, Sampling};
+use collimate_core::{Completion, Finish, GenerateError, Key, Prompt, Purpose, Sampling, outcome};
 use collimate_data::TextTokenizer;
 use collimate_eval::{Bootstrap, Groups, Interval, pearson, spearman};
 use collimate_lm::{Progress as Generated, TextGenerator, Watch};
@@ -320,11 +320,7 @@ pub(crate) fn compare(
         .scores
         .iter()
         .zip(&start.scores)
-        .map(|(own, other)| match own.total_cmp(other) {
-            std::cmp::Ordering::Greater => 1.0,
-            std::cmp::Ordering::Equal => 0.5,
-            std::cmp::Ordering::Less => 0.0,
-        })
+        .map(|(own, other)| outcome(own.total_cmp(other)))
         .collect();
     let count = |value: f64| outcomes.iter().filter(|&&o| o == value).count();
     let bootstrap = Bootstrap::default();

@@ -1,13 +1,13 @@
 //! What can go wrong in a recipe: mostly what its parts say.
 
-use collimate_core::{GenerateError, ScoreError};
+use collimate_core::{GenerateError, OptionError, ScoreError};
 use collimate_data::DataError;
 use collimate_direct::DirectError;
 use collimate_eval::EvalError;
 use collimate_files::FileError;
 use collimate_irm::IrmError;
 use collimate_judge::JudgeError;
-use collimate_nn::{ConfigError, LoadError, PackError, SaveError};
+use collimate_nn::{LoadError, PackError, SaveError};
 use collimate_ppo::PpoError;
 use collimate_run::RunError;
 use collimate_status::StatusError;
@@ -20,7 +20,7 @@ use thiserror::Error;
 pub enum RecipeError {
     /// An option out of range.
     #[error(transparent)]
-    Config(#[from] ConfigError),
+    Config(#[from] OptionError),
     /// Data that cannot be read, split or tokenised.
     #[error(transparent)]
     Data(#[from] DataError),

@@ -1,7 +1,6 @@
 //! Implicit rewards of pairs: log-probabilities after a training against those before.
 
-use std::cmp::Ordering;
-
+use collimate_core::outcome;
 use collimate_data::TokenizedPair;
 use collimate_direct::{PairLogp, targets};
 use collimate_irm::ImplicitReward;
@@ -21,11 +20,7 @@ pub(crate) fn accuracy(
         };
         let chosen = value(after.chosen, before.chosen, &pair.chosen);
         let rejected = value(after.rejected, before.rejected, &pair.rejected);
-        match chosen.total_cmp(&rejected) {
-            Ordering::Greater => 1.0,
-            Ordering::Equal => 0.5,
-            Ordering::Less => 0.0,
-        }
+        outcome(chosen.total_cmp(&rejected))
     });
     right.sum::<f64>() / pairs.len() as f64
 }

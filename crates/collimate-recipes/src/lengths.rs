@@ -1,7 +1,7 @@
 //! Lengths of sequences: what is allowed, and pairs that are equal after cutting.
 
+use collimate_core::OptionError;
 use collimate_data::{TokenizeReport, TokenizedPair};
-use collimate_nn::ConfigError;
 
 use crate::RecipeError;
 
@@ -9,13 +9,13 @@ use crate::RecipeError;
 pub(crate) fn check_prompt_length(
     max_prompt_length: Option<usize>,
     max_length: usize,
-) -> Result<(), ConfigError> {
+) -> Result<(), OptionError> {
     match max_prompt_length {
         Some(length) if length == 0 || length >= max_length => {
             let allowed = format!(
                 "at least 1 and below max_length = {max_length}: prompt and answer share it"
             );
-            Err(ConfigError::new("max_prompt_length", length, &allowed))
+            Err(OptionError::new("max_prompt_length", length, &allowed))
         }
         _ => Ok(()),
     }

@@ -1,5 +1,6 @@
 //! Checks that options share.
 
+use collimate_core::OptionError;
 use serde_json::{Map, Value};
 use ureq::http::Uri;
 
@@ -7,15 +8,11 @@ use crate::RemoteError;
 
 /// The error of an option.
 pub(crate) fn wrong<T>(
-    option: &'static str,
+    option: &str,
     value: impl ToString,
-    allowed: &'static str,
+    allowed: &str,
 ) -> Result<T, RemoteError> {
-    Err(RemoteError::Option {
-        option,
-        value: value.to_string(),
-        allowed,
-    })
+    Err(OptionError::new(option, value, allowed).into())
 }
 
 /// An extra field that names one of `own` would make two of it.

@@ -4,12 +4,8 @@ use std::time::{Duration, SystemTime};
 
 use ureq::http::header::{AUTHORIZATION, CONTENT_TYPE, LOCATION, RETRY_AFTER};
 use ureq::http::{HeaderMap, Uri};
-use ureq::unversioned::resolver::DefaultResolver;
-use ureq::unversioned::transport::{Connector, DefaultConnector};
 use ureq::{Agent, Error, Proxy, Timeout};
 
-use crate::backoff::retry_after;
-use crate::conceal::{Reveal, stand_in};
 use crate::{ApiKey, RemoteConfig, RemoteError};
 
 /// An answer beyond this size is none.
@@ -26,6 +22,17 @@ pub(crate) struct Fault {
     pub(crate) retry_after: Option<Duration>,
     /// With the attempts so far, what the caller is told.
     pub(crate) error: RemoteError,
+}
+
+impl Fault {
+    /// Asking again would not help.
+    pub(crate) fn last(error: RemoteError) -> Self {
+        Self {
+            again: false,
+            retry_after: None,
+            error,
+        }
+    }
 }
 
 /// A pool of connections to one URL.
@@ -53,13 +60,12 @@ impl Client {
             .max_idle_connections_per_host(config.concurrency)
             .proxy(proxy(&url))
             .build();
-        let connector = DefaultConnector::new().chain(Reveal(key.clone()));
         let key_from = match &config.api_key_env {
             Some(variable) => format!("the key in {variable}"),
             None => "the key (api_key_env is null: none is read)".to_owned(),
         };
         Self {
-            agent: Agent::with_parts(settings, connector, DefaultResolver::default()),
+            agent: Agent::new_with_config(settings),
             url,
             key,
             key_from,
@@ -78,7 +84,7 @@ impl Client {
             .post(&self.url)
             .header(CONTENT_TYPE, "application/json");
         if let Some(key) = &self.key {
-            request = request.header(AUTHORIZATION, stand_in(key));
+            request = request.header(AUTHORIZATION, key.bearer());
         }
         let mut response = request
             .send(body)
@@ -148,12 +154,11 @@ impl Client {
                     | Error::BodyStalled
                     | Error::Protocol(_)
             ),
-            retry_after: None,
-            error: RemoteError::Connection {
+            ..Fault::last(RemoteError::Connection {
                 url: self.url.clone(),
                 attempts,
                 message,
-            },
+            })
         }
     }
 
@@ -196,5 +201,42 @@ fn proxy(url: &str) -> Option<Proxy> {
     match host == "localhost" || address.is_some_and(|address| address.is_loopback()) {
         true => None,
         false => Proxy::try_from_env(),
+    }
+}
+
+/// Reads the wait that a `Retry-After` header asks for: seconds, or the time until an HTTP date. A past
+/// date and any other text ask for nothing.
+pub(crate) fn retry_after(value: &str, now: SystemTime) -> Option<Duration> {
+    let value = value.trim();
+    if let Ok(seconds) = value.parse::<f64>() {
+        return match seconds >= 0.0 {
+            // Longer than any cap.
+            true => Some(Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX)),
+            false => None,
+        };
+    }
+    httpdate::parse_http_date(value)
+        .ok()?
+        .duration_since(now)
+        .ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn retry_after_is_seconds_or_a_date() {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_777 - 30);
+        let seconds = |value| retry_after(value, now).map(|wait| wait.as_secs_f64());
+        assert_eq!(seconds("2"), Some(2.0));
+        assert_eq!(seconds(" 0.5 "), Some(0.5));
+        assert_eq!(seconds("Sun, 06 Nov 1994 08:49:37 GMT"), Some(30.0));
+        assert_eq!(seconds("Sunday, 06-Nov-94 08:49:37 GMT"), Some(30.0));
+        assert_eq!(seconds("Sat, 05 Nov 1994 08:49:37 GMT"), None);
+        assert_eq!(retry_after("1e300", now), Some(Duration::MAX));
+        for nothing in ["", "-1", "soon", "NaN", "-inf"] {
+            assert_eq!(retry_after(nothing, now), None, "{nothing}");
+        }
     }
 }

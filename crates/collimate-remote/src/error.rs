@@ -1,6 +1,6 @@
 //! What can go wrong between here and a server.
 
-use collimate_core::{GenerateError, ScoreError};
+use collimate_core::{GenerateError, OptionError, ScoreError};
 use thiserror::Error;
 
 /// Why a configuration, a prompt or a request failed. No variant holds the server's key.
@@ -8,15 +8,8 @@ use thiserror::Error;
 #[non_exhaustive]
 pub enum RemoteError {
     /// An option outside what is allowed.
-    #[error("{option} is {value}: {allowed}")]
-    Option {
-        /// The option, as the configuration names it.
-        option: &'static str,
-        /// Its value.
-        value: String,
-        /// What is allowed.
-        allowed: &'static str,
-    },
+    #[error(transparent)]
+    Option(#[from] OptionError),
     /// The key is missing, or is none.
     #[error("{message}")]
     Key {

@@ -1,21 +1,22 @@
 //! The key of a server, which nothing may print.
 
 use std::env::VarError;
-use std::fmt;
+
+use secrecy::{ExposeSecret, SecretString};
 
 use crate::RemoteError;
 
-/// A server's key. It has no `Display`, and `Debug` does not show it.
+/// A server's key. It has no `Display`, `Debug` does not show it, and its memory is wiped.
 ///
 /// # Examples
 /// ```
 /// use collimate_remote::ApiKey;
 /// let key = ApiKey::new("sk-123")?;
-/// assert_eq!(format!("{key:?}"), "ApiKey(redacted)");
+/// assert_eq!(format!("{key:?}"), "ApiKey(SecretBox<str>([REDACTED]))");
 /// # Ok::<(), collimate_remote::RemoteError>(())
 /// ```
-#[derive(Clone, PartialEq, Eq)]
-pub struct ApiKey(String);
+#[derive(Debug, Clone)]
+pub struct ApiKey(SecretString);
 
 impl ApiKey {
     /// A key that the caller has. Space around it is taken off.
@@ -57,24 +58,18 @@ impl ApiKey {
             Some(key) if !key.bytes().all(|byte| byte.is_ascii_graphic()) => {
                 wrong("has characters other than visible ASCII: it must be the server's key alone")
             }
-            Some(key) => Ok(Self(key.to_owned())),
+            Some(key) => Ok(Self(key.into())),
         }
     }
 
     /// Only for the place that writes it to the wire.
-    pub(crate) fn expose(&self) -> &str {
-        &self.0
+    pub(crate) fn bearer(&self) -> String {
+        format!("Bearer {}", self.0.expose_secret())
     }
 
     /// A server may quote the key in what it answers.
     pub(crate) fn redact(&self, text: &str) -> String {
-        text.replace(&self.0, "[key]")
-    }
-}
-
-impl fmt::Debug for ApiKey {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("ApiKey(redacted)")
+        text.replace(self.0.expose_secret(), "[key]")
     }
 }
 
@@ -94,7 +89,7 @@ mod tests {
             assert!(error.contains(says), "{error}");
             assert!(key.trim().is_empty() || !error.contains(key), "{error}");
         }
-        assert_eq!(ApiKey::new("sk-1\n").unwrap().expose(), "sk-1");
+        assert_eq!(ApiKey::new("sk-1\n").unwrap().bearer(), "Bearer sk-1");
         let error = ApiKey::from_env("COLLIMATE_NO_SUCH_VARIABLE")
             .unwrap_err()
             .to_string();

@@ -1,11 +1,9 @@
 #![doc = include_str!("../README.md")]
 
 mod answer;
-mod backoff;
 mod body;
 mod check;
 mod client;
-mod conceal;
 mod config;
 mod error;
 mod generator;

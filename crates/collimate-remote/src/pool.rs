@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::RemoteError;
 
@@ -25,21 +25,12 @@ impl Stop {
         *self.lock()
     }
 
-    /// Waits. Returns whether the wish to stop came before the end.
-    pub(crate) fn wait(&self, time: Duration) -> bool {
-        let end = Instant::now() + time;
-        let mut asked = self.lock();
-        while !*asked {
-            let left = end.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                break;
-            }
-            asked = match self.changed.wait_timeout(asked, left) {
-                Ok((guard, _)) => guard,
-                Err(poisoned) => poisoned.into_inner().0,
-            };
-        }
-        *asked
+    /// Waits until the time is over or the wish to stop comes.
+    pub(crate) fn wait(&self, time: Duration) {
+        drop(
+            self.changed
+                .wait_timeout_while(self.lock(), time, |asked| !*asked),
+        );
     }
 
     fn lock(&self) -> MutexGuard<'_, bool> {
@@ -106,16 +97,19 @@ pub(crate) fn run<T: Send>(
 
 #[cfg(test)]
 mod tests {
+    use std::time::Instant;
+
     use super::*;
 
     #[test]
     fn a_wish_to_stop_ends_a_wait_at_once() {
         let stop = Stop::default();
-        assert!(!stop.wait(Duration::from_millis(1)));
+        stop.wait(Duration::from_millis(1));
+        assert!(!stop.is_set());
         let begin = Instant::now();
         thread::scope(|scope| {
             scope.spawn(|| stop.set());
-            assert!(stop.wait(Duration::from_secs(3600)));
+            stop.wait(Duration::from_secs(3600));
         });
         assert!(begin.elapsed() < Duration::from_secs(60));
         assert!(stop.is_set());

@@ -1,8 +1,14 @@
 //! Asking until there is an answer, finitely often.
 
-use collimate_core::Key;
+use std::cell::Cell;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
-use crate::backoff::Backoff;
+use backon::{BackoffBuilder, BlockingRetryable, ExponentialBuilder};
+use collimate_core::{Key, Purpose};
+use rand::RngExt;
+
 use crate::client::{Client, Fault};
 use crate::pool::Stop;
 use crate::stats::{Tally, Usage};
@@ -23,14 +29,15 @@ pub(crate) enum Unusable {
 #[derive(Debug)]
 pub(crate) struct Asker {
     client: Client,
-    backoff: Backoff,
+    waits: ExponentialBuilder,
     max_retries: usize,
+    retry_after_most: Duration,
 }
 
-/// What belongs to one call.
+/// State of one call.
 #[derive(Debug, Default)]
 pub(crate) struct Call {
-    pub(crate) stop: Stop,
+    pub(crate) stop: Arc<Stop>,
     pub(crate) tally: Tally,
 }
 
@@ -39,12 +46,17 @@ impl Asker {
     pub(crate) fn new(config: &RemoteConfig, url: String, key: Option<ApiKey>) -> Self {
         Self {
             client: Client::new(config, url, key),
-            backoff: Backoff::new(config),
+            waits: ExponentialBuilder::new()
+                .with_min_delay(Duration::from_secs_f64(config.backoff_first))
+                .with_max_delay(Duration::from_secs_f64(config.backoff_most))
+                .with_max_times(config.max_retries),
             max_retries: config.max_retries,
+            retry_after_most: Duration::from_secs_f64(config.retry_after_most),
         }
     }
 
-    /// What `read` makes of the answer to `body`. `place` names the request for the jitter.
+    /// Asks until there is an answer to `body` and returns the value that `read` takes from it.
+    /// `place` names the request for the jitter.
     pub(crate) fn ask<T>(
         &self,
         call: &Call,
@@ -52,38 +64,44 @@ impl Asker {
         body: &[u8],
         read: impl Fn(&[u8]) -> Result<(T, Option<Usage>), Unusable>,
     ) -> Result<T, RemoteError> {
-        let mut attempt = 0;
-        loop {
+        let attempts = Cell::new(0);
+        let once = || {
             if call.stop.is_set() {
-                return Err(RemoteError::Stopped);
+                return Err(Fault::last(RemoteError::Stopped));
             }
-            call.tally.request(attempt > 0);
-            attempt += 1;
-            let answer = self.client.post(body, attempt);
-            let fault = match answer
-                .and_then(|bytes| read(&bytes).map_err(|unusable| self.unusable(unusable, attempt)))
-            {
-                Ok((answer, usage)) => {
-                    call.tally.used(usage);
-                    return Ok(answer);
-                }
-                Err(fault) => fault,
-            };
-            if !fault.again || attempt > self.max_retries {
-                return Err(fault.error);
-            }
-            let wait = self.backoff.wait(place, attempt, fault.retry_after);
-            tracing::warn!(
-                attempt,
-                of = self.max_retries + 1,
-                wait = wait.as_secs_f64(),
-                error = %fault.error,
-                "asking again"
-            );
-            if call.stop.wait(wait) {
-                return Err(RemoteError::Stopped);
-            }
-        }
+            call.tally.request(attempts.get() > 0);
+            attempts.update(|before| before + 1);
+            let bytes = self.client.post(body, attempts.get())?;
+            let (answer, usage) =
+                read(&bytes).map_err(|unusable| self.unusable(unusable, attempts.get()))?;
+            call.tally.used(usage);
+            Ok(answer)
+        };
+        // A server that says when to come back is not asked sooner. The waits do not see the fault,
+        // so it leaves here how long the server wants: nanoseconds of at most a day fit.
+        let asked = AtomicU64::new(0);
+        let waits = jittered(place, &self.waits)
+            .map(|wait| wait.max(Duration::from_nanos(asked.load(Ordering::Relaxed))));
+        let stop = Arc::clone(&call.stop);
+        once.retry(waits)
+            .when(|fault| {
+                let wait = fault.retry_after.unwrap_or_default();
+                let wait = wait.min(self.retry_after_most).as_nanos();
+                asked.store(wait as u64, Ordering::Relaxed);
+                fault.again
+            })
+            .notify(|fault, wait| {
+                tracing::warn!(
+                    attempt = attempts.get(),
+                    of = self.max_retries + 1,
+                    wait = wait.as_secs_f64(),
+                    error = %fault.error,
+                    "asking again"
+                );
+            })
+            .sleep(move |wait| stop.wait(wait))
+            .call()
+            .map_err(|fault| fault.error)
     }
 
     fn unusable(&self, unusable: Unusable, attempts: usize) -> Fault {
@@ -105,8 +123,42 @@ impl Asker {
         };
         Fault {
             again,
-            retry_after: None,
-            error,
+            ..Fault::last(error)
+        }
+    }
+}
+
+/// The waits after attempts 1, 2 and so on, each times a jitter in [0.5, 1) that depends on the
+/// request and the attempt alone.
+fn jittered(place: Key, waits: &ExponentialBuilder) -> impl Iterator<Item = Duration> + use<> {
+    (1..).zip(waits.build()).map(move |(attempt, full)| {
+        let mut rng = place.step(attempt).rng(Purpose::Order);
+        full.mul_f64(rng.random_range(0.5..1.0))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_double_up_to_a_cap_with_the_same_jitter_every_time() {
+        let waits = ExponentialBuilder::new()
+            .with_min_delay(Duration::from_millis(100))
+            .with_max_delay(Duration::from_secs(1))
+            .with_max_times(500);
+        let place = Key::new(0, "test");
+        let all: Vec<Duration> = jittered(place, &waits).collect();
+        assert_eq!(all, jittered(place, &waits).collect::<Vec<_>>());
+        assert_eq!(all.len(), 500);
+        let others = jittered(place.with(1), &waits);
+        assert!(all.iter().zip(others).all(|(wait, other)| *wait != other));
+        for (attempt, full) in [(1, 0.1), (2, 0.2), (3, 0.4), (4, 0.8), (5, 1.0), (500, 1.0)] {
+            let seconds = all[attempt - 1].as_secs_f64();
+            assert!(
+                (full * 0.499..full).contains(&seconds),
+                "{attempt}: {seconds}"
+            );
         }
     }
 }

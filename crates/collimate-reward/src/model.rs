@@ -4,10 +4,10 @@ use std::path::Path;
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
-use collimate_core::Key;
+use collimate_core::{Key, OptionError};
 use collimate_nn::{
-    Backbone, ConfigError, DeviceBatch, Forward, HfReward, LoadError, LoraConfig, Pooling,
-    Precision, SaveError, ScalarHead, pooled,
+    Backbone, DeviceBatch, Forward, HfReward, LoadError, LoraConfig, Pooling, Precision, SaveError,
+    ScalarHead, pooled,
 };
 
 /// A reward model: one real number per sequence, larger is better.
@@ -54,7 +54,7 @@ impl<B: Backbone> RewardModel<B> {
     ///
     /// # Errors
     /// As [`collimate_nn::Adaptable::with_lora`].
-    pub fn with_lora(self, config: &LoraConfig, key: Key) -> Result<Self, ConfigError> {
+    pub fn with_lora(self, config: &LoraConfig, key: Key) -> Result<Self, OptionError> {
         Ok(Self {
             backbone: self.backbone.with_lora(config, key)?,
             ..self
@@ -76,7 +76,7 @@ impl<B: Backbone> RewardModel<B> {
     ///
     /// # Errors
     /// The model's device does not have that precision.
-    pub fn with_precision(self, precision: Precision) -> Result<Self, ConfigError> {
+    pub fn with_precision(self, precision: Precision) -> Result<Self, OptionError> {
         Ok(Self {
             backbone: self.backbone.with_precision(precision)?,
             ..self

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::marker::PhantomData;
 
-use collimate_core::Key;
+use collimate_core::{Key, outcome};
 use collimate_data::TokenizedPair;
 use collimate_eval::pairwise_accuracy;
 use collimate_losses::PairwiseLoss;
@@ -95,15 +95,8 @@ impl<B: Backbone> Objective for RewardObjective<B> {
         let values = |t: burn::tensor::Tensor<1>| -> Vec<f64> { t.into_data().iter().collect() };
         let (chosen, rejected) = (values(out.chosen), values(out.rejected));
         let sum = |v: &[f64]| v.iter().sum::<f64>();
-        let right: f64 = chosen
-            .iter()
-            .zip(&rejected)
-            .map(|(c, r)| match c.partial_cmp(r) {
-                Some(std::cmp::Ordering::Greater) => 1.0,
-                Some(std::cmp::Ordering::Equal) => 0.5,
-                _ => 0.0,
-            })
-            .sum();
+        let pairs = chosen.iter().zip(&rejected);
+        let right: f64 = pairs.map(|(c, r)| outcome(c.partial_cmp(r))).sum();
         let weight = examples.len() as f64;
         Ok(Forwarded {
             loss_sum: out.loss.sum(),

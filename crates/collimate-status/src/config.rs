@@ -1,8 +1,9 @@
 //! Thresholds, pair rules and their checks.
 
+use collimate_core::{OptionError, Range};
 use serde::{Deserialize, Serialize};
 
-use crate::error::{StatusError, in_range};
+use crate::error::StatusError;
 
 /// Number of pairs that a learning status needs.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -102,15 +103,13 @@ impl Thresholds {
         if !in_order {
             return Err(StatusError::ThresholdOrder { tau_low, tau_high });
         }
-        let delta_holds = (0.0..1.0).contains(&tau_delta);
-        in_range("tau_delta", tau_delta, "in [0, 1)", delta_holds)?;
+        Range::BelowOne.check("tau_delta", tau_delta)?;
         let (count, share) = match min_count {
             MinCount::Absolute(count) => (count, 0.0),
             MinCount::Relative { floor, share } => (floor, share),
         };
-        in_range("min_count", count as f64, "at least 1", count >= 1)?;
-        let share_holds = (0.0..=1.0).contains(&share);
-        in_range("min_count.share", share, "in [0, 1]", share_holds)
+        OptionError::check("min_count", count, "at least 1", count >= 1)?;
+        Ok(Range::Share.check("min_count.share", share)?)
     }
 }
 
@@ -204,12 +203,10 @@ impl FilterConfig {
     /// As [`Thresholds::check`]; [`StatusError::OutOfRange`] for a `max_kept` of 0.
     pub fn check(&self) -> Result<(), StatusError> {
         self.thresholds.check()?;
-        let limit_holds = self.max_kept != Some(0);
-        in_range(
-            "max_kept",
-            0.0,
+        let (allowed, holds) = (
             "at least 1, or absent for no limit",
-            limit_holds,
-        )
+            self.max_kept != Some(0),
+        );
+        Ok(OptionError::check("max_kept", 0, allowed, holds)?)
     }
 }

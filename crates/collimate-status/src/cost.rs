@@ -1,8 +1,9 @@
 //! What labels and self-labels cost.
 
+use collimate_core::OptionError;
 use serde::{Deserialize, Serialize};
 
-use crate::error::{StatusError, in_range};
+use crate::error::StatusError;
 
 /// Dollars per sample of the pool (Appendix E of <https://arxiv.org/abs/2411.00418>).
 ///
@@ -55,7 +56,7 @@ impl CostModel {
             ("inference", self.inference),
         ] {
             let holds = value.is_finite() && value >= 0.0;
-            in_range(name, value, "a finite number of dollars, at least 0", holds)?;
+            OptionError::check(name, value, "a finite number of dollars, at least 0", holds)?;
         }
         Ok(())
     }

@@ -1,5 +1,6 @@
 //! What can be wrong with a configuration of this crate.
 
+use collimate_core::OptionError;
 use thiserror::Error;
 
 /// Why a configuration or an input is refused.
@@ -18,15 +19,8 @@ pub enum StatusError {
         tau_high: f64,
     },
     /// A number lies outside its range.
-    #[error("{name} = {value} must be {allowed}")]
-    OutOfRange {
-        /// Name of the option.
-        name: &'static str,
-        /// Its value.
-        value: f64,
-        /// The allowed range, in words.
-        allowed: &'static str,
-    },
+    #[error("{} = {} must be {}", .0.path, .0.value, .0.allowed)]
+    OutOfRange(#[from] OptionError),
     /// The seed mean was asked for without a seed answer.
     #[error(
         "centre seed_mean needs the scores of the seed answers, got none: pass them or use none"
@@ -40,22 +34,4 @@ pub enum StatusError {
         /// Its score.
         value: f32,
     },
-}
-
-/// Checks one number against its range.
-pub(crate) fn in_range(
-    name: &'static str,
-    value: f64,
-    allowed: &'static str,
-    holds: bool,
-) -> Result<(), StatusError> {
-    if holds {
-        Ok(())
-    } else {
-        Err(StatusError::OutOfRange {
-            name,
-            value,
-            allowed,
-        })
-    }
 }

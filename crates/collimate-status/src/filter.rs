@@ -1,6 +1,6 @@
 //! Scores in, decision out.
 
-use collimate_core::{Kept, LeaveReason, Left, Selection};
+use collimate_core::{Kept, LeaveReason, Left, Range, Selection};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -77,7 +77,7 @@ impl PairFilter {
         initial_pool: usize,
     ) -> Result<Self, StatusError> {
         config.check()?;
-        crate::error::in_range("centre", centre, "a finite number", centre.is_finite())?;
+        Range::Finite.check("centre", centre)?;
         Ok(Self {
             config,
             centre,

@@ -1,6 +1,6 @@
 //! How a model is trained.
 
-use collimate_core::OrNull;
+use collimate_core::{OptionError, OrNull, check_options};
 use serde::{Deserialize, Serialize};
 
 use crate::TrainError;
@@ -162,20 +162,22 @@ impl Default for TrainConfig {
 /// The largest number of steps: with it, sums and products of counts stay far from the end of `u64`.
 const MOST_STEPS: u64 = 1_000_000_000_000;
 
-fn check(
-    ok: bool,
-    name: &'static str,
-    value: impl std::fmt::Debug,
-    allowed: &'static str,
-) -> Result<(), TrainError> {
-    if ok {
-        Ok(())
-    } else {
-        Err(TrainError::Config {
-            name,
-            value: format!("{value:?}"),
-            allowed,
-        })
+impl AdamWConfig {
+    /// Checks every value. Paths begin with `adamw`.
+    ///
+    /// # Errors
+    /// The first option out of range.
+    #[rustfmt::skip] // One option per line.
+    pub fn check(&self) -> Result<(), OptionError> {
+        let Self { beta1, beta2, eps, weight_decay: decay } = *self;
+        let beta = |beta: f64| (0.0..1.0).contains(&beta);
+        let decay_holds = decay >= 0.0 && decay.is_finite();
+        check_options(&[
+            (beta(beta1), "adamw.beta1", &beta1, "at least 0, below 1"),
+            (beta(beta2), "adamw.beta2", &beta2, "at least 0, below 1"),
+            (eps > 0.0 && eps.is_finite(), "adamw.eps", &eps, "above 0, finite"),
+            (decay_holds, "adamw.weight_decay", &decay, "at least 0, finite"),
+        ])
     }
 }
 
@@ -184,135 +186,39 @@ impl TrainConfig {
     ///
     /// # Errors
     /// The first option out of range.
+    #[rustfmt::skip] // One option per line.
     pub fn validate(&self) -> Result<(), TrainError> {
-        let at_least_one = |v: Option<u64>| v.is_none_or(|v| v >= 1);
         check_stage(&self.stage)?;
-        let lr = self.learning_rate;
-        check(
-            lr > 0.0 && lr <= 1.0,
-            "learning_rate",
-            lr,
-            "above 0, at most 1",
-        )?;
-        let ratio = self.final_learning_rate_ratio;
-        check(
-            (0.0..=1.0).contains(&ratio),
-            "final_learning_rate_ratio",
-            ratio,
-            "0 to 1",
-        )?;
-        let ratio = self.warmup_ratio;
-        check(
-            (0.0..1.0).contains(&ratio),
-            "warmup_ratio",
-            ratio,
-            "at least 0, below 1",
-        )?;
-        let both = ratio > 0.0 && self.warmup_steps > 0;
-        check(
-            !both,
-            "warmup_steps",
-            self.warmup_steps,
-            "0 when warmup_ratio is given",
-        )?;
-        check(
-            self.warmup_steps <= MOST_STEPS,
-            "warmup_steps",
-            self.warmup_steps,
-            "at most 10^12",
-        )?;
-        check(
-            self.batch_size >= 1,
-            "batch_size",
-            self.batch_size,
-            "at least 1",
-        )?;
-        let budget = self.micro_batch_tokens;
-        check(
-            budget != Some(0),
-            "micro_batch_tokens",
-            OrNull(budget),
-            "at least 1, or null",
-        )?;
-        let epochs = self.epochs;
-        check(
-            epochs > 0.0 && epochs <= 1e6,
-            "epochs",
-            epochs,
-            "above 0, at most 10^6",
-        )?;
-        check(
-            self.max_steps
-                .is_none_or(|steps| (1..=MOST_STEPS).contains(&steps)),
-            "max_steps",
-            OrNull(self.max_steps),
-            "1 to 10^12, or null",
-        )?;
-        let AdamWConfig {
-            beta1,
-            beta2,
-            eps,
-            weight_decay,
-        } = self.adamw;
-        check(
-            (0.0..1.0).contains(&beta1),
-            "adamw.beta1",
-            beta1,
-            "at least 0, below 1",
-        )?;
-        check(
-            (0.0..1.0).contains(&beta2),
-            "adamw.beta2",
-            beta2,
-            "at least 0, below 1",
-        )?;
-        check(
-            eps > 0.0 && eps.is_finite(),
-            "adamw.eps",
-            eps,
-            "above 0, finite",
-        )?;
-        let decay = weight_decay >= 0.0 && weight_decay.is_finite();
-        check(
-            decay,
-            "adamw.weight_decay",
-            weight_decay,
-            "at least 0, finite",
-        )?;
-        let norm = self.max_grad_norm;
-        let norm_ok = norm.is_none_or(|norm| norm > 0.0 && norm.is_finite());
-        check(norm_ok, "max_grad_norm", OrNull(norm), "above 0, or null")?;
-        check(
-            at_least_one(self.eval_every),
-            "eval_every",
-            OrNull(self.eval_every),
-            "at least 1, or null",
-        )?;
-        check(
-            at_least_one(self.save_every),
-            "save_every",
-            OrNull(self.save_every),
-            "at least 1, or null",
-        )?;
-        check(
-            self.keep_last >= 1,
-            "keep_last",
-            self.keep_last,
-            "at least 1",
-        )?;
-        check(
-            self.patience != Some(0),
-            "patience",
-            OrNull(self.patience),
-            "at least 1, or null",
-        )?;
-        let unused = self.patience.is_some() && self.eval_every.is_none();
-        check(
-            !unused,
-            "patience",
-            OrNull(self.patience),
-            "null when eval_every is null",
-        )
+        let (rate, end, warmup) =
+            (self.learning_rate, self.final_learning_rate_ratio, self.warmup_ratio);
+        let (steps, most, epochs) = (self.warmup_steps, self.max_steps, self.epochs);
+        let (budget, norm) = (self.micro_batch_tokens, self.max_grad_norm);
+        let both = warmup > 0.0 && steps > 0;
+        let most_holds = most.is_none_or(|most| (1..=MOST_STEPS).contains(&most));
+        check_options(&[
+            (rate > 0.0 && rate <= 1.0, "learning_rate", &rate, "above 0, at most 1"),
+            ((0.0..=1.0).contains(&end), "final_learning_rate_ratio", &end, "0 to 1"),
+            ((0.0..1.0).contains(&warmup), "warmup_ratio", &warmup, "at least 0, below 1"),
+            (!both, "warmup_steps", &steps, "0 when warmup_ratio is given"),
+            (steps <= MOST_STEPS, "warmup_steps", &steps, "at most 10^12"),
+            (self.batch_size >= 1, "batch_size", &self.batch_size, "at least 1"),
+            (budget != Some(0), "micro_batch_tokens", &OrNull(budget), "at least 1, or null"),
+            (epochs > 0.0 && epochs <= 1e6, "epochs", &epochs, "above 0, at most 10^6"),
+            (most_holds, "max_steps", &OrNull(most), "1 to 10^12, or null"),
+        ])?;
+        self.adamw.check()?;
+        let (eval, save, patience) = (self.eval_every, self.save_every, self.patience);
+        let norm_holds = norm.is_none_or(|norm| norm > 0.0 && norm.is_finite());
+        let unused = patience.is_some() && eval.is_none();
+        check_options(&[
+            (norm_holds, "max_grad_norm", &OrNull(norm), "above 0, or null"),
+            (eval != Some(0), "eval_every", &OrNull(eval), "at least 1, or null"),
+            (save != Some(0), "save_every", &OrNull(save), "at least 1, or null"),
+            (self.keep_last >= 1, "keep_last", &self.keep_last, "at least 1"),
+            (patience != Some(0), "patience", &OrNull(patience), "at least 1, or null"),
+            (!unused, "patience", &OrNull(patience), "null when eval_every is null"),
+        ])?;
+        Ok(())
     }
 
     /// Optimiser steps of one pass over `examples`: the last batch of a pass may be smaller.
@@ -349,10 +255,7 @@ pub(crate) fn whole(product: f64) -> u64 {
 /// ```
 pub fn check_stage(stage: &str) -> Result<(), TrainError> {
     let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
-    check(
-        !stage.is_empty() && !stage.starts_with('.') && stage.chars().all(allowed),
-        "stage",
-        stage,
-        "ASCII letters, digits, '.', '_' and '-', not starting with '.'",
-    )
+    let holds = !stage.is_empty() && !stage.starts_with('.') && stage.chars().all(allowed);
+    let allowed = "ASCII letters, digits, '.', '_' and '-', not starting with '.'";
+    Ok(check_options(&[(holds, "stage", &stage, allowed)])?)
 }

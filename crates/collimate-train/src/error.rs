@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use collimate_core::OptionError;
 use collimate_files::FileError;
 use thiserror::Error;
 
@@ -10,15 +11,8 @@ use thiserror::Error;
 #[non_exhaustive]
 pub enum TrainError {
     /// An option has a value that it cannot have.
-    #[error("{name} is {value}, allowed: {allowed}")]
-    Config {
-        /// The option.
-        name: &'static str,
-        /// Its value.
-        value: String,
-        /// What it may be.
-        allowed: &'static str,
-    },
+    #[error("{} is {}, allowed: {}", .0.path, .0.value, .0.allowed)]
+    Config(#[from] OptionError),
     /// There is nothing to train on, or with.
     #[error("stage {stage} has no {what}")]
     Empty {

@@ -1,6 +1,6 @@
 //! The labeller of the training pairs.
 
-use collimate_core::{Key, Purpose};
+use collimate_core::{Key, Purpose, outcome};
 use rand::RngExt;
 
 use crate::config::AnnotatorConfig;
@@ -20,10 +20,8 @@ impl AnnotatorConfig {
         let utility = gold - other.0 + self.length_bias * longer;
         let p = if self.temperature > 0.0 {
             1.0 / (1.0 + (-utility / self.temperature).exp())
-        } else if utility == 0.0 {
-            0.5
         } else {
-            f64::from(u8::from(utility > 0.0))
+            outcome(utility.partial_cmp(&0.0))
         };
         (1.0 - self.flip_rate) * p + self.flip_rate * (1.0 - p)
     }

@@ -68,14 +68,17 @@ impl Docs {
     pub(crate) fn value(&self, path: &str, text: &str) -> Result<Value, String> {
         let node = self.find(path).map(|node| self.resolve(node));
         let takes = |kind: &str| node.is_some_and(|node| self.takes(node, kind));
-        let parsed: Option<Value> = serde_saphyr::from_str(text).ok();
+        let parsed: Option<Value> = serde_json::from_str(text)
+            .ok()
+            .or_else(|| serde_saphyr::from_str(text).ok());
         let parsed = match parsed {
             // `.05` and `1e-5` are numbers to everybody but JSON.
             Some(Value::String(_)) if takes("number") => text
                 .trim()
                 .parse::<f64>()
                 .ok()
-                .and_then(|number| serde_json::Number::from_f64(number).map(Value::Number)),
+                .and_then(serde_json::Number::from_f64)
+                .map(Value::Number),
             parsed => parsed,
         };
         match parsed {

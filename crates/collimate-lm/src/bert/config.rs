@@ -1,6 +1,6 @@
 //! The shape of a BERT encoder.
 
-use collimate_nn::ConfigError;
+use collimate_core::{OptionError, Range};
 use serde::{Deserialize, Serialize};
 
 /// The shape of a BERT encoder; names as in Hugging Face's `config.json`.
@@ -57,7 +57,7 @@ impl BertConfig {
     ///
     /// # Errors
     /// Names the first value that does not.
-    pub fn check(&self) -> Result<(), ConfigError> {
+    pub fn check(&self) -> Result<(), OptionError> {
         for (name, value) in [
             ("vocab_size", self.vocab_size),
             ("hidden_size", self.hidden_size),
@@ -67,15 +67,12 @@ impl BertConfig {
             ("max_position_embeddings", self.max_position_embeddings),
             ("type_vocab_size", self.type_vocab_size),
         ] {
-            if value == 0 {
-                return Err(ConfigError::new(name, value, "at least 1"));
-            }
-            if u32::try_from(value).is_err() {
-                return Err(ConfigError::new(name, value, "at most 2^32 − 1"));
-            }
+            OptionError::check(name, value, "at least 1", value >= 1)?;
+            let holds = u32::try_from(value).is_ok();
+            OptionError::check(name, value, "at most 2^32 − 1", holds)?;
         }
         if !self.hidden_size.is_multiple_of(self.num_attention_heads) {
-            return Err(ConfigError::new(
+            return Err(OptionError::new(
                 "num_attention_heads",
                 self.num_attention_heads,
                 &format!("a divisor of hidden_size = {}", self.hidden_size),
@@ -89,22 +86,9 @@ impl BertConfig {
                 self.hidden_size, self.intermediate_size, self.vocab_size
             );
             let layers = self.num_hidden_layers;
-            return Err(ConfigError::new("num_hidden_layers", layers, &allowed));
+            return Err(OptionError::new("num_hidden_layers", layers, &allowed));
         }
-        if !(0.0..1.0).contains(&self.hidden_dropout_prob) {
-            return Err(ConfigError::new(
-                "hidden_dropout_prob",
-                self.hidden_dropout_prob,
-                "in [0, 1)",
-            ));
-        }
-        if !(self.layer_norm_eps.is_finite() && self.layer_norm_eps > 0.0) {
-            return Err(ConfigError::new(
-                "layer_norm_eps",
-                self.layer_norm_eps,
-                "a positive number",
-            ));
-        }
-        Ok(())
+        Range::BelowOne.check("hidden_dropout_prob", self.hidden_dropout_prob)?;
+        Range::Positive.check("layer_norm_eps", self.layer_norm_eps)
     }
 }

@@ -2,8 +2,8 @@
 
 use burn::module::Module;
 use burn::tensor::{Device, Int, Tensor};
-use collimate_core::Key;
-use collimate_nn::{Adaptable, Backbone, ConfigError, DeviceBatch, Forward, Linear};
+use collimate_core::{Key, OptionError};
+use collimate_nn::{Adaptable, Backbone, DeviceBatch, Forward, Linear};
 use collimate_ops::Visibility;
 
 use super::config::BertConfig;
@@ -30,13 +30,13 @@ impl Bert {
     ///
     /// # Errors
     /// Sizes that do not fit together.
-    pub fn new(config: &BertConfig, key: Key, device: &Device) -> Result<Self, ConfigError> {
+    pub fn new(config: &BertConfig, key: Key, device: &Device) -> Result<Self, OptionError> {
         config.check()?;
         Ok(Self::build(config, key, device))
     }
 
     /// An encoder of zeros that a weight file is read into.
-    pub(crate) fn blank(config: &BertConfig, device: &Device) -> Result<Self, ConfigError> {
+    pub(crate) fn blank(config: &BertConfig, device: &Device) -> Result<Self, OptionError> {
         config.check()?;
         let undrawn = BertConfig {
             initializer_range: 0.0,

@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use burn::module::Module;
-use collimate_core::{Completion, GenerateError, Generator, Prompt, Sampling};
+use collimate_core::{Completion, GenerateError, Generator, OptionError, Prompt, Sampling};
 use collimate_data::TextTokenizer;
-use collimate_nn::{Adapters, CausalLm, ConfigError, LoadError};
+use collimate_nn::{Adapters, CausalLm, LoadError};
 
 use super::lanes::Work;
 use super::watch::Watch;
@@ -46,16 +46,14 @@ impl BatchLimits {
     ///
     /// # Errors
     /// Names the first value that is out of range.
-    pub fn check(&self) -> Result<(), ConfigError> {
+    pub fn check(&self) -> Result<(), OptionError> {
         let lanes = self.lanes.unwrap_or(1);
         for (name, value) in [
             ("rows", self.rows),
             ("tokens", self.tokens),
             ("lanes", lanes),
         ] {
-            if value == 0 {
-                return Err(ConfigError::new(name, value, "at least 1"));
-            }
+            OptionError::check(name, value, "at least 1", value >= 1)?;
         }
         Ok(())
     }
@@ -151,7 +149,7 @@ impl<M: CausalLm> TextGenerator<M> {
     ///
     /// # Errors
     /// A limit of 0.
-    pub fn with_limits(self, limits: BatchLimits) -> Result<Self, ConfigError> {
+    pub fn with_limits(self, limits: BatchLimits) -> Result<Self, OptionError> {
         limits.check()?;
         Ok(Self { limits, ..self })
     }

@@ -2,7 +2,7 @@
 
 use std::num::NonZeroUsize;
 
-use collimate_nn::ConfigError;
+use collimate_core::{OptionError, Range};
 use collimate_ops::Heads;
 use serde::{Deserialize, Serialize};
 
@@ -106,7 +106,7 @@ impl LlamaConfig {
     ///
     /// # Errors
     /// Names the first value that does not.
-    pub fn check(&self) -> Result<(), ConfigError> {
+    pub fn check(&self) -> Result<(), OptionError> {
         for (name, value) in [
             ("vocab_size", self.vocab_size),
             ("hidden_size", self.hidden_size),
@@ -117,19 +117,15 @@ impl LlamaConfig {
             ("max_position_embeddings", self.max_position_embeddings),
             ("sliding_window", self.sliding_window.unwrap_or(1)),
         ] {
-            if value == 0 {
-                return Err(ConfigError::new(name, value, "at least 1"));
-            }
+            OptionError::check(name, value, "at least 1", value >= 1)?;
             // Ids and positions have 32 bits; no other size comes near.
-            if u32::try_from(value).is_err() {
-                return Err(ConfigError::new(name, value, TOO_LARGE));
-            }
+            OptionError::check(name, value, TOO_LARGE, u32::try_from(value).is_ok())?;
         }
         if !self
             .num_attention_heads
             .is_multiple_of(self.num_key_value_heads)
         {
-            return Err(ConfigError::new(
+            return Err(OptionError::new(
                 "num_key_value_heads",
                 self.num_key_value_heads,
                 &format!(
@@ -139,14 +135,14 @@ impl LlamaConfig {
             ));
         }
         if self.head_dim.is_none() && !self.hidden_size.is_multiple_of(self.num_attention_heads) {
-            return Err(ConfigError::new(
+            return Err(OptionError::new(
                 "num_attention_heads",
                 self.num_attention_heads,
                 &format!("a divisor of hidden_size = {}", self.hidden_size),
             ));
         }
         if self.head_dim() == 0 || !self.head_dim().is_multiple_of(2) {
-            return Err(ConfigError::new(
+            return Err(OptionError::new(
                 "head_dim",
                 self.head_dim(),
                 "even and positive: rotary positions turn pairs",
@@ -155,7 +151,7 @@ impl LlamaConfig {
         for heads in [self.num_attention_heads, self.num_key_value_heads] {
             let width = heads.checked_mul(self.head_dim());
             if width.is_none_or(|width| u32::try_from(width).is_err()) {
-                return Err(ConfigError::new("head_dim", self.head_dim(), TOO_LARGE));
+                return Err(OptionError::new("head_dim", self.head_dim(), TOO_LARGE));
             }
         }
         let parameters = self.parameter_count();
@@ -166,7 +162,7 @@ impl LlamaConfig {
                 self.hidden_size, self.intermediate_size, self.vocab_size
             );
             let layers = self.num_hidden_layers;
-            return Err(ConfigError::new("num_hidden_layers", layers, &allowed));
+            return Err(OptionError::new("num_hidden_layers", layers, &allowed));
         }
         for (name, bias) in [
             ("attention_bias", self.attention_bias),
@@ -174,7 +170,7 @@ impl LlamaConfig {
         ] {
             if bias && self.sliding_window.is_some() {
                 let reason = "false where sliding_window is set: a Mistral has no biases";
-                return Err(ConfigError::new(name, bias, reason));
+                return Err(OptionError::new(name, bias, reason));
             }
         }
         for (name, value) in [
@@ -182,9 +178,7 @@ impl LlamaConfig {
             ("rope_theta", self.rope_theta),
             ("initializer_range", self.initializer_range),
         ] {
-            if !(value.is_finite() && value > 0.0) {
-                return Err(ConfigError::new(name, value, "a positive number"));
-            }
+            Range::Positive.check(name, value)?;
         }
         Ok(())
     }

@@ -2,9 +2,9 @@
 
 use burn::module::Module;
 use burn::tensor::{Device, Int, Tensor};
-use collimate_core::Key;
+use collimate_core::{Key, OptionError};
 use collimate_nn::{
-    Adaptable, Adapters, Backbone, CausalLm, ConfigError, DeviceBatch, Forward, Linear, parameters,
+    Adaptable, Adapters, Backbone, CausalLm, DeviceBatch, Forward, Linear, parameters,
 };
 use collimate_ops::Visibility;
 
@@ -32,7 +32,7 @@ use crate::rows::hidden_at;
 /// let model = Llama::new(&config, Key::new(0, "init"), &Device::ndarray())?;
 /// assert_eq!(model.hidden_size(), 16);
 /// assert_eq!(model.num_parameters(), 50 * 16 + (16 + 8 + 8 + 16) * 16 + 3 * 24 * 16 + 3 * 16);
-/// # Ok::<(), collimate_nn::ConfigError>(())
+/// # Ok::<(), collimate_core::OptionError>(())
 /// ```
 #[derive(Module, Debug)]
 pub struct Llama {
@@ -51,7 +51,7 @@ impl Llama {
     ///
     /// # Errors
     /// Sizes that do not fit together.
-    pub fn new(config: &LlamaConfig, key: Key, device: &Device) -> Result<Self, ConfigError> {
+    pub fn new(config: &LlamaConfig, key: Key, device: &Device) -> Result<Self, OptionError> {
         config.check()?;
         Ok(Self::build(config, key, device))
     }
@@ -76,7 +76,7 @@ impl Llama {
     }
 
     /// A decoder of zeros that a weight file is read into.
-    pub(crate) fn blank(config: &LlamaConfig, device: &Device) -> Result<Self, ConfigError> {
+    pub(crate) fn blank(config: &LlamaConfig, device: &Device) -> Result<Self, OptionError> {
         config.check()?;
         let undrawn = LlamaConfig {
             initializer_range: 0.0,

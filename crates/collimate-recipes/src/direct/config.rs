@@ -1,10 +1,10 @@
 //! Options and data of direct alignment.
 
+use collimate_core::OptionError;
 use collimate_core::{PreferencePair, Prompt};
 use collimate_data::{SftExample, Truncation};
 use collimate_irm::ImplicitReward;
 use collimate_losses::{DirectLoss, Kto, PreferenceLoss, UnpairedLoss};
-use collimate_nn::ConfigError;
 use collimate_train::{TrainConfig, TrainError};
 use serde::{Deserialize, Serialize};
 
@@ -141,7 +141,7 @@ fn check_lengths(
 ) -> Result<(), RecipeError> {
     if max_length < 3 {
         let allowed = "at least 3 tokens: BOS, one token, EOS";
-        return Err(ConfigError::new("max_length", max_length, allowed).into());
+        return Err(OptionError::new("max_length", max_length, allowed).into());
     }
     check_prompt_length(max_prompt_length, max_length)?;
     if let Adaptation::Lora(lora) = adaptation {

@@ -1,6 +1,6 @@
 //! Options of the policy stage.
 
-use collimate_nn::ConfigError;
+use collimate_core::OptionError;
 use collimate_ppo::{PpoConfig, PpoError};
 use serde::{Deserialize, Serialize};
 
@@ -71,17 +71,17 @@ impl PolicyConfig {
             if lora.dropout != 0.0 {
                 let allowed = "0: reinforcement learning runs without dropout";
                 return Err(
-                    ConfigError::new("adaptation.lora.dropout", lora.dropout, allowed).into(),
+                    OptionError::new("adaptation.lora.dropout", lora.dropout, allowed).into(),
                 );
             }
         }
         if self.critic == CriticStart::ValueHead && self.ppo.estimator.critic().is_none() {
             let allowed = "reward_model, the default: rloo and grpo have no critic";
-            return Err(ConfigError::new("critic", "value_head", allowed).into());
+            return Err(OptionError::new("critic", "value_head", allowed).into());
         }
         if self.max_length <= self.ppo.max_new_tokens {
             let allowed = "above ppo.max_new_tokens: the prompt needs room too";
-            return Err(ConfigError::new("max_length", self.max_length, allowed).into());
+            return Err(OptionError::new("max_length", self.max_length, allowed).into());
         }
         Ok(())
     }

@@ -2,11 +2,11 @@
 
 use std::time::Instant;
 
-use collimate_core::{Key, Prompt};
+use collimate_core::{Key, OptionError, Prompt};
 use collimate_data::TextTokenizer;
 use collimate_direct::perplexity;
 use collimate_eval::{Bootstrap, Groups};
-use collimate_nn::{CausalLm, ConfigError, ScalarHead, ValueModel};
+use collimate_nn::{CausalLm, ScalarHead, ValueModel};
 use collimate_ppo::{ActorCritic, Estimator, KlReference, PpoConfig, PpoTask, train};
 use collimate_run::RunFolder;
 use collimate_train::{Interrupt, Progress, hash_json, model_hash};
@@ -40,7 +40,7 @@ pub fn reinforce<M: CausalLm>(
     for (index, contender) in contenders.iter().enumerate() {
         if contenders[..index].iter().any(|c| c.name == contender.name) {
             let allowed = "each name once";
-            return Err(ConfigError::new("contenders", &contender.name, allowed).into());
+            return Err(OptionError::new("contenders", &contender.name, allowed).into());
         }
     }
     let start = &start.clone().valid();

@@ -1,9 +1,9 @@
 //! Options and data of a reward model.
 
+use collimate_core::OptionError;
 use collimate_core::PreferencePair;
 use collimate_data::Truncation;
 use collimate_losses::PairwiseLoss;
-use collimate_nn::ConfigError;
 use collimate_train::TrainConfig;
 use serde::{Deserialize, Serialize};
 
@@ -62,7 +62,7 @@ impl RewardModelConfig {
     pub fn check(&self) -> Result<(), RecipeError> {
         if self.max_length < 3 {
             let allowed = "at least 3 tokens: BOS, one token, EOS";
-            return Err(ConfigError::new("max_length", self.max_length, allowed).into());
+            return Err(OptionError::new("max_length", self.max_length, allowed).into());
         }
         check_prompt_length(self.max_prompt_length, self.max_length)?;
         self.loss

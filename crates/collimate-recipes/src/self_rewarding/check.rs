@@ -2,9 +2,9 @@
 
 use std::collections::HashSet;
 
-use collimate_core::Prompt;
+use collimate_core::{OptionError, Prompt};
 use collimate_judge::Item;
-use collimate_nn::{CausalLm, ConfigError};
+use collimate_nn::CausalLm;
 
 use super::config::{PairSource, PromptSource, SelfRewardingConfig};
 use super::data::SelfRewardingData;
@@ -25,7 +25,7 @@ pub(super) fn data(
         });
     }
     let wrong = |name, value: &dyn ToString, allowed| {
-        Err(ConfigError::new(name, value.to_string(), allowed).into())
+        Err(OptionError::new(name, value.to_string(), allowed).into())
     };
     if data.evaluator.is_none() && config.compare.contains(&PairSource::Evaluator) {
         let allowed = "sources that are there: give an evaluator, or leave it out";
@@ -70,7 +70,7 @@ pub(super) fn lengths<M: CausalLm>(
             if tokens >= context {
                 let name = format!("tokens of the judge's prompt for judge_test pair {index}");
                 let allowed = format!("below {context}, what the model takes: leave the pair out");
-                return Err(ConfigError::new(&name, tokens, &allowed).into());
+                return Err(OptionError::new(&name, tokens, &allowed).into());
             }
         }
     }
@@ -78,7 +78,7 @@ pub(super) fn lengths<M: CausalLm>(
     let tokens = session.tokenizer.encode_prompt(&prompt)?.len();
     if data.task_writer.is_none() && tokens >= context {
         let allowed = format!("below {context}, what the model takes: give shorter seed prompts");
-        return Err(ConfigError::new("tokens of the shortest known task", tokens, &allowed).into());
+        return Err(OptionError::new("tokens of the shortest known task", tokens, &allowed).into());
     }
     Ok(())
 }
@@ -131,7 +131,7 @@ pub(super) fn probe<M: CausalLm>(
         let allowed = format!(
             "below {context}, what the model takes: a rubric with a shorter prompt, or another model"
         );
-        return Err(ConfigError::new("tokens of the judge's prompt", shortest, &allowed).into());
+        return Err(OptionError::new("tokens of the judge's prompt", shortest, &allowed).into());
     }
     let least = session.config.judge.min_parse_rate;
     let stage = "m1 as a judge";

@@ -1,11 +1,11 @@
 //! Options of a Self-Rewarding run.
 
+use collimate_core::OptionError;
 use collimate_data::Truncation;
 use collimate_judge::{
     EmptyAnswers, JudgeError, JudgeOptions, NoveltyFilter, NoveltyOptions, Rubric, Shows,
 };
 use collimate_losses::{DirectLoss, PreferenceLoss};
-use collimate_nn::ConfigError;
 use collimate_train::{TrainConfig, TrainError};
 use serde::{Deserialize, Serialize};
 
@@ -201,15 +201,12 @@ impl SelfRewardingConfig {
     pub fn check(&self) -> Result<(), RecipeError> {
         let within = |name: &'static str, value: usize, least: usize, most: usize| {
             let allowed = format!("at least {least}, at most {most}");
-            match (least..=most).contains(&value) {
-                true => Ok(()),
-                false => Err(ConfigError::new(name, value, &allowed)),
-            }
+            OptionError::check(name, value, &allowed, (least..=most).contains(&value))
         };
         within("iterations", self.iterations, 1, 1000)?;
         within("candidates", self.candidates, 2, 1000)?;
         if self.max_length < 3 {
-            return Err(ConfigError::new("max_length", self.max_length, "at least 3").into());
+            return Err(OptionError::new("max_length", self.max_length, "at least 3").into());
         }
         let tasks = &self.tasks;
         let name = "tasks.per_iteration";
@@ -227,17 +224,17 @@ impl SelfRewardingConfig {
         if self.judge.sampling.seed != 0 {
             let allowed = "0: judgements are drawn from the run's seed";
             let seed = self.judge.sampling.seed;
-            return Err(ConfigError::new("judge.sampling.seed", seed, allowed).into());
+            return Err(OptionError::new("judge.sampling.seed", seed, allowed).into());
         }
         if self.rubric.template().shows() != Shows::Answer {
             let allowed = "a rubric whose template shows one question and one answer";
             let name = self.rubric.template().name();
-            return Err(ConfigError::new("rubric", name, allowed).into());
+            return Err(OptionError::new("rubric", name, allowed).into());
         }
         if self.judge.empty_answers != EmptyAnswers::Unscored {
             let allowed = "unscored: a candidate without a text is never judged";
             let value = format!("{:?}", self.judge.empty_answers).to_lowercase();
-            return Err(ConfigError::new("judge.empty_answers", value, allowed).into());
+            return Err(OptionError::new("judge.empty_answers", value, allowed).into());
         }
         tasks.sampling.with(1, self.seed).check()?;
         self.responses.with(self.candidates, self.seed).check()?;
@@ -253,7 +250,7 @@ impl SelfRewardingConfig {
         ] {
             if let Some(every) = train.eval_every {
                 let allowed = "null: every model is evaluated when it is finished";
-                return Err(ConfigError::new(name, every, allowed).into());
+                return Err(OptionError::new(name, every, allowed).into());
             }
         }
         for (index, source) in self.compare.iter().enumerate() {
@@ -262,7 +259,7 @@ impl SelfRewardingConfig {
                 _ if self.compare[..index].contains(source) => "each source once",
                 _ => continue,
             };
-            return Err(ConfigError::new("compare", source.name(), allowed).into());
+            return Err(OptionError::new("compare", source.name(), allowed).into());
         }
         Ok(())
     }

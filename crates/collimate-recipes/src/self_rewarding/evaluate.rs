@@ -1,6 +1,6 @@
 //! What a model is worth: its answers, its judgement, what it has forgotten.
 
-use collimate_core::{Completion, Key, Prompt};
+use collimate_core::{Completion, Key, Prompt, outcome};
 use collimate_data::TokenizedExample;
 use collimate_direct::perplexity;
 use collimate_eval::{Bootstrap, Groups, pearson, spearman};
@@ -149,11 +149,7 @@ fn report(
         .collect();
     let right: Vec<f64> = both
         .iter()
-        .map(|(chosen, rejected)| match chosen.total_cmp(rejected) {
-            std::cmp::Ordering::Greater => 1.0,
-            std::cmp::Ordering::Equal => 0.5,
-            std::cmp::Ordering::Less => 0.0,
-        })
+        .map(|(chosen, rejected)| outcome(chosen.total_cmp(rejected)))
         .collect();
     let (mut scores, mut golds) = (Vec::new(), Vec::new());
     for (row, truth) in rows.iter().zip(truth.unwrap_or_default()) {

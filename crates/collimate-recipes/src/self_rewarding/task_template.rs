@@ -1,8 +1,7 @@
 //! How a model is asked for a new task.
 
-use collimate_core::{Message, Prompt, Role};
+use collimate_core::{Message, OptionError, Prompt, Role};
 use collimate_judge::PromptStyle;
-use collimate_nn::ConfigError;
 use serde::{Deserialize, Serialize};
 
 /// The few-shot prompt that asks for a new task: `head`, `shot` for every known task, `tail`.
@@ -48,14 +47,14 @@ impl Default for TaskTemplate {
 impl TaskTemplate {
     /// # Errors
     /// A shot that does not show its task.
-    pub(crate) fn check(&self) -> Result<(), ConfigError> {
+    pub(crate) fn check(&self) -> Result<(), OptionError> {
         if !self.shot.contains("{task}") {
             let allowed = "a text with the place {task}";
-            return Err(ConfigError::new("tasks.template.shot", &self.shot, allowed));
+            return Err(OptionError::new("tasks.template.shot", &self.shot, allowed));
         }
         if self.stop.iter().any(String::is_empty) {
             let allowed = "texts of at least one character";
-            return Err(ConfigError::new(
+            return Err(OptionError::new(
                 "tasks.template.stop",
                 "an empty text",
                 allowed,

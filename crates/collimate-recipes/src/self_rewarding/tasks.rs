@@ -2,9 +2,9 @@
 
 use std::collections::HashSet;
 
-use collimate_core::{Completion, Finish, Generator, Key, Prompt, Purpose};
+use collimate_core::{Completion, Finish, Generator, Key, OptionError, Prompt, Purpose};
 use collimate_judge::{NoveltyFilter, Refusal};
-use collimate_nn::{CausalLm, ConfigError};
+use collimate_nn::CausalLm;
 use collimate_train::hash_json;
 use rand::{Rng, RngExt};
 use serde::{Deserialize, Serialize};
@@ -69,7 +69,7 @@ impl Pool {
                 format!("none of {}", data.seed_prompts.len()),
                 "at least one text, or chat of one message of the user, that no model is measured on",
             );
-            return Err(ConfigError::new("usable seed prompts", n, allowed).into());
+            return Err(OptionError::new("usable seed prompts", n, allowed).into());
         };
         let mut filter =
             NoveltyFilter::new(config.tasks.novelty).map_err(RecipeError::judge("new tasks"))?;

@@ -1,8 +1,8 @@
 //! Options of self-evolved reward learning.
 
+use collimate_core::OptionError;
 use collimate_data::Truncation;
 use collimate_losses::PairwiseLoss;
-use collimate_nn::ConfigError;
 use collimate_status::{FilterConfig, PairRule, ScoreCentre};
 use collimate_train::TrainConfig;
 use serde::{Deserialize, Serialize};
@@ -172,7 +172,7 @@ impl SerConfig {
     /// The first option out of range.
     pub fn check(&self) -> Result<(), RecipeError> {
         if !(self.seed_share > 0.0 && self.seed_share < 1.0) {
-            return Err(ConfigError::new(
+            return Err(OptionError::new(
                 "seed_share",
                 self.seed_share,
                 "between 0 and 1, both excluded: it is the share of pairs with a human label",
@@ -181,7 +181,7 @@ impl SerConfig {
         }
         if self.max_length < 3 {
             let allowed = "at least 3 tokens: BOS, one token, EOS";
-            return Err(ConfigError::new("max_length", self.max_length, allowed).into());
+            return Err(OptionError::new("max_length", self.max_length, allowed).into());
         }
         check_prompt_length(self.max_prompt_length, self.max_length)?;
         if let Adaptation::Lora(lora) = &self.adaptation {

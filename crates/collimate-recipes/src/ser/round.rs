@@ -1,9 +1,9 @@
 //! Another round over new unlabelled pairs.
 
-use collimate_core::PreferencePair;
+use collimate_core::{OptionError, PreferencePair};
 use collimate_data::{Auditor, HiddenLabelPool, TextTokenizer};
 use collimate_eval::{pairwise_accuracy, reward_gap};
-use collimate_nn::{ConfigError, HfReward};
+use collimate_nn::HfReward;
 use collimate_reward::RewardModel;
 use collimate_run::RunFolder;
 use collimate_train::{Interrupt, Progress};
@@ -65,7 +65,7 @@ pub fn evolve_round<B: HfReward>(
     config.check()?;
     if name.is_empty() {
         let allowed = "a name: that of the first run's stages is empty";
-        return Err(ConfigError::new("name", name, allowed).into());
+        return Err(OptionError::new("name", name, allowed).into());
     }
     let tokenizer = &for_scores(tokenizer, config);
     let mut session = Session {

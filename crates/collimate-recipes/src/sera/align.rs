@@ -2,10 +2,10 @@
 
 use std::time::Instant;
 
-use collimate_core::PreferencePair;
+use collimate_core::{OptionError, PreferencePair};
 use collimate_data::{TextTokenizer, TokenizedPair};
 use collimate_direct::perplexity;
-use collimate_nn::{CausalLm, ConfigError};
+use collimate_nn::CausalLm;
 use collimate_run::RunFolder;
 use collimate_train::{Interrupt, Progress, hash_json};
 
@@ -51,7 +51,7 @@ pub fn align<M: CausalLm>(
         && noisy.len() != data.train.len()
     {
         let allowed = "one flag per training pair";
-        return Err(ConfigError::new("noisy", noisy.len(), allowed).into());
+        return Err(OptionError::new("noisy", noisy.len(), allowed).into());
     }
     if data.judge.is_some() && data.prompts.is_empty() {
         return Err(RecipeError::Empty {
@@ -102,7 +102,7 @@ pub fn align<M: CausalLm>(
             }
             _ => continue,
         };
-        return Err(ConfigError::new("methods", method.name(), missing).into());
+        return Err(OptionError::new("methods", method.name(), missing).into());
     }
     // A training that took minutes must not end at the first prompt that cannot be answered.
     let empty = |pair: &TokenizedPair| pair.prompt.is_empty();

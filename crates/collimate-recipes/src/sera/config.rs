@@ -1,9 +1,9 @@
 //! Options of direct alignment that reviews its own pairs.
 
+use collimate_core::OptionError;
 use collimate_data::Truncation;
 use collimate_irm::{ImplicitReward, IrmConfig};
 use collimate_losses::{DirectLoss, Kto, PreferenceLoss, UnpairedLoss};
-use collimate_nn::ConfigError;
 use collimate_train::{TrainConfig, TrainError};
 use serde::{Deserialize, Serialize};
 
@@ -116,14 +116,14 @@ impl SeraConfig {
     /// The first option out of range.
     pub fn check(&self) -> Result<(), RecipeError> {
         if self.methods.is_empty() {
-            return Err(ConfigError::new("methods", "[]", "at least one method").into());
+            return Err(OptionError::new("methods", "[]", "at least one method").into());
         }
         if !(1..=1000).contains(&self.iterations) {
-            return Err(ConfigError::new("iterations", self.iterations, "1 to 1000").into());
+            return Err(OptionError::new("iterations", self.iterations, "1 to 1000").into());
         }
         if self.max_length < 3 {
             let allowed = "at least 3 tokens: BOS, one token, EOS";
-            return Err(ConfigError::new("max_length", self.max_length, allowed).into());
+            return Err(OptionError::new("max_length", self.max_length, allowed).into());
         }
         crate::lengths::check_prompt_length(self.max_prompt_length, self.max_length)?;
         if let Adaptation::Lora(lora) = &self.adaptation {
@@ -143,13 +143,13 @@ impl SeraConfig {
                 let name = "irm.offline_share + irm.bootstrap_share";
                 let allowed = "at most 1 with updates = equal, or a part of the pairs would never \
                                be trained on: set updates = own_pairs";
-                return Err(ConfigError::new(name, offline + own, allowed).into());
+                return Err(OptionError::new(name, offline + own, allowed).into());
             }
         }
         let mut methods = self.methods.clone();
         methods.sort_unstable();
         if let Some(twice) = methods.windows(2).find(|w| w[0] == w[1]) {
-            return Err(ConfigError::new("methods", twice[0].name(), "each method once").into());
+            return Err(OptionError::new("methods", twice[0].name(), "each method once").into());
         }
         for (method, empty) in [
             (Method::SelectionOnly, self.irm.offline_share == 0.0),
@@ -160,12 +160,12 @@ impl SeraConfig {
         ] {
             if empty && self.methods.contains(&method) {
                 let share = "its share in irm above 0, or leave the method out";
-                return Err(ConfigError::new("methods", method.name(), share).into());
+                return Err(OptionError::new("methods", method.name(), share).into());
             }
         }
         if self.methods.contains(&Method::BestSera) {
             if self.best_of.is_empty() {
-                return Err(ConfigError::new("best_of", "[]", "at least one share").into());
+                return Err(OptionError::new("best_of", "[]", "at least one share").into());
             }
             for (index, &share) in self.best_of.iter().enumerate() {
                 let most = self.irm.max_bootstrap_share();
@@ -174,10 +174,10 @@ impl SeraConfig {
                         "above 0, at most {most}: the responses to a prompt make so many pairs \
                          (half of irm.responses)"
                     );
-                    return Err(ConfigError::new("best_of", share, &allowed).into());
+                    return Err(OptionError::new("best_of", share, &allowed).into());
                 }
                 if self.best_of[..index].contains(&share) {
-                    return Err(ConfigError::new("best_of", share, "each share once").into());
+                    return Err(OptionError::new("best_of", share, "each share once").into());
                 }
             }
         }
@@ -185,7 +185,7 @@ impl SeraConfig {
             self.kto.check().map_err(TrainError::objective)?;
             if let Some(every) = self.train.eval_every {
                 let allowed = "null with the method kto, which has no held-out evaluation";
-                return Err(ConfigError::new("train.eval_every", every, allowed).into());
+                return Err(OptionError::new("train.eval_every", every, allowed).into());
             }
         }
         Ok(())
