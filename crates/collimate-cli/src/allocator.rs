@@ -1,4 +1,4 @@
-//! The allocator of all examples.
+//! The allocator of the program.
 //!
 //! Training asks for large blocks and gives them back all the time; the system's allocator hands
 //! each to the kernel and gets it back page by page, which costs a tenth of the time.

@@ -138,7 +138,7 @@ pub(crate) fn tell(line: &str) {
 /// Runs `main` and turns an error into one line on standard error and a status other than 0.
 pub(crate) fn exit(main: impl FnOnce() -> Result<(), Failure>) -> ExitCode {
     crate::allocator::keep_memory();
-    // What was read and dropped the examples say themselves.
+    // The commands say themselves what was read and dropped.
     let quiet = "warn,collimate_data=error";
     let filter = tracing_subscriber::EnvFilter::try_from_default_env()
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(quiet));

@@ -1,4 +1,4 @@
-//! One run in one folder: what the examples with run folders share.
+//! One run in one folder.
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;

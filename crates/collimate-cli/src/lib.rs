@@ -8,6 +8,7 @@ mod job;
 mod lengths;
 mod options;
 mod policy;
+mod preview;
 mod runs;
 mod scorer;
 

@@ -1,4 +1,4 @@
-//! What the examples with run folders do alike: open one, stop, read the world's plain texts.
+//! Run folders, signals and plain texts of the synthetic world, for every command that trains.
 
 use std::path::{Path, PathBuf};
 

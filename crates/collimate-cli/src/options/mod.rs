@@ -25,6 +25,7 @@ pub(crate) use run::{MOST_TEXTS, MOST_TOKENS, RunArgs, check_count, run_folder};
 
 use crate::commands::Syntax;
 use crate::common::{Failure, usage};
+use crate::preview::Preview;
 use layers::{Layers, Source};
 use print::yaml;
 
@@ -51,6 +52,9 @@ pub(crate) trait Layered: 'static {
 
     /// Fills in options that follow from others, and checks the whole.
     fn settle(config: &mut Self::Config, given: &Given) -> Result<(), Failure>;
+
+    /// The rows, trainings and sizes that `--dry-run` estimates; nothing for the synthetic world.
+    fn preview(config: &Self::Config) -> Option<Preview>;
 
     /// Runs the command.
     fn run(config: &Self::Config, run: &RunArgs, device: &Device) -> Result<(), Failure>;
@@ -97,11 +101,10 @@ impl<L: Layered> Options<L> {
     /// Does what the options say.
     pub(crate) fn execute(&self) -> Result<(), Failure> {
         let config = self.config()?;
+        let value = serde_json::to_value(&config)?;
+        let own = value.get(L::OWN).is_some_and(is_own);
         if self.run.print_config {
-            if serde_json::to_value(&config)?
-                .get(L::OWN)
-                .is_none_or(|value| !is_own(value))
-            {
+            if !own {
                 crate::common::tell(&format!(
                     "these are the options of the synthetic world; for those of your own give --{} too",
                     L::OWN
@@ -110,6 +113,18 @@ impl<L: Layered> Options<L> {
             return crate::common::print(&(serde_json::to_string_pretty(&config)? + "\n"));
         }
         let device = self.run.device.open()?;
+        if self.run.dry_run {
+            return match L::preview(&config) {
+                Some(preview) => preview.print(&device, self.run.gradient_checkpointing),
+                None if own => Err(usage(
+                    "--dry-run: this command learns from texts that it writes: no estimate is made",
+                )),
+                None => Err(usage(format!(
+                    "--dry-run estimates runs on data of your own: give --{} too",
+                    L::OWN
+                ))),
+            };
+        }
         L::run(&config, &self.run, &device)
     }
 

@@ -30,6 +30,9 @@ pub(crate) struct RunArgs {
     /// Set any option by its path, after file and flags; may be given several times
     #[arg(long, value_name = "OPTION=VALUE")]
     pub(crate) set: Vec<String>,
+    /// Print rows, tokens, steps, expected memory and time, and exit before the model is loaded
+    #[arg(long)]
+    pub(crate) dry_run: bool,
     /// Print the options as JSON and exit
     #[arg(long)]
     pub(crate) print_config: bool,

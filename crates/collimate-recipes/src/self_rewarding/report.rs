@@ -120,7 +120,7 @@ pub fn write_report<M>(
     report
         .section("Files")
         .text(
-            "`models/` holds every model: write with one by the example `generate`, or open it in \
+            "`models/` holds every model: write with one by `collimate generate`, or open it in \
              Transformers. `m1/`, `m2/`, … have what each model made: `tasks.jsonl`, \
              `candidates.jsonl`, `judgements.jsonl`, scores of the sources that are compared, and \
              `pairs-*.jsonl` in TRL's format; `answers/` the answers to the held-out prompts, \

@@ -322,7 +322,7 @@ fn cost<B: Backbone>(report: Report, outcome: &SerOutcome<B>, config: &SerConfig
 
 fn next(report: Report) -> Report {
     report.section("Files").text(
-        "`model/` is the evolved reward model: score texts with it by the example `score` \
+        "`model/` is the evolved reward model: score texts with it by `collimate score` \
          (`--model` this folder`/model --data FILE`), or open it in Transformers (a decoder) or \
          Sentence Transformers (an encoder). `config.json` holds the options of this run, \
          `summary.json` its numbers, `metrics.jsonl` every training step.",

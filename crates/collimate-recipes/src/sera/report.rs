@@ -104,7 +104,7 @@ pub fn write_report<M>(
     report
         .section("Files")
         .text(
-            "`models/` holds the start and every policy: write with one by the example `generate`, \
+            "`models/` holds the start and every policy: write with one by `collimate generate`, \
              or open it in Transformers. `selections/` has the pairs of each \
              iteration in TRL's format, with margins; `metrics.jsonl` every training step.",
         )

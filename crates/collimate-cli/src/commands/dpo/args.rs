@@ -15,8 +15,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::common::Failure;
+use crate::files;
 use crate::lengths;
 use crate::options::{Flag, Given, Layered, MOST_TEXTS, Options, RunArgs, check_count};
+use crate::preview::{Preview, Training};
 
 /// Align a language model with preference pairs: DPO, IPO, SLiC-HF, SimPO and a dozen more.
 ///
@@ -154,6 +156,27 @@ impl Layered for Dpo {
 
     fn settle(config: &mut Config, given: &Given) -> Result<(), Failure> {
         settle(config, given)
+    }
+
+    fn preview(config: &Config) -> Option<Preview> {
+        Some(Preview {
+            model: config.model.clone()?,
+            files: config.data.clone(),
+            reading: files::options(config.format, config.on_bad_row, config.hh_turns),
+            chat_fallback: config.chat_fallback,
+            max_length: config.align.max_length,
+            max_prompt_length: config.align.max_prompt_length,
+            truncation: config.align.truncation,
+            lora: matches!(config.align.adaptation, Adaptation::Lora(_)),
+            trainings: vec![Training {
+                name: "training",
+                share: 0.9,
+                train: config.align.train.clone(),
+                times: 1,
+                passes: 1,
+            }],
+            left_out: Some("evaluation and, with --judge, the answers"),
+        })
     }
 
     fn run(config: &Config, run: &RunArgs, device: &Device) -> Result<(), Failure> {

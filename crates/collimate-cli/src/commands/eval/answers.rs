@@ -17,7 +17,7 @@ use crate::runs;
 
 /// Compare two files of answers to the same prompts: who wins how often, also at equal length.
 ///
-/// JSON lines or a JSON array of {prompt, completion}, {prompt, completions} (as the example generate
+/// JSON lines or a JSON array of {prompt, completion}, {prompt, completions} (as the command generate
 /// writes), {instruction, output} (AlpacaEval's model outputs) or {messages}; a category, subset or
 /// dataset in the rows makes a table row each. Answers are matched by their prompts.
 #[derive(Debug, clap::Args)]

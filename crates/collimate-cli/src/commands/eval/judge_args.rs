@@ -37,7 +37,7 @@ pub(crate) struct JudgeArgs {
     /// asked for its judgement
     #[arg(long, value_name = "DIR")]
     pub(super) judge: Option<PathBuf>,
-    /// A rule of examples/src/rule/rules.rs, which scores each answer
+    /// A rule that scores each answer
     #[arg(long, value_enum, value_name = "RULE")]
     pub(super) judge_rule: Option<Rule>,
     /// Base URL of an OpenAI-compatible server, such as http://127.0.0.1:8000/v1, whose model is asked

@@ -1,4 +1,4 @@
-//! Evaluates models, answers and judges: `cargo run --example eval -- --help`.
+//! Evaluates models, answers and judges: `collimate eval --help`.
 
 mod accuracy;
 mod answers;

@@ -27,7 +27,7 @@ use crate::common::{self, DeviceName, Failure};
 #[derive(Debug, clap::Args)]
 #[command(allow_negative_numbers = true)]
 pub(crate) struct Args {
-    /// Pairs in any format that the example score reads, perhaps with a column of subsets
+    /// Pairs in any format that the command score reads, perhaps with a column of subsets
     #[arg(long, value_name = "FILE")]
     data: PathBuf,
     /// Folder of a reward model or of a causal language model

@@ -1,4 +1,4 @@
-//! Writes completions with a saved model: `cargo run --example generate -- --help`.
+//! Writes completions with a saved model: `collimate generate --help`.
 
 pub(crate) mod prompts;
 pub(crate) mod show;

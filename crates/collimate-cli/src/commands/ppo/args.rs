@@ -17,12 +17,13 @@ use crate::options::{
     Flag, Given, Layered, MOST_TEXTS, MOST_TOKENS, Options, RunArgs, check_count,
 };
 use crate::policy::{self, HasPolicy};
+use crate::preview::Preview;
 
 /// Train a language model by reinforcement learning against a reward: PPO, RLOO or GRPO.
 ///
 /// Without --model, a small language model is trained from scratch on an embedded synthetic world,
 /// fine-tuned, and then trained against the world's true reward. With --model, your model learns from a saved
-/// reward model (--reward-model), or from a rule written in Rust (--reward; examples/src/rule/rules.rs), over your
+/// reward model (--reward-model), or from a rule written in Rust (--reward), over your
 /// prompts (--prompts) or openings that it writes itself.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -200,6 +201,10 @@ impl Layered for Ppo {
             }
         }
         Ok(())
+    }
+
+    fn preview(_: &Config) -> Option<Preview> {
+        None
     }
 
     fn run(config: &Config, run: &RunArgs, device: &Device) -> Result<(), Failure> {

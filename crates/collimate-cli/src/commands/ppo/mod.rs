@@ -1,4 +1,4 @@
-//! Reinforcement learning from a reward: `cargo run --example ppo -- --help`.
+//! Reinforcement learning from a reward: `collimate ppo --help`.
 
 mod args;
 mod run;

@@ -102,7 +102,7 @@ pub(crate) fn reinforce(
     section(report, &outcome, config, &job.run)?
         .section("Files")
         .text(
-            "`models/` holds the start and the policy: write with one by the example \
+            "`models/` holds the start and the policy: write with one by the command \
              `generate`, or open it in Transformers. `metrics.jsonl` has a line per rollout; \
              `docs/ppo.md` explains each number.",
         )

@@ -14,8 +14,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::common::Failure;
+use crate::files;
 use crate::lengths;
 use crate::options::{Flag, Given, Layered, MOST_TEXTS, Options, RunArgs, check_count};
+use crate::preview::{Preview, Training};
 use crate::runs::changed;
 
 /// Train a reward model from labelled preference pairs, using every label.
@@ -226,6 +228,27 @@ impl Layered for Reward {
             return Err(format!("{name} is for {of}").into());
         }
         Ok(())
+    }
+
+    fn preview(config: &Config) -> Option<Preview> {
+        Some(Preview {
+            model: config.model.clone()?,
+            files: config.data.clone(),
+            reading: files::options(config.format, config.on_bad_row, config.hh_turns),
+            chat_fallback: config.chat_fallback,
+            max_length: config.reward.max_length,
+            max_prompt_length: config.reward.max_prompt_length,
+            truncation: config.reward.truncation,
+            lora: matches!(config.reward.adaptation, Adaptation::Lora(_)),
+            trainings: vec![Training {
+                name: "reward",
+                share: if config.test.is_empty() { 0.7 } else { 0.9 },
+                train: config.reward.train.clone(),
+                times: 1,
+                passes: 0,
+            }],
+            left_out: Some("evaluation"),
+        })
     }
 
     fn run(config: &Config, run: &RunArgs, device: &Device) -> Result<(), Failure> {

@@ -1,4 +1,4 @@
-//! Aligns a language model to a preference written in Rust: `cargo run --example rule -- --help`.
+//! Aligns a language model to a preference written in Rust: `collimate rule --help`.
 
 pub(crate) mod pairs;
 pub mod rules;
@@ -30,7 +30,7 @@ use crate::{
 use pairs::Sizes;
 use rules::Rule;
 
-/// Align a language model to a preference that is a function in Rust (examples/src/rule/rules.rs).
+/// Align a language model to a preference that is a function in Rust (rules.rs of this crate).
 ///
 /// The model begins texts, writes each several times to its end, and the rule makes pairs of the best and
 /// the worst. Then the loss alone, its iterative form and SeRA learn from these pairs with the same number
@@ -59,7 +59,7 @@ pub(crate) struct Args {
     /// Longest text in tokens; texts that do not end by then make no pair
     #[arg(long, value_name = "N", default_value_t = 256)]
     new_tokens: usize,
-    /// Loss, as in the example dpo
+    /// Loss, as in the command dpo
     #[arg(long, value_name = "NAME", default_value = "dpo")]
     loss: String,
     /// Strength of the pull towards the reference, above 0; lambda of orpo [default: the loss's]

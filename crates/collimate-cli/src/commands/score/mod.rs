@@ -1,4 +1,4 @@
-//! Scores texts with a saved model: `cargo run --example score -- --help`.
+//! Scores texts with a saved model: `collimate score --help`.
 
 pub(crate) mod logps;
 pub(crate) mod rewards;

@@ -19,6 +19,7 @@ use super::world::{self, SeedSizes};
 use crate::commands::rule::rules::Rule;
 use crate::common::{Failure, json_name};
 use crate::options::{Flag, Given, Layered, MOST_TEXTS, Options, RunArgs, check_count};
+use crate::preview::Preview;
 
 /// Let a language model pose tasks, answer them, judge its own answers and learn from the pairs by
 /// direct alignment, again and again (Self-Rewarding Language Models, arXiv:2401.10020).
@@ -225,6 +226,10 @@ impl Layered for SelfRewarding {
         recipe.check()?;
         config.pretrain.validate()?;
         check(config, given)
+    }
+
+    fn preview(_: &Config) -> Option<Preview> {
+        None
     }
 
     fn run(config: &Config, run: &RunArgs, device: &Device) -> Result<(), Failure> {

@@ -1,4 +1,4 @@
-//! Self-Rewarding language models: `cargo run --example self_rewarding -- --help`.
+//! Self-Rewarding language models: `collimate self-rewarding --help`.
 
 mod args;
 mod files;

@@ -8,9 +8,11 @@ use collimate::status::{MinCount, PairRule};
 
 use super::config::{Config, PolicyReward};
 use crate::common::{Failure, json_name};
+use crate::files;
 use crate::lengths;
 use crate::options::{Flag, Given, Layered, MOST_TEXTS, Options, RunArgs, check_count};
 use crate::policy::{self, HasPolicy};
+use crate::preview::{Preview, Training};
 
 /// Evolve a reward model from a few labels (self-evolved reward learning, arXiv:2411.00418).
 ///
@@ -177,6 +179,38 @@ impl Layered for Ser {
             true => refuse_file_options(config, given),
             false => Ok(()),
         }
+    }
+
+    fn preview(config: &Config) -> Option<Preview> {
+        Some(Preview {
+            model: config.model.clone()?,
+            files: config.data.clone(),
+            reading: files::options(config.format, config.on_bad_row, config.hh_turns),
+            chat_fallback: config.chat_fallback,
+            max_length: config.ser.max_length,
+            max_prompt_length: config.ser.max_prompt_length,
+            truncation: config.ser.truncation,
+            lora: matches!(config.ser.adaptation, Adaptation::Lora(_)),
+            trainings: vec![
+                Training {
+                    name: "seed",
+                    share: 0.7 * config.ser.seed_share,
+                    train: config.ser.train.clone(),
+                    times: 1,
+                    passes: 0,
+                },
+                Training {
+                    name: "loops, all kept",
+                    share: 0.7,
+                    train: config.ser.train.clone(),
+                    times: config.ser.max_loops as u64,
+                    passes: 1,
+                },
+            ],
+            left_out: Some(
+                "fine-tuning, controls, the all-labels model and policies; a loop keeps a part of the rows only",
+            ),
+        })
     }
 
     fn run(config: &Config, run: &RunArgs, device: &Device) -> Result<(), Failure> {

@@ -1,4 +1,4 @@
-//! A reward model evolves from a few labels: `cargo run --example ser -- --help`.
+//! A reward model evolves from a few labels: `collimate ser --help`.
 
 mod args;
 mod closed_loop;

@@ -15,8 +15,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::common::Failure;
+use crate::files;
 use crate::lengths;
 use crate::options::{Flag, Given, Layered, MOST_TEXTS, Options, RunArgs, check_count};
+use crate::preview::{Preview, Training};
 
 /// Align a language model, let it select the pairs that it has learnt best and write pairs of its
 /// own (SeRA, arXiv:2410.09362), and compare with the same loss without that.
@@ -164,6 +166,27 @@ impl Layered for Sera {
 
     fn settle(config: &mut Config, given: &Given) -> Result<(), Failure> {
         settle(config, given)
+    }
+
+    fn preview(config: &Config) -> Option<Preview> {
+        Some(Preview {
+            model: config.model.clone()?,
+            files: config.data.clone(),
+            reading: files::options(config.format, config.on_bad_row, config.hh_turns),
+            chat_fallback: config.chat_fallback,
+            max_length: config.align.max_length,
+            max_prompt_length: config.align.max_prompt_length,
+            truncation: config.align.truncation,
+            lora: matches!(config.align.adaptation, Adaptation::Lora(_)),
+            trainings: vec![Training {
+                name: "training",
+                share: 0.9,
+                train: config.align.train.clone(),
+                times: (config.align.methods.len() * config.align.iterations) as u64,
+                passes: 1,
+            }],
+            left_out: Some("the answers that reviews write, and evaluation"),
+        })
     }
 
     fn run(config: &Config, run: &RunArgs, device: &Device) -> Result<(), Failure> {

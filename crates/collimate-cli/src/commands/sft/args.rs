@@ -13,10 +13,12 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::common::Failure;
+use crate::files;
 use crate::lengths;
 use crate::options::{
     Flag, Given, Layered, MOST_TEXTS, MOST_TOKENS, Options, RunArgs, check_count,
 };
+use crate::preview::{Preview, Training};
 use crate::runs::changed;
 
 /// Fine-tune a language model on good answers (supervised fine-tuning).
@@ -222,6 +224,27 @@ impl Layered for Sft {
             Some((name, _)) => Err(format!("{name} is for {of}").into()),
             None => Ok(()),
         }
+    }
+
+    fn preview(config: &Config) -> Option<Preview> {
+        Some(Preview {
+            model: config.model.clone()?,
+            files: config.data.clone(),
+            reading: files::options(config.format, config.on_bad_row, config.hh_turns),
+            chat_fallback: config.chat_fallback,
+            max_length: config.max_length,
+            max_prompt_length: config.max_prompt_length,
+            truncation: config.truncation,
+            lora: matches!(config.adaptation, Adaptation::Lora(_)),
+            trainings: vec![Training {
+                name: "sft",
+                share: 0.9,
+                train: config.sft.clone(),
+                times: 1,
+                passes: 0,
+            }],
+            left_out: None,
+        })
     }
 
     fn run(config: &Config, run: &RunArgs, device: &Device) -> Result<(), Failure> {

@@ -1,0 +1,206 @@
+//! `--dry-run`: rows, tokens, steps, memory and time of a run, before a model is loaded.
+
+mod speed;
+mod weights;
+
+use std::path::{Path, PathBuf};
+
+use collimate::core::PreferencePair;
+use collimate::data::{
+    AnswerEnd, ChatFallback, Format, Input, ReadOptions, SftExample, TextTokenizer, TokenizeReport,
+    Truncation,
+};
+use collimate::prelude::Device;
+use collimate::train::TrainConfig;
+
+use crate::common::{self, Failure};
+use crate::files;
+
+use weights::Weights;
+
+/// Rows whose tokens are counted; the rest is taken to be like them.
+const SAMPLE: usize = 2000;
+
+/// The parts of a run that decide rows, tokens, memory and time.
+#[derive(Debug)]
+pub(crate) struct Preview {
+    pub(crate) model: PathBuf,
+    pub(crate) files: Vec<PathBuf>,
+    pub(crate) reading: ReadOptions,
+    pub(crate) chat_fallback: ChatFallback,
+    pub(crate) max_length: usize,
+    pub(crate) max_prompt_length: Option<usize>,
+    pub(crate) truncation: Truncation,
+    /// True where low-rank adapters are trained in place of all weights.
+    pub(crate) lora: bool,
+    pub(crate) trainings: Vec<Training>,
+    /// Parts of the run that the estimate leaves out.
+    pub(crate) left_out: Option<&'static str>,
+}
+
+/// One training of a run.
+#[derive(Debug)]
+pub(crate) struct Training {
+    pub(crate) name: &'static str,
+    /// Share of the rows that it learns from.
+    pub(crate) share: f64,
+    pub(crate) train: TrainConfig,
+    /// Trainings of this kind, one after the other.
+    pub(crate) times: u64,
+    /// Passes over the rows without gradients: references.
+    pub(crate) passes: u64,
+}
+
+/// Rows of the files, read whole; texts only.
+enum Rows {
+    Pairs(Vec<PreferencePair>),
+    Examples(Vec<SftExample>),
+}
+
+impl Preview {
+    /// Prints what the run would do.
+    pub(crate) fn print(&self, device: &Device, recompute: bool) -> Result<(), Failure> {
+        let weights = Weights::of(&self.model)?;
+        let tokenizer = TextTokenizer::from_folder(&self.model)?
+            .with_chat_fallback(self.chat_fallback)
+            .with_max_prompt_length(self.max_prompt_length)
+            .with_answer_end(AnswerEnd::EveryAnswer);
+        let (mut lines, mut rows) = (Vec::new(), 0);
+        let (mut counted, mut tokens, mut cut) = (0, 0, 0);
+        files::check(self.files.iter())?;
+        for path in &self.files {
+            let (part, report) = read(path, &self.reading)?;
+            let (total, tokenized) = match part {
+                Rows::Pairs(pairs) => (pairs.len(), self.pairs(&tokenizer, &pairs)?),
+                Rows::Examples(rows) => (rows.len(), self.examples(&tokenizer, &rows)?),
+            };
+            lines.push(("data", report));
+            rows += total;
+            counted += tokenized.pairs;
+            tokens += tokenized.tokens;
+            cut += tokenized.truncated;
+        }
+        if counted == 0 {
+            return Err("no row is left to learn from: look at `collimate data check`".into());
+        }
+        let per_row = tokens as f64 / counted as f64;
+        lines.push((
+            "tokens",
+            format!(
+                "{per_row:.0} a row (of {counted} rows looked at), {:.1} % of the rows are cut to {} tokens",
+                100.0 * cut as f64 / counted as f64,
+                self.max_length
+            ),
+        ));
+        let (mut flops, mut largest) = (0.0, 0.0_f64);
+        let parameters = weights.parameters as f64;
+        for training in &self.trainings {
+            let of_training = (training.share * rows as f64).round() as usize;
+            let steps = training.train.total_steps(of_training);
+            let seen = steps as f64 * training.train.batch_size as f64 * per_row;
+            let times = training.times as f64;
+            // Two products forward, four backward; adapters need no gradients of frozen weights.
+            let factor = if self.lora { 4.0 } else { 6.0 } + if recompute { 2.0 } else { 0.0 };
+            let passes = 2.0 * training.passes as f64 * of_training as f64 * per_row;
+            flops += times * parameters * (factor * seen + passes);
+            let batch = training.train.batch_size as f64 * per_row;
+            let most = training
+                .train
+                .micro_batch_tokens
+                .map_or(f64::INFINITY, |most| most as f64);
+            largest = largest.max(batch.min(most).max(per_row));
+            let of_each = match training.times {
+                1 => String::new(),
+                times => format!("{times} times "),
+            };
+            lines.push((
+                training.name,
+                format!(
+                    "{of_each}{steps} steps of {} rows, {of_training} rows, {:.2} million tokens",
+                    training.train.batch_size,
+                    seen / 1e6
+                ),
+            ));
+        }
+        lines.push(("model", weights.describe(self.lora)));
+        lines.push(("memory", weights.memory(largest, self.lora, recompute)));
+        let rate = speed::flops_per_second(device, weights.hidden);
+        // Products are about half of a training's time.
+        let seconds = flops / (0.5 * rate);
+        lines.push((
+            "time",
+            format!(
+                "about {} (products of matrices run at {:.0} GFLOP/s here now)",
+                duration(seconds),
+                rate / 1e9
+            ),
+        ));
+        if let Some(left_out) = self.left_out {
+            lines.push(("left out", left_out.to_owned()));
+        }
+        let width = lines.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
+        let text: String = lines
+            .iter()
+            .map(|(name, text)| format!("{name:<width$}  {text}\n"))
+            .collect();
+        common::print(&text)
+    }
+
+    fn pairs(
+        &self,
+        tokenizer: &TextTokenizer,
+        rows: &[PreferencePair],
+    ) -> Result<TokenizeReport, Failure> {
+        let sample = sample(rows);
+        let cut = self.truncation;
+        Ok(tokenizer
+            .encode_pairs(&sample, self.max_length, cut, |_, _| {})?
+            .1)
+    }
+
+    fn examples(
+        &self,
+        tokenizer: &TextTokenizer,
+        rows: &[SftExample],
+    ) -> Result<TokenizeReport, Failure> {
+        let sample = sample(rows);
+        let cut = self.truncation;
+        Ok(tokenizer
+            .encode_examples(&sample, self.max_length, cut, |_, _| {})?
+            .1)
+    }
+}
+
+/// Rows at even distances.
+fn sample<T: Clone>(rows: &[T]) -> Vec<T> {
+    let step = rows.len().div_ceil(SAMPLE).max(1);
+    rows.iter().step_by(step).cloned().collect()
+}
+
+/// The rows of a file, and a sentence on the file.
+fn read(path: &Path, options: &ReadOptions) -> Result<(Rows, String), Failure> {
+    let mut input = Input::open(path)?;
+    let format = match options.format {
+        Some(format) => format,
+        None => input.format()?,
+    };
+    Ok(match format {
+        Format::Messages | Format::PromptCompletion => {
+            let (rows, report) = input.read_sft(options)?;
+            (Rows::Examples(rows), report.to_string())
+        }
+        _ => {
+            let (rows, report) = input.read_pairs(options)?;
+            (Rows::Pairs(rows), report.to_string())
+        }
+    })
+}
+
+fn duration(seconds: f64) -> String {
+    match seconds {
+        s if s < 90.0 => format!("{:.0} s", s.max(1.0)),
+        s if s < 5400.0 => format!("{:.0} min", s / 60.0),
+        s if s < 172_800.0 => format!("{:.1} h", s / 3600.0),
+        s => format!("{:.1} days", s / 86_400.0),
+    }
+}

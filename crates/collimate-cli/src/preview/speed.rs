@@ -1,0 +1,31 @@
+//! The speed of products of matrices on a device, measured in a moment.
+
+use std::time::{Duration, Instant};
+
+use burn::tensor::Tensor;
+use collimate::prelude::Device;
+
+/// Rows of the first matrix: a small pack of tokens.
+const ROWS: usize = 512;
+/// Time that is measured.
+const ENOUGH: Duration = Duration::from_millis(150);
+
+/// Floating-point operations per second of a product of the model's size.
+pub(super) fn flops_per_second(device: &Device, hidden: usize) -> f64 {
+    let size = hidden.clamp(64, 2048);
+    let left = Tensor::<2>::ones([ROWS, size], device);
+    let right = Tensor::<2>::ones([size, 4 * size], device);
+    let product = || {
+        let found = left.clone().matmul(right.clone());
+        // Reading one number waits for the product.
+        let _ = found.slice([0..1, 0..1]).into_data();
+    };
+    product();
+    let (started, mut products) = (Instant::now(), 0);
+    while started.elapsed() < ENOUGH {
+        product();
+        products += 1;
+    }
+    let flops = 2.0 * ROWS as f64 * size as f64 * 4.0 * size as f64;
+    f64::from(products) * flops / started.elapsed().as_secs_f64()
+}

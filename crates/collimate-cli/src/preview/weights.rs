@@ -1,0 +1,117 @@
+//! Sizes of a model folder, from the headers of the weights and `config.json`.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::common::Failure;
+
+/// Sizes of a model.
+#[derive(Debug)]
+pub(super) struct Weights {
+    pub(super) parameters: u64,
+    pub(super) hidden: usize,
+    layers: usize,
+    intermediate: usize,
+}
+
+/// Largest header of a safetensors file that is read, in bytes.
+const MOST_HEADER: u64 = 100 << 20;
+
+impl Weights {
+    pub(super) fn of(dir: &Path) -> Result<Self, Failure> {
+        crate::common::architecture(dir)?;
+        let mut parameters = 0;
+        for entry in std::fs::read_dir(dir)? {
+            let path = entry?.path();
+            if path
+                .extension()
+                .is_some_and(|ending| ending == "safetensors")
+            {
+                parameters += count(&path)?;
+            }
+        }
+        if parameters == 0 {
+            return Err(
+                format!("{}: holds no .safetensors file with weights", dir.display()).into(),
+            );
+        }
+        let config: Value = serde_json::from_slice(&std::fs::read(dir.join("config.json"))?)?;
+        let size = |key: &str| {
+            let size = config.get(key).and_then(Value::as_u64);
+            size.and_then(|size| usize::try_from(size).ok())
+                .unwrap_or(0)
+        };
+        Ok(Self {
+            parameters,
+            hidden: size("hidden_size"),
+            layers: size("num_hidden_layers"),
+            intermediate: size("intermediate_size"),
+        })
+    }
+
+    pub(super) fn describe(&self, lora: bool) -> String {
+        let trained = if lora {
+            "low-rank adapters are trained"
+        } else {
+            "all are trained"
+        };
+        format!(
+            "{:.1} million parameters, {trained}",
+            self.parameters as f64 / 1e6
+        )
+    }
+
+    /// Memory of a training whose largest micro-batch has so many tokens.
+    pub(super) fn memory(&self, tokens: f64, lora: bool, recompute: bool) -> String {
+        let weights = 4.0 * self.parameters as f64;
+        // Gradients and AdamW's two moments have the size of the trained weights.
+        let state = if lora { 0.0 } else { 3.0 * weights };
+        let (hidden, layers) = (self.hidden as f64, self.layers as f64);
+        // Values that a block keeps for its backward pass, per token.
+        let block = 14.0 * hidden + 3.0 * self.intermediate as f64;
+        let kept = match recompute {
+            true => layers * hidden + block,
+            false => layers * block,
+        };
+        let activations = 4.0 * tokens * kept;
+        let gb = |bytes: f64| bytes / 1e9;
+        format!(
+            "about {:.1} GB: weights {:.2}, gradients and optimiser {:.2}, a micro-batch of {tokens:.0} tokens {:.2}",
+            gb(weights + state + activations),
+            gb(weights),
+            gb(state),
+            gb(activations)
+        )
+    }
+}
+
+/// Numbers in the tensors of a safetensors file, from the header alone.
+fn count(path: &Path) -> Result<u64, Failure> {
+    let wrong = |what: &str| -> Failure { format!("{}: {what}", path.display()).into() };
+    let mut file = File::open(path)?;
+    let mut size = [0; 8];
+    file.read_exact(&mut size)
+        .map_err(|_| wrong("is no safetensors file"))?;
+    let size = u64::from_le_bytes(size);
+    if size > MOST_HEADER {
+        return Err(wrong(
+            "is no safetensors file: the header would be larger than 100 MiB",
+        ));
+    }
+    let mut header = Vec::new();
+    file.take(size).read_to_end(&mut header)?;
+    let header: Value =
+        serde_json::from_slice(&header).map_err(|_| wrong("has a header that cannot be read"))?;
+    let tensors = header.as_object().into_iter().flatten();
+    let shapes = tensors.filter_map(|(_, tensor)| tensor.get("shape")?.as_array());
+    let numbers = shapes.map(|shape| {
+        shape
+            .iter()
+            .filter_map(Value::as_u64)
+            .fold(1, u64::saturating_mul)
+    });
+    Ok(numbers.fold(0, u64::saturating_add))
+}
