@@ -523,7 +523,7 @@ fn converted_pairs_are_the_same_pairs() {
 
     fs::write(
         folder.path().join("t.csv"),
-        "good one,bad one\n\"a, b\",c\n",
+        "I fed the cat.,I kicked the cat.\n\"a, b\",c\n",
     )
     .unwrap();
     let table = ReadOptions {

@@ -68,7 +68,7 @@ fn a_record_of_a_table_has_the_line_where_it_begins() {
 }
 
 #[test]
-fn every_example_of_a_conversation_has_the_line_of_the_row() {
+fn every_example_has_the_line_of_the_row() {
     let text =
         "{\"prompt\": \"p\", \"completion\": \" \"}\n{\"prompt\": \"p\", \"completion\": \"a\"}\n";
     let (examples, places, _) = input("x", text).read_placed_sft(&dropping()).unwrap();

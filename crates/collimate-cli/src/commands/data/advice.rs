@@ -111,8 +111,8 @@ fn of_dropped(dropped: &Dropped) -> String {
             let first = dropped.first.as_deref();
             let first = first.map_or_else(String::new, |what| format!("; the first: {what}"));
             format!(
-                "{rows} that cannot be read ({at}{first}): repair them, or train with --on-bad-row \
-                 drop."
+                "{rows} that cannot be read ({at}{first}): mend the file, or train with \
+                 --on-bad-row drop."
             )
         }
     }

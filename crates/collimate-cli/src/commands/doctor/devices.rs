@@ -38,6 +38,9 @@ fn problem(name: DeviceName) -> Option<String> {
         DeviceName::Flex if !cfg!(feature = "flex") => {
             return Some("not built in (--features flex)".to_owned());
         }
+        DeviceName::Cuda if !cfg!(feature = "cuda") => {
+            return Some("not built in (--features cuda)".to_owned());
+        }
         name => match name.open() {
             Ok(device) => device,
             Err(error) => return Some(error.to_string()),
