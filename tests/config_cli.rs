@@ -41,10 +41,7 @@ fn the_same_file_in_three_syntaxes() {
         options(folder, "dpo", &["--config", name])
     };
     let found = read("a.yaml", yaml);
-    assert_eq!(
-        found["align"]["loss"],
-        serde_json::json!({"ipo": {"beta": 0.2}})
-    );
+    assert_eq!(found["align"]["loss"]["ipo"]["beta"], 0.2);
     assert_eq!(found["align"]["train"]["learning_rate"], 1e-5);
     assert_eq!(found["align"]["train"]["max_steps"], 7);
     assert_eq!(found["prompts"], 12);
@@ -194,7 +191,51 @@ fn an_error_names_the_source() {
         &["--config", "d.json"],
         &["duplicate field `prompts`"],
     );
+    // A file may name the model, and a flag the data.
+    let model = common::fixture("llama-untied").display().to_string();
+    fs::write(folder.join("e.yaml"), format!("model: {model}\n")).unwrap();
+    refused(
+        folder,
+        "dpo",
+        &["--config", "e.yaml", "--data", "none.jsonl"],
+        &["none.jsonl"],
+    );
+    let alone = refused(
+        folder,
+        "dpo",
+        &["--config", "e.yaml"],
+        &["data and model go together"],
+    );
+    assert_eq!(alone, Some(2));
     assert!(!folder.join("runs").exists());
+}
+
+#[test]
+fn printed_options_for_own_data_are_those_of_a_run_on_own_data() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let model = common::fixture("llama-untied").display().to_string();
+    for command in ["sft", "reward", "dpo", "kto", "sera", "ser"] {
+        let printed = succeed("config", folder, &["print", "--own", command]);
+        let named = format!("\nmodel: {model:?}\ndata: [\"pairs.jsonl\"]\n");
+        let text = text(&printed.stdout)
+            .replace("\nmodel: null\n", "\n")
+            .replace("\ndata: []\n", &named);
+        fs::write(folder.join("own.yaml"), text).unwrap();
+        let found = options(folder, command, &["--config", "own.yaml"]);
+        let own = options(
+            folder,
+            command,
+            &["--model", &model, "--data", "pairs.jsonl"],
+        );
+        // A longest sequence that a file names is not lowered to the model's.
+        let rate = |value: &Value| {
+            let parts = ["align", "ser", "reward"]
+                .map(|part| value[part]["train"]["learning_rate"].clone());
+            (parts, value["sft"]["learning_rate"].clone())
+        };
+        assert_eq!(rate(&found), rate(&own), "{command}");
+    }
 }
 
 const COMMANDS: [&str; 8] = [

@@ -342,7 +342,7 @@ fn what_is_refused() {
     refused("--judge short", "--model");
     refused("--openings 40", "--model");
     fs::write(folder.join("list.json"), "[]").unwrap();
-    refused("--config list.json", "not a JSON object");
+    refused("--config list.json", "holds no options");
     fs::write(folder.join("key.json"), "{\n\"beta\": 1}").unwrap();
     refused("--config key.json", "unknown field `beta`");
     refused("--config key.json", "line 2");

@@ -147,7 +147,7 @@ fn bad_input() {
     refused(folder, &["pair"], &["pair"]);
     let nothing = run("eval", folder, &[]);
     assert!(
-        text(&nothing.stderr).contains("subcommand"),
+        text(&nothing.stderr).contains("Usage: collimate eval"),
         "{}",
         text(&nothing.stderr)
     );

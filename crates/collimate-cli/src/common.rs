@@ -1,10 +1,11 @@
 //! Common to the commands: devices, errors on one line, logging.
 
 use std::ffi::OsString;
-use std::io::{ErrorKind, IsTerminal, Write};
+use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
+use clap::error::ErrorKind;
 use clap::{Parser, ValueEnum};
 use collimate::lm::{Architecture, detect_architecture};
 use collimate::prelude::Device;
@@ -31,26 +32,62 @@ pub(crate) fn usage(text: impl Into<String>) -> Failure {
     Usage(text.into()).into()
 }
 
-/// What kind of model a folder holds.
+/// True for an error of the command line.
+pub(crate) fn is_usage(error: &Failure) -> bool {
+    error.is::<Usage>()
+}
+
+/// The kind of model in the folder that `--model` names.
 pub(crate) fn architecture(dir: &Path) -> Result<Architecture, Failure> {
+    architecture_of("--model", dir)
+}
+
+/// The kind of model in the folder that an option names.
+pub(crate) fn architecture_of(option: &str, dir: &Path) -> Result<Architecture, Failure> {
+    let name = dir.display();
     if !dir.is_dir() {
         return Err(format!(
-            "--model {}: no such folder: name one with config.json, tokenizer.json and \
-             model.safetensors",
-            dir.display()
+            "{option} {name}: no such folder: name one with config.json, tokenizer.json and \
+             model.safetensors"
         )
         .into());
     }
-    let inner = dir.join("model");
-    if dir.join(REPORT).exists() && inner.is_dir() {
-        return Err(format!(
-            "--model {}: is the folder of a run: its model is {}",
-            dir.display(),
-            inner.display()
-        )
-        .into());
+    if dir.join("journal.json").exists() {
+        let found = models_of_run(dir);
+        let advice = match found.is_empty() {
+            true => "it holds no model yet: finish it by --resume".to_owned(),
+            false => format!("name a model in it: {}", found.join(", ")),
+        };
+        return Err(format!("{option} {name}: is the folder of a run: {advice}").into());
     }
     Ok(detect_architecture(dir)?)
+}
+
+/// The model folders of a run.
+pub(crate) fn models_of_run(run: &Path) -> Vec<String> {
+    let inner = std::fs::read_dir(run.join("models")).into_iter().flatten();
+    let inner = inner.flatten().map(|entry| entry.path());
+    let mut found: Vec<String> = [run.join("model")]
+        .into_iter()
+        .chain(inner)
+        .filter(|path| path.join("config.json").exists())
+        .map(|path| path.display().to_string())
+        .collect();
+    found.sort();
+    found
+}
+
+/// Refuses to replace a file that the command reads.
+pub(crate) fn check_other(out: &Path, input: &Path) -> Result<(), Failure> {
+    let same = out.canonicalize().ok().zip(input.canonicalize().ok());
+    match same.is_some_and(|(out, input)| out == input) {
+        true => Err(format!(
+            "--out {}: is the file that is read: name another one",
+            out.display()
+        )
+        .into()),
+        false => Ok(()),
+    }
 }
 
 /// Refuses a path that cannot be a file before any work is done.
@@ -102,8 +139,9 @@ pub(crate) fn parse<T: Parser>(arguments: impl Iterator<Item = OsString>) -> Res
         .try_get_matches_from(arguments)
         .and_then(|mut found| T::from_arg_matches_mut(&mut found));
     parsed.map_err(|error| {
-        if !error.use_stderr() {
-            error.exit(); // --help and --version
+        let no_command = ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand;
+        if !error.use_stderr() || error.kind() == no_command {
+            error.exit(); // --help and --version, or the help because no command is named
         }
         let text = error.to_string();
         let first = text.split("\n\n").next().unwrap_or_default();
@@ -123,7 +161,7 @@ pub(crate) fn json_name<T: DeserializeOwned>(text: &str) -> Result<T, String> {
 pub(crate) fn print(text: &str) -> Result<(), Failure> {
     let mut out = std::io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
             Err(format!("standard output: {error}").into())
         }
         _ => Ok(()),

@@ -175,6 +175,13 @@ impl Job {
     pub(crate) fn print_end(&self, table: &str, seconds: f64) -> Result<(), Failure> {
         let report = self.run.path().join(REPORT);
         let report = report.display();
-        common::print(&format!("{table}{seconds:.0} s; report: {report}\n"))
+        let models = common::models_of_run(self.run.path());
+        let models: String = models
+            .iter()
+            .map(|model| format!("model: {model}\n"))
+            .collect();
+        common::print(&format!(
+            "{table}{models}{seconds:.0} s; report: {report}\n"
+        ))
     }
 }

@@ -14,11 +14,12 @@ use crate::common::{self, Failure};
 /// The reward model in a folder, a Llama or a BERT. It sees what it was trained with, else what it
 /// takes, at most 2048 tokens; of a longer text the end.
 pub(crate) fn reward_model(
+    option: &str,
     dir: &Path,
     fallback: ChatFallback,
     device: &Device,
 ) -> Result<Box<dyn Scorer>, Failure> {
-    match common::architecture(dir)? {
+    match common::architecture_of(option, dir)? {
         Architecture::Bert => load::<Bert>(dir, fallback, device),
         _ => load::<Llama>(dir, fallback, device),
     }

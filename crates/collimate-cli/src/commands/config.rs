@@ -25,6 +25,9 @@ struct Print {
     /// Syntax to print in; only YAML has the descriptions
     #[arg(long = "as", value_enum, default_value_t = Syntax::Yaml)]
     syntax: Syntax,
+    /// Print the defaults for data and models of your own, which are then to be named in the file
+    #[arg(long)]
+    own: bool,
     #[command(subcommand)]
     of: Of,
 }
@@ -100,7 +103,9 @@ macro_rules! each {
 /// Prints.
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     common::print(&match &args.what {
-        What::Print(Print { syntax, of }) => each!(of, options => options.printed(*syntax)?),
+        What::Print(Print { syntax, own, of }) => {
+            each!(of, options => options.printed(*syntax, *own)?)
+        }
         What::Schema(Schema { of }) => each!(of, options => options.schema()?),
     })
 }

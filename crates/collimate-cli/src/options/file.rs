@@ -49,8 +49,12 @@ impl Syntax {
                     .location()
                     .and_then(|place| usize::try_from(place.line()).ok()),
                 text: {
-                    let text = error.without_snippet().to_string();
-                    text.lines().next().unwrap_or_default().to_owned()
+                    let text = error
+                        .without_snippet()
+                        .render_with_formatter(&serde_saphyr::UserMessageFormatter);
+                    let line = text.lines().next().unwrap_or_default();
+                    // The line stands in front of the message already.
+                    line.split(" at line ").next().unwrap_or(line).to_owned()
                 },
             }),
         }
@@ -88,7 +92,20 @@ pub(crate) fn read<C: DeserializeOwned>(path: &Path) -> Result<Value, Failure> {
             "holds no options: write OPTION: VALUE lines, as config print shows them",
         ));
     }
-    syntax.parse::<C>(&text).map_err(at)?;
+    if let Err(trouble) = syntax.parse::<C>(&text) {
+        // The parser knows the line; the value knows the path, in words that are the same for all syntaxes.
+        let said = match serde_path_to_error::deserialize::<_, C>(&value) {
+            Err(error) => match error.path().to_string().as_str() {
+                "." => error.inner().to_string(),
+                path => format!("{path}: {}", error.inner()),
+            },
+            Ok(_) => trouble.text,
+        };
+        return Err(at(Trouble {
+            text: said,
+            ..trouble
+        }));
+    }
     Ok(value)
 }
 

@@ -21,7 +21,6 @@ pub(crate) struct Flag<C> {
     /// Name of the value in the help; a switch has none.
     value: Option<&'static str>,
     help: Option<&'static str>,
-    requires: Option<&'static str>,
     conflicts: Option<&'static str>,
     heading: Option<&'static str>,
     rare: bool,
@@ -46,7 +45,6 @@ impl<C> Flag<C> {
             paths,
             value: Some(value),
             help: None,
-            requires: None,
             conflicts: None,
             heading: None,
             rare: false,
@@ -79,14 +77,6 @@ impl<C> Flag<C> {
         Self {
             value: None,
             ..Self::change(name, "", paths, help, apply)
-        }
-    }
-
-    /// The flag needs another flag beside it.
-    pub(crate) fn requires(self, other: &'static str) -> Self {
-        Self {
-            requires: Some(other),
-            ..self
         }
     }
 
@@ -126,9 +116,6 @@ impl<C> Flag<C> {
         };
         if let Some(heading) = self.heading {
             arg = arg.help_heading(heading);
-        }
-        if let Some(other) = self.requires {
-            arg = arg.requires(other);
         }
         if let Some(other) = self.conflicts {
             arg = arg.conflicts_with(other);

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use super::docs::Docs;
 use super::file;
-use crate::common::{Failure, usage};
+use crate::common::{Failure, is_usage, usage};
 
 /// Where a value comes from.
 #[derive(Debug, Clone)]
@@ -73,6 +73,9 @@ impl Given {
     /// The error with the source of the option that it names first. Flags that the text names itself
     /// need no second mention.
     pub(crate) fn explain(&self, error: Failure) -> Failure {
+        if is_usage(&error) {
+            return error;
+        }
         let text = error.to_string();
         let Some(name) = text
             .split([' ', ':', '='])
@@ -114,6 +117,10 @@ impl Layers {
 
     pub(crate) fn given(&self) -> &Given {
         &self.given
+    }
+
+    pub(crate) fn into_given(self) -> Given {
+        self.given
     }
 
     /// Puts a value at a path; an empty path is the whole.

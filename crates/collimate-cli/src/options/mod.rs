@@ -129,8 +129,19 @@ impl<L: Layered> Options<L> {
     }
 
     /// The options as a configuration file.
-    pub(crate) fn printed(&self, syntax: Syntax) -> Result<String, Failure> {
-        let config = serde_json::to_value(self.config()?)?;
+    ///
+    /// `own`: the defaults for the user's own data, before any is named.
+    pub(crate) fn printed(&self, syntax: Syntax, own: bool) -> Result<String, Failure> {
+        let config = match own {
+            true => serde_json::to_value(self.merged(Some(true))?.0)?,
+            false => serde_json::to_value(self.config()?)?,
+        };
+        if !own && !config.get(L::OWN).is_some_and(is_own) {
+            crate::common::tell(
+                "these are the options of the synthetic world; --own prints those for data and models of \
+                 your own",
+            );
+        }
         Ok(match syntax {
             Syntax::Yaml => yaml(&config, &Docs::of::<L>()),
             Syntax::Json => serde_json::to_string_pretty(&config)? + "\n",
@@ -144,6 +155,15 @@ impl<L: Layered> Options<L> {
 
     /// The options, merged and checked.
     pub(crate) fn config(&self) -> Result<L::Config, Failure> {
+        let (mut config, given) = self.merged(None)?;
+        match L::settle(&mut config, &given) {
+            Ok(()) => Ok(config),
+            Err(error) => Err(given.explain(error)),
+        }
+    }
+
+    /// The options, merged; `own` chooses the defaults, or the options themselves do.
+    fn merged(&self, own: Option<bool>) -> Result<(L::Config, Given), Failure> {
         let file = match self.run.options_file(L::NAME)? {
             Some(path) => Some((file::read::<L::Config>(&path)?, Source::File(path))),
             None => None,
@@ -166,9 +186,10 @@ impl<L: Layered> Options<L> {
             .map(|text| layers::assignment(text, &docs));
         let sets = sets.collect::<Result<Vec<_>, _>>().map_err(usage)?;
 
-        let own = file
-            .iter()
-            .any(|(value, _)| value.get(L::OWN).is_some_and(is_own))
+        let own = own.unwrap_or(false)
+            || file
+                .iter()
+                .any(|(value, _)| value.get(L::OWN).is_some_and(is_own))
             || plain.iter().any(|(flag, _, _)| flag.paths[0] == L::OWN)
             || sets
                 .iter()
@@ -195,10 +216,7 @@ impl<L: Layered> Options<L> {
             }
             config = layers.read()?;
         }
-        match L::settle(&mut config, layers.given()) {
-            Ok(()) => Ok(config),
-            Err(error) => Err(layers.given().explain(error)),
-        }
+        Ok((config, layers.into_given()))
     }
 }
 

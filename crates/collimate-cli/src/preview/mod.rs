@@ -10,6 +10,7 @@ use collimate::data::{
     AnswerEnd, ChatFallback, Format, Input, ReadOptions, SftExample, TextTokenizer, TokenizeReport,
     Truncation,
 };
+use collimate::lm::Architecture;
 use collimate::prelude::Device;
 use collimate::train::TrainConfig;
 
@@ -25,7 +26,10 @@ const SAMPLE: usize = 2000;
 #[derive(Debug)]
 pub(crate) struct Preview {
     pub(crate) model: PathBuf,
+    /// True where the model must be one that writes.
+    pub(crate) writes: bool,
     pub(crate) files: Vec<PathBuf>,
+    pub(crate) rows: RowsOf,
     pub(crate) reading: ReadOptions,
     pub(crate) chat_fallback: ChatFallback,
     pub(crate) max_length: usize,
@@ -36,6 +40,17 @@ pub(crate) struct Preview {
     pub(crate) trainings: Vec<Training>,
     /// Parts of the run that the estimate leaves out.
     pub(crate) left_out: Option<&'static str>,
+}
+
+/// Rows that a training takes from files.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum RowsOf {
+    /// Preference pairs.
+    Pairs,
+    /// Demonstrations, or the chosen answers of pairs.
+    Demonstrations,
+    /// Labelled answers, or both answers of pairs.
+    Labelled,
 }
 
 /// One training of a run.
@@ -61,6 +76,21 @@ impl Preview {
     /// Prints what the run would do.
     pub(crate) fn print(&self, device: &Device, recompute: bool) -> Result<(), Failure> {
         let weights = Weights::of(&self.model)?;
+        let name = self.model.display();
+        if self.writes && common::architecture(&self.model)? != Architecture::LlamaCausal {
+            return Err(format!(
+                "--model {name}: holds no language model that writes: name a folder of a LlamaForCausalLM"
+            )
+            .into());
+        }
+        if weights.positions.is_some_and(|most| self.max_length > most) {
+            let most = weights.positions.unwrap_or_default();
+            return Err(format!(
+                "max_length is {}: the model takes at most {most} tokens: give --max-length {most}",
+                self.max_length
+            )
+            .into());
+        }
         let tokenizer = TextTokenizer::from_folder(&self.model)?
             .with_chat_fallback(self.chat_fallback)
             .with_max_prompt_length(self.max_prompt_length)
@@ -69,7 +99,7 @@ impl Preview {
         let (mut counted, mut tokens, mut cut) = (0, 0, 0);
         files::check(self.files.iter())?;
         for path in &self.files {
-            let (part, report) = read(path, &self.reading)?;
+            let (part, report) = self.read(path)?;
             let (total, tokenized) = match part {
                 Rows::Pairs(pairs) => (pairs.len(), self.pairs(&tokenizer, &pairs)?),
                 Rows::Examples(rows) => (rows.len(), self.examples(&tokenizer, &rows)?),
@@ -97,13 +127,14 @@ impl Preview {
         for training in &self.trainings {
             let of_training = (training.share * rows as f64).round() as usize;
             let steps = training.train.total_steps(of_training);
-            let seen = steps as f64 * training.train.batch_size as f64 * per_row;
+            let rows_of_step = training.train.batch_size.min(of_training);
+            let seen = steps as f64 * rows_of_step as f64 * per_row;
             let times = training.times as f64;
             // Two products forward, four backward; adapters need no gradients of frozen weights.
             let factor = if self.lora { 4.0 } else { 6.0 } + if recompute { 2.0 } else { 0.0 };
             let passes = 2.0 * training.passes as f64 * of_training as f64 * per_row;
             flops += times * parameters * (factor * seen + passes);
-            let batch = training.train.batch_size as f64 * per_row;
+            let batch = rows_of_step as f64 * per_row;
             let most = training
                 .train
                 .micro_batch_tokens
@@ -116,8 +147,7 @@ impl Preview {
             lines.push((
                 training.name,
                 format!(
-                    "{of_each}{steps} steps of {} rows, {of_training} rows, {:.2} million tokens",
-                    training.train.batch_size,
+                    "{of_each}{steps} steps of {rows_of_step} rows, {of_training} rows, {:.2} million tokens",
                     seen / 1e6
                 ),
             ));
@@ -144,6 +174,40 @@ impl Preview {
             .map(|(name, text)| format!("{name:<width$}  {text}\n"))
             .collect();
         common::print(&text)
+    }
+
+    /// The rows of a file, and a sentence on the file.
+    fn read(&self, path: &Path) -> Result<(Rows, String), Failure> {
+        let mut input = Input::open(path)?;
+        let format = self.reading.format.or_else(|| input.format().ok());
+        let single = matches!(
+            format,
+            Some(Format::Messages | Format::PromptCompletion) | None
+        );
+        if self.rows == RowsOf::Labelled && single {
+            let (rows, _) = input.read_labelled()?;
+            let report = format!("{}: {} labelled answers", path.display(), rows.len());
+            let rows = rows.into_iter().map(|row| row.example).collect();
+            return Ok((Rows::Examples(rows), report));
+        }
+        if self.rows == RowsOf::Demonstrations && single {
+            let (rows, report) = input.read_sft(&self.reading)?;
+            return Ok((Rows::Examples(rows), report.to_string()));
+        }
+        let (pairs, report) = input.read_pairs(&self.reading)?;
+        let chosen = pairs.iter().map(SftExample::from);
+        let rows = match self.rows {
+            RowsOf::Pairs => Rows::Pairs(pairs),
+            RowsOf::Demonstrations => Rows::Examples(chosen.collect()),
+            RowsOf::Labelled => {
+                let rejected = pairs.iter().map(|pair| SftExample {
+                    prompt: pair.prompt.clone(),
+                    completion: pair.rejected.clone(),
+                });
+                Rows::Examples(chosen.chain(rejected).collect())
+            }
+        };
+        Ok((rows, report.to_string()))
     }
 
     fn pairs(
@@ -175,25 +239,6 @@ impl Preview {
 fn sample<T: Clone>(rows: &[T]) -> Vec<T> {
     let step = rows.len().div_ceil(SAMPLE).max(1);
     rows.iter().step_by(step).cloned().collect()
-}
-
-/// The rows of a file, and a sentence on the file.
-fn read(path: &Path, options: &ReadOptions) -> Result<(Rows, String), Failure> {
-    let mut input = Input::open(path)?;
-    let format = match options.format {
-        Some(format) => format,
-        None => input.format()?,
-    };
-    Ok(match format {
-        Format::Messages | Format::PromptCompletion => {
-            let (rows, report) = input.read_sft(options)?;
-            (Rows::Examples(rows), report.to_string())
-        }
-        _ => {
-            let (rows, report) = input.read_pairs(options)?;
-            (Rows::Pairs(rows), report.to_string())
-        }
-    })
 }
 
 fn duration(seconds: f64) -> String {

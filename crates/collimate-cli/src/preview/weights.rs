@@ -15,6 +15,8 @@ pub(super) struct Weights {
     pub(super) hidden: usize,
     layers: usize,
     intermediate: usize,
+    /// Longest sequence, where the folder names it.
+    pub(super) positions: Option<usize>,
 }
 
 /// Largest header of a safetensors file that is read, in bytes.
@@ -49,6 +51,7 @@ impl Weights {
             hidden: size("hidden_size"),
             layers: size("num_hidden_layers"),
             intermediate: size("intermediate_size"),
+            positions: Some(size("max_position_embeddings")).filter(|&most| most > 0),
         })
     }
 
@@ -78,9 +81,13 @@ impl Weights {
         };
         let activations = 4.0 * tokens * kept;
         let gb = |bytes: f64| bytes / 1e9;
+        // Loading and saving hold the weights several times; the program and its buffers need a little.
+        let (program, loading) = (0.3e9, 4.0 * weights);
+        let most = (weights + state + activations).max(loading) + program;
         format!(
-            "about {:.1} GB: weights {:.2}, gradients and optimiser {:.2}, a micro-batch of {tokens:.0} tokens {:.2}",
-            gb(weights + state + activations),
+            "about {:.1} GB: weights {:.2} (four times that to load and save), gradients and optimiser {:.2}, a \
+             micro-batch of {tokens:.0} tokens {:.2}",
+            gb(most),
             gb(weights),
             gb(state),
             gb(activations)

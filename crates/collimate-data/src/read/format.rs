@@ -128,7 +128,8 @@ impl Format {
 
 fn unknown(row: &Map<String, Value>) -> String {
     let why = if row.contains_key("label") {
-        "rows with a `label` are unpaired feedback, which these readers do not take"
+        "rows with a `label` are single answers, good or bad: learn from them by KTO (`collimate kto`; \
+         library: `read_labelled`)"
     } else {
         "these are the fields of no known format"
     };

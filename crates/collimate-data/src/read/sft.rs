@@ -54,6 +54,12 @@ pub(super) fn messages_row(
 }
 
 pub(super) fn prompt_completion_row(row: &Object, sink: &mut Sink<SftExample>) -> Result<(), Bad> {
+    if let Some(label) = row.get("label").filter(|label| label.is_boolean()) {
+        return Err(Bad::fields(format!(
+            "field `label` is {label}: fine-tuning takes good answers only: keep these without the field, or \
+             learn from both by KTO (`collimate kto`; library: `read_labelled`)"
+        )));
+    }
     sink.seen.columns(row, &["prompt", "completion"])?;
     let prompt = content(row, "prompt", &mut sink.seen)?.into_prompt();
     let completion = match content(row, "completion", &mut sink.seen)? {

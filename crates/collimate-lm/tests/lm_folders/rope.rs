@@ -103,7 +103,7 @@ fn what_is_not_understood_is_refused() {
             value!({"rope_parameters": {"full_attention": 1e4}}),
             &["expected an object"],
         ),
-        (value!({"rope_theta": 0}), &["rope_theta is 0", "positive"]),
+        (value!({"rope_theta": 0}), &["rope_theta is 0", "above 0"]),
     ] {
         refused(folder(&rope).path(), parts);
     }

@@ -142,7 +142,7 @@ impl JudgeArgs {
             .map_err(|error| error.to_string().replacen("--model", "--judge", 1))?;
         if kind != Architecture::LlamaCausal {
             self.refuse_asking("a reward model")?;
-            let scorer = reward_model(dir, fallback, device)?;
+            let scorer = reward_model("--judge", dir, fallback, device)?;
             return Ok((format!("the reward model `{shown}`"), Kind::Scorer(scorer)));
         }
         let tokenizer = TextTokenizer::from_folder(dir)?.with_chat_fallback(fallback);

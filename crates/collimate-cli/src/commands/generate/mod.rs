@@ -123,6 +123,9 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let device = args.device.open()?;
     if let Some(out) = &args.out {
         common::check_writable(out)?;
+        if let Some(prompts) = &args.prompts {
+            common::check_other(out, prompts)?;
+        }
     }
     common::architecture(&args.model)?;
     let asked = prompts::read(&args.prompt, args.prompts.as_deref())?;

@@ -13,11 +13,11 @@ use collimate::world::WorldConfig;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::common::Failure;
+use crate::common::{Failure, usage};
 use crate::files;
 use crate::lengths;
 use crate::options::{Flag, Given, Layered, MOST_TEXTS, Options, RunArgs, check_count};
-use crate::preview::{Preview, Training};
+use crate::preview::{Preview, RowsOf, Training};
 
 /// Align a language model with single answers that are labelled good or bad (KTO, arXiv:2402.01306).
 ///
@@ -158,7 +158,9 @@ impl Layered for Kto {
     fn preview(config: &Config) -> Option<Preview> {
         Some(Preview {
             model: config.model.clone()?,
+            writes: true,
             files: config.data.clone(),
+            rows: RowsOf::Labelled,
             reading: files::options(config.format, config.on_bad_row, config.hh_turns),
             chat_fallback: config.chat_fallback,
             max_length: config.align.max_length,
@@ -184,9 +186,9 @@ impl Layered for Kto {
 /// Short names of the options.
 fn flags() -> Vec<Flag<Config>> {
     vec![
-        Flag::of("data", "FILE", &["data"]).requires("model"),
-        Flag::of("model", "DIR", &["model"]).requires("data"),
-        Flag::of("judge", "DIR", &["judge"]).requires("data"),
+        Flag::of("data", "FILE", &["data"]),
+        Flag::of("model", "DIR", &["model"]),
+        Flag::of("judge", "DIR", &["judge"]),
         Flag::of("beta", "BETA", &["align.kto.beta"]),
         Flag::of("lr", "RATE", &["align.train.learning_rate"]),
         Flag::of("batch", "N", &["align.train.batch_size"]),
@@ -240,7 +242,9 @@ fn settle(config: &mut Config, given: &Given) -> Result<(), Failure> {
     check_count("prompts", config.prompts, 0..=MOST_TEXTS)?;
     check_count("pretrain_texts", config.pretrain_texts, 0..=MOST_TEXTS)?;
     if config.data.is_empty() == config.model.is_some() {
-        return Err("data and model go together: give both --data and --model, or neither".into());
+        return Err(usage(
+            "data and model go together: give both --data and --model, or neither",
+        ));
     }
     match config.data.is_empty() {
         true => refuse_file_options(config, given),

@@ -21,6 +21,14 @@ pub(super) fn read(config: &Config) -> Result<(UnpairedData<'static>, Vec<String
         rows.extend(part);
         reports.push(report);
     }
+    for (label, word) in [(true, "good"), (false, "bad")] {
+        if !rows.iter().any(|(_, good)| *good == label) {
+            return Err(format!(
+                "no answer is labelled {word} ({label}): KTO learns from good and bad answers: add some"
+            )
+            .into());
+        }
+    }
     // A pair carries the row through the split; the sign of its gap is the label.
     let pair = |(example, good): (SftExample, bool)| PreferencePair {
         score_gap: Some(if good { 1.0 } else { -1.0 }),
@@ -55,12 +63,13 @@ pub(super) fn read(config: &Config) -> Result<(UnpairedData<'static>, Vec<String
 /// The rows of one file: labelled answers, or both answers of preference pairs.
 fn file(path: &Path, config: &Config) -> Result<(Vec<(SftExample, bool)>, String), Failure> {
     let mut input = Input::open(path)?;
-    let format = match config.format {
-        Some(format) => format,
-        None => input.format()?,
-    };
+    let format = config.format.or_else(|| input.format().ok());
     let name = path.display();
-    if !matches!(format, Format::PromptCompletion | Format::Messages) {
+    // Labelled answers have no format of their own: the reader says what a row lacks.
+    if !matches!(
+        format,
+        Some(Format::PromptCompletion | Format::Messages) | None
+    ) {
         let options = files::options(config.format, config.on_bad_row, config.hh_turns);
         let (pairs, report) = input.read_pairs(&options)?;
         return match pairs.is_empty() {

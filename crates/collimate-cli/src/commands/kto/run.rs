@@ -123,7 +123,7 @@ fn from_folder(
     let scorer = config
         .judge
         .as_deref()
-        .map(|dir| reward_model(dir, config.chat_fallback, device))
+        .map(|dir| reward_model("--judge", dir, config.chat_fallback, device))
         .transpose()?;
     let judge = scorer.as_deref().map(|scorer| Judge {
         name: "the reward model of --judge".to_owned(),

@@ -104,11 +104,14 @@ fn stages(dir: &Path) -> Result<Vec<[String; 2]>, Failure> {
     let listed = journal.get("stages").and_then(Value::as_array);
     let stage = |entry: &Value| {
         let name = entry.get("stage").and_then(Value::as_str).unwrap_or("?");
-        let done = entry.get("result").is_some_and(|result| !result.is_null());
-        [
-            name.to_owned(),
-            if done { "done" } else { "not done" }.to_owned(),
-        ]
+        // Trainings leave checkpoints, not results.
+        let kept = entry.get("result").is_some_and(|result| !result.is_null());
+        let state = if kept {
+            "result in the journal"
+        } else {
+            "begun"
+        };
+        [name.to_owned(), state.to_owned()]
     };
     Ok(listed.into_iter().flatten().map(stage).collect())
 }

@@ -13,11 +13,11 @@ use collimate::world::WorldConfig;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::common::Failure;
+use crate::common::{Failure, usage};
 use crate::files;
 use crate::lengths;
 use crate::options::{Flag, Given, Layered, MOST_TEXTS, Options, RunArgs, check_count};
-use crate::preview::{Preview, Training};
+use crate::preview::{Preview, RowsOf, Training};
 use crate::runs::changed;
 
 /// Train a reward model from labelled preference pairs, using every label.
@@ -147,9 +147,9 @@ impl Layered for Reward {
 
     fn flags() -> Vec<Flag<Config>> {
         vec![
-            Flag::of("data", "FILE", &["data"]).requires("model"),
-            Flag::of("test", "FILE", &["test"]).requires("data"),
-            Flag::of("model", "DIR", &["model"]).requires("data"),
+            Flag::of("data", "FILE", &["data"]),
+            Flag::of("test", "FILE", &["test"]),
+            Flag::of("model", "DIR", &["model"]),
             Flag::of("lr", "RATE", &["reward.train.learning_rate"]),
             Flag::of("batch", "N", &["reward.train.batch_size"]),
             Flag::of("epochs", "N", &["reward.train.epochs"]),
@@ -191,9 +191,9 @@ impl Layered for Reward {
         config.pretrain.validate()?;
         check_count("pretrain_texts", config.pretrain_texts, 0..=MOST_TEXTS)?;
         if config.data.is_empty() == config.model.is_some() {
-            return Err(
-                "data and model go together: give both --data and --model, or neither".into(),
-            );
+            return Err(usage(
+                "data and model go together: give both --data and --model, or neither",
+            ));
         }
         let for_files = [
             ("test", !config.test.is_empty()),
@@ -233,7 +233,9 @@ impl Layered for Reward {
     fn preview(config: &Config) -> Option<Preview> {
         Some(Preview {
             model: config.model.clone()?,
+            writes: false,
             files: config.data.clone(),
+            rows: RowsOf::Pairs,
             reading: files::options(config.format, config.on_bad_row, config.hh_turns),
             chat_fallback: config.chat_fallback,
             max_length: config.reward.max_length,

@@ -111,6 +111,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let device = args.device.open()?;
     if let Some(out) = &args.out {
         common::check_writable(out)?;
+        common::check_other(out, &args.data)?;
     }
     let architecture = common::architecture(&args.model)?;
     let tokenizer = TextTokenizer::from_folder(&args.model)?

@@ -241,17 +241,16 @@ impl Layered for SelfRewarding {
 fn flags() -> Vec<Flag<Config>> {
     vec![
         Flag::of("model", "DIR", &["model"]),
-        Flag::of("ift", "FILE", &["ift"]).requires("model"),
-        Flag::of("eft", "FILE", &["eft"]).requires("model"),
-        Flag::of("graded", "FILE", &["graded"]).requires("model"),
-        Flag::of("task-examples", "FILE", &["task_examples"]).requires("model").rare(),
-        Flag::of("seed-prompts", "FILE", &["seed_prompts"]).requires("model"),
-        Flag::of("judge-test", "FILE", &["judge_test"]).requires("model").rare(),
+        Flag::of("ift", "FILE", &["ift"]),
+        Flag::of("eft", "FILE", &["eft"]),
+        Flag::of("graded", "FILE", &["graded"]),
+        Flag::of("task-examples", "FILE", &["task_examples"]).rare(),
+        Flag::of("seed-prompts", "FILE", &["seed_prompts"]),
+        Flag::of("judge-test", "FILE", &["judge_test"]).rare(),
         Flag::of("evaluator", "DIR", &["evaluator"])
-            .requires("model")
             .conflicts("evaluator-rule"),
-        Flag::of("evaluator-rule", "RULE", &["evaluator_rule"]).requires("model").rare(),
-        Flag::of("format", "NAME", &["format"]).requires("judge-test").rare(),
+        Flag::of("evaluator-rule", "RULE", &["evaluator_rule"]).rare(),
+        Flag::of("format", "NAME", &["format"]).rare(),
         Flag::of("on-bad-row", "POLICY", &["on_bad_row"]).rare(),
         Flag::of("chat-fallback", "HOW", &["chat_fallback"]).rare(),
         Flag::change(
@@ -269,7 +268,6 @@ fn flags() -> Vec<Flag<Config>> {
                 Ok(())
             },
         )
-        .requires("model")
         .rare(),
         Flag::of("judge-style", "STYLE", &["recipe.judge.style"]).rare(),
         Flag::of("iterations", "N", &["recipe.iterations"]),

@@ -126,7 +126,12 @@ fn from_folder(
     let model = Llama::load(dir, device)?.with_recompute(args.gradient_checkpointing);
     runs::check_length(recipe.max_length, &model)?;
     let scorer = match &config.evaluator {
-        Some(dir) => Some(reward_model(dir, config.chat_fallback, device)?),
+        Some(dir) => Some(reward_model(
+            "--evaluator",
+            dir,
+            config.chat_fallback,
+            device,
+        )?),
         None => None,
     };
     let rule = config.evaluator_rule.map(rules::scorer);

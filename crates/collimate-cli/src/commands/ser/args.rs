@@ -7,12 +7,12 @@ use collimate::recipes::ser::{Adaptation, Control};
 use collimate::status::{MinCount, PairRule};
 
 use super::config::{Config, PolicyReward};
-use crate::common::{Failure, json_name};
+use crate::common::{Failure, json_name, usage};
 use crate::files;
 use crate::lengths;
 use crate::options::{Flag, Given, Layered, MOST_TEXTS, Options, RunArgs, check_count};
 use crate::policy::{self, HasPolicy};
-use crate::preview::{Preview, Training};
+use crate::preview::{Preview, RowsOf, Training};
 
 /// Evolve a reward model from a few labels (self-evolved reward learning, arXiv:2411.00418).
 ///
@@ -54,9 +54,9 @@ impl Layered for Ser {
 
     fn flags() -> Vec<Flag<Config>> {
         let mut flags = vec![
-            Flag::of("data", "FILE", &["data"]).requires("model"),
-            Flag::of("test", "FILE", &["test"]).requires("data"),
-            Flag::of("model", "DIR", &["model"]).requires("data"),
+            Flag::of("data", "FILE", &["data"]),
+            Flag::of("test", "FILE", &["test"]),
+            Flag::of("model", "DIR", &["model"]),
             Flag::of("seed", "N", &SEEDS),
             Flag::of("seed-share", "SHARE", &["ser.seed_share"]),
             Flag::of("loops", "N", &["ser.max_loops"]),
@@ -171,9 +171,9 @@ impl Layered for Ser {
         config.pretrain.validate()?;
         check_count("pretrain_texts", config.pretrain_texts, 0..=MOST_TEXTS)?;
         if config.data.is_empty() == config.model.is_some() {
-            return Err(
-                "data and model go together: give both --data and --model, or neither".into(),
-            );
+            return Err(usage(
+                "data and model go together: give both --data and --model, or neither",
+            ));
         }
         match config.data.is_empty() {
             true => refuse_file_options(config, given),
@@ -184,7 +184,9 @@ impl Layered for Ser {
     fn preview(config: &Config) -> Option<Preview> {
         Some(Preview {
             model: config.model.clone()?,
+            writes: false,
             files: config.data.clone(),
+            rows: RowsOf::Pairs,
             reading: files::options(config.format, config.on_bad_row, config.hh_turns),
             chat_fallback: config.chat_fallback,
             max_length: config.ser.max_length,

@@ -14,11 +14,11 @@ use collimate::world::WorldConfig;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::common::Failure;
+use crate::common::{Failure, usage};
 use crate::files;
 use crate::lengths;
 use crate::options::{Flag, Given, Layered, MOST_TEXTS, Options, RunArgs, check_count};
-use crate::preview::{Preview, Training};
+use crate::preview::{Preview, RowsOf, Training};
 
 /// Align a language model, let it select the pairs that it has learnt best and write pairs of its
 /// own (SeRA, arXiv:2410.09362), and compare with the same loss without that.
@@ -171,7 +171,9 @@ impl Layered for Sera {
     fn preview(config: &Config) -> Option<Preview> {
         Some(Preview {
             model: config.model.clone()?,
+            writes: true,
             files: config.data.clone(),
+            rows: RowsOf::Pairs,
             reading: files::options(config.format, config.on_bad_row, config.hh_turns),
             chat_fallback: config.chat_fallback,
             max_length: config.align.max_length,
@@ -197,9 +199,9 @@ impl Layered for Sera {
 /// Short names of the options.
 fn flags() -> Vec<Flag<Config>> {
     vec![
-        Flag::of("data", "FILE", &["data"]).requires("model"),
-        Flag::of("model", "DIR", &["model"]).requires("data"),
-        Flag::of("judge", "DIR", &["judge"]).requires("data"),
+        Flag::of("data", "FILE", &["data"]),
+        Flag::of("model", "DIR", &["model"]),
+        Flag::of("judge", "DIR", &["judge"]),
         Flag::change(
             "loss",
             "NAME",
@@ -285,7 +287,9 @@ fn settle(config: &mut Config, given: &Given) -> Result<(), Failure> {
         return Err(format!("label_noise is {noise}: it must be between 0 and 1").into());
     }
     if config.data.is_empty() == config.model.is_some() {
-        return Err("data and model go together: give both --data and --model, or neither".into());
+        return Err(usage(
+            "data and model go together: give both --data and --model, or neither",
+        ));
     }
     match config.data.is_empty() {
         true => refuse_file_options(config, given),

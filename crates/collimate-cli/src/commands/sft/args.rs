@@ -12,13 +12,13 @@ use collimate::world::WorldConfig;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::common::Failure;
+use crate::common::{Failure, usage};
 use crate::files;
 use crate::lengths;
 use crate::options::{
     Flag, Given, Layered, MOST_TEXTS, MOST_TOKENS, Options, RunArgs, check_count,
 };
-use crate::preview::{Preview, Training};
+use crate::preview::{Preview, RowsOf, Training};
 use crate::runs::changed;
 
 /// Fine-tune a language model on good answers (supervised fine-tuning).
@@ -148,8 +148,8 @@ impl Layered for Sft {
 
     fn flags() -> Vec<Flag<Config>> {
         vec![
-            Flag::of("data", "FILE", &["data"]).requires("model"),
-            Flag::of("model", "DIR", &["model"]).requires("data"),
+            Flag::of("data", "FILE", &["data"]),
+            Flag::of("model", "DIR", &["model"]),
             Flag::of("lr", "RATE", &["sft.learning_rate"]),
             Flag::of("batch", "N", &["sft.batch_size"]),
             Flag::of("epochs", "N", &["sft.epochs"]),
@@ -190,9 +190,9 @@ impl Layered for Sft {
             check_count("max_prompt_length", length, 1..=config.max_length - 1)?;
         }
         if config.data.is_empty() == config.model.is_some() {
-            return Err(
-                "data and model go together: give both --data and --model, or neither".into(),
-            );
+            return Err(usage(
+                "data and model go together: give both --data and --model, or neither",
+            ));
         }
         let for_files = [
             ("format", config.format.is_some()),
@@ -229,7 +229,9 @@ impl Layered for Sft {
     fn preview(config: &Config) -> Option<Preview> {
         Some(Preview {
             model: config.model.clone()?,
+            writes: true,
             files: config.data.clone(),
+            rows: RowsOf::Demonstrations,
             reading: files::options(config.format, config.on_bad_row, config.hh_turns),
             chat_fallback: config.chat_fallback,
             max_length: config.max_length,
