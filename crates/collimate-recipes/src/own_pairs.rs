@@ -3,7 +3,7 @@
 use collimate_core::{Completion, Finish, Key, PreferencePair, Prompt, Purpose};
 use collimate_data::{Auditor, HiddenLabelPool, TextTokenizer};
 use collimate_nn::CausalLm;
-use collimate_train::{Interrupt, Progress};
+use collimate_run::RunContext;
 use rand::RngExt;
 
 use crate::answers::{ResponseSampling, Speaker};
@@ -28,6 +28,8 @@ pub struct OwnPairs {
 /// How a policy writes pairs.
 #[derive(Debug, Clone, Copy)]
 pub struct OwnPairsPlan<'a> {
+    /// Names the pairs in messages and gives them random numbers of their own.
+    pub name: &'a str,
     /// Its tokenizer.
     pub tokenizer: &'a TextTokenizer,
     /// Tokens that end an answer, beside the tokenizer's EOS.
@@ -45,22 +47,21 @@ pub struct OwnPairsPlan<'a> {
 /// # Errors
 /// What generation refuses, a judge that fails, an interrupt.
 pub fn own_pairs<M: CausalLm>(
-    name: &str,
     policy: &M,
     prompts: &[Prompt],
     judge: Option<&Judge<'_>>,
     plan: &OwnPairsPlan<'_>,
-    interrupt: &Interrupt,
-    progress: Progress,
+    context: &RunContext<'_>,
 ) -> Result<OwnPairs, RecipeError> {
+    let name = plan.name;
     let key = Key::new(plan.seed, name);
     let speaker = Speaker {
         tokenizer: plan.tokenizer,
         eos: plan.eos,
         sampling: plan.sampling,
         max_length: plan.max_length,
-        interrupt,
-        progress,
+        interrupt: context.interrupt,
+        progress: context.progress,
     };
     let ids = speaker.prompts(prompts)?;
     let sampling = plan.sampling.with(2, key.rng(Purpose::Sampling).random());

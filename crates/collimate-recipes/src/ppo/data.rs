@@ -37,6 +37,15 @@ pub struct Contender<'a, M: CausalLm> {
     pub critic: Option<ValueModel<M>>,
 }
 
+/// The rewards of a policy stage and the prompts that all its policies share.
+#[derive(Debug)]
+pub struct PolicyInputs<'a, M: CausalLm> {
+    /// One policy is trained against the reward of each.
+    pub contenders: &'a [Contender<'a, M>],
+    /// Prompts, held-out answers and the judge.
+    pub data: &'a PolicyData<'a>,
+}
+
 impl<M: CausalLm> std::fmt::Debug for Contender<'_, M> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Contender")

@@ -8,11 +8,11 @@ use collimate_direct::perplexity;
 use collimate_eval::{Bootstrap, Groups};
 use collimate_nn::{CausalLm, ScalarHead, ValueModel};
 use collimate_ppo::{ActorCritic, Estimator, KlReference, PpoConfig, PpoTask, train};
-use collimate_run::RunFolder;
-use collimate_train::{Interrupt, Progress, hash_json, model_hash};
+use collimate_run::{RunContext, RunFolder};
+use collimate_train::{hash_json, model_hash};
 
 use super::config::{CriticStart, PolicyConfig};
-use super::data::{Contender, PolicyData};
+use super::data::{Contender, PolicyData, PolicyInputs};
 use super::outcome::{PolicyOutcome, PolicyReport, Reinforced};
 use crate::answers::{Answers, Speaker, answer, compare, response_logps};
 use crate::sft::EVALUATION_TOKENS;
@@ -24,18 +24,15 @@ use crate::{Adaptation, Judge, RecipeError, ResponseSampling};
 /// # Errors
 /// Options out of range, names that are not different, no prompts, what the trainer refuses, an
 /// interrupt.
-#[allow(clippy::too_many_arguments)]
 pub fn reinforce<M: CausalLm>(
     start: &M,
     tokenizer: &TextTokenizer,
-    contenders: &[Contender<'_, M>],
-    data: &PolicyData<'_>,
+    inputs: &PolicyInputs<'_, M>,
     config: &PolicyConfig,
-    run: &mut RunFolder,
-    interrupt: &Interrupt,
-    progress: Progress,
+    context: &mut RunContext<'_>,
 ) -> Result<PolicyOutcome<M>, RecipeError> {
     config.check()?;
+    let PolicyInputs { contenders, data } = *inputs;
     let started = Instant::now();
     for (index, contender) in contenders.iter().enumerate() {
         if contenders[..index].iter().any(|c| c.name == contender.name) {
@@ -80,8 +77,8 @@ pub fn reinforce<M: CausalLm>(
             max_new_tokens: config.ppo.max_new_tokens,
         },
         max_length: room + config.ppo.max_new_tokens,
-        interrupt,
-        progress,
+        interrupt: context.interrupt,
+        progress: context.progress,
     };
     let ids = speaker.prompts(&test)?;
     let (held_out, _) = tokenizer.encode_examples(
@@ -93,7 +90,7 @@ pub fn reinforce<M: CausalLm>(
     let mut stage = Stage {
         config,
         data,
-        run,
+        run: context.run,
         speaker,
         start,
         start_hash: model_hash(start),

@@ -7,9 +7,9 @@ use collimate_data::{Auditor, HiddenLabelPool, SelfLabelledPair, TextTokenizer, 
 use collimate_eval::{Accuracy, PrecisionPoint};
 use collimate_nn::HfReward;
 use collimate_reward::RewardModel;
-use collimate_run::RunFolder;
+use collimate_run::RunContext;
 use collimate_status::{Decision, FilterConfig, PairFilter, probability};
-use collimate_train::{Interrupt, Progress, hash_json};
+use collimate_train::hash_json;
 use serde::{Deserialize, Serialize};
 
 use super::config::{RetrainFrom, SerConfig};
@@ -41,18 +41,16 @@ pub fn evolve<B: HfReward>(
     tokenizer: &TextTokenizer,
     data: SerData,
     config: &SerConfig,
-    run: &mut RunFolder,
-    interrupt: &Interrupt,
-    progress: Progress,
+    context: &mut RunContext<'_>,
 ) -> Result<SerOutcome<B>, RecipeError> {
     config.check()?;
     let tokenizer = &for_scores(tokenizer, config);
     let mut session = Session {
         config,
         tokenizer,
-        run,
-        interrupt,
-        progress,
+        run: context.run,
+        interrupt: context.interrupt,
+        progress: context.progress,
         validation: Vec::new(),
         start: fingerprint(start),
     };

@@ -5,8 +5,7 @@ use collimate_data::{Auditor, HiddenLabelPool, TextTokenizer};
 use collimate_eval::{pairwise_accuracy, reward_gap};
 use collimate_nn::HfReward;
 use collimate_reward::RewardModel;
-use collimate_run::RunFolder;
-use collimate_train::{Interrupt, Progress};
+use collimate_run::RunContext;
 
 use super::config::SerConfig;
 use super::final_test;
@@ -19,7 +18,11 @@ use crate::groups::groups;
 
 /// Data of a round.
 #[derive(Debug)]
-pub struct RoundData<'a> {
+pub struct RoundData<'a, B: HfReward> {
+    /// Begins the names of the round's stages; not empty.
+    pub name: &'a str,
+    /// The reward model before the round.
+    pub before: &'a Learnt<B>,
     /// New pairs without labels.
     pub pool: HiddenLabelPool,
     /// Their true labels, where somebody knows them: for the report only.
@@ -46,23 +49,19 @@ pub struct SerRound<B: HfReward> {
 /// With the answers of a policy that was trained against it, this closes the loop that the paper
 /// leaves to future work (step 4 within each iteration, [arXiv:2411.00418](https://arxiv.org/abs/2411.00418), Limitations).
 ///
-/// `start` is what [`evolve`](super::evolve) started from; `name` begins the names of the stages.
+/// `start` is the model that [`evolve`](super::evolve) started from.
 ///
 /// # Errors
 /// As [`evolve`](super::evolve).
-#[allow(clippy::too_many_arguments)]
 pub fn evolve_round<B: HfReward>(
-    name: &str,
     start: &RewardModel<B>,
-    before: &Learnt<B>,
     tokenizer: &TextTokenizer,
-    data: RoundData<'_>,
+    data: RoundData<'_, B>,
     config: &SerConfig,
-    run: &mut RunFolder,
-    interrupt: &Interrupt,
-    progress: Progress,
+    context: &mut RunContext<'_>,
 ) -> Result<SerRound<B>, RecipeError> {
     config.check()?;
+    let RoundData { name, before, .. } = data;
     if name.is_empty() {
         let allowed = "a name: that of the first run's stages is empty";
         return Err(OptionError::new("name", name, allowed).into());
@@ -71,9 +70,9 @@ pub fn evolve_round<B: HfReward>(
     let mut session = Session {
         config,
         tokenizer,
-        run,
-        interrupt,
-        progress,
+        run: context.run,
+        interrupt: context.interrupt,
+        progress: context.progress,
         validation: Vec::new(),
         // Both decide what the round's stages do.
         start: fingerprint(start) + &fingerprint(&before.model),

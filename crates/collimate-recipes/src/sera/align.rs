@@ -6,8 +6,8 @@ use collimate_core::{OptionError, PreferencePair};
 use collimate_data::{TextTokenizer, TokenizedPair};
 use collimate_direct::perplexity;
 use collimate_nn::CausalLm;
-use collimate_run::RunFolder;
-use collimate_train::{Interrupt, Progress, hash_json};
+use collimate_run::RunContext;
+use collimate_train::hash_json;
 
 use super::config::SeraConfig;
 use super::data::SeraData;
@@ -36,9 +36,7 @@ pub fn align<M: CausalLm>(
     tokenizer: &TextTokenizer,
     data: &SeraData<'_>,
     config: &SeraConfig,
-    run: &mut RunFolder,
-    interrupt: &Interrupt,
-    progress: Progress,
+    context: &mut RunContext<'_>,
 ) -> Result<SeraOutcome<M>, RecipeError> {
     config.check()?;
     let started = Instant::now();
@@ -73,9 +71,9 @@ pub fn align<M: CausalLm>(
     let mut session = Session {
         config,
         tokenizer,
-        run,
-        interrupt,
-        progress,
+        run: context.run,
+        interrupt: context.interrupt,
+        progress: context.progress,
         train,
         validation,
         start,

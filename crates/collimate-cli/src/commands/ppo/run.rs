@@ -4,8 +4,10 @@ use std::ops::ControlFlow;
 
 use collimate::core::{GenerateError, Key, Prompt};
 use collimate::lm::{Llama, Progress as Written, TextGenerator, Watch};
-use collimate::recipes::ppo::{Contender, PolicyData, reinforce as train, section, summary};
-use collimate::run::Report;
+use collimate::recipes::ppo::{
+    Contender, PolicyData, PolicyInputs, reinforce as train, section, summary,
+};
+use collimate::run::{Report, RunContext};
 use collimate::train::{Interrupt, Meter, Progress};
 use serde_json::json;
 
@@ -75,17 +77,17 @@ pub(crate) fn reinforce(
     data: &PolicyData<'_>,
 ) -> Result<(), Failure> {
     let config = &config.policy;
-    let outcome = train(
-        start,
-        &job.tokenizer,
-        &[contender],
+    let mut context = RunContext {
+        run: &mut job.run,
+        interrupt: &job.interrupt,
+        progress: Progress::Auto,
+    };
+    let inputs = PolicyInputs {
+        contenders: &[contender],
         data,
-        config,
-        &mut job.run,
-        &job.interrupt,
-        Progress::Auto,
-    )
-    .map_err(|error| job.stopped(error))?;
+    };
+    let outcome = train(start, &job.tokenizer, &inputs, config, &mut context)
+        .map_err(|error| job.stopped(error))?;
     job.save("models/start", start)?;
     for policy in &outcome.policies {
         job.save(&format!("models/{}", policy.report.name), &policy.model)?;

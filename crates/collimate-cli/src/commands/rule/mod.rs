@@ -16,6 +16,7 @@ use collimate::losses::PreferenceLoss;
 use collimate::nn::{Backbone, HfFolder, LoraConfig};
 use collimate::recipes::Adaptation;
 use collimate::recipes::sera::{Judge, Method, SeraConfig, SeraData, align, write_report};
+use collimate::run::RunContext;
 use collimate::train::{Interrupt, Meter, Progress, TrainConfig};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -268,16 +269,13 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
             scorer: &rule,
         }),
     };
-    let outcome = align(
-        &model,
-        &tokenizer,
-        &data,
-        &config.align,
-        &mut job.run,
-        &job.interrupt,
-        Progress::Auto,
-    )
-    .map_err(|error| job.stopped(error))?;
+    let mut context = RunContext {
+        run: &mut job.run,
+        interrupt: &job.interrupt,
+        progress: Progress::Auto,
+    };
+    let outcome = align(&model, &tokenizer, &data, &config.align, &mut context)
+        .map_err(|error| job.stopped(error))?;
     job.save("models/start", &model)?;
     let mut table = String::new();
     for policy in &outcome.policies {

@@ -12,6 +12,7 @@ use collimate::recipes::Judge;
 use collimate::recipes::self_rewarding::{
     SelfRewardingConfig, SelfRewardingData, self_reward, write_report,
 };
+use collimate::run::RunContext;
 use collimate::train::{Progress, TrainConfig};
 use collimate::world::World;
 
@@ -182,16 +183,13 @@ fn run_loop(
     m0: &Llama,
     data: &SelfRewardingData<'_>,
 ) -> Result<(), Failure> {
-    let outcome = self_reward(
-        m0,
-        &job.tokenizer,
-        data,
-        recipe,
-        &mut job.run,
-        &job.interrupt,
-        Progress::Auto,
-    )
-    .map_err(|error| job.stopped(error))?;
+    let mut context = RunContext {
+        run: &mut job.run,
+        interrupt: &job.interrupt,
+        progress: Progress::Auto,
+    };
+    let outcome = self_reward(m0, &job.tokenizer, data, recipe, &mut context)
+        .map_err(|error| job.stopped(error))?;
     let mut table = String::new();
     for (report, model) in outcome.models.iter().zip(&outcome.weights) {
         job.save(&format!("models/{}", report.name), model)?;

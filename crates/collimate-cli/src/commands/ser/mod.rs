@@ -13,10 +13,12 @@ use collimate::prelude::Device;
 use collimate::recipes::Judge;
 use collimate::recipes::SftOutcome;
 use collimate::recipes::ppo::{
-    Contender, PolicyData, PolicyOutcome, reinforce, section, summary as policy_summary,
+    Contender, PolicyData, PolicyInputs, PolicyOutcome, reinforce, section,
+    summary as policy_summary,
 };
-use collimate::recipes::ser::{SerOutcome, evolve, write_report_with};
+use collimate::recipes::ser::{ReportNotes, SerOutcome, evolve, write_report_with};
 use collimate::reward::{RewardModel, RewardScorer};
+use collimate::run::RunContext;
 use collimate::train::Progress;
 use collimate::world::World;
 use serde_json::json;
@@ -234,16 +236,13 @@ impl<'a> Run<'a> {
         data: Prepared,
     ) -> Result<SerOutcome<B>, Failure> {
         let ser = &self.config.ser;
-        let outcome = evolve(
-            start,
-            &self.job.tokenizer,
-            data.ser,
-            ser,
-            &mut self.job.run,
-            &self.job.interrupt,
-            Progress::Auto,
-        )
-        .map_err(|error| self.job.stopped(error))?;
+        let mut context = RunContext {
+            run: &mut self.job.run,
+            interrupt: &self.job.interrupt,
+            progress: Progress::Auto,
+        };
+        let outcome = evolve(start, &self.job.tokenizer, data.ser, ser, &mut context)
+            .map_err(|error| self.job.stopped(error))?;
         self.save_reward_model("model", &outcome.learnt.model)?;
         let lengths = json!(data.lengths);
         self.job.summary.insert("tokenize".to_owned(), lengths);
@@ -348,17 +347,15 @@ impl<'a> Run<'a> {
         contenders: &[Contender<'_, Llama>],
         data: &PolicyData<'_>,
     ) -> Result<PolicyOutcome<Llama>, Failure> {
-        let outcome = reinforce(
-            start,
-            &self.job.tokenizer,
-            contenders,
-            data,
-            &self.config.policy,
-            &mut self.job.run,
-            &self.job.interrupt,
-            Progress::Auto,
-        )
-        .map_err(|error| self.job.stopped(error))?;
+        let mut context = RunContext {
+            run: &mut self.job.run,
+            interrupt: &self.job.interrupt,
+            progress: Progress::Auto,
+        };
+        let inputs = PolicyInputs { contenders, data };
+        let config = &self.config.policy;
+        let outcome = reinforce(start, &self.job.tokenizer, &inputs, config, &mut context)
+            .map_err(|error| self.job.stopped(error))?;
         for policy in &outcome.policies {
             let name = format!("policy-{}", policy.report.name);
             self.job.save(&name, &policy.model)?;
@@ -392,10 +389,11 @@ impl<'a> Run<'a> {
         let Job {
             run,
             about,
-            summary: more,
+            summary: extra,
             ..
         } = &self.job;
-        write_report_with(outcome, ser, run, about, more, |report| match policies {
+        let notes = ReportNotes { about, extra };
+        write_report_with(outcome, ser, run, notes, |report| match policies {
             Some(policies) => {
                 let report = closed_loop::section(report, rounds, warnings);
                 section(report, policies, policy, run)

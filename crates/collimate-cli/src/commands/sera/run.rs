@@ -7,6 +7,7 @@ use collimate::lm::{Architecture, Llama, eos_token_ids};
 use collimate::nn::{Backbone, HfFolder};
 use collimate::prelude::Device;
 use collimate::recipes::sera::{Judge, Method, SeraData, align, write_report};
+use collimate::run::RunContext;
 use collimate::train::{Progress, TrainConfig};
 use collimate::world::World;
 use serde_json::json;
@@ -189,16 +190,13 @@ fn run_methods(
     start: &Llama,
     data: SeraData<'_>,
 ) -> Result<(), Failure> {
-    let outcome = align(
-        start,
-        &job.tokenizer,
-        &data,
-        &config.align,
-        &mut job.run,
-        &job.interrupt,
-        Progress::Auto,
-    )
-    .map_err(|error| job.stopped(error))?;
+    let mut context = RunContext {
+        run: &mut job.run,
+        interrupt: &job.interrupt,
+        progress: Progress::Auto,
+    };
+    let outcome = align(start, &job.tokenizer, &data, &config.align, &mut context)
+        .map_err(|error| job.stopped(error))?;
     let lengths = &outcome.tokenize;
     if !config.data.is_empty() && (lengths.is_worth_telling() || lengths.equal_answers > 0) {
         common::tell(&format!(
