@@ -6,7 +6,7 @@ use collimate_nn::CausalLm;
 use collimate_run::RunContext;
 use rand::RngExt;
 
-use crate::answers::{ResponseSampling, Speaker};
+use crate::answers::{ResponseSampler, ResponseSampling};
 use crate::{Judge, RecipeError};
 
 /// Two answers to each prompt, nobody having said which is better.
@@ -55,7 +55,7 @@ pub fn own_pairs<M: CausalLm>(
 ) -> Result<OwnPairs, RecipeError> {
     let name = plan.name;
     let key = Key::new(plan.seed, name);
-    let speaker = Speaker {
+    let sampler = ResponseSampler {
         tokenizer: plan.tokenizer,
         eos: plan.eos,
         sampling: plan.sampling,
@@ -63,13 +63,13 @@ pub fn own_pairs<M: CausalLm>(
         interrupt: context.interrupt,
         progress: context.progress,
     };
-    let ids = speaker.prompts(prompts)?;
+    let ids = sampler.prompts(prompts)?;
     let sampling = plan.sampling.with(2, key.rng(Purpose::Sampling).random());
-    let mut watch = speaker.meter(&format!("{name} answers"));
-    let answers = speaker
+    let mut watch = sampler.meter(&format!("{name} answers"));
+    let answers = sampler
         .generator(policy)
         .continue_ids(&ids, &sampling, &mut watch)
-        .map_err(|error| speaker.generation(name, error))?;
+        .map_err(|error| sampler.generation(name, error))?;
     let (mut equal, mut unfinished) = (0, 0);
     let mut pairs = Vec::new();
     for (prompt, answers) in prompts.iter().zip(answers) {

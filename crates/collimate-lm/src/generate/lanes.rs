@@ -28,10 +28,10 @@ pub(super) struct Work<'a, 'w> {
     next: AtomicUsize,
     /// Set where a lane ends early: the others need not go on.
     ended: AtomicBool,
-    desk: Mutex<Desk<'w>>,
+    shared: Mutex<SharedProgress<'w>>,
 }
 
-pub(super) struct Desk<'w> {
+pub(super) struct SharedProgress<'w> {
     pub(super) watch: &'w mut dyn Watch,
     pub(super) progress: Progress,
 }
@@ -64,7 +64,7 @@ impl<'a, 'w> Work<'a, 'w> {
             stop_ids: special_ids(tokenizer, &sampling.stop),
             next: AtomicUsize::new(0),
             ended: AtomicBool::new(false),
-            desk: Mutex::new(Desk {
+            shared: Mutex::new(SharedProgress {
                 watch,
                 progress: Progress {
                     finished: 0,
@@ -75,9 +75,9 @@ impl<'a, 'w> Work<'a, 'w> {
         })
     }
 
-    pub(super) fn desk(&self) -> MutexGuard<'_, Desk<'w>> {
+    pub(super) fn shared(&self) -> MutexGuard<'_, SharedProgress<'w>> {
         // A watcher that panicked has panicked its own lane.
-        self.desk.lock().unwrap_or_else(PoisonError::into_inner)
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The next prompt that waits; beyond the last one where none does.

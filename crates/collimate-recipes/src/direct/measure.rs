@@ -7,7 +7,7 @@ use collimate_irm::ImplicitReward;
 use collimate_nn::CausalLm;
 use collimate_run::RunContext;
 
-use crate::answers::{Answers, Speaker, answer, compare, response_logps};
+use crate::answers::{Answers, ResponseSampler, answer, compare, response_logps};
 use crate::sft::EVALUATION_TOKENS;
 use crate::{AnswerReport, Judge, RecipeError, ResponseSampling};
 
@@ -75,13 +75,13 @@ impl<'a, M: CausalLm> Comparison<'a, M> {
                 scores: Vec::new(),
             },
         };
-        comparison.ids = comparison.speaker(context).prompts(prompts)?;
+        comparison.ids = comparison.sampler(context).prompts(prompts)?;
         comparison.at_start = comparison.answers(context, "start", start)?;
         Ok(Some(comparison))
     }
 
-    fn speaker(&self, context: &RunContext<'a>) -> Speaker<'a> {
-        Speaker {
+    fn sampler(&self, context: &RunContext<'a>) -> ResponseSampler<'a> {
+        ResponseSampler {
             tokenizer: self.tokenizer,
             eos: self.eos,
             sampling: self.sampling,
@@ -97,9 +97,9 @@ impl<'a, M: CausalLm> Comparison<'a, M> {
         label: &str,
         model: &M,
     ) -> Result<Answers, RecipeError> {
-        let (speaker, judge) = (self.speaker(context), self.judge);
+        let (sampler, judge) = (self.sampler(context), self.judge);
         answer(
-            &speaker,
+            &sampler,
             self.key,
             label,
             model,
@@ -123,8 +123,8 @@ impl<'a, M: CausalLm> Comparison<'a, M> {
         kind: ImplicitReward,
     ) -> Result<AnswerReport, RecipeError> {
         let own = self.answers(context, title, policy)?;
-        let speaker = self.speaker(context);
-        let logps = |model: &M| response_logps(&speaker, title, model, &self.ids, &own.completions);
+        let sampler = self.sampler(context);
+        let logps = |model: &M| response_logps(&sampler, title, model, &self.ids, &own.completions);
         let (after, before) = (logps(policy)?, logps(self.start)?);
         let lengths = own.completions.iter().flatten();
         let rewards: Vec<f64> = after

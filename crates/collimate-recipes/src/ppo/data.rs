@@ -25,7 +25,7 @@ pub struct PolicyData<'a> {
 
 /// A reward, and the policy that is trained against it.
 #[derive(Clone)]
-pub struct Contender<'a, M: CausalLm> {
+pub struct RewardArm<'a, M: CausalLm> {
     /// Its name: of stages, files and rows.
     pub name: String,
     /// The reward.
@@ -41,14 +41,14 @@ pub struct Contender<'a, M: CausalLm> {
 #[derive(Debug)]
 pub struct PolicyInputs<'a, M: CausalLm> {
     /// One policy is trained against the reward of each.
-    pub contenders: &'a [Contender<'a, M>],
+    pub arms: &'a [RewardArm<'a, M>],
     /// Prompts, held-out answers and the judge.
     pub data: &'a PolicyData<'a>,
 }
 
-impl<M: CausalLm> std::fmt::Debug for Contender<'_, M> {
+impl<M: CausalLm> std::fmt::Debug for RewardArm<'_, M> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Contender")
+        f.debug_struct("RewardArm")
             .field("name", &self.name)
             .field("centre", &self.centre)
             .finish_non_exhaustive()

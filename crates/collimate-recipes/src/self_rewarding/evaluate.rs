@@ -36,10 +36,10 @@ pub(super) fn answers<M: CausalLm>(
     let prompts = &data.prompts;
     let inputs = (hash, prompts, &judge.name);
     let (rows, _) = session.rows("answers", name, &inputs, |session| {
-        let speaker = session.speaker();
-        let ids = speaker.prompts(prompts)?;
+        let sampler = session.sampler();
+        let ids = sampler.prompts(prompts)?;
         let key = session.key("answers");
-        let answers = answer(&speaker, key, name, model, prompts, &ids, judge)?;
+        let answers = answer(&sampler, key, name, model, prompts, &ids, judge)?;
         let completions = answers.completions.into_iter().flatten();
         let rows = prompts.iter().zip(completions).zip(answers.scores);
         Ok(rows

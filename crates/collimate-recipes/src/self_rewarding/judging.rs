@@ -112,7 +112,7 @@ pub(super) fn grade<M: CausalLm>(
     let mut options = session.config.judge.clone();
     options.min_parse_rate = least;
     options.sampling.seed = session.sampling_seed("judge");
-    let speaker = session.speaker();
+    let sampler = session.sampler();
     let samples = if options.sampling.temperature == 0.0 {
         1
     } else {
@@ -120,7 +120,7 @@ pub(super) fn grade<M: CausalLm>(
     };
     let total = (items.len() * samples) as u64;
     let writer = Watched {
-        generator: speaker.generator(model),
+        generator: sampler.generator(model),
         state: Mutex::new(State {
             meter: session.progress.start(stage, 0, total),
             before: 0,
@@ -128,7 +128,7 @@ pub(super) fn grade<M: CausalLm>(
         }),
     };
     let failed = |source| match source {
-        JudgeError::Generate(error) => speaker.generation(stage, error),
+        JudgeError::Generate(error) => sampler.generation(stage, error),
         source => RecipeError::judge(stage)(source),
     };
     let cache = session.run.folder("judge")?.join("cache.jsonl");

@@ -170,12 +170,12 @@ pub(super) fn implicit<M: CausalLm>(
     let inputs = (hashes, collimate_train::hash_json(&rows));
     session.rows(folder, "implicit_rewards", &inputs, |session| {
         let kind = session.implicit_reward();
-        let speaker = session.speaker();
+        let sampler = session.sampler();
         let label = format!("{folder} implicit rewards");
         let ids: Vec<Vec<u32>> = rows.iter().map(|row| row.ids.clone()).collect();
         let candidates: Vec<Vec<Completion>> =
             rows.iter().map(|row| row.candidates.clone()).collect();
-        let of = |model: &M| response_logps(&speaker, &label, model, &ids, &candidates);
+        let of = |model: &M| response_logps(&sampler, &label, model, &ids, &candidates);
         let policy = of(model)?;
         let reference = match kind.needs_reference() {
             true => of(reference)?,

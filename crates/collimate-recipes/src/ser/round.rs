@@ -10,8 +10,8 @@ use collimate_run::RunContext;
 use super::config::SerConfig;
 use super::final_test;
 use super::fingerprint::fingerprint;
-use super::loops::{Evolution, Ground, Shelf};
-use super::outcome::{Learnt, LoopReport, ModelReport, Steps};
+use super::loops::{Evolution, LoopInputs, TokenizedPool};
+use super::outcome::{LoopReport, ModelReport, Steps, TrainedReward};
 use super::session::{Session, Stage, for_scores};
 use crate::RecipeError;
 use crate::groups::groups;
@@ -22,7 +22,7 @@ pub struct RoundData<'a, B: HfReward> {
     /// Begins the names of the round's stages; not empty.
     pub name: &'a str,
     /// The reward model before the round.
-    pub before: &'a Learnt<B>,
+    pub before: &'a TrainedReward<B>,
     /// New pairs without labels.
     pub pool: HiddenLabelPool,
     /// Their true labels, where somebody knows them: for the report only.
@@ -37,7 +37,7 @@ pub struct RoundData<'a, B: HfReward> {
 #[derive(Debug, Clone)]
 pub struct SerRound<B: HfReward> {
     /// The reward model now.
-    pub learnt: Learnt<B>,
+    pub learnt: TrainedReward<B>,
     /// The model before the round (index 0) and the round's loops.
     pub loops: Vec<LoopReport>,
     /// How the model does on the test part.
@@ -79,7 +79,7 @@ pub fn evolve_round<B: HfReward>(
     };
     session.validation = session.encode(data.validation)?;
     let test = session.encode(data.test)?;
-    let shelf = Shelf::new(&session, &data.pool)?;
+    let tokenized = TokenizedPool::new(&session, &data.pool)?;
     let scores = session.scores(&before.model, &session.validation, name, "validation")?;
     let zero = Stage {
         model: before.model.clone(),
@@ -88,12 +88,12 @@ pub fn evolve_round<B: HfReward>(
         gap: reward_gap(&scores, 0.0)?,
         seconds: 0.0,
     };
-    let ground = Ground {
+    let loop_inputs = LoopInputs {
         start,
         zero: &zero,
         seed: &before.seed,
         trained_on: &before.trained_on,
-        shelf: &shelf,
+        tokenized: &tokenized,
         auditor: data.auditor.as_ref(),
     };
     let evolution = Evolution {
@@ -101,7 +101,7 @@ pub fn evolve_round<B: HfReward>(
         filter: config.filter,
         steps: None,
     };
-    let evolved = evolution.run(&mut session, &ground, data.pool)?;
+    let evolved = evolution.run(&mut session, &loop_inputs, data.pool)?;
     let steps: Vec<u64> = evolved.loops[1..].iter().map(|l| l.steps).collect();
     let candidate = final_test::candidate(
         name,
@@ -119,7 +119,7 @@ pub fn evolve_round<B: HfReward>(
     Ok(SerRound {
         test: tested.remove(0),
         loops: evolved.loops,
-        learnt: Learnt {
+        learnt: TrainedReward {
             model: evolved.model,
             centre,
             seed: before.seed.clone(),

@@ -133,7 +133,7 @@ impl Session<'_> {
 
     /// The result of a stage that is not training: from the journal, or computed now. Either way as
     /// JSON gives it back, which may lose the last bit of a number.
-    pub(crate) fn once<T: Serialize + DeserializeOwned>(
+    pub(crate) fn cached<T: Serialize + DeserializeOwned>(
         &mut self,
         stage: &str,
         inputs: &impl Serialize,

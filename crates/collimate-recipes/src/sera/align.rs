@@ -110,11 +110,11 @@ pub fn align<M: CausalLm>(
     {
         return Err(RecipeError::NoPrompt { pair });
     }
-    let prompts = session.speaker().prompts(&data.prompts)?;
+    let prompts = session.sampler().prompts(&data.prompts)?;
     let key = session.key("answers");
     let at_start: Option<Answers> = match judge {
         Some(judge) => Some(answer(
-            &session.speaker(),
+            &session.sampler(),
             key,
             "start",
             start,
@@ -163,7 +163,7 @@ pub fn align<M: CausalLm>(
         let answers = match (judge, &at_start) {
             (Some(judge), Some(at_start)) => {
                 let own = answer(
-                    &session.speaker(),
+                    &session.sampler(),
                     key,
                     &title,
                     &model,

@@ -132,12 +132,12 @@ fn write<M: CausalLm>(
         _ => variant.irm.responses,
     };
     let sampling = config.responses.with(n, seed);
-    let speaker = session.speaker();
-    let mut watch = speaker.meter(&format!("{label} responses"));
-    let mut completions = speaker
+    let sampler = session.sampler();
+    let mut watch = sampler.meter(&format!("{label} responses"));
+    let mut completions = sampler
         .generator(policy)
         .continue_ids(&prompts, &sampling, &mut watch)
-        .map_err(|error| speaker.generation(label, error))?;
+        .map_err(|error| sampler.generation(label, error))?;
     for (prompt, responses) in prompts.iter().zip(&mut completions) {
         for response in responses {
             fit(session, response, prompt.len());

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use collimate::core::{GenerateError, Key, Prompt};
 use collimate::lm::{Llama, Progress as Written, TextGenerator, Watch};
 use collimate::recipes::ppo::{
-    Contender, PolicyData, PolicyInputs, reinforce as train, section, summary,
+    PolicyData, PolicyInputs, RewardArm, reinforce as train, section, summary,
 };
 use collimate::run::{Report, RunContext};
 use collimate::train::{Interrupt, Meter, Progress};
@@ -73,7 +73,7 @@ pub(crate) fn reinforce(
     job: &mut Job,
     config: &Config,
     start: &Llama,
-    contender: Contender<'_, Llama>,
+    arm: RewardArm<'_, Llama>,
     data: &PolicyData<'_>,
 ) -> Result<(), Failure> {
     let config = &config.policy;
@@ -82,10 +82,7 @@ pub(crate) fn reinforce(
         interrupt: &job.interrupt,
         progress: Progress::Auto,
     };
-    let inputs = PolicyInputs {
-        contenders: &[contender],
-        data,
-    };
+    let inputs = PolicyInputs { arms: &[arm], data };
     let outcome = train(start, &job.tokenizer, &inputs, config, &mut context)
         .map_err(|error| job.stopped(error))?;
     job.save("models/start", start)?;

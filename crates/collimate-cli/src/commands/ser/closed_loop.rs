@@ -4,8 +4,8 @@ use std::fmt;
 
 use collimate::core::PreferencePair;
 use collimate::lm::Llama;
-use collimate::recipes::ppo::{Contender, PolicyData, PolicyOutcome};
-use collimate::recipes::ser::{Learnt, RoundData, evolve_round};
+use collimate::recipes::ppo::{PolicyData, PolicyOutcome, RewardArm};
+use collimate::recipes::ser::{RoundData, TrainedReward, evolve_round};
 use collimate::recipes::{OwnPairsPlan, RecipeError, ResponseSampling, own_pairs};
 use collimate::reward::{RewardModel, RewardScorer};
 use collimate::run::{Report, RunContext};
@@ -67,7 +67,7 @@ impl Run<'_> {
         &mut self,
         start: &Llama,
         fresh: &RewardModel<Llama>,
-        learnt: &Learnt<Llama>,
+        learnt: &TrainedReward<Llama>,
         data: &PolicyData<'_>,
         held: &Held,
         policies: &mut PolicyOutcome<Llama>,
@@ -159,13 +159,13 @@ impl Run<'_> {
                 ser.max_length,
                 ser.truncation,
             );
-            let contender = Contender {
+            let arm = RewardArm {
                 name: format!("ser-{name}"),
                 reward: &scorer,
                 centre: Some(learnt.centre),
                 critic: Some(policy::critic(&learnt.model)),
             };
-            let more = self.train_policies(start, &[contender], data)?;
+            let more = self.train_policies(start, &[arm], data)?;
             policies.policies.extend(more.policies);
             policies.seconds += more.seconds;
         }

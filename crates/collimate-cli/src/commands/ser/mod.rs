@@ -13,7 +13,7 @@ use collimate::prelude::Device;
 use collimate::recipes::Judge;
 use collimate::recipes::SftOutcome;
 use collimate::recipes::ppo::{
-    Contender, PolicyData, PolicyInputs, PolicyOutcome, reinforce, section,
+    PolicyData, PolicyInputs, PolicyOutcome, RewardArm, reinforce, section,
     summary as policy_summary,
 };
 use collimate::recipes::ser::{ReportNotes, SerOutcome, evolve, write_report_with};
@@ -317,18 +317,18 @@ impl<'a> Run<'a> {
                 (reward, scorer)
             })
             .collect();
-        let mut contenders = Vec::new();
+        let mut arms = Vec::new();
         for reward in &self.config.policy_rewards {
             let name = json!(reward).as_str().unwrap_or_default().to_owned();
             let found = scorers.iter().find(|(of, _)| of.name == name);
-            contenders.push(match (found, &data.judge) {
-                (Some((of, scorer)), _) => Contender {
+            arms.push(match (found, &data.judge) {
+                (Some((of, scorer)), _) => RewardArm {
                     name,
                     reward: scorer,
                     centre: Some(of.centre),
                     critic: Some(policy::critic(&of.model)),
                 },
-                (None, Some(gold)) if *reward == PolicyReward::Gold => Contender {
+                (None, Some(gold)) if *reward == PolicyReward::Gold => RewardArm {
                     name,
                     reward: gold.scorer,
                     centre: None,
@@ -338,13 +338,13 @@ impl<'a> Run<'a> {
                 (None, _) => return Err(format!("there is no reward model {name}").into()),
             });
         }
-        self.train_policies(start, &contenders, data).map(Some)
+        self.train_policies(start, &arms, data).map(Some)
     }
 
     fn train_policies(
         &mut self,
         start: &Llama,
-        contenders: &[Contender<'_, Llama>],
+        arms: &[RewardArm<'_, Llama>],
         data: &PolicyData<'_>,
     ) -> Result<PolicyOutcome<Llama>, Failure> {
         let mut context = RunContext {
@@ -352,7 +352,7 @@ impl<'a> Run<'a> {
             interrupt: &self.job.interrupt,
             progress: Progress::Auto,
         };
-        let inputs = PolicyInputs { contenders, data };
+        let inputs = PolicyInputs { arms, data };
         let config = &self.config.policy;
         let outcome = reinforce(start, &self.job.tokenizer, &inputs, config, &mut context)
             .map_err(|error| self.job.stopped(error))?;
