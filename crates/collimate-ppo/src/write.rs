@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use burn::module::Module;
 use collimate_core::{Completion, GenerateError, Key, Prompt, Purpose};
 use collimate_files::atomic_write;
-use collimate_lm::{Progress, TextGenerator, Watch};
+use collimate_lm::{GenerationProgress, TextGenerator, Watch};
 use collimate_nn::CausalLm;
 use collimate_train::{Interrupt, TrainError, epoch_order};
 use rand::RngExt;
@@ -50,8 +50,8 @@ struct Stop<'a, F> {
     on_progress: F,
 }
 
-impl<F: FnMut(Progress) + Send> Watch for Stop<'_, F> {
-    fn progress(&mut self, now: Progress) -> ControlFlow<()> {
+impl<F: FnMut(GenerationProgress) + Send> Watch for Stop<'_, F> {
+    fn progress(&mut self, now: GenerationProgress) -> ControlFlow<()> {
         (self.on_progress)(now);
         match self.interrupt.is_set() {
             true => ControlFlow::Break(()),
@@ -169,7 +169,7 @@ impl<M: CausalLm> Writer<'_, M> {
             let before = responses.len();
             let mut watch = Stop {
                 interrupt: self.interrupt,
-                on_progress: |now: Progress| on_progress(before + now.finished),
+                on_progress: |now: GenerationProgress| on_progress(before + now.finished),
             };
             let written = generator
                 .continue_ids(&ids, &sampling, &mut watch)

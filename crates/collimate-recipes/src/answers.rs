@@ -5,14 +5,14 @@ use std::ops::ControlFlow;
 use collimate_core::{Completion, Finish, GenerateError, Key, Prompt, Purpose, Sampling, outcome};
 use collimate_data::TextTokenizer;
 use collimate_eval::{Bootstrap, Groups, Interval, pearson, spearman};
-use collimate_lm::{Progress as Generated, TextGenerator, Watch};
+use collimate_lm::{GenerationProgress, TextGenerator, Watch};
 use collimate_nn::{CausalLm, Forward, Pack, PackError, completion_logps, packs};
 use collimate_train::{Interrupt, Progress, TrainError};
 use rand::RngExt;
 use serde::{Deserialize, Serialize};
 
 use crate::RecipeError;
-use crate::judge::Judge;
+use crate::judge::AnswerScorer;
 use crate::sft::EVALUATION_TOKENS;
 
 /// Options of sampling the policy's own responses.
@@ -101,7 +101,7 @@ pub(crate) struct Meter<'a> {
 }
 
 impl Watch for Meter<'_> {
-    fn progress(&mut self, now: Generated) -> ControlFlow<()> {
+    fn progress(&mut self, now: GenerationProgress) -> ControlFlow<()> {
         if !self.started {
             self.meter = self.progress.start(&self.label, 0, now.total as u64);
             self.started = true;
@@ -280,7 +280,7 @@ pub(crate) fn answer<M: CausalLm>(
     model: &M,
     prompts: &[Prompt],
     ids: &[Vec<u32>],
-    judge: &Judge<'_>,
+    judge: &AnswerScorer<'_>,
 ) -> Result<Answers, RecipeError> {
     let sampling = ResponseSampling {
         temperature: 1.0,

@@ -7,7 +7,7 @@ use collimate_run::RunContext;
 use rand::RngExt;
 
 use crate::answers::{ResponseSampler, ResponseSampling};
-use crate::{Judge, RecipeError};
+use crate::{AnswerScorer, RecipeError};
 
 /// Two answers to each prompt, nobody having said which is better.
 #[derive(Debug)]
@@ -49,7 +49,7 @@ pub struct OwnPairsPlan<'a> {
 pub fn own_pairs<M: CausalLm>(
     policy: &M,
     prompts: &[Prompt],
-    judge: Option<&Judge<'_>>,
+    judge: Option<&AnswerScorer<'_>>,
     plan: &OwnPairsPlan<'_>,
     context: &RunContext<'_>,
 ) -> Result<OwnPairs, RecipeError> {

@@ -13,7 +13,7 @@ use super::batch::{Batch, Written};
 use super::generator::{BatchLimits, TextGenerator};
 use super::sample::SampleRule;
 use super::text::special_ids;
-use super::watch::{Progress, Watch};
+use super::watch::{GenerationProgress, Watch};
 
 /// What the lanes of a call share: the prompts that wait, and who watches.
 pub(super) struct Work<'a, 'w> {
@@ -33,7 +33,7 @@ pub(super) struct Work<'a, 'w> {
 
 pub(super) struct SharedProgress<'w> {
     pub(super) watch: &'w mut dyn Watch,
-    pub(super) progress: Progress,
+    pub(super) progress: GenerationProgress,
 }
 
 impl<'a, 'w> Work<'a, 'w> {
@@ -66,7 +66,7 @@ impl<'a, 'w> Work<'a, 'w> {
             ended: AtomicBool::new(false),
             shared: Mutex::new(SharedProgress {
                 watch,
-                progress: Progress {
+                progress: GenerationProgress {
                     finished: 0,
                     total,
                     tokens: 0,

@@ -9,7 +9,7 @@ use collimate_run::RunContext;
 
 use crate::answers::{Answers, ResponseSampler, answer, compare, response_logps};
 use crate::sft::EVALUATION_TOKENS;
-use crate::{AnswerReport, Judge, RecipeError, ResponseSampling};
+use crate::{AnswerReport, AnswerScorer, RecipeError, ResponseSampling};
 
 /// Answers of the start, against which those of the policy are compared.
 pub(super) struct Comparison<'a, M> {
@@ -20,7 +20,7 @@ pub(super) struct Comparison<'a, M> {
     max_length: usize,
     prompts: &'a [Prompt],
     ids: Vec<Vec<u32>>,
-    judge: &'a Judge<'a>,
+    judge: &'a AnswerScorer<'a>,
     key: Key,
     at_start: Answers,
 }
@@ -33,7 +33,7 @@ pub(super) struct Writing<'a, M> {
     pub(super) sampling: ResponseSampling,
     pub(super) max_length: usize,
     pub(super) prompts: &'a [Prompt],
-    pub(super) judge: Option<&'a Judge<'a>>,
+    pub(super) judge: Option<&'a AnswerScorer<'a>>,
     pub(super) seed: u64,
 }
 

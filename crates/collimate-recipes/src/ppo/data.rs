@@ -4,7 +4,7 @@ use collimate_core::{Prompt, Scorer};
 use collimate_data::SftExample;
 use collimate_nn::{CausalLm, ValueModel};
 
-use crate::Judge;
+use crate::AnswerScorer;
 
 /// Prompts of the policy stage.
 #[derive(Debug, Clone, Default)]
@@ -20,7 +20,7 @@ pub struct PolicyData<'a> {
     /// Tokens that end an answer, beside the tokenizer's EOS.
     pub eos: Vec<u32>,
     /// Who compares the final answers with the start's; without it the policy's own reward does.
-    pub judge: Option<Judge<'a>>,
+    pub judge: Option<AnswerScorer<'a>>,
 }
 
 /// A reward, and the policy that is trained against it.

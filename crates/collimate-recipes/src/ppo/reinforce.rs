@@ -16,7 +16,7 @@ use super::data::{PolicyData, PolicyInputs, RewardArm};
 use super::outcome::{PolicyOutcome, PolicyReport, TrainedPolicy};
 use crate::answers::{Answers, ResponseSampler, answer, compare, response_logps};
 use crate::sft::EVALUATION_TOKENS;
-use crate::{Adaptation, Judge, RecipeError, ResponseSampling};
+use crate::{Adaptation, AnswerScorer, RecipeError, ResponseSampling};
 
 /// Trains `start` against the reward of each arm, with the same prompts and options (each with
 /// random numbers of its own), and compares one answer per test prompt with the start's.
@@ -248,7 +248,7 @@ impl<M: CausalLm> Stage<'_, '_, M> {
         arm: &RewardArm<'_, M>,
         model: &M,
     ) -> Result<(Vec<f64>, Answers, crate::AnswerReport), RecipeError> {
-        let own_judge = Judge {
+        let own_judge = AnswerScorer {
             name: arm.name.clone(),
             scorer: arm.reward,
         };

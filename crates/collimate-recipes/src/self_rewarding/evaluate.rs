@@ -14,7 +14,7 @@ use super::outcome::JudgeReport;
 use super::session::Session;
 use crate::answers::{Answers, answer};
 use crate::sft::EVALUATION_TOKENS;
-use crate::{Judge, RecipeError};
+use crate::{AnswerScorer, RecipeError};
 
 /// An answer to a held-out prompt.
 #[derive(Serialize, Deserialize)]
@@ -31,7 +31,7 @@ pub(super) fn answers<M: CausalLm>(
     model: &M,
     hash: &str,
     data: &SelfRewardingData<'_>,
-    judge: &Judge<'_>,
+    judge: &AnswerScorer<'_>,
 ) -> Result<Answers, RecipeError> {
     let prompts = &data.prompts;
     let inputs = (hash, prompts, &judge.name);
@@ -60,7 +60,7 @@ pub(super) fn answers<M: CausalLm>(
 
 /// Mean score of the answers by a second scorer.
 pub(super) fn mean_score(
-    judge: &Judge<'_>,
+    judge: &AnswerScorer<'_>,
     prompts: &[Prompt],
     answers: &Answers,
 ) -> Result<Option<f64>, RecipeError> {

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use collimate_core::{Completion, GenerateError, Generator, Prompt, Sampling};
 use collimate_judge::{Cache, Grade, Item, JudgeError};
-use collimate_lm::{Progress as Generated, TextGenerator, Watch};
+use collimate_lm::{GenerationProgress, TextGenerator, Watch};
 use collimate_nn::CausalLm;
 use collimate_train::{Interrupt, Meter};
 use serde::{Deserialize, Serialize};
@@ -169,7 +169,7 @@ struct State<'a> {
 }
 
 impl Watch for State<'_> {
-    fn progress(&mut self, now: Generated) -> ControlFlow<()> {
+    fn progress(&mut self, now: GenerationProgress) -> ControlFlow<()> {
         let done = self.before + now.finished;
         self.meter.set(done as u64, "judgements");
         match self.interrupt.is_set() {

@@ -5,7 +5,7 @@ use std::path::Path;
 use collimate_core::{Completion, Key, PreferencePair, Prompt};
 use collimate_data::{SftExample, SpecialTokenIds, TextTokenizer, Truncation, swap_labels};
 use collimate_lm::{Llama, LlamaConfig};
-use collimate_recipes::sera::{Judge, Method, SeraConfig, SeraData, SeraOutcome, align};
+use collimate_recipes::sera::{AnswerScorer, Method, SeraConfig, SeraData, SeraOutcome, align};
 use collimate_recipes::{RecipeError, SftPlan, fine_tune};
 use collimate_run::{RunContext, RunFolder};
 use collimate_testkit::flex;
@@ -131,7 +131,7 @@ pub(crate) fn run(setup: &Setup, config: &SeraConfig, folder: &Path) -> SeraOutc
             .gold_reward(&prompt.to_plain(), &completion.text) as f32
     };
     let data = SeraData {
-        judge: Some(Judge {
+        judge: Some(AnswerScorer {
             name: "gold".to_owned(),
             scorer: &gold,
         }),

@@ -8,7 +8,7 @@ use collimate::data::{SftExample, TextTokenizer, Truncation, split_by_fraction};
 use collimate::lm::{Architecture, Bert, Llama, TextGenerator, eos_token_ids};
 use collimate::nn::{Backbone, HfFolder, HfReward, ValueModel};
 use collimate::prelude::Device;
-use collimate::recipes::Judge;
+use collimate::recipes::AnswerScorer;
 use collimate::recipes::ppo::{PolicyData, RewardArm};
 use collimate::reward::{RewardModel, RewardScorer};
 use collimate::train::TrainConfig;
@@ -65,7 +65,7 @@ fn from_scratch(args: &RunArgs, config: &Config, device: &Device) -> Result<(), 
         test: test.map(|pair| pair.prompt).collect(),
         held_out: validation.iter().map(SftExample::from).collect(),
         eos: Vec::new(),
-        judge: Some(Judge {
+        judge: Some(AnswerScorer {
             name: "the gold reward".to_owned(),
             scorer: &gold,
         }),
@@ -141,7 +141,7 @@ fn from_folder(args: &RunArgs, config: &Config, device: &Device) -> Result<(), F
             "the rule `{}`",
             serde_json::json!(name).as_str().unwrap_or_default()
         );
-        data.judge = Some(Judge { name, scorer });
+        data.judge = Some(AnswerScorer { name, scorer });
     }
     let about = format!(
         "Start and reference: `{}`. Reward: {reward}. {} prompts to learn from, {} whose answers are \

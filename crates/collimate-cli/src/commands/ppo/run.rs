@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 
 use collimate::core::{GenerateError, Key, Prompt};
-use collimate::lm::{Llama, Progress as Written, TextGenerator, Watch};
+use collimate::lm::{GenerationProgress, Llama, TextGenerator, Watch};
 use collimate::recipes::ppo::{
     PolicyData, PolicyInputs, RewardArm, reinforce as train, section, summary,
 };
@@ -130,7 +130,7 @@ struct Watching<'a> {
 }
 
 impl Watch for Watching<'_> {
-    fn progress(&mut self, now: Written) -> ControlFlow<()> {
+    fn progress(&mut self, now: GenerationProgress) -> ControlFlow<()> {
         let start = || Progress::Auto.start("openings", 0, now.total as u64);
         let meter = self.meter.get_or_insert_with(start);
         meter.set(now.finished as u64, &format!("{} tokens", now.tokens));

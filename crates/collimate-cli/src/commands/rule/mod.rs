@@ -9,13 +9,11 @@ use std::path::PathBuf;
 use collimate::core::{GenerateError, Key};
 use collimate::data::{SftExample, TextTokenizer};
 use collimate::files::atomic_write;
-use collimate::lm::{
-    Architecture, Llama, Progress as Written, TextGenerator, Watch, eos_token_ids,
-};
+use collimate::lm::{Architecture, GenerationProgress, Llama, TextGenerator, Watch, eos_token_ids};
 use collimate::losses::PreferenceLoss;
 use collimate::nn::{Backbone, HfFolder, LoraConfig};
 use collimate::recipes::Adaptation;
-use collimate::recipes::sera::{Judge, Method, SeraConfig, SeraData, align, write_report};
+use collimate::recipes::sera::{AnswerScorer, Method, SeraConfig, SeraData, align, write_report};
 use collimate::run::RunContext;
 use collimate::train::{Interrupt, Meter, Progress, TrainConfig};
 use serde::{Deserialize, Serialize};
@@ -264,7 +262,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
             .collect(),
         prompts: written.test,
         eos,
-        judge: Some(Judge {
+        judge: Some(AnswerScorer {
             name: "the rule".to_owned(),
             scorer: &rule,
         }),
@@ -299,7 +297,7 @@ struct Watching<'a> {
 }
 
 impl Watch for Watching<'_> {
-    fn progress(&mut self, now: Written) -> ControlFlow<()> {
+    fn progress(&mut self, now: GenerationProgress) -> ControlFlow<()> {
         if now.finished < 1 {
             self.meter = None;
         }

@@ -7,7 +7,7 @@ use collimate::data::{
     AnswerEnd, ReadReport, SER_SHARES, SftExample, TextTokenizer, TokenizeReport,
     split_by_fraction, split_by_hash,
 };
-use collimate::recipes::Judge;
+use collimate::recipes::AnswerScorer;
 use collimate::recipes::ppo::PolicyData;
 use collimate::recipes::ser::{SerConfig, SerData, SplitPlan};
 use collimate::world::World;
@@ -53,7 +53,7 @@ impl PolicyPrompts {
         self,
         held_out: Vec<SftExample>,
         eos: Vec<u32>,
-        judge: Option<Judge<'_>>,
+        judge: Option<AnswerScorer<'_>>,
     ) -> PolicyData<'_> {
         PolicyData {
             prompts: self.train,

@@ -10,7 +10,7 @@ use collimate::data::TextTokenizer;
 use collimate::lm::{Architecture, Bert, Llama, detect_architecture, eos_token_ids};
 use collimate::nn::{Backbone, HfFolder, HfReward, Pooling};
 use collimate::prelude::Device;
-use collimate::recipes::Judge;
+use collimate::recipes::AnswerScorer;
 use collimate::recipes::SftOutcome;
 use collimate::recipes::ppo::{
     PolicyData, PolicyInputs, PolicyOutcome, RewardArm, reinforce, section,
@@ -74,7 +74,7 @@ fn from_scratch(args: &RunArgs, config: &Config, device: &Device) -> Result<(), 
     let model = job.pretrain(model, &data)?;
     let model = job.fine_tune(model, &data)?;
     let gold = world.scorer();
-    let judge = Judge {
+    let judge = AnswerScorer {
         name: "the gold reward".to_owned(),
         scorer: &gold,
     };
@@ -266,7 +266,7 @@ impl<'a> Run<'a> {
         model: &Llama,
         data: Prepared,
         eos: Vec<u32>,
-        judge: Option<Judge<'_>>,
+        judge: Option<AnswerScorer<'_>>,
     ) -> Result<(), Failure> {
         let held = Held {
             validation: data.ser.validation.clone(),
