@@ -5,7 +5,7 @@ use std::time::Instant;
 use collimate_core::Key;
 use collimate_data::TokenizedPair;
 use collimate_direct::{
-    PairLogp, Reference, load_reference_logps, pair_logps, save_reference_logps,
+    PairLogp, Reference, load_reference_logps, pair_logps_with, save_reference_logps,
 };
 use collimate_losses::{DirectLoss, PreferenceLoss, ReferenceNeed};
 use collimate_nn::{CausalLm, Forward};
@@ -54,7 +54,7 @@ impl PolicyTraining<'_> {
                 .into());
             }
             let done = logps.len();
-            let found = pair_logps(model, part, Forward::EVAL, EVALUATION_TOKENS, |n, _| {
+            let found = pair_logps_with(model, part, Forward::EVAL, EVALUATION_TOKENS, |n, _| {
                 meter.set((done + n) as u64, "");
             });
             logps.extend(found.map_err(|source| RecipeError::Pair {

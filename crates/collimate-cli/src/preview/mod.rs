@@ -153,9 +153,7 @@ impl Preview {
     ) -> Result<TokenizeReport, Failure> {
         let sample = sample(rows);
         let cut = self.truncation;
-        Ok(tokenizer
-            .encode_pairs(&sample, self.max_length, cut, |_, _| {})?
-            .1)
+        Ok(tokenizer.encode_pairs(&sample, self.max_length, cut)?.1)
     }
 
     fn examples(
@@ -165,9 +163,7 @@ impl Preview {
     ) -> Result<TokenizeReport, Failure> {
         let sample = sample(rows);
         let cut = self.truncation;
-        Ok(tokenizer
-            .encode_examples(&sample, self.max_length, cut, |_, _| {})?
-            .1)
+        Ok(tokenizer.encode_examples(&sample, self.max_length, cut)?.1)
     }
 }
 

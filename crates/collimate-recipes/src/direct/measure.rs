@@ -151,6 +151,6 @@ pub(super) fn tax_perplexity<M: CausalLm>(
     if held_out.is_empty() {
         return Ok(None);
     }
-    let (ids, _) = tokenizer.encode_examples(held_out, max_length, truncation, |_, _| {})?;
+    let (ids, _) = tokenizer.encode_examples(held_out, max_length, truncation)?;
     Ok(Some(perplexity(model, &ids, EVALUATION_TOKENS)?))
 }

@@ -85,7 +85,6 @@ pub fn reinforce<M: CausalLm>(
         &data.held_out,
         config.max_length,
         collimate_data::Truncation::default(),
-        |_, _| {},
     )?;
     let mut stage = Stage {
         config,

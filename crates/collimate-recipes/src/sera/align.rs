@@ -60,7 +60,7 @@ pub fn align<M: CausalLm>(
         .clone()
         .with_max_prompt_length(config.max_prompt_length);
     let encode = |pairs: &[PreferencePair]| {
-        tokenizer.encode_pairs(pairs, config.max_length, config.truncation, |_, _| {})
+        tokenizer.encode_pairs(pairs, config.max_length, config.truncation)
     };
     let ((train, tokenize), (validation, _)) = (encode(&data.train)?, encode(&data.validation)?);
     check_equal("the training part", &tokenize, config.max_length)?;
@@ -129,12 +129,8 @@ pub fn align<M: CausalLm>(
         None => None,
     };
     let before = session.validation_logps("start", start)?;
-    let (held_out, _) = tokenizer.encode_examples(
-        &data.held_out,
-        config.max_length,
-        config.truncation,
-        |_, _| {},
-    )?;
+    let (held_out, _) =
+        tokenizer.encode_examples(&data.held_out, config.max_length, config.truncation)?;
     let measure = |model: &M| match held_out.is_empty() {
         true => Ok(None),
         false => perplexity(model, &held_out, EVALUATION_TOKENS).map(Some),

@@ -149,7 +149,7 @@ fn drop_equal(
     tokenizer: &TextTokenizer,
     ser: &SerConfig,
 ) -> Result<TokenizeReport, Failure> {
-    let (ids, report) = tokenizer.encode_pairs(part, ser.max_length, ser.truncation, |_, _| {})?;
+    let (ids, report) = tokenizer.encode_pairs(part, ser.max_length, ser.truncation)?;
     let (equal, pairs) = (report.equal_answers, report.pairs);
     if equal > 0 && equal == pairs {
         return Err(format!(
