@@ -154,7 +154,7 @@ fn a_check_with_a_model_tells_lengths_and_cuts_in_tokens() {
     let tokenizer = TextTokenizer::from_folder(&model).unwrap();
     let encode = |length| {
         tokenizer
-            .encode_pairs(&pairs, length, Truncation::KeepEnd, |_, _| {})
+            .encode_pairs(&pairs, length, Truncation::KeepEnd)
             .unwrap()
     };
     let (whole, _) = encode(100_000);

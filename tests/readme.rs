@@ -15,7 +15,7 @@ fn reward_model(base: &Path, data: &Path, out: &Path) -> Result<f64, Box<dyn Err
     let tokenizer = TextTokenizer::from_folder(base)?;
     let start = RewardModel::<Llama>::load_or_fresh(base, Key::new(0, "head"), &Device::flex())?;
     let (pairs, _report) = read_pairs(data, &ReadOptions::default())?;
-    let (ids, _) = tokenizer.encode_pairs(&pairs, 64, Truncation::KeepEnd, |_, _| {})?;
+    let (ids, _) = tokenizer.encode_pairs(&pairs, 64, Truncation::KeepEnd)?;
     let loss = RewardObjective::new(ids.clone(), vec![], PairwiseLoss::default(), 4096)?;
     let options = TrainConfig {
         learning_rate: 1e-3,
@@ -23,7 +23,7 @@ fn reward_model(base: &Path, data: &Path, out: &Path) -> Result<f64, Box<dyn Err
         ..TrainConfig::default()
     };
     let model = fit(start, &loss, &options, &FitContext::silent())?.model;
-    let scores = score_pairs(&model, &ids, 4096, |_, _| {})?;
+    let scores = score_pairs(&model, &ids, 4096)?;
     model.save(tokenizer.special().pad, 64, out)?;
     tokenizer.with_max_length(64).save(out)?;
     Ok(pairwise_accuracy(&scores)?.accuracy)

@@ -50,7 +50,7 @@ pub fn trace(options: &TraceOptions<'_>) -> Result<Vec<Value>, Box<dyn std::erro
     }
     rows.truncate(wanted);
     let cut = Truncation::KeepEnd;
-    let (pairs, _) = tokenizer.encode_pairs(&rows, options.max_length, cut, |_, _| {})?;
+    let (pairs, _) = tokenizer.encode_pairs(&rows, options.max_length, cut)?;
     let config = TrainConfig {
         stage: "trace".to_owned(),
         learning_rate: options.learning_rate,

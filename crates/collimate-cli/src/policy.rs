@@ -6,7 +6,7 @@ use collimate::ppo::{
     CriticConfig, Estimator, KlControl, KlUnit, PpoConfig, RewardConfig, RewardScaling,
 };
 use collimate::recipes::Adaptation;
-use collimate::recipes::ppo::{CriticStart, PolicyConfig, Reinforced};
+use collimate::recipes::ppo::{CriticStart, PolicyConfig, TrainedPolicy};
 use collimate::reward::RewardModel;
 
 use crate::common::{self, Failure};
@@ -234,7 +234,7 @@ pub(crate) fn for_world() -> PolicyConfig {
 }
 
 /// Says on the terminal what makes a policy hard to believe.
-pub(crate) fn warn(policies: &[Reinforced<Llama>]) {
+pub(crate) fn warn(policies: &[TrainedPolicy<Llama>]) {
     for warning in policies.iter().flat_map(|policy| policy.report.warnings()) {
         common::tell(&format!("warning: {warning}"));
     }

@@ -13,7 +13,8 @@ pub use error::DataError;
 pub use example::SftExample;
 pub use noise::swap_labels;
 pub use pool::{
-    Auditor, HiddenLabelPool, HiddenPair, Precision, SealedLabels, SelfLabelledPair, oracle_labels,
+    Auditor, HiddenLabelPool, HiddenPair, LabelPrecision, SealedLabels, SelfLabelledPair,
+    oracle_labels,
 };
 pub use read::{
     Answer, AskedPrompt, DropReason, DroppedRow, Format, GradedAnswer, HhTurns, Input,

@@ -195,14 +195,14 @@ pub struct Auditor {
 
 /// How many self-labels are right.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Precision {
+pub struct LabelPrecision {
     /// Self-labels compared.
     pub labelled: usize,
     /// Of these, how many agree with the human label.
     pub correct: usize,
 }
 
-impl Precision {
+impl LabelPrecision {
     /// Correct over labelled; nothing labelled has no precision.
     pub fn value(&self) -> Option<f64> {
         (self.labelled > 0).then(|| self.correct as f64 / self.labelled as f64)
@@ -219,7 +219,7 @@ impl Auditor {
     ///
     /// # Errors
     /// [`DataError::Selection`] for an id that the pool never had.
-    pub fn precision(&self, labels: &[(usize, bool)]) -> Result<Precision, DataError> {
+    pub fn precision(&self, labels: &[(usize, bool)]) -> Result<LabelPrecision, DataError> {
         let mut correct = 0;
         for &(id, chosen_is_first) in labels {
             let truth =
@@ -232,7 +232,7 @@ impl Auditor {
                     })?;
             correct += usize::from(*truth == chosen_is_first);
         }
-        Ok(Precision {
+        Ok(LabelPrecision {
             labelled: labels.len(),
             correct,
         })

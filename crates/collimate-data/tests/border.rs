@@ -110,7 +110,7 @@ struct Parts {
 fn ours(tokenizer: &TextTokenizer, prompt: &str, answer: &str) -> Parts {
     let pair = PreferencePair::new(prompt, answer, answer);
     let (mut ids, report) = tokenizer
-        .encode_pairs(&[pair], 4096, Truncation::KeepEnd, |_, _| {})
+        .encode_pairs(&[pair], 4096, Truncation::KeepEnd)
         .unwrap();
     let ids = ids.remove(0);
     let bos = usize::from(tokenizer.special().bos.is_some());

@@ -12,7 +12,7 @@ mod unpaired;
 
 pub use batch::{DirectLosses, direct_losses};
 pub use error::DirectError;
-pub use logps::{PairLogp, pair_logps, targets};
+pub use logps::{PairLogp, pair_logps, pair_logps_with, targets};
 pub use objective::DirectObjective;
 pub use reference::Reference;
 pub use reference_file::{load_reference_logps, pairs_hash, save_reference_logps};

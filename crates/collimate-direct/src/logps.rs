@@ -38,11 +38,24 @@ pub(crate) fn to_device<M: CausalLm>(pack: Pack, model: &M) -> Result<DeviceBatc
 }
 
 /// Log-probabilities of every pair under `model`, which is best untracked (`valid()`): a tracked
-/// one would build graphs that nobody uses. `progress` is called with (done, all).
+/// one would build graphs that nobody uses.
 ///
 /// # Errors
 /// A sequence that the model cannot take: 2i and 2i + 1 are chosen and rejected of pair i.
 pub fn pair_logps<M: CausalLm>(
+    model: &M,
+    pairs: &[TokenizedPair],
+    f: Forward,
+    tokens_per_pack: usize,
+) -> Result<Vec<PairLogp>, PackError> {
+    pair_logps_with(model, pairs, f, tokens_per_pack, |_, _| {})
+}
+
+/// [`pair_logps`] that calls `progress` with (done, all) after each pack.
+///
+/// # Errors
+/// As [`pair_logps`].
+pub fn pair_logps_with<M: CausalLm>(
     model: &M,
     pairs: &[TokenizedPair],
     f: Forward,

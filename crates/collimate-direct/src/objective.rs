@@ -244,7 +244,7 @@ impl<M: CausalLm, L: DirectLoss> Objective for DirectObjective<M, L> {
         }
         let (pairs, tokens) = (&self.held_out, self.evaluation_tokens);
         let reference = self.reference.held_out_logps(model, pairs, tokens)?;
-        let policy = pair_logps(model, pairs, Forward::EVAL, tokens, |_, _| {})
+        let policy = pair_logps(model, pairs, Forward::EVAL, tokens)
             .map_err(|source| DirectError::pair("held-out", source))?;
         let device = model.device();
         let policy = columns(&policy, &device);

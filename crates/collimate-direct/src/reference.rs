@@ -128,7 +128,7 @@ impl<M: CausalLm> Reference<M> {
             Self::Model(model) => (model, Forward::EVAL),
             Self::Logps { held_out, .. } => return Ok(Some(held_out.clone())),
         };
-        pair_logps(model, pairs, f, tokens_per_pack, |_, _| {})
+        pair_logps(model, pairs, f, tokens_per_pack)
             .map(Some)
             .map_err(|source| DirectError::pair("held-out", source))
     }

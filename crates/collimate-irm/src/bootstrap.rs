@@ -43,7 +43,7 @@ pub struct BestWorst {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
-pub enum DropReason {
+pub enum NoPairReason {
     /// Fewer than two responses are usable: the others are empty or cut.
     TooFewResponses,
     /// A usable response has a reward that is not a finite number: which is best is unknown.
@@ -65,30 +65,33 @@ pub enum DropReason {
 /// makes no difference.
 ///
 /// # Errors
-/// The [`DropReason`] if they make no pair.
+/// The [`NoPairReason`] if they make no pair.
 ///
 /// # Examples
 /// ```
-/// use collimate_irm::{CutPolicy, DropReason, Response, best_and_worst};
+/// use collimate_irm::{CutPolicy, NoPairReason, Response, best_and_worst};
 /// let response = |text, reward| Response { text, reward, finished: true };
 /// let responses = [response("a", 0.5), response("b", 2.0), response(" ", 9.0), response("c", -1.0)];
 /// let pair = best_and_worst(&responses, CutPolicy::Drop)?;
 /// assert_eq!((pair.chosen, pair.rejected, pair.margin), (1, 3, 3.0));
-/// # Ok::<(), DropReason>(())
+/// # Ok::<(), NoPairReason>(())
 /// ```
-pub fn best_and_worst(responses: &[Response<'_>], cut: CutPolicy) -> Result<BestWorst, DropReason> {
+pub fn best_and_worst(
+    responses: &[Response<'_>],
+    cut: CutPolicy,
+) -> Result<BestWorst, NoPairReason> {
     let usable = || {
         let all = responses.iter().enumerate();
         all.filter(|(_, response)| exclusion(response, cut).is_none())
     };
     if usable().nth(1).is_none() {
-        return Err(DropReason::TooFewResponses);
+        return Err(NoPairReason::TooFewResponses);
     }
     let (mut best, mut worst) = (None, None);
     for (index, response) in usable() {
         let reward = response.reward;
         if !reward.is_finite() {
-            return Err(DropReason::NotFinite);
+            return Err(NoPairReason::NotFinite);
         }
         // Strictly: the first of equal ones stays.
         if best.is_none_or(|best: usize| reward > responses[best].reward) {
@@ -98,20 +101,20 @@ pub fn best_and_worst(responses: &[Response<'_>], cut: CutPolicy) -> Result<Best
             worst = Some(index);
         }
     }
-    let (chosen, rejected) = best.zip(worst).ok_or(DropReason::TooFewResponses)?;
+    let (chosen, rejected) = best.zip(worst).ok_or(NoPairReason::TooFewResponses)?;
     let margin = responses[chosen].reward - responses[rejected].reward;
     let text = responses[chosen].text.trim();
     let same_as_chosen = |response: &Response<'_>| response.text.trim() == text;
     if chosen == rejected {
         // All rewards are equal; that all texts are is the better reason.
         return Err(if usable().all(|(_, response)| same_as_chosen(response)) {
-            DropReason::EqualTexts
+            NoPairReason::EqualTexts
         } else {
-            DropReason::EqualRewards
+            NoPairReason::EqualRewards
         });
     }
     if same_as_chosen(&responses[rejected]) {
-        return Err(DropReason::EqualTexts);
+        return Err(NoPairReason::EqualTexts);
     }
     Ok(BestWorst {
         chosen,
@@ -128,18 +131,18 @@ pub fn best_and_worst(responses: &[Response<'_>], cut: CutPolicy) -> Result<Best
 ///
 /// # Examples
 /// ```
-/// use collimate_irm::{CutPolicy, DropReason, Response, nested_pairs};
+/// use collimate_irm::{CutPolicy, NoPairReason, Response, nested_pairs};
 /// let rewards = [("a", 0.5), ("b", 2.0), ("c", 1.0), ("d", -1.0), ("e", 0.6)];
 /// let responses = rewards.map(|(text, reward)| Response { text, reward, finished: true });
 /// let pairs = nested_pairs(&responses, CutPolicy::Drop)?;
 /// let found: Vec<_> = pairs.iter().map(|pair| (pair.chosen, pair.rejected)).collect();
 /// assert_eq!(found, [(1, 3), (2, 0)]); // "e" is left
-/// # Ok::<(), DropReason>(())
+/// # Ok::<(), NoPairReason>(())
 /// ```
 pub fn nested_pairs(
     responses: &[Response<'_>],
     cut: CutPolicy,
-) -> Result<Vec<BestWorst>, DropReason> {
+) -> Result<Vec<BestWorst>, NoPairReason> {
     let mut pairs = vec![best_and_worst(responses, cut)?];
     let mut left: Vec<usize> = (0..responses.len()).collect();
     while let Some(last) = pairs.last() {
@@ -173,7 +176,7 @@ pub struct ResponseCounts {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Bootstrapped {
     /// The pair of each prompt, or why it has none.
-    pub outcomes: Vec<Result<BestWorst, DropReason>>,
+    pub outcomes: Vec<Result<BestWorst, NoPairReason>>,
     /// The responses of all prompts.
     pub counts: ResponseCounts,
 }
@@ -185,8 +188,8 @@ impl Bootstrapped {
         all.filter_map(|(prompt, outcome)| outcome.ok().map(|pair| (prompt, pair)))
     }
 
-    /// Number of prompts without a pair for each reason, in the order of [`DropReason`].
-    pub fn dropped_by_reason(&self) -> Vec<(DropReason, usize)> {
+    /// Number of prompts without a pair for each reason, in the order of [`NoPairReason`].
+    pub fn dropped_by_reason(&self) -> Vec<(NoPairReason, usize)> {
         let mut counts = BTreeMap::new();
         for reason in self.outcomes.iter().filter_map(|outcome| outcome.err()) {
             *counts.entry(reason).or_insert(0) += 1;
@@ -201,7 +204,7 @@ impl Bootstrapped {
 ///
 /// # Examples
 /// ```
-/// use collimate_irm::{CutPolicy, DropReason, Response, bootstrap_pairs};
+/// use collimate_irm::{CutPolicy, NoPairReason, Response, bootstrap_pairs};
 /// let response = |text, reward| Response { text, reward, finished: true };
 /// let prompts = [
 ///     vec![response("yes", 1.0), response("no", 3.0)],
@@ -210,7 +213,7 @@ impl Bootstrapped {
 /// let made = bootstrap_pairs(&prompts, CutPolicy::Drop);
 /// let pairs: Vec<_> = made.pairs().map(|(prompt, pair)| (prompt, pair.chosen)).collect();
 /// assert_eq!(pairs, [(0, 1)]);
-/// assert_eq!(made.dropped_by_reason(), [(DropReason::TooFewResponses, 1)]);
+/// assert_eq!(made.dropped_by_reason(), [(NoPairReason::TooFewResponses, 1)]);
 /// assert_eq!((made.counts.responses, made.counts.empty), (4, 1));
 /// ```
 pub fn bootstrap_pairs<'a, P>(prompts: &[P], cut: CutPolicy) -> Bootstrapped

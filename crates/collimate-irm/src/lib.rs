@@ -8,7 +8,7 @@ mod reward;
 mod select;
 
 pub use bootstrap::{
-    BestWorst, Bootstrapped, CutPolicy, DropReason, Response, ResponseCounts, best_and_worst,
+    BestWorst, Bootstrapped, CutPolicy, NoPairReason, Response, ResponseCounts, best_and_worst,
     bootstrap_pairs, nested_pairs,
 };
 pub use config::{IrmConfig, MarginReference, share_count, share_count_up_to};

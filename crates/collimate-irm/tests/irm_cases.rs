@@ -2,9 +2,9 @@
 
 use collimate_core::{Key, LeaveReason, Selection};
 use collimate_irm::{
-    BestWorst, CutPolicy, DropReason, ImplicitReward, IrmConfig, IrmError, Logps, MarginReference,
-    Response, ResponseCounts, best_and_worst, bootstrap_pairs, ensemble, nested_pairs, random_k,
-    share_count, top_k,
+    BestWorst, CutPolicy, ImplicitReward, IrmConfig, IrmError, Logps, MarginReference,
+    NoPairReason, Response, ResponseCounts, best_and_worst, bootstrap_pairs, ensemble,
+    nested_pairs, random_k, share_count, top_k,
 };
 
 const KINDS: [ImplicitReward; 3] = [
@@ -301,24 +301,27 @@ fn best_and_worst_by_hand() {
             vec![response("", f64::NAN), a, cut("c", f64::NAN), b],
             pair(1, 3, 1.5),
         ),
-        (vec![], Err(DropReason::TooFewResponses)),
-        (vec![a], Err(DropReason::TooFewResponses)),
-        (vec![a, response("", 0.0)], Err(DropReason::TooFewResponses)),
+        (vec![], Err(NoPairReason::TooFewResponses)),
+        (vec![a], Err(NoPairReason::TooFewResponses)),
+        (
+            vec![a, response("", 0.0)],
+            Err(NoPairReason::TooFewResponses),
+        ),
         (
             vec![a, b, response("c", f64::NAN)],
-            Err(DropReason::NotFinite),
+            Err(NoPairReason::NotFinite),
         ),
         (
             vec![response("c", f64::INFINITY), a],
-            Err(DropReason::NotFinite),
+            Err(NoPairReason::NotFinite),
         ),
-        (vec![a, response("b", 1.0)], Err(DropReason::EqualRewards)),
-        (vec![a, a, a], Err(DropReason::EqualTexts)),
-        (vec![a, response("a", 0.0)], Err(DropReason::EqualTexts)),
-        (vec![a, response("a\n", 0.0)], Err(DropReason::EqualTexts)),
+        (vec![a, response("b", 1.0)], Err(NoPairReason::EqualRewards)),
+        (vec![a, a, a], Err(NoPairReason::EqualTexts)),
+        (vec![a, response("a", 0.0)], Err(NoPairReason::EqualTexts)),
+        (vec![a, response("a\n", 0.0)], Err(NoPairReason::EqualTexts)),
         (
             vec![a, response("b", 0.5), response("a", 0.0)],
-            Err(DropReason::EqualTexts),
+            Err(NoPairReason::EqualTexts),
         ),
     ];
     for (responses, expected) in cases {
@@ -341,7 +344,7 @@ fn cut_responses_are_used_by_policy_only() {
     assert_eq!((all.chosen, all.rejected), (0, 3));
     assert_eq!(
         best_and_worst(&responses[..2], CutPolicy::Drop),
-        Err(DropReason::TooFewResponses)
+        Err(NoPairReason::TooFewResponses)
     );
 }
 
@@ -363,8 +366,8 @@ fn bootstrapping_counts_what_it_leaves_out() {
     assert_eq!(
         made.dropped_by_reason(),
         [
-            (DropReason::TooFewResponses, 2),
-            (DropReason::EqualTexts, 1)
+            (NoPairReason::TooFewResponses, 2),
+            (NoPairReason::EqualTexts, 1)
         ]
     );
     let counts = ResponseCounts {
@@ -406,7 +409,7 @@ fn nested_pairs_use_every_response_once() {
     assert_eq!(found, [(1, 3, 6.0), (2, 4, 3.5)]);
     assert_eq!(
         nested_pairs(&responses[..1], CutPolicy::Drop),
-        Err(DropReason::TooFewResponses)
+        Err(NoPairReason::TooFewResponses)
     );
 }
 
@@ -516,7 +519,7 @@ fn configuration_files() {
         let named = format!("implicit_reward = {} needs", name.trim_matches('"'));
         assert!(message.starts_with(&named), "{message}");
     }
-    let reason = serde_json::to_string(&DropReason::TooFewResponses).unwrap();
+    let reason = serde_json::to_string(&NoPairReason::TooFewResponses).unwrap();
     assert_eq!(reason, r#""too_few_responses""#);
 }
 

@@ -265,7 +265,7 @@ where
         };
         add("collimate-judge 1");
         add(self.name());
-        add(&format!("{:?}", template.shows()));
+        add(&format!("{:?}", template.kind()));
         add(if template.system().is_some() {
             "+"
         } else {

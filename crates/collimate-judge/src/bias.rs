@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::pairwise::Ballot;
+use crate::pairwise::PairJudgement;
 use crate::verdict::Verdict;
 
 /// Verdicts on the same two answers in both orders. Every judged duel is in exactly one count.
@@ -50,7 +50,7 @@ impl PositionBias {
     }
 
     /// Counts duels by their ballots; those without two were not shown to the judge.
-    pub(crate) fn new<'a>(duels: impl Iterator<Item = &'a [Ballot]>) -> Self {
+    pub(crate) fn new<'a>(duels: impl Iterator<Item = &'a [PairJudgement]>) -> Self {
         let mut bias = Self::default();
         for ballots in duels {
             let [one, other] = ballots else {

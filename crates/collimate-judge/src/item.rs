@@ -69,15 +69,15 @@ impl Item {
 ///
 /// The two prompts are equal but for a two-turn template, where each side has its own first answer.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct Duel {
+pub struct AnswerPair {
     /// The answer whose wins are counted.
     pub a: Item,
     /// The answer it is compared with.
     pub b: Item,
 }
 
-impl Duel {
-    /// A duel over one prompt.
+impl AnswerPair {
+    /// Two answers to one prompt.
     pub fn new(
         prompt: impl Into<Prompt>,
         a: impl Into<Completion>,
@@ -90,7 +90,7 @@ impl Duel {
         }
     }
 
-    /// The same duel seen from the other side.
+    /// The same pair seen from the other side.
     #[must_use]
     pub fn swapped(self) -> Self {
         Self {
@@ -100,7 +100,7 @@ impl Duel {
     }
 }
 
-impl Duel {
+impl AnswerPair {
     /// The question or questions that both sides answer.
     pub(crate) fn question(&self, index: usize, turns: bool) -> Result<[String; 2], JudgeError> {
         let question = |item: &Item| -> Result<[String; 2], JudgeError> {

@@ -9,16 +9,16 @@ use serde::{Deserialize, Serialize};
 use crate::ask::{Judgement, Request};
 use crate::bias::PositionBias;
 use crate::error::JudgeError;
-use crate::item::Duel;
+use crate::item::AnswerPair;
 use crate::judge::Judge;
 use crate::parse::Unparsed;
-use crate::places::Shows;
+use crate::places::TemplateKind;
 use crate::record::{Outcome, Record};
 use crate::report::ParseReport;
 use crate::template::Template;
 use crate::verdict::{Verdict, parse_verdict};
 
-/// A side of a duel.
+/// A side of a pair of answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Side {
@@ -28,9 +28,9 @@ pub enum Side {
     B,
 }
 
-/// One judgement of a duel.
+/// One judgement of a pair of answers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Ballot {
+pub struct PairJudgement {
     /// The side that the judge saw first, under the name "A".
     pub shown_first: Side,
     /// The text of the judge; the reason if the judge refused.
@@ -41,7 +41,7 @@ pub struct Ballot {
     pub unparsed: Option<Unparsed>,
 }
 
-impl Ballot {
+impl PairJudgement {
     fn new(shown_first: Side, judgement: Judgement) -> Self {
         let parsed = judgement.read(parse_verdict);
         Self {
@@ -62,20 +62,20 @@ impl Ballot {
     }
 }
 
-/// A duel judged.
+/// The judgements of a pair of answers and what follows from them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DuelResult {
+pub struct PairResult {
     /// How it ends for side a.
     pub outcome: Option<Outcome>,
     /// Both orders, in the order they were asked in; none where the judge was not asked.
-    pub ballots: Vec<Ballot>,
+    pub ballots: Vec<PairJudgement>,
 }
 
 /// Duels judged in both orders.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Comparison {
     /// One for each duel.
-    pub results: Vec<DuelResult>,
+    pub results: Vec<PairResult>,
     /// Outcomes, seen from side a, for win rates.
     pub record: Record,
     /// What the order of the answers does to the verdict.
@@ -109,10 +109,10 @@ where
     pub fn compare(
         &self,
         template: &Template,
-        duels: &[Duel],
+        duels: &[AnswerPair],
         key: Key,
     ) -> Result<Comparison, JudgeError> {
-        if !template.shows().is_pair() {
+        if !template.kind().is_pair() {
             return Err(JudgeError::Template {
                 name: template.name().to_owned(),
                 message: "it shows one answer; a comparison needs two".to_owned(),
@@ -121,7 +121,7 @@ where
         if duels.is_empty() {
             return Err(JudgeError::NoItems);
         }
-        let turns = template.shows() == Shows::PairTwoTurns;
+        let turns = template.kind() == TemplateKind::PairTwoTurns;
         let mut record = Record::new(duels, turns)?;
         let has_empty = |index: usize| duels[index].a.is_empty() || duels[index].b.is_empty();
         let shown = self.shown(duels.len(), has_empty)?;
@@ -154,10 +154,10 @@ where
         let mut judgements = asked.judgements.into_iter().flatten();
         let mut results = Vec::with_capacity(duels.len());
         for (sides, shown) in orders.iter().zip(shown) {
-            let ballots: Vec<Ballot> = sides
+            let ballots: Vec<PairJudgement> = sides
                 .iter()
                 .zip(judgements.by_ref())
-                .map(|(&side, judgement)| Ballot::new(side, judgement))
+                .map(|(&side, judgement)| PairJudgement::new(side, judgement))
                 .collect();
             for ballot in &ballots {
                 report.count(&ballot.text, ballot.unparsed.map_or(Ok(()), Err));
@@ -167,7 +167,7 @@ where
                 // Without ballots: equal answers, or an empty one.
                 _ => shown.then_some(Outcome::Tie),
             };
-            results.push(DuelResult { outcome, ballots });
+            results.push(PairResult { outcome, ballots });
         }
         record.outcomes = results.iter().map(|result| result.outcome).collect();
         Ok(Comparison {
@@ -180,14 +180,14 @@ where
 }
 
 /// What both orders say together.
-fn both(one: &Ballot, other: &Ballot) -> Option<Outcome> {
+fn both(one: &PairJudgement, other: &PairJudgement) -> Option<Outcome> {
     let (one, other) = (one.outcome()?, other.outcome()?);
     Some(if one == other { one } else { Outcome::Tie })
 }
 
 /// What stands at the places of a template that shows two answers.
 fn values(
-    duel: &Duel,
+    duel: &AnswerPair,
     index: usize,
     turns: bool,
     shown_first: Side,

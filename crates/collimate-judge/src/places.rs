@@ -13,8 +13,9 @@ use serde::{Deserialize, Serialize};
 /// | `pair_two_turns` | `{question_1}`, `{question_2}`, `{answer_a_1}`, `{answer_a_2}`, `{answer_b_1}`, `{answer_b_2}` |
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(rename = "Shows"))]
 #[serde(rename_all = "snake_case")]
-pub enum Shows {
+pub enum TemplateKind {
     /// One answer to one question.
     Answer,
     /// One model's answers to two questions in a row.
@@ -25,7 +26,7 @@ pub enum Shows {
     PairTwoTurns,
 }
 
-impl Shows {
+impl TemplateKind {
     /// The names of the places, without braces.
     pub fn places(self) -> &'static [&'static str] {
         match self {

@@ -7,7 +7,7 @@ use collimate_eval::{Bootstrap, Groups, Interval};
 use serde::{Deserialize, Serialize};
 
 use crate::error::JudgeError;
-use crate::item::Duel;
+use crate::item::AnswerPair;
 use crate::length::{LengthControl, LengthControlled};
 
 /// How a duel ends for side a.
@@ -91,7 +91,7 @@ pub struct Record {
 
 impl Record {
     /// Duels that are not decided yet.
-    pub(crate) fn new(duels: &[Duel], turns: bool) -> Result<Self, JudgeError> {
+    pub(crate) fn new(duels: &[AnswerPair], turns: bool) -> Result<Self, JudgeError> {
         let mut numbers = HashMap::new();
         let mut prompts = Vec::with_capacity(duels.len());
         for (index, duel) in duels.iter().enumerate() {
@@ -100,7 +100,8 @@ impl Record {
             prompts.push(*numbers.entry(question).or_insert(next));
         }
         let length = |text: &str| text.chars().count() as f64;
-        let difference = |duel: &Duel| length(&duel.a.answer.text) - length(&duel.b.answer.text);
+        let difference =
+            |duel: &AnswerPair| length(&duel.a.answer.text) - length(&duel.b.answer.text);
         Ok(Self {
             outcomes: vec![None; duels.len()],
             prompts,

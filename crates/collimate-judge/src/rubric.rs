@@ -17,10 +17,10 @@ use crate::template::Template;
 ///
 /// # Examples
 /// ```
-/// use collimate_judge::{Numbers, Rubric, ScoreFormat, ScoreRange, Shows, Template};
+/// use collimate_judge::{Numbers, Rubric, ScoreFormat, ScoreRange, TemplateKind, Template};
 /// let template = Template::new(
 ///     "polite",
-///     Shows::Answer,
+///     TemplateKind::Answer,
 ///     None,
 ///     "{question}\n\n{answer}\n\nIs this polite? End with \"Politeness: <0 to 3>\".",
 /// )?;
@@ -69,7 +69,7 @@ impl Rubric {
         format: ScoreFormat,
         range: ScoreRange,
     ) -> Result<Self, JudgeError> {
-        if template.shows().is_pair() {
+        if template.kind().is_pair() {
             return Err(JudgeError::Template {
                 name: template.name().to_owned(),
                 message: "it shows two answers; a rubric grades one".to_owned(),
@@ -127,7 +127,7 @@ impl Rubric {
     /// # Errors
     /// [`JudgeError::Turns`] for an item that a two-turn template cannot show.
     pub fn prompt(&self, item: &Item, style: PromptStyle) -> Result<Prompt, JudgeError> {
-        let values = values(self.template.shows(), 0, item)?;
+        let values = values(self.template.kind(), 0, item)?;
         let values: Vec<&str> = values.iter().map(String::as_str).collect();
         Ok(self.template.render(&values, style))
     }

@@ -7,11 +7,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::ask::Request;
 use crate::error::JudgeError;
-use crate::item::{Duel, Item};
+use crate::item::{AnswerPair, Item};
 use crate::judge::Judge;
 use crate::options::EmptyAnswers;
 use crate::parse::Unparsed;
-use crate::places::Shows;
+use crate::places::TemplateKind;
 use crate::record::{Outcome, Record};
 use crate::report::ParseReport;
 use crate::rubric::Rubric;
@@ -84,7 +84,7 @@ where
         let shown = self.shown(items.len(), |index| items[index].is_empty())?;
         let mut requests = Vec::new();
         for (item, content) in items.iter().enumerate().filter(|&(item, _)| shown[item]) {
-            let values = values(rubric.template().shows(), item, content)?;
+            let values = values(rubric.template().kind(), item, content)?;
             requests.push(Request { item, values });
         }
         let samples = self.options().effective_samples();
@@ -124,13 +124,13 @@ where
     pub fn compare_by_score(
         &self,
         rubric: &Rubric,
-        duels: &[Duel],
+        duels: &[AnswerPair],
         tie_within: f64,
     ) -> Result<ScoreComparison, JudgeError> {
         Range::NotNegative.check("tie_within", tie_within)?;
-        let turns = rubric.template().shows() == Shows::TwoTurns;
+        let turns = rubric.template().kind() == TemplateKind::TwoTurns;
         let mut record = Record::new(duels, turns)?;
-        let sides = |side: fn(&Duel) -> &Item| duels.iter().map(side).cloned();
+        let sides = |side: fn(&AnswerPair) -> &Item| duels.iter().map(side).cloned();
         let items: Vec<Item> = sides(|duel| &duel.a).chain(sides(|duel| &duel.b)).collect();
         let Grades {
             grades: mut a,
@@ -170,9 +170,13 @@ where
 }
 
 /// What stands at the places of a template that shows one answer.
-pub(crate) fn values(shows: Shows, index: usize, item: &Item) -> Result<Vec<String>, JudgeError> {
+pub(crate) fn values(
+    shows: TemplateKind,
+    index: usize,
+    item: &Item,
+) -> Result<Vec<String>, JudgeError> {
     let answer = item.answer.text.clone();
-    if shows != Shows::TwoTurns {
+    if shows != TemplateKind::TwoTurns {
         return Ok(vec![item.question(), answer]);
     }
     let [first, reply, second] = item.turns().ok_or(JudgeError::Turns { index })?;

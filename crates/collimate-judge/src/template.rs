@@ -5,12 +5,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::JudgeError;
 use crate::options::PromptStyle;
-use crate::places::{Piece, Shows, pieces};
+use crate::places::{Piece, TemplateKind, pieces};
 use crate::prompts;
 
 /// A judge prompt with places for question and answers.
 ///
-/// A place is a name in braces, as [`Shows`] lists them. Other braces are text, but a name in
+/// A place is a name in braces, as [`TemplateKind`] lists them. Other braces are text, but a name in
 /// braces that is no place of this template is refused: it is a slip of the pen. What is filled in
 /// is never looked at again, so a question or an answer may hold `{answer}`.
 ///
@@ -18,8 +18,8 @@ use crate::prompts;
 ///
 /// # Examples
 /// ```
-/// use collimate_judge::{Shows, Template};
-/// let error = Template::new("mine", Shows::Answer, None, "Rate this: {answer}").unwrap_err();
+/// use collimate_judge::{TemplateKind, Template};
+/// let error = Template::new("mine", TemplateKind::Answer, None, "Rate this: {answer}").unwrap_err();
 /// assert_eq!(
 ///     error.to_string(),
 ///     "template mine: it has no place {question}: the judge would not see it",
@@ -33,7 +33,7 @@ pub struct Template {
     /// Name of the template, for messages.
     name: String,
     /// Questions and answers that the template shows to the judge.
-    shows: Shows,
+    shows: TemplateKind,
     /// Text of the system message; null leaves the system message out.
     #[serde(skip_serializing_if = "Option::is_none")]
     system: Option<String>,
@@ -45,7 +45,7 @@ pub struct Template {
 #[serde(deny_unknown_fields)]
 struct Fields {
     name: String,
-    shows: Shows,
+    shows: TemplateKind,
     #[serde(default)]
     system: Option<String>,
     user: String,
@@ -66,7 +66,7 @@ impl Template {
     /// [`JudgeError::Template`] for a place that is missing in both texts, or one that is unknown.
     pub fn new(
         name: impl Into<String>,
-        shows: Shows,
+        shows: TemplateKind,
         system: Option<String>,
         user: impl Into<String>,
     ) -> Result<Self, JudgeError> {
@@ -83,36 +83,36 @@ impl Template {
     /// The additive five-point prompt of Self-Rewarding Language Models
     /// ([arXiv:2401.10020](https://arxiv.org/abs/2401.10020), figure 2).
     pub fn additive() -> Self {
-        Self::published("additive", Shows::Answer, None, prompts::ADDITIVE)
+        Self::published("additive", TemplateKind::Answer, None, prompts::ADDITIVE)
     }
 
     /// MT-bench's prompt for one answer ([arXiv:2306.05685](https://arxiv.org/abs/2306.05685), figure 6).
     pub fn mt_bench() -> Self {
         let system = Some(prompts::SINGLE_SYSTEM);
-        Self::published("mt_bench", Shows::Answer, system, prompts::SINGLE)
+        Self::published("mt_bench", TemplateKind::Answer, system, prompts::SINGLE)
     }
 
     /// MT-bench's prompt for one model's two answers.
     pub fn mt_bench_two_turns() -> Self {
         let system = Some(prompts::SINGLE_TURNS_SYSTEM);
         let user = prompts::SINGLE_TURNS;
-        Self::published("mt_bench_two_turns", Shows::TwoTurns, system, user)
+        Self::published("mt_bench_two_turns", TemplateKind::TwoTurns, system, user)
     }
 
     /// MT-bench's prompt for two answers ([arXiv:2306.05685](https://arxiv.org/abs/2306.05685), figure 5).
     pub fn mt_bench_pair() -> Self {
         let system = Some(prompts::PAIR_SYSTEM);
-        Self::published("mt_bench_pair", Shows::Pair, system, prompts::PAIR)
+        Self::published("mt_bench_pair", TemplateKind::Pair, system, prompts::PAIR)
     }
 
     /// MT-bench's prompt for two models' two answers.
     pub fn mt_bench_pair_two_turns() -> Self {
         let system = Some(prompts::PAIR_TURNS_SYSTEM);
-        let (shows, user) = (Shows::PairTwoTurns, prompts::PAIR_TURNS);
+        let (shows, user) = (TemplateKind::PairTwoTurns, prompts::PAIR_TURNS);
         Self::published("mt_bench_pair_two_turns", shows, system, user)
     }
 
-    fn published(name: &str, shows: Shows, system: Option<&str>, user: &str) -> Self {
+    fn published(name: &str, shows: TemplateKind, system: Option<&str>, user: &str) -> Self {
         Self {
             name: name.to_owned(),
             shows,
@@ -127,7 +127,7 @@ impl Template {
     }
 
     /// What it shows.
-    pub fn shows(&self) -> Shows {
+    pub fn kind(&self) -> TemplateKind {
         self.shows
     }
 
@@ -141,7 +141,7 @@ impl Template {
         &self.user
     }
 
-    /// The judge's prompt. `values` are those of the places, in the order of [`Shows::places`].
+    /// The judge's prompt. `values` are those of the places, in the order of [`TemplateKind::places`].
     pub(crate) fn render(&self, values: &[&str], style: PromptStyle) -> Prompt {
         let fill = |text: &str| {
             let mut filled = String::new();

@@ -9,7 +9,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use collimate_core::{Completion, GenerateError, Generator, Key, Prompt, Sampling};
 use collimate_judge::{
-    Cache, Duel, Item, Judge, JudgeError, JudgeOptions, PromptStyle, Rubric, Shows, Template,
+    AnswerPair, Cache, Item, Judge, JudgeError, JudgeOptions, PromptStyle, Rubric, Template,
+    TemplateKind,
 };
 use common::{Toy, by_number, judge, lenient};
 
@@ -54,8 +55,11 @@ fn pairs_are_cached_in_both_orders() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("judge.jsonl");
     let toy = Toy::new(|prompt: &str, _| by_number(prompt));
-    let duels = [Duel::new("q", "1", "2"), Duel::new("q", "4", "3")];
-    let run = |duels: &[Duel], seed| {
+    let duels = [
+        AnswerPair::new("q", "1", "2"),
+        AnswerPair::new("q", "4", "3"),
+    ];
+    let run = |duels: &[AnswerPair], seed| {
         let judge = judge(&toy, JudgeOptions::greedy()).with_cache(open(&path));
         let key = Key::new(seed, "judging");
         judge
@@ -66,7 +70,7 @@ fn pairs_are_cached_in_both_orders() {
     assert_eq!(toy.written(), 4);
     // Neither another key nor the other side's view needs anything new.
     assert_eq!(run(&duels, 2).record, first.record);
-    let swapped = duels.clone().map(Duel::swapped);
+    let swapped = duels.clone().map(AnswerPair::swapped);
     assert_eq!(run(&swapped, 1).record.counts().win, 1);
     assert_eq!(toy.written(), 4);
 }
@@ -113,7 +117,7 @@ fn everything_a_judgement_depends_on_is_in_the_key() {
     assert_eq!(asked("toy", lenient(), &Rubric::mt_bench(), item()), 3);
     let own = |system: Option<&str>, user: &str| {
         let system = system.map(str::to_owned);
-        let template = Template::new("additive", Shows::Answer, system, user).unwrap();
+        let template = Template::new("additive", TemplateKind::Answer, system, user).unwrap();
         Rubric::new(template, additive.format().clone(), additive.range()).unwrap()
     };
     assert_eq!(

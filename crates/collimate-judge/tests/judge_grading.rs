@@ -8,8 +8,8 @@ use collimate_core::{
     Completion, GenerateError, Generator, Message, Prompt, Role, Sampling, Scorer,
 };
 use collimate_judge::{
-    Duel, EmptyAnswers, Item, JudgeError, JudgeOptions, JudgeScorer, Outcome, PromptStyle, Rubric,
-    Unparsed, UnparsedPolicy,
+    AnswerPair, EmptyAnswers, Item, JudgeError, JudgeOptions, JudgeScorer, Outcome, PromptStyle,
+    Rubric, Unparsed, UnparsedPolicy,
 };
 use common::{Toy, between, judge, lenient};
 
@@ -237,7 +237,7 @@ fn bad_input_is_named() {
         .unwrap()
         .grade(&two_turns, &items(&["a"]));
     assert!(matches!(error, Err(JudgeError::Turns { index: 0 })));
-    let duel = [Duel::new("q", "a", "b")];
+    let duel = [AnswerPair::new("q", "a", "b")];
     let error = judge_with(lenient())
         .unwrap()
         .compare_by_score(&Rubric::additive(), &duel, -1.0);
@@ -389,7 +389,7 @@ fn a_judge_that_owns_its_generator_lives_as_long_as_it_likes() {
 fn the_higher_single_score_wins() {
     let toy = Toy::new(|prompt: &str, _| format!("Score: {}", shown(prompt)));
     let duels = [("4", "2"), ("1", "2"), ("3", "3"), ("9", "2"), ("2", "1")]
-        .map(|(a, b)| Duel::new("q", a, b));
+        .map(|(a, b)| AnswerPair::new("q", a, b));
     let judge = judge(&toy, lenient());
     let compare = |within| {
         judge

@@ -7,7 +7,7 @@ use std::sync::Mutex;
 use collimate_core::{Key, Message, Prompt, Role};
 use collimate_eval::Bootstrap;
 use collimate_judge::{
-    Duel, EmptyAnswers, Item, JudgeError, JudgeOptions, LengthControl, Outcome, Record, Side,
+    AnswerPair, EmptyAnswers, Item, JudgeError, JudgeOptions, LengthControl, Outcome, Record, Side,
     Template, Unparsed, Verdict,
 };
 use common::{Toy, by_number, judge, lenient, shown_pair};
@@ -16,8 +16,9 @@ fn key() -> Key {
     Key::new(7, "judging")
 }
 
-fn duels(answers: &[(&str, &str)]) -> Vec<Duel> {
-    let duel = |(i, &(a, b)): (usize, &(&str, &str))| Duel::new(format!("question {i}"), a, b);
+fn duels(answers: &[(&str, &str)]) -> Vec<AnswerPair> {
+    let duel =
+        |(i, &(a, b)): (usize, &(&str, &str))| AnswerPair::new(format!("question {i}"), a, b);
     answers.iter().enumerate().map(duel).collect()
 }
 
@@ -133,7 +134,7 @@ fn the_first_order_is_a_coin_of_key_and_texts() {
     let duels = duels(&many);
     let toy = Toy::new(|_: &str, _| "[[C]]");
     let judge = judge(&toy, JudgeOptions::greedy());
-    let first = |duels: &[Duel], key| -> Vec<Side> {
+    let first = |duels: &[AnswerPair], key| -> Vec<Side> {
         let comparison = judge
             .compare(&Template::mt_bench_pair(), duels, key)
             .unwrap();
@@ -153,7 +154,7 @@ fn the_first_order_is_a_coin_of_key_and_texts() {
     assert_ne!(first(&duels, Key::new(8, "judging")), sides);
     assert_eq!(first(&duels[50..], key()), sides[50..]);
     // Seen from the other side the same text is first.
-    let swapped: Vec<Duel> = duels.iter().cloned().map(Duel::swapped).collect();
+    let swapped: Vec<AnswerPair> = duels.iter().cloned().map(AnswerPair::swapped).collect();
     let other = |side: &Side| if *side == Side::A { Side::B } else { Side::A };
     assert_eq!(
         first(&swapped, key()),
@@ -165,7 +166,7 @@ fn the_first_order_is_a_coin_of_key_and_texts() {
 fn wrong_comparisons_are_refused_before_anything_is_asked() {
     let toy = Toy::new(|_: &str, _| "[[C]]");
     let judge_with = |options| judge(&toy, options);
-    let compare = |template: Template, duels: &[Duel]| {
+    let compare = |template: Template, duels: &[AnswerPair]| {
         let judge = judge_with(JudgeOptions::greedy());
         judge.compare(&template, duels, key()).unwrap_err()
     };
@@ -176,11 +177,11 @@ fn wrong_comparisons_are_refused_before_anything_is_asked() {
         message,
         "template mt_bench: it shows one answer; a comparison needs two"
     );
-    let apart = Duel {
+    let apart = AnswerPair {
         a: Item::new("p", "a"),
         b: Item::new("q", "b"),
     };
-    let error = compare(pair(), &[Duel::new("q", "a", "b"), apart]);
+    let error = compare(pair(), &[AnswerPair::new("q", "a", "b"), apart]);
     assert!(matches!(error, JudgeError::Questions { index: 1 }));
     let error = compare(pair(), &duels(&[("a", "b"), ("a", " ")]));
     assert!(matches!(
@@ -219,7 +220,7 @@ fn two_turns_show_each_side_its_own_first_answer() {
         ];
         Item::new(Prompt::Chat(turns), answer)
     };
-    let duel = Duel {
+    let duel = AnswerPair {
         a: side("a1", "a2"),
         b: side("b1", "b2"),
     };

@@ -2,8 +2,8 @@
 
 use collimate_core::{Completion, Finish};
 use collimate_judge::{
-    JudgeError, Numbers, Rubric, ScoreFormat, ScoreRange, Shows, Template, Unparsed, Verdict,
-    parse_verdict,
+    JudgeError, Numbers, Rubric, ScoreFormat, ScoreRange, Template, TemplateKind, Unparsed,
+    Verdict, parse_verdict,
 };
 
 fn parse(rubric: &Rubric, text: &str) -> Result<f64, Unparsed> {
@@ -174,7 +174,7 @@ fn rubrics_that_cannot_be_are_refused() {
 
 #[test]
 fn templates_of_ones_own() {
-    let new = |user: &str| Template::new("t", Shows::Pair, None, user);
+    let new = |user: &str| Template::new("t", TemplateKind::Pair, None, user);
     assert_eq!(
         refusal(new("{question} {answer_a}")),
         "template t: it has no place {answer_b}: the judge would not see it"
@@ -187,7 +187,7 @@ fn templates_of_ones_own() {
     let json = r#"{"score": 1, {} { question } {"#;
     let system = Some("About {question}:".to_owned());
     let user = format!("{json} {{answer_a}}{{answer_b}}");
-    Template::new("t", Shows::Pair, system, user).unwrap();
+    Template::new("t", TemplateKind::Pair, system, user).unwrap();
     serde_json::from_str::<Template>(r#"{"name":"t","shows":"answer","user":"{answer}"}"#)
         .unwrap_err();
 }
@@ -203,7 +203,7 @@ fn published_prompts_have_their_places() {
     ];
     for template in published {
         let system = template.system().map(str::to_owned);
-        let again = Template::new(template.name(), template.shows(), system, template.user());
+        let again = Template::new(template.name(), template.kind(), system, template.user());
         assert_eq!(again.unwrap(), template);
         assert!(!template.user().contains("<!--"), "{}", template.name());
         assert!(!template.user().ends_with('\n'), "{}", template.name());

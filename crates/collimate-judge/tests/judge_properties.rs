@@ -9,7 +9,7 @@ use std::sync::Arc;
 use collimate_core::Key;
 use collimate_eval::Bootstrap;
 use collimate_judge::{
-    Cache, Duel, Item, JudgeError, JudgeOptions, LengthControl, Outcome, Record, Rubric,
+    AnswerPair, Cache, Item, JudgeError, JudgeOptions, LengthControl, Outcome, Record, Rubric,
     ScoreRange, Template, Unparsed, parse_verdict,
 };
 use common::{Toy, judge, lenient};
@@ -44,10 +44,10 @@ fn grumpy(prompt: &str, sample: usize) -> String {
     }
 }
 
-fn duels() -> impl Strategy<Value = Vec<Duel>> {
+fn duels() -> impl Strategy<Value = Vec<AnswerPair>> {
     let answer = || prop::sample::select(vec!["yes", "no", "perhaps so", "[[A]]", "{answer_b}"]);
     let duel = (0_u8..4, answer(), answer());
-    let duel = duel.prop_map(|(q, a, b)| Duel::new(format!("question {q}"), a, b));
+    let duel = duel.prop_map(|(q, a, b)| AnswerPair::new(format!("question {q}"), a, b));
     prop::collection::vec(duel, 1..12)
 }
 
@@ -65,9 +65,9 @@ proptest! {
         let toy = Toy::new(|prompt: &str, _| moody(prompt));
         let judge = judge(&toy, lenient());
         let key = Key::new(seed, "judging");
-        let compare = |duels: &[Duel]| judge.compare(&Template::mt_bench_pair(), duels, key).unwrap();
+        let compare = |duels: &[AnswerPair]| judge.compare(&Template::mt_bench_pair(), duels, key).unwrap();
         let forth = compare(&duels);
-        let swapped: Vec<Duel> = duels.iter().cloned().map(Duel::swapped).collect();
+        let swapped: Vec<AnswerPair> = duels.iter().cloned().map(AnswerPair::swapped).collect();
         let back = compare(&swapped);
         let outcomes: Vec<_> = forth.record.outcomes.iter().copied().map(turned).collect();
         prop_assert_eq!(&back.record.outcomes, &outcomes);
@@ -81,7 +81,7 @@ proptest! {
         let toy = Toy::new(|prompt: &str, _| moody(prompt));
         let judge = judge(&toy, lenient());
         let key = Key::new(3, "judging");
-        let compare = |duels: &[Duel]| judge.compare(&Template::mt_bench_pair(), duels, key).unwrap();
+        let compare = |duels: &[AnswerPair]| judge.compare(&Template::mt_bench_pair(), duels, key).unwrap();
         let mut rotated = duels.clone();
         let by = turn.index(duels.len());
         rotated.rotate_left(by);

@@ -10,8 +10,8 @@ use collimate_core::{
     Answers, Completion, GenerateError, Generator, Key, Prompt, Sampling, Scorer,
 };
 use collimate_judge::{
-    Cache, Duel, Item, JudgeError, JudgeOptions, JudgeScorer, Outcome, Rubric, Template, Unparsed,
-    UnparsedPolicy,
+    AnswerPair, Cache, Item, JudgeError, JudgeOptions, JudgeScorer, Outcome, Rubric, Template,
+    Unparsed, UnparsedPolicy,
 };
 use common::{judge, lenient};
 
@@ -135,9 +135,9 @@ fn what_arrived_before_an_error_is_kept() {
 fn a_duel_with_a_refused_order_has_no_outcome() {
     let picky = Picky::default();
     let duels = [
-        Duel::new("q", "cat", "dog"),
-        Duel::new("q", "cat", "fish"),
-        Duel::new("q", "bird", "dog"),
+        AnswerPair::new("q", "cat", "dog"),
+        AnswerPair::new("q", "cat", "fish"),
+        AnswerPair::new("q", "bird", "dog"),
     ];
     let judge = judge(&picky, JudgeOptions::greedy());
     let key = Key::new(1, "judging");

@@ -7,6 +7,6 @@ mod llama;
 mod rows;
 
 pub use bert::{Bert, BertConfig};
-pub use generate::{BatchLimits, Place, Progress, TextGenerator, Watch, sample};
+pub use generate::{BatchLimits, GenerationProgress, Place, TextGenerator, Watch, sample};
 pub use hf::{Architecture, detect_architecture, eos_token_ids};
 pub use llama::{Llama, LlamaCache, LlamaConfig};

@@ -18,7 +18,7 @@ use crate::rollout::{Response, Rollout};
 use crate::state::{State, Sums};
 use crate::targets::{Targets, targets};
 use crate::task::{KlReference, PpoTask};
-use crate::update::{Fate, Update};
+use crate::update::{StepOutcome, Update};
 use crate::write::Writer;
 use crate::{ActorCritic, PpoError};
 
@@ -271,7 +271,7 @@ impl<M: CausalLm> Loop<'_, M> {
                 step: self.state.updates + 1,
                 schedule: self.schedule(),
             };
-            let (next, fate) = update.step(
+            let (next, outcome) = update.step(
                 model,
                 &mut self.stepper,
                 &parts[index as usize],
@@ -280,15 +280,15 @@ impl<M: CausalLm> Loop<'_, M> {
             model = next;
             self.state.place += 1;
             self.state.ticks += 1;
-            match fate {
-                Fate::Applied => self.state.updates += 1,
-                Fate::Skipped => {}
-                Fate::Stopped => self.state.place = all,
+            match outcome {
+                StepOutcome::Applied => self.state.updates += 1,
+                StepOutcome::Skipped => {}
+                StepOutcome::Stopped => self.state.place = all,
             }
             self.meter.set(self.place(), &self.message());
             let due = |every: u64| self.state.updates.is_multiple_of(every);
             let more = self.state.place < all;
-            if more && fate == Fate::Applied && self.config.save_every.is_some_and(due) {
+            if more && outcome == StepOutcome::Applied && self.config.save_every.is_some_and(due) {
                 self.state.current = Some(rollout.clone());
                 self.save(&model)?;
                 self.state.current = None;

@@ -15,7 +15,7 @@ use crate::{ActorCritic, PpoError};
 
 /// What became of a mini-batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Fate {
+pub(crate) enum StepOutcome {
     /// The weights moved.
     Applied,
     /// Its ratios were too large to learn from.
@@ -60,7 +60,7 @@ impl Update<'_> {
         stepper: &mut Stepper,
         mini_batch: &[usize],
         sums: &mut Sums,
-    ) -> Result<(ActorCritic<M>, Fate), PpoError> {
+    ) -> Result<(ActorCritic<M>, StepOutcome), PpoError> {
         let config = self.config;
         let responses = &self.rollout.responses;
         let tokens: usize = mini_batch.iter().map(|&i| responses[i].ids().len()).sum();
@@ -80,12 +80,12 @@ impl Update<'_> {
         if limit.is_some_and(|limit| approx_kl > limit) {
             stepper.discard();
             sums.count(names::STOPPED);
-            return Ok((model, Fate::Stopped));
+            return Ok((model, StepOutcome::Stopped));
         }
         if config.ratio_threshold.is_some_and(|most| ratio > most) {
             stepper.discard();
             sums.count(names::SKIPPED);
-            return Ok((model, Fate::Skipped));
+            return Ok((model, StepOutcome::Skipped));
         }
         let norm = stepper.gradient_norm();
         let critic = config.estimator.critic();
@@ -128,7 +128,7 @@ impl Update<'_> {
         let scale = clip_factor(norm, config.max_grad_norm);
         Ok((
             stepper.apply(model, scale, &rate, &config.adamw),
-            Fate::Applied,
+            StepOutcome::Applied,
         ))
     }
 

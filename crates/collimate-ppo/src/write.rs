@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use burn::module::Module;
 use collimate_core::{Completion, GenerateError, Key, Prompt, Purpose};
 use collimate_files::atomic_write;
-use collimate_lm::{Progress, TextGenerator, Watch};
+use collimate_lm::{GenerationProgress, TextGenerator, Watch};
 use collimate_nn::CausalLm;
 use collimate_train::{Interrupt, TrainError, epoch_order};
 use rand::RngExt;
@@ -39,7 +39,7 @@ pub(crate) struct Writer<'a, M: CausalLm> {
 /// A rollout half written: a stopped run goes on after its last whole chunk.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Note {
+struct RolloutDraft {
     identity: String,
     rollout: u64,
     responses: Vec<Response>,
@@ -47,12 +47,12 @@ struct Note {
 
 struct Stop<'a, F> {
     interrupt: &'a Interrupt,
-    told: F,
+    on_progress: F,
 }
 
-impl<F: FnMut(Progress) + Send> Watch for Stop<'_, F> {
-    fn progress(&mut self, now: Progress) -> ControlFlow<()> {
-        (self.told)(now);
+impl<F: FnMut(GenerationProgress) + Send> Watch for Stop<'_, F> {
+    fn progress(&mut self, now: GenerationProgress) -> ControlFlow<()> {
+        (self.on_progress)(now);
         match self.interrupt.is_set() {
             true => ControlFlow::Break(()),
             false => ControlFlow::Continue(()),
@@ -125,8 +125,8 @@ impl<M: CausalLm> Writer<'_, M> {
 
     fn noted(&self, rollout: u64) -> Vec<Response> {
         let text = self.note.as_ref().and_then(|path| fs::read(path).ok());
-        let note: Option<Note> = text.and_then(|text| serde_json::from_slice(&text).ok());
-        let fits = |note: &Note| note.identity == self.identity && note.rollout == rollout;
+        let note: Option<RolloutDraft> = text.and_then(|text| serde_json::from_slice(&text).ok());
+        let fits = |note: &RolloutDraft| note.identity == self.identity && note.rollout == rollout;
         note.filter(fits)
             .map(|note| note.responses)
             .unwrap_or_default()
@@ -134,7 +134,7 @@ impl<M: CausalLm> Writer<'_, M> {
 
     fn take_note(&self, rollout: u64, responses: &[Response]) -> Result<(), PpoError> {
         if let Some(path) = &self.note {
-            let note = Note {
+            let note = RolloutDraft {
                 identity: self.identity.clone(),
                 rollout,
                 responses: responses.to_vec(),
@@ -145,12 +145,12 @@ impl<M: CausalLm> Writer<'_, M> {
         Ok(())
     }
 
-    /// Responses and their scores; `told` hears how many are finished.
+    /// Responses and their scores; `on_progress` hears how many are finished.
     pub(crate) fn responses(
         &self,
         rollout: u64,
         policy: &M,
-        mut told: impl FnMut(usize) + Send,
+        mut on_progress: impl FnMut(usize) + Send,
     ) -> Result<Vec<Response>, PpoError> {
         let drawn = self.drawn(rollout);
         let k = self.config.samples_per_prompt;
@@ -169,7 +169,7 @@ impl<M: CausalLm> Writer<'_, M> {
             let before = responses.len();
             let mut watch = Stop {
                 interrupt: self.interrupt,
-                told: |now: Progress| told(before + now.finished),
+                on_progress: |now: GenerationProgress| on_progress(before + now.finished),
             };
             let written = generator
                 .continue_ids(&ids, &sampling, &mut watch)
@@ -229,15 +229,15 @@ impl<M: CausalLm> Writer<'_, M> {
                 };
                 let packed = batch(&micro_batch, &responses, self.prompts, &model.policy);
                 let packed = packed.map_err(wrong)?;
-                let lay = |tensor, into: &mut Vec<Vec<f32>>| {
+                let scatter_rows = |tensor, into: &mut Vec<Vec<f32>>| {
                     by_response(host(tensor), &micro_batch, &responses, into);
                 };
                 let outputs = model.outputs(&packed, temperature, false);
-                lay(outputs.logps, &mut old);
+                scatter_rows(outputs.logps, &mut old);
                 if let Some(found) = outputs.values {
-                    lay(found, &mut values);
+                    scatter_rows(found, &mut values);
                 }
-                lay(
+                scatter_rows(
                     policy_logps(frozen, &packed, temperature, adapters),
                     &mut reference,
                 );
@@ -282,7 +282,7 @@ impl<M: CausalLm> Writer<'_, M> {
         };
         let mut watch = Stop {
             interrupt: self.interrupt,
-            told: |_| {},
+            on_progress: |_| {},
         };
         let written = self
             .generator(policy)

@@ -5,14 +5,14 @@ use std::ops::ControlFlow;
 use collimate_core::{Completion, Finish, GenerateError, Key, Prompt, Purpose, Sampling, outcome};
 use collimate_data::TextTokenizer;
 use collimate_eval::{Bootstrap, Groups, Interval, pearson, spearman};
-use collimate_lm::{Progress as Generated, TextGenerator, Watch};
+use collimate_lm::{GenerationProgress, TextGenerator, Watch};
 use collimate_nn::{CausalLm, Forward, Pack, PackError, completion_logps, packs};
 use collimate_train::{Interrupt, Progress, TrainError};
 use rand::RngExt;
 use serde::{Deserialize, Serialize};
 
 use crate::RecipeError;
-use crate::judge::Judge;
+use crate::judge::AnswerScorer;
 use crate::sft::EVALUATION_TOKENS;
 
 /// Options of sampling the policy's own responses.
@@ -101,7 +101,7 @@ pub(crate) struct Meter<'a> {
 }
 
 impl Watch for Meter<'_> {
-    fn progress(&mut self, now: Generated) -> ControlFlow<()> {
+    fn progress(&mut self, now: GenerationProgress) -> ControlFlow<()> {
         if !self.started {
             self.meter = self.progress.start(&self.label, 0, now.total as u64);
             self.started = true;
@@ -117,7 +117,7 @@ impl Watch for Meter<'_> {
 
 /// How policies answer: always from the same tokens, with the same options.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Speaker<'a> {
+pub(crate) struct ResponseSampler<'a> {
     pub(crate) tokenizer: &'a TextTokenizer,
     /// What ends an answer beside the tokenizer's EOS.
     pub(crate) eos: &'a [u32],
@@ -128,9 +128,9 @@ pub(crate) struct Speaker<'a> {
     pub(crate) progress: Progress,
 }
 
-impl<'a> Speaker<'a> {
+impl<'a> ResponseSampler<'a> {
     /// Ends a pass that nothing is saved of, if somebody wants to stop.
-    pub(crate) fn go_on(&self, stage: &str) -> Result<(), RecipeError> {
+    pub(crate) fn check_interrupt(&self, stage: &str) -> Result<(), RecipeError> {
         match self.interrupt.is_set() {
             false => Ok(()),
             true => Err(self.generation(stage, GenerateError::Interrupted)),
@@ -213,7 +213,7 @@ impl<'a> Speaker<'a> {
 
 /// Summed log-probabilities of responses, prompt after prompt; each prompt is processed once.
 pub(crate) fn response_logps<M: CausalLm>(
-    speaker: &Speaker<'_>,
+    sampler: &ResponseSampler<'_>,
     label: &str,
     model: &M,
     prompts: &[Vec<u32>],
@@ -236,10 +236,10 @@ pub(crate) fn response_logps<M: CausalLm>(
     let push = |pack: &mut Pack, (prompt, responses): &Row<'_>| {
         pack.push_shared(prompt, responses);
     };
-    let mut meter = speaker.progress.start(label, 0, rows.len() as u64);
+    let mut meter = sampler.progress.start(label, 0, rows.len() as u64);
     let mut logps = Vec::new();
     for (range, pack) in packs(&rows, EVALUATION_TOKENS, cost, push) {
-        speaker.go_on(label)?;
+        sampler.check_interrupt(label)?;
         let wrong = |source: PackError| RecipeError::Pair {
             stage: label.to_owned(),
             pair: range.start + row_of(&rows[range.clone()], source.sequence()),
@@ -274,25 +274,25 @@ pub(crate) struct Answers {
 
 /// One answer per prompt at temperature 1; every policy draws from the stream of `key`.
 pub(crate) fn answer<M: CausalLm>(
-    speaker: &Speaker<'_>,
+    sampler: &ResponseSampler<'_>,
     key: Key,
     label: &str,
     model: &M,
     prompts: &[Prompt],
     ids: &[Vec<u32>],
-    judge: &Judge<'_>,
+    judge: &AnswerScorer<'_>,
 ) -> Result<Answers, RecipeError> {
     let sampling = ResponseSampling {
         temperature: 1.0,
         top_p: 1.0,
-        ..speaker.sampling
+        ..sampler.sampling
     };
     let seed = key.rng(Purpose::Sampling).random();
-    let generator = speaker.generator(model);
-    let mut watch = speaker.meter(&format!("{label} answers"));
+    let generator = sampler.generator(model);
+    let mut watch = sampler.meter(&format!("{label} answers"));
     let completions = generator
         .continue_ids(ids, &sampling.with(1, seed), &mut watch)
-        .map_err(|error| speaker.generation(label, error))?;
+        .map_err(|error| sampler.generation(label, error))?;
     let items: Vec<(Prompt, Completion)> = prompts
         .iter()
         .zip(&completions)

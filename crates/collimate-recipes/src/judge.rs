@@ -7,14 +7,14 @@ use crate::RecipeError;
 /// Who scores answers: those of the final policies and, to compare, those of the pairs. Only the
 /// methods that say so learn from it.
 #[derive(Clone)]
-pub struct Judge<'a> {
+pub struct AnswerScorer<'a> {
     /// Its name in the report: gold reward, a reward model.
     pub name: String,
     /// The scorer.
     pub scorer: &'a dyn Scorer,
 }
 
-impl Judge<'_> {
+impl AnswerScorer<'_> {
     fn score(&self, items: &[(Prompt, Completion)]) -> Result<Vec<f32>, RecipeError> {
         let scores = self.scorer.score(items)?;
         if scores.len() != items.len() {
@@ -40,9 +40,9 @@ impl Judge<'_> {
     }
 }
 
-impl std::fmt::Debug for Judge<'_> {
+impl std::fmt::Debug for AnswerScorer<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Judge")
+        f.debug_struct("AnswerScorer")
             .field("name", &self.name)
             .finish_non_exhaustive()
     }

@@ -21,6 +21,6 @@ mod sft;
 pub use adaptation::Adaptation;
 pub use answers::{AnswerReport, ResponseSampling, Sample};
 pub use error::RecipeError;
-pub use judge::Judge;
+pub use judge::AnswerScorer;
 pub use own_pairs::{OwnPairs, OwnPairsPlan, own_pairs};
 pub use sft::{SftOutcome, SftPlan, fine_tune};

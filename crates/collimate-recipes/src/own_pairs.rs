@@ -3,11 +3,11 @@
 use collimate_core::{Completion, Finish, Key, PreferencePair, Prompt, Purpose};
 use collimate_data::{Auditor, HiddenLabelPool, TextTokenizer};
 use collimate_nn::CausalLm;
-use collimate_train::{Interrupt, Progress};
+use collimate_run::RunContext;
 use rand::RngExt;
 
-use crate::answers::{ResponseSampling, Speaker};
-use crate::{Judge, RecipeError};
+use crate::answers::{ResponseSampler, ResponseSampling};
+use crate::{AnswerScorer, RecipeError};
 
 /// Two answers to each prompt, nobody having said which is better.
 #[derive(Debug)]
@@ -28,6 +28,8 @@ pub struct OwnPairs {
 /// How a policy writes pairs.
 #[derive(Debug, Clone, Copy)]
 pub struct OwnPairsPlan<'a> {
+    /// Names the pairs in messages and gives them random numbers of their own.
+    pub name: &'a str,
     /// Its tokenizer.
     pub tokenizer: &'a TextTokenizer,
     /// Tokens that end an answer, beside the tokenizer's EOS.
@@ -45,30 +47,29 @@ pub struct OwnPairsPlan<'a> {
 /// # Errors
 /// What generation refuses, a judge that fails, an interrupt.
 pub fn own_pairs<M: CausalLm>(
-    name: &str,
     policy: &M,
     prompts: &[Prompt],
-    judge: Option<&Judge<'_>>,
+    judge: Option<&AnswerScorer<'_>>,
     plan: &OwnPairsPlan<'_>,
-    interrupt: &Interrupt,
-    progress: Progress,
+    context: &RunContext<'_>,
 ) -> Result<OwnPairs, RecipeError> {
+    let name = plan.name;
     let key = Key::new(plan.seed, name);
-    let speaker = Speaker {
+    let sampler = ResponseSampler {
         tokenizer: plan.tokenizer,
         eos: plan.eos,
         sampling: plan.sampling,
         max_length: plan.max_length,
-        interrupt,
-        progress,
+        interrupt: context.interrupt,
+        progress: context.progress,
     };
-    let ids = speaker.prompts(prompts)?;
+    let ids = sampler.prompts(prompts)?;
     let sampling = plan.sampling.with(2, key.rng(Purpose::Sampling).random());
-    let mut watch = speaker.meter(&format!("{name} answers"));
-    let answers = speaker
+    let mut watch = sampler.meter(&format!("{name} answers"));
+    let answers = sampler
         .generator(policy)
         .continue_ids(&ids, &sampling, &mut watch)
-        .map_err(|error| speaker.generation(name, error))?;
+        .map_err(|error| sampler.generation(name, error))?;
     let (mut equal, mut unfinished) = (0, 0);
     let mut pairs = Vec::new();
     for (prompt, answers) in prompts.iter().zip(answers) {

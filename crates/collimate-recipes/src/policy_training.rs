@@ -5,7 +5,7 @@ use std::time::Instant;
 use collimate_core::Key;
 use collimate_data::TokenizedPair;
 use collimate_direct::{
-    PairLogp, Reference, load_reference_logps, pair_logps, save_reference_logps,
+    PairLogp, Reference, load_reference_logps, pair_logps_with, save_reference_logps,
 };
 use collimate_losses::{DirectLoss, PreferenceLoss, ReferenceNeed};
 use collimate_nn::{CausalLm, Forward};
@@ -17,7 +17,7 @@ use crate::{Adaptation, RecipeError};
 
 /// A policy after training.
 #[derive(Debug)]
-pub(crate) struct TrainedPolicy<M> {
+pub(crate) struct FittedPolicy<M> {
     pub(crate) model: M,
     pub(crate) steps: u64,
     pub(crate) seconds: f64,
@@ -54,7 +54,7 @@ impl PolicyTraining<'_> {
                 .into());
             }
             let done = logps.len();
-            let found = pair_logps(model, part, Forward::EVAL, EVALUATION_TOKENS, |n, _| {
+            let found = pair_logps_with(model, part, Forward::EVAL, EVALUATION_TOKENS, |n, _| {
                 meter.set((done + n) as u64, "");
             });
             logps.extend(found.map_err(|source| RecipeError::Pair {
@@ -116,7 +116,7 @@ impl PolicyTraining<'_> {
         policy: &M,
         objective: &O,
         started: Instant,
-    ) -> Result<TrainedPolicy<M>, RecipeError> {
+    ) -> Result<FittedPolicy<M>, RecipeError> {
         let model = match self.adaptation {
             Adaptation::Full => policy.clone().merged(),
             Adaptation::Lora(lora) => {
@@ -129,7 +129,7 @@ impl PolicyTraining<'_> {
             .context(self.interrupt)
             .with_progress(self.progress);
         let fitted = fit(model, objective, train, &context)?;
-        Ok(TrainedPolicy {
+        Ok(FittedPolicy {
             steps: fitted.steps,
             // A resumed stage counts the seconds of its earlier starts.
             seconds: fitted.seconds.max(started.elapsed().as_secs_f64()),

@@ -2,7 +2,7 @@
 
 use collimate_data::TokenizedPair;
 use collimate_nn::Backbone;
-use collimate_reward::{RewardModel, score_pairs};
+use collimate_reward::{RewardModel, score_pairs_with};
 use collimate_train::{Interrupt, Progress, TrainError};
 
 use crate::RecipeError;
@@ -35,7 +35,7 @@ pub(crate) fn scores<B: Backbone>(
         }
         let before = scores.len();
         let done = |done, _| meter.set((before + done) as u64, "pairs");
-        let part = score_pairs(model, chunk, EVALUATION_TOKENS, done);
+        let part = score_pairs_with(model, chunk, EVALUATION_TOKENS, done);
         scores.extend(part.map_err(|error| TrainError::objective(error.after(2 * before)))?);
     }
     match scores

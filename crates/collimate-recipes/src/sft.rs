@@ -55,7 +55,7 @@ pub fn fine_tune<M: CausalLm>(
     }
     let encode = |rows: &[SftExample]| {
         plan.tokenizer
-            .encode_examples(rows, plan.max_length, plan.truncation, |_, _| {})
+            .encode_examples(rows, plan.max_length, plan.truncation)
     };
     let (train, tokenize) = encode(examples)?;
     let (held_out, _) = encode(held_out)?;

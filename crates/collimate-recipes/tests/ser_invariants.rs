@@ -5,9 +5,11 @@ use collimate_core::{Key, PreferencePair};
 use collimate_data::{Auditor, HiddenLabelPool, SpecialTokenIds, TextTokenizer};
 use collimate_lm::{Llama, LlamaConfig};
 use collimate_nn::Pooling;
-use collimate_recipes::ser::{Control, RetrainFrom, SerConfig, SerData, SerOutcome, evolve};
+use collimate_recipes::ser::{
+    Control, RetrainFrom, SerConfig, SerData, SerOutcome, SplitPlan, evolve,
+};
 use collimate_reward::{RewardModel, score_pairs};
-use collimate_run::RunFolder;
+use collimate_run::{RunContext, RunFolder};
 use collimate_status::{MinCount, ScoreCentre};
 use collimate_testkit::flex;
 use collimate_train::{Interrupt, Progress, TrainConfig};
@@ -32,9 +34,11 @@ fn data(world: &World) -> SerData {
         pairs(world.train_pairs()),
         pairs(world.validation_pairs()),
         pairs(world.test_pairs()),
-        0.3,
-        true,
-        pool_key(),
+        &SplitPlan {
+            seed_share: 0.3,
+            keep_labels: true,
+            key: pool_key(),
+        },
     )
     .unwrap()
 }
@@ -84,12 +88,12 @@ fn run(world: &World, data: SerData, config: &SerConfig) -> SerOutcome<Llama> {
     let start = RewardModel::with_fresh_head(backbone, Pooling::LastToken, Key::new(1, "head"));
     let folder = tempfile::tempdir().unwrap();
     let mut run = RunFolder::create(&folder.path().join("run"), config).unwrap();
-    let interrupt = Interrupt::new();
-    let silent = Progress::Silent;
-    evolve(
-        &start, &tokenizer, data, config, &mut run, &interrupt, silent,
-    )
-    .unwrap()
+    let mut context = RunContext {
+        run: &mut run,
+        interrupt: &Interrupt::new(),
+        progress: Progress::Silent,
+    };
+    evolve(&start, &tokenizer, data, config, &mut context).unwrap()
 }
 
 #[test]
@@ -132,7 +136,7 @@ fn policies_get_the_centre_of_their_own_reward_model() {
     assert_eq!(names, ["loop0", "ser", "full"]);
     let mut centres = Vec::new();
     for reward in &outcome.reward_models {
-        let scores = score_pairs(&reward.model, &outcome.learnt.seed, 512, |_, _| {}).unwrap();
+        let scores = score_pairs(&reward.model, &outcome.learnt.seed, 512).unwrap();
         let sum: f64 = scores
             .iter()
             .map(|(a, b)| f64::from(*a) + f64::from(*b))

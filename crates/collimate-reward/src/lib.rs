@@ -10,4 +10,6 @@ pub use losses::{RewardLosses, reward_losses};
 pub use model::RewardModel;
 pub use objective::RewardObjective;
 pub use pack::pair_batch;
-pub use score::{RewardScorer, score_pairs, score_sequences};
+pub use score::{
+    RewardScorer, score_pairs, score_pairs_with, score_sequences, score_sequences_with,
+};

@@ -118,8 +118,8 @@ impl<B: Backbone> Objective for RewardObjective<B> {
         if self.held_out.is_empty() {
             return Ok(None);
         }
-        let scores = score_pairs(model, &self.held_out, self.evaluation_tokens, |_, _| {})
-            .map_err(|error| {
+        let scores =
+            score_pairs(model, &self.held_out, self.evaluation_tokens).map_err(|error| {
                 let pair = error.sequence() / 2;
                 TrainError::objective(format!("held-out pair {pair}: {error}"))
             })?;

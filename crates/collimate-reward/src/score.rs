@@ -39,6 +39,18 @@ pub fn score_pairs<B: Backbone>(
     model: &RewardModel<B>,
     pairs: &[TokenizedPair],
     tokens_per_pack: usize,
+) -> Result<Vec<(f32, f32)>, PackError> {
+    score_pairs_with(model, pairs, tokens_per_pack, |_, _| {})
+}
+
+/// [`score_pairs`] that calls `progress` with (done, all) after each pack.
+///
+/// # Errors
+/// As [`score_pairs`].
+pub fn score_pairs_with<B: Backbone>(
+    model: &RewardModel<B>,
+    pairs: &[TokenizedPair],
+    tokens_per_pack: usize,
     progress: impl FnMut(usize, usize),
 ) -> Result<Vec<(f32, f32)>, PackError> {
     let scores = score_in_packs(
@@ -60,6 +72,18 @@ pub fn score_pairs<B: Backbone>(
 /// # Errors
 /// A sequence that the model cannot take.
 pub fn score_sequences<B: Backbone>(
+    model: &RewardModel<B>,
+    sequences: &[TokenizedExample],
+    tokens_per_pack: usize,
+) -> Result<Vec<f32>, PackError> {
+    score_sequences_with(model, sequences, tokens_per_pack, |_, _| {})
+}
+
+/// [`score_sequences`] that calls `progress` with (done, all) after each pack.
+///
+/// # Errors
+/// As [`score_sequences`].
+pub fn score_sequences_with<B: Backbone>(
     model: &RewardModel<B>,
     sequences: &[TokenizedExample],
     tokens_per_pack: usize,
@@ -122,9 +146,9 @@ impl<B: Backbone> Scorer for RewardScorer<B> {
             .collect();
         let (sequences, _) = self
             .tokenizer
-            .encode_examples(&examples, self.max_length, self.truncation, |_, _| {})
+            .encode_examples(&examples, self.max_length, self.truncation)
             .map_err(|error| ScoreError::Other(error.to_string()))?;
-        let scores = score_sequences(&self.model, &sequences, self.tokens_per_pack, |_, _| {})
+        let scores = score_sequences(&self.model, &sequences, self.tokens_per_pack)
             .map_err(|error| ScoreError::Other(error.to_string()))?;
         match scores.iter().position(|score| !score.is_finite()) {
             Some(index) => Err(ScoreError::NotFinite {

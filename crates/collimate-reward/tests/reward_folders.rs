@@ -52,7 +52,7 @@ fn sequences(vocab: usize, longest: usize) -> Vec<TokenizedExample> {
 
 fn scores<B: Backbone>(model: &RewardModel<B>) -> Vec<f32> {
     let rows = sequences(model.backbone.vocab_size(), model.backbone.max_positions());
-    score_sequences(model, &rows, 64, |_, _| {}).unwrap()
+    score_sequences(model, &rows, 64).unwrap()
 }
 
 /// Saves, reads again, compares the scores and the bytes of a second save.

@@ -20,7 +20,7 @@ fn flex_plain() -> Device {
 }
 
 fn accuracy<B: Backbone>(model: &RewardModel<B>, pairs: &[TokenizedPair]) -> f64 {
-    let scores = score_pairs(model, pairs, 512, |_, _| {}).unwrap();
+    let scores = score_pairs(model, pairs, 512).unwrap();
     pairwise_accuracy(&scores).unwrap().accuracy
 }
 
@@ -171,7 +171,7 @@ fn adapters_leave_the_base_alone() {
     // Folded in: the same scores, no adapters, and everything trains again.
     let test = pairs(10, 6);
     let scores = |model: &RewardModel<_>| -> Vec<f32> {
-        let scores = score_pairs(model, &test, 512, |_, _| {}).unwrap();
+        let scores = score_pairs(model, &test, 512).unwrap();
         scores.into_iter().flat_map(|(c, r)| [c, r]).collect()
     };
     let merged = fitted.model.clone().merged();
@@ -254,7 +254,7 @@ fn a_forward_pass_reports_what_it_did() {
         assert_eq!(out.tokens, tokens);
         assert_eq!(objective.weight(&examples), 3.0);
         let chosen_pairs: Vec<_> = examples.iter().map(|&i| data[i].clone()).collect();
-        let scores = score_pairs(&model, &chosen_pairs, 1, |_, _| {}).unwrap();
+        let scores = score_pairs(&model, &chosen_pairs, 1).unwrap();
         let sum = |f: &dyn Fn(f64, f64) -> f64| -> f64 {
             scores
                 .iter()
@@ -298,7 +298,7 @@ fn an_encoder_repeats_the_prompt_and_a_decoder_shares_it() {
     assert_eq!(apart.unwrap().tokens(0), 2 * p + c + r);
     // A decoder's score of an answer does not depend on the other answer.
     let model = decoder(&flex_plain());
-    let (chosen, rejected) = score_pairs(&model, &data, 512, |_, _| {}).unwrap()[0];
+    let (chosen, rejected) = score_pairs(&model, &data, 512).unwrap()[0];
     for (answer, score) in [(&data[0].chosen, chosen), (&data[0].rejected, rejected)] {
         let row = [data[0].prompt.clone(), answer.clone()].concat();
         let mut pack = collimate_nn::Pack::new();
@@ -346,7 +346,7 @@ fn pairs_that_the_model_cannot_take_are_errors() {
             assert!(text.contains(part) && text.contains(place), "{text}");
             assert!(!text.contains('\n'), "{text}");
         }
-        let error = score_pairs(&decoder(&flex_plain()), &data, 1, |_, _| {}).unwrap_err();
+        let error = score_pairs(&decoder(&flex_plain()), &data, 1).unwrap_err();
         assert_eq!(error.sequence() / 2, 2);
     }
 }

@@ -169,8 +169,7 @@ fn write_rows(
                 completion: pair.chosen.clone(),
             };
             let examples: Vec<_> = first.iter().map(example).collect();
-            let (examples, _) =
-                tokenizer.encode_examples(&examples, train.max_length, cut, |_, _| {})?;
+            let (examples, _) = tokenizer.encode_examples(&examples, train.max_length, cut)?;
             let row = |e: collimate::data::TokenizedExample| ExampleRow {
                 prompt_ids: e.prompt,
                 completion_ids: e.completion,
@@ -180,7 +179,7 @@ fn write_rows(
             rows::write(path, &rows)
         }
         Work::Rm(train) | Work::Dpo(train) => {
-            let (pairs, _) = tokenizer.encode_pairs(first, train.max_length, cut, |_, _| {})?;
+            let (pairs, _) = tokenizer.encode_pairs(first, train.max_length, cut)?;
             let rows: Vec<_> = pairs.into_iter().map(PairRow::from).collect();
             enough(rows.len(), wanted, few)?;
             rows::write(path, &rows)

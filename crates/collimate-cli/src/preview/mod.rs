@@ -217,9 +217,7 @@ impl Preview {
     ) -> Result<TokenizeReport, Failure> {
         let sample = sample(rows);
         let cut = self.truncation;
-        Ok(tokenizer
-            .encode_pairs(&sample, self.max_length, cut, |_, _| {})?
-            .1)
+        Ok(tokenizer.encode_pairs(&sample, self.max_length, cut)?.1)
     }
 
     fn examples(
@@ -229,9 +227,7 @@ impl Preview {
     ) -> Result<TokenizeReport, Failure> {
         let sample = sample(rows);
         let cut = self.truncation;
-        Ok(tokenizer
-            .encode_examples(&sample, self.max_length, cut, |_, _| {})?
-            .1)
+        Ok(tokenizer.encode_examples(&sample, self.max_length, cut)?.1)
     }
 }
 

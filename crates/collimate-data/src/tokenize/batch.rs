@@ -127,12 +127,25 @@ const CHUNK: usize = 256;
 impl TextTokenizer {
     /// Ids of many pairs, in order, on all of rayon's threads.
     ///
+    /// # Errors
+    /// That of the first pair that [`encode_pair`](Self::encode_pair) refuses.
+    pub fn encode_pairs(
+        &self,
+        pairs: &[PreferencePair],
+        max_length: usize,
+        truncation: Truncation,
+    ) -> Result<(Vec<TokenizedPair>, TokenizeReport), DataError> {
+        self.encode_pairs_with(pairs, max_length, truncation, |_, _| {})
+    }
+
+    /// [`encode_pairs`](Self::encode_pairs) that reports progress.
+    ///
     /// `progress` is called with (done, all) after each chunk of 256, from any thread; two calls can
     /// arrive out of order.
     ///
     /// # Errors
-    /// That of the first pair that [`encode_pair`](Self::encode_pair) refuses.
-    pub fn encode_pairs(
+    /// As [`encode_pairs`](Self::encode_pairs).
+    pub fn encode_pairs_with(
         &self,
         pairs: &[PreferencePair],
         max_length: usize,
@@ -155,11 +168,25 @@ impl TextTokenizer {
         Ok((pairs.collect(), report))
     }
 
-    /// Ids of many examples, in order, on all of rayon's threads; see [`encode_pairs`](Self::encode_pairs).
+    /// Ids of many examples, in order, on all of rayon's threads.
     ///
     /// # Errors
     /// That of the first example that [`encode_example`](Self::encode_example) refuses.
     pub fn encode_examples(
+        &self,
+        examples: &[SftExample],
+        max_length: usize,
+        truncation: Truncation,
+    ) -> Result<(Vec<TokenizedExample>, TokenizeReport), DataError> {
+        self.encode_examples_with(examples, max_length, truncation, |_, _| {})
+    }
+
+    /// [`encode_examples`](Self::encode_examples) that reports progress as
+    /// [`encode_pairs_with`](Self::encode_pairs_with) does.
+    ///
+    /// # Errors
+    /// As [`encode_examples`](Self::encode_examples).
+    pub fn encode_examples_with(
         &self,
         examples: &[SftExample],
         max_length: usize,

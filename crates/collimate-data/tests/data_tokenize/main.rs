@@ -270,7 +270,7 @@ fn many_pairs_keep_their_order_and_are_counted() {
         seen.fetch_max(done, Ordering::Relaxed);
     };
     let (ids, report) = plain()
-        .encode_pairs(&pairs, 4, Truncation::KeepEnd, progress)
+        .encode_pairs_with(&pairs, 4, Truncation::KeepEnd, progress)
         .unwrap();
     assert_eq!(seen.into_inner(), 700);
     for (i, pair) in ids.iter().enumerate() {
@@ -292,14 +292,14 @@ fn many_pairs_keep_their_order_and_are_counted() {
         PreferencePair::new("", "x", "y"),
     ];
     let report = plain()
-        .encode_pairs(&equal, 3, Truncation::KeepEnd, |_, _| ())
+        .encode_pairs(&equal, 3, Truncation::KeepEnd)
         .unwrap()
         .1;
     assert_eq!((report.equal_answers, report.truncated), (2, 1));
     assert_eq!((report.prompts_lost, report.ends_lost), (0, 1));
     let lost = [PreferencePair::new("a b c", "d e f g", "h")];
     let report = plain()
-        .encode_pairs(&lost, 3, Truncation::KeepEnd, |_, _| ())
+        .encode_pairs(&lost, 3, Truncation::KeepEnd)
         .unwrap()
         .1;
     assert_eq!(
@@ -311,16 +311,12 @@ fn many_pairs_keep_their_order_and_are_counted() {
         completion: "b".into(),
     }];
     let report = plain()
-        .encode_examples(&examples, 9, Truncation::KeepEnd, |_, _| ())
+        .encode_examples(&examples, 9, Truncation::KeepEnd)
         .unwrap()
         .1;
     assert_eq!((report.pairs, report.tokens), (1, 4));
     let bad = [PreferencePair::new(chat(&[]), "a", "b")];
-    assert!(
-        plain()
-            .encode_pairs(&bad, 9, Truncation::KeepEnd, |_, _| ())
-            .is_err()
-    );
+    assert!(plain().encode_pairs(&bad, 9, Truncation::KeepEnd).is_err());
 }
 
 #[test]
@@ -335,7 +331,7 @@ fn a_line_of_a_megabyte_is_read_cut_and_counted() {
     .unwrap();
     let (pairs, _) = collimate_data::read_pairs(&path, &Default::default()).unwrap();
     let (ids, report) = plain()
-        .encode_pairs(&pairs, 32, Truncation::KeepEnd, |_, _| ())
+        .encode_pairs(&pairs, 32, Truncation::KeepEnd)
         .unwrap();
     assert_eq!((ids[0].prompt.len(), report.truncated), (30, 1));
     assert_eq!(report.tokens_cut, (1 << 19) + 1 - 30);

@@ -24,7 +24,7 @@ fn a_shared_prompt_equals_two_sequences() {
         let model = model(1, &device.without_autodiff());
         let pairs = pairs(9, 3);
         for tokens in [1, 30, 1000] {
-            let shared = pair_logps(&model, &pairs, Forward::EVAL, tokens, |_, _| {}).unwrap();
+            let shared = pair_logps(&model, &pairs, Forward::EVAL, tokens).unwrap();
             for (pair, logps) in pairs.iter().zip(&shared) {
                 for (completion, found) in [
                     (&pair.chosen, logps.chosen),
@@ -88,7 +88,7 @@ fn all_kinds_of_reference_agree() {
         ..Default::default()
     };
     let adapted = start.clone().with_lora(&lora, Key::new(2, "lora")).unwrap();
-    let logps = |p: &[_]| pair_logps(&start, p, Forward::EVAL, 50, |_, _| {}).unwrap();
+    let logps = |p: &[_]| pair_logps(&start, p, Forward::EVAL, 50).unwrap();
     let file = Reference::Logps {
         train: logps(&train),
         held_out: logps(&held_out),

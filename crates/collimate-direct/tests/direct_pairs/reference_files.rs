@@ -12,7 +12,7 @@ fn written_and_read_again() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("reference.safetensors");
     let (reference, rows) = (model(1, &plain()), pairs(7, 2));
-    let logps = pair_logps(&reference, &rows, Forward::EVAL, 64, |_, _| {}).unwrap();
+    let logps = pair_logps(&reference, &rows, Forward::EVAL, 64).unwrap();
     let hash = model_hash(&reference);
     save_reference_logps(&path, &hash, &rows, &logps).unwrap();
     assert_eq!(load_reference_logps(&path, &hash, &rows).unwrap(), logps);

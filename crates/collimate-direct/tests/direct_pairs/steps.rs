@@ -48,7 +48,7 @@ fn same_steps<O: Objective<Model = Llama>>(what: &str, start: &Llama, objective:
     let traced = [names::LOSS, names::GRAD_NORM];
     let run = |cut| {
         let (end, rows) = trace(start.clone(), objective, &config(3, cut), &traced);
-        let logps = pair_logps(&end, &held_out, Forward::EVAL, 1000, |_, _| {}).unwrap();
+        let logps = pair_logps(&end, &held_out, Forward::EVAL, 1000).unwrap();
         let column =
             |l: &collimate_direct::PairLogp| vec![f64::from(l.chosen), f64::from(l.rejected)];
         (rows, logps.iter().map(column).collect::<Vec<_>>())

@@ -47,7 +47,7 @@ fn learns<L: UnpairedLoss>(loss: L) {
             .unwrap();
     let (end, _) = trace(start.clone(), &objective, &config(80, None), &[names::LOSS]);
     let held_out = pairs(40, 9);
-    let of = |m| pair_logps(m, &held_out, Forward::EVAL, 256, |_, _| {}).unwrap();
+    let of = |m| pair_logps(m, &held_out, Forward::EVAL, 256).unwrap();
     let (policy, reference) = (of(&end), of(&start));
     let right = policy
         .iter()

@@ -127,7 +127,7 @@ fn adapters_off_equals_the_objective() {
 fn logps_that_pairs_bring_along_equal_a_live_reference() {
     let (policy, reference) = (model(1), model(5));
     let rows = pairs(8, 3);
-    let logps = pair_logps(&reference, &rows, Forward::EVAL, 1000, |_, _| {}).unwrap();
+    let logps = pair_logps(&reference, &rows, Forward::EVAL, 1000).unwrap();
     let brought: Vec<_> = rows
         .iter()
         .cloned()

@@ -75,11 +75,11 @@ impl<'a, 'w, M: CausalLm> Batch<'a, 'w, M> {
     /// Says how far the work is. Whoever wants to stop after the last completion has them all.
     fn report(&mut self) -> Result<(), GenerateError> {
         let tokens = std::mem::take(&mut self.tokens);
-        let desk = &mut *self.work.desk();
-        desk.progress.tokens += tokens;
-        let stop = desk.watch.progress(desk.progress).is_break();
+        let shared = &mut *self.work.shared();
+        shared.progress.tokens += tokens;
+        let stop = shared.watch.progress(shared.progress).is_break();
         let ended = self.work.ended();
-        if (stop || ended) && desk.progress.finished < desk.progress.total {
+        if (stop || ended) && shared.progress.finished < shared.progress.total {
             return Err(GenerateError::Interrupted);
         }
         Ok(())
@@ -272,7 +272,7 @@ impl<'a, 'w, M: CausalLm> Batch<'a, 'w, M> {
         let finish = row.take(id, ending, self.work.rule.looks_back())?;
         let piece = row.text.show(finish.is_some());
         if !piece.is_empty() {
-            self.work.desk().watch.text(row.place, piece);
+            self.work.shared().watch.text(row.place, piece);
         }
         Ok(finish)
     }
@@ -284,9 +284,9 @@ impl<'a, 'w, M: CausalLm> Batch<'a, 'w, M> {
             finish,
         };
         {
-            let desk = &mut *self.work.desk();
-            desk.progress.finished += 1;
-            desk.watch.finished(row.place, &completion);
+            let shared = &mut *self.work.shared();
+            shared.progress.finished += 1;
+            shared.watch.finished(row.place, &completion);
         }
         let Place { prompt, sample } = row.place;
         let samples = self.results.entry(prompt).or_default();

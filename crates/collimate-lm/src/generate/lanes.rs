@@ -13,7 +13,7 @@ use super::batch::{Batch, Written};
 use super::generator::{BatchLimits, TextGenerator};
 use super::sample::SampleRule;
 use super::text::special_ids;
-use super::watch::{Progress, Watch};
+use super::watch::{GenerationProgress, Watch};
 
 /// What the lanes of a call share: the prompts that wait, and who watches.
 pub(super) struct Work<'a, 'w> {
@@ -28,12 +28,12 @@ pub(super) struct Work<'a, 'w> {
     next: AtomicUsize,
     /// Set where a lane ends early: the others need not go on.
     ended: AtomicBool,
-    desk: Mutex<Desk<'w>>,
+    shared: Mutex<SharedProgress<'w>>,
 }
 
-pub(super) struct Desk<'w> {
+pub(super) struct SharedProgress<'w> {
     pub(super) watch: &'w mut dyn Watch,
-    pub(super) progress: Progress,
+    pub(super) progress: GenerationProgress,
 }
 
 impl<'a, 'w> Work<'a, 'w> {
@@ -64,9 +64,9 @@ impl<'a, 'w> Work<'a, 'w> {
             stop_ids: special_ids(tokenizer, &sampling.stop),
             next: AtomicUsize::new(0),
             ended: AtomicBool::new(false),
-            desk: Mutex::new(Desk {
+            shared: Mutex::new(SharedProgress {
                 watch,
-                progress: Progress {
+                progress: GenerationProgress {
                     finished: 0,
                     total,
                     tokens: 0,
@@ -75,9 +75,9 @@ impl<'a, 'w> Work<'a, 'w> {
         })
     }
 
-    pub(super) fn desk(&self) -> MutexGuard<'_, Desk<'w>> {
+    pub(super) fn shared(&self) -> MutexGuard<'_, SharedProgress<'w>> {
         // A watcher that panicked has panicked its own lane.
-        self.desk.lock().unwrap_or_else(PoisonError::into_inner)
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The next prompt that waits; beyond the last one where none does.

@@ -9,4 +9,4 @@ mod text;
 mod watch;
 
 pub use generator::{BatchLimits, TextGenerator};
-pub use watch::{Place, Progress, Watch};
+pub use watch::{GenerationProgress, Place, Watch};

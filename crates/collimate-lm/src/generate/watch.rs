@@ -15,7 +15,7 @@ pub struct Place {
 
 /// How far the work has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Progress {
+pub struct GenerationProgress {
     /// Completions that are finished.
     pub finished: usize,
     /// Completions in all.
@@ -43,7 +43,7 @@ pub trait Watch: Send {
     /// token; `Break` ends the work with
     /// [`GenerateError::Interrupted`](collimate_core::GenerateError::Interrupted), unless every
     /// completion is finished.
-    fn progress(&mut self, progress: Progress) -> ControlFlow<()> {
+    fn progress(&mut self, progress: GenerationProgress) -> ControlFlow<()> {
         let _ = progress;
         ControlFlow::Continue(())
     }

@@ -11,7 +11,7 @@ use collimate_core::{Finish, Generator, Prompt};
 struct Recorder {
     texts: HashMap<Place, Vec<String>>,
     finished: Vec<(Place, Completion)>,
-    progress: Vec<Progress>,
+    progress: Vec<GenerationProgress>,
 }
 
 impl Watch for Recorder {
@@ -24,7 +24,7 @@ impl Watch for Recorder {
         self.finished.push((place, completion.clone()));
     }
 
-    fn progress(&mut self, progress: Progress) -> ControlFlow<()> {
+    fn progress(&mut self, progress: GenerationProgress) -> ControlFlow<()> {
         self.progress.push(progress);
         ControlFlow::Continue(())
     }

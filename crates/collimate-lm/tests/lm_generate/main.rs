@@ -13,7 +13,7 @@ use burn::tensor::Device;
 use collimate_core::{Completion, Key, Sampling};
 use collimate_data::{SpecialTokenIds, TextTokenizer};
 use collimate_lm::{
-    BatchLimits, Llama, LlamaCache, LlamaConfig, Place, Progress, TextGenerator, Watch,
+    BatchLimits, GenerationProgress, Llama, LlamaCache, LlamaConfig, Place, TextGenerator, Watch,
 };
 use collimate_nn::{Adapters, Backbone, CausalLm, Forward, KvCache};
 use collimate_testkit::{Noise, host};

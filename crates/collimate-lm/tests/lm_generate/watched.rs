@@ -7,13 +7,13 @@ use collimate_core::GenerateError;
 
 /// Keeps what is finished and wants to stop once it has seen enough.
 struct Until {
-    enough: fn(&[Progress]) -> bool,
-    seen: Vec<Progress>,
+    enough: fn(&[GenerationProgress]) -> bool,
+    seen: Vec<GenerationProgress>,
     finished: Vec<(Place, Completion)>,
 }
 
 impl Until {
-    fn new(enough: fn(&[Progress]) -> bool) -> Self {
+    fn new(enough: fn(&[GenerationProgress]) -> bool) -> Self {
         Self {
             enough,
             seen: Vec::new(),
@@ -27,7 +27,7 @@ impl Watch for Until {
         self.finished.push((place, completion.clone()));
     }
 
-    fn progress(&mut self, progress: Progress) -> ControlFlow<()> {
+    fn progress(&mut self, progress: GenerationProgress) -> ControlFlow<()> {
         self.seen.push(progress);
         match (self.enough)(&self.seen) {
             true => ControlFlow::Break(()),

@@ -6,7 +6,7 @@ use std::ops::Range;
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
-use super::tile::{PAD, View, multiply, padded};
+use super::tile::{Output, PAD, Rows, View, multiply, padded};
 use super::{Shared, math, zeros};
 use crate::plan::Block;
 use crate::{AttentionPlan, Heads};
@@ -223,11 +223,15 @@ impl WithSimd for Task<'_> {
                     simd,
                     shape,
                     queries,
-                    &scratch.keys_t[keys.start..],
-                    columns,
-                    scores,
-                    stride,
-                    false,
+                    Rows {
+                        data: &scratch.keys_t[keys.start..],
+                        stride: columns,
+                    },
+                    Output {
+                        data: scores,
+                        stride,
+                        accumulate: false,
+                    },
                 );
                 let mut inverse = [0.0; QUERIES];
                 for (i, inverse) in inverse.iter_mut().enumerate().take(rows) {
@@ -257,11 +261,15 @@ impl WithSimd for Task<'_> {
                     simd,
                     shape,
                     probabilities,
-                    &scratch.values[keys.start * width..],
-                    width,
-                    tile,
-                    width,
-                    false,
+                    Rows {
+                        data: &scratch.values[keys.start * width..],
+                        stride: width,
+                    },
+                    Output {
+                        data: tile,
+                        stride: width,
+                        accumulate: false,
+                    },
                 );
                 for (i, tile) in tile.chunks_exact(width).enumerate().take(rows) {
                     // SAFETY: a task writes its own segment's rows of its own query heads.

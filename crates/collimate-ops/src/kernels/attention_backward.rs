@@ -5,7 +5,7 @@ use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
 use super::attention::{Layout, QUERIES, pack_rows, transpose};
-use super::tile::{View, multiply, padded};
+use super::tile::{Output, Rows, View, multiply, padded};
 use super::{Shared, math, zeros};
 use crate::Heads;
 use crate::plan::Block;
@@ -144,9 +144,13 @@ impl WithSimd for Task<'_> {
             let group = layout.heads.group();
             for head in key_head * group..(key_head + 1) * group {
                 for first in (0..block.own.len()).step_by(QUERIES) {
-                    tile(
-                        simd, layout, block, head, first, columns, inputs, outputs, scratch,
-                    );
+                    let place = Place {
+                        block,
+                        head,
+                        first,
+                        columns,
+                    };
+                    tile(simd, layout, place, inputs, outputs, scratch);
                 }
             }
             for (i, row) in key_rows.flatten().enumerate() {
@@ -166,21 +170,34 @@ impl WithSimd for Task<'_> {
     }
 }
 
+/// The queries of one tile and the packed keys that they see.
+#[derive(Clone, Copy)]
+struct Place<'a> {
+    block: &'a Block,
+    head: usize,
+    /// First query of the tile, counted from the start of the block.
+    first: usize,
+    /// Columns of the packed keys.
+    columns: usize,
+}
+
 /// One tile of queries: its query gradients are written, its part of the key and value gradients
 /// added to the scratch sums.
 #[inline(always)]
-#[allow(clippy::too_many_arguments)]
 fn tile<S: Simd>(
     simd: S,
     layout: Layout<'_>,
-    block: &Block,
-    head: usize,
-    first: usize,
-    columns: usize,
+    place: Place<'_>,
     inputs: Inputs<'_>,
     outputs: Outputs,
     scratch: &mut Scratch,
 ) {
+    let Place {
+        block,
+        head,
+        first,
+        columns,
+    } = place;
     let Heads {
         query, head_dim, ..
     } = layout.heads;
@@ -216,21 +233,29 @@ fn tile<S: Simd>(
         simd,
         shape,
         by_rows(&scratch.queries),
-        &scratch.keys_t[keys.start..],
-        columns,
-        p,
-        stride,
-        false,
+        Rows {
+            data: &scratch.keys_t[keys.start..],
+            stride: columns,
+        },
+        Output {
+            data: p,
+            stride,
+            accumulate: false,
+        },
     );
     multiply(
         simd,
         shape,
         by_rows(&scratch.grads),
-        &scratch.values_t[keys.start..],
-        columns,
-        ds,
-        stride,
-        false,
+        Rows {
+            data: &scratch.values_t[keys.start..],
+            stride: columns,
+        },
+        Output {
+            data: ds,
+            stride,
+            accumulate: false,
+        },
     );
     for i in 0..rows {
         let seen = layout.seen(block, first + i);
@@ -263,21 +288,29 @@ fn tile<S: Simd>(
         simd,
         shape,
         turned(p),
-        &scratch.grads,
-        width,
-        dv,
-        width,
-        true,
+        Rows {
+            data: &scratch.grads,
+            stride: width,
+        },
+        Output {
+            data: dv,
+            stride: width,
+            accumulate: true,
+        },
     );
     multiply(
         simd,
         shape,
         turned(ds),
-        &scratch.queries,
-        width,
-        dk,
-        width,
-        true,
+        Rows {
+            data: &scratch.queries,
+            stride: width,
+        },
+        Output {
+            data: dk,
+            stride: width,
+            accumulate: true,
+        },
     );
     let shape = [rows, width, keys.len()];
     let d_scores = View {
@@ -290,11 +323,15 @@ fn tile<S: Simd>(
         simd,
         shape,
         d_scores,
-        &scratch.keys[part],
-        width,
-        dq,
-        width,
-        false,
+        Rows {
+            data: &scratch.keys[part],
+            stride: width,
+        },
+        Output {
+            data: dq,
+            stride: width,
+            accumulate: false,
+        },
     );
     for (i, dq) in dq.chunks_exact(width).enumerate().take(rows) {
         // SAFETY: the queries of a tree's rows and of a key head's group have one task.

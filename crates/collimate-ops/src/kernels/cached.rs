@@ -35,13 +35,16 @@ pub(crate) fn forward(q: &[f32], store: &HostStore, append: &Append, heads: Head
         let Range { start, end } = query.seen.clone();
         let first_page = start / PAGE;
         let pages = &append.pages()[query.row][first_page..end.div_ceil(PAGE)];
-        let seen = start - first_page * PAGE..end - first_page * PAGE;
-        let first = index % key_value * head_dim;
+        let row = Row {
+            pages,
+            seen: start - first_page * PAGE..end - first_page * PAGE,
+            first: index % key_value * head_dim,
+        };
         math::vectorised(
             #[inline(always)]
             || {
                 for (out, q) in out.chunks_exact_mut(head_dim).zip(q.chunks_exact(head_dim)) {
-                    one_head(out, q, store, pages, seen.clone(), first, scale, scores);
+                    one_head(out, q, store, &row, scale, scores);
                 }
             },
         );
@@ -59,16 +62,22 @@ pub(crate) fn forward(q: &[f32], store: &HostStore, append: &Append, heads: Head
     out
 }
 
-/// `seen` counts from the first of the pages on.
+/// The part of a row's keys and values that a query sees, for one key head.
+struct Row<'a> {
+    pages: &'a [usize],
+    /// Tokens, counted from the first of the pages.
+    seen: Range<usize>,
+    /// First element of the key head.
+    first: usize,
+}
+
+/// The output of one query head.
 #[inline(always)]
-#[allow(clippy::too_many_arguments)]
 fn one_head(
     out: &mut [f32],
     q: &[f32],
     store: &HostStore,
-    pages: &[usize],
-    seen: Range<usize>,
-    first: usize,
+    row: &Row<'_>,
     scale: f32,
     scores: &mut Vec<f32>,
 ) {
@@ -77,9 +86,10 @@ fn one_head(
         keys,
         values,
     } = store;
+    let Row { pages, seen, first } = row;
     let head_dim = q.len();
     scores.clear();
-    for page in pages {
+    for page in *pages {
         let start = (page * width + first) * PAGE;
         let mut sums = [0.0f32; PAGE];
         let columns = keys[start..start + head_dim * PAGE].chunks_exact(PAGE);

@@ -18,31 +18,44 @@ pub(crate) struct View<'a> {
     pub(crate) column: usize,
 }
 
-/// `c = a·b`, or `c += a·b` when `accumulate`.
+/// A matrix whose rows lie together, `stride` apart.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Rows<'a> {
+    pub(crate) data: &'a [f32],
+    pub(crate) stride: usize,
+}
+
+/// A product is written to these rows, `stride` apart, or added to them when `accumulate`.
+#[derive(Debug)]
+pub(crate) struct Output<'a> {
+    pub(crate) data: &'a mut [f32],
+    pub(crate) stride: usize,
+    pub(crate) accumulate: bool,
+}
+
+/// `c = a·b`, or `c += a·b` when `c.accumulate`.
 ///
-/// `a` is `m × k` in any layout, `b` is `k × n` with rows `ldb` apart, `c` is `m × n` with rows
-/// `ldc` apart; `n` is a multiple of [`PAD`].
+/// `a` is `m × k` in any layout, `b` is `k × n`, `c` is `m × n`; `n` is a multiple of [`PAD`].
 #[inline(always)]
-#[allow(clippy::too_many_arguments)]
 pub(crate) fn multiply<S: Simd>(
     simd: S,
     [m, n, k]: [usize; 3],
     a: View<'_>,
-    b: &[f32],
-    ldb: usize,
-    c: &mut [f32],
-    ldc: usize,
-    accumulate: bool,
+    b: Rows<'_>,
+    mut c: Output<'_>,
 ) {
     if m == 0 || n == 0 {
         return;
     }
     assert!(
-        n.is_multiple_of(PAD) && c.len() >= (m - 1) * ldc + n,
+        n.is_multiple_of(PAD) && c.data.len() >= (m - 1) * c.stride + n,
         "output tile too small"
     );
     if k > 0 {
-        assert!(b.len() >= (k - 1) * ldb + n, "right tile too small");
+        assert!(
+            b.data.len() >= (k - 1) * b.stride + n,
+            "right tile too small"
+        );
         assert!(
             a.data.len() > (m - 1) * a.row + (k - 1) * a.column,
             "left tile too small"
@@ -59,9 +72,9 @@ pub(crate) fn multiply<S: Simd>(
             macro_rules! block {
                 ($rows:literal) => {
                     if vectors == 2 {
-                        block::<S, $rows, 2>(simd, at, k, a, b, ldb, c, ldc, accumulate)
+                        block::<S, $rows, 2>(simd, at, k, a, b, &mut c)
                     } else {
-                        block::<S, $rows, 1>(simd, at, k, a, b, ldb, c, ldc, accumulate)
+                        block::<S, $rows, 1>(simd, at, k, a, b, &mut c)
                     }
                 };
             }
@@ -81,25 +94,23 @@ pub(crate) fn multiply<S: Simd>(
 
 /// The part of [`multiply`] for `M` rows and `N` vectors of columns, held in registers.
 #[inline(always)]
-#[allow(clippy::too_many_arguments, unsafe_code)]
+#[allow(unsafe_code)]
 fn block<S: Simd, const M: usize, const N: usize>(
     simd: S,
     [i, j]: [usize; 2],
     k: usize,
     a: View<'_>,
-    b: &[f32],
-    ldb: usize,
-    c: &mut [f32],
-    ldc: usize,
-    accumulate: bool,
+    b: Rows<'_>,
+    c: &mut Output<'_>,
 ) {
+    let (ldb, ldc, accumulate) = (b.stride, c.stride, c.accumulate);
     let lanes = S::F32_LANES;
     let mut sums = [[simd.splat_f32s(0.0); N]; M];
     // SAFETY: `multiply` asserted that rows i..i+M, columns j..j+N·lanes and depth k lie inside
     // all three slices; vectors are read and written without alignment.
     unsafe {
         let left = a.data.as_ptr().add(i * a.row);
-        let right = b.as_ptr().add(j);
+        let right = b.data.as_ptr().add(j);
         for depth in 0..k {
             let mut columns = [simd.splat_f32s(0.0); N];
             for (v, column) in columns.iter_mut().enumerate() {
@@ -115,7 +126,7 @@ fn block<S: Simd, const M: usize, const N: usize>(
                 }
             }
         }
-        let out = c.as_mut_ptr().add(i * ldc + j);
+        let out = c.data.as_mut_ptr().add(i * ldc + j);
         for (r, row) in sums.iter().enumerate() {
             for (v, sum) in row.iter().enumerate() {
                 let place = out.add(r * ldc + v * lanes).cast::<S::f32s>();
@@ -156,7 +167,16 @@ mod tests {
                 row,
                 column,
             };
-            multiply(simd, self.shape, view, &b, n, &mut c, n, self.accumulate);
+            let right = Rows {
+                data: &b,
+                stride: n,
+            };
+            let out = Output {
+                data: &mut c,
+                stride: n,
+                accumulate: self.accumulate,
+            };
+            multiply(simd, self.shape, view, right, out);
             for i in 0..m {
                 for j in 0..n {
                     let dot: f32 = (0..k).map(|d| a[i * row + d * column] * b[d * n + j]).sum();

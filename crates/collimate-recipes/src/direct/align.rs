@@ -42,7 +42,7 @@ pub fn align<M: CausalLm>(
         .clone()
         .with_max_prompt_length(config.max_prompt_length);
     let encode = |pairs: &[PreferencePair]| {
-        tokenizer.encode_pairs(pairs, config.max_length, config.truncation, |_, _| {})
+        tokenizer.encode_pairs(pairs, config.max_length, config.truncation)
     };
     let ((mut train, tokenize), (validation, _)) =
         (encode(&data.train)?, encode(&data.validation)?);

@@ -9,7 +9,7 @@ use collimate_train::{TrainConfig, TrainError};
 use serde::{Deserialize, Serialize};
 
 use crate::lengths::check_prompt_length;
-use crate::{Adaptation, Judge, RecipeError, ResponseSampling};
+use crate::{Adaptation, AnswerScorer, RecipeError, ResponseSampling};
 
 /// Options of direct alignment on pairs.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -165,7 +165,7 @@ pub struct AlignData<'a> {
     /// them from a model's folder).
     pub eos: Vec<u32>,
     /// Scorer of the answers; without it, or without prompts, no answers are written.
-    pub judge: Option<Judge<'a>>,
+    pub judge: Option<AnswerScorer<'a>>,
 }
 
 /// Labelled completions and prompts of a run.
@@ -180,5 +180,5 @@ pub struct UnpairedData<'a> {
     /// Tokens that end an answer beside the tokenizer's EOS.
     pub eos: Vec<u32>,
     /// Scorer of the answers; without it, or without prompts, no answers are written.
-    pub judge: Option<Judge<'a>>,
+    pub judge: Option<AnswerScorer<'a>>,
 }

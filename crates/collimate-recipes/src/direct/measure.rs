@@ -7,9 +7,9 @@ use collimate_irm::ImplicitReward;
 use collimate_nn::CausalLm;
 use collimate_run::RunContext;
 
-use crate::answers::{Answers, Speaker, answer, compare, response_logps};
+use crate::answers::{Answers, ResponseSampler, answer, compare, response_logps};
 use crate::sft::EVALUATION_TOKENS;
-use crate::{AnswerReport, Judge, RecipeError, ResponseSampling};
+use crate::{AnswerReport, AnswerScorer, RecipeError, ResponseSampling};
 
 /// Answers of the start, against which those of the policy are compared.
 pub(super) struct Comparison<'a, M> {
@@ -20,7 +20,7 @@ pub(super) struct Comparison<'a, M> {
     max_length: usize,
     prompts: &'a [Prompt],
     ids: Vec<Vec<u32>>,
-    judge: &'a Judge<'a>,
+    judge: &'a AnswerScorer<'a>,
     key: Key,
     at_start: Answers,
 }
@@ -33,7 +33,7 @@ pub(super) struct Writing<'a, M> {
     pub(super) sampling: ResponseSampling,
     pub(super) max_length: usize,
     pub(super) prompts: &'a [Prompt],
-    pub(super) judge: Option<&'a Judge<'a>>,
+    pub(super) judge: Option<&'a AnswerScorer<'a>>,
     pub(super) seed: u64,
 }
 
@@ -75,13 +75,13 @@ impl<'a, M: CausalLm> Comparison<'a, M> {
                 scores: Vec::new(),
             },
         };
-        comparison.ids = comparison.speaker(context).prompts(prompts)?;
+        comparison.ids = comparison.sampler(context).prompts(prompts)?;
         comparison.at_start = comparison.answers(context, "start", start)?;
         Ok(Some(comparison))
     }
 
-    fn speaker(&self, context: &RunContext<'a>) -> Speaker<'a> {
-        Speaker {
+    fn sampler(&self, context: &RunContext<'a>) -> ResponseSampler<'a> {
+        ResponseSampler {
             tokenizer: self.tokenizer,
             eos: self.eos,
             sampling: self.sampling,
@@ -97,9 +97,9 @@ impl<'a, M: CausalLm> Comparison<'a, M> {
         label: &str,
         model: &M,
     ) -> Result<Answers, RecipeError> {
-        let (speaker, judge) = (self.speaker(context), self.judge);
+        let (sampler, judge) = (self.sampler(context), self.judge);
         answer(
-            &speaker,
+            &sampler,
             self.key,
             label,
             model,
@@ -123,8 +123,8 @@ impl<'a, M: CausalLm> Comparison<'a, M> {
         kind: ImplicitReward,
     ) -> Result<AnswerReport, RecipeError> {
         let own = self.answers(context, title, policy)?;
-        let speaker = self.speaker(context);
-        let logps = |model: &M| response_logps(&speaker, title, model, &self.ids, &own.completions);
+        let sampler = self.sampler(context);
+        let logps = |model: &M| response_logps(&sampler, title, model, &self.ids, &own.completions);
         let (after, before) = (logps(policy)?, logps(self.start)?);
         let lengths = own.completions.iter().flatten();
         let rewards: Vec<f64> = after
@@ -151,6 +151,6 @@ pub(super) fn tax_perplexity<M: CausalLm>(
     if held_out.is_empty() {
         return Ok(None);
     }
-    let (ids, _) = tokenizer.encode_examples(held_out, max_length, truncation, |_, _| {})?;
+    let (ids, _) = tokenizer.encode_examples(held_out, max_length, truncation)?;
     Ok(Some(perplexity(model, &ids, EVALUATION_TOKENS)?))
 }

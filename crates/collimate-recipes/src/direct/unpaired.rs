@@ -44,7 +44,7 @@ pub fn align_unpaired<M: CausalLm>(
         .with_max_prompt_length(config.max_prompt_length);
     let (examples, labels): (Vec<SftExample>, Vec<bool>) = data.train.iter().cloned().unzip();
     let (ids, tokenize) =
-        tokenizer.encode_examples(&examples, config.max_length, config.truncation, |_, _| {})?;
+        tokenizer.encode_examples(&examples, config.max_length, config.truncation)?;
     let train: Vec<UnpairedExample> = ids
         .into_iter()
         .zip(labels)

@@ -4,7 +4,7 @@ use collimate_core::{Prompt, Scorer};
 use collimate_data::SftExample;
 use collimate_nn::{CausalLm, ValueModel};
 
-use crate::Judge;
+use crate::AnswerScorer;
 
 /// Prompts of the policy stage.
 #[derive(Debug, Clone, Default)]
@@ -20,12 +20,12 @@ pub struct PolicyData<'a> {
     /// Tokens that end an answer, beside the tokenizer's EOS.
     pub eos: Vec<u32>,
     /// Who compares the final answers with the start's; without it the policy's own reward does.
-    pub judge: Option<Judge<'a>>,
+    pub judge: Option<AnswerScorer<'a>>,
 }
 
 /// A reward, and the policy that is trained against it.
 #[derive(Clone)]
-pub struct Contender<'a, M: CausalLm> {
+pub struct RewardArm<'a, M: CausalLm> {
     /// Its name: of stages, files and rows.
     pub name: String,
     /// The reward.
@@ -37,9 +37,18 @@ pub struct Contender<'a, M: CausalLm> {
     pub critic: Option<ValueModel<M>>,
 }
 
-impl<M: CausalLm> std::fmt::Debug for Contender<'_, M> {
+/// The rewards of a policy stage and the prompts that all its policies share.
+#[derive(Debug)]
+pub struct PolicyInputs<'a, M: CausalLm> {
+    /// One policy is trained against the reward of each.
+    pub arms: &'a [RewardArm<'a, M>],
+    /// Prompts, held-out answers and the judge.
+    pub data: &'a PolicyData<'a>,
+}
+
+impl<M: CausalLm> std::fmt::Debug for RewardArm<'_, M> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Contender")
+        f.debug_struct("RewardArm")
             .field("name", &self.name)
             .field("centre", &self.centre)
             .finish_non_exhaustive()

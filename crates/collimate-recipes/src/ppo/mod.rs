@@ -10,7 +10,7 @@ mod reinforce;
 mod report;
 
 pub use config::{CriticStart, PolicyConfig};
-pub use data::{Contender, PolicyData};
-pub use outcome::{PolicyOutcome, PolicyReport, Reinforced};
+pub use data::{PolicyData, PolicyInputs, RewardArm};
+pub use outcome::{PolicyOutcome, PolicyReport, TrainedPolicy};
 pub use reinforce::reinforce;
 pub use report::{section, summary};

@@ -73,7 +73,7 @@ impl PolicyReport {
 
 /// A trained policy.
 #[derive(Debug, Clone)]
-pub struct Reinforced<M> {
+pub struct TrainedPolicy<M> {
     /// How it went.
     pub report: PolicyReport,
     /// The policy, untracked, without adapters.
@@ -83,8 +83,8 @@ pub struct Reinforced<M> {
 /// Everything that the policy stage found out.
 #[derive(Debug, Clone)]
 pub struct PolicyOutcome<M> {
-    /// In the order of the contenders.
-    pub policies: Vec<Reinforced<M>>,
+    /// In the order of the arms.
+    pub policies: Vec<TrainedPolicy<M>>,
     /// The start's own answers under the judge, where there is one.
     pub start: Option<AnswerReport>,
     /// The start's perplexity of held-out good answers.
@@ -101,7 +101,7 @@ pub struct PolicyOutcome<M> {
 
 impl<M> PolicyOutcome<M> {
     /// The policy trained against a reward, by name.
-    pub fn policy(&self, name: &str) -> Option<&Reinforced<M>> {
+    pub fn policy(&self, name: &str) -> Option<&TrainedPolicy<M>> {
         self.policies.iter().find(|p| p.report.name == name)
     }
 }

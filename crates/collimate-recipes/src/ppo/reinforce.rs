@@ -8,39 +8,36 @@ use collimate_direct::perplexity;
 use collimate_eval::{Bootstrap, Groups};
 use collimate_nn::{CausalLm, ScalarHead, ValueModel};
 use collimate_ppo::{ActorCritic, Estimator, KlReference, PpoConfig, PpoTask, train};
-use collimate_run::RunFolder;
-use collimate_train::{Interrupt, Progress, hash_json, model_hash};
+use collimate_run::{RunContext, RunFolder};
+use collimate_train::{hash_json, model_hash};
 
 use super::config::{CriticStart, PolicyConfig};
-use super::data::{Contender, PolicyData};
-use super::outcome::{PolicyOutcome, PolicyReport, Reinforced};
-use crate::answers::{Answers, Speaker, answer, compare, response_logps};
+use super::data::{PolicyData, PolicyInputs, RewardArm};
+use super::outcome::{PolicyOutcome, PolicyReport, TrainedPolicy};
+use crate::answers::{Answers, ResponseSampler, answer, compare, response_logps};
 use crate::sft::EVALUATION_TOKENS;
-use crate::{Adaptation, Judge, RecipeError, ResponseSampling};
+use crate::{Adaptation, AnswerScorer, RecipeError, ResponseSampling};
 
-/// Trains `start` against the reward of each contender, with the same prompts and options (each with
+/// Trains `start` against the reward of each arm, with the same prompts and options (each with
 /// random numbers of its own), and compares one answer per test prompt with the start's.
 ///
 /// # Errors
 /// Options out of range, names that are not different, no prompts, what the trainer refuses, an
 /// interrupt.
-#[allow(clippy::too_many_arguments)]
 pub fn reinforce<M: CausalLm>(
     start: &M,
     tokenizer: &TextTokenizer,
-    contenders: &[Contender<'_, M>],
-    data: &PolicyData<'_>,
+    inputs: &PolicyInputs<'_, M>,
     config: &PolicyConfig,
-    run: &mut RunFolder,
-    interrupt: &Interrupt,
-    progress: Progress,
+    context: &mut RunContext<'_>,
 ) -> Result<PolicyOutcome<M>, RecipeError> {
     config.check()?;
+    let PolicyInputs { arms, data } = *inputs;
     let started = Instant::now();
-    for (index, contender) in contenders.iter().enumerate() {
-        if contenders[..index].iter().any(|c| c.name == contender.name) {
+    for (index, arm) in arms.iter().enumerate() {
+        if arms[..index].iter().any(|c| c.name == arm.name) {
             let allowed = "each name once";
-            return Err(OptionError::new("contenders", &contender.name, allowed).into());
+            return Err(OptionError::new("arms", &arm.name, allowed).into());
         }
     }
     let start = &start.clone().valid();
@@ -71,7 +68,7 @@ pub fn reinforce<M: CausalLm>(
             return Err(RecipeError::Empty { part });
         }
     }
-    let speaker = Speaker {
+    let sampler = ResponseSampler {
         tokenizer,
         eos: &data.eos,
         sampling: ResponseSampling {
@@ -80,21 +77,20 @@ pub fn reinforce<M: CausalLm>(
             max_new_tokens: config.ppo.max_new_tokens,
         },
         max_length: room + config.ppo.max_new_tokens,
-        interrupt,
-        progress,
+        interrupt: context.interrupt,
+        progress: context.progress,
     };
-    let ids = speaker.prompts(&test)?;
+    let ids = sampler.prompts(&test)?;
     let (held_out, _) = tokenizer.encode_examples(
         &data.held_out,
         config.max_length,
         collimate_data::Truncation::default(),
-        |_, _| {},
     )?;
     let mut stage = Stage {
         config,
         data,
-        run,
-        speaker,
+        run: context.run,
+        sampler,
         start,
         start_hash: model_hash(start),
         prompts,
@@ -109,10 +105,10 @@ pub fn reinforce<M: CausalLm>(
         false => perplexity(model, &held_out, EVALUATION_TOKENS).map(Some),
     };
     let mut policies = Vec::new();
-    for contender in contenders {
-        let mut reinforced = stage.contender(contender)?;
-        reinforced.report.perplexity = measure(&reinforced.model)?;
-        policies.push(reinforced);
+    for arm in arms {
+        let mut trained = stage.arm(arm)?;
+        trained.report.perplexity = measure(&trained.model)?;
+        policies.push(trained);
     }
     let start_answers = match (&data.judge, &stage.at_start) {
         (Some(_), Some(answers)) => Some(compare(answers, answers, &stage.test, None, stage.key)?),
@@ -135,7 +131,7 @@ struct Stage<'a, 'd, M> {
     config: &'a PolicyConfig,
     data: &'a PolicyData<'d>,
     run: &'a mut RunFolder,
-    speaker: Speaker<'a>,
+    sampler: ResponseSampler<'a>,
     start: &'a M,
     start_hash: String,
     prompts: Vec<Prompt>,
@@ -149,13 +145,13 @@ struct Stage<'a, 'd, M> {
 }
 
 impl<M: CausalLm> Stage<'_, '_, M> {
-    fn contender(&mut self, contender: &Contender<'_, M>) -> Result<Reinforced<M>, RecipeError> {
-        let name = format!("{}-{}", self.config.ppo.stage, contender.name);
+    fn arm(&mut self, arm: &RewardArm<'_, M>) -> Result<TrainedPolicy<M>, RecipeError> {
+        let name = format!("{}-{}", self.config.ppo.stage, arm.name);
         let mut ppo = PpoConfig {
             stage: name.clone(),
             ..self.config.ppo.clone()
         };
-        ppo.reward.scaling = ppo.reward.scaling.centred(contender.centre);
+        ppo.reward.scaling = ppo.reward.scaling.centred(arm.centre);
         let key = Key::new(ppo.seed, &name);
         let (policy, reference) = match &self.config.adaptation {
             Adaptation::Full => (
@@ -167,32 +163,32 @@ impl<M: CausalLm> Stage<'_, '_, M> {
                 KlReference::AdaptersOff,
             ),
         };
-        let model = self.model(policy, contender, &ppo, key)?;
+        let model = self.model(policy, arm, &ppo, key)?;
         let own_critic = model.critic.is_some();
         let task = PpoTask {
-            tokenizer: self.speaker.tokenizer,
+            tokenizer: self.sampler.tokenizer,
             eos: self.data.eos.clone(),
             prompts: self.prompts.clone(),
             watched: self.watched.clone(),
-            reward: contender.reward,
+            reward: arm.reward,
             reference,
         };
         let critic = model.critic.as_ref().map(model_hash);
         let inputs = (&ppo, self.config, &self.start_hash, critic, &self.prompts);
         self.run.stage(&name, &hash_json(&inputs))?;
-        let context = self.run.context(self.speaker.interrupt);
-        let context = context.with_progress(self.speaker.progress);
+        let context = self.run.context(self.sampler.interrupt);
+        let context = context.with_progress(self.sampler.progress);
         let trained = train(model, &task, &ppo, &context)?;
         let model = trained.model.policy.merged().valid();
-        let (before, own, judged) = self.answers(contender, &model)?;
-        let label = format!("{} divergence", contender.name);
+        let (before, own, judged) = self.answers(arm, &model)?;
+        let label = format!("{} divergence", arm.name);
         let kl = self.divergence(&label, &model, &own)?;
         let bootstrap = Bootstrap::default();
         let mean =
             |values: &[f64], part| bootstrap.mean(values, Groups::Items, self.key.with(part));
-        Ok(Reinforced {
+        Ok(TrainedPolicy {
             report: PolicyReport {
-                name: contender.name.clone(),
+                name: arm.name.clone(),
                 stage: name,
                 own_critic,
                 scaling: ppo.reward.scaling,
@@ -215,7 +211,7 @@ impl<M: CausalLm> Stage<'_, '_, M> {
     fn model(
         &self,
         policy: M,
-        contender: &Contender<'_, M>,
+        arm: &RewardArm<'_, M>,
         ppo: &PpoConfig,
         key: Key,
     ) -> Result<ActorCritic<M>, RecipeError> {
@@ -223,7 +219,7 @@ impl<M: CausalLm> Stage<'_, '_, M> {
             return Ok(ActorCritic::policy_only(policy));
         }
         let wanted = self.config.critic == CriticStart::RewardModel;
-        if let Some(critic) = contender.critic.clone().filter(|_| wanted) {
+        if let Some(critic) = arm.critic.clone().filter(|_| wanted) {
             let ValueModel { backbone, head } = critic;
             let backbone = match &self.config.adaptation {
                 Adaptation::Full => backbone.merged(),
@@ -248,18 +244,18 @@ impl<M: CausalLm> Stage<'_, '_, M> {
     /// says of them.
     fn answers(
         &mut self,
-        contender: &Contender<'_, M>,
+        arm: &RewardArm<'_, M>,
         model: &M,
     ) -> Result<(Vec<f64>, Answers, crate::AnswerReport), RecipeError> {
-        let own_judge = Judge {
-            name: contender.name.clone(),
-            scorer: contender.reward,
+        let own_judge = AnswerScorer {
+            name: arm.name.clone(),
+            scorer: arm.reward,
         };
         let (test, key) = (&self.test, self.key);
         if self.at_start.is_none() {
             let judge = self.data.judge.as_ref().unwrap_or(&own_judge);
             let found = answer(
-                &self.speaker,
+                &self.sampler,
                 key,
                 "start",
                 self.start,
@@ -278,9 +274,9 @@ impl<M: CausalLm> Stage<'_, '_, M> {
                 .collect()
         };
         let before = own_judge.scores(&items(at_start))?;
-        let label = &contender.name;
+        let label = &arm.name;
         let own = answer(
-            &self.speaker,
+            &self.sampler,
             key,
             label,
             model,
@@ -314,7 +310,7 @@ impl<M: CausalLm> Stage<'_, '_, M> {
         answers: &Answers,
     ) -> Result<Vec<f64>, RecipeError> {
         let of = |model: &M| {
-            response_logps(&self.speaker, label, model, &self.ids, &answers.completions)
+            response_logps(&self.sampler, label, model, &self.ids, &answers.completions)
         };
         let (policy, start) = (of(model)?, of(self.start)?);
         Ok(policy.iter().zip(&start).map(|(p, s)| p - s).collect())

@@ -72,7 +72,7 @@ pub fn train_reward_model<B: HfReward>(
         .with_answer_end(AnswerEnd::EveryAnswer)
         .with_max_prompt_length(config.max_prompt_length);
     let encode = |pairs: &[PreferencePair]| {
-        tokenizer.encode_pairs(pairs, config.max_length, config.truncation, |_, _| {})
+        tokenizer.encode_pairs(pairs, config.max_length, config.truncation)
     };
     let (mut train, tokenize) = encode(&data.train)?;
     check_equal("the training part", &tokenize, config.max_length)?;

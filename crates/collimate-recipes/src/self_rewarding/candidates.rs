@@ -31,18 +31,18 @@ pub(super) fn candidates<M: CausalLm>(
 ) -> Result<(Vec<CandidateRow>, CandidateCounts), RecipeError> {
     let (rows, seconds) = session.rows(folder, "candidates", &(hash, prompts), |session| {
         let stage = format!("{folder} candidates");
-        let speaker = session.speaker();
-        let ids = speaker.prompts(prompts)?;
+        let sampler = session.sampler();
+        let ids = sampler.prompts(prompts)?;
         let seed = session.sampling_seed(&stage);
         let sampling = session
             .config
             .responses
             .with(session.config.candidates, seed);
-        let mut watch = speaker.meter(&stage);
-        let written = speaker
+        let mut watch = sampler.meter(&stage);
+        let written = sampler
             .generator(model)
             .continue_ids(&ids, &sampling, &mut watch)
-            .map_err(|error| speaker.generation(&stage, error))?;
+            .map_err(|error| sampler.generation(&stage, error))?;
         let longest = session.config.max_length;
         let rows = prompts.iter().zip(ids).zip(written);
         Ok(rows

@@ -3,7 +3,7 @@
 use collimate_core::OptionError;
 use collimate_data::Truncation;
 use collimate_judge::{
-    EmptyAnswers, JudgeError, JudgeOptions, NoveltyFilter, NoveltyOptions, Rubric, Shows,
+    EmptyAnswers, JudgeError, JudgeOptions, NoveltyFilter, NoveltyOptions, Rubric, TemplateKind,
 };
 use collimate_losses::{DirectLoss, PreferenceLoss};
 use collimate_train::{TrainConfig, TrainError};
@@ -226,7 +226,7 @@ impl SelfRewardingConfig {
             let seed = self.judge.sampling.seed;
             return Err(OptionError::new("judge.sampling.seed", seed, allowed).into());
         }
-        if self.rubric.template().shows() != Shows::Answer {
+        if self.rubric.template().kind() != TemplateKind::Answer {
             let allowed = "a rubric whose template shows one question and one answer";
             let name = self.rubric.template().name();
             return Err(OptionError::new("rubric", name, allowed).into());

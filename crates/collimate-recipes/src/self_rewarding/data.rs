@@ -3,7 +3,7 @@
 use collimate_core::{Generator, PreferencePair, Prompt};
 use collimate_data::SftExample;
 
-use crate::Judge;
+use crate::AnswerScorer;
 
 /// Seed data and held-out data of a run.
 #[derive(Clone, Default)]
@@ -29,9 +29,9 @@ pub struct SelfRewardingData<'a> {
     pub eos: Vec<u32>,
     /// Who says whose answers are better. Nothing is learnt from it but by the branch
     /// [`PairSource::Evaluator`](super::PairSource).
-    pub evaluator: Option<Judge<'a>>,
+    pub evaluator: Option<AnswerScorer<'a>>,
     /// A second scorer of the same answers, whose mean is reported: whether tasks are solved.
-    pub task_accuracy: Option<Judge<'a>>,
+    pub task_accuracy: Option<AnswerScorer<'a>>,
     /// Who poses tasks with [`PromptSource::Fixed`](super::PromptSource), with a name that tells
     /// writers apart; M1 where nobody is named.
     pub task_writer: Option<(&'a str, &'a dyn Generator)>,

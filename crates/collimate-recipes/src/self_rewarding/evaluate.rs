@@ -14,7 +14,7 @@ use super::outcome::JudgeReport;
 use super::session::Session;
 use crate::answers::{Answers, answer};
 use crate::sft::EVALUATION_TOKENS;
-use crate::{Judge, RecipeError};
+use crate::{AnswerScorer, RecipeError};
 
 /// An answer to a held-out prompt.
 #[derive(Serialize, Deserialize)]
@@ -31,15 +31,15 @@ pub(super) fn answers<M: CausalLm>(
     model: &M,
     hash: &str,
     data: &SelfRewardingData<'_>,
-    judge: &Judge<'_>,
+    judge: &AnswerScorer<'_>,
 ) -> Result<Answers, RecipeError> {
     let prompts = &data.prompts;
     let inputs = (hash, prompts, &judge.name);
     let (rows, _) = session.rows("answers", name, &inputs, |session| {
-        let speaker = session.speaker();
-        let ids = speaker.prompts(prompts)?;
+        let sampler = session.sampler();
+        let ids = sampler.prompts(prompts)?;
         let key = session.key("answers");
-        let answers = answer(&speaker, key, name, model, prompts, &ids, judge)?;
+        let answers = answer(&sampler, key, name, model, prompts, &ids, judge)?;
         let completions = answers.completions.into_iter().flatten();
         let rows = prompts.iter().zip(completions).zip(answers.scores);
         Ok(rows
@@ -60,7 +60,7 @@ pub(super) fn answers<M: CausalLm>(
 
 /// Mean score of the answers by a second scorer.
 pub(super) fn mean_score(
-    judge: &Judge<'_>,
+    judge: &AnswerScorer<'_>,
     prompts: &[Prompt],
     answers: &Answers,
 ) -> Result<Option<f64>, RecipeError> {

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use collimate_core::{Completion, GenerateError, Generator, Prompt, Sampling};
 use collimate_judge::{Cache, Grade, Item, JudgeError};
-use collimate_lm::{Progress as Generated, TextGenerator, Watch};
+use collimate_lm::{GenerationProgress, TextGenerator, Watch};
 use collimate_nn::CausalLm;
 use collimate_train::{Interrupt, Meter};
 use serde::{Deserialize, Serialize};
@@ -112,7 +112,7 @@ pub(super) fn grade<M: CausalLm>(
     let mut options = session.config.judge.clone();
     options.min_parse_rate = least;
     options.sampling.seed = session.sampling_seed("judge");
-    let speaker = session.speaker();
+    let sampler = session.sampler();
     let samples = if options.sampling.temperature == 0.0 {
         1
     } else {
@@ -120,7 +120,7 @@ pub(super) fn grade<M: CausalLm>(
     };
     let total = (items.len() * samples) as u64;
     let writer = Watched {
-        generator: speaker.generator(model),
+        generator: sampler.generator(model),
         state: Mutex::new(State {
             meter: session.progress.start(stage, 0, total),
             before: 0,
@@ -128,7 +128,7 @@ pub(super) fn grade<M: CausalLm>(
         }),
     };
     let failed = |source| match source {
-        JudgeError::Generate(error) => speaker.generation(stage, error),
+        JudgeError::Generate(error) => sampler.generation(stage, error),
         source => RecipeError::judge(stage)(source),
     };
     let cache = session.run.folder("judge")?.join("cache.jsonl");
@@ -169,7 +169,7 @@ struct State<'a> {
 }
 
 impl Watch for State<'_> {
-    fn progress(&mut self, now: Generated) -> ControlFlow<()> {
+    fn progress(&mut self, now: GenerationProgress) -> ControlFlow<()> {
         let done = self.before + now.finished;
         self.meter.set(done as u64, "judgements");
         match self.interrupt.is_set() {

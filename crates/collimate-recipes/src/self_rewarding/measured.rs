@@ -56,7 +56,6 @@ impl<M: CausalLm> Measured<M> {
             &data.held_out,
             config.max_length,
             config.truncation,
-            |_, _| {},
         )?;
         Ok(Self {
             models: Vec::new(),

@@ -5,7 +5,7 @@ use std::fmt;
 
 use collimate_data::TokenizeReport;
 use collimate_eval::Interval;
-use collimate_irm::DropReason;
+use collimate_irm::NoPairReason;
 use collimate_judge::Refusal;
 use serde::{Deserialize, Serialize};
 
@@ -118,7 +118,7 @@ pub struct Branch {
     /// Pairs made.
     pub pairs: usize,
     /// Prompts that gave no pair, by reason: `equal_rewards` are ties.
-    pub dropped: Vec<(DropReason, usize)>,
+    pub dropped: Vec<(NoPairReason, usize)>,
     /// How the scores' differences agree with the evaluator's on these pairs.
     pub agreement: Option<Agreement>,
     /// The share of pairs in the same order as the evaluator's, over the prompts on which every source

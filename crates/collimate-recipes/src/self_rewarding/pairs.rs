@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use collimate_core::{Completion, Prompt};
 use collimate_data::TokenizedPair;
-use collimate_irm::{CutPolicy, DropReason, Response, bootstrap_pairs};
+use collimate_irm::{CutPolicy, NoPairReason, Response, bootstrap_pairs};
 use collimate_nn::CausalLm;
 use serde_json::json;
 
@@ -12,7 +12,7 @@ use super::candidates::{CandidateRow, is_usable, tokens};
 use super::session::Session;
 use crate::answers::response_logps;
 use crate::sera::Agreement;
-use crate::{Judge, RecipeError};
+use crate::{AnswerScorer, RecipeError};
 
 /// A score of each candidate of each prompt; none where it takes no part.
 pub(super) type Scores = Vec<Vec<Option<f64>>>;
@@ -20,7 +20,7 @@ pub(super) type Scores = Vec<Vec<Option<f64>>>;
 /// What one source makes of the candidates.
 pub(super) struct Made {
     pub(super) pairs: Vec<TokenizedPair>,
-    pub(super) dropped: Vec<(DropReason, usize)>,
+    pub(super) dropped: Vec<(NoPairReason, usize)>,
     pub(super) agreement: Option<Agreement>,
     /// The prompts of these pairs, each with the evaluator's gap where there is one.
     gaps: Vec<(usize, Option<f64>)>,
@@ -133,7 +133,7 @@ fn answer(prompt: &Prompt, completion: &Completion) -> serde_json::Value {
 pub(super) fn evaluated(
     session: &mut Session<'_>,
     folder: &str,
-    judge: &Judge<'_>,
+    judge: &AnswerScorer<'_>,
     rows: &[CandidateRow],
 ) -> Result<(Scores, f64), RecipeError> {
     let inputs = (&judge.name, collimate_train::hash_json(&rows));
@@ -170,12 +170,12 @@ pub(super) fn implicit<M: CausalLm>(
     let inputs = (hashes, collimate_train::hash_json(&rows));
     session.rows(folder, "implicit_rewards", &inputs, |session| {
         let kind = session.implicit_reward();
-        let speaker = session.speaker();
+        let sampler = session.sampler();
         let label = format!("{folder} implicit rewards");
         let ids: Vec<Vec<u32>> = rows.iter().map(|row| row.ids.clone()).collect();
         let candidates: Vec<Vec<Completion>> =
             rows.iter().map(|row| row.candidates.clone()).collect();
-        let of = |model: &M| response_logps(&speaker, &label, model, &ids, &candidates);
+        let of = |model: &M| response_logps(&sampler, &label, model, &ids, &candidates);
         let policy = of(model)?;
         let reference = match kind.needs_reference() {
             true => of(reference)?,
@@ -240,8 +240,8 @@ mod tests {
         assert_eq!(
             made.dropped,
             [
-                (DropReason::TooFewResponses, 1),
-                (DropReason::EqualRewards, 1)
+                (NoPairReason::TooFewResponses, 1),
+                (NoPairReason::EqualRewards, 1)
             ]
         );
         let agreement = made.agreement.unwrap();

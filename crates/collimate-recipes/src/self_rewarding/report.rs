@@ -321,12 +321,12 @@ fn iterations<M>(report: Report, outcome: &SelfRewardingOutcome<M>) -> Report {
 fn branches<M>(report: Report, outcome: &SelfRewardingOutcome<M>) -> Report {
     let rows = outcome.iterations.iter().flat_map(|i| {
         i.branches.iter().map(|b| {
-            let dropped = |wanted: collimate_irm::DropReason| {
+            let dropped = |wanted: collimate_irm::NoPairReason| {
                 let found = b.dropped.iter().find(|(reason, _)| *reason == wanted);
                 found.map_or(0, |(_, n)| *n)
             };
             let others: usize = b.dropped.iter().map(|(_, n)| n).sum();
-            let ties = dropped(collimate_irm::DropReason::EqualRewards);
+            let ties = dropped(collimate_irm::NoPairReason::EqualRewards);
             let name = b.model.as_deref().unwrap_or_default();
             let won = outcome.comparisons.get(&format!("{name}_vs_{}", i.model));
             vec![

@@ -4,8 +4,7 @@ use std::time::Instant;
 
 use collimate_data::{SftExample, TextTokenizer};
 use collimate_nn::CausalLm;
-use collimate_run::RunFolder;
-use collimate_train::{Interrupt, Progress};
+use collimate_run::RunContext;
 
 use super::check;
 use super::config::SelfRewardingConfig;
@@ -34,9 +33,7 @@ pub fn self_reward<M: CausalLm>(
     tokenizer: &TextTokenizer,
     data: &SelfRewardingData<'_>,
     config: &SelfRewardingConfig,
-    run: &mut RunFolder,
-    interrupt: &Interrupt,
-    progress: Progress,
+    context: &mut RunContext<'_>,
 ) -> Result<SelfRewardingOutcome<M>, RecipeError> {
     config.check()?;
     check::data(data, config)?;
@@ -45,9 +42,9 @@ pub fn self_reward<M: CausalLm>(
     let session = &mut Session {
         config,
         tokenizer,
-        run,
-        interrupt,
-        progress,
+        run: context.run,
+        interrupt: context.interrupt,
+        progress: context.progress,
         eos: &data.eos,
     };
     check::lengths(session, m0, data, &pool)?;

@@ -14,7 +14,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::config::SelfRewardingConfig;
-use crate::answers::Speaker;
+use crate::answers::ResponseSampler;
 use crate::sera::session::{Iterate, Session as Alignment};
 use crate::sera::{Method, SeraConfig};
 use crate::{RecipeError, SftPlan, fine_tune};
@@ -50,8 +50,8 @@ impl<'a> Session<'a> {
     }
 
     /// How the run's models write.
-    pub(super) fn speaker(&self) -> Speaker<'a> {
-        Speaker {
+    pub(super) fn sampler(&self) -> ResponseSampler<'a> {
+        ResponseSampler {
             tokenizer: self.tokenizer,
             eos: self.eos,
             sampling: self.config.responses,

@@ -193,9 +193,9 @@ fn write<M: CausalLm>(
 ) -> Result<Vec<TaskRow>, RecipeError> {
     let stage = format!("{folder} new tasks");
     let config = &session.config.tasks;
-    let speaker = session.speaker();
+    let sampler = session.sampler();
     let generator = match &writer {
-        Writer::Model(model) => Some(speaker.generator(*model)),
+        Writer::Model(model) => Some(sampler.generator(*model)),
         Writer::Other(_) => None,
     };
     let most = config.per_iteration.saturating_mul(config.attempts);
@@ -211,7 +211,7 @@ fn write<M: CausalLm>(
         if missing == 0 || wanted == 0 {
             break;
         }
-        session.speaker().go_on(&stage)?;
+        session.sampler().check_interrupt(&stage)?;
         let key: Key = key.with(round);
         let mut rng = key.rng(Purpose::Data);
         let prompts: Vec<Prompt> = (0..wanted)
@@ -227,13 +227,13 @@ fn write<M: CausalLm>(
         sampling.stop.clone_from(&config.template.stop);
         let texts = match (&generator, &writer) {
             (Some(generator), _) => {
-                let mut watch = speaker.meter(&stage);
+                let mut watch = sampler.meter(&stage);
                 generator.generate_watched(&prompts, &sampling, &mut watch)
             }
             (None, Writer::Other(other)) => other.generate(&prompts, &sampling),
             (None, Writer::Model(_)) => continue,
         };
-        let texts = texts.map_err(|error| speaker.generation(&stage, error))?;
+        let texts = texts.map_err(|error| sampler.generation(&stage, error))?;
         for text in texts.iter().flatten() {
             let row = pool.offer(text, kept == config.per_iteration);
             kept += usize::from(row.refused.is_none());

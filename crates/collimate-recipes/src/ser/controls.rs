@@ -8,7 +8,7 @@ use collimate_status::FilterConfig;
 use super::config::{Control, RetrainFrom};
 use super::data::SerData;
 use super::final_test::{Candidate, candidate};
-use super::loops::{Evolution, Evolved, Ground};
+use super::loops::{Evolution, Evolved, LoopInputs};
 use super::outcome::Steps;
 use super::session::Session;
 use crate::RecipeError;
@@ -16,7 +16,7 @@ use crate::lengths::differ;
 
 /// What the controls share with the main run.
 pub(crate) struct Setting<'a, B: HfReward> {
-    pub(crate) ground: &'a Ground<'a, B>,
+    pub(crate) loop_inputs: &'a LoopInputs<'a, B>,
     pub(crate) evolved: &'a Evolved<B>,
     pub(crate) data: &'a SerData,
 }
@@ -37,17 +37,17 @@ pub(crate) fn run<B: HfReward>(
         return Ok(None);
     }
     let name = control.name();
-    let seed_steps = setting.ground.zero.steps;
-    let seed_labels = setting.ground.seed.len();
+    let seed_steps = setting.loop_inputs.zero.steps;
+    let seed_labels = setting.loop_inputs.seed.len();
     match control {
         Control::LongerSeed => {
             // As the main run's last model: on from the seed model, or anew in one stage.
             let (from, before) = match session.config.retrain_from {
-                RetrainFrom::Previous => (&setting.ground.zero.model, seed_steps),
-                RetrainFrom::Start => (setting.ground.start, 0),
+                RetrainFrom::Previous => (&setting.loop_inputs.zero.model, seed_steps),
+                RetrainFrom::Start => (setting.loop_inputs.start, 0),
             };
             let own = setting.evolved.steps(session.config.retrain_from).own;
-            let pairs = setting.ground.seed.to_vec();
+            let pairs = setting.loop_inputs.seed.to_vec();
             let stage = session.train(name, from, pairs, Some(own - before), 0.0)?;
             let all = before + stage.steps;
             Ok(Some(candidate(
@@ -62,9 +62,9 @@ pub(crate) fn run<B: HfReward>(
             let Some(labelled) = &setting.data.labelled_pool else {
                 return Ok(None);
             };
-            let mut model = setting.ground.zero.model.clone();
-            let mut validation = setting.ground.zero.validation;
-            let mut pairs = setting.ground.seed.to_vec();
+            let mut model = setting.loop_inputs.zero.model.clone();
+            let mut validation = setting.loop_inputs.zero.validation;
+            let mut pairs = setting.loop_inputs.seed.to_vec();
             let mut done = Vec::new();
             for (index, (kept, &steps)) in setting.evolved.kept.iter().zip(&steps).enumerate() {
                 let labelled = oracle_labels(labelled, kept)?;
@@ -72,7 +72,7 @@ pub(crate) fn run<B: HfReward>(
                 let stage_name = format!("{name}-loop{}", index + 1);
                 let from = match session.config.retrain_from {
                     RetrainFrom::Previous => &model,
-                    RetrainFrom::Start => setting.ground.start,
+                    RetrainFrom::Start => setting.loop_inputs.start,
                 };
                 let stage = session.train(&stage_name, from, pairs.clone(), Some(steps), 0.0)?;
                 done.push(stage.steps);
@@ -91,7 +91,7 @@ pub(crate) fn run<B: HfReward>(
                 },
                 steps: Some(steps),
             };
-            let evolved = evolution.run(session, setting.ground, setting.data.pool.clone())?;
+            let evolved = evolution.run(session, setting.loop_inputs, setting.data.pool.clone())?;
             Ok(Some(candidate(
                 name,
                 &evolved.model,

@@ -28,11 +28,20 @@ pub struct SerData {
     pub fine_tuning_labels: usize,
 }
 
+/// How [`SerData::split`] divides the training pairs.
+#[derive(Debug, Clone, Copy)]
+pub struct SplitPlan {
+    /// Share of the training pairs whose label is used.
+    pub seed_share: f64,
+    /// Also keeps the human labels of the pool, for the baseline and the oracle control; the loops
+    /// never see them.
+    pub keep_labels: bool,
+    /// Random numbers of the split.
+    pub key: Key,
+}
+
 impl SerData {
     /// Splits training pairs into a labelled seed and a pool with sealed labels.
-    ///
-    /// `keep_labels` also keeps the pool's human labels, for the baseline and the oracle control;
-    /// the loops never see them.
     ///
     /// # Errors
     /// A share outside (0, 1), or a part without pairs.
@@ -40,9 +49,7 @@ impl SerData {
         train: Vec<PreferencePair>,
         validation: Vec<PreferencePair>,
         test: Vec<PreferencePair>,
-        seed_share: f64,
-        keep_labels: bool,
-        key: Key,
+        plan: &SplitPlan,
     ) -> Result<Self, RecipeError> {
         for (part, rows) in [
             ("the training part", &train),
@@ -53,9 +60,9 @@ impl SerData {
                 return Err(RecipeError::Empty { part });
             }
         }
-        let (seed, rest) = seed_split(train, seed_share, key)?;
-        let labelled_pool = keep_labels.then(|| rest.clone());
-        let (pool, sealed) = HiddenLabelPool::seal(rest, key);
+        let (seed, rest) = seed_split(train, plan.seed_share, plan.key)?;
+        let labelled_pool = plan.keep_labels.then(|| rest.clone());
+        let (pool, sealed) = HiddenLabelPool::seal(rest, plan.key);
         Ok(Self {
             seed,
             pool,

@@ -58,7 +58,7 @@ pub(crate) fn test<B: HfReward>(
 ) -> Result<(Vec<ModelReport>, Vec<Significance>), RecipeError> {
     let names: Vec<String> = candidates.iter().map(|c| c.name.clone()).collect();
     let inputs = (session.config, names, test);
-    session.once(stage, &inputs, |session| {
+    session.cached(stage, &inputs, |session| {
         let key = session.key("test");
         let bootstrap = Bootstrap::default();
         let mut models: Vec<ModelReport> = Vec::new();

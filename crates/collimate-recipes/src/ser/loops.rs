@@ -7,9 +7,9 @@ use collimate_data::{Auditor, HiddenLabelPool, SelfLabelledPair, TextTokenizer, 
 use collimate_eval::{Accuracy, PrecisionPoint};
 use collimate_nn::HfReward;
 use collimate_reward::RewardModel;
-use collimate_run::RunFolder;
+use collimate_run::RunContext;
 use collimate_status::{Decision, FilterConfig, PairFilter, probability};
-use collimate_train::{Interrupt, Progress, hash_json};
+use collimate_train::hash_json;
 use serde::{Deserialize, Serialize};
 
 use super::config::{RetrainFrom, SerConfig};
@@ -17,7 +17,7 @@ use super::controls;
 use super::data::SerData;
 use super::final_test;
 use super::fingerprint::fingerprint;
-use super::outcome::{EvolvedReward, Learnt, LoopReport, PoolReport, SerOutcome, Steps};
+use super::outcome::{EvolvedReward, LoopReport, PoolReport, SerOutcome, Steps, TrainedReward};
 use super::overlap;
 use super::session::{Session, Stage, for_scores};
 use super::warnings::warnings;
@@ -41,25 +41,23 @@ pub fn evolve<B: HfReward>(
     tokenizer: &TextTokenizer,
     data: SerData,
     config: &SerConfig,
-    run: &mut RunFolder,
-    interrupt: &Interrupt,
-    progress: Progress,
+    context: &mut RunContext<'_>,
 ) -> Result<SerOutcome<B>, RecipeError> {
     config.check()?;
     let tokenizer = &for_scores(tokenizer, config);
     let mut session = Session {
         config,
         tokenizer,
-        run,
-        interrupt,
-        progress,
+        run: context.run,
+        interrupt: context.interrupt,
+        progress: context.progress,
         validation: Vec::new(),
         start: fingerprint(start),
     };
     session.validation = session.encode(&data.validation)?;
     let test = session.encode(&data.test)?;
     let seed = session.encode_different("the labelled seed", &data.seed)?;
-    let shelf = Shelf::new(&session, &data.pool)?;
+    let tokenized = TokenizedPool::new(&session, &data.pool)?;
 
     let zero = session.train("loop0", start, seed.clone(), None, 0.0)?;
     let main = Evolution {
@@ -67,15 +65,15 @@ pub fn evolve<B: HfReward>(
         filter: config.filter,
         steps: None,
     };
-    let ground = Ground {
+    let loop_inputs = LoopInputs {
         start,
         zero: &zero,
         seed: &seed,
         trained_on: &seed,
-        shelf: &shelf,
+        tokenized: &tokenized,
         auditor: Some(&data.auditor),
     };
-    let evolved = main.run(&mut session, &ground, data.pool.clone())?;
+    let evolved = main.run(&mut session, &loop_inputs, data.pool.clone())?;
     let mut models = vec![
         final_test::candidate(
             "loop0",
@@ -109,7 +107,7 @@ pub fn evolve<B: HfReward>(
     }
     for &control in &config.controls {
         let setting = controls::Setting {
-            ground: &ground,
+            loop_inputs: &loop_inputs,
             evolved: &evolved,
             data: &data,
         };
@@ -137,7 +135,7 @@ pub fn evolve<B: HfReward>(
     let warnings = warnings(&evolved.loops, &unseen);
     let seconds = evolved.loops.iter().map(|l| l.seconds).sum();
     Ok(SerOutcome {
-        learnt: Learnt {
+        learnt: TrainedReward {
             model: evolved.model,
             centre,
             seed,
@@ -154,12 +152,12 @@ pub fn evolve<B: HfReward>(
 }
 
 /// The pool's pairs as ids, by the id that they have in the pool.
-pub(crate) struct Shelf {
+pub(crate) struct TokenizedPool {
     pairs: Vec<TokenizedPair>,
     hash: String,
 }
 
-impl Shelf {
+impl TokenizedPool {
     pub(crate) fn new(session: &Session<'_>, pool: &HiddenLabelPool) -> Result<Self, RecipeError> {
         // "Chosen" means "shown first" here: the pool has no labels.
         let shown: Vec<PreferencePair> = pool
@@ -201,7 +199,7 @@ struct Labels {
 }
 
 /// What loops start from and learn from.
-pub(crate) struct Ground<'a, B: HfReward> {
+pub(crate) struct LoopInputs<'a, B: HfReward> {
     /// The model that retraining from the start begins with.
     pub(crate) start: &'a RewardModel<B>,
     /// The model that labels first.
@@ -210,7 +208,7 @@ pub(crate) struct Ground<'a, B: HfReward> {
     pub(crate) seed: &'a [TokenizedPair],
     /// What `zero` was trained on: the seed and self-labelled pairs of earlier runs.
     pub(crate) trained_on: &'a [TokenizedPair],
-    pub(crate) shelf: &'a Shelf,
+    pub(crate) tokenized: &'a TokenizedPool,
     /// Absent where nobody knows the truth.
     pub(crate) auditor: Option<&'a Auditor>,
 }
@@ -251,14 +249,14 @@ impl Evolution<'_> {
     pub(crate) fn run<B: HfReward>(
         &self,
         session: &mut Session<'_>,
-        ground: &Ground<'_, B>,
+        loop_inputs: &LoopInputs<'_, B>,
         mut pool: HiddenLabelPool,
     ) -> Result<Evolved<B>, RecipeError> {
         let config = session.config;
-        let (zero, seed, shelf) = (ground.zero, ground.seed, ground.shelf);
+        let (zero, seed, tokenized) = (loop_inputs.zero, loop_inputs.seed, loop_inputs.tokenized);
         let mut model = zero.model.clone();
         let mut validation = (zero.validation, zero.gap);
-        let mut training = ground.trained_on.to_vec();
+        let mut training = loop_inputs.trained_on.to_vec();
         let mut kept = Vec::new();
         let mut loops = vec![LoopReport {
             index: 0,
@@ -276,13 +274,20 @@ impl Evolution<'_> {
                 "" => format!("loop{index}"),
                 prefix => format!("{prefix}-loop{index}"),
             };
-            let inputs = (config, index, pool.len(), &shelf.hash, seed, &session.start);
+            let inputs = (
+                config,
+                index,
+                pool.len(),
+                &tokenized.hash,
+                seed,
+                &session.start,
+            );
             let inputs = hash_json(&inputs);
-            let labels = session.once(&format!("{name}-labels"), &inputs, |session| {
-                self.label(session, &name, &model, ground, &pool)
+            let labels = session.cached(&format!("{name}-labels"), &inputs, |session| {
+                self.label(session, &name, &model, loop_inputs, &pool)
             })?;
             let taken = pool.take(&labels.decision.selection)?;
-            training.extend(taken.iter().map(|pair| shelf.labelled(pair)));
+            training.extend(taken.iter().map(|pair| tokenized.labelled(pair)));
             kept.push(taken);
             let mut steps = 0;
             let mut seconds = labels.seconds;
@@ -291,7 +296,7 @@ impl Evolution<'_> {
             if !converged || self.steps.is_some() {
                 let from = match config.retrain_from {
                     RetrainFrom::Previous => &model,
-                    RetrainFrom::Start => ground.start,
+                    RetrainFrom::Start => loop_inputs.start,
                 };
                 let wanted = self.steps.as_ref().map(|steps| steps[index - 1]);
                 let stage =
@@ -329,22 +334,25 @@ impl Evolution<'_> {
         session: &mut Session<'_>,
         name: &str,
         model: &RewardModel<B>,
-        ground: &Ground<'_, B>,
+        loop_inputs: &LoopInputs<'_, B>,
         pool: &HiddenLabelPool,
     ) -> Result<Labels, RecipeError> {
         let started = Instant::now();
         let answers: Vec<f32> = session
-            .scores(model, ground.seed, name, "seed")?
+            .scores(model, loop_inputs.seed, name, "seed")?
             .into_iter()
             .flat_map(|(chosen, rejected)| [chosen, rejected])
             .collect();
         let centre = session.config.score_centre.value(&answers)?;
-        let shown = pool.pairs().iter().map(|p| ground.shelf.shown(p.id));
+        let shown = pool
+            .pairs()
+            .iter()
+            .map(|p| loop_inputs.tokenized.shown(p.id));
         let shown: Vec<TokenizedPair> = shown.collect();
         let scores = session.scores(model, &shown, name, "pool")?;
         let filter = PairFilter::new(self.filter, centre, pool.initial_len())?;
         let decision = filter.decide(&scores);
-        let report = self.audit(&decision, &scores, centre, pool, ground.auditor)?;
+        let report = self.audit(&decision, &scores, centre, pool, loop_inputs.auditor)?;
         Ok(Labels {
             decision,
             report,

@@ -22,11 +22,12 @@ mod warnings;
 
 pub use crate::Adaptation;
 pub use config::{Control, RetrainFrom, SerConfig};
-pub use data::SerData;
+pub use data::{SerData, SplitPlan};
 pub use loops::evolve;
 pub use outcome::{
-    EvolvedReward, Learnt, LoopReport, ModelReport, PoolReport, SerOutcome, Significance, Steps,
+    EvolvedReward, LoopReport, ModelReport, PoolReport, SerOutcome, Significance, Steps,
+    TrainedReward,
 };
-pub use report::{write_report, write_report_with};
+pub use report::{ReportNotes, write_report, write_report_with};
 pub use round::{RoundData, SerRound, evolve_round};
 pub use summary::summary;

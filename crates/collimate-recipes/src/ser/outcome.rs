@@ -121,7 +121,7 @@ pub struct Significance {
 
 /// An evolved reward model with what it has learnt from: where another round goes on.
 #[derive(Debug, Clone)]
-pub struct Learnt<B: Backbone> {
+pub struct TrainedReward<B: Backbone> {
     /// The model of the last loop, never the best.
     pub model: RewardModel<B>,
     /// The mean score of the labelled seed answers under the model: the score that is worth p = ½
@@ -141,7 +141,7 @@ pub struct EvolvedReward<B: Backbone> {
     pub name: String,
     /// The model.
     pub model: RewardModel<B>,
-    /// The centre of the scores, as [`Learnt::centre`].
+    /// The centre of the scores, as [`TrainedReward::centre`].
     pub centre: f64,
 }
 
@@ -149,7 +149,7 @@ pub struct EvolvedReward<B: Backbone> {
 #[derive(Debug, Clone)]
 pub struct SerOutcome<B: Backbone> {
     /// The evolved reward model and its pairs.
-    pub learnt: Learnt<B>,
+    pub learnt: TrainedReward<B>,
     /// `loop0`, `ser` and, if it was trained, `full`: rewards for a policy.
     pub reward_models: Vec<EvolvedReward<B>>,
     /// Labelled pairs whose chosen answers the backbone was fine-tuned on before: human labels too.

@@ -44,6 +44,7 @@ pub(crate) fn unseen(data: &SerData) -> Vec<bool> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::data::SplitPlan;
     use super::*;
     use collimate_core::Key;
     use collimate_data::SftExample;
@@ -62,7 +63,12 @@ mod tests {
         ];
         let validation = vec![pair("", "g", "h")];
         let key = Key::new(0, "test");
-        let mut data = SerData::split(train, validation, test, 0.4, false, key).unwrap();
+        let plan = SplitPlan {
+            seed_share: 0.4,
+            keep_labels: false,
+            key,
+        };
+        let mut data = SerData::split(train, validation, test, &plan).unwrap();
         assert_eq!(unseen(&data), [false, true, false, true, false, true]);
         data.fine_tuned_on = vec![SftExample {
             prompt: "fine-tuned".into(),

@@ -18,6 +18,15 @@ fn optional(value: Option<f64>, show: impl Fn(f64) -> String) -> String {
     value.map_or_else(|| "–".to_owned(), show)
 }
 
+/// Notes of the caller for a report and its summary.
+#[derive(Debug, Clone, Copy)]
+pub struct ReportNotes<'a> {
+    /// A paragraph on the data and the model.
+    pub about: &'a str,
+    /// Goes into the summary as it is.
+    pub extra: &'a Map<String, Value>,
+}
+
 /// Writes `summary.json`, `report.md` and its plots. `about` is a paragraph on the data and the
 /// model; `extra` goes into the summary as it is.
 ///
@@ -30,7 +39,7 @@ pub fn write_report<B: Backbone>(
     about: &str,
     extra: &Map<String, Value>,
 ) -> Result<(), RecipeError> {
-    write_report_with(outcome, config, run, about, extra, Ok)
+    write_report_with(outcome, config, run, ReportNotes { about, extra }, Ok)
 }
 
 /// [`write_report`] with more sections before the list of files.
@@ -41,10 +50,10 @@ pub fn write_report_with<B: Backbone>(
     outcome: &SerOutcome<B>,
     config: &SerConfig,
     run: &RunFolder,
-    about: &str,
-    extra: &Map<String, Value>,
+    notes: ReportNotes<'_>,
     more: impl FnOnce(Report) -> Result<Report, RecipeError>,
 ) -> Result<(), RecipeError> {
+    let ReportNotes { about, extra } = notes;
     let mut summary = summary(outcome, config);
     for (name, value) in extra {
         summary[name] = value.clone();

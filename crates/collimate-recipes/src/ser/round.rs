@@ -5,21 +5,24 @@ use collimate_data::{Auditor, HiddenLabelPool, TextTokenizer};
 use collimate_eval::{pairwise_accuracy, reward_gap};
 use collimate_nn::HfReward;
 use collimate_reward::RewardModel;
-use collimate_run::RunFolder;
-use collimate_train::{Interrupt, Progress};
+use collimate_run::RunContext;
 
 use super::config::SerConfig;
 use super::final_test;
 use super::fingerprint::fingerprint;
-use super::loops::{Evolution, Ground, Shelf};
-use super::outcome::{Learnt, LoopReport, ModelReport, Steps};
+use super::loops::{Evolution, LoopInputs, TokenizedPool};
+use super::outcome::{LoopReport, ModelReport, Steps, TrainedReward};
 use super::session::{Session, Stage, for_scores};
 use crate::RecipeError;
 use crate::groups::groups;
 
 /// Data of a round.
 #[derive(Debug)]
-pub struct RoundData<'a> {
+pub struct RoundData<'a, B: HfReward> {
+    /// Begins the names of the round's stages; not empty.
+    pub name: &'a str,
+    /// The reward model before the round.
+    pub before: &'a TrainedReward<B>,
     /// New pairs without labels.
     pub pool: HiddenLabelPool,
     /// Their true labels, where somebody knows them: for the report only.
@@ -34,7 +37,7 @@ pub struct RoundData<'a> {
 #[derive(Debug, Clone)]
 pub struct SerRound<B: HfReward> {
     /// The reward model now.
-    pub learnt: Learnt<B>,
+    pub learnt: TrainedReward<B>,
     /// The model before the round (index 0) and the round's loops.
     pub loops: Vec<LoopReport>,
     /// How the model does on the test part.
@@ -46,23 +49,19 @@ pub struct SerRound<B: HfReward> {
 /// With the answers of a policy that was trained against it, this closes the loop that the paper
 /// leaves to future work (step 4 within each iteration, [arXiv:2411.00418](https://arxiv.org/abs/2411.00418), Limitations).
 ///
-/// `start` is what [`evolve`](super::evolve) started from; `name` begins the names of the stages.
+/// `start` is the model that [`evolve`](super::evolve) started from.
 ///
 /// # Errors
 /// As [`evolve`](super::evolve).
-#[allow(clippy::too_many_arguments)]
 pub fn evolve_round<B: HfReward>(
-    name: &str,
     start: &RewardModel<B>,
-    before: &Learnt<B>,
     tokenizer: &TextTokenizer,
-    data: RoundData<'_>,
+    data: RoundData<'_, B>,
     config: &SerConfig,
-    run: &mut RunFolder,
-    interrupt: &Interrupt,
-    progress: Progress,
+    context: &mut RunContext<'_>,
 ) -> Result<SerRound<B>, RecipeError> {
     config.check()?;
+    let RoundData { name, before, .. } = data;
     if name.is_empty() {
         let allowed = "a name: that of the first run's stages is empty";
         return Err(OptionError::new("name", name, allowed).into());
@@ -71,16 +70,16 @@ pub fn evolve_round<B: HfReward>(
     let mut session = Session {
         config,
         tokenizer,
-        run,
-        interrupt,
-        progress,
+        run: context.run,
+        interrupt: context.interrupt,
+        progress: context.progress,
         validation: Vec::new(),
         // Both decide what the round's stages do.
         start: fingerprint(start) + &fingerprint(&before.model),
     };
     session.validation = session.encode(data.validation)?;
     let test = session.encode(data.test)?;
-    let shelf = Shelf::new(&session, &data.pool)?;
+    let tokenized = TokenizedPool::new(&session, &data.pool)?;
     let scores = session.scores(&before.model, &session.validation, name, "validation")?;
     let zero = Stage {
         model: before.model.clone(),
@@ -89,12 +88,12 @@ pub fn evolve_round<B: HfReward>(
         gap: reward_gap(&scores, 0.0)?,
         seconds: 0.0,
     };
-    let ground = Ground {
+    let loop_inputs = LoopInputs {
         start,
         zero: &zero,
         seed: &before.seed,
         trained_on: &before.trained_on,
-        shelf: &shelf,
+        tokenized: &tokenized,
         auditor: data.auditor.as_ref(),
     };
     let evolution = Evolution {
@@ -102,7 +101,7 @@ pub fn evolve_round<B: HfReward>(
         filter: config.filter,
         steps: None,
     };
-    let evolved = evolution.run(&mut session, &ground, data.pool)?;
+    let evolved = evolution.run(&mut session, &loop_inputs, data.pool)?;
     let steps: Vec<u64> = evolved.loops[1..].iter().map(|l| l.steps).collect();
     let candidate = final_test::candidate(
         name,
@@ -120,7 +119,7 @@ pub fn evolve_round<B: HfReward>(
     Ok(SerRound {
         test: tested.remove(0),
         loops: evolved.loops,
-        learnt: Learnt {
+        learnt: TrainedReward {
             model: evolved.model,
             centre,
             seed: before.seed.clone(),

@@ -56,7 +56,7 @@ impl Session<'_> {
         let config = self.config;
         let (mut encoded, report) =
             self.tokenizer
-                .encode_pairs(pairs, config.max_length, config.truncation, |_, _| {})?;
+                .encode_pairs(pairs, config.max_length, config.truncation)?;
         check_equal(part, &report, config.max_length)?;
         encoded.retain(differ);
         Ok(encoded)
@@ -70,7 +70,7 @@ impl Session<'_> {
         let config = self.config;
         let (encoded, _) =
             self.tokenizer
-                .encode_pairs(pairs, config.max_length, config.truncation, |_, _| {})?;
+                .encode_pairs(pairs, config.max_length, config.truncation)?;
         Ok(encoded)
     }
 
@@ -133,7 +133,7 @@ impl Session<'_> {
 
     /// The result of a stage that is not training: from the journal, or computed now. Either way as
     /// JSON gives it back, which may lose the last bit of a number.
-    pub(crate) fn once<T: Serialize + DeserializeOwned>(
+    pub(crate) fn cached<T: Serialize + DeserializeOwned>(
         &mut self,
         stage: &str,
         inputs: &impl Serialize,

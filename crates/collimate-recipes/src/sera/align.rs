@@ -6,8 +6,8 @@ use collimate_core::{OptionError, PreferencePair};
 use collimate_data::{TextTokenizer, TokenizedPair};
 use collimate_direct::perplexity;
 use collimate_nn::CausalLm;
-use collimate_run::RunFolder;
-use collimate_train::{Interrupt, Progress, hash_json};
+use collimate_run::RunContext;
+use collimate_train::hash_json;
 
 use super::config::SeraConfig;
 use super::data::SeraData;
@@ -36,9 +36,7 @@ pub fn align<M: CausalLm>(
     tokenizer: &TextTokenizer,
     data: &SeraData<'_>,
     config: &SeraConfig,
-    run: &mut RunFolder,
-    interrupt: &Interrupt,
-    progress: Progress,
+    context: &mut RunContext<'_>,
 ) -> Result<SeraOutcome<M>, RecipeError> {
     config.check()?;
     let started = Instant::now();
@@ -62,7 +60,7 @@ pub fn align<M: CausalLm>(
         .clone()
         .with_max_prompt_length(config.max_prompt_length);
     let encode = |pairs: &[PreferencePair]| {
-        tokenizer.encode_pairs(pairs, config.max_length, config.truncation, |_, _| {})
+        tokenizer.encode_pairs(pairs, config.max_length, config.truncation)
     };
     let ((train, tokenize), (validation, _)) = (encode(&data.train)?, encode(&data.validation)?);
     check_equal("the training part", &tokenize, config.max_length)?;
@@ -73,9 +71,9 @@ pub fn align<M: CausalLm>(
     let mut session = Session {
         config,
         tokenizer,
-        run,
-        interrupt,
-        progress,
+        run: context.run,
+        interrupt: context.interrupt,
+        progress: context.progress,
         train,
         validation,
         start,
@@ -112,11 +110,11 @@ pub fn align<M: CausalLm>(
     {
         return Err(RecipeError::NoPrompt { pair });
     }
-    let prompts = session.speaker().prompts(&data.prompts)?;
+    let prompts = session.sampler().prompts(&data.prompts)?;
     let key = session.key("answers");
     let at_start: Option<Answers> = match judge {
         Some(judge) => Some(answer(
-            &session.speaker(),
+            &session.sampler(),
             key,
             "start",
             start,
@@ -131,12 +129,8 @@ pub fn align<M: CausalLm>(
         None => None,
     };
     let before = session.validation_logps("start", start)?;
-    let (held_out, _) = tokenizer.encode_examples(
-        &data.held_out,
-        config.max_length,
-        config.truncation,
-        |_, _| {},
-    )?;
+    let (held_out, _) =
+        tokenizer.encode_examples(&data.held_out, config.max_length, config.truncation)?;
     let measure = |model: &M| match held_out.is_empty() {
         true => Ok(None),
         false => perplexity(model, &held_out, EVALUATION_TOKENS).map(Some),
@@ -165,7 +159,7 @@ pub fn align<M: CausalLm>(
         let answers = match (judge, &at_start) {
             (Some(judge), Some(at_start)) => {
                 let own = answer(
-                    &session.speaker(),
+                    &session.sampler(),
                     key,
                     &title,
                     &model,

@@ -3,7 +3,7 @@
 use collimate_core::{PreferencePair, Prompt};
 use collimate_data::SftExample;
 
-use crate::Judge;
+use crate::AnswerScorer;
 
 /// Pairs and prompts of a run.
 #[derive(Debug, Clone, Default)]
@@ -22,5 +22,5 @@ pub struct SeraData<'a> {
     /// reads them from a model's folder).
     pub eos: Vec<u32>,
     /// Who scores those answers; without it, or without prompts, answers are not looked at.
-    pub judge: Option<Judge<'a>>,
+    pub judge: Option<AnswerScorer<'a>>,
 }

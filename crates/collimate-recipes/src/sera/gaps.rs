@@ -49,7 +49,7 @@ impl<M: CausalLm> Session<'_, M> {
             .start("judging the pairs", 0, data.train.len() as u64);
         // In parts, so that an interrupt is seen.
         for part in data.train.chunks(256) {
-            self.go_on(stage)?;
+            self.check_interrupt(stage)?;
             scores.extend(judge.both(part)?);
             meter.set(scores.len() as u64, "");
         }

@@ -10,7 +10,7 @@ use super::data::SeraData;
 use super::method::{Method, Offline, Own};
 use super::outcome::{IterationReport, SelectionReport, Tried};
 use super::own::Responses;
-use super::review::{Reviewed, Variant, review, share_of};
+use super::review::{Reviewed, Step, Variant, review, share_of};
 use super::session::{Iterate, Session};
 use crate::RecipeError;
 use crate::implicit::{accuracy, mean_logps};
@@ -137,7 +137,12 @@ impl<M: CausalLm> Session<'_, M> {
                 (Offline::All, Own::None) => (self.train.clone(), all(data)),
                 _ => {
                     let responses = &mut shared.responses;
-                    let reviewed = review(self, variant, iteration, &mut history, data, responses)?;
+                    let step = Step {
+                        variant,
+                        iteration,
+                        data,
+                    };
+                    let reviewed = review(self, step, &mut history, responses)?;
                     // With their log-probabilities, which others need too.
                     shared.start = history.first().cloned();
                     if iteration == 2 && method.starts_on_all_pairs() {

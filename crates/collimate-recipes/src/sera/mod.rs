@@ -22,7 +22,7 @@ mod rewards;
 pub(crate) mod session;
 mod sweep;
 
-pub use crate::{AnswerReport, Judge, ResponseSampling, Sample};
+pub use crate::{AnswerReport, AnswerScorer, ResponseSampling, Sample};
 pub use align::align;
 pub use config::{SeraConfig, Updates};
 pub use data::SeraData;

@@ -3,7 +3,7 @@
 use collimate_core::LeaveReason;
 use collimate_data::TokenizeReport;
 use collimate_eval::{pearson, spearman};
-use collimate_irm::{DropReason, ResponseCounts};
+use collimate_irm::{NoPairReason, ResponseCounts};
 use serde::{Deserialize, Serialize};
 
 use super::method::Method;
@@ -35,7 +35,7 @@ pub struct SelectionReport {
     /// What became of the responses.
     pub responses: ResponseCounts,
     /// Prompts that gave no pair, by reason.
-    pub dropped: Vec<(DropReason, usize)>,
+    pub dropped: Vec<(NoPairReason, usize)>,
     /// Bootstrapped pairs that were not among the largest margins.
     pub over_limit: usize,
 }

@@ -9,10 +9,9 @@ use collimate_nn::CausalLm;
 use rand::RngExt;
 
 use super::data::SeraData;
-use super::lines::Lines;
 use super::method::Own;
 use super::outcome::{Agreement, SelectionReport};
-use super::review::{History, Variant};
+use super::review::{History, Notes, Step};
 use super::rewards::response_rewards;
 use super::session::Session;
 use crate::RecipeError;
@@ -35,19 +34,16 @@ struct Found {
 }
 
 /// At most `limit` pairs of the last model's own responses.
-#[expect(clippy::too_many_arguments, reason = "one call, one place")]
 pub(super) fn own_pairs<M: CausalLm>(
     session: &Session<'_, M>,
-    variant: &Variant,
-    iteration: usize,
+    step: Step<'_>,
     history: &History<M>,
     limit: usize,
-    report: &mut SelectionReport,
-    data: &SeraData<'_>,
-    lines: &mut Lines,
+    notes: &mut Notes,
     shared: &mut Option<Responses>,
 ) -> Result<Vec<TokenizedPair>, RecipeError> {
-    let label = format!("{} {iteration}", variant.title);
+    let Step { variant, data, .. } = step;
+    let Notes { report, lines } = notes;
     let kind = variant.method.own();
     let cut = variant.irm.cut;
     // The first iterate is the same model for every method that bootstraps.
@@ -55,7 +51,7 @@ pub(super) fn own_pairs<M: CausalLm>(
     let mut alone = None;
     let slot = if common { shared } else { &mut alone };
     if slot.is_none() {
-        let written = write(session, &label, iteration, kind, variant, history, data)?;
+        let written = write(session, step, history)?;
         *slot = Some(written);
     }
     let Some(responses) = slot else {
@@ -114,13 +110,16 @@ pub(super) fn own_pairs<M: CausalLm>(
 /// Samples responses and rewards them.
 fn write<M: CausalLm>(
     session: &Session<'_, M>,
-    label: &str,
-    iteration: usize,
-    kind: Own,
-    variant: &Variant,
+    step: Step<'_>,
     history: &History<M>,
-    data: &SeraData<'_>,
 ) -> Result<Responses, RecipeError> {
+    let Step {
+        variant,
+        iteration,
+        data,
+    } = step;
+    let label = &step.label();
+    let kind = variant.method.own();
     let config = session.config;
     let prompts: Vec<Vec<u32>> = session.train.iter().map(|p| p.prompt.clone()).collect();
     let policy = &history[history.len() - 1].model;
@@ -133,12 +132,12 @@ fn write<M: CausalLm>(
         _ => variant.irm.responses,
     };
     let sampling = config.responses.with(n, seed);
-    let speaker = session.speaker();
-    let mut watch = speaker.meter(&format!("{label} responses"));
-    let mut completions = speaker
+    let sampler = session.sampler();
+    let mut watch = sampler.meter(&format!("{label} responses"));
+    let mut completions = sampler
         .generator(policy)
         .continue_ids(&prompts, &sampling, &mut watch)
-        .map_err(|error| speaker.generation(label, error))?;
+        .map_err(|error| sampler.generation(label, error))?;
     for (prompt, responses) in prompts.iter().zip(&mut completions) {
         for response in responses {
             fit(session, response, prompt.len());

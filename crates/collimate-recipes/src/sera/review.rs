@@ -42,6 +42,28 @@ pub(crate) struct Variant {
     pub(crate) irm: IrmConfig,
 }
 
+/// The iteration of a method, and the data that it selects from.
+#[derive(Clone, Copy)]
+pub(crate) struct Step<'a> {
+    pub(crate) variant: &'a Variant,
+    pub(crate) iteration: usize,
+    pub(crate) data: &'a SeraData<'a>,
+}
+
+impl Step<'_> {
+    /// Its name in messages and on progress bars.
+    pub(crate) fn label(&self) -> String {
+        format!("{} {}", self.variant.title, self.iteration)
+    }
+}
+
+/// The report of a selection and its rows.
+#[derive(Default)]
+pub(super) struct Notes {
+    pub(super) report: SelectionReport,
+    pub(super) lines: Lines,
+}
+
 /// The models that margins are taken from: `history[0]` is the start, the last one the policy.
 pub(crate) type History<M> = [Iterate<M>];
 
@@ -49,12 +71,13 @@ pub(crate) type History<M> = [Iterate<M>];
 /// first iterate's responses, which all methods sample alike.
 pub(crate) fn review<M: CausalLm>(
     session: &mut Session<'_, M>,
-    variant: &Variant,
-    iteration: usize,
+    step: Step<'_>,
     history: &mut History<M>,
-    data: &SeraData<'_>,
     shared: &mut Option<Responses>,
 ) -> Result<Reviewed, RecipeError> {
+    let Step {
+        variant, iteration, ..
+    } = step;
     let stage = format!("{}-{iteration}-pairs", variant.title);
     let file = session
         .run
@@ -82,7 +105,7 @@ pub(crate) fn review<M: CausalLm>(
     {
         return Ok(reviewed);
     }
-    let reviewed = compute(session, variant, iteration, history, data, shared)?;
+    let reviewed = compute(session, step, history, shared)?;
     let text = serde_json::to_vec(&reviewed).map_err(|error| format_error(&file, &error))?;
     atomic_write(&file, &text)?;
     session.run.redo(&stage)?;
@@ -101,49 +124,31 @@ pub(super) fn format_error(path: &Path, error: &serde_json::Error) -> RecipeErro
 
 fn compute<M: CausalLm>(
     session: &mut Session<'_, M>,
-    variant: &Variant,
-    iteration: usize,
+    step: Step<'_>,
     history: &mut History<M>,
-    data: &SeraData<'_>,
     shared: &mut Option<Responses>,
 ) -> Result<Reviewed, RecipeError> {
+    let Step {
+        variant, iteration, ..
+    } = step;
     let (_, own_share) = variant.method.shares(&variant.irm);
-    let label = format!("{} {iteration}", variant.title);
-    let mut report = SelectionReport::default();
     let folder = session.run.folder("selections")?;
     let rows = |suffix: &str| folder.join(format!("{}-{iteration}{suffix}.jsonl", variant.title));
-    let mut lines = Lines::default();
-    let offline = offline(
-        session,
-        variant,
-        iteration,
-        history,
-        data,
-        &mut report,
-        &mut lines,
-    )?;
+    let mut notes = Notes::default();
+    let offline = offline(session, step, history, &mut notes)?;
     let most = variant.irm.max_bootstrap_share();
     let limit = share_count_up_to(own_share, most, session.train.len())?;
     let own = if limit == 0 {
         Vec::new()
     } else {
-        own_pairs(
-            session,
-            variant,
-            iteration,
-            history,
-            limit,
-            &mut report,
-            data,
-            &mut lines,
-            shared,
-        )?
+        own_pairs(session, step, history, limit, &mut notes, shared)?
     };
+    let Notes { mut report, lines } = notes;
     report.offline = offline.len();
     report.bootstrapped = own.len();
     if offline.is_empty() && own.is_empty() {
         return Err(RecipeError::NoPairs {
-            stage: label,
+            stage: step.label(),
             dropped: report
                 .dropped
                 .iter()
@@ -174,15 +179,18 @@ const GAMMAS: [f64; 5] = [0.0, 0.15, 0.3, 0.5, 1.0];
 /// The offline pairs of an iteration, in rising order of their indices.
 fn offline<M: CausalLm>(
     session: &Session<'_, M>,
-    variant: &Variant,
-    iteration: usize,
+    step: Step<'_>,
     history: &mut History<M>,
-    data: &SeraData<'_>,
-    report: &mut SelectionReport,
-    lines: &mut Lines,
+    notes: &mut Notes,
 ) -> Result<Vec<usize>, RecipeError> {
+    let Step {
+        variant,
+        iteration,
+        data,
+    } = step;
+    let Notes { report, lines } = notes;
     let n = session.train.len();
-    let label = format!("{} {iteration}", variant.title);
+    let label = step.label();
     let gaps = || session.gaps.as_deref().ok_or(RecipeError::NoJudge);
     let (share, _) = variant.method.shares(&variant.irm);
     let keep = share_count(share, n)?;

@@ -130,7 +130,7 @@ pub(super) fn response_rewards<M: CausalLm>(
             if passes[model].is_none() {
                 let (label, model_of) = (format!("{label} rewards"), &history[model].model);
                 let found =
-                    response_logps(&session.speaker(), &label, model_of, prompts, responses)?;
+                    response_logps(&session.sampler(), &label, model_of, prompts, responses)?;
                 passes[model] = Some(found);
             }
         }
@@ -167,8 +167,8 @@ pub(crate) fn implicit_rewards<M: CausalLm>(
     answers: &Answers,
 ) -> Result<Vec<f64>, RecipeError> {
     let kind: ImplicitReward = session.config.implicit_reward(method);
-    let speaker = session.speaker();
-    let of = |model: &M| response_logps(&speaker, label, model, ids, &answers.completions);
+    let sampler = session.sampler();
+    let of = |model: &M| response_logps(&sampler, label, model, ids, &answers.completions);
     let policy = of(model)?;
     let reference = of(session.start)?;
     let lengths = answers.completions.iter().flatten();

@@ -13,7 +13,7 @@ use collimate_train::{Interrupt, Objective, Progress, TrainConfig, hash_json, mo
 
 use super::config::{SeraConfig, Updates};
 use crate::RecipeError;
-use crate::answers::Speaker;
+use crate::answers::ResponseSampler;
 use crate::policy_training::PolicyTraining;
 use crate::sft::EVALUATION_TOKENS;
 
@@ -63,8 +63,8 @@ impl<M: CausalLm> Session<'_, M> {
     }
 
     /// How the run's policies answer.
-    pub(crate) fn speaker(&self) -> Speaker<'_> {
-        Speaker {
+    pub(crate) fn sampler(&self) -> ResponseSampler<'_> {
+        ResponseSampler {
             tokenizer: self.tokenizer,
             eos: self.eos,
             sampling: self.config.responses,
@@ -75,8 +75,8 @@ impl<M: CausalLm> Session<'_, M> {
     }
 
     /// Ends a pass that nothing is saved of, if somebody wants to stop.
-    pub(crate) fn go_on(&self, stage: &str) -> Result<(), RecipeError> {
-        self.speaker().go_on(stage)
+    pub(crate) fn check_interrupt(&self, stage: &str) -> Result<(), RecipeError> {
+        self.sampler().check_interrupt(stage)
     }
 
     /// The training of a policy of this run.

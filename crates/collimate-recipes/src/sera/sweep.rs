@@ -28,11 +28,11 @@ impl<M: CausalLm> Session<'_, M> {
     ) -> Result<Trained<M>, RecipeError> {
         let choice = match (&data.judge, self.choice_prompts(data)) {
             (Some(judge), Some(prompts)) => {
-                let ids = self.speaker().prompts(&prompts)?;
+                let ids = self.sampler().prompts(&prompts)?;
                 let key = self.key("validation answers");
                 let label = "start validation answers";
                 let start = answer(
-                    &self.speaker(),
+                    &self.sampler(),
                     key,
                     label,
                     self.start,
@@ -126,7 +126,7 @@ impl<M: CausalLm> Session<'_, M> {
         } = choice;
         let label = format!("{title} validation answers");
         let own = answer(
-            &self.speaker(),
+            &self.sampler(),
             *key,
             &label,
             &trained.model,

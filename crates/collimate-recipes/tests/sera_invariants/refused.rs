@@ -1,7 +1,7 @@
 //! What is refused, and what it is told.
 
 use collimate_core::{Completion, Prompt, ScoreError, Scorer};
-use collimate_recipes::sera::{Judge, Method, SeraConfig, SeraData};
+use collimate_recipes::sera::{AnswerScorer, Method, SeraConfig, SeraData};
 
 use crate::setup::{config, refusal, run_in_new_folder, setup};
 
@@ -32,7 +32,7 @@ fn lists_that_do_not_fit() {
         let mut data = setup.data.clone();
         change(&mut data);
         let data = SeraData {
-            judge: judge.then_some(Judge {
+            judge: judge.then_some(AnswerScorer {
                 name: "short".to_owned(),
                 scorer: &Short,
             }),
@@ -77,7 +77,7 @@ fn nothing_to_choose_on() {
     let prompts = setup.data.validation.iter().map(|pair| pair.prompt.clone());
     let data = SeraData {
         prompts: prompts.collect(),
-        judge: Some(Judge {
+        judge: Some(AnswerScorer {
             name: "flat".to_owned(),
             scorer: &flat,
         }),

@@ -5,9 +5,9 @@ use std::path::Path;
 use collimate_core::{Completion, Key, PreferencePair, Prompt};
 use collimate_data::{SftExample, SpecialTokenIds, TextTokenizer, Truncation, swap_labels};
 use collimate_lm::{Llama, LlamaConfig};
-use collimate_recipes::sera::{Judge, Method, SeraConfig, SeraData, SeraOutcome, align};
+use collimate_recipes::sera::{AnswerScorer, Method, SeraConfig, SeraData, SeraOutcome, align};
 use collimate_recipes::{RecipeError, SftPlan, fine_tune};
-use collimate_run::RunFolder;
+use collimate_run::{RunContext, RunFolder};
 use collimate_testkit::flex;
 use collimate_train::{FitContext, Interrupt, Progress, TrainConfig};
 use collimate_world::{World, WorldConfig};
@@ -108,15 +108,12 @@ pub(crate) fn attempt(
     folder: &Path,
 ) -> Result<SeraOutcome<Llama>, RecipeError> {
     let mut run = RunFolder::create(folder, config).unwrap();
-    align(
-        &setup.start,
-        &setup.tokenizer,
-        data,
-        config,
-        &mut run,
-        &Interrupt::new(),
-        Progress::Silent,
-    )
+    let mut context = RunContext {
+        run: &mut run,
+        interrupt: &Interrupt::new(),
+        progress: Progress::Silent,
+    };
+    align(&setup.start, &setup.tokenizer, data, config, &mut context)
 }
 
 /// What a run without a judge is refused with.
@@ -134,7 +131,7 @@ pub(crate) fn run(setup: &Setup, config: &SeraConfig, folder: &Path) -> SeraOutc
             .gold_reward(&prompt.to_plain(), &completion.text) as f32
     };
     let data = SeraData {
-        judge: Some(Judge {
+        judge: Some(AnswerScorer {
             name: "gold".to_owned(),
             scorer: &gold,
         }),

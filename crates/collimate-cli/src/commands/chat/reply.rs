@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use collimate::lm::{Place, Progress, Watch};
+use collimate::lm::{GenerationProgress, Place, Watch};
 
 use crate::common::{self, Failure};
 
@@ -56,7 +56,7 @@ impl Watch for Reply {
         self.write(piece);
     }
 
-    fn progress(&mut self, _: Progress) -> ControlFlow<()> {
+    fn progress(&mut self, _: GenerationProgress) -> ControlFlow<()> {
         match self.lost.is_some() || self.stop.load(Ordering::SeqCst) {
             true => ControlFlow::Break(()),
             false => ControlFlow::Continue(()),

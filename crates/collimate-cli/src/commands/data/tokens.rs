@@ -88,10 +88,7 @@ impl Model {
             Rows::Pairs(pairs) => self.of(
                 pairs,
                 places,
-                |rows, length| {
-                    self.tokenizer
-                        .encode_pairs(rows, length, TRUNCATION, |_, _| {})
-                },
+                |rows, length| self.tokenizer.encode_pairs(rows, length, TRUNCATION),
                 |pair| vec![pair.prompt.len(), pair.chosen.len(), pair.rejected.len()],
                 &["prompt", "chosen", "rejected"],
             ),
@@ -132,10 +129,7 @@ impl Model {
         self.of(
             examples,
             places,
-            |rows, length| {
-                self.tokenizer
-                    .encode_examples(rows, length, TRUNCATION, |_, _| {})
-            },
+            |rows, length| self.tokenizer.encode_examples(rows, length, TRUNCATION),
             |example| vec![example.prompt.len(), example.completion.len()],
             &["prompt", "completion"],
         )

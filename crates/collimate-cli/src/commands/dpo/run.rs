@@ -6,7 +6,7 @@ use collimate::data::{SftExample, TextTokenizer};
 use collimate::lm::{Architecture, Llama, eos_token_ids};
 use collimate::nn::{Backbone, HfFolder};
 use collimate::prelude::Device;
-use collimate::recipes::Judge;
+use collimate::recipes::AnswerScorer;
 use collimate::recipes::direct::{AlignData, align, write_report};
 use collimate::run::RunContext;
 use collimate::train::{Progress, TrainConfig};
@@ -70,7 +70,7 @@ fn from_scratch(
     let (model, _) = fine_tune("pretrain", model, &parts.pretrain, &config.pretrain)?;
     let (start, _) = fine_tune("sft", model, &parts.sft, &config.sft)?;
     let gold = world.scorer();
-    let judge = Judge {
+    let judge = AnswerScorer {
         name: "the gold reward".to_owned(),
         scorer: &gold,
     };
@@ -128,7 +128,7 @@ fn from_folder(
         .as_deref()
         .map(|dir| reward_model("--judge", dir, config.chat_fallback, device))
         .transpose()?;
-    let judge = scorer.as_deref().map(|scorer| Judge {
+    let judge = scorer.as_deref().map(|scorer| AnswerScorer {
         name: "the reward model of --judge".to_owned(),
         scorer,
     });
@@ -144,7 +144,7 @@ fn choices(config: &Config) -> Choices {
     }
 }
 
-fn data<'a>(parts: Parts, eos: Vec<u32>, judge: Option<Judge<'a>>) -> AlignData<'a> {
+fn data<'a>(parts: Parts, eos: Vec<u32>, judge: Option<AnswerScorer<'a>>) -> AlignData<'a> {
     AlignData {
         held_out: examples(&parts.validation),
         prompts: parts.prompts,

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use collimate::core::{Message, Prompt, Role};
-use collimate::judge::{Duel, Item};
+use collimate::judge::{AnswerPair, Item};
 
 /// One answer, or one of each side.
 #[derive(Debug)]
@@ -21,8 +21,8 @@ pub(crate) struct Case {
 
 impl Case {
     /// Both sides, where there are two.
-    pub(crate) fn duel(&self) -> Option<Duel> {
-        Some(Duel {
+    pub(crate) fn duel(&self) -> Option<AnswerPair> {
+        Some(AnswerPair {
             a: self.a.clone(),
             b: self.b.clone()?,
         })

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use collimate::core::{Completion, GenerateError, Key, Prompt, Scorer};
 use collimate::judge::{
-    Cache, Duel, DuelResult, Grade, Item, Judge, JudgeError, JudgeOptions, Outcome, ParseReport,
-    PositionBias, Template,
+    AnswerPair, Cache, Grade, Item, Judge, JudgeError, JudgeOptions, Outcome, PairResult,
+    ParseReport, PositionBias, Template,
 };
 use collimate::train::{Interrupt, Progress};
 
@@ -158,7 +158,7 @@ fn grade(
 }
 
 fn compare(judge: &Judge<Arc<Watched>>, cases: &[Case]) -> Result<Pairwise, JudgeError> {
-    let mut results: Vec<Option<DuelResult>> = vec![None; cases.len()];
+    let mut results: Vec<Option<PairResult>> = vec![None; cases.len()];
     let (mut bias, mut report) = (PositionBias::default(), ParseReport::default());
     let templates = [
         Template::mt_bench_pair(),
@@ -168,7 +168,7 @@ fn compare(judge: &Judge<Arc<Watched>>, cases: &[Case]) -> Result<Pairwise, Judg
         let places: Vec<usize> = (0..cases.len())
             .filter(|&at| cases[at].turn == turn)
             .collect();
-        let duels: Vec<Duel> = places.iter().filter_map(|&at| cases[at].duel()).collect();
+        let duels: Vec<AnswerPair> = places.iter().filter_map(|&at| cases[at].duel()).collect();
         if duels.is_empty() {
             continue;
         }

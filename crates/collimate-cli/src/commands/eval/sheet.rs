@@ -1,6 +1,6 @@
 //! What a judge said about every case.
 
-use collimate::judge::{Duel, DuelResult, Grade, Outcome, ParseReport, PositionBias};
+use collimate::judge::{AnswerPair, Grade, Outcome, PairResult, ParseReport, PositionBias};
 use serde::Serialize;
 
 /// Scores of single answers, and side by side verdicts; what was not asked for is absent.
@@ -27,7 +27,7 @@ pub(crate) struct Single {
 /// Both orders of each case.
 #[derive(Debug)]
 pub(crate) struct Pairwise {
-    pub(crate) results: Vec<DuelResult>,
+    pub(crate) results: Vec<PairResult>,
     pub(crate) bias: PositionBias,
     pub(crate) report: ParseReport,
 }
@@ -38,7 +38,7 @@ pub(crate) fn chars(text: &str) -> f64 {
 }
 
 /// Length of a less length of b.
-pub(crate) fn length_difference(duel: &Duel) -> f64 {
+pub(crate) fn length_difference(duel: &AnswerPair) -> f64 {
     chars(&duel.a.answer.text) - chars(&duel.b.answer.text)
 }
 

@@ -97,7 +97,7 @@ impl Generator for Watched {
 struct Stop(Interrupt);
 
 impl Watch for Stop {
-    fn progress(&mut self, _: lm::Progress) -> ControlFlow<()> {
+    fn progress(&mut self, _: lm::GenerationProgress) -> ControlFlow<()> {
         match self.0.is_set() {
             true => ControlFlow::Break(()),
             false => ControlFlow::Continue(()),

@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
 use collimate::core::Completion;
-use collimate::lm::{Place, Progress, Watch};
+use collimate::lm::{GenerationProgress, Place, Watch};
 use collimate::train::{self, Interrupt, Meter};
 
 use crate::common;
@@ -93,7 +93,7 @@ impl Watch for Show {
         samples[place.sample] = Some(completion.clone());
     }
 
-    fn progress(&mut self, progress: Progress) -> ControlFlow<()> {
+    fn progress(&mut self, progress: GenerationProgress) -> ControlFlow<()> {
         self.tokens = progress.tokens;
         let elapsed = self.started.elapsed();
         let early = progress.finished == 0 && elapsed < FIRST_LINE;

@@ -8,8 +8,8 @@ use collimate::data::{SftExample, TextTokenizer, Truncation, split_by_fraction};
 use collimate::lm::{Architecture, Bert, Llama, TextGenerator, eos_token_ids};
 use collimate::nn::{Backbone, HfFolder, HfReward, ValueModel};
 use collimate::prelude::Device;
-use collimate::recipes::Judge;
-use collimate::recipes::ppo::{Contender, PolicyData};
+use collimate::recipes::AnswerScorer;
+use collimate::recipes::ppo::{PolicyData, RewardArm};
 use collimate::reward::{RewardModel, RewardScorer};
 use collimate::train::TrainConfig;
 use collimate::world::World;
@@ -65,7 +65,7 @@ fn from_scratch(args: &RunArgs, config: &Config, device: &Device) -> Result<(), 
         test: test.map(|pair| pair.prompt).collect(),
         held_out: validation.iter().map(SftExample::from).collect(),
         eos: Vec::new(),
-        judge: Some(Judge {
+        judge: Some(AnswerScorer {
             name: "the gold reward".to_owned(),
             scorer: &gold,
         }),
@@ -93,13 +93,13 @@ fn from_scratch(args: &RunArgs, config: &Config, device: &Device) -> Result<(), 
     };
     let (model, _) = fine_tune(model, &texts, &config.pretrain)?;
     let (start, _) = fine_tune(model, &sft, &config.sft)?;
-    let contender = Contender {
+    let arm = RewardArm {
         name: "gold".to_owned(),
         reward: &gold,
         centre: None,
         critic: None,
     };
-    run::reinforce(&mut job, config, &start, contender, &data)
+    run::reinforce(&mut job, config, &start, arm, &data)
 }
 
 /// The user's policy, as it is.
@@ -141,7 +141,7 @@ fn from_folder(args: &RunArgs, config: &Config, device: &Device) -> Result<(), F
             "the rule `{}`",
             serde_json::json!(name).as_str().unwrap_or_default()
         );
-        data.judge = Some(Judge { name, scorer });
+        data.judge = Some(AnswerScorer { name, scorer });
     }
     let about = format!(
         "Start and reference: `{}`. Reward: {reward}. {} prompts to learn from, {} whose answers are \
@@ -151,14 +151,14 @@ fn from_folder(args: &RunArgs, config: &Config, device: &Device) -> Result<(), F
         data.test.len(),
     );
     let mut job = job.about(about);
-    let contender = Contender {
+    let arm = RewardArm {
         name,
         reward: scorer.as_ref(),
         // Its labelled answers are not here; a file of options may name a centre.
         centre: None,
         critic,
     };
-    run::reinforce(&mut job, config, &model, contender, &data)
+    run::reinforce(&mut job, config, &model, arm, &data)
 }
 
 /// The last tenth for the comparison, a few before them to be watched, the rest to learn from.

@@ -3,9 +3,11 @@
 use std::ops::ControlFlow;
 
 use collimate::core::{GenerateError, Key, Prompt};
-use collimate::lm::{Llama, Progress as Written, TextGenerator, Watch};
-use collimate::recipes::ppo::{Contender, PolicyData, reinforce as train, section, summary};
-use collimate::run::Report;
+use collimate::lm::{GenerationProgress, Llama, TextGenerator, Watch};
+use collimate::recipes::ppo::{
+    PolicyData, PolicyInputs, RewardArm, reinforce as train, section, summary,
+};
+use collimate::run::{Report, RunContext};
 use collimate::train::{Interrupt, Meter, Progress};
 use serde_json::json;
 
@@ -71,21 +73,18 @@ pub(crate) fn reinforce(
     job: &mut Job,
     config: &Config,
     start: &Llama,
-    contender: Contender<'_, Llama>,
+    arm: RewardArm<'_, Llama>,
     data: &PolicyData<'_>,
 ) -> Result<(), Failure> {
     let config = &config.policy;
-    let outcome = train(
-        start,
-        &job.tokenizer,
-        &[contender],
-        data,
-        config,
-        &mut job.run,
-        &job.interrupt,
-        Progress::Auto,
-    )
-    .map_err(|error| job.stopped(error))?;
+    let mut context = RunContext {
+        run: &mut job.run,
+        interrupt: &job.interrupt,
+        progress: Progress::Auto,
+    };
+    let inputs = PolicyInputs { arms: &[arm], data };
+    let outcome = train(start, &job.tokenizer, &inputs, config, &mut context)
+        .map_err(|error| job.stopped(error))?;
     job.save("models/start", start)?;
     for policy in &outcome.policies {
         job.save(&format!("models/{}", policy.report.name), &policy.model)?;
@@ -131,7 +130,7 @@ struct Watching<'a> {
 }
 
 impl Watch for Watching<'_> {
-    fn progress(&mut self, now: Written) -> ControlFlow<()> {
+    fn progress(&mut self, now: GenerationProgress) -> ControlFlow<()> {
         let start = || Progress::Auto.start("openings", 0, now.total as u64);
         let meter = self.meter.get_or_insert_with(start);
         meter.set(now.finished as u64, &format!("{} tokens", now.tokens));

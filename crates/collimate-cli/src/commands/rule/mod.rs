@@ -9,13 +9,12 @@ use std::path::PathBuf;
 use collimate::core::{GenerateError, Key};
 use collimate::data::{SftExample, TextTokenizer};
 use collimate::files::atomic_write;
-use collimate::lm::{
-    Architecture, Llama, Progress as Written, TextGenerator, Watch, eos_token_ids,
-};
+use collimate::lm::{Architecture, GenerationProgress, Llama, TextGenerator, Watch, eos_token_ids};
 use collimate::losses::PreferenceLoss;
 use collimate::nn::{Backbone, HfFolder, LoraConfig};
 use collimate::recipes::Adaptation;
-use collimate::recipes::sera::{Judge, Method, SeraConfig, SeraData, align, write_report};
+use collimate::recipes::sera::{AnswerScorer, Method, SeraConfig, SeraData, align, write_report};
+use collimate::run::RunContext;
 use collimate::train::{Interrupt, Meter, Progress, TrainConfig};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -263,21 +262,18 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
             .collect(),
         prompts: written.test,
         eos,
-        judge: Some(Judge {
+        judge: Some(AnswerScorer {
             name: "the rule".to_owned(),
             scorer: &rule,
         }),
     };
-    let outcome = align(
-        &model,
-        &tokenizer,
-        &data,
-        &config.align,
-        &mut job.run,
-        &job.interrupt,
-        Progress::Auto,
-    )
-    .map_err(|error| job.stopped(error))?;
+    let mut context = RunContext {
+        run: &mut job.run,
+        interrupt: &job.interrupt,
+        progress: Progress::Auto,
+    };
+    let outcome = align(&model, &tokenizer, &data, &config.align, &mut context)
+        .map_err(|error| job.stopped(error))?;
     job.save("models/start", &model)?;
     let mut table = String::new();
     for policy in &outcome.policies {
@@ -301,7 +297,7 @@ struct Watching<'a> {
 }
 
 impl Watch for Watching<'_> {
-    fn progress(&mut self, now: Written) -> ControlFlow<()> {
+    fn progress(&mut self, now: GenerationProgress) -> ControlFlow<()> {
         if now.finished < 1 {
             self.meter = None;
         }

@@ -20,18 +20,18 @@ pub(crate) fn columns(dir: &Path, task: &Task, device: &Device) -> Result<Vec<Co
     let length = task.max_length(model.max_positions())?;
     match &task.rows {
         Rows::Single(rows) => {
-            let (ids, cut) =
-                task.tokenizer
-                    .encode_examples(rows, length, Task::TRUNCATION, |_, _| {})?;
+            let (ids, cut) = task
+                .tokenizer
+                .encode_examples(rows, length, Task::TRUNCATION)?;
             task.tell(&cut, length);
             let groups: Vec<_> = ids.iter().map(single).collect();
             let (logps, tokens) = score(&model, &groups, 1)?;
             Ok(vec![("logps", logps), ("tokens", tokens)])
         }
         Rows::Pairs(rows) => {
-            let (ids, cut) =
-                task.tokenizer
-                    .encode_pairs(rows, length, Task::TRUNCATION, |_, _| {})?;
+            let (ids, cut) = task
+                .tokenizer
+                .encode_pairs(rows, length, Task::TRUNCATION)?;
             task.tell(&cut, length);
             let groups: Vec<_> = ids
                 .iter()

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use collimate::nn::HfReward;
 use collimate::prelude::Device;
-use collimate::reward::{RewardModel, score_pairs, score_sequences};
+use collimate::reward::{RewardModel, score_pairs_with, score_sequences_with};
 use collimate::train::Progress;
 use serde_json::{Value, json};
 
@@ -26,23 +26,23 @@ pub(crate) fn columns<B: HfReward>(
     let progress = |rows: usize| Progress::Auto.start("score", 0, rows as u64);
     match &task.rows {
         Rows::Single(rows) => {
-            let (ids, cut) =
-                task.tokenizer
-                    .encode_examples(rows, length, Task::TRUNCATION, |_, _| {})?;
+            let (ids, cut) = task
+                .tokenizer
+                .encode_examples(rows, length, Task::TRUNCATION)?;
             task.tell(&cut, length);
             let mut meter = progress(rows.len());
-            let scores = score_sequences(&model, &ids, TOKENS_PER_PACK, |done, _| {
+            let scores = score_sequences_with(&model, &ids, TOKENS_PER_PACK, |done, _| {
                 meter.set(done as u64, "rows");
             })?;
             Ok(vec![("score", column(scores))])
         }
         Rows::Pairs(rows) => {
-            let (ids, cut) =
-                task.tokenizer
-                    .encode_pairs(rows, length, Task::TRUNCATION, |_, _| {})?;
+            let (ids, cut) = task
+                .tokenizer
+                .encode_pairs(rows, length, Task::TRUNCATION)?;
             task.tell(&cut, length);
             let mut meter = progress(rows.len());
-            let scores = score_pairs(&model, &ids, TOKENS_PER_PACK, |done, _| {
+            let scores = score_pairs_with(&model, &ids, TOKENS_PER_PACK, |done, _| {
                 meter.set(done as u64, "pairs");
             })?;
             let (chosen, rejected) = scores.into_iter().unzip();

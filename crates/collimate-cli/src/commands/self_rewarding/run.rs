@@ -8,10 +8,11 @@ use collimate::judge::PromptStyle;
 use collimate::lm::{Architecture, Llama, eos_token_ids};
 use collimate::nn::{Backbone, HfFolder};
 use collimate::prelude::Device;
-use collimate::recipes::Judge;
+use collimate::recipes::AnswerScorer;
 use collimate::recipes::self_rewarding::{
     SelfRewardingConfig, SelfRewardingData, self_reward, write_report,
 };
+use collimate::run::RunContext;
 use collimate::train::{Progress, TrainConfig};
 use collimate::world::World;
 
@@ -71,7 +72,7 @@ fn from_scratch(
     };
     let (model, _) = job.fine_tune(model, &texts, &[], Truncation::default(), &train)?;
     let gold = world.scorer();
-    data.evaluator = Some(Judge {
+    data.evaluator = Some(AnswerScorer {
         name: "the gold reward".to_owned(),
         scorer: &gold,
     });
@@ -79,7 +80,7 @@ fn from_scratch(
         let parts = world.gold_parts(&prompt.to_plain(), &answer.text);
         f32::from(u8::from(parts.content == 1.0))
     };
-    data.task_accuracy = Some(Judge {
+    data.task_accuracy = Some(AnswerScorer {
         name: "the right result".to_owned(),
         scorer: &right,
     });
@@ -136,11 +137,11 @@ fn from_folder(
     };
     let rule = config.evaluator_rule.map(rules::scorer);
     data.evaluator = match (&scorer, &rule) {
-        (Some(scorer), _) => Some(Judge {
+        (Some(scorer), _) => Some(AnswerScorer {
             name: "the reward model of --evaluator".to_owned(),
             scorer: scorer.as_ref(),
         }),
-        (None, Some(rule)) => Some(Judge {
+        (None, Some(rule)) => Some(AnswerScorer {
             name: "the rule of --evaluator-rule".to_owned(),
             scorer: rule,
         }),
@@ -187,16 +188,13 @@ fn run_loop(
     m0: &Llama,
     data: &SelfRewardingData<'_>,
 ) -> Result<(), Failure> {
-    let outcome = self_reward(
-        m0,
-        &job.tokenizer,
-        data,
-        recipe,
-        &mut job.run,
-        &job.interrupt,
-        Progress::Auto,
-    )
-    .map_err(|error| job.stopped(error))?;
+    let mut context = RunContext {
+        run: &mut job.run,
+        interrupt: &job.interrupt,
+        progress: Progress::Auto,
+    };
+    let outcome = self_reward(m0, &job.tokenizer, data, recipe, &mut context)
+        .map_err(|error| job.stopped(error))?;
     let mut table = String::new();
     for (report, model) in outcome.models.iter().zip(&outcome.weights) {
         job.save(&format!("models/{}", report.name), model)?;

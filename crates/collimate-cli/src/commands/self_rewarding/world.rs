@@ -4,7 +4,8 @@ use collimate::core::{Key, PreferencePair, Prompt, Purpose};
 use collimate::data::SftExample;
 use collimate::data::split_by_fraction;
 use collimate::judge::{
-    Item, Numbers, PromptStyle, Rubric, ScoreFormat, ScoreRange, Shows, Template, eft_example,
+    Item, Numbers, PromptStyle, Rubric, ScoreFormat, ScoreRange, Template, TemplateKind,
+    eft_example,
 };
 use collimate::recipes::self_rewarding::{SelfRewardingConfig, SelfRewardingData, TaskTemplate};
 use collimate::world::{World, WorldConfig};
@@ -79,7 +80,7 @@ impl SeedSizes {
 pub(crate) fn rubric() -> Result<Rubric, Failure> {
     let template = Template::new(
         "world",
-        Shows::Answer,
+        TemplateKind::Answer,
         None,
         "judge :\n{question}\nanswer : {answer}\n",
     )?;

@@ -4,17 +4,17 @@ use std::fmt;
 
 use collimate::core::PreferencePair;
 use collimate::lm::Llama;
-use collimate::recipes::ppo::{Contender, PolicyData, PolicyOutcome};
-use collimate::recipes::ser::{Learnt, RoundData, evolve_round};
+use collimate::recipes::ppo::{PolicyData, PolicyOutcome, RewardArm};
+use collimate::recipes::ser::{RoundData, TrainedReward, evolve_round};
 use collimate::recipes::{OwnPairsPlan, RecipeError, ResponseSampling, own_pairs};
 use collimate::reward::{RewardModel, RewardScorer};
-use collimate::run::Report;
+use collimate::run::{Report, RunContext};
 use collimate::train::Progress;
 use serde::Serialize;
 
 use super::Run;
 use crate::common::Failure;
-use crate::policy;
+use crate::{policy, runs};
 
 /// Pairs that reward models are measured on.
 pub(crate) struct Held {
@@ -67,7 +67,7 @@ impl Run<'_> {
         &mut self,
         start: &Llama,
         fresh: &RewardModel<Llama>,
-        learnt: &Learnt<Llama>,
+        learnt: &TrainedReward<Llama>,
         data: &PolicyData<'_>,
         held: &Held,
         policies: &mut PolicyOutcome<Llama>,
@@ -84,6 +84,7 @@ impl Run<'_> {
             let policy = policies.policy(&writer).ok_or("there is no policy ser")?;
             let name = format!("round{round}");
             let plan = OwnPairsPlan {
+                name: &name,
                 tokenizer: &self.job.tokenizer,
                 eos: &data.eos,
                 sampling: ResponseSampling {
@@ -94,41 +95,32 @@ impl Run<'_> {
                 max_length: ser.max_length,
                 seed: ser.seed,
             };
-            let own = match own_pairs(
-                &name,
-                &policy.model,
-                &data.prompts,
-                data.judge.as_ref(),
-                &plan,
-                &self.job.interrupt,
-                Progress::Auto,
-            ) {
+            let mut context = RunContext {
+                run: &mut self.job.run,
+                interrupt: &self.job.interrupt,
+                progress: Progress::Auto,
+            };
+            let (prompts, judge) = (&data.prompts, data.judge.as_ref());
+            let own = match own_pairs(&policy.model, prompts, judge, &plan, &context) {
                 // Everything so far stands without this round.
                 Err(error @ RecipeError::NoPairs { .. }) => {
                     self.warnings.push(format!("the rounds end here: {error}"));
                     break;
                 }
-                own => own.map_err(|error| self.job.stopped(error))?,
+                own => own.map_err(|error| runs::stopped(error, &self.job.resume))?,
             };
             let pairs = own.pool.len();
             let round_data = RoundData {
+                name: &name,
+                before: &learnt,
                 pool: own.pool,
                 auditor: own.auditor,
                 validation: &held.validation,
                 test: &held.test,
             };
-            let done = evolve_round(
-                &name,
-                fresh,
-                &learnt,
-                &self.job.tokenizer,
-                round_data,
-                ser,
-                &mut self.job.run,
-                &self.job.interrupt,
-                Progress::Auto,
-            )
-            .map_err(|error| self.job.stopped(error))?;
+            let tokenizer = &self.job.tokenizer;
+            let done = evolve_round(fresh, tokenizer, round_data, ser, &mut context)
+                .map_err(|error| self.job.stopped(error))?;
             let labels = || done.loops.iter().filter_map(|l| l.labels.as_ref());
             let kept: usize = labels().map(|l| l.kept).sum();
             let right = labels().filter_map(|l| Some(l.label_precision? * l.kept as f64));
@@ -167,13 +159,13 @@ impl Run<'_> {
                 ser.max_length,
                 ser.truncation,
             );
-            let contender = Contender {
+            let arm = RewardArm {
                 name: format!("ser-{name}"),
                 reward: &scorer,
                 centre: Some(learnt.centre),
                 critic: Some(policy::critic(&learnt.model)),
             };
-            let more = self.train_policies(start, &[contender], data)?;
+            let more = self.train_policies(start, &[arm], data)?;
             policies.policies.extend(more.policies);
             policies.seconds += more.seconds;
         }

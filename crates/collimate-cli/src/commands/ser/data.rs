@@ -7,9 +7,9 @@ use collimate::data::{
     AnswerEnd, ReadReport, SER_SHARES, SftExample, TextTokenizer, TokenizeReport,
     split_by_fraction, split_by_hash,
 };
-use collimate::recipes::Judge;
+use collimate::recipes::AnswerScorer;
 use collimate::recipes::ppo::PolicyData;
-use collimate::recipes::ser::{SerConfig, SerData};
+use collimate::recipes::ser::{SerConfig, SerData, SplitPlan};
 use collimate::world::World;
 
 use super::config::Config;
@@ -53,7 +53,7 @@ impl PolicyPrompts {
         self,
         held_out: Vec<SftExample>,
         eos: Vec<u32>,
-        judge: Option<Judge<'_>>,
+        judge: Option<AnswerScorer<'_>>,
     ) -> PolicyData<'_> {
         PolicyData {
             prompts: self.train,
@@ -103,7 +103,11 @@ impl Parts {
         }
         // The all-labels model and the oracle control need the pool's labels.
         let keep_labels = ser.baseline || !ser.controls.is_empty();
-        let key = Key::new(ser.seed, "pool");
+        let plan = SplitPlan {
+            seed_share: ser.seed_share,
+            keep_labels,
+            key: Key::new(ser.seed, "pool"),
+        };
         let mut policy = PolicyPrompts {
             train: prompts(&self.set_aside),
             watched: prompts(&self.validation),
@@ -111,7 +115,7 @@ impl Parts {
         };
         policy.test.truncate(config.policy_test_prompts);
         let (train, validation, test) = (self.train, self.validation, self.test);
-        let mut data = SerData::split(train, validation, test, ser.seed_share, keep_labels, key)?;
+        let mut data = SerData::split(train, validation, test, &plan)?;
         data.fine_tuned_on.clone_from(&self.sft);
         data.fine_tuning_labels = self.sft.len();
         Ok(Prepared {
@@ -145,7 +149,7 @@ fn drop_equal(
     tokenizer: &TextTokenizer,
     ser: &SerConfig,
 ) -> Result<TokenizeReport, Failure> {
-    let (ids, report) = tokenizer.encode_pairs(part, ser.max_length, ser.truncation, |_, _| {})?;
+    let (ids, report) = tokenizer.encode_pairs(part, ser.max_length, ser.truncation)?;
     let (equal, pairs) = (report.equal_answers, report.pairs);
     if equal > 0 && equal == pairs {
         return Err(format!(

@@ -10,13 +10,15 @@ use collimate::data::TextTokenizer;
 use collimate::lm::{Architecture, Bert, Llama, detect_architecture, eos_token_ids};
 use collimate::nn::{Backbone, HfFolder, HfReward, Pooling};
 use collimate::prelude::Device;
-use collimate::recipes::Judge;
+use collimate::recipes::AnswerScorer;
 use collimate::recipes::SftOutcome;
 use collimate::recipes::ppo::{
-    Contender, PolicyData, PolicyOutcome, reinforce, section, summary as policy_summary,
+    PolicyData, PolicyInputs, PolicyOutcome, RewardArm, reinforce, section,
+    summary as policy_summary,
 };
-use collimate::recipes::ser::{SerOutcome, evolve, write_report_with};
+use collimate::recipes::ser::{ReportNotes, SerOutcome, evolve, write_report_with};
 use collimate::reward::{RewardModel, RewardScorer};
+use collimate::run::RunContext;
 use collimate::train::Progress;
 use collimate::world::World;
 use serde_json::json;
@@ -72,7 +74,7 @@ fn from_scratch(args: &RunArgs, config: &Config, device: &Device) -> Result<(), 
     let model = job.pretrain(model, &data)?;
     let model = job.fine_tune(model, &data)?;
     let gold = world.scorer();
-    let judge = Judge {
+    let judge = AnswerScorer {
         name: "the gold reward".to_owned(),
         scorer: &gold,
     };
@@ -234,16 +236,13 @@ impl<'a> Run<'a> {
         data: Prepared,
     ) -> Result<SerOutcome<B>, Failure> {
         let ser = &self.config.ser;
-        let outcome = evolve(
-            start,
-            &self.job.tokenizer,
-            data.ser,
-            ser,
-            &mut self.job.run,
-            &self.job.interrupt,
-            Progress::Auto,
-        )
-        .map_err(|error| self.job.stopped(error))?;
+        let mut context = RunContext {
+            run: &mut self.job.run,
+            interrupt: &self.job.interrupt,
+            progress: Progress::Auto,
+        };
+        let outcome = evolve(start, &self.job.tokenizer, data.ser, ser, &mut context)
+            .map_err(|error| self.job.stopped(error))?;
         self.save_reward_model("model", &outcome.learnt.model)?;
         let lengths = json!(data.lengths);
         self.job.summary.insert("tokenize".to_owned(), lengths);
@@ -267,7 +266,7 @@ impl<'a> Run<'a> {
         model: &Llama,
         data: Prepared,
         eos: Vec<u32>,
-        judge: Option<Judge<'_>>,
+        judge: Option<AnswerScorer<'_>>,
     ) -> Result<(), Failure> {
         let held = Held {
             validation: data.ser.validation.clone(),
@@ -318,18 +317,18 @@ impl<'a> Run<'a> {
                 (reward, scorer)
             })
             .collect();
-        let mut contenders = Vec::new();
+        let mut arms = Vec::new();
         for reward in &self.config.policy_rewards {
             let name = json!(reward).as_str().unwrap_or_default().to_owned();
             let found = scorers.iter().find(|(of, _)| of.name == name);
-            contenders.push(match (found, &data.judge) {
-                (Some((of, scorer)), _) => Contender {
+            arms.push(match (found, &data.judge) {
+                (Some((of, scorer)), _) => RewardArm {
                     name,
                     reward: scorer,
                     centre: Some(of.centre),
                     critic: Some(policy::critic(&of.model)),
                 },
-                (None, Some(gold)) if *reward == PolicyReward::Gold => Contender {
+                (None, Some(gold)) if *reward == PolicyReward::Gold => RewardArm {
                     name,
                     reward: gold.scorer,
                     centre: None,
@@ -339,26 +338,24 @@ impl<'a> Run<'a> {
                 (None, _) => return Err(format!("there is no reward model {name}").into()),
             });
         }
-        self.train_policies(start, &contenders, data).map(Some)
+        self.train_policies(start, &arms, data).map(Some)
     }
 
     fn train_policies(
         &mut self,
         start: &Llama,
-        contenders: &[Contender<'_, Llama>],
+        arms: &[RewardArm<'_, Llama>],
         data: &PolicyData<'_>,
     ) -> Result<PolicyOutcome<Llama>, Failure> {
-        let outcome = reinforce(
-            start,
-            &self.job.tokenizer,
-            contenders,
-            data,
-            &self.config.policy,
-            &mut self.job.run,
-            &self.job.interrupt,
-            Progress::Auto,
-        )
-        .map_err(|error| self.job.stopped(error))?;
+        let mut context = RunContext {
+            run: &mut self.job.run,
+            interrupt: &self.job.interrupt,
+            progress: Progress::Auto,
+        };
+        let inputs = PolicyInputs { arms, data };
+        let config = &self.config.policy;
+        let outcome = reinforce(start, &self.job.tokenizer, &inputs, config, &mut context)
+            .map_err(|error| self.job.stopped(error))?;
         for policy in &outcome.policies {
             let name = format!("policy-{}", policy.report.name);
             self.job.save(&name, &policy.model)?;
@@ -392,10 +389,11 @@ impl<'a> Run<'a> {
         let Job {
             run,
             about,
-            summary: more,
+            summary: extra,
             ..
         } = &self.job;
-        write_report_with(outcome, ser, run, about, more, |report| match policies {
+        let notes = ReportNotes { about, extra };
+        write_report_with(outcome, ser, run, notes, |report| match policies {
             Some(policies) => {
                 let report = closed_loop::section(report, rounds, warnings);
                 section(report, policies, policy, run)

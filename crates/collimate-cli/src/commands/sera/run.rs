@@ -6,7 +6,8 @@ use collimate::data::{SftExample, TextTokenizer};
 use collimate::lm::{Architecture, Llama, eos_token_ids};
 use collimate::nn::{Backbone, HfFolder};
 use collimate::prelude::Device;
-use collimate::recipes::sera::{Judge, Method, SeraData, align, write_report};
+use collimate::recipes::sera::{AnswerScorer, Method, SeraData, align, write_report};
+use collimate::run::RunContext;
 use collimate::train::{Progress, TrainConfig};
 use collimate::world::World;
 use serde_json::json;
@@ -68,7 +69,7 @@ fn from_scratch(
     let (model, _) = fine_tune("pretrain", model, &parts.pretrain, &config.pretrain)?;
     let (start, _) = fine_tune("sft", model, &parts.sft, &config.sft)?;
     let gold = world.scorer();
-    let judge = Judge {
+    let judge = AnswerScorer {
         name: "the gold reward".to_owned(),
         scorer: &gold,
     };
@@ -128,7 +129,7 @@ fn from_folder(
         .as_deref()
         .map(|dir| reward_model("--judge", dir, config.chat_fallback, device))
         .transpose()?;
-    let judge = scorer.as_deref().map(|scorer| Judge {
+    let judge = scorer.as_deref().map(|scorer| AnswerScorer {
         name: "the reward model of --judge".to_owned(),
         scorer,
     });
@@ -144,7 +145,7 @@ fn choices(config: &Config) -> Choices {
     }
 }
 
-fn data<'a>(parts: Parts, eos: Vec<u32>, judge: Option<Judge<'a>>) -> SeraData<'a> {
+fn data<'a>(parts: Parts, eos: Vec<u32>, judge: Option<AnswerScorer<'a>>) -> SeraData<'a> {
     SeraData {
         noisy: parts.noisy,
         held_out: examples(&parts.validation),
@@ -189,16 +190,13 @@ fn run_methods(
     start: &Llama,
     data: SeraData<'_>,
 ) -> Result<(), Failure> {
-    let outcome = align(
-        start,
-        &job.tokenizer,
-        &data,
-        &config.align,
-        &mut job.run,
-        &job.interrupt,
-        Progress::Auto,
-    )
-    .map_err(|error| job.stopped(error))?;
+    let mut context = RunContext {
+        run: &mut job.run,
+        interrupt: &job.interrupt,
+        progress: Progress::Auto,
+    };
+    let outcome = align(start, &job.tokenizer, &data, &config.align, &mut context)
+        .map_err(|error| job.stopped(error))?;
     let lengths = &outcome.tokenize;
     if !config.data.is_empty() && (lengths.is_worth_telling() || lengths.equal_answers > 0) {
         common::tell(&format!(
