@@ -177,6 +177,10 @@ fn an_error_names_the_source() {
         (&["--set", "align.train.epochs"], "write OPTION=VALUE"),
         (&["--set", "prompts=lots"], "--set prompts=lots"),
         (&["--batch", "1", "--batch", "2"], "--batch: give it once"),
+        (
+            &["--loss", "ipo", "--set", "align.loss.dpo.beta=0.3"],
+            "align.loss is another one by --loss ipo",
+        ),
     ] {
         assert_eq!(
             refused(folder, "dpo", arguments, &[says]),

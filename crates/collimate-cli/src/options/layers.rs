@@ -135,6 +135,32 @@ impl Layers {
         overlay(&mut self.value, nested);
     }
 
+    /// Refuses to set an option of another variant of an enum than the one that a flag chose: the flag
+    /// would be lost without a word.
+    pub(crate) fn check_variant(&self, path: &str, text: &str) -> Result<(), Failure> {
+        let (mut node, mut walked) = (&self.value, String::new());
+        for part in path.split('.') {
+            if let Value::Object(fields) = node
+                && fields.len() == 1
+                && !fields.contains_key(part)
+                && let Some(source @ Source::Flag(_)) = self.given.source(&walked)
+            {
+                return Err(usage(format!(
+                    "--set {text}: {walked} is another one by {source}: leave one of the two out"
+                )));
+            }
+            match node.get(part) {
+                Some(inner) => node = inner,
+                None => return Ok(()),
+            }
+            walked = match walked.as_str() {
+                "" => part.to_owned(),
+                walked => format!("{walked}.{part}"),
+            };
+        }
+        Ok(())
+    }
+
     /// Notes that a source has decided these options.
     pub(crate) fn mark(&mut self, paths: &[&str], source: &Source) {
         let marks = paths

@@ -212,6 +212,7 @@ impl<L: Layered> Options<L> {
         if !sets.is_empty() {
             layers.replace(serde_json::to_value(&config)?);
             for set in sets {
+                layers.check_variant(&set.path, &set.text)?;
                 layers.put(&set.path, set.value, &Source::Set(set.text));
             }
             config = layers.read()?;
