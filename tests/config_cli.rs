@@ -197,6 +197,12 @@ fn an_error_names_the_source() {
     );
     // A file may name the model, and a flag the data.
     let model = common::fixture("llama-untied").display().to_string();
+    fs::write(
+        folder.join("f.yaml"),
+        format!("model: {model}\ndata: none.jsonl\n"),
+    )
+    .unwrap();
+    refused(folder, "dpo", &["--config", "f.yaml"], &["none.jsonl"]);
     fs::write(folder.join("e.yaml"), format!("model: {model}\n")).unwrap();
     refused(
         folder,

@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use collimate::core::PreferencePair;
 use collimate::data::{Format, HhTurns, OnBadRow, ReadOptions, ReadReport, read_pairs};
 
+use serde::{Deserialize, Deserializer};
+
 use crate::common::Failure;
 use crate::runs::check_lasting;
 
@@ -56,4 +58,20 @@ pub(crate) fn pairs(
 /// Takes the parts of a split, in order.
 pub(crate) fn parts<T, const N: usize>(mut all: Vec<Vec<T>>) -> [Vec<T>; N] {
     std::array::from_fn(|i| all.get_mut(i).map(std::mem::take).unwrap_or_default())
+}
+
+/// Reads a path, a list of paths, or null.
+pub(crate) fn one_or_many<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<PathBuf>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged, expecting = "expected a path or a list of paths")]
+    enum Paths {
+        None,
+        One(PathBuf),
+        Many(Vec<PathBuf>),
+    }
+    Ok(match Paths::deserialize(from)? {
+        Paths::None => Vec::new(),
+        Paths::One(path) => vec![path],
+        Paths::Many(paths) => paths,
+    })
 }

@@ -38,6 +38,7 @@ pub(crate) struct Config {
     /// Labelled answers: JSON lines of {prompt, completion, label}, or preference pairs, whose chosen answers
     /// are good and whose rejected ones are bad; several files are read in turn. 10 % of the prompts are held
     /// out.
+    #[serde(deserialize_with = "files::one_or_many")]
     pub(crate) data: Vec<PathBuf>,
     /// Hugging Face folder (Llama) of the policy: fine-tuned already, it is the reference.
     pub(crate) model: Option<PathBuf>,

@@ -37,8 +37,10 @@ pub(crate) struct Args {
 pub(crate) struct Config {
     /// Preference pairs: hh-rlhf or TRL jsonl (.gz too), UltraFeedback, tables, OASST trees; several
     /// files are read in turn. 10 % of the prompts are for validation.
+    #[serde(deserialize_with = "files::one_or_many")]
     pub(crate) data: Vec<PathBuf>,
     /// Test pairs; without them 20 % of the data's prompts, chosen by hash.
+    #[serde(deserialize_with = "files::one_or_many")]
     pub(crate) test: Vec<PathBuf>,
     /// Hugging Face folder (Llama or BERT) that the reward model starts from.
     pub(crate) model: Option<PathBuf>,

@@ -11,9 +11,10 @@ use collimate::status::ScoreCentre;
 use collimate::train::{Schedule, TrainConfig};
 use collimate::world::WorldConfig;
 use schemars::JsonSchema;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 
 use crate::common::Failure;
+use crate::files;
 use crate::policy;
 
 /// The last stage of a run.
@@ -48,10 +49,10 @@ pub(crate) struct Config {
     /// Preference pairs: hh-rlhf or TRL jsonl (.gz too), UltraFeedback, tables, OASST trees; several
     /// files are read in turn. 10 % of the prompts are for validation; with a decoder, 30 % of the rest
     /// for its fine-tuning and 5 % for a later policy.
-    #[serde(deserialize_with = "one_or_many")]
+    #[serde(deserialize_with = "files::one_or_many")]
     pub(crate) data: Vec<PathBuf>,
     /// Test pairs; without them 20 % of the data's prompts, chosen by hash.
-    #[serde(deserialize_with = "one_or_many")]
+    #[serde(deserialize_with = "files::one_or_many")]
     pub(crate) test: Vec<PathBuf>,
     /// Hugging Face folder (Llama or BERT) that the reward model starts from.
     pub(crate) model: Option<PathBuf>,
@@ -232,20 +233,4 @@ impl Config {
         }
         Ok(self.policy.check()?)
     }
-}
-
-/// A path, a list of paths, or null.
-fn one_or_many<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<PathBuf>, D::Error> {
-    #[derive(Deserialize)]
-    #[serde(untagged, expecting = "expected a path or a list of paths")]
-    enum Paths {
-        None,
-        One(PathBuf),
-        Many(Vec<PathBuf>),
-    }
-    Ok(match Paths::deserialize(from)? {
-        Paths::None => Vec::new(),
-        Paths::One(path) => vec![path],
-        Paths::Many(paths) => paths,
-    })
 }

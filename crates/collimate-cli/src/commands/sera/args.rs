@@ -39,6 +39,7 @@ pub(crate) struct Args {
 pub(crate) struct Config {
     /// Preference pairs: TRL or hh-rlhf jsonl (.gz too), UltraFeedback, tables, OASST trees; several
     /// files are read in turn. 10 % of the prompts are for validation.
+    #[serde(deserialize_with = "files::one_or_many")]
     pub(crate) data: Vec<PathBuf>,
     /// Hugging Face folder (Llama) of the policy: fine-tuned already, it is the reference.
     pub(crate) model: Option<PathBuf>,

@@ -38,6 +38,7 @@ pub(crate) struct Args {
 pub(crate) struct Config {
     /// Demonstrations: JSON lines of {prompt, completion} or {messages}, or preference pairs, whose
     /// chosen answers are learned; several files are read in turn. 10 % of the prompts are held out.
+    #[serde(deserialize_with = "files::one_or_many")]
     pub(crate) data: Vec<PathBuf>,
     /// Hugging Face folder (Llama) of the model.
     pub(crate) model: Option<PathBuf>,
