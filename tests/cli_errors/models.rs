@@ -137,7 +137,7 @@ fn the_folder_of_a_run_is_not_its_model() {
     let (folder, model) = workplace();
     let run = folder.path().join("run");
     copy_folder(Path::new(&model), &run.join("model"));
-    fs::write(run.join("report.md"), "").unwrap();
+    fs::write(run.join("journal.json"), "{}").unwrap();
     let arguments = ["--data", "good.jsonl", "--model", "run"];
     refused("score", folder.path(), &arguments, &["run/model"]);
 }

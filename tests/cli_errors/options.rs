@@ -73,10 +73,13 @@ fn configuration_files() {
         fs::write(folder.join("config.json"), text).unwrap();
         refused("ser", folder, &["--config", "config.json"], says);
     };
-    config("{\"bogus\": 1}", &["config.json:1: unknown field `bogus`"]);
+    config(
+        "{\"bogus\": 1}",
+        &["config.json:1: bogus: unknown field `bogus`"],
+    );
     config(
         "{\"ser\":\n{\"train\": {\"lr\": 1}}}",
-        &["config.json:2: unknown field `lr`"],
+        &["config.json:2: ser.train.lr: unknown field `lr`"],
     );
     config(
         "{\"ser\": {\"loss\": {\"hinge\": {\"margin\": -1}}}}",

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use collimate_core::{Message, Role};
 use minijinja::syntax::SyntaxConfig;
-use minijinja::value::Serde;
+use minijinja::value::{Kwargs, Serde};
 use minijinja::{Environment, ErrorKind, Value as Jinja, context};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -111,6 +111,7 @@ fn compile(source: &str) -> Result<Environment<'static>, DataError> {
         .build();
     environment.set_syntax(syntax.map_err(|e| refused(&e))?);
     environment.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
+    environment.add_filter("tojson", tojson);
     environment.add_function(
         "raise_exception",
         |text: String| -> Result<Jinja, minijinja::Error> {
@@ -130,6 +131,45 @@ fn compile(source: &str) -> Result<Environment<'static>, DataError> {
         .add_template_owned(NAME, source.to_owned())
         .map_err(|e| refused(&e))?;
     Ok(environment)
+}
+
+/// JSON as the templates of transformers write it: Python's `json.dumps(…, ensure_ascii=False)`.
+///
+/// The filter of Jinja makes JSON safe for HTML pages: it escapes `<`, `>`, `&` and `'`, which would be
+/// other tokens.
+fn tojson(
+    value: &Jinja,
+    indent: Option<Jinja>,
+    options: Kwargs,
+) -> Result<Jinja, minijinja::Error> {
+    let text = minijinja::filters::tojson(value, indent, options)?.to_string();
+    let mut plain = String::with_capacity(text.len());
+    let mut rest = text.as_str();
+    while let Some(place) = rest.find('\\') {
+        plain.push_str(&rest[..place]);
+        rest = &rest[place..];
+        let escapes = [
+            ("\\u003c", "<"),
+            ("\\u003e", ">"),
+            ("\\u0026", "&"),
+            ("\\u0027", "'"),
+        ];
+        let (taken, written) = match escapes.into_iter().find(|(code, _)| rest.starts_with(code)) {
+            Some((code, sign)) => (code.len(), sign),
+            // A backslash and the sign that it escapes, which may be another backslash.
+            None => {
+                let end = rest
+                    .char_indices()
+                    .nth(2)
+                    .map_or(rest.len(), |(end, _)| end);
+                (end, &rest[..end])
+            }
+        };
+        plain.push_str(written);
+        rest = &rest[taken..];
+    }
+    plain.push_str(rest);
+    Ok(Jinja::from_safe_string(plain))
 }
 
 fn refused(error: &minijinja::Error) -> DataError {
@@ -164,4 +204,31 @@ pub(super) fn plain_prompt(messages: &[Message]) -> String {
     }
     text.push_str("Assistant:");
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The right values are those of Python's `json.dumps(…, ensure_ascii=False)`.
+    #[test]
+    fn tojson_escapes_nothing_for_html() {
+        let written = |source: &str, value: Jinja| {
+            let environment = compile(source).unwrap();
+            let template = environment.get_template(NAME).unwrap();
+            template.render(context! { value }).unwrap()
+        };
+        let text = "it's <b> & \"q\" \\u003c \\ é\n";
+        let expected = "\"it's <b> & \\\"q\\\" \\\\u003c \\\\ é\\n\"";
+        assert_eq!(written("{{ value | tojson }}", text.into()), expected);
+        let list = Jinja::from(vec!["<a>", "b\\"]);
+        assert_eq!(
+            written("{{ value | tojson }}", list.clone()),
+            r#"["<a>", "b\\"]"#
+        );
+        assert_eq!(
+            written("{{ value | tojson(indent=2) }}", list),
+            "[\n  \"<a>\",\n  \"b\\\\\"\n]"
+        );
+    }
 }
