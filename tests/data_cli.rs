@@ -311,11 +311,7 @@ fn wrong_files_and_models_are_told_in_one_line() {
             &["empty.jsonl", "is empty"],
         );
         refused(folder.path(), &with("binary.bin"), &["binary.bin"]);
-        refused(
-            folder.path(),
-            &with("label.jsonl"),
-            &["label.jsonl", "unpaired feedback"],
-        );
+        refused(folder.path(), &with("label.jsonl"), &["label.jsonl", "KTO"]);
         refused(folder.path(), &with("."), &["folder", "name a file"]);
         assert!(!folder.path().join("o").exists());
     }

@@ -117,8 +117,8 @@ fn the_numbers_of_a_run_are_written_beside_its_report() {
     let overview = fs::read_to_string(dir.join("overview.md")).unwrap();
     for part in [
         "# Numbers of the run mine",
-        "| sft   | done  |",
-        "| dpo   | done  |",
+        "| sft   | result in the journal |",
+        "| dpo   | result in the journal |",
         "| accuracy   | 0.123457   |",
         "| test.pairs | 20         |",
         "### models",
@@ -154,7 +154,7 @@ fn a_run_that_was_stopped_has_stages_and_plots() {
     write_run(&folder.path().join("mine"), false);
     let output = succeed("report", folder.path(), &["mine"]);
     let told = text(&output.stdout);
-    assert!(told.contains("| dpo   | not done |"), "{told}");
+    assert!(told.contains("| dpo   | begun                 |"), "{told}");
     let stderr = text(&output.stderr);
     assert!(
         stderr.contains("has not ended") && stderr.contains("--resume"),

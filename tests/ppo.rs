@@ -345,7 +345,7 @@ fn what_is_refused() {
     refused("--config list.json", "holds no options");
     fs::write(folder.join("key.json"), "{\n\"beta\": 1}").unwrap();
     refused("--config key.json", "unknown field `beta`");
-    refused("--config key.json", "line 2");
+    refused("--config key.json", "key.json:2: beta");
     refused("--kl-target 0", "kl.adaptive.target is 0");
     refused("--kl-coef -1", "kl.fixed.coefficient is -1");
     refused("--mini-batch 1000", "mini_batch_size is 1000");

@@ -419,7 +419,7 @@ fn files_that_hold_nothing_say_so() {
         read_sft(label, &ReadOptions::default())
             .unwrap_err()
             .to_string()
-            .contains("unpaired")
+            .contains("KTO")
     );
 }
 
