@@ -118,18 +118,32 @@ impl DeviceName {
     /// The device, or what to do to get it.
     pub(crate) fn open(self) -> Result<Device, Failure> {
         match self {
+            #[cfg(feature = "flex")]
             Self::Flex => Ok(Device::flex()),
+            #[cfg(not(feature = "flex"))]
+            Self::Flex => Err(not_built("flex")),
             // Deprecated upstream; kept because property tests compare the two CPU backends.
+            #[cfg(feature = "ndarray")]
             #[allow(deprecated)]
             Self::Ndarray => Ok(Device::ndarray()),
+            #[cfg(not(feature = "ndarray"))]
+            Self::Ndarray => Err(not_built("ndarray")),
             #[cfg(feature = "cuda")]
             Self::Cuda => Ok(Device::cuda(0)),
             #[cfg(not(feature = "cuda"))]
-            Self::Cuda => Err("--device cuda: this program was built without CUDA; \
-                               build it with --features cuda, or use --device flex"
-                .into()),
+            Self::Cuda => Err(not_built("cuda")),
         }
     }
+}
+
+/// The error of a device that this program cannot open.
+#[cfg(not(all(feature = "flex", feature = "ndarray", feature = "cuda")))]
+fn not_built(name: &str) -> Failure {
+    format!(
+        "--device {name}: this program was built without it: build it with --features {name}, or name \
+         another device"
+    )
+    .into()
 }
 
 /// The command line; what is wrong with it is said on one line.
