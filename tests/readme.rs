@@ -9,24 +9,28 @@ use common::{fixture, root, rows, succeed, text, write_rows};
 // The library example of the READMEs, word for word.
 use collimate::eval::pairwise_accuracy;
 use collimate::prelude::*;
-use std::{error::Error, path::Path};
+use std::path::Path;
 
-fn reward_model(base: &Path, data: &Path, out: &Path) -> Result<f64, Box<dyn Error>> {
-    let tokenizer = TextTokenizer::from_folder(base)?;
-    let start = RewardModel::<Llama>::load_or_fresh(base, Key::new(0, "head"), &Device::flex())?;
-    let (pairs, _report) = read_pairs(data, &ReadOptions::default())?;
-    let (ids, _) = tokenizer.encode_pairs(&pairs, 64, Truncation::KeepEnd)?;
-    let loss = RewardObjective::new(ids.clone(), vec![], PairwiseLoss::default(), 4096)?;
+fn reward_model(base: &Path, data: &Path, out: &Path) -> Result<f64, collimate::Error> {
+    // Model, tokenizer and end tokens of one folder; a base model gets a fresh reward head.
+    let device = Device::flex();
+    let load = |dir: &Path| RewardModel::<Llama>::load_or_fresh(dir, Key::new(0, "head"), &device);
+    let start = Pretrained::from_folder_with(base, load)?.with_max_length(64);
+
+    let (pairs, read) = read_pairs(data, &ReadOptions::default())?;
+    let (ids, encoded) = start.encode_pairs(&pairs)?;
+    println!("{read}\n{encoded}"); // rows that were dropped or cut, with reasons
+
+    let objective = RewardObjective::new(ids.clone(), vec![], PairwiseLoss::default(), 4096)?;
     let options = TrainConfig {
         learning_rate: 1e-3,
         epochs: 8.0,
         ..TrainConfig::default()
     };
-    let model = fit(start, &loss, &options, &FitContext::silent())?.model;
-    let scores = score_pairs(&model, &ids, 4096)?;
-    model.save(tokenizer.special().pad, 64, out)?;
-    tokenizer.with_max_length(64).save(out)?;
-    Ok(pairwise_accuracy(&scores)?.accuracy)
+    let train = |model| fit(model, &objective, &options, &FitContext::silent());
+    let trained = start.try_map(|model| train(model).map(|fitted| fitted.model))?;
+    trained.save(out)?;
+    Ok(pairwise_accuracy(&score_pairs(&trained.model, &ids, 4096)?)?.accuracy)
 }
 // End of the example.
 
@@ -58,7 +62,8 @@ fn the_example_learns() {
     let out = folder.path().join("model");
     let accuracy = reward_model(&fixture("llama-untied"), &data, &out).unwrap();
     assert!(accuracy > 0.9, "{accuracy}");
-    assert!(out.join("model.safetensors").exists());
+    let saved = Pretrained::<RewardModel<Llama>>::from_folder(&out, &Device::flex()).unwrap();
+    assert_eq!(saved.max_length, 64);
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! Licences and sources of all dependencies.
 
+use spdx::{Expression, ParseMode};
+
 use crate::steps::Workspace;
 
 /// The only place that dependencies come from.
@@ -69,7 +71,7 @@ pub(crate) fn run(workspace: &Workspace) -> Result<(), String> {
     }
 }
 
-/// Whether a crate may be used under its licence expression.
+/// Refuses a crate whose licence expression is not allowed. The old form `MIT/Apache-2.0` means OR.
 fn judge(name: &str, expression: Option<&str>) -> Result<(), String> {
     let read = |list: &[(&str, &'static str)]| {
         let found = list.iter().find(|(known, _)| *known == name);
@@ -83,82 +85,10 @@ fn judge(name: &str, expression: Option<&str>) -> Result<(), String> {
     let extra: Vec<&str> =
         read(&EXCEPTIONS).map_or(Vec::new(), |list| list.split(" AND ").collect());
     let allowed = |licence: &str| ALLOWED.contains(&licence) || extra.contains(&licence);
-    match Parser::new(expression).parse(&allowed) {
-        Some(true) => Ok(()),
-        Some(false) => Err(format!("licence {expression:?} is not on the list")),
-        None => Err(format!("licence {expression:?} is no SPDX expression")),
-    }
-}
-
-/// Evaluates an SPDX expression: OR needs one allowed side, AND both; AND binds closer. The
-/// old form `MIT/Apache-2.0` means OR.
-struct Parser {
-    tokens: Vec<String>,
-    next: usize,
-}
-
-impl Parser {
-    fn new(expression: &str) -> Self {
-        let spaced = expression
-            .replace('(', " ( ")
-            .replace(')', " ) ")
-            .replace('/', " OR ");
-        Self {
-            tokens: spaced.split_whitespace().map(str::to_owned).collect(),
-            next: 0,
-        }
-    }
-
-    /// `None` if it is no expression.
-    fn parse(mut self, allowed: &dyn Fn(&str) -> bool) -> Option<bool> {
-        let result = self.either(allowed)?;
-        (self.next == self.tokens.len()).then_some(result)
-    }
-
-    fn take(&mut self, word: &str) -> bool {
-        let found = self
-            .tokens
-            .get(self.next)
-            .is_some_and(|token| token == word);
-        self.next += usize::from(found);
-        found
-    }
-
-    fn either(&mut self, allowed: &dyn Fn(&str) -> bool) -> Option<bool> {
-        let mut result = self.both(allowed)?;
-        while self.take("OR") {
-            result |= self.both(allowed)?;
-        }
-        Some(result)
-    }
-
-    fn both(&mut self, allowed: &dyn Fn(&str) -> bool) -> Option<bool> {
-        let mut result = self.one(allowed)?;
-        while self.take("AND") {
-            result &= self.one(allowed)?;
-        }
-        Some(result)
-    }
-
-    fn one(&mut self, allowed: &dyn Fn(&str) -> bool) -> Option<bool> {
-        if self.take("(") {
-            let result = self.either(allowed)?;
-            return self.take(")").then_some(result);
-        }
-        let mut licence = self.identifier()?;
-        if self.take("WITH") {
-            licence = format!("{licence} WITH {}", self.identifier()?);
-        }
-        Some(allowed(&licence))
-    }
-
-    fn identifier(&mut self) -> Option<String> {
-        let token = self.tokens.get(self.next)?;
-        if ["OR", "AND", "WITH", "(", ")"].contains(&token.as_str()) {
-            return None;
-        }
-        self.next += 1;
-        Some(token.clone())
+    match Expression::parse_mode(expression, ParseMode::LAX) {
+        Ok(parsed) if parsed.evaluate(|licence| allowed(&licence.to_string())) => Ok(()),
+        Ok(_) => Err(format!("licence {expression:?} is not on the list")),
+        Err(error) => Err(format!("licence {expression:?}: {}", error.reason)),
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod layers;
 mod licences;
+mod readmes;
 mod steps;
 
 use std::process::ExitCode;

@@ -1,11 +1,11 @@
 //! The steps of the check, cheapest first.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use cargo_metadata::{Metadata, MetadataCommand};
 
-use crate::{layers, licences};
+use crate::{layers, licences, readmes};
 
 /// One step: a name for `--only`, what it does, and how.
 #[derive(Debug)]
@@ -69,11 +69,13 @@ impl Workspace {
             .collect()
     }
 
-    fn has_feature(&self, package: &str, feature: &str) -> bool {
-        self.own
-            .workspace_packages()
-            .into_iter()
-            .any(|own| own.name.as_str() == package && own.features.contains_key(feature))
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The folder of build outputs.
+    pub(crate) fn target(&self) -> PathBuf {
+        self.own.target_directory.clone().into_std_path_buf()
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
@@ -145,6 +147,11 @@ pub(crate) fn all() -> Vec<Step> {
             "each crate type-checks without what other crates and tests enable",
             alone,
         ),
+        step(
+            "readmes",
+            "each README's Rust blocks compile with the `cargo add` lines printed there",
+            readmes::run,
+        ),
         step("cuda", "the CUDA backend type-checks", cuda),
         step("package", "every published crate packs", package),
     ]
@@ -178,11 +185,8 @@ fn doc(workspace: &Workspace) -> Result<(), String> {
 /// `cargo check` of a library leaves dev-dependencies and the features that they enable out.
 ///
 /// Crates without Burn are cheap, so each is checked by itself. Crates with Burn are checked
-/// layer by layer: all layers ask Burn for the same features, so Burn is checked once without
-/// a backend and once with flex, not once per crate.
-///
-/// `collimate-learner` comes last and through the facade: what it depends on enables flex and more
-/// of Burn whatever is asked.
+/// layer by layer without a backend: all layers ask Burn for the same features, so Burn is checked
+/// once, not once per crate. Step `readmes` checks each of them with flex.
 fn alone(workspace: &Workspace) -> Result<(), String> {
     let published = workspace.published();
     let (light, heavy): (Vec<&str>, Vec<&str>) = published
@@ -192,30 +196,14 @@ fn alone(workspace: &Workspace) -> Result<(), String> {
     for name in light {
         workspace.cargo(&["check", "-p", name])?;
     }
-    let groups: Vec<Vec<&str>> = heavy
-        .chunk_by(|a, b| layers::layer(a) == layers::layer(b))
-        .map(<[&str]>::to_vec)
-        .collect();
-    for feature in [None, Some("flex")] {
-        for group in &groups {
-            let mut arguments = vec!["check", "--no-default-features"];
-            let features: Vec<String> = group
-                .iter()
-                .filter_map(|name| feature.map(|feature| (name, feature)))
-                .filter(|(name, feature)| workspace.has_feature(name, feature))
-                .map(|(name, feature)| format!("{name}/{feature}"))
-                .collect();
-            let features = features.join(",");
-            if !features.is_empty() {
-                arguments.extend(["--features", features.as_str()]);
-            }
-            for name in group {
-                arguments.extend(["-p", name]);
-            }
-            workspace.cargo(&arguments)?;
+    for group in heavy.chunk_by(|a, b| layers::layer(a) == layers::layer(b)) {
+        let mut arguments = vec!["check", "--no-default-features"];
+        for name in group {
+            arguments.extend(["-p", name]);
         }
+        workspace.cargo(&arguments)?;
     }
-    workspace.cargo(&["check", "-p", "collimate", "--features", "learner,remote"])
+    Ok(())
 }
 
 /// `DOCS_RS` makes a dependency's build script skip the download of LLVM, which type-checking
@@ -264,7 +252,5 @@ mod tests {
         assert_eq!(published.last(), Some(&"collimate-cli"));
         assert!(published.iter().all(|name| layers::layer(name).is_some()));
         assert!(workspace.unpublished().contains(&"xtask"));
-        assert!(workspace.has_feature("collimate", "flex"));
-        assert!(!workspace.has_feature("collimate-core", "flex"));
     }
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use collimate::core::Scorer;
 use collimate::data::{ChatFallback, TextTokenizer, Truncation};
 use collimate::lm::{Architecture, Bert, Llama};
-use collimate::nn::HfReward;
+use collimate::nn::{HfFolder, HfReward};
 use collimate::prelude::Device;
 use collimate::reward::{RewardModel, RewardScorer};
 

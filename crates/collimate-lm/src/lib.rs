@@ -4,9 +4,11 @@ mod bert;
 mod generate;
 mod hf;
 mod llama;
+mod pretrained;
 mod rows;
 
 pub use bert::{Bert, BertConfig};
 pub use generate::{BatchLimits, GenerationProgress, Place, TextGenerator, Watch, sample};
 pub use hf::{Architecture, detect_architecture, eos_token_ids};
 pub use llama::{Llama, LlamaCache, LlamaConfig};
+pub use pretrained::{Pretrained, PretrainedError};

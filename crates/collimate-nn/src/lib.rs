@@ -31,5 +31,5 @@ pub use logp::{completion_logps, sum_by_sequence, token_logps, token_logps_entro
 pub use params::{ParameterInfo, parameters, separate, set_trainable};
 pub use pooling::{Pooling, pool, pooled};
 pub use precision::Precision;
-pub use traits::{Backbone, CausalLm, HfFolder, HfReward, RewardParts};
+pub use traits::{Backbone, CausalLm, HfFolder, HfReward, RewardParts, TokenizerFacts};
 pub use value::ValueModel;

@@ -101,6 +101,29 @@ pub trait HfFolder: Sized {
     /// # Errors
     /// A file that cannot be written, or a folder that holds an index of other weights.
     fn save(&self, dir: &Path) -> Result<(), SaveError>;
+
+    /// Writes the folder, whose configuration also says what a reader has to know of the tokenizer
+    /// beside it. Only reward models have a place for that; others save as [`save`](Self::save).
+    ///
+    /// # Errors
+    /// As [`save`](Self::save).
+    fn save_with(&self, facts: &TokenizerFacts, dir: &Path) -> Result<(), SaveError> {
+        let _ = facts;
+        self.save(dir)
+    }
+
+    /// Returns the longest sequence that the model takes, in tokens.
+    fn context_length(&self) -> usize;
+}
+
+/// Facts of a tokenizer that the configuration of a saved reward model repeats.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct TokenizerFacts {
+    /// The padding token. Without one, a decoder's configuration names the padding token that it
+    /// had before, else the token that begins a text.
+    pub pad_token_id: Option<u32>,
+    /// The longest sequence in tokens; `None`: the longest that the model takes.
+    pub max_length: Option<usize>,
 }
 
 /// The parts of a saved reward model.

@@ -6,8 +6,8 @@ use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use collimate_core::{Key, OptionError};
 use collimate_nn::{
-    Backbone, DeviceBatch, Forward, HfReward, LoadError, LoraConfig, Pooling, Precision, SaveError,
-    ScalarHead, pooled,
+    Backbone, DeviceBatch, Forward, HfFolder, HfReward, LoadError, LoraConfig, Pooling, Precision,
+    SaveError, ScalarHead, TokenizerFacts, pooled,
 };
 
 /// A reward model: one real number per sequence, larger is better.
@@ -115,35 +115,35 @@ impl<B: HfReward> RewardModel<B> {
             None => Self::with_fresh_head(parts.backbone, parts.pooling, key),
         })
     }
+}
 
-    /// Reads a reward model's folder.
-    ///
-    /// # Errors
-    /// As [`HfReward::load_reward`], and a folder without a head.
-    pub fn load(dir: &Path, device: &Device) -> Result<Self, LoadError> {
+/// In the form that other libraries open; see [`HfReward::save_reward`]. A folder without a head is
+/// refused: [`RewardModel::load_or_fresh`] gives it one.
+impl<B: HfReward> HfFolder for RewardModel<B> {
+    fn load(dir: &Path, device: &Device) -> Result<Self, LoadError> {
         let parts = B::load_reward(dir, device)?;
         match parts.head {
             Some(head) => Ok(Self::from_parts(parts.backbone, head, parts.pooling)),
             None => Err(LoadError::Invalid {
                 path: dir.to_owned(),
-                message: "holds a backbone without a reward head: train one with the ser example, \
-                          or score log-probabilities instead"
+                message: "holds a backbone without a reward head: train one with `collimate reward` or \
+                          `collimate ser`, or score log-probabilities instead"
                     .to_owned(),
             }),
         }
     }
 
-    /// Writes the folder in the form that other libraries open; see [`HfReward::save_reward`].
-    ///
-    /// # Errors
-    /// A file that cannot be written.
-    pub fn save(
-        &self,
-        pad_token_id: Option<u32>,
-        max_length: usize,
-        dir: &Path,
-    ) -> Result<(), SaveError> {
+    fn save(&self, dir: &Path) -> Result<(), SaveError> {
+        self.save_with(&TokenizerFacts::default(), dir)
+    }
+
+    fn save_with(&self, facts: &TokenizerFacts, dir: &Path) -> Result<(), SaveError> {
+        let length = facts.max_length.unwrap_or_else(|| self.context_length());
         self.backbone
-            .save_reward(&self.head, self.pooling, pad_token_id, max_length, dir)
+            .save_reward(&self.head, self.pooling, facts.pad_token_id, length, dir)
+    }
+
+    fn context_length(&self) -> usize {
+        self.backbone.max_positions()
     }
 }

@@ -9,11 +9,17 @@ use collimate_core::{Completion, Finish, Key, Prompt, ScoreError, Scorer};
 use collimate_data::{TextTokenizer, TokenizedExample, Truncation};
 use collimate_lm::{Bert, Llama};
 use collimate_losses::PairwiseLoss;
-use collimate_nn::{Backbone, HfFolder, HfReward, LoraConfig, Pooling};
+use collimate_nn::{Backbone, HfFolder, HfReward, LoraConfig, Pooling, TokenizerFacts};
 use collimate_reward::{RewardModel, RewardObjective, RewardScorer, score_sequences};
 use collimate_testkit::{Noise, assert_close, flex};
 use collimate_train::{FitContext, TrainConfig, fit};
 use common::{fixtures, pairs, wide};
+
+/// Those of the fixtures.
+const FACTS: TokenizerFacts = TokenizerFacts {
+    pad_token_id: Some(0),
+    max_length: Some(32),
+};
 
 fn device() -> Device {
     flex().without_autodiff()
@@ -58,11 +64,11 @@ fn scores<B: Backbone>(model: &RewardModel<B>) -> Vec<f32> {
 /// Saves, reads again, compares the scores and the bytes of a second save.
 fn round_trip<B: HfReward>(name: &str, model: &RewardModel<B>) {
     let (dir, second) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    model.save(Some(0), 32, dir.path()).unwrap();
+    model.save_with(&FACTS, dir.path()).unwrap();
     let again = RewardModel::<B>::load(dir.path(), &device()).unwrap();
     assert_eq!(again.pooling(), model.pooling());
     assert_close(name, &scores(&again), &wide(&scores(model)), 1e-5);
-    again.save(Some(0), 32, second.path()).unwrap();
+    again.save_with(&FACTS, second.path()).unwrap();
     for file in ["model.safetensors", "config.json"] {
         let read = |dir: &Path| std::fs::read(dir.join(file)).unwrap();
         assert!(read(dir.path()) == read(second.path()), "{name}: {file}");
@@ -210,7 +216,7 @@ fn check_with_python<B: HfReward>(
     tokenizer: &str,
 ) {
     let dir = tempfile::tempdir().unwrap();
-    model.save(Some(0), 32, dir.path()).unwrap();
+    model.save_with(&FACTS, dir.path()).unwrap();
     for file in [
         "tokenizer.json",
         "tokenizer_config.json",

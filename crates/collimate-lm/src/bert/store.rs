@@ -4,7 +4,7 @@ use std::path::Path;
 
 use burn::tensor::Device;
 use collimate_nn::{
-    Adaptable, HfFolder, HfReward, LoadError, Pooling, RewardParts, SaveError, ScalarHead,
+    Adaptable, Backbone, HfFolder, HfReward, LoadError, Pooling, RewardParts, SaveError, ScalarHead,
 };
 use serde_json::{Value, json};
 
@@ -63,6 +63,10 @@ impl HfFolder for Bert {
         let model = self.clone().merged();
         save_weights(&model, dir, |path| Some(hf_name(path)), Vec::new())?;
         self.kept().write(dir, to_json(self.config()))
+    }
+
+    fn context_length(&self) -> usize {
+        self.max_positions()
     }
 }
 

@@ -84,7 +84,7 @@ impl BatchLimits {
 /// let tokenizer = TextTokenizer::new(Tokenizer::new(words), special, None)?;
 /// let config = LlamaConfig { vocab_size: 4, hidden_size: 8, intermediate_size: 8,
 ///     num_hidden_layers: 1, num_attention_heads: 2, num_key_value_heads: 1, ..Default::default() };
-/// let model = Llama::new(&config, Key::new(0, "init"), &Device::ndarray())?;
+/// let model = Llama::new(&config, Key::new(0, "init"), &Device::flex())?;
 ///
 /// let generator = TextGenerator::new(model, tokenizer);
 /// let sampling = Sampling { n: 2, max_new_tokens: 3, ..Sampling::default() };

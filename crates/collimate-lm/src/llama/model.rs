@@ -29,7 +29,7 @@ use crate::rows::hidden_at;
 ///
 /// let config = LlamaConfig { vocab_size: 50, hidden_size: 16, intermediate_size: 24,
 ///     num_hidden_layers: 1, num_attention_heads: 2, num_key_value_heads: 1, ..Default::default() };
-/// let model = Llama::new(&config, Key::new(0, "init"), &Device::ndarray())?;
+/// let model = Llama::new(&config, Key::new(0, "init"), &Device::flex())?;
 /// assert_eq!(model.hidden_size(), 16);
 /// assert_eq!(model.num_parameters(), 50 * 16 + (16 + 8 + 8 + 16) * 16 + 3 * 24 * 16 + 3 * 16);
 /// # Ok::<(), collimate_core::OptionError>(())

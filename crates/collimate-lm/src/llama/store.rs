@@ -41,6 +41,10 @@ impl HfFolder for Llama {
         save_weights(&model, dir, |path| Some(path.to_owned()), Vec::new())?;
         self.kept().write(dir, to_json(self, "ForCausalLM"))
     }
+
+    fn context_length(&self) -> usize {
+        self.max_positions()
+    }
 }
 
 impl HfReward for Llama {

@@ -5,6 +5,7 @@ mod common;
 mod kept;
 mod leftovers;
 mod options;
+mod pretrained;
 mod rope;
 mod sentence;
 mod shards;

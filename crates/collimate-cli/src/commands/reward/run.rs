@@ -3,7 +3,7 @@
 use collimate::core::{Key, PreferencePair};
 use collimate::data::{SftExample, TextTokenizer, split_by_fraction, split_by_hash};
 use collimate::lm::{Architecture, Bert, Llama};
-use collimate::nn::{Backbone, HfReward, Pooling};
+use collimate::nn::{Backbone, HfFolder, HfReward, Pooling, TokenizerFacts};
 use collimate::prelude::Device;
 use collimate::recipes::reward_model::{RewardModelData, train_reward_model, write_report};
 use collimate::reward::RewardModel;
@@ -171,9 +171,11 @@ fn train_and_save<B: HfReward>(
             config.reward.max_length, lengths.equal_answers
         ));
     }
-    let pad = job.tokenizer.special().pad;
-    let folder = job.run.path().join("model");
-    outcome.model.save(pad, config.reward.max_length, &folder)?;
+    let facts = TokenizerFacts {
+        pad_token_id: job.tokenizer.special().pad,
+        max_length: Some(config.reward.max_length),
+    };
+    outcome.model.save_with(&facts, &job.run.path().join("model"))?;
     job.save_tokenizer("model")?;
     let seconds = job.note_cost(outcome.seconds);
     write_report(&outcome, &config.reward, &job.run, &job.about, &job.summary)?;

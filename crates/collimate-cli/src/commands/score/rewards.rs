@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use collimate::nn::HfReward;
+use collimate::nn::{HfFolder, HfReward};
 use collimate::prelude::Device;
 use collimate::reward::{RewardModel, score_pairs_with, score_sequences_with};
 use collimate::train::Progress;

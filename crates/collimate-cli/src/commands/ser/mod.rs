@@ -8,7 +8,7 @@ mod data;
 use collimate::core::Key;
 use collimate::data::TextTokenizer;
 use collimate::lm::{Architecture, Bert, Llama, detect_architecture, eos_token_ids};
-use collimate::nn::{Backbone, HfFolder, HfReward, Pooling};
+use collimate::nn::{Backbone, HfFolder, HfReward, Pooling, TokenizerFacts};
 use collimate::prelude::Device;
 use collimate::recipes::AnswerScorer;
 use collimate::recipes::SftOutcome;
@@ -254,9 +254,11 @@ impl<'a> Run<'a> {
         name: &str,
         model: &RewardModel<B>,
     ) -> Result<(), Failure> {
-        let pad = self.job.tokenizer.special().pad;
-        let folder = self.job.run.path().join(name);
-        model.save(pad, self.config.ser.max_length, &folder)?;
+        let facts = TokenizerFacts {
+            pad_token_id: self.job.tokenizer.special().pad,
+            max_length: Some(self.config.ser.max_length),
+        };
+        model.save_with(&facts, &self.job.run.path().join(name))?;
         self.job.save_tokenizer(name)
     }
 

@@ -1,0 +1,172 @@
+//! A model with all that belongs to it in one folder.
+
+use std::path::Path;
+
+use burn::tensor::Device;
+use collimate_core::PreferencePair;
+use collimate_data::{
+    DataError, SftExample, TextTokenizer, TokenizeReport, TokenizedExample, TokenizedPair,
+    Truncation,
+};
+use collimate_nn::{CausalLm, HfFolder, LoadError, SaveError, TokenizerFacts};
+use thiserror::Error;
+
+use crate::TextGenerator;
+use crate::hf::eos_token_ids;
+
+/// Why a folder of model and tokenizer cannot be read or written.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum PretrainedError {
+    /// The tokenizer's files.
+    #[error(transparent)]
+    Tokenizer(#[from] DataError),
+    /// The model's files.
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    /// A file that cannot be written.
+    #[error(transparent)]
+    Save(#[from] SaveError),
+}
+
+/// A model, its tokenizer, its end tokens and its longest sequence: read from one Hugging Face
+/// folder, saved into one.
+///
+/// # Examples
+/// ```no_run
+/// use burn::tensor::Device;
+/// use collimate_core::{Generator, Prompt, Sampling};
+/// use collimate_lm::{Llama, Pretrained};
+///
+/// let policy = Pretrained::<Llama>::from_folder("path/to/model".as_ref(), &Device::flex())?;
+/// let prompts = [Prompt::from("Once upon a time")];
+/// let answers = policy.generator().generate(&prompts, &Sampling::default())?;
+/// println!("{}", answers[0][0].text);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct Pretrained<M> {
+    /// The model.
+    pub model: M,
+    /// The tokenizer of the model.
+    pub tokenizer: TextTokenizer,
+    /// Tokens that end an answer beside the tokenizer's EOS.
+    pub eos: Vec<u32>,
+    /// Longest sequence in tokens, prompt and answer together.
+    pub max_length: usize,
+}
+
+impl<M: HfFolder> Pretrained<M> {
+    /// The longest sequence, in tokens, of a folder that does not name a shorter one.
+    pub const DEFAULT_MAX_LENGTH: usize = 1024;
+
+    /// Reads a folder.
+    ///
+    /// The longest sequence is the smallest of what the model takes, what the tokenizer was trained
+    /// with and [`DEFAULT_MAX_LENGTH`](Self::DEFAULT_MAX_LENGTH).
+    ///
+    /// # Errors
+    /// As [`HfFolder::load`] and [`TextTokenizer::from_folder`].
+    pub fn from_folder(dir: &Path, device: &Device) -> Result<Self, PretrainedError> {
+        Self::from_folder_with(dir, |dir| M::load(dir, device))
+    }
+
+    /// Reads a folder whose model another function reads, such as the one that gives a reward
+    /// model without a head a fresh head.
+    ///
+    /// # Errors
+    /// As [`from_folder`](Self::from_folder).
+    pub fn from_folder_with(
+        dir: &Path,
+        load: impl FnOnce(&Path) -> Result<M, LoadError>,
+    ) -> Result<Self, PretrainedError> {
+        // The tokenizer comes first: it is read in a moment, and tells of a folder without one.
+        let tokenizer = TextTokenizer::from_folder(dir)?;
+        let eos = eos_token_ids(dir)?;
+        let model = load(dir)?;
+        let longest = [model.context_length(), Self::DEFAULT_MAX_LENGTH];
+        let max_length = longest.into_iter().chain(tokenizer.max_length()).min();
+        Ok(Self {
+            max_length: max_length.unwrap_or(Self::DEFAULT_MAX_LENGTH),
+            model,
+            tokenizer,
+            eos,
+        })
+    }
+
+    /// Writes model and tokenizer into a folder that [`from_folder`](Self::from_folder) and
+    /// transformers open.
+    ///
+    /// # Errors
+    /// A file that cannot be written.
+    pub fn save(&self, dir: &Path) -> Result<(), PretrainedError> {
+        let facts = TokenizerFacts {
+            pad_token_id: self.tokenizer.special().pad,
+            max_length: Some(self.max_length),
+        };
+        self.model.save_with(&facts, dir)?;
+        let tokenizer = self.tokenizer.clone().with_max_length(self.max_length);
+        Ok(tokenizer.save(dir)?)
+    }
+}
+
+impl<M> Pretrained<M> {
+    /// Sets the longest sequence, in tokens.
+    #[must_use]
+    pub fn with_max_length(self, max_length: usize) -> Self {
+        Self { max_length, ..self }
+    }
+
+    /// Trains or changes the model and keeps the rest.
+    ///
+    /// # Errors
+    /// That of the function.
+    pub fn try_map<N, E>(
+        self,
+        change: impl FnOnce(M) -> Result<N, E>,
+    ) -> Result<Pretrained<N>, E> {
+        Ok(Pretrained {
+            model: change(self.model)?,
+            tokenizer: self.tokenizer,
+            eos: self.eos,
+            max_length: self.max_length,
+        })
+    }
+
+    /// Encodes preference pairs, cut to the longest sequence ([`Truncation::KeepEnd`]).
+    ///
+    /// # Errors
+    /// As [`TextTokenizer::encode_pairs`].
+    pub fn encode_pairs(
+        &self,
+        pairs: &[PreferencePair],
+    ) -> Result<(Vec<TokenizedPair>, TokenizeReport), DataError> {
+        self.tokenizer
+            .encode_pairs(pairs, self.max_length, Truncation::KeepEnd)
+    }
+
+    /// Encodes prompts with one answer each, cut to the longest sequence
+    /// ([`Truncation::KeepEnd`]).
+    ///
+    /// # Errors
+    /// As [`TextTokenizer::encode_examples`].
+    pub fn encode_examples(
+        &self,
+        examples: &[SftExample],
+    ) -> Result<(Vec<TokenizedExample>, TokenizeReport), DataError> {
+        self.tokenizer
+            .encode_examples(examples, self.max_length, Truncation::KeepEnd)
+    }
+}
+
+impl<M: CausalLm + Clone> Pretrained<M> {
+    /// Returns a generator with a copy of the model, whose completions end at the end tokens of
+    /// tokenizer and folder.
+    pub fn generator(&self) -> TextGenerator<M> {
+        let mut eos = self.tokenizer.end_tokens().to_vec();
+        eos.extend(&self.eos);
+        eos.sort_unstable();
+        eos.dedup();
+        TextGenerator::new(self.model.clone(), self.tokenizer.clone()).with_eos(eos)
+    }
+}

@@ -1,0 +1,118 @@
+//! One error for programs that use several crates.
+
+use collimate_core::{GenerateError, OptionError, ScoreError, SegmentError};
+use thiserror::Error;
+
+/// Any error of a collimate crate, for a function that calls several of them.
+///
+/// Every error of the crates converts into it by `?`. The message is that of the crate's error.
+///
+/// # Examples
+/// ```
+/// use collimate::prelude::*;
+///
+/// fn read(path: &std::path::Path) -> Result<usize, collimate::Error> {
+///     let (pairs, _report) = read_pairs(path, &ReadOptions::default())?;
+///     Ok(pairs.len())
+/// }
+///
+/// let error = read("no/such/file.jsonl".as_ref()).unwrap_err();
+/// assert!(error.to_string().contains("no such file"));
+/// ```
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// An option out of range.
+    #[error(transparent)]
+    Option(#[from] OptionError),
+    /// Data that cannot be read, split or tokenised.
+    #[error(transparent)]
+    Data(#[from] collimate_data::DataError),
+    /// A file that cannot be written.
+    #[error(transparent)]
+    File(#[from] collimate_files::FileError),
+    /// Segments of a pack that do not fit together.
+    #[error(transparent)]
+    Segment(#[from] SegmentError),
+    /// Sequences that a model cannot take.
+    #[error(transparent)]
+    Pack(#[from] collimate_nn::PackError),
+    /// A model folder that cannot be read.
+    #[error(transparent)]
+    Load(#[from] collimate_nn::LoadError),
+    /// A model folder that cannot be written.
+    #[error(transparent)]
+    Save(#[from] collimate_nn::SaveError),
+    /// A folder of model and tokenizer.
+    #[error(transparent)]
+    Pretrained(#[from] collimate_lm::PretrainedError),
+    /// Generation.
+    #[error(transparent)]
+    Generate(#[from] GenerateError),
+    /// Scoring.
+    #[error(transparent)]
+    Score(#[from] ScoreError),
+    /// A fused operation.
+    #[error(transparent)]
+    Ops(#[from] collimate_ops::OpsError),
+    /// A loss.
+    #[error(transparent)]
+    Loss(#[from] collimate_losses::LossError),
+    /// Training.
+    #[error(transparent)]
+    Train(#[from] collimate_train::TrainError),
+    /// Supervised fine-tuning or direct alignment.
+    #[error(transparent)]
+    Direct(#[from] collimate_direct::DirectError),
+    /// Reinforcement learning.
+    #[error(transparent)]
+    Ppo(#[from] collimate_ppo::PpoError),
+    /// A language model as a judge.
+    #[error(transparent)]
+    Judge(#[from] collimate_judge::JudgeError),
+    /// The pair filter of SER.
+    #[error(transparent)]
+    Status(#[from] collimate_status::StatusError),
+    /// Selection by implicit reward margins.
+    #[error(transparent)]
+    Irm(#[from] collimate_irm::IrmError),
+    /// Evaluation.
+    #[error(transparent)]
+    Eval(#[from] collimate_eval::EvalError),
+    /// The run folder, a report or a plot.
+    #[error(transparent)]
+    Run(#[from] collimate_run::RunError),
+    /// A recipe.
+    #[error(transparent)]
+    Recipe(#[from] collimate_recipes::RecipeError),
+    /// The synthetic world.
+    #[error(transparent)]
+    World(#[from] collimate_world::WorldError),
+    /// A server of completions or scores.
+    #[cfg(feature = "remote")]
+    #[error(transparent)]
+    Remote(#[from] collimate_remote::RemoteError),
+    /// Training in Burn's `Learner`.
+    #[cfg(feature = "learner")]
+    #[error(transparent)]
+    Learner(#[from] collimate_learner::LearnerError),
+}
+
+impl Error {
+    /// Returns true if a run was interrupted and can be resumed.
+    pub fn is_interrupt(&self) -> bool {
+        use collimate_ppo::PpoError;
+        use collimate_run::RunError;
+        use collimate_train::TrainError;
+
+        match self {
+            Self::Recipe(error) => error.is_interrupt(),
+            Self::Train(error)
+            | Self::Ppo(PpoError::Train(error))
+            | Self::Run(RunError::Train(error)) => {
+                matches!(error, TrainError::Interrupted { .. })
+            }
+            _ => false,
+        }
+    }
+}

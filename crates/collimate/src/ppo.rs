@@ -1,0 +1,10 @@
+//! Reinforcement learning from any reward: PPO, RLOO and GRPO.
+//!
+//! [`train`] is the loop alone; [`reinforce`] compares policies that different rewards have taught,
+//! in a run folder.
+
+pub use collimate_ppo::*;
+pub use collimate_recipes::ppo::{
+    CriticStart, PolicyConfig, PolicyData, PolicyInputs, PolicyOutcome, PolicyReport, RewardArm,
+    TrainedPolicy, reinforce,
+};
