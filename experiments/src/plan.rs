@@ -180,12 +180,13 @@ fn product(axes: &BTreeMap<String, Vec<Value>>) -> Result<Vec<Point<'_>>> {
     for (name, values) in others.into_iter().chain(seed) {
         ensure!(name != CELL, "an axis cannot have the name {CELL}");
         ensure!(!values.is_empty(), "axis {name} has no value");
-        let longer = |point: Point<'_>| {
-            let values = values.iter().enumerate();
-            values
-                .map(move |(index, value)| [&point[..], &[(name.as_str(), index, value)]].concat())
-        };
-        points = points.into_iter().flat_map(longer).collect();
+        let mut longer = Vec::new();
+        for point in &points {
+            for (index, value) in values.iter().enumerate() {
+                longer.push([&point[..], &[(name.as_str(), index, value)]].concat());
+            }
+        }
+        points = longer;
     }
     Ok(points)
 }
