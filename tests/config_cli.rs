@@ -5,6 +5,7 @@ mod common;
 use std::fs;
 use std::path::Path;
 
+use collimate_experiments::Plan;
 use common::{run, succeed, text};
 use serde_json::Value;
 
@@ -339,6 +340,35 @@ fn completions_name_the_commands() {
         let script = text(&succeed("completions", folder.path(), &[shell]).stdout);
         for command in COMMANDS {
             assert!(script.contains(command), "{shell}: {command}");
+        }
+    }
+}
+
+#[test]
+fn the_plans_of_the_experiments_name_options_that_exist() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let model = common::fixture("llama-untied").display().to_string();
+    let set = ["data", "model", "reward_model"].map(|name| (name.to_owned(), model.clone()));
+    for entry in fs::read_dir(common::root().join("experiments/plans")).unwrap() {
+        let plan = Plan::read(&entry.unwrap().path()).unwrap();
+        let cells = plan.cells().unwrap();
+        // Other seeds have the same options.
+        let seed = &cells[0].axes["seed"];
+        for cell in cells.iter().filter(|cell| cell.axes["seed"] == *seed) {
+            let filled = cell.filled(&set).unwrap();
+            let mut arguments: Vec<&str> = filled.iter().map(String::as_str).collect();
+            if cell.command == "rule" {
+                // The only command without a file of options.
+                let help = text(&succeed("rule", folder, &["--help"]).stdout);
+                arguments.retain(|argument| argument.starts_with("--"));
+                assert!(arguments.iter().all(|flag| help.contains(flag)));
+                continue;
+            }
+            fs::write(folder.join("cell.json"), cell.config.to_string()).unwrap();
+            arguments.extend(["--config", "cell.json"]);
+            let found = options(folder, &cell.command, &arguments);
+            assert!(found.is_object(), "{}: {}", plan.name, cell.name);
         }
     }
 }

@@ -5,7 +5,7 @@ use cargo_metadata::DependencyKind;
 use crate::steps::Workspace;
 
 /// The layer of each published crate: it may use crates of lower layers only.
-const LAYERS: [(&str, u8); 25] = [
+const LAYERS: [(&str, u8); 26] = [
     ("collimate-core", 0),
     ("collimate-files", 0),
     ("collimate-status", 1),
@@ -32,13 +32,14 @@ const LAYERS: [(&str, u8); 25] = [
     ("collimate-testkit", UNPUBLISHED),
     ("collimate-bench", UNPUBLISHED),
     ("collimate-examples", UNPUBLISHED),
+    ("collimate-experiments", UNPUBLISHED),
 ];
 
 /// Above all that is published.
 const UNPUBLISHED: u8 = 9;
 
 /// Crates that must build without Burn.
-const LIGHT: [&str; 9] = [
+const LIGHT: [&str; 10] = [
     "collimate-core",
     "collimate-files",
     "collimate-status",
@@ -48,10 +49,11 @@ const LIGHT: [&str; 9] = [
     "collimate-eval",
     "collimate-remote",
     "collimate-judge",
+    "collimate-experiments",
 ];
 
-/// The only crate of the workspace that tests may use beyond their layer.
-const TESTKIT: &str = "collimate-testkit";
+/// The crates of the workspace that tests may use beyond their layer.
+const FOR_TESTS: [&str; 2] = ["collimate-testkit", "collimate-experiments"];
 
 pub(crate) fn layer(name: &str) -> Option<u8> {
     LAYERS
@@ -81,7 +83,7 @@ pub(crate) fn run(workspace: &Workspace) -> Result<(), String> {
             problems.extend(objection(name, &dependency.name, test_only));
         }
     }
-    for name in workspace.published().into_iter().filter(|n| is_light(n)) {
+    for name in LIGHT {
         let tree = workspace.cargo_output(&[
             "tree", "-p", name, "-e", "normal", "--prefix", "none", "--target", "all",
         ])?;
@@ -98,7 +100,7 @@ pub(crate) fn run(workspace: &Workspace) -> Result<(), String> {
 fn objection(user: &str, used: &str, test_only: bool) -> Option<String> {
     let below = layer(used)?;
     let above = layer(user)?;
-    if above == UNPUBLISHED || below < above || (test_only && used == TESTKIT) {
+    if above == UNPUBLISHED || below < above || (test_only && FOR_TESTS.contains(&used)) {
         return None;
     }
     Some(format!(
@@ -119,11 +121,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_lower_layers_and_the_testkit_in_tests() {
+    fn only_lower_layers_and_what_is_for_tests() {
         assert_eq!(objection("collimate-nn", "collimate-ops", false), None);
         assert_eq!(objection("collimate-nn", "serde", false), None);
         assert_eq!(objection("collimate-ops", "collimate-testkit", true), None);
         assert_eq!(objection("collimate-testkit", "collimate-ops", false), None);
+        let (cli, plans) = ("collimate-cli", "collimate-experiments");
+        assert_eq!(objection(cli, plans, true), None);
+        assert!(objection(cli, plans, false).is_some());
         assert!(objection("collimate-ops", "collimate-testkit", false).is_some());
         assert!(objection("collimate-ops", "collimate-nn", false).is_some());
         assert!(objection("collimate-status", "collimate-eval", false).is_some());

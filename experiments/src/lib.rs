@@ -1,0 +1,21 @@
+#![doc = include_str!("../README.md")]
+
+mod cell;
+mod options;
+mod overlap;
+mod plan;
+mod program;
+mod results;
+mod runner;
+mod summary;
+mod tables;
+mod work;
+
+pub use cell::Cell;
+pub use options::{PlanArgs, RunArgs};
+pub use overlap::overlap_table;
+pub use plan::{Group, Plan};
+pub use results::{Row, read_rows};
+pub use runner::run;
+pub use summary::summary;
+pub use tables::cell_list;

@@ -1,0 +1,192 @@
+//! A plan: a command, its arguments and a grid.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use anyhow::{Context, Result, ensure};
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use crate::Cell;
+use crate::cell::{Effect, merge};
+
+/// The axis over which the summary takes the mean.
+pub(crate) const SEED: &str = "seed";
+/// The key of a group's name among the axes of a cell.
+pub(crate) const CELL: &str = "cell";
+
+/// The runs of an experiment.
+///
+/// | field | meaning |
+/// |---|---|
+/// | `name` | the name of the file, without `.json` |
+/// | `about` | one sentence for the summary |
+/// | `command` | a command of `collimate`, with `_` for `-` |
+/// | `args` | arguments of every cell; `${name}` is a variable |
+/// | `config` | options for `--config`, in the form that `collimate config print` prints |
+/// | `axes` | name → values; the grid is their product |
+/// | `cells` | groups of cells with arguments and axes of their own; without any there is one |
+/// | `keep` | name → place in `summary.json` |
+/// | `borrow` | field → name of the cells whose mean the recovery takes where a group has none |
+///
+/// The value 0.15 of the axis `seed_share` becomes `--seed-share 0.15`, `true` becomes the flag alone,
+/// `false` becomes nothing, and an object `{"name", "args", "config"}` says itself what it becomes. A
+/// place is a JSON pointer. A step into an array may also be `last`, or `name=ser` for the first element
+/// whose `name` is `ser`.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Plan {
+    /// Name of the plan, of its results file and of its work folder.
+    pub name: String,
+    /// One sentence.
+    pub about: String,
+    /// Command of `collimate`.
+    pub command: String,
+    /// Arguments of every cell.
+    pub args: Vec<String>,
+    /// Options of every cell.
+    pub config: Map<String, Value>,
+    /// Axes of every cell.
+    pub axes: BTreeMap<String, Vec<Value>>,
+    /// Groups of cells.
+    pub cells: Vec<Group>,
+    /// Numbers of `summary.json` that a row keeps.
+    pub keep: BTreeMap<String, String>,
+    /// Cells that lend a mean to the recovery of groups without one.
+    pub borrow: BTreeMap<String, String>,
+}
+
+/// A named group of cells.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Group {
+    /// Name of the group.
+    pub name: String,
+    /// Arguments after those of the plan.
+    pub args: Vec<String>,
+    /// Options over those of the plan.
+    pub config: Map<String, Value>,
+    /// Axes beside those of the plan, or instead of one of the same name.
+    pub axes: BTreeMap<String, Vec<Value>>,
+    /// Numbers to keep instead of the choice of the plan.
+    pub keep: Option<BTreeMap<String, String>>,
+}
+
+impl Plan {
+    /// Reads and checks a plan.
+    ///
+    /// # Errors
+    /// When the file cannot be read, has an unknown field, or means no runs, one run twice or a path of
+    /// one machine.
+    pub fn read(path: &Path) -> Result<Self> {
+        let named = || format!("plan {}", path.display());
+        let text = std::fs::read_to_string(path).with_context(named)?;
+        let plan: Self = serde_json::from_str(&text).with_context(named)?;
+        let stem = path.file_stem().unwrap_or_default();
+        ensure!(
+            stem == plan.name.as_str(),
+            "{}: name is {:?}: it must be that of the file",
+            named(),
+            plan.name
+        );
+        plan.check()
+            .and_then(|()| plan.cells())
+            .with_context(named)?;
+        Ok(plan)
+    }
+
+    fn check(&self) -> Result<()> {
+        ensure!(!self.command.is_empty(), "command is missing");
+        let mut names = BTreeSet::new();
+        for group in &self.cells {
+            let name = &group.name;
+            let new = !name.is_empty() && names.insert(name);
+            ensure!(new, "cells have the name {name:?} twice, or none");
+        }
+        for (field, name) in &self.borrow {
+            let known = names.contains(name);
+            ensure!(known, "borrow.{field} is {name:?}: there are no such cells");
+        }
+        Ok(())
+    }
+
+    /// All cells, those of the first seed first: an unfinished experiment has then compared everything
+    /// once.
+    ///
+    /// # Errors
+    /// For an axis without values or with a value of a wrong form, for two cells that are the same run,
+    /// and for absolute paths, because a plan holds on every machine.
+    pub fn cells(&self) -> Result<Vec<Cell>> {
+        let unnamed = [Group::default()];
+        let groups = match self.cells.is_empty() {
+            true => &unnamed[..],
+            false => &self.cells[..],
+        };
+        let mut cells = Vec::new();
+        for group in groups {
+            let mut axes = self.axes.clone();
+            axes.extend(group.axes.clone());
+            for point in product(&axes)? {
+                let seed = point.iter().find(|(axis, ..)| *axis == SEED);
+                let turn = seed.map_or(0, |(_, index, _)| *index);
+                cells.push((turn, self.cell(group, &point)?));
+            }
+        }
+        cells.sort_by_key(|(turn, _)| *turn);
+        let cells: Vec<Cell> = cells.into_iter().map(|(_, cell)| cell).collect();
+        let mut ids = BTreeMap::new();
+        for cell in &cells {
+            if let Some(other) = ids.insert(&cell.id, &cell.name) {
+                anyhow::bail!("cells {other:?} and {:?} are the same run", cell.name);
+            }
+        }
+        Ok(cells)
+    }
+
+    fn cell(&self, group: &Group, point: &[(&str, usize, &Value)]) -> Result<Cell> {
+        let mut args = [&self.args[..], &group.args[..]].concat();
+        let mut config = self.config.clone();
+        merge(&mut config, &group.config);
+        let mut axes = BTreeMap::new();
+        let mut words = Vec::new();
+        if !group.name.is_empty() {
+            axes.insert(CELL.to_owned(), group.name.clone().into());
+            words.push(group.name.clone());
+        }
+        for (axis, _, value) in point {
+            let effect = Effect::new(axis, value)?;
+            args.extend(effect.args);
+            merge(&mut config, &effect.config);
+            words.push(format!("{axis}={}", effect.name));
+            let label = if value.is_object() {
+                effect.name.into()
+            } else {
+                (*value).clone()
+            };
+            axes.insert((*axis).to_owned(), label);
+        }
+        let keep = group.keep.as_ref().unwrap_or(&self.keep).clone();
+        Cell::new(&self.command, words.join(" "), axes, args, config, keep)
+    }
+}
+
+/// One value of every axis: name, index and value.
+type Point<'a> = Vec<(&'a str, usize, &'a Value)>;
+
+/// Every combination of values. The axis of the seeds comes last in each.
+fn product(axes: &BTreeMap<String, Vec<Value>>) -> Result<Vec<Point<'_>>> {
+    let mut points: Vec<Point<'_>> = vec![Vec::new()];
+    let (seed, others): (Vec<_>, Vec<_>) = axes.iter().partition(|(name, _)| *name == SEED);
+    for (name, values) in others.into_iter().chain(seed) {
+        ensure!(name != CELL, "an axis cannot have the name {CELL}");
+        ensure!(!values.is_empty(), "axis {name} has no value");
+        let mut longer = Vec::new();
+        for point in &points {
+            for (index, value) in values.iter().enumerate() {
+                longer.push([&point[..], &[(name.as_str(), index, value)]].concat());
+            }
+        }
+        points = longer;
+    }
+    Ok(points)
+}

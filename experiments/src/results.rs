@@ -1,0 +1,99 @@
+//! Result rows and their file.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{ErrorKind, Write};
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// The result of a cell. It holds no date, no name of a machine and no path.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Row {
+    /// Name of the plan.
+    pub plan: String,
+    /// Id of the cell.
+    pub id: String,
+    /// Name of the cell.
+    pub cell: String,
+    /// Value on every axis.
+    pub axes: BTreeMap<String, Value>,
+    /// Commit that was checked out when the runner started.
+    pub commit: Option<String>,
+    /// True if tracked files differed from the commit, results aside.
+    pub dirty: bool,
+    /// Twelve hex digits of the hash of the program.
+    pub binary: String,
+    /// `binary` of the program that began the cell, if another one finished it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub began: Option<String>,
+    /// True if the cell was interrupted and resumed.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub resumed: bool,
+    /// System, processor and number of cores.
+    pub machine: String,
+    /// Threads of the program; absent if it had all.
+    pub threads: Option<usize>,
+    /// Seconds of the last start.
+    pub seconds: f64,
+    /// Exit status of the program; absent if a signal ended it.
+    pub status: Option<i32>,
+    /// The kept numbers of `summary.json`.
+    pub fields: BTreeMap<String, Value>,
+}
+
+impl Row {
+    /// True if the cell has a result.
+    pub fn is_ok(&self) -> bool {
+        self.status == Some(0)
+    }
+}
+
+/// Reads the rows of a file, one JSON line each; without a file there are none. A last line without its
+/// end is what a killed runner was writing and does not count.
+///
+/// # Errors
+/// When the file cannot be read or a finished line is no row.
+pub fn read_rows(path: &Path) -> Result<Vec<Row>> {
+    let text = finished(path)?;
+    let lines = text.lines().enumerate();
+    lines
+        .filter(|(_, line)| !line.trim().is_empty())
+        .map(|(index, line)| {
+            let named = || format!("{}:{}: not a result", path.display(), index + 1);
+            serde_json::from_str(line).with_context(named)
+        })
+        .collect()
+}
+
+/// The newest row of each cell, by id.
+pub(crate) fn newest(rows: &[Row]) -> BTreeMap<&str, &Row> {
+    rows.iter().map(|row| (row.id.as_str(), row)).collect()
+}
+
+/// Appends a row, in place of what a killed runner left of one.
+pub(crate) fn append(path: &Path, row: &Row) -> Result<()> {
+    let before = finished(path)?.len();
+    let line = serde_json::to_string(row)? + "\n";
+    let write = || {
+        fs::create_dir_all(path.parent().unwrap_or(Path::new("")))?;
+        let mut file = File::options().create(true).append(true).open(path)?;
+        file.set_len(before as u64)?;
+        file.write_all(line.as_bytes())?;
+        file.sync_data()
+    };
+    write().with_context(|| path.display().to_string())
+}
+
+/// The finished lines of a file.
+fn finished(path: &Path) -> Result<String> {
+    let mut text = match fs::read_to_string(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => String::new(),
+        text => text.with_context(|| path.display().to_string())?,
+    };
+    text.truncate(text.rfind('\n').map_or(0, |end| end + 1));
+    Ok(text)
+}

@@ -1,0 +1,129 @@
+//! Runs the cells of a plan that have no result yet.
+
+use std::fs::{self, File};
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::flag;
+
+use crate::program::Program;
+use crate::results::{append, newest};
+use crate::work::{Run, Work};
+use crate::{Row, RunArgs, read_rows};
+
+/// Time between two looks at the running programs.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+/// Runs the cells that have no result yet. A cell that fails is a row too and does not stop the others.
+/// Returns status 0 if all cells have a result, and 130 if the runner was asked to stop.
+///
+/// # Errors
+/// When a variable has no value, the program cannot be started or leaves no summary, or files cannot be
+/// written.
+pub fn run(args: &RunArgs) -> Result<ExitCode> {
+    let (plan, cells, results) = args.plan.read()?;
+    let folder = args.work.join(&plan.name);
+    let lock = lock(&folder)?;
+    let rows = read_rows(&results)?;
+    let rows = newest(&rows);
+    let is_done = |row: &&Row| row.is_ok() || !args.retry_failed;
+    let pending = cells
+        .iter()
+        .filter(|cell| !rows.get(cell.id.as_str()).is_some_and(is_done))
+        // All variables are looked up before the first cell runs for an hour.
+        .map(|cell| Ok((cell, cell.filled(&args.set)?)))
+        .collect::<Result<Vec<_>>>()?;
+    let total = pending.len();
+    eprintln!("{}: {total} of {} cells to run", plan.name, cells.len());
+    if total == 0 {
+        return Ok(ExitCode::SUCCESS);
+    }
+    let cores = || std::thread::available_parallelism().map_or(1, usize::from);
+    let jobs = args.jobs.map_or_else(cores, usize::from);
+    let work = Work {
+        plan: &plan.name,
+        threads: (jobs > 1).then_some(1),
+        program: Program::copy(args.program.as_deref(), &folder)?,
+        folder,
+        lock,
+    };
+    let stop = stop_on_signals();
+    let mut queue = pending.into_iter();
+    let mut running: Vec<Run<'_>> = Vec::new();
+    let (mut finished, mut failed) = (0, 0);
+    loop {
+        let asked = stop.load(Ordering::SeqCst);
+        while !asked
+            && running.len() < jobs
+            && let Some((cell, args)) = queue.next()
+        {
+            running.push(work.start(cell, &args)?);
+        }
+        if running.is_empty() {
+            break;
+        }
+        for mut run in std::mem::take(&mut running) {
+            if asked {
+                run.ask_to_stop();
+            }
+            let Some(status) = run.child.try_wait()? else {
+                running.push(run);
+                continue;
+            };
+            let Some(row) = work.row(&run, status, asked)? else {
+                continue;
+            };
+            append(&results, &row)?;
+            match row.is_ok() {
+                true => finished += 1,
+                false => failed += 1,
+            }
+            eprintln!("[{}/{total}] {}", finished + failed, work.line(&row));
+            if row.is_ok() && !args.keep {
+                work.tidy(run.cell)?;
+            }
+        }
+        std::thread::sleep(LOOK_EVERY);
+    }
+    let path = results.display();
+    eprintln!("{finished} of {total} finished, {failed} failed; results: {path}");
+    Ok(match stop.load(Ordering::SeqCst) {
+        true => {
+            eprintln!("interrupted: the same command resumes");
+            ExitCode::from(130)
+        }
+        false if finished < total => ExitCode::FAILURE,
+        false => ExitCode::SUCCESS,
+    })
+}
+
+/// Locks the work folder of a plan. Waits for other runners, and for programs that outlive theirs.
+fn lock(folder: &Path) -> Result<File> {
+    let named = || folder.display().to_string();
+    fs::create_dir_all(folder).with_context(named)?;
+    let lock = File::create(folder.join("lock")).with_context(named)?;
+    if lock.try_lock().is_err() {
+        let folder = folder.display();
+        eprintln!("waiting: another runner, or a program of one, works in {folder}");
+        lock.lock().with_context(named)?;
+    }
+    Ok(lock)
+}
+
+/// The first signal asks to stop, and a second one ends the runner at once.
+fn stop_on_signals() -> Arc<AtomicBool> {
+    let stop = Arc::new(AtomicBool::new(false));
+    for (signal, status) in [(SIGINT, 130), (SIGTERM, 143)] {
+        let both = flag::register_conditional_shutdown(signal, status, Arc::clone(&stop))
+            .and_then(|_| flag::register(signal, Arc::clone(&stop)));
+        if let Err(error) = both {
+            eprintln!("warning: signal {signal}: {error}: stop the programs by hand");
+        }
+    }
+    stop
+}
