@@ -11,6 +11,7 @@ mod lengths;
 mod own_pairs;
 mod policy_training;
 pub mod ppo;
+mod report;
 pub mod reward_model;
 mod scores;
 pub mod self_rewarding;
