@@ -12,6 +12,8 @@ mod own_pairs;
 mod policy_training;
 pub mod ppo;
 mod report;
+#[cfg(test)]
+mod report_tests;
 pub mod reward_model;
 mod scores;
 pub mod self_rewarding;
