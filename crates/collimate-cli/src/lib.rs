@@ -11,6 +11,7 @@ mod policy;
 mod preview;
 mod runs;
 mod scorer;
+mod templates;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

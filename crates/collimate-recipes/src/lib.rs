@@ -11,6 +11,9 @@ mod lengths;
 mod own_pairs;
 mod policy_training;
 pub mod ppo;
+mod report;
+#[cfg(test)]
+mod report_tests;
 pub mod reward_model;
 mod scores;
 pub mod self_rewarding;

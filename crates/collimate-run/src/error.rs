@@ -1,5 +1,6 @@
 //! What can go wrong with a run folder, a report or a plot.
 
+use std::error::Error as _;
 use std::path::{Path, PathBuf};
 
 use collimate_files::FileError;
@@ -60,6 +61,14 @@ pub enum RunError {
         /// What is wrong.
         reason: String,
     },
+    /// The template of a report has a mistake, or reads a value that is not there.
+    #[error("report template {place}: {reason}")]
+    Template {
+        /// Name and line of the template.
+        place: String,
+        /// What is wrong.
+        reason: String,
+    },
     /// The name of a stage, or the file of metrics.
     #[error(transparent)]
     Train(#[from] TrainError),
@@ -77,6 +86,24 @@ impl RunError {
         move |source| Self::Io {
             path: path.to_owned(),
             source,
+        }
+    }
+
+    /// Names the place where the mistake is, in an included template too.
+    pub(crate) fn template(name: &str, error: &minijinja::Error) -> Self {
+        let mut innermost = error;
+        while let Some(inner) = innermost.source().and_then(|inner| inner.downcast_ref()) {
+            innermost = inner;
+        }
+        let kind = innermost.kind();
+        let detail = innermost.detail().map(|detail| format!(": {detail}"));
+        let file = innermost.name().unwrap_or(name);
+        Self::Template {
+            place: match innermost.line() {
+                Some(line) => format!("{file}, line {line}"),
+                None => file.to_owned(),
+            },
+            reason: format!("{kind}{}", detail.unwrap_or_default()),
         }
     }
 

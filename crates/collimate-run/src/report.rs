@@ -1,105 +1,125 @@
 //! `report.md`, with its plots.
 
-use std::fmt::Write;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use collimate_files::atomic_write;
+use minijinja::value::{Serde, Value};
+use serde::Serialize;
 
-use crate::{Plot, RunError};
+use crate::{Plot, RunError, markdown, template};
 
-/// A report in Markdown, built from top to bottom.
+/// File name of a report.
+const REPORT: &str = "report.md";
+
+/// Plots of a report, each with the stem of its file names.
+pub type Figures = Vec<(String, Plot)>;
+
+/// Templates of reports: Markdown files with expressions in the language of
+/// [Jinja](https://docs.rs/minijinja/latest/minijinja/syntax/).
+///
+/// A template that reads a value which is not there is an error, so a test that renders a template finds
+/// every misspelt name. An absent number is a dash. Tables are laid out in columns afterwards.
+///
+/// | filter or function | `0.7123` becomes |
+/// |---|---|
+/// | `number(2)`, `number` | 0.71, 0.7123 |
+/// | `signed(2)` | +0.71 |
+/// | `percent`, `percent(0)` | 71.2 %, 71 % |
+/// | `signed_percent`, `points` | +71 %, +71.2 |
+/// | `scientific(1)`, `scientific` | 7.1e-1, 7.123e-1 |
+/// | `interval` | an object with `estimate`, `low` and `high`: 0.712 (0.690 – 0.735) |
+/// | `shorten(400)` | a text in one line, cut after so many characters |
+/// | `quote` | a text as a block quote, in which Markdown's signs mean nothing |
+/// | `figure(name, caption)` | the plot of this name with a caption below it, nothing without the plot |
+///
+/// Texts are escaped for cells of tables; `safe` leaves Markdown as it is.
 ///
 /// # Examples
 /// ```
-/// use collimate_run::Report;
+/// use collimate_run::Templates;
+///
+/// const LOOPS: &str = "# {{ title }}
+///
+/// | loop | accuracy |
+/// |---|---|
+/// {% for share in shares %}
+/// | {{ loop.index0 }} | {{ share | percent }} |
+/// {% endfor %}
+/// ";
+/// const TEMPLATES: Templates = Templates::new(&[("loops.md", LOOPS)]);
+///
 /// # fn main() -> Result<(), collimate_run::RunError> {
-/// # let folder = tempfile::tempdir().unwrap();
-/// let report = Report::new("SER on a small model")
-///     .section("Accuracy")
-///     .text("On held-out pairs.")
-///     .table(["loop", "accuracy"], [["0", "0.62"], ["1", "0.71"]]);
-/// let path = report.write(folder.path())?;
-/// assert!(std::fs::read_to_string(path).unwrap().contains("| 1    | 0.71     |"));
+/// let values = serde_json::json!({"title": "A small model", "shares": [0.62, 0.71]});
+/// let report = TEMPLATES.render("loops.md", &values, Vec::new())?;
+/// assert!(report.as_markdown().contains("| 1    | 71.0 %   |"));
+///
+/// let nothing = serde_json::json!({});
+/// let error = TEMPLATES.render("loops.md", &nothing, Vec::new()).unwrap_err();
+/// assert!(error.to_string().starts_with("report template loops.md, line 1: undefined value"));
 /// # Ok(())
 /// # }
 /// ```
+#[derive(Debug, Clone, Copy)]
+pub struct Templates {
+    files: &'static [(&'static str, &'static str)],
+}
+
+impl Templates {
+    /// Takes file names and texts; a template may include or import another one of them.
+    pub const fn new(files: &'static [(&'static str, &'static str)]) -> Self {
+        Self { files }
+    }
+
+    /// Renders the template of a name.
+    ///
+    /// # Errors
+    /// [`RunError::Template`] for a template that is not there, that cannot be read, that reads an absent
+    /// value, or that does not show one of the figures.
+    pub fn render(
+        &self,
+        name: &str,
+        values: &impl Serialize,
+        figures: Figures,
+    ) -> Result<Report, RunError> {
+        let titles = figures.iter();
+        let titles = titles.map(|(name, plot)| (name.clone(), plot.title().to_owned()));
+        let values = Value::from(Serde(values));
+        let text = template::render(self.files, name, values, titles.collect())
+            .map_err(|error| RunError::template(name, &error))?;
+        let text = markdown::tidy(&text);
+        let hidden = |(figure, _): &&(String, Plot)| !text.contains(&image_path(figure));
+        match figures.iter().find(hidden) {
+            Some((figure, _)) => Err(RunError::Template {
+                place: name.to_owned(),
+                reason: format!("the figure {figure} is not shown"),
+            }),
+            None => Ok(Report { text, figures }),
+        }
+    }
+}
+
+/// The path of an image as a report names it.
+pub(crate) fn image_path(figure: &str) -> String {
+    format!("(plots/{figure}.svg)")
+}
+
+/// A rendered report.
 #[derive(Debug, Clone)]
 pub struct Report {
     text: String,
-    plots: Vec<(String, Plot)>,
+    figures: Figures,
 }
 
 impl Report {
-    /// An empty report.
-    pub fn new(title: &str) -> Self {
-        Self {
-            text: format!("# {title}\n"),
-            plots: Vec::new(),
-        }
-    }
-
-    /// Starts a section.
-    #[must_use]
-    pub fn section(self, heading: &str) -> Self {
-        self.block(&format!("## {heading}"))
-    }
-
-    /// Adds a paragraph (Markdown).
-    #[must_use]
-    pub fn text(self, paragraph: &str) -> Self {
-        self.block(paragraph)
-    }
-
-    /// Adds a table; a short row is filled up with empty cells.
-    #[must_use]
-    pub fn table<H, R, C, D>(self, header: H, rows: R) -> Self
-    where
-        H: IntoIterator<Item = C>,
-        C: AsRef<str>,
-        R: IntoIterator,
-        R::Item: IntoIterator<Item = D>,
-        D: AsRef<str>,
-    {
-        let cell = |text: &str| text.replace('|', "\\|").replace('\n', " ");
-        let mut table: Vec<Vec<String>> =
-            vec![header.into_iter().map(|text| cell(text.as_ref())).collect()];
-        let rows = rows.into_iter();
-        table.extend(rows.map(|row| row.into_iter().map(|text| cell(text.as_ref())).collect()));
-        let columns = table.iter().map(Vec::len).max().unwrap_or(0);
-        table
-            .iter_mut()
-            .for_each(|row| row.resize(columns, String::new()));
-        let width = |column: usize| {
-            let cells = table.iter().map(|row| row[column].chars().count());
-            cells.max().unwrap_or(0).max(3)
-        };
-        let widths: Vec<usize> = (0..columns).map(width).collect();
-        table.insert(1, widths.iter().map(|&width| "-".repeat(width)).collect());
-        let lines = table.iter().map(|row| {
-            let mut line = "|".to_owned();
-            for (text, &width) in row.iter().zip(&widths) {
-                let fill = " ".repeat(width - text.chars().count());
-                let _ = write!(line, " {text}{fill} |");
-            }
-            line
-        });
-        let lines: Vec<String> = lines.collect();
-        self.block(&lines.join("\n"))
-    }
-
-    /// Adds a plot, written as `plots/NAME.svg` and `plots/NAME.png`, with a caption below it.
-    #[must_use]
-    pub fn figure(mut self, name: &str, plot: impl Into<Plot>, caption: &str) -> Self {
-        let plot = plot.into();
-        let image = format!("![{}](plots/{name}.svg)", plot.title());
-        self.plots.push((name.to_owned(), plot));
-        self.block(&image).block(caption)
-    }
-
-    /// The Markdown.
+    /// Returns the Markdown.
     pub fn as_markdown(&self) -> &str {
         &self.text
+    }
+
+    /// Returns the Markdown and the figures, for a report that contains this one.
+    pub fn into_parts(self) -> (String, Figures) {
+        (self.text, self.figures)
     }
 
     /// Writes the plots and `report.md` into `folder`.
@@ -107,22 +127,23 @@ impl Report {
     /// # Errors
     /// When a plot has nothing to draw or a file cannot be written.
     pub fn write(&self, folder: &Path) -> Result<PathBuf, RunError> {
-        if !self.plots.is_empty() {
+        self.write_as(folder, REPORT)
+    }
+
+    /// Writes the plots, and the text under another name than `report.md`.
+    ///
+    /// # Errors
+    /// As [`Report::write`].
+    pub fn write_as(&self, folder: &Path, name: &str) -> Result<PathBuf, RunError> {
+        if !self.figures.is_empty() {
             let plots = folder.join("plots");
             fs::create_dir_all(&plots).map_err(RunError::io(&plots))?;
-            for (name, plot) in &self.plots {
+            for (name, plot) in &self.figures {
                 plot.write(&plots.join(name))?;
             }
         }
-        let path = folder.join("report.md");
+        let path = folder.join(name);
         atomic_write(&path, self.text.as_bytes())?;
         Ok(path)
-    }
-
-    fn block(mut self, block: &str) -> Self {
-        if !block.is_empty() {
-            let _ = write!(self.text, "\n{block}\n");
-        }
-        self
     }
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use collimate_files::atomic_write;
 use collimate_run::{
     BarChart, BarSeries, Histogram, LineChart, LineSeries, Plot, Report, RunError, RunFolder,
-    StageState, hash_file,
+    StageState, Templates, hash_file,
 };
 use serde_json::{Value, json};
 
@@ -206,12 +206,58 @@ fn figures() -> Report {
     let histogram = Histogram::new("Margins before and after the second loop", "reward margin")
         .with("before", bell(0.1, 900))
         .with("after", bell(1.4, 700));
-    Report::new("Report")
-        .section("Loss")
-        .figure("loss", line, "Three seeds | one line each.")
-        .figure("accuracy", bars, "With 95 % intervals.")
-        .figure("margins", histogram, "Shares.")
-        .table(["a|b", "c"], [vec!["1"], vec!["22", "3"]])
+    let figures = vec![
+        ("loss".to_owned(), line.into()),
+        ("accuracy".to_owned(), bars.into()),
+        ("margins".to_owned(), histogram.into()),
+    ];
+    let values = json!({"header": "a|b", "rows": [[1, null], [22, 3]]});
+    TEMPLATES.render("report.md", &values, figures).unwrap()
+}
+
+const PLOTS: &str = "# Report
+{% include 'loss.md' %}
+
+{{ figure('accuracy', 'With 95 % intervals.') }}
+
+{{ figure('margins', 'Shares.') }}
+
+| {{ header }} | c |
+|---|---|
+{% for row in rows %}
+| {{ row | join(' | ' | safe) }} |
+{% endfor %}
+";
+
+const TEMPLATES: Templates = Templates::new(&[
+    ("report.md", PLOTS),
+    (
+        "loss.md",
+        "## Loss\n\n{{ figure('loss', 'Three seeds | one line each.') }}\n",
+    ),
+    ("outer.md", "{% include 'inner.md' %}"),
+    ("inner.md", "One\n{{ rows[0].absent }}\n"),
+]);
+
+#[test]
+fn a_template_with_a_mistake_is_named_with_its_line() {
+    let plot = || LineChart::new("t", "x", "y").with(LineSeries::new("a", vec![(0.0, 1.0)]));
+    let values = json!({"rows": [{}], "header": "a"});
+    for (name, says) in [
+        (
+            "outer.md",
+            "report template inner.md, line 2: undefined value",
+        ),
+        (
+            "report.md",
+            "report template report.md: the figure other is not shown",
+        ),
+        ("none.md", "report template none.md: template not found"),
+    ] {
+        let figures = vec![("other".to_owned(), plot().into())];
+        let error = TEMPLATES.render(name, &values, figures).unwrap_err();
+        assert!(error.to_string().starts_with(says), "{error}");
+    }
 }
 
 #[test]
@@ -224,7 +270,7 @@ fn a_report_has_its_plots_beside_it() {
         "{text}"
     );
     assert!(
-        text.contains("| a\\|b | c   |\n| ---- | --- |\n| 1    |     |"),
+        text.contains("| a\\|b | c |\n|------|---|\n| 1    | – |"),
         "{text}"
     );
     for name in ["loss", "accuracy", "margins"] {

@@ -1,7 +1,8 @@
 //! Policies from rewards: the same start trained by PPO (or RLOO, GRPO) against one reward or several,
 //! then their answers compared.
 //!
-//! [`reinforce`] does it; [`section`] adds what came out to a report, [`summary`] to a summary.
+//! [`reinforce`] does it; [`write_report`] makes the run folder's `report.md`, plots and `summary.json`, and
+//! [`section`] a part of another recipe's report.
 
 mod config;
 mod data;
@@ -13,4 +14,4 @@ pub use config::{CriticStart, PolicyConfig};
 pub use data::{PolicyData, PolicyInputs, RewardArm};
 pub use outcome::{PolicyOutcome, PolicyReport, TrainedPolicy};
 pub use reinforce::reinforce;
-pub use report::{section, summary};
+pub use report::{section, summary, write_report};

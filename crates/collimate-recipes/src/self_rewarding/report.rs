@@ -2,18 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use collimate_eval::Interval;
 use collimate_losses::DirectLoss;
-use collimate_run::{BarChart, BarSeries, LineChart, LineSeries, Report, RunFolder};
-use collimate_train::metric_names as names;
+use collimate_run::{BarChart, BarSeries, Figures, Plot, RunFolder, curve};
 use serde_json::{Map, Value, json};
 
-use super::config::{PairSource, SelfRewardingConfig};
+use super::config::SelfRewardingConfig;
 use super::outcome::{ModelReport, SelfRewardingOutcome};
-use crate::sera::report::{optional, sample_blocks};
-use crate::{AnswerReport, RecipeError};
+use crate::{AnswerReport, RecipeError, report};
 
-/// What a run found out, as JSON.
+/// Returns the findings of a run as JSON.
 pub fn summary<M>(outcome: &SelfRewardingOutcome<M>, config: &SelfRewardingConfig) -> Value {
     let by_name = |value: &dyn Fn(&ModelReport) -> Option<f64>| -> Map<String, Value> {
         let models = outcome.models.iter();
@@ -78,345 +75,51 @@ pub fn write_report<M>(
     about: &str,
     extra: &Map<String, Value>,
 ) -> Result<(), RecipeError> {
-    let mut summary = summary(outcome, config);
-    for (name, value) in extra {
-        summary[name] = value.clone();
-    }
-    run.write_summary(&summary)?;
-    let (ift, eft, tasks) = outcome.seed_data;
-    let seed = format!(
-        "*sft* has learnt from {ift} demonstrations alone; *m1* from these, {eft} judgements and \
-         {tasks} examples of posing tasks; every later model from pairs that the one before has \
-         made and judged itself ({} with {}).",
-        config.loss.name(),
-        config.rubric.template().name(),
-    );
-    let cut = outcome.tokenize.iter().filter(|(_, t)| t.truncated > 0);
-    let cut: Vec<String> = cut
-        .map(|(name, t)| format!("{} of {} texts of {name}", t.truncated, t.pairs))
-        .collect();
-    let mut report = Report::new("Self-Rewarding").text(about).text(&seed);
-    if !cut.is_empty() {
-        let length = config.max_length;
-        report = report.text(&format!("Cut to {length} tokens: {}.", cut.join(", ")));
-    }
-    if let Some(reason) = &outcome.stopped {
-        report = report.text(&format!("**The loop ended early**: {reason}."));
-    }
-    let report = models(report, outcome);
-    let report = judges(report, outcome);
-    let report = iterations(report, outcome);
-    let report = branches(report, outcome);
-    let report = curves(report, run, outcome)?;
-    let report = match outcome.models.iter().rev().find(|m| is_chain(&m.name)) {
-        Some(last) => sample_blocks(
-            report,
-            "sft",
-            &last.name,
-            last.answers.iter().flat_map(|a| &a.samples),
-        ),
-        None => report,
-    };
-    report
-        .section("Files")
-        .text(
-            "`models/` holds every model: write with one by `collimate generate`, or open it in \
-             Transformers. `m1/`, `m2/`, … have what each model made: `tasks.jsonl`, \
-             `candidates.jsonl`, `judgements.jsonl`, scores of the sources that are compared, and \
-             `pairs-*.jsonl` in TRL's format; `answers/` the answers to the held-out prompts, \
-             `judge_test/` the judgements of held-out pairs, `judge/cache.jsonl` every judgement, \
-             `metrics.jsonl` every training step.",
-        )
-        .write(run.path())?;
-    Ok(())
-}
-
-/// Whether a model is of the chain and no branch.
-fn is_chain(name: &str) -> bool {
-    !name.contains('-')
-}
-
-fn interval(value: &Interval) -> String {
-    format!(
-        "{:.3} ({:.3} – {:.3})",
-        value.estimate, value.low, value.high
-    )
-}
-
-fn percent(share: f64) -> String {
-    format!("{:.1} %", 100.0 * share)
-}
-
-fn models<M>(report: Report, outcome: &SelfRewardingOutcome<M>) -> Report {
-    let before = outcome.model("sft").and_then(|m| m.perplexity);
-    let rows = outcome.models.iter().map(|m| {
-        let answers = m.answers.as_ref();
-        vec![
-            m.name.clone(),
-            m.steps.to_string(),
-            optional(answers, |a| interval(&a.mean_score)),
-            optional(answers, |a| interval(&a.win_rate)),
-            optional(answers, |a| format!("{:.1}", a.mean_tokens)),
-            optional(answers, |a| percent(a.finished)),
-            optional(m.task_accuracy, |a| format!("{a:.3}")),
-            optional(m.perplexity, |p| format!("{p:.2}")),
-            optional(m.perplexity.zip(before), |(p, before)| {
-                format!("{:+.0} %", 100.0 * (p / before - 1.0))
-            }),
-        ]
-    });
-    let report = report
-        .section("Models")
-        .text(&format!(
-            "*Score* is the mean of {} over held-out prompts, *win rate* the share of them on which \
-             it is above that of the answer of *sft* (ties count one half); 95 % bootstrap \
-             intervals over prompts. *Tasks* is the second scorer's mean. *Tax* is how much the \
-             perplexity of held-out good answers rose. Models with a hyphen are branches: the same \
-             start, candidates and steps, but pairs by another source.",
-            outcome.evaluator.as_deref().unwrap_or("an evaluator (none was given)")
-        ))
-        .table(
-            [
-                "model",
-                "steps",
-                "score",
-                "win rate",
-                "tokens",
-                "ended",
-                "tasks",
-                "perplexity",
-                "tax",
-            ],
-            rows.collect::<Vec<_>>(),
-        );
-    if outcome.comparisons.is_empty() {
-        return report;
-    }
-    let rows = outcome.comparisons.iter().map(|(name, r)| {
-        let (won, tied, lost) = r.counts;
-        vec![
-            name.replace("_vs_", " against "),
-            interval(&r.win_rate),
-            format!("{won} / {tied} / {lost}"),
-        ]
-    });
-    let report = report.text("Model against model:").table(
-        ["models", "win rate", "won / tied / lost"],
-        rows.collect::<Vec<_>>(),
-    );
-    let all = || outcome.comparisons.values().map(|r| &r.win_rate);
-    let bars = BarSeries::new("win rate", all().map(|i| i.estimate).collect())
-        .with_intervals(all().map(|i| (i.low, i.high)).collect());
-    let labels = outcome
-        .comparisons
-        .keys()
-        .map(|name| name.replace('_', " "));
-    let chart = BarChart::new("Win rates", "models", "win rate", labels.collect()).with(bars);
-    report.figure(
-        "win_rate",
-        chart,
-        "Above one half the first model's answers score higher.",
-    )
-}
-
-fn judges<M>(report: Report, outcome: &SelfRewardingOutcome<M>) -> Report {
-    let judges = || {
-        let models = outcome.models.iter();
-        models.filter_map(|m| Some((&m.name, m.judge.as_ref()?)))
-    };
-    if judges().next().is_none() {
-        return report;
-    }
-    let rows = judges().map(|(name, j)| {
-        vec![
-            name.clone(),
-            j.judgements.to_string(),
-            percent(j.parse_rate),
-            j.pairs.to_string(),
-            optional(j.agreement, |a| interval(&a)),
-            j.ties.to_string(),
-            optional(j.correlation, |(p, s)| format!("{p:+.2} / {s:+.2}")),
-            optional(j.mean_score, |s| format!("{s:.2}")),
-        ]
-    });
-    let report = report
-        .section("Judges")
-        .text(
-            "Every model of the chain judges the same held-out pairs. *Agreement* is the share of \
-             pairs whose better answer gets the higher score (ties count one half; 95 % bootstrap \
-             interval over pairs), *correlation* that of its scores with the evaluator's (Pearson / \
-             Spearman).",
-        )
-        .table(
-            [
-                "model",
-                "judgements",
-                "parsed",
-                "pairs",
-                "agreement",
-                "ties",
-                "correlation",
-                "mean score",
-            ],
-            rows.collect::<Vec<_>>(),
-        );
-    let labels: Vec<String> = judges().map(|(name, _)| name.clone()).collect();
-    let chart = BarChart::new("The models as judges", "model", "share", labels)
-        .with(BarSeries::new(
-            "agreement",
-            judges()
-                .map(|(_, j)| j.agreement.map_or(0.0, |a| a.estimate))
-                .collect(),
-        ))
-        .with(BarSeries::new(
-            "parse rate",
-            judges().map(|(_, j)| j.parse_rate).collect(),
-        ));
-    report.figure("judges", chart, "A coin agrees with one half of the pairs.")
-}
-
-fn iterations<M>(report: Report, outcome: &SelfRewardingOutcome<M>) -> Report {
-    let rows = outcome.iterations.iter().map(|i| {
-        let (t, c) = (&i.tasks, &i.candidates);
-        vec![
-            i.model.clone(),
-            format!("{} of {}", t.kept, t.written),
-            format!(
-                "{} / {} / {} / {}",
-                t.similar,
-                t.too_short + t.too_long,
-                t.held_out,
-                t.cut
-            ),
-            c.written.to_string(),
-            format!("{} / {} / {}", c.empty, c.cut, c.too_long),
-            format!("{} of {}", i.judged.parsed, i.judged.judgements),
-            c.unscored.to_string(),
-            format!("{:.0} / {:.0} s", t.seconds, c.seconds),
-        ]
-    });
-    report
-        .section("Iterations")
-        .text(
-            "What each model made. *Refused* counts texts that were too like a known task / of a \
-             wrong length / prompts of the evaluation / not finished; *left out* candidates that \
-             are empty / did not end in time / are too long to be judged; *unscored* those none of whose judgements could be \
-             read. Seconds are for writing tasks / candidates.",
-        )
-        .table(
-            [
-                "by",
-                "new tasks",
-                "refused",
-                "candidates",
-                "left out",
-                "judgements parsed",
-                "unscored",
-                "time",
-            ],
-            rows.collect::<Vec<_>>(),
-        )
-}
-
-fn branches<M>(report: Report, outcome: &SelfRewardingOutcome<M>) -> Report {
-    let rows = outcome.iterations.iter().flat_map(|i| {
-        i.branches.iter().map(|b| {
-            let dropped = |wanted: collimate_irm::NoPairReason| {
-                let found = b.dropped.iter().find(|(reason, _)| *reason == wanted);
-                found.map_or(0, |(_, n)| *n)
-            };
-            let others: usize = b.dropped.iter().map(|(_, n)| n).sum();
-            let ties = dropped(collimate_irm::NoPairReason::EqualRewards);
-            let name = b.model.as_deref().unwrap_or_default();
-            let won = outcome.comparisons.get(&format!("{name}_vs_{}", i.model));
-            vec![
-                i.model.clone(),
-                b.source.name().replace('_', " "),
-                b.pairs.to_string(),
-                format!("{ties} / {}", others - ties),
-                optional(b.agreement, |a| percent(a.same_sign)),
-                optional(b.agreement_in_common, |(share, n)| {
-                    format!("{} of {n}", percent(share))
-                }),
-                format!("{:.1} s", b.scoring_seconds),
-                b.steps.to_string(),
-                format!("{:.0} s", b.training_seconds),
-                optional(won, |w| interval(&w.win_rate)),
-            ]
-        })
-    });
-    let note = match outcome
-        .iterations
+    // Branches have a hyphen in their names; the last model of the chain has none.
+    let last = outcome
+        .models
         .iter()
-        .flat_map(|i| &i.branches)
-        .any(|b| b.source != PairSource::Judge)
-    {
-        true => {
-            "The same candidates, put in order by several sources: who is right more often, and at \
-             what cost? All branches of an iteration make the same number of steps."
-        }
-        false => "The pairs that each model made.",
-    };
-    report
-        .section("Pairs")
-        .text(note)
-        .text(
-            "*No pair* counts prompts whose candidates tie / that have none for another reason; \
-             *agreement* is the share of pairs that the evaluator puts in the same order, *in common* \
-             the same on the prompts where every source made a pair; the *win \
-             rate* is that of the model that learnt from the pairs against the one that made them.",
-        )
-        .table(
-            [
-                "candidates of",
-                "source",
-                "pairs",
-                "no pair",
-                "agreement",
-                "in common",
-                "scoring",
-                "steps",
-                "training",
-                "win rate",
-            ],
-            rows.collect::<Vec<_>>(),
-        )
+        .rfind(|model| !model.name.contains('-'));
+    let values = json!({
+        "about": about,
+        "loss": config.loss.name(),
+        "rubric": config.rubric.template().name(),
+        "max_length": config.max_length,
+        "models": outcome.models,
+        "last": last.map(|model| &model.name),
+        "samples": report::samples(last.and_then(|model| model.answers.as_ref())),
+    });
+    let rows = run.metrics().rows()?;
+    let figures = figures(outcome, &rows);
+    let summary = summary(outcome, config);
+    report::write(run, "self_rewarding.md", summary, extra, values, figures)
 }
 
-/// How the rewards went while training.
-fn curves<M>(
-    mut report: Report,
-    run: &RunFolder,
-    outcome: &SelfRewardingOutcome<M>,
-) -> Result<Report, RecipeError> {
-    let rows = run.metrics().rows()?;
-    report = report
-        .section("Curves")
-        .text("Implicit rewards in preference training, means over the pairs of each step.");
-    for branch in outcome.iterations.iter().flat_map(|i| &i.branches) {
-        let series = |name: &str| -> Vec<(f64, f64)> {
-            let mine = |row: &&Map<String, Value>| {
-                row.get("stage").and_then(Value::as_str) == branch.model.as_deref()
-            };
-            let values = rows.iter().filter(mine);
-            values
-                .filter_map(|row| row.get(name).and_then(Value::as_f64))
-                .enumerate()
-                .map(|(step, value)| ((step + 1) as f64, value))
-                .collect()
-        };
-        let chosen = series(names::REWARDS_CHOSEN);
-        let Some(name) = branch.model.as_deref().filter(|_| !chosen.is_empty()) else {
-            continue;
-        };
-        let chart = LineChart::new(format!("Implicit rewards: {name}"), "step", "reward")
-            .with(LineSeries::new("chosen", chosen))
-            .with(LineSeries::new("rejected", series(names::REWARDS_REJECTED)));
-        report = report.figure(
-            &format!("rewards_{name}"),
-            chart,
-            "Against the model that made the pairs.",
-        );
-    }
-    Ok(report)
+fn figures<M>(outcome: &SelfRewardingOutcome<M>, rows: &[Map<String, Value>]) -> Figures {
+    let comparisons = outcome.comparisons.iter();
+    let rates = comparisons.map(|(name, report)| (name.replace('_', " "), report.win_rate));
+    let bars = report::win_rates("Win rates", "models", rates);
+    let judges = judges(&outcome.models).map(|plot| ("judges".to_owned(), plot));
+    let branches = outcome.iterations.iter().flat_map(|i| &i.branches);
+    let lines = branches.filter_map(|branch| {
+        let name = branch.model.as_deref()?;
+        report::rewards(name, 1, |metric| curve(rows, |stage| stage == name, metric))
+    });
+    bars.into_iter().chain(judges).chain(lines).collect()
+}
+
+fn judges(models: &[ModelReport]) -> Option<Plot> {
+    let judges = models
+        .iter()
+        .filter_map(|m| Some((&m.name, m.judge.as_ref()?)));
+    let (names, judges): (Vec<String>, Vec<_>) = judges.map(|(name, j)| (name.clone(), j)).unzip();
+    let agreement = judges
+        .iter()
+        .map(|j| j.agreement.map_or(0.0, |a| a.estimate));
+    let parsed = judges.iter().map(|j| j.parse_rate);
+    let any = !names.is_empty();
+    let chart = BarChart::new("The models as judges", "model", "share", names)
+        .with(BarSeries::new("agreement", agreement.collect()))
+        .with(BarSeries::new("parse rate", parsed.collect()));
+    any.then(|| chart.into())
 }

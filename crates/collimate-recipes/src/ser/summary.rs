@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use super::config::SerConfig;
 use super::outcome::{LoopReport, SerOutcome};
 
-/// What `summary.json` says.
+/// Returns the content of `summary.json`.
 pub fn summary<B: Backbone>(outcome: &SerOutcome<B>, config: &SerConfig) -> Value {
     let mut accuracy = Map::new();
     let mut controls = Map::new();
@@ -62,13 +62,13 @@ fn labels<B: Backbone>(outcome: &SerOutcome<B>) -> Value {
 }
 
 /// (SER − Loop 0) / (full − Loop 0), where full is better than Loop 0.
-pub(crate) fn recovery<B: Backbone>(outcome: &SerOutcome<B>) -> Option<f64> {
+fn recovery<B: Backbone>(outcome: &SerOutcome<B>) -> Option<f64> {
     let accuracy = |name| outcome.model_report(name).map(|m| m.test.accuracy);
     let (zero, ser, full) = (accuracy("loop0")?, accuracy("ser")?, accuracy("full")?);
     (full > zero).then(|| (ser - zero) / (full - zero))
 }
 
-pub(crate) fn status_name(l: &LoopReport) -> &'static str {
+fn status_name(l: &LoopReport) -> &'static str {
     match l.labels.as_ref().map(|labels| labels.status) {
         None => "seed",
         Some(None) => "no status",

@@ -6,7 +6,6 @@
 //! [`align`] runs it beside its baselines, over the same pairs and with the same number of steps.
 
 mod align;
-mod analyses;
 mod config;
 mod data;
 mod gaps;
@@ -16,7 +15,7 @@ mod method;
 mod outcome;
 mod overlap;
 mod own;
-pub(crate) mod report;
+mod report;
 mod review;
 mod rewards;
 pub(crate) mod session;

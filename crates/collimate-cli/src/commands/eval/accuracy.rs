@@ -6,7 +6,6 @@ use collimate::eval::{
     Accuracy, AccuracyByLength, Bootstrap, Groups, Interval, RewardBench, accuracy_by_length,
     outcomes, pairwise_accuracy, reward_bench, reward_bench_section, wilson_interval,
 };
-use collimate::run::Report;
 use serde_json::{Value, json};
 
 use super::cases::{Numbers, question};
@@ -16,6 +15,7 @@ use super::show::correlation_words;
 use super::stats::{LengthCorrelation, correlation, key};
 use super::table::{Table, interval, number};
 use crate::common::{self, Failure};
+use crate::templates::TEMPLATES;
 
 /// All numbers.
 pub(crate) struct Found {
@@ -190,16 +190,9 @@ impl Found {
             })
         });
         out.lines("scores.jsonl", rows)?;
-        let mut report = Report::new("Preference accuracy");
-        for note in &notes {
-            report = report.text(note);
-        }
-        report = report.text(&read.to_string());
-        for table in &tables {
-            report = report
-                .section(&table.title)
-                .table(table.header.clone(), table.rows.clone());
-        }
+        let told = [notes.clone(), vec![read.to_string()]].concat();
+        let values = json!({"title": "Preference accuracy", "notes": told, "tables": tables});
+        let report = TEMPLATES.render("eval.md", &values, Vec::new())?;
         let by: Vec<Value> = self
             .rows
             .iter()

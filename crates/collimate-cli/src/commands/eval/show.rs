@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use collimate::judge::{ParseReport, PositionBias};
-use collimate::run::{BarChart, BarSeries, Report};
+use collimate::run::{BarChart, BarSeries, Figures};
 use serde_json::{Value, json};
 
 use super::cases::Case;
@@ -12,6 +12,7 @@ use super::sheet::{BiasShares, Sheet};
 use super::stats::{By, GroupStats, LengthCorrelation, Rate, length_correlations, stats};
 use super::table::{Table, interval, number, per_cent};
 use crate::common::{self, Failure};
+use crate::templates::TEMPLATES;
 
 /// What was evaluated, in words: a title, the names of the sides, notes.
 pub(crate) struct About {
@@ -50,20 +51,12 @@ pub(crate) fn show(
         "judgements.jsonl",
         (0..cases.len()).map(|at| judgement(&cases[at], at, sheet)),
     )?;
-    let mut report = Report::new(&about.title);
-    for note in &notes {
-        report = report.text(note);
-    }
-    for table in &tables {
-        report = report
-            .section(&table.title)
-            .table(table.header.clone(), table.rows.clone());
-    }
-    if let Some(chart) = chart(&groups) {
-        report = report
-            .section("By category")
-            .figure("categories", chart, "Bars: 95 % intervals.");
-    }
+    let values = json!({"title": about.title, "notes": notes, "tables": tables});
+    let figures: Figures = chart(&groups)
+        .map(|chart| ("categories".to_owned(), chart.into()))
+        .into_iter()
+        .collect();
+    let report = TEMPLATES.render("eval.md", &values, figures)?;
     let correlations = sheet
         .single
         .as_ref()

@@ -1,9 +1,11 @@
 //! Tables as text.
 
-use std::fmt::Write;
+use comfy_table::presets::NOTHING;
+use comfy_table::{CellAlignment, Table as Columns};
+use serde::Serialize;
 
 /// A table with a name; its first column is text, the others are numbers.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize)]
 pub(crate) struct Table {
     pub(crate) title: String,
     pub(crate) header: Vec<String>,
@@ -25,25 +27,19 @@ impl Table {
 
     /// Columns side by side, for a terminal.
     pub(crate) fn text(&self) -> String {
-        let all = || std::iter::once(&self.header).chain(&self.rows);
-        let width = |column: usize| {
-            let cells = all().filter_map(|row| row.get(column));
-            cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
-        };
-        let widths: Vec<usize> = (0..self.header.len()).map(width).collect();
-        let mut text = format!("{}\n", self.title);
-        for row in all() {
-            let mut line = String::new();
-            for (column, (cell, &width)) in row.iter().zip(&widths).enumerate() {
-                let _ = match column {
-                    0 => write!(line, "{cell:<width$}"),
-                    _ => write!(line, "  {cell:>width$}"),
-                };
-            }
-            text += line.trim_end();
-            text.push('\n');
+        let mut columns = Columns::new();
+        columns.load_style(NOTHING).set_header(&self.header);
+        columns.add_rows(&self.rows);
+        for (index, column) in columns.column_iter_mut().enumerate() {
+            match index {
+                0 => column.set_padding((0, 0)),
+                _ => {
+                    column.set_cell_alignment(CellAlignment::Right);
+                    column.set_padding((2, 0))
+                }
+            };
         }
-        text
+        format!("{}\n{}\n", self.title, columns.trim_fmt())
     }
 }
 

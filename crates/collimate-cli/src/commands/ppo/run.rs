@@ -5,9 +5,9 @@ use std::ops::ControlFlow;
 use collimate::core::{GenerateError, Key, Prompt};
 use collimate::lm::{GenerationProgress, Llama, TextGenerator, Watch};
 use collimate::recipes::ppo::{
-    PolicyData, PolicyInputs, RewardArm, reinforce as train, section, summary,
+    PolicyData, PolicyInputs, RewardArm, reinforce as train, write_report,
 };
-use collimate::run::{Report, RunContext};
+use collimate::run::RunContext;
 use collimate::train::{Interrupt, Meter, Progress};
 use serde_json::json;
 
@@ -92,20 +92,7 @@ pub(crate) fn reinforce(
     let seconds = job.note_cost(outcome.seconds);
     job.summary
         .insert("seed".to_owned(), json!(config.ppo.seed));
-    let mut all = summary(&outcome, config);
-    for (name, value) in &job.summary {
-        all[name] = value.clone();
-    }
-    job.run.write_summary(&all)?;
-    let report = Report::new("Reinforcement learning from a reward").text(&job.about);
-    section(report, &outcome, config, &job.run)?
-        .section("Files")
-        .text(
-            "`models/` holds the start and the policy: write with one by the command \
-             `generate`, or open it in Transformers. `metrics.jsonl` has a line per rollout; \
-             `docs/ppo.md` explains each number.",
-        )
-        .write(job.run.path())?;
+    write_report(&outcome, config, &job.run, &job.about, &job.summary)?;
     let mut table = String::new();
     for policy in &outcome.policies {
         let r = &policy.report;

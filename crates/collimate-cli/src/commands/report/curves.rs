@@ -2,23 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use collimate::run::{LineChart, LineSeries, Plot};
+use collimate::run::{Figures, LineChart, LineSeries};
 use serde_json::{Map, Value};
-
-/// A plot of one metric.
-pub(super) struct Curve {
-    /// File name of the plot, without extension.
-    pub(super) name: String,
-    pub(super) metric: String,
-    pub(super) plot: Plot,
-}
 
 /// Points of one stage.
 type Points = Vec<(f64, f64)>;
 
 /// A plot of each metric, with a line for each stage that has it. A metric without a finite value has
 /// none.
-pub(super) fn of(rows: &[Map<String, Value>]) -> Vec<Curve> {
+pub(super) fn of(rows: &[Map<String, Value>]) -> Figures {
     let mut metrics: BTreeMap<&str, Vec<(&str, Points)>> = BTreeMap::new();
     for row in rows {
         let stage = row.get("stage").and_then(Value::as_str).unwrap_or("run");
@@ -50,11 +42,7 @@ pub(super) fn of(rows: &[Map<String, Value>]) -> Vec<Curve> {
             name.push('_');
         }
         names.push(name.clone());
-        Curve {
-            name,
-            metric: metric.to_owned(),
-            plot: chart.into(),
-        }
+        (name, chart.into())
     };
     metrics.into_iter().map(curve).collect()
 }

@@ -5,11 +5,11 @@ mod tables;
 
 use std::path::{Path, PathBuf};
 
-use collimate::files::atomic_write;
-use collimate::run::{Report, RunFolder};
-use serde_json::Value;
+use collimate::run::RunFolder;
+use serde_json::{Value, json};
 
 use crate::common::{self, Failure, REPORT};
+use crate::templates::TEMPLATES;
 
 /// File with the tables and plots of a run.
 const OVERVIEW: &str = "overview.md";
@@ -35,26 +35,18 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let stages = stages(dir)?;
     let summary = json(&dir.join("summary.json"))?;
 
-    let mut report = Report::new(&format!("Numbers of the run {}", name(dir)))
-        .section("Stages")
-        .table(["stage", "state"], &stages);
-    if let Some(summary) = &summary {
-        report = tables::add(report.section("Summary"), summary);
-    }
-    common::print(&(report.as_markdown().to_owned() + "\n"))?;
-
-    let plots = run.folder("plots")?;
+    let mut values = json!({
+        "name": name(dir), "stages": stages, "summary": summary.as_ref().map(tables::of), "curves": [],
+    });
+    // The terminal shows no plots.
+    let shown = TEMPLATES.render(OVERVIEW, &values, Vec::new())?;
+    common::print(&(shown.as_markdown().to_owned() + "\n"))?;
     let curves = curves::of(&rows);
-    if !curves.is_empty() {
-        report = report.section("Metrics");
-    }
-    for curve in curves {
-        // The plot is written here: a report with figures would be written as report.md.
-        curve.plot.write(&plots.join(&curve.name))?;
-        report = report.text(&format!("![{}](plots/{}.svg)", curve.metric, curve.name));
-    }
-    let path = dir.join(OVERVIEW);
-    atomic_write(&path, report.as_markdown().as_bytes())?;
+    let names = curves.iter().map(|(name, _)| name.as_str());
+    values["curves"] = names.collect();
+    let path = TEMPLATES
+        .render(OVERVIEW, &values, curves)?
+        .write_as(dir, OVERVIEW)?;
     common::tell(&format!("wrote {}", path.display()));
     let own = dir.join(REPORT);
     match own.exists() {

@@ -1,21 +1,19 @@
 //! A summary as tables.
 
-use collimate::run::Report;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
-/// Adds the numbers of a summary: single values in one table, lists of objects in tables of their own.
-pub(super) fn add(mut report: Report, summary: &Value) -> Report {
+/// The numbers of a summary as the overview reads them: single values in one table, lists of objects in
+/// tables of their own.
+pub(super) fn of(summary: &Value) -> Value {
     let mut single = Vec::new();
     let mut lists = Vec::new();
     flatten("", summary, &mut single, &mut lists);
-    if !single.is_empty() {
-        report = report.table(["value", "of the run"], &single);
-    }
-    for (name, rows) in lists {
+    let table = |(name, rows): (String, Rows)| {
         let (header, rows) = table(&rows);
-        report = report.text(&format!("### {name}")).table(header, rows);
-    }
-    report
+        json!({"title": name, "header": header, "rows": rows})
+    };
+    let lists: Vec<Value> = lists.into_iter().map(table).collect();
+    json!({"single": single, "lists": lists})
 }
 
 /// Rows of a list, each an object with single values.

@@ -11,9 +11,11 @@ use collimate::reward::{RewardModel, RewardScorer};
 use collimate::run::{Report, RunContext};
 use collimate::train::Progress;
 use serde::Serialize;
+use serde_json::json;
 
 use super::Run;
 use crate::common::Failure;
+use crate::templates::TEMPLATES;
 use crate::{policy, runs};
 
 /// Pairs that reward models are measured on.
@@ -173,57 +175,8 @@ impl Run<'_> {
     }
 }
 
-/// Adds what the rounds did to a report.
-pub(super) fn section(mut report: Report, rounds: &[Round], warnings: &[String]) -> Report {
-    if rounds.is_empty() && warnings.is_empty() {
-        return report;
-    }
-    let share =
-        |value: Option<f64>| value.map_or("–".to_owned(), |v| format!("{:.1} %", 100.0 * v));
-    let rows = rounds.iter().map(|r| {
-        vec![
-            r.round.to_string(),
-            r.policy.clone(),
-            r.pairs.to_string(),
-            format!("{} / {}", r.equal, r.unfinished),
-            r.kept.to_string(),
-            share(r.pool_accuracy),
-            share(r.label_precision),
-            r.train_pairs.to_string(),
-            format!(
-                "{} ({} – {})",
-                share(Some(r.accuracy)),
-                share(Some(r.interval[0])),
-                share(Some(r.interval[1]))
-            ),
-        ]
-    });
-    report = report
-        .section("The policy in the loop")
-        .text(
-            "In each round the policy of the evolved reward model answers its prompts twice, the \
-             reward model labels these pairs, and SER goes on with those that the filter keeps; then \
-             a new policy learns from the new reward model, from the same start. *Right* is the \
-             share of labels that agree with the judge, of all pairs in the first loop and of those kept \
-             (pairs that the judge scores alike count by chance). The last reward model is in \
-             `model-roundN/`, its policy in `policy-ser-roundN/`.",
-        )
-        .table(
-            [
-                "round",
-                "policy that wrote",
-                "pairs",
-                "equal / unfinished",
-                "kept",
-                "right",
-                "right of the kept",
-                "trained on",
-                "test accuracy",
-            ],
-            rows.collect::<Vec<_>>(),
-        );
-    for warning in warnings {
-        report = report.text(&format!("**Warning.** {warning}"));
-    }
-    report
+/// The part of a report on what the rounds did; empty without a round and a warning.
+pub(super) fn section(rounds: &[Round], warnings: &[String]) -> Result<Report, Failure> {
+    let values = json!({"rounds": rounds, "warnings": warnings});
+    Ok(TEMPLATES.render("closed_loop.md", &values, Vec::new())?)
 }

@@ -395,13 +395,14 @@ impl<'a> Run<'a> {
             ..
         } = &self.job;
         let notes = ReportNotes { about, extra };
-        write_report_with(outcome, ser, run, notes, |report| match policies {
-            Some(policies) => {
-                let report = closed_loop::section(report, rounds, warnings);
-                section(report, policies, policy, run)
-            }
-            None => Ok(report),
-        })?;
+        let parts = match policies {
+            Some(policies) => vec![
+                closed_loop::section(rounds, warnings)?,
+                section(policies, policy, run)?,
+            ],
+            None => Vec::new(),
+        };
+        write_report_with(outcome, ser, run, notes, parts)?;
         let mut table = String::new();
         for model in &outcome.models {
             table += &format!(

@@ -10,9 +10,9 @@ use collimate::lm::{Architecture, Llama};
 use collimate::nn::{Adaptable, Backbone, HfFolder};
 use collimate::prelude::Device;
 use collimate::recipes::{Adaptation, SftOutcome};
-use collimate::run::{LineChart, LineSeries, Report};
+use collimate::run::{Figures, LineChart, LineSeries, curve};
 use collimate::world::World;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::args::{Config, Sft};
 use crate::common::{self, Failure};
@@ -20,6 +20,7 @@ use crate::files::{self, parts};
 use crate::job::{Job, fresh_llama, has_ended, world_tokenizer};
 use crate::options::{Layered, RunArgs};
 use crate::runs;
+use crate::templates::TEMPLATES;
 
 /// Runs the command with these options.
 pub(crate) fn run(config: &Config, args: &RunArgs, device: &Device) -> Result<(), Failure> {
@@ -178,48 +179,22 @@ fn train_and_save(
 }
 
 fn report(job: &Job, config: &Config, outcome: &SftOutcome) -> Result<(), Failure> {
-    let perplexity =
-        |value: Option<f64>| value.map_or("–".to_owned(), |value| format!("{value:.3}"));
-    let mut report = Report::new("Supervised fine-tuning")
-        .text(&job.about)
-        .section("Held-out perplexity")
-        .text(
-            "Exponential of the mean negative log-probability of a token of the answers, in nats.",
-        )
-        .table(
-            ["before", "after", "steps"],
-            [[
-                perplexity(outcome.perplexity_before),
-                perplexity(outcome.perplexity_after),
-                outcome.steps.to_string(),
-            ]],
-        )
-        .section("Training")
-        .text(&format!(
-            "Learning rate {:e}, {} rows a step. Longest sequence: {} tokens; {}.",
-            config.sft.learning_rate, config.sft.batch_size, config.max_length, outcome.tokenize
-        ));
+    let values = json!({
+        "about": job.about,
+        "outcome": outcome,
+        "train": config.sft,
+        "max_length": config.max_length,
+        "lengths": outcome.tokenize.to_string(),
+    });
     let rows = job.run.metrics().rows()?;
-    let stage = config.sft.stage.as_str();
-    let of_stage = rows
-        .iter()
-        .filter(|row| row.get("stage").and_then(Value::as_str) == Some(stage));
-    let points: Vec<(f64, f64)> = of_stage
-        .filter_map(|row| Some((row.get("step")?.as_f64()?, row.get("loss")?.as_f64()?)))
-        .collect();
+    let points = curve(&rows, |stage| stage == config.sft.stage, "loss");
+    let mut figures = Figures::new();
     if points.len() > 1 {
-        let chart =
-            LineChart::new("Training", "step", "loss").with(LineSeries::new("loss", points));
-        report = report.figure(
-            "loss",
-            chart,
-            "Mean loss of a token of the answers, in nats.",
-        );
+        let chart = LineChart::new("Training", "step", "loss");
+        let chart = chart.with(LineSeries::new("loss", points));
+        figures.push(("loss".to_owned(), chart.into()));
     }
-    report = report.section("Files").text(
-        "`model/` opens in transformers. `metrics.jsonl` has a row for every logged step, `summary.json` \
-         the numbers above.",
-    );
+    let report = TEMPLATES.render("sft.md", &values, figures)?;
     report.write(job.run.path())?;
     Ok(())
 }

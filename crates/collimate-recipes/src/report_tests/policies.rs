@@ -1,0 +1,177 @@
+//! Reports of policies from rewards, and of models that judge themselves.
+
+use std::collections::BTreeMap;
+
+use collimate_data::TokenizeReport;
+use serde_json::{Value, json};
+
+use super::{ABOUT, answers, from, holds, interval, lacks, written};
+use crate::ppo::{PolicyConfig, PolicyOutcome, PolicyReport, TrainedPolicy};
+use crate::self_rewarding::{SelfRewardingConfig, SelfRewardingOutcome};
+
+#[test]
+fn policies() {
+    let policy: PolicyReport = from(json!({
+        "name": "reward_model", "stage": "ppo-reward_model", "own_critic": true,
+        "scaling": {"sigmoid": {"threshold": 0.5, "min": 0.0, "max": 1.0}}, "floor": 0.95,
+        "updates": 18, "seconds": 2.0, "reward_before": interval(), "reward_after": interval(),
+        "kl": interval(), "answers": answers("short"), "perplexity": 10.0, "metrics": {},
+        "watched": [
+            {"rollout": 2, "prompt": "b", "answer": "x|y\nz", "score": 0.5},
+            {"rollout": 0, "prompt": "a", "answer": "word ".repeat(100), "score": 0.25},
+        ],
+    }));
+    let minimal = PolicyOutcome {
+        policies: Vec::new(),
+        start: None,
+        start_perplexity: None,
+        judge: None,
+        prompts: 20,
+        too_long: 0,
+        seconds: 1.0,
+    };
+    let full = PolicyOutcome {
+        policies: vec![TrainedPolicy {
+            report: policy,
+            model: (),
+        }],
+        start: Some(answers("short")),
+        start_perplexity: Some(8.0),
+        judge: Some("the rule".to_owned()),
+        too_long: 3,
+        ..minimal.clone()
+    };
+    let report = |outcome: &PolicyOutcome<()>, stages: &[&str]| {
+        written(stages, |run, extra| {
+            crate::ppo::write_report(outcome, &PolicyConfig::default(), run, ABOUT, extra)
+        })
+    };
+    let parts = [
+        "over the same 20 prompts, one policy per reward was trained by PPO with a critic (",
+        "intervals over prompts. 3 prompts were left out: a response",
+        "| start        | 0     | 0.500 (0.250 – 0.750) |",
+        "| reward_model | 18    | 0.500 (0.250 – 0.750) | 0.500 (0.250 – 0.750) | 0.500 → 0.500         | 0.50 | 7.2    | 50 %  | +25 % | 2 s  |",
+        "From scores to rewards: `reward_model`: σ(",
+        " (95.0 % of the responses on the floor).\n",
+        "**Warning.** reward_model: the sigmoid",
+        "**Warning.** reward_model: 95.0 % of the responses",
+        "(plots/policy_win_rate.svg)",
+        "(plots/policy_kl.svg)",
+        "## Answers as training goes on: reward_model",
+        "| b      | 2        | x\\|y z ",
+        " word word … | 0.250  |",
+        "## Final answers: reward_model",
+        "| a\\|b c      | *so* (-1.00) | short (0.25) |",
+    ];
+    holds(&report(&full, &["ppo-reward_model"]), &parts);
+    let report = report(&minimal, &[]);
+    holds(&report, &["which the policy's own reward scores"]);
+    lacks(&report, &["From scores", "plots/", "## Final", "left out"]);
+}
+
+#[test]
+fn models_that_judge_themselves() {
+    let judge = json!({
+        "judgements": 40, "parse_rate": 0.75, "pairs": 20, "agreement": interval(), "ties": 3,
+        "correlation": [0.5, 0.25], "mean_score": 2.5,
+    });
+    let model = |name: &str, answers: Value, judge: Value| {
+        from(json!({
+            "name": name, "answers": answers, "perplexity": 8.0, "task_accuracy": 0.5,
+            "judge": judge, "steps": 12,
+        }))
+    };
+    let branch = |source: &str, model: Value| {
+        json!({
+            "source": source, "model": model, "pairs": 9,
+            "dropped": [["equal_rewards", 4], ["too_few_responses", 3]],
+            "agreement": {"pairs": 9, "same_sign": 0.625, "correlation": null},
+            "agreement_in_common": [0.5, 8], "scoring_seconds": 1.25, "trained_pairs": 9, "steps": 6,
+            "training_seconds": 2.0,
+        })
+    };
+    let iteration = json!({
+        "model": "m1",
+        "tasks": {
+            "written": 20, "kept": 10, "cut": 1, "held_out": 2, "too_short": 3, "too_long": 1,
+            "similar": 2, "surplus": 1, "seconds": 2.0,
+        },
+        "candidates": {
+            "written": 40, "empty": 1, "cut": 2, "too_long": 3, "unscored": 4, "mean_tokens": 7.0,
+            "seconds": 3.0,
+        },
+        "judged": {"judgements": 90, "parsed": 80, "example": null},
+        "branches": [branch("judge", json!("m2")), branch("implicit_reward", Value::Null)],
+    });
+    let minimal = SelfRewardingOutcome::<()> {
+        models: Vec::new(),
+        weights: Vec::new(),
+        iterations: Vec::new(),
+        stopped: None,
+        tokenize: BTreeMap::new(),
+        comparisons: BTreeMap::new(),
+        seed_data: (30, 20, 10),
+        evaluator: None,
+        seconds: 1.0,
+    };
+    let cut = |truncated| TokenizeReport {
+        pairs: 9,
+        truncated,
+        ..TokenizeReport::default()
+    };
+    let full = SelfRewardingOutcome {
+        models: vec![
+            model("sft", Value::Null, Value::Null),
+            model("m2", json!(answers("short")), judge),
+            model("m2-implicit_reward", Value::Null, Value::Null),
+        ],
+        iterations: vec![from(iteration)],
+        stopped: Some("no pair is left".to_owned()),
+        tokenize: [("eft", cut(2)), ("held_out", cut(0)), ("ift", cut(3))]
+            .map(|(name, report)| (name.to_owned(), report))
+            .into(),
+        comparisons: BTreeMap::from([("m2_vs_m1".to_owned(), answers("short"))]),
+        evaluator: Some("the rule".to_owned()),
+        ..minimal.clone()
+    };
+    let report = |outcome: &SelfRewardingOutcome<()>, stages: &[&str]| {
+        let config = SelfRewardingConfig::default();
+        written(stages, |run, extra| {
+            crate::self_rewarding::write_report(outcome, &config, run, ABOUT, extra)
+        })
+    };
+    let parts = [
+        "*sft* has learnt from 30 demonstrations alone; *m1* from these, 20 judgements and 10 ",
+        " tokens: 2 of 9 texts of eft, 3 of 9 texts of ift.\n",
+        "**The loop ended early**: no pair is left.",
+        "| m2                 | 12    | 0.500 (0.250 – 0.750) | 0.500 (0.250 – 0.750) | 7.2    | 50.0 % | 0.500 | 8.00       | +0 % |",
+        "| m2 against m1 | 0.500 (0.250 – 0.750) | 3 / 2 / 1 ",
+        "| m2    | 40         | 75.0 % | 20    | 0.500 (0.250 – 0.750) | 3    | +0.50 / +0.25 | 2.50       |",
+        "| m1 | 10 of 20  | 2 / 4 / 2 / 1 | 40         | 1 / 2 / 3 | 80 of 90          | 4        | 2 / 3 s |",
+        "Several sources put the same candidates in order",
+        "| m1            | judge           | 9     | 4 / 3   | 62.5 %    | 50.0 % of 8 | 1.2 s   | 6     | 2 s      | 0.500 (0.250 – 0.750) |",
+        "| m1            | implicit reward | 9     | 4 / 3   | 62.5 %    | 50.0 % of 8 | 1.2 s   | 6     | 2 s      | – ",
+        "(plots/win_rate.svg)",
+        "(plots/judges.svg)",
+        "(plots/rewards_m2.svg)",
+        "| prompt | sft          | m2           |",
+    ];
+    holds(&report(&full, &["m2"]), &parts);
+    let report = report(&minimal, &[]);
+    holds(
+        &report,
+        &[
+            "an evaluator (none was given)",
+            "These are the pairs that each model made.",
+        ],
+    );
+    let absent = [
+        "Cut to",
+        "ended early",
+        "Model against",
+        "## Judges",
+        "## Answers",
+        "plots/",
+    ];
+    lacks(&report, &absent);
+}
