@@ -63,6 +63,18 @@ pub(crate) fn architecture_of(option: &str, dir: &Path) -> Result<Architecture, 
     Ok(detect_architecture(dir)?)
 }
 
+/// Refuses a folder, named by an option, without a language model.
+pub(crate) fn check_writer(option: &str, dir: &Path) -> Result<(), Failure> {
+    match architecture_of(option, dir)? {
+        Architecture::LlamaCausal => Ok(()),
+        _ => Err(format!(
+            "{option} {}: holds no language model that writes: name a folder of a LlamaForCausalLM",
+            dir.display()
+        )
+        .into()),
+    }
+}
+
 /// The model folders of a run.
 pub(crate) fn models_of_run(run: &Path) -> Vec<String> {
     let inner = std::fs::read_dir(run.join("models")).into_iter().flatten();

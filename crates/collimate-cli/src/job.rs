@@ -4,13 +4,13 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use collimate::core::Key;
-use collimate::data::{SftExample, SpecialTokenIds, TextTokenizer, Truncation};
+use collimate::data::{SftExample, SpecialTokenIds, TextTokenizer, TokenizeReport, Truncation};
 use collimate::lm::{Llama, LlamaConfig};
 use collimate::nn::HfFolder;
 use collimate::prelude::Device;
 use collimate::recipes::{RecipeError, SftOutcome, SftPlan, fine_tune};
-use collimate::run::{RunFolder, peak_memory_bytes};
-use collimate::train::{Interrupt, TrainConfig};
+use collimate::run::{RunContext, RunFolder, peak_memory_bytes};
+use collimate::train::{Interrupt, Progress, TrainConfig};
 use collimate::world::World;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -89,6 +89,16 @@ pub(crate) struct Job {
 }
 
 impl Job {
+    /// What a recipe works with: the tokenizer, and the folder with signals and progress.
+    pub(crate) fn parts(&mut self) -> (&TextTokenizer, RunContext<'_>) {
+        let context = RunContext {
+            run: &mut self.run,
+            interrupt: &self.interrupt,
+            progress: Progress::Auto,
+        };
+        (&self.tokenizer, context)
+    }
+
     /// Opens the run folder. `files` and `models` must be what they were when a run goes on.
     pub(crate) fn open<'p>(
         out: &Path,
@@ -143,9 +153,35 @@ impl Job {
         Ok((model, Some(outcome)))
     }
 
+    /// Next-token prediction on texts, without anything held out. No texts, no training.
+    pub(crate) fn learn(
+        &mut self,
+        model: Llama,
+        texts: &[SftExample],
+        truncation: Truncation,
+        train: &TrainConfig,
+    ) -> Result<Llama, Failure> {
+        Ok(self.fine_tune(model, texts, &[], truncation, train)?.0)
+    }
+
     /// An error of a recipe; an interrupt tells how to go on.
     pub(crate) fn stopped(&self, error: RecipeError) -> Failure {
         runs::stopped(error, &self.resume)
+    }
+
+    /// Tells of data files what was cut, and which pairs are dropped.
+    pub(crate) fn tell_lengths(&self, lengths: &TokenizeReport) {
+        let equal = lengths.equal_answers;
+        let dropped = match equal {
+            0 => String::new(),
+            _ => format!("; {equal} pairs dropped, whose answers are equal as tokens"),
+        };
+        if lengths.is_worth_telling() || equal > 0 {
+            common::tell(&format!(
+                "longest sequence: {} tokens; {lengths}{dropped}",
+                self.max_length
+            ));
+        }
     }
 
     /// Saves a model in a folder of the run, as other libraries open it.

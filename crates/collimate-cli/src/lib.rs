@@ -7,10 +7,12 @@ mod files;
 mod job;
 mod lengths;
 mod options;
+mod own;
 mod policy;
 mod preview;
 mod runs;
 mod scorer;
+mod start;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

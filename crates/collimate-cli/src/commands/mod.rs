@@ -1,5 +1,6 @@
 //! The commands of the program, a module each.
 
+mod align;
 mod chat;
 mod completions;
 mod config;
@@ -9,7 +10,6 @@ mod dpo;
 mod eval;
 mod generate;
 mod kto;
-mod pairs;
 mod ppo;
 mod report;
 mod reward;

@@ -11,8 +11,9 @@ mod layers;
 mod print;
 mod run;
 
+use std::path::PathBuf;
+
 use clap::{ArgMatches, FromArgMatches};
-use collimate::prelude::Device;
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -26,13 +27,14 @@ pub(crate) use run::{MOST_TEXTS, MOST_TOKENS, RunArgs, check_count, run_folder};
 use crate::commands::Syntax;
 use crate::common::{Failure, usage};
 use crate::preview::Preview;
+use crate::start::Start;
 use layers::{Layers, Source};
 use print::yaml;
 
 /// A command whose options stand in layers.
 pub(crate) trait Layered: 'static {
     /// Everything that decides a run's result.
-    type Config: Serialize + DeserializeOwned + JsonSchema;
+    type Config: Default + Serialize + DeserializeOwned + JsonSchema;
 
     /// Name of the run folder under `runs/`.
     const NAME: &'static str;
@@ -41,11 +43,22 @@ pub(crate) trait Layered: 'static {
     /// the synthetic world.
     const OWN: &'static str;
 
-    /// Defaults for the user's own data (`own`), or for the synthetic world.
+    /// Defaults for the synthetic world.
     ///
     /// # Errors
     /// Defaults that contradict each other: a fault of the program.
-    fn defaults(own: bool) -> Result<Self::Config, Failure>;
+    fn for_world() -> Result<Self::Config, Failure>;
+
+    /// Defaults for the user's own data (`own`), or for the synthetic world.
+    ///
+    /// # Errors
+    /// As [`for_world`](Self::for_world).
+    fn defaults(own: bool) -> Result<Self::Config, Failure> {
+        match own {
+            true => Ok(Self::Config::default()),
+            false => Self::for_world(),
+        }
+    }
 
     /// Short names of options.
     fn flags() -> Vec<Flag<Self::Config>>;
@@ -56,8 +69,20 @@ pub(crate) trait Layered: 'static {
     /// The rows, trainings and sizes that `--dry-run` estimates; nothing for the synthetic world.
     fn preview(config: &Self::Config) -> Option<Preview>;
 
+    /// The files and folders that a run reads.
+    fn inputs(config: &Self::Config) -> Inputs<'_>;
+
     /// Runs the command.
-    fn run(config: &Self::Config, run: &RunArgs, device: &Device) -> Result<(), Failure>;
+    fn run(start: &Start<'_, Self::Config>) -> Result<(), Failure>;
+}
+
+/// The files and folders that a run reads.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Inputs<'a> {
+    /// Data.
+    pub(crate) files: Vec<&'a PathBuf>,
+    /// Folders of models.
+    pub(crate) models: Vec<&'a PathBuf>,
 }
 
 /// The arguments of a layered command, as they were typed.
@@ -125,7 +150,10 @@ impl<L: Layered> Options<L> {
                 ))),
             };
         }
-        L::run(&config, &self.run, &device)
+        match Start::of::<L>(&config, &self.run, &device)? {
+            Some(start) => L::run(&start),
+            None => Ok(()),
+        }
     }
 
     /// The options as a configuration file.

@@ -10,7 +10,6 @@ use collimate::data::{
     AnswerEnd, ChatFallback, Format, Input, ReadOptions, SftExample, TextTokenizer, TokenizeReport,
     Truncation,
 };
-use collimate::lm::Architecture;
 use collimate::prelude::Device;
 use collimate::train::TrainConfig;
 
@@ -76,12 +75,8 @@ impl Preview {
     /// Prints what the run would do.
     pub(crate) fn print(&self, device: &Device, recompute: bool) -> Result<(), Failure> {
         let weights = Weights::of(&self.model)?;
-        let name = self.model.display();
-        if self.writes && common::architecture(&self.model)? != Architecture::LlamaCausal {
-            return Err(format!(
-                "--model {name}: holds no language model that writes: name a folder of a LlamaForCausalLM"
-            )
-            .into());
+        if self.writes {
+            common::check_writer("--model", &self.model)?;
         }
         if weights.positions.is_some_and(|most| self.max_length > most) {
             let most = weights.positions.unwrap_or_default();

@@ -8,8 +8,7 @@ use collimate::recipes::ppo::{PolicyData, PolicyOutcome, RewardArm};
 use collimate::recipes::ser::{RoundData, TrainedReward, evolve_round};
 use collimate::recipes::{OwnPairsPlan, RecipeError, ResponseSampling, own_pairs};
 use collimate::reward::{RewardModel, RewardScorer};
-use collimate::run::{Report, RunContext};
-use collimate::train::Progress;
+use collimate::run::Report;
 use serde::Serialize;
 
 use super::Run;
@@ -83,9 +82,11 @@ impl Run<'_> {
             };
             let policy = policies.policy(&writer).ok_or("there is no policy ser")?;
             let name = format!("round{round}");
+            let resume = self.job.resume.clone();
+            let (tokenizer, mut context) = self.job.parts();
             let plan = OwnPairsPlan {
                 name: &name,
-                tokenizer: &self.job.tokenizer,
+                tokenizer,
                 eos: &data.eos,
                 sampling: ResponseSampling {
                     temperature: 1.0,
@@ -95,11 +96,6 @@ impl Run<'_> {
                 max_length: ser.max_length,
                 seed: ser.seed,
             };
-            let mut context = RunContext {
-                run: &mut self.job.run,
-                interrupt: &self.job.interrupt,
-                progress: Progress::Auto,
-            };
             let (prompts, judge) = (&data.prompts, data.judge.as_ref());
             let own = match own_pairs(&policy.model, prompts, judge, &plan, &context) {
                 // Everything so far stands without this round.
@@ -107,7 +103,7 @@ impl Run<'_> {
                     self.warnings.push(format!("the rounds end here: {error}"));
                     break;
                 }
-                own => own.map_err(|error| runs::stopped(error, &self.job.resume))?,
+                own => own.map_err(|error| runs::stopped(error, &resume))?,
             };
             let pairs = own.pool.len();
             let round_data = RoundData {
@@ -118,9 +114,8 @@ impl Run<'_> {
                 validation: &held.validation,
                 test: &held.test,
             };
-            let tokenizer = &self.job.tokenizer;
             let done = evolve_round(fresh, tokenizer, round_data, ser, &mut context)
-                .map_err(|error| self.job.stopped(error))?;
+                .map_err(|error| runs::stopped(error, &resume))?;
             let labels = || done.loops.iter().filter_map(|l| l.labels.as_ref());
             let kept: usize = labels().map(|l| l.kept).sum();
             let right = labels().filter_map(|l| Some(l.label_precision? * l.kept as f64));
