@@ -1,12 +1,10 @@
 //! Common to the commands: devices, errors on one line, logging.
 
-use std::ffi::OsString;
 use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
-use clap::error::ErrorKind;
-use clap::{Parser, ValueEnum};
+use clap::ValueEnum;
 use collimate::lm::{Architecture, detect_architecture};
 use collimate::prelude::Device;
 use serde::de::DeserializeOwned;
@@ -24,12 +22,14 @@ pub(crate) struct Interrupted(pub(crate) String);
 
 /// A command line that cannot be meant.
 #[derive(Debug, thiserror::Error)]
-#[error("{0}; --help explains")]
+#[error("{0}")]
 struct Usage(String);
 
 /// An error of the command line: the program ends with status 2.
 pub(crate) fn usage(text: impl Into<String>) -> Failure {
-    Usage(text.into()).into()
+    let text = text.into();
+    let mark = if text.ends_with('?') { "" } else { ";" };
+    Usage(format!("{text}{mark} --help explains")).into()
 }
 
 /// True for an error of the command line.
@@ -158,26 +158,6 @@ fn not_built(name: &str) -> Failure {
     .into()
 }
 
-/// The command line; what is wrong with it is said on one line.
-pub(crate) fn parse<T: Parser>(arguments: impl Iterator<Item = OsString>) -> Result<T, Failure> {
-    let program = T::command().mut_subcommands(|command| command.allow_negative_numbers(true));
-    let parsed = program
-        .try_get_matches_from(arguments)
-        .and_then(|mut found| T::from_arg_matches_mut(&mut found));
-    parsed.map_err(|error| {
-        let no_command = ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand;
-        if !error.use_stderr() || error.kind() == no_command {
-            error.exit(); // --help and --version, or the help because no command is named
-        }
-        let text = error.to_string();
-        let first = text.split("\n\n").next().unwrap_or_default();
-        let words: Vec<&str> = first.split_whitespace().collect();
-        let line = words.join(" ");
-        let line = line.strip_prefix("error: ").unwrap_or(&line);
-        Usage(line.to_owned()).into()
-    })
-}
-
 /// A value as serde spells it.
 pub(crate) fn json_name<T: DeserializeOwned>(text: &str) -> Result<T, String> {
     serde_json::from_value(serde_json::Value::String(text.to_owned())).map_err(|e| e.to_string())
@@ -198,6 +178,17 @@ pub(crate) fn print(text: &str) -> Result<(), Failure> {
 pub(crate) fn tell(line: &str) {
     let _ = writeln!(std::io::stderr(), "{line}");
 }
+
+/// The status of a program that was asked to stop: as a shell reports a process that the signal ended.
+fn stopped_status() -> u8 {
+    match crate::runs::interrupt().signal() {
+        Some(SIGTERM) => 143,
+        _ => 130,
+    }
+}
+
+/// The number of the signal that schedulers send.
+const SIGTERM: usize = 15;
 
 /// Runs `main` and turns an error into one line on standard error and a status other than 0.
 pub(crate) fn exit(main: impl FnOnce() -> Result<(), Failure>) -> ExitCode {
@@ -222,8 +213,7 @@ pub(crate) fn exit(main: impl FnOnce() -> Result<(), Failure>) -> ExitCode {
             let text = error.to_string().replace('\n', " ");
             if error.is::<Interrupted>() {
                 tell(&text);
-                // As a shell reports a process that Ctrl-C ended.
-                return ExitCode::from(130);
+                return ExitCode::from(stopped_status());
             }
             tell(&format!("error: {text}"));
             match error.is::<Usage>() {

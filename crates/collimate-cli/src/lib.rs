@@ -6,6 +6,7 @@ mod common;
 mod files;
 mod job;
 mod lengths;
+mod line;
 mod options;
 mod own;
 mod policy;

@@ -8,6 +8,7 @@ mod journal;
 mod memory;
 mod plot;
 mod report;
+mod unstarted;
 
 pub use context::RunContext;
 pub use error::RunError;

@@ -28,6 +28,7 @@ pub(crate) use config::Syntax;
 use clap::{Parser, Subcommand};
 
 use crate::common::{self, Failure};
+use crate::line;
 
 /// Aligns language models with preferences: reward models, direct alignment, reinforcement learning.
 #[derive(Debug, Parser)]
@@ -86,5 +87,5 @@ impl Command {
 
 /// Runs the command that the arguments name.
 pub(crate) fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
-    common::exit(|| common::parse::<Cli>(arguments)?.command.run())
+    common::exit(|| line::parse::<Cli>(arguments)?.command.run())
 }

@@ -25,7 +25,6 @@ use crate::common::{self, DeviceName, Failure};
 /// else the mean log-probability per token (SimPO's). RewardBench's subsets are put together to its
 /// sections and its score; of other files each value of a column is a row.
 #[derive(Debug, clap::Args)]
-#[command(allow_negative_numbers = true)]
 pub(crate) struct Args {
     /// Pairs in any format that the command score reads, perhaps with a column of subsets
     #[arg(long, value_name = "FILE")]
