@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use clap::ValueEnum;
+use collimate::files::UNFINISHED;
 use collimate::lm::{Architecture, detect_architecture};
 use collimate::prelude::Device;
 use serde::de::DeserializeOwned;
@@ -102,17 +103,40 @@ pub(crate) fn check_other(out: &Path, input: &Path) -> Result<(), Failure> {
     }
 }
 
-/// Refuses a path that cannot be a file before any work is done.
-#[allow(dead_code)] // one example writes a folder
+/// Refuses a path that cannot be written as a file before any work is done.
 pub(crate) fn check_writable(out: &Path) -> Result<(), Failure> {
-    let problem = match out.parent() {
-        _ if out.is_dir() => "is a folder: name a file in it",
-        Some(folder) if !folder.as_os_str().is_empty() && !folder.is_dir() => {
-            "its folder does not exist: make it first"
-        }
-        _ => return Ok(()),
+    let folder = out.parent().filter(|f| !f.as_os_str().is_empty());
+    let problem = match folder {
+        _ if out.is_dir() => "is a folder: name a file in it".to_owned(),
+        Some(folder) if !folder.is_dir() => "its folder does not exist: make it first".to_owned(),
+        folder => match try_folder(folder.unwrap_or(Path::new("."))) {
+            Ok(()) => return Ok(()),
+            Err(error) => format!("its folder cannot be written: {error}"),
+        },
     };
     Err(format!("--out {}: {problem}", out.display()).into())
+}
+
+/// Refuses a folder of results that cannot be made or written. Nothing is left behind.
+pub(crate) fn check_writable_folder(out: &Path) -> Result<(), Failure> {
+    let there = out.ancestors().find(|path| path.is_dir());
+    let nearest = there.unwrap_or(Path::new("."));
+    try_folder(nearest).map_err(|error| {
+        let shown = out.display();
+        format!(
+            "--out {shown}: {} cannot be written: {error}",
+            nearest.display()
+        )
+        .into()
+    })
+}
+
+/// Makes a file in a folder, under a name that the next cleaning removes, and takes it away again.
+fn try_folder(folder: &Path) -> io::Result<()> {
+    let process = std::process::id();
+    let probe = folder.join(format!("{UNFINISHED}{process}-probe"));
+    std::fs::File::create(&probe)?;
+    std::fs::remove_file(&probe)
 }
 
 /// Where tensors live.
