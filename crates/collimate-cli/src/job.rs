@@ -140,6 +140,7 @@ impl Job {
         if texts.is_empty() {
             return Ok((model, None));
         }
+        runs::warn_of_warmup(train, texts.len());
         let plan = SftPlan {
             tokenizer: &self.tokenizer,
             max_length: self.max_length,

@@ -156,6 +156,19 @@ pub(crate) fn plain_texts(world: &World, texts: usize, seed: u64) -> Vec<SftExam
         .collect()
 }
 
+/// Warns of a warm-up that a training over so many rows does not come to the end of.
+pub(crate) fn warn_of_warmup(train: &TrainConfig, rows: usize) {
+    let steps = train.total_steps(rows);
+    let warmup = train.warmup_of(steps);
+    if steps > 0 && warmup >= steps {
+        common::tell(&format!(
+            "warning: {}: {warmup} warm-up steps are not fewer than all {steps} steps: the learning rate \
+             never reaches {:e}: lower warmup_steps, or train longer",
+            train.stage, train.learning_rate
+        ));
+    }
+}
+
 /// Whether a training differs from another one in more than the seed.
 pub(crate) fn changed(train: &TrainConfig, default: &TrainConfig) -> bool {
     let seed = default.seed;

@@ -23,7 +23,7 @@ mod sft;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-pub(crate) use config::Syntax;
+pub(crate) use config::{Syntax, better_fit};
 
 use clap::{Parser, Subcommand};
 

@@ -98,6 +98,20 @@ impl Docs {
             .is_some_and(|node| self.takes(node, "array"))
     }
 
+    /// Number of keys of a configuration that no option has.
+    pub(crate) fn unknown(&self, config: &Value) -> usize {
+        self.unknown_below(&self.schema, config)
+    }
+
+    fn unknown_below(&self, node: &Value, value: &Value) -> usize {
+        let fields = value.as_object().into_iter().flatten();
+        let counts = fields.map(|(name, value)| match self.property(node, name) {
+            Some(inner) => self.unknown_below(inner, value),
+            None => 1,
+        });
+        counts.sum()
+    }
+
     /// The node of an option.
     pub(crate) fn find(&self, path: &str) -> Option<&Value> {
         path.split('.')

@@ -193,7 +193,7 @@ impl<L: Layered> Options<L> {
     /// The options, merged; `own` chooses the defaults, or the options themselves do.
     fn merged(&self, own: Option<bool>) -> Result<(L::Config, Given), Failure> {
         let file = match self.run.options_file(L::NAME)? {
-            Some(path) => Some((file::read::<L::Config>(&path)?, Source::File(path))),
+            Some(path) => Some((file::read::<L::Config>(&path, L::NAME)?, Source::File(path))),
             None => None,
         };
         let docs = Docs::of::<L>();

@@ -15,6 +15,7 @@ use collimate::train::TrainConfig;
 
 use crate::common::{self, Failure};
 use crate::files;
+use crate::runs;
 
 use weights::Weights;
 
@@ -122,6 +123,7 @@ impl Preview {
         for training in &self.trainings {
             let of_training = (training.share * rows as f64).round() as usize;
             let steps = training.train.total_steps(of_training);
+            runs::warn_of_warmup(&training.train, of_training);
             let rows_of_step = training.train.batch_size.min(of_training);
             let seen = steps as f64 * rows_of_step as f64 * per_row;
             let times = training.times as f64;

@@ -12,6 +12,7 @@ use crate::commands::align::pairs::{Parts, examples};
 use crate::commands::align::{Alignment, read_pairs};
 use crate::common::Failure;
 use crate::job::Job;
+use crate::runs;
 
 impl Alignment for Dpo {
     type Data<'a> = AlignData<'a>;
@@ -47,6 +48,7 @@ impl Alignment for Dpo {
         start: &Llama,
         data: AlignData<'_>,
     ) -> Result<(), Failure> {
+        runs::warn_of_warmup(&config.align.train, data.train.len());
         let (tokenizer, mut context) = job.parts();
         let outcome = align(start, tokenizer, &data, &config.align, &mut context)
             .map_err(|error| job.stopped(error))?;

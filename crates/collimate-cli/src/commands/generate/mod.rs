@@ -156,6 +156,10 @@ fn write(
     let mut found = show.into_finished();
     let lost = found.lost.take();
     let done = found.count();
+    let kept = match done {
+        0 => Ok(()),
+        _ => keep(args.out.as_deref(), live, asked, &found),
+    };
     let empty = found
         .completions
         .iter()
@@ -164,10 +168,6 @@ fn write(
     if empty && generator.tokenizer().chat_template().is_none() {
         common::tell(NO_TEMPLATE);
     }
-    let kept = match done {
-        0 => Ok(()),
-        _ => keep(args.out.as_deref(), live, asked, &found),
-    };
     if let Some(error) = lost {
         kept?;
         return Err(error.into());

@@ -14,6 +14,7 @@ use crate::commands::align::Alignment;
 use crate::commands::align::pairs::{Parts, examples};
 use crate::common::Failure;
 use crate::job::Job;
+use crate::runs;
 
 impl Alignment for Kto {
     type Data<'a> = UnpairedData<'a>;
@@ -58,6 +59,7 @@ impl Alignment for Kto {
         start: &Llama,
         data: UnpairedData<'_>,
     ) -> Result<(), Failure> {
+        runs::warn_of_warmup(&config.align.train, data.train.len());
         let (tokenizer, mut context) = job.parts();
         let outcome = align_unpaired(start, tokenizer, &data, &config.align, &mut context)
             .map_err(|error| job.stopped(error))?;

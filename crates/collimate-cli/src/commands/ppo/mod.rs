@@ -23,8 +23,8 @@ use crate::common::{self, Failure};
 use crate::job::{fresh_llama, world_tokenizer};
 use crate::start::Start;
 use crate::{policy, runs};
-pub(crate) use args::Args;
 use args::Config;
+pub(crate) use args::{Args, Ppo};
 
 /// Runs the command.
 fn run(start: &Start<'_, Config>) -> Result<(), Failure> {

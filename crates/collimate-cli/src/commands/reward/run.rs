@@ -16,6 +16,7 @@ use crate::common::{self, Failure};
 use crate::files::{self, parts};
 use crate::job::Job;
 use crate::own::OnData;
+use crate::runs;
 use crate::start::Start;
 
 /// Runs the command.
@@ -129,6 +130,7 @@ fn train_and_save<B: HfReward>(
     start: &RewardModel<B>,
     data: &RewardModelData,
 ) -> Result<(), Failure> {
+    runs::warn_of_warmup(&config.reward.train, data.train.len());
     let (tokenizer, mut context) = job.parts();
     let outcome = train_reward_model(start, tokenizer, data, &config.reward, &mut context)
         .map_err(|error| job.stopped(error))?;

@@ -25,9 +25,10 @@ use super::reward::check_pooling;
 use crate::common::{self, Failure};
 use crate::job::Job;
 use crate::policy;
+use crate::runs;
 use crate::start::Start;
 
-pub(crate) use args::Args;
+pub(crate) use args::{Args, Ser};
 use closed_loop::{Held, Round};
 use config::{Config, PolicyReward, StopAfter};
 use data::{Parts, Prepared};
@@ -196,6 +197,7 @@ impl<'a> Run<'a> {
         data: Prepared,
     ) -> Result<SerOutcome<B>, Failure> {
         let ser = &self.config.ser;
+        runs::warn_of_warmup(&ser.train, data.ser.seed.len());
         let (tokenizer, mut context) = self.job.parts();
         let outcome = evolve(start, tokenizer, data.ser, ser, &mut context)
             .map_err(|error| self.job.stopped(error))?;
