@@ -98,7 +98,7 @@ impl Docs {
             .is_some_and(|node| self.takes(node, "array"))
     }
 
-    /// Number of keys of a configuration that no option has.
+    /// Number of values of a configuration that belong to no option.
     pub(crate) fn unknown(&self, config: &Value) -> usize {
         self.unknown_below(&self.schema, config)
     }
@@ -107,7 +107,7 @@ impl Docs {
         let fields = value.as_object().into_iter().flatten();
         let counts = fields.map(|(name, value)| match self.property(node, name) {
             Some(inner) => self.unknown_below(inner, value),
-            None => 1,
+            None => leaves(value),
         });
         counts.sum()
     }
@@ -187,6 +187,14 @@ impl Docs {
         for choice in self.choices(node) {
             self.collect_names(choice, names);
         }
+    }
+}
+
+/// Number of values in a tree of options.
+fn leaves(value: &Value) -> usize {
+    match value {
+        Value::Object(fields) if !fields.is_empty() => fields.values().map(leaves).sum(),
+        _ => 1,
     }
 }
 
