@@ -66,7 +66,8 @@ fn is_unstarted(path: &Path) -> Result<bool, RunError> {
     for entry in entries(path)? {
         let name = entry.file_name().unwrap_or_default().to_string_lossy();
         let of_start = name == LOCK || name.starts_with(UNFINISHED) || BEFORE.contains(&&*name);
-        if !of_start && !(name == "checkpoints" && is_empty(&entry)?) {
+        let unused = of_start || name == "checkpoints" && is_empty(&entry)?;
+        if !unused {
             return Ok(false);
         }
     }

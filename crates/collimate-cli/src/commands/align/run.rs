@@ -4,7 +4,6 @@ use std::path::Path;
 
 use collimate::data::{SftExample, TextTokenizer};
 use collimate::lm::{Llama, eos_token_ids};
-use collimate::nn::Backbone;
 use collimate::recipes::AnswerScorer;
 use collimate::train::TrainConfig;
 
@@ -13,6 +12,7 @@ use super::pairs::{self, Parts};
 use crate::common::Failure;
 use crate::job::Job;
 use crate::options::Layered;
+use crate::own::OnData;
 use crate::scorer::reward_model;
 use crate::start::Start;
 

@@ -5,7 +5,7 @@ use std::path::Path;
 use collimate::core::Key;
 use collimate::data::split_by_hash;
 use collimate::lm::{Architecture, Bert, Llama};
-use collimate::nn::{Backbone, HfReward, Pooling};
+use collimate::nn::{HfReward, Pooling};
 use collimate::recipes::reward_model::{RewardModelData, train_reward_model, write_report};
 use collimate::reward::RewardModel;
 use serde_json::json;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use collimate::data::{ChatFallback, Format, OnBadRow};
 use collimate::judge::{PromptStyle, Rubric};
 use collimate::lm::LlamaConfig;
-use collimate::losses::{DirectLoss, PreferenceLoss};
+use collimate::losses::PreferenceLoss;
 use collimate::recipes::self_rewarding::{PairSource, SelfRewardingConfig};
 use collimate::recipes::{Adaptation, ResponseSampling};
 use collimate::train::TrainConfig;

@@ -10,7 +10,7 @@ use std::path::Path;
 use collimate::core::Key;
 use collimate::data::TextTokenizer;
 use collimate::lm::{Architecture, Bert, Llama, eos_token_ids};
-use collimate::nn::{Backbone, HfReward, Pooling};
+use collimate::nn::{HfReward, Pooling};
 use collimate::recipes::AnswerScorer;
 use collimate::recipes::SftOutcome;
 use collimate::recipes::ppo::{

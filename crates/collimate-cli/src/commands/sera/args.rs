@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use collimate::data::{ChatFallback, Format, HhTurns, OnBadRow};
 use collimate::lm::LlamaConfig;
-use collimate::losses::{DirectLoss, PreferenceLoss};
+use collimate::losses::PreferenceLoss;
 use collimate::recipes::sera::{Method, SeraConfig};
 use collimate::recipes::{Adaptation, RecipeError};
 use collimate::train::TrainConfig;

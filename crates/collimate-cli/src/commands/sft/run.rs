@@ -5,7 +5,7 @@ use std::path::Path;
 use collimate::core::{Key, PreferencePair};
 use collimate::data::{Format, Input, ReadOptions, ReadReport, SftExample, split_by_hash};
 use collimate::lm::Llama;
-use collimate::nn::{Adaptable, Backbone};
+use collimate::nn::Adaptable;
 use collimate::recipes::{Adaptation, SftOutcome};
 use collimate::run::{LineChart, LineSeries, Report};
 use collimate::world::WorldPair;
