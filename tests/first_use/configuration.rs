@@ -71,3 +71,22 @@ fn a_warm_up_without_an_end_is_told() {
     let told = arguments("dpo", &more);
     assert!(told.contains("3 warm-up steps are not fewer"), "{told}");
 }
+
+#[test]
+fn a_dry_run_is_offered_where_it_estimates() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    for (command, estimates) in [
+        ("sft", true),
+        ("dpo", true),
+        ("ser", true),
+        ("ppo", false),
+        ("self-rewarding", false),
+    ] {
+        let help = text(&succeed(command, folder, &["--help"]).stdout);
+        assert_eq!(help.contains("--dry-run"), estimates, "{command}");
+        if !estimates {
+            refused(command, folder, &["--dry-run"], &["no estimate is made"]);
+        }
+    }
+}

@@ -42,6 +42,29 @@ fn a_place_that_cannot_be_written_is_told_before_the_work() {
 }
 
 #[test]
+fn a_run_tells_the_disk_that_it_takes() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    write_rows(&folder.join("pairs.jsonl"), &common::rows(30));
+    let model = model();
+    let fixed = [
+        "--data",
+        "pairs.jsonl",
+        "--model",
+        &model,
+        "--max-length",
+        "48",
+    ];
+    let arguments = [&fixed[..], &["--steps", "1", "--out", "run"]].concat();
+    let told = text(&succeed("dpo", folder, &arguments).stderr);
+    let line = told.lines().find(|line| line.starts_with("disk: about "));
+    assert!(
+        line.is_some_and(|line| line.ends_with("GB are free")),
+        "{told}"
+    );
+}
+
+#[test]
 fn an_empty_answer_of_a_model_without_template_is_explained() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();

@@ -9,6 +9,7 @@ use serde::Serialize;
 use crate::common::Failure;
 use crate::job::{Job, has_ended};
 use crate::options::{Inputs, Layered, RunArgs};
+use crate::preview::Preview;
 
 /// A run with its options, its place and its device.
 pub(crate) struct Start<'a, C> {
@@ -17,6 +18,8 @@ pub(crate) struct Start<'a, C> {
     pub(crate) device: &'a Device,
     pub(crate) out: PathBuf,
     inputs: Inputs<'a>,
+    /// The estimate of a run on the user's own data.
+    preview: Option<Preview>,
 }
 
 impl<'a, C: Serialize> Start<'a, C> {
@@ -36,6 +39,7 @@ impl<'a, C: Serialize> Start<'a, C> {
             device,
             out,
             inputs: L::inputs(config),
+            preview: L::preview(config),
         };
         if args.resume {
             start.find_inputs()?;
@@ -60,6 +64,9 @@ impl<'a, C: Serialize> Start<'a, C> {
 
     /// Opens the run folder. Data and models must be what they were when a run goes on.
     pub(crate) fn open(&self, tokenizer: TextTokenizer, max_length: usize) -> Result<Job, Failure> {
+        if let Some(preview) = &self.preview {
+            preview.check_disk(&self.out)?;
+        }
         Job::open(
             &self.out,
             self.config,

@@ -66,8 +66,13 @@ pub(crate) trait Layered: 'static {
     /// Fills in options that follow from others, and checks the whole.
     fn settle(config: &mut Self::Config, given: &Given) -> Result<(), Failure>;
 
+    /// True where `--dry-run` estimates a run; a command that learns from texts that it writes has none.
+    const ESTIMATES: bool = true;
+
     /// The rows, trainings and sizes that `--dry-run` estimates; nothing for the synthetic world.
-    fn preview(config: &Self::Config) -> Option<Preview>;
+    fn preview(_: &Self::Config) -> Option<Preview> {
+        None
+    }
 
     /// The files and folders that a run reads.
     fn inputs(config: &Self::Config) -> Inputs<'_>;
@@ -99,7 +104,8 @@ impl<L: Layered> clap::Args for Options<L> {
         let docs = Docs::of::<L>();
         let flags = L::flags();
         let command = flags.iter().fold(command, |c, flag| c.arg(flag.arg(&docs)));
-        RunArgs::augment_args(command)
+        let command = RunArgs::augment_args(command);
+        command.mut_arg("dry_run", |flag| flag.hide(!L::ESTIMATES))
     }
 
     fn augment_args_for_update(command: clap::Command) -> clap::Command {
@@ -141,7 +147,7 @@ impl<L: Layered> Options<L> {
         if self.run.dry_run {
             return match L::preview(&config) {
                 Some(preview) => preview.print(&device, self.run.gradient_checkpointing),
-                None if own => Err(usage(
+                None if !L::ESTIMATES => Err(usage(
                     "--dry-run: this command learns from texts that it writes: no estimate is made",
                 )),
                 None => Err(usage(format!(

@@ -113,6 +113,7 @@ impl<'a> Own<'a> {
             truncation: self.truncation,
             lora: self.lora,
             trainings,
+            models: 1,
             left_out,
         })
     }

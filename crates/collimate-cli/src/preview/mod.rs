@@ -1,5 +1,6 @@
 //! `--dry-run`: rows, tokens, steps, memory and time of a run, before a model is loaded.
 
+mod disk;
 mod speed;
 mod weights;
 
@@ -17,6 +18,7 @@ use crate::common::{self, Failure};
 use crate::files;
 use crate::runs;
 
+pub(crate) use disk::free_bytes;
 use weights::Weights;
 
 /// Rows whose tokens are counted; the rest is taken to be like them.
@@ -38,6 +40,8 @@ pub(crate) struct Preview {
     /// True where low-rank adapters are trained in place of all weights.
     pub(crate) lora: bool,
     pub(crate) trainings: Vec<Training>,
+    /// Number of models that the run saves.
+    pub(crate) models: usize,
     /// Parts of the run that the estimate leaves out.
     pub(crate) left_out: Option<&'static str>,
 }
@@ -151,6 +155,7 @@ impl Preview {
         }
         lines.push(("model", weights.describe(self.lora)));
         lines.push(("memory", weights.memory(largest, self.lora, recompute)));
+        lines.push(("disk", self.disk(&weights)));
         let rate = speed::flops_per_second(device, weights.hidden);
         // Products are about half of a training's time.
         let seconds = flops / (0.5 * rate);

@@ -181,19 +181,24 @@ pub(crate) fn settle<C: Aligned>(config: &mut C, given: &Given) -> Result<(), Fa
     check(config, given)
 }
 
-/// The estimate of so many trainings of the policy.
+/// The estimate of so many trainings, each of so many rounds, of a policy.
 pub(crate) fn preview<C: Aligned>(
     config: &C,
     rows: RowsOf,
-    times: usize,
+    (policies, rounds): (usize, usize),
     left_out: &'static str,
 ) -> Option<Preview> {
     let training = Training {
         name: "training",
         share: 0.9,
         train: config.train().clone(),
-        times: times as u64,
+        times: (policies * rounds) as u64,
         passes: 1,
     };
-    config.own().preview(rows, vec![training], Some(left_out))
+    let preview = config.own().preview(rows, vec![training], Some(left_out))?;
+    Some(Preview {
+        // The start is saved too.
+        models: 1 + policies,
+        ..preview
+    })
 }

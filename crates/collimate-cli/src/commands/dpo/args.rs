@@ -88,7 +88,7 @@ impl Layered for Dpo {
 
     fn preview(config: &Config) -> Option<Preview> {
         let left_out = "evaluation and, with --judge, the answers";
-        align::preview(config, RowsOf::Pairs, 1, left_out)
+        align::preview(config, RowsOf::Pairs, (1, 1), left_out)
     }
 
     fn inputs(config: &Config) -> Inputs<'_> {

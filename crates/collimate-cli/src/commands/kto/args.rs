@@ -74,7 +74,7 @@ impl Layered for Kto {
 
     fn preview(config: &Config) -> Option<Preview> {
         let left_out = "evaluation and, with --judge, the answers";
-        align::preview(config, RowsOf::Labelled, 1, left_out)
+        align::preview(config, RowsOf::Labelled, (1, 1), left_out)
     }
 
     fn inputs(config: &Config) -> Inputs<'_> {

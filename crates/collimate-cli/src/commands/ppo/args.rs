@@ -15,7 +15,6 @@ use crate::common::Failure;
 use crate::options::{Flag, Given, Inputs, Layered, MOST_TEXTS, MOST_TOKENS, Options, check_count};
 use crate::own::defaults;
 use crate::policy::{self, HasPolicy};
-use crate::preview::Preview;
 use crate::start::Start;
 
 /// Train a language model by reinforcement learning against a reward: PPO, RLOO or GRPO.
@@ -105,6 +104,7 @@ impl Layered for Ppo {
     type Config = Config;
     const NAME: &'static str = "ppo";
     const OWN: &'static str = "model";
+    const ESTIMATES: bool = false;
 
     /// With the decoder of the other commands.
     fn for_world() -> Result<Config, Failure> {
@@ -169,10 +169,6 @@ impl Layered for Ppo {
             }
         }
         Ok(())
-    }
-
-    fn preview(_: &Config) -> Option<Preview> {
-        None
     }
 
     fn inputs(config: &Config) -> Inputs<'_> {

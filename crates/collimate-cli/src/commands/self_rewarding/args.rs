@@ -19,7 +19,6 @@ use crate::common::{Failure, json_name};
 use crate::options::{Flag, Given, Inputs, Layered, MOST_TEXTS, Options, check_count};
 use crate::own::defaults;
 use crate::own::flags::{self, Adapts, HasLoss};
-use crate::preview::Preview;
 use crate::start::Start;
 
 /// Let a language model pose tasks, answer them, judge its own answers and learn from the pairs by
@@ -186,6 +185,7 @@ impl Layered for SelfRewarding {
     type Config = Config;
     const NAME: &'static str = "self_rewarding";
     const OWN: &'static str = "model";
+    const ESTIMATES: bool = false;
 
     fn for_world() -> Result<Config, Failure> {
         Config::of_world()
@@ -211,10 +211,6 @@ impl Layered for SelfRewarding {
         recipe.check()?;
         config.pretrain.validate()?;
         check(config, given)
-    }
-
-    fn preview(_: &Config) -> Option<Preview> {
-        None
     }
 
     fn inputs(config: &Config) -> Inputs<'_> {

@@ -104,7 +104,7 @@ impl Layered for Sera {
     }
 
     fn preview(config: &Config) -> Option<Preview> {
-        let times = config.align.methods.len() * config.align.iterations;
+        let times = (config.align.methods.len(), config.align.iterations);
         let left_out = "the answers that reviews write, and evaluation";
         align::preview(config, RowsOf::Pairs, times, left_out)
     }
