@@ -33,7 +33,8 @@ fn one_line(error: &clap::Error) -> String {
     ];
     let near = near.into_iter().find_map(|kind| match error.get(kind)? {
         ContextValue::String(name) => Some(name.clone()),
-        ContextValue::Strings(names) if !names.is_empty() => Some(names.join(" or ")),
+        // The nearest name is the last.
+        ContextValue::Strings(names) => names.last().cloned(),
         _ => None,
     });
     match near {

@@ -128,6 +128,29 @@ impl Docs {
         })
     }
 
+    /// The JSON pointer of an option in the schema.
+    pub(crate) fn pointer(&self, path: &str) -> Option<String> {
+        path.split('.')
+            .try_fold(String::new(), |at, name| self.pointer_below(&at, name))
+    }
+
+    fn pointer_below(&self, at: &str, name: &str) -> Option<String> {
+        let node = self.schema.pointer(at)?;
+        if let Some(target) = node.get("$ref").and_then(Value::as_str) {
+            return self.pointer_below(target.trim_start_matches('#'), name);
+        }
+        if node
+            .get("properties")
+            .is_some_and(|all| all.get(name).is_some())
+        {
+            return Some(format!("{at}/properties/{name}"));
+        }
+        ["oneOf", "anyOf", "allOf"].into_iter().find_map(|kind| {
+            let choices = node.get(kind)?.as_array()?.len();
+            (0..choices).find_map(|n| self.pointer_below(&format!("{at}/{kind}/{n}"), name))
+        })
+    }
+
     fn resolve<'a>(&'a self, node: &'a Value) -> &'a Value {
         let target = node.get("$ref").and_then(Value::as_str);
         let target = target.and_then(|target| self.schema.pointer(target.trim_start_matches('#')));

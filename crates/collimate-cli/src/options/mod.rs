@@ -9,6 +9,7 @@ mod file;
 mod flag;
 mod layers;
 mod print;
+mod ranges;
 mod run;
 
 use std::path::PathBuf;
@@ -184,7 +185,8 @@ impl<L: Layered> Options<L> {
 
     /// The JSON schema of the options.
     pub(crate) fn schema(&self) -> Result<String, Failure> {
-        Ok(serde_json::to_string_pretty(Docs::of::<L>().schema())? + "\n")
+        let schema = ranges::with_ranges::<L>(&Docs::of::<L>());
+        Ok(serde_json::to_string_pretty(&schema)? + "\n")
     }
 
     /// The options, merged and checked.
