@@ -10,7 +10,7 @@ use collimate::lm::{Architecture, detect_architecture};
 use collimate::prelude::Device;
 use serde::de::DeserializeOwned;
 
-/// What a run writes last.
+/// The file that a run writes last.
 pub(crate) const REPORT: &str = "report.md";
 
 /// Anything that can go wrong, shown on one line.

@@ -18,7 +18,7 @@ use serde_json::{Map, Value, json};
 use crate::common::{self, Failure, REPORT};
 use crate::runs;
 
-/// Whether the folder holds a run that has ended; then says so.
+/// Returns true if the folder holds a run that has ended; then says so.
 pub(crate) fn has_ended(out: &Path, config: &impl Serialize) -> Result<bool, Failure> {
     let report = out.join(REPORT);
     if !report.exists() {
@@ -74,7 +74,7 @@ pub(crate) fn fresh_llama(
     Ok(model)
 }
 
-/// What a run was opened with, and what it has found out so far.
+/// A run that is open: its parts, and the numbers found out so far.
 pub(crate) struct Job {
     pub(crate) tokenizer: TextTokenizer,
     pub(crate) run: RunFolder,
@@ -89,7 +89,7 @@ pub(crate) struct Job {
 }
 
 impl Job {
-    /// What a recipe works with: the tokenizer, and the folder with signals and progress.
+    /// Lends a recipe the tokenizer, and the folder with signals and progress.
     pub(crate) fn parts(&mut self) -> (&TextTokenizer, RunContext<'_>) {
         let context = RunContext {
             run: &mut self.run,

@@ -123,7 +123,7 @@ pub(crate) fn stopped(error: RecipeError, resume: &str) -> Failure {
     .into()
 }
 
-/// Whether the model takes sequences of this length.
+/// Refuses sequences that are longer than the model takes.
 pub(crate) fn check_length(length: usize, model: &impl Backbone) -> Result<(), Failure> {
     let most = model.max_positions();
     if length > most {
@@ -169,7 +169,7 @@ pub(crate) fn warn_of_warmup(train: &TrainConfig, rows: usize) {
     }
 }
 
-/// Whether a training differs from another one in more than the seed.
+/// Returns true if a training differs from another one in more than the seed.
 pub(crate) fn changed(train: &TrainConfig, default: &TrainConfig) -> bool {
     let seed = default.seed;
     let seeded = TrainConfig {

@@ -92,7 +92,7 @@ impl Docs {
         }
     }
 
-    /// Whether an option is a list.
+    /// Returns true if an option is a list.
     pub(crate) fn is_list(&self, path: &str) -> bool {
         self.find(path)
             .is_some_and(|node| self.takes(node, "array"))
@@ -162,7 +162,7 @@ impl Docs {
         all.filter_map(|kind| node.get(kind)?.as_array()).flatten()
     }
 
-    /// What a list holds, or the node itself.
+    /// Returns the node of a list's items, or the node itself.
     fn items<'a>(&'a self, node: &'a Value) -> &'a Value {
         let node = self.resolve(node);
         let items = node.get("items").or_else(|| {

@@ -257,7 +257,7 @@ impl<L: Layered> Options<L> {
     }
 }
 
-/// Whether the option that makes a run the user's own has a value.
+/// Returns true if the option that makes a run the user's own has a value.
 fn is_own(value: &Value) -> bool {
     !value.is_null() && value.as_array().is_none_or(|items| !items.is_empty())
 }

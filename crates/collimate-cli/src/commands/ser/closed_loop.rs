@@ -21,7 +21,7 @@ pub(crate) struct Held {
     pub(crate) test: Vec<PreferencePair>,
 }
 
-/// What a round did to the reward model.
+/// A round, and the change of the reward model in it.
 #[derive(Debug, Serialize)]
 pub(crate) struct Round {
     round: usize,
@@ -41,7 +41,7 @@ pub(crate) struct Round {
     validation_accuracy: f64,
     accuracy: f64,
     interval: [f64; 2],
-    /// Of the reward model's part.
+    /// Seconds of the reward model's part.
     pub(super) seconds: f64,
 }
 

@@ -185,7 +185,7 @@ impl Config {
         }
     }
 
-    /// What cannot be meant of the policy stage.
+    /// Refuses policy stages that cannot be meant.
     pub(crate) fn check_policies(&self) -> Result<(), Failure> {
         if self.stop_after == StopAfter::Rm {
             return self.check_no_rounds();

@@ -32,7 +32,7 @@ pub(crate) struct Parts {
     pub(crate) test: Vec<PreferencePair>,
     /// For the policy stage: its prompts.
     pub(crate) set_aside: Vec<PreferencePair>,
-    /// What was read.
+    /// Reports on the files that were read.
     pub(crate) reports: Vec<ReadReport>,
 }
 
@@ -80,7 +80,7 @@ pub(crate) struct Prepared {
     pub(crate) sft_held_out: Vec<SftExample>,
     pub(crate) ser: SerData,
     pub(crate) policy: PolicyPrompts,
-    /// What tokenisation does to all pairs.
+    /// Lengths and cuts of all pairs.
     pub(crate) lengths: TokenizeReport,
 }
 

@@ -150,7 +150,7 @@ fn describe(outcome: &SftOutcome) -> String {
 struct Run<'a> {
     config: &'a Config,
     job: Job,
-    /// What the rounds with the policy in the loop have to say.
+    /// Warnings of the rounds with the policy in the loop.
     warnings: Vec<String>,
 }
 
