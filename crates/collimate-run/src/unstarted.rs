@@ -12,9 +12,15 @@ use crate::{RunError, RunFolder};
 /// Files that a run has before its first step.
 const BEFORE: [&str; 3] = ["config.json", "journal.json", "metrics.jsonl"];
 
+/// The folder of log-probabilities of references: the next run computes them again.
+const REFERENCES: &str = "references";
+
+/// The folder of checkpoints.
+const CHECKPOINTS: &str = "checkpoints";
+
 impl RunFolder {
     /// Takes away a run that ended before its first step: no stage has a result, and there are neither
-    /// metrics nor checkpoints. Returns true if the folder is free for another run then; a folder that
+    /// metrics nor checkpoints, but perhaps log-probabilities of references. Returns true if the folder is free for another run then; a folder that
     /// holds anything else, or that another process holds open, stays as it is.
     ///
     /// # Errors
@@ -53,9 +59,11 @@ impl RunFolder {
                 fs::remove_file(&file).map_err(RunError::io(&file))?;
             }
         }
-        let checkpoints = path.join("checkpoints");
-        if checkpoints.exists() {
-            fs::remove_dir_all(&checkpoints).map_err(RunError::io(&checkpoints))?;
+        for name in [CHECKPOINTS, REFERENCES] {
+            let folder = path.join(name);
+            if folder.exists() {
+                fs::remove_dir_all(&folder).map_err(RunError::io(&folder))?;
+            }
         }
         Ok(true)
     }
@@ -65,8 +73,9 @@ impl RunFolder {
 fn is_unstarted(path: &Path) -> Result<bool, RunError> {
     for entry in entries(path)? {
         let name = entry.file_name().unwrap_or_default().to_string_lossy();
-        let of_start = name == LOCK || name.starts_with(UNFINISHED) || BEFORE.contains(&&*name);
-        let unused = of_start || name == "checkpoints" && is_empty(&entry)?;
+        let of_start = [LOCK, REFERENCES].contains(&&*name) || BEFORE.contains(&&*name);
+        let unused =
+            of_start || name.starts_with(UNFINISHED) || name == CHECKPOINTS && is_empty(&entry)?;
         if !unused {
             return Ok(false);
         }
@@ -75,8 +84,9 @@ fn is_unstarted(path: &Path) -> Result<bool, RunError> {
     if fs::metadata(&metrics).is_ok_and(|found| found.len() > 0) {
         return Ok(false);
     }
-    let journal = Journal::read(&path.join("journal.json"))?;
-    Ok(journal.stages.iter().all(|entry| entry.result.is_none()))
+    // A journal that cannot be read may hold results.
+    let journal = Journal::read(&path.join("journal.json"));
+    Ok(journal.is_ok_and(|journal| journal.stages.iter().all(|entry| entry.result.is_none())))
 }
 
 /// True for a folder without a file, however many folders are in it.
