@@ -311,6 +311,32 @@ fn every_option_has_a_description_in_the_schema() {
     }
 }
 
+/// The ranges are those that errors tell.
+#[test]
+fn numbers_have_ranges_in_the_schema() {
+    let folder = tempfile::tempdir().unwrap();
+    let schema = |command: &str| -> Value {
+        let printed = succeed("config", folder.path(), &["schema", command]);
+        serde_json::from_slice(&printed.stdout).unwrap()
+    };
+    for command in COMMANDS {
+        let schema = schema(command);
+        let train = &schema["$defs"]["TrainConfig"]["properties"];
+        let rate = &train["learning_rate"];
+        assert_eq!(
+            (&rate["exclusiveMinimum"], &rate["maximum"]),
+            (&0.into(), &1.into()),
+            "{command}: {rate}"
+        );
+        assert_eq!(train["batch_size"]["minimum"], 1, "{command}");
+        assert_eq!(train["max_steps"]["minimum"], 1, "{command}");
+        assert_eq!(train["epochs"]["maximum"], 1_000_000, "{command}");
+        assert_eq!(train["warmup_ratio"]["exclusiveMaximum"], 1, "{command}");
+    }
+    let dpo = schema("dpo");
+    assert_eq!(dpo["properties"]["prompts"]["maximum"], 10_000_000);
+}
+
 #[test]
 fn help_is_short_and_long() {
     let folder = tempfile::tempdir().unwrap();

@@ -41,7 +41,7 @@ fn planned(folder: &Path, command: &str, arguments: &[&str], line: &str, word: &
         .iter()
         .position(|w| w.trim_end_matches(',') == word)
         .unwrap();
-    for part in ["tokens", "model", "memory", "time"] {
+    for part in ["tokens", "model", "memory", "disk", "time"] {
         assert!(said.lines().any(|l| l.starts_with(part)), "{part}: {said}");
     }
     words[place - 1]

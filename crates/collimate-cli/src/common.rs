@@ -1,17 +1,16 @@
 //! Common to the commands: devices, errors on one line, logging.
 
-use std::ffi::OsString;
 use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
-use clap::error::ErrorKind;
-use clap::{Parser, ValueEnum};
+use clap::ValueEnum;
+use collimate::files::UNFINISHED;
 use collimate::lm::{Architecture, detect_architecture};
 use collimate::prelude::Device;
 use serde::de::DeserializeOwned;
 
-/// What a run writes last.
+/// The file that a run writes last.
 pub(crate) const REPORT: &str = "report.md";
 
 /// Anything that can go wrong, shown on one line.
@@ -24,12 +23,14 @@ pub(crate) struct Interrupted(pub(crate) String);
 
 /// A command line that cannot be meant.
 #[derive(Debug, thiserror::Error)]
-#[error("{0}; --help explains")]
+#[error("{0}")]
 struct Usage(String);
 
 /// An error of the command line: the program ends with status 2.
 pub(crate) fn usage(text: impl Into<String>) -> Failure {
-    Usage(text.into()).into()
+    let text = text.into();
+    let mark = if text.ends_with('?') { "" } else { ";" };
+    Usage(format!("{text}{mark} --help explains")).into()
 }
 
 /// True for an error of the command line.
@@ -63,6 +64,18 @@ pub(crate) fn architecture_of(option: &str, dir: &Path) -> Result<Architecture, 
     Ok(detect_architecture(dir)?)
 }
 
+/// Refuses a folder, named by an option, without a language model.
+pub(crate) fn check_writer(option: &str, dir: &Path) -> Result<(), Failure> {
+    match architecture_of(option, dir)? {
+        Architecture::LlamaCausal => Ok(()),
+        _ => Err(format!(
+            "{option} {}: holds no language model that writes: name a folder of a LlamaForCausalLM",
+            dir.display()
+        )
+        .into()),
+    }
+}
+
 /// The model folders of a run.
 pub(crate) fn models_of_run(run: &Path) -> Vec<String> {
     let inner = std::fs::read_dir(run.join("models")).into_iter().flatten();
@@ -90,17 +103,40 @@ pub(crate) fn check_other(out: &Path, input: &Path) -> Result<(), Failure> {
     }
 }
 
-/// Refuses a path that cannot be a file before any work is done.
-#[allow(dead_code)] // one example writes a folder
+/// Refuses a path that cannot be written as a file before any work is done.
 pub(crate) fn check_writable(out: &Path) -> Result<(), Failure> {
-    let problem = match out.parent() {
-        _ if out.is_dir() => "is a folder: name a file in it",
-        Some(folder) if !folder.as_os_str().is_empty() && !folder.is_dir() => {
-            "its folder does not exist: make it first"
-        }
-        _ => return Ok(()),
+    let folder = out.parent().filter(|f| !f.as_os_str().is_empty());
+    let problem = match folder {
+        _ if out.is_dir() => "is a folder: name a file in it".to_owned(),
+        Some(folder) if !folder.is_dir() => "its folder does not exist: make it first".to_owned(),
+        folder => match try_folder(folder.unwrap_or(Path::new("."))) {
+            Ok(()) => return Ok(()),
+            Err(error) => format!("its folder cannot be written: {error}"),
+        },
     };
     Err(format!("--out {}: {problem}", out.display()).into())
+}
+
+/// Refuses a folder of results that cannot be made or written. Nothing is left behind.
+pub(crate) fn check_writable_folder(out: &Path) -> Result<(), Failure> {
+    let there = out.ancestors().find(|path| path.is_dir());
+    let nearest = there.unwrap_or(Path::new("."));
+    try_folder(nearest).map_err(|error| {
+        let shown = out.display();
+        format!(
+            "--out {shown}: {} cannot be written: {error}",
+            nearest.display()
+        )
+        .into()
+    })
+}
+
+/// Makes a file in a folder, under a name that the next cleaning removes, and takes it away again.
+fn try_folder(folder: &Path) -> io::Result<()> {
+    let process = std::process::id();
+    let probe = folder.join(format!("{UNFINISHED}{process}-probe"));
+    std::fs::File::create(&probe)?;
+    std::fs::remove_file(&probe)
 }
 
 /// Where tensors live.
@@ -146,26 +182,6 @@ fn not_built(name: &str) -> Failure {
     .into()
 }
 
-/// The command line; what is wrong with it is said on one line.
-pub(crate) fn parse<T: Parser>(arguments: impl Iterator<Item = OsString>) -> Result<T, Failure> {
-    let program = T::command().mut_subcommands(|command| command.allow_negative_numbers(true));
-    let parsed = program
-        .try_get_matches_from(arguments)
-        .and_then(|mut found| T::from_arg_matches_mut(&mut found));
-    parsed.map_err(|error| {
-        let no_command = ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand;
-        if !error.use_stderr() || error.kind() == no_command {
-            error.exit(); // --help and --version, or the help because no command is named
-        }
-        let text = error.to_string();
-        let first = text.split("\n\n").next().unwrap_or_default();
-        let words: Vec<&str> = first.split_whitespace().collect();
-        let line = words.join(" ");
-        let line = line.strip_prefix("error: ").unwrap_or(&line);
-        Usage(line.to_owned()).into()
-    })
-}
-
 /// A value as serde spells it.
 pub(crate) fn json_name<T: DeserializeOwned>(text: &str) -> Result<T, String> {
     serde_json::from_value(serde_json::Value::String(text.to_owned())).map_err(|e| e.to_string())
@@ -186,6 +202,17 @@ pub(crate) fn print(text: &str) -> Result<(), Failure> {
 pub(crate) fn tell(line: &str) {
     let _ = writeln!(std::io::stderr(), "{line}");
 }
+
+/// The status of a program that was asked to stop: as a shell reports a process that the signal ended.
+fn stopped_status() -> u8 {
+    match crate::runs::interrupt().signal() {
+        Some(SIGTERM) => 143,
+        _ => 130,
+    }
+}
+
+/// The number of the signal that schedulers send.
+const SIGTERM: usize = 15;
 
 /// Runs `main` and turns an error into one line on standard error and a status other than 0.
 pub(crate) fn exit(main: impl FnOnce() -> Result<(), Failure>) -> ExitCode {
@@ -210,8 +237,7 @@ pub(crate) fn exit(main: impl FnOnce() -> Result<(), Failure>) -> ExitCode {
             let text = error.to_string().replace('\n', " ");
             if error.is::<Interrupted>() {
                 tell(&text);
-                // As a shell reports a process that Ctrl-C ended.
-                return ExitCode::from(130);
+                return ExitCode::from(stopped_status());
             }
             tell(&format!("error: {text}"));
             match error.is::<Usage>() {

@@ -4,13 +4,13 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use collimate::core::Key;
-use collimate::data::{SftExample, SpecialTokenIds, TextTokenizer, Truncation};
+use collimate::data::{SftExample, SpecialTokenIds, TextTokenizer, TokenizeReport, Truncation};
 use collimate::lm::{Llama, LlamaConfig};
-use collimate::nn::HfFolder;
+use collimate::nn::{HfFolder, TokenizerFacts};
 use collimate::prelude::Device;
 use collimate::recipes::{RecipeError, SftOutcome, SftPlan, fine_tune};
-use collimate::run::{RunFolder, peak_memory_bytes};
-use collimate::train::{Interrupt, TrainConfig};
+use collimate::run::{RunContext, RunFolder, peak_memory_bytes};
+use collimate::train::{Interrupt, Progress, TrainConfig};
 use collimate::world::World;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -18,7 +18,7 @@ use serde_json::{Map, Value, json};
 use crate::common::{self, Failure, REPORT};
 use crate::runs;
 
-/// Whether the folder holds a run that has ended; then says so.
+/// Returns true if the folder holds a run that has ended; then says so.
 pub(crate) fn has_ended(out: &Path, config: &impl Serialize) -> Result<bool, Failure> {
     let report = out.join(REPORT);
     if !report.exists() {
@@ -74,7 +74,7 @@ pub(crate) fn fresh_llama(
     Ok(model)
 }
 
-/// What a run was opened with, and what it has found out so far.
+/// A run that is open: its parts, and the numbers found out so far.
 pub(crate) struct Job {
     pub(crate) tokenizer: TextTokenizer,
     pub(crate) run: RunFolder,
@@ -89,6 +89,16 @@ pub(crate) struct Job {
 }
 
 impl Job {
+    /// Lends a recipe the tokenizer, and the folder with signals and progress.
+    pub(crate) fn parts(&mut self) -> (&TextTokenizer, RunContext<'_>) {
+        let context = RunContext {
+            run: &mut self.run,
+            interrupt: &self.interrupt,
+            progress: Progress::Auto,
+        };
+        (&self.tokenizer, context)
+    }
+
     /// Opens the run folder. `files` and `models` must be what they were when a run goes on.
     pub(crate) fn open<'p>(
         out: &Path,
@@ -130,6 +140,7 @@ impl Job {
         if texts.is_empty() {
             return Ok((model, None));
         }
+        runs::warn_of_warmup(train, texts.len());
         let plan = SftPlan {
             tokenizer: &self.tokenizer,
             max_length: self.max_length,
@@ -143,15 +154,44 @@ impl Job {
         Ok((model, Some(outcome)))
     }
 
+    /// Next-token prediction on texts, without anything held out. No texts, no training.
+    pub(crate) fn learn(
+        &mut self,
+        model: Llama,
+        texts: &[SftExample],
+        truncation: Truncation,
+        train: &TrainConfig,
+    ) -> Result<Llama, Failure> {
+        Ok(self.fine_tune(model, texts, &[], truncation, train)?.0)
+    }
+
     /// An error of a recipe; an interrupt tells how to go on.
     pub(crate) fn stopped(&self, error: RecipeError) -> Failure {
         runs::stopped(error, &self.resume)
     }
 
+    /// Tells of data files what was cut, and which pairs are dropped.
+    pub(crate) fn tell_lengths(&self, lengths: &TokenizeReport) {
+        let equal = lengths.equal_answers;
+        let dropped = match equal {
+            0 => String::new(),
+            _ => format!("; {equal} pairs dropped, whose answers are equal as tokens"),
+        };
+        if lengths.is_worth_telling() || equal > 0 {
+            common::tell(&format!(
+                "longest sequence: {} tokens; {lengths}{dropped}",
+                self.max_length
+            ));
+        }
+    }
+
     /// Saves a model in a folder of the run, as other libraries open it.
-    pub(crate) fn save(&self, name: &str, model: &Llama) -> Result<(), Failure> {
-        let folder = self.run.path().join(name);
-        model.save(&folder)?;
+    pub(crate) fn save(&self, name: &str, model: &impl HfFolder) -> Result<(), Failure> {
+        let facts = TokenizerFacts {
+            pad_token_id: self.tokenizer.special().pad,
+            max_length: Some(self.max_length),
+        };
+        model.save_with(&facts, &self.run.path().join(name))?;
         self.save_tokenizer(name)
     }
 

@@ -6,11 +6,14 @@ mod common;
 mod files;
 mod job;
 mod lengths;
+mod line;
 mod options;
+mod own;
 mod policy;
 mod preview;
 mod runs;
 mod scorer;
+mod start;
 mod templates;
 
 use std::ffi::OsString;

@@ -123,7 +123,7 @@ pub(crate) fn stopped(error: RecipeError, resume: &str) -> Failure {
     .into()
 }
 
-/// Whether the model takes sequences of this length.
+/// Refuses sequences that are longer than the model takes.
 pub(crate) fn check_length(length: usize, model: &impl Backbone) -> Result<(), Failure> {
     let most = model.max_positions();
     if length > most {
@@ -156,7 +156,20 @@ pub(crate) fn plain_texts(world: &World, texts: usize, seed: u64) -> Vec<SftExam
         .collect()
 }
 
-/// Whether a training differs from another one in more than the seed.
+/// Warns of a warm-up that a training over so many rows does not come to the end of.
+pub(crate) fn warn_of_warmup(train: &TrainConfig, rows: usize) {
+    let steps = train.total_steps(rows);
+    let warmup = train.warmup_of(steps);
+    if steps > 0 && warmup >= steps {
+        common::tell(&format!(
+            "warning: {}: {warmup} warm-up steps are not fewer than all {steps} steps: the learning rate \
+             never reaches {:e}: lower warmup_steps, or train longer",
+            train.stage, train.learning_rate
+        ));
+    }
+}
+
+/// Returns true if a training differs from another one in more than the seed.
 pub(crate) fn changed(train: &TrainConfig, default: &TrainConfig) -> bool {
     let seed = default.seed;
     let seeded = TrainConfig {

@@ -121,10 +121,7 @@ impl<M> Pretrained<M> {
     ///
     /// # Errors
     /// That of the function.
-    pub fn try_map<N, E>(
-        self,
-        change: impl FnOnce(M) -> Result<N, E>,
-    ) -> Result<Pretrained<N>, E> {
+    pub fn try_map<N, E>(self, change: impl FnOnce(M) -> Result<N, E>) -> Result<Pretrained<N>, E> {
         Ok(Pretrained {
             model: change(self.model)?,
             tokenizer: self.tokenizer,

@@ -1,5 +1,7 @@
 //! Scores of pairs by a reward model, checked.
 
+use std::ops::ControlFlow;
+
 use collimate_data::TokenizedPair;
 use collimate_nn::Backbone;
 use collimate_reward::{RewardModel, score_pairs_with};
@@ -34,7 +36,10 @@ pub(crate) fn scores<B: Backbone>(
             .into());
         }
         let before = scores.len();
-        let done = |done, _| meter.set((before + done) as u64, "pairs");
+        let done = |done, _| {
+            meter.set((before + done) as u64, "pairs");
+            ControlFlow::Continue(())
+        };
         let part = score_pairs_with(model, chunk, EVALUATION_TOKENS, done);
         scores.extend(part.map_err(|error| TrainError::objective(error.after(2 * before)))?);
     }

@@ -126,9 +126,10 @@ impl<B: HfReward> HfFolder for RewardModel<B> {
             Some(head) => Ok(Self::from_parts(parts.backbone, head, parts.pooling)),
             None => Err(LoadError::Invalid {
                 path: dir.to_owned(),
-                message: "holds a backbone without a reward head: train one with `collimate reward` or \
+                message:
+                    "holds a backbone without a reward head: train one with `collimate reward` or \
                           `collimate ser`, or score log-probabilities instead"
-                    .to_owned(),
+                        .to_owned(),
             }),
         }
     }

@@ -1,5 +1,7 @@
 //! Scoring with a trained reward model: untracked, in packs.
 
+use std::ops::ControlFlow;
+
 use burn::module::Module;
 use collimate_core::{Completion, Prompt, ScoreError, Scorer};
 use collimate_data::{
@@ -11,14 +13,15 @@ use crate::model::RewardModel;
 use crate::pack;
 
 /// Scores in packs of about `tokens_per_pack` tokens. The model is best `valid()`: a tracked one
-/// would build graphs that nobody uses. `progress` is called with (done, all).
+/// would build graphs that nobody uses. `progress` is called with (done, all), and ends the work where it
+/// breaks.
 fn score_in_packs<B: Backbone, T>(
     model: &RewardModel<B>,
     items: &[T],
     tokens_per_pack: usize,
     cost: impl Fn(&T) -> usize,
     push: impl Fn(&mut Pack, &T),
-    mut progress: impl FnMut(usize, usize),
+    mut progress: impl FnMut(usize, usize) -> ControlFlow<()>,
 ) -> Result<Vec<f32>, PackError> {
     let mut scores = Vec::with_capacity(items.len());
     for (range, pack) in packs(items, tokens_per_pack, cost, push) {
@@ -26,7 +29,9 @@ fn score_in_packs<B: Backbone, T>(
             pack::to_device(pack, &model.backbone).map_err(|error| error.after(scores.len()))?;
         let part = model.score(&batch, Forward::EVAL).into_data();
         scores.extend(part.iter::<f32>());
-        progress(range.end, items.len());
+        if progress(range.end, items.len()).is_break() {
+            break;
+        }
     }
     Ok(scores)
 }
@@ -40,10 +45,13 @@ pub fn score_pairs<B: Backbone>(
     pairs: &[TokenizedPair],
     tokens_per_pack: usize,
 ) -> Result<Vec<(f32, f32)>, PackError> {
-    score_pairs_with(model, pairs, tokens_per_pack, |_, _| {})
+    score_pairs_with(model, pairs, tokens_per_pack, |_, _| {
+        ControlFlow::Continue(())
+    })
 }
 
-/// [`score_pairs`] that calls `progress` with (done, all) after each pack.
+/// [`score_pairs`] that calls `progress` with (done, all) after each pack. Where it breaks, the scores so
+/// far are returned.
 ///
 /// # Errors
 /// As [`score_pairs`].
@@ -51,7 +59,7 @@ pub fn score_pairs_with<B: Backbone>(
     model: &RewardModel<B>,
     pairs: &[TokenizedPair],
     tokens_per_pack: usize,
-    progress: impl FnMut(usize, usize),
+    progress: impl FnMut(usize, usize) -> ControlFlow<()>,
 ) -> Result<Vec<(f32, f32)>, PackError> {
     let scores = score_in_packs(
         model,
@@ -76,10 +84,13 @@ pub fn score_sequences<B: Backbone>(
     sequences: &[TokenizedExample],
     tokens_per_pack: usize,
 ) -> Result<Vec<f32>, PackError> {
-    score_sequences_with(model, sequences, tokens_per_pack, |_, _| {})
+    score_sequences_with(model, sequences, tokens_per_pack, |_, _| {
+        ControlFlow::Continue(())
+    })
 }
 
-/// [`score_sequences`] that calls `progress` with (done, all) after each pack.
+/// [`score_sequences`] that calls `progress` with (done, all) after each pack. Where it breaks, the scores so
+/// far are returned.
 ///
 /// # Errors
 /// As [`score_sequences`].
@@ -87,7 +98,7 @@ pub fn score_sequences_with<B: Backbone>(
     model: &RewardModel<B>,
     sequences: &[TokenizedExample],
     tokens_per_pack: usize,
-    progress: impl FnMut(usize, usize),
+    progress: impl FnMut(usize, usize) -> ControlFlow<()>,
 ) -> Result<Vec<f32>, PackError> {
     score_in_packs(
         model,

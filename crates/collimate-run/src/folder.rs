@@ -48,7 +48,7 @@ pub struct RunFolder {
     _lock: File,
 }
 
-const LOCK: &str = "run.lock";
+pub(crate) const LOCK: &str = "run.lock";
 
 impl RunFolder {
     /// Makes the folder of a new run, or opens it to go on with a run of the same configuration.
@@ -233,7 +233,7 @@ impl RunFolder {
 }
 
 /// The system drops the lock with the process, so a killed run never blocks its folder.
-fn lock(path: &Path) -> Result<File, RunError> {
+pub(crate) fn lock(path: &Path) -> Result<File, RunError> {
     let lock_path = path.join(LOCK);
     let file = File::options()
         .create(true)

@@ -11,6 +11,7 @@ mod metrics;
 mod plot;
 mod report;
 mod template;
+mod unstarted;
 
 pub use context::RunContext;
 pub use error::RunError;

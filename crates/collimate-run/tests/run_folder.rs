@@ -71,6 +71,51 @@ fn another_configuration_is_refused_by_the_first_key() {
 }
 
 #[test]
+fn a_run_without_a_step_gives_its_folder_away() {
+    let folder = tempfile::tempdir().unwrap();
+    let clear = |path: &Path| RunFolder::clear_unstarted(path).unwrap();
+    let begun = |name: &str| {
+        let path = folder.path().join(name);
+        let mut run = RunFolder::create(&path, &json!({ "seed": 1 })).unwrap();
+        run.stage("sft", "a").unwrap();
+        (path, run)
+    };
+    let (path, run) = begun("failed");
+    run.folder("checkpoints/sft").unwrap();
+    let references = run.folder("references").unwrap();
+    std::fs::write(references.join("sft.safetensors"), "x").unwrap();
+    assert!(!clear(&path), "a run that goes on keeps its folder");
+    drop(run);
+    assert!(clear(&path));
+    drop(RunFolder::create(&path, &json!({ "seed": 2 })).unwrap());
+
+    let (path, run) = begun("logged");
+    run.metrics().log("sft", 1, [("loss", 1.0)]).unwrap();
+    drop(run);
+    assert!(!clear(&path));
+    let (path, mut run) = begun("done");
+    run.complete("sft", &json!(1)).unwrap();
+    drop(run);
+    assert!(!clear(&path));
+    let (path, run) = begun("saved");
+    let checkpoint = run.folder("checkpoints/sft/step-000001").unwrap();
+    std::fs::write(checkpoint.join("state.json"), "{}").unwrap();
+    drop(run);
+    assert!(!clear(&path));
+    let (path, run) = begun("foreign");
+    drop(run);
+    std::fs::write(path.join("notes.txt"), "mine").unwrap();
+    assert!(!clear(&path));
+    for name in ["logged", "done", "saved", "foreign"] {
+        let config = folder.path().join(name).join("config.json");
+        assert!(config.exists(), "{name}");
+    }
+    // Folders that no run has made.
+    assert!(!clear(folder.path()));
+    assert!(!clear(&folder.path().join("nowhere")));
+}
+
+#[test]
 fn one_process_at_a_time_and_no_stale_lock() {
     let folder = tempfile::tempdir().unwrap();
     let first = RunFolder::create(folder.path(), &json!({})).unwrap();

@@ -1,6 +1,6 @@
 //! Stopping after the current step.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use crate::{TrainError, signals};
@@ -20,6 +20,8 @@ use crate::{TrainError, signals};
 #[derive(Debug, Clone, Default)]
 pub struct Interrupt {
     flag: Arc<AtomicBool>,
+    /// Number of the signal that came last; 0 before any has come.
+    signal: Arc<AtomicUsize>,
 }
 
 impl Interrupt {
@@ -49,9 +51,17 @@ impl Interrupt {
         static SIGNALS: OnceLock<Interrupt> = OnceLock::new();
         static INSTALLED: OnceLock<Result<(), String>> = OnceLock::new();
         let interrupt = SIGNALS.get_or_init(Self::new).clone();
-        match INSTALLED.get_or_init(|| signals::install(&interrupt.flag)) {
+        match INSTALLED.get_or_init(|| signals::install(&interrupt.flag, &interrupt.signal)) {
             Ok(()) => Ok(interrupt),
             Err(reason) => Err(TrainError::objective(reason.clone())),
+        }
+    }
+
+    /// Returns the number of the signal that asked to stop; nothing where [`set`](Self::set) did.
+    pub fn signal(&self) -> Option<usize> {
+        match self.signal.load(Ordering::SeqCst) {
+            0 => None,
+            number => Some(number),
         }
     }
 

@@ -40,12 +40,23 @@ impl TrainConfig {
     /// Hugging Face's `get_linear_schedule_with_warmup` starts at a learning rate of 0, so that
     /// its first step changes nothing; here every step moves.
     pub fn learning_rate_at(&self, step: u64, total_steps: u64) -> f64 {
-        let warmup = self.warmup(total_steps);
+        let warmup = self.warmup_of(total_steps);
         let floor = self.final_learning_rate_ratio;
         self.learning_rate * self.schedule.factor(step, warmup, total_steps, floor)
     }
 
-    fn warmup(&self, total_steps: u64) -> u64 {
+    /// Returns the number of warm-up steps of a training with `total_steps`. Where it is not below
+    /// `total_steps`, the learning rate never reaches its peak.
+    ///
+    /// # Examples
+    /// ```
+    /// let config = collimate_train::TrainConfig {
+    ///     warmup_ratio: 0.1,
+    ///     ..Default::default()
+    /// };
+    /// assert_eq!(config.warmup_of(50), 5);
+    /// ```
+    pub fn warmup_of(&self, total_steps: u64) -> u64 {
         if self.warmup_ratio > 0.0 {
             whole(self.warmup_ratio * total_steps as f64)
         } else {

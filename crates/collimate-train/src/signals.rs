@@ -3,7 +3,7 @@
 use std::ffi::c_int;
 use std::io::{self, Write};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 #[cfg(unix)]
@@ -41,9 +41,9 @@ const ASKED: &[Asked] = &[
     },
 ];
 
-/// Lets every signal that is not ignored set the flag. A signal that cannot be had does not take
+/// Lets every signal that is not ignored set the flag, and leave its number. A signal that cannot be had does not take
 /// the others with it: standard error says so, and all of them together are an error.
-pub(crate) fn install(stop: &Arc<AtomicBool>) -> Result<(), String> {
+pub(crate) fn install(stop: &Arc<AtomicBool>, came: &Arc<AtomicUsize>) -> Result<(), String> {
     let ignored = ignored();
     let armed = Arc::new(AtomicBool::new(false));
     let bell = Bell::new(stop, &armed).map_err(|error| format!("no signals: {error}"))?;
@@ -53,7 +53,7 @@ pub(crate) fn install(stop: &Arc<AtomicBool>) -> Result<(), String> {
     let mut refused = Vec::new();
     let mut registered = 0;
     for asked in wanted {
-        match register(asked, stop, &armed, &bell) {
+        match register(asked, (stop, came), &armed, &bell) {
             Ok(()) => registered += 1,
             Err(error) => refused.push(format!("no handler for {}: {error}", asked.name)),
         }
@@ -70,7 +70,7 @@ pub(crate) fn install(stop: &Arc<AtomicBool>) -> Result<(), String> {
 
 fn register(
     asked: &Asked,
-    stop: &Arc<AtomicBool>,
+    (stop, came): (&Arc<AtomicBool>, &Arc<AtomicUsize>),
     armed: &Arc<AtomicBool>,
     bell: &Bell,
 ) -> io::Result<()> {
@@ -78,6 +78,8 @@ fn register(
     if let Some(status) = asked.status {
         flag::register_conditional_shutdown(asked.number, status, Arc::clone(armed))?;
     }
+    let number = usize::try_from(asked.number).unwrap_or_default();
+    flag::register_usize(asked.number, Arc::clone(came), number)?;
     flag::register(asked.number, Arc::clone(stop))?;
     bell.register(asked.number)
 }

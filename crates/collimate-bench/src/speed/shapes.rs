@@ -7,6 +7,7 @@ use std::path::Path;
 use collimate::core::{Key, PreferencePair};
 use collimate::data::{ChatFallback, SpecialTokenIds, TextTokenizer};
 use collimate::lm::{Architecture, Bert, BertConfig, Llama, LlamaConfig, detect_architecture};
+use collimate::nn::TokenizerFacts;
 use collimate::prelude::{Device, HfFolder, HfReward, Pooling, RewardModel};
 use tokenizers::models::TrainerWrapper;
 use tokenizers::models::bpe::{BPE, BpeTrainer};
@@ -52,7 +53,7 @@ pub(crate) fn reward_llama(dir: &Path, tokenizer: &TextTokenizer) -> Result<(), 
     let model = Llama::new(&config, key, &Device::flex())?;
     let model = RewardModel::with_fresh_head(model, Pooling::LastToken, key);
     tokenizer.save(dir)?;
-    Ok(model.save(tokenizer.special().pad, 2048, dir)?)
+    Ok(model.save_with(&facts(tokenizer), dir)?)
 }
 
 /// Writes the folder of a random encoder of MiniLM-L6's size, without dropout.
@@ -66,7 +67,7 @@ pub(crate) fn encoder(dir: &Path, tokenizer: &TextTokenizer) -> Result<(), Failu
     let model = Bert::new(&config, key, &Device::flex())?;
     let model = RewardModel::with_fresh_head(model, Pooling::Mean, key);
     tokenizer.save(dir)?;
-    Ok(model.save(tokenizer.special().pad, 512, dir)?)
+    Ok(model.save_with(&facts(tokenizer), dir)?)
 }
 
 /// Copies a reward model's folder, with a head if it has none, and with every dropout of its
@@ -93,8 +94,15 @@ fn with_head<B: HfReward>(from: &Path, dir: &Path) -> Result<(), Failure> {
     let model = RewardModel::<B>::load_or_fresh(from, key, &Device::flex())?;
     let tokenizer = TextTokenizer::from_folder(from)?;
     tokenizer.save(dir)?;
-    let most = model.backbone.max_positions();
-    Ok(model.save(tokenizer.special().pad, most, dir)?)
+    Ok(model.save_with(&facts(&tokenizer), dir)?)
+}
+
+/// What a saved reward model says of its tokenizer; as long as the model takes.
+fn facts(tokenizer: &TextTokenizer) -> TokenizerFacts {
+    TokenizerFacts {
+        pad_token_id: tokenizer.special().pad,
+        max_length: None,
+    }
 }
 
 /// A byte-level BPE of [`VOCABULARY`] tokens, trained on the pairs' texts.

@@ -1,9 +1,11 @@
 //! The options of a command, printed: `collimate config --help`.
 
 use clap::{Args as ClapArgs, Subcommand, ValueEnum};
+use serde_json::Value;
 
 use super::{dpo, kto, ppo, reward, self_rewarding, ser, sera, sft};
 use crate::common::{self, Failure};
+use crate::options::{Docs, Layered};
 
 /// Print the options of a command with their descriptions, or their JSON schema.
 #[derive(Debug, ClapArgs)]
@@ -98,6 +100,27 @@ macro_rules! each {
             }
         }
     };
+}
+
+/// The command whose options a configuration fits better than those of the command `name`, if there is
+/// one.
+pub(crate) fn better_fit(config: &Value, name: &str) -> Option<String> {
+    fn misfits<L: Layered>(config: &Value) -> (usize, &'static str) {
+        (Docs::of::<L>().unknown(config), L::NAME)
+    }
+    let all = [
+        misfits::<sft::Sft>(config),
+        misfits::<reward::Reward>(config),
+        misfits::<dpo::Dpo>(config),
+        misfits::<kto::Kto>(config),
+        misfits::<sera::Sera>(config),
+        misfits::<ser::Ser>(config),
+        misfits::<ppo::Ppo>(config),
+        misfits::<self_rewarding::SelfRewarding>(config),
+    ];
+    let (own, _) = all.iter().find(|(_, of)| *of == name)?;
+    let (least, best) = all.iter().min_by_key(|(count, _)| count)?;
+    (least < own).then(|| best.replace('_', "-"))
 }
 
 /// Prints.

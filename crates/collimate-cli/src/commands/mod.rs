@@ -1,5 +1,6 @@
 //! The commands of the program, a module each.
 
+mod align;
 mod chat;
 mod completions;
 mod config;
@@ -9,7 +10,6 @@ mod dpo;
 mod eval;
 mod generate;
 mod kto;
-mod pairs;
 mod ppo;
 mod report;
 mod reward;
@@ -23,11 +23,12 @@ mod sft;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-pub(crate) use config::Syntax;
+pub(crate) use config::{Syntax, better_fit};
 
 use clap::{Parser, Subcommand};
 
 use crate::common::{self, Failure};
+use crate::line;
 
 /// Aligns language models with preferences: reward models, direct alignment, reinforcement learning.
 #[derive(Debug, Parser)]
@@ -86,5 +87,5 @@ impl Command {
 
 /// Runs the command that the arguments name.
 pub(crate) fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
-    common::exit(|| common::parse::<Cli>(arguments)?.command.run())
+    common::exit(|| line::parse::<Cli>(arguments)?.command.run())
 }

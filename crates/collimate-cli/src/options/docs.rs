@@ -92,10 +92,24 @@ impl Docs {
         }
     }
 
-    /// Whether an option is a list.
+    /// Returns true if an option is a list.
     pub(crate) fn is_list(&self, path: &str) -> bool {
         self.find(path)
             .is_some_and(|node| self.takes(node, "array"))
+    }
+
+    /// Number of values of a configuration that belong to no option.
+    pub(crate) fn unknown(&self, config: &Value) -> usize {
+        self.unknown_below(&self.schema, config)
+    }
+
+    fn unknown_below(&self, node: &Value, value: &Value) -> usize {
+        let fields = value.as_object().into_iter().flatten();
+        let counts = fields.map(|(name, value)| match self.property(node, name) {
+            Some(inner) => self.unknown_below(inner, value),
+            None => leaves(value),
+        });
+        counts.sum()
     }
 
     /// The node of an option.
@@ -114,6 +128,29 @@ impl Docs {
         })
     }
 
+    /// The JSON pointer of an option in the schema.
+    pub(crate) fn pointer(&self, path: &str) -> Option<String> {
+        path.split('.')
+            .try_fold(String::new(), |at, name| self.pointer_below(&at, name))
+    }
+
+    fn pointer_below(&self, at: &str, name: &str) -> Option<String> {
+        let node = self.schema.pointer(at)?;
+        if let Some(target) = node.get("$ref").and_then(Value::as_str) {
+            return self.pointer_below(target.trim_start_matches('#'), name);
+        }
+        if node
+            .get("properties")
+            .is_some_and(|all| all.get(name).is_some())
+        {
+            return Some(format!("{at}/properties/{name}"));
+        }
+        ["oneOf", "anyOf", "allOf"].into_iter().find_map(|kind| {
+            let choices = node.get(kind)?.as_array()?.len();
+            (0..choices).find_map(|n| self.pointer_below(&format!("{at}/{kind}/{n}"), name))
+        })
+    }
+
     fn resolve<'a>(&'a self, node: &'a Value) -> &'a Value {
         let target = node.get("$ref").and_then(Value::as_str);
         let target = target.and_then(|target| self.schema.pointer(target.trim_start_matches('#')));
@@ -125,7 +162,7 @@ impl Docs {
         all.filter_map(|kind| node.get(kind)?.as_array()).flatten()
     }
 
-    /// What a list holds, or the node itself.
+    /// Returns the node of a list's items, or the node itself.
     fn items<'a>(&'a self, node: &'a Value) -> &'a Value {
         let node = self.resolve(node);
         let items = node.get("items").or_else(|| {
@@ -173,6 +210,14 @@ impl Docs {
         for choice in self.choices(node) {
             self.collect_names(choice, names);
         }
+    }
+}
+
+/// Number of values in a tree of options.
+fn leaves(value: &Value) -> usize {
+    match value {
+        Value::Object(fields) if !fields.is_empty() => fields.values().map(leaves).sum(),
+        _ => 1,
     }
 }
 

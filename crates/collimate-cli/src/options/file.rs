@@ -6,6 +6,7 @@ use collimate::data::{DataError, Input};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use crate::commands::better_fit;
 use crate::common::Failure;
 
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -67,9 +68,9 @@ struct Trouble {
     text: String,
 }
 
-/// The options of a file as a value. The file alone must be a configuration: so keys that no option
+/// The options of a file for the command `name` as a value. The file alone must be a configuration: so keys that no option
 /// has, and values of another type, are refused with their line.
-pub(crate) fn read<C: DeserializeOwned>(path: &Path) -> Result<Value, Failure> {
+pub(crate) fn read<C: DeserializeOwned>(path: &Path, name: &str) -> Result<Value, Failure> {
     let wrong = |error: &str| -> Failure { format!("{}: {error}", path.display()).into() };
     let text = match Input::open(path).and_then(Input::into_text) {
         Ok(text) => text,
@@ -82,8 +83,7 @@ pub(crate) fn read<C: DeserializeOwned>(path: &Path) -> Result<Value, Failure> {
         let line = trouble
             .line
             .map_or_else(String::new, |line| format!(":{line}"));
-        let text = with_nearest(&trouble.text);
-        format!("{}{line}: {text}", path.display()).into()
+        format!("{}{line}: {}", path.display(), trouble.text).into()
     };
     let value: Value = syntax.parse(&text).map_err(at)?;
     // Serde would take a list for a struct.
@@ -101,8 +101,14 @@ pub(crate) fn read<C: DeserializeOwned>(path: &Path) -> Result<Value, Failure> {
             },
             Ok(_) => trouble.text,
         };
+        let advice = match better_fit(&value, name) {
+            Some(other) => {
+                format!("{said}: this looks like a configuration for `collimate {other}`")
+            }
+            None => with_nearest(&said),
+        };
         return Err(at(Trouble {
-            text: said,
+            text: advice,
             ..trouble
         }));
     }

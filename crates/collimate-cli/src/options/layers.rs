@@ -48,12 +48,12 @@ impl fmt::Display for Source {
 pub(crate) struct Given(Vec<(String, Source)>);
 
 impl Given {
-    /// Whether any source names the option or a part of it.
+    /// Returns true if any source names the option or a part of it.
     pub(crate) fn has(&self, path: &str) -> bool {
         self.source(path).is_some()
     }
 
-    /// Whether a flag or `--set` names the option or a part of it.
+    /// Returns true if a flag or `--set` names the option or a part of it.
     pub(crate) fn typed(&self, path: &str) -> bool {
         let typed = |source: &Source| !matches!(source, Source::File(_));
         self.sources(path).any(typed)
@@ -94,7 +94,7 @@ impl Given {
     }
 }
 
-/// Whether `path` lies in `of`, or is it.
+/// Returns true if `path` lies in `of`, or is it.
 fn within(path: &str, of: &str) -> bool {
     path.strip_prefix(of)
         .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
@@ -222,7 +222,7 @@ pub(crate) fn overlay(base: &mut Value, over: Value) {
     }
 }
 
-/// Whether both are enum values, `{"variant": …}`, and differ.
+/// Returns true if both are enum values, `{"variant": …}`, and differ.
 fn is_other_variant(base: &Map<String, Value>, over: &Map<String, Value>) -> bool {
     base.len() == 1 && over.len() == 1 && base.keys().ne(over.keys())
 }

@@ -9,10 +9,12 @@ mod file;
 mod flag;
 mod layers;
 mod print;
+mod ranges;
 mod run;
 
+use std::path::PathBuf;
+
 use clap::{ArgMatches, FromArgMatches};
-use collimate::prelude::Device;
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -26,13 +28,14 @@ pub(crate) use run::{MOST_TEXTS, MOST_TOKENS, RunArgs, check_count, run_folder};
 use crate::commands::Syntax;
 use crate::common::{Failure, usage};
 use crate::preview::Preview;
+use crate::start::Start;
 use layers::{Layers, Source};
 use print::yaml;
 
 /// A command whose options stand in layers.
 pub(crate) trait Layered: 'static {
     /// Everything that decides a run's result.
-    type Config: Serialize + DeserializeOwned + JsonSchema;
+    type Config: Default + Serialize + DeserializeOwned + JsonSchema;
 
     /// Name of the run folder under `runs/`.
     const NAME: &'static str;
@@ -41,11 +44,22 @@ pub(crate) trait Layered: 'static {
     /// the synthetic world.
     const OWN: &'static str;
 
-    /// Defaults for the user's own data (`own`), or for the synthetic world.
+    /// Defaults for the synthetic world.
     ///
     /// # Errors
     /// Defaults that contradict each other: a fault of the program.
-    fn defaults(own: bool) -> Result<Self::Config, Failure>;
+    fn for_world() -> Result<Self::Config, Failure>;
+
+    /// Defaults for the user's own data (`own`), or for the synthetic world.
+    ///
+    /// # Errors
+    /// As [`for_world`](Self::for_world).
+    fn defaults(own: bool) -> Result<Self::Config, Failure> {
+        match own {
+            true => Ok(Self::Config::default()),
+            false => Self::for_world(),
+        }
+    }
 
     /// Short names of options.
     fn flags() -> Vec<Flag<Self::Config>>;
@@ -53,11 +67,28 @@ pub(crate) trait Layered: 'static {
     /// Fills in options that follow from others, and checks the whole.
     fn settle(config: &mut Self::Config, given: &Given) -> Result<(), Failure>;
 
+    /// True where `--dry-run` estimates a run; a command that learns from texts that it writes has none.
+    const ESTIMATES: bool = true;
+
     /// The rows, trainings and sizes that `--dry-run` estimates; nothing for the synthetic world.
-    fn preview(config: &Self::Config) -> Option<Preview>;
+    fn preview(_: &Self::Config) -> Option<Preview> {
+        None
+    }
+
+    /// The files and folders that a run reads.
+    fn inputs(config: &Self::Config) -> Inputs<'_>;
 
     /// Runs the command.
-    fn run(config: &Self::Config, run: &RunArgs, device: &Device) -> Result<(), Failure>;
+    fn run(start: &Start<'_, Self::Config>) -> Result<(), Failure>;
+}
+
+/// The files and folders that a run reads.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Inputs<'a> {
+    /// Data.
+    pub(crate) files: Vec<&'a PathBuf>,
+    /// Folders of models.
+    pub(crate) models: Vec<&'a PathBuf>,
 }
 
 /// The arguments of a layered command, as they were typed.
@@ -74,7 +105,8 @@ impl<L: Layered> clap::Args for Options<L> {
         let docs = Docs::of::<L>();
         let flags = L::flags();
         let command = flags.iter().fold(command, |c, flag| c.arg(flag.arg(&docs)));
-        RunArgs::augment_args(command)
+        let command = RunArgs::augment_args(command);
+        command.mut_arg("dry_run", |flag| flag.hide(!L::ESTIMATES))
     }
 
     fn augment_args_for_update(command: clap::Command) -> clap::Command {
@@ -116,7 +148,7 @@ impl<L: Layered> Options<L> {
         if self.run.dry_run {
             return match L::preview(&config) {
                 Some(preview) => preview.print(&device, self.run.gradient_checkpointing),
-                None if own => Err(usage(
+                None if !L::ESTIMATES => Err(usage(
                     "--dry-run: this command learns from texts that it writes: no estimate is made",
                 )),
                 None => Err(usage(format!(
@@ -125,7 +157,10 @@ impl<L: Layered> Options<L> {
                 ))),
             };
         }
-        L::run(&config, &self.run, &device)
+        match Start::of::<L>(&config, &self.run, &device)? {
+            Some(start) => L::run(&start),
+            None => Ok(()),
+        }
     }
 
     /// The options as a configuration file.
@@ -150,7 +185,8 @@ impl<L: Layered> Options<L> {
 
     /// The JSON schema of the options.
     pub(crate) fn schema(&self) -> Result<String, Failure> {
-        Ok(serde_json::to_string_pretty(Docs::of::<L>().schema())? + "\n")
+        let schema = ranges::with_ranges::<L>(&Docs::of::<L>());
+        Ok(serde_json::to_string_pretty(&schema)? + "\n")
     }
 
     /// The options, merged and checked.
@@ -165,7 +201,7 @@ impl<L: Layered> Options<L> {
     /// The options, merged; `own` chooses the defaults, or the options themselves do.
     fn merged(&self, own: Option<bool>) -> Result<(L::Config, Given), Failure> {
         let file = match self.run.options_file(L::NAME)? {
-            Some(path) => Some((file::read::<L::Config>(&path)?, Source::File(path))),
+            Some(path) => Some((file::read::<L::Config>(&path, L::NAME)?, Source::File(path))),
             None => None,
         };
         let docs = Docs::of::<L>();
@@ -221,7 +257,7 @@ impl<L: Layered> Options<L> {
     }
 }
 
-/// Whether the option that makes a run the user's own has a value.
+/// Returns true if the option that makes a run the user's own has a value.
 fn is_own(value: &Value) -> bool {
     !value.is_null() && value.as_array().is_none_or(|items| !items.is_empty())
 }

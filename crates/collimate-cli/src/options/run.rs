@@ -3,8 +3,10 @@
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
-use crate::common::{DeviceName, Failure};
 use clap::{Args, ValueEnum};
+use collimate::run::RunFolder;
+
+use crate::common::{self, DeviceName, Failure};
 
 /// Options of every command with a run folder.
 #[derive(Debug, Args)]
@@ -92,7 +94,7 @@ pub(crate) fn run_folder(out: Option<&Path>, resume: bool, name: &str) -> Result
         return Ok(out);
     }
     match out {
-        Some(out) if out.join("config.json").exists() => Err(format!(
+        Some(out) if out.join("config.json").exists() && !is_free(out)? => Err(format!(
             "{} holds a run: go on with it by --resume, or give another --out",
             out.display()
         )
@@ -101,14 +103,32 @@ pub(crate) fn run_folder(out: Option<&Path>, resume: bool, name: &str) -> Result
             Err(format!("--out {}: is a file: name a folder", out.display()).into())
         }
         Some(out) => Ok(out.to_owned()),
-        None => Ok((1..)
-            .map(|n| match n {
+        None => {
+            let numbered = (1..).map(|n| match n {
                 1 => default.clone(),
                 n => PathBuf::from(format!("runs/{name}-{n}")),
-            })
-            .find(|path| !path.exists())
-            .unwrap_or(default)),
+            });
+            for path in numbered {
+                if !path.exists() || is_free(&path)? {
+                    return Ok(path);
+                }
+            }
+            Ok(default)
+        }
     }
+}
+
+/// True if a run in the folder ended before its first step, which is taken away.
+fn is_free(path: &Path) -> Result<bool, Failure> {
+    let holds = path.join("config.json").exists();
+    let free = RunFolder::clear_unstarted(path)?;
+    if free && holds {
+        common::tell(&format!(
+            "{}: the run there ended before its first step: this one takes its place",
+            path.display()
+        ));
+    }
+    Ok(free)
 }
 
 fn resume_command(out: &Path, device: DeviceName) -> String {

@@ -1,5 +1,6 @@
 //! `--dry-run`: rows, tokens, steps, memory and time of a run, before a model is loaded.
 
+mod disk;
 mod speed;
 mod weights;
 
@@ -10,13 +11,14 @@ use collimate::data::{
     AnswerEnd, ChatFallback, Format, Input, ReadOptions, SftExample, TextTokenizer, TokenizeReport,
     Truncation,
 };
-use collimate::lm::Architecture;
 use collimate::prelude::Device;
 use collimate::train::TrainConfig;
 
 use crate::common::{self, Failure};
 use crate::files;
+use crate::runs;
 
+pub(crate) use disk::free_bytes;
 use weights::Weights;
 
 /// Rows whose tokens are counted; the rest is taken to be like them.
@@ -38,6 +40,8 @@ pub(crate) struct Preview {
     /// True where low-rank adapters are trained in place of all weights.
     pub(crate) lora: bool,
     pub(crate) trainings: Vec<Training>,
+    /// Number of models that the run saves.
+    pub(crate) models: usize,
     /// Parts of the run that the estimate leaves out.
     pub(crate) left_out: Option<&'static str>,
 }
@@ -76,12 +80,8 @@ impl Preview {
     /// Prints what the run would do.
     pub(crate) fn print(&self, device: &Device, recompute: bool) -> Result<(), Failure> {
         let weights = Weights::of(&self.model)?;
-        let name = self.model.display();
-        if self.writes && common::architecture(&self.model)? != Architecture::LlamaCausal {
-            return Err(format!(
-                "--model {name}: holds no language model that writes: name a folder of a LlamaForCausalLM"
-            )
-            .into());
+        if self.writes {
+            common::check_writer("--model", &self.model)?;
         }
         if weights.positions.is_some_and(|most| self.max_length > most) {
             let most = weights.positions.unwrap_or_default();
@@ -127,6 +127,7 @@ impl Preview {
         for training in &self.trainings {
             let of_training = (training.share * rows as f64).round() as usize;
             let steps = training.train.total_steps(of_training);
+            runs::warn_of_warmup(&training.train, of_training);
             let rows_of_step = training.train.batch_size.min(of_training);
             let seen = steps as f64 * rows_of_step as f64 * per_row;
             let times = training.times as f64;
@@ -154,6 +155,7 @@ impl Preview {
         }
         lines.push(("model", weights.describe(self.lora)));
         lines.push(("memory", weights.memory(largest, self.lora, recompute)));
+        lines.push(("disk", self.disk(&weights)));
         let rate = speed::flops_per_second(device, weights.hidden);
         // Products are about half of a training's time.
         let seconds = flops / (0.5 * rate);

@@ -25,6 +25,9 @@ pub struct LabelledExample {
     pub line: usize,
 }
 
+/// Fields of a row.
+const NEEDED: [&str; 3] = ["prompt", "completion", "label"];
+
 /// Reads labelled completions from one file: [`Input::read_labelled`].
 ///
 /// # Errors
@@ -36,6 +39,15 @@ pub fn read_labelled(
 }
 
 impl Input {
+    /// Returns true if the first row has `prompt`, `completion` and `label`.
+    ///
+    /// # Errors
+    /// Reading that fails.
+    pub fn holds_labels(&mut self) -> Result<bool, DataError> {
+        let row = self.row_ahead()?;
+        Ok(row.is_some_and(|row| NEEDED.iter().all(|name| row.contains_key(*name))))
+    }
+
     /// Reads rows `{"prompt", "completion", "label"}`, JSON lines or one JSON array, and names the columns
     /// that are not used. Prompt and completion are texts or lists of messages; the label is true, false,
     /// 1 or 0.
@@ -59,11 +71,10 @@ impl Input {
 }
 
 fn labelled(row: &Object, line: usize, seen: &mut Seen) -> Result<LabelledExample, Bad> {
-    let needed = ["prompt", "completion", "label"];
-    if let Some(name) = needed.iter().find(|name| !row.contains_key(**name)) {
+    if let Some(name) = NEEDED.iter().find(|name| !row.contains_key(**name)) {
         return Err(Bad::fields(format!("missing field `{name}`")));
     }
-    seen.columns(row, &needed)?;
+    seen.columns(row, &NEEDED)?;
     let desirable = match &row["label"] {
         Value::Bool(label) => *label,
         Value::Number(number) if number.as_f64() == Some(1.0) => true,

@@ -39,15 +39,20 @@ impl Prompts {
 }
 
 impl Input {
+    /// The first row, where it is a JSON object.
+    pub(super) fn row_ahead(&mut self) -> Result<Option<Object>, DataError> {
+        Ok(match self.is_array()? {
+            true => self.first_of_array()?,
+            false => self.line_ahead(1)?.and_then(|(_, line)| object(line)),
+        })
+    }
+
     /// Returns true if the first row is a benchmark's question rather than a row with `prompt` or `messages`.
     ///
     /// # Errors
     /// Reading that fails.
     pub fn holds_questions(&mut self) -> Result<bool, DataError> {
-        let row = match self.is_array()? {
-            true => self.first_of_array()?,
-            false => self.line_ahead(1)?.and_then(|(_, line)| object(line)),
-        };
+        let row = self.row_ahead()?;
         Ok(row.is_some_and(|row| !row.contains_key("prompt") && !row.contains_key("messages")))
     }
 

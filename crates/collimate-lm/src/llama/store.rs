@@ -5,7 +5,7 @@ use std::path::Path;
 use burn::tensor::Device;
 use collimate_core::Key;
 use collimate_nn::{
-    Adaptable, HfFolder, HfReward, LoadError, Pooling, RewardParts, SaveError, ScalarHead,
+    Adaptable, Backbone, HfFolder, HfReward, LoadError, Pooling, RewardParts, SaveError, ScalarHead,
 };
 use serde_json::{Value, json};
 

@@ -237,6 +237,9 @@ impl Chat {
         let text = reply.finish()?;
         if !stopped {
             ended.map_err(|error| super::generate::said(error, &[]))?;
+            if self.plain && text.trim().is_empty() {
+                common::tell(super::generate::NO_TEMPLATE);
+            }
         }
         // An answer that was stopped before its first word is none: /retry writes another.
         if !(stopped && text.is_empty()) {

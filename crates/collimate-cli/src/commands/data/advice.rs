@@ -34,6 +34,14 @@ pub(super) fn of(facts: &Facts) -> Vec<String> {
             facts.prompt_from.join("`, `")
         ));
     }
+    if let Some(good) = facts.labelled_good
+        && (good == 0 || good == facts.kept)
+    {
+        let missing = if good == 0 { "good" } else { "bad" };
+        said.push(format!(
+            "No answer is labelled {missing}: add some, as KTO learns from good and bad answers."
+        ));
+    }
     let repeats = &facts.repeats;
     if repeats.equal_rows > 0 {
         said.push(format!(

@@ -14,8 +14,8 @@ use super::show;
 use super::tokens::Model;
 use crate::common::{self, Failure, json_name};
 
-/// Say what is read from files of preference pairs, examples, prompts or scored answers, and what to
-/// mend in them.
+/// Say what is read from files of preference pairs, examples, labelled answers, prompts or scored
+/// answers, and what to mend in them.
 ///
 /// Rows are read as the training commands read them. With --model the lengths are in tokens too, and
 /// it is told what --max-length cuts. The status is 1 if a file holds nothing that can be used.
@@ -27,8 +27,8 @@ pub(crate) struct Args {
     /// Folder of the model that is to be trained, for its tokenizer and chat template
     #[arg(long, value_name = "DIR")]
     model: Option<PathBuf>,
-    /// Format of the files: one that ser reads, prompt_completion, messages, prompts or
-    /// graded_answers; by default recognised
+    /// Format of the files: one that ser reads, prompt_completion, messages, prompts,
+    /// graded_answers or labelled_answers; by default recognised
     #[arg(long, value_parser = Kind::parse, value_name = "NAME")]
     format: Option<Kind>,
     /// Treatment of a row that cannot be read: drop (told with its line) or fail

@@ -4,7 +4,9 @@ use std::io::Cursor;
 use std::path::{Path, PathBuf};
 
 use collimate::core::{Message, PreferencePair, Prompt, Role};
-use collimate::data::{DropReason, Format, HhTurns, Input, OnBadRow, ReadOptions, SftExample};
+use collimate::data::{
+    DropReason, HhTurns, Input, LabelledExample, OnBadRow, ReadOptions, SftExample,
+};
 use collimate::files::atomic_write;
 use serde_json::{Map, Value, json};
 
@@ -12,15 +14,15 @@ use super::lines::{count, named};
 use super::read::{self, Kind, Rows};
 use crate::common::{self, Failure, json_name};
 
-/// Write preference pairs or examples of any format as JSON lines that TRL reads.
+/// Write preference pairs, examples or labelled answers of any format as JSON lines that TRL reads.
 ///
 /// Pairs become `prompt`, `chosen` and `rejected`, conversations lists of messages; examples become
-/// `prompt` and `completion`, or `messages`. Of scores the readers keep the difference: it is
+/// `prompt` and `completion`, or `messages`; labelled answers keep their `label`. Of scores the readers keep the difference: it is
 /// written as `score_chosen`, beside a `score_rejected` of 0. The rows are read again before
 /// the file is written, and must say the same.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Data files, all of pairs or all of examples
+    /// Data files, all of pairs, all of examples or all of labelled answers
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
     /// File to write
@@ -30,8 +32,8 @@ pub(crate) struct Args {
     #[arg(long)]
     force: bool,
     /// Format of the files; by default recognised
-    #[arg(long, value_parser = json_name::<Format>, value_name = "NAME")]
-    format: Option<Format>,
+    #[arg(long, value_parser = Kind::parse, value_name = "NAME")]
+    format: Option<Kind>,
     /// Treatment of a row that cannot be read: fail or drop (told with its line)
     #[arg(long, value_parser = json_name::<OnBadRow>, default_value = "fail")]
     #[arg(value_name = "POLICY")]
@@ -63,6 +65,11 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
             check_pairs(pairs, &text, &args.out)?;
             text
         }
+        Rows::Labelled(answers) => {
+            let text = lines(of_labelled(answers))?;
+            check_labelled(answers, &text, &args.out)?;
+            text
+        }
         Rows::Prompts(_) | Rows::Scored(_) => String::new(),
     };
     atomic_write(&args.out, text.as_bytes())?;
@@ -78,9 +85,10 @@ fn read_all(args: &Args) -> Result<(Rows, usize), Failure> {
         hh_turns: args.hh_turns,
         ..ReadOptions::default()
     };
-    let (mut pairs, mut examples, mut dropped) = (Vec::new(), Vec::new(), 0);
+    let (mut pairs, mut examples, mut labelled) = (Vec::new(), Vec::new(), Vec::new());
+    let mut dropped = 0;
     for path in &args.files {
-        let found = read::read(path, args.format.map(Kind::Rows), &options)?;
+        let found = read::read(path, args.format, &options)?;
         let shown = path.display();
         if let Some(report) = &found.report.whole {
             common::tell(&report.to_string());
@@ -95,6 +103,7 @@ fn read_all(args: &Args) -> Result<(Rows, usize), Failure> {
         match found.rows {
             Rows::Pairs(mut more) => pairs.append(&mut more),
             Rows::Sft(mut more) => examples.append(&mut more),
+            Rows::Labelled(mut more) => labelled.append(&mut more),
             Rows::Prompts(_) | Rows::Scored(_) => {
                 return Err(format!(
                     "{shown}: holds {}, which this command does not convert: name a file of pairs \
@@ -108,13 +117,21 @@ fn read_all(args: &Args) -> Result<(Rows, usize), Failure> {
             }
         }
     }
-    match (pairs.is_empty(), examples.is_empty()) {
-        (false, true) => Ok((Rows::Pairs(pairs), dropped)),
-        (true, false) => Ok((Rows::Sft(examples), dropped)),
-        (false, false) => {
-            Err("some files hold pairs, others examples: convert each kind by itself".into())
+    match (
+        pairs.is_empty(),
+        examples.is_empty(),
+        labelled.is_empty(),
+    ) {
+        (false, true, true) => Ok((Rows::Pairs(pairs), dropped)),
+        (true, false, true) => Ok((Rows::Sft(examples), dropped)),
+        (true, true, false) => Ok((Rows::Labelled(labelled), dropped)),
+        (true, true, true) => {
+            Err("no row is left to write: `collimate data check` says why".into())
         }
-        (true, true) => Err("no row is left to write: `collimate data check` says why".into()),
+        _ => Err(
+            "some files hold pairs, others examples or labelled answers: convert each kind by itself"
+                .into(),
+        ),
     }
 }
 
@@ -183,6 +200,18 @@ fn of_examples(examples: &[SftExample]) -> Vec<Map<String, Value>> {
     examples.iter().map(row).collect()
 }
 
+fn of_labelled(answers: &[LabelledExample]) -> Vec<Map<String, Value>> {
+    let row = |labelled: &LabelledExample| {
+        let (prompt, text) = (&labelled.example.prompt, &labelled.example.completion.text);
+        Map::from_iter([
+            ("prompt".to_owned(), json!(prompt)),
+            ("completion".to_owned(), answer(prompt, text)),
+            ("label".to_owned(), json!(labelled.desirable)),
+        ])
+    };
+    answers.iter().map(row).collect()
+}
+
 fn lines(rows: Vec<Map<String, Value>>) -> Result<String, Failure> {
     let mut text = String::new();
     for row in rows {
@@ -208,6 +237,15 @@ fn check_examples(examples: &[SftExample], text: &str, out: &Path) -> Result<(),
         .read_sft(&ReadOptions::default())
         .map_err(|e| lossy(out, &e))?;
     same(examples, &again, out, |a, b| a == b)
+}
+
+/// Fails unless the text is read as these labelled answers.
+fn check_labelled(answers: &[LabelledExample], text: &str, out: &Path) -> Result<(), Failure> {
+    let input = Input::from_reader(out, Cursor::new(text.to_owned()))?;
+    let (again, _) = input.read_labelled().map_err(|e| lossy(out, &e))?;
+    same(answers, &again, out, |a, b| {
+        a.example == b.example && a.desirable == b.desirable
+    })
 }
 
 fn lossy(out: &Path, why: &dyn std::fmt::Display) -> String {

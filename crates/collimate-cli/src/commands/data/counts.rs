@@ -85,6 +85,16 @@ pub(super) fn characters(rows: &Rows) -> Parts {
                 Lengths::of(answers.iter().map(|a| text(&a.completion))),
             ),
         ],
+        Rows::Labelled(rows) => vec![
+            (
+                "prompt",
+                Lengths::of(rows.iter().map(|r| prompt(&r.example.prompt))),
+            ),
+            (
+                "completion",
+                Lengths::of(rows.iter().map(|r| text(&r.example.completion.text))),
+            ),
+        ],
     };
     let known = parts
         .into_iter()
@@ -127,6 +137,11 @@ pub(super) fn repeats(rows: &Rows, places: &[usize]) -> Repeats {
                 .map(|a| (&a.prompt, &a.completion, a.score.to_bits())),
             places,
         ),
+        Rows::Labelled(rows) => equal(
+            rows.iter()
+                .map(|r| (&r.example.prompt, &r.example.completion.text, r.desirable)),
+            places,
+        ),
     };
     found.equal_prompts = repeated(prompts(rows).into_iter());
     found
@@ -139,6 +154,7 @@ pub(super) fn prompts(rows: &Rows) -> Vec<&Prompt> {
         Rows::Sft(examples) => examples.iter().map(|e| &e.prompt).collect(),
         Rows::Prompts(prompts) => prompts.iter().map(|p| &p.prompt).collect(),
         Rows::Scored(answers) => answers.iter().map(|a| &a.prompt).collect(),
+        Rows::Labelled(rows) => rows.iter().map(|r| &r.example.prompt).collect(),
     };
     all.into_iter()
         .filter(|prompt| !prompt.is_empty())

@@ -20,7 +20,7 @@ pub(super) struct Facts {
     pub(super) file: PathBuf,
     pub(super) format: String,
     pub(super) recognised_by: String,
-    /// The kind of the rows: pair, example, prompt or scored answer.
+    /// The kind of the rows: pair, example, prompt, scored answer or labelled answer.
     pub(super) kind: &'static str,
     /// Rows of the file.
     pub(super) rows: usize,
@@ -33,6 +33,8 @@ pub(super) struct Facts {
     pub(super) conversations: usize,
     pub(super) without_prompt: usize,
     pub(super) with_scores: usize,
+    /// Answers that are labelled good, where the rows have labels.
+    pub(super) labelled_good: Option<usize>,
     pub(super) repeats: Repeats,
     #[serde(serialize_with = "parts")]
     pub(super) characters: Parts,
@@ -75,6 +77,7 @@ impl Facts {
                 Rows::Sft(_) => "example",
                 Rows::Prompts(_) => "prompt",
                 Rows::Scored(_) => "scored answer",
+                Rows::Labelled(_) => "labelled answer",
             },
             rows: found.report.read,
             kept: found.report.kept,
@@ -98,7 +101,11 @@ impl Facts {
             with_scores: match &found.rows {
                 Rows::Pairs(pairs) => pairs.iter().filter(|p| p.score_gap.is_some()).count(),
                 Rows::Scored(answers) => answers.len(),
-                Rows::Sft(_) | Rows::Prompts(_) => 0,
+                Rows::Sft(_) | Rows::Prompts(_) | Rows::Labelled(_) => 0,
+            },
+            labelled_good: match &found.rows {
+                Rows::Labelled(rows) => Some(rows.iter().filter(|row| row.desirable).count()),
+                _ => None,
             },
             repeats: counts::repeats(&found.rows, &found.places.kept),
             characters: counts::characters(&found.rows),
@@ -154,6 +161,7 @@ fn why(kind: Kind) -> &'static str {
     match kind {
         Kind::Prompts => "no answers stand beside the prompts",
         Kind::ScoredAnswers => "every row has `prompt`, `completion` and a number `score`",
+        Kind::LabelledAnswers => "the first row has `prompt`, `completion` and `label`",
         Kind::Rows(format) => match format {
             Format::HhRlhf => "`chosen` and `rejected` are dialogues of Human: and Assistant:",
             Format::Trl => "the first row has `chosen` and `rejected`",

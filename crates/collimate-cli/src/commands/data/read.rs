@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use collimate::core::PreferencePair;
 use collimate::data::{
-    AskedPrompt, DataError, DropReason, Format, GradedAnswer, Input, Places, Prompts, ReadOptions,
-    ReadReport, SftExample,
+    AskedPrompt, DataError, DropReason, Format, GradedAnswer, Input, LabelledExample, Places,
+    Prompts, ReadOptions, ReadReport, SftExample,
 };
 
 use crate::common::{self, Failure};
@@ -21,6 +21,8 @@ pub(super) enum Kind {
     Prompts,
     /// Answers with a score.
     ScoredAnswers,
+    /// Answers that are labelled good or bad.
+    LabelledAnswers,
 }
 
 impl Kind {
@@ -29,9 +31,10 @@ impl Kind {
         match name {
             "prompts" => Ok(Self::Prompts),
             "graded_answers" => Ok(Self::ScoredAnswers),
+            "labelled_answers" => Ok(Self::LabelledAnswers),
             _ => common::json_name::<Format>(name)
                 .map(Self::Rows)
-                .map_err(|error| error + ", `prompts`, `graded_answers`"),
+                .map_err(|error| error + ", `prompts`, `graded_answers`, `labelled_answers`"),
         }
     }
 
@@ -41,6 +44,7 @@ impl Kind {
             Self::Rows(format) => format.to_string(),
             Self::Prompts => "prompts".to_owned(),
             Self::ScoredAnswers => "graded_answers".to_owned(),
+            Self::LabelledAnswers => "labelled_answers".to_owned(),
         }
     }
 }
@@ -55,6 +59,8 @@ pub(super) enum Rows {
     Prompts(Vec<AskedPrompt>),
     /// Answers with a score.
     Scored(Vec<GradedAnswer>),
+    /// Answers that are labelled good or bad.
+    Labelled(Vec<LabelledExample>),
 }
 
 /// A file that was read.
@@ -112,12 +118,17 @@ pub(super) fn read(
         Some(Kind::Rows(format)) => Ok(rows(&source, format, options)?),
         Some(Kind::Prompts) => Ok(prompts(&source)?),
         Some(Kind::ScoredAnswers) => Ok(scored(&source)?),
+        Some(Kind::LabelledAnswers) => Ok(labelled(&source)?),
         None => recognise(&source, options),
     }
 }
 
 /// Reads rows of the kind that they show. Files that hold no pair and no example may hold prompts.
 fn recognise(source: &Source, options: &ReadOptions) -> Result<Found, Failure> {
+    // What cannot be read at all the reader of formats tells.
+    if source.input()?.holds_labels().unwrap_or(false) {
+        return Ok(labelled(source)?);
+    }
     let format = match source.input()?.format() {
         Ok(format) => format,
         Err(error) => return or_prompts(source, error),
@@ -199,13 +210,11 @@ fn rows(source: &Source, format: Format, options: &ReadOptions) -> Result<Found,
 fn prompts(source: &Source) -> Result<Found, DataError> {
     let Prompts { prompts, unused } = source.input()?.read_prompts()?;
     let lines = prompts.iter().map(|asked| asked.line).collect();
-    let count = prompts.len();
     Ok(simple(
         source,
         Kind::Prompts,
         Rows::Prompts(prompts),
         lines,
-        count,
         unused,
     ))
 }
@@ -213,13 +222,23 @@ fn prompts(source: &Source) -> Result<Found, DataError> {
 fn scored(source: &Source) -> Result<Found, DataError> {
     let (answers, unused) = source.input()?.read_graded()?;
     let lines = answers.iter().map(|answer| answer.line).collect();
-    let count = answers.len();
     Ok(simple(
         source,
         Kind::ScoredAnswers,
         Rows::Scored(answers),
         lines,
-        count,
+        unused,
+    ))
+}
+
+fn labelled(source: &Source) -> Result<Found, DataError> {
+    let (answers, unused) = source.input()?.read_labelled()?;
+    let lines = answers.iter().map(|answer| answer.line).collect();
+    Ok(simple(
+        source,
+        Kind::LabelledAnswers,
+        Rows::Labelled(answers),
+        lines,
         unused,
     ))
 }
@@ -230,9 +249,9 @@ fn simple(
     kind: Kind,
     rows: Rows,
     kept: Vec<usize>,
-    count: usize,
     unused: std::collections::BTreeSet<String>,
 ) -> Found {
+    let count = kept.len();
     Found {
         path: source.path.clone(),
         kind,

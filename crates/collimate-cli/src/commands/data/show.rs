@@ -67,6 +67,9 @@ fn file(facts: &Facts) -> String {
     if facts.with_scores > 0 {
         line("with scores", facts.with_scores.to_string());
     }
+    if let Some(good) = facts.labelled_good {
+        line("labels", format!("{good} good, {} bad", facts.kept - good));
+    }
     let repeats = &facts.repeats;
     line("equal rows", repeats.equal_rows.to_string());
     line("equal prompts", repeats.equal_prompts.to_string());

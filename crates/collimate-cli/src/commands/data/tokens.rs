@@ -103,6 +103,10 @@ impl Model {
                     .collect();
                 self.examples(&examples, places)
             }
+            Rows::Labelled(rows) => {
+                let examples: Vec<_> = rows.iter().map(|row| row.example.clone()).collect();
+                self.examples(&examples, places)
+            }
             Rows::Prompts(prompts) => self.of(
                 prompts,
                 places,
@@ -265,6 +269,9 @@ impl Model {
                     .encode_example(&example, length, TRUNCATION)
                     .map(Encoded::Example)
             }
+            Rows::Labelled(rows) => tokenizer
+                .encode_example(&rows[index].example, length, TRUNCATION)
+                .map(Encoded::Example),
             Rows::Prompts(prompts) => tokenizer
                 .encode_prompt(&prompts[index].prompt)
                 .map(Encoded::Prompt),

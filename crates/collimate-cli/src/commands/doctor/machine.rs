@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
+use crate::preview::free_bytes;
+
 /// The processor.
 #[derive(Debug, Serialize)]
 pub(super) struct Processor {
@@ -88,22 +90,11 @@ pub(super) fn disk() -> Disk {
     let folder = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("."));
     let temporary = std::env::temp_dir();
     Disk {
-        free: free(&folder),
+        free: free_bytes(&folder),
         temporary_problem: problem(&temporary),
         folder,
         temporary,
     }
-}
-
-#[cfg(unix)]
-fn free(folder: &std::path::Path) -> Option<u64> {
-    let found = rustix::fs::statvfs(folder).ok()?;
-    found.f_bavail.checked_mul(found.f_frsize)
-}
-
-#[cfg(not(unix))]
-fn free(_: &std::path::Path) -> Option<u64> {
-    None
 }
 
 /// Writes a file and takes it away again.

@@ -72,6 +72,7 @@ fn features() -> Vec<&'static str> {
         ("flex", cfg!(feature = "flex")),
         ("ndarray", cfg!(feature = "ndarray")),
         ("cuda", cfg!(feature = "cuda")),
+        ("remote", cfg!(feature = "remote")),
     ];
     built
         .into_iter()

@@ -21,7 +21,6 @@ use crate::runs;
 /// writes), {instruction, output} (AlpacaEval's model outputs) or {messages}; a category, subset or
 /// dataset in the rows makes a table row each. Answers are matched by their prompts.
 #[derive(Debug, clap::Args)]
-#[command(allow_negative_numbers = true)]
 pub(crate) struct Args {
     /// Answers of side a, whose wins are counted
     #[arg(long, value_name = "FILE")]

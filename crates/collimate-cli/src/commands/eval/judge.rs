@@ -3,12 +3,13 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use collimate::core::Scorer;
+use collimate::core::{Generator, Scorer};
 use collimate::data::{ChatFallback, TextTokenizer};
 use collimate::judge::{Cache, JudgeOptions, Rubric};
 use collimate::lm::{Architecture, Llama, TextGenerator};
 use collimate::nn::HfFolder;
 use collimate::prelude::Device;
+#[cfg(feature = "remote")]
 use collimate::remote::{RemoteConfig, RemoteGenerator};
 use collimate::run::hash_file;
 use collimate::train::{Interrupt, hash_json};
@@ -112,7 +113,7 @@ impl JudgeArgs {
                 let model = self.judge_model.as_deref().unwrap_or_default();
                 let name = format!("{model} at {url}");
                 let identity = format!("server {url} {model}");
-                let source = Source::Server(Box::new(server));
+                let source = Source::Server(server);
                 // A batch is what Ctrl-C waits for and what is lost where the process is killed.
                 let batch = self.concurrency.unwrap_or(8).saturating_mul(4);
                 (
@@ -154,7 +155,17 @@ impl JudgeArgs {
         Ok((format!("the language model `{shown}`"), kind))
     }
 
-    fn server(&self) -> Result<RemoteGenerator, Failure> {
+    #[cfg(not(feature = "remote"))]
+    fn server(&self) -> Result<Box<dyn Generator>, Failure> {
+        Err(
+            "--judge-url: this program was built without servers: build it with --features \
+             collimate-cli/remote, or run the installed `collimate`"
+                .into(),
+        )
+    }
+
+    #[cfg(feature = "remote")]
+    fn server(&self) -> Result<Box<dyn Generator>, Failure> {
         let mut config = RemoteConfig {
             base_url: self.judge_url.clone().unwrap_or_default(),
             model: self.judge_model.clone().unwrap_or_default(),
@@ -164,7 +175,10 @@ impl JudgeArgs {
         if let Some(concurrency) = self.concurrency {
             config.concurrency = concurrency;
         }
-        RemoteGenerator::new(&config).map_err(|error| format!("the judge's server: {error}").into())
+        match RemoteGenerator::new(&config) {
+            Ok(server) => Ok(Box::new(server)),
+            Err(error) => Err(format!("the judge's server: {error}").into()),
+        }
     }
 
     fn asked(

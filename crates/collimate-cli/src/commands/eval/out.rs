@@ -29,6 +29,7 @@ impl Out {
         if path.join(SUMMARY).exists() {
             return Err(format!("--out {shown}: holds results: give another --out").into());
         }
+        common::check_writable_folder(path)?;
         Ok(Some(Self(path.to_owned())))
     }
 

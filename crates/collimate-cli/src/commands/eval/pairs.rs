@@ -16,7 +16,8 @@ use super::accuracy::Found;
 use super::cases::as_chat;
 use super::out::Out;
 use crate::commands::score::{self, Column, Rows, Task, logps, rewards};
-use crate::common::{self, DeviceName, Failure};
+use crate::common::{self, DeviceName, Failure, Interrupted};
+use crate::runs;
 
 /// Preference accuracy of a reward model, or of a language model's implicit reward.
 ///
@@ -25,7 +26,6 @@ use crate::common::{self, DeviceName, Failure};
 /// else the mean log-probability per token (SimPO's). RewardBench's subsets are put together to its
 /// sections and its score; of other files each value of a column is a row.
 #[derive(Debug, clap::Args)]
-#[command(allow_negative_numbers = true)]
 pub(crate) struct Args {
     /// Pairs in any format that the command score reads, perhaps with a column of subsets
     #[arg(long, value_name = "FILE")]
@@ -160,6 +160,7 @@ fn scores(
             rows: Rows::Pairs(pairs.to_vec()),
             report,
             max_length: args.max_length,
+            interrupt: runs::interrupt(),
         };
         let columns: Vec<Column> = match kind {
             Architecture::LlamaCausal => logps::columns(dir, &task, device)?,
@@ -167,6 +168,13 @@ fn scores(
             _ => rewards::columns::<Llama>(dir, &task, device)?,
         };
         score::check_finite(dir, &columns)?;
+        let (done, all) = (score::scored(&columns), pairs.len());
+        if done < all {
+            let text = format!(
+                "stopped: {done} of {all} pairs are scored, and nothing is written: accuracy needs all"
+            );
+            return Err(Interrupted(text).into());
+        }
         Ok(columns.into_iter().collect())
     };
     let of_model = columns(&args.model, Some(report))?;

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use collimate::core::{Completion, GenerateError, Prompt, Sampling};
 use collimate::data::{ChatFallback, TextTokenizer};
-use collimate::lm::{Architecture, Llama, TextGenerator};
+use collimate::lm::{Llama, TextGenerator};
 use collimate::nn::{Backbone, HfFolder};
 use collimate::prelude::Device;
 use collimate::train::Interrupt;
@@ -26,16 +26,7 @@ impl Policy {
         fallback: ChatFallback,
         device: &Device,
     ) -> Result<Self, Failure> {
-        let kind = common::architecture(dir)
-            .map_err(|error| error.to_string().replacen("--model", option, 1))?;
-        if kind != Architecture::LlamaCausal {
-            return Err(format!(
-                "{option} {}: holds no language model that writes: name a folder of a \
-                 LlamaForCausalLM",
-                dir.display()
-            )
-            .into());
-        }
+        common::check_writer(option, dir)?;
         let tokenizer = TextTokenizer::from_folder(dir)?.with_chat_fallback(fallback);
         let model = Llama::load(dir, device)?;
         Ok(Self {

@@ -21,7 +21,6 @@ use crate::runs;
 /// Prompt files of MT-bench (second turns are asked with the first answer in the conversation), Vicuna,
 /// AlpacaEval, Arena-Hard, Evol-Instruct, and Self-Instruct's seed tasks, recognised by their fields.
 #[derive(Debug, clap::Args)]
-#[command(allow_negative_numbers = true)]
 pub(crate) struct Args {
     /// File of prompts, JSON lines or a JSON array
     #[arg(long, value_name = "FILE")]

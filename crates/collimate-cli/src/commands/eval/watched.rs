@@ -5,13 +5,12 @@ use std::sync::{Mutex, PoisonError};
 
 use collimate::core::{Answers, Completion, GenerateError, Generator, Prompt, Sampling, hand_out};
 use collimate::lm::{self, Llama, TextGenerator, Watch};
-use collimate::remote::RemoteGenerator;
 use collimate::train::{Interrupt, Meter, Progress};
 
 /// Where judgements are written.
 pub(crate) enum Source {
     Folder(Box<TextGenerator<Llama>>),
-    Server(Box<RemoteGenerator>),
+    Server(Box<dyn Generator>),
 }
 
 /// It stops between two calls, so that what a call has brought is in the judge's cache; a model in this

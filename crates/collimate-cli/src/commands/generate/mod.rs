@@ -113,6 +113,10 @@ impl Args {
     }
 }
 
+/// Why a model that was not trained to chat may have nothing to say.
+pub(crate) const NO_TEMPLATE: &str = "an answer is empty: this model has no chat template; it completes text: write the \
+                                      beginning of a text as the prompt";
+
 /// Does what the options say.
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let sampling = args.sampling();
@@ -156,6 +160,14 @@ fn write(
         0 => Ok(()),
         _ => keep(args.out.as_deref(), live, asked, &found),
     };
+    let empty = found
+        .completions
+        .iter()
+        .flatten()
+        .any(|c| c.text.trim().is_empty());
+    if empty && generator.tokenizer().chat_template().is_none() {
+        common::tell(NO_TEMPLATE);
+    }
     if let Some(error) = lost {
         kept?;
         return Err(error.into());

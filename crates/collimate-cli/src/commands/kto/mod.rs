@@ -4,4 +4,4 @@ mod args;
 mod labelled;
 mod run;
 
-pub(crate) use args::Args;
+pub(crate) use args::{Args, Kto};

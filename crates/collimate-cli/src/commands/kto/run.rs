@@ -1,141 +1,77 @@
-//! One run in one folder.
+//! Rows, training and report.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use collimate::core::PreferencePair;
-use collimate::data::{SftExample, TextTokenizer};
-use collimate::lm::{Architecture, Llama, eos_token_ids};
-use collimate::nn::{Backbone, HfFolder};
-use collimate::prelude::Device;
+use collimate::data::SftExample;
+use collimate::lm::Llama;
 use collimate::recipes::AnswerScorer;
 use collimate::recipes::direct::{UnpairedData, align_unpaired, write_report};
-use collimate::run::RunContext;
-use collimate::train::{Progress, TrainConfig};
-use collimate::world::World;
 
 use super::args::{Config, Kto};
 use super::labelled;
-use crate::commands::pairs::{self, Choices, examples};
-use crate::common::{self, Failure};
-use crate::job::{Job, fresh_llama, has_ended, world_tokenizer};
-use crate::options::{Layered, RunArgs};
+use crate::commands::align::Alignment;
+use crate::commands::align::pairs::{Parts, examples};
+use crate::common::Failure;
+use crate::job::Job;
 use crate::runs;
-use crate::scorer::reward_model;
 
-/// Runs the command with these options.
-pub(crate) fn run(config: &Config, options: &RunArgs, device: &Device) -> Result<(), Failure> {
-    let out = options.out(Kto::NAME)?;
-    if has_ended(&out, config)? {
-        return Ok(());
-    }
-    match &config.model {
-        None => from_scratch(options, config, out, device),
-        Some(_) => from_folder(options, config, out, device),
-    }
-}
+impl Alignment for Kto {
+    type Data<'a> = UnpairedData<'a>;
 
-/// A small decoder, trained from scratch on the synthetic world and judged by its gold reward.
-fn from_scratch(
-    options: &RunArgs,
-    config: &Config,
-    out: PathBuf,
-    device: &Device,
-) -> Result<(), Failure> {
-    let world = World::new(&config.world)?;
-    let choices = Choices {
-        seed: config.align.seed,
-        label_noise: 0.0,
-        prompts: config.prompts,
-    };
-    let parts = pairs::from_world(&world, config.pretrain_texts, choices)?;
-    let tokenizer = world_tokenizer(&world)?.with_max_prompt_length(config.align.max_prompt_length);
-    let (length, seed) = (config.align.max_length, config.align.seed);
-    let model = fresh_llama(&config.llama, &tokenizer, length, seed, device)?
-        .with_recompute(options.gradient_checkpointing);
-    let about = format!(
-        "Data: the synthetic world (`docs/synthetic-world.md`), {} pairs with labels of a noisy \
-         annotator, whose answers are labelled one by one; answers to {} held-out prompts are scored by the gold reward. Start: a Llama \
-         decoder from scratch with {} parameters, fine-tuned on {} chosen answers.",
-        parts.train.len(),
-        parts.prompts.len(),
-        model.num_parameters(),
-        parts.sft.len(),
-    );
-    let mut job = open(options, config, tokenizer, &out)?.about(about);
-    let mut fine_tune = |stage: &str, model, texts: &[SftExample], train: &TrainConfig| {
-        let train = TrainConfig {
-            stage: stage.to_owned(),
-            seed,
-            ..train.clone()
-        };
-        let truncation = config.align.truncation;
-        job.fine_tune(model, texts, &[], truncation, &train)
-    };
-    let (model, _) = fine_tune("pretrain", model, &parts.pretrain, &config.pretrain)?;
-    let (start, _) = fine_tune("sft", model, &parts.sft, &config.sft)?;
-    let gold = world.scorer();
-    let judge = AnswerScorer {
-        name: "the gold reward".to_owned(),
-        scorer: &gold,
-    };
-    let data = UnpairedData {
-        train: both(&parts.train),
-        held_out: examples(&parts.validation),
-        prompts: parts.prompts,
-        eos: Vec::new(),
-        judge: Some(judge),
-    };
-    train_and_save(&mut job, config, &start, data)
-}
+    const LABELS: &'static str = ", whose answers are labelled one by one";
 
-/// The user's policy, as it is.
-fn from_folder(
-    options: &RunArgs,
-    config: &Config,
-    out: PathBuf,
-    device: &Device,
-) -> Result<(), Failure> {
-    let dir = config.model.as_deref().ok_or("no model folder")?;
-    let kind = common::architecture(dir)?;
-    if kind != Architecture::LlamaCausal {
-        return Err(format!(
-            "--model {}: holds no language model that writes: name a folder of a \
-             LlamaForCausalLM",
-            dir.display()
-        )
-        .into());
+    fn read(config: &Config, dir: &Path) -> Result<(UnpairedData<'static>, String), Failure> {
+        let (rows, reports) = labelled::read(config)?;
+        let good = rows.train.iter().filter(|(_, good)| *good).count();
+        let mut about = format!(
+            "Start and reference: `{}`. Answers to learn from: {good} good, {} bad; {} good ones held out.",
+            dir.display(),
+            rows.train.len() - good,
+            rows.held_out.len(),
+        );
+        for report in &reports {
+            about += &format!(" {report}.");
+        }
+        Ok((rows, about))
     }
-    let tokenizer = TextTokenizer::from_folder(dir)?.with_chat_fallback(config.chat_fallback);
-    let (rows, reports) = labelled::read(config)?;
-    let eos = eos_token_ids(dir)?;
-    let model = Llama::load(dir, device)?.with_recompute(options.gradient_checkpointing);
-    runs::check_length(config.align.max_length, &model)?;
-    let good = rows.train.iter().filter(|(_, good)| *good).count();
-    let mut about = format!(
-        "Start and reference: `{}`. Answers to learn from: {good} good, {} bad; {} good ones held out.",
-        dir.display(),
-        rows.train.len() - good,
-        rows.held_out.len(),
-    );
-    for report in &reports {
-        about += &format!(" {report}.");
+
+    fn data(parts: Parts) -> UnpairedData<'static> {
+        UnpairedData {
+            train: both(&parts.train),
+            held_out: examples(&parts.validation),
+            prompts: parts.prompts,
+            ..UnpairedData::default()
+        }
     }
-    let scorer = config
-        .judge
-        .as_deref()
-        .map(|dir| reward_model("--judge", dir, config.chat_fallback, device))
-        .transpose()?;
-    let judge = scorer.as_deref().map(|scorer| AnswerScorer {
-        name: "the reward model of --judge".to_owned(),
-        scorer,
-    });
-    let mut job = open(options, config, tokenizer, &out)?.about(about);
-    train_and_save(
-        &mut job,
-        config,
-        &model,
-        UnpairedData { eos, judge, ..rows },
-    )
+
+    fn judged<'a>(
+        data: UnpairedData<'static>,
+        eos: Vec<u32>,
+        judge: Option<AnswerScorer<'a>>,
+    ) -> UnpairedData<'a> {
+        UnpairedData { eos, judge, ..data }
+    }
+
+    fn train_and_save(
+        job: &mut Job,
+        config: &Config,
+        start: &Llama,
+        data: UnpairedData<'_>,
+    ) -> Result<(), Failure> {
+        runs::warn_of_warmup(&config.align.train, data.train.len());
+        let (tokenizer, mut context) = job.parts();
+        let outcome = align_unpaired(start, tokenizer, &data, &config.align, &mut context)
+            .map_err(|error| job.stopped(error))?;
+        if !config.data.is_empty() {
+            job.tell_lengths(&outcome.tokenize);
+        }
+        job.save("models/start", start)?;
+        job.save(&format!("models/{}", outcome.title), &outcome.model)?;
+        let seconds = job.note_cost(outcome.seconds);
+        write_report(&outcome, &config.align, &job.run, &job.about, &job.summary)?;
+        job.print_end(&format!("{outcome}\n"), seconds)
+    }
 }
 
 /// Both answers of every pair: the chosen one is good, the rejected one bad.
@@ -147,51 +83,4 @@ pub(super) fn both(pairs: &[PreferencePair]) -> Vec<(SftExample, bool)> {
     let rows = pairs.iter();
     rows.flat_map(|pair| [(SftExample::from(pair), true), (bad(pair), false)])
         .collect()
-}
-
-fn open(
-    options: &RunArgs,
-    config: &Config,
-    tokenizer: TextTokenizer,
-    out: &Path,
-) -> Result<Job, Failure> {
-    let models = config.model.iter().chain(&config.judge);
-    let length = config.align.max_length;
-    let resume = options.resume_command(out);
-    Job::open(
-        out,
-        config,
-        config.data.iter(),
-        models,
-        tokenizer,
-        length,
-        resume,
-    )
-}
-
-fn train_and_save(
-    job: &mut Job,
-    config: &Config,
-    start: &Llama,
-    data: UnpairedData<'_>,
-) -> Result<(), Failure> {
-    let mut context = RunContext {
-        run: &mut job.run,
-        interrupt: &job.interrupt,
-        progress: Progress::Auto,
-    };
-    let outcome = align_unpaired(start, &job.tokenizer, &data, &config.align, &mut context)
-        .map_err(|error| runs::stopped(error, &job.resume))?;
-    let lengths = &outcome.tokenize;
-    if !config.data.is_empty() && lengths.is_worth_telling() {
-        common::tell(&format!(
-            "longest sequence: {} tokens; {lengths}",
-            config.align.max_length
-        ));
-    }
-    job.save("models/start", start)?;
-    job.save(&format!("models/{}", outcome.title), &outcome.model)?;
-    let seconds = job.note_cost(outcome.seconds);
-    write_report(&outcome, &config.align, &job.run, &job.about, &job.summary)?;
-    job.print_end(&format!("{outcome}\n"), seconds)
 }

@@ -4,20 +4,18 @@ use std::path::PathBuf;
 
 use collimate::data::ChatFallback;
 use collimate::lm::LlamaConfig;
-use collimate::prelude::Device;
 use collimate::recipes::ppo::PolicyConfig;
-use collimate::train::{Schedule, TrainConfig};
+use collimate::train::TrainConfig;
 use collimate::world::WorldConfig;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::commands::rule::rules::Rule;
 use crate::common::Failure;
-use crate::options::{
-    Flag, Given, Layered, MOST_TEXTS, MOST_TOKENS, Options, RunArgs, check_count,
-};
+use crate::options::{Flag, Given, Inputs, Layered, MOST_TEXTS, MOST_TOKENS, Options, check_count};
+use crate::own::defaults;
 use crate::policy::{self, HasPolicy};
-use crate::preview::Preview;
+use crate::start::Start;
 
 /// Train a language model by reinforcement learning against a reward: PPO, RLOO or GRPO.
 ///
@@ -72,17 +70,6 @@ pub(crate) struct Config {
 
 impl Default for Config {
     fn default() -> Self {
-        let stage = |stage: &str, learning_rate, batch_size, epochs| TrainConfig {
-            stage: stage.to_owned(),
-            learning_rate,
-            schedule: Schedule::Cosine,
-            warmup_steps: 20,
-            batch_size,
-            epochs,
-            save_every: Some(200),
-            keep_best: false,
-            ..TrainConfig::default()
-        };
         Self {
             model: None,
             prompts: None,
@@ -95,37 +82,13 @@ impl Default for Config {
             test_prompts: 200,
             policy: policy::defaults(),
             pretrain_texts: 0,
-            pretrain: stage("pretrain", 3e-3, 64, 2.0),
-            sft: stage("sft", 1e-3, 32, 3.0),
+            pretrain: defaults::pretrain(),
+            sft: defaults::sft(),
             world: WorldConfig::default(),
             llama: LlamaConfig::default(),
         }
     }
 }
-
-impl Config {
-    /// Defaults for the embedded world, with the decoder of the examples `ser` and `sera`.
-    fn for_world() -> Self {
-        Self {
-            test_prompts: 400,
-            policy: policy::for_world(),
-            pretrain_texts: 24_000,
-            llama: LlamaConfig {
-                hidden_size: 96,
-                intermediate_size: 256,
-                num_hidden_layers: 3,
-                num_attention_heads: 4,
-                num_key_value_heads: 4,
-                max_position_embeddings: 256,
-                ..LlamaConfig::default()
-            },
-            ..Self::default()
-        }
-    }
-}
-
-/// The command's name: its run folder.
-pub(crate) const NAME: &str = "ppo";
 
 /// The command `ppo`.
 #[derive(Debug)]
@@ -139,13 +102,18 @@ impl HasPolicy for Config {
 
 impl Layered for Ppo {
     type Config = Config;
-    const NAME: &'static str = NAME;
+    const NAME: &'static str = "ppo";
     const OWN: &'static str = "model";
+    const ESTIMATES: bool = false;
 
-    fn defaults(own: bool) -> Result<Config, Failure> {
-        Ok(match own {
-            true => Config::default(),
-            false => Config::for_world(),
+    /// With the decoder of the other commands.
+    fn for_world() -> Result<Config, Failure> {
+        Ok(Config {
+            test_prompts: 400,
+            policy: policy::for_world(),
+            pretrain_texts: defaults::PRETRAIN_TEXTS,
+            llama: defaults::llama(),
+            ..Config::default()
         })
     }
 
@@ -203,11 +171,14 @@ impl Layered for Ppo {
         Ok(())
     }
 
-    fn preview(_: &Config) -> Option<Preview> {
-        None
+    fn inputs(config: &Config) -> Inputs<'_> {
+        Inputs {
+            files: config.prompts.iter().collect(),
+            models: config.model.iter().chain(&config.reward_model).collect(),
+        }
     }
 
-    fn run(config: &Config, run: &RunArgs, device: &Device) -> Result<(), Failure> {
-        super::run_with(config, run, device)
+    fn run(start: &Start<'_, Config>) -> Result<(), Failure> {
+        super::run(start)
     }
 }

@@ -3,8 +3,10 @@
 mod args;
 mod run;
 
-use collimate::core::{Key, Prompt, Scorer};
-use collimate::data::{SftExample, TextTokenizer, Truncation, split_by_fraction};
+use std::path::Path;
+
+use collimate::core::{PreferencePair, Prompt, Scorer};
+use collimate::data::{SftExample, TextTokenizer, Truncation};
 use collimate::lm::{Architecture, Bert, Llama, TextGenerator, eos_token_ids};
 use collimate::nn::{Backbone, HfFolder, HfReward, ValueModel};
 use collimate::prelude::Device;
@@ -14,110 +16,91 @@ use collimate::reward::{RewardModel, RewardScorer};
 use collimate::train::TrainConfig;
 use collimate::world::World;
 
-use crate::job::{fresh_llama, has_ended, world_tokenizer};
-use crate::options::RunArgs;
-use crate::{
-    commands::generate::prompts,
-    common::{self, Failure},
-    policy, runs,
-};
-
+use crate::commands::align::pairs::{self, Choices, examples};
+use crate::commands::generate::prompts;
 use crate::commands::rule::rules::{self, Rule};
-pub(crate) use args::Args;
+use crate::common::{self, Failure};
+use crate::job::{fresh_llama, world_tokenizer};
+use crate::start::Start;
+use crate::{policy, runs};
 use args::Config;
+pub(crate) use args::{Args, Ppo};
 
-/// Runs the command with these options.
-fn run_with(config: &Config, run: &RunArgs, device: &Device) -> Result<(), Failure> {
-    if has_ended(&run.out(args::NAME)?, config)? {
-        return Ok(());
-    }
-    match &config.model {
-        None => from_scratch(run, config, device),
-        Some(_) => from_folder(run, config, device),
+/// Runs the command.
+fn run(start: &Start<'_, Config>) -> Result<(), Failure> {
+    match start.config.model.as_deref() {
+        None => from_scratch(start),
+        Some(dir) => from_folder(start, dir),
     }
 }
 
 /// A small decoder, trained from scratch on the synthetic world, then against its true reward.
-fn from_scratch(args: &RunArgs, config: &Config, device: &Device) -> Result<(), Failure> {
+fn from_scratch(start: &Start<'_, Config>) -> Result<(), Failure> {
+    let config = start.config;
+    let (seed, length) = (config.policy.ppo.seed, config.policy.max_length);
     let world = World::new(&config.world)?;
     let tokenizer = world_tokenizer(&world)?;
-    let seed = config.policy.ppo.seed;
-    let pairs = |rows: Vec<collimate::world::WorldPair>| -> Vec<_> {
-        rows.into_iter().map(|row| row.pair).collect()
+    let choices = Choices {
+        seed,
+        label_noise: 0.0,
+        prompts: config.test_prompts,
     };
-    let key = Key::new(seed, "split");
-    let mut parts = split_by_fraction(pairs(world.train_pairs()), &[0.3, 0.7], key)?;
-    let rest = parts.pop().unwrap_or_default();
-    let sft: Vec<SftExample> = parts
-        .pop()
-        .unwrap_or_default()
-        .iter()
-        .map(SftExample::from)
-        .collect();
-    let validation = pairs(world.validation_pairs());
+    let parts = pairs::from_world(&world, config.pretrain_texts, choices)?;
+    let prompts = |pairs: &[PreferencePair]| -> Vec<Prompt> {
+        pairs.iter().map(|pair| pair.prompt.clone()).collect()
+    };
     let gold = world.scorer();
-    let test = pairs(world.test_pairs())
-        .into_iter()
-        .take(config.test_prompts);
     let data = PolicyData {
-        prompts: rest.into_iter().map(|pair| pair.prompt).collect(),
-        watched: validation.iter().map(|pair| pair.prompt.clone()).collect(),
-        test: test.map(|pair| pair.prompt).collect(),
-        held_out: validation.iter().map(SftExample::from).collect(),
+        prompts: prompts(&parts.train),
+        watched: prompts(&parts.validation),
+        test: parts.prompts,
+        held_out: examples(&parts.validation),
         eos: Vec::new(),
         judge: Some(AnswerScorer {
             name: "the gold reward".to_owned(),
             scorer: &gold,
         }),
     };
-    let length = config.policy.max_length;
-    let model = fresh_llama(&config.llama, &tokenizer, length, seed, device)?
-        .with_recompute(args.gradient_checkpointing);
+    let model = fresh_llama(&config.llama, &tokenizer, length, seed, start.device)?
+        .with_recompute(start.args.gradient_checkpointing);
     let about = format!(
         "Data: the synthetic world (`docs/synthetic-world.md`). Start: a Llama decoder from scratch \
          with {} parameters, fine-tuned on {} chosen answers. Reward: the world's true one, over {} \
          prompts; answers to {} others are compared.",
         model.num_parameters(),
-        sft.len(),
+        parts.sft.len(),
         data.prompts.len(),
         data.test.len(),
     );
-    let texts = runs::plain_texts(&world, config.pretrain_texts, seed);
-    let mut job = run::open(args, config, tokenizer)?.about(about);
-    let mut fine_tune = |model, texts: &[SftExample], train: &TrainConfig| {
+    let mut job = start.open(tokenizer, length)?.about(about);
+    let mut learn = |model, texts: &[SftExample], train: &TrainConfig| {
         let train = TrainConfig {
             seed,
             ..train.clone()
         };
-        job.fine_tune(model, texts, &[], Truncation::default(), &train)
+        job.learn(model, texts, Truncation::default(), &train)
     };
-    let (model, _) = fine_tune(model, &texts, &config.pretrain)?;
-    let (start, _) = fine_tune(model, &sft, &config.sft)?;
+    let model = learn(model, &parts.pretrain, &config.pretrain)?;
+    let policy = learn(model, &parts.sft, &config.sft)?;
     let arm = RewardArm {
         name: "gold".to_owned(),
         reward: &gold,
         centre: None,
         critic: None,
     };
-    run::reinforce(&mut job, config, &start, arm, &data)
+    run::reinforce(&mut job, config, &policy, arm, &data)
 }
 
 /// The user's policy, as it is.
-fn from_folder(args: &RunArgs, config: &Config, device: &Device) -> Result<(), Failure> {
-    let dir = config.model.as_deref().ok_or("no model folder")?;
-    if common::architecture(dir)? != Architecture::LlamaCausal {
-        return Err(format!(
-            "--model {}: holds no language model that writes: name a folder of a LlamaForCausalLM",
-            dir.display()
-        )
-        .into());
-    }
+fn from_folder(start: &Start<'_, Config>, dir: &Path) -> Result<(), Failure> {
+    let config = start.config;
+    common::check_writer("--model", dir)?;
     let tokenizer = TextTokenizer::from_folder(dir)?.with_chat_fallback(config.chat_fallback);
     runs::check_lasting(&config.prompts)?;
-    let model = Llama::load(dir, device)?.with_recompute(args.gradient_checkpointing);
+    let model = Llama::load(dir, start.device)?.with_recompute(start.args.gradient_checkpointing);
     let length = config.policy.max_length;
     runs::check_length(length, &model)?;
-    let (name, scorer, critic, reward) = reward(config, &tokenizer, device)?;
+    let (name, scorer, critic, reward) = reward(config, &tokenizer, start.device)?;
     let eos = eos_token_ids(dir)?;
     let asked = match &config.prompts {
         Some(file) => prompts::read(&[], Some(file))?
@@ -126,7 +109,7 @@ fn from_folder(args: &RunArgs, config: &Config, device: &Device) -> Result<(), F
             .collect(),
         None => Vec::new(),
     };
-    let job = run::open(args, config, tokenizer.clone())?;
+    let job = start.open(tokenizer.clone(), length)?;
     let all: Vec<Prompt> = match asked.is_empty() {
         false => asked,
         true => {

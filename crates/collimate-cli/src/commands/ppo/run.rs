@@ -7,38 +7,14 @@ use collimate::lm::{GenerationProgress, Llama, TextGenerator, Watch};
 use collimate::recipes::ppo::{
     PolicyData, PolicyInputs, RewardArm, reinforce as train, write_report,
 };
-use collimate::run::RunContext;
 use collimate::train::{Interrupt, Meter, Progress};
 use serde_json::json;
 
-use super::args::{Config, NAME};
+use super::args::Config;
 use crate::commands::rule::pairs::{self, Sizes};
 use crate::common::{Failure, Interrupted};
 use crate::job::Job;
-use crate::options::RunArgs;
 use crate::policy;
-use collimate::data::TextTokenizer;
-
-/// Opens the run's folder.
-pub(crate) fn open(
-    args: &RunArgs,
-    config: &Config,
-    tokenizer: TextTokenizer,
-) -> Result<Job, Failure> {
-    let out = args.out(NAME)?;
-    let models = config.model.iter().chain(&config.reward_model);
-    let length = config.policy.max_length;
-    let resume = args.resume_command(&out);
-    Job::open(
-        &out,
-        config,
-        config.prompts.iter(),
-        models,
-        tokenizer,
-        length,
-        resume,
-    )
-}
 
 /// Beginnings of texts by the model itself.
 pub(crate) fn openings(
@@ -77,13 +53,9 @@ pub(crate) fn reinforce(
     data: &PolicyData<'_>,
 ) -> Result<(), Failure> {
     let config = &config.policy;
-    let mut context = RunContext {
-        run: &mut job.run,
-        interrupt: &job.interrupt,
-        progress: Progress::Auto,
-    };
+    let (tokenizer, mut context) = job.parts();
     let inputs = PolicyInputs { arms: &[arm], data };
-    let outcome = train(start, &job.tokenizer, &inputs, config, &mut context)
+    let outcome = train(start, tokenizer, &inputs, config, &mut context)
         .map_err(|error| job.stopped(error))?;
     job.save("models/start", start)?;
     for policy in &outcome.policies {

@@ -4,21 +4,22 @@ use std::path::PathBuf;
 
 use collimate::data::{ChatFallback, Format, HhTurns, OnBadRow};
 use collimate::lm::LlamaConfig;
-use collimate::nn::{LoraConfig, Pooling};
-use collimate::prelude::Device;
+use collimate::nn::Pooling;
 use collimate::recipes::Adaptation;
 use collimate::recipes::reward_model::RewardModelConfig;
-use collimate::train::{Schedule, TrainConfig};
+use collimate::train::TrainConfig;
 use collimate::world::WorldConfig;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::common::{Failure, usage};
+use crate::common::Failure;
 use crate::files;
 use crate::lengths;
-use crate::options::{Flag, Given, Layered, MOST_TEXTS, Options, RunArgs, check_count};
+use crate::options::{Flag, Given, Inputs, Layered, Options};
+use crate::own::flags::{self, Adapts};
+use crate::own::{OnData, Own, check, defaults, own};
 use crate::preview::{Preview, RowsOf, Training};
-use crate::runs::changed;
+use crate::start::Start;
 
 /// Train a reward model from labelled preference pairs, using every label.
 ///
@@ -71,17 +72,6 @@ pub(crate) struct Config {
 
 impl Default for Config {
     fn default() -> Self {
-        let stage = |stage: &str, learning_rate, batch_size, epochs| TrainConfig {
-            stage: stage.to_owned(),
-            learning_rate,
-            schedule: Schedule::Cosine,
-            warmup_steps: 20,
-            batch_size,
-            epochs,
-            save_every: Some(200),
-            keep_best: false,
-            ..TrainConfig::default()
-        };
         Self {
             data: Vec::new(),
             test: Vec::new(),
@@ -93,41 +83,28 @@ impl Default for Config {
             pooling: None,
             reward: RewardModelConfig::default(),
             pretrain_texts: 0,
-            pretrain: stage("pretrain", 3e-3, 64, 2.0),
-            sft: stage("sft", 1e-3, 32, 3.0),
+            pretrain: defaults::pretrain(),
+            sft: defaults::sft(),
             world: WorldConfig::default(),
             llama: LlamaConfig::default(),
         }
     }
 }
 
-impl Config {
-    /// Defaults for the synthetic world, with the decoder and the training of the command `ser`.
-    fn for_world() -> Self {
-        let default = Self::default();
-        Self {
-            pretrain_texts: 24_000,
-            reward: RewardModelConfig {
-                max_length: 128,
-                train: TrainConfig {
-                    learning_rate: 1e-3,
-                    epochs: 3.0,
-                    warmup_ratio: 0.05,
-                    ..default.reward.train
-                },
-                ..default.reward
-            },
-            llama: LlamaConfig {
-                hidden_size: 96,
-                intermediate_size: 256,
-                num_hidden_layers: 3,
-                num_attention_heads: 4,
-                num_key_value_heads: 4,
-                max_position_embeddings: 256,
-                ..LlamaConfig::default()
-            },
-            ..default
+impl OnData for Config {
+    fn own(&self) -> Own<'_> {
+        Own {
+            test: &self.test,
+            pooling: self.pooling.is_some(),
+            sft: Some(&self.sft),
+            ..own!(self, self.reward, self.reward.seed)
         }
+    }
+}
+
+impl Adapts for Config {
+    fn adaptation(&mut self) -> &mut Adaptation {
+        &mut self.reward.adaptation
     }
 }
 
@@ -140,40 +117,38 @@ impl Layered for Reward {
     const NAME: &'static str = "reward";
     const OWN: &'static str = "data";
 
-    fn defaults(own: bool) -> Result<Config, Failure> {
-        Ok(match own {
-            true => Config::default(),
-            false => Config::for_world(),
-        })
+    /// With the decoder and the training of the command `ser`.
+    fn for_world() -> Result<Config, Failure> {
+        let mut config = Config {
+            pretrain_texts: defaults::PRETRAIN_TEXTS,
+            llama: defaults::llama(),
+            ..Config::default()
+        };
+        config.reward.max_length = 128;
+        config.reward.train.learning_rate = 1e-3;
+        config.reward.train.epochs = 3.0;
+        config.reward.train.warmup_ratio = 0.05;
+        Ok(config)
     }
 
     fn flags() -> Vec<Flag<Config>> {
-        vec![
-            Flag::of("data", "FILE", &["data"]),
-            Flag::of("test", "FILE", &["test"]),
-            Flag::of("model", "DIR", &["model"]),
+        let mut all = flags::tested_inputs();
+        all.extend([
             Flag::of("lr", "RATE", &["reward.train.learning_rate"]),
             Flag::of("batch", "N", &["reward.train.batch_size"]),
             Flag::of("epochs", "N", &["reward.train.epochs"]),
             Flag::of("steps", "N", &["reward.train.max_steps"]),
             Flag::of("max-length", "N", &["reward.max_length"]),
             Flag::of("max-prompt-length", "N", &["reward.max_prompt_length"]).rare(),
-            Flag::switch(
-                "lora",
+            flags::lora(
                 &["reward.adaptation"],
                 "Train low-rank adapters (r 8, alpha 32, dropout 0.1) and the head instead of all weights",
-                |config: &mut Config, _, _| {
-                    config.reward.adaptation = Adaptation::Lora(LoraConfig::default());
-                    Ok(())
-                },
             ),
             Flag::of("seed", "N", &["reward.seed", "pretrain.seed", "sft.seed"]),
             Flag::of("pooling", "POOLING", &["pooling"]).rare(),
-            Flag::of("format", "NAME", &["format"]).rare(),
-            Flag::of("on-bad-row", "POLICY", &["on_bad_row"]).rare(),
-            Flag::of("hh-turns", "TURNS", &["hh_turns"]).rare(),
-            Flag::of("chat-fallback", "HOW", &["chat_fallback"]).rare(),
-        ]
+        ]);
+        all.extend(flags::reading());
+        all
     }
 
     fn settle(config: &mut Config, given: &Given) -> Result<(), Failure> {
@@ -189,73 +164,30 @@ impl Layered for Reward {
             }
         }
         config.reward.check()?;
-        config.sft.validate()?;
-        config.pretrain.validate()?;
-        check_count("pretrain_texts", config.pretrain_texts, 0..=MOST_TEXTS)?;
-        if config.data.is_empty() == config.model.is_some() {
-            return Err(usage(
-                "data and model go together: give both --data and --model, or neither",
-            ));
-        }
-        let for_files = [
-            ("test", !config.test.is_empty()),
-            ("format", config.format.is_some()),
-            ("pooling", config.pooling.is_some()),
-            ("on_bad_row", given.typed("on_bad_row")),
-            ("hh_turns", given.typed("hh_turns")),
-            ("chat_fallback", given.typed("chat_fallback")),
-        ];
-        let default = Config::default();
-        let for_world = [
-            ("world", config.world != default.world),
-            ("llama", config.llama != default.llama),
-            (
-                "pretrain_texts",
-                config.pretrain_texts != default.pretrain_texts,
-            ),
-            ("pretrain", changed(&config.pretrain, &default.pretrain)),
-            ("sft", changed(&config.sft, &default.sft)),
-        ];
-        let (all, of) = match config.data.is_empty() {
-            true => (
-                &for_files[..],
-                "data files: give --data and --model too, or leave it out",
-            ),
-            false => (
-                &for_world[..],
-                "the synthetic world: leave it out with --data and --model",
-            ),
-        };
-        if let Some((name, _)) = all.iter().find(|(_, given)| *given) {
-            return Err(format!("{name} is for {of}").into());
-        }
-        Ok(())
+        check(config, given)
     }
 
     fn preview(config: &Config) -> Option<Preview> {
+        let training = Training {
+            name: "reward",
+            share: if config.test.is_empty() { 0.7 } else { 0.9 },
+            train: config.reward.train.clone(),
+            times: 1,
+            passes: 0,
+        };
+        let own = config.own();
+        let preview = own.preview(RowsOf::Pairs, vec![training], Some("evaluation"))?;
         Some(Preview {
-            model: config.model.clone()?,
             writes: false,
-            files: config.data.clone(),
-            rows: RowsOf::Pairs,
-            reading: files::options(config.format, config.on_bad_row, config.hh_turns),
-            chat_fallback: config.chat_fallback,
-            max_length: config.reward.max_length,
-            max_prompt_length: config.reward.max_prompt_length,
-            truncation: config.reward.truncation,
-            lora: matches!(config.reward.adaptation, Adaptation::Lora(_)),
-            trainings: vec![Training {
-                name: "reward",
-                share: if config.test.is_empty() { 0.7 } else { 0.9 },
-                train: config.reward.train.clone(),
-                times: 1,
-                passes: 0,
-            }],
-            left_out: Some("evaluation"),
+            ..preview
         })
     }
 
-    fn run(config: &Config, run: &RunArgs, device: &Device) -> Result<(), Failure> {
-        super::run::run(config, run, device)
+    fn inputs(config: &Config) -> Inputs<'_> {
+        config.own().inputs()
+    }
+
+    fn run(start: &Start<'_, Config>) -> Result<(), Failure> {
+        super::run::run(start)
     }
 }

@@ -3,4 +3,5 @@
 mod args;
 mod run;
 
-pub(crate) use args::Args;
+pub(crate) use args::{Args, Reward};
+pub(crate) use run::check_pooling;

@@ -1,85 +1,68 @@
 //! One run in one folder.
 
-use collimate::core::{Key, PreferencePair};
-use collimate::data::{SftExample, TextTokenizer, split_by_fraction, split_by_hash};
+use std::path::Path;
+
+use collimate::core::Key;
+use collimate::data::split_by_hash;
 use collimate::lm::{Architecture, Bert, Llama};
-use collimate::nn::{Backbone, HfFolder, HfReward, Pooling, TokenizerFacts};
-use collimate::prelude::Device;
+use collimate::nn::{HfReward, Pooling};
 use collimate::recipes::reward_model::{RewardModelData, train_reward_model, write_report};
 use collimate::reward::RewardModel;
-use collimate::run::RunContext;
-use collimate::train::Progress;
-use collimate::world::World;
 use serde_json::json;
 
-use super::args::{Config, Reward};
+use super::args::Config;
+use crate::commands::align::pairs::{self, Choices};
 use crate::common::{self, Failure};
 use crate::files::{self, parts};
-use crate::job::{Job, fresh_llama, has_ended, world_tokenizer};
-use crate::options::{Layered, RunArgs};
+use crate::job::Job;
+use crate::own::OnData;
 use crate::runs;
+use crate::start::Start;
 
-/// Runs the command with these options.
-pub(crate) fn run(config: &Config, args: &RunArgs, device: &Device) -> Result<(), Failure> {
-    if has_ended(&args.out(Reward::NAME)?, config)? {
-        return Ok(());
-    }
+/// Runs the command.
+pub(crate) fn run(start: &Start<'_, Config>) -> Result<(), Failure> {
+    let config = start.config;
     let Some(dir) = config.model.as_deref() else {
-        return from_scratch(config, args, device);
+        return from_scratch(start);
     };
     match common::architecture(dir)? {
-        Architecture::Bert => from_folder::<Bert>(config, args, device),
-        _ => match config
-            .pooling
-            .filter(|pooling| *pooling != Pooling::LastToken)
-        {
-            None => from_folder::<Llama>(config, args, device),
-            Some(pooling) => Err(format!(
-                "pooling is {}: {} holds a decoder, whose last token is read: leave it out",
-                json!(pooling),
-                dir.display()
-            )
-            .into()),
-        },
+        Architecture::Bert => from_folder::<Bert>(start),
+        _ => {
+            check_pooling(config.pooling, dir)?;
+            from_folder::<Llama>(start)
+        }
     }
 }
 
-fn open(config: &Config, args: &RunArgs, tokenizer: TextTokenizer) -> Result<Job, Failure> {
-    let out = args.out(Reward::NAME)?;
-    let files = config.data.iter().chain(&config.test);
-    let (models, length) = (config.model.iter(), config.reward.max_length);
-    let resume = args.resume_command(&out);
-    Job::open(&out, config, files, models, tokenizer, length, resume)
+/// Refuses another pooling than a decoder's.
+pub(crate) fn check_pooling(pooling: Option<Pooling>, dir: &Path) -> Result<(), Failure> {
+    match pooling.filter(|pooling| *pooling != Pooling::LastToken) {
+        None => Ok(()),
+        Some(pooling) => Err(format!(
+            "pooling is {}: {} holds a decoder, whose last token is read: leave it out",
+            json!(pooling),
+            dir.display()
+        )
+        .into()),
+    }
 }
 
 /// A small decoder, trained from scratch on the synthetic world.
-fn from_scratch(config: &Config, args: &RunArgs, device: &Device) -> Result<(), Failure> {
-    let world = World::new(&config.world)?;
-    let pairs = |rows: Vec<collimate::world::WorldPair>| -> Vec<PreferencePair> {
-        rows.into_iter().map(|row| row.pair).collect()
+fn from_scratch(start: &Start<'_, Config>) -> Result<(), Failure> {
+    let config = start.config;
+    let own = config.own();
+    let (world, tokenizer, model) = start.of_world()?;
+    let choices = Choices {
+        seed: own.seed,
+        label_noise: 0.0,
+        prompts: 0,
     };
-    let seed = config.reward.seed;
-    let key = Key::new(seed, "split");
-    let [sft, train] = parts(split_by_fraction(
-        pairs(world.train_pairs()),
-        &[0.3, 0.7],
-        key,
-    )?);
-    let sft: Vec<SftExample> = sft.iter().map(SftExample::from).collect();
+    let parts = pairs::from_world(&world, own.pretrain_texts, choices)?;
     let data = RewardModelData {
-        train,
-        validation: pairs(world.validation_pairs()),
-        test: pairs(world.test_pairs()),
+        train: parts.train,
+        validation: parts.validation,
+        test: pairs::of(world.test_pairs()),
     };
-    let tokenizer = world_tokenizer(&world)?;
-    let model = fresh_llama(
-        &config.llama,
-        &tokenizer,
-        config.reward.max_length,
-        seed,
-        device,
-    )?
-    .with_recompute(args.gradient_checkpointing);
     let about = format!(
         "Data: the synthetic world (`docs/synthetic-world.md`), {} training pairs with labels of a noisy \
          annotator, {} validation and {} test pairs with true labels. Model: a Llama decoder from scratch \
@@ -88,25 +71,21 @@ fn from_scratch(config: &Config, args: &RunArgs, device: &Device) -> Result<(), 
         data.validation.len(),
         data.test.len(),
         model.num_parameters(),
-        sft.len(),
+        parts.sft.len(),
     );
-    let texts = runs::plain_texts(&world, config.pretrain_texts, seed);
-    let mut job = open(config, args, tokenizer)?.about(about);
-    let cut = config.reward.truncation;
-    let (model, _) = job.fine_tune(model, &texts, &[], cut, &config.pretrain)?;
-    let (model, _) = job.fine_tune(model, &sft, &[], cut, &config.sft)?;
-    let start = RewardModel::with_fresh_head(model, Pooling::LastToken, Key::new(seed, "head"));
-    train_and_save(&mut job, config, &start, &data)
+    let mut job = start.job(tokenizer, about)?;
+    let model = job.learn(model, &parts.pretrain, own.truncation, &config.pretrain)?;
+    let model = job.learn(model, &parts.sft, own.truncation, &config.sft)?;
+    let key = Key::new(own.seed, "head");
+    let fresh = RewardModel::with_fresh_head(model, Pooling::LastToken, key);
+    train_and_save(&mut job, config, &fresh, &data)
 }
 
 /// The user's model, as it is.
-fn from_folder<B: HfReward>(
-    config: &Config,
-    args: &RunArgs,
-    device: &Device,
-) -> Result<(), Failure> {
-    let dir = config.model.as_deref().ok_or("no model folder")?;
-    let tokenizer = TextTokenizer::from_folder(dir)?.with_chat_fallback(config.chat_fallback);
+fn from_folder<B: HfReward>(start: &Start<'_, Config>) -> Result<(), Failure> {
+    let config = start.config;
+    let dir = config.own().dir()?;
+    let tokenizer = start.tokenizer()?;
     let options = files::options(config.format, config.on_bad_row, config.hh_turns);
     files::check(config.data.iter().chain(&config.test))?;
     let mut reports = Vec::new();
@@ -140,15 +119,9 @@ fn from_folder<B: HfReward>(
     for report in &reports {
         about += &format!(" {report}.");
     }
-    let key = Key::new(config.reward.seed, "head");
-    let mut start = RewardModel::<B>::load_or_fresh(dir, key, device)?
-        .with_recompute(args.gradient_checkpointing);
-    runs::check_length(config.reward.max_length, &start.backbone)?;
-    if let Some(pooling) = config.pooling {
-        start = RewardModel::from_parts(start.backbone, start.head, pooling);
-    }
-    let mut job = open(config, args, tokenizer)?.about(about);
-    train_and_save(&mut job, config, &start, &data)
+    let model = start.reward_model::<B>(config.pooling)?;
+    let mut job = start.job(tokenizer, about)?;
+    train_and_save(&mut job, config, &model, &data)
 }
 
 fn train_and_save<B: HfReward>(
@@ -157,26 +130,14 @@ fn train_and_save<B: HfReward>(
     start: &RewardModel<B>,
     data: &RewardModelData,
 ) -> Result<(), Failure> {
-    let mut context = RunContext {
-        run: &mut job.run,
-        interrupt: &job.interrupt,
-        progress: Progress::Auto,
-    };
-    let outcome = train_reward_model(start, &job.tokenizer, data, &config.reward, &mut context)
-        .map_err(|error| runs::stopped(error, &job.resume))?;
-    let lengths = &outcome.tokenize;
-    if !config.data.is_empty() && (lengths.is_worth_telling() || lengths.equal_answers > 0) {
-        common::tell(&format!(
-            "longest sequence: {} tokens; {lengths}; {} pairs dropped, whose answers are equal as tokens",
-            config.reward.max_length, lengths.equal_answers
-        ));
+    runs::warn_of_warmup(&config.reward.train, data.train.len());
+    let (tokenizer, mut context) = job.parts();
+    let outcome = train_reward_model(start, tokenizer, data, &config.reward, &mut context)
+        .map_err(|error| job.stopped(error))?;
+    if !config.data.is_empty() {
+        job.tell_lengths(&outcome.tokenize);
     }
-    let facts = TokenizerFacts {
-        pad_token_id: job.tokenizer.special().pad,
-        max_length: Some(config.reward.max_length),
-    };
-    outcome.model.save_with(&facts, &job.run.path().join("model"))?;
-    job.save_tokenizer("model")?;
+    job.save("model", &outcome.model)?;
     let seconds = job.note_cost(outcome.seconds);
     write_report(&outcome, &config.reward, &job.run, &job.about, &job.summary)?;
     job.print_end(&format!("{outcome}\n"), seconds)

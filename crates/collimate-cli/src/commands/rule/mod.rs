@@ -14,7 +14,6 @@ use collimate::losses::PreferenceLoss;
 use collimate::nn::{Backbone, HfFolder, LoraConfig};
 use collimate::recipes::Adaptation;
 use collimate::recipes::sera::{AnswerScorer, Method, SeraConfig, SeraData, align, write_report};
-use collimate::run::RunContext;
 use collimate::train::{Interrupt, Meter, Progress, TrainConfig};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -267,11 +266,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
             scorer: &rule,
         }),
     };
-    let mut context = RunContext {
-        run: &mut job.run,
-        interrupt: &job.interrupt,
-        progress: Progress::Auto,
-    };
+    let (_, mut context) = job.parts();
     let outcome = align(&model, &tokenizer, &data, &config.align, &mut context)
         .map_err(|error| job.stopped(error))?;
     job.save("models/start", &model)?;

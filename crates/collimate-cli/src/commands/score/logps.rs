@@ -25,7 +25,7 @@ pub(crate) fn columns(dir: &Path, task: &Task, device: &Device) -> Result<Vec<Co
                 .encode_examples(rows, length, Task::TRUNCATION)?;
             task.tell(&cut, length);
             let groups: Vec<_> = ids.iter().map(single).collect();
-            let (logps, tokens) = score(&model, &groups, 1)?;
+            let (logps, tokens) = score(&model, &groups, task)?;
             Ok(vec![("logps", logps), ("tokens", tokens)])
         }
         Rows::Pairs(rows) => {
@@ -42,7 +42,7 @@ pub(crate) fn columns(dir: &Path, task: &Task, device: &Device) -> Result<Vec<Co
                     )
                 })
                 .collect();
-            let (logps, tokens) = score(&model, &groups, 2)?;
+            let (logps, tokens) = score(&model, &groups, task)?;
             let part =
                 |values: &[Value], which| values.iter().skip(which).step_by(2).cloned().collect();
             Ok(vec![
@@ -61,16 +61,16 @@ fn single(example: &TokenizedExample) -> Group<'_> {
     (&example.prompt, vec![&example.completion])
 }
 
-/// Log-probability and token count of every completion, in order.
+/// Log-probability and token count of every completion, in order, until somebody asks to stop.
 fn score(
     model: &Llama,
     groups: &[Group<'_>],
-    per_group: usize,
+    task: &Task,
 ) -> Result<(Vec<Value>, Vec<Value>), Failure> {
     let mut meter = Progress::Auto.start("log-probabilities", 0, groups.len() as u64);
     let (mut logps, mut tokens) = (Vec::new(), Vec::new());
     let mut start = 0;
-    while start < groups.len() {
+    while start < groups.len() && task.flow().is_continue() {
         let mut pack = Pack::new();
         let mut end = start;
         while end < groups.len() && (end == start || pack.tokens() < TOKENS_PER_PACK) {
@@ -86,6 +86,5 @@ fn score(
         start = end;
         meter.set(end as u64, "rows");
     }
-    debug_assert_eq!(logps.len(), groups.len() * per_group);
     Ok((logps, tokens))
 }

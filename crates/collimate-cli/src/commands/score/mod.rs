@@ -3,6 +3,7 @@
 pub(crate) mod logps;
 pub(crate) mod rewards;
 
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use collimate::core::PreferencePair;
@@ -12,9 +13,11 @@ use collimate::data::{
 };
 use collimate::files::atomic_write;
 use collimate::lm::{Architecture, Bert, Llama};
+use collimate::train::Interrupt;
 use serde_json::{Map, Value, json};
 
-use crate::common::{self, DeviceName, Failure};
+use crate::common::{self, DeviceName, Failure, Interrupted};
+use crate::runs;
 
 /// Score completions or preference pairs with a saved reward model, or with the log-probabilities
 /// of a language model.
@@ -22,7 +25,7 @@ use crate::common::{self, DeviceName, Failure};
 /// One JSON object per row comes out: the row's prompt and texts with `score`, or for pairs
 /// `chosen_score` and `rejected_score`; with --logprobs, `logps` (natural log, summed over the
 /// completion) and `tokens`, or `chosen_logps`, `rejected_logps`, `chosen_tokens`,
-/// `rejected_tokens`.
+/// `rejected_tokens`. Ctrl-C stops; the rows that are scored are written.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Folder of a saved reward model, or with --logprobs of a causal language model
@@ -71,6 +74,16 @@ pub(crate) enum Rows {
     Pairs(Vec<PreferencePair>),
 }
 
+impl Rows {
+    /// Number of rows.
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Self::Single(rows) => rows.len(),
+            Self::Pairs(rows) => rows.len(),
+        }
+    }
+}
+
 /// Texts as ids.
 pub(crate) struct Task {
     pub(crate) tokenizer: TextTokenizer,
@@ -78,6 +91,8 @@ pub(crate) struct Task {
     /// What is told of reading them, if it was not told yet.
     pub(crate) report: Option<ReadReport>,
     pub(crate) max_length: Option<usize>,
+    /// Ends the work after a pack.
+    pub(crate) interrupt: Interrupt,
 }
 
 impl Task {
@@ -99,6 +114,14 @@ impl Task {
         }
         if cut.is_worth_telling() {
             common::tell(&format!("longest sequence: {length} tokens; {cut}"));
+        }
+    }
+
+    /// Break where somebody asked to stop.
+    pub(crate) fn flow(&self) -> ControlFlow<()> {
+        match self.interrupt.is_set() {
+            true => ControlFlow::Break(()),
+            false => ControlFlow::Continue(()),
         }
     }
 
@@ -127,6 +150,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         rows,
         report: Some(report),
         max_length: args.max_length,
+        interrupt: runs::interrupt(),
     };
     let columns = match (args.logprobs, architecture) {
         (true, _) => logps::columns(&args.model, &task, &device)?,
@@ -134,7 +158,17 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         (false, _) => rewards::columns::<Llama>(&args.model, &task, &device)?,
     };
     check_finite(&args.model, &columns)?;
-    write(args, &task.rows, &columns)
+    let (done, all) = (scored(&columns), task.rows.len());
+    if done > 0 {
+        write(args, &task.rows, &columns)?;
+    }
+    match done < all {
+        true => Err(Interrupted(format!(
+            "stopped: {done} of {all} rows are scored and written"
+        ))
+        .into()),
+        false => Ok(()),
+    }
 }
 
 fn read(args: &Args) -> Result<(Rows, ReadReport), Failure> {
@@ -180,7 +214,13 @@ pub(crate) fn check_finite(model: &Path, columns: &[Column]) -> Result<(), Failu
     Ok(())
 }
 
-/// One column of results: a name and a value per row.
+/// Rows that have a value in each column: all of them, unless somebody asked to stop.
+pub(crate) fn scored(columns: &[Column]) -> usize {
+    let lengths = columns.iter().map(|(_, values)| values.len());
+    lengths.min().unwrap_or(0)
+}
+
+/// One column of results: a name, and a value for each row that is scored.
 pub(crate) type Column = (&'static str, Vec<Value>);
 
 fn write(args: &Args, rows: &Rows, columns: &[Column]) -> Result<(), Failure> {
@@ -197,15 +237,16 @@ fn write(args: &Args, rows: &Rows, columns: &[Column]) -> Result<(), Failure> {
         Value::Object(map) => map,
         _ => Map::new(),
     };
+    let done = scored(columns);
     match rows {
         Rows::Single(rows) => {
-            for (index, row) in rows.iter().enumerate() {
+            for (index, row) in rows.iter().take(done).enumerate() {
                 let value = json!({"prompt": row.prompt, "completion": row.completion.text});
                 line(index, object(value))?;
             }
         }
         Rows::Pairs(rows) => {
-            for (index, row) in rows.iter().enumerate() {
+            for (index, row) in rows.iter().take(done).enumerate() {
                 let value = json!({
                     "prompt": row.prompt, "chosen": row.chosen.text, "rejected": row.rejected.text,
                 });

@@ -33,6 +33,7 @@ pub(crate) fn columns<B: HfReward>(
             let mut meter = progress(rows.len());
             let scores = score_sequences_with(&model, &ids, TOKENS_PER_PACK, |done, _| {
                 meter.set(done as u64, "rows");
+                task.flow()
             })?;
             Ok(vec![("score", column(scores))])
         }
@@ -44,6 +45,7 @@ pub(crate) fn columns<B: HfReward>(
             let mut meter = progress(rows.len());
             let scores = score_pairs_with(&model, &ids, TOKENS_PER_PACK, |done, _| {
                 meter.set(done as u64, "pairs");
+                task.flow()
             })?;
             let (chosen, rejected) = scores.into_iter().unzip();
             Ok(vec![

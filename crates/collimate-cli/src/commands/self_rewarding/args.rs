@@ -5,12 +5,10 @@ use std::path::PathBuf;
 use collimate::data::{ChatFallback, Format, OnBadRow};
 use collimate::judge::{PromptStyle, Rubric};
 use collimate::lm::LlamaConfig;
-use collimate::losses::{DirectLoss, PreferenceLoss};
-use collimate::nn::LoraConfig;
-use collimate::prelude::Device;
+use collimate::losses::PreferenceLoss;
 use collimate::recipes::self_rewarding::{PairSource, SelfRewardingConfig};
 use collimate::recipes::{Adaptation, ResponseSampling};
-use collimate::train::{Schedule, TrainConfig};
+use collimate::train::TrainConfig;
 use collimate::world::WorldConfig;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -18,8 +16,10 @@ use serde::{Deserialize, Serialize};
 use super::world::{self, SeedSizes};
 use crate::commands::rule::rules::Rule;
 use crate::common::{Failure, json_name};
-use crate::options::{Flag, Given, Layered, MOST_TEXTS, Options, RunArgs, check_count};
-use crate::preview::Preview;
+use crate::options::{Flag, Given, Inputs, Layered, MOST_TEXTS, Options, check_count};
+use crate::own::defaults;
+use crate::own::flags::{self, Adapts, HasLoss};
+use crate::start::Start;
 
 /// Let a language model pose tasks, answer them, judge its own answers and learn from the pairs by
 /// direct alignment, again and again (Self-Rewarding Language Models, arXiv:2401.10020).
@@ -105,7 +105,7 @@ impl Default for Config {
             test_prompts: 200,
             recipe,
             pretrain_texts: 0,
-            pretrain: stage("pretrain", 3e-3, 64, 2.0),
+            pretrain: defaults::pretrain(),
             seed_data: SeedSizes::default(),
             world: WorldConfig::default(),
             llama: LlamaConfig::default(),
@@ -113,28 +113,14 @@ impl Default for Config {
     }
 }
 
-fn stage(stage: &str, learning_rate: f64, batch_size: usize, epochs: f64) -> TrainConfig {
-    TrainConfig {
-        stage: stage.to_owned(),
-        learning_rate,
-        schedule: Schedule::Cosine,
-        warmup_steps: 20,
-        batch_size,
-        epochs,
-        save_every: Some(200),
-        keep_best: false,
-        ..TrainConfig::default()
-    }
-}
-
 impl Config {
     /// Defaults for the embedded world: a small decoder from scratch wants larger steps. Chosen in
     /// another world (seed 99) and with a seed that no reported run uses.
-    fn for_world() -> Result<Self, Failure> {
+    fn of_world() -> Result<Self, Failure> {
         let default = Self::default();
         let mut recipe = default.recipe;
         recipe.max_length = 128;
-        recipe.sft = stage("sft", 1e-3, 32, 3.0);
+        recipe.sft = defaults::sft();
         recipe.loss = recipe.loss.with_beta(2.0);
         recipe.train.learning_rate = 1e-4;
         recipe.train.epochs = 3.0;
@@ -159,16 +145,8 @@ impl Config {
         Ok(Self {
             test_prompts: 400,
             recipe,
-            pretrain_texts: 24_000,
-            llama: LlamaConfig {
-                hidden_size: 96,
-                intermediate_size: 256,
-                num_hidden_layers: 3,
-                num_attention_heads: 4,
-                num_key_value_heads: 4,
-                max_position_embeddings: 256,
-                ..LlamaConfig::default()
-            },
+            pretrain_texts: defaults::PRETRAIN_TEXTS,
+            llama: defaults::llama(),
             ..Self::default()
         })
     }
@@ -187,8 +165,17 @@ impl Config {
     }
 }
 
-/// The command's name: its run folder.
-pub(crate) const NAME: &str = "self_rewarding";
+impl Adapts for Config {
+    fn adaptation(&mut self) -> &mut Adaptation {
+        &mut self.recipe.adaptation
+    }
+}
+
+impl HasLoss for Config {
+    fn loss(&mut self) -> &mut PreferenceLoss {
+        &mut self.recipe.loss
+    }
+}
 
 /// The command `self-rewarding`.
 #[derive(Debug)]
@@ -196,14 +183,12 @@ pub(crate) struct SelfRewarding;
 
 impl Layered for SelfRewarding {
     type Config = Config;
-    const NAME: &'static str = NAME;
+    const NAME: &'static str = "self_rewarding";
     const OWN: &'static str = "model";
+    const ESTIMATES: bool = false;
 
-    fn defaults(own: bool) -> Result<Config, Failure> {
-        match own {
-            true => Ok(Config::default()),
-            false => Config::for_world(),
-        }
+    fn for_world() -> Result<Config, Failure> {
+        Config::of_world()
     }
 
     fn flags() -> Vec<Flag<Config>> {
@@ -228,12 +213,15 @@ impl Layered for SelfRewarding {
         check(config, given)
     }
 
-    fn preview(_: &Config) -> Option<Preview> {
-        None
+    fn inputs(config: &Config) -> Inputs<'_> {
+        Inputs {
+            files: config.files().collect(),
+            models: config.model.iter().chain(&config.evaluator).collect(),
+        }
     }
 
-    fn run(config: &Config, run: &RunArgs, device: &Device) -> Result<(), Failure> {
-        super::run::run(config, run, device)
+    fn run(start: &Start<'_, Config>) -> Result<(), Failure> {
+        super::run::run(start)
     }
 }
 
@@ -304,45 +292,24 @@ fn flags() -> Vec<Flag<Config>> {
             },
         )
         .rare(),
-        Flag::change(
-            "loss",
-            "NAME",
+        flags::loss(
             &["recipe.loss"],
             "Loss: dpo, ipo, slic_hf, simpo, … (docs/losses.md) [default: dpo]",
-            |config: &mut Config, name, _| {
-                let loss = name.parse::<PreferenceLoss>()?;
-                if loss.name() != config.recipe.loss.name() {
-                    config.recipe.loss = loss;
-                }
-                Ok(())
-            },
         )
         .rare(),
-        Flag::change(
-            "beta",
-            "BETA",
+        flags::beta(
             &["recipe.loss"],
             "Strength of the pull towards the model before, above 0 [default: that of the loss; with DPO \
              0.1, for the synthetic world 2]",
-            |config: &mut Config, text, _| {
-                let beta = text.parse().map_err(|_| "not a number")?;
-                config.recipe.loss = config.recipe.loss.with_beta(beta);
-                Ok(())
-            },
         ),
         Flag::of("lr", "RATE", &["recipe.train.learning_rate"]),
         Flag::of("sft-lr", "RATE", &["recipe.sft.learning_rate"]),
         Flag::of("batch", "N", &["recipe.train.batch_size", "recipe.sft.batch_size"]),
         Flag::of("max-length", "N", &["recipe.max_length"]),
         Flag::of("test-prompts", "N", &["test_prompts"]),
-        Flag::switch(
-            "lora",
+        flags::lora(
             &["recipe.adaptation"],
             "Train low-rank adapters (r 8, alpha 32, dropout 0.1) in preference training",
-            |config: &mut Config, _, _| {
-                config.recipe.adaptation = Adaptation::Lora(LoraConfig::default());
-                Ok(())
-            },
         ),
         Flag::of("seed", "N", &["recipe.seed"]),
     ]

@@ -5,4 +5,4 @@ mod files;
 mod run;
 mod world;
 
-pub(crate) use args::Args;
+pub(crate) use args::{Args, SelfRewarding};

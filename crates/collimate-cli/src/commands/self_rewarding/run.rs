@@ -1,55 +1,45 @@
 //! One run in one folder.
 
-use std::path::PathBuf;
+use std::path::Path;
 
 use collimate::core::{Completion, Prompt};
 use collimate::data::{ChatFallback, TextTokenizer, Truncation};
 use collimate::judge::PromptStyle;
-use collimate::lm::{Architecture, Llama, eos_token_ids};
+use collimate::lm::{Llama, eos_token_ids};
 use collimate::nn::{Backbone, HfFolder};
-use collimate::prelude::Device;
 use collimate::recipes::AnswerScorer;
 use collimate::recipes::self_rewarding::{
     SelfRewardingConfig, SelfRewardingData, self_reward, write_report,
 };
-use collimate::run::RunContext;
-use collimate::train::{Progress, TrainConfig};
+use collimate::train::TrainConfig;
 use collimate::world::World;
 
-use super::args::{Config, NAME};
+use super::args::Config;
 use super::{files, world};
 use crate::commands::rule::rules;
 use crate::common::{self, Failure};
-use crate::job::{Job, fresh_llama, has_ended, world_tokenizer_with};
-use crate::options::RunArgs;
+use crate::job::{Job, fresh_llama, world_tokenizer_with};
 use crate::runs;
 use crate::scorer::reward_model;
+use crate::start::Start;
 
-/// Runs the command with these options.
-pub(crate) fn run(config: &Config, args: &RunArgs, device: &Device) -> Result<(), Failure> {
-    let out = args.out(NAME)?;
-    if has_ended(&out, config)? {
-        return Ok(());
-    }
-    match &config.model {
-        None => from_scratch(args, config, out, device),
-        Some(_) => from_folder(args, config, out, device),
+/// Runs the command.
+pub(crate) fn run(start: &Start<'_, Config>) -> Result<(), Failure> {
+    match start.config.model.as_deref() {
+        None => from_scratch(start),
+        Some(dir) => from_folder(start, dir),
     }
 }
 
 /// A small decoder, trained from scratch on the synthetic world.
-fn from_scratch(
-    args: &RunArgs,
-    config: &Config,
-    out: PathBuf,
-    device: &Device,
-) -> Result<(), Failure> {
+fn from_scratch(start: &Start<'_, Config>) -> Result<(), Failure> {
+    let config = start.config;
     let world = World::new(&config.world)?;
     let tokenizer = world_tokenizer_with(&world, &world::WORDS)?;
     let recipe = &config.recipe;
     let (length, seed) = (recipe.max_length, recipe.seed);
-    let model = fresh_llama(&config.llama, &tokenizer, length, seed, device)?
-        .with_recompute(args.gradient_checkpointing);
+    let model = fresh_llama(&config.llama, &tokenizer, length, seed, start.device)?
+        .with_recompute(start.args.gradient_checkpointing);
     let mut data = world::data(&world, config.seed_data, config.test_prompts, recipe)?;
     let about = format!(
         "Data: the synthetic world (`docs/synthetic-world.md`). M0 is a Llama decoder from scratch \
@@ -64,13 +54,13 @@ fn from_scratch(
         data.prompts.len(),
         data.judge_test.len(),
     );
-    let mut job = open(args, config, tokenizer, &out)?.about(about);
+    let mut job = start.open(tokenizer, length)?.about(about);
     let texts = runs::plain_texts(&world, config.pretrain_texts, seed);
     let train = TrainConfig {
         seed,
         ..config.pretrain.clone()
     };
-    let (model, _) = job.fine_tune(model, &texts, &[], Truncation::default(), &train)?;
+    let model = job.learn(model, &texts, Truncation::default(), &train)?;
     let gold = world.scorer();
     data.evaluator = Some(AnswerScorer {
         name: "the gold reward".to_owned(),
@@ -88,20 +78,9 @@ fn from_scratch(
 }
 
 /// The user's model, as it is.
-fn from_folder(
-    args: &RunArgs,
-    config: &Config,
-    out: PathBuf,
-    device: &Device,
-) -> Result<(), Failure> {
-    let dir = config.model.as_deref().ok_or("no model folder")?;
-    if common::architecture(dir)? != Architecture::LlamaCausal {
-        return Err(format!(
-            "--model {}: holds no language model that writes: name a folder of a LlamaForCausalLM",
-            dir.display()
-        )
-        .into());
-    }
+fn from_folder(start: &Start<'_, Config>, dir: &Path) -> Result<(), Failure> {
+    let config = start.config;
+    common::check_writer("--model", dir)?;
     let tokenizer = TextTokenizer::from_folder(dir)?.with_chat_fallback(config.chat_fallback);
     let recipe = &config.recipe;
     let chats = |style| style == PromptStyle::Chat;
@@ -124,14 +103,14 @@ fn from_folder(
         eos_token_ids(dir)?,
         tokenizer.chat_template().is_some(),
     )?;
-    let model = Llama::load(dir, device)?.with_recompute(args.gradient_checkpointing);
+    let model = Llama::load(dir, start.device)?.with_recompute(start.args.gradient_checkpointing);
     runs::check_length(recipe.max_length, &model)?;
     let scorer = match &config.evaluator {
         Some(dir) => Some(reward_model(
             "--evaluator",
             dir,
             config.chat_fallback,
-            device,
+            start.device,
         )?),
         None => None,
     };
@@ -158,28 +137,8 @@ fn from_folder(
         data.prompts.len(),
         data.judge_test.len(),
     );
-    let mut job = open(args, config, tokenizer, &out)?.about(about);
+    let mut job = start.open(tokenizer, recipe.max_length)?.about(about);
     run_loop(&mut job, recipe, &model, &data)
-}
-
-fn open(
-    args: &RunArgs,
-    config: &Config,
-    tokenizer: TextTokenizer,
-    out: &std::path::Path,
-) -> Result<Job, Failure> {
-    let models = config.model.iter().chain(&config.evaluator);
-    let length = config.recipe.max_length;
-    let resume = args.resume_command(out);
-    Job::open(
-        out,
-        config,
-        config.files(),
-        models,
-        tokenizer,
-        length,
-        resume,
-    )
 }
 
 fn run_loop(
@@ -188,12 +147,8 @@ fn run_loop(
     m0: &Llama,
     data: &SelfRewardingData<'_>,
 ) -> Result<(), Failure> {
-    let mut context = RunContext {
-        run: &mut job.run,
-        interrupt: &job.interrupt,
-        progress: Progress::Auto,
-    };
-    let outcome = self_reward(m0, &job.tokenizer, data, recipe, &mut context)
+    let (tokenizer, mut context) = job.parts();
+    let outcome = self_reward(m0, tokenizer, data, recipe, &mut context)
         .map_err(|error| job.stopped(error))?;
     let mut table = String::new();
     for (report, model) in outcome.models.iter().zip(&outcome.weights) {

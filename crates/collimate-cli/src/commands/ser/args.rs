@@ -1,18 +1,18 @@
 //! Short names of the options, and the options that follow from others.
 
-use collimate::nn::LoraConfig;
-use collimate::prelude::Device;
 use collimate::recipes::ppo::PolicyConfig;
 use collimate::recipes::ser::{Adaptation, Control};
 use collimate::status::{MinCount, PairRule};
 
 use super::config::{Config, PolicyReward};
-use crate::common::{Failure, json_name, usage};
-use crate::files;
+use crate::common::{Failure, json_name};
 use crate::lengths;
-use crate::options::{Flag, Given, Layered, MOST_TEXTS, Options, RunArgs, check_count};
+use crate::options::{Flag, Given, Inputs, Layered, Options};
+use crate::own::flags::{self, Adapts};
+use crate::own::{OnData, check_inputs};
 use crate::policy::{self, HasPolicy};
 use crate::preview::{Preview, RowsOf, Training};
+use crate::start::Start;
 
 /// Evolve a reward model from a few labels (self-evolved reward learning, arXiv:2411.00418).
 ///
@@ -28,12 +28,15 @@ pub(crate) struct Args {
 #[derive(Debug)]
 pub(crate) struct Ser;
 
-/// The command's name: its run folder.
-pub(crate) const NAME: &str = "ser";
-
 impl HasPolicy for Config {
     fn policy(&mut self) -> &mut PolicyConfig {
         &mut self.policy
+    }
+}
+
+impl Adapts for Config {
+    fn adaptation(&mut self) -> &mut Adaptation {
+        &mut self.ser.adaptation
     }
 }
 
@@ -42,21 +45,16 @@ const SEEDS: [&str; 4] = ["ser.seed", "sft.seed", "pretrain.seed", "policy.ppo.s
 
 impl Layered for Ser {
     type Config = Config;
-    const NAME: &'static str = NAME;
+    const NAME: &'static str = "ser";
     const OWN: &'static str = "data";
 
-    fn defaults(own: bool) -> Result<Config, Failure> {
-        Ok(match own {
-            true => Config::default(),
-            false => Config::for_world(),
-        })
+    fn for_world() -> Result<Config, Failure> {
+        Ok(Config::of_world())
     }
 
     fn flags() -> Vec<Flag<Config>> {
-        let mut flags = vec![
-            Flag::of("data", "FILE", &["data"]),
-            Flag::of("test", "FILE", &["test"]),
-            Flag::of("model", "DIR", &["model"]),
+        let mut all = flags::tested_inputs();
+        all.extend([
             Flag::of("seed", "N", &SEEDS),
             Flag::of("seed-share", "SHARE", &["ser.seed_share"]),
             Flag::of("loops", "N", &["ser.max_loops"]),
@@ -64,15 +62,7 @@ impl Layered for Ser {
             Flag::of("batch", "N", &["ser.train.batch_size"]),
             Flag::of("epochs", "N", &["ser.train.epochs"]),
             Flag::of("max-length", "N", &["ser.max_length", "policy.max_length"]),
-            Flag::switch(
-                "lora",
-                &["ser.adaptation"],
-                "Train low-rank adapters (r 8, alpha 32, dropout 0.1) instead of all weights",
-                |config: &mut Config, _, _| {
-                    config.ser.adaptation = Adaptation::Lora(LoraConfig::default());
-                    Ok(())
-                },
-            ),
+            flags::lora(&["ser.adaptation"], flags::LORA),
             Flag::change(
                 "controls",
                 "LIST",
@@ -85,10 +75,9 @@ impl Layered for Ser {
                 },
             ),
             Flag::of("stop-after", "STAGE", &["stop_after"]),
-            Flag::of("format", "NAME", &["format"]).rare(),
-            Flag::of("on-bad-row", "POLICY", &["on_bad_row"]).rare(),
-            Flag::of("hh-turns", "TURNS", &["hh_turns"]).rare(),
-            Flag::of("chat-fallback", "HOW", &["chat_fallback"]).rare(),
+        ]);
+        all.extend(flags::reading());
+        all.extend([
             Flag::of("max-prompt-length", "N", &["ser.max_prompt_length"]).rare(),
             Flag::of("max-kept", "N", &["ser.filter.max_kept"]).rare(),
             Flag::of("tau-high", "P", &["ser.filter.thresholds.tau_high"]).rare(),
@@ -139,9 +128,9 @@ impl Layered for Ser {
             ),
             Flag::of("policy-rewards", "LIST", &["policy_rewards"]).rare(),
             Flag::of("policy-in-loop", "ROUNDS", &["policy_in_loop"]).rare(),
-        ];
-        flags.extend(policy::flags());
-        flags
+        ]);
+        all.extend(policy::flags());
+        all
     }
 
     fn settle(config: &mut Config, given: &Given) -> Result<(), Failure> {
@@ -167,93 +156,35 @@ impl Layered for Ser {
         policy::settle(&mut config.policy, given);
         config.check_policies()?;
         config.ser.check()?;
-        config.sft.validate()?;
-        config.pretrain.validate()?;
-        check_count("pretrain_texts", config.pretrain_texts, 0..=MOST_TEXTS)?;
-        if config.data.is_empty() == config.model.is_some() {
-            return Err(usage(
-                "data and model go together: give both --data and --model, or neither",
-            ));
-        }
-        match config.data.is_empty() {
-            true => refuse_file_options(config, given),
-            false => Ok(()),
-        }
+        check_inputs(&config.own(), given)
     }
 
     fn preview(config: &Config) -> Option<Preview> {
+        let training = |name, share, times, passes| Training {
+            name,
+            share,
+            train: config.ser.train.clone(),
+            times,
+            passes,
+        };
+        let seed = training("seed", 0.7 * config.ser.seed_share, 1, 0);
+        let loops = training("loops, all kept", 0.7, config.ser.max_loops as u64, 1);
+        let left_out = "fine-tuning, controls, the all-labels model and policies; a loop keeps a part of the \
+                        rows only";
+        let own = config.own();
+        let preview = own.preview(RowsOf::Pairs, vec![seed, loops], Some(left_out))?;
         Some(Preview {
-            model: config.model.clone()?,
             writes: false,
-            files: config.data.clone(),
-            rows: RowsOf::Pairs,
-            reading: files::options(config.format, config.on_bad_row, config.hh_turns),
-            chat_fallback: config.chat_fallback,
-            max_length: config.ser.max_length,
-            max_prompt_length: config.ser.max_prompt_length,
-            truncation: config.ser.truncation,
-            lora: matches!(config.ser.adaptation, Adaptation::Lora(_)),
-            trainings: vec![
-                Training {
-                    name: "seed",
-                    share: 0.7 * config.ser.seed_share,
-                    train: config.ser.train.clone(),
-                    times: 1,
-                    passes: 0,
-                },
-                Training {
-                    name: "loops, all kept",
-                    share: 0.7,
-                    train: config.ser.train.clone(),
-                    times: config.ser.max_loops as u64,
-                    passes: 1,
-                },
-            ],
-            left_out: Some(
-                "fine-tuning, controls, the all-labels model and policies; a loop keeps a part of the rows only",
-            ),
+            ..preview
         })
     }
 
-    fn run(config: &Config, run: &RunArgs, device: &Device) -> Result<(), Failure> {
-        if run.resume {
-            find_files(config, run)?;
-        }
-        super::run_with(config, run, device)
+    fn inputs(config: &Config) -> Inputs<'_> {
+        config.own().inputs()
     }
-}
 
-/// Refuses options that the synthetic world has no use for.
-fn refuse_file_options(config: &Config, given: &Given) -> Result<(), Failure> {
-    let given = [
-        ("test", !config.test.is_empty()),
-        ("format", config.format.is_some()),
-        ("pooling", config.pooling.is_some()),
-        ("on_bad_row", given.typed("on_bad_row")),
-        ("hh_turns", given.typed("hh_turns")),
-        ("chat_fallback", given.typed("chat_fallback")),
-    ];
-    match given.into_iter().find(|(_, given)| *given) {
-        Some((name, _)) => Err(format!(
-            "{name} is for data files: give --data and --model too, or leave it out"
-        )
-        .into()),
-        None => Ok(()),
-    }
-}
-
-/// A resumed run may have been started in another folder.
-fn find_files(config: &Config, run: &RunArgs) -> Result<(), Failure> {
-    let mut paths = config.data.iter().chain(&config.test).chain(&config.model);
-    match paths.find(|path| path.is_relative() && !path.exists()) {
-        None => Ok(()),
-        Some(path) => Err(format!(
-            "{}: {} is not there: its paths are relative to the folder that the run was \
-             started in: resume it there",
-            run.out(NAME)?.join("config.json").display(),
-            path.display()
-        )
-        .into()),
+    fn run(start: &Start<'_, Config>) -> Result<(), Failure> {
+        super::run(start)
     }
 }
 

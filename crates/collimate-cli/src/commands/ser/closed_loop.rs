@@ -8,8 +8,7 @@ use collimate::recipes::ppo::{PolicyData, PolicyOutcome, RewardArm};
 use collimate::recipes::ser::{RoundData, TrainedReward, evolve_round};
 use collimate::recipes::{OwnPairsPlan, RecipeError, ResponseSampling, own_pairs};
 use collimate::reward::{RewardModel, RewardScorer};
-use collimate::run::{Report, RunContext};
-use collimate::train::Progress;
+use collimate::run::Report;
 use serde::Serialize;
 use serde_json::json;
 
@@ -24,7 +23,7 @@ pub(crate) struct Held {
     pub(crate) test: Vec<PreferencePair>,
 }
 
-/// What a round did to the reward model.
+/// A round, and the change of the reward model in it.
 #[derive(Debug, Serialize)]
 pub(crate) struct Round {
     round: usize,
@@ -44,7 +43,7 @@ pub(crate) struct Round {
     validation_accuracy: f64,
     accuracy: f64,
     interval: [f64; 2],
-    /// Of the reward model's part.
+    /// Seconds of the reward model's part.
     pub(super) seconds: f64,
 }
 
@@ -85,9 +84,11 @@ impl Run<'_> {
             };
             let policy = policies.policy(&writer).ok_or("there is no policy ser")?;
             let name = format!("round{round}");
+            let resume = self.job.resume.clone();
+            let (tokenizer, mut context) = self.job.parts();
             let plan = OwnPairsPlan {
                 name: &name,
-                tokenizer: &self.job.tokenizer,
+                tokenizer,
                 eos: &data.eos,
                 sampling: ResponseSampling {
                     temperature: 1.0,
@@ -97,11 +98,6 @@ impl Run<'_> {
                 max_length: ser.max_length,
                 seed: ser.seed,
             };
-            let mut context = RunContext {
-                run: &mut self.job.run,
-                interrupt: &self.job.interrupt,
-                progress: Progress::Auto,
-            };
             let (prompts, judge) = (&data.prompts, data.judge.as_ref());
             let own = match own_pairs(&policy.model, prompts, judge, &plan, &context) {
                 // Everything so far stands without this round.
@@ -109,7 +105,7 @@ impl Run<'_> {
                     self.warnings.push(format!("the rounds end here: {error}"));
                     break;
                 }
-                own => own.map_err(|error| runs::stopped(error, &self.job.resume))?,
+                own => own.map_err(|error| runs::stopped(error, &resume))?,
             };
             let pairs = own.pool.len();
             let round_data = RoundData {
@@ -120,9 +116,8 @@ impl Run<'_> {
                 validation: &held.validation,
                 test: &held.test,
             };
-            let tokenizer = &self.job.tokenizer;
             let done = evolve_round(fresh, tokenizer, round_data, ser, &mut context)
-                .map_err(|error| self.job.stopped(error))?;
+                .map_err(|error| runs::stopped(error, &resume))?;
             let labels = || done.loops.iter().filter_map(|l| l.labels.as_ref());
             let kept: usize = labels().map(|l| l.kept).sum();
             let right = labels().filter_map(|l| Some(l.label_precision? * l.kept as f64));
@@ -154,7 +149,7 @@ impl Run<'_> {
                 break;
             }
             learnt = done.learnt;
-            self.save_reward_model(&format!("model-{name}"), &learnt.model)?;
+            self.job.save(&format!("model-{name}"), &learnt.model)?;
             let scorer = RewardScorer::new(
                 learnt.model.clone(),
                 self.job.tokenizer.clone(),

@@ -6,15 +6,16 @@ use collimate::data::{ChatFallback, Format, HhTurns, OnBadRow};
 use collimate::lm::LlamaConfig;
 use collimate::nn::Pooling;
 use collimate::recipes::ppo::PolicyConfig;
-use collimate::recipes::ser::{RetrainFrom, SerConfig};
+use collimate::recipes::ser::{Adaptation, RetrainFrom, SerConfig};
 use collimate::status::ScoreCentre;
-use collimate::train::{Schedule, TrainConfig};
+use collimate::train::TrainConfig;
 use collimate::world::WorldConfig;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::common::Failure;
 use crate::files;
+use crate::own::{OnData, Own, defaults, own};
 use crate::policy;
 
 /// The last stage of a run.
@@ -94,10 +95,9 @@ pub(crate) struct Config {
 
 impl Default for Config {
     fn default() -> Self {
-        // So that a killed run loses little.
-        let save_every = Some(200);
         let mut ser = SerConfig::default();
-        ser.train.save_every = save_every;
+        // So that a killed run loses little.
+        ser.train.save_every = Some(200);
         ser.max_length = crate::lengths::DEFAULT;
         Self {
             data: Vec::new(),
@@ -109,27 +109,10 @@ impl Default for Config {
             chat_fallback: ChatFallback::default(),
             pooling: None,
             pretrain_texts: 0,
-            pretrain: TrainConfig {
-                stage: "pretrain".to_owned(),
-                learning_rate: 3e-3,
-                schedule: Schedule::Cosine,
-                warmup_steps: 20,
-                batch_size: 64,
-                epochs: 2.0,
-                save_every,
-                keep_best: false,
-                ..TrainConfig::default()
-            },
+            pretrain: defaults::pretrain(),
             sft: TrainConfig {
-                stage: "sft".to_owned(),
-                learning_rate: 2e-5,
-                schedule: Schedule::Cosine,
                 warmup_steps: 2,
-                batch_size: 16,
-                epochs: 3.0,
-                save_every,
-                keep_best: false,
-                ..TrainConfig::default()
+                ..defaults::stage("sft", 2e-5, 16, 3.0)
             },
             ser,
             world: WorldConfig::default(),
@@ -146,10 +129,10 @@ impl Default for Config {
 impl Config {
     /// Defaults for the embedded world: a small decoder from scratch wants larger steps. Chosen on
     /// validation pairs with seeds that no reported run uses.
-    pub(crate) fn for_world() -> Self {
+    pub(crate) fn of_world() -> Self {
         let default = Self::default();
         Self {
-            pretrain_texts: 24_000,
+            pretrain_texts: defaults::PRETRAIN_TEXTS,
             policy_rewards: vec![
                 PolicyReward::Loop0,
                 PolicyReward::Ser,
@@ -158,12 +141,7 @@ impl Config {
             ],
             policy_test_prompts: 400,
             policy: policy::for_world(),
-            sft: TrainConfig {
-                learning_rate: 1e-3,
-                batch_size: 32,
-                warmup_steps: 20,
-                ..default.sft
-            },
+            sft: defaults::sft(),
             ser: SerConfig {
                 score_centre: ScoreCentre::SeedMean,
                 retrain_from: RetrainFrom::Start,
@@ -177,16 +155,19 @@ impl Config {
                 },
                 ..default.ser
             },
-            llama: LlamaConfig {
-                hidden_size: 96,
-                intermediate_size: 256,
-                num_hidden_layers: 3,
-                num_attention_heads: 4,
-                num_key_value_heads: 4,
-                max_position_embeddings: 256,
-                ..LlamaConfig::default()
-            },
+            llama: defaults::llama(),
             ..default
+        }
+    }
+}
+
+impl OnData for Config {
+    fn own(&self) -> Own<'_> {
+        Own {
+            test: &self.test,
+            pooling: self.pooling.is_some(),
+            sft: Some(&self.sft),
+            ..own!(self, self.ser, self.ser.seed)
         }
     }
 }
@@ -204,7 +185,7 @@ impl Config {
         }
     }
 
-    /// What cannot be meant of the policy stage.
+    /// Refuses policy stages that cannot be meant.
     pub(crate) fn check_policies(&self) -> Result<(), Failure> {
         if self.stop_after == StopAfter::Rm {
             return self.check_no_rounds();

@@ -13,9 +13,9 @@ use collimate::recipes::ser::{SerConfig, SerData, SplitPlan};
 use collimate::world::World;
 
 use super::config::Config;
+use crate::commands::align::pairs::{self, examples};
 use crate::common::{self, Failure};
 use crate::files::{self, parts};
-use crate::job::world_tokenizer;
 use crate::runs::plain_texts;
 
 /// The parts of a run, before the seed is drawn.
@@ -32,7 +32,7 @@ pub(crate) struct Parts {
     pub(crate) test: Vec<PreferencePair>,
     /// For the policy stage: its prompts.
     pub(crate) set_aside: Vec<PreferencePair>,
-    /// What was read.
+    /// Reports on the files that were read.
     pub(crate) reports: Vec<ReadReport>,
 }
 
@@ -80,7 +80,7 @@ pub(crate) struct Prepared {
     pub(crate) sft_held_out: Vec<SftExample>,
     pub(crate) ser: SerData,
     pub(crate) policy: PolicyPrompts,
-    /// What tokenisation does to all pairs.
+    /// Lengths and cuts of all pairs.
     pub(crate) lengths: TokenizeReport,
 }
 
@@ -171,37 +171,25 @@ fn drop_equal(
     Ok(report)
 }
 
-fn examples(pairs: &[PreferencePair]) -> Vec<SftExample> {
-    pairs.iter().map(SftExample::from).collect()
-}
-
-/// The synthetic world and its tokenizer.
-pub(crate) fn from_world(
-    config: &Config,
-    world: &World,
-) -> Result<(Parts, TextTokenizer), Failure> {
-    let pairs = |rows: Vec<collimate::world::WorldPair>| -> Vec<PreferencePair> {
-        rows.into_iter().map(|row| row.pair).collect()
-    };
-    let validation = pairs(world.validation_pairs());
+/// The pairs of the synthetic world.
+pub(crate) fn from_world(config: &Config, world: &World) -> Result<Parts, Failure> {
+    let validation = pairs::of(world.validation_pairs());
     let key = Key::new(config.ser.seed, "split");
     let [sft, train, set_aside] = parts(split_by_fraction(
-        pairs(world.train_pairs()),
+        pairs::of(world.train_pairs()),
         &SER_SHARES,
         key,
     )?);
-    let tokenizer = world_tokenizer(world)?;
-    let parts = Parts {
+    Ok(Parts {
         pretrain: plain_texts(world, config.pretrain_texts, config.ser.seed),
         sft: examples(&sft),
         sft_held_out: examples(&validation),
         train,
         validation,
-        test: pairs(world.test_pairs()),
+        test: pairs::of(world.test_pairs()),
         set_aside,
         reports: Vec::new(),
-    };
-    Ok((parts, tokenizer))
+    })
 }
 
 /// The user's files. A decoder is fine-tuned first and needs a part of the pairs for that.

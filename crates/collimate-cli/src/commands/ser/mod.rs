@@ -5,11 +5,12 @@ mod closed_loop;
 mod config;
 mod data;
 
+use std::path::Path;
+
 use collimate::core::Key;
 use collimate::data::TextTokenizer;
-use collimate::lm::{Architecture, Bert, Llama, detect_architecture, eos_token_ids};
-use collimate::nn::{Backbone, HfFolder, HfReward, Pooling, TokenizerFacts};
-use collimate::prelude::Device;
+use collimate::lm::{Architecture, Bert, Llama, eos_token_ids};
+use collimate::nn::{HfReward, Pooling};
 use collimate::recipes::AnswerScorer;
 use collimate::recipes::SftOutcome;
 use collimate::recipes::ppo::{
@@ -18,45 +19,37 @@ use collimate::recipes::ppo::{
 };
 use collimate::recipes::ser::{ReportNotes, SerOutcome, evolve, write_report_with};
 use collimate::reward::{RewardModel, RewardScorer};
-use collimate::run::RunContext;
-use collimate::train::Progress;
-use collimate::world::World;
 use serde_json::json;
 
-use crate::{
-    common::{self, Failure},
-    job::{Job, fresh_llama, has_ended},
-    options::RunArgs,
-    policy, runs,
-};
+use super::reward::check_pooling;
+use crate::common::{self, Failure};
+use crate::job::Job;
+use crate::policy;
+use crate::runs;
+use crate::start::Start;
 
-pub(crate) use args::Args;
+pub(crate) use args::{Args, Ser};
 use closed_loop::{Held, Round};
 use config::{Config, PolicyReward, StopAfter};
 use data::{Parts, Prepared};
 
-/// Runs the command with these options.
-fn run_with(config: &Config, run: &RunArgs, device: &Device) -> Result<(), Failure> {
-    if has_ended(&run.out(args::NAME)?, config)? {
-        return Ok(());
-    }
-    match &config.model {
-        None => from_scratch(run, config, device),
+/// Runs the command.
+fn run(start: &Start<'_, Config>) -> Result<(), Failure> {
+    match &start.config.model {
+        None => from_scratch(start),
         Some(dir) => match common::architecture(dir)? {
-            Architecture::Bert => encoder(run, config, device),
-            _ => decoder(run, config, device),
+            // The reward model starts from an encoder as it is.
+            Architecture::Bert => reward_only::<Bert>(start),
+            kind => decoder(start, dir, kind),
         },
     }
 }
 
 /// A small decoder, trained from scratch on the synthetic world.
-fn from_scratch(args: &RunArgs, config: &Config, device: &Device) -> Result<(), Failure> {
-    let world = World::new(&config.world)?;
-    let (parts, tokenizer) = data::from_world(config, &world)?;
-    let tokenizer = tokenizer.with_max_prompt_length(config.ser.max_prompt_length);
-    let (length, seed) = (config.ser.max_length, config.ser.seed);
-    let model = fresh_llama(&config.llama, &tokenizer, length, seed, device)?
-        .with_recompute(args.gradient_checkpointing);
+fn from_scratch(start: &Start<'_, Config>) -> Result<(), Failure> {
+    let config = start.config;
+    let (world, tokenizer, model) = start.of_world()?;
+    let parts = data::from_world(config, &world)?;
     let about = format!(
         "Data: the synthetic world (`docs/synthetic-world.md`), {} training pairs with labels of \
          a noisy annotator, {} validation and {} test pairs with true labels; {} chosen answers \
@@ -70,7 +63,7 @@ fn from_scratch(args: &RunArgs, config: &Config, device: &Device) -> Result<(), 
         model.num_parameters(),
     );
     let data = parts.prepare(config, &tokenizer)?;
-    let mut job = Run::open(args, config, tokenizer, about)?;
+    let mut job = Run::open(start, tokenizer, about)?;
     let model = job.pretrain(model, &data)?;
     let model = job.fine_tune(model, &data)?;
     let gold = world.scorer();
@@ -82,67 +75,44 @@ fn from_scratch(args: &RunArgs, config: &Config, device: &Device) -> Result<(), 
 }
 
 /// The user's decoder: fine-tuned on the chosen answers of the SFT part first.
-fn decoder(args: &RunArgs, config: &Config, device: &Device) -> Result<(), Failure> {
-    let dir = config.model.as_deref().ok_or("no model folder")?;
-    if let Some(pooling) = config.pooling.filter(|p| *p != Pooling::LastToken) {
-        return Err(format!(
-            "pooling is {}: {} holds a decoder, whose last token is read: leave it out",
-            json!(pooling),
-            dir.display()
-        )
-        .into());
+fn decoder(start: &Start<'_, Config>, dir: &Path, kind: Architecture) -> Result<(), Failure> {
+    check_pooling(start.config.pooling, dir)?;
+    if kind == Architecture::LlamaReward {
+        return reward_only::<Llama>(start);
     }
-    let tokenizer = TextTokenizer::from_folder(dir)?
-        .with_chat_fallback(config.chat_fallback)
-        .with_max_prompt_length(config.ser.max_prompt_length);
-    let is_reward = detect_architecture(dir)? == Architecture::LlamaReward;
-    if is_reward {
-        config.check_no_rounds()?;
-    }
-    let parts = data::from_files(config, !is_reward)?;
-    let mut about = about_files(config, &parts);
-    let data = parts.prepare(config, &tokenizer)?;
-    about += &data.about_lengths(config);
-    if is_reward {
-        let key = Key::new(config.ser.seed, "head");
-        let start = RewardModel::<Llama>::load_or_fresh(dir, key, device)?
-            .with_recompute(args.gradient_checkpointing);
-        runs::check_length(config.ser.max_length, &start.backbone)?;
-        let mut job = Run::open(args, config, tokenizer, about)?;
-        job.no_policies();
-        let outcome = job.reward_model(&start, data)?;
-        return job.conclude(&outcome, None, &[]);
-    }
-    let model = Llama::load(dir, device)?.with_recompute(args.gradient_checkpointing);
-    runs::check_length(config.ser.max_length, &model)?;
+    let tokenizer = start.tokenizer()?;
+    let (data, about) = read(start.config, &tokenizer, true)?;
+    let model = start.language_model()?;
     let eos = eos_token_ids(dir)?;
-    let mut job = Run::open(args, config, tokenizer, about)?;
+    let mut job = Run::open(start, tokenizer, about)?;
     let model = job.fine_tune(model, &data)?;
     job.reward_and_policies(&model, data, eos, None)
 }
 
-/// The user's encoder: the reward model starts from it as it is.
-fn encoder(args: &RunArgs, config: &Config, device: &Device) -> Result<(), Failure> {
-    let dir = config.model.as_deref().ok_or("no model folder")?;
+/// A model that cannot write: the run ends with the reward model.
+fn reward_only<B: HfReward>(start: &Start<'_, Config>) -> Result<(), Failure> {
+    let config = start.config;
     config.check_no_rounds()?;
-    let tokenizer = TextTokenizer::from_folder(dir)?
-        .with_chat_fallback(config.chat_fallback)
-        .with_max_prompt_length(config.ser.max_prompt_length);
-    let parts = data::from_files(config, false)?;
-    let mut about = about_files(config, &parts);
-    let data = parts.prepare(config, &tokenizer)?;
-    about += &data.about_lengths(config);
-    let key = Key::new(config.ser.seed, "head");
-    let mut start = RewardModel::<Bert>::load_or_fresh(dir, key, device)?
-        .with_recompute(args.gradient_checkpointing);
-    runs::check_length(config.ser.max_length, &start.backbone)?;
-    if let Some(pooling) = config.pooling {
-        start = RewardModel::from_parts(start.backbone, start.head, pooling);
-    }
-    let mut job = Run::open(args, config, tokenizer, about)?;
+    let tokenizer = start.tokenizer()?;
+    let (data, about) = read(config, &tokenizer, false)?;
+    let fresh = start.reward_model::<B>(config.pooling)?;
+    let mut job = Run::open(start, tokenizer, about)?;
     job.no_policies();
-    let outcome = job.reward_model(&start, data)?;
+    let outcome = job.reward_model(&fresh, data)?;
     job.conclude(&outcome, None, &[])
+}
+
+/// The user's files as data of the run, and a paragraph on them.
+fn read(
+    config: &Config,
+    tokenizer: &TextTokenizer,
+    needs_sft: bool,
+) -> Result<(Prepared, String), Failure> {
+    let parts = data::from_files(config, needs_sft)?;
+    let about = about_files(config, &parts);
+    let data = parts.prepare(config, tokenizer)?;
+    let lengths = data.about_lengths(config);
+    Ok((data, about + &lengths))
 }
 
 fn about_files(config: &Config, parts: &Parts) -> String {
@@ -180,25 +150,19 @@ fn describe(outcome: &SftOutcome) -> String {
 struct Run<'a> {
     config: &'a Config,
     job: Job,
-    /// What the rounds with the policy in the loop have to say.
+    /// Warnings of the rounds with the policy in the loop.
     warnings: Vec<String>,
 }
 
 impl<'a> Run<'a> {
     fn open(
-        args: &RunArgs,
-        config: &'a Config,
+        start: &Start<'a, Config>,
         tokenizer: TextTokenizer,
         about: String,
     ) -> Result<Self, Failure> {
-        let out = args.out(args::NAME)?;
-        let files = config.data.iter().chain(&config.test);
-        let (models, length) = (config.model.iter(), config.ser.max_length);
-        let resume = args.resume_command(&out);
-        let job = Job::open(&out, config, files, models, tokenizer, length, resume)?.about(about);
         Ok(Self {
-            config,
-            job,
+            config: start.config,
+            job: start.job(tokenizer, about)?,
             warnings: Vec::new(),
         })
     }
@@ -206,10 +170,7 @@ impl<'a> Run<'a> {
     /// Next-token prediction on plain texts.
     fn pretrain(&mut self, model: Llama, data: &Prepared) -> Result<Llama, Failure> {
         let (truncation, train) = (self.config.ser.truncation, &self.config.pretrain);
-        let trained = self
-            .job
-            .fine_tune(model, &data.pretrain, &[], truncation, train)?;
-        Ok(trained.0)
+        self.job.learn(model, &data.pretrain, truncation, train)
     }
 
     fn fine_tune(&mut self, model: Llama, data: &Prepared) -> Result<Llama, Failure> {
@@ -236,30 +197,14 @@ impl<'a> Run<'a> {
         data: Prepared,
     ) -> Result<SerOutcome<B>, Failure> {
         let ser = &self.config.ser;
-        let mut context = RunContext {
-            run: &mut self.job.run,
-            interrupt: &self.job.interrupt,
-            progress: Progress::Auto,
-        };
-        let outcome = evolve(start, &self.job.tokenizer, data.ser, ser, &mut context)
+        runs::warn_of_warmup(&ser.train, data.ser.seed.len());
+        let (tokenizer, mut context) = self.job.parts();
+        let outcome = evolve(start, tokenizer, data.ser, ser, &mut context)
             .map_err(|error| self.job.stopped(error))?;
-        self.save_reward_model("model", &outcome.learnt.model)?;
+        self.job.save("model", &outcome.learnt.model)?;
         let lengths = json!(data.lengths);
         self.job.summary.insert("tokenize".to_owned(), lengths);
         Ok(outcome)
-    }
-
-    fn save_reward_model<B: HfReward>(
-        &self,
-        name: &str,
-        model: &RewardModel<B>,
-    ) -> Result<(), Failure> {
-        let facts = TokenizerFacts {
-            pad_token_id: self.job.tokenizer.special().pad,
-            max_length: Some(self.config.ser.max_length),
-        };
-        model.save_with(&facts, &self.job.run.path().join(name))?;
-        self.job.save_tokenizer(name)
     }
 
     /// Everything after fine-tuning, for a decoder.
@@ -349,14 +294,10 @@ impl<'a> Run<'a> {
         arms: &[RewardArm<'_, Llama>],
         data: &PolicyData<'_>,
     ) -> Result<PolicyOutcome<Llama>, Failure> {
-        let mut context = RunContext {
-            run: &mut self.job.run,
-            interrupt: &self.job.interrupt,
-            progress: Progress::Auto,
-        };
+        let (tokenizer, mut context) = self.job.parts();
         let inputs = PolicyInputs { arms, data };
         let config = &self.config.policy;
-        let outcome = reinforce(start, &self.job.tokenizer, &inputs, config, &mut context)
+        let outcome = reinforce(start, tokenizer, &inputs, config, &mut context)
             .map_err(|error| self.job.stopped(error))?;
         for policy in &outcome.policies {
             let name = format!("policy-{}", policy.report.name);

@@ -3,4 +3,4 @@
 mod args;
 mod run;
 
-pub(crate) use args::Args;
+pub(crate) use args::{Args, Sera};

@@ -4,22 +4,20 @@ use std::path::PathBuf;
 
 use collimate::data::{ChatFallback, Format, HhTurns, OnBadRow, Truncation};
 use collimate::lm::LlamaConfig;
-use collimate::nn::LoraConfig;
-use collimate::prelude::Device;
 use collimate::recipes::Adaptation;
-use collimate::train::{Schedule, TrainConfig};
+use collimate::train::TrainConfig;
 use collimate::world::WorldConfig;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::common::{Failure, usage};
+use crate::common::Failure;
 use crate::files;
 use crate::lengths;
-use crate::options::{
-    Flag, Given, Layered, MOST_TEXTS, MOST_TOKENS, Options, RunArgs, check_count,
-};
+use crate::options::{Flag, Given, Inputs, Layered, MOST_TOKENS, Options, check_count};
+use crate::own::flags::{self, Adapts};
+use crate::own::{OnData, Own, check, defaults, own};
 use crate::preview::{Preview, RowsOf, Training};
-use crate::runs::changed;
+use crate::start::Start;
 
 /// Fine-tune a language model on good answers (supervised fine-tuning).
 ///
@@ -74,17 +72,6 @@ pub(crate) struct Config {
 
 impl Default for Config {
     fn default() -> Self {
-        let stage = |stage: &str, learning_rate, batch_size, epochs| TrainConfig {
-            stage: stage.to_owned(),
-            learning_rate,
-            schedule: Schedule::Cosine,
-            warmup_steps: 20,
-            batch_size,
-            epochs,
-            save_every: Some(200),
-            keep_best: false,
-            ..TrainConfig::default()
-        };
         Self {
             data: Vec::new(),
             model: None,
@@ -96,38 +83,24 @@ impl Default for Config {
             max_prompt_length: None,
             truncation: Truncation::default(),
             adaptation: Adaptation::Full,
-            sft: stage("sft", 2e-5, 16, 3.0),
+            sft: defaults::stage("sft", 2e-5, 16, 3.0),
             pretrain_texts: 0,
-            pretrain: stage("pretrain", 3e-3, 64, 2.0),
+            pretrain: defaults::pretrain(),
             world: WorldConfig::default(),
             llama: LlamaConfig::default(),
         }
     }
 }
 
-impl Config {
-    /// Defaults for the synthetic world, with the decoder of the other commands.
-    fn for_world() -> Self {
-        let default = Self::default();
-        Self {
-            max_length: 128,
-            pretrain_texts: 24_000,
-            sft: TrainConfig {
-                learning_rate: 1e-3,
-                batch_size: 32,
-                ..default.sft
-            },
-            llama: LlamaConfig {
-                hidden_size: 96,
-                intermediate_size: 256,
-                num_hidden_layers: 3,
-                num_attention_heads: 4,
-                num_key_value_heads: 4,
-                max_position_embeddings: 256,
-                ..LlamaConfig::default()
-            },
-            ..default
-        }
+impl OnData for Config {
+    fn own(&self) -> Own<'_> {
+        own!(self, self, self.sft.seed)
+    }
+}
+
+impl Adapts for Config {
+    fn adaptation(&mut self) -> &mut Adaptation {
+        &mut self.adaptation
     }
 }
 
@@ -140,38 +113,31 @@ impl Layered for Sft {
     const NAME: &'static str = "sft";
     const OWN: &'static str = "data";
 
-    fn defaults(own: bool) -> Result<Config, Failure> {
-        Ok(match own {
-            true => Config::default(),
-            false => Config::for_world(),
+    /// With the decoder of the other commands.
+    fn for_world() -> Result<Config, Failure> {
+        Ok(Config {
+            max_length: 128,
+            pretrain_texts: defaults::PRETRAIN_TEXTS,
+            sft: defaults::sft(),
+            llama: defaults::llama(),
+            ..Config::default()
         })
     }
 
     fn flags() -> Vec<Flag<Config>> {
-        vec![
-            Flag::of("data", "FILE", &["data"]),
-            Flag::of("model", "DIR", &["model"]),
+        let mut all = flags::inputs();
+        all.extend([
             Flag::of("lr", "RATE", &["sft.learning_rate"]),
             Flag::of("batch", "N", &["sft.batch_size"]),
             Flag::of("epochs", "N", &["sft.epochs"]),
             Flag::of("steps", "N", &["sft.max_steps"]),
             Flag::of("max-length", "N", &["max_length"]),
             Flag::of("max-prompt-length", "N", &["max_prompt_length"]).rare(),
-            Flag::switch(
-                "lora",
-                &["adaptation"],
-                "Train low-rank adapters (r 8, alpha 32, dropout 0.1) instead of all weights",
-                |config: &mut Config, _, _| {
-                    config.adaptation = Adaptation::Lora(LoraConfig::default());
-                    Ok(())
-                },
-            ),
+            flags::lora(&["adaptation"], flags::LORA),
             Flag::of("seed", "N", &["sft.seed", "pretrain.seed"]),
-            Flag::of("format", "NAME", &["format"]).rare(),
-            Flag::of("on-bad-row", "POLICY", &["on_bad_row"]).rare(),
-            Flag::of("hh-turns", "TURNS", &["hh_turns"]).rare(),
-            Flag::of("chat-fallback", "HOW", &["chat_fallback"]).rare(),
-        ]
+        ]);
+        all.extend(flags::reading());
+        all
     }
 
     fn settle(config: &mut Config, given: &Given) -> Result<(), Failure> {
@@ -181,76 +147,33 @@ impl Layered for Sft {
             config.pretrain.seed = config.sft.seed;
         }
         config.sft.validate()?;
-        config.pretrain.validate()?;
         if let Adaptation::Lora(lora) = &config.adaptation {
             lora.check()?;
         }
-        check_count("pretrain_texts", config.pretrain_texts, 0..=MOST_TEXTS)?;
         check_count("max_length", config.max_length, 3..=MOST_TOKENS)?;
         if let Some(length) = config.max_prompt_length {
             check_count("max_prompt_length", length, 1..=config.max_length - 1)?;
         }
-        if config.data.is_empty() == config.model.is_some() {
-            return Err(usage(
-                "data and model go together: give both --data and --model, or neither",
-            ));
-        }
-        let for_files = [
-            ("format", config.format.is_some()),
-            ("on_bad_row", given.typed("on_bad_row")),
-            ("hh_turns", given.typed("hh_turns")),
-            ("chat_fallback", given.typed("chat_fallback")),
-        ];
-        let default = Config::default();
-        let for_world = [
-            ("world", config.world != default.world),
-            ("llama", config.llama != default.llama),
-            (
-                "pretrain_texts",
-                config.pretrain_texts != default.pretrain_texts,
-            ),
-            ("pretrain", changed(&config.pretrain, &default.pretrain)),
-        ];
-        let (all, of) = match config.data.is_empty() {
-            true => (
-                &for_files[..],
-                "data files: give --data and --model too, or leave it out",
-            ),
-            false => (
-                &for_world[..],
-                "the synthetic world: leave it out with --data and --model",
-            ),
-        };
-        match all.iter().find(|(_, given)| *given) {
-            Some((name, _)) => Err(format!("{name} is for {of}").into()),
-            None => Ok(()),
-        }
+        check(config, given)
     }
 
     fn preview(config: &Config) -> Option<Preview> {
-        Some(Preview {
-            model: config.model.clone()?,
-            writes: true,
-            files: config.data.clone(),
-            rows: RowsOf::Demonstrations,
-            reading: files::options(config.format, config.on_bad_row, config.hh_turns),
-            chat_fallback: config.chat_fallback,
-            max_length: config.max_length,
-            max_prompt_length: config.max_prompt_length,
-            truncation: config.truncation,
-            lora: matches!(config.adaptation, Adaptation::Lora(_)),
-            trainings: vec![Training {
-                name: "sft",
-                share: 0.9,
-                train: config.sft.clone(),
-                times: 1,
-                passes: 0,
-            }],
-            left_out: None,
-        })
+        let training = Training {
+            name: "sft",
+            share: 0.9,
+            train: config.sft.clone(),
+            times: 1,
+            passes: 0,
+        };
+        let own = config.own();
+        own.preview(RowsOf::Demonstrations, vec![training], None)
     }
 
-    fn run(config: &Config, run: &RunArgs, device: &Device) -> Result<(), Failure> {
-        super::run::run(config, run, device)
+    fn inputs(config: &Config) -> Inputs<'_> {
+        config.own().inputs()
+    }
+
+    fn run(start: &Start<'_, Config>) -> Result<(), Failure> {
+        super::run::run(start)
     }
 }

@@ -3,65 +3,41 @@
 use std::path::Path;
 
 use collimate::core::{Key, PreferencePair};
-use collimate::data::{
-    Format, Input, ReadOptions, ReadReport, SftExample, TextTokenizer, split_by_hash,
-};
-use collimate::lm::{Architecture, Llama};
-use collimate::nn::{Adaptable, Backbone, HfFolder};
-use collimate::prelude::Device;
+use collimate::data::{Format, Input, ReadOptions, ReadReport, SftExample, split_by_hash};
+use collimate::lm::Llama;
+use collimate::nn::Adaptable;
 use collimate::recipes::{Adaptation, SftOutcome};
 use collimate::run::{Figures, LineChart, LineSeries, curve};
-use collimate::world::World;
+use collimate::world::WorldPair;
 use serde_json::json;
 
-use super::args::{Config, Sft};
-use crate::common::{self, Failure};
+use super::args::Config;
+use crate::common::Failure;
 use crate::files::{self, parts};
-use crate::job::{Job, fresh_llama, has_ended, world_tokenizer};
-use crate::options::{Layered, RunArgs};
+use crate::job::Job;
 use crate::runs;
+use crate::start::Start;
 use crate::templates::TEMPLATES;
 
-/// Runs the command with these options.
-pub(crate) fn run(config: &Config, args: &RunArgs, device: &Device) -> Result<(), Failure> {
-    if has_ended(&args.out(Sft::NAME)?, config)? {
-        return Ok(());
+/// Runs the command.
+pub(crate) fn run(start: &Start<'_, Config>) -> Result<(), Failure> {
+    match start.config.model.as_deref() {
+        None => from_scratch(start),
+        Some(dir) => from_folder(start, dir),
     }
-    match config.model.as_deref() {
-        None => from_scratch(config, args, device),
-        Some(dir) => from_folder(config, dir, args, device),
-    }
-}
-
-fn open(config: &Config, args: &RunArgs, tokenizer: TextTokenizer) -> Result<Job, Failure> {
-    let out = args.out(Sft::NAME)?;
-    let (files, models) = (config.data.iter(), config.model.iter());
-    let resume = args.resume_command(&out);
-    Job::open(
-        &out,
-        config,
-        files,
-        models,
-        tokenizer,
-        config.max_length,
-        resume,
-    )
 }
 
 /// A small decoder, trained from scratch on the synthetic world.
-fn from_scratch(config: &Config, args: &RunArgs, device: &Device) -> Result<(), Failure> {
-    let world = World::new(&config.world)?;
-    let examples = |rows: Vec<collimate::world::WorldPair>| -> Vec<SftExample> {
+fn from_scratch(start: &Start<'_, Config>) -> Result<(), Failure> {
+    let config = start.config;
+    let (world, tokenizer, model) = start.of_world()?;
+    let examples = |rows: Vec<WorldPair>| -> Vec<SftExample> {
         rows.iter().map(|row| SftExample::from(&row.pair)).collect()
     };
     let (train, held_out) = (
         examples(world.train_pairs()),
         examples(world.validation_pairs()),
     );
-    let seed = config.sft.seed;
-    let tokenizer = world_tokenizer(&world)?.with_max_prompt_length(config.max_prompt_length);
-    let model = fresh_llama(&config.llama, &tokenizer, config.max_length, seed, device)?
-        .with_recompute(args.gradient_checkpointing);
     let about = format!(
         "Data: the synthetic world (`docs/synthetic-world.md`), {} chosen answers to learn from, {} held \
          out. Model: a Llama decoder from scratch with {} parameters.",
@@ -69,29 +45,16 @@ fn from_scratch(config: &Config, args: &RunArgs, device: &Device) -> Result<(), 
         held_out.len(),
         model.num_parameters(),
     );
-    let texts = runs::plain_texts(&world, config.pretrain_texts, seed);
-    let mut job = open(config, args, tokenizer)?.about(about);
-    let (model, _) = job.fine_tune(model, &texts, &[], config.truncation, &config.pretrain)?;
+    let texts = runs::plain_texts(&world, config.pretrain_texts, config.sft.seed);
+    let mut job = start.job(tokenizer, about)?;
+    let model = job.learn(model, &texts, config.truncation, &config.pretrain)?;
     train_and_save(&mut job, config, model, &train, &held_out)
 }
 
 /// The user's model and demonstrations.
-fn from_folder(
-    config: &Config,
-    dir: &Path,
-    args: &RunArgs,
-    device: &Device,
-) -> Result<(), Failure> {
-    if common::architecture(dir)? != Architecture::LlamaCausal {
-        return Err(format!(
-            "--model {}: holds no language model that writes: name a folder of a LlamaForCausalLM",
-            dir.display()
-        )
-        .into());
-    }
-    let tokenizer = TextTokenizer::from_folder(dir)?
-        .with_chat_fallback(config.chat_fallback)
-        .with_max_prompt_length(config.max_prompt_length);
+fn from_folder(start: &Start<'_, Config>, dir: &Path) -> Result<(), Failure> {
+    let config = start.config;
+    let tokenizer = start.writer()?;
     files::check(config.data.iter())?;
     let options = files::options(config.format, config.on_bad_row, config.hh_turns);
     let (mut rows, mut reports) = (Vec::new(), Vec::new());
@@ -104,8 +67,7 @@ fn from_folder(
         reports.push(report);
     }
     let (held_out, train) = hold_out(rows)?;
-    let model = Llama::load(dir, device)?.with_recompute(args.gradient_checkpointing);
-    runs::check_length(config.max_length, &model)?;
+    let model = start.language_model()?;
     let mut about = format!(
         "Model: `{}`. Demonstrations: {} to learn from, {} held out.",
         dir.display(),
@@ -115,7 +77,7 @@ fn from_folder(
     for report in &reports {
         about += &format!(" {report}.");
     }
-    let mut job = open(config, args, tokenizer)?.about(about);
+    let mut job = start.job(tokenizer, about)?;
     train_and_save(&mut job, config, model, &train, &held_out)
 }
 
@@ -161,12 +123,8 @@ fn train_and_save(
     let (model, outcome) = job.fine_tune(model, train, held_out, config.truncation, &config.sft)?;
     let outcome = outcome.ok_or("no demonstration is left to learn from: give more data")?;
     job.save("model", &model.merged())?;
-    let lengths = &outcome.tokenize;
-    if !config.data.is_empty() && lengths.is_worth_telling() {
-        common::tell(&format!(
-            "longest sequence: {} tokens; {lengths}",
-            config.max_length
-        ));
+    if !config.data.is_empty() {
+        job.tell_lengths(&outcome.tokenize);
     }
     let seconds = job.note_cost(0.0);
     job.run.write_summary(&json!(job.summary))?;

@@ -7,7 +7,7 @@ use collimate::core::{Key, PreferencePair, Prompt};
 use collimate::data::{
     ReadOptions, ReadReport, SftExample, split_by_fraction, split_by_hash, swap_labels,
 };
-use collimate::world::World;
+use collimate::world::{World, WorldPair};
 
 use crate::common::Failure;
 use crate::files::{self, parts};
@@ -45,6 +45,11 @@ pub(crate) fn examples(pairs: &[PreferencePair]) -> Vec<SftExample> {
     pairs.iter().map(SftExample::from).collect()
 }
 
+/// The pairs of rows of the synthetic world.
+pub(crate) fn of(rows: Vec<WorldPair>) -> Vec<PreferencePair> {
+    rows.into_iter().map(|row| row.pair).collect()
+}
+
 /// Swaps a share of the labels and remembers which.
 fn noisy(choices: Choices, train: &mut [PreferencePair]) -> Result<Option<Vec<bool>>, Failure> {
     if choices.label_noise == 0.0 {
@@ -65,22 +70,19 @@ pub(crate) fn from_world(
     pretrain_texts: usize,
     choices: Choices,
 ) -> Result<Parts, Failure> {
-    let pairs = |rows: Vec<collimate::world::WorldPair>| -> Vec<PreferencePair> {
-        rows.into_iter().map(|row| row.pair).collect()
-    };
     let key = Key::new(choices.seed, "split");
     let [sft, mut train] = parts(split_by_fraction(
-        pairs(world.train_pairs()),
+        of(world.train_pairs()),
         &[0.3, 0.7],
         key,
     )?);
-    let prompts = pairs(world.test_pairs()).into_iter().take(choices.prompts);
+    let prompts = of(world.test_pairs()).into_iter().take(choices.prompts);
     Ok(Parts {
         pretrain: plain_texts(world, pretrain_texts, choices.seed),
         sft: examples(&sft),
         noisy: noisy(choices, &mut train)?,
         train,
-        validation: pairs(world.validation_pairs()),
+        validation: of(world.validation_pairs()),
         prompts: prompts.map(|pair| pair.prompt).collect(),
         reports: Vec::new(),
     })

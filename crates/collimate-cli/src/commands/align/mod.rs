@@ -1,0 +1,11 @@
+//! What `dpo`, `sera` and `kto` have in common: options on the user's data or the synthetic world, and
+//! the way to the policy that the training starts from.
+
+mod config;
+mod flags;
+pub(crate) mod pairs;
+mod run;
+
+pub(crate) use config::{Aligned, align_config, preview, settle};
+pub(crate) use flags::{judged_inputs, label_noise, last_flags, loss_flags, training_flags};
+pub(crate) use run::{Alignment, read_pairs, run};

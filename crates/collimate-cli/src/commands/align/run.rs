@@ -1,0 +1,143 @@
+//! The way to the policy that an alignment starts from.
+
+use std::path::Path;
+
+use collimate::data::{SftExample, TextTokenizer};
+use collimate::lm::{Llama, eos_token_ids};
+use collimate::recipes::AnswerScorer;
+use collimate::train::TrainConfig;
+
+use super::Aligned;
+use super::pairs::{self, Parts};
+use crate::common::Failure;
+use crate::job::Job;
+use crate::options::Layered;
+use crate::own::OnData;
+use crate::scorer::reward_model;
+use crate::start::Start;
+
+/// A command that aligns a policy.
+pub(crate) trait Alignment: Layered<Config: Aligned> {
+    /// Rows and prompts of the recipe.
+    type Data<'a>;
+
+    /// A few words behind the labels of the synthetic world.
+    const LABELS: &'static str = "";
+
+    /// The rows of the user's files, and a paragraph on them.
+    fn read(config: &Self::Config, dir: &Path) -> Result<(Self::Data<'static>, String), Failure>;
+
+    /// The recipe's form of pairs.
+    fn data(parts: Parts) -> Self::Data<'static>;
+
+    /// The data with tokens that end an answer and a judge.
+    fn judged<'a>(
+        data: Self::Data<'static>,
+        eos: Vec<u32>,
+        judge: Option<AnswerScorer<'a>>,
+    ) -> Self::Data<'a>;
+
+    /// Trains the policy, saves it beside the start, and writes the report.
+    fn train_and_save(
+        job: &mut Job,
+        config: &Self::Config,
+        start: &Llama,
+        data: Self::Data<'_>,
+    ) -> Result<(), Failure>;
+}
+
+/// Aligns the user's policy, or a small decoder from scratch.
+pub(crate) fn run<A: Alignment>(start: &Start<'_, A::Config>) -> Result<(), Failure> {
+    match start.config.own().model {
+        None => from_scratch::<A>(start),
+        Some(dir) => from_folder::<A>(start, dir),
+    }
+}
+
+/// A small decoder, trained from scratch on the synthetic world and judged by its gold reward.
+fn from_scratch<A: Alignment>(start: &Start<'_, A::Config>) -> Result<(), Failure> {
+    let config = start.config;
+    let own = config.own();
+    let (world, tokenizer, model) = start.of_world()?;
+    let parts = pairs::from_world(&world, own.pretrain_texts, config.choices())?;
+    let about = format!(
+        "Data: the synthetic world (`docs/synthetic-world.md`), {} pairs with labels of a noisy \
+         annotator{}{}; answers to {} held-out prompts are scored by the gold reward. Start: a Llama \
+         decoder from scratch with {} parameters, fine-tuned on {} chosen answers.",
+        parts.train.len(),
+        A::LABELS,
+        noise(config),
+        parts.prompts.len(),
+        model.num_parameters(),
+        parts.sft.len(),
+    );
+    let mut job = start.job(tokenizer, about)?;
+    let mut learn = |stage: &str, model, texts: &[SftExample], train: &TrainConfig| {
+        let train = TrainConfig {
+            stage: stage.to_owned(),
+            seed: own.seed,
+            ..train.clone()
+        };
+        job.learn(model, texts, own.truncation, &train)
+    };
+    let mut model = learn("pretrain", model, &parts.pretrain, own.pretrain)?;
+    if let Some(sft) = own.sft {
+        model = learn("sft", model, &parts.sft, sft)?;
+    }
+    let gold = world.scorer();
+    let judge = AnswerScorer {
+        name: "the gold reward".to_owned(),
+        scorer: &gold,
+    };
+    let data = A::judged(A::data(parts), Vec::new(), Some(judge));
+    A::train_and_save(&mut job, config, &model, data)
+}
+
+/// The user's policy, as it is.
+fn from_folder<A: Alignment>(start: &Start<'_, A::Config>, dir: &Path) -> Result<(), Failure> {
+    let config = start.config;
+    let own = config.own();
+    let tokenizer: TextTokenizer = start.writer()?;
+    let (data, about) = A::read(config, dir)?;
+    let eos = eos_token_ids(dir)?;
+    let model = start.language_model()?;
+    let scorer = own
+        .judge
+        .map(|dir| reward_model("--judge", dir, own.chat_fallback, start.device))
+        .transpose()?;
+    let judge = scorer.as_deref().map(|scorer| AnswerScorer {
+        name: "the reward model of --judge".to_owned(),
+        scorer,
+    });
+    let mut job = start.job(tokenizer, about)?;
+    let data = A::judged(data, eos, judge);
+    A::train_and_save(&mut job, config, &model, data)
+}
+
+/// The pairs of the user's files; `answered` of the prompts are answered.
+pub(crate) fn read_pairs<A: Alignment>(
+    config: &A::Config,
+    dir: &Path,
+    answered: impl FnOnce(usize) -> usize,
+) -> Result<(A::Data<'static>, String), Failure> {
+    let own = config.own();
+    let parts = pairs::from_files(own.data, &own.reading, config.choices(), answered)?;
+    let mut about = format!(
+        "Start and first reference: `{}`. Pairs: {} to learn from{}, {} validation.",
+        dir.display(),
+        parts.train.len(),
+        noise(config),
+        parts.validation.len(),
+    );
+    for report in &parts.reports {
+        about += &format!(" {report}.");
+    }
+    Ok((A::data(parts), about))
+}
+
+fn noise(config: &impl Aligned) -> String {
+    match config.choices().label_noise {
+        0.0 => String::new(),
+        share => format!(" ({:.0} % of the labels swapped)", 100.0 * share),
+    }
+}

@@ -1,0 +1,81 @@
+//! Refusals of options that a run has no use for.
+
+use super::{OnData, Own};
+use crate::common::{Failure, usage};
+use crate::options::{Given, MOST_TEXTS, check_count};
+use crate::runs::changed;
+
+/// Checks what the commands have in common. A run is about files and a model, or about the synthetic
+/// world: options of the other kind are refused.
+pub(crate) fn check<C: OnData + Default>(config: &C, given: &Given) -> Result<(), Failure> {
+    let own = config.own();
+    check_inputs(&own, given)?;
+    let default = C::default();
+    match own.data.is_empty() {
+        true => Ok(()),
+        false => refuse(
+            &of_world(&own, &default.own()),
+            "the synthetic world: leave it out with --data and --model",
+        ),
+    }
+}
+
+/// The same for a command that trains the stages of the synthetic world on files too.
+pub(crate) fn check_inputs(own: &Own<'_>, given: &Given) -> Result<(), Failure> {
+    for training in own.sft.into_iter().chain([own.pretrain]) {
+        training.validate()?;
+    }
+    check_count("pretrain_texts", own.pretrain_texts, 0..=MOST_TEXTS)?;
+    if own.data.is_empty() == own.model.is_some() {
+        return Err(usage(
+            "data and model go together: give both --data and --model, or neither",
+        ));
+    }
+    match own.data.is_empty() {
+        true => refuse(
+            &of_files(own, given),
+            "data files: give --data and --model too, or leave it out",
+        ),
+        false => Ok(()),
+    }
+}
+
+/// Options that the synthetic world has no use for.
+fn of_files(own: &Own<'_>, given: &Given) -> [(&'static str, bool); 7] {
+    [
+        ("judge", own.judge.is_some()),
+        ("test", !own.test.is_empty()),
+        ("format", own.reading.format.is_some()),
+        ("pooling", own.pooling),
+        ("on_bad_row", given.typed("on_bad_row")),
+        ("hh_turns", given.typed("hh_turns")),
+        ("chat_fallback", given.typed("chat_fallback")),
+    ]
+}
+
+/// Options of the synthetic world, which files have no use for.
+fn of_world(own: &Own<'_>, default: &Own<'_>) -> [(&'static str, bool); 5] {
+    let differ = |a, b| match own.one_seed {
+        true => changed(a, b),
+        false => a != b,
+    };
+    let sft = own.sft.zip(default.sft);
+    [
+        ("world", own.world != default.world),
+        ("llama", own.llama != default.llama),
+        (
+            "pretrain_texts",
+            own.pretrain_texts != default.pretrain_texts,
+        ),
+        ("pretrain", differ(own.pretrain, default.pretrain)),
+        ("sft", sft.is_some_and(|(a, b)| differ(a, b))),
+    ]
+}
+
+/// Refuses the first option that is given.
+fn refuse(options: &[(&'static str, bool)], of: &str) -> Result<(), Failure> {
+    match options.iter().find(|(_, given)| *given) {
+        Some((name, _)) => Err(format!("{name} is for {of}").into()),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,86 @@
+//! The table of flags that commands on data have in common.
+
+use collimate::losses::{DirectLoss, PreferenceLoss};
+use collimate::nn::LoraConfig;
+use collimate::recipes::Adaptation;
+
+use crate::options::Flag;
+
+/// A configuration with a choice of the parameters that are trained.
+pub(crate) trait Adapts {
+    /// The choice.
+    fn adaptation(&mut self) -> &mut Adaptation;
+}
+
+/// A configuration with a loss on pairs.
+pub(crate) trait HasLoss {
+    /// The loss.
+    fn loss(&mut self) -> &mut PreferenceLoss;
+}
+
+/// The files and the model.
+pub(crate) fn inputs<C>() -> Vec<Flag<C>> {
+    vec![
+        Flag::of("data", "FILE", &["data"]),
+        Flag::of("model", "DIR", &["model"]),
+    ]
+}
+
+/// The files, test files and the model of a command that measures a reward model.
+pub(crate) fn tested_inputs<C>() -> Vec<Flag<C>> {
+    let mut flags = inputs();
+    flags.insert(1, Flag::of("test", "FILE", &["test"]));
+    flags
+}
+
+/// The way in which files are read.
+pub(crate) fn reading<C>() -> Vec<Flag<C>> {
+    vec![
+        Flag::of("format", "NAME", &["format"]).rare(),
+        Flag::of("on-bad-row", "POLICY", &["on_bad_row"]).rare(),
+        Flag::of("hh-turns", "TURNS", &["hh_turns"]).rare(),
+        Flag::of("chat-fallback", "HOW", &["chat_fallback"]).rare(),
+    ]
+}
+
+/// Low-rank adapters in place of all weights.
+pub(crate) fn lora<C: Adapts + 'static>(
+    paths: &'static [&'static str],
+    help: &'static str,
+) -> Flag<C> {
+    Flag::switch("lora", paths, help, |config: &mut C, _, _| {
+        *config.adaptation() = Adaptation::Lora(LoraConfig::default());
+        Ok(())
+    })
+}
+
+/// Help of `--lora` where nothing beside the adapters is trained.
+pub(crate) const LORA: &str =
+    "Train low-rank adapters (r 8, alpha 32, dropout 0.1) instead of all weights";
+
+/// The loss on pairs.
+pub(crate) fn loss<C: HasLoss + 'static>(
+    paths: &'static [&'static str],
+    help: &'static str,
+) -> Flag<C> {
+    Flag::change("loss", "NAME", paths, help, |config: &mut C, name, _| {
+        let loss = name.parse::<PreferenceLoss>()?;
+        // The loss that is there keeps its options.
+        if loss.name() != config.loss().name() {
+            *config.loss() = loss;
+        }
+        Ok(())
+    })
+}
+
+/// The strength of the loss.
+pub(crate) fn beta<C: HasLoss + 'static>(
+    paths: &'static [&'static str],
+    help: &'static str,
+) -> Flag<C> {
+    Flag::change("beta", "BETA", paths, help, |config: &mut C, text, _| {
+        let beta = text.parse().map_err(|_| "not a number")?;
+        *config.loss() = config.loss().with_beta(beta);
+        Ok(())
+    })
+}

@@ -1,0 +1,120 @@
+//! Options of the commands that learn from the user's own files, or else from the synthetic world.
+
+mod check;
+pub(crate) mod defaults;
+pub(crate) mod flags;
+mod source;
+
+use std::path::{Path, PathBuf};
+
+use collimate::data::{ChatFallback, ReadOptions, Truncation};
+use collimate::lm::LlamaConfig;
+use collimate::train::TrainConfig;
+use collimate::world::WorldConfig;
+
+pub(crate) use check::{check, check_inputs};
+
+use crate::common::Failure;
+use crate::options::Inputs;
+use crate::preview::{Preview, RowsOf, Training};
+
+/// Options that all of these commands have, as a configuration holds them.
+#[derive(Debug, Clone)]
+pub(crate) struct Own<'a> {
+    pub(crate) data: &'a [PathBuf],
+    pub(crate) test: &'a [PathBuf],
+    pub(crate) model: Option<&'a PathBuf>,
+    pub(crate) judge: Option<&'a PathBuf>,
+    /// True where the configuration names a pooling.
+    pub(crate) pooling: bool,
+    pub(crate) reading: ReadOptions,
+    pub(crate) chat_fallback: ChatFallback,
+    pub(crate) seed: u64,
+    pub(crate) max_length: usize,
+    pub(crate) max_prompt_length: Option<usize>,
+    pub(crate) truncation: Truncation,
+    /// True where low-rank adapters are trained in place of all weights.
+    pub(crate) lora: bool,
+    pub(crate) pretrain_texts: usize,
+    pub(crate) pretrain: &'a TrainConfig,
+    /// Fine-tuning of the synthetic world's decoder, where the command's own training is another one.
+    pub(crate) sft: Option<&'a TrainConfig>,
+    /// True where each stage takes the run's seed, unless the configuration gives it one.
+    pub(crate) one_seed: bool,
+    pub(crate) world: &'a WorldConfig,
+    pub(crate) llama: &'a LlamaConfig,
+}
+
+/// The [`Own`] of a configuration whose training, with this seed, is at `$training`.
+macro_rules! own {
+    ($config:expr, $training:expr, $seed:expr) => {
+        $crate::own::Own {
+            data: &$config.data,
+            test: &[],
+            model: $config.model.as_ref(),
+            judge: None,
+            pooling: false,
+            reading: $crate::files::options($config.format, $config.on_bad_row, $config.hh_turns),
+            chat_fallback: $config.chat_fallback,
+            seed: $seed,
+            max_length: $training.max_length,
+            max_prompt_length: $training.max_prompt_length,
+            truncation: $training.truncation,
+            lora: matches!($training.adaptation, Adaptation::Lora(_)),
+            pretrain_texts: $config.pretrain_texts,
+            pretrain: &$config.pretrain,
+            sft: None,
+            one_seed: true,
+            world: &$config.world,
+            llama: &$config.llama,
+        }
+    };
+}
+pub(crate) use own;
+
+/// A configuration with these options.
+pub(crate) trait OnData {
+    /// The options as they are.
+    fn own(&self) -> Own<'_>;
+}
+
+impl<'a> Own<'a> {
+    /// The files and folders that a run reads.
+    pub(crate) fn inputs(&self) -> Inputs<'a> {
+        Inputs {
+            files: self.data.iter().chain(self.test).collect(),
+            models: self.model.into_iter().chain(self.judge).collect(),
+        }
+    }
+
+    /// The folder of the user's model.
+    pub(crate) fn dir(&self) -> Result<&'a Path, Failure> {
+        self.model
+            .map(PathBuf::as_path)
+            .ok_or_else(|| "no model folder".into())
+    }
+
+    /// The estimate of these trainings on the user's files; nothing for the synthetic world.
+    pub(crate) fn preview(
+        &self,
+        rows: RowsOf,
+        trainings: Vec<Training>,
+        left_out: Option<&'static str>,
+    ) -> Option<Preview> {
+        Some(Preview {
+            model: self.model?.clone(),
+            writes: true,
+            files: self.data.to_vec(),
+            rows,
+            reading: self.reading.clone(),
+            chat_fallback: self.chat_fallback,
+            max_length: self.max_length,
+            max_prompt_length: self.max_prompt_length,
+            truncation: self.truncation,
+            lora: self.lora,
+            trainings,
+            models: 1,
+            left_out,
+        })
+    }
+}

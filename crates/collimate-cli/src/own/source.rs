@@ -1,0 +1,77 @@
+//! The start of a run: tokenizer and model of the synthetic world, or of the user's folder.
+
+use collimate::core::Key;
+use collimate::data::TextTokenizer;
+use collimate::lm::Llama;
+use collimate::nn::{Backbone, HfFolder, HfReward, Pooling};
+use collimate::reward::RewardModel;
+use collimate::world::World;
+use serde::Serialize;
+
+use super::OnData;
+use crate::common::{self, Failure};
+use crate::job::{Job, fresh_llama, world_tokenizer};
+use crate::runs;
+use crate::start::Start;
+
+impl<C: OnData + Serialize> Start<'_, C> {
+    /// The synthetic world, its tokenizer, and a decoder with random weights.
+    pub(crate) fn of_world(&self) -> Result<(World, TextTokenizer, Llama), Failure> {
+        let own = self.config.own();
+        let world = World::new(own.world)?;
+        let tokenizer = world_tokenizer(&world)?.with_max_prompt_length(own.max_prompt_length);
+        let (length, seed) = (own.max_length, own.seed);
+        let model = fresh_llama(own.llama, &tokenizer, length, seed, self.device)?;
+        Ok((
+            world,
+            tokenizer,
+            model.with_recompute(self.args.gradient_checkpointing),
+        ))
+    }
+
+    /// The tokenizer of the user's folder.
+    pub(crate) fn tokenizer(&self) -> Result<TextTokenizer, Failure> {
+        let own = self.config.own();
+        Ok(TextTokenizer::from_folder(own.dir()?)?
+            .with_chat_fallback(own.chat_fallback)
+            .with_max_prompt_length(own.max_prompt_length))
+    }
+
+    /// The tokenizer of the user's folder, which must hold a language model.
+    pub(crate) fn writer(&self) -> Result<TextTokenizer, Failure> {
+        common::check_writer("--model", self.config.own().dir()?)?;
+        self.tokenizer()
+    }
+
+    /// The language model in the user's folder.
+    pub(crate) fn language_model(&self) -> Result<Llama, Failure> {
+        let own = self.config.own();
+        let model =
+            Llama::load(own.dir()?, self.device)?.with_recompute(self.args.gradient_checkpointing);
+        runs::check_length(own.max_length, &model)?;
+        Ok(model)
+    }
+
+    /// The reward model in the user's folder, or the backbone there with a fresh head.
+    pub(crate) fn reward_model<B: HfReward>(
+        &self,
+        pooling: Option<Pooling>,
+    ) -> Result<RewardModel<B>, Failure> {
+        let own = self.config.own();
+        let key = Key::new(own.seed, "head");
+        let model = RewardModel::<B>::load_or_fresh(own.dir()?, key, self.device)?
+            .with_recompute(self.args.gradient_checkpointing);
+        runs::check_length(own.max_length, &model.backbone)?;
+        Ok(match pooling {
+            Some(pooling) => RewardModel::from_parts(model.backbone, model.head, pooling),
+            None => model,
+        })
+    }
+
+    /// Opens the run folder, and tells and keeps a paragraph on data and model.
+    pub(crate) fn job(&self, tokenizer: TextTokenizer, about: String) -> Result<Job, Failure> {
+        Ok(self
+            .open(tokenizer, self.config.own().max_length)?
+            .about(about))
+    }
+}

@@ -1,0 +1,80 @@
+//! A run of a command that begins, or goes on.
+
+use std::path::PathBuf;
+
+use collimate::data::TextTokenizer;
+use collimate::prelude::Device;
+use serde::Serialize;
+
+use crate::common::Failure;
+use crate::job::{Job, has_ended};
+use crate::options::{Inputs, Layered, RunArgs};
+use crate::preview::Preview;
+
+/// A run with its options, its place and its device.
+pub(crate) struct Start<'a, C> {
+    pub(crate) config: &'a C,
+    pub(crate) args: &'a RunArgs,
+    pub(crate) device: &'a Device,
+    pub(crate) out: PathBuf,
+    inputs: Inputs<'a>,
+    /// The estimate of a run on the user's own data.
+    preview: Option<Preview>,
+}
+
+impl<'a, C: Serialize> Start<'a, C> {
+    /// The run of a command; nothing where it has ended already, which is told.
+    pub(crate) fn of<L: Layered<Config = C>>(
+        config: &'a C,
+        args: &'a RunArgs,
+        device: &'a Device,
+    ) -> Result<Option<Self>, Failure> {
+        let out = args.out(L::NAME)?;
+        if has_ended(&out, config)? {
+            return Ok(None);
+        }
+        let start = Self {
+            config,
+            args,
+            device,
+            out,
+            inputs: L::inputs(config),
+            preview: L::preview(config),
+        };
+        if args.resume {
+            start.find_inputs()?;
+        }
+        Ok(Some(start))
+    }
+
+    /// Refuses to go on in another folder than the one that the run's paths are relative to.
+    fn find_inputs(&self) -> Result<(), Failure> {
+        let mut paths = self.inputs.files.iter().chain(&self.inputs.models);
+        match paths.find(|path| path.is_relative() && !path.exists()) {
+            None => Ok(()),
+            Some(path) => Err(format!(
+                "{}: {} is not there: its paths are relative to the folder that the run was started \
+                 in: resume it there",
+                self.out.join("config.json").display(),
+                path.display()
+            )
+            .into()),
+        }
+    }
+
+    /// Opens the run folder. Data and models must be what they were when a run goes on.
+    pub(crate) fn open(&self, tokenizer: TextTokenizer, max_length: usize) -> Result<Job, Failure> {
+        if let Some(preview) = &self.preview {
+            preview.check_disk(&self.out)?;
+        }
+        Job::open(
+            &self.out,
+            self.config,
+            self.inputs.files.iter().copied(),
+            self.inputs.models.iter().copied(),
+            tokenizer,
+            max_length,
+            self.args.resume_command(&self.out),
+        )
+    }
+}

@@ -1,0 +1,101 @@
+//! Runs that ended before their first step.
+
+use std::fs;
+use std::path::Path;
+
+use collimate_files::{UNFINISHED, entries};
+
+use crate::folder::{LOCK, lock};
+use crate::journal::Journal;
+use crate::{RunError, RunFolder};
+
+/// Files that a run has before its first step.
+const BEFORE: [&str; 3] = ["config.json", "journal.json", "metrics.jsonl"];
+
+/// The folder of log-probabilities of references: the next run computes them again.
+const REFERENCES: &str = "references";
+
+/// The folder of checkpoints.
+const CHECKPOINTS: &str = "checkpoints";
+
+impl RunFolder {
+    /// Takes away a run that ended before its first step: no stage has a result, and there are neither
+    /// metrics nor checkpoints, but perhaps log-probabilities of references. Returns true if the folder is free for another run then; a folder that
+    /// holds anything else, or that another process holds open, stays as it is.
+    ///
+    /// # Errors
+    /// When the folder cannot be read, or a file cannot be removed.
+    ///
+    /// # Examples
+    /// ```
+    /// use collimate_run::RunFolder;
+    /// # fn main() -> Result<(), collimate_run::RunError> {
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// # let path = folder.path().join("run");
+    /// let mut run = RunFolder::create(&path, &serde_json::json!({ "seed": 1 }))?;
+    /// run.stage("sft", "the inputs")?;
+    /// assert!(!RunFolder::clear_unstarted(&path)?);
+    /// drop(run);
+    /// assert!(RunFolder::clear_unstarted(&path)?);
+    /// let again = RunFolder::create(&path, &serde_json::json!({ "seed": 2 }))?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn clear_unstarted(path: &Path) -> Result<bool, RunError> {
+        // A folder without a lock was not made by a run.
+        if !path.join(LOCK).exists() {
+            return Ok(false);
+        }
+        let _lock = match lock(path) {
+            Err(RunError::Locked { .. }) => return Ok(false),
+            lock => lock?,
+        };
+        if !is_unstarted(path)? {
+            return Ok(false);
+        }
+        for name in BEFORE {
+            let file = path.join(name);
+            if file.exists() {
+                fs::remove_file(&file).map_err(RunError::io(&file))?;
+            }
+        }
+        for name in [CHECKPOINTS, REFERENCES] {
+            let folder = path.join(name);
+            if folder.exists() {
+                fs::remove_dir_all(&folder).map_err(RunError::io(&folder))?;
+            }
+        }
+        Ok(true)
+    }
+}
+
+/// True for the folder of a run without a finished step, a result or a file of somebody else.
+fn is_unstarted(path: &Path) -> Result<bool, RunError> {
+    for entry in entries(path)? {
+        let name = entry.file_name().unwrap_or_default().to_string_lossy();
+        let of_start = [LOCK, REFERENCES].contains(&&*name) || BEFORE.contains(&&*name);
+        let unused =
+            of_start || name.starts_with(UNFINISHED) || name == CHECKPOINTS && is_empty(&entry)?;
+        if !unused {
+            return Ok(false);
+        }
+    }
+    let metrics = path.join("metrics.jsonl");
+    if fs::metadata(&metrics).is_ok_and(|found| found.len() > 0) {
+        return Ok(false);
+    }
+    // A journal that cannot be read may hold results.
+    let journal = Journal::read(&path.join("journal.json"));
+    Ok(journal.is_ok_and(|journal| journal.stages.iter().all(|entry| entry.result.is_none())))
+}
+
+/// True for a folder without a file, however many folders are in it.
+fn is_empty(path: &Path) -> Result<bool, RunError> {
+    for entry in entries(path)? {
+        let is_folder = fs::symlink_metadata(&entry).is_ok_and(|found| found.is_dir());
+        if !is_folder || !is_empty(&entry)? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}

@@ -1,0 +1,36 @@
+//! A first user's detours: wrong flags, wrong files, places that cannot be written, runs that are stopped.
+
+mod command_line;
+#[path = "../common/mod.rs"]
+mod common;
+mod configuration;
+mod folders;
+mod places;
+#[cfg(target_os = "linux")]
+mod stopped;
+
+use std::fs;
+use std::path::Path;
+
+use common::{fixture, run, succeed, text, write_rows};
+use serde_json::json;
+
+/// Fails unless the command ends with one line on standard error that holds all of `says`; returns the
+/// status.
+#[track_caller]
+fn refused(name: &str, folder: &Path, arguments: &[&str], says: &[&str]) -> Option<i32> {
+    let output = run(name, folder, arguments);
+    let told = text(&output.stderr);
+    let case = format!("{name} {}:\n{told}", arguments.join(" "));
+    assert!(!output.status.success(), "{case}");
+    assert_eq!(told.lines().count(), 1, "{case}");
+    for part in says {
+        assert!(told.contains(part), "{part:?} is not in: {case}");
+    }
+    output.status.code()
+}
+
+/// A language model.
+fn model() -> String {
+    fixture("llama-untied").display().to_string()
+}
