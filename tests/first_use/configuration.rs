@@ -29,7 +29,7 @@ fn a_configuration_of_another_command_is_recognised() {
         "align:\n  train:\n    lerning_rate: 1\n    batchsize: 2\n",
     )
     .unwrap();
-    let says = ["slips.yaml:", "did you mean `learning_rate`?"];
+    let says = ["slips.yaml:3:", "did you mean `learning_rate`?"];
     refused("dpo", folder, &["--config", "slips.yaml"], &says);
 }
 

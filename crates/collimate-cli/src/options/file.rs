@@ -94,12 +94,14 @@ pub(crate) fn read<C: DeserializeOwned>(path: &Path, name: &str) -> Result<Value
     }
     if let Err(trouble) = syntax.parse::<C>(&text) {
         // The parser knows the line; the value knows the path, in words that are the same for all syntaxes.
+        // Of several faults the two may find different ones.
         let said = match serde_path_to_error::deserialize::<_, C>(&value) {
+            Err(error) if unlike(&error.inner().to_string(), &trouble.text) => trouble.text.clone(),
             Err(error) => match error.path().to_string().as_str() {
                 "." => error.inner().to_string(),
                 path => format!("{path}: {}", error.inner()),
             },
-            Ok(_) => trouble.text,
+            Ok(_) => trouble.text.clone(),
         };
         let advice = match better_fit(&value, name) {
             Some(other) => {
@@ -113,6 +115,17 @@ pub(crate) fn read<C: DeserializeOwned>(path: &Path, name: &str) -> Result<Value
         }));
     }
     Ok(value)
+}
+
+/// Returns true if both texts name an unknown field, and not the same one.
+fn unlike(one: &str, other: &str) -> bool {
+    let unknown = |text: &str| -> Option<String> {
+        let (_, rest) = text.split_once("unknown field `")?;
+        Some(rest.split('`').next()?.to_owned())
+    };
+    unknown(one)
+        .zip(unknown(other))
+        .is_some_and(|(one, other)| one != other)
 }
 
 /// A parser's text with advice: the nearest of the names that are expected, or the form of a name that has
