@@ -158,8 +158,7 @@ impl JudgeArgs {
     #[cfg(not(feature = "remote"))]
     fn server(&self) -> Result<Box<dyn Generator>, Failure> {
         Err(
-            "--judge-url: this program was built without servers: build it with --features \
-             collimate-cli/remote, or run the installed `collimate`"
+            "--judge-url: this program was built without servers: build it with --features remote"
                 .into(),
         )
     }
