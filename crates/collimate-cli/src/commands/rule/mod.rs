@@ -168,7 +168,7 @@ impl Args {
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let config = args.config()?;
     let device = args.device.open()?;
-    if common::architecture(&args.model)? != Architecture::LlamaCausal {
+    if common::architecture(&args.model)? != Architecture::Decoder {
         let dir = args.model.display();
         return Err(format!("--model {dir}: name a folder of a LlamaForCausalLM").into());
     }
