@@ -213,8 +213,9 @@ impl LlamaConfig {
         }
         if let Some(scaling) = &self.rope_scaling {
             scaling.check()?;
-            // Yarn counts turns by the logarithm of the base.
-            OptionError::check("rope_theta", self.rope_theta, "above 1", self.rope_theta > 1.0)?;
+            // YaRN finds frequencies by the logarithm of the base.
+            let holds = self.rope_theta > 1.0 || !matches!(scaling, RopeScaling::Yarn { .. });
+            OptionError::check("rope_theta", self.rope_theta, "above 1 with yarn", holds)?;
         }
         Ok(())
     }

@@ -132,7 +132,7 @@ impl RopeScaling {
                 high_freq_factor: high,
                 original_max_position_embeddings: length,
             } => {
-                let scale = |_, inv: f64| {
+                let scale = |_: usize, inv: f64| {
                     let turns = length as f64 * inv / TAU;
                     let kept = ((turns - low) / (high - low)).clamp(0.0, 1.0);
                     (1.0 - kept) * inv / factor + kept * inv

@@ -1,4 +1,4 @@
-//! Where folders write the base of the rotary frequencies.
+//! Where folders write rotary positions.
 
 use super::*;
 
@@ -155,7 +155,7 @@ fn what_is_not_understood_is_refused() {
             &["full_attention and", "sliding_attention scale positions differently"],
         ),
         (
-            value!({"rope_theta": 1, "rope_scaling": {"type": "linear", "factor": 2.0}}),
+            value!({"rope_theta": 1, "rope_scaling": {"type": "yarn", "factor": 2.0}}),
             &["rope_theta is 1", "above 1"],
         ),
     ] {
