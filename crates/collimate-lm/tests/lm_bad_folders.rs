@@ -78,7 +78,12 @@ fn what_is_not_implemented_is_refused_by_name() {
                 c["architectures"] = json!(["GemmaForCausalLM"]);
                 c["model_type"] = json!("gemma");
             },
-            &["GemmaForCausalLM", "LlamaForCausalLM", "MistralForCausalLM", "Qwen3ForCausalLM"],
+            &[
+                "GemmaForCausalLM",
+                "LlamaForCausalLM",
+                "MistralForCausalLM",
+                "Qwen3ForCausalLM",
+            ],
         ),
         (|c| c["model_type"] = json!(null), &["(none given)"]),
         (

@@ -241,7 +241,11 @@ impl LlamaConfig {
         let mut switches = self.no_rope_layers.iter().flatten();
         match switches.find(|&&on| on > 1) {
             None => Ok(()),
-            Some(other) => Err(OptionError::new("no_rope_layers", other, "0 or 1 for each layer")),
+            Some(other) => Err(OptionError::new(
+                "no_rope_layers",
+                other,
+                "0 or 1 for each layer",
+            )),
         }
     }
 }

@@ -85,7 +85,7 @@ impl Attention {
 fn per_head(norm: &RmsNorm, x: Tensor<2>) -> Tensor<2> {
     let [tokens, width] = x.dims();
     let [size] = norm.weight.dims();
-    let heads = x.reshape([tokens * (width / size), size]);
+    let heads: Tensor<2> = x.reshape([tokens * (width / size), size]);
     norm.forward(heads).reshape([tokens, width])
 }
 

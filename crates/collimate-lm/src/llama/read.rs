@@ -40,7 +40,10 @@ pub(super) fn read_config(json: &JsonConfig) -> Result<LlamaConfig, LoadError> {
     json.not_quantised()?;
     let name = json.string("model_type")?.unwrap_or_default();
     let family = Family::named(&name).ok_or_else(|| {
-        json.unsupported(format!("model_type {name}"), &Family::classes("ForCausalLM"))
+        json.unsupported(
+            format!("model_type {name}"),
+            &Family::classes("ForCausalLM"),
+        )
     })?;
     json.only("hidden_act", &["silu", "swish"])?;
     let foreign = FOREIGN.into_iter();

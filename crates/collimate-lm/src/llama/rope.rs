@@ -70,9 +70,8 @@ pub enum RopeScaling {
 impl RopeScaling {
     /// Checks the numbers.
     pub(crate) fn check(&self) -> Result<(), OptionError> {
-        let positive = |name: &str, value: f64| {
-            Range::Positive.check(&format!("rope_scaling.{name}"), value)
-        };
+        let positive =
+            |name: &str, value: f64| Range::Positive.check(&format!("rope_scaling.{name}"), value);
         let original = |length: usize| {
             let name = "rope_scaling.original_max_position_embeddings";
             OptionError::check(name, length, "at least 1", length >= 1)
@@ -151,10 +150,12 @@ impl RopeScaling {
             } => {
                 let dims = 2.0 * frequencies.len() as f64;
                 // The pair that makes so many turns within the original length.
-                let pair = |turns: f64| {
-                    dims * (length as f64 / (turns * TAU)).ln() / (2.0 * theta.ln())
-                };
-                let (low, high) = (pair(beta_fast.unwrap_or(32.0)), pair(beta_slow.unwrap_or(1.0)));
+                let pair =
+                    |turns: f64| dims * (length as f64 / (turns * TAU)).ln() / (2.0 * theta.ln());
+                let (low, high) = (
+                    pair(beta_fast.unwrap_or(32.0)),
+                    pair(beta_slow.unwrap_or(1.0)),
+                );
                 let (low, high) = match truncate.unwrap_or(true) {
                     true => (low.floor(), high.ceil()),
                     false => (low, high),

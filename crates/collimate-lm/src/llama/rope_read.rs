@@ -58,11 +58,14 @@ pub(super) fn read_rope(json: &JsonConfig, absent: f64, longest: usize) -> Resul
         scaling = first.scaling.clone();
     }
     let top: Option<f64> = json.get(THETA)?;
-    let mut bases = top.map(|theta| (THETA.to_owned(), theta)).into_iter().chain(
-        places
-            .iter()
-            .filter_map(|place| Some((format!("{}.{THETA}", place.path), place.theta?))),
-    );
+    let mut bases = top
+        .map(|theta| (THETA.to_owned(), theta))
+        .into_iter()
+        .chain(
+            places
+                .iter()
+                .filter_map(|place| Some((format!("{}.{THETA}", place.path), place.theta?))),
+        );
     let Some((first, theta)) = bases.next() else {
         return Ok(Rope {
             theta: absent,

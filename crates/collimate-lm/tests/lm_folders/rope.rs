@@ -85,7 +85,10 @@ fn what_is_not_understood_is_refused() {
         ),
         (
             value!({"rope_scaling": {"rope_type": "default", "type": "linear", "factor": 2.0}}),
-            &["rope_scaling.rope_type is default", "rope_scaling.type is linear"],
+            &[
+                "rope_scaling.rope_type is default",
+                "rope_scaling.type is linear",
+            ],
         ),
         (
             value!({"rope_scaling": {"factor": 2.0}}),
@@ -93,7 +96,10 @@ fn what_is_not_understood_is_refused() {
         ),
         (
             value!({"rope_parameters": {"full_attention": {"rope_type": "yarn"}}}),
-            &["rope_parameters.full_attention (yarn)", "missing field `factor`"],
+            &[
+                "rope_parameters.full_attention (yarn)",
+                "missing field `factor`",
+            ],
         ),
         (
             value!({"rope_parameters": {"partial_rotary_factor": 0.5}}),
@@ -128,7 +134,10 @@ fn what_is_not_understood_is_refused() {
             value!({"rope_scaling": {
                 "rope_type": "llama3", "factor": 8.0, "low_freq_factor": 4.0, "high_freq_factor": 1.0,
             }}),
-            &["rope_scaling.high_freq_factor is 1", "above low_freq_factor = 4"],
+            &[
+                "rope_scaling.high_freq_factor is 1",
+                "above low_freq_factor = 4",
+            ],
         ),
         (
             value!({"rope_scaling": {"type": "longrope", "short_factor": [1.0]}}),
@@ -152,7 +161,10 @@ fn what_is_not_understood_is_refused() {
                 "full_attention": {"rope_type": "linear", "factor": 2.0},
                 "sliding_attention": {"rope_type": "default"},
             }}),
-            &["full_attention and", "sliding_attention scale positions differently"],
+            &[
+                "full_attention and",
+                "sliding_attention scale positions differently",
+            ],
         ),
         (
             value!({"rope_theta": 1, "rope_scaling": {"type": "yarn", "factor": 2.0}}),

@@ -37,7 +37,7 @@ fn dpo_loss(model: &Llama, expected: &Value) -> Tensor<1> {
         pack.push_shared(&ids(&pair["prompt"]), &[&chosen, &rejected]);
     }
     let batch = pack.to_device(Llama::VISIBILITY, &model.device());
-    let logps = completion_logps(model, &batch, Forward::EVAL).reshape([pairs.len(), 2]);
+    let logps: Tensor<2> = completion_logps(model, &batch, Forward::EVAL).reshape([pairs.len(), 2]);
     let beta = expected["dpo_beta"].as_f64().unwrap();
     let margins = logps.clone().narrow(1, 0, 1) - logps.narrow(1, 1, 1);
     log_sigmoid(margins.mul_scalar(beta)).mean().neg()
@@ -76,7 +76,10 @@ fn gradients_of_every_parameter() {
                 see("sum", &sums[..1], all);
                 see("abs_sum", &sums[1..], all);
             }
-            println!("{name} on {device_name}: largest gradient error {:.1e}", worst.0);
+            println!(
+                "{name} on {device_name}: largest gradient error {:.1e}",
+                worst.0
+            );
         }
     }
 }
@@ -90,7 +93,7 @@ fn the_cache_writes_what_transformers_writes() {
                 let mut cache = model.new_cache(Adapters::On);
                 let row = collimate_nn::KvCache::push(&mut cache);
                 let mut next = ids(&case["prompt"]);
-                let mut written = Vec::new();
+                let mut written: Vec<u32> = Vec::new();
                 while written.len() < ids(&case["new_ids"]).len() {
                     let logits = host(&model.extend(&[(row, &next)], &mut cache));
                     let best = (0..logits.len()).max_by(|&a, &b| logits[a].total_cmp(&logits[b]));
@@ -119,7 +122,10 @@ fn scores() {
             let wanted: Vec<f64> = wanted.flat_map(|s| numbers(&s["score"])).collect();
             let mut worst = Worst::default();
             worst.see(name, &scores, &wanted);
-            println!("{name} on {device_name}: largest relative error {:.1e}", worst.0);
+            println!(
+                "{name} on {device_name}: largest relative error {:.1e}",
+                worst.0
+            );
         }
     }
 }
@@ -138,7 +144,7 @@ fn every_kind_of_rope() {
             let mut old = rope.clone();
             let map = old.as_object_mut().unwrap();
             let theta = map.remove("rope_theta").unwrap();
-            let name = map.remove("rope_type").unwrap();
+            let name: Value = map.remove("rope_type").unwrap();
             map.insert("type".into(), name.clone());
             let forms = [
                 value!({"rope_parameters": rope}),
@@ -163,7 +169,10 @@ fn every_kind_of_rope() {
                 let logps = host(&token_logps(hidden, again.output_weight(), &batch));
                 worst.see(&form.to_string(), &logps, &wanted);
             }
-            println!("rope {name} on {device_name}: largest relative error {:.1e}", worst.0);
+            println!(
+                "rope {name} on {device_name}: largest relative error {:.1e}",
+                worst.0
+            );
         }
     }
 }
@@ -201,8 +210,16 @@ fn a_saved_folder_is_of_the_class_that_was_read() {
         let (dir, out) = (fixture(name), tempfile::tempdir().unwrap());
         let model = Llama::load(&dir, &device).unwrap();
         model.save(out.path()).unwrap();
-        let (read, saved) = (json(&dir.join("config.json")), json(&out.path().join("config.json")));
-        for key in ["architectures", "model_type", "sliding_window", "use_sliding_window"] {
+        let (read, saved) = (
+            json(&dir.join("config.json")),
+            json(&out.path().join("config.json")),
+        );
+        for key in [
+            "architectures",
+            "model_type",
+            "sliding_window",
+            "use_sliding_window",
+        ] {
             assert_eq!(saved[key], read[key], "{name}: {key}");
         }
         assert_eq!(own_keys(out.path()), own_keys(&dir), "{name}");
@@ -222,14 +239,20 @@ fn a_saved_folder_is_of_the_class_that_was_read() {
         backbone
             .save_reward(&head, parts.pooling, Some(0), 64, out.path())
             .unwrap();
-        let (read, saved) = (json(&dir.join("config.json")), json(&out.path().join("config.json")));
+        let (read, saved) = (
+            json(&dir.join("config.json")),
+            json(&out.path().join("config.json")),
+        );
         assert_eq!(saved["architectures"], read["architectures"]);
         assert_eq!(names(out.path()), names(&dir), "{name}");
         let again = Llama::load_reward(out.path(), &device).unwrap();
         assert_eq!(again.backbone.config(), backbone.config());
         // The backbone is no language model.
         let error = Llama::load(out.path(), &device).unwrap_err().to_string();
-        assert!(error.contains(read["architectures"][0].as_str().unwrap()), "{error}");
+        assert!(
+            error.contains(read["architectures"][0].as_str().unwrap()),
+            "{error}"
+        );
     }
 }
 
@@ -258,7 +281,11 @@ fn adapters_reach_every_family() {
         let on = logps(&model, Forward::EVAL);
         let mut worst = Worst::default();
         let wide: Vec<f64> = on.iter().map(|&v| f64::from(v)).collect();
-        worst.see("merged", &logps(&model.clone().merged(), Forward::EVAL), &wide);
+        worst.see(
+            "merged",
+            &logps(&model.clone().merged(), Forward::EVAL),
+            &wide,
+        );
         assert_ne!(on, logps(&model, Forward::REFERENCE), "{name}");
         let out = tempfile::tempdir().unwrap();
         model.save(out.path()).unwrap();

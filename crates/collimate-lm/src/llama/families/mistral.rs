@@ -24,7 +24,9 @@ pub(super) const FAMILY: Family = Family {
         }
         config.sliding_window = windows::uniform(json, true)?;
         // A window alone says it.
-        config.model_type = config.model_type.filter(|_| config.sliding_window.is_none());
+        config.model_type = config
+            .model_type
+            .filter(|_| config.sliding_window.is_none());
         Ok(config)
     },
     write: |config, json| {

@@ -1,10 +1,8 @@
-        let every = (1..=layers).map(|n| u8::from(!n.is_multiple_of(interval)));
-        let turns: Option<Vec<u8>> = json.get(LAYERS)?;
-        let turns = turns.unwrap_or_else(|| every.collect());//! SmolLM3: some layers know no positions; those may have a window.
+//! SmolLM3: some layers know no positions; those may have a window.
 
 use serde_json::json;
 
-use super::{Absent, Family, ModelType, windows};
+use super::{Absent, Family, LlamaConfig, ModelType, windows};
 
 const LAYERS: &str = "no_rope_layers";
 const INTERVAL: &str = "no_rope_layer_interval";
@@ -37,12 +35,13 @@ pub(super) const FAMILY: Family = Family {
         if interval == 0 {
             return Err(json.invalid(format!("{INTERVAL} is 0: at least 1")));
         }
-        let every = |_: usize| (1..=layers).map(|n| u8::from(!n.is_multiple_of(interval)));
-        let turns: Vec<u8> = json.get(LAYERS)?.unwrap_or_else(|| every(layers).collect());
+        let every = (1..=layers).map(|n| u8::from(!n.is_multiple_of(interval)));
+        let turns: Option<Vec<u8>> = json.get(LAYERS)?;
+        let turns = turns.unwrap_or_else(|| every.collect());
         let config = windows::per_layer(json, config, None, |layer| turns.get(layer) == Some(&0))?;
-        let none = turns.len() == layers && turns.iter().all(|&on| on == 1);
-        Ok(super::LlamaConfig {
-            no_rope_layers: (!none).then_some(turns),
+        let all = turns.len() == layers && turns.iter().all(|&on| on == 1);
+        Ok(LlamaConfig {
+            no_rope_layers: (!all).then_some(turns),
             ..config
         })
     },

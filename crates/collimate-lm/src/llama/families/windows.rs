@@ -89,7 +89,9 @@ pub(super) fn per_layer(
             kinds.len()
         )));
     }
-    let sliding = kinds.iter().filter(|kind| **kind == LayerKind::SlidingAttention);
+    let sliding = kinds
+        .iter()
+        .filter(|kind| **kind == LayerKind::SlidingAttention);
     match (sliding.count(), window) {
         (0, _) => Ok(config),
         (_, None) => Err(json.invalid(format!(
@@ -107,7 +109,10 @@ pub(super) fn per_layer(
 
 fn read_kind(json: &JsonConfig, name: String) -> Result<LayerKind, LoadError> {
     serde_json::from_value(json!(name)).map_err(|_| {
-        json.unsupported(format!("{KINDS} with {name}"), "full_attention, sliding_attention")
+        json.unsupported(
+            format!("{KINDS} with {name}"),
+            "full_attention, sliding_attention",
+        )
     })
 }
 
