@@ -67,7 +67,7 @@ pub(crate) fn architecture_of(option: &str, dir: &Path) -> Result<Architecture, 
 /// Refuses a folder, named by an option, without a language model.
 pub(crate) fn check_writer(option: &str, dir: &Path) -> Result<(), Failure> {
     match architecture_of(option, dir)? {
-        Architecture::LlamaCausal => Ok(()),
+        Architecture::Decoder => Ok(()),
         _ => Err(format!(
             "{option} {}: holds no language model that writes: name a folder of a LlamaForCausalLM",
             dir.display()

@@ -75,23 +75,28 @@ fn what_is_not_implemented_is_refused_by_name() {
     let cases: [(Edit, &[&str]); 8] = [
         (
             |c| {
-                c["architectures"] = json!(["Qwen2ForCausalLM"]);
-                c["model_type"] = json!("qwen2");
+                c["architectures"] = json!(["GemmaForCausalLM"]);
+                c["model_type"] = json!("gemma");
             },
-            &["Qwen2ForCausalLM", "LlamaForCausalLM", "MistralForCausalLM"],
+            &[
+                "GemmaForCausalLM",
+                "LlamaForCausalLM",
+                "MistralForCausalLM",
+                "Qwen3ForCausalLM",
+            ],
         ),
         (|c| c["model_type"] = json!(null), &["(none given)"]),
         (
             |c| c["rope_scaling"] = json!({"rope_type": "llama3", "factor": 8.0}),
-            &["rope scaling llama3"],
+            &["llama3", "missing field `low_freq_factor`"],
         ),
         (
-            |c| c["rope_scaling"] = json!({"type": "linear", "factor": 2.0}),
-            &["rope scaling linear"],
+            |c| c["rope_scaling"] = json!({"type": "linear", "factor": -2.0}),
+            &["rope_scaling.factor is -2"],
         ),
         (
             |c| c["rope_parameters"] = json!({"rope_type": "yarn", "rope_theta": 1e4}),
-            &["rope scaling yarn"],
+            &["yarn", "missing field `factor`"],
         ),
         (
             |c| c["hidden_act"] = json!("gelu"),

@@ -34,19 +34,51 @@ impl RopeTable {
         if head_dim == 0 || !head_dim.is_multiple_of(2) {
             return Err(OpsError::RopeWidth { head_dim });
         }
-        let half = head_dim / 2;
-        let frequencies: Vec<f64> = (0..half)
+        let pairs = 0..head_dim / 2;
+        let frequencies: Vec<f64> = pairs
             .map(|i| theta.powf(-2.0 * i as f64 / head_dim as f64))
             .collect();
+        Self::with_frequencies(positions, &frequencies, 1.0, device)
+    }
+
+    /// Angles `position · frequencies[i]` of the pairs of a head, computed in f64; cosines and sines
+    /// are multiplied by `scale`, which multiplies each rotated vector.
+    ///
+    /// # Errors
+    /// No frequencies: a head of size zero.
+    ///
+    /// # Examples
+    /// ```
+    /// use burn::tensor::{Device, Tensor};
+    /// use collimate_ops::{RopeTable, rope};
+    ///
+    /// let device = Device::flex();
+    /// let x = Tensor::<2>::from_floats([[1.0, 2.0]], &device);
+    /// // A frequency of zero turns nothing.
+    /// let table = RopeTable::with_frequencies(&[7], &[0.0], 1.5, &device)?;
+    /// assert_eq!(rope(x, &table).into_data().to_vec::<f32>().unwrap(), [1.5, 3.0]);
+    /// # Ok::<(), collimate_ops::OpsError>(())
+    /// ```
+    pub fn with_frequencies(
+        positions: &[u32],
+        frequencies: &[f64],
+        scale: f64,
+        device: &Device,
+    ) -> Result<Self, OpsError> {
+        let half = frequencies.len();
+        let head_dim = 2 * half;
+        if half == 0 {
+            return Err(OpsError::RopeWidth { head_dim });
+        }
         let mut cos = Vec::with_capacity(positions.len() * half);
         let mut sin = Vec::with_capacity(positions.len() * half);
         let mut host = Vec::with_capacity(positions.len() * head_dim);
         for &position in positions {
             let row = cos.len();
-            for frequency in &frequencies {
+            for frequency in frequencies {
                 let angle = f64::from(position) * frequency;
-                cos.push(angle.cos() as f32);
-                sin.push(angle.sin() as f32);
+                cos.push((scale * angle.cos()) as f32);
+                sin.push((scale * angle.sin()) as f32);
             }
             host.extend_from_slice(&cos[row..]);
             host.extend_from_slice(&sin[row..]);
@@ -81,12 +113,13 @@ impl RopeTable {
 /// ```
 ///
 /// RoFormer, equation 34: <https://arxiv.org/abs/2104.09864>.
+/// Cosine and sine carry the scale of the table ([`RopeTable::with_frequencies`]).
 ///
 /// # Shapes
 /// `x`: `[tokens, heads · head_dim]`; the table covers the same tokens.
 ///
 /// # Gradient
-/// The rotation by the opposite angle.
+/// The rotation by the opposite angle, times the scale of the table.
 ///
 /// # Panics
 /// When the table covers another number of tokens, or the width is no multiple of its head size.

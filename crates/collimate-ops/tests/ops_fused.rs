@@ -168,13 +168,17 @@ fn activations() {
 fn rope() {
     for (tokens, heads, head_dim) in [(1, 1, 2), (5, 3, 8), (150, 2, 20)] {
         let positions: Vec<u32> = (0..tokens as u32).map(|i| i * 7 % 31).collect();
-        let table = RopeTable::new(&positions, head_dim, 10_000.0, &flex()).unwrap();
-        agree(
-            "rope",
-            &[values(1, tokens, heads * head_dim)],
-            &|t| collimate_ops::rope(t[0].clone(), &table),
-            &|t| naive::rope(t[0].clone(), &table),
-        );
+        let plain = RopeTable::new(&positions, head_dim, 10_000.0, &flex()).unwrap();
+        let turns: Vec<f64> = (0..head_dim / 2).map(|i| 0.3 * i as f64).collect();
+        let scaled = RopeTable::with_frequencies(&positions, &turns, 1.4, &flex()).unwrap();
+        for table in [plain, scaled] {
+            agree(
+                "rope",
+                &[values(1, tokens, heads * head_dim)],
+                &|t| collimate_ops::rope(t[0].clone(), &table),
+                &|t| naive::rope(t[0].clone(), &table),
+            );
+        }
     }
 }
 

@@ -184,4 +184,8 @@ fn descriptions_are_refused_with_a_reason() {
         RopeTable::new(&[0], 3, 1e4, &flex()),
         Err(OpsError::RopeWidth { head_dim: 3 })
     ));
+    assert!(matches!(
+        RopeTable::with_frequencies(&[0], &[], 1.0, &flex()),
+        Err(OpsError::RopeWidth { head_dim: 0 })
+    ));
 }

@@ -23,7 +23,7 @@ use serde_json::Value;
 pub(crate) use docs::Docs;
 pub(crate) use flag::Flag;
 pub(crate) use layers::Given;
-pub(crate) use run::{MOST_TEXTS, MOST_TOKENS, RunArgs, check_count, run_folder};
+pub(crate) use run::{MOST_TEXTS, MOST_TOKENS, RunArgs, check_count};
 
 use crate::commands::Syntax;
 use crate::common::{Failure, usage};

@@ -5,22 +5,19 @@ use std::path::Path;
 use collimate_nn::LoadError;
 
 use super::json::JsonConfig;
+use crate::llama::families::Family;
 
 /// The kind of network that a folder holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Architecture {
-    /// `LlamaForCausalLM`, `LlamaModel`, `MistralForCausalLM`, `MistralModel`.
-    LlamaCausal,
-    /// `LlamaForSequenceClassification`, `MistralForSequenceClassification`.
-    LlamaReward,
+    /// A language model: `…ForCausalLM` or `…Model` of Llama, Mistral, Qwen2, Qwen3 or SmolLM3.
+    Decoder,
+    /// A reward model: `…ForSequenceClassification` of such a family.
+    DecoderReward,
     /// `BertModel` and friends, or a sentence-transformers folder around one.
     Bert,
 }
-
-const SUPPORTED: &str = "LlamaForCausalLM, LlamaForSequenceClassification (num_labels 1), \
-                         MistralForCausalLM, MistralForSequenceClassification (num_labels 1), \
-                         BertModel";
 
 /// Finds out what a folder holds from its `config.json`.
 ///
@@ -34,28 +31,39 @@ impl JsonConfig {
     /// The kind of network that this `config.json` describes.
     pub(crate) fn kind(&self) -> Result<Architecture, LoadError> {
         let name = self.architecture()?;
-        match (self.string("model_type")?.as_deref(), name.as_deref()) {
-            (Some("llama"), Some("LlamaForSequenceClassification"))
-            | (Some("mistral"), Some("MistralForSequenceClassification")) => {
-                Ok(Architecture::LlamaReward)
+        let model_type = self.string("model_type")?;
+        let (kind, name) = (model_type.as_deref(), name.as_deref());
+        let found = match kind.and_then(Family::named) {
+            Some(family) => {
+                let task = name.map(|name| name.strip_prefix(family.class));
+                match task {
+                    None | Some(Some("ForCausalLM" | "Model")) => Some(Architecture::Decoder),
+                    Some(Some("ForSequenceClassification")) => Some(Architecture::DecoderReward),
+                    Some(_) => None,
+                }
             }
-            (Some("llama"), None | Some("LlamaForCausalLM" | "LlamaModel"))
-            | (Some("mistral"), None | Some("MistralForCausalLM" | "MistralModel")) => {
-                Ok(Architecture::LlamaCausal)
-            }
-            (
-                Some("bert"),
-                None | Some("BertModel" | "BertForMaskedLM" | "BertForSequenceClassification"),
-            ) => Ok(Architecture::Bert),
-            (kind, name) => Err(self.unsupported(
+            None => match (kind, name) {
+                (
+                    Some("bert"),
+                    None | Some("BertModel" | "BertForMaskedLM" | "BertForSequenceClassification"),
+                ) => Some(Architecture::Bert),
+                _ => None,
+            },
+        };
+        found.ok_or_else(|| {
+            self.unsupported(
                 format!(
                     "architecture {} (model_type {})",
                     name.unwrap_or("(none given)"),
                     kind.unwrap_or("(none given)")
                 ),
-                SUPPORTED,
-            )),
-        }
+                &format!(
+                    "{} (each also as …Model and, with num_labels 1, as \
+                     …ForSequenceClassification), BertModel",
+                    Family::classes("ForCausalLM")
+                ),
+            )
+        })
     }
 
     /// The first entry of `architectures`, the one that transformers takes.

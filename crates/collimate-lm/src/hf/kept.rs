@@ -12,7 +12,8 @@ use super::save::write_file;
 pub(crate) const GENERATION: &str = "generation_config.json";
 
 /// Keys that would say something wrong of a saved folder: the weights are f32 and not quantised,
-/// the rotary base is written as `rope_theta`, and a model's own Python code is not copied.
+/// rotary positions are written as `rope_theta` and `rope_scaling`, and a model's own Python code is
+/// not copied.
 const WRONG: [&str; 7] = [
     "auto_map",
     "compression_config",
@@ -79,11 +80,6 @@ impl Kept {
         }
         let config = json.map().clone();
         Ok(Self(Some(Arc::new(Folder { config, generation }))))
-    }
-
-    /// The `model_type` of the folder.
-    pub(crate) fn model_type(&self) -> Option<&str> {
-        self.0.as_ref()?.config.get("model_type")?.as_str()
     }
 
     /// Writes `config.json` and `generation_config.json`: what the folder read said, and over it

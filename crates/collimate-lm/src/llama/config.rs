@@ -1,16 +1,25 @@
-//! The shape of a Llama or Mistral decoder.
-
-use std::num::NonZeroUsize;
+//! The shape of a decoder: a Llama, or a relative of one.
 
 use collimate_core::{OptionError, Range};
 use collimate_ops::Heads;
 use serde::{Deserialize, Serialize};
 
-/// The shape of a Llama or Mistral decoder; names as in Hugging Face's `config.json`.
+use super::families::{Family, ModelType};
+use super::layer::LayerKind;
+use super::rope::RopeScaling;
+
+/// The shape of a decoder; names as in Hugging Face's `config.json`.
+///
+/// `model_type` names the family. Without one the decoder is a Llama, or a Mistral where
+/// `sliding_window` is set. A family has the parts that its class in transformers has:
+/// [`check`](Self::check) refuses others.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct LlamaConfig {
+    /// Family of the decoder; null: a Llama, or a Mistral where `sliding_window` is set.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub model_type: Option<ModelType>,
     /// Number of token ids, at least 1.
     pub vocab_size: usize,
     /// Width of the residual stream, at least 1.
@@ -30,15 +39,30 @@ pub struct LlamaConfig {
     /// Number added to the mean square in the normalisation.
     pub rms_norm_eps: f64,
     /// Number of tokens that a token sees at most, itself included; null lets it see all tokens
-    /// before it. With a window the model is a Mistral to other libraries, and has no biases.
+    /// before it. Without `layer_types` the window holds for all layers.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sliding_window: Option<usize>,
+    /// Kind of each layer, where only some have the window.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub layer_types: Option<Vec<LayerKind>>,
     /// Base of the rotary frequencies.
     pub rope_theta: f64,
+    /// How the rotary frequencies differ from those of the base; null: they do not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rope_scaling: Option<RopeScaling>,
+    /// For each layer 1, or 0 where queries and keys do not turn with their positions; null: all turn.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub no_rope_layers: Option<Vec<u8>>,
     /// Use the embedding as the output matrix.
     pub tie_word_embeddings: bool,
     /// Give the attention projections a bias.
     pub attention_bias: bool,
+    /// Give queries, keys and values a bias, but not the output of the attention.
+    #[serde(skip_serializing_if = "is_false")]
+    pub qkv_bias: bool,
+    /// Normalise queries and keys over each head, before they turn.
+    #[serde(skip_serializing_if = "is_false")]
+    pub qk_norm: bool,
     /// Give the feed-forward projections a bias.
     pub mlp_bias: bool,
     /// Standard deviation of the initial weights.
@@ -54,6 +78,7 @@ pub struct LlamaConfig {
 impl Default for LlamaConfig {
     fn default() -> Self {
         Self {
+            model_type: None,
             vocab_size: 2048,
             hidden_size: 128,
             intermediate_size: 352,
@@ -64,9 +89,14 @@ impl Default for LlamaConfig {
             max_position_embeddings: 512,
             rms_norm_eps: 1e-6,
             sliding_window: None,
+            layer_types: None,
             rope_theta: 1e4,
+            rope_scaling: None,
+            no_rope_layers: None,
             tie_word_embeddings: true,
             attention_bias: false,
+            qkv_bias: false,
+            qk_norm: false,
             mlp_bias: false,
             initializer_range: 0.02,
             bos_token_id: None,
@@ -74,6 +104,10 @@ impl Default for LlamaConfig {
             pad_token_id: None,
         }
     }
+}
+
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 const TOO_LARGE: &str = "at most 2^32 − 1, as are heads × head_dim";
@@ -97,9 +131,13 @@ impl LlamaConfig {
         }
     }
 
-    /// The attention layers' window.
-    pub(crate) fn window(&self) -> Option<NonZeroUsize> {
-        self.sliding_window.and_then(NonZeroUsize::new)
+    /// The family of the decoder.
+    pub(crate) fn family(&self) -> &'static Family {
+        let alone = match self.sliding_window {
+            None => ModelType::Llama,
+            Some(_) => ModelType::Mistral,
+        };
+        Family::of(self.model_type.unwrap_or(alone))
     }
 
     /// Checks that the sizes fit together.
@@ -164,15 +202,8 @@ impl LlamaConfig {
             let layers = self.num_hidden_layers;
             return Err(OptionError::new("num_hidden_layers", layers, &allowed));
         }
-        for (name, bias) in [
-            ("attention_bias", self.attention_bias),
-            ("mlp_bias", self.mlp_bias),
-        ] {
-            if bias && self.sliding_window.is_some() {
-                let reason = "false where sliding_window is set: a Mistral has no biases";
-                return Err(OptionError::new(name, bias, reason));
-            }
-        }
+        self.family().check(self)?;
+        self.check_layers()?;
         for (name, value) in [
             ("rms_norm_eps", self.rms_norm_eps),
             ("rope_theta", self.rope_theta),
@@ -180,6 +211,41 @@ impl LlamaConfig {
         ] {
             Range::Positive.check(name, value)?;
         }
+        if let Some(scaling) = &self.rope_scaling {
+            scaling.check()?;
+            // YaRN finds frequencies by the logarithm of the base.
+            let holds = self.rope_theta > 1.0 || !matches!(scaling, RopeScaling::Yarn { .. });
+            OptionError::check("rope_theta", self.rope_theta, "above 1 with yarn", holds)?;
+        }
         Ok(())
+    }
+
+    /// Checks the lists that have an entry for each layer.
+    fn check_layers(&self) -> Result<(), OptionError> {
+        let layers = self.num_hidden_layers;
+        let lengths = [
+            ("layer_types", self.layer_types.as_ref().map(Vec::len)),
+            ("no_rope_layers", self.no_rope_layers.as_ref().map(Vec::len)),
+        ];
+        for (name, length) in lengths {
+            let length = length.unwrap_or(layers);
+            let allowed = format!("a list with an entry for each of num_hidden_layers = {layers}");
+            let value = format!("a list of {length}");
+            OptionError::check(name, value, &allowed, length == layers)?;
+        }
+        let slides = |kinds: &Vec<LayerKind>| kinds.contains(&LayerKind::SlidingAttention);
+        if self.layer_types.as_ref().is_some_and(slides) && self.sliding_window.is_none() {
+            let reason = "set where layer_types has sliding_attention";
+            return Err(OptionError::new("sliding_window", "null", reason));
+        }
+        let mut switches = self.no_rope_layers.iter().flatten();
+        match switches.find(|&&on| on > 1) {
+            None => Ok(()),
+            Some(other) => Err(OptionError::new(
+                "no_rope_layers",
+                other,
+                "0 or 1 for each layer",
+            )),
+        }
     }
 }

@@ -5,18 +5,19 @@ use std::sync::Arc;
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use collimate_nn::{Adapters, KvCache, Linear};
-use collimate_ops::{Append, KvPages, PackedLinear, RopeTable, cached_attention, rope, swiglu};
+use collimate_ops::{Append, KvPages, PackedLinear, RopeTable, cached_attention, swiglu};
 
 use super::config::LlamaConfig;
 use super::parts::{Block, Trunk};
 use crate::rows::only;
 
 /// What a [`Llama`](super::Llama) remembers of the tokens of some rows, beside a copy of its weights
-/// that suits short passes. The cache belongs to these weights: a model that has learned since needs a
-/// new one.
+/// that suits short passes. Layers with the same window share their pages. The cache belongs to
+/// these weights: a model that has learned since needs a new one.
 #[derive(Debug)]
 pub struct LlamaCache {
-    pages: KvPages,
+    /// One for each window of the configuration.
+    pages: Vec<KvPages>,
     weights: Arc<Weights>,
 }
 
@@ -61,7 +62,8 @@ impl LayerWeights {
     ) -> Tensor<2> {
         let normed = block.input_layernorm.forward(x.clone());
         let [q, k, v] = self.qkv.forward(normed);
-        let mixed = only(attend(rope(q, table), rope(k, table), v), rows);
+        let [q, k] = block.self_attn.placed(q, k, table);
+        let mixed = only(attend(q, k, v), rows);
         let [attended] = self.o.forward(mixed);
         let x = only(x, rows) + attended;
         let normed = block.post_attention_layernorm.forward(x.clone());
@@ -78,7 +80,6 @@ impl LlamaCache {
         config: &LlamaConfig,
         adapters: Adapters,
     ) -> Self {
-        let pages = KvPages::new(config.num_hidden_layers, config.heads());
         let layers = trunk.layers.iter();
         let weights = Weights {
             layers: layers
@@ -87,14 +88,20 @@ impl LlamaCache {
             output: PackedLinear::new(vec![(output, None)]),
             config: config.clone(),
         };
+        let windows = config.windows().into_iter().enumerate();
+        let pages = windows.map(|(kind, window)| {
+            let layers = trunk.layers.iter();
+            let layers = layers.filter(|block| block.self_attn.spec.window == kind);
+            KvPages::new(layers.count(), config.heads()).with_window(window)
+        });
         Self {
-            pages: pages.with_window(config.window()),
+            pages: pages.collect(),
             weights: Arc::new(weights),
         }
     }
 
-    /// Keys and values.
-    pub fn pages(&self) -> &KvPages {
+    /// Keys and values, one for each window that layers have.
+    pub fn pages(&self) -> &[KvPages] {
         &self.pages
     }
 
@@ -106,7 +113,10 @@ impl LlamaCache {
             "extend: a row without new tokens"
         );
         let Self { pages, weights } = self;
-        let append: Append = pages.append(&counts);
+        let appends = pages.iter_mut().map(|pages| pages.append(&counts));
+        let appends: Vec<Append> = appends.collect();
+        // Rows and positions are those of every kind of layer.
+        let append = &appends[0];
         let ids = rows.iter().flat_map(|(_, ids)| ids.iter());
         let ids = ids.map(|&id| i64::from(id)).collect();
         let device = trunk.embed_tokens.weight.val().device().inner();
@@ -114,22 +124,19 @@ impl LlamaCache {
             .embed_tokens
             .forward(ints(ids, &device))
             .without_autodiff();
-        let config = &weights.config;
-        let table = RopeTable::new(
-            append.positions(),
-            config.head_dim(),
-            config.rope_theta,
-            &device,
-        )
-        .expect("the configuration's check asks for an even head size");
+        let table = weights.config.rope_table(append.positions(), &device);
         let last = counts.iter().any(|(_, count)| *count > 1).then(|| {
             let last = append.last().into_iter().map(|row| row as i64);
             ints(last.collect(), &device)
         });
+        let mut next = vec![0; pages.len()];
         for (index, (weights, block)) in weights.layers.iter().zip(&trunk.layers).enumerate() {
             let rows = last.as_ref().filter(|_| index + 1 == trunk.layers.len());
+            let kind = block.self_attn.spec.window;
+            let layer = next[kind];
+            next[kind] += 1;
             x = weights.forward(block, x, rows, &table, |q, k, v| {
-                cached_attention(q, k, v, pages, index, &append)
+                cached_attention(q, k, v, &mut pages[kind], layer, &appends[kind])
             });
         }
         let [logits] = weights.output.forward(trunk.norm.forward(x));
@@ -140,25 +147,31 @@ impl LlamaCache {
 impl KvCache for LlamaCache {
     fn fresh(&self) -> Self {
         Self {
-            pages: self.pages.fresh(),
+            pages: self.pages.iter().map(KvPages::fresh).collect(),
             weights: Arc::clone(&self.weights),
         }
     }
 
     fn rows(&self) -> usize {
-        self.pages.rows()
+        self.pages[0].rows()
     }
 
     fn tokens(&self, row: usize) -> usize {
-        self.pages.tokens(row)
+        self.pages[0].tokens(row)
     }
 
     fn push(&mut self) -> usize {
-        self.pages.push()
+        let mut row = 0;
+        for pages in &mut self.pages {
+            row = pages.push();
+        }
+        row
     }
 
     fn keep(&mut self, rows: &[usize]) {
-        self.pages.keep(rows);
+        for pages in &mut self.pages {
+            pages.keep(rows);
+        }
     }
 }
 

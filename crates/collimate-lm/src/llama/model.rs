@@ -14,10 +14,11 @@ use super::parts::Trunk;
 use crate::hf::Kept;
 use crate::rows::hidden_at;
 
-/// A Llama decoder, or a Mistral: one whose configuration sets `sliding_window`.
+/// A Llama decoder, or one of its relatives: Mistral, Qwen2, Qwen3, SmolLM3. The configuration says
+/// which, and which parts each layer has.
 ///
-/// The window is the model's own: it holds for every batch, however the batch's plan was made, and
-/// in the cache.
+/// Windows are the model's own: they hold for every batch, however the batch's plan was made, and in
+/// the cache.
 ///
 /// # Examples
 /// A tiny one from scratch, its parameters counted:

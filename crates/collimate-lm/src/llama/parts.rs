@@ -1,4 +1,4 @@
-//! The blocks of a Llama decoder; field names as in Hugging Face files.
+//! The blocks of a decoder; field names as in Hugging Face files.
 
 use std::sync::Arc;
 
@@ -9,54 +9,84 @@ use collimate_nn::{DeviceBatch, Embedding, Forward, Linear, RmsNorm, RowForward}
 use collimate_ops::{AttentionPlan, Heads, RopeTable, recomputed, rope, segment_attention, swiglu};
 
 use super::config::LlamaConfig;
+use super::layer::LayerSpec;
 use crate::rows::Rows;
 
-/// What a layer needs besides its input.
+/// What layers need besides their input.
 struct Pass {
     table: RopeTable,
-    plan: AttentionPlan,
+    /// One for each window of the configuration.
+    plans: Vec<AttentionPlan>,
 }
 
-/// Grouped-query self-attention with rotary positions.
+/// Grouped-query self-attention, with rotary positions where the layer has them.
 #[derive(Module, Debug)]
 pub(crate) struct Attention {
     pub(crate) q_proj: Linear,
     pub(crate) k_proj: Linear,
     pub(crate) v_proj: Linear,
     pub(crate) o_proj: Linear,
+    pub(crate) q_norm: Option<RmsNorm>,
+    pub(crate) k_norm: Option<RmsNorm>,
     #[module(skip)]
     heads: Heads,
+    #[module(skip)]
+    pub(crate) spec: LayerSpec,
 }
 
 impl Attention {
-    fn new(c: &LlamaConfig, key: Key, device: &Device) -> Self {
+    fn new(c: &LlamaConfig, spec: LayerSpec, key: Key, device: &Device) -> Self {
         let d = c.head_dim();
         let (q, kv) = (c.num_attention_heads * d, c.num_key_value_heads * d);
-        let linear = |shape, part| {
-            Linear::new(
-                shape,
-                c.attention_bias,
-                c.initializer_range,
-                key.with(part),
-                device,
-            )
+        let linear = |shape, bias, part| {
+            Linear::new(shape, bias, c.initializer_range, key.with(part), device)
+        };
+        let norm = || {
+            spec.qk_norm
+                .then(|| RmsNorm::new(d, c.rms_norm_eps, device))
         };
         Self {
-            q_proj: linear([q, c.hidden_size], 0),
-            k_proj: linear([kv, c.hidden_size], 1),
-            v_proj: linear([kv, c.hidden_size], 2),
-            o_proj: linear([c.hidden_size, q], 3),
+            q_proj: linear([q, c.hidden_size], spec.qkv_bias, 0),
+            k_proj: linear([kv, c.hidden_size], spec.qkv_bias, 1),
+            v_proj: linear([kv, c.hidden_size], spec.qkv_bias, 2),
+            o_proj: linear([c.hidden_size, q], spec.o_bias, 3),
+            q_norm: norm(),
+            k_norm: norm(),
             heads: c.heads(),
+            spec,
         }
     }
 
     /// What the heads read, before the output projection.
     fn mix(&self, x: Tensor<2>, f: RowForward<'_>, pass: &Pass) -> Tensor<2> {
-        let q = rope(self.q_proj.forward(x.clone(), f.part(0)), &pass.table);
-        let k = rope(self.k_proj.forward(x.clone(), f.part(1)), &pass.table);
+        let q = self.q_proj.forward(x.clone(), f.part(0));
+        let k = self.k_proj.forward(x.clone(), f.part(1));
         let v = self.v_proj.forward(x, f.part(2));
-        segment_attention(q, k, v, &pass.plan, self.heads)
+        let [q, k] = self.placed(q, k, &pass.table);
+        segment_attention(q, k, v, &pass.plans[self.spec.window], self.heads)
     }
+
+    /// Queries and keys as they meet: normalised and turned, where the layer does either.
+    pub(super) fn placed(&self, q: Tensor<2>, k: Tensor<2>, table: &RopeTable) -> [Tensor<2>; 2] {
+        [(q, &self.q_norm), (k, &self.k_norm)].map(|(x, norm)| {
+            let x = match norm {
+                Some(norm) => per_head(norm, x),
+                None => x,
+            };
+            match self.spec.rope {
+                true => rope(x, table),
+                false => x,
+            }
+        })
+    }
+}
+
+/// Normalises each head of each token.
+fn per_head(norm: &RmsNorm, x: Tensor<2>) -> Tensor<2> {
+    let [tokens, width] = x.dims();
+    let [size] = norm.weight.dims();
+    let heads: Tensor<2> = x.reshape([tokens * (width / size), size]);
+    norm.forward(heads).reshape([tokens, width])
 }
 
 /// Gated feed-forward layer.
@@ -68,11 +98,11 @@ pub(crate) struct Mlp {
 }
 
 impl Mlp {
-    fn new(c: &LlamaConfig, key: Key, device: &Device) -> Self {
+    fn new(c: &LlamaConfig, spec: LayerSpec, key: Key, device: &Device) -> Self {
         let linear = |shape, part| {
             Linear::new(
                 shape,
-                c.mlp_bias,
+                spec.mlp_bias,
                 c.initializer_range,
                 key.with(part),
                 device,
@@ -102,10 +132,10 @@ pub(crate) struct Block {
 }
 
 impl Block {
-    fn new(c: &LlamaConfig, key: Key, device: &Device) -> Self {
+    fn new(c: &LlamaConfig, spec: LayerSpec, key: Key, device: &Device) -> Self {
         Self {
-            self_attn: Attention::new(c, key.with(0), device),
-            mlp: Mlp::new(c, key.with(1), device),
+            self_attn: Attention::new(c, spec, key.with(0), device),
+            mlp: Mlp::new(c, spec, key.with(1), device),
             input_layernorm: RmsNorm::new(c.hidden_size, c.rms_norm_eps, device),
             post_attention_layernorm: RmsNorm::new(c.hidden_size, c.rms_norm_eps, device),
         }
@@ -141,8 +171,8 @@ impl Trunk {
                 key.with(0),
                 device,
             ),
-            layers: (0..c.num_hidden_layers as u64)
-                .map(|index| Block::new(c, key.with(1 + index), device))
+            layers: (0..c.num_hidden_layers)
+                .map(|index| Block::new(c, c.layer(index), key.with(1 + index as u64), device))
                 .collect(),
             norm: RmsNorm::new(c.hidden_size, c.rms_norm_eps, device),
         }
@@ -157,10 +187,10 @@ impl Trunk {
         recompute: bool,
     ) -> Tensor<2> {
         let mut x = self.embed_tokens.forward(batch.ids.clone());
-        let table = RopeTable::new(&batch.positions, c.head_dim(), c.rope_theta, &x.device());
+        let plan = |window| batch.plan.clone().with_window(window);
         let pass = Arc::new(Pass {
-            table: table.expect("the configuration's check asks for an even head size"),
-            plan: batch.plan.clone().with_window(c.window()),
+            table: c.rope_table(&batch.positions, &x.device()),
+            plans: c.windows().into_iter().map(plan).collect(),
         });
         let asked = Rows::new(batch, rows, f);
         for (index, block) in self.layers.iter().enumerate() {

@@ -1,90 +1,200 @@
-//! The base of the rotary frequencies, wherever a folder writes it.
+//! Rotary frequencies, scaled for sequences longer than those of pretraining.
 
-use collimate_nn::LoadError;
-use serde_json::{Map, Value};
+use std::f64::consts::TAU;
 
-use crate::hf::JsonConfig;
+use burn::tensor::Device;
+use collimate_core::{OptionError, Range};
+use collimate_ops::RopeTable;
+use serde::{Deserialize, Serialize};
 
-const THETA: &str = "rope_theta";
-/// The base that transformers takes where a folder names none.
-const DEFAULT: f64 = 1e4;
+use super::config::LlamaConfig;
 
-/// Reads the base from `rope_theta`, `rope_scaling` and `rope_parameters`, whose entries may be
-/// nested by kind of layer. Places that disagree are refused, and so is everything beside the base
-/// that would turn positions otherwise.
-pub(super) fn read_theta(json: &JsonConfig) -> Result<f64, LoadError> {
-    let mut found: Vec<(String, f64)> = Vec::new();
-    if let Some(theta) = json.get(THETA)? {
-        found.push((THETA.to_owned(), theta));
-    }
-    for key in ["rope_scaling", "rope_parameters"] {
-        let Some(object) = json.object(key)? else {
-            continue;
+/// How rotary frequencies differ from `rope_theta^(-2i / head_dim)`; names as in Hugging Face's
+/// `rope_scaling`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(tag = "rope_type", rename_all = "lowercase", deny_unknown_fields)]
+pub enum RopeScaling {
+    /// All frequencies divided by one factor: position interpolation,
+    /// [arXiv:2306.15595](https://arxiv.org/abs/2306.15595).
+    Linear {
+        /// Divisor, above 0.
+        factor: f64,
+    },
+    /// A base that grows with sequences longer than `max_position_embeddings`. Such sequences are
+    /// refused here, and up to that length nothing is scaled.
+    Dynamic {
+        /// Growth beyond the longest sequence, above 0.
+        factor: f64,
+    },
+    /// Low frequencies divided by the factor, high ones kept, those between interpolated: Llama 3.1,
+    /// [arXiv:2407.21783](https://arxiv.org/abs/2407.21783).
+    Llama3 {
+        /// Divisor of the low frequencies, above 0.
+        factor: f64,
+        /// Frequencies with fewer turns than this within the original length are low.
+        low_freq_factor: f64,
+        /// Frequencies with more turns than this within the original length are high.
+        high_freq_factor: f64,
+        /// Longest sequence of pretraining, in tokens.
+        original_max_position_embeddings: usize,
+    },
+    /// As `Llama3` along another ramp, with longer queries and keys: YaRN,
+    /// [arXiv:2309.00071](https://arxiv.org/abs/2309.00071).
+    Yarn {
+        /// Divisor of the low frequencies, above 0.
+        factor: f64,
+        /// Longest sequence of pretraining, in tokens.
+        original_max_position_embeddings: usize,
+        /// Factor of queries and keys; null: from `factor`, `mscale` and `mscale_all_dim`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        attention_factor: Option<f64>,
+        /// Turns from which on a frequency is kept; null: 32.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        beta_fast: Option<f64>,
+        /// Turns up to which a frequency is divided; null: 1.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        beta_slow: Option<f64>,
+        /// Weight of `ln factor` in the attention factor.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        mscale: Option<f64>,
+        /// Weight of `ln factor` in the attention factor's divisor.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        mscale_all_dim: Option<f64>,
+        /// Round the ends of the ramp to whole frequencies; null: true.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        truncate: Option<bool>,
+    },
+}
+
+impl RopeScaling {
+    /// Checks the numbers.
+    pub(crate) fn check(&self) -> Result<(), OptionError> {
+        let positive =
+            |name: &str, value: f64| Range::Positive.check(&format!("rope_scaling.{name}"), value);
+        let original = |length: usize| {
+            let name = "rope_scaling.original_max_position_embeddings";
+            OptionError::check(name, length, "at least 1", length >= 1)
         };
-        let is_nested = object.keys().any(|key| key.ends_with("_attention"));
-        if !is_nested {
-            found.extend(read_object(json, key, object)?);
-            continue;
-        }
-        for (kind, value) in object {
-            let key = format!("{key}.{kind}");
-            match value {
-                Value::Null => {}
-                Value::Object(object) => found.extend(read_object(json, &key, object)?),
-                other => return Err(json.invalid(format!("{key} is {other}: expected an object"))),
+        match *self {
+            Self::Linear { factor } | Self::Dynamic { factor } => positive("factor", factor),
+            Self::Llama3 {
+                factor,
+                low_freq_factor: low,
+                high_freq_factor: high,
+                original_max_position_embeddings: length,
+            } => {
+                positive("factor", factor)?;
+                positive("low_freq_factor", low)?;
+                positive("high_freq_factor", high)?;
+                let allowed = format!("above low_freq_factor = {low}");
+                OptionError::check("rope_scaling.high_freq_factor", high, &allowed, high > low)?;
+                original(length)
+            }
+            Self::Yarn {
+                factor,
+                original_max_position_embeddings: length,
+                attention_factor,
+                beta_fast,
+                beta_slow,
+                mscale,
+                mscale_all_dim,
+                truncate: _,
+            } => {
+                positive("factor", factor)?;
+                for (name, value) in [
+                    ("attention_factor", attention_factor),
+                    ("beta_fast", beta_fast),
+                    ("beta_slow", beta_slow),
+                    ("mscale", mscale),
+                    ("mscale_all_dim", mscale_all_dim),
+                ] {
+                    value.map_or(Ok(()), |value| positive(name, value))?;
+                }
+                original(length)
             }
         }
     }
-    let Some((first, theta)) = found.first() else {
-        return Ok(DEFAULT);
-    };
-    match found.iter().find(|(_, other)| other != theta) {
-        None => Ok(*theta),
-        Some((key, other)) => Err(json.invalid(format!(
-            "{first} = {theta}, but {key} = {other}: keep the one that the model was trained with"
-        ))),
+
+    /// The scaled frequencies, and the factor of queries and keys.
+    fn scaled(&self, frequencies: Vec<f64>, theta: f64) -> (Vec<f64>, f64) {
+        let all = |f: &dyn Fn(usize, f64) -> f64| {
+            let frequencies = frequencies.iter().enumerate();
+            frequencies.map(|(i, &inv)| f(i, inv)).collect::<Vec<_>>()
+        };
+        match *self {
+            Self::Linear { factor } => (all(&|_, inv| inv / factor), 1.0),
+            Self::Dynamic { .. } => (frequencies, 1.0),
+            Self::Llama3 {
+                factor,
+                low_freq_factor: low,
+                high_freq_factor: high,
+                original_max_position_embeddings: length,
+            } => {
+                let scale = |_: usize, inv: f64| {
+                    let turns = length as f64 * inv / TAU;
+                    let kept = ((turns - low) / (high - low)).clamp(0.0, 1.0);
+                    (1.0 - kept) * inv / factor + kept * inv
+                };
+                (all(&scale), 1.0)
+            }
+            Self::Yarn {
+                factor,
+                original_max_position_embeddings: length,
+                attention_factor,
+                beta_fast,
+                beta_slow,
+                mscale,
+                mscale_all_dim,
+                truncate,
+            } => {
+                let dims = 2.0 * frequencies.len() as f64;
+                // The pair that makes so many turns within the original length.
+                let pair =
+                    |turns: f64| dims * (length as f64 / (turns * TAU)).ln() / (2.0 * theta.ln());
+                let (low, high) = (
+                    pair(beta_fast.unwrap_or(32.0)),
+                    pair(beta_slow.unwrap_or(1.0)),
+                );
+                let (low, high) = match truncate.unwrap_or(true) {
+                    true => (low.floor(), high.ceil()),
+                    false => (low, high),
+                };
+                let (low, mut high) = (low.max(0.0), high.min(dims - 1.0));
+                if low == high {
+                    high += 1e-3;
+                }
+                let scale = |i: usize, inv: f64| {
+                    let divided = ((i as f64 - low) / (high - low)).clamp(0.0, 1.0);
+                    inv / factor * divided + inv * (1.0 - divided)
+                };
+                let longer = |weight: f64| match factor <= 1.0 {
+                    true => 1.0,
+                    false => 0.1 * weight * factor.ln() + 1.0,
+                };
+                let inferred = match (mscale, mscale_all_dim) {
+                    (Some(above), Some(below)) => longer(above) / longer(below),
+                    _ => longer(1.0),
+                };
+                (all(&scale), attention_factor.unwrap_or(inferred))
+            }
+        }
     }
 }
 
-/// The base that one object names, with the object's path.
-fn read_object(
-    json: &JsonConfig,
-    path: &str,
-    object: &Map<String, Value>,
-) -> Result<Option<(String, f64)>, LoadError> {
-    for key in ["rope_type", "type"] {
-        match object.get(key) {
-            None | Some(Value::Null) => {}
-            Some(Value::String(kind)) if kind == "default" => {}
-            Some(Value::String(kind)) => {
-                let what = format!("rope scaling {kind}");
-                return Err(json.unsupported(what, "none (rope_type default)"));
+impl LlamaConfig {
+    /// Cosines and sines of positions.
+    pub(crate) fn rope_table(&self, positions: &[u32], device: &Device) -> RopeTable {
+        let (d, theta) = (self.head_dim(), self.rope_theta);
+        let table = match &self.rope_scaling {
+            None => RopeTable::new(positions, d, theta, device),
+            Some(scaling) => {
+                let pairs = 0..d / 2;
+                let frequencies = pairs.map(|i| theta.powf(-2.0 * i as f64 / d as f64));
+                let (frequencies, factor) = scaling.scaled(frequencies.collect(), theta);
+                RopeTable::with_frequencies(positions, &frequencies, factor, device)
             }
-            Some(other) => {
-                return Err(json.invalid(format!("{path}.{key} is {other}: expected a text")));
-            }
-        }
+        };
+        table.expect("the configuration's check asks for an even head size")
     }
-    let mut theta = None;
-    for (key, value) in object {
-        let number = value.as_f64();
-        match key.as_str() {
-            "rope_type" | "type" => {}
-            _ if value.is_null() => {}
-            THETA if number.is_some() => {
-                theta = number.map(|theta| (format!("{path}.{key}"), theta))
-            }
-            THETA => {
-                return Err(json.invalid(format!("{path}.{key} is {value}: expected a number")));
-            }
-            "factor" | "attention_factor" | "partial_rotary_factor" if number == Some(1.0) => {}
-            _ => {
-                return Err(json.unsupported(
-                    format!("{path}.{key} = {value}"),
-                    "rope_type default with a rope_theta alone",
-                ));
-            }
-        }
-    }
-    Ok(theta)
 }

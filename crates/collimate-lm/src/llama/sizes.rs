@@ -11,7 +11,7 @@ impl LlamaConfig {
             (!self.tie_word_embeddings).then(|| ("lm_head.weight".to_owned(), table.clone()));
         let layers = (0..self.num_hidden_layers).flat_map(move |index| {
             let named = move |(name, shape)| (format!("model.layers.{index}.{name}"), shape);
-            self.block().into_iter().map(named)
+            self.block(index).into_iter().map(named)
         });
         let norm = ("model.norm.weight".to_owned(), vec![self.hidden_size]);
         std::iter::once(("model.embed_tokens.weight".to_owned(), table))
@@ -21,21 +21,27 @@ impl LlamaConfig {
     }
 
     /// Paths within a layer, and shapes.
-    fn block(&self) -> Vec<(String, Vec<usize>)> {
+    fn block(&self, index: usize) -> Vec<(String, Vec<usize>)> {
         let (width, wide, d) = (self.hidden_size, self.intermediate_size, self.head_dim());
         let (q, kv) = (self.num_attention_heads * d, self.num_key_value_heads * d);
+        let spec = self.layer(index);
         let mut all = Vec::new();
         for (name, out, input, bias) in [
-            ("self_attn.q_proj", q, width, self.attention_bias),
-            ("self_attn.k_proj", kv, width, self.attention_bias),
-            ("self_attn.v_proj", kv, width, self.attention_bias),
-            ("self_attn.o_proj", width, q, self.attention_bias),
-            ("mlp.gate_proj", wide, width, self.mlp_bias),
-            ("mlp.up_proj", wide, width, self.mlp_bias),
-            ("mlp.down_proj", width, wide, self.mlp_bias),
+            ("self_attn.q_proj", q, width, spec.qkv_bias),
+            ("self_attn.k_proj", kv, width, spec.qkv_bias),
+            ("self_attn.v_proj", kv, width, spec.qkv_bias),
+            ("self_attn.o_proj", width, q, spec.o_bias),
+            ("mlp.gate_proj", wide, width, spec.mlp_bias),
+            ("mlp.up_proj", wide, width, spec.mlp_bias),
+            ("mlp.down_proj", width, wide, spec.mlp_bias),
         ] {
             all.push((format!("{name}.weight"), vec![out, input]));
             all.extend(bias.then(|| (format!("{name}.bias"), vec![out])));
+            if name == "self_attn.o_proj" && spec.qk_norm {
+                for norm in ["self_attn.q_norm", "self_attn.k_norm"] {
+                    all.push((format!("{norm}.weight"), vec![d]));
+                }
+            }
         }
         for norm in ["input_layernorm", "post_attention_layernorm"] {
             all.push((format!("{norm}.weight"), vec![width]));
@@ -46,7 +52,8 @@ impl LlamaConfig {
     /// Number of parameters, without overflow for sizes that fit 32 bits each.
     pub(super) fn parameter_count(&self) -> u128 {
         let values = |shape: &[usize]| shape.iter().map(|&n| n as u128).product::<u128>();
-        let block: u128 = self.block().iter().map(|(_, shape)| values(shape)).sum();
+        // All layers have parameters of the same shapes.
+        let block: u128 = self.block(0).iter().map(|(_, shape)| values(shape)).sum();
         let table = values(&[self.vocab_size, self.hidden_size]);
         let tables = table * if self.tie_word_embeddings { 1 } else { 2 };
         tables + block * self.num_hidden_layers as u128 + self.hidden_size as u128

@@ -1,4 +1,4 @@
-//! Llama and Mistral folders of Hugging Face, in and out.
+//! Decoder folders of Hugging Face, in and out.
 
 use std::path::Path;
 
@@ -10,6 +10,7 @@ use collimate_nn::{
 use serde_json::{Value, json};
 
 use super::config::LlamaConfig;
+use super::families::Family;
 use super::model::Llama;
 use super::read::read_config;
 use crate::hf::{
@@ -23,11 +24,11 @@ const SCORE: &str = "score.weight";
 impl HfFolder for Llama {
     fn load(dir: &Path, device: &Device) -> Result<Self, LoadError> {
         let json = JsonConfig::read(dir)?;
-        if json.kind()? != Architecture::LlamaCausal {
+        if json.kind()? != Architecture::Decoder {
             let name = json.architecture()?.unwrap_or_default();
             return Err(json.unsupported(
                 format!("architecture {name} as a language model"),
-                "LlamaForCausalLM, MistralForCausalLM",
+                &Family::classes("ForCausalLM"),
             ));
         }
         let folder = Folder::read(dir, json)?;
@@ -54,12 +55,12 @@ impl HfReward for Llama {
     fn load_reward(dir: &Path, device: &Device) -> Result<RewardParts<Self>, LoadError> {
         let json = JsonConfig::read(dir)?;
         let is_reward = match json.kind()? {
-            Architecture::LlamaReward => true,
-            Architecture::LlamaCausal => false,
+            Architecture::DecoderReward => true,
+            Architecture::Decoder => false,
             Architecture::Bert => {
                 return Err(json.unsupported(
                     "an encoder as a decoder reward model".to_owned(),
-                    "LlamaForSequenceClassification, LlamaForCausalLM, and Mistral's",
+                    &Family::classes("ForSequenceClassification"),
                 ));
             }
         };
@@ -91,9 +92,11 @@ impl HfReward for Llama {
         if pooling != Pooling::LastToken || head.bias.is_some() {
             return Err(SaveError::Serialize {
                 path: dir.to_owned(),
-                message: "LlamaForSequenceClassification reads the last token and has no bias: \
-                          use pooling last_token and a head without bias"
-                    .to_owned(),
+                message: format!(
+                    "{}ForSequenceClassification reads the last token and has no bias: use \
+                     pooling last_token and a head without bias",
+                    self.config().family().class
+                ),
             });
         }
         prepare(dir)?;
@@ -208,30 +211,20 @@ fn names(path: &str, tied: bool) -> Vec<String> {
     names
 }
 
-/// `config.json` of the family's class that ends in `task`. Keys that the family does not know are
-/// left out.
+/// `config.json` of the family's class that ends in `task`.
 fn to_json(model: &Llama, task: &str) -> Value {
     let config = model.config();
-    // A Mistral may have no window.
-    let mistral = config.sliding_window.is_some() || model.kept().model_type() == Some("mistral");
-    let (family, model_type, unknown) = match mistral {
-        false => ("Llama", "llama", &[][..]),
-        true => ("Mistral", "mistral", &["attention_bias", "mlp_bias"][..]),
-    };
+    let family = config.family();
     let mut json = serde_json::to_value(config).unwrap_or_default();
-    if let Value::Object(map) = &mut json {
-        map.retain(|key, _| !unknown.contains(&key.as_str()));
-    }
-    if mistral {
-        // An absent window would be one of 4096.
-        json["sliding_window"] = json!(config.sliding_window);
-    }
-    json["architectures"] = json!([format!("{family}{task}")]);
-    json["model_type"] = json!(model_type);
+    json["architectures"] = json!([format!("{}{task}", family.class)]);
+    json["model_type"] = json!(family.model_type);
     json["hidden_act"] = json!("silu");
     json["head_dim"] = json!(config.head_dim());
-    json["rope_scaling"] = Value::Null;
+    json["rope_scaling"] = json!(config.rope_scaling);
     json["torch_dtype"] = json!("float32");
     json["use_cache"] = json!(true);
+    if let Value::Object(map) = &mut json {
+        family.write(config, map);
+    }
     json
 }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::tensor::{Device, Gradients, Tensor, TensorData};
+use collimate_lm::{LayerKind, LlamaConfig, ModelType, RopeScaling};
 use collimate_nn::{Backbone, DeviceBatch, Forward, Pack};
 use serde_json::Value;
 
@@ -231,4 +232,43 @@ pub fn warned<T>(f: impl FnOnce() -> T) -> (T, String) {
     let result = tracing::subscriber::with_default(subscriber, f);
     let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
     (result, text)
+}
+
+/// Configurations whose layers differ: a Qwen3 with normalised queries and keys and a head size of
+/// its own, and a SmolLM3 with biases, scaled positions and a layer that knows none.
+pub fn layered(sizes: &LlamaConfig) -> Vec<(ModelType, LlamaConfig)> {
+    let qwen3 = LlamaConfig {
+        model_type: Some(ModelType::Qwen3),
+        qk_norm: true,
+        head_dim: Some(6),
+        num_hidden_layers: 4,
+        sliding_window: Some(4),
+        layer_types: Some([LayerKind::SlidingAttention, LayerKind::FullAttention].repeat(2)),
+        ..sizes.clone()
+    };
+    let smollm3 = LlamaConfig {
+        model_type: Some(ModelType::SmolLm3),
+        attention_bias: true,
+        mlp_bias: true,
+        num_hidden_layers: 3,
+        no_rope_layers: Some(vec![1, 0, 1]),
+        sliding_window: Some(20),
+        layer_types: Some(vec![
+            LayerKind::FullAttention,
+            LayerKind::SlidingAttention,
+            LayerKind::FullAttention,
+        ]),
+        rope_scaling: Some(RopeScaling::Yarn {
+            factor: 4.0,
+            original_max_position_embeddings: 8,
+            attention_factor: None,
+            beta_fast: None,
+            beta_slow: None,
+            mscale: None,
+            mscale_all_dim: None,
+            truncate: None,
+        }),
+        ..sizes.clone()
+    };
+    vec![(ModelType::Qwen3, qwen3), (ModelType::SmolLm3, smollm3)]
 }

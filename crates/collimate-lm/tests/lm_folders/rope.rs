@@ -1,4 +1,4 @@
-//! Where folders write the base of the rotary frequencies.
+//! Where folders write rotary positions.
 
 use super::*;
 
@@ -85,7 +85,10 @@ fn what_is_not_understood_is_refused() {
         ),
         (
             value!({"rope_scaling": {"rope_type": "default", "type": "linear", "factor": 2.0}}),
-            &["rope scaling linear"],
+            &[
+                "rope_scaling.rope_type is default",
+                "rope_scaling.type is linear",
+            ],
         ),
         (
             value!({"rope_scaling": {"factor": 2.0}}),
@@ -93,7 +96,10 @@ fn what_is_not_understood_is_refused() {
         ),
         (
             value!({"rope_parameters": {"full_attention": {"rope_type": "yarn"}}}),
-            &["rope scaling yarn"],
+            &[
+                "rope_parameters.full_attention (yarn)",
+                "missing field `factor`",
+            ],
         ),
         (
             value!({"rope_parameters": {"partial_rotary_factor": 0.5}}),
@@ -104,7 +110,110 @@ fn what_is_not_understood_is_refused() {
             &["expected an object"],
         ),
         (value!({"rope_theta": 0}), &["rope_theta is 0", "above 0"]),
+        (
+            value!({"rope_scaling": {"type": "linear", "factor": 0}}),
+            &["rope_scaling.factor is 0", "above 0"],
+        ),
+        (
+            value!({"rope_scaling": {"type": "linear", "factor": "2"}}),
+            &["rope_scaling (linear)", "string \"2\""],
+        ),
+        (
+            value!({"rope_scaling": {"type": "dynamic"}}),
+            &["rope_scaling (dynamic)", "missing field `factor`"],
+        ),
+        (
+            value!({"rope_scaling": {"type": "dynamic", "factor": 2.0, "alpha": 1000.0}}),
+            &["rope_scaling (dynamic)", "unknown field `alpha`"],
+        ),
+        (
+            value!({"rope_scaling": {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0}}),
+            &["rope_scaling (llama3)", "missing field `high_freq_factor`"],
+        ),
+        (
+            value!({"rope_scaling": {
+                "rope_type": "llama3", "factor": 8.0, "low_freq_factor": 4.0, "high_freq_factor": 1.0,
+            }}),
+            &[
+                "rope_scaling.high_freq_factor is 1",
+                "above low_freq_factor = 4",
+            ],
+        ),
+        (
+            value!({"rope_scaling": {"type": "longrope", "short_factor": [1.0]}}),
+            &["rope scaling longrope", "llama3, yarn"],
+        ),
+        (
+            value!({"rope_scaling": {"type": "yarn", "factor": 2.0, "partial_rotary_factor": 0.5}}),
+            &["rope_scaling.partial_rotary_factor = 0.5"],
+        ),
+        (
+            value!({
+                "original_max_position_embeddings": 32,
+                "rope_scaling": {
+                    "type": "yarn", "factor": 2.0, "original_max_position_embeddings": 16,
+                },
+            }),
+            &["original_max_position_embeddings = 32", "= 16"],
+        ),
+        (
+            value!({"rope_parameters": {
+                "full_attention": {"rope_type": "linear", "factor": 2.0},
+                "sliding_attention": {"rope_type": "default"},
+            }}),
+            &[
+                "full_attention and",
+                "sliding_attention scale positions differently",
+            ],
+        ),
+        (
+            value!({"rope_theta": 1, "rope_scaling": {"type": "yarn", "factor": 2.0}}),
+            &["rope_theta is 1", "above 1"],
+        ),
     ] {
         refused(folder(&rope).path(), parts);
+    }
+}
+
+#[test]
+fn scaling_is_read_and_written_in_one_form() {
+    let yarn = value!({"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 64});
+    for (rope, saved) in [
+        (
+            value!({"rope_scaling": {"type": "linear", "factor": 2}}),
+            value!({"rope_type": "linear", "factor": 2.0}),
+        ),
+        // Without an original length, the longest sequence.
+        (
+            value!({"rope_scaling": {"type": "yarn", "factor": 4.0, "mscale": null}}),
+            yarn.clone(),
+        ),
+        (
+            value!({"rope_parameters": {
+                "full_attention": {"rope_type": "yarn", "factor": 4.0, "rope_theta": 1e4},
+                "sliding_attention": yarn,
+            }}),
+            yarn.clone(),
+        ),
+        (
+            value!({
+                "original_max_position_embeddings": 16,
+                "rope_scaling": {"type": "yarn", "factor": 4.0, "beta_fast": 16, "truncate": false},
+            }),
+            value!({
+                "rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 16,
+                "beta_fast": 16.0, "truncate": false,
+            }),
+        ),
+    ] {
+        let model = Llama::load(folder(&rope).path(), &device()).unwrap();
+        let out = tempfile::tempdir().unwrap();
+        model.save(out.path()).unwrap();
+        let config = json(&out.path().join("config.json"));
+        let found = (&config["rope_scaling"], &config["rope_theta"]);
+        assert_eq!(found, (&saved, &value!(1e4)));
+        assert!(config.get("rope_parameters").is_none());
+        let again = Llama::load(out.path(), &device()).unwrap();
+        assert_eq!(again.config(), model.config());
     }
 }

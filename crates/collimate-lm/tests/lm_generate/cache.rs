@@ -110,6 +110,11 @@ fn cached_logits_equal_those_of_whole_passes() {
     for (name, device, window) in with_windows() {
         follow(&name, &windowed_model(window, &device), Forward::EVAL);
     }
+    for (name, device, model) in layered_models() {
+        follow(&name, &model, Forward::EVAL);
+        let cache = model.new_cache(Adapters::On);
+        assert_eq!(cache.pages().len(), 2, "{name}, {device:?}: windows");
+    }
 }
 
 #[test]
@@ -142,16 +147,19 @@ fn cached_logits_know_whether_adapters_are_on() {
 #[test]
 fn a_row_does_not_depend_on_the_others_bit_by_bit() {
     for window in [None, Some(20)] {
-        check_alone(window);
+        check_alone(windowed_model(window, &Device::flex()).config());
+    }
+    for (_, config) in common::layered(random_model(&Device::flex()).config()) {
+        check_alone(&config);
     }
 }
 
-fn check_alone(window: Option<usize>) {
+fn check_alone(config: &LlamaConfig) {
     // Wide enough for a general product to sum one row otherwise than several.
     let config = LlamaConfig {
         hidden_size: 192,
         intermediate_size: 320,
-        ..windowed_model(window, &Device::flex()).config().clone()
+        ..config.clone()
     };
     let model = Llama::new(&config, Key::new(4, "init"), &Device::flex()).unwrap();
     let rows = prompts(1, &[3, 30, 16, 1, 47]);
@@ -189,11 +197,11 @@ fn forked_rows_hold_their_prompt_once() {
     let row = cache.push();
     let prompt = &prompts(2, &[48])[0];
     model.extend(&[(row, prompt)], &mut cache);
-    assert_eq!(cache.pages().capacity(), 48);
+    assert_eq!(cache.pages()[0].capacity(), 48);
     cache.fork(row, 8);
-    assert_eq!((cache.rows(), cache.pages().capacity()), (8, 48));
+    assert_eq!((cache.rows(), cache.pages()[0].capacity()), (8, 48));
     let ids = [5u32];
     let reads: Vec<_> = (0..8).map(|row| (row, &ids[..])).collect();
     model.extend(&reads, &mut cache);
-    assert_eq!(cache.pages().capacity(), 48 + 8 * 16);
+    assert_eq!(cache.pages()[0].capacity(), 48 + 8 * 16);
 }

@@ -74,6 +74,19 @@ pub(crate) fn windowed_model(sliding_window: Option<usize>, device: &Device) -> 
     Llama::new(&config, Key::new(3, "init"), device).unwrap()
 }
 
+/// Models whose layers differ, on the untracked devices.
+pub(crate) fn layered_models() -> Vec<(String, Device, Llama)> {
+    let mut models = Vec::new();
+    for (name, device) in common::plain_devices() {
+        let sizes = random_model(&device).config().clone();
+        for (kind, config) in common::layered(&sizes) {
+            let model = Llama::new(&config, Key::new(3, "init"), &device).unwrap();
+            models.push((format!("{name}, {kind:?}"), device.clone(), model));
+        }
+    }
+    models
+}
+
 /// The untracked devices, each without a window and with one below and one above a page.
 pub(crate) fn with_windows() -> impl Iterator<Item = (String, Device, Option<usize>)> {
     let devices = common::plain_devices().into_iter();

@@ -22,7 +22,8 @@ pub(crate) fn llama(device: &Device) -> Llama {
     windowed(None, device)
 }
 
-/// On each device a decoder that sees all before a token, and one that sees less than a prompt.
+/// On each device a decoder that sees all before a token, one that sees less than a prompt, and those
+/// whose layers differ.
 pub(crate) fn decoders(
     devices: impl IntoIterator<Item = (&'static str, Device)>,
 ) -> Vec<(String, Device, Llama)> {
@@ -32,12 +33,16 @@ pub(crate) fn decoders(
             let model = windowed(window, &device);
             decoders.push((format!("{name}, window {window:?}"), device.clone(), model));
         }
+        for (kind, config) in common::layered(&config(None)) {
+            let model = Llama::new(&config, Key::new(3, "init"), &device).unwrap();
+            decoders.push((format!("{name}, {kind:?}"), device.clone(), model));
+        }
     }
     decoders
 }
 
-fn windowed(sliding_window: Option<usize>, device: &Device) -> Llama {
-    let config = LlamaConfig {
+fn config(sliding_window: Option<usize>) -> LlamaConfig {
+    LlamaConfig {
         vocab_size: 30,
         hidden_size: 16,
         intermediate_size: 24,
@@ -48,8 +53,11 @@ fn windowed(sliding_window: Option<usize>, device: &Device) -> Llama {
         initializer_range: 0.3,
         sliding_window,
         ..Default::default()
-    };
-    Llama::new(&config, Key::new(3, "init"), device).unwrap()
+    }
+}
+
+fn windowed(sliding_window: Option<usize>, device: &Device) -> Llama {
+    Llama::new(&config(sliding_window), Key::new(3, "init"), device).unwrap()
 }
 
 pub(crate) fn bert(device: &Device) -> Bert {

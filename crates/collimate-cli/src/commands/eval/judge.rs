@@ -141,7 +141,7 @@ impl JudgeArgs {
         let shown = dir.display();
         let kind = common::architecture(dir)
             .map_err(|error| error.to_string().replacen("--model", "--judge", 1))?;
-        if kind != Architecture::LlamaCausal {
+        if kind != Architecture::Decoder {
             self.refuse_asking("a reward model")?;
             let scorer = reward_model("--judge", dir, fallback, device)?;
             return Ok((format!("the reward model `{shown}`"), Kind::Scorer(scorer)));

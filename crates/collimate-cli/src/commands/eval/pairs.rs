@@ -83,7 +83,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let out = Out::check(args.out.as_deref())?;
     let device = args.device.open()?;
     let kind = common::architecture(&args.model)?;
-    if kind != Architecture::LlamaCausal && args.reference.is_some() {
+    if kind != Architecture::Decoder && args.reference.is_some() {
         return Err(
             "--reference: is for a causal language model, and --model is a reward model: \
                     leave it out"
@@ -93,7 +93,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     if let Some(reference) = &args.reference {
         let kind = common::architecture(reference)
             .map_err(|error| error.to_string().replacen("--model", "--reference", 1))?;
-        if kind != Architecture::LlamaCausal {
+        if kind != Architecture::Decoder {
             let shown = reference.display();
             return Err(format!("--reference {shown}: name a folder of a LlamaForCausalLM").into());
         }
@@ -102,11 +102,11 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let scores = scores(args, kind, &pairs, report.clone(), &device)?;
     let found = Found::new(&pairs, labels, scores)?;
     let reward = match (kind, &args.reference) {
-        (Architecture::LlamaCausal, Some(reference)) => format!(
+        (Architecture::Decoder, Some(reference)) => format!(
             "log pi(y|x) - log pi_ref(y|x), summed over the answer; reference `{}`",
             reference.display()
         ),
-        (Architecture::LlamaCausal, None) => {
+        (Architecture::Decoder, None) => {
             "mean log pi(y|x) per token, without a reference (SimPO's)".to_owned()
         }
         _ => "the reward model's score".to_owned(),
@@ -170,7 +170,7 @@ fn scores(
             interrupt: runs::interrupt(),
         };
         let columns: Vec<Column> = match kind {
-            Architecture::LlamaCausal => logps::columns(dir, &task, device)?,
+            Architecture::Decoder => logps::columns(dir, &task, device)?,
             Architecture::Bert => rewards::columns::<Bert>(dir, &task, device)?,
             _ => rewards::columns::<Llama>(dir, &task, device)?,
         };
@@ -193,7 +193,7 @@ fn scores(
     };
     let side = |side: &str| -> Vec<f64> { numbers(&of_model, &format!("{side}_logps")) };
     let sides = match (kind, &args.reference) {
-        (Architecture::LlamaCausal, Some(reference)) => {
+        (Architecture::Decoder, Some(reference)) => {
             let of_reference = columns(reference, None)?;
             ["chosen", "rejected"].map(|name| {
                 let reference = numbers(&of_reference, &format!("{name}_logps"));
@@ -204,7 +204,7 @@ fn scores(
                     .collect()
             })
         }
-        (Architecture::LlamaCausal, None) => ["chosen", "rejected"].map(|name| {
+        (Architecture::Decoder, None) => ["chosen", "rejected"].map(|name| {
             let tokens = numbers(&of_model, &format!("{name}_tokens"));
             let means = side(name).into_iter().zip(tokens);
             means

@@ -77,7 +77,7 @@ fn from_scratch(start: &Start<'_, Config>) -> Result<(), Failure> {
 /// The user's decoder: fine-tuned on the chosen answers of the SFT part first.
 fn decoder(start: &Start<'_, Config>, dir: &Path, kind: Architecture) -> Result<(), Failure> {
     check_pooling(start.config.pooling, dir)?;
-    if kind == Architecture::LlamaReward {
+    if kind == Architecture::DecoderReward {
         return reward_only::<Llama>(start);
     }
     let tokenizer = start.tokenizer()?;

@@ -1,0 +1,36 @@
+//! Mistral.
+
+use serde_json::json;
+
+use super::{Absent, Family, ModelType, windows};
+
+pub(super) const FAMILY: Family = Family {
+    kind: ModelType::Mistral,
+    model_type: "mistral",
+    class: "Mistral",
+    may: &["sliding_window"],
+    must: &[],
+    own_keys: &[],
+    absent: Absent {
+        max_position_embeddings: 131_072,
+        num_key_value_heads: Some(8),
+        ..Absent::LLAMA
+    },
+    read: |json, mut config| {
+        for key in ["attention_bias", "mlp_bias"] {
+            if json.get(key)? == Some(true) {
+                return Err(json.unsupported(format!("{key} = true in a Mistral"), "no biases"));
+            }
+        }
+        config.sliding_window = windows::uniform(json, true)?;
+        // A window alone says it.
+        config.model_type = config
+            .model_type
+            .filter(|_| config.sliding_window.is_none());
+        Ok(config)
+    },
+    write: |config, json| {
+        // An absent window would be one of 4096.
+        json.insert("sliding_window".to_owned(), json!(config.sliding_window));
+    },
+};

@@ -1,0 +1,27 @@
+//! Qwen2 and Qwen2.5: queries, keys and values have biases, the output of the attention has none.
+
+use super::{Absent, Family, ModelType, windows};
+
+pub(super) const FAMILY: Family = Family {
+    kind: ModelType::Qwen2,
+    model_type: "qwen2",
+    class: "Qwen2",
+    may: &["layer_types", "sliding_window"],
+    must: &["qkv_bias"],
+    own_keys: &[],
+    absent: Absent {
+        max_position_embeddings: 32_768,
+        num_key_value_heads: Some(32),
+        ..Absent::LLAMA
+    },
+    read: |json, mut config| {
+        config.qkv_bias = true;
+        windows::of_late_layers(json, config)
+    },
+    write: |config, json| {
+        if config.head_dim.is_none() {
+            json.remove("head_dim");
+        }
+        windows::write(config, json);
+    },
+};

@@ -1,0 +1,24 @@
+//! Qwen3: queries and keys are normalised over each head, whose size is a key of its own.
+
+use super::{Absent, Family, ModelType, windows};
+
+pub(super) const FAMILY: Family = Family {
+    kind: ModelType::Qwen3,
+    model_type: "qwen3",
+    class: "Qwen3",
+    may: &["attention_bias", "layer_types", "sliding_window"],
+    must: &["qk_norm"],
+    own_keys: &[],
+    absent: Absent {
+        max_position_embeddings: 32_768,
+        num_key_value_heads: Some(32),
+        head_dim: Some(128),
+        ..Absent::LLAMA
+    },
+    read: |json, mut config| {
+        config.qk_norm = true;
+        config.attention_bias = json.get("attention_bias")?.unwrap_or(false);
+        windows::of_late_layers(json, config)
+    },
+    write: windows::write,
+};

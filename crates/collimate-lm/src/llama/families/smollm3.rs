@@ -1,0 +1,58 @@
+//! SmolLM3: some layers know no positions; those may have a window.
+
+use serde_json::json;
+
+use super::{Absent, Family, LlamaConfig, ModelType, windows};
+
+const LAYERS: &str = "no_rope_layers";
+const INTERVAL: &str = "no_rope_layer_interval";
+
+pub(super) const FAMILY: Family = Family {
+    kind: ModelType::SmolLm3,
+    model_type: "smollm3",
+    class: "SmolLM3",
+    may: &[
+        "attention_bias",
+        "layer_types",
+        "mlp_bias",
+        LAYERS,
+        "sliding_window",
+    ],
+    must: &[],
+    own_keys: &[LAYERS, INTERVAL],
+    absent: Absent {
+        rope_theta: 2e6,
+        max_position_embeddings: 32_768,
+        num_key_value_heads: Some(4),
+        tie_word_embeddings: true,
+        ..Absent::LLAMA
+    },
+    read: |json, mut config| {
+        config.attention_bias = json.get("attention_bias")?.unwrap_or(false);
+        config.mlp_bias = json.get("mlp_bias")?.unwrap_or(false);
+        let layers = windows::countable(json, config.num_hidden_layers)?;
+        let interval: usize = json.get(INTERVAL)?.unwrap_or(4);
+        if interval == 0 {
+            return Err(json.invalid(format!("{INTERVAL} is 0: at least 1")));
+        }
+        let every = (1..=layers).map(|n| u8::from(!n.is_multiple_of(interval)));
+        let turns: Option<Vec<u8>> = json.get(LAYERS)?;
+        let turns = turns.unwrap_or_else(|| every.collect());
+        let config = windows::per_layer(json, config, None, |layer| turns.get(layer) == Some(&0))?;
+        let all = turns.len() == layers && turns.iter().all(|&on| on == 1);
+        Ok(LlamaConfig {
+            no_rope_layers: (!all).then_some(turns),
+            ..config
+        })
+    },
+    write: |config, json| {
+        if config.head_dim.is_none() {
+            json.remove("head_dim");
+        }
+        // An absent list would leave out every fourth layer.
+        let turns = config.no_rope_layers.clone();
+        let turns = turns.unwrap_or_else(|| vec![1; config.num_hidden_layers]);
+        json.insert(LAYERS.to_owned(), json!(turns));
+        windows::write(config, json);
+    },
+};

@@ -1,0 +1,137 @@
+//! Windows of all layers, and of some.
+
+use collimate_nn::LoadError;
+use serde_json::{Map, Value, json};
+
+use super::LlamaConfig;
+use crate::hf::JsonConfig;
+use crate::llama::layer::LayerKind;
+
+const WINDOW: &str = "sliding_window";
+const SWITCH: &str = "use_sliding_window";
+const KINDS: &str = "layer_types";
+
+/// More layers than any model has: a list for each layer is made up to here.
+const MOST_LAYERS: usize = 1 << 16;
+
+/// The window of all layers of a Llama or a Mistral, `None` without one. Variants that would mean
+/// another function are refused.
+pub(super) fn uniform(json: &JsonConfig, mistral: bool) -> Result<Option<usize>, LoadError> {
+    let refuse = |what: String| {
+        let supported = "one sliding_window for all layers of model_type mistral";
+        Err(json.unsupported(what, supported))
+    };
+    let switch: Option<bool> = json.get(SWITCH)?;
+    let window = match (json.get(WINDOW)?, switch) {
+        // A Llama made of a Qwen2 may name a window that it switches off.
+        (_, Some(false)) if !mistral => None,
+        (_, Some(on)) => return refuse(format!("{SWITCH} = {on}")),
+        (Some(window), None) if !mistral => {
+            return refuse(format!("{WINDOW} = {window} in a Llama"));
+        }
+        // What transformers takes where a Mistral says nothing; null says that there is none.
+        (None, None) if mistral && !json.has(WINDOW) => Some(4096),
+        (window, None) => window,
+    };
+    let kind = match window {
+        Some(_) => "sliding_attention",
+        None => "full_attention",
+    };
+    let kinds: Vec<String> = json.get(KINDS)?.unwrap_or_default();
+    if let Some(other) = kinds.iter().find(|other| *other != kind) {
+        return refuse(format!("{KINDS} with {other} beside {kind}"));
+    }
+    Ok(window)
+}
+
+/// The windows of a Qwen: those of the layers from `max_window_layers` on, where they are switched
+/// on.
+pub(super) fn of_late_layers(
+    json: &JsonConfig,
+    config: LlamaConfig,
+) -> Result<LlamaConfig, LoadError> {
+    let first: usize = json.get("max_window_layers")?.unwrap_or(28);
+    per_layer(json, config, Some(4096), |layer| layer >= first)
+}
+
+/// The windows where `use_sliding_window` switches them on: of the layers that `layer_types` names,
+/// else of those that `slides` names. `absent` is the window that is not named.
+pub(super) fn per_layer(
+    json: &JsonConfig,
+    config: LlamaConfig,
+    absent: Option<usize>,
+    slides: impl Fn(usize) -> bool,
+) -> Result<LlamaConfig, LoadError> {
+    let layers = config.num_hidden_layers;
+    let on = json.get(SWITCH)?.unwrap_or(false);
+    let window: Option<usize> = match json.has(WINDOW) {
+        true => json.get(WINDOW)?,
+        false => absent,
+    };
+    let window = window.filter(|_| on);
+    let named: Option<Vec<String>> = json.get(KINDS)?;
+    let kinds: Vec<LayerKind> = match (named, window) {
+        (Some(names), _) => {
+            let kinds = names.into_iter().map(|name| read_kind(json, name));
+            kinds.collect::<Result<_, _>>()?
+        }
+        (None, None) => return Ok(config),
+        (None, Some(_)) => (0..countable(json, layers)?)
+            .map(|layer| match slides(layer) {
+                true => LayerKind::SlidingAttention,
+                false => LayerKind::FullAttention,
+            })
+            .collect(),
+    };
+    if kinds.len() != layers {
+        return Err(json.invalid(format!(
+            "{KINDS} names {} layers, but num_hidden_layers = {layers}",
+            kinds.len()
+        )));
+    }
+    let sliding = kinds
+        .iter()
+        .filter(|kind| **kind == LayerKind::SlidingAttention);
+    match (sliding.count(), window) {
+        (0, _) => Ok(config),
+        (_, None) => Err(json.invalid(format!(
+            "{KINDS} has sliding_attention, but {SWITCH} = {on} and {WINDOW} = {} give no window: \
+             keep what the model was trained with",
+            json.value(WINDOW).unwrap_or(&Value::Null)
+        ))),
+        (count, Some(_)) => Ok(LlamaConfig {
+            sliding_window: window,
+            layer_types: (count < layers).then_some(kinds),
+            ..config
+        }),
+    }
+}
+
+fn read_kind(json: &JsonConfig, name: String) -> Result<LayerKind, LoadError> {
+    serde_json::from_value(json!(name)).map_err(|_| {
+        json.unsupported(
+            format!("{KINDS} with {name}"),
+            "full_attention, sliding_attention",
+        )
+    })
+}
+
+/// The number of layers, where a list with an entry for each can be made.
+pub(super) fn countable(json: &JsonConfig, layers: usize) -> Result<usize, LoadError> {
+    match layers {
+        0..=MOST_LAYERS => Ok(layers),
+        _ => Err(json.invalid(format!(
+            "num_hidden_layers is {layers}: at most {MOST_LAYERS} where layers differ"
+        ))),
+    }
+}
+
+/// Writes the windows; a configuration without one leaves its folder's keys as they are.
+pub(super) fn write(config: &LlamaConfig, json: &mut Map<String, Value>) {
+    if config.sliding_window.is_some() {
+        let all = || vec![LayerKind::SlidingAttention; config.num_hidden_layers];
+        let kinds = config.layer_types.clone().unwrap_or_else(all);
+        json.insert(SWITCH.to_owned(), json!(true));
+        json.insert(KINDS.to_owned(), json!(kinds));
+    }
+}

@@ -1,0 +1,72 @@
+//! What each layer of a decoder is made of.
+
+use std::num::NonZeroUsize;
+
+use serde::{Deserialize, Serialize};
+
+use super::config::LlamaConfig;
+
+/// How far the attention of a layer reaches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum LayerKind {
+    /// A token sees all tokens before it.
+    FullAttention,
+    /// A token sees `sliding_window` tokens, itself included.
+    SlidingAttention,
+}
+
+/// One layer: the parts that it has, and the window and the positions that it uses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct LayerSpec {
+    /// Index of the layer's window in [`LlamaConfig::windows`].
+    pub(crate) window: usize,
+    /// Queries and keys turn with their positions.
+    pub(crate) rope: bool,
+    /// Queries and keys are normalised over each head before they turn.
+    pub(crate) qk_norm: bool,
+    /// Queries, keys and values have a bias.
+    pub(crate) qkv_bias: bool,
+    /// The output of the attention has a bias.
+    pub(crate) o_bias: bool,
+    /// The feed-forward projections have a bias.
+    pub(crate) mlp_bias: bool,
+}
+
+impl LlamaConfig {
+    /// The specification of a layer.
+    pub(crate) fn layer(&self, index: usize) -> LayerSpec {
+        let own = self.window_of(index);
+        let window = self.windows().iter().position(|window| *window == own);
+        let rope = self.no_rope_layers.as_ref();
+        LayerSpec {
+            window: window.unwrap_or(0),
+            rope: rope.is_none_or(|layers| layers.get(index).is_none_or(|&on| on != 0)),
+            qk_norm: self.qk_norm,
+            qkv_bias: self.attention_bias || self.qkv_bias,
+            o_bias: self.attention_bias,
+            mlp_bias: self.mlp_bias,
+        }
+    }
+
+    fn window_of(&self, index: usize) -> Option<NonZeroUsize> {
+        let window = self.sliding_window.and_then(NonZeroUsize::new);
+        match self.layer_types.as_ref().and_then(|kinds| kinds.get(index)) {
+            Some(LayerKind::FullAttention) => None,
+            Some(LayerKind::SlidingAttention) | None => window,
+        }
+    }
+
+    /// The different windows of the layers, in the order in which layers first have them.
+    pub(crate) fn windows(&self) -> Vec<Option<NonZeroUsize>> {
+        let kinds = self.layer_types.as_ref().map_or(1, Vec::len);
+        let mut windows = Vec::new();
+        for window in (0..kinds).map(|index| self.window_of(index)) {
+            if !windows.contains(&window) {
+                windows.push(window);
+            }
+        }
+        windows
+    }
+}
