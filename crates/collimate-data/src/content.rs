@@ -96,10 +96,7 @@ mod tests {
         assert_eq!(hash("q", "a", "b"), hash("q", "b", "a"));
         assert_ne!(hash("q", "ab", "c"), hash("q", "a", "bc"));
         assert_ne!(hash("q", "a", "b"), hash("r", "a", "b"));
-        let chat = Prompt::Chat(vec![Message {
-            role: Role::User,
-            content: "q".into(),
-        }]);
+        let chat = Prompt::Chat(vec![Message::new(Role::User, "q")]);
         assert_ne!(prompt_hash(&chat), prompt_hash(&"q".into()));
     }
 }

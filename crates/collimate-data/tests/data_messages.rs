@@ -55,10 +55,7 @@ fn with(mut message: Value, key: &str, value: Value) -> Value {
 
 fn chat(texts: &[&str]) -> Prompt {
     let roles = [Role::User, Role::Assistant].into_iter().cycle();
-    let message = |(text, role): (&&str, Role)| Message {
-        role,
-        content: (*text).to_owned(),
-    };
+    let message = |(text, role): (&&str, Role)| Message::new(role, *text);
     Prompt::Chat(texts.iter().zip(roles).map(message).collect())
 }
 
@@ -212,10 +209,7 @@ fn a_prompt_under_another_name_is_read_or_asked_for() {
             .extend(columns.as_object().unwrap().clone());
         row
     };
-    let mut system = vec![Message {
-        role: Role::System,
-        content: "Be kind.".into(),
-    }];
+    let mut system = vec![Message::new(Role::System, "Be kind.")];
     let Prompt::Chat(asked) = chat(&["Where?"]) else {
         unreachable!()
     };

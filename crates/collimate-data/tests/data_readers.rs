@@ -28,10 +28,7 @@ fn read(path: &Path) -> (Vec<PreferencePair>, collimate_data::ReadReport) {
 }
 
 fn message(role: Role, content: &str) -> Message {
-    Message {
-        role,
-        content: content.to_owned(),
-    }
+    Message::new(role, content)
 }
 
 fn texts(pair: &PreferencePair) -> (String, &str, &str) {

@@ -145,10 +145,7 @@ fn chat(
     let mut prompt = match prompt {
         None => Vec::new(),
         Some(Content::Text(content)) => {
-            let turn = Message {
-                role: Role::User,
-                content,
-            };
+            let turn = Message::new(Role::User, content);
             let holds = |by: fn(&Message, &Message) -> bool| {
                 answers
                     .iter()

@@ -296,10 +296,7 @@ impl TextTokenizer {
             (None, Prompt::Text(_), _) => after(text)?,
             (None, Prompt::Chat(messages), Some(template)) => {
                 let mut messages = messages.clone();
-                messages.push(Message {
-                    role: Role::Assistant,
-                    content: text.clone(),
-                });
+                messages.push(Message::new(Role::Assistant, text.clone()));
                 let full = template.render(&messages, false, &self.config)?;
                 // Templates that rewrite earlier turns have no suffix; the text itself is the answer then.
                 let suffix = full.strip_prefix(&rendered.text);

@@ -136,10 +136,7 @@ fn read_all(args: &Args) -> Result<(Rows, usize), Failure> {
 }
 
 fn message(role: Role, content: &str) -> Message {
-    Message {
-        role,
-        content: content.to_owned(),
-    }
+    Message::new(role, content)
 }
 
 /// An answer beside its prompt: a text, or a list with one message of the assistant.
