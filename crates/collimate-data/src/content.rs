@@ -19,8 +19,13 @@ pub(crate) fn prompt_hash(prompt: &Prompt) -> [u8; 32] {
                     Role::System => b"s",
                     Role::User => b"u",
                     Role::Assistant => b"a",
+                    Role::Tool => b"t",
                 });
                 part(&mut hasher, &message.content);
+                for (key, value) in &message.further {
+                    part(&mut hasher, key);
+                    part(&mut hasher, &value.to_string());
+                }
             }
         }
     }

@@ -1,0 +1,77 @@
+//! What a template sees.
+
+use std::collections::BTreeMap;
+
+use collimate_core::{Json, Message};
+use minijinja::Value;
+use minijinja::value::Serde;
+use serde_json::{Map, Value as Config};
+
+use super::ChatOptions;
+
+/// Names of the text that a model thought, the usual one first.
+pub(super) const REASONING: [&str; 3] = ["reasoning_content", "thinking", "reasoning"];
+
+/// A message as transformers hands it on: keys with null are left out, and reasoning stands under the
+/// names that templates read.
+fn message(message: &Message) -> Json {
+    let content = match message.get("content") {
+        Some(given) => given.clone(),
+        None => Json::Text(message.content.clone()),
+    };
+    let mut keys = vec![
+        ("role".to_owned(), Json::from(message.role.name())),
+        ("content".to_owned(), content),
+    ];
+    let further = message.further.iter().filter(|(key, _)| key != "content");
+    keys.extend(further.cloned());
+    keys.retain(|(_, value)| *value != Json::Null);
+    let reasoning = REASONING.iter().find_map(|name| {
+        let found = keys.iter().find(|(key, _)| key == name);
+        found.map(|(_, value)| value.clone())
+    });
+    if let Some(reasoning) = reasoning {
+        if !keys.iter().any(|(key, _)| key == REASONING[1]) {
+            keys.insert(0, (REASONING[1].to_owned(), reasoning.clone()));
+        }
+        match keys.iter_mut().find(|(key, _)| key == REASONING[0]) {
+            Some((_, value)) => *value = reasoning,
+            None => keys.push((REASONING[0].to_owned(), reasoning)),
+        }
+    }
+    Json::Map(keys)
+}
+
+/// The variables of a rendering: messages, special tokens, tools and arguments.
+pub(super) fn context(
+    messages: &[Message],
+    add_generation_prompt: bool,
+    config: &Map<String, Config>,
+    options: &ChatOptions,
+) -> Value {
+    let text = |value: &Config| value.as_str().map(Value::from);
+    let mut variables: BTreeMap<String, Value> = config
+        .iter()
+        .filter(|(name, _)| name.ends_with("_token"))
+        .filter_map(|(name, value)| Some((name.clone(), text(value)?)))
+        .collect();
+    let mut set = |name: &str, value: Value| {
+        variables.insert(name.to_owned(), value);
+    };
+    // Templates ask `tools is not none`: left undefined they would read as given.
+    set("documents", Value::from(()));
+    for (name, value) in &options.template_kwargs {
+        set(name, Value::from(Serde(value)));
+    }
+    let messages: Vec<Json> = messages.iter().map(message).collect();
+    set("messages", Value::from(Serde(messages)));
+    set("add_generation_prompt", add_generation_prompt.into());
+    set(
+        "tools",
+        match &options.tools {
+            Some(tools) => Value::from(Serde(tools)),
+            None => Value::from(()),
+        },
+    );
+    Value::from(variables)
+}
