@@ -33,6 +33,14 @@ impl Json {
         serde_json::from_str(text)
     }
 
+    /// Writes a value as JSON.
+    ///
+    /// # Errors
+    /// A value that JSON cannot hold.
+    pub fn of(value: &impl Serialize) -> Result<Self, serde_json::Error> {
+        Self::parse(&serde_json::to_string(value)?)
+    }
+
     /// Returns the text, where the value is one.
     pub fn as_str(&self) -> Option<&str> {
         match self {

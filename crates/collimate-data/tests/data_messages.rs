@@ -114,7 +114,6 @@ fn every_reader_of_messages_is_as_strict() {
             .to_string(),
     );
     let open = || Input::open(&path).unwrap();
-    says(open().read_prompts().unwrap_err().to_string());
     says(open().read_answers().unwrap_err().to_string());
     let (_dir, path) = file(&[
         json!({"uid": "1", "turns": [with(json!({"content": "q"}), "images", json!(["a"]))]}),
@@ -129,7 +128,7 @@ fn every_reader_of_messages_is_as_strict() {
         "{error}"
     );
     let (_dir, path) = file(&[
-        json!({"prompt": [with(user("q"), "name", json!("Ann"))], "completion": "c", "score": 2}),
+        json!({"prompt": [with(user("q"), "images", json!(["a.png"]))], "completion": "c", "score": 2}),
     ]);
     let error = Input::open(&path)
         .unwrap()
@@ -137,7 +136,7 @@ fn every_reader_of_messages_is_as_strict() {
         .unwrap_err()
         .to_string();
     assert!(
-        error.contains("`prompt[0].name` is not supported"),
+        error.contains("`prompt[0].images` is not supported"),
         "{error}"
     );
 }

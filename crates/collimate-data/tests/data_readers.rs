@@ -334,9 +334,9 @@ fn a_bad_row_fails_with_its_line_or_is_dropped_with_its_reason() {
         ),
         (
             "role",
-            with(br#"{"chosen":[{"role":"tool","content":"x"}],"rejected":[]}"#),
+            with(br#"{"chosen":[{"role":"robot","content":"x"}],"rejected":[]}"#),
             3,
-            "\"tool\"",
+            "\"robot\"",
             DropReason::WrongFields,
         ),
         (
