@@ -132,7 +132,7 @@ impl Moment {
                 Some('I') => two(of_half),
                 Some('M') => two(minute),
                 Some('S') => two(second),
-                Some('p') => if hour < 12 { "AM" } else { "PM" }.to_owned(),
+                Some('p') => ["PM", "AM"][usize::from(hour < 12)].to_owned(),
                 Some('F') => format!("{}-{:02}-{:02}", self.year, self.month, self.day),
                 Some('T') => format!("{hour:02}:{minute:02}:{second:02}"),
                 Some('D') => {

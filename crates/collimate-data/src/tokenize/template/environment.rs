@@ -1,7 +1,5 @@
 //! The Jinja of transformers.
 
-use std::fmt::Write;
-
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::{Kwargs, ValueKind};
 use minijinja::{Environment, Error, ErrorKind, Value};

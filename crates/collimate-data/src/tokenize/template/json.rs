@@ -22,7 +22,6 @@ pub(super) fn tojson(
     ascii: Option<Value>,
     indent: Option<Value>,
     separators: Option<Value>,
-    sorted: Option<Value>,
     options: Kwargs,
 ) -> Result<Value, Error> {
     let given = |positional: Option<Value>, name: &str| -> Result<Option<Value>, Error> {
@@ -33,7 +32,7 @@ pub(super) fn tojson(
         Ok(value.filter(|value| !value.is_none() && !value.is_undefined()))
     };
     let ascii = given(ascii, "ensure_ascii")?.is_some_and(|value| value.is_true());
-    let sorted = given(sorted, "sort_keys")?.is_some_and(|value| value.is_true());
+    let sorted = given(None, "sort_keys")?.is_some_and(|value| value.is_true());
     let indent = match given(indent, "indent")? {
         None => None,
         Some(value) => Some(match value.as_str() {
@@ -133,7 +132,8 @@ fn number(value: &Value) -> String {
     match f64::try_from(value.clone()) {
         Ok(number) if !value.is_integer() => match number {
             n if n.is_nan() => "NaN".to_owned(),
-            n if n.is_infinite() => if n > 0.0 { "Infinity" } else { "-Infinity" }.to_owned(),
+            f64::INFINITY => "Infinity".to_owned(),
+            f64::NEG_INFINITY => "-Infinity".to_owned(),
             n => float(n),
         },
         _ => value.to_string(),
@@ -145,7 +145,7 @@ fn name(key: &Value, ascii: bool, out: &mut String) -> Result<(), Error> {
     let text = match key.kind() {
         ValueKind::String => key.as_str().unwrap_or_default().to_owned(),
         ValueKind::Number => number(key),
-        ValueKind::Bool => if key.is_true() { "true" } else { "false" }.to_owned(),
+        ValueKind::Bool => key.is_true().to_string(),
         ValueKind::None => "null".to_owned(),
         kind => {
             let what = format!("tojson: {kind} cannot be a key");

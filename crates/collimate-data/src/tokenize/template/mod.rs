@@ -14,7 +14,7 @@ use std::fmt;
 use std::io;
 use std::path::Path;
 
-use collimate_core::{Message, Role};
+use collimate_core::{Json, Message, Role};
 use minijinja::{Environment, ErrorKind};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -112,7 +112,14 @@ impl ChatTemplate {
             false => self.names(key),
         };
         let keys = messages.iter().flat_map(|message| &message.further);
-        keys.into_iter().any(|(key, _)| !reads(key))
+        let says = |value: &Json| match value {
+            Json::Null | Json::Bool(false) => false,
+            Json::Text(text) => !text.is_empty(),
+            Json::List(list) => !list.is_empty(),
+            _ => true,
+        };
+        keys.into_iter()
+            .any(|(key, value)| says(value) && !reads(key))
     }
 
     /// Renders messages; `special` holds `bos_token` and its like.

@@ -31,9 +31,12 @@ fn message(message: &Message) -> Json {
         found.map(|(_, value)| value.clone())
     });
     if let Some(reasoning) = reasoning {
-        if !keys.iter().any(|(key, _)| key == REASONING[1]) {
-            keys.insert(0, (REASONING[1].to_owned(), reasoning.clone()));
-        }
+        let known = keys.iter().position(|(key, _)| key == REASONING[1]);
+        let thinking = match known {
+            Some(at) => keys.remove(at).1,
+            None => reasoning.clone(),
+        };
+        keys.insert(0, (REASONING[1].to_owned(), thinking));
         match keys.iter_mut().find(|(key, _)| key == REASONING[0]) {
             Some((_, value)) => *value = reasoning,
             None => keys.push((REASONING[0].to_owned(), reasoning)),
