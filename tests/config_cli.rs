@@ -384,13 +384,6 @@ fn the_plans_of_the_experiments_name_options_that_exist() {
         for cell in cells.iter().filter(|cell| cell.axes["seed"] == *seed) {
             let filled = cell.filled(&set).unwrap();
             let mut arguments: Vec<&str> = filled.iter().map(String::as_str).collect();
-            if cell.command == "rule" {
-                // The only command without a file of options.
-                let help = text(&succeed("rule", folder, &["--help"]).stdout);
-                arguments.retain(|argument| argument.starts_with("--"));
-                assert!(arguments.iter().all(|flag| help.contains(flag)));
-                continue;
-            }
             fs::write(folder.join("cell.json"), cell.config.to_string()).unwrap();
             arguments.extend(["--config", "cell.json"]);
             let found = options(folder, &cell.command, &arguments);

@@ -141,6 +141,9 @@ fn the_numbers_of_a_run_are_written_beside_its_report() {
     let told = text(&output.stdout);
     assert!(overview.starts_with(told.trim_end()), "{told}");
     assert!(text(&output.stderr).contains("report.md"));
+    let printed = succeed("report", folder.path(), &["mine", "--json"]).stdout;
+    let printed: serde_json::Value = serde_json::from_slice(&printed).unwrap();
+    assert_eq!(printed["summary"]["test"]["pairs"], 20);
     // Nothing that was there has changed.
     let after = files(&dir);
     for file in &before {

@@ -73,17 +73,45 @@ fn what_is_refused() {
         assert_eq!(error.trim_end().lines().count(), 1, "one line: {error}");
         assert!(error.contains(says), "{says}: {error}");
     };
-    refused(&[], "--model");
+    refused(&[], "give --model DIR");
     refused(&["--model", "nowhere"], "no such folder");
     refused(&["--model", &encoder], "LlamaForCausalLM");
     let with = |more: &[&str], says: &str| {
         refused(&[&["--model", &model][..], more].concat(), says);
     };
-    with(&["--samples", "1"], "a pair needs 2 texts");
-    with(&["--prompts", "0"], "--prompts 0");
+    with(&["--samples", "1"], "samples is 1: at least 2");
+    with(&["--prompts", "0"], "prompts is 0");
     with(&["--beta", "0"], "beta");
     with(&["--loss", "dpoo"], "dpoo");
     with(&["--prefer", "rude"], "happy");
     with(&["--new-tokens", "200"], "at most 64 tokens");
+    let set = ["--set", "align.iterations=0"];
+    with(&set, "iterations");
     assert!(!folder.join("runs").exists());
+}
+
+#[test]
+fn options_stand_in_layers() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    fs::write(
+        folder.join("rule.yaml"),
+        "prefer: short\nalign:\n  iterations: 2\n",
+    )
+    .unwrap();
+    let model = fixture("llama-untied").display().to_string();
+    let arguments = [
+        "--model",
+        &model,
+        "--config",
+        "rule.yaml",
+        "--new-tokens",
+        "20",
+        "--print-config",
+    ];
+    let printed = text(&succeed("rule", folder, &arguments).stdout);
+    let printed: serde_json::Value = serde_json::from_str(&printed).unwrap();
+    assert_eq!(printed["prefer"], "short");
+    assert_eq!(printed["align"]["iterations"], 2);
+    assert_eq!(printed["align"]["max_length"], 10 + 20 + 2);
 }

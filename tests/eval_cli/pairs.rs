@@ -87,6 +87,10 @@ fn pairs_by_a_reward_model_in_rewardbench_s_layout() {
     let summary = json(&folder.join("out/summary.json"));
     near(&summary["accuracy"]["accuracy"], mean(right.clone()));
     near(&summary["interval"]["estimate"], mean(right.clone()));
+    let printed = [&["pairs"], &data[..], &["--json"]].concat();
+    let printed: Value =
+        serde_json::from_str(&text(&succeed("eval", folder, &printed).stdout)).unwrap();
+    assert_eq!(printed, summary);
     let bench = &summary["reward_bench"];
     assert_eq!(bench["sections"][0]["section"], "Safety");
     near(&bench["sections"][0]["score"], right[4]);

@@ -3,7 +3,7 @@
 use clap::{Args as ClapArgs, Subcommand, ValueEnum};
 use serde_json::Value;
 
-use super::{dpo, kto, ppo, reward, self_rewarding, ser, sera, sft};
+use super::{dpo, kto, ppo, reward, rule, self_rewarding, ser, sera, sft};
 use crate::common::{self, Failure};
 use crate::options::{Docs, Layered};
 
@@ -60,6 +60,7 @@ enum Of {
     Ser(Box<ser::Args>),
     Ppo(Box<ppo::Args>),
     SelfRewarding(Box<self_rewarding::Args>),
+    Rule(Box<rule::Args>),
 }
 
 /// Calls a method of the options of whichever command it is.
@@ -98,6 +99,10 @@ macro_rules! each {
                 let $options = &args.options;
                 $call
             }
+            Of::Rule(args) => {
+                let $options = &args.options;
+                $call
+            }
         }
     };
 }
@@ -117,6 +122,7 @@ pub(crate) fn better_fit(config: &Value, name: &str) -> Option<String> {
         misfits::<ser::Ser>(config),
         misfits::<ppo::Ppo>(config),
         misfits::<self_rewarding::SelfRewarding>(config),
+        misfits::<rule::ByRule>(config),
     ];
     let (own, _) = all.iter().find(|(_, of)| *of == name)?;
     let (least, best) = all.iter().min_by_key(|(count, _)| count)?;

@@ -71,7 +71,7 @@ impl Command {
             Self::Ser(args) => args.options.execute(),
             Self::Ppo(args) => args.options.execute(),
             Self::SelfRewarding(args) => args.options.execute(),
-            Self::Rule(args) => rule::run(args),
+            Self::Rule(args) => args.options.execute(),
             Self::Generate(args) => generate::run(args),
             Self::Score(args) => score::run(args),
             Self::Eval(args) => eval::run(args),

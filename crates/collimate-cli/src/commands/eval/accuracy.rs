@@ -9,12 +9,12 @@ use collimate::eval::{
 use serde_json::{Value, json};
 
 use super::cases::{Numbers, question};
-use super::out::Out;
+use super::out::Places;
 use super::sheet::chars;
 use super::show::correlation_words;
 use super::stats::{LengthCorrelation, correlation, key};
 use super::table::{Table, interval, number};
-use crate::common::{self, Failure};
+use crate::common::Failure;
 use crate::templates::TEMPLATES;
 
 /// All numbers.
@@ -157,7 +157,7 @@ impl Found {
         notes: &[String],
         read: &ReadReport,
         pairs: &[PreferencePair],
-        out: Option<&Out>,
+        places: Places<'_>,
     ) -> Result<(), Failure> {
         let tables = self.tables()?;
         let mut notes = notes.to_vec();
@@ -178,8 +178,19 @@ impl Found {
             text.push('\n');
         }
         text.extend(notes.iter().map(|note| format!("{note}\n")));
-        common::print(&text)?;
-        let Some(out) = out else {
+        let by: Vec<Value> = self
+            .rows
+            .iter()
+            .map(|(name, accuracy)| json!({"name": name, "accuracy": accuracy}))
+            .collect();
+        let summary = json!({
+            "notes": notes, "read": read, "accuracy": self.overall, "interval": self.interval,
+            "by": by, "column": self.labels.as_ref().map(|labels| &labels.column),
+            "reward_bench": self.bench, "by_length": self.by_length,
+            "reward_and_length": self.length,
+        });
+        places.print(&text, &summary)?;
+        let Some(out) = places.out else {
             return Ok(());
         };
         let rows = pairs.iter().zip(&self.scores).enumerate().map(|(at, (pair, scores))| {
@@ -193,17 +204,6 @@ impl Found {
         let told = [notes.clone(), vec![read.to_string()]].concat();
         let values = json!({"title": "Preference accuracy", "notes": told, "tables": tables});
         let report = TEMPLATES.render("eval.md", &values, Vec::new())?;
-        let by: Vec<Value> = self
-            .rows
-            .iter()
-            .map(|(name, accuracy)| json!({"name": name, "accuracy": accuracy}))
-            .collect();
-        let summary = json!({
-            "notes": notes, "read": read, "accuracy": self.overall, "interval": self.interval,
-            "by": by, "column": self.labels.as_ref().map(|labels| &labels.column),
-            "reward_bench": self.bench, "by_length": self.by_length,
-            "reward_and_length": self.length,
-        });
         out.finish(&report, &summary)
     }
 }

@@ -10,7 +10,7 @@ use super::cases::as_chat;
 use super::judge_args::JudgeArgs;
 use super::judging::judge;
 use super::matching::matched;
-use super::out::Out;
+use super::out::{Out, Places};
 use super::show::{About, show};
 use crate::common::{self, DeviceName, Failure};
 use crate::runs;
@@ -31,6 +31,9 @@ pub(crate) struct Args {
     /// Folder for summary.json, report.md, judgements.jsonl and plots
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
+    /// Print the numbers of summary.json instead of tables
+    #[arg(long)]
+    json: bool,
     /// Prompts that are texts become one message of the user, for a reward model with a chat template
     #[arg(long)]
     as_chat: bool,
@@ -93,7 +96,11 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         notes,
         input: json!(count),
     };
-    show(&about, &cases, &sheet, out.as_ref())
+    let places = Places {
+        out: out.as_ref(),
+        json: args.json,
+    };
+    show(&about, &cases, &sheet, places)
 }
 
 /// The answers of a file, and a note on columns that are not used.

@@ -12,6 +12,24 @@ use crate::common::{self, Failure, REPORT};
 
 const SUMMARY: &str = "summary.json";
 
+/// The places that results go to: standard output, and --out.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Places<'a> {
+    pub(crate) out: Option<&'a Out>,
+    /// Print the summary instead of tables.
+    pub(crate) json: bool,
+}
+
+impl Places<'_> {
+    /// Prints the tables, or the summary.
+    pub(crate) fn print(self, tables: &str, summary: &impl Serialize) -> Result<(), Failure> {
+        match self.json {
+            true => common::print(&(serde_json::to_string_pretty(summary)? + "\n")),
+            false => common::print(tables),
+        }
+    }
+}
+
 /// The folder of --out, which must not hold results yet.
 #[derive(Debug, Clone)]
 pub(crate) struct Out(PathBuf);

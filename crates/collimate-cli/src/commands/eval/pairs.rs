@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use super::accuracy::Found;
 use super::cases::as_chat;
-use super::out::Out;
+use super::out::{Out, Places};
 use crate::commands::score::{self, Column, Rows, Task, logps, rewards};
 use crate::common::{self, DeviceName, Failure, Interrupted};
 use crate::runs;
@@ -68,6 +68,9 @@ pub(crate) struct Args {
     /// Folder for summary.json, report.md and scores.jsonl
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
+    /// Print the numbers of summary.json instead of tables
+    #[arg(long)]
+    json: bool,
     /// Where to compute
     #[arg(long, value_enum, default_value_t = DeviceName::Flex)]
     device: DeviceName,
@@ -112,7 +115,11 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         format!("model: `{}`", args.model.display()),
         format!("reward: {reward}"),
     ];
-    found.show(&notes, &report, &pairs, out.as_ref())
+    let places = Places {
+        out: out.as_ref(),
+        json: args.json,
+    };
+    found.show(&notes, &report, &pairs, places)
 }
 
 fn read(args: &Args) -> Result<(Vec<PreferencePair>, Option<Labels>, ReadReport), Failure> {

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::judge_args::JudgeArgs;
 use super::judging::judge;
-use super::out::Out;
+use super::out::{Out, Places};
 use super::policy::Policy;
 use super::show::{About, show};
 use super::talks::{OnLongPrompt, Talks};
@@ -53,6 +53,9 @@ pub(crate) struct Args {
     /// judgements.jsonl and plots
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
+    /// Print the numbers of summary.json instead of tables
+    #[arg(long)]
+    json: bool,
     /// Models without chat template: refuse them, or ask in plain text with roles
     #[arg(long, value_parser = common::json_name::<ChatFallback>, default_value = "refuse")]
     #[arg(value_name = "HOW")]
@@ -134,5 +137,9 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
             "turns": turns, "too_long": talks.too_long, "sampling": sampling,
         }),
     };
-    show(&about, &cases, &sheet, out.as_ref())
+    let places = Places {
+        out: out.as_ref(),
+        json: args.json,
+    };
+    show(&about, &cases, &sheet, places)
 }

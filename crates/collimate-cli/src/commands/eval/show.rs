@@ -7,11 +7,11 @@ use collimate::run::{BarChart, BarSeries, Figures};
 use serde_json::{Value, json};
 
 use super::cases::Case;
-use super::out::Out;
+use super::out::Places;
 use super::sheet::{BiasShares, Sheet};
 use super::stats::{By, GroupStats, LengthCorrelation, Rate, length_correlations, stats};
 use super::table::{Table, interval, number, per_cent};
-use crate::common::{self, Failure};
+use crate::common::Failure;
 use crate::templates::TEMPLATES;
 
 /// What was evaluated, in words: a title, the names of the sides, notes.
@@ -30,7 +30,7 @@ pub(crate) fn show(
     about: &About,
     cases: &[Case],
     sheet: &Sheet,
-    out: Option<&Out>,
+    places: Places<'_>,
 ) -> Result<(), Failure> {
     let groups = stats(cases, sheet)?;
     let tables = tables(&groups, sheet);
@@ -43,20 +43,6 @@ pub(crate) fn show(
     for note in &notes {
         writeln!(text, "{note}")?;
     }
-    common::print(&text)?;
-    let Some(out) = out else {
-        return Ok(());
-    };
-    out.lines(
-        "judgements.jsonl",
-        (0..cases.len()).map(|at| judgement(&cases[at], at, sheet)),
-    )?;
-    let values = json!({"title": about.title, "notes": notes, "tables": tables});
-    let figures: Figures = chart(&groups)
-        .map(|chart| ("categories".to_owned(), chart.into()))
-        .into_iter()
-        .collect();
-    let report = TEMPLATES.render("eval.md", &values, figures)?;
     let correlations = sheet
         .single
         .as_ref()
@@ -69,6 +55,20 @@ pub(crate) fn show(
         "single_judgements": sheet.single.as_ref().and_then(|s| s.report.as_ref()),
         "side_by_side_judgements": sheet.pairwise.as_ref().map(|p| &p.report),
     });
+    places.print(&text, &summary)?;
+    let Some(out) = places.out else {
+        return Ok(());
+    };
+    out.lines(
+        "judgements.jsonl",
+        (0..cases.len()).map(|at| judgement(&cases[at], at, sheet)),
+    )?;
+    let values = json!({"title": about.title, "notes": notes, "tables": tables});
+    let figures: Figures = chart(&groups)
+        .map(|chart| ("categories".to_owned(), chart.into()))
+        .into_iter()
+        .collect();
+    let report = TEMPLATES.render("eval.md", &values, figures)?;
     out.finish(&report, &summary)
 }
 

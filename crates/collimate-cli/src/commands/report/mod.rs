@@ -24,6 +24,9 @@ pub(crate) struct Args {
     /// Run folder
     #[arg(value_name = "DIR")]
     dir: PathBuf,
+    /// Print the stages and the numbers of summary.json as JSON instead of tables
+    #[arg(long)]
+    json: bool,
 }
 
 /// Does what the options say.
@@ -40,7 +43,13 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     });
     // The terminal shows no plots.
     let shown = TEMPLATES.render(OVERVIEW, &values, Vec::new())?;
-    common::print(&(shown.as_markdown().to_owned() + "\n"))?;
+    match args.json {
+        true => {
+            let numbers = json!({"stages": stages, "summary": summary});
+            common::print(&(serde_json::to_string_pretty(&numbers)? + "\n"))?;
+        }
+        false => common::print(&(shown.as_markdown().to_owned() + "\n"))?,
+    }
     let curves = curves::of(&rows);
     let names = curves.iter().map(|(name, _)| name.as_str());
     values["curves"] = names.collect();
