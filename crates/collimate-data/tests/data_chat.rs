@@ -5,8 +5,8 @@ use std::path::Path;
 
 use collimate_core::{Json, Message, PreferencePair, Prompt, Role};
 use collimate_data::{
-    ChatFallback, ChatOptions, ReadOptions, TextTokenizer, TokenizerOptions, Truncation, read_pairs,
-    read_sft,
+    ChatFallback, ChatOptions, ReadOptions, TextTokenizer, TokenizerOptions, Truncation,
+    read_pairs, read_sft,
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -56,7 +56,11 @@ fn tools() -> Option<Vec<Json>> {
 fn templates_come_from_the_same_files_as_in_transformers_and_are_kept() {
     let dir = folder(&json!({}));
     let at = |name: &str| dir.path().join(name);
-    fs::write(at("chat_template.json"), r#"{"chat_template": "of the processor"}"#).unwrap();
+    fs::write(
+        at("chat_template.json"),
+        r#"{"chat_template": "of the processor"}"#,
+    )
+    .unwrap();
     assert_eq!(text(&open(dir.path())), "of the processor");
     let named = json!({"eos_token": "</s>", "chat_template": [
         {"name": "tool_use", "template": "{{ tools | tojson }}"},
@@ -71,7 +75,9 @@ fn templates_come_from_the_same_files_as_in_transformers_and_are_kept() {
     };
     let with_tools = tokenizer.clone().with_chat_options(chat).unwrap();
     assert_eq!(text(&with_tools), r#"[{"z": 1, "a": 2}]"#);
-    let back = with_tools.with_chat_options(ChatOptions::default()).unwrap();
+    let back = with_tools
+        .with_chat_options(ChatOptions::default())
+        .unwrap();
     assert_eq!(text(&back), "listed");
     let options = TokenizerOptions {
         chat_template: Some("tool_use".into()),
@@ -82,8 +88,14 @@ fn templates_come_from_the_same_files_as_in_transformers_and_are_kept() {
     // Files of Jinja count alone where there are any.
     fs::create_dir(at("additional_chat_templates")).unwrap();
     fs::write(at("additional_chat_templates/rag.jinja"), "rag").unwrap();
-    let error = open(dir.path()).chat_text(&ask(), true).unwrap_err().to_string();
-    assert!(error.contains("templates rag and none named `default`"), "{error}");
+    let error = open(dir.path())
+        .chat_text(&ask(), true)
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains("templates rag and none named `default`"),
+        "{error}"
+    );
     fs::write(at("chat_template.jinja"), "of the file\n").unwrap();
     let tokenizer = open(dir.path());
     assert_eq!(text(&tokenizer), "of the file");
@@ -103,7 +115,8 @@ fn templates_come_from_the_same_files_as_in_transformers_and_are_kept() {
 
 #[test]
 fn variables_reach_the_template_and_others_are_refused() {
-    let template = "{{ 'thinks' if enable_thinking else 'answers' }} {{ strftime_now('%Y-%m-%d') }}";
+    let template =
+        "{{ 'thinks' if enable_thinking else 'answers' }} {{ strftime_now('%Y-%m-%d') }}";
     let tokenizer = with_template(template);
     let options = |name: &str, date: Option<&str>| ChatOptions {
         template_kwargs: vec![(name.to_owned(), true.into())],
@@ -116,8 +129,14 @@ fn variables_reach_the_template_and_others_are_refused() {
     assert!(text(&tokenizer).starts_with("answers 20"));
     for (options, words) in [
         (options("thinking", None), "does not read this variable"),
-        (options("messages", None), "the rendering sets this variable"),
-        (options("enable_thinking", Some("yesterday")), "year, month and day"),
+        (
+            options("messages", None),
+            "the rendering sets this variable",
+        ),
+        (
+            options("enable_thinking", Some("yesterday")),
+            "year, month and day",
+        ),
         (
             ChatOptions {
                 tools: tools(),
@@ -141,7 +160,9 @@ fn a_template_that_does_not_end_is_an_error_of_one_line() {
         (long, "more than 64 MiB"),
         (deep.to_owned(), "recursion"),
     ] {
-        let error = with_template(&template).chat_text(&ask(), true).unwrap_err();
+        let error = with_template(&template)
+            .chat_text(&ask(), true)
+            .unwrap_err();
         let error = error.to_string();
         assert!(error.contains(words) && !error.contains('\n'), "{error}");
     }
@@ -171,7 +192,10 @@ Falsehm"#
     );
     // A written row says the same when it is read again.
     let written = serde_json::to_string(&pairs[0].prompt).unwrap();
-    assert_eq!(serde_json::from_str::<Prompt>(&written).unwrap(), pairs[0].prompt);
+    assert_eq!(
+        serde_json::from_str::<Prompt>(&written).unwrap(),
+        pairs[0].prompt
+    );
 }
 
 #[test]
@@ -191,7 +215,10 @@ fn keys_that_a_template_does_not_read_are_counted() {
     let report = count(&with_template("{{ messages[0].content }}"));
     assert_eq!(report.keys_unread, 1);
     assert!(report.is_worth_telling());
-    assert!(report.to_string().contains("1 with keys of messages"), "{report}");
+    assert!(
+        report.to_string().contains("1 with keys of messages"),
+        "{report}"
+    );
     let plain = open(folder(&json!({})).path()).with_chat_fallback(ChatFallback::Plain);
     assert_eq!(count(&plain).keys_unread, 1);
 }

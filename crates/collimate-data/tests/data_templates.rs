@@ -50,7 +50,12 @@ fn names(source: &str, name: &str) -> bool {
     })
 }
 
-fn render(tokenizer: &TextTokenizer, source: &str, case: &Case, date: &str) -> Result<String, String> {
+fn render(
+    tokenizer: &TextTokenizer,
+    source: &str,
+    case: &Case,
+    date: &str,
+) -> Result<String, String> {
     let Json::Map(kwargs) = &case.kwargs else {
         panic!("kwargs are an object")
     };
@@ -103,8 +108,11 @@ fn compare(dir: &Path) -> Count {
                 (Err(_), None) => count.refusals += 1,
                 _ => {
                     told += 1;
-                    let show = format!("{name} {index}:\n  got   {got:?}\n  right {right:?} {error:?}");
-                    count.differ.push(if told <= 3 { show } else { String::new() });
+                    let show =
+                        format!("{name} {index}:\n  got   {got:?}\n  right {right:?} {error:?}");
+                    count
+                        .differ
+                        .push(if told <= 3 { show } else { String::new() });
                 }
             }
         }
@@ -122,7 +130,11 @@ fn check(dir: &Path) {
         count.differ.len()
     );
     assert!(count.templates > 0);
-    let shown: Vec<&String> = count.differ.iter().filter(|show| !show.is_empty()).collect();
+    let shown: Vec<&String> = count
+        .differ
+        .iter()
+        .filter(|show| !show.is_empty())
+        .collect();
     for show in shown.iter().take(60) {
         println!("{show}");
     }

@@ -99,7 +99,7 @@ fn of_row(row: &Object, seen: &mut Seen) -> Result<Vec<(Prompt, Completion)>, Ba
             Some(last) if last.role == Role::Assistant => {
                 let text = spoken(&last, "messages", messages.len())?;
                 Ok(vec![(Prompt::Chat(messages), text.into())])
-            },
+            }
             _ => Err(Bad::fields("`messages` do not end with the assistant's")),
         };
     }

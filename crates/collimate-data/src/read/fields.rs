@@ -149,7 +149,13 @@ fn message(value: &Value, name: &str, i: usize, seen: &mut Seen) -> Result<Messa
             "`{name}[{i}]` is not a message with role and content"
         )));
     };
-    other_keys(object, name, i, &[&READ[..], &["role", "content"]].concat(), seen)?;
+    other_keys(
+        object,
+        name,
+        i,
+        &[&READ[..], &["role", "content"]].concat(),
+        seen,
+    )?;
     let role = match member(object, name, i, "role")? {
         "system" => Role::System,
         "user" => Role::User,

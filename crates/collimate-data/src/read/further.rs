@@ -21,11 +21,7 @@ pub(super) const READ: [&str; 6] = [
 pub(super) const CALLS: &str = READ[0];
 
 /// Returns the keys of a message that a chat template reads.
-pub(super) fn further(
-    object: &Object,
-    name: &str,
-    i: usize,
-) -> Result<Vec<(String, Json)>, Bad> {
+pub(super) fn further(object: &Object, name: &str, i: usize) -> Result<Vec<(String, Json)>, Bad> {
     let mut found = Vec::new();
     for key in READ {
         let wrong = |what: &str| Bad::fields(format!("`{name}[{i}].{key}` {what}"));
@@ -78,7 +74,11 @@ pub(super) fn spoken(message: &Message, name: &str, i: usize) -> Result<String, 
         Err(_) => true,
     };
     let parts = |key: &str| key == "content";
-    match message.further.iter().find(|(key, value)| !parts(key) && says(value)) {
+    match message
+        .further
+        .iter()
+        .find(|(key, value)| !parts(key) && says(value))
+    {
         Some((key, _)) => Err(Bad::fields(format!(
             "`{name}[{i}].{key}` is not supported in an answer: take it out, or write what it says \
              into the content"

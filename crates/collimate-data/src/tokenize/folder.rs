@@ -143,16 +143,20 @@ impl TextTokenizer {
         }
         let special = special_ids(dir, &tokenizer, &config, &around)?;
         let named = Named::of_folder(dir, &folder)?;
-        let by_name = options.chat_template.as_deref().and_then(|name| named.get(name));
+        let by_name = options
+            .chat_template
+            .as_deref()
+            .and_then(|name| named.get(name));
         if (options.chat_template.is_none() || by_name.is_some())
             && let Some(list) = named.listed()
         {
             config.insert("chat_template".to_owned(), list);
         }
         let (template, named) = match (&options.chat_template, by_name) {
-            (Some(_), Some(source)) => {
-                (Some(ChatTemplate::of_folder(source, None)), Named::default())
-            }
+            (Some(_), Some(source)) => (
+                Some(ChatTemplate::of_folder(source, None)),
+                Named::default(),
+            ),
             (Some(source), None) => (Some(ChatTemplate::new(source)?), Named::default()),
             (None, _) => (named.pick(false, None), named),
         };

@@ -88,7 +88,10 @@ impl History {
 
     /// All messages.
     pub(super) fn messages(&self) -> Vec<Message> {
-        let system = self.system.iter().map(|content| Message::new(Role::System, content.clone()));
+        let system = self
+            .system
+            .iter()
+            .map(|content| Message::new(Role::System, content.clone()));
         system.chain(self.turns.iter().cloned()).collect()
     }
 }

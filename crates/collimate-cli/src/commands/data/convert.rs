@@ -182,7 +182,10 @@ fn of_pairs(pairs: &[PreferencePair]) -> Result<Vec<Row>, Failure> {
         if !matches!(&pair.prompt, Prompt::Chat(messages) if messages.is_empty()) {
             row.insert("prompt".to_owned(), asked(&pair.prompt)?);
         }
-        row.insert("chosen".to_owned(), answer(&pair.prompt, &pair.chosen.text)?);
+        row.insert(
+            "chosen".to_owned(),
+            answer(&pair.prompt, &pair.chosen.text)?,
+        );
         row.insert(
             "rejected".to_owned(),
             answer(&pair.prompt, &pair.rejected.text)?,

@@ -57,7 +57,11 @@ impl Moment {
     pub(super) fn parse(text: &str) -> Result<Self, DataError> {
         let parts: Vec<Option<i64>> = text.split('-').map(|part| part.parse().ok()).collect();
         let moment = match parts.as_slice() {
-            [Some(year @ 1..=9999), Some(month @ 1..=12), Some(day @ 1..=31)] => Some(Self {
+            [
+                Some(year @ 1..=9999),
+                Some(month @ 1..=12),
+                Some(day @ 1..=31),
+            ] => Some(Self {
                 year: *year,
                 month: *month as u32,
                 day: *day as u32,
@@ -176,7 +180,10 @@ mod tests {
             written("2024-02-29", "%A, %B %-d (%j) %H:%M:%S %I%p %y").unwrap(),
             "Thursday, February 29 (060) 00:00:00 12AM 24"
         );
-        assert_eq!(written("1999-12-31", "%a %F %%").unwrap(), "Fri 1999-12-31 %");
+        assert_eq!(
+            written("1999-12-31", "%a %F %%").unwrap(),
+            "Fri 1999-12-31 %"
+        );
         assert_eq!(written("2000-01-01", "%Q").unwrap_err(), "%Q");
         for wrong in ["2023-02-29", "2024-13-01", "today", "2024-1"] {
             assert!(Moment::parse(wrong).is_err(), "{wrong}");

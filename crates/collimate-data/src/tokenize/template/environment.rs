@@ -16,10 +16,7 @@ const STEPS: u64 = 20_000_000;
 pub(super) const NAME: &str = "chat_template";
 
 /// Compiles the Jinja of a chat template.
-pub(super) fn compile(
-    source: &str,
-    date: Option<Moment>,
-) -> Result<Environment<'static>, Error> {
+pub(super) fn compile(source: &str, date: Option<Moment>) -> Result<Environment<'static>, Error> {
     let mut environment = Environment::new();
     environment.set_syntax(
         SyntaxConfig::builder()
@@ -29,13 +26,11 @@ pub(super) fn compile(
     );
     environment.set_fuel(Some(STEPS));
     environment.set_unknown_method_callback(methods::call);
-    environment.set_formatter(|out, state, value| {
-        match f64::try_from(value.clone()) {
-            Ok(number) if value.kind() == ValueKind::Number && !value.is_integer() => {
-                out.write_str(&float(number)).map_err(Error::from)
-            }
-            _ => minijinja::escape_formatter(out, state, value),
+    environment.set_formatter(|out, state, value| match f64::try_from(value.clone()) {
+        Ok(number) if value.kind() == ValueKind::Number && !value.is_integer() => {
+            out.write_str(&float(number)).map_err(Error::from)
         }
+        _ => minijinja::escape_formatter(out, state, value),
     });
     functions(&mut environment, date);
     filters(&mut environment);
@@ -85,7 +80,9 @@ fn filters(environment: &mut Environment<'static>) {
     environment.add_filter("wordcount", |value: Value| {
         let word = |sign: char| sign.is_alphanumeric() || sign == '_';
         let text = string(&value);
-        text.split(|sign| !word(sign)).filter(|word| !word.is_empty()).count()
+        text.split(|sign| !word(sign))
+            .filter(|word| !word.is_empty())
+            .count()
     });
     environment.add_filter("center", |value: Value, width: Option<usize>| {
         let text = string(&value);
@@ -129,14 +126,20 @@ fn int(
 ) -> Result<Value, Error> {
     let default = match default {
         Some(default) => default,
-        None => options.get::<Option<Value>>("default")?.unwrap_or(Value::from(0)),
+        None => options
+            .get::<Option<Value>>("default")?
+            .unwrap_or(Value::from(0)),
     };
     let base = match base {
         Some(base) => base,
         None => options.get::<Option<u32>>("base")?.unwrap_or(10),
     };
     options.assert_all_used()?;
-    let whole = |number: f64| number.is_finite().then(|| Value::from(number.trunc() as i64));
+    let whole = |number: f64| {
+        number
+            .is_finite()
+            .then(|| Value::from(number.trunc() as i64))
+    };
     let read = match value.as_str() {
         Some(text) if (2..=36).contains(&base) => {
             let text = text.trim().replace('_', "");
@@ -168,7 +171,5 @@ fn tests(environment: &mut Environment<'static>) {
     environment.add_test("iterable", |value: Value| {
         !value.is_none() && value.try_iter().is_ok()
     });
-    environment.add_test("callable", |value: Value| {
-        value.kind() == ValueKind::Plain
-    });
+    environment.add_test("callable", |value: Value| value.kind() == ValueKind::Plain);
 }

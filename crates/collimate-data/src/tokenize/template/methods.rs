@@ -31,7 +31,8 @@ fn wrong(what: impl Into<String>) -> Error {
 
 fn text(text: &str, method: &str, args: &[Value]) -> Result<Option<Value>, Error> {
     let parts = |parts: Vec<&str>| parts.into_iter().map(Value::from).collect::<Value>();
-    let three = |[a, b, c]: [&str; 3]| Value::from(Tuple::from([a, b, c].map(Value::from).to_vec()));
+    let three =
+        |[a, b, c]: [&str; 3]| Value::from(Tuple::from([a, b, c].map(Value::from).to_vec()));
     let places = |text: &str, at: usize| text[..at].chars().count() as i64;
     Ok(Some(match method {
         "strip" | "lstrip" | "rstrip" => {
@@ -104,7 +105,11 @@ fn text(text: &str, method: &str, args: &[Value]) -> Result<Option<Value>, Error
         }
         "index" | "rindex" => {
             let (what,): (&str,) = from_args(args)?;
-            let at = if method == "index" { text.find(what) } else { text.rfind(what) };
+            let at = if method == "index" {
+                text.find(what)
+            } else {
+                text.rfind(what)
+            };
             places(text, at.ok_or_else(|| wrong("substring not found"))?).into()
         }
         "title" => {

@@ -12,6 +12,7 @@ mod values;
 
 use std::fmt;
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 use collimate_core::{Json, Message, Role};
@@ -137,8 +138,15 @@ impl ChatTemplate {
         let template = environment.get_template(NAME).map_err(|e| refused(&e))?;
         let context = values::context(messages, add_generation_prompt, special, options);
         let mut page = Page(Vec::new());
-        let rendered = template.render_captured_to(context, &mut page);
-        rendered.map(drop).map_err(|e| refused(&e))?;
+        // The engine panics on some slices that go backwards.
+        let rendered = catch_unwind(AssertUnwindSafe(|| {
+            template.render_captured_to(context, &mut page).map(drop)
+        }));
+        let rendered = rendered.map_err(|_| {
+            let what = "the template engine cannot do what the template says";
+            DataError::ChatTemplate(what.to_owned())
+        })?;
+        rendered.map_err(|e| refused(&e))?;
         String::from_utf8(page.0).map_err(|e| DataError::ChatTemplate(e.to_string()))
     }
 }
@@ -171,7 +179,9 @@ fn described(error: &minijinja::Error) -> String {
     let detail = match error.kind() {
         ErrorKind::OutOfFuel => "the template does not end: more than 20 million steps".to_owned(),
         ErrorKind::WriteFailure => "the template writes more than 64 MiB".to_owned(),
-        kind => error.detail().map_or_else(|| kind.to_string(), str::to_owned),
+        kind => error
+            .detail()
+            .map_or_else(|| kind.to_string(), str::to_owned),
     };
     format!("{detail}{line}")
 }

@@ -28,16 +28,21 @@ impl ChatOptions {
     }
 
     /// Refuses what a template does not read.
-    pub(in crate::tokenize) fn check(&self, template: Option<&ChatTemplate>) -> Result<(), DataError> {
-        let refuse = |name: &str, rule: &str| {
-            Err(DataError::argument("chat_template_kwargs", name, rule))
-        };
+    pub(in crate::tokenize) fn check(
+        &self,
+        template: Option<&ChatTemplate>,
+    ) -> Result<(), DataError> {
+        let refuse =
+            |name: &str, rule: &str| Err(DataError::argument("chat_template_kwargs", name, rule));
         for (name, _) in &self.template_kwargs {
             if TAKEN.contains(&name.as_str()) {
                 return refuse(name, "the rendering sets this variable itself");
             }
             if !template.is_some_and(|template| template.names(name)) {
-                return refuse(name, "the chat template does not read this variable: take it out");
+                return refuse(
+                    name,
+                    "the chat template does not read this variable: take it out",
+                );
             }
         }
         if self.tools.is_some() && !template.is_some_and(|template| template.names("tools")) {

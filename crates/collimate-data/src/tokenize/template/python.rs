@@ -45,8 +45,16 @@ pub(super) fn strip<'a>(text: &'a str, chars: Option<&str>, [start, end]: [bool;
         Some(chars) => chars.contains(sign),
         None => is_space(sign),
     };
-    let text = if start { text.trim_start_matches(drop) } else { text };
-    if end { text.trim_end_matches(drop) } else { text }
+    let text = if start {
+        text.trim_start_matches(drop)
+    } else {
+        text
+    };
+    if end {
+        text.trim_end_matches(drop)
+    } else {
+        text
+    }
 }
 
 /// The words of a text, as `str.split()` gives them: at most `most` splits from the left.
@@ -69,7 +77,8 @@ pub(super) fn lines(text: &str, keep: bool) -> Vec<&str> {
     let is_end = |sign: char| {
         matches!(
             sign,
-            '\n' | '\r' | '\u{b}' | '\u{c}' | '\u{1c}'..='\u{1e}' | '\u{85}' | '\u{2028}' | '\u{2029}'
+            '\n' | '\r' | '\u{b}' | '\u{c}' | '\u{1c}'
+                ..='\u{1e}' | '\u{85}' | '\u{2028}' | '\u{2029}'
         )
     };
     let (mut found, mut rest) = (Vec::new(), text);
@@ -109,13 +118,30 @@ mod tests {
     /// The right values are those that Python prints.
     #[test]
     fn numbers_and_words_are_pythons() {
-        let numbers = [1.0, 0.1, 1e-5, 1.5e-7, 1e16, 123456789012345680.0, 1e22, 0.0001, -2.5];
+        let numbers = [
+            1.0,
+            0.1,
+            1e-5,
+            1.5e-7,
+            1e16,
+            123456789012345680.0,
+            1e22,
+            0.0001,
+            -2.5,
+        ];
         let written: Vec<String> = numbers.into_iter().map(float).collect();
         assert_eq!(
             written,
             [
-                "1.0", "0.1", "1e-05", "1.5e-07", "1e+16", "1.2345678901234568e+17", "1e+22",
-                "0.0001", "-2.5"
+                "1.0",
+                "0.1",
+                "1e-05",
+                "1.5e-07",
+                "1e+16",
+                "1.2345678901234568e+17",
+                "1e+22",
+                "0.0001",
+                "-2.5"
             ]
         );
         assert_eq!(words("  a b\u{1c}c ", None), ["a", "b", "c"]);

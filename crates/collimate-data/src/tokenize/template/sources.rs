@@ -28,7 +28,8 @@ impl Named {
         dir: &Path,
         config: &Map<String, Value>,
     ) -> Result<Self, DataError> {
-        let read = |path: &Path| fs::read_to_string(path).map_err(|e| io(path, "cannot be read", e));
+        let read =
+            |path: &Path| fs::read_to_string(path).map_err(|e| io(path, "cannot be read", e));
         let mut found = Self::default();
         let file = dir.join(FILE);
         if file.is_file() {
