@@ -6,7 +6,8 @@ use minijinja::{Environment, Error, ErrorKind, Value};
 
 use super::date::Moment;
 use super::json::tojson;
-use super::python::{float, string, strip};
+use super::python::strip;
+use super::repr::string;
 use super::{methods, tags};
 
 /// Steps that a rendering may take. A conversation of a thousand turns takes about a million.
@@ -26,9 +27,9 @@ pub(super) fn compile(source: &str, date: Option<Moment>) -> Result<Environment<
     );
     environment.set_fuel(Some(STEPS));
     environment.set_unknown_method_callback(methods::call);
-    environment.set_formatter(|out, state, value| match f64::try_from(value.clone()) {
-        Ok(number) if value.kind() == ValueKind::Number && !value.is_integer() => {
-            out.write_str(&float(number)).map_err(Error::from)
+    environment.set_formatter(|out, state, value| match value.kind() {
+        ValueKind::Number | ValueKind::Seq | ValueKind::Iterable | ValueKind::Map => {
+            out.write_str(&string(value)).map_err(Error::from)
         }
         _ => minijinja::escape_formatter(out, state, value),
     });

@@ -3,7 +3,8 @@
 use minijinja::value::{Kwargs, Tuple, ValueKind, from_args};
 use minijinja::{Error, ErrorKind, State, Value};
 
-use super::python::{lines, string, strip, title, words};
+use super::python::{lines, strip, title, words};
+use super::repr::string;
 
 /// Calls a method as Python does. Methods that change a list or an object are refused, as the sandbox
 /// of transformers refuses them.

@@ -6,6 +6,7 @@ mod json;
 mod methods;
 mod options;
 mod python;
+mod repr;
 pub(super) mod sources;
 mod tags;
 mod values;

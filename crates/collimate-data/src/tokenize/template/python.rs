@@ -1,8 +1,5 @@
 //! Texts as Python writes and reads them.
 
-use minijinja::Value;
-use minijinja::value::ValueKind;
-
 /// A number as Python's `repr` writes it: the shortest digits that read back, with an exponent below
 /// 0.0001 and from 10¹⁶ on.
 pub(super) fn float(number: f64) -> String {
@@ -23,14 +20,6 @@ pub(super) fn float(number: f64) -> String {
     match plain.contains('.') {
         true => plain,
         false => format!("{plain}.0"),
-    }
-}
-
-/// A value as Python's `str` writes it.
-pub(super) fn string(value: &Value) -> String {
-    match f64::try_from(value.clone()) {
-        Ok(number) if value.kind() == ValueKind::Number && !value.is_integer() => float(number),
-        _ => value.to_string(),
     }
 }
 
