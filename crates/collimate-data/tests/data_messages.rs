@@ -357,8 +357,8 @@ fn several_turns_and_nulls_are_called_so() {
         "field `score_rejected` is null",
     );
     refused(
-        json!({"prompt": "p", "chosen": [{"role": "assistant", "content": [{"type": "text", "text": "a"}]}], "rejected": []}),
-        "`chosen[0].content` is a list of parts: give one text",
+        json!({"prompt": "p", "chosen": [{"role": "assistant", "content": [{"type": "image", "url": "a"}]}], "rejected": []}),
+        "`chosen[0].content[0]` is a part of type \"image\"",
     );
 }
 
