@@ -4,6 +4,7 @@ mod date;
 mod environment;
 mod json;
 mod methods;
+mod objects;
 mod options;
 mod python;
 mod repr;

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use collimate_core::{Json, Message};
 use minijinja::Value;
-use minijinja::value::Serde;
 use serde_json::{Map, Value as Config};
 
 use super::ChatOptions;
+use super::objects::value as value_of;
 
 /// Names of the text that a model thought, the usual one first.
 pub(super) const REASONING: [&str; 3] = ["reasoning_content", "thinking", "reasoning"];
@@ -64,15 +64,15 @@ pub(super) fn context(
     // Templates ask `tools is not none`: left undefined they would read as given.
     set("documents", Value::from(()));
     for (name, value) in &options.template_kwargs {
-        set(name, Value::from(Serde(value)));
+        set(name, value_of(value));
     }
-    let messages: Vec<Json> = messages.iter().map(message).collect();
-    set("messages", Value::from(Serde(messages)));
+    let messages = Json::List(messages.iter().map(message).collect());
+    set("messages", value_of(&messages));
     set("add_generation_prompt", add_generation_prompt.into());
     set(
         "tools",
         match &options.tools {
-            Some(tools) => Value::from(Serde(tools)),
+            Some(tools) => value_of(&Json::List(tools.clone())),
             None => Value::from(()),
         },
     );
