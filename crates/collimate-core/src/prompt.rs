@@ -2,26 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// Who speaks in a chat message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Role {
-    /// Instructions that hold for the whole conversation.
-    System,
-    /// The person.
-    User,
-    /// The model.
-    Assistant,
-}
-
-/// One turn of a conversation.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct Message {
-    /// Who speaks.
-    pub role: Role,
-    /// What is said.
-    pub content: String,
-}
+use crate::message::Message;
 
 /// What a completion continues: plain text, or a conversation that a chat template renders.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -40,14 +21,7 @@ impl Prompt {
             Self::Text(text) => text.clone(),
             Self::Chat(messages) => messages
                 .iter()
-                .map(|m| {
-                    let role = match m.role {
-                        Role::System => "system",
-                        Role::User => "user",
-                        Role::Assistant => "assistant",
-                    };
-                    format!("{role}: {}", m.content)
-                })
+                .map(|m| format!("{}: {}", m.role.name(), m.content))
                 .collect::<Vec<_>>()
                 .join("\n"),
         }
@@ -119,18 +93,13 @@ impl From<String> for Completion {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::message::Role;
 
     #[test]
     fn plain_text_of_a_chat_names_the_roles() {
         let chat = Prompt::Chat(vec![
-            Message {
-                role: Role::User,
-                content: "2+2?".into(),
-            },
-            Message {
-                role: Role::Assistant,
-                content: "4".into(),
-            },
+            Message::new(Role::User, "2+2?"),
+            Message::new(Role::Assistant, "4"),
         ]);
         assert_eq!(chat.to_plain(), "user: 2+2?\nassistant: 4");
         assert!(!chat.is_empty());

@@ -19,8 +19,13 @@ pub(crate) fn prompt_hash(prompt: &Prompt) -> [u8; 32] {
                     Role::System => b"s",
                     Role::User => b"u",
                     Role::Assistant => b"a",
+                    Role::Tool => b"t",
                 });
                 part(&mut hasher, &message.content);
+                for (key, value) in &message.further {
+                    part(&mut hasher, key);
+                    part(&mut hasher, &value.to_string());
+                }
             }
         }
     }
@@ -96,10 +101,7 @@ mod tests {
         assert_eq!(hash("q", "a", "b"), hash("q", "b", "a"));
         assert_ne!(hash("q", "ab", "c"), hash("q", "a", "bc"));
         assert_ne!(hash("q", "a", "b"), hash("r", "a", "b"));
-        let chat = Prompt::Chat(vec![Message {
-            role: Role::User,
-            content: "q".into(),
-        }]);
+        let chat = Prompt::Chat(vec![Message::new(Role::User, "q")]);
         assert_ne!(prompt_hash(&chat), prompt_hash(&"q".into()));
     }
 }

@@ -24,6 +24,6 @@ pub use read::{
 };
 pub use split::{Grouped, SER_SHARES, seed_split, split_by_fraction, split_by_hash};
 pub use tokenize::{
-    AnswerEnd, ChatFallback, ChatTemplate, SpecialTokenIds, TextStream, TextTokenizer,
+    AnswerEnd, ChatFallback, ChatOptions, ChatTemplate, SpecialTokenIds, TextStream, TextTokenizer,
     TokenizeReport, TokenizedExample, TokenizedPair, TokenizerOptions, Truncation,
 };

@@ -46,10 +46,7 @@ fn config(dir: &Path) -> Value {
 
 #[test]
 fn a_refused_conversation_names_the_folder_and_both_remedies() {
-    let chat = Prompt::Chat(vec![Message {
-        role: Role::User,
-        content: "a".to_owned(),
-    }]);
+    let chat = Prompt::Chat(vec![Message::new(Role::User, "a")]);
     let dir = folder(&json!({"eos_token": "</s>"}));
     let folder = TextTokenizer::from_folder(dir.path()).unwrap();
     let refused = |t: &TextTokenizer| t.encode_prompt(&chat).unwrap_err().to_string();

@@ -55,10 +55,7 @@ fn with(mut message: Value, key: &str, value: Value) -> Value {
 
 fn chat(texts: &[&str]) -> Prompt {
     let roles = [Role::User, Role::Assistant].into_iter().cycle();
-    let message = |(text, role): (&&str, Role)| Message {
-        role,
-        content: (*text).to_owned(),
-    };
+    let message = |(text, role): (&&str, Role)| Message::new(role, *text);
     Prompt::Chat(texts.iter().zip(roles).map(message).collect())
 }
 
@@ -117,7 +114,6 @@ fn every_reader_of_messages_is_as_strict() {
             .to_string(),
     );
     let open = || Input::open(&path).unwrap();
-    says(open().read_prompts().unwrap_err().to_string());
     says(open().read_answers().unwrap_err().to_string());
     let (_dir, path) = file(&[
         json!({"uid": "1", "turns": [with(json!({"content": "q"}), "images", json!(["a"]))]}),
@@ -132,7 +128,7 @@ fn every_reader_of_messages_is_as_strict() {
         "{error}"
     );
     let (_dir, path) = file(&[
-        json!({"prompt": [with(user("q"), "name", json!("Ann"))], "completion": "c", "score": 2}),
+        json!({"prompt": [with(user("q"), "images", json!(["a.png"]))], "completion": "c", "score": 2}),
     ]);
     let error = Input::open(&path)
         .unwrap()
@@ -140,7 +136,7 @@ fn every_reader_of_messages_is_as_strict() {
         .unwrap_err()
         .to_string();
     assert!(
-        error.contains("`prompt[0].name` is not supported"),
+        error.contains("`prompt[0].images` is not supported"),
         "{error}"
     );
 }
@@ -212,10 +208,7 @@ fn a_prompt_under_another_name_is_read_or_asked_for() {
             .extend(columns.as_object().unwrap().clone());
         row
     };
-    let mut system = vec![Message {
-        role: Role::System,
-        content: "Be kind.".into(),
-    }];
+    let mut system = vec![Message::new(Role::System, "Be kind.")];
     let Prompt::Chat(asked) = chat(&["Where?"]) else {
         unreachable!()
     };
@@ -364,8 +357,8 @@ fn several_turns_and_nulls_are_called_so() {
         "field `score_rejected` is null",
     );
     refused(
-        json!({"prompt": "p", "chosen": [{"role": "assistant", "content": [{"type": "text", "text": "a"}]}], "rejected": []}),
-        "`chosen[0].content` is a list of parts: give one text",
+        json!({"prompt": "p", "chosen": [{"role": "assistant", "content": [{"type": "image", "url": "a"}]}], "rejected": []}),
+        "`chosen[0].content[0]` is a part of type \"image\"",
     );
 }
 

@@ -218,10 +218,7 @@ fn every_layout_of_answers() {
     ];
     assert_eq!(read, expected);
     assert_eq!(answers[1].completion.finish, Finish::Length);
-    let user = Message {
-        role: Role::User,
-        content: "q4".to_owned(),
-    };
+    let user = Message::new(Role::User, "q4");
     assert_eq!(answers[4].prompt, Prompt::Chat(vec![user]));
     fs::write(&path, format!("[{}]", rows.join(","))).unwrap();
     assert_eq!(read_answers(&path).unwrap(), answers);

@@ -28,10 +28,7 @@ fn read(path: &Path) -> (Vec<PreferencePair>, collimate_data::ReadReport) {
 }
 
 fn message(role: Role, content: &str) -> Message {
-    Message {
-        role,
-        content: content.to_owned(),
-    }
+    Message::new(role, content)
 }
 
 fn texts(pair: &PreferencePair) -> (String, &str, &str) {
@@ -337,9 +334,9 @@ fn a_bad_row_fails_with_its_line_or_is_dropped_with_its_reason() {
         ),
         (
             "role",
-            with(br#"{"chosen":[{"role":"tool","content":"x"}],"rejected":[]}"#),
+            with(br#"{"chosen":[{"role":"robot","content":"x"}],"rejected":[]}"#),
             3,
-            "\"tool\"",
+            "\"robot\"",
             DropReason::WrongFields,
         ),
         (

@@ -254,10 +254,7 @@ fn texts_of_several_lines_stay_texts() {
 #[test]
 fn a_system_column_makes_a_conversation() {
     let (pairs, _) = read("system,question,chosen,rejected\nBe kind.,why so,a,b\n,how,a,b\n");
-    let message = |role, content: &str| Message {
-        role,
-        content: content.to_owned(),
-    };
+    let message = |role, content: &str| Message::new(role, content);
     let user = |text| message(Role::User, text);
     assert_eq!(
         pairs[0].prompt,

@@ -161,7 +161,7 @@ impl Template {
                 Prompt::Text(format!("{}\n\n{user}", system.trim_end()))
             }
             (PromptStyle::Chat, system) => {
-                let message = |role, content| Message { role, content };
+                let message = |role, content| Message::new(role, content);
                 let system = system.map(|content| message(Role::System, content));
                 let user = message(Role::User, user);
                 Prompt::Chat(system.into_iter().chain([user]).collect())

@@ -289,17 +289,11 @@ fn a_generator_that_miscounts_or_fails_is_named() {
 }
 
 fn user(content: &str) -> Message {
-    Message {
-        role: Role::User,
-        content: content.into(),
-    }
+    Message::new(Role::User, content)
 }
 
 fn conversation(first: &str, reply: &str, second: &str) -> Prompt {
-    let message = |role, content: &str| Message {
-        role,
-        content: content.into(),
-    };
+    let message = |role, content: &str| Message::new(role, content);
     Prompt::Chat(vec![
         message(Role::System, "Be brief."),
         user(first),

@@ -209,10 +209,7 @@ fn two_turns_show_each_side_its_own_first_answer() {
         "[[C]]"
     });
     let side = |reply: &str, answer: &str| {
-        let message = |role, content: &str| Message {
-            role,
-            content: content.into(),
-        };
+        let message = |role, content: &str| Message::new(role, content);
         let turns = vec![
             message(Role::User, "one?"),
             message(Role::Assistant, reply),

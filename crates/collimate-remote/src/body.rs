@@ -54,7 +54,7 @@ pub(crate) fn completions(
         (Endpoint::ChatCompletions, Prompt::Text(text)) => {
             let content = text.clone();
             let role = Role::User;
-            set("messages", json!([Message { role, content }]))
+            set("messages", json!([Message::new(role, content)]))
         }
         (Endpoint::ChatCompletions, Prompt::Chat(messages)) => set("messages", json!(messages)),
     };
@@ -133,10 +133,7 @@ mod tests {
 
     #[test]
     fn conversations_keep_their_roles_and_are_refused_by_completions() {
-        let message = |role, content: &str| Message {
-            role,
-            content: content.into(),
-        };
+        let message = |role, content: &str| Message::new(role, content);
         let chat = Prompt::Chat(vec![
             message(Role::System, "short"),
             message(Role::User, "2+2?"),

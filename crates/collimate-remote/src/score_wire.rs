@@ -85,15 +85,9 @@ fn question(prompt: &Prompt) -> &str {
 fn turns((prompt, completion): &Item) -> Vec<Message> {
     let mut messages = match prompt {
         Prompt::Chat(messages) => messages.clone(),
-        Prompt::Text(text) => vec![Message {
-            role: Role::User,
-            content: text.clone(),
-        }],
+        Prompt::Text(text) => vec![Message::new(Role::User, text.clone())],
     };
-    messages.push(Message {
-        role: Role::Assistant,
-        content: completion.text.clone(),
-    });
+    messages.push(Message::new(Role::Assistant, completion.text.clone()));
     messages
 }
 

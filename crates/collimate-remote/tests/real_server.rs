@@ -39,10 +39,7 @@ fn texts(answers: &[Vec<Completion>]) -> Vec<&str> {
 #[test]
 #[ignore = "needs a server"]
 fn completions_of_texts_and_conversations() {
-    let message = |role, content: &str| Message {
-        role,
-        content: content.into(),
-    };
+    let message = |role, content: &str| Message::new(role, content);
     let chat = Prompt::Chat(vec![
         message(Role::System, "You tell stories."),
         message(Role::User, "Once upon a time"),

@@ -73,10 +73,7 @@ fn n_per_request_splits_and_hides_n() {
 #[test]
 fn endpoints_get_what_they_read() {
     let server = Server::start(answered);
-    let chat = Prompt::Chat(vec![Message {
-        role: Role::User,
-        content: "c".into(),
-    }]);
+    let chat = Prompt::Chat(vec![Message::new(Role::User, "c")]);
     let mut config = server.config();
     config.base_url += "/";
     let chats = generator(&config);

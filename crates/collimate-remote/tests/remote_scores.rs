@@ -116,10 +116,7 @@ fn conversations_are_sent_as_messages() {
         url: Some(format!("{}/classify", server.url())),
         ..ScoreConfig::default()
     };
-    let message = |role, content: &str| Message {
-        role,
-        content: content.into(),
-    };
+    let message = |role, content: &str| Message::new(role, content);
     let chat = Prompt::Chat(vec![message(Role::System, "s"), message(Role::User, "u")]);
     let mut items = vec![
         (chat, Completion::from("a")),

@@ -3,10 +3,11 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use collimate_core::{Completion, Message, Prompt, Role};
+use collimate_core::{Completion, Prompt, Role};
 use serde_json::Value;
 
 use super::fields::{Content, Object, content, keys, list, messages, other_keys, text};
+use super::further::spoken;
 use super::labels::{CATEGORIES, category};
 use super::objects::each_object;
 use super::questions::with_input;
@@ -95,10 +96,10 @@ fn of_row(row: &Object, seen: &mut Seen) -> Result<Vec<(Prompt, Completion)>, Ba
         look(seen, &["messages"])?;
         let mut messages = messages(list(row, "messages")?, "messages", seen)?;
         return match messages.pop() {
-            Some(Message {
-                role: Role::Assistant,
-                content,
-            }) => Ok(vec![(Prompt::Chat(messages), content.into())]),
+            Some(last) if last.role == Role::Assistant => {
+                let text = spoken(&last, "messages", messages.len())?;
+                Ok(vec![(Prompt::Chat(messages), text.into())])
+            }
             _ => Err(Bad::fields("`messages` do not end with the assistant's")),
         };
     }

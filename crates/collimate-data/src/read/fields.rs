@@ -1,9 +1,10 @@
 //! Fields of a JSON row, with errors that say which is wrong.
 
-use collimate_core::{Message, Prompt, Role};
+use collimate_core::{Json, Message, Prompt, Role};
 use serde_json::{Map, Value};
 
 use super::Bad;
+use super::further::{READ, further, parts};
 use super::seen::Seen;
 
 pub(super) type Object = Map<String, Value>;
@@ -133,8 +134,8 @@ const MEANT: [&str; 15] = [
     "prefix",
 ];
 
-/// Messages `{"role", "content"}`. Other keys are an error where they change what is said, else they
-/// are noted as unused.
+/// Messages `{"role", "content"}` with the keys that chat templates read. Other keys are an error where
+/// they change what is said, else they are noted as unused.
 pub(super) fn messages(list: &[Value], name: &str, seen: &mut Seen) -> Result<Vec<Message>, Bad> {
     list.iter()
         .enumerate()
@@ -148,20 +149,45 @@ fn message(value: &Value, name: &str, i: usize, seen: &mut Seen) -> Result<Messa
             "`{name}[{i}]` is not a message with role and content"
         )));
     };
-    other_keys(object, name, i, &["role", "content"], seen)?;
+    other_keys(
+        object,
+        name,
+        i,
+        &[&READ[..], &["role", "content"]].concat(),
+        seen,
+    )?;
     let role = match member(object, name, i, "role")? {
         "system" => Role::System,
         "user" => Role::User,
         "assistant" => Role::Assistant,
+        "tool" => Role::Tool,
         other => {
             return Err(Bad::fields(format!(
-                "`{name}[{i}].role` is {other:?}, expected system, user or assistant"
+                "`{name}[{i}].role` is {other:?}, expected system, user, assistant or tool"
             )));
         }
     };
+    let mut further = further(object, name, i)?;
+    let calls = further.iter().any(|(key, _)| key == "tool_calls");
+    let content = match object.get("content") {
+        Some(Value::Array(list)) => {
+            let given = parts(list, name, i)?;
+            let texts = list.iter().filter_map(|part| part.get("text")?.as_str());
+            let text = texts.collect();
+            further.insert(0, ("content".to_owned(), given));
+            text
+        }
+        // A message that only calls tools says nothing.
+        None | Some(Value::Null) if calls => {
+            further.insert(0, ("content".to_owned(), Json::Null));
+            String::new()
+        }
+        _ => member(object, name, i, "content")?.to_owned(),
+    };
     Ok(Message {
         role,
-        content: member(object, name, i, "content")?.to_owned(),
+        content,
+        further,
     })
 }
 

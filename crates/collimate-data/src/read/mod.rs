@@ -3,6 +3,7 @@
 mod answers;
 mod fields;
 mod format;
+mod further;
 mod graded;
 mod hh;
 mod input;
@@ -11,6 +12,7 @@ mod labelled;
 mod labels;
 mod oasst;
 mod objects;
+mod ordered;
 mod places;
 mod prompt_column;
 mod prompts;
@@ -48,6 +50,7 @@ pub use sft::SftTurns;
 use crate::error::DataError;
 use crate::example::SftExample;
 use labels::Notes;
+use ordered::Ordered;
 use seen::Seen;
 
 /// Treatment of a row that breaks the rules of the file's format: malformed JSON, wrong UTF-8, a
@@ -355,7 +358,7 @@ fn parse<'a>(bytes: &[u8], holder: &'a mut Option<Value>) -> Row<'a> {
             error.valid_up_to()
         ),
     })?;
-    let value: Value = serde_json::from_str(text).map_err(|error| {
+    let Ordered(value) = serde_json::from_str(text).map_err(|error| {
         Bad::malformed(format!(
             "not valid JSON at column {} ({})",
             error.column(),

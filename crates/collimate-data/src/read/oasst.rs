@@ -74,10 +74,7 @@ fn message(node: &Object) -> Result<Message, Bad> {
             )));
         }
     };
-    Ok(Message {
-        role,
-        content: text(node, "text")?.to_owned(),
-    })
+    Ok(Message::new(role, text(node, "text")?))
 }
 
 fn object(value: &Value) -> Result<&Object, Bad> {

@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::fields::Object;
 use super::input::Input;
+use super::ordered::Ordered;
 use super::{Bad, kind_of_error, parse};
 use crate::error::DataError;
 
@@ -65,9 +66,9 @@ fn array(
             break;
         }
         first = false;
-        let mut values = serde_json::Deserializer::from_str(&text[at..]).into_iter::<Value>();
+        let mut values = serde_json::Deserializer::from_str(&text[at..]).into_iter::<Ordered>();
         match values.next() {
-            Some(Ok(Value::Object(row))) => each(line, &row)?,
+            Some(Ok(Ordered(Value::Object(row)))) => each(line, &row)?,
             Some(Ok(_)) => return Err(malformed(line, "not a JSON object")),
             Some(Err(error)) => {
                 let what = format!("not valid JSON ({})", kind_of_error(&error));

@@ -88,7 +88,7 @@ pub(super) fn by_other_name(row: &Object, seen: &mut Seen) -> Result<Option<Cont
     if !has_system {
         return Ok(Some(Content::Text(text)));
     }
-    let message = |role, content| Message { role, content };
+    let message = |role, content| Message::new(role, content);
     let system = parts[0].map(|text| message(Role::System, text.to_owned()));
     let user = message(Role::User, text);
     Ok(Some(Content::Chat(

@@ -217,7 +217,7 @@ fn prompt(row: &Object, seen: &mut Seen) -> Result<Prompt, Bad> {
             Ok(content) => Ok(content.into_prompt()),
             Err(bad) if row["prompt"].is_array() || row["prompt"].is_string() => Err(bad),
             Err(_) => Err(Bad::fields(
-                "prompt is neither a text nor a list of messages with role (system, user, assistant) \
+                "prompt is neither a text nor a list of messages with role (system, user, assistant, tool) \
                  and content",
             )),
         },

@@ -4,6 +4,7 @@ use collimate_core::{Message, Prompt, Role};
 use serde::{Deserialize, Serialize};
 
 use super::fields::{Content, Object, content, list, messages};
+use super::further::spoken;
 use super::report::Note;
 use super::trl::after;
 use super::{Bad, DropReason, Sink};
@@ -45,10 +46,8 @@ pub(super) fn messages_row(
         sink.seen.tell(Note::TurnsBehind);
     }
     for &i in used {
-        sink.example(
-            Prompt::Chat(conversation[..i].to_vec()),
-            conversation[i].content.clone(),
-        );
+        let text = spoken(&conversation[i], "messages", i)?;
+        sink.example(Prompt::Chat(conversation[..i].to_vec()), text);
     }
     Ok(())
 }
@@ -79,7 +78,7 @@ pub(super) fn prompt_completion_row(row: &Object, sink: &mut Sink<SftExample>) -
 
 pub(super) fn answer(messages: Vec<Message>) -> Result<String, Bad> {
     match <[Message; 1]>::try_from(messages) {
-        Ok([message]) if message.role == Role::Assistant => Ok(message.content),
+        Ok([message]) if message.role == Role::Assistant => spoken(&message, "completion", 0),
         _ => Err(Bad::fields(
             "field `completion` is not one message of the assistant",
         )),

@@ -3,6 +3,7 @@
 use collimate_core::{Message, PreferencePair, Prompt, Role};
 
 use super::fields::{Content, Object, content};
+use super::further::spoken;
 use super::prompt_column::{by_other_name, check_held};
 use super::report::Note;
 use super::seen::Seen;
@@ -132,7 +133,7 @@ pub(super) fn after<'a>(prompt: &str, answer: &'a str) -> Option<&'a str> {
 
 /// True if messages say the same, but for white space at both ends.
 fn same(a: &Message, b: &Message) -> bool {
-    a.role == b.role && a.content.trim() == b.content.trim()
+    a.role == b.role && a.content.trim() == b.content.trim() && a.further == b.further
 }
 
 fn chat(
@@ -142,13 +143,11 @@ fn chat(
     seen: &mut Seen,
 ) -> Result<Compared, Bad> {
     let answers = [chosen, rejected];
+    let lasts = answers.map(|answer| answer.len().saturating_sub(1));
     let mut prompt = match prompt {
         None => Vec::new(),
         Some(Content::Text(content)) => {
-            let turn = Message {
-                role: Role::User,
-                content,
-            };
+            let turn = Message::new(Role::User, content);
             let holds = |by: fn(&Message, &Message) -> bool| {
                 answers
                     .iter()
@@ -193,7 +192,10 @@ fn chat(
     let answers = |answer: &[Message]| answer.first().is_some_and(|m| m.role == Role::Assistant);
     Ok(match (chosen, rejected) {
         ([c], [r]) if c.role == Role::Assistant && r.role == Role::Assistant => {
-            Ok((Prompt::Chat(prompt), c.content.clone(), r.content.clone()))
+            let [last_chosen, last_rejected] = lasts;
+            let c = spoken(c, "chosen", last_chosen)?;
+            let r = spoken(r, "rejected", last_rejected)?;
+            Ok((Prompt::Chat(prompt), c, r))
         }
         _ if answers(chosen) && answers(rejected) => Err(DropReason::SeveralTurns),
         _ => Err(DropReason::DifferentPrompts),

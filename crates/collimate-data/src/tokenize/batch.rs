@@ -43,6 +43,9 @@ pub struct TokenizeReport {
     /// Pairs or examples whose chat template writes the prompt otherwise where an answer follows, as
     /// templates do that begin an answer with `<think>`: the answer is encoded without the template.
     pub prompts_rewritten: usize,
+    /// Pairs or examples with a message that has a key beside role and content which the chat template
+    /// does not read: what it says is not in the ids.
+    pub keys_unread: usize,
 }
 
 impl TokenizeReport {
@@ -56,6 +59,7 @@ impl TokenizeReport {
         self.borders_crossed += usize::from(cut.crossed);
         self.prompts_respelled += usize::from(cut.respelled);
         self.prompts_rewritten += usize::from(cut.rewritten);
+        self.keys_unread += usize::from(cut.unread);
     }
 }
 
@@ -75,6 +79,7 @@ impl Add for TokenizeReport {
             borders_crossed: self.borders_crossed + other.borders_crossed,
             prompts_respelled: self.prompts_respelled + other.prompts_respelled,
             prompts_rewritten: self.prompts_rewritten + other.prompts_rewritten,
+            keys_unread: self.keys_unread + other.keys_unread,
         }
     }
 }
@@ -105,6 +110,10 @@ impl fmt::Display for TokenizeReport {
                 "whose template writes the prompt otherwise where an answer follows: the answer is \
                  encoded without the template",
             ),
+            (
+                self.keys_unread,
+                "with keys of messages that the chat template does not read",
+            ),
         ] {
             if rows > 0 {
                 write!(f, "; {rows} {what}")?;
@@ -117,7 +126,12 @@ impl fmt::Display for TokenizeReport {
 impl TokenizeReport {
     /// Returns true if rows were cut, or are not what the joint text of prompt and answer says.
     pub fn is_worth_telling(&self) -> bool {
-        self.truncated + self.borders_crossed + self.prompts_respelled + self.prompts_rewritten > 0
+        self.truncated
+            + self.borders_crossed
+            + self.prompts_respelled
+            + self.prompts_rewritten
+            + self.keys_unread
+            > 0
     }
 }
 

@@ -44,6 +44,8 @@ pub(super) struct Cut {
     pub(super) respelled: bool,
     /// True if the template writes the prompt otherwise where an answer follows.
     pub(super) rewritten: bool,
+    /// True if the template does not read a key of a message.
+    pub(super) unread: bool,
 }
 
 /// A pair as ids: both completions continue the same prompt.
@@ -159,7 +161,10 @@ impl TextTokenizer {
         check_length(max_length)?;
         let rendered = self.render(prompt)?;
         let mut ids = self.encode_rendered(&rendered)?;
-        let mut cut = Cut::default();
+        let mut cut = Cut {
+            unread: self.leaves_unread(prompt),
+            ..Cut::default()
+        };
         let mut completions = [const { Vec::new() }; N];
         for (to, answer) in completions.iter_mut().zip(answers) {
             let answer = self.encode_completion(prompt, &rendered, &ids, answer)?;

@@ -8,7 +8,8 @@ use serde_json::{Map, Value, json};
 use tokenizers::Tokenizer;
 
 use super::around::{Around, put_around};
-use super::template::{ChatFallback, ChatTemplate};
+use super::template::sources::Named;
+use super::template::{ChatFallback, ChatOptions, ChatTemplate};
 use super::text_tokenizer::{SpecialTokenIds, TextTokenizer, bare};
 use crate::error::DataError;
 
@@ -21,10 +22,12 @@ pub struct TokenizerOptions {
     pub eos_token: Option<String>,
     /// Another pad token, for folders that name none, or their EOS.
     pub pad_token: Option<String>,
-    /// Another chat template.
+    /// Another chat template: Jinja, or the name of one of the folder's templates.
     pub chat_template: Option<String>,
     /// Treatment of conversations without a chat template.
     pub chat_fallback: ChatFallback,
+    /// What the chat template is given beside the messages.
+    pub chat: ChatOptions,
 }
 
 /// Keys of `tokenizer_config.json` that name the class that read the folder, or its files. A saved
@@ -55,7 +58,6 @@ const OF_THE_MAP: [&str; 8] = [
 const TOKENIZER: &str = "tokenizer.json";
 const CONFIG: &str = "tokenizer_config.json";
 const SPECIAL: &str = "special_tokens_map.json";
-const TEMPLATE: &str = "chat_template.jinja";
 const GENERATION: &str = "generation_config.json";
 const MODEL: &str = "config.json";
 
@@ -66,8 +68,13 @@ impl TextTokenizer {
     /// its tokens. EOS is `eos_token` of `tokenizer_config.json`, else of `special_tokens_map.json`;
     /// where neither names one, it is the token that the tokenizer writes behind a text, else
     /// `sep_token`. Further end tokens come from `generation_config.json`, else from `config.json`.
-    /// A pad token that is the EOS token counts as none. A chat template that does not compile is
-    /// refused when a conversation is rendered.
+    /// A pad token that is the EOS token counts as none.
+    ///
+    /// Chat templates are `chat_template.jinja` with `additional_chat_templates/`, else `chat_template` of
+    /// `tokenizer_config.json` (one text, or several with names), else that of `chat_template.json`.
+    /// Of several, conversations are rendered with `default`, or with `tool_use` where
+    /// [`ChatOptions::tools`] are given; all are kept when the tokenizer is saved. A template that does
+    /// not compile is refused when a conversation is rendered.
     ///
     /// # Errors
     /// [`DataError::Tokenizer`] for a folder without `tokenizer.json`, or whose files cannot be
@@ -135,17 +142,24 @@ impl TextTokenizer {
             }
         }
         let special = special_ids(dir, &tokenizer, &config, &around)?;
-        let template = match &options.chat_template {
-            Some(source) => Some(ChatTemplate::new(source)?),
-            None => template_source(dir, &folder)?
-                .as_deref()
-                .map(ChatTemplate::of_folder),
-        };
-        if let Some(named) = folder.get("chat_template").filter(|named| named.is_array())
-            && options.chat_template.is_none()
+        let named = Named::of_folder(dir, &folder)?;
+        let by_name = options
+            .chat_template
+            .as_deref()
+            .and_then(|name| named.get(name));
+        if (options.chat_template.is_none() || by_name.is_some())
+            && let Some(list) = named.listed()
         {
-            config.insert("chat_template".to_owned(), named.clone());
+            config.insert("chat_template".to_owned(), list);
         }
+        let (template, named) = match (&options.chat_template, by_name) {
+            (Some(_), Some(source)) => (
+                Some(ChatTemplate::of_folder(source, None)),
+                Named::default(),
+            ),
+            (Some(source), None) => (Some(ChatTemplate::new(source)?), Named::default()),
+            (None, _) => (named.pick(false, None), named),
+        };
         let fallback = options.chat_fallback;
         let mut tokenizer = Self::from_parts(tokenizer, special, template, fallback, config)?;
         for id in end_tokens(dir)? {
@@ -153,10 +167,12 @@ impl TextTokenizer {
                 tokenizer.ends.push(id);
             }
         }
-        Ok(Self {
+        Self {
             folder: Some(dir.to_owned()),
+            named,
             ..tokenizer
-        })
+        }
+        .with_chat_options(options.chat.clone())
     }
 
     /// Writes `tokenizer.json`, `tokenizer_config.json` and `special_tokens_map.json`, which
@@ -301,26 +317,8 @@ fn end_tokens(dir: &Path) -> Result<Vec<u32>, DataError> {
     Ok(Vec::new())
 }
 
-/// The template in its own file, or in the configuration: a text, or a list with one named `default`.
-fn template_source(dir: &Path, folder: &Map<String, Value>) -> Result<Option<String>, DataError> {
-    let path = dir.join(TEMPLATE);
-    if path.is_file() {
-        return fs::read_to_string(&path)
-            .map(Some)
-            .map_err(|e| io(&path, "cannot be read", e));
-    }
-    Ok(match folder.get("chat_template") {
-        Some(Value::String(template)) => Some(template.clone()),
-        Some(Value::Array(named)) => named
-            .iter()
-            .find(|entry| entry.get("name").and_then(Value::as_str) == Some("default"))
-            .and_then(|entry| entry.get("template")?.as_str().map(str::to_owned)),
-        _ => None,
-    })
-}
-
 /// The JSON object in a file, empty if there is no such file.
-fn object(path: &Path) -> Result<Map<String, Value>, DataError> {
+pub(super) fn object(path: &Path) -> Result<Map<String, Value>, DataError> {
     if !path.is_file() {
         return Ok(Map::new());
     }
@@ -339,7 +337,7 @@ fn replace(path: &Path, text: &str) -> Result<(), DataError> {
     atomic_write(path, text.as_bytes()).map_err(|e| io(path, "cannot be written", e.source))
 }
 
-fn io(path: &Path, what: &str, source: std::io::Error) -> DataError {
+pub(super) fn io(path: &Path, what: &str, source: std::io::Error) -> DataError {
     DataError::Io {
         path: path.to_owned(),
         what: what.to_owned(),

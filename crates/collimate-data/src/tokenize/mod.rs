@@ -14,5 +14,5 @@ pub use batch::TokenizeReport;
 pub use encode::{TokenizedExample, TokenizedPair, Truncation};
 pub use folder::TokenizerOptions;
 pub use stream::TextStream;
-pub use template::{ChatFallback, ChatTemplate};
+pub use template::{ChatFallback, ChatOptions, ChatTemplate};
 pub use text_tokenizer::{AnswerEnd, SpecialTokenIds, TextTokenizer};

@@ -10,7 +10,8 @@ use tokenizers::Tokenizer;
 
 use super::around::{Around, put_around};
 use super::border::{Continuation, MidText};
-use super::template::{ChatFallback, ChatTemplate, no_template, plain_prompt};
+use super::template::sources::Named;
+use super::template::{ChatFallback, ChatOptions, ChatTemplate, no_template, plain_prompt};
 use crate::error::DataError;
 
 /// The special tokens that sequences are built with.
@@ -81,6 +82,9 @@ pub struct TextTokenizer {
     pub(super) answer_end: AnswerEnd,
     pub(super) max_prompt_length: Option<usize>,
     pub(super) template: Option<ChatTemplate>,
+    /// Templates of the folder, to choose from.
+    pub(super) named: Named,
+    pub(super) chat: ChatOptions,
     pub(super) fallback: ChatFallback,
     /// Tokens and lengths of `tokenizer_config.json`.
     pub(super) config: Map<String, Value>,
@@ -150,6 +154,8 @@ impl TextTokenizer {
             answer_end: AnswerEnd::default(),
             max_prompt_length: None,
             template,
+            named: Named::default(),
+            chat: ChatOptions::default(),
             fallback,
             config,
             folder: None,
@@ -160,6 +166,34 @@ impl TextTokenizer {
     #[must_use]
     pub fn with_chat_fallback(self, fallback: ChatFallback) -> Self {
         Self { fallback, ..self }
+    }
+
+    /// The same tokenizer with other variables for its chat template.
+    ///
+    /// # Errors
+    /// [`DataError::Argument`] for a variable, or tools, that the template does not read, and for a
+    /// date that is none.
+    pub fn with_chat_options(self, chat: ChatOptions) -> Result<Self, DataError> {
+        let date = chat.moment()?;
+        let tools = chat.tools.is_some();
+        let template = match self.named.pick(tools, date) {
+            Some(template) => Some(template),
+            None => self
+                .template
+                .as_ref()
+                .map(|template| ChatTemplate::of_folder(template.source(), date)),
+        };
+        chat.check(template.as_ref())?;
+        Ok(Self {
+            template,
+            chat,
+            ..self
+        })
+    }
+
+    /// The variables that the chat template is given beside the messages.
+    pub fn chat_options(&self) -> &ChatOptions {
+        &self.chat
     }
 
     /// The same tokenizer with another rule for the end of answers that were cut (default:
@@ -255,6 +289,17 @@ impl TextTokenizer {
         Ok(ids)
     }
 
+    /// True if a message of the prompt has a key that the chat template does not read.
+    pub(super) fn leaves_unread(&self, prompt: &Prompt) -> bool {
+        match (prompt, &self.template) {
+            (Prompt::Text(_), _) => false,
+            (Prompt::Chat(messages), Some(template)) => template.leaves_unread(messages),
+            (Prompt::Chat(messages), None) => {
+                messages.iter().any(|message| !message.further.is_empty())
+            }
+        }
+    }
+
     /// What the prompt's ids are made from.
     pub(super) fn render(&self, prompt: &Prompt) -> Result<Rendered, DataError> {
         match (prompt, &self.template) {
@@ -263,7 +308,7 @@ impl TextTokenizer {
                 has_own_specials: false,
             }),
             (Prompt::Chat(messages), Some(template)) => Ok(Rendered {
-                text: template.render(messages, true, &self.config)?,
+                text: template.render(messages, true, &self.config, &self.chat)?,
                 has_own_specials: true,
             }),
             (Prompt::Chat(messages), None) => match self.fallback {
@@ -274,6 +319,22 @@ impl TextTokenizer {
                 ChatFallback::Refuse => Err(no_template(self.folder.as_deref())),
             },
         }
+    }
+
+    /// Renders a conversation with the chat template, as `apply_chat_template` of transformers does with
+    /// `tokenize=False`.
+    ///
+    /// # Errors
+    /// [`DataError::ChatTemplate`] for a tokenizer without a template, and for a conversation that the
+    /// template refuses.
+    pub fn chat_text(
+        &self,
+        messages: &[Message],
+        add_generation_prompt: bool,
+    ) -> Result<String, DataError> {
+        let template = self.template.as_ref();
+        let template = template.ok_or_else(|| no_template(self.folder.as_deref()))?;
+        template.render(messages, add_generation_prompt, &self.config, &self.chat)
     }
 
     /// Ids of a completion that follows a prompt with the ids `prompt_ids`, ending with EOS or
@@ -296,11 +357,8 @@ impl TextTokenizer {
             (None, Prompt::Text(_), _) => after(text)?,
             (None, Prompt::Chat(messages), Some(template)) => {
                 let mut messages = messages.clone();
-                messages.push(Message {
-                    role: Role::Assistant,
-                    content: text.clone(),
-                });
-                let full = template.render(&messages, false, &self.config)?;
+                messages.push(Message::new(Role::Assistant, text.clone()));
+                let full = template.render(&messages, false, &self.config, &self.chat)?;
                 // Templates that rewrite earlier turns have no suffix; the text itself is the answer then.
                 let suffix = full.strip_prefix(&rendered.text);
                 let mut answer = after(suffix.unwrap_or(text))?;

@@ -92,10 +92,7 @@ fn plain() -> TextTokenizer {
 }
 
 fn chat(turns: &[(Role, &str)]) -> Prompt {
-    let message = |&(role, content): &(Role, &str)| Message {
-        role,
-        content: content.to_owned(),
-    };
+    let message = |&(role, content): &(Role, &str)| Message::new(role, content);
     Prompt::Chat(turns.iter().map(message).collect())
 }
 

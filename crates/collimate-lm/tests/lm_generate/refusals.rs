@@ -38,10 +38,7 @@ fn prompts_that_are_none() {
         says.contains("prompt 0") && says.contains("id 99") && says.contains("below 32"),
         "{says}"
     );
-    let chat = Prompt::Chat(vec![Message {
-        role: Role::User,
-        content: "a".into(),
-    }]);
+    let chat = Prompt::Chat(vec![Message::new(Role::User, "a")]);
     let generator = generator(random_model(&Device::flex()));
     let error = generator.generate(&[Prompt::from("a"), chat], &greedy_sampling(1));
     let says = error.unwrap_err().to_string();

@@ -75,10 +75,7 @@ impl TaskTemplate {
         text += &self.tail.replace("{n}", &(shots.len() + 1).to_string());
         match self.style {
             PromptStyle::Text => Prompt::Text(text),
-            PromptStyle::Chat => Prompt::Chat(vec![Message {
-                role: Role::User,
-                content: text,
-            }]),
+            PromptStyle::Chat => Prompt::Chat(vec![Message::new(Role::User, text)]),
         }
     }
 }
@@ -98,9 +95,6 @@ pub(super) fn as_task(prompt: &Prompt) -> Option<&str> {
 pub(super) fn as_prompt(task: &str, like: &Prompt) -> Prompt {
     match like {
         Prompt::Text(_) => Prompt::Text(task.to_owned()),
-        Prompt::Chat(_) => Prompt::Chat(vec![Message {
-            role: Role::User,
-            content: task.to_owned(),
-        }]),
+        Prompt::Chat(_) => Prompt::Chat(vec![Message::new(Role::User, task)]),
     }
 }

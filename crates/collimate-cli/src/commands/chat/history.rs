@@ -38,10 +38,7 @@ impl History {
         {
             self.turns.pop();
         }
-        self.turns.push(Message {
-            role: Role::User,
-            content,
-        });
+        self.turns.push(Message::new(Role::User, content));
     }
 
     /// Takes the user's last message back.
@@ -57,10 +54,7 @@ impl History {
 
     /// Adds the model's answer.
     pub(super) fn answer(&mut self, content: String) {
-        self.turns.push(Message {
-            role: Role::Assistant,
-            content,
-        });
+        self.turns.push(Message::new(Role::Assistant, content));
     }
 
     /// Takes the last answer out, so that there can be another one.
@@ -94,10 +88,10 @@ impl History {
 
     /// All messages.
     pub(super) fn messages(&self) -> Vec<Message> {
-        let system = self.system.iter().map(|content| Message {
-            role: Role::System,
-            content: content.clone(),
-        });
+        let system = self
+            .system
+            .iter()
+            .map(|content| Message::new(Role::System, content.clone()));
         system.chain(self.turns.iter().cloned()).collect()
     }
 }

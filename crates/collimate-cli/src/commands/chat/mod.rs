@@ -136,10 +136,7 @@ fn check_template(args: &Args, tokenizer: &TextTokenizer) -> Result<bool, Failur
         )
         .into());
     }
-    let hello = Message {
-        role: Role::User,
-        content: "Hello".to_owned(),
-    };
+    let hello = Message::new(Role::User, "Hello");
     let mut messages = History::new(args.system.clone()).messages();
     messages.push(hello);
     tokenizer

@@ -209,5 +209,11 @@ fn of_tokens(facts: &Facts, tokens: &Tokens) -> Vec<String> {
             facts.file.display()
         ));
     }
+    if cut.keys_unread > 0 {
+        said.push(format!(
+            "{} keys of messages that the chat template does not read: the model does not learn from them.",
+            repeat(cut.keys_unread, "row has", "rows have")
+        ));
+    }
     said
 }

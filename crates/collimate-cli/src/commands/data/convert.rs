@@ -1,14 +1,15 @@
 //! Writes rows of any format that is read as rows that TRL reads.
 
+use std::collections::BTreeMap;
 use std::io::Cursor;
 use std::path::{Path, PathBuf};
 
-use collimate::core::{Message, PreferencePair, Prompt, Role};
+use collimate::core::{Json, Message, PreferencePair, Prompt, Role};
 use collimate::data::{
     DropReason, HhTurns, Input, LabelledExample, OnBadRow, ReadOptions, SftExample,
 };
 use collimate::files::atomic_write;
-use serde_json::{Map, Value, json};
+use serde_json::Number;
 
 use super::lines::{count, named};
 use super::read::{self, Kind, Rows};
@@ -56,17 +57,17 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let (rows, dropped) = read_all(args)?;
     let text = match &rows {
         Rows::Sft(examples) => {
-            let text = lines(of_examples(examples))?;
+            let text = lines(of_examples(examples)?)?;
             check_examples(examples, &text, &args.out)?;
             text
         }
         Rows::Pairs(pairs) => {
-            let text = lines(of_pairs(pairs))?;
+            let text = lines(of_pairs(pairs)?)?;
             check_pairs(pairs, &text, &args.out)?;
             text
         }
         Rows::Labelled(answers) => {
-            let text = lines(of_labelled(answers))?;
+            let text = lines(of_labelled(answers)?)?;
             check_labelled(answers, &text, &args.out)?;
             text
         }
@@ -136,83 +137,108 @@ fn read_all(args: &Args) -> Result<(Rows, usize), Failure> {
 }
 
 fn message(role: Role, content: &str) -> Message {
-    Message {
-        role,
-        content: content.to_owned(),
-    }
+    Message::new(role, content)
 }
+
+/// A row of a file.
+type Row = BTreeMap<String, Json>;
 
 /// An answer beside its prompt: a text, or a list with one message of the assistant.
-fn answer(prompt: &Prompt, text: &str) -> Value {
+fn answer(prompt: &Prompt, text: &str) -> Result<Json, Failure> {
     match prompt {
-        Prompt::Text(_) => json!(text),
-        Prompt::Chat(_) => json!([message(Role::Assistant, text)]),
+        Prompt::Text(_) => Ok(text.into()),
+        Prompt::Chat(_) => turns(&[message(Role::Assistant, text)]),
     }
 }
 
-fn of_pairs(pairs: &[PreferencePair]) -> Vec<Map<String, Value>> {
+/// Messages with their keys sorted, or in their order where they hold more than role and content: calls of
+/// tools are other tokens in another order.
+fn turns(messages: &[Message]) -> Result<Json, Failure> {
+    let plain = messages.iter().all(|message| message.further.is_empty());
+    Ok(match plain {
+        true => Json::of(&serde_json::to_value(messages)?)?,
+        false => Json::of(&messages)?,
+    })
+}
+
+fn asked(prompt: &Prompt) -> Result<Json, Failure> {
+    match prompt {
+        Prompt::Text(text) => Ok(text.as_str().into()),
+        Prompt::Chat(messages) => turns(messages),
+    }
+}
+
+fn number(value: Option<f64>) -> Json {
+    let number = value.and_then(Number::from_f64);
+    number.map_or(Json::Null, Json::Number)
+}
+
+fn of_pairs(pairs: &[PreferencePair]) -> Result<Vec<Row>, Failure> {
     // Where one row has scores, all have the columns: the first row shows the format.
     let scored = pairs.iter().any(|pair| pair.score_gap.is_some());
-    let row = |pair: &PreferencePair| {
-        let mut row = Map::new();
+    let row = |pair: &PreferencePair| -> Result<Row, Failure> {
+        let mut row = Row::new();
         // An answer to nothing has no list of messages before it.
         if !matches!(&pair.prompt, Prompt::Chat(messages) if messages.is_empty()) {
-            row.insert("prompt".to_owned(), json!(pair.prompt));
+            row.insert("prompt".to_owned(), asked(&pair.prompt)?);
         }
-        row.insert("chosen".to_owned(), answer(&pair.prompt, &pair.chosen.text));
+        row.insert(
+            "chosen".to_owned(),
+            answer(&pair.prompt, &pair.chosen.text)?,
+        );
         row.insert(
             "rejected".to_owned(),
-            answer(&pair.prompt, &pair.rejected.text),
+            answer(&pair.prompt, &pair.rejected.text)?,
         );
         if scored {
-            row.insert("score_chosen".to_owned(), json!(pair.score_gap));
+            row.insert("score_chosen".to_owned(), number(pair.score_gap));
             row.insert(
                 "score_rejected".to_owned(),
-                json!(pair.score_gap.map(|_| 0.0)),
+                number(pair.score_gap.map(|_| 0.0)),
             );
         }
-        row
+        Ok(row)
     };
     pairs.iter().map(row).collect()
 }
 
-fn of_examples(examples: &[SftExample]) -> Vec<Map<String, Value>> {
+fn of_examples(examples: &[SftExample]) -> Result<Vec<Row>, Failure> {
     // The first row shows the format of all.
     let chats = examples
         .iter()
         .all(|example| matches!(example.prompt, Prompt::Chat(_)));
-    let row = |example: &SftExample| {
-        let mut row = Map::new();
+    let row = |example: &SftExample| -> Result<Row, Failure> {
+        let mut row = Row::new();
         let text = &example.completion.text;
         match &example.prompt {
             Prompt::Chat(messages) if chats => {
                 let mut messages = messages.clone();
                 messages.push(message(Role::Assistant, text));
-                row.insert("messages".to_owned(), json!(messages));
+                row.insert("messages".to_owned(), turns(&messages)?);
             }
             prompt => {
-                row.insert("prompt".to_owned(), json!(prompt));
-                row.insert("completion".to_owned(), answer(prompt, text));
+                row.insert("prompt".to_owned(), asked(prompt)?);
+                row.insert("completion".to_owned(), answer(prompt, text)?);
             }
         }
-        row
+        Ok(row)
     };
     examples.iter().map(row).collect()
 }
 
-fn of_labelled(answers: &[LabelledExample]) -> Vec<Map<String, Value>> {
-    let row = |labelled: &LabelledExample| {
+fn of_labelled(answers: &[LabelledExample]) -> Result<Vec<Row>, Failure> {
+    let row = |labelled: &LabelledExample| -> Result<Row, Failure> {
         let (prompt, text) = (&labelled.example.prompt, &labelled.example.completion.text);
-        Map::from_iter([
-            ("prompt".to_owned(), json!(prompt)),
-            ("completion".to_owned(), answer(prompt, text)),
-            ("label".to_owned(), json!(labelled.desirable)),
-        ])
+        Ok(Row::from_iter([
+            ("prompt".to_owned(), asked(prompt)?),
+            ("completion".to_owned(), answer(prompt, text)?),
+            ("label".to_owned(), labelled.desirable.into()),
+        ]))
     };
     answers.iter().map(row).collect()
 }
 
-fn lines(rows: Vec<Map<String, Value>>) -> Result<String, Failure> {
+fn lines(rows: Vec<Row>) -> Result<String, Failure> {
     let mut text = String::new();
     for row in rows {
         text += &serde_json::to_string(&row)?;

@@ -209,10 +209,7 @@ impl Template {
     /// Tries the template of a tokenizer on short conversations.
     fn of(tokenizer: &TextTokenizer) -> Self {
         let present = tokenizer.chat_template().is_some();
-        let say = |role: Role, content: &str| Message {
-            role,
-            content: content.to_owned(),
-        };
+        let say = |role: Role, content: &str| Message::new(role, content);
         let render = |messages: Vec<Message>| tokenizer.encode_prompt(&Prompt::Chat(messages));
         let short = render(vec![say(Role::User, "Hello")]);
         let problem = match short {

@@ -31,10 +31,7 @@ impl Case {
 
 /// A message of the user.
 pub(crate) fn user(content: impl Into<String>) -> Message {
-    Message {
-        role: Role::User,
-        content: content.into(),
-    }
+    Message::new(Role::User, content)
 }
 
 /// Makes a text one message of the user.

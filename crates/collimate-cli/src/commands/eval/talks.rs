@@ -101,7 +101,7 @@ impl<'a> Talks<'a> {
             for (index, content) in answers {
                 if let Some(sides) = &mut self.so_far[index] {
                     let role = Role::Assistant;
-                    sides[side].push(Message { role, content });
+                    sides[side].push(Message::new(role, content));
                 }
             }
         }

@@ -100,10 +100,7 @@ fn known_tasks(file: &Path, chats: bool) -> Result<Vec<Prompt>, Failure> {
         .into_iter()
         .filter_map(|q| q.turns.into_iter().next());
     let prompt = |content: String| match chats {
-        true => Prompt::Chat(vec![Message {
-            role: Role::User,
-            content,
-        }]),
+        true => Prompt::Chat(vec![Message::new(Role::User, content)]),
         false => Prompt::Text(content),
     };
     Ok(firsts.map(prompt).collect())

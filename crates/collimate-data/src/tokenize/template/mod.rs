@@ -1,16 +1,30 @@
 //! Chat templates in Jinja, as Hugging Face folders carry them.
 
-use std::collections::BTreeMap;
+mod date;
+mod environment;
+mod json;
+mod methods;
+mod objects;
+mod options;
+mod python;
+mod repr;
+pub(super) mod sources;
+mod tags;
+mod values;
+
 use std::fmt;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
-use collimate_core::{Message, Role};
-use minijinja::syntax::SyntaxConfig;
-use minijinja::value::{Kwargs, Serde};
-use minijinja::{Environment, ErrorKind, Value as Jinja, context};
+use collimate_core::{Json, Message, Role};
+use minijinja::{Environment, ErrorKind};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use self::date::Moment;
+use self::environment::{NAME, compile};
+pub use self::options::ChatOptions;
 use crate::error::DataError;
 
 /// Treatment of a conversation when the tokenizer has no chat template.
@@ -28,7 +42,13 @@ pub enum ChatFallback {
     Plain,
 }
 
-/// A compiled chat template.
+/// A compiled chat template, which renders as transformers does.
+///
+/// A rendering that takes more than 20 million steps, or writes more than 64 MiB, is an error.
+///
+/// # Differs from
+/// Jinja2: `%` does not format texts (the filter `format` does), a filter such as `map` gives a list
+/// and no generator, and a loop over `none` is a loop over nothing.
 #[derive(Clone)]
 pub struct ChatTemplate {
     source: String,
@@ -44,30 +64,33 @@ impl fmt::Debug for ChatTemplate {
     }
 }
 
-const NAME: &str = "chat_template";
-
 impl ChatTemplate {
     /// Compiles a template.
     ///
     /// # Errors
     /// [`DataError::ChatTemplate`] for wrong Jinja.
     pub fn new(source: &str) -> Result<Self, DataError> {
+        let environment = compile(source, None).map_err(|e| refused(&e))?;
         Ok(Self {
             source: source.to_owned(),
-            environment: Ok(compile(source)?),
+            environment: Ok(environment),
         })
     }
 
     /// Compiles a template of a folder. A template that does not compile is refused only when a
     /// conversation is rendered: plain texts do not need it.
-    pub(super) fn of_folder(source: &str) -> Self {
-        let environment = compile(source).map_err(|error| match error {
-            DataError::ChatTemplate(what) => what,
-            other => other.to_string(),
-        });
+    pub(super) fn of_folder(source: &str, date: Option<Moment>) -> Self {
         Self {
             source: source.to_owned(),
-            environment,
+            environment: compile(source, date).map_err(|error| described(&error)),
+        }
+    }
+
+    /// A template that the folder does not have, with the reason.
+    pub(super) fn missing(what: String) -> Self {
+        Self {
+            source: String::new(),
+            environment: Err(what),
         }
     }
 
@@ -76,111 +99,97 @@ impl ChatTemplate {
         &self.source
     }
 
+    /// True if the source has the name, as a word.
+    pub(super) fn names(&self, name: &str) -> bool {
+        let in_word = |sign: char| sign.is_alphanumeric() || sign == '_';
+        self.source.match_indices(name).any(|(at, _)| {
+            !self.source[..at].ends_with(in_word)
+                && !self.source[at + name.len()..].starts_with(in_word)
+        })
+    }
+
+    /// True if a message has a key whose name the template does not have.
+    pub(super) fn leaves_unread(&self, messages: &[Message]) -> bool {
+        let reads = |key: &str| match values::REASONING.contains(&key) {
+            true => values::REASONING.iter().any(|name| self.names(name)),
+            false => self.names(key),
+        };
+        let keys = messages.iter().flat_map(|message| &message.further);
+        let says = |value: &Json| match value {
+            Json::Null | Json::Bool(false) => false,
+            Json::Text(text) => !text.is_empty(),
+            Json::List(list) => !list.is_empty(),
+            _ => true,
+        };
+        keys.into_iter()
+            .any(|(key, value)| says(value) && !reads(key))
+    }
+
     /// Renders messages; `special` holds `bos_token` and its like.
     pub(super) fn render(
         &self,
         messages: &[Message],
         add_generation_prompt: bool,
         special: &Map<String, Value>,
+        options: &ChatOptions,
     ) -> Result<String, DataError> {
-        let tokens: BTreeMap<String, Jinja> = special
-            .iter()
-            .filter(|(name, _)| name.ends_with("_token"))
-            .filter_map(|(name, value)| Some((name.clone(), Jinja::from(value.as_str()?))))
-            .collect();
-        let tokens = Jinja::from(tokens);
-        let messages = Jinja::from(Serde(messages));
         let environment = self
             .environment
             .as_ref()
             .map_err(|what| DataError::ChatTemplate(what.clone()))?;
         let template = environment.get_template(NAME).map_err(|e| refused(&e))?;
-        template
-            // Templates ask `tools is not none`: left undefined they would read as given.
-            .render(context! { messages, add_generation_prompt, tools => (), documents => (), ..tokens })
-            .map_err(|e| refused(&e))
+        let context = values::context(messages, add_generation_prompt, special, options);
+        let mut page = Page(Vec::new());
+        // The engine panics on some slices that go backwards.
+        let rendered = catch_unwind(AssertUnwindSafe(|| {
+            template.render_captured_to(context, &mut page).map(drop)
+        }));
+        let rendered = rendered.map_err(|_| {
+            let what = "the template engine cannot do what the template says";
+            DataError::ChatTemplate(what.to_owned())
+        })?;
+        rendered.map_err(|e| refused(&e))?;
+        String::from_utf8(page.0).map_err(|e| DataError::ChatTemplate(e.to_string()))
     }
 }
 
-/// Compiles the Jinja of a chat template.
-fn compile(source: &str) -> Result<Environment<'static>, DataError> {
-    let mut environment = Environment::new();
-    let syntax = SyntaxConfig::builder()
-        .trim_blocks(true)
-        .lstrip_blocks(true)
-        .build();
-    environment.set_syntax(syntax.map_err(|e| refused(&e))?);
-    environment.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
-    environment.add_filter("tojson", tojson);
-    environment.add_function(
-        "raise_exception",
-        |text: String| -> Result<Jinja, minijinja::Error> {
-            Err(minijinja::Error::new(ErrorKind::InvalidOperation, text))
-        },
-    );
-    // Templates ask whether the function is there, and write another date where it is not.
-    environment.add_function(
-        "strftime_now",
-        |_: String| -> Result<Jinja, minijinja::Error> {
-            let what = "the template writes the date of today (strftime_now), which changes the ids \
-                        from day to day: write a date into the template";
-            Err(minijinja::Error::new(ErrorKind::InvalidOperation, what))
-        },
-    );
-    environment
-        .add_template_owned(NAME, source.to_owned())
-        .map_err(|e| refused(&e))?;
-    Ok(environment)
-}
+/// Bytes that a rendering may have.
+const LONGEST: usize = 64 << 20;
 
-/// JSON as the templates of transformers write it: Python's `json.dumps(…, ensure_ascii=False)`.
-///
-/// The filter of Jinja makes JSON safe for HTML pages: it escapes `<`, `>`, `&` and `'`, which would be
-/// other tokens.
-fn tojson(
-    value: &Jinja,
-    indent: Option<Jinja>,
-    options: Kwargs,
-) -> Result<Jinja, minijinja::Error> {
-    let text = minijinja::filters::tojson(value, indent, options)?.to_string();
-    let mut plain = String::with_capacity(text.len());
-    let mut rest = text.as_str();
-    while let Some(place) = rest.find('\\') {
-        plain.push_str(&rest[..place]);
-        rest = &rest[place..];
-        let escapes = [
-            ("\\u003c", "<"),
-            ("\\u003e", ">"),
-            ("\\u0026", "&"),
-            ("\\u0027", "'"),
-        ];
-        let (taken, written) = match escapes.into_iter().find(|(code, _)| rest.starts_with(code)) {
-            Some((code, sign)) => (code.len(), sign),
-            // A backslash and the sign that it escapes, which may be another backslash.
-            None => {
-                let end = rest
-                    .char_indices()
-                    .nth(2)
-                    .map_or(rest.len(), |(end, _)| end);
-                (end, &rest[..end])
-            }
-        };
-        plain.push_str(written);
-        rest = &rest[taken..];
+/// The text of a rendering, of a limited length.
+struct Page(Vec<u8>);
+
+impl io::Write for Page {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.0.len() + bytes.len() > LONGEST {
+            return Err(io::Error::other("more than 64 MiB"));
+        }
+        self.0.extend_from_slice(bytes);
+        Ok(bytes.len())
     }
-    plain.push_str(rest);
-    Ok(Jinja::from_safe_string(plain))
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
-fn refused(error: &minijinja::Error) -> DataError {
+fn described(error: &minijinja::Error) -> String {
     let line = error
         .line()
         .map(|line| format!(" (line {line} of the template)"))
         .unwrap_or_default();
-    let detail = error
-        .detail()
-        .map_or_else(|| error.kind().to_string(), str::to_owned);
-    DataError::ChatTemplate(format!("{detail}{line}"))
+    let detail = match error.kind() {
+        ErrorKind::OutOfFuel => "the template does not end: more than 20 million steps".to_owned(),
+        ErrorKind::WriteFailure => "the template writes more than 64 MiB".to_owned(),
+        kind => error
+            .detail()
+            .map_or_else(|| kind.to_string(), str::to_owned),
+    };
+    format!("{detail}{line}")
+}
+
+fn refused(error: &minijinja::Error) -> DataError {
+    DataError::ChatTemplate(described(error))
 }
 
 /// The error of [`ChatFallback::Refuse`].
@@ -199,6 +208,7 @@ pub(super) fn plain_prompt(messages: &[Message]) -> String {
             Role::System => "System",
             Role::User => "User",
             Role::Assistant => "Assistant",
+            Role::Tool => "Tool",
         };
         text.push_str(&format!("{role}: {}\n\n", message.content));
     }
@@ -208,13 +218,15 @@ pub(super) fn plain_prompt(messages: &[Message]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use minijinja::{Value as Jinja, context};
+
     use super::*;
 
     /// The right values are those of Python's `json.dumps(…, ensure_ascii=False)`.
     #[test]
     fn tojson_escapes_nothing_for_html() {
         let written = |source: &str, value: Jinja| {
-            let environment = compile(source).unwrap();
+            let environment = compile(source, None).unwrap();
             let template = environment.get_template(NAME).unwrap();
             template.render(context! { value }).unwrap()
         };
