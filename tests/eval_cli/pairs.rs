@@ -91,6 +91,24 @@ fn pairs_by_a_reward_model_in_rewardbench_s_layout() {
     let printed: Value =
         serde_json::from_str(&text(&succeed("eval", folder, &printed).stdout)).unwrap();
     assert_eq!(printed, summary);
+    // Rows that are cut are scored as `score` scores them.
+    let cut = [&data[..], &["--max-length", "8"]].concat();
+    succeed(
+        "score",
+        folder,
+        &[&cut[..], &["--out", "cut.jsonl"]].concat(),
+    );
+    succeed(
+        "eval",
+        folder,
+        &[&["pairs"], &cut[..], &["--out", "cut"]].concat(),
+    );
+    let (by_score, by_eval) = (folder.join("cut.jsonl"), folder.join("cut/scores.jsonl"));
+    for (one, other) in lines(&by_score).iter().zip(&lines(&by_eval)) {
+        for side in ["chosen_score", "rejected_score"] {
+            assert_eq!(one[side], other[side], "{side}");
+        }
+    }
     let bench = &summary["reward_bench"];
     assert_eq!(bench["sections"][0]["section"], "Safety");
     near(&bench["sections"][0]["score"], right[4]);

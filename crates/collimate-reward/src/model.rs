@@ -128,7 +128,7 @@ impl<B: HfReward> HfFolder for RewardModel<B> {
                 path: dir.to_owned(),
                 message:
                     "holds a backbone without a reward head: train one with `collimate reward` or \
-                          `collimate ser`, or score log-probabilities instead"
+                          `collimate ser`, or score log-probabilities instead (`collimate score --logprobs`)"
                         .to_owned(),
             }),
         }

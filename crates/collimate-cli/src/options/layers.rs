@@ -239,7 +239,7 @@ pub(crate) struct Assignment {
 pub(crate) fn assignment(text: &str, docs: &Docs) -> Result<Assignment, String> {
     let Some((path, value)) = text.split_once('=') else {
         return Err(format!(
-            "--set {text}: write OPTION=VALUE, as in --set train.epochs=2"
+            "--set {text}: write OPTION=VALUE with an option as config print shows it"
         ));
     };
     let path = path.trim();

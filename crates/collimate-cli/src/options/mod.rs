@@ -148,9 +148,10 @@ impl<L: Layered> Options<L> {
         if self.run.dry_run {
             return match L::preview(&config) {
                 Some(preview) => preview.print(&device, self.run.gradient_checkpointing),
-                None if !L::ESTIMATES => Err(usage(
-                    "--dry-run: this command learns from texts that it writes: no estimate is made",
-                )),
+                None if !L::ESTIMATES => Err(
+                    "--dry-run: this command learns from texts that it writes: no estimate is made"
+                        .into(),
+                ),
                 None => Err(usage(format!(
                     "--dry-run estimates runs on data of your own: give --{} too",
                     L::OWN
@@ -172,10 +173,11 @@ impl<L: Layered> Options<L> {
             false => serde_json::to_value(self.config()?)?,
         };
         if !own && !config.get(L::OWN).is_some_and(is_own) {
-            crate::common::tell(
-                "these are the options of the synthetic world; --own prints those for data and models of \
-                 your own",
-            );
+            crate::common::tell(&format!(
+                "these are the options of the synthetic world; `collimate config print --own {}` prints \
+                 those for data and models of your own",
+                L::NAME.replace('_', "-")
+            ));
         }
         Ok(match syntax {
             Syntax::Yaml => yaml(&config, &Docs::of::<L>()),

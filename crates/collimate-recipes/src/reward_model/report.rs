@@ -44,6 +44,7 @@ pub fn write_report<B: HfReward>(
         "about": about,
         "config": config,
         "lengths": outcome.tokenize.to_string(),
+        "dropped": outcome.tokenize.equal_answers,
     });
     let rows = run.metrics().rows()?;
     let figures = figures(outcome, &rows, &config.train.stage);

@@ -211,10 +211,11 @@ where
     Ok(())
 }
 
-/// Three significant digits.
+/// Three significant digits; whole numbers, such as counts, without a point.
 fn number(value: f64) -> String {
-    if value == 0.0 {
-        return "0".to_owned();
+    if value.fract() == 0.0 && value.abs() < 1e6 {
+        // Zero has no sign.
+        return format!("{:.0}", value + 0.0);
     }
     let whole = value.abs().max(1e-12).log10().floor() as i32;
     let decimals = (2 - whole).clamp(0, 4) as usize;
@@ -229,7 +230,7 @@ mod tests {
     fn numbers_have_three_digits() {
         assert_eq!(
             [0.6178, 12.34, -3.0, 123456.0, 0.0].map(number),
-            ["0.618", "12.3", "-3.00", "123456", "0"]
+            ["0.618", "12.3", "-3", "123456", "0"]
         );
     }
 }

@@ -111,7 +111,8 @@ impl Frame<'_> {
             .y_label_area_size(style.px(64.0))
             .build_cartesian_2d(self.x.clone(), self.y.clone())
             .map_err(show)?;
-        let label = |value: &f64| pretty_print_float(*value, true);
+        let x_label = label(&self.x);
+        let y_label = label(&self.y);
         chart
             .configure_mesh()
             .disable_x_mesh()
@@ -119,8 +120,8 @@ impl Frame<'_> {
             .x_labels(self.x_labels)
             .y_labels(8)
             .y_label_offset(style.px(NUDGE))
-            .x_label_formatter(&label)
-            .y_label_formatter(&label)
+            .x_label_formatter(&x_label)
+            .y_label_formatter(&y_label)
             .x_desc(self.x_label)
             .y_desc(self.y_label)
             .label_style(style.text(13.0))
@@ -160,6 +161,15 @@ impl Frame<'_> {
             root.draw_text(name, &font, at).map_err(show)?;
         }
         Ok(text + swatch + style.px(16.0))
+    }
+}
+
+/// Writes the numbers of an axis; what rounding leaves of zero is zero.
+fn label(axis: &Range<f64>) -> impl Fn(&f64) -> String {
+    let nothing = 1e-9 * (axis.end - axis.start).abs();
+    move |value| match value.abs() < nothing {
+        true => "0".to_owned(),
+        false => pretty_print_float(*value, true),
     }
 }
 

@@ -36,10 +36,12 @@ impl Found {
         scores: Vec<(f32, f32)>,
     ) -> Result<Self, Failure> {
         let mut numbers = Numbers::default();
-        let prompts: Vec<usize> = pairs
-            .iter()
-            .map(|pair| numbers.of(&question(&pair.prompt)))
-            .collect();
+        let group = |(at, pair): (usize, &PreferencePair)| match question(&pair.prompt) {
+            // Pairs without a prompt have nothing in common.
+            none if none.is_empty() => numbers.of(&format!("\0pair {at}")),
+            question => numbers.of(&question),
+        };
+        let prompts: Vec<usize> = pairs.iter().enumerate().map(group).collect();
         let interval =
             Bootstrap::default().mean(&outcomes(&scores)?, Groups::By(&prompts), key())?;
         let mut parts: Vec<(String, Vec<(f32, f32)>)> = Vec::new();

@@ -35,8 +35,8 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     check(dir)?;
     let run = RunFolder::open(dir)?;
     let rows = run.metrics().rows()?;
-    let stages = stages(dir)?;
     let summary = json(&dir.join("summary.json"))?;
+    let stages = stages(dir, summary.is_some())?;
 
     let mut values = json!({
         "name": name(dir), "stages": stages, "summary": summary.as_ref().map(tables::of), "curves": [],
@@ -99,18 +99,18 @@ fn name(dir: &Path) -> String {
     last.unwrap_or_else(|| dir.display().to_string())
 }
 
-/// The stages of the journal with their state.
-fn stages(dir: &Path) -> Result<Vec<[String; 2]>, Failure> {
+/// The stages of the journal with their state, in a run that has ended or not.
+fn stages(dir: &Path, ended: bool) -> Result<Vec<[String; 2]>, Failure> {
     let journal = json(&dir.join("journal.json"))?.unwrap_or_default();
     let listed = journal.get("stages").and_then(Value::as_array);
     let stage = |entry: &Value| {
         let name = entry.get("stage").and_then(Value::as_str).unwrap_or("?");
         // Trainings leave checkpoints, not results.
         let kept = entry.get("result").is_some_and(|result| !result.is_null());
-        let state = if kept {
-            "result in the journal"
-        } else {
-            "begun"
+        let state = match (kept, ended) {
+            (true, _) => "result in the journal",
+            (false, true) => "done",
+            (false, false) => "begun",
         };
         [name.to_owned(), state.to_owned()]
     };

@@ -15,7 +15,6 @@ use super::args::Config;
 use super::pairs::{self, Sizes};
 use super::rules;
 use crate::common::{self, Failure, Interrupted};
-use crate::runs;
 use crate::start::Start;
 
 /// Runs the command.
@@ -26,7 +25,15 @@ pub(crate) fn run(start: &Start<'_, Config>) -> Result<(), Failure> {
     let mut from = Pretrained::<Llama>::from_folder(dir, start.device)?
         .with_max_length(config.align.max_length);
     from.model = from.model.with_recompute(start.args.gradient_checkpointing);
-    runs::check_length(from.max_length, &from.model)?;
+    let (length, most) = (from.max_length, from.model.max_positions());
+    if length > most {
+        return Err(format!(
+            "an opening of {} tokens, {} new ones and the marks around them are {length} tokens: the model \
+             takes at most {most} tokens: give fewer --new-tokens",
+            config.opening_tokens, config.align.responses.max_new_tokens
+        )
+        .into());
+    }
     let job = start.open(from.tokenizer.clone(), from.max_length)?;
     let generator = from.generator();
     let new_tokens = config.align.responses.max_new_tokens;

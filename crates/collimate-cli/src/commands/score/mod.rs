@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use collimate::core::PreferencePair;
 use collimate::data::{
-    AnswerEnd, ChatFallback, Format, HhTurns, Input, OnBadRow, ReadOptions, ReadReport, SftExample,
+    ChatFallback, Format, HhTurns, Input, OnBadRow, ReadOptions, ReadReport, SftExample,
     TextTokenizer, TokenizeReport, Truncation,
 };
 use collimate::files::atomic_write;
@@ -139,11 +139,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let architecture = common::architecture(&args.model)?;
     let tokenizer = TextTokenizer::from_folder(&args.model)?
         .with_chat_fallback(args.chat_fallback)
-        .with_max_prompt_length(args.max_prompt_length)
-        .with_answer_end(match args.logprobs {
-            true => AnswerEnd::WholeAnswers,
-            false => AnswerEnd::EveryAnswer,
-        });
+        .with_max_prompt_length(args.max_prompt_length);
     let (rows, report) = read(args)?;
     let task = Task {
         tokenizer,

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use collimate::data::AnswerEnd;
 use collimate::nn::{HfFolder, HfReward};
 use collimate::prelude::Device;
 use collimate::reward::{RewardModel, score_pairs_with, score_sequences_with};
@@ -21,14 +22,15 @@ pub(crate) fn columns<B: HfReward>(
 ) -> Result<Vec<Column>, Failure> {
     let model = RewardModel::<B>::load(dir, device)?;
     let length = task.max_length(model.backbone.max_positions())?;
+    // As in training: an answer that was cut ends too.
+    let tokenizer = task.tokenizer.clone();
+    let tokenizer = tokenizer.with_answer_end(AnswerEnd::EveryAnswer);
     let column =
         |scores: Vec<f32>| -> Vec<Value> { scores.into_iter().map(|s| json!(s)).collect() };
     let progress = |rows: usize| Progress::Auto.start("score", 0, rows as u64);
     match &task.rows {
         Rows::Single(rows) => {
-            let (ids, cut) = task
-                .tokenizer
-                .encode_examples(rows, length, Task::TRUNCATION)?;
+            let (ids, cut) = tokenizer.encode_examples(rows, length, Task::TRUNCATION)?;
             task.tell(&cut, length);
             let mut meter = progress(rows.len());
             let scores = score_sequences_with(&model, &ids, TOKENS_PER_PACK, |done, _| {
@@ -38,9 +40,7 @@ pub(crate) fn columns<B: HfReward>(
             Ok(vec![("score", column(scores))])
         }
         Rows::Pairs(rows) => {
-            let (ids, cut) = task
-                .tokenizer
-                .encode_pairs(rows, length, Task::TRUNCATION)?;
+            let (ids, cut) = tokenizer.encode_pairs(rows, length, Task::TRUNCATION)?;
             task.tell(&cut, length);
             let mut meter = progress(rows.len());
             let scores = score_pairs_with(&model, &ids, TOKENS_PER_PACK, |done, _| {
