@@ -13,7 +13,7 @@ pub struct PlanArgs {
     /// The plan
     #[arg(value_name = "PLAN.json")]
     plan: PathBuf,
-    /// File of the results; by default docs/results/<plan>.jsonl
+    /// File of the results; by default docs/results/PLAN.jsonl
     #[arg(long, value_name = "FILE.jsonl")]
     results: Option<PathBuf>,
     /// Only cells whose name or id has this part
@@ -62,7 +62,7 @@ pub struct RunArgs {
     /// Keep checkpoints and models of finished runs
     #[arg(long)]
     pub(crate) keep: bool,
-    /// Folder of the runs: DIR/<plan>/<cell id>/run
+    /// Folder of the runs: DIR/PLAN/ID/run, with the id of the cell
     #[arg(long, value_name = "DIR", default_value = "runs/experiments")]
     pub(crate) work: PathBuf,
 }

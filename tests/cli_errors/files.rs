@@ -36,7 +36,7 @@ fn a_file_is_named_by_what_it_holds() {
     );
     file(
         "tools.jsonl",
-        br#"{"prompt": "x", "chosen": [{"role": "assistant", "content": "", "tool_calls": [{"id": "1"}]}], "rejected": []}"#,
+        br#"{"prompt": "x", "chosen": [{"role": "assistant", "content": "", "tool_calls": [{"id": "1"}]}], "rejected": [{"role": "assistant", "content": "y"}]}"#,
         &["tools.jsonl:1: `chosen[0].tool_calls` is not supported"],
     );
     file(

@@ -141,7 +141,13 @@ pub(crate) fn with_nearest(text: &str) -> String {
     let Some(wrong) = names.next().filter(|_| is_name) else {
         return text.to_owned();
     };
+    // Parsers write the names that are expected with or without quotes.
+    let expected = text
+        .split_once("expected one of ")
+        .map_or("", |(_, list)| list);
+    let bare = expected.split(", ").map(|name| name.trim_matches('`'));
     let near = names
+        .chain(bare)
         .map(|name| (strsim::jaro_winkler(wrong, name), name))
         .filter(|(near, _)| *near > 0.75)
         .max_by(|a, b| a.0.total_cmp(&b.0));
