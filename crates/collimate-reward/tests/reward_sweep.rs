@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 use collimate_lm::{Bert, Llama};
-use collimate_nn::{Backbone, Forward, HfReward, Pack};
+use collimate_nn::{Forward, HfFolder, HfReward, Pack};
 use collimate_reward::RewardModel;
 use collimate_testkit::{host, max_relative_error};
 use serde_json::Value;
