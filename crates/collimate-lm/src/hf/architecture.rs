@@ -5,13 +5,13 @@ use std::path::Path;
 use collimate_nn::LoadError;
 
 use super::json::JsonConfig;
-use crate::llama::families::Family;
+use crate::llama::families::{Family, Task};
 
 /// The kind of network that a folder holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Architecture {
-    /// A language model: `…ForCausalLM` or `…Model` of Llama, Mistral, Qwen2, Qwen3 or SmolLM3.
+    /// A language model: `…ForCausalLM` or `…Model` of a [`ModelType`](crate::ModelType).
     Decoder,
     /// A reward model: `…ForSequenceClassification` of such a family.
     DecoderReward,
@@ -35,11 +35,12 @@ impl JsonConfig {
         let (kind, name) = (model_type.as_deref(), name.as_deref());
         let found = match kind.and_then(Family::named) {
             Some(family) => {
-                let task = name.map(|name| name.strip_prefix(family.class));
-                match task {
-                    None | Some(Some("ForCausalLM" | "Model")) => Some(Architecture::Decoder),
-                    Some(Some("ForSequenceClassification")) => Some(Architecture::DecoderReward),
-                    Some(_) => None,
+                let is = |task| name.is_some() && family.class_of(task).as_deref() == name;
+                match name {
+                    None => Some(Architecture::Decoder),
+                    _ if is(Task::CausalLm) => Some(Architecture::Decoder),
+                    _ if is(Task::Reward) => Some(Architecture::DecoderReward),
+                    Some(name) => (name == family.base_class()).then_some(Architecture::Decoder),
                 }
             }
             None => match (kind, name) {
@@ -58,9 +59,9 @@ impl JsonConfig {
                     kind.unwrap_or("(none given)")
                 ),
                 &format!(
-                    "{} (each also as …Model and, with num_labels 1, as \
+                    "{} (each also as …Model and, with num_labels 1 and but for Granite, as \
                      …ForSequenceClassification), BertModel",
-                    Family::classes("ForCausalLM")
+                    Family::classes(Task::CausalLm)
                 ),
             )
         })
