@@ -66,12 +66,17 @@ impl Mlp {
     /// The rows that the last matrix reads: the results of the first ones, put together.
     pub(crate) fn act(&self, parts: Vec<Tensor<2>>) -> Tensor<2> {
         let mut parts = parts.into_iter();
-        let first = parts.next().expect("a layer has a matrix that reads its input");
+        let first = parts
+            .next()
+            .expect("a layer has a matrix that reads its input");
         let (gate, up) = match (parts.next(), &self.gate_up_proj) {
             (Some(up), _) => (first, up),
             (None, Some(_)) => {
                 let half = first.dims()[1] / 2;
-                (first.clone().narrow(1, 0, half), first.narrow(1, half, half))
+                (
+                    first.clone().narrow(1, 0, half),
+                    first.narrow(1, half, half),
+                )
             }
             (None, None) => {
                 return match self.activation {

@@ -102,9 +102,7 @@ impl Block {
         let read = match self.placement {
             Placement::Before if self.parallel => second.forward(before),
             Placement::Before => second.forward(x.clone()),
-            Placement::After | Placement::Both => {
-                norm(&self.pre_feedforward_layernorm, x.clone())
-            }
+            Placement::After | Placement::Both => norm(&self.pre_feedforward_layernorm, x.clone()),
         };
         let fed = norm(&self.post_feedforward_layernorm, feed(read));
         x + branch(fed)

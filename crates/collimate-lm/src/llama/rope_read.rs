@@ -241,7 +241,10 @@ fn one_number(
     (key, top): (&str, Option<f64>),
     others: impl Iterator<Item = (String, f64)>,
 ) -> Result<Option<f64>, LoadError> {
-    let mut all = top.map(|value| (key.to_owned(), value)).into_iter().chain(others);
+    let mut all = top
+        .map(|value| (key.to_owned(), value))
+        .into_iter()
+        .chain(others);
     let Some((first, value)) = all.next() else {
         return Ok(None);
     };

@@ -1,7 +1,7 @@
 //! The parameters that a configuration asks for, known without making them.
 
 use super::config::LlamaConfig;
-use super::design::{MlpKind, NormKind, Qkv, QkNorm};
+use super::design::{MlpKind, NormKind, QkNorm, Qkv};
 use super::parts::norms;
 
 impl LlamaConfig {

@@ -103,7 +103,10 @@ impl HfReward for Llama {
         };
         let family = self.config().family();
         let Some(class) = family.class_of(Task::Reward) else {
-            let message = format!("no class of transformers reads a {} reward model", family.class);
+            let message = format!(
+                "no class of transformers reads a {} reward model",
+                family.class
+            );
             return Err(fail(message));
         };
         if pooling != Pooling::LastToken || head.bias.is_some() {

@@ -267,6 +267,7 @@ pub fn layered(sizes: &LlamaConfig) -> Vec<(ModelType, LlamaConfig)> {
             mscale: None,
             mscale_all_dim: None,
             truncate: None,
+            llama_4_scaling_beta: None,
         }),
         ..sizes.clone()
     };

@@ -3,9 +3,9 @@
 use serde_json::{Map, Value, json};
 
 use super::{Absent, Design, Family, Keys, LlamaConfig, ModelType, Names, RopeRules, windows};
-use collimate_nn::LoadError;
 use crate::hf::JsonConfig;
 use crate::llama::design::Placement;
+use collimate_nn::LoadError;
 
 const SCALAR: &str = "query_pre_attn_scalar";
 const SCORES: &str = "attn_logit_softcapping";
@@ -80,7 +80,11 @@ pub(super) fn write_scores(config: &LlamaConfig, json: &mut Map<String, Value>) 
     let scalar = scalar.unwrap_or(config.head_dim() as f64);
     // Transformers asks for a whole number here.
     let whole = scalar.fract() == 0.0 && scalar < 1e15;
-    let value = if whole { json!(scalar as u64) } else { json!(scalar) };
+    let value = if whole {
+        json!(scalar as u64)
+    } else {
+        json!(scalar)
+    };
     json.insert(SCALAR.to_owned(), value);
     json.insert(SCORES.to_owned(), json!(config.attn_logit_softcapping));
     json.insert(LOGITS.to_owned(), json!(config.final_logit_softcapping));

@@ -1,6 +1,9 @@
 //! Gemma 3, the text model alone: norms of queries and keys, windows with rotary positions of their own.
 
-use super::{Absent, Design, Family, Keys, LlamaConfig, ModelType, Names, RopeRules, gemma2, rope_write, windows};
+use super::{
+    Absent, Design, Family, Keys, LlamaConfig, ModelType, Names, RopeRules, gemma2, rope_write,
+    windows,
+};
 use crate::llama::design::Placement;
 
 pub(super) const FAMILY: Family = Family {

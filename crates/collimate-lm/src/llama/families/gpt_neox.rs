@@ -56,7 +56,12 @@ pub(super) const FAMILY: Family = Family {
         ] {
             json.insert(key.to_owned(), value);
         }
-        for key in ["mlp_bias", "num_key_value_heads", "partial_rotary_factor", "rope_theta"] {
+        for key in [
+            "mlp_bias",
+            "num_key_value_heads",
+            "partial_rotary_factor",
+            "rope_theta",
+        ] {
             json.remove(key);
         }
     },

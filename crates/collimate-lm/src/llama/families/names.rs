@@ -110,7 +110,12 @@ impl Names {
     pub(crate) fn of(&self, path: &str) -> String {
         let Some(rest) = path.strip_prefix("model.") else {
             let output = self.output[0];
-            return if path == "lm_head.weight" { output } else { path }.to_owned();
+            return if path == "lm_head.weight" {
+                output
+            } else {
+                path
+            }
+            .to_owned();
         };
         let mut rest = rest.to_owned();
         for (part, name) in self.parts {

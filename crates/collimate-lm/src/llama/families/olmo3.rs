@@ -1,6 +1,6 @@
 //! OLMo 3: OLMo 2 with a window in three of four layers; positions are scaled in the others alone.
 
-use super::{Absent, Design, Family, Keys, ModelType, Names, RopeRules, olmo2, rope_write, windows};
+use super::{Absent, Family, Keys, ModelType, Names, RopeRules, olmo2, rope_write, windows};
 
 pub(super) const FAMILY: Family = Family {
     kind: ModelType::Olmo3,

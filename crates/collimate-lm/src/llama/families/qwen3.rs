@@ -6,7 +6,12 @@ pub(super) const FAMILY: Family = Family {
     kind: ModelType::Qwen3,
     model_type: "qwen3",
     class: "Qwen3",
-    may: &["head_dim", "attention_bias", "layer_types", "sliding_window"],
+    may: &[
+        "head_dim",
+        "attention_bias",
+        "layer_types",
+        "sliding_window",
+    ],
     must: &["qk_norm"],
     own_keys: &[],
     absent: Absent {

@@ -24,11 +24,18 @@ pub(super) fn by_kind(config: &LlamaConfig, json: &mut Map<String, Value>, local
     let ropes = config.ropes();
     let [full, sliding] = [&ropes[0], ropes.last().unwrap_or(&ropes[0])];
     match (local, sliding) {
-        (Some(key), LayerRope { rope_theta, rope_scaling: None }) => {
+        (
+            Some(key),
+            LayerRope {
+                rope_theta,
+                rope_scaling: None,
+            },
+        ) => {
             json.insert(key.to_owned(), json!(rope_theta));
         }
         _ => {
-            let nested = json!({"full_attention": object(full), "sliding_attention": object(sliding)});
+            let nested =
+                json!({"full_attention": object(full), "sliding_attention": object(sliding)});
             json.insert(PARAMETERS.to_owned(), nested);
             json.remove(THETA);
             json.remove(SCALING);
