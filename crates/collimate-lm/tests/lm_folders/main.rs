@@ -5,6 +5,7 @@ mod common;
 mod families;
 mod kept;
 mod leftovers;
+mod more_families;
 mod options;
 mod pretrained;
 mod rope;

@@ -68,7 +68,10 @@ fn named_gradients(model: &Llama, loss: &Tensor<1>) -> BTreeMap<String, Vec<f32>
         assert!(rest.is_empty());
         // Transformers calls the matrix otherwise in memory than in the file.
         let name = name.replace("embed_out", "lm_head");
-        (name, values.iter().map(|v| f32::from_le_bytes(*v)).collect())
+        (
+            name,
+            values.iter().map(|v| f32::from_le_bytes(*v)).collect(),
+        )
     });
     all.collect()
 }
