@@ -52,6 +52,16 @@ impl JsonConfig {
             },
         };
         found.ok_or_else(|| {
+            if self.value("text_config").is_some() {
+                return self.unsupported(
+                    format!(
+                        "model_type {}, a text model beside others",
+                        kind.unwrap_or_default()
+                    ),
+                    "a text model alone: with transformers, save the language model of this one as \
+                     the …ForCausalLM of its text_config",
+                );
+            }
             self.unsupported(
                 format!(
                     "architecture {} (model_type {})",

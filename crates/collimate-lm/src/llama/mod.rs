@@ -15,6 +15,7 @@ mod parts;
 mod places;
 mod read;
 mod rope;
+mod rope_object;
 mod rope_read;
 mod sizes;
 mod store;

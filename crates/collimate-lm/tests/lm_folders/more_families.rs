@@ -205,6 +205,16 @@ fn a_base_that_versions_read_differently_is_refused() {
 }
 
 #[test]
+fn a_text_model_beside_others_is_named() {
+    let dir = with("gemma3-window", "model_type", value!("gemma3"));
+    edit_config(dir.path(), |c| {
+        c["architectures"] = value!(["Gemma3ForConditionalGeneration"]);
+        c["text_config"] = value!({"model_type": "gemma3_text"});
+    });
+    refused(dir.path(), &["model_type gemma3,", "text_config"]);
+}
+
+#[test]
 fn a_granite_is_no_reward_model() {
     let dir = fixture("granite-plain");
     let error = Llama::load_reward(&dir, &device()).expect_err("no such class");
