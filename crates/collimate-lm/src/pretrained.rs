@@ -14,7 +14,7 @@ use thiserror::Error;
 use crate::TextGenerator;
 use crate::hf::eos_token_ids;
 
-/// Why a folder of model and tokenizer cannot be read or written.
+/// The reason why a folder of model and tokenizer cannot be read or written.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum PretrainedError {

@@ -1,4 +1,4 @@
-//! Reading tokens one pass after another: what the model remembers, and its weights laid out for
+//! Reading tokens one pass after another: keys and values that are kept, and weights laid out for
 //! few rows.
 
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use super::config::LlamaConfig;
 use super::parts::{Block, Trunk};
 use crate::rows::only;
 
-/// What a [`Llama`](super::Llama) remembers of the tokens of some rows, beside a copy of its weights
+/// Keys and values of the tokens that a [`Llama`](super::Llama) has read, beside a copy of its weights
 /// that suits short passes. Layers with the same window share their pages. The cache belongs to
 /// these weights: a model that has learned since needs a new one.
 #[derive(Debug)]

@@ -1,4 +1,4 @@
-//! What each layer of a decoder is made of.
+//! The parts of each layer of a decoder.
 
 use std::num::NonZeroUsize;
 

@@ -16,7 +16,7 @@ use super::mlp::Mlp;
 use super::norm::Norm;
 use crate::rows::Rows;
 
-/// What layers need besides their input.
+/// Positions and attention patterns, which all layers read.
 struct Pass {
     places: Places,
     /// One for each window of the configuration.

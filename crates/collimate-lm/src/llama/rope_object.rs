@@ -12,7 +12,7 @@ pub(super) const PARTIAL: &str = "partial_rotary_factor";
 const ORIGINAL: &str = "original_max_position_embeddings";
 const KINDS: &str = "rope_type default, linear, dynamic, llama3, yarn";
 
-/// What one object says, with the object's path.
+/// Base, share and scaling that one object names, with the path of the object.
 pub(super) struct Place {
     pub(super) path: String,
     pub(super) theta: Option<f64>,

@@ -73,9 +73,9 @@ impl RopeRules {
 
 /// Rotary positions of a folder.
 pub(super) struct Rope {
-    /// Of all layers, or of those without a window.
+    /// Positions of all layers, or of the layers without a window.
     pub(super) all: LayerRope,
-    /// Of sliding layers, where the family has them apart.
+    /// Positions of sliding layers, where the family names them apart.
     pub(super) sliding: Option<LayerRope>,
     pub(super) partial: Option<f64>,
 }
