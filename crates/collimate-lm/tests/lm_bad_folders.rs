@@ -75,11 +75,11 @@ fn what_is_not_implemented_is_refused_by_name() {
     let cases: [(Edit, &[&str]); 8] = [
         (
             |c| {
-                c["architectures"] = json!(["GemmaForCausalLM"]);
-                c["model_type"] = json!("gemma");
+                c["architectures"] = json!(["CohereForCausalLM"]);
+                c["model_type"] = json!("cohere");
             },
             &[
-                "GemmaForCausalLM",
+                "CohereForCausalLM",
                 "LlamaForCausalLM",
                 "MistralForCausalLM",
                 "Qwen3ForCausalLM",

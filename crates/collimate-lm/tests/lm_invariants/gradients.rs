@@ -86,7 +86,26 @@ fn recomputed_blocks_learn_the_same_bit_by_bit() {
         for model in [model, adapted] {
             let plain = learned(model.clone(), false, loss);
             assert!(!plain.1.is_empty());
-            assert_eq!(learned(model, true, loss), plain, "llama on {name}");
+            // Without a norm before the projections four parts read a block's input, and their
+            // gradients are summed in another order.
+            let sums_otherwise = model.config().model_type == Some(collimate_lm::ModelType::Olmo2);
+            let again = learned(model, true, loss);
+            if sums_otherwise {
+                assert_close(&name, &again.0, &wide(&plain.0), 1e-6);
+                for (path, values) in &again.1 {
+                    assert_close(
+                        &format!("{name}, {path}"),
+                        values,
+                        &wide(&plain.1[path]),
+                        1e-4,
+                    );
+                }
+                continue;
+            }
+            assert!(
+                again == plain,
+                "llama on {name}: recomputed blocks learn otherwise"
+            );
         }
     }
     for (name, device) in devices() {

@@ -249,10 +249,19 @@ fn keys(dir: &Path) -> Vec<String> {
     keys
 }
 
-/// Without the keys that say the same in other words: windows by layer, and a head's size.
+/// Without the keys that say the same in other words: windows by layer, a head's size, and rotary
+/// positions that older versions read elsewhere.
 fn own_keys(dir: &Path) -> Vec<String> {
     let keys = keys(dir).into_iter();
-    keys.filter(|key| key != "layer_types" && key != "head_dim")
+    let elsewhere = [
+        "head_dim",
+        "layer_types",
+        "partial_rotary_factor",
+        "rope_local_base_freq",
+        "rotary_emb_base",
+        "rotary_pct",
+    ];
+    keys.filter(|key| !elsewhere.contains(&key.as_str()))
         .collect()
 }
 

@@ -82,7 +82,7 @@ pub(crate) fn check_causal(dir: &Path, expected: &Value, device: &Device) -> f64
                 &batch,
                 Pooling::LastToken,
             );
-            let logits = host(&last.matmul(model.output_weight().transpose()));
+            let logits = host(&model.output_head().logits(last));
             let best = (0..logits.len()).max_by(|&a, &b| logits[a].total_cmp(&logits[b]));
             assert_eq!(best, Some(wanted as usize), "{name}: after {sequence:?}");
             sequence.push(wanted);

@@ -34,7 +34,7 @@ pub(super) fn uniform(
         (_, Some(false)) if !has_windows => None,
         (_, Some(on)) => return refuse(format!("{SWITCH} = {on}")),
         (Some(window), None) if !has_windows => {
-            return refuse(format!("{WINDOW} = {window} in this family"));
+            return refuse(format!("{WINDOW} = {window} in a Llama"));
         }
         // Null says that there is none.
         (None, None) if !json.has(WINDOW) => absent,
@@ -83,6 +83,13 @@ pub(super) fn always(
     slides: impl Fn(usize) -> bool,
 ) -> Result<LlamaConfig, LoadError> {
     let window = named_window(json, Some(absent))?;
+    let is_named = json.value(KINDS).is_some();
+    if window.is_none() && !is_named && (0..config.num_hidden_layers).any(&slides) {
+        return Err(json.invalid(format!(
+            "{WINDOW} = null, but this family has sliding layers where {KINDS} does not say \
+             otherwise: keep what the model was trained with"
+        )));
+    }
     layers(json, config, window, slides)
 }
 
