@@ -117,5 +117,18 @@ pub(super) fn read_config(json: &JsonConfig) -> Result<LlamaConfig, LoadError> {
     };
     let config = (family.read)(json, config)?;
     config.check().map_err(|error| json.invalid(error))?;
+    for (key, id) in [
+        ("bos_token_id", config.bos_token_id),
+        ("eos_token_id", config.eos_token_id),
+        ("pad_token_id", config.pad_token_id),
+    ] {
+        if let Some(id) = id.filter(|&id| id as usize >= config.vocab_size) {
+            tracing::warn!(
+                "{}: {key} = {id} is no token of the model, whose vocab_size is {}",
+                json.path.display(),
+                config.vocab_size
+            );
+        }
+    }
     Ok(config)
 }

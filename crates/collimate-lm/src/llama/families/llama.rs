@@ -17,7 +17,7 @@ pub(super) const FAMILY: Family = Family {
     rope: RopeRules::plain(1e4),
     has_reward: true,
     read: |json, mut config| {
-        config.sliding_window = windows::uniform(json, false, None)?;
+        config.sliding_window = windows::uniform(json, config.num_hidden_layers, false, None)?;
         config.attention_bias = json.get("attention_bias")?.unwrap_or(false);
         config.mlp_bias = json.get("mlp_bias")?.unwrap_or(false);
         Ok(config)

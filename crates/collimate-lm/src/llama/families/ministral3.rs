@@ -31,7 +31,7 @@ pub(super) const FAMILY: Family = Family {
                 return Err(json.unsupported(format!("{key} = true in a Ministral 3"), "no biases"));
             }
         }
-        config.sliding_window = windows::uniform(json, true, None)?;
+        config.sliding_window = windows::uniform(json, config.num_hidden_layers, true, None)?;
         let says_nothing = ["rope_parameters", "rope_scaling"].map(|key| json.value(key).is_none());
         if says_nothing == [true, true] {
             config.rope_scaling = Some(RopeScaling::Yarn {

@@ -28,7 +28,7 @@ pub(super) const FAMILY: Family = Family {
                 return Err(json.unsupported(format!("{key} = true in a Mistral"), "no biases"));
             }
         }
-        config.sliding_window = windows::uniform(json, true, Some(4096))?;
+        config.sliding_window = windows::uniform(json, config.num_hidden_layers, true, Some(4096))?;
         // A window alone says it.
         config.model_type = config
             .model_type

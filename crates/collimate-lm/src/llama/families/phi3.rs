@@ -36,7 +36,7 @@ pub(super) const FAMILY: Family = Family {
                 return Err(json.unsupported(format!("{key} = true in a Phi-3"), "no biases"));
             }
         }
-        config.sliding_window = windows::uniform(json, true, None)?;
+        config.sliding_window = windows::uniform(json, config.num_hidden_layers, true, None)?;
         Ok(config)
     },
     write: |config, json| {

@@ -18,6 +18,7 @@ const MOST_LAYERS: usize = 1 << 16;
 /// the folder says nothing. Variants that would mean another function are refused.
 pub(super) fn uniform(
     json: &JsonConfig,
+    layers: usize,
     has_windows: bool,
     absent: Option<usize>,
 ) -> Result<Option<usize>, LoadError> {
@@ -44,7 +45,14 @@ pub(super) fn uniform(
         Some(_) => "sliding_attention",
         None => "full_attention",
     };
-    let kinds: Vec<String> = json.get(KINDS)?.unwrap_or_default();
+    let kinds: Option<Vec<String>> = json.get(KINDS)?;
+    let kinds = kinds.unwrap_or_default();
+    if json.value(KINDS).is_some() && kinds.len() != layers {
+        return Err(json.invalid(format!(
+            "{KINDS} names {} layers, but num_hidden_layers = {layers}",
+            kinds.len()
+        )));
+    }
     if let Some(other) = kinds.iter().find(|other| *other != kind) {
         return refuse(format!("{KINDS} with {other} beside {kind}"));
     }
