@@ -4,7 +4,7 @@ use std::path::Path;
 
 use collimate::core::Scorer;
 use collimate::data::{ChatFallback, TextTokenizer, Truncation};
-use collimate::lm::{Architecture, Bert, Llama};
+use collimate::lm::{Architecture, Encoder, Llama};
 use collimate::nn::{HfFolder, HfReward};
 use collimate::prelude::Device;
 use collimate::reward::{RewardModel, RewardScorer};
@@ -20,7 +20,7 @@ pub(crate) fn reward_model(
     device: &Device,
 ) -> Result<Box<dyn Scorer>, Failure> {
     match common::architecture_of(option, dir)? {
-        Architecture::Bert => load::<Bert>(dir, fallback, device),
+        Architecture::Encoder => load::<Encoder>(dir, fallback, device),
         _ => load::<Llama>(dir, fallback, device),
     }
 }

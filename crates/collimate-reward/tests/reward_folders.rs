@@ -7,7 +7,7 @@ use std::path::Path;
 use burn::tensor::{Device, Tensor};
 use collimate_core::{Completion, Finish, Key, Prompt, ScoreError, Scorer};
 use collimate_data::{TextTokenizer, TokenizedExample, Truncation};
-use collimate_lm::{Bert, Llama};
+use collimate_lm::{Encoder, Llama};
 use collimate_losses::PairwiseLoss;
 use collimate_nn::{Backbone, HfFolder, HfReward, LoraConfig, Pooling, TokenizerFacts};
 use collimate_reward::{RewardModel, RewardObjective, RewardScorer, score_sequences};
@@ -126,7 +126,7 @@ fn a_backbone_without_a_head_gets_a_fresh_one_or_is_refused() {
     }
     check::<Llama>("llama-gqa-tied");
     check::<Llama>("llama-untied");
-    check::<Bert>("bert-mean");
+    check::<Encoder>("bert-mean");
 }
 
 fn items(texts: &[(&str, &str)]) -> Vec<(Prompt, Completion)> {
@@ -274,7 +274,7 @@ fn other_libraries_open_saved_models() {
         "llama-gqa-tied",
     );
     let dir = fixtures().join("hf").join("bert-mean");
-    let backbone = Bert::load(&dir, &device()).unwrap();
+    let backbone = Encoder::load(&dir, &device()).unwrap();
     for pooling in [Pooling::Mean, Pooling::Cls] {
         let key = Key::new(1, "head");
         let model = trained(RewardModel::with_fresh_head(backbone.clone(), pooling, key));

@@ -8,7 +8,7 @@ use collimate::data::{
     ChatFallback, Format, HhTurns, Labels, OnBadRow, ReadOptions, ReadReport, TextTokenizer,
     read_labelled_pairs,
 };
-use collimate::lm::{Architecture, Bert, Llama};
+use collimate::lm::{Architecture, Encoder, Llama};
 use collimate::prelude::Device;
 use serde_json::Value;
 
@@ -171,7 +171,7 @@ fn scores(
         };
         let columns: Vec<Column> = match kind {
             Architecture::Decoder => logps::columns(dir, &task, device)?,
-            Architecture::Bert => rewards::columns::<Bert>(dir, &task, device)?,
+            Architecture::Encoder => rewards::columns::<Encoder>(dir, &task, device)?,
             _ => rewards::columns::<Llama>(dir, &task, device)?,
         };
         score::check_finite(dir, &columns)?;

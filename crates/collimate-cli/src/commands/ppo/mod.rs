@@ -7,7 +7,7 @@ use std::path::Path;
 
 use collimate::core::{PreferencePair, Prompt, Scorer};
 use collimate::data::{SftExample, TextTokenizer, Truncation};
-use collimate::lm::{Architecture, Bert, Llama, TextGenerator, eos_token_ids};
+use collimate::lm::{Architecture, Encoder, Llama, TextGenerator, eos_token_ids};
 use collimate::nn::{Backbone, HfFolder, HfReward, ValueModel};
 use collimate::prelude::Device;
 use collimate::recipes::AnswerScorer;
@@ -210,8 +210,8 @@ fn reward(config: &Config, tokenizer: &TextTokenizer, device: &Device) -> Result
         ))
     }
     let name = "reward_model".to_owned();
-    if common::architecture(dir)? == Architecture::Bert {
-        let model = RewardModel::<Bert>::load(dir, device)?;
+    if common::architecture(dir)? == Architecture::Encoder {
+        let model = RewardModel::<Encoder>::load(dir, device)?;
         let length = scored(model.backbone.max_positions());
         return Ok((name, scorer(model, own, length), None, about));
     }

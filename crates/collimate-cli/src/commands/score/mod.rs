@@ -12,7 +12,7 @@ use collimate::data::{
     TextTokenizer, TokenizeReport, Truncation,
 };
 use collimate::files::atomic_write;
-use collimate::lm::{Architecture, Bert, Llama};
+use collimate::lm::{Architecture, Encoder, Llama};
 use collimate::train::Interrupt;
 use serde_json::{Map, Value, json};
 
@@ -150,7 +150,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     };
     let columns = match (args.logprobs, architecture) {
         (true, _) => logps::columns(&args.model, &task, &device)?,
-        (false, Architecture::Bert) => rewards::columns::<Bert>(&args.model, &task, &device)?,
+        (false, Architecture::Encoder) => rewards::columns::<Encoder>(&args.model, &task, &device)?,
         (false, _) => rewards::columns::<Llama>(&args.model, &task, &device)?,
     };
     check_finite(&args.model, &columns)?;
