@@ -11,7 +11,7 @@ use collimate::reward::{RewardModel, RewardScorer};
 
 use crate::common::{self, Failure};
 
-/// The reward model in a folder, a Llama or a BERT. It sees what it was trained with, else what it
+/// The reward model in a folder, a decoder or an encoder. It sees what it was trained with, else what it
 /// takes, at most 2048 tokens; of a longer text the end.
 pub(crate) fn reward_model(
     option: &str,

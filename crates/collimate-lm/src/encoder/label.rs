@@ -48,8 +48,8 @@ impl Label {
             None => {
                 return Err(json.unsupported(
                     format!("num_labels = {labels} ({})", shown()),
-                    "num_labels = 1, or the label that is the reward chosen by name or number \
-                     (--label)",
+                    "num_labels = 1, or one of the labels chosen by name or number (--label, where a \
+                     command has it)",
                 ));
             }
             Some(wanted) => {

@@ -2,6 +2,7 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod encoders;
 mod families;
 mod kept;
 mod leftovers;

@@ -119,7 +119,7 @@ fn from_folder<B: HfReward>(start: &Start<'_, Config>) -> Result<(), Failure> {
     for report in &reports {
         about += &format!(" {report}.");
     }
-    let model = start.reward_model::<B>(config.pooling)?;
+    let model = start.reward_model::<B>(config.pooling, config.label.as_deref())?;
     let mut job = start.job(tokenizer, about)?;
     train_and_save(&mut job, config, &model, &data)
 }

@@ -95,7 +95,7 @@ fn reward_only<B: HfReward>(start: &Start<'_, Config>) -> Result<(), Failure> {
     config.check_no_rounds()?;
     let tokenizer = start.tokenizer()?;
     let (data, about) = read(config, &tokenizer, false)?;
-    let fresh = start.reward_model::<B>(config.pooling)?;
+    let fresh = start.reward_model::<B>(config.pooling, config.label.as_deref())?;
     let mut job = Run::open(start, tokenizer, about)?;
     job.no_policies();
     let outcome = job.reward_model(&fresh, data)?;
