@@ -127,10 +127,10 @@ fn classifiers_are_trained_and_saved_as_such() {
             let model = trained(model);
             let values = |model: &RewardModel<Encoder>| common::values(model);
             let (old, new) = (values(&before), values(&model));
-            for (path, value) in &new {
+            // The head's bias is the same in both scores of a pair: no difference moves it.
+            for (path, value) in new.iter().filter(|(path, _)| *path != "head.bias") {
                 let changed = old.get(path).is_none_or(|old| old != value);
-                // Beside adapters the whole head trains, and nothing else; no token of the pairs has
-                // the rows of other positions, so tables change in part.
+                // Beside adapters the whole head trains, and nothing else.
                 let trains = how == "whole"
                     || path.contains(".lora.")
                     || path.starts_with("head.")

@@ -103,7 +103,7 @@ fn classifier(
         ("bias".to_owned(), vec![label.labels]),
     ];
     let score = weights.find(shapes, |path| vec![format!("{output}.{path}")])?;
-    folder.left_out(&[&found, &score])?;
+    folder.left_out(&[&found, &score], false)?;
     let blank = ScalarHead {
         weight: Param::from_tensor(Tensor::zeros([label.labels, width], device)),
         bias: Some(Param::from_tensor(Tensor::zeros([label.labels], device))),

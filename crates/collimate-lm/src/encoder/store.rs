@@ -19,7 +19,7 @@ impl HfFolder for Encoder {
     fn load(dir: &Path, device: &Device) -> Result<Self, LoadError> {
         let folder = Folder::read(dir)?;
         let found = folder.find(folder.config.parameters())?;
-        folder.left_out(&[&found])?;
+        folder.left_out(&[&found], folder.classifies)?;
         folder.fill(&found, false, device)
     }
 
@@ -97,14 +97,15 @@ impl Folder {
 
     /// Refuses tensors that were not found. Heads of other tasks are no part of the encoder, index buffers
     /// of no function; anything else (a layer too many) would be left out of the function without a word.
-    pub(super) fn left_out(&self, found: &[&Found]) -> Result<(), LoadError> {
+    /// `head` excuses the classification head.
+    pub(super) fn left_out(&self, found: &[&Found], head: bool) -> Result<(), LoadError> {
         let family = self.config.family();
         let heads = family.head.dense.iter().chain([&family.head.output]);
         let heads: Vec<String> = heads.map(|name| format!("{name}.")).collect();
         self.weights.left_out(found, |name| {
             let bare = name.strip_prefix(family.prefix).unwrap_or(name);
             let other = family.other_tasks.iter().any(|task| bare.starts_with(task));
-            let head = self.classifies && heads.iter().any(|head| name.starts_with(head));
+            let head = head && heads.iter().any(|head| name.starts_with(head));
             match other || head {
                 true => Some(LeftOut::Told),
                 false => bare.ends_with("position_ids").then_some(LeftOut::Buffer),
