@@ -12,6 +12,7 @@ use crate::cache::KvCache;
 use crate::error::{LoadError, SaveError};
 use crate::forward::{Adapters, Forward, RowForward};
 use crate::head::ScalarHead;
+use crate::output::OutputHead;
 use crate::pooling::Pooling;
 
 /// A network from tokens to hidden states.
@@ -75,6 +76,27 @@ pub trait CausalLm: Backbone {
 
     /// The output matrix, `[vocab, hidden_size]`; a tied model returns its embedding.
     fn output_weight(&self) -> Tensor<2>;
+
+    /// Bound c of the logits, `c · tanh(logit / c)`, as in Gemma 2; `None` for no bound.
+    fn logit_softcap(&self) -> Option<f64> {
+        None
+    }
+
+    /// Divisor of the logits, as in Granite; 1 for none. Logits are divided before they are bounded.
+    fn logit_divisor(&self) -> f64 {
+        1.0
+    }
+
+    /// The step from hidden states to logits: what log-probabilities are computed with
+    /// ([`token_logps`](crate::token_logps)), whereas [`Self::output_weight`] alone may lack a factor
+    /// or a bound.
+    fn output_head(&self) -> OutputHead {
+        OutputHead {
+            weight: self.output_weight(),
+            divisor: self.logit_divisor(),
+            softcap: self.logit_softcap(),
+        }
+    }
 
     /// A cache without rows, for a model whose weights do not change while it lives. It may hold a
     /// copy of them; where adapters are on, they belong to it.

@@ -25,4 +25,15 @@ pub enum OpsError {
         /// Head size asked for.
         head_dim: usize,
     },
+    /// A table can turn whole heads or a part of each.
+    #[error(
+        "rope refused: {rotary} elements of a head turn, but a head has {head_dim}, must be at \
+         least as many"
+    )]
+    PartialRope {
+        /// Elements that turn.
+        rotary: usize,
+        /// Head size asked for.
+        head_dim: usize,
+    },
 }

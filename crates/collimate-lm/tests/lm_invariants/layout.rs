@@ -167,7 +167,7 @@ fn log_probabilities_against_a_dense_softmax() {
         );
         let tokens = token_logps(
             model.hidden_at(&batch, batch.sources(), Forward::EVAL),
-            model.output_weight(),
+            model.output_head(),
             &batch,
         );
         assert_eq!(tokens.dims(), [3 + 6 + 4]);

@@ -110,5 +110,5 @@ fn log_probabilities_of_all_rows_are_refused() {
     pack.push_shared(&[1, 5, 9], &[&[7, 2], &[8, 3, 2]]);
     let batch = pack.to_device(Llama::VISIBILITY, &device);
     let all = model.hidden(&batch, Forward::EVAL);
-    token_logps(all, model.output_weight(), &batch);
+    token_logps(all, model.output_head(), &batch);
 }

@@ -170,7 +170,7 @@ fn every_kind_of_rope() {
                 assert_eq!(again.config(), model.config());
                 let batch = common::rows_batch(&again, &rows);
                 let hidden = again.hidden_at(&batch, batch.sources(), Forward::EVAL);
-                let logps = host(&token_logps(hidden, again.output_weight(), &batch));
+                let logps = host(&token_logps(hidden, again.output_head(), &batch));
                 worst.see(&form.to_string(), &logps, &wanted);
             }
             println!(
@@ -280,7 +280,7 @@ fn adapters_reach_every_family() {
         let logps = |model: &Llama, f| {
             let batch = common::rows_batch(model, &rows);
             let hidden = model.hidden_at(&batch, batch.sources(), f);
-            host(&token_logps(hidden, model.output_weight(), &batch))
+            host(&token_logps(hidden, model.output_head(), &batch))
         };
         let on = logps(&model, Forward::EVAL);
         let mut worst = Worst::default();

@@ -15,7 +15,7 @@ fn check_logps<M: CausalLm>(
     let together = common::rows_batch(model, &rows);
     let all = host(&token_logps(
         model.hidden_at(&together, together.sources(), f),
-        model.output_weight(),
+        model.output_head(),
         &together,
     ));
     let wanted: Vec<f64> = sequences
@@ -29,7 +29,7 @@ fn check_logps<M: CausalLm>(
         let start = sequence["completion_start"].as_u64().unwrap() as usize;
         let alone = common::rows_batch(model, std::slice::from_ref(ids));
         let hidden = model.hidden_at(&alone, alone.sources(), f);
-        let values = token_logps(hidden, model.output_weight(), &alone);
+        let values = token_logps(hidden, model.output_head(), &alone);
         let what = format!("{name}: token log-probs of {ids:?} alone");
         worst.see(&what, &host(&values), &numbers(&sequence["token_logps"]));
         let index = pack.push_shared(&ids[..start], &[&ids[start..]]).start;
