@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde_json::{Map, Value, json};
 
-use super::super::folder::{io, object};
+use super::super::files::{io, object};
 use super::ChatTemplate;
 use super::date::Moment;
 use crate::error::DataError;
