@@ -5,7 +5,9 @@ use std::path::Path;
 use std::str::FromStr;
 
 use collimate::core::Json;
-use collimate::data::{ChatFallback, ChatOptions, DataError, OnRewrittenPrompt, TextTokenizer};
+use collimate::data::{
+    ChatFallback, ChatOptions, DataError, OnRewrittenPrompt, TextTokenizer, TokenizerOptions,
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -36,6 +38,8 @@ impl FromStr for TemplateKwargs {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Rendering {
     pub(crate) chat_fallback: ChatFallback,
+    /// Name of one of the folder's templates.
+    pub(crate) template: Option<String>,
     pub(crate) kwargs: TemplateKwargs,
     pub(crate) date: Option<String>,
     pub(crate) on_rewritten: OnRewrittenPrompt,
@@ -46,6 +50,7 @@ macro_rules! rendering {
     ($config:expr) => {
         $crate::rendering::Rendering {
             chat_fallback: $config.chat_fallback,
+            template: $config.chat_template.clone(),
             kwargs: $config.chat_template_kwargs.clone(),
             date: $config.template_date.clone(),
             on_rewritten: $config.on_rewritten_prompt,
@@ -63,10 +68,26 @@ impl Rendering {
             tools: None,
             date: self.date.clone(),
         };
-        TextTokenizer::from_folder(dir)?
-            .with_chat_fallback(self.chat_fallback)
-            .with_on_rewritten_prompt(self.on_rewritten)
-            .with_chat_options(chat)
+        let options = TokenizerOptions {
+            chat_template: self.template.clone(),
+            chat_fallback: self.chat_fallback,
+            chat,
+            ..TokenizerOptions::default()
+        };
+        let tokenizer = TextTokenizer::from_folder_with(dir, &options)?
+            .with_on_rewritten_prompt(self.on_rewritten);
+        if let Some(date) = &self.date
+            && !tokenizer
+                .chat_template()
+                .is_some_and(|template| template.source().contains("strftime_now"))
+        {
+            return Err(DataError::Argument {
+                name: "template_date",
+                value: date.clone(),
+                rule: "the chat template writes no date of today: take it out".to_owned(),
+            });
+        }
+        Ok(tokenizer)
     }
 }
 
@@ -77,6 +98,9 @@ pub(crate) struct RenderArgs {
     /// [default: refuse]
     #[arg(long, value_parser = json_name::<ChatFallback>, value_name = "HOW")]
     pub(crate) chat_fallback: Option<ChatFallback>,
+    /// Name of one of the folder's chat templates [default: default]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) chat_template: Option<String>,
     /// Variables of the chat template as a JSON object, such as {"enable_thinking": false}
     #[arg(long, value_parser = TemplateKwargs::from_str, value_name = "JSON")]
     pub(crate) chat_template_kwargs: Option<TemplateKwargs>,
@@ -101,6 +125,7 @@ impl RenderArgs {
     pub(crate) fn rendering(&self) -> Rendering {
         Rendering {
             chat_fallback: self.chat_fallback.unwrap_or_default(),
+            template: self.chat_template.clone(),
             kwargs: self.chat_template_kwargs.clone().unwrap_or_default(),
             date: self.template_date.clone(),
             on_rewritten: OnRewrittenPrompt::default(),

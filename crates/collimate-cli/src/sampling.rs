@@ -63,6 +63,7 @@ struct Answering {
     stop: Vec<String>,
     seed: u64,
     chat_fallback: ChatFallback,
+    chat_template: Option<String>,
     chat_template_kwargs: TemplateKwargs,
     template_date: Option<String>,
 }
@@ -84,6 +85,7 @@ impl Answering {
             stop: sampling.stop,
             seed: sampling.seed,
             chat_fallback: ChatFallback::default(),
+            chat_template: None,
             chat_template_kwargs: TemplateKwargs::default(),
             template_date: None,
         }
@@ -186,6 +188,7 @@ impl SamplingArgs {
             sampling,
             rendering: Rendering {
                 chat_fallback: merged.chat_fallback,
+                template: merged.chat_template,
                 kwargs: merged.chat_template_kwargs,
                 date: merged.template_date,
                 on_rewritten: OnRewrittenPrompt::default(),
@@ -217,6 +220,10 @@ impl SamplingArgs {
         add("stop", (!self.stop.is_empty()).then(|| json!(self.stop)));
         add("seed", self.seed.map(|v| json!(v)));
         add("chat_fallback", render.chat_fallback.map(|v| json!(v)));
+        add(
+            "chat_template",
+            render.chat_template.as_ref().map(|v| json!(v)),
+        );
         let kwargs = render.chat_template_kwargs.as_ref();
         add(KWARGS, kwargs.map(serde_json::to_value).transpose()?);
         add(

@@ -126,6 +126,16 @@ impl TextTokenizer {
                 Some(ChatTemplate::of_folder(source, None)),
                 Named::default(),
             ),
+            (Some(name), None) if !name.contains('{') => {
+                let there = match named.names() {
+                    names if names.is_empty() => "it has none".to_owned(),
+                    names => format!("it has {names}"),
+                };
+                return Err(DataError::ChatTemplate(format!(
+                    "{} has no template named {name:?}: {there}",
+                    dir.display()
+                )));
+            }
             (Some(source), None) => (Some(ChatTemplate::new(source)?), Named::default()),
             (None, _) => (named.pick(false, None), named),
         };

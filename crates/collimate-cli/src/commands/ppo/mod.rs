@@ -98,6 +98,7 @@ fn from_folder(start: &Start<'_, Config>, dir: &Path) -> Result<(), Failure> {
     common::check_writer("--model", dir)?;
     let rendering = Rendering {
         chat_fallback: config.chat_fallback,
+        template: config.chat_template.clone(),
         kwargs: config.chat_template_kwargs.clone(),
         date: config.template_date.clone(),
         on_rewritten: OnRewrittenPrompt::default(),

@@ -45,15 +45,6 @@ impl ChatOptions {
                 );
             }
         }
-        if let Some(date) = &self.date
-            && !template.is_some_and(|template| template.names("strftime_now"))
-        {
-            return Err(DataError::argument(
-                "template_date",
-                date,
-                "the chat template writes no date of today: take it out",
-            ));
-        }
         if self.tools.is_some() && !template.is_some_and(|template| template.names("tools")) {
             return refuse("tools", "the chat template reads no tools: take them out");
         }
