@@ -3,7 +3,7 @@
 use super::*;
 use crate::common::{run, succeed};
 
-/// The texts of the tokens that `data show-tokens` shows.
+/// The text of the tokens that `data show-tokens` shows.
 fn shown(folder: &Path, model: &str, arguments: &[&str]) -> String {
     let fixed = ["show-tokens", "rows.jsonl", "--model", model, "--json"];
     let output = succeed("data", folder, &[&fixed[..], arguments].concat());
@@ -11,8 +11,10 @@ fn shown(folder: &Path, model: &str, arguments: &[&str]) -> String {
     let tokens = found["rows"][0]["sequences"][0]["tokens"]
         .as_array()
         .unwrap();
-    let texts = tokens.iter().map(|token| token["token"].as_str().unwrap());
-    texts.collect::<Vec<_>>().join(" ")
+    tokens
+        .iter()
+        .map(|token| token["text"].as_str().unwrap())
+        .collect()
 }
 
 fn workplace() -> (tempfile::TempDir, String) {
