@@ -192,6 +192,14 @@ fn arguments_that_nothing_reads_are_refused() {
         let date = [fixed, &["--template-date", "31.1.2025"]].concat();
         refused(name, folder, &date, "", &["template_date is 31.1.2025"]);
     }
+    let check = ["check", "rows.jsonl", "--template-date", "2025-01-31"];
+    refused(
+        "data",
+        folder,
+        &check,
+        "",
+        &["--template-date", "give --model"],
+    );
     refused(
         "sft",
         folder,

@@ -121,6 +121,22 @@ pub(crate) struct RowRenderArgs {
 }
 
 impl RenderArgs {
+    /// The first flag that is given and needs a chat template.
+    pub(crate) fn given(&self) -> Option<&'static str> {
+        let flags = [
+            ("--chat-template", self.chat_template.is_some()),
+            (
+                "--chat-template-kwargs",
+                self.chat_template_kwargs.is_some(),
+            ),
+            ("--template-date", self.template_date.is_some()),
+        ];
+        flags
+            .into_iter()
+            .find(|(_, given)| *given)
+            .map(|(name, _)| name)
+    }
+
     /// The rendering that the flags describe.
     pub(crate) fn rendering(&self) -> Rendering {
         Rendering {

@@ -12,7 +12,7 @@ use super::facts::Facts;
 use super::read::{self, Found, Kind};
 use super::show;
 use super::tokens::Model;
-use crate::common::{self, Failure, json_name};
+use crate::common::{self, Failure, json_name, usage};
 use crate::rendering::RenderArgs;
 
 /// Say what is read from files of preference pairs, examples, labelled answers, prompts or scored
@@ -72,6 +72,11 @@ pub(super) struct Shared {
 
 /// Does what the options say.
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
+    if let (None, Some(flag)) = (&args.model, args.render.given()) {
+        return Err(usage(format!(
+            "{flag} is for a chat template: give --model too"
+        )));
+    }
     let model = match &args.model {
         Some(dir) => Some(Model::open(
             dir,
