@@ -8,7 +8,9 @@ mod pretrained;
 mod rows;
 
 pub use encoder::{Encoder, EncoderConfig, EncoderType};
-pub use generate::{BatchLimits, GenerationProgress, Place, TextGenerator, Watch, sample};
+pub use generate::{
+    BatchLimits, FolderSampling, GenerationProgress, Place, TextGenerator, Watch, sample,
+};
 pub use hf::{Architecture, detect_architecture, eos_token_ids};
 pub use llama::{LayerKind, LayerRope, Llama, LlamaCache, LlamaConfig, ModelType, RopeScaling};
 pub use pretrained::{Pretrained, PretrainedError};

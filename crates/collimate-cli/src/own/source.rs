@@ -33,9 +33,8 @@ impl<C: OnData + Serialize> Start<'_, C> {
     /// The tokenizer of the user's folder.
     pub(crate) fn tokenizer(&self) -> Result<TextTokenizer, Failure> {
         let own = self.config.own();
-        Ok(TextTokenizer::from_folder(own.dir()?)?
-            .with_chat_fallback(own.chat_fallback)
-            .with_max_prompt_length(own.max_prompt_length))
+        let tokenizer = own.rendering.open(own.dir()?)?;
+        Ok(tokenizer.with_max_prompt_length(own.max_prompt_length))
     }
 
     /// The tokenizer of the user's folder, which must hold a language model.

@@ -5,8 +5,7 @@ use std::path::{Path, PathBuf};
 
 use collimate::core::PreferencePair;
 use collimate::data::{
-    ChatFallback, Format, HhTurns, Labels, OnBadRow, ReadOptions, ReadReport, TextTokenizer,
-    read_labelled_pairs,
+    Format, HhTurns, Labels, OnBadRow, ReadOptions, ReadReport, read_labelled_pairs,
 };
 use collimate::lm::{Architecture, Encoder, Llama};
 use collimate::prelude::Device;
@@ -17,6 +16,7 @@ use super::cases::as_chat;
 use super::out::{Out, Places};
 use crate::commands::score::{self, Column, Rows, Task, logps, rewards};
 use crate::common::{self, DeviceName, Failure, Interrupted};
+use crate::rendering::RenderArgs;
 use crate::runs;
 
 /// Preference accuracy of a reward model, or of a language model's implicit reward.
@@ -60,10 +60,8 @@ pub(crate) struct Args {
     /// Prompts that are texts become one message of the user, for a model with a chat template
     #[arg(long)]
     as_chat: bool,
-    /// Messages where the model has no chat template: refuse, or plain text with their roles
-    #[arg(long, value_parser = common::json_name::<ChatFallback>, default_value = "refuse")]
-    #[arg(value_name = "HOW")]
-    chat_fallback: ChatFallback,
+    #[command(flatten)]
+    render: RenderArgs,
     /// What to do with a row that cannot be read: fail or drop (counted)
     #[arg(long, value_parser = common::json_name::<OnBadRow>, default_value = "fail")]
     #[arg(value_name = "POLICY")]
@@ -170,7 +168,7 @@ fn scores(
     device: &Device,
 ) -> Result<Vec<(f32, f32)>, Failure> {
     let columns = |dir: &Path, report| -> Result<BTreeMap<&str, Vec<Value>>, Failure> {
-        let tokenizer = TextTokenizer::from_folder(dir)?.with_chat_fallback(args.chat_fallback);
+        let tokenizer = args.render.rendering().open(dir)?;
         let task = Task {
             tokenizer,
             rows: Rows::Pairs(pairs.to_vec()),

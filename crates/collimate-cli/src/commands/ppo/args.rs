@@ -15,6 +15,7 @@ use crate::common::Failure;
 use crate::options::{Flag, Given, Inputs, Layered, MOST_TEXTS, MOST_TOKENS, Options, check_count};
 use crate::own::defaults;
 use crate::policy::{self, HasPolicy};
+use crate::rendering::TemplateKwargs;
 use crate::start::Start;
 
 /// Train a language model by reinforcement learning against a reward: PPO, RLOO or GRPO.
@@ -54,6 +55,13 @@ pub(crate) struct Config {
     /// Treatment of messages where the model has no chat template: refuse them, or write plain text with
     /// their roles.
     pub(crate) chat_fallback: ChatFallback,
+    /// Name of one of the chat templates of the model's folder; without one it is `default`.
+    pub(crate) chat_template: Option<String>,
+    /// Variables of the chat template, such as `enable_thinking: false`, for all rows.
+    pub(crate) chat_template_kwargs: TemplateKwargs,
+    /// Day that a chat template writes as today, such as `2025-01-31`; without one, the day of the run
+    /// in UTC.
+    pub(crate) template_date: Option<String>,
     /// Number of prompts whose answers are compared at the end.
     pub(crate) test_prompts: usize,
     /// Training of the policy.
@@ -82,6 +90,9 @@ impl Default for Config {
             reward: None,
             judge: None,
             chat_fallback: ChatFallback::default(),
+            chat_template: None,
+            chat_template_kwargs: TemplateKwargs::default(),
+            template_date: None,
             test_prompts: 200,
             policy: policy::defaults(),
             pretrain_texts: 0,
@@ -133,6 +144,9 @@ impl Layered for Ppo {
             Flag::of("reward", "RULE", &["reward"]),
             Flag::of("judge", "RULE", &["judge"]),
             Flag::of("chat-fallback", "HOW", &["chat_fallback"]).rare(),
+            Flag::of("chat-template", "NAME", &["chat_template"]).rare(),
+            Flag::of("chat-template-kwargs", "JSON", &["chat_template_kwargs"]).rare(),
+            Flag::of("template-date", "DATE", &["template_date"]).rare(),
             Flag::of("test-prompts", "N", &["test_prompts"]),
             Flag::of("max-length", "N", &["policy.max_length"]),
             Flag::of("seed", "N", &["policy.ppo.seed"]),
@@ -172,6 +186,9 @@ impl Layered for Ppo {
                 ("openings", given.typed("openings")),
                 ("opening_tokens", given.typed("opening_tokens")),
                 ("chat_fallback", given.typed("chat_fallback")),
+                ("chat_template", given.typed("chat_template")),
+                ("chat_template_kwargs", given.typed("chat_template_kwargs")),
+                ("template_date", given.typed("template_date")),
             ];
             if let Some((name, _)) = given.into_iter().find(|(_, given)| *given) {
                 return Err(format!("{name} needs --model: the world has its own").into());

@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 
 use collimate::core::PreferencePair;
 use collimate::data::{
-    ChatFallback, Format, HhTurns, Input, OnBadRow, ReadOptions, ReadReport, SftExample,
-    TextTokenizer, TokenizeReport, Truncation,
+    Format, HhTurns, Input, OnBadRow, ReadOptions, ReadReport, SftExample, TextTokenizer,
+    TokenizeReport, Truncation,
 };
 use collimate::files::atomic_write;
 use collimate::lm::{Architecture, Encoder, Llama};
@@ -17,6 +17,7 @@ use collimate::train::Interrupt;
 use serde_json::{Map, Value, json};
 
 use crate::common::{self, DeviceName, Failure, Interrupted};
+use crate::rendering::RowRenderArgs;
 use crate::runs;
 
 /// Score completions or preference pairs with a saved reward model, or with the log-probabilities
@@ -58,10 +59,8 @@ pub(crate) struct Args {
     #[arg(long, value_parser = common::json_name::<HhTurns>, default_value = "last_turn_only")]
     #[arg(value_name = "TURNS")]
     hh_turns: HhTurns,
-    /// Messages where the model has no chat template: refuse, or plain text with their roles
-    #[arg(long, value_parser = common::json_name::<ChatFallback>, default_value = "refuse")]
-    #[arg(value_name = "HOW")]
-    chat_fallback: ChatFallback,
+    #[command(flatten)]
+    render: RowRenderArgs,
     /// What to do with a row that cannot be read: fail or drop (counted)
     #[arg(long, value_parser = common::json_name::<OnBadRow>, default_value = "fail")]
     #[arg(value_name = "POLICY")]
@@ -142,8 +141,9 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         common::check_other(out, &args.data)?;
     }
     let architecture = common::architecture(&args.model)?;
-    let tokenizer = TextTokenizer::from_folder(&args.model)?
-        .with_chat_fallback(args.chat_fallback)
+    let rendering = args.render.rendering();
+    let tokenizer = rendering
+        .open(&args.model)?
         .with_max_prompt_length(args.max_prompt_length);
     let (rows, report) = read(args)?;
     let task = Task {

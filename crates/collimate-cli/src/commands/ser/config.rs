@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use collimate::data::{ChatFallback, Format, HhTurns, OnBadRow};
+use collimate::data::{ChatFallback, Format, HhTurns, OnBadRow, OnRewrittenPrompt};
 use collimate::lm::LlamaConfig;
 use collimate::nn::Pooling;
 use collimate::recipes::ppo::PolicyConfig;
@@ -17,6 +17,7 @@ use crate::common::Failure;
 use crate::files;
 use crate::own::{OnData, Own, defaults, own};
 use crate::policy;
+use crate::rendering::TemplateKwargs;
 
 /// The last stage of a run.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -66,6 +67,15 @@ pub(crate) struct Config {
     /// Treatment of messages where the model has no chat template: refuse them, or write plain text with
     /// their roles.
     pub(crate) chat_fallback: ChatFallback,
+    /// Name of one of the chat templates of the model's folder; without one it is `default`.
+    pub(crate) chat_template: Option<String>,
+    /// Variables of the chat template, such as `enable_thinking: false`, for all rows.
+    pub(crate) chat_template_kwargs: TemplateKwargs,
+    /// Day that a chat template writes as today, such as `2025-01-31`; without one, the day of the run
+    /// in UTC.
+    pub(crate) template_date: Option<String>,
+    /// Rows whose prompt has other tokens where the answer follows: count them, or fail.
+    pub(crate) on_rewritten_prompt: OnRewrittenPrompt,
     /// Pooling of an encoder; without one the folder decides.
     pub(crate) pooling: Option<Pooling>,
     /// Label of a classifier whose score is the reward, by name or number, where it has several.
@@ -109,6 +119,10 @@ impl Default for Config {
             on_bad_row: OnBadRow::Fail,
             hh_turns: HhTurns::LastTurnOnly,
             chat_fallback: ChatFallback::default(),
+            chat_template: None,
+            chat_template_kwargs: TemplateKwargs::default(),
+            template_date: None,
+            on_rewritten_prompt: OnRewrittenPrompt::default(),
             pooling: None,
             label: None,
             pretrain_texts: 0,
