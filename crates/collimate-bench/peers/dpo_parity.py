@@ -1,10 +1,11 @@
 """Repeats a DPO training of `collimate-bench trace-dpo` in TRL and compares it step by step.
 
-    collimate-bench trace-dpo --model DIR --data FILE --steps 20 --out trace.jsonl
+    collimate-bench trace-dpo --model DIR --data FILE --steps 20 [--lora 8] --out trace.jsonl
     python dpo_parity.py DIR trace.jsonl
 
-Run by hand, with trl 1.16, transformers 5.23, torch 2.15 on a CPU. The same weights, ids, batches and
-optimiser; TRL pads and runs both completions of a pair with their prompt. Exit status 1 if a loss
+Run by hand, with trl 1.16, transformers 5.24, peft 0.21, torch 2.15 on a CPU. The same weights, ids, batches and
+optimiser; TRL pads and runs both completions of a pair with their prompt. With --lora the adapters are peft's, start
+from the same numbers, and the reference is the policy without them. Exit status 1 if a loss
 differs by more than 1e-4 relative, or a gradient norm by more than 1e-3.
 """
 
@@ -51,6 +52,17 @@ tokenizer = AutoTokenizer.from_pretrained(folder)
 if tokenizer.pad_token is None:
     tokenizer.pad_token = tokenizer.eos_token
 load = lambda: AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+lora, peft_config = settings.get("lora"), None
+if lora:
+    from peft import LoraConfig
+
+    peft_config = LoraConfig(
+        r=lora["rank"],
+        lora_alpha=lora["alpha"],
+        lora_dropout=lora["dropout"],
+        target_modules=sorted({path.rsplit(".", 1)[-1] for path in settings["lora_a"]}),
+        task_type="CAUSAL_LM",
+    )
 pairs = [pair for row in rows for pair in row["pairs"]]
 with tempfile.TemporaryDirectory() as out:
     config = DPOConfig(
@@ -75,11 +87,20 @@ with tempfile.TemporaryDirectory() as out:
     )
     trainer = Repeat(
         model=load(),
-        ref_model=load(),
+        ref_model=None if lora else load(),
+        peft_config=peft_config,
         args=config,
         train_dataset=Dataset.from_list(pairs),
         processing_class=tokenizer,
     )
+    starts = dict(settings.get("lora_a", {}))
+    with torch.no_grad():
+        for name, p in trainer.model.named_parameters():
+            if ".lora_A." in name:
+                path = name.removeprefix("base_model.model.").split(".lora_A.")[0]
+                p.copy_(torch.tensor(starts.pop(path)).reshape(p.shape))
+    if starts:
+        sys.exit(f"peft gave no adapter to {sorted(starts)}")
     trainer.train()
 
 worst = worst_norm = 0.0

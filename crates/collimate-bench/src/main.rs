@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use collimate::nn::LoraConfig;
 use collimate_bench::speed::{self, CompareArgs, GrowthArgs, Work};
 use collimate_bench::{TraceOptions, trace};
 
@@ -68,6 +69,9 @@ struct TraceArgs {
     /// Longest sequence in tokens
     #[arg(long, value_name = "N", default_value_t = 256)]
     max_length: usize,
+    /// Train adapters of this rank (alpha four times that, no dropout) in place of all weights
+    #[arg(long, value_name = "RANK")]
+    lora: Option<usize>,
 }
 
 fn main() -> ExitCode {
@@ -142,6 +146,12 @@ fn trace_dpo(args: &TraceArgs) -> Result<ExitCode, Box<dyn std::error::Error>> {
         batch: args.batch,
         learning_rate: args.lr,
         max_length: args.max_length,
+        lora: args.lora.map(|rank| LoraConfig {
+            rank,
+            alpha: 4.0 * rank as f64,
+            dropout: 0.0,
+            ..LoraConfig::default()
+        }),
     })?;
     let text: String = rows.iter().map(|row| format!("{row}\n")).collect();
     collimate::files::atomic_write(&args.out, text.as_bytes())?;

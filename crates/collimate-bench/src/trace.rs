@@ -7,7 +7,7 @@ use collimate::data::{ReadOptions, TextTokenizer, TokenizedPair, Truncation, rea
 use collimate::direct::{DirectObjective, Reference};
 use collimate::lm::Llama;
 use collimate::losses::PreferenceLoss;
-use collimate::nn::HfFolder;
+use collimate::nn::{Adaptable, HfFolder, LoraConfig};
 use collimate::prelude::Device;
 use collimate::train::{FitContext, Metrics, Schedule, TrainConfig, epoch_order, fit};
 use serde_json::{Value, json};
@@ -29,9 +29,12 @@ pub struct TraceOptions<'a> {
     pub learning_rate: f64,
     /// Longest sequence, in tokens.
     pub max_length: usize,
+    /// Adapters that are trained in place of all weights.
+    pub lora: Option<LoraConfig>,
 }
 
-/// First a row with the settings, then a row per step: `step`, `loss`, `grad_norm`, `rewards/margins`, and `pairs` with `prompt_ids`,
+/// First a row with the settings (with adapters: their configuration as `lora`, and by layer the down projections
+/// that training starts from as `lora_a`), then a row per step: `step`, `loss`, `grad_norm`, `rewards/margins`, and `pairs` with `prompt_ids`,
 /// `chosen_ids` and `rejected_ids`.
 ///
 /// # Errors
@@ -60,7 +63,16 @@ pub fn trace(options: &TraceOptions<'_>) -> Result<Vec<Value>, Box<dyn std::erro
         ..TrainConfig::default()
     };
     let order = epoch_order(Key::new(config.seed, &config.stage), 0, pairs.len());
-    let reference = Reference::Model(model.clone());
+    let mut settings = json!({"loss": options.loss, "learning_rate": options.learning_rate});
+    let (model, reference) = match &options.lora {
+        None => (model.clone(), Reference::Model(model)),
+        Some(lora) => {
+            let mut model = model.with_lora(lora, Key::new(config.seed, "lora"))?;
+            settings["lora"] = json!(lora);
+            settings["lora_a"] = first_adapters(&mut model);
+            (model, Reference::AdaptersOff)
+        }
+    };
     let objective = DirectObjective::new(pairs.clone(), vec![], options.loss, reference, 4096)?;
     let folder = std::env::temp_dir().join(format!("collimate-trace-{}", std::process::id()));
     std::fs::create_dir_all(&folder)?;
@@ -83,7 +95,6 @@ pub fn trace(options: &TraceOptions<'_>) -> Result<Vec<Value>, Box<dyn std::erro
         json!({"prompt_ids": prompt, "chosen_ids": chosen, "rejected_ids": rejected})
     };
     let batches = order.chunks(options.batch);
-    let settings = json!({"loss": options.loss, "learning_rate": options.learning_rate});
     let steps = logged?.into_iter().zip(batches).map(|(row, batch)| {
         json!({
             "step": row["step"],
@@ -94,4 +105,14 @@ pub fn trace(options: &TraceOptions<'_>) -> Result<Vec<Value>, Box<dyn std::erro
         })
     });
     Ok(std::iter::once(settings).chain(steps).collect())
+}
+
+/// The down projections by layer, row after row; the up projections are zero at the start.
+fn first_adapters(model: &mut Llama) -> Value {
+    let layers = model.linears_mut().into_iter();
+    let adapted = layers.filter_map(|(path, linear)| {
+        let a = linear.lora.as_ref()?.a.val().into_data();
+        Some((path, a.iter::<f32>().collect::<Vec<_>>().into()))
+    });
+    Value::Object(adapted.collect())
 }

@@ -1,5 +1,6 @@
 //! What a folder says, and whether the folder that is saved from it says the same.
 
+mod bad;
 #[path = "../common/mod.rs"]
 mod common;
 mod encoders;
