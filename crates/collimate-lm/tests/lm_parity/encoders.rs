@@ -143,15 +143,15 @@ fn gradients_of_every_parameter() {
             };
             assert_eq!(found.len(), wanted.len(), "{name}");
             let largest = |row: &Value| row["largest"].as_f64().unwrap();
-            let most = wanted.iter().map(largest).fold(0.0, f64::max);
+            let top = wanted.iter().map(largest).fold(0.0, f64::max);
             for row in wanted {
                 let tensor = row["name"].as_str().unwrap();
                 let path = last(tensor).unwrap_or_else(|| path_of(tensor, &names));
                 let grad = &found[&path];
                 // A bias of keys shifts all scores of a query alike: its gradient is zero but for
                 // rounding, and is compared with that of the others.
-                let zero = largest(row) < 1e-9 * most;
-                let scale = if zero { most } else { largest(row) };
+                let zero = largest(row) < 1e-9 * top;
+                let scale = if zero { top } else { largest(row) };
                 let mut see = |key: &str, actual: &[f32], scale: f64| {
                     let actual: Vec<f32> = actual.iter().map(|v| v / scale as f32).collect();
                     let wanted = numbers(&row[key]);
@@ -168,7 +168,7 @@ fn gradients_of_every_parameter() {
                 see("largest", &[most], scale);
                 let sums = [grad.iter().sum::<f32>(), grad.iter().map(|v| v.abs()).sum()];
                 let all = match zero {
-                    true => most * grad.len() as f64,
+                    true => top * grad.len() as f64,
                     false => row["abs_sum"].as_f64().unwrap(),
                 };
                 see("sum", &sums[..1], all);
