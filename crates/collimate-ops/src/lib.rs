@@ -2,6 +2,7 @@
 
 mod adamw;
 mod cache;
+mod disentangled;
 mod error;
 #[cfg(feature = "flex")]
 mod fused;
@@ -24,6 +25,7 @@ mod rope;
 
 pub use adamw::{AdamW, AdamWState, adamw_step, adamw_step_scaled, gradient_norm, sum_of_squares};
 pub use cache::{Append, KvPages, cached_attention};
+pub use disentangled::{RelativePositions, RelativeProjections, disentangled_attention};
 pub use error::OpsError;
 pub use logp::{
     selected_logp, selected_logp_capped, selected_logp_entropy, selected_logp_entropy_capped,

@@ -152,7 +152,7 @@ fn scores_of<const D: usize>(products: Tensor<D>, form: Scores, head_dim: usize)
 }
 
 /// `c · tanh(x / c)` where there is a cap of `c`.
-fn soft_capped<const D: usize>(x: Tensor<D>, cap: Option<f64>) -> Tensor<D> {
+pub(crate) fn soft_capped<const D: usize>(x: Tensor<D>, cap: Option<f64>) -> Tensor<D> {
     match cap {
         Some(cap) => (x / cap).tanh() * cap,
         None => x,
