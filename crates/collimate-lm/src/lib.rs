@@ -7,7 +7,7 @@ mod llama;
 mod pretrained;
 mod rows;
 
-pub use encoder::{Encoder, EncoderConfig, EncoderType};
+pub use encoder::{Encoder, EncoderConfig, EncoderType, ModernConfig};
 pub use generate::{
     BatchLimits, FolderSampling, GenerationProgress, Place, TextGenerator, Watch, sample,
 };
