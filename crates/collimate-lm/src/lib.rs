@@ -1,13 +1,13 @@
 #![doc = include_str!("../README.md")]
 
-mod bert;
+mod encoder;
 mod generate;
 mod hf;
 mod llama;
 mod pretrained;
 mod rows;
 
-pub use bert::{Bert, BertConfig};
+pub use encoder::{Encoder, EncoderConfig, EncoderType};
 pub use generate::{BatchLimits, GenerationProgress, Place, TextGenerator, Watch, sample};
 pub use hf::{Architecture, detect_architecture, eos_token_ids};
 pub use llama::{LayerKind, Llama, LlamaCache, LlamaConfig, ModelType, RopeScaling};

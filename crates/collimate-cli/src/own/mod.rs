@@ -27,6 +27,8 @@ pub(crate) struct Own<'a> {
     pub(crate) judge: Option<&'a PathBuf>,
     /// True where the configuration names a pooling.
     pub(crate) pooling: bool,
+    /// True where the configuration names a label.
+    pub(crate) label: bool,
     pub(crate) reading: ReadOptions,
     pub(crate) chat_fallback: ChatFallback,
     pub(crate) seed: u64,
@@ -54,6 +56,7 @@ macro_rules! own {
             model: $config.model.as_ref(),
             judge: None,
             pooling: false,
+            label: false,
             reading: $crate::files::options($config.format, $config.on_bad_row, $config.hh_turns),
             chat_fallback: $config.chat_fallback,
             seed: $seed,

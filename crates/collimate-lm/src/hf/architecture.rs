@@ -5,6 +5,7 @@ use std::path::Path;
 use collimate_nn::LoadError;
 
 use super::json::JsonConfig;
+use crate::encoder::families::Family as Encoders;
 use crate::llama::families::Family;
 
 /// The kind of network that a folder holds.
@@ -15,8 +16,9 @@ pub enum Architecture {
     Decoder,
     /// A reward model: `…ForSequenceClassification` of such a family.
     DecoderReward,
-    /// `BertModel` and friends, or a sentence-transformers folder around one.
-    Bert,
+    /// An encoder: `…Model`, `…ForMaskedLM` or `…ForSequenceClassification` of BERT, RoBERTa, XLM-R,
+    /// DistilBERT or MPNet, or a sentence-transformers folder around one.
+    Encoder,
 }
 
 /// Finds out what a folder holds from its `config.json`.
@@ -42,13 +44,11 @@ impl JsonConfig {
                     Some(_) => None,
                 }
             }
-            None => match (kind, name) {
-                (
-                    Some("bert"),
-                    None | Some("BertModel" | "BertForMaskedLM" | "BertForSequenceClassification"),
-                ) => Some(Architecture::Bert),
-                _ => None,
-            },
+            None => {
+                let family = kind.and_then(Encoders::named);
+                let opens = family.filter(|family| name.is_none_or(|name| family.opens(name)));
+                opens.map(|_| Architecture::Encoder)
+            }
         };
         found.ok_or_else(|| {
             self.unsupported(
@@ -59,8 +59,9 @@ impl JsonConfig {
                 ),
                 &format!(
                     "{} (each also as …Model and, with num_labels 1, as \
-                     …ForSequenceClassification), BertModel",
-                    Family::classes("ForCausalLM")
+                     …ForSequenceClassification), {} (also as …ForSequenceClassification)",
+                    Family::classes("ForCausalLM"),
+                    Encoders::classes("Model")
                 ),
             )
         })

@@ -57,7 +57,7 @@ impl HfReward for Llama {
         let is_reward = match json.kind()? {
             Architecture::DecoderReward => true,
             Architecture::Decoder => false,
-            Architecture::Bert => {
+            Architecture::Encoder => {
                 return Err(json.unsupported(
                     "an encoder as a decoder reward model".to_owned(),
                     &Family::classes("ForSequenceClassification"),

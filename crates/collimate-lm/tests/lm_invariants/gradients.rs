@@ -92,14 +92,14 @@ fn recomputed_blocks_learn_the_same_bit_by_bit() {
     for (name, device) in devices() {
         let model = bert(&device);
         let batch = common::rows_batch(&model, &[vec![1, 5, 9, 2], vec![3, 2]]);
-        let loss = |m: &Bert, f| {
+        let loss = |m: &Encoder, f| {
             pool(m.hidden(&batch, f), &batch, Pooling::Mean)
                 .sum_dim(1)
                 .sum()
         };
         let plain = learned(model.clone(), false, loss);
         assert_eq!(learned(model.clone(), true, loss), plain, "bert on {name}");
-        let loss = |m: &Bert, f| pooled(m, &batch, Pooling::Cls, f).sum_dim(1).sum();
+        let loss = |m: &Encoder, f| pooled(m, &batch, Pooling::Cls, f).sum_dim(1).sum();
         let plain = learned(model.clone(), false, loss);
         assert!(
             learned(model, true, loss) == plain,
@@ -172,11 +172,11 @@ fn the_configured_eps_reaches_the_norms() {
             .collect();
         assert_close(&format!("llama on {name}"), &found, &wanted, 1e-5);
 
-        let config = BertConfig {
+        let config = EncoderConfig {
             layer_norm_eps: eps,
             ..bert(&device).config().clone()
         };
-        let model = without_layers(&Bert::new(&config, Key::new(4, "init"), &device).unwrap());
+        let model = without_layers(&Encoder::new(&config, Key::new(4, "init"), &device).unwrap());
         let tables = std::cell::RefCell::new(std::collections::BTreeMap::new());
         let _ = changed(&model, |path, values| {
             tables.borrow_mut().insert(path.to_owned(), wide(values));

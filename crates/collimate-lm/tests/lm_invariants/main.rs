@@ -10,7 +10,7 @@ mod rows;
 
 use burn::tensor::Device;
 use collimate_core::Key;
-use collimate_lm::{Bert, BertConfig, Llama, LlamaConfig};
+use collimate_lm::{Encoder, EncoderConfig, Llama, LlamaConfig};
 use collimate_nn::{
     Adaptable, Backbone, CausalLm, DeviceBatch, Forward, LoraConfig, Pack, Pooling,
     completion_logps, parameters, pool, token_logps,
@@ -60,8 +60,8 @@ fn windowed(sliding_window: Option<usize>, device: &Device) -> Llama {
     Llama::new(&config(sliding_window), Key::new(3, "init"), device).unwrap()
 }
 
-pub(crate) fn bert(device: &Device) -> Bert {
-    let config = BertConfig {
+pub(crate) fn bert(device: &Device) -> Encoder {
+    let config = EncoderConfig {
         vocab_size: 30,
         hidden_size: 16,
         intermediate_size: 24,
@@ -71,7 +71,7 @@ pub(crate) fn bert(device: &Device) -> Bert {
         initializer_range: 0.3,
         ..Default::default()
     };
-    Bert::new(&config, Key::new(4, "init"), device).unwrap()
+    Encoder::new(&config, Key::new(4, "init"), device).unwrap()
 }
 
 pub(crate) fn sequence(noise: &mut Noise, len: usize) -> Vec<u32> {

@@ -3,7 +3,7 @@
 use super::models::check_causal;
 use super::*;
 use burn::tensor::activation::log_sigmoid;
-use collimate_nn::{Adapters, ScalarHead};
+use collimate_nn::Adapters;
 use common::{edit_config, gradients, read_tensors};
 use serde_json::json as value;
 

@@ -8,7 +8,7 @@ use collimate::data::{
     ChatFallback, Format, HhTurns, Labels, OnBadRow, ReadOptions, ReadReport, TextTokenizer,
     read_labelled_pairs,
 };
-use collimate::lm::{Architecture, Bert, Llama};
+use collimate::lm::{Architecture, Encoder, Llama};
 use collimate::prelude::Device;
 use serde_json::Value;
 
@@ -36,6 +36,9 @@ pub(crate) struct Args {
     /// Folder of the causal language model that --model started from
     #[arg(long, value_name = "DIR")]
     reference: Option<PathBuf>,
+    /// Label of the reward model whose score is the reward, by name or number, where it has several
+    #[arg(long, value_name = "LABEL")]
+    label: Option<String>,
     /// Column whose values make the rows of the table [default: subset, else category, if any row
     /// has it]
     #[arg(long, value_name = "COLUMN")]
@@ -89,6 +92,12 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
                     leave it out"
                 .into(),
         );
+    }
+    if let (Architecture::Decoder, Some(label)) = (kind, &args.label) {
+        let text = format!(
+            "--label {label}: is for a reward model, and --model is a causal language model: leave it out"
+        );
+        return Err(text.into());
     }
     if let Some(reference) = &args.reference {
         let kind = common::architecture(reference)
@@ -167,11 +176,12 @@ fn scores(
             rows: Rows::Pairs(pairs.to_vec()),
             report,
             max_length: args.max_length,
+            label: args.label.clone(),
             interrupt: runs::interrupt(),
         };
         let columns: Vec<Column> = match kind {
             Architecture::Decoder => logps::columns(dir, &task, device)?,
-            Architecture::Bert => rewards::columns::<Bert>(dir, &task, device)?,
+            Architecture::Encoder => rewards::columns::<Encoder>(dir, &task, device)?,
             _ => rewards::columns::<Llama>(dir, &task, device)?,
         };
         score::check_finite(dir, &columns)?;

@@ -42,8 +42,10 @@ pub(crate) struct Config {
     pub(crate) openings: usize,
     /// Length of an opening in tokens.
     pub(crate) opening_tokens: usize,
-    /// Folder of a reward model: a Llama or a BERT with a score head.
+    /// Folder of a reward model: a decoder or an encoder with a score head.
     pub(crate) reward_model: Option<PathBuf>,
+    /// Label of the reward model whose score is the reward, by name or number, where it has several.
+    pub(crate) label: Option<String>,
     /// Rule as the reward; without one, and without a reward model, happy.
     pub(crate) reward: Option<Rule>,
     /// Rule that compares the final answers, to see how good a reward model's policy is; without one
@@ -76,6 +78,7 @@ impl Default for Config {
             openings: 600,
             opening_tokens: 10,
             reward_model: None,
+            label: None,
             reward: None,
             judge: None,
             chat_fallback: ChatFallback::default(),
@@ -124,6 +127,9 @@ impl Layered for Ppo {
             Flag::of("openings", "N", &["openings"]).conflicts("prompts"),
             Flag::of("opening-tokens", "N", &["opening_tokens"]).conflicts("prompts"),
             Flag::of("reward-model", "DIR", &["reward_model"]).conflicts("reward"),
+            Flag::of("label", "LABEL", &["label"])
+                .conflicts("reward")
+                .rare(),
             Flag::of("reward", "RULE", &["reward"]),
             Flag::of("judge", "RULE", &["judge"]),
             Flag::of("chat-fallback", "HOW", &["chat_fallback"]).rare(),
@@ -153,6 +159,9 @@ impl Layered for Ppo {
         }
         if config.reward_model.is_some() && config.reward.is_some() {
             return Err("reward_model and reward: give one of them".into());
+        }
+        if config.label.is_some() && config.reward_model.is_none() {
+            return Err("label needs reward_model: it is one of the labels of that model".into());
         }
         if config.model.is_none() {
             let given = [

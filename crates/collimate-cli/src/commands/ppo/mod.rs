@@ -7,7 +7,7 @@ use std::path::Path;
 
 use collimate::core::{PreferencePair, Prompt, Scorer};
 use collimate::data::{SftExample, TextTokenizer, Truncation};
-use collimate::lm::{Architecture, Bert, Llama, TextGenerator, eos_token_ids};
+use collimate::lm::{Architecture, Encoder, Llama, TextGenerator, eos_token_ids};
 use collimate::nn::{Backbone, HfFolder, HfReward, ValueModel};
 use collimate::prelude::Device;
 use collimate::recipes::AnswerScorer;
@@ -210,12 +210,13 @@ fn reward(config: &Config, tokenizer: &TextTokenizer, device: &Device) -> Result
         ))
     }
     let name = "reward_model".to_owned();
-    if common::architecture(dir)? == Architecture::Bert {
-        let model = RewardModel::<Bert>::load(dir, device)?;
+    let label = config.label.as_deref();
+    if common::architecture(dir)? == Architecture::Encoder {
+        let model = RewardModel::<Encoder>::load_label(dir, label, device)?;
         let length = scored(model.backbone.max_positions());
         return Ok((name, scorer(model, own, length), None, about));
     }
-    let model = RewardModel::<Llama>::load(dir, device)?;
+    let model = RewardModel::<Llama>::load_label(dir, label, device)?;
     let same = own.inner().get_vocab(true) == tokenizer.inner().get_vocab(true);
     let room = model.backbone.max_positions();
     let critic = (same && room >= config.policy.max_length).then(|| policy::critic(&model));

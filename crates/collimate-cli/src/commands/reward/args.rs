@@ -43,7 +43,7 @@ pub(crate) struct Config {
     /// Test pairs; without them 20 % of the data's prompts, chosen by hash.
     #[serde(deserialize_with = "files::one_or_many")]
     pub(crate) test: Vec<PathBuf>,
-    /// Hugging Face folder (Llama or BERT) that the reward model starts from.
+    /// Hugging Face folder (a decoder or an encoder) that the reward model starts from.
     pub(crate) model: Option<PathBuf>,
     /// Format of the files; without one it is recognised.
     pub(crate) format: Option<Format>,
@@ -56,6 +56,8 @@ pub(crate) struct Config {
     pub(crate) chat_fallback: ChatFallback,
     /// Pooling of an encoder; without one the folder decides.
     pub(crate) pooling: Option<Pooling>,
+    /// Label of a classifier whose score is the reward, by name or number, where it has several.
+    pub(crate) label: Option<String>,
     /// The training.
     pub(crate) reward: RewardModelConfig,
     /// Number of unlabelled texts of the synthetic world that its decoder reads first.
@@ -81,6 +83,7 @@ impl Default for Config {
             hh_turns: HhTurns::LastTurnOnly,
             chat_fallback: ChatFallback::default(),
             pooling: None,
+            label: None,
             reward: RewardModelConfig::default(),
             pretrain_texts: 0,
             pretrain: defaults::pretrain(),
@@ -96,6 +99,7 @@ impl OnData for Config {
         Own {
             test: &self.test,
             pooling: self.pooling.is_some(),
+            label: self.label.is_some(),
             sft: Some(&self.sft),
             ..own!(self, self.reward, self.reward.seed)
         }
@@ -146,6 +150,7 @@ impl Layered for Reward {
             ),
             Flag::of("seed", "N", &["reward.seed", "pretrain.seed", "sft.seed"]),
             Flag::of("pooling", "POOLING", &["pooling"]).rare(),
+            Flag::of("label", "LABEL", &["label"]).rare(),
         ]);
         all.extend(flags::reading());
         all

@@ -12,7 +12,7 @@ use collimate::data::{
     TextTokenizer, TokenizeReport, Truncation,
 };
 use collimate::files::atomic_write;
-use collimate::lm::{Architecture, Bert, Llama};
+use collimate::lm::{Architecture, Encoder, Llama};
 use collimate::train::Interrupt;
 use serde_json::{Map, Value, json};
 
@@ -40,6 +40,9 @@ pub(crate) struct Args {
     /// Log-probabilities of the completions under a causal language model
     #[arg(long)]
     logprobs: bool,
+    /// Label of the reward model whose score is the reward, by name or number, where it has several
+    #[arg(long, value_name = "LABEL", conflicts_with = "logprobs")]
+    label: Option<String>,
     /// Longest sequence in tokens; by default what the model was trained with, else what it takes,
     /// at most 2048
     #[arg(long, value_name = "N")]
@@ -91,6 +94,8 @@ pub(crate) struct Task {
     /// What is told of reading them, if it was not told yet.
     pub(crate) report: Option<ReadReport>,
     pub(crate) max_length: Option<usize>,
+    /// The label that is the reward, where the model has several.
+    pub(crate) label: Option<String>,
     /// Ends the work after a pack.
     pub(crate) interrupt: Interrupt,
 }
@@ -146,11 +151,12 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         rows,
         report: Some(report),
         max_length: args.max_length,
+        label: args.label.clone(),
         interrupt: runs::interrupt(),
     };
     let columns = match (args.logprobs, architecture) {
         (true, _) => logps::columns(&args.model, &task, &device)?,
-        (false, Architecture::Bert) => rewards::columns::<Bert>(&args.model, &task, &device)?,
+        (false, Architecture::Encoder) => rewards::columns::<Encoder>(&args.model, &task, &device)?,
         (false, _) => rewards::columns::<Llama>(&args.model, &task, &device)?,
     };
     check_finite(&args.model, &columns)?;

@@ -55,7 +55,7 @@ pub(crate) struct Config {
     /// Test pairs; without them 20 % of the data's prompts, chosen by hash.
     #[serde(deserialize_with = "files::one_or_many")]
     pub(crate) test: Vec<PathBuf>,
-    /// Hugging Face folder (Llama or BERT) that the reward model starts from.
+    /// Hugging Face folder (a decoder or an encoder) that the reward model starts from.
     pub(crate) model: Option<PathBuf>,
     /// Format of the files; without one it is recognised.
     pub(crate) format: Option<Format>,
@@ -68,6 +68,8 @@ pub(crate) struct Config {
     pub(crate) chat_fallback: ChatFallback,
     /// Pooling of an encoder; without one the folder decides.
     pub(crate) pooling: Option<Pooling>,
+    /// Label of a classifier whose score is the reward, by name or number, where it has several.
+    pub(crate) label: Option<String>,
     /// Number of unlabelled texts of the synthetic world that its decoder reads first.
     pub(crate) pretrain_texts: usize,
     /// Training of the decoder from scratch on these texts.
@@ -108,6 +110,7 @@ impl Default for Config {
             hh_turns: HhTurns::LastTurnOnly,
             chat_fallback: ChatFallback::default(),
             pooling: None,
+            label: None,
             pretrain_texts: 0,
             pretrain: defaults::pretrain(),
             sft: TrainConfig {
@@ -166,6 +169,7 @@ impl OnData for Config {
         Own {
             test: &self.test,
             pooling: self.pooling.is_some(),
+            label: self.label.is_some(),
             sft: Some(&self.sft),
             ..own!(self, self.ser, self.ser.seed)
         }

@@ -3,55 +3,63 @@
 use burn::module::Module;
 use burn::tensor::{Device, Int, Tensor};
 use collimate_core::{Key, OptionError};
-use collimate_nn::{Adaptable, Backbone, DeviceBatch, Forward, Linear};
+use collimate_nn::{Adaptable, Backbone, DeviceBatch, Forward, Linear, RowForward};
 use collimate_ops::Visibility;
 
-use super::config::BertConfig;
-use super::parts::{Embeddings, Encoder};
+use super::config::EncoderConfig;
+use super::embeddings::Embeddings;
+use super::head::Head;
+use super::stack::Stack;
 use crate::hf::Kept;
 use crate::rows::hidden_at;
 
-/// A BERT encoder without pooler. Dropout of attention weights is not applied in training; dropout
-/// of embeddings and sublayers is.
+/// An encoder, and the part of a classification head before its last layer where the folder has one.
+/// Dropout of attention weights is not applied in training; dropout of embeddings, sublayers and head is.
 #[derive(Module, Debug)]
-pub struct Bert {
+pub struct Encoder {
     pub(crate) embeddings: Embeddings,
-    pub(crate) encoder: Encoder,
+    pub(crate) encoder: Stack,
+    pub(crate) head: Option<Head>,
     #[module(skip)]
-    config: BertConfig,
+    config: EncoderConfig,
     #[module(skip)]
     recompute: bool,
     #[module(skip)]
     kept: Kept,
 }
 
-impl Bert {
+impl Encoder {
     /// An encoder with weights from N(0, `initializer_range`²); the same key, the same weights.
     ///
     /// # Errors
     /// Sizes that do not fit together.
-    pub fn new(config: &BertConfig, key: Key, device: &Device) -> Result<Self, OptionError> {
+    pub fn new(config: &EncoderConfig, key: Key, device: &Device) -> Result<Self, OptionError> {
         config.check()?;
-        Ok(Self::build(config, key, device))
+        Ok(Self::build(config, false, key, device))
     }
 
     /// An encoder of zeros that a weight file is read into.
-    pub(crate) fn blank(config: &BertConfig, device: &Device) -> Result<Self, OptionError> {
+    pub(crate) fn blank(
+        config: &EncoderConfig,
+        head: bool,
+        device: &Device,
+    ) -> Result<Self, OptionError> {
         config.check()?;
-        let undrawn = BertConfig {
+        let undrawn = EncoderConfig {
             initializer_range: 0.0,
             ..config.clone()
         };
         Ok(Self {
             config: config.clone(),
-            ..Self::build(&undrawn, Key::new(0, "blank"), device)
+            ..Self::build(&undrawn, head, Key::new(0, "blank"), device)
         })
     }
 
-    fn build(config: &BertConfig, key: Key, device: &Device) -> Self {
+    fn build(config: &EncoderConfig, head: bool, key: Key, device: &Device) -> Self {
         Self {
             embeddings: Embeddings::new(config, key.with(0), device),
-            encoder: Encoder::new(config, key.with(1), device),
+            encoder: Stack::new(config, key.with(1), device),
+            head: head.then(|| Head::new(config, key.with(2), device)),
             config: config.clone(),
             recompute: false,
             kept: Kept::default(),
@@ -74,29 +82,25 @@ impl Bert {
     }
 
     /// The encoder's shape.
-    pub fn config(&self) -> &BertConfig {
+    pub fn config(&self) -> &EncoderConfig {
         &self.config
     }
 }
 
-impl Adaptable for Bert {
+impl Adaptable for Encoder {
     fn linears_mut(&mut self) -> Vec<(String, &mut Linear)> {
-        let mut found = Vec::new();
-        for (index, layer) in self.encoder.layer.iter_mut().enumerate() {
-            let path = |name: &str| format!("encoder.layer.{index}.{name}");
-            let attention = &mut layer.attention;
-            found.push((path("attention.self.query"), &mut attention.self_.query));
-            found.push((path("attention.self.key"), &mut attention.self_.key));
-            found.push((path("attention.self.value"), &mut attention.self_.value));
-            found.push((path("attention.output.dense"), &mut attention.output.dense));
-            found.push((path("intermediate.dense"), &mut layer.intermediate.dense));
-            found.push((path("output.dense"), &mut layer.output.dense));
-        }
-        found
+        let family = self.config.family();
+        let found = self.encoder.linears_mut().into_iter();
+        let named = found.map(|(path, linear)| (family.name(&format!("encoder.{path}")), linear));
+        named.collect()
+    }
+
+    fn is_head(path: &str) -> bool {
+        path.starts_with("head.")
     }
 }
 
-impl Backbone for Bert {
+impl Backbone for Encoder {
     const VISIBILITY: Visibility = Visibility::Bidirectional;
 
     fn hidden(&self, batch: &DeviceBatch, f: Forward) -> Tensor<2> {
@@ -108,6 +112,13 @@ impl Backbone for Bert {
         hidden_at(rows, || states(None), |rows| states(Some(rows)))
     }
 
+    fn project(&self, pooled: Tensor<2>, f: RowForward<'_>) -> Tensor<2> {
+        match &self.head {
+            Some(head) => head.forward(pooled, &self.config, f.part(2)),
+            None => pooled,
+        }
+    }
+
     fn with_recompute(self, recompute: bool) -> Self {
         Self { recompute, ..self }
     }
@@ -117,7 +128,7 @@ impl Backbone for Bert {
     }
 
     fn max_positions(&self) -> usize {
-        self.config.max_position_embeddings
+        self.config.longest()
     }
 
     fn vocab_size(&self) -> usize {

@@ -1,12 +1,16 @@
-//! The shape of a BERT encoder.
+//! The shape of an encoder.
 
 use collimate_core::{OptionError, Range};
 use serde::{Deserialize, Serialize};
 
-/// The shape of a BERT encoder; names as in Hugging Face's `config.json`.
+use super::families::{EncoderType, Family};
+
+/// The shape of an encoder; names as in Hugging Face's `config.json` of a BERT.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct BertConfig {
+pub struct EncoderConfig {
+    /// The family of the encoder.
+    pub model_type: EncoderType,
     /// Number of token ids.
     pub vocab_size: usize,
     /// Width of the hidden states.
@@ -17,23 +21,26 @@ pub struct BertConfig {
     pub num_hidden_layers: usize,
     /// Attention heads, a divisor of `hidden_size`.
     pub num_attention_heads: usize,
-    /// Longest sequence.
+    /// Rows of the table of positions, of which some families leave the first unused.
     pub max_position_embeddings: usize,
-    /// Rows of the token-type table; all tokens are of type 0.
+    /// Rows of the token-type table, 0 in families without one; all tokens are of type 0.
     pub type_vocab_size: usize,
     /// Added to the variance in the normalisation.
     pub layer_norm_eps: f64,
     /// Dropout of embeddings and of each sublayer's output, in training.
     pub hidden_dropout_prob: f64,
+    /// Dropout in a classification head, in training; null: `hidden_dropout_prob`.
+    pub classifier_dropout: Option<f64>,
     /// Standard deviation of initial weights.
     pub initializer_range: f64,
-    /// Id of the padding token.
+    /// Id of the padding token, after which the positions of some families begin.
     pub pad_token_id: Option<u32>,
 }
 
-impl Default for BertConfig {
+impl Default for EncoderConfig {
     fn default() -> Self {
         Self {
+            model_type: EncoderType::Bert,
             vocab_size: 30522,
             hidden_size: 384,
             intermediate_size: 1536,
@@ -43,6 +50,7 @@ impl Default for BertConfig {
             type_vocab_size: 2,
             layer_norm_eps: 1e-12,
             hidden_dropout_prob: 0.1,
+            classifier_dropout: None,
             initializer_range: 0.02,
             pad_token_id: Some(0),
         }
@@ -52,7 +60,7 @@ impl Default for BertConfig {
 /// Above this, a size is a mistake and not a model: 4 TiB in f32.
 const MOST_PARAMETERS: u128 = 1 << 40;
 
-impl BertConfig {
+impl EncoderConfig {
     /// Checks that the sizes fit together.
     ///
     /// # Errors
@@ -67,7 +75,10 @@ impl BertConfig {
             ("max_position_embeddings", self.max_position_embeddings),
             ("type_vocab_size", self.type_vocab_size),
         ] {
-            OptionError::check(name, value, "at least 1", value >= 1)?;
+            // A family says itself whether it has types.
+            let least = usize::from(name != "type_vocab_size");
+            let allowed = format!("at least {least}");
+            OptionError::check(name, value, &allowed, value >= least)?;
             let holds = u32::try_from(value).is_ok();
             OptionError::check(name, value, "at most 2^32 − 1", holds)?;
         }
@@ -78,6 +89,7 @@ impl BertConfig {
                 &format!("a divisor of hidden_size = {}", self.hidden_size),
             ));
         }
+        self.family().check(self)?;
         let parameters = self.parameter_count();
         if parameters > MOST_PARAMETERS {
             let allowed = format!(
@@ -89,6 +101,29 @@ impl BertConfig {
             return Err(OptionError::new("num_hidden_layers", layers, &allowed));
         }
         Range::BelowOne.check("hidden_dropout_prob", self.hidden_dropout_prob)?;
+        if let Some(probability) = self.classifier_dropout {
+            Range::BelowOne.check("classifier_dropout", probability)?;
+        }
         Range::Positive.check("layer_norm_eps", self.layer_norm_eps)
+    }
+
+    pub(crate) fn family(&self) -> &'static Family {
+        Family::of(self.model_type)
+    }
+
+    /// The position of a sequence's first token, as a row of the table of positions.
+    pub(super) fn first_position(&self) -> usize {
+        (self.family().first_position)(self)
+    }
+
+    /// The longest sequence, in tokens.
+    pub(super) fn longest(&self) -> usize {
+        let first = self.first_position();
+        self.max_position_embeddings.saturating_sub(first)
+    }
+
+    /// Dropout in a classification head.
+    pub(super) fn head_dropout(&self) -> f64 {
+        self.classifier_dropout.unwrap_or(self.hidden_dropout_prob)
     }
 }
