@@ -1,9 +1,12 @@
 //! The shape of an encoder.
 
+use burn::tensor::Device;
 use collimate_core::{OptionError, Range};
+use collimate_nn::LayerNorm;
 use serde::{Deserialize, Serialize};
 
 use super::families::{EncoderType, Family};
+use super::modern::ModernConfig;
 
 /// The shape of an encoder; names as in Hugging Face's `config.json` of a BERT.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -21,7 +24,8 @@ pub struct EncoderConfig {
     pub num_hidden_layers: usize,
     /// Attention heads, a divisor of `hidden_size`.
     pub num_attention_heads: usize,
-    /// Rows of the table of positions, of which some families leave the first unused.
+    /// Rows of the table of positions, of which some families leave the first unused; the longest sequence
+    /// where there is no table.
     pub max_position_embeddings: usize,
     /// Rows of the token-type table, 0 in families without one; all tokens are of type 0.
     pub type_vocab_size: usize,
@@ -35,6 +39,8 @@ pub struct EncoderConfig {
     pub initializer_range: f64,
     /// Id of the padding token, after which the positions of some families begin.
     pub pad_token_id: Option<u32>,
+    /// Layers of a ModernBERT; null: those of a BERT.
+    pub modern: Option<ModernConfig>,
 }
 
 impl Default for EncoderConfig {
@@ -53,6 +59,7 @@ impl Default for EncoderConfig {
             classifier_dropout: None,
             initializer_range: 0.02,
             pad_token_id: Some(0),
+            modern: None,
         }
     }
 }
@@ -90,6 +97,9 @@ impl EncoderConfig {
             ));
         }
         self.family().check(self)?;
+        if let Some(modern) = &self.modern {
+            modern.check(self)?;
+        }
         let parameters = self.parameter_count();
         if parameters > MOST_PARAMETERS {
             let allowed = format!(
@@ -120,6 +130,32 @@ impl EncoderConfig {
     pub(super) fn longest(&self) -> usize {
         let first = self.first_position();
         self.max_position_embeddings.saturating_sub(first)
+    }
+
+    /// A normalisation of the hidden states.
+    pub(super) fn norm(&self, device: &Device) -> LayerNorm {
+        let (width, eps) = (self.hidden_size, self.layer_norm_eps);
+        match self.norm_bias() {
+            true => LayerNorm::new(width, eps, device),
+            false => LayerNorm::without_bias(width, eps, device),
+        }
+    }
+
+    /// True if normalisations have offsets.
+    pub(super) fn norm_bias(&self) -> bool {
+        self.modern.as_ref().is_none_or(|modern| modern.norm_bias)
+    }
+
+    /// True if the dense layer of a classification head has a bias.
+    pub(super) fn head_bias(&self) -> bool {
+        let modern = self.modern.as_ref();
+        modern.is_none_or(|modern| modern.classifier_bias)
+    }
+
+    /// Dropout of the embeddings.
+    pub(super) fn embedding_dropout(&self) -> f64 {
+        let modern = self.modern.as_ref();
+        modern.map_or(self.hidden_dropout_prob, |modern| modern.embedding_dropout)
     }
 
     /// Dropout in a classification head.

@@ -7,11 +7,11 @@ use collimate_nn::{DeviceBatch, Embedding, Forward, LayerNorm, RowForward};
 
 use super::config::EncoderConfig;
 
-/// Word, position and type vectors, summed and normalised.
+/// Word, position and type vectors, of which some families have the first only, summed and normalised.
 #[derive(Module, Debug)]
 pub(crate) struct Embeddings {
     pub(crate) word_embeddings: Embedding,
-    pub(crate) position_embeddings: Embedding,
+    pub(crate) position_embeddings: Option<Embedding>,
     pub(crate) token_type_embeddings: Option<Embedding>,
     pub(crate) layer_norm: LayerNorm,
 }
@@ -28,29 +28,30 @@ impl Embeddings {
         };
         Self {
             word_embeddings: table(c.vocab_size, 0),
-            position_embeddings: table(c.max_position_embeddings, 1),
+            position_embeddings: (c.position_rows() > 0).then(|| table(c.position_rows(), 1)),
             token_type_embeddings: (c.type_vocab_size > 0).then(|| table(c.type_vocab_size, 2)),
-            layer_norm: LayerNorm::new(c.hidden_size, c.layer_norm_eps, device),
+            layer_norm: c.norm(device),
         }
     }
 
     pub(crate) fn forward(&self, batch: &DeviceBatch, c: &EncoderConfig, f: Forward) -> Tensor<2> {
-        let words = self.word_embeddings.forward(batch.ids.clone());
-        let first = c.first_position() as i64;
-        let positions: Vec<i64> = batch
-            .positions
-            .iter()
-            .map(|&p| first + i64::from(p))
-            .collect();
-        let n = positions.len();
-        let positions: Tensor<1, Int> =
-            Tensor::from_data(TensorData::new(positions, [n]), &batch.device);
-        let sum = words + self.position_embeddings.forward(positions);
-        let sum = match &self.token_type_embeddings {
-            Some(types) => sum + types.weight.val().narrow(0, 0, 1),
-            None => sum,
-        };
+        let mut sum = self.word_embeddings.forward(batch.ids.clone());
+        if let Some(table) = &self.position_embeddings {
+            sum = sum + table.forward(positions(batch, c));
+        }
+        if let Some(types) = &self.token_type_embeddings {
+            sum = sum + types.weight.val().narrow(0, 0, 1);
+        }
         let f = RowForward::new(f, batch.examples.as_deref());
-        f.drop(self.layer_norm.forward(sum), c.hidden_dropout_prob)
+        f.drop(self.layer_norm.forward(sum), c.embedding_dropout())
     }
+}
+
+/// The row of each token in the table of positions.
+fn positions(batch: &DeviceBatch, c: &EncoderConfig) -> Tensor<1, Int> {
+    let first = c.first_position() as i64;
+    let rows = batch.positions.iter().map(|&p| first + i64::from(p));
+    let rows: Vec<i64> = rows.collect();
+    let n = rows.len();
+    Tensor::from_data(TensorData::new(rows, [n]), &batch.device)
 }

@@ -3,29 +3,33 @@
 use burn::module::Module;
 use burn::tensor::{Device, Tensor, activation};
 use collimate_core::Key;
-use collimate_nn::{Linear, RowForward};
+use collimate_nn::{LayerNorm, Linear, RowForward};
+use collimate_ops::gelu;
 
 use super::config::EncoderConfig;
 
 /// The activation of a classification head.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum HeadActivation {
+    Gelu,
     Relu,
     Tanh,
 }
 
-/// A dense layer over the pooled state with its activation. The last layer, which gives the score, is
+/// A dense layer over the pooled state, its activation, and perhaps a normalisation. The last layer, which gives the score, is
 /// the reward model's own ([`ScalarHead`](collimate_nn::ScalarHead)).
 #[derive(Module, Debug)]
 pub(crate) struct Head {
     pub(crate) dense: Linear,
+    pub(crate) norm: Option<LayerNorm>,
 }
 
 impl Head {
     pub(crate) fn new(c: &EncoderConfig, key: Key, device: &Device) -> Self {
         let shape = [c.hidden_size, c.hidden_size];
         Self {
-            dense: Linear::new(shape, true, c.initializer_range, key, device),
+            dense: Linear::new(shape, c.head_bias(), c.initializer_range, key, device),
+            norm: c.family().head.norm.map(|_| c.norm(device)),
         }
     }
 
@@ -43,8 +47,13 @@ impl Head {
         };
         let x = self.dense.forward(x, f.part(1));
         let x = match form.activation {
+            HeadActivation::Gelu => gelu(x),
             HeadActivation::Relu => activation::relu(x),
             HeadActivation::Tanh => x.tanh(),
+        };
+        let x = match &self.norm {
+            Some(norm) => norm.forward(x),
+            None => x,
         };
         f.part(2).drop(x, probability)
     }

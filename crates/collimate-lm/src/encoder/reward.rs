@@ -14,6 +14,7 @@ use super::store::{self, Folder};
 use crate::hf::ExtraTensor;
 
 const TASK: &str = "ForSequenceClassification";
+const POOLING: &str = "classifier_pooling";
 
 impl HfReward for Encoder {
     const DEFAULT_POOLING: Pooling = Pooling::Mean;
@@ -50,7 +51,8 @@ impl HfReward for Encoder {
     }
 
     fn expresses(&self, pooling: Pooling) -> bool {
-        self.head.is_none() || pooling == Pooling::Cls
+        let poolings = self.config().family().head.poolings;
+        self.head.is_none() || poolings.contains(&pooling)
     }
 
     fn save_reward(
@@ -68,11 +70,16 @@ impl HfReward for Encoder {
         }
         let family = config.family();
         if !self.expresses(pooling) {
+            let poolings = family.head.poolings.iter();
+            let poolings: Vec<String> =
+                poolings.map(|pooling| json!(pooling).to_string()).collect();
             return Err(SaveError::Serialize {
                 path: dir.to_owned(),
                 message: format!(
-                    "{}{TASK} reads the first token: use pooling cls",
-                    family.class
+                    "{}{TASK} does not read states of pooling {}: use {}",
+                    family.class,
+                    json!(pooling),
+                    poolings.join(" or ")
                 ),
             });
         }
@@ -82,6 +89,9 @@ impl HfReward for Encoder {
         json["id2label"] = json!({"0": "reward"});
         json["label2id"] = json!({"reward": 0});
         json["problem_type"] = json!("regression");
+        if family.head.poolings.len() > 1 {
+            json[POOLING] = json!(pooling);
+        }
         self.kept().write(dir, json)
     }
 }
@@ -97,6 +107,13 @@ fn classifier(
     let rows = weights.shape(&format!("{output}.weight"));
     let rows = rows.and_then(|shape| shape.first()).copied().unwrap_or(1);
     let label = Label::choose(&folder.json, rows, label)?;
+    let pooling = match config.family().head.poolings {
+        [only] => *only,
+        _ => {
+            folder.json.only(POOLING, &["cls", "mean"])?;
+            folder.json.get(POOLING)?.unwrap_or(Pooling::Cls)
+        }
+    };
     let found = folder.find(config.parameters().chain(config.head_parameters()))?;
     let shapes = [
         ("weight".to_owned(), vec![label.labels, width]),
@@ -120,7 +137,7 @@ fn classifier(
             1 => backbone,
             _ => backbone.with_kept(kept.with_one_label(&label.name)),
         },
-        pooling: Pooling::Cls,
+        pooling,
     })
 }
 

@@ -3,19 +3,25 @@
 use burn::module::Module;
 use burn::tensor::{Device, Int, Tensor};
 use collimate_core::Key;
-use collimate_nn::{DeviceBatch, Embedding, Forward, Linear};
+use collimate_nn::{DeviceBatch, Embedding, Forward, LayerNorm, Linear};
 use collimate_ops::recomputed;
 
 use super::attention::{BUCKETS, Distances};
 use super::config::EncoderConfig;
+use super::modern::ModernConfig;
 use super::post::{Layer, Reach};
+use super::pre::{self, PreLayer};
+use crate::LayerKind;
 use crate::rows::Rows;
 
-/// The layers, and the biases of distances that they share.
+/// The layers, of one kind or of the other, the biases of distances that they share, and what normalises
+/// the result of the last.
 #[derive(Module, Debug)]
 pub(crate) struct Stack {
     pub(crate) layer: Vec<Layer>,
+    pub(crate) pre_layer: Vec<PreLayer>,
     pub(crate) relative_attention_bias: Option<Embedding>,
+    pub(crate) final_norm: Option<LayerNorm>,
 }
 
 impl Stack {
@@ -25,11 +31,18 @@ impl Stack {
             let shape = [BUCKETS, c.num_attention_heads];
             Embedding::new(shape, c.initializer_range, key.with(layers), device)
         };
+        let pre = |modern| {
+            (0..layers)
+                .map(move |index| PreLayer::new(index as usize, c, modern, key.with(index), device))
+        };
         Self {
             layer: (0..layers)
+                .filter(|_| c.modern.is_none())
                 .map(|index| Layer::new(c, key.with(index), device))
                 .collect(),
+            pre_layer: c.modern.iter().flat_map(pre).collect(),
             relative_attention_bias: c.family().distances.then(table),
+            final_norm: c.modern.as_ref().map(|_| c.norm(device)),
         }
     }
 
@@ -46,12 +59,19 @@ impl Stack {
             found.push((path("intermediate.dense"), &mut layer.intermediate.dense));
             found.push((path("output.dense"), &mut layer.output.dense));
         }
+        for (index, layer) in self.pre_layer.iter_mut().enumerate() {
+            let path = |name: &str| format!("pre_layer.{index}.{name}");
+            found.push((path("attn.wqkv"), &mut layer.attn.wqkv));
+            found.push((path("attn.wo"), &mut layer.attn.wo));
+            found.push((path("mlp.wi"), &mut layer.mlp.wi));
+            found.push((path("mlp.wo"), &mut layer.mlp.wo));
+        }
         found
     }
 
     pub(crate) fn forward(
         &self,
-        mut x: Tensor<2>,
+        x: Tensor<2>,
         batch: &DeviceBatch,
         rows: Option<Tensor<1, Int>>,
         c: &EncoderConfig,
@@ -59,6 +79,25 @@ impl Stack {
         recompute: bool,
     ) -> Tensor<2> {
         let asked = Rows::new(batch, rows, f);
+        let x = match &c.modern {
+            None => self.post(x, batch, &asked, c, f, recompute),
+            Some(modern) => self.pre(x, batch, &asked, c, modern, f, recompute),
+        };
+        match &self.final_norm {
+            Some(norm) => norm.forward(x),
+            None => x,
+        }
+    }
+
+    fn post(
+        &self,
+        mut x: Tensor<2>,
+        batch: &DeviceBatch,
+        asked: &Rows,
+        c: &EncoderConfig,
+        f: Forward,
+        recompute: bool,
+    ) -> Tensor<2> {
         let table = &self.relative_attention_bias;
         let reach = Reach {
             plan: batch.plan.clone(),
@@ -66,11 +105,7 @@ impl Stack {
         };
         for (index, layer) in self.layer.iter().enumerate() {
             let f = f.part(index as u64);
-            // Every layer reads all rows of the one before.
-            let rows = match index + 1 == self.layer.len() {
-                true => asked.clone(),
-                false => asked.inner(),
-            };
+            let rows = rows_of(index, self.layer.len(), asked);
             x = if recompute {
                 let (reach, c) = (reach.clone(), c.clone());
                 let parts = (layer.clone(), table.clone());
@@ -82,5 +117,45 @@ impl Stack {
             };
         }
         x
+    }
+    #[allow(clippy::too_many_arguments)]
+    fn pre(
+        &self,
+        mut x: Tensor<2>,
+        batch: &DeviceBatch,
+        asked: &Rows,
+        c: &EncoderConfig,
+        modern: &ModernConfig,
+        f: Forward,
+        recompute: bool,
+    ) -> Tensor<2> {
+        let reach = |kind| pre::Reach::new(batch, kind, c, modern);
+        let full = reach(LayerKind::FullAttention);
+        let sliding = reach(LayerKind::SlidingAttention);
+        for (index, layer) in self.pre_layer.iter().enumerate() {
+            let f = f.part(index as u64);
+            let rows = rows_of(index, self.pre_layer.len(), asked);
+            let reach = match modern.kind(index) {
+                LayerKind::FullAttention => full.clone(),
+                LayerKind::SlidingAttention => sliding.clone(),
+            };
+            x = if recompute {
+                let (c, modern) = (c.clone(), modern.clone());
+                recomputed(layer, x, move |layer, x| {
+                    layer.forward(x, &rows, &reach, &c, &modern, f)
+                })
+            } else {
+                layer.forward(x, &rows, &reach, c, modern, f)
+            };
+        }
+        x
+    }
+}
+
+/// The rows that a layer computes: every layer reads all rows of the one before.
+fn rows_of(index: usize, layers: usize, asked: &Rows) -> Rows {
+    match index + 1 == layers {
+        true => asked.clone(),
+        false => asked.inner(),
     }
 }

@@ -13,13 +13,13 @@ use crate::hf::{
     Architecture, ExtraTensor, Found, JsonConfig, Kept, LeftOut, Weights, prepare, save_weights,
 };
 
-const DENSE: &str = "head.dense.";
+const HEAD: &str = "head.";
 
 impl HfFolder for Encoder {
     fn load(dir: &Path, device: &Device) -> Result<Self, LoadError> {
         let folder = Folder::read(dir)?;
         let found = folder.find(folder.config.parameters())?;
-        folder.left_out(&[&found], folder.classifies)?;
+        folder.left_out(&[&found], true)?;
         folder.fill(&found, false, device)
     }
 
@@ -86,29 +86,28 @@ impl Folder {
     ) -> Result<Found, LoadError> {
         let family = self.config.family();
         self.weights
-            .find(parameters, |path| match path.strip_prefix(DENSE) {
-                Some(part) => {
-                    let dense = family.head.dense.iter();
-                    dense.map(|name| format!("{name}.{part}")).collect()
-                }
+            .find(parameters, |path| match path.strip_prefix(HEAD) {
+                Some(part) => family.head_names(part),
                 None => vec![format!("{}{}", self.prefix, family.name(path))],
             })
     }
 
     /// Refuses tensors that were not found. Heads of other tasks are no part of the encoder, index buffers
     /// of no function; anything else (a layer too many) would be left out of the function without a word.
-    /// `head` excuses the classification head.
-    pub(super) fn left_out(&self, found: &[&Found], head: bool) -> Result<(), LoadError> {
+    /// `headless` says that the classification head is not read.
+    pub(super) fn left_out(&self, found: &[&Found], headless: bool) -> Result<(), LoadError> {
         let family = self.config.family();
-        let heads = family.head.dense.iter().chain([&family.head.output]);
-        let heads: Vec<String> = heads.map(|name| format!("{name}.")).collect();
+        let head = &family.head;
+        let parts = head.dense.iter().chain([&head.output]).chain(&head.norm);
+        let parts: Vec<String> = parts.map(|name| format!("{name}.")).collect();
         self.weights.left_out(found, |name| {
             let bare = name.strip_prefix(family.prefix).unwrap_or(name);
             let other = family.other_tasks.iter().any(|task| bare.starts_with(task));
-            let head = head && heads.iter().any(|head| name.starts_with(head));
-            match other || head {
-                true => Some(LeftOut::Told),
-                false => bare.ends_with("position_ids").then_some(LeftOut::Buffer),
+            let head = self.classifies && parts.iter().any(|part| name.starts_with(part));
+            match (head, other) {
+                (true, _) if !headless => None,
+                (true, _) | (_, true) => Some(LeftOut::Told),
+                _ => bare.ends_with("position_ids").then_some(LeftOut::Buffer),
             }
         })
     }
@@ -141,9 +140,9 @@ pub(super) fn save(
         _ => (family.prefix, false),
     };
     let model = model.clone().merged();
-    let name = |path: &str| match path.strip_prefix(DENSE) {
+    let name = |path: &str| match path.strip_prefix(HEAD) {
         Some(_) if bare => None,
-        Some(part) => Some(format!("{}.{part}", family.head.dense[0])),
+        Some(part) => family.head_names(part).into_iter().next(),
         None => Some(format!("{prefix}{}", family.name(path))),
     };
     save_weights(&model, dir, name, extra)

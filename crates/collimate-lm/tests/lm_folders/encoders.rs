@@ -63,6 +63,8 @@ fn labels_and_heads_that_do_not_fit_the_weights() {
         ("roberta-reward", "classifier.out_proj.weight"),
         ("distilbert-reward", "pre_classifier.weight"),
         ("mpnet-reward", "classifier.out_proj.weight"),
+        ("modernbert-reward", "head.norm.weight"),
+        ("modernbert-reward", "classifier.bias"),
         (
             "mpnet-reward",
             "mpnet.encoder.relative_attention_bias.weight",
@@ -127,6 +129,14 @@ fn options_that_make_another_encoder_are_refused() {
         ("distilbert-reward", "pruned_heads", value!({"0": [1]})),
         ("mpnet-reward", "hidden_act", value!("silu")),
         ("mpnet-reward", "relative_attention_num_buckets", value!(16)),
+        ("modernbert-reward", "hidden_activation", value!("silu")),
+        ("modernbert-reward", "classifier_activation", value!("relu")),
+        ("modernbert-reward", "classifier_pooling", value!("max")),
+        (
+            "modernbert-bias",
+            "rope_scaling",
+            value!({"rope_type": "yarn", "factor": 4.0}),
+        ),
     ] {
         let shown = format!("{key} = {given}");
         let dir = with(name, key, given);
@@ -174,6 +184,72 @@ fn options_that_make_another_encoder_are_refused() {
             "type_vocab_size",
             value!(0),
             &["type_vocab_size is 0", "at least 1"],
+        ),
+        (
+            "modernbert-reward",
+            "layer_types",
+            value!(["full_attention"]),
+            &["layer_types is 1", "num_hidden_layers = 6"],
+        ),
+        (
+            "modernbert-reward",
+            "layer_types",
+            value!(["chunked_attention"]),
+            &["layer_types with chunked_attention"],
+        ),
+        (
+            "modernbert-bias",
+            "global_attn_every_n_layers",
+            value!(0),
+            &["global_attn_every_n_layers is 0"],
+        ),
+        (
+            "modernbert-bias",
+            "local_rope_theta",
+            value!(null),
+            &["local_rope_theta is null"],
+        ),
+        (
+            "modernbert-bias",
+            "global_rope_theta",
+            value!(0.0),
+            &["global_rope_theta is 0"],
+        ),
+        (
+            "modernbert-bias",
+            "num_attention_heads",
+            value!(4),
+            &["num_attention_heads is 4", "even size"],
+        ),
+        (
+            "modernbert-bias",
+            "num_hidden_layers",
+            value!(1_000_000_000),
+            &["num_hidden_layers is 1000000000"],
+        ),
+        (
+            "modernbert-reward",
+            "rope_parameters",
+            value!({"full_attention": {"rope_type": "linear", "factor": 2.0}}),
+            &["rope_parameters.full_attention", "rope_type default"],
+        ),
+        (
+            "modernbert-reward",
+            "rope_parameters",
+            value!({"rope_theta": 1e4}),
+            &["rope_parameters with rope_theta"],
+        ),
+        (
+            "modernbert-reward",
+            "norm_bias",
+            value!(true),
+            &["model.embeddings.norm.bias", "missing"],
+        ),
+        (
+            "modernbert-bias",
+            "classifier_bias",
+            value!(false),
+            &["head.dense.bias", "no place"],
         ),
         (
             "roberta-reward",
@@ -231,7 +307,7 @@ fn a_head_is_saved_with_the_pooling_that_it_reads() {
 /// The special tokens around a text come from the tokenizer's own post-processor.
 #[test]
 fn texts_have_the_ids_that_the_tokenizer_gives_them() {
-    for name in ["roberta-reward"] {
+    for name in ["roberta-reward", "modernbert-reward"] {
         let tokenizer = TextTokenizer::from_folder(fixture(name)).unwrap();
         let expected = json(&fixture(name).join("expected.json"));
         for text in expected["texts"].as_array().unwrap() {

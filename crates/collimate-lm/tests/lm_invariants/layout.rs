@@ -124,6 +124,9 @@ fn the_cut_into_batches_changes_nothing() {
     for (name, device) in plain_devices() {
         check_split(&format!("llama on {name}"), &llama(&device));
         check_split(&format!("bert on {name}"), &bert(&device));
+        for (kind, model) in encoders(&device) {
+            check_split(&format!("{kind} on {name}"), &model);
+        }
     }
 }
 

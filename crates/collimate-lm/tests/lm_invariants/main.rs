@@ -10,7 +10,7 @@ mod rows;
 
 use burn::tensor::Device;
 use collimate_core::Key;
-use collimate_lm::{Encoder, EncoderConfig, Llama, LlamaConfig};
+use collimate_lm::{Encoder, EncoderConfig, EncoderType, Llama, LlamaConfig, ModernConfig};
 use collimate_nn::{
     Adaptable, Backbone, CausalLm, DeviceBatch, Forward, LoraConfig, Pack, Pooling,
     completion_logps, parameters, pool, token_logps,
@@ -72,6 +72,35 @@ pub(crate) fn bert(device: &Device) -> Encoder {
         ..Default::default()
     };
     Encoder::new(&config, Key::new(4, "init"), device).unwrap()
+}
+
+/// Encoders whose layers are not a BERT's: an MPNet, whose scores depend on distances, and a ModernBERT
+/// with a window.
+pub(crate) fn encoders(device: &Device) -> Vec<(&'static str, Encoder)> {
+    let base = EncoderConfig {
+        type_vocab_size: 0,
+        num_hidden_layers: 3,
+        ..bert(device).config().clone()
+    };
+    let mpnet = EncoderConfig {
+        model_type: EncoderType::MpNet,
+        max_position_embeddings: 66,
+        ..base.clone()
+    };
+    let modern = EncoderConfig {
+        model_type: EncoderType::ModernBert,
+        modern: Some(ModernConfig {
+            local_attention: 4,
+            attention_bias: true,
+            mlp_dropout: 0.1,
+            attention_dropout: 0.1,
+            embedding_dropout: 0.1,
+            ..ModernConfig::default()
+        }),
+        ..base
+    };
+    let new = |config| Encoder::new(config, Key::new(4, "init"), device).unwrap();
+    vec![("mpnet", new(&mpnet)), ("modernbert", new(&modern))]
 }
 
 pub(crate) fn sequence(noise: &mut Noise, len: usize) -> Vec<u32> {

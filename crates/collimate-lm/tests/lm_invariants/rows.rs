@@ -51,6 +51,11 @@ fn some_rows_are_those_of_all_and_learn_the_same() {
         let model = bert(&device);
         let batch = common::rows_batch(&model, &[vec![1, 5, 9, 2], vec![3, 2, 8]]);
         check(&format!("bert on {name}"), &model, &batch);
+        for (kind, model) in encoders(&device) {
+            let rows = [vec![1, 5, 9, 2, 4, 4, 7], vec![3, 2, 8]];
+            let batch = common::rows_batch(&model, &rows);
+            check(&format!("{kind} on {name}"), &model, &batch);
+        }
     }
 }
 

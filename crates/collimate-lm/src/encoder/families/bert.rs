@@ -1,6 +1,6 @@
 //! BERT, and what its relatives read and write as it does.
 
-use collimate_nn::LoadError;
+use collimate_nn::{LoadError, Pooling};
 use serde_json::{Map, Value, json};
 
 use super::{EncoderConfig, EncoderType, Family, HeadActivation, HeadForm};
@@ -24,14 +24,18 @@ pub(super) const FAMILY: Family = Family {
     prefix: "bert.",
     names: NAMES,
     other_tasks: &["pooler.", "cls."],
+    positions: true,
     types: true,
+    modern: false,
     distances: false,
     fixed_eps: None,
     head: HeadForm {
         dense: &["bert.pooler.dense", "pooler.dense"],
+        norm: None,
         output: "classifier",
         activation: HeadActivation::Tanh,
         drops_first: false,
+        poolings: &[Pooling::Cls],
     },
     first_position: |_| 0,
     read: |json| {

@@ -1,5 +1,6 @@
 //! DistilBERT: a BERT without token types, with names of its own for everything.
 
+use collimate_nn::Pooling;
 use serde_json::json;
 
 use super::{EncoderConfig, EncoderType, Family, HeadActivation, HeadForm, bert};
@@ -32,14 +33,18 @@ pub(super) const FAMILY: Family = Family {
         ("embeddings.layer_norm", "embeddings.LayerNorm"),
     ],
     other_tasks: &["vocab_transform.", "vocab_layer_norm.", "vocab_projector."],
+    positions: true,
     types: false,
+    modern: false,
     distances: false,
     fixed_eps: Some(1e-12),
     head: HeadForm {
         dense: &["pre_classifier"],
+        norm: None,
         output: "classifier",
         activation: HeadActivation::Relu,
         drops_first: false,
+        poolings: &[Pooling::Cls],
     },
     first_position: |_| 0,
     read: |json| {

@@ -3,11 +3,12 @@
 
 mod bert;
 mod distilbert;
+mod modernbert;
 mod mpnet;
 mod roberta;
 
 use collimate_core::OptionError;
-use collimate_nn::LoadError;
+use collimate_nn::{LoadError, Pooling};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -31,16 +32,19 @@ pub enum EncoderType {
     DistilBert,
     /// MPNet: scores that depend on distances, no token types.
     MpNet,
+    /// ModernBERT: `modern` says what its layers have.
+    ModernBert,
 }
 
 impl EncoderType {
     /// All families.
-    pub(crate) const ALL: [Self; 5] = [
+    pub(crate) const ALL: [Self; 6] = [
         Self::Bert,
         Self::Roberta,
         Self::XlmRoberta,
         Self::DistilBert,
         Self::MpNet,
+        Self::ModernBert,
     ];
 }
 
@@ -48,11 +52,15 @@ impl EncoderType {
 pub(crate) struct HeadForm {
     /// Names that the dense layer over the pooled state may have, the preferred first.
     pub(crate) dense: &'static [&'static str],
+    /// Name of the normalisation behind the activation.
+    pub(crate) norm: Option<&'static str>,
     /// Name of the last layer.
     pub(crate) output: &'static str,
     pub(crate) activation: HeadActivation,
     /// Dropout comes before the dense layer too.
     pub(crate) drops_first: bool,
+    /// How the class pools; `classifier_pooling` says which, where there are several.
+    pub(crate) poolings: &'static [Pooling],
 }
 
 /// A family: what its class is called, has, reads and writes.
@@ -68,8 +76,12 @@ pub(crate) struct Family {
     names: &'static [(&'static str, &'static str)],
     /// Beginnings of the names of tensors that belong to other tasks.
     pub(crate) other_tasks: &'static [&'static str],
+    /// There is a table of positions.
+    pub(crate) positions: bool,
     /// Tokens have types.
     types: bool,
+    /// Layers are those of a ModernBERT.
+    modern: bool,
     /// Scores depend on the distance of two tokens.
     pub(crate) distances: bool,
     /// The value of `layer_norm_eps` that the class always takes.
@@ -92,6 +104,7 @@ impl Family {
             EncoderType::XlmRoberta => &roberta::XLM,
             EncoderType::DistilBert => &distilbert::FAMILY,
             EncoderType::MpNet => &mpnet::FAMILY,
+            EncoderType::ModernBert => &modernbert::FAMILY,
         }
     }
 
@@ -129,6 +142,16 @@ impl Family {
         })
     }
 
+    /// The names that a part of the head (`dense.weight`) may have in the family's files, the preferred first.
+    pub(crate) fn head_names(&self, part: &str) -> Vec<String> {
+        let (of, rest) = part.split_once('.').unwrap_or((part, ""));
+        let names = match (of, self.head.norm.as_slice()) {
+            ("norm", names) => names,
+            _ => self.head.dense,
+        };
+        names.iter().map(|name| format!("{name}.{rest}")).collect()
+    }
+
     /// Refuses what no folder of the family can say.
     pub(crate) fn check(&self, c: &EncoderConfig) -> Result<(), OptionError> {
         let class = self.class;
@@ -137,6 +160,11 @@ impl Family {
             false => (format!("0: a {class} has no types"), c.type_vocab_size == 0),
         };
         OptionError::check("type_vocab_size", c.type_vocab_size, &allowed, holds)?;
+        let (allowed, given) = match self.modern {
+            true => (format!("set: a {class} has it"), "absent"),
+            false => (format!("absent: a {class} has none"), "set"),
+        };
+        OptionError::check("modern", given, &allowed, c.modern.is_some() == self.modern)?;
         let first = c.first_position();
         let (name, rows) = ("max_position_embeddings", c.max_position_embeddings);
         let allowed = format!(
@@ -152,6 +180,9 @@ impl Family {
 
     /// The family's keys for a configuration.
     pub(crate) fn write(&self, config: &EncoderConfig, json: &mut Map<String, Value>) {
+        if !self.modern {
+            json.remove("modern");
+        }
         if config.classifier_dropout.is_none() {
             json.remove("classifier_dropout");
         }

@@ -1,5 +1,7 @@
 //! RoBERTa and XLM-R: positions begin after the id of the padding token.
 
+use collimate_nn::Pooling;
+
 use super::{EncoderConfig, EncoderType, Family, HeadActivation, HeadForm, bert};
 
 const PAD: &str = "pad_token_id";
@@ -11,7 +13,9 @@ pub(super) const FAMILY: Family = Family {
     prefix: "roberta.",
     names: bert::NAMES,
     other_tasks: &["pooler.", "lm_head."],
+    positions: true,
     types: true,
+    modern: false,
     distances: false,
     fixed_eps: None,
     head: HEAD,
@@ -46,7 +50,9 @@ pub(super) const XLM: Family = Family {
 /// The head over the first token, which drops both what it reads and what it gives.
 pub(super) const HEAD: HeadForm = HeadForm {
     dense: &["classifier.dense"],
+    norm: None,
     output: "classifier.out_proj",
     activation: HeadActivation::Tanh,
     drops_first: true,
+    poolings: &[Pooling::Cls],
 };
