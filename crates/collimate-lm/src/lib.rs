@@ -7,7 +7,9 @@ mod llama;
 mod pretrained;
 mod rows;
 
-pub use encoder::{Encoder, EncoderConfig, EncoderType, ModernConfig};
+pub use encoder::{
+    DebertaConfig, Encoder, EncoderConfig, EncoderType, ModernConfig, RelativeNorm, RelativeTerm,
+};
 pub use generate::{BatchLimits, GenerationProgress, Place, TextGenerator, Watch, sample};
 pub use hf::{Architecture, detect_architecture, eos_token_ids};
 pub use llama::{LayerKind, Llama, LlamaCache, LlamaConfig, ModelType, RopeScaling};
