@@ -102,13 +102,14 @@ fn saved_and_loaded_models_score_alike() {
 }
 
 /// Folder, and the label that is the reward.
-const CLASSIFIERS: [(&str, Option<&str>); 6] = [
+const CLASSIFIERS: [(&str, Option<&str>); 7] = [
     ("bert-reward", None),
     ("roberta-reward", None),
     ("xlm-roberta-labels", Some("harm")),
     ("distilbert-reward", None),
     ("mpnet-reward", None),
     ("modernbert-reward", None),
+    ("deberta-reward", None),
 ];
 
 fn classifier(name: &str, label: Option<&str>, device: &Device) -> RewardModel<Encoder> {

@@ -5,6 +5,7 @@ use collimate_core::{OptionError, Range};
 use collimate_nn::LayerNorm;
 use serde::{Deserialize, Serialize};
 
+use super::deberta::DebertaConfig;
 use super::families::{EncoderType, Family};
 use super::modern::ModernConfig;
 
@@ -41,6 +42,8 @@ pub struct EncoderConfig {
     pub pad_token_id: Option<u32>,
     /// Layers of a ModernBERT; null: those of a BERT.
     pub modern: Option<ModernConfig>,
+    /// Relative positions of a DeBERTa; null: none.
+    pub deberta: Option<DebertaConfig>,
 }
 
 impl Default for EncoderConfig {
@@ -60,6 +63,7 @@ impl Default for EncoderConfig {
             initializer_range: 0.02,
             pad_token_id: Some(0),
             modern: None,
+            deberta: None,
         }
     }
 }
@@ -99,6 +103,9 @@ impl EncoderConfig {
         self.family().check(self)?;
         if let Some(modern) = &self.modern {
             modern.check(self)?;
+        }
+        if let Some(deberta) = &self.deberta {
+            deberta.check(self)?;
         }
         let parameters = self.parameter_count();
         if parameters > MOST_PARAMETERS {

@@ -4,6 +4,7 @@
 
 mod attention;
 mod config;
+mod deberta;
 mod embeddings;
 pub(crate) mod families;
 mod head;
@@ -19,6 +20,7 @@ mod stack;
 mod store;
 
 pub use config::EncoderConfig;
+pub use deberta::{DebertaConfig, RelativeNorm, RelativeTerm};
 pub use families::EncoderType;
 pub use model::Encoder;
 pub use modern::ModernConfig;

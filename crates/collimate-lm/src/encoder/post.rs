@@ -5,10 +5,11 @@ use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use collimate_core::Key;
 use collimate_nn::{Embedding, Forward, LayerNorm, Linear, RowForward};
-use collimate_ops::{AttentionPlan, Heads, gelu, segment_attention};
+use collimate_ops::{AttentionPlan, Heads, disentangled_attention, gelu, segment_attention};
 
 use super::attention::Distances;
 use super::config::EncoderConfig;
+use super::deberta::Relative;
 use crate::rows::Rows;
 
 /// Which tokens of a batch see which, and the distances between them where scores depend on those.
@@ -96,13 +97,14 @@ impl Layer {
         }
     }
 
-    /// The result of some rows, or of all. `table` is the table of biases that all layers share.
+    /// The result of some rows, or of all. `tables` are what all layers share: biases of distances,
+    /// or vectors of distances.
     pub(super) fn forward(
         &self,
         x: Tensor<2>,
         rows: &Rows,
         reach: &Reach,
-        table: Option<&Embedding>,
+        tables: (Option<&Embedding>, Option<&Relative>),
         c: &EncoderConfig,
         f: Forward,
     ) -> Tensor<2> {
@@ -116,8 +118,12 @@ impl Layer {
         let q = a.self_.query.forward(x.clone(), all.part(0));
         let k = a.self_.key.forward(x.clone(), all.part(1));
         let v = a.self_.value.forward(x.clone(), all.part(2));
-        let mixed = match (&reach.distances, table) {
-            (Some(distances), Some(table)) => distances.attend(&q, &k, &v, table, heads),
+        let mixed = match (&reach.distances, tables) {
+            (Some(distances), (Some(table), _)) => distances.attend(&q, &k, &v, table, heads),
+            (_, (_, Some(relative))) => {
+                let relative = relative.projections(&a.self_, c, f);
+                disentangled_attention(q, k, v, &relative, &reach.plan, heads)
+            }
             _ => segment_attention(q, k, v, &reach.plan, heads),
         };
         let (mixed, x, f) = (rows.only(mixed), rows.only(x), rows.some(f));

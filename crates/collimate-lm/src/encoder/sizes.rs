@@ -2,6 +2,7 @@
 
 use super::attention::BUCKETS;
 use super::config::EncoderConfig;
+use super::deberta::RelativeNorm;
 
 /// Paths and shapes of parameters.
 type Shapes = Vec<(String, Vec<usize>)>;
@@ -62,6 +63,16 @@ impl EncoderConfig {
             (path, vec![BUCKETS, self.num_attention_heads])
         });
         let mut all: Shapes = bias.into_iter().collect();
+        if let Some(deberta) = &self.deberta {
+            let rows = deberta
+                .positions(self)
+                .map_or(0, |positions| positions.rows());
+            let path = "encoder.relative.rel_embeddings.weight".to_owned();
+            all.push((path, vec![rows, self.hidden_size]));
+            if deberta.norm_rel_ebd == RelativeNorm::LayerNorm {
+                all.extend(self.norm_shapes("encoder.relative.layer_norm"));
+            }
+        }
         if self.modern.is_some() {
             all.extend(self.norm_shapes("encoder.final_norm"));
         }

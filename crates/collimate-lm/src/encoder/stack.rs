@@ -8,19 +8,21 @@ use collimate_ops::recomputed;
 
 use super::attention::{BUCKETS, Distances};
 use super::config::EncoderConfig;
+use super::deberta::Relative;
 use super::modern::ModernConfig;
 use super::post::{Layer, Reach};
 use super::pre::{self, PreLayer};
 use crate::LayerKind;
 use crate::rows::Rows;
 
-/// The layers, of one kind or of the other, the biases of distances that they share, and what normalises
-/// the result of the last.
+/// The layers, of one kind or of the other, the biases or the vectors of distances that they share, and what
+/// normalises the result of the last.
 #[derive(Module, Debug)]
 pub(crate) struct Stack {
     pub(crate) layer: Vec<Layer>,
     pub(crate) pre_layer: Vec<PreLayer>,
     pub(crate) relative_attention_bias: Option<Embedding>,
+    pub(crate) relative: Option<Relative>,
     pub(crate) final_norm: Option<LayerNorm>,
 }
 
@@ -42,6 +44,10 @@ impl Stack {
                 .collect(),
             pre_layer: c.modern.iter().flat_map(pre).collect(),
             relative_attention_bias: c.family().distances.then(table),
+            relative: c
+                .deberta
+                .as_ref()
+                .map(|deberta| Relative::new(c, deberta, key.with(layers), device)),
             final_norm: c.modern.as_ref().map(|_| c.norm(device)),
         }
     }
@@ -98,7 +104,7 @@ impl Stack {
         f: Forward,
         recompute: bool,
     ) -> Tensor<2> {
-        let table = &self.relative_attention_bias;
+        let (table, relative) = (&self.relative_attention_bias, &self.relative);
         let reach = Reach {
             plan: batch.plan.clone(),
             distances: table.as_ref().map(|_| Distances::new(batch)),
@@ -108,12 +114,14 @@ impl Stack {
             let rows = rows_of(index, self.layer.len(), asked);
             x = if recompute {
                 let (reach, c) = (reach.clone(), c.clone());
-                let parts = (layer.clone(), table.clone());
-                recomputed(&parts, x, move |(layer, table), x| {
-                    layer.forward(x, &rows, &reach, table.as_ref(), &c, f)
+                let parts = (layer.clone(), table.clone(), relative.clone());
+                recomputed(&parts, x, move |(layer, table, relative), x| {
+                    let tables = (table.as_ref(), relative.as_ref());
+                    layer.forward(x, &rows, &reach, tables, &c, f)
                 })
             } else {
-                layer.forward(x, &rows, &reach, table.as_ref(), c, f)
+                let tables = (table.as_ref(), relative.as_ref());
+                layer.forward(x, &rows, &reach, tables, c, f)
             };
         }
         x

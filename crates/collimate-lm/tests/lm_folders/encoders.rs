@@ -65,6 +65,8 @@ fn labels_and_heads_that_do_not_fit_the_weights() {
         ("mpnet-reward", "classifier.out_proj.weight"),
         ("modernbert-reward", "head.norm.weight"),
         ("modernbert-reward", "classifier.bias"),
+        ("deberta-reward", "pooler.dense.bias"),
+        ("deberta-reward", "deberta.encoder.rel_embeddings.weight"),
         (
             "mpnet-reward",
             "mpnet.encoder.relative_attention_bias.weight",
@@ -99,6 +101,7 @@ fn heads_of_other_tasks_are_told() {
         ("roberta-reward", "roberta.pooler.dense.bias"),
         ("distilbert-reward", "vocab_transform.bias"),
         ("mpnet-reward", "lm_head.dense.bias"),
+        ("deberta-reward", "lm_predictions.lm_head.bias"),
     ] {
         let dir = copy(&fixture(name));
         edit_tensors(dir.path(), |all| {
@@ -132,6 +135,12 @@ fn options_that_make_another_encoder_are_refused() {
         ("modernbert-reward", "hidden_activation", value!("silu")),
         ("modernbert-reward", "classifier_activation", value!("relu")),
         ("modernbert-reward", "classifier_pooling", value!("max")),
+        ("deberta-reward", "conv_kernel_size", value!(3)),
+        ("deberta-reward", "share_att_key", value!(false)),
+        ("deberta-reward", "relative_attention", value!(false)),
+        ("deberta-reward", "position_biased_input", value!(true)),
+        ("deberta-reward", "pooler_hidden_act", value!("tanh")),
+        ("deberta-reward", "norm_rel_ebd", value!("batch_norm")),
         (
             "modernbert-bias",
             "rope_scaling",
@@ -166,6 +175,18 @@ fn options_that_make_another_encoder_are_refused() {
             "max_position_embeddings",
             value!(2),
             &["max_position_embeddings is 2", "at least 3"],
+        ),
+        (
+            "deberta-reward",
+            "position_buckets",
+            value!(1),
+            &["position_buckets is 1", "at least 2"],
+        ),
+        (
+            "deberta-reward",
+            "pos_att_type",
+            value!(["p2p"]),
+            &["config.json", "pos_att_type with \"p2p\"", "c2p, p2c"],
         ),
         (
             "distilbert-reward",

@@ -10,7 +10,9 @@ mod rows;
 
 use burn::tensor::Device;
 use collimate_core::Key;
-use collimate_lm::{Encoder, EncoderConfig, EncoderType, Llama, LlamaConfig, ModernConfig};
+use collimate_lm::{
+    DebertaConfig, Encoder, EncoderConfig, EncoderType, Llama, LlamaConfig, ModernConfig,
+};
 use collimate_nn::{
     Adaptable, Backbone, CausalLm, DeviceBatch, Forward, LoraConfig, Pack, Pooling,
     completion_logps, parameters, pool, token_logps,
@@ -74,8 +76,8 @@ pub(crate) fn bert(device: &Device) -> Encoder {
     Encoder::new(&config, Key::new(4, "init"), device).unwrap()
 }
 
-/// Encoders whose layers are not a BERT's: an MPNet, whose scores depend on distances, and a ModernBERT
-/// with a window.
+/// Encoders whose layers are not a BERT's: an MPNet, whose scores depend on distances, a DeBERTa, and
+/// a ModernBERT with a window.
 pub(crate) fn encoders(device: &Device) -> Vec<(&'static str, Encoder)> {
     let base = EncoderConfig {
         type_vocab_size: 0,
@@ -85,6 +87,14 @@ pub(crate) fn encoders(device: &Device) -> Vec<(&'static str, Encoder)> {
     let mpnet = EncoderConfig {
         model_type: EncoderType::MpNet,
         max_position_embeddings: 66,
+        ..base.clone()
+    };
+    let deberta = EncoderConfig {
+        model_type: EncoderType::DebertaV2,
+        deberta: Some(DebertaConfig {
+            position_buckets: Some(6),
+            ..DebertaConfig::default()
+        }),
         ..base.clone()
     };
     let modern = EncoderConfig {
@@ -100,7 +110,11 @@ pub(crate) fn encoders(device: &Device) -> Vec<(&'static str, Encoder)> {
         ..base
     };
     let new = |config| Encoder::new(config, Key::new(4, "init"), device).unwrap();
-    vec![("mpnet", new(&mpnet)), ("modernbert", new(&modern))]
+    vec![
+        ("mpnet", new(&mpnet)),
+        ("modernbert", new(&modern)),
+        ("deberta", new(&deberta)),
+    ]
 }
 
 pub(crate) fn sequence(noise: &mut Noise, len: usize) -> Vec<u32> {

@@ -7,7 +7,7 @@ use collimate_nn::{DeviceBatch, RewardParts, RowForward, pooled};
 use common::{gradients, read_tensors};
 
 /// Folder, the label that is the reward, and the longest sequence.
-const FOLDERS: [(&str, Option<&str>, usize); 7] = [
+const FOLDERS: [(&str, Option<&str>, usize); 9] = [
     ("bert-reward", None, 32),
     ("roberta-reward", None, 30),
     ("xlm-roberta-labels", Some("help"), 30),
@@ -15,6 +15,8 @@ const FOLDERS: [(&str, Option<&str>, usize); 7] = [
     ("mpnet-reward", None, 108),
     ("modernbert-reward", None, 40),
     ("modernbert-bias", None, 40),
+    ("deberta-reward", None, 32),
+    ("deberta-c2p", None, 32),
 ];
 
 fn expected(name: &str) -> Value {

@@ -83,7 +83,8 @@ fn activations() {
         x.iter().map(|x| gelu_tanh(*x)).collect()
     });
     type Gated = fn(Tensor<2>, Tensor<2>) -> Tensor<2>;
-    let gated: [(&str, Gated, &dyn Fn(f64) -> f64); 3] = [
+    type Activation<'a> = &'a dyn Fn(f64) -> f64;
+    let gated: [(&str, Gated, Activation<'_>); 3] = [
         ("swiglu", collimate_ops::swiglu, &silu),
         ("geglu", collimate_ops::geglu, &gelu),
         ("geglu_tanh", collimate_ops::geglu_tanh, &gelu_tanh),

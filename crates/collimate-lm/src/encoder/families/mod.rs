@@ -2,6 +2,7 @@
 //! new family is a file here and an entry in [`EncoderType`] and in [`Family::of`].
 
 mod bert;
+mod deberta;
 mod distilbert;
 mod modernbert;
 mod mpnet;
@@ -34,17 +35,21 @@ pub enum EncoderType {
     MpNet,
     /// ModernBERT: `modern` says what its layers have.
     ModernBert,
+    /// DeBERTa-v2 and v3: `deberta` says how scores depend on distances.
+    #[serde(rename = "deberta-v2")]
+    DebertaV2,
 }
 
 impl EncoderType {
     /// All families.
-    pub(crate) const ALL: [Self; 6] = [
+    pub(crate) const ALL: [Self; 7] = [
         Self::Bert,
         Self::Roberta,
         Self::XlmRoberta,
         Self::DistilBert,
         Self::MpNet,
         Self::ModernBert,
+        Self::DebertaV2,
     ];
 }
 
@@ -105,6 +110,7 @@ impl Family {
             EncoderType::DistilBert => &distilbert::FAMILY,
             EncoderType::MpNet => &mpnet::FAMILY,
             EncoderType::ModernBert => &modernbert::FAMILY,
+            EncoderType::DebertaV2 => &deberta::FAMILY,
         }
     }
 
@@ -165,6 +171,12 @@ impl Family {
             false => (format!("absent: a {class} has none"), "set"),
         };
         OptionError::check("modern", given, &allowed, c.modern.is_some() == self.modern)?;
+        let own = self.kind == EncoderType::DebertaV2;
+        let (allowed, given) = match own {
+            true => (format!("set: a {class} has it"), "absent"),
+            false => (format!("absent: a {class} has none"), "set"),
+        };
+        OptionError::check("deberta", given, &allowed, c.deberta.is_some() == own)?;
         let first = c.first_position();
         let (name, rows) = ("max_position_embeddings", c.max_position_embeddings);
         let allowed = format!(
@@ -182,6 +194,9 @@ impl Family {
     pub(crate) fn write(&self, config: &EncoderConfig, json: &mut Map<String, Value>) {
         if !self.modern {
             json.remove("modern");
+        }
+        if config.deberta.is_none() {
+            json.remove("deberta");
         }
         if config.classifier_dropout.is_none() {
             json.remove("classifier_dropout");
