@@ -151,6 +151,19 @@ fn the_arguments_are_options_of_trainings() {
     assert_eq!(config["chat_template_kwargs"], expected);
     assert_eq!(config["template_date"], "2025-01-31");
     assert_eq!(config["on_rewritten_prompt"], "fail");
+    // One variable of each source: none takes the place of another.
+    fs::write(
+        folder.join("one.json"),
+        r#"{"chat_template_kwargs": {"tone": "dry"}}"#,
+    )
+    .unwrap();
+    let config = print(&[&["--config", "one.json"], &NO_THINKING[..]].concat());
+    let expected = json!({"enable_thinking": false, "tone": "dry"});
+    assert_eq!(config["chat_template_kwargs"], expected);
+    let set = ["--set", "chat_template_kwargs.budget=4"];
+    let config = print(&[&NO_THINKING[..], &set].concat());
+    let expected = json!({"enable_thinking": false, "budget": 4});
+    assert_eq!(config["chat_template_kwargs"], expected);
     // A training keeps them in the folder of the run, and goes on with them.
     let fixed = [
         "--data",
