@@ -7,7 +7,9 @@ mod llama;
 mod pretrained;
 mod rows;
 
-pub use encoder::{Encoder, EncoderConfig, EncoderType, ModernConfig};
+pub use encoder::{
+    DebertaConfig, Encoder, EncoderConfig, EncoderType, ModernConfig, RelativeNorm, RelativeTerm,
+};
 pub use generate::{
     BatchLimits, FolderSampling, GenerationProgress, Place, TextGenerator, Watch, sample,
 };
