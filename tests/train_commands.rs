@@ -167,6 +167,66 @@ fn reward_orders_the_test_pairs() {
     );
 }
 
+/// A classifier with three labels: the commands ask for one, train its score, and save it alone.
+#[test]
+fn a_label_of_a_classifier_is_the_reward() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    write_rows(&folder.join("pairs.jsonl"), &rows(40));
+    common::copy_folder(&fixture("roberta-reward"), &folder.join("labels"));
+    common::copy_folder(&fixture("xlm-roberta-labels"), &folder.join("labels"));
+    let data = ["--data", "pairs.jsonl", "--model", "labels"];
+    let refused = |command: &str, more: &[&str], says: &[&str]| {
+        let output = run(command, folder, &[&data[..], more].concat());
+        let error = text(&output.stderr);
+        assert!(!output.status.success(), "{command} {more:?}");
+        for part in says {
+            assert!(
+                error.contains(part),
+                "{command}: {part:?} is not in {error}"
+            );
+        }
+    };
+    let out = ["--out", "run", "--steps", "2", "--max-length", "30"];
+    // 32 positions of which the first two are never used.
+    let dry = [&data[..], &["--label", "help", "--dry-run", "--out", "dry"]].concat();
+    let plan = text(&succeed("reward", folder, &dry).stdout);
+    assert!(plan.contains("model"), "{plan}");
+    let names = ["num_labels = 3", "\"help\"", "--label"];
+    refused("score", &[], &names);
+    refused("reward", &out, &names);
+    let wrong = ["no label \"good\"", "\"harm\""];
+    refused("score", &["--label", "good"], &wrong);
+    let pooled = [&out[..], &["--label", "help", "--pooling", "mean"]].concat();
+    refused("reward", &pooled, &["pooling is \"mean\"", "\"cls\""]);
+    let scores = |arguments: &[&str]| {
+        let output = succeed(
+            "score",
+            folder,
+            &[&["--data", "pairs.jsonl"], arguments].concat(),
+        );
+        text(&output.stdout)
+    };
+    let help = scores(&["--model", "labels", "--label", "help"]);
+    assert_eq!(help, scores(&["--model", "labels", "--label", "2"]));
+    assert_ne!(help, scores(&["--model", "labels", "--label", "harm"]));
+    succeed(
+        "reward",
+        folder,
+        &[&data[..], &out, &["--label", "help"]].concat(),
+    );
+    let saved = json(&folder.join("run/model/config.json"));
+    assert_eq!(
+        saved["architectures"],
+        json!(["XLMRobertaForSequenceClassification"])
+    );
+    assert_eq!(saved["id2label"], json!({"0": "help"}));
+    // The saved folder has one label, and needs none.
+    assert_ne!(help, scores(&["--model", "run/model"]));
+    let eval = ["pairs", "--data", "pairs.jsonl", "--model", "labels"];
+    succeed("eval", folder, &[&eval[..], &["--label", "help"]].concat());
+}
+
 #[test]
 fn kto_learns_from_labels_and_from_pairs() {
     let folder = tempfile::tempdir().unwrap();

@@ -116,8 +116,8 @@ fn rows(c: &mut Criterion) {
         c,
         "layer_norm 1000x288",
         &[x, one, one],
-        &|t| ops::layer_norm(t[0].clone(), vector(&t[1]), vector(&t[2]), 1e-5),
-        &|t| naive::layer_norm(t[0].clone(), vector(&t[1]), vector(&t[2]), 1e-5),
+        &|t| ops::layer_norm(t[0].clone(), vector(&t[1]), Some(vector(&t[2])), 1e-5),
+        &|t| naive::layer_norm(t[0].clone(), vector(&t[1]), Some(vector(&t[2])), 1e-5),
     );
     let inner = ([tokens, 768], true);
     compare(

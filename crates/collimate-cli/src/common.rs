@@ -218,7 +218,7 @@ const SIGTERM: usize = 15;
 pub(crate) fn exit(main: impl FnOnce() -> Result<(), Failure>) -> ExitCode {
     crate::allocator::keep_memory();
     // The commands say themselves what was read and dropped.
-    let quiet = "warn,collimate_data=error";
+    let quiet = "warn,collimate_data=error,collimate_data::tokenize::template=warn";
     let filter = tracing_subscriber::EnvFilter::try_from_default_env()
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(quiet));
     let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());

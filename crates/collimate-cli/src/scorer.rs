@@ -4,14 +4,14 @@ use std::path::Path;
 
 use collimate::core::Scorer;
 use collimate::data::{ChatFallback, TextTokenizer, Truncation};
-use collimate::lm::{Architecture, Bert, Llama};
+use collimate::lm::{Architecture, Encoder, Llama};
 use collimate::nn::{HfFolder, HfReward};
 use collimate::prelude::Device;
 use collimate::reward::{RewardModel, RewardScorer};
 
 use crate::common::{self, Failure};
 
-/// The reward model in a folder, a Llama or a BERT. It sees what it was trained with, else what it
+/// The reward model in a folder, a decoder or an encoder. It sees what it was trained with, else what it
 /// takes, at most 2048 tokens; of a longer text the end.
 pub(crate) fn reward_model(
     option: &str,
@@ -20,7 +20,7 @@ pub(crate) fn reward_model(
     device: &Device,
 ) -> Result<Box<dyn Scorer>, Failure> {
     match common::architecture_of(option, dir)? {
-        Architecture::Bert => load::<Bert>(dir, fallback, device),
+        Architecture::Encoder => load::<Encoder>(dir, fallback, device),
         _ => load::<Llama>(dir, fallback, device),
     }
 }

@@ -65,6 +65,18 @@ pub enum DataError {
     /// A conversation cannot be rendered.
     #[error("chat template: {0}")]
     ChatTemplate(String),
+    /// A prompt that has other tokens where its answer follows, and
+    /// [`OnRewrittenPrompt::Fail`](crate::OnRewrittenPrompt::Fail).
+    #[error(
+        "the row with the prompt {prompt:?}: {what}: change the row, or count such rows (library: \
+         `OnRewrittenPrompt::Count`; programs: `--on-rewritten-prompt count`)"
+    )]
+    RewrittenPrompt {
+        /// Beginning of the prompt as the model reads it.
+        prompt: String,
+        /// The reason.
+        what: &'static str,
+    },
     /// An argument outside its range.
     #[error("{name} is {value}: {rule}")]
     Argument {

@@ -24,6 +24,7 @@ pub use read::{
 };
 pub use split::{Grouped, SER_SHARES, seed_split, split_by_fraction, split_by_hash};
 pub use tokenize::{
-    AnswerEnd, ChatFallback, ChatOptions, ChatTemplate, SpecialTokenIds, TextStream, TextTokenizer,
-    TokenizeReport, TokenizedExample, TokenizedPair, TokenizerOptions, Truncation,
+    AnswerEnd, ChatFallback, ChatOptions, ChatTemplate, OnRewrittenPrompt, SpecialTokenIds,
+    TextStream, TextTokenizer, TokenizeReport, TokenizedExample, TokenizedPair, TokenizerOptions,
+    Truncation,
 };

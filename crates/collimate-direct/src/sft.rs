@@ -86,7 +86,7 @@ pub fn example_batch<'a, M: CausalLm>(
 /// Result `[completion tokens]`.
 pub fn completion_nll<M: CausalLm>(model: &M, batch: &DeviceBatch, f: Forward) -> Tensor<1> {
     let hidden = model.hidden_at(batch, batch.sources(), f);
-    token_nll(token_logps(hidden, model.output_weight(), batch))
+    token_nll(token_logps(hidden, model.output_head(), batch))
 }
 
 impl<M: CausalLm> Objective for SftObjective<M> {

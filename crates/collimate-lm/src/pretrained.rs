@@ -14,7 +14,7 @@ use thiserror::Error;
 use crate::TextGenerator;
 use crate::hf::eos_token_ids;
 
-/// Why a folder of model and tokenizer cannot be read or written.
+/// The reason why a folder of model and tokenizer cannot be read or written.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum PretrainedError {
@@ -33,15 +33,19 @@ pub enum PretrainedError {
 /// folder, saved into one.
 ///
 /// # Examples
-/// ```no_run
+/// ```
 /// use burn::tensor::Device;
 /// use collimate_core::{Generator, Prompt, Sampling};
 /// use collimate_lm::{Llama, Pretrained};
 ///
-/// let policy = Pretrained::<Llama>::from_folder("path/to/model".as_ref(), &Device::flex())?;
+/// // A tiny random model; any folder of Hugging Face with a model and a tokenizer will do.
+/// let dir = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/fixtures/hf/llama-untied");
+/// let policy = Pretrained::<Llama>::from_folder(dir.as_ref(), &Device::flex())?;
 /// let prompts = [Prompt::from("Once upon a time")];
-/// let answers = policy.generator().generate(&prompts, &Sampling::default())?;
-/// println!("{}", answers[0][0].text);
+/// let sampling = Sampling { max_new_tokens: 4, ..Sampling::default() };
+/// let answers = policy.generator().generate(&prompts, &sampling)?;
+/// let written = answers[0][0].tokens.as_ref().expect("a local model names its tokens");
+/// assert!((1..=4).contains(&written.len()));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug, Clone)]

@@ -5,7 +5,7 @@ mod common;
 use std::path::Path;
 
 use burn::tensor::Device;
-use collimate_lm::{Bert, Llama, LlamaConfig, detect_architecture};
+use collimate_lm::{Encoder, Llama, LlamaConfig, detect_architecture};
 use collimate_nn::{HfFolder, HfReward, LoadError, PackError, Pooling, ScalarHead};
 use common::{copy, edit_config, fixture};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
@@ -52,7 +52,7 @@ fn no_folder_and_no_config() {
         &["cannot read"],
     );
     assert!(detect_architecture(&missing).is_err());
-    assert!(Bert::load(&missing, &device()).is_err());
+    assert!(Encoder::load(&missing, &device()).is_err());
 }
 
 #[test]
@@ -75,11 +75,11 @@ fn what_is_not_implemented_is_refused_by_name() {
     let cases: [(Edit, &[&str]); 8] = [
         (
             |c| {
-                c["architectures"] = json!(["GemmaForCausalLM"]);
-                c["model_type"] = json!("gemma");
+                c["architectures"] = json!(["CohereForCausalLM"]);
+                c["model_type"] = json!("cohere");
             },
             &[
-                "GemmaForCausalLM",
+                "CohereForCausalLM",
                 "LlamaForCausalLM",
                 "MistralForCausalLM",
                 "Qwen3ForCausalLM",
@@ -123,7 +123,7 @@ fn what_is_not_implemented_is_refused_by_name() {
     ] {
         let dir = copy(&fixture("bert-mean"));
         edit_config(dir.path(), |c| c[key] = json!(value));
-        let error = Bert::load(dir.path(), &device()).unwrap_err();
+        let error = Encoder::load(dir.path(), &device()).unwrap_err();
         check(error, &dir.path().join("config.json"), &[key, value]);
     }
 }
@@ -195,8 +195,8 @@ fn one_architecture_is_not_taken_for_another() {
         &["supported"],
     );
     for error in [
-        Bert::load(&llama, &device()).unwrap_err(),
-        Bert::load_reward(&llama, &device()).unwrap_err(),
+        Encoder::load(&llama, &device()).unwrap_err(),
+        Encoder::load_reward(&llama, &device()).unwrap_err(),
     ] {
         check(
             error,
@@ -290,7 +290,7 @@ fn weights_that_do_not_fit_the_config() {
         &["lm_head.weight", "missing"],
     );
     let dir = misfit("bert-mean", "vocab_size", json!(101));
-    let error = Bert::load(dir.path(), &device()).unwrap_err();
+    let error = Encoder::load(dir.path(), &device()).unwrap_err();
     check(
         error,
         &dir.path().join(file),
@@ -314,8 +314,8 @@ fn add_tensor(dir: &Path, name: &str) {
 fn weights_of_an_encoder_that_its_config_has_no_place_for() {
     let refused = |dir: &Path, parts: &[&str]| {
         let weights = dir.join("model.safetensors");
-        check(Bert::load(dir, &device()).unwrap_err(), &weights, parts);
-        let reward = Bert::load_reward(dir, &device()).unwrap_err();
+        check(Encoder::load(dir, &device()).unwrap_err(), &weights, parts);
+        let reward = Encoder::load_reward(dir, &device()).unwrap_err();
         check(reward, &weights, parts);
     };
     // A layer of the file would be left out of the function.
@@ -335,25 +335,17 @@ fn weights_of_an_encoder_that_its_config_has_no_place_for() {
     ] {
         let dir = copy(&fixture(folder));
         add_tensor(dir.path(), name);
-        assert!(Bert::load(dir.path(), &device()).is_ok(), "{name}");
+        assert!(Encoder::load(dir.path(), &device()).is_ok(), "{name}");
     }
 }
 
 #[test]
 fn reward_heads_that_are_not_ours() {
-    // Its head sits on a pooler; a fresh head in its place would forget what was learned.
-    let dir = fixture("bert-cls-prefixed");
-    let error = Bert::load_reward(&dir, &device()).unwrap_err();
-    check(
-        error,
-        &dir.join("config.json"),
-        &["BertForSequenceClassification", "sentence-transformers"],
-    );
     let dir = misfit("llama-reward", "id2label", json!({"0": "bad", "1": "good"}));
     let error = Llama::load_reward(dir.path(), &device()).unwrap_err();
     check(error, &dir.path().join("config.json"), &["num_labels = 2"]);
 
-    let backbone = Bert::load(&fixture("bert-mean"), &device()).unwrap();
+    let backbone = Encoder::load(&fixture("bert-mean"), &device()).unwrap();
     let head = ScalarHead::new(
         32,
         true,
@@ -398,7 +390,7 @@ fn reward_heads_that_are_not_ours() {
             .save_reward(&head, Pooling::Mean, None, 32, dir.path())
             .unwrap();
         assert!(
-            Bert::load_reward(dir.path(), &device())
+            Encoder::load_reward(dir.path(), &device())
                 .unwrap()
                 .head
                 .is_some()
@@ -407,7 +399,7 @@ fn reward_heads_that_are_not_ours() {
         let mut config = common::json(&path);
         config[key] = value;
         std::fs::write(&path, config.to_string()).unwrap();
-        let error = Bert::load_reward(dir.path(), &device()).unwrap_err();
+        let error = Encoder::load_reward(dir.path(), &device()).unwrap_err();
         check(error, &path, &[part]);
     }
 }

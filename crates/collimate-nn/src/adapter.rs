@@ -54,7 +54,15 @@ pub trait Adaptable: Module {
     /// Every adaptable linear layer with its path, in a fixed order.
     fn linears_mut(&mut self) -> Vec<(String, &mut Linear)>;
 
-    /// Freezes the model and attaches fresh adapters to the target layers; only those train.
+    /// Returns true for the path of a parameter that belongs to the head of a reward model
+    /// ([`Backbone::project`](crate::Backbone::project)) and therefore trains beside adapters.
+    fn is_head(path: &str) -> bool {
+        let _ = path;
+        false
+    }
+
+    /// Freezes the model and attaches fresh adapters to the target layers; only those train, and the
+    /// parts of a head ([`Self::is_head`]).
     ///
     /// # Errors
     /// A value out of range, targets that name no layer, or a model that has adapters: merge those
@@ -73,7 +81,7 @@ pub trait Adaptable: Module {
                 "merge the adapters first, with `merged()`",
             ));
         }
-        let mut model = set_trainable(self, |_| false);
+        let mut model = set_trainable(self, Self::is_head);
         let mut attached = 0;
         let mut names = Vec::new();
         for (index, (path, linear)) in model.linears_mut().into_iter().enumerate() {

@@ -238,6 +238,12 @@ impl DeviceBatch {
         }
     }
 
+    /// The example of each sequence, where the batch has examples.
+    pub fn sequence_examples(&self) -> Option<Vec<u64>> {
+        let examples = self.examples.as_ref()?;
+        Some(self.sequences.iter().map(|s| examples[s.last]).collect())
+    }
+
     /// Number of tokens.
     pub fn tokens(&self) -> usize {
         self.positions.len()

@@ -33,6 +33,8 @@ impl Embedding {
 
 /// Root-mean-square normalisation with a learned scale.
 ///
+/// The scale is the weight, or one more than the weight ([`Self::with_unit_offset`]).
+///
 /// # Differs from
 /// Burn's `RmsNorm`, whose scale is called `gamma`. Names here are those of Hugging Face files, as
 /// is the layout `[out, in]` of [`crate::Linear`]: Burn's PyTorch adapters must not be applied.
@@ -43,6 +45,8 @@ pub struct RmsNorm {
     /// Added to the mean square.
     #[module(skip)]
     pub eps: f64,
+    #[module(skip)]
+    unit_offset: bool,
 }
 
 impl RmsNorm {
@@ -51,16 +55,51 @@ impl RmsNorm {
         Self {
             weight: Param::from_tensor(Tensor::ones([width], device)),
             eps,
+            unit_offset: false,
+        }
+    }
+
+    /// A new norm of this width whose scale is `1 + weight`, as in Gemma: the weight begins at zero.
+    ///
+    /// ```text
+    /// y = x / √(mean(x²) + eps) · (1 + weight)
+    /// ```
+    ///
+    /// # Examples
+    /// ```
+    /// use burn::tensor::{Device, Tensor};
+    /// use collimate_nn::RmsNorm;
+    ///
+    /// let device = Device::flex();
+    /// let norm = RmsNorm::new(2, 0.0, &device).with_unit_offset();
+    /// assert_eq!(norm.weight.val().into_data().to_vec::<f32>().unwrap(), [0.0, 0.0]);
+    /// let y = norm.forward(Tensor::from_floats([[1.0, -1.0]], &device));
+    /// assert_eq!(y.into_data().to_vec::<f32>().unwrap(), [1.0, -1.0]);
+    /// ```
+    #[must_use]
+    pub fn with_unit_offset(self) -> Self {
+        Self {
+            weight: Param::from_tensor(self.weight.val().detach().zeros_like()),
+            unit_offset: true,
+            ..self
+        }
+    }
+
+    /// The factor of each element, `[width]`.
+    pub fn scale(&self) -> Tensor<1> {
+        match self.unit_offset {
+            true => self.weight.val().add_scalar(1.0),
+            false => self.weight.val(),
         }
     }
 
     /// `[tokens, width]`, result likewise.
     pub fn forward(&self, x: Tensor<2>) -> Tensor<2> {
-        collimate_ops::rms_norm(x, self.weight.val(), self.eps)
+        collimate_ops::rms_norm(x, self.scale(), self.eps)
     }
 }
 
-/// Layer normalisation with a learned scale and offset.
+/// Layer normalisation with a learned scale and, where there is one, offset.
 ///
 /// # Differs from
 /// Burn's `LayerNorm`, whose scale and offset are called `gamma` and `beta`. Names here are those
@@ -71,7 +110,7 @@ pub struct LayerNorm {
     /// Scale, `[width]`.
     pub weight: Param<Tensor<1>>,
     /// Offset, `[width]`.
-    pub bias: Param<Tensor<1>>,
+    pub bias: Option<Param<Tensor<1>>>,
     /// Added to the variance.
     #[module(skip)]
     pub eps: f64,
@@ -80,15 +119,25 @@ pub struct LayerNorm {
 impl LayerNorm {
     /// Scale one, offset zero.
     pub fn new(width: usize, eps: f64, device: &Device) -> Self {
+        let bias = Param::from_tensor(Tensor::zeros([width], device));
+        Self {
+            bias: Some(bias),
+            ..Self::without_bias(width, eps, device)
+        }
+    }
+
+    /// Scale one, no offset.
+    pub fn without_bias(width: usize, eps: f64, device: &Device) -> Self {
         Self {
             weight: Param::from_tensor(Tensor::ones([width], device)),
-            bias: Param::from_tensor(Tensor::zeros([width], device)),
+            bias: None,
             eps,
         }
     }
 
     /// `[tokens, width]`, result likewise.
     pub fn forward(&self, x: Tensor<2>) -> Tensor<2> {
-        collimate_ops::layer_norm(x, self.weight.val(), self.bias.val(), self.eps)
+        let bias = self.bias.as_ref().map(Param::val);
+        collimate_ops::layer_norm(x, self.weight.val(), bias, self.eps)
     }
 }

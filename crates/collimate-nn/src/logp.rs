@@ -4,20 +4,21 @@ use burn::tensor::{IndexingUpdateOp, Int, Tensor};
 
 use crate::batch::DeviceBatch;
 use crate::forward::Forward;
+use crate::output::OutputHead;
 use crate::traits::CausalLm;
 
 /// Log-probability of every completion token of the batch, in nats.
 ///
 /// # Shapes
 /// `hidden: [completion tokens, width]`, the states at [`DeviceBatch::sources`]
-/// ([`Backbone::hidden_at`](crate::Backbone::hidden_at)); `output_weight: [vocab, width]`; result
-/// `[completion tokens]`, sequence after sequence.
+/// ([`Backbone::hidden_at`](crate::Backbone::hidden_at)); result `[completion tokens]`, sequence after
+/// sequence.
 ///
 /// # Panics
 /// With states of another number of rows.
-pub fn token_logps(hidden: Tensor<2>, output_weight: Tensor<2>, batch: &DeviceBatch) -> Tensor<1> {
+pub fn token_logps(hidden: Tensor<2>, head: OutputHead, batch: &DeviceBatch) -> Tensor<1> {
     let targets = targets_of(&hidden, batch);
-    collimate_ops::selected_logp(hidden, output_weight, targets)
+    head.selected_logp(hidden, targets)
 }
 
 /// [`token_logps`], and the entropy of the distribution that each token was predicted by.
@@ -29,11 +30,11 @@ pub fn token_logps(hidden: Tensor<2>, output_weight: Tensor<2>, batch: &DeviceBa
 /// As [`token_logps`].
 pub fn token_logps_entropy(
     hidden: Tensor<2>,
-    output_weight: Tensor<2>,
+    head: OutputHead,
     batch: &DeviceBatch,
 ) -> (Tensor<1>, Tensor<1>) {
     let targets = targets_of(&hidden, batch);
-    collimate_ops::selected_logp_entropy(hidden, output_weight, targets)
+    head.selected_logp_entropy(hidden, targets)
 }
 
 fn targets_of(hidden: &Tensor<2>, batch: &DeviceBatch) -> Tensor<1, Int> {
@@ -72,6 +73,6 @@ pub fn sum_by_sequence(values: Tensor<1>, batch: &DeviceBatch) -> Tensor<1> {
 /// Result `[sequences]`.
 pub fn completion_logps<M: CausalLm>(model: &M, batch: &DeviceBatch, f: Forward) -> Tensor<1> {
     let hidden = model.hidden_at(batch, batch.sources(), f);
-    let values = token_logps(hidden, model.output_weight(), batch);
+    let values = token_logps(hidden, model.output_head(), batch);
     sum_by_sequence(values, batch)
 }

@@ -10,8 +10,9 @@ use crate::adapter::Adaptable;
 use crate::batch::DeviceBatch;
 use crate::cache::KvCache;
 use crate::error::{LoadError, SaveError};
-use crate::forward::{Adapters, Forward};
+use crate::forward::{Adapters, Forward, RowForward};
 use crate::head::ScalarHead;
+use crate::output::OutputHead;
 use crate::pooling::Pooling;
 
 /// A network from tokens to hidden states.
@@ -36,6 +37,16 @@ pub trait Backbone: Module + ModuleDisplay + Adaptable + Sync + 'static {
     /// Result `[rows, hidden_size]`.
     fn hidden_at(&self, batch: &DeviceBatch, rows: Tensor<1, Int>, f: Forward) -> Tensor<2> {
         self.hidden(batch, f).select(0, rows)
+    }
+
+    /// The states that a scalar head reads, from pooled hidden states: where a reward model was read with a
+    /// head of several layers, the model is all of them but the last. `f` has one row for each sequence.
+    ///
+    /// # Shapes
+    /// `pooled: [sequences, hidden_size]`, result likewise.
+    fn project(&self, pooled: Tensor<2>, f: RowForward<'_>) -> Tensor<2> {
+        let _ = f;
+        pooled
     }
 
     /// The same model, whose blocks keep nothing but their inputs from forward to backward
@@ -65,6 +76,27 @@ pub trait CausalLm: Backbone {
 
     /// The output matrix, `[vocab, hidden_size]`; a tied model returns its embedding.
     fn output_weight(&self) -> Tensor<2>;
+
+    /// Bound c of the logits, `c · tanh(logit / c)`, as in Gemma 2; `None` for no bound.
+    fn logit_softcap(&self) -> Option<f64> {
+        None
+    }
+
+    /// Divisor of the logits, as in Granite; 1 for none. Logits are divided before they are bounded.
+    fn logit_divisor(&self) -> f64 {
+        1.0
+    }
+
+    /// The step from hidden states to logits: what log-probabilities are computed with
+    /// ([`token_logps`](crate::token_logps)), whereas [`Self::output_weight`] alone may lack a factor
+    /// or a bound.
+    fn output_head(&self) -> OutputHead {
+        OutputHead {
+            weight: self.output_weight(),
+            divisor: self.logit_divisor(),
+            softcap: self.logit_softcap(),
+        }
+    }
 
     /// A cache without rows, for a model whose weights do not change while it lives. It may hold a
     /// copy of them; where adapters are on, they belong to it.
@@ -150,6 +182,33 @@ pub trait HfReward: Backbone + HfFolder {
     /// # Errors
     /// As [`HfFolder::load`].
     fn load_reward(dir: &Path, device: &Device) -> Result<RewardParts<Self>, LoadError>;
+
+    /// Reads a backbone and a head that gives one score for each of several labels: the head then has the
+    /// score of the label with the name or the number `label` alone. Without `label` as
+    /// [`load_reward`](Self::load_reward).
+    ///
+    /// # Errors
+    /// As [`HfFolder::load`], and a label that the folder does not have.
+    fn load_label(
+        dir: &Path,
+        label: Option<&str>,
+        device: &Device,
+    ) -> Result<RewardParts<Self>, LoadError> {
+        match label {
+            None => Self::load_reward(dir, device),
+            Some(label) => Err(LoadError::Unsupported {
+                path: dir.to_owned(),
+                what: format!("label {label:?} of a reward model of this kind"),
+                supported: "one score in all: leave the label out".to_owned(),
+            }),
+        }
+    }
+
+    /// Returns false for a pooling that [`save_reward`](Self::save_reward) cannot write.
+    fn expresses(&self, pooling: Pooling) -> bool {
+        let _ = pooling;
+        true
+    }
 
     /// Writes backbone and head in the form that other libraries open.
     /// Adapters are folded in first. Without `pad_token_id` a decoder names the padding token of

@@ -4,8 +4,8 @@ use burn::module::Param;
 use burn::tensor::{Device, Tensor};
 use collimate_core::{Key, check_segments};
 use collimate_nn::{
-    DeviceBatch, Forward, Linear, Lora, LoraConfig, Pack, PackError, Pooling, Precision,
-    ScalarHead, pool, sum_by_sequence, token_logps,
+    DeviceBatch, Forward, Linear, Lora, LoraConfig, OutputHead, Pack, PackError, Pooling,
+    Precision, ScalarHead, pool, sum_by_sequence, token_logps,
 };
 use collimate_ops::Visibility;
 use collimate_testkit::{Noise, assert_close, devices, host, tensor};
@@ -155,7 +155,11 @@ fn token_log_probabilities_against_a_dense_softmax() {
         }
         let logps = token_logps(
             tensor(&h, [batch.tokens(), width], &device).select(0, batch.sources()),
-            tensor(&w, [vocab, width], &device),
+            OutputHead {
+                weight: tensor(&w, [vocab, width], &device),
+                divisor: 1.0,
+                softcap: None,
+            },
             &batch,
         );
         assert_close(name, &host(&logps), &wanted, 1e-5);

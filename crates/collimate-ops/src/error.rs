@@ -25,4 +25,26 @@ pub enum OpsError {
         /// Head size asked for.
         head_dim: usize,
     },
+    /// Buckets of relative positions must widen with the distance.
+    #[error(
+        "relative positions refused: {buckets} buckets for distances below {longest}, must be no \
+         buckets (0), or at least 2 with distances beyond half of them"
+    )]
+    RelativePositions {
+        /// Buckets asked for.
+        buckets: usize,
+        /// Distances asked for.
+        longest: usize,
+    },
+    /// A table can turn whole heads or a part of each.
+    #[error(
+        "rope refused: {rotary} elements of a head turn, but a head has {head_dim}, must be at \
+         least as many"
+    )]
+    PartialRope {
+        /// Elements that turn.
+        rotary: usize,
+        /// Head size asked for.
+        head_dim: usize,
+    },
 }

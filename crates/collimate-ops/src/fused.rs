@@ -15,6 +15,18 @@ use burn_flex::FlexTensor;
 
 type Tracked = FloatTensor<Autodiff<Flex>>;
 
+/// Runs the fused kernel and returns when every tensor fits it.
+macro_rules! fused {
+    ([$($tensor:expr),+], $shape:expr, $kernel:expr) => {
+        if $($crate::fused::fits(&$tensor))&&+ {
+            let (kernel, shape) = ($kernel, $shape);
+            return $crate::fused::run(kernel, [$($crate::fused::input($tensor)),+], shape);
+        }
+    };
+}
+
+pub(crate) use fused;
+
 /// A differentiable computation on contiguous slices, with `N` inputs.
 pub(crate) trait Kernel<const N: usize>: Clone + Send + Debug + 'static {
     /// What forward leaves for backward, besides the inputs.

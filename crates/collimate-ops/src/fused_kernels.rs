@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::fused::Kernel;
 use crate::kernels::gemm::{Matrix, product, product_of};
+use crate::kernels::norm::Centring;
 use crate::kernels::{
     activation, attention, attention_backward, logp, norm, repeated, rows, zeros,
 };
@@ -101,7 +102,7 @@ impl Kernel<2> for RmsNorm {
     type Saved = norm::RowStats;
 
     fn forward(&self, [x, weight]: [&[f32]; 2]) -> (Vec<f32>, Self::Saved) {
-        norm::forward(x, weight, None, self.eps)
+        norm::forward(x, weight, Centring::None, self.eps)
     }
 
     fn backward(
@@ -121,11 +122,30 @@ pub(crate) struct LayerNorm {
     pub(crate) eps: f64,
 }
 
+impl Kernel<2> for LayerNorm {
+    type Saved = norm::RowStats;
+
+    fn forward(&self, [x, weight]: [&[f32]; 2]) -> (Vec<f32>, Self::Saved) {
+        norm::forward(x, weight, Centring::Mean, self.eps)
+    }
+
+    fn backward(
+        &self,
+        [x, weight]: [&[f32]; 2],
+        saved: &Self::Saved,
+        grad: &[f32],
+        [dx, dw]: [bool; 2],
+    ) -> [Option<Vec<f32>>; 2] {
+        let grads = norm::backward(x, weight, saved, grad, true, [dx, dw, false]);
+        [grads.x, grads.weight]
+    }
+}
+
 impl Kernel<3> for LayerNorm {
     type Saved = norm::RowStats;
 
     fn forward(&self, [x, weight, bias]: [&[f32]; 3]) -> (Vec<f32>, Self::Saved) {
-        norm::forward(x, weight, Some(bias), self.eps)
+        norm::forward(x, weight, Centring::MeanAndBias(bias), self.eps)
     }
 
     fn backward(
@@ -141,13 +161,20 @@ impl Kernel<3> for LayerNorm {
 }
 
 #[derive(Debug, Clone)]
-pub(crate) struct Gelu;
+pub(crate) enum Activation {
+    Gelu,
+    GeluTanh,
+}
 
-impl Kernel<1> for Gelu {
+impl Kernel<1> for Activation {
     type Saved = ();
 
     fn forward(&self, [x]: [&[f32]; 1]) -> (Vec<f32>, ()) {
-        (activation::gelu(x), ())
+        let y = match self {
+            Self::Gelu => activation::gelu(x),
+            Self::GeluTanh => activation::gelu_tanh(x),
+        };
+        (y, ())
     }
 
     fn backward(
@@ -157,18 +184,31 @@ impl Kernel<1> for Gelu {
         grad: &[f32],
         _: [bool; 1],
     ) -> [Option<Vec<f32>>; 1] {
-        [Some(activation::gelu_backward(x, grad))]
+        [Some(match self {
+            Self::Gelu => activation::gelu_backward(x, grad),
+            Self::GeluTanh => activation::gelu_tanh_backward(x, grad),
+        })]
     }
 }
 
+/// An activation of the gate, times the other input.
 #[derive(Debug, Clone)]
-pub(crate) struct SwiGlu;
+pub(crate) enum Gated {
+    SwiGlu,
+    GeGlu,
+    GeGluTanh,
+}
 
-impl Kernel<2> for SwiGlu {
+impl Kernel<2> for Gated {
     type Saved = ();
 
     fn forward(&self, [gate, up]: [&[f32]; 2]) -> (Vec<f32>, ()) {
-        (activation::swiglu(gate, up), ())
+        let y = match self {
+            Self::SwiGlu => activation::swiglu(gate, up),
+            Self::GeGlu => activation::geglu(gate, up),
+            Self::GeGluTanh => activation::geglu_tanh(gate, up),
+        };
+        (y, ())
     }
 
     fn backward(
@@ -178,7 +218,11 @@ impl Kernel<2> for SwiGlu {
         grad: &[f32],
         wanted: [bool; 2],
     ) -> [Option<Vec<f32>>; 2] {
-        let [d_gate, d_up] = activation::swiglu_backward(gate, up, grad);
+        let [d_gate, d_up] = match self {
+            Self::SwiGlu => activation::swiglu_backward(gate, up, grad),
+            Self::GeGlu => activation::geglu_backward(gate, up, grad),
+            Self::GeGluTanh => activation::geglu_tanh_backward(gate, up, grad),
+        };
         [wanted[0].then_some(d_gate), wanted[1].then_some(d_up)]
     }
 }
@@ -186,18 +230,14 @@ impl Kernel<2> for SwiGlu {
 #[derive(Debug, Clone)]
 pub(crate) struct Rope {
     pub(crate) table: Arc<Vec<f32>>,
-    pub(crate) width: usize,
-    pub(crate) head_dim: usize,
+    pub(crate) sizes: rows::RopeSizes,
 }
 
 impl Kernel<1> for Rope {
     type Saved = ();
 
     fn forward(&self, [x]: [&[f32]; 1]) -> (Vec<f32>, ()) {
-        (
-            rows::rope(x, &self.table, self.width, self.head_dim, false),
-            (),
-        )
+        (rows::rope(x, &self.table, self.sizes, false), ())
     }
 
     fn backward(
@@ -207,13 +247,7 @@ impl Kernel<1> for Rope {
         grad: &[f32],
         _: [bool; 1],
     ) -> [Option<Vec<f32>>; 1] {
-        [Some(rows::rope(
-            grad,
-            &self.table,
-            self.width,
-            self.head_dim,
-            true,
-        ))]
+        [Some(rows::rope(grad, &self.table, self.sizes, true))]
     }
 }
 

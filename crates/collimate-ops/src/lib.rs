@@ -2,6 +2,7 @@
 
 mod adamw;
 mod cache;
+mod disentangled;
 mod error;
 #[cfg(feature = "flex")]
 mod fused;
@@ -9,6 +10,7 @@ mod fused;
 mod fused_kernels;
 #[cfg(feature = "flex")]
 mod kernels;
+mod logp;
 pub mod naive;
 mod ops;
 mod packed;
@@ -23,12 +25,16 @@ mod rope;
 
 pub use adamw::{AdamW, AdamWState, adamw_step, adamw_step_scaled, gradient_norm, sum_of_squares};
 pub use cache::{Append, KvPages, cached_attention};
+pub use disentangled::{RelativePositions, RelativeProjections, disentangled_attention};
 pub use error::OpsError;
+pub use logp::{
+    selected_logp, selected_logp_capped, selected_logp_entropy, selected_logp_entropy_capped,
+};
 pub use ops::{
-    embedding, gelu, is_fused, layer_norm, linear, rms_norm, segment_attention, selected_logp,
-    selected_logp_entropy, swiglu,
+    embedding, geglu, geglu_tanh, gelu, gelu_tanh, is_fused, layer_norm, linear, rms_norm,
+    segment_attention, swiglu,
 };
 pub use packed::PackedLinear;
-pub use plan::{AttentionPlan, Heads, Visibility};
+pub use plan::{AttentionPlan, Heads, Scores, Visibility};
 pub use recompute::recomputed;
 pub use rope::{RopeTable, rope};

@@ -4,7 +4,7 @@
 use burn::tensor::{Bool, Int, Tensor, TensorData, activation};
 
 use crate::cache::{Append, DeviceStore, PAGE, indices};
-use crate::{AdamW, AdamWState, AttentionPlan, Heads, RopeTable, Visibility};
+use crate::{AdamW, AdamWState, AttentionPlan, Heads, RopeTable, Scores, Visibility};
 
 /// Plain twin of [`crate::linear`].
 pub fn linear(x: Tensor<2>, weight: Tensor<2>, bias: Option<Tensor<1>>) -> Tensor<2> {
@@ -22,16 +22,37 @@ pub fn rms_norm(x: Tensor<2>, weight: Tensor<1>, eps: f64) -> Tensor<2> {
 }
 
 /// Plain twin of [`crate::layer_norm`].
-pub fn layer_norm(x: Tensor<2>, weight: Tensor<1>, bias: Tensor<1>, eps: f64) -> Tensor<2> {
+pub fn layer_norm(x: Tensor<2>, weight: Tensor<1>, bias: Option<Tensor<1>>, eps: f64) -> Tensor<2> {
     let centred = x.clone() - x.mean_dim(1);
     let scale = (centred.clone().square().mean_dim(1) + eps).sqrt().recip();
-    centred * scale * weight.unsqueeze::<2>() + bias.unsqueeze::<2>()
+    let y = centred * scale * weight.unsqueeze::<2>();
+    match bias {
+        Some(bias) => y + bias.unsqueeze::<2>(),
+        None => y,
+    }
 }
 
 /// Plain twin of [`crate::gelu`].
 pub fn gelu(x: Tensor<2>) -> Tensor<2> {
     let cdf = ((x.clone() * std::f64::consts::FRAC_1_SQRT_2).erf() + 1.0) * 0.5;
     x * cdf
+}
+
+/// Plain twin of [`crate::gelu_tanh`].
+pub fn gelu_tanh(x: Tensor<2>) -> Tensor<2> {
+    let cube = x.clone() * x.clone() * x.clone();
+    let inner = (x.clone() + cube * 0.044_715) * (2.0 / std::f64::consts::PI).sqrt();
+    x * (inner.tanh() + 1.0) * 0.5
+}
+
+/// Plain twin of [`crate::geglu`].
+pub fn geglu(gate: Tensor<2>, up: Tensor<2>) -> Tensor<2> {
+    gelu(gate) * up
+}
+
+/// Plain twin of [`crate::geglu_tanh`].
+pub fn geglu_tanh(gate: Tensor<2>, up: Tensor<2>) -> Tensor<2> {
+    gelu_tanh(gate) * up
 }
 
 /// Plain twin of [`crate::swiglu`].
@@ -42,16 +63,23 @@ pub fn swiglu(gate: Tensor<2>, up: Tensor<2>) -> Tensor<2> {
 /// Plain twin of [`crate::rope`].
 pub fn rope(x: Tensor<2>, table: &RopeTable) -> Tensor<2> {
     let [tokens, width] = x.dims();
-    let half = table.head_dim / 2;
-    let heads = width / table.head_dim;
+    let RopeTable {
+        head_dim, rotary, ..
+    } = *table;
+    let half = rotary / 2;
+    let heads = width / head_dim;
     let cos = table.cos.clone().reshape([tokens, 1, half]);
     let sin = table.sin.clone().reshape([tokens, 1, half]);
-    let x = x.reshape([tokens, heads, table.head_dim]);
+    let x = x.reshape([tokens, heads, head_dim]);
     let low = x.clone().narrow(2, 0, half);
-    let high = x.narrow(2, half, half);
+    let high = x.clone().narrow(2, half, half);
     let rotated_low = low.clone() * cos.clone() - high.clone() * sin.clone();
     let rotated_high = high * cos + low * sin;
-    Tensor::cat(vec![rotated_low, rotated_high], 2).reshape([tokens, width])
+    let mut parts = vec![rotated_low, rotated_high];
+    if rotary < head_dim {
+        parts.push(x.narrow(2, rotary, head_dim - rotary));
+    }
+    Tensor::cat(parts, 2).reshape([tokens, width])
 }
 
 /// Plain twin of [`crate::segment_attention`]: one small dense attention per segment over the
@@ -73,7 +101,6 @@ pub fn segment_attention(
         head_dim,
     } = heads;
     let group = heads.group();
-    let scale = 1.0 / (head_dim as f64).sqrt();
     let inner = q.device().without_autodiff();
     let outputs = plan.blocks().iter().map(|block| {
         let own = block.own.len();
@@ -94,8 +121,10 @@ pub fn segment_attention(
             .reshape([own, query, head_dim])
             .swap_dims(0, 1)
             .reshape([key_value, group * own, head_dim]);
-        let mut scores = queries.matmul(seen(&k).swap_dims(1, 2)) * scale;
-        if plan.visibility() == Visibility::Causal && own > 1 {
+        let products = queries.matmul(seen(&k).swap_dims(1, 2));
+        let mut scores = scores_of(products, plan.scores(), head_dim);
+        let bounded = plan.visibility() == Visibility::Causal || plan.window().is_some();
+        if bounded && own > 1 {
             let hidden: Vec<bool> = (0..group * own)
                 .flat_map(|row| {
                     let seen = plan.seen(block, row % own);
@@ -118,6 +147,18 @@ pub fn segment_attention(
     Tensor::cat(outputs.collect(), 0)
 }
 
+fn scores_of<const D: usize>(products: Tensor<D>, form: Scores, head_dim: usize) -> Tensor<D> {
+    soft_capped(products * form.factor(head_dim), form.softcap)
+}
+
+/// `c · tanh(x / c)` where there is a cap of `c`.
+pub(crate) fn soft_capped<const D: usize>(x: Tensor<D>, cap: Option<f64>) -> Tensor<D> {
+    match cap {
+        Some(cap) => (x / cap).tanh() * cap,
+        None => x,
+    }
+}
+
 /// Plain twin of [`crate::cached_attention`] once the keys are written: all queries as one padded
 /// batch.
 pub(crate) fn cached_attention(
@@ -125,6 +166,7 @@ pub(crate) fn cached_attention(
     store: &DeviceStore,
     append: &Append,
     heads: Heads,
+    form: Scores,
 ) -> Tensor<2> {
     let Heads {
         query,
@@ -154,12 +196,10 @@ pub(crate) fn cached_attention(
     };
     let hidden = TensorData::new(hidden, [tokens, 1, 1, longest]);
     let hidden = Tensor::<4, Bool>::from_data(hidden, &device);
-    let scale = 1.0 / (head_dim as f64).sqrt();
-    let scores = q
+    let products = q
         .reshape([tokens, key_value, group, head_dim])
-        .matmul(seen(&store.keys).swap_dims(2, 3))
-        * scale;
-    let scores = scores.mask_fill(
+        .matmul(seen(&store.keys).swap_dims(2, 3));
+    let scores = scores_of(products, form, head_dim).mask_fill(
         hidden.expand([tokens, key_value, group, longest]),
         f32::NEG_INFINITY,
     );
@@ -173,6 +213,16 @@ const LOGITS_AT_ONCE: usize = 1 << 22;
 
 /// Plain twin of [`crate::selected_logp`].
 pub fn selected_logp(hidden: Tensor<2>, weight: Tensor<2>, targets: Tensor<1, Int>) -> Tensor<1> {
+    selected_logp_capped(hidden, weight, targets, None)
+}
+
+/// Plain twin of [`crate::selected_logp_capped`].
+pub fn selected_logp_capped(
+    hidden: Tensor<2>,
+    weight: Tensor<2>,
+    targets: Tensor<1, Int>,
+    softcap: Option<f64>,
+) -> Tensor<1> {
     let [rows, _] = hidden.dims();
     let [vocab, _] = weight.dims();
     let chunk = (LOGITS_AT_ONCE / vocab.max(1)).max(1);
@@ -180,7 +230,7 @@ pub fn selected_logp(hidden: Tensor<2>, weight: Tensor<2>, targets: Tensor<1, In
         let len = chunk.min(rows - start);
         let logits = linear(hidden.clone().narrow(0, start, len), weight.clone(), None);
         let targets = targets.clone().narrow(0, start, len).reshape([len, 1]);
-        activation::log_softmax(logits, 1)
+        activation::log_softmax(soft_capped(logits, softcap), 1)
             .gather(1, targets)
             .reshape([len])
     });
@@ -198,8 +248,19 @@ pub fn selected_logp_entropy(
     weight: Tensor<2>,
     targets: Tensor<1, Int>,
 ) -> (Tensor<1>, Tensor<1>) {
+    selected_logp_entropy_capped(hidden, weight, targets, None)
+}
+
+/// Plain twin of [`crate::selected_logp_entropy_capped`].
+pub fn selected_logp_entropy_capped(
+    hidden: Tensor<2>,
+    weight: Tensor<2>,
+    targets: Tensor<1, Int>,
+    softcap: Option<f64>,
+) -> (Tensor<1>, Tensor<1>) {
     let rows = hidden.dims()[0];
-    let logps = activation::log_softmax(linear(hidden, weight, None), 1);
+    let logits = soft_capped(linear(hidden, weight, None), softcap);
+    let logps = activation::log_softmax(logits, 1);
     let entropy = (logps.clone().exp() * logps.clone()).sum_dim(1).neg();
     let logp = logps.gather(1, targets.reshape([rows, 1]));
     (logp.reshape([rows]), entropy.reshape([rows]))

@@ -2,20 +2,11 @@
 
 use burn::tensor::{Int, Tensor};
 
+#[cfg(feature = "flex")]
+use crate::fused::{self, fused};
+#[cfg(feature = "flex")]
+use crate::fused_kernels as kernels;
 use crate::{AttentionPlan, Heads, naive};
-#[cfg(feature = "flex")]
-use crate::{fused, fused_kernels as kernels};
-
-/// Runs the fused kernel and returns when every tensor fits it.
-#[cfg(feature = "flex")]
-macro_rules! fused {
-    ([$($tensor:expr),+], $shape:expr, $kernel:expr) => {
-        if $(fused::fits(&$tensor))&&+ {
-            let (kernel, shape) = ($kernel, $shape);
-            return fused::run(kernel, [$(fused::input($tensor)),+], shape);
-        }
-    };
-}
 
 /// Whether the fused kernels take this tensor: f32 on flex, not empty.
 /// [`PackedLinear`](crate::PackedLinear) and [`cached_attention`](crate::cached_attention) then compute
@@ -82,24 +73,31 @@ pub fn rms_norm(x: Tensor<2>, weight: Tensor<1>, eps: f64) -> Tensor<2> {
 /// Layer norm of each row, with the biased variance.
 ///
 /// ```text
-/// y = (x − mean) / √(var + eps) · weight + bias
+/// y = (x − mean) / √(var + eps) · weight [+ bias]
 /// ```
 ///
 /// <https://arxiv.org/abs/1607.06450>, equation 4.
 ///
 /// # Shapes
 /// `x`: `[tokens, width]`; `weight`, `bias`: `[width]`.
-pub fn layer_norm(x: Tensor<2>, weight: Tensor<1>, bias: Tensor<1>, eps: f64) -> Tensor<2> {
+pub fn layer_norm(x: Tensor<2>, weight: Tensor<1>, bias: Option<Tensor<1>>, eps: f64) -> Tensor<2> {
     #[cfg(feature = "flex")]
     {
         check_width("layer_norm", &x, &weight);
-        check_width("layer_norm", &x, &bias);
-        fused!([x, weight, bias], x.dims(), kernels::LayerNorm { eps });
+        let kernel = kernels::LayerNorm { eps };
+        match &bias {
+            None => fused!([x, weight], x.dims(), kernel),
+            Some(bias) => {
+                check_width("layer_norm", &x, bias);
+                fused!([x, weight, bias.clone()], x.dims(), kernel);
+            }
+        }
     }
     naive::layer_norm(x, weight, bias, eps)
 }
 
-/// GELU with the exact normal distribution function, as BERT uses it.
+/// GELU with the exact normal distribution function, as BERT uses it; [`gelu_tanh`] is the
+/// approximation.
 ///
 /// ```text
 /// y = x · (1 + erf(x / √2)) / 2
@@ -112,9 +110,27 @@ pub fn layer_norm(x: Tensor<2>, weight: Tensor<1>, bias: Tensor<1>, eps: f64) ->
 pub fn gelu(x: Tensor<2>) -> Tensor<2> {
     #[cfg(feature = "flex")]
     {
-        fused!([x], x.dims(), kernels::Gelu);
+        fused!([x], x.dims(), kernels::Activation::Gelu);
     }
     naive::gelu(x)
+}
+
+/// GELU approximated by a hyperbolic tangent: `gelu_new` and `gelu_pytorch_tanh` of Hugging Face.
+///
+/// ```text
+/// y = x · (1 + tanh(√(2/π) · (x + 0.044715·x³))) / 2
+/// ```
+///
+/// <https://arxiv.org/abs/1606.08415>, section 2.
+///
+/// # Shapes
+/// `x`: `[tokens, width]`.
+pub fn gelu_tanh(x: Tensor<2>) -> Tensor<2> {
+    #[cfg(feature = "flex")]
+    {
+        fused!([x], x.dims(), kernels::Activation::GeluTanh);
+    }
+    naive::gelu_tanh(x)
 }
 
 /// `gate · σ(gate) · up`, the gated activation of Llama.
@@ -126,18 +142,44 @@ pub fn gelu(x: Tensor<2>) -> Tensor<2> {
 pub fn swiglu(gate: Tensor<2>, up: Tensor<2>) -> Tensor<2> {
     #[cfg(feature = "flex")]
     {
-        assert_eq!(
-            gate.dims(),
-            up.dims(),
-            "swiglu: gate and up differ in shape"
-        );
-        fused!([gate, up], gate.dims(), kernels::SwiGlu);
+        check_gate("swiglu", &gate, &up);
+        fused!([gate, up], gate.dims(), kernels::Gated::SwiGlu);
     }
     naive::swiglu(gate, up)
 }
 
-/// Attention of every token over the tokens that the plan lets it see, scaled by
-/// `1 / √head_dim`.
+/// `gelu(gate) · up`, with the exact [`gelu`]: the gated activation of ModernBERT.
+///
+/// <https://arxiv.org/abs/2002.05202>.
+///
+/// # Shapes
+/// Both `[tokens, width]`.
+pub fn geglu(gate: Tensor<2>, up: Tensor<2>) -> Tensor<2> {
+    #[cfg(feature = "flex")]
+    {
+        check_gate("geglu", &gate, &up);
+        fused!([gate, up], gate.dims(), kernels::Gated::GeGlu);
+    }
+    naive::geglu(gate, up)
+}
+
+/// `gelu_tanh(gate) · up`, with the approximation [`gelu_tanh`]: the gated activation of Gemma.
+///
+/// <https://arxiv.org/abs/2002.05202>.
+///
+/// # Shapes
+/// Both `[tokens, width]`.
+pub fn geglu_tanh(gate: Tensor<2>, up: Tensor<2>) -> Tensor<2> {
+    #[cfg(feature = "flex")]
+    {
+        check_gate("geglu_tanh", &gate, &up);
+        fused!([gate, up], gate.dims(), kernels::Gated::GeGluTanh);
+    }
+    naive::geglu_tanh(gate, up)
+}
+
+/// Attention of every token over the tokens that the plan lets it see, with the plan's
+/// [`Scores`](crate::Scores): products scaled by `1 / √head_dim` where nothing else is said.
 ///
 /// # Shapes
 /// `q`: `[tokens, query · head_dim]`; `k`, `v`: `[tokens, key_value · head_dim]`; result as `q`.
@@ -180,95 +222,6 @@ pub fn segment_attention(
     naive::segment_attention(q, k, v, plan, heads)
 }
 
-/// The log-probability that each row's output distribution gives to its target.
-///
-/// ```text
-/// logp[i] = (h[i]·Wᵀ)[target[i]] − log Σ_v exp (h[i]·Wᵀ)[v]
-/// ```
-///
-/// # Shapes
-/// `hidden`: `[n, width]`; `weight`: `[vocab, width]`; `targets`: `[n]`, each below `vocab`;
-/// result `[n]`, in nats.
-///
-/// # Gradient
-/// Logits exist for a block of rows and vocabulary at a time. Those of the last rows are kept for
-/// backward (48 MiB), which computes the others again.
-///
-/// # Numerics
-/// Finite for logits of any finite size.
-pub fn selected_logp(hidden: Tensor<2>, weight: Tensor<2>, targets: Tensor<1, Int>) -> Tensor<1> {
-    #[cfg(feature = "flex")]
-    {
-        let rows = hidden.dims()[0];
-        let sizes = selected_logp_sizes(&hidden, &weight, &targets, false);
-        fused!(
-            [hidden, weight],
-            [rows],
-            kernels::SelectedLogp {
-                targets: fused::indices(targets, sizes.vocab).into(),
-                sizes,
-            }
-        );
-    }
-    naive::selected_logp(hidden, weight, targets)
-}
-
-/// [`selected_logp`], and the entropy of each row's output distribution.
-///
-/// ```text
-/// H[i] = −Σ_v p[i, v] log p[i, v],   p[i] = softmax(h[i]·Wᵀ)
-/// ```
-///
-/// # Shapes
-/// As [`selected_logp`]; both results `[n]`, in nats.
-pub fn selected_logp_entropy(
-    hidden: Tensor<2>,
-    weight: Tensor<2>,
-    targets: Tensor<1, Int>,
-) -> (Tensor<1>, Tensor<1>) {
-    let both = logp_and_entropy(hidden, weight, targets);
-    let n = both.dims()[0];
-    let column = |index| both.clone().narrow(1, index, 1).reshape([n]);
-    (column(0), column(1))
-}
-
-/// `[n, 2]`: log-probability and entropy.
-fn logp_and_entropy(hidden: Tensor<2>, weight: Tensor<2>, targets: Tensor<1, Int>) -> Tensor<2> {
-    #[cfg(feature = "flex")]
-    {
-        let rows = hidden.dims()[0];
-        let sizes = selected_logp_sizes(&hidden, &weight, &targets, true);
-        fused!(
-            [hidden, weight],
-            [rows, 2],
-            kernels::SelectedLogp {
-                targets: fused::indices(targets, sizes.vocab).into(),
-                sizes,
-            }
-        );
-    }
-    let (logp, entropy) = naive::selected_logp_entropy(hidden, weight, targets);
-    Tensor::stack(vec![logp, entropy], 1)
-}
-
-#[cfg(feature = "flex")]
-fn selected_logp_sizes(
-    hidden: &Tensor<2>,
-    weight: &Tensor<2>,
-    targets: &Tensor<1, Int>,
-    entropy: bool,
-) -> crate::kernels::logp::Sizes {
-    let ([rows, width], [vocab, columns]) = (hidden.dims(), weight.dims());
-    assert_eq!(width, columns, "selected_logp: widths of hidden and weight");
-    assert_eq!([rows], targets.dims(), "selected_logp: one target per row");
-    crate::kernels::logp::Sizes {
-        rows,
-        width,
-        vocab,
-        entropy,
-    }
-}
-
 /// Rows of `weight` chosen by `ids`.
 ///
 /// # Shapes
@@ -290,6 +243,15 @@ pub fn embedding(weight: Tensor<2>, ids: Tensor<1, Int>) -> Tensor<2> {
         }
     }
     naive::embedding(weight, ids)
+}
+
+#[cfg(feature = "flex")]
+fn check_gate(name: &str, gate: &Tensor<2>, up: &Tensor<2>) {
+    assert_eq!(
+        gate.dims(),
+        up.dims(),
+        "{name}: gate and up differ in shape"
+    );
 }
 
 #[cfg(feature = "flex")]

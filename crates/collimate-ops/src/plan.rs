@@ -64,6 +64,53 @@ impl Heads {
     }
 }
 
+/// How attention makes scores of the products of queries and keys, before the mask and the softmax.
+///
+/// ```text
+/// s = scale · q·k              without a cap
+/// s = c · tanh(scale · q·k / c)   with a cap of c
+/// ```
+///
+/// The cap bounds scores to (−c, c): Gemma 2, <https://arxiv.org/abs/2408.00118>, section 2.
+///
+/// # Examples
+/// ```
+/// use collimate_core::Segment;
+/// use collimate_ops::{AttentionPlan, Scores, Visibility};
+///
+/// let segment = Segment { start: 0, len: 3, parent: None };
+/// let plan = AttentionPlan::new(&[segment], Visibility::Causal)?;
+/// assert_eq!(plan.scores(), Scores::default());
+/// let gemma2 = Scores { scale: Some(256f64.powf(-0.5)), softcap: Some(50.0) };
+/// assert_eq!(plan.with_scores(gemma2).scores().softcap, Some(50.0));
+/// # Ok::<(), collimate_ops::OpsError>(())
+/// ```
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Scores {
+    /// Factor of the products; `None`: `1 / √head_dim`.
+    pub scale: Option<f64>,
+    /// Bound of the scores, positive; `None`: no bound.
+    pub softcap: Option<f64>,
+}
+
+impl Scores {
+    /// The factor of the products for heads of this size.
+    pub(crate) fn factor(self, head_dim: usize) -> f64 {
+        self.scale.unwrap_or(1.0 / (head_dim as f64).sqrt())
+    }
+
+    /// Stops on a cap that no score can be bounded by.
+    pub(crate) fn assert_valid(self) {
+        let Self { scale, softcap } = self;
+        let (scale, cap) = (scale.unwrap_or(1.0), softcap.unwrap_or(1.0));
+        assert!(scale.is_finite(), "scores: scale {scale} must be finite");
+        assert!(
+            cap.is_finite() && cap > 0.0,
+            "scores: softcap {cap} must be positive and finite"
+        );
+    }
+}
+
 /// One segment's queries and the keys that they see.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Block {
@@ -106,11 +153,12 @@ struct Inner {
 /// The attention pattern of one pack, worked out once and shared by all layers.
 ///
 /// A token sees its own segment (see [`Visibility`]) and every token of the segment's ancestors, or
-/// the last of these where there is a window ([`Self::with_window`]). Cloning copies a pointer.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// only those nearby where there is a window ([`Self::with_window`]). Cloning copies a pointer.
+#[derive(Debug, Clone, PartialEq)]
 pub struct AttentionPlan {
     inner: Arc<Inner>,
     window: Option<NonZeroUsize>,
+    scores: Scores,
 }
 
 impl AttentionPlan {
@@ -162,21 +210,25 @@ impl AttentionPlan {
                 tokens,
             }),
             window: None,
+            scores: Scores::default(),
         })
     }
 
-    /// The same segments under a causal sliding window: a token sees itself and the `window − 1`
-    /// tokens before it, the ancestors' tokens counted in order with its own segment's. `None` takes
-    /// a window away.
+    /// The same segments under a sliding window. A token of a causal plan sees itself and the
+    /// `window − 1` tokens before it; a token of a bidirectional plan also sees the `window − 1`
+    /// tokens after it. `None` takes a window away.
     ///
     /// ```text
-    /// token i of a sequence sees token j  ⇔  i − window < j ≤ i
+    /// causal:         token i of a sequence sees token j  ⇔  i − window < j ≤ i
+    /// bidirectional:  token i of a sequence sees token j  ⇔  |i − j| < window
     /// ```
     ///
-    /// Mistral 7B, <https://arxiv.org/abs/2310.06825>, section 2.
+    /// A sequence is a segment behind its ancestors: their tokens are counted in order with its own
+    /// in both kinds of plans.
     ///
-    /// # Panics
-    /// For a window over a bidirectional plan.
+    /// Mistral 7B, <https://arxiv.org/abs/2310.06825>, section 2, causal; ModernBERT,
+    /// <https://arxiv.org/abs/2412.13663>, section 2.1.2, bidirectional: its `local_attention` of 128
+    /// is a distance of at most 64, a window of 65.
     ///
     /// # Examples
     /// A prompt of three tokens with one answer of two: under a window of two the answer's first
@@ -203,11 +255,17 @@ impl AttentionPlan {
     /// ```
     #[must_use]
     pub fn with_window(self, window: Option<NonZeroUsize>) -> Self {
-        assert!(
-            window.is_none() || self.visibility() == Visibility::Causal,
-            "a sliding window is for causal plans"
-        );
         Self { window, ..self }
+    }
+
+    /// The same segments, with scores of this form.
+    ///
+    /// # Panics
+    /// For a scale that is not finite, and a cap that is not positive and finite.
+    #[must_use]
+    pub fn with_scores(self, scores: Scores) -> Self {
+        scores.assert_valid();
+        Self { scores, ..self }
     }
 
     /// Tokens in the pack.
@@ -220,9 +278,24 @@ impl AttentionPlan {
         self.inner.visibility
     }
 
-    /// How many tokens a token sees at most, itself included; `None` where nothing bounds it.
+    /// The window ([`Self::with_window`]): how many tokens a token sees at most in one direction,
+    /// itself included; `None` where nothing bounds it.
     pub fn window(&self) -> Option<NonZeroUsize> {
         self.window
+    }
+
+    /// The form of the scores.
+    pub fn scores(&self) -> Scores {
+        self.scores
+    }
+
+    /// How many tokens a token sees at most in all, itself included.
+    pub(crate) fn span(&self) -> Option<usize> {
+        let window = self.window?.get();
+        Some(match self.visibility() {
+            Visibility::Causal => window,
+            Visibility::Bidirectional => window.saturating_mul(2) - 1,
+        })
     }
 
     pub(crate) fn blocks(&self) -> &[Block] {
@@ -231,11 +304,12 @@ impl AttentionPlan {
 
     /// The keys of a block that its query `i` sees. Both ends grow with `i`.
     pub(crate) fn seen(&self, block: &Block, i: usize) -> Range<usize> {
-        let own = match self.visibility() {
-            Visibility::Causal => i + 1,
-            Visibility::Bidirectional => block.own.len(),
+        let next = block.context_len + i + 1;
+        let end = match (self.visibility(), self.window) {
+            (Visibility::Causal, _) => next,
+            (Visibility::Bidirectional, None) => usize::MAX,
+            (Visibility::Bidirectional, Some(window)) => next.saturating_add(window.get() - 1),
         };
-        let end = block.context_len + own;
-        window_start(self.window, end)..end
+        window_start(self.window, next)..end.min(block.context_len + block.own.len())
     }
 }

@@ -11,13 +11,15 @@ use crate::{OpsError, naive};
 /// Cloning copies pointers.
 #[derive(Debug, Clone)]
 pub struct RopeTable {
-    /// `[tokens, head_dim / 2]`, on the inner (untracked) device.
+    /// `[tokens, rotary / 2]`, on the inner (untracked) device.
     pub(crate) cos: Tensor<2>,
-    /// `[tokens, head_dim / 2]`, on the inner (untracked) device.
+    /// `[tokens, rotary / 2]`, on the inner (untracked) device.
     pub(crate) sin: Tensor<2>,
-    /// Cosines, then sines, of each token: `[tokens, 2, head_dim / 2]`.
+    /// Cosines, then sines, of each token: `[tokens, 2, rotary / 2]`.
     pub(crate) host: Arc<Vec<f32>>,
     pub(crate) head_dim: usize,
+    /// Elements of a head that turn, the first ones.
+    pub(crate) rotary: usize,
 }
 
 impl RopeTable {
@@ -90,15 +92,45 @@ impl RopeTable {
             sin: Tensor::from_data(TensorData::new(sin, shape), &device),
             host: Arc::new(host),
             head_dim,
+            rotary: head_dim,
         })
+    }
+
+    /// The same angles for heads of `head_dim` elements: the table's pairs turn the first elements of
+    /// a head, as many as there were, and the others pass unchanged.
+    ///
+    /// # Errors
+    /// A head smaller than the part that turns.
+    ///
+    /// # Examples
+    /// ```
+    /// use burn::tensor::{Device, Tensor};
+    /// use collimate_ops::{RopeTable, rope};
+    ///
+    /// let device = Device::flex();
+    /// let x = Tensor::<2>::from_floats([[1.0, 2.0, 3.0]], &device);
+    /// // A quarter turn of the first two elements.
+    /// let turn = [std::f64::consts::FRAC_PI_2];
+    /// let table = RopeTable::with_frequencies(&[1], &turn, 1.0, &device)?.partial(3)?;
+    /// assert_eq!(table.head_dim(), 3);
+    /// let y: Vec<f32> = rope(x, &table).into_data().try_to_vec().unwrap();
+    /// assert!((y[0] + 2.0).abs() < 1e-6 && (y[1] - 1.0).abs() < 1e-6 && y[2] == 3.0);
+    /// # Ok::<(), collimate_ops::OpsError>(())
+    /// ```
+    pub fn partial(self, head_dim: usize) -> Result<Self, OpsError> {
+        let rotary = self.rotary;
+        if head_dim < rotary {
+            return Err(OpsError::PartialRope { rotary, head_dim });
+        }
+        Ok(Self { head_dim, ..self })
     }
 
     /// Tokens that the table covers.
     pub fn tokens(&self) -> usize {
-        self.host.len() / self.head_dim
+        self.host.len() / self.rotary
     }
 
-    /// Size of a head.
+    /// Size of a head, the elements that do not turn included.
     pub fn head_dim(&self) -> usize {
         self.head_dim
     }
@@ -113,7 +145,9 @@ impl RopeTable {
 /// ```
 ///
 /// RoFormer, equation 34: <https://arxiv.org/abs/2104.09864>.
-/// Cosine and sine carry the scale of the table ([`RopeTable::with_frequencies`]).
+/// Cosine and sine carry the scale of the table ([`RopeTable::with_frequencies`]). Of a partial table
+/// ([`RopeTable::partial`]) only the first elements of each head turn, in halves of that part, and the
+/// others pass unchanged and unscaled, as in Hugging Face's GPT-NeoX and Phi-3.
 ///
 /// # Shapes
 /// `x`: `[tokens, heads · head_dim]`; the table covers the same tokens.
@@ -133,11 +167,13 @@ pub fn rope(x: Tensor<2>, table: &RopeTable) -> Tensor<2> {
     );
     #[cfg(feature = "flex")]
     if crate::fused::fits(&x) {
-        let table = table.host.clone();
         let kernel = crate::fused_kernels::Rope {
-            table,
-            width,
-            head_dim,
+            table: table.host.clone(),
+            sizes: crate::kernels::rows::RopeSizes {
+                width,
+                head_dim,
+                rotary: table.rotary,
+            },
         };
         return crate::fused::run(kernel, [crate::fused::input(x)], [tokens, width]);
     }

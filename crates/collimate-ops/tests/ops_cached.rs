@@ -4,7 +4,7 @@
 use std::num::NonZeroUsize;
 
 use burn::tensor::{Device, Tensor};
-use collimate_ops::{Append, Heads, KvPages, PackedLinear, cached_attention, linear};
+use collimate_ops::{Append, Heads, KvPages, PackedLinear, Scores, cached_attention, linear};
 use collimate_testkit::{Noise, assert_close, devices, host, tensor};
 
 fn wide(values: &[f32]) -> Vec<f64> {
@@ -15,6 +15,7 @@ fn wide(values: &[f32]) -> Vec<f64> {
 struct Plain {
     heads: Heads,
     window: Option<usize>,
+    scores: Scores,
     keys: Vec<Vec<f32>>,
     values: Vec<Vec<f32>>,
 }
@@ -42,7 +43,11 @@ impl Plain {
                             f64::from(q[head * head_dim + d]) * at(&self.keys, token, shared, d)
                         })
                         .sum();
-                    (dot / (head_dim as f64).sqrt()).exp()
+                    let scale = self.scores.scale.unwrap_or(1.0 / (head_dim as f64).sqrt());
+                    match self.scores.softcap {
+                        Some(cap) => (cap * (scale * dot / cap).tanh()).exp(),
+                        None => (scale * dot).exp(),
+                    }
                 })
                 .collect();
             let total: f64 = scores.iter().sum();
@@ -120,21 +125,53 @@ impl Both {
 #[test]
 fn attention_over_a_cache() {
     for window in [None, Some(1), Some(5), Some(16), Some(30), Some(1000)] {
-        over_a_cache(window);
+        over_a_cache(window, Scores::default());
+    }
+    let capped = |scale, cap| Scores {
+        scale,
+        softcap: Some(cap),
+    };
+    over_a_cache(None, capped(Some(0.8), 1.5));
+    over_a_cache(Some(16), capped(None, 0.7));
+}
+
+#[test]
+fn a_fresh_cache_has_the_same_scores() {
+    let heads = Heads::new(1, 1, 1).unwrap();
+    let scores = Scores {
+        scale: Some(1.0),
+        softcap: Some(2.0),
+    };
+    let mut cache = KvPages::new(1, heads).with_scores(scores).fresh();
+    let device = Device::flex();
+    let row = cache.push();
+    for (key, expected) in [
+        (0.0, 1.0),
+        (100.0, (1.0 + 2.0 * 2f64.exp()) / (1.0 + 2f64.exp())),
+    ] {
+        let append = cache.append(&[(row, 1)]);
+        let one = |x: f64| tensor::<2>(&[x as f32], [1, 1], &device);
+        let value = if key == 0.0 { 1.0 } else { 2.0 };
+        let out = cached_attention(one(1.0), one(key), one(value), &mut cache, 0, &append);
+        // Scores of 0 and of the cap.
+        assert_close("fresh", &host(&out), &[expected], 1e-6);
     }
 }
 
-fn over_a_cache(window: Option<usize>) {
+fn over_a_cache(window: Option<usize>, scores: Scores) {
     for (query, key_value, head_dim) in [(4, 2, 12), (3, 3, 5), (6, 1, 48)] {
         for (name, device) in devices() {
             let heads = Heads::new(query, key_value, head_dim).unwrap();
             let mut both = Both {
                 name,
                 device,
-                cache: KvPages::new(2, heads).with_window(window.and_then(NonZeroUsize::new)),
+                cache: KvPages::new(2, heads)
+                    .with_window(window.and_then(NonZeroUsize::new))
+                    .with_scores(scores),
                 plain: Plain {
                     heads,
                     window,
+                    scores,
                     keys: Vec::new(),
                     values: Vec::new(),
                 },

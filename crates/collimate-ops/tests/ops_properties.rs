@@ -4,7 +4,7 @@ use std::num::NonZeroUsize;
 
 use burn::tensor::Tensor;
 use collimate_core::Segment;
-use collimate_ops::{AttentionPlan, Heads, OpsError, RopeTable, Visibility, naive};
+use collimate_ops::{AttentionPlan, Heads, OpsError, RopeTable, Scores, Visibility, naive};
 use collimate_testkit::{Noise, devices, flex, host, max_relative_error, tensor};
 use proptest::prelude::*;
 
@@ -62,14 +62,17 @@ proptest! {
         table in tables(),
         causal in any::<bool>(),
         window in 0usize..90,
+        scale in prop::option::of(-1.0..1.0),
+        cap in 0.0..3.0,
         key_value in 1usize..3,
         group in 1usize..4,
         head_dim in 1usize..40,
         seed in any::<u64>(),
     ) {
         let visibility = if causal { Visibility::Causal } else { Visibility::Bidirectional };
-        let window = NonZeroUsize::new(window).filter(|_| causal);
-        let plan = AttentionPlan::new(&table, visibility).unwrap().with_window(window);
+        let plan = AttentionPlan::new(&table, visibility).unwrap();
+        let softcap = (cap > 0.5).then_some(cap);
+        let plan = plan.with_window(NonZeroUsize::new(window)).with_scores(Scores { scale, softcap });
         let heads = Heads::new(key_value * group, key_value, head_dim).unwrap();
         let mut noise = Noise::new(seed);
         let width = plan.tokens() * head_dim;
@@ -188,4 +191,10 @@ fn descriptions_are_refused_with_a_reason() {
         RopeTable::with_frequencies(&[0], &[], 1.0, &flex()),
         Err(OpsError::RopeWidth { head_dim: 0 })
     ));
+    let table = RopeTable::new(&[0], 4, 1e4, &flex()).unwrap();
+    let error = table.partial(3).unwrap_err().to_string();
+    assert!(
+        error.contains("4 elements of a head turn, but a head has 3"),
+        "{error}"
+    );
 }

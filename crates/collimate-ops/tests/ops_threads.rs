@@ -46,7 +46,7 @@ fn everything() -> Vec<Vec<f32>> {
         heads,
     );
     let x = x + attended;
-    let y = layer_norm(x.clone(), vector(&scale), vector(&shift), 1e-5);
+    let y = layer_norm(x.clone(), vector(&scale), Some(vector(&shift)), 1e-5);
     let fed = swiglu(
         linear(y.clone(), gate.clone(), None),
         linear(gelu(y), up.clone(), None),

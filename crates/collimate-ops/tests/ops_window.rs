@@ -4,7 +4,7 @@ use std::num::NonZeroUsize;
 
 use burn::tensor::{Device, Tensor};
 use collimate_core::Segment;
-use collimate_ops::{AttentionPlan, Heads, Visibility, naive};
+use collimate_ops::{AttentionPlan, Heads, Scores, Visibility, naive};
 use collimate_testkit::{Noise, assert_close, devices, flex, host, tensor};
 use proptest::prelude::*;
 
@@ -35,9 +35,30 @@ fn tables() -> [Vec<Segment>; 3] {
     ]
 }
 
-fn plan(table: &[Segment], window: usize) -> AttentionPlan {
-    let plan = AttentionPlan::new(table, Visibility::Causal).unwrap();
+const KINDS: [Visibility; 2] = [Visibility::Causal, Visibility::Bidirectional];
+
+fn plan(table: &[Segment], kind: Visibility, window: usize) -> AttentionPlan {
+    let plan = AttentionPlan::new(table, kind).unwrap();
     plan.with_window(NonZeroUsize::new(window))
+}
+
+/// For each token of a pack, the rows of its sequence that it sees under a window.
+fn seen(table: &[Segment], kind: Visibility, window: usize) -> Vec<Vec<usize>> {
+    let histories = histories(table);
+    let ends: Vec<usize> = table
+        .iter()
+        .flat_map(|s| vec![s.range().end; s.len])
+        .collect();
+    let tokens = histories.into_iter().zip(ends).enumerate();
+    tokens
+        .map(|(token, (history, end))| {
+            let mut seen = history[history.len().saturating_sub(window)..].to_vec();
+            if kind == Visibility::Bidirectional {
+                seen.extend(token + 1..end.min(token.saturating_add(window)));
+            }
+            seen
+        })
+        .collect()
 }
 
 /// For each token of a pack, the rows of its sequence up to itself, in reading order.
@@ -55,10 +76,6 @@ fn histories(table: &[Segment]) -> Vec<Vec<usize>> {
         sequences.push(rows);
     }
     histories
-}
-
-fn last(history: &[usize], window: usize) -> &[usize] {
-    &history[history.len().saturating_sub(window)..]
 }
 
 struct Case {
@@ -111,8 +128,8 @@ impl Case {
         Noise::new(8).values(self.inputs[0].len(), 1.0)
     }
 
-    /// A softmax over the last `window` tokens of each token's history, in f64.
-    fn definition(&self, table: &[Segment], window: usize) -> Vec<f64> {
+    /// A softmax over the tokens that each token sees, in f64.
+    fn definition(&self, seen: &[Vec<usize>]) -> Vec<f64> {
         let Heads {
             query,
             key_value,
@@ -123,8 +140,7 @@ impl Case {
             f64::from(values[(token * heads + head) * head_dim + d])
         };
         let mut out = Vec::new();
-        for (token, history) in histories(table).iter().enumerate() {
-            let seen = last(history, window);
+        for (token, seen) in seen.iter().enumerate() {
             for head in 0..query {
                 let shared = head / (query / key_value);
                 let mut scores = Vec::new();
@@ -155,11 +171,15 @@ fn a_window_by_its_definition() {
         for heads in [[1, 1, 2], [4, 2, 16], [3, 3, 20], [6, 1, 5]] {
             let case = Case::new(heads, tokens, 1);
             let weights = case.weights();
-            for window in [1, 2, 15, 16, 17, 31, 32, 33, 50, 100, 1000] {
-                let plan = plan(&table, window);
-                let expected = case.definition(&table, window);
+            let windows = [1, 2, 15, 16, 17, 31, 32, 33, 50, 100, 1000];
+            for (window, kind) in windows
+                .into_iter()
+                .flat_map(|w| KINDS.map(|kind| (w, kind)))
+            {
+                let plan = plan(&table, kind, window);
+                let expected = case.definition(&seen(&table, kind, window));
                 let fused = case.outcome(&plan, &weights, &flex(), true);
-                let what = format!("window {window}, {heads:?}, {table:?}");
+                let what = format!("window {window}, {kind:?}, {heads:?}, {table:?}");
                 assert_close(&what, &fused[0], &expected, 1e-5);
                 for (name, device) in devices() {
                     let plain = case.outcome(&plan, &weights, &device, false);
@@ -183,17 +203,24 @@ fn a_window_over_everything_changes_no_bit() {
         let longest = histories(&table).iter().map(Vec::len).max().unwrap();
         let case = Case::new([4, 2, 12], tokens, 2);
         let weights = case.weights();
-        for (_, device) in devices() {
+        for ((_, device), kind) in devices()
+            .into_iter()
+            .flat_map(|d| KINDS.map(|kind| (d.clone(), kind)))
+        {
             let run = |plan: &AttentionPlan| -> [Vec<u32>; 4] {
                 bits(case.outcome(plan, &weights, &device, true))
             };
-            let causal = AttentionPlan::new(&table, Visibility::Causal).unwrap();
-            assert_eq!(causal.window(), None);
-            let expected = run(&causal);
+            let whole = AttentionPlan::new(&table, kind).unwrap();
+            assert_eq!(whole.window(), None);
+            let expected = run(&whole);
             for window in [longest, longest + 1, usize::MAX] {
-                assert_eq!(run(&plan(&table, window)), expected, "window {window}");
+                assert_eq!(
+                    run(&plan(&table, kind, window)),
+                    expected,
+                    "window {window}"
+                );
             }
-            let narrow = plan(&table, longest - 1);
+            let narrow = plan(&table, kind, longest - 1);
             assert_ne!(run(&narrow)[0], expected[0]);
             assert_eq!(run(&narrow.with_window(None)), expected);
         }
@@ -201,10 +228,36 @@ fn a_window_over_everything_changes_no_bit() {
 }
 
 #[test]
-#[should_panic(expected = "a sliding window is for causal plans")]
-fn an_encoder_has_no_window() {
-    let plan = AttentionPlan::new(&[segment(0, 3, None)], Visibility::Bidirectional).unwrap();
-    let _ = plan.with_window(NonZeroUsize::new(2));
+fn scores_of_the_default_form_change_no_bit() {
+    let bits = |results: [Vec<f32>; 4]| results.map(|r| r.into_iter().map(f32::to_bits).collect());
+    let table = &tables()[1];
+    let case = Case::new([4, 2, 12], table.iter().map(|s| s.len).sum(), 2);
+    for ((_, device), kind) in devices()
+        .into_iter()
+        .flat_map(|d| KINDS.map(|kind| (d.clone(), kind)))
+    {
+        let run = |scores: Scores| -> [Vec<u32>; 4] {
+            let plan = plan(table, kind, 40).with_scores(scores);
+            bits(case.outcome(&plan, &case.weights(), &device, true))
+        };
+        let form = |scale, softcap| Scores { scale, softcap };
+        let expected = run(Scores::default());
+        assert_eq!(run(form(Some(1.0 / 12f64.sqrt()), None)), expected);
+        for other in [form(Some(0.3), None), form(None, Some(20.0))] {
+            assert_ne!(run(other)[0], expected[0], "{other:?}");
+            assert_eq!(plan(table, kind, 40).with_scores(other).scores(), other);
+        }
+    }
+}
+
+#[test]
+#[should_panic(expected = "softcap -1 must be positive")]
+fn a_negative_cap_is_refused() {
+    let softcap = Some(-1.0);
+    let _ = plan(&tables()[0], KINDS[0], 1).with_scores(Scores {
+        scale: None,
+        softcap,
+    });
 }
 
 /// Random lengths, and for each segment a parent among the earlier ones or none.
@@ -227,13 +280,15 @@ proptest! {
     fn what_a_window_hides_has_no_influence(
         table in random_tables(),
         window in 1usize..70,
+        causal in any::<bool>(),
         place in any::<prop::sample::Index>(),
         seed in any::<u64>(),
     ) {
         let tokens = table.iter().map(|s| s.len).sum();
         let changed = place.index(tokens);
-        let histories = histories(&table);
-        let sees = |token: usize| last(&histories[token], window).contains(&changed);
+        let kind = KINDS[usize::from(!causal)];
+        let seen = seen(&table, kind, window);
+        let sees = |token: usize| seen[token].contains(&changed);
         let case = Case::new([4, 2, 6], tokens, seed);
         let mut other = Case::new([4, 2, 6], tokens, seed);
         for values in &mut other.inputs[1..] {
@@ -244,7 +299,7 @@ proptest! {
         for token in (0..tokens).filter(|&token| sees(token)) {
             weights[token * 24..(token + 1) * 24].fill(0.0);
         }
-        let plan = plan(&table, window);
+        let plan = plan(&table, kind, window);
         for (_, device) in devices() {
             let before = case.outcome(&plan, &weights, &device, true);
             let after = other.outcome(&plan, &weights, &device, true);

@@ -123,13 +123,12 @@ impl<M: CausalLm> ActorCritic<M> {
             (None, Some(head)) => Some(head.forward(hidden.clone())),
             (None, None) => None,
         };
-        let hidden = at_temperature(hidden, temperature);
-        let weight = self.policy.output_weight();
+        let head = self.policy.output_head().at_temperature(temperature);
         let (logps, entropy) = if entropy {
-            let (logps, entropy) = token_logps_entropy(hidden, weight, batch);
+            let (logps, entropy) = token_logps_entropy(hidden, head, batch);
             (logps, Some(entropy))
         } else {
-            (token_logps(hidden, weight, batch), None)
+            (token_logps(hidden, head, batch), None)
         };
         TokenOutputs {
             logps,
@@ -150,19 +149,9 @@ pub(crate) fn policy_logps<M: CausalLm>(
         adapters,
         dropout: None,
     };
-    let hidden = at_temperature(
-        policy.hidden_at(batch, batch.sources(), forward),
-        temperature,
-    );
-    token_logps(hidden, policy.output_weight(), batch)
-}
-
-/// Logits are linear in the hidden states: those over T are the logits over T.
-fn at_temperature(hidden: Tensor<2>, temperature: f64) -> Tensor<2> {
-    match temperature == 1.0 {
-        true => hidden,
-        false => hidden.div_scalar(temperature),
-    }
+    let hidden = policy.hidden_at(batch, batch.sources(), forward);
+    let head = policy.output_head().at_temperature(temperature);
+    token_logps(hidden, head, batch)
 }
 
 /// Numbers of a tensor on the host.

@@ -7,14 +7,17 @@ use burn::tensor::{Device, Tensor};
 use collimate_core::{Key, OptionError};
 use collimate_nn::{
     Backbone, DeviceBatch, Forward, HfFolder, HfReward, LoadError, LoraConfig, Pooling, Precision,
-    SaveError, ScalarHead, TokenizerFacts, pooled,
+    RewardParts, RowForward, SaveError, ScalarHead, TokenizerFacts, pooled,
 };
 
 /// A reward model: one real number per sequence, larger is better.
 ///
 /// ```text
-/// r(x, y) = w · pool(h(x, y)) (+ b)
+/// r(x, y) = w · p(pool(h(x, y))) (+ b)
 /// ```
+///
+/// `p` changes nothing, but where the model was read with a head of several layers: then `p` is all of them
+/// but the last ([`Backbone::project`]).
 #[derive(Module, Debug)]
 pub struct RewardModel<B: Backbone> {
     /// The network.
@@ -46,7 +49,9 @@ impl<B: Backbone> RewardModel<B> {
     /// Result `[sequences]`.
     pub fn score(&self, batch: &DeviceBatch, f: Forward) -> Tensor<1> {
         let pooled = pooled(&self.backbone, batch, self.pooling, f);
-        self.head.forward(pooled)
+        let examples = batch.sequence_examples().filter(|_| f.dropout.is_some());
+        let rows = RowForward::new(f, examples.as_deref());
+        self.head.forward(self.backbone.project(pooled, rows))
     }
 
     /// The same model with fresh adapters on its linear layers: adapters and head train, the rest
@@ -109,21 +114,40 @@ impl<B: HfReward> RewardModel<B> {
     /// # Errors
     /// As [`HfReward::load_reward`].
     pub fn load_or_fresh(dir: &Path, key: Key, device: &Device) -> Result<Self, LoadError> {
-        let parts = B::load_reward(dir, device)?;
+        Self::load_label_or_fresh(dir, None, key, device)
+    }
+
+    /// As [`load_or_fresh`](Self::load_or_fresh), with the score of one label of several
+    /// ([`HfReward::load_label`]).
+    ///
+    /// # Errors
+    /// As [`HfReward::load_label`].
+    pub fn load_label_or_fresh(
+        dir: &Path,
+        label: Option<&str>,
+        key: Key,
+        device: &Device,
+    ) -> Result<Self, LoadError> {
+        let parts = B::load_label(dir, label, device)?;
         Ok(match parts.head {
             Some(head) => Self::from_parts(parts.backbone, head, parts.pooling),
             None => Self::with_fresh_head(parts.backbone, parts.pooling, key),
         })
     }
-}
 
-/// In the form that other libraries open; see [`HfReward::save_reward`]. A folder without a head is
-/// refused: [`RewardModel::load_or_fresh`] gives it one.
-impl<B: HfReward> HfFolder for RewardModel<B> {
-    fn load(dir: &Path, device: &Device) -> Result<Self, LoadError> {
-        let parts = B::load_reward(dir, device)?;
-        match parts.head {
-            Some(head) => Ok(Self::from_parts(parts.backbone, head, parts.pooling)),
+    /// Reads a folder whose head gives one score for each of several labels: the reward is the score of
+    /// the label with the name or the number `label`. Without `label` as [`HfFolder::load`].
+    ///
+    /// # Errors
+    /// As [`HfReward::load_label`], and a folder without a head.
+    pub fn load_label(dir: &Path, label: Option<&str>, device: &Device) -> Result<Self, LoadError> {
+        let RewardParts {
+            backbone,
+            head,
+            pooling,
+        } = B::load_label(dir, label, device)?;
+        match head {
+            Some(head) => Ok(Self::from_parts(backbone, head, pooling)),
             None => Err(LoadError::Invalid {
                 path: dir.to_owned(),
                 message:
@@ -132,6 +156,14 @@ impl<B: HfReward> HfFolder for RewardModel<B> {
                         .to_owned(),
             }),
         }
+    }
+}
+
+/// In the form that other libraries open; see [`HfReward::save_reward`]. A folder without a head is
+/// refused: [`RewardModel::load_or_fresh`] gives it one.
+impl<B: HfReward> HfFolder for RewardModel<B> {
+    fn load(dir: &Path, device: &Device) -> Result<Self, LoadError> {
+        Self::load_label(dir, None, device)
     }
 
     fn save(&self, dir: &Path) -> Result<(), SaveError> {

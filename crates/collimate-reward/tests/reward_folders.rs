@@ -7,7 +7,7 @@ use std::path::Path;
 use burn::tensor::{Device, Tensor};
 use collimate_core::{Completion, Finish, Key, Prompt, ScoreError, Scorer};
 use collimate_data::{TextTokenizer, TokenizedExample, Truncation};
-use collimate_lm::{Bert, Llama};
+use collimate_lm::{Encoder, Llama};
 use collimate_losses::PairwiseLoss;
 use collimate_nn::{Backbone, HfFolder, HfReward, LoraConfig, Pooling, TokenizerFacts};
 use collimate_reward::{RewardModel, RewardObjective, RewardScorer, score_sequences};
@@ -101,6 +101,79 @@ fn saved_and_loaded_models_score_alike() {
     round_trip("encoder with adapters", &trained(lora));
 }
 
+/// Folder, and the label that is the reward.
+const CLASSIFIERS: [(&str, Option<&str>); 7] = [
+    ("bert-reward", None),
+    ("roberta-reward", None),
+    ("xlm-roberta-labels", Some("harm")),
+    ("distilbert-reward", None),
+    ("mpnet-reward", None),
+    ("modernbert-reward", None),
+    ("deberta-reward", None),
+];
+
+fn classifier(name: &str, label: Option<&str>, device: &Device) -> RewardModel<Encoder> {
+    RewardModel::load_label(&fixtures().join("hf").join(name), label, device).unwrap()
+}
+
+#[test]
+fn classifiers_are_trained_and_saved_as_such() {
+    for (name, label) in CLASSIFIERS {
+        let before = classifier(name, label, &flex());
+        let lora = LoraConfig::default();
+        let lora = before
+            .clone()
+            .with_lora(&lora, Key::new(2, "lora"))
+            .unwrap();
+        for (how, model) in [("whole", before.clone()), ("adapters", lora)] {
+            let model = trained(model);
+            let values = |model: &RewardModel<Encoder>| common::values(model);
+            let (old, new) = (values(&before), values(&model));
+            // The head's bias is the same in both scores of a pair: no difference moves it.
+            for (path, value) in new.iter().filter(|(path, _)| *path != "head.bias") {
+                let changed = old.get(path).is_none_or(|old| old != value);
+                // Beside adapters the whole head trains, and nothing else.
+                let trains = how == "whole"
+                    || path.contains(".lora.")
+                    || path.starts_with("head.")
+                    || path.starts_with("backbone.head.");
+                assert_eq!(changed, trains, "{name}, {how}: {path}");
+            }
+            round_trip(&format!("{name}, {how}"), &model);
+        }
+    }
+}
+
+/// A head drops in training what transformers drops: the same key gives the same scores, another key
+/// others, and none the function without dropout.
+#[test]
+fn heads_of_classifiers_drop_in_training() {
+    use collimate_nn::{Forward, Pack};
+    let device = device();
+    for (name, label) in CLASSIFIERS {
+        let model = classifier(name, label, &device);
+        let mut pack = Pack::new();
+        pack.push_row(&[5, 7, 9, 11]);
+        let batch = pack
+            .to_device(Encoder::VISIBILITY, &device)
+            .of_examples(&[0]);
+        // The states are the same: only the head is run with dropout.
+        let states = collimate_nn::pooled(&model.backbone, &batch, model.pooling(), Forward::EVAL);
+        let project = |f: Forward| {
+            let examples = batch.sequence_examples();
+            let rows = collimate_nn::RowForward::new(f, examples.as_deref());
+            collimate_testkit::host(&model.backbone.project(states.clone(), rows))
+        };
+        let train = |seed| project(Forward::train(Key::new(seed, "drop")));
+        let plain = project(Forward::EVAL);
+        let seeds: Vec<_> = (0..20).map(train).collect();
+        assert_eq!(seeds[0], train(0), "{name}");
+        assert!(seeds.iter().any(|other| *other != seeds[0]), "{name}");
+        let zeros = seeds.iter().flatten().filter(|value| **value == 0.0);
+        assert!(zeros.count() > 0 && plain != seeds[0], "{name}");
+    }
+}
+
 #[test]
 fn a_tracked_model_can_be_saved() {
     round_trip("tracked", &common::decoder(&flex()));
@@ -126,7 +199,7 @@ fn a_backbone_without_a_head_gets_a_fresh_one_or_is_refused() {
     }
     check::<Llama>("llama-gqa-tied");
     check::<Llama>("llama-untied");
-    check::<Bert>("bert-mean");
+    check::<Encoder>("bert-mean");
 }
 
 fn items(texts: &[(&str, &str)]) -> Vec<(Prompt, Completion)> {
@@ -274,7 +347,11 @@ fn other_libraries_open_saved_models() {
         "llama-gqa-tied",
     );
     let dir = fixtures().join("hf").join("bert-mean");
-    let backbone = Bert::load(&dir, &device()).unwrap();
+    let backbone = Encoder::load(&dir, &device()).unwrap();
+    for (name, label) in CLASSIFIERS {
+        let model = trained(classifier(name, label, &flex()));
+        check_with_python(&python, name, &model, "bert-mean");
+    }
     for pooling in [Pooling::Mean, Pooling::Cls] {
         let key = Key::new(1, "head");
         let model = trained(RewardModel::with_fresh_head(backbone.clone(), pooling, key));

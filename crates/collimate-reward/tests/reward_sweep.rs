@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
-use collimate_lm::{Bert, Llama};
+use collimate_lm::{Encoder, Llama};
 use collimate_nn::{Forward, HfFolder, HfReward, Pack};
 use collimate_reward::RewardModel;
 use collimate_testkit::{host, max_relative_error};
@@ -53,7 +53,7 @@ fn scores_of_odd_shapes() {
         let expected = expected(dir);
         let compare = || match expected["kind"].as_str() {
             Some("decoder_reward") => Some(error::<Llama>(dir, &expected)),
-            Some("encoder_reward") => Some(error::<Bert>(dir, &expected)),
+            Some("encoder_reward") => Some(error::<Encoder>(dir, &expected)),
             _ => None,
         };
         let found = catch_unwind(AssertUnwindSafe(compare)).unwrap_or(Some(Ok(f64::INFINITY)));

@@ -294,7 +294,7 @@ fn an_encoder_repeats_the_prompt_and_a_decoder_shares_it() {
     let loss = PairwiseLoss::default();
     let shared = RewardObjective::<collimate_lm::Llama>::new(data.clone(), vec![], loss, 512);
     assert_eq!(shared.unwrap().tokens(0), p + c + r);
-    let apart = RewardObjective::<collimate_lm::Bert>::new(data.clone(), vec![], loss, 512);
+    let apart = RewardObjective::<collimate_lm::Encoder>::new(data.clone(), vec![], loss, 512);
     assert_eq!(apart.unwrap().tokens(0), 2 * p + c + r);
     // A decoder's score of an answer does not depend on the other answer.
     let model = decoder(&flex_plain());

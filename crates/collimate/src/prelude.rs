@@ -9,7 +9,7 @@ pub use collimate_data::{
 pub use collimate_direct::{
     DirectObjective, Reference, SftObjective, UnpairedExample, UnpairedObjective, pair_logps,
 };
-pub use collimate_lm::{Bert, Llama, LlamaConfig, Pretrained, TextGenerator};
+pub use collimate_lm::{Encoder, Llama, LlamaConfig, Pretrained, TextGenerator};
 pub use collimate_losses::{
     DirectLoss, Dpo, Ipo, Kto, Orpo, PairwiseLoss, PreferenceLoss, SimPo, UnpairedLoss,
 };

@@ -6,7 +6,9 @@ use std::path::Path;
 
 use collimate::core::{Key, PreferencePair};
 use collimate::data::{ChatFallback, SpecialTokenIds, TextTokenizer};
-use collimate::lm::{Architecture, Bert, BertConfig, Llama, LlamaConfig, detect_architecture};
+use collimate::lm::{
+    Architecture, Encoder, EncoderConfig, Llama, LlamaConfig, detect_architecture,
+};
 use collimate::nn::TokenizerFacts;
 use collimate::prelude::{Device, HfFolder, HfReward, Pooling, RewardModel};
 use tokenizers::models::TrainerWrapper;
@@ -58,13 +60,13 @@ pub(crate) fn reward_llama(dir: &Path, tokenizer: &TextTokenizer) -> Result<(), 
 
 /// Writes the folder of a random encoder of MiniLM-L6's size, without dropout.
 pub(crate) fn encoder(dir: &Path, tokenizer: &TextTokenizer) -> Result<(), Failure> {
-    let config = BertConfig {
+    let config = EncoderConfig {
         vocab_size: VOCABULARY,
         hidden_dropout_prob: 0.0,
-        ..BertConfig::default()
+        ..EncoderConfig::default()
     };
     let key = Key::new(0, "bench-encoder");
-    let model = Bert::new(&config, key, &Device::flex())?;
+    let model = Encoder::new(&config, key, &Device::flex())?;
     let model = RewardModel::with_fresh_head(model, Pooling::Mean, key);
     tokenizer.save(dir)?;
     Ok(model.save_with(&facts(tokenizer), dir)?)
@@ -74,7 +76,7 @@ pub(crate) fn encoder(dir: &Path, tokenizer: &TextTokenizer) -> Result<(), Failu
 /// configuration at 0: libraries differ in where they drop.
 pub(crate) fn without_dropout(from: &Path, dir: &Path) -> Result<(), Failure> {
     match detect_architecture(from)? {
-        Architecture::Bert => with_head::<Bert>(from, dir)?,
+        Architecture::Encoder => with_head::<Encoder>(from, dir)?,
         _ => with_head::<Llama>(from, dir)?,
     }
     let path = dir.join("config.json");

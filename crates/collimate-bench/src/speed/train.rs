@@ -3,7 +3,7 @@
 use collimate::core::Key;
 use collimate::data::{TokenizedExample, TokenizedPair};
 use collimate::direct::{DirectObjective, Reference, SftObjective};
-use collimate::lm::{Architecture, Bert, Llama, detect_architecture};
+use collimate::lm::{Architecture, Encoder, Llama, detect_architecture};
 use collimate::losses::{PairwiseLoss, PreferenceLoss};
 use collimate::nn::{HfFolder, HfReward};
 use collimate::ops::Visibility;
@@ -79,7 +79,7 @@ pub(crate) fn dpo(options: &TrainWork, from: &Prepared) -> Result<Value, Failure
 
 pub(crate) fn rm(options: &TrainWork, from: &Prepared) -> Result<Value, Failure> {
     match detect_architecture(&from.model)? {
-        Architecture::Bert => reward::<Bert>(options, from),
+        Architecture::Encoder => reward::<Encoder>(options, from),
         _ => reward::<Llama>(options, from),
     }
 }

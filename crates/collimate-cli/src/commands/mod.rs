@@ -8,7 +8,7 @@ mod data;
 mod doctor;
 mod dpo;
 mod eval;
-mod generate;
+pub(crate) mod generate;
 mod kto;
 mod ppo;
 mod report;

@@ -1,5 +1,6 @@
 //! Descriptions, types and defaults of options, by their paths.
 
+use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
 use serde_json::Value;
 
@@ -19,11 +20,20 @@ impl Docs {
             let defaults = L::defaults(own).ok();
             serde_json::to_value(defaults).unwrap_or_default()
         };
-        let generator = SchemaSettings::draft2020_12().into_generator();
         Self {
-            schema: generator.into_root_schema_for::<L::Config>().to_value(),
             own: defaults(true),
             world: defaults(false),
+            ..Self::of_type::<L::Config>()
+        }
+    }
+
+    /// The schema of options without defaults to show.
+    pub(crate) fn of_type<C: JsonSchema>() -> Self {
+        let generator = SchemaSettings::draft2020_12().into_generator();
+        Self {
+            schema: generator.into_root_schema_for::<C>().to_value(),
+            own: Value::Null,
+            world: Value::Null,
         }
     }
 
@@ -104,6 +114,11 @@ impl Docs {
     }
 
     fn unknown_below(&self, node: &Value, value: &Value) -> usize {
+        // An object with keys of the user's own.
+        let free = self.resolve(node).get("additionalProperties");
+        if free.is_some_and(|free| *free != Value::Bool(false)) {
+            return 0;
+        }
         let fields = value.as_object().into_iter().flatten();
         let counts = fields.map(|(name, value)| match self.property(node, name) {
             Some(inner) => self.unknown_below(inner, value),

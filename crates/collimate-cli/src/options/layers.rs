@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 use super::docs::Docs;
 use super::file;
 use crate::common::{Failure, is_usage, usage};
+use crate::rendering::KWARGS;
 
 /// Where a value comes from.
 #[derive(Debug, Clone)]
@@ -141,6 +142,7 @@ impl Layers {
         let (mut node, mut walked) = (&self.value, String::new());
         for part in path.split('.') {
             if let Value::Object(fields) = node
+                && walked != KWARGS
                 && fields.len() == 1
                 && !fields.contains_key(part)
                 && let Some(source @ Source::Flag(_)) = self.given.source(&walked)
@@ -215,7 +217,11 @@ pub(crate) fn overlay(base: &mut Value, over: Value) {
             if base.len() == 1 && base.contains_key(&name) => {}
         (Value::Object(base), Value::Object(over)) if !is_other_variant(base, &over) => {
             for (key, value) in over {
-                overlay(base.entry(key).or_insert(Value::Null), value);
+                let free = key == KWARGS;
+                match (base.entry(key).or_insert(Value::Null), value) {
+                    (Value::Object(base), Value::Object(over)) if free => base.extend(over),
+                    (base, over) => overlay(base, over),
+                }
             }
         }
         (base, over) => *base = over,

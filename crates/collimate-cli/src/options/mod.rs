@@ -21,15 +21,15 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 pub(crate) use docs::Docs;
+pub(crate) use file::read as read_file;
 pub(crate) use flag::Flag;
-pub(crate) use layers::Given;
+pub(crate) use layers::{Given, Layers, Source, assignment};
 pub(crate) use run::{MOST_TEXTS, MOST_TOKENS, RunArgs, check_count};
 
 use crate::commands::Syntax;
 use crate::common::{Failure, usage};
 use crate::preview::Preview;
 use crate::start::Start;
-use layers::{Layers, Source};
 use print::yaml;
 
 /// A command whose options stand in layers.

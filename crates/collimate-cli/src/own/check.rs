@@ -41,15 +41,20 @@ pub(crate) fn check_inputs(own: &Own<'_>, given: &Given) -> Result<(), Failure> 
 }
 
 /// Options that the synthetic world has no use for.
-fn of_files(own: &Own<'_>, given: &Given) -> [(&'static str, bool); 7] {
+fn of_files(own: &Own<'_>, given: &Given) -> [(&'static str, bool); 12] {
     [
         ("judge", own.judge.is_some()),
         ("test", !own.test.is_empty()),
         ("format", own.reading.format.is_some()),
         ("pooling", own.pooling),
+        ("label", own.label),
         ("on_bad_row", given.typed("on_bad_row")),
         ("hh_turns", given.typed("hh_turns")),
         ("chat_fallback", given.typed("chat_fallback")),
+        ("chat_template", given.typed("chat_template")),
+        ("chat_template_kwargs", given.typed("chat_template_kwargs")),
+        ("template_date", given.typed("template_date")),
+        ("on_rewritten_prompt", given.typed("on_rewritten_prompt")),
     ]
 }
 

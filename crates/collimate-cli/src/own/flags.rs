@@ -40,6 +40,10 @@ pub(crate) fn reading<C>() -> Vec<Flag<C>> {
         Flag::of("on-bad-row", "POLICY", &["on_bad_row"]).rare(),
         Flag::of("hh-turns", "TURNS", &["hh_turns"]).rare(),
         Flag::of("chat-fallback", "HOW", &["chat_fallback"]).rare(),
+        Flag::of("chat-template", "NAME", &["chat_template"]).rare(),
+        Flag::of("chat-template-kwargs", "JSON", &["chat_template_kwargs"]).rare(),
+        Flag::of("template-date", "DATE", &["template_date"]).rare(),
+        Flag::of("on-rewritten-prompt", "POLICY", &["on_rewritten_prompt"]).rare(),
     ]
 }
 

@@ -7,7 +7,7 @@ mod source;
 
 use std::path::{Path, PathBuf};
 
-use collimate::data::{ChatFallback, ReadOptions, Truncation};
+use collimate::data::{ReadOptions, Truncation};
 use collimate::lm::LlamaConfig;
 use collimate::train::TrainConfig;
 use collimate::world::WorldConfig;
@@ -17,6 +17,7 @@ pub(crate) use check::{check, check_inputs};
 use crate::common::Failure;
 use crate::options::Inputs;
 use crate::preview::{Preview, RowsOf, Training};
+use crate::rendering::Rendering;
 
 /// Options that all of these commands have, as a configuration holds them.
 #[derive(Debug, Clone)]
@@ -27,8 +28,10 @@ pub(crate) struct Own<'a> {
     pub(crate) judge: Option<&'a PathBuf>,
     /// True where the configuration names a pooling.
     pub(crate) pooling: bool,
+    /// True where the configuration names a label.
+    pub(crate) label: bool,
     pub(crate) reading: ReadOptions,
-    pub(crate) chat_fallback: ChatFallback,
+    pub(crate) rendering: Rendering,
     pub(crate) seed: u64,
     pub(crate) max_length: usize,
     pub(crate) max_prompt_length: Option<usize>,
@@ -54,8 +57,9 @@ macro_rules! own {
             model: $config.model.as_ref(),
             judge: None,
             pooling: false,
+            label: false,
             reading: $crate::files::options($config.format, $config.on_bad_row, $config.hh_turns),
-            chat_fallback: $config.chat_fallback,
+            rendering: $crate::rendering::rendering!($config),
             seed: $seed,
             max_length: $training.max_length,
             max_prompt_length: $training.max_prompt_length,
@@ -107,7 +111,7 @@ impl<'a> Own<'a> {
             files: self.data.to_vec(),
             rows,
             reading: self.reading.clone(),
-            chat_fallback: self.chat_fallback,
+            rendering: self.rendering.clone(),
             max_length: self.max_length,
             max_prompt_length: self.max_prompt_length,
             truncation: self.truncation,

@@ -7,6 +7,7 @@ use collimate::nn::{Backbone, HfFolder, HfReward, Pooling};
 use collimate::reward::RewardModel;
 use collimate::world::World;
 use serde::Serialize;
+use serde_json::json;
 
 use super::OnData;
 use crate::common::{self, Failure};
@@ -32,9 +33,8 @@ impl<C: OnData + Serialize> Start<'_, C> {
     /// The tokenizer of the user's folder.
     pub(crate) fn tokenizer(&self) -> Result<TextTokenizer, Failure> {
         let own = self.config.own();
-        Ok(TextTokenizer::from_folder(own.dir()?)?
-            .with_chat_fallback(own.chat_fallback)
-            .with_max_prompt_length(own.max_prompt_length))
+        let tokenizer = own.rendering.open(own.dir()?)?;
+        Ok(tokenizer.with_max_prompt_length(own.max_prompt_length))
     }
 
     /// The tokenizer of the user's folder, which must hold a language model.
@@ -56,12 +56,22 @@ impl<C: OnData + Serialize> Start<'_, C> {
     pub(crate) fn reward_model<B: HfReward>(
         &self,
         pooling: Option<Pooling>,
+        label: Option<&str>,
     ) -> Result<RewardModel<B>, Failure> {
         let own = self.config.own();
-        let key = Key::new(own.seed, "head");
-        let model = RewardModel::<B>::load_or_fresh(own.dir()?, key, self.device)?
+        let (dir, key) = (own.dir()?, Key::new(own.seed, "head"));
+        let model = RewardModel::<B>::load_label_or_fresh(dir, label, key, self.device)?
             .with_recompute(self.args.gradient_checkpointing);
         runs::check_length(own.max_length, &model.backbone)?;
+        if let Some(pooling) = pooling.filter(|pooling| !model.backbone.expresses(*pooling)) {
+            return Err(format!(
+                "pooling is {}: {} holds a classifier, whose head reads {}: leave it out",
+                json!(pooling),
+                dir.display(),
+                json!(model.pooling())
+            )
+            .into());
+        }
         Ok(match pooling {
             Some(pooling) => RewardModel::from_parts(model.backbone, model.head, pooling),
             None => model,

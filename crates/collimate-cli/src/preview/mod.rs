@@ -8,14 +8,14 @@ use std::path::{Path, PathBuf};
 
 use collimate::core::PreferencePair;
 use collimate::data::{
-    AnswerEnd, ChatFallback, Format, Input, ReadOptions, SftExample, TextTokenizer, TokenizeReport,
-    Truncation,
+    AnswerEnd, Format, Input, ReadOptions, SftExample, TextTokenizer, TokenizeReport, Truncation,
 };
 use collimate::prelude::Device;
 use collimate::train::TrainConfig;
 
 use crate::common::{self, Failure};
 use crate::files;
+use crate::rendering::Rendering;
 use crate::runs;
 
 pub(crate) use disk::free_bytes;
@@ -33,7 +33,7 @@ pub(crate) struct Preview {
     pub(crate) files: Vec<PathBuf>,
     pub(crate) rows: RowsOf,
     pub(crate) reading: ReadOptions,
-    pub(crate) chat_fallback: ChatFallback,
+    pub(crate) rendering: Rendering,
     pub(crate) max_length: usize,
     pub(crate) max_prompt_length: Option<usize>,
     pub(crate) truncation: Truncation,
@@ -91,8 +91,9 @@ impl Preview {
             )
             .into());
         }
-        let tokenizer = TextTokenizer::from_folder(&self.model)?
-            .with_chat_fallback(self.chat_fallback)
+        let tokenizer = self
+            .rendering
+            .open(&self.model)?
             .with_max_prompt_length(self.max_prompt_length)
             .with_answer_end(AnswerEnd::EveryAnswer);
         let (mut lines, mut rows) = (Vec::new(), 0);

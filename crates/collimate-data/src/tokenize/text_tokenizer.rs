@@ -3,39 +3,17 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use collimate_core::{Completion, Finish, Message, Prompt, Role};
-use serde::{Deserialize, Serialize};
+use collimate_core::Prompt;
 use serde_json::{Map, Value};
 use tokenizers::Tokenizer;
 
 use super::around::{Around, put_around};
-use super::border::{Continuation, MidText};
+use super::border::MidText;
+use super::render::Rendered;
+use super::special::{AnswerEnd, OnRewrittenPrompt, SpecialTokenIds};
 use super::template::sources::Named;
-use super::template::{ChatFallback, ChatOptions, ChatTemplate, no_template, plain_prompt};
+use super::template::{ChatFallback, ChatOptions, ChatTemplate};
 use crate::error::DataError;
-
-/// The special tokens that sequences are built with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SpecialTokenIds {
-    /// Begins a sequence (`[CLS]` in a BERT vocabulary); not every model has one.
-    pub bos: Option<u32>,
-    /// Ends a sequence (`[SEP]` in a BERT vocabulary).
-    pub eos: u32,
-    /// Fills rows where something else than this library pads; a tokenizer takes `eos` here as none.
-    pub pad: Option<u32>,
-}
-
-/// Rule for the answers that end with EOS.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum AnswerEnd {
-    /// Whole answers: one that was cut has not ended, and a language model that reads EOS there
-    /// learns to stop in the middle of a sentence.
-    #[default]
-    WholeAnswers,
-    /// Every answer, a cut one too: a reward model reads the score there.
-    EveryAnswer,
-}
 
 /// Turns prompts and completions into token ids.
 ///
@@ -80,6 +58,9 @@ pub struct TextTokenizer {
     /// Tokens that end an answer, EOS among them.
     pub(super) ends: Vec<u32>,
     pub(super) answer_end: AnswerEnd,
+    pub(super) on_rewritten: OnRewrittenPrompt,
+    /// Number of tokens that the folder's model knows, where the tokenizer has more.
+    pub(super) known: Option<u32>,
     pub(super) max_prompt_length: Option<usize>,
     pub(super) template: Option<ChatTemplate>,
     /// Templates of the folder, to choose from.
@@ -152,6 +133,8 @@ impl TextTokenizer {
             special,
             ends: vec![special.eos],
             answer_end: AnswerEnd::default(),
+            on_rewritten: OnRewrittenPrompt::default(),
+            known: None,
             max_prompt_length: None,
             template,
             named: Named::default(),
@@ -203,6 +186,16 @@ impl TextTokenizer {
         Self { answer_end, ..self }
     }
 
+    /// The same tokenizer with another treatment of rows whose prompt has other tokens where the answer
+    /// follows (default: [`OnRewrittenPrompt::Count`]).
+    #[must_use]
+    pub fn with_on_rewritten_prompt(self, on_rewritten: OnRewrittenPrompt) -> Self {
+        Self {
+            on_rewritten,
+            ..self
+        }
+    }
+
     /// The same tokenizer with another number of tokens that a prompt keeps, BOS included, where
     /// prompt and answer are longer than the longest sequence (default: half of that). A short
     /// answer leaves more to the prompt, and a short prompt more to the answer.
@@ -214,15 +207,10 @@ impl TextTokenizer {
         }
     }
 
-    /// Tokens that end an answer: EOS, and those that `generation_config.json` or `config.json` of
-    /// the folder name beside it.
+    /// Tokens that end an answer: EOS, and those that `generation_config.json` and `config.json` of the
+    /// folder name beside it.
     pub fn end_tokens(&self) -> &[u32] {
         &self.ends
-    }
-
-    /// True if an answer that was cut gets EOS too.
-    pub(super) fn ends_cut_answers(&self) -> bool {
-        self.answer_end == AnswerEnd::EveryAnswer
     }
 
     /// The special tokens.
@@ -243,6 +231,13 @@ impl TextTokenizer {
     /// Number of tokens, added ones included.
     pub fn vocab_size(&self) -> usize {
         self.tokenizer.get_vocab_size(true)
+    }
+
+    /// Number of the ids that the tokenizer has no token for: a model whose weights are padded can write
+    /// them, and they have no text.
+    pub fn without_text(&self, ids: &[u32]) -> usize {
+        let unknown = |id: &&u32| self.tokenizer.id_to_token(**id).is_none();
+        ids.iter().filter(unknown).count()
     }
 
     /// Ids of a text alone, without special tokens around it.
@@ -274,7 +269,8 @@ impl TextTokenizer {
     ///
     /// # Errors
     /// [`DataError::ChatTemplate`] for a conversation that cannot be rendered, or that meets a
-    /// tokenizer without a template and [`ChatFallback::Refuse`].
+    /// tokenizer without a template and [`ChatFallback::Refuse`]; [`DataError::Tokenize`] for a token that
+    /// the folder's model does not know.
     pub fn encode_prompt(&self, prompt: &Prompt) -> Result<Vec<u32>, DataError> {
         let rendered = self.render(prompt)?;
         self.encode_rendered(&rendered)
@@ -286,117 +282,8 @@ impl TextTokenizer {
             ids.extend(self.special.bos);
         }
         ids.extend(self.encode_text(&rendered.text)?);
+        self.check_known(&ids, &rendered.text)?;
         Ok(ids)
-    }
-
-    /// True if a message of the prompt has a key that the chat template does not read.
-    pub(super) fn leaves_unread(&self, prompt: &Prompt) -> bool {
-        match (prompt, &self.template) {
-            (Prompt::Text(_), _) => false,
-            (Prompt::Chat(messages), Some(template)) => template.leaves_unread(messages),
-            (Prompt::Chat(messages), None) => {
-                messages.iter().any(|message| !message.further.is_empty())
-            }
-        }
-    }
-
-    /// What the prompt's ids are made from.
-    pub(super) fn render(&self, prompt: &Prompt) -> Result<Rendered, DataError> {
-        match (prompt, &self.template) {
-            (Prompt::Text(text), _) => Ok(Rendered {
-                text: text.clone(),
-                has_own_specials: false,
-            }),
-            (Prompt::Chat(messages), Some(template)) => Ok(Rendered {
-                text: template.render(messages, true, &self.config, &self.chat)?,
-                has_own_specials: true,
-            }),
-            (Prompt::Chat(messages), None) => match self.fallback {
-                ChatFallback::Plain => Ok(Rendered {
-                    text: plain_prompt(messages),
-                    has_own_specials: false,
-                }),
-                ChatFallback::Refuse => Err(no_template(self.folder.as_deref())),
-            },
-        }
-    }
-
-    /// Renders a conversation with the chat template, as `apply_chat_template` of transformers does with
-    /// `tokenize=False`.
-    ///
-    /// # Errors
-    /// [`DataError::ChatTemplate`] for a tokenizer without a template, and for a conversation that the
-    /// template refuses.
-    pub fn chat_text(
-        &self,
-        messages: &[Message],
-        add_generation_prompt: bool,
-    ) -> Result<String, DataError> {
-        let template = self.template.as_ref();
-        let template = template.ok_or_else(|| no_template(self.folder.as_deref()))?;
-        template.render(messages, add_generation_prompt, &self.config, &self.chat)
-    }
-
-    /// Ids of a completion that follows a prompt with the ids `prompt_ids`, ending with EOS or
-    /// another end token exactly once; one that was cut when it was written ends as
-    /// [`with_answer_end`](Self::with_answer_end) says.
-    ///
-    /// Sampled ids are used as they are: the same text can be written with other tokens.
-    pub(super) fn encode_completion(
-        &self,
-        prompt: &Prompt,
-        rendered: &Rendered,
-        prompt_ids: &[u32],
-        completion: &Completion,
-    ) -> Result<Continuation, DataError> {
-        let text = &completion.text;
-        let cut = completion.finish == Finish::Length && !self.ends_cut_answers();
-        let after = |answer: &str| self.encode_after(rendered, prompt_ids, answer);
-        let mut answer = match (&completion.tokens, prompt, &self.template) {
-            (Some(tokens), _, _) => Continuation::alone(tokens.clone()),
-            (None, Prompt::Text(_), _) => after(text)?,
-            (None, Prompt::Chat(messages), Some(template)) => {
-                let mut messages = messages.clone();
-                messages.push(Message::new(Role::Assistant, text.clone()));
-                let full = template.render(&messages, false, &self.config, &self.chat)?;
-                // Templates that rewrite earlier turns have no suffix; the text itself is the answer then.
-                let suffix = full.strip_prefix(&rendered.text);
-                let mut answer = after(suffix.unwrap_or(text))?;
-                answer.rewritten = suffix.is_none();
-                // A template's text after the end of the turn (a line break) is never sampled.
-                let ids = &mut answer.ids;
-                let end = ids.iter().rposition(|id| self.ends.contains(id));
-                let keep = usize::from(!cut);
-                ids.truncate(end.map_or(ids.len(), |at| at + keep));
-                answer
-            }
-            (None, Prompt::Chat(_), None) if text.starts_with(char::is_whitespace) => after(text)?,
-            (None, Prompt::Chat(_), None) => after(&format!(" {text}"))?,
-        };
-        let ended = answer.ids.last().is_some_and(|id| self.ends.contains(id));
-        if !ended && !cut {
-            answer.ids.push(self.special.eos);
-        }
-        Ok(answer)
-    }
-
-    /// Ids of a text that follows a prompt; a text without a prompt begins a text itself.
-    fn encode_after(
-        &self,
-        rendered: &Rendered,
-        prompt_ids: &[u32],
-        answer: &str,
-    ) -> Result<Continuation, DataError> {
-        if rendered.text.is_empty() {
-            return Ok(Continuation::alone(self.encode_text(answer)?));
-        }
-        let bos = match self.special.bos {
-            Some(_) if !rendered.has_own_specials => 1,
-            _ => 0,
-        };
-        let prompt_ids = &prompt_ids[bos..];
-        self.mid_text
-            .encode(&self.tokenizer, &rendered.text, prompt_ids, answer)
     }
 }
 
@@ -407,11 +294,4 @@ pub(super) fn bare(mut tokenizer: Tokenizer) -> Result<Tokenizer, DataError> {
         .with_truncation(None)
         .map_err(|e| DataError::Tokenize(e.to_string()))?;
     Ok(tokenizer)
-}
-
-/// A prompt as text, and whether the chat template put its special tokens into it.
-#[derive(Debug)]
-pub(super) struct Rendered {
-    pub(super) text: String,
-    pub(super) has_own_specials: bool,
 }

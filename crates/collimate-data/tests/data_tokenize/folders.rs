@@ -87,12 +87,14 @@ fn further_end_tokens_end_an_answer() {
     fs::write(at("config.json"), r#"{"eos_token_id":[2,6]}"#).unwrap();
     assert_eq!(answer("c <|end|>"), vec![9, 6]);
     assert_eq!(answer("c"), vec![9, EOS]);
-    // The generation's list counts where there is one.
+    // The lists of both files count.
     let list = |ids: &str| {
         let text = format!(r#"{{"eos_token_id":{ids}}}"#);
         fs::write(at("generation_config.json"), text).unwrap();
     };
     list("2");
+    assert_eq!(answer("c <|end|>"), vec![9, 6]);
+    fs::write(at("config.json"), r#"{"eos_token_id":2}"#).unwrap();
     assert_eq!(answer("c <|end|>"), vec![9, 6, EOS]);
     list("[2, 6]");
     assert_eq!(answer("c <|end|>"), vec![9, 6]);

@@ -1,6 +1,7 @@
 //! Text from a decoder: sampling, stop texts, and batches that rows enter and leave.
 
 mod batch;
+mod defaults;
 mod generator;
 mod lanes;
 mod row;
@@ -8,5 +9,6 @@ pub mod sample;
 mod text;
 mod watch;
 
+pub use defaults::FolderSampling;
 pub use generator::{BatchLimits, TextGenerator};
 pub use watch::{GenerationProgress, Place, Watch};

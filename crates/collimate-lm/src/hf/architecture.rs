@@ -5,18 +5,20 @@ use std::path::Path;
 use collimate_nn::LoadError;
 
 use super::json::JsonConfig;
-use crate::llama::families::Family;
+use crate::encoder::families::Family as Encoders;
+use crate::llama::families::{Family, Task};
 
 /// The kind of network that a folder holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Architecture {
-    /// A language model: `…ForCausalLM` or `…Model` of Llama, Mistral, Qwen2, Qwen3 or SmolLM3.
+    /// A language model: `…ForCausalLM` or `…Model` of a [`ModelType`](crate::ModelType).
     Decoder,
     /// A reward model: `…ForSequenceClassification` of such a family.
     DecoderReward,
-    /// `BertModel` and friends, or a sentence-transformers folder around one.
-    Bert,
+    /// An encoder: `…Model`, `…ForMaskedLM` or `…ForSequenceClassification` of BERT, RoBERTa, XLM-R,
+    /// DistilBERT, MPNet or ModernBERT, or a sentence-transformers folder around one.
+    Encoder,
 }
 
 /// Finds out what a folder holds from its `config.json`.
@@ -35,22 +37,31 @@ impl JsonConfig {
         let (kind, name) = (model_type.as_deref(), name.as_deref());
         let found = match kind.and_then(Family::named) {
             Some(family) => {
-                let task = name.map(|name| name.strip_prefix(family.class));
-                match task {
-                    None | Some(Some("ForCausalLM" | "Model")) => Some(Architecture::Decoder),
-                    Some(Some("ForSequenceClassification")) => Some(Architecture::DecoderReward),
-                    Some(_) => None,
+                let is = |task| name.is_some() && family.class_of(task).as_deref() == name;
+                match name {
+                    None => Some(Architecture::Decoder),
+                    _ if is(Task::CausalLm) => Some(Architecture::Decoder),
+                    _ if is(Task::Reward) => Some(Architecture::DecoderReward),
+                    Some(name) => (name == family.base_class()).then_some(Architecture::Decoder),
                 }
             }
-            None => match (kind, name) {
-                (
-                    Some("bert"),
-                    None | Some("BertModel" | "BertForMaskedLM" | "BertForSequenceClassification"),
-                ) => Some(Architecture::Bert),
-                _ => None,
-            },
+            None => {
+                let family = kind.and_then(Encoders::named);
+                let opens = family.filter(|family| name.is_none_or(|name| family.opens(name)));
+                opens.map(|_| Architecture::Encoder)
+            }
         };
         found.ok_or_else(|| {
+            if self.value("text_config").is_some() {
+                return self.unsupported(
+                    format!(
+                        "model_type {}, a text model beside others",
+                        kind.unwrap_or_default()
+                    ),
+                    "a text model alone: with transformers, save the language model of this one as \
+                     the …ForCausalLM of its text_config",
+                );
+            }
             self.unsupported(
                 format!(
                     "architecture {} (model_type {})",
@@ -58,9 +69,10 @@ impl JsonConfig {
                     kind.unwrap_or("(none given)")
                 ),
                 &format!(
-                    "{} (each also as …Model and, with num_labels 1, as \
-                     …ForSequenceClassification), BertModel",
-                    Family::classes("ForCausalLM")
+                    "{} (each also as …Model and, with num_labels 1 and but for Granite, as \
+                     …ForSequenceClassification), {} (also as …ForSequenceClassification)",
+                    Family::classes(Task::CausalLm),
+                    Encoders::classes("Model")
                 ),
             )
         })

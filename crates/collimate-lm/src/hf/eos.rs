@@ -1,4 +1,4 @@
-//! Which tokens end a completion, as a folder says it.
+//! End tokens, as a folder names them.
 
 use std::path::Path;
 
@@ -9,7 +9,7 @@ use super::kept::GENERATION;
 
 const KEY: &str = "eos_token_id";
 
-/// The tokens that end a completion: those of `generation_config.json`, else those of `config.json`;
+/// Returns the tokens that end a completion: those of `generation_config.json`, else those of `config.json`;
 /// empty where neither names one (then the tokenizer's EOS is meant).
 ///
 /// # Errors

@@ -13,7 +13,11 @@ const TOLD: usize = 4;
 
 /// The tensor of each parameter, by the parameter's path.
 #[derive(Debug, Default)]
-pub(crate) struct Found(HashMap<String, String>);
+pub(crate) struct Found {
+    names: HashMap<String, String>,
+    /// Paths of matrices that the file stores the other way round.
+    transposed: HashSet<String>,
+}
 
 impl Weights {
     /// Finds the tensor of every parameter and compares the shapes; `names` gives the names that a
@@ -24,8 +28,22 @@ impl Weights {
         parameters: impl IntoIterator<Item = (String, Vec<usize>)>,
         names: impl Fn(&str) -> Vec<String>,
     ) -> Result<Found, LoadError> {
-        let mut found = HashMap::new();
-        for (path, expected) in parameters {
+        self.find_stored(parameters, names, |_| false)
+    }
+
+    /// [`Self::find`] in a file that stores the matrices of some paths the other way round.
+    pub(crate) fn find_stored(
+        &self,
+        parameters: impl IntoIterator<Item = (String, Vec<usize>)>,
+        names: impl Fn(&str) -> Vec<String>,
+        is_transposed: impl Fn(&str) -> bool,
+    ) -> Result<Found, LoadError> {
+        let mut found = Found::default();
+        for (path, mut expected) in parameters {
+            if is_transposed(&path) {
+                expected.reverse();
+                found.transposed.insert(path.clone());
+            }
             let names = names(&path);
             let Some(name) = names.iter().find(|name| self.contains(name)) else {
                 return Err(match self.missing(&names[0]) {
@@ -48,9 +66,9 @@ impl Weights {
                     expected,
                 });
             }
-            found.insert(path, name.clone());
+            found.names.insert(path, name.clone());
         }
-        Ok(Found(found))
+        Ok(found)
     }
 
     /// Refuses tensors that no parameter takes and that `known` does not excuse; of those that it
@@ -62,7 +80,7 @@ impl Weights {
     ) -> Result<(), LoadError> {
         let taken: HashSet<&str> = found
             .iter()
-            .flat_map(|found| found.0.values().map(String::as_str))
+            .flat_map(|found| found.names.values().map(String::as_str))
             .collect();
         let mut told = Vec::new();
         for name in self
@@ -145,8 +163,11 @@ impl ModuleMapper for Filler<'_> {
             return param;
         }
         let path = self.path.join(".");
-        let name = self.found.0.get(&path).unwrap_or(&path);
+        let name = self.found.names.get(&path).unwrap_or(&path);
         let values = match self.weights.values(name) {
+            Ok(values) if self.found.transposed.contains(&path) => {
+                transposed(&values, param.dims()[0])
+            }
             Ok(values) => values,
             Err(error) => {
                 self.error = Some(error);
@@ -158,4 +179,11 @@ impl ModuleMapper for Filler<'_> {
             new.set_require_grad(old.is_require_grad())
         })
     }
+}
+
+/// The transpose of a matrix stored as `[columns, rows]`, as `[rows, columns]`.
+fn transposed(values: &[f32], rows: usize) -> Vec<f32> {
+    let columns = values.len() / rows.max(1);
+    let at = |index: usize| values[(index % columns) * rows + index / columns];
+    (0..values.len()).map(at).collect()
 }

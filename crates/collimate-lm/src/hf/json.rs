@@ -58,7 +58,7 @@ impl JsonConfig {
         &self.map
     }
 
-    /// Whether a key is there, be it with null.
+    /// True if a key is there, be it with null.
     pub(crate) fn has(&self, key: &str) -> bool {
         self.map.contains_key(key)
     }

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use collimate_nn::{LoadError, SaveError};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::json::{JsonConfig, write_json};
 use super::save::write_file;
@@ -35,7 +35,8 @@ const OF_CLASS: [&str; 5] = [
 
 /// Keys whose value in the folder read wins over the value that would be written otherwise: no
 /// part of the function depends on them here.
-const FIRST: [&str; 5] = [
+const FIRST: [&str; 6] = [
+    "attention_dropout",
     "attention_probs_dropout_prob",
     "id2label",
     "label2id",
@@ -80,6 +81,20 @@ impl Kept {
         }
         let config = json.map().clone();
         Ok(Self(Some(Arc::new(Folder { config, generation }))))
+    }
+
+    /// The same settings for a head that gives the score of one of the folder's labels alone.
+    pub(crate) fn with_one_label(self, name: &str) -> Self {
+        Self(self.0.map(|folder| {
+            let mut config = folder.config.clone();
+            config.retain(|key, _| !OF_CLASS.contains(&key.as_str()));
+            config.insert("id2label".to_owned(), json!({"0": name}));
+            config.insert("label2id".to_owned(), json!({name: 0}));
+            Arc::new(Folder {
+                config,
+                generation: folder.generation.clone(),
+            })
+        }))
     }
 
     /// Writes `config.json` and `generation_config.json`: what the folder read said, and over it

@@ -11,8 +11,8 @@ mod weights;
 
 pub use architecture::{Architecture, detect_architecture};
 pub use eos::eos_token_ids;
-pub(crate) use fill::LeftOut;
+pub(crate) use fill::{Found, LeftOut};
 pub(crate) use json::{JsonConfig, write_json};
 pub(crate) use kept::Kept;
-pub(crate) use save::{ExtraTensor, prepare, save_weights, write_tensors};
+pub(crate) use save::{ExtraTensor, Stored, prepare, save_weights, write_tensors};
 pub(crate) use weights::Weights;

@@ -39,12 +39,28 @@ pub(crate) struct ExtraTensor {
     pub(crate) values: Vec<f32>,
 }
 
+/// How a parameter is stored.
+pub(crate) struct Stored {
+    pub(crate) name: String,
+    /// The matrix is written the other way round.
+    pub(crate) transposed: bool,
+}
+
+impl From<String> for Stored {
+    fn from(name: String) -> Self {
+        Self {
+            name,
+            transposed: false,
+        }
+    }
+}
+
 /// Writes every parameter whose path `rename` maps to a name, and `extra`, as
 /// `dir/model.safetensors` in f32, in the order of their names.
-pub(crate) fn save_weights<M: Module>(
+pub(crate) fn save_weights<M: Module, S: Into<Stored>>(
     model: &M,
     dir: &Path,
-    rename: impl Fn(&str) -> Option<String>,
+    rename: impl Fn(&str) -> Option<S>,
     extra: Vec<ExtraTensor>,
 ) -> Result<(), SaveError> {
     struct Collector<F> {
@@ -52,7 +68,7 @@ pub(crate) fn save_weights<M: Module>(
         path: Vec<String>,
         found: Vec<ExtraTensor>,
     }
-    impl<F: Fn(&str) -> Option<String>> ModuleVisitor for Collector<F> {
+    impl<S: Into<Stored>, F: Fn(&str) -> Option<S>> ModuleVisitor for Collector<F> {
         fn enter_module(&mut self, name: &str, _container: &str) {
             self.path.push(name.to_owned());
         }
@@ -60,10 +76,14 @@ pub(crate) fn save_weights<M: Module>(
             self.path.pop();
         }
         fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-            if let Some(name) = (self.rename)(&self.path.join(".")) {
-                let tensor = param.val();
+            if let Some(stored) = (self.rename)(&self.path.join(".")) {
+                let stored = stored.into();
+                let tensor = match stored.transposed {
+                    true => param.val().swap_dims(0, 1),
+                    false => param.val(),
+                };
                 self.found.push(ExtraTensor {
-                    name,
+                    name: stored.name,
                     shape: tensor.dims().to_vec(),
                     values: tensor.into_data().iter::<f32>().collect(),
                 });

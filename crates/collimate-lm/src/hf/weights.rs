@@ -124,6 +124,12 @@ impl Weights {
         self.tensors.contains_key(name)
     }
 
+    /// A tensor's shape, if it is there.
+    pub(crate) fn shape(&self, name: &str) -> Option<&[usize]> {
+        let (_, entry) = self.tensors.get(name)?;
+        Some(&entry.shape)
+    }
+
     /// A tensor's values.
     pub(super) fn values(&self, name: &str) -> Result<Vec<f32>, LoadError> {
         let (number, entry) = self.tensors.get(name).ok_or_else(|| self.missing(name))?;

@@ -1,12 +1,11 @@
 //! The shape of a decoder: a Llama, or a relative of one.
 
-use collimate_core::{OptionError, Range};
 use collimate_ops::Heads;
 use serde::{Deserialize, Serialize};
 
 use super::families::{Family, ModelType};
 use super::layer::LayerKind;
-use super::rope::RopeScaling;
+use super::rope::{LayerRope, RopeScaling};
 
 /// The shape of a decoder; names as in Hugging Face's `config.json`.
 ///
@@ -36,7 +35,7 @@ pub struct LlamaConfig {
     pub head_dim: Option<usize>,
     /// Longest sequence, in tokens, at least 1.
     pub max_position_embeddings: usize,
-    /// Number added to the mean square in the normalisation.
+    /// Number added to the mean square, or to the variance, in the normalisation.
     pub rms_norm_eps: f64,
     /// Number of tokens that a token sees at most, itself included; null lets it see all tokens
     /// before it. Without `layer_types` the window holds for all layers.
@@ -50,6 +49,14 @@ pub struct LlamaConfig {
     /// How the rotary frequencies differ from those of the base; null: they do not.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rope_scaling: Option<RopeScaling>,
+    /// Rotary positions of sliding layers, where they differ from those of the others: Gemma 3,
+    /// OLMo 3.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sliding_rope: Option<LayerRope>,
+    /// Share of a head that turns with its position, above 0 and at most 1; null: all of it. Phi-3,
+    /// GPT-NeoX.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub partial_rotary_factor: Option<f64>,
     /// For each layer 1, or 0 where queries and keys do not turn with their positions; null: all turn.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub no_rope_layers: Option<Vec<u8>>,
@@ -60,11 +67,36 @@ pub struct LlamaConfig {
     /// Give queries, keys and values a bias, but not the output of the attention.
     #[serde(skip_serializing_if = "is_false")]
     pub qkv_bias: bool,
-    /// Normalise queries and keys over each head, before they turn.
+    /// Normalise queries and keys, before they turn: over each head, or over all (OLMo 2 and 3).
     #[serde(skip_serializing_if = "is_false")]
     pub qk_norm: bool,
     /// Give the feed-forward projections a bias.
     pub mlp_bias: bool,
+    /// Scores of queries and keys are divided by the root of this number; null: by the root of the
+    /// size of a head. Gemma 2 and 3.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub query_pre_attn_scalar: Option<f64>,
+    /// Bound of the scores: each becomes c·tanh(score / c). Gemma 2.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub attn_logit_softcapping: Option<f64>,
+    /// Bound of the logits: each becomes c·tanh(logit / c). Gemma 2 and 3.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub final_logit_softcapping: Option<f64>,
+    /// Factor of the embedding; Granite.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub embedding_multiplier: Option<f64>,
+    /// Factor of what each attention and feed-forward layer adds; Granite.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub residual_multiplier: Option<f64>,
+    /// Factor of the scores, in place of the root of the size of a head; Granite.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub attention_multiplier: Option<f64>,
+    /// Divisor of the logits; Granite.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub logits_scaling: Option<f64>,
+    /// Let attention and feed-forward layer read the same states; GPT-NeoX.
+    #[serde(skip_serializing_if = "is_false")]
+    pub use_parallel_residual: bool,
     /// Standard deviation of the initial weights.
     pub initializer_range: f64,
     /// Id of the token that starts a sequence.
@@ -92,12 +124,22 @@ impl Default for LlamaConfig {
             layer_types: None,
             rope_theta: 1e4,
             rope_scaling: None,
+            sliding_rope: None,
+            partial_rotary_factor: None,
             no_rope_layers: None,
             tie_word_embeddings: true,
             attention_bias: false,
             qkv_bias: false,
             qk_norm: false,
             mlp_bias: false,
+            query_pre_attn_scalar: None,
+            attn_logit_softcapping: None,
+            final_logit_softcapping: None,
+            embedding_multiplier: None,
+            residual_multiplier: None,
+            attention_multiplier: None,
+            logits_scaling: None,
+            use_parallel_residual: false,
             initializer_range: 0.02,
             bos_token_id: None,
             eos_token_id: None,
@@ -109,11 +151,6 @@ impl Default for LlamaConfig {
 fn is_false(value: &bool) -> bool {
     !value
 }
-
-const TOO_LARGE: &str = "at most 2^32 − 1, as are heads × head_dim";
-
-/// Above this, a size is a mistake and not a model: 4 TiB in f32.
-const MOST_PARAMETERS: u128 = 1 << 40;
 
 impl LlamaConfig {
     /// Size of a head.
@@ -138,114 +175,5 @@ impl LlamaConfig {
             Some(_) => ModelType::Mistral,
         };
         Family::of(self.model_type.unwrap_or(alone))
-    }
-
-    /// Checks that the sizes fit together.
-    ///
-    /// # Errors
-    /// Names the first value that does not.
-    pub fn check(&self) -> Result<(), OptionError> {
-        for (name, value) in [
-            ("vocab_size", self.vocab_size),
-            ("hidden_size", self.hidden_size),
-            ("intermediate_size", self.intermediate_size),
-            ("num_hidden_layers", self.num_hidden_layers),
-            ("num_attention_heads", self.num_attention_heads),
-            ("num_key_value_heads", self.num_key_value_heads),
-            ("max_position_embeddings", self.max_position_embeddings),
-            ("sliding_window", self.sliding_window.unwrap_or(1)),
-        ] {
-            OptionError::check(name, value, "at least 1", value >= 1)?;
-            // Ids and positions have 32 bits; no other size comes near.
-            OptionError::check(name, value, TOO_LARGE, u32::try_from(value).is_ok())?;
-        }
-        if !self
-            .num_attention_heads
-            .is_multiple_of(self.num_key_value_heads)
-        {
-            return Err(OptionError::new(
-                "num_key_value_heads",
-                self.num_key_value_heads,
-                &format!(
-                    "a divisor of num_attention_heads = {}",
-                    self.num_attention_heads
-                ),
-            ));
-        }
-        if self.head_dim.is_none() && !self.hidden_size.is_multiple_of(self.num_attention_heads) {
-            return Err(OptionError::new(
-                "num_attention_heads",
-                self.num_attention_heads,
-                &format!("a divisor of hidden_size = {}", self.hidden_size),
-            ));
-        }
-        if self.head_dim() == 0 || !self.head_dim().is_multiple_of(2) {
-            return Err(OptionError::new(
-                "head_dim",
-                self.head_dim(),
-                "even and positive: rotary positions turn pairs",
-            ));
-        }
-        for heads in [self.num_attention_heads, self.num_key_value_heads] {
-            let width = heads.checked_mul(self.head_dim());
-            if width.is_none_or(|width| u32::try_from(width).is_err()) {
-                return Err(OptionError::new("head_dim", self.head_dim(), TOO_LARGE));
-            }
-        }
-        let parameters = self.parameter_count();
-        if parameters > MOST_PARAMETERS {
-            let allowed = format!(
-                "at most 2^40 parameters in all (hidden_size = {}, intermediate_size = {}, \
-                 vocab_size = {} make {parameters})",
-                self.hidden_size, self.intermediate_size, self.vocab_size
-            );
-            let layers = self.num_hidden_layers;
-            return Err(OptionError::new("num_hidden_layers", layers, &allowed));
-        }
-        self.family().check(self)?;
-        self.check_layers()?;
-        for (name, value) in [
-            ("rms_norm_eps", self.rms_norm_eps),
-            ("rope_theta", self.rope_theta),
-            ("initializer_range", self.initializer_range),
-        ] {
-            Range::Positive.check(name, value)?;
-        }
-        if let Some(scaling) = &self.rope_scaling {
-            scaling.check()?;
-            // YaRN finds frequencies by the logarithm of the base.
-            let holds = self.rope_theta > 1.0 || !matches!(scaling, RopeScaling::Yarn { .. });
-            OptionError::check("rope_theta", self.rope_theta, "above 1 with yarn", holds)?;
-        }
-        Ok(())
-    }
-
-    /// Checks the lists that have an entry for each layer.
-    fn check_layers(&self) -> Result<(), OptionError> {
-        let layers = self.num_hidden_layers;
-        let lengths = [
-            ("layer_types", self.layer_types.as_ref().map(Vec::len)),
-            ("no_rope_layers", self.no_rope_layers.as_ref().map(Vec::len)),
-        ];
-        for (name, length) in lengths {
-            let length = length.unwrap_or(layers);
-            let allowed = format!("a list with an entry for each of num_hidden_layers = {layers}");
-            let value = format!("a list of {length}");
-            OptionError::check(name, value, &allowed, length == layers)?;
-        }
-        let slides = |kinds: &Vec<LayerKind>| kinds.contains(&LayerKind::SlidingAttention);
-        if self.layer_types.as_ref().is_some_and(slides) && self.sliding_window.is_none() {
-            let reason = "set where layer_types has sliding_attention";
-            return Err(OptionError::new("sliding_window", "null", reason));
-        }
-        let mut switches = self.no_rope_layers.iter().flatten();
-        match switches.find(|&&on| on > 1) {
-            None => Ok(()),
-            Some(other) => Err(OptionError::new(
-                "no_rope_layers",
-                other,
-                "0 or 1 for each layer",
-            )),
-        }
     }
 }

@@ -1,17 +1,18 @@
-//! Reading tokens one pass after another: what the model remembers, and its weights laid out for
+//! Reading tokens one pass after another: keys and values that are kept, and weights laid out for
 //! few rows.
 
 use std::sync::Arc;
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use collimate_nn::{Adapters, KvCache, Linear};
-use collimate_ops::{Append, KvPages, PackedLinear, RopeTable, cached_attention, swiglu};
+use collimate_ops::{Append, KvPages, PackedLinear, cached_attention};
 
+use super::attention::Places;
 use super::config::LlamaConfig;
 use super::parts::{Block, Trunk};
 use crate::rows::only;
 
-/// What a [`Llama`](super::Llama) remembers of the tokens of some rows, beside a copy of its weights
+/// Keys and values of the tokens that a [`Llama`](super::Llama) has read, beside a copy of its weights
 /// that suits short passes. Layers with the same window share their pages. The cache belongs to
 /// these weights: a model that has learned since needs a new one.
 #[derive(Debug)]
@@ -31,23 +32,41 @@ struct Weights {
 /// Layers that read the same input lie together.
 #[derive(Debug)]
 struct LayerWeights {
-    qkv: PackedLinear,
+    qkv: Together,
     o: PackedLinear,
-    gate_up: PackedLinear,
+    gate_up: Together,
     down: PackedLinear,
+}
+
+/// One to three matrices that read the same input.
+#[derive(Debug)]
+struct Together {
+    packed: PackedLinear,
+    count: usize,
+}
+
+impl Together {
+    fn forward(&self, x: Tensor<2>) -> Vec<Tensor<2>> {
+        match self.count {
+            1 => self.packed.forward::<1>(x).into(),
+            2 => self.packed.forward::<2>(x).into(),
+            _ => self.packed.forward::<3>(x).into(),
+        }
+    }
 }
 
 impl LayerWeights {
     fn new(block: &Block, adapters: Adapters) -> Self {
-        let pack = |layers: &[&Linear]| {
-            PackedLinear::new(layers.iter().map(|layer| layer.folded(adapters)).collect())
+        let pack = |layers: Vec<&Linear>| Together {
+            count: layers.len(),
+            packed: PackedLinear::new(layers.iter().map(|layer| layer.folded(adapters)).collect()),
         };
         let (attn, mlp) = (&block.self_attn, &block.mlp);
         Self {
-            qkv: pack(&[&attn.q_proj, &attn.k_proj, &attn.v_proj]),
-            o: pack(&[&attn.o_proj]),
-            gate_up: pack(&[&mlp.gate_proj, &mlp.up_proj]),
-            down: pack(&[&mlp.down_proj]),
+            qkv: pack(attn.inputs().collect()),
+            o: pack(vec![&attn.o_proj]).packed,
+            gate_up: pack(mlp.inputs().collect()),
+            down: pack(vec![&mlp.down_proj]).packed,
         }
     }
 
@@ -57,19 +76,20 @@ impl LayerWeights {
         block: &Block,
         x: Tensor<2>,
         rows: Option<&Tensor<1, Int>>,
-        table: &RopeTable,
+        places: &Places,
         attend: impl FnOnce(Tensor<2>, Tensor<2>, Tensor<2>) -> Tensor<2>,
     ) -> Tensor<2> {
-        let normed = block.input_layernorm.forward(x.clone());
-        let [q, k, v] = self.qkv.forward(normed);
-        let [q, k] = block.self_attn.placed(q, k, table);
-        let mixed = only(attend(q, k, v), rows);
-        let [attended] = self.o.forward(mixed);
-        let x = only(x, rows) + attended;
-        let normed = block.post_attention_layernorm.forward(x.clone());
-        let [gate, up] = self.gate_up.forward(normed);
-        let [fed] = self.down.forward(swiglu(gate, up));
-        x + fed
+        let attention = |x| {
+            let [q, k, v] = block.self_attn.split(self.qkv.forward(x));
+            let [q, k] = block.self_attn.placed(q, k, places);
+            let [attended] = self.o.forward(only(attend(q, k, v), rows));
+            attended
+        };
+        let feed = |x| {
+            let [fed] = self.down.forward(block.mlp.act(self.gate_up.forward(x)));
+            fed
+        };
+        block.run(x, attention, |x| only(x, rows), feed)
     }
 }
 
@@ -92,7 +112,9 @@ impl LlamaCache {
         let pages = windows.map(|(kind, window)| {
             let layers = trunk.layers.iter();
             let layers = layers.filter(|block| block.self_attn.spec.window == kind);
-            KvPages::new(layers.count(), config.heads()).with_window(window)
+            KvPages::new(layers.count(), config.heads())
+                .with_window(window)
+                .with_scores(config.scores())
         });
         Self {
             pages: pages.collect(),
@@ -120,11 +142,11 @@ impl LlamaCache {
         let ids = rows.iter().flat_map(|(_, ids)| ids.iter());
         let ids = ids.map(|&id| i64::from(id)).collect();
         let device = trunk.embed_tokens.weight.val().device().inner();
+        let config = &weights.config;
         let mut x = trunk
-            .embed_tokens
-            .forward(ints(ids, &device))
+            .embed(ints(ids, &device), append.positions(), config)
             .without_autodiff();
-        let table = weights.config.rope_table(append.positions(), &device);
+        let places = config.places(append.positions(), &device);
         let last = counts.iter().any(|(_, count)| *count > 1).then(|| {
             let last = append.last().into_iter().map(|row| row as i64);
             ints(last.collect(), &device)
@@ -135,12 +157,19 @@ impl LlamaCache {
             let kind = block.self_attn.spec.window;
             let layer = next[kind];
             next[kind] += 1;
-            x = weights.forward(block, x, rows, &table, |q, k, v| {
+            x = weights.forward(block, x, rows, &places, |q, k, v| {
                 cached_attention(q, k, v, &mut pages[kind], layer, &appends[kind])
             });
         }
         let [logits] = weights.output.forward(trunk.norm.forward(x));
-        logits
+        let logits = match config.logits_scaling {
+            Some(divisor) => logits.div_scalar(divisor),
+            None => logits,
+        };
+        match config.final_logit_softcapping {
+            Some(cap) => logits.div_scalar(cap).tanh().mul_scalar(cap),
+            None => logits,
+        }
     }
 }
 

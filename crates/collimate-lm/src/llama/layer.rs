@@ -1,4 +1,4 @@
-//! What each layer of a decoder is made of.
+//! The parts of each layer of a decoder.
 
 use std::num::NonZeroUsize;
 
@@ -17,14 +17,15 @@ pub enum LayerKind {
     SlidingAttention,
 }
 
-/// One layer: the parts that it has, and the window and the positions that it uses.
+/// One layer: the parts that it has, and the window and the rotary table that it uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct LayerSpec {
     /// Index of the layer's window in [`LlamaConfig::windows`].
     pub(crate) window: usize,
-    /// Queries and keys turn with their positions.
-    pub(crate) rope: bool,
-    /// Queries and keys are normalised over each head before they turn.
+    /// Index of the rotary table in [`LlamaConfig::ropes`]; `None` where queries and keys do not
+    /// turn with their positions.
+    pub(crate) rope: Option<usize>,
+    /// Queries and keys are normalised before they turn.
     pub(crate) qk_norm: bool,
     /// Queries, keys and values have a bias.
     pub(crate) qkv_bias: bool,
@@ -39,10 +40,13 @@ impl LlamaConfig {
     pub(crate) fn layer(&self, index: usize) -> LayerSpec {
         let own = self.window_of(index);
         let window = self.windows().iter().position(|window| *window == own);
-        let rope = self.no_rope_layers.as_ref();
+        let switches = self.no_rope_layers.as_ref();
+        let still = switches.is_some_and(|layers| layers.get(index) == Some(&0));
+        let own_table = self.sliding_rope.is_some() && self.slides(index);
+        let turns = !still && !self.family().design.learned_positions;
         LayerSpec {
             window: window.unwrap_or(0),
-            rope: rope.is_none_or(|layers| layers.get(index).is_none_or(|&on| on != 0)),
+            rope: turns.then_some(usize::from(own_table)),
             qk_norm: self.qk_norm,
             qkv_bias: self.attention_bias || self.qkv_bias,
             o_bias: self.attention_bias,
@@ -50,12 +54,15 @@ impl LlamaConfig {
         }
     }
 
+    fn slides(&self, index: usize) -> bool {
+        let kinds = self.layer_types.as_ref();
+        let full = kinds.is_some_and(|kinds| kinds.get(index) == Some(&LayerKind::FullAttention));
+        self.sliding_window.is_some() && !full
+    }
+
     fn window_of(&self, index: usize) -> Option<NonZeroUsize> {
         let window = self.sliding_window.and_then(NonZeroUsize::new);
-        match self.layer_types.as_ref().and_then(|kinds| kinds.get(index)) {
-            Some(LayerKind::FullAttention) => None,
-            Some(LayerKind::SlidingAttention) | None => window,
-        }
+        window.filter(|_| self.slides(index))
     }
 
     /// The different windows of the layers, in the order in which layers first have them.

@@ -1,15 +1,21 @@
-//! One decoder for Llama and its relatives: RMSNorm, rotary positions, grouped-query attention over all
-//! tokens or a sliding window, SwiGLU. The configuration says what each layer has; [`families`] says what
-//! the classes of transformers have.
+//! One decoder for all families. The configuration says the sizes and what each layer has;
+//! [`families`] says what the classes of transformers have, [`design`] what they are built of.
 
+mod attention;
+mod check;
 mod config;
 mod decode;
+mod design;
 pub(crate) mod families;
 mod layer;
+mod mlp;
 mod model;
+mod norm;
 mod parts;
+mod places;
 mod read;
 mod rope;
+mod rope_object;
 mod rope_read;
 mod sizes;
 mod store;
@@ -19,4 +25,4 @@ pub use decode::LlamaCache;
 pub use families::ModelType;
 pub use layer::LayerKind;
 pub use model::Llama;
-pub use rope::RopeScaling;
+pub use rope::{LayerRope, RopeScaling};

@@ -14,8 +14,8 @@ use super::parts::Trunk;
 use crate::hf::Kept;
 use crate::rows::hidden_at;
 
-/// A Llama decoder, or one of its relatives: Mistral, Qwen2, Qwen3, SmolLM3. The configuration says
-/// which, and which parts each layer has.
+/// A decoder of one of the families of [`ModelType`](super::ModelType). The configuration says which,
+/// and which parts each layer has.
 ///
 /// Windows are the model's own: they hold for every batch, however the batch's plan was made, and in
 /// the cache.
@@ -116,16 +116,24 @@ impl Llama {
 
 impl Adaptable for Llama {
     fn linears_mut(&mut self) -> Vec<(String, &mut Linear)> {
+        let family = self.config.family();
         let mut found = Vec::new();
         for (index, block) in self.model.layers.iter_mut().enumerate() {
-            let path = |name: &str| format!("model.layers.{index}.{name}");
-            found.push((path("self_attn.q_proj"), &mut block.self_attn.q_proj));
-            found.push((path("self_attn.k_proj"), &mut block.self_attn.k_proj));
-            found.push((path("self_attn.v_proj"), &mut block.self_attn.v_proj));
-            found.push((path("self_attn.o_proj"), &mut block.self_attn.o_proj));
-            found.push((path("mlp.gate_proj"), &mut block.mlp.gate_proj));
-            found.push((path("mlp.up_proj"), &mut block.mlp.up_proj));
-            found.push((path("mlp.down_proj"), &mut block.mlp.down_proj));
+            let (attn, mlp) = (&mut block.self_attn, &mut block.mlp);
+            for (name, linear) in [
+                ("self_attn.q_proj", attn.q_proj.as_mut()),
+                ("self_attn.k_proj", attn.k_proj.as_mut()),
+                ("self_attn.v_proj", attn.v_proj.as_mut()),
+                ("self_attn.qkv_proj", attn.qkv_proj.as_mut()),
+                ("self_attn.o_proj", Some(&mut attn.o_proj)),
+                ("mlp.gate_proj", mlp.gate_proj.as_mut()),
+                ("mlp.up_proj", mlp.up_proj.as_mut()),
+                ("mlp.gate_up_proj", mlp.gate_up_proj.as_mut()),
+                ("mlp.down_proj", Some(&mut mlp.down_proj)),
+            ] {
+                let path = family.names.of(&format!("model.layers.{index}.{name}"));
+                found.extend(linear.map(|linear| (path, linear)));
+            }
         }
         found
     }
@@ -152,7 +160,7 @@ impl Backbone for Llama {
     }
 
     fn max_positions(&self) -> usize {
-        self.config.max_position_embeddings
+        self.config.longest()
     }
 
     fn vocab_size(&self) -> usize {
@@ -173,6 +181,14 @@ impl CausalLm for Llama {
 
     fn extend(&self, rows: &[(usize, &[u32])], cache: &mut LlamaCache) -> Tensor<2> {
         cache.extend(&self.model, rows)
+    }
+
+    fn logit_softcap(&self) -> Option<f64> {
+        self.config.final_logit_softcapping
+    }
+
+    fn logit_divisor(&self) -> f64 {
+        self.config.logits_scaling.unwrap_or(1.0)
     }
 
     fn output_weight(&self) -> Tensor<2> {

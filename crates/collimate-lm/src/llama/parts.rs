@@ -5,152 +5,117 @@ use std::sync::Arc;
 use burn::module::Module;
 use burn::tensor::{Device, Int, Tensor};
 use collimate_core::Key;
-use collimate_nn::{DeviceBatch, Embedding, Forward, Linear, RmsNorm, RowForward};
-use collimate_ops::{AttentionPlan, Heads, RopeTable, recomputed, rope, segment_attention, swiglu};
+use collimate_nn::{DeviceBatch, Embedding, Forward};
+use collimate_ops::{AttentionPlan, recomputed};
 
+use super::attention::{Attention, Places};
 use super::config::LlamaConfig;
+use super::design::Placement;
 use super::layer::LayerSpec;
+use super::mlp::Mlp;
+use super::norm::Norm;
 use crate::rows::Rows;
 
-/// What layers need besides their input.
+/// Positions and attention patterns, which all layers read.
 struct Pass {
-    table: RopeTable,
+    places: Places,
     /// One for each window of the configuration.
     plans: Vec<AttentionPlan>,
 }
 
-/// Grouped-query self-attention, with rotary positions where the layer has them.
-#[derive(Module, Debug)]
-pub(crate) struct Attention {
-    pub(crate) q_proj: Linear,
-    pub(crate) k_proj: Linear,
-    pub(crate) v_proj: Linear,
-    pub(crate) o_proj: Linear,
-    pub(crate) q_norm: Option<RmsNorm>,
-    pub(crate) k_norm: Option<RmsNorm>,
-    #[module(skip)]
-    heads: Heads,
-    #[module(skip)]
-    pub(crate) spec: LayerSpec,
-}
-
-impl Attention {
-    fn new(c: &LlamaConfig, spec: LayerSpec, key: Key, device: &Device) -> Self {
-        let d = c.head_dim();
-        let (q, kv) = (c.num_attention_heads * d, c.num_key_value_heads * d);
-        let linear = |shape, bias, part| {
-            Linear::new(shape, bias, c.initializer_range, key.with(part), device)
-        };
-        let norm = || {
-            spec.qk_norm
-                .then(|| RmsNorm::new(d, c.rms_norm_eps, device))
-        };
-        Self {
-            q_proj: linear([q, c.hidden_size], spec.qkv_bias, 0),
-            k_proj: linear([kv, c.hidden_size], spec.qkv_bias, 1),
-            v_proj: linear([kv, c.hidden_size], spec.qkv_bias, 2),
-            o_proj: linear([c.hidden_size, q], spec.o_bias, 3),
-            q_norm: norm(),
-            k_norm: norm(),
-            heads: c.heads(),
-            spec,
-        }
-    }
-
-    /// What the heads read, before the output projection.
-    fn mix(&self, x: Tensor<2>, f: RowForward<'_>, pass: &Pass) -> Tensor<2> {
-        let q = self.q_proj.forward(x.clone(), f.part(0));
-        let k = self.k_proj.forward(x.clone(), f.part(1));
-        let v = self.v_proj.forward(x, f.part(2));
-        let [q, k] = self.placed(q, k, &pass.table);
-        segment_attention(q, k, v, &pass.plans[self.spec.window], self.heads)
-    }
-
-    /// Queries and keys as they meet: normalised and turned, where the layer does either.
-    pub(super) fn placed(&self, q: Tensor<2>, k: Tensor<2>, table: &RopeTable) -> [Tensor<2>; 2] {
-        [(q, &self.q_norm), (k, &self.k_norm)].map(|(x, norm)| {
-            let x = match norm {
-                Some(norm) => per_head(norm, x),
-                None => x,
-            };
-            match self.spec.rope {
-                true => rope(x, table),
-                false => x,
-            }
-        })
-    }
-}
-
-/// Normalises each head of each token.
-fn per_head(norm: &RmsNorm, x: Tensor<2>) -> Tensor<2> {
-    let [tokens, width] = x.dims();
-    let [size] = norm.weight.dims();
-    let heads: Tensor<2> = x.reshape([tokens * (width / size), size]);
-    norm.forward(heads).reshape([tokens, width])
-}
-
-/// Gated feed-forward layer.
-#[derive(Module, Debug)]
-pub(crate) struct Mlp {
-    pub(crate) gate_proj: Linear,
-    pub(crate) up_proj: Linear,
-    pub(crate) down_proj: Linear,
-}
-
-impl Mlp {
-    fn new(c: &LlamaConfig, spec: LayerSpec, key: Key, device: &Device) -> Self {
-        let linear = |shape, part| {
-            Linear::new(
-                shape,
-                spec.mlp_bias,
-                c.initializer_range,
-                key.with(part),
-                device,
-            )
-        };
-        Self {
-            gate_proj: linear([c.intermediate_size, c.hidden_size], 0),
-            up_proj: linear([c.intermediate_size, c.hidden_size], 1),
-            down_proj: linear([c.hidden_size, c.intermediate_size], 2),
-        }
-    }
-
-    fn forward(&self, x: Tensor<2>, f: RowForward<'_>) -> Tensor<2> {
-        let gate = self.gate_proj.forward(x.clone(), f.part(0));
-        let up = self.up_proj.forward(x, f.part(1));
-        self.down_proj.forward(swiglu(gate, up), f.part(2))
-    }
-}
-
-/// One decoder layer.
+/// One decoder layer. [`Placement`] says where each norm stands.
 #[derive(Module, Debug)]
 pub(crate) struct Block {
     pub(crate) self_attn: Attention,
     pub(crate) mlp: Mlp,
-    pub(crate) input_layernorm: RmsNorm,
-    pub(crate) post_attention_layernorm: RmsNorm,
+    pub(crate) input_layernorm: Option<Norm>,
+    pub(crate) post_attention_layernorm: Norm,
+    pub(crate) pre_feedforward_layernorm: Option<Norm>,
+    pub(crate) post_feedforward_layernorm: Option<Norm>,
+    #[module(skip)]
+    placement: Placement,
+    /// Attention and feed-forward layer read the same rows.
+    #[module(skip)]
+    parallel: bool,
+    #[module(skip)]
+    residual: Option<f64>,
 }
 
 impl Block {
     fn new(c: &LlamaConfig, spec: LayerSpec, key: Key, device: &Device) -> Self {
+        let design = c.family().design;
+        let norm = || Norm::new(design.norm, c.hidden_size, c.rms_norm_eps, device);
+        let [first, third, fourth] = norms(design.placement);
         Self {
             self_attn: Attention::new(c, spec, key.with(0), device),
             mlp: Mlp::new(c, spec, key.with(1), device),
-            input_layernorm: RmsNorm::new(c.hidden_size, c.rms_norm_eps, device),
-            post_attention_layernorm: RmsNorm::new(c.hidden_size, c.rms_norm_eps, device),
+            input_layernorm: first.then(norm),
+            post_attention_layernorm: norm(),
+            pre_feedforward_layernorm: third.then(norm),
+            post_feedforward_layernorm: fourth.then(norm),
+            placement: design.placement,
+            parallel: c.use_parallel_residual,
+            residual: c.residual_multiplier,
         }
     }
 
     /// The result of some rows, or of all.
     fn forward(&self, x: Tensor<2>, rows: &Rows, f: Forward, pass: &Pass) -> Tensor<2> {
-        let normed = self.input_layernorm.forward(x.clone());
         let attention = f.part(0);
-        let mixed = self.self_attn.mix(normed, rows.all(attention), pass);
-        let (mixed, output) = (rows.only(mixed), rows.some(attention.part(3)));
-        let attended = self.self_attn.o_proj.forward(mixed, output);
-        let x = rows.only(x) + attended;
-        let normed = self.post_attention_layernorm.forward(x.clone());
-        x + self.mlp.forward(normed, rows.some(f.part(1)))
+        let mix = |x| {
+            let all = rows.all(attention);
+            self.self_attn.mix(x, all, &pass.places, &pass.plans)
+        };
+        let output = |mixed| {
+            let o = rows.some(attention.part(3));
+            self.self_attn.o_proj.forward(rows.only(mixed), o)
+        };
+        let feed = |x| self.mlp.forward(x, rows.some(f.part(1)));
+        self.run(x, |x| output(mix(x)), |x| rows.only(x), feed)
+    }
+
+    /// Norms and residual sums around `attend`, `feed` and the choice of rows, `only`: `attend`
+    /// reads all rows and gives those chosen.
+    pub(crate) fn run(
+        &self,
+        x: Tensor<2>,
+        attend: impl FnOnce(Tensor<2>) -> Tensor<2>,
+        only: impl FnOnce(Tensor<2>) -> Tensor<2>,
+        feed: impl FnOnce(Tensor<2>) -> Tensor<2>,
+    ) -> Tensor<2> {
+        let branch = |x: Tensor<2>| match self.residual {
+            Some(factor) => x.mul_scalar(factor),
+            None => x,
+        };
+        let norm = |norm: &Option<Norm>, x: Tensor<2>| match norm {
+            Some(norm) => norm.forward(x),
+            None => x,
+        };
+        let second = &self.post_attention_layernorm;
+        let attended = attend(norm(&self.input_layernorm, x.clone()));
+        let attended = match self.placement {
+            Placement::Before => attended,
+            Placement::After | Placement::Both => second.forward(attended),
+        };
+        let before = only(x);
+        let x = before.clone() + branch(attended);
+        let read = match self.placement {
+            Placement::Before if self.parallel => second.forward(before),
+            Placement::Before => second.forward(x.clone()),
+            Placement::After | Placement::Both => norm(&self.pre_feedforward_layernorm, x.clone()),
+        };
+        let fed = norm(&self.post_feedforward_layernorm, feed(read));
+        x + branch(fed)
+    }
+}
+
+/// The norms of a layer beside `post_attention_layernorm`: `input_layernorm`,
+/// `pre_feedforward_layernorm`, `post_feedforward_layernorm`.
+pub(super) fn norms(placement: Placement) -> [bool; 3] {
+    match placement {
+        Placement::Before => [true, false, false],
+        Placement::After => [false, false, true],
+        Placement::Both => [true, true, true],
     }
 }
 
@@ -158,24 +123,50 @@ impl Block {
 #[derive(Module, Debug)]
 pub(crate) struct Trunk {
     pub(crate) embed_tokens: Embedding,
+    /// Vectors that are added by position.
+    pub(crate) embed_positions: Option<Embedding>,
     pub(crate) layers: Vec<Block>,
-    pub(crate) norm: RmsNorm,
+    pub(crate) norm: Norm,
 }
 
 impl Trunk {
     pub(crate) fn new(c: &LlamaConfig, key: Key, device: &Device) -> Self {
+        let design = c.family().design;
+        let layers = c.num_hidden_layers;
+        let table = |rows, part| {
+            let shape = [rows, c.hidden_size];
+            Embedding::new(shape, c.initializer_range, key.with(part), device)
+        };
         Self {
-            embed_tokens: Embedding::new(
-                [c.vocab_size, c.hidden_size],
-                c.initializer_range,
-                key.with(0),
-                device,
-            ),
-            layers: (0..c.num_hidden_layers)
+            embed_tokens: table(c.vocab_size, 0),
+            embed_positions: design
+                .learned_positions
+                .then(|| table(c.max_position_embeddings, 1 + layers as u64)),
+            layers: (0..layers)
                 .map(|index| Block::new(c, c.layer(index), key.with(1 + index as u64), device))
                 .collect(),
-            norm: RmsNorm::new(c.hidden_size, c.rms_norm_eps, device),
+            norm: Norm::new(design.norm, c.hidden_size, c.rms_norm_eps, device),
         }
+    }
+
+    /// The rows that the first layer reads.
+    pub(crate) fn embed(
+        &self,
+        ids: Tensor<1, Int>,
+        positions: &[u32],
+        c: &LlamaConfig,
+    ) -> Tensor<2> {
+        let x = self.embed_tokens.forward(ids);
+        let x = match c.embedding_scale() {
+            Some(scale) => x.mul_scalar(scale),
+            None => x,
+        };
+        let Some(table) = &self.embed_positions else {
+            return x;
+        };
+        let rows: Vec<i64> = positions.iter().map(|&at| i64::from(at)).collect();
+        let rows = Tensor::from_data(rows.as_slice(), &x.device().inner());
+        x + table.forward(rows)
     }
 
     pub(crate) fn forward(
@@ -186,10 +177,13 @@ impl Trunk {
         f: Forward,
         recompute: bool,
     ) -> Tensor<2> {
-        let mut x = self.embed_tokens.forward(batch.ids.clone());
-        let plan = |window| batch.plan.clone().with_window(window);
+        let mut x = self.embed(batch.ids.clone(), &batch.positions, c);
+        let plan = |window| {
+            let plan = batch.plan.clone().with_window(window);
+            plan.with_scores(c.scores())
+        };
         let pass = Arc::new(Pass {
-            table: c.rope_table(&batch.positions, &x.device()),
+            places: c.places(&batch.positions, &x.device()),
             plans: c.windows().into_iter().map(plan).collect(),
         });
         let asked = Rows::new(batch, rows, f);

@@ -3,13 +3,14 @@
 use collimate_nn::LoadError;
 
 use super::config::LlamaConfig;
-use super::families::{Family, ModelType};
+use super::families::{Family, ModelType, Task};
 use super::rope_read::read_rope;
 use crate::hf::JsonConfig;
 
 /// Options with which some relatives of the Llama compute another function, and the value that changes
 /// nothing. Such a key in the folder of a family without it means that the folder holds something else.
-const FOREIGN: [(&str, f64); 23] = [
+const FOREIGN: [(&str, f64); 26] = [
+    ("add_cross_attention", 0.0),
     ("attention_multiplier", f64::NAN),
     ("attn_logit_softcapping", f64::NAN),
     ("clip_qkv", f64::NAN),
@@ -32,7 +33,19 @@ const FOREIGN: [(&str, f64); 23] = [
     ("rope_local_base_freq", f64::NAN),
     ("rotary_pct", 1.0),
     ("use_qk_norm", 0.0),
+    ("use_bidirectional_attention", 0.0),
+    ("use_parallel_residual", 0.0),
     ("use_qkv_bias", 0.0),
+];
+
+/// Dropout that other programs apply in training.
+const DROPOUTS: [&str; 6] = [
+    "attention_dropout",
+    "attn_pdrop",
+    "embd_pdrop",
+    "hidden_dropout",
+    "resid_pdrop",
+    "classifier_dropout",
 ];
 
 /// The configuration of a decoder.
@@ -42,35 +55,40 @@ pub(super) fn read_config(json: &JsonConfig) -> Result<LlamaConfig, LoadError> {
     let family = Family::named(&name).ok_or_else(|| {
         json.unsupported(
             format!("model_type {name}"),
-            &Family::classes("ForCausalLM"),
+            &Family::classes(Task::CausalLm),
         )
     })?;
-    json.only("hidden_act", &["silu", "swish"])?;
+    let keys = &family.keys;
+    json.only(keys.activation, family.activations)?;
+    json.only("hidden_act", family.activations)?;
     let foreign = FOREIGN.into_iter();
     let foreign = foreign.filter(|(key, _)| !family.own_keys.contains(key));
     json.neutral(&foreign.collect::<Vec<_>>())?;
     if json.get("is_causal")? == Some(false) {
         return Err(json.unsupported("is_causal = false".to_owned(), "causal attention"));
     }
-    if json.get("attention_dropout")?.unwrap_or(0.0) != 0.0 {
-        tracing::warn!(
-            "{}: attention_dropout is not applied in training",
-            json.path.display()
-        );
+    for key in DROPOUTS {
+        if json.get(key)?.unwrap_or(0.0) != 0.0 {
+            tracing::warn!("{}: {key} is not applied in training", json.path.display());
+        }
     }
-    let hidden: usize = json.require("hidden_size")?;
-    let heads: usize = json.require("num_attention_heads")?;
+    let hidden: usize = json.require(keys.hidden_size)?;
+    let heads: usize = json.require(keys.num_attention_heads)?;
     let absent = &family.absent;
     let max_position_embeddings = json
-        .get("max_position_embeddings")?
+        .get(keys.max_position_embeddings)?
         .unwrap_or(absent.max_position_embeddings);
-    let rope = read_rope(json, absent.rope_theta, max_position_embeddings)?;
+    let rope = read_rope(json, &family.rope, max_position_embeddings)?;
     let config = LlamaConfig {
         model_type: Some(family.kind).filter(|kind| *kind != ModelType::Llama),
         vocab_size: json.require("vocab_size")?,
         hidden_size: hidden,
-        intermediate_size: json.require("intermediate_size")?,
-        num_hidden_layers: json.require("num_hidden_layers")?,
+        intermediate_size: match (json.get(keys.intermediate_size)?, absent.four_times_wide) {
+            (None, true) => hidden.saturating_mul(4),
+            (Some(size), _) => size,
+            (None, false) => json.require(keys.intermediate_size)?,
+        },
+        num_hidden_layers: json.require(keys.num_hidden_layers)?,
         num_attention_heads: heads,
         num_key_value_heads: match json.get("num_key_value_heads")? {
             Some(count) => count,
@@ -83,9 +101,11 @@ pub(super) fn read_config(json: &JsonConfig) -> Result<LlamaConfig, LoadError> {
             .or(absent.head_dim)
             .filter(|&d: &usize| d.checked_mul(heads) != Some(hidden)),
         max_position_embeddings,
-        rms_norm_eps: json.get("rms_norm_eps")?.unwrap_or(1e-6),
-        rope_theta: rope.theta,
-        rope_scaling: rope.scaling,
+        rms_norm_eps: json.get(keys.eps)?.unwrap_or(absent.rms_norm_eps),
+        rope_theta: rope.all.rope_theta,
+        rope_scaling: rope.all.rope_scaling,
+        sliding_rope: rope.sliding,
+        partial_rotary_factor: rope.partial,
         tie_word_embeddings: json
             .get("tie_word_embeddings")?
             .unwrap_or(absent.tie_word_embeddings),
@@ -97,5 +117,18 @@ pub(super) fn read_config(json: &JsonConfig) -> Result<LlamaConfig, LoadError> {
     };
     let config = (family.read)(json, config)?;
     config.check().map_err(|error| json.invalid(error))?;
+    for (key, id) in [
+        ("bos_token_id", config.bos_token_id),
+        ("eos_token_id", config.eos_token_id),
+        ("pad_token_id", config.pad_token_id),
+    ] {
+        if let Some(id) = id.filter(|&id| id as usize >= config.vocab_size) {
+            tracing::warn!(
+                "{}: {key} = {id} is no token of the model, whose vocab_size is {}",
+                json.path.display(),
+                config.vocab_size
+            );
+        }
+    }
     Ok(config)
 }

@@ -2,12 +2,8 @@
 
 use std::f64::consts::TAU;
 
-use burn::tensor::Device;
 use collimate_core::{OptionError, Range};
-use collimate_ops::RopeTable;
 use serde::{Deserialize, Serialize};
-
-use super::config::LlamaConfig;
 
 /// How rotary frequencies differ from `rope_theta^(-2i / head_dim)`; names as in Hugging Face's
 /// `rope_scaling`.
@@ -64,7 +60,94 @@ pub enum RopeScaling {
         /// Round the ends of the ramp to whole frequencies; null: true.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         truncate: Option<bool>,
+        /// Growth of queries with the number of original lengths before them, as in Llama 4; only
+        /// Ministral 3 has it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        llama_4_scaling_beta: Option<f64>,
     },
+    /// Each frequency divided by a number of its own, with longer queries and keys: LongRoPE,
+    /// [arXiv:2402.13753](https://arxiv.org/abs/2402.13753). Sequences longer than the original
+    /// length would need the long factors for all their tokens; they are refused here.
+    LongRope {
+        /// Divisors for sequences up to the original length, one for each frequency.
+        short_factor: Vec<f64>,
+        /// Divisors for longer sequences, which are kept for other programs.
+        long_factor: Vec<f64>,
+        /// Longest sequence of pretraining, in tokens.
+        original_max_position_embeddings: usize,
+        /// Growth of the longest sequence; null: `max_position_embeddings` over the original length.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        factor: Option<f64>,
+        /// Factor of queries and keys; null: from `factor`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        attention_factor: Option<f64>,
+    },
+}
+
+/// Rotary positions of some layers.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct LayerRope {
+    /// Base of the rotary frequencies, above 0.
+    pub rope_theta: f64,
+    /// Differences from the frequencies of the base; null: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rope_scaling: Option<RopeScaling>,
+}
+
+impl LayerRope {
+    /// Checks the numbers. A head has `pairs` frequencies.
+    pub(crate) fn check(&self, pairs: usize) -> Result<(), OptionError> {
+        Range::Positive.check("rope_theta", self.rope_theta)?;
+        let Some(scaling) = &self.rope_scaling else {
+            return Ok(());
+        };
+        scaling.check()?;
+        // YaRN finds frequencies by the logarithm of the base.
+        let holds = self.rope_theta > 1.0 || !matches!(scaling, RopeScaling::Yarn { .. });
+        OptionError::check("rope_theta", self.rope_theta, "above 1 with yarn", holds)?;
+        if let RopeScaling::LongRope {
+            short_factor,
+            long_factor,
+            ..
+        } = scaling
+        {
+            for (name, list) in [("short_factor", short_factor), ("long_factor", long_factor)] {
+                let (name, count) = (format!("rope_scaling.{name}"), list.len());
+                let allowed = format!("a list of {pairs} numbers, one for each frequency");
+                let value = format!("a list of {count}");
+                OptionError::check(&name, value, &allowed, count == pairs)?;
+                for &value in list {
+                    Range::Positive.check(&name, value)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Frequencies of the pairs of a head, and the factor of queries and keys. `longest` is the
+    /// longest sequence.
+    pub(crate) fn frequencies(&self, pairs: usize, longest: usize) -> (Vec<f64>, f64) {
+        let (theta, dims) = (self.rope_theta, 2.0 * pairs as f64);
+        let plain = (0..pairs).map(|i| theta.powf(-2.0 * i as f64 / dims));
+        match &self.rope_scaling {
+            None => (plain.collect(), 1.0),
+            Some(scaling) => scaling.scaled(plain.collect(), theta, longest),
+        }
+    }
+
+    /// The longest sequence whose frequencies are known, where that is less than the configuration
+    /// says.
+    pub(crate) fn longest(&self) -> Option<usize> {
+        match self.rope_scaling {
+            Some(RopeScaling::LongRope {
+                original_max_position_embeddings: length,
+                ..
+            }) => Some(length),
+            _ => None,
+        }
+    }
 }
 
 impl RopeScaling {
@@ -78,6 +161,18 @@ impl RopeScaling {
         };
         match *self {
             Self::Linear { factor } | Self::Dynamic { factor } => positive("factor", factor),
+            Self::LongRope {
+                original_max_position_embeddings: length,
+                factor,
+                attention_factor,
+                ..
+            } => {
+                factor.map_or(Ok(()), |value| positive("factor", value))?;
+                attention_factor.map_or(Ok(()), |value| positive("attention_factor", value))?;
+                // The factor is found by the logarithm of the length.
+                let name = "rope_scaling.original_max_position_embeddings";
+                OptionError::check(name, length, "at least 2", length >= 2)
+            }
             Self::Llama3 {
                 factor,
                 low_freq_factor: low,
@@ -100,6 +195,7 @@ impl RopeScaling {
                 mscale,
                 mscale_all_dim,
                 truncate: _,
+                llama_4_scaling_beta,
             } => {
                 positive("factor", factor)?;
                 for (name, value) in [
@@ -108,6 +204,7 @@ impl RopeScaling {
                     ("beta_slow", beta_slow),
                     ("mscale", mscale),
                     ("mscale_all_dim", mscale_all_dim),
+                    ("llama_4_scaling_beta", llama_4_scaling_beta),
                 ] {
                     value.map_or(Ok(()), |value| positive(name, value))?;
                 }
@@ -117,7 +214,7 @@ impl RopeScaling {
     }
 
     /// The scaled frequencies, and the factor of queries and keys.
-    fn scaled(&self, frequencies: Vec<f64>, theta: f64) -> (Vec<f64>, f64) {
+    fn scaled(&self, frequencies: Vec<f64>, theta: f64, longest: usize) -> (Vec<f64>, f64) {
         let all = |f: &dyn Fn(usize, f64) -> f64| {
             let frequencies = frequencies.iter().enumerate();
             frequencies.map(|(i, &inv)| f(i, inv)).collect::<Vec<_>>()
@@ -125,6 +222,21 @@ impl RopeScaling {
         match *self {
             Self::Linear { factor } => (all(&|_, inv| inv / factor), 1.0),
             Self::Dynamic { .. } => (frequencies, 1.0),
+            Self::LongRope {
+                ref short_factor,
+                original_max_position_embeddings: length,
+                factor,
+                attention_factor,
+                ..
+            } => {
+                let divided = |i: usize, inv: f64| inv / short_factor.get(i).unwrap_or(&1.0);
+                let factor = factor.unwrap_or(longest as f64 / length as f64);
+                let inferred = match factor <= 1.0 {
+                    true => 1.0,
+                    false => (1.0 + factor.ln() / (length as f64).ln()).sqrt(),
+                };
+                (all(&divided), attention_factor.unwrap_or(inferred))
+            }
             Self::Llama3 {
                 factor,
                 low_freq_factor: low,
@@ -147,6 +259,7 @@ impl RopeScaling {
                 mscale,
                 mscale_all_dim,
                 truncate,
+                llama_4_scaling_beta: _,
             } => {
                 let dims = 2.0 * frequencies.len() as f64;
                 // The pair that makes so many turns within the original length.
@@ -179,22 +292,5 @@ impl RopeScaling {
                 (all(&scale), attention_factor.unwrap_or(inferred))
             }
         }
-    }
-}
-
-impl LlamaConfig {
-    /// Cosines and sines of positions.
-    pub(crate) fn rope_table(&self, positions: &[u32], device: &Device) -> RopeTable {
-        let (d, theta) = (self.head_dim(), self.rope_theta);
-        let table = match &self.rope_scaling {
-            None => RopeTable::new(positions, d, theta, device),
-            Some(scaling) => {
-                let pairs = 0..d / 2;
-                let frequencies = pairs.map(|i| theta.powf(-2.0 * i as f64 / d as f64));
-                let (frequencies, factor) = scaling.scaled(frequencies.collect(), theta);
-                RopeTable::with_frequencies(positions, &frequencies, factor, device)
-            }
-        };
-        table.expect("the configuration's check asks for an even head size")
     }
 }

@@ -1,50 +1,83 @@
 //! The parameters that a configuration asks for, known without making them.
 
 use super::config::LlamaConfig;
+use super::design::{MlpKind, NormKind, QkNorm, Qkv};
+use super::parts::norms;
 
 impl LlamaConfig {
     /// Paths and shapes of all parameters of the decoder that [`Llama::new`](super::Llama::new)
-    /// makes, in the same order. Lazy, because a configuration can ask for any number of layers.
+    /// makes. Lazy, because a configuration can ask for any number of layers.
     pub(super) fn parameters(&self) -> impl Iterator<Item = (String, Vec<usize>)> + '_ {
         let table = vec![self.vocab_size, self.hidden_size];
+        let design = self.family().design;
+        let positions = design.learned_positions.then(|| {
+            let shape = vec![self.max_position_embeddings, self.hidden_size];
+            ("model.embed_positions.weight".to_owned(), shape)
+        });
         let head =
             (!self.tie_word_embeddings).then(|| ("lm_head.weight".to_owned(), table.clone()));
         let layers = (0..self.num_hidden_layers).flat_map(move |index| {
             let named = move |(name, shape)| (format!("model.layers.{index}.{name}"), shape);
             self.block(index).into_iter().map(named)
         });
-        let norm = ("model.norm.weight".to_owned(), vec![self.hidden_size]);
         std::iter::once(("model.embed_tokens.weight".to_owned(), table))
+            .chain(positions)
             .chain(layers)
-            .chain([norm])
+            .chain(self.norm("model.norm"))
             .chain(head)
+    }
+
+    /// Paths and shapes of a norm of the width.
+    fn norm(&self, path: &str) -> Vec<(String, Vec<usize>)> {
+        let bias = self.family().design.norm == NormKind::Layer;
+        let names = std::iter::once("weight").chain(bias.then_some("bias"));
+        let named = |name| (format!("{path}.{name}"), vec![self.hidden_size]);
+        names.map(named).collect()
     }
 
     /// Paths within a layer, and shapes.
     fn block(&self, index: usize) -> Vec<(String, Vec<usize>)> {
         let (width, wide, d) = (self.hidden_size, self.intermediate_size, self.head_dim());
         let (q, kv) = (self.num_attention_heads * d, self.num_key_value_heads * d);
-        let spec = self.layer(index);
+        let (spec, design) = (self.layer(index), self.family().design);
+        let qkv: &[(&str, usize)] = match design.qkv {
+            Qkv::Apart => &[("q_proj", q), ("k_proj", kv), ("v_proj", kv)],
+            Qkv::Stacked | Qkv::ByHead => &[("qkv_proj", q + 2 * kv)],
+        };
+        let inner: &[(&str, usize)] = match design.mlp {
+            MlpKind::Gated => &[("gate_proj", wide), ("up_proj", wide)],
+            MlpKind::GatedStacked => &[("gate_up_proj", 2 * wide)],
+            MlpKind::Plain => &[("up_proj", wide)],
+        };
         let mut all = Vec::new();
-        for (name, out, input, bias) in [
-            ("self_attn.q_proj", q, width, spec.qkv_bias),
-            ("self_attn.k_proj", kv, width, spec.qkv_bias),
-            ("self_attn.v_proj", kv, width, spec.qkv_bias),
-            ("self_attn.o_proj", width, q, spec.o_bias),
-            ("mlp.gate_proj", wide, width, spec.mlp_bias),
-            ("mlp.up_proj", wide, width, spec.mlp_bias),
-            ("mlp.down_proj", width, wide, spec.mlp_bias),
-        ] {
+        let mut linear = |name: String, out, input, bias: bool| {
             all.push((format!("{name}.weight"), vec![out, input]));
             all.extend(bias.then(|| (format!("{name}.bias"), vec![out])));
-            if name == "self_attn.o_proj" && spec.qk_norm {
-                for norm in ["self_attn.q_norm", "self_attn.k_norm"] {
-                    all.push((format!("{norm}.weight"), vec![d]));
-                }
-            }
+        };
+        for &(name, out) in qkv {
+            linear(format!("self_attn.{name}"), out, width, spec.qkv_bias);
         }
-        for norm in ["input_layernorm", "post_attention_layernorm"] {
-            all.push((format!("{norm}.weight"), vec![width]));
+        linear("self_attn.o_proj".to_owned(), width, q, spec.o_bias);
+        for &(name, out) in inner {
+            linear(format!("mlp.{name}"), out, width, spec.mlp_bias);
+        }
+        linear("mlp.down_proj".to_owned(), width, wide, spec.mlp_bias);
+        for (name, width) in [("q_norm", q), ("k_norm", kv)] {
+            let width = match design.qk_norm {
+                QkNorm::Head => d,
+                QkNorm::Width => width,
+            };
+            let weight = (format!("self_attn.{name}.weight"), vec![width]);
+            all.extend(spec.qk_norm.then_some(weight));
+        }
+        let [first, third, fourth] = norms(design.placement);
+        for (name, is_there) in [
+            ("input_layernorm", first),
+            ("post_attention_layernorm", true),
+            ("pre_feedforward_layernorm", third),
+            ("post_feedforward_layernorm", fourth),
+        ] {
+            all.extend(is_there.then(|| self.norm(name)).into_iter().flatten());
         }
         all
     }
@@ -56,6 +89,11 @@ impl LlamaConfig {
         let block: u128 = self.block(0).iter().map(|(_, shape)| values(shape)).sum();
         let table = values(&[self.vocab_size, self.hidden_size]);
         let tables = table * if self.tie_word_embeddings { 1 } else { 2 };
-        tables + block * self.num_hidden_layers as u128 + self.hidden_size as u128
+        let positions = match self.family().design.learned_positions {
+            true => values(&[self.max_position_embeddings, self.hidden_size]),
+            false => 0,
+        };
+        let norm: u128 = self.norm("").iter().map(|(_, shape)| values(shape)).sum();
+        tables + positions + norm + block * self.num_hidden_layers as u128
     }
 }

@@ -10,13 +10,14 @@ use collimate_nn::{
 use serde_json::{Value, json};
 
 use super::config::LlamaConfig;
-use super::families::Family;
+use super::families::{Family, Task};
 use super::model::Llama;
 use super::read::read_config;
 use crate::hf::{
-    Architecture, ExtraTensor, JsonConfig, Kept, LeftOut, Weights, prepare, save_weights,
+    Architecture, ExtraTensor, JsonConfig, Kept, LeftOut, Stored, Weights, prepare, save_weights,
 };
 
+/// Paths of the embedding and of the output matrix.
 const EMBEDDING: &str = "model.embed_tokens.weight";
 const OUTPUT: &str = "lm_head.weight";
 const SCORE: &str = "score.weight";
@@ -28,7 +29,7 @@ impl HfFolder for Llama {
             let name = json.architecture()?.unwrap_or_default();
             return Err(json.unsupported(
                 format!("architecture {name} as a language model"),
-                &Family::classes("ForCausalLM"),
+                &Family::classes(Task::CausalLm),
             ));
         }
         let folder = Folder::read(dir, json)?;
@@ -39,8 +40,8 @@ impl HfFolder for Llama {
     fn save(&self, dir: &Path) -> Result<(), SaveError> {
         prepare(dir)?;
         let model = self.clone().merged();
-        save_weights(&model, dir, |path| Some(path.to_owned()), Vec::new())?;
-        self.kept().write(dir, to_json(self, "ForCausalLM"))
+        save_weights(&model, dir, |path| Some(self.stored(path)), Vec::new())?;
+        self.kept().write(dir, to_json(self, Task::CausalLm))
     }
 
     fn context_length(&self) -> usize {
@@ -57,10 +58,10 @@ impl HfReward for Llama {
         let is_reward = match json.kind()? {
             Architecture::DecoderReward => true,
             Architecture::Decoder => false,
-            Architecture::Bert => {
+            Architecture::Encoder => {
                 return Err(json.unsupported(
                     "an encoder as a decoder reward model".to_owned(),
-                    &Family::classes("ForSequenceClassification"),
+                    &Family::classes(Task::Reward),
                 ));
             }
         };
@@ -68,6 +69,13 @@ impl HfReward for Llama {
             json.one_label()?;
         }
         let folder = Folder::read(dir, json)?;
+        let family = folder.config.family();
+        if !family.has_reward {
+            return Err(folder.json.unsupported(
+                format!("a {} as a reward model", family.class),
+                &Family::classes(Task::Reward),
+            ));
+        }
         // A reward model needs no output matrix.
         let config = LlamaConfig {
             tie_word_embeddings: true,
@@ -89,15 +97,23 @@ impl HfReward for Llama {
         _max_length: usize,
         dir: &Path,
     ) -> Result<(), SaveError> {
+        let fail = |message| SaveError::Serialize {
+            path: dir.to_owned(),
+            message,
+        };
+        let family = self.config().family();
+        let Some(class) = family.class_of(Task::Reward) else {
+            let message = format!(
+                "no class of transformers reads a {} reward model",
+                family.class
+            );
+            return Err(fail(message));
+        };
         if pooling != Pooling::LastToken || head.bias.is_some() {
-            return Err(SaveError::Serialize {
-                path: dir.to_owned(),
-                message: format!(
-                    "{}ForSequenceClassification reads the last token and has no bias: use \
-                     pooling last_token and a head without bias",
-                    self.config().family().class
-                ),
-            });
+            return Err(fail(format!(
+                "{class} reads the last token and has no bias: use pooling last_token and a head \
+                 without bias"
+            )));
         }
         prepare(dir)?;
         let model = self.clone().merged();
@@ -107,9 +123,9 @@ impl HfReward for Llama {
             shape: weight.dims().to_vec(),
             values: weight.into_data().iter::<f32>().collect(),
         };
-        let keep = |path: &str| (path != OUTPUT).then(|| path.to_owned());
+        let keep = |path: &str| (path != OUTPUT).then(|| self.stored(path));
         save_weights(&model, dir, keep, vec![score])?;
-        let mut json = to_json(self, "ForSequenceClassification");
+        let mut json = to_json(self, Task::Reward);
         json["num_labels"] = json!(1);
         json["id2label"] = json!({"0": "reward"});
         json["label2id"] = json!({"reward": 0});
@@ -118,6 +134,17 @@ impl HfReward for Llama {
         let config = self.config();
         json["pad_token_id"] = json!(pad_token_id.or(config.pad_token_id).or(config.bos_token_id));
         self.kept().write(dir, json)
+    }
+}
+
+impl Llama {
+    /// A parameter's place in the files of the family.
+    fn stored(&self, path: &str) -> Stored {
+        let names = &self.config().family().names;
+        Stored {
+            name: names.of(path),
+            transposed: names.is_transposed(path),
+        }
     }
 }
 
@@ -143,17 +170,19 @@ impl Folder {
         let weights = Weights::open(dir)?;
         // A tied checkpoint may hold the shared matrix under both names. Where the two differ the
         // weights are right and the configuration is wrong, as transformers has it.
-        let embedding = names(EMBEDDING, false)
-            .into_iter()
-            .find(|n| weights.contains(n));
-        if let (true, true, Some(embedding)) = (
-            config.tie_word_embeddings,
-            weights.contains(OUTPUT),
-            embedding,
-        ) && !weights.equal(&embedding, OUTPUT)?
+        let family = config.family();
+        let first = |mut all: Vec<String>| {
+            all.retain(|name| weights.contains(name));
+            all.into_iter().next()
+        };
+        let embedding = first(names(family, EMBEDDING, false));
+        let output = first(names(family, OUTPUT, false));
+        if let (true, Some(embedding), Some(output)) =
+            (config.tie_word_embeddings, embedding, output)
+            && !weights.equal(&embedding, &output)?
         {
             tracing::warn!(
-                "{}: tie_word_embeddings = true, but {OUTPUT} differs from {embedding}: the two \
+                "{}: tie_word_embeddings = true, but {output} differs from {embedding}: the two \
                  are not tied, and the model is saved with tie_word_embeddings = false",
                 json.path.display()
             );
@@ -177,16 +206,23 @@ impl Folder {
     ) -> Result<(Llama, Option<ScalarHead>), LoadError> {
         let weights = &self.weights;
         let tied = self.config.tie_word_embeddings;
-        let found = weights.find(config.parameters(), |path| names(path, tied))?;
+        let family = config.family();
+        let names = |path: &str| names(family, path, tied);
+        let is_transposed = |path: &str| family.names.is_transposed(path);
+        let found = weights.find_stored(config.parameters(), names, is_transposed)?;
         let score = with_head.then(|| ("weight".to_owned(), vec![1, config.hidden_size]));
         let score = weights.find(score, |_| vec![SCORE.to_owned()])?;
         // A weight that the architecture has no place for (a bias that config.json does not
         // announce, a layer too many) would be left out of the function without a word.
+        let files = &family.names;
         weights.left_out(&[&found, &score], |name| match name {
-            OUTPUT if tied => Some(LeftOut::Buffer),
-            OUTPUT | SCORE => Some(LeftOut::Told),
-            _ if name.ends_with("inv_freq") => Some(LeftOut::Buffer),
-            _ => None,
+            name if files.output.contains(&name) && tied => Some(LeftOut::Buffer),
+            name if files.output.contains(&name) || name == SCORE => Some(LeftOut::Told),
+            name => {
+                let mut buffers = files.buffers.iter();
+                let is_buffer = buffers.any(|buffer| name.ends_with(buffer));
+                is_buffer.then_some(LeftOut::Buffer)
+            }
         })?;
         let blank = Llama::blank(config, device).map_err(|e| self.json.invalid(e))?;
         let model = weights.fill(blank, &found)?.with_kept(self.kept.clone());
@@ -200,25 +236,30 @@ impl Folder {
 }
 
 /// The names that the tensor of a parameter may have, the preferred first.
-fn names(path: &str, tied: bool) -> Vec<String> {
-    let mut names = vec![path.to_owned()];
+fn names(family: &Family, path: &str, tied: bool) -> Vec<String> {
+    let files = &family.names;
+    if path == OUTPUT {
+        return files.output.iter().map(|&name| name.to_owned()).collect();
+    }
+    let name = files.of(path);
     // Checkpoints of the bare model carry no prefix.
-    names.extend(path.strip_prefix("model.").map(str::to_owned));
+    let bare = name.strip_prefix(files.prefix).map(str::to_owned);
+    let mut names: Vec<String> = [name].into_iter().chain(bare).collect();
     // A tied checkpoint may hold the shared matrix under the output's name alone.
     if tied && path == EMBEDDING {
-        names.push(OUTPUT.to_owned());
+        names.extend(files.output.iter().map(|&name| name.to_owned()));
     }
     names
 }
 
-/// `config.json` of the family's class that ends in `task`.
-fn to_json(model: &Llama, task: &str) -> Value {
+/// `config.json` of the family's class for a task.
+fn to_json(model: &Llama, task: Task) -> Value {
     let config = model.config();
     let family = config.family();
     let mut json = serde_json::to_value(config).unwrap_or_default();
-    json["architectures"] = json!([format!("{}{task}", family.class)]);
+    json["architectures"] = json!([family.class_of(task)]);
     json["model_type"] = json!(family.model_type);
-    json["hidden_act"] = json!("silu");
+    json["hidden_act"] = json!(family.activations[0]);
     json["head_dim"] = json!(config.head_dim());
     json["rope_scaling"] = json!(config.rope_scaling);
     json["torch_dtype"] = json!("float32");

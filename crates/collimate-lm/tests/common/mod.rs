@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::tensor::{Device, Gradients, Tensor, TensorData};
-use collimate_lm::{LayerKind, LlamaConfig, ModelType, RopeScaling};
+use collimate_lm::{LayerKind, LayerRope, LlamaConfig, ModelType, RopeScaling};
 use collimate_nn::{Backbone, DeviceBatch, Forward, Pack};
 use serde_json::Value;
 
@@ -234,8 +234,9 @@ pub fn warned<T>(f: impl FnOnce() -> T) -> (T, String) {
     (result, text)
 }
 
-/// Configurations whose layers differ: a Qwen3 with normalised queries and keys and a head size of
-/// its own, and a SmolLM3 with biases, scaled positions and a layer that knows none.
+/// Configurations whose parts differ: a Qwen3 with normalised queries and keys and a head size of
+/// its own, a SmolLM3 with biases, scaled positions and a layer that knows none, and one of each
+/// other design.
 pub fn layered(sizes: &LlamaConfig) -> Vec<(ModelType, LlamaConfig)> {
     let qwen3 = LlamaConfig {
         model_type: Some(ModelType::Qwen3),
@@ -267,8 +268,93 @@ pub fn layered(sizes: &LlamaConfig) -> Vec<(ModelType, LlamaConfig)> {
             mscale: None,
             mscale_all_dim: None,
             truncate: None,
+            llama_4_scaling_beta: None,
         }),
         ..sizes.clone()
     };
-    vec![(ModelType::Qwen3, qwen3), (ModelType::SmolLm3, smollm3)]
+    let mut all = vec![(ModelType::Qwen3, qwen3), (ModelType::SmolLm3, smollm3)];
+    all.extend(others(sizes));
+    all
+}
+
+fn others(sizes: &LlamaConfig) -> Vec<(ModelType, LlamaConfig)> {
+    let of = |kind| LlamaConfig {
+        model_type: Some(kind),
+        ..sizes.clone()
+    };
+    let kinds = vec![LayerKind::SlidingAttention, LayerKind::FullAttention];
+    let gemma2 = LlamaConfig {
+        num_hidden_layers: 2,
+        sliding_window: Some(4),
+        layer_types: Some(kinds.clone()),
+        query_pre_attn_scalar: Some(5.0),
+        attn_logit_softcapping: Some(2.0),
+        final_logit_softcapping: Some(4.0),
+        ..of(ModelType::Gemma2)
+    };
+    let gemma3 = LlamaConfig {
+        num_hidden_layers: 2,
+        qk_norm: true,
+        sliding_window: Some(4),
+        layer_types: Some(kinds),
+        sliding_rope: Some(LayerRope {
+            rope_theta: 100.0,
+            rope_scaling: None,
+        }),
+        rope_scaling: Some(RopeScaling::Linear { factor: 2.0 }),
+        ..of(ModelType::Gemma3)
+    };
+    let olmo2 = LlamaConfig {
+        qk_norm: true,
+        ..of(ModelType::Olmo2)
+    };
+    let granite = LlamaConfig {
+        embedding_multiplier: Some(3.0),
+        residual_multiplier: Some(0.5),
+        attention_multiplier: Some(0.2),
+        logits_scaling: Some(2.0),
+        ..of(ModelType::Granite)
+    };
+    let phi3 = LlamaConfig {
+        partial_rotary_factor: Some(0.5),
+        sliding_window: Some(5),
+        ..of(ModelType::Phi3)
+    };
+    let whole_heads = |kind| LlamaConfig {
+        num_key_value_heads: sizes.num_attention_heads,
+        head_dim: None,
+        hidden_size: 4 * sizes.num_attention_heads,
+        attention_bias: true,
+        mlp_bias: true,
+        ..of(kind)
+    };
+    let neox = LlamaConfig {
+        use_parallel_residual: true,
+        partial_rotary_factor: Some(0.5),
+        ..whole_heads(ModelType::GptNeoX)
+    };
+    let ministral = LlamaConfig {
+        rope_scaling: Some(RopeScaling::Yarn {
+            factor: 4.0,
+            original_max_position_embeddings: 8,
+            attention_factor: None,
+            beta_fast: None,
+            beta_slow: None,
+            mscale: Some(1.0),
+            mscale_all_dim: Some(1.0),
+            truncate: None,
+            llama_4_scaling_beta: Some(0.5),
+        }),
+        ..of(ModelType::Ministral3)
+    };
+    vec![
+        (ModelType::Gemma2, gemma2),
+        (ModelType::Gemma3, gemma3),
+        (ModelType::Olmo2, olmo2),
+        (ModelType::Granite, granite),
+        (ModelType::Phi3, phi3),
+        (ModelType::GptNeoX, neox),
+        (ModelType::Gpt2, whole_heads(ModelType::Gpt2)),
+        (ModelType::Ministral3, ministral),
+    ]
 }

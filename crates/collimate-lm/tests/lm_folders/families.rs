@@ -6,10 +6,16 @@ use super::*;
 fn what_contradicts_the_family_is_refused() {
     for (name, key, given, parts) in [
         (
+            "llama-gqa-tied",
+            "layer_types",
+            value!(vec!["full_attention"; 5]),
+            &["layer_types names 5 layers", "num_hidden_layers = 2"][..],
+        ),
+        (
             "qwen2-window",
             "sliding_window",
             value!(0),
-            &["sliding_window is 0"][..],
+            &["sliding_window is 0"],
         ),
         (
             "qwen2-window",
@@ -230,6 +236,15 @@ fn options_of_another_family_are_not_built() {
         |c| c.rope_scaling = Some(collimate_lm::RopeScaling::Linear { factor: 0.0 }),
         &["rope_scaling.factor is 0", "above 0"],
     );
+}
+
+#[test]
+fn a_token_that_the_model_does_not_have_is_told() {
+    let dir = with("llama-gqa-tied", "eos_token_id", value!(1_000_000));
+    let (model, told) = warned(|| Llama::load(dir.path(), &device()));
+    model.unwrap();
+    assert!(told.contains("eos_token_id = 1000000"), "{told}");
+    assert!(told.contains("vocab_size"), "{told}");
 }
 
 /// Configurations that runs have written before stay the same, byte by byte.

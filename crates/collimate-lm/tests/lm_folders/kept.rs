@@ -134,7 +134,7 @@ fn an_encoder_keeps_its_folder() {
         c["attention_probs_dropout_prob"] = value!(0.25);
         c["classifier_dropout"] = value!(0.5);
     });
-    let model = Bert::load(dir.path(), &device()).unwrap();
+    let model = Encoder::load(dir.path(), &device()).unwrap();
     let (plain, reward) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     model.save(plain.path()).unwrap();
     let pooling = Pooling::Mean;

@@ -46,7 +46,7 @@ fn a_save_removes_the_parts_of_an_earlier_one() {
 
 #[test]
 fn and_so_in_the_folders_of_modules() {
-    let model = Bert::load(&fixture("bert-mean"), &device()).unwrap();
+    let model = Encoder::load(&fixture("bert-mean"), &device()).unwrap();
     let dir = tempfile::tempdir().unwrap();
     let folders = ["", "1_Pooling", "2_Dense"].map(|name| dir.path().join(name));
     folders.iter().for_each(|folder| litter(folder));

@@ -3,9 +3,11 @@
 mod bad;
 #[path = "../common/mod.rs"]
 mod common;
+mod encoders;
 mod families;
 mod kept;
 mod leftovers;
+mod more_families;
 mod options;
 mod pretrained;
 mod rope;
@@ -17,7 +19,7 @@ mod values;
 use std::path::Path;
 
 use burn::tensor::Device;
-use collimate_lm::{Bert, Llama, eos_token_ids};
+use collimate_lm::{Encoder, Llama, eos_token_ids};
 use collimate_nn::{HfFolder, HfReward, LoadError, ScalarHead};
 use common::{copy, edit_config, edit_tensors, fixture, json, read_tensors, warned, write_tensors};
 use serde_json::{Value, json as value};

@@ -36,7 +36,10 @@ fn options_that_change_the_function_are_refused_by_name() {
     ] {
         let shown = format!("{key} = {given}");
         let dir = with("bert-mean", key, given);
-        check(&Bert::load(dir.path(), &device()).unwrap_err(), &[&shown]);
+        check(
+            &Encoder::load(dir.path(), &device()).unwrap_err(),
+            &[&shown],
+        );
     }
 }
 
@@ -66,7 +69,7 @@ fn quantised_folders_are_refused_by_method() {
             value!({"quant_method": "gptq", "bits": 4}),
         );
         let error = match name {
-            "bert-mean" => Bert::load(dir.path(), &device()).unwrap_err(),
+            "bert-mean" => Encoder::load(dir.path(), &device()).unwrap_err(),
             _ => Llama::load(dir.path(), &device()).unwrap_err(),
         };
         check(&error, &["quantization_config", "gptq", "not quantised"]);

@@ -6,7 +6,7 @@ use collimate_nn::Pooling;
 /// A reward folder of an encoder.
 fn reward() -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
-    let model = Bert::load(&fixture("bert-mean"), &device()).unwrap();
+    let model = Encoder::load(&fixture("bert-mean"), &device()).unwrap();
     model
         .save_reward(&head(32, true), Pooling::Cls, None, 32, dir.path())
         .unwrap();
@@ -32,7 +32,7 @@ fn modules_are_those_that_the_folder_names() {
         dir.path(),
         &[("", "Transformer"), ("pool", "Pooling"), ("score", "Dense")],
     );
-    let parts = Bert::load_reward(dir.path(), &device()).unwrap();
+    let parts = Encoder::load_reward(dir.path(), &device()).unwrap();
     assert!(parts.head.is_some() && parts.pooling == Pooling::Cls);
     for (list, part) in [
         (
@@ -63,7 +63,7 @@ fn modules_are_those_that_the_folder_names() {
         ),
     ] {
         modules(dir.path(), list);
-        let error = Bert::load_reward(dir.path(), &device()).unwrap_err();
+        let error = Encoder::load_reward(dir.path(), &device()).unwrap_err();
         check(&error, &["modules.json", part]);
     }
     // A new head reads the states before they are normalised: told.
@@ -71,7 +71,7 @@ fn modules_are_those_that_the_folder_names() {
         dir.path(),
         &[("", "Transformer"), ("pool", "Pooling"), ("2", "Normalize")],
     );
-    let (parts, told) = warned(|| Bert::load_reward(dir.path(), &device()).unwrap());
+    let (parts, told) = warned(|| Encoder::load_reward(dir.path(), &device()).unwrap());
     assert!(parts.head.is_none());
     assert!(told.contains("Normalize is no part"), "{told}");
 }
@@ -81,7 +81,7 @@ fn a_head_that_cannot_be_read_is_not_replaced() {
     // Without its weights (they may be in a .bin), or with an activation that is not spelled out.
     let dir = reward();
     std::fs::remove_file(dir.path().join("2_Dense/model.safetensors")).unwrap();
-    let error = Bert::load_reward(dir.path(), &device()).unwrap_err();
+    let error = Encoder::load_reward(dir.path(), &device()).unwrap_err();
     check(&error, &["2_Dense", "cannot read"]);
     for (key, given, part) in [
         (
@@ -97,7 +97,7 @@ fn a_head_that_cannot_be_read_is_not_replaced() {
         config[key] = given.into();
         std::fs::write(&path, config.to_string()).unwrap();
         check(
-            &Bert::load_reward(dir.path(), &device()).unwrap_err(),
+            &Encoder::load_reward(dir.path(), &device()).unwrap_err(),
             &[part],
         );
     }
@@ -108,13 +108,13 @@ fn a_head_without_a_bias_is_one() {
     let dir = reward();
     let dense = dir.path().join("2_Dense");
     edit_tensors(&dense, |tensors| tensors.retain(|t| t.0 != "linear.bias"));
-    let error = Bert::load_reward(dir.path(), &device()).unwrap_err();
+    let error = Encoder::load_reward(dir.path(), &device()).unwrap_err();
     check(&error, &["linear.bias is missing"]);
     let path = dense.join("config.json");
     let mut config = json(&path);
     config["bias"] = value!(false);
     std::fs::write(&path, config.to_string()).unwrap();
-    let head = Bert::load_reward(dir.path(), &device())
+    let head = Encoder::load_reward(dir.path(), &device())
         .unwrap()
         .head
         .unwrap();
@@ -130,14 +130,14 @@ fn rules_for_texts_are_told() {
         settings.to_string(),
     )
     .unwrap();
-    let (_, told) = warned(|| Bert::load_reward(dir.path(), &device()).unwrap());
+    let (_, told) = warned(|| Encoder::load_reward(dir.path(), &device()).unwrap());
     assert!(told.contains("do_lower_case"), "{told}");
     let dir = reward();
-    let (_, told) = warned(|| Bert::load_reward(dir.path(), &device()).unwrap());
+    let (_, told) = warned(|| Encoder::load_reward(dir.path(), &device()).unwrap());
     assert_eq!(told, "");
     let prompts = value!({"prompts": {"query": "query: "}, "default_prompt_name": "query"});
     let path = dir.path().join("config_sentence_transformers.json");
     std::fs::write(path, prompts.to_string()).unwrap();
-    let (_, told) = warned(|| Bert::load_reward(dir.path(), &device()).unwrap());
+    let (_, told) = warned(|| Encoder::load_reward(dir.path(), &device()).unwrap());
     assert!(told.contains("default_prompt_name = query"), "{told}");
 }

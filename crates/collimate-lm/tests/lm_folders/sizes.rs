@@ -2,7 +2,7 @@
 
 use super::*;
 use collimate_core::Key;
-use collimate_lm::{BertConfig, LlamaConfig};
+use collimate_lm::{EncoderConfig, LlamaConfig};
 
 /// Each of these would take more memory or time than there is.
 #[test]
@@ -80,7 +80,7 @@ fn sizes_beyond_the_file_cost_nothing() {
         ("vocab_size", u64::MAX, &["vocab_size is"]),
     ] {
         let dir = with("bert-mean", key, value!(size));
-        check(&Bert::load(dir.path(), &device()).unwrap_err(), parts);
+        check(&Encoder::load(dir.path(), &device()).unwrap_err(), parts);
     }
     assert!(started.elapsed().as_secs() < 20, "{:?}", started.elapsed());
 }
@@ -94,12 +94,12 @@ fn sizes_of_a_new_model_are_bounded() {
     };
     let error = Llama::new(&config, Key::new(0, "init"), &device()).unwrap_err();
     assert!(error.to_string().contains("2^40 parameters"), "{error}");
-    let config = BertConfig {
+    let config = EncoderConfig {
         vocab_size: 4_000_000_000,
         hidden_size: 12_000,
-        ..BertConfig::default()
+        ..EncoderConfig::default()
     };
-    let error = Bert::new(&config, Key::new(0, "init"), &device()).unwrap_err();
+    let error = Encoder::new(&config, Key::new(0, "init"), &device()).unwrap_err();
     assert!(error.to_string().contains("2^40 parameters"), "{error}");
 }
 

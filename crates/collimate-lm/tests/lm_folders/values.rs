@@ -81,7 +81,7 @@ fn values_that_are_no_numbers_are_refused_by_name() {
         tensor.3[..4].copy_from_slice(&f32::NAN.to_le_bytes());
     });
     check(
-        &Bert::load(dir.path(), &device()).unwrap_err(),
+        &Encoder::load(dir.path(), &device()).unwrap_err(),
         &[name, "NaN"],
     );
 }
@@ -89,7 +89,7 @@ fn values_that_are_no_numbers_are_refused_by_name() {
 #[test]
 fn what_is_left_out_is_told_in_one_line() {
     // The fixture's pooler and classifier are no part of an encoder; index buffers are not told.
-    let (_, told) = warned(|| Bert::load(&fixture("bert-cls-prefixed"), &device()).unwrap());
+    let (_, told) = warned(|| Encoder::load(&fixture("bert-cls-prefixed"), &device()).unwrap());
     assert_eq!(told.lines().count(), 1, "{told}");
     for part in [
         "bert.pooler.dense",

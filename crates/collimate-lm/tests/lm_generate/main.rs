@@ -164,6 +164,6 @@ pub(crate) fn whole_logits(model: &Llama, sequences: &[Vec<u32>], f: Forward) ->
     let batch = common::rows_batch(model, sequences);
     let last = batch.indices(batch.sequences.iter().map(|s| s.last));
     let hidden = model.hidden(&batch, f).select(0, last);
-    let logits = host(&hidden.matmul(model.output_weight().transpose()));
+    let logits = host(&model.output_head().logits(hidden));
     logits.chunks_exact(VOCAB).map(<[f32]>::to_vec).collect()
 }

@@ -61,6 +61,9 @@ fn adapters_on_off_and_merged() {
     for (name, device) in plain_devices() {
         check_adapters(&format!("llama on {name}"), llama(&device));
         check_adapters(&format!("bert on {name}"), bert(&device));
+        for (kind, model) in encoders(&device) {
+            check_adapters(&format!("{kind} on {name}"), model);
+        }
     }
     let device = collimate_testkit::flex();
     check_adapters("llama, tracked", llama(&device));

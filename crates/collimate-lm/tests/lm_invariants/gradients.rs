@@ -86,20 +86,39 @@ fn recomputed_blocks_learn_the_same_bit_by_bit() {
         for model in [model, adapted] {
             let plain = learned(model.clone(), false, loss);
             assert!(!plain.1.is_empty());
-            assert_eq!(learned(model, true, loss), plain, "llama on {name}");
+            // Without a norm before the projections four parts read a block's input, and their
+            // gradients are summed in another order.
+            let sums_otherwise = model.config().model_type == Some(collimate_lm::ModelType::Olmo2);
+            let again = learned(model, true, loss);
+            if sums_otherwise {
+                assert_close(&name, &again.0, &wide(&plain.0), 1e-6);
+                for (path, values) in &again.1 {
+                    assert_close(
+                        &format!("{name}, {path}"),
+                        values,
+                        &wide(&plain.1[path]),
+                        1e-4,
+                    );
+                }
+                continue;
+            }
+            assert!(
+                again == plain,
+                "llama on {name}: recomputed blocks learn otherwise"
+            );
         }
     }
     for (name, device) in devices() {
         let model = bert(&device);
         let batch = common::rows_batch(&model, &[vec![1, 5, 9, 2], vec![3, 2]]);
-        let loss = |m: &Bert, f| {
+        let loss = |m: &Encoder, f| {
             pool(m.hidden(&batch, f), &batch, Pooling::Mean)
                 .sum_dim(1)
                 .sum()
         };
         let plain = learned(model.clone(), false, loss);
         assert_eq!(learned(model.clone(), true, loss), plain, "bert on {name}");
-        let loss = |m: &Bert, f| pooled(m, &batch, Pooling::Cls, f).sum_dim(1).sum();
+        let loss = |m: &Encoder, f| pooled(m, &batch, Pooling::Cls, f).sum_dim(1).sum();
         let plain = learned(model.clone(), false, loss);
         assert!(
             learned(model, true, loss) == plain,
@@ -172,11 +191,11 @@ fn the_configured_eps_reaches_the_norms() {
             .collect();
         assert_close(&format!("llama on {name}"), &found, &wanted, 1e-5);
 
-        let config = BertConfig {
+        let config = EncoderConfig {
             layer_norm_eps: eps,
             ..bert(&device).config().clone()
         };
-        let model = without_layers(&Bert::new(&config, Key::new(4, "init"), &device).unwrap());
+        let model = without_layers(&Encoder::new(&config, Key::new(4, "init"), &device).unwrap());
         let tables = std::cell::RefCell::new(std::collections::BTreeMap::new());
         let _ = changed(&model, |path, values| {
             tables.borrow_mut().insert(path.to_owned(), wide(values));

@@ -124,6 +124,9 @@ fn the_cut_into_batches_changes_nothing() {
     for (name, device) in plain_devices() {
         check_split(&format!("llama on {name}"), &llama(&device));
         check_split(&format!("bert on {name}"), &bert(&device));
+        for (kind, model) in encoders(&device) {
+            check_split(&format!("{kind} on {name}"), &model);
+        }
     }
 }
 
@@ -167,7 +170,7 @@ fn log_probabilities_against_a_dense_softmax() {
         );
         let tokens = token_logps(
             model.hidden_at(&batch, batch.sources(), Forward::EVAL),
-            model.output_weight(),
+            model.output_head(),
             &batch,
         );
         assert_eq!(tokens.dims(), [3 + 6 + 4]);

@@ -10,7 +10,9 @@ mod rows;
 
 use burn::tensor::Device;
 use collimate_core::Key;
-use collimate_lm::{Bert, BertConfig, Llama, LlamaConfig};
+use collimate_lm::{
+    DebertaConfig, Encoder, EncoderConfig, EncoderType, Llama, LlamaConfig, ModernConfig,
+};
 use collimate_nn::{
     Adaptable, Backbone, CausalLm, DeviceBatch, Forward, LoraConfig, Pack, Pooling,
     completion_logps, parameters, pool, token_logps,
@@ -60,8 +62,8 @@ fn windowed(sliding_window: Option<usize>, device: &Device) -> Llama {
     Llama::new(&config(sliding_window), Key::new(3, "init"), device).unwrap()
 }
 
-pub(crate) fn bert(device: &Device) -> Bert {
-    let config = BertConfig {
+pub(crate) fn bert(device: &Device) -> Encoder {
+    let config = EncoderConfig {
         vocab_size: 30,
         hidden_size: 16,
         intermediate_size: 24,
@@ -71,7 +73,48 @@ pub(crate) fn bert(device: &Device) -> Bert {
         initializer_range: 0.3,
         ..Default::default()
     };
-    Bert::new(&config, Key::new(4, "init"), device).unwrap()
+    Encoder::new(&config, Key::new(4, "init"), device).unwrap()
+}
+
+/// Encoders whose layers are not a BERT's: an MPNet, whose scores depend on distances, a DeBERTa, and
+/// a ModernBERT with a window.
+pub(crate) fn encoders(device: &Device) -> Vec<(&'static str, Encoder)> {
+    let base = EncoderConfig {
+        type_vocab_size: 0,
+        num_hidden_layers: 3,
+        ..bert(device).config().clone()
+    };
+    let mpnet = EncoderConfig {
+        model_type: EncoderType::MpNet,
+        max_position_embeddings: 66,
+        ..base.clone()
+    };
+    let deberta = EncoderConfig {
+        model_type: EncoderType::DebertaV2,
+        deberta: Some(DebertaConfig {
+            position_buckets: Some(6),
+            ..DebertaConfig::default()
+        }),
+        ..base.clone()
+    };
+    let modern = EncoderConfig {
+        model_type: EncoderType::ModernBert,
+        modern: Some(ModernConfig {
+            local_attention: 4,
+            attention_bias: true,
+            mlp_dropout: 0.1,
+            attention_dropout: 0.1,
+            embedding_dropout: 0.1,
+            ..ModernConfig::default()
+        }),
+        ..base
+    };
+    let new = |config| Encoder::new(config, Key::new(4, "init"), device).unwrap();
+    vec![
+        ("mpnet", new(&mpnet)),
+        ("modernbert", new(&modern)),
+        ("deberta", new(&deberta)),
+    ]
 }
 
 pub(crate) fn sequence(noise: &mut Noise, len: usize) -> Vec<u32> {

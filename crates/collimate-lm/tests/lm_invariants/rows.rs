@@ -51,6 +51,11 @@ fn some_rows_are_those_of_all_and_learn_the_same() {
         let model = bert(&device);
         let batch = common::rows_batch(&model, &[vec![1, 5, 9, 2], vec![3, 2, 8]]);
         check(&format!("bert on {name}"), &model, &batch);
+        for (kind, model) in encoders(&device) {
+            let rows = [vec![1, 5, 9, 2, 4, 4, 7], vec![3, 2, 8]];
+            let batch = common::rows_batch(&model, &rows);
+            check(&format!("{kind} on {name}"), &model, &batch);
+        }
     }
 }
 
@@ -110,5 +115,5 @@ fn log_probabilities_of_all_rows_are_refused() {
     pack.push_shared(&[1, 5, 9], &[&[7, 2], &[8, 3, 2]]);
     let batch = pack.to_device(Llama::VISIBILITY, &device);
     let all = model.hidden(&batch, Forward::EVAL);
-    token_logps(all, model.output_weight(), &batch);
+    token_logps(all, model.output_head(), &batch);
 }

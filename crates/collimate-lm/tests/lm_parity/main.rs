@@ -2,6 +2,7 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod encoders;
 mod families;
 mod mistral;
 mod models;
@@ -12,9 +13,9 @@ mod tied;
 use std::path::{Path, PathBuf};
 
 use burn::tensor::{Device, Tensor, TensorData};
-use collimate_lm::{Bert, Llama};
+use collimate_lm::{Encoder, Llama};
 use collimate_nn::{
-    Adaptable, Backbone, CausalLm, Forward, HfFolder, HfReward, Lora, Pack, Pooling,
+    Adaptable, Backbone, CausalLm, Forward, HfFolder, HfReward, Lora, Pack, Pooling, ScalarHead,
     completion_logps, pool, token_logps,
 };
 use collimate_testkit::host;

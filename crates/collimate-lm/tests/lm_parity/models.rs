@@ -15,7 +15,7 @@ fn check_logps<M: CausalLm>(
     let together = common::rows_batch(model, &rows);
     let all = host(&token_logps(
         model.hidden_at(&together, together.sources(), f),
-        model.output_weight(),
+        model.output_head(),
         &together,
     ));
     let wanted: Vec<f64> = sequences
@@ -29,7 +29,7 @@ fn check_logps<M: CausalLm>(
         let start = sequence["completion_start"].as_u64().unwrap() as usize;
         let alone = common::rows_batch(model, std::slice::from_ref(ids));
         let hidden = model.hidden_at(&alone, alone.sources(), f);
-        let values = token_logps(hidden, model.output_weight(), &alone);
+        let values = token_logps(hidden, model.output_head(), &alone);
         let what = format!("{name}: token log-probs of {ids:?} alone");
         worst.see(&what, &host(&values), &numbers(&sequence["token_logps"]));
         let index = pack.push_shared(&ids[..start], &[&ids[start..]]).start;
@@ -82,7 +82,7 @@ pub(crate) fn check_causal(dir: &Path, expected: &Value, device: &Device) -> f64
                 &batch,
                 Pooling::LastToken,
             );
-            let logits = host(&last.matmul(model.output_weight().transpose()));
+            let logits = host(&model.output_head().logits(last));
             let best = (0..logits.len()).max_by(|&a, &b| logits[a].total_cmp(&logits[b]));
             assert_eq!(best, Some(wanted as usize), "{name}: after {sequence:?}");
             sequence.push(wanted);
@@ -93,7 +93,7 @@ pub(crate) fn check_causal(dir: &Path, expected: &Value, device: &Device) -> f64
 
 pub(crate) fn check_encoder(dir: &Path, expected: &Value, device: &Device) -> f64 {
     let name = dir.display().to_string();
-    let model = Bert::load(dir, device).unwrap();
+    let model = Encoder::load(dir, device).unwrap();
     let mut worst = Worst::default();
     let sequences = list(expected, "sequences");
     let rows: Vec<Vec<u32>> = sequences.iter().map(|s| ids(&s["ids"])).collect();
@@ -163,7 +163,7 @@ fn a_loaded_model_trains() {
         check::<Llama>("llama-gqa-tied", &device);
         check::<Llama>("llama-untied", &device);
         check::<Llama>("mistral-window", &device);
-        check::<Bert>("bert-mean", &device);
+        check::<Encoder>("bert-mean", &device);
     }
 }
 

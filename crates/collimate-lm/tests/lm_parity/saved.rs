@@ -62,8 +62,8 @@ fn saving_gives_back_the_same_bytes() {
         round_trip::<Llama>("llama-gqa-tied", &device);
         round_trip::<Llama>("llama-untied", &device);
         round_trip::<Llama>("mistral-window", &device);
-        round_trip::<Bert>("bert-mean", &device);
-        round_trip::<Bert>("bert-cls-prefixed", &device);
+        round_trip::<Encoder>("bert-mean", &device);
+        round_trip::<Encoder>("bert-cls-prefixed", &device);
     }
 }
 

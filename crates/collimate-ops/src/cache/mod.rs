@@ -11,7 +11,7 @@ use burn::tensor::Tensor;
 use collimate_core::Segment;
 
 use crate::plan::window_start;
-use crate::{AttentionPlan, Heads, Visibility, naive, segment_attention};
+use crate::{AttentionPlan, Heads, Scores, Visibility, naive, segment_attention};
 use pages::PageTable;
 use store::Store;
 
@@ -31,6 +31,7 @@ pub struct KvPages {
     layers: Vec<Store>,
     heads: Heads,
     window: Option<NonZeroUsize>,
+    scores: Scores,
 }
 
 impl KvPages {
@@ -41,13 +42,15 @@ impl KvPages {
             layers: (0..layers).map(|_| Store::default()).collect(),
             heads,
             window: None,
+            scores: Scores::default(),
         }
     }
 
     /// An empty cache for the same model.
     #[must_use]
     pub fn fresh(&self) -> Self {
-        Self::new(self.layers.len(), self.heads).with_window(self.window)
+        let fresh = Self::new(self.layers.len(), self.heads);
+        fresh.with_window(self.window).with_scores(self.scores)
     }
 
     /// The cache of a model with a sliding window ([`AttentionPlan::with_window`]): a token sees
@@ -56,6 +59,16 @@ impl KvPages {
     #[must_use]
     pub fn with_window(self, window: Option<NonZeroUsize>) -> Self {
         Self { window, ..self }
+    }
+
+    /// The cache of a model with scores of this form ([`AttentionPlan::with_scores`]).
+    ///
+    /// # Panics
+    /// As [`AttentionPlan::with_scores`].
+    #[must_use]
+    pub fn with_scores(self, scores: Scores) -> Self {
+        scores.assert_valid();
+        Self { scores, ..self }
     }
 
     /// Number of rows.
@@ -126,7 +139,7 @@ impl KvPages {
                 });
             }
             let plan = AttentionPlan::new(&segments, Visibility::Causal).ok();
-            append.plan = plan.map(|plan| plan.with_window(self.window));
+            append.plan = plan.map(|plan| plan.with_window(self.window).with_scores(self.scores));
         }
         append
     }
@@ -180,7 +193,7 @@ impl Append {
 }
 
 /// Writes the new tokens' keys and values to the cache and attends over what their rows hold up to
-/// and including them, as far as the cache's window reaches, scaled by `1 / √head_dim`.
+/// and including them, as far as the cache's window reaches, with the cache's [`Scores`].
 ///
 /// # Shapes
 /// `q`: `[new tokens, query · head_dim]`; `k`, `v`: `[new tokens, key_value · head_dim]`; result as
@@ -202,7 +215,7 @@ pub fn cached_attention(
     layer: usize,
     append: &Append,
 ) -> Tensor<2> {
-    let heads = cache.heads;
+    let (heads, scores) = (cache.heads, cache.scores);
     let tokens = append.slots.len();
     let keys = [tokens, heads.key_value * heads.head_dim];
     assert_eq!(
@@ -220,13 +233,14 @@ pub fn cached_attention(
     }
     match store {
         Store::Empty => q,
-        Store::Device(store) => naive::cached_attention(q, store, append, heads),
+        Store::Device(store) => naive::cached_attention(q, store, append, heads, scores),
         #[cfg(feature = "flex")]
         Store::Host(store) => {
             use crate::fused;
             let shape = q.dims();
             let q = fused::plain(q);
-            let out = crate::kernels::cached::forward(fused::slice(&q), store, append, heads);
+            let out =
+                crate::kernels::cached::forward(fused::slice(&q), store, append, heads, scores);
             fused::made_tensor(out, shape)
         }
     }

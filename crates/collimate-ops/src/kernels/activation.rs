@@ -77,8 +77,88 @@ pub(crate) fn swiglu(gate: &[f32], up: &[f32]) -> Vec<f32> {
     )
 }
 
-/// Gradients for gate and up, in one pass over memory.
+pub(crate) fn gelu_tanh(x: &[f32]) -> Vec<f32> {
+    map(
+        x,
+        #[inline(always)]
+        |x| x * math::logistic_cdf(x),
+    )
+}
+
+pub(crate) fn gelu_tanh_backward(x: &[f32], grad: &[f32]) -> Vec<f32> {
+    map2(
+        x,
+        grad,
+        #[inline(always)]
+        |x, g| g * gelu_tanh_slope(x)[1],
+    )
+}
+
+/// The factor of `x` in [`gelu_tanh`], and the derivative.
+#[inline(always)]
+fn gelu_tanh_slope(x: f32) -> [f32; 2] {
+    let cdf = math::logistic_cdf(x);
+    [cdf, x.mul_add(math::logistic_density(x), cdf)]
+}
+
+pub(crate) fn geglu(gate: &[f32], up: &[f32]) -> Vec<f32> {
+    map2(
+        gate,
+        up,
+        #[inline(always)]
+        |gate, up| gate * math::normal_cdf(gate) * up,
+    )
+}
+
+pub(crate) fn geglu_tanh(gate: &[f32], up: &[f32]) -> Vec<f32> {
+    map2(
+        gate,
+        up,
+        #[inline(always)]
+        |gate, up| gate * math::logistic_cdf(gate) * up,
+    )
+}
+
 pub(crate) fn swiglu_backward(gate: &[f32], up: &[f32], grad: &[f32]) -> [Vec<f32>; 2] {
+    gated_backward(
+        [gate, up, grad],
+        #[inline(always)]
+        |gate, up, g| {
+            let s = math::sigmoid(gate);
+            let slope = g * s;
+            [slope * up * gate.mul_add(1.0 - s, 1.0), slope * gate]
+        },
+    )
+}
+
+pub(crate) fn geglu_backward(gate: &[f32], up: &[f32], grad: &[f32]) -> [Vec<f32>; 2] {
+    gated_backward(
+        [gate, up, grad],
+        #[inline(always)]
+        |gate, up, g| {
+            let cdf = math::normal_cdf(gate);
+            let slope = gate.mul_add(math::normal_density(gate), cdf);
+            [g * up * slope, g * gate * cdf]
+        },
+    )
+}
+
+pub(crate) fn geglu_tanh_backward(gate: &[f32], up: &[f32], grad: &[f32]) -> [Vec<f32>; 2] {
+    gated_backward(
+        [gate, up, grad],
+        #[inline(always)]
+        |gate, up, g| {
+            let [cdf, slope] = gelu_tanh_slope(gate);
+            [g * up * slope, g * gate * cdf]
+        },
+    )
+}
+
+/// Gradients for gate and up, in one pass over memory: `f(gate, up, grad)` per element.
+fn gated_backward(
+    [gate, up, grad]: [&[f32]; 3],
+    f: impl Fn(f32, f32, f32) -> [f32; 2] + Copy + Sync,
+) -> [Vec<f32>; 2] {
     let len = gate.len();
     assert!(len == up.len() && len == grad.len(), "three sizes");
     let (mut d_gate, mut d_up) = (unwritten(len), unwritten(len));
@@ -93,11 +173,10 @@ pub(crate) fn swiglu_backward(gate: &[f32], up: &[f32], grad: &[f32]) -> [Vec<f3
                 || {
                     let outputs = d_gate.iter_mut().zip(d_up);
                     let inputs = gate.iter().zip(up).zip(grad);
-                    for ((d_gate, d_up), ((&gate, up), g)) in outputs.zip(inputs) {
-                        let s = math::sigmoid(gate);
-                        let slope = g * s;
-                        d_gate.write(slope * up * gate.mul_add(1.0 - s, 1.0));
-                        d_up.write(slope * gate);
+                    for ((d_gate, d_up), ((gate, up), g)) in outputs.zip(inputs) {
+                        let [to_gate, to_up] = f(*gate, *up, *g);
+                        d_gate.write(to_gate);
+                        d_up.write(to_up);
                     }
                 },
             );

@@ -32,9 +32,14 @@ impl Layout<'_> {
         (query * head_dim, key_value * head_dim)
     }
 
-    /// `1 / √head_dim`.
+    /// Factor of the products of queries and keys.
     pub(crate) fn scale(&self) -> f32 {
-        (1.0 / (self.heads.head_dim as f64).sqrt()) as f32
+        self.plan.scores().factor(self.heads.head_dim) as f32
+    }
+
+    /// Bound of the scores.
+    pub(crate) fn softcap(&self) -> Option<f32> {
+        self.plan.scores().softcap.map(|cap| cap as f32)
     }
 
     /// Rows of the keys that a block packs: those that any of its queries sees.
@@ -64,9 +69,9 @@ impl Layout<'_> {
     /// Elements between two queries' scores in a tile: room for every tile of a block whose packed
     /// keys take `columns`.
     pub(crate) fn score_stride(&self, columns: usize) -> usize {
-        match self.plan.window() {
+        match self.plan.span() {
             None => columns,
-            Some(window) => columns.min(padded(window.get().min(columns) + QUERIES + PAD - 2)),
+            Some(span) => columns.min(padded(span.min(columns) + QUERIES + PAD - 2)),
         }
     }
 }
@@ -239,6 +244,9 @@ impl WithSimd for Task<'_> {
                     let row = &mut scores[i * stride..i * stride + padded(keys.len())];
                     let (row, after) = row.split_at_mut(seen.end - keys.start);
                     let (before, row) = row.split_at_mut(seen.start - keys.start);
+                    if let Some(cap) = layout.softcap() {
+                        math::soft_capped(row, cap);
+                    }
                     let max = math::max(row);
                     math::exp_shifted(row, max);
                     before.fill(0.0);
@@ -300,9 +308,15 @@ mod tests {
         let segment = |start, len, parent| Segment { start, len, parent };
         let segments = [segment(0, 1000, None), segment(1000, 777, Some(0))];
         let heads = Heads::new(1, 1, 1).unwrap();
-        for window in [1, 7, 16, 33, 100, 900, 5000, usize::MAX] {
-            let plan = AttentionPlan::new(&segments, Visibility::Causal).unwrap();
+        let windows = [1, 7, 16, 33, 100, 900, 5000, usize::MAX];
+        let kinds = [Visibility::Causal, Visibility::Bidirectional];
+        for (window, kind) in windows
+            .into_iter()
+            .flat_map(|w| kinds.map(|kind| (w, kind)))
+        {
+            let plan = AttentionPlan::new(&segments, kind).unwrap();
             let plan = plan.with_window(NonZeroUsize::new(window));
+            let span = plan.span().unwrap();
             let layout = Layout { plan: &plan, heads };
             for block in plan.blocks() {
                 let packed: usize = layout.key_rows(block).map(|range| range.len()).sum();
@@ -310,14 +324,14 @@ mod tests {
                 assert_eq!(packed, block.own.len() + context);
                 let columns = padded(packed);
                 let stride = layout.score_stride(columns);
-                assert!(stride <= columns && stride < window.saturating_add(QUERIES + 2 * PAD));
+                assert!(stride <= columns && stride < span.saturating_add(QUERIES + 2 * PAD));
                 for first in (0..block.own.len()).step_by(QUERIES) {
                     let rows = QUERIES.min(block.own.len() - first);
                     let keys = layout.tile_keys(block, first, rows);
                     assert!(keys.start.is_multiple_of(PAD));
                     assert!(keys.start + padded(keys.len()) <= columns);
                     assert!(padded(keys.len()) <= stride);
-                    assert!(keys.len() < window.saturating_add(QUERIES + PAD));
+                    assert!(keys.len() < span.saturating_add(QUERIES + PAD));
                 }
             }
         }

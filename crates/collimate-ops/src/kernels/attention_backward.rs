@@ -28,6 +28,8 @@ struct Scratch {
     values_t: Vec<f32>,
     scores: Vec<f32>,
     d_scores: Vec<f32>,
+    /// Slopes of a row's capped scores.
+    slopes: Vec<f32>,
     queries: Vec<f32>,
     grads: Vec<f32>,
     d_queries: Vec<f32>,
@@ -267,10 +269,19 @@ fn tile<S: Simd>(
             after.fill(0.0);
             row
         });
+        if let Some(cap) = layout.softcap() {
+            scratch.slopes.resize(p.len(), 0.0);
+            math::soft_capped_with_slopes(p, &mut scratch.slopes, cap);
+        }
         math::exp_shifted(p, inputs.lse[(row0 + i) * query + head]);
         let mean = math::dot(p, ds);
         for (ds, p) in ds.iter_mut().zip(p.iter()) {
             *ds = p * (*ds - mean);
+        }
+        if layout.softcap().is_some() {
+            for (ds, slope) in ds.iter_mut().zip(&scratch.slopes) {
+                *ds *= slope;
+            }
         }
     }
     let turned = |data| View {

@@ -5,8 +5,8 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::math;
-use crate::Heads;
 use crate::cache::{Append, HostStore, PAGE};
+use crate::{Heads, Scores};
 
 /// Multiplications below which everything stays on one thread.
 const PARALLEL_FROM: usize = 1 << 18;
@@ -15,7 +15,13 @@ const PARALLEL_FROM: usize = 1 << 18;
 ///
 /// Every element is summed by one task in the order of the tokens, so that a query's result does
 /// not depend on what else is in the pass.
-pub(crate) fn forward(q: &[f32], store: &HostStore, append: &Append, heads: Heads) -> Vec<f32> {
+pub(crate) fn forward(
+    q: &[f32],
+    store: &HostStore,
+    append: &Append,
+    heads: Heads,
+    scores_of: Scores,
+) -> Vec<f32> {
     let Heads {
         key_value,
         head_dim,
@@ -25,7 +31,8 @@ pub(crate) fn forward(q: &[f32], store: &HostStore, append: &Append, heads: Head
     let part = heads.group() * head_dim;
     let mut out = vec![0.0; q.len()];
     let queries = append.queries();
-    let scale = (1.0 / (head_dim as f64).sqrt()) as f32;
+    let scale = scores_of.factor(head_dim) as f32;
+    let softcap = scores_of.softcap.map(|cap| cap as f32);
     let work: usize = queries
         .iter()
         .map(|query| query.seen.len() * heads.query * head_dim)
@@ -44,7 +51,7 @@ pub(crate) fn forward(q: &[f32], store: &HostStore, append: &Append, heads: Head
             #[inline(always)]
             || {
                 for (out, q) in out.chunks_exact_mut(head_dim).zip(q.chunks_exact(head_dim)) {
-                    one_head(out, q, store, &row, scale, scores);
+                    one_head(out, q, store, &row, (scale, softcap), scores);
                 }
             },
         );
@@ -78,7 +85,7 @@ fn one_head(
     q: &[f32],
     store: &HostStore,
     row: &Row<'_>,
-    scale: f32,
+    (scale, softcap): (f32, Option<f32>),
     scores: &mut Vec<f32>,
 ) {
     let HostStore {
@@ -102,6 +109,9 @@ fn one_head(
     }
     // What the last page holds beyond the row is of no row, or of another.
     let scores = &mut scores[seen.clone()];
+    if let Some(cap) = softcap {
+        math::soft_capped(scores, cap);
+    }
     let max = math::max(scores);
     math::exp_shifted(scores, max);
     let inverse = 1.0 / math::sum(scores);

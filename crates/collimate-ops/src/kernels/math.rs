@@ -35,6 +35,46 @@ pub(crate) fn exp(x: f32) -> f32 {
     if x < -87.3 { 0.0 } else { value * scale }
 }
 
+/// `tanh x`, relative error below 3e-7.
+///
+/// The polynomial of Cephes (`tanhf`) near zero, where `1 − 2 / (e²ˣ + 1)` would cancel.
+#[inline(always)]
+pub(crate) fn tanh(x: f32) -> f32 {
+    let z = x * x;
+    let p = -5.704_988_7e-3f32;
+    let p = p.mul_add(z, 2.063_908_8e-2);
+    let p = p.mul_add(z, -5.373_971_5e-2);
+    let p = p.mul_add(z, 1.333_144_2e-1);
+    let p = p.mul_add(z, -3.333_328e-1);
+    let near = (p * z).mul_add(x, x);
+    let far = 1.0 - 2.0 / (exp(2.0 * x.abs()) + 1.0);
+    if x.abs() < 0.625 {
+        near
+    } else {
+        far.copysign(x)
+    }
+}
+
+/// Replaces every element by `cap · tanh(x / cap)`.
+#[inline(always)]
+pub(crate) fn soft_capped(values: &mut [f32], cap: f32) {
+    let inverse = 1.0 / cap;
+    for value in values.iter_mut() {
+        *value = cap * tanh(*value * inverse);
+    }
+}
+
+/// [`soft_capped`], and the derivative `1 − tanh²` at every element.
+#[inline(always)]
+pub(crate) fn soft_capped_with_slopes(values: &mut [f32], slopes: &mut [f32], cap: f32) {
+    let inverse = 1.0 / cap;
+    for (value, slope) in values.iter_mut().zip(slopes) {
+        let t = tanh(*value * inverse);
+        *value = cap * t;
+        *slope = t.mul_add(-t, 1.0);
+    }
+}
+
 /// `1 / (1 + e⁻ˣ)`.
 #[inline(always)]
 pub(crate) fn sigmoid(x: f32) -> f32 {
@@ -67,6 +107,28 @@ pub(crate) fn normal_cdf(x: f32) -> f32 {
 #[inline(always)]
 pub(crate) fn normal_density(x: f32) -> f32 {
     0.398_942_3 * exp(-0.5 * x * x)
+}
+
+/// `√(2/π) · 2`, and that times 0.044715.
+const LOGISTIC: [f32; 2] = [1.595_769, 0.071_354_814];
+
+/// The approximation `(1 + tanh u) / 2 = σ(2u)` of [`normal_cdf`], with
+/// `u = √(2/π)·(x + 0.044715·x³)`; accurate in the left tail too.
+#[inline(always)]
+pub(crate) fn logistic_cdf(x: f32) -> f32 {
+    // Nothing is left of either tail at ±10, where the cube is far from an overflow.
+    let x = x.clamp(-10.0, 10.0);
+    let [a, b] = LOGISTIC;
+    sigmoid(x * b.mul_add(x * x, a))
+}
+
+/// The derivative of [`logistic_cdf`].
+#[inline(always)]
+pub(crate) fn logistic_density(x: f32) -> f32 {
+    let cdf = logistic_cdf(x);
+    let x = x.clamp(-10.0, 10.0);
+    let [a, b] = LOGISTIC;
+    cdf * (1.0 - cdf) * (3.0 * b).mul_add(x * x, a)
 }
 
 /// Largest element; `-inf` of none.
@@ -178,6 +240,19 @@ mod tests {
         assert_eq!(exp(f32::NEG_INFINITY), 0.0);
         assert_eq!(exp(-1e4), 0.0);
         assert_eq!(exp(0.0), 1.0);
+    }
+
+    #[test]
+    fn tanh_is_accurate_everywhere() {
+        for i in -200_000..=200_000 {
+            let x = i as f32 * 1e-4;
+            let expected = f64::from(x).tanh();
+            let error = (f64::from(tanh(x)) - expected).abs() / expected.abs().max(1e-30);
+            assert!(error < 3e-7, "tanh({x}): relative error {error:e}");
+        }
+        assert_eq!(tanh(0.0), 0.0);
+        assert_eq!(tanh(f32::INFINITY), 1.0);
+        assert_eq!(tanh(f32::MIN), -1.0);
     }
 
     #[test]

@@ -17,6 +17,17 @@ pub(crate) struct NormGrads {
     pub(crate) bias: Option<Vec<f32>>,
 }
 
+/// What a norm does beside scaling.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Centring<'a> {
+    /// Nothing.
+    None,
+    /// The row's mean is taken off.
+    Mean,
+    /// The row's mean is taken off, and this added to the result.
+    MeanAndBias(&'a [f32]),
+}
+
 /// Per row: the mean that was taken off, and the factor.
 pub(crate) type RowStats = Vec<[f32; 2]>;
 
@@ -33,19 +44,19 @@ fn stats(row: &[f32], centred: bool, eps: f64) -> [f32; 2] {
     [mean, factor as f32]
 }
 
-/// Norm of each row of `x`; `bias` also decides whether the mean is taken off.
+/// Norm of each row of `x`.
 pub(crate) fn forward(
     x: &[f32],
     weight: &[f32],
-    bias: Option<&[f32]>,
+    centring: Centring<'_>,
     eps: f64,
 ) -> (Vec<f32>, RowStats) {
     let width = weight.len();
     assert!(x.len().is_multiple_of(width), "rows of another width");
-    assert!(
-        bias.is_none_or(|bias| bias.len() == width),
-        "bias of another width"
-    );
+    if let Centring::MeanAndBias(bias) = centring {
+        assert_eq!(bias.len(), width, "bias of another width");
+    }
+    let centred = !matches!(centring, Centring::None);
     let mut y = unwritten(x.len());
     let mut saved = vec![[0.0; 2]; x.len() / width];
     let tasks = y
@@ -59,15 +70,20 @@ pub(crate) fn forward(
                 || {
                     let rows = y.chunks_exact_mut(width).zip(x.chunks_exact(width));
                     for ((y, x), saved) in rows.zip(saved) {
-                        let [mean, factor] = stats(x, bias.is_some(), eps);
+                        let [mean, factor] = stats(x, centred, eps);
                         *saved = [mean, factor];
-                        match bias {
-                            None => {
+                        match centring {
+                            Centring::None => {
                                 for ((y, x), w) in y.iter_mut().zip(x).zip(weight) {
                                     y.write(x * factor * w);
                                 }
                             }
-                            Some(bias) => {
+                            Centring::Mean => {
+                                for ((y, x), w) in y.iter_mut().zip(x).zip(weight) {
+                                    y.write((x - mean) * factor * w);
+                                }
+                            }
+                            Centring::MeanAndBias(bias) => {
                                 for (((y, x), w), b) in y.iter_mut().zip(x).zip(weight).zip(bias) {
                                     y.write(((x - mean) * factor).mul_add(*w, *b));
                                 }

@@ -7,29 +7,34 @@ use super::{math, unwritten, written};
 /// Rows of one task.
 const ROWS: usize = 64;
 
+/// Sizes of rows whose heads turn.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct RopeSizes {
+    pub(crate) width: usize,
+    pub(crate) head_dim: usize,
+    /// Elements of each head that turn, the first ones.
+    pub(crate) rotary: usize,
+}
+
 /// Rotates each head of each row; backwards when `inverse`.
-pub(crate) fn rope(
-    x: &[f32],
-    table: &[f32],
-    width: usize,
-    head_dim: usize,
-    inverse: bool,
-) -> Vec<f32> {
-    let half = head_dim / 2;
+pub(crate) fn rope(x: &[f32], table: &[f32], sizes: RopeSizes, inverse: bool) -> Vec<f32> {
+    let RopeSizes {
+        width,
+        head_dim,
+        rotary,
+    } = sizes;
+    let half = rotary / 2;
     assert!(
-        width.is_multiple_of(head_dim) && head_dim == 2 * half && x.len().is_multiple_of(width),
-        "rows of whole heads of an even size"
+        width.is_multiple_of(head_dim) && rotary == 2 * half && x.len().is_multiple_of(width),
+        "rows of whole heads, with pairs that turn"
     );
-    assert_eq!(
-        table.len() * width,
-        x.len() * head_dim,
-        "a table row per row"
-    );
+    assert!(rotary <= head_dim, "more turns than there is");
+    assert_eq!(table.len() * width, x.len() * rotary, "a table row per row");
     let sign = if inverse { -1.0f32 } else { 1.0 };
     let mut y = unwritten(x.len());
     let inputs = x
         .par_chunks(ROWS * width)
-        .zip(table.par_chunks(ROWS * head_dim));
+        .zip(table.par_chunks(ROWS * rotary));
     y.par_chunks_mut(ROWS * width)
         .zip(inputs)
         .for_each(|(y, (x, table))| {
@@ -37,10 +42,12 @@ pub(crate) fn rope(
                 #[inline(always)]
                 || {
                     let rows = y.chunks_exact_mut(width).zip(x.chunks_exact(width));
-                    for ((y, x), angles) in rows.zip(table.chunks_exact(head_dim)) {
+                    for ((y, x), angles) in rows.zip(table.chunks_exact(rotary)) {
                         let (cos, sin) = angles.split_at(half);
                         let heads = y.chunks_exact_mut(head_dim).zip(x.chunks_exact(head_dim));
                         for (y, x) in heads {
+                            let (x, still) = x.split_at(rotary);
+                            let (y, out_still) = y.split_at_mut(rotary);
                             let (low, high) = x.split_at(half);
                             let (out_low, out_high) = y.split_at_mut(half);
                             for i in 0..half {
@@ -48,12 +55,14 @@ pub(crate) fn rope(
                                 out_low[i].write(low[i] * cos[i] - high[i] * s);
                                 out_high[i].write(high[i] * cos[i] + low[i] * s);
                             }
+                            out_still.write_copy_of_slice(still);
                         }
                     }
                 },
             );
         });
-    // SAFETY: a row is whole heads of two halves, by the assertion above, and each is written.
+    // SAFETY: a row is whole heads of two halves and a rest, by the assertions above, and each is
+    // written.
     #[allow(unsafe_code)]
     unsafe {
         written(y)

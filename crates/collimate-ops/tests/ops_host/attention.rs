@@ -8,10 +8,11 @@ fn attention(
     k: &[f64],
     v: &[f64],
     segments: &[Segment],
-    causal: bool,
-    window: Option<usize>,
+    (causal, window): (bool, Option<usize>),
+    scores: Scores,
     heads: Heads,
 ) -> Vec<f64> {
+    let scale = scores.scale.unwrap_or(1.0 / (heads.head_dim as f64).sqrt());
     let Heads {
         query,
         key_value,
@@ -47,13 +48,21 @@ fn attention(
             // Ancestors lie before their descendants: these are in reading order.
             let mut visible: Vec<usize> = (0..tokens).filter(|s| sees(t, *s)).collect();
             if let Some(window) = window {
-                visible.drain(..visible.len().saturating_sub(window));
+                // Places in reading order: the token's own is behind its ancestors' tokens.
+                let place = visible.iter().position(|s| *s == t).unwrap();
+                let places = 0..visible.len();
+                let near = places.filter(|other| place.abs_diff(*other) < window);
+                visible = near.map(|place| visible[place]).collect();
             }
             let weights: Vec<f64> = visible
                 .iter()
                 .map(|s| {
                     let dot: f64 = q.iter().zip(&k[at(*s)..]).map(|(a, b)| a * b).sum();
-                    (dot / (head_dim as f64).sqrt()).exp()
+                    let score = scale * dot;
+                    match scores.softcap {
+                        Some(cap) => (cap * (score / cap).tanh()).exp(),
+                        None => score.exp(),
+                    }
                 })
                 .collect();
             let total: f64 = weights.iter().sum();
@@ -103,17 +112,32 @@ fn attention_by_definition() {
         noise.values(12 * 8, 1.5),
         noise.values(96, 1.5),
     );
-    for (visibility, window) in [
-        (Visibility::Causal, None),
-        (Visibility::Bidirectional, None),
-        (Visibility::Causal, Some(1)),
-        (Visibility::Causal, Some(2)),
-        (Visibility::Causal, Some(5)),
-        (Visibility::Causal, Some(8)),
+    let form = |scale, softcap| Scores { scale, softcap };
+    let default = Scores::default();
+    for (visibility, window, scores) in [
+        (Visibility::Causal, None, default),
+        (Visibility::Bidirectional, None, default),
+        (Visibility::Causal, Some(1), default),
+        (Visibility::Causal, Some(2), default),
+        (Visibility::Causal, Some(5), default),
+        (Visibility::Causal, Some(8), default),
+        (Visibility::Bidirectional, Some(1), default),
+        (Visibility::Bidirectional, Some(2), default),
+        (Visibility::Bidirectional, Some(4), default),
+        (Visibility::Causal, None, form(Some(0.3), None)),
+        (Visibility::Causal, None, form(None, Some(0.9))),
+        (Visibility::Bidirectional, None, form(Some(-0.7), Some(1.5))),
+        (
+            Visibility::Bidirectional,
+            Some(3),
+            form(Some(0.2), Some(0.5)),
+        ),
+        (Visibility::Causal, Some(3), form(Some(2.0), Some(50.0))),
     ] {
-        let causal = visibility == Visibility::Causal;
+        let seen = (visibility == Visibility::Causal, window);
         let plan = AttentionPlan::new(&segments, visibility).unwrap();
         let plan = plan.with_window(window.and_then(NonZeroUsize::new));
+        let plan = plan.with_scores(scores);
         let run = |q: Tensor<2>, k: Tensor<2>, v: Tensor<2>| {
             collimate_ops::segment_attention(q, k, v, &plan, heads)
         };
@@ -123,21 +147,21 @@ fn attention_by_definition() {
             &q,
             [12, 16],
             &|t| run(t.clone(), put(&k, 8, &t.device()), put(&v, 8, &t.device())),
-            &|x| attention(x, &wide(&k), &wide(&v), &segments, causal, window, heads),
+            &|x| attention(x, &wide(&k), &wide(&v), &segments, seen, scores, heads),
         );
         check(
             "attention, k",
             &k,
             [12, 8],
             &|t| run(put(&q, 16, &t.device()), t.clone(), put(&v, 8, &t.device())),
-            &|x| attention(&wide(&q), x, &wide(&v), &segments, causal, window, heads),
+            &|x| attention(&wide(&q), x, &wide(&v), &segments, seen, scores, heads),
         );
         check(
             "attention, v",
             &v,
             [12, 8],
             &|t| run(put(&q, 16, &t.device()), put(&k, 8, &t.device()), t.clone()),
-            &|x| attention(&wide(&q), &wide(&k), x, &segments, causal, window, heads),
+            &|x| attention(&wide(&q), &wide(&k), x, &segments, seen, scores, heads),
         );
     }
 }

@@ -9,7 +9,7 @@ fn rms_norm_and_layer_norm() {
     let mut noise = Noise::new(1);
     let x = noise.values(rows * width, 2.0);
     let (w, b) = (noise.values(width, 2.0), noise.values(width, 2.0));
-    let norm = |centred: bool| {
+    let norm = |centred: bool, shift: f64| {
         let (w, b) = (wide(&w), wide(&b));
         move |x: &[f64]| -> Vec<f64> {
             let rows = x.chunks(width).flat_map(|row| {
@@ -20,7 +20,6 @@ fn rms_norm_and_layer_norm() {
                 };
                 let var = row.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / width as f64;
                 let root = (var + 1e-3).sqrt();
-                let shift = if centred { 1.0 } else { 0.0 };
                 let unit: Vec<f64> = row.iter().map(|x| (x - mean) / root).collect();
                 unit.into_iter()
                     .zip(w.iter().zip(&b))
@@ -36,14 +35,21 @@ fn rms_norm_and_layer_norm() {
         &x,
         [rows, width],
         &|x| collimate_ops::rms_norm(x.clone(), vector(&w, &x), 1e-3),
-        &norm(false),
+        &norm(false, 0.0),
     );
     check(
         "layer_norm",
         &x,
         [rows, width],
-        &|x| collimate_ops::layer_norm(x.clone(), vector(&w, &x), vector(&b, &x), 1e-3),
-        &norm(true),
+        &|x| collimate_ops::layer_norm(x.clone(), vector(&w, &x), Some(vector(&b, &x)), 1e-3),
+        &norm(true, 1.0),
+    );
+    check(
+        "layer_norm without bias",
+        &x,
+        [rows, width],
+        &|x| collimate_ops::layer_norm(x.clone(), vector(&w, &x), None, 1e-3),
+        &norm(true, 0.0),
     );
 }
 
@@ -68,52 +74,95 @@ fn activations() {
     });
     let up = Noise::new(2).values(40, 2.0);
     let silu = |x: f64| x / (1.0 + (-x).exp());
-    check(
-        "swiglu, gate",
-        &x,
-        [4, 10],
-        &|x| collimate_ops::swiglu(x.clone(), tensor(&up, [4, 10], &x.device())),
-        &|x| {
-            x.iter()
-                .zip(&up)
-                .map(|(x, u)| silu(*x) * f64::from(*u))
-                .collect()
-        },
-    );
-    check(
-        "swiglu, up",
-        &up,
-        [4, 10],
-        &|u| collimate_ops::swiglu(tensor(&x, [4, 10], &u.device()), u),
-        &|u| {
-            x.iter()
-                .zip(u)
-                .map(|(x, u)| silu(f64::from(*x)) * u)
-                .collect()
-        },
-    );
+    let gelu = |x: f64| 0.5 * x * (1.0 + erf(x / 2f64.sqrt()));
+    let gelu_tanh = |x: f64| {
+        let inner = (2.0 / std::f64::consts::PI).sqrt() * (x + 0.044_715 * x.powi(3));
+        0.5 * x * (1.0 + inner.tanh())
+    };
+    check("gelu_tanh", &x, [4, 10], &collimate_ops::gelu_tanh, &|x| {
+        x.iter().map(|x| gelu_tanh(*x)).collect()
+    });
+    type Gated = fn(Tensor<2>, Tensor<2>) -> Tensor<2>;
+    type Activation<'a> = &'a dyn Fn(f64) -> f64;
+    let gated: [(&str, Gated, Activation<'_>); 3] = [
+        ("swiglu", collimate_ops::swiglu, &silu),
+        ("geglu", collimate_ops::geglu, &gelu),
+        ("geglu_tanh", collimate_ops::geglu_tanh, &gelu_tanh),
+    ];
+    for (name, op, activation) in gated {
+        check(
+            &format!("{name}, gate"),
+            &x,
+            [4, 10],
+            &|x| op(x.clone(), tensor(&up, [4, 10], &x.device())),
+            &|x| {
+                let pairs = x.iter().zip(&up);
+                pairs.map(|(x, u)| activation(*x) * f64::from(*u)).collect()
+            },
+        );
+        check(
+            &format!("{name}, up"),
+            &up,
+            [4, 10],
+            &|u| op(tensor(&x, [4, 10], &u.device()), u),
+            &|u| {
+                let pairs = x.iter().zip(u);
+                pairs.map(|(x, u)| activation(f64::from(*x)) * u).collect()
+            },
+        );
+    }
+}
+
+#[test]
+fn activations_stay_finite_far_out() {
+    let x = [-1e30f32, -1e4, -50.0, 50.0, 1e4, 1e30];
+    let fused = |device: &Device| collimate_ops::is_fused(&Tensor::<2>::ones([1, 1], device));
+    let devices = devices().into_iter().filter(|(_, device)| fused(device));
+    for (name, device) in devices {
+        let x: Tensor<2> = tensor(&x, [1, 6], &device).require_grad();
+        for op in [collimate_ops::gelu, collimate_ops::gelu_tanh] {
+            let y = op(x.clone());
+            assert_close(name, &host(&y), &[0.0, 0.0, 0.0, 50.0, 1e4, 1e30], 1e-6);
+            let grad = x.grad(&y.sum().backward()).unwrap();
+            assert_close(name, &host(&grad), &[0.0, 0.0, 0.0, 1.0, 1.0, 1.0], 1e-6);
+        }
+    }
 }
 
 #[test]
 fn rope_rotates_each_pair_by_its_angle() {
+    rotation(6);
+}
+
+#[test]
+fn a_part_of_each_head_rotates() {
+    for head_dim in [7, 8, 15] {
+        rotation(head_dim);
+    }
+}
+
+/// The first six elements of each head turn, in halves of this part.
+fn rotation(head_dim: usize) {
     let positions = [0u32, 3, 1, 900];
-    let (heads, head_dim) = (2, 6);
+    let (heads, rotary) = (2, 6);
     let x = Noise::new(3).values(4 * heads * head_dim, 1.0);
     check(
         "rope",
         &x,
         [4, heads * head_dim],
         &|x| {
-            let table = RopeTable::new(&positions, head_dim, 10_000.0, &x.device()).unwrap();
+            let table = RopeTable::new(&positions, rotary, 10_000.0, &x.device()).unwrap();
+            let table = table.partial(head_dim).unwrap();
+            assert_eq!((table.head_dim(), table.tokens()), (head_dim, 4));
             collimate_ops::rope(x, &table)
         },
         &|x| {
-            let mut y = vec![0.0; x.len()];
+            let mut y = x.to_vec();
             for (t, position) in positions.iter().enumerate() {
                 for h in 0..heads {
                     for i in 0..3 {
                         let angle =
-                            f64::from(*position) / 10_000f64.powf(2.0 * i as f64 / head_dim as f64);
+                            f64::from(*position) / 10_000f64.powf(2.0 * i as f64 / rotary as f64);
                         let low = t * heads * head_dim + h * head_dim + i;
                         let (a, b) = (x[low], x[low + 3]);
                         y[low] = a * angle.cos() - b * angle.sin();

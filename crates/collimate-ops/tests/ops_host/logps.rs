@@ -2,11 +2,12 @@
 
 use super::*;
 
-fn logp(h: &[f64], w: &[f64], width: usize, targets: &[i64]) -> Vec<f64> {
+fn logp(h: &[f64], w: &[f64], width: usize, targets: &[i64], cap: f64) -> Vec<f64> {
     let rows = h.chunks(width).zip(targets).map(|(h, target)| {
         let z: Vec<f64> = w
             .chunks(width)
             .map(|w| w.iter().zip(h).map(|(a, b)| a * b).sum())
+            .map(|z: f64| if cap > 0.0 { cap * (z / cap).tanh() } else { z })
             .collect();
         let max = z.iter().copied().fold(f64::NEG_INFINITY, f64::max);
         z[*target as usize] - max - z.iter().map(|z| (z - max).exp()).sum::<f64>().ln()
@@ -27,28 +28,34 @@ fn selected_logp_by_definition() {
         noise.values(vocab * width, 1.5),
     );
     let targets = [10, 0, 3, 3];
-    check(
-        "selected_logp, hidden",
-        &h,
-        [rows, width],
-        &|h| {
-            let w = tensor(&w, [vocab, width], &h.device());
-            let targets = ids(&targets, &h.device());
-            collimate_ops::selected_logp(h, w, targets).unsqueeze()
-        },
-        &|x| logp(x, &wide(&w), width, &targets),
-    );
-    check(
-        "selected_logp, weight",
-        &w,
-        [vocab, width],
-        &|w| {
-            let h = tensor(&h, [rows, width], &w.device());
-            let targets = ids(&targets, &w.device());
-            collimate_ops::selected_logp(h, w, targets).unsqueeze()
-        },
-        &|x| logp(&wide(&h), x, width, &targets),
-    );
+    // No cap, one that bends every logit, one that bends the large ones.
+    for cap in [None, Some(1.2), Some(6.0)] {
+        let limit = cap.unwrap_or(0.0);
+        let run = |h, w, device: &Device| {
+            let targets = ids(&targets, device);
+            collimate_ops::selected_logp_capped(h, w, targets, cap).unsqueeze()
+        };
+        check(
+            "selected_logp, hidden",
+            &h,
+            [rows, width],
+            &|h| {
+                let device = h.device();
+                run(h, tensor(&w, [vocab, width], &device), &device)
+            },
+            &|x| logp(x, &wide(&w), width, &targets, limit),
+        );
+        check(
+            "selected_logp, weight",
+            &w,
+            [vocab, width],
+            &|w| {
+                let device = w.device();
+                run(tensor(&h, [rows, width], &device), w, &device)
+            },
+            &|x| logp(&wide(&h), x, width, &targets, limit),
+        );
+    }
 }
 
 #[test]

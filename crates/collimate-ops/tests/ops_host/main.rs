@@ -10,8 +10,8 @@ use std::num::NonZeroUsize;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use collimate_core::Segment;
 use collimate_ops::{
-    AdamW, AdamWState, AttentionPlan, Heads, RopeTable, Visibility, adamw_step, adamw_step_scaled,
-    sum_of_squares,
+    AdamW, AdamWState, AttentionPlan, Heads, RopeTable, Scores, Visibility, adamw_step,
+    adamw_step_scaled, sum_of_squares,
 };
 use collimate_testkit::{Noise, assert_close, devices, finite_difference, host, tensor};
 

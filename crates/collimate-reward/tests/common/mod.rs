@@ -8,7 +8,7 @@ use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{Device, Gradients, Tensor};
 use collimate_core::Key;
 use collimate_data::TokenizedPair;
-use collimate_lm::{Bert, BertConfig, Llama, LlamaConfig};
+use collimate_lm::{Encoder, EncoderConfig, Llama, LlamaConfig};
 use collimate_nn::Pooling;
 use collimate_reward::RewardModel;
 use collimate_testkit::{Noise, host};
@@ -32,8 +32,8 @@ pub fn decoder(device: &Device) -> RewardModel<Llama> {
 }
 
 /// Without dropout, unless `dropout` says so.
-pub fn encoder(device: &Device, dropout: f64) -> RewardModel<Bert> {
-    let config = BertConfig {
+pub fn encoder(device: &Device, dropout: f64) -> RewardModel<Encoder> {
+    let config = EncoderConfig {
         vocab_size: VOCAB,
         hidden_size: 16,
         intermediate_size: 32,
@@ -44,7 +44,7 @@ pub fn encoder(device: &Device, dropout: f64) -> RewardModel<Bert> {
         hidden_dropout_prob: dropout,
         ..Default::default()
     };
-    let backbone = Bert::new(&config, Key::new(1, "init"), device).unwrap();
+    let backbone = Encoder::new(&config, Key::new(1, "init"), device).unwrap();
     RewardModel::with_fresh_head(backbone, Pooling::Mean, Key::new(1, "head"))
 }
 

@@ -59,6 +59,15 @@ macro_rules! align_config {
             /// Treatment of messages where the model has no chat template: refuse them, or write plain
             /// text with their roles.
             pub(crate) chat_fallback: ChatFallback,
+            /// Name of one of the chat templates of the model's folder; without one it is `default`.
+            pub(crate) chat_template: Option<String>,
+            /// Variables of the chat template, such as `enable_thinking: false`, for all rows.
+            pub(crate) chat_template_kwargs: TemplateKwargs,
+            /// Day that a chat template writes as today, such as `2025-01-31`; without one, the day of the run
+            /// in UTC.
+            pub(crate) template_date: Option<String>,
+            /// Rows whose prompt has other tokens where the answer follows: count them, or fail.
+            pub(crate) on_rewritten_prompt: OnRewrittenPrompt,
             $( $(#[$($more)*])* pub(crate) $name: $kind, )*
             $(#[$($prompts)*])*
             pub(crate) prompts: usize,
@@ -90,6 +99,10 @@ macro_rules! align_config {
                     on_bad_row: OnBadRow::Fail,
                     hh_turns: HhTurns::LastTurnOnly,
                     chat_fallback: ChatFallback::default(),
+                    chat_template: None,
+            chat_template_kwargs: TemplateKwargs::default(),
+                    template_date: None,
+                    on_rewritten_prompt: OnRewrittenPrompt::default(),
                     $( $name: $default, )*
                     prompts: 200,
                     pretrain_texts: 0,

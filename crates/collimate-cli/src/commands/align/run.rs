@@ -103,7 +103,7 @@ fn from_folder<A: Alignment>(start: &Start<'_, A::Config>, dir: &Path) -> Result
     let model = start.language_model()?;
     let scorer = own
         .judge
-        .map(|dir| reward_model("--judge", dir, own.chat_fallback, start.device))
+        .map(|dir| reward_model("--judge", dir, own.rendering.chat_fallback, start.device))
         .transpose()?;
     let judge = scorer.as_deref().map(|scorer| AnswerScorer {
         name: "the reward model of --judge".to_owned(),

@@ -41,17 +41,6 @@ impl History {
         self.turns.push(Message::new(Role::User, content));
     }
 
-    /// Takes the user's last message back.
-    pub(super) fn unsay(&mut self) {
-        if self
-            .turns
-            .last()
-            .is_some_and(|turn| turn.role == Role::User)
-        {
-            self.turns.pop();
-        }
-    }
-
     /// Adds the model's answer.
     pub(super) fn answer(&mut self, content: String) {
         self.turns.push(Message::new(Role::Assistant, content));

@@ -2,15 +2,19 @@
 
 use std::io::{BufRead, IsTerminal};
 
+use super::settings::Setting;
 use crate::common::{self, Failure};
 
 /// The list of commands.
 pub(super) const HELP: &str = "\
-/clear        forget the conversation
-/system TEXT  set the system's message; without a text there is none
-/retry        write another answer to the last message
-/quit         end, as Ctrl-D does
-//TEXT        a message that begins with /";
+/clear, /reset  forget the conversation
+/system TEXT    set the system's message; without a text there is none
+/retry          write another answer to the last message
+/temperature T, /top-p P, /top-k K, /repetition-penalty R, /max-new-tokens N, /seed SEED
+                change how the next answers are drawn
+/settings       show how answers are drawn
+/quit           end, as Ctrl-D does
+//TEXT          a message that begins with /";
 
 /// A line, as it is meant.
 #[derive(Debug, PartialEq, Eq)]
@@ -25,6 +29,10 @@ pub(super) enum Command {
     System(String),
     /// Another answer.
     Retry,
+    /// Another value of an option of sampling.
+    Set(Setting, String),
+    /// The options of sampling.
+    Settings,
     /// The list of commands.
     Help,
     /// End the program.
@@ -49,11 +57,15 @@ impl Command {
         let (name, text) = rest.split_once(char::is_whitespace).unwrap_or((rest, ""));
         match (name, text.trim()) {
             ("system", text) => Self::System(text.to_owned()),
-            ("clear", "") => Self::Clear,
+            ("clear" | "reset", "") => Self::Clear,
             ("retry", "") => Self::Retry,
             ("help", "") => Self::Help,
+            ("settings", "") => Self::Settings,
             ("quit" | "exit", "") => Self::Quit,
-            _ => Self::Unknown(line.to_owned()),
+            (name, value) => match Setting::named(name) {
+                Some(setting) => Self::Set(setting, value.to_owned()),
+                None => Self::Unknown(line.to_owned()),
+            },
         }
     }
 }

@@ -13,6 +13,8 @@ pub(super) struct Reply {
     stop: Arc<AtomicBool>,
     /// True if the blanks before the text are no part of it: plain text puts one there.
     trim: bool,
+    /// Letter that stands before the answer, until it is written.
+    mark: Option<&'static str>,
     text: String,
     /// The reason why standard output took no more of the text.
     lost: Option<String>,
@@ -20,10 +22,11 @@ pub(super) struct Reply {
 
 impl Reply {
     /// An answer without text.
-    pub(super) fn new(stop: Arc<AtomicBool>, trim: bool) -> Self {
+    pub(super) fn new(stop: Arc<AtomicBool>, trim: bool, mark: Option<&'static str>) -> Self {
         Self {
             stop,
             trim,
+            mark,
             text: String::new(),
             lost: None,
         }
@@ -40,8 +43,10 @@ impl Reply {
     }
 
     fn write(&mut self, text: &str) {
+        let mark = self.mark.take().map(|mark| format!("{mark}: "));
+        let text = mark.unwrap_or_default() + text;
         if self.lost.is_none() {
-            self.lost = common::print(text).err().map(|error| error.to_string());
+            self.lost = common::print(&text).err().map(|error| error.to_string());
         }
     }
 }

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::path::PathBuf;
 
 use collimate::core::Prompt;
-use collimate::data::{ChatFallback, HhTurns, OnBadRow, ReadOptions};
+use collimate::data::{HhTurns, OnBadRow, ReadOptions};
 use serde::Serialize;
 
 use super::counts;
@@ -12,7 +12,8 @@ use super::facts::Facts;
 use super::read::{self, Found, Kind};
 use super::show;
 use super::tokens::Model;
-use crate::common::{self, Failure, json_name};
+use crate::common::{self, Failure, json_name, usage};
+use crate::rendering::RenderArgs;
 
 /// Say what is read from files of preference pairs, examples, labelled answers, prompts or scored
 /// answers, and what to mend in them.
@@ -45,10 +46,8 @@ pub(crate) struct Args {
     #[arg(long, value_parser = json_name::<HhTurns>, default_value = "last_turn_only")]
     #[arg(value_name = "TURNS")]
     hh_turns: HhTurns,
-    /// Messages where the model has no chat template: refuse, or plain text with their roles
-    #[arg(long, value_parser = json_name::<ChatFallback>, default_value = "refuse")]
-    #[arg(value_name = "HOW")]
-    chat_fallback: ChatFallback,
+    #[command(flatten)]
+    render: RenderArgs,
     /// Print one JSON object in place of tables
     #[arg(long)]
     json: bool,
@@ -73,10 +72,15 @@ pub(super) struct Shared {
 
 /// Does what the options say.
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
+    if let (None, Some(flag)) = (&args.model, args.render.given()) {
+        return Err(usage(format!(
+            "{flag} is for a chat template: give --model too"
+        )));
+    }
     let model = match &args.model {
         Some(dir) => Some(Model::open(
             dir,
-            args.chat_fallback,
+            &args.render.rendering(),
             args.max_length,
             args.max_prompt_length,
         )?),

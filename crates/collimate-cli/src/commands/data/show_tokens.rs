@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
-use collimate::data::{AnswerEnd, ChatFallback, HhTurns, OnBadRow, ReadOptions};
+use collimate::data::{AnswerEnd, HhTurns, OnBadRow, ReadOptions};
 use serde::Serialize;
 
 use super::paint::Paint;
@@ -11,6 +11,7 @@ use super::read::{self, Kind};
 use super::spans::{self, Cut, Sequence, Token};
 use super::tokens::Model;
 use crate::common::{self, Failure, json_name};
+use crate::rendering::RowRenderArgs;
 
 /// Show rows of a data file as the tokens that a model gets in training.
 ///
@@ -53,10 +54,8 @@ pub(crate) struct Args {
     #[arg(long, value_parser = json_name::<HhTurns>, default_value = "last_turn_only")]
     #[arg(value_name = "TURNS")]
     hh_turns: HhTurns,
-    /// Messages where the model has no chat template: refuse, or plain text with their roles
-    #[arg(long, value_parser = json_name::<ChatFallback>, default_value = "refuse")]
-    #[arg(value_name = "HOW")]
-    chat_fallback: ChatFallback,
+    #[command(flatten)]
+    render: RowRenderArgs,
     /// Print one JSON object in place of tables
     #[arg(long)]
     json: bool,
@@ -84,7 +83,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     }
     let mut model = Model::open(
         &args.model,
-        args.chat_fallback,
+        &args.render.rendering(),
         args.max_length,
         args.max_prompt_length,
     )?;

@@ -4,8 +4,7 @@ use std::path::Path;
 
 use collimate::core::{Message, Prompt, Role};
 use collimate::data::{
-    ChatFallback, DataError, TextTokenizer, TokenizeReport, TokenizedExample, TokenizedPair,
-    Truncation,
+    DataError, TextTokenizer, TokenizeReport, TokenizedExample, TokenizedPair, Truncation,
 };
 use serde::Serialize;
 
@@ -13,6 +12,7 @@ use super::counts::{Lengths, Parts};
 use super::lines;
 use super::read::Rows;
 use crate::common::Failure;
+use crate::rendering::Rendering;
 
 /// The part of a long prompt that is cut, as in training.
 const TRUNCATION: Truncation = Truncation::KeepEnd;
@@ -58,13 +58,13 @@ impl Model {
     /// Opens the tokenizer of a model's folder. The longest sequence is that of training.
     pub(super) fn open(
         dir: &Path,
-        fallback: ChatFallback,
+        rendering: &Rendering,
         max_length: Option<usize>,
         max_prompt_length: Option<usize>,
     ) -> Result<Self, Failure> {
-        let tokenizer = TextTokenizer::from_folder(dir)
+        let tokenizer = rendering
+            .open(dir)
             .map_err(|error| format!("--model {}", tail(&error, dir)))?
-            .with_chat_fallback(fallback)
             .with_max_prompt_length(max_prompt_length);
         let mut length = max_length.unwrap_or(crate::lengths::DEFAULT);
         crate::lengths::cap(&mut length, max_length.is_some(), Some(dir));

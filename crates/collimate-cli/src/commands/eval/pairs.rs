@@ -5,10 +5,9 @@ use std::path::{Path, PathBuf};
 
 use collimate::core::PreferencePair;
 use collimate::data::{
-    ChatFallback, Format, HhTurns, Labels, OnBadRow, ReadOptions, ReadReport, TextTokenizer,
-    read_labelled_pairs,
+    Format, HhTurns, Labels, OnBadRow, ReadOptions, ReadReport, read_labelled_pairs,
 };
-use collimate::lm::{Architecture, Bert, Llama};
+use collimate::lm::{Architecture, Encoder, Llama};
 use collimate::prelude::Device;
 use serde_json::Value;
 
@@ -17,6 +16,7 @@ use super::cases::as_chat;
 use super::out::{Out, Places};
 use crate::commands::score::{self, Column, Rows, Task, logps, rewards};
 use crate::common::{self, DeviceName, Failure, Interrupted};
+use crate::rendering::RenderArgs;
 use crate::runs;
 
 /// Preference accuracy of a reward model, or of a language model's implicit reward.
@@ -36,6 +36,9 @@ pub(crate) struct Args {
     /// Folder of the causal language model that --model started from
     #[arg(long, value_name = "DIR")]
     reference: Option<PathBuf>,
+    /// Label of the reward model whose score is the reward, by name or number, where it has several
+    #[arg(long, value_name = "LABEL")]
+    label: Option<String>,
     /// Column whose values make the rows of the table [default: subset, else category, if any row
     /// has it]
     #[arg(long, value_name = "COLUMN")]
@@ -57,10 +60,8 @@ pub(crate) struct Args {
     /// Prompts that are texts become one message of the user, for a model with a chat template
     #[arg(long)]
     as_chat: bool,
-    /// Messages where the model has no chat template: refuse, or plain text with their roles
-    #[arg(long, value_parser = common::json_name::<ChatFallback>, default_value = "refuse")]
-    #[arg(value_name = "HOW")]
-    chat_fallback: ChatFallback,
+    #[command(flatten)]
+    render: RenderArgs,
     /// What to do with a row that cannot be read: fail or drop (counted)
     #[arg(long, value_parser = common::json_name::<OnBadRow>, default_value = "fail")]
     #[arg(value_name = "POLICY")]
@@ -89,6 +90,12 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
                     leave it out"
                 .into(),
         );
+    }
+    if let (Architecture::Decoder, Some(label)) = (kind, &args.label) {
+        let text = format!(
+            "--label {label}: is for a reward model, and --model is a causal language model: leave it out"
+        );
+        return Err(text.into());
     }
     if let Some(reference) = &args.reference {
         let kind = common::architecture(reference)
@@ -161,17 +168,18 @@ fn scores(
     device: &Device,
 ) -> Result<Vec<(f32, f32)>, Failure> {
     let columns = |dir: &Path, report| -> Result<BTreeMap<&str, Vec<Value>>, Failure> {
-        let tokenizer = TextTokenizer::from_folder(dir)?.with_chat_fallback(args.chat_fallback);
+        let tokenizer = args.render.rendering().open(dir)?;
         let task = Task {
             tokenizer,
             rows: Rows::Pairs(pairs.to_vec()),
             report,
             max_length: args.max_length,
+            label: args.label.clone(),
             interrupt: runs::interrupt(),
         };
         let columns: Vec<Column> = match kind {
             Architecture::Decoder => logps::columns(dir, &task, device)?,
-            Architecture::Bert => rewards::columns::<Bert>(dir, &task, device)?,
+            Architecture::Encoder => rewards::columns::<Encoder>(dir, &task, device)?,
             _ => rewards::columns::<Llama>(dir, &task, device)?,
         };
         score::check_finite(dir, &columns)?;

@@ -3,7 +3,6 @@
 use std::path::Path;
 
 use collimate::core::{Completion, GenerateError, Prompt, Sampling};
-use collimate::data::{ChatFallback, TextTokenizer};
 use collimate::lm::{Llama, TextGenerator};
 use collimate::nn::{Backbone, HfFolder};
 use collimate::prelude::Device;
@@ -11,6 +10,7 @@ use collimate::train::Interrupt;
 
 use crate::commands::generate::{said, show::Show};
 use crate::common::{self, Failure, Interrupted};
+use crate::rendering::Rendering;
 
 /// A model that is asked, and its folder.
 pub(crate) struct Policy {
@@ -23,11 +23,11 @@ impl Policy {
     pub(crate) fn open(
         option: &str,
         dir: &Path,
-        fallback: ChatFallback,
+        rendering: &Rendering,
         device: &Device,
     ) -> Result<Self, Failure> {
         common::check_writer(option, dir)?;
-        let tokenizer = TextTokenizer::from_folder(dir)?.with_chat_fallback(fallback);
+        let tokenizer = rendering.open(dir)?;
         let model = Llama::load(dir, device)?;
         Ok(Self {
             name: format!("`{}`", dir.display()),

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use collimate::core::Sampling;
-use collimate::data::{ChatFallback, Input, not_used};
+use collimate::data::{Input, not_used};
 use serde_json::json;
 
 use super::judge_args::JudgeArgs;
@@ -14,6 +14,7 @@ use super::show::{About, show};
 use super::talks::{OnLongPrompt, Talks};
 use crate::commands::generate::said;
 use crate::common::{self, DeviceName, Failure};
+use crate::rendering::RenderArgs;
 use crate::runs;
 
 /// Let a model answer a benchmark's prompts, alone or beside another one, and judge the answers.
@@ -56,10 +57,8 @@ pub(crate) struct Args {
     /// Print the numbers of summary.json instead of tables
     #[arg(long)]
     json: bool,
-    /// Models without chat template: refuse them, or ask in plain text with roles
-    #[arg(long, value_parser = common::json_name::<ChatFallback>, default_value = "refuse")]
-    #[arg(value_name = "HOW")]
-    chat_fallback: ChatFallback,
+    #[command(flatten)]
+    render: RenderArgs,
     /// Where to compute
     #[arg(long, value_enum, default_value_t = DeviceName::Flex)]
     device: DeviceName,
@@ -95,7 +94,8 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         )
         .into());
     }
-    let open = |option: &str, dir| Policy::open(option, dir, args.chat_fallback, &device);
+    let rendering = args.render.rendering();
+    let open = |option: &str, dir| Policy::open(option, dir, &rendering, &device);
     let mut policies = vec![open("--model", &args.model)?];
     if let Some(against) = &args.against {
         policies.push(open("--against", against)?);
@@ -104,7 +104,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let two_sides = policies.len() == 2;
     let mut judging = args
         .judge
-        .open(two_sides, args.chat_fallback, &device, &interrupt)?;
+        .open(two_sides, rendering.chat_fallback, &device, &interrupt)?;
     let turns: usize = questions.iter().map(|question| question.turns.len()).sum();
     common::tell(&format!(
         "{}: {} questions with {turns} turns, read as {format}{}",

@@ -8,7 +8,7 @@ use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 
 use collimate::core::{Completion, Finish, GenerateError, Prompt, Sampling};
-use collimate::data::{ChatFallback, TextTokenizer};
+use collimate::data::TextTokenizer;
 use collimate::files::atomic_write;
 use collimate::lm::{BatchLimits, Llama, TextGenerator};
 use collimate::nn::HfFolder;
@@ -16,6 +16,7 @@ use serde::Serialize;
 
 use crate::common::{self, DeviceName, Failure, Interrupted};
 use crate::runs;
+use crate::sampling::SamplingArgs;
 
 use prompts::Asked;
 use show::Show;
@@ -45,27 +46,8 @@ pub(crate) struct Args {
     /// Completions per prompt
     #[arg(long, value_name = "N", default_value_t = Sampling::default().n)]
     n: usize,
-    /// Softmax temperature; 0 takes the likeliest token
-    #[arg(long, value_name = "T", default_value_t = Sampling::default().temperature)]
-    temperature: f64,
-    /// Draw from the smallest set of tokens with at least this probability; 1 is all
-    #[arg(long, value_name = "P", default_value_t = Sampling::default().top_p)]
-    top_p: f64,
-    /// Draw from this many of the likeliest tokens; 0 is all
-    #[arg(long, value_name = "K", default_value_t = Sampling::default().top_k)]
-    top_k: usize,
-    /// Above 1: tokens that were there already become less likely; 1 changes nothing
-    #[arg(long, value_name = "R", default_value_t = Sampling::default().repetition_penalty)]
-    repetition_penalty: f64,
-    /// Longest completion in tokens, EOS included; the model's context may end it earlier
-    #[arg(long, value_name = "N", default_value_t = Sampling::default().max_new_tokens)]
-    max_new_tokens: usize,
-    /// A text that ends a completion, or a special token; may be given several times
-    #[arg(long, value_name = "TEXT")]
-    stop: Vec<String>,
-    /// Seed of the random numbers
-    #[arg(long, value_name = "SEED", default_value_t = Sampling::default().seed)]
-    seed: u64,
+    #[command(flatten)]
+    sampling: SamplingArgs,
     /// Where to write the JSON lines, once anything is finished; by default standard output
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
@@ -73,35 +55,18 @@ pub(crate) struct Args {
     /// times (longest prompt + --max-new-tokens) tokens in memory
     #[arg(long, value_name = "ROWS", default_value_t = BatchLimits::default().rows)]
     batch: usize,
-    /// Messages where the model has no chat template: refuse, or plain text with their roles
-    #[arg(long, value_parser = common::json_name::<ChatFallback>, default_value = "refuse")]
-    #[arg(value_name = "HOW")]
-    chat_fallback: ChatFallback,
     /// Where to compute
     #[arg(long, value_enum, default_value_t = DeviceName::Flex)]
     device: DeviceName,
 }
 
 impl Args {
-    fn sampling(&self) -> Sampling {
-        Sampling {
-            n: self.n,
-            seed: self.seed,
-            temperature: self.temperature,
-            top_p: self.top_p,
-            top_k: self.top_k,
-            repetition_penalty: self.repetition_penalty,
-            max_new_tokens: self.max_new_tokens,
-            stop: self.stop.clone(),
-        }
-    }
-
     /// Limits that let `--batch` completions grow at a time, whatever their lengths.
-    fn limits(&self, tokenizer: &TextTokenizer, asked: &[Asked]) -> BatchLimits {
+    fn limits(&self, tokenizer: &TextTokenizer, most: usize, asked: &[Asked]) -> BatchLimits {
         // What cannot be encoded is refused later, by its place.
         let lengths = asked.iter().filter_map(|asked| {
             let ids = tokenizer.encode_prompt(&asked.prompt).ok()?;
-            Some(ids.len().saturating_add(self.max_new_tokens))
+            Some(ids.len().saturating_add(most))
         });
         let longest = lengths.max().unwrap_or_default();
         let tokens = self.batch.saturating_mul(longest);
@@ -119,8 +84,7 @@ pub(crate) const NO_TEMPLATE: &str = "an answer is empty: this model has no chat
 
 /// Does what the options say.
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
-    let sampling = args.sampling();
-    sampling.check().map_err(|error| said(error, &[]))?;
+    args.sampling.check(args.n)?;
     if args.batch == 0 {
         return Err("--batch 0: at least 1".into());
     }
@@ -133,13 +97,19 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     }
     common::architecture(&args.model)?;
     let asked = prompts::read(&args.prompt, args.prompts.as_deref())?;
-    let tokenizer = TextTokenizer::from_folder(&args.model)?.with_chat_fallback(args.chat_fallback);
-    let limits = args.limits(&tokenizer, &asked);
+    let base = Sampling {
+        n: args.n,
+        ..Sampling::default()
+    };
+    let settled = args.sampling.settle("generate", &args.model, &base)?;
+    let tokenizer = settled.rendering.open(&args.model)?;
+    let limits = args.limits(&tokenizer, settled.sampling.max_new_tokens, &asked);
     let model = Llama::load(&args.model, &device)?;
     let generator = TextGenerator::new(model, tokenizer)
         .with_eos_of(&args.model)?
         .with_limits(limits)?;
-    write(args, &sampling, &generator, &asked)
+    settled.tell();
+    write(args, &settled.sampling, &generator, &asked)
 }
 
 fn write(
@@ -168,6 +138,7 @@ fn write(
     if empty && generator.tokenizer().chat_template().is_none() {
         common::tell(NO_TEMPLATE);
     }
+    tell_without_text(generator.tokenizer(), found.completions.iter().flatten());
     if let Some(error) = lost {
         kept?;
         return Err(error.into());
@@ -185,6 +156,22 @@ fn write(
             }
             Err(said(error, asked))
         }
+    }
+}
+
+/// Tells of tokens that no text shows: weights that are padded beyond the vocabulary can write them.
+pub(crate) fn tell_without_text<'a>(
+    tokenizer: &TextTokenizer,
+    completions: impl Iterator<Item = &'a Completion>,
+) {
+    let ids = completions.filter_map(|completion| completion.tokens.as_deref());
+    let unknown: usize = ids.map(|ids| tokenizer.without_text(ids)).sum();
+    if unknown > 0 {
+        common::tell(&format!(
+            "{unknown} of the tokens written are ids that the tokenizer does not have (the model has \
+             more rows than the {} tokens): they have no text",
+            tokenizer.vocab_size()
+        ));
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use collimate::data::{ChatFallback, Format, HhTurns, OnBadRow};
+use collimate::data::{ChatFallback, Format, HhTurns, OnBadRow, OnRewrittenPrompt};
 use collimate::lm::LlamaConfig;
 use collimate::recipes::direct::UnpairedConfig;
 use collimate::recipes::{Adaptation, RecipeError};
@@ -18,6 +18,7 @@ use crate::options::{Flag, Given, Inputs, Layered, Options};
 use crate::own::flags::Adapts;
 use crate::own::{OnData, Own, own};
 use crate::preview::{Preview, RowsOf};
+use crate::rendering::TemplateKwargs;
 use crate::start::Start;
 
 /// Align a language model with single answers that are labelled good or bad (KTO, arXiv:2402.01306).

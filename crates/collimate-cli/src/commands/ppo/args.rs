@@ -15,6 +15,7 @@ use crate::common::Failure;
 use crate::options::{Flag, Given, Inputs, Layered, MOST_TEXTS, MOST_TOKENS, Options, check_count};
 use crate::own::defaults;
 use crate::policy::{self, HasPolicy};
+use crate::rendering::TemplateKwargs;
 use crate::start::Start;
 
 /// Train a language model by reinforcement learning against a reward: PPO, RLOO or GRPO.
@@ -42,8 +43,10 @@ pub(crate) struct Config {
     pub(crate) openings: usize,
     /// Length of an opening in tokens.
     pub(crate) opening_tokens: usize,
-    /// Folder of a reward model: a Llama or a BERT with a score head.
+    /// Folder of a reward model: a decoder or an encoder with a score head.
     pub(crate) reward_model: Option<PathBuf>,
+    /// Label of the reward model whose score is the reward, by name or number, where it has several.
+    pub(crate) label: Option<String>,
     /// Rule as the reward; without one, and without a reward model, happy.
     pub(crate) reward: Option<Rule>,
     /// Rule that compares the final answers, to see how good a reward model's policy is; without one
@@ -52,6 +55,13 @@ pub(crate) struct Config {
     /// Treatment of messages where the model has no chat template: refuse them, or write plain text with
     /// their roles.
     pub(crate) chat_fallback: ChatFallback,
+    /// Name of one of the chat templates of the model's folder; without one it is `default`.
+    pub(crate) chat_template: Option<String>,
+    /// Variables of the chat template, such as `enable_thinking: false`, for all rows.
+    pub(crate) chat_template_kwargs: TemplateKwargs,
+    /// Day that a chat template writes as today, such as `2025-01-31`; without one, the day of the run
+    /// in UTC.
+    pub(crate) template_date: Option<String>,
     /// Number of prompts whose answers are compared at the end.
     pub(crate) test_prompts: usize,
     /// Training of the policy.
@@ -76,9 +86,13 @@ impl Default for Config {
             openings: 600,
             opening_tokens: 10,
             reward_model: None,
+            label: None,
             reward: None,
             judge: None,
             chat_fallback: ChatFallback::default(),
+            chat_template: None,
+            chat_template_kwargs: TemplateKwargs::default(),
+            template_date: None,
             test_prompts: 200,
             policy: policy::defaults(),
             pretrain_texts: 0,
@@ -124,9 +138,15 @@ impl Layered for Ppo {
             Flag::of("openings", "N", &["openings"]).conflicts("prompts"),
             Flag::of("opening-tokens", "N", &["opening_tokens"]).conflicts("prompts"),
             Flag::of("reward-model", "DIR", &["reward_model"]).conflicts("reward"),
+            Flag::of("label", "LABEL", &["label"])
+                .conflicts("reward")
+                .rare(),
             Flag::of("reward", "RULE", &["reward"]),
             Flag::of("judge", "RULE", &["judge"]),
             Flag::of("chat-fallback", "HOW", &["chat_fallback"]).rare(),
+            Flag::of("chat-template", "NAME", &["chat_template"]).rare(),
+            Flag::of("chat-template-kwargs", "JSON", &["chat_template_kwargs"]).rare(),
+            Flag::of("template-date", "DATE", &["template_date"]).rare(),
             Flag::of("test-prompts", "N", &["test_prompts"]),
             Flag::of("max-length", "N", &["policy.max_length"]),
             Flag::of("seed", "N", &["policy.ppo.seed"]),
@@ -154,6 +174,9 @@ impl Layered for Ppo {
         if config.reward_model.is_some() && config.reward.is_some() {
             return Err("reward_model and reward: give one of them".into());
         }
+        if config.label.is_some() && config.reward_model.is_none() {
+            return Err("label needs reward_model: it is one of the labels of that model".into());
+        }
         if config.model.is_none() {
             let given = [
                 ("prompts", config.prompts.is_some()),
@@ -163,6 +186,9 @@ impl Layered for Ppo {
                 ("openings", given.typed("openings")),
                 ("opening_tokens", given.typed("opening_tokens")),
                 ("chat_fallback", given.typed("chat_fallback")),
+                ("chat_template", given.typed("chat_template")),
+                ("chat_template_kwargs", given.typed("chat_template_kwargs")),
+                ("template_date", given.typed("template_date")),
             ];
             if let Some((name, _)) = given.into_iter().find(|(_, given)| *given) {
                 return Err(format!("{name} needs --model: the world has its own").into());

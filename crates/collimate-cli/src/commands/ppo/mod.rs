@@ -6,8 +6,8 @@ mod run;
 use std::path::Path;
 
 use collimate::core::{PreferencePair, Prompt, Scorer};
-use collimate::data::{SftExample, TextTokenizer, Truncation};
-use collimate::lm::{Architecture, Bert, Llama, TextGenerator, eos_token_ids};
+use collimate::data::{OnRewrittenPrompt, SftExample, TextTokenizer, Truncation};
+use collimate::lm::{Architecture, Encoder, Llama, TextGenerator, eos_token_ids};
 use collimate::nn::{Backbone, HfFolder, HfReward, ValueModel};
 use collimate::prelude::Device;
 use collimate::recipes::AnswerScorer;
@@ -21,6 +21,7 @@ use crate::commands::generate::prompts;
 use crate::commands::rule::rules::{self, Rule};
 use crate::common::{self, Failure};
 use crate::job::{fresh_llama, world_tokenizer};
+use crate::rendering::Rendering;
 use crate::start::Start;
 use crate::{policy, runs};
 use args::Config;
@@ -95,7 +96,14 @@ fn from_scratch(start: &Start<'_, Config>) -> Result<(), Failure> {
 fn from_folder(start: &Start<'_, Config>, dir: &Path) -> Result<(), Failure> {
     let config = start.config;
     common::check_writer("--model", dir)?;
-    let tokenizer = TextTokenizer::from_folder(dir)?.with_chat_fallback(config.chat_fallback);
+    let rendering = Rendering {
+        chat_fallback: config.chat_fallback,
+        template: config.chat_template.clone(),
+        kwargs: config.chat_template_kwargs.clone(),
+        date: config.template_date.clone(),
+        on_rewritten: OnRewrittenPrompt::default(),
+    };
+    let tokenizer = rendering.open(dir)?;
     runs::check_lasting(&config.prompts)?;
     let model = Llama::load(dir, start.device)?.with_recompute(start.args.gradient_checkpointing);
     let length = config.policy.max_length;
@@ -113,7 +121,7 @@ fn from_folder(start: &Start<'_, Config>, dir: &Path) -> Result<(), Failure> {
     let all: Vec<Prompt> = match asked.is_empty() {
         false => asked,
         true => {
-            let generator = TextGenerator::new(model.clone(), tokenizer).with_eos(eos.clone());
+            let generator = TextGenerator::new(model.clone(), tokenizer).with_eos_of(dir)?;
             run::openings(&job, config, &generator)?
         }
     };
@@ -210,12 +218,13 @@ fn reward(config: &Config, tokenizer: &TextTokenizer, device: &Device) -> Result
         ))
     }
     let name = "reward_model".to_owned();
-    if common::architecture(dir)? == Architecture::Bert {
-        let model = RewardModel::<Bert>::load(dir, device)?;
+    let label = config.label.as_deref();
+    if common::architecture(dir)? == Architecture::Encoder {
+        let model = RewardModel::<Encoder>::load_label(dir, label, device)?;
         let length = scored(model.backbone.max_positions());
         return Ok((name, scorer(model, own, length), None, about));
     }
-    let model = RewardModel::<Llama>::load(dir, device)?;
+    let model = RewardModel::<Llama>::load_label(dir, label, device)?;
     let same = own.inner().get_vocab(true) == tokenizer.inner().get_vocab(true);
     let room = model.backbone.max_positions();
     let critic = (same && room >= config.policy.max_length).then(|| policy::critic(&model));

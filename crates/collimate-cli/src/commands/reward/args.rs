@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use collimate::data::{ChatFallback, Format, HhTurns, OnBadRow};
+use collimate::data::{ChatFallback, Format, HhTurns, OnBadRow, OnRewrittenPrompt};
 use collimate::lm::LlamaConfig;
 use collimate::nn::Pooling;
 use collimate::recipes::Adaptation;
@@ -19,6 +19,7 @@ use crate::options::{Flag, Given, Inputs, Layered, Options};
 use crate::own::flags::{self, Adapts};
 use crate::own::{OnData, Own, check, defaults, own};
 use crate::preview::{Preview, RowsOf, Training};
+use crate::rendering::TemplateKwargs;
 use crate::start::Start;
 
 /// Train a reward model from labelled preference pairs, using every label.
@@ -43,7 +44,7 @@ pub(crate) struct Config {
     /// Test pairs; without them 20 % of the data's prompts, chosen by hash.
     #[serde(deserialize_with = "files::one_or_many")]
     pub(crate) test: Vec<PathBuf>,
-    /// Hugging Face folder (Llama or BERT) that the reward model starts from.
+    /// Hugging Face folder (a decoder or an encoder) that the reward model starts from.
     pub(crate) model: Option<PathBuf>,
     /// Format of the files; without one it is recognised.
     pub(crate) format: Option<Format>,
@@ -54,8 +55,19 @@ pub(crate) struct Config {
     /// Treatment of messages where the model has no chat template: refuse them, or write plain text with
     /// their roles.
     pub(crate) chat_fallback: ChatFallback,
+    /// Name of one of the chat templates of the model's folder; without one it is `default`.
+    pub(crate) chat_template: Option<String>,
+    /// Variables of the chat template, such as `enable_thinking: false`, for all rows.
+    pub(crate) chat_template_kwargs: TemplateKwargs,
+    /// Day that a chat template writes as today, such as `2025-01-31`; without one, the day of the run
+    /// in UTC.
+    pub(crate) template_date: Option<String>,
+    /// Rows whose prompt has other tokens where the answer follows: count them, or fail.
+    pub(crate) on_rewritten_prompt: OnRewrittenPrompt,
     /// Pooling of an encoder; without one the folder decides.
     pub(crate) pooling: Option<Pooling>,
+    /// Label of a classifier whose score is the reward, by name or number, where it has several.
+    pub(crate) label: Option<String>,
     /// The training.
     pub(crate) reward: RewardModelConfig,
     /// Number of unlabelled texts of the synthetic world that its decoder reads first.
@@ -80,7 +92,12 @@ impl Default for Config {
             on_bad_row: OnBadRow::Fail,
             hh_turns: HhTurns::LastTurnOnly,
             chat_fallback: ChatFallback::default(),
+            chat_template: None,
+            chat_template_kwargs: TemplateKwargs::default(),
+            template_date: None,
+            on_rewritten_prompt: OnRewrittenPrompt::default(),
             pooling: None,
+            label: None,
             reward: RewardModelConfig::default(),
             pretrain_texts: 0,
             pretrain: defaults::pretrain(),
@@ -96,6 +113,7 @@ impl OnData for Config {
         Own {
             test: &self.test,
             pooling: self.pooling.is_some(),
+            label: self.label.is_some(),
             sft: Some(&self.sft),
             ..own!(self, self.reward, self.reward.seed)
         }
@@ -146,6 +164,7 @@ impl Layered for Reward {
             ),
             Flag::of("seed", "N", &["reward.seed", "pretrain.seed", "sft.seed"]),
             Flag::of("pooling", "POOLING", &["pooling"]).rare(),
+            Flag::of("label", "LABEL", &["label"]).rare(),
         ]);
         all.extend(flags::reading());
         all

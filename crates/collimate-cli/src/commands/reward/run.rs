@@ -4,7 +4,7 @@ use std::path::Path;
 
 use collimate::core::Key;
 use collimate::data::split_by_hash;
-use collimate::lm::{Architecture, Bert, Llama};
+use collimate::lm::{Architecture, Encoder, Llama};
 use collimate::nn::{HfReward, Pooling};
 use collimate::recipes::reward_model::{RewardModelData, train_reward_model, write_report};
 use collimate::reward::RewardModel;
@@ -26,7 +26,7 @@ pub(crate) fn run(start: &Start<'_, Config>) -> Result<(), Failure> {
         return from_scratch(start);
     };
     match common::architecture(dir)? {
-        Architecture::Bert => from_folder::<Bert>(start),
+        Architecture::Encoder => from_folder::<Encoder>(start),
         _ => {
             check_pooling(config.pooling, dir)?;
             from_folder::<Llama>(start)
@@ -119,7 +119,7 @@ fn from_folder<B: HfReward>(start: &Start<'_, Config>) -> Result<(), Failure> {
     for report in &reports {
         about += &format!(" {report}.");
     }
-    let model = start.reward_model::<B>(config.pooling)?;
+    let model = start.reward_model::<B>(config.pooling, config.label.as_deref())?;
     let mut job = start.job(tokenizer, about)?;
     train_and_save(&mut job, config, &model, &data)
 }

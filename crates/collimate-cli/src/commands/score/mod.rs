@@ -8,15 +8,16 @@ use std::path::{Path, PathBuf};
 
 use collimate::core::PreferencePair;
 use collimate::data::{
-    ChatFallback, Format, HhTurns, Input, OnBadRow, ReadOptions, ReadReport, SftExample,
-    TextTokenizer, TokenizeReport, Truncation,
+    Format, HhTurns, Input, OnBadRow, ReadOptions, ReadReport, SftExample, TextTokenizer,
+    TokenizeReport, Truncation,
 };
 use collimate::files::atomic_write;
-use collimate::lm::{Architecture, Bert, Llama};
+use collimate::lm::{Architecture, Encoder, Llama};
 use collimate::train::Interrupt;
 use serde_json::{Map, Value, json};
 
 use crate::common::{self, DeviceName, Failure, Interrupted};
+use crate::rendering::RowRenderArgs;
 use crate::runs;
 
 /// Score completions or preference pairs with a saved reward model, or with the log-probabilities
@@ -40,6 +41,9 @@ pub(crate) struct Args {
     /// Log-probabilities of the completions under a causal language model
     #[arg(long)]
     logprobs: bool,
+    /// Label of the reward model whose score is the reward, by name or number, where it has several
+    #[arg(long, value_name = "LABEL", conflicts_with = "logprobs")]
+    label: Option<String>,
     /// Longest sequence in tokens; by default what the model was trained with, else what it takes,
     /// at most 2048
     #[arg(long, value_name = "N")]
@@ -55,10 +59,8 @@ pub(crate) struct Args {
     #[arg(long, value_parser = common::json_name::<HhTurns>, default_value = "last_turn_only")]
     #[arg(value_name = "TURNS")]
     hh_turns: HhTurns,
-    /// Messages where the model has no chat template: refuse, or plain text with their roles
-    #[arg(long, value_parser = common::json_name::<ChatFallback>, default_value = "refuse")]
-    #[arg(value_name = "HOW")]
-    chat_fallback: ChatFallback,
+    #[command(flatten)]
+    render: RowRenderArgs,
     /// What to do with a row that cannot be read: fail or drop (counted)
     #[arg(long, value_parser = common::json_name::<OnBadRow>, default_value = "fail")]
     #[arg(value_name = "POLICY")]
@@ -91,6 +93,8 @@ pub(crate) struct Task {
     /// What is told of reading them, if it was not told yet.
     pub(crate) report: Option<ReadReport>,
     pub(crate) max_length: Option<usize>,
+    /// The label that is the reward, where the model has several.
+    pub(crate) label: Option<String>,
     /// Ends the work after a pack.
     pub(crate) interrupt: Interrupt,
 }
@@ -137,8 +141,9 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         common::check_other(out, &args.data)?;
     }
     let architecture = common::architecture(&args.model)?;
-    let tokenizer = TextTokenizer::from_folder(&args.model)?
-        .with_chat_fallback(args.chat_fallback)
+    let rendering = args.render.rendering();
+    let tokenizer = rendering
+        .open(&args.model)?
         .with_max_prompt_length(args.max_prompt_length);
     let (rows, report) = read(args)?;
     let task = Task {
@@ -146,11 +151,12 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         rows,
         report: Some(report),
         max_length: args.max_length,
+        label: args.label.clone(),
         interrupt: runs::interrupt(),
     };
     let columns = match (args.logprobs, architecture) {
         (true, _) => logps::columns(&args.model, &task, &device)?,
-        (false, Architecture::Bert) => rewards::columns::<Bert>(&args.model, &task, &device)?,
+        (false, Architecture::Encoder) => rewards::columns::<Encoder>(&args.model, &task, &device)?,
         (false, _) => rewards::columns::<Llama>(&args.model, &task, &device)?,
     };
     check_finite(&args.model, &columns)?;

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use collimate::data::AnswerEnd;
-use collimate::nn::{HfFolder, HfReward};
+use collimate::nn::HfReward;
 use collimate::prelude::Device;
 use collimate::reward::{RewardModel, score_pairs_with, score_sequences_with};
 use collimate::train::Progress;
@@ -20,7 +20,7 @@ pub(crate) fn columns<B: HfReward>(
     task: &Task,
     device: &Device,
 ) -> Result<Vec<Column>, Failure> {
-    let model = RewardModel::<B>::load(dir, device)?;
+    let model = RewardModel::<B>::load_label(dir, task.label.as_deref(), device)?;
     let length = task.max_length(model.backbone.max_positions())?;
     // As in training: an answer that was cut ends too.
     let tokenizer = task.tokenizer.clone();

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use collimate::data::{ChatFallback, Format, OnBadRow};
+use collimate::data::{ChatFallback, Format, OnBadRow, OnRewrittenPrompt};
 use collimate::judge::{PromptStyle, Rubric};
 use collimate::lm::LlamaConfig;
 use collimate::losses::PreferenceLoss;
@@ -19,6 +19,7 @@ use crate::common::{Failure, json_name};
 use crate::options::{Flag, Given, Inputs, Layered, MOST_TEXTS, Options, check_count};
 use crate::own::defaults;
 use crate::own::flags::{self, Adapts, HasLoss};
+use crate::rendering::TemplateKwargs;
 use crate::start::Start;
 
 /// Let a language model pose tasks, answer them, judge its own answers and learn from the pairs by
@@ -67,6 +68,15 @@ pub(crate) struct Config {
     /// Treatment of messages where the model has no chat template: refuse them, or write plain text with
     /// their roles.
     pub(crate) chat_fallback: ChatFallback,
+    /// Name of one of the chat templates of the model's folder; without one it is `default`.
+    pub(crate) chat_template: Option<String>,
+    /// Variables of the chat template, such as `enable_thinking: false`, for all rows.
+    pub(crate) chat_template_kwargs: TemplateKwargs,
+    /// Day that a chat template writes as today, such as `2025-01-31`; without one, the day of the run
+    /// in UTC.
+    pub(crate) template_date: Option<String>,
+    /// Rows whose prompt has other tokens where the answer follows: count them, or fail.
+    pub(crate) on_rewritten_prompt: OnRewrittenPrompt,
     /// Number of held-out prompts that every model answers.
     pub(crate) test_prompts: usize,
     /// The loop.
@@ -102,6 +112,10 @@ impl Default for Config {
             format: None,
             on_bad_row: OnBadRow::Fail,
             chat_fallback: ChatFallback::default(),
+            chat_template: None,
+            chat_template_kwargs: TemplateKwargs::default(),
+            template_date: None,
+            on_rewritten_prompt: OnRewrittenPrompt::default(),
             test_prompts: 200,
             recipe,
             pretrain_texts: 0,
@@ -241,6 +255,10 @@ fn flags() -> Vec<Flag<Config>> {
         Flag::of("format", "NAME", &["format"]).rare(),
         Flag::of("on-bad-row", "POLICY", &["on_bad_row"]).rare(),
         Flag::of("chat-fallback", "HOW", &["chat_fallback"]).rare(),
+        Flag::of("chat-template", "NAME", &["chat_template"]).rare(),
+        Flag::of("chat-template-kwargs", "JSON", &["chat_template_kwargs"]).rare(),
+        Flag::of("template-date", "DATE", &["template_date"]).rare(),
+        Flag::of("on-rewritten-prompt", "POLICY", &["on_rewritten_prompt"]).rare(),
         Flag::change(
             "rubric",
             "NAME",
@@ -330,6 +348,10 @@ fn check(config: &Config, given: &Given) -> Result<(), Failure> {
         ("judge_style", given.typed("recipe.judge.style")),
         ("on_bad_row", given.typed("on_bad_row")),
         ("chat_fallback", given.typed("chat_fallback")),
+        ("chat_template", given.typed("chat_template")),
+        ("chat_template_kwargs", given.typed("chat_template_kwargs")),
+        ("template_date", given.typed("template_date")),
+        ("on_rewritten_prompt", given.typed("on_rewritten_prompt")),
     ];
     if config.model.is_none() {
         if let Some((name, _)) = given.into_iter().find(|(_, given)| *given) {

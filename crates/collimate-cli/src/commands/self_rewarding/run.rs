@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use collimate::core::{Completion, Prompt};
-use collimate::data::{ChatFallback, TextTokenizer, Truncation};
+use collimate::data::{ChatFallback, Truncation};
 use collimate::judge::PromptStyle;
 use collimate::lm::{Llama, eos_token_ids};
 use collimate::nn::{Backbone, HfFolder};
@@ -19,6 +19,7 @@ use super::{files, world};
 use crate::commands::rule::rules;
 use crate::common::{self, Failure};
 use crate::job::{Job, fresh_llama, world_tokenizer_with};
+use crate::rendering::rendering;
 use crate::runs;
 use crate::scorer::reward_model;
 use crate::start::Start;
@@ -81,7 +82,7 @@ fn from_scratch(start: &Start<'_, Config>) -> Result<(), Failure> {
 fn from_folder(start: &Start<'_, Config>, dir: &Path) -> Result<(), Failure> {
     let config = start.config;
     common::check_writer("--model", dir)?;
-    let tokenizer = TextTokenizer::from_folder(dir)?.with_chat_fallback(config.chat_fallback);
+    let tokenizer = rendering!(config).open(dir)?;
     let recipe = &config.recipe;
     let chats = |style| style == PromptStyle::Chat;
     if tokenizer.chat_template().is_none() && config.chat_fallback == ChatFallback::Refuse {

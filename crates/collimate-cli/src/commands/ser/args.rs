@@ -114,6 +114,7 @@ impl Layered for Ser {
             Flag::of("score-centre", "CENTRE", &["ser.score_centre"]).rare(),
             Flag::of("retrain-from", "FROM", &["ser.retrain_from"]).rare(),
             Flag::of("pooling", "POOLING", &["pooling"]).rare(),
+            Flag::of("label", "LABEL", &["label"]).rare(),
             Flag::switch(
                 "no-baseline",
                 &["ser.baseline"],

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use collimate::data::{ChatFallback, Format, HhTurns, OnBadRow};
+use collimate::data::{ChatFallback, Format, HhTurns, OnBadRow, OnRewrittenPrompt};
 use collimate::lm::LlamaConfig;
 use collimate::nn::Pooling;
 use collimate::recipes::ppo::PolicyConfig;
@@ -17,6 +17,7 @@ use crate::common::Failure;
 use crate::files;
 use crate::own::{OnData, Own, defaults, own};
 use crate::policy;
+use crate::rendering::TemplateKwargs;
 
 /// The last stage of a run.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -55,7 +56,7 @@ pub(crate) struct Config {
     /// Test pairs; without them 20 % of the data's prompts, chosen by hash.
     #[serde(deserialize_with = "files::one_or_many")]
     pub(crate) test: Vec<PathBuf>,
-    /// Hugging Face folder (Llama or BERT) that the reward model starts from.
+    /// Hugging Face folder (a decoder or an encoder) that the reward model starts from.
     pub(crate) model: Option<PathBuf>,
     /// Format of the files; without one it is recognised.
     pub(crate) format: Option<Format>,
@@ -66,8 +67,19 @@ pub(crate) struct Config {
     /// Treatment of messages where the model has no chat template: refuse them, or write plain text with
     /// their roles.
     pub(crate) chat_fallback: ChatFallback,
+    /// Name of one of the chat templates of the model's folder; without one it is `default`.
+    pub(crate) chat_template: Option<String>,
+    /// Variables of the chat template, such as `enable_thinking: false`, for all rows.
+    pub(crate) chat_template_kwargs: TemplateKwargs,
+    /// Day that a chat template writes as today, such as `2025-01-31`; without one, the day of the run
+    /// in UTC.
+    pub(crate) template_date: Option<String>,
+    /// Rows whose prompt has other tokens where the answer follows: count them, or fail.
+    pub(crate) on_rewritten_prompt: OnRewrittenPrompt,
     /// Pooling of an encoder; without one the folder decides.
     pub(crate) pooling: Option<Pooling>,
+    /// Label of a classifier whose score is the reward, by name or number, where it has several.
+    pub(crate) label: Option<String>,
     /// Number of unlabelled texts of the synthetic world that its decoder reads first.
     pub(crate) pretrain_texts: usize,
     /// Training of the decoder from scratch on these texts.
@@ -107,7 +119,12 @@ impl Default for Config {
             on_bad_row: OnBadRow::Fail,
             hh_turns: HhTurns::LastTurnOnly,
             chat_fallback: ChatFallback::default(),
+            chat_template: None,
+            chat_template_kwargs: TemplateKwargs::default(),
+            template_date: None,
+            on_rewritten_prompt: OnRewrittenPrompt::default(),
             pooling: None,
+            label: None,
             pretrain_texts: 0,
             pretrain: defaults::pretrain(),
             sft: TrainConfig {
@@ -166,6 +183,7 @@ impl OnData for Config {
         Own {
             test: &self.test,
             pooling: self.pooling.is_some(),
+            label: self.label.is_some(),
             sft: Some(&self.sft),
             ..own!(self, self.ser, self.ser.seed)
         }

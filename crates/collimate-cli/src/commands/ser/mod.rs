@@ -9,7 +9,7 @@ use std::path::Path;
 
 use collimate::core::Key;
 use collimate::data::TextTokenizer;
-use collimate::lm::{Architecture, Bert, Llama, eos_token_ids};
+use collimate::lm::{Architecture, Encoder, Llama, eos_token_ids};
 use collimate::nn::{HfReward, Pooling};
 use collimate::recipes::AnswerScorer;
 use collimate::recipes::SftOutcome;
@@ -39,7 +39,7 @@ fn run(start: &Start<'_, Config>) -> Result<(), Failure> {
         None => from_scratch(start),
         Some(dir) => match common::architecture(dir)? {
             // The reward model starts from an encoder as it is.
-            Architecture::Bert => reward_only::<Bert>(start),
+            Architecture::Encoder => reward_only::<Encoder>(start),
             kind => decoder(start, dir, kind),
         },
     }
@@ -95,7 +95,7 @@ fn reward_only<B: HfReward>(start: &Start<'_, Config>) -> Result<(), Failure> {
     config.check_no_rounds()?;
     let tokenizer = start.tokenizer()?;
     let (data, about) = read(config, &tokenizer, false)?;
-    let fresh = start.reward_model::<B>(config.pooling)?;
+    let fresh = start.reward_model::<B>(config.pooling, config.label.as_deref())?;
     let mut job = Run::open(start, tokenizer, about)?;
     job.no_policies();
     let outcome = job.reward_model(&fresh, data)?;

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use collimate::data::{ChatFallback, Format, HhTurns, OnBadRow};
+use collimate::data::{ChatFallback, Format, HhTurns, OnBadRow, OnRewrittenPrompt};
 use collimate::lm::LlamaConfig;
 use collimate::losses::PreferenceLoss;
 use collimate::recipes::sera::{Method, SeraConfig};
@@ -19,6 +19,7 @@ use crate::options::{Flag, Given, Inputs, Layered, Options};
 use crate::own::flags::{Adapts, HasLoss};
 use crate::own::{OnData, Own, own};
 use crate::preview::{Preview, RowsOf};
+use crate::rendering::TemplateKwargs;
 use crate::start::Start;
 
 /// Align a language model, let it select the pairs that it has learnt best and write pairs of its

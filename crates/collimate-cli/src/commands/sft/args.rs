@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use collimate::data::{ChatFallback, Format, HhTurns, OnBadRow, Truncation};
+use collimate::data::{ChatFallback, Format, HhTurns, OnBadRow, OnRewrittenPrompt, Truncation};
 use collimate::lm::LlamaConfig;
 use collimate::recipes::Adaptation;
 use collimate::train::TrainConfig;
@@ -17,6 +17,7 @@ use crate::options::{Flag, Given, Inputs, Layered, MOST_TOKENS, Options, check_c
 use crate::own::flags::{self, Adapts};
 use crate::own::{OnData, Own, check, defaults, own};
 use crate::preview::{Preview, RowsOf, Training};
+use crate::rendering::TemplateKwargs;
 use crate::start::Start;
 
 /// Fine-tune a language model on good answers (supervised fine-tuning).
@@ -49,6 +50,15 @@ pub(crate) struct Config {
     /// Treatment of messages where the model has no chat template: refuse them, or write plain text with
     /// their roles.
     pub(crate) chat_fallback: ChatFallback,
+    /// Name of one of the chat templates of the model's folder; without one it is `default`.
+    pub(crate) chat_template: Option<String>,
+    /// Variables of the chat template, such as `enable_thinking: false`, for all rows.
+    pub(crate) chat_template_kwargs: TemplateKwargs,
+    /// Day that a chat template writes as today, such as `2025-01-31`; without one, the day of the run
+    /// in UTC.
+    pub(crate) template_date: Option<String>,
+    /// Rows whose prompt has other tokens where the answer follows: count them, or fail.
+    pub(crate) on_rewritten_prompt: OnRewrittenPrompt,
     /// Longest sequence in tokens.
     pub(crate) max_length: usize,
     /// Tokens that a prompt keeps where prompt and answer are longer than the longest sequence; without
@@ -79,6 +89,10 @@ impl Default for Config {
             on_bad_row: OnBadRow::Fail,
             hh_turns: HhTurns::LastTurnOnly,
             chat_fallback: ChatFallback::default(),
+            chat_template: None,
+            chat_template_kwargs: TemplateKwargs::default(),
+            template_date: None,
+            on_rewritten_prompt: OnRewrittenPrompt::default(),
             max_length: lengths::DEFAULT,
             max_prompt_length: None,
             truncation: Truncation::default(),

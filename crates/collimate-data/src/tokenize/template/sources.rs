@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde_json::{Map, Value, json};
 
-use super::super::folder::{io, object};
+use super::super::files::{io, object};
 use super::ChatTemplate;
 use super::date::Moment;
 use crate::error::DataError;
@@ -87,6 +87,12 @@ impl Named {
         }
     }
 
+    /// Returns the names of the templates.
+    pub(in crate::tokenize) fn names(&self) -> String {
+        let names: Vec<&str> = self.0.iter().map(|(name, _)| name.as_str()).collect();
+        names.join(", ")
+    }
+
     /// Returns the source of the template with a name.
     pub(in crate::tokenize) fn get(&self, name: &str) -> Option<&str> {
         let found = self.0.iter().find(|(known, _)| known == name);
@@ -109,14 +115,11 @@ impl Named {
         };
         Some(match source {
             Some(source) => ChatTemplate::of_folder(source, date),
-            None => {
-                let names: Vec<&str> = self.0.iter().map(|(name, _)| name.as_str()).collect();
-                ChatTemplate::missing(format!(
-                    "the folder has templates {} and none named `{DEFAULT}`: name one \
-                     (library: `TokenizerOptions::chat_template`)",
-                    names.join(", ")
-                ))
-            }
+            None => ChatTemplate::missing(format!(
+                "the folder has templates {} and none named `{DEFAULT}`: name one (library: \
+                 `TokenizerOptions::chat_template`; programs: `--chat-template`)",
+                self.names()
+            )),
         })
     }
 

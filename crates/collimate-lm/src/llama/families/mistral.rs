@@ -2,13 +2,13 @@
 
 use serde_json::json;
 
-use super::{Absent, Family, ModelType, windows};
+use super::{Absent, Design, Family, Keys, ModelType, Names, RopeRules, windows};
 
 pub(super) const FAMILY: Family = Family {
     kind: ModelType::Mistral,
     model_type: "mistral",
     class: "Mistral",
-    may: &["sliding_window"],
+    may: &["head_dim", "sliding_window"],
     must: &[],
     own_keys: &[],
     absent: Absent {
@@ -16,13 +16,19 @@ pub(super) const FAMILY: Family = Family {
         num_key_value_heads: Some(8),
         ..Absent::LLAMA
     },
+    design: Design::LLAMA,
+    activations: &["silu", "swish"],
+    keys: Keys::LLAMA,
+    names: Names::LLAMA,
+    rope: RopeRules::plain(1e4),
+    has_reward: true,
     read: |json, mut config| {
         for key in ["attention_bias", "mlp_bias"] {
             if json.get(key)? == Some(true) {
                 return Err(json.unsupported(format!("{key} = true in a Mistral"), "no biases"));
             }
         }
-        config.sliding_window = windows::uniform(json, true)?;
+        config.sliding_window = windows::uniform(json, config.num_hidden_layers, true, Some(4096))?;
         // A window alone says it.
         config.model_type = config
             .model_type

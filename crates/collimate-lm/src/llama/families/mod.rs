@@ -1,10 +1,22 @@
-//! The families of decoders: the classes that folders name, and what each reads and writes. A new
+//! The families of decoders: the classes that folders name, with their keys and tensors. A new
 //! family is a file here and an entry in [`ModelType`] and in [`Family::of`].
 
+mod gemma;
+mod gemma2;
+mod gemma3;
+mod gpt2;
+mod gpt_neox;
+mod granite;
 mod llama;
+mod ministral3;
 mod mistral;
+mod names;
+mod olmo2;
+mod olmo3;
+mod phi3;
 mod qwen2;
 mod qwen3;
+mod rope_write;
 mod smollm3;
 mod windows;
 
@@ -14,7 +26,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::config::LlamaConfig;
+use super::design::Design;
+use super::rope::RopeScaling;
+use super::rope_read::RopeRules;
 use crate::hf::JsonConfig;
+use names::{Keys, Names};
 
 /// A family of decoders, as `model_type` of Hugging Face's `config.json`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,47 +42,82 @@ pub enum ModelType {
     Llama,
     /// Mistral 7B: one window for all layers, or none; no biases.
     Mistral,
+    /// Ministral 3: YaRN, and queries that grow with their position.
+    Ministral3,
     /// Qwen2 and Qwen2.5: `qkv_bias`.
     Qwen2,
     /// Qwen3: `qk_norm`.
     Qwen3,
     /// SmolLM3: `no_rope_layers`.
     SmolLm3,
+    /// Gemma: norms by 1 + w, GeGLU, an embedding of a larger scale.
+    Gemma,
+    /// Gemma 2: four norms a layer, bounded scores and logits, every other layer with a window.
+    Gemma2,
+    /// Gemma 3 without its eyes: `qk_norm`, windows with rotary positions of their own.
+    #[serde(rename = "gemma3_text")]
+    Gemma3,
+    /// OLMo 2: norms behind each part, `qk_norm` over all heads.
+    Olmo2,
+    /// OLMo 3: OLMo 2 with windows.
+    Olmo3,
+    /// Granite 3: multipliers of embedding, scores, residuals and logits.
+    Granite,
+    /// Phi-3, Phi-3.5 and Phi-4 mini: joined matrices, LongRoPE.
+    Phi3,
+    /// GPT-NeoX, such as Pythia: layer norms, biases, a joined matrix by head.
+    #[serde(rename = "gpt_neox")]
+    GptNeoX,
+    /// GPT-2: layer norms, biases, learned positions.
+    Gpt2,
 }
 
 impl ModelType {
     /// All families.
-    pub(crate) const ALL: [Self; 5] = [
+    pub(crate) const ALL: [Self; 15] = [
         Self::Llama,
         Self::Mistral,
+        Self::Ministral3,
         Self::Qwen2,
         Self::Qwen3,
         Self::SmolLm3,
+        Self::Gemma,
+        Self::Gemma2,
+        Self::Gemma3,
+        Self::Olmo2,
+        Self::Olmo3,
+        Self::Granite,
+        Self::Phi3,
+        Self::GptNeoX,
+        Self::Gpt2,
     ];
 }
 
 /// Values that a family's class takes where `config.json` has no such key.
 pub(crate) struct Absent {
-    pub(crate) rope_theta: f64,
+    pub(crate) rms_norm_eps: f64,
     pub(crate) max_position_embeddings: usize,
     /// `None`: as many as query heads.
     pub(crate) num_key_value_heads: Option<usize>,
     /// `None`: the width divided by the heads.
     pub(crate) head_dim: Option<usize>,
     pub(crate) tie_word_embeddings: bool,
+    /// A feed-forward layer without a width is four times as wide as the residual stream.
+    pub(crate) four_times_wide: bool,
 }
 
 impl Absent {
     const LLAMA: Self = Self {
-        rope_theta: 1e4,
+        rms_norm_eps: 1e-6,
         max_position_embeddings: 2048,
         num_key_value_heads: None,
         head_dim: None,
         tie_word_embeddings: false,
+        four_times_wide: false,
     };
 }
 
-/// A family: what its class is called, has, reads and writes.
+/// A family: its class's name, parts, keys and tensors.
 pub(crate) struct Family {
     pub(crate) kind: ModelType,
     /// As `model_type` of `config.json`.
@@ -80,6 +131,17 @@ pub(crate) struct Family {
     /// Keys of `config.json` that mean another function in other families.
     pub(crate) own_keys: &'static [&'static str],
     pub(crate) absent: Absent,
+    pub(crate) design: Design,
+    /// Names that `config.json` has for the function of [`Design::activation`], the first of them
+    /// written.
+    pub(crate) activations: &'static [&'static str],
+    /// Sizes as `config.json` names them.
+    pub(crate) keys: Keys,
+    /// Tensors as files name them.
+    pub(crate) names: Names,
+    pub(crate) rope: RopeRules,
+    /// Transformers has a `…ForSequenceClassification`.
+    pub(crate) has_reward: bool,
     /// Reads what is the family's own into a configuration of sizes.
     pub(crate) read: fn(&JsonConfig, LlamaConfig) -> Result<LlamaConfig, LoadError>,
     /// Writes what is the family's own into a `config.json` of sizes.
@@ -87,15 +149,43 @@ pub(crate) struct Family {
 }
 
 /// Options that not every family has, and whether a configuration sets them.
-fn extras(c: &LlamaConfig) -> [(&'static str, bool); 7] {
+fn extras(c: &LlamaConfig) -> [(&'static str, bool); 20] {
+    let beta = matches!(
+        c.rope_scaling,
+        Some(RopeScaling::Yarn {
+            llama_4_scaling_beta: Some(_),
+            ..
+        })
+    );
+    let long = |rope: &Option<RopeScaling>| matches!(rope, Some(RopeScaling::LongRope { .. }));
+    let sliding = c.sliding_rope.as_ref();
     [
         ("attention_bias", c.attention_bias),
+        ("attention_multiplier", c.attention_multiplier.is_some()),
+        ("attn_logit_softcapping", c.attn_logit_softcapping.is_some()),
+        ("embedding_multiplier", c.embedding_multiplier.is_some()),
+        (
+            "final_logit_softcapping",
+            c.final_logit_softcapping.is_some(),
+        ),
+        ("head_dim", c.head_dim.is_some()),
         ("layer_types", c.layer_types.is_some()),
+        ("llama_4_scaling_beta", beta),
+        ("logits_scaling", c.logits_scaling.is_some()),
+        (
+            "longrope",
+            long(&c.rope_scaling) || sliding.is_some_and(|rope| long(&rope.rope_scaling)),
+        ),
         ("mlp_bias", c.mlp_bias),
         ("no_rope_layers", c.no_rope_layers.is_some()),
+        ("partial_rotary_factor", c.partial_rotary_factor.is_some()),
         ("qk_norm", c.qk_norm),
         ("qkv_bias", c.qkv_bias),
+        ("query_pre_attn_scalar", c.query_pre_attn_scalar.is_some()),
+        ("residual_multiplier", c.residual_multiplier.is_some()),
+        ("sliding_rope", c.sliding_rope.is_some()),
         ("sliding_window", c.sliding_window.is_some()),
+        ("use_parallel_residual", c.use_parallel_residual),
     ]
 }
 
@@ -103,8 +193,18 @@ impl Family {
     /// A family by its type.
     pub(crate) fn of(kind: ModelType) -> &'static Self {
         match kind {
+            ModelType::Gemma => &gemma::FAMILY,
+            ModelType::Gemma2 => &gemma2::FAMILY,
+            ModelType::Gemma3 => &gemma3::FAMILY,
+            ModelType::Gpt2 => &gpt2::FAMILY,
+            ModelType::GptNeoX => &gpt_neox::FAMILY,
+            ModelType::Granite => &granite::FAMILY,
             ModelType::Llama => &llama::FAMILY,
+            ModelType::Ministral3 => &ministral3::FAMILY,
             ModelType::Mistral => &mistral::FAMILY,
+            ModelType::Olmo2 => &olmo2::FAMILY,
+            ModelType::Olmo3 => &olmo3::FAMILY,
+            ModelType::Phi3 => &phi3::FAMILY,
             ModelType::Qwen2 => &qwen2::FAMILY,
             ModelType::Qwen3 => &qwen3::FAMILY,
             ModelType::SmolLm3 => &smollm3::FAMILY,
@@ -117,10 +217,33 @@ impl Family {
         all.find(|family| family.model_type == model_type)
     }
 
-    /// The classes of all families that end in `task`.
-    pub(crate) fn classes(task: &str) -> String {
-        let names = ModelType::ALL.map(|kind| format!("{}{task}", Self::of(kind).class));
-        names.join(", ")
+    /// The classes of all families for a language model, or for a reward model.
+    pub(crate) fn classes(task: Task) -> String {
+        let families = ModelType::ALL.into_iter().map(Self::of);
+        let names = families.filter_map(|family| family.class_of(task));
+        names.collect::<Vec<_>>().join(", ")
+    }
+
+    /// The class for a task; `None` where transformers has none.
+    pub(crate) fn class_of(&self, task: Task) -> Option<String> {
+        match task {
+            Task::CausalLm => Some(match self.kind {
+                ModelType::Gpt2 => "GPT2LMHeadModel".to_owned(),
+                _ => format!("{}ForCausalLM", self.class),
+            }),
+            Task::Reward => self.has_reward.then(|| match self.kind {
+                ModelType::Gemma3 => "Gemma3TextForSequenceClassification".to_owned(),
+                _ => format!("{}ForSequenceClassification", self.class),
+            }),
+        }
+    }
+
+    /// The class of the network alone.
+    pub(crate) fn base_class(&self) -> String {
+        match self.kind {
+            ModelType::Gemma3 => "Gemma3TextModel".to_owned(),
+            _ => format!("{}Model", self.class),
+        }
     }
 
     /// Refuses options that no folder of the family can say.
@@ -140,7 +263,13 @@ impl Family {
 
     /// Turns the configuration's own keys, as serde writes them, into those of the family.
     pub(crate) fn write(&self, config: &LlamaConfig, json: &mut Map<String, Value>) {
-        for key in ["layer_types", "no_rope_layers", "qk_norm", "qkv_bias"] {
+        for key in [
+            "layer_types",
+            "no_rope_layers",
+            "qk_norm",
+            "qkv_bias",
+            "sliding_rope",
+        ] {
             json.remove(key);
         }
         for (key, _) in extras(config) {
@@ -148,6 +277,16 @@ impl Family {
                 json.remove(key);
             }
         }
+        self.keys.rename(json);
         (self.write)(config, json);
     }
+}
+
+/// A task that a class of transformers is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Task {
+    /// Predicting the next token.
+    CausalLm,
+    /// Scoring a sequence.
+    Reward,
 }

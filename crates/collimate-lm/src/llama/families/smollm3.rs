@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{Absent, Family, LlamaConfig, ModelType, windows};
+use super::{Absent, Design, Family, Keys, LlamaConfig, ModelType, Names, RopeRules, windows};
 
 const LAYERS: &str = "no_rope_layers";
 const INTERVAL: &str = "no_rope_layer_interval";
@@ -12,6 +12,7 @@ pub(super) const FAMILY: Family = Family {
     model_type: "smollm3",
     class: "SmolLM3",
     may: &[
+        "head_dim",
         "attention_bias",
         "layer_types",
         "mlp_bias",
@@ -21,12 +22,17 @@ pub(super) const FAMILY: Family = Family {
     must: &[],
     own_keys: &[LAYERS, INTERVAL],
     absent: Absent {
-        rope_theta: 2e6,
         max_position_embeddings: 32_768,
         num_key_value_heads: Some(4),
         tie_word_embeddings: true,
         ..Absent::LLAMA
     },
+    design: Design::LLAMA,
+    activations: &["silu", "swish"],
+    keys: Keys::LLAMA,
+    names: Names::LLAMA,
+    rope: RopeRules::plain(2e6),
+    has_reward: true,
     read: |json, mut config| {
         config.attention_bias = json.get("attention_bias")?.unwrap_or(false);
         config.mlp_bias = json.get("mlp_bias")?.unwrap_or(false);

@@ -14,30 +14,45 @@ const KINDS: &str = "layer_types";
 /// More layers than any model has: a list for each layer is made up to here.
 const MOST_LAYERS: usize = 1 << 16;
 
-/// The window of all layers of a Llama or a Mistral, `None` without one. Variants that would mean
-/// another function are refused.
-pub(super) fn uniform(json: &JsonConfig, mistral: bool) -> Result<Option<usize>, LoadError> {
+/// The window of all layers where a family has one, `None` without one; `absent` is the window where
+/// the folder says nothing. Variants that would mean another function are refused.
+pub(super) fn uniform(
+    json: &JsonConfig,
+    layers: usize,
+    has_windows: bool,
+    absent: Option<usize>,
+) -> Result<Option<usize>, LoadError> {
     let refuse = |what: String| {
-        let supported = "one sliding_window for all layers of model_type mistral";
+        let supported = match has_windows {
+            true => "one sliding_window for all layers",
+            false => "one sliding_window for all layers of model_type mistral",
+        };
         Err(json.unsupported(what, supported))
     };
     let switch: Option<bool> = json.get(SWITCH)?;
     let window = match (json.get(WINDOW)?, switch) {
         // A Llama made of a Qwen2 may name a window that it switches off.
-        (_, Some(false)) if !mistral => None,
+        (_, Some(false)) if !has_windows => None,
         (_, Some(on)) => return refuse(format!("{SWITCH} = {on}")),
-        (Some(window), None) if !mistral => {
+        (Some(window), None) if !has_windows => {
             return refuse(format!("{WINDOW} = {window} in a Llama"));
         }
-        // What transformers takes where a Mistral says nothing; null says that there is none.
-        (None, None) if mistral && !json.has(WINDOW) => Some(4096),
+        // Null says that there is none.
+        (None, None) if !json.has(WINDOW) => absent,
         (window, None) => window,
     };
     let kind = match window {
         Some(_) => "sliding_attention",
         None => "full_attention",
     };
-    let kinds: Vec<String> = json.get(KINDS)?.unwrap_or_default();
+    let kinds: Option<Vec<String>> = json.get(KINDS)?;
+    let kinds = kinds.unwrap_or_default();
+    if json.value(KINDS).is_some() && kinds.len() != layers {
+        return Err(json.invalid(format!(
+            "{KINDS} names {} layers, but num_hidden_layers = {layers}",
+            kinds.len()
+        )));
+    }
     if let Some(other) = kinds.iter().find(|other| *other != kind) {
         return refuse(format!("{KINDS} with {other} beside {kind}"));
     }
@@ -62,13 +77,44 @@ pub(super) fn per_layer(
     absent: Option<usize>,
     slides: impl Fn(usize) -> bool,
 ) -> Result<LlamaConfig, LoadError> {
-    let layers = config.num_hidden_layers;
     let on = json.get(SWITCH)?.unwrap_or(false);
-    let window: Option<usize> = match json.has(WINDOW) {
-        true => json.get(WINDOW)?,
-        false => absent,
-    };
-    let window = window.filter(|_| on);
+    let window = named_window(json, absent)?.filter(|_| on);
+    layers(json, config, window, slides)
+}
+
+/// The windows of a family without a switch: of the layers that `layer_types` names, else of those
+/// that `slides` names.
+pub(super) fn always(
+    json: &JsonConfig,
+    config: LlamaConfig,
+    absent: usize,
+    slides: impl Fn(usize) -> bool,
+) -> Result<LlamaConfig, LoadError> {
+    let window = named_window(json, Some(absent))?;
+    let is_named = json.value(KINDS).is_some();
+    if window.is_none() && !is_named && (0..config.num_hidden_layers).any(&slides) {
+        return Err(json.invalid(format!(
+            "{WINDOW} = null, but this family has sliding layers where {KINDS} does not say \
+             otherwise: keep what the model was trained with"
+        )));
+    }
+    layers(json, config, window, slides)
+}
+
+fn named_window(json: &JsonConfig, absent: Option<usize>) -> Result<Option<usize>, LoadError> {
+    match json.has(WINDOW) {
+        true => json.get(WINDOW),
+        false => Ok(absent),
+    }
+}
+
+fn layers(
+    json: &JsonConfig,
+    config: LlamaConfig,
+    window: Option<usize>,
+    slides: impl Fn(usize) -> bool,
+) -> Result<LlamaConfig, LoadError> {
+    let layers = config.num_hidden_layers;
     let named: Option<Vec<String>> = json.get(KINDS)?;
     let kinds: Vec<LayerKind> = match (named, window) {
         (Some(names), _) => {
@@ -95,8 +141,9 @@ pub(super) fn per_layer(
     match (sliding.count(), window) {
         (0, _) => Ok(config),
         (_, None) => Err(json.invalid(format!(
-            "{KINDS} has sliding_attention, but {SWITCH} = {on} and {WINDOW} = {} give no window: \
+            "{KINDS} has sliding_attention, but {SWITCH} = {} and {WINDOW} = {} give no window: \
              keep what the model was trained with",
+            json.value(SWITCH).unwrap_or(&Value::Null),
             json.value(WINDOW).unwrap_or(&Value::Null)
         ))),
         (count, Some(_)) => Ok(LlamaConfig {
@@ -134,4 +181,16 @@ pub(super) fn write(config: &LlamaConfig, json: &mut Map<String, Value>) {
         json.insert(SWITCH.to_owned(), json!(true));
         json.insert(KINDS.to_owned(), json!(kinds));
     }
+}
+
+/// Writes the windows of a family without a switch, whose absent keys would mean windows.
+pub(super) fn write_always(config: &LlamaConfig, json: &mut Map<String, Value>) {
+    let kind = match config.sliding_window {
+        Some(_) => LayerKind::SlidingAttention,
+        None => LayerKind::FullAttention,
+    };
+    let all = || vec![kind; config.num_hidden_layers];
+    let kinds = config.layer_types.clone().unwrap_or_else(all);
+    json.insert(WINDOW.to_owned(), json!(config.sliding_window));
+    json.insert(KINDS.to_owned(), json!(kinds));
 }

@@ -24,7 +24,7 @@ const PARTS: usize = 8;
 #[derive(Debug, Clone)]
 pub(crate) struct Saved {
     rows: Vec<Moments>,
-    /// Of the last rows, block by block: where the entropy is asked for, logits; else their
+    /// Of the last rows, block by block: (capped) logits where [`Sizes::needs_logits`]; else their
     /// exponentials relative to the block's largest, and these.
     kept: Arc<Mutex<Option<Kept>>>,
 }
@@ -69,7 +69,7 @@ pub(crate) fn forward(
                 let target = target.and_then(|target| z.get(target)).copied();
                 math::vectorised(
                     #[inline(always)]
-                    || (moments(z, entropy), target),
+                    || (moments(z, sizes.needs_logits()), target),
                 )
             })
             .collect::<Vec<(Moments, Option<f32>)>>()
@@ -130,17 +130,24 @@ fn with_own<R>(len: usize, work: impl FnOnce(&mut [f32]) -> R) -> R {
     })
 }
 
+/// The logits of some rows and columns, capped where there is a cap.
 fn logits_of(
     hidden: &[f32],
     weight: &[f32],
     rows: &Range<usize>,
     columns: &Range<usize>,
-    Sizes { width, .. }: Sizes,
+    Sizes { width, softcap, .. }: Sizes,
     logits: &mut [f32],
 ) {
     let hidden = part(hidden, rows, width);
     let weight = part(weight, columns, width);
     product_alone(hidden, weight.t(), logits, false);
+    if let Some(cap) = softcap {
+        math::vectorised(
+            #[inline(always)]
+            || math::soft_capped(logits, cap),
+        );
+    }
 }
 
 /// Some rows of a matrix.
@@ -154,6 +161,8 @@ fn part<'a>(matrix: &'a [f32], rows: &Range<usize>, width: usize) -> Matrix<'a> 
 /// ```text
 /// ∂logp/∂z_v = [v = target] − p_v          ∂H/∂z_v = −p_v (log p_v + H)
 /// ```
+///
+/// Through a cap `z = c·tanh(y / c)` both are multiplied by `∂z/∂y = 1 − (z / c)²`.
 pub(crate) fn backward(
     hidden: &[f32],
     weight: &[f32],
@@ -190,14 +199,23 @@ pub(crate) fn backward(
                 let grad = &grad[row * outputs..(row + 1) * outputs];
                 let relative = largest
                     .as_ref()
-                    .filter(|_| is_kept && !sizes.entropy)
+                    .filter(|_| is_kept && !sizes.needs_logits())
                     .map(|largest| largest[block * (rows - first) + row - first]);
+                let target = columns.contains(&targets[row]);
+                let target = target.then(|| targets[row] - columns.start);
+                if let Some(cap) = sizes.softcap {
+                    math::vectorised(
+                        #[inline(always)]
+                        || capped_slopes(z, all, target, cap, grad),
+                    );
+                    continue;
+                }
                 math::vectorised(
                     #[inline(always)]
                     || slopes(z, all, relative, grad),
                 );
-                if columns.contains(&targets[row]) {
-                    z[targets[row] - columns.start] += grad[0];
+                if let Some(target) = target {
+                    z[target] += grad[0];
                 }
             }
             let d_logits = Matrix::new(z, chunk.len(), columns.len());
@@ -285,5 +303,24 @@ fn slopes(z: &mut [f32], all: Moments, relative: Option<f32>, grad: &[f32]) {
             }
         }
         _ => unreachable!("a row has one output or two"),
+    }
+}
+
+/// Capped logits become the loss's slope for the logits below the cap, the target's part included.
+#[inline(always)]
+fn capped_slopes(z: &mut [f32], all: Moments, target: Option<usize>, cap: f32, grad: &[f32]) {
+    let inverse = 1.0 / all.sum;
+    let entropy = grad.get(1).copied().unwrap_or(0.0);
+    let shift = inverse.ln() + all.entropy();
+    let steepness = 1.0 / (cap * cap);
+    let below = |z: f32| (z * z).mul_add(-steepness, 1.0);
+    let of_target = target.map(|target| grad[0] * below(z[target]));
+    for z in z.iter_mut() {
+        let x = *z - all.max;
+        let slope = entropy.mul_add(x + shift, grad[0]);
+        *z = -inverse * math::exp(x) * slope * below(*z);
+    }
+    if let (Some(target), Some(slope)) = (target, of_target) {
+        z[target] += slope;
     }
 }

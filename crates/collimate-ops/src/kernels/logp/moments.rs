@@ -8,7 +8,7 @@ pub(super) struct Moments {
     pub(super) max: f32,
     /// `Σ e`, with `e = exp(z − max)`.
     pub(super) sum: f32,
-    /// `Σ e·(z − max)`, where the entropy is asked for.
+    /// `Σ e·(z − max)`, where logits are kept.
     pub(super) weighted: f32,
 }
 
@@ -36,14 +36,14 @@ impl Moments {
     }
 }
 
-/// The moments of a block's row; without entropy, its logits become exponentials relative to the
-/// largest.
+/// The moments of a block's row. Its logits stay where `logits` says so, else they become exponentials
+/// relative to the largest, and the weighted sum is left out.
 #[inline(always)]
-pub(super) fn moments(z: &mut [f32], entropy: bool) -> Moments {
+pub(super) fn moments(z: &mut [f32], logits: bool) -> Moments {
     let max = math::max(z);
     // A row of −∞ stays finite relative to this.
     let shift = max.max(f32::MIN);
-    if entropy {
+    if logits {
         let (sum, weighted) = math::exp_moments(z, shift);
         return Moments {
             max: shift,

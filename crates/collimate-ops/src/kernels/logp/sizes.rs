@@ -19,12 +19,19 @@ pub(crate) struct Sizes {
     pub(crate) vocab: usize,
     /// Whether the entropy is computed too: a row's output is then `[logp, entropy]`.
     pub(crate) entropy: bool,
+    /// Bound of the logits: `cap · tanh(logit / cap)` takes their place.
+    pub(crate) softcap: Option<f32>,
 }
 
 impl Sizes {
     /// Numbers per row of the output.
     pub(super) fn outputs(self) -> usize {
         1 + usize::from(self.entropy)
+    }
+
+    /// Whether backward needs logits, not only their exponentials.
+    pub(super) fn needs_logits(self) -> bool {
+        self.entropy || self.softcap.is_some()
     }
 
     /// Rows of a chunk: as few chunks as fit, of about the same size.

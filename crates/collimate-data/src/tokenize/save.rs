@@ -1,0 +1,113 @@
+//! Folders of a tokenizer, written.
+
+use std::fs;
+use std::path::Path;
+
+use collimate_files::atomic_write;
+use serde_json::{Map, Value, json};
+
+use super::files::{CONFIG, SPECIAL, TOKENIZER, io};
+use super::text_tokenizer::TextTokenizer;
+use crate::error::DataError;
+
+/// Keys of `tokenizer_config.json` that name the class that read the folder, or its files. A saved
+/// folder is for the class that reads `tokenizer.json` alone.
+const OF_THE_CLASS: [&str; 8] = [
+    "tokenizer_class",
+    "auto_map",
+    "backend",
+    "from_slow",
+    "name_or_path",
+    "special_tokens_map_file",
+    "tokenizer_file",
+    "vocab_file",
+];
+
+/// Keys of `special_tokens_map.json` that count where `tokenizer_config.json` has none.
+const OF_THE_MAP: [&str; 8] = [
+    "bos_token",
+    "eos_token",
+    "pad_token",
+    "unk_token",
+    "cls_token",
+    "sep_token",
+    "mask_token",
+    "additional_special_tokens",
+];
+
+impl TextTokenizer {
+    /// Writes `tokenizer.json`, `tokenizer_config.json` and `special_tokens_map.json`, which
+    /// `transformers` opens as a `PreTrainedTokenizerFast`. The folder is created where it is missing.
+    /// Each file is replaced in one step: it is the old one or the new one, never a part.
+    ///
+    /// # Errors
+    /// [`DataError::Io`] if a file cannot be written.
+    pub fn save(&self, dir: impl AsRef<Path>) -> Result<(), DataError> {
+        let dir = dir.as_ref();
+        fs::create_dir_all(dir).map_err(|e| io(dir, "cannot be created", e))?;
+        let path = dir.join(TOKENIZER);
+        let text = self
+            .tokenizer
+            .to_string(true)
+            .map_err(|e| DataError::Tokenize(e.to_string()))?;
+        replace(&path, &text)?;
+        let mut config = self.config.clone();
+        config.insert(
+            "tokenizer_class".to_owned(),
+            json!("PreTrainedTokenizerFast"),
+        );
+        config
+            .entry("clean_up_tokenization_spaces")
+            .or_insert(json!(false));
+        if let Some(template) = &self.template
+            && !config.contains_key("chat_template")
+        {
+            config.insert("chat_template".to_owned(), json!(template.source()));
+        }
+        let special: Map<String, Value> = self
+            .config
+            .iter()
+            .filter(|(name, value)| name.ends_with("_token") && value.is_string())
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect();
+        write_json(&dir.join(CONFIG), &Value::Object(config))?;
+        write_json(&dir.join(SPECIAL), &Value::Object(special))
+    }
+}
+
+/// Everything that a saved folder repeats: all of `tokenizer_config.json` but the class and the
+/// template, tokens as texts.
+pub(super) fn kept(
+    folder: &Map<String, Value>,
+    special: &Map<String, Value>,
+) -> Map<String, Value> {
+    let mut config = Map::new();
+    let of_the_map = OF_THE_MAP
+        .iter()
+        .filter(|name| !folder.contains_key(**name))
+        .filter_map(|name| Some((name.to_string(), special.get(*name)?.clone())));
+    for (name, value) in folder
+        .iter()
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .chain(of_the_map)
+    {
+        // `"bos_token": null` says that there is none.
+        if value.is_null() || OF_THE_CLASS.contains(&name.as_str()) || name == "chat_template" {
+            continue;
+        }
+        let content = value
+            .get("content")
+            .filter(|_| name.ends_with("_token"))
+            .cloned();
+        config.insert(name, content.unwrap_or(value));
+    }
+    config
+}
+
+fn write_json(path: &Path, value: &Value) -> Result<(), DataError> {
+    replace(path, &format!("{value:#}\n"))
+}
+
+fn replace(path: &Path, text: &str) -> Result<(), DataError> {
+    atomic_write(path, text.as_bytes()).map_err(|e| io(path, "cannot be written", e.source))
+}

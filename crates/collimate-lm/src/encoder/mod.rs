@@ -1,0 +1,26 @@
+//! One encoder for BERT and its relatives: bidirectional attention, learned positions or rotary ones,
+//! and the part of a classification head that comes before its last layer. The configuration says what
+//! the encoder has; [`families`] says what the classes of transformers call it.
+
+mod attention;
+mod config;
+mod deberta;
+mod embeddings;
+pub(crate) mod families;
+mod head;
+mod label;
+mod model;
+mod modern;
+mod post;
+mod pre;
+mod reward;
+mod sentence;
+mod sizes;
+mod stack;
+mod store;
+
+pub use config::EncoderConfig;
+pub use deberta::{DebertaConfig, RelativeNorm, RelativeTerm};
+pub use families::EncoderType;
+pub use model::Encoder;
+pub use modern::ModernConfig;

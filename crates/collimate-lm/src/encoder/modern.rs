@@ -1,0 +1,95 @@
+//! What only a ModernBERT has.
+
+use std::num::NonZeroUsize;
+
+use collimate_core::{OptionError, Range};
+use serde::{Deserialize, Serialize};
+
+use super::config::EncoderConfig;
+use crate::LayerKind;
+
+/// Windows, rotary positions, biases and dropouts of a ModernBERT; names as in Hugging Face's `config.json`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ModernConfig {
+    /// Tokens that a token of a sliding layer sees: half of them before it, half after it.
+    pub local_attention: usize,
+    /// The kind of each layer; null: the first of every three sees all tokens, the others slide.
+    pub layer_types: Option<Vec<LayerKind>>,
+    /// Base of the rotary positions of layers that see all tokens.
+    pub global_rope_theta: f64,
+    /// Base of the rotary positions of sliding layers.
+    pub local_rope_theta: f64,
+    /// The projections of the attention have biases.
+    pub attention_bias: bool,
+    /// The feed-forward projections have biases.
+    pub mlp_bias: bool,
+    /// The normalisations have offsets.
+    pub norm_bias: bool,
+    /// The dense layer of a classification head has a bias.
+    pub classifier_bias: bool,
+    /// Dropout of the embeddings, in training.
+    pub embedding_dropout: f64,
+    /// Dropout of the attention's output, in training.
+    pub attention_dropout: f64,
+    /// Dropout within the feed-forward layer, in training.
+    pub mlp_dropout: f64,
+}
+
+impl Default for ModernConfig {
+    fn default() -> Self {
+        Self {
+            local_attention: 128,
+            layer_types: None,
+            global_rope_theta: 160_000.0,
+            local_rope_theta: 10_000.0,
+            attention_bias: false,
+            mlp_bias: false,
+            norm_bias: false,
+            classifier_bias: false,
+            embedding_dropout: 0.0,
+            attention_dropout: 0.0,
+            mlp_dropout: 0.0,
+        }
+    }
+}
+
+impl ModernConfig {
+    /// The kind of a layer.
+    pub(super) fn kind(&self, layer: usize) -> LayerKind {
+        let named = self.layer_types.as_ref().and_then(|kinds| kinds.get(layer));
+        named.copied().unwrap_or(match layer.is_multiple_of(3) {
+            true => LayerKind::FullAttention,
+            false => LayerKind::SlidingAttention,
+        })
+    }
+
+    /// The window of sliding layers: a token sees those that are less than this away from it.
+    pub(super) fn window(&self) -> NonZeroUsize {
+        NonZeroUsize::MIN.saturating_add(self.local_attention / 2)
+    }
+
+    /// Checks the values within an encoder of the shape `c`.
+    pub(super) fn check(&self, c: &EncoderConfig) -> Result<(), OptionError> {
+        let (layers, heads) = (c.num_hidden_layers, c.num_attention_heads);
+        let size = c.hidden_size / heads;
+        let allowed = format!(
+            "heads of an even size: hidden_size = {} makes {size}",
+            c.hidden_size
+        );
+        OptionError::check(
+            "num_attention_heads",
+            heads,
+            &allowed,
+            size.is_multiple_of(2),
+        )?;
+        let count = self.layer_types.as_ref().map_or(layers, Vec::len);
+        let allowed = format!("num_hidden_layers = {layers} kinds");
+        OptionError::check("layer_types", count, &allowed, count == layers)?;
+        Range::Positive.check("global_rope_theta", self.global_rope_theta)?;
+        Range::Positive.check("local_rope_theta", self.local_rope_theta)?;
+        Range::BelowOne.check("embedding_dropout", self.embedding_dropout)?;
+        Range::BelowOne.check("attention_dropout", self.attention_dropout)?;
+        Range::BelowOne.check("mlp_dropout", self.mlp_dropout)
+    }
+}

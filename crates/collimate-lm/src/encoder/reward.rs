@@ -1,0 +1,173 @@
+//! Encoders as reward models: `…ForSequenceClassification`, and folders of sentence-transformers.
+
+use std::path::Path;
+
+use burn::module::Param;
+use burn::tensor::{Device, Tensor};
+use collimate_nn::{HfFolder, HfReward, LoadError, Pooling, RewardParts, SaveError, ScalarHead};
+use serde_json::json;
+
+use super::label::Label;
+use super::model::Encoder;
+use super::sentence::{self, Modules};
+use super::store::{self, Folder};
+use crate::hf::ExtraTensor;
+
+const TASK: &str = "ForSequenceClassification";
+const POOLING: &str = "classifier_pooling";
+
+impl HfReward for Encoder {
+    const DEFAULT_POOLING: Pooling = Pooling::Mean;
+    const HEAD_BIAS: bool = true;
+
+    fn load_reward(dir: &Path, device: &Device) -> Result<RewardParts<Self>, LoadError> {
+        Self::load_label(dir, None, device)
+    }
+
+    fn load_label(
+        dir: &Path,
+        label: Option<&str>,
+        device: &Device,
+    ) -> Result<RewardParts<Self>, LoadError> {
+        let folder = Folder::read(dir)?;
+        if folder.classifies {
+            return classifier(&folder, label, device);
+        }
+        if let Some(label) = label {
+            let what = format!("label {label:?} of {}", folder.config.family().class);
+            let what = what + "Model, which has no labels";
+            return Err(folder.json.unsupported(what, &format!("labels of …{TASK}")));
+        }
+        let backbone = Self::load(dir, device)?;
+        let modules = Modules::read(dir)?;
+        sentence::tell_text_rules(dir)?;
+        let pooling = modules.pooling(dir, Self::DEFAULT_POOLING)?;
+        let head = modules.head(dir, backbone.config().hidden_size, device)?;
+        Ok(RewardParts {
+            backbone,
+            head,
+            pooling,
+        })
+    }
+
+    fn expresses(&self, pooling: Pooling) -> bool {
+        let poolings = self.config().family().head.poolings;
+        self.head.is_none() || poolings.contains(&pooling)
+    }
+
+    fn save_reward(
+        &self,
+        head: &ScalarHead,
+        pooling: Pooling,
+        _pad_token_id: Option<u32>,
+        max_length: usize,
+        dir: &Path,
+    ) -> Result<(), SaveError> {
+        let config = self.config();
+        if self.head.is_none() {
+            self.save(dir)?;
+            return sentence::write(dir, head, pooling, config.hidden_size, max_length);
+        }
+        let family = config.family();
+        if !self.expresses(pooling) {
+            let poolings = family.head.poolings.iter();
+            let poolings: Vec<String> =
+                poolings.map(|pooling| json!(pooling).to_string()).collect();
+            return Err(SaveError::Serialize {
+                path: dir.to_owned(),
+                message: format!(
+                    "{}{TASK} does not read states of pooling {}: use {}",
+                    family.class,
+                    json!(pooling),
+                    poolings.join(" or ")
+                ),
+            });
+        }
+        store::save(self, dir, TASK, last_layer(head, family.head.output))?;
+        let mut json = store::to_json(config, TASK);
+        json["num_labels"] = json!(1);
+        json["id2label"] = json!({"0": "reward"});
+        json["label2id"] = json!({"reward": 0});
+        json["problem_type"] = json!("regression");
+        if family.head.poolings.len() > 1 {
+            json[POOLING] = json!(pooling);
+        }
+        self.kept().write(dir, json)
+    }
+}
+
+/// The encoder of a classifier, with one label's row of the last layer.
+fn classifier(
+    folder: &Folder,
+    label: Option<&str>,
+    device: &Device,
+) -> Result<RewardParts<Encoder>, LoadError> {
+    let (weights, config) = (&folder.weights, &folder.config);
+    let (width, output) = (config.hidden_size, config.family().head.output);
+    let rows = weights.shape(&format!("{output}.weight"));
+    let rows = rows.and_then(|shape| shape.first()).copied().unwrap_or(1);
+    let label = Label::choose(&folder.json, rows, label)?;
+    let pooling = match config.family().head.poolings {
+        [only] => *only,
+        _ => {
+            folder.json.only(POOLING, &["cls", "mean"])?;
+            folder.json.get(POOLING)?.unwrap_or(Pooling::Cls)
+        }
+    };
+    let found = folder.find(config.parameters().chain(config.head_parameters()))?;
+    let shapes = [
+        ("weight".to_owned(), vec![label.labels, width]),
+        ("bias".to_owned(), vec![label.labels]),
+    ];
+    let score = weights.find(shapes, |path| vec![format!("{output}.{path}")])?;
+    folder.left_out(&[&found, &score], false)?;
+    let blank = ScalarHead {
+        weight: Param::from_tensor(Tensor::zeros([label.labels, width], device)),
+        bias: Some(Param::from_tensor(Tensor::zeros([label.labels], device))),
+    };
+    let all = weights.fill(blank, &score)?;
+    let backbone = folder.fill(&found, true, device)?;
+    let kept = backbone.kept().clone();
+    Ok(RewardParts {
+        head: Some(match label.labels {
+            1 => all,
+            _ => row(all, label.row),
+        }),
+        backbone: match label.labels {
+            1 => backbone,
+            _ => backbone.with_kept(kept.with_one_label(&label.name)),
+        },
+        pooling,
+    })
+}
+
+/// One row of a last layer.
+fn row(all: ScalarHead, row: usize) -> ScalarHead {
+    fn only<const D: usize>(param: &Param<Tensor<D>>, row: usize) -> Param<Tensor<D>> {
+        let value = param.val().detach().narrow(0, row, 1);
+        Param::from_tensor(value.detach())
+    }
+    ScalarHead {
+        weight: only(&all.weight, row),
+        bias: all.bias.as_ref().map(|bias| only(bias, row)),
+    }
+}
+
+/// The last layer as transformers stores it.
+fn last_layer(head: &ScalarHead, name: &str) -> Vec<ExtraTensor> {
+    let weight = head.weight.val();
+    let bias = head.bias.as_ref().map(Param::val);
+    let bias = bias.unwrap_or_else(|| Tensor::zeros([1], &weight.device()));
+    vec![
+        ExtraTensor {
+            name: format!("{name}.weight"),
+            shape: weight.dims().to_vec(),
+            values: weight.into_data().iter::<f32>().collect(),
+        },
+        ExtraTensor {
+            name: format!("{name}.bias"),
+            shape: bias.dims().to_vec(),
+            values: bias.into_data().iter::<f32>().collect(),
+        },
+    ]
+}

@@ -1,0 +1,178 @@
+//! Encoders' folders of Hugging Face, in and out.
+
+use std::path::Path;
+
+use burn::tensor::Device;
+use collimate_nn::{Adaptable, Backbone, HfFolder, LoadError, SaveError};
+use serde_json::{Value, json};
+
+use super::config::EncoderConfig;
+use super::families::Family;
+use super::model::Encoder;
+use crate::hf::{
+    Architecture, ExtraTensor, Found, JsonConfig, Kept, LeftOut, Weights, prepare, save_weights,
+};
+
+const HEAD: &str = "head.";
+
+impl HfFolder for Encoder {
+    fn load(dir: &Path, device: &Device) -> Result<Self, LoadError> {
+        let folder = Folder::read(dir)?;
+        let found = folder.find(folder.config.parameters())?;
+        folder.left_out(&[&found], true)?;
+        folder.fill(&found, false, device)
+    }
+
+    fn save(&self, dir: &Path) -> Result<(), SaveError> {
+        save(self, dir, "Model", Vec::new())?;
+        self.kept().write(dir, to_json(self.config(), "Model"))
+    }
+
+    fn context_length(&self) -> usize {
+        self.max_positions()
+    }
+}
+
+impl EncoderConfig {
+    /// Reads the shape of the encoder in a folder, without its weights.
+    ///
+    /// # Errors
+    /// No `config.json`, one that is no encoder's, or an option that is not implemented.
+    pub fn of_folder(dir: &Path) -> Result<Self, LoadError> {
+        Self::read(&JsonConfig::read(dir)?)
+    }
+
+    fn read(json: &JsonConfig) -> Result<Self, LoadError> {
+        let kind = json.string("model_type")?.unwrap_or_default();
+        let family = match (json.kind()?, Family::named(&kind)) {
+            (Architecture::Encoder, Some(family)) => family,
+            _ => {
+                let name = json.architecture()?.unwrap_or_default();
+                let what = format!("architecture {name} as an encoder");
+                return Err(json.unsupported(what, &Family::classes("Model")));
+            }
+        };
+        let config = Self {
+            model_type: family.kind,
+            ..(family.read)(json)?
+        };
+        config.check().map_err(|error| json.invalid(error))?;
+        Ok(config)
+    }
+}
+
+/// A folder whose values have not been read yet.
+pub(super) struct Folder {
+    pub(super) json: JsonConfig,
+    pub(super) config: EncoderConfig,
+    /// The folder's class has a head with a score for each label.
+    pub(super) classifies: bool,
+    pub(super) weights: Weights,
+    kept: Kept,
+    /// The beginning of the names of the encoder's tensors.
+    prefix: &'static str,
+}
+
+impl Folder {
+    pub(super) fn read(dir: &Path) -> Result<Self, LoadError> {
+        let json = JsonConfig::read(dir)?;
+        let name = json.architecture()?.unwrap_or_default();
+        let config = EncoderConfig::read(&json)?;
+        let family = config.family();
+        let kept = Kept::read(dir, &json)?;
+        let weights = Weights::open(dir)?;
+        let words = family.name("embeddings.word_embeddings.weight");
+        let prefix = match weights.contains(&format!("{}{words}", family.prefix)) {
+            true => family.prefix,
+            false => "",
+        };
+        Ok(Self {
+            classifies: family.classifies(&name),
+            json,
+            config,
+            weights,
+            kept,
+            prefix,
+        })
+    }
+
+    /// Finds the tensors of parameters of encoder and head, and compares shapes.
+    pub(super) fn find(
+        &self,
+        parameters: impl IntoIterator<Item = (String, Vec<usize>)>,
+    ) -> Result<Found, LoadError> {
+        let family = self.config.family();
+        self.weights
+            .find(parameters, |path| match path.strip_prefix(HEAD) {
+                Some(part) => family.head_names(part),
+                None => vec![format!("{}{}", self.prefix, family.name(path))],
+            })
+    }
+
+    /// Refuses tensors that were not found. Heads of other tasks are no part of the encoder, index buffers
+    /// of no function; anything else (a layer too many) would be left out of the function without a word.
+    /// `headless` says that the classification head is not read.
+    pub(super) fn left_out(&self, found: &[&Found], headless: bool) -> Result<(), LoadError> {
+        let family = self.config.family();
+        let head = &family.head;
+        let parts = head.dense.iter().chain([&head.output]).chain(&head.norm);
+        let parts: Vec<String> = parts.map(|name| format!("{name}.")).collect();
+        self.weights.left_out(found, |name| {
+            let bare = name.strip_prefix(family.prefix).unwrap_or(name);
+            let other = family.other_tasks.iter().any(|task| bare.starts_with(task));
+            let head = self.classifies && parts.iter().any(|part| name.starts_with(part));
+            match (head, other) {
+                (true, _) if !headless => None,
+                (true, _) | (_, true) => Some(LeftOut::Told),
+                _ => bare.ends_with("position_ids").then_some(LeftOut::Buffer),
+            }
+        })
+    }
+
+    /// The encoder with the values found.
+    pub(super) fn fill(
+        &self,
+        found: &Found,
+        head: bool,
+        device: &Device,
+    ) -> Result<Encoder, LoadError> {
+        let blank = Encoder::blank(&self.config, head, device).map_err(|e| self.json.invalid(e))?;
+        let model = self.weights.fill(blank, found)?;
+        Ok(model.with_kept(self.kept.clone()))
+    }
+}
+
+/// Writes the weights of the class that ends in `task`: with a head's, where the encoder has one and the
+/// class too.
+pub(super) fn save(
+    model: &Encoder,
+    dir: &Path,
+    task: &str,
+    extra: Vec<ExtraTensor>,
+) -> Result<(), SaveError> {
+    prepare(dir)?;
+    let family = model.config().family();
+    let (prefix, bare) = match task {
+        "Model" => ("", true),
+        _ => (family.prefix, false),
+    };
+    let model = model.clone().merged();
+    let name = |path: &str| match path.strip_prefix(HEAD) {
+        Some(_) if bare => None,
+        Some(part) => family.head_names(part).into_iter().next(),
+        None => Some(format!("{prefix}{}", family.name(path))),
+    };
+    save_weights(&model, dir, name, extra)
+}
+
+/// `config.json` of the family's class that ends in `task`.
+pub(super) fn to_json(config: &EncoderConfig, task: &str) -> Value {
+    let family = config.family();
+    let mut json = serde_json::to_value(config).unwrap_or_default();
+    json["architectures"] = json!([format!("{}{task}", family.class)]);
+    json["torch_dtype"] = json!("float32");
+    if let Value::Object(map) = &mut json {
+        family.write(config, map);
+    }
+    json
+}
