@@ -1,7 +1,7 @@
 """Compares the log-probabilities of `collimate score --logprobs` with those of transformers.
 
-    collimate score --logprobs --model DIR --data pairs.jsonl --out scores.jsonl
-    collimate data show-tokens pairs.jsonl --rows ROWS --model DIR --json > tokens.json
+    collimate score --logprobs --model DIR --data pairs.jsonl --max-length N --out scores.jsonl
+    collimate data show-tokens pairs.jsonl --max-length N --rows ROWS --model DIR --json > tokens.json
     python score_parity.py DIR scores.jsonl tokens.json [FIRST [COUNT]]
 
 Run by hand, with transformers 5.24 on a CPU in float32. The ids and the tokens that count are those of
