@@ -130,9 +130,13 @@ impl Attention {
                 None => x,
             }
         });
-        match &places.query_scale {
-            Some(scale) => [q * scale.clone(), k],
-            None => [q, k],
+        let q = match &places.query_scale {
+            Some(scale) => q * scale.clone(),
+            None => q,
+        };
+        match self.spec.query_divisor {
+            1 => [q, k],
+            divisor => [q.div_scalar(divisor as f64), k],
         }
     }
 }

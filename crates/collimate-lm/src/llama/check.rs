@@ -63,6 +63,17 @@ impl LlamaConfig {
             return Err(OptionError::new("num_hidden_layers", layers, &allowed));
         }
         self.family().check(self)?;
+        if self.family().design.learned_positions
+            && self.attention_multiplier.is_some_and(|m| m != 1.0)
+        {
+            let multiplier = self.attention_multiplier.unwrap_or(1.0);
+            let allowed = "absent or 1 in a GPT-2";
+            return Err(OptionError::new(
+                "attention_multiplier",
+                multiplier,
+                allowed,
+            ));
+        }
         self.check_layers()?;
         for (name, value) in [
             ("rms_norm_eps", Some(self.rms_norm_eps)),

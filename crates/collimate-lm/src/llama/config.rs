@@ -88,12 +88,15 @@ pub struct LlamaConfig {
     /// Factor of what each attention and feed-forward layer adds; Granite.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub residual_multiplier: Option<f64>,
-    /// Factor of the scores, in place of the root of the size of a head; Granite.
+    /// Factor of the scores, in place of the root of the size of a head; Granite, GPT-2.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub attention_multiplier: Option<f64>,
     /// Divisor of the logits; Granite.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub logits_scaling: Option<f64>,
+    /// Divide the scores of the first layer by one, of the second by two and so on; GPT-2.
+    #[serde(skip_serializing_if = "is_false")]
+    pub scale_attn_by_inverse_layer_idx: bool,
     /// Let attention and feed-forward layer read the same states; GPT-NeoX.
     #[serde(skip_serializing_if = "is_false")]
     pub use_parallel_residual: bool,
@@ -139,6 +142,7 @@ impl Default for LlamaConfig {
             residual_multiplier: None,
             attention_multiplier: None,
             logits_scaling: None,
+            scale_attn_by_inverse_layer_idx: false,
             use_parallel_residual: false,
             initializer_range: 0.02,
             bos_token_id: None,

@@ -25,6 +25,8 @@ pub(crate) struct LayerSpec {
     /// Index of the rotary table in [`LlamaConfig::ropes`]; `None` where queries and keys do not
     /// turn with their positions.
     pub(crate) rope: Option<usize>,
+    /// The number that queries are divided by.
+    pub(crate) query_divisor: usize,
     /// Queries and keys are normalised before they turn.
     pub(crate) qk_norm: bool,
     /// Queries, keys and values have a bias.
@@ -47,6 +49,10 @@ impl LlamaConfig {
         LayerSpec {
             window: window.unwrap_or(0),
             rope: turns.then_some(usize::from(own_table)),
+            query_divisor: match self.scale_attn_by_inverse_layer_idx {
+                true => index + 1,
+                false => 1,
+            },
             qk_norm: self.qk_norm,
             qkv_bias: self.attention_bias || self.qkv_bias,
             o_bias: self.attention_bias,

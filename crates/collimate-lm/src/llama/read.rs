@@ -9,7 +9,7 @@ use crate::hf::JsonConfig;
 
 /// Options with which some relatives of the Llama compute another function, and the value that changes
 /// nothing. Such a key in the folder of a family without it means that the folder holds something else.
-const FOREIGN: [(&str, f64); 26] = [
+const FOREIGN: [(&str, f64); 27] = [
     ("add_cross_attention", 0.0),
     ("attention_multiplier", f64::NAN),
     ("attn_logit_softcapping", f64::NAN),
@@ -32,6 +32,7 @@ const FOREIGN: [(&str, f64); 26] = [
     ("residual_multiplier", 1.0),
     ("rope_local_base_freq", f64::NAN),
     ("rotary_pct", 1.0),
+    ("scale_attn_by_inverse_layer_idx", 0.0),
     ("use_qk_norm", 0.0),
     ("use_bidirectional_attention", 0.0),
     ("use_parallel_residual", 0.0),

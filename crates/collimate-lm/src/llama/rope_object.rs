@@ -72,6 +72,9 @@ pub(super) fn read_object(
     longest: usize,
 ) -> Result<Place, LoadError> {
     let kind = read_kind(json, rules, path, object)?;
+    if rules.sliding.is_some() {
+        check_versions(json, path, object, kind.as_deref())?;
+    }
     let (mut theta, mut partial) = (None, None);
     let mut rest = Map::new();
     for (key, value) in object {
@@ -114,6 +117,28 @@ pub(super) fn read_object(
         partial,
         scaling,
     })
+}
+
+/// Refuses what versions of transformers read differently where layers turn differently.
+fn check_versions(
+    json: &JsonConfig,
+    path: &str,
+    object: &Map<String, Value>,
+    kind: Option<&str>,
+) -> Result<(), LoadError> {
+    let is_flat = !path.contains('.');
+    if let (Some(kind), true, None) = (kind, is_flat, object.get("rope_type")) {
+        return Err(json.invalid(format!(
+            "{path}.type is {kind}: transformers 5 reads rope_type alone here, so name it {path}.rope_type"
+        )));
+    }
+    match object.get("truncate") {
+        Some(Value::Bool(false)) => Err(json.invalid(format!(
+            "{path}.truncate is false: transformers 5 takes true where layers turn differently, so \
+             leave it out"
+        ))),
+        _ => Ok(()),
+    }
 }
 
 fn read_scaling(

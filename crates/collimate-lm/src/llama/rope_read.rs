@@ -17,14 +17,14 @@ pub(crate) struct RopeRules {
     /// Key and absent value of the share of a head that turns; `None`: all of it turns.
     pub(super) partial: Option<(&'static str, f64)>,
     /// Sliding layers have rotary positions of their own.
-    sliding: Option<Sliding>,
+    pub(super) sliding: Option<Sliding>,
     /// Positions are scaled by LongRoPE or not at all.
     pub(super) longrope: bool,
 }
 
 /// Rotary positions of sliding layers where the folder does not nest them.
 #[derive(Debug, Clone, Copy)]
-struct Sliding {
+pub(super) struct Sliding {
     /// Key of the base; `None`: the base is that of the other layers.
     theta: Option<&'static str>,
     absent: f64,

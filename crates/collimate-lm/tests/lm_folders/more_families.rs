@@ -68,6 +68,24 @@ fn what_is_not_computed_is_refused() {
             &["sliding_window = null"],
         ),
         (
+            "gemma3-window",
+            "rope_scaling",
+            value!({"type": "linear", "factor": 2.0}),
+            &["rope_scaling.type is linear", "rope_scaling.rope_type"],
+        ),
+        (
+            "olmo3-window",
+            "rope_scaling",
+            value!({"rope_type": "yarn", "factor": 4.0, "truncate": false}),
+            &["rope_scaling.truncate is false"],
+        ),
+        (
+            "llama-gqa-tied",
+            "scale_attn_by_inverse_layer_idx",
+            value!(true),
+            &["scale_attn_by_inverse_layer_idx"],
+        ),
+        (
             "olmo2-plain",
             "attention_bias",
             value!(false),
@@ -114,18 +132,6 @@ fn what_is_not_computed_is_refused() {
             "rotary_pct",
             value!(0.5),
             &["rotary_pct = 0.5", "0.25"],
-        ),
-        (
-            "gpt2-plain",
-            "scale_attn_by_inverse_layer_idx",
-            value!(true),
-            &["scale_attn_by_inverse_layer_idx"],
-        ),
-        (
-            "gpt2-plain",
-            "scale_attn_weights",
-            value!(false),
-            &["scale_attn_weights = false"],
         ),
         (
             "gpt2-plain",

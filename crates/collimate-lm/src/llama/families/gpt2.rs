@@ -1,15 +1,25 @@
 //! GPT-2: layer norms, biases, positions that are learned, matrices stored the other way round.
 
+use serde_json::json;
+
 use super::{Absent, Design, Family, Keys, LlamaConfig, ModelType, Names, RopeRules};
 use crate::llama::design::{Activation, MlpKind, NormKind, Qkv};
+
+const SCALED: &str = "scale_attn_weights";
+const BY_LAYER: &str = "scale_attn_by_inverse_layer_idx";
 
 pub(super) const FAMILY: Family = Family {
     kind: ModelType::Gpt2,
     model_type: "gpt2",
     class: "GPT2",
-    may: &["attention_bias", "mlp_bias"],
+    may: &[
+        "attention_bias",
+        "attention_multiplier",
+        "mlp_bias",
+        BY_LAYER,
+    ],
     must: &["attention_bias", "mlp_bias"],
-    own_keys: &[],
+    own_keys: &[BY_LAYER],
     absent: Absent {
         rms_norm_eps: 1e-5,
         max_position_embeddings: 1024,
@@ -40,18 +50,26 @@ pub(super) const FAMILY: Family = Family {
     rope: RopeRules::plain(1e4),
     has_reward: true,
     read: |json, config| {
-        json.neutral(&[("scale_attn_by_inverse_layer_idx", 0.0)])?;
-        if json.get("scale_attn_weights")? == Some(false) {
-            let what = "scale_attn_weights = false".to_owned();
-            return Err(json.unsupported(what, "scores divided by the root of a head's size"));
-        }
+        let is_scaled = json.get(SCALED)?.unwrap_or(true);
         Ok(LlamaConfig {
+            attention_multiplier: (!is_scaled).then_some(1.0),
+            scale_attn_by_inverse_layer_idx: json.get(BY_LAYER)?.unwrap_or(false),
             attention_bias: true,
             mlp_bias: true,
             ..config
         })
     },
-    write: |_, json| {
+    write: |config, json| {
+        // A class of transformers knows no other multiplier than these two.
+        json.insert(
+            SCALED.to_owned(),
+            json!(config.attention_multiplier.is_none()),
+        );
+        json.insert(
+            BY_LAYER.to_owned(),
+            json!(config.scale_attn_by_inverse_layer_idx),
+        );
+        json.remove("attention_multiplier");
         for key in ["attention_bias", "mlp_bias", "num_key_value_heads"] {
             json.remove(key);
         }

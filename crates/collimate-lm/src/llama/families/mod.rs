@@ -149,7 +149,7 @@ pub(crate) struct Family {
 }
 
 /// Options that not every family has, and whether a configuration sets them.
-fn extras(c: &LlamaConfig) -> [(&'static str, bool); 20] {
+fn extras(c: &LlamaConfig) -> [(&'static str, bool); 21] {
     let beta = matches!(
         c.rope_scaling,
         Some(RopeScaling::Yarn {
@@ -183,6 +183,10 @@ fn extras(c: &LlamaConfig) -> [(&'static str, bool); 20] {
         ("qkv_bias", c.qkv_bias),
         ("query_pre_attn_scalar", c.query_pre_attn_scalar.is_some()),
         ("residual_multiplier", c.residual_multiplier.is_some()),
+        (
+            "scale_attn_by_inverse_layer_idx",
+            c.scale_attn_by_inverse_layer_idx,
+        ),
         ("sliding_rope", c.sliding_rope.is_some()),
         ("sliding_window", c.sliding_window.is_some()),
         ("use_parallel_residual", c.use_parallel_residual),
