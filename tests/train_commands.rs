@@ -188,6 +188,10 @@ fn a_label_of_a_classifier_is_the_reward() {
         }
     };
     let out = ["--out", "run", "--steps", "2", "--max-length", "30"];
+    // 32 positions of which the first two are never used.
+    let dry = [&data[..], &["--label", "help", "--dry-run", "--out", "dry"]].concat();
+    let plan = text(&succeed("reward", folder, &dry).stdout);
+    assert!(plan.contains("model"), "{plan}");
     let names = ["num_labels = 3", "\"help\"", "--label"];
     refused("score", &[], &names);
     refused("reward", &out, &names);

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use collimate::lm::EncoderConfig;
 use serde_json::Value;
 
 /// Longest sequence of training, in tokens, where the user and the model say nothing.
@@ -23,7 +24,11 @@ fn longest(dir: &Path) -> Option<usize> {
         let value: Value = serde_json::from_slice(&text).ok()?;
         usize::try_from(value.get(key)?.as_u64()?).ok()
     };
-    let positions = read("config.json", "max_position_embeddings");
+    // A table of positions may have rows that no sequence uses.
+    let positions = match EncoderConfig::of_folder(dir) {
+        Ok(encoder) => Some(encoder.max_positions()),
+        Err(_) => read("config.json", "max_position_embeddings"),
+    };
     let trained = read("tokenizer_config.json", "model_max_length");
     positions
         .into_iter()

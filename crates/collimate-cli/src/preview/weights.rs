@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
+use collimate::lm::EncoderConfig;
 use serde_json::Value;
 
 use crate::common::Failure;
@@ -39,6 +40,16 @@ impl Weights {
             return Err(
                 format!("{}: holds no .safetensors file with weights", dir.display()).into(),
             );
+        }
+        // The families of encoders have keys of their own.
+        if let Ok(encoder) = EncoderConfig::of_folder(dir) {
+            return Ok(Self {
+                parameters,
+                hidden: encoder.hidden_size,
+                layers: encoder.num_hidden_layers,
+                intermediate: encoder.intermediate_size,
+                positions: Some(encoder.max_positions()),
+            });
         }
         let config: Value = serde_json::from_slice(&std::fs::read(dir.join("config.json"))?)?;
         let size = |key: &str| {

@@ -133,8 +133,8 @@ impl EncoderConfig {
         (self.family().first_position)(self)
     }
 
-    /// The longest sequence, in tokens.
-    pub(super) fn longest(&self) -> usize {
+    /// Returns the longest sequence that the encoder takes, in tokens.
+    pub fn max_positions(&self) -> usize {
         let first = self.first_position();
         self.max_position_embeddings.saturating_sub(first)
     }

@@ -128,7 +128,7 @@ impl Backbone for Encoder {
     }
 
     fn max_positions(&self) -> usize {
-        self.config.longest()
+        self.config.max_positions()
     }
 
     fn vocab_size(&self) -> usize {

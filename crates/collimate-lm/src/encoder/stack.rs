@@ -9,7 +9,6 @@ use collimate_ops::recomputed;
 use super::attention::{BUCKETS, Distances};
 use super::config::EncoderConfig;
 use super::deberta::Relative;
-use super::modern::ModernConfig;
 use super::post::{Layer, Reach};
 use super::pre::{self, PreLayer};
 use crate::LayerKind;
@@ -85,16 +84,15 @@ impl Stack {
         recompute: bool,
     ) -> Tensor<2> {
         let asked = Rows::new(batch, rows, f);
-        let x = match &c.modern {
-            None => self.post(x, batch, &asked, c, f, recompute),
-            Some(modern) => self.pre(x, batch, &asked, c, modern, f, recompute),
-        };
+        let x = self.post(x, batch, &asked, c, f, recompute);
+        let x = self.pre(x, batch, &asked, c, f, recompute);
         match &self.final_norm {
             Some(norm) => norm.forward(x),
             None => x,
         }
     }
 
+    /// The layers of a BERT and of those that normalise as it does; a ModernBERT has none.
     fn post(
         &self,
         mut x: Tensor<2>,
@@ -126,17 +124,18 @@ impl Stack {
         }
         x
     }
-    #[allow(clippy::too_many_arguments)]
+
+    /// The layers of a ModernBERT.
     fn pre(
         &self,
         mut x: Tensor<2>,
         batch: &DeviceBatch,
         asked: &Rows,
         c: &EncoderConfig,
-        modern: &ModernConfig,
         f: Forward,
         recompute: bool,
     ) -> Tensor<2> {
+        let Some(modern) = &c.modern else { return x };
         let reach = |kind| pre::Reach::new(batch, kind, c, modern);
         let full = reach(LayerKind::FullAttention);
         let sliding = reach(LayerKind::SlidingAttention);

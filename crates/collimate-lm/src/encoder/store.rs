@@ -33,6 +33,34 @@ impl HfFolder for Encoder {
     }
 }
 
+impl EncoderConfig {
+    /// Reads the shape of the encoder in a folder, without its weights.
+    ///
+    /// # Errors
+    /// No `config.json`, one that is no encoder's, or an option that is not implemented.
+    pub fn of_folder(dir: &Path) -> Result<Self, LoadError> {
+        Self::read(&JsonConfig::read(dir)?)
+    }
+
+    fn read(json: &JsonConfig) -> Result<Self, LoadError> {
+        let kind = json.string("model_type")?.unwrap_or_default();
+        let family = match (json.kind()?, Family::named(&kind)) {
+            (Architecture::Encoder, Some(family)) => family,
+            _ => {
+                let name = json.architecture()?.unwrap_or_default();
+                let what = format!("architecture {name} as an encoder");
+                return Err(json.unsupported(what, &Family::classes("Model")));
+            }
+        };
+        let config = Self {
+            model_type: family.kind,
+            ..(family.read)(json)?
+        };
+        config.check().map_err(|error| json.invalid(error))?;
+        Ok(config)
+    }
+}
+
 /// A folder whose values have not been read yet.
 pub(super) struct Folder {
     pub(super) json: JsonConfig,
@@ -49,19 +77,8 @@ impl Folder {
     pub(super) fn read(dir: &Path) -> Result<Self, LoadError> {
         let json = JsonConfig::read(dir)?;
         let name = json.architecture()?.unwrap_or_default();
-        let kind = json.string("model_type")?.unwrap_or_default();
-        let family = match (json.kind()?, Family::named(&kind)) {
-            (Architecture::Encoder, Some(family)) => family,
-            _ => {
-                let what = format!("architecture {name} as an encoder");
-                return Err(json.unsupported(what, &Family::classes("Model")));
-            }
-        };
-        let config = EncoderConfig {
-            model_type: family.kind,
-            ..(family.read)(&json)?
-        };
-        config.check().map_err(|error| json.invalid(error))?;
+        let config = EncoderConfig::read(&json)?;
+        let family = config.family();
         let kept = Kept::read(dir, &json)?;
         let weights = Weights::open(dir)?;
         let words = family.name("embeddings.word_embeddings.weight");
