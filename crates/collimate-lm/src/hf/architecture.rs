@@ -17,7 +17,7 @@ pub enum Architecture {
     /// A reward model: `…ForSequenceClassification` of such a family.
     DecoderReward,
     /// An encoder: `…Model`, `…ForMaskedLM` or `…ForSequenceClassification` of BERT, RoBERTa, XLM-R,
-    /// DistilBERT, MPNet or ModernBERT, or a sentence-transformers folder around one.
+    /// DistilBERT, MPNet, ModernBERT or DeBERTa, or a sentence-transformers folder around one.
     Encoder,
 }
 

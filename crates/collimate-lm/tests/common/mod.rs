@@ -208,30 +208,45 @@ pub fn edit_tensors(dir: &Path, edit: impl FnOnce(&mut Vec<Raw>)) {
     write_tensors(&path, &tensors);
 }
 
-/// The result of `f` and the warnings that it gave, one a line.
-pub fn warned<T>(f: impl FnOnce() -> T) -> (T, String) {
-    use std::sync::{Arc, Mutex};
-    #[derive(Clone, Default)]
-    struct Lines(Arc<Mutex<Vec<u8>>>);
-    impl std::io::Write for Lines {
-        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-            self.0.lock().unwrap().extend(bytes);
-            Ok(bytes.len())
-        }
-        fn flush(&mut self) -> std::io::Result<()> {
-            Ok(())
-        }
+thread_local! {
+    /// Warnings of this thread, while a test asks for them.
+    static WARNINGS: std::cell::RefCell<Option<Vec<u8>>> = const { std::cell::RefCell::new(None) };
+}
+
+/// Writes into the buffer of the thread that warns.
+struct Warnings;
+
+impl std::io::Write for Warnings {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        WARNINGS.with_borrow_mut(|all| {
+            if let Some(all) = all {
+                all.extend(bytes);
+            }
+        });
+        Ok(bytes.len())
     }
-    let lines = Lines::default();
-    let writer = lines.clone();
-    let subscriber = tracing_subscriber::fmt()
-        .with_max_level(tracing::Level::WARN)
-        .with_ansi(false)
-        .with_writer(move || writer.clone())
-        .finish();
-    let result = tracing::subscriber::with_default(subscriber, f);
-    let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
-    (result, text)
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// The result of `f` and the warnings that it gave, one a line. One subscriber serves all threads: a
+/// subscriber of one thread alone can miss what another thread has met without one.
+pub fn warned<T>(f: impl FnOnce() -> T) -> (T, String) {
+    static SUBSCRIBER: std::sync::Once = std::sync::Once::new();
+    SUBSCRIBER.call_once(|| {
+        let subscriber = tracing_subscriber::fmt()
+            .with_max_level(tracing::Level::WARN)
+            .with_ansi(false)
+            .with_writer(|| Warnings)
+            .finish();
+        tracing::subscriber::set_global_default(subscriber).expect("no other subscriber");
+    });
+    WARNINGS.set(Some(Vec::new()));
+    let result = f();
+    let text = WARNINGS.take().unwrap_or_default();
+    (result, String::from_utf8(text).unwrap())
 }
 
 /// Configurations whose parts differ: a Qwen3 with normalised queries and keys and a head size of
