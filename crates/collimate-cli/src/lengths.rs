@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use collimate::lm::EncoderConfig;
+use collimate::lm::{EncoderConfig, LlamaConfig};
 use serde_json::Value;
 
 /// Longest sequence of training, in tokens, where the user and the model say nothing.
@@ -27,7 +27,7 @@ fn longest(dir: &Path) -> Option<usize> {
     // A table of positions may have rows that no sequence uses.
     let positions = match EncoderConfig::of_folder(dir) {
         Ok(encoder) => Some(encoder.max_positions()),
-        Err(_) => read("config.json", "max_position_embeddings"),
+        Err(_) => LlamaConfig::of_folder(dir).ok().map(|c| c.max_positions()),
     };
     let trained = read("tokenizer_config.json", "model_max_length");
     positions

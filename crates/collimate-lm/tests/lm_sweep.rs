@@ -259,6 +259,7 @@ fn odd_shapes_of_every_family() {
                     let error = error.split("; supported").next().unwrap();
                     notes += &format!("refused: {error}\n");
                     refused += 1;
+                    wrong += 1;
                     continue;
                 }
                 Err(_) => {

@@ -68,6 +68,7 @@ fn scores_of_odd_shapes() {
                 let error = error.split("; supported").next().unwrap();
                 notes += &format!("refused: {error}\n");
                 row.1 += 1;
+                wrong += 1;
             }
             Ok(error) => {
                 row.2 = row.2.max(error);

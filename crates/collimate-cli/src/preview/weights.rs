@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-use collimate::lm::EncoderConfig;
+use collimate::lm::{EncoderConfig, LlamaConfig};
 use serde_json::Value;
 
 use crate::common::Failure;
@@ -41,7 +41,6 @@ impl Weights {
                 format!("{}: holds no .safetensors file with weights", dir.display()).into(),
             );
         }
-        // The families of encoders have keys of their own.
         if let Ok(encoder) = EncoderConfig::of_folder(dir) {
             return Ok(Self {
                 parameters,
@@ -51,18 +50,13 @@ impl Weights {
                 positions: Some(encoder.max_positions()),
             });
         }
-        let config: Value = serde_json::from_slice(&std::fs::read(dir.join("config.json"))?)?;
-        let size = |key: &str| {
-            let size = config.get(key).and_then(Value::as_u64);
-            size.and_then(|size| usize::try_from(size).ok())
-                .unwrap_or(0)
-        };
+        let decoder = LlamaConfig::of_folder(dir)?;
         Ok(Self {
             parameters,
-            hidden: size("hidden_size"),
-            layers: size("num_hidden_layers"),
-            intermediate: size("intermediate_size"),
-            positions: Some(size("max_position_embeddings")).filter(|&most| most > 0),
+            hidden: decoder.hidden_size,
+            layers: decoder.num_hidden_layers,
+            intermediate: decoder.intermediate_size,
+            positions: Some(decoder.max_positions()),
         })
     }
 

@@ -160,7 +160,7 @@ impl Backbone for Llama {
     }
 
     fn max_positions(&self) -> usize {
-        self.config.longest()
+        self.config.max_positions()
     }
 
     fn vocab_size(&self) -> usize {

@@ -19,18 +19,24 @@ impl LlamaConfig {
             .collect()
     }
 
+    /// Values of a head that turn. Where they are odd, the frequencies are those of as many values,
+    /// and one value more turns.
+    fn rotary_dims(&self) -> usize {
+        let part = self.partial_rotary_factor.unwrap_or(1.0);
+        (self.head_dim() as f64 * part) as usize
+    }
+
     /// Pairs of values of a head that turn.
     pub(crate) fn rotary_pairs(&self) -> usize {
-        let part = self.partial_rotary_factor.unwrap_or(1.0);
-        // Rounded as transformers does: down to whole values, up to whole pairs.
-        ((self.head_dim() as f64 * part) as usize).div_ceil(2)
+        self.rotary_dims().div_ceil(2)
     }
 
     /// Cosines and sines of positions for each of [`Self::ropes`], and factors of queries.
     pub(crate) fn places(&self, positions: &[u32], device: &Device) -> Places {
         let (d, pairs) = (self.head_dim(), self.rotary_pairs());
         let table = |rope: LayerRope| {
-            let (frequencies, factor) = rope.frequencies(pairs, self.max_position_embeddings);
+            let longest = self.max_position_embeddings;
+            let (frequencies, factor) = rope.frequencies(self.rotary_dims(), longest);
             let table = RopeTable::with_frequencies(positions, &frequencies, factor, device);
             let table = match 2 * pairs == d {
                 true => table,
@@ -81,8 +87,9 @@ impl LlamaConfig {
         self.embedding_multiplier.or(root)
     }
 
-    /// The longest sequence that the model takes, in tokens.
-    pub(crate) fn longest(&self) -> usize {
+    /// Returns the longest sequence that the model takes, in tokens: what its rotary frequencies are
+    /// known for.
+    pub fn max_positions(&self) -> usize {
         let ropes = self.ropes();
         let known = ropes.iter().filter_map(LayerRope::longest).min();
         known.map_or(self.max_position_embeddings, |known| {

@@ -1,5 +1,7 @@
 //! `config.json` of a decoder: options that are not implemented are refused by name.
 
+use std::path::Path;
+
 use collimate_nn::LoadError;
 
 use super::config::LlamaConfig;
@@ -40,14 +42,23 @@ const FOREIGN: [(&str, f64); 27] = [
 ];
 
 /// Dropout that other programs apply in training.
-const DROPOUTS: [&str; 6] = [
+const DROPOUTS: [&str; 5] = [
     "attention_dropout",
     "attn_pdrop",
     "embd_pdrop",
     "hidden_dropout",
     "resid_pdrop",
-    "classifier_dropout",
 ];
+
+impl LlamaConfig {
+    /// Reads the `config.json` of a folder, without the weights.
+    ///
+    /// # Errors
+    /// A file that cannot be read, a family or an option that is not implemented.
+    pub fn of_folder(dir: &Path) -> Result<Self, LoadError> {
+        read_config(&JsonConfig::read(dir)?)
+    }
+}
 
 /// The configuration of a decoder.
 pub(super) fn read_config(json: &JsonConfig) -> Result<LlamaConfig, LoadError> {

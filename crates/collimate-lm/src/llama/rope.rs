@@ -126,14 +126,15 @@ impl LayerRope {
         Ok(())
     }
 
-    /// Frequencies of the pairs of a head, and the factor of queries and keys. `longest` is the
-    /// longest sequence.
-    pub(crate) fn frequencies(&self, pairs: usize, longest: usize) -> (Vec<f64>, f64) {
-        let (theta, dims) = (self.rope_theta, 2.0 * pairs as f64);
-        let plain = (0..pairs).map(|i| theta.powf(-2.0 * i as f64 / dims));
+    /// Frequencies of the pairs of a head of which `turning` values turn, and the factor of queries
+    /// and keys. `longest` is the longest sequence.
+    pub(crate) fn frequencies(&self, turning: usize, longest: usize) -> (Vec<f64>, f64) {
+        let (theta, dims) = (self.rope_theta, turning as f64);
+        let pairs = 0..turning.div_ceil(2);
+        let plain = pairs.map(|i| theta.powf(-2.0 * i as f64 / dims));
         match &self.rope_scaling {
             None => (plain.collect(), 1.0),
-            Some(scaling) => scaling.scaled(plain.collect(), theta, longest),
+            Some(scaling) => scaling.scaled(plain.collect(), dims, theta, longest),
         }
     }
 
@@ -214,7 +215,13 @@ impl RopeScaling {
     }
 
     /// The scaled frequencies, and the factor of queries and keys.
-    fn scaled(&self, frequencies: Vec<f64>, theta: f64, longest: usize) -> (Vec<f64>, f64) {
+    fn scaled(
+        &self,
+        frequencies: Vec<f64>,
+        dims: f64,
+        theta: f64,
+        longest: usize,
+    ) -> (Vec<f64>, f64) {
         let all = |f: &dyn Fn(usize, f64) -> f64| {
             let frequencies = frequencies.iter().enumerate();
             frequencies.map(|(i, &inv)| f(i, inv)).collect::<Vec<_>>()
@@ -261,7 +268,6 @@ impl RopeScaling {
                 truncate,
                 llama_4_scaling_beta: _,
             } => {
-                let dims = 2.0 * frequencies.len() as f64;
                 // The pair that makes so many turns within the original length.
                 let pair =
                     |turns: f64| dims * (length as f64 / (turns * TAU)).ln() / (2.0 * theta.ln());

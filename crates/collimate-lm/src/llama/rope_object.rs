@@ -149,7 +149,9 @@ fn read_scaling(
     longest: usize,
 ) -> Result<RopeScaling, LoadError> {
     if matches!(kind, "llama3" | "longrope" | "yarn") {
-        let top = json.value(ORIGINAL);
+        // A Phi-3 has a length of its own where its folder names none, and that length wins.
+        let own = (kind == "longrope").then(|| json!(4096));
+        let top = json.value(ORIGINAL).or(own.as_ref());
         if let (Some(top), Some(own)) = (top, rest.get(ORIGINAL))
             && top != own
         {

@@ -2,6 +2,7 @@
 //! folders leave out.
 
 use super::*;
+use collimate_lm::LlamaConfig;
 
 #[test]
 fn what_is_not_computed_is_refused() {
@@ -194,6 +195,15 @@ fn a_longer_sequence_than_the_short_factors_are_for_is_not_taken() {
     let model = Llama::load(&fixture("phi3-long"), &device()).unwrap();
     assert_eq!(model.config().max_position_embeddings, 256);
     assert_eq!((model.max_positions(), model.context_length()), (64, 64));
+    // Without the weights, by the keys of the family.
+    for name in ["phi3-long", "gpt2-plain"] {
+        let config = LlamaConfig::of_folder(&fixture(name)).unwrap();
+        assert_eq!(
+            (config.max_positions(), config.hidden_size),
+            (64, 16),
+            "{name}"
+        );
+    }
 }
 
 #[test]
@@ -208,6 +218,38 @@ fn a_base_that_versions_read_differently_is_refused() {
         dir.path(),
         &["rope_theta = 10000", "rope_parameters.sliding_attention"],
     );
+}
+
+#[test]
+fn a_decoder_from_scratch_is_saved_as_its_class_reads_it() {
+    let sizes = LlamaConfig {
+        vocab_size: 30,
+        hidden_size: 16,
+        intermediate_size: 24,
+        num_hidden_layers: 2,
+        num_attention_heads: 4,
+        num_key_value_heads: 2,
+        max_position_embeddings: 64,
+        ..Default::default()
+    };
+    for (kind, config) in common::layered(&sizes) {
+        let key = collimate_core::Key::new(3, "init");
+        let model = Llama::new(&config, key, &device()).unwrap();
+        let out = tempfile::tempdir().unwrap();
+        model.save(out.path()).unwrap();
+        let again = Llama::load(out.path(), &device()).expect(&format!("{kind:?}"));
+        let found = |model: &Llama| collimate_nn::parameters(model).len();
+        assert_eq!(found(&again), found(&model), "{kind:?}");
+        assert_eq!(again.config().layer_types, config.layer_types, "{kind:?}");
+        assert_eq!(again.config().sliding_rope, config.sliding_rope, "{kind:?}");
+    }
+    let neox = LlamaConfig {
+        model_type: Some(collimate_lm::ModelType::GptNeoX),
+        num_key_value_heads: 4,
+        ..sizes
+    };
+    let error = neox.check().unwrap_err().to_string();
+    assert!(error.contains("mlp_bias is absent"), "{error}");
 }
 
 #[test]
@@ -293,6 +335,31 @@ fn what_a_folder_leaves_out_is_what_the_class_takes() {
         (&value!(16.0), &value!(16384))
     );
     assert_eq!(yarn["llama_4_scaling_beta"], 0.1);
+    // Beside an object of rotary positions the base is that of all families.
+    let dir = copy(&fixture("ministral3-long"));
+    edit_config(dir.path(), |c| {
+        let rope = c["rope_parameters"].as_object_mut().unwrap();
+        rope.remove("rope_theta");
+    });
+    let model = Llama::load(dir.path(), &device()).unwrap();
+    assert_eq!(model.config().rope_theta, 1e4);
+    // A Phi-3 has an original length of its own, which wins over a nested one.
+    let dir = copy(&fixture("phi3-long"));
+    edit_config(dir.path(), |c| {
+        let map = c.as_object_mut().unwrap();
+        map.remove("original_max_position_embeddings");
+    });
+    refused(
+        dir.path(),
+        &["original_max_position_embeddings = 4096", "= 64"],
+    );
+    edit_config(dir.path(), |c| {
+        let rope = c["rope_parameters"].as_object_mut().unwrap();
+        rope.remove("original_max_position_embeddings");
+        c["max_position_embeddings"] = value!(131_072);
+    });
+    let config = LlamaConfig::of_folder(dir.path()).unwrap();
+    assert_eq!(config.max_positions(), 4096);
     let gpt2 = copy(&fixture("gpt2-plain"));
     edit_config(gpt2.path(), |c| c["n_inner"] = value!(null));
     let error = Llama::load(gpt2.path(), &device()).expect_err("four times as wide");

@@ -9,9 +9,10 @@ mod side;
 mod talk;
 
 use std::io::IsTerminal;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use collimate::core::Sampling;
+use collimate::lm::FolderSampling;
 
 use crate::common::{self, DeviceName, Failure};
 use crate::sampling::SamplingArgs;
@@ -49,6 +50,19 @@ pub(crate) struct Args {
     /// Where to compute
     #[arg(long, value_enum, default_value_t = DeviceName::Flex)]
     device: DeviceName,
+}
+
+/// Tells of sampling that the folder of the second model asks for: both are sampled alike.
+fn tell_second(dir: &Path, base: &Sampling) -> Result<(), Failure> {
+    let found = FolderSampling::read(dir, base)?;
+    if !found.taken.is_empty() {
+        let (dir, taken) = (dir.display(), found.taken.join(", "));
+        common::tell(&format!(
+            "{dir}/generation_config.json: {taken} not applied: both models are sampled with the \
+             options of --model"
+        ));
+    }
+    Ok(())
 }
 
 /// Does what the options say.
@@ -91,6 +105,9 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         None => None,
     };
     settled.tell();
+    if let Some(against) = &args.against {
+        tell_second(against, &base)?;
+    }
     let terminal = std::io::stdin().is_terminal();
     if let (Some(against), true) = (&args.against, terminal) {
         let (model, against) = (args.model.display(), against.display());

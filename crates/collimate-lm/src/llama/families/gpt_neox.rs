@@ -18,7 +18,7 @@ pub(super) const FAMILY: Family = Family {
         "partial_rotary_factor",
         PARALLEL,
     ],
-    must: &[],
+    must: &["mlp_bias"],
     own_keys: &["rotary_pct", PARALLEL],
     absent: Absent {
         rms_norm_eps: 1e-5,

@@ -23,7 +23,7 @@ pub(super) const FAMILY: Family = Family {
     activations: &["silu", "swish"],
     keys: Keys::LLAMA,
     names: Names::LLAMA,
-    rope: RopeRules::plain(1e6),
+    rope: RopeRules::plain(1e4),
     has_reward: true,
     read: |json, mut config| {
         for key in ["attention_bias", "mlp_bias"] {
@@ -34,6 +34,9 @@ pub(super) const FAMILY: Family = Family {
         config.sliding_window = windows::uniform(json, config.num_hidden_layers, true, None)?;
         let says_nothing = ["rope_parameters", "rope_scaling"].map(|key| json.value(key).is_none());
         if says_nothing == [true, true] {
+            if json.value("rope_theta").is_none() {
+                config.rope_theta = 1e6;
+            }
             config.rope_scaling = Some(RopeScaling::Yarn {
                 factor: 16.0,
                 original_max_position_embeddings: 16_384,

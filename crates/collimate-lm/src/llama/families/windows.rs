@@ -92,7 +92,8 @@ pub(super) fn always(
 ) -> Result<LlamaConfig, LoadError> {
     let window = named_window(json, Some(absent))?;
     let is_named = json.value(KINDS).is_some();
-    if window.is_none() && !is_named && (0..config.num_hidden_layers).any(&slides) {
+    let count = countable(json, config.num_hidden_layers)?;
+    if window.is_none() && !is_named && (0..count).any(&slides) {
         return Err(json.invalid(format!(
             "{WINDOW} = null, but this family has sliding layers where {KINDS} does not say \
              otherwise: keep what the model was trained with"
