@@ -203,12 +203,15 @@ fn wrong_input_is_told_in_one_line() {
     let long = "the cat and the dog ".repeat(20) + "\n";
     refused(
         &chat(&model, &[], long.as_bytes()),
-        &["takes 64 in all", "shorter"],
+        &["takes 64, the answer included", "shorter"],
     );
 
     let path = model.join("tokenizer_config.json");
     let mut config = json(&path);
     config["chat_template"] = json!("{{ raise_exception('no') }}");
     fs::write(&path, config.to_string()).unwrap();
-    refused(&chat(&model, &[], b"the cat\n"), &["template", "mend"]);
+    refused(
+        &chat(&model, &[], b"the cat\n"),
+        &["correct the folder's chat template"],
+    );
 }

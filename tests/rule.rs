@@ -75,7 +75,7 @@ fn what_is_refused() {
     };
     refused(&[], "give --model DIR");
     refused(&["--model", "nowhere"], "no such folder");
-    refused(&["--model", &encoder], "LlamaForCausalLM");
+    refused(&["--model", &encoder], "causal language model");
     let with = |more: &[&str], says: &str| {
         refused(&[&["--model", &model][..], more].concat(), says);
     };

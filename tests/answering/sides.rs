@@ -120,6 +120,9 @@ fn sampling_changes_within_a_conversation() {
     assert_eq!(cut.split_whitespace().count(), 1, "{cut}");
     let told = run(&[], "/temperature 0.5\n/settings\n").1;
     assert!(told.contains("temperature 0.5, top-p 1, top-k 0"), "{told}");
+    assert!(told.contains("stop none, seed"), "{told}");
+    let told = run(&["--stop", "dog"], "/settings\n").1;
+    assert!(told.contains("stop [\"dog\"], seed"), "{told}");
     for (line, says) in [
         ("/temperature -1", "/temperature -1: a number of at least 0"),
         ("/temperature hot", "/temperature hot: give a number"),

@@ -99,7 +99,7 @@ fn bad_input() {
     with(&["--temperature", "-1"], &["--temperature -1"]);
     with(&["--against", "none"], &["--against none: no such folder"]);
     with(&["--tie-within", "1"], &["--tie-within", "one side"]);
-    prompts(&reward, &file, &["--model", "LlamaForCausalLM"]);
+    prompts(&reward, &file, &["--model", "causal language model"]);
     let twice = json!({"question_id": 4, "turns": ["a"]});
     rows(&folder.join("twice.jsonl"), &[twice.clone(), twice]);
     prompts(
@@ -138,7 +138,7 @@ fn bad_input() {
     );
     with(
         &["--model", &model, "--reference", &reward],
-        &["--reference", "LlamaForCausalLM"],
+        &["--reference", "causal language model"],
     );
     with(
         &["--model", &model, "--reference", "none"],

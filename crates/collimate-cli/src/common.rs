@@ -69,7 +69,8 @@ pub(crate) fn check_writer(option: &str, dir: &Path) -> Result<(), Failure> {
     match architecture_of(option, dir)? {
         Architecture::Decoder => Ok(()),
         _ => Err(format!(
-            "{option} {}: holds no language model that writes: name a folder of a LlamaForCausalLM",
+            "{option} {}: holds no language model that writes: name a folder of a causal language \
+             model",
             dir.display()
         )
         .into()),

@@ -25,7 +25,7 @@ const TIE: f64 = 1e-3;
 /// Relative errors of values and of gradients that are told where they are larger.
 const TARGETS: [f64; 2] = [1e-5, 1e-4];
 
-/// What came of one folder.
+/// The result for one folder.
 #[derive(Default)]
 struct Outcome {
     values: f64,

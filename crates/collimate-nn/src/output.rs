@@ -13,7 +13,7 @@ use burn::tensor::{Int, Tensor};
 pub struct OutputHead {
     /// `[vocab, hidden_size]`.
     pub weight: Tensor<2>,
-    /// What the products are divided by; 1 for nothing.
+    /// Divisor of the products; 1 changes nothing.
     pub divisor: f64,
     /// Bound of the logits; `None` for none.
     pub softcap: Option<f64>,

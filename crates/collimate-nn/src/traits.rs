@@ -39,8 +39,8 @@ pub trait Backbone: Module + ModuleDisplay + Adaptable + Sync + 'static {
         self.hidden(batch, f).select(0, rows)
     }
 
-    /// The states that a scalar head reads, from pooled hidden states: where a reward model was read with a
-    /// head of several layers, the model is all of them but the last. `f` has one row for each sequence.
+    /// Applies the layers of a reward head before its last one to pooled hidden states; without
+    /// such layers, returns them unchanged. `f` has one row for each sequence.
     ///
     /// # Shapes
     /// `pooled: [sequences, hidden_size]`, result likewise.
@@ -198,8 +198,8 @@ pub trait HfReward: Backbone + HfFolder {
             None => Self::load_reward(dir, device),
             Some(label) => Err(LoadError::Unsupported {
                 path: dir.to_owned(),
-                what: format!("label {label:?} of a reward model of this kind"),
-                supported: "one score in all: leave the label out".to_owned(),
+                what: format!("label {label:?} of a decoder reward model"),
+                supported: "no label: such a model has one score".to_owned(),
             }),
         }
     }

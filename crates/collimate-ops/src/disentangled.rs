@@ -85,7 +85,7 @@ impl RelativePositions {
 /// A layer's projections of the table of relative positions.
 #[derive(Debug, Clone)]
 pub struct RelativeProjections {
-    /// Which row belongs to which distance.
+    /// The row of each distance.
     pub positions: RelativePositions,
     /// Keys, which content queries meet (`c2p`): `[rows, heads · head_dim]`.
     pub keys: Option<Tensor<2>>,
@@ -179,7 +179,7 @@ pub fn disentangled_attention(
     Tensor::cat(outputs.collect(), 0)
 }
 
-/// What the scores of every segment are made of.
+/// Parts that the scores of all segments share.
 struct Parts {
     heads: usize,
     factor: f64,

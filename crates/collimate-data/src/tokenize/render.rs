@@ -27,7 +27,7 @@ impl TextTokenizer {
         }
     }
 
-    /// What the prompt's ids are made from.
+    /// Returns the text that the prompt's ids are made from.
     pub(super) fn render(&self, prompt: &Prompt) -> Result<Rendered, DataError> {
         match (prompt, &self.template) {
             (Prompt::Text(text), _) => Ok(Rendered {

@@ -1,5 +1,5 @@
-//! What only a DeBERTa has: scores that depend on the distance of two tokens through a table of vectors,
-//! which every layer projects as its queries and keys.
+//! Relative positions of a DeBERTa: scores depend on the distance of two tokens through a table of
+//! vectors, which every layer projects as its queries and keys.
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};

@@ -7,7 +7,7 @@ use collimate_nn::{DeviceBatch, Embedding, Forward, LayerNorm, RowForward};
 
 use super::config::EncoderConfig;
 
-/// Word, position and type vectors, of which some families have the first only, summed and normalised.
+/// Word vectors, in some families also position and type vectors, summed and normalised.
 #[derive(Module, Debug)]
 pub(crate) struct Embeddings {
     pub(crate) word_embeddings: Embedding,

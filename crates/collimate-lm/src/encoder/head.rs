@@ -16,8 +16,9 @@ pub(crate) enum HeadActivation {
     Tanh,
 }
 
-/// A dense layer over the pooled state, its activation, and perhaps a normalisation. The last layer, which gives the score, is
-/// the reward model's own ([`ScalarHead`](collimate_nn::ScalarHead)).
+/// A dense layer over the pooled state, its activation, and perhaps a normalisation. The last
+/// layer, which gives the score, is the reward model's own
+/// ([`ScalarHead`](collimate_nn::ScalarHead)).
 #[derive(Module, Debug)]
 pub(crate) struct Head {
     pub(crate) dense: Linear,

@@ -20,8 +20,9 @@ pub(super) struct Label {
 }
 
 impl Label {
-    /// Finds the label with the name or the number `wanted`; without it, the only one. The head's last layer
-    /// has `rows` rows, which is the number of labels where `config.json` does not say it.
+    /// Finds the label whose name or number is `wanted`; without `wanted`, the only label. The
+    /// head's last layer has `rows` rows, which is the number of labels where `config.json` does
+    /// not say it.
     pub(super) fn choose(
         json: &JsonConfig,
         rows: usize,

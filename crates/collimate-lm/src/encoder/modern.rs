@@ -1,4 +1,4 @@
-//! What only a ModernBERT has.
+//! Options of a ModernBERT alone.
 
 use std::num::NonZeroUsize;
 

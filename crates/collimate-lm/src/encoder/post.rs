@@ -12,7 +12,7 @@ use super::config::EncoderConfig;
 use super::deberta::Relative;
 use crate::rows::Rows;
 
-/// Which tokens of a batch see which, and the distances between them where scores depend on those.
+/// The attention pattern of a batch, and the distances of tokens where scores depend on them.
 #[derive(Debug, Clone)]
 pub(super) struct Reach {
     pub(super) plan: AttentionPlan,

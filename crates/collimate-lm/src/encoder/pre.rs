@@ -12,7 +12,7 @@ use super::modern::ModernConfig;
 use crate::LayerKind;
 use crate::rows::Rows;
 
-/// Which tokens see which in a layer, and the rotary positions of its queries and keys.
+/// The attention pattern of a layer, and the rotary positions of its queries and keys.
 #[derive(Debug, Clone)]
 pub(super) struct Reach {
     plan: AttentionPlan,

@@ -69,8 +69,9 @@ impl JsonConfig {
                     kind.unwrap_or("(none given)")
                 ),
                 &format!(
-                    "{} (each also as …Model and, with num_labels 1 and but for Granite, as \
-                     …ForSequenceClassification), {} (also as …ForSequenceClassification)",
+                    "{} (each also as …Model; each but Granite also as \
+                     …ForSequenceClassification with num_labels 1), {} (each also as \
+                     …ForMaskedLM and …ForSequenceClassification)",
                     Family::classes(Task::CausalLm),
                     Encoders::classes("Model")
                 ),

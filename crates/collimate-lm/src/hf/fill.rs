@@ -71,8 +71,8 @@ impl Weights {
         Ok(found)
     }
 
-    /// Refuses tensors that no parameter takes and that `known` does not excuse; of those that it
-    /// excuses it says whether they are buffers without a say in the function. The others are told.
+    /// Refuses tensors that no parameter takes, unless `known` excuses them as buffers or as told;
+    /// names the told ones in one warning.
     pub(crate) fn left_out(
         &self,
         found: &[&Found],

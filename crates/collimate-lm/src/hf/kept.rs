@@ -12,7 +12,7 @@ use super::save::write_file;
 pub(crate) const GENERATION: &str = "generation_config.json";
 
 /// Keys that would say something wrong of a saved folder: the weights are f32 and not quantised,
-/// rotary positions are written as `rope_theta` and `rope_scaling`, and a model's own Python code is
+/// rotary positions are written anew, under the family's own keys, and a model's own Python code is
 /// not copied.
 const WRONG: [&str; 7] = [
     "auto_map",
@@ -33,8 +33,8 @@ const OF_CLASS: [&str; 5] = [
     "problem_type",
 ];
 
-/// Keys whose value in the folder read wins over the value that would be written otherwise: no
-/// part of the function depends on them here.
+/// Keys whose value in the folder read wins over the value that would be written otherwise: an
+/// evaluation does not depend on them, and a loaded model does not change them.
 const FIRST: [&str; 6] = [
     "attention_dropout",
     "attention_probs_dropout_prob",

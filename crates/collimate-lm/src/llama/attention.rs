@@ -96,7 +96,7 @@ impl Attention {
         segment_attention(q, k, v, &plans[self.spec.window], self.heads)
     }
 
-    /// Queries, keys and values, of which one matrix may have made all.
+    /// Splits the results of [`Self::inputs`] into queries, keys and values.
     pub(crate) fn split(&self, parts: Vec<Tensor<2>>) -> [Tensor<2>; 3] {
         let one = match <[Tensor<2>; 3]>::try_from(parts) {
             Ok(three) => return three,

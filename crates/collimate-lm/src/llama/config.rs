@@ -88,7 +88,8 @@ pub struct LlamaConfig {
     /// Factor of what each attention and feed-forward layer adds; Granite.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub residual_multiplier: Option<f64>,
-    /// Factor of the scores, in place of the root of the size of a head; Granite, GPT-2.
+    /// Factor of the scores, in place of one over the root of the head's size; Granite. In a GPT-2,
+    /// 1 or null.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub attention_multiplier: Option<f64>,
     /// Divisor of the logits; Granite.

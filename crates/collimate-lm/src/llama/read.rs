@@ -9,8 +9,8 @@ use super::families::{Family, ModelType, Task};
 use super::rope_read::read_rope;
 use crate::hf::JsonConfig;
 
-/// Options with which some relatives of the Llama compute another function, and the value that changes
-/// nothing. Such a key in the folder of a family without it means that the folder holds something else.
+/// Options that change the function in some family, each with the value that changes nothing. A
+/// family that does not own a key refuses every other value.
 const FOREIGN: [(&str, f64); 27] = [
     ("add_cross_attention", 0.0),
     ("attention_multiplier", f64::NAN),

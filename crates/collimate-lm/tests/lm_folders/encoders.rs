@@ -79,7 +79,7 @@ fn labels_and_heads_that_do_not_fit_the_weights() {
             &[weights, tensor, "missing"],
         );
     }
-    // What has no place in the class.
+    // A tensor without a place in the class.
     let dir = copy(&fixture("distilbert-reward"));
     edit_tensors(dir.path(), |all| {
         let extra = (all[0].1, all[0].2.clone(), all[0].3.clone());

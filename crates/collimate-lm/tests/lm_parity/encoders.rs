@@ -162,7 +162,7 @@ fn gradients_of_every_parameter() {
                     let wanted: Vec<f64> = wanted.iter().map(|v| v / scale).collect();
                     worst.see(&format!("{name} {tensor} {key}"), &actual, &wanted);
                 };
-                // Of several labels only one is a parameter here; the others have no gradient there.
+                // Only the chosen label is a parameter here; the others have no gradient there.
                 if label.is_none() || !path.starts_with("score.") {
                     let ends = 4.min(grad.len());
                     see("first", &grad[..ends], scale);

@@ -17,7 +17,7 @@ pub(crate) struct NormGrads {
     pub(crate) bias: Option<Vec<f32>>,
 }
 
-/// What a norm does beside scaling.
+/// The steps of a norm beside scaling.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Centring<'a> {
     /// Nothing.

@@ -52,7 +52,7 @@ def norms():
 
     def gemma(x, weight):
         module = Gemma2RMSNorm(6, eps=1e-6)
-        # Its forward works in float32 otherwise.
+        # The forward works in float32 otherwise.
         return module._norm(x) * (1.0 + weight)
 
     case("rms_norm with unit offset", gemma, x=x, weight=w)

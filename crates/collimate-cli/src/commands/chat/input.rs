@@ -8,7 +8,7 @@ use crate::common::{self, Failure};
 /// The list of commands.
 pub(super) const HELP: &str = "\
 /clear, /reset  forget the conversation
-/system TEXT    set the system's message; without a text there is none
+/system TEXT    set the system message; without TEXT, remove it
 /retry          write another answer to the last message
 /temperature T, /top-p P, /top-k K, /repetition-penalty R, /max-new-tokens N, /seed SEED
                 change how the next answers are drawn

@@ -42,7 +42,7 @@ pub(crate) struct Args {
     /// Folder of a reward model, which scores the answers
     #[arg(long, value_name = "DIR")]
     reward: Option<PathBuf>,
-    /// The system's message, before all turns
+    /// System message before all turns
     #[arg(long, value_name = "TEXT")]
     system: Option<String>,
     #[command(flatten)]

@@ -69,8 +69,13 @@ fn put<T: FromStr>(value: &str, to: &mut T) -> Option<()> {
 
 /// Returns the options of sampling in one line.
 pub(super) fn line(sampling: &Sampling) -> String {
+    let stop = match sampling.stop.is_empty() {
+        true => "none".to_owned(),
+        false => format!("{:?}", sampling.stop),
+    };
     format!(
-        "temperature {}, top-p {}, top-k {}, repetition-penalty {}, max-new-tokens {}, seed {}",
+        "temperature {}, top-p {}, top-k {}, repetition-penalty {}, max-new-tokens {}, \
+         stop {stop}, seed {}",
         sampling.temperature,
         sampling.top_p,
         sampling.top_k,

@@ -65,7 +65,7 @@ impl Side {
                     Some(_) => ", or leave --system out",
                     None => "",
                 };
-                format!("{option} {shown}: {error}: mend the template of the folder{system}")
+                format!("{option} {shown}: {error}: correct the folder's chat template{system}")
             })?;
         let model = Llama::load(dir, device)?;
         Ok(Self {
@@ -130,8 +130,8 @@ impl Side {
             }
             if ids.len() >= context {
                 return Err(format!(
-                    "the message has {} tokens with the system's, the model takes {context} in \
-                     all, the answer's included: write a shorter one",
+                    "message and system message have {} tokens together; the model takes \
+                     {context}, the answer included: write a shorter message",
                     ids.len()
                 )
                 .into());

@@ -102,7 +102,9 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
             .map_err(|error| error.to_string().replacen("--model", "--reference", 1))?;
         if kind != Architecture::Decoder {
             let shown = reference.display();
-            return Err(format!("--reference {shown}: name a folder of a LlamaForCausalLM").into());
+            return Err(
+                format!("--reference {shown}: name a folder of a causal language model").into(),
+            );
         }
     }
     let (pairs, labels, report) = read(args)?;

@@ -1,5 +1,6 @@
-//! The families of encoders: the classes that folders name, what each calls the parts, reads and writes. A
-//! new family is a file here and an entry in [`EncoderType`] and in [`Family::of`].
+//! The families of encoders: class names, tensor names, and the reading and writing of
+//! `config.json`. A new family is a file here and an entry in [`EncoderType`] and in
+//! [`Family::of`].
 
 mod bert;
 mod deberta;

@@ -29,7 +29,7 @@ pub(super) const FAMILY: Family = Family {
             }
         }
         config.sliding_window = windows::uniform(json, config.num_hidden_layers, true, Some(4096))?;
-        // A window alone says it.
+        // A sliding window without model_type already means a Mistral.
         config.model_type = config
             .model_type
             .filter(|_| config.sliding_window.is_none());

@@ -54,10 +54,10 @@ pub enum ModelType {
     Gemma,
     /// Gemma 2: four norms a layer, bounded scores and logits, every other layer with a window.
     Gemma2,
-    /// Gemma 3 without its eyes: `qk_norm`, windows with rotary positions of their own.
+    /// Gemma 3, text model only: `qk_norm`, windows with rotary positions of their own.
     #[serde(rename = "gemma3_text")]
     Gemma3,
-    /// OLMo 2: norms behind each part, `qk_norm` over all heads.
+    /// OLMo 2: norms after each part, `qk_norm` over all heads.
     Olmo2,
     /// OLMo 3: OLMo 2 with windows.
     Olmo3,
@@ -128,7 +128,7 @@ pub(crate) struct Family {
     may: &'static [&'static str],
     /// Options that the class always has.
     must: &'static [&'static str],
-    /// Keys of `config.json` that mean another function in other families.
+    /// Keys of `config.json` that families without them refuse.
     pub(crate) own_keys: &'static [&'static str],
     pub(crate) absent: Absent,
     pub(crate) design: Design,

@@ -1,4 +1,4 @@
-//! OLMo 2: norms behind each part, and over all queries and keys.
+//! OLMo 2: norms after each part, and over all queries and keys.
 
 use super::{Absent, Design, Family, Keys, ModelType, Names, RopeRules};
 use crate::llama::design::{Placement, QkNorm};

@@ -24,7 +24,7 @@ const PARTS: usize = 8;
 #[derive(Debug, Clone)]
 pub(crate) struct Saved {
     rows: Vec<Moments>,
-    /// Of the last rows, block by block: (capped) logits where [`Sizes::needs_logits`]; else their
+    /// The last rows, block by block: (capped) logits where [`Sizes::needs_logits`]; else their
     /// exponentials relative to the block's largest, and these.
     kept: Arc<Mutex<Option<Kept>>>,
 }

@@ -29,7 +29,7 @@ impl Sizes {
         1 + usize::from(self.entropy)
     }
 
-    /// Whether backward needs logits, not only their exponentials.
+    /// True if backward needs logits, not only their exponentials.
     pub(super) fn needs_logits(self) -> bool {
         self.entropy || self.softcap.is_some()
     }
