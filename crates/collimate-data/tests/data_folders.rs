@@ -69,6 +69,25 @@ fn a_refused_conversation_names_the_folder_and_both_remedies() {
     assert!(plain.encode_prompt(&chat).is_ok());
 }
 
+/// The published folders of GPT-2 name no token in the tokenizer's files.
+#[test]
+fn the_end_of_a_text_may_be_named_by_the_model_alone() {
+    let dir = folder(&json!({"model_max_length": 1024}));
+    let refused = TextTokenizer::from_folder(dir.path())
+        .unwrap_err()
+        .to_string();
+    for part in ["no token that ends a text", "eos_token", "config.json"] {
+        assert!(refused.contains(part), "{refused}");
+    }
+    let model = dir.path().join("config.json");
+    // An id beyond the vocabulary ends nothing.
+    fs::write(&model, json!({"eos_token_id": 7}).to_string()).unwrap();
+    assert!(TextTokenizer::from_folder(dir.path()).is_err());
+    fs::write(&model, json!({"eos_token_id": [7, 0]}).to_string()).unwrap();
+    let tokenizer = TextTokenizer::from_folder(dir.path()).unwrap();
+    assert_eq!(tokenizer.special().eos, 0);
+}
+
 #[test]
 fn the_chat_fallback_is_written_in_snake_case_and_refuses_by_default() {
     assert_eq!(ChatFallback::default(), ChatFallback::Refuse);

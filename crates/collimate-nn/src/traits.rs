@@ -199,7 +199,8 @@ pub trait HfReward: Backbone + HfFolder {
             Some(label) => Err(LoadError::Unsupported {
                 path: dir.to_owned(),
                 what: format!("label {label:?} of a decoder reward model"),
-                supported: "no label: such a model has one score".to_owned(),
+                supported: "encoders, whose labels can be chosen; a decoder has one score"
+                    .to_owned(),
             }),
         }
     }

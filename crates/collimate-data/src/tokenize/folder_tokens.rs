@@ -63,9 +63,19 @@ pub(super) fn special_ids(
         (Some(id), _) | (None, Some(id)) => Some(id),
         (None, None) => id("sep_token")?,
     };
+    // GPT-2's tokenizer files name no token: the model's files do.
+    let of_model = || -> Result<Option<u32>, DataError> {
+        let mut ends = end_tokens(dir)?.into_iter();
+        Ok(ends.find(|&end| tokenizer.id_to_token(end).is_some()))
+    };
+    let eos = match eos {
+        Some(eos) => Some(eos),
+        None => of_model()?,
+    };
     let eos = eos.ok_or_else(|| {
         DataError::SpecialTokens(format!(
-            "{}: neither eos_token nor sep_token is named in {CONFIG} or {SPECIAL}: name one, since every sequence ends with it",
+            "{}: no token that ends a text is named: add {{\"eos_token\": \"…\"}} to {CONFIG} or \
+             {SPECIAL}, or eos_token_id to {MODEL}",
             dir.display()
         ))
     })?;

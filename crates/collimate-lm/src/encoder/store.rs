@@ -105,7 +105,18 @@ impl Folder {
         self.weights
             .find(parameters, |path| match path.strip_prefix(HEAD) {
                 Some(part) => family.head_names(part),
-                None => vec![format!("{}{}", self.prefix, family.name(path))],
+                None => {
+                    let name = format!("{}{}", self.prefix, family.name(path));
+                    // Files that began as TensorFlow's call the two parameters of a norm otherwise.
+                    let old = name
+                        .strip_suffix("LayerNorm.weight")
+                        .map(|stem| format!("{stem}LayerNorm.gamma"))
+                        .or_else(|| {
+                            let stem = name.strip_suffix("LayerNorm.bias")?;
+                            Some(format!("{stem}LayerNorm.beta"))
+                        });
+                    [name].into_iter().chain(old).collect()
+                }
             })
     }
 

@@ -157,7 +157,10 @@ impl JsonConfig {
         let stored = self.object("id2label")?.map_or(1, Map::len);
         match self.get("num_labels")?.unwrap_or(stored) {
             1 => Ok(()),
-            more => Err(self.unsupported(format!("num_labels = {more}"), "num_labels = 1")),
+            more => Err(self.unsupported(
+                format!("num_labels = {more} of a decoder"),
+                "num_labels = 1: keep the row of score.weight that is the reward",
+            )),
         }
     }
 

@@ -9,6 +9,26 @@ fn encoder_error(dir: &Path, label: Option<&str>) -> LoadError {
     Encoder::load_label(dir, label, &device()).expect_err("a bad folder")
 }
 
+/// The published files of the first BERTs have TensorFlow's names of a norm's parameters.
+#[test]
+fn norms_of_old_files_are_read() {
+    let dir = copy(&fixture("bert-reward"));
+    edit_tensors(dir.path(), |tensors| {
+        for (name, ..) in tensors {
+            *name = name
+                .replace("LayerNorm.weight", "LayerNorm.gamma")
+                .replace("LayerNorm.bias", "LayerNorm.beta");
+        }
+    });
+    let weights = |dir: &Path| {
+        let parts = Encoder::load_reward(dir, &device()).unwrap();
+        let out = tempfile::tempdir().unwrap();
+        parts.backbone.save(out.path()).unwrap();
+        read_tensors(&out.path().join("model.safetensors"))
+    };
+    assert_eq!(weights(dir.path()), weights(&fixture("bert-reward")));
+}
+
 #[test]
 fn one_of_several_labels_is_chosen() {
     let dir = fixture("xlm-roberta-labels");

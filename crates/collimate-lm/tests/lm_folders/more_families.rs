@@ -237,7 +237,8 @@ fn a_decoder_from_scratch_is_saved_as_its_class_reads_it() {
         let model = Llama::new(&config, key, &device()).unwrap();
         let out = tempfile::tempdir().unwrap();
         model.save(out.path()).unwrap();
-        let again = Llama::load(out.path(), &device()).expect(&format!("{kind:?}"));
+        let again =
+            Llama::load(out.path(), &device()).unwrap_or_else(|error| panic!("{kind:?}: {error}"));
         let found = |model: &Llama| collimate_nn::parameters(model).len();
         assert_eq!(found(&again), found(&model), "{kind:?}");
         assert_eq!(again.config().layer_types, config.layer_types, "{kind:?}");

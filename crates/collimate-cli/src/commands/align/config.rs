@@ -46,7 +46,7 @@ macro_rules! align_config {
             $(#[$($data)*])*
             #[serde(deserialize_with = "crate::files::one_or_many")]
             pub(crate) data: Vec<PathBuf>,
-            /// Hugging Face folder (Llama) of the policy: fine-tuned already, it is the reference.
+            /// Hugging Face folder of the policy: fine-tuned already, it is the reference.
             pub(crate) model: Option<PathBuf>,
             $(#[$($judge)*])*
             pub(crate) judge: Option<PathBuf>,

@@ -11,7 +11,7 @@ mod talk;
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 
-use collimate::core::Sampling;
+use collimate::core::{Completion, Message, Prompt, Role, Sampling, Scorer};
 use collimate::lm::FolderSampling;
 
 use crate::common::{self, DeviceName, Failure};
@@ -50,6 +50,14 @@ pub(crate) struct Args {
     /// Where to compute
     #[arg(long, value_enum, default_value_t = DeviceName::Flex)]
     device: DeviceName,
+}
+
+/// Finds out whether the reward model can read a conversation before the conversation begins.
+fn check_reward(reward: &dyn Scorer) -> Result<(), Failure> {
+    let asked = Prompt::Chat(vec![Message::new(Role::User, "Hello")]);
+    let tried = reward.score(&[(asked, Completion::from("Hello"))]);
+    tried.map_err(|error| format!("--reward: {error}"))?;
+    Ok(())
 }
 
 /// Tells of sampling that the folder of the second model asks for: both are sampled alike.
@@ -104,6 +112,9 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         )?),
         None => None,
     };
+    if let Some(reward) = &reward {
+        check_reward(reward.as_ref())?;
+    }
     settled.tell();
     if let Some(against) = &args.against {
         tell_second(against, &base)?;

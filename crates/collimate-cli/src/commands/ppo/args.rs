@@ -34,7 +34,7 @@ pub(crate) struct Args {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Config {
-    /// Hugging Face folder (Llama) of the policy: fine-tuned already, it is the reference.
+    /// Hugging Face folder of the policy: fine-tuned already, it is the reference.
     pub(crate) model: Option<PathBuf>,
     /// Prompts, one a line, or jsonl rows with `prompt` or `messages`; a tenth of them, at most 200, are
     /// kept for the comparison at the end.

@@ -39,7 +39,7 @@ pub(crate) struct Config {
     /// chosen answers are learned; several files are read in turn. 10 % of the prompts are held out.
     #[serde(deserialize_with = "files::one_or_many")]
     pub(crate) data: Vec<PathBuf>,
-    /// Hugging Face folder (Llama) of the model.
+    /// Hugging Face folder of the model.
     pub(crate) model: Option<PathBuf>,
     /// Format of the files; without one it is recognised.
     pub(crate) format: Option<Format>,
