@@ -27,7 +27,7 @@ impl Prompt {
         }
     }
 
-    /// Whether nothing is asked: an empty text, or no message.
+    /// True if nothing is asked: an empty text, or no message.
     pub fn is_empty(&self) -> bool {
         match self {
             Self::Text(text) => text.is_empty(),

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 pub struct Kept {
     /// Its index in the filter's input.
     pub index: usize,
-    /// Whether the second answer becomes `chosen`.
+    /// True if the second answer becomes `chosen`.
     pub swapped: bool,
     /// The number that the filter decided by (Δp, a margin).
     pub score: f64,

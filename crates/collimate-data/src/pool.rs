@@ -27,7 +27,7 @@ pub struct HiddenPair {
 pub struct SelfLabelledPair {
     /// The id that it had in the pool.
     pub id: usize,
-    /// Whether the answer shown first became `chosen`.
+    /// True if the answer shown first became `chosen`.
     pub chosen_is_first: bool,
     /// The pair to train on; it has no score gap.
     pub pair: PreferencePair,
@@ -112,7 +112,7 @@ impl HiddenLabelPool {
         self.pairs.len()
     }
 
-    /// Whether no pair is left.
+    /// True if no pair is left.
     pub fn is_empty(&self) -> bool {
         self.pairs.is_empty()
     }

@@ -20,7 +20,7 @@ pub struct UnpairedExample {
     pub prompt: Vec<u32>,
     /// The completion, with EOS if it is whole.
     pub completion: Vec<u32>,
-    /// Whether it is desirable.
+    /// True if it is desirable.
     pub desirable: bool,
 }
 

@@ -93,7 +93,7 @@ pub struct RewardBench {
     pub sections: Vec<SectionScore>,
     /// Their mean, each counting the same; in [0, 1].
     pub score: f64,
-    /// Whether every subset of every section was there: otherwise the score is not comparable with
+    /// True if every subset of every section was there: otherwise the score is not comparable with
     /// the leaderboard's.
     pub complete: bool,
 }

@@ -12,7 +12,7 @@ pub struct Response<'a> {
     pub text: &'a str,
     /// Its implicit reward, an [`ensemble`](crate::ensemble()) where there are two models.
     pub reward: f64,
-    /// Whether it ended by itself; `false` if it reached the length limit.
+    /// True if it ended by itself; `false` if it reached the length limit.
     pub finished: bool,
 }
 

@@ -49,7 +49,7 @@ pub enum ImplicitReward {
 }
 
 impl ImplicitReward {
-    /// Whether log ρ is read.
+    /// True if log ρ is read.
     pub fn needs_reference(self) -> bool {
         match self {
             Self::LogRatio | Self::LengthNormalizedLogRatio => true,
@@ -57,7 +57,7 @@ impl ImplicitReward {
         }
     }
 
-    /// Whether the number of tokens is read.
+    /// True if the number of tokens is read.
     pub fn needs_tokens(self) -> bool {
         match self {
             Self::LogRatio => false,

@@ -90,7 +90,7 @@ impl Cache {
         self.state().entries.len()
     }
 
-    /// Whether there is none.
+    /// True if there is none.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }

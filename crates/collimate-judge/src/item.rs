@@ -28,7 +28,7 @@ impl Item {
         }
     }
 
-    /// Whether the answer has no character that can be seen.
+    /// True if the answer has no character that can be seen.
     pub fn is_empty(&self) -> bool {
         self.answer.text.trim().is_empty()
     }

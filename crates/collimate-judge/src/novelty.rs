@@ -136,7 +136,7 @@ impl NoveltyFilter {
         self.pool.len()
     }
 
-    /// Whether the pool is empty.
+    /// True if the pool is empty.
     pub fn is_empty(&self) -> bool {
         self.pool.is_empty()
     }

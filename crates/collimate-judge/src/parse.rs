@@ -59,7 +59,7 @@ impl ScoreRange {
         Ok(OptionError::check("range", value, allowed, holds)?)
     }
 
-    /// Whether a score lies inside.
+    /// True if a score lies inside.
     pub fn contains(&self, score: f64) -> bool {
         (self.min..=self.max).contains(&score)
     }

@@ -44,7 +44,7 @@ impl TemplateKind {
         }
     }
 
-    /// Whether two answers are shown.
+    /// True if two answers are shown.
     pub fn is_pair(self) -> bool {
         matches!(self, Self::Pair | Self::PairTwoTurns)
     }

@@ -118,7 +118,7 @@ pub trait Adaptable: Module {
         Ok(model)
     }
 
-    /// Whether any layer carries an adapter.
+    /// True if any layer carries an adapter.
     fn has_lora(&mut self) -> bool {
         self.linears_mut()
             .iter()

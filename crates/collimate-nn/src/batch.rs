@@ -105,7 +105,7 @@ impl Pack {
         self.ids.len()
     }
 
-    /// Whether nothing was packed.
+    /// True if nothing was packed.
     pub fn is_empty(&self) -> bool {
         self.ids.is_empty()
     }

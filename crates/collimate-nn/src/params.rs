@@ -10,7 +10,7 @@ pub struct ParameterInfo {
     pub path: String,
     /// Its shape.
     pub shape: Vec<usize>,
-    /// Whether training changes it (known for a model in training mode only).
+    /// True if training changes it (known for a model in training mode only).
     pub trainable: bool,
 }
 
@@ -20,7 +20,7 @@ impl ParameterInfo {
         self.shape.iter().product()
     }
 
-    /// Whether it holds no value.
+    /// True if it holds no value.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }

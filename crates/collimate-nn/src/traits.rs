@@ -174,7 +174,7 @@ pub trait HfReward: Backbone + HfFolder {
     /// How sequences are pooled where nothing else is said.
     const DEFAULT_POOLING: Pooling;
 
-    /// Whether the head that other libraries expect has a bias.
+    /// True if the head that other libraries expect has a bias.
     const HEAD_BIAS: bool;
 
     /// Reads a backbone and, where the folder has one, its scalar head.

@@ -49,7 +49,7 @@ pub(crate) trait Kernel<const N: usize>: Clone + Send + Debug + 'static {
         wanted: [bool; N],
     ) -> [Option<Vec<f32>>; N];
 
-    /// Whether [`Self::add_gradient`] is cheaper than another gradient to add: one whose elements are
+    /// True if [`Self::add_gradient`] is cheaper than another gradient to add: one whose elements are
     /// almost all zero. For one input.
     const ADDS: bool = false;
 
@@ -60,7 +60,7 @@ pub(crate) trait Kernel<const N: usize>: Clone + Send + Debug + 'static {
     }
 }
 
-/// Whether a fused kernel can take this tensor: f32 on flex, tracked or not.
+/// True if a fused kernel can take this tensor: f32 on flex, tracked or not.
 pub(crate) fn fits<const D: usize>(tensor: &Tensor<D>) -> bool {
     tensor.dtype() == DType::F32
         && matches!(

@@ -8,7 +8,7 @@ use crate::fused::{self, fused};
 use crate::fused_kernels as kernels;
 use crate::{AttentionPlan, Heads, naive};
 
-/// Whether the fused kernels take this tensor: f32 on flex, not empty.
+/// True if the fused kernels take this tensor: f32 on flex, not empty.
 /// [`PackedLinear`](crate::PackedLinear) and [`cached_attention`](crate::cached_attention) then compute
 /// each row alone, bit by bit.
 pub fn is_fused<const D: usize>(tensor: &Tensor<D>) -> bool {

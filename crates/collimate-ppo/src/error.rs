@@ -137,7 +137,7 @@ impl From<FileError> for PpoError {
 }
 
 impl PpoError {
-    /// Whether training was interrupted and can go on.
+    /// True if training was interrupted and can go on.
     pub fn is_interrupt(&self) -> bool {
         matches!(self, Self::Train(TrainError::Interrupted { .. }))
     }

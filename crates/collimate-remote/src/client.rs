@@ -16,7 +16,7 @@ const MOST_MESSAGE: usize = 300;
 /// A request that failed.
 #[derive(Debug)]
 pub(crate) struct Fault {
-    /// Whether the same request may succeed later.
+    /// True if the same request may succeed later.
     pub(crate) again: bool,
     /// When the server wants to be asked again.
     pub(crate) retry_after: Option<Duration>,

@@ -34,7 +34,7 @@ pub struct Outcome {
     pub finished: usize,
     /// Results handed out that are errors.
     pub failed: usize,
-    /// Whether the callback asked to stop; what is neither finished nor failed was left then.
+    /// True if the callback asked to stop; what is neither finished nor failed was left then.
     pub stopped: bool,
     /// What the call cost.
     pub stats: RemoteStats,

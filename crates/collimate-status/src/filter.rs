@@ -29,7 +29,7 @@ pub struct Decision {
 }
 
 impl Decision {
-    /// Whether the loop should stop: the status says so, or nothing was kept.
+    /// True if the loop should stop: the status says so, or nothing was kept.
     pub fn converged(&self) -> bool {
         self.status == Some(LearningStatus::Converged) || self.selection.kept.is_empty()
     }

@@ -70,7 +70,7 @@ impl Interrupt {
         self.flag.store(true, Ordering::SeqCst);
     }
 
-    /// Whether somebody asked to stop.
+    /// True if somebody asked to stop.
     pub fn is_set(&self) -> bool {
         self.flag.load(Ordering::SeqCst)
     }

@@ -19,7 +19,7 @@ pub trait Objective {
     /// Number of training examples.
     fn len(&self) -> usize;
 
-    /// Whether there is nothing to train on.
+    /// True if there is nothing to train on.
     fn is_empty(&self) -> bool {
         self.len() == 0
     }

@@ -74,7 +74,7 @@ impl Format {
         Input::open(path)?.format()
     }
 
-    /// Whether rows are comparisons; the others are examples for supervised fine-tuning.
+    /// True if rows are comparisons; the others are examples for supervised fine-tuning.
     pub fn has_pairs(self) -> bool {
         !matches!(self, Self::Messages | Self::PromptCompletion)
     }

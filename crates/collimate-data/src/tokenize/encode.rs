@@ -57,7 +57,7 @@ pub struct TokenizedPair {
     pub chosen: Vec<u32>,
     /// The other answer, with EOS if it is whole.
     pub rejected: Vec<u32>,
-    /// Whether anything was cut.
+    /// True if anything was cut.
     pub truncated: bool,
 }
 
@@ -68,7 +68,7 @@ pub struct TokenizedExample {
     pub prompt: Vec<u32>,
     /// The answer, with EOS if it is whole.
     pub completion: Vec<u32>,
-    /// Whether anything was cut.
+    /// True if anything was cut.
     pub truncated: bool,
 }
 

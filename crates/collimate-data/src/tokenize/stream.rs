@@ -113,7 +113,7 @@ impl<'a> TextStream<'a> {
         Ok(&self.text[start..])
     }
 
-    /// Whether a decoder sees an id: it is known and no special token.
+    /// True if a decoder sees an id: it is known and no special token.
     fn writes(&self, id: u32) -> bool {
         let tokenizer = self.tokenizer.inner();
         let special = tokenizer.get_added_vocabulary();

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::deberta::DebertaConfig;
 use super::families::{EncoderType, Family};
 use super::modern::ModernConfig;
+use crate::bounds::MOST_PARAMETERS;
 
 /// The shape of an encoder; names as in Hugging Face's `config.json` of a BERT.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -67,9 +68,6 @@ impl Default for EncoderConfig {
         }
     }
 }
-
-/// Above this, a size is a mistake and not a model: 4 TiB in f32.
-const MOST_PARAMETERS: u128 = 1 << 40;
 
 impl EncoderConfig {
     /// Checks that the sizes fit together.

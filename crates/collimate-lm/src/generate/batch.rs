@@ -28,7 +28,7 @@ pub(super) struct Batch<'a, 'w, M: CausalLm> {
     generator: &'a TextGenerator<M>,
     work: &'a Work<'a, 'w>,
     limits: BatchLimits,
-    /// Whether the threads are this lane's own.
+    /// True if the threads are this lane's own.
     alone: bool,
     cache: M::Cache,
     /// As the first rows of the cache.

@@ -85,12 +85,12 @@ impl<'a, 'w> Work<'a, 'w> {
         self.next.load(Ordering::Relaxed)
     }
 
-    /// Whether a lane has ended early.
+    /// True if a lane has ended early.
     pub(super) fn ended(&self) -> bool {
         self.ended.load(Ordering::Relaxed)
     }
 
-    /// Whether this caller is the one that takes the prompt.
+    /// True if this caller is the one that takes the prompt.
     pub(super) fn takes(&self, prompt: usize) -> bool {
         let order = Ordering::Relaxed;
         let taken = self.next.compare_exchange(prompt, prompt + 1, order, order);

@@ -54,12 +54,12 @@ impl SampleRule {
         })
     }
 
-    /// Whether [`Self::candidates`] looks at the tokens seen.
+    /// True if [`Self::candidates`] looks at the tokens seen.
     pub fn looks_back(&self) -> bool {
         self.repetition_penalty != 1.0
     }
 
-    /// Whether a token needs a random number.
+    /// True if a token needs a random number.
     pub fn is_random(&self) -> bool {
         self.temperature > 0.0
     }

@@ -5,11 +5,9 @@ use collimate_core::{OptionError, Range};
 use super::config::LlamaConfig;
 use super::design::Qkv;
 use super::layer::LayerKind;
+use crate::bounds::MOST_PARAMETERS;
 
 const TOO_LARGE: &str = "at most 2^32 − 1, as are heads × head_dim";
-
-/// Above this, a size is a mistake and not a model: 4 TiB in f32.
-const MOST_PARAMETERS: u128 = 1 << 40;
 
 impl LlamaConfig {
     /// Checks that the sizes fit together.

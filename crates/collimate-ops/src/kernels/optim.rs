@@ -53,7 +53,7 @@ pub(crate) fn adamw(param: &mut [f32], grad: &[f32], m: &mut [f32], v: &mut [f32
     });
 }
 
-/// Whether all bits are zero.
+/// True if all bits are zero.
 #[inline(always)]
 fn is_zero(x: &[f32]) -> bool {
     x.iter().fold(0, |bits, x| bits | x.to_bits()) == 0

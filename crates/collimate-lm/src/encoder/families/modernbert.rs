@@ -5,6 +5,7 @@ use serde_json::{Map, Value, json};
 
 use super::{EncoderConfig, EncoderType, Family, HeadActivation, HeadForm, bert};
 use crate::LayerKind;
+use crate::bounds::MOST_LAYERS;
 use crate::encoder::modern::ModernConfig;
 use crate::hf::JsonConfig;
 
@@ -16,9 +17,6 @@ const BASES: [(&str, &str); 2] = [
     ("full_attention", "global_rope_theta"),
     ("sliding_attention", "local_rope_theta"),
 ];
-
-/// More layers than any model has: a list for each layer is made up to here.
-const MOST_LAYERS: usize = 1 << 16;
 
 pub(super) const FAMILY: Family = Family {
     kind: EncoderType::ModernBert,

@@ -4,15 +4,13 @@ use collimate_nn::LoadError;
 use serde_json::{Map, Value, json};
 
 use super::LlamaConfig;
+use crate::bounds::MOST_LAYERS;
 use crate::hf::JsonConfig;
 use crate::llama::layer::LayerKind;
 
 const WINDOW: &str = "sliding_window";
 const SWITCH: &str = "use_sliding_window";
 const KINDS: &str = "layer_types";
-
-/// More layers than any model has: a list for each layer is made up to here.
-const MOST_LAYERS: usize = 1 << 16;
 
 /// The window of all layers where a family has one, `None` without one; `absent` is the window where
 /// the folder says nothing. Variants that would mean another function are refused.

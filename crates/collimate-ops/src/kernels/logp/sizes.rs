@@ -17,7 +17,7 @@ pub(crate) struct Sizes {
     pub(crate) rows: usize,
     pub(crate) width: usize,
     pub(crate) vocab: usize,
-    /// Whether the entropy is computed too: a row's output is then `[logp, entropy]`.
+    /// True if the entropy is computed too: a row's output is then `[logp, entropy]`.
     pub(crate) entropy: bool,
     /// Bound of the logits: `cap · tanh(logit / cap)` takes their place.
     pub(crate) softcap: Option<f32>,
