@@ -24,9 +24,9 @@ use crate::rendering::TemplateKwargs;
 #[serde(rename_all = "snake_case")]
 pub(crate) enum StopAfter {
     /// The evolved reward model.
+    #[default]
     Rm,
     /// Policies trained with it.
-    #[default]
     Ppo,
 }
 
@@ -156,6 +156,7 @@ impl Config {
                 PolicyReward::Loop0,
                 PolicyReward::Ser,
                 PolicyReward::Full,
+                PolicyReward::SeedEnsemble,
                 PolicyReward::Gold,
             ],
             policy_test_prompts: 400,
@@ -201,7 +202,7 @@ impl Config {
             0 => Ok(()),
             rounds => Err(format!(
                 "--policy-in-loop {rounds}: a policy writes the pairs of each round, and this run \
-                 trains none: leave it out, or train a language model without --stop-after rm"
+                 trains none: leave it out, or train a language model with --stop-after ppo"
             )
             .into()),
         }
