@@ -81,6 +81,19 @@ pub struct Measures {
     pub median_seconds: Option<f64>,
 }
 
+impl Measures {
+    /// Returns labels, ties and skips in words.
+    fn counts(&self) -> String {
+        let counted = |count: usize, what: &str| match count {
+            1 => format!("1 {what}"),
+            _ => format!("{count} {what}s"),
+        };
+        let labels = counted(self.labels, "label");
+        let (ties, skips) = (counted(self.ties, "tie"), counted(self.skips, "skip"));
+        format!("{labels}, {ties}, {skips}")
+    }
+}
+
 /// How often two labellers decide the same on the pairs that both have judged.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Agreement {
@@ -217,13 +230,7 @@ fn median(mut values: Vec<f64>) -> Option<f64> {
 
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Measures {
-            labels,
-            ties,
-            skips,
-            ..
-        } = self.all;
-        write!(f, "{labels} labels, {ties} ties, {skips} skips")?;
+        write!(f, "{}", self.all.counts())?;
         match &self.all.consistency {
             Some(share) => write!(f, "\nconsistency on repeated pairs: {share}")?,
             None => write!(f, "\nconsistency: not measured, no pair was repeated")?,
@@ -248,11 +255,7 @@ impl fmt::Display for Summary {
         }
         if self.labellers.len() > 1 {
             for (name, of) in &self.labellers {
-                write!(
-                    f,
-                    "\n  {name}: {} labels, {} ties, {} skips",
-                    of.labels, of.ties, of.skips
-                )?;
+                write!(f, "\n  {name}: {}", of.counts())?;
                 if let Some(share) = &of.consistency {
                     write!(f, ", consistency {share}")?;
                 }

@@ -433,3 +433,119 @@ fn a_wish_to_stop_ends_the_server() {
     assert_eq!(ended, Ended::Stopped);
     assert_eq!(desk.unwrap().session().summary().all.ties, 1);
 }
+
+/// Markdown as the page shows it; nothing for a text that is too long to render.
+fn rendered(text: &str) -> Option<String> {
+    let running = start(vec![("q".into(), text.to_owned(), "other".to_owned())]);
+    let pair = running.state()["pair"].clone();
+    let side = match pair["left"]["plain"] == "other" {
+        true => &pair["right"],
+        false => &pair["left"],
+    };
+    side["html"].as_str().map(str::to_owned)
+}
+
+fn html(text: &str) -> String {
+    rendered(text).unwrap()
+}
+
+#[test]
+fn markdown_is_rendered() {
+    assert_eq!(
+        html("**a** `b`"),
+        "<p><strong>a</strong> <code>b</code></p>"
+    );
+    let list = html("- a\n- b");
+    assert!(list.contains("<li>a</li>"), "{list}");
+    let table = html("| a |\n|---|\n| b |");
+    assert!(table.contains("<td>b</td>"), "{table}");
+}
+
+#[test]
+fn html_in_markdown_is_text() {
+    for hostile in [
+        "<script>alert(1)</script>",
+        "a <img src=x onerror=alert(1)> b",
+        "<svg/onload=alert(1)>",
+        "<a href=\"javascript:alert(1)\">x</a>",
+        "<!-- <script> -->",
+        "`<script>`",
+        "```html\n<script>alert(1)</script>\n```",
+        "```\"><script>\nx\n```",
+        "[a](http://x.y \"\"><script>alert(1)</script>\")",
+        "[<script>]: http://x.y\n\n[<script>]",
+        "| <script> |\n|---|\n| <script> |",
+    ] {
+        let rendered = html(hostile);
+        for tag in ["<script", "<img", "<svg", "<!--", "href=\"java"] {
+            assert!(!rendered.contains(tag), "{hostile}: {rendered}");
+        }
+    }
+    let both = html("<b>x</b> *y*");
+    assert_eq!(both, "<p>&lt;b&gt;x&lt;/b&gt; <em>y</em></p>");
+}
+
+#[test]
+fn links_lead_out_and_nowhere_else() {
+    let good = html("[x](https://e.org) <mailto:a@e.org> ![cat](http://e.org/cat.png)");
+    let marks = good.matches("rel=\"noopener noreferrer nofollow\"").count();
+    assert_eq!(marks, 3, "{good}");
+    for part in [
+        "href=\"https://e.org\"",
+        "href=\"mailto:a@e.org\"",
+        "href=\"http://e.org/cat.png\"",
+    ] {
+        assert!(good.contains(part), "{good}");
+    }
+    // An image is a link, too.
+    assert!(!good.contains("<img"), "{good}");
+    for bad in [
+        "[x](javascript:alert(1))",
+        "[x](JaVaScRiPt:alert(1))",
+        "[x](&#106;avascript:alert(1))",
+        "[x](data:text/html,<script>alert(1)</script>)",
+        "[x](vbscript:x)",
+        "[x](/api/finish)",
+        "[x](//e.org)",
+        "[x](#key=1)",
+        "[x](irc://e.org)",
+        "<javascript:alert(1)>",
+        "<irc:x>",
+        "[x]\n\n[x]: javascript:alert(1)",
+    ] {
+        let rendered = html(bad);
+        assert!(!rendered.contains("href"), "{bad}: {rendered}");
+    }
+}
+
+#[test]
+fn long_and_deep_texts_are_answered_soon() {
+    let most = 50_000;
+    assert_eq!(rendered(&"x".repeat(most + 1)), None);
+    for part in [
+        ">",
+        "- ",
+        "* a **b ",
+        "[",
+        "![",
+        "`",
+        "<",
+        "&#",
+        "\\",
+        "|a|\n|-|\n",
+        "_a",
+        "(",
+        "](",
+        "\t-",
+    ] {
+        let text = part.repeat(most / part.len());
+        let begin = std::time::Instant::now();
+        rendered(&text);
+        println!("{part:?}: {:?}", begin.elapsed());
+        assert!(
+            begin.elapsed().as_secs() < 20,
+            "{part:?}: {:?}",
+            begin.elapsed()
+        );
+    }
+}
