@@ -152,7 +152,7 @@ fn told(note: Note, rows: usize) -> String {
         Note::TurnsBehind => {
             format!("{rows} with turns behind the last answer, which are left out")
         }
-        other => format!("{other:?}: {rows}"),
+        other => other.said(rows),
     }
 }
 
