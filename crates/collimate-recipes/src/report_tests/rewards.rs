@@ -112,9 +112,12 @@ fn an_evolved_reward_model() {
         test["accuracy"] = json!(accuracy_of_test);
         from(json!({
             "name": name, "human_labels": 11, "steps": {"own": 6, "all": 12},
-            "validation": accuracy(), "test": test, "test_unseen": unseen, "interval": interval(),
-            "calibration": {"bins": [], "ece": 0.05, "brier": 0.25, "log_loss": 0.7},
-            "gaps": [0.5, -0.25],
+            "validation": accuracy(),
+            "test": {
+                "accuracy": test, "unseen": unseen, "interval": interval(),
+                "calibration": {"bins": [], "ece": 0.05, "brier": 0.25, "log_loss": 0.7},
+                "gaps": [0.5, -0.25],
+            },
         }))
     };
     let minimal = || SerOutcome {
@@ -129,6 +132,8 @@ fn an_evolved_reward_model() {
         loops: vec![a_loop(0, Value::Null)],
         models: vec![model("loop0", Value::Null, 0.5)],
         significance: Vec::new(),
+        self_labels: Vec::new(),
+        ask_next: Vec::new(),
         warnings: Vec::new(),
         seconds: 1.0,
     };

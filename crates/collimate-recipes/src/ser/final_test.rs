@@ -5,7 +5,7 @@ use collimate_eval::{Accuracy, Bootstrap, Groups, calibration, outcomes, pairwis
 use collimate_nn::{Backbone, HfReward};
 use collimate_reward::RewardModel;
 
-use super::outcome::{ModelReport, Significance, Steps};
+use super::outcome::{ModelReport, ModelTest, Significance, Steps};
 use super::session::Session;
 use crate::RecipeError;
 
@@ -18,12 +18,22 @@ pub(crate) struct Candidate<B: Backbone> {
     model: RewardModel<B>,
     human_labels: usize,
     steps: Steps,
-    validation: Accuracy,
+    validation: Option<Accuracy>,
 }
 
 impl<B: Backbone> Candidate<B> {
     pub(crate) fn name(&self) -> &str {
         &self.name
+    }
+
+    fn report(self, test: Option<ModelTest>) -> ModelReport {
+        ModelReport {
+            name: self.name,
+            human_labels: self.human_labels,
+            steps: self.steps,
+            validation: self.validation,
+            test,
+        }
     }
 
     pub(crate) fn model(&self) -> &RewardModel<B> {
@@ -36,7 +46,7 @@ pub(crate) fn candidate<B: Backbone>(
     model: &RewardModel<B>,
     human_labels: usize,
     steps: Steps,
-    validation: Accuracy,
+    validation: Option<Accuracy>,
 ) -> Candidate<B> {
     Candidate {
         name: name.to_owned(),
@@ -47,7 +57,8 @@ pub(crate) fn candidate<B: Backbone>(
     }
 }
 
-/// Evaluates all models on the test part and compares each with the first.
+/// Evaluates all models on the test part and compares each with the first; without a test part
+/// nothing is compared.
 pub(crate) fn test<B: HfReward>(
     session: &mut Session<'_>,
     stage: &str,
@@ -56,6 +67,12 @@ pub(crate) fn test<B: HfReward>(
     groups: &[usize],
     unseen: &[bool],
 ) -> Result<(Vec<ModelReport>, Vec<Significance>), RecipeError> {
+    if test.is_empty() {
+        let reports = candidates
+            .into_iter()
+            .map(|candidate| candidate.report(None));
+        return Ok((reports.collect(), Vec::new()));
+    }
     let names: Vec<String> = candidates.iter().map(|c| c.name.clone()).collect();
     let inputs = (session.config, names, test);
     session.cached(stage, &inputs, |session| {
@@ -72,25 +89,23 @@ pub(crate) fn test<B: HfReward>(
                 .filter(|(_, unseen)| **unseen)
                 .map(|(pair, _)| *pair)
                 .collect();
-            let test_unseen = match fresh.len() {
+            let unseen = match fresh.len() {
                 0 => None,
                 n if n == part.len() => None,
                 _ => Some(pairwise_accuracy(&fresh)?),
             };
-            models.push(ModelReport {
-                name: candidate.name,
-                human_labels: candidate.human_labels,
-                steps: candidate.steps,
-                validation: candidate.validation,
-                test: pairwise_accuracy(&part)?,
-                test_unseen,
-                interval: bootstrap.mean(&right, Groups::By(groups), key)?,
-                calibration: calibration(&part, BINS)?,
-                gaps: part
-                    .iter()
-                    .map(|(chosen, rejected)| chosen - rejected)
-                    .collect(),
-            });
+            models.push(
+                candidate.report(Some(ModelTest {
+                    accuracy: pairwise_accuracy(&part)?,
+                    unseen,
+                    interval: bootstrap.mean(&right, Groups::By(groups), key)?,
+                    calibration: calibration(&part, BINS)?,
+                    gaps: part
+                        .iter()
+                        .map(|(chosen, rejected)| chosen - rejected)
+                        .collect(),
+                })),
+            );
             rows.push(right);
         }
         let mut significance = Vec::new();

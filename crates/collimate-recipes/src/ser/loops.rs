@@ -71,7 +71,7 @@ pub fn evolve<B: HfReward>(
         seed: &seed,
         trained_on: &seed,
         tokenized: &tokenized,
-        auditor: Some(&data.auditor),
+        auditor: data.auditor.as_ref(),
     };
     let evolved = main.run(&mut session, &loop_inputs, data.pool.clone())?;
     let mut models = vec![
@@ -142,6 +142,8 @@ pub fn evolve<B: HfReward>(
             trained_on: evolved.trained_on,
         },
         reward_models,
+        self_labels: Vec::new(),
+        ask_next: Vec::new(),
         fine_tuning_labels: data.fine_tuning_labels,
         loops: evolved.loops,
         models,
@@ -240,7 +242,7 @@ impl<B: HfReward> Evolved<B> {
     }
 
     /// Of the last model.
-    pub(crate) fn validation(&self) -> Accuracy {
+    pub(crate) fn validation(&self) -> Option<Accuracy> {
         self.loops[self.loops.len() - 1].validation
     }
 }

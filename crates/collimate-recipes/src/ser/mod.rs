@@ -25,8 +25,8 @@ pub use config::{Control, RetrainFrom, SerConfig};
 pub use data::{SerData, SplitPlan};
 pub use loops::evolve;
 pub use outcome::{
-    EvolvedReward, LoopReport, ModelReport, PoolReport, SerOutcome, Significance, Steps,
-    TrainedReward,
+    AskNext, EvolvedReward, LoopReport, ModelReport, ModelTest, PoolReport, SelfLabel, SerOutcome,
+    Significance, Steps, TrainedReward,
 };
 pub use report::{ReportNotes, write_report, write_report_with};
 pub use round::{RoundData, SerRound, evolve_round};

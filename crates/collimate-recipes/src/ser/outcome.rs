@@ -1,7 +1,7 @@
 //! What a run of SER found out.
 
 use collimate_core::LeaveReason;
-use collimate_data::TokenizedPair;
+use collimate_data::{HiddenPair, SelfLabelledPair, TokenizedPair};
 use collimate_eval::{Accuracy, Calibration, Interval, PrecisionPoint, RewardGap};
 use collimate_nn::Backbone;
 use collimate_reward::RewardModel;
@@ -52,10 +52,10 @@ pub struct LoopReport {
     pub human_labels: usize,
     /// Optimiser steps.
     pub steps: u64,
-    /// Accuracy on the validation part.
-    pub validation: Accuracy,
-    /// Reward gaps on the validation part.
-    pub gap: RewardGap,
+    /// Accuracy on the validation part; absent without one.
+    pub validation: Option<Accuracy>,
+    /// Reward gaps on the validation part; absent without one.
+    pub gap: Option<RewardGap>,
     /// Seconds of labelling, training and evaluation.
     pub seconds: f64,
 }
@@ -92,20 +92,53 @@ pub struct ModelReport {
     pub human_labels: usize,
     /// Optimiser steps.
     pub steps: Steps,
-    /// Accuracy on the validation part.
-    pub validation: Accuracy,
+    /// Accuracy on the validation part; absent without one.
+    pub validation: Option<Accuracy>,
+    /// Results on the test part; absent without one.
+    pub test: Option<ModelTest>,
+}
+
+/// The results of a model on the test part.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ModelTest {
     /// Accuracy on the test part.
-    pub test: Accuracy,
+    pub accuracy: Accuracy,
     /// Accuracy on the test pairs that share no prompt (without prompts: no text) with the
     /// fine-tuning, training and validation rows; absent if
     /// that is all of them or none.
-    pub test_unseen: Option<Accuracy>,
-    /// Its interval, by bootstrap over prompts.
+    pub unseen: Option<Accuracy>,
+    /// Interval of the accuracy, by bootstrap over prompts.
     pub interval: Interval,
     /// Whether σ(Δr) means what it says on the test part.
     pub calibration: Calibration,
     /// Score gaps r_w − r_l on the test part.
     pub gaps: Vec<f32>,
+}
+
+/// A label that the recipe gave a pair of the pool.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SelfLabel {
+    /// The pair, with its label.
+    pub pair: SelfLabelledPair,
+    /// Probability that the label is right, as the recipe believes: ½ to 1.
+    pub probability: f64,
+    /// Loop or round that gave the label.
+    pub loop_index: usize,
+    /// Learning status of that loop; absent for rules without one.
+    pub status: Option<LearningStatus>,
+    /// Name of the rule that kept the pair.
+    pub rule: String,
+}
+
+/// A pair of the pool whose human label would teach much.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AskNext {
+    /// The pair, without a label.
+    pub pair: HiddenPair,
+    /// Mean probability of the seed models that the first answer is better.
+    pub probability: f64,
+    /// Disagreement of the seed models about the pair, in nats: 0 where they agree, at most ln 2.
+    pub disagreement: f64,
 }
 
 /// A difference of test accuracies with its paired bootstrap interval.
@@ -161,13 +194,30 @@ pub struct SerOutcome<B: Backbone> {
     pub models: Vec<ModelReport>,
     /// Paired differences on the test part.
     pub significance: Vec<Significance>,
+    /// Labels of the pairs of the pool that the last model was trained on.
+    pub self_labels: Vec<SelfLabel>,
+    /// Pairs of the pool to label next, the most useful first.
+    pub ask_next: Vec<AskNext>,
     /// Texts of assumptions that do not hold.
     pub warnings: Vec<String>,
     /// Seconds of the whole run, earlier starts included.
     pub seconds: f64,
 }
 
+impl ModelReport {
+    /// Accuracy on the test part; absent without one.
+    pub fn accuracy(&self) -> Option<f64> {
+        self.test.as_ref().map(|test| test.accuracy.accuracy)
+    }
+}
+
 impl<B: Backbone> SerOutcome<B> {
+    /// Pairs of the test part.
+    pub fn test_pairs(&self) -> usize {
+        let test = self.models.first().and_then(|model| model.test.as_ref());
+        test.map_or(0, |test| test.accuracy.pairs)
+    }
+
     /// The test report of a model by name.
     pub fn model_report(&self, name: &str) -> Option<&ModelReport> {
         self.models.iter().find(|model| model.name == name)

@@ -80,7 +80,8 @@ fn figures<B: Backbone>(outcome: &SerOutcome<B>) -> Figures {
     let mut gaps = Histogram::new("Score gap on the test part", "r(chosen) − r(rejected)");
     for name in ["loop0", "ser", "full"] {
         if let Some(model) = outcome.model_report(name) {
-            gaps = gaps.with(name, model.gaps.iter().map(|g| f64::from(*g)).collect());
+            let test = model.test.iter().flat_map(|test| &test.gaps);
+            gaps = gaps.with(name, test.map(|g| f64::from(*g)).collect());
         }
     }
     figures.push(("gaps".to_owned(), gaps.into()));
@@ -93,13 +94,16 @@ fn figures<B: Backbone>(outcome: &SerOutcome<B>) -> Figures {
 
 fn accuracy<B: Backbone>(outcome: &SerOutcome<B>) -> LineChart {
     let loops = outcome.loops.iter();
-    let points = loops.map(|l| (l.index as f64, l.validation.accuracy));
+    let points = loops.filter_map(|l| Some((l.index as f64, l.validation?.accuracy)));
     let last = outcome.loops.last().map_or(0.0, |l| l.index as f64);
     let chart = LineChart::new("Validation accuracy per loop", "loop", "accuracy")
         .with(LineSeries::new("SER", points.collect()));
-    match outcome.model_report("full") {
+    let full = outcome
+        .model_report("full")
+        .and_then(|full| full.validation);
+    match full {
         Some(full) => {
-            let level = full.validation.accuracy;
+            let level = full.accuracy;
             chart.with(LineSeries::new(
                 "all labels",
                 vec![(0.0, level), (last, level)],

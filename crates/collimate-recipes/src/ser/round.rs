@@ -2,7 +2,6 @@
 
 use collimate_core::{OptionError, PreferencePair};
 use collimate_data::{Auditor, HiddenLabelPool, TextTokenizer};
-use collimate_eval::{pairwise_accuracy, reward_gap};
 use collimate_nn::HfReward;
 use collimate_reward::RewardModel;
 use collimate_run::RunContext;
@@ -80,12 +79,12 @@ pub fn evolve_round<B: HfReward>(
     session.validation = session.encode(data.validation)?;
     let test = session.encode(data.test)?;
     let tokenized = TokenizedPool::new(&session, &data.pool)?;
-    let scores = session.scores(&before.model, &session.validation, name, "validation")?;
+    let (validation, gap) = session.validate(&before.model, name, 0.0)?;
     let zero = Stage {
         model: before.model.clone(),
         steps: 0,
-        validation: pairwise_accuracy(&scores)?,
-        gap: reward_gap(&scores, 0.0)?,
+        validation,
+        gap,
         seconds: 0.0,
     };
     let loop_inputs = LoopInputs {

@@ -21,8 +21,8 @@ use crate::{Adaptation, RecipeError};
 pub(crate) struct Stage<B: HfReward> {
     pub(crate) model: RewardModel<B>,
     pub(crate) steps: u64,
-    pub(crate) validation: Accuracy,
-    pub(crate) gap: RewardGap,
+    pub(crate) validation: Option<Accuracy>,
+    pub(crate) gap: Option<RewardGap>,
     pub(crate) seconds: f64,
 }
 
@@ -119,16 +119,33 @@ impl Session<'_> {
         let steps = fitted.best.as_ref().map_or(fitted.steps, |best| best.step);
         let model = fitted.into_best().merged();
         let started_evaluation = Instant::now();
-        let scores = self.scores(&model, &self.validation, stage, "validation")?;
+        let (validation, gap) = self.validate(&model, stage, centre)?;
         let before = started.elapsed().as_secs_f64() - started_evaluation.elapsed().as_secs_f64();
         Ok(Stage {
             model,
             steps,
-            validation: pairwise_accuracy(&scores)?,
-            gap: reward_gap(&scores, centre)?,
+            validation,
+            gap,
             // A resumed stage counts the seconds of its earlier starts.
             seconds: trained.max(before) + started_evaluation.elapsed().as_secs_f64(),
         })
+    }
+
+    /// Accuracy and gaps of a model on the validation part, where there is one.
+    pub(crate) fn validate<B: HfReward>(
+        &self,
+        model: &RewardModel<B>,
+        stage: &str,
+        centre: f64,
+    ) -> Result<(Option<Accuracy>, Option<RewardGap>), RecipeError> {
+        if self.validation.is_empty() {
+            return Ok((None, None));
+        }
+        let scores = self.scores(model, &self.validation, stage, "validation")?;
+        Ok((
+            Some(pairwise_accuracy(&scores)?),
+            Some(reward_gap(&scores, centre)?),
+        ))
     }
 
     /// The result of a stage that is not training: from the journal, or computed now. Either way as

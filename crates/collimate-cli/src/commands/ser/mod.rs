@@ -137,6 +137,11 @@ fn about_files(config: &Config, parts: &Parts) -> String {
     text
 }
 
+/// An accuracy, or a dash where nothing measured it.
+fn four_digits(accuracy: Option<f64>) -> String {
+    accuracy.map_or_else(|| "–".to_owned(), |accuracy| format!("{accuracy:.4}"))
+}
+
 fn describe(outcome: &SftOutcome) -> String {
     match (outcome.perplexity_before, outcome.perplexity_after) {
         (Some(before), Some(after)) => {
@@ -347,8 +352,11 @@ impl<'a> Run<'a> {
         let mut table = String::new();
         for model in &outcome.models {
             table += &format!(
-                "{:<16} test accuracy {:.4}  ({} human labels, {} steps)\n",
-                model.name, model.test.accuracy, model.human_labels, model.steps.own
+                "{:<16} test accuracy {}  ({} human labels, {} steps)\n",
+                model.name,
+                four_digits(model.accuracy()),
+                model.human_labels,
+                model.steps.own
             );
         }
         if outcome.fine_tuning_labels > 0 {
