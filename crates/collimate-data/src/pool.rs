@@ -106,15 +106,7 @@ impl HiddenLabelPool {
     /// Makes a pool of pairs that nobody has labelled: the pool that [`seal`](Self::seal) makes of the
     /// same pairs, whatever their labels.
     pub fn unlabelled(pairs: Vec<UnlabelledPair>, key: Key) -> Self {
-        let shown = pairs.into_iter().map(|pair| {
-            let [chosen, rejected] = pair.answers;
-            PreferencePair {
-                prompt: pair.prompt,
-                chosen,
-                rejected,
-                score_gap: None,
-            }
-        });
+        let shown = pairs.into_iter().map(UnlabelledPair::shown);
         Self::seal(shown.collect(), key).0
     }
 

@@ -75,8 +75,29 @@ impl UnlabelledPair {
         (among, twice)
     }
 
+    /// The answers as a pair whose order is no label, for code that takes pairs only.
+    pub fn shown(self) -> PreferencePair {
+        let [chosen, rejected] = self.answers;
+        PreferencePair {
+            prompt: self.prompt,
+            chosen,
+            rejected,
+            score_gap: None,
+        }
+    }
+
     fn content(&self) -> [u8; 32] {
         let [first, second] = &self.answers;
         unordered_hash(&self.prompt, first, second)
+    }
+}
+
+impl From<&PreferencePair> for UnlabelledPair {
+    /// Forgets which answer is better.
+    fn from(pair: &PreferencePair) -> Self {
+        Self {
+            prompt: pair.prompt.clone(),
+            answers: [pair.chosen.clone(), pair.rejected.clone()],
+        }
     }
 }

@@ -241,7 +241,7 @@ fn labelled_columns_are_pairs() {
         );
     }
     let unlabelled = json!({"prompt": "q", "response_a": "yes", "response_b": "no"});
-    let said = read(&[unlabelled.clone()]).unwrap_err();
+    let said = read(std::slice::from_ref(&unlabelled)).unwrap_err();
     assert!(matches!(said, DataError::Format { .. }));
     assert!(said.to_string().contains("collimate label"), "{said}");
     let said = read(&[row("a".into()), unlabelled])

@@ -12,7 +12,8 @@ use super::report::Note;
 use super::response_columns::{Columns, Side};
 use super::seen::Seen;
 use super::{
-    Bad, DropReason, Format, Input, ReadOptions, ReadReport, Sink, each_row, pairs, prompts, trl,
+    Bad, DropReason, Format, Input, Places, ReadOptions, ReadReport, Sink, each_row, pairs,
+    prompts, trl,
 };
 use crate::content::answer_order;
 use crate::error::DataError;
@@ -55,18 +56,33 @@ impl Input {
     /// # Errors
     /// As [`read_pairs`](super::read_pairs).
     pub fn read_unlabelled(
-        mut self,
+        self,
         options: &ReadOptions,
     ) -> Result<(Vec<Candidates>, ReadReport), DataError> {
+        let (candidates, _, report) = self.read_placed_unlabelled(options)?;
+        Ok((candidates, report))
+    }
+
+    /// Reads answers without labels with the lines where rows stand:
+    /// [`read_unlabelled`](Self::read_unlabelled) for programs that tell a person about a file.
+    ///
+    /// # Errors
+    /// As [`read_unlabelled`](Self::read_unlabelled).
+    pub fn read_placed_unlabelled(
+        mut self,
+        options: &ReadOptions,
+    ) -> Result<(Vec<Candidates>, Places, ReadReport), DataError> {
         let format = match self.unlabelled_format(options)? {
             Some(format) => format,
             None => return self.prompts_alone(),
         };
         match format {
             Format::Candidates | Format::Messages | Format::ScoredAnswers => {
-                let mut sink = Sink::new(self.path(), options);
+                let mut sink = Sink::placed(self.path(), options);
                 each_row(self, format, &mut sink, row)?;
-                Ok(sink.finish(Format::Candidates))
+                let places = sink.take_places();
+                let (candidates, report) = sink.finish(Format::Candidates);
+                Ok((candidates, places, report))
             }
             Format::PromptCompletion => Err(self.format_error(
                 "prompt_completion rows hold one answer each: give two or more answers to a prompt, \
@@ -110,7 +126,7 @@ impl Input {
     }
 
     /// Lines of text, or a column of a table.
-    fn prompts_alone(self) -> Result<(Vec<Candidates>, ReadReport), DataError> {
+    fn prompts_alone(self) -> Result<(Vec<Candidates>, Places, ReadReport), DataError> {
         let path = self.path().to_owned();
         let found = self.read_prompts()?;
         let alone: Vec<Candidates> = found
@@ -132,7 +148,11 @@ impl Input {
             prompt_from: Default::default(),
             notes: Default::default(),
         };
-        Ok((alone, report))
+        let places = Places {
+            kept: alone.iter().map(|row| row.line).collect(),
+            dropped: Vec::new(),
+        };
+        Ok((alone, places, report))
     }
 
     /// Pairs of a known format, from which the label is taken away.
@@ -140,7 +160,7 @@ impl Input {
         self,
         format: Format,
         options: &ReadOptions,
-    ) -> Result<(Vec<Candidates>, ReadReport), DataError> {
+    ) -> Result<(Vec<Candidates>, Places, ReadReport), DataError> {
         let mut sink = Sink::placed(self.path(), options);
         // Scores are labels: without them equal scores are no reason to drop a pair.
         let layout = match format {
@@ -148,13 +168,14 @@ impl Input {
             format => format,
         };
         pairs(self, layout, options, &mut sink)?;
-        let places = sink.take_places();
+        let mut places = sink.take_places();
         let (pairs, mut report) = sink.finish(format);
         let candidates = gathered(pairs, &places.kept);
         // The order of the columns is no label here.
         report.notes.remove(&Note::FirstColumnPreferred);
         report.kept = candidates.len();
-        Ok((candidates, report))
+        places.kept = candidates.iter().map(|row| row.line).collect();
+        Ok((candidates, places, report))
     }
 }
 
