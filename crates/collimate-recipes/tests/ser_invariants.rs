@@ -136,7 +136,7 @@ fn policies_get_the_centre_of_their_own_reward_model() {
     assert_eq!(names, ["loop0", "ser", "full"]);
     let mut centres = Vec::new();
     for reward in &outcome.reward_models {
-        let scores = score_pairs(&reward.model, &outcome.learnt.seed, 512).unwrap();
+        let scores = score_pairs(&reward.models[0], &outcome.learnt.seed, 512).unwrap();
         let sum: f64 = scores
             .iter()
             .map(|(a, b)| f64::from(*a) + f64::from(*b))

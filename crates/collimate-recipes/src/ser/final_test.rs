@@ -15,7 +15,8 @@ const BINS: usize = 10;
 /// A finished model that waits for the test part.
 pub(crate) struct Candidate<B: Backbone> {
     name: String,
-    model: RewardModel<B>,
+    /// One model, or several whose scores are averaged.
+    models: Vec<RewardModel<B>>,
     human_labels: usize,
     steps: Steps,
     validation: Option<Accuracy>,
@@ -36,25 +37,45 @@ impl<B: Backbone> Candidate<B> {
         }
     }
 
-    pub(crate) fn model(&self) -> &RewardModel<B> {
-        &self.model
+    pub(crate) fn models(&self) -> &[RewardModel<B>] {
+        &self.models
+    }
+
+    pub(crate) fn new(
+        name: &str,
+        models: Vec<RewardModel<B>>,
+        human_labels: usize,
+        steps: Steps,
+        validation: Option<Accuracy>,
+    ) -> Self {
+        Self {
+            name: name.to_owned(),
+            models,
+            human_labels,
+            steps,
+            validation,
+        }
     }
 }
 
-pub(crate) fn candidate<B: Backbone>(
+/// Mean scores of several models.
+pub(crate) fn mean_scores<B: HfReward>(
+    session: &Session<'_>,
+    models: &[RewardModel<B>],
+    pairs: &[TokenizedPair],
     name: &str,
-    model: &RewardModel<B>,
-    human_labels: usize,
-    steps: Steps,
-    validation: Option<Accuracy>,
-) -> Candidate<B> {
-    Candidate {
-        name: name.to_owned(),
-        model: model.clone(),
-        human_labels,
-        steps,
-        validation,
+    part: &'static str,
+) -> Result<Vec<(f32, f32)>, RecipeError> {
+    let mut sums = vec![(0.0_f64, 0.0_f64); pairs.len()];
+    for model in models {
+        let scores = session.scores(model, pairs, name, part)?;
+        for (sum, (chosen, rejected)) in sums.iter_mut().zip(scores) {
+            *sum = (sum.0 + f64::from(chosen), sum.1 + f64::from(rejected));
+        }
     }
+    let n = models.len().max(1) as f64;
+    let mean = |(chosen, rejected): (f64, f64)| ((chosen / n) as f32, (rejected / n) as f32);
+    Ok(sums.into_iter().map(mean).collect())
 }
 
 /// Evaluates all models on the test part and compares each with the first; without a test part
@@ -81,7 +102,7 @@ pub(crate) fn test<B: HfReward>(
         let mut models: Vec<ModelReport> = Vec::new();
         let mut rows: Vec<Vec<f64>> = Vec::new();
         for candidate in candidates {
-            let part = session.scores(&candidate.model, test, &candidate.name, "test")?;
+            let part = mean_scores(session, &candidate.models, test, &candidate.name, "test")?;
             let right = outcomes(&part)?;
             let fresh: Vec<(f32, f32)> = part
                 .iter()

@@ -46,6 +46,12 @@ pub fn summary<B: Backbone>(outcome: &SerOutcome<B>, config: &SerConfig) -> Valu
             "of": s.of, "over": s.over, "estimate": s.difference.estimate,
             "interval": [s.difference.low, s.difference.high],
         })).collect::<Vec<_>>(),
+        "recipe": config.recipe,
+        "cross_fit": outcome.cross_fit,
+        "agreement": outcome.agreement,
+        "gain_test": outcome.gain,
+        "self_labels": outcome.self_labels.len(),
+        "ask_next": outcome.ask_next.len(),
         "warnings": outcome.warnings,
         "seconds": outcome.seconds,
     });
@@ -78,6 +84,8 @@ fn status_name(l: &LoopReport) -> &'static str {
         Some(Some(LearningStatus::Easy)) => "easy",
         Some(Some(LearningStatus::Hard)) => "hard",
         Some(Some(LearningStatus::Converged)) => "converged",
+        Some(Some(LearningStatus::Confident)) => "confident",
+        Some(Some(LearningStatus::NoConfidence)) => "no confidence",
     }
 }
 
@@ -107,6 +115,8 @@ fn loop_summary(l: &LoopReport) -> Value {
         );
         value["centre"] = json!(labels.centre);
         value["p"] = json!(labels.probabilities);
+        value["rule"] = json!(labels.rule);
+        value["expected_precision"] = json!(labels.expected_precision);
         value["pool_accuracy"] = json!(labels.pool_accuracy);
         value["precision_curve"] = json!(labels.precision_curve);
     }

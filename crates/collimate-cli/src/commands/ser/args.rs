@@ -1,8 +1,9 @@
 //! Short names of the options, and the options that follow from others.
 
 use collimate::recipes::ppo::PolicyConfig;
-use collimate::recipes::ser::{Adaptation, Control};
-use collimate::status::{MinCount, PairRule};
+use collimate::recipes::ser::{Adaptation, Control, EnsembleConfig, Recipe, RetrainFrom};
+use collimate::status::{MinCount, PairRule, ScoreCentre};
+use serde_json::json;
 
 use super::config::{Config, PolicyReward};
 use super::real;
@@ -62,6 +63,48 @@ impl Layered for Ser {
         all.extend([
             Flag::of("seed", "N", &SEEDS),
             Flag::of("seed-share", "SHARE", &["ser.seed_share"]),
+            Flag::change(
+                "recipe",
+                "RECIPE",
+                &["ser.recipe"],
+                "How the model learns from the pool: calibrated, noisy_ensemble, or paper with the paper's \
+                 options [default: calibrated; noisy_ensemble for the synthetic world]",
+                |config: &mut Config, name, given| {
+                    config.ser.recipe = json_name(name)?;
+                    config.ser.also.retain(|recipe| json!(recipe) != name);
+                    if config.ser.recipe == Recipe::Paper {
+                        as_in_the_paper(config, given);
+                    }
+                    Ok(())
+                },
+            ),
+            Flag::of("also", "LIST", &["ser.also"]),
+            Flag::switch(
+                "full",
+                &["ser.ensemble"],
+                "The full form of noisy_ensemble: 3 students a round and 3 rounds",
+                |config: &mut Config, _, given| {
+                    let full = EnsembleConfig {
+                        students: 3,
+                        rounds: 3,
+                        ..config.ser.ensemble
+                    };
+                    if !given.typed("ser.ensemble.students") && !given.typed("ser.ensemble.rounds") {
+                        config.ser.ensemble = full;
+                    }
+                    Ok(())
+                },
+            ),
+            Flag::switch(
+                "check-gain",
+                &["ser.check_gain"],
+                "Test by cross-fitting whether the recipe helps, from the human labels alone; runs the \
+                 whole recipe once for each fold",
+                |config: &mut Config, _, _| {
+                    config.ser.check_gain = true;
+                    Ok(())
+                },
+            ),
             Flag::of("loops", "N", &["ser.max_loops"]),
             Flag::of("lr", "RATE", &["ser.train.learning_rate"]),
             Flag::of("batch", "N", &["ser.train.batch_size"]),
@@ -72,7 +115,7 @@ impl Layered for Ser {
                 "controls",
                 "LIST",
                 &["ser.controls"],
-                "Also run controls at equal steps: all, or a list of longer_seed, unfiltered, \
+                "Controls beside the recipe: all, or a list of longer_seed, seed_ensemble, unfiltered, \
                  easy_only, hard_only, either_per_pair, oracle_labels",
                 |config: &mut Config, names, _| {
                     config.ser.controls = controls(names)?;
@@ -84,6 +127,22 @@ impl Layered for Ser {
         all.extend(flags::reading());
         all.extend([
             Flag::of("max-prompt-length", "N", &["ser.max_prompt_length"]).rare(),
+            Flag::of("seed-steps", "RULE", &["ser.seed_steps"]).rare(),
+            Flag::of("precision", "P", &["ser.calibrated.precision"]).rare(),
+            Flag::of("ceiling", "P", &["ser.calibrated.ceiling"]).rare(),
+            Flag::of("student-noise", "SHARE", &["ser.student_noise"]).rare(),
+            Flag::switch(
+                "go-anyway",
+                &["ser.go_anyway"],
+                "Let calibrated keep its surest pairs even where it refuses",
+                |config: &mut Config, _, _| {
+                    config.ser.go_anyway = true;
+                    Ok(())
+                },
+            )
+            .rare(),
+            Flag::of("statuses", "LIST", &["ser.statuses"]).rare(),
+            Flag::of("ask", "N", &["ser.ask"]).rare(),
             Flag::of("max-kept", "N", &["ser.filter.max_kept"]).rare(),
             Flag::of("tau-high", "P", &["ser.filter.thresholds.tau_high"]).rare(),
             Flag::of("tau-low", "P", &["ser.filter.thresholds.tau_low"]).rare(),
@@ -91,11 +150,12 @@ impl Layered for Ser {
             Flag::change(
                 "min-count",
                 "N",
-                &["ser.filter.thresholds.min_count"],
-                "Pairs that a learning status needs [default: 1 % of the pool, at least 32]",
+                &["ser.filter.thresholds.min_count", "ser.calibrated.min_count"],
+                "Pairs that a learning status, or the calibrated filter, needs [default: 1 % of the pool, at least 32]",
                 |config: &mut Config, count, _| {
                     let count = count.parse().map_err(|_| "not a whole number".to_owned())?;
                     config.ser.filter.thresholds.min_count = MinCount::Absolute(count);
+                    config.ser.calibrated.min_count = MinCount::Absolute(count);
                     Ok(())
                 },
             )
@@ -197,6 +257,19 @@ impl Layered for Ser {
 
     fn run(start: &Start<'_, Config>) -> Result<(), Failure> {
         super::run(start)
+    }
+}
+
+/// The options of the paper that differ from the defaults of the other recipes.
+fn as_in_the_paper(config: &mut Config, given: &Given) {
+    if !given.typed("ser.score_centre") {
+        config.ser.score_centre = ScoreCentre::None;
+    }
+    if !given.typed("ser.retrain_from") {
+        config.ser.retrain_from = RetrainFrom::Previous;
+    }
+    if !given.typed("ser.until_hard") {
+        config.ser.until_hard = true;
     }
 }
 

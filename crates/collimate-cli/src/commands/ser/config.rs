@@ -6,7 +6,7 @@ use collimate::data::{ChatFallback, Format, HhTurns, OnBadRow, OnRewrittenPrompt
 use collimate::lm::LlamaConfig;
 use collimate::nn::Pooling;
 use collimate::recipes::ppo::PolicyConfig;
-use collimate::recipes::ser::{Adaptation, RetrainFrom, SerConfig};
+use collimate::recipes::ser::{Adaptation, Control, Recipe, RetrainFrom, SerConfig};
 use collimate::status::ScoreCentre;
 use collimate::train::TrainConfig;
 use collimate::world::WorldConfig;
@@ -39,6 +39,8 @@ pub(crate) enum PolicyReward {
     Ser,
     /// The reward model with all labels.
     Full,
+    /// The mean of the seed models (the control `seed_ensemble`).
+    SeedEnsemble,
     /// The world's true reward.
     Gold,
 }
@@ -194,6 +196,8 @@ impl Config {
             policy: policy::for_world(),
             sft: defaults::sft(),
             ser: SerConfig {
+                recipe: Recipe::NoisyEnsemble,
+                also: vec![Recipe::Paper],
                 score_centre: ScoreCentre::SeedMean,
                 retrain_from: RetrainFrom::Start,
                 max_length: 128,
@@ -267,6 +271,17 @@ impl Config {
         if has(PolicyReward::Full) && !self.ser.baseline {
             let text = "policy_rewards has full, and the all-labels model is not trained: leave out \
                         --no-baseline, or full (--policy-rewards loop0,ser,gold)";
+            return Err(text.into());
+        }
+        let ensemble = self.ser.controls.contains(&Control::SeedEnsemble);
+        if has(PolicyReward::SeedEnsemble) && !ensemble {
+            let text = "policy_rewards has seed_ensemble, and the control of that name is not run: add it \
+                        to --controls, or leave it out of --policy-rewards";
+            return Err(text.into());
+        }
+        if self.policy_in_loop > 0 && self.ser.recipe != Recipe::Paper {
+            let text =
+                "--policy-in-loop: its rounds filter by the paper's rule: add --recipe paper";
             return Err(text.into());
         }
         if self.policy_in_loop > 0 && !has(PolicyReward::Ser) {

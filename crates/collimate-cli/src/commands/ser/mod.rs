@@ -12,7 +12,7 @@ mod real;
 
 use std::path::Path;
 
-use collimate::core::Key;
+use collimate::core::{Completion, Key, Prompt, ScoreError, Scorer};
 use collimate::data::TextTokenizer;
 use collimate::lm::{Architecture, Encoder, Llama, eos_token_ids};
 use collimate::nn::{HfReward, Pooling};
@@ -151,6 +151,22 @@ fn describe(outcome: &SftOutcome) -> String {
             format!("sft: held-out perplexity {before:.2} → {after:.2}")
         }
         _ => format!("sft: {} steps", outcome.steps),
+    }
+}
+
+/// The mean score of several reward models.
+struct MeanScorer(Vec<RewardScorer<Llama>>);
+
+impl Scorer for MeanScorer {
+    fn score(&self, items: &[(Prompt, Completion)]) -> Result<Vec<f32>, ScoreError> {
+        let mut sums = vec![0.0_f64; items.len()];
+        for scorer in &self.0 {
+            for (sum, score) in sums.iter_mut().zip(scorer.score(items)?) {
+                *sum += f64::from(score);
+            }
+        }
+        let n = self.0.len().max(1) as f64;
+        Ok(sums.into_iter().map(|sum| (sum / n) as f32).collect())
     }
 }
 
@@ -293,10 +309,12 @@ impl<'a> Run<'a> {
             .reward_models
             .iter()
             .map(|reward| {
-                let tokenizer = self.job.tokenizer.clone();
                 let (length, cut) = (ser.max_length, ser.truncation);
-                let scorer = RewardScorer::new(reward.model.clone(), tokenizer, length, cut);
-                (reward, scorer)
+                let scorers = reward.models.iter().map(|model| {
+                    let tokenizer = self.job.tokenizer.clone();
+                    RewardScorer::new(model.clone(), tokenizer, length, cut)
+                });
+                (reward, MeanScorer(scorers.collect()))
             })
             .collect();
         let mut arms = Vec::new();
@@ -308,7 +326,7 @@ impl<'a> Run<'a> {
                     name,
                     reward: scorer,
                     centre: Some(of.centre),
-                    critic: Some(policy::critic(&of.model)),
+                    critic: of.models.first().map(policy::critic),
                 },
                 (None, Some(gold)) if *reward == PolicyReward::Gold => RewardArm {
                     name,
