@@ -200,7 +200,7 @@ impl Layered for Ser {
     }
 
     fn settle(config: &mut Config, given: &Given) -> Result<(), Failure> {
-        real::settle(config)?;
+        real::settle(config, given)?;
         let model = config.model.as_deref();
         lengths::cap(
             &mut config.ser.max_length,

@@ -238,6 +238,11 @@ impl Config {
         !self.labelled.is_empty()
     }
 
+    /// True where pairs are held out to measure reward models on.
+    pub(crate) fn measures(&self) -> bool {
+        !(self.test.is_empty() && self.validation.is_empty())
+    }
+
     /// True where policies are trained.
     pub(crate) fn trains_policies(&self) -> bool {
         self.stop_after != Some(StopAfter::Rm)

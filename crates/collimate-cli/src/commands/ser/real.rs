@@ -39,7 +39,7 @@ pub(super) fn flags() -> Vec<Flag<Config>> {
 }
 
 /// Fills in options that follow from the kind of the run, and refuses kinds that cannot be meant.
-pub(super) fn settle(config: &mut Config) -> Result<(), Failure> {
+pub(super) fn settle(config: &mut Config, given: &Given) -> Result<(), Failure> {
     check_count("pairs_per_prompt", config.pairs_per_prompt, 1..=MOST)?;
     check_count("responses", config.responses, 2..=MOST)?;
     let refuse = |text: &str| Err(usage(text));
@@ -73,6 +73,10 @@ pub(super) fn settle(config: &mut Config) -> Result<(), Failure> {
             true => StopAfter::Rm,
             false => StopAfter::Ppo,
         });
+    }
+    if config.is_real() && !config.measures() && !given.has("ser.controls") {
+        // Nothing tells them apart.
+        config.ser.controls.clear();
     }
     let server = config.policy_source.as_deref().is_some_and(is_url);
     if server && config.policy_model.is_none() {
@@ -113,8 +117,9 @@ pub(super) fn check(config: &Config, given: &Given) -> Result<(), Failure> {
         let text = "controls has oracle_labels: the labels of the pool are not known: leave it out";
         return Err(text.into());
     }
-    if !config.ser.controls.is_empty() && config.test.is_empty() {
-        let text = "controls are compared on test pairs: give --test FILE, or leave --controls out";
+    if !config.ser.controls.is_empty() && !config.measures() {
+        let text = "controls are compared on pairs that are held out: give --test FILE or --validation \
+                    FILE, or leave --controls out";
         return Err(text.into());
     }
     if config.trains_policies() && config.policy_rewards.contains(&PolicyReward::Full) {
