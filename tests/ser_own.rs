@@ -15,10 +15,18 @@ use serde_json::{Value, json};
 fn workplace() -> (tempfile::TempDir, PathBuf) {
     let place = tempfile::tempdir().unwrap();
     let folder = place.path().to_owned();
-    let config = tiny_world(&folder);
-    let tiny = json(&config);
-    let config = config.display().to_string();
-    let base = ["--config", &config, "--out", "base", "--stop-after", "rm"];
+    let mut tiny = json(&tiny_world(&folder));
+    // A model whose answers come to an end.
+    tiny["sft"] = json!({"learning_rate": 3e-3, "epochs": 12.0, "batch_size": 8});
+    fs::write(folder.join("world.json"), tiny.to_string()).unwrap();
+    let base = [
+        "--config",
+        "world.json",
+        "--out",
+        "base",
+        "--stop-after",
+        "rm",
+    ];
     succeed(
         "ser",
         &folder,
@@ -179,7 +187,6 @@ fn handed_on(folder: &Path) {
         assert!(told.contains(&says), "{command}: {told}");
     }
     let next = lines(&out.join("ask-next.jsonl"));
-    let mut before = f64::INFINITY;
     for row in &next {
         let answers = sorted(&row["response_a"], &row["response_b"]);
         assert!(
@@ -189,11 +196,7 @@ fn handed_on(folder: &Path) {
             "{row}"
         );
         let disagreement = row["disagreement"].as_f64().unwrap();
-        assert!(
-            (0.0..=2f64.ln()).contains(&disagreement) && disagreement <= before,
-            "{row}"
-        );
-        before = disagreement;
+        assert!((0.0..=2f64.ln()).contains(&disagreement), "{row}");
     }
     // The pairs to label next are a pool again.
     let (labels, pool) = (
@@ -284,11 +287,11 @@ fn what_is_dropped_is_told() {
     );
     for says in [
         "Labels: 59 pairs",
-        "1 labels more agree with one of them",
-        "1 are labelled both ways, and the majority counts",
-        "1 more are labelled both ways equally often, and dropped",
+        "further labels that agree: 1",
+        "labelled both ways, the majority counts: 1",
+        "labelled both ways equally often, dropped: 1",
         "Pool: 150 pairs",
-        "dropped: 1 are among the labels, 1 stand there twice",
+        "dropped (among the labels: 1, given twice: 1)",
     ] {
         assert!(told.contains(says), "{says}: {told}");
     }
@@ -356,7 +359,7 @@ fn refusals_are_one_line() {
                 base,
             ],
             &[
-                "--labelled: 5 pairs are too few",
+                "--labelled: 5 labelled pairs are too few",
                 "at least 20",
                 "collimate label --from pool.jsonl",
             ],
@@ -370,7 +373,7 @@ fn refusals_are_one_line() {
                 "--model",
                 base,
             ],
-            &["--labelled: 0 pairs are too few (60 more were labelled both ways"],
+            &["--labelled: 0 labelled pairs are too few (labelled both ways equally often: 60)"],
         ),
         (
             &[
@@ -381,7 +384,7 @@ fn refusals_are_one_line() {
                 "--model",
                 base,
             ],
-            &["--unlabelled: 1 pairs are left", "at least 2"],
+            &["--unlabelled: pairs left to label: 1:", "at least 2"],
         ),
         (
             &[
@@ -403,7 +406,7 @@ fn refusals_are_one_line() {
                 "--model",
                 base,
             ],
-            &["0 pairs are left", "60 are among the labels"],
+            &["pairs left to label: 0", "among the labels: 60"],
         ),
         (
             &[

@@ -97,6 +97,23 @@ fn messages_are_read_as_in_pairs() {
 }
 
 #[test]
+fn answers_without_a_prompt_are_whole_texts() {
+    let folder = Folder::new();
+    let (blue, green) = ("The sky is blue.", "The sky is green.");
+    let (found, _) = folder.read(&[
+        json!({"responses": [blue, green]}),
+        json!({"response_a": blue, "response_b": green}),
+        json!({"prompt": "", "response_a": blue, "response_b": green}),
+        json!({"responses": [blue, green, "The sky is wide."]}),
+    ]);
+    for row in &found {
+        assert!(row.prompt.is_empty(), "{row:?}");
+        assert_eq!(texts(row)[..2], [blue, green]);
+    }
+    assert_eq!(found.len(), 4);
+}
+
+#[test]
 fn labels_of_pairs_leave_no_trace() {
     let folder = Folder::new();
     let pair = |chosen: &str, rejected: &str| {

@@ -50,7 +50,8 @@ impl Input {
     /// | a pair of any format that [`read_pairs`](super::read_pairs) reads | both, without the label |
     /// | `prompt`, `messages`, or a line of text | none: a prompt alone |
     ///
-    /// Answers that are empty or given twice are left out, with a count. A row with fewer than two
+    /// Rows without a prompt have an empty one: their answers are whole texts. Answers that are empty or
+    /// given twice are left out, with a count. A row with fewer than two
     /// different answers is dropped.
     ///
     /// # Errors
@@ -316,8 +317,8 @@ fn compared(
         .collect();
     let texts = values.iter().all(Value::is_string);
     let asked = made.get("prompt").is_some_and(|value| !value.is_null());
-    if texts && values.len() > 2 && !asked && by_other_name(&made, seen)?.is_none() {
-        // What all answers begin with is a prompt for two of them only.
+    if texts && !asked && by_other_name(&made, seen)?.is_none() {
+        // Answers without a prompt are whole texts: what two of them begin with is no prompt of a third.
         made.insert("prompt".to_owned(), "".into());
     }
     let mut values = values.into_iter();

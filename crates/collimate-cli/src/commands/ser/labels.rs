@@ -87,23 +87,19 @@ impl Labels {
         let lengths = drop_equal("unlabelled", &mut shown, &scored, &config.ser)?;
         let equal = lengths.equal_answers;
         self.lengths = self.lengths + lengths;
-        let dropped: Vec<String> = [
-            (labelled, "are among the labels"),
-            (held, "are validation or test pairs"),
-            (twice, "stand there twice"),
-            (equal, "have answers that are equal as tokens"),
-        ]
-        .into_iter()
-        .filter(|(count, _)| *count > 0)
-        .map(|(count, why)| format!("{count} {why}"))
-        .collect();
+        let dropped = listed(&[
+            ("among the labels", labelled),
+            ("among the validation and test pairs", held),
+            ("given twice", twice),
+            ("answers equal as tokens", equal),
+        ]);
         let dropped = match dropped.is_empty() {
-            true => String::new(),
-            false => format!("; dropped: {}", dropped.join(", ")),
+            true => dropped,
+            false => format!("; dropped ({dropped})"),
         };
         if shown.len() < 2 {
             return Err(format!(
-                "--unlabelled: {} pairs are left to label{dropped}: give at least 2 pairs without labels",
+                "--unlabelled: pairs left to label: {}{dropped}: give at least 2 pairs without labels",
                 shown.len()
             )
             .into());
@@ -207,18 +203,27 @@ pub(super) fn candidates(config: &Config) -> Result<(Vec<Candidates>, String), F
 fn too_few(config: &Config, count: usize, votes: Votes) -> Failure {
     let undecided = match votes.undecided {
         0 => String::new(),
-        n => format!(" ({n} more were labelled both ways equally often)"),
+        n => format!(" (labelled both ways equally often: {n})"),
     };
     let from = config
         .unlabelled
         .first()
         .map(|path| path.display().to_string());
     format!(
-        "--labelled: {count} pairs are too few{undecided}: at least {FEWEST} are needed, some hundred are \
+        "--labelled: {count} labelled pairs are too few{undecided}: at least {FEWEST} are needed, some hundred are \
          better: label more by `collimate label --from {} --out more.jsonl`",
         from.unwrap_or_default()
     )
     .into()
+}
+
+/// The counts that are not 0, each behind its name.
+fn listed(counts: &[(&str, usize)]) -> String {
+    let found = counts.iter().filter(|(_, count)| *count > 0);
+    let found: Vec<String> = found
+        .map(|(name, count)| format!("{name}: {count}"))
+        .collect();
+    found.join(", ")
 }
 
 /// Warns of pairs that measure what they have taught.
@@ -247,19 +252,13 @@ fn about(
         model.unwrap_or_default(),
         labelled.len()
     );
-    let counts = [
-        (votes.repeated, "labels more agree with one of them"),
-        (
-            votes.outvoted,
-            "are labelled both ways, and the majority counts",
-        ),
-        (
-            votes.undecided,
-            "more are labelled both ways equally often, and dropped",
-        ),
-    ];
-    for (count, what) in counts.into_iter().filter(|(count, _)| *count > 0) {
-        text += &format!(", {count} {what}");
+    let counts = listed(&[
+        ("further labels that agree", votes.repeated),
+        ("labelled both ways, the majority counts", votes.outvoted),
+        ("labelled both ways equally often, dropped", votes.undecided),
+    ]);
+    if !counts.is_empty() {
+        text += &format!(" ({counts})");
     }
     for (name, part) in [("validation", validation), ("test", test)] {
         text += &match part.len() {

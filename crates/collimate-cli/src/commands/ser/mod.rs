@@ -145,6 +145,26 @@ fn four_digits(accuracy: Option<f64>) -> String {
     accuracy.map_or_else(|| "–".to_owned(), |accuracy| format!("{accuracy:.4}"))
 }
 
+/// What is known without test pairs: how Loop 0 does on labels that it has not seen, and how far its
+/// twins agree about the pool.
+fn without_test<B: HfReward>(outcome: &SerOutcome<B>) -> String {
+    let mut told = String::new();
+    if let Some(cross) = &outcome.cross_fit {
+        told += &format!(
+            "without test pairs: models of {} folds of the labels order {:.4} of the other labels right\n",
+            cross.folds, cross.accuracy.accuracy
+        );
+    }
+    if let Some(agreement) = &outcome.agreement {
+        told += &format!(
+            "{} such models agree on {:.0} % of the pool\n",
+            agreement.models,
+            100.0 * agreement.unanimous
+        );
+    }
+    told
+}
+
 fn describe(outcome: &SftOutcome) -> String {
     match (outcome.perplexity_before, outcome.perplexity_after) {
         (Some(before), Some(after)) => {
@@ -407,6 +427,9 @@ impl<'a> Run<'a> {
                 model.human_labels,
                 model.steps.own
             );
+        }
+        if outcome.test_pairs() == 0 {
+            table += &without_test(outcome);
         }
         if outcome.fine_tuning_labels > 0 {
             table += &format!(
