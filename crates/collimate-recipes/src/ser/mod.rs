@@ -25,6 +25,7 @@ mod round;
 mod score;
 mod session;
 mod summary;
+mod verdict;
 mod warnings;
 
 pub use crate::Adaptation;
@@ -39,3 +40,4 @@ pub use recipe::{EnsembleConfig, LoopStatus, Recipe, SeedSteps};
 pub use report::{ReportNotes, write_report, write_report_with};
 pub use round::{RoundData, SerRound, evolve_round};
 pub use summary::summary;
+pub use verdict::verdict;

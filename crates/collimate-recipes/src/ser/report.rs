@@ -79,6 +79,9 @@ fn figures<B: Backbone>(outcome: &SerOutcome<B>) -> Figures {
         figures.push(("accuracy".to_owned(), accuracy(outcome).into()));
     }
     figures.push(("data".to_owned(), data(&outcome.loops).into()));
+    if let Some(gains) = gains(outcome) {
+        figures.push(("gains".to_owned(), gains.into()));
+    }
     let mut gaps = Histogram::new("Score gap on the test part", "r(chosen) − r(rejected)");
     for name in ["loop0", "ser", "full"] {
         if let Some(model) = outcome.model_report(name) {
@@ -117,6 +120,21 @@ fn accuracy<B: Backbone>(outcome: &SerOutcome<B>) -> LineChart {
     }
 }
 
+/// The test accuracy of each model less that of Loop 0; none without a comparison.
+fn gains<B: Backbone>(outcome: &SerOutcome<B>) -> Option<BarChart> {
+    let against_zero = outcome.significance.iter().filter(|s| s.over == "loop0");
+    let (mut names, mut values, mut intervals) = (Vec::new(), Vec::new(), Vec::new());
+    for s in against_zero {
+        let d = &s.difference;
+        names.push(s.of.clone());
+        values.push(100.0 * d.estimate);
+        intervals.push((100.0 * d.low, 100.0 * d.high));
+    }
+    let title = "Test accuracy less that of Loop 0";
+    let gains = BarSeries::new("gain", values).with_intervals(intervals);
+    (!names.is_empty()).then(|| BarChart::new(title, "model", "points", names).with(gains))
+}
+
 fn data(loops: &[LoopReport]) -> BarChart {
     let names: Vec<String> = loops.iter().map(|l| l.index.to_string()).collect();
     let bars = |name: &str, pairs: &dyn Fn(&LoopReport) -> usize| {
@@ -130,7 +148,14 @@ fn data(loops: &[LoopReport]) -> BarChart {
 fn precision(loops: &[LoopReport]) -> LineChart {
     let mut chart = LineChart::new(
         "Precision of self-labels",
-        "threshold on Δp",
+        match loops
+            .iter()
+            .find_map(|l| l.labels.as_ref())
+            .map(|l| l.rule.as_str())
+        {
+            Some("calibrated" | "noisy_ensemble") => "threshold on the probability of the label",
+            _ => "threshold on Δp",
+        },
         "share that is right",
     );
     for l in loops {

@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::config::SerConfig;
 use super::outcome::{LoopReport, SerOutcome};
+use super::verdict::verdict;
 
 /// Returns the content of `summary.json`.
 pub fn summary<B: Backbone>(outcome: &SerOutcome<B>, config: &SerConfig) -> Value {
@@ -52,6 +53,7 @@ pub fn summary<B: Backbone>(outcome: &SerOutcome<B>, config: &SerConfig) -> Valu
         "gain_test": outcome.gain,
         "self_labels": outcome.self_labels.len(),
         "ask_next": outcome.ask_next.len(),
+        "verdict": verdict(outcome),
         "warnings": outcome.warnings,
         "seconds": outcome.seconds,
     });

@@ -20,10 +20,11 @@ use crate::policy;
 use crate::rendering::TemplateKwargs;
 
 /// The last stage of a run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum StopAfter {
     /// The evolved reward model.
+    #[default]
     Rm,
     /// Policies trained with it.
     Ppo,
@@ -118,9 +119,8 @@ pub(crate) struct Config {
     pub(crate) world: WorldConfig,
     /// The decoder that is trained from scratch on the synthetic world.
     pub(crate) llama: LlamaConfig,
-    /// Stage after which to stop: the evolved reward model, or the policies trained with it (decoders
-    /// only). By default ppo; with labels of your own, rm.
-    pub(crate) stop_after: Option<StopAfter>,
+    /// Stage after which to stop: the evolved reward model, or the policies trained with it (decoders only).
+    pub(crate) stop_after: StopAfter,
     /// Rewards that policies are trained against; gold is the true reward of the synthetic world.
     pub(crate) policy_rewards: Vec<PolicyReward>,
     /// Number of prompts whose answers are compared at the end.
@@ -170,7 +170,7 @@ impl Default for Config {
             ser,
             world: WorldConfig::default(),
             llama: LlamaConfig::default(),
-            stop_after: None,
+            stop_after: StopAfter::default(),
             policy_rewards: vec![PolicyReward::Ser],
             policy_test_prompts: 200,
             policy_in_loop: 0,
@@ -190,6 +190,7 @@ impl Config {
                 PolicyReward::Loop0,
                 PolicyReward::Ser,
                 PolicyReward::Full,
+                PolicyReward::SeedEnsemble,
                 PolicyReward::Gold,
             ],
             policy_test_prompts: 400,
@@ -245,7 +246,7 @@ impl Config {
 
     /// True where policies are trained.
     pub(crate) fn trains_policies(&self) -> bool {
-        self.stop_after != Some(StopAfter::Rm)
+        self.stop_after == StopAfter::Ppo
     }
 
     /// Where no policy is trained, none can write the pairs of a round.
@@ -254,7 +255,7 @@ impl Config {
             0 => Ok(()),
             rounds => Err(format!(
                 "--policy-in-loop {rounds}: a policy writes the pairs of each round, and this run \
-                 trains none: leave it out, or train a language model without --stop-after rm"
+                 trains none: leave it out, or train a language model with --stop-after ppo"
             )
             .into()),
         }

@@ -22,7 +22,9 @@ use collimate::recipes::ppo::{
     PolicyData, PolicyInputs, PolicyOutcome, RewardArm, reinforce, section,
     summary as policy_summary,
 };
-use collimate::recipes::ser::{ReportNotes, SerConfig, SerOutcome, evolve, write_report_with};
+use collimate::recipes::ser::{
+    ReportNotes, SerConfig, SerOutcome, evolve, verdict, write_report_with,
+};
 use collimate::reward::{RewardModel, RewardScorer};
 use serde_json::json;
 
@@ -437,6 +439,9 @@ impl<'a> Run<'a> {
                 outcome.learnt.seed.len(),
                 outcome.fine_tuning_labels,
             );
+        }
+        for line in verdict(outcome) {
+            table += &format!("{line}\n");
         }
         for round in rounds {
             table += &format!("{round}\n");

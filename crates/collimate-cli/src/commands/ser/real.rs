@@ -3,7 +3,7 @@
 use collimate::core::Key;
 use collimate::recipes::ser::Control;
 
-use super::config::{Config, PolicyReward, StopAfter};
+use super::config::{Config, PolicyReward};
 use crate::common::{Failure, check_writer, usage};
 use crate::options::{Flag, Given, Inputs, check_count};
 use crate::own::{OnData, flags};
@@ -67,12 +67,6 @@ pub(super) fn settle(config: &mut Config, given: &Given) -> Result<(), Failure> 
             return refuse("labelled and model go together: give --model DIR too");
         }
         _ => {}
-    }
-    if config.stop_after.is_none() {
-        config.stop_after = Some(match config.is_real() {
-            true => StopAfter::Rm,
-            false => StopAfter::Ppo,
-        });
     }
     if config.is_real() && !config.measures() && !given.has("ser.controls") {
         // Nothing tells them apart.
