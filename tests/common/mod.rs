@@ -73,7 +73,10 @@ pub(crate) fn tiny_world(folder: &Path) -> PathBuf {
         },
         "pretrain_texts": 128,
         "sft": {"learning_rate": 3e-3, "epochs": 1.0, "save_every": 2},
+        "stop_after": "ppo",
+        "policy_rewards": ["loop0", "ser", "full", "gold"],
         "ser": {
+            "recipe": "paper", "also": [], "seed_steps": "epochs", "controls": [],
             "max_length": 48,
             "max_loops": 2,
             "filter": {"thresholds": {"min_count": {"absolute": 8}}},

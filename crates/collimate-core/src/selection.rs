@@ -28,8 +28,10 @@ pub enum LeaveReason {
     OppositeSides,
     /// Enough better pairs were kept.
     OverLimit,
-    /// The filter's status keeps nothing (it has converged).
+    /// The filter's status keeps nothing (it has converged, or is not sure enough).
     Converged,
+    /// Enough pairs of its kind were kept, whose longer answer wins as this one's does.
+    LengthBalance,
 }
 
 /// A pair that a filter leaves.

@@ -48,7 +48,7 @@ impl<B: Backbone> Task<RewardModel<B>> for RewardTask {
             item: source.sequence() / 2,
             source,
         })?;
-        let out = reward_losses(model, &batch, &self.loss, f)?;
+        let out = reward_losses(model, &batch, &self.loss, None, f)?;
         Ok(PairOutput {
             loss: out.loss,
             chosen_rewards: out.chosen,

@@ -55,6 +55,13 @@ pub enum PairwiseLoss {
     },
 }
 
+/// Numbers of each pair beside its rewards.
+#[derive(Default)]
+struct Extra {
+    margins: Option<Tensor<1>>,
+    targets: Option<Tensor<1>>,
+}
+
 fn one() -> f64 {
     1.0
 }
@@ -121,7 +128,7 @@ impl PairwiseLoss {
         chosen_rewards: Tensor<1>,
         rejected_rewards: Tensor<1>,
     ) -> Result<Tensor<1>, LossError> {
-        self.evaluate(chosen_rewards, rejected_rewards, None)
+        self.evaluate(chosen_rewards, rejected_rewards, Extra::default())
     }
 
     /// The loss of each pair with a margin of its own (how much better an annotator found the
@@ -139,14 +146,64 @@ impl PairwiseLoss {
         rejected_rewards: Tensor<1>,
         margins: Tensor<1>,
     ) -> Result<Tensor<1>, LossError> {
-        self.evaluate(chosen_rewards, rejected_rewards, Some(margins))
+        let margins = Some(margins);
+        let extra = Extra {
+            margins,
+            ..Extra::default()
+        };
+        self.evaluate(chosen_rewards, rejected_rewards, extra)
+    }
+
+    /// The loss of each pair whose label is a probability: a self-label, or the share of annotators
+    /// who chose the first answer.
+    ///
+    /// ```text
+    /// t·ℓ(r_w, r_l) + (1 − t)·ℓ(r_l, r_w)
+    /// ```
+    ///
+    /// ℓ is the loss with a hard label. With `Logistic`, m = 0 and c = 0 this is the cross-entropy
+    /// between t and σ(r_w − r_l): its minimum over the gap lies at r_w − r_l = ln(t / (1 − t)).
+    ///
+    /// # Shapes
+    /// `targets` `[batch]`, the probability in \[0, 1\] that the chosen answer is the better one;
+    /// otherwise as [`PairwiseLoss::forward`]. No gradient flows into the targets.
+    ///
+    /// # Numerics
+    /// At t = 1 the value of [`PairwiseLoss::forward`], at t = 0 its value with both answers
+    /// exchanged.
+    ///
+    /// # Errors
+    /// As [`PairwiseLoss::forward`].
+    ///
+    /// # Examples
+    /// ```
+    /// use burn::tensor::{Device, Tensor};
+    /// use collimate_losses::PairwiseLoss;
+    /// let tensor = |values: [f32; 1]| Tensor::<1>::from_data(values, &Device::flex());
+    /// let loss = PairwiseLoss::default().forward_with_targets(tensor([1.2]), tensor([0.4]), tensor([0.75]))?;
+    /// // 0.75 · 0.3711006659 + 0.25 · 1.1711006659
+    /// assert!((loss.into_scalar::<f32>() - 0.571_100_7).abs() < 1e-6);
+    /// # Ok::<(), collimate_losses::LossError>(())
+    /// ```
+    pub fn forward_with_targets(
+        &self,
+        chosen_rewards: Tensor<1>,
+        rejected_rewards: Tensor<1>,
+        targets: Tensor<1>,
+    ) -> Result<Tensor<1>, LossError> {
+        let targets = Some(targets);
+        let extra = Extra {
+            targets,
+            ..Extra::default()
+        };
+        self.evaluate(chosen_rewards, rejected_rewards, extra)
     }
 
     fn evaluate(
         &self,
         chosen: Tensor<1>,
         rejected: Tensor<1>,
-        margins: Option<Tensor<1>>,
+        extra: Extra,
     ) -> Result<Tensor<1>, LossError> {
         self.check()?;
         let loss = "pairwise loss";
@@ -161,11 +218,9 @@ impl PairwiseLoss {
                 batch,
             });
         }
-        let mut gap = chosen.clone() - rejected.clone();
-        if let Some(margins) = margins {
-            let [given] = margins.dims();
+        for (name, given) in [("margins", &extra.margins), ("targets", &extra.targets)] {
+            let given = given.as_ref().map_or(batch, |tensor| tensor.dims()[0]);
             if given != batch {
-                let name = "margins";
                 return Err(LossError::Length {
                     loss,
                     name,
@@ -173,22 +228,31 @@ impl PairwiseLoss {
                     batch,
                 });
             }
+        }
+        let mut gap = chosen.clone() - rejected.clone();
+        if let Some(margins) = extra.margins {
             gap = gap - margins.detach();
         }
+        let hard = |gap: Tensor<1>| match *self {
+            Self::Logistic { margin, .. } => activation::log_sigmoid(gap.sub_scalar(margin)).neg(),
+            Self::Hinge { margin } => activation::relu(gap.neg().add_scalar(margin)),
+        };
+        let value = match extra.targets {
+            None => hard(gap),
+            Some(targets) => {
+                let targets = targets.detach();
+                let other = targets.clone().neg().add_scalar(1.0);
+                hard(gap.clone()) * targets + hard(gap.neg()) * other
+            }
+        };
         Ok(match *self {
             Self::Logistic {
-                margin,
-                center_coefficient,
-            } => {
-                let likelihood = activation::log_sigmoid(gap.sub_scalar(margin)).neg();
-                if center_coefficient == 0.0 {
-                    likelihood
-                } else {
-                    let total = chosen + rejected;
-                    likelihood + (total.clone() * total).mul_scalar(center_coefficient)
-                }
+                center_coefficient, ..
+            } if center_coefficient != 0.0 => {
+                let total = chosen + rejected;
+                value + (total.clone() * total).mul_scalar(center_coefficient)
             }
-            Self::Hinge { margin } => activation::relu(gap.neg().add_scalar(margin)),
+            _ => value,
         })
     }
 }

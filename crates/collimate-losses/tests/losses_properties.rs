@@ -169,6 +169,34 @@ proptest! {
     }
 
     #[test]
+    fn soft_targets_mix_both_orders(
+        loss in loss(),
+        pairs in prop::collection::vec((-8.0_f32..8.0, -8.0_f32..8.0, 0.0_f32..=1.0), 1..8),
+    ) {
+        let chosen: Vec<f32> = pairs.iter().map(|pair| pair.0).collect();
+        let rejected: Vec<f32> = pairs.iter().map(|pair| pair.1).collect();
+        let targets: Vec<f32> = pairs.iter().map(|pair| pair.2).collect();
+        for (name, device) in devices() {
+            let soft = |targets: &[f32]| {
+                let vector = |values: &[f32]| tensor(values, [values.len()], &device);
+                let found = loss.forward_with_targets(vector(&chosen), vector(&rejected), vector(targets));
+                host(&found.expect("valid options"))
+            };
+            let there = values(loss, &chosen, &rejected, &device);
+            let back = values(loss, &rejected, &chosen, &device);
+            prop_assert_eq!(&soft(&vec![1.0; pairs.len()]), &there);
+            prop_assert_eq!(&soft(&vec![0.0; pairs.len()]), &back);
+            let mixed: Vec<f64> = (0..pairs.len())
+                .map(|i| {
+                    let t = f64::from(targets[i]);
+                    t * f64::from(there[i]) + (1.0 - t) * f64::from(back[i])
+                })
+                .collect();
+            assert_close(name, &soft(&targets), &mixed, 1e-6);
+        }
+    }
+
+    #[test]
     fn exchanged_answers_differ_by_the_gap((chosen, rejected) in rewards(8.0)) {
         // −log σ(x) = −log σ(−x) − x
         for (name, device) in devices() {
@@ -273,4 +301,53 @@ fn what_is_refused() {
     assert_eq!(hinge, PairwiseLoss::Hinge { margin: 1.0 });
     let plain: PairwiseLoss = serde_json::from_str(r#"{"logistic": {}}"#).unwrap();
     assert_eq!(plain, PairwiseLoss::default());
+}
+
+/// The gradient of the cross-entropy between t and σ(r_w − r_l) is σ(r_w − r_l) − t: it vanishes at
+/// r_w − r_l = ln(t / (1 − t)), and is the slope of no hard label in between.
+#[test]
+fn a_soft_target_pulls_the_gap_to_its_logit() {
+    for (name, device) in devices() {
+        for (gap, target) in [
+            (0.0, 0.75),
+            (1.098_612_288_668_11, 0.75),
+            (3.0, 0.9),
+            (-2.0, 0.2),
+        ] {
+            let leaf = |value: f64| {
+                let data = TensorData::new(vec![value], [1]);
+                Tensor::<1>::from_data(data, (&device, DType::F64)).require_grad()
+            };
+            let (chosen, rejected) = (leaf(gap), leaf(0.0));
+            let loss = BRADLEY_TERRY
+                .forward_with_targets(chosen.clone(), rejected.clone(), leaf(target))
+                .expect("valid options");
+            let gradients = loss.sum().backward();
+            let of = |tensor: &Tensor<1>| -> f64 {
+                let gradient = tensor.grad(&gradients).expect("a gradient");
+                gradient.into_data().iter::<f64>().sum()
+            };
+            let wanted = 1.0 / (1.0 + (-gap).exp()) - target;
+            assert!(
+                (of(&chosen) - wanted).abs() < 1e-9,
+                "{name}: {} for {wanted}",
+                of(&chosen)
+            );
+            assert!((of(&rejected) + wanted).abs() < 1e-9, "{name}");
+        }
+    }
+}
+
+#[test]
+fn targets_of_another_length_are_refused() {
+    for (_, device) in devices() {
+        let vector = |n: usize| tensor(&vec![0.5; n], [n], &device);
+        let error = BRADLEY_TERRY
+            .forward_with_targets(vector(2), vector(2), vector(1))
+            .expect_err("one target for two pairs");
+        assert_eq!(
+            error.to_string(),
+            "pairwise loss: targets has 1 values, the batch has 2"
+        );
+    }
 }

@@ -1,16 +1,18 @@
 //! What must hold of a whole run of SER, whatever its numbers.
 
+use std::collections::BTreeSet;
+
 use burn::tensor::Device;
 use collimate_core::{Key, PreferencePair};
 use collimate_data::{Auditor, HiddenLabelPool, SpecialTokenIds, TextTokenizer};
 use collimate_lm::{Llama, LlamaConfig};
 use collimate_nn::Pooling;
 use collimate_recipes::ser::{
-    Control, RetrainFrom, SerConfig, SerData, SerOutcome, SplitPlan, evolve,
+    Control, LoopStatus, Recipe, RetrainFrom, SerConfig, SerData, SerOutcome, SplitPlan, evolve,
 };
 use collimate_reward::{RewardModel, score_pairs};
 use collimate_run::{RunContext, RunFolder};
-use collimate_status::{MinCount, ScoreCentre};
+use collimate_status::{LearningStatus, MinCount, ScoreCentre};
 use collimate_testkit::flex;
 use collimate_train::{Interrupt, Progress, TrainConfig};
 use collimate_world::{World, WorldConfig, WorldPair};
@@ -50,6 +52,9 @@ fn pool_key() -> Key {
 /// Few steps, and thresholds that some pairs meet in each of two loops.
 fn config() -> SerConfig {
     let mut config = SerConfig {
+        recipe: Recipe::Paper,
+        controls: Vec::new(),
+        folds: 2,
         max_loops: 2,
         max_length: 64,
         score_centre: ScoreCentre::SeedMean,
@@ -63,6 +68,8 @@ fn config() -> SerConfig {
         ..SerConfig::default()
     };
     config.filter.thresholds.min_count = MinCount::Absolute(2);
+    config.calibrated.min_count = MinCount::Absolute(2);
+    config.calibrated.precision = 0.6;
     config
 }
 
@@ -109,7 +116,8 @@ fn every_control_has_the_steps_of_the_evolved_model() {
         let trained = outcome.loops.iter().filter(|l| l.steps > 0).count();
         assert_eq!(trained, 3, "{:?}", outcome.loops);
         let wanted = outcome.model_report("ser").unwrap().steps.own;
-        for control in Control::ALL {
+        let seed_ensemble = |control: &&Control| **control != Control::SeedEnsemble;
+        for control in Control::ALL.iter().filter(seed_ensemble) {
             let found = outcome.model_report(control.name()).unwrap().steps.own;
             assert_eq!(found, wanted, "{} from {retrain_from:?}", control.name());
         }
@@ -136,7 +144,7 @@ fn policies_get_the_centre_of_their_own_reward_model() {
     assert_eq!(names, ["loop0", "ser", "full"]);
     let mut centres = Vec::new();
     for reward in &outcome.reward_models {
-        let scores = score_pairs(&reward.model, &outcome.learnt.seed, 512).unwrap();
+        let scores = score_pairs(&reward.models[0], &outcome.learnt.seed, 512).unwrap();
         let sum: f64 = scores
             .iter()
             .map(|(a, b)| f64::from(*a) + f64::from(*b))
@@ -161,8 +169,14 @@ fn policies_get_the_centre_of_their_own_reward_model() {
 
 #[test]
 fn sealed_labels_reach_nothing_but_the_audit() {
+    for recipe in Recipe::ALL {
+        sealed_labels_reach_nothing(recipe);
+    }
+}
+
+fn sealed_labels_reach_nothing(recipe: Recipe) {
     let world = world();
-    let config = config();
+    let config = SerConfig { recipe, ..config() };
     let honest = run(&world, data(&world), &config);
     // The same rows with every label of the pool the other way round.
     let mut flipped = data(&world);
@@ -173,9 +187,12 @@ fn sealed_labels_reach_nothing_but_the_audit() {
         ..pair
     });
     let (pool, sealed) = HiddenLabelPool::seal(rows.collect(), pool_key());
-    (flipped.pool, flipped.auditor) = (pool, Auditor::new(sealed));
+    (flipped.pool, flipped.auditor) = (pool, Some(Auditor::new(sealed)));
     let flipped = run(&world, flipped, &config);
-    let gaps = |outcome: &SerOutcome<Llama>| outcome.model_report("ser").unwrap().gaps.clone();
+    let gaps = |outcome: &SerOutcome<Llama>| {
+        let report = outcome.model_report("ser").unwrap();
+        report.test.as_ref().unwrap().gaps.clone()
+    };
     assert_eq!(gaps(&honest), gaps(&flipped));
     let mut kept = 0;
     for (a, b) in honest.loops.iter().zip(&flipped.loops) {
@@ -188,5 +205,140 @@ fn sealed_labels_reach_nothing_but_the_audit() {
         }
         kept += a.kept;
     }
-    assert!(kept > 0, "nothing was kept");
+    assert!(kept > 0, "{recipe:?} kept nothing");
+}
+
+#[test]
+fn labels_and_a_pool_are_enough() {
+    let world = world();
+    let all = data(&world);
+    for recipe in Recipe::ALL {
+        let config = SerConfig {
+            recipe,
+            ask: 7,
+            controls: vec![Control::LongerSeed],
+            ..config()
+        };
+        let data = SerData::of_labels(all.seed.clone(), all.pool.clone(), vec![], vec![]).unwrap();
+        let outcome = run(&world, data, &config);
+        // Nothing is known of the truth, and nothing is claimed.
+        assert!(
+            outcome
+                .models
+                .iter()
+                .all(|m| m.test.is_none() && m.validation.is_none())
+        );
+        assert!(outcome.loops.iter().all(|l| l.validation.is_none()));
+        let audits = outcome.loops.iter().filter_map(|l| l.labels.as_ref());
+        assert!(audits.clone().all(|l| l.label_precision.is_none()));
+        assert_eq!(
+            outcome.models.len(),
+            2,
+            "{recipe:?}: a control that nothing measures"
+        );
+        assert!(
+            outcome
+                .warnings
+                .iter()
+                .any(|w| w.contains("no control was run"))
+        );
+        // What comes from the labels alone is there.
+        let cross = outcome.cross_fit.as_ref().unwrap();
+        assert_eq!(cross.accuracy.pairs, outcome.learnt.seed.len());
+        assert!(cross.tried.iter().any(|tried| tried.epochs == cross.epochs));
+        assert_eq!(outcome.agreement.unwrap().models, 2);
+        // Self-labels and questions are of the pool, each pair once.
+        let ids: Vec<usize> = outcome.self_labels.iter().map(|l| l.pair.id).collect();
+        assert_eq!(ids.len(), ids.iter().collect::<BTreeSet<_>>().len());
+        let kept: usize = audits.map(|l| l.kept).sum();
+        match recipe {
+            // Every round labels the whole pool.
+            Recipe::NoisyEnsemble => assert_eq!(kept, 2 * ids.len()),
+            _ => assert_eq!(kept, ids.len()),
+        }
+        assert!(!ids.is_empty() && ids.len() <= all.pool.len());
+        let sure = |p: f64| (0.0..=1.0).contains(&p);
+        assert!(
+            outcome
+                .self_labels
+                .iter()
+                .all(|label| sure(label.probability))
+        );
+        assert_eq!(outcome.ask_next.len(), 7);
+        let prompts: BTreeSet<String> = outcome
+            .ask_next
+            .iter()
+            .map(|ask| ask.pair.prompt.to_plain())
+            .collect();
+        assert_eq!(prompts.len(), 7, "questions are spread over prompts");
+    }
+}
+
+#[test]
+fn a_filter_that_nothing_passes_leaves_the_seed_model() {
+    let world = world();
+    let mut config = SerConfig {
+        recipe: Recipe::Calibrated,
+        ..config()
+    };
+    config.calibrated.min_count = MinCount::Absolute(10_000);
+    let refused = run(&world, data(&world), &config);
+    let gaps = |outcome: &SerOutcome<Llama>, name: &str| {
+        let report = outcome.model_report(name).unwrap();
+        report.test.as_ref().unwrap().gaps.clone()
+    };
+    assert_eq!(gaps(&refused, "loop0"), gaps(&refused, "ser"));
+    assert!(refused.self_labels.is_empty());
+    assert!(
+        refused
+            .warnings
+            .iter()
+            .any(|w| w.starts_with("The recipe refuses"))
+    );
+    let labels = refused.loops[1].labels.as_ref().unwrap();
+    assert_eq!(labels.status, Some(LearningStatus::NoConfidence));
+    // The measurement of the refusal: the surest pairs are kept anyway.
+    config.calibrated.min_count = MinCount::Absolute(12);
+    config.calibrated.precision = 0.999;
+    config.calibrated.length_balance = false;
+    config.go_anyway = true;
+    config.max_loops = 1;
+    let anyway = run(&world, data(&world), &config);
+    assert_eq!(anyway.self_labels.len(), 12);
+    assert_ne!(gaps(&anyway, "loop0"), gaps(&anyway, "ser"));
+}
+
+#[test]
+fn a_schedule_of_statuses_is_kept() {
+    let world = world();
+    let mut config = SerConfig {
+        statuses: vec![LoopStatus::Hard, LoopStatus::Easy],
+        max_loops: 9,
+        ..config()
+    };
+    config.filter.thresholds.tau_delta = 0.0;
+    let outcome = run(&world, data(&world), &config);
+    let statuses: Vec<_> = outcome
+        .loops
+        .iter()
+        .filter_map(|l| l.labels.as_ref()?.status)
+        .collect();
+    assert_eq!(statuses[0], LearningStatus::Hard);
+    // Status 2 with a threshold of 0 takes all pairs but ties.
+    assert!(statuses.len() <= 2);
+}
+
+#[test]
+fn the_gain_is_tested_on_labels_that_no_model_has_seen() {
+    let world = world();
+    let config = SerConfig {
+        recipe: Recipe::Calibrated,
+        check_gain: true,
+        ..config()
+    };
+    let outcome = run(&world, data(&world), &config);
+    let gain = outcome.gain.unwrap();
+    assert_eq!(gain.pairs, outcome.learnt.seed.len());
+    assert!(gain.mean.is_finite() && gain.standard_error > 0.0);
+    assert!((gain.z - gain.mean / gain.standard_error).abs() < 1e-9);
 }

@@ -2,12 +2,14 @@
 
 mod losses;
 mod model;
+mod noise;
 mod objective;
 mod pack;
 mod score;
 
 pub use losses::{RewardLosses, reward_losses};
 pub use model::RewardModel;
+pub use noise::TokenNoise;
 pub use objective::RewardObjective;
 pub use pack::pair_batch;
 pub use score::{

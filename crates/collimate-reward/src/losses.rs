@@ -17,7 +17,8 @@ pub struct RewardLosses {
     pub rejected: Tensor<1>,
 }
 
-/// The loss of every pair of a batch, which comes from [`pair_batch`](crate::pair_batch).
+/// The loss of every pair of a batch, which comes from [`pair_batch`](crate::pair_batch). `targets`
+/// `[pairs]` are probabilities that the chosen answer is the better one; without them it is.
 ///
 /// # Errors
 /// Loss options out of range.
@@ -25,6 +26,7 @@ pub fn reward_losses<B: Backbone>(
     model: &RewardModel<B>,
     batch: &DeviceBatch,
     loss: &PairwiseLoss,
+    targets: Option<Tensor<1>>,
     f: Forward,
 ) -> Result<RewardLosses, LossError> {
     let n = batch.sequences.len() / 2;
@@ -32,7 +34,12 @@ pub fn reward_losses<B: Backbone>(
     let chosen = scores.clone().narrow(1, 0, 1).reshape([n]);
     let rejected = scores.narrow(1, 1, 1).reshape([n]);
     Ok(RewardLosses {
-        loss: loss.forward(chosen.clone(), rejected.clone())?,
+        loss: match targets {
+            Some(targets) => {
+                loss.forward_with_targets(chosen.clone(), rejected.clone(), targets)?
+            }
+            None => loss.forward(chosen.clone(), rejected.clone())?,
+        },
         chosen: chosen.inner(),
         rejected: rejected.inner(),
     })

@@ -1,8 +1,10 @@
 //! Training a reward model on pairs.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::marker::PhantomData;
 
+use burn::tensor::Tensor;
 use collimate_core::{Key, outcome};
 use collimate_data::TokenizedPair;
 use collimate_eval::pairwise_accuracy;
@@ -14,6 +16,7 @@ use collimate_train::{
 
 use crate::losses::reward_losses;
 use crate::model::RewardModel;
+use crate::noise::TokenNoise;
 use crate::pack;
 use crate::score::score_pairs;
 
@@ -22,6 +25,8 @@ use crate::score::score_pairs;
 pub struct RewardObjective<B> {
     train: Vec<TokenizedPair>,
     held_out: Vec<TokenizedPair>,
+    targets: Option<Vec<f32>>,
+    noise: Option<TokenNoise>,
     loss: PairwiseLoss,
     evaluation_tokens: usize,
     model: PhantomData<fn() -> B>,
@@ -51,10 +56,47 @@ impl<B: Backbone> RewardObjective<B> {
         Ok(Self {
             train,
             held_out,
+            targets: None,
+            noise: None,
             loss,
             evaluation_tokens: evaluation_tokens.max(1),
             model: PhantomData,
         })
+    }
+
+    /// The same objective, where the label of each training pair is a probability that its chosen
+    /// answer is the better one ([`PairwiseLoss::forward_with_targets`]).
+    ///
+    /// # Errors
+    /// A number of targets other than that of the training pairs, or a target outside \[0, 1\].
+    pub fn with_targets(self, targets: Vec<f32>) -> Result<Self, TrainError> {
+        if targets.len() != self.train.len() {
+            return Err(TrainError::objective(format!(
+                "{} targets for {} training pairs: give one for each",
+                targets.len(),
+                self.train.len()
+            )));
+        }
+        let outside = |target: &f32| !(0.0..=1.0).contains(target);
+        if let Some(index) = targets.iter().position(outside) {
+            return Err(TrainError::objective(format!(
+                "the target of training pair {index} is {}: a probability, 0 to 1",
+                targets[index]
+            )));
+        }
+        Ok(Self {
+            targets: Some(targets),
+            ..self
+        })
+    }
+
+    /// The same objective, whose training pairs are read through noise. Held-out pairs are not.
+    #[must_use]
+    pub fn with_noise(self, noise: TokenNoise) -> Self {
+        Self {
+            noise: Some(noise),
+            ..self
+        }
     }
 }
 
@@ -75,7 +117,11 @@ impl<B: Backbone> Objective for RewardObjective<B> {
     }
 
     fn fingerprint(&self) -> String {
-        hash_json(&("reward", &self.train, &self.held_out, &self.loss))
+        let (train, held_out) = (&self.train, &self.held_out);
+        match (&self.targets, &self.noise) {
+            (None, None) => hash_json(&("reward", train, held_out, &self.loss)),
+            (targets, noise) => hash_json(&("reward", train, held_out, &self.loss, targets, noise)),
+        }
     }
 
     fn forward(
@@ -84,15 +130,26 @@ impl<B: Backbone> Objective for RewardObjective<B> {
         examples: &[usize],
         key: Key,
     ) -> Result<Forwarded, TrainError> {
-        let pairs = examples.iter().map(|&index| &self.train[index]);
+        let pairs: Vec<Cow<'_, TokenizedPair>> = examples
+            .iter()
+            .map(|&index| match &self.noise {
+                Some(noise) => Cow::Owned(noise.apply(&self.train[index], key.with(index as u64))),
+                None => Cow::Borrowed(&self.train[index]),
+            })
+            .collect();
+        let pairs = pairs.iter().map(AsRef::as_ref);
         let batch = pack::pair_batch(pairs, &model.backbone).map_err(|error| {
             let pair = examples[error.sequence() / 2];
             TrainError::objective(format!("training pair {pair}: {error}"))
         })?;
         let batch = batch.of_examples(examples);
-        let out = reward_losses(model, &batch, &self.loss, Forward::train(key))
+        let targets = self.targets.as_ref().map(|targets| {
+            let targets: Vec<f32> = examples.iter().map(|&index| targets[index]).collect();
+            Tensor::from_data(targets.as_slice(), &model.backbone.device())
+        });
+        let out = reward_losses(model, &batch, &self.loss, targets, Forward::train(key))
             .map_err(TrainError::objective)?;
-        let values = |t: burn::tensor::Tensor<1>| -> Vec<f64> { t.into_data().iter().collect() };
+        let values = |t: Tensor<1>| -> Vec<f64> { t.into_data().iter().collect() };
         let (chosen, rejected) = (values(out.chosen), values(out.rejected));
         let sum = |v: &[f64]| v.iter().sum::<f64>();
         let pairs = chosen.iter().zip(&rejected);

@@ -44,6 +44,18 @@ impl MinCount {
     }
 }
 
+impl MinCount {
+    /// Checks the numbers of the option with the name `path`.
+    pub(crate) fn check(self, path: &str) -> Result<(), StatusError> {
+        let (count, share) = match self {
+            Self::Absolute(count) => (count, 0.0),
+            Self::Relative { floor, share } => (floor, share),
+        };
+        OptionError::check(path, count, "at least 1", count >= 1)?;
+        Ok(Range::Share.check(&format!("{path}.share"), share)?)
+    }
+}
+
 impl Default for MinCount {
     fn default() -> Self {
         Self::Relative {
@@ -104,12 +116,7 @@ impl Thresholds {
             return Err(StatusError::ThresholdOrder { tau_low, tau_high });
         }
         Range::BelowOne.check("tau_delta", tau_delta)?;
-        let (count, share) = match min_count {
-            MinCount::Absolute(count) => (count, 0.0),
-            MinCount::Relative { floor, share } => (floor, share),
-        };
-        OptionError::check("min_count", count, "at least 1", count >= 1)?;
-        Ok(Range::Share.check("min_count.share", share)?)
+        min_count.check("min_count")
     }
 }
 

@@ -14,15 +14,19 @@ pub enum LearningStatus {
     Hard,
     /// Neither: the loop stops.
     Converged,
+    /// Calibrated filter: enough pairs have a label that is right with the wanted probability.
+    Confident,
+    /// Calibrated filter: too few pairs have one: the loop stops.
+    NoConfidence,
 }
 
 impl LearningStatus {
-    /// The paper's number of the status: 1, 2, or none when converged.
+    /// The paper's number of the status, 1 or 2; the others have none.
     pub fn number(self) -> Option<u8> {
         match self {
             Self::Easy => Some(1),
             Self::Hard => Some(2),
-            Self::Converged => None,
+            Self::Converged | Self::Confident | Self::NoConfidence => None,
         }
     }
 }
@@ -41,6 +45,10 @@ pub struct PairCounts {
     pub hard: usize,
     /// Those of them with both answers on one side of ½.
     pub hard_same_side: usize,
+    /// Pairs whose label is right with at least the wanted probability, where the filter is the
+    /// calibrated one; else 0.
+    #[serde(default)]
+    pub confident: usize,
     /// Pairs with p₁ = p₂.
     pub ties: usize,
     /// Pairs with a score that is not finite.
@@ -56,6 +64,7 @@ impl PairCounts {
             confident_answers: self.confident_answers + other.confident_answers,
             hard: self.hard + other.hard,
             hard_same_side: self.hard_same_side + other.hard_same_side,
+            confident: self.confident + other.confident,
             ties: self.ties + other.ties,
             not_finite: self.not_finite + other.not_finite,
         }

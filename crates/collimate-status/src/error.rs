@@ -26,6 +26,26 @@ pub enum StatusError {
         "centre seed_mean needs the scores of the seed answers, got none: pass them or use none"
     )]
     NoSeedScores,
+    /// Two lists that belong together differ in length.
+    #[error("{what}: {given} given for {wanted} pairs: give one for each pair")]
+    Length {
+        /// The list.
+        what: &'static str,
+        /// Its length.
+        given: usize,
+        /// The number of pairs.
+        wanted: usize,
+    },
+    /// A number of a pair is not finite.
+    #[error("{what} of pair {index} is {value}: a calibration needs finite scores")]
+    PairNotFinite {
+        /// The number.
+        what: &'static str,
+        /// The pair.
+        index: usize,
+        /// The value.
+        value: f64,
+    },
     /// A seed answer's score is not a finite number.
     #[error("the score of seed answer {index} is {value}: a seed mean needs finite scores")]
     SeedNotFinite {

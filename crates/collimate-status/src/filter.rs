@@ -31,7 +31,11 @@ pub struct Decision {
 impl Decision {
     /// True if the loop should stop: the status says so, or nothing was kept.
     pub fn converged(&self) -> bool {
-        self.status == Some(LearningStatus::Converged) || self.selection.kept.is_empty()
+        let stops = matches!(
+            self.status,
+            Some(LearningStatus::Converged | LearningStatus::NoConfidence)
+        );
+        stops || self.selection.kept.is_empty()
     }
 }
 
@@ -168,7 +172,12 @@ impl PairFilter {
         match status {
             Some(LearningStatus::Easy) => Condition::Easy(evidence),
             Some(LearningStatus::Hard) => Condition::Hard(sides),
-            Some(LearningStatus::Converged) | None => Condition::Nothing,
+            Some(
+                LearningStatus::Converged
+                | LearningStatus::Confident
+                | LearningStatus::NoConfidence,
+            )
+            | None => Condition::Nothing,
         }
     }
 
@@ -231,12 +240,16 @@ fn limit_to(selection: &mut Selection, limit: usize) {
 
 /// One pass in input order, in f64: the same bytes for every thread count.
 fn spread(pairs: &[Pair]) -> Spread {
-    let finite = || {
+    spread_of(|| {
         pairs
             .iter()
             .filter(|pair| pair.finite)
             .flat_map(|pair| [pair.p.0, pair.p.1])
-    };
+    })
+}
+
+/// Mean, deviation and ends of numbers; all 0 without one.
+pub(crate) fn spread_of<I: Iterator<Item = f64>>(finite: impl Fn() -> I) -> Spread {
     let n = finite().count();
     if n == 0 {
         return Spread::default();

@@ -112,9 +112,12 @@ fn an_evolved_reward_model() {
         test["accuracy"] = json!(accuracy_of_test);
         from(json!({
             "name": name, "human_labels": 11, "steps": {"own": 6, "all": 12},
-            "validation": accuracy(), "test": test, "test_unseen": unseen, "interval": interval(),
-            "calibration": {"bins": [], "ece": 0.05, "brier": 0.25, "log_loss": 0.7},
-            "gaps": [0.5, -0.25],
+            "validation": accuracy(),
+            "test": {
+                "accuracy": test, "unseen": unseen, "interval": interval(),
+                "calibration": {"bins": [], "ece": 0.05, "brier": 0.25, "log_loss": 0.7},
+                "gaps": [0.5, -0.25],
+            },
         }))
     };
     let minimal = || SerOutcome {
@@ -129,6 +132,11 @@ fn an_evolved_reward_model() {
         loops: vec![a_loop(0, Value::Null)],
         models: vec![model("loop0", Value::Null, 0.5)],
         significance: Vec::new(),
+        cross_fit: None,
+        agreement: None,
+        gain: None,
+        self_labels: Vec::new(),
+        ask_next: Vec::new(),
         warnings: Vec::new(),
         seconds: 1.0,
     };
@@ -168,12 +176,12 @@ fn an_evolved_reward_model() {
         "SER recovers **50.0 %** of the gap",
         "| ser − loop0 | +50.0 points | +25.0 to +75.0 ",
         "**Warning.** Too few pairs.",
-        "| 0    | seed   | –    | –    | –       | –         | –              | –           | 20 ",
-        "| 1    | easy   | 30   | 9    | 4       | 75.0 %    | 62.5 %         | 0.50 ± 0.25 | 20 ",
+        "| 0    | seed   | –    | –    | –       | –        | –         | –              | –           | 20 ",
+        "| 1    | easy   | 30   | 9    | 4       | –        | 75.0 %    | 62.5 %         | 0.50 ± 0.25 | 20 ",
         "| 0.50 | –         | 2 s  |",
-        "| Δp above | loop 1       |",
-        "| 0        | 62.5 % of 30 |",
-        "| 0.9      | –            |",
+        "| above | loop 1       |",
+        "| 0     | 62.5 % of 30 |",
+        "| 0.9   | –            |",
         "(plots/precision.svg)",
         "(appendix E: 0.668 $ per human label, 1.338e-4 $ per sample scored)",
         "Both leave out the 5 labels of the fine-tuning",
@@ -187,7 +195,7 @@ fn an_evolved_reward_model() {
         "labels are human too",
         "recovers",
         "**Warning.**",
-        "Δp above",
+        "| above",
         "## Policies",
     ];
     lacks(&report, &absent);

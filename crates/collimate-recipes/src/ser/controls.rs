@@ -2,15 +2,17 @@
 //! last model has taken as many as the main run's.
 
 use collimate_data::oracle_labels;
+use collimate_eval::pairwise_accuracy;
 use collimate_nn::HfReward;
+use collimate_reward::RewardModel;
 use collimate_status::FilterConfig;
 
 use super::config::{Control, RetrainFrom};
 use super::data::SerData;
-use super::final_test::{Candidate, candidate};
-use super::loops::{Evolution, Evolved, LoopInputs};
+use super::final_test::{Candidate, mean_scores};
+use super::loops::{Evolution, Evolved, LoopInputs, LoopRule};
 use super::outcome::Steps;
-use super::session::Session;
+use super::session::{Length, Lesson, Session};
 use crate::RecipeError;
 use crate::lengths::differ;
 
@@ -18,6 +20,8 @@ use crate::lengths::differ;
 pub(crate) struct Setting<'a, B: HfReward> {
     pub(crate) loop_inputs: &'a LoopInputs<'a, B>,
     pub(crate) evolved: &'a Evolved<B>,
+    /// The noised seed models of a recipe; empty where none has them.
+    pub(crate) teachers: &'a [RewardModel<B>],
     pub(crate) data: &'a SerData,
 }
 
@@ -33,26 +37,32 @@ pub(crate) fn run<B: HfReward>(
         .map(|l| l.steps)
         .filter(|steps| *steps > 0)
         .collect();
+    let name = control.name();
+    if control == Control::SeedEnsemble {
+        return seed_ensemble(session, setting).map(Some);
+    }
     if steps.is_empty() {
         return Ok(None);
     }
-    let name = control.name();
+    let retrain_from = setting.evolved.retrain_from;
     let seed_steps = setting.loop_inputs.zero.steps;
     let seed_labels = setting.loop_inputs.seed.len();
     match control {
+        Control::SeedEnsemble => Ok(None),
         Control::LongerSeed => {
             // As the main run's last model: on from the seed model, or anew in one stage.
-            let (from, before) = match session.config.retrain_from {
+            let (from, before) = match retrain_from {
                 RetrainFrom::Previous => (&setting.loop_inputs.zero.model, seed_steps),
                 RetrainFrom::Start => (setting.loop_inputs.start, 0),
             };
-            let own = setting.evolved.steps(session.config.retrain_from).own;
+            let own = setting.evolved.steps().own;
             let pairs = setting.loop_inputs.seed.to_vec();
-            let stage = session.train(name, from, pairs, Some(own - before), 0.0)?;
+            let lesson = Lesson::plain(pairs, Length::Steps(own - before));
+            let stage = session.train(name, from, lesson)?;
             let all = before + stage.steps;
-            Ok(Some(candidate(
+            Ok(Some(Candidate::new(
                 name,
-                &stage.model,
+                vec![stage.model],
                 seed_labels,
                 Steps { own: all, all },
                 stage.validation,
@@ -70,35 +80,85 @@ pub(crate) fn run<B: HfReward>(
                 let labelled = oracle_labels(labelled, kept)?;
                 pairs.extend(session.encode(&labelled)?.into_iter().filter(differ));
                 let stage_name = format!("{name}-loop{}", index + 1);
-                let from = match session.config.retrain_from {
+                let from = match retrain_from {
                     RetrainFrom::Previous => &model,
                     RetrainFrom::Start => setting.loop_inputs.start,
                 };
-                let stage = session.train(&stage_name, from, pairs.clone(), Some(steps), 0.0)?;
+                let lesson = Lesson::plain(pairs.clone(), Length::Steps(steps));
+                let stage = session.train(&stage_name, from, lesson)?;
                 done.push(stage.steps);
                 (model, validation) = (stage.model, stage.validation);
             }
-            let done = Steps::of(session.config.retrain_from, seed_steps, &done);
-            Ok(Some(candidate(name, &model, pairs.len(), done, validation)))
+            let done = Steps::of(retrain_from, seed_steps, &done);
+            Ok(Some(Candidate::new(
+                name,
+                vec![model],
+                pairs.len(),
+                done,
+                validation,
+            )))
         }
         Control::Unfiltered | Control::EasyOnly | Control::HardOnly | Control::EitherPerPair => {
             let rule = control.rule().unwrap_or(session.config.filter.rule);
+            let filter = FilterConfig {
+                rule,
+                ..session.config.filter
+            };
             let evolution = Evolution {
                 name,
-                filter: FilterConfig {
-                    rule,
-                    ..session.config.filter
-                },
+                rule: LoopRule::Paper(filter, Vec::new()),
+                retrain_from,
                 steps: Some(steps),
             };
             let evolved = evolution.run(session, setting.loop_inputs, setting.data.pool.clone())?;
-            Ok(Some(candidate(
+            Ok(Some(Candidate::new(
                 name,
-                &evolved.model,
+                vec![evolved.model.clone()],
                 seed_labels,
-                evolved.steps(session.config.retrain_from),
+                evolved.steps(),
                 evolved.validation(),
             )))
         }
     }
+}
+
+/// The mean of several seed models: the noised ones of a recipe, or Loop 0 and others that differ from
+/// it in the order of the pairs and in dropout.
+fn seed_ensemble<B: HfReward>(
+    session: &mut Session<'_>,
+    setting: &Setting<'_, B>,
+) -> Result<Candidate<B>, RecipeError> {
+    let inputs = setting.loop_inputs;
+    let name = Control::SeedEnsemble.name();
+    let mut models = setting.teachers.to_vec();
+    if models.is_empty() {
+        models.push(inputs.zero.model.clone());
+        for index in 2..=session.config.ensemble.models {
+            let lesson = Lesson::plain(inputs.seed.to_vec(), inputs.seed_length());
+            let stage = format!("{name}{index}");
+            models.push(session.train_unwatched(&stage, inputs.start, lesson)?);
+        }
+    }
+    let validation = match session.validation.as_slice() {
+        [] => None,
+        pairs => Some(pairwise_accuracy(&mean_scores(
+            session,
+            &models,
+            pairs,
+            name,
+            "validation",
+        )?)?),
+    };
+    let own = inputs.zero.steps;
+    let steps = Steps {
+        own,
+        all: own * models.len() as u64,
+    };
+    Ok(Candidate::new(
+        name,
+        models,
+        inputs.seed.len(),
+        steps,
+        validation,
+    ))
 }

@@ -12,11 +12,11 @@ pub struct SerData {
     pub seed: Vec<PreferencePair>,
     /// Pairs whose label is sealed.
     pub pool: HiddenLabelPool,
-    /// Tells how good self-labels are, in counts only.
-    pub auditor: Auditor,
-    /// Held-out pairs, looked at after every stage.
+    /// Tells how good self-labels are, in counts only; absent where the truth is not known.
+    pub auditor: Option<Auditor>,
+    /// Held-out pairs, looked at after every stage; may be empty.
     pub validation: Vec<PreferencePair>,
-    /// Held-out pairs, looked at once, at the end.
+    /// Held-out pairs, looked at once, at the end; may be empty.
     pub test: Vec<PreferencePair>,
     /// The pool's pairs with their human labels, for the all-labels baseline and the oracle
     /// control; a run without those does not hold them.
@@ -66,10 +66,41 @@ impl SerData {
         Ok(Self {
             seed,
             pool,
-            auditor: Auditor::new(sealed),
+            auditor: Some(Auditor::new(sealed)),
             validation,
             test,
             labelled_pool,
+            fine_tuned_on: Vec::new(),
+            fine_tuning_labels: 0,
+        })
+    }
+
+    /// Takes labelled pairs as the seed and pairs without labels as the pool; nothing is known of the
+    /// truth behind the pool. The validation and test parts may be empty.
+    ///
+    /// # Errors
+    /// No labelled pair, or an empty pool.
+    pub fn of_labels(
+        labelled: Vec<PreferencePair>,
+        pool: HiddenLabelPool,
+        validation: Vec<PreferencePair>,
+        test: Vec<PreferencePair>,
+    ) -> Result<Self, RecipeError> {
+        for (part, empty) in [
+            ("the labelled part", labelled.is_empty()),
+            ("the unlabelled pool", pool.is_empty()),
+        ] {
+            if empty {
+                return Err(RecipeError::Empty { part });
+            }
+        }
+        Ok(Self {
+            seed: labelled,
+            pool,
+            auditor: None,
+            validation,
+            test,
+            labelled_pool: None,
             fine_tuned_on: Vec::new(),
             fine_tuning_labels: 0,
         })

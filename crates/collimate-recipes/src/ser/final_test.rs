@@ -5,7 +5,7 @@ use collimate_eval::{Accuracy, Bootstrap, Groups, calibration, outcomes, pairwis
 use collimate_nn::{Backbone, HfReward};
 use collimate_reward::RewardModel;
 
-use super::outcome::{ModelReport, Significance, Steps};
+use super::outcome::{ModelReport, ModelTest, Significance, Steps};
 use super::session::Session;
 use crate::RecipeError;
 
@@ -15,10 +15,11 @@ const BINS: usize = 10;
 /// A finished model that waits for the test part.
 pub(crate) struct Candidate<B: Backbone> {
     name: String,
-    model: RewardModel<B>,
+    /// One model, or several whose scores are averaged.
+    models: Vec<RewardModel<B>>,
     human_labels: usize,
     steps: Steps,
-    validation: Accuracy,
+    validation: Option<Accuracy>,
 }
 
 impl<B: Backbone> Candidate<B> {
@@ -26,28 +27,59 @@ impl<B: Backbone> Candidate<B> {
         &self.name
     }
 
-    pub(crate) fn model(&self) -> &RewardModel<B> {
-        &self.model
+    fn report(self, test: Option<ModelTest>) -> ModelReport {
+        ModelReport {
+            name: self.name,
+            human_labels: self.human_labels,
+            steps: self.steps,
+            validation: self.validation,
+            test,
+        }
+    }
+
+    pub(crate) fn models(&self) -> &[RewardModel<B>] {
+        &self.models
+    }
+
+    pub(crate) fn new(
+        name: &str,
+        models: Vec<RewardModel<B>>,
+        human_labels: usize,
+        steps: Steps,
+        validation: Option<Accuracy>,
+    ) -> Self {
+        Self {
+            name: name.to_owned(),
+            models,
+            human_labels,
+            steps,
+            validation,
+        }
     }
 }
 
-pub(crate) fn candidate<B: Backbone>(
+/// Mean scores of several models.
+pub(crate) fn mean_scores<B: HfReward>(
+    session: &Session<'_>,
+    models: &[RewardModel<B>],
+    pairs: &[TokenizedPair],
     name: &str,
-    model: &RewardModel<B>,
-    human_labels: usize,
-    steps: Steps,
-    validation: Accuracy,
-) -> Candidate<B> {
-    Candidate {
-        name: name.to_owned(),
-        model: model.clone(),
-        human_labels,
-        steps,
-        validation,
+    part: &'static str,
+) -> Result<Vec<(f32, f32)>, RecipeError> {
+    let mut sums = vec![(0.0_f64, 0.0_f64); pairs.len()];
+    for model in models {
+        let scores = session.scores(model, pairs, name, part)?;
+        for (sum, (chosen, rejected)) in sums.iter_mut().zip(scores) {
+            *sum = (sum.0 + f64::from(chosen), sum.1 + f64::from(rejected));
+        }
     }
+    let n = models.len().max(1) as f64;
+    let mean = |(chosen, rejected): (f64, f64)| ((chosen / n) as f32, (rejected / n) as f32);
+    Ok(sums.into_iter().map(mean).collect())
 }
 
-/// Evaluates all models on the test part and compares each with the first.
+/// Evaluates all models on the test part and compares each with the first; without a test part
+/// nothing is compared.
 pub(crate) fn test<B: HfReward>(
     session: &mut Session<'_>,
     stage: &str,
@@ -56,6 +88,12 @@ pub(crate) fn test<B: HfReward>(
     groups: &[usize],
     unseen: &[bool],
 ) -> Result<(Vec<ModelReport>, Vec<Significance>), RecipeError> {
+    if test.is_empty() {
+        let reports = candidates
+            .into_iter()
+            .map(|candidate| candidate.report(None));
+        return Ok((reports.collect(), Vec::new()));
+    }
     let names: Vec<String> = candidates.iter().map(|c| c.name.clone()).collect();
     let inputs = (session.config, names, test);
     session.cached(stage, &inputs, |session| {
@@ -64,7 +102,7 @@ pub(crate) fn test<B: HfReward>(
         let mut models: Vec<ModelReport> = Vec::new();
         let mut rows: Vec<Vec<f64>> = Vec::new();
         for candidate in candidates {
-            let part = session.scores(&candidate.model, test, &candidate.name, "test")?;
+            let part = mean_scores(session, &candidate.models, test, &candidate.name, "test")?;
             let right = outcomes(&part)?;
             let fresh: Vec<(f32, f32)> = part
                 .iter()
@@ -72,25 +110,23 @@ pub(crate) fn test<B: HfReward>(
                 .filter(|(_, unseen)| **unseen)
                 .map(|(pair, _)| *pair)
                 .collect();
-            let test_unseen = match fresh.len() {
+            let unseen = match fresh.len() {
                 0 => None,
                 n if n == part.len() => None,
                 _ => Some(pairwise_accuracy(&fresh)?),
             };
-            models.push(ModelReport {
-                name: candidate.name,
-                human_labels: candidate.human_labels,
-                steps: candidate.steps,
-                validation: candidate.validation,
-                test: pairwise_accuracy(&part)?,
-                test_unseen,
-                interval: bootstrap.mean(&right, Groups::By(groups), key)?,
-                calibration: calibration(&part, BINS)?,
-                gaps: part
-                    .iter()
-                    .map(|(chosen, rejected)| chosen - rejected)
-                    .collect(),
-            });
+            models.push(
+                candidate.report(Some(ModelTest {
+                    accuracy: pairwise_accuracy(&part)?,
+                    unseen,
+                    interval: bootstrap.mean(&right, Groups::By(groups), key)?,
+                    calibration: calibration(&part, BINS)?,
+                    gaps: part
+                        .iter()
+                        .map(|(chosen, rejected)| chosen - rejected)
+                        .collect(),
+                })),
+            );
             rows.push(right);
         }
         let mut significance = Vec::new();

@@ -2,154 +2,33 @@
 
 use std::time::Instant;
 
-use collimate_core::PreferencePair;
-use collimate_data::{Auditor, HiddenLabelPool, SelfLabelledPair, TextTokenizer, TokenizedPair};
+use collimate_core::{PreferencePair, Selection};
+use collimate_data::{Auditor, HiddenLabelPool, SelfLabelledPair, TokenizedPair};
 use collimate_eval::{Accuracy, PrecisionPoint};
 use collimate_nn::HfReward;
 use collimate_reward::RewardModel;
-use collimate_run::RunContext;
-use collimate_status::{Decision, FilterConfig, PairFilter, probability};
+use collimate_status::{
+    CalibratedFilter, Decision, FilterConfig, LearningStatus, PairCalibration, PairFilter,
+    PairRule, longer_wins, probability,
+};
 use collimate_train::hash_json;
 use serde::{Deserialize, Serialize};
 
-use super::config::{RetrainFrom, SerConfig};
-use super::controls;
-use super::data::SerData;
-use super::final_test;
-use super::fingerprint::fingerprint;
-use super::outcome::{EvolvedReward, LoopReport, PoolReport, SerOutcome, Steps, TrainedReward};
-use super::overlap;
-use super::session::{Session, Stage, for_scores};
-use super::warnings::warnings;
+use super::config::RetrainFrom;
+use super::cross_fit::CrossFit;
+use super::outcome::{LoopReport, PoolReport, SelfLabel, Steps};
+use super::recipe::LoopStatus;
+use super::session::{Length, Lesson, Session, Stage};
 use crate::RecipeError;
-use crate::groups::groups;
 
 /// Thresholds of Δp at which the precision of self-labels is reported.
-const CURVE: [f64; 8] = [0.0, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6];
+const DELTAS: [f64; 8] = [0.0, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6];
 
-/// Evolves a reward model from the labelled seed of `data`.
-///
-/// `start` is the model that the seed stage starts from: an SFT model's backbone with a fresh
-/// head. The run folder must have been created with the same options: a killed run goes on where
-/// it stopped and ends with the same bytes.
-///
-/// # Errors
-/// Options out of range, data that cannot be tokenised, a loss or score that is not finite, files
-/// that cannot be written, an interrupt.
-pub fn evolve<B: HfReward>(
-    start: &RewardModel<B>,
-    tokenizer: &TextTokenizer,
-    data: SerData,
-    config: &SerConfig,
-    context: &mut RunContext<'_>,
-) -> Result<SerOutcome<B>, RecipeError> {
-    config.check()?;
-    let tokenizer = &for_scores(tokenizer, config);
-    let mut session = Session {
-        config,
-        tokenizer,
-        run: context.run,
-        interrupt: context.interrupt,
-        progress: context.progress,
-        validation: Vec::new(),
-        start: fingerprint(start),
-    };
-    session.validation = session.encode(&data.validation)?;
-    let test = session.encode(&data.test)?;
-    let seed = session.encode_different("the labelled seed", &data.seed)?;
-    let tokenized = TokenizedPool::new(&session, &data.pool)?;
+/// Thresholds of the probability of a label at which its precision is reported.
+pub(crate) const PROBABILITIES: [f64; 8] = [0.5, 0.55, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95];
 
-    let zero = session.train("loop0", start, seed.clone(), None, 0.0)?;
-    let main = Evolution {
-        name: "",
-        filter: config.filter,
-        steps: None,
-    };
-    let loop_inputs = LoopInputs {
-        start,
-        zero: &zero,
-        seed: &seed,
-        trained_on: &seed,
-        tokenized: &tokenized,
-        auditor: Some(&data.auditor),
-    };
-    let evolved = main.run(&mut session, &loop_inputs, data.pool.clone())?;
-    let mut models = vec![
-        final_test::candidate(
-            "loop0",
-            &zero.model,
-            seed.len(),
-            Steps::of(config.retrain_from, zero.steps, &[]),
-            zero.validation,
-        ),
-        final_test::candidate(
-            "ser",
-            &evolved.model,
-            seed.len(),
-            evolved.steps(config.retrain_from),
-            evolved.validation(),
-        ),
-    ];
-    if config.baseline
-        && let Some(labelled) = &data.labelled_pool
-    {
-        let mut all = seed.clone();
-        all.extend(session.encode_different("the labelled pool", labelled)?);
-        let pairs = all.len();
-        let full = session.train("full", start, all, None, 0.0)?;
-        models.push(final_test::candidate(
-            "full",
-            &full.model,
-            pairs,
-            Steps::of(config.retrain_from, full.steps, &[]),
-            full.validation,
-        ));
-    }
-    for &control in &config.controls {
-        let setting = controls::Setting {
-            loop_inputs: &loop_inputs,
-            evolved: &evolved,
-            data: &data,
-        };
-        models.extend(controls::run(&mut session, control, &setting)?);
-    }
-    let unseen = overlap::unseen(&data);
-    let groups = groups(&data.test);
-    let centre = session.centre(&evolved.model, &seed, "ser")?;
-    let mut reward_models = Vec::new();
-    for candidate in models
-        .iter()
-        .filter(|candidate| ["loop0", "ser", "full"].contains(&candidate.name()))
-    {
-        reward_models.push(EvolvedReward {
-            name: candidate.name().to_owned(),
-            model: candidate.model().clone(),
-            centre: match candidate.name() {
-                "ser" => centre,
-                name => session.centre(candidate.model(), &seed, name)?,
-            },
-        });
-    }
-    let (models, significance) =
-        final_test::test(&mut session, "test", models, &test, &groups, &unseen)?;
-    let warnings = warnings(&evolved.loops, &unseen);
-    let seconds = evolved.loops.iter().map(|l| l.seconds).sum();
-    Ok(SerOutcome {
-        learnt: TrainedReward {
-            model: evolved.model,
-            centre,
-            seed,
-            trained_on: evolved.trained_on,
-        },
-        reward_models,
-        fine_tuning_labels: data.fine_tuning_labels,
-        loops: evolved.loops,
-        models,
-        significance,
-        warnings,
-        seconds,
-    })
-}
+/// Times `max_loops` after which the loops end though Status 2 has not happened.
+const PATIENCE: usize = 4;
 
 /// The pool's pairs as ids, by the id that they have in the pool.
 pub(crate) struct TokenizedPool {
@@ -175,13 +54,31 @@ impl TokenizedPool {
         Ok(Self { pairs, hash })
     }
 
+    /// A hash of the pairs.
+    pub(crate) fn hash(&self) -> &str {
+        &self.hash
+    }
+
+    /// The pairs of a pool in the order in which they are shown.
+    pub(crate) fn shown_of(&self, pool: &HiddenLabelPool) -> Vec<TokenizedPair> {
+        pool.pairs()
+            .iter()
+            .map(|pair| self.shown(pair.id))
+            .collect()
+    }
+
+    /// All pairs.
+    pub(crate) fn pairs(&self) -> &[TokenizedPair] {
+        &self.pairs
+    }
+
     /// A hidden pair in the order in which it is shown.
     fn shown(&self, id: usize) -> TokenizedPair {
         self.pairs[id].clone()
     }
 
     /// A pair with its self-label.
-    fn labelled(&self, pair: &SelfLabelledPair) -> TokenizedPair {
+    pub(crate) fn labelled(&self, pair: &SelfLabelledPair) -> TokenizedPair {
         let mut ids = self.shown(pair.id);
         if !pair.chosen_is_first {
             std::mem::swap(&mut ids.chosen, &mut ids.rejected);
@@ -194,6 +91,8 @@ impl TokenizedPool {
 #[derive(Serialize, Deserialize)]
 struct Labels {
     decision: Decision,
+    /// Probability of each kept label to be right.
+    probabilities: Vec<f64>,
     report: PoolReport,
     seconds: f64,
 }
@@ -211,13 +110,66 @@ pub(crate) struct LoopInputs<'a, B: HfReward> {
     pub(crate) tokenized: &'a TokenizedPool,
     /// Absent where nobody knows the truth.
     pub(crate) auditor: Option<&'a Auditor>,
+    /// Absent where no label was predicted by a model that has not seen it.
+    pub(crate) cross: Option<&'a CrossFit>,
 }
 
-/// A run of loops with one filter.
+impl<B: HfReward> LoopInputs<'_, B> {
+    /// Length of a stage that learns the labels alone: that of Loop 0.
+    pub(crate) fn seed_length(&self) -> Length {
+        match self.cross {
+            Some(cross) => Length::Epochs(cross.report.epochs),
+            None => Length::Configured,
+        }
+    }
+}
+
+/// Rule by which a loop keeps pairs.
+#[derive(Debug, Clone)]
+pub(crate) enum LoopRule {
+    /// The paper's filter, with the status of each loop where that is given.
+    Paper(FilterConfig, Vec<LoopStatus>),
+    /// The probability of being right.
+    Calibrated,
+}
+
+impl LoopRule {
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Calibrated => "calibrated",
+            Self::Paper(filter, _) => match filter.rule {
+                PairRule::Status { .. } => "status",
+                PairRule::EasyOnly { .. } => "easy_only",
+                PairRule::HardOnly { .. } => "hard_only",
+                PairRule::EitherPerPair => "either_per_pair",
+                PairRule::Unfiltered => "unfiltered",
+                _ => "other",
+            },
+        }
+    }
+
+    /// The paper's filter of a loop, counted from 1.
+    fn of_loop(filter: &FilterConfig, statuses: &[LoopStatus], index: usize) -> FilterConfig {
+        let (evidence, sides) = match filter.rule {
+            PairRule::Status { evidence, sides } => (evidence, sides),
+            _ => Default::default(),
+        };
+        let rule = match statuses.get(index - 1) {
+            None => filter.rule,
+            Some(LoopStatus::Easy) => PairRule::EasyOnly { evidence },
+            Some(LoopStatus::Hard) => PairRule::HardOnly { sides },
+        };
+        FilterConfig { rule, ..*filter }
+    }
+}
+
+/// A run of loops with one rule.
 pub(crate) struct Evolution<'a> {
     /// Prefix of its stage names.
     pub(crate) name: &'a str,
-    pub(crate) filter: FilterConfig,
+    pub(crate) rule: LoopRule,
+    /// Model that the retraining of a loop starts from.
+    pub(crate) retrain_from: RetrainFrom,
     /// Optimiser steps of each loop; by default as many as the epochs ask for.
     pub(crate) steps: Option<Vec<u64>>,
 }
@@ -230,17 +182,21 @@ pub(crate) struct Evolved<B: HfReward> {
     pub(crate) loops: Vec<LoopReport>,
     /// What each loop kept.
     pub(crate) kept: Vec<Vec<SelfLabelledPair>>,
+    pub(crate) self_labels: Vec<SelfLabel>,
+    /// The seed models that labelled the pool together; empty where Loop 0 did alone.
+    pub(crate) teachers: Vec<RewardModel<B>>,
+    pub(crate) retrain_from: RetrainFrom,
 }
 
 impl<B: HfReward> Evolved<B> {
     /// Steps behind the last model.
-    pub(crate) fn steps(&self, from: RetrainFrom) -> Steps {
+    pub(crate) fn steps(&self) -> Steps {
         let loops: Vec<u64> = self.loops.iter().map(|l| l.steps).collect();
-        Steps::of(from, loops[0], &loops[1..])
+        Steps::of(self.retrain_from, loops[0], &loops[1..])
     }
 
     /// Of the last model.
-    pub(crate) fn validation(&self) -> Accuracy {
+    pub(crate) fn validation(&self) -> Option<Accuracy> {
         self.loops[self.loops.len() - 1].validation
     }
 }
@@ -257,7 +213,8 @@ impl Evolution<'_> {
         let mut model = zero.model.clone();
         let mut validation = (zero.validation, zero.gap);
         let mut training = loop_inputs.trained_on.to_vec();
-        let mut kept = Vec::new();
+        let (mut kept, mut self_labels) = (Vec::new(), Vec::new());
+        let mut seen_hard = false;
         let mut loops = vec![LoopReport {
             index: 0,
             labels: None,
@@ -268,8 +225,17 @@ impl Evolution<'_> {
             gap: zero.gap,
             seconds: zero.seconds,
         }];
-        let max_loops = self.steps.as_ref().map_or(config.max_loops, Vec::len);
+        let until_hard = config.until_hard && self.steps.is_none();
+        let max_loops = match (&self.steps, &self.rule) {
+            (Some(steps), _) => steps.len(),
+            (None, LoopRule::Paper(_, statuses)) if !statuses.is_empty() => statuses.len(),
+            (None, LoopRule::Paper(..)) if until_hard => PATIENCE * config.max_loops,
+            (None, _) => config.max_loops,
+        };
         for index in 1..=max_loops {
+            if until_hard && index > config.max_loops && seen_hard {
+                break;
+            }
             let name = match self.name {
                 "" => format!("loop{index}"),
                 prefix => format!("{prefix}-loop{index}"),
@@ -284,9 +250,19 @@ impl Evolution<'_> {
             );
             let inputs = hash_json(&inputs);
             let labels = session.cached(&format!("{name}-labels"), &inputs, |session| {
-                self.label(session, &name, &model, loop_inputs, &pool)
+                self.label(session, &name, index, &model, loop_inputs, &pool)
             })?;
+            let status = labels.decision.status;
+            seen_hard |= status == Some(LearningStatus::Hard);
             let taken = pool.take(&labels.decision.selection)?;
+            let found = taken.iter().zip(&labels.probabilities);
+            self_labels.extend(found.map(|(pair, &probability)| SelfLabel {
+                pair: pair.clone(),
+                probability,
+                loop_index: index,
+                status,
+                rule: self.rule.name().to_owned(),
+            }));
             training.extend(taken.iter().map(|pair| tokenized.labelled(pair)));
             kept.push(taken);
             let mut steps = 0;
@@ -294,13 +270,27 @@ impl Evolution<'_> {
             let converged = labels.decision.converged();
             // A control has the main run's steps, whatever its rule keeps.
             if !converged || self.steps.is_some() {
-                let from = match config.retrain_from {
+                let from = match self.retrain_from {
                     RetrainFrom::Previous => &model,
                     RetrainFrom::Start => loop_inputs.start,
                 };
                 let wanted = self.steps.as_ref().map(|steps| steps[index - 1]);
-                let stage =
-                    session.train(&name, from, training.clone(), wanted, labels.report.centre)?;
+                let calibrated = matches!(self.rule, LoopRule::Calibrated);
+                let lesson = Lesson {
+                    length: match wanted {
+                        Some(steps) => Length::Steps(steps),
+                        None if calibrated => session.student_steps(training.len(), zero.steps),
+                        None => Length::Configured,
+                    },
+                    noise: if calibrated {
+                        config.student_noise
+                    } else {
+                        0.0
+                    },
+                    centre: labels.report.centre,
+                    ..Lesson::plain(training.clone(), Length::Configured)
+                };
+                let stage = session.train(&name, from, lesson)?;
                 model = stage.model;
                 validation = (stage.validation, stage.gap);
                 steps = stage.steps;
@@ -325,6 +315,9 @@ impl Evolution<'_> {
             trained_on: training,
             loops,
             kept,
+            self_labels,
+            teachers: Vec::new(),
+            retrain_from: self.retrain_from,
         })
     }
 
@@ -333,6 +326,7 @@ impl Evolution<'_> {
         &self,
         session: &mut Session<'_>,
         name: &str,
+        index: usize,
         model: &RewardModel<B>,
         loop_inputs: &LoopInputs<'_, B>,
         pool: &HiddenLabelPool,
@@ -344,80 +338,174 @@ impl Evolution<'_> {
             .flat_map(|(chosen, rejected)| [chosen, rejected])
             .collect();
         let centre = session.config.score_centre.value(&answers)?;
-        let shown = pool
-            .pairs()
-            .iter()
-            .map(|p| loop_inputs.tokenized.shown(p.id));
-        let shown: Vec<TokenizedPair> = shown.collect();
+        let shown = loop_inputs.tokenized.shown_of(pool);
         let scores = session.scores(model, &shown, name, "pool")?;
-        let filter = PairFilter::new(self.filter, centre, pool.initial_len())?;
-        let decision = filter.decide(&scores);
-        let report = self.audit(&decision, &scores, centre, pool, loop_inputs.auditor)?;
+        let fitted = self.calibration(session, name, index, loop_inputs, &shown, &scores)?;
+        let decision = match &self.rule {
+            LoopRule::Paper(filter, statuses) => {
+                let filter = LoopRule::of_loop(filter, statuses, index);
+                PairFilter::new(filter, centre, pool.initial_len())?.decide(&scores)
+            }
+            LoopRule::Calibrated => {
+                let config = session.config;
+                let of_seed: Vec<(usize, usize)> = lengths(loop_inputs.seed).collect();
+                let lengths: Vec<(usize, usize)> = lengths(&shown).collect();
+                let mut filter =
+                    CalibratedFilter::new(config.calibrated, fitted, pool.initial_len())?
+                        .with_longer_wins(longer_wins(&of_seed));
+                if config.go_anyway {
+                    filter = filter.going_anyway();
+                }
+                filter.decide_of_lengths(&scores, &lengths)
+            }
+        };
+        let gap = |index: usize| f64::from(scores[index].0) - f64::from(scores[index].1);
+        let kept = &decision.selection.kept;
+        let probabilities: Vec<f64> = kept
+            .iter()
+            .map(|kept| fitted.probability(gap(kept.index).abs()))
+            .collect();
+        let believed = loop_inputs.cross.is_some() && !kept.is_empty();
+        let mean = probabilities.iter().sum::<f64>() / kept.len().max(1) as f64;
+        let confidence: Vec<f64> = match &self.rule {
+            LoopRule::Paper(..) => {
+                let p = |score| probability(score, centre);
+                scores.iter().map(|&(a, b)| (p(a) - p(b)).abs()).collect()
+            }
+            LoopRule::Calibrated => (0..scores.len())
+                .map(|index| fitted.probability(gap(index).abs()))
+                .collect(),
+        };
+        let thresholds = match &self.rule {
+            LoopRule::Paper(..) => DELTAS,
+            LoopRule::Calibrated => PROBABILITIES,
+        };
+        let audit = Audit {
+            pool,
+            auditor: loop_inputs.auditor,
+            thresholds,
+        };
+        let labels = scores.iter().map(|(first, second)| first > second);
+        let report = PoolReport {
+            rule: self.rule.name().to_owned(),
+            centre,
+            expected_precision: believed.then_some(mean),
+            ..audit.report(&decision, &confidence, &labels.collect::<Vec<_>>())?
+        };
         Ok(Labels {
             decision,
+            probabilities,
             report,
             seconds: started.elapsed().as_secs_f64(),
         })
     }
 
-    /// Compares self-labels with the sealed truth: for the report, never for the training.
-    fn audit(
+    /// The map from a gap of this loop's model to the probability that its order is right.
+    ///
+    /// Loop 0's comes from the labels, by cross-fitting. A later model has learnt from labels of Loop
+    /// 0, so nothing is held out from it: its gaps are fitted to the probabilities that Loop 0 gives
+    /// the pairs that are left.
+    fn calibration<B: HfReward>(
+        &self,
+        session: &Session<'_>,
+        name: &str,
+        index: usize,
+        loop_inputs: &LoopInputs<'_, B>,
+        shown: &[TokenizedPair],
+        scores: &[(f32, f32)],
+    ) -> Result<PairCalibration, RecipeError> {
+        let Some(cross) = loop_inputs.cross else {
+            return Ok(PairCalibration { slope: 1.0 });
+        };
+        let of_zero = cross.report.calibration;
+        if index == 1 || !matches!(self.rule, LoopRule::Calibrated) {
+            return Ok(of_zero);
+        }
+        let gap = |&(first, second): &(f32, f32)| f64::from(first) - f64::from(second);
+        let zero = session.scores(&loop_inputs.zero.model, shown, name, "pool (Loop 0)")?;
+        let targets: Vec<f64> = zero
+            .iter()
+            .map(|pair| of_zero.probability(gap(pair)))
+            .collect();
+        let gaps: Vec<f64> = scores.iter().map(gap).collect();
+        Ok(PairCalibration::fit_targets(&gaps, &targets)?)
+    }
+}
+
+/// Lengths of both answers, in tokens.
+fn lengths(pairs: &[TokenizedPair]) -> impl Iterator<Item = (usize, usize)> + '_ {
+    pairs
+        .iter()
+        .map(|pair| (pair.chosen.len(), pair.rejected.len()))
+}
+
+/// Compares self-labels with the sealed truth: for the report, never for the training.
+pub(crate) struct Audit<'a> {
+    pub(crate) pool: &'a HiddenLabelPool,
+    pub(crate) auditor: Option<&'a Auditor>,
+    /// Confidences at which the precision is told.
+    pub(crate) thresholds: [f64; 8],
+}
+
+impl Audit<'_> {
+    /// What the filter did with the pool; `first_wins` is the label of each pair. The caller fills in
+    /// the rule's own numbers.
+    pub(crate) fn report(
         &self,
         decision: &Decision,
-        scores: &[(f32, f32)],
-        centre: f64,
-        pool: &HiddenLabelPool,
-        auditor: Option<&Auditor>,
+        confidence: &[f64],
+        first_wins: &[bool],
     ) -> Result<PoolReport, RecipeError> {
-        let precision = |labels: &[(usize, bool)]| -> Result<Option<f64>, RecipeError> {
-            let Some(auditor) = auditor else {
-                return Ok(None);
-            };
-            Ok(auditor.precision(labels)?.value())
-        };
-        let id = |index: usize| pool.pairs()[index].id;
-        let kept: Vec<(usize, bool)> = decision
-            .selection
-            .kept
-            .iter()
-            .map(|kept| (id(kept.index), !kept.swapped))
-            .collect();
-        let all: Vec<(f64, (usize, bool))> = scores
-            .iter()
-            .enumerate()
-            .map(|(index, &(first, second))| {
-                let (p, q) = (probability(first, centre), probability(second, centre));
-                ((p - q).abs(), (id(index), first > second))
+        let id = |index: usize| self.pool.pairs()[index].id;
+        let kept = self.kept(&decision.selection);
+        let ties: Vec<bool> = (0..confidence.len())
+            .map(|index| {
+                let left = &decision.selection.left;
+                let found = left.binary_search_by_key(&index, |left| left.index);
+                found.is_ok_and(|at| left[at].reason == collimate_core::LeaveReason::Tie)
             })
-            .filter(|(delta, _)| *delta > 0.0)
             .collect();
         let mut precision_curve = Vec::new();
-        for threshold in CURVE {
-            let above: Vec<(usize, bool)> = all
-                .iter()
-                .filter(|(delta, _)| *delta > threshold)
-                .map(|(_, label)| *label)
+        for threshold in self.thresholds {
+            let above: Vec<(usize, bool)> = (0..confidence.len())
+                .filter(|&index| confidence[index] > threshold && !ties[index])
+                .map(|index| (id(index), first_wins[index]))
                 .collect();
             precision_curve.push(PrecisionPoint {
                 threshold,
                 kept: above.len(),
-                coverage: above.len() as f64 / scores.len().max(1) as f64,
-                precision: precision(&above)?,
+                coverage: above.len() as f64 / confidence.len().max(1) as f64,
+                precision: self.precision(&above)?,
             });
         }
         Ok(PoolReport {
-            pool: pool.len(),
+            pool: self.pool.len(),
             status: decision.status,
             counts: decision.counts,
+            rule: String::new(),
             min_count: decision.min_count,
             kept: kept.len(),
             swapped: decision.selection.swapped(),
             left: decision.selection.left_by_reason(),
-            centre,
+            centre: 0.0,
             probabilities: decision.probabilities,
-            label_precision: precision(&kept)?,
+            expected_precision: None,
+            label_precision: self.precision(&kept)?,
             pool_accuracy: precision_curve[0].precision,
             precision_curve,
         })
+    }
+
+    fn kept(&self, selection: &Selection) -> Vec<(usize, bool)> {
+        let kept = selection.kept.iter();
+        kept.map(|kept| (self.pool.pairs()[kept.index].id, !kept.swapped))
+            .collect()
+    }
+
+    fn precision(&self, labels: &[(usize, bool)]) -> Result<Option<f64>, RecipeError> {
+        match self.auditor {
+            Some(auditor) => Ok(auditor.precision(labels)?.value()),
+            None => Ok(None),
+        }
     }
 }

@@ -5,29 +5,39 @@
 //! [`evolve`] does it over a [`SerData`], [`evolve_round`] goes on over new pairs, such as a policy's own; [`write_report`] makes the run folder's
 //! `report.md`, plots and `summary.json` of what came out.
 
+mod ask;
 mod config;
 mod controls;
+mod cross_fit;
 mod data;
+mod ensemble;
+mod evolved;
 mod final_test;
 mod fingerprint;
+mod gain;
 mod loops;
+mod noise;
 mod outcome;
 mod overlap;
+mod recipe;
 mod report;
 mod round;
 mod score;
 mod session;
 mod summary;
+mod verdict;
 mod warnings;
 
 pub use crate::Adaptation;
 pub use config::{Control, RetrainFrom, SerConfig};
 pub use data::{SerData, SplitPlan};
-pub use loops::evolve;
+pub use evolved::evolve;
 pub use outcome::{
-    EvolvedReward, LoopReport, ModelReport, PoolReport, SerOutcome, Significance, Steps,
-    TrainedReward,
+    AskNext, CrossFitReport, EvolvedReward, LoopReport, ModelReport, ModelTest, PoolReport,
+    SeedAgreement, SelfLabel, SerOutcome, Significance, Steps, TrainedReward, TriedLength,
 };
+pub use recipe::{EnsembleConfig, LoopStatus, Recipe, SeedSteps};
 pub use report::{ReportNotes, write_report, write_report_with};
 pub use round::{RoundData, SerRound, evolve_round};
 pub use summary::summary;
+pub use verdict::verdict;

@@ -1,11 +1,11 @@
 //! What a run of SER found out.
 
 use collimate_core::LeaveReason;
-use collimate_data::TokenizedPair;
+use collimate_data::{HiddenPair, SelfLabelledPair, TokenizedPair};
 use collimate_eval::{Accuracy, Calibration, Interval, PrecisionPoint, RewardGap};
 use collimate_nn::Backbone;
 use collimate_reward::RewardModel;
-use collimate_status::{LearningStatus, PairCounts, Spread};
+use collimate_status::{GainTest, LearningStatus, PairCalibration, PairCounts, Spread};
 use serde::{Deserialize, Serialize};
 
 use super::config::RetrainFrom;
@@ -19,6 +19,9 @@ pub struct PoolReport {
     pub status: Option<LearningStatus>,
     /// Pairs that met each condition.
     pub counts: PairCounts,
+    /// Name of the rule that kept pairs.
+    #[serde(default)]
+    pub rule: String,
     /// How many a status needed.
     pub min_count: usize,
     /// Pairs kept.
@@ -31,6 +34,10 @@ pub struct PoolReport {
     pub centre: f64,
     /// Mean and spread of p over the pool's answers.
     pub probabilities: Spread,
+    /// Mean probability of the kept labels to be right, as the recipe believes; absent where the rule
+    /// has no such belief, or nothing was kept.
+    #[serde(default)]
+    pub expected_precision: Option<f64>,
     /// Share of kept self-labels that agree with the human label; absent if nothing was kept.
     pub label_precision: Option<f64>,
     /// The same over all pairs of the pool (Assumption 1 of the paper: above ½).
@@ -52,10 +59,10 @@ pub struct LoopReport {
     pub human_labels: usize,
     /// Optimiser steps.
     pub steps: u64,
-    /// Accuracy on the validation part.
-    pub validation: Accuracy,
-    /// Reward gaps on the validation part.
-    pub gap: RewardGap,
+    /// Accuracy on the validation part; absent without one.
+    pub validation: Option<Accuracy>,
+    /// Reward gaps on the validation part; absent without one.
+    pub gap: Option<RewardGap>,
     /// Seconds of labelling, training and evaluation.
     pub seconds: f64,
 }
@@ -86,26 +93,102 @@ impl Steps {
 /// A finished model on the test part.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ModelReport {
-    /// `loop0`, `ser`, `full` or a control's name.
+    /// `loop0`, `ser`, `full`, a recipe's or a control's name.
     pub name: String,
     /// Human labels used.
     pub human_labels: usize,
     /// Optimiser steps.
     pub steps: Steps,
-    /// Accuracy on the validation part.
-    pub validation: Accuracy,
+    /// Accuracy on the validation part; absent without one.
+    pub validation: Option<Accuracy>,
+    /// Results on the test part; absent without one.
+    pub test: Option<ModelTest>,
+}
+
+/// The results of a model on the test part.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ModelTest {
     /// Accuracy on the test part.
-    pub test: Accuracy,
+    pub accuracy: Accuracy,
     /// Accuracy on the test pairs that share no prompt (without prompts: no text) with the
     /// fine-tuning, training and validation rows; absent if
     /// that is all of them or none.
-    pub test_unseen: Option<Accuracy>,
-    /// Its interval, by bootstrap over prompts.
+    pub unseen: Option<Accuracy>,
+    /// Interval of the accuracy, by bootstrap over prompts.
     pub interval: Interval,
     /// Whether σ(Δr) means what it says on the test part.
     pub calibration: Calibration,
     /// Score gaps r_w − r_l on the test part.
     pub gaps: Vec<f32>,
+}
+
+/// A label that the recipe gave a pair of the pool.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SelfLabel {
+    /// The pair, with its label.
+    pub pair: SelfLabelledPair,
+    /// Probability that the label is right, as the recipe believes: ½ to 1.
+    pub probability: f64,
+    /// Loop or round that gave the label.
+    pub loop_index: usize,
+    /// Learning status of that loop; absent for rules without one.
+    pub status: Option<LearningStatus>,
+    /// Name of the rule that kept the pair.
+    pub rule: String,
+}
+
+/// A pair of the pool whose human label would teach much.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AskNext {
+    /// The pair, without a label.
+    pub pair: HiddenPair,
+    /// Mean probability of the seed models that the first answer is better.
+    pub probability: f64,
+    /// Disagreement of the seed models about the pair, in nats: 0 where they agree, at most ln 2.
+    pub disagreement: f64,
+}
+
+/// A number of passes over the labels that the cross-fit tried.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct TriedLength {
+    /// Passes over the labels.
+    pub epochs: f64,
+    /// Mean log loss of the labels, in nats, each predicted by a model that has not seen it, with the
+    /// slope fitted.
+    pub log_loss: f64,
+    /// Accuracy on the same labels.
+    pub accuracy: f64,
+}
+
+/// What the labels alone say of the seed model: each label is predicted by a model that has not seen
+/// it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CrossFitReport {
+    /// Parts into which the labels were cut, by prompt.
+    pub folds: usize,
+    /// The numbers of passes that were tried.
+    pub tried: Vec<TriedLength>,
+    /// Passes over the labels that Loop 0 takes.
+    pub epochs: f64,
+    /// Accuracy on the labels.
+    pub accuracy: Accuracy,
+    /// From the gap of two scores to the probability that the order is right.
+    pub calibration: PairCalibration,
+    /// How well the calibrated probabilities hold on the labels.
+    pub reliability: Calibration,
+}
+
+/// How far the seed models agree about the pool.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct SeedAgreement {
+    /// Number of models; each has seen all labels but those of one fold.
+    pub models: usize,
+    /// Pairs of the pool.
+    pub pairs: usize,
+    /// Share of the pairs whose better answer is the same for all of them.
+    pub unanimous: f64,
+    /// Mean disagreement, in nats: 0 to ln 2.
+    pub mean_disagreement: f64,
 }
 
 /// A difference of test accuracies with its paired bootstrap interval.
@@ -137,11 +220,11 @@ pub struct TrainedReward<B: Backbone> {
 /// A reward model as a policy's reward.
 #[derive(Debug, Clone)]
 pub struct EvolvedReward<B: Backbone> {
-    /// `loop0`, `ser` or `full`.
+    /// `loop0`, `ser`, `full` or `seed_ensemble`.
     pub name: String,
-    /// The model.
-    pub model: RewardModel<B>,
-    /// The centre of the scores, as [`TrainedReward::centre`].
+    /// The model, or several whose scores are averaged.
+    pub models: Vec<RewardModel<B>>,
+    /// The centre of the mean scores, as [`TrainedReward::centre`].
     pub centre: f64,
 }
 
@@ -150,7 +233,7 @@ pub struct EvolvedReward<B: Backbone> {
 pub struct SerOutcome<B: Backbone> {
     /// The evolved reward model and its pairs.
     pub learnt: TrainedReward<B>,
-    /// `loop0`, `ser` and, if it was trained, `full`: rewards for a policy.
+    /// `loop0`, `ser` and, if they were trained, `full` and `seed_ensemble`: rewards for a policy.
     pub reward_models: Vec<EvolvedReward<B>>,
     /// Labelled pairs whose chosen answers the backbone was fine-tuned on before: human labels too.
     pub fine_tuning_labels: usize,
@@ -161,13 +244,36 @@ pub struct SerOutcome<B: Backbone> {
     pub models: Vec<ModelReport>,
     /// Paired differences on the test part.
     pub significance: Vec<Significance>,
+    /// What the labels alone say of the seed model; absent where nothing was cross-fitted.
+    pub cross_fit: Option<CrossFitReport>,
+    /// How far the seed models agree about the pool; absent where nothing was cross-fitted.
+    pub agreement: Option<SeedAgreement>,
+    /// Test by cross-fitting whether the main recipe helps; absent where it was not asked for.
+    pub gain: Option<GainTest>,
+    /// Labels of the pairs of the pool that the last model was trained on.
+    pub self_labels: Vec<SelfLabel>,
+    /// Pairs of the pool to label next, the most useful first.
+    pub ask_next: Vec<AskNext>,
     /// Texts of assumptions that do not hold.
     pub warnings: Vec<String>,
     /// Seconds of the whole run, earlier starts included.
     pub seconds: f64,
 }
 
+impl ModelReport {
+    /// Accuracy on the test part; absent without one.
+    pub fn accuracy(&self) -> Option<f64> {
+        self.test.as_ref().map(|test| test.accuracy.accuracy)
+    }
+}
+
 impl<B: Backbone> SerOutcome<B> {
+    /// Pairs of the test part.
+    pub fn test_pairs(&self) -> usize {
+        let test = self.models.first().and_then(|model| model.test.as_ref());
+        test.map_or(0, |test| test.accuracy.pairs)
+    }
+
     /// The test report of a model by name.
     pub fn model_report(&self, name: &str) -> Option<&ModelReport> {
         self.models.iter().find(|model| model.name == name)

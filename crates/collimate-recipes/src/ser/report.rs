@@ -73,17 +73,25 @@ pub fn write_report_with<B: Backbone>(
 }
 
 fn figures<B: Backbone>(outcome: &SerOutcome<B>) -> Figures {
-    let mut figures = vec![
-        ("accuracy".to_owned(), accuracy(outcome).into()),
-        ("data".to_owned(), data(&outcome.loops).into()),
-    ];
+    let mut figures = Vec::new();
+    // Without a part to measure on there is nothing to draw.
+    if outcome.loops.iter().any(|l| l.validation.is_some()) {
+        figures.push(("accuracy".to_owned(), accuracy(outcome).into()));
+    }
+    figures.push(("data".to_owned(), data(&outcome.loops).into()));
+    if let Some(gains) = gains(outcome) {
+        figures.push(("gains".to_owned(), gains.into()));
+    }
     let mut gaps = Histogram::new("Score gap on the test part", "r(chosen) − r(rejected)");
     for name in ["loop0", "ser", "full"] {
         if let Some(model) = outcome.model_report(name) {
-            gaps = gaps.with(name, model.gaps.iter().map(|g| f64::from(*g)).collect());
+            let test = model.test.iter().flat_map(|test| &test.gaps);
+            gaps = gaps.with(name, test.map(|g| f64::from(*g)).collect());
         }
     }
-    figures.push(("gaps".to_owned(), gaps.into()));
+    if outcome.test_pairs() > 0 {
+        figures.push(("gaps".to_owned(), gaps.into()));
+    }
     let precision = precision(&outcome.loops);
     if !precision.series.is_empty() {
         figures.push(("precision".to_owned(), precision.into()));
@@ -93,13 +101,16 @@ fn figures<B: Backbone>(outcome: &SerOutcome<B>) -> Figures {
 
 fn accuracy<B: Backbone>(outcome: &SerOutcome<B>) -> LineChart {
     let loops = outcome.loops.iter();
-    let points = loops.map(|l| (l.index as f64, l.validation.accuracy));
+    let points = loops.filter_map(|l| Some((l.index as f64, l.validation?.accuracy)));
     let last = outcome.loops.last().map_or(0.0, |l| l.index as f64);
     let chart = LineChart::new("Validation accuracy per loop", "loop", "accuracy")
         .with(LineSeries::new("SER", points.collect()));
-    match outcome.model_report("full") {
+    let full = outcome
+        .model_report("full")
+        .and_then(|full| full.validation);
+    match full {
         Some(full) => {
-            let level = full.validation.accuracy;
+            let level = full.accuracy;
             chart.with(LineSeries::new(
                 "all labels",
                 vec![(0.0, level), (last, level)],
@@ -107,6 +118,21 @@ fn accuracy<B: Backbone>(outcome: &SerOutcome<B>) -> LineChart {
         }
         None => chart,
     }
+}
+
+/// The test accuracy of each model less that of Loop 0; none without a comparison.
+fn gains<B: Backbone>(outcome: &SerOutcome<B>) -> Option<BarChart> {
+    let against_zero = outcome.significance.iter().filter(|s| s.over == "loop0");
+    let (mut names, mut values, mut intervals) = (Vec::new(), Vec::new(), Vec::new());
+    for s in against_zero {
+        let d = &s.difference;
+        names.push(s.of.clone());
+        values.push(100.0 * d.estimate);
+        intervals.push((100.0 * d.low, 100.0 * d.high));
+    }
+    let title = "Test accuracy less that of Loop 0";
+    let gains = BarSeries::new("gain", values).with_intervals(intervals);
+    (!names.is_empty()).then(|| BarChart::new(title, "model", "points", names).with(gains))
 }
 
 fn data(loops: &[LoopReport]) -> BarChart {
@@ -122,7 +148,14 @@ fn data(loops: &[LoopReport]) -> BarChart {
 fn precision(loops: &[LoopReport]) -> LineChart {
     let mut chart = LineChart::new(
         "Precision of self-labels",
-        "threshold on Δp",
+        match loops
+            .iter()
+            .find_map(|l| l.labels.as_ref())
+            .map(|l| l.rule.as_str())
+        {
+            Some("calibrated" | "noisy_ensemble") => "threshold on the probability of the label",
+            _ => "threshold on Δp",
+        },
         "share that is right",
     );
     for l in loops {

@@ -2,15 +2,14 @@
 
 use collimate_core::{OptionError, PreferencePair};
 use collimate_data::{Auditor, HiddenLabelPool, TextTokenizer};
-use collimate_eval::{pairwise_accuracy, reward_gap};
 use collimate_nn::HfReward;
 use collimate_reward::RewardModel;
 use collimate_run::RunContext;
 
 use super::config::SerConfig;
-use super::final_test;
+use super::final_test::{self, Candidate};
 use super::fingerprint::fingerprint;
-use super::loops::{Evolution, LoopInputs, TokenizedPool};
+use super::loops::{Evolution, LoopInputs, LoopRule, TokenizedPool};
 use super::outcome::{LoopReport, ModelReport, Steps, TrainedReward};
 use super::session::{Session, Stage, for_scores};
 use crate::RecipeError;
@@ -44,7 +43,7 @@ pub struct SerRound<B: HfReward> {
     pub test: ModelReport,
 }
 
-/// Goes on with an evolved reward model: it labels the round's pairs, the filter keeps those that
+/// Goes on with an evolved reward model: it labels the round's pairs, the paper's filter keeps those that
 /// are likely right, and the model is trained on them and on all that it has learnt from so far.
 /// With the answers of a policy that was trained against it, this closes the loop that the paper
 /// leaves to future work (step 4 within each iteration, [arXiv:2411.00418](https://arxiv.org/abs/2411.00418), Limitations).
@@ -74,18 +73,19 @@ pub fn evolve_round<B: HfReward>(
         interrupt: context.interrupt,
         progress: context.progress,
         validation: Vec::new(),
+        noise: None,
         // Both decide what the round's stages do.
         start: fingerprint(start) + &fingerprint(&before.model),
     };
     session.validation = session.encode(data.validation)?;
     let test = session.encode(data.test)?;
     let tokenized = TokenizedPool::new(&session, &data.pool)?;
-    let scores = session.scores(&before.model, &session.validation, name, "validation")?;
+    let (validation, gap) = session.validate(&before.model, name, 0.0)?;
     let zero = Stage {
         model: before.model.clone(),
         steps: 0,
-        validation: pairwise_accuracy(&scores)?,
-        gap: reward_gap(&scores, 0.0)?,
+        validation,
+        gap,
         seconds: 0.0,
     };
     let loop_inputs = LoopInputs {
@@ -95,17 +95,19 @@ pub fn evolve_round<B: HfReward>(
         trained_on: &before.trained_on,
         tokenized: &tokenized,
         auditor: data.auditor.as_ref(),
+        cross: None,
     };
     let evolution = Evolution {
         name,
-        filter: config.filter,
+        rule: LoopRule::Paper(config.filter, Vec::new()),
+        retrain_from: config.retrain_from,
         steps: None,
     };
     let evolved = evolution.run(&mut session, &loop_inputs, data.pool)?;
     let steps: Vec<u64> = evolved.loops[1..].iter().map(|l| l.steps).collect();
-    let candidate = final_test::candidate(
+    let candidate = Candidate::new(
         name,
-        &evolved.model,
+        vec![evolved.model.clone()],
         before.seed.len(),
         Steps::of(config.retrain_from, 0, &steps),
         evolved.validation(),

@@ -5,6 +5,7 @@ use std::time::Instant;
 use collimate_core::{Key, PreferencePair};
 use collimate_data::{AnswerEnd, TextTokenizer, TokenizedPair};
 use collimate_eval::{Accuracy, RewardGap, pairwise_accuracy, reward_gap};
+use collimate_files::FileError;
 use collimate_nn::HfReward;
 use collimate_reward::{RewardModel, RewardObjective};
 use collimate_run::{RunError, RunFolder, StageState};
@@ -13,6 +14,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::config::SerConfig;
+use super::noise::NoiseTokens;
 use crate::lengths::{check_equal, differ};
 use crate::sft::EVALUATION_TOKENS;
 use crate::{Adaptation, RecipeError};
@@ -21,9 +23,45 @@ use crate::{Adaptation, RecipeError};
 pub(crate) struct Stage<B: HfReward> {
     pub(crate) model: RewardModel<B>,
     pub(crate) steps: u64,
-    pub(crate) validation: Accuracy,
-    pub(crate) gap: RewardGap,
+    pub(crate) validation: Option<Accuracy>,
+    pub(crate) gap: Option<RewardGap>,
     pub(crate) seconds: f64,
+}
+
+/// Length of a stage of training.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Length {
+    /// As the options say, early stopping included.
+    Configured,
+    /// So many passes over the pairs.
+    Epochs(f64),
+    /// So many optimiser steps.
+    Steps(u64),
+}
+
+/// What a stage learns from.
+pub(crate) struct Lesson {
+    pub(crate) pairs: Vec<TokenizedPair>,
+    /// Probabilities that the chosen answers are the better ones; without them they are.
+    pub(crate) targets: Option<Vec<f32>>,
+    /// Share of the tokens that are replaced.
+    pub(crate) noise: f64,
+    pub(crate) length: Length,
+    /// Score that is worth p = ½ in the gaps of the validation part.
+    pub(crate) centre: f64,
+}
+
+impl Lesson {
+    /// Pairs with labels that are taken as they are.
+    pub(crate) fn plain(pairs: Vec<TokenizedPair>, length: Length) -> Self {
+        Self {
+            pairs,
+            targets: None,
+            noise: 0.0,
+            length,
+            centre: 0.0,
+        }
+    }
 }
 
 /// Everything that stays the same from stage to stage.
@@ -34,6 +72,8 @@ pub(crate) struct Session<'a> {
     pub(crate) interrupt: &'a Interrupt,
     pub(crate) progress: Progress,
     pub(crate) validation: Vec<TokenizedPair>,
+    /// Tokens for noise; absent where no stage has noise.
+    pub(crate) noise: Option<NoiseTokens>,
     /// Fingerprint of the model that the run starts from.
     pub(crate) start: String,
 }
@@ -47,19 +87,20 @@ pub(crate) fn for_scores(tokenizer: &TextTokenizer, config: &SerConfig) -> TextT
 }
 
 impl Session<'_> {
-    /// Ids of the labelled pairs of `part` whose answers differ as tokens; the others teach nothing.
+    /// The labelled pairs of `part` whose answers differ as tokens, and their ids; the others teach
+    /// nothing.
     pub(crate) fn encode_different(
         &self,
         part: &'static str,
         pairs: &[PreferencePair],
-    ) -> Result<Vec<TokenizedPair>, RecipeError> {
+    ) -> Result<(Vec<PreferencePair>, Vec<TokenizedPair>), RecipeError> {
         let config = self.config;
-        let (mut encoded, report) =
+        let (encoded, report) =
             self.tokenizer
                 .encode_pairs(pairs, config.max_length, config.truncation)?;
         check_equal(part, &report, config.max_length)?;
-        encoded.retain(differ);
-        Ok(encoded)
+        let all = pairs.iter().cloned().zip(encoded);
+        Ok(all.filter(|(_, ids)| differ(ids)).unzip())
     }
 
     /// Ids of pairs.
@@ -79,37 +120,56 @@ impl Session<'_> {
         Key::new(self.config.seed, stage)
     }
 
-    /// Trains `start` on `pairs`, or goes on where an earlier start of this run stopped; then
+    /// Trains `start` on a lesson, or goes on where an earlier start of this run stopped; then
     /// looks at the validation part.
     pub(crate) fn train<B: HfReward>(
         &mut self,
         stage: &str,
         start: &RewardModel<B>,
-        pairs: Vec<TokenizedPair>,
-        max_steps: Option<u64>,
-        centre: f64,
+        lesson: Lesson,
     ) -> Result<Stage<B>, RecipeError> {
         let started = Instant::now();
         let model = match &self.config.adaptation {
             Adaptation::Full => start.clone().merged(),
             Adaptation::Lora(lora) => start.clone().with_lora(lora, self.key(stage))?,
         };
+        let configured = matches!(lesson.length, Length::Configured);
         let train = TrainConfig {
             stage: stage.to_owned(),
             seed: self.config.seed,
-            max_steps: max_steps.or(self.config.train.max_steps),
-            // A control takes all of the steps that it is given.
-            keep_best: self.config.train.keep_best && max_steps.is_none(),
-            patience: self.config.train.patience.filter(|_| max_steps.is_none()),
+            max_steps: match lesson.length {
+                Length::Configured => self.config.train.max_steps,
+                Length::Epochs(_) => None,
+                Length::Steps(steps) => Some(steps),
+            },
+            epochs: match lesson.length {
+                Length::Epochs(epochs) => epochs,
+                Length::Configured | Length::Steps(_) => self.config.train.epochs,
+            },
+            // A stage of a given length takes all of it.
+            keep_best: self.config.train.keep_best && configured,
+            patience: self.config.train.patience.filter(|_| configured),
             ..self.config.train.clone()
         };
         let held_out = match train.eval_every {
             Some(_) => self.validation.clone(),
             None => Vec::new(),
         };
-        let inputs = hash_json(&(&train, self.config, &pairs, &self.start));
+        let noise = match &self.noise {
+            Some(tokens) => tokens.noise(lesson.noise)?,
+            None => None,
+        };
+        let learnt = (&lesson.pairs, &lesson.targets, &noise);
+        let inputs = hash_json(&(&train, self.config, learnt, &self.start));
         self.run.stage(stage, &inputs)?;
-        let objective = RewardObjective::new(pairs, held_out, self.config.loss, EVALUATION_TOKENS)?;
+        let loss = self.config.loss;
+        let mut objective = RewardObjective::new(lesson.pairs, held_out, loss, EVALUATION_TOKENS)?;
+        if let Some(targets) = lesson.targets {
+            objective = objective.with_targets(targets)?;
+        }
+        if let Some(noise) = noise {
+            objective = objective.with_noise(noise);
+        }
         let context = self
             .run
             .context(self.interrupt)
@@ -119,16 +179,67 @@ impl Session<'_> {
         let steps = fitted.best.as_ref().map_or(fitted.steps, |best| best.step);
         let model = fitted.into_best().merged();
         let started_evaluation = Instant::now();
-        let scores = self.scores(&model, &self.validation, stage, "validation")?;
+        let (validation, gap) = self.validate(&model, stage, lesson.centre)?;
         let before = started.elapsed().as_secs_f64() - started_evaluation.elapsed().as_secs_f64();
         Ok(Stage {
             model,
             steps,
-            validation: pairwise_accuracy(&scores)?,
-            gap: reward_gap(&scores, centre)?,
+            validation,
+            gap,
             // A resumed stage counts the seconds of its earlier starts.
             seconds: trained.max(before) + started_evaluation.elapsed().as_secs_f64(),
         })
+    }
+
+    /// Steps of a student on so many pairs: as many as the options ask for, and no fewer than Loop 0
+    /// took.
+    pub(crate) fn student_steps(&self, pairs: usize, zero: u64) -> Length {
+        Length::Steps(self.config.train.total_steps(pairs).max(zero))
+    }
+
+    /// Trains as [`train`](Self::train), without a look at the validation part.
+    pub(crate) fn train_unwatched<B: HfReward>(
+        &mut self,
+        stage: &str,
+        start: &RewardModel<B>,
+        lesson: Lesson,
+    ) -> Result<RewardModel<B>, RecipeError> {
+        let validation = std::mem::take(&mut self.validation);
+        let trained = self.train(stage, start, lesson);
+        self.validation = validation;
+        Ok(trained?.model)
+    }
+
+    /// Removes the checkpoints of a stage whose model is not needed any more.
+    pub(crate) fn forget(&self, stage: &str) -> Result<(), RecipeError> {
+        let folder = self.run.checkpoints().join(stage);
+        if !folder.exists() {
+            return Ok(());
+        }
+        std::fs::remove_dir_all(&folder).map_err(|source| {
+            FileError {
+                path: folder,
+                source,
+            }
+            .into()
+        })
+    }
+
+    /// Accuracy and gaps of a model on the validation part, where there is one.
+    pub(crate) fn validate<B: HfReward>(
+        &self,
+        model: &RewardModel<B>,
+        stage: &str,
+        centre: f64,
+    ) -> Result<(Option<Accuracy>, Option<RewardGap>), RecipeError> {
+        if self.validation.is_empty() {
+            return Ok((None, None));
+        }
+        let scores = self.scores(model, &self.validation, stage, "validation")?;
+        Ok((
+            Some(pairwise_accuracy(&scores)?),
+            Some(reward_gap(&scores, centre)?),
+        ))
     }
 
     /// The result of a stage that is not training: from the journal, or computed now. Either way as

@@ -1,6 +1,25 @@
 //! What a reader must know before believing a run.
 
+use collimate_status::{GainTest, LearningStatus};
+
 use super::outcome::{LoopReport, PoolReport};
+
+/// What a run without held-out pairs cannot say.
+pub(crate) const NOT_MEASURED: &str = "Without validation and test pairs no accuracy of the evolved \
+     model is known, and no control was run. What is known comes from the labels alone: the accuracy \
+     and calibration of seed models on labels that they have not seen.";
+
+/// A recipe whose gain on unseen labels is not clear.
+pub(crate) fn no_gain(test: &GainTest) -> Option<String> {
+    (test.z <= 1.0).then(|| {
+        format!(
+            "The cross-fitted test finds no gain: the log loss of human labels that the models have \
+             not seen changes by {:+.4} ± {:.4} nats (z = {:.1}, a gain is likely above 1). Prefer Loop \
+             0, or label more pairs (ask-next.jsonl).",
+            -test.mean, test.standard_error, test.z
+        )
+    })
+}
 
 /// Assumptions that do not hold, loops without effect, test pairs that are no test.
 pub(crate) fn warnings(loops: &[LoopReport], unseen: &[bool]) -> Vec<String> {
@@ -46,6 +65,16 @@ fn assumptions(index: usize, labels: &PoolReport) -> Vec<String> {
 fn nothing_kept(labels: &PoolReport) -> String {
     let p = &labels.probabilities;
     let counts = &labels.counts;
+    if labels.status == Some(LearningStatus::NoConfidence) {
+        return format!(
+            "The recipe refuses, so the evolved model is the seed model: {} of {} pairs have a label \
+             that is right with the wanted probability, and {} are needed. The surest label has {:.2}. \
+             Label as many pairs again as there are labels now, those of ask-next.jsonl first; where \
+             the annotators themselves are right in a share c of the pairs, say so \
+             (calibrated.ceiling); --go-anyway goes on without the refusal.",
+            counts.confident, labels.pool, labels.min_count, p.max
+        );
+    }
     let hint = if p.max <= 0.5 || p.min >= 0.5 {
         "all p lie on one side of 1/2: centre the scores (score_centre: seed_mean)"
     } else if p.sd < 0.1 {

@@ -1,10 +1,12 @@
 //! Short names of the options, and the options that follow from others.
 
 use collimate::recipes::ppo::PolicyConfig;
-use collimate::recipes::ser::{Adaptation, Control};
-use collimate::status::{MinCount, PairRule};
+use collimate::recipes::ser::{Adaptation, Control, EnsembleConfig, Recipe, RetrainFrom};
+use collimate::status::{MinCount, PairRule, ScoreCentre};
+use serde_json::json;
 
 use super::config::{Config, PolicyReward};
+use super::real;
 use crate::common::{Failure, json_name};
 use crate::lengths;
 use crate::options::{Flag, Given, Inputs, Layered, Options};
@@ -16,8 +18,11 @@ use crate::start::Start;
 
 /// Evolve a reward model from a few labels (self-evolved reward learning, arXiv:2411.00418).
 ///
-/// Without --data, a small language model is trained from scratch on an embedded synthetic world
-/// whose true reward is known. With --data and --model, your pairs and your model folder are used.
+/// Give the pairs that you have labelled by --labelled, the pairs that nobody has labelled by
+/// --unlabelled, and your model by --model: the evolved reward model, the labels that it gave, and
+/// the pairs to label next are written. --data FILE --simulate finds out on labelled pairs what that
+/// would bring: it hides most of the labels. Without files, a small language model is trained from
+/// scratch on an embedded synthetic world whose true reward is known.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]
@@ -46,17 +51,60 @@ const SEEDS: [&str; 4] = ["ser.seed", "sft.seed", "pretrain.seed", "policy.ppo.s
 impl Layered for Ser {
     type Config = Config;
     const NAME: &'static str = "ser";
-    const OWN: &'static str = "data";
+    const OWN: &'static str = "labelled";
+    const ALSO_OWN: &'static [&'static str] = &["data"];
 
     fn for_world() -> Result<Config, Failure> {
         Ok(Config::of_world())
     }
 
     fn flags() -> Vec<Flag<Config>> {
-        let mut all = flags::tested_inputs();
+        let mut all = real::flags();
         all.extend([
             Flag::of("seed", "N", &SEEDS),
             Flag::of("seed-share", "SHARE", &["ser.seed_share"]),
+            Flag::change(
+                "recipe",
+                "RECIPE",
+                &["ser.recipe"],
+                "How the model learns from the pool: calibrated, noisy_ensemble, or paper with the paper's \
+                 options [default: calibrated; noisy_ensemble for the synthetic world]",
+                |config: &mut Config, name, given| {
+                    config.ser.recipe = json_name(name)?;
+                    config.ser.also.retain(|recipe| json!(recipe) != name);
+                    if config.ser.recipe == Recipe::Paper {
+                        as_in_the_paper(config, given);
+                    }
+                    Ok(())
+                },
+            ),
+            Flag::of("also", "LIST", &["ser.also"]),
+            Flag::switch(
+                "full",
+                &["ser.ensemble"],
+                "The full form of noisy_ensemble: 3 students a round and 3 rounds",
+                |config: &mut Config, _, given| {
+                    let full = EnsembleConfig {
+                        students: 3,
+                        rounds: 3,
+                        ..config.ser.ensemble
+                    };
+                    if !given.typed("ser.ensemble.students") && !given.typed("ser.ensemble.rounds") {
+                        config.ser.ensemble = full;
+                    }
+                    Ok(())
+                },
+            ),
+            Flag::switch(
+                "check-gain",
+                &["ser.check_gain"],
+                "Test by cross-fitting whether the recipe helps, from the human labels alone; runs the \
+                 whole recipe once for each fold",
+                |config: &mut Config, _, _| {
+                    config.ser.check_gain = true;
+                    Ok(())
+                },
+            ),
             Flag::of("loops", "N", &["ser.max_loops"]),
             Flag::of("lr", "RATE", &["ser.train.learning_rate"]),
             Flag::of("batch", "N", &["ser.train.batch_size"]),
@@ -67,7 +115,7 @@ impl Layered for Ser {
                 "controls",
                 "LIST",
                 &["ser.controls"],
-                "Also run controls at equal steps: all, or a list of longer_seed, unfiltered, \
+                "Controls beside the recipe: all, or a list of longer_seed, seed_ensemble, unfiltered, \
                  easy_only, hard_only, either_per_pair, oracle_labels",
                 |config: &mut Config, names, _| {
                     config.ser.controls = controls(names)?;
@@ -79,6 +127,22 @@ impl Layered for Ser {
         all.extend(flags::reading());
         all.extend([
             Flag::of("max-prompt-length", "N", &["ser.max_prompt_length"]).rare(),
+            Flag::of("seed-steps", "RULE", &["ser.seed_steps"]).rare(),
+            Flag::of("precision", "P", &["ser.calibrated.precision"]).rare(),
+            Flag::of("ceiling", "P", &["ser.calibrated.ceiling"]).rare(),
+            Flag::of("student-noise", "SHARE", &["ser.student_noise"]).rare(),
+            Flag::switch(
+                "go-anyway",
+                &["ser.go_anyway"],
+                "Let calibrated keep its surest pairs even where it refuses",
+                |config: &mut Config, _, _| {
+                    config.ser.go_anyway = true;
+                    Ok(())
+                },
+            )
+            .rare(),
+            Flag::of("statuses", "LIST", &["ser.statuses"]).rare(),
+            Flag::of("ask", "N", &["ser.ask"]).rare(),
             Flag::of("max-kept", "N", &["ser.filter.max_kept"]).rare(),
             Flag::of("tau-high", "P", &["ser.filter.thresholds.tau_high"]).rare(),
             Flag::of("tau-low", "P", &["ser.filter.thresholds.tau_low"]).rare(),
@@ -86,11 +150,12 @@ impl Layered for Ser {
             Flag::change(
                 "min-count",
                 "N",
-                &["ser.filter.thresholds.min_count"],
-                "Pairs that a learning status needs [default: 1 % of the pool, at least 32]",
+                &["ser.filter.thresholds.min_count", "ser.calibrated.min_count"],
+                "Pairs that a learning status, or the calibrated filter, needs [default: 1 % of the pool, at least 32]",
                 |config: &mut Config, count, _| {
                     let count = count.parse().map_err(|_| "not a whole number".to_owned())?;
                     config.ser.filter.thresholds.min_count = MinCount::Absolute(count);
+                    config.ser.calibrated.min_count = MinCount::Absolute(count);
                     Ok(())
                 },
             )
@@ -135,6 +200,7 @@ impl Layered for Ser {
     }
 
     fn settle(config: &mut Config, given: &Given) -> Result<(), Failure> {
+        real::settle(config, given)?;
         let model = config.model.as_deref();
         lengths::cap(
             &mut config.ser.max_length,
@@ -157,17 +223,22 @@ impl Layered for Ser {
         policy::settle(&mut config.policy, given);
         config.check_policies()?;
         config.ser.check()?;
-        check_inputs(&config.own(), given)
+        check_inputs(&config.own(), given)?;
+        real::check(config, given)
     }
 
     fn preview(config: &Config) -> Option<Preview> {
         let training = |name, share, times, passes| Training {
             name,
             share,
+            pool: false,
             train: config.ser.train.clone(),
             times,
             passes,
         };
+        if config.is_real() {
+            return real::preview(config);
+        }
         let seed = training("seed", 0.7 * config.ser.seed_share, 1, 0);
         let loops = training("loops, all kept", 0.7, config.ser.max_loops as u64, 1);
         let left_out = "fine-tuning, controls, the all-labels model and policies; a loop keeps a part of the \
@@ -181,11 +252,24 @@ impl Layered for Ser {
     }
 
     fn inputs(config: &Config) -> Inputs<'_> {
-        config.own().inputs()
+        real::inputs(config)
     }
 
     fn run(start: &Start<'_, Config>) -> Result<(), Failure> {
         super::run(start)
+    }
+}
+
+/// The options of the paper that differ from the defaults of the other recipes.
+fn as_in_the_paper(config: &mut Config, given: &Given) {
+    if !given.typed("ser.score_centre") {
+        config.ser.score_centre = ScoreCentre::None;
+    }
+    if !given.typed("ser.retrain_from") {
+        config.ser.retrain_from = RetrainFrom::Previous;
+    }
+    if !given.typed("ser.until_hard") {
+        config.ser.until_hard = true;
     }
 }
 

@@ -40,9 +40,9 @@ pub(crate) struct Round {
     pool_accuracy: Option<f64>,
     loops: usize,
     train_pairs: usize,
-    validation_accuracy: f64,
-    accuracy: f64,
-    interval: [f64; 2],
+    validation_accuracy: Option<f64>,
+    accuracy: Option<f64>,
+    interval: Option<[f64; 2]>,
     /// Seconds of the reward model's part.
     pub(super) seconds: f64,
 }
@@ -51,9 +51,9 @@ impl fmt::Display for Round {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{:<16} test accuracy {:.4}  ({} of {} pairs of its policy kept)",
+            "{:<16} test accuracy {}  ({} of {} pairs of its policy kept)",
             format!("ser-round{}", self.round),
-            self.accuracy,
+            super::four_digits(self.accuracy),
             self.kept,
             self.pairs,
         )
@@ -122,6 +122,7 @@ impl Run<'_> {
             let kept: usize = labels().map(|l| l.kept).sum();
             let right = labels().filter_map(|l| Some(l.label_precision? * l.kept as f64));
             let audited = labels().any(|l| l.label_precision.is_some());
+            let interval = done.test.test.as_ref().map(|test| test.interval);
             rounds.push(Round {
                 round,
                 policy: writer,
@@ -134,9 +135,9 @@ impl Run<'_> {
                 pool_accuracy: labels().find_map(|l| l.pool_accuracy),
                 loops: done.loops.iter().filter(|l| l.steps > 0).count(),
                 train_pairs: done.learnt.trained_on.len(),
-                validation_accuracy: done.test.validation.accuracy,
-                accuracy: done.test.test.accuracy,
-                interval: [done.test.interval.low, done.test.interval.high],
+                validation_accuracy: done.test.validation.map(|v| v.accuracy),
+                accuracy: done.test.accuracy(),
+                interval: interval.map(|interval| [interval.low, interval.high]),
                 seconds: done.loops.iter().map(|l| l.seconds).sum(),
             });
             if kept == 0 {

@@ -1,0 +1,236 @@
+//! What can be known of a seed model from the labels alone: each fold of the labels is predicted by a
+//! model that learnt from the others.
+
+use collimate_core::{Key, PreferencePair, Purpose};
+use collimate_data::TokenizedPair;
+use collimate_eval::pairwise_accuracy;
+use collimate_nn::HfReward;
+use collimate_reward::RewardModel;
+use collimate_status::PairCalibration;
+use collimate_train::hash_json;
+use rand::seq::SliceRandom;
+use serde::{Deserialize, Serialize};
+
+use super::outcome::{CrossFitReport, TriedLength};
+use super::recipe::SeedSteps;
+use super::session::{Length, Lesson, Session};
+use crate::RecipeError;
+use crate::groups::groups;
+
+/// Times that the number of passes may double, and halve.
+const DOUBLINGS: i32 = 4;
+const HALVINGS: i32 = 2;
+
+/// The cross-fit of a run.
+pub(crate) struct CrossFit {
+    /// The fold of each labelled pair.
+    pub(crate) folds: Vec<usize>,
+    /// Score gaps r(chosen) − r(rejected) of the labelled pairs, each by a model that has not seen it.
+    pub(crate) gaps: Vec<f64>,
+    pub(crate) report: CrossFitReport,
+}
+
+impl CrossFit {
+    /// The number of folds.
+    pub(crate) fn count(&self) -> usize {
+        self.report.folds
+    }
+
+    /// The labelled pairs outside a fold.
+    pub(crate) fn others(&self, seed: &[TokenizedPair], fold: usize) -> Vec<TokenizedPair> {
+        let pairs = seed.iter().zip(&self.folds);
+        let others = pairs.filter(|(_, of)| **of != fold);
+        others.map(|(pair, _)| pair.clone()).collect()
+    }
+
+    /// The model of a fold, which has seen all others; after the cross-fit it is on the disk.
+    pub(crate) fn model<B: HfReward>(
+        &self,
+        session: &mut Session<'_>,
+        start: &RewardModel<B>,
+        seed: &[TokenizedPair],
+        fold: usize,
+    ) -> Result<RewardModel<B>, RecipeError> {
+        let epochs = self.report.epochs;
+        let lesson = Lesson::plain(self.others(seed, fold), Length::Epochs(epochs));
+        let stage = session.train_unwatched(&stage_name(epochs, fold), start, lesson)?;
+        Ok(stage)
+    }
+}
+
+fn stage_name(epochs: f64, fold: usize) -> String {
+    format!("crossfit-{epochs}-fold{fold}")
+}
+
+/// Gaps of all labelled pairs under the models of one number of passes.
+#[derive(Serialize, Deserialize)]
+struct Tried {
+    gaps: Vec<f64>,
+}
+
+/// Cuts the labels into folds by prompt and predicts each; the number of passes is the one with the
+/// smallest log loss, each with its own fitted slope.
+pub(crate) fn run<B: HfReward>(
+    session: &mut Session<'_>,
+    start: &RewardModel<B>,
+    pairs: &[PreferencePair],
+    seed: &[TokenizedPair],
+) -> Result<CrossFit, RecipeError> {
+    let folds = folds(pairs, session.config.folds, session.key("folds"));
+    let count = folds.iter().copied().max().unwrap_or(0) + 1;
+    let mut fit = CrossFit {
+        folds,
+        gaps: Vec::new(),
+        report: CrossFitReport {
+            folds: count,
+            tried: Vec::new(),
+            epochs: session.config.train.epochs,
+            accuracy: pairwise_accuracy(&[(0.0, 0.0)])?,
+            calibration: PairCalibration { slope: 0.0 },
+            reliability: collimate_eval::calibration(&[(0.0, 0.0)], 1)?,
+        },
+    };
+    let base = session.config.train.epochs;
+    let mut best: Option<(f64, f64)> = None;
+    let mut tried: Vec<TriedLength> = Vec::new();
+    let mut gaps_of_best = Vec::new();
+    let mut attempt = |session: &mut Session<'_>, epochs: f64| -> Result<bool, RecipeError> {
+        let result = try_length(session, start, seed, &fit, epochs)?;
+        let calibration = PairCalibration::fit(&result.gaps)?;
+        let losses = result.gaps.iter().map(|gap| calibration.log_loss(*gap));
+        let log_loss = losses.sum::<f64>() / result.gaps.len().max(1) as f64;
+        tried.push(TriedLength {
+            epochs,
+            log_loss,
+            accuracy: pairwise_accuracy(&as_scores(&result.gaps))?.accuracy,
+        });
+        let better = best.is_none_or(|(_, least)| log_loss < least);
+        if better {
+            best = Some((epochs, log_loss));
+            gaps_of_best = result.gaps;
+        }
+        Ok(better)
+    };
+    attempt(session, base)?;
+    if session.config.seed_steps == SeedSteps::CrossFitted {
+        let mut doubled = false;
+        for power in 1..=DOUBLINGS {
+            if !attempt(session, base * 2_f64.powi(power))? {
+                break;
+            }
+            doubled = true;
+        }
+        for power in 1..=HALVINGS {
+            if doubled || !attempt(session, base * 0.5_f64.powi(power))? {
+                break;
+            }
+        }
+    }
+    let epochs = best.map_or(base, |(epochs, _)| epochs);
+    let slope = PairCalibration::fit(&gaps_of_best)?;
+    let scaled: Vec<f64> = gaps_of_best.iter().map(|gap| slope.slope * gap).collect();
+    fit.report = CrossFitReport {
+        folds: count,
+        epochs,
+        accuracy: pairwise_accuracy(&as_scores(&gaps_of_best))?,
+        calibration: slope,
+        reliability: collimate_eval::calibration(&as_scores(&scaled), 5)?,
+        tried,
+    };
+    fit.gaps = gaps_of_best;
+    for tried in &fit.report.tried {
+        if tried.epochs != epochs {
+            for fold in 0..count {
+                session.forget(&stage_name(tried.epochs, fold))?;
+            }
+        }
+    }
+    Ok(fit)
+}
+
+fn as_scores(gaps: &[f64]) -> Vec<(f32, f32)> {
+    gaps.iter().map(|gap| (*gap as f32, 0.0)).collect()
+}
+
+fn try_length<B: HfReward>(
+    session: &mut Session<'_>,
+    start: &RewardModel<B>,
+    seed: &[TokenizedPair],
+    fit: &CrossFit,
+    epochs: f64,
+) -> Result<Tried, RecipeError> {
+    let inputs = hash_json(&(session.config, seed, &fit.folds, &session.start));
+    session.cached(&format!("crossfit-{epochs}"), &inputs, |session| {
+        let mut gaps = vec![0.0; seed.len()];
+        for fold in 0..fit.count() {
+            let name = stage_name(epochs, fold);
+            let lesson = Lesson::plain(fit.others(seed, fold), Length::Epochs(epochs));
+            let model = session.train_unwatched(&name, start, lesson)?;
+            let held: Vec<usize> = (0..seed.len())
+                .filter(|&index| fit.folds[index] == fold)
+                .collect();
+            let pairs: Vec<TokenizedPair> = held.iter().map(|&index| seed[index].clone()).collect();
+            let scores = session.scores(&model, &pairs, &name, "held-out labelled")?;
+            for (index, (chosen, rejected)) in held.into_iter().zip(scores) {
+                gaps[index] = f64::from(chosen) - f64::from(rejected);
+            }
+        }
+        Ok(Tried { gaps })
+    })
+}
+
+/// The fold of each pair: prompts are drawn in a keyed order into the fold that has the fewest pairs.
+/// Where fewer prompts than folds have labels, pairs are drawn one by one.
+fn folds(pairs: &[PreferencePair], count: usize, key: Key) -> Vec<usize> {
+    let mut of_pair = groups(pairs);
+    let mut sizes = vec![0_usize; of_pair.iter().max().map_or(0, |last| last + 1)];
+    if sizes.len() < count {
+        of_pair = (0..pairs.len()).collect();
+        sizes = vec![0; pairs.len()];
+    }
+    for &group in &of_pair {
+        sizes[group] += 1;
+    }
+    let mut order: Vec<usize> = (0..sizes.len()).collect();
+    order.shuffle(&mut key.rng(Purpose::Split));
+    let mut filled = vec![0_usize; count.min(pairs.len()).max(1)];
+    let mut fold_of = vec![0; sizes.len()];
+    for group in order {
+        let (fold, _) = (filled.iter().enumerate())
+            .min_by_key(|(_, filled)| **filled)
+            .unwrap_or((0, &0));
+        fold_of[group] = fold;
+        filled[fold] += sizes[group];
+    }
+    of_pair.into_iter().map(|group| fold_of[group]).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn folds_keep_prompts_together_and_are_of_like_size() {
+        let pairs: Vec<_> = (0..60)
+            .map(|i| PreferencePair::new(format!("prompt {}", i / 3), "x", format!("y{i}")))
+            .collect();
+        let folds = folds(&pairs, 5, Key::new(1, "folds"));
+        for three in folds.chunks(3) {
+            assert!(three.iter().all(|fold| *fold == three[0]), "{three:?}");
+        }
+        for fold in 0..5 {
+            assert_eq!(folds.iter().filter(|of| **of == fold).count(), 12);
+        }
+    }
+
+    #[test]
+    fn one_prompt_is_cut_by_pairs() {
+        let pairs: Vec<_> = (0..10)
+            .map(|i| PreferencePair::new("one", "x", format!("y{i}")))
+            .collect();
+        let folds = folds(&pairs, 5, Key::new(1, "folds"));
+        for fold in 0..5 {
+            assert_eq!(folds.iter().filter(|of| **of == fold).count(), 2);
+        }
+    }
+}

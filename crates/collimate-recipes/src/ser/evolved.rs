@@ -1,0 +1,204 @@
+//! A run of SER: the seed model, the recipes, and what they are compared with.
+
+use collimate_data::{HiddenLabelPool, TextTokenizer};
+use collimate_nn::HfReward;
+use collimate_reward::RewardModel;
+use collimate_run::RunContext;
+
+use super::config::{Control, SerConfig};
+use super::cross_fit;
+use super::data::SerData;
+use super::final_test::{self, Candidate};
+use super::fingerprint::fingerprint;
+use super::loops::{Evolution, Evolved, LoopInputs, LoopRule, TokenizedPool};
+use super::noise::NoiseTokens;
+use super::outcome::{EvolvedReward, SerOutcome, Steps, TrainedReward};
+use super::recipe::Recipe;
+use super::session::{Length, Lesson, Session, for_scores};
+use super::warnings::{self, warnings};
+use super::{ask, controls, ensemble, gain, overlap};
+use crate::RecipeError;
+use crate::groups::groups;
+
+/// Evolves a reward model from the labelled seed of `data`.
+///
+/// `start` is the model that the seed stage starts from: an SFT model's backbone with a fresh
+/// head. The run folder must have been created with the same options: a killed run goes on where
+/// it stopped and ends with the same bytes.
+///
+/// # Errors
+/// Options out of range, data that cannot be tokenised, a loss or score that is not finite, files
+/// that cannot be written, an interrupt.
+pub fn evolve<B: HfReward>(
+    start: &RewardModel<B>,
+    tokenizer: &TextTokenizer,
+    data: SerData,
+    config: &SerConfig,
+    context: &mut RunContext<'_>,
+) -> Result<SerOutcome<B>, RecipeError> {
+    config.check()?;
+    let tokenizer = &for_scores(tokenizer, config);
+    let mut session = Session {
+        config,
+        tokenizer,
+        run: context.run,
+        interrupt: context.interrupt,
+        progress: context.progress,
+        validation: Vec::new(),
+        noise: None,
+        start: fingerprint(start),
+    };
+    session.validation = session.encode(&data.validation)?;
+    let test = session.encode(&data.test)?;
+    let (seed_pairs, seed) = session.encode_different("the labelled seed", &data.seed)?;
+    let tokenized = TokenizedPool::new(&session, &data.pool)?;
+    let texts = seed.iter().chain(tokenized.pairs());
+    session.noise = Some(NoiseTokens::of(tokenizer, texts)?);
+
+    let cross = match config.cross_fits() {
+        true => Some(cross_fit::run(&mut session, start, &seed_pairs, &seed)?),
+        false => None,
+    };
+    let length = match &cross {
+        Some(cross) => Length::Epochs(cross.report.epochs),
+        None => Length::Configured,
+    };
+    let zero = session.train("loop0", start, Lesson::plain(seed.clone(), length))?;
+    let inputs = LoopInputs {
+        start,
+        zero: &zero,
+        seed: &seed,
+        trained_on: &seed,
+        tokenized: &tokenized,
+        auditor: data.auditor.as_ref(),
+        cross: cross.as_ref(),
+    };
+    let asked = ask::ask(&mut session, &inputs, &data.pool)?;
+    let evolved = evolve_by(&mut session, config.recipe, "", &inputs, data.pool.clone())?;
+    let mut models = vec![
+        Candidate::new(
+            "loop0",
+            vec![zero.model.clone()],
+            seed.len(),
+            Steps::of(evolved.retrain_from, zero.steps, &[]),
+            zero.validation,
+        ),
+        candidate_of("ser", &evolved, seed.len()),
+    ];
+    let mut teachers = evolved.teachers.clone();
+    for &recipe in &config.recipes()[1..] {
+        let name = recipe.name();
+        let other = evolve_by(&mut session, recipe, name, &inputs, data.pool.clone())?;
+        models.push(candidate_of(name, &other, seed.len()));
+        if teachers.is_empty() {
+            teachers = other.teachers;
+        }
+    }
+    if config.baseline
+        && let Some(labelled) = &data.labelled_pool
+    {
+        let mut all = seed.clone();
+        all.extend(session.encode_different("the labelled pool", labelled)?.1);
+        let pairs = all.len();
+        let full = session.train("full", start, Lesson::plain(all, Length::Configured))?;
+        models.push(Candidate::new(
+            "full",
+            vec![full.model],
+            pairs,
+            Steps::of(evolved.retrain_from, full.steps, &[]),
+            full.validation,
+        ));
+    }
+    let measured = !(test.is_empty() && session.validation.is_empty());
+    for &control in config.controls.iter().filter(|_| measured) {
+        let setting = controls::Setting {
+            loop_inputs: &inputs,
+            evolved: &evolved,
+            teachers: &teachers,
+            data: &data,
+        };
+        models.extend(controls::run(&mut session, control, &setting)?);
+    }
+    let gain = match config.check_gain {
+        true => gain::check(&mut session, config.recipe, &inputs, &data.pool)?,
+        false => None,
+    };
+    let unseen = overlap::unseen(&data);
+    let groups = groups(&data.test);
+    let mut reward_models = Vec::new();
+    for candidate in models.iter().filter(|candidate| {
+        ["loop0", "ser", "full", Control::SeedEnsemble.name()].contains(&candidate.name())
+    }) {
+        let mut centre = 0.0;
+        for model in candidate.models() {
+            let of_one = session.centre(model, &seed, candidate.name())?;
+            centre += of_one / candidate.models().len() as f64;
+        }
+        reward_models.push(EvolvedReward {
+            name: candidate.name().to_owned(),
+            models: candidate.models().to_vec(),
+            centre,
+        });
+    }
+    let centre = reward_models[1].centre;
+    let (models, significance) =
+        final_test::test(&mut session, "test", models, &test, &groups, &unseen)?;
+    let mut warnings = warnings(&evolved.loops, &unseen);
+    warnings.extend(gain.as_ref().and_then(warnings::no_gain));
+    if !measured && !config.controls.is_empty() {
+        warnings.push(warnings::NOT_MEASURED.to_owned());
+    }
+    let seconds = evolved.loops.iter().map(|l| l.seconds).sum();
+    let (ask_next, agreement) = match asked {
+        Some(asked) => (asked.next, Some(asked.agreement)),
+        None => (Vec::new(), None),
+    };
+    Ok(SerOutcome {
+        learnt: TrainedReward {
+            model: evolved.model,
+            centre,
+            seed,
+            trained_on: evolved.trained_on,
+        },
+        reward_models,
+        fine_tuning_labels: data.fine_tuning_labels,
+        loops: evolved.loops,
+        models,
+        significance,
+        cross_fit: cross.map(|cross| cross.report),
+        agreement,
+        gain,
+        self_labels: evolved.self_labels,
+        ask_next,
+        warnings,
+        seconds,
+    })
+}
+
+fn candidate_of<B: HfReward>(name: &str, evolved: &Evolved<B>, labels: usize) -> Candidate<B> {
+    let models = vec![evolved.model.clone()];
+    Candidate::new(name, models, labels, evolved.steps(), evolved.validation())
+}
+
+/// Runs one recipe from Loop 0; the names of its stages begin with `name`.
+pub(crate) fn evolve_by<B: HfReward>(
+    session: &mut Session<'_>,
+    recipe: Recipe,
+    name: &str,
+    inputs: &LoopInputs<'_, B>,
+    pool: HiddenLabelPool,
+) -> Result<Evolved<B>, RecipeError> {
+    let config = session.config;
+    let rule = match recipe {
+        Recipe::Paper => LoopRule::Paper(config.filter, config.statuses.clone()),
+        Recipe::Calibrated => LoopRule::Calibrated,
+        Recipe::NoisyEnsemble => return ensemble::run(session, name, inputs, &pool),
+    };
+    let evolution = Evolution {
+        name,
+        rule,
+        retrain_from: config.retrains_from(recipe),
+        steps: None,
+    };
+    evolution.run(session, inputs, pool)
+}

@@ -1,0 +1,248 @@
+//! The filter that knows its precision.
+
+use collimate_core::{Kept, LeaveReason, Left, OptionError, Selection};
+use serde::{Deserialize, Serialize};
+
+use crate::counts::PairCounts;
+use crate::filter::spread_of;
+use crate::lengths::balance;
+use crate::{Decision, LearningStatus, LongerWins, MinCount, PairCalibration, StatusError};
+
+/// Options of the calibrated filter.
+///
+/// | field | default | range |
+/// |---|---|---|
+/// | `precision` | 0.9 | above 0.5 and below 1 |
+/// | `ceiling` | none | above 0.5, at most 1 |
+/// | `length_balance` | true | |
+/// | `min_count` | max(32, 1 % of the initial pool) | at least 1 |
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(default, deny_unknown_fields)]
+pub struct CalibratedConfig {
+    /// Probability of being right that a kept label has at least, above 0.5 and below 1.
+    pub precision: f64,
+    /// Share of the human labels that are right, above 0.5 and at most 1, where it is known (two labels
+    /// for the same pairs, or `collimate label`'s consistency). Labels by noisy annotators agree with
+    /// no model more often than this share, so `precision` is then meant for the truth behind
+    /// them. Null takes the labels as the truth.
+    pub ceiling: Option<f64>,
+    /// Keep the longer answer as the better one in the same share of pairs as the human labels do.
+    pub length_balance: bool,
+    /// Number of pairs that must pass; with fewer the filter keeps none.
+    pub min_count: MinCount,
+}
+
+impl Default for CalibratedConfig {
+    fn default() -> Self {
+        Self {
+            precision: 0.9,
+            ceiling: None,
+            length_balance: true,
+            min_count: MinCount::default(),
+        }
+    }
+}
+
+impl CalibratedConfig {
+    /// Checks every field against its range.
+    ///
+    /// # Errors
+    /// [`StatusError::OutOfRange`] for the first violation.
+    pub fn check(&self) -> Result<(), StatusError> {
+        let Self {
+            precision, ceiling, ..
+        } = *self;
+        let allowed = "above 0.5 and below 1";
+        let holds = precision > 0.5 && precision < 1.0;
+        OptionError::check("calibrated.precision", precision, allowed, holds)?;
+        if let Some(ceiling) = ceiling {
+            let allowed = "above 0.5 and at most 1, or absent where it is not known";
+            let holds = ceiling > 0.5 && ceiling <= 1.0;
+            OptionError::check("calibrated.ceiling", ceiling, allowed, holds)?;
+        }
+        self.min_count.check("calibrated.min_count")
+    }
+
+    /// The probability of agreeing with a human label from which on a pair is kept.
+    ///
+    /// ```text
+    /// threshold = precision · c + (1 − precision) · (1 − c)
+    /// ```
+    ///
+    /// A label that is right with probability `precision` agrees with an annotator who is right with
+    /// probability c that often; without a ceiling c is 1.
+    ///
+    /// # Examples
+    /// ```
+    /// use collimate_status::CalibratedConfig;
+    /// let config = CalibratedConfig { ceiling: Some(0.8), ..CalibratedConfig::default() };
+    /// assert!((config.threshold() - 0.74).abs() < 1e-12);
+    /// ```
+    pub fn threshold(&self) -> f64 {
+        let ceiling = self.ceiling.unwrap_or(1.0);
+        self.precision * ceiling + (1.0 - self.precision) * (1.0 - ceiling)
+    }
+}
+
+/// The checked calibrated filter of one loop: it keeps the pairs whose label is right with the wanted
+/// probability, or none where too few are.
+///
+/// The paper's thresholds on single answers say nothing about how many labels are wrong. This filter
+/// takes the pair's score gap, maps it to a probability that was fitted on labelled pairs which the
+/// model had not seen ([`PairCalibration`]), and refuses where it finds fewer than `min_count` pairs:
+/// there self-labels do harm.
+///
+/// # Examples
+/// ```
+/// use collimate_status::{CalibratedConfig, CalibratedFilter, LearningStatus, MinCount, PairCalibration};
+/// let config = CalibratedConfig { min_count: MinCount::Absolute(1), ..CalibratedConfig::default() };
+/// let filter = CalibratedFilter::new(config, PairCalibration { slope: 0.5 }, 2)?;
+/// // σ(0.5 · 2) = 0.73 is not enough, σ(0.5 · 5) = 0.92 is.
+/// let decision = filter.decide(&[(1.0, -1.0), (-2.0, 3.0)]);
+/// assert_eq!(decision.status, Some(LearningStatus::Confident));
+/// assert_eq!((decision.selection.kept[0].index, decision.selection.kept[0].swapped), (1, true));
+/// # Ok::<(), collimate_status::StatusError>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct CalibratedFilter {
+    config: CalibratedConfig,
+    calibration: PairCalibration,
+    min_count: usize,
+    longer_wins: Option<LongerWins>,
+    go_anyway: bool,
+}
+
+impl CalibratedFilter {
+    /// A filter for a pool that had `initial_pool` pairs before the first loop.
+    ///
+    /// # Errors
+    /// As [`CalibratedConfig::check`]; [`StatusError::OutOfRange`] for a slope that is negative or not
+    /// finite.
+    pub fn new(
+        config: CalibratedConfig,
+        calibration: PairCalibration,
+        initial_pool: usize,
+    ) -> Result<Self, StatusError> {
+        config.check()?;
+        let slope = calibration.slope;
+        let holds = slope.is_finite() && slope >= 0.0;
+        OptionError::check("slope", slope, "finite and at least 0", holds)?;
+        Ok(Self {
+            config,
+            calibration,
+            min_count: config.min_count.count(initial_pool),
+            longer_wins: None,
+            go_anyway: false,
+        })
+    }
+
+    /// The same filter, which knows how often the longer answer wins among the human labels.
+    #[must_use]
+    pub fn with_longer_wins(self, longer_wins: LongerWins) -> Self {
+        Self {
+            longer_wins: self.config.length_balance.then_some(longer_wins),
+            ..self
+        }
+    }
+
+    /// The same filter without the refusal: it keeps the `min_count` surest pairs at least, however
+    /// unsure they are. A measurement, to see if the refusal was right.
+    #[must_use]
+    pub fn going_anyway(self) -> Self {
+        Self {
+            go_anyway: true,
+            ..self
+        }
+    }
+
+    /// Decides over the scores of both answers of every pair left in the pool, without lengths.
+    ///
+    /// The answer with the larger score becomes `chosen`. A pair with equal scores is left, and one
+    /// with a score that is not finite. The score of a kept pair is the probability that its label
+    /// agrees with a human one.
+    pub fn decide(&self, scores: &[(f32, f32)]) -> Decision {
+        self.decide_of_lengths(scores, &[])
+    }
+
+    /// Decides as [`decide`](Self::decide), and leaves the least sure pairs of the kind (longer answer
+    /// wins, or loses) that is too frequent among the kept. `lengths` are those of both answers of
+    /// each pair, in tokens; a pair beyond the end of the list has no length.
+    pub fn decide_of_lengths(&self, scores: &[(f32, f32)], lengths: &[(usize, usize)]) -> Decision {
+        let sure = |&(first, second): &(f32, f32)| {
+            let gap = (f64::from(first) - f64::from(second)).abs();
+            self.calibration.probability(gap)
+        };
+        let finite = |&(first, second): &(f32, f32)| first.is_finite() && second.is_finite();
+        let tie = |&(first, second): &(f32, f32)| first == second;
+        let threshold = self.config.threshold();
+        let mut counts = PairCounts {
+            pairs: scores.len(),
+            ..PairCounts::default()
+        };
+        let mut kept = Vec::new();
+        for (index, pair) in scores.iter().enumerate() {
+            if !finite(pair) {
+                counts.not_finite += 1;
+            } else if tie(pair) {
+                counts.ties += 1;
+            } else {
+                kept.push(Kept {
+                    index,
+                    swapped: pair.1 > pair.0,
+                    score: sure(pair),
+                });
+            }
+        }
+        // The surest first; equally sure: the smaller index.
+        kept.sort_by(|a, b| b.score.total_cmp(&a.score).then(a.index.cmp(&b.index)));
+        counts.confident = kept.partition_point(|kept| kept.score >= threshold);
+        let passes = counts.confident >= self.min_count;
+        kept.truncate(match (passes, self.go_anyway) {
+            (true, _) => counts.confident,
+            (false, true) => self.min_count,
+            (false, false) => 0,
+        });
+        let over = match self.longer_wins {
+            Some(longer_wins) => balance(&mut kept, lengths, longer_wins),
+            None => Vec::new(),
+        };
+        let mut reasons = vec![None; scores.len()];
+        for (index, pair) in scores.iter().enumerate() {
+            reasons[index] = Some(match () {
+                () if !finite(pair) => LeaveReason::NotFinite,
+                () if tie(pair) => LeaveReason::Tie,
+                () if !passes && sure(pair) >= threshold => LeaveReason::Converged,
+                () => LeaveReason::BelowThreshold,
+            });
+        }
+        for &index in &over {
+            reasons[index] = Some(LeaveReason::LengthBalance);
+        }
+        for kept in &kept {
+            reasons[kept.index] = None;
+        }
+        kept.sort_by_key(|kept| kept.index);
+        let left = reasons.iter().enumerate();
+        let left = left.filter_map(|(index, reason)| {
+            Some(Left {
+                index,
+                reason: (*reason)?,
+            })
+        });
+        let goes = passes || (self.go_anyway && !kept.is_empty());
+        Decision {
+            status: Some(match goes {
+                true => LearningStatus::Confident,
+                false => LearningStatus::NoConfidence,
+            }),
+            selection: Selection {
+                left: left.collect(),
+                kept,
+            },
+            counts,
+            min_count: self.min_count,
+            probabilities: spread_of(|| scores.iter().filter(|pair| finite(pair)).map(sure)),
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! From the score gap of a pair to a probability.
+
+use serde::{Deserialize, Serialize};
+
+use crate::StatusError;
+
+/// A map from the score gap of a pair to the probability that the first answer is better.
+///
+/// ```text
+/// P(first is better) = σ(a · (r₁ − r₂))
+/// ```
+///
+/// One number `a` is fitted on pairs that the model has not learnt from. There is no offset: the
+/// order of the two answers means nothing. Reward models are over-confident on new pairs, so `a` is
+/// mostly below 1.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PairCalibration {
+    /// The slope a, at least 0; 0 says nothing about any pair.
+    pub slope: f64,
+}
+
+/// Bisections of the slope: the interval ends below the last digit of an f64.
+const BISECTIONS: usize = 200;
+
+impl PairCalibration {
+    /// Fits the slope to gaps r(chosen) − r(rejected) of labelled pairs under models that have not
+    /// learnt from them, by maximum a posteriori with the weak prior a ~ N(1, 1), a ≥ 0:
+    ///
+    /// ```text
+    /// a = argmin Σ ln(1 + exp(−a·gapᵢ)) + (a − 1)²/2
+    /// ```
+    ///
+    /// # Errors
+    /// [`StatusError::PairNotFinite`] with the first gap that is not finite.
+    ///
+    /// # Examples
+    /// ```
+    /// use collimate_status::PairCalibration;
+    /// // Gaps of 4 whose sign is right in three of four cases: the pairs are worth much less than σ(4).
+    /// let gaps: Vec<f64> = (0..400).map(|i| if i % 4 == 0 { -4.0 } else { 4.0 }).collect();
+    /// let calibration = PairCalibration::fit(&gaps)?;
+    /// assert!((calibration.probability(4.0) - 0.75).abs() < 0.005);
+    /// # Ok::<(), collimate_status::StatusError>(())
+    /// ```
+    pub fn fit(gaps: &[f64]) -> Result<Self, StatusError> {
+        Self::fit_to(gaps, None)
+    }
+
+    /// Fits the slope of one model to the probabilities that another gives the same pairs: the gaps
+    /// are r₁ − r₂, the targets probabilities that the first answer is better.
+    ///
+    /// # Errors
+    /// As [`fit`](Self::fit), [`StatusError::Length`], and a target outside [0, 1].
+    pub fn fit_targets(gaps: &[f64], targets: &[f64]) -> Result<Self, StatusError> {
+        if gaps.len() != targets.len() {
+            return Err(StatusError::Length {
+                what: "targets",
+                given: targets.len(),
+                wanted: gaps.len(),
+            });
+        }
+        if let Some(index) = targets.iter().position(|t| !(0.0..=1.0).contains(t)) {
+            let (what, value) = ("the target", targets[index]);
+            return Err(StatusError::PairNotFinite { what, index, value });
+        }
+        Self::fit_to(gaps, Some(targets))
+    }
+
+    fn fit_to(gaps: &[f64], targets: Option<&[f64]>) -> Result<Self, StatusError> {
+        if let Some(index) = gaps.iter().position(|gap| !gap.is_finite()) {
+            let (what, value) = ("the score gap", gaps[index]);
+            return Err(StatusError::PairNotFinite { what, index, value });
+        }
+        // The derivative grows with a: its only root is found by bisection.
+        let derivative = |a: f64| {
+            let pairs = gaps.iter().enumerate();
+            let pull: f64 = pairs
+                .map(|(index, &gap)| {
+                    let target = targets.map_or(1.0, |targets| targets[index]);
+                    gap * (sigmoid(a * gap) - target)
+                })
+                .sum();
+            pull + a - 1.0
+        };
+        if derivative(0.0) >= 0.0 {
+            return Ok(Self { slope: 0.0 });
+        }
+        let (mut low, mut high) = (0.0, 1.0);
+        while derivative(high) < 0.0 && high < f64::MAX / 4.0 {
+            high *= 2.0;
+        }
+        for _ in 0..BISECTIONS {
+            let middle = 0.5 * (low + high);
+            if derivative(middle) < 0.0 {
+                low = middle;
+            } else {
+                high = middle;
+            }
+        }
+        Ok(Self {
+            slope: 0.5 * (low + high),
+        })
+    }
+
+    /// Probability that the first answer is better, from the gap r₁ − r₂.
+    pub fn probability(&self, gap: f64) -> f64 {
+        sigmoid(self.slope * gap)
+    }
+
+    /// −ln of the probability of what is true, in nats, from the gap r(better) − r(worse).
+    pub fn log_loss(&self, gap: f64) -> f64 {
+        let x = self.slope * gap;
+        (-x.abs()).exp().ln_1p() + (-x).max(0.0)
+    }
+}
+
+/// σ(x); finite for every x, NaN for NaN.
+pub(crate) fn sigmoid(x: f64) -> f64 {
+    if x >= 0.0 {
+        1.0 / (1.0 + (-x).exp())
+    } else {
+        let e = x.exp();
+        e / (1.0 + e)
+    }
+}
