@@ -206,6 +206,31 @@ fn a_stopped_session_goes_on_where_it_stopped() {
     assert_eq!(labelling.end().0, Some(143));
 }
 
+/// A prompt with four answers has six pairs, of which up to three are asked.
+#[test]
+fn pools_of_answers_are_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let row = json!({ "prompt": "2+2?", "responses": ["1", "2", "3", "4"] });
+    fs::write(folder.join("pool.jsonl"), format!("{row}\n")).unwrap();
+    for (more, total) in [(&[][..], 3), (&["--pairs-per-prompt", "9"], 6)] {
+        let out = format!("labels-{total}.jsonl");
+        let arguments = ["--from", "pool.jsonl", "--out", &out, "--repeat", "0"];
+        let arguments: Vec<&str> = arguments.iter().chain(more).copied().collect();
+        let labelling = Labelling::start(folder, &arguments);
+        assert_eq!(labelling.state("me")["total"], total);
+        labelling.post("/api/finish", &json!({ "labeller": "me" }));
+        assert_eq!(labelling.end().0, Some(0));
+    }
+    fs::write(folder.join("prompts.jsonl"), "{\"prompt\":\"q\"}\n").unwrap();
+    let arguments = ["--from", "prompts.jsonl", "--out", "new.jsonl"];
+    let stderr = text(&run("label", folder, &arguments).stderr);
+    assert!(
+        stderr.contains("prompts.jsonl: no row has two answers"),
+        "{stderr}"
+    );
+}
+
 #[test]
 fn rows_without_labels_are_read() {
     let folder = tempfile::tempdir().unwrap();
@@ -249,6 +274,11 @@ fn bad_options_are_refused_on_one_line() {
     let folder = workplace(4);
     let folder = folder.path();
     refused(folder, &["--repeat", "1.5"], "--repeat is 1.5: in [0, 1]");
+    refused(
+        folder,
+        &["--pairs-per-prompt", "0"],
+        "--pairs-per-prompt 0: at least 1",
+    );
     refused(folder, &["--limit", "0"], "--limit is 0: at least 1");
     refused(
         folder,
@@ -283,13 +313,12 @@ fn bad_options_are_refused_on_one_line() {
         rows(1).join("\n") + "\n"
     );
 
-    let broken =
-        "{\"prompt\":\"q\",\"response_a\":\"a\",\"response_b\":\"b\"}\n{\"prompt\":\"q\"}\n";
+    let broken = "{\"prompt\":\"q\",\"response_a\":\"a\",\"response_b\":\"b\"}\n{\"prompt\":7}\n";
     fs::write(folder.join("broken.jsonl"), broken).unwrap();
     refused(
         folder,
         &["--from", "broken.jsonl"],
-        "broken.jsonl, line 2: missing field `response_a`",
+        "broken.jsonl, line 2: ",
     );
 }
 

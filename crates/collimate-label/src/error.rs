@@ -18,7 +18,7 @@ pub enum LabelError {
     Name {
         /// The name.
         name: String,
-        /// What a name may be.
+        /// The names that are allowed.
         allowed: &'static str,
     },
     /// No pair to label.
@@ -34,7 +34,7 @@ pub enum LabelError {
         path: PathBuf,
         /// The line, from 1.
         line: usize,
-        /// What is wrong and what to do.
+        /// The trouble and the remedy.
         what: String,
     },
     /// An event that does not fit the session.

@@ -27,7 +27,7 @@ pub(crate) struct Journal {
     length: u64,
 }
 
-/// What opening a journal found.
+/// The findings of an opened journal.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Resumed {
     /// Decisions and undos that were taken up again.

@@ -66,7 +66,7 @@ pub struct Shown<'a> {
 /// The remedy for a journal that was changed by hand.
 const MEND: &str = "repair the journal, or give another --out";
 
-/// What may be a labeller's name.
+/// The names that a labeller may have.
 const NAMES: &str = "give 1 to 64 characters, none of them a control character";
 
 /// Returns the name without blanks around it.

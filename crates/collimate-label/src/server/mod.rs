@@ -23,6 +23,9 @@ const CONNECTIONS: usize = 64;
 /// Time between two looks at the wish to stop.
 const TICK: Duration = Duration::from_millis(100);
 
+/// Time for the last answer to leave, before the program may end.
+const GRACE: Duration = Duration::from_millis(200);
+
 /// Texts of the page that the session does not know.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Page {
@@ -132,12 +135,14 @@ impl Server {
                 Err(_) => break Ended::Stopped,
             }
         };
-        let mut desk = self
+        let desk = self
             .shared
             .desk
             .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        (desk.take(), ended)
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        std::thread::sleep(GRACE);
+        (desk, ended)
     }
 }
 

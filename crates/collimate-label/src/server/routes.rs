@@ -1,4 +1,4 @@
-//! What each address of the server does.
+//! The addresses of the server, and the work of each.
 
 use std::io::Read;
 use std::sync::PoisonError;

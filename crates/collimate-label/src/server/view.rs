@@ -1,4 +1,4 @@
-//! What the page shows.
+//! The state of a labelling as the page gets it.
 
 use collimate_core::Prompt;
 use serde::Serialize;
@@ -33,7 +33,7 @@ struct Turn {
     role: Option<&'static str>,
     #[serde(flatten)]
     text: Text,
-    /// What a message says beside its text, such as calls of tools.
+    /// Keys of a message beside its text, such as calls of tools.
     further: Option<String>,
 }
 

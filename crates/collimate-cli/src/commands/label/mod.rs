@@ -26,8 +26,8 @@ use crate::{files, runs};
 /// Only this computer reaches the page. Ctrl-C, or the button on the page, ends the program.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Files of pairs to label: preference pairs of any format (their labels are left out of sight), or rows
-    /// with `prompt`, `response_a` and `response_b`
+    /// Files to label: rows with `prompt` and answers in `response_a`, `response_b` or a list `responses`, or
+    /// preference pairs of any format, whose labels are left out of sight
     #[arg(long, required = true, num_args = 1.., value_name = "FILE")]
     from: Vec<PathBuf>,
     /// File of labels to write, or to go on with
@@ -42,6 +42,9 @@ pub(crate) struct Args {
     /// Label only the first N pairs, the same ones for every labeller
     #[arg(long, value_name = "N")]
     limit: Option<usize>,
+    /// Pairs of a prompt with more than two answers
+    #[arg(long, value_name = "N", default_value_t = 3)]
+    pairs_per_prompt: usize,
     /// Seed of the order, the sides and the repeats
     #[arg(long, value_name = "N", default_value_t = SessionOptions::default().seed)]
     seed: u64,
@@ -77,6 +80,9 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         limit: args.limit,
     };
     options.check().map_err(|error| format!("--{error}"))?;
+    if args.pairs_per_prompt == 0 {
+        return Err("--pairs-per-prompt 0: at least 1".into());
+    }
     common::check_writable(&args.out)?;
     for input in &args.from {
         common::check_other(&args.out, input)?;
@@ -113,7 +119,9 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
 /// The pairs of all files; tells what was left out.
 fn read(args: &Args) -> Result<PairSet, Failure> {
     let options = files::options(args.format, args.on_bad_row, args.hh_turns);
-    let pairs = PairSet::new(input::pairs_to_label(&args.from, &options)?);
+    let (per_prompt, seed) = (args.pairs_per_prompt, args.seed);
+    let rows = input::pairs_to_label(&args.from, &options, per_prompt, seed)?;
+    let pairs = PairSet::new(rows);
     let told = [
         (pairs.equal(), "with two equal answers"),
         (pairs.again(), "that came before"),
