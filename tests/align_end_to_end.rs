@@ -340,6 +340,7 @@ fn a_judge_of_ones_own() {
                 "--loops",
                 "0",
                 "--no-baseline",
+                "--simulate",
                 "--stop-after",
                 "rm",
                 "--out",

@@ -229,15 +229,21 @@ fn printed_options_for_own_data_are_those_of_a_run_on_own_data() {
     for command in ["sft", "reward", "dpo", "kto", "sera", "ser"] {
         let printed = succeed("config", folder, &["print", "--own", command]);
         let named = format!("\nmodel: {model:?}\ndata: [\"pairs.jsonl\"]\n");
+        let simulate: &[&str] = if command == "ser" {
+            &["--simulate"]
+        } else {
+            &[]
+        };
         let text = text(&printed.stdout)
             .replace("\nmodel: null\n", "\n")
-            .replace("\ndata: []\n", &named);
+            .replace("\ndata: []\n", &named)
+            .replace("\nsimulate: false\n", "\nsimulate: true\n");
         fs::write(folder.join("own.yaml"), text).unwrap();
         let found = options(folder, command, &["--config", "own.yaml"]);
         let own = options(
             folder,
             command,
-            &["--model", &model, "--data", "pairs.jsonl"],
+            &[&["--model", &model, "--data", "pairs.jsonl"], simulate].concat(),
         );
         // A longest sequence that a file names is not lowered to the model's.
         let rate = |value: &Value| {

@@ -95,7 +95,7 @@ fn the_papers_settings_are_a_configuration() {
     let (block, _) = block.split_once("```").unwrap();
     fs::write(folder.path().join("paper.json"), block).unwrap();
     let model = fixture("llama-reward").display().to_string();
-    let data = ["--data", "pairs.jsonl", "--model", &model];
+    let data = ["--data", "pairs.jsonl", "--simulate", "--model", &model];
     let arguments = [&data[..], &["--config", "paper.json", "--print-config"]].concat();
     let printed = text(&succeed("ser", folder.path(), &arguments).stdout);
     let mut printed: serde_json::Value = serde_json::from_str(&printed).unwrap();

@@ -321,6 +321,7 @@ fn a_decoder_and_an_encoder_of_ones_own() {
         let arguments = [
             "--data",
             "pairs.jsonl",
+            "--simulate",
             "--model",
             &base,
             "--max-length",

@@ -74,6 +74,7 @@ fn data_without_a_usable_pair() {
     );
     write_rows(&folder.join("one.jsonl"), &rows(1));
     let one = [
+        "--simulate",
         "--data",
         "one.jsonl",
         "--model",
@@ -129,6 +130,7 @@ fn a_row_with_equal_answers_is_dropped_and_counted() {
 fn a_file_given_twice_is_refused() {
     let (folder, model) = workplace();
     let arguments = [
+        "--simulate",
         "--data",
         "good.jsonl",
         "--test",

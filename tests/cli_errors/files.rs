@@ -151,6 +151,7 @@ fn a_pipe_is_read_once_or_refused() {
     );
     // What a run could not read again.
     let writer = fixture("llama-gqa-tied").display().to_string();
+    let simulated = [&data[..], &["--simulate"]].concat();
     let policy = ["--data", "/dev/stdin", "--model", &writer];
     let prompts = ["--prompts", "/dev/stdin", "--model", &writer];
     let prompts = [&prompts[..], &["--response-tokens", "8"]].concat();
@@ -165,7 +166,7 @@ fn a_pipe_is_read_once_or_refused() {
     let plain = ["--chat-fallback", "plain", "--compare", "none"];
     let seeds = [&seeds[..], &plain].concat();
     for (name, arguments) in [
-        ("ser", &data[..]),
+        ("ser", &simulated[..]),
         ("dpo", &policy[..]),
         ("ppo", &prompts[..]),
         ("self-rewarding", &seeds[..]),

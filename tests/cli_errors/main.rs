@@ -47,6 +47,11 @@ pub(crate) fn workplace() -> (tempfile::TempDir, String) {
 #[track_caller]
 pub(crate) fn data_refused(folder: &Path, model: &str, file: &str, says: &[&str]) {
     let arguments = ["--data", file, "--model", model, "--max-length", "64"];
-    refused("ser", folder, &arguments, says);
+    refused(
+        "ser",
+        folder,
+        &[&arguments[..], &["--simulate"]].concat(),
+        says,
+    );
     refused("score", folder, &arguments, says);
 }

@@ -106,7 +106,8 @@ fn a_loss_that_is_not_a_number_stops_the_run() {
         "--max-length",
         "64",
     ];
-    let output = run("ser", folder, &[&arguments[..], &["--out", "out"]].concat());
+    let more = ["--simulate", "--out", "out"];
+    let output = run("ser", folder, &[&arguments[..], &more].concat());
     let stderr = text(&output.stderr);
     assert!(!output.status.success(), "{stderr}");
     let errors: Vec<&str> = stderr.lines().filter(|l| l.starts_with("error:")).collect();

@@ -44,10 +44,11 @@ fn options() {
     }
     let files = ["--data", "good.jsonl", "--model", &model];
     let long = [&files[..], &["--max-length", "65"]].concat();
+    let simulated = [&long[..], &["--simulate"]].concat();
     refused(
         "ser",
         folder,
-        &long,
+        &simulated,
         &["max_length is 65", "at most 64 tokens"],
     );
     refused(
@@ -56,7 +57,7 @@ fn options() {
         &long,
         &["--max-length 65", "at most 64 tokens"],
     );
-    let pooled = [&files[..], &["--pooling", "mean"]].concat();
+    let pooled = [&files[..], &["--simulate", "--pooling", "mean"]].concat();
     refused("ser", folder, &pooled, &["pooling is \"mean\"", "decoder"]);
     if !cfg!(feature = "cuda") {
         refused("ser", folder, &["--device", "cuda"], &["--features cuda"]);
@@ -118,6 +119,7 @@ fn a_loop_without_a_policy_is_refused() {
     }
     let encoder = fixture("bert-mean").display().to_string();
     let files = [
+        "--simulate",
         "--data",
         "good.jsonl",
         "--model",

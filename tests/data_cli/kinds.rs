@@ -26,6 +26,14 @@ fn a_check_recognises_every_kind_of_rows() {
         "l.jsonl",
         "{\"prompt\": \"q\", \"completion\": \"a\", \"label\": true}\n{\"prompt\": \"q\", \"completion\": \"b\", \"label\": 0}\n",
     );
+    write(
+        "u.jsonl",
+        "{\"prompt\": \"q\", \"responses\": [\"a\", \"b\", \"c\"]}\n",
+    );
+    write(
+        "w.jsonl",
+        "{\"prompt\": \"q\", \"response_a\": \"a\", \"response_b\": \"b\", \"label\": \"b\"}\n",
+    );
     write("t.csv", "prompt,chosen,rejected\nq,yes,no\n");
     for (file, format, kind) in [
         ("p.txt", "prompts", "prompt"),
@@ -35,6 +43,8 @@ fn a_check_recognises_every_kind_of_rows() {
         ("c.jsonl", "prompt_completion", "example"),
         ("t.csv", "two_column_csv", "pair"),
         ("l.jsonl", "labelled_answers", "labelled answer"),
+        ("u.jsonl", "candidates", "row of answers"),
+        ("w.jsonl", "candidates", "pair"),
     ] {
         let found = checked(folder.path(), &[file]);
         assert_eq!(

@@ -55,7 +55,10 @@ fn a_run_goes_on_where_its_paths_lead() {
     for command in ["sft", "reward", "dpo", "kto", "sera", "ser"] {
         let out = folder.join(command);
         fs::create_dir(&out).unwrap();
-        let config = json!({"data": "elsewhere.jsonl", "model": model});
+        let mut config = json!({"data": "elsewhere.jsonl", "model": model});
+        if command == "ser" {
+            config["simulate"] = true.into();
+        }
         fs::write(out.join("config.json"), config.to_string()).unwrap();
         let says = ["elsewhere.jsonl is not there", "started in"];
         refused(command, folder, &["--resume", "--out", command], &says);

@@ -5,7 +5,7 @@ use cargo_metadata::DependencyKind;
 use crate::steps::Workspace;
 
 /// The layer of each published crate: it may use crates of lower layers only.
-const LAYERS: [(&str, u8); 26] = [
+const LAYERS: [(&str, u8); 27] = [
     ("collimate-core", 0),
     ("collimate-files", 0),
     ("collimate-status", 1),
@@ -24,6 +24,7 @@ const LAYERS: [(&str, u8); 26] = [
     ("collimate-ppo", 5),
     ("collimate-reward", 5),
     ("collimate-judge", 5),
+    ("collimate-label", 5),
     ("collimate-recipes", 6),
     ("collimate-learner", 6),
     ("collimate", 7),
@@ -39,7 +40,7 @@ const LAYERS: [(&str, u8); 26] = [
 const UNPUBLISHED: u8 = 9;
 
 /// Crates that must build without Burn.
-const LIGHT: [&str; 10] = [
+const LIGHT: [&str; 11] = [
     "collimate-core",
     "collimate-files",
     "collimate-status",
@@ -49,6 +50,7 @@ const LIGHT: [&str; 10] = [
     "collimate-eval",
     "collimate-remote",
     "collimate-judge",
+    "collimate-label",
     "collimate-experiments",
 ];
 

@@ -17,6 +17,7 @@ mod sampling;
 mod scorer;
 mod start;
 mod templates;
+mod trl_rows;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

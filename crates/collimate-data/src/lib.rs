@@ -8,6 +8,8 @@ mod pool;
 mod read;
 mod split;
 mod tokenize;
+mod unlabelled;
+mod votes;
 
 pub use error::DataError;
 pub use example::SftExample;
@@ -17,10 +19,10 @@ pub use pool::{
     oracle_labels,
 };
 pub use read::{
-    Answer, AskedPrompt, DropReason, DroppedRow, Format, GradedAnswer, HhTurns, Input,
+    Answer, AskedPrompt, Candidates, DropReason, DroppedRow, Format, GradedAnswer, HhTurns, Input,
     LabelledExample, Labels, Note, OnBadRow, Places, Prompts, Question, QuestionFormat,
     ReadOptions, ReadReport, SftTurns, not_used, read_answers, read_labelled, read_labelled_pairs,
-    read_pairs, read_questions, read_sft,
+    read_pairs, read_questions, read_sft, read_unlabelled,
 };
 pub use split::{Grouped, SER_SHARES, seed_split, split_by_fraction, split_by_hash};
 pub use tokenize::{
@@ -28,3 +30,5 @@ pub use tokenize::{
     TextStream, TextTokenizer, TokenizeReport, TokenizedExample, TokenizedPair, TokenizerOptions,
     Truncation,
 };
+pub use unlabelled::UnlabelledPair;
+pub use votes::{Votes, by_majority};

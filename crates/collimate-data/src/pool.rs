@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::content::{answer_order, keyed, keyed_order, secret, unordered_hash};
 use crate::error::DataError;
+use crate::unlabelled::UnlabelledPair;
 
 /// Two answers without a label, in an order that says nothing about which is better.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -100,6 +101,13 @@ impl HiddenLabelPool {
             .collect();
         let initial = pairs.len();
         (Self { pairs, initial }, SealedLabels { first_is_chosen })
+    }
+
+    /// Makes a pool of pairs that nobody has labelled: the pool that [`seal`](Self::seal) makes of the
+    /// same pairs, whatever their labels.
+    pub fn unlabelled(pairs: Vec<UnlabelledPair>, key: Key) -> Self {
+        let shown = pairs.into_iter().map(UnlabelledPair::shown);
+        Self::seal(shown.collect(), key).0
     }
 
     /// The pairs left, in the order that a [`Selection`]'s indices mean.

@@ -10,6 +10,8 @@ mod dpo;
 mod eval;
 pub(crate) mod generate;
 mod kto;
+#[cfg(feature = "label")]
+mod label;
 mod ppo;
 mod report;
 mod reward;
@@ -56,6 +58,8 @@ enum Command {
     Completions(completions::Args),
     Chat(Box<chat::Args>),
     Data(data::Args),
+    #[cfg(feature = "label")]
+    Label(Box<label::Args>),
     Report(report::Args),
     Doctor(doctor::Args),
 }
@@ -79,6 +83,8 @@ impl Command {
             Self::Completions(args) => completions::run(args),
             Self::Chat(args) => chat::run(args),
             Self::Data(args) => data::run(args),
+            #[cfg(feature = "label")]
+            Self::Label(args) => label::run(args),
             Self::Report(args) => report::run(args),
             Self::Doctor(args) => doctor::run(args),
         }

@@ -44,6 +44,9 @@ pub(crate) trait Layered: 'static {
     /// the synthetic world.
     const OWN: &'static str;
 
+    /// Further options with which a run is about the user's own data.
+    const ALSO_OWN: &'static [&'static str] = &[];
+
     /// Defaults for the synthetic world.
     ///
     /// # Errors
@@ -134,7 +137,7 @@ impl<L: Layered> Options<L> {
     pub(crate) fn execute(&self) -> Result<(), Failure> {
         let config = self.config()?;
         let value = serde_json::to_value(&config)?;
-        let own = value.get(L::OWN).is_some_and(is_own);
+        let own = is_about_own::<L>(&value);
         if self.run.print_config {
             if !own {
                 crate::common::tell(&format!(
@@ -172,7 +175,7 @@ impl<L: Layered> Options<L> {
             true => serde_json::to_value(self.merged(Some(true))?.0)?,
             false => serde_json::to_value(self.config()?)?,
         };
-        if !own && !config.get(L::OWN).is_some_and(is_own) {
+        if !own && !is_about_own::<L>(&config) {
             crate::common::tell(&format!(
                 "these are the options of the synthetic world; `collimate config print --own {}` prints \
                  those for data and models of your own",
@@ -225,13 +228,13 @@ impl<L: Layered> Options<L> {
         let sets = sets.collect::<Result<Vec<_>, _>>().map_err(usage)?;
 
         let own = own.unwrap_or(false)
-            || file
+            || file.iter().any(|(value, _)| is_about_own::<L>(value))
+            || plain
                 .iter()
-                .any(|(value, _)| value.get(L::OWN).is_some_and(is_own))
-            || plain.iter().any(|(flag, _, _)| flag.paths[0] == L::OWN)
+                .any(|(flag, _, _)| makes_own::<L>(flag.paths[0]))
             || sets
                 .iter()
-                .any(|set| set.path == L::OWN && is_own(&set.value));
+                .any(|set| makes_own::<L>(&set.path) && is_own(&set.value));
 
         let mut layers = Layers::new(serde_json::to_value(L::defaults(own)?)?);
         if let Some((value, source)) = file {
@@ -257,6 +260,17 @@ impl<L: Layered> Options<L> {
         }
         Ok((config, layers.into_given()))
     }
+}
+
+/// Returns true if the option makes a run the user's own.
+fn makes_own<L: Layered>(path: &str) -> bool {
+    path == L::OWN || L::ALSO_OWN.contains(&path)
+}
+
+/// Returns true if a configuration is about the user's own data or model.
+fn is_about_own<L: Layered>(config: &Value) -> bool {
+    let mut names = L::ALSO_OWN.iter().chain([&L::OWN]);
+    names.any(|name| config.get(*name).is_some_and(is_own))
 }
 
 /// Returns true if the option that makes a run the user's own has a value.

@@ -118,6 +118,7 @@ impl<'a> Own<'a> {
             lora: self.lora,
             trainings,
             models: 1,
+            pool: None,
             left_out,
         })
     }

@@ -1,6 +1,7 @@
 //! `--dry-run`: rows, tokens, steps, memory and time of a run, before a model is loaded.
 
 mod disk;
+mod pool;
 mod speed;
 mod weights;
 
@@ -19,6 +20,7 @@ use crate::rendering::Rendering;
 use crate::runs;
 
 pub(crate) use disk::free_bytes;
+pub(crate) use pool::Pool;
 use weights::Weights;
 
 /// Rows whose tokens are counted; the rest is taken to be like them.
@@ -39,6 +41,8 @@ pub(crate) struct Preview {
     pub(crate) truncation: Truncation,
     /// True where low-rank adapters are trained in place of all weights.
     pub(crate) lora: bool,
+    /// Pairs without labels, beside the files.
+    pub(crate) pool: Option<Pool>,
     pub(crate) trainings: Vec<Training>,
     /// Number of models that the run saves.
     pub(crate) models: usize,
@@ -63,6 +67,8 @@ pub(crate) struct Training {
     pub(crate) name: &'static str,
     /// Share of the rows that it learns from.
     pub(crate) share: f64,
+    /// True where it learns from the pairs without labels too.
+    pub(crate) pool: bool,
     pub(crate) train: TrainConfig,
     /// Trainings of this kind, one after the other.
     pub(crate) times: u64,
@@ -111,6 +117,16 @@ impl Preview {
             tokens += tokenized.tokens;
             cut += tokenized.truncated;
         }
+        let mut unlabelled = 0;
+        if let Some(pool) = &self.pool {
+            let found = pool.read(&self.reading)?;
+            let tokenized = self.pairs(&tokenizer, &found.pairs)?;
+            lines.extend(found.lines.into_iter().map(|line| ("pool", line)));
+            unlabelled = found.pairs.len() + found.written;
+            counted += tokenized.pairs;
+            tokens += tokenized.tokens;
+            cut += tokenized.truncated;
+        }
         if counted == 0 {
             return Err("no row is left to learn from: look at `collimate data check`".into());
         }
@@ -126,7 +142,8 @@ impl Preview {
         let (mut flops, mut largest) = (0.0, 0.0_f64);
         let parameters = weights.parameters as f64;
         for training in &self.trainings {
-            let of_training = (training.share * rows as f64).round() as usize;
+            let of_training = (training.share * rows as f64).round() as usize
+                + if training.pool { unlabelled } else { 0 };
             let steps = training.train.total_steps(of_training);
             runs::warn_of_warmup(&training.train, of_training);
             let rows_of_step = training.train.batch_size.min(of_training);

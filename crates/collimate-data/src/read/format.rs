@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 
 use super::Input;
 use super::fields::keys;
+use super::response_columns::Columns;
 use crate::error::DataError;
 
 /// The layout of a data file. Every format but CSV is one JSON object per line; gzip data are
@@ -40,6 +41,9 @@ pub enum Format {
     ScoredAnswers,
     /// Conversations for supervised fine-tuning (UltraChat): `{"messages"}`.
     Messages,
+    /// Prompts with two or more answers each: a list such as `responses`, or columns such as
+    /// `response_a` and `response_b`, perhaps with a `label` that names the better one.
+    Candidates,
     /// Prompts with one completion each, for supervised fine-tuning: `{"prompt", "completion"}`.
     PromptCompletion,
 }
@@ -55,6 +59,7 @@ impl fmt::Display for Format {
             Self::SummarizeComparisons => "summarize_comparisons",
             Self::ScoredAnswers => "scored_answers",
             Self::Messages => "messages",
+            Self::Candidates => "candidates",
             Self::PromptCompletion => "prompt_completion",
         })
     }
@@ -74,9 +79,13 @@ impl Format {
         Input::open(path)?.format()
     }
 
-    /// True if rows are comparisons; the others are examples for supervised fine-tuning.
+    /// True if rows are comparisons; the others are examples for supervised fine-tuning, or answers that
+    /// need no label.
     pub fn has_pairs(self) -> bool {
-        !matches!(self, Self::Messages | Self::PromptCompletion)
+        !matches!(
+            self,
+            Self::Messages | Self::PromptCompletion | Self::Candidates
+        )
     }
 
     /// The format of a row, or why it has none.
@@ -114,8 +123,13 @@ impl Format {
             };
             let hh = !has("prompt") && (dialogue("chosen") || dialogue("rejected"));
             Some(if hh { Self::HhRlhf } else { Self::Trl })
-        } else if row.get("answers").is_some_and(Value::is_array) {
+        } else if row
+            .get("answers")
+            .is_some_and(|answers| is_scored(answers, has("question")))
+        {
             Some(Self::ScoredAnswers)
+        } else if Columns::any(row) {
+            Some(Self::Candidates)
         } else if has("messages") {
             Some(Self::Messages)
         } else if has("prompt") && has("completion") && !has("label") {
@@ -123,6 +137,16 @@ impl Format {
         } else {
             None
         }
+    }
+}
+
+/// True for a list of answers with scores, or of objects beside a `question`.
+fn is_scored(answers: &Value, asked: bool) -> bool {
+    let list = answers.as_array().map(Vec::as_slice);
+    match list {
+        None => false,
+        Some([]) => asked,
+        Some([first, ..]) => asked && first.is_object() || first.get("pm_score").is_some(),
     }
 }
 

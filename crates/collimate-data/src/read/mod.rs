@@ -1,6 +1,7 @@
 //! One entry point for pairs and one for examples, over all formats.
 
 mod answers;
+mod candidates;
 mod fields;
 mod format;
 mod further;
@@ -19,6 +20,7 @@ mod prompts;
 mod questions;
 mod records;
 mod report;
+mod response_columns;
 mod scored_answers;
 mod seen;
 mod sft;
@@ -35,6 +37,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 pub use answers::{Answer, read_answers};
+pub use candidates::{Candidates, read_unlabelled};
 pub use format::Format;
 pub use graded::GradedAnswer;
 pub use hh::HhTurns;
@@ -164,7 +167,8 @@ impl<T> Sink<T> {
         }
     }
 
-    fn finish(self, format: Format) -> (Vec<T>, ReadReport) {
+    fn finish(mut self, format: Format) -> (Vec<T>, ReadReport) {
+        self.seen.tell_sides();
         let report = ReadReport {
             path: self.path,
             format,
@@ -280,7 +284,7 @@ impl Input {
 }
 
 fn pairs(
-    input: Input,
+    mut input: Input,
     format: Format,
     options: &ReadOptions,
     sink: &mut Sink<PreferencePair>,
@@ -295,6 +299,10 @@ fn pairs(
         Format::SummarizeComparisons => each_row(input, format, sink, summarize::row),
         Format::ScoredAnswers => each_row(input, format, sink, scored_answers::row),
         Format::TwoColumnCsv => table::read(input, sink),
+        Format::Candidates => {
+            input.expect_labels()?;
+            each_row(input, format, sink, candidates::labelled_row)
+        }
         Format::Messages | Format::PromptCompletion => Err(input.format_error(format!(
             "{format} rows hold no comparison: give rows with `chosen` and `rejected` (library: `read_sft` reads these rows)"
         ))),

@@ -64,7 +64,7 @@ impl Input {
 }
 
 impl<T> Sink<T> {
-    fn placed(path: &std::path::Path, options: &ReadOptions) -> Self {
+    pub(super) fn placed(path: &std::path::Path, options: &ReadOptions) -> Self {
         Self {
             places: Some(Places::default()),
             ..Self::new(path, options)
@@ -91,7 +91,7 @@ impl<T> Sink<T> {
         }
     }
 
-    fn take_places(&mut self) -> Places {
+    pub(super) fn take_places(&mut self) -> Places {
         self.places.take().unwrap_or_default()
     }
 }

@@ -209,7 +209,8 @@ fn prompt_table(first: &[u8], named: bool) -> Option<u8> {
     })
 }
 
-fn prompt(row: &Object, seen: &mut Seen) -> Result<Prompt, Bad> {
+/// The prompt of a row with `prompt` or `messages`.
+pub(super) fn prompt(row: &Object, seen: &mut Seen) -> Result<Prompt, Bad> {
     seen.columns(row, &["prompt", "messages"])?;
     let given = |name: &str| row.get(name).is_some_and(|value| !value.is_null());
     match (given("prompt"), given("messages")) {

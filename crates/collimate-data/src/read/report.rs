@@ -21,6 +21,8 @@ pub enum DropReason {
     SeveralTurns,
     /// An answer has nothing but white space.
     EmptyCompletion,
+    /// The label says that neither answer is better.
+    Tie,
     /// Both answers have the same score.
     EqualScores,
     /// The rejected answer has the higher score.
@@ -46,6 +48,7 @@ impl fmt::Display for DropReason {
             Self::DifferentPrompts => "different prompts",
             Self::SeveralTurns => "several turns",
             Self::EmptyCompletion => "empty completion",
+            Self::Tie => "tie",
             Self::EqualScores => "equal scores",
             Self::ContraryScores => "contrary scores",
             Self::NoComparison => "no comparison",
@@ -73,10 +76,19 @@ pub enum Note {
     NoScores,
     /// A conversation with turns behind the last answer of the assistant, which are left out.
     TurnsBehind,
+    /// A list of answers with empty ones, which are left out.
+    EmptyAnswers,
+    /// A list of answers with equal ones, each of which is taken once.
+    RepeatedAnswers,
+    /// All labels of the file name the answer in the first column.
+    AllFirst,
+    /// All labels of the file name the answer in the second column.
+    AllSecond,
 }
 
 impl Note {
-    fn said(self, rows: usize) -> String {
+    /// Says the decision, in words that follow the name of the file.
+    pub fn said(self, rows: usize) -> String {
         match self {
             Self::FirstColumnPreferred => {
                 "no header: the first column counts as the chosen answer".to_owned()
@@ -93,6 +105,16 @@ impl Note {
             Self::TurnsBehind => {
                 format!("{rows} with turns behind the last answer, which are left out")
             }
+            Self::EmptyAnswers => format!("{rows} with empty answers: left out"),
+            Self::RepeatedAnswers => format!("{rows} with equal answers: each taken once"),
+            Self::AllFirst | Self::AllSecond => format!(
+                "all {rows} labels name the {} answer: correct the labels if they say something else",
+                if self == Self::AllFirst {
+                    "first"
+                } else {
+                    "second"
+                }
+            ),
         }
     }
 }

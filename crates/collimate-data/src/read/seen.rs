@@ -11,6 +11,9 @@ use super::report::Note;
 /// Columns of numbers that other libraries train with.
 const NUMBERS: [&str; 2] = ["margin", "score_gap"];
 
+/// Labels from which on it is no chance that all name the same column.
+const TELLING: usize = 10;
+
 /// Columns that change what a conversation says.
 const MEANT: [&str; 11] = [
     "tools",
@@ -32,12 +35,24 @@ pub(super) struct Seen {
     pub(super) unused: BTreeSet<String>,
     pub(super) prompt_from: BTreeSet<String>,
     pub(super) notes: BTreeMap<Note, usize>,
+    /// Labels that name the first, and the second, of two columns of answers.
+    pub(super) sides: [usize; 2],
 }
 
 impl Seen {
     /// Counts a row that a decision was taken about.
     pub(super) fn tell(&mut self, note: Note) {
         *self.notes.entry(note).or_insert(0) += 1;
+    }
+
+    /// Notes that all labels of a file name the same column.
+    pub(super) fn tell_sides(&mut self) {
+        let note = match self.sides {
+            [first, 0] if first >= TELLING => Note::AllFirst,
+            [0, second] if second >= TELLING => Note::AllSecond,
+            _ => return,
+        };
+        self.notes.insert(note, self.sides[0] + self.sides[1]);
     }
 
     /// Looks at the columns of a row that are not in `read`: those that hold a text or messages are

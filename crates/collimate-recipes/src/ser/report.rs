@@ -73,10 +73,12 @@ pub fn write_report_with<B: Backbone>(
 }
 
 fn figures<B: Backbone>(outcome: &SerOutcome<B>) -> Figures {
-    let mut figures = vec![
-        ("accuracy".to_owned(), accuracy(outcome).into()),
-        ("data".to_owned(), data(&outcome.loops).into()),
-    ];
+    let mut figures = Vec::new();
+    // Without a part to measure on there is nothing to draw.
+    if outcome.loops.iter().any(|l| l.validation.is_some()) {
+        figures.push(("accuracy".to_owned(), accuracy(outcome).into()));
+    }
+    figures.push(("data".to_owned(), data(&outcome.loops).into()));
     if let Some(gains) = gains(outcome) {
         figures.push(("gains".to_owned(), gains.into()));
     }
@@ -87,7 +89,9 @@ fn figures<B: Backbone>(outcome: &SerOutcome<B>) -> Figures {
             gaps = gaps.with(name, test.map(|g| f64::from(*g)).collect());
         }
     }
-    figures.push(("gaps".to_owned(), gaps.into()));
+    if outcome.test_pairs() > 0 {
+        figures.push(("gaps".to_owned(), gaps.into()));
+    }
     let precision = precision(&outcome.loops);
     if !precision.series.is_empty() {
         figures.push(("precision".to_owned(), precision.into()));

@@ -202,6 +202,7 @@ pub(crate) fn preview<C: Aligned>(
     left_out: &'static str,
 ) -> Option<Preview> {
     let training = Training {
+        pool: false,
         name: "training",
         share: 0.9,
         train: config.train().clone(),

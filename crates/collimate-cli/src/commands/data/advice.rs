@@ -104,6 +104,9 @@ fn of_dropped(dropped: &Dropped) -> String {
             "{rows} whose rejected answer has the higher score ({at}): swap the answers or mend the \
              scores."
         ),
+        DropReason::Tie => {
+            format!("{rows} whose label says tie ({at}): leave them: they compare nothing.")
+        }
         DropReason::NoComparison => {
             format!(
                 "{rows} with fewer than two ranked answers ({at}): add an answer, or leave them."

@@ -1,19 +1,18 @@
 //! Writes rows of any format that is read as rows that TRL reads.
 
-use std::collections::BTreeMap;
 use std::io::Cursor;
 use std::path::{Path, PathBuf};
 
-use collimate::core::{Json, Message, PreferencePair, Prompt, Role};
+use collimate::core::{PreferencePair, Prompt, Role};
 use collimate::data::{
     DropReason, HhTurns, Input, LabelledExample, OnBadRow, ReadOptions, SftExample,
 };
 use collimate::files::atomic_write;
-use serde_json::Number;
 
 use super::lines::{count, named};
 use super::read::{self, Kind, Rows};
 use crate::common::{self, Failure, json_name};
+use crate::trl_rows::{Row, answer, asked, lines, message, number, turns};
 
 /// Write preference pairs, examples or labelled answers of any format as JSON lines that TRL reads.
 ///
@@ -71,7 +70,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
             check_labelled(answers, &text, &args.out)?;
             text
         }
-        Rows::Prompts(_) | Rows::Scored(_) => String::new(),
+        Rows::Prompts(_) | Rows::Scored(_) | Rows::Unlabelled(_) => String::new(),
     };
     atomic_write(&args.out, text.as_bytes())?;
     let written = count(text.lines().count(), "row");
@@ -105,12 +104,13 @@ fn read_all(args: &Args) -> Result<(Rows, usize), Failure> {
             Rows::Pairs(mut more) => pairs.append(&mut more),
             Rows::Sft(mut more) => examples.append(&mut more),
             Rows::Labelled(mut more) => labelled.append(&mut more),
-            Rows::Prompts(_) | Rows::Scored(_) => {
+            Rows::Prompts(_) | Rows::Scored(_) | Rows::Unlabelled(_) => {
                 return Err(format!(
                     "{shown}: holds {}, which this command does not convert: name a file of pairs \
                      or of examples, or its format with --format",
                     match found.kind {
                         Kind::Prompts => "prompts",
+                        Kind::Rows(_) => "answers without labels",
                         _ => "scored answers",
                     }
                 )
@@ -134,43 +134,6 @@ fn read_all(args: &Args) -> Result<(Rows, usize), Failure> {
                 .into(),
         ),
     }
-}
-
-fn message(role: Role, content: &str) -> Message {
-    Message::new(role, content)
-}
-
-/// A row of a file.
-type Row = BTreeMap<String, Json>;
-
-/// An answer beside its prompt: a text, or a list with one message of the assistant.
-fn answer(prompt: &Prompt, text: &str) -> Result<Json, Failure> {
-    match prompt {
-        Prompt::Text(_) => Ok(text.into()),
-        Prompt::Chat(_) => turns(&[message(Role::Assistant, text)]),
-    }
-}
-
-/// Messages with their keys sorted, or in their order where they hold more than role and content: calls of
-/// tools are other tokens in another order.
-fn turns(messages: &[Message]) -> Result<Json, Failure> {
-    let plain = messages.iter().all(|message| message.further.is_empty());
-    Ok(match plain {
-        true => Json::of(&serde_json::to_value(messages)?)?,
-        false => Json::of(&messages)?,
-    })
-}
-
-fn asked(prompt: &Prompt) -> Result<Json, Failure> {
-    match prompt {
-        Prompt::Text(text) => Ok(text.as_str().into()),
-        Prompt::Chat(messages) => turns(messages),
-    }
-}
-
-fn number(value: Option<f64>) -> Json {
-    let number = value.and_then(Number::from_f64);
-    number.map_or(Json::Null, Json::Number)
 }
 
 fn of_pairs(pairs: &[PreferencePair]) -> Result<Vec<Row>, Failure> {
@@ -236,15 +199,6 @@ fn of_labelled(answers: &[LabelledExample]) -> Result<Vec<Row>, Failure> {
         ]))
     };
     answers.iter().map(row).collect()
-}
-
-fn lines(rows: Vec<Row>) -> Result<String, Failure> {
-    let mut text = String::new();
-    for row in rows {
-        text += &serde_json::to_string(&row)?;
-        text.push('\n');
-    }
-    Ok(text)
 }
 
 /// Fails unless the text is read as these pairs.

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::hash::Hash;
 
 use collimate::core::{PreferencePair, Prompt};
+use collimate::data::Candidates;
 use serde::Serialize;
 
 use super::lines;
@@ -95,6 +96,16 @@ pub(super) fn characters(rows: &Rows) -> Parts {
                 Lengths::of(rows.iter().map(|r| text(&r.example.completion.text))),
             ),
         ],
+        Rows::Unlabelled(rows) => {
+            let answers = rows.iter().flat_map(|r| &r.responses);
+            vec![
+                (
+                    "prompt",
+                    Lengths::of(rows.iter().map(|r| prompt(&r.prompt))),
+                ),
+                ("answer", Lengths::of(answers.map(|a| text(&a.text)))),
+            ]
+        }
     };
     let known = parts
         .into_iter()
@@ -142,6 +153,12 @@ pub(super) fn repeats(rows: &Rows, places: &[usize]) -> Repeats {
                 .map(|r| (&r.example.prompt, &r.example.completion.text, r.desirable)),
             places,
         ),
+        Rows::Unlabelled(rows) => {
+            let texts = |r: &Candidates| -> Vec<String> {
+                r.responses.iter().map(|a| a.text.clone()).collect()
+            };
+            equal(rows.iter().map(|r| (&r.prompt, texts(r))), places)
+        }
     };
     found.equal_prompts = repeated(prompts(rows).into_iter());
     found
@@ -155,6 +172,7 @@ pub(super) fn prompts(rows: &Rows) -> Vec<&Prompt> {
         Rows::Prompts(prompts) => prompts.iter().map(|p| &p.prompt).collect(),
         Rows::Scored(answers) => answers.iter().map(|a| &a.prompt).collect(),
         Rows::Labelled(rows) => rows.iter().map(|r| &r.example.prompt).collect(),
+        Rows::Unlabelled(rows) => rows.iter().map(|r| &r.prompt).collect(),
     };
     all.into_iter()
         .filter(|prompt| !prompt.is_empty())

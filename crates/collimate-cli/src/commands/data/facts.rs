@@ -20,7 +20,7 @@ pub(super) struct Facts {
     pub(super) file: PathBuf,
     pub(super) format: String,
     pub(super) recognised_by: String,
-    /// The kind of the rows: pair, example, prompt, scored answer or labelled answer.
+    /// The kind of the rows: pair, example, prompt, scored answer, labelled answer or row of answers.
     pub(super) kind: &'static str,
     /// Rows of the file.
     pub(super) rows: usize,
@@ -78,6 +78,7 @@ impl Facts {
                 Rows::Prompts(_) => "prompt",
                 Rows::Scored(_) => "scored answer",
                 Rows::Labelled(_) => "labelled answer",
+                Rows::Unlabelled(_) => "row of answers",
             },
             rows: found.report.read,
             kept: found.report.kept,
@@ -101,7 +102,7 @@ impl Facts {
             with_scores: match &found.rows {
                 Rows::Pairs(pairs) => pairs.iter().filter(|p| p.score_gap.is_some()).count(),
                 Rows::Scored(answers) => answers.len(),
-                Rows::Sft(_) | Rows::Prompts(_) | Rows::Labelled(_) => 0,
+                Rows::Sft(_) | Rows::Prompts(_) | Rows::Labelled(_) | Rows::Unlabelled(_) => 0,
             },
             labelled_good: match &found.rows {
                 Rows::Labelled(rows) => Some(rows.iter().filter(|row| row.desirable).count()),
@@ -152,7 +153,7 @@ fn told(note: Note, rows: usize) -> String {
         Note::TurnsBehind => {
             format!("{rows} with turns behind the last answer, which are left out")
         }
-        other => format!("{other:?}: {rows}"),
+        other => other.said(rows),
     }
 }
 
@@ -173,6 +174,7 @@ fn why(kind: Kind) -> &'static str {
             Format::SummarizeComparisons => "the first row has `summaries` and `choice`",
             Format::ScoredAnswers => "the first row has a list `answers`",
             Format::Messages => "the first row has `messages`",
+            Format::Candidates => "the first row has two or more answers to a prompt",
             Format::PromptCompletion => "the first row has `prompt` and `completion`",
             _ => "the first row shows it",
         },

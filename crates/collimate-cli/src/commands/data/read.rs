@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use collimate::core::PreferencePair;
 use collimate::data::{
-    AskedPrompt, DataError, DropReason, Format, GradedAnswer, Input, LabelledExample, Places,
-    Prompts, ReadOptions, ReadReport, SftExample,
+    AskedPrompt, Candidates, DataError, DropReason, Format, GradedAnswer, Input, LabelledExample,
+    Places, Prompts, ReadOptions, ReadReport, SftExample,
 };
 
 use crate::common::{self, Failure};
@@ -61,6 +61,8 @@ pub(super) enum Rows {
     Scored(Vec<GradedAnswer>),
     /// Answers that are labelled good or bad.
     Labelled(Vec<LabelledExample>),
+    /// Two or more answers to a prompt, without a label.
+    Unlabelled(Vec<Candidates>),
 }
 
 /// A file that was read.
@@ -177,11 +179,27 @@ fn or_prompts(source: &Source, error: DataError) -> Result<Found, Failure> {
     }
 }
 
+/// Answers in lists or in columns: pairs where a label names the better one.
+fn candidates(source: &Source, options: &ReadOptions) -> Result<Found, DataError> {
+    let (rows, places, report) = match source.input()?.read_placed_pairs(options) {
+        Ok((pairs, places, report)) => (Rows::Pairs(pairs), places, report),
+        Err(DataError::Format { .. }) => {
+            let (rows, places, report) = source.input()?.read_placed_unlabelled(options)?;
+            (Rows::Unlabelled(rows), places, report)
+        }
+        Err(error) => return Err(error),
+    };
+    Ok(whole(source, rows, places, report))
+}
+
 fn rows(source: &Source, format: Format, options: &ReadOptions) -> Result<Found, DataError> {
     let options = ReadOptions {
         format: Some(format),
         ..options.clone()
     };
+    if format == Format::Candidates {
+        return candidates(source, &options);
+    }
     let input = source.input()?;
     let (rows, places, report) = match format.has_pairs() {
         true => {
@@ -193,9 +211,14 @@ fn rows(source: &Source, format: Format, options: &ReadOptions) -> Result<Found,
             (Rows::Sft(examples), places, report)
         }
     };
-    Ok(Found {
+    Ok(whole(source, rows, places, report))
+}
+
+/// A file with the whole report of its reader.
+fn whole(source: &Source, rows: Rows, places: Places, report: ReadReport) -> Found {
+    Found {
         path: source.path.clone(),
-        kind: Kind::Rows(format),
+        kind: Kind::Rows(report.format),
         rows,
         places,
         report: Counts {
@@ -204,7 +227,7 @@ fn rows(source: &Source, format: Format, options: &ReadOptions) -> Result<Found,
             unused: report.unused.iter().cloned().collect(),
             whole: Some(report),
         },
-    })
+    }
 }
 
 fn prompts(source: &Source) -> Result<Found, DataError> {

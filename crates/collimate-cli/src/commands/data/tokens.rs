@@ -107,6 +107,19 @@ impl Model {
                 let examples: Vec<_> = rows.iter().map(|row| row.example.clone()).collect();
                 self.examples(&examples, places)
             }
+            Rows::Unlabelled(rows) => {
+                let (mut examples, mut lines) = (Vec::new(), Vec::new());
+                for (row, line) in rows.iter().zip(places) {
+                    for answer in &row.responses {
+                        examples.push(collimate::data::SftExample {
+                            prompt: row.prompt.clone(),
+                            completion: answer.clone(),
+                        });
+                        lines.push(*line);
+                    }
+                }
+                self.examples(&examples, &lines)
+            }
             Rows::Prompts(prompts) => self.of(
                 prompts,
                 places,
@@ -269,6 +282,20 @@ impl Model {
             Rows::Labelled(rows) => tokenizer
                 .encode_example(&rows[index].example, length, TRUNCATION)
                 .map(Encoded::Example),
+            Rows::Unlabelled(rows) => match rows[index].responses.first() {
+                Some(answer) => {
+                    let example = collimate::data::SftExample {
+                        prompt: rows[index].prompt.clone(),
+                        completion: answer.clone(),
+                    };
+                    tokenizer
+                        .encode_example(&example, length, TRUNCATION)
+                        .map(Encoded::Example)
+                }
+                None => tokenizer
+                    .encode_prompt(&rows[index].prompt)
+                    .map(Encoded::Prompt),
+            },
             Rows::Prompts(prompts) => tokenizer
                 .encode_prompt(&prompts[index].prompt)
                 .map(Encoded::Prompt),

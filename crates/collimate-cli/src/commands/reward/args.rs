@@ -188,6 +188,7 @@ impl Layered for Reward {
 
     fn preview(config: &Config) -> Option<Preview> {
         let training = Training {
+            pool: false,
             name: "reward",
             share: if config.test.is_empty() { 0.7 } else { 0.9 },
             train: config.reward.train.clone(),

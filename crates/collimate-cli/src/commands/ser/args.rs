@@ -6,6 +6,7 @@ use collimate::status::{MinCount, PairRule, ScoreCentre};
 use serde_json::json;
 
 use super::config::{Config, PolicyReward};
+use super::real;
 use crate::common::{Failure, json_name};
 use crate::lengths;
 use crate::options::{Flag, Given, Inputs, Layered, Options};
@@ -17,8 +18,11 @@ use crate::start::Start;
 
 /// Evolve a reward model from a few labels (self-evolved reward learning, arXiv:2411.00418).
 ///
-/// Without --data, a small language model is trained from scratch on an embedded synthetic world
-/// whose true reward is known. With --data and --model, your pairs and your model folder are used.
+/// Give the pairs that you have labelled by --labelled, the pairs that nobody has labelled by
+/// --unlabelled, and your model by --model: the evolved reward model, the labels that it gave, and
+/// the pairs to label next are written. --data FILE --simulate finds out on labelled pairs what that
+/// would bring: it hides most of the labels. Without files, a small language model is trained from
+/// scratch on an embedded synthetic world whose true reward is known.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]
@@ -47,14 +51,15 @@ const SEEDS: [&str; 4] = ["ser.seed", "sft.seed", "pretrain.seed", "policy.ppo.s
 impl Layered for Ser {
     type Config = Config;
     const NAME: &'static str = "ser";
-    const OWN: &'static str = "data";
+    const OWN: &'static str = "labelled";
+    const ALSO_OWN: &'static [&'static str] = &["data"];
 
     fn for_world() -> Result<Config, Failure> {
         Ok(Config::of_world())
     }
 
     fn flags() -> Vec<Flag<Config>> {
-        let mut all = flags::tested_inputs();
+        let mut all = real::flags();
         all.extend([
             Flag::of("seed", "N", &SEEDS),
             Flag::of("seed-share", "SHARE", &["ser.seed_share"]),
@@ -195,6 +200,7 @@ impl Layered for Ser {
     }
 
     fn settle(config: &mut Config, given: &Given) -> Result<(), Failure> {
+        real::settle(config, given)?;
         let model = config.model.as_deref();
         lengths::cap(
             &mut config.ser.max_length,
@@ -217,17 +223,22 @@ impl Layered for Ser {
         policy::settle(&mut config.policy, given);
         config.check_policies()?;
         config.ser.check()?;
-        check_inputs(&config.own(), given)
+        check_inputs(&config.own(), given)?;
+        real::check(config, given)
     }
 
     fn preview(config: &Config) -> Option<Preview> {
         let training = |name, share, times, passes| Training {
             name,
             share,
+            pool: false,
             train: config.ser.train.clone(),
             times,
             passes,
         };
+        if config.is_real() {
+            return real::preview(config);
+        }
         let seed = training("seed", 0.7 * config.ser.seed_share, 1, 0);
         let loops = training("loops, all kept", 0.7, config.ser.max_loops as u64, 1);
         let left_out = "fine-tuning, controls, the all-labels model and policies; a loop keeps a part of the \
@@ -241,7 +252,7 @@ impl Layered for Ser {
     }
 
     fn inputs(config: &Config) -> Inputs<'_> {
-        config.own().inputs()
+        real::inputs(config)
     }
 
     fn run(start: &Start<'_, Config>) -> Result<(), Failure> {

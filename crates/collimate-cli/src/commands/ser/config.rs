@@ -50,14 +50,39 @@ pub(crate) enum PolicyReward {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Config {
-    /// Preference pairs: hh-rlhf or TRL jsonl (.gz too), UltraFeedback, tables, OASST trees; several
-    /// files are read in turn. 10 % of the prompts are for validation; with a decoder, 30 % of the rest
-    /// for its fine-tuning and 5 % for a later policy.
+    /// Pairs with labels of your own, to learn from: files of any format that is read as pairs, and
+    /// what `collimate label` writes. At least 20 pairs.
+    #[serde(deserialize_with = "files::one_or_many")]
+    pub(crate) labelled: Vec<PathBuf>,
+    /// Pairs without labels, for the model to label: prompts with two or more answers, or pairs whose
+    /// label is not read; with --policy, prompts alone.
+    #[serde(deserialize_with = "files::one_or_many")]
+    pub(crate) unlabelled: Vec<PathBuf>,
+    /// Labelled pairs to simulate on with `simulate`: hh-rlhf or TRL jsonl (.gz too), UltraFeedback,
+    /// tables, OASST trees; several files are read in turn. 10 % of the prompts are for validation; with
+    /// a decoder, 30 % of the rest for its fine-tuning and 5 % for a later policy.
     #[serde(deserialize_with = "files::one_or_many")]
     pub(crate) data: Vec<PathBuf>,
-    /// Test pairs; without them 20 % of the data's prompts, chosen by hash.
+    /// Test pairs; without them a simulation takes 20 % of the data's prompts, chosen by hash.
     #[serde(deserialize_with = "files::one_or_many")]
     pub(crate) test: Vec<PathBuf>,
+    /// Labelled pairs to look at after every stage, beside labels of your own.
+    #[serde(deserialize_with = "files::one_or_many")]
+    pub(crate) validation: Vec<PathBuf>,
+    /// Use a share of the labels of `data` and hide the others, to find out what SER would bring.
+    pub(crate) simulate: bool,
+    /// Largest number of pairs that the answers to one prompt of the pool give, at least 1.
+    pub(crate) pairs_per_prompt: usize,
+    /// Writer of the answers to prompts alone: the folder of a language model, or the base URL of an
+    /// OpenAI-compatible server.
+    pub(crate) policy_source: Option<String>,
+    /// Name of the policy's model on its server.
+    pub(crate) policy_model: Option<String>,
+    /// Name of the environment variable that holds the key of the policy's server; without it no key is
+    /// sent.
+    pub(crate) policy_key_env: Option<String>,
+    /// Number of answers that the policy writes to each prompt, at least 2.
+    pub(crate) responses: usize,
     /// Hugging Face folder (a decoder or an encoder) that the reward model starts from.
     pub(crate) model: Option<PathBuf>,
     /// Format of the files; without one it is recognised.
@@ -114,8 +139,17 @@ impl Default for Config {
         ser.train.save_every = Some(200);
         ser.max_length = crate::lengths::DEFAULT;
         Self {
+            labelled: Vec::new(),
+            unlabelled: Vec::new(),
             data: Vec::new(),
             test: Vec::new(),
+            validation: Vec::new(),
+            simulate: false,
+            pairs_per_prompt: 3,
+            policy_source: None,
+            policy_model: None,
+            policy_key_env: None,
+            responses: 2,
             model: None,
             format: None,
             on_bad_row: OnBadRow::Fail,
@@ -186,6 +220,10 @@ impl Config {
 impl OnData for Config {
     fn own(&self) -> Own<'_> {
         Own {
+            data: match self.is_real() {
+                true => &self.labelled,
+                false => &self.data,
+            },
             test: &self.test,
             pooling: self.pooling.is_some(),
             label: self.label.is_some(),
@@ -196,6 +234,21 @@ impl OnData for Config {
 }
 
 impl Config {
+    /// True for labels of the user's own and a pool that nobody has labelled.
+    pub(crate) fn is_real(&self) -> bool {
+        !self.labelled.is_empty()
+    }
+
+    /// True where pairs are held out to measure reward models on.
+    pub(crate) fn measures(&self) -> bool {
+        !(self.test.is_empty() && self.validation.is_empty())
+    }
+
+    /// True where policies are trained.
+    pub(crate) fn trains_policies(&self) -> bool {
+        self.stop_after == StopAfter::Ppo
+    }
+
     /// Where no policy is trained, none can write the pairs of a round.
     pub(crate) fn check_no_rounds(&self) -> Result<(), Failure> {
         match self.policy_in_loop {
@@ -210,14 +263,14 @@ impl Config {
 
     /// Refuses policy stages that cannot be meant.
     pub(crate) fn check_policies(&self) -> Result<(), Failure> {
-        if self.stop_after == StopAfter::Rm {
+        if !self.trains_policies() {
             return self.check_no_rounds();
         }
         if self.policy_test_prompts == 0 {
             return Err("policy_test_prompts is 0: at least 1".into());
         }
         let has = |reward| self.policy_rewards.contains(&reward);
-        if has(PolicyReward::Gold) && !self.data.is_empty() {
+        if has(PolicyReward::Gold) && self.model.is_some() {
             let text = "policy_rewards has gold: only the synthetic world has a true reward";
             return Err(text.into());
         }

@@ -66,7 +66,8 @@ impl PolicyPrompts {
     }
 }
 
-fn prompts(pairs: &[PreferencePair]) -> Vec<Prompt> {
+/// The different prompts of pairs.
+pub(super) fn prompts(pairs: &[PreferencePair]) -> Vec<Prompt> {
     let mut seen = HashSet::new();
     let all = pairs.iter().map(|pair| pair.prompt.clone());
     all.filter(|prompt| !prompt.is_empty() && seen.insert(prompt.clone()))
@@ -143,7 +144,7 @@ impl Prepared {
 
 /// Drops the pairs of a part whose answers are equal as tokens: they teach nothing and measure
 /// nothing.
-fn drop_equal(
+pub(super) fn drop_equal(
     name: &str,
     part: &mut Vec<PreferencePair>,
     tokenizer: &TextTokenizer,

@@ -1,9 +1,14 @@
 //! A reward model evolves from a few labels: `collimate ser --help`.
 
+mod answers;
 mod args;
 mod closed_loop;
 mod config;
 mod data;
+mod handed_on;
+mod labels;
+mod own_labels;
+mod real;
 
 use std::path::Path;
 
@@ -17,7 +22,9 @@ use collimate::recipes::ppo::{
     PolicyData, PolicyInputs, PolicyOutcome, RewardArm, reinforce, section,
     summary as policy_summary,
 };
-use collimate::recipes::ser::{ReportNotes, SerOutcome, evolve, verdict, write_report_with};
+use collimate::recipes::ser::{
+    ReportNotes, SerConfig, SerOutcome, evolve, verdict, write_report_with,
+};
 use collimate::reward::{RewardModel, RewardScorer};
 use serde_json::json;
 
@@ -30,13 +37,14 @@ use crate::start::Start;
 
 pub(crate) use args::{Args, Ser};
 use closed_loop::{Held, Round};
-use config::{Config, PolicyReward, StopAfter};
+use config::{Config, PolicyReward};
 use data::{Parts, Prepared};
 
 /// Runs the command.
 fn run(start: &Start<'_, Config>) -> Result<(), Failure> {
     match &start.config.model {
         None => from_scratch(start),
+        Some(dir) if start.config.is_real() => own_labels::run(start, dir),
         Some(dir) => match common::architecture(dir)? {
             // The reward model starts from an encoder as it is.
             Architecture::Encoder => reward_only::<Encoder>(start),
@@ -96,10 +104,7 @@ fn reward_only<B: HfReward>(start: &Start<'_, Config>) -> Result<(), Failure> {
     let tokenizer = start.tokenizer()?;
     let (data, about) = read(config, &tokenizer, false)?;
     let fresh = start.reward_model::<B>(config.pooling, config.label.as_deref())?;
-    let mut job = Run::open(start, tokenizer, about)?;
-    job.no_policies();
-    let outcome = job.reward_model(&fresh, data)?;
-    job.conclude(&outcome, None, &[])
+    Run::open(start, tokenizer, about)?.reward_alone(&fresh, data)
 }
 
 /// The user's files as data of the run, and a paragraph on them.
@@ -142,6 +147,26 @@ fn four_digits(accuracy: Option<f64>) -> String {
     accuracy.map_or_else(|| "–".to_owned(), |accuracy| format!("{accuracy:.4}"))
 }
 
+/// What is known without test pairs: how Loop 0 does on labels that it has not seen, and how far its
+/// twins agree about the pool.
+fn without_test<B: HfReward>(outcome: &SerOutcome<B>) -> String {
+    let mut told = String::new();
+    if let Some(cross) = &outcome.cross_fit {
+        told += &format!(
+            "without test pairs: models of {} folds of the labels order {:.4} of the other labels right\n",
+            cross.folds, cross.accuracy.accuracy
+        );
+    }
+    if let Some(agreement) = &outcome.agreement {
+        told += &format!(
+            "{} such models agree on {:.0} % of the pool\n",
+            agreement.models,
+            100.0 * agreement.unanimous
+        );
+    }
+    told
+}
+
 fn describe(outcome: &SftOutcome) -> String {
     match (outcome.perplexity_before, outcome.perplexity_after) {
         (Some(before), Some(after)) => {
@@ -173,6 +198,8 @@ struct Run<'a> {
     job: Job,
     /// Warnings of the rounds with the policy in the loop.
     warnings: Vec<String>,
+    /// Share of the labelled pairs, where the files decide it.
+    seed_share: Option<f64>,
 }
 
 impl<'a> Run<'a> {
@@ -185,6 +212,7 @@ impl<'a> Run<'a> {
             config: start.config,
             job: start.job(tokenizer, about)?,
             warnings: Vec::new(),
+            seed_share: None,
         })
     }
 
@@ -217,15 +245,39 @@ impl<'a> Run<'a> {
         start: &RewardModel<B>,
         data: Prepared,
     ) -> Result<SerOutcome<B>, Failure> {
-        let ser = &self.config.ser;
-        runs::warn_of_warmup(&ser.train, data.ser.seed.len());
+        let (labelled, pool) = (data.ser.seed.len(), data.ser.pool.len());
+        if self.config.is_real() {
+            self.seed_share = Some(labelled as f64 / (labelled + pool) as f64);
+        }
+        let ser = self.ser();
+        runs::warn_of_warmup(&ser.train, labelled);
         let (tokenizer, mut context) = self.job.parts();
-        let outcome = evolve(start, tokenizer, data.ser, ser, &mut context)
+        let outcome = evolve(start, tokenizer, data.ser, &ser, &mut context)
             .map_err(|error| self.job.stopped(error))?;
         self.job.save("model", &outcome.learnt.model)?;
         let lengths = json!(data.lengths);
         self.job.summary.insert("tokenize".to_owned(), lengths);
         Ok(outcome)
+    }
+
+    /// The options of the recipe, with the share that the files decide.
+    fn ser(&self) -> SerConfig {
+        let ser = self.config.ser.clone();
+        SerConfig {
+            seed_share: self.seed_share.unwrap_or(ser.seed_share),
+            ..ser
+        }
+    }
+
+    /// The run of a model that cannot write: it ends with the reward model.
+    fn reward_alone<B: HfReward>(
+        &mut self,
+        fresh: &RewardModel<B>,
+        data: Prepared,
+    ) -> Result<(), Failure> {
+        self.no_policies();
+        let outcome = self.reward_model(fresh, data)?;
+        self.conclude(&outcome, None, &[])
     }
 
     /// Everything after fine-tuning, for a decoder.
@@ -256,7 +308,7 @@ impl<'a> Run<'a> {
 
     /// Where there is no language model to train, only a reward model.
     fn no_policies(&self) {
-        if self.config.stop_after == StopAfter::Ppo {
+        if self.config.trains_policies() {
             common::tell(
                 "no policy is trained: that needs a language model to start from, and --model holds \
                  none; this run ends with the reward model",
@@ -271,7 +323,7 @@ impl<'a> Run<'a> {
         outcome: &SerOutcome<Llama>,
         data: &PolicyData<'_>,
     ) -> Result<Option<PolicyOutcome<Llama>>, Failure> {
-        if self.config.stop_after == StopAfter::Rm {
+        if !self.config.trains_policies() {
             return Ok(None);
         }
         let ser = &self.config.ser;
@@ -335,7 +387,7 @@ impl<'a> Run<'a> {
         policies: Option<&PolicyOutcome<Llama>>,
         rounds: &[Round],
     ) -> Result<(), Failure> {
-        let ser = &self.config.ser;
+        let ser = &self.ser();
         // A resumed run counts what its stages took before.
         let before = outcome.seconds
             + rounds.iter().map(|r| r.seconds).sum::<f64>()
@@ -367,6 +419,7 @@ impl<'a> Run<'a> {
             None => Vec::new(),
         };
         write_report_with(outcome, ser, run, notes, parts)?;
+        let handed_on = handed_on::write(outcome, run)?;
         let mut table = String::new();
         for model in &outcome.models {
             table += &format!(
@@ -376,6 +429,9 @@ impl<'a> Run<'a> {
                 model.human_labels,
                 model.steps.own
             );
+        }
+        if outcome.test_pairs() == 0 {
+            table += &without_test(outcome);
         }
         if outcome.fine_tuning_labels > 0 {
             table += &format!(
@@ -405,6 +461,6 @@ impl<'a> Run<'a> {
             common::tell(&format!("warning: {warning}"));
         }
         policy::warn(policies.map_or(&[][..], |policies| policies.policies.as_slice()));
-        self.job.print_end(&table, seconds)
+        self.job.print_end(&(table + &handed_on), seconds)
     }
 }

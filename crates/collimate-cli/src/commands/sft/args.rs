@@ -173,6 +173,7 @@ impl Layered for Sft {
 
     fn preview(config: &Config) -> Option<Preview> {
         let training = Training {
+            pool: false,
             name: "sft",
             share: 0.9,
             train: config.sft.clone(),

@@ -1,0 +1,182 @@
+//! A local web page on which people label pairs.
+
+mod browser;
+mod input;
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+use collimate::data::{Format, HhTurns, OnBadRow};
+use collimate_label::{
+    Desk, Ended, Page, PairSet, Resumed, Server, Session, SessionOptions, journal_path,
+    labeller_name,
+};
+
+use crate::common::{self, Failure, Interrupted, json_name};
+use crate::{files, runs};
+
+/// Label preference pairs by hand, on a local web page.
+///
+/// Two answers to a prompt stand side by side; the arrow keys choose, t is a tie, s skips, u takes back. The
+/// sides are drawn at random, and a label that the file has is not shown. A share of the pairs comes a second
+/// time, to measure how consistent a labeller is.
+///
+/// Every decision is on disk at once: in a journal beside OUT (labels.decisions.jsonl), and as a row
+/// `prompt`, `chosen`, `rejected`, `labeller` in OUT. The same command goes on where each labeller stopped.
+/// Only this computer reaches the page. Ctrl-C, or the button on the page, ends the program.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Files to label: rows with `prompt` and answers in `response_a`, `response_b` or a list `responses`, or
+    /// preference pairs of any format, whose labels are left out of sight
+    #[arg(long, required = true, num_args = 1.., value_name = "FILE")]
+    from: Vec<PathBuf>,
+    /// File of labels to write, or to go on with
+    #[arg(long, value_name = "OUT.jsonl")]
+    out: PathBuf,
+    /// Name of the labeller; the page can change it
+    #[arg(long, value_name = "NAME", default_value = "me")]
+    name: String,
+    /// Share of the pairs that each labeller sees a second time
+    #[arg(long, value_name = "SHARE", default_value_t = SessionOptions::default().repeat)]
+    repeat: f64,
+    /// Label only the first N pairs, the same ones for every labeller
+    #[arg(long, value_name = "N")]
+    limit: Option<usize>,
+    /// Pairs of a prompt with more than two answers
+    #[arg(long, value_name = "N", default_value_t = 3)]
+    pairs_per_prompt: usize,
+    /// Seed of the order, the sides and the repeats
+    #[arg(long, value_name = "N", default_value_t = SessionOptions::default().seed)]
+    seed: u64,
+    /// Address of the page: 127.0.0.1 or ::1
+    #[arg(long, value_name = "IP", default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST))]
+    host: IpAddr,
+    /// Port of the page; 0 is any free one
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    port: u16,
+    /// Open the page in a browser; by default where the program runs in a terminal of a desktop
+    #[arg(long, conflicts_with = "no_open")]
+    open: bool,
+    /// Do not open a browser
+    #[arg(long)]
+    no_open: bool,
+    /// Format of the files; by default recognised
+    #[arg(long, value_parser = json_name::<Format>, value_name = "NAME")]
+    format: Option<Format>,
+    /// Treatment of a row that cannot be read: fail or drop
+    #[arg(long, value_parser = json_name::<OnBadRow>, default_value = "fail", value_name = "POLICY")]
+    on_bad_row: OnBadRow,
+    /// Prompt of an hh-rlhf dialogue: full or last_turn_only
+    #[arg(long, value_parser = json_name::<HhTurns>, default_value = "full", value_name = "TURNS")]
+    hh_turns: HhTurns,
+}
+
+/// Does what the options say.
+pub(crate) fn run(args: &Args) -> Result<(), Failure> {
+    let labeller = labeller_name(&args.name).map_err(|error| format!("--name: {error}"))?;
+    let options = SessionOptions {
+        seed: args.seed,
+        repeat: args.repeat,
+        limit: args.limit,
+    };
+    options.check().map_err(|error| format!("--{error}"))?;
+    if args.pairs_per_prompt == 0 {
+        return Err("--pairs-per-prompt 0: at least 1".into());
+    }
+    common::check_writable(&args.out)?;
+    for input in &args.from {
+        common::check_other(&args.out, input)?;
+        common::check_other(&journal_path(&args.out), input)?;
+    }
+    let address = Server::free_address(SocketAddr::new(args.host, args.port))?;
+    let pairs = read(args)?;
+    let (desk, resumed) = Desk::open(Session::new(pairs, options)?, &args.out)?;
+    tell_resumed(resumed, &args.out);
+    let interrupt = runs::interrupt();
+    let out = args.out.display().to_string();
+    let page = Page {
+        labeller,
+        next: format!(
+            "collimate ser --labelled {} --unlabelled POOL.jsonl --model DIR --out runs/ser",
+            quoted(&out)
+        ),
+    };
+    let next = page.next.clone();
+    let server = Server::start(address, desk, page)?;
+    let url = server.url();
+    common::tell(&format!("label at {url}"));
+    common::tell("Ctrl-C, or the button on the page, ends; every decision is on disk at once");
+    if args.open || (!args.no_open && browser::is_likely()) {
+        browser::open(&url);
+    }
+    let (desk, ended) = server.wait(|| interrupt.is_set());
+    match desk {
+        Some(desk) => close(desk, ended, &next),
+        None => Ok(()),
+    }
+}
+
+/// The pairs of all files; tells what was left out.
+fn read(args: &Args) -> Result<PairSet, Failure> {
+    let options = files::options(args.format, args.on_bad_row, args.hh_turns);
+    let (per_prompt, seed) = (args.pairs_per_prompt, args.seed);
+    let rows = input::pairs_to_label(&args.from, &options, per_prompt, seed)?;
+    let pairs = PairSet::new(rows);
+    let told = [
+        (pairs.equal(), "with two equal answers"),
+        (pairs.again(), "that came before"),
+    ];
+    for (count, which) in told.into_iter().filter(|(count, _)| *count > 0) {
+        common::tell(&format!("left out {count} pairs {which}"));
+    }
+    Ok(pairs)
+}
+
+fn tell_resumed(resumed: Resumed, out: &Path) {
+    let journal = journal_path(out);
+    let journal = journal.display();
+    if resumed.torn > 0 {
+        common::tell(&format!(
+            "{journal}: dropped an unfinished last line of {} bytes: the program was killed while writing it",
+            resumed.torn
+        ));
+    }
+    if resumed.events > 0 {
+        common::tell(&format!(
+            "going on with {journal}: {} decisions and undos so far",
+            resumed.events
+        ));
+    }
+}
+
+/// Tells the numbers and how to go on.
+fn close(mut desk: Desk, ended: Ended, next: &str) -> Result<(), Failure> {
+    let summary = desk.session().summary();
+    let out = desk.out().display().to_string();
+    if summary.labellers.is_empty() {
+        common::print("no decision was made\n")?;
+    } else {
+        common::print(&format!("{summary}\nlabels: {out}\nnext: {next}\n"))?;
+    }
+    let standing = summary.labellers.keys().map(|name| desk.progress(name));
+    let (done, total) = standing.fold((0, 0), |(done, total), progress| {
+        (done + progress.done, total + progress.total)
+    });
+    match ended {
+        Ended::Stopped if done < total || total == 0 => Err(Interrupted(format!(
+            "stopped after {done} decisions, {} to come; the same command goes on",
+            total - done
+        ))
+        .into()),
+        _ => Ok(()),
+    }
+}
+
+/// A path as a shell takes it.
+fn quoted(path: &str) -> String {
+    let plain = |c: char| c.is_alphanumeric() || "._-/".contains(c);
+    match path.chars().all(plain) {
+        true => path.to_owned(),
+        false => format!("'{}'", path.replace('\'', "'\\''")),
+    }
+}

@@ -1,0 +1,216 @@
+//! A policy's answers to prompts that have none, as a stage of the run.
+
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+
+use collimate::core::{Completion, Finish, GenerateError, Generator, Prompt, Purpose, Sampling};
+use collimate::data::{Candidates, ReadOptions, TextTokenizer, read_unlabelled};
+use collimate::files::atomic_write;
+use collimate::lm::{FolderSampling, GenerationProgress, Llama, TextGenerator, Watch};
+use collimate::nn::HfFolder;
+use collimate::prelude::Device;
+#[cfg(feature = "remote")]
+use collimate::remote::{RemoteConfig, RemoteGenerator};
+use collimate::run::{StageState, hash_file};
+use collimate::train::{Interrupt, Progress, hash_json};
+use rand::RngExt;
+use serde_json::json;
+
+use super::Run;
+use super::config::Config;
+use super::real::{is_url, pool_key};
+use crate::commands::generate::prompts::Asked;
+use crate::commands::generate::said;
+use crate::common::{Failure, Interrupted};
+use crate::runs::model_files;
+use crate::trl_rows::{Row, answer, asked, lines};
+
+/// The file of answers in the run folder.
+const POOL: &str = "pool.jsonl";
+
+/// Prompts that are answered between two writings of the file.
+const AT_ONCE: usize = 32;
+
+/// Longest answer in tokens, where the folder says nothing.
+const MOST_TOKENS: usize = 512;
+
+/// A policy that writes answers, and how it is sampled.
+pub(super) struct Writer {
+    source: Source,
+    sampling: Sampling,
+    /// A hash of what the answers depend on, beside the prompts.
+    identity: String,
+}
+
+enum Source {
+    Folder(Box<TextGenerator<Llama>>),
+    Server(Box<dyn Generator>),
+}
+
+struct Stop<'a>(&'a Interrupt);
+
+impl Watch for Stop<'_> {
+    fn progress(&mut self, _: GenerationProgress) -> ControlFlow<()> {
+        match self.0.is_set() {
+            true => ControlFlow::Break(()),
+            false => ControlFlow::Continue(()),
+        }
+    }
+}
+
+impl Writer {
+    /// Opens what `--policy` names; nothing where no policy is named.
+    pub(super) fn open(config: &Config, device: &Device) -> Result<Option<Self>, Failure> {
+        let Some(name) = &config.policy_source else {
+            return Ok(None);
+        };
+        let base = Sampling {
+            n: config.responses,
+            seed: pool_key(config).rng(Purpose::Sampling).random(),
+            max_new_tokens: MOST_TOKENS,
+            ..Sampling::default()
+        };
+        if is_url(name) {
+            return Ok(Some(Self {
+                source: Source::Server(server(config, name)?),
+                sampling: base,
+                identity: format!("{name} {:?}", config.policy_model),
+            }));
+        }
+        let dir = Path::new(name);
+        let files = model_files(dir);
+        let hashes = files.iter().map(|path| hash_file(path));
+        let hashes = hashes.collect::<Result<Vec<String>, _>>()?;
+        let sampling = FolderSampling::read(dir, &base)?.sampling;
+        let tokenizer = TextTokenizer::from_folder(dir)?.with_chat_fallback(config.chat_fallback);
+        let model = Llama::load(dir, device)?;
+        let generator = TextGenerator::new(model, tokenizer).with_eos_of(dir)?;
+        Ok(Some(Self {
+            source: Source::Folder(Box::new(generator)),
+            sampling,
+            identity: hash_json(&(hashes, config.chat_fallback)),
+        }))
+    }
+
+    fn write(
+        &self,
+        prompts: &[Prompt],
+        interrupt: &Interrupt,
+    ) -> Result<Vec<Vec<Completion>>, GenerateError> {
+        if interrupt.is_set() {
+            return Err(GenerateError::Interrupted);
+        }
+        match &self.source {
+            Source::Folder(model) => {
+                model.generate_watched(prompts, &self.sampling, &mut Stop(interrupt))
+            }
+            Source::Server(server) => server.generate(prompts, &self.sampling),
+        }
+    }
+}
+
+#[cfg(not(feature = "remote"))]
+fn server(_: &Config, _: &str) -> Result<Box<dyn Generator>, Failure> {
+    Err(
+        "--policy URL: this program was built without servers: build it with --features remote"
+            .into(),
+    )
+}
+
+#[cfg(feature = "remote")]
+fn server(config: &Config, url: &str) -> Result<Box<dyn Generator>, Failure> {
+    let config = RemoteConfig {
+        base_url: url.to_owned(),
+        model: config.policy_model.clone().unwrap_or_default(),
+        api_key_env: config.policy_key_env.clone(),
+        ..RemoteConfig::default()
+    };
+    match RemoteGenerator::new(&config) {
+        Ok(server) => Ok(Box::new(server)),
+        Err(error) => Err(format!("the policy's server: {error}").into()),
+    }
+}
+
+/// Lets the policy answer the prompts that have no answers; returns all rows with answers, and a
+/// sentence on those of the policy. A run that goes on finds the answers that it has written.
+pub(super) fn complete(
+    run: &mut Run<'_>,
+    writer: &Writer,
+    candidates: Vec<Candidates>,
+) -> Result<(Vec<Candidates>, String), Failure> {
+    let (mut rows, alone): (Vec<_>, Vec<_>) = candidates
+        .into_iter()
+        .partition(|row| !row.responses.is_empty());
+    let mut seen = std::collections::HashSet::new();
+    let prompts = alone.into_iter().map(|row| row.prompt);
+    let prompts: Vec<Prompt> = prompts
+        .filter(|prompt| seen.insert(prompt.clone()))
+        .collect();
+    let path = answers(run, writer, &prompts)?;
+    let (written, report) = read_unlabelled(&path, &ReadOptions::default())?;
+    if written.is_empty() {
+        return Err(format!(
+            "{report}: no pair is left: the policy ends no two answers to a prompt within {} tokens in \
+             different words: give another policy",
+            writer.sampling.max_new_tokens
+        )
+        .into());
+    }
+    rows.extend(written);
+    Ok((rows, format!(" {report}.")))
+}
+
+/// Writes the answers to all prompts into the run folder.
+fn answers(run: &mut Run<'_>, writer: &Writer, prompts: &[Prompt]) -> Result<PathBuf, Failure> {
+    let path = run.job.run.path().join(POOL);
+    let sampling = format!("{:?}", writer.sampling);
+    let inputs = hash_json(&(prompts, sampling, &writer.identity));
+    if let StageState::Done(_) = run.job.run.stage("pool", &inputs)? {
+        return Ok(path);
+    }
+    // What a run that was stopped has written.
+    let mut text = std::fs::read_to_string(&path).unwrap_or_default();
+    let mut done = text.lines().count().min(prompts.len());
+    let mut meter = Progress::Auto.start("answers", done as u64, prompts.len() as u64);
+    while done < prompts.len() {
+        let some = &prompts[done..(done + AT_ONCE).min(prompts.len())];
+        let found = writer
+            .write(some, &run.job.interrupt)
+            .map_err(|error| match error {
+                GenerateError::Interrupted => Interrupted(format!(
+                    "interrupted after the answers to {done} of {} prompts; go on with: {}",
+                    prompts.len(),
+                    run.job.resume
+                ))
+                .into(),
+                error => {
+                    let places = some.iter().zip(done + 1..).map(|(prompt, number)| Asked {
+                        prompt: prompt.clone(),
+                        place: format!("--unlabelled: prompt number {number}"),
+                    });
+                    said(error, &places.collect::<Vec<_>>())
+                }
+            })?;
+        for (prompt, found) in some.iter().zip(found) {
+            text += &row(prompt, &found)?;
+        }
+        atomic_write(&path, text.as_bytes())?;
+        done += some.len();
+        meter.set(done as u64, "prompts");
+    }
+    run.job
+        .run
+        .complete("pool", &json!({"prompts": prompts.len()}))?;
+    Ok(path)
+}
+
+/// A row with the answers that came to their end.
+fn row(prompt: &Prompt, found: &[Completion]) -> Result<String, Failure> {
+    let ended = |answer: &&Completion| answer.finish != Finish::Length;
+    let texts = found.iter().filter(ended);
+    let texts: Result<Vec<_>, Failure> = texts.map(|found| answer(prompt, &found.text)).collect();
+    lines(vec![Row::from_iter([
+        ("prompt".to_owned(), asked(prompt)?),
+        ("responses".to_owned(), collimate::core::Json::List(texts?)),
+    ])])
+}

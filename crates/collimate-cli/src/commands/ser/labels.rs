@@ -1,0 +1,274 @@
+//! Labels of the user's own, and a pool that nobody has labelled.
+
+use collimate::core::PreferencePair;
+use collimate::data::{
+    AnswerEnd, Candidates, HiddenLabelPool, ReadOptions, ReadReport, TextTokenizer, TokenizeReport,
+    UnlabelledPair, Votes, by_majority, read_unlabelled,
+};
+use collimate::recipes::ser::SerData;
+
+use super::config::Config;
+use super::data::{PolicyPrompts, Prepared, drop_equal, prompts};
+use super::real::pool_key;
+use crate::commands::align::pairs::examples;
+use crate::common::{self, Failure};
+use crate::files;
+
+/// The least number of labelled pairs that a reward model is trained on.
+const FEWEST: usize = 20;
+
+/// Different prompts that a policy stage needs at least.
+const FEWEST_PROMPTS: usize = 10;
+
+/// Pairs with labels, and what is told of them.
+pub(super) struct Labels {
+    labelled: Vec<PreferencePair>,
+    validation: Vec<PreferencePair>,
+    test: Vec<PreferencePair>,
+    lengths: TokenizeReport,
+    /// A paragraph on them.
+    pub(super) about: String,
+}
+
+impl Labels {
+    /// Reads the labelled files.
+    pub(super) fn read(config: &Config, tokenizer: &TextTokenizer) -> Result<Self, Failure> {
+        let files = [
+            &config.labelled,
+            &config.unlabelled,
+            &config.validation,
+            &config.test,
+        ];
+        files::check(files.into_iter().flatten())?;
+        let options = files::options(config.format, config.on_bad_row, config.hh_turns);
+        let mut reports = Vec::new();
+        let rows = files::pairs(&config.labelled, &options, &mut reports)?;
+        let mut validation = files::pairs(&config.validation, &options, &mut reports)?;
+        let mut test = files::pairs(&config.test, &options, &mut reports)?;
+        let (mut labelled, votes) = by_majority(rows);
+        let scored = tokenizer.clone().with_answer_end(AnswerEnd::EveryAnswer);
+        let mut lengths = TokenizeReport::default();
+        for (name, part) in [
+            ("labelled", &mut labelled),
+            ("validation", &mut validation),
+            ("test", &mut test),
+        ] {
+            lengths = lengths + drop_equal(name, part, &scored, &config.ser)?;
+        }
+        if labelled.len() < FEWEST {
+            return Err(too_few(config, labelled.len(), votes));
+        }
+        for (name, part) in [("validation", &validation), ("test", &test)] {
+            warn_of_shared(name, part, &labelled);
+        }
+        let about = about(config, &labelled, votes, [&validation, &test], &reports);
+        Ok(Self {
+            labelled,
+            validation,
+            test,
+            lengths,
+            about,
+        })
+    }
+
+    /// The data of the run with a pool of these answers, and a paragraph on the pool.
+    pub(super) fn with_pool(
+        mut self,
+        candidates: &[Candidates],
+        config: &Config,
+        tokenizer: &TextTokenizer,
+    ) -> Result<(Prepared, String), Failure> {
+        let mut pairs = UnlabelledPair::of(candidates, config.pairs_per_prompt, pool_key(config));
+        let (labelled, twice) = UnlabelledPair::retain_new(&mut pairs, &self.labelled);
+        let held: Vec<PreferencePair> = [&self.validation[..], &self.test].concat();
+        let (held, _) = UnlabelledPair::retain_new(&mut pairs, &held);
+        let mut shown: Vec<PreferencePair> = pairs.into_iter().map(UnlabelledPair::shown).collect();
+        let scored = tokenizer.clone().with_answer_end(AnswerEnd::EveryAnswer);
+        let lengths = drop_equal("unlabelled", &mut shown, &scored, &config.ser)?;
+        let equal = lengths.equal_answers;
+        self.lengths = self.lengths + lengths;
+        let dropped = listed(&[
+            ("among the labels", labelled),
+            ("among the validation and test pairs", held),
+            ("given twice", twice),
+            ("answers equal as tokens", equal),
+        ]);
+        let dropped = match dropped.is_empty() {
+            true => dropped,
+            false => format!("; dropped ({dropped})"),
+        };
+        if shown.len() < 2 {
+            return Err(format!(
+                "--unlabelled: pairs left to label: {}{dropped}: give at least 2 pairs without labels",
+                shown.len()
+            )
+            .into());
+        }
+        let asked = prompts(&shown);
+        let about = format!(
+            "Pool: {} pairs without labels, {} different prompts{dropped}.",
+            shown.len(),
+            asked.len()
+        );
+        let mut policy = PolicyPrompts::default();
+        let mut held_out = Vec::new();
+        if config.trains_policies() {
+            policy = self.policy_prompts(asked, config)?;
+            // The model was not fine-tuned on them.
+            held_out = examples(&self.labelled);
+        }
+        let pairs = shown.into_iter().map(|pair| UnlabelledPair {
+            prompt: pair.prompt,
+            answers: [pair.chosen, pair.rejected],
+        });
+        let pool = HiddenLabelPool::unlabelled(pairs.collect(), pool_key(config));
+        let prepared = Prepared {
+            pretrain: Vec::new(),
+            sft: Vec::new(),
+            sft_held_out: held_out,
+            ser: SerData::of_labels(self.labelled, pool, self.validation, self.test)?,
+            policy,
+            lengths: self.lengths,
+        };
+        let about = about + &prepared.about_lengths(config);
+        Ok((prepared, about))
+    }
+
+    /// The prompts of the pool to learn from; without test pairs, a tenth of them to compare answers on.
+    fn policy_prompts(
+        &self,
+        mut asked: Vec<collimate::core::Prompt>,
+        config: &Config,
+    ) -> Result<PolicyPrompts, Failure> {
+        if asked.len() < FEWEST_PROMPTS {
+            return Err(format!(
+                "{} different prompts in the pool are too few to train a policy on: give at least \
+                 {FEWEST_PROMPTS}, or leave out --stop-after ppo",
+                asked.len()
+            )
+            .into());
+        }
+        let tenth = asked.len() / 10;
+        let mut test = prompts(&self.test);
+        if test.is_empty() {
+            test = asked.split_off(asked.len() - tenth.min(config.policy_test_prompts));
+        }
+        let mut watched = prompts(&self.validation);
+        if watched.is_empty() {
+            watched = asked.split_off(asked.len() - tenth.min(config.policy.watched));
+        }
+        test.truncate(config.policy_test_prompts);
+        Ok(PolicyPrompts {
+            train: asked,
+            watched,
+            test,
+        })
+    }
+}
+
+/// The answers and prompts of the unlabelled files, with a sentence on each file.
+pub(super) fn candidates(config: &Config) -> Result<(Vec<Candidates>, String), Failure> {
+    let options = ReadOptions {
+        // A format that is named is that of the labelled files.
+        format: None,
+        ..files::options(None, config.on_bad_row, config.hh_turns)
+    };
+    let (mut all, mut about) = (Vec::new(), String::new());
+    for path in &config.unlabelled {
+        let (part, report) = read_unlabelled(path, &options)?;
+        if part.is_empty() {
+            return Err(format!("{report}: no pair is left: look at the reasons").into());
+        }
+        let alone = part.iter().find(|row| row.responses.is_empty());
+        if let Some(row) = alone.filter(|_| config.policy_source.is_none()) {
+            return Err(format!(
+                "{}:{}: a prompt without answers: give two or more answers, or a policy that writes \
+                 them (--policy DIR or URL)",
+                path.display(),
+                row.line
+            )
+            .into());
+        }
+        about += &format!(" {report}.");
+        all.extend(part);
+    }
+    if config.policy_source.is_some() && all.iter().all(|row| !row.responses.is_empty()) {
+        let text = "--policy: every row of --unlabelled has answers already: leave it out, or give prompts \
+                    alone";
+        return Err(text.into());
+    }
+    Ok((all, about))
+}
+
+fn too_few(config: &Config, count: usize, votes: Votes) -> Failure {
+    let undecided = match votes.undecided {
+        0 => String::new(),
+        n => format!(" (labelled both ways equally often: {n})"),
+    };
+    let from = config
+        .unlabelled
+        .first()
+        .map(|path| path.display().to_string());
+    format!(
+        "--labelled: {count} labelled pairs are too few{undecided}: at least {FEWEST} are needed, some hundred are \
+         better: label more by `collimate label --from {} --out more.jsonl`",
+        from.unwrap_or_default()
+    )
+    .into()
+}
+
+/// The counts that are not 0, each behind its name.
+fn listed(counts: &[(&str, usize)]) -> String {
+    let found = counts.iter().filter(|(_, count)| *count > 0);
+    let found: Vec<String> = found
+        .map(|(name, count)| format!("{name}: {count}"))
+        .collect();
+    found.join(", ")
+}
+
+/// Warns of pairs that measure what they have taught.
+fn warn_of_shared(name: &str, part: &[PreferencePair], labelled: &[PreferencePair]) {
+    let mut pairs: Vec<UnlabelledPair> = part.iter().map(UnlabelledPair::from).collect();
+    let (shared, _) = UnlabelledPair::retain_new(&mut pairs, labelled);
+    if shared > 0 {
+        common::tell(&format!(
+            "warning: {shared} of {} {name} pairs are among the labels: accuracies on them are too high: \
+             take them out of one of the two",
+            part.len()
+        ));
+    }
+}
+
+fn about(
+    config: &Config,
+    labelled: &[PreferencePair],
+    votes: Votes,
+    [validation, test]: [&Vec<PreferencePair>; 2],
+    reports: &[ReadReport],
+) -> String {
+    let model = config.model.as_ref().map(|dir| dir.display().to_string());
+    let mut text = format!(
+        "Model: `{}`. Labels: {} pairs",
+        model.unwrap_or_default(),
+        labelled.len()
+    );
+    let counts = listed(&[
+        ("further labels that agree", votes.repeated),
+        ("labelled both ways, the majority counts", votes.outvoted),
+        ("labelled both ways equally often, dropped", votes.undecided),
+    ]);
+    if !counts.is_empty() {
+        text += &format!(" ({counts})");
+    }
+    for (name, part) in [("validation", validation), ("test", test)] {
+        text += &match part.len() {
+            0 => format!("; no {name} pairs"),
+            n => format!("; {n} {name} pairs"),
+        };
+    }
+    text.push('.');
+    for report in reports {
+        text += &format!(" {report}.");
+    }
+    text
+}

@@ -1,0 +1,200 @@
+//! Options of a run on labels of the user's own and a pool that nobody has labelled.
+
+use collimate::core::Key;
+use collimate::recipes::ser::Control;
+
+use super::config::{Config, PolicyReward};
+use crate::common::{Failure, check_writer, usage};
+use crate::options::{Flag, Given, Inputs, check_count};
+use crate::own::{OnData, flags};
+use crate::preview::{Pool, Preview, RowsOf, Training};
+use crate::runs::changed;
+
+/// The largest number of pairs of one prompt, and of answers to it.
+const MOST: usize = 1000;
+
+/// Flags of files, models and the policy that writes.
+pub(super) fn flags() -> Vec<Flag<Config>> {
+    let mut all = vec![
+        Flag::of("labelled", "FILE", &["labelled"]),
+        Flag::of("unlabelled", "FILE", &["unlabelled"]),
+        Flag::of("validation", "FILE", &["validation"]),
+        Flag::of("policy", "DIR|URL", &["policy_source"]),
+        Flag::of("policy-model", "NAME", &["policy_model"]).rare(),
+        Flag::of("policy-key-env", "VAR", &["policy_key_env"]).rare(),
+        Flag::of("responses", "N", &["responses"]),
+        Flag::of("pairs-per-prompt", "N", &["pairs_per_prompt"]).rare(),
+    ];
+    all.extend(flags::tested_inputs());
+    all.push(Flag::switch(
+        "simulate",
+        &["simulate"],
+        "With --data: use a share of the labels and hide the others, to find out what SER would bring",
+        |config: &mut Config, _, _| {
+            config.simulate = true;
+            Ok(())
+        },
+    ));
+    all
+}
+
+/// Fills in options that follow from the kind of the run, and refuses kinds that cannot be meant.
+pub(super) fn settle(config: &mut Config, given: &Given) -> Result<(), Failure> {
+    check_count("pairs_per_prompt", config.pairs_per_prompt, 1..=MOST)?;
+    check_count("responses", config.responses, 2..=MOST)?;
+    let refuse = |text: &str| Err(usage(text));
+    match (config.labelled.is_empty(), config.unlabelled.is_empty()) {
+        (true, false) => {
+            return refuse(
+                "--unlabelled goes with --labelled: give the pairs that you have labelled too",
+            );
+        }
+        (false, true) => {
+            return refuse(
+                "--labelled goes with --unlabelled: give the pairs that nobody has labelled too",
+            );
+        }
+        (false, false) if !config.data.is_empty() => {
+            return refuse(
+                "--data is for simulations, --labelled and --unlabelled for labels of your own: leave \
+                 one of the two out",
+            );
+        }
+        (false, false) if config.simulate => {
+            return refuse("--simulate is for --data, whose labels it hides: leave it out");
+        }
+        (false, false) if config.model.is_none() => {
+            return refuse("labelled and model go together: give --model DIR too");
+        }
+        _ => {}
+    }
+    if config.is_real() && !config.measures() && !given.has("ser.controls") {
+        // Nothing tells them apart.
+        config.ser.controls.clear();
+    }
+    let server = config.policy_source.as_deref().is_some_and(is_url);
+    if server && config.policy_model.is_none() {
+        return refuse("--policy URL: name the server's model by --policy-model NAME");
+    }
+    if !server && (config.policy_model.is_some() || config.policy_key_env.is_some()) {
+        return refuse(
+            "--policy-model and --policy-key-env are for a server: give --policy URL too",
+        );
+    }
+    if let Some(dir) = config.policy_source.as_deref().filter(|_| !server) {
+        check_writer("--policy", dir.as_ref())?;
+    }
+    Ok(())
+}
+
+/// True for the address of a server.
+pub(super) fn is_url(source: &str) -> bool {
+    source.starts_with("http://") || source.starts_with("https://")
+}
+
+/// Refuses options that the kind of the run has no use for.
+pub(super) fn check(config: &Config, given: &Given) -> Result<(), Failure> {
+    if !config.is_real() {
+        return check_simulation(config, given);
+    }
+    let of_simulations = [
+        ("ser.seed_share", given.typed("ser.seed_share")),
+        ("ser.baseline", given.typed("ser.baseline")),
+        ("sft", changed(&config.sft, &Config::default().sft)),
+    ];
+    if let Some((name, _)) = of_simulations.iter().find(|(_, given)| *given) {
+        return Err(
+            format!("{name} is for simulations and the synthetic world: leave it out").into(),
+        );
+    }
+    if config.ser.controls.contains(&Control::OracleLabels) {
+        let text = "controls has oracle_labels: the labels of the pool are not known: leave it out";
+        return Err(text.into());
+    }
+    if !config.ser.controls.is_empty() && !config.measures() {
+        let text = "controls are compared on pairs that are held out: give --test FILE or --validation \
+                    FILE, or leave --controls out";
+        return Err(text.into());
+    }
+    if config.trains_policies() && config.policy_rewards.contains(&PolicyReward::Full) {
+        let text = "policy_rewards has full: the labels of the pool are not known: leave it out";
+        return Err(text.into());
+    }
+    Ok(())
+}
+
+fn check_simulation(config: &Config, given: &Given) -> Result<(), Failure> {
+    match (config.data.is_empty(), config.simulate) {
+        (false, false) => {
+            return Err(usage(
+                "--data alone says too little: to learn from your labels and a pool without labels give \
+                 --labelled FILE --unlabelled FILE; to hide most labels of --data and find out what SER \
+                 would bring add --simulate",
+            ));
+        }
+        (true, true) => {
+            return Err(usage(
+                "--simulate hides labels of --data: give --data and --model too; the synthetic world is a \
+                 simulation by itself",
+            ));
+        }
+        _ => {}
+    }
+    let real = [
+        ("validation", !config.validation.is_empty()),
+        ("policy_source", config.policy_source.is_some()),
+        ("responses", given.typed("responses")),
+        ("pairs_per_prompt", given.typed("pairs_per_prompt")),
+    ];
+    match real.iter().find(|(_, given)| *given) {
+        Some((name, _)) => Err(format!(
+            "{name} is for labels of your own: give --labelled and --unlabelled too"
+        )
+        .into()),
+        None => Ok(()),
+    }
+}
+
+/// The files and folders that a run reads.
+pub(super) fn inputs(config: &Config) -> Inputs<'_> {
+    let mut inputs = config.own().inputs();
+    inputs.files.extend(&config.unlabelled);
+    inputs.files.extend(&config.validation);
+    inputs
+}
+
+/// The estimate of a run on labels of the user's own.
+pub(super) fn preview(config: &Config) -> Option<Preview> {
+    let training = |name, pool, times, passes| Training {
+        name,
+        share: 1.0,
+        pool,
+        train: config.ser.train.clone(),
+        times,
+        passes,
+    };
+    let seed = training("seed", false, 1, 0);
+    let loops = training("loops, all kept", true, config.ser.max_loops as u64, 1);
+    let left_out =
+        "answers of a policy, controls and policies; a loop keeps a part of the pool only";
+    let own = config.own();
+    let preview = own.preview(RowsOf::Pairs, vec![seed, loops], Some(left_out))?;
+    Some(Preview {
+        writes: false,
+        pool: Some(Pool {
+            files: config.unlabelled.clone(),
+            per_prompt: config.pairs_per_prompt,
+            key: pool_key(config),
+            responses: match config.policy_source {
+                Some(_) => config.responses,
+                None => 0,
+            },
+        }),
+        ..preview
+    })
+}
+
+/// The key of everything that is drawn for the pool.
+pub(super) fn pool_key(config: &Config) -> Key {
+    Key::new(config.ser.seed, "pool")
+}

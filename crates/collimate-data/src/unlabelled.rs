@@ -1,0 +1,103 @@
+//! Pairs of answers that nobody has labelled.
+
+use std::collections::HashSet;
+
+use collimate_core::{Completion, Key, PreferencePair, Prompt, Purpose};
+
+use crate::content::{keyed, secret, unordered_hash};
+use crate::read::Candidates;
+
+/// Two different answers to a prompt; their order says nothing.
+#[derive(Debug, Clone, PartialEq)]
+pub struct UnlabelledPair {
+    /// What both answers continue.
+    pub prompt: Prompt,
+    /// The answers.
+    pub answers: [Completion; 2],
+}
+
+impl UnlabelledPair {
+    /// Makes pairs of the answers of each prompt: of two answers their pair, of more up to `per_prompt`
+    /// of their pairs, drawn by the key. The draw depends on what the answers say, not on their order.
+    ///
+    /// # Examples
+    /// ```
+    /// use collimate_core::Key;
+    /// use collimate_data::{Candidates, UnlabelledPair};
+    /// let four = Candidates {
+    ///     prompt: "2 + 2 =".into(),
+    ///     responses: vec!["1".into(), "2".into(), "3".into(), "4".into()],
+    ///     line: 1,
+    /// };
+    /// let pairs = UnlabelledPair::of(&[four], 3, Key::new(0, "pool"));
+    /// assert_eq!(pairs.len(), 3); // of six
+    /// ```
+    pub fn of(candidates: &[Candidates], per_prompt: usize, key: Key) -> Vec<Self> {
+        let draw = secret(key, Purpose::Data);
+        let mut all = Vec::new();
+        for Candidates {
+            prompt, responses, ..
+        } in candidates
+        {
+            let mut pairs = Vec::new();
+            for (index, first) in responses.iter().enumerate() {
+                for second in &responses[index + 1..] {
+                    let content = unordered_hash(prompt, first, second);
+                    pairs.push((keyed(&content, &draw), [first, second]));
+                }
+            }
+            pairs.sort_by_key(|(drawn, _)| *drawn);
+            all.extend(pairs.into_iter().take(per_prompt).map(|(_, answers)| Self {
+                prompt: prompt.clone(),
+                answers: answers.map(Clone::clone),
+            }));
+        }
+        all
+    }
+
+    /// Drops the pairs that are among `known`, in either order of their answers, and pairs that stand
+    /// twice; returns how many of each.
+    pub fn retain_new(pairs: &mut Vec<Self>, known: &[PreferencePair]) -> (usize, usize) {
+        let known: HashSet<[u8; 32]> = known
+            .iter()
+            .map(|pair| unordered_hash(&pair.prompt, &pair.chosen, &pair.rejected))
+            .collect();
+        let mut seen = HashSet::new();
+        let (mut among, mut twice) = (0, 0);
+        pairs.retain(|pair| {
+            let content = pair.content();
+            let is_known = known.contains(&content);
+            let is_new = seen.insert(content);
+            among += usize::from(is_known);
+            twice += usize::from(!is_known && !is_new);
+            !is_known && is_new
+        });
+        (among, twice)
+    }
+
+    /// The answers as a pair whose order is no label, for code that takes pairs only.
+    pub fn shown(self) -> PreferencePair {
+        let [chosen, rejected] = self.answers;
+        PreferencePair {
+            prompt: self.prompt,
+            chosen,
+            rejected,
+            score_gap: None,
+        }
+    }
+
+    fn content(&self) -> [u8; 32] {
+        let [first, second] = &self.answers;
+        unordered_hash(&self.prompt, first, second)
+    }
+}
+
+impl From<&PreferencePair> for UnlabelledPair {
+    /// Forgets which answer is better.
+    fn from(pair: &PreferencePair) -> Self {
+        Self {
+            prompt: pair.prompt.clone(),
+            answers: [pair.chosen.clone(), pair.rejected.clone()],
+        }
+    }
+}

@@ -1,0 +1,266 @@
+//! How far labels can be trusted: consistency, agreement, sides, time.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use collimate_eval::{Interval, wilson_interval};
+
+use crate::queue::{Queue, Verdict};
+use crate::session::Session;
+
+/// A share with its counts and its 95 % interval (Wilson).
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Share {
+    /// How often it was so.
+    pub count: usize,
+    /// Out of how many.
+    pub of: usize,
+    /// The share with its interval.
+    pub interval: Interval,
+}
+
+impl Share {
+    /// Returns the share of `count` in `of`; nothing where `of` is 0.
+    pub fn new(count: usize, of: usize) -> Option<Self> {
+        let interval = wilson_interval(count as f64, of, 0.95).ok()?;
+        Some(Self {
+            count,
+            of,
+            interval,
+        })
+    }
+}
+
+impl fmt::Display for Share {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let percent = |share: f64| (100.0 * share).round();
+        let Interval {
+            estimate,
+            low,
+            high,
+        } = self.interval;
+        write!(
+            f,
+            "{} % ({} of {}, interval {} to {} %)",
+            percent(estimate),
+            self.count,
+            self.of,
+            percent(low),
+            percent(high)
+        )
+    }
+}
+
+/// Where a labeller stands.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// Decisions so far, skips and repeats included.
+    pub done: usize,
+    /// Decisions when all is done.
+    pub total: usize,
+    /// Decisions that can be taken back.
+    pub undoable: usize,
+}
+
+/// Counts and measurements of one labeller or of all.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Measures {
+    /// Pairs with a chosen answer.
+    pub labels: usize,
+    /// Pairs whose answers are equally good.
+    pub ties: usize,
+    /// Pairs without a judgement.
+    pub skips: usize,
+    /// Repeated pairs that were decided.
+    pub repeats: usize,
+    /// Share of the repeats that were decided as the first time, ties included.
+    pub consistency: Option<Share>,
+    /// Share of the choices that fell on the left side.
+    pub left: Option<Share>,
+    /// Median seconds of a decision.
+    pub median_seconds: Option<f64>,
+}
+
+impl Measures {
+    /// Returns labels, ties and skips in words.
+    fn counts(&self) -> String {
+        let counted = |count: usize, what: &str| match count {
+            1 => format!("1 {what}"),
+            _ => format!("{count} {what}s"),
+        };
+        let labels = counted(self.labels, "label");
+        let (ties, skips) = (counted(self.ties, "tie"), counted(self.skips, "skip"));
+        format!("{labels}, {ties}, {skips}")
+    }
+}
+
+/// How often two labellers decide the same on the pairs that both have judged.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Agreement {
+    /// Names of the two labellers.
+    pub labellers: [String; 2],
+    /// Share of their common pairs with the same decision, ties included.
+    pub share: Share,
+}
+
+/// A whole session in numbers.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Summary {
+    /// All labellers together.
+    pub all: Measures,
+    /// Each labeller, by name.
+    pub labellers: BTreeMap<String, Measures>,
+    /// Agreement over all couples of labellers; nothing where no pair was judged by two.
+    pub agreement: Option<Share>,
+    /// Each couple of labellers with common pairs.
+    pub couples: Vec<Agreement>,
+}
+
+impl Session {
+    /// Returns where a labeller stands.
+    pub fn progress(&mut self, labeller: &str) -> Progress {
+        // A new labeller has a queue from here on.
+        self.next(labeller);
+        let Some(queue) = self.queue(labeller) else {
+            return Progress::default();
+        };
+        let (done, total) = queue.progress();
+        Progress {
+            done,
+            total,
+            undoable: queue.made().len(),
+        }
+    }
+
+    /// Returns counts and measurements of one labeller.
+    pub fn measures(&self, labeller: &str) -> Measures {
+        measure(self.queue(labeller).into_iter())
+    }
+
+    /// Returns the whole session in numbers.
+    pub fn summary(&self) -> Summary {
+        let couples = self.couples();
+        let (count, of) = couples.iter().fold((0, 0), |(count, of), couple| {
+            (count + couple.share.count, of + couple.share.of)
+        });
+        Summary {
+            all: measure(self.queues().map(|(_, queue)| queue)),
+            labellers: self
+                .queues()
+                .map(|(name, queue)| (name.to_owned(), measure(std::iter::once(queue))))
+                .collect(),
+            agreement: Share::new(count, of),
+            couples,
+        }
+    }
+
+    /// Returns the agreement of every couple of labellers with common pairs.
+    pub fn couples(&self) -> Vec<Agreement> {
+        let queues: Vec<(&str, &Queue)> = self.queues().collect();
+        let mut couples = Vec::new();
+        for (index, (one, left)) in queues.iter().enumerate() {
+            for (other, right) in &queues[index + 1..] {
+                let (mut same, mut of) = (0, 0);
+                for (pair, verdict) in judged(left) {
+                    match right.verdict(pair, false) {
+                        None | Some(Verdict::Skip) => {}
+                        Some(second) => {
+                            of += 1;
+                            same += usize::from(second == verdict);
+                        }
+                    }
+                }
+                couples.extend(Share::new(same, of).map(|share| Agreement {
+                    labellers: [(*one).to_owned(), (*other).to_owned()],
+                    share,
+                }));
+            }
+        }
+        couples
+    }
+}
+
+/// The first decisions on pairs that were judged, by choice or tie.
+fn judged(queue: &Queue) -> impl Iterator<Item = (usize, Verdict)> {
+    let made = queue.made().iter();
+    made.filter(|made| !made.showing.repeat && made.verdict != Verdict::Skip)
+        .map(|made| (made.showing.pair, made.verdict))
+}
+
+fn measure<'q>(queues: impl Iterator<Item = &'q Queue>) -> Measures {
+    let mut found = Measures::default();
+    let (mut same, mut repeated, mut left, mut chosen) = (0, 0, 0, 0);
+    let mut seconds = Vec::new();
+    for queue in queues {
+        for made in queue.made() {
+            seconds.push(made.seconds);
+            left += usize::from(made.chose_left == Some(true));
+            chosen += usize::from(made.chose_left.is_some());
+            if made.showing.repeat {
+                found.repeats += 1;
+                if made.verdict != Verdict::Skip {
+                    repeated += 1;
+                    let first = queue.verdict(made.showing.pair, false);
+                    same += usize::from(first == Some(made.verdict));
+                }
+                continue;
+            }
+            match made.verdict {
+                Verdict::Better(_) => found.labels += 1,
+                Verdict::Tie => found.ties += 1,
+                Verdict::Skip => found.skips += 1,
+            }
+        }
+    }
+    found.consistency = Share::new(same, repeated);
+    found.left = Share::new(left, chosen);
+    found.median_seconds = median(seconds);
+    found
+}
+
+fn median(mut values: Vec<f64>) -> Option<f64> {
+    values.sort_unstable_by(f64::total_cmp);
+    let middle = values.len() / 2;
+    let upper = *values.get(middle)?;
+    match values.len() % 2 {
+        0 => Some((values[middle - 1] + upper) / 2.0),
+        _ => Some(upper),
+    }
+}
+
+impl fmt::Display for Summary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.all.counts())?;
+        match &self.all.consistency {
+            Some(share) => write!(f, "\nconsistency on repeated pairs: {share}")?,
+            None => write!(f, "\nconsistency: not measured, no pair was repeated")?,
+        }
+        match &self.agreement {
+            Some(share) => write!(f, "\nagreement of labellers: {share}")?,
+            None if self.labellers.len() > 1 => {
+                write!(f, "\nagreement of labellers: no pair was judged by two")?;
+            }
+            None => {}
+        }
+        if self.couples.len() > 1 {
+            for Agreement { labellers, share } in &self.couples {
+                write!(f, "\n  {} and {}: {share}", labellers[0], labellers[1])?;
+            }
+        }
+        if let Some(share) = &self.all.left {
+            write!(f, "\nleft side chosen: {share}")?;
+        }
+        if let Some(seconds) = self.all.median_seconds {
+            write!(f, "\nmedian of {seconds:.1} seconds a decision")?;
+        }
+        if self.labellers.len() > 1 {
+            for (name, of) in &self.labellers {
+                write!(f, "\n  {name}: {}", of.counts())?;
+                if let Some(share) = &of.consistency {
+                    write!(f, ", consistency {share}")?;
+                }
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,202 @@
+//! The order in which one labeller sees pairs.
+
+use std::collections::HashMap;
+
+use collimate_core::{Key, Purpose};
+use rand::RngExt;
+
+use crate::pairs::PairSet;
+
+/// Pairs that at least lie between a pair and its repeat.
+pub const MIN_GAP: usize = 5;
+
+/// Pairs that at most lie between a pair and the place where its repeat is due.
+pub const MAX_GAP: usize = 20;
+
+/// One showing of a pair: the first, or the repeat.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct Showing {
+    /// Place of the pair in its set.
+    pub(crate) pair: usize,
+    /// True if the labeller has decided the pair before.
+    pub(crate) repeat: bool,
+}
+
+/// A decision by content: sides do not matter any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Verdict {
+    /// The answer at this place of the pair's sorted answers.
+    Better(usize),
+    Tie,
+    Skip,
+}
+
+/// A decision in memory.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Made {
+    pub(crate) showing: Showing,
+    pub(crate) verdict: Verdict,
+    /// True if the left side was chosen; nothing for ties and skips.
+    pub(crate) chose_left: Option<bool>,
+    pub(crate) seconds: f64,
+    /// Number of the decision among those of all labellers.
+    pub(crate) number: u64,
+}
+
+/// One labeller's order, decisions and place in it.
+#[derive(Debug, Clone)]
+pub(crate) struct Queue {
+    key: Key,
+    order: Vec<Showing>,
+    /// All before it in the order is decided, left out, or in `back`.
+    cursor: usize,
+    /// Showings that were taken back, the next one last.
+    back: Vec<Showing>,
+    made: Vec<Made>,
+    verdicts: HashMap<Showing, Verdict>,
+    /// Number of decisions and undos.
+    pub(crate) version: u64,
+}
+
+impl Queue {
+    /// The queue of the labeller whom `key` names, over the first `among` pairs.
+    pub(crate) fn new(key: Key, pairs: &PairSet, among: usize, repeat: f64) -> Self {
+        Self {
+            key,
+            order: order(key, pairs, among, repeat),
+            cursor: 0,
+            back: Vec::new(),
+            made: Vec::new(),
+            verdicts: HashMap::new(),
+            version: 0,
+        }
+    }
+
+    /// True if the answer that sorts first is shown on the left.
+    pub(crate) fn first_left(&self, pairs: &PairSet, showing: Showing) -> bool {
+        let pair = self.key.with(pairs.at(showing.pair).key().number());
+        let mut rng = pair
+            .with(u64::from(showing.repeat))
+            .rng(Purpose::AnswerOrder);
+        rng.random()
+    }
+
+    /// Returns the next showing to decide: first one that was taken back, then the next of the order.
+    pub(crate) fn next(&mut self) -> Option<Showing> {
+        while let Some(&showing) = self.back.last() {
+            if self.is_open(showing) {
+                return Some(showing);
+            }
+            self.back.pop();
+        }
+        while let Some(&showing) = self.order.get(self.cursor) {
+            if self.is_open(showing) {
+                return Some(showing);
+            }
+            self.cursor += 1;
+        }
+        None
+    }
+
+    /// True if a showing is undecided and makes sense: a pair that was skipped is not repeated.
+    pub(crate) fn is_open(&self, showing: Showing) -> bool {
+        !self.verdicts.contains_key(&showing) && (!showing.repeat || self.judged(showing.pair))
+    }
+
+    /// True if the pair was decided, by a choice or a tie.
+    fn judged(&self, pair: usize) -> bool {
+        let verdict = self.verdict(pair, false);
+        verdict.is_some_and(|verdict| verdict != Verdict::Skip)
+    }
+
+    pub(crate) fn verdict(&self, pair: usize, repeat: bool) -> Option<Verdict> {
+        self.verdicts.get(&Showing { pair, repeat }).copied()
+    }
+
+    pub(crate) fn decide(&mut self, made: Made) {
+        if self.back.last() == Some(&made.showing) {
+            self.back.pop();
+        }
+        self.verdicts.insert(made.showing, made.verdict);
+        self.made.push(made);
+        self.version += 1;
+    }
+
+    /// Takes the last decision back and returns it.
+    pub(crate) fn undo(&mut self) -> Option<Made> {
+        let made = self.made.pop()?;
+        self.verdicts.remove(&made.showing);
+        self.back.push(made.showing);
+        self.version += 1;
+        Some(made)
+    }
+
+    pub(crate) fn last(&self) -> Option<&Made> {
+        self.made.last()
+    }
+
+    /// Returns the decisions in the order in which they were made.
+    pub(crate) fn made(&self) -> &[Made] {
+        &self.made
+    }
+
+    /// Returns how many showings of the order are decided, and how many are decided or still to come.
+    pub(crate) fn progress(&self) -> (usize, usize) {
+        let mut counts = (0, 0);
+        for &showing in &self.order {
+            let decided = self.verdicts.contains_key(&showing);
+            let first = Showing {
+                repeat: false,
+                ..showing
+            };
+            let skipped = self.verdicts.get(&first) == Some(&Verdict::Skip);
+            counts.0 += usize::from(decided);
+            counts.1 += usize::from(decided || !showing.repeat || !skipped);
+        }
+        counts
+    }
+}
+
+/// A random order of the first `among` pairs with repeats of a share of them.
+///
+/// A pair's rank is drawn from its content, so that pairs that are added later change the order of the
+/// others as little as possible. A repeat is due some pairs after the first showing, at the latest at the
+/// end. Pairs near the end have no repeat: fewer than [`MIN_GAP`] others would lie between.
+fn order(key: Key, pairs: &PairSet, among: usize, repeat: f64) -> Vec<Showing> {
+    let among = among.min(pairs.len());
+    let drawn = |pair: usize, purpose| -> u64 {
+        let key = key.with(pairs.at(pair).key().number());
+        key.rng(purpose).random()
+    };
+    let mut order: Vec<usize> = (0..among).collect();
+    order.sort_by_cached_key(|&pair| (drawn(pair, Purpose::Order), pairs.at(pair).key()));
+    let mut eligible: Vec<usize> = (0..among.saturating_sub(MIN_GAP)).collect();
+    eligible.sort_by_cached_key(|&place| drawn(order[place], Purpose::Split));
+    let count = ((repeat * among as f64).round() as usize).min(eligible.len());
+    // Repeats by the place after which they are due.
+    let mut due: Vec<(usize, usize)> = eligible[..count]
+        .iter()
+        .map(|&place| {
+            let pair = pairs.at(order[place]).key().number();
+            let mut rng = key.with(pair).rng(Purpose::Sampling);
+            let gap = rng.random_range(MIN_GAP..=MAX_GAP);
+            ((place + gap).min(among - 1), place)
+        })
+        .collect();
+    due.sort_unstable();
+    let mut due = due.into_iter().peekable();
+    let mut showings = Vec::with_capacity(among + count);
+    for (place, &pair) in order.iter().enumerate() {
+        showings.push(Showing {
+            pair,
+            repeat: false,
+        });
+        while let Some((_, first)) = due.next_if(|&(after, _)| after <= place) {
+            showings.push(Showing {
+                pair: order[first],
+                repeat: true,
+            });
+        }
+    }
+    showings
+}

@@ -1,0 +1,154 @@
+//! The local web page.
+
+mod guard;
+mod markdown;
+mod reply;
+mod routes;
+mod view;
+
+use std::net::{SocketAddr, TcpListener};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use crate::desk::Desk;
+use crate::error::LabelError;
+
+/// Time after which a connection that says nothing is closed.
+const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Connections at one time.
+const CONNECTIONS: usize = 64;
+
+/// Time between two looks at the wish to stop.
+const TICK: Duration = Duration::from_millis(100);
+
+/// Time for the last answer to leave, before the program may end.
+const GRACE: Duration = Duration::from_millis(200);
+
+/// Texts of the page that the session does not know.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Page {
+    /// Name of the labeller where the address names none.
+    pub labeller: String,
+    /// Command to run when all is labelled.
+    pub next: String,
+}
+
+/// Why a server ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// A labeller has pressed the button that ends the program.
+    Finished,
+    /// The caller wanted to stop.
+    Stopped,
+}
+
+/// A running server of the labelling page. Only this computer reaches it, and only with the key in
+/// [`Server::url`].
+#[derive(Debug)]
+pub struct Server {
+    shared: Arc<Shared>,
+    address: SocketAddr,
+    finished: Receiver<()>,
+}
+
+/// Everything that requests share.
+#[derive(Debug)]
+struct Shared {
+    /// Absent after the end.
+    desk: Mutex<Option<Desk>>,
+    page: Page,
+    /// The secret of the address.
+    key: String,
+    port: u16,
+    finish: Mutex<Sender<()>>,
+}
+
+impl Server {
+    /// Returns the address with a port that is free at this moment; port 0 is any. For a look before a session
+    /// is opened.
+    ///
+    /// # Errors
+    /// [`LabelError::NotLoopback`] for an address that other computers reach; [`LabelError::Port`] for a port
+    /// that cannot be had.
+    pub fn free_address(address: SocketAddr) -> Result<SocketAddr, LabelError> {
+        if !address.ip().is_loopback() {
+            return Err(LabelError::NotLoopback(address.ip()));
+        }
+        // The server does not say which port it got.
+        let probe = TcpListener::bind(address).and_then(|probe| probe.local_addr());
+        probe.map_err(|why| LabelError::Port {
+            port: address.port(),
+            why,
+        })
+    }
+
+    /// Starts to serve a session; port 0 is any free port.
+    ///
+    /// # Errors
+    /// As [`Server::free_address`]; [`LabelError::Random`].
+    pub fn start(address: SocketAddr, desk: Desk, page: Page) -> Result<Self, LabelError> {
+        let address = Self::free_address(address)?;
+        let (finish, finished) = channel();
+        let shared = Arc::new(Shared {
+            desk: Mutex::new(Some(desk)),
+            page,
+            key: random_hex()?,
+            port: address.port(),
+            finish: Mutex::new(finish),
+        });
+        let of_requests = Arc::clone(&shared);
+        oxhttp::Server::new(move |request| routes::answer(&of_requests, request))
+            .bind(address)
+            .with_global_timeout(TIMEOUT)
+            .with_max_concurrent_connections(CONNECTIONS)
+            .spawn()
+            .map_err(|why| LabelError::Port {
+                port: address.port(),
+                why,
+            })?;
+        Ok(Self {
+            shared,
+            address,
+            finished,
+        })
+    }
+
+    /// Returns the address of the page. The key stands behind `#`, where no server and no other page sees it.
+    pub fn url(&self) -> String {
+        format!("http://{}/#key={}", self.address, self.shared.key)
+    }
+
+    /// Returns the address that the server listens on.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Serves until a labeller ends the program, or `stop` returns true. A request that is being answered is
+    /// answered first; later ones are refused.
+    pub fn wait(self, stop: impl Fn() -> bool) -> (Option<Desk>, Ended) {
+        let ended = loop {
+            match self.finished.recv_timeout(TICK) {
+                Ok(()) => break Ended::Finished,
+                Err(RecvTimeoutError::Timeout) if !stop() => {}
+                Err(_) => break Ended::Stopped,
+            }
+        };
+        let desk = self
+            .shared
+            .desk
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        std::thread::sleep(GRACE);
+        (desk, ended)
+    }
+}
+
+/// Returns 32 hexadecimal digits that nobody can guess.
+fn random_hex() -> Result<String, LabelError> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).map_err(|error| LabelError::Random(error.to_string()))?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}

@@ -1,0 +1,99 @@
+//! Answers to requests.
+
+use oxhttp::model::header::{
+    ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY,
+    X_CONTENT_TYPE_OPTIONS,
+};
+use oxhttp::model::{Body, HeaderName, HeaderValue, Response, StatusCode, Version};
+use serde::Serialize;
+use serde_json::json;
+
+/// An answer in the making.
+#[derive(Debug)]
+pub(super) struct Reply {
+    status: StatusCode,
+    kind: &'static str,
+    body: Vec<u8>,
+    further: Vec<(HeaderName, HeaderValue)>,
+}
+
+impl Reply {
+    /// A value as JSON.
+    pub(super) fn json(value: &impl Serialize) -> Self {
+        match serde_json::to_vec(value) {
+            Ok(body) => Self {
+                status: StatusCode::OK,
+                kind: "application/json",
+                body,
+                further: Vec::new(),
+            },
+            Err(error) => Self::error(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
+        }
+    }
+
+    /// An error as JSON, in one sentence.
+    pub(super) fn error(status: StatusCode, text: &str) -> Self {
+        Self {
+            status,
+            ..Self::json(&json!({ "error": text }))
+        }
+    }
+
+    /// A page with the policy for what it may load.
+    pub(super) fn page(text: String, policy: &str) -> Self {
+        let policy = HeaderValue::from_str(policy);
+        Self {
+            status: StatusCode::OK,
+            kind: "text/html; charset=utf-8",
+            body: text.into_bytes(),
+            further: policy
+                .map(|policy| (CONTENT_SECURITY_POLICY, policy))
+                .into_iter()
+                .collect(),
+        }
+    }
+
+    /// The refusal of a method.
+    pub(super) fn method(allowed: &'static str) -> Self {
+        let mut reply = Self::error(
+            StatusCode::METHOD_NOT_ALLOWED,
+            &format!("this address takes {allowed} only"),
+        );
+        reply
+            .further
+            .push((ALLOW, HeaderValue::from_static(allowed)));
+        reply
+    }
+
+    /// The answer with the headers that all answers have.
+    pub(super) fn into_response(self) -> Response<Body> {
+        let mut response = Response::new(Body::from(self.body));
+        *response.status_mut() = self.status;
+        // The server cannot close a connection by a header; a client of version 1.0 closes it by itself.
+        *response.version_mut() = Version::HTTP_10;
+        let headers = response.headers_mut();
+        let fixed = [
+            (CONTENT_TYPE, self.kind),
+            (CACHE_CONTROL, "no-store"),
+            (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+            (REFERRER_POLICY, "no-referrer"),
+            (
+                HeaderName::from_static("cross-origin-resource-policy"),
+                "same-origin",
+            ),
+            (
+                HeaderName::from_static("cross-origin-opener-policy"),
+                "same-origin",
+            ),
+        ];
+        for (name, value) in fixed {
+            headers.insert(name, HeaderValue::from_static(value));
+        }
+        headers.extend(
+            self.further
+                .into_iter()
+                .map(|(name, value)| (Some(name), value)),
+        );
+        response
+    }
+}

@@ -1,0 +1,551 @@
+//! The server over real sockets: who may ask, what is refused, hostile texts.
+#![cfg(feature = "server")]
+
+#[path = "common/http.rs"]
+mod http;
+
+use std::io::Write;
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::Path;
+
+use collimate_core::{Message, Prompt, Role};
+use collimate_label::{Desk, Ended, LabelError, Page, PairSet, Server, Session, SessionOptions};
+use http::{Answer, parts, post, request, send};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+/// A running server over the given pairs.
+struct Running {
+    server: Server,
+    address: SocketAddr,
+    key: String,
+    folder: TempDir,
+}
+
+const LOCAL: ([u8; 4], u16) = ([127, 0, 0, 1], 0);
+
+fn page() -> Page {
+    Page {
+        labeller: "\"><script>alert(1)</script>".to_owned(),
+        next: "collimate ser".to_owned(),
+    }
+}
+
+fn desk(folder: &Path, rows: Vec<(Prompt, String, String)>) -> Desk {
+    let rows = rows.into_iter().map(|(p, a, b)| (p, a.into(), b.into()));
+    let session = Session::new(PairSet::new(rows), SessionOptions::default()).unwrap();
+    Desk::open(session, &folder.join("labels.jsonl")).unwrap().0
+}
+
+fn start(rows: Vec<(Prompt, String, String)>) -> Running {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(LOCAL.into(), desk(folder.path(), rows), page()).unwrap();
+    let (address, key) = parts(&server.url());
+    Running {
+        server,
+        address,
+        key,
+        folder,
+    }
+}
+
+fn plain() -> Running {
+    start(
+        (0..8)
+            .map(|i| (format!("q {i}").into(), format!("a {i}"), format!("b {i}")))
+            .collect(),
+    )
+}
+
+impl Running {
+    fn post(&self, path: &str, body: &Value) -> Answer {
+        post(self.address, &self.key, path, body)
+    }
+
+    fn state(&self) -> Value {
+        let answer = self.post("/api/state", &json!({ "labeller": "anna" }));
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        answer.json()
+    }
+
+    fn decide(&self, token: &Value, choice: &str) -> Answer {
+        let body = json!({ "labeller": "anna", "token": token, "choice": choice, "seconds": 1.5 });
+        self.post("/api/decide", &body)
+    }
+
+    /// The answer to a request of the state with these headers beside, or in place of, the page's.
+    fn with(&self, headers: &[(&str, &str)]) -> Answer {
+        let mut all = vec![
+            ("content-type", "application/json"),
+            ("x-collimate-key", self.key.as_str()),
+        ];
+        all.retain(|(name, _)| !headers.iter().any(|(other, _)| other == name));
+        all.extend(headers);
+        let bytes = request(
+            "POST",
+            self.address,
+            "/api/state",
+            &all,
+            br#"{"labeller":"anna"}"#,
+        );
+        send(self.address, &bytes)
+    }
+}
+
+#[test]
+fn a_pair_is_decided_once_and_taken_back() {
+    let running = plain();
+    let first = running.state();
+    assert_eq!((&first["done"], &first["total"]), (&json!(0), &json!(9)));
+    let answer = running.decide(&first["token"], "left");
+    assert_eq!(answer.status, 200);
+    let second = answer.json();
+    assert_eq!(second["numbers"]["labels"], 1);
+    assert_ne!(second["pair"], first["pair"]);
+    // The second tab still shows the first pair.
+    let stale = running.decide(&first["token"], "right");
+    assert_eq!(stale.status, 409);
+    assert!(
+        stale.json()["error"]
+            .as_str()
+            .unwrap()
+            .contains("another tab")
+    );
+    assert_eq!(running.state(), second);
+    let undo = json!({ "labeller": "anna", "token": second["token"] });
+    let back = running.post("/api/undo", &undo).json();
+    assert_eq!(back["pair"], first["pair"]);
+    assert_eq!(running.post("/api/undo", &undo).status, 409);
+    let none = running.post(
+        "/api/undo",
+        &json!({ "labeller": "anna", "token": back["token"] }),
+    );
+    assert_eq!(none.status, 400);
+    assert!(none.body.contains("nothing is left to take back"));
+}
+
+#[test]
+fn the_whole_labelling_ends_with_the_numbers() {
+    let running = plain();
+    let mut state = running.state();
+    for choice in ["left", "right", "tie", "skip"].iter().cycle() {
+        if state["pair"].is_null() {
+            break;
+        }
+        state = running.decide(&state["token"], choice).json();
+    }
+    assert_eq!(state["done"], state["total"]);
+    assert_eq!(state["next"], "collimate ser");
+    assert_eq!(running.decide(&state["token"], "left").status, 400);
+    running.post("/api/finish", &json!({ "labeller": "anna" }));
+    let (address, key) = (running.address, running.key.clone());
+    let (desk, ended) = running.server.wait(|| false);
+    assert_eq!(ended, Ended::Finished);
+    let kept = desk.unwrap().session().labels().len();
+    assert_eq!(state["numbers"]["labels"], kept);
+    let late = post(address, &key, "/api/state", &json!({ "labeller": "anna" }));
+    assert_eq!(late.status, 503);
+}
+
+#[test]
+fn another_host_or_page_is_refused() {
+    let running = plain();
+    let port = running.address.port();
+    for host in [
+        format!("127.0.0.1:{port}"),
+        format!("localhost:{port}"),
+        format!("LOCALHOST:{port}"),
+        format!("[::1]:{port}"),
+    ] {
+        assert_eq!(running.with(&[("host", &host)]).status, 200, "{host}");
+        let origin = format!("http://{host}");
+        assert_eq!(running.with(&[("origin", &origin)]).status, 200, "{origin}");
+    }
+    for host in [
+        "evil.example".to_owned(),
+        format!("evil.example:{port}"),
+        format!("127.0.0.1.evil.example:{port}"),
+        "127.0.0.1".to_owned(),
+        "127.0.0.1:1".to_owned(),
+        format!("127.0.0.2:{port}"),
+    ] {
+        assert_eq!(running.with(&[("host", &host)]).status, 403, "{host}");
+        let page = request("GET", running.address, "/", &[("host", &host)], b"");
+        assert_eq!(send(running.address, &page).status, 403, "{host}");
+    }
+    for origin in [
+        "http://evil.example".to_owned(),
+        "null".to_owned(),
+        String::new(),
+        format!("https://127.0.0.1:{port}"),
+        "http://127.0.0.1:1".to_owned(),
+        format!("http://127.0.0.1:{port}@evil.example"),
+    ] {
+        assert_eq!(running.with(&[("origin", &origin)]).status, 403, "{origin}");
+    }
+    for site in ["cross-site", "same-site", "none"] {
+        assert_eq!(
+            running.with(&[("sec-fetch-site", site)]).status,
+            403,
+            "{site}"
+        );
+    }
+    assert_eq!(
+        running.with(&[("sec-fetch-site", "same-origin")]).status,
+        200
+    );
+    for key in [
+        "",
+        "0",
+        &running.key[1..],
+        &running.key.to_uppercase().replace('0', "1"),
+    ] {
+        assert_eq!(
+            running.with(&[("x-collimate-key", key)]).status,
+            403,
+            "{key}"
+        );
+    }
+    // What a form of another page can send.
+    for kind in ["text/plain", "application/x-www-form-urlencoded", ""] {
+        assert_eq!(
+            running.with(&[("content-type", kind)]).status,
+            415,
+            "{kind}"
+        );
+    }
+    assert_eq!(running.state()["done"], 0);
+}
+
+#[test]
+fn requests_that_make_no_sense_are_refused() {
+    let running = plain();
+    let address = running.address;
+    for (method, path, status) in [
+        ("GET", "/favicon.ico", 404),
+        ("GET", "/../../etc/passwd", 404),
+        ("GET", "/labels.jsonl", 404),
+        ("POST", "/api", 404),
+        ("POST", "/", 405),
+        ("GET", "/api/state", 405),
+        ("OPTIONS", "/api/decide", 405),
+        ("DELETE", "/api/undo", 405),
+    ] {
+        let answer = send(address, &request(method, address, path, &[], b""));
+        assert_eq!(answer.status, status, "{method} {path}");
+        assert_eq!(
+            answer.header("allow").is_some(),
+            status == 405,
+            "{}",
+            answer.head
+        );
+    }
+    let token = running.state()["token"].clone();
+    let good = json!({ "labeller": "anna", "token": token, "choice": "left", "seconds": 1.0 });
+    for (key, value) in [
+        ("choice", json!("best")),
+        ("choice", json!(null)),
+        ("seconds", json!(-1)),
+        ("seconds", json!("1")),
+        ("labeller", json!("")),
+        ("labeller", json!("a\u{202e}b")),
+        ("token", json!(7)),
+        ("pair", json!(3)),
+    ] {
+        let mut bad = good.clone();
+        bad[key] = value;
+        let answer = running.post("/api/decide", &bad);
+        assert_eq!(answer.status, 400, "{bad}: {}", answer.body);
+    }
+    for body in ["", "{", "[]", "\u{0}", "{\"labeller\":\"anna\"} x"] {
+        let headers = [
+            ("content-type", "application/json"),
+            ("x-collimate-key", &running.key),
+        ];
+        let bytes = request("POST", address, "/api/state", &headers, body.as_bytes());
+        assert_eq!(send(address, &bytes).status, 400, "{body}");
+    }
+    let long = json!({ "labeller": "x".repeat(1_000_000) });
+    assert_eq!(running.post("/api/state", &long).status, 413);
+    assert_eq!(running.state()["done"], 0);
+}
+
+#[test]
+fn connections_that_say_nothing_hinder_nobody() {
+    let running = plain();
+    let mut silent: Vec<TcpStream> = (0..20)
+        .map(|_| TcpStream::connect(running.address).unwrap())
+        .collect();
+    for stream in &mut silent[..10] {
+        stream
+            .write_all(b"POST /api/decide HTTP/1.1\r\ncontent-le")
+            .unwrap();
+    }
+    assert_eq!(running.state()["done"], 0);
+}
+
+#[test]
+fn the_page_forbids_everything_but_its_own_script() {
+    let running = plain();
+    let get = || {
+        send(
+            running.address,
+            &request("GET", running.address, "/", &[], b""),
+        )
+    };
+    let page = get();
+    assert_eq!(page.status, 200);
+    let policy = page.header("content-security-policy").unwrap();
+    for part in [
+        "default-src 'none'",
+        "connect-src 'self'",
+        "base-uri 'none'",
+        "frame-ancestors 'none'",
+    ] {
+        assert!(policy.contains(part), "{policy}");
+    }
+    assert!(!policy.contains("unsafe"), "{policy}");
+    let nonce = policy.split("script-src 'nonce-").nth(1).unwrap();
+    let nonce = &nonce[..32];
+    assert!(policy.contains(&format!("style-src 'nonce-{nonce}'")));
+    assert_eq!(
+        page.body
+            .matches(&format!("<script nonce=\"{nonce}\">"))
+            .count(),
+        1
+    );
+    assert_eq!(page.body.matches("<script").count(), 1);
+    assert_eq!(page.body.matches("<style").count(), 1);
+    assert_ne!(get().header("content-security-policy").unwrap(), policy);
+    assert!(
+        page.body
+            .contains("data-labeller=\"&quot;&gt;&lt;script&gt;")
+    );
+    assert!(!page.body.contains("{{"));
+    assert!(!page.body.contains(&running.key));
+    for header in ["cache-control", "referrer-policy", "x-content-type-options"] {
+        assert!(page.header(header).is_some(), "{header}");
+    }
+    // Nothing of the page comes from elsewhere.
+    for elsewhere in ["https://", "http://", "src=", "@import", "url("] {
+        assert!(!page.body.contains(elsewhere), "{elsewhere}");
+    }
+}
+
+/// The texts of the only pair.
+fn shown(prompt: Prompt, one: &str, other: &str) -> Value {
+    let running = start(vec![(prompt, one.to_owned(), other.to_owned())]);
+    let pair = running.state()["pair"].clone();
+    let answer = running.decide(&running.state()["token"], "left");
+    assert_eq!(answer.status, 200);
+    let text = std::fs::read_to_string(running.folder.path().join("labels.jsonl")).unwrap();
+    let row: Value = serde_json::from_str(&text).unwrap();
+    let mut kept = [&row["chosen"], &row["rejected"]].map(|answer| match answer {
+        Value::String(text) => text.clone(),
+        turns => turns[0]["content"].as_str().unwrap().to_owned(),
+    });
+    kept.sort();
+    let mut given = [one, other];
+    given.sort_unstable();
+    // The file has the answers as they were, whatever the page shows.
+    assert_eq!(kept, given);
+    pair
+}
+
+#[test]
+fn hostile_texts_are_shown_as_texts() {
+    let pair = shown(
+        "q".into(),
+        "<script>alert(1)</script>",
+        "[x](javascript:alert(1)) **b**",
+    );
+    let both = format!("{}{}", pair["left"]["html"], pair["right"]["html"]);
+    assert!(!both.contains("<script"), "{both}");
+    assert!(both.contains("&lt;script&gt;"), "{both}");
+    assert!(!both.contains("href"), "{both}");
+    assert!(both.contains("<strong>b</strong>"), "{both}");
+
+    let pair = shown("q \u{202e}live\u{202c} \u{0}".into(), "a\u{2066}b", "");
+    assert_eq!(
+        pair["prompt"][0]["plain"],
+        "q [U+202E]live[U+202C] [U+0000]"
+    );
+    let texts = [&pair["left"]["plain"], &pair["right"]["plain"]];
+    assert!(texts.contains(&&json!("a[U+2066]b")), "{texts:?}");
+    assert!(texts.contains(&&json!("")), "{texts:?}");
+
+    let long = "word ".repeat(200_000);
+    let pair = shown("q".into(), &long, "short");
+    let sides = [&pair["left"], &pair["right"]];
+    let side = sides
+        .iter()
+        .find(|side| side["plain"] == long.as_str())
+        .unwrap();
+    assert!(side["html"].is_null());
+}
+
+#[test]
+fn conversations_keep_their_roles_and_calls() {
+    let mut call = Message::new(Role::Assistant, "");
+    let calls = collimate_core::Json::parse(r#"[{"name":"<b>"}]"#).unwrap();
+    call.further.push(("tool_calls".to_owned(), calls));
+    let chat = vec![
+        Message::new(Role::System, "be *brief*"),
+        Message::new(Role::User, "2+2?"),
+        call,
+    ];
+    let pair = shown(Prompt::Chat(chat), "4", "5");
+    let roles: Vec<&Value> = pair["prompt"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|t| &t["role"])
+        .collect();
+    assert_eq!(roles, ["system", "user", "assistant"]);
+    assert_eq!(pair["prompt"][0]["html"], "<p>be <em>brief</em></p>");
+    assert_eq!(
+        pair["prompt"][2]["further"],
+        r#"tool_calls: [{"name":"<b>"}]"#
+    );
+    assert_eq!(pair["left"]["plain"].as_str().unwrap().len(), 1);
+}
+
+#[test]
+fn only_this_computer_is_served() {
+    let folder = tempfile::tempdir().unwrap();
+    let rows = || vec![("q".into(), "a".to_owned(), "b".to_owned())];
+    for ip in [[0, 0, 0, 0], [192, 168, 0, 7]] {
+        let error = Server::start((ip, 0).into(), desk(folder.path(), rows()), page()).unwrap_err();
+        assert!(matches!(error, LabelError::NotLoopback(_)), "{error}");
+    }
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap();
+    let error = Server::start(address, desk(folder.path(), rows()), page()).unwrap_err();
+    assert!(matches!(error, LabelError::Port { .. }), "{error}");
+    assert!(error.to_string().contains("give another --port"), "{error}");
+}
+
+#[test]
+fn a_wish_to_stop_ends_the_server() {
+    let running = plain();
+    running.decide(&running.state()["token"], "tie");
+    let (desk, ended) = running.server.wait(|| true);
+    assert_eq!(ended, Ended::Stopped);
+    assert_eq!(desk.unwrap().session().summary().all.ties, 1);
+}
+
+/// Markdown as the page shows it; nothing for a text that is too long to render.
+fn rendered(text: &str) -> Option<String> {
+    let running = start(vec![("q".into(), text.to_owned(), "other".to_owned())]);
+    let pair = running.state()["pair"].clone();
+    let side = match pair["left"]["plain"] == "other" {
+        true => &pair["right"],
+        false => &pair["left"],
+    };
+    side["html"].as_str().map(str::to_owned)
+}
+
+fn html(text: &str) -> String {
+    rendered(text).unwrap()
+}
+
+#[test]
+fn markdown_is_rendered() {
+    assert_eq!(
+        html("**a** `b`"),
+        "<p><strong>a</strong> <code>b</code></p>"
+    );
+    let list = html("- a\n- b");
+    assert!(list.contains("<li>a</li>"), "{list}");
+    let table = html("| a |\n|---|\n| b |");
+    assert!(table.contains("<td>b</td>"), "{table}");
+}
+
+#[test]
+fn html_in_markdown_is_text() {
+    for hostile in [
+        "<script>alert(1)</script>",
+        "a <img src=x onerror=alert(1)> b",
+        "<svg/onload=alert(1)>",
+        "<a href=\"javascript:alert(1)\">x</a>",
+        "<!-- <script> -->",
+        "`<script>`",
+        "```html\n<script>alert(1)</script>\n```",
+        "```\"><script>\nx\n```",
+        "[a](http://x.y \"\"><script>alert(1)</script>\")",
+        "[<script>]: http://x.y\n\n[<script>]",
+        "| <script> |\n|---|\n| <script> |",
+    ] {
+        let rendered = html(hostile);
+        for tag in ["<script", "<img", "<svg", "<!--", "href=\"java"] {
+            assert!(!rendered.contains(tag), "{hostile}: {rendered}");
+        }
+    }
+    let both = html("<b>x</b> *y*");
+    assert_eq!(both, "<p>&lt;b&gt;x&lt;/b&gt; <em>y</em></p>");
+}
+
+#[test]
+fn links_lead_out_and_nowhere_else() {
+    let good = html("[x](https://e.org) <mailto:a@e.org> ![cat](http://e.org/cat.png)");
+    let marks = good.matches("rel=\"noopener noreferrer nofollow\"").count();
+    assert_eq!(marks, 3, "{good}");
+    for part in [
+        "href=\"https://e.org\"",
+        "href=\"mailto:a@e.org\"",
+        "href=\"http://e.org/cat.png\"",
+    ] {
+        assert!(good.contains(part), "{good}");
+    }
+    // An image is a link, too.
+    assert!(!good.contains("<img"), "{good}");
+    for bad in [
+        "[x](javascript:alert(1))",
+        "[x](JaVaScRiPt:alert(1))",
+        "[x](&#106;avascript:alert(1))",
+        "[x](data:text/html,<script>alert(1)</script>)",
+        "[x](vbscript:x)",
+        "[x](/api/finish)",
+        "[x](//e.org)",
+        "[x](#key=1)",
+        "[x](irc://e.org)",
+        "<javascript:alert(1)>",
+        "<irc:x>",
+        "[x]\n\n[x]: javascript:alert(1)",
+    ] {
+        let rendered = html(bad);
+        assert!(!rendered.contains("href"), "{bad}: {rendered}");
+    }
+}
+
+#[test]
+fn long_and_deep_texts_are_answered_soon() {
+    let most = 50_000;
+    assert_eq!(rendered(&"x".repeat(most + 1)), None);
+    for part in [
+        ">",
+        "- ",
+        "* a **b ",
+        "[",
+        "![",
+        "`",
+        "<",
+        "&#",
+        "\\",
+        "|a|\n|-|\n",
+        "_a",
+        "(",
+        "](",
+        "\t-",
+    ] {
+        let text = part.repeat(most / part.len());
+        let begin = std::time::Instant::now();
+        rendered(&text);
+        println!("{part:?}: {:?}", begin.elapsed());
+        assert!(
+            begin.elapsed().as_secs() < 20,
+            "{part:?}: {:?}",
+            begin.elapsed()
+        );
+    }
+}
