@@ -22,7 +22,9 @@ use crate::{DirectError, Reference, pairs_hash};
 /// A pair's prompt is processed once. Logged per step, as TRL's users know them:
 /// `rewards/chosen`, `rewards/rejected`, `rewards/margins`, `rewards/accuracies` (of the loss's
 /// implicit rewards; a tie counts one half), `logps/chosen`, `logps/rejected` (sums, in nats).
-/// Held-out pairs give the same with `loss`.
+/// Held-out pairs give the same with `loss`. A loss with a likelihood anchor
+/// ([`Anchored`](collimate_losses::Anchored)) logs `nll_loss` too, the mean negative log-probability per
+/// token of the chosen answers, before the weight.
 ///
 /// A loss that looks across pairs ([`DirectLoss::across_pairs`]) sees the whole optimiser step: where
 /// the step comes in micro-batches, the log-probabilities of all pairs are computed first (one more
@@ -71,6 +73,21 @@ impl<M: CausalLm, L: DirectLoss> DirectObjective<M, L> {
             loss,
             evaluation_tokens: evaluation_tokens.max(1),
             step: CurrentStep::default(),
+        })
+    }
+
+    /// The likelihood that an anchored loss adds, as a metric: a sum over pairs; nothing for other
+    /// losses.
+    fn anchor<'p>(
+        &self,
+        pairs: impl IntoIterator<Item = &'p TokenizedPair>,
+        chosen_logps: &[f64],
+    ) -> Option<(&'static str, f64)> {
+        let tokens = |pair: &TokenizedPair| targets(&pair.prompt, &pair.chosen) as f64;
+        let pairs = pairs.into_iter().zip(chosen_logps);
+        (self.loss.nll_anchor() > 0.0).then(|| {
+            let nll = pairs.map(|(pair, logp)| -logp / tokens(pair)).sum();
+            (names::NLL_LOSS, nll)
         })
     }
 
@@ -228,10 +245,13 @@ impl<M: CausalLm, L: DirectLoss> Objective for DirectObjective<M, L> {
     fn forward(&self, model: &M, examples: &[usize], key: Key) -> Result<Forwarded, TrainError> {
         let out = self.losses(model, examples, key)?;
         let weight = examples.len() as f64;
+        let logps = out.logps.map(host);
+        let anchor = self.anchor(examples.iter().map(|&i| &self.train[i]), &logps[0]);
         Ok(Forwarded {
             loss_sum: out.loss.sum(),
-            metrics: sums(out.rewards, out.logps.map(host))
+            metrics: sums(out.rewards, logps)
                 .into_iter()
+                .chain(anchor)
                 .map(|(name, sum)| (name, sum, weight))
                 .collect(),
             tokens: out.tokens,
@@ -259,8 +279,10 @@ impl<M: CausalLm, L: DirectLoss> Objective for DirectObjective<M, L> {
             .map_err(TrainError::objective)?;
         let n = pairs.len() as f64;
         let loss = host(loss).iter().sum::<f64>() / n;
+        let anchor = self.anchor(pairs, &values[0]);
         let mut metrics: BTreeMap<String, f64> = sums(rewards, values)
             .into_iter()
+            .chain(anchor)
             .map(|(name, sum)| (name.to_owned(), sum / n))
             .collect();
         metrics.insert(names::LOSS.to_owned(), loss);

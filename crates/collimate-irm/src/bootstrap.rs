@@ -14,6 +14,9 @@ pub struct Response<'a> {
     pub reward: f64,
     /// True if it ended by itself; `false` if it reached the length limit.
     pub finished: bool,
+    /// True if it is too unlikely under the start to take part
+    /// ([`unlikely_responses`](crate::unlikely_responses)).
+    pub unlikely: bool,
 }
 
 /// Treatment of responses that reached the length limit.
@@ -52,6 +55,8 @@ pub enum NoPairReason {
     EqualTexts,
     /// All usable responses have the same reward.
     EqualRewards,
+    /// Fewer than two responses are usable, because others are unlikely under the start.
+    Unlikely,
 }
 
 /// Chooses the response with the largest implicit reward, rejects the one with the smallest.
@@ -61,7 +66,7 @@ pub enum NoPairReason {
 /// ```
 ///
 /// Section 3.3 of <https://arxiv.org/abs/2410.09362>. Equal rewards: the smaller index. Responses
-/// without a visible character are excluded, and cut ones as `cut` says. White space around a text
+/// without a visible character are excluded, unlikely ones too, and cut ones as `cut` says. White space around a text
 /// makes no difference.
 ///
 /// # Errors
@@ -70,7 +75,7 @@ pub enum NoPairReason {
 /// # Examples
 /// ```
 /// use collimate_irm::{CutPolicy, NoPairReason, Response, best_and_worst};
-/// let response = |text, reward| Response { text, reward, finished: true };
+/// let response = |text, reward| Response { text, reward, finished: true, unlikely: false };
 /// let responses = [response("a", 0.5), response("b", 2.0), response(" ", 9.0), response("c", -1.0)];
 /// let pair = best_and_worst(&responses, CutPolicy::Drop)?;
 /// assert_eq!((pair.chosen, pair.rejected, pair.margin), (1, 3, 3.0));
@@ -85,7 +90,16 @@ pub fn best_and_worst(
         all.filter(|(_, response)| exclusion(response, cut).is_none())
     };
     if usable().nth(1).is_none() {
-        return Err(NoPairReason::TooFewResponses);
+        let gated = |response: &&Response<'_>| {
+            !matches!(
+                exclusion(response, cut),
+                Some(Exclusion::Empty | Exclusion::Cut)
+            )
+        };
+        return Err(match responses.iter().filter(gated).nth(1) {
+            Some(_) => NoPairReason::Unlikely,
+            None => NoPairReason::TooFewResponses,
+        });
     }
     let (mut best, mut worst) = (None, None);
     for (index, response) in usable() {
@@ -133,7 +147,7 @@ pub fn best_and_worst(
 /// ```
 /// use collimate_irm::{CutPolicy, NoPairReason, Response, nested_pairs};
 /// let rewards = [("a", 0.5), ("b", 2.0), ("c", 1.0), ("d", -1.0), ("e", 0.6)];
-/// let responses = rewards.map(|(text, reward)| Response { text, reward, finished: true });
+/// let responses = rewards.map(|(text, reward)| Response { text, reward, finished: true, unlikely: false });
 /// let pairs = nested_pairs(&responses, CutPolicy::Drop)?;
 /// let found: Vec<_> = pairs.iter().map(|pair| (pair.chosen, pair.rejected)).collect();
 /// assert_eq!(found, [(1, 3), (2, 0)]); // "e" is left
@@ -170,6 +184,9 @@ pub struct ResponseCounts {
     pub empty: usize,
     /// Excluded because they reached the length limit; 0 with [`CutPolicy::Keep`].
     pub cut: usize,
+    /// Excluded because they are unlikely under the start, of those that are not empty or cut.
+    #[serde(default)]
+    pub unlikely: usize,
 }
 
 /// What many prompts' responses make.
@@ -205,7 +222,7 @@ impl Bootstrapped {
 /// # Examples
 /// ```
 /// use collimate_irm::{CutPolicy, NoPairReason, Response, bootstrap_pairs};
-/// let response = |text, reward| Response { text, reward, finished: true };
+/// let response = |text, reward| Response { text, reward, finished: true, unlikely: false };
 /// let prompts = [
 ///     vec![response("yes", 1.0), response("no", 3.0)],
 ///     vec![response("yes", 1.0), response("", 3.0)],
@@ -230,6 +247,7 @@ where
         match exclusion(response, cut) {
             Some(Exclusion::Empty) => counts.empty += 1,
             Some(Exclusion::Cut) => counts.cut += 1,
+            Some(Exclusion::Unlikely) => counts.unlikely += 1,
             None => {}
         }
     }
@@ -239,6 +257,7 @@ where
 enum Exclusion {
     Empty,
     Cut,
+    Unlikely,
 }
 
 /// Why a response takes no part, if so. An empty one is empty however it ended.
@@ -247,6 +266,8 @@ fn exclusion(response: &Response<'_>, cut: CutPolicy) -> Option<Exclusion> {
         Some(Exclusion::Empty)
     } else if cut == CutPolicy::Drop && !response.finished {
         Some(Exclusion::Cut)
+    } else if response.unlikely {
+        Some(Exclusion::Unlikely)
     } else {
         None
     }

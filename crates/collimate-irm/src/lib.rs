@@ -1,12 +1,16 @@
 #![doc = include_str!("../README.md")]
 
+mod agreement;
 mod bootstrap;
 mod config;
 mod ensemble;
 mod error;
+mod keep;
+mod likelihood;
 mod reward;
 mod select;
 
+pub use agreement::{PolicyAgreement, policy_agreement};
 pub use bootstrap::{
     BestWorst, Bootstrapped, CutPolicy, NoPairReason, Response, ResponseCounts, best_and_worst,
     bootstrap_pairs, nested_pairs,
@@ -14,5 +18,7 @@ pub use bootstrap::{
 pub use config::{IrmConfig, MarginReference, share_count, share_count_up_to};
 pub use ensemble::ensemble;
 pub use error::IrmError;
+pub use keep::{KeepRule, keep_k};
+pub use likelihood::{rewards_with_start, unlikely_responses};
 pub use reward::{ImplicitReward, Logps};
 pub use select::{random_k, top_k};

@@ -2,8 +2,8 @@
 
 use collimate_core::{Kept, Key, LeaveReason, Left, Selection};
 use collimate_irm::{
-    CutPolicy, ImplicitReward, Logps, Response, best_and_worst, bootstrap_pairs, ensemble,
-    random_k, top_k,
+    CutPolicy, ImplicitReward, KeepRule, Logps, Response, best_and_worst, bootstrap_pairs,
+    ensemble, keep_k, policy_agreement, random_k, rewards_with_start, top_k, unlikely_responses,
 };
 use proptest::prelude::*;
 
@@ -36,7 +36,15 @@ fn naive_top_k(scores: &[f64], k: usize) -> Selection {
 
 /// Sorts the usable responses: the best and the worst index, if their rewards and texts differ.
 fn naive_best_and_worst(responses: &[Response<'_>]) -> Option<(usize, usize)> {
-    let usable = |&index: &usize| responses[index].finished && !responses[index].text.is_empty();
+    let usable = |&index: &usize| {
+        let Response {
+            text,
+            finished,
+            unlikely,
+            ..
+        } = responses[index];
+        finished && !unlikely && !text.is_empty()
+    };
     let mut order: Vec<usize> = (0..responses.len()).filter(usable).collect();
     if order.iter().any(|&i| !responses[i].reward.is_finite()) {
         return None;
@@ -227,6 +235,7 @@ proptest! {
                 text,
                 reward: if dice == 0 { f64::NAN } else { f64::from(reward) },
                 finished: dice != 1,
+                unlikely: dice == 2,
             })
             .collect();
         let outcome = best_and_worst(&responses, CutPolicy::Drop);
@@ -236,6 +245,109 @@ proptest! {
             let margin = responses[pair.chosen].reward - responses[pair.rejected].reward;
             prop_assert!(pair.margin == margin && margin > 0.0);
         }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_gate_is_a_rank_in_a_sorted_list(
+        values in prop::collection::vec((-6_i8..0).prop_map(f64::from), 1..40),
+        quantile in 0.0_f64..1.0,
+    ) {
+        let unlikely = unlikely_responses(&values, quantile).unwrap();
+        // So many values are strictly smaller than this one and everything from the rank on.
+        let mut sorted = values.clone();
+        sorted.sort_by(f64::total_cmp);
+        let rank = (quantile * values.len() as f64) as usize;
+        for (value, unlikely) in values.iter().zip(&unlikely) {
+            prop_assert_eq!(*unlikely, sorted[rank..].iter().all(|other| value < other));
+        }
+        let count = unlikely.iter().filter(|&&unlikely| unlikely).count();
+        prop_assert!(count <= rank);
+        prop_assert_eq!(unlikely_responses(&values, 0.0).unwrap(), vec![false; values.len()]);
+    }
+
+    #[test]
+    fn weight_0_ranks_as_the_rewards_do(
+        (rewards, start) in (2_usize..30).prop_flat_map(|n| {
+            let whole = (-4_i8..4).prop_map(f64::from);
+            (prop::collection::vec(whole, n), logps(n))
+        }),
+    ) {
+        let found = rewards_with_start(&rewards, &start, 0.0).unwrap();
+        for i in 0..rewards.len() {
+            for j in 0..rewards.len() {
+                prop_assert_eq!(found[i] < found[j], rewards[i] < rewards[j]);
+            }
+        }
+        // Scale and offset of either list change nothing.
+        let scaled: Vec<f64> = rewards.iter().map(|r| 2.0 * r + 8.0).collect();
+        let [plain, other] = [&rewards, &scaled].map(|r| rewards_with_start(r, &start, 1.5).unwrap());
+        for (a, b) in plain.iter().zip(&other) {
+            prop_assert!((a - b).abs() < 1e-9 * b.abs().max(1.0));
+        }
+    }
+
+    #[test]
+    fn a_policy_agrees_with_itself_and_never_with_the_opposite(
+        rows in prop::collection::vec(prop::collection::vec(-4_i8..4, 4), 1..20),
+    ) {
+        let texts = ["a", "b", "c", "d"];
+        let rows: Vec<Vec<f64>> =
+            rows.iter().map(|row| row.iter().map(|&r| f64::from(r)).collect()).collect();
+        let responses: Vec<Vec<Response<'_>>> = rows
+            .iter()
+            .map(|row| {
+                let all = texts.iter().zip(row);
+                let response = |(&text, &reward): (&&'static str, &f64)| Response {
+                    text,
+                    reward,
+                    finished: true,
+                    unlikely: false,
+                };
+                all.map(response).collect()
+            })
+            .collect();
+        let made = bootstrap_pairs(&responses, CutPolicy::Drop);
+        let pairs: Vec<_> = made.pairs().collect();
+        let same = policy_agreement(&pairs, &rows).unwrap();
+        prop_assert!(same.agrees.iter().all(|&agrees| agrees));
+        prop_assert_eq!(same.share(), (!pairs.is_empty()).then_some(1.0));
+        let opposite: Vec<Vec<f64>> =
+            rows.iter().map(|row| row.iter().map(|r| -r).collect()).collect();
+        let none = policy_agreement(&pairs, &opposite).unwrap();
+        prop_assert!(!none.agrees.contains(&true));
+    }
+
+    #[test]
+    fn choices_keep_as_many_as_the_largest_do(scores in scores(), k in 0_usize..100) {
+        let key = Key::new(7, "choice");
+        let largest = keep_k(&scores, k, KeepRule::Largest, key);
+        prop_assert_eq!(&largest, &top_k(&scores, k));
+        for rule in [KeepRule::Middle, KeepRule::Random] {
+            let selection = keep_k(&scores, k, rule, key);
+            prop_assert_eq!(selection.kept.len(), largest.kept.len());
+            prop_assert_eq!(selection.kept.len() + selection.left.len(), scores.len());
+            for kept in &selection.kept {
+                prop_assert_eq!(kept.score, scores[kept.index]);
+            }
+        }
+        // Sorting by the distance from the median finds the same.
+        let mut finite: Vec<f64> = scores.iter().copied().filter(|s| s.is_finite()).collect();
+        finite.sort_by(f64::total_cmp);
+        prop_assume!(!finite.is_empty() && finite.iter().all(|s| s.abs() < 1e100));
+        let n = finite.len();
+        let median = if n % 2 == 1 { finite[n / 2] } else { (finite[n / 2 - 1] + finite[n / 2]) / 2.0 };
+        let distance = |index: &usize| (scores[*index] - median).abs();
+        let mut order: Vec<usize> = (0..scores.len()).filter(|&i| scores[i].is_finite()).collect();
+        order.sort_by(|a, b| distance(a).total_cmp(&distance(b)));
+        let mut expected: Vec<usize> = order.into_iter().take(k).collect();
+        expected.sort_unstable();
+        let middle = keep_k(&scores, k, KeepRule::Middle, key);
+        let found: Vec<usize> = middle.kept.iter().map(|kept| kept.index).collect();
+        prop_assert_eq!(found, expected);
     }
 }
 
@@ -270,6 +382,7 @@ fn the_thread_count_changes_nothing() {
                     text: texts[(prompt + i) % 3],
                     reward: coarse[4 * prompt + i],
                     finished: (prompt + i) % 7 != 0,
+                    unlikely: false,
                 })
                 .collect()
         })

@@ -13,9 +13,9 @@ mod reduction;
 mod unpaired;
 
 pub use direct::{
-    Aot, AotPairing, ApoDown, ApoZero, Bco, BcoShift, DirectLoss, DiscoPop, Dpo, Exo,
-    ImplicitRewards, Ipo, IpoNormalization, Nca, Orpo, PreferenceLoss, ReferenceNeed, RobustDpo,
-    SimPo, SlicHf, SlicReference, Spin, Sppo, bco_shift,
+    Anchored, Aot, AotPairing, ApoDown, ApoZero, Bco, BcoShift, DirectLoss, DiscoPop, Dpo, DpoNorm,
+    Exo, ImplicitRewards, Ipo, IpoNormalization, Nca, Orpo, PreferenceLoss, ReferenceNeed,
+    RobustDpo, SimPo, SlicHf, SlicReference, Spin, Sppo, bco_shift,
 };
 pub use divergence::Divergence;
 pub use error::LossError;

@@ -128,6 +128,16 @@ impl PairLogps {
         )
     }
 
+    /// The policy's mean log-probability per token of the chosen completions, `[batch]`.
+    pub(crate) fn mean_chosen(&self, loss: &'static str) -> Result<Tensor<1>, LossError> {
+        self.check(loss)?;
+        let (tokens, _) = self
+            .tokens
+            .as_ref()
+            .ok_or(LossError::NoTokenCounts { loss })?;
+        divide(loss, "chosen_tokens", self.policy_chosen.clone(), tokens)
+    }
+
     /// Both tensors divided by the completions' lengths.
     pub(crate) fn per_token(
         &self,

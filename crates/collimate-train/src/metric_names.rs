@@ -18,6 +18,8 @@ pub const REWARDS_ACCURACIES: &str = "rewards/accuracies";
 pub const LOGPS_CHOSEN: &str = "logps/chosen";
 /// Mean summed log-probability of the rejected answers, in nats.
 pub const LOGPS_REJECTED: &str = "logps/rejected";
+/// Mean negative log-probability per token of the chosen answers, in nats.
+pub const NLL_LOSS: &str = "nll_loss";
 /// Estimated divergence of the policy from its reference, in nats.
 pub const KL: &str = "kl";
 /// Tokens processed so far, padding not counted.

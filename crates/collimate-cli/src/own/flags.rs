@@ -77,6 +77,11 @@ pub(crate) fn loss<C: HasLoss + 'static>(
     })
 }
 
+/// The likelihood term beside the loss.
+pub(crate) fn nll_anchor<C>(paths: &'static [&'static str]) -> Flag<C> {
+    Flag::of("nll-anchor", "ALPHA", paths).rare()
+}
+
 /// The strength of the loss.
 pub(crate) fn beta<C: HasLoss + 'static>(
     paths: &'static [&'static str],

@@ -1,5 +1,6 @@
 //! Direct alignment on pairs and on single completions.
 
+mod anchored;
 mod objective;
 mod reference_files;
 mod refused;

@@ -10,6 +10,7 @@ fn response(text: &str, reward: f64) -> Response<'_> {
         text,
         reward,
         finished: true,
+        unlikely: false,
     }
 }
 
@@ -128,6 +129,7 @@ fn bootstrapping_counts_what_it_leaves_out() {
         responses: 10,
         empty: 2,
         cut: 1,
+        unlikely: 0,
     };
     assert_eq!(made.counts, counts);
     let made = bootstrap_pairs(&prompts, CutPolicy::Keep);
@@ -149,6 +151,7 @@ fn nested_pairs_use_every_response_once() {
         text,
         reward,
         finished: true,
+        unlikely: false,
     });
     let found = nested_pairs(&responses, CutPolicy::Drop).unwrap();
     assert_eq!(

@@ -1,5 +1,6 @@
 //! Hand-worked cases of rewards, margins, selection and bootstrapping.
 
+mod anchors;
 mod bootstrap;
 mod configuration;
 mod rewards;

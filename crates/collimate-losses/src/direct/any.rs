@@ -9,8 +9,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use strum::{EnumIter, IntoEnumIterator};
 
 use super::{
-    Aot, ApoDown, ApoZero, Bco, DirectLoss, DiscoPop, Dpo, Exo, ImplicitRewards, Ipo, Nca, Orpo,
-    ReferenceNeed, RobustDpo, SimPo, SlicHf, Spin, Sppo,
+    Aot, ApoDown, ApoZero, Bco, DirectLoss, DiscoPop, Dpo, DpoNorm, Exo, ImplicitRewards, Ipo, Nca,
+    Orpo, ReferenceNeed, RobustDpo, SimPo, SlicHf, Spin, Sppo,
 };
 use crate::{LossError, PairLogps};
 
@@ -94,6 +94,8 @@ losses! {
         Aot(Aot) => beta,
         /// DiscoPOP, a blend of the logistic and the exponential loss.
         Discopop(DiscoPop) => beta,
+        /// Length-normalised DPO, on log-ratios per token.
+        DpoNorm(DpoNorm) => beta,
     }
 }
 
@@ -156,7 +158,7 @@ impl PreferenceLoss {
 }
 
 /// Special cases that have a name of their own: DPO with label smoothing, and TRL's names.
-fn special_cases() -> [(&'static str, PreferenceLoss); 5] {
+fn special_cases() -> [(&'static str, PreferenceLoss); 6] {
     let smoothed = Dpo {
         label_smoothing: 0.1,
         ..Dpo::default()
@@ -165,6 +167,7 @@ fn special_cases() -> [(&'static str, PreferenceLoss); 5] {
     [
         ("cdpo", PreferenceLoss::Dpo(smoothed)),
         ("sigmoid", PreferenceLoss::default()),
+        ("sigmoid_norm", PreferenceLoss::DpoNorm(DpoNorm::default())),
         ("robust", PreferenceLoss::Rdpo(RobustDpo::default())),
         ("hinge", slic),
         ("slic", slic),
@@ -175,7 +178,8 @@ impl std::str::FromStr for PreferenceLoss {
     type Err = LossError;
 
     /// The loss of this name with its default options. Besides the names of [`DirectLoss::name`]
-    /// there are `cdpo` (DPO with label smoothing 0.1) and TRL's `sigmoid`, `robust`, `hinge`.
+    /// there are `cdpo` (DPO with label smoothing 0.1) and TRL's `sigmoid`,
+    /// `sigmoid_norm`, `robust`, `hinge`.
     fn from_str(name: &str) -> Result<Self, LossError> {
         let all = || Self::iter().map(|loss| (loss.name(), loss));
         all()
@@ -226,6 +230,10 @@ impl DirectLoss for PreferenceLoss {
 
     fn across_pairs(&self) -> bool {
         self.loss().across_pairs()
+    }
+
+    fn has_likelihood(&self) -> bool {
+        self.loss().has_likelihood()
     }
 
     fn forward(&self, logps: &PairLogps) -> Result<Tensor<1>, LossError> {

@@ -5,12 +5,14 @@ use burn::tensor::Tensor;
 use crate::numeric::log_sigmoid;
 use crate::{LossError, PairLogps};
 
+mod anchored;
 mod any;
 mod aot;
 mod apo;
 mod bco;
 mod discopop;
 mod dpo;
+mod dpo_norm;
 mod exo;
 mod ipo;
 mod nca;
@@ -21,12 +23,14 @@ mod slic;
 mod spin;
 mod sppo;
 
+pub use anchored::Anchored;
 pub use any::PreferenceLoss;
 pub use aot::{Aot, AotPairing};
 pub use apo::{ApoDown, ApoZero};
 pub use bco::{Bco, BcoShift, bco_shift};
 pub use discopop::DiscoPop;
 pub use dpo::Dpo;
+pub use dpo_norm::DpoNorm;
 pub use exo::Exo;
 pub use ipo::{Ipo, IpoNormalization};
 pub use nca::Nca;
@@ -77,6 +81,17 @@ pub trait DirectLoss: std::fmt::Debug + Send + Sync {
     /// the log-probabilities of the whole optimiser step before a micro-batch learns.
     fn across_pairs(&self) -> bool {
         false
+    }
+
+    /// True if the loss has a likelihood term of its own; [`Anchored`] then adds no second one.
+    fn has_likelihood(&self) -> bool {
+        false
+    }
+
+    /// Weight α of an [`Anchored`] loss; 0 for others. The trainer logs the likelihood where it is
+    /// above 0.
+    fn nll_anchor(&self) -> f64 {
+        0.0
     }
 
     /// The loss of each pair.

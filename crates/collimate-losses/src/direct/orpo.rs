@@ -59,6 +59,10 @@ impl DirectLoss for Orpo {
         ReferenceNeed::None
     }
 
+    fn has_likelihood(&self) -> bool {
+        true
+    }
+
     fn forward(&self, logps: &PairLogps) -> Result<Tensor<1>, LossError> {
         self.check()?;
         let (chosen, rejected) = logps.mean_logps(self.name())?;

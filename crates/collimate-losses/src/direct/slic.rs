@@ -104,6 +104,10 @@ impl DirectLoss for SlicHf {
         }
     }
 
+    fn has_likelihood(&self) -> bool {
+        self.nll_weight > 0.0
+    }
+
     fn forward(&self, logps: &PairLogps) -> Result<Tensor<1>, LossError> {
         self.check()?;
         logps.check(self.name())?;

@@ -1,4 +1,4 @@
-"""Compares direct.json and unpaired.json with TRL's own loss code. Run by hand:
+"""Compares direct.json, token_means.json and unpaired.json with TRL's own loss code. Run by hand:
 
     OMP_NUM_THREADS=1 python check_trl.py
 
@@ -225,7 +225,32 @@ def aot(o, inputs):
     return f"{o['pairing']}: {how}", out
 
 
+def dpo_norm(o, inputs):
+    how, out = plain("sigmoid_norm")(o, inputs)
+    for side in ("chosen", "rejected"):
+        rewards = zip(out[f"reward.{side}"], inputs[f"{side}_tokens"])
+        out[f"reward.{side}"] = [reward / tokens for reward, tokens in rewards]
+    return f"{how}, rewards per token (TRL logs sums)", out
+
+
+def anchored(way):
+    """The loss with TRL's "sft" beside it, pair by pair: TRL averages that over the tokens of the batch.
+
+    Losses that look across the pairs come from TRL as a batch, the likelihood pair by pair."""
+
+    def run(o, inputs, weight):
+        how, out = way(o, inputs)
+        for i in range(len(inputs["chosen_tokens"])):
+            nll = dpo_trainer(one(inputs, i), ["sft"], [1.0])
+            for k in ("loss", "grad.policy_chosen_logps"):
+                out[k][i] += weight * nll[k][0]
+        return f"{how}, with sft", out
+
+    return run
+
+
 PAIRED = {
+    "dpo_norm": dpo_norm,
     "dpo": dpo, "rdpo": rdpo, "ipo": ipo, "slic_hf": slic_hf, "simpo": simpo, "orpo": orpo,
     "spin": plain("sigmoid", "TRL has none; DPOTrainer sigmoid"), "exo": plain("exo_pair"), "nca": plain("nca_pair"),
     "sppo": plain("sppo_hard"), "bco": bco, "apo_zero": plain("apo_zero"), "apo_down": plain("apo_down"), "aot": aot,
@@ -301,12 +326,15 @@ def compare(expected, got, line, name):
 
 def main():
     print(f"trl {trl.__version__}, torch {torch.__version__}")
-    for file, ways in (("direct.json", PAIRED), ("unpaired.json", UNPAIRED)):
+    for file, ways in (("direct.json", PAIRED), ("token_means.json", PAIRED), ("unpaired.json", UNPAIRED)):
         print(f"\n{file}")
         lines = {}
         for case in json.loads((HERE / file).read_text()):
             ((kind, options),) = case["loss"].items()
-            how, got = ways[kind](options, case["inputs"])
+            if "nll_anchor" in case:
+                how, got = anchored(ways[kind])(options, case["inputs"], case["nll_anchor"])
+            else:
+                how, got = ways[kind](options, case["inputs"])
             blank = {"cases": 0, "numbers": 0, "relative": (0.0, "", ""), "absolute": (0.0, "", ""), "bad": []}
             line = lines.setdefault((kind, how), blank)
             line["cases"] += 1

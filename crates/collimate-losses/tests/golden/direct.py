@@ -1,4 +1,4 @@
-"""Makes direct.json and unpaired.json: values and gradients of the direct alignment losses.
+"""Makes direct.json, token_means.json and unpaired.json: values and gradients of the direct alignment losses.
 
     python3 direct.py
 
@@ -124,6 +124,15 @@ def simpo_grad(o, p):
     return -pull / p.nw, pull / p.nl
 
 
+def dpo_norm(o, p):
+    return -logsig(o["beta"] * (p.lw / p.nw - p.ll / p.nl))
+
+
+def dpo_norm_grad(o, p):
+    pull = o["beta"] * sig(-o["beta"] * (p.lw / p.nw - p.ll / p.nl))
+    return -pull / p.nw, pull / p.nl
+
+
 def logit(a):
     """Log-odds of an event of log-probability a."""
     return a - log(-expm1(a))
@@ -219,7 +228,7 @@ PAIR = {
     "dpo": (dpo, dpo_grad), "rdpo": (rdpo, rdpo_grad), "ipo": (ipo, ipo_grad), "slic_hf": (slic, slic_grad),
     "simpo": (simpo, simpo_grad), "orpo": (orpo, orpo_grad), "spin": (spin, spin_grad), "exo": (exo, exo_grad),
     "nca": (nca, nca_grad), "sppo": (sppo, sppo_grad), "bco": (bco, bco_grad), "apo_zero": (apo_zero, apo_zero_grad),
-    "apo_down": (apo_down, apo_down_grad), "discopop": (discopop, discopop_grad),
+    "apo_down": (apo_down, apo_down_grad), "discopop": (discopop, discopop_grad), "dpo_norm": (dpo_norm, dpo_norm_grad),
 }
 
 DEFAULTS = {
@@ -238,6 +247,7 @@ DEFAULTS = {
     "apo_down": {"beta": 0.1},
     "aot": {"beta": 0.1, "label_smoothing": 0.0, "pairing": "unpaired"},
     "discopop": {"beta": 0.1, "temperature": 0.05},
+    "dpo_norm": {"beta": 5.0},
 }
 
 
@@ -281,6 +291,8 @@ def aot(o, pairs):
 def rewards(kind, o, pairs):
     if kind == "simpo":
         return [o["beta"] * p.pw / p.nw for p in pairs], [o["beta"] * p.pl / p.nl for p in pairs]
+    if kind == "dpo_norm":
+        return [o["beta"] * p.lw / p.nw for p in pairs], [o["beta"] * p.ll / p.nl for p in pairs]
     if kind == "orpo":
         return [o["lambda"] * p.pw / p.nw for p in pairs], [o["lambda"] * p.pl / p.nl for p in pairs]
     if o.get("reference") == "none":
@@ -302,8 +314,10 @@ def exact(options):
     return {k: dec(v) if isinstance(v, float) else v for k, v in options.items()}
 
 
-def case(kind, name, batch, **changed):
-    """One case: all options are written out, the changed ones in place of the defaults."""
+def case(kind, name, batch, anchor=0.0, **changed):
+    """One case: all options are written out, the changed ones in place of the defaults.
+
+    An anchor adds so many times the chosen answer's mean negative log-probability per token."""
     options = {**DEFAULTS[kind], **changed}
     assert options.keys() == DEFAULTS[kind].keys()
     o = exact(options)
@@ -325,6 +339,14 @@ def case(kind, name, batch, **changed):
 
         def total(i, pw, pl):
             return value(o, pairs[i].moved(pw, pl))
+    alpha = dec(anchor)
+    if anchor:
+        bare = total
+        loss = [x - alpha * p.pw / p.nw for x, p in zip(loss, pairs)]
+        dw = [d - alpha / p.nw for d, p in zip(dw, pairs)]
+
+        def total(i, pw, pl):
+            return bare(i, pw, pl) - alpha * pw / pairs[i].nw
     for i, p in enumerate(pairs):
         scale = abs(total(i, p.pw, p.pl))
         same(dw[i], diff(lambda v: total(i, v, p.pl), p.pw), scale, (kind, name, i, "chosen"))
@@ -338,6 +360,7 @@ def case(kind, name, batch, **changed):
     return {
         "name": f"{kind}: {name}",
         "loss": {kind: options},
+        **({"nll_anchor": anchor} if anchor else {}),
         "inputs": inputs,
         "expected": {
             "loss": doubles(loss),
@@ -402,6 +425,18 @@ for kind in DEFAULTS:
         cases.append(case(kind, "far", FAR))
     if "beta" in DEFAULTS[kind]:
         cases.append(case(kind, "beta 0.5", SMALL, beta=0.5))
+
+means = [c for c in cases if "dpo_norm" in c["loss"]]
+cases = [c for c in cases if "dpo_norm" not in c["loss"]]
+means += [
+    case("dpo_norm", "methods, beta 0.1", METHODS, beta=0.1),
+    case("dpo_norm", "methods, beta 0.1, anchor 1", METHODS, 1.0, beta=0.1),
+    *(case(kind, "methods, anchor 1", METHODS, 1.0) for kind in DEFAULTS if kind not in ("simpo", "orpo")),
+    case("dpo", "random, anchor 0.25", RANDOM, 0.25, beta=0.3),
+    case("dpo", "far, anchor 0.25", FAR, 0.25),
+    case("ipo", "mean, anchor 0.5", SMALL, 0.5, normalization="mean"),
+    case("bco", "batch mean, anchor 0.5", SMALL, 0.5, shift="batch_mean"),
+]
 
 forward, js = {"divergence": "forward_kl"}, {"divergence": "jensen_shannon"}
 
@@ -555,7 +590,7 @@ plain = [
 ]
 
 # The values that the method page states, to the digits that it states.
-by_name = {c["name"]: c["expected"] for c in cases + plain}
+by_name = {c["name"]: c["expected"] for c in cases + means + plain}
 for name, key, stated in [
     ("dpo: methods", "loss", [0.6209570478, 0.7709570478]),
     ("spin: methods", "loss", [0.6209570478, 0.7709570478]),
@@ -566,9 +601,11 @@ for name, key, stated in [
     ("slic_hf: methods", "loss", [0.85, 1.15]),
     ("slic_hf: methods, no reference", "loss", [0.8, 1.05]),
     ("simpo: methods", "loss", [0.9740769842, 1.7014132780]),
+    ("dpo: methods, anchor 1", "loss", [2.6209570478, 2.7709570478]),
     ("unpaired kto: methods", "loss", [0.4937503255, 0.5312093734, 0.4687906266, 0.5062496745]),
 ]:
     assert [round(x, 10) for x in by_name[name][key]] == stated, name
+assert round(by_name["dpo_norm: methods, beta 0.1"]["loss"][0], 10) == 0.6819016081
 odds = [logit(mpf(pw) / nw) - logit(mpf(pl) / nl) for pw, pl, _, _, nw, nl in zip(*METHODS)]
 assert [round(float(x), 10) for x in odds] == [0.0, -0.6070690011]
 penalty = [x - -pw / nw for x, pw, nw in zip(by_name["orpo: methods"]["loss"], METHODS[0], METHODS[4])]
@@ -580,7 +617,7 @@ assert round(float(shift), 10) == -0.025
 assert by_name["dpo: alpha 0, the forward KL"] == by_name["dpo: forward KL"]
 assert by_name["dpo: far"] == by_name["spin: far"]
 assert by_name["rdpo: label smoothing 0"]["loss"] == by_name["dpo: random"]["loss"][:3]
-assert len(by_name) == len(cases + plain), "two cases of one name"
+assert len(by_name) == len(cases + means + plain), "two cases of one name"
 
 
 def write(name, table):
@@ -598,6 +635,8 @@ def write(name, table):
             for part in ("inputs", "expected")
         ]
         head = f'  "name": {json.dumps(c["name"])},\n  "loss": {json.dumps(c["loss"])},\n'
+        if "nll_anchor" in c:
+            head += f'  "nll_anchor": {c["nll_anchor"]},\n'
         blocks.append(" {\n" + head + ",\n".join(parts) + "\n }")
     text = "[\n" + ",\n".join(blocks) + "\n]\n"
     assert json.loads(text) == table and len(text) < 100_000, len(text)
@@ -606,4 +645,5 @@ def write(name, table):
 
 
 write("direct.json", sorted(cases, key=lambda c: list(DEFAULTS).index(next(iter(c["loss"])))))
+write("token_means.json", means)
 write("unpaired.json", plain)

@@ -1,9 +1,9 @@
-//! Value, gradient and implicit reward against `golden/direct.json`, on every device.
+//! Value, gradient and implicit reward against `golden/direct.json` and `golden/token_means.json`, on every device.
 
 use std::collections::BTreeMap;
 
 use burn::tensor::DType;
-use collimate_losses::{DirectLoss, PreferenceLoss};
+use collimate_losses::{Anchored, DirectLoss, PreferenceLoss};
 use collimate_testkit::devices;
 use serde::Deserialize;
 
@@ -14,13 +14,20 @@ use crate::batch::Batch;
 struct Case {
     name: String,
     loss: PreferenceLoss,
+    #[serde(default)]
+    nll_anchor: f64,
     inputs: BTreeMap<String, Vec<f64>>,
     expected: BTreeMap<String, Vec<f64>>,
 }
 
 fn cases() -> Vec<Case> {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/direct.json");
-    serde_json::from_str(&std::fs::read_to_string(path).expect("the table")).expect("its form")
+    let read = |name: &str| -> Vec<Case> {
+        let path = format!("{}/tests/golden/{name}", env!("CARGO_MANIFEST_DIR"));
+        serde_json::from_str(&std::fs::read_to_string(path).expect("the table")).expect("its form")
+    };
+    let mut cases = read("direct.json");
+    cases.extend(read("token_means.json"));
+    cases
 }
 
 fn close(what: &str, actual: &[f64], expected: &[f64], tolerance: f64) {
@@ -61,7 +68,11 @@ fn values_gradients_and_rewards() {
             };
             for (dtype, tolerance) in [(DType::F32, 1e-5), (DType::F64, 1e-9)] {
                 let what = format!("{device_name}, {dtype:?}, {}", case.name);
-                let out = batch.evaluate(&case.loss, &device, dtype);
+                let anchored = Anchored {
+                    loss: case.loss,
+                    alpha: case.nll_anchor,
+                };
+                let out = batch.evaluate(&anchored, &device, dtype);
                 for (name, actual) in [
                     ("loss", &out.loss),
                     ("grad.policy_chosen_logps", &out.gradients[0]),

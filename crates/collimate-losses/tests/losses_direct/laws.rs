@@ -134,6 +134,7 @@ fn table() -> Vec<Laws> {
             ..row("aot", LN_2, both)
         },
         row("discopop", (1.0 + LN_2) / 2.0, neither),
+        row("dpo_norm", LN_2, both),
     ]
 }
 

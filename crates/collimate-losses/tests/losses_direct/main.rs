@@ -1,5 +1,6 @@
 //! The direct alignment losses: golden values, and which law holds for which loss.
 
+mod anchored;
 mod batch;
 mod golden;
 mod laws;

@@ -1,7 +1,9 @@
 //! What is refused, and what the messages say.
 
 use burn::tensor::{DType, Device};
-use collimate_losses::{DirectLoss, PairLogps, PreferenceLoss, UnpairedLogps, UnpairedLoss};
+use collimate_losses::{
+    Anchored, DirectLoss, PairLogps, PreferenceLoss, UnpairedLogps, UnpairedLoss,
+};
 
 use crate::batch::vector;
 
@@ -69,6 +71,58 @@ fn options_out_of_range() {
         }
         assert_eq!(DirectLoss::check(&loss), Ok(()));
     }
+}
+
+#[test]
+fn anchors_that_do_not_fit() {
+    let check = |json: &str, alpha: f64| {
+        let loss: PreferenceLoss = serde_json::from_str(json).unwrap();
+        let anchored = Anchored { loss, alpha };
+        let one = || vector(&[-1.0], &Device::flex(), DType::F32);
+        let logps = PairLogps::new(one(), one())
+            .with_reference(one(), one())
+            .with_tokens(vec![1], vec![1]);
+        let found = DirectLoss::check(&anchored);
+        assert_eq!(found.is_err(), anchored.forward(&logps).is_err(), "{json}");
+        found.map_err(|error| error.to_string())
+    };
+    let reference = "nll_anchor needs a loss that compares with a reference: give nll_anchor = 0, or \
+                     another loss";
+    let twice = "nll_anchor needs a loss without a likelihood term, and this one has its own: give \
+                 nll_anchor = 0, or set the weight of the loss's term";
+    for (json, message) in [
+        (r#"{"simpo": {}}"#, format!("simpo: {reference}")),
+        (
+            r#"{"slic_hf": {"reference": "none"}}"#,
+            format!("slic_hf: {reference}"),
+        ),
+        (
+            r#"{"slic_hf": {"nll_weight": 0.1}}"#,
+            format!("slic_hf: {twice}"),
+        ),
+        (r#"{"orpo": {}}"#, format!("orpo: {twice}")),
+    ] {
+        assert_eq!(check(json, 0.1), Err(message), "{json}");
+        assert_eq!(check(json, 0.0), Ok(()), "{json}");
+    }
+    for alpha in [-0.1, f64::NAN, f64::INFINITY] {
+        let text = check(r#"{"dpo": {}}"#, alpha).unwrap_err();
+        assert!(
+            text.contains("dpo: nll_anchor = ") && text.contains("at least 0"),
+            "{text}"
+        );
+    }
+    assert_eq!(check(r#"{"slic_hf": {}}"#, 0.5), Ok(()));
+    // The loss itself is checked too.
+    assert!(check(r#"{"dpo": {"beta": 0}}"#, 0.5).is_err());
+    let one = || vector(&[-1.0], &Device::flex(), DType::F32);
+    let logps = PairLogps::new(one(), one()).with_reference(one(), one());
+    let loss = Anchored {
+        loss: PreferenceLoss::default(),
+        alpha: 1.0,
+    };
+    let text = loss.forward(&logps).unwrap_err().to_string();
+    assert!(text.starts_with("dpo averages over tokens"), "{text}");
 }
 
 #[test]

@@ -92,8 +92,13 @@ pub fn align<M: CausalLm>(
     };
     let reference = training.reference(&title, config.loss, (start, &hash), &train, &held_out)?;
     let rows = train.len();
-    let objective =
-        DirectObjective::new(train, held_out, config.loss, reference, EVALUATION_TOKENS)?;
+    let objective = DirectObjective::new(
+        train,
+        held_out,
+        config.anchored(),
+        reference,
+        EVALUATION_TOKENS,
+    )?;
     let trained = training.fit(&train_config, start, &objective, started)?;
 
     let policy = trained.model;

@@ -4,7 +4,7 @@ use collimate_core::OptionError;
 use collimate_core::{PreferencePair, Prompt};
 use collimate_data::{SftExample, Truncation};
 use collimate_irm::ImplicitReward;
-use collimate_losses::{DirectLoss, Kto, PreferenceLoss, UnpairedLoss};
+use collimate_losses::{Anchored, DirectLoss, Kto, PreferenceLoss, UnpairedLoss};
 use collimate_train::{TrainConfig, TrainError};
 use serde::{Deserialize, Serialize};
 
@@ -20,6 +20,9 @@ pub struct AlignConfig {
     pub seed: u64,
     /// Loss of a pair.
     pub loss: PreferenceLoss,
+    /// Weight of a likelihood term on the chosen answers beside the loss, at least 0; 0 leaves it
+    /// out. The loss must compare with a reference.
+    pub nll_anchor: f64,
     /// Sampling of the answers that a judge compares; the temperature of the comparison is 1.
     pub responses: ResponseSampling,
     /// Parameters that are trained: all of them, or low-rank adapters.
@@ -40,6 +43,7 @@ impl Default for AlignConfig {
         Self {
             seed: 0,
             loss: PreferenceLoss::default(),
+            nll_anchor: 0.0,
             responses: ResponseSampling::default(),
             adaptation: Adaptation::default(),
             train: train(),
@@ -107,15 +111,25 @@ impl AlignConfig {
     /// The first option that is out of range, with the range.
     pub fn check(&self) -> Result<(), RecipeError> {
         check_lengths(self.max_length, self.max_prompt_length, &self.adaptation)?;
-        self.loss.check().map_err(TrainError::objective)?;
+        self.anchored().check().map_err(TrainError::objective)?;
         self.responses.with(1, self.seed).check()?;
         Ok(self.train.validate()?)
     }
 
-    /// The implicit reward of the loss: the mean log-probability for SimPO, else the log-ratio.
+    /// The loss with the anchor.
+    pub(crate) fn anchored(&self) -> Anchored<PreferenceLoss> {
+        Anchored {
+            loss: self.loss,
+            alpha: self.nll_anchor,
+        }
+    }
+
+    /// The implicit reward of the loss: the mean log-probability for SimPO, the log-ratio per token for
+    /// length-normalised DPO, else the log-ratio.
     pub(crate) fn implicit_reward(&self) -> ImplicitReward {
         match self.loss {
             PreferenceLoss::Simpo(_) => ImplicitReward::MeanLogp,
+            PreferenceLoss::DpoNorm(_) => ImplicitReward::LengthNormalizedLogRatio,
             _ => ImplicitReward::LogRatio,
         }
     }

@@ -5,7 +5,7 @@ use collimate_data::Truncation;
 use collimate_judge::{
     EmptyAnswers, JudgeError, JudgeOptions, NoveltyFilter, NoveltyOptions, Rubric, TemplateKind,
 };
-use collimate_losses::{DirectLoss, PreferenceLoss};
+use collimate_losses::{Anchored, DirectLoss, PreferenceLoss};
 use collimate_train::{TrainConfig, TrainError};
 use serde::{Deserialize, Serialize};
 
@@ -115,6 +115,7 @@ impl Default for TaskConfig {
 /// | `accumulate` | `false` | `true`: the pairs of earlier iterations too |
 /// | `compare` | `implicit_reward` | sources beside `judge`; `evaluator` needs one |
 /// | `loss` | DPO, β .1 | see [`PreferenceLoss`] |
+/// | `nll_anchor` | 0 | at least 0; with a loss that has a reference |
 /// | `adaptation` | `full` | `full`, `lora` |
 /// | `sft` | 1 epoch, 16 examples, lr 5.5e-6 to 1.1e-6, cosine | see [`TrainConfig`]; stage and seed are set by the recipe |
 /// | `train` | 1 epoch, 16 pairs, lr 1e-6 to 1e-7, cosine | the same |
@@ -145,6 +146,9 @@ pub struct SelfRewardingConfig {
     pub compare: Vec<PairSource>,
     /// Direct alignment loss.
     pub loss: PreferenceLoss,
+    /// Weight of a likelihood term on the chosen answers beside the loss, at least 0; 0 leaves it
+    /// out. The loss must compare with a reference.
+    pub nll_anchor: f64,
     /// Parameters that preference training changes.
     pub adaptation: Adaptation,
     /// Training options of fine-tuning; the recipe sets `stage` and `seed`.
@@ -184,6 +188,7 @@ impl Default for SelfRewardingConfig {
             accumulate: false,
             compare: vec![PairSource::ImplicitReward],
             loss: PreferenceLoss::default(),
+            nll_anchor: 0.0,
             adaptation: Adaptation::default(),
             sft: train(5.5e-6, 0.2),
             train: train(1e-6, 0.1),
@@ -238,7 +243,9 @@ impl SelfRewardingConfig {
         }
         tasks.sampling.with(1, self.seed).check()?;
         self.responses.with(self.candidates, self.seed).check()?;
-        self.loss.check().map_err(TrainError::objective)?;
+        let (loss, alpha) = (self.loss, self.nll_anchor);
+        let anchored = Anchored { loss, alpha };
+        anchored.check().map_err(TrainError::objective)?;
         if let Adaptation::Lora(lora) = &self.adaptation {
             lora.check()?;
         }

@@ -49,6 +49,7 @@ pub(super) fn best_and_worst(
                 text: &row.candidates[index].text,
                 reward,
                 finished: true,
+                unlikely: false,
             };
             scored.iter().map(response).collect()
         })

@@ -166,6 +166,7 @@ impl<'a> Session<'a> {
         SeraConfig {
             seed: self.config.seed,
             loss: self.config.loss,
+            nll_anchor: self.config.nll_anchor,
             adaptation: self.config.adaptation.clone(),
             train: self.config.train.clone(),
             max_length: self.config.max_length,

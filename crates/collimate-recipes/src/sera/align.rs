@@ -9,6 +9,7 @@ use collimate_nn::CausalLm;
 use collimate_run::RunContext;
 use collimate_train::hash_json;
 
+use super::anchors::CompareDevices;
 use super::config::SeraConfig;
 use super::data::SeraData;
 use super::iterations::{Shared, Trained};
@@ -101,6 +102,10 @@ pub fn align<M: CausalLm>(
             _ => continue,
         };
         return Err(OptionError::new("methods", method.name(), missing).into());
+    }
+    if config.devices != CompareDevices::Off && judge.is_none() {
+        let allowed = "off without a judge, which says whose pairs are right";
+        return Err(OptionError::new("devices", config.devices.name(), allowed).into());
     }
     // A training that took minutes must not end at the first prompt that cannot be answered.
     let empty = |pair: &TokenizedPair| pair.prompt.is_empty();

@@ -3,10 +3,11 @@
 use collimate_core::OptionError;
 use collimate_data::Truncation;
 use collimate_irm::{ImplicitReward, IrmConfig};
-use collimate_losses::{DirectLoss, Kto, PreferenceLoss, UnpairedLoss};
+use collimate_losses::{Anchored, DirectLoss, Kto, PreferenceLoss, UnpairedLoss};
 use collimate_train::{TrainConfig, TrainError};
 use serde::{Deserialize, Serialize};
 
+use super::anchors::{Anchors, CompareDevices};
 use super::method::Method;
 use crate::{Adaptation, RecipeError, ResponseSampling};
 
@@ -33,8 +34,11 @@ pub enum Updates {
 /// | `methods` | base, iterative, sera | at least one |
 /// | `iterations` | 3 | at least 1 |
 /// | `updates` | `equal` | `equal`, `own_pairs` |
-/// | `irm` | γ .3, K .7, K̃ .3, 4 responses | see [`IrmConfig`]; with SimPO `log_ratio` stands for the mean log-probability, with other losses without a reference for the log-ratio to the start |
-/// | `best_of` | .3, .5, .7, 1 | shares K̃ that best-SeRA tries, above 0 and at most half of `irm.responses` |
+/// | `irm` | γ .3, K .7, K̃ .3, 4 responses | see [`IrmConfig`]; with SimPO `log_ratio` stands for the mean log-probability, with `dpo_norm` for the log-ratio per token, with other losses without a reference for the log-ratio to the start |
+/// | `best_of` | .3, .5, .7, 1 | shares K̃ that best-SeRA tries, at least 0 and at most half of `irm.responses` |
+/// | `nll_anchor` | 0 | at least 0; with a loss that has a reference |
+/// | `anchors` | gate .25, middle, agreement .6, likelihood term | devices of the method `anchored`; see [`Anchors`] |
+/// | `devices` | `off` | `off`, `every`, `first` |
 /// | `kto` | β .1 | options of the method `kto`; see [`Kto`] |
 /// | `responses` | temperature .7, top-p .95, 512 tokens | |
 /// | `adaptation` | `full` | `full`, `lora` |
@@ -50,6 +54,9 @@ pub struct SeraConfig {
     pub seed: u64,
     /// Direct alignment loss.
     pub loss: PreferenceLoss,
+    /// Weight of a likelihood term on the chosen answers beside the loss, at least 0, in every
+    /// training; 0 leaves it out. The loss must compare with a reference.
+    pub nll_anchor: f64,
     /// Methods that are run, over the same pairs and from the same policy; each at most once, at
     /// least one.
     pub methods: Vec<Method>,
@@ -59,10 +66,15 @@ pub struct SeraConfig {
     pub updates: Updates,
     /// Margins and shares of self-review.
     pub irm: IrmConfig,
-    /// Shares of bootstrapped pairs that the method `best_sera` tries, each above 0 and at most
-    /// half of `irm.responses`. With equal updates and shares that add up to more than 1, the steps
+    /// Shares of bootstrapped pairs that the method `best_sera` tries, each at least 0 and at most
+    /// half of `irm.responses`; with 0 it may choose to bootstrap no pair. With equal updates and shares that add up to more than 1, the steps
     /// see a random part of the pairs.
     pub best_of: Vec<f64>,
+    /// Devices of the method `anchored`.
+    pub anchors: Anchors,
+    /// Reviews that compare what the devices would have kept: none, every one, or the first one, after
+    /// which a method ends.
+    pub devices: CompareDevices,
     /// Options of the loss of the method `kto`.
     pub kto: Kto,
     /// Options of sampling the policy's own responses.
@@ -87,11 +99,14 @@ impl Default for SeraConfig {
         Self {
             seed: 0,
             loss: PreferenceLoss::default(),
+            nll_anchor: 0.0,
             methods: vec![Method::Base, Method::Iterative, Method::Sera],
             iterations: 3,
             updates: Updates::default(),
             irm: IrmConfig::default(),
             best_of: vec![0.3, 0.5, 0.7, 1.0],
+            anchors: Anchors::default(),
+            devices: CompareDevices::default(),
             kto: Kto::default(),
             responses: ResponseSampling::default(),
             adaptation: Adaptation::default(),
@@ -129,7 +144,10 @@ impl SeraConfig {
         if let Adaptation::Lora(lora) = &self.adaptation {
             lora.check()?;
         }
-        self.loss.check().map_err(TrainError::objective)?;
+        let (loss, alpha) = (self.loss, self.nll_anchor);
+        let anchored = Anchored { loss, alpha };
+        anchored.check().map_err(TrainError::objective)?;
+        self.anchors.check(self.loss)?;
         self.irm.check()?;
         let responses = self.responses.with(self.irm.responses, self.seed);
         responses.check()?;
@@ -156,6 +174,7 @@ impl SeraConfig {
             (Method::RandomSelection, self.irm.offline_share == 0.0),
             (Method::ReferenceSelection, self.irm.offline_share == 0.0),
             (Method::ScoreGapSelection, self.irm.offline_share == 0.0),
+            (Method::Anchored, self.irm.bootstrap_share == 0.0),
             (Method::BootstrapOnly, self.irm.bootstrap_share == 0.0),
         ] {
             if empty && self.methods.contains(&method) {
@@ -169,12 +188,16 @@ impl SeraConfig {
             }
             for (index, &share) in self.best_of.iter().enumerate() {
                 let most = self.irm.max_bootstrap_share();
-                if !(share > 0.0 && share <= most) {
+                if !(share >= 0.0 && share <= most) {
                     let allowed = format!(
-                        "above 0, at most {most}: the responses to a prompt make so many pairs \
+                        "at least 0, at most {most}: the responses to a prompt make so many pairs \
                          (half of irm.responses)"
                     );
                     return Err(OptionError::new("best_of", share, &allowed).into());
+                }
+                if share == 0.0 && self.irm.offline_share == 0.0 {
+                    let allowed = "above 0 with irm.offline_share = 0: nothing would be left";
+                    return Err(OptionError::new("best_of", share, allowed).into());
                 }
                 if self.best_of[..index].contains(&share) {
                     return Err(OptionError::new("best_of", share, "each share once").into());
@@ -196,11 +219,28 @@ impl SeraConfig {
         method.title(self.loss.name())
     }
 
+    /// The devices of a method.
+    pub(crate) fn anchors_of(&self, method: Method) -> Anchors {
+        match method {
+            Method::Anchored => Anchors {
+                nll_anchor: Some(self.anchors.alpha(&self.loss, self.nll_anchor)),
+                ..self.anchors
+            },
+            _ => Anchors {
+                nll_anchor: Some(self.nll_anchor),
+                ..Anchors::OFF
+            },
+        }
+    }
+
     /// The implicit reward that belongs to the method's loss, unless another one was chosen.
     pub(crate) fn implicit_reward(&self, method: Method) -> ImplicitReward {
         match (self.loss, self.irm.implicit_reward) {
             (_, chosen) if method == Method::Kto => chosen,
             (PreferenceLoss::Simpo(_), ImplicitReward::LogRatio) => ImplicitReward::MeanLogp,
+            (PreferenceLoss::DpoNorm(_), ImplicitReward::LogRatio) => {
+                ImplicitReward::LengthNormalizedLogRatio
+            }
             (_, chosen) => chosen,
         }
     }

@@ -6,12 +6,13 @@ use collimate_data::TokenizedPair;
 use collimate_direct::PairLogp;
 use collimate_nn::CausalLm;
 
+use super::anchors::CompareDevices;
 use super::data::SeraData;
 use super::method::{Method, Offline, Own};
 use super::outcome::{IterationReport, SelectionReport, Tried};
 use super::own::Responses;
 use super::review::{Reviewed, Step, Variant, review, share_of};
-use super::session::{Iterate, Session};
+use super::session::{How, Iterate, Session};
 use crate::RecipeError;
 use crate::implicit::{accuracy, mean_logps};
 
@@ -25,6 +26,8 @@ pub(crate) struct Shared<M> {
     /// The plain training over all pairs.
     first: Option<Iterate<M>>,
     first_report: Option<IterationReport>,
+    /// The same training with another seed, for methods that ask a second policy.
+    second: Option<Iterate<M>>,
     /// Its responses.
     pub(crate) responses: Option<Responses>,
 }
@@ -35,6 +38,7 @@ impl<M> Default for Shared<M> {
             start: None,
             first: None,
             first_report: None,
+            second: None,
             responses: None,
         }
     }
@@ -68,6 +72,7 @@ impl<M: CausalLm> Session<'_, M> {
                     method,
                     title,
                     irm: self.config.irm,
+                    anchors: self.config.anchors_of(method),
                 };
                 self.iterations(&variant, data, before, shared)
             }
@@ -131,6 +136,15 @@ impl<M: CausalLm> Session<'_, M> {
             shared.first_report = Some(report.clone());
             reports.push(report);
         }
+        let how = How {
+            alpha: variant.anchors.nll_anchor.unwrap_or(0.0),
+            seed: self.config.seed,
+        };
+        let asks = variant.anchors.agreement.is_some() && self.config.iterations > 1;
+        let mut second = match asks {
+            true => vec![history[0].clone(), self.second_first(shared)?],
+            false => Vec::new(),
+        };
         for iteration in history.len()..=self.config.iterations {
             let started = Instant::now();
             let (pairs, selection) = match (method.offline(), method.own()) {
@@ -142,7 +156,8 @@ impl<M: CausalLm> Session<'_, M> {
                         iteration,
                         data,
                     };
-                    let reviewed = review(self, step, &mut history, responses)?;
+                    let models = (history.as_mut_slice(), second.as_slice());
+                    let reviewed = review(self, step, models, responses)?;
                     // With their log-probabilities, which others need too.
                     shared.start = history.first().cloned();
                     if iteration == 2 && method.starts_on_all_pairs() {
@@ -156,10 +171,31 @@ impl<M: CausalLm> Session<'_, M> {
                     self.pairs(reviewed)
                 }
             };
+            if self.config.devices == CompareDevices::First && !selection.devices.is_empty() {
+                reports.push(IterationReport {
+                    iteration,
+                    selection,
+                    steps: 0,
+                    validation_accuracy: None,
+                    validation_logps: None,
+                    seconds: started.elapsed().as_secs_f64(),
+                });
+                break;
+            }
             let stage = format!("{}-{iteration}", variant.title);
             let policy = history[history.len() - 1].model.clone();
             let steps = self.steps(pairs.len());
-            let iterate = self.train(&stage, &policy, &policy, pairs, steps)?;
+            if asks && iteration < self.config.iterations {
+                let stage = format!("{stage}-second");
+                let policy = second[second.len() - 1].model.clone();
+                let how = How {
+                    seed: self.second_seed(),
+                    ..how
+                };
+                let pairs = pairs.clone();
+                second.push(self.train_as(how, &stage, &policy, &policy, pairs, steps)?);
+            }
+            let iterate = self.train_as(how, &stage, &policy, &policy, pairs, steps)?;
             let seconds = started.elapsed().as_secs_f64().max(iterate.seconds);
             let report = self.report(method, iteration, selection, &iterate, seconds, before)?;
             reports.push(report);
@@ -172,6 +208,23 @@ impl<M: CausalLm> Session<'_, M> {
             tried: Vec::new(),
             offline,
         })
+    }
+
+    /// The first training with another seed.
+    fn second_first(&mut self, shared: &mut Shared<M>) -> Result<Iterate<M>, RecipeError> {
+        if let Some(second) = &shared.second {
+            return Ok(second.clone());
+        }
+        let (start, pairs) = (self.start, self.train.clone());
+        let steps = self.steps(pairs.len());
+        let how = How {
+            alpha: self.config.nll_anchor,
+            seed: self.second_seed(),
+        };
+        let stage = format!("{FIRST_STAGE}-second");
+        let second = self.train_as(how, &stage, start, start, pairs, steps)?;
+        shared.second = Some(second.clone());
+        Ok(second)
     }
 
     fn pairs(&self, reviewed: Reviewed) -> (Vec<TokenizedPair>, SelectionReport) {

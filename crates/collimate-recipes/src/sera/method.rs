@@ -19,6 +19,10 @@ pub enum Method {
     Sera,
     /// The method `sera` with the share of bootstrapped pairs that does best on validation.
     BestSera,
+    /// The method `sera` with devices that keep own pairs near to what the start knows, from the
+    /// second iteration on: see [`Anchors`](super::Anchors). Where a second policy does not agree on
+    /// own pairs, all offline pairs are trained on and no own ones.
+    Anchored,
     /// Selected offline pairs only (K̃ = 0).
     SelectionOnly,
     /// Bootstrapped pairs only (K = 0).
@@ -81,11 +85,12 @@ pub(crate) enum Own {
 
 impl Method {
     /// All methods.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Base,
         Self::Iterative,
         Self::Sera,
         Self::BestSera,
+        Self::Anchored,
         Self::SelectionOnly,
         Self::BootstrapOnly,
         Self::RandomSelection,
@@ -104,6 +109,7 @@ impl Method {
             Self::Iterative => "iterative",
             Self::Sera => "sera",
             Self::BestSera => "best_sera",
+            Self::Anchored => "anchored",
             Self::SelectionOnly => "selection_only",
             Self::BootstrapOnly => "bootstrap_only",
             Self::RandomSelection => "random_selection",
@@ -145,7 +151,9 @@ impl Method {
     pub(crate) fn offline(self) -> Offline {
         match self {
             Self::Base | Self::Iterative | Self::Kto => Offline::All,
-            Self::Sera | Self::BestSera | Self::SelectionOnly => Offline::Top(Ranking::Margin),
+            Self::Sera | Self::BestSera | Self::Anchored | Self::SelectionOnly => {
+                Offline::Top(Ranking::Margin)
+            }
             Self::RandomSelection => Offline::Top(Ranking::Random),
             Self::ReferenceSelection => Offline::Top(Ranking::ReferenceLogp),
             Self::ScoreGapSelection => Offline::Top(Ranking::ScoreGap),
@@ -156,7 +164,7 @@ impl Method {
 
     pub(crate) fn own(self) -> Own {
         match self {
-            Self::Sera | Self::BestSera | Self::BootstrapOnly => Own::Implicit,
+            Self::Sera | Self::BestSera | Self::Anchored | Self::BootstrapOnly => Own::Implicit,
             Self::Oaif => Own::Judged,
             Self::Spin => Own::Target,
             _ => Own::None,

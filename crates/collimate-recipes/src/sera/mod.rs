@@ -6,8 +6,10 @@
 //! [`align`] runs it beside its baselines, over the same pairs and with the same number of steps.
 
 mod align;
+mod anchors;
 mod config;
 mod data;
+mod devices;
 mod gaps;
 mod iterations;
 mod lines;
@@ -15,6 +17,7 @@ mod method;
 mod outcome;
 mod overlap;
 mod own;
+mod pairing;
 mod report;
 mod review;
 mod rewards;
@@ -23,8 +26,10 @@ mod sweep;
 
 pub use crate::{AnswerReport, AnswerScorer, ResponseSampling, Sample};
 pub use align::align;
+pub use anchors::{Anchors, CompareDevices};
 pub use config::{SeraConfig, Updates};
 pub use data::SeraData;
+pub use devices::DeviceReport;
 pub use method::Method;
 pub use outcome::{
     Agreement, Aligned, IterationReport, Overlap, SelectionReport, SeraOutcome, Tried,

@@ -6,6 +6,7 @@ use collimate_eval::{pearson, spearman};
 use collimate_irm::{NoPairReason, ResponseCounts};
 use serde::{Deserialize, Serialize};
 
+use super::devices::DeviceReport;
 use super::method::Method;
 use crate::AnswerReport;
 
@@ -36,8 +37,25 @@ pub struct SelectionReport {
     pub responses: ResponseCounts,
     /// Prompts that gave no pair, by reason.
     pub dropped: Vec<(NoPairReason, usize)>,
-    /// Bootstrapped pairs that were not among the largest margins.
+    /// Bootstrapped pairs that were not among those kept: the largest margins, or as
+    /// `anchors.keep` says.
     pub over_limit: usize,
+    /// Own pairs asked for (K̃).
+    #[serde(default)]
+    pub asked: usize,
+    /// Share of the made pairs on which the second policy agrees; absent without one.
+    #[serde(default)]
+    pub policy_agreement: Option<f64>,
+    /// Made pairs dropped because the second policy does not agree.
+    #[serde(default)]
+    pub disagreeing: usize,
+    /// Made pairs dropped because the second policy agrees on too few of all: then there are no own
+    /// pairs, and all offline pairs are trained on.
+    #[serde(default)]
+    pub refused: usize,
+    /// What each device alone would have kept; empty unless `devices` asks for it.
+    #[serde(default)]
+    pub devices: Vec<DeviceReport>,
 }
 
 /// How implicit reward margins agree with the score gaps of a judge.

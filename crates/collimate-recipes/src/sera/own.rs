@@ -2,17 +2,18 @@
 
 use collimate_core::{Completion, Finish, Prompt, Purpose};
 use collimate_data::TokenizedPair;
-use collimate_irm::{
-    BestWorst, Bootstrapped, CutPolicy, Response, bootstrap_pairs, nested_pairs, top_k,
-};
+use collimate_irm::{CutPolicy, Response, bootstrap_pairs};
 use collimate_nn::CausalLm;
 use rand::RngExt;
 
+use super::anchors::CompareDevices;
 use super::data::SeraData;
+use super::devices::compare_devices;
 use super::method::Own;
 use super::outcome::{Agreement, SelectionReport};
-use super::review::{History, Notes, Step};
-use super::rewards::response_rewards;
+use super::pairing::{Pairing, Rewards, pair, response};
+use super::review::{Notes, Policies, Step};
+use super::rewards::{response_rewards, start_logps};
 use super::session::Session;
 use crate::RecipeError;
 
@@ -20,8 +21,8 @@ use crate::RecipeError;
 #[derive(Debug, Clone)]
 pub(crate) struct Responses {
     completions: Vec<Vec<Completion>>,
-    /// Implicit rewards or the judge's scores; nothing where nobody asked.
-    rewards: Vec<Vec<f64>>,
+    /// Nothing where no reward was asked for.
+    rewards: Rewards,
 }
 
 /// A pair to train on, before it has ids.
@@ -37,12 +38,13 @@ struct Found {
 pub(super) fn own_pairs<M: CausalLm>(
     session: &Session<'_, M>,
     step: Step<'_>,
-    history: &History<M>,
+    policies: Policies<'_, M>,
     limit: usize,
     notes: &mut Notes,
     shared: &mut Option<Responses>,
 ) -> Result<Vec<TokenizedPair>, RecipeError> {
     let Step { variant, data, .. } = step;
+    let history = policies.history;
     let Notes { report, lines } = notes;
     let kind = variant.method.own();
     let cut = variant.irm.cut;
@@ -51,15 +53,32 @@ pub(super) fn own_pairs<M: CausalLm>(
     let mut alone = None;
     let slot = if common { shared } else { &mut alone };
     if slot.is_none() {
-        let written = write(session, step, history)?;
+        let written = write(session, step, policies)?;
         *slot = Some(written);
     }
     let Some(responses) = slot else {
         return Ok(Vec::new());
     };
+    report.asked = limit;
     let found = match kind {
         Own::None => Vec::new(),
-        Own::Implicit | Own::Judged => best_and_worst(responses, cut, limit, report),
+        Own::Implicit | Own::Judged => {
+            let how = Pairing {
+                anchors: &variant.anchors,
+                cut,
+                limit,
+                key: session.key(&format!("{} own pairs", step.label())),
+            };
+            if kind == Own::Implicit {
+                responses.complete(session, step, policies)?;
+                if session.config.devices != CompareDevices::Off {
+                    let (own, all) = (&session.config.anchors, &*responses);
+                    report.devices =
+                        compare_devices(&all.completions, &all.rewards, own, how, data)?;
+                }
+            }
+            best_and_worst(responses, how, report)?
+        }
         Own::Target => against_chosen(responses, cut, limit, data, report),
     };
     let completion = |prompt: usize, response: usize| &responses.completions[prompt][response];
@@ -107,12 +126,42 @@ pub(super) fn own_pairs<M: CausalLm>(
     Ok(pairs)
 }
 
+impl Responses {
+    /// Adds what the devices ask for: the start's likelihood, the second policy's rewards.
+    fn complete<M: CausalLm>(
+        &mut self,
+        session: &Session<'_, M>,
+        step: Step<'_>,
+        policies: Policies<'_, M>,
+    ) -> Result<(), RecipeError> {
+        let Self {
+            completions,
+            rewards,
+        } = self;
+        let compares = session.config.devices != CompareDevices::Off;
+        let label = &step.label();
+        let prompts: Vec<Vec<u32>> = session.train.iter().map(|p| p.prompt.clone()).collect();
+        if rewards.start.is_none() && (step.variant.anchors.asks_the_start() || compares) {
+            let start = &policies.history[0].model;
+            let found = start_logps(session, label, start, &prompts, completions)?;
+            rewards.start = Some(found);
+        }
+        if rewards.second.is_none() && !policies.second.is_empty() {
+            let label = format!("{label} second");
+            let found = response_rewards(session, &label, policies.second, &prompts, completions)?;
+            rewards.second = Some(found);
+        }
+        Ok(())
+    }
+}
+
 /// Samples responses and rewards them.
 fn write<M: CausalLm>(
     session: &Session<'_, M>,
     step: Step<'_>,
-    history: &History<M>,
+    policies: Policies<'_, M>,
 ) -> Result<Responses, RecipeError> {
+    let history = policies.history;
     let Step {
         variant,
         iteration,
@@ -158,55 +207,33 @@ fn write<M: CausalLm>(
     };
     Ok(Responses {
         completions,
-        rewards,
+        rewards: Rewards {
+            rows: rewards,
+            ..Rewards::default()
+        },
     })
 }
 
-/// The responses with the largest and the smallest reward, of the prompts where these are
-/// furthest apart. Where more pairs are asked for than there are prompts, the other responses make
-/// pairs too.
+/// The responses with the largest and the smallest reward, of the prompts that the rule keeps.
 fn best_and_worst(
     responses: &Responses,
-    cut: CutPolicy,
-    limit: usize,
+    how: Pairing<'_>,
     report: &mut SelectionReport,
-) -> Vec<Found> {
-    let rows: Vec<Vec<Response<'_>>> = responses
-        .completions
-        .iter()
-        .zip(&responses.rewards)
-        .map(|(completions, rewards)| {
-            let all = completions.iter().zip(rewards);
-            all.map(|(completion, &reward)| response(completion, reward))
-                .collect()
-        })
-        .collect();
-    let made: Bootstrapped = bootstrap_pairs(&rows, cut);
-    report.responses = made.counts;
-    report.dropped = made.dropped_by_reason();
-    let pairs: Vec<(usize, BestWorst)> = match limit > rows.len() {
-        false => made.pairs().collect(),
-        true => {
-            let nested = |(prompt, _): (usize, BestWorst)| {
-                let pairs = nested_pairs(&rows[prompt], cut).unwrap_or_default();
-                pairs.into_iter().map(move |pair| (prompt, pair))
-            };
-            made.pairs().flat_map(nested).collect()
-        }
-    };
-    let margins: Vec<f64> = pairs.iter().map(|(_, pair)| pair.margin).collect();
-    let selection = top_k(&margins, limit);
-    report.over_limit = selection.left.len();
-    let found = selection.kept.iter().map(|kept| {
-        let (prompt, pair) = pairs[kept.index];
-        Found {
-            prompt,
-            chosen: Some(pair.chosen),
-            rejected: pair.rejected,
-            margin: Some(pair.margin),
-        }
+) -> Result<Vec<Found>, RecipeError> {
+    let paired = pair(&responses.completions, &responses.rewards, how)?;
+    report.responses = paired.counts;
+    report.dropped = paired.dropped;
+    report.over_limit = paired.over_limit;
+    report.policy_agreement = paired.agreement;
+    report.disagreeing = paired.disagreeing;
+    report.refused = paired.refused;
+    let found = paired.pairs.into_iter().map(|(prompt, pair)| Found {
+        prompt,
+        chosen: Some(pair.chosen),
+        rejected: pair.rejected,
+        margin: Some(pair.margin),
     });
-    found.collect()
+    Ok(found.collect())
 }
 
 /// The offline chosen answer against the policy's response.
@@ -229,6 +256,7 @@ fn against_chosen(
                     text: &pair.chosen.text,
                     reward: 1.0,
                     finished: true,
+                    unlikely: false,
                 },
             ]
         })
@@ -249,14 +277,6 @@ fn against_chosen(
         .collect();
     report.over_limit = made.pairs().count() - found.len();
     found
-}
-
-fn response(completion: &Completion, reward: f64) -> Response<'_> {
-    Response {
-        text: &completion.text,
-        reward,
-        finished: completion.finish != Finish::Length,
-    }
 }
 
 /// Cuts a response that would make its pair longer than training takes.

@@ -14,6 +14,7 @@ use collimate_train::hash_json;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use super::anchors::Anchors;
 use super::data::SeraData;
 use super::lines::Lines;
 use super::method::{Method, Offline, Ranking};
@@ -40,6 +41,7 @@ pub(crate) struct Variant {
     /// Its name in stages and files.
     pub(crate) title: String,
     pub(crate) irm: IrmConfig,
+    pub(crate) anchors: Anchors,
 }
 
 /// The iteration of a method, and the data that it selects from.
@@ -67,12 +69,28 @@ pub(super) struct Notes {
 /// The models that margins are taken from: `history[0]` is the start, the last one the policy.
 pub(crate) type History<M> = [Iterate<M>];
 
+/// The models that responses are rewarded by.
+#[derive(Debug)]
+pub(crate) struct Policies<'a, M> {
+    pub(crate) history: &'a History<M>,
+    /// The same of a second policy, trained with another seed; empty without one.
+    pub(crate) second: &'a History<M>,
+}
+
+impl<M> Clone for Policies<'_, M> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<M> Copy for Policies<'_, M> {}
+
 /// Selects and bootstraps, or reads what an earlier start of this run selected. `shared` are the
 /// first iterate's responses, which all methods sample alike.
 pub(crate) fn review<M: CausalLm>(
     session: &mut Session<'_, M>,
     step: Step<'_>,
-    history: &mut History<M>,
+    (history, second): (&mut History<M>, &History<M>),
     shared: &mut Option<Responses>,
 ) -> Result<Reviewed, RecipeError> {
     let Step {
@@ -86,11 +104,12 @@ pub(crate) fn review<M: CausalLm>(
         .join(format!("{stage}.json"));
     let hashes: Vec<String> = history
         .iter()
+        .chain(second)
         .map(|iterate| collimate_train::model_hash(&iterate.model))
         .collect();
     let inputs = hash_json(&(
         session.config,
-        &variant.irm,
+        (&variant.irm, &variant.anchors),
         &hashes,
         pairs_hash(&session.train),
         &session.texts,
@@ -105,7 +124,7 @@ pub(crate) fn review<M: CausalLm>(
     {
         return Ok(reviewed);
     }
-    let reviewed = compute(session, step, history, shared)?;
+    let reviewed = compute(session, step, (history, second), shared)?;
     let text = serde_json::to_vec(&reviewed).map_err(|error| format_error(&file, &error))?;
     atomic_write(&file, &text)?;
     session.run.redo(&stage)?;
@@ -125,7 +144,7 @@ pub(super) fn format_error(path: &Path, error: &serde_json::Error) -> RecipeErro
 fn compute<M: CausalLm>(
     session: &mut Session<'_, M>,
     step: Step<'_>,
-    history: &mut History<M>,
+    (history, second): (&mut History<M>, &History<M>),
     shared: &mut Option<Responses>,
 ) -> Result<Reviewed, RecipeError> {
     let Step {
@@ -135,14 +154,18 @@ fn compute<M: CausalLm>(
     let folder = session.run.folder("selections")?;
     let rows = |suffix: &str| folder.join(format!("{}-{iteration}{suffix}.jsonl", variant.title));
     let mut notes = Notes::default();
-    let offline = offline(session, step, history, &mut notes)?;
     let most = variant.irm.max_bootstrap_share();
     let limit = share_count_up_to(own_share, most, session.train.len())?;
     let own = if limit == 0 {
         Vec::new()
     } else {
-        own_pairs(session, step, history, limit, &mut notes, shared)?
+        let policies = Policies { history, second };
+        own_pairs(session, step, policies, limit, &mut notes, shared)?
     };
+    // In files the offline pairs come first.
+    let own_lines = std::mem::take(&mut notes.lines.kept);
+    let offline = offline(session, step, history, &mut notes)?;
+    notes.lines.kept += &own_lines;
     let Notes { mut report, lines } = notes;
     report.offline = offline.len();
     report.bootstrapped = own.len();
@@ -193,6 +216,8 @@ fn offline<M: CausalLm>(
     let label = step.label();
     let gaps = || session.gaps.as_deref().ok_or(RecipeError::NoJudge);
     let (share, _) = variant.method.shares(&variant.irm);
+    // Margins that say nothing of own answers select no offline pairs either.
+    let share = if report.refused > 0 { 1.0 } else { share };
     let keep = share_count(share, n)?;
     let (selection, scores) = match variant.method.offline() {
         Offline::None => return Ok(Vec::new()),

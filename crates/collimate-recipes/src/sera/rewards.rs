@@ -7,6 +7,7 @@ use collimate_irm::{ImplicitReward, Logps, MarginReference, ensemble};
 use collimate_nn::CausalLm;
 
 use super::method::Method;
+use super::pairing::in_rows;
 use super::review::History;
 use super::session::Session;
 use crate::RecipeError;
@@ -115,11 +116,7 @@ pub(super) fn response_rewards<M: CausalLm>(
     let last = history.len() - 1;
     // KTO has no margins.
     let kind = session.config.implicit_reward(Method::Sera);
-    let tokens: Vec<usize> = responses
-        .iter()
-        .flatten()
-        .map(|response| response.tokens.as_ref().map_or(0, Vec::len).max(1))
-        .collect();
+    let tokens: Vec<usize> = responses.iter().flatten().map(tokens).collect();
     // Two iterates may have one reference: each model passes over the responses once.
     let mut passes: Vec<Option<Vec<f64>>> = vec![None; history.len()];
     let mut rewards = |index: usize| -> Result<Vec<f64>, RecipeError> {
@@ -146,15 +143,30 @@ pub(super) fn response_rewards<M: CausalLm>(
         _ => Some(rewards(last - 1)?),
     };
     let all = ensemble(&current, previous.as_deref(), session.config.irm.gamma)?;
-    let mut rest = all.as_slice();
-    Ok(responses
+    Ok(in_rows(&all, responses.iter().map(Vec::len)))
+}
+
+/// Mean log-probability per token of responses under the start, prompt after prompt.
+pub(super) fn start_logps<M: CausalLm>(
+    session: &Session<'_, M>,
+    label: &str,
+    start: &M,
+    prompts: &[Vec<u32>],
+    responses: &[Vec<Completion>],
+) -> Result<Vec<f64>, RecipeError> {
+    let label = format!("{label} start");
+    let sums = response_logps(&session.sampler(), &label, start, prompts, responses)?;
+    let tokens = responses.iter().flatten().map(tokens);
+    Ok(sums
         .iter()
-        .map(|row| {
-            let (own, others) = rest.split_at(row.len());
-            rest = others;
-            own.to_vec()
-        })
+        .zip(tokens)
+        .map(|(sum, tokens)| sum / tokens as f64)
         .collect())
+}
+
+/// Tokens of a response, at least 1.
+fn tokens(response: &Completion) -> usize {
+    response.tokens.as_ref().map_or(0, Vec::len).max(1)
 }
 
 /// Implicit rewards of a policy's answers against the start.
@@ -177,8 +189,7 @@ pub(crate) fn implicit_rewards<M: CausalLm>(
         .zip(&reference)
         .zip(lengths)
         .map(|((&policy, &reference), completion)| {
-            let tokens = completion.tokens.as_ref().map_or(1, |t| t.len().max(1));
-            kind.value(policy, reference, tokens)
+            kind.value(policy, reference, tokens(completion))
         })
         .collect())
 }

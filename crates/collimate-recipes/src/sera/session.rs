@@ -2,14 +2,16 @@
 
 use std::time::Instant;
 
-use collimate_core::Key;
+use collimate_core::{Key, Purpose};
 use collimate_data::{TextTokenizer, TokenizedPair};
 use collimate_direct::{
     DirectObjective, PairLogp, Reference, UnpairedExample, UnpairedObjective, pairs_hash,
 };
+use collimate_losses::Anchored;
 use collimate_nn::CausalLm;
 use collimate_run::RunFolder;
 use collimate_train::{Interrupt, Objective, Progress, TrainConfig, hash_json, model_hash};
+use rand::RngExt;
 
 use super::config::{SeraConfig, Updates};
 use crate::RecipeError;
@@ -25,6 +27,14 @@ pub(crate) struct Iterate<M> {
     pub(crate) offline: Option<Vec<PairLogp>>,
     pub(crate) steps: u64,
     pub(crate) seconds: f64,
+}
+
+/// What may differ from training to training.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct How {
+    /// Weight of the likelihood term.
+    pub(crate) alpha: f64,
+    pub(crate) seed: u64,
 }
 
 /// Everything that stays the same from stage to stage.
@@ -79,10 +89,15 @@ impl<M: CausalLm> Session<'_, M> {
         self.sampler().check_interrupt(stage)
     }
 
+    /// The seed of second policies.
+    pub(crate) fn second_seed(&self) -> u64 {
+        self.key("second policy").rng(Purpose::Order).random()
+    }
+
     /// The training of a policy of this run.
-    fn training(&self) -> PolicyTraining<'_> {
+    fn training(&self, seed: u64) -> PolicyTraining<'_> {
         PolicyTraining {
-            seed: self.config.seed,
+            seed,
             adaptation: &self.config.adaptation,
             run: self.run,
             interrupt: self.interrupt,
@@ -97,7 +112,7 @@ impl<M: CausalLm> Session<'_, M> {
         model: &M,
         pairs: &[TokenizedPair],
     ) -> Result<Vec<PairLogp>, RecipeError> {
-        self.training().logps(label, model, pairs)
+        self.training(self.config.seed).logps(label, model, pairs)
     }
 
     /// The log-probabilities of an iterate on the offline pairs, computed once.
@@ -122,10 +137,27 @@ impl<M: CausalLm> Session<'_, M> {
         pairs: Vec<TokenizedPair>,
         steps: u64,
     ) -> Result<Iterate<M>, RecipeError> {
+        let how = How {
+            alpha: self.config.nll_anchor,
+            seed: self.config.seed,
+        };
+        self.train_as(how, stage, policy, reference, pairs, steps)
+    }
+
+    /// As [`Self::train`], with another seed or likelihood term.
+    pub(crate) fn train_as(
+        &mut self,
+        How { alpha, seed }: How,
+        stage: &str,
+        policy: &M,
+        reference: &M,
+        pairs: Vec<TokenizedPair>,
+        steps: u64,
+    ) -> Result<Iterate<M>, RecipeError> {
         let started = Instant::now();
         let train = TrainConfig {
             stage: stage.to_owned(),
-            seed: self.config.seed,
+            seed,
             max_steps: Some(steps),
             ..self.config.train.clone()
         };
@@ -135,16 +167,17 @@ impl<M: CausalLm> Session<'_, M> {
             None => Vec::new(),
         };
         let data = (pairs_hash(&pairs), pairs_hash(&held_out));
-        let inputs = hash_json(&(&train, self.config, data, &hashes));
+        let inputs = hash_json(&(&train, self.config, alpha, data, &hashes));
         self.run.stage(stage, &inputs)?;
-        let training = self.training();
+        let training = self.training(seed);
         let reference = (reference, hashes.1.as_str());
         let reference =
             training.reference(stage, self.config.loss, reference, &pairs, &held_out)?;
+        let loss = self.config.loss;
         let objective = DirectObjective::new(
             pairs,
             held_out,
-            self.config.loss,
+            Anchored { loss, alpha },
             reference,
             EVALUATION_TOKENS,
         )?;
@@ -184,7 +217,9 @@ impl<M: CausalLm> Session<'_, M> {
         objective: &O,
         started: Instant,
     ) -> Result<Iterate<M>, RecipeError> {
-        let trained = self.training().fit(train, policy, objective, started)?;
+        let trained = self
+            .training(train.seed)
+            .fit(train, policy, objective, started)?;
         Ok(Iterate {
             model: trained.model,
             offline: None,

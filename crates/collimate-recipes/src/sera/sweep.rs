@@ -60,6 +60,7 @@ impl<M: CausalLm> Session<'_, M> {
                     bootstrap_share,
                     ..self.config.irm
                 },
+                anchors: self.config.anchors_of(Method::BestSera),
             };
             let trained = self.iterations(&variant, data, before, shared)?;
             let validation = self.on_validation(&variant.title, &trained, data, choice.as_ref())?;

@@ -1,5 +1,6 @@
 //! What must hold between the methods of one run.
 
+mod anchored;
 mod methods;
 mod options;
 mod refused;

@@ -16,7 +16,7 @@ fn methods_differ_in_their_pairs_and_in_nothing_else() {
     let path = folder.path().join("run");
     let outcome = run(&setup, &all, &path);
     let n = setup.data.train.len();
-    assert_eq!(outcome.policies.len(), 13);
+    assert_eq!(outcome.policies.len(), 14);
     let first = |method| &outcome.policy(method).unwrap().iterations[0];
     for policy in &outcome.policies {
         let (name, iterations) = (policy.method.name(), &policy.iterations);
@@ -51,18 +51,22 @@ fn methods_differ_in_their_pairs_and_in_nothing_else() {
                 Method::Iterative => assert_eq!((offline, own), (n, 0), "{name}"),
                 Method::Curry => assert_eq!((offline, own), (n / 3, 0), "{name}"),
                 Method::BootstrapOnly => assert!(offline == 0 && own > 0 && own <= limit, "{name}"),
+                Method::Anchored if i.selection.refused > 0 => {
+                    assert_eq!((offline, own), (n, 0), "{name}");
+                }
                 Method::Oaif | Method::Spin => assert!(offline == 0 && own > 0, "{name}"),
-                Method::Sera | Method::BestSera => {
+                Method::Sera | Method::BestSera | Method::Anchored => {
                     assert!(offline == kept && own > 0 && own <= limit, "{name}");
                 }
                 _ => assert_eq!((offline, own), (kept, 0), "{name}"),
             }
             let counts = i.selection.responses;
             let dropped: usize = i.selection.dropped.iter().map(|(_, count)| count).sum();
-            if own > 0 {
+            if own > 0 || i.selection.refused > 0 {
                 assert_eq!(counts.responses, per_prompt * n);
+                let (over, apart) = (i.selection.over_limit, i.selection.disagreeing);
                 assert_eq!(
-                    own + dropped + i.selection.over_limit,
+                    own + dropped + over + apart + i.selection.refused,
                     n,
                     "{name}: every prompt is accounted for"
                 );

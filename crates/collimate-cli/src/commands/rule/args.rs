@@ -121,6 +121,7 @@ impl Layered for ByRule {
                 "Strength of the pull towards the reference, above 0; lambda of orpo [default: that of the \
                  loss]",
             ),
+            flags::nll_anchor(&["align.nll_anchor"]),
             Flag::of("lr", "RATE", &["align.train.learning_rate"]),
             Flag::of("batch", "N", &["align.train.batch_size"]),
             Flag::of("iterations", "N", &["align.iterations"]),

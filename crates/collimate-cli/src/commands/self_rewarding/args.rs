@@ -320,6 +320,7 @@ fn flags() -> Vec<Flag<Config>> {
             "Strength of the pull towards the model before, above 0 [default: that of the loss; with DPO \
              0.1, for the synthetic world 2]",
         ),
+        flags::nll_anchor(&["recipe.nll_anchor"]),
         Flag::of("lr", "RATE", &["recipe.train.learning_rate"]),
         Flag::of("sft-lr", "RATE", &["recipe.sft.learning_rate"]),
         Flag::of("batch", "N", &["recipe.train.batch_size", "recipe.sft.batch_size"]),

@@ -94,6 +94,7 @@ impl Layered for Sera {
              loss; with DPO on the synthetic world 2]",
         ));
         flags.push(Flag::of("methods", "NAMES", &["align.methods"]).rare());
+        flags.push(Flag::of("devices", "WHEN", &["align.devices"]).rare());
         flags.extend(align::training_flags());
         flags.push(align::label_noise());
         flags.extend(align::last_flags());
