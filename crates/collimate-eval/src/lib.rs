@@ -9,6 +9,7 @@ mod gap;
 mod length;
 mod normal;
 mod precision;
+mod ranking;
 mod rewardbench;
 mod seeds;
 mod sets;
@@ -22,6 +23,9 @@ pub use gap::{RewardGap, reward_gap};
 pub use length::{AccuracyByLength, accuracy_by_length};
 pub use normal::{normal_quantile, wilson_interval};
 pub use precision::{PrecisionPoint, precision_curve};
+pub use ranking::{
+    RankAgreement, RankedScores, is_exact, kendall_tau_b, rank_agreement, ranked_outcomes,
+};
 pub use rewardbench::{
     REWARD_BENCH_SECTIONS, RewardBench, SectionScore, reward_bench, reward_bench_section,
 };

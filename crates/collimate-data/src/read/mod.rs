@@ -17,6 +17,7 @@ mod places;
 mod prompt_column;
 mod prompts;
 mod questions;
+mod ranked;
 mod records;
 mod report;
 mod scored_answers;
@@ -44,6 +45,7 @@ pub use labels::{Labels, read_labelled_pairs};
 pub use places::{DroppedRow, Places};
 pub use prompts::{AskedPrompt, Prompts};
 pub use questions::{Question, QuestionFormat, read_questions};
+pub use ranked::{RankedAnswers, RankedDrop, RankedOptions, RankedReport};
 pub use report::{DropReason, Note, ReadReport, not_used};
 pub use sft::SftTurns;
 
