@@ -91,7 +91,7 @@ fn language_turn_rank_and_length_are_chosen() {
     assert_eq!(dropped(&report), [(RankedDrop::WorseRank, 3)]);
     let short = RankedOptions {
         min_words: 2,
-        max_words: 2,
+        max_words: Some(2),
         ..RankedOptions::default()
     };
     let (_, report) = read(&[tree()], &short).unwrap();

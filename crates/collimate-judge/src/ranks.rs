@@ -139,7 +139,7 @@ pub fn thin_common_score(scores: &[f64], key: Key) -> Vec<usize> {
         .chunk_by(|a, b| a == b)
         .map(|run| (run.len(), run[0]))
         .collect();
-    counts.sort_by(|a, b| b.0.cmp(&a.0));
+    counts.sort_by_key(|(count, _)| std::cmp::Reverse(*count));
     let mut kept: Vec<usize> = (0..scores.len()).collect();
     if let [(most, common), (second, _), ..] = counts[..]
         && most > second

@@ -37,7 +37,9 @@ pub struct RankedAnswers {
 /// | `worst_rank` | any | worst rank that is kept, 0 the best; rows of scores are refused |
 /// | `min_words`, `max_words` | 1, any | words of an answer |
 /// | `least` | 2 | answers that a list must keep; with 1 a single answer is a list |
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields, default)]
 pub struct RankedOptions {
     /// Language of prompt and answers, as the trees name it; without one all languages are read.
     pub language: Option<String>,
@@ -47,8 +49,8 @@ pub struct RankedOptions {
     pub worst_rank: Option<u64>,
     /// Smallest number of words of an answer.
     pub min_words: usize,
-    /// Largest number of words of an answer.
-    pub max_words: usize,
+    /// Largest number of words of an answer; without one any number.
+    pub max_words: Option<usize>,
     /// Smallest number of answers that a list keeps.
     pub least: usize,
 }
@@ -60,7 +62,7 @@ impl Default for RankedOptions {
             first_turn: false,
             worst_rank: None,
             min_words: 1,
-            max_words: usize::MAX,
+            max_words: None,
             least: 2,
         }
     }
@@ -299,7 +301,7 @@ impl Reader<'_> {
             let words = text.split_whitespace().count();
             if words < self.options.min_words {
                 self.drop(RankedDrop::TooShort);
-            } else if words > self.options.max_words {
+            } else if self.options.max_words.is_some_and(|most| words > most) {
                 self.drop(RankedDrop::TooLong);
             } else if kept.iter().any(|(other, _)| *other == text) {
                 self.drop(RankedDrop::Repeated);
