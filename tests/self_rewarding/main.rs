@@ -4,6 +4,7 @@ mod bad_input;
 #[path = "../common/mod.rs"]
 mod common;
 mod own_files;
+mod ranked;
 #[cfg(target_os = "linux")]
 mod resume;
 mod whole_run;

@@ -141,6 +141,15 @@ fn ranked(config: &Config) -> Result<(Vec<RankedAnswers>, Vec<RankedAnswers>), F
         Ok(lists)
     };
     let (ranked, test) = (read(&config.ranked)?, read(&config.rank_test)?);
+    let learnt: HashSet<&Prompt> = ranked.iter().map(|list| &list.prompt).collect();
+    let shared = test.iter().filter(|list| learnt.contains(&list.prompt));
+    if let (count @ 1.., Some(path)) = (shared.count(), &config.rank_test) {
+        return Err(format!(
+            "--rank-test {}: {count} lists have a prompt of --ranked: leave them out on one side",
+            path.display()
+        )
+        .into());
+    }
     if config.rank_test.is_some() || ranked.is_empty() {
         return Ok((ranked, test));
     }

@@ -230,22 +230,25 @@ pub(crate) fn data(
 /// Answers to a prompt as the annotator ranks them.
 fn by_annotator(world: &World, prompt: &Prompt, count: usize) -> Option<RankedAnswers> {
     let list = world.ranked_answers(&prompt.to_plain(), count)?;
-    let merits = list.ranks.iter().map(|&rank| -(rank as f64)).collect();
-    Some(RankedAnswers {
-        prompt: prompt.clone(),
-        answers: list.answers,
-        merits,
-    })
+    let merits = list.ranks.iter().map(|&rank| -(rank as f64));
+    Some(best_first(prompt, list.answers, merits.collect()))
 }
 
 /// Answers to a prompt with their gold rewards.
 fn in_true_order(world: &World, prompt: &Prompt, count: usize) -> Option<RankedAnswers> {
     let list = world.ranked_answers(&prompt.to_plain(), count)?;
-    Some(RankedAnswers {
+    Some(best_first(prompt, list.answers, list.gold))
+}
+
+fn best_first(prompt: &Prompt, answers: Vec<String>, merits: Vec<f64>) -> RankedAnswers {
+    let mut list: Vec<(String, f64)> = answers.into_iter().zip(merits).collect();
+    list.sort_by(|a, b| b.1.total_cmp(&a.1));
+    let (answers, merits) = list.into_iter().unzip();
+    RankedAnswers {
         prompt: prompt.clone(),
-        answers: list.answers,
-        merits: list.gold,
-    })
+        answers,
+        merits,
+    }
 }
 
 /// Lists of known tasks that go on with another one.
