@@ -2,8 +2,10 @@
 
 mod answers;
 mod bad_input;
+mod choices;
 #[path = "../common/mod.rs"]
 mod common;
+mod exact;
 mod pairs;
 mod prompts;
 mod refusals;

@@ -13,7 +13,7 @@ fn a_model_that_cannot_judge_is_refused_with_its_rate() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     let untaught = json!({
-        "seed_data": {"judgements": 0},
+        "seed_data": {"ranked_lists": 0},
         "recipe": {"judge": {"min_parse_rate": 0.5}},
     });
     let config = tiny(folder, untaught);
@@ -41,7 +41,7 @@ fn a_model_that_cannot_judge_is_refused_with_its_rate() {
     let config = tiny(
         folder,
         json!({
-            "seed_data": {"judgements": 0, "judge_test": 0},
+            "seed_data": {"ranked_lists": 0, "judge_test": 0},
             "recipe": {"judge": {"min_parse_rate": 0.5}},
         }),
     );
@@ -56,7 +56,7 @@ fn a_model_that_cannot_judge_is_refused_with_its_rate() {
     let long = "judge ".repeat(200) + "{question} {answer}";
     let template = json!({"name": "long", "shows": "answer", "user": long});
     let mut change = json!({
-        "seed_data": {"judgements": 0, "judge_test": 0},
+        "seed_data": {"ranked_lists": 0, "judge_test": 0},
         "recipe": {"rubric": {"template": template, "range": {"min": 0.0, "max": 5.0}}},
     });
     change["recipe"]["rubric"]["format"] =
@@ -119,6 +119,8 @@ fn refused_ranks(folder: &Path, own: &[&str], refused: &dyn Fn(&[&str], &[&str])
     let gold = ["--eft-source", "gold", "--eft-order", "weak"];
     refused(&gold, &["recipe.eft is for ranked answers"]);
     refused(&["--eft-source", "luck"], &["ranks", "gold"]);
+    let judged = ["--set", "seed_data.judgements=8"];
+    refused(&judged, &["seed_data.judgements is for --eft-source gold"]);
 }
 
 #[test]
@@ -245,10 +247,6 @@ fn bad_options_and_files() {
             "seed_data.demonstrations is 1",
         ),
         (
-            json!({"seed_data": {"judgements": 10}}),
-            "seed_data.judgements is 10: give a multiple of seed_data.ranked_answers (4)",
-        ),
-        (
             json!({"seed_data": {"ranked_answers": 1}}),
             "seed_data.ranked_answers is 1",
         ),
@@ -257,8 +255,8 @@ fn bad_options_and_files() {
             "the world has 8400 answers",
         ),
         (
-            json!({"seed_data": {"judgements": 100_000}}),
-            "the world has 16800 answers",
+            json!({"seed_data": {"ranked_lists": 100_000}}),
+            "the world has 4200 prompts",
         ),
         (
             json!({"recipe": {"judge": {"empty_answers": "judge"}}}),

@@ -32,7 +32,7 @@ fn judgements_are_kept_where_they_follow_the_ranks() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     let gold = json!({
-        "eft_source": "gold", "recipe": {"compare": [], "iterations": 1, "tasks": {"per_iteration": 60}},
+        "eft_source": "gold", "seed_data": {"judgements": 500}, "recipe": {"compare": [], "iterations": 1, "tasks": {"per_iteration": 60}},
     });
     let config = tiny(folder, gold);
     succeed(

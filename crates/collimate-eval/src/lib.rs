@@ -3,6 +3,7 @@
 mod accuracy;
 mod bootstrap;
 mod calibration;
+mod choices;
 mod correlation;
 mod error;
 mod gap;
@@ -17,6 +18,7 @@ mod sets;
 pub use accuracy::{Accuracy, outcomes, pairwise_accuracy};
 pub use bootstrap::{Bootstrap, Groups, Interval};
 pub use calibration::{Calibration, ReliabilityBin, calibration};
+pub use choices::{last_number, likeliest, same_answer};
 pub use correlation::{average_ranks, pearson, spearman};
 pub use error::EvalError;
 pub use gap::{RewardGap, reward_gap};

@@ -1,6 +1,8 @@
 //! One entry point for pairs and one for examples, over all formats.
 
 mod answers;
+mod choices;
+mod exact;
 mod fields;
 mod format;
 mod further;
@@ -36,6 +38,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 pub use answers::{Answer, read_answers};
+pub use choices::{ChoiceFormat, ChoiceQuestion, ReadChoices};
+pub use exact::ExactQuestion;
 pub use format::Format;
 pub use graded::GradedAnswer;
 pub use hh::HhTurns;

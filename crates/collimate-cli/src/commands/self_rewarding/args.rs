@@ -401,6 +401,13 @@ fn check(config: &Config, typed: &Given) -> Result<(), Failure> {
             );
         }
         let (sizes, source) = (&config.seed_data, config.eft_source);
+        let (other, name) = match source {
+            EftSource::Ranks => ("seed_data.judgements", "gold"),
+            EftSource::Gold => ("seed_data.ranked_lists", "ranks"),
+        };
+        if typed.typed(other) {
+            return Err(format!("{other} is for --eft-source {name}: leave it out").into());
+        }
         return sizes.check(&config.world, config.test_prompts, source);
     }
     check_ranked(config, typed)?;

@@ -37,9 +37,11 @@ pub(crate) enum EftSource {
 pub(crate) struct SeedSizes {
     /// Share of the training pairs whose chosen answers are demonstrations.
     pub(crate) demonstrations: f64,
-    /// Judged answers.
+    /// Answers that the true reward judges, where it is the source of judgements.
     pub(crate) judgements: usize,
-    /// Answers in a ranked list; `judgements` are a multiple of it where ranks are their source.
+    /// Lists that the annotator ranks, where ranks are the source of judgements.
+    pub(crate) ranked_lists: usize,
+    /// Answers in a list that the annotator ranks, and in a list that models judge, 2 to 12.
     pub(crate) ranked_answers: usize,
     /// Lists of tasks that go on with a new one.
     pub(crate) task_lists: usize,
@@ -52,6 +54,7 @@ impl Default for SeedSizes {
         Self {
             demonstrations: 0.3,
             judgements: 3_000,
+            ranked_lists: 3_000,
             ranked_answers: 4,
             task_lists: 1_000,
             judge_test: 300,
@@ -75,23 +78,15 @@ impl SeedSizes {
         check_count("seed_data.task_lists", self.task_lists, 0..=MOST_TEXTS)?;
         let each = self.ranked_answers;
         check_count("seed_data.ranked_answers", each, 2..=MOST_RANKED)?;
-        if source == EftSource::Ranks && !self.judgements.is_multiple_of(each) {
-            let n = self.judgements;
-            return Err(format!(
-                "seed_data.judgements is {n}: give a multiple of seed_data.ranked_answers ({each})"
-            )
-            .into());
-        }
-        let of_prompt = match source {
-            EftSource::Ranks => each as f64,
-            EftSource::Gold => 2.0,
+        let prompts_left = ((1.0 - share) * world.pairs as f64).floor();
+        let (name, n, rest, what) = match source {
+            EftSource::Ranks => ("ranked_lists", self.ranked_lists, prompts_left, "prompts"),
+            EftSource::Gold => ("judgements", self.judgements, 2.0 * prompts_left, "answers"),
         };
-        let rest = of_prompt * (1.0 - share) * world.pairs as f64;
-        if self.judgements as f64 > rest {
-            let (n, rest) = (self.judgements, rest.floor());
+        if n as f64 > rest {
             return Err(format!(
-                "seed_data.judgements is {n}: the world has {rest} answers beside the \
-                 demonstrations; give more world.pairs"
+                "seed_data.{name} is {n}: the world has {rest} {what} beside the demonstrations; give \
+                 more world.pairs"
             )
             .into());
         }
@@ -195,7 +190,7 @@ pub(crate) fn data(
                 .collect::<Result<Vec<_>, _>>()?;
         }
         EftSource::Ranks => {
-            let lists = rest.iter().take(sizes.judgements / each);
+            let lists = rest.iter().take(sizes.ranked_lists);
             ranked = lists
                 .filter_map(|pair| by_annotator(world, &pair.prompt, each))
                 .collect();
