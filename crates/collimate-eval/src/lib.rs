@@ -12,6 +12,7 @@ mod normal;
 mod precision;
 mod ranking;
 mod rewardbench;
+mod rewardbench2;
 mod seeds;
 mod sets;
 
@@ -30,6 +31,10 @@ pub use ranking::{
 };
 pub use rewardbench::{
     REWARD_BENCH_SECTIONS, RewardBench, SectionScore, reward_bench, reward_bench_section,
+};
+pub use rewardbench2::{
+    AnswerScores, REWARD_BENCH_2_SUBSETS, RewardBench2, SubsetScore, TiesScore, best_of,
+    reward_bench_2,
 };
 pub use seeds::{MeanSd, mean_sd};
 pub use sets::jaccard;

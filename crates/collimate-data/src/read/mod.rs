@@ -1,5 +1,6 @@
 //! One entry point for pairs and one for examples, over all formats.
 
+mod answer_lists;
 mod answers;
 mod choices;
 mod exact;
@@ -37,6 +38,7 @@ use collimate_core::{Completion, PreferencePair, Prompt};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+pub use answer_lists::AnswerLists;
 pub use answers::{Answer, read_answers};
 pub use choices::{ChoiceFormat, ChoiceQuestion, ReadChoices};
 pub use exact::ExactQuestion;

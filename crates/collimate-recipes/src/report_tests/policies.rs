@@ -24,13 +24,20 @@ fn policies() {
     let minimal = PolicyOutcome {
         policies: Vec::new(),
         start: None,
+        duels: Vec::new(),
         start_perplexity: None,
         judge: None,
         prompts: 20,
         too_long: 0,
         seconds: 1.0,
     };
+    let numbers = json!({
+        "win_rate": interval(), "counts": [3, 2, 1], "score_difference": interval(),
+    });
     let full = PolicyOutcome {
+        duels: vec![from(json!({
+            "a": "ser", "b": "loop0", "common": numbers, "independent": numbers,
+        }))],
         policies: vec![TrainedPolicy {
             report: policy,
             model: (),
@@ -51,6 +58,8 @@ fn policies() {
         "intervals over prompts. 3 prompts were left out: a response",
         "| start        | 0     | 0.500 (0.250 – 0.750) |",
         "| reward_model | 18    | 0.500 (0.250 – 0.750) | 0.500 (0.250 – 0.750) | 0.500 → 0.500         | 0.50 | 7.2    | 50 %  | +25 % | 2 s  |",
+        "Policy against policy, scored by the rule",
+        "| ser against loop0 | 0.500 (0.250 – 0.750) | 3 / 2 / 1 ",
         "From scores to rewards: `reward_model`: σ(",
         " (95.0 % of the responses on the floor).\n",
         "**Warning.** reward_model: the sigmoid",
@@ -66,7 +75,16 @@ fn policies() {
     holds(&report(&full, &["ppo-reward_model"]), &parts);
     let report = report(&minimal, &[]);
     holds(&report, &["which the policy's own reward scores"]);
-    lacks(&report, &["From scores", "plots/", "## Final", "left out"]);
+    lacks(
+        &report,
+        &[
+            "From scores",
+            "Policy against",
+            "plots/",
+            "## Final",
+            "left out",
+        ],
+    );
 }
 
 #[test]

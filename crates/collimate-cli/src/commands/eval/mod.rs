@@ -8,6 +8,7 @@ mod exact;
 mod judge;
 pub(crate) mod judge_args;
 mod judging;
+mod lists;
 mod matching;
 mod out;
 mod pairs;
