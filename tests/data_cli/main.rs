@@ -5,6 +5,7 @@ mod check;
 mod common;
 mod convert;
 mod kinds;
+mod ranked;
 mod tokens;
 mod wrong;
 

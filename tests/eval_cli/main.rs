@@ -2,8 +2,11 @@
 
 mod answers;
 mod bad_input;
+mod choices;
 #[path = "../common/mod.rs"]
 mod common;
+mod exact;
+mod lists;
 mod pairs;
 mod prompts;
 mod refusals;

@@ -1,6 +1,7 @@
 //! What is refused: judges that cannot judge, options, files.
 
 use std::fs;
+use std::path::Path;
 
 use serde_json::json;
 
@@ -12,7 +13,7 @@ fn a_model_that_cannot_judge_is_refused_with_its_rate() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     let untaught = json!({
-        "seed_data": {"judgements": 0},
+        "seed_data": {"ranked_lists": 0},
         "recipe": {"judge": {"min_parse_rate": 0.5}},
     });
     let config = tiny(folder, untaught);
@@ -40,7 +41,7 @@ fn a_model_that_cannot_judge_is_refused_with_its_rate() {
     let config = tiny(
         folder,
         json!({
-            "seed_data": {"judgements": 0, "judge_test": 0},
+            "seed_data": {"ranked_lists": 0, "judge_test": 0},
             "recipe": {"judge": {"min_parse_rate": 0.5}},
         }),
     );
@@ -55,7 +56,7 @@ fn a_model_that_cannot_judge_is_refused_with_its_rate() {
     let long = "judge ".repeat(200) + "{question} {answer}";
     let template = json!({"name": "long", "shows": "answer", "user": long});
     let mut change = json!({
-        "seed_data": {"judgements": 0, "judge_test": 0},
+        "seed_data": {"ranked_lists": 0, "judge_test": 0},
         "recipe": {"rubric": {"template": template, "range": {"min": 0.0, "max": 5.0}}},
     });
     change["recipe"]["rubric"]["format"] =
@@ -71,6 +72,55 @@ fn a_model_that_cannot_judge_is_refused_with_its_rate() {
         error.contains("tokens of the judge's prompt is 2") && error.contains("below 160"),
         "{error}"
     );
+}
+
+/// Files and options of ranked answers; `own` are those of a run on files.
+fn refused_ranks(folder: &Path, own: &[&str], refused: &dyn Fn(&[&str], &[&str])) {
+    let row = |prompt: &str, ranks: [u8; 2]| {
+        json!({"prompt": prompt, "responses": ["yes", "no"], "ranks": ranks}).to_string()
+    };
+    write_rows(
+        &folder.join("r.jsonl"),
+        &[row("q a ?", [0, 1]), row("q b ?", [1, 0])],
+    );
+    write_rows(&folder.join("same.jsonl"), &[row("q a ?", [0, 0])]);
+    let with = |more: &[&'static str]| [own, more].concat();
+    // Files are told of before the error.
+    let fails = |arguments: &[&str], says: &[&str]| {
+        let output = run("self-rewarding", folder, arguments);
+        let told = text(&output.stderr);
+        let error = told.trim_end().lines().last().unwrap_or_default();
+        assert!(!output.status.success(), "{arguments:?}");
+        for part in says {
+            assert!(error.contains(part), "{arguments:?}: {told}");
+        }
+        assert!(!folder.join("runs").exists(), "{arguments:?}");
+    };
+    refused(&["--ranked", "r.jsonl"], &["ranked needs --model"]);
+    let twice = ["--ranked", "r.jsonl", "--rank-test", "r.jsonl"];
+    fails(
+        &with(&twice),
+        &["--rank-test r.jsonl", "2 lists have a prompt of --ranked"],
+    );
+    let none = with(&["--ranked", "same.jsonl"]);
+    fails(&none, &["1 lists without an order", "no list is left"]);
+    let other = with(&["--ranked", "ift.jsonl"]);
+    fails(&other, &["ift.jsonl:1", "neither `ranks` nor `scores`"]);
+    let order = with(&["--eft-order", "weak"]);
+    refused(&order, &["recipe.eft needs --ranked"]);
+    refused(&with(&["--eft-order", "any"]), &["strict", "weak"]);
+    refused(&with(&["--eft-judge", "x"]), &["eft_judge needs --ranked"]);
+    let map = ["--ranked", "r.jsonl", "--rank-test", "same.jsonl"];
+    fails(&with(&map), &["same.jsonl"]);
+    refused(
+        &with(&["--eft-source", "gold"]),
+        &["eft_source is for the synthetic world"],
+    );
+    let gold = ["--eft-source", "gold", "--eft-order", "weak"];
+    refused(&gold, &["recipe.eft is for ranked answers"]);
+    refused(&["--eft-source", "luck"], &["ranks", "gold"]);
+    let judged = ["--set", "seed_data.judgements=8"];
+    refused(&judged, &["seed_data.judgements is for --eft-source gold"]);
 }
 
 #[test]
@@ -133,6 +183,7 @@ fn bad_options_and_files() {
         &[&text[..], &["--graded", "graded.jsonl"]].concat(),
         &["graded.jsonl:1:", "score 7"],
     );
+    refused_ranks(folder, &text, &refused);
     refused(&["--judge-style", "chat"], &["judge_style needs --model"]);
     refused(&["--model", &model], &["nothing to begin with", "--ift"]);
     refused(
@@ -196,8 +247,16 @@ fn bad_options_and_files() {
             "seed_data.demonstrations is 1",
         ),
         (
-            json!({"seed_data": {"judgements": 100_000}}),
+            json!({"seed_data": {"ranked_answers": 1}}),
+            "seed_data.ranked_answers is 1",
+        ),
+        (
+            json!({"eft_source": "gold", "seed_data": {"judgements": 100_000}}),
             "the world has 8400 answers",
+        ),
+        (
+            json!({"seed_data": {"ranked_lists": 100_000}}),
+            "the world has 4200 prompts",
         ),
         (
             json!({"recipe": {"judge": {"empty_answers": "judge"}}}),

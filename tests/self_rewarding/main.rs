@@ -4,6 +4,7 @@ mod bad_input;
 #[path = "../common/mod.rs"]
 mod common;
 mod own_files;
+mod ranked;
 #[cfg(target_os = "linux")]
 mod resume;
 mod whole_run;
@@ -19,7 +20,7 @@ pub(crate) fn tiny(folder: &Path, change: Value) -> String {
     let mut config = json!({
         "world": {"pairs": 600, "validation_pairs": 20, "test_pairs": 80},
         "test_prompts": 24,
-        "seed_data": {"judgements": 500, "task_lists": 200, "judge_test": 16},
+        "seed_data": {"ranked_lists": 125, "task_lists": 200, "judge_test": 16},
         "llama": {
             "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 1,
             "num_attention_heads": 2, "num_key_value_heads": 2, "max_position_embeddings": 160,

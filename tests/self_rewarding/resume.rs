@@ -57,7 +57,16 @@ fn killed_and_resumed() {
             let name = path.strip_prefix(run).unwrap();
             let first = name.components().next().unwrap();
             let first = first.as_os_str().to_str().unwrap().to_owned();
-            ["models", "m1", "m2", "answers", "judge_test"].contains(&first.as_str())
+            [
+                "models",
+                "m1",
+                "m2",
+                "answers",
+                "judge_test",
+                "eft",
+                "rank_test",
+            ]
+            .contains(&first.as_str())
         };
         let all = files(run).into_iter().filter(|(path, _)| wanted(path));
         all.map(|(path, bytes)| (path.strip_prefix(run).unwrap().to_owned(), bytes))

@@ -36,6 +36,7 @@ fn a_run_says_everything() {
             "three of each answer"
         );
     }
+    ranks_are_learnt_from_and_measured(&run, &summary);
     assert_eq!(summary["tax"]["sft"], 0.0);
     assert!(summary["judge"]["parse_rate"]["sft"].is_null());
     let held_out: HashSet<String> = ["answers/m1", "judge_test/m1"]
@@ -150,6 +151,9 @@ fn a_run_says_everything() {
     }
     let report = fs::read_to_string(run.join("report.md")).unwrap();
     for part in [
+        "The judgements are made of 125 lists of 500 ranked answers, by a fixed map",
+        "## Judges against rankings",
+        "plots/judge_ranks.svg",
         "## Models",
         "## Judges",
         "## Iterations",
@@ -166,6 +170,64 @@ fn a_run_says_everything() {
     let before = files(&run);
     succeed("self-rewarding", folder, &["--resume", "--out", "run"]);
     assert!(before == files(&run));
+}
+
+/// Four answers to each prompt: the annotator's ranks become scores, and the models judge lists whose
+/// order is the truth.
+fn ranks_are_learnt_from_and_measured(run: &Path, summary: &Value) {
+    let made = rows(&run.join("eft/judgements.jsonl"));
+    assert_eq!(made.len(), 125, "500 judgements");
+    for row in &made {
+        let kept = row["kept"].as_array().unwrap();
+        // Best first: quantiles 7/8, 5/8, 3/8 and 1/8 of six scores.
+        let texts: Vec<&str> = kept.iter().map(|k| k[0].as_str().unwrap()).collect();
+        assert_eq!(texts, ["Score: 5", "Score: 3", "Score: 2", "Score: 0"]);
+    }
+    let eft = &summary["eft"];
+    assert_eq!(
+        (&eft["from"], &eft["judge"]),
+        (&json!("rank_map"), &Value::Null)
+    );
+    assert_eq!(
+        (&eft["lists"], &eft["kept"], &eft["examples"]),
+        (&json!(125), &json!(125), &json!(500))
+    );
+    assert_eq!(
+        eft["scores"],
+        json!({"0": 125, "2": 125, "3": 125, "5": 125})
+    );
+    assert_eq!(summary["seed_data"]["eft"], 500);
+    for model in ["m1", "m2", "m3"] {
+        let lists = rows(&run.join(format!("rank_test/{model}.jsonl")));
+        assert_eq!(lists.len(), 16);
+        // Pairs by hand.
+        let (mut right, mut pairs) = (0.0, 0.0);
+        for list in &lists {
+            let merit = |i: usize| list["merits"][i].as_f64().unwrap();
+            let score = |i: usize| list["grades"][i]["score"].as_f64();
+            for (i, j) in (0..4).flat_map(|i| (0..4).map(move |j| (i, j))) {
+                if let (Some(better), Some(worse)) = (score(i), score(j))
+                    && merit(i) > merit(j)
+                {
+                    pairs += 1.0;
+                    right += if better > worse {
+                        1.0
+                    } else {
+                        f64::from(u8::from(better == worse)) / 2.0
+                    };
+                }
+            }
+        }
+        let ranks = &summary["judge"]["ranks"];
+        let found = share(&ranks["pairwise"][model]);
+        assert!(
+            (found - right / pairs).abs() < 1e-12,
+            "{found} {right} {pairs}"
+        );
+        share(&ranks["exact_match"][model]);
+        assert_eq!(ranks["tests"][model]["judgements"], 16 * 4 * 3);
+    }
+    assert!(summary["judge"]["ranks"]["pairwise"]["sft"].is_null());
 }
 
 /// The second iteration's rewards, from log-probabilities of the saved models.

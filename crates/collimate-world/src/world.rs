@@ -11,6 +11,7 @@ use crate::answer::{self, Corruption};
 use crate::config::{WorldConfig, WorldError};
 use crate::gold::{self, GoldParts};
 use crate::lexicon::{self, Lexicon, pick};
+use crate::ranking::WorldRanking;
 use crate::task::{self, Part, TaskKind};
 
 /// The least gold reward of a demonstration.
@@ -105,10 +106,7 @@ impl World {
     /// prompt; `None` for a prompt that this world does not write.
     pub fn demonstration(&self, prompt: &str) -> Option<String> {
         let task = task::read_prompt(prompt)?;
-        let mut key = Key::new(self.config.seed, "world/demonstration");
-        for byte in prompt.bytes() {
-            key = key.with(u64::from(byte));
-        }
+        let key = self.key_of("world/demonstration", prompt);
         let mut rng = key.rng(Purpose::Data);
         let mut best = (f64::MIN, String::new());
         // A few tries find a good one; the bound only guards against a dead loop.
@@ -145,6 +143,40 @@ impl World {
             level,
             &mut key.rng(Purpose::Data),
         ))
+    }
+
+    /// `count` answers to the prompt, of the same mixture of qualities as those of pairs, ranked by the
+    /// annotator; always the same for a prompt. Texts are different, and gold rewards are at least
+    /// `min_gap` apart where a hundred tries for each answer suffice. `None` for a prompt that this
+    /// world does not write.
+    pub fn ranked_answers(&self, prompt: &str, count: usize) -> Option<WorldRanking> {
+        let task = task::read_prompt(prompt)?;
+        let key = self.key_of("world/ranked", prompt);
+        let mut rng = key.rng(Purpose::Data);
+        let (mut answers, mut gold): (Vec<String>, Vec<f64>) = (Vec::new(), Vec::new());
+        while answers.len() < count {
+            let mut found = self.mixed_answer(&task, &mut rng);
+            // The bound guards against a list that is fuller than the range of rewards.
+            for _ in 0..100 {
+                let far = |other: &f64| (found.1 - other).abs() >= self.config.min_gap;
+                if gold.iter().all(far) && !answers.contains(&found.0) {
+                    break;
+                }
+                found = self.mixed_answer(&task, &mut rng);
+            }
+            answers.push(found.0);
+            gold.push(found.1);
+        }
+        let seen = answers.iter().zip(&gold).map(|(answer, &gold)| Seen {
+            gold,
+            words: answer.split(' ').count(),
+        });
+        let ranks = self.config.annotator.ranks(&seen.collect::<Vec<_>>(), key);
+        Some(WorldRanking {
+            answers,
+            gold,
+            ranks,
+        })
     }
 
     /// The answer with one corruption; `None` where the answer leaves no room for it (a one-word
@@ -230,16 +262,27 @@ impl World {
             .collect()
     }
 
+    /// A key that depends on the prompt.
+    fn key_of(&self, stage: &str, prompt: &str) -> Key {
+        let key = Key::new(self.config.seed, stage);
+        prompt
+            .bytes()
+            .fold(key, |key, byte| key.with(u64::from(byte)))
+    }
+
+    /// An answer of a quality that is drawn, with its gold reward.
+    fn mixed_answer(&self, task: &task::Task, rng: &mut impl Rng) -> (String, f64) {
+        // The sum of three uniforms, scaled to mean 0 and variance 1.
+        let uniforms: f64 = (0..3).map(|_| rng.random::<f64>()).sum();
+        let text = answer::write(&self.lexicon, task, 2.0 * (uniforms - 1.5), rng);
+        let gold = gold::judge(&self.lexicon, Some(task), &text).reward();
+        (text, gold)
+    }
+
     /// Two answers at least `min_gap` apart.
     fn two_answers(&self, task: &task::Task, rng: &mut impl Rng) -> [(String, f64); 2] {
         loop {
-            let [a, b] = [(); 2].map(|()| {
-                // The sum of three uniforms, scaled to mean 0 and variance 1.
-                let uniforms: f64 = (0..3).map(|_| rng.random::<f64>()).sum();
-                let text = answer::write(&self.lexicon, task, 2.0 * (uniforms - 1.5), rng);
-                let gold = gold::judge(&self.lexicon, Some(task), &text).reward();
-                (text, gold)
-            });
+            let [a, b] = [(); 2].map(|()| self.mixed_answer(task, rng));
             if (a.1 - b.1).abs() >= self.config.min_gap {
                 return [a, b];
             }

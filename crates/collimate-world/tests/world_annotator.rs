@@ -129,3 +129,44 @@ fn the_default_annotator_is_wrong_about_one_label_in_six() {
     let share = agreement(&labelled_by(AnnotatorConfig::default()));
     assert!((0.79..0.86).contains(&share), "{share}");
 }
+
+#[test]
+fn lists_of_answers_are_ranked_by_the_annotator() {
+    let world = |annotator| {
+        World::new(&WorldConfig {
+            pairs: 300,
+            annotator,
+            ..WorldConfig::default()
+        })
+        .unwrap()
+    };
+    let (exact, noisy) = (world(EXACT), world(AnnotatorConfig::default()));
+    let mut right = 0.0;
+    for row in exact.train_pairs() {
+        let prompt = row.pair.prompt.to_plain();
+        let list = exact.ranked_answers(&prompt, 4).unwrap();
+        assert_eq!(list, exact.ranked_answers(&prompt, 4).unwrap());
+        assert_eq!((list.answers.len(), list.gold.len()), (4, 4));
+        for i in 0..4 {
+            assert_eq!(list.gold[i], exact.gold_reward(&prompt, &list.answers[i]));
+            for j in 0..i {
+                assert_ne!(list.answers[i], list.answers[j]);
+                assert!((list.gold[i] - list.gold[j]).abs() >= 0.02);
+                let better = list.gold[i] > list.gold[j];
+                assert_eq!(better, list.ranks[i] < list.ranks[j]);
+            }
+        }
+        // The annotator changes ranks and never texts.
+        let other = noisy.ranked_answers(&prompt, 4).unwrap();
+        assert_eq!(other.answers, list.answers);
+        let pairs = (0..4).flat_map(|i| (0..i).map(move |j| (i, j)));
+        right += pairs
+            .filter(|&(i, j)| (list.ranks[i] < list.ranks[j]) == (other.ranks[i] < other.ranks[j]))
+            .count() as f64
+            / 6.0;
+    }
+    // About as often as the labels of pairs are right.
+    let share = right / 300.0;
+    assert!((0.75..0.92).contains(&share), "{share}");
+    assert!(exact.ranked_answers("no prompt of this world", 4).is_none());
+}

@@ -1,7 +1,10 @@
 //! One entry point for pairs and one for examples, over all formats.
 
+mod answer_lists;
 mod answers;
 mod candidates;
+mod choices;
+mod exact;
 mod fields;
 mod format;
 mod further;
@@ -18,6 +21,7 @@ mod places;
 mod prompt_column;
 mod prompts;
 mod questions;
+mod ranked;
 mod records;
 mod report;
 mod response_columns;
@@ -36,8 +40,11 @@ use collimate_core::{Completion, PreferencePair, Prompt};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+pub use answer_lists::AnswerLists;
 pub use answers::{Answer, read_answers};
 pub use candidates::{Candidates, read_unlabelled};
+pub use choices::{ChoiceFormat, ChoiceQuestion, ReadChoices};
+pub use exact::ExactQuestion;
 pub use format::Format;
 pub use graded::GradedAnswer;
 pub use hh::HhTurns;
@@ -47,6 +54,7 @@ pub use labels::{Labels, read_labelled_pairs};
 pub use places::{DroppedRow, Places};
 pub use prompts::{AskedPrompt, Prompts};
 pub use questions::{Question, QuestionFormat, read_questions};
+pub use ranked::{RankedAnswers, RankedDrop, RankedOptions, RankedReport};
 pub use report::{DropReason, Note, ReadReport, not_used};
 pub use sft::SftTurns;
 

@@ -3,16 +3,16 @@
 use collimate_core::{Message, PreferencePair, Prompt, Role};
 use serde_json::Value;
 
-use super::fields::{Object, field, list, text};
+use super::fields::{Object, field, list, optional, text};
 use super::{Bad, DropReason, Sink};
 
 pub(super) fn row(row: &Object, sink: &mut Sink<PreferencePair>) -> Result<(), Bad> {
     sink.seen.columns(row, &["prompt", "message_tree_id"])?;
-    let root = object(field(row, "prompt")?)?;
     // Collected first: a tree with one bad message gives either all its pairs or none.
     let mut pairs = Vec::new();
-    let mut path = Vec::new();
-    walk(root, &mut path, &mut pairs)?;
+    visit(row, &mut |path, _, replies| {
+        compare(path, replies, &mut pairs)
+    })?;
     if pairs.is_empty() {
         sink.drop_one(DropReason::NoComparison);
     }
@@ -24,8 +24,37 @@ pub(super) fn row(row: &Object, sink: &mut Sink<PreferencePair>) -> Result<(), B
 
 type Ranked = (Vec<Message>, String, String, f64);
 
-/// Compares the ranked replies to `node` by pairs, then goes on below each of them.
-fn walk(node: &Object, path: &mut Vec<Message>, pairs: &mut Vec<Ranked>) -> Result<(), Bad> {
+/// Compares the ranked replies to a message by pairs.
+fn compare(path: &[Message], mut replies: Vec<Reply>, pairs: &mut Vec<Ranked>) {
+    replies.sort_by_key(|reply| reply.rank);
+    for (i, chosen) in replies.iter().enumerate() {
+        for rejected in &replies[i + 1..] {
+            if rejected.rank > chosen.rank {
+                let gap = (rejected.rank - chosen.rank) as f64;
+                let texts = (chosen.text.clone(), rejected.text.clone());
+                pairs.push((path.to_vec(), texts.0, texts.1, gap));
+            }
+        }
+    }
+}
+
+/// A ranked reply of the assistant that was not deleted.
+pub(super) struct Reply {
+    /// Rank among the replies to the same message, 0 best.
+    pub(super) rank: i64,
+    pub(super) text: String,
+    pub(super) language: Option<String>,
+}
+
+/// Takes a message with all before it, the language of the message, and the ranked replies to it.
+type Each<'a> = dyn FnMut(&[Message], Option<&str>, Vec<Reply>) + 'a;
+
+/// Hands on each message of a tree that has ranked replies, from the root down.
+pub(super) fn visit(row: &Object, each: &mut Each<'_>) -> Result<(), Bad> {
+    walk(object(field(row, "prompt")?)?, &mut Vec::new(), each)
+}
+
+fn walk(node: &Object, path: &mut Vec<Message>, each: &mut Each<'_>) -> Result<(), Bad> {
     path.push(message(node)?);
     let replies: Vec<&Object> = match node.get("replies") {
         None | Some(Value::Null) => Vec::new(),
@@ -34,7 +63,7 @@ fn walk(node: &Object, path: &mut Vec<Message>, pairs: &mut Vec<Ranked>) -> Resu
             .map(object)
             .collect::<Result<_, _>>()?,
     };
-    let mut ranked: Vec<(i64, String)> = Vec::new();
+    let mut ranked = Vec::new();
     for reply in &replies {
         let deleted = reply
             .get("deleted")
@@ -45,20 +74,18 @@ fn walk(node: &Object, path: &mut Vec<Message>, pairs: &mut Vec<Ranked>) -> Resu
             && answer.role == Role::Assistant
             && !deleted
         {
-            ranked.push((rank, answer.content));
+            ranked.push(Reply {
+                rank,
+                text: answer.content,
+                language: optional(reply, "lang")?.map(str::to_owned),
+            });
         }
     }
-    ranked.sort_by_key(|(rank, _)| *rank);
-    for (i, (better, chosen)) in ranked.iter().enumerate() {
-        for (worse, rejected) in &ranked[i + 1..] {
-            if worse > better {
-                let gap = (worse - better) as f64;
-                pairs.push((path.clone(), chosen.clone(), rejected.clone(), gap));
-            }
-        }
+    if !ranked.is_empty() {
+        each(path, optional(node, "lang")?, ranked);
     }
     for reply in replies {
-        walk(reply, path, pairs)?;
+        walk(reply, path, each)?;
     }
     path.pop();
     Ok(())

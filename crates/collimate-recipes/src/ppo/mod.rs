@@ -6,12 +6,14 @@
 
 mod config;
 mod data;
+mod duels;
 mod outcome;
 mod reinforce;
 mod report;
 
 pub use config::{CriticStart, PolicyConfig};
 pub use data::{PolicyData, PolicyInputs, RewardArm};
+pub use duels::{Duel, DuelNumbers};
 pub use outcome::{PolicyOutcome, PolicyReport, TrainedPolicy};
 pub use reinforce::reinforce;
 pub use report::{section, summary, write_report};

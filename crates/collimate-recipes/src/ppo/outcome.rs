@@ -6,6 +6,7 @@ use collimate_eval::Interval;
 use collimate_ppo::{RewardScaling, WatchedAnswer};
 use serde::{Deserialize, Serialize};
 
+use super::duels::Duel;
 use crate::AnswerReport;
 
 /// How a policy's training and its answers went.
@@ -89,6 +90,9 @@ pub struct PolicyOutcome<M> {
     pub start: Option<AnswerReport>,
     /// The start's perplexity of held-out good answers.
     pub start_perplexity: Option<f64>,
+    /// Every policy against every earlier one under the judge; empty without a judge, as rewards of
+    /// different kinds have no common scale.
+    pub duels: Vec<Duel>,
     /// Who compared the answers.
     pub judge: Option<String>,
     /// Prompts trained on.

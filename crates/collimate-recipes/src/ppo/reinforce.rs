@@ -13,6 +13,7 @@ use collimate_train::{hash_json, model_hash};
 
 use super::config::{CriticStart, PolicyConfig};
 use super::data::{PolicyData, PolicyInputs, RewardArm};
+use super::duels::{Scored, duels};
 use super::outcome::{PolicyOutcome, PolicyReport, TrainedPolicy};
 use crate::answers::{Answers, ResponseSampler, answer, compare, response_logps};
 use crate::sft::EVALUATION_TOKENS;
@@ -99,6 +100,7 @@ pub fn reinforce<M: CausalLm>(
         ids,
         key: Key::new(config.ppo.seed, "policy answers"),
         at_start: None,
+        scored: Vec::new(),
     };
     let measure = |model: &M| match held_out.is_empty() {
         true => Ok(None),
@@ -107,6 +109,9 @@ pub fn reinforce<M: CausalLm>(
     let mut policies = Vec::new();
     for arm in arms {
         let mut trained = stage.arm(arm)?;
+        if arms.len() > 1 {
+            stage.answer_alone(&trained)?;
+        }
         trained.report.perplexity = measure(&trained.model)?;
         policies.push(trained);
     }
@@ -119,6 +124,7 @@ pub fn reinforce<M: CausalLm>(
     Ok(PolicyOutcome {
         policies,
         start: start_answers,
+        duels: duels(&stage.scored, stage.key.with(6))?,
         start_perplexity: measure(start)?,
         judge: data.judge.as_ref().map(|judge| judge.name.clone()),
         prompts: stage.prompts.len(),
@@ -142,6 +148,8 @@ struct Stage<'a, 'd, M> {
     key: Key,
     /// The start's answers; with a judge their scores are the judge's.
     at_start: Option<Answers>,
+    /// The judge's scores of the policies' answers, where there are several policies.
+    scored: Vec<Scored>,
 }
 
 impl<M: CausalLm> Stage<'_, '_, M> {
@@ -299,7 +307,27 @@ impl<M: CausalLm> Stage<'_, '_, M> {
             },
         };
         let report = compare(&judged, &at_start, test, Some(&own.scores), key)?;
+        if self.data.judge.is_some() {
+            self.scored.push(Scored {
+                name: arm.name.clone(),
+                common: judged.scores,
+                independent: Vec::new(),
+            });
+        }
         Ok((before, own, report))
+    }
+
+    /// Lets the policy that was trained last answer with random numbers of its own.
+    fn answer_alone(&mut self, trained: &TrainedPolicy<M>) -> Result<(), RecipeError> {
+        let (Some(judge), Some(last)) = (&self.data.judge, self.scored.last_mut()) else {
+            return Ok(());
+        };
+        let key = Key::new(self.config.ppo.seed, &format!("answers of {}", last.name));
+        let (test, ids) = (&self.test, &self.ids);
+        let label = format!("{} independent", last.name);
+        let found = answer(&self.sampler, key, &label, &trained.model, test, ids, judge)?;
+        last.independent = found.scores;
+        Ok(())
     }
 
     /// log π − log ρ of each answer, ρ the start.

@@ -44,6 +44,7 @@ pub fn summary<M>(outcome: &PolicyOutcome<M>, config: &PolicyConfig) -> Value {
         "gold_reward": gold,
         "reward": by_name(&|r| Some(json!([r.reward_before.estimate, r.reward_after.estimate]))),
         "tax": by_name(&|r| Some(json!(tax(r, outcome)?))),
+        "duels": outcome.duels,
         "policies": policies,
         "seconds": outcome.seconds,
     })

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::{ABOUT, answers, from, holds, interval, lacks, written};
 use crate::ppo::{PolicyConfig, PolicyOutcome, PolicyReport, TrainedPolicy};
-use crate::self_rewarding::{SelfRewardingConfig, SelfRewardingOutcome};
+use crate::self_rewarding::{ModelReport, SelfRewardingConfig, SelfRewardingOutcome};
 
 #[test]
 fn policies() {
@@ -24,13 +24,20 @@ fn policies() {
     let minimal = PolicyOutcome {
         policies: Vec::new(),
         start: None,
+        duels: Vec::new(),
         start_perplexity: None,
         judge: None,
         prompts: 20,
         too_long: 0,
         seconds: 1.0,
     };
+    let numbers = json!({
+        "win_rate": interval(), "counts": [3, 2, 1], "score_difference": interval(),
+    });
     let full = PolicyOutcome {
+        duels: vec![from(json!({
+            "a": "ser", "b": "loop0", "common": numbers, "independent": numbers,
+        }))],
         policies: vec![TrainedPolicy {
             report: policy,
             model: (),
@@ -51,6 +58,8 @@ fn policies() {
         "intervals over prompts. 3 prompts were left out: a response",
         "| start        | 0     | 0.500 (0.250 – 0.750) |",
         "| reward_model | 18    | 0.500 (0.250 – 0.750) | 0.500 (0.250 – 0.750) | 0.500 → 0.500         | 0.50 | 7.2    | 50 %  | +25 % | 2 s  |",
+        "Policy against policy, scored by the rule",
+        "| ser against loop0 | 0.500 (0.250 – 0.750) | 3 / 2 / 1 ",
         "From scores to rewards: `reward_model`: σ(",
         " (95.0 % of the responses on the floor).\n",
         "**Warning.** reward_model: the sigmoid",
@@ -66,7 +75,16 @@ fn policies() {
     holds(&report(&full, &["ppo-reward_model"]), &parts);
     let report = report(&minimal, &[]);
     holds(&report, &["which the policy's own reward scores"]);
-    lacks(&report, &["From scores", "plots/", "## Final", "left out"]);
+    lacks(
+        &report,
+        &[
+            "From scores",
+            "Policy against",
+            "plots/",
+            "## Final",
+            "left out",
+        ],
+    );
 }
 
 #[test]
@@ -111,6 +129,7 @@ fn models_that_judge_themselves() {
         tokenize: BTreeMap::new(),
         comparisons: BTreeMap::new(),
         seed_data: (30, 20, 10),
+        eft: None,
         evaluator: None,
         seconds: 1.0,
     };
@@ -119,10 +138,26 @@ fn models_that_judge_themselves() {
         truncated,
         ..TokenizeReport::default()
     };
+    let ranks = json!({
+        "judgements": 120, "parse_rate": 0.75, "unscored": 1, "too_long": 0,
+        "agreement": {
+            "lists": 10, "answers": 39, "pairs": 57, "correct": 40, "ties": 5, "pairwise": 0.745,
+            "exact": 2, "exact_match": 0.2, "top": 8, "top_best": 6, "top_share": 0.75,
+            "correlated": 9, "spearman": 0.5, "kendall": 0.25,
+        },
+        "pairwise": interval(), "exact_match": null,
+    });
+    let mut judging: ModelReport = model("m2", json!(answers("short")), judge);
+    judging.ranks = Some(from(ranks));
     let full = SelfRewardingOutcome {
+        eft: Some(from(json!({
+            "from": "judged", "judge": "sft", "lists": 7, "answers": 21, "kept": 4,
+            "dropped": {"tied": 2, "too_long": 1}, "thinned": 3, "examples": 9,
+            "scores": {"2": 4, "4": 5}, "judgements": 54, "parsed": 50,
+        }))),
         models: vec![
             model("sft", Value::Null, Value::Null),
-            model("m2", json!(answers("short")), judge),
+            judging,
             model("m2-implicit_reward", Value::Null, Value::Null),
         ],
         iterations: vec![from(iteration)],
@@ -147,6 +182,11 @@ fn models_that_judge_themselves() {
         "| m2                 | 12    | 0.500 (0.250 – 0.750) | 0.500 (0.250 – 0.750) | 7.2    | 50.0 % | 0.500 | 8.00       | +0 % |",
         "| m2 against m1 | 0.500 (0.250 – 0.750) | 3 / 2 / 1 ",
         "| m2    | 40         | 75.0 % | 20    | 0.500 (0.250 – 0.750) | 3    | +0.50 / +0.25 | 2.50       |",
+        "made of 7 lists of 21 ranked answers: sft wrote 54 judgements (50 with a score), and those of 4 \
+         lists agree with the ranks (left out: 2 tied, 1 too long). 9 are learnt from, 3 of the most \
+         common score are left out; by score: 4 of 2, 5 of 4.",
+        "| m2    | 75.0 % | 10    | 57    | 0.500 (0.250 – 0.750) | 5    | –     | 75.0 % of 8 | 0.500    | 0.250   | 9  ",
+        "(plots/judge_ranks.svg)",
         "| m1 | 10 of 20  | 2 / 4 / 2 / 1 | 40         | 1 / 2 / 3 | 80 of 90          | 4        | 2 / 3 s |",
         "Several sources put the same candidates in order",
         "| m1            | judge           | 9     | 4 / 3   | 62.5 %    | 50.0 % of 8 | 1.2 s   | 6     | 2 s      | 0.500 (0.250 – 0.750) |",
@@ -170,6 +210,7 @@ fn models_that_judge_themselves() {
         "ended early",
         "Model against",
         "## Judges",
+        "ranked answers",
         "## Answers",
         "plots/",
     ];

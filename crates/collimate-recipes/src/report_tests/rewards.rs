@@ -156,6 +156,7 @@ fn an_evolved_reward_model() {
     let report = written(&[], |run, extra| {
         let policies = PolicyOutcome::<()> {
             policies: Vec::new(),
+            duels: Vec::new(),
             start: None,
             start_perplexity: None,
             judge: None,

@@ -6,7 +6,7 @@ use collimate_core::{OptionError, Prompt};
 use collimate_judge::Item;
 use collimate_nn::CausalLm;
 
-use super::config::{PairSource, PromptSource, SelfRewardingConfig};
+use super::config::{EftFrom, PairSource, PromptSource, SelfRewardingConfig};
 use super::data::SelfRewardingData;
 use super::judging::{grade, item};
 use super::measured::Known;
@@ -41,6 +41,25 @@ pub(super) fn data(
     if shown > 0 {
         let allowed = "0: they are learnt from and measured on; leave them out on one side";
         return wrong("demonstrations of held-out prompts", &shown, allowed);
+    }
+    let tested: HashSet<&Prompt> = data.rank_test.iter().map(|list| &list.prompt).collect();
+    let shared = data
+        .ranked
+        .iter()
+        .filter(|list| tested.contains(&list.prompt));
+    let shared = shared.count();
+    if shared > 0 {
+        let allowed =
+            "0: judgements are learnt from them and measured on them; leave them out on one side";
+        return wrong(
+            "ranked lists with a prompt of the rank test",
+            &shared,
+            allowed,
+        );
+    }
+    if data.eft_judge.is_some() && config.eft.from == EftFrom::RankMap {
+        let allowed = "judged, where a judge of ranked answers is given";
+        return wrong("eft.from", &"rank_map", allowed);
     }
     let format = config.rubric.format();
     let reads = |row: &&collimate_data::SftExample| {

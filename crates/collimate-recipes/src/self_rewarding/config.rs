@@ -3,7 +3,8 @@
 use collimate_core::OptionError;
 use collimate_data::Truncation;
 use collimate_judge::{
-    EmptyAnswers, JudgeError, JudgeOptions, NoveltyFilter, NoveltyOptions, Rubric, TemplateKind,
+    EmptyAnswers, JudgeError, JudgeOptions, NoveltyFilter, NoveltyOptions, OrderRule, Rubric,
+    TemplateKind,
 };
 use collimate_losses::{Anchored, DirectLoss, PreferenceLoss};
 use collimate_train::{TrainConfig, TrainError};
@@ -44,6 +45,49 @@ impl PairSource {
             Self::Judge => "judge",
             Self::ImplicitReward => "implicit_reward",
             Self::Evaluator => "evaluator",
+        }
+    }
+}
+
+/// Source of the scores of judgements (EFT) that are made of ranked answers.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum EftFrom {
+    /// A judge writes judgements of the answers, kept where their order agrees with the ranks, as in
+    /// the paper; the judge is the baseline (`sft`), or the generator named in the data.
+    #[default]
+    Judged,
+    /// A fixed map turns each rank into a score ([`score_of_rank`](collimate_judge::score_of_rank)),
+    /// without a justification: for models that cannot judge yet.
+    RankMap,
+}
+
+/// Options of making judgements (EFT) of ranked answers.
+///
+/// | field | default | allowed |
+/// |---|---|---|
+/// | `from` | `judged` | `judged`, `rank_map` |
+/// | `order` | `strict` | `strict`, `weak`; see [`OrderRule`] |
+/// | `thin` | `true` | `false`: keep all examples of the most common score |
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields, default)]
+pub struct EftConfig {
+    /// Source of the scores: judgements that agree with the ranks, or the ranks alone.
+    pub from: EftFrom,
+    /// Rule by which judgements agree with the ranks.
+    pub order: OrderRule,
+    /// Examples of the most common score are thinned to as many as the second most common score has.
+    pub thin: bool,
+}
+
+impl Default for EftConfig {
+    fn default() -> Self {
+        Self {
+            from: EftFrom::default(),
+            order: OrderRule::default(),
+            thin: true,
         }
     }
 }
@@ -112,6 +156,7 @@ impl Default for TaskConfig {
 /// | `responses` | temperature .7, top-p .9, 512 tokens | |
 /// | `rubric` | additive, 0 to 5 | see [`Rubric`] |
 /// | `judge` | 3 samples, at least half must parse | see [`JudgeOptions`]; its seed is the run's, empty answers are never judged |
+/// | `eft` | judged by the baseline, kept where the order agrees | see [`EftConfig`]; needs ranked answers |
 /// | `accumulate` | `false` | `true`: the pairs of earlier iterations too |
 /// | `compare` | `implicit_reward` | sources beside `judge`; `evaluator` needs one |
 /// | `loss` | DPO, β .1 | see [`PreferenceLoss`] |
@@ -139,6 +184,8 @@ pub struct SelfRewardingConfig {
     pub rubric: Rubric,
     /// Options of asking the judge; the seed is the run's, and empty answers are never judged.
     pub judge: JudgeOptions,
+    /// Options of making judgements (EFT) of ranked answers.
+    pub eft: EftConfig,
     /// Learn from the pairs of earlier iterations too.
     pub accumulate: bool,
     /// Sources of pairs that are trained on beside the judge's, each in a branch of its own;
@@ -185,6 +232,7 @@ impl Default for SelfRewardingConfig {
                 empty_answers: EmptyAnswers::Unscored,
                 ..JudgeOptions::default()
             },
+            eft: EftConfig::default(),
             accumulate: false,
             compare: vec![PairSource::ImplicitReward],
             loss: PreferenceLoss::default(),

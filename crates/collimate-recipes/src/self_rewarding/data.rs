@@ -1,7 +1,7 @@
 //! What a run learns from and is measured on.
 
 use collimate_core::{Generator, PreferencePair, Prompt};
-use collimate_data::SftExample;
+use collimate_data::{RankedAnswers, SftExample};
 
 use crate::AnswerScorer;
 
@@ -13,6 +13,14 @@ pub struct SelfRewardingData<'a> {
     /// Evaluation fine-tuning: judgements in the judge's format
     /// ([`eft_example`](collimate_judge::eft_example) makes them).
     pub eft: Vec<SftExample>,
+    /// Ranked answers that judgements are made of ([`EftConfig`](super::EftConfig)), beside those of
+    /// `eft`.
+    pub ranked: Vec<RankedAnswers>,
+    /// Held-out ranked answers that every model of the chain judges; no prompt of `ranked`.
+    pub rank_test: Vec<RankedAnswers>,
+    /// Who judges the ranked answers with [`EftFrom::Judged`](super::EftFrom), with a name that tells
+    /// judges apart; the baseline (`sft`) where nobody is named.
+    pub eft_judge: Option<(&'a str, &'a dyn Generator)>,
     /// Examples of posing a task in the format of [`TaskTemplate`](super::TaskTemplate); a model
     /// that can be asked by few shots needs none.
     pub tasks: Vec<SftExample>,
@@ -43,6 +51,8 @@ impl std::fmt::Debug for SelfRewardingData<'_> {
         f.debug_struct("SelfRewardingData")
             .field("ift", &self.ift.len())
             .field("eft", &self.eft.len())
+            .field("ranked", &self.ranked.len())
+            .field("rank_test", &self.rank_test.len())
             .field("tasks", &self.tasks.len())
             .field("seed_prompts", &self.seed_prompts.len())
             .field("judge_test", &self.judge_test.len())

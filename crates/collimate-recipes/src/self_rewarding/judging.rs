@@ -1,10 +1,10 @@
 //! The model as its own judge.
 
 use std::ops::ControlFlow;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
 use collimate_core::{Completion, GenerateError, Generator, Prompt, Sampling};
-use collimate_judge::{Cache, Grade, Item, JudgeError};
+use collimate_judge::{Grade, Item, JudgeError, JudgeOptions};
 use collimate_lm::{GenerationProgress, TextGenerator, Watch};
 use collimate_nn::CausalLm;
 use collimate_train::{Interrupt, Meter};
@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::candidates::{CandidateRow, is_usable};
 use super::check::judge_tokens;
+use super::eft::cache;
 use super::outcome::JudgementCounts;
 use super::session::Session;
 use crate::RecipeError;
@@ -109,9 +110,7 @@ pub(super) fn grade<M: CausalLm>(
     items: &[Item],
     least: f64,
 ) -> Result<Vec<Grade>, RecipeError> {
-    let mut options = session.config.judge.clone();
-    options.min_parse_rate = least;
-    options.sampling.seed = session.sampling_seed("judge");
+    let options = options(session, least);
     let sampler = session.sampler();
     let samples = if options.sampling.temperature == 0.0 {
         1
@@ -131,14 +130,63 @@ pub(super) fn grade<M: CausalLm>(
         JudgeError::Generate(error) => sampler.generation(stage, error),
         source => RecipeError::judge(stage)(source),
     };
-    let cache = session.run.folder("judge")?.join("cache.jsonl");
-    let cache = Arc::new(Cache::open(cache).map_err(failed)?);
     let judge = collimate_judge::Judge::new(hash, &writer, options).map_err(failed)?;
     let grades = judge
-        .with_cache(cache)
+        .with_cache(cache(session)?)
         .grade(&session.config.rubric, items)
         .map_err(failed)?;
     Ok(grades.grades)
+}
+
+/// Options of judging with a parse rate that must be reached.
+fn options(session: &Session<'_>, least: f64) -> JudgeOptions {
+    let mut options = session.config.judge.clone();
+    options.min_parse_rate = least;
+    options.sampling.seed = session.sampling_seed("judge");
+    options
+}
+
+/// Grades items by a generator that is no model of the run.
+pub(super) fn grade_by(
+    session: &Session<'_>,
+    stage: &str,
+    name: &str,
+    generator: &dyn Generator,
+    items: &[Item],
+    least: f64,
+) -> Result<Vec<Grade>, RecipeError> {
+    let sampler = session.sampler();
+    let failed = |source| match source {
+        JudgeError::Generate(error) => sampler.generation(stage, error),
+        source => RecipeError::judge(stage)(source),
+    };
+    let writer = Stoppable {
+        generator,
+        interrupt: session.interrupt,
+    };
+    let judge = collimate_judge::Judge::new(name, &writer, options(session, least));
+    let judge = judge.map_err(&failed)?.with_cache(cache(session)?);
+    let grades = judge.grade(&session.config.rubric, items);
+    Ok(grades.map_err(&failed)?.grades)
+}
+
+/// A generator that is asked no more once the run is interrupted.
+struct Stoppable<'a> {
+    generator: &'a dyn Generator,
+    interrupt: &'a Interrupt,
+}
+
+impl Generator for Stoppable<'_> {
+    fn generate(
+        &self,
+        prompts: &[Prompt],
+        sampling: &Sampling,
+    ) -> Result<Vec<Vec<Completion>>, GenerateError> {
+        match self.interrupt.is_set() {
+            true => Err(GenerateError::Interrupted),
+            false => self.generator.generate(prompts, sampling),
+        }
+    }
 }
 
 /// How many judgements of these grades parsed; the same whether they were made now or are read.

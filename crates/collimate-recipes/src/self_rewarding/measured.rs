@@ -10,6 +10,7 @@ use collimate_train::model_hash;
 use super::data::SelfRewardingData;
 use super::evaluate::{answers, held_out, judge_test, mean_score};
 use super::outcome::ModelReport;
+use super::ranks::rank_test;
 use super::session::Session;
 use crate::RecipeError;
 use crate::answers::{Answers, compare};
@@ -78,9 +79,12 @@ impl<M: CausalLm> Measured<M> {
             name, model, hash, ..
         } = known;
         // First, so that a judge that cannot judge is found out early.
-        let judge = match judges {
-            Some(least) => judge_test(session, name, model, hash, data, least)?,
-            None => None,
+        let (judge, ranks) = match judges {
+            Some(least) => (
+                judge_test(session, name, model, hash, data, least)?,
+                rank_test(session, name, model, hash, data, least)?,
+            ),
+            None => (None, None),
         };
         let (mut report, mut task_accuracy) = (None, None);
         if let Some(evaluator) = &data.evaluator {
@@ -99,6 +103,7 @@ impl<M: CausalLm> Measured<M> {
             perplexity: held_out(model, &self.held_out)?,
             task_accuracy,
             judge,
+            ranks,
             steps: known.steps,
         });
         self.weights.push(model.clone());

@@ -10,24 +10,28 @@ mod candidates;
 mod check;
 mod config;
 mod data;
+mod eft;
 mod evaluate;
 mod iteration;
 mod judging;
 mod measured;
 mod outcome;
 mod pairs;
+mod ranks;
 mod report;
 mod run;
 mod session;
 mod task_template;
 mod tasks;
 
-pub use config::{PairSource, PromptSource, SelfRewardingConfig, TaskConfig};
+pub use config::{EftConfig, EftFrom, PairSource, PromptSource, SelfRewardingConfig, TaskConfig};
 pub use data::SelfRewardingData;
+pub use eft::EftReport;
 pub use outcome::{
     Branch, CandidateCounts, IterationReport, JudgeReport, JudgementCounts, ModelReport,
     SelfRewardingOutcome, TaskCounts,
 };
+pub use ranks::RankReport;
 pub use report::{summary, write_report};
 pub use run::self_reward;
 pub use task_template::TaskTemplate;

@@ -10,6 +10,8 @@ use collimate_judge::Refusal;
 use serde::{Deserialize, Serialize};
 
 use super::config::PairSource;
+use super::eft::EftReport;
+use super::ranks::RankReport;
 use super::tasks::{TaskRefusal, TaskRow};
 use crate::AnswerReport;
 use crate::sera::Agreement;
@@ -183,6 +185,10 @@ pub struct ModelReport {
     pub task_accuracy: Option<f64>,
     /// How it judges; absent for `sft`, for branches, and without pairs to judge.
     pub judge: Option<JudgeReport>,
+    /// Agreement with held-out rankings; absent for `sft`, for branches, and without ranked answers to
+    /// judge.
+    #[serde(default)]
+    pub ranks: Option<RankReport>,
     /// Optimiser steps of the training that made it.
     pub steps: u64,
 }
@@ -204,6 +210,8 @@ pub struct SelfRewardingOutcome<M> {
     pub comparisons: BTreeMap<String, AnswerReport>,
     /// Demonstrations, judgements and task examples learnt from.
     pub seed_data: (usize, usize, usize),
+    /// Counts of the judgements that were made of ranked answers; absent without ranked answers.
+    pub eft: Option<EftReport>,
     /// Who compared the answers.
     pub evaluator: Option<String>,
     /// Seconds of the whole run.

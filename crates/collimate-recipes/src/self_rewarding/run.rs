@@ -2,13 +2,14 @@
 
 use std::time::Instant;
 
-use collimate_data::{SftExample, TextTokenizer};
+use collimate_data::{SftExample, TextTokenizer, TokenizeReport};
 use collimate_nn::CausalLm;
 use collimate_run::RunContext;
 
 use super::check;
-use super::config::SelfRewardingConfig;
+use super::config::{EftFrom, SelfRewardingConfig};
 use super::data::SelfRewardingData;
+use super::eft::{RankJudge, from_ranks};
 use super::evaluate::judge_test;
 use super::iteration::{Chain, iterate};
 use super::measured::{Known, Measured};
@@ -16,6 +17,7 @@ use super::outcome::SelfRewardingOutcome;
 use super::session::Session;
 use super::tasks::Pool;
 use crate::RecipeError;
+use crate::sera::session::Iterate;
 
 /// Runs the loop from `m0`.
 ///
@@ -49,7 +51,21 @@ pub fn self_reward<M: CausalLm>(
     };
     check::lengths(session, m0, data, &pool)?;
     let m0 = Known::new("m0", m0.clone().valid(), 0, 0.0);
-    let seed: Vec<SftExample> = [&data.ift, &data.eft, &data.tasks]
+    // The baseline comes first only where it judges ranked answers.
+    let judged = !data.ranked.is_empty() && config.eft.from == EftFrom::Judged;
+    let mut baseline = match judged && data.eft_judge.is_none() {
+        true => Some(known_sft(session.fine_tune("sft", &m0.model, &data.ift)?)),
+        false => None,
+    };
+    let judge = match (&baseline, data.eft_judge) {
+        (Some((known, _)), _) => Some(RankJudge::Model(known)),
+        (None, Some((name, generator))) if judged => Some(RankJudge::Other(name, generator)),
+        _ => None,
+    };
+    let (of_ranks, eft) = from_ranks(session, data, judge)?.unzip();
+    let of_ranks: Vec<SftExample> = of_ranks.unwrap_or_default();
+    let judgements = data.eft.len() + of_ranks.len();
+    let seed: Vec<SftExample> = [&data.ift, &data.eft, &of_ranks, &data.tasks]
         .into_iter()
         .flatten()
         .cloned()
@@ -64,8 +80,10 @@ pub fn self_reward<M: CausalLm>(
             judge_test(session, "m1", &m1.model, &m1.hash, data, least)?;
         }
     }
-    let (sft, sft_report) = session.fine_tune("sft", &m0.model, &data.ift)?;
-    let sft = Known::new("sft", sft.model, sft.steps, sft.seconds);
+    let (sft, sft_report) = match baseline.take() {
+        Some(trained) => trained,
+        None => known_sft(session.fine_tune("sft", &m0.model, &data.ift)?),
+    };
     let mut measured = Measured::new(session, data)?;
     measured.add(session, data, &sft, None)?;
     measured.add(session, data, &m1, Some(least))?;
@@ -103,10 +121,19 @@ pub fn self_reward<M: CausalLm>(
         weights: measured.weights,
         iterations,
         stopped,
-        seed_data: (data.ift.len(), data.eft.len(), data.tasks.len()),
+        seed_data: (data.ift.len(), judgements, data.tasks.len()),
+        eft,
         evaluator: data.evaluator.as_ref().map(|e| e.name.clone()),
         seconds: started.elapsed().as_secs_f64(),
     })
+}
+
+/// The baseline as a model of the run.
+fn known_sft<M: CausalLm>(
+    (trained, report): (Iterate<M>, Option<TokenizeReport>),
+) -> (Known<M>, Option<TokenizeReport>) {
+    let known = Known::new("sft", trained.model, trained.steps, trained.seconds);
+    (known, report)
 }
 
 /// Whether an error says something about the model and not about the run.

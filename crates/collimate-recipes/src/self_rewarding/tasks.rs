@@ -56,7 +56,8 @@ impl Pool {
     ) -> Result<Self, RecipeError> {
         let test = data.judge_test.iter().map(|pair| &pair.prompt);
         let good = data.held_out.iter().map(|row| &row.prompt);
-        let held_out = data.prompts.iter().chain(test).chain(good);
+        let ranked = data.rank_test.iter().map(|list| &list.prompt);
+        let held_out = data.prompts.iter().chain(test).chain(good).chain(ranked);
         let held_out = held_out.filter_map(last_message);
         let held_out: HashSet<String> = held_out.map(|task| task.trim().to_owned()).collect();
         let usable = |prompt: &&Prompt| {

@@ -9,6 +9,7 @@ use collimate::data::{
 };
 use collimate::files::atomic_write;
 
+use super::convert_ranked::{self, RankedArgs};
 use super::lines::{count, named};
 use super::read::{self, Kind, Rows};
 use crate::common::{self, Failure, json_name};
@@ -19,7 +20,8 @@ use crate::trl_rows::{Row, answer, asked, lines, message, number, turns};
 /// Pairs become `prompt`, `chosen` and `rejected`, conversations lists of messages; examples become
 /// `prompt` and `completion`, or `messages`; labelled answers keep their `label`. Of scores the readers keep the difference: it is
 /// written as `score_chosen`, beside a `score_rejected` of 0. The rows are read again before
-/// the file is written, and must say the same.
+/// the file is written, and must say the same. Ranked answers become demonstrations, judgements or rows of
+/// ranked answers with --to.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Data files, all of pairs, all of examples or all of labelled answers
@@ -42,6 +44,8 @@ pub(crate) struct Args {
     #[arg(long, value_parser = json_name::<HhTurns>, default_value = "full")]
     #[arg(value_name = "TURNS")]
     hh_turns: HhTurns,
+    #[command(flatten)]
+    ranked: RankedArgs,
 }
 
 /// Does what the options say.
@@ -53,13 +57,18 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
             format!("--out {out}: exists: give another name, or --force to replace it").into(),
         );
     }
+    if let Some(to) = args.ranked.to {
+        let (text, left_out) = convert_ranked::text(to, &args.ranked, &args.files, &args.out)?;
+        atomic_write(&args.out, text.as_bytes())?;
+        let written = count(text.lines().count(), "row");
+        common::tell(&format!(
+            "wrote {written} to {out}, {left_out} lists and answers left out"
+        ));
+        return Ok(());
+    }
     let (rows, dropped) = read_all(args)?;
     let text = match &rows {
-        Rows::Sft(examples) => {
-            let text = lines(of_examples(examples)?)?;
-            check_examples(examples, &text, &args.out)?;
-            text
-        }
+        Rows::Sft(examples) => examples_text(examples, &args.out)?,
         Rows::Pairs(pairs) => {
             let text = lines(of_pairs(pairs)?)?;
             check_pairs(pairs, &text, &args.out)?;
@@ -76,6 +85,13 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let written = count(text.lines().count(), "row");
     common::tell(&format!("wrote {written} to {out}, {dropped} dropped"));
     Ok(())
+}
+
+/// Examples as rows, read again.
+pub(super) fn examples_text(examples: &[SftExample], out: &Path) -> Result<String, Failure> {
+    let text = lines(of_examples(examples)?)?;
+    check_examples(examples, &text, out)?;
+    Ok(text)
 }
 
 /// The rows of all files, and how many were dropped; tells of each file what was read.
@@ -228,7 +244,7 @@ fn check_labelled(answers: &[LabelledExample], text: &str, out: &Path) -> Result
     })
 }
 
-fn lossy(out: &Path, why: &dyn std::fmt::Display) -> String {
+pub(super) fn lossy(out: &Path, why: &dyn std::fmt::Display) -> String {
     format!(
         "{}: not written, as its rows would not be read as they are meant ({why}): take such rows \
          out of the data",
@@ -245,7 +261,7 @@ fn same_pair(a: &PreferencePair, b: &PreferencePair) -> bool {
     scores && (&a.prompt, &a.chosen, &a.rejected) == (&b.prompt, &b.chosen, &b.rejected)
 }
 
-fn same<T>(
+pub(super) fn same<T>(
     rows: &[T],
     again: &[T],
     out: &Path,

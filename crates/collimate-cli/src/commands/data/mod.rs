@@ -3,6 +3,7 @@
 mod advice;
 mod check;
 mod convert;
+mod convert_ranked;
 mod counts;
 mod facts;
 mod lines;

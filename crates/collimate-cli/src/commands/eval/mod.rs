@@ -3,14 +3,18 @@
 mod accuracy;
 mod answers;
 mod cases;
+mod choices;
+mod exact;
 mod judge;
 pub(crate) mod judge_args;
 mod judging;
+mod lists;
 mod matching;
 mod out;
 mod pairs;
 mod policy;
 mod prompts;
+mod scored;
 mod sheet;
 mod show;
 mod stats;
@@ -37,6 +41,8 @@ enum Command {
     Pairs(Box<pairs::Args>),
     Answers(Box<answers::Args>),
     Prompts(Box<prompts::Args>),
+    Choices(Box<choices::Args>),
+    Exact(Box<exact::Args>),
 }
 
 /// Does what the options say.
@@ -45,5 +51,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         Command::Pairs(args) => pairs::run(args),
         Command::Answers(args) => answers::run(args),
         Command::Prompts(args) => prompts::run(args),
+        Command::Choices(args) => choices::run(args),
+        Command::Exact(args) => exact::run(args),
     }
 }

@@ -13,6 +13,7 @@ use serde_json::Value;
 
 use super::accuracy::Found;
 use super::cases::as_chat;
+use super::lists::{self, Lists};
 use super::out::{Out, Places};
 use crate::commands::score::{self, Column, Rows, Task, logps, rewards};
 use crate::common::{self, DeviceName, Failure, Interrupted};
@@ -24,7 +25,8 @@ use crate::runs;
 /// A pair is right if the chosen answer has the larger reward; a tie counts one half. The reward of a
 /// causal language model is log pi(y|x) - log pi_ref(y|x), summed over the answer, with --reference,
 /// else the mean log-probability per token (SimPO's). RewardBench's subsets are put together to its
-/// sections and its score; of other files each value of a column is a row.
+/// sections and its score; of other files each value of a column is a row. Rows whose chosen and rejected
+/// are lists of texts are RewardBench 2's: the best right answer must have the highest reward of all.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Pairs in any format that the command score reads, perhaps with a column of subsets
@@ -107,9 +109,22 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
             );
         }
     }
+    if lists::holds(&args.data)? {
+        return of_lists(args, kind, out.as_ref(), &device);
+    }
     let (pairs, labels, report) = read(args)?;
     let scores = scores(args, kind, &pairs, report.clone(), &device)?;
     let found = Found::new(&pairs, labels, scores)?;
+    let notes = notes(args, kind);
+    let places = Places {
+        out: out.as_ref(),
+        json: args.json,
+    };
+    found.show(&notes, &report, &pairs, places)
+}
+
+/// Model and reward in words.
+fn notes(args: &Args, kind: Architecture) -> [String; 2] {
     let reward = match (kind, &args.reference) {
         (Architecture::Decoder, Some(reference)) => format!(
             "log pi(y|x) - log pi_ref(y|x), summed over the answer; reference `{}`",
@@ -120,15 +135,47 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         }
         _ => "the reward model's score".to_owned(),
     };
-    let notes = [
+    [
         format!("model: `{}`", args.model.display()),
         format!("reward: {reward}"),
+    ]
+}
+
+/// Rows with lists of right and wrong answers.
+fn of_lists(
+    args: &Args,
+    kind: Architecture,
+    out: Option<&Out>,
+    device: &Device,
+) -> Result<(), Failure> {
+    let for_pairs = [
+        ("--by", args.by.is_some()),
+        ("--format", args.format.is_some()),
+        ("--hh-turns", args.hh_turns != HhTurns::LastTurnOnly),
+        ("--on-bad-row", args.on_bad_row != OnBadRow::Fail),
     ];
+    if let Some((name, _)) = for_pairs.into_iter().find(|(_, given)| *given) {
+        let data = args.data.display();
+        return Err(
+            format!("{name}: is for pairs, and {data} has lists of answers: leave it out").into(),
+        );
+    }
+    let lists = Lists {
+        data: &args.data,
+        model: &args.model,
+        reference: args.reference.as_deref(),
+        kind,
+        label: args.label.as_ref(),
+        first: args.first,
+        max_length: args.max_length,
+        as_chat: args.as_chat,
+        rendering: args.render.rendering(),
+    };
     let places = Places {
-        out: out.as_ref(),
+        out,
         json: args.json,
     };
-    found.show(&notes, &report, &pairs, places)
+    lists.run(&notes(args, kind), device, places)
 }
 
 fn read(args: &Args) -> Result<(Vec<PreferencePair>, Option<Labels>, ReadReport), Failure> {

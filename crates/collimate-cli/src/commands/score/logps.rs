@@ -1,5 +1,6 @@
 //! Log-probabilities under a causal language model.
 
+use std::ops::ControlFlow;
 use std::path::Path;
 
 use collimate::data::TokenizedExample;
@@ -25,7 +26,7 @@ pub(crate) fn columns(dir: &Path, task: &Task, device: &Device) -> Result<Vec<Co
                 .encode_examples(rows, length, Task::TRUNCATION)?;
             task.tell(&cut, length);
             let groups: Vec<_> = ids.iter().map(single).collect();
-            let (logps, tokens) = score(&model, &groups, task)?;
+            let (logps, tokens) = score(&model, &groups, &|| task.flow())?;
             Ok(vec![("logps", logps), ("tokens", tokens)])
         }
         Rows::Pairs(rows) => {
@@ -42,7 +43,7 @@ pub(crate) fn columns(dir: &Path, task: &Task, device: &Device) -> Result<Vec<Co
                     )
                 })
                 .collect();
-            let (logps, tokens) = score(&model, &groups, task)?;
+            let (logps, tokens) = score(&model, &groups, &|| task.flow())?;
             let part =
                 |values: &[Value], which| values.iter().skip(which).step_by(2).cloned().collect();
             Ok(vec![
@@ -55,22 +56,23 @@ pub(crate) fn columns(dir: &Path, task: &Task, device: &Device) -> Result<Vec<Co
     }
 }
 
-type Group<'a> = (&'a [u32], Vec<&'a [u32]>);
+/// A prompt and its completions.
+pub(crate) type Group<'a> = (&'a [u32], Vec<&'a [u32]>);
 
 fn single(example: &TokenizedExample) -> Group<'_> {
     (&example.prompt, vec![&example.completion])
 }
 
 /// Log-probability and token count of every completion, in order, until somebody asks to stop.
-fn score(
+pub(crate) fn score(
     model: &Llama,
     groups: &[Group<'_>],
-    task: &Task,
+    flow: &dyn Fn() -> ControlFlow<()>,
 ) -> Result<(Vec<Value>, Vec<Value>), Failure> {
     let mut meter = Progress::Auto.start("log-probabilities", 0, groups.len() as u64);
     let (mut logps, mut tokens) = (Vec::new(), Vec::new());
     let mut start = 0;
-    while start < groups.len() && task.flow().is_continue() {
+    while start < groups.len() && flow().is_continue() {
         let mut pack = Pack::new();
         let mut end = start;
         while end < groups.len() && (end == start || pack.tokens() < TOKENS_PER_PACK) {

@@ -2,18 +2,18 @@
 
 use std::path::PathBuf;
 
-use collimate::data::{ChatFallback, Format, OnBadRow, OnRewrittenPrompt};
+use collimate::data::{ChatFallback, Format, OnBadRow, OnRewrittenPrompt, RankedOptions};
 use collimate::judge::{PromptStyle, Rubric};
 use collimate::lm::LlamaConfig;
 use collimate::losses::PreferenceLoss;
-use collimate::recipes::self_rewarding::{PairSource, SelfRewardingConfig};
+use collimate::recipes::self_rewarding::{EftFrom, PairSource, SelfRewardingConfig};
 use collimate::recipes::{Adaptation, ResponseSampling};
 use collimate::train::TrainConfig;
 use collimate::world::WorldConfig;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::world::{self, SeedSizes};
+use super::world::{self, EftSource, SeedSizes};
 use crate::commands::rule::rules::Rule;
 use crate::common::{Failure, json_name};
 use crate::options::{Flag, Given, Inputs, Layered, MOST_TEXTS, Options, check_count};
@@ -49,6 +49,17 @@ pub(crate) struct Config {
     /// Graded answers to make judgements of: JSON lines of {prompt, completion, score} and, if there is
     /// one, {justification}; scores in the rubric's range (0 to 5).
     pub(crate) graded: Option<PathBuf>,
+    /// Ranked answers to make judgements of: OpenAssistant trees, or JSON lines of {prompt, responses,
+    /// ranks} (0 or 1 the best) or {prompt, responses, scores}. The baseline, fine-tuned on --ift, judges
+    /// them, and judgements whose order agrees with the ranks are learnt from.
+    pub(crate) ranked: Option<PathBuf>,
+    /// Held-out ranked answers that every model judges, in the same layouts; without a file a quarter of
+    /// --ranked is held out, by a hash of the prompt.
+    pub(crate) rank_test: Option<PathBuf>,
+    /// Lists and answers of --ranked and --rank-test that are used.
+    pub(crate) ranked_filter: RankedOptions,
+    /// Folder of a language model that judges the ranked answers in place of the baseline.
+    pub(crate) eft_judge: Option<PathBuf>,
     /// Examples of posing a task, in the same layouts; a model that can be asked by few shots needs none.
     pub(crate) task_examples: Option<PathBuf>,
     /// Prompts that the pool of known tasks begins with: one a line, jsonl rows with `prompt` or
@@ -85,6 +96,9 @@ pub(crate) struct Config {
     pub(crate) pretrain_texts: usize,
     /// Training of the decoder from scratch on these texts.
     pub(crate) pretrain: TrainConfig,
+    /// Source of the judgements that are made of the synthetic world: the annotator's ranks, with the noise
+    /// of the annotator in them, or the true reward that also measures the models.
+    pub(crate) eft_source: EftSource,
     /// Sizes of the seed data made of the synthetic world.
     pub(crate) seed_data: SeedSizes,
     /// The synthetic world, where no model is given.
@@ -104,6 +118,10 @@ impl Default for Config {
             ift: None,
             eft: None,
             graded: None,
+            ranked: None,
+            rank_test: None,
+            ranked_filter: RankedOptions::default(),
+            eft_judge: None,
             task_examples: None,
             seed_prompts: None,
             judge_test: None,
@@ -120,6 +138,7 @@ impl Default for Config {
             recipe,
             pretrain_texts: 0,
             pretrain: defaults::pretrain(),
+            eft_source: EftSource::default(),
             seed_data: SeedSizes::default(),
             world: WorldConfig::default(),
             llama: LlamaConfig::default(),
@@ -155,6 +174,7 @@ impl Config {
         recipe.judge.style = PromptStyle::Text;
         recipe.judge.batch = 512;
         recipe.judge.sampling.max_new_tokens = 16;
+        recipe.eft.from = EftFrom::RankMap;
         recipe.compare = vec![PairSource::ImplicitReward, PairSource::Evaluator];
         Ok(Self {
             test_prompts: 400,
@@ -171,6 +191,8 @@ impl Config {
             &self.ift,
             &self.eft,
             &self.graded,
+            &self.ranked,
+            &self.rank_test,
             &self.task_examples,
             &self.seed_prompts,
             &self.judge_test,
@@ -230,7 +252,10 @@ impl Layered for SelfRewarding {
     fn inputs(config: &Config) -> Inputs<'_> {
         Inputs {
             files: config.files().collect(),
-            models: config.model.iter().chain(&config.evaluator).collect(),
+            models: [&config.model, &config.evaluator, &config.eft_judge]
+                .into_iter()
+                .flatten()
+                .collect(),
         }
     }
 
@@ -246,6 +271,12 @@ fn flags() -> Vec<Flag<Config>> {
         Flag::of("ift", "FILE", &["ift"]),
         Flag::of("eft", "FILE", &["eft"]),
         Flag::of("graded", "FILE", &["graded"]),
+        Flag::of("ranked", "FILE", &["ranked"]),
+        Flag::of("rank-test", "FILE", &["rank_test"]).rare(),
+        Flag::of("eft-judge", "DIR", &["eft_judge"]).rare(),
+        Flag::of("eft-from", "SOURCE", &["recipe.eft.from"]).rare(),
+        Flag::of("eft-order", "RULE", &["recipe.eft.order"]).rare(),
+        Flag::of("eft-source", "SOURCE", &["eft_source"]).rare(),
         Flag::of("task-examples", "FILE", &["task_examples"]).rare(),
         Flag::of("seed-prompts", "FILE", &["seed_prompts"]),
         Flag::of("judge-test", "FILE", &["judge_test"]).rare(),
@@ -334,32 +365,53 @@ fn flags() -> Vec<Flag<Config>> {
     ]
 }
 
-fn check(config: &Config, given: &Given) -> Result<(), Failure> {
+fn check(config: &Config, typed: &Given) -> Result<(), Failure> {
     check_count("test_prompts", config.test_prompts, 1..=MOST_TEXTS)?;
     check_count("pretrain_texts", config.pretrain_texts, 0..=MOST_TEXTS)?;
     let given = [
         ("ift", config.ift.is_some()),
         ("eft", config.eft.is_some()),
         ("graded", config.graded.is_some()),
+        ("ranked", config.ranked.is_some()),
+        ("rank_test", config.rank_test.is_some()),
+        (
+            "ranked_filter",
+            config.ranked_filter != RankedOptions::default(),
+        ),
+        ("eft_judge", config.eft_judge.is_some()),
         ("task_examples", config.task_examples.is_some()),
         ("seed_prompts", config.seed_prompts.is_some()),
         ("judge_test", config.judge_test.is_some()),
         ("evaluator", config.evaluator.is_some()),
         ("evaluator_rule", config.evaluator_rule.is_some()),
-        ("judge_style", given.typed("recipe.judge.style")),
-        ("on_bad_row", given.typed("on_bad_row")),
-        ("chat_fallback", given.typed("chat_fallback")),
-        ("chat_template", given.typed("chat_template")),
-        ("chat_template_kwargs", given.typed("chat_template_kwargs")),
-        ("template_date", given.typed("template_date")),
-        ("on_rewritten_prompt", given.typed("on_rewritten_prompt")),
+        ("judge_style", typed.typed("recipe.judge.style")),
+        ("on_bad_row", typed.typed("on_bad_row")),
+        ("chat_fallback", typed.typed("chat_fallback")),
+        ("chat_template", typed.typed("chat_template")),
+        ("chat_template_kwargs", typed.typed("chat_template_kwargs")),
+        ("template_date", typed.typed("template_date")),
+        ("on_rewritten_prompt", typed.typed("on_rewritten_prompt")),
     ];
     if config.model.is_none() {
         if let Some((name, _)) = given.into_iter().find(|(_, given)| *given) {
             return Err(format!("{name} needs --model: the world has its own").into());
         }
-        return config.seed_data.check(&config.world, config.test_prompts);
+        if config.eft_source == EftSource::Gold && given_eft(typed) {
+            return Err(
+                "recipe.eft is for ranked answers: leave it out, or set eft_source to ranks".into(),
+            );
+        }
+        let (sizes, source) = (&config.seed_data, config.eft_source);
+        let (other, name) = match source {
+            EftSource::Ranks => ("seed_data.judgements", "gold"),
+            EftSource::Gold => ("seed_data.ranked_lists", "ranks"),
+        };
+        if typed.typed(other) {
+            return Err(format!("{other} is for --eft-source {name}: leave it out").into());
+        }
+        return sizes.check(&config.world, config.test_prompts, source);
     }
+    check_ranked(config, typed)?;
     if config.evaluator.is_some() && config.evaluator_rule.is_some() {
         return Err("evaluator and evaluator_rule: give one of them".into());
     }
@@ -384,6 +436,7 @@ fn check(config: &Config, given: &Given) -> Result<(), Failure> {
     let of_world = [
         ("world", config.world != default.world),
         ("llama", config.llama != default.llama),
+        ("eft_source", typed.typed("eft_source")),
         ("seed_data", config.seed_data != default.seed_data),
         ("pretrain", config.pretrain != default.pretrain),
         (
@@ -397,5 +450,38 @@ fn check(config: &Config, given: &Given) -> Result<(), Failure> {
         )
         .into()),
         None => Ok(()),
+    }
+}
+
+/// True if an option of judgements of ranked answers is given.
+fn given_eft(given: &Given) -> bool {
+    let names = ["from", "order", "thin"];
+    names
+        .iter()
+        .any(|name| given.typed(&format!("recipe.eft.{name}")))
+}
+
+/// Options of ranked answers of files.
+fn check_ranked(config: &Config, given: &Given) -> Result<(), Failure> {
+    let filter = &config.ranked_filter;
+    if filter.least < 2 {
+        let least = filter.least;
+        return Err(format!(
+            "ranked_filter.least is {least}: give 2 or more, as an order needs two answers"
+        )
+        .into());
+    }
+    if config.ranked.is_some() {
+        return Ok(());
+    }
+    if config.rank_test.is_none() && *filter != RankedOptions::default() {
+        return Err("ranked_filter needs --ranked or --rank-test".into());
+    }
+    if config.eft_judge.is_some() {
+        return Err("eft_judge needs --ranked: there is nothing to judge".into());
+    }
+    match given_eft(given) {
+        true => Err("recipe.eft needs --ranked: there is nothing to make judgements of".into()),
+        false => Ok(()),
     }
 }

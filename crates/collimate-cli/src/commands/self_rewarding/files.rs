@@ -1,11 +1,11 @@
 //! Seed data from files.
 
 use std::collections::{BTreeSet, HashSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use collimate::core::{Message, PreferencePair, Prompt, Role};
 use collimate::data::{
-    Input, ReadOptions, SftExample, not_used, read_pairs, read_sft, split_by_hash,
+    Input, RankedAnswers, ReadOptions, SftExample, not_used, read_pairs, read_sft, split_by_hash,
 };
 use collimate::judge::{Item, eft_example};
 use collimate::recipes::self_rewarding::SelfRewardingData;
@@ -72,10 +72,13 @@ pub(crate) fn data(
         Some(path) => pairs(path, config)?,
         None => Vec::new(),
     };
+    let (ranked, rank_test) = ranked(config)?;
     let mut eft = rows(&config.eft)?;
     eft.extend(graded);
     Ok(SelfRewardingData {
         eft,
+        ranked,
+        rank_test,
         tasks: rows(&config.task_examples)?,
         ift,
         seed_prompts,
@@ -123,6 +126,46 @@ fn held_out(rows: Vec<SftExample>) -> Result<(Vec<SftExample>, Vec<SftExample>),
     let rest = back(parts.pop());
     Ok((back(parts.pop()), rest))
 }
+
+/// Ranked answers to learn from and to measure on.
+fn ranked(config: &Config) -> Result<(Vec<RankedAnswers>, Vec<RankedAnswers>), Failure> {
+    let read = |path: &Option<PathBuf>| -> Result<Vec<RankedAnswers>, Failure> {
+        let Some(path) = path else {
+            return Ok(Vec::new());
+        };
+        let (lists, report) = Input::open(path)?.read_ranked(&config.ranked_filter)?;
+        if lists.is_empty() {
+            return Err(format!("{report}: no list is left: look at the reasons").into());
+        }
+        common::tell(&report.to_string());
+        Ok(lists)
+    };
+    let (ranked, test) = (read(&config.ranked)?, read(&config.rank_test)?);
+    let learnt: HashSet<&Prompt> = ranked.iter().map(|list| &list.prompt).collect();
+    let shared = test.iter().filter(|list| learnt.contains(&list.prompt));
+    if let (count @ 1.., Some(path)) = (shared.count(), &config.rank_test) {
+        return Err(format!(
+            "--rank-test {}: {count} lists have a prompt of --ranked: leave them out on one side",
+            path.display()
+        )
+        .into());
+    }
+    if config.rank_test.is_some() || ranked.is_empty() {
+        return Ok((ranked, test));
+    }
+    // By a hash of the prompt, as of demonstrations: no prompt is on both sides.
+    let prompts = ranked.iter().map(|list| list.prompt.clone());
+    let pairs = prompts.map(|prompt| PreferencePair::new(prompt, "", ""));
+    let parts = split_by_hash(pairs.collect(), &[RANK_TEST, 1.0 - RANK_TEST])?;
+    let held_out: HashSet<&Prompt> = parts[0].iter().map(|pair| &pair.prompt).collect();
+    let (test, learnt) = ranked
+        .into_iter()
+        .partition(|list| held_out.contains(&list.prompt));
+    Ok((learnt, test))
+}
+
+/// Share of the ranked lists that is held out, about that of the paper (531 of 2,161).
+const RANK_TEST: f64 = 0.25;
 
 /// Judgements in the rubric's form out of graded answers.
 fn graded(path: &Path, config: &Config) -> Result<Vec<SftExample>, Failure> {

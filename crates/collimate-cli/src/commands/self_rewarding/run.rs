@@ -2,19 +2,20 @@
 
 use std::path::Path;
 
-use collimate::core::{Completion, Prompt};
-use collimate::data::{ChatFallback, Truncation};
+use collimate::core::{Completion, Generator, Prompt};
+use collimate::data::{ChatFallback, TextTokenizer, Truncation};
 use collimate::judge::PromptStyle;
-use collimate::lm::{Llama, eos_token_ids};
+use collimate::lm::{Llama, TextGenerator, eos_token_ids};
 use collimate::nn::{Backbone, HfFolder};
 use collimate::recipes::AnswerScorer;
 use collimate::recipes::self_rewarding::{
     SelfRewardingConfig, SelfRewardingData, self_reward, write_report,
 };
-use collimate::train::TrainConfig;
+use collimate::train::{TrainConfig, model_hash};
 use collimate::world::World;
 
 use super::args::Config;
+use super::world::EftSource;
 use super::{files, world};
 use crate::commands::rule::rules;
 use crate::common::{self, Failure};
@@ -41,19 +42,30 @@ fn from_scratch(start: &Start<'_, Config>) -> Result<(), Failure> {
     let (length, seed) = (recipe.max_length, recipe.seed);
     let model = fresh_llama(&config.llama, &tokenizer, length, seed, start.device)?
         .with_recompute(start.args.gradient_checkpointing);
-    let mut data = world::data(&world, config.seed_data, config.test_prompts, recipe)?;
+    let source = config.eft_source;
+    let sizes = (config.seed_data, source);
+    let mut data = world::data(&world, sizes, config.test_prompts, recipe)?;
+    let (judged, how) = match source {
+        EftSource::Gold => (data.eft.len(), "judged by the gold reward"),
+        EftSource::Ranks => (
+            data.ranked.iter().map(|list| list.answers.len()).sum(),
+            "ranked by the annotator",
+        ),
+    };
     let about = format!(
         "Data: the synthetic world (`docs/synthetic-world.md`). M0 is a Llama decoder from scratch \
          with {} parameters that has read {} plain texts. Its seed data are {} demonstrations, {} \
-         answers judged by the gold reward, and {} lists of tasks that go on with another one. The \
-         models answer {} held-out prompts, and judge {} held-out pairs.",
+         answers {how}, and {} lists of tasks that go on with another one. The models answer {} \
+         held-out prompts, and judge {} held-out pairs and {} held-out lists, whose true order is that of \
+         the gold reward.",
         model.num_parameters(),
         config.pretrain_texts,
         data.ift.len(),
-        data.eft.len(),
+        judged,
         data.tasks.len(),
         data.prompts.len(),
         data.judge_test.len(),
+        data.rank_test.len(),
     );
     let mut job = start.open(tokenizer, length)?.about(about);
     let texts = runs::plain_texts(&world, config.pretrain_texts, seed);
@@ -116,6 +128,13 @@ fn from_folder(start: &Start<'_, Config>, dir: &Path) -> Result<(), Failure> {
         None => None,
     };
     let rule = config.evaluator_rule.map(rules::scorer);
+    let judge = match &config.eft_judge {
+        Some(dir) => Some(eft_judge(config, dir, start)?),
+        None => None,
+    };
+    data.eft_judge = judge
+        .as_ref()
+        .map(|(name, judge)| -> (&str, &dyn Generator) { (name, judge) });
     data.evaluator = match (&scorer, &rule) {
         (Some(scorer), _) => Some(AnswerScorer {
             name: "the reward model of --evaluator".to_owned(),
@@ -128,18 +147,35 @@ fn from_folder(start: &Start<'_, Config>, dir: &Path) -> Result<(), Failure> {
         (None, None) => None,
     };
     let about = format!(
-        "M0: `{}`. Seed data: {} demonstrations, {} judgements, {} examples of posing tasks, {} \
-         known tasks. The models answer {} held-out prompts, and judge {} held-out pairs.",
+        "M0: `{}`. Seed data: {} demonstrations, {} judgements, {} lists of ranked answers, {} examples \
+         of posing tasks, {} known tasks. The models answer {} held-out prompts, and judge {} held-out \
+         pairs and {} held-out lists.",
         dir.display(),
         data.ift.len(),
         data.eft.len(),
+        data.ranked.len(),
         data.tasks.len(),
         data.seed_prompts.len(),
         data.prompts.len(),
         data.judge_test.len(),
+        data.rank_test.len(),
     );
     let mut job = start.open(tokenizer, recipe.max_length)?.about(about);
     run_loop(&mut job, recipe, &model, &data)
+}
+
+/// The language model that judges ranked answers, with the chat template of its own folder, and a name
+/// that changes with its weights.
+fn eft_judge(
+    config: &Config,
+    dir: &Path,
+    start: &Start<'_, Config>,
+) -> Result<(String, TextGenerator<Llama>), Failure> {
+    common::check_writer("--eft-judge", dir)?;
+    let tokenizer = TextTokenizer::from_folder(dir)?.with_chat_fallback(config.chat_fallback);
+    let model = Llama::load(dir, start.device)?;
+    let name = format!("{} ({})", dir.display(), model_hash(&model));
+    Ok((name, TextGenerator::new(model, tokenizer).with_eos_of(dir)?))
 }
 
 fn run_loop(

@@ -1,8 +1,7 @@
 //! The synthetic world as a school for judges: demonstrations, judgements, and tasks to pose.
 
 use collimate::core::{Key, PreferencePair, Prompt, Purpose};
-use collimate::data::SftExample;
-use collimate::data::split_by_fraction;
+use collimate::data::{RankedAnswers, SftExample, split_by_fraction};
 use collimate::judge::{
     Item, Numbers, PromptStyle, Rubric, ScoreFormat, ScoreRange, Template, TemplateKind,
     eft_example,
@@ -21,14 +20,29 @@ pub(crate) const WORDS: [&str; 8] = [
     "\n", "judge", "answer", "content", "tone", "form", "Score:", "tasks",
 ];
 
+/// Source of the judgements that M1 learns to judge from.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum EftSource {
+    /// Answers that the annotator has ranked, with the annotator's mistakes.
+    #[default]
+    Ranks,
+    /// The true reward, without noise: the reward that also measures the models.
+    Gold,
+}
+
 /// How many examples of each kind M1 is fine-tuned on.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct SeedSizes {
     /// Share of the training pairs whose chosen answers are demonstrations.
     pub(crate) demonstrations: f64,
-    /// Judged answers.
+    /// Answers that the true reward judges, where it is the source of judgements.
     pub(crate) judgements: usize,
+    /// Lists that the annotator ranks, where ranks are the source of judgements.
+    pub(crate) ranked_lists: usize,
+    /// Answers in a list that the annotator ranks, and in a list that models judge, 2 to 12.
+    pub(crate) ranked_answers: usize,
     /// Lists of tasks that go on with a new one.
     pub(crate) task_lists: usize,
     /// Pairs that every model judges.
@@ -40,6 +54,8 @@ impl Default for SeedSizes {
         Self {
             demonstrations: 0.3,
             judgements: 3_000,
+            ranked_lists: 3_000,
+            ranked_answers: 4,
             task_lists: 1_000,
             judge_test: 300,
         }
@@ -49,18 +65,28 @@ impl Default for SeedSizes {
 impl SeedSizes {
     /// # Errors
     /// More than the world has.
-    pub(crate) fn check(&self, world: &WorldConfig, prompts: usize) -> Result<(), Failure> {
+    pub(crate) fn check(
+        &self,
+        world: &WorldConfig,
+        prompts: usize,
+        source: EftSource,
+    ) -> Result<(), Failure> {
         let share = self.demonstrations;
         if !(share > 0.0 && share < 1.0) {
             return Err(format!("seed_data.demonstrations is {share}: between 0 and 1").into());
         }
         check_count("seed_data.task_lists", self.task_lists, 0..=MOST_TEXTS)?;
-        let rest = 2.0 * (1.0 - share) * world.pairs as f64;
-        if self.judgements as f64 > rest {
-            let (n, rest) = (self.judgements, rest.floor());
+        let each = self.ranked_answers;
+        check_count("seed_data.ranked_answers", each, 2..=MOST_RANKED)?;
+        let prompts_left = ((1.0 - share) * world.pairs as f64).floor();
+        let (name, n, rest, what) = match source {
+            EftSource::Ranks => ("ranked_lists", self.ranked_lists, prompts_left, "prompts"),
+            EftSource::Gold => ("judgements", self.judgements, 2.0 * prompts_left, "answers"),
+        };
+        if n as f64 > rest {
             return Err(format!(
-                "seed_data.judgements is {n}: the world has {rest} answers beside the \
-                 demonstrations; give more world.pairs"
+                "seed_data.{name} is {n}: the world has {rest} {what} beside the demonstrations; give \
+                 more world.pairs"
             )
             .into());
         }
@@ -75,6 +101,9 @@ impl SeedSizes {
         Ok(())
     }
 }
+
+/// Most answers in a list that the annotator ranks.
+const MOST_RANKED: usize = 12;
 
 /// The judge's prompt in words of the world: 0 to 5 points, the last line `Score: n`.
 pub(crate) fn rubric() -> Result<Rubric, Failure> {
@@ -135,7 +164,7 @@ fn judgement(
 /// Seed data in the forms of the recipe, held-out pairs and prompts of a run.
 pub(crate) fn data(
     world: &World,
-    sizes: SeedSizes,
+    (sizes, source): (SeedSizes, EftSource),
     prompts: usize,
     recipe: &SelfRewardingConfig,
 ) -> Result<SelfRewardingData<'static>, Failure> {
@@ -151,28 +180,70 @@ pub(crate) fn data(
     let both = rest
         .iter()
         .flat_map(|pair| [&pair.chosen, &pair.rejected].map(|answer| (&pair.prompt, answer)));
-    let eft = both
-        .take(sizes.judgements)
-        .map(|(prompt, answer)| judgement(world, recipe, prompt, &answer.text))
-        .collect::<Result<Vec<_>, _>>()?;
+    let each = sizes.ranked_answers;
+    let (mut eft, mut ranked) = (Vec::new(), Vec::new());
+    match source {
+        EftSource::Gold => {
+            let judged = both.take(sizes.judgements);
+            eft = judged
+                .map(|(prompt, answer)| judgement(world, recipe, prompt, &answer.text))
+                .collect::<Result<Vec<_>, _>>()?;
+        }
+        EftSource::Ranks => {
+            let lists = rest.iter().take(sizes.ranked_lists);
+            ranked = lists
+                .filter_map(|pair| by_annotator(world, &pair.prompt, each))
+                .collect();
+        }
+    }
     let validation = pairs(world.validation_pairs());
     let test = pairs(world.test_pairs());
     let known: Vec<String> = shown.iter().map(|pair| pair.prompt.to_plain()).collect();
+    let judge_test: Vec<PreferencePair> = test
+        .iter()
+        .skip(prompts)
+        .take(sizes.judge_test)
+        .cloned()
+        .collect();
+    // The same prompts in lists, in their true order.
+    let lists = judge_test.iter();
+    let rank_test = lists.filter_map(|pair| in_true_order(world, &pair.prompt, each));
     Ok(SelfRewardingData {
+        rank_test: rank_test.collect(),
+        ranked,
         ift: shown.iter().map(SftExample::from).collect(),
         eft,
         tasks: task_lists(&known, sizes.task_lists, recipe),
         seed_prompts: shown.iter().map(|pair| pair.prompt.clone()).collect(),
-        judge_test: test
-            .iter()
-            .skip(prompts)
-            .take(sizes.judge_test)
-            .cloned()
-            .collect(),
+        judge_test,
         held_out: validation.iter().map(SftExample::from).collect(),
         prompts: test.into_iter().take(prompts).map(|p| p.prompt).collect(),
         ..SelfRewardingData::default()
     })
+}
+
+/// Answers to a prompt as the annotator ranks them.
+fn by_annotator(world: &World, prompt: &Prompt, count: usize) -> Option<RankedAnswers> {
+    let list = world.ranked_answers(&prompt.to_plain(), count)?;
+    let merits = list.ranks.iter().map(|&rank| -(rank as f64));
+    Some(best_first(prompt, list.answers, merits.collect()))
+}
+
+/// Answers to a prompt with their gold rewards.
+fn in_true_order(world: &World, prompt: &Prompt, count: usize) -> Option<RankedAnswers> {
+    let list = world.ranked_answers(&prompt.to_plain(), count)?;
+    Some(best_first(prompt, list.answers, list.gold))
+}
+
+fn best_first(prompt: &Prompt, answers: Vec<String>, merits: Vec<f64>) -> RankedAnswers {
+    let mut list: Vec<(String, f64)> = answers.into_iter().zip(merits).collect();
+    list.sort_by(|a, b| b.1.total_cmp(&a.1));
+    let (answers, merits) = list.into_iter().unzip();
+    RankedAnswers {
+        prompt: prompt.clone(),
+        answers,
+        merits,
+    }
 }
 
 /// Lists of known tasks that go on with another one.

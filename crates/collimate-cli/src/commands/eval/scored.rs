@@ -1,0 +1,162 @@
+//! Questions that a model gets right or wrong, alone or beside another model, shown and kept.
+
+use collimate::eval::{Bootstrap, Groups, Interval};
+use serde_json::{Map, Value, json};
+
+use super::out::Places;
+use super::stats::key;
+use super::table::{Table, interval, number};
+use crate::common::Failure;
+use crate::templates::TEMPLATES;
+
+/// A measure by its name: 1 for each question that a model gets right, else 0.
+pub(crate) struct Measure {
+    pub(crate) name: &'static str,
+    /// What it is, in words.
+    pub(crate) title: &'static str,
+    pub(crate) right: Vec<f64>,
+    /// The same of the other model.
+    pub(crate) against: Option<Vec<f64>>,
+}
+
+/// What is told beside the numbers.
+pub(crate) struct About {
+    pub(crate) title: &'static str,
+    /// Names of the model and of the other one.
+    pub(crate) models: Vec<String>,
+    pub(crate) notes: Vec<String>,
+    pub(crate) input: Value,
+    /// Parts of the questions, in order.
+    pub(crate) categories: Vec<Option<String>>,
+}
+
+/// Shares of right answers, their intervals, and the paired difference of two models.
+pub(crate) fn show(
+    about: &About,
+    measures: &[Measure],
+    rows: impl Iterator<Item = Value>,
+    file: &str,
+    places: Places<'_>,
+) -> Result<(), Failure> {
+    let mean = |values: &[f64]| Bootstrap::default().mean(values, Groups::Items, key());
+    let header = ["", "questions", "right", "accuracy", "95 %"];
+    let mut tables = Vec::new();
+    let mut summary = Map::new();
+    for (side, model) in about.models.iter().enumerate() {
+        let title = if about.models.len() == 1 {
+            "Accuracy"
+        } else {
+            model
+        };
+        let mut table = Table::new(title, header);
+        let mut found = Map::new();
+        for measure in measures {
+            let right = if side == 0 {
+                Some(&measure.right)
+            } else {
+                measure.against.as_ref()
+            };
+            let Some(right) = right else {
+                continue;
+            };
+            let whole = mean(right)?;
+            table.row(row(measure.title, right, whole));
+            let by = by_category(&about.categories, right)?;
+            if by.len() > 1 && measure.name == "accuracy" {
+                for (name, part, ends) in &by {
+                    table.row(row(name, part, *ends));
+                }
+            }
+            let parts = by.iter().map(|(name, part, ends)| {
+                json!({"name": name, "questions": part.len(), "interval": ends})
+            });
+            let parts: Vec<Value> = parts.collect();
+            found.insert(
+                measure.name.to_owned(),
+                json!({
+                    "estimate": whole.estimate, "interval": whole, "questions": right.len(),
+                    "right": right.iter().sum::<f64>(), "by": parts,
+                }),
+            );
+        }
+        let name = if side == 0 { "model" } else { "against" };
+        summary.insert(name.to_owned(), Value::Object(found));
+        tables.push(table);
+    }
+    if about.models.len() == 2 {
+        let mut table = Table::new(
+            "Model minus --against, on the same questions",
+            ["", "difference", "95 %"],
+        );
+        let mut found = Map::new();
+        for measure in measures {
+            let Some(other) = &measure.against else {
+                continue;
+            };
+            let key = key();
+            let difference = Bootstrap::default().paired_difference(
+                &measure.right,
+                other,
+                Groups::Items,
+                key,
+            )?;
+            table.row(vec![
+                measure.title.to_owned(),
+                format!("{:+.3}", difference.estimate),
+                interval(Some(difference)),
+            ]);
+            found.insert(measure.name.to_owned(), json!(difference));
+        }
+        summary.insert("difference".to_owned(), Value::Object(found));
+        tables.push(table);
+    }
+    summary.insert("models".to_owned(), json!(about.models));
+    summary.insert("input".to_owned(), about.input.clone());
+    summary.insert("notes".to_owned(), json!(about.notes));
+    let mut text = String::new();
+    for table in &tables {
+        text += &table.text();
+        text.push('\n');
+    }
+    text.extend(about.notes.iter().map(|note| format!("{note}\n")));
+    places.print(&text, &summary)?;
+    let Some(out) = places.out else {
+        return Ok(());
+    };
+    out.lines(file, rows)?;
+    let values = json!({"title": about.title, "notes": about.notes, "tables": tables});
+    let report = TEMPLATES.render("eval.md", &values, Vec::new())?;
+    out.finish(&report, &summary)
+}
+
+fn row(name: &str, right: &[f64], ends: Interval) -> Vec<String> {
+    vec![
+        name.to_owned(),
+        right.len().to_string(),
+        format!("{}", right.iter().sum::<f64>()),
+        number(Some(ends.estimate)),
+        interval(Some(ends)),
+    ]
+}
+
+type Part = (String, Vec<f64>, Interval);
+
+/// The questions of each category, in the order of the file; none where no question has one.
+fn by_category(categories: &[Option<String>], right: &[f64]) -> Result<Vec<Part>, Failure> {
+    if categories.iter().all(Option::is_none) {
+        return Ok(Vec::new());
+    }
+    let mut parts: Vec<(String, Vec<f64>)> = Vec::new();
+    for (category, &right) in categories.iter().zip(right) {
+        let name = category.as_deref().unwrap_or("(none)");
+        match parts.iter_mut().find(|(part, _)| part == name) {
+            Some((_, part)) => part.push(right),
+            None => parts.push((name.to_owned(), vec![right])),
+        }
+    }
+    let parts = parts.into_iter().map(|(name, part)| {
+        let ends = Bootstrap::default().mean(&part, Groups::Items, key())?;
+        Ok((name, part, ends))
+    });
+    parts.collect()
+}
