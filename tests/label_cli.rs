@@ -318,7 +318,7 @@ fn bad_options_are_refused_on_one_line() {
     refused(
         folder,
         &["--from", "broken.jsonl"],
-        "broken.jsonl, line 2: ",
+        "broken.jsonl:2: prompt is neither a text nor a list",
     );
 }
 
