@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::config::RetrainFrom;
 use super::loops::{Audit, Evolved, LoopInputs, PROBABILITIES};
 use super::outcome::{LoopReport, PoolReport, SelfLabel};
-use super::recipe::Recipe;
+use super::recipe::{Heads, Recipe};
 use super::session::{Lesson, Session};
 use crate::RecipeError;
 
@@ -47,8 +47,9 @@ pub(crate) fn run<B: HfReward>(
             noise: config.noise,
             ..Lesson::plain(inputs.trained_on.to_vec(), inputs.seed_length())
         };
-        let stage =
-            session.train_unwatched(&named(format!("teacher{index}")), inputs.start, lesson)?;
+        let name = named(format!("teacher{index}"));
+        let start = start_of(session, inputs, &name);
+        let stage = session.train_unwatched(&name, &start, lesson)?;
         teachers.push(stage);
     }
     let mut seconds = started.elapsed().as_secs_f64();
@@ -98,7 +99,8 @@ pub(crate) fn run<B: HfReward>(
                 ..Lesson::plain(pairs.clone(), length)
             };
             let name = named(format!("round{round}-student{index}"));
-            let stage = session.train(&name, inputs.start, lesson)?;
+            let start = start_of(session, inputs, &name);
+            let stage = session.train(&name, &start, lesson)?;
             seconds += stage.seconds;
             students.push(stage.model);
             report.get_or_insert((stage.validation, stage.gap, stage.steps));
@@ -145,6 +147,22 @@ pub(crate) fn run<B: HfReward>(
         evolved.kept.push(kept);
     }
     Ok(evolved)
+}
+
+/// The model that a member of the ensemble starts from.
+fn start_of<B: HfReward>(
+    session: &Session<'_>,
+    inputs: &LoopInputs<'_, B>,
+    stage: &str,
+) -> RewardModel<B> {
+    let start = inputs.start.clone();
+    match session.config.ensemble.heads {
+        Heads::Same => start,
+        Heads::Fresh => {
+            let pooling = start.pooling();
+            RewardModel::with_fresh_head(start.backbone, pooling, session.key(stage))
+        }
+    }
 }
 
 /// The teachers' mean score gap of each pair as a probability: σ(s · o / mean |o|).

@@ -36,7 +36,7 @@ pub use outcome::{
     AskNext, CrossFitReport, EvolvedReward, LoopReport, ModelReport, ModelTest, PoolReport,
     SeedAgreement, SelfLabel, SerOutcome, Significance, Steps, TrainedReward, TriedLength,
 };
-pub use recipe::{EnsembleConfig, LoopStatus, Recipe, SeedSteps};
+pub use recipe::{EnsembleConfig, Heads, LoopStatus, Recipe, SeedSteps};
 pub use report::{ReportNotes, write_report, write_report_with};
 pub use round::{RoundData, SerRound, evolve_round};
 pub use summary::summary;

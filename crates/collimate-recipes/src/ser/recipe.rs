@@ -48,6 +48,19 @@ pub enum SeedSteps {
     Epochs,
 }
 
+/// Reward head that the models of an ensemble start from.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum Heads {
+    /// The head of the model that the run starts with.
+    #[default]
+    Same,
+    /// A head of its own for each model, drawn at random: more variety, for a start without a trained
+    /// head.
+    Fresh,
+}
+
 /// Options of the recipe `noisy_ensemble`.
 ///
 /// | field | default | range |
@@ -57,6 +70,7 @@ pub enum SeedSteps {
 /// | `rounds` | 2 | 1 to 20 |
 /// | `noise` | 0.3 | [0, 1) |
 /// | `sharpness` | 1.2 | above 0 |
+/// | `heads` | `same` | see [`Heads`] |
 ///
 /// The default is the lean form. The full form has 3 students and 3 rounds.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -76,6 +90,8 @@ pub struct EnsembleConfig {
     /// Sharpness s of the soft labels σ(s · o / mean |o|), where o is the mean score gap of the
     /// teachers, above 0.
     pub sharpness: f64,
+    /// Reward head that seed models and students start from.
+    pub heads: Heads,
 }
 
 impl Default for EnsembleConfig {
@@ -86,6 +102,7 @@ impl Default for EnsembleConfig {
             rounds: 2,
             noise: 0.3,
             sharpness: 1.2,
+            heads: Heads::default(),
         }
     }
 }

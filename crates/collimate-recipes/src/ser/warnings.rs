@@ -3,6 +3,7 @@
 use collimate_status::{GainTest, LearningStatus};
 
 use super::outcome::{LoopReport, PoolReport};
+use super::recipe::Recipe;
 
 /// What a run without held-out pairs cannot say.
 pub(crate) const NOT_MEASURED: &str = "Without validation and test pairs no accuracy of the evolved \
@@ -51,7 +52,10 @@ fn assumptions(index: usize, labels: &PoolReport) -> Vec<String> {
             100.0 * accuracy
         ));
     }
-    if let Some(precision) = labels.label_precision.filter(|precision| *precision < 0.7) {
+    // Soft labels are kept whole: their probability says how sure they are.
+    let soft = labels.rule == Recipe::NoisyEnsemble.name();
+    let precision = labels.label_precision.filter(|precision| *precision < 0.7);
+    if let Some(precision) = precision.filter(|_| !soft) {
         warnings.push(format!(
             "Loop {index}: only {:.1} % of the kept self-labels are right. The paper's Assumption 2 \
              wants nearly all: raise the thresholds.",
