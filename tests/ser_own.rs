@@ -1,6 +1,8 @@
 //! `ser` on labels of one's own and a pool that nobody has labelled.
 
 mod common;
+#[path = "../crates/collimate-remote/tests/server/mod.rs"]
+mod server;
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -9,6 +11,7 @@ use std::path::{Path, PathBuf};
 use collimate::world::{World, WorldConfig, WorldPair};
 use common::{command, files, json, run, succeed, text, tiny_world, without_seconds, write_rows};
 use serde_json::{Value, json};
+use server::{Reply, Request, Server};
 
 /// A folder with `sft/`, a small model of the synthetic world, and the world's pairs as files:
 /// `labels.jsonl` (60), `pool.jsonl` (150), `prompts.jsonl` (40), `test.jsonl` (80).
@@ -454,7 +457,7 @@ fn refusals_are_one_line() {
         ),
         (
             &["--labelled", "labels.jsonl", "--model", base],
-            &["--labelled goes with --unlabelled"],
+            &["--labelled and --labelled-by go with --unlabelled"],
         ),
         (
             &["--unlabelled", "pool.jsonl", "--model", base],
@@ -585,6 +588,22 @@ fn refusals_are_one_line() {
             &["policy_source is for labels of your own"],
         ),
         (&["--responses", "1"], &["responses is 1: at least 2"]),
+        (
+            &["--labelled-by", base, "--model", base],
+            &["--labelled-by go with --unlabelled"],
+        ),
+        (
+            &[
+                "--labelled-by",
+                "http://127.0.0.1:9",
+                "--unlabelled",
+                "pool.jsonl",
+                "--model",
+                base,
+            ],
+            &["--labelled-by-model NAME"],
+        ),
+        (&["--label-count", "5"], &["label_count is 5: at least 20"]),
         (
             &["--pairs-per-prompt", "0"],
             &["pairs_per_prompt is 0: at least 1"],
@@ -768,4 +787,89 @@ fn an_encoder_learns_from_labels_of_ones_own() {
     let told = text(&succeed("ser", folder, &arguments).stderr);
     assert!(!told.contains("no policy is trained"), "{told}");
     assert!(folder.join("run/model/model.safetensors").exists());
+}
+
+/// A server that writes a good and a bad answer to each prompt, and as a judge likes the good one; to
+/// some pairs it says always the first, to others nothing that can be read.
+fn writes_and_judges(request: &Request) -> Reply {
+    let question = server::prompt(request);
+    let number = |text: &str| -> usize {
+        let (_, rest) = text.split_once("question ").unwrap();
+        rest.split(' ').next().unwrap().parse().unwrap()
+    };
+    let texts = match question.split_once("[The Start of Assistant A's Answer]") {
+        None => ["yes", "no"]
+            .map(|word| format!("{word} , {} .", number(&question)))
+            .to_vec(),
+        Some((_, answers)) => {
+            let first = answers.trim_start().starts_with("yes");
+            vec![match number(&question) % 10 {
+                7 => "[[A]]".to_owned(),
+                8 => "I would rather not say.".to_owned(),
+                _ if first => "The first one. [[A]]".to_owned(),
+                _ => "The second one. [[B]]".to_owned(),
+            }]
+        }
+    };
+    let choices: Vec<Value> = texts
+        .iter()
+        .enumerate()
+        .map(|(index, text)| {
+            let message = json!({"role": "assistant", "content": text});
+            json!({"index": index, "finish_reason": "stop", "message": message, "text": text})
+        })
+        .collect();
+    Reply::good(&json!({"choices": choices, "usage": {"prompt_tokens": 1, "completion_tokens": 1}}))
+}
+
+#[test]
+fn a_server_writes_the_pool_and_a_judge_labels_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let prompts: Vec<String> = (0..70)
+        .map(|i| json!({"prompt": format!("question {i} ?")}).to_string())
+        .collect();
+    write_rows(&folder.join("prompts.jsonl"), &prompts);
+    let server = Server::start(writes_and_judges);
+    let url = server.url();
+    let base = common::fixture("bert-mean").display().to_string();
+    let arguments = [
+        "--unlabelled",
+        "prompts.jsonl",
+        "--model",
+        &base,
+        "--max-length",
+        "32",
+        "--loops",
+        "1",
+        "--policy",
+        &url,
+        "--policy-model",
+        "writer",
+        "--labelled-by",
+        &url,
+        "--labelled-by-model",
+        "judge",
+        "--label-count",
+        "70",
+        "--out",
+        "run",
+    ];
+    let told = text(&succeed("ser", folder, &arguments).stderr);
+    let says = "Labels of the judge: 56 of 70 pairs, each judged in both orders (a tie, or another one in the \
+                other order: 7, not to be read: 7)";
+    assert!(told.contains(says), "{told}");
+    assert!(told.contains("Pool: 14 pairs without labels"), "{told}");
+    let labels = lines(&folder.join("run/judge-labels.jsonl"));
+    assert_eq!(labels.len(), 56);
+    assert!(
+        labels
+            .iter()
+            .all(|row| row["chosen"].as_str().unwrap().starts_with("yes"))
+    );
+    // What was asked is not asked again.
+    let asked = server.requests();
+    fs::remove_file(folder.join("run/report.md")).unwrap();
+    succeed("ser", folder, &["--resume", "--out", "run"]);
+    assert_eq!(server.requests(), asked);
 }

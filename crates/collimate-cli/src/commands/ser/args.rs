@@ -52,7 +52,7 @@ impl Layered for Ser {
     type Config = Config;
     const NAME: &'static str = "ser";
     const OWN: &'static str = "labelled";
-    const ALSO_OWN: &'static [&'static str] = &["data"];
+    const ALSO_OWN: &'static [&'static str] = &["unlabelled", "data"];
 
     fn for_world() -> Result<Config, Failure> {
         Ok(Config::of_world())
