@@ -78,7 +78,7 @@ impl Layered for Ser {
                     Ok(())
                 },
             ),
-            Flag::of("also", "LIST", &["ser.also"]),
+            Flag::of("also", "LIST", &["ser.also"]).rare(),
             Flag::switch(
                 "full",
                 &["ser.ensemble"],
@@ -195,7 +195,8 @@ impl Layered for Ser {
             Flag::of("policy-rewards", "LIST", &["policy_rewards"]).rare(),
             Flag::of("policy-in-loop", "ROUNDS", &["policy_in_loop"]).rare(),
         ]);
-        all.extend(policy::flags());
+        // No policy is trained unless --stop-after asks for it.
+        all.extend(policy::flags().into_iter().map(Flag::rare));
         all
     }
 

@@ -18,15 +18,15 @@ pub(super) fn flags() -> Vec<Flag<Config>> {
     let mut all = vec![
         Flag::of("labelled", "FILE", &["labelled"]),
         Flag::of("unlabelled", "FILE", &["unlabelled"]),
-        Flag::of("validation", "FILE", &["validation"]),
+        Flag::of("validation", "FILE", &["validation"]).rare(),
         Flag::of("policy", "DIR|URL", &["policy_source"]),
         Flag::of("policy-model", "NAME", &["policy_model"]).rare(),
         Flag::of("policy-key-env", "VAR", &["policy_key_env"]).rare(),
-        Flag::of("responses", "N", &["responses"]),
+        Flag::of("responses", "N", &["responses"]).rare(),
         Flag::of("labelled-by", "DIR|URL", &["labelled_by"]),
         Flag::of("labelled-by-model", "NAME", &["labelled_by_model"]).rare(),
         Flag::of("labelled-by-key-env", "VAR", &["labelled_by_key_env"]).rare(),
-        Flag::of("label-count", "N", &["label_count"]),
+        Flag::of("label-count", "N", &["label_count"]).rare(),
         Flag::of("pairs-per-prompt", "N", &["pairs_per_prompt"]).rare(),
     ];
     all.extend(flags::tested_inputs());
