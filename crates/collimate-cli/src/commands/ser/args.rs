@@ -245,7 +245,9 @@ impl Layered for Ser {
         let left_out = "fine-tuning, controls, the all-labels model and policies; a loop keeps a part of the \
                         rows only";
         let own = config.own();
-        let preview = own.preview(RowsOf::Pairs, vec![seed, loops], Some(left_out))?;
+        let labels = real::cross_fit(config, 0.7 * config.ser.seed_share);
+        let trainings = labels.into_iter().chain([seed, loops]);
+        let preview = own.preview(RowsOf::Pairs, trainings.collect(), Some(left_out))?;
         Some(Preview {
             writes: false,
             ..preview

@@ -1,7 +1,8 @@
 //! Options of a run on labels of the user's own and a pool that nobody has labelled.
 
 use collimate::core::Key;
-use collimate::recipes::ser::Control;
+use collimate::recipes::ser::{Control, Recipe, SeedSteps};
+use collimate::train::TrainConfig;
 
 use super::config::{Config, PolicyReward};
 use crate::common::{Failure, usage};
@@ -170,10 +171,11 @@ pub(super) fn preview(config: &Config) -> Option<Preview> {
     };
     let seed = training("seed", false, 1, 0);
     let loops = training("loops, all kept", true, config.ser.max_loops as u64, 1);
-    let left_out = "answers of a policy, labels of a judge, cross-fitting, controls and policies; a loop keeps a \
+    let left_out = "answers of a policy, labels of a judge, controls and policies; a loop keeps a \
                     part of the pool only";
     let own = config.own();
-    let preview = own.preview(RowsOf::Pairs, vec![seed, loops], Some(left_out))?;
+    let trainings = cross_fit(config, 1.0).into_iter().chain([seed, loops]);
+    let preview = own.preview(RowsOf::Pairs, trainings.collect(), Some(left_out))?;
     Some(Preview {
         writes: false,
         files: config.labelled.clone(),
@@ -187,6 +189,30 @@ pub(super) fn preview(config: &Config) -> Option<Preview> {
             },
         }),
         ..preview
+    })
+}
+
+/// The trainings in which labels are predicted by models that have not seen them; `share` of the rows are
+/// the labels.
+pub(super) fn cross_fit(config: &Config, share: f64) -> Option<Training> {
+    let ser = &config.ser;
+    let (lengths, passes) = match (ser.seed_steps, ser.recipe) {
+        // As many passes as the options say, then twice as many, up to sixteen times.
+        (SeedSteps::CrossFitted, _) => (5, 31.0),
+        (SeedSteps::Epochs, Recipe::Calibrated) => (1, 1.0),
+        _ => return None,
+    };
+    let folds = ser.folds as f64;
+    Some(Training {
+        name: "cross-fit, at most",
+        share: share * (1.0 - 1.0 / folds),
+        pool: false,
+        train: TrainConfig {
+            epochs: ser.train.epochs * passes / lengths as f64,
+            ..ser.train.clone()
+        },
+        times: lengths * ser.folds as u64,
+        passes: 0,
     })
 }
 
