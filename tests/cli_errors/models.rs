@@ -106,7 +106,8 @@ fn a_loss_that_is_not_a_number_stops_the_run() {
         "--max-length",
         "64",
     ];
-    let more = ["--simulate", "--out", "out"];
+    let more = ["--simulate", "--recipe", "paper", "--seed-steps", "epochs"];
+    let more = [&more[..], &["--out", "out"]].concat();
     let output = run("ser", folder, &[&arguments[..], &more].concat());
     let stderr = text(&output.stderr);
     assert!(!output.status.success(), "{stderr}");

@@ -105,10 +105,15 @@ fn a_loop_without_a_policy_is_refused() {
     let (folder, _) = workplace();
     let folder = folder.path();
     let rounds = ["--policy-in-loop", "1"];
+    let paper = ["--stop-after", "ppo", "--recipe", "paper"];
     for (more, says) in [
-        (&["--stop-after", "rm"][..], "--stop-after rm"),
-        (&["--policy-rewards", "gold"], "--policy-rewards"),
-        (&["--loops", "0"], "--loops"),
+        (&["--stop-after", "rm"][..], "--stop-after ppo"),
+        (&["--stop-after", "ppo"], "--recipe paper"),
+        (
+            &[&paper[..], &["--policy-rewards", "gold"]].concat(),
+            "--policy-rewards",
+        ),
+        (&[&paper[..], &["--loops", "0"]].concat(), "--loops"),
     ] {
         refused(
             "ser",
@@ -169,7 +174,7 @@ fn a_resumed_run_looks_for_its_files_where_it_was_started() {
     let (folder, model) = workplace();
     let out = folder.path().join("run");
     fs::create_dir(&out).unwrap();
-    let config = json!({"data": "elsewhere.jsonl", "model": model});
+    let config = json!({"data": "elsewhere.jsonl", "simulate": true, "model": model});
     fs::write(out.join("config.json"), config.to_string()).unwrap();
     let output = run("ser", folder.path(), &["--resume", "--out", "run"]);
     let stderr = text(&output.stderr);

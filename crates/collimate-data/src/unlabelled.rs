@@ -1,10 +1,10 @@
 //! Pairs of answers that nobody has labelled.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use collimate_core::{Completion, Key, PreferencePair, Prompt, Purpose};
 
-use crate::content::{keyed, secret, unordered_hash};
+use crate::content::{keyed, prompt_hash, secret, unordered_hash};
 use crate::read::Candidates;
 
 /// Two different answers to a prompt; their order says nothing.
@@ -73,6 +73,37 @@ impl UnlabelledPair {
             !is_known && is_new
         });
         (among, twice)
+    }
+
+    /// Draws `count` pairs by the key, or all if there are no more: as few of one prompt as possible. The
+    /// draw depends on what the pairs say, not on their order.
+    pub fn drawn(pairs: Vec<Self>, count: usize, key: Key) -> Vec<Self> {
+        let draw = secret(key, Purpose::Split);
+        let mut all: Vec<([u8; 32], Self)> = pairs
+            .into_iter()
+            .map(|pair| (keyed(&pair.content(), &draw), pair))
+            .collect();
+        all.sort_by_key(|(drawn, _)| *drawn);
+        let mut before: HashMap<[u8; 32], usize> = HashMap::new();
+        let mut ranked: Vec<(usize, Self)> = all
+            .into_iter()
+            .map(|(_, pair)| {
+                // Pairs without a prompt share none.
+                let of_prompt = match pair.prompt.is_empty() {
+                    true => 0,
+                    false => {
+                        let seen = before.entry(prompt_hash(&pair.prompt)).or_insert(0);
+                        *seen += 1;
+                        *seen - 1
+                    }
+                };
+                (of_prompt, pair)
+            })
+            .collect();
+        // A stable sort: the order of the draw stays within equal ranks.
+        ranked.sort_by_key(|(rank, _)| *rank);
+        ranked.truncate(count);
+        ranked.into_iter().map(|(_, pair)| pair).collect()
     }
 
     /// The answers as a pair whose order is no label, for code that takes pairs only.

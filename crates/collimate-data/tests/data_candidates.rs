@@ -368,6 +368,22 @@ fn known_and_repeated_pairs_leave_the_pool() {
 }
 
 #[test]
+fn a_draw_takes_few_pairs_of_a_prompt() {
+    // Two pairs of each of 20 prompts.
+    let all = shown(&pairs());
+    let draw = |pairs: Vec<UnlabelledPair>, n, seed| {
+        UnlabelledPair::drawn(pairs, n, Key::new(seed, "pool"))
+    };
+    let twenty = draw(all.clone(), 20, 0);
+    let prompts: std::collections::HashSet<&Prompt> = twenty.iter().map(|p| &p.prompt).collect();
+    assert_eq!(prompts.len(), 20);
+    let reversed: Vec<UnlabelledPair> = all.iter().rev().cloned().collect();
+    assert_eq!(draw(reversed, 20, 0), twenty);
+    assert_ne!(draw(all.clone(), 20, 1), twenty);
+    assert_eq!(draw(all, 99, 0).len(), 40);
+}
+
+#[test]
 fn votes_decide_and_an_even_vote_drops() {
     let yes = |i: usize| PreferencePair::new(format!("q{i}"), "a", "b");
     let no = |i: usize| PreferencePair::new(format!("q{i}"), "b", "a");

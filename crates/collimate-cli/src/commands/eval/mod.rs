@@ -20,7 +20,7 @@ mod show;
 mod stats;
 mod table;
 mod talks;
-mod watched;
+pub(crate) mod watched;
 
 use clap::Subcommand;
 

@@ -1,28 +1,26 @@
 //! A policy's answers to prompts that have none, as a stage of the run.
 
 use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use collimate::core::{Completion, Finish, GenerateError, Generator, Prompt, Purpose, Sampling};
-use collimate::data::{Candidates, ReadOptions, TextTokenizer, read_unlabelled};
+use collimate::core::{Completion, Finish, GenerateError, Prompt, Purpose, Sampling};
+use collimate::data::{Candidates, ReadOptions, read_unlabelled};
 use collimate::files::atomic_write;
-use collimate::lm::{FolderSampling, GenerationProgress, Llama, TextGenerator, Watch};
-use collimate::nn::HfFolder;
+use collimate::lm::{FolderSampling, GenerationProgress, Watch};
 use collimate::prelude::Device;
-#[cfg(feature = "remote")]
-use collimate::remote::{RemoteConfig, RemoteGenerator};
-use collimate::run::{StageState, hash_file};
+use collimate::run::StageState;
 use collimate::train::{Interrupt, Progress, hash_json};
 use rand::RngExt;
 use serde_json::json;
 
 use super::Run;
+use super::asked::is_url;
 use super::config::Config;
-use super::real::{is_url, pool_key};
+use super::real::pool_key;
+use crate::commands::eval::watched::Source;
 use crate::commands::generate::prompts::Asked;
 use crate::commands::generate::said;
 use crate::common::{Failure, Interrupted};
-use crate::runs::model_files;
 use crate::trl_rows::{Row, answer, asked, lines};
 
 /// The file of answers in the run folder.
@@ -42,11 +40,6 @@ pub(super) struct Writer {
     identity: String,
 }
 
-enum Source {
-    Folder(Box<TextGenerator<Llama>>),
-    Server(Box<dyn Generator>),
-}
-
 struct Stop<'a>(&'a Interrupt);
 
 impl Watch for Stop<'_> {
@@ -61,7 +54,8 @@ impl Watch for Stop<'_> {
 impl Writer {
     /// Opens what `--policy` names; nothing where no policy is named.
     pub(super) fn open(config: &Config, device: &Device) -> Result<Option<Self>, Failure> {
-        let Some(name) = &config.policy_source else {
+        let named = config.writer();
+        let Some((source, identity)) = named.open(config, device)? else {
             return Ok(None);
         };
         let base = Sampling {
@@ -70,25 +64,14 @@ impl Writer {
             max_new_tokens: MOST_TOKENS,
             ..Sampling::default()
         };
-        if is_url(name) {
-            return Ok(Some(Self {
-                source: Source::Server(server(config, name)?),
-                sampling: base,
-                identity: format!("{name} {:?}", config.policy_model),
-            }));
-        }
-        let dir = Path::new(name);
-        let files = model_files(dir);
-        let hashes = files.iter().map(|path| hash_file(path));
-        let hashes = hashes.collect::<Result<Vec<String>, _>>()?;
-        let sampling = FolderSampling::read(dir, &base)?.sampling;
-        let tokenizer = TextTokenizer::from_folder(dir)?.with_chat_fallback(config.chat_fallback);
-        let model = Llama::load(dir, device)?;
-        let generator = TextGenerator::new(model, tokenizer).with_eos_of(dir)?;
+        let sampling = match named.source.filter(|name| !is_url(name)) {
+            Some(dir) => FolderSampling::read(dir.as_ref(), &base)?.sampling,
+            None => base,
+        };
         Ok(Some(Self {
-            source: Source::Folder(Box::new(generator)),
+            source,
             sampling,
-            identity: hash_json(&(hashes, config.chat_fallback)),
+            identity,
         }))
     }
 
@@ -106,28 +89,6 @@ impl Writer {
             }
             Source::Server(server) => server.generate(prompts, &self.sampling),
         }
-    }
-}
-
-#[cfg(not(feature = "remote"))]
-fn server(_: &Config, _: &str) -> Result<Box<dyn Generator>, Failure> {
-    Err(
-        "--policy URL: this program was built without servers: build it with --features remote"
-            .into(),
-    )
-}
-
-#[cfg(feature = "remote")]
-fn server(config: &Config, url: &str) -> Result<Box<dyn Generator>, Failure> {
-    let config = RemoteConfig {
-        base_url: url.to_owned(),
-        model: config.policy_model.clone().unwrap_or_default(),
-        api_key_env: config.policy_key_env.clone(),
-        ..RemoteConfig::default()
-    };
-    match RemoteGenerator::new(&config) {
-        Ok(server) => Ok(Box::new(server)),
-        Err(error) => Err(format!("the policy's server: {error}").into()),
     }
 }
 

@@ -52,7 +52,7 @@ impl Layered for Ser {
     type Config = Config;
     const NAME: &'static str = "ser";
     const OWN: &'static str = "labelled";
-    const ALSO_OWN: &'static [&'static str] = &["data"];
+    const ALSO_OWN: &'static [&'static str] = &["unlabelled", "data"];
 
     fn for_world() -> Result<Config, Failure> {
         Ok(Config::of_world())
@@ -78,7 +78,7 @@ impl Layered for Ser {
                     Ok(())
                 },
             ),
-            Flag::of("also", "LIST", &["ser.also"]),
+            Flag::of("also", "LIST", &["ser.also"]).rare(),
             Flag::switch(
                 "full",
                 &["ser.ensemble"],
@@ -195,7 +195,8 @@ impl Layered for Ser {
             Flag::of("policy-rewards", "LIST", &["policy_rewards"]).rare(),
             Flag::of("policy-in-loop", "ROUNDS", &["policy_in_loop"]).rare(),
         ]);
-        all.extend(policy::flags());
+        // No policy is trained unless --stop-after asks for it.
+        all.extend(policy::flags().into_iter().map(Flag::rare));
         all
     }
 
@@ -244,7 +245,9 @@ impl Layered for Ser {
         let left_out = "fine-tuning, controls, the all-labels model and policies; a loop keeps a part of the \
                         rows only";
         let own = config.own();
-        let preview = own.preview(RowsOf::Pairs, vec![seed, loops], Some(left_out))?;
+        let labels = real::cross_fit(config, 0.7 * config.ser.seed_share);
+        let trainings = labels.into_iter().chain([seed, loops]);
+        let preview = own.preview(RowsOf::Pairs, trainings.collect(), Some(left_out))?;
         Some(Preview {
             writes: false,
             ..preview

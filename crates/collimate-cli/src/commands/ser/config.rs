@@ -71,6 +71,16 @@ pub(crate) struct Config {
     pub(crate) validation: Vec<PathBuf>,
     /// Use a share of the labels of `data` and hide the others, to find out what SER would bring.
     pub(crate) simulate: bool,
+    /// Judge that labels pairs of the pool, in place of people or beside them: the folder of a language
+    /// model, or the base URL of an OpenAI-compatible server.
+    pub(crate) labelled_by: Option<String>,
+    /// Name of the judge's model on its server.
+    pub(crate) labelled_by_model: Option<String>,
+    /// Name of the environment variable that holds the key of the judge's server; without it no key is
+    /// sent.
+    pub(crate) labelled_by_key_env: Option<String>,
+    /// Number of pairs that the judge is asked about, each in both orders, at least 20.
+    pub(crate) label_count: usize,
     /// Largest number of pairs that the answers to one prompt of the pool give, at least 1.
     pub(crate) pairs_per_prompt: usize,
     /// Writer of the answers to prompts alone: the folder of a language model, or the base URL of an
@@ -145,6 +155,10 @@ impl Default for Config {
             test: Vec::new(),
             validation: Vec::new(),
             simulate: false,
+            labelled_by: None,
+            labelled_by_model: None,
+            labelled_by_key_env: None,
+            label_count: 200,
             pairs_per_prompt: 3,
             policy_source: None,
             policy_model: None,
@@ -220,9 +234,11 @@ impl Config {
 impl OnData for Config {
     fn own(&self) -> Own<'_> {
         Own {
-            data: match self.is_real() {
-                true => &self.labelled,
-                false => &self.data,
+            data: match (self.is_real(), self.labelled.is_empty()) {
+                (false, _) => &self.data,
+                (true, false) => &self.labelled,
+                // A judge labels them.
+                (true, true) => &self.unlabelled,
             },
             test: &self.test,
             pooling: self.pooling.is_some(),
@@ -236,7 +252,7 @@ impl OnData for Config {
 impl Config {
     /// True for labels of the user's own and a pool that nobody has labelled.
     pub(crate) fn is_real(&self) -> bool {
-        !self.labelled.is_empty()
+        !self.unlabelled.is_empty()
     }
 
     /// True where pairs are held out to measure reward models on.

@@ -20,19 +20,17 @@ const FEWEST: usize = 20;
 /// Different prompts that a policy stage needs at least.
 const FEWEST_PROMPTS: usize = 10;
 
-/// Pairs with labels, and what is told of them.
-pub(super) struct Labels {
+/// The labelled files as they were read.
+pub(super) struct LabelFiles {
     labelled: Vec<PreferencePair>,
     validation: Vec<PreferencePair>,
     test: Vec<PreferencePair>,
-    lengths: TokenizeReport,
-    /// A paragraph on them.
-    pub(super) about: String,
+    reports: Vec<ReadReport>,
 }
 
-impl Labels {
-    /// Reads the labelled files.
-    pub(super) fn read(config: &Config, tokenizer: &TextTokenizer) -> Result<Self, Failure> {
+impl LabelFiles {
+    /// Reads the files.
+    pub(super) fn read(config: &Config) -> Result<Self, Failure> {
         let files = [
             &config.labelled,
             &config.unlabelled,
@@ -42,9 +40,55 @@ impl Labels {
         files::check(files.into_iter().flatten())?;
         let options = files::options(config.format, config.on_bad_row, config.hh_turns);
         let mut reports = Vec::new();
-        let rows = files::pairs(&config.labelled, &options, &mut reports)?;
-        let mut validation = files::pairs(&config.validation, &options, &mut reports)?;
-        let mut test = files::pairs(&config.test, &options, &mut reports)?;
+        Ok(Self {
+            labelled: files::pairs(&config.labelled, &options, &mut reports)?,
+            validation: files::pairs(&config.validation, &options, &mut reports)?,
+            test: files::pairs(&config.test, &options, &mut reports)?,
+            reports,
+        })
+    }
+
+    /// All pairs with a label.
+    pub(super) fn known(&self) -> Vec<PreferencePair> {
+        [&self.labelled[..], &self.validation, &self.test].concat()
+    }
+
+    /// A sentence on the model and on each file.
+    pub(super) fn about(&self, config: &Config) -> String {
+        let model = config.model.as_ref().map(|dir| dir.display().to_string());
+        let mut text = format!("Model: `{}`.", model.unwrap_or_default());
+        for report in &self.reports {
+            text += &format!(" {report}.");
+        }
+        text
+    }
+}
+
+/// Pairs with labels, each once, and what is told of them.
+pub(super) struct Labels {
+    labelled: Vec<PreferencePair>,
+    validation: Vec<PreferencePair>,
+    test: Vec<PreferencePair>,
+    lengths: TokenizeReport,
+    /// A sentence on them.
+    pub(super) about: String,
+}
+
+impl Labels {
+    /// The labels of files, and those of a judge.
+    pub(super) fn of(
+        files: LabelFiles,
+        judged: Vec<PreferencePair>,
+        config: &Config,
+        tokenizer: &TextTokenizer,
+    ) -> Result<Self, Failure> {
+        let LabelFiles {
+            labelled: mut rows,
+            mut validation,
+            mut test,
+            ..
+        } = files;
+        rows.extend(judged);
         let (mut labelled, votes) = by_majority(rows);
         let scored = tokenizer.clone().with_answer_end(AnswerEnd::EveryAnswer);
         let mut lengths = TokenizeReport::default();
@@ -61,7 +105,7 @@ impl Labels {
         for (name, part) in [("validation", &validation), ("test", &test)] {
             warn_of_shared(name, part, &labelled);
         }
-        let about = about(config, &labelled, votes, [&validation, &test], &reports);
+        let about = about(&labelled, votes, [&validation, &test]);
         Ok(Self {
             labelled,
             validation,
@@ -209,9 +253,13 @@ fn too_few(config: &Config, count: usize, votes: Votes) -> Failure {
         .unlabelled
         .first()
         .map(|path| path.display().to_string());
+    let flag = match config.labelled.is_empty() {
+        true => "--labelled-by",
+        false => "--labelled",
+    };
     format!(
-        "--labelled: {count} labelled pairs are too few{undecided}: at least {FEWEST} are needed, some hundred are \
-         better: label more by `collimate label --from {} --out more.jsonl`",
+        "{flag}: {count} labelled pairs are too few{undecided}: at least {FEWEST} are needed, some hundred \
+         are better: label more by `collimate label --from {} --out more.jsonl`",
         from.unwrap_or_default()
     )
     .into()
@@ -240,18 +288,11 @@ fn warn_of_shared(name: &str, part: &[PreferencePair], labelled: &[PreferencePai
 }
 
 fn about(
-    config: &Config,
     labelled: &[PreferencePair],
     votes: Votes,
     [validation, test]: [&Vec<PreferencePair>; 2],
-    reports: &[ReadReport],
 ) -> String {
-    let model = config.model.as_ref().map(|dir| dir.display().to_string());
-    let mut text = format!(
-        "Model: `{}`. Labels: {} pairs",
-        model.unwrap_or_default(),
-        labelled.len()
-    );
+    let mut text = format!("Labels: {} pairs", labelled.len());
     let counts = listed(&[
         ("further labels that agree", votes.repeated),
         ("labelled both ways, the majority counts", votes.outvoted),
@@ -266,9 +307,5 @@ fn about(
             n => format!("; {n} {name} pairs"),
         };
     }
-    text.push('.');
-    for report in reports {
-        text += &format!(" {report}.");
-    }
-    text
+    text + "."
 }

@@ -2,10 +2,12 @@
 
 mod answers;
 mod args;
+mod asked;
 mod closed_loop;
 mod config;
 mod data;
 mod handed_on;
+mod judged;
 mod labels;
 mod own_labels;
 mod real;

@@ -2,7 +2,6 @@
 
 use std::path::Path;
 
-use collimate::data::TextTokenizer;
 use collimate::lm::{Architecture, Encoder, Llama, eos_token_ids};
 use collimate::reward::RewardModel;
 
@@ -10,7 +9,8 @@ use super::Run;
 use super::answers::{self, Writer};
 use super::config::Config;
 use super::data::Prepared;
-use super::labels::{Labels, candidates};
+use super::judged::{self, Labeller};
+use super::labels::{LabelFiles, Labels, candidates};
 use crate::commands::reward::check_pooling;
 use crate::common::{self, Failure};
 use crate::start::Start;
@@ -45,11 +45,7 @@ impl Base {
 
 /// Runs the command.
 pub(super) fn run(start: &Start<'_, Config>, dir: &Path) -> Result<(), Failure> {
-    let config = start.config;
-    common::architecture(dir)?;
-    let tokenizer = start.tokenizer()?;
-    let labels = Labels::read(config, &tokenizer)?;
-    let (mut run, base, data) = prepared(start, dir, tokenizer, labels)?;
+    let (mut run, base, data) = prepared(start, dir)?;
     match base {
         Base::Encoder(fresh) => run.reward_alone(&fresh, data),
         Base::Reward(fresh) => run.reward_alone(&fresh, data),
@@ -58,27 +54,44 @@ pub(super) fn run(start: &Start<'_, Config>, dir: &Path) -> Result<(), Failure> 
     }
 }
 
-/// The run with its data; a policy writes its answers in the open run.
+/// The run with its data; a policy and a judge write theirs in the open run.
 fn prepared<'a>(
     start: &Start<'a, Config>,
     dir: &Path,
-    tokenizer: TextTokenizer,
-    labels: Labels,
 ) -> Result<(Run<'a>, Base, Prepared), Failure> {
     let config = start.config;
-    let (candidates, read) = candidates(config)?;
-    let about = labels.about.clone() + &read;
-    let Some(writer) = Writer::open(config, start.device)? else {
-        let (data, pool) = labels.with_pool(&candidates, config, &tokenizer)?;
+    common::architecture(dir)?;
+    let tokenizer = start.tokenizer()?;
+    let files = LabelFiles::read(config)?;
+    let (mut candidates, read) = candidates(config)?;
+    let writer = Writer::open(config, start.device)?;
+    let labeller = Labeller::open(config, start.device)?;
+    let about = files.about(config) + &read;
+    if writer.is_none() && labeller.is_none() {
+        let labels = Labels::of(files, Vec::new(), config, &tokenizer)?;
+        let of_labels = labels.about.clone();
+        let (data, of_pool) = labels.with_pool(&candidates, config, &tokenizer)?;
         let base = Base::open(start, dir)?;
-        let run = Run::open(start, tokenizer, format!("{about} {pool}"))?;
-        return Ok((run, base, data));
-    };
+        let about = format!("{about} {of_labels} {of_pool}");
+        return Ok((Run::open(start, tokenizer, about)?, base, data));
+    }
     let base = Base::open(start, dir)?;
     let mut run = Run::open(start, tokenizer.clone(), about)?;
-    let (candidates, written) = answers::complete(&mut run, &writer, candidates)?;
-    let (data, pool) = labels.with_pool(&candidates, config, &tokenizer)?;
-    let more = format!("{written} {pool}");
+    let (mut more, mut judged) = (String::new(), Vec::new());
+    if let Some(writer) = writer {
+        let said;
+        (candidates, said) = answers::complete(&mut run, &writer, candidates)?;
+        more += &said;
+    }
+    if let Some(labeller) = labeller {
+        let said;
+        (judged, said) = judged::label(&mut run, labeller, &candidates, &files.known())?;
+        more += &said;
+    }
+    let labels = Labels::of(files, judged, config, &tokenizer)?;
+    more += &format!(" {}", labels.about);
+    let (data, of_pool) = labels.with_pool(&candidates, config, &tokenizer)?;
+    more += &format!(" {of_pool}");
     common::tell(more.trim());
     run.job.about += &more;
     Ok((run, base, data))

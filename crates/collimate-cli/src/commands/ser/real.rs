@@ -1,11 +1,12 @@
 //! Options of a run on labels of the user's own and a pool that nobody has labelled.
 
 use collimate::core::Key;
-use collimate::recipes::ser::Control;
+use collimate::recipes::ser::{Control, Recipe, SeedSteps};
+use collimate::train::TrainConfig;
 
 use super::config::{Config, PolicyReward};
-use crate::common::{Failure, check_writer, usage};
-use crate::options::{Flag, Given, Inputs, check_count};
+use crate::common::{Failure, usage};
+use crate::options::{Flag, Given, Inputs, MOST_TEXTS, check_count};
 use crate::own::{OnData, flags};
 use crate::preview::{Pool, Preview, RowsOf, Training};
 use crate::runs::changed;
@@ -18,11 +19,15 @@ pub(super) fn flags() -> Vec<Flag<Config>> {
     let mut all = vec![
         Flag::of("labelled", "FILE", &["labelled"]),
         Flag::of("unlabelled", "FILE", &["unlabelled"]),
-        Flag::of("validation", "FILE", &["validation"]),
+        Flag::of("validation", "FILE", &["validation"]).rare(),
         Flag::of("policy", "DIR|URL", &["policy_source"]),
         Flag::of("policy-model", "NAME", &["policy_model"]).rare(),
         Flag::of("policy-key-env", "VAR", &["policy_key_env"]).rare(),
-        Flag::of("responses", "N", &["responses"]),
+        Flag::of("responses", "N", &["responses"]).rare(),
+        Flag::of("labelled-by", "DIR|URL", &["labelled_by"]),
+        Flag::of("labelled-by-model", "NAME", &["labelled_by_model"]).rare(),
+        Flag::of("labelled-by-key-env", "VAR", &["labelled_by_key_env"]).rare(),
+        Flag::of("label-count", "N", &["label_count"]).rare(),
         Flag::of("pairs-per-prompt", "N", &["pairs_per_prompt"]).rare(),
     ];
     all.extend(flags::tested_inputs());
@@ -43,15 +48,18 @@ pub(super) fn settle(config: &mut Config, given: &Given) -> Result<(), Failure> 
     check_count("pairs_per_prompt", config.pairs_per_prompt, 1..=MOST)?;
     check_count("responses", config.responses, 2..=MOST)?;
     let refuse = |text: &str| Err(usage(text));
-    match (config.labelled.is_empty(), config.unlabelled.is_empty()) {
+    check_count("label_count", config.label_count, 20..=MOST_TEXTS)?;
+    let no_labels = config.labelled.is_empty() && config.labelled_by.is_none();
+    match (no_labels, config.unlabelled.is_empty()) {
         (true, false) => {
             return refuse(
-                "--unlabelled goes with --labelled: give the pairs that you have labelled too",
+                "--unlabelled goes with --labelled: give the pairs that you have labelled too, or a judge by \
+                 --labelled-by",
             );
         }
         (false, true) => {
             return refuse(
-                "--labelled goes with --unlabelled: give the pairs that nobody has labelled too",
+                "--labelled and --labelled-by go with --unlabelled: give the pairs that nobody has labelled too",
             );
         }
         (false, false) if !config.data.is_empty() => {
@@ -72,24 +80,9 @@ pub(super) fn settle(config: &mut Config, given: &Given) -> Result<(), Failure> 
         // Nothing tells them apart.
         config.ser.controls.clear();
     }
-    let server = config.policy_source.as_deref().is_some_and(is_url);
-    if server && config.policy_model.is_none() {
-        return refuse("--policy URL: name the server's model by --policy-model NAME");
-    }
-    if !server && (config.policy_model.is_some() || config.policy_key_env.is_some()) {
-        return refuse(
-            "--policy-model and --policy-key-env are for a server: give --policy URL too",
-        );
-    }
-    if let Some(dir) = config.policy_source.as_deref().filter(|_| !server) {
-        check_writer("--policy", dir.as_ref())?;
-    }
+    config.writer().check()?;
+    config.labeller().check()?;
     Ok(())
-}
-
-/// True for the address of a server.
-pub(super) fn is_url(source: &str) -> bool {
-    source.starts_with("http://") || source.starts_with("https://")
 }
 
 /// Refuses options that the kind of the run has no use for.
@@ -144,6 +137,7 @@ fn check_simulation(config: &Config, given: &Given) -> Result<(), Failure> {
         ("validation", !config.validation.is_empty()),
         ("policy_source", config.policy_source.is_some()),
         ("responses", given.typed("responses")),
+        ("label_count", given.typed("label_count")),
         ("pairs_per_prompt", given.typed("pairs_per_prompt")),
     ];
     match real.iter().find(|(_, given)| *given) {
@@ -158,7 +152,9 @@ fn check_simulation(config: &Config, given: &Given) -> Result<(), Failure> {
 /// The files and folders that a run reads.
 pub(super) fn inputs(config: &Config) -> Inputs<'_> {
     let mut inputs = config.own().inputs();
-    inputs.files.extend(&config.unlabelled);
+    if !config.labelled.is_empty() {
+        inputs.files.extend(&config.unlabelled);
+    }
     inputs.files.extend(&config.validation);
     inputs
 }
@@ -175,12 +171,14 @@ pub(super) fn preview(config: &Config) -> Option<Preview> {
     };
     let seed = training("seed", false, 1, 0);
     let loops = training("loops, all kept", true, config.ser.max_loops as u64, 1);
-    let left_out =
-        "answers of a policy, controls and policies; a loop keeps a part of the pool only";
+    let left_out = "answers of a policy, labels of a judge, controls and policies; a loop keeps a \
+                    part of the pool only";
     let own = config.own();
-    let preview = own.preview(RowsOf::Pairs, vec![seed, loops], Some(left_out))?;
+    let trainings = cross_fit(config, 1.0).into_iter().chain([seed, loops]);
+    let preview = own.preview(RowsOf::Pairs, trainings.collect(), Some(left_out))?;
     Some(Preview {
         writes: false,
+        files: config.labelled.clone(),
         pool: Some(Pool {
             files: config.unlabelled.clone(),
             per_prompt: config.pairs_per_prompt,
@@ -191,6 +189,30 @@ pub(super) fn preview(config: &Config) -> Option<Preview> {
             },
         }),
         ..preview
+    })
+}
+
+/// The trainings in which labels are predicted by models that have not seen them; `share` of the rows are
+/// the labels.
+pub(super) fn cross_fit(config: &Config, share: f64) -> Option<Training> {
+    let ser = &config.ser;
+    let (lengths, passes) = match (ser.seed_steps, ser.recipe) {
+        // As many passes as the options say, then twice as many, up to sixteen times.
+        (SeedSteps::CrossFitted, _) => (5, 31.0),
+        (SeedSteps::Epochs, Recipe::Calibrated) => (1, 1.0),
+        _ => return None,
+    };
+    let folds = ser.folds as f64;
+    Some(Training {
+        name: "cross-fit, at most",
+        share: share * (1.0 - 1.0 / folds),
+        pool: false,
+        train: TrainConfig {
+            epochs: ser.train.epochs * passes / lengths as f64,
+            ..ser.train.clone()
+        },
+        times: lengths * ser.folds as u64,
+        passes: 0,
     })
 }
 
