@@ -81,7 +81,7 @@ fn greedy_answers_are_compared_exactly() {
         "--against",
         &other,
         "--after",
-        mark,
+        *mark,
         "--max-new-tokens",
         "12",
         "--out",
