@@ -81,7 +81,7 @@ fn greedy_answers_are_compared_exactly() {
         "--against",
         &other,
         "--after",
-        mark,
+        *mark,
         "--max-new-tokens",
         "12",
         "--out",
@@ -165,5 +165,9 @@ fn wrong_exact_questions_are_refused() {
     );
     refuse("q.jsonl", &["--after", " "], &["--after"]);
     refuse("q.jsonl", &["--first", "0"], &["--first 0"]);
-    refuse("q.jsonl", &["--max-new-tokens", "0"], &["max_new_tokens"]);
+    refuse(
+        "q.jsonl",
+        &["--max-new-tokens", "0"],
+        &["--max-new-tokens 0"],
+    );
 }

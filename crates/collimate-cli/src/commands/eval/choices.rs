@@ -310,11 +310,7 @@ fn encode(tokenizer: &TextTokenizer, put: &Put) -> Result<Vec<(Vec<u32>, Vec<u32
         let ids = tokenizer.encode_example(&example, MOST_TOKENS, Truncation::KeepEnd)?;
         let mut completion = ids.completion;
         // The end of an answer is no part of a choice.
-        if tokenizer
-            .special()
-            .eos
-            .is_some_and(|eos| completion.last() == Some(&eos))
-        {
+        if completion.last() == Some(&tokenizer.special().eos) {
             completion.pop();
         }
         Ok((ids.prompt, completion))

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use super::out::{Out, Places};
 use super::policy::Policy;
 use super::scored::{About, Measure, show};
+use crate::commands::generate::said;
 use crate::common::{self, DeviceName, Failure};
 use crate::rendering::RenderArgs;
 use crate::runs;
@@ -99,7 +100,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         stop,
         ..Sampling::default()
     };
-    sampling.check()?;
+    sampling.check().map_err(|error| said(error, &[]))?;
     let out = Out::check(args.out.as_deref())?;
     let device = args.device.open()?;
     let (mut questions, unused) = Input::open(&args.data)?.read_exact()?;

@@ -46,7 +46,7 @@ pub(crate) fn show(
         let title = if about.models.len() == 1 {
             "Accuracy"
         } else {
-            model
+            model.as_str()
         };
         let mut table = Table::new(title, header);
         let mut found = Map::new();
