@@ -149,10 +149,13 @@ impl Labels {
             .into());
         }
         let asked = prompts(&shown);
+        let different = match asked.len() {
+            0 => String::new(),
+            n => format!(", {n} different prompts"),
+        };
         let about = format!(
-            "Pool: {} pairs without labels, {} different prompts{dropped}.",
-            shown.len(),
-            asked.len()
+            "Pool: {} pairs without labels{different}{dropped}.",
+            shown.len()
         );
         let mut policy = PolicyPrompts::default();
         let mut held_out = Vec::new();
