@@ -180,12 +180,12 @@ fn naive_labels(events: &[Event]) -> usize {
             }
         }
     }
-    let choice = |d: &&collimate_label::Decision| {
+    let choice = |d: &collimate_label::Decision| {
         !d.repeat && matches!(d.choice, Choice::Left | Choice::Right)
     };
     stacks
         .values()
-        .map(|stack| stack.iter().copied().filter(|d| choice(&d)).count())
+        .map(|stack| stack.iter().copied().filter(|d| choice(d)).count())
         .sum()
 }
 
