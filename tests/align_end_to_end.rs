@@ -51,7 +51,21 @@ fn a_run_of_sera_says_everything() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     let config = tiny(folder);
-    let noise = ["--label-noise", "0.4"];
+    let noise = [
+        "--label-noise",
+        "0.4",
+        "--methods",
+        "base,iterative,sera,best_sera,anchored",
+        "--devices",
+        "every",
+        // Nearly all answers of so small a model are cut.
+        "--set",
+        "align.irm.cut=keep",
+        "--set",
+        "align.anchors.gate=0.25",
+        "--set",
+        "align.anchors.agreement=0.5",
+    ];
     succeed(
         "sera",
         folder,
@@ -60,7 +74,13 @@ fn a_run_of_sera_says_everything() {
     let run = folder.join("run");
     let summary = json(&run.join("summary.json"));
     let mut steps = Vec::new();
-    for method in ["dpo", "iterative-dpo", "sera-dpo", "best-sera-dpo"] {
+    for method in [
+        "dpo",
+        "iterative-dpo",
+        "sera-dpo",
+        "best-sera-dpo",
+        "anchored-dpo",
+    ] {
         share(&summary["win_rate"][method]);
         share(&summary["accuracy"][method]);
         assert!(summary["tax"][method].is_f64());
@@ -77,6 +97,7 @@ fn a_run_of_sera_says_everything() {
     assert_eq!(steps[0], steps[1]);
     assert_eq!(steps[0], steps[2], "the same number of updates");
     assert_eq!(steps[0], steps[3]);
+    assert_eq!(steps[0], steps[4]);
     assert_eq!(summary["win_rate"]["sft"], 0.5);
     let tried = policy(&summary, "best-sera-dpo")["tried"]
         .as_array()
@@ -87,6 +108,10 @@ fn a_run_of_sera_says_everything() {
     let all = share(&reviewed["noisy_share_of_all"]);
     assert!((all - 0.4).abs() < 0.01, "{all}");
     share(&reviewed["noisy_share"]);
+    let anchored = &policy(&summary, "anchored-dpo")["iterations"][2]["selection"];
+    share(&anchored["policy_agreement"]);
+    assert!(anchored["responses"]["unlikely"].as_u64().unwrap() > 0);
+    assert_eq!(anchored["devices"].as_array().unwrap().len(), 12);
     let report = fs::read_to_string(run.join("report.md")).unwrap();
     for part in [
         "## Policies",
@@ -94,6 +119,8 @@ fn a_run_of_sera_says_everything() {
         "## Margins and scores",
         "## Overlap of selections",
         "## Share of own pairs",
+        "## Anchors",
+        "## Devices",
         "## Curves",
         "## Answers",
         "| sera-dpo",
@@ -201,7 +228,19 @@ fn killed_and_resumed() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     let config = tiny(folder);
-    succeed("sera", folder, &["--config", &config, "--out", "straight"]);
+    // The last one trains a second policy too.
+    let methods = [
+        "--methods",
+        "base,best_sera,anchored",
+        "--set",
+        "align.anchors.agreement=0.5",
+    ];
+    let options = [&["--config", config.as_str()], &methods[..]].concat();
+    succeed(
+        "sera",
+        folder,
+        &[&options[..], &["--out", "straight"]].concat(),
+    );
     let lines = |run: &Path| {
         fs::read_to_string(run.join("metrics.jsonl")).map_or(0, |text| text.lines().count())
     };
@@ -212,7 +251,7 @@ fn killed_and_resumed() {
     for kill in 1..=kills {
         let start: &[&str] = match run.join("config.json").exists() {
             true => &["--resume"],
-            false => &["--config", &config],
+            false => &options,
         };
         let mut child = command("sera")
             .args(start)

@@ -37,7 +37,7 @@ pub enum Updates {
 /// | `irm` | γ .3, K .7, K̃ .3, 4 responses | see [`IrmConfig`]; with SimPO `log_ratio` stands for the mean log-probability, with `dpo_norm` for the log-ratio per token, with other losses without a reference for the log-ratio to the start |
 /// | `best_of` | .3, .5, .7, 1 | shares K̃ that best-SeRA tries, at least 0 and at most half of `irm.responses` |
 /// | `nll_anchor` | 0 | at least 0; with a loss that has a reference |
-/// | `anchors` | gate .25, middle, agreement .6, likelihood term | devices of the method `anchored`; see [`Anchors`] |
+/// | `anchors` | start weight 2, likelihood term | devices of the method `anchored`; see [`Anchors`] |
 /// | `devices` | `off` | `off`, `every`, `first` |
 /// | `kto` | β .1 | options of the method `kto`; see [`Kto`] |
 /// | `responses` | temperature .7, top-p .95, 512 tokens | |

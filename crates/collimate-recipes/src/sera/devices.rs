@@ -35,7 +35,7 @@ fn devices(own: &Anchors) -> Vec<(String, Anchors)> {
         };
         all.push((format!("gate {gate}"), anchors));
     }
-    for start_weight in [0.5, 1.0, 2.0] {
+    for start_weight in [0.5, 1.0, 2.0, 4.0] {
         let anchors = Anchors {
             start_weight,
             ..Anchors::OFF

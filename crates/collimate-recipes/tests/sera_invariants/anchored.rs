@@ -10,6 +10,15 @@ use collimate_train::model_hash;
 
 use crate::setup::{attempt, config, refusal, rows, run, run_in_new_folder, setup};
 
+/// All devices at once.
+const EVERY: Anchors = Anchors {
+    gate: 0.25,
+    start_weight: 1.0,
+    keep: KeepRule::Middle,
+    agreement: Some(0.6),
+    nll_anchor: None,
+};
+
 fn hash(outcome: &SeraOutcome<Llama>, method: Method) -> String {
     model_hash(&outcome.policy(method).unwrap().model)
 }
@@ -164,6 +173,7 @@ fn devices_are_compared_without_the_training_after_it() {
     let setup = setup();
     let mut config = config(&[Method::Sera, Method::Anchored]);
     config.devices = CompareDevices::First;
+    config.anchors = EVERY;
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("run");
     let outcome = run(&setup, &config, &path);
@@ -192,7 +202,7 @@ fn devices_are_compared_without_the_training_after_it() {
     assert!(
         iterations[1..]
             .iter()
-            .all(|i| i.selection.devices.len() == 10 && i.steps == 6)
+            .all(|i| i.selection.devices.len() == 11 && i.steps == 6)
     );
     config.devices = CompareDevices::Off;
     let off = run_in_new_folder(&setup, &config);
@@ -209,7 +219,7 @@ fn devices_are_compared_without_the_training_after_it() {
 fn losses_with_and_without_a_reference() {
     let setup = setup();
     for loss in ["simpo", "orpo", "ipo", "dpo_norm"] {
-        let mut config = with(Anchors::default());
+        let mut config = with(EVERY);
         config.loss = loss.parse::<PreferenceLoss>().unwrap();
         let outcome = run_in_new_folder(&setup, &config);
         assert!(second(&outcome).policy_agreement.is_some(), "{loss}");
@@ -267,8 +277,43 @@ fn best_sera_may_bootstrap_nothing() {
 fn the_second_policy_needs_no_judge() {
     let setup = setup();
     let folder = tempfile::tempdir().unwrap();
-    let config = with(Anchors::default());
+    let config = with(EVERY);
     let outcome = attempt(&setup, &setup.data, &config, &folder.path().join("run")).unwrap();
     let found = second(&outcome);
     assert!(found.policy_agreement.is_some() && found.own_agreement.is_none());
+}
+
+#[test]
+fn anchors_that_are_refused() {
+    let refused = |change: &dyn Fn(&mut Anchors), loss: &str| {
+        let mut config = with(Anchors::default());
+        config.loss = loss.parse::<PreferenceLoss>().unwrap();
+        change(&mut config.anchors);
+        config.check().unwrap_err().to_string()
+    };
+    let text = refused(&|a| a.gate = 1.0, "dpo");
+    assert!(text.contains("anchors.gate is 1"), "{text}");
+    let text = refused(&|a| a.start_weight = -1.0, "dpo");
+    assert!(text.contains("anchors.start_weight is -1"), "{text}");
+    let text = refused(&|a| a.agreement = Some(1.5), "dpo");
+    assert!(text.contains("anchors.agreement is 1.5"), "{text}");
+    let text = refused(&|a| a.nll_anchor = Some(-0.1), "dpo");
+    assert!(text.contains("anchors.nll_anchor is -0.1"), "{text}");
+    let text = refused(&|a| a.nll_anchor = Some(0.1), "simpo");
+    assert!(
+        text.contains("simpo: nll_anchor needs a loss that compares"),
+        "{text}"
+    );
+    let text = refused(&|a| a.nll_anchor = Some(0.1), "orpo");
+    assert!(
+        text.contains("orpo: nll_anchor needs a loss without"),
+        "{text}"
+    );
+    let mut config = with(Anchors::default());
+    config.irm.bootstrap_share = 0.0;
+    let text = config.check().unwrap_err().to_string();
+    assert!(
+        text.contains("anchored") && text.contains("its share in irm"),
+        "{text}"
+    );
 }
