@@ -131,7 +131,7 @@ pub fn reward_bench_2(rows: &[AnswerScores]) -> Result<RewardBench2, EvalError> 
     let has = |name: &&str| found.iter().any(|subset| subset.subset == **name);
     Ok(RewardBench2 {
         score: found.iter().map(|subset| subset.score).sum::<f64>() / found.len() as f64,
-        complete: REWARD_BENCH_2_SUBSETS.iter().all(|name| has(&name)),
+        complete: REWARD_BENCH_2_SUBSETS.iter().all(has),
         subsets: found,
     })
 }

@@ -300,8 +300,11 @@ fn likelihoods(
     Ok(found)
 }
 
+/// Tokens of a context, and of a choice behind it.
+type Encoded = (Vec<u32>, Vec<u32>);
+
 /// Tokens of the context and of each choice behind it, after a blank.
-fn encode(tokenizer: &TextTokenizer, put: &Put) -> Result<Vec<(Vec<u32>, Vec<u32>)>, Failure> {
+fn encode(tokenizer: &TextTokenizer, put: &Put) -> Result<Vec<Encoded>, Failure> {
     let each = put.choices.iter().map(|choice| {
         let example = SftExample {
             prompt: Prompt::Text(put.context.clone()),
