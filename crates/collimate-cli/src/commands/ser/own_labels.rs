@@ -20,7 +20,7 @@ enum Base {
     Encoder(Box<RewardModel<Encoder>>),
     Reward(Box<RewardModel<Llama>>),
     /// A language model, and the tokens that end its answers.
-    Writer(Llama, Vec<u32>),
+    Writer(Box<Llama>, Vec<u32>),
 }
 
 impl Base {
@@ -38,7 +38,7 @@ impl Base {
             Architecture::DecoderReward => {
                 Self::Reward(Box::new(start.reward_model(pooling, label)?))
             }
-            _ => Self::Writer(start.language_model()?, eos_token_ids(dir)?),
+            _ => Self::Writer(Box::new(start.language_model()?), eos_token_ids(dir)?),
         })
     }
 }
