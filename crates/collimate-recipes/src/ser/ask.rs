@@ -52,6 +52,7 @@ pub(crate) fn ask<B: HfReward>(
         }
         Ok(Opinions { models })
     })?;
+    cross.forget_models(session)?;
     let mut prompts: HashMap<&Prompt, usize> = HashMap::new();
     let groups: Vec<usize> = pool
         .pairs()

@@ -53,8 +53,12 @@ impl CrossFit {
     ) -> Result<RewardModel<B>, RecipeError> {
         let epochs = self.report.epochs;
         let lesson = Lesson::plain(self.others(seed, fold), Length::Epochs(epochs));
-        let stage = session.train_unwatched(&stage_name(epochs, fold), start, lesson)?;
-        Ok(stage)
+        session.train_unwatched(&stage_name(epochs, fold), start, lesson)
+    }
+
+    /// Removes the models of the folds from the disk: nobody asks them again.
+    pub(crate) fn forget_models(&self, session: &Session<'_>) -> Result<(), RecipeError> {
+        forget(session, self.report.epochs, self.count())
     }
 }
 
@@ -68,8 +72,18 @@ struct Tried {
     gaps: Vec<f64>,
 }
 
-/// Cuts the labels into folds by prompt and predicts each; the number of passes is the one with the
-/// smallest log loss, each with its own fitted slope.
+/// The number of passes that predicts best so far.
+struct Best {
+    epochs: f64,
+    gaps: Vec<f64>,
+    /// Log loss of each labelled pair.
+    losses: Vec<f64>,
+}
+
+/// Cuts the labels into folds by prompt and predicts each, with several numbers of passes over the
+/// others. Another number than that of the options is taken if it lowers the mean log loss, each with
+/// its own fitted slope, by more than one standard error of the paired difference: a few hundred labels
+/// cannot tell smaller differences from chance.
 pub(crate) fn run<B: HfReward>(
     session: &mut Session<'_>,
     start: &RewardModel<B>,
@@ -91,23 +105,37 @@ pub(crate) fn run<B: HfReward>(
         },
     };
     let base = session.config.train.epochs;
-    let mut best: Option<(f64, f64)> = None;
+    let mut best: Option<Best> = None;
     let mut tried: Vec<TriedLength> = Vec::new();
-    let mut gaps_of_best = Vec::new();
     let mut attempt = |session: &mut Session<'_>, epochs: f64| -> Result<bool, RecipeError> {
         let result = try_length(session, start, seed, &fit, epochs)?;
         let calibration = PairCalibration::fit(&result.gaps)?;
-        let losses = result.gaps.iter().map(|gap| calibration.log_loss(*gap));
-        let log_loss = losses.sum::<f64>() / result.gaps.len().max(1) as f64;
+        let losses: Vec<f64> = (result.gaps.iter())
+            .map(|gap| calibration.log_loss(*gap))
+            .collect();
+        let log_loss = losses.iter().sum::<f64>() / losses.len().max(1) as f64;
         tried.push(TriedLength {
             epochs,
             log_loss,
             accuracy: pairwise_accuracy(&as_scores(&result.gaps))?.accuracy,
         });
-        let better = best.is_none_or(|(_, least)| log_loss < least);
-        if better {
-            best = Some((epochs, log_loss));
-            gaps_of_best = result.gaps;
+        let better = best
+            .as_ref()
+            .is_none_or(|best| clearly_less(&losses, &best.losses));
+        // Models on the disk are many and large: those of the loser go.
+        let gaps = result.gaps;
+        let loser = match better {
+            true => best
+                .replace(Best {
+                    epochs,
+                    gaps,
+                    losses,
+                })
+                .map(|best| best.epochs),
+            false => Some(epochs),
+        };
+        if let Some(epochs) = loser {
+            forget(session, epochs, fit.count())?;
         }
         Ok(better)
     };
@@ -126,7 +154,10 @@ pub(crate) fn run<B: HfReward>(
             }
         }
     }
-    let epochs = best.map_or(base, |(epochs, _)| epochs);
+    let (epochs, gaps_of_best) = match best {
+        Some(best) => (best.epochs, best.gaps),
+        None => (base, Vec::new()),
+    };
     let slope = PairCalibration::fit(&gaps_of_best)?;
     let scaled: Vec<f64> = gaps_of_best.iter().map(|gap| slope.slope * gap).collect();
     fit.report = CrossFitReport {
@@ -138,14 +169,21 @@ pub(crate) fn run<B: HfReward>(
         tried,
     };
     fit.gaps = gaps_of_best;
-    for tried in &fit.report.tried {
-        if tried.epochs != epochs {
-            for fold in 0..count {
-                session.forget(&stage_name(tried.epochs, fold))?;
-            }
-        }
-    }
     Ok(fit)
+}
+
+/// True if the losses are smaller in the mean by more than one standard error of the difference.
+fn clearly_less(losses: &[f64], than: &[f64]) -> bool {
+    let n = losses.len() as f64;
+    let gains: Vec<f64> = than.iter().zip(losses).map(|(b, a)| b - a).collect();
+    let mean = gains.iter().sum::<f64>() / n;
+    let variance = gains.iter().map(|gain| (gain - mean).powi(2)).sum::<f64>() / (n - 1.0);
+    mean > (variance / n).sqrt()
+}
+
+/// Removes the models of a number of passes from the disk.
+fn forget(session: &Session<'_>, epochs: f64, folds: usize) -> Result<(), RecipeError> {
+    (0..folds).try_for_each(|fold| session.forget(&stage_name(epochs, fold)))
 }
 
 fn as_scores(gaps: &[f64]) -> Vec<(f32, f32)> {
@@ -221,6 +259,17 @@ mod tests {
         for fold in 0..5 {
             assert_eq!(folds.iter().filter(|of| **of == fold).count(), 12);
         }
+    }
+
+    #[test]
+    fn a_small_difference_decides_nothing() {
+        // A mean of 0.1 with a standard error of 0.04, and of 0.16.
+        let than = [0.0; 4];
+        let sure = [-0.2, -0.1, -0.1, 0.0];
+        assert!(clearly_less(&sure, &than) && !clearly_less(&than, &sure));
+        let unsure = [-0.5, -0.2, 0.1, 0.2];
+        assert!(!clearly_less(&unsure, &than));
+        assert!(!clearly_less(&than, &than));
     }
 
     #[test]

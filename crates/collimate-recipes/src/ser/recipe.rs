@@ -40,8 +40,9 @@ impl Recipe {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum SeedSteps {
-    /// The number of passes under which held-out labels are predicted best: the human labels are cut
-    /// into folds, and each fold is predicted by a model that learnt from the others.
+    /// `train.epochs`, or another number of passes if it predicts held-out labels clearly better: the
+    /// human labels are cut into folds, and each fold is predicted by a model that learnt from the
+    /// others.
     #[default]
     CrossFitted,
     /// `train.epochs`, as in the paper.
