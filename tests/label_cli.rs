@@ -179,9 +179,10 @@ fn a_stopped_session_goes_on_where_it_stopped() {
         labelling.decide("me", yes);
     }
     let next = labelling.state("me")["pair"].clone();
-    labelling.signal("-INT");
+    // Not SIGINT: a test that runs in the background of a script inherits that it is ignored.
+    labelling.signal("-TERM");
     let (code, stdout, stderr) = labelling.end();
-    assert_eq!(code, Some(130), "{stderr}");
+    assert_eq!(code, Some(143), "{stderr}");
     assert!(
         stdout.starts_with("3 labels, 0 ties, 0 skips\n"),
         "{stdout}"

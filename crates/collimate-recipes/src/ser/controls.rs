@@ -134,7 +134,10 @@ fn seed_ensemble<B: HfReward>(
     if models.is_empty() {
         models.push(inputs.zero.model.clone());
         for index in 2..=session.config.ensemble.models {
-            let lesson = Lesson::plain(inputs.seed.to_vec(), inputs.seed_length());
+            let lesson = Lesson::plain(
+                inputs.seed.to_vec(),
+                inputs.seed_length(session.config, 1.0),
+            );
             let stage = format!("{name}{index}");
             models.push(session.train_unwatched(&stage, inputs.start, lesson)?);
         }

@@ -45,7 +45,10 @@ pub(crate) fn run<B: HfReward>(
     for index in 1..=config.models {
         let lesson = Lesson {
             noise: config.noise,
-            ..Lesson::plain(inputs.trained_on.to_vec(), inputs.seed_length())
+            ..Lesson::plain(
+                inputs.trained_on.to_vec(),
+                inputs.seed_length(session.config, config.passes),
+            )
         };
         let name = named(format!("teacher{index}"));
         let start = start_of(session, inputs, &name);

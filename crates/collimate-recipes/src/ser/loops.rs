@@ -14,7 +14,7 @@ use collimate_status::{
 use collimate_train::hash_json;
 use serde::{Deserialize, Serialize};
 
-use super::config::RetrainFrom;
+use super::config::{RetrainFrom, SerConfig};
 use super::cross_fit::CrossFit;
 use super::outcome::{LoopReport, PoolReport, SelfLabel, Steps};
 use super::recipe::LoopStatus;
@@ -115,11 +115,12 @@ pub(crate) struct LoopInputs<'a, B: HfReward> {
 }
 
 impl<B: HfReward> LoopInputs<'_, B> {
-    /// Length of a stage that learns the labels alone: that of Loop 0.
-    pub(crate) fn seed_length(&self) -> Length {
-        match self.cross {
-            Some(cross) => Length::Epochs(cross.report.epochs),
-            None => Length::Configured,
+    /// Length of a stage that learns the labels alone: so many times that of Loop 0.
+    pub(crate) fn seed_length(&self, config: &SerConfig, times: f64) -> Length {
+        match (self.cross, times == 1.0) {
+            (Some(cross), _) => Length::Epochs(times * cross.report.epochs),
+            (None, true) => Length::Configured,
+            (None, false) => Length::Epochs(times * config.train.epochs),
         }
     }
 }

@@ -72,6 +72,7 @@ pub enum Heads {
 /// | `noise` | 0.3 | [0, 1) |
 /// | `sharpness` | 1.2 | above 0 |
 /// | `heads` | `same` | see [`Heads`] |
+/// | `passes` | 1 | above 0, at most 100 |
 ///
 /// The default is the lean form. The full form has 3 students and 3 rounds.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -93,6 +94,9 @@ pub struct EnsembleConfig {
     pub sharpness: f64,
     /// Reward head that seed models and students start from.
     pub heads: Heads,
+    /// Passes of the noised seed models over the labels, as a multiple of those of Loop 0, above 0 and at
+    /// most 100: noise keeps a model from learning the labels by heart.
+    pub passes: f64,
 }
 
 impl Default for EnsembleConfig {
@@ -104,6 +108,7 @@ impl Default for EnsembleConfig {
             noise: 0.3,
             sharpness: 1.2,
             heads: Heads::default(),
+            passes: 1.0,
         }
     }
 }
@@ -123,6 +128,9 @@ impl EnsembleConfig {
             OptionError::check(path, value, &allowed, (1..=most).contains(&value))?;
         }
         Range::BelowOne.check("ensemble.noise", self.noise)?;
+        let (path, passes) = ("ensemble.passes", self.passes);
+        let holds = passes > 0.0 && passes <= 100.0;
+        OptionError::check(path, passes, "above 0, at most 100", holds)?;
         let (path, sharpness) = ("ensemble.sharpness", self.sharpness);
         let holds = sharpness > 0.0 && sharpness.is_finite();
         Ok(OptionError::check(

@@ -6,7 +6,9 @@ use collimate::data::{ChatFallback, Format, HhTurns, OnBadRow, OnRewrittenPrompt
 use collimate::lm::LlamaConfig;
 use collimate::nn::Pooling;
 use collimate::recipes::ppo::PolicyConfig;
-use collimate::recipes::ser::{Adaptation, Control, Recipe, RetrainFrom, SerConfig};
+use collimate::recipes::ser::{
+    Adaptation, Control, EnsembleConfig, Heads, Recipe, RetrainFrom, SerConfig,
+};
 use collimate::status::ScoreCentre;
 use collimate::train::TrainConfig;
 use collimate::world::WorldConfig;
@@ -213,6 +215,10 @@ impl Config {
             ser: SerConfig {
                 recipe: Recipe::NoisyEnsemble,
                 also: vec![Recipe::Paper],
+                ensemble: EnsembleConfig {
+                    heads: Heads::Fresh,
+                    ..default.ser.ensemble
+                },
                 score_centre: ScoreCentre::SeedMean,
                 retrain_from: RetrainFrom::Start,
                 max_length: 128,
