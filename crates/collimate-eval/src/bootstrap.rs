@@ -14,7 +14,9 @@ use crate::error::{EvalError, check_same_length, check_values};
 pub enum Groups<'a> {
     /// Each item by itself.
     Items,
-    /// All items with the same number together: pairs that share a prompt are not independent.
+    /// All items with the same number together: pairs that share a prompt are not independent. Where
+    /// all items have one number (an instruction that every row repeats), each is drawn by itself:
+    /// one group would have an interval without width.
     By(&'a [usize]),
 }
 
@@ -158,6 +160,9 @@ fn units(values: &[f64], groups: Groups<'_>) -> Result<Vec<(f64, f64)>, EvalErro
         units[place].0 += value;
         units[place].1 += 1.0;
     }
+    if units.len() == 1 {
+        return Ok(values.iter().map(|&value| (value, 1.0)).collect());
+    }
     Ok(units)
 }
 
@@ -171,7 +176,18 @@ pub(crate) fn quantile(sorted: &[f64], q: f64) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use super::quantile;
+    use super::{Groups, quantile, units};
+
+    #[test]
+    fn one_group_of_all_items_groups_none() {
+        let values = [1.0, 0.0, 1.0];
+        let alone = units(&values, Groups::Items).unwrap();
+        assert_eq!(units(&values, Groups::By(&[4, 4, 4])).unwrap(), alone);
+        assert_eq!(
+            units(&values, Groups::By(&[4, 4, 5])).unwrap(),
+            [(1.0, 2.0), (1.0, 1.0)]
+        );
+    }
 
     #[test]
     fn quantiles_interpolate() {

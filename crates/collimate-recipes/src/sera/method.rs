@@ -20,7 +20,7 @@ pub enum Method {
     /// The method `sera` with the share of bootstrapped pairs that does best on validation.
     BestSera,
     /// The method `sera` with devices that keep own pairs near to what the start knows, from the
-    /// second iteration on: see [`Anchors`](super::Anchors). Where a second policy does not agree on
+    /// second iteration on: see the options `anchors`. Where a second policy does not agree on
     /// own pairs, all offline pairs are trained on and no own ones.
     Anchored,
     /// Selected offline pairs only (K̃ = 0).
