@@ -35,7 +35,7 @@ fn options() {
             &["--max-length", "9999"],
             &["max_length is 9999", "the model takes at most"],
         ),
-        (&["--controls", "none"], &["--controls none", "longer_seed"]),
+        (&["--controls", "no"], &["--controls no", "longer_seed"]),
         (&["--pooling", "cls"], &["pooling is for data files"]),
         (&["--resume"], &["--resume: out holds no run"]),
     ];

@@ -43,7 +43,7 @@ fn a_check_recognises_every_kind_of_rows() {
         ("c.jsonl", "prompt_completion", "example"),
         ("t.csv", "two_column_csv", "pair"),
         ("l.jsonl", "labelled_answers", "labelled answer"),
-        ("u.jsonl", "candidates", "row of answers"),
+        ("u.jsonl", "candidates", "answer list"),
         ("w.jsonl", "candidates", "pair"),
     ] {
         let found = checked(folder.path(), &[file]);

@@ -20,7 +20,7 @@ pub(super) struct Facts {
     pub(super) file: PathBuf,
     pub(super) format: String,
     pub(super) recognised_by: String,
-    /// The kind of the rows: pair, example, prompt, scored answer, labelled answer or row of answers.
+    /// The kind of the rows: pair, example, prompt, scored answer, labelled answer or answer list.
     pub(super) kind: &'static str,
     /// Rows of the file.
     pub(super) rows: usize,
@@ -78,7 +78,7 @@ impl Facts {
                 Rows::Prompts(_) => "prompt",
                 Rows::Scored(_) => "scored answer",
                 Rows::Labelled(_) => "labelled answer",
-                Rows::Unlabelled(_) => "row of answers",
+                Rows::Unlabelled(_) => "answer list",
             },
             rows: found.report.read,
             kept: found.report.kept,

@@ -97,7 +97,8 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let page = Page {
         labeller,
         next: format!(
-            "collimate ser --labelled {} --unlabelled POOL.jsonl --model DIR --out runs/ser",
+            "collimate ser {}--labelled {} --unlabelled POOL.jsonl --model DIR --out runs/ser",
+            earlier(&args.from),
             quoted(&out)
         ),
     };
@@ -127,7 +128,8 @@ fn read(args: &Args) -> Result<PairSet, Failure> {
         (pairs.again(), "that came before"),
     ];
     for (count, which) in told.into_iter().filter(|(count, _)| *count > 0) {
-        common::tell(&format!("left out {count} pairs {which}"));
+        let noun = if count == 1 { "pair" } else { "pairs" };
+        common::tell(&format!("left out {count} {noun} {which}"));
     }
     Ok(pairs)
 }
@@ -163,12 +165,28 @@ fn close(mut desk: Desk, ended: Ended, next: &str) -> Result<(), Failure> {
         (done + progress.done, total + progress.total)
     });
     match ended {
-        Ended::Stopped if done < total || total == 0 => Err(Interrupted(format!(
+        Ended::Stopped if total == 0 => Err(Interrupted(
+            "stopped before the first decision; the same command begins again".to_owned(),
+        )
+        .into()),
+        Ended::Stopped if done < total => Err(Interrupted(format!(
             "stopped after {done} decisions, {} to come; the same command goes on",
             total - done
         ))
         .into()),
         _ => Ok(()),
+    }
+}
+
+/// The option for labels of before, where the pairs are those that a run of `ser` asks about next.
+fn earlier(from: &[PathBuf]) -> &'static str {
+    let asked = |path: &PathBuf| {
+        path.file_name()
+            .is_some_and(|name| name == "ask-next.jsonl")
+    };
+    match from.iter().any(asked) {
+        true => "--labelled EARLIER.jsonl ",
+        false => "",
     }
 }
 

@@ -32,7 +32,9 @@ pub(crate) struct Args {
     /// Folder of a saved reward model, or with --logprobs of a causal language model
     #[arg(long, value_name = "DIR")]
     model: PathBuf,
-    /// JSON lines of {prompt, completion} or of preference pairs (any format that ser reads)
+    /// JSON lines of {prompt, completion}, of preference pairs (any format that ser reads), or of
+    /// several answers to a prompt (`responses`, or `response_a` and `response_b`), each of which gets
+    /// a row of its own
     #[arg(long, value_name = "FILE")]
     data: PathBuf,
     /// Where to write; by default standard output
@@ -189,6 +191,17 @@ fn read(args: &Args) -> Result<(Rows, ReadReport), Failure> {
         Format::PromptCompletion | Format::Messages => {
             let (rows, report) = input.read_sft(&options)?;
             (Rows::Single(rows), report)
+        }
+        Format::Candidates => {
+            let (candidates, report) = input.read_unlabelled(&options)?;
+            let rows = candidates.into_iter().flat_map(|row| {
+                let example = move |completion| SftExample {
+                    prompt: row.prompt.clone(),
+                    completion,
+                };
+                row.responses.into_iter().map(example)
+            });
+            (Rows::Single(rows.collect()), report)
         }
         _ => {
             let (rows, report) = input.read_pairs(&options)?;

@@ -115,7 +115,7 @@ impl Layered for Ser {
                 "controls",
                 "LIST",
                 &["ser.controls"],
-                "Controls beside the recipe: all, or a list of longer_seed, seed_ensemble, unfiltered, \
+                "Controls beside the recipe: all, none, or a list of longer_seed, seed_ensemble, unfiltered, \
                  easy_only, hard_only, either_per_pair, oracle_labels",
                 |config: &mut Config, names, _| {
                     config.ser.controls = controls(names)?;
@@ -223,6 +223,7 @@ impl Layered for Ser {
         }
         policy::settle(&mut config.policy, given);
         config.check_policies()?;
+        check_recipe_options(config, given)?;
         config.ser.check()?;
         check_inputs(&config.own(), given)?;
         real::check(config, given)
@@ -263,6 +264,45 @@ impl Layered for Ser {
     }
 }
 
+/// Refuses options of recipes that the run does not have: nothing would read them.
+fn check_recipe_options(config: &Config, given: &Given) -> Result<(), Failure> {
+    const OF_A_RECIPE: [(&str, Recipe); 12] = [
+        ("ser.statuses", Recipe::Paper),
+        ("ser.until_hard", Recipe::Paper),
+        ("ser.filter.rule", Recipe::Paper),
+        ("ser.filter.max_kept", Recipe::Paper),
+        ("ser.filter.thresholds.tau_high", Recipe::Paper),
+        ("ser.filter.thresholds.tau_low", Recipe::Paper),
+        ("ser.filter.thresholds.tau_delta", Recipe::Paper),
+        ("ser.calibrated.precision", Recipe::Calibrated),
+        ("ser.calibrated.ceiling", Recipe::Calibrated),
+        ("ser.student_noise", Recipe::Calibrated),
+        ("ser.go_anyway", Recipe::Calibrated),
+        ("ser.ensemble.students", Recipe::NoisyEnsemble),
+    ];
+    let ser = &config.ser;
+    let runs = |recipe: Recipe| ser.recipe == recipe || ser.also.contains(&recipe);
+    // The other controls filter by the paper's thresholds.
+    let own = [
+        Control::LongerSeed,
+        Control::SeedEnsemble,
+        Control::OracleLabels,
+    ];
+    let filters = ser.controls.iter().any(|control| !own.contains(control));
+    for (path, recipe) in OF_A_RECIPE {
+        let by_control = filters && path.starts_with("ser.filter.");
+        if given.typed(path) && !runs(recipe) && !by_control {
+            let (name, runs) = (recipe.name(), ser.recipe.name());
+            return Err(format!(
+                "{path} belongs to the recipe {name}, and this run has {runs}: leave it out, or add \
+                 --recipe {name} or --also {name}"
+            )
+            .into());
+        }
+    }
+    Ok(())
+}
+
 /// The options of the paper that differ from the defaults of the other recipes.
 fn as_in_the_paper(config: &mut Config, given: &Given) {
     if !given.typed("ser.score_centre") {
@@ -277,8 +317,10 @@ fn as_in_the_paper(config: &mut Config, given: &Given) {
 }
 
 fn controls(names: &str) -> Result<Vec<Control>, Failure> {
-    if names == "all" {
-        return Ok(Control::ALL.to_vec());
+    match names {
+        "all" => return Ok(Control::ALL.to_vec()),
+        "none" => return Ok(Vec::new()),
+        _ => {}
     }
     names
         .split(',')
