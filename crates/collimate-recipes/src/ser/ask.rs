@@ -21,7 +21,7 @@ struct Opinions {
     models: Vec<Vec<f64>>,
 }
 
-/// What the seed models say of the pool together.
+/// Opinions of the seed models on the pool.
 pub(crate) struct Asked {
     pub(crate) next: Vec<AskNext>,
     pub(crate) agreement: SeedAgreement,

@@ -1,4 +1,4 @@
-//! What can be known of a seed model from the labels alone: each fold of the labels is predicted by a
+//! Facts on a seed model from the labels alone: each fold of the labels is predicted by a
 //! model that learnt from the others.
 
 use collimate_core::{Key, PreferencePair, Purpose};

@@ -11,8 +11,9 @@ use collimate_status::{Decision, PairCalibration, PairCounts, Spread};
 use collimate_train::hash_json;
 use serde::{Deserialize, Serialize};
 
+use super::audit::Audit;
 use super::config::RetrainFrom;
-use super::loops::{Audit, Evolved, LoopInputs, PROBABILITIES};
+use super::loops::{Evolved, LoopInputs, PROBABILITIES};
 use super::outcome::{LoopReport, PoolReport, SelfLabel};
 use super::recipe::{Heads, Recipe};
 use super::session::{Lesson, Session};

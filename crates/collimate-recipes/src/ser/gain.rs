@@ -1,4 +1,4 @@
-//! Whether a recipe helps, tested on human labels that it has not seen.
+//! A test of a recipe on human labels that it has not seen.
 
 use collimate_data::{HiddenLabelPool, TokenizedPair};
 use collimate_nn::HfReward;

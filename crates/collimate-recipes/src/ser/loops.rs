@@ -2,9 +2,8 @@
 
 use std::time::Instant;
 
-use collimate_core::{PreferencePair, Selection};
 use collimate_data::{Auditor, HiddenLabelPool, SelfLabelledPair, TokenizedPair};
-use collimate_eval::{Accuracy, PrecisionPoint};
+use collimate_eval::Accuracy;
 use collimate_nn::HfReward;
 use collimate_reward::RewardModel;
 use collimate_status::{
@@ -14,11 +13,13 @@ use collimate_status::{
 use collimate_train::hash_json;
 use serde::{Deserialize, Serialize};
 
+use super::audit::Audit;
 use super::config::{RetrainFrom, SerConfig};
 use super::cross_fit::CrossFit;
 use super::outcome::{LoopReport, PoolReport, SelfLabel, Steps};
 use super::recipe::LoopStatus;
 use super::session::{Length, Lesson, Session, Stage};
+use super::tokenized_pool::TokenizedPool;
 use crate::RecipeError;
 
 /// Thresholds of Δp at which the precision of self-labels is reported.
@@ -29,63 +30,6 @@ pub(crate) const PROBABILITIES: [f64; 8] = [0.5, 0.55, 0.6, 0.7, 0.8, 0.85, 0.9,
 
 /// Times `max_loops` after which the loops end though Status 2 has not happened.
 const PATIENCE: usize = 4;
-
-/// The pool's pairs as ids, by the id that they have in the pool.
-pub(crate) struct TokenizedPool {
-    pairs: Vec<TokenizedPair>,
-    hash: String,
-}
-
-impl TokenizedPool {
-    pub(crate) fn new(session: &Session<'_>, pool: &HiddenLabelPool) -> Result<Self, RecipeError> {
-        // "Chosen" means "shown first" here: the pool has no labels.
-        let shown: Vec<PreferencePair> = pool
-            .pairs()
-            .iter()
-            .map(|hidden| PreferencePair {
-                prompt: hidden.prompt.clone(),
-                chosen: hidden.first.clone(),
-                rejected: hidden.second.clone(),
-                score_gap: None,
-            })
-            .collect();
-        let pairs = session.encode(&shown)?;
-        let hash = hash_json(&pairs);
-        Ok(Self { pairs, hash })
-    }
-
-    /// A hash of the pairs.
-    pub(crate) fn hash(&self) -> &str {
-        &self.hash
-    }
-
-    /// The pairs of a pool in the order in which they are shown.
-    pub(crate) fn shown_of(&self, pool: &HiddenLabelPool) -> Vec<TokenizedPair> {
-        pool.pairs()
-            .iter()
-            .map(|pair| self.shown(pair.id))
-            .collect()
-    }
-
-    /// All pairs.
-    pub(crate) fn pairs(&self) -> &[TokenizedPair] {
-        &self.pairs
-    }
-
-    /// A hidden pair in the order in which it is shown.
-    fn shown(&self, id: usize) -> TokenizedPair {
-        self.pairs[id].clone()
-    }
-
-    /// A pair with its self-label.
-    pub(crate) fn labelled(&self, pair: &SelfLabelledPair) -> TokenizedPair {
-        let mut ids = self.shown(pair.id);
-        if !pair.chosen_is_first {
-            std::mem::swap(&mut ids.chosen, &mut ids.rejected);
-        }
-        ids
-    }
-}
 
 /// The self-labels of one loop, as the journal keeps them.
 #[derive(Serialize, Deserialize)]
@@ -245,7 +189,7 @@ impl Evolution<'_> {
                 config,
                 index,
                 pool.len(),
-                &tokenized.hash,
+                tokenized.hash(),
                 seed,
                 &session.start,
             );
@@ -438,75 +382,4 @@ fn lengths(pairs: &[TokenizedPair]) -> impl Iterator<Item = (usize, usize)> + '_
     pairs
         .iter()
         .map(|pair| (pair.chosen.len(), pair.rejected.len()))
-}
-
-/// Compares self-labels with the sealed truth: for the report, never for the training.
-pub(crate) struct Audit<'a> {
-    pub(crate) pool: &'a HiddenLabelPool,
-    pub(crate) auditor: Option<&'a Auditor>,
-    /// Confidences at which the precision is told.
-    pub(crate) thresholds: [f64; 8],
-}
-
-impl Audit<'_> {
-    /// What the filter did with the pool; `first_wins` is the label of each pair. The caller fills in
-    /// the rule's own numbers.
-    pub(crate) fn report(
-        &self,
-        decision: &Decision,
-        confidence: &[f64],
-        first_wins: &[bool],
-    ) -> Result<PoolReport, RecipeError> {
-        let id = |index: usize| self.pool.pairs()[index].id;
-        let kept = self.kept(&decision.selection);
-        let ties: Vec<bool> = (0..confidence.len())
-            .map(|index| {
-                let left = &decision.selection.left;
-                let found = left.binary_search_by_key(&index, |left| left.index);
-                found.is_ok_and(|at| left[at].reason == collimate_core::LeaveReason::Tie)
-            })
-            .collect();
-        let mut precision_curve = Vec::new();
-        for threshold in self.thresholds {
-            let above: Vec<(usize, bool)> = (0..confidence.len())
-                .filter(|&index| confidence[index] > threshold && !ties[index])
-                .map(|index| (id(index), first_wins[index]))
-                .collect();
-            precision_curve.push(PrecisionPoint {
-                threshold,
-                kept: above.len(),
-                coverage: above.len() as f64 / confidence.len().max(1) as f64,
-                precision: self.precision(&above)?,
-            });
-        }
-        Ok(PoolReport {
-            pool: self.pool.len(),
-            status: decision.status,
-            counts: decision.counts,
-            rule: String::new(),
-            min_count: decision.min_count,
-            kept: kept.len(),
-            swapped: decision.selection.swapped(),
-            left: decision.selection.left_by_reason(),
-            centre: 0.0,
-            probabilities: decision.probabilities,
-            expected_precision: None,
-            label_precision: self.precision(&kept)?,
-            pool_accuracy: precision_curve[0].precision,
-            precision_curve,
-        })
-    }
-
-    fn kept(&self, selection: &Selection) -> Vec<(usize, bool)> {
-        let kept = selection.kept.iter();
-        kept.map(|kept| (self.pool.pairs()[kept.index].id, !kept.swapped))
-            .collect()
-    }
-
-    fn precision(&self, labels: &[(usize, bool)]) -> Result<Option<f64>, RecipeError> {
-        match self.auditor {
-            Some(auditor) => Ok(auditor.precision(labels)?.value()),
-            None => Ok(None),
-        }
-    }
 }

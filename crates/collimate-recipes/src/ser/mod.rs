@@ -6,6 +6,7 @@
 //! `report.md`, plots and `summary.json` of what came out.
 
 mod ask;
+mod audit;
 mod config;
 mod controls;
 mod cross_fit;
@@ -25,6 +26,7 @@ mod round;
 mod score;
 mod session;
 mod summary;
+mod tokenized_pool;
 mod verdict;
 mod warnings;
 

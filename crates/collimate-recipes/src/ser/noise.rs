@@ -1,4 +1,4 @@
-//! Which tokens noise replaces, and by what.
+//! Tokens that noise replaces, and their replacements.
 
 use std::collections::BTreeSet;
 

@@ -160,7 +160,7 @@ pub struct TriedLength {
     pub accuracy: f64,
 }
 
-/// What the labels alone say of the seed model: each label is predicted by a model that has not seen
+/// Facts on the seed model from the labels alone: each label is predicted by a model that has not seen
 /// it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct CrossFitReport {
@@ -244,7 +244,7 @@ pub struct SerOutcome<B: Backbone> {
     pub models: Vec<ModelReport>,
     /// Paired differences on the test part.
     pub significance: Vec<Significance>,
-    /// What the labels alone say of the seed model; absent where nothing was cross-fitted.
+    /// Facts on the seed model from the labels alone; absent where nothing was cross-fitted.
     pub cross_fit: Option<CrossFitReport>,
     /// How far the seed models agree about the pool; absent where nothing was cross-fitted.
     pub agreement: Option<SeedAgreement>,

@@ -9,9 +9,10 @@ use collimate_run::RunContext;
 use super::config::SerConfig;
 use super::final_test::{self, Candidate};
 use super::fingerprint::fingerprint;
-use super::loops::{Evolution, LoopInputs, LoopRule, TokenizedPool};
+use super::loops::{Evolution, LoopInputs, LoopRule};
 use super::outcome::{LoopReport, ModelReport, Steps, TrainedReward};
 use super::session::{Session, Stage, for_scores};
+use super::tokenized_pool::TokenizedPool;
 use crate::RecipeError;
 use crate::groups::groups;
 

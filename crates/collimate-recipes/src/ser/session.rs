@@ -39,7 +39,7 @@ pub(crate) enum Length {
     Steps(u64),
 }
 
-/// What a stage learns from.
+/// Pairs, labels, noise and length of a stage of training.
 pub(crate) struct Lesson {
     pub(crate) pairs: Vec<TokenizedPair>,
     /// Probabilities that the chosen answers are the better ones; without them they are.

@@ -1,4 +1,4 @@
-//! What helped, in sentences.
+//! Sentences on the models that helped.
 
 use collimate_nn::Backbone;
 

@@ -5,7 +5,7 @@ use collimate_status::{GainTest, LearningStatus};
 use super::outcome::{LoopReport, PoolReport};
 use super::recipe::Recipe;
 
-/// What a run without held-out pairs cannot say.
+/// Warning of a run without held-out pairs.
 pub(crate) const NOT_MEASURED: &str = "Without validation and test pairs no accuracy of the evolved \
      model is known, and no control was run. What is known comes from the labels alone: the accuracy \
      and calibration of seed models on labels that they have not seen.";

@@ -1,0 +1,65 @@
+//! The pool as tokens.
+
+use collimate_core::PreferencePair;
+use collimate_data::{HiddenLabelPool, SelfLabelledPair, TokenizedPair};
+use collimate_train::hash_json;
+
+use super::session::Session;
+use crate::RecipeError;
+
+/// The pool's pairs as ids, by the id that they have in the pool.
+pub(crate) struct TokenizedPool {
+    pairs: Vec<TokenizedPair>,
+    hash: String,
+}
+
+impl TokenizedPool {
+    pub(crate) fn new(session: &Session<'_>, pool: &HiddenLabelPool) -> Result<Self, RecipeError> {
+        // "Chosen" means "shown first" here: the pool has no labels.
+        let shown: Vec<PreferencePair> = pool
+            .pairs()
+            .iter()
+            .map(|hidden| PreferencePair {
+                prompt: hidden.prompt.clone(),
+                chosen: hidden.first.clone(),
+                rejected: hidden.second.clone(),
+                score_gap: None,
+            })
+            .collect();
+        let pairs = session.encode(&shown)?;
+        let hash = hash_json(&pairs);
+        Ok(Self { pairs, hash })
+    }
+
+    /// A hash of the pairs.
+    pub(crate) fn hash(&self) -> &str {
+        &self.hash
+    }
+
+    /// The pairs of a pool in the order in which they are shown.
+    pub(crate) fn shown_of(&self, pool: &HiddenLabelPool) -> Vec<TokenizedPair> {
+        pool.pairs()
+            .iter()
+            .map(|pair| self.shown(pair.id))
+            .collect()
+    }
+
+    /// All pairs.
+    pub(crate) fn pairs(&self) -> &[TokenizedPair] {
+        &self.pairs
+    }
+
+    /// A hidden pair in the order in which it is shown.
+    fn shown(&self, id: usize) -> TokenizedPair {
+        self.pairs[id].clone()
+    }
+
+    /// A pair with its self-label.
+    pub(crate) fn labelled(&self, pair: &SelfLabelledPair) -> TokenizedPair {
+        let mut ids = self.shown(pair.id);
+        if !pair.chosen_is_first {
+            std::mem::swap(&mut ids.chosen, &mut ids.rejected);
+        }
+        ids
+    }
+}
