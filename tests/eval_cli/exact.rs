@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// What a model writes greedily to these prompts, by another command.
+/// Greedy answers of a model to these prompts, by another command.
 fn greedy(folder: &Path, model: &str, prompts: &[Value]) -> Vec<String> {
     rows(&folder.join("prompts.jsonl"), prompts);
     let arguments = [
@@ -26,7 +26,7 @@ fn greedy(folder: &Path, model: &str, prompts: &[Value]) -> Vec<String> {
         .collect()
 }
 
-/// What stands behind the last mark, to the end of the line.
+/// Text behind the last mark, to the end of the line.
 fn behind(text: &str, mark: &str) -> Option<String> {
     let (_, rest) = text.rsplit_once(mark)?;
     let line = rest.trim_start().lines().next().unwrap_or_default();

@@ -159,7 +159,7 @@ fn labels_and_a_pool_from_start_to_end() {
     handed_on(&folder);
 }
 
-/// What the run hands on is read by the trainers and by `ser` itself.
+/// The files that the run hands on are read by the trainers and by `ser` itself.
 fn handed_on(folder: &Path) {
     let out = folder.join("blind");
     let pool: BTreeSet<String> = lines(&folder.join("pool.jsonl"))

@@ -10,7 +10,7 @@ use crate::read::Candidates;
 /// Two different answers to a prompt; their order says nothing.
 #[derive(Debug, Clone, PartialEq)]
 pub struct UnlabelledPair {
-    /// What both answers continue.
+    /// The prompt of both answers.
     pub prompt: Prompt,
     /// The answers.
     pub answers: [Completion; 2],

@@ -40,7 +40,7 @@ pub struct RankAgreement {
     pub exact_match: Option<f64>,
     /// Answers that got the top score.
     pub top: usize,
-    /// Those of them that no other answer of their list beats in merit.
+    /// The number of these that no other answer of their list beats in merit.
     pub top_best: usize,
     /// top_best / top, the paper's "5-best"; absent where no answer got the top score.
     pub top_share: Option<f64>,

@@ -30,7 +30,7 @@ impl PolicyAgreement {
 /// agrees = [r₂(x, y_w) > r₂(x, y_l)]        y_w, y_l by the first policy's r₁
 /// ```
 ///
-/// What one policy says of its own answers may be noise of its training; two that were trained apart
+/// The verdict of one policy on its own answers may be noise of its training; two that were trained apart
 /// agree on half of the pairs by chance. A tie of the second policy, or a reward that is not a
 /// number, is no agreement.
 ///

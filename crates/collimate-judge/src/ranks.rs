@@ -83,7 +83,7 @@ impl OrderRule {
 /// ```text
 /// q = (worse answers + (answers of equal merit) / 2) / answers        score = min + ⌊q (max − min + 1)⌋
 /// ```
-/// Of four answers the additive rubric (0 to 5) gives 5, 3, 2 and 0, of two 4 and 1. A rubric with
+/// The additive rubric (0 to 5) gives four answers 5, 3, 2 and 0, and two answers 4 and 1. A rubric with
 /// decimal numbers gives min + q (max − min). Whatever the annotators got wrong is in these scores,
 /// and so is the draw of the list: the best of four bad answers gets a 5.
 ///

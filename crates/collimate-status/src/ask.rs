@@ -1,4 +1,4 @@
-//! Which labels would teach most.
+//! Pairs whose labels would teach most.
 
 use std::collections::HashMap;
 

@@ -31,7 +31,7 @@ pub enum StatusError {
     Length {
         /// The list.
         what: &'static str,
-        /// Its length.
+        /// Length of the list.
         given: usize,
         /// The number of pairs.
         wanted: usize,

@@ -1,4 +1,4 @@
-//! Whether a loop helps, from the labels alone.
+//! A test of a loop from the labels alone.
 
 use serde::{Deserialize, Serialize};
 

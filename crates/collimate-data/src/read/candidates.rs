@@ -21,7 +21,7 @@ use crate::error::DataError;
 /// A prompt with two or more different answers, or a prompt alone.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Candidates {
-    /// What was asked.
+    /// The question.
     pub prompt: Prompt,
     /// The answers, in an order that says nothing; none for a prompt alone.
     pub responses: Vec<Completion>,

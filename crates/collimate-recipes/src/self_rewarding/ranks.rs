@@ -25,7 +25,7 @@ pub struct RankReport {
     pub parse_rate: f64,
     /// Answers without a score; they are left out of their lists.
     pub unscored: usize,
-    /// Those of them whose judge's prompt is longer than the model takes.
+    /// The number of these whose judge's prompt is longer than the model takes.
     pub too_long: usize,
     /// The measures over the answers with a score.
     pub agreement: RankAgreement,

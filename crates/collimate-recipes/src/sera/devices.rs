@@ -1,4 +1,4 @@
-//! What each device alone would have kept of the responses of a review.
+//! Own pairs that each device alone would have kept of a review.
 
 use collimate_core::{Completion, Prompt};
 use collimate_irm::KeepRule;
@@ -10,7 +10,7 @@ use super::outcome::Agreement;
 use super::pairing::{Pairing, Rewards, pair};
 use crate::RecipeError;
 
-/// What a device would have kept of a review's responses, and how right that is.
+/// Own pairs that a device would have kept of a review's responses, and how right that is.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct DeviceReport {
     /// The device with its number.

@@ -53,7 +53,7 @@ pub struct SelectionReport {
     /// pairs, and all offline pairs are trained on.
     #[serde(default)]
     pub refused: usize,
-    /// What each device alone would have kept; empty unless `devices` asks for it.
+    /// Own pairs that each device alone would have kept; empty unless `devices` asks for it.
     #[serde(default)]
     pub devices: Vec<DeviceReport>,
 }

@@ -27,7 +27,7 @@ pub(super) struct Pairing<'a> {
     pub(super) cut: CutPolicy,
     /// Pairs asked for.
     pub(super) limit: usize,
-    /// Of the rule `random`.
+    /// Key of the rule `random`.
     pub(super) key: Key,
 }
 

@@ -29,7 +29,7 @@ pub(crate) struct Iterate<M> {
     pub(crate) seconds: f64,
 }
 
-/// What may differ from training to training.
+/// Options that differ from training to training.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct How {
     /// Weight of the likelihood term.

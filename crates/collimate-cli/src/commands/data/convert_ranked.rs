@@ -26,7 +26,7 @@ pub(super) enum To {
 /// Options of ranked answers.
 #[derive(Debug, clap::Args)]
 pub(super) struct RankedArgs {
-    /// What ranked answers (OpenAssistant trees, rows of prompt, responses and ranks or scores) become:
+    /// Rows that ranked answers (OpenAssistant trees, rows of prompt, responses and ranks or scores) become:
     /// demonstrations (ift), judgements by a fixed map of the ranks (eft), or rows of ranked answers
     #[arg(long, value_enum, value_name = "ROWS")]
     #[arg(conflicts_with_all = ["format", "hh_turns", "on_bad_row"])]

@@ -81,7 +81,7 @@ impl Ask {
         }
     }
 
-    /// What stands before the choices, and the choices as they go on, each after a blank.
+    /// Text before the choices, and the choices as they go on, each after a blank.
     fn put(self, question: &ChoiceQuestion) -> (String, Vec<String>) {
         let text = question.question.as_str();
         let choices = question.choices.iter();

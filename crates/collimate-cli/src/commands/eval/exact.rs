@@ -70,7 +70,7 @@ enum Ask {
     Chat,
 }
 
-/// What a model wrote to a question.
+/// Answer of a model to a question.
 struct Written {
     text: String,
     /// The answer that was found in it.

@@ -21,7 +21,7 @@ use crate::rendering::Rendering;
 use crate::runs;
 use crate::templates::TEMPLATES;
 
-/// What is scored, and by what.
+/// Texts to score, and the model that scores them.
 pub(super) struct Lists<'a> {
     pub(super) data: &'a Path,
     pub(super) model: &'a Path,

@@ -12,14 +12,14 @@ use crate::templates::TEMPLATES;
 /// A measure by its name: 1 for each question that a model gets right, else 0.
 pub(crate) struct Measure {
     pub(crate) name: &'static str,
-    /// What it is, in words.
+    /// Name in words.
     pub(crate) title: &'static str,
     pub(crate) right: Vec<f64>,
     /// The same of the other model.
     pub(crate) against: Option<Vec<f64>>,
 }
 
-/// What is told beside the numbers.
+/// Notes beside the numbers.
 pub(crate) struct About {
     pub(crate) title: &'static str,
     /// Names of the model and of the other one.

@@ -1,4 +1,4 @@
-//! What a run hands on: the labels that it gave, and the pairs to label next.
+//! Files that a run hands on: the labels that it gave, and the pairs to label next.
 
 use collimate::core::{Json, PreferencePair};
 use collimate::files::atomic_write;

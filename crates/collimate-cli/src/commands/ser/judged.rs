@@ -31,7 +31,7 @@ pub(super) struct Labeller {
     identity: String,
 }
 
-/// What came of the judgements.
+/// Outcome of the judgements.
 #[derive(Debug, Serialize, Deserialize)]
 struct Counts {
     pairs: usize,

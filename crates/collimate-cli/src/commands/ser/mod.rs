@@ -149,7 +149,7 @@ fn four_digits(accuracy: Option<f64>) -> String {
     accuracy.map_or_else(|| "–".to_owned(), |accuracy| format!("{accuracy:.4}"))
 }
 
-/// What is known without test pairs: how Loop 0 does on labels that it has not seen, and how far its
+/// Facts that need no test pairs: how Loop 0 does on labels that it has not seen, and how far its
 /// twins agree about the pool.
 fn without_test<B: HfReward>(outcome: &SerOutcome<B>) -> String {
     let mut told = String::new();

@@ -15,7 +15,7 @@ use crate::commands::reward::check_pooling;
 use crate::common::{self, Failure};
 use crate::start::Start;
 
-/// What the reward model starts from.
+/// Model that the reward model starts from.
 enum Base {
     Encoder(Box<RewardModel<Encoder>>),
     Reward(Box<RewardModel<Llama>>),
