@@ -1,5 +1,8 @@
 //! Files and rows.
 
+use collimate::core::PreferencePair;
+use collimate::data::split_by_hash;
+
 use super::*;
 
 #[test]
@@ -83,6 +86,57 @@ fn data_without_a_usable_pair() {
         "64",
     ];
     refused("ser", folder, &one, &["has no pair", "give more data"]);
+}
+
+#[test]
+fn rows_of_one_prompt_can_all_fall_into_the_parts_that_measure() {
+    let (folder, _) = workplace();
+    let folder = folder.path();
+    let pairs = |prompt: &str| -> Vec<PreferencePair> {
+        let pair = |i: usize| PreferencePair::new(prompt, format!("yes {i}"), format!("no {i}"));
+        (0..12).map(pair).collect()
+    };
+    // A prompt of the tenth that is held out, whatever the other shares are.
+    let held = |prompt: &String| {
+        let parts = split_by_hash(pairs(prompt), &[0.1, 0.9]).unwrap();
+        parts[1].is_empty()
+    };
+    let prompt = (0..400)
+        .map(|i| format!("question {i} ?"))
+        .find(held)
+        .unwrap();
+    let rows: Vec<String> = pairs(&prompt)
+        .iter()
+        .map(|pair| {
+            let (chosen, rejected) = (&pair.chosen.text, &pair.rejected.text);
+            json!({"prompt": prompt, "chosen": chosen, "rejected": rejected}).to_string()
+        })
+        .collect();
+    write_rows(&folder.join("one.jsonl"), &rows);
+    let reward = fixture("llama-reward").display().to_string();
+    let writer = fixture("llama").display().to_string();
+    let cases: [(&str, &str, &[&str]); 5] = [
+        ("reward", &reward, &[]),
+        ("ser", &reward, &["--simulate"]),
+        ("dpo", &writer, &[]),
+        ("sft", &writer, &[]),
+        ("kto", &writer, &[]),
+    ];
+    for (command, model, more) in cases {
+        let arguments = [
+            "--data",
+            "one.jsonl",
+            "--model",
+            model,
+            "--max-length",
+            "64",
+        ];
+        let says = [
+            "rows with one prompt stay together",
+            "all 12 rows (1 different prompts)",
+        ];
+        refused(command, folder, &[&arguments[..], more].concat(), &says);
+    }
 }
 
 #[test]

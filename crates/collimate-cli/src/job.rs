@@ -74,6 +74,25 @@ pub(crate) fn fresh_llama(
     Ok(model)
 }
 
+/// Saves models with their tokenizer in folders of a run.
+pub(crate) struct Saver {
+    tokenizer: TextTokenizer,
+    max_length: usize,
+    pub(crate) run: PathBuf,
+}
+
+impl Saver {
+    /// Saves a model and the tokenizer in a folder of the run.
+    pub(crate) fn save(&self, name: &str, model: &impl HfFolder) -> Result<(), Failure> {
+        let facts = TokenizerFacts {
+            pad_token_id: self.tokenizer.special().pad,
+            max_length: Some(self.max_length),
+        };
+        model.save_with(&facts, &self.run.join(name))?;
+        Ok(self.tokenizer.save(self.run.join(name))?)
+    }
+}
+
 /// A run that is open: its parts, and the numbers found out so far.
 pub(crate) struct Job {
     pub(crate) tokenizer: TextTokenizer,
@@ -187,18 +206,16 @@ impl Job {
 
     /// Saves a model in a folder of the run, as other libraries open it.
     pub(crate) fn save(&self, name: &str, model: &impl HfFolder) -> Result<(), Failure> {
-        let facts = TokenizerFacts {
-            pad_token_id: self.tokenizer.special().pad,
-            max_length: Some(self.max_length),
-        };
-        model.save_with(&facts, &self.run.path().join(name))?;
-        self.save_tokenizer(name)
+        self.saver().save(name, model)
     }
 
-    /// The tokenizer beside a model.
-    pub(crate) fn save_tokenizer(&self, name: &str) -> Result<(), Failure> {
-        let tokenizer = self.tokenizer.clone().with_max_length(self.max_length);
-        Ok(tokenizer.save(self.run.path().join(name))?)
+    /// Returns a saver of models, for use while a recipe has borrowed the job.
+    pub(crate) fn saver(&self) -> Saver {
+        Saver {
+            tokenizer: self.tokenizer.clone().with_max_length(self.max_length),
+            max_length: self.max_length,
+            run: self.run.path().to_path_buf(),
+        }
     }
 
     /// Puts time and memory into the summary; `before`: seconds that the stages count, those of

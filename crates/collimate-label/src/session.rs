@@ -247,7 +247,7 @@ impl Session {
         let misfit = |what: String| Err(LabelError::Misfit(what));
         match event {
             Event::Begin { version, .. } if *version != VERSION => misfit(format!(
-                "version {version} of the journal: this program reads version {VERSION}"
+                "version {version} of the journal: this program reads version {VERSION}: give another --out"
             )),
             Event::Begin { seed, .. } if *seed != self.options.seed => misfit(format!(
                 "the labelling began with seed {seed}: give --seed {seed}, or another --out"

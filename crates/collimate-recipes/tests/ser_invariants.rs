@@ -1,14 +1,17 @@
 //! What must hold of a whole run of SER, whatever its numbers.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use burn::tensor::Device;
 use collimate_core::{Key, PreferencePair};
 use collimate_data::{Auditor, HiddenLabelPool, SpecialTokenIds, TextTokenizer};
 use collimate_lm::{Llama, LlamaConfig};
 use collimate_nn::Pooling;
+use collimate_recipes::RecipeError;
 use collimate_recipes::ser::{
-    Control, LoopStatus, Recipe, RetrainFrom, SerConfig, SerData, SerOutcome, SplitPlan, evolve,
+    Control, Evolving, LoopStatus, Recipe, RetrainFrom, SerConfig, SerData, SerOutcome, SplitPlan,
+    evolve_with,
 };
 use collimate_reward::{RewardModel, score_pairs};
 use collimate_run::{RunContext, RunFolder};
@@ -74,6 +77,16 @@ fn config() -> SerConfig {
 }
 
 fn run(world: &World, data: SerData, config: &SerConfig) -> SerOutcome<Llama> {
+    run_with(world, data, config, |_, _| Ok(())).unwrap()
+}
+
+/// Runs a tiny model; `on_evolved` gets the run folder too.
+fn run_with(
+    world: &World,
+    data: SerData,
+    config: &SerConfig,
+    on_evolved: impl FnOnce(&Path, &Evolving<'_, Llama>) -> Result<(), RecipeError>,
+) -> Result<SerOutcome<Llama>, RecipeError> {
     let special = SpecialTokenIds {
         bos: Some(World::SPECIAL.bos),
         eos: World::SPECIAL.eos,
@@ -94,13 +107,46 @@ fn run(world: &World, data: SerData, config: &SerConfig) -> SerOutcome<Llama> {
     let backbone = Llama::new(&llama, Key::new(1, "init"), &device).unwrap();
     let start = RewardModel::with_fresh_head(backbone, Pooling::LastToken, Key::new(1, "head"));
     let folder = tempfile::tempdir().unwrap();
-    let mut run = RunFolder::create(&folder.path().join("run"), config).unwrap();
+    let path = folder.path().join("run");
+    let mut run = RunFolder::create(&path, config).unwrap();
     let mut context = RunContext {
         run: &mut run,
         interrupt: &Interrupt::new(),
         progress: Progress::Silent,
     };
-    evolve(&start, &tokenizer, data, config, &mut context).unwrap()
+    evolve_with(&start, &tokenizer, data, config, &mut context, |evolving| {
+        on_evolved(&path, evolving)
+    })
+}
+
+#[test]
+fn the_model_is_handed_over_before_the_controls() {
+    let world = world();
+    let config = SerConfig {
+        controls: vec![Control::LongerSeed],
+        ..config()
+    };
+    let mut early = Vec::new();
+    let outcome = run_with(&world, data(&world), &config, |run, evolving| {
+        assert!(run.join("checkpoints/loop1").exists());
+        assert!(!run.join("checkpoints/longer_seed").exists());
+        assert_eq!(evolving.ask_next.len(), config.ask);
+        early = evolving.self_labels.to_vec();
+        Ok(())
+    });
+    assert!(!early.is_empty());
+    assert_eq!(early, outcome.unwrap().self_labels);
+    // An error of the caller ends the run there.
+    let mut place = None;
+    let stopped = run_with(&world, data(&world), &config, |run, _| {
+        place = Some(run.join("checkpoints/longer_seed"));
+        Err(RecipeError::Empty { part: "the disk" })
+    });
+    assert!(matches!(
+        stopped,
+        Err(RecipeError::Empty { part: "the disk" })
+    ));
+    assert!(!place.unwrap().exists());
 }
 
 #[test]

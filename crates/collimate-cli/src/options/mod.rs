@@ -15,6 +15,7 @@ mod run;
 use std::path::PathBuf;
 
 use clap::{ArgMatches, FromArgMatches};
+use collimate::data::TextTokenizer;
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -76,6 +77,14 @@ pub(crate) trait Layered: 'static {
     /// The rows, trainings and sizes that `--dry-run` estimates; nothing for the synthetic world.
     fn preview(_: &Self::Config) -> Option<Preview> {
         None
+    }
+
+    /// Refuses rows that the run itself would refuse, for `--dry-run`.
+    ///
+    /// # Errors
+    /// The error of the run.
+    fn check_rows(_: &Self::Config, _: &TextTokenizer) -> Result<(), Failure> {
+        Ok(())
     }
 
     /// The files and folders that a run reads.
@@ -150,7 +159,10 @@ impl<L: Layered> Options<L> {
         let device = self.run.device.open()?;
         if self.run.dry_run {
             return match L::preview(&config) {
-                Some(preview) => preview.print(&device, self.run.gradient_checkpointing),
+                Some(preview) => {
+                    L::check_rows(&config, &preview.tokenizer()?)?;
+                    preview.print(&device, self.run.gradient_checkpointing)
+                }
                 None if !L::ESTIMATES => Err(
                     "--dry-run: this command learns from texts that it writes: no estimate is made"
                         .into(),

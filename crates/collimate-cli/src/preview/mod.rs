@@ -97,11 +97,7 @@ impl Preview {
             )
             .into());
         }
-        let tokenizer = self
-            .rendering
-            .open(&self.model)?
-            .with_max_prompt_length(self.max_prompt_length)
-            .with_answer_end(AnswerEnd::EveryAnswer);
+        let tokenizer = self.tokenizer()?;
         let (mut lines, mut rows) = (Vec::new(), 0);
         let (mut counted, mut tokens, mut cut) = (0, 0, 0);
         files::check(self.files.iter())?;
@@ -194,6 +190,14 @@ impl Preview {
             .map(|(name, text)| format!("{name:<width$}  {text}\n"))
             .collect();
         common::print(&text)
+    }
+
+    /// The tokenizer that the run would use for scores.
+    pub(crate) fn tokenizer(&self) -> Result<TextTokenizer, Failure> {
+        let tokenizer = self.rendering.open(&self.model)?;
+        Ok(tokenizer
+            .with_max_prompt_length(self.max_prompt_length)
+            .with_answer_end(AnswerEnd::EveryAnswer))
     }
 
     /// The rows of a file, and a sentence on the file.

@@ -22,6 +22,7 @@ pub fn summary<M>(outcome: &AlignOutcome<M>, config: &impl Serialize) -> Value {
     json!({
         "seed": config["seed"],
         "loss": config.get("loss").or_else(|| config.get("kto")),
+        "nll_anchor": config["nll_anchor"],
         "pairs": outcome.rows,
         "tokenize": outcome.tokenize,
         "judge": outcome.judge,

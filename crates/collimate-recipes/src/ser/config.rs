@@ -237,7 +237,7 @@ impl SerConfig {
     }
 
     /// The recipes of a run: the main one first, each once.
-    pub(crate) fn recipes(&self) -> Vec<Recipe> {
+    pub fn recipes(&self) -> Vec<Recipe> {
         let mut all = vec![self.recipe];
         for &recipe in &self.also {
             if !all.contains(&recipe) {
@@ -248,7 +248,7 @@ impl SerConfig {
     }
 
     /// True if some part of the run needs predictions of human labels that the model has not seen.
-    pub(crate) fn cross_fits(&self) -> bool {
+    pub fn cross_fits(&self) -> bool {
         self.seed_steps == SeedSteps::CrossFitted
             || self.check_gain
             || self.recipes().contains(&Recipe::Calibrated)

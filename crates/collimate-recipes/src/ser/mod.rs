@@ -33,10 +33,11 @@ mod warnings;
 pub use crate::Adaptation;
 pub use config::{Control, RetrainFrom, SerConfig};
 pub use data::{SerData, SplitPlan};
-pub use evolved::evolve;
+pub use evolved::{evolve, evolve_with};
 pub use outcome::{
-    AskNext, CrossFitReport, EvolvedReward, LoopReport, ModelReport, ModelTest, PoolReport,
-    SeedAgreement, SelfLabel, SerOutcome, Significance, Steps, TrainedReward, TriedLength,
+    AskNext, CrossFitReport, EvolvedReward, Evolving, LoopReport, ModelReport, ModelTest,
+    PoolReport, SeedAgreement, SelfLabel, SerOutcome, Significance, Steps, TrainedReward,
+    TriedLength,
 };
 pub use recipe::{EnsembleConfig, Heads, LoopStatus, Recipe, SeedSteps};
 pub use report::{ReportNotes, write_report, write_report_with};

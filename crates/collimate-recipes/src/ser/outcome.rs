@@ -228,6 +228,18 @@ pub struct EvolvedReward<B: Backbone> {
     pub centre: f64,
 }
 
+/// Results of the main recipe before the rest of the run: see
+/// [`evolve_with`](super::evolve_with).
+#[derive(Debug, Clone, Copy)]
+pub struct Evolving<'a, B: Backbone> {
+    /// The evolved reward model.
+    pub model: &'a RewardModel<B>,
+    /// Labels of the pairs of the pool that the model was trained on.
+    pub self_labels: &'a [SelfLabel],
+    /// Pairs of the pool to label next, the most useful first.
+    pub ask_next: &'a [AskNext],
+}
+
 /// A finished run.
 #[derive(Debug, Clone)]
 pub struct SerOutcome<B: Backbone> {

@@ -19,6 +19,8 @@ pub struct ReportNotes<'a> {
     pub about: &'a str,
     /// Goes into the summary as it is.
     pub extra: &'a Map<String, Value>,
+    /// A sentence on further files that the caller writes, for the list of files; may be empty.
+    pub files: &'a str,
 }
 
 /// Writes `summary.json`, `report.md` and its plots. `about` is a paragraph on the data and the
@@ -37,7 +39,11 @@ pub fn write_report<B: Backbone>(
         outcome,
         config,
         run,
-        ReportNotes { about, extra },
+        ReportNotes {
+            about,
+            extra,
+            files: "",
+        },
         Vec::new(),
     )
 }
@@ -65,6 +71,7 @@ pub fn write_report_with<B: Backbone>(
             "all": model.per_sample(1.0, 0),
         },
         "parts": parts,
+        "files": notes.files,
     });
     let mut figures = figures(outcome);
     figures.extend(of_parts.into_iter().flatten());

@@ -4,9 +4,7 @@ use std::collections::HashSet;
 use std::path::PathBuf;
 
 use collimate::core::{Key, PreferencePair, Prompt};
-use collimate::data::{
-    ReadOptions, ReadReport, SftExample, split_by_fraction, split_by_hash, swap_labels,
-};
+use collimate::data::{ReadOptions, ReadReport, SftExample, split_by_fraction, swap_labels};
 use collimate::world::{World, WorldPair};
 
 use crate::common::Failure;
@@ -99,7 +97,7 @@ pub(crate) fn from_files(
     files::check(paths.iter())?;
     let mut reports = Vec::new();
     let rows = files::pairs(paths, options, &mut reports)?;
-    let [validation, mut train] = parts(split_by_hash(rows, &[0.1, 0.9])?);
+    let [validation, mut train] = files::split(rows, [0.1, 0.9])?;
     let mut seen = HashSet::new();
     let prompts = validation.iter().map(|pair| pair.prompt.clone());
     let mut prompts: Vec<_> = prompts

@@ -117,6 +117,12 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         questions.len(),
         not_used(&unused).map_or_else(String::new, |unused| format!("; {unused}"))
     ));
+    if unused.contains("choices") {
+        common::tell(
+            "warning: the rows have choices, which the model does not see here: `collimate eval choices` \
+             compares the likelihoods of the choices",
+        );
+    }
     let prompts: Vec<Prompt> = questions
         .iter()
         .map(|question| put(question, args.ask))

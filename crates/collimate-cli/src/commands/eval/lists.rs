@@ -39,6 +39,18 @@ pub(super) fn holds(data: &Path) -> Result<bool, Failure> {
     Ok(data.is_file() && Input::open(data)?.holds_answer_lists()?)
 }
 
+/// The rows with the scores of their answers, in the order of the answers.
+fn with_scores(rows: &[AnswerLists], mut scores: impl Iterator<Item = f64>) -> Vec<AnswerScores> {
+    rows.iter()
+        .map(|row| AnswerScores {
+            id: row.id.clone(),
+            subset: row.subset.clone().unwrap_or_else(|| "(none)".to_owned()),
+            right: scores.by_ref().take(row.chosen.len()).collect(),
+            wrong: scores.by_ref().take(row.rejected.len()).collect(),
+        })
+        .collect()
+}
+
 impl Lists<'_> {
     /// Scores the answers and shows the subsets.
     pub(super) fn run(
@@ -58,16 +70,9 @@ impl Lists<'_> {
             rows.len(),
             not_used(&unused).map_or_else(String::new, |unused| format!("; {unused}"))
         ));
-        let mut scores = self.scores(&rows, device)?.into_iter();
-        let scored: Vec<AnswerScores> = rows
-            .iter()
-            .map(|row| AnswerScores {
-                id: row.id.clone(),
-                subset: row.subset.clone().unwrap_or_else(|| "(none)".to_owned()),
-                right: scores.by_ref().take(row.chosen.len()).collect(),
-                wrong: scores.by_ref().take(row.rejected.len()).collect(),
-            })
-            .collect();
+        // Bad ids are refused before the scoring, which is what takes long.
+        reward_bench_2(&with_scores(&rows, std::iter::repeat(0.0)))?;
+        let scored = with_scores(&rows, self.scores(&rows, device)?.into_iter());
         show(notes, &rows, &scored, places)
     }
 

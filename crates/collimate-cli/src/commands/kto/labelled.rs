@@ -4,13 +4,13 @@ use std::collections::HashSet;
 use std::path::Path;
 
 use collimate::core::PreferencePair;
-use collimate::data::{Format, Input, SftExample, not_used, split_by_hash};
+use collimate::data::{Format, Input, SftExample, not_used};
 use collimate::recipes::direct::UnpairedData;
 
 use super::args::Config;
 use super::run::both;
 use crate::common::{self, Failure};
-use crate::files::{self, parts};
+use crate::files;
 
 /// The rows of all files, and a sentence on each file. A tenth of the prompts is held out, by hash.
 pub(super) fn read(config: &Config) -> Result<(UnpairedData<'static>, Vec<String>), Failure> {
@@ -35,7 +35,7 @@ pub(super) fn read(config: &Config) -> Result<(UnpairedData<'static>, Vec<String
         ..PreferencePair::new(example.prompt, example.completion, "")
     };
     let all = rows.into_iter().map(pair).collect();
-    let [held_out, train] = parts(split_by_hash(all, &[0.1, 0.9])?);
+    let [held_out, train] = files::split(all, [0.1, 0.9])?;
     let good = |pair: &PreferencePair| pair.score_gap.is_some_and(|gap| gap > 0.0);
     let mut seen = HashSet::new();
     let prompts = held_out.iter().map(|pair| pair.prompt.clone());

@@ -1,19 +1,20 @@
 //! Short names of the options, and the options that follow from others.
 
+use collimate::data::TextTokenizer;
 use collimate::recipes::ppo::PolicyConfig;
 use collimate::recipes::ser::{Adaptation, Control, EnsembleConfig, Recipe, RetrainFrom};
 use collimate::status::{MinCount, PairRule, ScoreCentre};
 use serde_json::json;
 
 use super::config::{Config, PolicyReward};
-use super::real;
+use super::{estimate, real};
 use crate::common::{Failure, json_name};
 use crate::lengths;
 use crate::options::{Flag, Given, Inputs, Layered, Options};
 use crate::own::flags::{self, Adapts};
 use crate::own::{OnData, check_inputs};
 use crate::policy::{self, HasPolicy};
-use crate::preview::{Preview, RowsOf, Training};
+use crate::preview::Preview;
 use crate::start::Start;
 
 /// Evolve a reward model from a few labels (self-evolved reward learning, arXiv:2411.00418).
@@ -230,29 +231,11 @@ impl Layered for Ser {
     }
 
     fn preview(config: &Config) -> Option<Preview> {
-        let training = |name, share, times, passes| Training {
-            name,
-            share,
-            pool: false,
-            train: config.ser.train.clone(),
-            times,
-            passes,
-        };
-        if config.is_real() {
-            return real::preview(config);
-        }
-        let seed = training("seed", 0.7 * config.ser.seed_share, 1, 0);
-        let loops = training("loops, all kept", 0.7, config.ser.max_loops as u64, 1);
-        let left_out = "fine-tuning, controls, the all-labels model and policies; a loop keeps a part of the \
-                        rows only";
-        let own = config.own();
-        let labels = real::cross_fit(config, 0.7 * config.ser.seed_share);
-        let trainings = labels.into_iter().chain([seed, loops]);
-        let preview = own.preview(RowsOf::Pairs, trainings.collect(), Some(left_out))?;
-        Some(Preview {
-            writes: false,
-            ..preview
-        })
+        estimate::preview(config)
+    }
+
+    fn check_rows(config: &Config, tokenizer: &TextTokenizer) -> Result<(), Failure> {
+        estimate::check_rows(config, tokenizer)
     }
 
     fn inputs(config: &Config) -> Inputs<'_> {
@@ -282,6 +265,13 @@ fn check_recipe_options(config: &Config, given: &Given) -> Result<(), Failure> {
     ];
     let ser = &config.ser;
     let runs = |recipe: Recipe| ser.recipe == recipe || ser.also.contains(&recipe);
+    if given.typed("ser.max_loops") && ser.recipes() == [Recipe::NoisyEnsemble] {
+        return Err(
+            "ser.max_loops belongs to the recipes paper and calibrated, and this run has noisy_ensemble: \
+             leave it out, or give --set ser.ensemble.rounds=N"
+                .into(),
+        );
+    }
     // The other controls filter by the paper's thresholds.
     let own = [
         Control::LongerSeed,

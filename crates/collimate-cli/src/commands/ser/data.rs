@@ -4,8 +4,7 @@ use std::collections::HashSet;
 
 use collimate::core::{Key, PreferencePair, Prompt};
 use collimate::data::{
-    AnswerEnd, ReadReport, SER_SHARES, SftExample, TextTokenizer, TokenizeReport,
-    split_by_fraction, split_by_hash,
+    AnswerEnd, ReadReport, SER_SHARES, SftExample, TextTokenizer, TokenizeReport, split_by_fraction,
 };
 use collimate::recipes::AnswerScorer;
 use collimate::recipes::ppo::PolicyData;
@@ -201,10 +200,10 @@ pub(crate) fn from_files(config: &Config, needs_sft: bool) -> Result<Parts, Fail
     let rows = files::pairs(&config.data, &options, &mut reports)?;
     let test = files::pairs(&config.test, &options, &mut reports)?;
     let (rest, validation, test) = if config.test.is_empty() {
-        let [test, validation, rest] = parts(split_by_hash(rows, &[0.2, 0.1, 0.7])?);
+        let [test, validation, rest] = files::split(rows, [0.2, 0.1, 0.7])?;
         (rest, validation, test)
     } else {
-        let [validation, rest] = parts(split_by_hash(rows, &[0.1, 0.9])?);
+        let [validation, rest] = files::split(rows, [0.1, 0.9])?;
         (rest, validation, test)
     };
     let (sft, train, set_aside) = if needs_sft {

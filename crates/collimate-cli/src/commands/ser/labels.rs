@@ -1,6 +1,6 @@
 //! Labels of the user's own, and a pool that nobody has labelled.
 
-use collimate::core::PreferencePair;
+use collimate::core::{PreferencePair, Prompt};
 use collimate::data::{
     AnswerEnd, Candidates, HiddenLabelPool, ReadOptions, ReadReport, TextTokenizer, TokenizeReport,
     UnlabelledPair, Votes, by_majority, read_unlabelled,
@@ -148,6 +148,7 @@ impl Labels {
             )
             .into());
         }
+        warn_of_forms(&self.labelled, &shown);
         let asked = prompts(&shown);
         let different = match asked.len() {
             0 => String::new(),
@@ -286,6 +287,30 @@ fn warn_of_shared(name: &str, part: &[PreferencePair], labelled: &[PreferencePai
             "warning: {shared} of {} {name} pairs are among the labels: accuracies on them are too high: \
              take them out of one of the two",
             part.len()
+        ));
+    }
+}
+
+/// Warns if the labels are texts and the pool is messages, or the other way round: the model then sees
+/// the same prompt as two different sequences.
+fn warn_of_forms(labelled: &[PreferencePair], pool: &[PreferencePair]) {
+    let texts = |pairs: &[PreferencePair]| {
+        let texts = pairs
+            .iter()
+            .filter(|pair| matches!(pair.prompt, Prompt::Text(_)));
+        texts.count()
+    };
+    let (of_labels, of_pool) = (texts(labelled), texts(pool));
+    let other =
+        (of_labels == labelled.len() && of_pool == 0) || (of_labels == 0 && of_pool == pool.len());
+    if other {
+        let (labels, pool) = match of_pool {
+            0 => ("plain texts", "messages"),
+            _ => ("messages", "plain texts"),
+        };
+        common::tell(&format!(
+            "warning: the prompts of the labels are {labels}, those of the pool are {pool}: the chat \
+             template makes other tokens of messages; give both in one form (`collimate data convert`)"
         ));
     }
 }

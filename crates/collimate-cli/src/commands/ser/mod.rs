@@ -6,6 +6,7 @@ mod asked;
 mod closed_loop;
 mod config;
 mod data;
+mod estimate;
 mod handed_on;
 mod judged;
 mod labels;
@@ -18,15 +19,14 @@ use collimate::core::{Completion, Key, Prompt, ScoreError, Scorer};
 use collimate::data::TextTokenizer;
 use collimate::lm::{Architecture, Encoder, Llama, eos_token_ids};
 use collimate::nn::{HfReward, Pooling};
-use collimate::recipes::AnswerScorer;
-use collimate::recipes::SftOutcome;
 use collimate::recipes::ppo::{
     PolicyData, PolicyInputs, PolicyOutcome, RewardArm, reinforce, section,
     summary as policy_summary,
 };
 use collimate::recipes::ser::{
-    ReportNotes, SerConfig, SerOutcome, evolve, verdict, write_report_with,
+    Evolving, ReportNotes, SerConfig, SerOutcome, evolve_with, verdict, write_report_with,
 };
+use collimate::recipes::{AnswerScorer, RecipeError, SftOutcome};
 use collimate::reward::{RewardModel, RewardScorer};
 use serde_json::json;
 
@@ -41,6 +41,10 @@ pub(crate) use args::{Args, Ser};
 use closed_loop::{Held, Round};
 use config::{Config, PolicyReward};
 use data::{Parts, Prepared};
+use handed_on::HandedOn;
+
+/// Folder of Loop 0's model in a run, where Loop 0 is the better one.
+const LOOP0: &str = "models/loop0";
 
 /// Runs the command.
 fn run(start: &Start<'_, Config>) -> Result<(), Failure> {
@@ -169,6 +173,20 @@ fn without_test<B: HfReward>(outcome: &SerOutcome<B>) -> String {
     told
 }
 
+/// Returns a clause that compares Loop 0 with the evolved model, if Loop 0 orders more pairs right: of
+/// the validation part, or of the test part where there is no other.
+fn better_loop0<B: HfReward>(outcome: &SerOutcome<B>) -> Option<String> {
+    let (zero, ser) = (outcome.model_report("loop0")?, outcome.model_report("ser")?);
+    let of_part = match (zero.validation, ser.validation) {
+        (Some(zero), Some(ser)) => ("validation", zero.accuracy, ser.accuracy),
+        _ => ("test", zero.accuracy()?, ser.accuracy()?),
+    };
+    let (part, zero, ser) = of_part;
+    (zero > ser).then(|| {
+        format!("Loop 0 orders {zero:.4} of the {part} pairs right, the evolved model {ser:.4}")
+    })
+}
+
 fn describe(outcome: &SftOutcome) -> String {
     match (outcome.perplexity_before, outcome.perplexity_after) {
         (Some(before), Some(after)) => {
@@ -202,6 +220,8 @@ struct Run<'a> {
     warnings: Vec<String>,
     /// Share of the labelled pairs, where the files decide it.
     seed_share: Option<f64>,
+    /// Lines on files and models that the run hands on.
+    handed_on: HandedOn,
 }
 
 impl<'a> Run<'a> {
@@ -215,6 +235,7 @@ impl<'a> Run<'a> {
             job: start.job(tokenizer, about)?,
             warnings: Vec::new(),
             seed_share: None,
+            handed_on: HandedOn::default(),
         })
     }
 
@@ -253,13 +274,36 @@ impl<'a> Run<'a> {
         }
         let ser = self.ser();
         runs::warn_of_warmup(&ser.train, labelled);
+        let saver = self.job.saver();
+        let mut files = HandedOn::default();
         let (tokenizer, mut context) = self.job.parts();
-        let outcome = evolve(start, tokenizer, data.ser, &ser, &mut context)
-            .map_err(|error| self.job.stopped(error))?;
-        self.job.save("model", &outcome.learnt.model)?;
+        let on_evolved = |evolving: &Evolving<'_, B>| {
+            saver.save("model", evolving.model)?;
+            files = handed_on::write(evolving.self_labels, evolving.ask_next, &saver.run)?;
+            Ok(())
+        };
+        let outcome = evolve_with(start, tokenizer, data.ser, &ser, &mut context, on_evolved)
+            .map_err(|error: Failure| match error.downcast::<RecipeError>() {
+                Ok(error) => self.job.stopped(*error),
+                Err(other) => other,
+            })?;
+        self.handed_on = files;
+        self.keep_better_loop0(&outcome)?;
         let lengths = json!(data.lengths);
         self.job.summary.insert("tokenize".to_owned(), lengths);
         Ok(outcome)
+    }
+
+    /// Saves Loop 0's model as well if Loop 0 orders more held-out pairs right than the evolved model.
+    fn keep_better_loop0<B: HfReward>(&mut self, outcome: &SerOutcome<B>) -> Result<(), Failure> {
+        let Some(better) = better_loop0(outcome) else {
+            return Ok(());
+        };
+        self.job.save(LOOP0, &outcome.reward_models[0].models[0])?;
+        let path = self.job.run.path().join(LOOP0);
+        self.handed_on.lines += &format!("{better}: Loop 0 is saved too, in {}\n", path.display());
+        self.handed_on.sentences += &format!("{better}: `{LOOP0}/` holds Loop 0's model.");
+        Ok(())
     }
 
     /// The options of the recipe, with the share that the files decide.
@@ -412,7 +456,11 @@ impl<'a> Run<'a> {
             summary: extra,
             ..
         } = &self.job;
-        let notes = ReportNotes { about, extra };
+        let notes = ReportNotes {
+            about,
+            extra,
+            files: &self.handed_on.sentences,
+        };
         let parts = match policies {
             Some(policies) => vec![
                 closed_loop::section(rounds, warnings)?,
@@ -421,7 +469,6 @@ impl<'a> Run<'a> {
             None => Vec::new(),
         };
         write_report_with(outcome, ser, run, notes, parts)?;
-        let handed_on = handed_on::write(outcome, run)?;
         let mut table = String::new();
         for model in &outcome.models {
             table += &format!(
@@ -463,6 +510,7 @@ impl<'a> Run<'a> {
             common::tell(&format!("warning: {warning}"));
         }
         policy::warn(policies.map_or(&[][..], |policies| policies.policies.as_slice()));
-        self.job.print_end(&(table + &handed_on), seconds)
+        self.job
+            .print_end(&(table + &self.handed_on.lines), seconds)
     }
 }

@@ -1,14 +1,12 @@
 //! Options of a run on labels of the user's own and a pool that nobody has labelled.
 
 use collimate::core::Key;
-use collimate::recipes::ser::{Control, Recipe, SeedSteps};
-use collimate::train::TrainConfig;
+use collimate::recipes::ser::Control;
 
 use super::config::{Config, PolicyReward};
 use crate::common::{Failure, usage};
 use crate::options::{Flag, Given, Inputs, MOST_TEXTS, check_count};
 use crate::own::{OnData, flags};
-use crate::preview::{Pool, Preview, RowsOf, Training};
 use crate::runs::changed;
 
 /// The largest number of pairs of one prompt, and of answers to it.
@@ -104,6 +102,11 @@ pub(super) fn check(config: &Config, given: &Given) -> Result<(), Failure> {
         let text = "controls has oracle_labels: the labels of the pool are not known: leave it out";
         return Err(text.into());
     }
+    if given.typed("responses") && config.policy_source.is_none() {
+        let text = "responses is the number of answers that a policy writes: give --policy DIR or URL \
+                    too, or leave it out";
+        return Err(text.into());
+    }
     if !config.ser.controls.is_empty() && !config.measures() {
         let text = "controls are compared on pairs that are held out: give --test FILE or --validation \
                     FILE, or leave --controls out";
@@ -157,63 +160,6 @@ pub(super) fn inputs(config: &Config) -> Inputs<'_> {
     }
     inputs.files.extend(&config.validation);
     inputs
-}
-
-/// The estimate of a run on labels of the user's own.
-pub(super) fn preview(config: &Config) -> Option<Preview> {
-    let training = |name, pool, times, passes| Training {
-        name,
-        share: 1.0,
-        pool,
-        train: config.ser.train.clone(),
-        times,
-        passes,
-    };
-    let seed = training("seed", false, 1, 0);
-    let loops = training("loops, all kept", true, config.ser.max_loops as u64, 1);
-    let left_out = "answers of a policy, labels of a judge, controls and policies; a loop keeps a \
-                    part of the pool only";
-    let own = config.own();
-    let trainings = cross_fit(config, 1.0).into_iter().chain([seed, loops]);
-    let preview = own.preview(RowsOf::Pairs, trainings.collect(), Some(left_out))?;
-    Some(Preview {
-        writes: false,
-        files: config.labelled.clone(),
-        pool: Some(Pool {
-            files: config.unlabelled.clone(),
-            per_prompt: config.pairs_per_prompt,
-            key: pool_key(config),
-            responses: match config.policy_source {
-                Some(_) => config.responses,
-                None => 0,
-            },
-        }),
-        ..preview
-    })
-}
-
-/// The trainings in which labels are predicted by models that have not seen them; `share` of the rows are
-/// the labels.
-pub(super) fn cross_fit(config: &Config, share: f64) -> Option<Training> {
-    let ser = &config.ser;
-    let (lengths, passes) = match (ser.seed_steps, ser.recipe) {
-        // As many passes as the options say, then twice as many, up to sixteen times.
-        (SeedSteps::CrossFitted, _) => (5, 31.0),
-        (SeedSteps::Epochs, Recipe::Calibrated) => (1, 1.0),
-        _ => return None,
-    };
-    let folds = ser.folds as f64;
-    Some(Training {
-        name: "cross-fit, at most",
-        share: share * (1.0 - 1.0 / folds),
-        pool: false,
-        train: TrainConfig {
-            epochs: ser.train.epochs * passes / lengths as f64,
-            ..ser.train.clone()
-        },
-        times: lengths * ser.folds as u64,
-        passes: 0,
-    })
 }
 
 /// The key of everything that is drawn for the pool.

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use collimate::core::{Key, PreferencePair};
-use collimate::data::{Format, Input, ReadOptions, ReadReport, SftExample, split_by_hash};
+use collimate::data::{Format, Input, ReadOptions, ReadReport, SftExample};
 use collimate::lm::Llama;
 use collimate::nn::Adaptable;
 use collimate::recipes::{Adaptation, SftOutcome};
@@ -13,7 +13,7 @@ use serde_json::json;
 
 use super::args::Config;
 use crate::common::Failure;
-use crate::files::{self, parts};
+use crate::files;
 use crate::job::Job;
 use crate::runs;
 use crate::start::Start;
@@ -101,7 +101,7 @@ fn read(path: &Path, options: &ReadOptions) -> Result<(Vec<SftExample>, ReadRepo
 fn hold_out(rows: Vec<SftExample>) -> Result<(Vec<SftExample>, Vec<SftExample>), Failure> {
     let pair = |row: SftExample| PreferencePair::new(row.prompt, row.completion, "");
     let all = rows.into_iter().map(pair).collect();
-    let [held_out, rest] = parts(split_by_hash(all, &[0.1, 0.9])?);
+    let [held_out, rest] = files::split(all, [0.1, 0.9])?;
     let back = |pairs: Vec<PreferencePair>| pairs.iter().map(SftExample::from).collect();
     Ok((back(held_out), back(rest)))
 }
