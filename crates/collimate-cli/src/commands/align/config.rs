@@ -199,7 +199,7 @@ pub(crate) fn settle<C: Aligned>(config: &mut C, given: &Given) -> Result<(), Fa
     check(config, given)
 }
 
-/// Returns the estimate for this number of policies, each trained in this number of rounds.
+/// Returns the estimate for `policies` policies, each trained in `rounds` rounds.
 pub(crate) fn preview<C: Aligned>(
     config: &C,
     rows: RowsOf,

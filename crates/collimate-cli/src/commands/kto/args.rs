@@ -39,8 +39,8 @@ align_config! {
     /// chosen answers are good and whose rejected answers are bad. Several files are read in turn.
     /// 10 % of the prompts are held out.
     data;
-    /// Folder of a reward model that scores answers to validation prompts. Without this option, no
-    /// answers are written for your own data.
+    /// Folder of a reward model that scores answers to validation prompts. With your own data,
+    /// answers are written only if this folder is given.
     judge;
     {}
     /// Number of prompts that the policy answers.

@@ -1,4 +1,4 @@
-//! Options of a run on labels of the user's own and a pool that nobody has labelled.
+//! Options of a run on the user's own labels and an unlabelled pool.
 
 use collimate::core::Key;
 use collimate::recipes::ser::{Control, Recipe, SeedSteps};
@@ -11,10 +11,10 @@ use crate::own::{OnData, flags};
 use crate::preview::{Pool, Preview, RowsOf, Training};
 use crate::runs::changed;
 
-/// The largest number of pairs of one prompt, and of answers to it.
+/// Maximum number of pairs from one prompt, and of answers to it.
 const MOST: usize = 1000;
 
-/// Flags of files, models and the policy that writes.
+/// Returns the flags for files, models, the judge and the policy that writes answers.
 pub(super) fn flags() -> Vec<Flag<Config>> {
     let mut all = vec![
         Flag::of("labelled", "FILE", &["labelled"]),
@@ -43,7 +43,7 @@ pub(super) fn flags() -> Vec<Flag<Config>> {
     all
 }
 
-/// Fills in options that follow from the kind of the run, and refuses kinds that cannot be meant.
+/// Sets options that follow from the kind of the run, and refuses contradictory kinds.
 pub(super) fn settle(config: &mut Config, given: &Given) -> Result<(), Failure> {
     check_count("pairs_per_prompt", config.pairs_per_prompt, 1..=MOST)?;
     check_count("responses", config.responses, 2..=MOST)?;
@@ -77,7 +77,7 @@ pub(super) fn settle(config: &mut Config, given: &Given) -> Result<(), Failure> 
         _ => {}
     }
     if config.is_real() && !config.measures() && !given.has("ser.controls") {
-        // Nothing tells them apart.
+        // Without held-out pairs, controls cannot be compared.
         config.ser.controls.clear();
     }
     config.writer().check()?;
@@ -85,7 +85,7 @@ pub(super) fn settle(config: &mut Config, given: &Given) -> Result<(), Failure> 
     Ok(())
 }
 
-/// Refuses options that the kind of the run has no use for.
+/// Refuses options that have no effect on this kind of run.
 pub(super) fn check(config: &Config, given: &Given) -> Result<(), Failure> {
     if !config.is_real() {
         return check_simulation(config, given);
@@ -149,7 +149,7 @@ fn check_simulation(config: &Config, given: &Given) -> Result<(), Failure> {
     }
 }
 
-/// The files and folders that a run reads.
+/// Returns the files and folders that a run reads.
 pub(super) fn inputs(config: &Config) -> Inputs<'_> {
     let mut inputs = config.own().inputs();
     if !config.labelled.is_empty() {
@@ -159,7 +159,7 @@ pub(super) fn inputs(config: &Config) -> Inputs<'_> {
     inputs
 }
 
-/// The estimate of a run on labels of the user's own.
+/// Returns the estimate of a run on the user's own labels.
 pub(super) fn preview(config: &Config) -> Option<Preview> {
     let training = |name, pool, times, passes| Training {
         name,
@@ -192,12 +192,13 @@ pub(super) fn preview(config: &Config) -> Option<Preview> {
     })
 }
 
-/// The trainings in which labels are predicted by models that have not seen them; `share` of the rows are
-/// the labels.
+/// Returns the trainings of the models that predict labels which they have not seen. `share` is the
+/// share of the rows that are labelled.
 pub(super) fn cross_fit(config: &Config, share: f64) -> Option<Training> {
     let ser = &config.ser;
     let (lengths, passes) = match (ser.seed_steps, ser.recipe) {
-        // As many passes as the options say, then twice as many, up to sixteen times.
+        // The number of passes starts at the value in the options and doubles up to sixteen times
+        // that value.
         (SeedSteps::CrossFitted, _) => (5, 31.0),
         (SeedSteps::Epochs, Recipe::Calibrated) => (1, 1.0),
         _ => return None,
@@ -216,7 +217,7 @@ pub(super) fn cross_fit(config: &Config, share: f64) -> Option<Training> {
     })
 }
 
-/// The key of everything that is drawn for the pool.
+/// Returns the key of all random draws for the pool.
 pub(super) fn pool_key(config: &Config) -> Key {
     Key::new(config.ser.seed, "pool")
 }
