@@ -9,9 +9,9 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 /// `mi_option_purge_delay` of `mimalloc.h`, in milliseconds.
 const PURGE_DELAY: libmimalloc_sys::mi_option_t = 15;
 
-/// Keeps freed memory for the next step. Memory that is returned at once comes back page by page,
-/// cleared each time. That takes a tenth of a training's time. The environment variable
-/// `MIMALLOC_PURGE_DELAY` takes precedence.
+/// Keeps freed memory for the next step. Memory that is returned to the system at once is later
+/// handed out page by page, cleared each time. That takes a tenth of a training's time. The
+/// environment variable `MIMALLOC_PURGE_DELAY` takes precedence.
 pub(crate) fn keep_memory() {
     // SAFETY: sets a number; the option exists in all versions since 2.0.
     #[allow(unsafe_code)]

@@ -1,4 +1,4 @@
-//! Common to the commands: devices, errors on one line, logging.
+//! Shared parts of the commands: devices, errors on one line, logging.
 
 use std::io::{self, IsTerminal, Write};
 use std::path::Path;
@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 /// The file that a run writes last.
 pub(crate) const REPORT: &str = "report.md";
 
-/// Anything that can go wrong, shown on one line.
+/// Any error of a command, shown on one line.
 pub(crate) type Failure = Box<dyn std::error::Error>;
 
 /// A stop that the user asked for. It is not an error, but the run has not ended either.
@@ -214,10 +214,10 @@ fn stopped_status() -> u8 {
     }
 }
 
-/// The number of the signal that schedulers send.
+/// Number of the signal that schedulers send to stop a program.
 const SIGTERM: usize = 15;
 
-/// Runs `main` and turns an error into one line on standard error and a status other than 0.
+/// Runs `main`. Turns an error into one line on standard error and an exit status other than 0.
 pub(crate) fn exit(main: impl FnOnce() -> Result<(), Failure>) -> ExitCode {
     crate::allocator::keep_memory();
     // The commands themselves report what was read and dropped.

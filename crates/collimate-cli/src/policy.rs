@@ -14,7 +14,7 @@ use crate::options::{Flag, Given};
 
 /// A configuration with a policy stage.
 pub(crate) trait HasPolicy {
-    /// Options of the policy stage.
+    /// Returns the options of the policy stage, to be changed.
     fn policy(&mut self) -> &mut PolicyConfig;
 }
 

@@ -171,7 +171,7 @@ pub(crate) fn warn_of_warmup(train: &TrainConfig, rows: usize) {
     }
 }
 
-/// Returns true if a training differs from another one in more than the seed.
+/// Returns true if a training differs from `default` in more than the seed.
 pub(crate) fn changed(train: &TrainConfig, default: &TrainConfig) -> bool {
     let seed = default.seed;
     let seeded = TrainConfig {

@@ -13,7 +13,7 @@ pub enum LabelError {
     /// An option out of range.
     #[error(transparent)]
     Option(#[from] OptionError),
-    /// A name that no labeller can have.
+    /// An invalid name of a labeller.
     #[error("labeller {name:?}: {allowed}")]
     Name {
         /// The name.
@@ -61,13 +61,13 @@ pub enum LabelError {
         /// The journal that is missing.
         journal: PathBuf,
     },
-    /// A decision on a pair that is no longer the one to decide.
+    /// A decision on a pair that is no longer the next pair to decide.
     #[error("this pair is not the one to decide: it was decided or taken back in another tab")]
     Stale,
     /// A decision or undo if no pair is left to decide or no decision is left to take back.
     #[error("nothing is left to {0}")]
     Nothing(&'static str),
-    /// An address that other computers reach.
+    /// An address that other computers can reach.
     #[error("address {0}: only this computer may reach the page: give 127.0.0.1 or ::1")]
     NotLoopback(std::net::IpAddr),
     /// A port that is not available.

@@ -123,7 +123,7 @@ impl Queue {
         self.version += 1;
     }
 
-    /// Takes the last decision back and returns it.
+    /// Takes back the last decision and returns it.
     pub(crate) fn undo(&mut self) -> Option<Made> {
         let made = self.made.pop()?;
         self.verdicts.remove(&made.showing);

@@ -69,10 +69,11 @@ const MEND: &str = "repair the journal, or give another --out";
 /// Rule for the names of labellers.
 const NAMES: &str = "give 1 to 64 characters, none of them a control character";
 
-/// Returns the name without blanks around it.
+/// Returns the name without surrounding blanks.
 ///
 /// # Errors
-/// [`LabelError::Name`] for a name that is empty, longer than 64 characters, or has control characters.
+/// [`LabelError::Name`] for a name that is empty, longer than 64 characters, or has control
+/// characters.
 pub fn labeller_name(name: &str) -> Result<String, LabelError> {
     let trimmed = name.trim();
     let hidden = |c: char| c.is_control() || crate::text::is_bidi_control(c);
@@ -89,8 +90,8 @@ pub fn labeller_name(name: &str) -> Result<String, LabelError> {
 /// pair.
 ///
 /// Each labeller has a separate order with separate sides and repeats. They are drawn from the
-/// seed, the name of the labeller and the content of the pairs. The state depends on the events alone: [`Session::apply`] over the
-/// same events gives the same session.
+/// seed, the name of the labeller and the content of the pairs. The state depends on the events
+/// alone: [`Session::apply`] over the same events gives the same session.
 ///
 /// # Examples
 /// ```
@@ -214,7 +215,7 @@ impl Session {
         })
     }
 
-    /// Decides the labeller's next pair.
+    /// Records a decision on the labeller's next pair.
     ///
     /// # Errors
     /// As [`Session::decision`].

@@ -1,7 +1,7 @@
 //! Memory that the process has used.
 
-/// Returns the largest resident set of this process so far, in bytes; `None` on a system other than
-/// Linux.
+/// Returns the largest resident set of this process so far, in bytes. Returns `None` if the system
+/// does not report it; Linux does.
 pub fn peak_memory_bytes() -> Option<u64> {
     parse(&std::fs::read_to_string("/proc/self/status").ok()?)
 }

@@ -7,7 +7,7 @@ use minijinja::{AutoEscape, Environment, Error, Output, State, UndefinedBehavior
 
 use crate::report::image_path;
 
-/// Stands for an absent value.
+/// Text for an absent value.
 const DASH: &str = "–";
 
 /// Renders one of `files`. `titles` holds the titles of the figures by name.

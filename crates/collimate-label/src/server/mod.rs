@@ -1,4 +1,4 @@
-//! The local web page.
+//! Server of the local web page.
 
 mod guard;
 mod markdown;

@@ -5,7 +5,7 @@ use std::io::{BufRead, IsTerminal};
 use super::settings::Setting;
 use crate::common::{self, Failure};
 
-/// The list of commands.
+/// List of commands for `/help`.
 pub(super) const HELP: &str = "\
 /clear, /reset  forget the conversation
 /system TEXT    set the system message; without TEXT, remove it

@@ -17,7 +17,7 @@ pub(super) struct Reply {
     /// Letter to show before the answer; taken once it is shown.
     mark: Option<&'static str>,
     text: String,
-    /// The reason why standard output took no more of the text.
+    /// Reason why standard output accepts no more text.
     lost: Option<String>,
 }
 

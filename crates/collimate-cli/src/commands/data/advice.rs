@@ -1,4 +1,4 @@
-//! One sentence of advice for each problem of a file.
+//! Advice for a file, one sentence for each problem.
 
 use collimate::data::DropReason;
 

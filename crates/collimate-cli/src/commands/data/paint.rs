@@ -4,7 +4,7 @@ use std::io::IsTerminal;
 
 use anstyle::{AnsiColor, Style};
 
-/// Colours, or none.
+/// Switch for colours: on or off.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Paint(bool);
 

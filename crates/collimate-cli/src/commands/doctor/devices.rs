@@ -1,4 +1,4 @@
-//! Tries the devices.
+//! Tries each device with a small computation.
 
 use std::panic::{self, AssertUnwindSafe};
 

@@ -1,4 +1,4 @@
-//! `eval answers`: two files of answers to the same prompts.
+//! `eval answers`: compares two files of answers to the same prompts.
 
 use std::path::{Path, PathBuf};
 

@@ -1,4 +1,4 @@
-//! `eval pairs`: how often a model prefers the chosen answer.
+//! `eval pairs`: measures how often a model prefers the chosen answer.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

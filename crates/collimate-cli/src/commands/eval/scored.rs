@@ -19,7 +19,7 @@ pub(crate) struct Measure {
     pub(crate) against: Option<Vec<f64>>,
 }
 
-/// Notes beside the numbers.
+/// Notes that accompany the numbers.
 pub(crate) struct About {
     pub(crate) title: &'static str,
     /// Names of the model and of the other model.

@@ -1,4 +1,4 @@
-//! Opening a page in the user's browser.
+//! Opens a page in the user's browser.
 
 use std::io::IsTerminal;
 use std::process::{Command, Stdio};

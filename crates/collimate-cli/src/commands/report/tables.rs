@@ -19,7 +19,8 @@ pub(super) fn of(summary: &Value) -> Value {
 /// Rows of a list, each an object with single values.
 type Rows = Vec<Map<String, Value>>;
 
-/// Walks through a value. Lists of objects go to `lists`, everything else to `single` under its path.
+/// Walks through a value. Lists of objects go to `lists`; other values go to `single` under their
+/// path.
 fn flatten(
     path: &str,
     value: &Value,

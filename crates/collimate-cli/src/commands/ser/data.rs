@@ -18,7 +18,7 @@ use crate::common::{self, Failure};
 use crate::files::{self, parts};
 use crate::runs::plain_texts;
 
-/// The parts of a run, before the seed is drawn.
+/// The data parts of a run, before the labelled seed is drawn.
 pub(crate) struct Parts {
     /// Plain texts for a decoder from scratch; empty if the model is given.
     pub(crate) pretrain: Vec<SftExample>,

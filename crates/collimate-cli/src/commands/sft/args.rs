@@ -22,9 +22,9 @@ use crate::start::Start;
 
 /// Fine-tune a language model on good answers (supervised fine-tuning).
 ///
-/// Without --data, a small language model is trained from scratch on an embedded synthetic world. With
-/// --data and --model, your demonstrations (prompt and completion, messages, or the chosen answers of
-/// preference pairs) and your model folder are used.
+/// Without --data, a small language model is trained from scratch on an embedded synthetic world.
+/// With --data and --model, your demonstrations (prompt and completion, messages, or the chosen
+/// answers of preference pairs) and your model folder are used.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]
