@@ -84,7 +84,7 @@ pub(crate) struct Job {
     pub(crate) summary: Map<String, Value>,
     max_length: usize,
     started: Instant,
-    /// Command that continues a stopped run.
+    /// Options that continue a stopped run.
     pub(crate) resume: String,
 }
 

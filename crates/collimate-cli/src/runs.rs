@@ -99,8 +99,8 @@ pub(crate) fn model_files(dir: &Path) -> Vec<PathBuf> {
     files
 }
 
-/// Returns the interrupt that the signals set. If the signals are unavailable, it warns and work
-/// goes ahead.
+/// Returns the interrupt that the signals set. If signals are unavailable, prints a warning and
+/// returns an interrupt that no signal sets.
 pub(crate) fn interrupt() -> Interrupt {
     Interrupt::on_signals().unwrap_or_else(|error| {
         common::tell(&format!(

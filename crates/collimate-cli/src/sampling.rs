@@ -25,8 +25,8 @@ pub(crate) struct SamplingArgs {
     /// tokens [default: from the model folder, otherwise 1]
     #[arg(long, value_name = "P")]
     top_p: Option<f64>,
-    /// Sample from this number of likeliest tokens; 0 means all tokens [default: from the model
-    /// folder, otherwise 0]
+    /// Sample from the K likeliest tokens; 0 means all tokens [default: from the model folder,
+    /// otherwise 0]
     #[arg(long, value_name = "K")]
     top_k: Option<usize>,
     /// Penalty on tokens that have already occurred: values above 1 make them less likely, 1
@@ -34,7 +34,7 @@ pub(crate) struct SamplingArgs {
     #[arg(long, value_name = "R")]
     repetition_penalty: Option<f64>,
     /// Maximum length of an answer in tokens, including EOS; the model's context may end it earlier
-    /// [default: from the model folder, otherwise 128; in chat 512]
+    /// [default: from the model folder, otherwise 128; 512 in chat]
     #[arg(long, value_name = "N")]
     max_new_tokens: Option<usize>,
     /// Text or special token that ends an answer; may be given several times
@@ -48,8 +48,8 @@ pub(crate) struct SamplingArgs {
     /// YAML, TOML or JSON file with these options; flags take precedence
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Set one of these options as OPTION=VALUE, which takes precedence over all others; may be
-    /// given several times
+    /// Set one of these options; takes precedence over the file and the flags; may be given several
+    /// times
     #[arg(long, value_name = "OPTION=VALUE")]
     set: Vec<String>,
 }

@@ -59,8 +59,8 @@ fn range<L: Layered>(config: &Value, path: &str, values: Vec<Value>) -> Vec<Boun
     told.map_or_else(Vec::new, |words| bounds(&words))
 }
 
-/// Returns the words after an option's name and value: `rate is 2: at most 1`, `rate = 2 must be at
-/// most 1`.
+/// Returns the words after an option's name and value: `rate is 2: at most 1`,
+/// `rate = 2 must be at most 1`.
 fn allowed<'a>(error: &'a str, path: &str) -> Option<&'a str> {
     let name = path.rsplit('.').next()?;
     let (before, rest) = error.split_once(name)?;

@@ -29,8 +29,8 @@ pub(crate) struct RunArgs {
     /// prints; options missing from the file keep their defaults
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Set any option by its path, which takes precedence over file and flags; may be given several
-    /// times
+    /// Set any option by its path; takes precedence over the file and the flags; may be given
+    /// several times
     #[arg(long, value_name = "OPTION=VALUE")]
     pub(crate) set: Vec<String>,
     /// Print rows, tokens, steps, and the expected memory and time, and exit before the model is

@@ -63,8 +63,8 @@ macro_rules! align_config {
             pub(crate) chat_fallback: ChatFallback,
             /// Name of a chat template in the model folder; if absent, `default` is used.
             pub(crate) chat_template: Option<String>,
-            /// Variables passed to the chat template for all rows, such as `enable_thinking:
-            /// false`.
+            /// Variables passed to the chat template for all rows, such as
+            /// `enable_thinking: false`.
             pub(crate) chat_template_kwargs: TemplateKwargs,
             /// Date that the chat template uses as today, such as `2025-01-31`; if absent, the day
             /// of the run in UTC.

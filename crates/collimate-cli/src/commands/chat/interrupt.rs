@@ -55,7 +55,7 @@ impl Stop {
                 while std::io::Read::read_exact(&mut heard, &mut [0]).is_ok() {
                     if !busy.load(Ordering::SeqCst) {
                         crate::common::tell("\nCtrl-D or /quit ends");
-                        // The next answer reports a failure.
+                        // If this fails, the next answer reports the failure.
                         let _ = crate::common::print(super::input::SIGN);
                     }
                 }

@@ -11,8 +11,8 @@ use crate::common::{self, Failure};
 /// Shows an answer and keeps its text.
 pub(super) struct Reply {
     stop: Arc<AtomicBool>,
-    /// If true, blanks before the text are dropped: a model without a chat template writes one
-    /// there.
+    /// If true, blanks before the text are dropped, because a model without a chat template begins
+    /// its answer with a blank.
     trim: bool,
     /// Letter to show before the answer; taken once it is shown.
     mark: Option<&'static str>,

@@ -35,7 +35,7 @@ pub(crate) struct Args {
     /// Format of the file; detected by default
     #[arg(long, value_parser = Kind::parse, value_name = "NAME")]
     format: Option<Kind>,
-    /// Handling of rows that cannot be read: fail, or drop and count them
+    /// Handling of rows that cannot be read: fail, or drop them
     #[arg(long, value_parser = json_name::<OnBadRow>, default_value = "fail")]
     #[arg(value_name = "POLICY")]
     on_bad_row: OnBadRow,

@@ -60,7 +60,8 @@ pub(crate) struct JudgeArgs {
     /// Rubric for single answers [default: mt_bench]
     #[arg(long, value_enum)]
     pub(super) rubric: Option<RubricName>,
-    /// Number of judgements of each single answer, which are averaged [default: 1; with additive 3]
+    /// Number of judgements of each single answer, which are averaged [default: 1; with additive:
+    /// 3]
     #[arg(long, value_name = "N")]
     pub(super) samples: Option<usize>,
     /// Temperature of the judgements [default: 0; single answers with additive: 0.7]

@@ -54,8 +54,8 @@ pub(crate) struct Args {
     /// File for the JSON lines, written once any completion is finished; by default standard output
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
-    /// Number of completions generated at a time: more are faster, but keep the keys and values of
-    /// up to ROWS times (longest prompt + --max-new-tokens) tokens in memory
+    /// Number of completions generated at a time: higher values are faster, but keep the keys and
+    /// values of up to ROWS times (longest prompt + --max-new-tokens) tokens in memory
     #[arg(long, value_name = "ROWS", default_value_t = BatchLimits::default().rows)]
     batch: usize,
     /// Device to compute on

@@ -93,7 +93,7 @@ fn from_scratch(start: &Start<'_, Config>) -> Result<(), Failure> {
     run::reinforce(&mut job, config, &policy, arm, &data)
 }
 
-/// Starts from the user's policy without changing it first.
+/// Trains the user's policy, starting from it unchanged.
 fn from_folder(start: &Start<'_, Config>, dir: &Path) -> Result<(), Failure> {
     let config = start.config;
     common::check_writer("--model", dir)?;

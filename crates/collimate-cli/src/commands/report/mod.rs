@@ -14,7 +14,7 @@ use crate::templates::TEMPLATES;
 /// File with the tables and plots of a run.
 const OVERVIEW: &str = "overview.md";
 
-/// Write the numbers of a run again as tables and plots, from the files in its folder.
+/// Write the numbers of a run as tables and plots, from the files in its folder.
 ///
 /// DIR/overview.md gets the stages of the run, the numbers of summary.json and a plot of every
 /// metric in metrics.jsonl. The numbers are also printed. The run's own report.md stays as it is,

@@ -81,7 +81,7 @@ fn from_scratch(start: &Start<'_, Config>) -> Result<(), Failure> {
     train_and_save(&mut job, config, &fresh, &data)
 }
 
-/// Starts from the user's model without changing it first.
+/// Trains the user's model, starting from it unchanged.
 fn from_folder<B: HfReward>(start: &Start<'_, Config>) -> Result<(), Failure> {
     let config = start.config;
     let dir = config.own().dir()?;

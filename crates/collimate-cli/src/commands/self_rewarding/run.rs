@@ -90,7 +90,7 @@ fn from_scratch(start: &Start<'_, Config>) -> Result<(), Failure> {
     run_loop(&mut job, recipe, &model, &data)
 }
 
-/// Starts from the user's model without changing it first.
+/// Trains the user's model, starting from it unchanged.
 fn from_folder(start: &Start<'_, Config>, dir: &Path) -> Result<(), Failure> {
     let config = start.config;
     common::check_writer("--model", dir)?;

@@ -18,11 +18,11 @@ use crate::start::Start;
 
 /// Evolve a reward model from a few labels (self-evolved reward learning, arXiv:2411.00418).
 ///
-/// Pass the pairs that you have labelled by --labelled, pairs without labels by --unlabelled, and
-/// your model by --model. The run writes the evolved reward model, the labels that it gave, and the
-/// pairs to label next. With --data FILE --simulate, a run on labelled pairs measures how well this
-/// works: it hides most of the labels. Without files, a small language model is trained from
-/// scratch on an embedded synthetic world whose true reward is known.
+/// Pass the pairs that you have labelled with --labelled, pairs without labels with --unlabelled,
+/// and your model with --model. The run writes the evolved reward model, the labels that it gave,
+/// and the pairs to label next. With --data FILE --simulate, a run on labelled pairs measures how
+/// well this works: it hides most of the labels. Without files, a small language model is trained
+/// from scratch on an embedded synthetic world whose true reward is known.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]
