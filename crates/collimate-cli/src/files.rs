@@ -13,7 +13,7 @@ use serde::{Deserialize, Deserializer};
 use crate::common::Failure;
 use crate::runs::check_lasting;
 
-/// Options of reading pairs.
+/// Returns the options for reading pairs.
 pub(crate) fn options(
     format: Option<Format>,
     on_bad_row: OnBadRow,
@@ -27,7 +27,7 @@ pub(crate) fn options(
     }
 }
 
-/// Refuses files that a run cannot read again, and a file that is given twice, under whatever name.
+/// Refuses files that a run cannot read again, and a file that is given twice under any name.
 pub(crate) fn check<'p>(paths: impl Iterator<Item = &'p PathBuf> + Clone) -> Result<(), Failure> {
     let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
     let mut names: Vec<(PathBuf, &PathBuf)> =
@@ -40,7 +40,7 @@ pub(crate) fn check<'p>(paths: impl Iterator<Item = &'p PathBuf> + Clone) -> Res
     check_lasting(paths)
 }
 
-/// The pairs of all files, with a report on each file.
+/// Reads the pairs of all files, with a report on each file.
 pub(crate) fn pairs(
     paths: &[PathBuf],
     options: &ReadOptions,

@@ -34,7 +34,8 @@ pub(super) struct Lists<'a> {
     pub(super) rendering: Rendering,
 }
 
-/// True if the file has lists of right and wrong answers. A pipe is not looked at: it can be read once.
+/// Returns true if the file has lists of right and wrong answers. A pipe is not checked, because it
+/// can be read only once.
 pub(super) fn holds(data: &Path) -> Result<bool, Failure> {
     Ok(data.is_file() && Input::open(data)?.holds_answer_lists()?)
 }
@@ -52,7 +53,7 @@ fn with_scores(rows: &[AnswerLists], mut scores: impl Iterator<Item = f64>) -> V
 }
 
 impl Lists<'_> {
-    /// Scores the answers and shows the subsets.
+    /// Scores the answers and reports the subsets.
     pub(super) fn run(
         &self,
         notes: &[String],
@@ -76,7 +77,7 @@ impl Lists<'_> {
         show(notes, &rows, &scored, places)
     }
 
-    /// The reward of each answer: those of the first row, right ones first, then those of the next.
+    /// Returns the reward of each answer, row by row. The right answers of a row come first.
     fn scores(&self, rows: &[AnswerLists], device: &Device) -> Result<Vec<f64>, Failure> {
         let example = |prompt: &Prompt, answer: &String| SftExample {
             prompt: prompt.clone(),
@@ -149,7 +150,7 @@ fn show(
     for subset in &bench.subsets {
         let of_subset = scored.iter().filter(|row| row.subset == subset.subset);
         let values: Vec<f64> = of_subset.map(right).collect();
-        // The score of ties is no mean over rows.
+        // The score of ties is not a mean over rows.
         let ends: Option<Interval> = match subset.ties {
             Some(_) => None,
             None => Some(Bootstrap::default().mean(&values, Groups::Items, key())?),

@@ -12,7 +12,8 @@ use super::run::both;
 use crate::common::{self, Failure};
 use crate::files;
 
-/// The rows of all files, and a sentence on each file. A tenth of the prompts is held out, by hash.
+/// Reads the rows of all files, with a sentence on each file. A tenth of the prompts, chosen by
+/// hash, is held out.
 pub(super) fn read(config: &Config) -> Result<(UnpairedData<'static>, Vec<String>), Failure> {
     files::check(config.data.iter())?;
     let (mut rows, mut reports) = (Vec::new(), Vec::new());
@@ -29,7 +30,7 @@ pub(super) fn read(config: &Config) -> Result<(UnpairedData<'static>, Vec<String
             .into());
         }
     }
-    // A pair carries the row through the split; the sign of its gap is the label.
+    // A pair carries the row through the split. The sign of its score gap is the label.
     let pair = |(example, good): (SftExample, bool)| PreferencePair {
         score_gap: Some(if good { 1.0 } else { -1.0 }),
         ..PreferencePair::new(example.prompt, example.completion, "")
@@ -60,12 +61,12 @@ pub(super) fn read(config: &Config) -> Result<(UnpairedData<'static>, Vec<String
     Ok((data, reports))
 }
 
-/// The rows of one file: labelled answers, or both answers of preference pairs.
+/// Reads the rows of one file: labelled answers, or both answers of preference pairs.
 fn file(path: &Path, config: &Config) -> Result<(Vec<(SftExample, bool)>, String), Failure> {
     let mut input = Input::open(path)?;
     let format = config.format.or_else(|| input.format().ok());
     let name = path.display();
-    // Labelled answers have no format of their own: the reader says what a row lacks.
+    // Labelled answers have no format of their own. The reader reports missing keys of a row.
     if !matches!(
         format,
         Some(Format::PromptCompletion | Format::Messages) | None

@@ -33,7 +33,7 @@ pub(crate) fn run(start: &Start<'_, Config>) -> Result<(), Failure> {
     }
 }
 
-/// Refuses another pooling than a decoder's.
+/// Refuses any pooling of a decoder except the last token.
 pub(crate) fn check_pooling(pooling: Option<Pooling>, dir: &Path) -> Result<(), Failure> {
     match pooling.filter(|pooling| *pooling != Pooling::LastToken) {
         None => Ok(()),
@@ -46,7 +46,7 @@ pub(crate) fn check_pooling(pooling: Option<Pooling>, dir: &Path) -> Result<(), 
     }
 }
 
-/// A small decoder, trained from scratch on the synthetic world.
+/// Trains a small decoder from scratch on the synthetic world.
 fn from_scratch(start: &Start<'_, Config>) -> Result<(), Failure> {
     let config = start.config;
     let own = config.own();
@@ -80,7 +80,7 @@ fn from_scratch(start: &Start<'_, Config>) -> Result<(), Failure> {
     train_and_save(&mut job, config, &fresh, &data)
 }
 
-/// The user's model, as it is.
+/// Trains the user's model, starting from it unchanged.
 fn from_folder<B: HfReward>(start: &Start<'_, Config>) -> Result<(), Failure> {
     let config = start.config;
     let dir = config.own().dir()?;

@@ -1,4 +1,4 @@
-//! Files that a run hands on: the labels that it gave, and the pairs to label next.
+//! Files that a run produces for later use: the labels that it gave, and the pairs to label next.
 
 use std::path::Path;
 
@@ -10,10 +10,10 @@ use serde_json::json;
 use crate::common::Failure;
 use crate::trl_rows::{Row, answer, asked, lines, number};
 
-/// Self-labelled pairs, as TRL and other trainers read them.
+/// File of self-labelled pairs, in a form that TRL and other trainers read.
 const SELF_LABELLED: &str = "self-labelled.jsonl";
 
-/// Pairs to label next, the most useful first.
+/// File of pairs to label next, the most useful first.
 const ASK_NEXT: &str = "ask-next.jsonl";
 
 /// Lines of a run on the files that it hands on.

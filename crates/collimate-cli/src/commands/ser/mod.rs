@@ -1,4 +1,4 @@
-//! A reward model evolves from a few labels: `collimate ser --help`.
+//! Evolves a reward model from a few labels: `collimate ser --help`.
 
 mod answers;
 mod args;
@@ -52,14 +52,14 @@ fn run(start: &Start<'_, Config>) -> Result<(), Failure> {
         None => from_scratch(start),
         Some(dir) if start.config.is_real() => own_labels::run(start, dir),
         Some(dir) => match common::architecture(dir)? {
-            // The reward model starts from an encoder as it is.
+            // The reward model starts from an encoder without fine-tuning.
             Architecture::Encoder => reward_only::<Encoder>(start),
             kind => decoder(start, dir, kind),
         },
     }
 }
 
-/// A small decoder, trained from scratch on the synthetic world.
+/// Trains a small decoder from scratch on the synthetic world.
 fn from_scratch(start: &Start<'_, Config>) -> Result<(), Failure> {
     let config = start.config;
     let (world, tokenizer, model) = start.of_world()?;
@@ -88,7 +88,7 @@ fn from_scratch(start: &Start<'_, Config>) -> Result<(), Failure> {
     job.reward_and_policies(&model, data, Vec::new(), Some(judge))
 }
 
-/// The user's decoder: fine-tuned on the chosen answers of the SFT part first.
+/// Runs with the user's decoder, which is first fine-tuned on the chosen answers of the SFT part.
 fn decoder(start: &Start<'_, Config>, dir: &Path, kind: Architecture) -> Result<(), Failure> {
     check_pooling(start.config.pooling, dir)?;
     if kind == Architecture::DecoderReward {
@@ -103,7 +103,7 @@ fn decoder(start: &Start<'_, Config>, dir: &Path, kind: Architecture) -> Result<
     job.reward_and_policies(&model, data, eos, None)
 }
 
-/// A model that cannot write: the run ends with the reward model.
+/// Runs with a model that cannot write texts, so that the run ends with the reward model.
 fn reward_only<B: HfReward>(start: &Start<'_, Config>) -> Result<(), Failure> {
     let config = start.config;
     config.check_no_rounds()?;
@@ -113,7 +113,7 @@ fn reward_only<B: HfReward>(start: &Start<'_, Config>) -> Result<(), Failure> {
     Run::open(start, tokenizer, about)?.reward_alone(&fresh, data)
 }
 
-/// The user's files as data of the run, and a paragraph on them.
+/// Reads the user's files as data of the run, with a paragraph on them.
 fn read(
     config: &Config,
     tokenizer: &TextTokenizer,
@@ -148,13 +148,13 @@ fn about_files(config: &Config, parts: &Parts) -> String {
     text
 }
 
-/// An accuracy, or a dash where nothing measured it.
+/// Writes an accuracy, or a dash if there is none.
 fn four_digits(accuracy: Option<f64>) -> String {
     accuracy.map_or_else(|| "–".to_owned(), |accuracy| format!("{accuracy:.4}"))
 }
 
-/// Facts that need no test pairs: how Loop 0 does on labels that it has not seen, and how far its
-/// twins agree about the pool.
+/// Reports facts that need no test pairs: the cross-fitted accuracy on labels that a model has not
+/// seen, and the agreement of several such models about the pool.
 fn without_test<B: HfReward>(outcome: &SerOutcome<B>) -> String {
     let mut told = String::new();
     if let Some(cross) = &outcome.cross_fit {
@@ -196,7 +196,7 @@ fn describe(outcome: &SftOutcome) -> String {
     }
 }
 
-/// The mean score of several reward models.
+/// Scorer that returns the mean score of several reward models.
 struct MeanScorer(Vec<RewardScorer<Llama>>);
 
 impl Scorer for MeanScorer {
@@ -216,9 +216,9 @@ impl Scorer for MeanScorer {
 struct Run<'a> {
     config: &'a Config,
     job: Job,
-    /// Warnings of the rounds with the policy in the loop.
+    /// Warnings from the rounds with the policy in the loop.
     warnings: Vec<String>,
-    /// Share of the labelled pairs, where the files decide it.
+    /// Share of the pairs that are labelled, if the files decide it.
     seed_share: Option<f64>,
     /// Lines on files and models that the run hands on.
     handed_on: HandedOn,
@@ -239,7 +239,7 @@ impl<'a> Run<'a> {
         })
     }
 
-    /// Next-token prediction on plain texts.
+    /// Pretrains by next-token prediction on plain texts.
     fn pretrain(&mut self, model: Llama, data: &Prepared) -> Result<Llama, Failure> {
         let (truncation, train) = (self.config.ser.truncation, &self.config.pretrain);
         self.job.learn(model, &data.pretrain, truncation, train)
@@ -315,7 +315,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// The run of a model that cannot write: it ends with the reward model.
+    /// Runs with a model that cannot write texts; the run ends with the reward model.
     fn reward_alone<B: HfReward>(
         &mut self,
         fresh: &RewardModel<B>,
@@ -326,7 +326,7 @@ impl<'a> Run<'a> {
         self.conclude(&outcome, None, &[])
     }
 
-    /// Everything after fine-tuning, for a decoder.
+    /// Runs everything after fine-tuning, for a decoder.
     fn reward_and_policies(
         &mut self,
         model: &Llama,
@@ -352,7 +352,7 @@ impl<'a> Run<'a> {
         self.conclude(&outcome, policies.as_ref(), &rounds)
     }
 
-    /// Where there is no language model to train, only a reward model.
+    /// Reports that no policy is trained if there is no language model to train.
     fn no_policies(&self) {
         if self.config.trains_policies() {
             common::tell(
@@ -362,7 +362,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// One policy per reward, from the fine-tuned model.
+    /// Trains one policy per reward, from the fine-tuned model.
     fn policies(
         &mut self,
         start: &Llama,
@@ -400,7 +400,8 @@ impl<'a> Run<'a> {
                     name,
                     reward: gold.scorer,
                     centre: None,
-                    // No reward model belongs to it: the evolved one's layers serve.
+                    // The gold reward has no reward model of its own, so the critic copies the
+                    // evolved one.
                     critic: Some(policy::critic(&outcome.learnt.model)),
                 },
                 (None, _) => return Err(format!("there is no reward model {name}").into()),
@@ -434,7 +435,7 @@ impl<'a> Run<'a> {
         rounds: &[Round],
     ) -> Result<(), Failure> {
         let ser = &self.ser();
-        // A resumed run counts what its stages took before.
+        // A resumed run includes the earlier time of its stages.
         let before = outcome.seconds
             + rounds.iter().map(|r| r.seconds).sum::<f64>()
             + policies.map_or(0.0, |p| p.seconds);

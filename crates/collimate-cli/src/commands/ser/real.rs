@@ -1,4 +1,4 @@
-//! Options of a run on labels of the user's own and a pool that nobody has labelled.
+//! Options of a run on the user's own labels and an unlabelled pool.
 
 use collimate::core::Key;
 use collimate::recipes::ser::Control;
@@ -9,10 +9,10 @@ use crate::options::{Flag, Given, Inputs, MOST_TEXTS, check_count};
 use crate::own::{OnData, flags};
 use crate::runs::changed;
 
-/// The largest number of pairs of one prompt, and of answers to it.
+/// Maximum number of pairs from one prompt, and of answers to it.
 const MOST: usize = 1000;
 
-/// Flags of files, models and the policy that writes.
+/// Returns the flags for files, models, the judge and the policy that writes answers.
 pub(super) fn flags() -> Vec<Flag<Config>> {
     let mut all = vec![
         Flag::of("labelled", "FILE", &["labelled"]),
@@ -41,7 +41,7 @@ pub(super) fn flags() -> Vec<Flag<Config>> {
     all
 }
 
-/// Fills in options that follow from the kind of the run, and refuses kinds that cannot be meant.
+/// Sets options that follow from the kind of the run, and refuses contradictory kinds.
 pub(super) fn settle(config: &mut Config, given: &Given) -> Result<(), Failure> {
     check_count("pairs_per_prompt", config.pairs_per_prompt, 1..=MOST)?;
     check_count("responses", config.responses, 2..=MOST)?;
@@ -75,7 +75,7 @@ pub(super) fn settle(config: &mut Config, given: &Given) -> Result<(), Failure> 
         _ => {}
     }
     if config.is_real() && !config.measures() && !given.has("ser.controls") {
-        // Nothing tells them apart.
+        // Without held-out pairs, controls cannot be compared.
         config.ser.controls.clear();
     }
     config.writer().check()?;
@@ -83,7 +83,7 @@ pub(super) fn settle(config: &mut Config, given: &Given) -> Result<(), Failure> 
     Ok(())
 }
 
-/// Refuses options that the kind of the run has no use for.
+/// Refuses options that have no effect on this kind of run.
 pub(super) fn check(config: &Config, given: &Given) -> Result<(), Failure> {
     if !config.is_real() {
         return check_simulation(config, given);
@@ -152,7 +152,7 @@ fn check_simulation(config: &Config, given: &Given) -> Result<(), Failure> {
     }
 }
 
-/// The files and folders that a run reads.
+/// Returns the files and folders that a run reads.
 pub(super) fn inputs(config: &Config) -> Inputs<'_> {
     let mut inputs = config.own().inputs();
     if !config.labelled.is_empty() {

@@ -27,7 +27,7 @@ pub(crate) fn run(start: &Start<'_, Config>) -> Result<(), Failure> {
     }
 }
 
-/// A small decoder, trained from scratch on the synthetic world.
+/// Trains a small decoder from scratch on the synthetic world.
 fn from_scratch(start: &Start<'_, Config>) -> Result<(), Failure> {
     let config = start.config;
     let (world, tokenizer, model) = start.of_world()?;
@@ -51,7 +51,7 @@ fn from_scratch(start: &Start<'_, Config>) -> Result<(), Failure> {
     train_and_save(&mut job, config, model, &train, &held_out)
 }
 
-/// The user's model and demonstrations.
+/// Fine-tunes the user's model on the user's demonstrations.
 fn from_folder(start: &Start<'_, Config>, dir: &Path) -> Result<(), Failure> {
     let config = start.config;
     let tokenizer = start.writer()?;
@@ -81,7 +81,7 @@ fn from_folder(start: &Start<'_, Config>, dir: &Path) -> Result<(), Failure> {
     train_and_save(&mut job, config, model, &train, &held_out)
 }
 
-/// Demonstrations, or the chosen answers of preference pairs.
+/// Reads demonstrations, or the chosen answers of preference pairs.
 fn read(path: &Path, options: &ReadOptions) -> Result<(Vec<SftExample>, ReadReport), Failure> {
     let mut input = Input::open(path)?;
     let format = match options.format {
@@ -97,7 +97,7 @@ fn read(path: &Path, options: &ReadOptions) -> Result<(Vec<SftExample>, ReadRepo
     })
 }
 
-/// A tenth of the prompts, chosen by hash, and the rest.
+/// Splits off a tenth of the prompts, chosen by hash, and returns both parts.
 fn hold_out(rows: Vec<SftExample>) -> Result<(Vec<SftExample>, Vec<SftExample>), Failure> {
     let pair = |row: SftExample| PreferencePair::new(row.prompt, row.completion, "");
     let all = rows.into_iter().map(pair).collect();
