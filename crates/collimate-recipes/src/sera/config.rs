@@ -62,7 +62,9 @@ pub struct SeraConfig {
     /// Methods to run, over the same pairs and from the same start model; at least one, each at
     /// most once.
     pub methods: Vec<Method>,
-    /// Number of trainings of each method, 1 to 1000. The first training sees all pairs.
+    /// Number of iterations of each method, 1 to 1000. Each iteration is one training; `base` and
+    /// `kto` make one training as long as all iterations together. In most methods the first
+    /// training sees all pairs.
     pub iterations: usize,
     /// Rule that sets the number of optimiser steps of an iteration.
     pub updates: Updates,
