@@ -77,7 +77,7 @@ pub struct AnswerReport {
     pub samples: Vec<Sample>,
 }
 
-/// An answer of a final policy beside the start model's answer.
+/// An answer of a final policy, with the start model's answer.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Sample {
     /// The prompt as readable text.
@@ -120,7 +120,7 @@ impl Watch for Meter<'_> {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ResponseSampler<'a> {
     pub(crate) tokenizer: &'a TextTokenizer,
-    /// Tokens that end an answer, beside the tokenizer's EOS.
+    /// Tokens that end an answer, in addition to the tokenizer's EOS.
     pub(crate) eos: &'a [u32],
     pub(crate) sampling: ResponseSampling,
     /// Longest sequence, in tokens.

@@ -32,7 +32,7 @@ pub struct OwnPairsPlan<'a> {
     pub name: &'a str,
     /// The policy's tokenizer.
     pub tokenizer: &'a TextTokenizer,
-    /// Tokens that end an answer, beside the tokenizer's EOS.
+    /// Tokens that end an answer, in addition to the tokenizer's EOS.
     pub eos: &'a [u32],
     /// Options of sampling the answers.
     pub sampling: ResponseSampling,

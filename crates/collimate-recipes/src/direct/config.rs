@@ -177,10 +177,10 @@ pub struct AlignData<'a> {
     pub held_out: Vec<SftExample>,
     /// Prompts that the policy answers after training.
     pub prompts: Vec<Prompt>,
-    /// Tokens that end an answer beside the tokenizer's EOS (`eos_token_ids` of `collimate-lm` reads
-    /// them from a model's folder).
+    /// Tokens that end an answer, in addition to the tokenizer's EOS (`eos_token_ids` of
+    /// `collimate-lm` reads them from a model's folder).
     pub eos: Vec<u32>,
-    /// Scorer of the answers; without a scorer, no answers are written.
+    /// Scorer of the answers; it needs `prompts`. Without a scorer, no answers are written.
     pub judge: Option<AnswerScorer<'a>>,
 }
 
@@ -193,8 +193,8 @@ pub struct UnpairedData<'a> {
     pub held_out: Vec<SftExample>,
     /// Prompts that the policy answers after training.
     pub prompts: Vec<Prompt>,
-    /// Tokens that end an answer beside the tokenizer's EOS.
+    /// Tokens that end an answer, in addition to the tokenizer's EOS.
     pub eos: Vec<u32>,
-    /// Scorer of the answers; without a scorer, no answers are written.
+    /// Scorer of the answers; it needs `prompts`. Without a scorer, no answers are written.
     pub judge: Option<AnswerScorer<'a>>,
 }

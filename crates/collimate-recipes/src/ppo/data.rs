@@ -17,7 +17,7 @@ pub struct PolicyData<'a> {
     pub test: Vec<Prompt>,
     /// Good answers on which the alignment tax is measured.
     pub held_out: Vec<SftExample>,
-    /// Tokens that end an answer, beside the tokenizer's EOS.
+    /// Tokens that end an answer, in addition to the tokenizer's EOS.
     pub eos: Vec<u32>,
     /// Scorer that compares the final answers with the start model's. Without a judge, the policy's
     /// own reward compares them.

@@ -35,7 +35,7 @@ pub struct SelfRewardingData<'a> {
     /// prompts and new tasks that equal one of them, or a prompt of the held-out data, are left
     /// out.
     pub prompts: Vec<Prompt>,
-    /// Tokens that end an answer, beside the tokenizer's EOS.
+    /// Tokens that end an answer, in addition to the tokenizer's EOS.
     pub eos: Vec<u32>,
     /// Scorer that compares the answers. Only the branch
     /// [`PairSource::Evaluator`](super::PairSource) learns from it.

@@ -26,7 +26,7 @@ pub(super) struct Session<'a> {
     pub(super) run: &'a mut RunFolder,
     pub(super) interrupt: &'a Interrupt,
     pub(super) progress: Progress,
-    /// Tokens that end an answer, beside the tokenizer's EOS.
+    /// Tokens that end an answer, in addition to the tokenizer's EOS.
     pub(super) eos: &'a [u32],
 }
 

@@ -23,7 +23,7 @@ pub enum RetrainFrom {
     Start,
 }
 
-/// A run beside the main run that isolates one cause of its gain. Each control makes as many
+/// An extra run that isolates one cause of the main run's gain. Each control makes as many
 /// optimiser steps as the main run's loops, even if its rule keeps no further pairs. Only the seed
 /// ensemble has the steps of its seed models instead.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -128,7 +128,7 @@ pub struct SerConfig {
     pub seed: u64,
     /// Method by which the model learns from the pool.
     pub recipe: Recipe,
-    /// Other recipes to run beside the main one, from the same Loop 0, for comparison.
+    /// Other recipes to run after the main one, from the same Loop 0, for comparison.
     pub also: Vec<Recipe>,
     /// Rule that sets the number of optimiser steps of Loop 0.
     pub seed_steps: SeedSteps,

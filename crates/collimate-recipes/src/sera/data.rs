@@ -18,8 +18,8 @@ pub struct SeraData<'a> {
     pub held_out: Vec<SftExample>,
     /// Prompts that the final policies answer.
     pub prompts: Vec<Prompt>,
-    /// Tokens that end an answer, beside the tokenizer's EOS (`eos_token_ids` of `collimate-lm`
-    /// reads them from a model's folder).
+    /// Tokens that end an answer, in addition to the tokenizer's EOS (`eos_token_ids` of
+    /// `collimate-lm` reads them from a model's folder).
     pub eos: Vec<u32>,
     /// Scorer of the final policies' answers; it needs `prompts`. Without a judge, no answers are
     /// written.

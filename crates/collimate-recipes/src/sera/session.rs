@@ -48,7 +48,7 @@ pub(crate) struct Session<'a, M> {
     pub(crate) validation: Vec<TokenizedPair>,
     /// The start model.
     pub(crate) start: &'a M,
-    /// Tokens that end an answer, beside the tokenizer's EOS.
+    /// Tokens that end an answer, in addition to the tokenizer's EOS.
     pub(crate) eos: &'a [u32],
     /// Hash of the training pairs as texts, and of the known label swaps.
     pub(crate) texts: String,
