@@ -15,7 +15,7 @@ pub struct SftPlan<'a> {
     pub tokenizer: &'a TextTokenizer,
     /// Longest sequence, in tokens.
     pub max_length: usize,
-    /// End of the prompt that is cut from a longer sequence.
+    /// Side of the prompt, start or end, that is cut from a longer sequence.
     pub truncation: Truncation,
     /// Options of the step loop.
     pub train: &'a TrainConfig,

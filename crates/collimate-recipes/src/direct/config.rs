@@ -35,7 +35,7 @@ pub struct AlignConfig {
     /// Number of tokens that a prompt keeps if prompt and answer together are longer than
     /// `max_length`, at least 1 and below `max_length`; null is half of `max_length`.
     pub max_prompt_length: Option<usize>,
-    /// End of the prompt that is cut if a sequence is too long.
+    /// Side of the prompt, start or end, that is cut if a sequence is too long.
     pub truncation: Truncation,
 }
 
@@ -76,7 +76,7 @@ pub struct UnpairedConfig {
     /// Number of tokens that a prompt keeps if prompt and answer together are longer than
     /// `max_length`, at least 1 and below `max_length`; null is half of `max_length`.
     pub max_prompt_length: Option<usize>,
-    /// End of the prompt that is cut if a sequence is too long.
+    /// Side of the prompt, start or end, that is cut if a sequence is too long.
     pub truncation: Truncation,
 }
 

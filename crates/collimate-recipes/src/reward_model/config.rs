@@ -26,7 +26,7 @@ pub struct RewardModelConfig {
     /// Number of tokens that a prompt keeps if prompt and answer together are longer than
     /// `max_length`, at least 1 and below `max_length`; null is half of `max_length`.
     pub max_prompt_length: Option<usize>,
-    /// End of the prompt that is cut if a sequence is too long.
+    /// Side of the prompt, start or end, that is cut if a sequence is too long.
     pub truncation: Truncation,
     /// Options of the training loop; the recipe sets `seed`.
     pub train: TrainConfig,

@@ -80,7 +80,7 @@ pub enum EftFrom {
 pub struct EftConfig {
     /// Source of the scores: judgements that agree with the ranks, or the ranks alone.
     pub from: EftFrom,
-    /// Rule that decides if judgements agree with the ranks.
+    /// Rule that decides whether judgements agree with the ranks.
     pub order: OrderRule,
     /// If true, examples of the most common score are dropped at random until as many are left as
     /// the second most common score has.
@@ -211,7 +211,7 @@ pub struct SelfRewardingConfig {
     pub train: TrainConfig,
     /// Longest sequence, in tokens, at least 3.
     pub max_length: usize,
-    /// End of the prompt that is cut if a demonstration is too long.
+    /// Side of the prompt, start or end, that is cut if a demonstration is too long.
     pub truncation: Truncation,
 }
 

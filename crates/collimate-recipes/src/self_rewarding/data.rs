@@ -40,7 +40,7 @@ pub struct SelfRewardingData<'a> {
     /// Scorer that compares the answers. Only the branch
     /// [`PairSource::Evaluator`](super::PairSource) learns from it.
     pub evaluator: Option<AnswerScorer<'a>>,
-    /// Second scorer of the same answers, such as one that checks if tasks are solved. The report
+    /// Second scorer of the same answers, such as one that checks whether tasks are solved. The report
     /// shows its mean.
     pub task_accuracy: Option<AnswerScorer<'a>>,
     /// Writer of tasks with [`PromptSource::Fixed`](super::PromptSource), and a name that tells

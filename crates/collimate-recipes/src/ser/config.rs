@@ -155,12 +155,12 @@ pub struct SerConfig {
     /// least 0 and below 1.
     pub student_noise: f64,
     /// If true, `calibrated` keeps its surest pairs even if they miss the required precision. Use
-    /// it to measure if stopping would have been right.
+    /// it to measure whether stopping would have been right.
     pub go_anyway: bool,
     /// Options of `noisy_ensemble`.
     pub ensemble: EnsembleConfig,
-    /// If true, cross-fitting tests if the recipe lowers the log loss of human labels that it has
-    /// not seen. The whole recipe then runs once more for each fold.
+    /// If true, cross-fitting tests whether the recipe lowers the log loss of human labels that it
+    /// has not seen. The whole recipe then runs once more for each fold.
     pub check_gain: bool,
     /// Number of pairs of the pool to propose for human labelling next; 0 proposes none.
     pub ask: usize,
@@ -181,7 +181,7 @@ pub struct SerConfig {
     /// `max_length`, at least 1 and below `max_length`; null is half of `max_length`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_prompt_length: Option<usize>,
-    /// End of the prompt that is cut if a sequence is too long.
+    /// Side of the prompt, start or end, that is cut if a sequence is too long.
     pub truncation: Truncation,
     /// If true, a model is also trained with all labels, for comparison.
     pub baseline: bool,

@@ -95,7 +95,7 @@ pub struct SeraConfig {
     /// `max_length`, at least 1 and below `max_length`; null is half of `max_length`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_prompt_length: Option<usize>,
-    /// End of the prompt that is cut if a sequence is too long.
+    /// Side of the prompt, start or end, that is cut if a sequence is too long.
     pub truncation: Truncation,
 }
 
