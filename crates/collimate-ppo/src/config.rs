@@ -164,9 +164,9 @@ pub struct PpoConfig {
     pub kl_placement: Option<KlPlacement>,
     /// Options of turning scores into rewards.
     pub reward: RewardConfig,
-    /// Divergence limit, above 0. If the approximate divergence of a mini-batch from the rollout's
-    /// policy, ½ (log π − log π_old)² per token, is above 1.5 times this limit, the mini-batch is
-    /// skipped and the passes over the rollout end. Null sets no limit.
+    /// Divergence limit, above 0. A mini-batch is skipped, and the passes over its rollout end, if its
+    /// approximate divergence from the rollout's policy is above 1.5 times this limit. The divergence
+    /// is ½ (log π − log π_old)², averaged over tokens. Null sets no limit.
     pub early_stop_kl: Option<f64>,
     /// Largest mean ratio of probabilities, above 1. A mini-batch with a larger mean ratio is
     /// skipped. Null sets no limit.

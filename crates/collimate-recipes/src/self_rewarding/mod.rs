@@ -5,9 +5,9 @@
 //! M0 is the start model. M1 is fine-tuned on demonstrations (IFT) and judgements (EFT). M(t+1) =
 //! DPO from M(t) on AIFT(M(t)), the pairs that M(t) made.
 //!
-//! Beside this chain, a run trains a baseline on the demonstrations alone (`sft`). On request,
-//! every iteration also trains branches whose pairs come from implicit reward margins or from an
-//! evaluator, over the same candidates and for the same number of steps.
+//! A run also trains a baseline on the demonstrations alone (`sft`). On request, every iteration
+//! trains further branches, whose pairs come from implicit reward margins or from an evaluator. All
+//! branches of an iteration use the same candidates and the same number of steps.
 
 mod candidates;
 mod check;

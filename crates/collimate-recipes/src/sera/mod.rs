@@ -2,7 +2,7 @@
 //! [arXiv:2410.09362](https://arxiv.org/abs/2410.09362)).
 //!
 //! A first training uses all pairs. Each later iteration keeps the pairs with the largest implicit
-//! reward margins, adds pairs of the policy's own answers, and continues from the policy of the
+//! reward margins and adds pairs of the policy's own answers. It continues from the policy of the
 //! iteration before, which is also its reference.
 //!
 //! [`align`] runs SeRA and its baselines over the same pairs, with the same number of steps.
