@@ -5,7 +5,7 @@
 pub struct Advantages {
     /// Advantages A_t.
     pub advantages: Vec<f64>,
-    /// Returns A_t + V_t, the targets of the critic.
+    /// The returns A_t + V_t, which are the targets of the critic.
     pub returns: Vec<f64>,
 }
 

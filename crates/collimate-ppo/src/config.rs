@@ -151,8 +151,8 @@ pub struct PpoConfig {
     pub max_new_tokens: usize,
     /// Softmax temperature for sampling and for every log-probability, 0.001 to 1000.
     pub temperature: f64,
-    /// Distance ε that the ratio of probabilities may move from 1 before the gradient is cut,
-    /// above 0 and below 1.
+    /// Distance ε that the ratio of probabilities may move from 1 before the gradient is cut, above
+    /// 0 and below 1; typically 0.1 to 0.3.
     pub clip_range: f64,
     /// Largest loss of a token with a negative advantage, in units of the advantage's size, larger
     /// than 1 plus `clip_range`; null sets no limit.

@@ -56,7 +56,7 @@ pub enum RecipeError {
     /// The scorer of the answers failed.
     #[error(transparent)]
     Score(#[from] ScoreError),
-    /// A pair that the model cannot take.
+    /// The model cannot process a pair.
     #[error("{stage}: pair {pair}: {source}")]
     Pair {
         /// Name of the stage.
@@ -97,7 +97,7 @@ pub enum RecipeError {
     NoPairs {
         /// Name of the stage.
         stage: String,
-        /// Counts of the responses that were dropped, by reason.
+        /// Counts of dropped responses or prompts, by reason.
         dropped: String,
         /// Advice for the user.
         advice: &'static str,
@@ -125,7 +125,7 @@ pub enum RecipeError {
         /// Name of the part.
         part: &'static str,
     },
-    /// A reward model gave a score that is not a number.
+    /// A reward model gave a score that is not finite.
     #[error("{stage}: the score of {part} pair {index} is not finite: lower the learning rate")]
     NotFinite {
         /// Stage whose model gave the score.

@@ -11,7 +11,7 @@ use crate::AnswerScorer;
 pub struct PolicyData<'a> {
     /// Prompts to which the policy writes responses during training.
     pub prompts: Vec<Prompt>,
-    /// Prompts whose answers are shown during training. They must not be among the test prompts.
+    /// Prompts whose answers are shown during training. They should not be among the test prompts.
     pub watched: Vec<Prompt>,
     /// Prompts that the final policies answer.
     pub test: Vec<Prompt>,

@@ -17,9 +17,9 @@ use crate::{Adaptation, RecipeError};
 pub struct RewardModelConfig {
     /// Seed of everything random.
     pub seed: u64,
-    /// Loss of a pair's two scores.
-    pub loss: PairwiseLoss,
     /// Loss on the two scores of a pair.
+    pub loss: PairwiseLoss,
+    /// Parameters that are trained: all parameters, or low-rank adapters and the head.
     pub adaptation: Adaptation,
     /// Longest sequence, in tokens, at least 3.
     pub max_length: usize,

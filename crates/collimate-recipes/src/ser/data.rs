@@ -12,8 +12,8 @@ pub struct SerData {
     pub seed: Vec<PreferencePair>,
     /// Pairs whose label is sealed.
     pub pool: HiddenLabelPool,
-    /// Counts how many self-labels agree with the sealed human labels; absent if these are not
-    /// known.
+    /// Auditor that counts how many self-labels agree with the sealed human labels; absent if these
+    /// labels are not known.
     pub auditor: Option<Auditor>,
     /// Held-out pairs, evaluated after every stage; may be empty.
     pub validation: Vec<PreferencePair>,

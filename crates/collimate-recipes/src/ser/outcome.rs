@@ -263,7 +263,7 @@ pub struct SerOutcome<B: Backbone> {
     pub ask_next: Vec<AskNext>,
     /// Warnings about assumptions that do not hold.
     pub warnings: Vec<String>,
-    /// Seconds of the whole run, earlier starts included.
+    /// Seconds of the main recipe's loops, including earlier starts.
     pub seconds: f64,
 }
 

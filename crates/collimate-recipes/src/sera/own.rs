@@ -156,8 +156,7 @@ impl Responses {
     }
 }
 
-/// Pairs the responses with the largest and the smallest reward, for the prompts that the rule
-/// keeps.
+/// Samples responses and computes their rewards.
 fn write<M: CausalLm>(
     session: &Session<'_, M>,
     step: Step<'_>,
@@ -216,7 +215,8 @@ fn write<M: CausalLm>(
     })
 }
 
-/// The responses with the largest and the smallest reward, of the prompts that the rule keeps.
+/// Pairs the responses with the largest and the smallest reward, for the prompts that the rule
+/// keeps.
 fn best_and_worst(
     responses: &Responses,
     how: Pairing<'_>,
