@@ -56,14 +56,14 @@ impl ResponseSampling {
 /// Scores, win rate and lengths of a policy's answers to the prompts.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct AnswerReport {
-    /// Mean score.
+    /// Mean score of the answers.
     pub mean_score: Interval,
     /// Share of prompts on which the policy's answer scores above the start model's answer; a tie
     /// counts one half.
     pub win_rate: Interval,
     /// Number of prompts won, tied and lost against the start model's answers.
     pub counts: (usize, usize, usize),
-    /// Mean length in tokens.
+    /// Mean length of the answers in tokens.
     pub mean_tokens: f64,
     /// Share of answers that ended before the largest number of tokens.
     pub finished: f64,

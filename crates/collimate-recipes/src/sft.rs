@@ -26,7 +26,7 @@ pub struct SftPlan<'a> {
 pub struct SftOutcome {
     /// Lengths and cuts of the training part.
     pub tokenize: TokenizeReport,
-    /// Optimiser steps.
+    /// Number of optimiser steps.
     pub steps: u64,
     /// Held-out perplexity of the model before fine-tuning; absent without held-out examples.
     pub perplexity_before: Option<f64>,

@@ -117,8 +117,8 @@ pub struct TaskConfig {
     /// Number of example tasks from the seed prompts in each request, 1 to 1000 together with
     /// `own_shots`.
     pub seed_shots: usize,
-    /// Number of example tasks in each request that the model wrote earlier. Seed prompts replace
-    /// own tasks that do not exist yet.
+    /// Number of example tasks in each request that come from new tasks kept earlier. Seed prompts
+    /// take their place until there are enough of them.
     pub own_shots: usize,
     /// Model that writes new tasks.
     pub source: PromptSource,

@@ -138,7 +138,7 @@ pub struct Branch {
     pub training_seconds: f64,
 }
 
-/// One iteration: M(t) makes pairs, M(t+1) learns from them.
+/// Report of one iteration, in which M(t) makes pairs and M(t+1) learns from them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct IterationReport {
     /// Name of the model that made the pairs: `m1`, `m2`, …
@@ -174,7 +174,7 @@ pub struct JudgeReport {
     pub mean_score: Option<f64>,
 }
 
-/// One model of the run.
+/// Report of one model of the run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ModelReport {
     /// Name of the model: `sft`, `m1`, `m2`, …; a branch's name ends with its source, such as

@@ -49,7 +49,7 @@ pub struct PoolReport {
     pub precision_curve: Vec<PrecisionPoint>,
 }
 
-/// One loop: Loop 0 is the seed model.
+/// Report of one loop; Loop 0 is the seed model.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct LoopReport {
     /// Number of the loop.
@@ -101,7 +101,7 @@ pub struct ModelReport {
     pub name: String,
     /// Number of human labels used.
     pub human_labels: usize,
-    /// Optimiser steps.
+    /// Optimiser steps behind the model.
     pub steps: Steps,
     /// Accuracy on the validation part; absent without a validation part.
     pub validation: Option<Accuracy>,

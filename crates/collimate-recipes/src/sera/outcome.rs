@@ -117,7 +117,7 @@ pub struct Tried {
     pub chosen: bool,
 }
 
-/// One iteration of a method.
+/// Report of one iteration of a method.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct IterationReport {
     /// Number of the iteration, from 1.
