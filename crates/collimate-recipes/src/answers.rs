@@ -69,7 +69,7 @@ pub struct AnswerReport {
     pub finished: f64,
     /// Correlation (Pearson, Spearman) of the answers' reward with their length. The reward is the
     /// implicit one after direct alignment, else the reward that the policy was trained against.
-    /// Absent where the reward or the length does not vary.
+    /// Absent if the reward or the length does not vary.
     pub reward_length: Option<(f64, f64)>,
     /// Correlation (Pearson, Spearman) of the answers' reward with their score.
     pub reward_score: Option<(f64, f64)>,
