@@ -61,9 +61,10 @@ pub enum EftFrom {
     /// data.
     #[default]
     Judged,
-    /// A fixed map turns each rank into a score
-    /// ([`score_of_rank`](collimate_judge::score_of_rank)), without a justification. For models
-    /// that cannot judge yet.
+    /// A fixed map turns each rank into a score, without a justification. For models that cannot
+    /// judge yet.
+    ///
+    /// See [`score_of_rank`](collimate_judge::score_of_rank).
     RankMap,
 }
 
