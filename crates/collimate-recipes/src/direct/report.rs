@@ -47,8 +47,8 @@ pub fn summary<M>(outcome: &AlignOutcome<M>, config: &impl Serialize) -> Value {
     })
 }
 
-/// Writes `summary.json`, `report.md` and its plots. `about` is a paragraph on the data and the model;
-/// `extra` goes into the summary as it is.
+/// Writes `summary.json`, `report.md` and its plots. `about` is a paragraph on the data and the
+/// model. `extra` is copied into the summary.
 ///
 /// # Errors
 /// A file that cannot be written, or a plot that cannot be drawn.

@@ -1,4 +1,4 @@
-//! A run of SER: the seed model, the recipes, and what they are compared with.
+//! A run of SER: the seed model, the recipes, the baseline and the controls.
 
 use collimate_data::{HiddenLabelPool, TextTokenizer};
 use collimate_nn::HfReward;
@@ -23,9 +23,9 @@ use crate::groups::groups;
 
 /// Evolves a reward model from the labelled seed of `data`.
 ///
-/// `start` is the model that the seed stage starts from: an SFT model's backbone with a fresh
-/// head. The run folder must have been created with the same options: a killed run goes on where
-/// it stopped and ends with the same bytes.
+/// `start` is the model that Loop 0 starts from: an SFT model's backbone with a fresh head. The run
+/// folder must have been created with the same options. A killed run continues where it stopped and
+/// ends with the same bytes.
 ///
 /// # Errors
 /// Options out of range, data that cannot be tokenised, a loss or score that is not finite, files

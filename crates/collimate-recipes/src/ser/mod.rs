@@ -1,9 +1,11 @@
-//! Self-evolved reward learning ([arXiv:2411.00418](https://arxiv.org/abs/2411.00418)): a reward
-//! model labels the pool, a filter that depends on its learning status keeps the labels that are
-//! likely right, and the model is trained on them, loop after loop.
+//! Self-evolved reward learning ([arXiv:2411.00418](https://arxiv.org/abs/2411.00418)).
 //!
-//! [`evolve`] does it over a [`SerData`], [`evolve_round`] goes on over new pairs, such as a policy's own; [`write_report`] makes the run folder's
-//! `report.md`, plots and `summary.json` of what came out.
+//! A reward model labels the pool. A filter that depends on the learning status keeps the labels
+//! that are likely right. The model is retrained on these labels, loop after loop.
+//!
+//! [`evolve`] runs the loops over a [`SerData`]. [`evolve_round`] continues over new pairs, such as
+//! a policy's own answers. [`write_report`] writes the run folder's `report.md`, plots and
+//! `summary.json`.
 
 mod ask;
 mod audit;
