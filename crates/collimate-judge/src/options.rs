@@ -43,10 +43,9 @@ pub enum PromptStyle {
 /// | `style` | `chat` | see [`PromptStyle`] |
 /// | `sampling` | temperature 0.7, top-p 0.9, 512 new tokens | see [`Sampling`]; `n` stays 1, because `samples` counts |
 ///
-/// Three samples per answer are the number of Self-Rewarding
-/// ([arXiv:2401.10020](https://arxiv.org/abs/2401.10020)). The paper does not say how judgements
-/// are sampled, so the values are those of its candidate answers. [`JudgeOptions::greedy`] is the
-/// judge of MT-bench.
+/// Three samples per answer follow Self-Rewarding ([arXiv:2401.10020](https://arxiv.org/abs/2401.10020)).
+/// The paper does not say how judgements are sampled, so the values are those of its candidate
+/// answers. [`JudgeOptions::greedy`] is the judge of MT-bench.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]

@@ -94,7 +94,6 @@ impl RemoteGenerator {
     /// # Errors
     /// [`GenerateError::Option`] for invalid sampling options. [`GenerateError::Other`] if no
     /// thread can be started. Errors of prompts are passed to `each`.
-    /// thread can be started. What happens to prompts is handed to `each`.
     pub fn generate_each(
         &self,
         prompts: &[Prompt],

@@ -27,7 +27,7 @@ pub enum DropReason {
     EqualScores,
     /// The rejected answer has the higher score.
     ContraryScores,
-    /// There are fewer than two ranked answers, so there is nothing to compare.
+    /// There are fewer than two answers, so there is nothing to compare.
     NoComparison,
     /// A conversation has no answer of the assistant.
     NoAnswer,
