@@ -262,7 +262,7 @@ fn hella_swag(row: &Object) -> Result<String, Bad> {
     }))
 }
 
-/// Capitalises the first letter and lowers all others.
+/// Converts the first letter to upper case and all others to lower case.
 fn capitalized(text: &str) -> String {
     let mut letters = text.chars();
     let first = letters.next().map(|first| first.to_uppercase().to_string());

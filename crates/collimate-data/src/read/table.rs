@@ -194,7 +194,7 @@ fn is_column_name(given: &str) -> bool {
             rest.is_empty() || rest.len() == 1 && rest.bytes().all(|b| b.is_ascii_alphanumeric())
         })
     };
-    // Names with underscores, as programmers write them. Texts have blanks.
+    // Programmers write names with underscores, but texts have blanks.
     let words: Vec<&str> = given.split('_').collect();
     let word = |word: &&str| !word.is_empty() && word.bytes().all(|b| b.is_ascii_alphanumeric());
     let joined = words.len() > 1 && words.iter().all(word);

@@ -15,7 +15,8 @@ pub(super) type Compared = Result<(Prompt, String, String), DropReason>;
 /// The columns of a row that are read.
 pub(super) const COLUMNS: [&str; 3] = ["prompt", "chosen", "rejected"];
 
-/// Number of bytes from which a prompt that both answers begin with is no coincidence.
+/// Smallest length in bytes of a prompt that is removed from answers that begin with it. A shorter
+/// match may be a coincidence.
 const TELLING: usize = 10;
 
 pub(super) fn row(row: &Object, sink: &mut Sink<PreferencePair>) -> Result<(), Bad> {

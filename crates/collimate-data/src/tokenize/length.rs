@@ -7,7 +7,7 @@ use super::text_tokenizer::TextTokenizer;
 /// Key of the length in `tokenizer_config.json`.
 pub(super) const MAX_LENGTH: &str = "model_max_length";
 
-/// Longest length that counts as one. Hugging Face writes 1e30 if there is no limit.
+/// Largest valid length. Hugging Face writes 1e30 if there is no limit.
 const LONGEST: usize = 1_000_000;
 
 impl TextTokenizer {

@@ -17,7 +17,7 @@ pub(super) fn string(value: &Value) -> String {
     }
 }
 
-/// Nesting depth beyond which lists are written as `...`, because the stack is finite.
+/// Nesting depth beyond which values are written as `...`, because the stack is finite.
 const DEPTH: usize = 200;
 
 /// Writes a value as Python's `repr` does.

@@ -99,8 +99,9 @@ impl Named {
         found.map(|(_, source)| source.as_str())
     }
 
-    /// Returns the template for conversations: `tool_use` if tools are given, else `default`. If
-    /// both are missing, a rendering is an error that names the templates.
+    /// Returns the template for conversations: `tool_use` if tools are given and the folder has it,
+    /// else `default`. If the folder has templates but not this one, a rendering is an error that
+    /// names the templates.
     pub(in crate::tokenize) fn pick(
         &self,
         tools: bool,
