@@ -37,7 +37,7 @@ pub fn outcomes(pairs: &[(f32, f32)]) -> Result<Vec<f64>, EvalError> {
 }
 
 /// Returns the share of pairs (chosen, rejected) whose chosen answer has the larger score. A tie
-/// counts one half, so random scores give 0.5.
+/// counts one half, so random scores give about 0.5.
 ///
 /// # Errors
 /// As [`outcomes`].
