@@ -33,7 +33,7 @@ impl<B: Backbone> ValueModel<B> {
     /// Computes the value before every completion token of the batch.
     ///
     /// # Shapes
-    /// Result `[completion tokens]`, sequence after sequence, ordered as by
+    /// Result `[completion tokens]`, sequence after sequence, as
     /// [`token_logps`](crate::token_logps) orders them.
     pub fn values(&self, batch: &DeviceBatch, f: Forward) -> Tensor<1> {
         let hidden = self.backbone.hidden_at(batch, batch.sources(), f);
