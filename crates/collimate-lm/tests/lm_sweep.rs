@@ -1,7 +1,7 @@
 //! Random odd shapes of every family against transformers. `tests/fixtures/sweep_families.py OUT`
 //! makes the folders, and `COLLIMATE_FAMILY_SWEEP=OUT` names them here. With
-//! `COLLIMATE_FAMILY_SAVED` each model is also saved into a folder there, which `sweep_families.py
-//! OUT --saved DIR` opens in transformers.
+//! `COLLIMATE_FAMILY_SAVED` each model is also saved into a folder there, which
+//! `sweep_families.py OUT --saved DIR` opens in transformers.
 
 #[path = "common/mod.rs"]
 mod common;

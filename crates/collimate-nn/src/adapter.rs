@@ -14,7 +14,8 @@ use crate::precision::Precision;
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct LoraConfig {
-    /// Rank of the update, 1 to 65536.
+    /// Rank of the update, 1 to 65536; typically 8 to 64. A larger rank can express larger changes
+    /// and costs more memory and time.
     pub rank: usize,
     /// Scale of the update, above 0. The update is multiplied by `alpha / rank`.
     pub alpha: f64,

@@ -19,8 +19,8 @@ pub enum OpsError {
         /// Size of a head asked for.
         head_dim: usize,
     },
-    /// The head size must be even, because half rotation pairs element `i` with element `i +
-    /// head_dim / 2`.
+    /// Half rotation pairs element `i` with element `i + head_dim / 2`, so the head size must be
+    /// even.
     #[error("rope refused: head_dim is {head_dim}, must be even and at least 2")]
     RopeWidth {
         /// Head size asked for.

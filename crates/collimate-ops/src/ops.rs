@@ -181,8 +181,8 @@ pub fn geglu_tanh(gate: Tensor<2>, up: Tensor<2>) -> Tensor<2> {
 }
 
 /// Computes the attention of every token over the tokens that the plan lets it see. The scores have
-/// the form of the plan's [`Scores`](crate::Scores); by default, products are scaled by `1 /
-/// √head_dim`.
+/// the form of the plan's [`Scores`](crate::Scores); by default, products are scaled by
+/// `1 / √head_dim`.
 ///
 /// # Shapes
 /// `q`: `[tokens, query · head_dim]`; `k`, `v`: `[tokens, key_value · head_dim]`; result as `q`.

@@ -217,8 +217,8 @@ impl AttentionPlan {
     }
 
     /// Returns the same segments with a sliding window. A token of a causal plan sees itself and
-    /// the `window − 1` tokens before it. A token of a bidirectional plan also sees the `window −
-    /// 1` tokens after it. `None` removes the window.
+    /// the `window − 1` tokens before it. A token of a bidirectional plan also sees the
+    /// `window − 1` tokens after it. `None` removes the window.
     ///
     /// ```text
     /// causal:         token i of a sequence sees token j  ⇔  i − window < j ≤ i

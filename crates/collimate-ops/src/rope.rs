@@ -136,8 +136,8 @@ impl RopeTable {
     }
 }
 
-/// Rotates every head of every token by its position. Element `i` is paired with element `i +
-/// head_dim / 2`, as in Hugging Face's Llama.
+/// Rotates every head of every token by its position. Element `i` is paired with element
+/// `i + head_dim / 2`, as in Hugging Face's Llama.
 ///
 /// ```text
 /// y[i]            = x[i]·cos − x[i + head_dim/2]·sin

@@ -71,6 +71,7 @@ impl Default for AdamWConfig {
 /// | `warmup_steps`, `warmup_ratio` | 0, 0 | at most one of them above 0; at most 10^12 steps, the ratio below 1 |
 /// | `batch_size` | 64 | at least 1 |
 /// | `micro_batch_tokens` | 8192 | at least 1; `null`: the whole batch at once |
+/// | `micro_batch_order` | `as_drawn` | `as_drawn`, `longest_first` |
 /// | `epochs` | 1 | above 0, at most 10^6; always at least one step |
 /// | `max_steps` | none | 1 to 10^12; overrides `epochs` |
 /// | `adamw` | see [`AdamWConfig`] | |

@@ -60,9 +60,9 @@ impl<M> Fitted<M> {
 /// statistics are not saved.
 ///
 /// # Errors
-/// An option is out of range, a loss or gradient norm is not finite, a file cannot be read or
-/// written, a checkpoint belongs to another configuration, an interrupt was requested, or the
-/// objective returned an error.
+/// There are no examples or no trainable parameters, an option is out of range, a loss or gradient
+/// norm is not finite, a file cannot be read or written, a checkpoint belongs to another
+/// configuration, an interrupt was requested, or the objective returned an error.
 pub fn fit<O: Objective>(
     model: O::Model,
     objective: &O,

@@ -52,7 +52,8 @@ impl<'a> LoopCheckpoints<'a> {
     /// `config` holds everything that must be the same when the loop continues. `model` is tracked.
     ///
     /// # Errors
-    /// The folder cannot be created, or the model has no trainable parameter.
+    /// The stage's name is not valid, the folder cannot be created, or the model has no trainable
+    /// parameter or has one parameter twice.
     pub fn open<M: Module>(
         stage: &str,
         model: &M,

@@ -52,8 +52,9 @@ pub trait Objective {
     /// Computes the loss of a micro-batch, summed and tracked.
     ///
     /// `key` belongs to the step, not to the micro-batch. A draw for an example must depend only on
-    /// the key and the example, so that micro-batches do not change it. Use `key.with(example as
-    /// u64)`, or for dropout masks `of_examples` of a packed batch of `collimate-nn`.
+    /// the key and the example, so that micro-batches do not change it. Use
+    /// `key.with(example as u64)`, or for dropout masks `of_examples` of a packed batch of
+    /// `collimate-nn`.
     ///
     /// # Errors
     /// The examples cannot be processed; see [`TrainError::objective`].

@@ -5,7 +5,7 @@ use crate::{Schedule, TrainConfig};
 
 impl Schedule {
     /// Returns the factor on the learning rate at step `step` (from 0) of `total`. The factor rises
-    /// linearly for `warmup` steps and then falls to `floor`.
+    /// linearly for `warmup` steps. Then it stays at 1 or falls to `floor`.
     ///
     /// ```text
     /// s < w:  (s + 1) / (w + 1)

@@ -103,6 +103,8 @@ pub(crate) fn product_of(a: Matrix<'_>, b: Matrix<'_>) -> Vec<f32> {
     out
 }
 
+/// Computes the product for all functions above, with the given number of threads.
+///
 /// # Safety
 /// `out` must have room for the product, and no other code may access it during the call. It must
 /// be initialised if `accumulate`.

@@ -113,8 +113,8 @@ pub(crate) fn normal_density(x: f32) -> f32 {
 /// The constants `√(2/π) · 2` and `√(2/π) · 2 · 0.044715`.
 const LOGISTIC: [f32; 2] = [1.595_769, 0.071_354_814];
 
-/// Computes the approximation `(1 + tanh u) / 2 = σ(2u)` of [`normal_cdf`], with `u = √(2/π)·(x +
-/// 0.044715·x³)`. It is accurate in the left tail too.
+/// Computes the approximation `(1 + tanh u) / 2 = σ(2u)` of [`normal_cdf`], with
+/// `u = √(2/π)·(x + 0.044715·x³)`. It is accurate in the left tail too.
 #[inline(always)]
 pub(crate) fn logistic_cdf(x: f32) -> f32 {
     // Beyond ±10 both tails vanish, and the cube at ±10 is far from an overflow.

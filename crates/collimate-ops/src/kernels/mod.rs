@@ -81,8 +81,8 @@ pub(crate) struct Shared {
     len: usize,
 }
 
-// SAFETY: the pointer comes from an exclusive borrow that outlives the parallel section, and
-// `rows` is only called for parts that no other task touches.
+// SAFETY: the pointer comes from an exclusive borrow that outlives the parallel section, and `part`
+// is only called for parts that no other task touches.
 #[allow(unsafe_code)]
 unsafe impl Send for Shared {}
 // SAFETY: as for `Send`.
