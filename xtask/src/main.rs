@@ -2,6 +2,7 @@
 
 mod layers;
 mod licences;
+mod prose;
 mod readmes;
 mod steps;
 

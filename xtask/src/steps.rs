@@ -5,7 +5,7 @@ use std::process::Command;
 
 use cargo_metadata::{Metadata, MetadataCommand};
 
-use crate::{layers, licences, readmes};
+use crate::{layers, licences, prose, readmes};
 
 /// One step: a name for `--only`, what it does, and how.
 #[derive(Debug)]
@@ -130,6 +130,11 @@ pub(crate) fn all() -> Vec<Step> {
     vec![
         step("fmt", "formatting, by rustfmt", fmt),
         step(
+            "prose",
+            "doc comments begin with their subject and use plain words",
+            prose::run,
+        ),
+        step(
             "licences",
             "every dependency comes from crates.io under an allowed licence",
             licences::run,
@@ -241,7 +246,7 @@ mod tests {
         let names: Vec<&str> = all().iter().map(|step| step.name).collect();
         let set: BTreeSet<&str> = names.iter().copied().collect();
         assert_eq!(set.len(), names.len());
-        assert_eq!(names[..3], ["fmt", "licences", "layers"]);
+        assert_eq!(names[..4], ["fmt", "prose", "licences", "layers"]);
     }
 
     #[test]
