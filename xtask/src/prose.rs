@@ -53,7 +53,7 @@ pub(crate) fn run(workspace: &Workspace) -> Result<(), String> {
     }
 }
 
-/// Paths of the Rust files that git tracks, relative to the root.
+/// Returns the paths of the Rust files that git tracks, relative to the root.
 fn tracked(root: &Path) -> Result<Vec<String>, String> {
     let line = "git ls-files -z -- *.rs";
     let output = Command::new("git")
@@ -71,7 +71,7 @@ fn tracked(root: &Path) -> Result<Vec<String>, String> {
     Ok(files.collect())
 }
 
-/// Line number and description of each problem in a source file, in the order of the file.
+/// Returns line number and description of each problem in a source file, in the order of the file.
 fn problems_in(source: &str) -> Vec<(usize, String)> {
     let mut problems: Vec<(usize, String)> = comments(source)
         .iter()
@@ -81,7 +81,7 @@ fn problems_in(source: &str) -> Vec<(usize, String)> {
     problems
 }
 
-/// The doc comments of a source file. A string that holds `///` at the start of a line counts too.
+/// Returns the doc comments of a source file. A string with `///` at the start of a line counts too.
 fn comments(source: &str) -> Vec<Comment<'_>> {
     let mut comments: Vec<Comment<'_>> = Vec::new();
     let mut last = None;
@@ -107,7 +107,7 @@ fn comments(source: &str) -> Vec<Comment<'_>> {
     comments
 }
 
-/// The slashes and the text of a line of a doc comment.
+/// Returns the slashes and the text of a line of a doc comment.
 fn doc_text(line: &str) -> Option<(&'static str, &str)> {
     let line = line.trim_start();
     let (slashes, text) = ["///", "//!"]
@@ -118,7 +118,7 @@ fn doc_text(line: &str) -> Option<(&'static str, &str)> {
 }
 
 impl Comment<'_> {
-    /// The first line with text, if it begins with a word that leaves the subject out.
+    /// Reports the first line with text if it begins with a word that leaves the subject out.
     fn opening(&self) -> Option<(usize, String)> {
         let (line, text) = self
             .lines
@@ -132,7 +132,7 @@ impl Comment<'_> {
         })
     }
 
-    /// Every idiom, at the line where it begins; line ends count as spaces.
+    /// Reports every idiom, at the line on which it begins; line ends count as spaces.
     fn idioms(&self) -> Vec<(usize, String)> {
         let words: Vec<(usize, String)> = self
             .lines
@@ -155,7 +155,8 @@ impl Comment<'_> {
     }
 }
 
-/// The words of a line in lower case; a sentence's end is a word by itself, so that no idiom spans it.
+/// Returns the words of a line in lower case. The end of a sentence is a word by itself, so that no
+/// idiom spans it.
 fn words(text: &str) -> impl Iterator<Item = String> {
     text.split_whitespace().flat_map(|word| {
         let end = word.ends_with(['.', ',', ';', ':', ')']);
