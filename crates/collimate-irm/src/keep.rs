@@ -24,7 +24,7 @@ pub enum KeepRule {
 
 /// Keeps `k` of the pairs with these margins.
 ///
-/// Of equal pairs the smaller index comes first. A margin that is not finite is left as
+/// Among equal pairs the smaller index comes first. A margin that is not finite is left as
 /// [`LeaveReason::NotFinite`](collimate_core::LeaveReason::NotFinite), the rest as
 /// [`LeaveReason::OverLimit`](collimate_core::LeaveReason::OverLimit). The score of a kept pair is
 /// the margin under every rule. `random` draws from the key's stream for [`Purpose::Split`]; the

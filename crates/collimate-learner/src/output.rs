@@ -67,7 +67,7 @@ impl Adaptor<RewardsInput> for PairOutput {
     }
 }
 
-// Metrics run in another thread: the device is told to begin, and the outputs lose their graph.
+// Metrics run in another thread: the device starts its work now, and the outputs lose their graph.
 impl ItemLazy for ExampleOutput {
     fn sync(self) -> Result<Self, ExecutionError> {
         self.loss.device().flush()?;
