@@ -1,5 +1,5 @@
-//! Test of the READMEs. For every README, a package outside the workspace is made from the `cargo
-//! add` lines and the Rust blocks printed there.
+//! Test of the READMEs. For every README, a package outside the workspace is made from the
+//! `cargo add` lines and the Rust blocks printed there.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,5 +1,5 @@
-//! Times every operation and its plain twin, forward alone and with backward, on flex: `cargo bench
-//! -p collimate-bench --bench ops [-- FILTER]`.
+//! Times every operation and its plain twin, forward alone and with backward, on flex:
+//! `cargo bench -p collimate-bench --bench ops [-- FILTER]`.
 
 use std::hint::black_box;
 use std::num::NonZeroUsize;

@@ -15,8 +15,8 @@ pub enum Prompt {
 }
 
 impl Prompt {
-    /// Returns the text as a person would read it: the text itself, or the messages as `role:
-    /// content` lines.
+    /// Returns the text as a person would read it: the text itself, or the messages as lines
+    /// `role: content`.
     pub fn to_plain(&self) -> String {
         match self {
             Self::Text(text) => text.clone(),

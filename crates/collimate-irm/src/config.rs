@@ -84,6 +84,7 @@ impl Default for IrmConfig {
 
 impl IrmConfig {
     /// Checks every field against its range.
+    ///
     /// # Errors
     /// Returns [`IrmError::OutOfRange`] for the first violation, with name, value and range.
     pub fn check(&self) -> Result<(), IrmError> {

@@ -15,8 +15,8 @@ use crate::options::{Range, check};
 ///
 /// `Logistic` with m = 0 and c = 0 is the Bradley–Terry likelihood: the chosen answer wins with
 /// probability σ(r_w − r_l). Equation 5 of the SER paper (<https://arxiv.org/abs/2411.00418>)
-/// mentions a desired margin and fits both forms. The paper's released code is `Logistic` with m =
-/// 0, the default here.
+/// mentions a desired margin and fits both forms. The paper's released code is `Logistic` with
+/// m = 0, the default here.
 ///
 /// | field | default | range |
 /// |---|---|---|

@@ -156,7 +156,7 @@ impl CalibratedFilter {
         }
     }
 
-    /// Decides over the scores of both answers of every pair left in the pool, without lengths.
+    /// Decides from the scores of both answers of every pair left in the pool, without lengths.
     ///
     /// The answer with the larger score becomes `chosen`. Pairs with equal scores are left, and so
     /// are pairs with a score that is not finite. The score of a kept pair is the probability that

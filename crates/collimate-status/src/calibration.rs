@@ -25,8 +25,8 @@ const BISECTIONS: usize = 200;
 
 impl PairCalibration {
     /// Fits the slope to gaps r(chosen) − r(rejected) of labelled pairs. The gaps come from models
-    /// that have not learnt from these pairs. The fit is maximum a posteriori with the weak prior a
-    /// ~ N(1, 1), a ≥ 0:
+    /// that have not learnt from these pairs. The fit is maximum a posteriori with the weak prior
+    /// a ~ N(1, 1), a ≥ 0:
     ///
     /// ```text
     /// a = argmin Σ ln(1 + exp(−a·gapᵢ)) + (a − 1)²/2

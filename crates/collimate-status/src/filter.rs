@@ -91,7 +91,7 @@ impl PairFilter {
         })
     }
 
-    /// Decides over the scores of both answers of every pair left in the pool.
+    /// Decides from the scores of both answers of every pair left in the pool.
     ///
     /// The answer with the larger p becomes `chosen`: a kept pair is `swapped` if that is the
     /// second. A pair with p₁ = p₂ is left under every rule, because its order means nothing. All
@@ -107,7 +107,7 @@ impl PairFilter {
         self.decide_pairs(scores, |&(first, second)| (p(first), p(second)))
     }
 
-    /// Decides like [`PairFilter::decide`], but over probabilities instead of scores; the centre
+    /// Decides like [`PairFilter::decide`], but from probabilities instead of scores; the centre
     /// has no effect. A pair with a probability outside [0, 1] is left as not finite.
     pub fn decide_probabilities(&self, probabilities: &[(f64, f64)]) -> Decision {
         self.decide_pairs(probabilities, |&pair| pair)

@@ -8,6 +8,7 @@ use crate::options::{Range, check};
 use crate::{LossError, PairLogps};
 
 /// SimPO: takes mean log-probabilities as rewards and asks for a target margin, without a reference.
+/// A usual β is 2 to 10, larger than that of DPO because the rewards are means.
 ///
 /// ```text
 /// −log σ(β(log π_w/|w| − log π_l/|l|) − γ)
