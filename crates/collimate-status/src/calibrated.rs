@@ -146,8 +146,9 @@ impl CalibratedFilter {
         }
     }
 
-    /// Returns the filter without the refusal: it keeps at least the `min_count` surest pairs,
-    /// however unsure they are. This serves to measure if the refusal was right.
+    /// Returns the filter without the refusal: before lengths are balanced, it keeps at least the
+    /// `min_count` surest pairs, however unsure they are. This serves to measure if the refusal
+    /// was right.
     #[must_use]
     pub fn going_anyway(self) -> Self {
         Self {
