@@ -1,4 +1,4 @@
-//! Files and rows.
+//! Files and rows that are refused.
 
 use collimate::core::PreferencePair;
 use collimate::data::split_by_hash;
@@ -195,7 +195,7 @@ fn a_file_given_twice_is_refused() {
     refused("ser", folder.path(), &arguments, &["good.jsonl", "twice"]);
 }
 
-/// Seconds to score a file with one line of `megabytes`.
+/// Measures the seconds to score a file with one line of `megabytes`.
 fn seconds_for(megabytes: usize) -> f64 {
     let (folder, model) = workplace();
     let mut all = rows(3);
@@ -217,7 +217,7 @@ fn seconds_for(megabytes: usize) -> f64 {
 
 #[test]
 fn a_long_line_takes_linear_time() {
-    // The best of three, taken in turns: other work on the machine disturbs both alike.
+    // The best of three runs, taken in turns: other work on the machine disturbs both alike.
     let (mut one, mut four) = (f64::MAX, f64::MAX);
     for _ in 0..3 {
         one = one.min(seconds_for(1));

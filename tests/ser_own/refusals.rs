@@ -1,4 +1,4 @@
-//! Labels and pools that cannot be used: one line each, and nothing left behind.
+//! Labels and pools that cannot be used are refused with one line each, and nothing is left behind.
 
 use super::*;
 
@@ -342,7 +342,7 @@ fn refusals_are_one_line() {
     }
 }
 
-/// The same answers as rows without labels.
+/// Returns the same answers as rows without labels.
 fn unlabelled_rows(labels: &[Value]) -> Vec<String> {
     let row = |row: &Value| {
         json!({"prompt": row["prompt"], "response_1": row["rejected"], "response_2": row["chosen"]})
