@@ -238,7 +238,7 @@ impl SerConfig {
         }
     }
 
-    /// The recipes of a run: the main one first, each once.
+    /// Returns the recipes of a run: the main recipe first, each recipe once.
     pub fn recipes(&self) -> Vec<Recipe> {
         let mut all = vec![self.recipe];
         for &recipe in &self.also {
@@ -249,7 +249,7 @@ impl SerConfig {
         all
     }
 
-    /// True if some part of the run needs predictions of human labels that the model has not seen.
+    /// Returns true if some part of the run needs predictions of human labels that the model has not seen.
     pub fn cross_fits(&self) -> bool {
         self.seed_steps == SeedSteps::CrossFitted
             || self.check_gain

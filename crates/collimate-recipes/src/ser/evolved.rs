@@ -47,7 +47,7 @@ pub fn evolve<B: HfReward>(
 /// model by then. A resumed run calls `on_evolved` again, with the same values.
 ///
 /// # Errors
-/// Those of [`evolve`], and those of `on_evolved`.
+/// The errors of [`evolve`] and of `on_evolved`.
 pub fn evolve_with<B: HfReward, E: From<RecipeError>>(
     start: &RewardModel<B>,
     tokenizer: &TextTokenizer,
