@@ -85,7 +85,12 @@ fn data_without_a_usable_pair() {
         "--max-length",
         "64",
     ];
-    refused("ser", folder, &one, &["has no pair", "give more data"]);
+    refused(
+        "ser",
+        folder,
+        &one,
+        &["no row is left to learn from", "give rows with more"],
+    );
 }
 
 #[test]
@@ -114,7 +119,7 @@ fn rows_of_one_prompt_can_all_fall_into_the_parts_that_measure() {
         .collect();
     write_rows(&folder.join("one.jsonl"), &rows);
     let reward = fixture("llama-reward").display().to_string();
-    let writer = fixture("llama").display().to_string();
+    let writer = fixture("llama-untied").display().to_string();
     let cases: [(&str, &str, &[&str]); 5] = [
         ("reward", &reward, &[]),
         ("ser", &reward, &["--simulate"]),
