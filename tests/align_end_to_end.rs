@@ -297,6 +297,10 @@ fn bad_options_and_files() {
         }
     };
     refused(&["--beta", "0"], &["dpo: beta = 0", "above 0"]);
+    refused(
+        &["--set", "align.responses.temperature=0.3"],
+        &["responses.temperature is 0.3", "compared at temperature 1"],
+    );
     refused(&["--beta", "-1"], &["beta = -1"]);
     refused(&["--loss", "ppo"], &["there is no loss \"ppo\"", "simpo"]);
     refused(&["--label-noise", "1.5"], &["label_noise is 1.5"]);

@@ -51,6 +51,8 @@ impl OrderRule {
     /// assert_eq!(OrderRule::Strict.follows(&[5.0, 3.0, 3.0], &merits), Err(RankRefusal::Tied));
     /// assert_eq!(OrderRule::Weak.follows(&[5.0, 3.0, 3.0], &merits), Ok(()));
     /// assert_eq!(OrderRule::Weak.follows(&[5.0, 2.0, 3.0], &merits), Err(RankRefusal::Contrary));
+    /// // Without a better answer there is no order to contradict.
+    /// assert_eq!(OrderRule::Weak.follows(&[5.0, 3.0], &[0.0, 0.0]), Ok(()));
     /// ```
     pub fn follows(self, scores: &[f64], merits: &[f64]) -> Result<(), RankRefusal> {
         let (mut right, mut tied) = (0, 0);
@@ -66,7 +68,7 @@ impl OrderRule {
         }
         let follows = match self {
             Self::Strict => tied == 0,
-            Self::Weak => right > 0,
+            Self::Weak => right > 0 || tied == 0,
         };
         if follows {
             Ok(())

@@ -47,9 +47,13 @@ impl Journal {
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false);
         let file = options.open(path).map_err(at)?;
-        if let Err(TryLockError::WouldBlock) = file.try_lock() {
-            let path = path.to_owned();
-            return Err(LabelError::Locked { path });
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let path = path.to_owned();
+                return Err(LabelError::Locked { path });
+            }
+            Err(TryLockError::Error(error)) => return Err(at(error).into()),
         }
         let mut journal = Self {
             path: path.to_owned(),

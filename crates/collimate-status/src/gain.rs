@@ -1,5 +1,7 @@
 //! The gain test: it tells from held-out labels alone if a loop helped.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{PairCalibration, StatusError};
@@ -76,8 +78,12 @@ pub fn gain_test(before: &[f64], after: &[f64], folds: &[usize]) -> Result<GainT
 /// Computes the log loss of each pair, with a slope fitted without the pair's fold.
 fn losses(gaps: &[f64], folds: &[usize]) -> Result<Vec<f64>, StatusError> {
     let mut losses = vec![0.0; gaps.len()];
-    let last = folds.iter().copied().max().unwrap_or(0);
-    for fold in 0..=last {
+    if let Some(index) = gaps.iter().position(|gap| !gap.is_finite()) {
+        let (what, value) = ("the score gap", gaps[index]);
+        return Err(StatusError::PairNotFinite { what, index, value });
+    }
+    let found: BTreeSet<usize> = folds.iter().copied().collect();
+    for fold in found {
         let pairs = || gaps.iter().zip(folds).enumerate();
         let others: Vec<f64> = pairs()
             .filter(|(_, (_, of))| **of != fold)
@@ -85,10 +91,6 @@ fn losses(gaps: &[f64], folds: &[usize]) -> Result<Vec<f64>, StatusError> {
             .collect();
         let calibration = PairCalibration::fit(&others)?;
         for (index, (&gap, _)) in pairs().filter(|(_, (_, of))| **of == fold) {
-            if !gap.is_finite() {
-                let (what, value) = ("the score gap", gap);
-                return Err(StatusError::PairNotFinite { what, index, value });
-            }
             losses[index] = calibration.log_loss(gap);
         }
     }

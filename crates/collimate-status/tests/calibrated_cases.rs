@@ -218,6 +218,17 @@ fn a_better_model_has_a_positive_gain() {
     assert!((better.mean + worse.mean).abs() < 1e-12);
     assert_eq!(gain_test(&before, &before, &folds).unwrap().z, 0.0);
     assert!(gain_test(&before, &after[1..], &folds).is_err());
+    // Numbers of folds are names: large ones cost nothing.
+    let named: Vec<usize> = folds.iter().map(|fold| usize::MAX - fold).collect();
+    let same = gain_test(&before, &after, &named).unwrap();
+    assert!((same.mean - better.mean).abs() < 1e-12);
+    let mut broken = before.clone();
+    broken[7] = f64::NAN;
+    let error = gain_test(&broken, &after, &folds).unwrap_err();
+    assert!(
+        matches!(error, StatusError::PairNotFinite { index: 7, .. }),
+        "{error}"
+    );
     assert!(gain_test(&[1.0], &[1.0], &[0]).is_err());
 }
 

@@ -1,7 +1,6 @@
 //! Options and data of direct alignment.
 
-use collimate_core::OptionError;
-use collimate_core::{PreferencePair, Prompt};
+use collimate_core::{OptionError, PreferencePair, Prompt};
 use collimate_data::{SftExample, Truncation};
 use collimate_irm::ImplicitReward;
 use collimate_losses::{Anchored, DirectLoss, Kto, PreferenceLoss, UnpairedLoss};
@@ -106,6 +105,25 @@ fn train() -> TrainConfig {
     }
 }
 
+/// Refuses sampling options that the comparison of answers does not use.
+fn check_responses(responses: &ResponseSampling, seed: u64) -> Result<(), RecipeError> {
+    let default = ResponseSampling::default();
+    for (name, value, unused) in [
+        (
+            "responses.temperature",
+            responses.temperature,
+            default.temperature,
+        ),
+        ("responses.top_p", responses.top_p, default.top_p),
+    ] {
+        if value != unused {
+            let why = "answers are compared at temperature 1 and top-p 1: leave it out";
+            return Err(OptionError::new(name, value, why).into());
+        }
+    }
+    Ok(responses.with(1, seed).check()?)
+}
+
 impl AlignConfig {
     /// Checks every option.
     ///
@@ -114,7 +132,7 @@ impl AlignConfig {
     pub fn check(&self) -> Result<(), RecipeError> {
         check_lengths(self.max_length, self.max_prompt_length, &self.adaptation)?;
         self.anchored().check().map_err(TrainError::objective)?;
-        self.responses.with(1, self.seed).check()?;
+        check_responses(&self.responses, self.seed)?;
         Ok(self.train.validate()?)
     }
 
@@ -145,7 +163,7 @@ impl UnpairedConfig {
     pub fn check(&self) -> Result<(), RecipeError> {
         check_lengths(self.max_length, self.max_prompt_length, &self.adaptation)?;
         self.kto.check().map_err(TrainError::objective)?;
-        self.responses.with(1, self.seed).check()?;
+        check_responses(&self.responses, self.seed)?;
         Ok(self.train.validate()?)
     }
 }
