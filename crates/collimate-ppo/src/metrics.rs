@@ -1,4 +1,4 @@
-//! The names under which a rollout is logged: TRL's where it has one. `docs/ppo.md` explains each.
+//! The names under which a rollout is logged: TRL's where it has one. `docs/methods/ppo.md` explains each.
 
 /// Loss, a mean over the optimiser steps.
 pub const LOSS: &str = "loss";

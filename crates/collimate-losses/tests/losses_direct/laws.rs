@@ -1,4 +1,4 @@
-//! Which law holds for which loss: the table of `docs/losses.md`, checked both ways (a law that is
+//! Which law holds for which loss: the table of `docs/methods/losses.md`, checked both ways (a law that is
 //! said not to hold must be seen broken).
 
 use std::f64::consts::LN_2;

@@ -29,7 +29,7 @@ use crate::common::Failure;
 /// Evaluate reward models, language models, answers and judges.
 ///
 /// Tables go to standard output; --out DIR keeps them with every single judgement. What each number
-/// is: docs/evaluation.md.
+/// is: docs/how-to/evaluate.md.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(subcommand)]
