@@ -5,7 +5,7 @@ use std::process::Command;
 
 use cargo_metadata::{Metadata, MetadataCommand};
 
-use crate::{layers, licences, readmes};
+use crate::{layers, licences, links, readmes};
 
 /// One step: a name for `--only`, what it does, and how.
 #[derive(Debug)]
@@ -135,6 +135,11 @@ pub(crate) fn all() -> Vec<Step> {
             licences::run,
         ),
         step(
+            "links",
+            "relative links of Markdown files, their anchors, and the book's list of pages",
+            links::run,
+        ),
+        step(
             "layers",
             "crates use only lower layers; those without Burn stay without it",
             layers::run,
@@ -241,7 +246,7 @@ mod tests {
         let names: Vec<&str> = all().iter().map(|step| step.name).collect();
         let set: BTreeSet<&str> = names.iter().copied().collect();
         assert_eq!(set.len(), names.len());
-        assert_eq!(names[..3], ["fmt", "licences", "layers"]);
+        assert_eq!(names[..4], ["fmt", "licences", "links", "layers"]);
     }
 
     #[test]
