@@ -73,11 +73,11 @@ fn options_in_the_readme_exist() {
     let mut checked = 0;
     for name in ["ser", "score"] {
         let help = text(&succeed(name, folder.path(), &["--help"]).stdout);
-        let command = format!("collimate {name} ");
-        for options in readme
+        for line in readme
             .lines()
-            .filter_map(|line| line.strip_prefix(&command))
+            .filter(|l| l.contains(&format!("--example {name}")))
         {
+            let options = line.split_once(" -- ").map_or("", |(_, options)| options);
             for option in options.split_whitespace().filter(|o| o.starts_with("--")) {
                 assert!(help.contains(option), "{name} has no {option}");
                 checked += 1;
