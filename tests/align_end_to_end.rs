@@ -1,4 +1,4 @@
-//! `dpo` and `sera` from start to end on a tiny world and on files, killed and resumed.
+//! Runs `dpo` and `sera` from start to end on a tiny world and on files, killed and resumed.
 
 mod common;
 
@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use common::{command, files, json, root, run, succeed, text, write_rows};
 use serde_json::{Value, json};
 
-/// A world and a decoder that are through in seconds.
+/// Writes the options of a synthetic world and a decoder that train in seconds.
 fn tiny(folder: &Path) -> String {
     let config = json!({
         "world": {"pairs": 300, "validation_pairs": 40, "test_pairs": 40},
@@ -58,7 +58,7 @@ fn a_run_of_sera_says_everything() {
         "base,iterative,sera,best_sera,anchored",
         "--devices",
         "every",
-        // Nearly all answers of so small a model are cut.
+        // Nearly all answers of such a small model are cut.
         "--set",
         "align.irm.cut=keep",
         "--set",
@@ -137,7 +137,7 @@ fn a_run_of_sera_says_everything() {
         assert!(report.contains(&format!("plots/{plot}.svg")), "{plot}");
         assert!(run.join(format!("plots/{plot}.png")).exists(), "{plot}");
     }
-    // Others can read the pairs: so can `dpo`.
+    // The pairs can be read by other programs, and by `dpo`.
     let pairs = run
         .join("selections/sera-dpo-2.jsonl")
         .display()
@@ -188,8 +188,8 @@ fn gradient_checkpointing_changes_no_byte_of_the_models() {
     assert!(!plain.is_empty() && plain == lean);
 }
 
-/// Tokens that end a text, and keys that are no part of the network; and nothing that a killed save
-/// has left, which a finished run finds too.
+/// The folder has tokens that end a text, and keys that are not part of the network. A finished run
+/// also finds no remains of a killed save.
 #[test]
 fn a_folder_given_is_the_folder_saved() {
     let folder = tempfile::tempdir().unwrap();
@@ -228,7 +228,7 @@ fn killed_and_resumed() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     let config = tiny(folder);
-    // The last one trains a second policy too.
+    // The last method trains a second policy too.
     let methods = [
         "--methods",
         "base,best_sera,anchored",
@@ -247,7 +247,7 @@ fn killed_and_resumed() {
     let total = lines(&folder.join("straight"));
     let kills = std::env::var("COLLIMATE_KILLS").map_or(3, |n| n.parse().unwrap());
     let run = folder.join("killed");
-    // One run, killed again and again on its way.
+    // One run, killed again and again.
     for kill in 1..=kills {
         let start: &[&str] = match run.join("config.json").exists() {
             true => &["--resume"],
@@ -351,7 +351,7 @@ fn bad_options_and_files() {
         &model,
     ];
     refused(&twice, &["given twice"]);
-    // Nothing was left behind.
+    // Nothing is left behind.
     assert!(!folder.join("runs").exists());
     assert!(root().exists());
 }

@@ -1,4 +1,4 @@
-//! The command `chat`: what it answers, and how it keeps a conversation.
+//! The command `chat`: its answers, and how it keeps a conversation.
 
 mod common;
 
@@ -10,11 +10,12 @@ use std::process::{Output, Stdio};
 use common::{command, copy_folder, fixture, json, succeed, text};
 use serde_json::{Value, json};
 
-/// Every message, then a question mark behind the user's and EOS behind the assistant's.
+/// A template that writes every message, with a question mark after the user's and EOS after the
+/// assistant's.
 const TEMPLATE: &str = "{{ bos_token }}{% for m in messages %}{{ m['content'] }}\
     {% if m['role'] == 'assistant' %}{{ eos_token }}{% else %}? {% endif %}{% endfor %}";
 
-/// A model with a chat template.
+/// Makes a model with a chat template.
 fn model(folder: &Path) -> PathBuf {
     let dir = folder.join("model");
     copy_folder(&fixture("llama-gqa-tied"), &dir);
@@ -42,7 +43,7 @@ fn chat(model: &Path, arguments: &[&str], input: &[u8]) -> Output {
     child.wait_with_output().unwrap()
 }
 
-/// The answers, a line each, of a conversation that must go well.
+/// Returns the answers, one per line, of a conversation that must succeed.
 #[track_caller]
 fn answers(model: &Path, arguments: &[&str], input: &str) -> Vec<String> {
     let output = chat(model, arguments, input.as_bytes());
@@ -50,7 +51,7 @@ fn answers(model: &Path, arguments: &[&str], input: &str) -> Vec<String> {
     text(&output.stdout).lines().map(str::to_owned).collect()
 }
 
-/// The answer that `generate` gives to messages.
+/// Returns the answer that `generate` gives to messages.
 fn expected(model: &Path, arguments: &[&str], messages: &Value) -> String {
     let folder = tempfile::tempdir().unwrap();
     let row = json!({"prompt": messages}).to_string() + "\n";
@@ -163,7 +164,7 @@ fn a_model_without_template_needs_the_fallback() {
     );
 }
 
-/// Fails unless the program ends with one line that holds all of `says`.
+/// Checks that the program ends with one line that contains all of `says`.
 #[track_caller]
 fn refused(output: &Output, says: &[&str]) {
     let told = text(&output.stderr);

@@ -1,4 +1,4 @@
-//! Options in layers: defaults, a file, flags, `--set`; and how they are printed.
+//! Layers of options (defaults, a file, flags, `--set`) and how they are printed.
 
 mod common;
 
@@ -9,7 +9,7 @@ use collimate_experiments::Plan;
 use common::{run, succeed, text};
 use serde_json::Value;
 
-/// The options that a command would use.
+/// Returns the options that a command would use.
 fn options(folder: &Path, command: &str, arguments: &[&str]) -> Value {
     let output = succeed(command, folder, &[arguments, &["--print-config"]].concat());
     serde_json::from_slice(&output.stdout).unwrap()
@@ -84,7 +84,7 @@ fn flags_over_the_file_and_set_over_flags() {
         (found["align"]["max_length"].clone(), rate(&found)),
         (99.into(), 0.5.into())
     );
-    // Another variant of an enum takes the place of the one that is there.
+    // Another variant of an enum replaces the variant that was set before.
     let ppo = ["--set", "policy.ppo.kl.fixed.coefficient=.05"];
     let found = options(folder, "ppo", &ppo);
     let kl = serde_json::json!({"fixed": {"coefficient": 0.05}});
@@ -245,7 +245,7 @@ fn printed_options_for_own_data_are_those_of_a_run_on_own_data() {
             command,
             &[&["--model", &model, "--data", "pairs.jsonl"], simulate].concat(),
         );
-        // A longest sequence that a file names is not lowered to the model's.
+        // If a file names the longest sequence, it is not lowered to the model's.
         let rate = |value: &Value| {
             let parts = ["align", "ser", "reward"]
                 .map(|part| value[part]["train"]["learning_rate"].clone());
@@ -286,7 +286,7 @@ fn printed_options_are_a_file_of_the_same_options() {
     }
 }
 
-/// Options without a description, by their paths.
+/// Collects the paths of options without a description.
 fn undescribed(schema: &Value, node: &Value, path: &str, found: &mut Vec<String>) {
     let target = node.get("$ref").and_then(Value::as_str);
     let node = match target {
@@ -317,7 +317,7 @@ fn every_option_has_a_description_in_the_schema() {
     }
 }
 
-/// The ranges are those that errors tell.
+/// The ranges are those that error messages give.
 #[test]
 fn numbers_have_ranges_in_the_schema() {
     let folder = tempfile::tempdir().unwrap();

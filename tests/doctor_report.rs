@@ -82,7 +82,7 @@ fn the_doctor_tells_a_temporary_folder_that_cannot_be_written() {
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
 }
 
-/// A run with two stages, the second not done unless `ended`.
+/// Writes a run with two stages; the second is done only if `ended`.
 fn write_run(path: &Path, ended: bool) {
     let mut run = RunFolder::create(path, &json!({"seed": 1})).unwrap();
     assert_eq!(run.stage("sft", "a").unwrap(), StageState::Fresh);
@@ -137,14 +137,14 @@ fn the_numbers_of_a_run_are_written_beside_its_report() {
             assert!(path.is_file(), "{}", path.display());
         }
     }
-    // The terminal has the tables, and the plots are named in the file alone.
+    // The terminal shows the tables; only the file names the plots.
     let told = text(&output.stdout);
     assert!(overview.starts_with(told.trim_end()), "{told}");
     assert!(text(&output.stderr).contains("report.md"));
     let printed = succeed("report", folder.path(), &["mine", "--json"]).stdout;
     let printed: serde_json::Value = serde_json::from_slice(&printed).unwrap();
     assert_eq!(printed["summary"]["test"]["pairs"], 20);
-    // Nothing that was there has changed.
+    // Existing files have not changed.
     let after = files(&dir);
     for file in &before {
         assert!(after.contains(file), "{}", file.0.display());
@@ -165,7 +165,7 @@ fn a_run_that_was_stopped_has_stages_and_plots() {
     );
 }
 
-/// Fails unless the command ends with one line that holds all of `says`.
+/// Checks that the command ends with one line that contains all of `says`.
 #[track_caller]
 fn refused(folder: &Path, dir: &str, says: &[&str]) {
     let output = run("report", folder, &[dir]);

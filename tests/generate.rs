@@ -1,4 +1,4 @@
-//! The example `generate`: what it writes, and that Ctrl-C keeps what is finished.
+//! The command `generate`: its output, and that Ctrl-C keeps finished answers.
 
 mod common;
 
@@ -21,7 +21,7 @@ fn rows(text: &str) -> Vec<Value> {
         .collect()
 }
 
-/// Rows for prompts from standard input.
+/// Returns the rows for prompts from standard input.
 fn piped(input: &str) -> Vec<Value> {
     let mut child = command("generate")
         .args(["--model", &model(), "--max-new-tokens", "5", "--seed", "3"])
@@ -37,8 +37,8 @@ fn piped(input: &str) -> Vec<Value> {
     rows(&text(&output.stdout))
 }
 
-/// Makes what the model computes for some tokens no numbers, with weights that all are numbers: the
-/// first value of their embeddings alone is not zero, and the first layer scales it beyond f32.
+/// Makes the model's outputs for some tokens infinite, although all weights stay finite: only the
+/// first value of their embeddings is not zero, and the first layer scales it beyond f32.
 fn poison(file: &Path, ids: &[u32]) {
     let mut bytes = fs::read(file).unwrap();
     let length = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
@@ -92,7 +92,7 @@ fn one_completion_is_text_and_many_are_json_lines() {
         (&rows[0]["prompt"], &rows[1]["prompt"]),
         (&"".into(), &"the cat".into())
     );
-    // The continuation of BOS that the fixture names.
+    // The continuation of BOS that the fixture lists.
     let expected = json(&fixture("llama-gqa-tied").join("expected.json"));
     for completion in rows[0]["completions"].as_array().unwrap() {
         assert_eq!(completion["tokens"], expected["greedy"][0]["new_ids"]);
@@ -134,7 +134,7 @@ fn prompts_come_from_files_and_pipes() {
         rows_of(&["--prompt", "the cat", "--prompt", "a dog", "--batch", "1"]),
         from_text
     );
-    // A byte order mark is no part of a prompt.
+    // A byte order mark is not part of a prompt.
     for (name, lines) in [
         ("p.txt", "\u{FEFF}the cat\na dog\n"),
         (
@@ -187,7 +187,7 @@ fn an_error_keeps_what_is_finished() {
     let written = || fs::read_to_string(folder.path().join("out.jsonl")).unwrap();
     assert_eq!(ends(&["", "the cat"], &out), "");
     assert_eq!(written(), shown);
-    // Nothing is finished, and what was there stays.
+    // Nothing is finished, and existing output stays.
     assert_eq!(ends(&["the cat", ""], &out), "");
     assert_eq!(written(), shown);
 }
@@ -213,10 +213,10 @@ mod interrupted {
 
     use super::*;
 
-    /// More than any machine writes while the test waits.
+    /// More answers than any machine writes while the test waits.
     const ALL: &str = "1000000000";
 
-    /// The next line, or nothing at the end. Ends a child that takes too long.
+    /// Returns the next line, or nothing at the end. Kills a child that takes too long.
     fn next(lines: &Receiver<String>, child: &mut Child, end: Instant) -> Option<String> {
         match lines.recv_timeout(end.saturating_duration_since(Instant::now())) {
             Ok(line) => Some(line),
@@ -228,7 +228,7 @@ mod interrupted {
         }
     }
 
-    /// Finished completions by a line of progress.
+    /// Reads the number of finished completions from a line of progress.
     fn finished(line: &str) -> usize {
         let count = line.strip_prefix("completions ");
         let count = count.and_then(|rest| rest.split_once('/'));

@@ -63,7 +63,7 @@ impl Labelling {
         self.post("/api/state", &json!({ "labeller": labeller }))
     }
 
-    /// Decides by a rule on the two texts.
+    /// Labels a pair by a rule on the two texts.
     fn decide(&self, labeller: &str, rule: impl Fn(&str, &str) -> &'static str) -> Value {
         let state = self.state(labeller);
         let side = |side: &str| state["pair"][side]["plain"].as_str().unwrap().to_owned();
@@ -76,7 +76,7 @@ impl Labelling {
         )
     }
 
-    /// Waits for the end; returns status, standard output, standard error.
+    /// Waits for the end; returns status, standard output and standard error.
     fn end(mut self) -> (Option<i32>, String, String) {
         let mut stdout = String::new();
         let mut output = self.child.stdout.take().unwrap();
@@ -163,7 +163,7 @@ fn a_session_from_the_first_pair_to_the_numbers() {
         assert!(label["rejected"].as_str().unwrap().starts_with("no"));
         assert_eq!(label["labeller"], "anna");
     }
-    // What was written is what the readers read.
+    // The readers can read the file that was written.
     let read = run("data", folder, &["check", "labels.jsonl"]);
     assert!(read.status.success(), "{}", text(&read.stderr));
 }
@@ -179,7 +179,7 @@ fn a_stopped_session_goes_on_where_it_stopped() {
         labelling.decide("me", yes);
     }
     let next = labelling.state("me")["pair"].clone();
-    // Not SIGINT: a test that runs in the background of a script inherits that it is ignored.
+    // Not SIGINT: a test in the background of a script inherits that SIGINT is ignored.
     labelling.signal("-TERM");
     let (code, stdout, stderr) = labelling.end();
     assert_eq!(code, Some(143), "{stderr}");
@@ -190,7 +190,7 @@ fn a_stopped_session_goes_on_where_it_stopped() {
     let said = "stopped after 3 decisions, 6 to come; the same command goes on";
     assert_eq!(stderr.lines().last(), Some(said));
 
-    // Killed while writing: the last line is torn.
+    // Killed while writing: the last line is incomplete.
     let journal = folder.join("labels.decisions.jsonl");
     let mut bytes = fs::read(&journal).unwrap();
     bytes.extend_from_slice(b"{\"event\":\"decision\",\"pai");
@@ -254,7 +254,7 @@ fn rows_without_labels_are_read() {
     assert_eq!(labels(folder), [expected]);
 }
 
-/// Fails unless the command ends with one line that holds `says`, and leaves no journal.
+/// Checks that the command ends with one line that contains `says`, and leaves no journal.
 #[track_caller]
 fn refused(folder: &Path, arguments: &[&str], says: &str) {
     let mut all = vec!["--from", "pairs.jsonl", "--out", "new.jsonl", "--no-open"];

@@ -1,4 +1,4 @@
-//! The example `ppo` from start to end: on a tiny world, on folders, killed, and with bad input.
+//! Runs the command `ppo` from start to end: on a tiny world, on folders, killed, and with bad input.
 
 mod common;
 
@@ -13,7 +13,7 @@ use common::{
 };
 use serde_json::json;
 
-/// A world, a decoder and a training that are through in seconds.
+/// Writes the options of a synthetic world, a decoder and a training that finish in seconds.
 fn tiny(folder: &Path) -> String {
     let config = json!({
         "world": {"pairs": 300, "validation_pairs": 40, "test_pairs": 40},
@@ -60,7 +60,7 @@ fn a_run_says_everything() {
         assert_eq!(policy["updates"], 18);
         let counts = policy["answers"]["counts"].as_array().unwrap();
         assert_eq!(counts.iter().map(|c| c.as_u64().unwrap()).sum::<u64>(), 30);
-        // At the start, after two rollouts, and at the end, of two prompts each.
+        // Answers to two prompts each at the start, after two rollouts, and at the end.
         assert_eq!(policy["watched"].as_array().unwrap().len(), 6);
         let report = fs::read_to_string(run.join("report.md")).unwrap();
         for part in [
@@ -93,7 +93,7 @@ fn a_run_says_everything() {
 
 const STAGE: &str = "\"stage\":\"ppo-gold\"";
 
-/// How many kills; `COLLIMATE_KILLS=20` for more.
+/// Returns the number of kills; set `COLLIMATE_KILLS=20` for more.
 fn kills() -> u64 {
     std::env::var("COLLIMATE_KILLS").map_or(2, |n| n.parse().unwrap())
 }
@@ -104,7 +104,7 @@ fn killed_in_a_rollout_or_an_update_it_ends_with_the_same_bytes() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     let config = tiny(folder);
-    // More than one chunk of responses, so that half a rollout is there to go on with.
+    // More than one chunk of responses, so that a run can continue from half a rollout.
     let sizes = "--rollout-size 96 --mini-batch 24 --rollouts 6";
     let more: Vec<&str> = ["--config", &config]
         .into_iter()
@@ -114,7 +114,7 @@ fn killed_in_a_rollout_or_an_update_it_ends_with_the_same_bytes() {
     let straight = folder.join("straight");
     let metrics = fs::read_to_string(straight.join("metrics.jsonl")).unwrap();
     assert_eq!(metrics.matches(STAGE).count(), 6);
-    // Up to here nothing is killed: how long the rest takes is what the points are drawn from.
+    // Up to here nothing is killed; the kill times are drawn from the time that the rest takes.
     let prepared = folder.join("prepared");
     let rest = until_policy(folder, &more, &prepared);
     let end = |run: &Path| {
@@ -153,7 +153,7 @@ fn killed_in_a_rollout_or_an_update_it_ends_with_the_same_bytes() {
     assert!(killed >= least, "only {killed} were killed while they ran");
 }
 
-/// Runs until the first rollout is saved, kills and copies; returns how long the rest takes.
+/// Runs until the first rollout is saved, kills and copies; returns the time that the rest takes.
 fn until_policy(folder: &Path, more: &[&str], copy: &Path) -> Duration {
     let run_folder = folder.join("first");
     let mut child = command("ppo")
@@ -196,7 +196,7 @@ fn copy_tree(from: &Path, to: &Path) {
     }
 }
 
-/// Twenty-four prompts, one a line.
+/// Writes twenty-four prompts, one per line.
 fn prompts(folder: &Path) -> String {
     let path: PathBuf = folder.join("prompts.txt");
     let lines: Vec<String> = (0..24).map(|i| format!("question {i} ?")).collect();
@@ -204,7 +204,7 @@ fn prompts(folder: &Path) -> String {
     path.display().to_string()
 }
 
-/// A training of two rollouts.
+/// Options of a training with two rollouts.
 const SMALL: &str = "--rollouts 2 --rollout-size 8 --mini-batch 4 --response-tokens 8 \
                      --max-length 40 --ppo-epochs 1 --seed 3";
 
@@ -251,7 +251,7 @@ fn folders_rules_and_reward_models() {
         assert!(summary["win_rate"][name].is_f64());
         assert!(text(&output.stderr).contains("Start and reference: "));
     }
-    // A backbone without a score head is no reward model.
+    // A backbone without a score head is not a reward model.
     let arguments = with(
         "x",
         &format!("--prompts {prompts} --reward-model {encoder}"),
@@ -278,7 +278,7 @@ fn scores_become_rewards_as_the_report_says() {
         let report = fs::read_to_string(folder.join(out).join("report.md")).unwrap();
         (summary["policies"][0].clone(), report, text(&output.stderr))
     };
-    // Nobody says which of its scores is a middling one.
+    // The middle of the reward model's scores is unknown.
     let (policy, report, said) = train("default", &format!("--reward-model {decoder}"));
     assert_eq!(policy["scaling"], "running");
     assert!(
@@ -296,7 +296,7 @@ fn scores_become_rewards_as_the_report_says() {
         said.contains("warning: reward_model: the sigmoid is taken of raw scores"),
         "{said}"
     );
-    // A centre that no score reaches: the same smallest reward for all.
+    // A centre that no score reaches gives the smallest reward for all answers.
     let far = r#"{"policy": {"ppo": {"reward": {"scaling":
         {"sigmoid": {"centre": 1000.0, "threshold": 0.5, "min": -1.0, "max": 1.0}}}}}}"#;
     fs::write(folder.join("far.json"), far).unwrap();

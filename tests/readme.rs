@@ -1,4 +1,4 @@
-//! What the README shows is what there is.
+//! The README agrees with the program.
 
 mod common;
 
@@ -38,7 +38,7 @@ fn readme() -> String {
     fs::read_to_string(root().join("README.md")).unwrap()
 }
 
-/// The first Rust block of a README.
+/// Returns the first Rust block of a README.
 fn block(readme: &str) -> &str {
     let start = readme.split_once("```rust\n").expect("a Rust block").1;
     start.split_once("```").unwrap().0
@@ -108,7 +108,7 @@ fn the_papers_settings_are_a_configuration() {
     );
 }
 
-/// Puts `over` on `base`, key by key.
+/// Merges `over` into `base`, key by key.
 fn merge(base: &mut serde_json::Value, over: &serde_json::Value) {
     match (base.as_object_mut(), over.as_object()) {
         (Some(base), Some(over)) => {
@@ -147,7 +147,7 @@ fn paths_in_the_readme_exist() {
     }
 }
 
-/// The name by which a heading is linked.
+/// Returns the name by which a heading is linked.
 fn anchor(heading: &str) -> String {
     let text = heading.trim_start_matches('#').trim().to_lowercase();
     let kept = text

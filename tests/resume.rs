@@ -1,4 +1,4 @@
-//! Killed at any point and resumed, a run ends with the bytes of one that was left alone.
+//! A run that is killed at any point and resumed ends with the bytes of an uninterrupted run.
 #![cfg(target_os = "linux")]
 
 mod common;
@@ -12,7 +12,7 @@ use collimate::core::{Key, Purpose};
 use common::{command, json, succeed, text, tiny_world, without_seconds};
 use serde_json::Value;
 
-/// How many kills; `COLLIMATE_KILLS=10` for more.
+/// Returns the number of kills; set `COLLIMATE_KILLS=10` for more.
 fn kills() -> u64 {
     std::env::var("COLLIMATE_KILLS").map_or(3, |n| n.parse().unwrap())
 }
@@ -95,15 +95,16 @@ fn sigkill_at_random_points() {
     );
 }
 
-/// How a run is stopped: an option of `env` and a signal. A test may run where Ctrl-C is ignored,
-/// which children inherit, so the option says what they ignore.
+/// A way to stop a run: an option of `env` and a signal. A test may run with Ctrl-C ignored, and
+/// children inherit this, so the option sets the signals that they ignore.
 #[derive(Clone, Copy)]
 struct Way {
     signals: &'static str,
     signal: &'static str,
 }
 
-/// Interrupts a run once it has logged `target` lines; the checkpoint that it says it has saved, if one.
+/// Interrupts a run once it has logged `target` lines. Returns the checkpoint that the run reports
+/// as saved, if there is one.
 fn interrupted(run: &Path, way: Way, start: &[&str], target: usize) -> Option<String> {
     let mut child = Command::new("env")
         .arg(way.signals)
@@ -157,14 +158,14 @@ fn ctrl_c_saves_and_says_how_to_go_on() {
         signals: "--default-signal=INT,TERM,HUP",
         signal: "INT",
     };
-    // As a script without job control starts a command with `&`.
+    // A script without job control starts a command with `&` like this.
     let background = Way {
         signals: "--ignore-signal=INT",
         signal: "TERM",
     };
     for (name, way) in [("stopped", terminal), ("script", background)] {
         let run = folder.join(name);
-        // A stage that has not made a step has nothing to save: later, then.
+        // A stage that has not made a step has nothing to save, so the interrupt comes later then.
         let saved = (0..10).find_map(|again| match again {
             0 => interrupted(&run, way, &["--config", &config], half),
             _ => interrupted(&run, way, &["--resume"], lines(&run) + 1),

@@ -1,4 +1,4 @@
-//! The example `rule` from start to end with a tiny model that writes noise, and bad input.
+//! Runs the command `rule` from start to end with a tiny model that writes noise, and with bad input.
 
 mod common;
 

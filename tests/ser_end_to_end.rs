@@ -1,4 +1,4 @@
-//! `ser` from start to end on a tiny world, and its model in `score`.
+//! Runs `ser` from start to end on a tiny world, and its model in `score`.
 
 mod common;
 
@@ -152,7 +152,7 @@ fn the_policy_in_the_loop() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     let mut tiny = json(&tiny_world(folder));
-    // A policy whose answers come to an end.
+    // A policy whose answers end.
     tiny["sft"] = serde_json::json!({"learning_rate": 3e-3, "epochs": 12.0, "batch_size": 8});
     fs::write(folder.join("longer.json"), tiny.to_string()).unwrap();
     let more = ["--policy-in-loop", "2", "--policy-rewards", "ser"];
@@ -198,7 +198,7 @@ fn the_policy_in_the_loop() {
     }
     let report = fs::read_to_string(run.join("report.md")).unwrap();
     assert!(report.contains("## The policy in the loop"));
-    // The same rounds again, from what the run has saved.
+    // The same rounds again, from the saved files of the run.
     fs::remove_file(run.join("report.md")).unwrap();
     succeed("ser", folder, &["--resume", "--out", "run"]);
     let again = json(&run.join("summary.json"));
@@ -212,7 +212,7 @@ fn rounds_that_come_to_nothing_end_with_a_warning() {
     let config = tiny_world(folder).display().to_string();
     let rewards = ["--policy-rewards", "ser", "--no-baseline"];
     for (out, more, says) in [
-        // One token is no answer that has come to its end.
+        // One token is not a finished answer.
         ("none", &["--response-tokens", "1"][..], "no pair is left"),
         (
             "kept",
@@ -249,7 +249,7 @@ fn rounds_that_come_to_nothing_end_with_a_warning() {
     }
 }
 
-/// The saved folder gives the accuracy that the run reported.
+/// Checks that the saved folder gives the accuracy that the run reported.
 fn scores_agree(folder: &Path, reported: f64) {
     let tiny = json(&folder.join("tiny.json"));
     let config: WorldConfig = serde_json::from_value(tiny["world"].clone()).unwrap();
@@ -351,7 +351,7 @@ fn printed_options_are_a_configuration_file() {
     let changed = print(&["--seed", "5", "--tau-high", "0.6"]);
     fs::write(folder.join("options.json"), &changed).unwrap();
     assert_eq!(print(&["--config", "options.json"]), changed);
-    // A file that leaves options out leaves them at their defaults.
+    // Options that a file omits keep their defaults.
     let part = "{\"ser\": {\"seed\": 5, \"filter\": {\"thresholds\": {\"tau_high\": 0.6}}}}";
     fs::write(folder.join("part.json"), part).unwrap();
     assert_eq!(print(&["--config", "part.json"]), changed);

@@ -1,4 +1,4 @@
-//! One crate of the workspace, used by a project that wants nothing else of it.
+//! One crate of the workspace, used alone by another project.
 
 mod common;
 
@@ -22,7 +22,7 @@ fn main() {
 }
 "#;
 
-/// A package outside the workspace that depends on one of its crates.
+/// Makes a package outside the workspace that depends on one of its crates.
 fn scratch(folder: &Path) {
     let path = fs::canonicalize(root().join("crates/collimate-status")).unwrap();
     let manifest = format!(
@@ -32,7 +32,7 @@ fn scratch(folder: &Path) {
     fs::create_dir(folder.join("src")).unwrap();
     fs::write(folder.join("Cargo.toml"), manifest).unwrap();
     fs::write(folder.join("src/main.rs"), MAIN).unwrap();
-    // The versions that are there without a network.
+    // Versions that are available without a network.
     fs::copy(root().join("Cargo.lock"), folder.join("Cargo.lock")).unwrap();
 }
 

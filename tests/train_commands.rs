@@ -8,7 +8,7 @@ use std::path::Path;
 use common::{files, fixture, json, rows, run, succeed, text, write_rows};
 use serde_json::{Value, json};
 
-/// Rows with a good and a bad answer each, labelled one by one.
+/// Makes rows with a good and a bad answer each, labelled one by one.
 fn labelled(n: usize) -> Vec<String> {
     let row = |prompt: String, completion: String, label: bool| {
         json!({"prompt": prompt, "completion": completion, "label": label}).to_string()
@@ -28,7 +28,7 @@ fn model() -> String {
     fixture("llama-untied").display().to_string()
 }
 
-/// The number before a word of a dry run's line.
+/// Reads the number before a word of a dry run's line.
 fn planned(folder: &Path, command: &str, arguments: &[&str], line: &str, word: &str) -> usize {
     let output = succeed(command, folder, &[arguments, &["--dry-run"]].concat());
     let said = text(&output.stdout);
@@ -86,7 +86,7 @@ fn sft_makes_held_out_answers_likelier() {
     );
     let report = fs::read_to_string(folder.join("run/report.md")).unwrap();
     assert!(report.contains("## Held-out perplexity") && report.contains("plots/loss.svg"));
-    // The folder of the run is no model, and says where the model is.
+    // The folder of the run is not a model; the message names the model's path.
     let output = run("sft", folder, &["--data", "pairs.jsonl", "--model", "run"]);
     assert!(
         text(&output.stderr).contains("name a model in it: run/model"),
@@ -132,7 +132,7 @@ fn reward_orders_the_test_pairs() {
         let accuracy = summary["test"]["accuracy"].as_f64().unwrap();
         assert!(accuracy > 0.9 || lora, "{name}: {summary}");
         assert!(summary["interval"]["low"].as_f64().unwrap() <= accuracy);
-        // The model scores as the run did.
+        // The saved model scores as the run did.
         let saved = folder.join(name).join("model").display().to_string();
         let score = [
             "--model",
@@ -167,7 +167,7 @@ fn reward_orders_the_test_pairs() {
     );
 }
 
-/// A classifier with three labels: the commands ask for one, train its score, and save it alone.
+/// The commands ask for one label of a classifier with three, train its score, and save it alone.
 #[test]
 fn a_label_of_a_classifier_is_the_reward() {
     let folder = tempfile::tempdir().unwrap();
@@ -188,7 +188,7 @@ fn a_label_of_a_classifier_is_the_reward() {
         }
     };
     let out = ["--out", "run", "--steps", "2", "--max-length", "30"];
-    // 32 positions of which the first two are never used.
+    // 32 positions, the first two of which are never used.
     let dry = [&data[..], &["--label", "help", "--dry-run", "--out", "dry"]].concat();
     let plan = text(&succeed("reward", folder, &dry).stdout);
     assert!(plan.contains("model"), "{plan}");
@@ -221,7 +221,7 @@ fn a_label_of_a_classifier_is_the_reward() {
         json!(["XLMRobertaForSequenceClassification"])
     );
     assert_eq!(saved["id2label"], json!({"0": "help"}));
-    // The saved folder has one label, and needs none.
+    // The saved folder has one label, so no label need be named.
     assert_ne!(help, scores(&["--model", "run/model"]));
     let eval = ["pairs", "--data", "pairs.jsonl", "--model", "labels"];
     succeed("eval", folder, &[&eval[..], &["--label", "help"]].concat());
@@ -288,7 +288,7 @@ fn kto_learns_from_labels_and_from_pairs() {
     assert!(text(&output.stderr).contains("KTO"), "{output:?}");
 }
 
-/// One training over all pairs is the same whichever command makes it.
+/// One training over all pairs gives the same result with either command.
 #[test]
 fn dpo_is_the_base_method_of_sera() {
     let folder = tempfile::tempdir().unwrap();

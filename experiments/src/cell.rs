@@ -10,20 +10,20 @@ use serde_json::{Map, Value};
 /// One run: a point of the grid.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Cell {
-    /// Twelve hex digits of the hash of command, arguments and options, before variables are filled in:
-    /// the same run has the same id on every machine, whatever its name is.
+    /// Twelve hex digits of the hash of command, arguments and options, before variables are filled
+    /// in. The same run has the same id on every machine, whatever the name of the cell.
     pub id: String,
-    /// For example `ser seed_share=0.15 seed=0`.
+    /// Name of the cell, for example `ser seed_share=0.15 seed=0`.
     pub name: String,
     /// Value on every axis; `cell` is the name of its group.
     pub axes: BTreeMap<String, Value>,
-    /// Command of `collimate`.
+    /// Command of `collimate` to run.
     pub command: String,
-    /// Arguments behind the command, with variables.
+    /// Arguments after the command, with variables.
     pub args: Vec<String>,
     /// Options for `--config`.
     pub config: Value,
-    /// Numbers to keep and their places in `summary.json`.
+    /// Numbers to keep, with the place of each in `summary.json`.
     pub keep: BTreeMap<String, String>,
 }
 
@@ -62,7 +62,7 @@ impl Cell {
     /// Returns the arguments with the values of the variables.
     ///
     /// # Errors
-    /// For a variable without a value.
+    /// Returns an error for a variable without a value.
     pub fn filled(&self, values: &[(String, String)]) -> Result<Vec<String>> {
         let mut args = self.args.clone();
         for (name, value) in values {
@@ -76,13 +76,13 @@ impl Cell {
         Ok(args)
     }
 
-    /// The options for `--config` as JSON, if there are any.
+    /// Returns the options for `--config` as JSON, if there are any.
     pub(crate) fn config_text(&self) -> Option<String> {
         Some(self.config.to_string()).filter(|text| text != "{}")
     }
 
-    /// The kept numbers of a summary, `null` for a number that was not defined. Anything else is left
-    /// out: a text may hold a path of this machine.
+    /// Returns the kept numbers of a summary, `null` for a number that was not defined. Other
+    /// values are left out, because a text may contain a path of this machine.
     pub(crate) fn select(&self, summary: &Value) -> BTreeMap<String, Value> {
         let found = self
             .keep
@@ -95,7 +95,7 @@ impl Cell {
     }
 }
 
-/// Names of the variables of some arguments.
+/// Returns the names of the variables in some arguments.
 fn variables(args: &[String]) -> BTreeSet<&str> {
     let behind = args.iter().flat_map(|arg| arg.split("${").skip(1));
     behind
@@ -103,7 +103,7 @@ fn variables(args: &[String]) -> BTreeSet<&str> {
         .collect()
 }
 
-/// The value at a place: a JSON pointer whose steps into arrays may be `last` or `key=value`.
+/// Returns the value at a place: a JSON pointer whose steps into arrays may be `last` or `key=value`.
 fn at<'a>(value: &'a Value, place: &str) -> Option<&'a Value> {
     place.split('/').skip(1).try_fold(value, |value, step| {
         let step = step.replace("~1", "/").replace("~0", "~");
@@ -118,14 +118,14 @@ fn at<'a>(value: &'a Value, place: &str) -> Option<&'a Value> {
     })
 }
 
-/// A value as one writes it on a command line.
+/// Writes a value as on a command line.
 pub(crate) fn plain(value: &Value) -> String {
     value
         .as_str()
         .map_or_else(|| value.to_string(), str::to_owned)
 }
 
-/// Puts `over` on `base`, key by key.
+/// Merges `over` into `base`, key by key.
 pub(crate) fn merge(base: &mut Map<String, Value>, over: &Map<String, Value>) {
     for (key, value) in over {
         match (base.get_mut(key), value) {
@@ -135,7 +135,7 @@ pub(crate) fn merge(base: &mut Map<String, Value>, over: &Map<String, Value>) {
     }
 }
 
-/// What a value of an axis adds to a cell.
+/// Arguments and options that a value of an axis adds to a cell.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Effect {

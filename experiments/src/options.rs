@@ -10,13 +10,13 @@ use crate::{Cell, Plan};
 /// A plan and its results.
 #[derive(Debug, Args)]
 pub struct PlanArgs {
-    /// The plan
+    /// Path of the plan
     #[arg(value_name = "PLAN.json")]
     plan: PathBuf,
     /// File of the results; by default docs/results/PLAN.jsonl
     #[arg(long, value_name = "FILE.jsonl")]
     results: Option<PathBuf>,
-    /// Only cells whose name or id has this part
+    /// Only cells whose name or id contains this text
     #[arg(long, value_name = "TEXT")]
     only: Option<String>,
 }
@@ -25,7 +25,7 @@ impl PlanArgs {
     /// Returns the plan, its chosen cells and its results file.
     ///
     /// # Errors
-    /// When the plan cannot be read or no cell is chosen.
+    /// Returns an error if the plan cannot be read or no cell is chosen.
     pub fn read(&self) -> Result<(Plan, Vec<Cell>, PathBuf)> {
         let plan = Plan::read(&self.plan)?;
         let mut cells = plan.cells()?;
@@ -42,7 +42,7 @@ impl PlanArgs {
     }
 }
 
-/// A plan and how to run it.
+/// Options of a run of a plan.
 #[derive(Debug, Args)]
 pub struct RunArgs {
     #[command(flatten)]
@@ -53,7 +53,8 @@ pub struct RunArgs {
     /// The program `collimate`; by default the one beside this program, or on PATH
     #[arg(long, value_name = "PATH")]
     pub(crate) program: Option<PathBuf>,
-    /// Cells at a time, each with one thread if above 1; by default the number of cores
+    /// Number of cells that run at a time, each with one thread if above 1; by default the number
+    /// of cores
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) jobs: Option<u16>,
     /// Run failed cells again

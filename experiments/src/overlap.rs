@@ -16,8 +16,8 @@ struct Selected {
     source: String,
 }
 
-/// The selected offline pairs of a file that SeRA wrote (`selections/NAME-2.jsonl`). A pair is its prompt
-/// and its two answers in any order: a swapped label makes no other pair.
+/// Reads the selected offline pairs of a file that SeRA wrote (`selections/NAME-2.jsonl`). A pair
+/// is its prompt with its two answers in any order: a swapped label gives the same pair.
 fn selected(path: &Path) -> Result<BTreeSet<String>> {
     let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
     let mut pairs = BTreeSet::new();
@@ -33,10 +33,11 @@ fn selected(path: &Path) -> Result<BTreeSet<String>> {
     Ok(pairs)
 }
 
-/// A table of the similarity of every two files: shared pairs over all pairs.
+/// Makes a table of the similarity of every two files: the number of shared pairs over the number
+/// of all pairs.
 ///
 /// # Errors
-/// A file that cannot be read, or a line that is no selected pair.
+/// Returns an error for a file that cannot be read, or a line that is not a selected pair.
 pub fn overlap_table(files: &[PathBuf]) -> Result<String> {
     let sets = files.iter().map(|path| selected(path));
     let sets = sets.collect::<Result<Vec<BTreeSet<String>>>>()?;

@@ -15,7 +15,7 @@ pub(crate) const SEED: &str = "seed";
 /// The key of a group's name among the axes of a cell.
 pub(crate) const CELL: &str = "cell";
 
-/// The runs of an experiment.
+/// Runs of an experiment.
 ///
 /// | field | meaning |
 /// |---|---|
@@ -29,18 +29,20 @@ pub(crate) const CELL: &str = "cell";
 /// | `keep` | name → place in `summary.json` |
 /// | `borrow` | field → name of the cells whose mean the recovery takes where a group has none |
 ///
-/// The value 0.15 of the axis `seed_share` becomes `--seed-share 0.15`, `true` becomes the flag alone,
-/// `false` becomes nothing, and an object `{"name", "args", "config"}` says itself what it becomes. A
-/// place is a JSON pointer. A step into an array may also be `last`, or `name=ser` for the first element
-/// whose `name` is `ser`.
+/// The value 0.15 of the axis `seed_share` becomes `--seed-share 0.15`, `true` becomes the flag
+/// alone, and `false` becomes nothing. An object `{"name", "args", "config"}` gives its arguments
+/// and options itself.
+///
+/// A place is a JSON pointer. A step into an array may also be `last`, or `name=ser` for the first
+/// element whose `name` is `ser`.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Plan {
     /// Name of the plan, of its results file and of its work folder.
     pub name: String,
-    /// One sentence.
+    /// One sentence about the experiment.
     pub about: String,
-    /// Command of `collimate`.
+    /// Command of `collimate` to run.
     pub command: String,
     /// Arguments of every cell.
     pub args: Vec<String>,
@@ -76,8 +78,8 @@ impl Plan {
     /// Reads and checks a plan.
     ///
     /// # Errors
-    /// When the file cannot be read, has an unknown field, or means no runs, one run twice or a path of
-    /// one machine.
+    /// Returns an error if the file cannot be read or has an unknown field. Also if the plan gives
+    /// no runs, gives a run twice, or contains a path of one machine.
     pub fn read(path: &Path) -> Result<Self> {
         let named = || format!("plan {}", path.display());
         let text = std::fs::read_to_string(path).with_context(named)?;
@@ -110,12 +112,13 @@ impl Plan {
         Ok(())
     }
 
-    /// All cells, those of the first seed first: an unfinished experiment has then compared everything
-    /// once.
+    /// Returns all cells, those of the first seed first, so that an unfinished experiment has
+    /// compared all settings once.
     ///
     /// # Errors
-    /// For an axis without values or with a value of a wrong form, for two cells that are the same run,
-    /// and for absolute paths, because a plan holds on every machine.
+    /// Returns an error for an axis without values or with a value of a wrong form, and for two
+    /// cells that are the same run. Absolute paths are errors too, because a plan must be valid on
+    /// every machine.
     pub fn cells(&self) -> Result<Vec<Cell>> {
         let unnamed = [Group::default()];
         let groups = match self.cells.is_empty() {
@@ -173,7 +176,7 @@ impl Plan {
 /// One value of every axis: name, index and value.
 type Point<'a> = Vec<(&'a str, usize, &'a Value)>;
 
-/// Every combination of values. The axis of the seeds comes last in each.
+/// Returns every combination of values. The axis of the seeds comes last in each.
 fn product(axes: &BTreeMap<String, Vec<Value>>) -> Result<Vec<Point<'_>>> {
     let mut points: Vec<Point<'_>> = vec![Vec::new()];
     let (seed, others): (Vec<_>, Vec<_>) = axes.iter().partition(|(name, _)| *name == SEED);

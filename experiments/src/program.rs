@@ -1,4 +1,4 @@
-//! The program `collimate`, and which code it is.
+//! The program `collimate`, with its hash and commit.
 
 use std::env::{self, consts};
 use std::fs::{self, File};
@@ -7,11 +7,11 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result};
 
-/// Result rows: they change while experiments run and are no code.
+/// Folder of the result rows: they change while experiments run, and they are not code.
 const RESULTS: &str = "docs/results";
 
-/// The program as it was when the runner started: a copy, so that a build beside the experiment does not
-/// exchange the program between two cells.
+/// A copy of the program as it was when the runner started. A build during the experiment therefore
+/// does not change the program between two cells.
 #[derive(Debug)]
 pub(crate) struct Program {
     pub(crate) path: PathBuf,
@@ -22,7 +22,7 @@ pub(crate) struct Program {
 }
 
 impl Program {
-    /// Copies the given program, or else the one beside this program, or else the first on `PATH`.
+    /// Copies the given program; otherwise the one beside this program; otherwise the first on `PATH`.
     pub(crate) fn copy(given: Option<&Path>, folder: &Path) -> Result<Self> {
         let source = given.map_or_else(find, |given| Ok(given.to_owned()))?;
         let named = || source.display().to_string();
@@ -53,7 +53,7 @@ impl Program {
 
 impl Drop for Program {
     fn drop(&mut self) {
-        // A copy that stays behind costs space only.
+        // A copy that remains costs only space.
         let _ = fs::remove_file(&self.path);
     }
 }
@@ -75,7 +75,7 @@ fn find() -> Result<PathBuf> {
     })
 }
 
-/// Standard output of git; nothing outside a repository.
+/// Returns the standard output of git; `None` outside a repository.
 fn git(args: &[&str]) -> Option<String> {
     let mut command = Command::new("git");
     command.args(args).env("GIT_OPTIONAL_LOCKS", "0");

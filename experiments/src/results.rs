@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// The result of a cell. It holds no date, no name of a machine and no path.
+/// Result of a cell. It contains no date, no name of a machine and no path.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Row {
@@ -23,11 +23,11 @@ pub struct Row {
     pub axes: BTreeMap<String, Value>,
     /// Commit that was checked out when the runner started.
     pub commit: Option<String>,
-    /// True if tracked files differed from the commit, results aside.
+    /// True if tracked files other than results differed from the commit.
     pub dirty: bool,
     /// Twelve hex digits of the hash of the program.
     pub binary: String,
-    /// `binary` of the program that began the cell, if another one finished it.
+    /// Hash of the program that began the cell, if another one finished it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub began: Option<String>,
     /// True if the cell was interrupted and resumed.
@@ -35,28 +35,28 @@ pub struct Row {
     pub resumed: bool,
     /// System, processor and number of cores.
     pub machine: String,
-    /// Threads of the program; absent if it had all.
+    /// Number of threads of the program; absent if it was not limited.
     pub threads: Option<usize>,
     /// Seconds of the last start.
     pub seconds: f64,
     /// Exit status of the program; absent if a signal ended it.
     pub status: Option<i32>,
-    /// The kept numbers of `summary.json`.
+    /// Kept numbers of `summary.json`.
     pub fields: BTreeMap<String, Value>,
 }
 
 impl Row {
-    /// True if the cell has a result.
+    /// Returns true if the cell has a result.
     pub fn is_ok(&self) -> bool {
         self.status == Some(0)
     }
 }
 
-/// Reads the rows of a file, one JSON line each; without a file there are none. A last line without its
-/// end is what a killed runner was writing and does not count.
+/// Reads the rows of a file, one JSON line each; without a file there are none. A last line without
+/// an end of line does not count: a killed runner left it unfinished.
 ///
 /// # Errors
-/// When the file cannot be read or a finished line is no row.
+/// Returns an error if the file cannot be read, or a finished line is not a row.
 pub fn read_rows(path: &Path) -> Result<Vec<Row>> {
     let text = finished(path)?;
     let lines = text.lines().enumerate();
@@ -69,12 +69,12 @@ pub fn read_rows(path: &Path) -> Result<Vec<Row>> {
         .collect()
 }
 
-/// The newest row of each cell, by id.
+/// Returns the newest row of each cell, by id.
 pub(crate) fn newest(rows: &[Row]) -> BTreeMap<&str, &Row> {
     rows.iter().map(|row| (row.id.as_str(), row)).collect()
 }
 
-/// Appends a row, in place of what a killed runner left of one.
+/// Appends a row; an unfinished last line of a killed runner is replaced.
 pub(crate) fn append(path: &Path, row: &Row) -> Result<()> {
     let before = finished(path)?.len();
     let line = serde_json::to_string(row)? + "\n";
@@ -88,7 +88,7 @@ pub(crate) fn append(path: &Path, row: &Row) -> Result<()> {
     write().with_context(|| path.display().to_string())
 }
 
-/// The finished lines of a file.
+/// Reads the finished lines of a file.
 fn finished(path: &Path) -> Result<String> {
     let mut text = match fs::read_to_string(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => String::new(),

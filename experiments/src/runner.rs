@@ -19,12 +19,12 @@ use crate::{Row, RunArgs, read_rows};
 /// Time between two looks at the running programs.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
-/// Runs the cells that have no result yet. A cell that fails is a row too and does not stop the others.
-/// Returns status 0 if all cells have a result, and 130 if the runner was asked to stop.
+/// Runs the cells that have no result yet. A cell that fails is a row too and does not stop the
+/// others. Returns status 0 if all cells have a result, and 130 if the runner was asked to stop.
 ///
 /// # Errors
-/// When a variable has no value, the program cannot be started or leaves no summary, or files cannot be
-/// written.
+/// Returns an error if a variable has no value, if the program cannot be started or leaves no
+/// summary, or if files cannot be written.
 pub fn run(args: &RunArgs) -> Result<ExitCode> {
     let (plan, cells, results) = args.plan.read()?;
     let folder = args.work.join(&plan.name);
@@ -35,7 +35,7 @@ pub fn run(args: &RunArgs) -> Result<ExitCode> {
     let pending = cells
         .iter()
         .filter(|cell| !rows.get(cell.id.as_str()).is_some_and(is_done))
-        // All variables are looked up before the first cell runs for an hour.
+        // All variables are filled in before the first cell starts, because a cell may run for an hour.
         .map(|cell| Ok((cell, cell.filled(&args.set)?)))
         .collect::<Result<Vec<_>>>()?;
     let total = pending.len();
@@ -102,7 +102,8 @@ pub fn run(args: &RunArgs) -> Result<ExitCode> {
     })
 }
 
-/// Locks the work folder of a plan. Waits for other runners, and for programs that outlive theirs.
+/// Locks the work folder of a plan. Waits for other runners, and for programs that outlived their
+/// runner.
 fn lock(folder: &Path) -> Result<File> {
     let named = || folder.display().to_string();
     fs::create_dir_all(folder).with_context(named)?;

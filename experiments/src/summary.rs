@@ -10,7 +10,7 @@ use crate::results::newest;
 use crate::tables::{ABSENT, markdown, number};
 use crate::{Cell, Plan, Row};
 
-/// The cells that differ in their seed only.
+/// Cells that differ only in their seed.
 #[derive(Debug)]
 struct Seeds<'a> {
     axes: BTreeMap<String, Value>,
@@ -18,7 +18,7 @@ struct Seeds<'a> {
 }
 
 impl Seeds<'_> {
-    /// Number of values, mean and sample standard deviation of a field.
+    /// Returns number of values, mean and sample standard deviation of a field.
     fn mean(&self, field: &str) -> Option<(usize, f64, Option<f64>)> {
         let rows = self.rows.iter();
         let values: Vec<f64> = rows
@@ -44,9 +44,9 @@ impl Seeds<'_> {
     }
 }
 
-/// Mean and sample standard deviation over seeds of the results of cells. If `loop0`, `ser` and `full`
-/// exist, the recovery of the means is (ser − loop0) / (full − loop0). Failed and missing cells are named.
-/// The newest row of a cell counts.
+/// Summarises the results of cells: mean and sample standard deviation over seeds. If `loop0`,
+/// `ser` and `full` exist, the recovery of the means is (ser − loop0) / (full − loop0). Failed and
+/// missing cells are named. Only the newest row of a cell counts.
 pub fn summary(plan: &Plan, cells: &[Cell], rows: &[Row]) -> String {
     let newest = newest(rows);
     let (mut failed, mut missing) = (Vec::new(), Vec::new());
@@ -125,7 +125,7 @@ fn recovery(plan: &Plan, groups: &[Seeds<'_>], group: &Seeds<'_>) -> Option<f64>
     (full > zero).then(|| (ser - zero) / (full - zero))
 }
 
-/// The cells that `borrow` names for a field, at the same place on shared axes.
+/// Returns the cells that `borrow` names for a field, with the same values on shared axes.
 fn lender<'a>(
     plan: &Plan,
     groups: &'a [Seeds<'a>],

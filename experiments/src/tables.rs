@@ -1,4 +1,4 @@
-//! Cells and numbers as Markdown.
+//! Markdown tables of cells and numbers.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,10 +7,10 @@ use serde_json::Value;
 use crate::results::newest;
 use crate::{Cell, Row};
 
-/// A number that does not exist.
+/// Text for a number that does not exist.
 pub(crate) const ABSENT: &str = "–";
 
-/// Every cell with its id, state, numbers and command.
+/// Lists every cell with its id, state, numbers and command.
 pub fn cell_list(cells: &[Cell], rows: &[Row]) -> String {
     let newest = newest(rows);
     let found = cells.iter().filter_map(|cell| newest.get(cell.id.as_str()));
@@ -43,7 +43,7 @@ pub fn cell_list(cells: &[Cell], rows: &[Row]) -> String {
     markdown(&head, body)
 }
 
-/// For example `loop0 0.7018, ser 0.7095`.
+/// Writes fields on one line, for example `loop0 0.7018, ser 0.7095`.
 pub(crate) fn fields_line(fields: &BTreeMap<String, Value>) -> String {
     let word =
         |(name, value): (&String, &Value)| Some(format!("{name} {}", number(value.as_f64()?)));
@@ -51,7 +51,7 @@ pub(crate) fn fields_line(fields: &BTreeMap<String, Value>) -> String {
     words.join(", ")
 }
 
-/// Four digits after the point for shares, fewer for large numbers.
+/// Writes a number with four decimal places if it is a share, with fewer if it is large.
 pub(crate) fn number(value: f64) -> String {
     let digits = match value.abs() {
         size if size >= 1000.0 => 0,

@@ -1,4 +1,4 @@
-//! One cell: starts the program, and makes a row of what it leaves.
+//! Work on one cell: starts the program, and makes a row of the files that it leaves.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -13,7 +13,7 @@ use crate::program::Program;
 use crate::tables::fields_line;
 use crate::{Cell, Row};
 
-/// Folder of a finished run that is worth its space.
+/// Folder of a finished run that is kept.
 const PLOTS: &str = "plots";
 
 /// The work folder of a plan, and the program that fills it.
@@ -62,12 +62,12 @@ impl Work<'_> {
             if let Some(threads) = self.threads {
                 command.env("RAYON_NUM_THREADS", threads.to_string());
             }
-            // In a group of its own Ctrl-C reaches the program through the runner only: it stops
-            // without saving when it is asked twice.
+            // In its own process group the program gets Ctrl-C only through the runner. If it is
+            // asked twice, it stops without saving.
             #[cfg(unix)]
             std::os::unix::process::CommandExt::process_group(&mut command, 0);
-            // The lock is its standard input, so the folder stays locked for as long as the program
-            // lives, even if the runner does not.
+            // The lock is the standard input of the program, so the folder stays locked for as long
+            // as the program lives, even if the runner does not.
             command
                 .stdin(self.lock.try_clone()?)
                 .stdout(File::create(path("stdout.log"))?)
@@ -83,7 +83,7 @@ impl Work<'_> {
         })
     }
 
-    /// The row of a program that has ended; none if the program was asked to stop.
+    /// Makes the row of a program that has ended; none if the program was asked to stop.
     pub(crate) fn row(
         &self,
         run: &Run<'_>,
@@ -91,7 +91,7 @@ impl Work<'_> {
         asked: bool,
     ) -> Result<Option<Row>> {
         let cell = run.cell;
-        // As a shell and `collimate` report a program that was asked to stop.
+        // Statuses with which a shell and `collimate` report a program that was asked to stop.
         let asked = asked || matches!(status.code(), Some(130 | 143));
         if !status.success() && asked {
             return Ok(None);
@@ -120,7 +120,7 @@ impl Work<'_> {
         }))
     }
 
-    /// The kept numbers of a finished run.
+    /// Returns the kept numbers of a finished run.
     fn fields(&self, cell: &Cell) -> Result<BTreeMap<String, Value>> {
         let path = self.path(&cell.id, "run/summary.json");
         let named = || path.display().to_string();
@@ -132,8 +132,8 @@ impl Work<'_> {
         Ok(fields)
     }
 
-    /// What the terminal shows of a row. The last line of standard error may hold paths of this machine,
-    /// so it is in no result.
+    /// Writes a row as a line for the terminal. The last line of standard error may contain paths
+    /// of this machine, so results do not hold it.
     pub(crate) fn line(&self, row: &Row) -> String {
         let log = self.path(&row.id, "stderr.log");
         let text = fs::read(&log).unwrap_or_default();

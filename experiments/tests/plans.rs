@@ -1,4 +1,4 @@
-//! Grids, ids, plans that are refused, and the committed plans and results.
+//! Tests of grids, ids, plans that are refused, and the committed plans and results.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -71,7 +71,7 @@ fn an_id_stays_as_long_as_the_run_stays_the_same() {
         }
         cells(plan)[0].id.clone()
     };
-    // Rows in the repository are found by it: a change here orphans them all.
+    // Rows in the repository are found by this id: a change of it orphans all of them.
     let same = "627f01ad1df0";
     let turned = serde_json::from_str(r#"{"b": 1, "ser": {"y": [1, 2], "x": 1}}"#).unwrap();
     assert_eq!(id("/config", turned), same);

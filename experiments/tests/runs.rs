@@ -11,9 +11,9 @@ use collimate_experiments::{Row, read_rows};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-/// Keeps the contract of `collimate`: `--out`, `--resume`, `config.json` first, `summary.json` last, status
-/// 130 when asked to stop. `CALLS` names a log of its starts. Seed 1 fails and every run waits until there
-/// is the file `GATE`, if the mode says so.
+/// A program with the contract of `collimate`: `--out`, `--resume`, `config.json` first,
+/// `summary.json` last, status 130 when asked to stop. `CALLS` names a log of its starts. If the
+/// mode says so, seed 1 fails, and every run waits for the file `GATE`.
 const PROGRAM: &str = r#"#!/bin/sh
 command=$1; shift; seed=0; mode=plain; resume=no; config=none; data=none
 while [ $# -gt 0 ]; do
@@ -44,7 +44,7 @@ struct Place {
 }
 
 impl Place {
-    /// A folder with the program and a plan of three seeds.
+    /// Makes a folder with the program and a plan of three seeds.
     fn new(mode: &str) -> Self {
         let place = Self {
             dir: tempfile::tempdir().unwrap(),
@@ -133,7 +133,7 @@ fn finished_cells_are_not_run_again() {
     assert_eq!(place.run(&["--only", "seed=1", "--jobs", "1"]), Some(0));
     let first = "self-rewarding seed=1 resume=no threads= data=d config={\"a\":1}";
     assert_eq!(place.calls(), [first]);
-    // What a killed runner may leave at the end.
+    // A killed runner may leave this at the end.
     let results = place.path("docs/results/tiny.jsonl");
     let whole = fs::read_to_string(&results).unwrap();
     fs::write(&results, format!("{whole}{}", &whole[..40])).unwrap();
@@ -254,7 +254,7 @@ fn a_program_that_outlives_its_runner_is_waited_for() {
     for next in &mut next {
         assert!(next.wait().unwrap().success());
     }
-    // The second one finds the row of the first.
+    // The second runner finds the row of the first.
     assert_eq!((place.calls().len(), place.rows().len()), (2, 1));
     assert!(place.calls()[1].contains("resume=yes"));
 }
@@ -277,7 +277,7 @@ fn summaries_agree_with_a_hand_calculation() {
             .find(|line| line.contains(&format!("| {cell} |")));
         line.unwrap().split(' ').nth(1).unwrap().to_owned()
     };
-    // mean .62, sd .02; mean .73, sd √((.03² + .01² + .04²)/2) = √.0013; full of a: .82, .84.
+    // mean 0.62, sd 0.02; mean 0.73, sd √((0.03² + 0.01² + 0.04²)/2) = √0.0013; full of a: 0.82, 0.84.
     let rows = [
         ("ser data=a seed=0", json!({ "loop0": 0.60, "ser": 0.70 })),
         ("ser data=a seed=1", json!({ "loop0": 0.62, "ser": 0.72 })),
@@ -298,7 +298,7 @@ fn summaries_agree_with_a_hand_calculation() {
     let summary = text(&place.output("summary", &[]));
     for line in [
         "| cell | data | n | full | loop0 | ser | recovery of the means |",
-        // (.73 - .62) / (.83 - .62), and (.6 - .5) / (.9 - .5).
+        // (0.73 - 0.62) / (0.83 - 0.62), and (0.6 - 0.5) / (0.9 - 0.5).
         "| ser | a | 3 | – | 0.6200 ± 0.0200 | 0.7300 ± 0.0361 | 0.5238 |",
         "| all | a | 2 | 0.8300 ± 0.0141 | – | – | – |",
         "| ser | b | 2 | – | 0.5000 ± 0.0000 | 0.6000 (n 1) | 0.2500 |",

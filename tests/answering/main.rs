@@ -1,5 +1,5 @@
-//! Answers of saved models: sampling that the folder asks for, arguments of chat templates, two models
-//! and a reward model in one chat.
+//! Answers of saved models: sampling options from the model's folder, arguments of chat templates,
+//! two models and a reward model in one chat.
 
 #[path = "../common/mod.rs"]
 mod common;
@@ -16,14 +16,15 @@ use std::process::{Output, Stdio};
 use common::{command, copy_folder, fixture, json, text};
 use serde_json::{Value, json};
 
-/// Every message, then a question mark behind the user's and EOS behind the assistant's. With
-/// `enable_thinking: false` a conversation begins with the word cake, and `strftime_now` can be read.
+/// A template that writes every message, with a question mark after the user's and EOS after the
+/// assistant's. With `enable_thinking: false` a conversation begins with the word cake, and
+/// `strftime_now` can be read.
 const TEMPLATE: &str = "{{ bos_token }}{% if enable_thinking is defined and not enable_thinking %}cake {% endif %}\
     {% if dated is defined %}{{ strftime_now('%Y') }}{% endif %}\
     {% for m in messages %}{{ m['content'] }}\
     {% if m['role'] == 'assistant' %}{{ eos_token }}{% else %}? {% endif %}{% endfor %}";
 
-/// A copy of a fixture with a chat template.
+/// Copies a fixture and adds a chat template.
 fn model(folder: &Path, fixture_name: &str) -> PathBuf {
     let dir = folder.join(fixture_name);
     copy_folder(&fixture(fixture_name), &dir);
@@ -36,7 +37,7 @@ fn model(folder: &Path, fixture_name: &str) -> PathBuf {
     dir
 }
 
-/// Sets a key of a JSON file of a folder, which is made where it is missing.
+/// Sets a key of a JSON file of a folder; a missing file is created.
 fn set(dir: &Path, file: &str, key: &str, value: Value) {
     let path = dir.join(file);
     let mut all = match path.exists() {
@@ -62,14 +63,14 @@ fn piped(name: &str, folder: &Path, arguments: &[&str], input: &str) -> Output {
     child.wait_with_output().unwrap()
 }
 
-/// Fails unless a command with standard input ends with one line that holds all of `says`.
+/// Checks that a command with standard input ends with one line that contains all of `says`.
 #[track_caller]
 fn refused(name: &str, folder: &Path, arguments: &[&str], input: &str, says: &[&str]) {
     let output = piped(name, folder, arguments, input);
     let told = text(&output.stderr);
     let case = format!("{name} {}:\n{told}", arguments.join(" "));
     assert!(!output.status.success(), "{case}");
-    // A training tells of its data before it reads them.
+    // A training reports its data before it reads them.
     let before = told
         .lines()
         .filter(|line| !line.starts_with("error: "))

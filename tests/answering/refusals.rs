@@ -1,8 +1,8 @@
-//! Tokenizers and templates that do not fit: one line each.
+//! Tokenizers and templates that do not fit are refused with one line each.
 
 use super::*;
 
-/// A workplace with one row of a conversation and one of plain text.
+/// Makes a folder with one row of a conversation and one of plain text.
 fn workplace() -> (tempfile::TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     let model = model(folder.path(), "llama-gqa-tied");
@@ -18,7 +18,7 @@ fn workplace() -> (tempfile::TempDir, PathBuf) {
     (folder, model)
 }
 
-/// Fails unless every command that renders a conversation refuses the model.
+/// Checks that every command that renders a conversation refuses the model.
 #[track_caller]
 fn all_refuse(folder: &Path, model: &Path, says: &[&str]) {
     let dir = model.display().to_string();

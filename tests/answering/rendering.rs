@@ -3,7 +3,7 @@
 use super::*;
 use crate::common::{run, succeed};
 
-/// The text of the tokens that `data show-tokens` shows.
+/// Returns the text of the tokens that `data show-tokens` prints.
 fn shown(folder: &Path, model: &str, arguments: &[&str]) -> String {
     let fixed = ["show-tokens", "rows.jsonl", "--model", model, "--json"];
     let output = succeed("data", folder, &[&fixed[..], arguments].concat());
@@ -55,7 +55,7 @@ fn variables_of_the_template_change_prompts() {
     assert_eq!(chat(&NO_THINKING, "the cat\n"), chat(&[], "cake the cat\n"));
     let by_set = ["--set", "chat_template_kwargs.enable_thinking=false"];
     assert_eq!(chat(&by_set, "the cat\n"), chat(&NO_THINKING, "the cat\n"));
-    // `score` sees the other prompt too.
+    // `score` sees the changed prompt too.
     let scored = |more: &[&str]| {
         let fixed = ["--model", &model, "--data", "rows.jsonl", "--logprobs"];
         text(&succeed("score", folder, &[&fixed[..], more].concat()).stdout)
@@ -151,7 +151,7 @@ fn the_arguments_are_options_of_trainings() {
     assert_eq!(config["chat_template_kwargs"], expected);
     assert_eq!(config["template_date"], "2025-01-31");
     assert_eq!(config["on_rewritten_prompt"], "fail");
-    // One variable of each source: none takes the place of another.
+    // One variable from each source: none replaces another.
     fs::write(
         folder.join("one.json"),
         r#"{"chat_template_kwargs": {"tone": "dry"}}"#,
@@ -164,7 +164,7 @@ fn the_arguments_are_options_of_trainings() {
     let config = print(&[&NO_THINKING[..], &set].concat());
     let expected = json!({"enable_thinking": false, "budget": 4});
     assert_eq!(config["chat_template_kwargs"], expected);
-    // A training keeps them in the folder of the run, and goes on with them.
+    // A training keeps them in the folder of the run, and a resumed training uses them.
     let fixed = [
         "--data",
         "rows.jsonl",

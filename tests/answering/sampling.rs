@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// Answers of `generate`, and the lines on standard error.
+/// Returns the answers of `generate`, and the lines on standard error.
 #[track_caller]
 fn generate(folder: &Path, model: &Path, arguments: &[&str]) -> (Value, String) {
     let dir = model.display().to_string();
@@ -18,7 +18,7 @@ fn generate(folder: &Path, model: &Path, arguments: &[&str]) -> (Value, String) 
     (row["completions"].clone(), told)
 }
 
-/// Two copies of a model: one whose folder asks for a sampling, one whose folder says nothing.
+/// Makes two copies of a model: one whose folder sets sampling options, one whose folder sets none.
 fn two(folder: &Path, asks: Value) -> (PathBuf, PathBuf) {
     let with = model(folder, "llama-gqa-tied");
     let without = folder.join("without");
@@ -67,7 +67,7 @@ fn the_folder_decides_what_no_flag_decides() {
         ),
         "{line}"
     );
-    // Flags win, and what they replace is not told.
+    // Flags take precedence, and the values that they replace are not reported.
     let greedy = ["--temperature", "0"];
     let (mixed, told) = generate(folder, &with, &greedy);
     let all = [&greedy[..], &flags[2..]].concat();
@@ -97,7 +97,7 @@ fn do_sample_false_is_greedy_and_absent_keeps_the_defaults() {
     ] {
         assert!(told.contains(part), "{part}: {told}");
     }
-    // A file that names no sampling changes nothing and is not worth a word.
+    // A file without sampling options changes nothing and is not reported.
     fs::write(
         with.join("generation_config.json"),
         r#"{"eos_token_id": 2}"#,

@@ -3,7 +3,7 @@
 use super::*;
 use crate::common::succeed;
 
-/// The lines that `chat` writes to standard output.
+/// Returns the lines that `chat` writes to standard output.
 #[track_caller]
 fn lines(folder: &Path, arguments: &[&str], input: &str) -> Vec<String> {
     let short = ["--temperature", "0", "--max-new-tokens", "6"];
@@ -48,7 +48,7 @@ fn a_reward_model_scores_every_answer() {
         "the cat\na dog\n",
     );
     assert_eq!(found.len(), 6);
-    // The rows that `score` is given: every answer behind the conversation of its own side.
+    // Rows for `score`: every answer after the conversation of its own side.
     let (mut rows, mut histories) = (String::new(), [Vec::new(), Vec::new()]);
     for (turn, message) in ["the cat", "a dog"].iter().enumerate() {
         for (side, history) in histories.iter_mut().enumerate() {

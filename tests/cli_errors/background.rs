@@ -1,11 +1,11 @@
-//! Programs in scripts: signals that are ignored, streams that are closed or full.
+//! Programs in scripts: ignored signals, streams that are closed or full.
 #![cfg(target_os = "linux")]
 
 use std::process::Output;
 
 use super::*;
 
-/// Runs a command by a shell that did `before` and puts `after` on the command.
+/// Runs a command in a shell that first executes `before`, with `after` appended to the command.
 fn by_shell(name: &str, before: &str, after: &str, folder: &Path, arguments: &[&str]) -> Output {
     std::process::Command::new("sh")
         .args(["-c", &format!("{before}; \"$@\" {after}"), "sh"])
@@ -33,7 +33,7 @@ fn generate(more: &[&str]) -> Vec<String> {
         .collect()
 }
 
-/// As a script starts a command with `&`: SIGINT is ignored, and there is no standard input.
+/// A script that starts a command with `&` ignores SIGINT and gives no standard input.
 #[test]
 fn a_background_command_of_a_script_works() {
     let (folder, reward) = workplace();
@@ -72,7 +72,7 @@ fn a_full_disk_is_an_error_that_names_the_output() {
         let last = stderr.lines().last().unwrap();
         let says = "error: standard output: No space left on device";
         assert!(last.starts_with(says), "{name}: {stderr}");
-        // A log that cannot be written ends nothing.
+        // A log that cannot be written stops nothing.
         let output = by_shell(name, "true", "2>/dev/full", folder, &words);
         assert!(output.status.success(), "{name}: {:?}", output.status);
         assert!(!output.stdout.is_empty(), "{name}");

@@ -1,4 +1,4 @@
-//! Counts that no arithmetic and no memory can hold are refused by one line, before anything is made.
+//! Counts beyond arithmetic and memory are refused with one line, before anything is made.
 
 use super::*;
 
@@ -167,7 +167,7 @@ fn counts_from_command_lines_and_files() {
     ] {
         refuse(name, given, &[option, MOST], &[says]);
     }
-    // It can be represented, and nothing of this size may be made.
+    // The number can be represented, but nothing of this size may be made.
     let trillion = "1000000000000";
     refuse(
         "rule",
@@ -233,7 +233,7 @@ fn a_name_with_options_may_stand_alone_where_it_is_a_loss() {
         let config: Value = serde_json::from_slice(&output.stdout).unwrap();
         config["align"]["loss"].clone()
     };
-    // The world's own beta, as `--loss dpo` has it.
+    // The default beta for the synthetic world, as with `--loss dpo`.
     assert_eq!(printed(json!({"loss": "dpo"})), printed(json!({})));
     assert_eq!(printed(json!({"loss": "ipo"}))["ipo"]["beta"], 0.1);
     let config = json!({"align": {"adaptation": "lora"}});

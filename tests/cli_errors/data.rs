@@ -1,4 +1,7 @@
-//! Files and rows.
+//! Files and rows that are refused.
+
+use collimate::core::PreferencePair;
+use collimate::data::split_by_hash;
 
 use super::*;
 
@@ -82,7 +85,63 @@ fn data_without_a_usable_pair() {
         "--max-length",
         "64",
     ];
-    refused("ser", folder, &one, &["has no pair", "give more data"]);
+    refused(
+        "ser",
+        folder,
+        &one,
+        &["no row is left to learn from", "give rows with more"],
+    );
+}
+
+#[test]
+fn rows_of_one_prompt_can_all_fall_into_the_parts_that_measure() {
+    let (folder, _) = workplace();
+    let folder = folder.path();
+    let pairs = |prompt: &str| -> Vec<PreferencePair> {
+        let pair = |i: usize| PreferencePair::new(prompt, format!("yes {i}"), format!("no {i}"));
+        (0..12).map(pair).collect()
+    };
+    // A prompt of the tenth that is held out, whatever the other shares are.
+    let held = |prompt: &String| {
+        let parts = split_by_hash(pairs(prompt), &[0.1, 0.9]).unwrap();
+        parts[1].is_empty()
+    };
+    let prompt = (0..400)
+        .map(|i| format!("question {i} ?"))
+        .find(held)
+        .unwrap();
+    let rows: Vec<String> = pairs(&prompt)
+        .iter()
+        .map(|pair| {
+            let (chosen, rejected) = (&pair.chosen.text, &pair.rejected.text);
+            json!({"prompt": prompt, "chosen": chosen, "rejected": rejected}).to_string()
+        })
+        .collect();
+    write_rows(&folder.join("one.jsonl"), &rows);
+    let reward = fixture("llama-reward").display().to_string();
+    let writer = fixture("llama-untied").display().to_string();
+    let cases: [(&str, &str, &[&str]); 5] = [
+        ("reward", &reward, &[]),
+        ("ser", &reward, &["--simulate"]),
+        ("dpo", &writer, &[]),
+        ("sft", &writer, &[]),
+        ("kto", &writer, &[]),
+    ];
+    for (command, model, more) in cases {
+        let arguments = [
+            "--data",
+            "one.jsonl",
+            "--model",
+            model,
+            "--max-length",
+            "64",
+        ];
+        let says = [
+            "rows with one prompt stay together",
+            "all 12 rows (1 different prompts)",
+        ];
+        refused(command, folder, &[&arguments[..], more].concat(), &says);
+    }
 }
 
 #[test]
@@ -141,7 +200,7 @@ fn a_file_given_twice_is_refused() {
     refused("ser", folder.path(), &arguments, &["good.jsonl", "twice"]);
 }
 
-/// Seconds to score a file with one line of `megabytes`.
+/// Measures the seconds to score a file with one line of `megabytes`.
 fn seconds_for(megabytes: usize) -> f64 {
     let (folder, model) = workplace();
     let mut all = rows(3);
@@ -163,7 +222,7 @@ fn seconds_for(megabytes: usize) -> f64 {
 
 #[test]
 fn a_long_line_takes_linear_time() {
-    // The best of three, taken in turns: other work on the machine disturbs both alike.
+    // The best of three runs, taken in turns: other work on the machine disturbs both alike.
     let (mut one, mut four) = (f64::MAX, f64::MAX);
     for _ in 0..3 {
         one = one.min(seconds_for(1));

@@ -1,4 +1,4 @@
-//! Files told by what they hold, whatever they are called, and files that can be read once only.
+//! Files are recognised by their contents, whatever their names; some files can be read only once.
 
 use super::*;
 
@@ -103,7 +103,7 @@ fn text_of(output: &std::process::Output) -> String {
     text(&output.stderr)
 }
 
-/// Runs an example with bytes on its standard input.
+/// Runs a command with bytes on its standard input.
 #[cfg(unix)]
 fn piped(name: &str, folder: &Path, arguments: &[&str], input: &str) -> std::process::Output {
     use std::io::Write;
@@ -132,7 +132,7 @@ fn piped(name: &str, folder: &Path, arguments: &[&str], input: &str) -> std::pro
 fn a_pipe_is_read_once_or_refused() {
     let (folder, model) = workplace();
     let folder = folder.path();
-    // More than a pipe and a buffer hold.
+    // More rows than a pipe and a buffer hold.
     let rows = format!("{PAIR}\n").repeat(1500);
     let data = ["--data", "/dev/stdin", "--model", &model];
     let output = piped("score", folder, &data, &rows);
@@ -149,7 +149,7 @@ fn a_pipe_is_read_once_or_refused() {
         "{}",
         text_of(&output)
     );
-    // What a run could not read again.
+    // Files that a run could not read again.
     let writer = fixture("llama-gqa-tied").display().to_string();
     let simulated = [&data[..], &["--simulate"]].concat();
     let policy = ["--data", "/dev/stdin", "--model", &writer];

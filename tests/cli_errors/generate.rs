@@ -1,4 +1,4 @@
-//! `generate`: options, prompts, models.
+//! Wrong options, prompts and models of `generate`.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! Bad input: one line that names file, line or option and what to do, and nothing left behind.
+//! Bad input gives one line that names file, line or option and what to do. Nothing is left behind.
 
 mod background;
 #[path = "../common/mod.rs"]
@@ -17,8 +17,8 @@ use std::time::Instant;
 use common::{copy_folder, fixture, rows, run, text, tiny_world, write_rows};
 use serde_json::{Value, json};
 
-/// Fails unless the command ends with one line that starts with `error:` and holds all of `says`,
-/// and leaves nothing at `out`.
+/// Checks that the command ends with one line that starts with `error:` and contains all of `says`,
+/// and that it leaves nothing at `out`.
 #[track_caller]
 pub(crate) fn refused(name: &str, folder: &Path, arguments: &[&str], says: &[&str]) {
     let mut all = arguments.to_vec();
@@ -36,14 +36,14 @@ pub(crate) fn refused(name: &str, folder: &Path, arguments: &[&str], says: &[&st
     assert!(output.stdout.is_empty(), "{case}");
 }
 
-/// A folder with good data, and a model's path.
+/// Makes a folder with good data, and returns the path of a model.
 pub(crate) fn workplace() -> (tempfile::TempDir, String) {
     let folder = tempfile::tempdir().unwrap();
     write_rows(&folder.path().join("good.jsonl"), &rows(60));
     (folder, fixture("llama-reward").display().to_string())
 }
 
-/// `refused` by both examples.
+/// Checks that `ser` and `score` refuse a file.
 #[track_caller]
 pub(crate) fn data_refused(folder: &Path, model: &str, file: &str, says: &[&str]) {
     let arguments = ["--data", file, "--model", model, "--max-length", "64"];

@@ -1,4 +1,4 @@
-//! Model folders, and a model that breaks.
+//! Model folders that are refused, and a model that breaks.
 
 use super::*;
 
@@ -50,13 +50,13 @@ fn model_folders() {
         &arguments,
         &["BertModel", "LlamaForCausalLM"],
     );
-    // Tied: no output matrix is left out, which would be told before.
+    // A tied model has no output matrix to leave out, which would be reported first.
     let plain = fixture("llama-gqa-tied").display().to_string();
     let arguments = [&good[..], &[&plain]].concat();
     refused("score", folder, &arguments, &["without a reward head"]);
 }
 
-/// Fills the tensors of a folder's weights whose name ends in `ending`.
+/// Fills those tensors of a folder's weights whose names end in `ending`.
 fn fill(weights: &Path, ending: &str, value: f32) {
     let mut bytes = fs::read(weights).unwrap();
     let length = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
@@ -73,7 +73,7 @@ fn fill(weights: &Path, ending: &str, value: f32) {
     fs::write(weights, bytes).unwrap();
 }
 
-/// Every weight is a number, and what the model computes with them is none.
+/// Makes a model whose weights are all finite but whose outputs are not.
 pub(crate) fn poison(weights: &Path) {
     fill(weights, "input_layernorm.weight", f32::MAX);
 }
@@ -118,7 +118,7 @@ fn a_loss_that_is_not_a_number_stops_the_run() {
         "{stderr}"
     );
     assert!(errors[0].contains("lower learning_rate"), "{stderr}");
-    // A run folder that says what was tried, and no result.
+    // The run folder holds the options of the attempt, and no result.
     for result in ["model", "summary.json", "report.md", "plots"] {
         assert!(!folder.join("out").join(result).exists(), "{result}");
     }

@@ -1,4 +1,4 @@
-//! Options, configuration files, places to write.
+//! Wrong options, configuration files and output paths.
 
 use super::*;
 

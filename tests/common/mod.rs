@@ -1,14 +1,14 @@
-//! What the top-level tests share: the program's commands as processes, and small inputs for them.
+//! Shared parts of the top-level tests: the program's commands as processes, and small inputs for them.
 #![allow(dead_code)] // each test uses its part
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-/// The program, built by cargo for these tests.
+/// Path of the program, built by cargo for these tests.
 pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_collimate");
 
-/// `collimate NAME`, with nothing of the caller's settings.
+/// Makes the command `collimate NAME` without the caller's settings.
 pub(crate) fn command(name: &str) -> Command {
     let mut command = Command::new(PROGRAM);
     command.arg(name).env_remove("RUST_LOG");
@@ -35,24 +35,24 @@ pub(crate) fn succeed(name: &str, folder: &Path, arguments: &[&str]) -> Output {
     output
 }
 
-/// Output as text.
+/// Returns output as text.
 pub(crate) fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// A committed model folder.
+/// Returns the path of a committed model folder.
 pub(crate) fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("../../tests/fixtures/hf")
         .join(name)
 }
 
-/// The root of the workspace.
+/// Returns the root of the workspace.
 pub(crate) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
-/// A copy of a model folder that a test may damage.
+/// Copies a model folder, so that a test may damage it.
 pub(crate) fn copy_folder(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     for entry in fs::read_dir(from).unwrap() {
@@ -63,7 +63,8 @@ pub(crate) fn copy_folder(from: &Path, to: &Path) {
     }
 }
 
-/// A world and a decoder that are through in about a second, with at least one loop.
+/// Writes the options of a synthetic world and a decoder that train in about a second, with at
+/// least one loop.
 pub(crate) fn tiny_world(folder: &Path) -> PathBuf {
     let config = serde_json::json!({
         "world": {"pairs": 600, "validation_pairs": 100, "test_pairs": 200},
@@ -93,7 +94,7 @@ pub(crate) fn tiny_world(folder: &Path) -> PathBuf {
     path
 }
 
-/// Options of a policy stage that is through in a second or two.
+/// Returns the options of a policy stage that trains in a second or two.
 pub(crate) fn tiny_ppo() -> serde_json::Value {
     serde_json::json!({
         "rollouts": 3, "rollout_size": 24, "mini_batch_size": 8, "ppo_epochs": 2,
@@ -101,7 +102,7 @@ pub(crate) fn tiny_ppo() -> serde_json::Value {
     })
 }
 
-/// A value without what depends on the machine's mood.
+/// Removes the values that depend on the load of the machine.
 pub(crate) fn without_seconds(mut value: serde_json::Value) -> serde_json::Value {
     fn clean(value: &mut serde_json::Value) {
         match value {
@@ -118,7 +119,7 @@ pub(crate) fn without_seconds(mut value: serde_json::Value) -> serde_json::Value
     value
 }
 
-/// `n` pairs as TRL rows.
+/// Makes `n` pairs as TRL rows.
 pub(crate) fn rows(n: usize) -> Vec<String> {
     (0..n)
         .map(|i| {
@@ -137,12 +138,12 @@ pub(crate) fn write_rows(path: &Path, rows: &[String]) {
     fs::write(path, rows.join("\n") + "\n").unwrap();
 }
 
-/// A JSON file.
+/// Reads a JSON file.
 pub(crate) fn json(path: &Path) -> serde_json::Value {
     serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
 }
 
-/// Every file below a folder with its bytes, sorted by path.
+/// Returns every file below a folder with its bytes, sorted by path.
 pub(crate) fn files(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
     let mut found = Vec::new();
     let mut folders = vec![folder.to_owned()];

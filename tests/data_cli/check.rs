@@ -75,7 +75,7 @@ fn a_check_names_the_lines_of_what_is_wrong() {
     );
     advised(&found, &["`comment`", "rename"]);
     advised(&found, &["labels swapped", "line 6"]);
-    // The table tells the same.
+    // The table gives the same numbers.
     let table = text(&succeed("data", folder.path(), &["check", "d.jsonl"]).stdout);
     for part in [
         "trl (",
@@ -129,7 +129,7 @@ fn a_check_with_a_model_tells_lengths_and_cuts_in_tokens() {
     assert_eq!(found["template"]["present"], false);
     advised(&found, &["2 rows are cut at 24 tokens", "--max-length"]);
     advised(&found, &["1 pair has equal answers as tokens"]);
-    // Without a length, the model's own counts.
+    // Without a given length, the model's own length counts.
     let found = checked(folder.path(), &["d.jsonl", "--model", &model]);
     assert_eq!(found["tokens"]["max_length"], 64);
 }
@@ -146,7 +146,7 @@ fn a_check_tries_the_chat_template() {
     let dir = folder.path().join("model");
     copy_folder(&fixture("llama-gqa-tied"), &dir);
     let arguments = ["check", "--json", "d.jsonl", "--model", "model"];
-    // Without a template there are no tokens, and so nothing to train on.
+    // Without a template there are no tokens, and therefore nothing to train on.
     let output = run("data", folder.path(), &arguments);
     assert_eq!(output.status.code(), Some(1));
     let found: Value = serde_json::from_slice(&output.stdout).unwrap();

@@ -58,7 +58,7 @@ fn converted_pairs_are_the_same_pairs() {
             1,
         ),
         ("chat.jsonl", vec![chat, bare], 2),
-        // The first row has no score: the second's must be kept all the same.
+        // The first row has no score; the score of the second must be kept all the same.
         ("scores.jsonl", vec![unscored, scored], 2),
         ("votes.jsonl", vec![votes], 3),
         ("tree.jsonl", vec![tree], 1),
@@ -75,7 +75,7 @@ fn converted_pairs_are_the_same_pairs() {
     let gaps = converted_gaps(&folder.path().join("scores.jsonl.out.jsonl"));
     assert!(gaps[0].is_none() && gaps[1] == Some(6.25), "{gaps:?}");
 
-    // Of a dialogue the last turn alone, where that is asked for.
+    // Only the last turn of a dialogue, if that is asked for.
     let last = ReadOptions {
         hh_turns: HhTurns::LastTurnOnly,
         ..ReadOptions::default()
@@ -182,6 +182,6 @@ fn a_conversion_replaces_nothing_by_itself() {
         &["p.txt", "holds prompts"],
     );
     assert!(!at("new").exists());
-    // The folder of the tests is no place to write to.
+    // Nothing is written to the root of the workspace.
     assert!(!root().join("new").exists());
 }

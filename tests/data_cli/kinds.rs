@@ -54,10 +54,10 @@ fn a_check_recognises_every_kind_of_rows() {
         );
         assert_eq!(found["problems"], json!([]), "{file}");
     }
-    // A kind that is asked for by name.
+    // A kind can be asked for by name.
     let found = checked(folder.path(), &["s.jsonl", "--format", "prompt_completion"]);
     assert_eq!(found["recognised_by"], "--format names it");
-    // Prompts that a training and a test file share.
+    // Prompts that a training file and a test file share.
     let output = succeed(
         "data",
         folder.path(),
@@ -68,7 +68,7 @@ fn a_check_recognises_every_kind_of_rows() {
     assert_eq!(found["shared_prompts"].as_array().unwrap().len(), 1);
 }
 
-/// Rows as `collimate kto` learns from them.
+/// The rows are those that `collimate kto` trains on.
 #[test]
 fn labelled_answers_are_checked_shown_and_converted() {
     let folder = tempfile::tempdir().unwrap();

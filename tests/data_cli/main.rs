@@ -15,14 +15,14 @@ use std::path::Path;
 use common::{fixture, rows, run, succeed, text, write_rows};
 use serde_json::{Value, json};
 
-/// The object that `data check --json` prints about one file.
+/// Returns the object that `data check --json` prints about one file.
 fn checked(folder: &Path, arguments: &[&str]) -> Value {
     let output = succeed("data", folder, &[&["check", "--json"], arguments].concat());
     let found: Value = serde_json::from_slice(&output.stdout).unwrap();
     found["files"][0].clone()
 }
 
-/// Fails unless the command ends with one line that holds all of `says`, and prints nothing else.
+/// Checks that the command ends with one line that contains all of `says`, and prints nothing else.
 #[track_caller]
 fn refused(folder: &Path, arguments: &[&str], says: &[&str]) {
     let output = run("data", folder, arguments);
@@ -41,7 +41,7 @@ fn pair(prompt: &str, chosen: &str, rejected: &str) -> String {
     json!({"prompt": prompt, "chosen": chosen, "rejected": rejected}).to_string()
 }
 
-/// True if one of the sentences of advice holds all of `says`.
+/// Checks that one of the sentences of advice contains all of `says`.
 #[track_caller]
 fn advised(found: &Value, says: &[&str]) {
     let problems = found["problems"].as_array().unwrap();

@@ -6,7 +6,7 @@ fn answer(text: &str, lang: &str, rank: u64) -> Value {
     json!({"role": "assistant", "text": text, "lang": lang, "rank": rank, "replies": []})
 }
 
-/// A tree with four answers in two languages, and a later turn below the best.
+/// Makes a tree with four answers in two languages, and a later turn below the best answer.
 fn tree() -> String {
     let mut best = answer("four it is", "en", 0);
     best["replies"] = json!([{
@@ -45,7 +45,7 @@ fn trees_become_demonstrations_judgements_and_rows() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     write_rows(&folder.join("t.jsonl"), &[tree()]);
-    // The best answer of each message, the single one of the later turn too.
+    // The best answer of each message, including the only one of the later turn.
     let (rows, told) = written(folder, "ift", &[]);
     let message = |role: &str, content: &str| json!({"role": role, "content": content});
     let asked = message("user", "2+2?");
@@ -75,7 +75,7 @@ fn trees_become_demonstrations_judgements_and_rows() {
     ] {
         assert!(told.contains(part), "{told}");
     }
-    // Of three answers quantiles 5/6, 1/2 and 1/6, six scores: 5, 3 and 1.
+    // Three answers have the quantiles 5/6, 1/2 and 1/6, which give the scores 5, 3 and 1 of six.
     let (rows, _) = written(folder, "eft", &["--language", "en"]);
     let said = |row: &Value| row["messages"][1]["content"].clone();
     let scores: Vec<Value> = rows.iter().map(said).collect();

@@ -50,7 +50,7 @@ fn the_tokens_of_a_row_are_those_of_training() {
     let special = |at: usize| tokens[at]["special"].as_bool().unwrap();
     assert!(special(0) && special(ids.len() - 1) && !special(1));
 
-    // The start of a long prompt is cut, and told.
+    // The start of a long prompt is cut, and this is reported.
     let found = shown(&["--row", "2", "--rows", "9", "--max-length", "16"]);
     let fitted = tokenizer
         .encode_pair(&pairs[1], 16, Truncation::KeepEnd)

@@ -2,8 +2,9 @@
 
 use super::*;
 
-/// Two files over q1 to q3, with answers that have no partner. The rule `happy` counts different words
-/// of joy, up to 8, in texts of distinct groups of words: 3/8, 0, 4/8 against 0, 0, 5/8.
+/// Writes two files over q1 to q3, with answers that have no partner. The rule `happy` counts
+/// different words of joy, up to 8, in texts of distinct groups of words: 3/8, 0, 4/8 against 0, 0,
+/// 5/8.
 pub(crate) fn two_files(folder: &Path) {
     rows(
         &folder.join("a.jsonl"),
@@ -15,7 +16,7 @@ pub(crate) fn two_files(folder: &Path) {
             answer("q1", "once more", "x"),
         ],
     );
-    // As AlpacaEval keeps a model's answers.
+    // A model's answers in the format of AlpacaEval.
     let b = json!([
         {"instruction": "q3", "output": "happy smile laugh joy fun", "generator": "m"},
         {"instruction": "q1", "output": "x y z"},
@@ -77,7 +78,7 @@ fn answers_by_a_rule() {
     near(&groups[1]["by_score"]["win_rate"]["estimate"], 0.75);
     near(&groups[2]["by_score"]["win_rate"]["estimate"], 0.0);
     assert!(all["side_by_side"].is_null() && summary["position_bias"].is_null());
-    // Equally ordered by length and by score.
+    // The answers have the same order by length and by score.
     near(&summary["score_and_length"]["a"]["spearman"], 1.0);
 
     let judged = lines(&folder.join("out/judgements.jsonl"));
@@ -87,7 +88,7 @@ fn answers_by_a_rule() {
     let report = fs::read_to_string(folder.join("out/report.md")).unwrap();
     assert!(report.contains("## Who wins by score") && report.contains("plots/categories.svg"));
 
-    // From the other side wins are losses.
+    // From the other side, wins are losses.
     let swapped = [
         "answers",
         "--a",
@@ -104,12 +105,12 @@ fn answers_by_a_rule() {
     );
     let other = json(&folder.join("swapped/summary.json"));
     near(&other["groups"][0]["b"]["score"]["estimate"], 7.0 / 24.0);
-    // 3/8 is a tie with 0 here, 1/8 too.
+    // Here 3/8 is a tie with 0, and so is 1/8.
     let wide = [&arguments[..], &["--tie-within", "0.4", "--out", "wide"]].concat();
     succeed("eval", folder, &wide);
     let ties = &json(&folder.join("wide/summary.json"))["groups"][0]["by_score"]["counts"]["tie"];
     assert_eq!(*ties, 3);
-    // Results are not written over.
+    // Results are not overwritten.
     let again = run(
         "eval",
         folder,
@@ -118,7 +119,8 @@ fn answers_by_a_rule() {
     assert!(text(&again.stderr).contains("--out out: holds results"));
 }
 
-/// Likes answers that are called good: 8 and 2 alone; side by side the first one if none or both are.
+/// A judge that likes answers called good: alone it gives 8 or 2; side by side it prefers the first
+/// one if none or both are good.
 pub(crate) fn judged(request: &Request) -> Reply {
     let question = server::prompt(request);
     let after = |start: &str, end: &str| {
@@ -205,7 +207,7 @@ fn answers_by_a_server_alone_and_side_by_side() {
     assert_eq!(all["side_by_side"]["counts"], counts);
     near(&all["a"]["score"]["estimate"], 3.5);
     let bias = &summary["position_bias"];
-    // Equal answers are not shown; the plain ones are a matter of place.
+    // Equal answers are not shown; between the plain ones only the position decides.
     assert_eq!(
         (&bias["consistent"], &bias["first_shown"]),
         (&json!(2), &json!(1))
@@ -218,7 +220,7 @@ fn answers_by_a_server_alone_and_side_by_side() {
     assert_eq!(judged[0]["side_by_side"]["outcome"], "win");
     assert_eq!(judged[0]["votes_a"][0]["text"], "Fine. Rating: [[8]]");
 
-    // The cache knows all of it, whatever is asked of it.
+    // The cache knows all judgements, whatever is asked.
     let again = [&arguments[..], &["--ask", "pairwise", "--out", "again"]].concat();
     succeed("eval", folder, &again);
     assert_eq!(server.requests(), 7 + 6);
@@ -258,7 +260,7 @@ fn a_judge_that_cannot_be_read_is_refused() {
     ] {
         assert!(error.contains(part), "{part:?}: {error}");
     }
-    // Nothing parses, and that was asked for: no score, no outcome.
+    // No judgement can be parsed, and this was allowed: no score, no outcome.
     let lenient = ["--min-parse-rate", "0", "--out", "out"];
     succeed("eval", folder, &[&arguments[..], &lenient].concat());
     let all = &json(&folder.join("out/summary.json"))["groups"][0];

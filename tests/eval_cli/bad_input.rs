@@ -1,4 +1,4 @@
-//! What is refused.
+//! Input that `eval` refuses.
 
 use super::*;
 use crate::answers::two_files;

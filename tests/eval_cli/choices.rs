@@ -3,7 +3,7 @@
 
 use super::*;
 
-/// Rows with the log-likelihoods that transformers gives.
+/// Reads the rows with the log-likelihoods that transformers gives.
 fn table() -> Vec<Value> {
     serde_json::from_str(include_str!("../fixtures/choices.json")).unwrap()
 }
@@ -13,13 +13,13 @@ fn numbers(value: &Value) -> Vec<f64> {
     list.iter().map(|v| v.as_f64().unwrap()).collect()
 }
 
-/// The place of the largest value, the first of equal ones.
+/// Returns the index of the largest value, the first of equal ones.
 fn largest(values: &[f64]) -> usize {
     let best = values.iter().copied().fold(f64::MIN, f64::max);
     values.iter().position(|&value| value == best).unwrap()
 }
 
-/// Shares of right choices by hand: plain, and per character.
+/// Computes the shares of right choices by hand: plain, and per character.
 fn shares(table: &[Value], form: &str) -> [f64; 2] {
     let share = |length: &dyn Fn(&str) -> f64| {
         let right = table.iter().filter(|row| {
@@ -121,12 +121,12 @@ fn two_models_are_compared_on_the_same_questions() {
         (names, &by[0]["questions"]),
         (vec!["law", "art"], &json!(25))
     );
-    // The same model against itself differs nowhere.
+    // A model compared with itself shows no difference.
     let told = run_with(&["--against", &model, "--ask", "text", "--json"]);
     let summary: Value = serde_json::from_slice(&told.stdout).unwrap();
     assert_eq!(summary["difference"]["accuracy_norm"]["estimate"], 0.0);
     assert_eq!(summary["difference"]["accuracy_norm"]["high"], 0.0);
-    // Rows of MMLU are asked by letters.
+    // Rows of MMLU are asked for by letters.
     run_with(&["--first", "1", "--out", "letters"]);
     let row = &lines(&folder.join("letters/choices.jsonl"))[0];
     let prompt = row["prompt"].as_str().unwrap();
@@ -164,7 +164,7 @@ fn wrong_questions_are_refused() {
     refuse("q.jsonl", &["--against", "nowhere"], &["nowhere"]);
     let reward = ["choices", "--data", "q.jsonl", "--model", &encoder];
     refused(folder, &reward, &["no language model that writes"]);
-    // The file is told of before the model is opened.
+    // The file is reported before the model is opened.
     let arguments = [
         "choices",
         "--data",

@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// Greedy answers of a model to these prompts, by another command.
+/// Returns the greedy answers of a model to these prompts, written by another command.
 fn greedy(folder: &Path, model: &str, prompts: &[Value]) -> Vec<String> {
     rows(&folder.join("prompts.jsonl"), prompts);
     let arguments = [
@@ -26,7 +26,7 @@ fn greedy(folder: &Path, model: &str, prompts: &[Value]) -> Vec<String> {
         .collect()
 }
 
-/// Text behind the last mark, to the end of the line.
+/// Returns the text after the last mark, up to the end of the line.
 fn behind(text: &str, mark: &str) -> Option<String> {
     let (_, rest) = text.rsplit_once(mark)?;
     let line = rest.trim_start().lines().next().unwrap_or_default();
@@ -51,7 +51,7 @@ fn greedy_answers_are_compared_exactly() {
     let prompts =
         questions.map(|question| json!({"prompt": format!("Question: {question}\nAnswer:")}));
     let written = greedy(folder, &model, &prompts);
-    // A letter that the model writes is the mark; every second question has the right answer.
+    // The mark is a letter that the model writes; every second question has the right answer.
     let marks = ["e", "a", "t", "o", "n"];
     let found = |mark: &str| -> Vec<Option<String>> {
         written.iter().map(|text| behind(text, mark)).collect()

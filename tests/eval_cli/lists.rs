@@ -1,4 +1,4 @@
-//! Rows with several right and wrong answers, as RewardBench 2 has them.
+//! Rows with several right and wrong answers, as in RewardBench 2.
 
 use super::*;
 
@@ -35,7 +35,7 @@ fn the_best_of_several_answers_is_looked_for() {
         }));
     }
     rows(&folder.join("bench.jsonl"), &bench);
-    // The scores of every answer, by another command.
+    // Scores of every answer, computed by another command.
     let singles: Vec<Value> = bench
         .iter()
         .flat_map(|row| {

@@ -1,4 +1,4 @@
-//! The example `eval`: its numbers, what it keeps, and what it refuses.
+//! The command `eval`: its numbers, the files that it keeps, and the input that it refuses.
 
 mod answers;
 mod bad_input;
@@ -20,7 +20,7 @@ use common::{fixture, json, run, succeed, text, write_rows};
 use serde_json::{Value, json};
 use server::{Reply, Request, Server};
 
-/// The rows of a file of JSON lines.
+/// Reads the rows of a file of JSON lines.
 fn lines(path: &Path) -> Vec<Value> {
     let text = fs::read_to_string(path).unwrap();
     text.lines()
@@ -43,7 +43,8 @@ fn answer(prompt: &str, completion: &str, category: &str) -> Value {
     json!({"prompt": prompt, "completion": completion, "category": category})
 }
 
-/// Fails unless the command ends with one line of error that holds all of `says` and leaves no `out`.
+/// Checks that the command ends with one line of error that contains all of `says`, and leaves no
+/// `out`.
 #[track_caller]
 fn refused(folder: &Path, arguments: &[&str], says: &[&str]) {
     let mut all = arguments.to_vec();

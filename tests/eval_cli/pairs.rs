@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// Pairs in RewardBench's layout.
+/// Writes pairs in RewardBench's layout.
 pub(crate) fn bench(folder: &Path) {
     let texts = [
         "the cat",
@@ -38,7 +38,7 @@ pub(crate) fn bench(folder: &Path) {
     rows(&folder.join("bench.jsonl"), &all);
 }
 
-/// 1, ½ or 0 for each pair, from columns that the example score writes.
+/// Returns 1, ½ or 0 for each pair, from columns that the command `score` writes.
 fn right(rows: &[Value], reward: impl Fn(&Value, &str) -> f64) -> Vec<f64> {
     rows.iter()
         .map(
@@ -70,7 +70,7 @@ fn pairs_by_a_reward_model_in_rewardbench_s_layout() {
     );
     let score = |row: &Value, side: &str| row[format!("{side}_score")].as_f64().unwrap();
     let right = right(&lines(&folder.join("scores.jsonl")), score);
-    // A model of which nothing is known is neither always right nor always wrong.
+    // An arbitrary model is neither always right nor always wrong.
     assert!(right.contains(&1.0) && right.contains(&0.0), "{right:?}");
 
     let output = succeed(
@@ -91,7 +91,7 @@ fn pairs_by_a_reward_model_in_rewardbench_s_layout() {
     let printed: Value =
         serde_json::from_str(&text(&succeed("eval", folder, &printed).stdout)).unwrap();
     assert_eq!(printed, summary);
-    // Rows that are cut are scored as `score` scores them.
+    // Rows that are cut are scored as by `score`.
     let cut = [&data[..], &["--max-length", "8"]].concat();
     succeed(
         "score",
@@ -112,7 +112,7 @@ fn pairs_by_a_reward_model_in_rewardbench_s_layout() {
     let bench = &summary["reward_bench"];
     assert_eq!(bench["sections"][0]["section"], "Safety");
     near(&bench["sections"][0]["score"], right[4]);
-    // Mathematics is half, code by its pairs the other half.
+    // Mathematics is one half, and code by its pairs the other half.
     let code = mean([right[1], right[2], right[6], right[7]]);
     let reasoning = (mean([right[0], right[3]]) + code) / 2.0;
     near(&bench["sections"][1]["score"], reasoning);
@@ -199,7 +199,7 @@ fn pairs_by_a_language_model() {
         get(&row[0], side, "logps") - get(&row[1], side, "logps")
     });
     near(&summary["accuracy"]["accuracy"], mean(expected));
-    // Against itself every pair is a tie.
+    // A model compared with itself ties on every pair.
     let (_, summary) = eval(&["--reference", &model], "itself");
     assert_eq!(summary["accuracy"]["ties"], 8);
     near(&summary["accuracy"]["accuracy"], 0.5);

@@ -1,4 +1,4 @@
-//! Prompts answered and judged.
+//! Prompts that are answered and judged.
 
 use super::*;
 use crate::answers::judged;
@@ -72,7 +72,7 @@ fn prompts_with_second_turns() {
         said("user", &json!("the cat ?")),
     ]);
     assert_eq!(answers[2]["prompt"], talk);
-    // What the example generate writes to the same messages.
+    // The text that the command `generate` writes for the same messages.
     rows(&folder.join("talk.jsonl"), &[json!({"messages": talk})]);
     let generate = [
         "--model",
@@ -113,7 +113,7 @@ fn prompts_with_second_turns() {
         ]
     );
     assert_eq!(summary["input"]["too_long"], 2);
-    // The files of answers are files of answers.
+    // The answer files can be compared again.
     let compared = [
         "answers",
         "--a",
@@ -171,7 +171,7 @@ fn second_turns_are_shown_to_the_judge_with_the_first() {
     let summary = json(&folder.join("out/summary.json"));
     near(&summary["groups"][0]["a"]["score"]["estimate"], 2.0);
     assert!(summary["groups"][0]["b"].is_null());
-    // Judgements are kept where no file was named.
+    // Judgements are kept here if no file was named.
     assert_eq!(lines(&folder.join("out/judge-cache.jsonl")).len(), 2);
 }
 

@@ -76,7 +76,7 @@ fn one_refusal_leaves_one_judgement_out() {
             "by_score"
         };
         assert_eq!(all[by]["counts"]["undecided"], 2, "{all}");
-        // The next start asks about these alone.
+        // The next start asks only about these.
         assert!(judge(folder, &server, ask).status.success());
         assert_eq!(server.requests(), 2 * ITEMS + refused);
     }
@@ -99,7 +99,7 @@ fn what_was_answered_before_an_outage_is_not_asked_again() {
         error.contains("error: the judge: ") && error.contains("401"),
         "{error}"
     );
-    // The next request may be under way when the error is seen, and is waited for.
+    // The next request may already be under way when the error is seen; it is waited for.
     let kept = lines(&folder.join("cache.jsonl")).len();
     assert!((6..=7).contains(&kept), "{kept}");
     assert_eq!(server.requests(), kept + 1);

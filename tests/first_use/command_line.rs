@@ -31,6 +31,6 @@ fn negative_numbers_are_values() {
         let arguments = ["--model", &model, "--prompt", "x", flag, value];
         refused("generate", folder, &arguments, &[flag, "-0."]);
     }
-    // A flag without a value says so.
+    // A flag without a value is reported.
     refused("dpo", folder, &["--lora", "-1"], &["--lora"]);
 }

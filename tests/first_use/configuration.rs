@@ -23,7 +23,7 @@ fn a_configuration_of_another_command_is_recognised() {
             &["options.yaml:", "unknown field", &says],
         );
     }
-    // Two slips are no other command.
+    // Two misspelt options do not point to another command.
     fs::write(
         folder.join("slips.yaml"),
         "align:\n  train:\n    lerning_rate: 1\n    batchsize: 2\n",

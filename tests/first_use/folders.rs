@@ -1,8 +1,8 @@
-//! Run folders: of a run that failed at once, and of a run that goes on elsewhere.
+//! Run folders of a run that failed at once, and of a run that continues elsewhere.
 
 use super::*;
 
-/// Pairs whose answers are equal after a cut to few tokens: no step can be made.
+/// Writes pairs whose answers are equal after a cut to few tokens: no step can be made.
 fn late_differences(folder: &Path) {
     let row = |i: usize| {
         let start = "the cat ate the bread and the dog ate the cake and ".repeat(4);
@@ -39,7 +39,7 @@ fn a_run_that_failed_before_its_first_step_does_not_block() {
     assert!(folder.join("run/report.md").exists());
     assert!(folder.join("runs/dpo/report.md").exists());
     assert!(!folder.join("runs/dpo-2").exists());
-    // A run with steps blocks as before.
+    // A run with steps blocks the folder as before.
     let blocked = with("good.jsonl", &["--out", "run"]);
     assert!(
         text(&blocked.stderr).contains("run holds a run"),

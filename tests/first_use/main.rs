@@ -1,4 +1,5 @@
-//! A first user's detours: wrong flags, wrong files, places that cannot be written, runs that are stopped.
+//! Mistakes of a first user: wrong flags, wrong files, places that cannot be written, runs that are
+//! stopped.
 
 mod command_line;
 #[path = "../common/mod.rs"]
@@ -15,8 +16,8 @@ use std::path::Path;
 use common::{fixture, run, succeed, text, write_rows};
 use serde_json::json;
 
-/// Fails unless the command ends with one line on standard error that holds all of `says`; returns the
-/// status.
+/// Checks that the command ends with one line on standard error that contains all of `says`, and
+/// returns the status.
 #[track_caller]
 fn refused(name: &str, folder: &Path, arguments: &[&str], says: &[&str]) -> Option<i32> {
     let output = run(name, folder, arguments);
@@ -30,7 +31,7 @@ fn refused(name: &str, folder: &Path, arguments: &[&str], says: &[&str]) -> Opti
     output.status.code()
 }
 
-/// A language model.
+/// Returns the path of a language model.
 fn model() -> String {
     fixture("llama-untied").display().to_string()
 }

@@ -1,4 +1,4 @@
-//! Places that cannot be written, and models that have nothing to say.
+//! Output paths that cannot be written, and models that write nothing.
 
 use super::*;
 
@@ -9,7 +9,7 @@ fn a_place_that_cannot_be_written_is_told_before_the_work() {
     let folder = folder.path();
     write_rows(&folder.join("pairs.jsonl"), &common::rows(4));
     let (reward, writer) = (fixture("llama-reward").display().to_string(), model());
-    // No user can make a file in this folder.
+    // No user can create a file in this folder.
     let score = [
         "--model",
         &reward,

@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 
 use super::*;
 
-/// More rows than are scored before the signal comes.
+/// Number of rows: more than are scored before the signal comes.
 const ROWS: usize = 60_000;
 
 /// Runs `score` until its first line of progress, sends a signal, and returns the status and all lines.

@@ -1,4 +1,4 @@
-//! What is refused: judges that cannot judge, options, files.
+//! Input that is refused: judges that cannot judge, options, files.
 
 use std::fs;
 use std::path::Path;
@@ -37,7 +37,7 @@ fn a_model_that_cannot_judge_is_refused_with_its_rate() {
         !folder.join("run/m1/tasks.jsonl").exists(),
         "before any work"
     );
-    // Without pairs to judge it is tried on a few answers.
+    // Without pairs to judge, the judge is tried on a few answers.
     let config = tiny(
         folder,
         json!({
@@ -52,7 +52,7 @@ fn a_model_that_cannot_judge_is_refused_with_its_rate() {
     );
     let error = text(&output.stderr);
     assert!(error.contains("m1 as a judge: only "), "{error}");
-    // A prompt that is too long for the model is no judge's fault.
+    // A prompt that is too long for the model is not the judge's fault.
     let long = "judge ".repeat(200) + "{question} {answer}";
     let template = json!({"name": "long", "shows": "answer", "user": long});
     let mut change = json!({
@@ -74,7 +74,7 @@ fn a_model_that_cannot_judge_is_refused_with_its_rate() {
     );
 }
 
-/// Files and options of ranked answers; `own` are those of a run on files.
+/// Checks files and options of ranked answers; `own` are the options of a run on files.
 fn refused_ranks(folder: &Path, own: &[&str], refused: &dyn Fn(&[&str], &[&str])) {
     let row = |prompt: &str, ranks: [u8; 2]| {
         json!({"prompt": prompt, "responses": ["yes", "no"], "ranks": ranks}).to_string()
@@ -85,7 +85,7 @@ fn refused_ranks(folder: &Path, own: &[&str], refused: &dyn Fn(&[&str], &[&str])
     );
     write_rows(&folder.join("same.jsonl"), &[row("q a ?", [0, 0])]);
     let with = |more: &[&'static str]| [own, more].concat();
-    // Files are told of before the error.
+    // Files are reported before the error.
     let fails = |arguments: &[&str], says: &[&str]| {
         let output = run("self-rewarding", folder, arguments);
         let told = text(&output.stderr);

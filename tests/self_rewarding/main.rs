@@ -1,4 +1,4 @@
-//! `self_rewarding` from start to end on a tiny world and on files, killed and resumed.
+//! Runs `self_rewarding` from start to end on a tiny world and on files, killed and resumed.
 
 mod bad_input;
 #[path = "../common/mod.rs"]
@@ -15,7 +15,8 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-/// A world and a decoder that are through in seconds and learn to write judgements.
+/// Writes the options of a synthetic world and a decoder that train in seconds and learn to write
+/// judgements.
 pub(crate) fn tiny(folder: &Path, change: Value) -> String {
     let mut config = json!({
         "world": {"pairs": 600, "validation_pairs": 20, "test_pairs": 80},
@@ -29,7 +30,7 @@ pub(crate) fn tiny(folder: &Path, change: Value) -> String {
         "recipe": {
             "sft": {"learning_rate": 5e-3, "epochs": 4.0, "save_every": 10},
             "train": {"learning_rate": 1e-3, "save_every": 2},
-            // So that no rounding decides whether so small a judge is refused.
+            // No rounding may decide if so small a judge is refused.
             "judge": {"min_parse_rate": 0.1},
             "responses": {"max_new_tokens": 20},
             "tasks": {"per_iteration": 40, "sampling": {"temperature": 1.0, "top_p": 1.0}},

@@ -1,4 +1,4 @@
-//! A model and files of one's own.
+//! Runs on the user's own model and files.
 
 use std::collections::HashSet;
 use std::fs;
@@ -19,7 +19,7 @@ fn a_model_and_files_of_ones_own() {
         folder,
         &[&["--config", &config], &short[..]].concat(),
     );
-    // The world's formats for a run on files, where M1 is what the model already is.
+    // The world's formats for a run on files, in which the given model is M1.
     let options = json!({
         "recipe": {
             "rubric": json(&folder.join("world/config.json"))["recipe"]["rubric"],
@@ -32,7 +32,7 @@ fn a_model_and_files_of_ones_own() {
         },
     });
     fs::write(folder.join("own.json"), options.to_string()).unwrap();
-    // Twice the same prompts: a duplicate is one task.
+    // The same prompts twice: a duplicate is one task.
     let prompts: Vec<String> = rows(&folder.join("world/answers/sft.jsonl"))
         .iter()
         .chain(&rows(&folder.join("world/answers/sft.jsonl")))
@@ -68,7 +68,7 @@ fn a_model_and_files_of_ones_own() {
         summary["seed_data"],
         json!({"ift": 0, "eft": 0, "tasks": 0})
     );
-    // 24 prompts, each twice: a tenth is held out, and none is on both sides.
+    // 24 prompts, each twice: a tenth is held out, and no prompt is on both sides.
     let held_out: HashSet<String> = prompts_of(&folder.join("own/answers/m1.jsonl"));
     let tasks = rows(&folder.join("own/m1/tasks.jsonl"));
     assert!(
@@ -81,7 +81,7 @@ fn a_model_and_files_of_ones_own() {
     }
     let branches = summary["iterations"][0]["branches"].as_array().unwrap();
     assert_eq!(branches[1]["source"], "implicit_reward");
-    // A file of a benchmark's questions is read too; these are too few for this model.
+    // A benchmark's file of questions is read too; these are too few for this model.
     let questions: Vec<String> = (0..3)
         .map(|i| json!({"instruction": format!("ask {i}"), "output": ""}).to_string())
         .collect();
@@ -101,7 +101,7 @@ fn a_model_and_files_of_ones_own() {
         error.contains("no prompt is left to evaluate on"),
         "{error}"
     );
-    // Nothing was learnt before M1, so its implicit reward tells nothing apart.
+    // Nothing was learnt before M1, so its implicit reward prefers no answer.
     assert_eq!(
         (&branches[1]["pairs"], &branches[1]["steps"]),
         (&json!(0), &json!(0))

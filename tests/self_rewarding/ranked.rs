@@ -1,4 +1,4 @@
-//! Judgements of files of ranked answers, kept where they follow the ranks.
+//! Judgements of files of ranked answers, kept if they follow the ranks.
 
 use std::collections::HashMap;
 use std::fs;
@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 use crate::common::{json, run, succeed, text, write_rows};
 use crate::{count, rows, share, tiny};
 
-/// Lists of candidates, ranked by the scores that the model gave them; texts that are unfinished or
-/// stand twice are left out by the reader.
+/// Makes lists of candidates, ranked by the scores that the model gave them. The reader leaves out
+/// texts that are unfinished or occur twice.
 fn ranked(world: &Path) -> Vec<String> {
     let candidates = rows(&world.join("m1/candidates.jsonl"));
     let grades = rows(&world.join("m1/judgements.jsonl"));
@@ -113,7 +113,7 @@ fn judgements_are_kept_where_they_follow_the_ranks() {
             .map(|m| m.as_f64().unwrap())
             .collect();
         let grades = row["grades"].as_array().unwrap();
-        // Judged three times; by hand the first time at which all scores follow the merits.
+        // Judged three times; by hand, the first judgement in which all scores follow the merits.
         let follows = |sample: usize| -> Option<Vec<f64>> {
             let vote = |grade: &Value| grade["votes"][sample]["score"].as_f64();
             let found: Vec<f64> = grades.iter().map(vote).collect::<Option<_>>()?;
@@ -141,7 +141,7 @@ fn judgements_are_kept_where_they_follow_the_ranks() {
     );
     let dropped = eft["dropped"].as_object().unwrap().values().map(count);
     assert_eq!(dropped.sum::<usize>(), made.len() - kept);
-    // The most common score was thinned to the second.
+    // The most common score was thinned to the frequency of the second.
     let mut counts: Vec<usize> = scores.values().copied().collect();
     counts.sort_unstable();
     let all: usize = counts.iter().sum();

@@ -1,4 +1,4 @@
-//! Killed in training, writing and judging, and resumed.
+//! Runs that are killed in training, generation and judging, and resumed.
 
 use std::fs;
 use std::path::Path;
@@ -25,7 +25,7 @@ fn killed_and_resumed() {
     let whole = started.elapsed();
     let kills = std::env::var("COLLIMATE_KILLS").map_or(4, |n| n.parse().unwrap());
     let killed = folder.join("killed");
-    // One run, killed again and again on its way: in training, writing, judging.
+    // One run, killed again and again: in training, generation and judging.
     for kill in 1..=kills {
         let start: &[&str] = match killed.join("config.json").exists() {
             true => &["--resume"],
@@ -44,7 +44,7 @@ fn killed_and_resumed() {
         let before = judged();
         let share = 1.0 / f64::from(kills + 1) + 0.01 * f64::from(kill);
         let end = Instant::now() + whole.mul_f64(share).max(Duration::from_millis(20));
-        // Every second kill falls into judging, as soon as something was judged.
+        // Every second kill falls into judging, as soon as the first judgement exists.
         while Instant::now() < end && (kill % 2 == 0 || judged() == before) {
             std::thread::sleep(Duration::from_millis(1));
         }
@@ -80,7 +80,7 @@ fn killed_and_resumed() {
     assert_eq!(a.len(), b.len());
     let summary = |run: &Path| without_seconds(json(&run.join("summary.json")));
     assert_eq!(summary(&killed), summary(&straight));
-    // What somebody has changed is not gone on with.
+    // A run does not continue from files that were changed.
     fs::remove_file(killed.join("report.md")).unwrap();
     let tasks = killed.join("m1/tasks.jsonl");
     for (change, says) in [(Some("{}\n"), "has changed since"), (None, "tasks.jsonl")] {

@@ -1,4 +1,4 @@
-//! What a run says and leaves.
+//! Messages and files of a whole run.
 
 use std::collections::HashSet;
 use std::fs;
@@ -74,7 +74,7 @@ fn a_run_says_everything() {
         assert_eq!(count(&iteration["judged"]["judgements"]), votes.len());
         let parsed = votes.iter().filter(|vote| vote["score"].is_f64());
         assert_eq!(count(&iteration["judged"]["parsed"]), parsed.count());
-        // Highest against lowest by hand.
+        // Pairs of highest against lowest, by hand.
         let mut expected = Vec::new();
         for (row, grades) in candidates.iter().zip(&grades) {
             let scores: Vec<(usize, f64)> = grades["grades"]
@@ -123,14 +123,14 @@ fn a_run_says_everything() {
             assert_eq!(count(&branch["trained_pairs"]), pairs + judge_pairs);
             share(&branch["agreement"]["same_sign"]);
         }
-        // Where all made a pair they are compared on the same number.
+        // For the prompts with a pair from every branch, each branch counts the same number.
         let common = branches[0]["agreement_in_common"][1].clone();
         assert!(
             branches
                 .iter()
                 .all(|b| b["agreement_in_common"][1] == common)
         );
-        // The truth agrees with itself.
+        // The gold reward agrees with itself.
         assert_eq!(branches[2]["agreement"]["same_sign"], 1.0);
         judge_pairs += pairs.len();
     }
@@ -172,8 +172,8 @@ fn a_run_says_everything() {
     assert!(before == files(&run));
 }
 
-/// Four answers to each prompt: the annotator's ranks become scores, and the models judge lists whose
-/// order is the truth.
+/// Four answers to each prompt: the annotator's ranks become scores, and the models judge lists
+/// whose order by gold reward is known.
 fn ranks_are_learnt_from_and_measured(run: &Path, summary: &Value) {
     let made = rows(&run.join("eft/judgements.jsonl"));
     assert_eq!(made.len(), 125, "500 judgements");
@@ -230,7 +230,7 @@ fn ranks_are_learnt_from_and_measured(run: &Path, summary: &Value) {
     assert!(summary["judge"]["ranks"]["pairwise"]["sft"].is_null());
 }
 
-/// The second iteration's rewards, from log-probabilities of the saved models.
+/// The second iteration's rewards are recomputed from log-probabilities of the saved models.
 fn implicit_rewards_are_log_ratios_to_m1(folder: &Path, run: &Path) {
     let candidates = rows(&run.join("m2/candidates.jsonl"));
     let rewards = rows(&run.join("m2/implicit_rewards.jsonl"));

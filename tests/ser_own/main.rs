@@ -1,4 +1,4 @@
-//! `ser` on labels of one's own and a pool that nobody has labelled.
+//! `ser` on the user's own labels and an unlabelled pool.
 
 #[path = "../common/mod.rs"]
 mod common;
@@ -16,13 +16,13 @@ use common::{command, files, json, run, succeed, text, tiny_world, without_secon
 use serde_json::{Value, json};
 use server::{Reply, Request, Server};
 
-/// A folder with `sft/`, a small model of the synthetic world, and the world's pairs as files:
-/// `labels.jsonl` (60), `pool.jsonl` (150), `prompts.jsonl` (40), `test.jsonl` (80).
+/// Makes a folder with `sft/`, a small model of the synthetic world, and the world's pairs as
+/// files: `labels.jsonl` (60), `pool.jsonl` (150), `prompts.jsonl` (40), `test.jsonl` (80).
 fn workplace() -> (tempfile::TempDir, PathBuf) {
     let place = tempfile::tempdir().unwrap();
     let folder = place.path().to_owned();
     let mut tiny = json(&tiny_world(&folder));
-    // A model whose answers come to an end.
+    // A model whose answers end.
     tiny["sft"] = json!({"learning_rate": 3e-3, "epochs": 12.0, "batch_size": 8});
     fs::write(folder.join("world.json"), tiny.to_string()).unwrap();
     let base = [
@@ -70,7 +70,7 @@ fn labelled(rows: &[WorldPair]) -> Vec<String> {
     rows.iter().map(|of| row(of).to_string()).collect()
 }
 
-/// Both answers, sorted, so that their order says nothing.
+/// Returns both answers of each pair, sorted, so that their order carries no label.
 fn unlabelled(rows: &[WorldPair]) -> Vec<String> {
     let row = |row: &WorldPair| {
         let mut answers = [&row.pair.chosen.text, &row.pair.rejected.text];
@@ -119,7 +119,7 @@ fn labels_and_a_pool_from_start_to_end() {
         let accuracy = summary["accuracy"][name].as_f64().unwrap();
         assert!((0.3..=1.0).contains(&accuracy), "{summary}");
     }
-    // Neither the truth nor an all-labels model is there.
+    // There is no truth and no all-labels model.
     assert!(summary["accuracy"]["full"].is_null());
     assert_eq!(summary["human_labels"]["all"], 60);
     assert_eq!(summary["seed_share"], 60.0 / 210.0);
@@ -135,7 +135,7 @@ fn labels_and_a_pool_from_start_to_end() {
     );
     assert!(out.join("model/model.safetensors").exists());
 
-    // Without test pairs nothing is measured, and the same model comes out.
+    // Without test pairs nothing is measured, and the resulting model is the same.
     let told = ser(&folder, "blind", &[]);
     assert!(told.contains("ser              test accuracy –"), "{told}");
     let model = |out: &str| fs::read(folder.join(out).join("model/model.safetensors")).unwrap();
@@ -159,7 +159,7 @@ fn labels_and_a_pool_from_start_to_end() {
     handed_on(&folder);
 }
 
-/// The files that the run hands on are read by the trainers and by `ser` itself.
+/// Checks that the trainers and `ser` itself can read the files that the run hands on.
 fn handed_on(folder: &Path) {
     let out = folder.join("blind");
     let pool: BTreeSet<String> = lines(&folder.join("pool.jsonl"))
@@ -204,7 +204,7 @@ fn handed_on(folder: &Path) {
         let disagreement = row["disagreement"].as_f64().unwrap();
         assert!((0.0..=2f64.ln()).contains(&disagreement), "{row}");
     }
-    // The pairs to label next are a pool again.
+    // The pairs to label next form a pool again.
     let (labels, pool) = (
         ["--labelled", "labels.jsonl"],
         ["--unlabelled", "blind/ask-next.jsonl"],
@@ -272,7 +272,7 @@ fn what_is_dropped_is_told() {
     let (_place, folder) = workplace();
     let labels = lines(&folder.join("labels.jsonl"));
     let swap = |row: &Value| json!({"prompt": row["prompt"], "chosen": row["rejected"], "rejected": row["chosen"]});
-    // The first pair is labelled 2 : 1, the second 1 : 1; the third pair stands in the pool, swapped.
+    // The first pair is labelled 2 : 1, the second 1 : 1; the third pair is in the pool, swapped.
     let more: Vec<String> = [&labels[0], &swap(&labels[0]), &swap(&labels[1])]
         .map(Value::to_string)
         .to_vec();
@@ -301,7 +301,7 @@ fn what_is_dropped_is_told() {
     ] {
         assert!(told.contains(says), "{says}: {told}");
     }
-    // Test pairs that were learnt from.
+    // Test pairs that were also trained on.
     let shared = fs::read_to_string(folder.join("labels.jsonl")).unwrap();
     fs::write(folder.join("shared.jsonl"), shared).unwrap();
     let told = ser(
@@ -313,7 +313,7 @@ fn what_is_dropped_is_told() {
         told.contains("warning: 60 of 60 test pairs are among the labels"),
         "{told}"
     );
-    // Columns of answers with a label, of which all name the same side.
+    // Columns of answers with a label; all labels name the same side.
     let sided: Vec<String> = labels
         .iter()
         .map(|row| json!({"prompt": row["prompt"], "response_a": row["chosen"], "response_b": row["rejected"], "label": "a"}).to_string())

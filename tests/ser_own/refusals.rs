@@ -1,4 +1,4 @@
-//! Labels and pools that cannot be used: one line each, and nothing left behind.
+//! Labels and pools that cannot be used are refused with one line each, and nothing is left behind.
 
 use super::*;
 
@@ -268,6 +268,40 @@ fn refusals_are_one_line() {
         ),
         (&["--responses", "1"], &["responses is 1: at least 2"]),
         (
+            &[
+                "--labelled",
+                "labels.jsonl",
+                "--unlabelled",
+                "pool.jsonl",
+                "--model",
+                base,
+                "--responses",
+                "3",
+            ],
+            &[
+                "responses is the number of answers that a policy writes",
+                "--policy",
+            ],
+        ),
+        (
+            &[
+                "--labelled",
+                "labels.jsonl",
+                "--unlabelled",
+                "pool.jsonl",
+                "--model",
+                base,
+                "--recipe",
+                "noisy_ensemble",
+                "--loops",
+                "0",
+            ],
+            &[
+                "ser.max_loops belongs to the recipes paper and calibrated",
+                "ser.ensemble.rounds",
+            ],
+        ),
+        (
             &["--labelled-by", base, "--model", base],
             &["--labelled-by go with --unlabelled"],
         ),
@@ -289,25 +323,26 @@ fn refusals_are_one_line() {
         ),
     ];
     for (arguments, says) in cases {
-        let all = [arguments, &["--max-length", "48", "--out", "out"][..]].concat();
-        let output = run("ser", &folder, &all);
-        let told = text(&output.stderr);
-        assert!(!output.status.success(), "{arguments:?}");
-        assert_eq!(told.lines().count(), 1, "{arguments:?}: {told}");
-        for part in *says {
-            assert!(
-                told.contains(part),
-                "{part:?} is not in: {arguments:?}: {told}"
-            );
+        // A dry run refuses what the run refuses, answers that have yet to be written aside.
+        let kinds: &[&[&str]] = match arguments.contains(&"--policy") {
+            true => &[&[]],
+            false => &[&[], &["--dry-run"]],
+        };
+        for kind in kinds {
+            let all = [arguments, &["--max-length", "48", "--out", "out"][..], kind].concat();
+            let output = run("ser", &folder, &all);
+            let told = text(&output.stderr);
+            assert!(!output.status.success(), "{all:?}");
+            assert_eq!(told.lines().count(), 1, "{all:?}: {told}");
+            for part in *says {
+                assert!(told.contains(part), "{part:?} is not in: {all:?}: {told}");
+            }
+            assert!(!folder.join("out").exists(), "left something: {all:?}");
         }
-        assert!(
-            !folder.join("out").exists(),
-            "left something: {arguments:?}"
-        );
     }
 }
 
-/// The same answers as rows without labels.
+/// Returns the same answers as rows without labels.
 fn unlabelled_rows(labels: &[Value]) -> Vec<String> {
     let row = |row: &Value| {
         json!({"prompt": row["prompt"], "response_1": row["rejected"], "response_2": row["chosen"]})

@@ -1,4 +1,4 @@
-//! Pools that a policy writes, labels of a judge, and policies that learn.
+//! Pools that a policy writes, labels of a judge, and policies that are trained.
 
 use super::*;
 
@@ -49,7 +49,7 @@ fn a_policy_writes_the_pool_and_a_killed_run_ends_with_the_same_bytes() {
         told.contains("straight/pool.jsonl: 40 rows read as candidates"),
         "{told}"
     );
-    // As if it had been killed after 32 prompts, and then again after the answers.
+    // As if the run had been killed after 32 prompts, and again after the answers.
     for (name, keep) in [("early", 32), ("late", 40)] {
         let mut child = command("ser")
             .args(arguments)
@@ -99,8 +99,8 @@ fn policies_learn_on_the_prompts_of_the_pool() {
     assert!(folder.join("run/policy-ser/model.safetensors").exists());
 }
 
-/// A server that writes a good and a bad answer to each prompt, and as a judge likes the good one; to
-/// some pairs it says always the first, to others nothing that can be read.
+/// A server that writes a good and a bad answer to each prompt, and as a judge prefers the good
+/// one. For some pairs it always prefers the first answer, and for others its reply cannot be parsed.
 fn writes_and_judges(request: &Request) -> Reply {
     let question = server::prompt(request);
     let number = |text: &str| -> usize {
@@ -177,7 +177,7 @@ fn a_server_writes_the_pool_and_a_judge_labels_it() {
             .iter()
             .all(|row| row["chosen"].as_str().unwrap().starts_with("yes"))
     );
-    // What was asked is not asked again.
+    // Earlier questions are not asked again.
     let asked = server.requests();
     fs::remove_file(folder.join("run/report.md")).unwrap();
     succeed("ser", folder, &["--resume", "--out", "run"]);

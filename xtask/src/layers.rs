@@ -1,4 +1,4 @@
-//! Which crate may use which.
+//! Layers of the crates: a crate may use only lower layers.
 
 use cargo_metadata::DependencyKind;
 
@@ -36,7 +36,7 @@ const LAYERS: [(&str, u8); 27] = [
     ("collimate-experiments", UNPUBLISHED),
 ];
 
-/// Above all that is published.
+/// Layer above all published crates.
 const UNPUBLISHED: u8 = 9;
 
 /// Crates that must build without Burn.
@@ -54,7 +54,7 @@ const LIGHT: [&str; 11] = [
     "collimate-experiments",
 ];
 
-/// The crates of the workspace that tests may use beyond their layer.
+/// Crates of the workspace that tests may use although their layer is not lower.
 const FOR_TESTS: [&str; 2] = ["collimate-testkit", "collimate-experiments"];
 
 pub(crate) fn layer(name: &str) -> Option<u8> {
@@ -98,7 +98,7 @@ pub(crate) fn run(workspace: &Workspace) -> Result<(), String> {
     }
 }
 
-/// Why `user` may not use `used`, if so.
+/// Returns the reason why `user` may not use `used`, if there is one.
 fn objection(user: &str, used: &str, test_only: bool) -> Option<String> {
     let below = layer(used)?;
     let above = layer(user)?;
@@ -110,7 +110,7 @@ fn objection(user: &str, used: &str, test_only: bool) -> Option<String> {
     ))
 }
 
-/// The first line of a `cargo tree` listing that is a crate of Burn or below it.
+/// Returns the first line of a `cargo tree` listing that is a crate of Burn or a crate under it.
 fn burn_in(tree: &str) -> Option<&str> {
     tree.lines().find(|line| {
         let name = line.split(' ').next().unwrap_or_default();

@@ -4,10 +4,10 @@ use spdx::{Expression, ParseMode};
 
 use crate::steps::Workspace;
 
-/// The only place that dependencies come from.
+/// The only registry that dependencies may come from.
 const REGISTRY: &str = "registry+https://github.com/rust-lang/crates.io-index";
 
-/// Licences that ask for no more than a notice.
+/// Licences that ask only for a notice.
 const ALLOWED: [&str; 13] = [
     "0BSD",
     "Apache-2.0",
@@ -26,7 +26,7 @@ const ALLOWED: [&str; 13] = [
 
 /// Licences allowed for one crate only, with the reason.
 const EXCEPTIONS: [(&str, &str); 6] = [
-    // Copyleft for their own files alone, which are used as they are.
+    // Copyleft for their own files alone, and these files are used unchanged.
     ("buildid", "MPL-2.0"),
     ("colored", "MPL-2.0"),
     ("option-ext", "MPL-2.0"),
@@ -38,7 +38,7 @@ const EXCEPTIONS: [(&str, &str); 6] = [
     ("webpki-roots", "CDLA-Permissive-2.0"),
 ];
 
-/// Crates whose manifest gives a licence file and no expression; each file has been read.
+/// Crates whose manifest gives a licence file instead of an expression; each file has been read.
 const FILES: [(&str, &str); 1] = [("cfg_block", "Apache-2.0")];
 
 pub(crate) fn run(workspace: &Workspace) -> Result<(), String> {
@@ -71,7 +71,8 @@ pub(crate) fn run(workspace: &Workspace) -> Result<(), String> {
     }
 }
 
-/// Refuses a crate whose licence expression is not allowed. The old form `MIT/Apache-2.0` means OR.
+/// Returns an error for a crate whose licence expression is not allowed. The old form
+/// `MIT/Apache-2.0` means OR.
 fn judge(name: &str, expression: Option<&str>) -> Result<(), String> {
     let read = |list: &[(&str, &'static str)]| {
         let found = list.iter().find(|(known, _)| *known == name);

@@ -2,26 +2,26 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Component, Path, PathBuf};
-use std::process::Command;
 
 use markdown::mdast::Node;
 use markdown::{ParseOptions, to_mdast};
 
+use crate::prose::tracked;
 use crate::steps::Workspace;
 
 /// The list of pages of the book, and the folder that it lists.
 const SUMMARY: &str = "docs/SUMMARY.md";
 
 pub(crate) fn run(workspace: &Workspace) -> Result<(), String> {
-    let files = tracked(workspace.root())?;
+    let files = tracked(workspace.root(), "md")?;
     let mut pages = BTreeMap::new();
     for file in files {
         let path = workspace.root().join(&file);
         // A file that is deleted, and not committed yet, is still tracked.
         if path.exists() {
-            let text = std::fs::read_to_string(&path)
-                .map_err(|error| format!("{}: {error}", file.display()))?;
-            pages.insert(file, Page::parse(&text)?);
+            let text =
+                std::fs::read_to_string(&path).map_err(|error| format!("{file}: {error}"))?;
+            pages.insert(PathBuf::from(file), Page::parse(&text)?);
         }
     }
     let exists = |path: &Path| workspace.root().join(path).exists();
@@ -34,22 +34,6 @@ pub(crate) fn run(workspace: &Workspace) -> Result<(), String> {
     } else {
         Err(problems.join("\n"))
     }
-}
-
-/// Returns the tracked Markdown files, relative to the root.
-fn tracked(root: &Path) -> Result<Vec<PathBuf>, String> {
-    let output = Command::new("git")
-        .current_dir(root)
-        .args(["ls-files", "-z", "--", "*.md"])
-        .output()
-        .map_err(|error| format!("git ls-files: {error}"))?;
-    if !output.status.success() {
-        let stderr = String::from_utf8_lossy(&output.stderr);
-        return Err(format!("git ls-files: {}", stderr.trim()));
-    }
-    let names = String::from_utf8(output.stdout).map_err(|error| error.to_string())?;
-    let names = names.split('\0').filter(|name| !name.is_empty());
-    Ok(names.map(PathBuf::from).collect())
 }
 
 /// Links and headings of a Markdown file.

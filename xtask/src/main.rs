@@ -1,8 +1,9 @@
-//! The project's check command: `cargo xtask check` runs what `.ci/run` runs.
+//! The project's check command: `cargo xtask check` runs the same steps as `.ci/run`.
 
 mod layers;
 mod licences;
 mod links;
+mod prose;
 mod readmes;
 mod steps;
 
@@ -24,7 +25,7 @@ struct Check {
     /// Run only this step (may be given several times; the order stays that of --list)
     #[arg(long, value_name = "STEP")]
     only: Vec<String>,
-    /// List the steps with what each runs, and run nothing
+    /// List the steps with a description of each, and run nothing
     #[arg(long)]
     list: bool,
 }

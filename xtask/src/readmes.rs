@@ -1,5 +1,5 @@
-//! Each crate as its README says to add it: a package outside the workspace for every README, with
-//! the `cargo add` lines and the Rust blocks printed there.
+//! Test of the READMEs. For every README, a package outside the workspace is made from the
+//! `cargo add` lines and the Rust blocks printed there.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,16 +10,16 @@ use crate::steps::Workspace;
 /// The argument of `cargo add` that the READMEs print for a crate of this workspace.
 const SOURCE: &str = "--git \"$COLLIMATE\"";
 
-/// What one README asks a reader to type.
+/// Commands and programs of one README.
 #[derive(Debug, PartialEq, Eq)]
 struct Readme {
-    /// Arguments of `cargo add`, line by line.
+    /// Arguments of `cargo add`, one entry per line.
     adds: Vec<String>,
     /// Programs, one for each Rust block.
     programs: Vec<String>,
 }
 
-/// Type-checks every README's blocks with nothing but what its `cargo add` lines bring.
+/// Type-checks every README's blocks with only the crates that its `cargo add` lines add.
 pub(crate) fn run(workspace: &Workspace) -> Result<(), String> {
     let target = workspace.target().join("readmes");
     for name in workspace.published() {
@@ -81,7 +81,7 @@ impl Readme {
         fs::create_dir_all(&bins).map_err(io(&bins))?;
         let manifest = folder.join("Cargo.toml");
         fs::write(&manifest, manifest_of(workspace)?).map_err(io(&manifest))?;
-        // The versions that the workspace is tested with.
+        // Versions with which the workspace is tested.
         let lock = folder.join("Cargo.lock");
         fs::copy(workspace.root().join("Cargo.lock"), &lock).map_err(io(&lock))?;
         for (index, program) in self.programs.iter().enumerate() {
@@ -98,7 +98,7 @@ impl Readme {
     }
 }
 
-/// The arguments of a printed line, with the crates of this checkout in place of the repository.
+/// Returns the arguments of a printed line, with the crates of this checkout instead of the repository.
 fn arguments_of(line: &str, root: &Path) -> Vec<String> {
     let name = line.split_whitespace().next().unwrap_or_default();
     let path = root.join("crates").join(name).display().to_string();
@@ -111,7 +111,8 @@ fn arguments_of(line: &str, root: &Path) -> Vec<String> {
     arguments
 }
 
-/// A package of its own, with the workspace's profile, so that Burn is checked for both at once.
+/// Makes the manifest of a separate package with the workspace's profile, so that Burn is checked
+/// only once for both.
 fn manifest_of(workspace: &Workspace) -> Result<String, String> {
     let path = workspace.root().join("Cargo.toml");
     let text = fs::read_to_string(&path).map_err(|e| format!("{}: {e}", path.display()))?;
@@ -133,7 +134,7 @@ fn manifest_of(workspace: &Workspace) -> Result<String, String> {
     ))
 }
 
-/// A block as a program, wrapped as rustdoc wraps it: hidden lines are shown, `?` may be used.
+/// Makes a program of a block, as rustdoc does: hidden lines are shown, and `?` may be used.
 fn program(lines: &[&str]) -> String {
     let shown: Vec<&str> = lines
         .iter()

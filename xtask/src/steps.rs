@@ -1,13 +1,13 @@
-//! The steps of the check, cheapest first.
+//! Steps of the check, cheapest first.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use cargo_metadata::{Metadata, MetadataCommand};
 
-use crate::{layers, licences, links, readmes};
+use crate::{layers, licences, links, prose, readmes};
 
-/// One step: a name for `--only`, what it does, and how.
+/// One step: a name for `--only`, a description and a function.
 #[derive(Debug)]
 pub(crate) struct Step {
     pub(crate) name: &'static str,
@@ -15,11 +15,11 @@ pub(crate) struct Step {
     pub(crate) run: fn(&Workspace) -> Result<(), String>,
 }
 
-/// Where the workspace lies and what it consists of.
+/// Root folder and packages of the workspace.
 #[derive(Debug)]
 pub(crate) struct Workspace {
     root: PathBuf,
-    /// Its own packages only; dependencies are read by the step that needs them.
+    /// Metadata of the workspace's packages; dependencies are read by the step that needs them.
     pub(crate) own: Metadata,
 }
 
@@ -35,9 +35,9 @@ impl Workspace {
         })
     }
 
-    /// Everything that could be built, the CUDA backend included.
+    /// Reads the metadata of all possible dependencies, including those of the CUDA backend.
     pub(crate) fn dependencies(&self) -> Result<Metadata, String> {
-        // `--locked` makes a lock file that is out of date a failure here, in the first second.
+        // With `--locked` a lock file that is out of date fails here, in the first second.
         let options = ["--locked", "--features", "collimate/cuda"].map(String::from);
         MetadataCommand::new()
             .current_dir(&self.root)
@@ -46,7 +46,7 @@ impl Workspace {
             .map_err(|error| format!("cargo metadata --locked: {error}"))
     }
 
-    /// Names of the packages that are published, in the order of their layers.
+    /// Returns the names of the published packages, in the order of their layers.
     pub(crate) fn published(&self) -> Vec<&str> {
         let mut names: Vec<&str> = self
             .own
@@ -73,13 +73,13 @@ impl Workspace {
         &self.root
     }
 
-    /// The folder of build outputs.
+    /// Returns the folder of build outputs.
     pub(crate) fn target(&self) -> PathBuf {
         self.own.target_directory.clone().into_std_path_buf()
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
-        // Cargo sets CARGO for what it runs, so the toolchain stays the same.
+        // Cargo sets CARGO for the programs that it runs, so the toolchain stays the same.
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
         let mut command = Command::new(cargo);
         command.current_dir(&self.root).args(arguments);
@@ -108,7 +108,7 @@ impl Workspace {
         }
     }
 
-    /// What a cargo command writes to stdout.
+    /// Runs a cargo command and returns the text of stdout.
     pub(crate) fn cargo_output(&self, arguments: &[&str]) -> Result<String, String> {
         let line = format!("cargo {}", arguments.join(" "));
         let output = self
@@ -124,11 +124,16 @@ impl Workspace {
     }
 }
 
-/// All steps in the order in which they run.
+/// Returns all steps in the order in which they run.
 pub(crate) fn all() -> Vec<Step> {
     let step = |name, about, run| Step { name, about, run };
     vec![
         step("fmt", "formatting, by rustfmt", fmt),
+        step(
+            "prose",
+            "doc comments begin with their subject and use plain words",
+            prose::run,
+        ),
         step(
             "licences",
             "every dependency comes from crates.io under an allowed licence",
@@ -177,7 +182,7 @@ fn clippy(workspace: &Workspace) -> Result<(), String> {
     ])
 }
 
-/// The command of the README, word for word.
+/// Runs the test command of the README, word for word.
 fn test(workspace: &Workspace) -> Result<(), String> {
     workspace.cargo(&["test", "--workspace"])
 }
@@ -187,7 +192,8 @@ fn doc(workspace: &Workspace) -> Result<(), String> {
     workspace.cargo_with(&["doc", "--workspace", "--no-deps"], warnings)
 }
 
-/// `cargo check` of a library leaves dev-dependencies and the features that they enable out.
+/// Checks each crate alone. `cargo check` of a library leaves out dev-dependencies and the features
+/// that they enable.
 ///
 /// Crates without Burn are cheap, so each is checked by itself. Crates with Burn are checked
 /// layer by layer without a backend: all layers ask Burn for the same features, so Burn is checked
@@ -211,8 +217,8 @@ fn alone(workspace: &Workspace) -> Result<(), String> {
     Ok(())
 }
 
-/// `DOCS_RS` makes a dependency's build script skip the download of LLVM, which type-checking
-/// does not need and an offline machine does not get.
+/// Type-checks the CUDA backend. `DOCS_RS` makes a dependency's build script skip the download of
+/// LLVM, which type-checking does not need and an offline machine does not get.
 fn cuda(workspace: &Workspace) -> Result<(), String> {
     let arguments = [
         "check",
@@ -225,9 +231,9 @@ fn cuda(workspace: &Workspace) -> Result<(), String> {
     workspace.cargo_with(&arguments, Some(("DOCS_RS", "1")))
 }
 
-/// `--no-verify` because verification compiles each packed crate in a folder of its own, with
-/// Burn anew for every one of them; step `alone` has checked the same sources. `--allow-dirty`
-/// because the check also runs before a commit.
+/// Packs every published crate. Verification would compile each packed crate in its own folder, and
+/// Burn again for each; step `alone` has already checked the same sources, hence `--no-verify`. The
+/// check also runs before a commit, hence `--allow-dirty`.
 fn package(workspace: &Workspace) -> Result<(), String> {
     let mut arguments = vec!["package", "--workspace", "--no-verify", "--allow-dirty"];
     for name in workspace.unpublished() {
@@ -246,7 +252,7 @@ mod tests {
         let names: Vec<&str> = all().iter().map(|step| step.name).collect();
         let set: BTreeSet<&str> = names.iter().copied().collect();
         assert_eq!(set.len(), names.len());
-        assert_eq!(names[..4], ["fmt", "licences", "links", "layers"]);
+        assert_eq!(names[..5], ["fmt", "prose", "licences", "links", "layers"]);
     }
 
     #[test]

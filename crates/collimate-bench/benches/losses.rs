@@ -1,4 +1,4 @@
-//! The losses of a batch, forward and backward: `cargo bench -p collimate-bench --bench losses`.
+//! Times the losses of a batch, forward and backward: `cargo bench -p collimate-bench --bench losses`.
 
 use std::hint::black_box;
 

@@ -1,4 +1,4 @@
-//! Every operation fused and plain, forward and forward with backward, on flex:
+//! Times every operation and its plain twin, forward alone and with backward, on flex:
 //! `cargo bench -p collimate-bench --bench ops [-- FILTER]`.
 
 use std::hint::black_box;
@@ -12,7 +12,7 @@ use criterion::{BatchSize, Criterion};
 
 type Op<'a> = &'a dyn Fn(&[Tensor<2>]) -> Tensor<2>;
 
-/// Benches `fused` and `plain` on tensors of these shapes, with gradients for those marked.
+/// Times `fused` and `plain` on tensors of these shapes, with gradients for the marked tensors.
 fn compare(c: &mut Criterion, name: &str, shapes: &[([usize; 2], bool)], fused: Op, plain: Op) {
     let inputs = |device: &Device| -> Vec<Tensor<2>> {
         let make = |(i, (shape, _)): (usize, &([usize; 2], bool))| {
@@ -82,7 +82,8 @@ fn logp(c: &mut Criterion, rows: usize, width: usize, vocab: usize) {
     );
 }
 
-/// Segments end to end; with `shared`, each third one is a prompt and the two after it follow it.
+/// Makes segments that lie end to end. With `shared`, every third segment is a prompt, and the next
+/// two are completions of it.
 fn segments(lens: &[usize], shared: bool) -> Vec<Segment> {
     let mut start = 0;
     let segment = |(index, &len): (usize, &usize)| {

@@ -1,6 +1,6 @@
-//! `collimate-bench sft|rm|dpo|ppo|generate`: how fast is it? `compare`: against TRL; `growth`: with
-//! longer pairs and larger vocabularies.
-//! `collimate-bench trace-dpo`: a DPO training that another library can repeat.
+//! Measures speed: `collimate-bench sft|rm|dpo|ppo|generate`. `compare` measures against TRL,
+//! `growth` with longer pairs and larger vocabularies. `collimate-bench trace-dpo` writes a DPO
+//! training that another library can repeat.
 
 mod allocator;
 
@@ -27,12 +27,12 @@ enum Command {
     TraceDpo(TraceArgs),
     #[command(flatten)]
     Speed(Work),
-    /// Run a work here and in TRL or transformers, in turn, and print the ratios
+    /// Run one kind of work here and in TRL or transformers, in turn, and print the ratios
     #[command(subcommand_value_name = "WORK")]
     Compare(CompareArgs),
     /// Measure how DPO's time and memory grow with a pair's length and with the vocabulary
     Growth(GrowthArgs),
-    /// Make the models and rows of a work and print where they are
+    /// Make the models and rows for one kind of work and print their paths
     #[command(subcommand_value_name = "WORK")]
     Prepare(PrepareArgs),
 }
@@ -45,31 +45,31 @@ struct PrepareArgs {
 
 #[derive(Debug, clap::Args)]
 struct TraceArgs {
-    /// Hugging Face folder of a Llama: policy and reference
+    /// Hugging Face folder of a Llama, used as policy and reference model
     #[arg(long, value_name = "DIR")]
     model: PathBuf,
-    /// Preference pairs
+    /// File of preference pairs
     #[arg(long, value_name = "FILE")]
     data: PathBuf,
-    /// Where to write a row per step
+    /// File to write, with a row per step
     #[arg(long, value_name = "FILE.jsonl")]
     out: PathBuf,
-    /// The loss
+    /// Loss to train with
     #[arg(long, value_name = "NAME", default_value = "dpo")]
     loss: String,
-    /// Optimiser steps
+    /// Number of optimiser steps
     #[arg(long, value_name = "N", default_value_t = 20)]
     steps: usize,
-    /// Pairs per step
+    /// Number of pairs per step
     #[arg(long, value_name = "N", default_value_t = 4)]
     batch: usize,
     /// Learning rate
     #[arg(long, value_name = "RATE", default_value_t = 1e-4)]
     lr: f64,
-    /// Longest sequence in tokens
+    /// Longest sequence, in tokens
     #[arg(long, value_name = "N", default_value_t = 256)]
     max_length: usize,
-    /// Train adapters of this rank (alpha four times that, no dropout) in place of all weights
+    /// Train adapters of this rank (alpha is four times the rank, no dropout) instead of all weights
     #[arg(long, value_name = "RANK")]
     lora: Option<usize>,
 }
@@ -104,7 +104,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Makes what is missing in another process, so that the memory measured here is the work's.
+/// Makes missing inputs in another process, so that the memory measured here is that of the work alone.
 fn measure(work: &Work) -> Result<ExitCode, Box<dyn std::error::Error>> {
     let from = match speed::prepared(work).map_err(plain)? {
         Some(from) => from,
@@ -163,7 +163,7 @@ fn trace_dpo(args: &TraceArgs) -> Result<ExitCode, Box<dyn std::error::Error>> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Whoever reads may have seen enough and closed the pipe.
+/// Prints a text; a closed pipe is no error, because the reader may have seen enough.
 fn show(text: &str) {
     let _ = std::io::stdout().write_all(text.as_bytes());
 }

@@ -1,4 +1,4 @@
-//! One DPO training, step by step, with the very ids of each batch: what another library can repeat.
+//! A DPO training, step by step, with the ids of each batch, so that another library can repeat it.
 
 use std::path::Path;
 
@@ -12,33 +12,35 @@ use collimate::prelude::Device;
 use collimate::train::{FitContext, Metrics, Schedule, TrainConfig, epoch_order, fit};
 use serde_json::{Value, json};
 
-/// What is trained.
+/// Options of the traced training.
 #[derive(Debug)]
 pub struct TraceOptions<'a> {
-    /// Hugging Face folder of a Llama, policy and reference.
+    /// Hugging Face folder of a Llama, used as policy and reference model.
     pub model: &'a Path,
-    /// Preference pairs.
+    /// File of preference pairs.
     pub data: &'a Path,
-    /// The loss.
+    /// Loss to train with.
     pub loss: PreferenceLoss,
-    /// Optimiser steps.
+    /// Number of optimiser steps.
     pub steps: usize,
-    /// Pairs per step.
+    /// Number of pairs per step.
     pub batch: usize,
     /// Learning rate, constant.
     pub learning_rate: f64,
     /// Longest sequence, in tokens.
     pub max_length: usize,
-    /// Adapters that are trained in place of all weights.
+    /// Adapters to train instead of all weights.
     pub lora: Option<LoraConfig>,
 }
 
-/// First a row with the settings (with adapters: their configuration as `lora`, and by layer the down projections
-/// that training starts from as `lora_a`), then a row per step: `step`, `loss`, `grad_norm`, `rewards/margins`, and `pairs` with `prompt_ids`,
-/// `chosen_ids` and `rejected_ids`.
+/// Returns a row with the settings, then a row per step.
+///
+/// With adapters the settings hold the adapters' configuration as `lora`. They also hold, as
+/// `lora_a`, the down projections that training starts from, by layer. A step has `step`, `loss`,
+/// `grad_norm`, `rewards/margins`, and `pairs` with `prompt_ids`, `chosen_ids` and `rejected_ids`.
 ///
 /// # Errors
-/// Files that cannot be read, too few pairs, or what training says.
+/// Returns an error if files cannot be read, if there are too few pairs, or if training fails.
 pub fn trace(options: &TraceOptions<'_>) -> Result<Vec<Value>, Box<dyn std::error::Error>> {
     let tokenizer = TextTokenizer::from_folder(options.model)?;
     let model = Llama::load(options.model, &Device::flex())?;
@@ -107,7 +109,7 @@ pub fn trace(options: &TraceOptions<'_>) -> Result<Vec<Value>, Box<dyn std::erro
     Ok(std::iter::once(settings).chain(steps).collect())
 }
 
-/// The down projections by layer, row after row; the up projections are zero at the start.
+/// Returns the down projections by layer, row after row; the up projections are zero at the start.
 fn first_adapters(model: &mut Llama) -> Value {
     let layers = model.linears_mut().into_iter();
     let adapted = layers.filter_map(|(path, linear)| {

@@ -13,7 +13,7 @@ fn bench(work: &Path, args: &[&str]) -> Output {
         .unwrap()
 }
 
-/// The last line of a run that must succeed.
+/// Returns the last line of a run that must succeed.
 fn measured(work: &Path, args: &[&str]) -> Value {
     let run = bench(work, args);
     assert!(run.status.success(), "{args:?}: {run:?}");
@@ -21,7 +21,7 @@ fn measured(work: &Path, args: &[&str]) -> Value {
     serde_json::from_str(out.lines().last().unwrap()).unwrap()
 }
 
-/// The one line that a run which must fail says.
+/// Returns the only line of a run that must fail.
 fn refused(work: &Path, args: &[&str]) -> String {
     let run = bench(work, args);
     assert!(!run.status.success(), "{args:?} succeeded");
@@ -87,7 +87,7 @@ fn every_work_runs_without_a_file() {
             assert!(number(&line, "peak_rss_mb") > 50.0, "{line}");
         }
         let losses = line["losses"].as_array().unwrap();
-        // Two steps on the clock and one before it.
+        // Two timed steps, and one before the clock starts.
         assert_eq!(
             losses.len(),
             if matches!(args[0], "ppo" | "generate") {
@@ -147,7 +147,7 @@ fn both_sides_are_run_in_turn() {
 
     let folder = tempfile::tempdir().unwrap();
     let peer = folder.path().join("peer");
-    // It wants a model, rows and the same steps, and says what it was told.
+    // The script must get a model, rows and the same steps; it writes down its arguments.
     let script = "#!/bin/sh\necho \"$@\" >> told\n\
         echo '{\"library\": \"peer 1\", \"pairs_per_s\": 0.001, \"real_tokens_per_s\": 1, \
         \"peak_rss_mb\": 1000, \"losses\": [1, 1]}'\n";

@@ -1,4 +1,4 @@
-//! Common to the commands: devices, errors on one line, logging.
+//! Shared parts of the commands: devices, errors on one line, logging.
 
 use std::io::{self, IsTerminal, Write};
 use std::path::Path;
@@ -13,37 +13,37 @@ use serde::de::DeserializeOwned;
 /// The file that a run writes last.
 pub(crate) const REPORT: &str = "report.md";
 
-/// Anything that can go wrong, shown on one line.
+/// Any error of a command, shown on one line.
 pub(crate) type Failure = Box<dyn std::error::Error>;
 
-/// A wish of the user, fulfilled: no error, but not the end of the run either.
+/// A stop that the user asked for. It is not an error, but the run has not ended either.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub(crate) struct Interrupted(pub(crate) String);
 
-/// A command line that cannot be meant.
+/// An invalid command line.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 struct Usage(String);
 
-/// An error of the command line: the program ends with status 2.
+/// Returns an error of the command line: the program ends with status 2.
 pub(crate) fn usage(text: impl Into<String>) -> Failure {
     let text = text.into();
     let mark = if text.ends_with('?') { "" } else { ";" };
     Usage(format!("{text}{mark} --help explains")).into()
 }
 
-/// True for an error of the command line.
+/// Returns true for an error of the command line.
 pub(crate) fn is_usage(error: &Failure) -> bool {
     error.is::<Usage>()
 }
 
-/// The kind of model in the folder that `--model` names.
+/// Returns the kind of model in the folder that `--model` names.
 pub(crate) fn architecture(dir: &Path) -> Result<Architecture, Failure> {
     architecture_of("--model", dir)
 }
 
-/// The kind of model in the folder that an option names.
+/// Returns the kind of model in the folder that an option names.
 pub(crate) fn architecture_of(option: &str, dir: &Path) -> Result<Architecture, Failure> {
     let name = dir.display();
     if !dir.is_dir() {
@@ -64,7 +64,7 @@ pub(crate) fn architecture_of(option: &str, dir: &Path) -> Result<Architecture, 
     Ok(detect_architecture(dir)?)
 }
 
-/// Refuses a folder, named by an option, without a language model.
+/// Refuses a folder, named by an option, that holds no language model.
 pub(crate) fn check_writer(option: &str, dir: &Path) -> Result<(), Failure> {
     match architecture_of(option, dir)? {
         Architecture::Decoder => Ok(()),
@@ -77,7 +77,7 @@ pub(crate) fn check_writer(option: &str, dir: &Path) -> Result<(), Failure> {
     }
 }
 
-/// The model folders of a run.
+/// Lists the model folders of a run.
 pub(crate) fn models_of_run(run: &Path) -> Vec<String> {
     let inner = std::fs::read_dir(run.join("models")).into_iter().flatten();
     let inner = inner.flatten().map(|entry| entry.path());
@@ -104,7 +104,7 @@ pub(crate) fn check_other(out: &Path, input: &Path) -> Result<(), Failure> {
     }
 }
 
-/// Refuses a path that cannot be written as a file before any work is done.
+/// Refuses an output file that cannot be written, before any work is done.
 pub(crate) fn check_writable(out: &Path) -> Result<(), Failure> {
     let folder = out.parent().filter(|f| !f.as_os_str().is_empty());
     let problem = match folder {
@@ -118,7 +118,7 @@ pub(crate) fn check_writable(out: &Path) -> Result<(), Failure> {
     Err(format!("--out {}: {problem}", out.display()).into())
 }
 
-/// Refuses a folder of results that cannot be made or written. Nothing is left behind.
+/// Refuses a folder of results that cannot be created or written. Leaves nothing behind.
 pub(crate) fn check_writable_folder(out: &Path) -> Result<(), Failure> {
     let there = out.ancestors().find(|path| path.is_dir());
     let nearest = there.unwrap_or(Path::new("."));
@@ -132,7 +132,8 @@ pub(crate) fn check_writable_folder(out: &Path) -> Result<(), Failure> {
     })
 }
 
-/// Makes a file in a folder, under a name that the next cleaning removes, and takes it away again.
+/// Creates a file in a folder and removes it again. The next clean-up removes any file of this
+/// name.
 fn try_folder(folder: &Path) -> io::Result<()> {
     let process = std::process::id();
     let probe = folder.join(format!("{UNFINISHED}{process}-probe"));
@@ -140,7 +141,7 @@ fn try_folder(folder: &Path) -> io::Result<()> {
     std::fs::remove_file(&probe)
 }
 
-/// Where tensors live.
+/// Device that holds the tensors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum DeviceName {
     /// The fast CPU backend
@@ -152,7 +153,7 @@ pub(crate) enum DeviceName {
 }
 
 impl DeviceName {
-    /// The device, or what to do to get it.
+    /// Opens the device; the error says how to get it.
     pub(crate) fn open(self) -> Result<Device, Failure> {
         match self {
             #[cfg(feature = "flex")]
@@ -173,7 +174,7 @@ impl DeviceName {
     }
 }
 
-/// The error of a device that this program cannot open.
+/// Returns the error for a device that this program was not built for.
 #[cfg(not(all(feature = "flex", feature = "ndarray", feature = "cuda")))]
 fn not_built(name: &str) -> Failure {
     format!(
@@ -183,12 +184,12 @@ fn not_built(name: &str) -> Failure {
     .into()
 }
 
-/// A value as serde spells it.
+/// Parses a value as serde spells it.
 pub(crate) fn json_name<T: DeserializeOwned>(text: &str) -> Result<T, String> {
     serde_json::from_value(serde_json::Value::String(text.to_owned())).map_err(|e| e.to_string())
 }
 
-/// Writes to standard output; a reader that has gone away (`| head`) is no error.
+/// Writes to standard output. A reader that has closed its end (`| head`) is not an error.
 pub(crate) fn print(text: &str) -> Result<(), Failure> {
     let mut out = std::io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
@@ -199,12 +200,13 @@ pub(crate) fn print(text: &str) -> Result<(), Failure> {
     }
 }
 
-/// A line on standard error, read by somebody or not.
+/// Writes a line to standard error, and ignores a failure to write it.
 pub(crate) fn tell(line: &str) {
     let _ = writeln!(std::io::stderr(), "{line}");
 }
 
-/// The status of a program that was asked to stop: as a shell reports a process that the signal ended.
+/// Returns the exit status of a program that was asked to stop. A shell reports the same status for
+/// a process that the signal ended.
 fn stopped_status() -> u8 {
     match crate::runs::interrupt().signal() {
         Some(SIGTERM) => 143,
@@ -212,13 +214,13 @@ fn stopped_status() -> u8 {
     }
 }
 
-/// The number of the signal that schedulers send.
+/// Number of the signal that schedulers send to stop a program.
 const SIGTERM: usize = 15;
 
-/// Runs `main` and turns an error into one line on standard error and a status other than 0.
+/// Runs `main`. Turns an error into one line on standard error and an exit status other than 0.
 pub(crate) fn exit(main: impl FnOnce() -> Result<(), Failure>) -> ExitCode {
     crate::allocator::keep_memory();
-    // The commands say themselves what was read and dropped.
+    // The commands themselves report what was read and dropped.
     let quiet = "warn,collimate_data=error,collimate_data::tokenize::template=warn";
     let filter = tracing_subscriber::EnvFilter::try_from_default_env()
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(quiet));
@@ -227,7 +229,8 @@ pub(crate) fn exit(main: impl FnOnce() -> Result<(), Failure>) -> ExitCode {
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal() && !plain)
-        // It would say so on standard error, and panic where that is the one that is full.
+        // Otherwise it reports a failed write on standard error, and panics if standard error is
+        // full.
         .log_internal_errors(false)
         .without_time()
         .with_target(false)

@@ -1,16 +1,19 @@
 //! The user's files of pairs.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use collimate::core::PreferencePair;
-use collimate::data::{Format, HhTurns, OnBadRow, ReadOptions, ReadReport, read_pairs};
+use collimate::data::{
+    Format, HhTurns, OnBadRow, ReadOptions, ReadReport, read_pairs, split_by_hash,
+};
 
 use serde::{Deserialize, Deserializer};
 
 use crate::common::Failure;
 use crate::runs::check_lasting;
 
-/// Options of reading pairs.
+/// Returns the options for reading pairs.
 pub(crate) fn options(
     format: Option<Format>,
     on_bad_row: OnBadRow,
@@ -24,7 +27,7 @@ pub(crate) fn options(
     }
 }
 
-/// Refuses files that a run cannot read again, and a file that is given twice, under whatever name.
+/// Refuses files that a run cannot read again, and a file that is given twice under any name.
 pub(crate) fn check<'p>(paths: impl Iterator<Item = &'p PathBuf> + Clone) -> Result<(), Failure> {
     let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
     let mut names: Vec<(PathBuf, &PathBuf)> =
@@ -37,7 +40,7 @@ pub(crate) fn check<'p>(paths: impl Iterator<Item = &'p PathBuf> + Clone) -> Res
     check_lasting(paths)
 }
 
-/// The pairs of all files, with a report on each file.
+/// Reads the pairs of all files, with a report on each file.
 pub(crate) fn pairs(
     paths: &[PathBuf],
     options: &ReadOptions,
@@ -53,6 +56,29 @@ pub(crate) fn pairs(
         reports.push(report);
     }
     Ok(rows)
+}
+
+/// Cuts rows into parts by the hash of the prompt: parts to measure on, then the part to learn from.
+///
+/// # Errors
+/// Rows of which none falls into the last part: rows with one prompt stay together.
+pub(crate) fn split<const N: usize>(
+    rows: Vec<PreferencePair>,
+    shares: [f64; N],
+) -> Result<[Vec<PreferencePair>; N], Failure> {
+    let all = rows.len();
+    let prompts: HashSet<_> = rows.iter().map(|row| row.prompt.clone()).collect();
+    let prompts = prompts.len();
+    let found = parts(split_by_hash(rows, &shares)?);
+    if all > 0 && found.last().is_none_or(Vec::is_empty) {
+        return Err(format!(
+            "no row is left to learn from: rows with one prompt stay together, and all {all} rows \
+             ({prompts} different prompts) fell into the parts that measure: give rows with more \
+             different prompts"
+        )
+        .into());
+    }
+    Ok(found)
 }
 
 /// Takes the parts of a split, in order.

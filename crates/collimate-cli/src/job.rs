@@ -18,24 +18,24 @@ use serde_json::{Map, Value, json};
 use crate::common::{self, Failure, REPORT};
 use crate::runs;
 
-/// Returns true if the folder holds a run that has ended; then says so.
+/// Returns true if the folder holds a run that has ended, and prints the path of its report.
 pub(crate) fn has_ended(out: &Path, config: &impl Serialize) -> Result<bool, Failure> {
     let report = out.join(REPORT);
     if !report.exists() {
         return Ok(false);
     }
-    // Opening it tells whether the options are those of the run.
+    // Opening the folder checks that the options are those of the run.
     RunFolder::create(out, config)?;
     common::print(&format!("finished before; report: {}\n", report.display()))?;
     Ok(true)
 }
 
-/// The tokenizer of the synthetic world.
+/// Returns the tokenizer of the synthetic world.
 pub(crate) fn world_tokenizer(world: &World) -> Result<TextTokenizer, Failure> {
     world_tokenizer_with(world, &[])
 }
 
-/// The same with more words.
+/// Returns the tokenizer of the synthetic world with additional words.
 pub(crate) fn world_tokenizer_with(
     world: &World,
     words: &[&str],
@@ -53,7 +53,7 @@ pub(crate) fn world_tokenizer_with(
     )?)
 }
 
-/// A decoder with random weights for a tokenizer.
+/// Creates a decoder with random weights for a tokenizer.
 pub(crate) fn fresh_llama(
     config: &LlamaConfig,
     tokenizer: &TextTokenizer,
@@ -74,17 +74,36 @@ pub(crate) fn fresh_llama(
     Ok(model)
 }
 
+/// Saves models with their tokenizer in folders of a run.
+pub(crate) struct Saver {
+    tokenizer: TextTokenizer,
+    max_length: usize,
+    pub(crate) run: PathBuf,
+}
+
+impl Saver {
+    /// Saves a model and the tokenizer in a folder of the run.
+    pub(crate) fn save(&self, name: &str, model: &impl HfFolder) -> Result<(), Failure> {
+        let facts = TokenizerFacts {
+            pad_token_id: self.tokenizer.special().pad,
+            max_length: Some(self.max_length),
+        };
+        model.save_with(&facts, &self.run.join(name))?;
+        Ok(self.tokenizer.save(self.run.join(name))?)
+    }
+}
+
 /// A run that is open: its parts, and the numbers found out so far.
 pub(crate) struct Job {
     pub(crate) tokenizer: TextTokenizer,
     pub(crate) run: RunFolder,
     pub(crate) interrupt: Interrupt,
-    /// A paragraph for the report.
+    /// Paragraph for the report.
     pub(crate) about: String,
     pub(crate) summary: Map<String, Value>,
     max_length: usize,
     started: Instant,
-    /// How a run that stopped goes on.
+    /// Options that continue a stopped run.
     pub(crate) resume: String,
 }
 
@@ -99,7 +118,7 @@ impl Job {
         (&self.tokenizer, context)
     }
 
-    /// Opens the run folder. `files` and `models` must be what they were when a run goes on.
+    /// Opens the run folder. If a run continues, `files` and `models` must be unchanged.
     pub(crate) fn open<'p>(
         out: &Path,
         config: &impl Serialize,
@@ -121,14 +140,15 @@ impl Job {
         })
     }
 
-    /// The same with a paragraph on data and model, which is shown.
+    /// Adds a paragraph on data and model, and prints it.
     pub(crate) fn about(mut self, about: String) -> Self {
         common::tell(&about);
         self.about = about;
         self
     }
 
-    /// Next-token prediction: on plain texts, or on chosen answers. No texts, no training.
+    /// Trains by next-token prediction, on plain texts or on chosen answers. Returns the model
+    /// unchanged if there are no texts.
     pub(crate) fn fine_tune(
         &mut self,
         model: Llama,
@@ -154,7 +174,8 @@ impl Job {
         Ok((model, Some(outcome)))
     }
 
-    /// Next-token prediction on texts, without anything held out. No texts, no training.
+    /// Trains by next-token prediction on texts without a held-out part. Returns the model
+    /// unchanged if there are no texts.
     pub(crate) fn learn(
         &mut self,
         model: Llama,
@@ -165,12 +186,12 @@ impl Job {
         Ok(self.fine_tune(model, texts, &[], truncation, train)?.0)
     }
 
-    /// An error of a recipe; an interrupt tells how to go on.
+    /// Returns the error of a recipe. An interrupt says how to continue the run.
     pub(crate) fn stopped(&self, error: RecipeError) -> Failure {
         runs::stopped(error, &self.resume)
     }
 
-    /// Tells of data files what was cut, and which pairs are dropped.
+    /// Reports which rows of the data files were cut, and how many pairs were dropped.
     pub(crate) fn tell_lengths(&self, lengths: &TokenizeReport) {
         let equal = lengths.equal_answers;
         let dropped = match equal {
@@ -185,24 +206,22 @@ impl Job {
         }
     }
 
-    /// Saves a model in a folder of the run, as other libraries open it.
+    /// Saves a model in a folder of the run, in the form that other libraries open.
     pub(crate) fn save(&self, name: &str, model: &impl HfFolder) -> Result<(), Failure> {
-        let facts = TokenizerFacts {
-            pad_token_id: self.tokenizer.special().pad,
-            max_length: Some(self.max_length),
-        };
-        model.save_with(&facts, &self.run.path().join(name))?;
-        self.save_tokenizer(name)
+        self.saver().save(name, model)
     }
 
-    /// The tokenizer beside a model.
-    pub(crate) fn save_tokenizer(&self, name: &str) -> Result<(), Failure> {
-        let tokenizer = self.tokenizer.clone().with_max_length(self.max_length);
-        Ok(tokenizer.save(self.run.path().join(name))?)
+    /// Returns a saver of models, for use while a recipe has borrowed the job.
+    pub(crate) fn saver(&self) -> Saver {
+        Saver {
+            tokenizer: self.tokenizer.clone().with_max_length(self.max_length),
+            max_length: self.max_length,
+            run: self.run.path().to_path_buf(),
+        }
     }
 
-    /// Puts time and memory into the summary; `before`: seconds that the stages count, those of
-    /// earlier starts included.
+    /// Adds time and memory to the summary and returns the seconds. `before` is the number of
+    /// seconds that the stages have counted, including earlier starts of the run.
     pub(crate) fn note_cost(&mut self, before: f64) -> f64 {
         let seconds = self.started.elapsed().as_secs_f64().max(before);
         self.summary.insert("seconds".to_owned(), json!(seconds));
@@ -211,7 +230,7 @@ impl Job {
         seconds
     }
 
-    /// The last lines of a run.
+    /// Prints the last lines of a run.
     pub(crate) fn print_end(&self, table: &str, seconds: f64) -> Result<(), Failure> {
         let report = self.run.path().join(REPORT);
         let report = report.display();

@@ -1,15 +1,15 @@
-//! Longest sequences of the user's models, and the part of them that prompts keep.
+//! Maximum sequence lengths of the user's models, and the part of them that prompts keep.
 
 use std::path::Path;
 
 use collimate::lm::{EncoderConfig, LlamaConfig};
 use serde_json::Value;
 
-/// Longest sequence of training, in tokens, where the user and the model say nothing.
+/// Maximum sequence length of training, in tokens, if neither the user nor the model sets one.
 pub(crate) const DEFAULT: usize = 1024;
 
-/// Lowers the default length to the longest sequence that the model in a folder takes. Another
-/// length stays, and is refused later if the model does not take it.
+/// Lowers the default length to the maximum length of the model in a folder. Any other length
+/// stays. It is refused later if it is too long for the model.
 pub(crate) fn cap(length: &mut usize, given: bool, model: Option<&Path>) {
     let most = model.filter(|_| !given && *length == DEFAULT);
     if let Some(most) = most.and_then(longest) {
@@ -17,7 +17,8 @@ pub(crate) fn cap(length: &mut usize, given: bool, model: Option<&Path>) {
     }
 }
 
-/// The longest sequence that a folder names: what the model takes, or what it was trained with.
+/// Returns the maximum sequence length that a folder names: the smaller of the model's positions
+/// and the length that the model was trained with.
 fn longest(dir: &Path) -> Option<usize> {
     let read = |file: &str, key: &str| -> Option<usize> {
         let text = std::fs::read(dir.join(file)).ok()?;

@@ -29,7 +29,7 @@ pub fn main() -> ExitCode {
     commands::main(std::env::args_os())
 }
 
-/// Runs `collimate NAME` with the arguments of this process: for programs that are one command.
+/// Runs `collimate NAME` with the arguments of this process, for a program that is one command.
 pub fn command(name: &str) -> ExitCode {
     let program = [OsString::from("collimate"), OsString::from(name)];
     commands::main(program.into_iter().chain(std::env::args_os().skip(1)))

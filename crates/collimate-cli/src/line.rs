@@ -7,7 +7,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use crate::common::{Failure, usage};
 
-/// The command line as options; what is wrong with it is said on one line.
+/// Parses the command line into options. An error is reported on one line.
 pub(crate) fn parse<T: Parser>(arguments: impl Iterator<Item = OsString>) -> Result<T, Failure> {
     let parsed = T::try_parse_from(with_negative_numbers(arguments));
     parsed.map_err(|error| {
@@ -19,7 +19,7 @@ pub(crate) fn parse<T: Parser>(arguments: impl Iterator<Item = OsString>) -> Res
     })
 }
 
-/// The error without the usage, and the names that may be meant.
+/// Returns the error without the usage, with the nearest name if there is one.
 fn one_line(error: &clap::Error) -> String {
     let text = error.to_string();
     let first = text.split("\n\n").next().unwrap_or_default();
@@ -43,8 +43,8 @@ fn one_line(error: &clap::Error) -> String {
     }
 }
 
-/// The arguments, in which a negative number behind an option is the option's value. The parser would
-/// take `-1e-5` for a flag, and the range of the option would not be told.
+/// Joins a negative number to the option before it. The parser would otherwise take `-1e-5` for a
+/// flag, and the user would not see the range of the option.
 fn with_negative_numbers(arguments: impl Iterator<Item = OsString>) -> Vec<OsString> {
     let mut joined: Vec<OsString> = Vec::new();
     let mut only_values = false;
@@ -64,7 +64,7 @@ fn with_negative_numbers(arguments: impl Iterator<Item = OsString>) -> Vec<OsStr
     joined
 }
 
-/// True for the text of a number below 0.
+/// Returns true for the text of a number below 0.
 fn is_negative(argument: &OsString) -> bool {
     let digits = argument.to_str().and_then(|text| text.strip_prefix('-'));
     digits.is_some_and(|digits| {

@@ -14,11 +14,11 @@ use crate::options::{Flag, Given};
 
 /// A configuration with a policy stage.
 pub(crate) trait HasPolicy {
-    /// Options of the policy stage.
+    /// Returns the options of the policy stage, to be changed.
     fn policy(&mut self) -> &mut PolicyConfig;
 }
 
-/// Short names of options of the policy stage, which stands at `policy`.
+/// Returns the short names of the options of the policy stage, which are stored at `policy`.
 pub(crate) fn flags<C: HasPolicy + 'static>() -> Vec<Flag<C>> {
     let flags = vec![
         Flag::change(
@@ -126,7 +126,7 @@ fn estimator(ppo: &mut PpoConfig, name: &str, given: &Given) -> Result<(), Failu
 }
 
 fn kl_target(ppo: &mut PpoConfig, target: f64) -> Result<(), Failure> {
-    // The usual 10,000 would hardly move with so few responses.
+    // The usual 10,000 would hardly adapt with so few responses.
     let (horizon, unit) = match ppo.kl {
         KlControl::Adaptive { horizon, unit, .. } => (horizon, unit),
         KlControl::Fixed { .. } => (10.0 * ppo.rollout_size as f64, KlUnit::default()),
@@ -140,7 +140,7 @@ fn kl_target(ppo: &mut PpoConfig, target: f64) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Numbers of a scaling that a configuration file chose stay.
+/// Sets the scaling of a name. If a configuration file chose the same scaling, its numbers stay.
 fn scaling(scaling: &mut RewardScaling, name: &str) -> Result<(), Failure> {
     match name {
         "none" => *scaling = RewardScaling::None,
@@ -160,7 +160,7 @@ fn scaling(scaling: &mut RewardScaling, name: &str) -> Result<(), Failure> {
     Ok(())
 }
 
-/// A response takes at most half of a sequence, unless its length was typed.
+/// Limits a response to half of a sequence, unless the user typed a length.
 pub(crate) fn settle(policy: &mut PolicyConfig, given: &Given) {
     if !given.typed("policy.ppo.max_new_tokens") {
         let half = (policy.max_length / 2).max(1);
@@ -168,20 +168,20 @@ pub(crate) fn settle(policy: &mut PolicyConfig, given: &Given) {
     }
 }
 
-/// Defaults for your own model.
+/// Returns the defaults for the user's own model.
 pub(crate) fn defaults() -> PolicyConfig {
     PolicyConfig {
         ppo: PpoConfig {
             rollout_size: 64,
             mini_batch_size: 16,
-            // As --kl-target: the usual 10,000 would hardly move.
+            // As in --kl-target: the usual 10,000 would hardly adapt.
             kl: KlControl::Adaptive {
                 initial: 0.2,
                 target: 6.0,
                 horizon: 640.0,
                 unit: KlUnit::PerSequence,
             },
-            // Neither a rule nor a saved reward model says which of its scores is a middling one.
+            // Neither a rule nor a saved reward model says which of its scores is average.
             reward: RewardConfig {
                 scaling: RewardScaling::Running,
                 ..RewardConfig::default()
@@ -195,16 +195,16 @@ pub(crate) fn defaults() -> PolicyConfig {
     }
 }
 
-/// Defaults for reward models that the run trains itself: equation 18, centred on the labelled
-/// answers.
+/// Returns the defaults for reward models that the run trains itself: equation 18, centred on the
+/// labelled answers.
 pub(crate) fn for_own_reward_models() -> PolicyConfig {
     let mut policy = defaults();
     policy.ppo.reward.scaling = RewardScaling::PAPER;
     policy
 }
 
-/// Defaults for the embedded world: a small decoder from scratch wants larger steps. Chosen in
-/// another world (seed 99) and with a seed that no reported run uses.
+/// Returns the defaults for the synthetic world: a small decoder from scratch needs larger steps.
+/// The values were chosen in another world (seed 99), with a seed that no reported run uses.
 pub(crate) fn for_world() -> PolicyConfig {
     let default = defaults();
     PolicyConfig {
@@ -216,7 +216,8 @@ pub(crate) fn for_world() -> PolicyConfig {
             max_new_tokens: 32,
             learning_rate: 1e-3,
             kl: KlControl::Fixed { coefficient: 0.2 },
-            // Rewards of all kinds on one scale, so the same coefficient means the same.
+            // Puts rewards of all kinds on one scale, so that a coefficient has the same effect on
+            // each.
             reward: RewardConfig {
                 scaling: RewardScaling::Running,
                 ..RewardConfig::default()
@@ -233,14 +234,14 @@ pub(crate) fn for_world() -> PolicyConfig {
     }
 }
 
-/// Says on the terminal what makes a policy hard to believe.
+/// Prints warnings about policies whose results are hard to believe.
 pub(crate) fn warn(policies: &[TrainedPolicy<Llama>]) {
     for warning in policies.iter().flat_map(|policy| policy.report.warnings()) {
         common::tell(&format!("warning: {warning}"));
     }
 }
 
-/// A critic that begins as a reward model.
+/// Creates a critic that starts as a copy of a reward model.
 pub(crate) fn critic(model: &RewardModel<Llama>) -> ValueModel<Llama> {
     ValueModel::from_parts(model.backbone.clone(), model.head.clone())
 }

@@ -1,4 +1,4 @@
-//! Options of rendering conversations: the fallback, variables of the chat template, its date.
+//! Options for rendering conversations: the fallback, variables of the chat template, and its date.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -13,10 +13,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::common::json_name;
 
-/// Name of the option whose value is an object with keys of the user's own.
+/// Name of the option whose value is an object with the user's own keys.
 pub(crate) const KWARGS: &str = "chat_template_kwargs";
 
-/// Variables of a chat template by name.
+/// Variables of a chat template, by name.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub(crate) struct TemplateKwargs(
@@ -34,18 +34,18 @@ impl FromStr for TemplateKwargs {
     }
 }
 
-/// The way in which conversations become text.
+/// Options that decide how conversations become text.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Rendering {
     pub(crate) chat_fallback: ChatFallback,
-    /// Name of one of the folder's templates.
+    /// Name of one of the chat templates in the model folder.
     pub(crate) template: Option<String>,
     pub(crate) kwargs: TemplateKwargs,
     pub(crate) date: Option<String>,
     pub(crate) on_rewritten: OnRewrittenPrompt,
 }
 
-/// The [`Rendering`] of a configuration with all of its options.
+/// Returns the [`Rendering`] of a configuration with all of its options.
 macro_rules! rendering {
     ($config:expr) => {
         $crate::rendering::Rendering {
@@ -94,17 +94,17 @@ impl Rendering {
 /// Flags of the commands that render conversations.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub(crate) struct RenderArgs {
-    /// Messages where the model has no chat template: refuse, or plain text with their roles
-    /// [default: refuse]
+    /// Handling of messages if the model has no chat template: refuse them, or write them as plain
+    /// text with their roles [default: refuse]
     #[arg(long, value_parser = json_name::<ChatFallback>, value_name = "HOW")]
     pub(crate) chat_fallback: Option<ChatFallback>,
-    /// Name of one of the folder's chat templates [default: default]
+    /// Name of a chat template in the model folder [default: default]
     #[arg(long, value_name = "NAME")]
     pub(crate) chat_template: Option<String>,
     /// Variables of the chat template as a JSON object, such as {"enable_thinking": false}
     #[arg(long, value_parser = TemplateKwargs::from_str, value_name = "JSON")]
     pub(crate) chat_template_kwargs: Option<TemplateKwargs>,
-    /// Day that the chat template writes as today, such as 2025-01-31 [default: today in UTC]
+    /// Date that the chat template uses as today, such as 2025-01-31 [default: today in UTC]
     #[arg(long, value_name = "DATE")]
     pub(crate) template_date: Option<String>,
 }
@@ -114,14 +114,15 @@ pub(crate) struct RenderArgs {
 pub(crate) struct RowRenderArgs {
     #[command(flatten)]
     pub(crate) render: RenderArgs,
-    /// Rows whose prompt has other tokens where the answer follows: count them, or fail
+    /// Handling of rows whose prompt is tokenised differently once the answer follows: count them,
+    /// or fail
     #[arg(long, value_parser = json_name::<OnRewrittenPrompt>, value_name = "POLICY")]
     #[arg(default_value = "count")]
     pub(crate) on_rewritten_prompt: OnRewrittenPrompt,
 }
 
 impl RenderArgs {
-    /// The first flag that is given and needs a chat template.
+    /// Returns the first given flag that needs a chat template.
     pub(crate) fn given(&self) -> Option<&'static str> {
         let flags = [
             ("--chat-template", self.chat_template.is_some()),
@@ -137,7 +138,7 @@ impl RenderArgs {
             .map(|(name, _)| name)
     }
 
-    /// The rendering that the flags describe.
+    /// Returns the rendering that the flags describe.
     pub(crate) fn rendering(&self) -> Rendering {
         Rendering {
             chat_fallback: self.chat_fallback.unwrap_or_default(),
@@ -150,7 +151,7 @@ impl RenderArgs {
 }
 
 impl RowRenderArgs {
-    /// The rendering that the flags describe.
+    /// Returns the rendering that the flags describe.
     pub(crate) fn rendering(&self) -> Rendering {
         Rendering {
             on_rewritten: self.on_rewritten_prompt,

@@ -14,8 +14,8 @@ use serde::Serialize;
 
 use crate::common::{self, Failure, Interrupted};
 
-/// The run's folder; a resumed run must find the files that it was started with: data and the
-/// parts of model folders.
+/// Opens the folder of a run. A resumed run must find its data files and the files of its model
+/// folders unchanged.
 pub(crate) fn open<'p>(
     out: &Path,
     config: &impl Serialize,
@@ -44,12 +44,13 @@ pub(crate) fn open<'p>(
     Ok(run)
 }
 
-/// Refuses data that a run could not read a second time: `--resume` reads and hashes them.
+/// Refuses data that a run could not read a second time: `--resume` reads and hashes the data
+/// again.
 pub(crate) fn check_lasting<'p>(
     files: impl IntoIterator<Item = &'p PathBuf>,
 ) -> Result<(), Failure> {
     for path in files {
-        // What does not exist, or is a folder, the reader tells.
+        // A file that does not exist, or is a folder, is reported by the reader.
         let Ok(metadata) = path.metadata() else {
             continue;
         };
@@ -86,7 +87,7 @@ fn stream_name(metadata: &std::fs::Metadata) -> &'static str {
     }
 }
 
-/// The files that make a model folder what it is, sorted.
+/// Returns the files that define a model folder, sorted.
 pub(crate) fn model_files(dir: &Path) -> Vec<PathBuf> {
     let found = std::fs::read_dir(dir).into_iter().flatten().flatten();
     let of_model = |path: &PathBuf| {
@@ -98,7 +99,8 @@ pub(crate) fn model_files(dir: &Path) -> Vec<PathBuf> {
     files
 }
 
-/// The signals that ask to stop. Work is never refused because they cannot be had.
+/// Returns the interrupt that the signals set. If signals are unavailable, prints a warning and
+/// returns an interrupt that no signal sets.
 pub(crate) fn interrupt() -> Interrupt {
     Interrupt::on_signals().unwrap_or_else(|error| {
         common::tell(&format!(
@@ -108,7 +110,7 @@ pub(crate) fn interrupt() -> Interrupt {
     })
 }
 
-/// An interrupt is no error: it tells how to go on.
+/// Turns an interrupt into a message that says how to continue. Other errors stay as they are.
 pub(crate) fn stopped(error: RecipeError, resume: &str) -> Failure {
     let RecipeError::Train(TrainError::Interrupted { stage, step, saved }) = &error else {
         return error.into();
@@ -123,7 +125,7 @@ pub(crate) fn stopped(error: RecipeError, resume: &str) -> Failure {
     .into()
 }
 
-/// Refuses sequences that are longer than the model takes.
+/// Refuses sequences that are longer than the model allows.
 pub(crate) fn check_length(length: usize, model: &impl Backbone) -> Result<(), Failure> {
     let most = model.max_positions();
     if length > most {
@@ -135,8 +137,8 @@ pub(crate) fn check_length(length: usize, model: &impl Backbone) -> Result<(), F
     Ok(())
 }
 
-/// Unlabelled texts of the world, good and bad: what a language model reads before anybody
-/// compares answers. Their prompts occur in no pair.
+/// Returns unlabelled texts of the synthetic world, good and bad. A language model reads them
+/// before any answers are compared. The prompts of these texts occur in no pair.
 pub(crate) fn plain_texts(world: &World, texts: usize, seed: u64) -> Vec<SftExample> {
     let key = Key::new(seed, "pretrain");
     world
@@ -156,7 +158,7 @@ pub(crate) fn plain_texts(world: &World, texts: usize, seed: u64) -> Vec<SftExam
         .collect()
 }
 
-/// Warns of a warm-up that a training over so many rows does not come to the end of.
+/// Warns if the warm-up is not shorter than the whole training over this number of rows.
 pub(crate) fn warn_of_warmup(train: &TrainConfig, rows: usize) {
     let steps = train.total_steps(rows);
     let warmup = train.warmup_of(steps);
@@ -169,7 +171,7 @@ pub(crate) fn warn_of_warmup(train: &TrainConfig, rows: usize) {
     }
 }
 
-/// Returns true if a training differs from another one in more than the seed.
+/// Returns true if a training differs from `default` in more than the seed.
 pub(crate) fn changed(train: &TrainConfig, default: &TrainConfig) -> bool {
     let seed = default.seed;
     let seeded = TrainConfig {

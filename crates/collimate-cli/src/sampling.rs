@@ -1,4 +1,4 @@
-//! Sampling in layers: the program's defaults, the model's folder, a file, flags, `--set`.
+//! Sampling in layers: the program's defaults, the model folder, a file, flags, `--set`.
 
 use std::path::{Path, PathBuf};
 
@@ -17,25 +17,27 @@ use crate::rendering::{KWARGS, RenderArgs, Rendering, TemplateKwargs};
 /// Flags of the commands that write answers.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct SamplingArgs {
-    /// Softmax temperature; 0 takes the likeliest token [default: the folder's, else 1]
+    /// Softmax temperature; 0 always takes the likeliest token [default: from the model folder,
+    /// otherwise 1]
     #[arg(long, value_name = "T")]
     temperature: Option<f64>,
-    /// Draw from the smallest set of tokens with at least this probability; 1 is all [default: the
-    /// folder's, else 1]
+    /// Sample from the smallest set of tokens with at least this total probability; 1 means all
+    /// tokens [default: from the model folder, otherwise 1]
     #[arg(long, value_name = "P")]
     top_p: Option<f64>,
-    /// Draw from this many of the likeliest tokens; 0 is all [default: the folder's, else 0]
+    /// Sample from the K likeliest tokens; 0 means all tokens [default: from the model folder,
+    /// otherwise 0]
     #[arg(long, value_name = "K")]
     top_k: Option<usize>,
-    /// Above 1: tokens that were there already become less likely; 1 changes nothing [default: the
-    /// folder's, else 1]
+    /// Penalty on tokens that have already occurred: values above 1 make them less likely, 1
+    /// changes nothing [default: from the model folder, otherwise 1]
     #[arg(long, value_name = "R")]
     repetition_penalty: Option<f64>,
-    /// Longest answer in tokens, EOS included; the model's context may end it earlier [default: the
-    /// folder's, else 128; 512 in chat]
+    /// Maximum length of an answer in tokens, including EOS; the model's context may end it earlier
+    /// [default: from the model folder, otherwise 128; 512 in chat]
     #[arg(long, value_name = "N")]
     max_new_tokens: Option<usize>,
-    /// A text that ends an answer, or a special token; may be given several times
+    /// Text or special token that ends an answer; may be given several times
     #[arg(long, value_name = "TEXT")]
     stop: Vec<String>,
     /// Seed of the random numbers [default: 0]
@@ -43,10 +45,11 @@ pub(crate) struct SamplingArgs {
     seed: Option<u64>,
     #[command(flatten)]
     render: RenderArgs,
-    /// YAML, TOML or JSON file with these options; flags win over it
+    /// YAML, TOML or JSON file with these options; flags take precedence
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Set one of these options, over all others: OPTION=VALUE; may be given several times
+    /// Set one of these options; takes precedence over the file and the flags; may be given several
+    /// times
     #[arg(long, value_name = "OPTION=VALUE")]
     set: Vec<String>,
 }
@@ -105,17 +108,17 @@ impl Answering {
     }
 }
 
-/// The options of a command that writes answers, merged and checked.
+/// Options of a command that writes answers, merged and checked.
 #[derive(Debug)]
 pub(crate) struct Settled {
     pub(crate) sampling: Sampling,
     pub(crate) rendering: Rendering,
-    /// The values of the folder that count, and those that cannot be applied.
+    /// The folder's values that take effect, and its values that cannot be applied.
     of_folder: Option<String>,
 }
 
 impl Settled {
-    /// Tells what the folder decided.
+    /// Reports the options that the folder has decided.
     pub(crate) fn tell(&self) {
         if let Some(line) = &self.of_folder {
             common::tell(line);
@@ -124,7 +127,7 @@ impl Settled {
 }
 
 impl SamplingArgs {
-    /// Refuses values of flags, before a folder is read.
+    /// Checks the values of flags before a folder is read.
     pub(crate) fn check(&self, n: usize) -> Result<(), Failure> {
         let default = Sampling::default();
         let typed = Sampling {
@@ -141,8 +144,8 @@ impl SamplingArgs {
         typed.check().map_err(|error| said(error, &[]))
     }
 
-    /// Merges the layers for the model in a folder; `base` holds the program's defaults. `name` is the
-    /// command, for messages.
+    /// Merges the layers for the model in a folder. `base` holds the program's defaults. `name` is
+    /// the command, for messages.
     pub(crate) fn settle(
         &self,
         name: &str,
@@ -197,7 +200,7 @@ impl SamplingArgs {
         })
     }
 
-    /// The flags that were given: option, value, text.
+    /// Returns the given flags, each as option, value and text.
     fn typed(&self) -> Result<Vec<(&'static str, Value, String)>, Failure> {
         let render = &self.render;
         let mut typed = Vec::new();
@@ -234,7 +237,8 @@ impl SamplingArgs {
     }
 }
 
-/// The line that tells what a folder's file decided; nothing where it decided nothing.
+/// Returns the line that reports what the folder's file has decided, or `None` if it has decided
+/// nothing.
 fn line(dir: &Path, taken: &[&str], left_out: &[String]) -> Option<String> {
     if taken.is_empty() && left_out.is_empty() {
         return None;

@@ -11,8 +11,9 @@ use collimate::reward::{RewardModel, RewardScorer};
 
 use crate::common::{self, Failure};
 
-/// The reward model in a folder, a decoder or an encoder. It sees what it was trained with, else what it
-/// takes, at most 2048 tokens; of a longer text the end.
+/// Opens the reward model in a folder, a decoder or an encoder. The maximum length is the one that
+/// the model was trained with. If that is unknown, it is the model's own maximum, limited to 2048
+/// tokens. The model sees the end of a longer text.
 pub(crate) fn reward_model(
     option: &str,
     dir: &Path,

@@ -1,4 +1,4 @@
-//! A run of a command that begins, or goes on.
+//! A run of a command that begins or continues.
 
 use std::path::PathBuf;
 
@@ -18,12 +18,13 @@ pub(crate) struct Start<'a, C> {
     pub(crate) device: &'a Device,
     pub(crate) out: PathBuf,
     inputs: Inputs<'a>,
-    /// The estimate of a run on the user's own data.
+    /// Estimate of a run on the user's own data.
     preview: Option<Preview>,
 }
 
 impl<'a, C: Serialize> Start<'a, C> {
-    /// The run of a command; nothing where it has ended already, which is told.
+    /// Prepares the run of a command. Returns `None` if the run has already ended, and reports
+    /// this.
     pub(crate) fn of<L: Layered<Config = C>>(
         config: &'a C,
         args: &'a RunArgs,
@@ -47,7 +48,7 @@ impl<'a, C: Serialize> Start<'a, C> {
         Ok(Some(start))
     }
 
-    /// Refuses to go on in another folder than the one that the run's paths are relative to.
+    /// Refuses to continue in a folder other than the one that the run's paths are relative to.
     fn find_inputs(&self) -> Result<(), Failure> {
         let mut paths = self.inputs.files.iter().chain(&self.inputs.models);
         match paths.find(|path| path.is_relative() && !path.exists()) {
@@ -62,7 +63,7 @@ impl<'a, C: Serialize> Start<'a, C> {
         }
     }
 
-    /// Opens the run folder. Data and models must be what they were when a run goes on.
+    /// Opens the run folder. If a run continues, data and models must be unchanged.
     pub(crate) fn open(&self, tokenizer: TextTokenizer, max_length: usize) -> Result<Job, Failure> {
         if let Some(preview) = &self.preview {
             preview.check_disk(&self.out)?;

@@ -1,4 +1,4 @@
-//! Templates of the reports that commands write by themselves.
+//! Templates of the reports that commands write themselves.
 
 use collimate::run::Templates;
 

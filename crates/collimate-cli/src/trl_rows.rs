@@ -10,12 +10,12 @@ use crate::common::Failure;
 /// A row of a file.
 pub(crate) type Row = BTreeMap<String, Json>;
 
-/// A message of a role.
+/// Creates a message of a role.
 pub(crate) fn message(role: Role, content: &str) -> Message {
     Message::new(role, content)
 }
 
-/// An answer beside its prompt: a text, or a list with one message of the assistant.
+/// Writes an answer beside its prompt: as a text, or as a list with one message of the assistant.
 pub(crate) fn answer(prompt: &Prompt, text: &str) -> Result<Json, Failure> {
     match prompt {
         Prompt::Text(_) => Ok(text.into()),
@@ -23,8 +23,8 @@ pub(crate) fn answer(prompt: &Prompt, text: &str) -> Result<Json, Failure> {
     }
 }
 
-/// Messages with their keys sorted, or in their order where they hold more than role and content: calls of
-/// tools are other tokens in another order.
+/// Writes messages with their keys sorted. Messages with more than role and content keep the order
+/// of their keys, because tool calls in another order are other tokens.
 pub(crate) fn turns(messages: &[Message]) -> Result<Json, Failure> {
     let plain = messages.iter().all(|message| message.further.is_empty());
     Ok(match plain {
@@ -33,7 +33,7 @@ pub(crate) fn turns(messages: &[Message]) -> Result<Json, Failure> {
     })
 }
 
-/// A prompt as a text or as a list of messages.
+/// Writes a prompt as a text or as a list of messages.
 pub(crate) fn asked(prompt: &Prompt) -> Result<Json, Failure> {
     match prompt {
         Prompt::Text(text) => Ok(text.as_str().into()),
@@ -41,13 +41,13 @@ pub(crate) fn asked(prompt: &Prompt) -> Result<Json, Failure> {
     }
 }
 
-/// A number; null where there is none.
+/// Writes a number, or null if there is none.
 pub(crate) fn number(value: Option<f64>) -> Json {
     let number = value.and_then(Number::from_f64);
     number.map_or(Json::Null, Json::Number)
 }
 
-/// One row a line.
+/// Writes each row on a line.
 pub(crate) fn lines(rows: Vec<Row>) -> Result<String, Failure> {
     let mut text = String::new();
     for row in rows {

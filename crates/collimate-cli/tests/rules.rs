@@ -1,4 +1,4 @@
-//! The rules give what they say.
+//! Each rule scores the texts that it is meant to prefer highest.
 
 use collimate_cli::rules::Rule;
 

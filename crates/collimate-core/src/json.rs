@@ -6,8 +6,9 @@ use serde::de::{MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Number;
 
-/// A JSON value whose objects keep the order of their keys: a chat template writes them in that order,
-/// and other orders are other tokens.
+/// A JSON value whose objects keep the order of their keys.
+///
+/// A chat template writes the keys in that order, and another order gives other tokens.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Json {
     /// `null`.
@@ -20,7 +21,7 @@ pub enum Json {
     Text(String),
     /// A list.
     List(Vec<Json>),
-    /// An object: keys and values in their order, each key once.
+    /// An object: keys and values in their order. Each key occurs once.
     Map(Vec<(String, Json)>),
 }
 
@@ -28,7 +29,7 @@ impl Json {
     /// Reads JSON from a text.
     ///
     /// # Errors
-    /// A text that is not JSON.
+    /// Returns an error if the text is not JSON.
     pub fn parse(text: &str) -> Result<Self, serde_json::Error> {
         serde_json::from_str(text)
     }
@@ -36,12 +37,12 @@ impl Json {
     /// Writes a value as JSON.
     ///
     /// # Errors
-    /// A value that JSON cannot hold.
+    /// Returns an error if JSON cannot hold the value.
     pub fn of(value: &impl Serialize) -> Result<Self, serde_json::Error> {
         Self::parse(&serde_json::to_string(value)?)
     }
 
-    /// Returns the text, where the value is one.
+    /// Returns the text if the value is a text.
     pub fn as_str(&self) -> Option<&str> {
         match self {
             Self::Text(text) => Some(text),
@@ -49,7 +50,7 @@ impl Json {
         }
     }
 
-    /// Returns the items, where the value is a list.
+    /// Returns the items if the value is a list.
     pub fn as_list(&self) -> Option<&[Json]> {
         match self {
             Self::List(list) => Some(list),
@@ -57,7 +58,7 @@ impl Json {
         }
     }
 
-    /// Returns the value of a key, where the value is an object that has it.
+    /// Returns the value of a key if this is an object that has the key.
     pub fn get(&self, key: &str) -> Option<&Json> {
         match self {
             Self::Map(map) => map.iter().find(|(name, _)| name == key).map(|(_, v)| v),
@@ -161,7 +162,7 @@ impl<'de> Visitor<'de> for Reader {
     fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Json, A::Error> {
         let mut map: Vec<(String, Json)> = Vec::new();
         while let Some((key, value)) = entries.next_entry::<String, Json>()? {
-            // A key that is given twice has its last value, at its first place.
+            // A repeated key keeps its first place and its last value.
             match map.iter_mut().find(|(name, _)| *name == key) {
                 Some((_, old)) => *old = value,
                 None => map.push((key, value)),

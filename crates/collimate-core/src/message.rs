@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::json::Json;
 
-/// Who speaks in a chat message.
+/// Speaker of a chat message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
@@ -36,17 +36,17 @@ impl Role {
 
 /// One turn of a conversation.
 ///
-/// `further` holds the keys beside role and content that a chat template sees: `tool_calls`,
-/// `reasoning_content`, `name`, `tool_call_id` and others, in their order. Its key `content` holds the
-/// content as it was given where that was no text (a list of parts, or null); the field `content` is
-/// the text of the parts then.
+/// `further` holds the other keys that a chat template sees, in their order: `tool_calls`,
+/// `reasoning_content`, `name`, `tool_call_id` and others. If the given content was not a text but
+/// a list of parts or null, the key `content` in `further` holds it unchanged. The field `content`
+/// then holds the text of the parts.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Message {
-    /// Who speaks.
+    /// Speaker of the turn.
     pub role: Role,
     /// Text of the turn.
     pub content: String,
-    /// Further keys and their values.
+    /// Keys other than `role` and `content`, with their values.
     pub further: Vec<(String, Json)>,
 }
 
@@ -74,7 +74,7 @@ impl Message {
     }
 }
 
-/// The text of a content: the text itself, or the texts of its parts.
+/// Returns the text of a content: the text itself, or the joined texts of its parts.
 fn text_of(content: &Json) -> String {
     match content {
         Json::Text(text) => text.clone(),

@@ -1,23 +1,23 @@
-//! Options, their ranges, and the error of a value outside.
+//! Options, their ranges, and the error for a value out of range.
 
 use std::fmt::Debug;
 
 use thiserror::Error;
 
-/// An option, or another number that a caller gives, outside what is allowed.
+/// An option, or another number given by the caller, that is out of range.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("{path} is {value}: {allowed}")]
 pub struct OptionError {
-    /// The option, as the configuration names it: `adamw.beta1`.
+    /// Name of the option in the configuration, such as `adamw.beta1`.
     pub path: String,
-    /// The value.
+    /// Value of the option.
     pub value: String,
-    /// The allowed values, in words.
+    /// Description of the allowed values.
     pub allowed: String,
 }
 
 impl OptionError {
-    /// An error for the option at `path` with `value`; `allowed` says what would be right.
+    /// Makes an error for the option at `path` with `value`; `allowed` describes the right values.
     pub fn new(path: &str, value: impl ToString, allowed: &str) -> Self {
         Self {
             path: path.to_owned(),
@@ -26,7 +26,7 @@ impl OptionError {
         }
     }
 
-    /// Refuses the value unless `holds`.
+    /// Returns an error unless `holds` is true.
     ///
     /// # Errors
     /// The error of [`OptionError::new`].
@@ -46,8 +46,8 @@ impl OptionError {
     }
 }
 
-/// Refuses the first of several values that does not hold. Each row has the result of the check,
-/// the path, the value and what is allowed.
+/// Returns an error for the first row that does not hold. Each row gives the result of the check,
+/// the path, the value and the allowed values in words.
 ///
 /// # Errors
 /// The error of the first row that does not hold.
@@ -68,7 +68,7 @@ pub fn check_options(rows: &[(bool, &str, &dyn Debug, &str)]) -> Result<(), Opti
     })
 }
 
-/// A range of numbers that an option may have. No range has NaN or an infinite number.
+/// A range of allowed numbers. No range contains NaN or an infinite number.
 ///
 /// # Examples
 /// ```
@@ -101,7 +101,7 @@ pub enum Range {
 }
 
 impl Range {
-    /// True if the range has the value.
+    /// Returns true if the range contains the value.
     pub fn contains(self, value: f64) -> bool {
         value.is_finite()
             && match self {
@@ -117,7 +117,7 @@ impl Range {
             }
     }
 
-    /// The range in words.
+    /// Describes the range in words.
     pub fn words(self) -> &'static str {
         match self {
             Self::Positive => "a finite number above 0",
@@ -132,7 +132,7 @@ impl Range {
         }
     }
 
-    /// Refuses a value outside.
+    /// Returns an error if the value is out of range.
     ///
     /// # Errors
     /// [`OptionError`] with the path, the value and the range in words.

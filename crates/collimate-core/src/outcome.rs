@@ -2,8 +2,8 @@
 
 use std::cmp::Ordering;
 
-/// The value of a comparison as an outcome: 1 for a win, ½ for a tie, 0 for a loss. Numbers that
-/// have no order, because one is NaN, count as a loss.
+/// Converts a comparison into a number: 1 for a win, ½ for a tie, 0 for a loss. A comparison
+/// without an order, because one number is NaN, counts as a loss.
 ///
 /// The mean over pairs is an accuracy or a win rate in which a tie counts one half.
 ///

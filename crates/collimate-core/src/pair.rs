@@ -7,19 +7,19 @@ use crate::{Completion, Prompt};
 /// Two answers to one prompt, the first preferred.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PreferencePair {
-    /// What both answers continue.
+    /// Prompt of both answers.
     pub prompt: Prompt,
     /// The preferred answer (y_w).
     pub chosen: Completion,
     /// The other answer (y_l).
     pub rejected: Completion,
-    /// How much better the chosen answer was scored, where the source gives scores.
+    /// Score of the chosen answer minus score of the rejected one, if the source gives scores.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub score_gap: Option<f64>,
 }
 
 impl PreferencePair {
-    /// A pair without scores.
+    /// Makes a pair without scores.
     pub fn new(
         prompt: impl Into<Prompt>,
         chosen: impl Into<Completion>,
@@ -33,7 +33,7 @@ impl PreferencePair {
         }
     }
 
-    /// The same pair with the label turned around (label noise, self-labels).
+    /// Returns the pair with the label turned around (label noise, self-labels).
     #[must_use]
     pub fn swapped(self) -> Self {
         Self {

@@ -1,10 +1,10 @@
-//! What a model is asked and what it answers.
+//! Prompts and completions.
 
 use serde::{Deserialize, Serialize};
 
 use crate::message::Message;
 
-/// What a completion continues: plain text, or a conversation that a chat template renders.
+/// A prompt: plain text, or a conversation that a chat template renders.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Prompt {
@@ -15,7 +15,8 @@ pub enum Prompt {
 }
 
 impl Prompt {
-    /// The text that a person would read: the text itself, or the messages as `role: content` lines.
+    /// Returns the text as a person would read it: the text itself, or the messages as lines
+    /// `role: content`.
     pub fn to_plain(&self) -> String {
         match self {
             Self::Text(text) => text.clone(),
@@ -27,7 +28,7 @@ impl Prompt {
         }
     }
 
-    /// True if nothing is asked: an empty text, or no message.
+    /// Returns true if the prompt asks nothing: an empty text, or no message.
     pub fn is_empty(&self) -> bool {
         match self {
             Self::Text(text) => text.is_empty(),
@@ -48,7 +49,7 @@ impl From<String> for Prompt {
     }
 }
 
-/// Why a completion ended.
+/// Reason why a completion ended.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Finish {
@@ -66,10 +67,10 @@ pub enum Finish {
 pub struct Completion {
     /// The answer's text.
     pub text: String,
-    /// The sampled token ids, where they are known: re-tokenised text can differ.
+    /// Sampled token ids, if known: tokenising the text again can give other tokens.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tokens: Option<Vec<u32>>,
-    /// Why it ended.
+    /// Reason why the completion ended.
     #[serde(default)]
     pub finish: Finish,
 }

@@ -1,9 +1,9 @@
-//! Randomness that depends on what it is for, not on when it is drawn.
+//! Random numbers that depend on their purpose, not on when they are drawn.
 
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
-/// What a stream of random numbers is used for. Two purposes never share a stream.
+/// Purpose of a stream of random numbers. Two purposes never share a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Purpose {
@@ -29,8 +29,9 @@ pub enum Purpose {
 
 /// The key of a random stream: (seed, stage, step, purpose) and any number of further indices.
 ///
-/// Equal keys give equal streams on every machine; a changed part gives an unrelated stream.
-/// Nothing is drawn from a global generator, so a resumed run draws what the uninterrupted one would have.
+/// Equal keys give equal streams on every machine; a changed part gives an unrelated stream. No
+/// number is drawn from a global generator, so a resumed run draws the same numbers as an
+/// uninterrupted one.
 ///
 /// # Examples
 /// ```
@@ -49,7 +50,7 @@ pub struct Key {
 }
 
 impl Key {
-    /// The key of a stage of a run.
+    /// Makes the key of a stage of a run.
     pub fn new(seed: u64, stage: &str) -> Self {
         let mut key = Self { state: mix(seed) };
         for byte in stage.bytes() {
@@ -58,13 +59,13 @@ impl Key {
         key.with(0x5741_6745 ^ stage.len() as u64)
     }
 
-    /// The key of one step of the stage.
+    /// Returns the key of one step of the stage.
     #[must_use]
     pub fn step(self, step: u64) -> Self {
         self.with(step)
     }
 
-    /// The key of one part (a layer, a prompt, a sample) of what this key names.
+    /// Returns the key of one part of this key's subject: a layer, a prompt, a sample.
     #[must_use]
     pub fn with(self, index: u64) -> Self {
         Self {
@@ -72,13 +73,14 @@ impl Key {
         }
     }
 
-    /// The random stream of this key for one purpose.
+    /// Returns the random stream of this key for one purpose.
     pub fn rng(self, purpose: Purpose) -> ChaCha8Rng {
         ChaCha8Rng::seed_from_u64(self.with(0xa5a5 + purpose as u64).state)
     }
 }
 
-/// The finaliser of SplitMix64: a bijection whose output bits all depend on all input bits.
+/// Mixes the bits of a number by the finaliser of SplitMix64: a bijection in which every output bit
+/// depends on all input bits.
 fn mix(mut z: u64) -> u64 {
     z = z.wrapping_add(0x9e37_79b9_7f4a_7c15);
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

@@ -1,36 +1,36 @@
-//! The table that says which token of a packed batch sees which.
+//! The segment table: it defines which tokens of a packed batch see each other.
 
 use thiserror::Error;
 
 /// A run of consecutive tokens of a pack.
 ///
-/// A token sees its own segment (causally, or all of it in a bidirectional model) and every
-/// token of the segment's ancestors. A preference pair is three segments: the prompt, and
-/// chosen and rejected with the prompt as parent, so that the prompt is processed once.
+/// A token sees its own segment: causally, or all of it in a bidirectional model. It also sees
+/// every token of the segment's ancestors. A preference pair is three segments: the prompt, and the
+/// two answers with the prompt as parent. So the prompt is processed only once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Segment {
-    /// Index of its first token in the pack.
+    /// Index in the pack of the segment's first token.
     pub start: usize,
     /// Number of tokens, at least one.
     pub len: usize,
-    /// Index, in the table, of the segment that it continues: always an earlier one.
+    /// Index in the table of the parent, the segment that this one continues; it comes earlier.
     pub parent: Option<usize>,
 }
 
 impl Segment {
-    /// The token indices of the segment.
+    /// Returns the token indices of the segment.
     pub fn range(&self) -> std::ops::Range<usize> {
         self.start..self.start + self.len
     }
 }
 
-/// Why a segment table is refused.
+/// Reason why a segment table is refused.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum SegmentError {
     /// A segment without tokens.
     #[error("segment {index} is empty: leave it out of the table")]
     Empty {
-        /// Its index.
+        /// Index of the segment.
         index: usize,
     },
     /// Segments must lie in order, without gap or overlap.
@@ -38,27 +38,27 @@ pub enum SegmentError {
         "segment {index} starts at token {start}, expected {expected}: segments lie end to end"
     )]
     Gap {
-        /// Its index.
+        /// Index of the segment.
         index: usize,
-        /// Where it starts.
+        /// Token at which the segment starts.
         start: usize,
-        /// Where it must start.
+        /// Token at which the segment must start.
         expected: usize,
     },
     /// A parent must come before its children.
     #[error("segment {index} names segment {parent} as parent, which does not come before it")]
     Parent {
-        /// Its index.
+        /// Index of the segment.
         index: usize,
-        /// The parent that it names.
+        /// Index of the parent that the segment names.
         parent: usize,
     },
     /// The table covers another number of tokens than the pack has.
     #[error("the segments cover {covered} tokens, the pack has {tokens}")]
     Length {
-        /// Tokens covered.
+        /// Number of tokens that the segments cover.
         covered: usize,
-        /// Tokens in the pack.
+        /// Number of tokens in the pack.
         tokens: usize,
     },
 }
@@ -66,7 +66,7 @@ pub enum SegmentError {
 /// Checks that `segments` tile a pack of `tokens` tokens and that parents come first.
 ///
 /// # Errors
-/// The first violation found.
+/// Returns the first violation found.
 pub fn check_segments(segments: &[Segment], tokens: usize) -> Result<(), SegmentError> {
     let mut expected = 0;
     for (index, segment) in segments.iter().enumerate() {

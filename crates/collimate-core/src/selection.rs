@@ -1,49 +1,50 @@
-//! Which pairs a filter keeps, which it leaves, and why.
+//! Selections: the pairs that a filter keeps and leaves, with reasons.
 
 use serde::{Deserialize, Serialize};
 
 /// A pair that a filter keeps.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Kept {
-    /// Its index in the filter's input.
+    /// Index of the pair in the filter's input.
     pub index: usize,
     /// True if the second answer becomes `chosen`.
     pub swapped: bool,
-    /// The number that the filter decided by (Δp, a margin).
+    /// Number that the filter decided by (Δp, a margin).
     pub score: f64,
 }
 
-/// Why a filter leaves a pair.
+/// Reason why a filter leaves a pair.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum LeaveReason {
     /// The filter's condition does not hold.
     BelowThreshold,
-    /// Both answers have the same score: nothing says which is better.
+    /// Both answers have the same score, so neither is better.
     Tie,
     /// A score is not a finite number.
     NotFinite,
-    /// The two answers are not on one side, where the filter wants that.
+    /// The filter wants both answers on the same side of ½, and they are not.
     OppositeSides,
-    /// Enough better pairs were kept.
+    /// Enough other pairs were kept.
     OverLimit,
     /// The filter's status keeps nothing (it has converged, or is not sure enough).
     Converged,
-    /// Enough pairs of its kind were kept, whose longer answer wins as this one's does.
+    /// The filter balances lengths, and enough pairs of this kind (the longer answer wins, or
+    /// loses) were kept.
     LengthBalance,
 }
 
 /// A pair that a filter leaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Left {
-    /// Its index in the filter's input.
+    /// Index of the pair in the filter's input.
     pub index: usize,
-    /// Why.
+    /// Reason why the filter leaves the pair.
     pub reason: LeaveReason,
 }
 
-/// What a filter decided: every input index is in exactly one of the two lists, in rising order.
+/// Decision of a filter: every input index is in exactly one of the two lists, in rising order.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Selection {
     /// Pairs kept.
@@ -53,12 +54,12 @@ pub struct Selection {
 }
 
 impl Selection {
-    /// How many kept pairs have their answers exchanged.
+    /// Returns the number of kept pairs whose answers are swapped.
     pub fn swapped(&self) -> usize {
         self.kept.iter().filter(|kept| kept.swapped).count()
     }
 
-    /// Number of pairs left for each reason, in the order of [`LeaveReason`].
+    /// Returns the number of pairs left for each reason, in the order of [`LeaveReason`].
     pub fn left_by_reason(&self) -> Vec<(LeaveReason, usize)> {
         let mut counts = std::collections::BTreeMap::new();
         for left in &self.left {

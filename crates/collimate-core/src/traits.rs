@@ -1,41 +1,41 @@
-//! What scores completions and what writes them: a model here, a function, or a server.
+//! Traits of scorers and generators: a local model, a function, or a server.
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::{Completion, Prompt};
 
-/// Why scoring failed.
+/// Reason why scoring failed.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum ScoreError {
     /// A score is not a finite number.
     #[error("the score of item {index} is {value}, not a finite number")]
     NotFinite {
-        /// Which item.
+        /// Index of the item.
         index: usize,
-        /// Its score.
+        /// Score of the item.
         value: f32,
     },
-    /// Another number of scores than items.
+    /// The number of scores differs from the number of items.
     #[error("{items} items were given, {scores} scores came back")]
     Count {
-        /// Items given.
+        /// Number of items given.
         items: usize,
-        /// Scores returned.
+        /// Number of scores returned.
         scores: usize,
     },
-    /// What the scorer itself says.
+    /// An error of the scorer itself.
     #[error("{0}")]
     Other(String),
 }
 
-/// Gives each completion a number: a reward model, a programmatic reward, a server.
+/// Gives each completion a score. A reward model, a programmatic reward or a server can be a scorer.
 pub trait Scorer: Send + Sync {
-    /// One finite score per item, in order; larger is better.
+    /// Returns one finite score per item, in order; larger is better.
     ///
     /// # Errors
-    /// Where an item cannot be scored.
+    /// Returns an error if an item cannot be scored.
     fn score(&self, items: &[(Prompt, Completion)]) -> Result<Vec<f32>, ScoreError>;
 }
 
@@ -59,7 +59,7 @@ where
     }
 }
 
-/// How completions are sampled.
+/// Sampling options.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
@@ -70,14 +70,14 @@ pub struct Sampling {
     pub seed: u64,
     /// Softmax temperature, at least 0; 0 always takes the likeliest token.
     pub temperature: f64,
-    /// Nucleus sampling: only the likeliest tokens that together reach this probability are drawn,
-    /// above 0 and at most 1; 1 keeps all tokens.
+    /// Nucleus sampling: draws only from the likeliest tokens that together reach this probability.
+    /// Above 0 and at most 1; 1 keeps all tokens.
     pub top_p: f64,
     /// Number of likeliest tokens that are kept; 0 keeps all tokens.
     pub top_k: usize,
-    /// Penalty on tokens that prompt or completion already hold, above 0; 1 changes nothing. The
-    /// logit of such a token is divided by the penalty where it is positive, and multiplied where
-    /// it is negative.
+    /// Penalty on tokens that the prompt or the completion already holds, above 0; 1 changes
+    /// nothing. A positive logit of such a token is divided by the penalty, a negative one is
+    /// multiplied by it.
     pub repetition_penalty: f64,
     /// Largest number of new tokens in a completion, at least 1.
     pub max_new_tokens: usize,
@@ -131,7 +131,7 @@ impl Sampling {
         if !(self.top_p > 0.0 && self.top_p <= 1.0) {
             return wrong("top_p", &self.top_p, "above 0, at most 1 (1 keeps all)");
         }
-        // Logits are f32: what is 0 or infinite there is so here.
+        // Logits are f32, so a penalty that f32 rounds to 0 or infinity counts as 0 or infinite.
         let penalty = self.repetition_penalty as f32;
         if !(penalty.is_finite() && penalty > 0.0) {
             let allowed = "a number above 0 that f32 can hold (1 changes nothing)";
@@ -147,90 +147,91 @@ impl Sampling {
     }
 }
 
-/// Why generation failed. Prompts count from 0.
+/// Reason why generation failed. Prompts count from 0.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum GenerateError {
-    /// An option outside what is allowed.
+    /// An option is out of range.
     #[error("{option} is {value}: {allowed}")]
     Option {
-        /// The option, as [`Sampling`] names it.
+        /// Name of the option in [`Sampling`].
         option: &'static str,
-        /// Its value.
+        /// Value of the option.
         value: String,
-        /// What is allowed.
+        /// Description of the allowed values.
         allowed: &'static str,
     },
-    /// A prompt that leaves no room for an answer.
+    /// A prompt leaves no room for an answer.
     #[error(
         "prompt {index} has {tokens} tokens, the model takes {context} in all, \
          the answer's included: shorten the prompt"
     )]
     PromptTooLong {
-        /// Which prompt.
+        /// Index of the prompt.
         index: usize,
-        /// Its tokens.
+        /// Number of tokens of the prompt.
         tokens: usize,
-        /// The context length.
+        /// Context length of the model.
         context: usize,
     },
-    /// A prompt that cannot be read.
+    /// A prompt cannot be read.
     #[error("prompt {index}: {message}")]
     Prompt {
-        /// Which prompt.
+        /// Index of the prompt.
         index: usize,
-        /// What is wrong and what to do.
+        /// Description of the problem and of what to do.
         message: String,
     },
-    /// The model predicts something that is no number.
+    /// The model predicts a value that is not a finite number.
     #[error(
         "prompt {index}: after {tokens} new tokens the model's logits are not finite: \
          its weights are broken"
     )]
     NotFinite {
-        /// Which prompt.
+        /// Index of the prompt.
         index: usize,
-        /// How many tokens it had written.
+        /// Number of new tokens written before the error.
         tokens: usize,
     },
-    /// Somebody asked to stop.
+    /// A stop was requested.
     #[error("stopped before every prompt had its completions")]
     Interrupted,
-    /// What the generator itself says.
+    /// An error of the generator itself.
     #[error("{0}")]
     Other(String),
 }
 
-/// The completions of one prompt, as [`Generator::hand_out`] gives them.
+/// Completions of one prompt, as [`Generator::hand_out`] passes them on.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Answers {
-    /// In order. Fewer than asked for only where the call fails or `refused` says why.
+    /// Completions in order. There are fewer than requested only if the call fails or `refused`
+    /// gives a reason.
     pub completions: Vec<Completion>,
-    /// Why the prompt has no more completions: a content filter, a prompt that is too long. Other
-    /// prompts may well have theirs.
+    /// Reason why the prompt has no further completions: a content filter, or a prompt that is too
+    /// long. Other prompts may still get their completions.
     pub refused: Option<String>,
 }
 
-/// Writes completions: a model here, or a server.
+/// Writes completions. A local model or a server can be a generator.
 pub trait Generator: Send + Sync {
-    /// `sampling.n` completions for each prompt, in order.
+    /// Returns `sampling.n` completions for each prompt, in order.
     ///
     /// # Errors
-    /// Where a prompt cannot be completed.
+    /// Returns an error if a prompt cannot be completed.
     fn generate(
         &self,
         prompts: &[Prompt],
         sampling: &Sampling,
     ) -> Result<Vec<Vec<Completion>>, GenerateError>;
 
-    /// Gives `take` the answers to each prompt, with the index of the prompt, in any order. A prompt
-    /// that is refused takes no other with it, and what has arrived before an error is handed out.
+    /// Passes the answers to each prompt to `take`, with the index of the prompt, in any order. A
+    /// refused prompt does not affect the others. Answers that arrive before an error are passed on.
     ///
     /// The default is [`hand_out`]. A server that charges for each answer, or that refuses single
-    /// prompts, has its own.
+    /// prompts, overrides it.
     ///
     /// # Errors
-    /// An error that concerns every prompt.
+    /// Returns an error that concerns every prompt.
     fn hand_out(
         &self,
         prompts: &[Prompt],
@@ -241,11 +242,11 @@ pub trait Generator: Send + Sync {
     }
 }
 
-/// Hands out what [`Generator::generate`] writes. Prompts that are too long are refused one by one:
-/// the others are written without them.
+/// Passes on the completions of [`Generator::generate`]. A prompt that is too long is refused
+/// alone: the others are completed without it.
 ///
 /// # Errors
-/// Any other error of `generate`, with the index that the prompt has in `prompts`.
+/// Returns any other error of `generate`, with the prompt's index in `prompts`.
 pub fn hand_out<G: Generator + ?Sized>(
     generator: &G,
     prompts: &[Prompt],
@@ -258,7 +259,8 @@ pub fn hand_out<G: Generator + ?Sized>(
         match generator.generate(&left, sampling) {
             Ok(written) => {
                 for (at, completions) in written.into_iter().enumerate() {
-                    // A list too many is for the caller to see.
+                    // A surplus list is passed on with an index out of range, so that the caller
+                    // notices.
                     let index = places.get(at).copied().unwrap_or(prompts.len() + at);
                     let refused = None;
                     take(
@@ -293,7 +295,7 @@ pub fn hand_out<G: Generator + ?Sized>(
 }
 
 impl GenerateError {
-    /// The same error about the prompt at `places[index]`, where it names a prompt.
+    /// Returns the same error about the prompt at `places[index]`, if the error names a prompt.
     #[must_use]
     pub fn at(mut self, places: &[usize]) -> Self {
         if let Self::PromptTooLong { index, .. }
@@ -359,7 +361,7 @@ mod tests {
         ));
     }
 
-    /// Takes prompts of at most three characters and cannot write about "nan".
+    /// A generator that takes prompts of at most three characters and fails at "nan".
     struct Short;
 
     impl Generator for Short {

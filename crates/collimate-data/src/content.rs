@@ -1,10 +1,10 @@
-//! Orders and coins that depend on what a pair says, never on where it stands in the file
-//! or on which of its answers is listed first.
+//! Orders and coin flips that depend on the content of a pair. They do not depend on the place of
+//! the pair in the file, nor on the order of the two answers.
 
 use collimate_core::{Completion, Key, PreferencePair, Prompt, Purpose, Role};
 use rand::Rng;
 
-/// Digest of a prompt; a text and a conversation never collide.
+/// Returns the digest of a prompt. A text and a conversation never collide.
 pub(crate) fn prompt_hash(prompt: &Prompt) -> [u8; 32] {
     let mut hasher = blake3::Hasher::new();
     match prompt {
@@ -32,12 +32,12 @@ pub(crate) fn prompt_hash(prompt: &Prompt) -> [u8; 32] {
     *hasher.finalize().as_bytes()
 }
 
-/// Digest of a text.
+/// Returns the digest of a text.
 pub(crate) fn text_hash(text: &str) -> [u8; 32] {
     *blake3::hash(text.as_bytes()).as_bytes()
 }
 
-/// Digest of a prompt and two answers; exchanging the answers changes nothing.
+/// Returns the digest of a prompt and two answers. Exchanging the answers does not change it.
 pub(crate) fn unordered_hash(prompt: &Prompt, a: &Completion, b: &Completion) -> [u8; 32] {
     let (low, high) = if answer_order(a) <= answer_order(b) {
         (a, b)
@@ -55,24 +55,25 @@ pub(crate) fn unordered_hash(prompt: &Prompt, a: &Completion, b: &Completion) ->
     *hasher.finalize().as_bytes()
 }
 
-/// What two answers are put in canonical order by: everything that tells them apart.
+/// Returns the key that sorts two answers canonically: every field in which they can differ.
 pub(crate) fn answer_order(answer: &Completion) -> (&str, &Option<Vec<u32>>, u8) {
     (&answer.text, &answer.tokens, answer.finish as u8)
 }
 
-/// A keyed digest: one unrelated value per (key, purpose, content).
+/// Returns a keyed digest: one unrelated value per (key, purpose, content).
 pub(crate) fn keyed(content: &[u8; 32], secret: &[u8; 32]) -> [u8; 32] {
     *blake3::keyed_hash(secret, content).as_bytes()
 }
 
-/// The secret of [`keyed`] for one purpose of a key.
+/// Returns the secret of [`keyed`] for one purpose of a key.
 pub(crate) fn secret(key: Key, purpose: Purpose) -> [u8; 32] {
     let mut secret = [0; 32];
     key.rng(purpose).fill_bytes(&mut secret);
     secret
 }
 
-/// A random order of `pairs` that is the same set order however the file is sorted or flipped.
+/// Returns the indices of `pairs` in a random order. Sorting the file or exchanging answers does
+/// not change the order of the contents.
 pub(crate) fn keyed_order(pairs: &[PreferencePair], key: Key, purpose: Purpose) -> Vec<usize> {
     let secret = secret(key, purpose);
     let digests: Vec<[u8; 32]> = pairs
@@ -85,7 +86,7 @@ pub(crate) fn keyed_order(pairs: &[PreferencePair], key: Key, purpose: Purpose) 
 }
 
 fn part(hasher: &mut blake3::Hasher, text: &str) {
-    // The length first, so that ("ab", "c") and ("a", "bc") differ.
+    // The length is hashed first, so that ("ab", "c") and ("a", "bc") differ.
     hasher.update(&(text.len() as u64).to_le_bytes());
     hasher.update(text.as_bytes());
 }

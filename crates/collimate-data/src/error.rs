@@ -1,62 +1,62 @@
-//! What can go wrong between a file and a batch of tokens.
+//! Errors of reading, tokenising, splitting and pooling data.
 
 use std::path::PathBuf;
 
 use thiserror::Error;
 
-/// Why data cannot be read, tokenised, split or pooled.
+/// Reason why data cannot be read, tokenised, split or pooled.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum DataError {
-    /// The path names nothing.
+    /// The path does not exist.
     #[error("{path}: no such file: check the path")]
     Missing {
         /// The path as given.
         path: PathBuf,
     },
-    /// The file has no row.
+    /// The file has no rows.
     #[error("{path}: the file is empty: a data file has at least one row")]
     Empty {
         /// The file.
         path: PathBuf,
     },
-    /// The operating system or the decompressor stopped the reading or writing.
+    /// The operating system or the decompressor failed while reading or writing.
     #[error("{path}: {what}: {source}")]
     Io {
         /// The file.
         path: PathBuf,
-        /// What was attempted, and what to do.
+        /// The attempted operation and a hint.
         what: String,
         /// The underlying error.
         source: std::io::Error,
     },
-    /// A row that breaks its format's rules.
+    /// A row breaks the rules of its format.
     #[error("{path}:{line}: {what}")]
     Row {
         /// The file.
         path: PathBuf,
         /// Line of the row, from 1.
         line: usize,
-        /// What is wrong and what to do.
+        /// The problem with the row and a hint.
         what: String,
     },
-    /// Nothing in the file says what format it is, or it is one that this call does not read.
+    /// The format of the file cannot be recognised, or this call does not read it.
     #[error("{path}: {what}")]
     Format {
         /// The file.
         path: PathBuf,
-        /// What was seen and what to do.
+        /// The content found and a hint.
         what: String,
     },
-    /// A folder without a usable tokenizer.
+    /// A folder has no usable tokenizer.
     #[error("{path}: {what}")]
     Tokenizer {
         /// The folder or file.
         path: PathBuf,
-        /// What is missing and what to do.
+        /// The missing part and a hint.
         what: String,
     },
-    /// The tokenizer refuses a text or a token.
+    /// The tokenizer rejects a text or a token.
     #[error("tokenisation failed: {0}")]
     Tokenize(String),
     /// The tokenizer's special tokens cannot be used for training.
@@ -65,8 +65,8 @@ pub enum DataError {
     /// A conversation cannot be rendered.
     #[error("chat template: {0}")]
     ChatTemplate(String),
-    /// A prompt that has other tokens where its answer follows, and
-    /// [`OnRewrittenPrompt::Fail`](crate::OnRewrittenPrompt::Fail).
+    /// A prompt is tokenised differently when its answer follows, and
+    /// [`OnRewrittenPrompt::Fail`](crate::OnRewrittenPrompt::Fail) is set.
     #[error(
         "the row with the prompt {prompt:?}: {what}: change the row, or count such rows (library: \
          `OnRewrittenPrompt::Count`; programs: `--on-rewritten-prompt count`)"
@@ -77,35 +77,35 @@ pub enum DataError {
         /// The reason.
         what: &'static str,
     },
-    /// An argument outside its range.
+    /// An argument is outside its range.
     #[error("{name} is {value}: {rule}")]
     Argument {
         /// The argument.
         name: &'static str,
-        /// Its value.
+        /// The value of the argument.
         value: String,
-        /// The allowed range and what to do.
+        /// The allowed range and a hint.
         rule: String,
     },
-    /// Fewer groups of rows than parts to split them into.
+    /// There are fewer groups of rows than parts to split them into.
     #[error(
         "cannot split {} of {} into {}: each part needs at least one prompt of its own (rows without a prompt count as one where they share a text): give more data",
         count(*rows, "row"), count(*prompts, "prompt"), count(*parts, "part")
     )]
     TooFewGroups {
-        /// How many rows there are.
+        /// Number of rows.
         rows: usize,
-        /// How many groups they make: different prompts, and rows without a prompt by shared texts.
+        /// Number of groups: different prompts, and rows without a prompt grouped by shared texts.
         prompts: usize,
-        /// How many parts were wanted.
+        /// Number of parts requested.
         parts: usize,
     },
-    /// A selection that does not fit the pool.
+    /// A selection does not fit the pool.
     #[error("selection index {index}: {what}")]
     Selection {
-        /// The index in question.
+        /// The offending index.
         index: usize,
-        /// What is wrong with it.
+        /// The problem with the index.
         what: String,
     },
 }

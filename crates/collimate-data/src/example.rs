@@ -6,14 +6,14 @@ use serde::{Deserialize, Serialize};
 /// One example of supervised fine-tuning: the loss is on the completion only.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SftExample {
-    /// What the completion answers.
+    /// The prompt that the completion answers.
     pub prompt: Prompt,
     /// The answer to imitate.
     pub completion: Completion,
 }
 
 impl From<&PreferencePair> for SftExample {
-    /// The chosen answer of a pair: what SER fine-tunes on before any reward model exists.
+    /// Takes the chosen answer of a pair. SER fine-tunes on it before any reward model exists.
     fn from(pair: &PreferencePair) -> Self {
         Self {
             prompt: pair.prompt.clone(),

@@ -1,4 +1,4 @@
-//! Label noise of an exact share.
+//! Label noise with an exact share of exchanged labels.
 
 use collimate_core::{Key, PreferencePair, Purpose};
 
@@ -7,8 +7,8 @@ use crate::error::DataError;
 
 /// Exchanges chosen and rejected in `round(share · n)` pairs, drawn without replacement.
 ///
-/// Which pairs are hit depends on the key and on what they say, not on their place in the file.
-/// Returns the indices of the exchanged pairs, in rising order.
+/// The draw depends on the key and on the content of the pairs, not on their place in the file.
+/// Returns the indices of the exchanged pairs in ascending order.
 ///
 /// # Errors
 /// [`DataError::Argument`] for a share outside `[0, 1]`.

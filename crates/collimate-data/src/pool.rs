@@ -1,4 +1,4 @@
-//! A pool of pairs whose labels the training path cannot reach.
+//! A pool of pairs whose labels are hidden from the training code.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -13,9 +13,9 @@ use crate::unlabelled::UnlabelledPair;
 /// Two answers without a label, in an order that says nothing about which is better.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct HiddenPair {
-    /// Its name for the [`Auditor`]; never reused, whatever leaves the pool.
+    /// Id of the pair for the [`Auditor`]. An id is never reused after its pair leaves the pool.
     pub id: usize,
-    /// What both answers continue.
+    /// The prompt of both answers.
     pub prompt: Prompt,
     /// The answer shown first.
     pub first: Completion,
@@ -26,21 +26,21 @@ pub struct HiddenPair {
 /// A pair that left the pool with the label that a selection gave it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SelfLabelledPair {
-    /// The id that it had in the pool.
+    /// Id that the pair had in the pool.
     pub id: usize,
-    /// True if the answer shown first became `chosen`.
+    /// If true, the answer shown first became `chosen`.
     pub chosen_is_first: bool,
-    /// The pair to train on; it has no score gap.
+    /// The pair to train on, without a score gap.
     pub pair: PreferencePair,
 }
 
-/// The unlabelled pool of SER.
+/// The pool of SER: pairs without labels.
 ///
-/// Preference files list the better answer first, so a pool that kept their order would give the
-/// label away. [`HiddenLabelPool::seal`] therefore splits each label off into [`SealedLabels`],
-/// sorts the two answers canonically and exchanges them by a coin keyed with (key, content). Pairs
-/// stand in an order keyed the same way. Reversing the rows of the file, or chosen and rejected
-/// inside every row, gives the same pool. Score gaps are dropped: their sign is the label.
+/// Preference files list the better answer first, so a pool in file order would reveal the labels.
+/// [`HiddenLabelPool::seal`] therefore moves the labels into [`SealedLabels`]. It sorts the two
+/// answers canonically, then exchanges them by a coin flip keyed with (key, content). The order of
+/// the pairs is keyed the same way. Reversing the rows of the file, or chosen and rejected in every
+/// row, gives the same pool. Score gaps are dropped because their sign is the label.
 ///
 /// # Examples
 /// ```
@@ -56,7 +56,7 @@ pub struct SelfLabelledPair {
 /// assert_eq!((audit.correct, audit.labelled), (1, 1));
 /// # Ok::<(), collimate_data::DataError>(())
 /// ```
-/// The labels have no way out but the auditor's counts:
+/// The labels can leave the pool only as the counts of the auditor:
 /// ```compile_fail
 /// # use collimate_core::{Key, PreferencePair};
 /// # let pairs = vec![PreferencePair::new("q", "a", "b")];
@@ -103,39 +103,41 @@ impl HiddenLabelPool {
         (Self { pairs, initial }, SealedLabels { first_is_chosen })
     }
 
-    /// Makes a pool of pairs that nobody has labelled: the pool that [`seal`](Self::seal) makes of the
-    /// same pairs, whatever their labels.
+    /// Makes a pool of pairs without labels. It equals the pool that [`seal`](Self::seal) makes of
+    /// the same pairs with any labels.
     pub fn unlabelled(pairs: Vec<UnlabelledPair>, key: Key) -> Self {
         let shown = pairs.into_iter().map(UnlabelledPair::shown);
         Self::seal(shown.collect(), key).0
     }
 
-    /// The pairs left, in the order that a [`Selection`]'s indices mean.
+    /// Returns the remaining pairs, in the order that the indices of a [`Selection`] refer to.
     pub fn pairs(&self) -> &[HiddenPair] {
         &self.pairs
     }
 
-    /// How many pairs are left.
+    /// Returns the number of remaining pairs.
     pub fn len(&self) -> usize {
         self.pairs.len()
     }
 
-    /// True if no pair is left.
+    /// Returns true if no pair remains.
     pub fn is_empty(&self) -> bool {
         self.pairs.is_empty()
     }
 
-    /// How many pairs the pool had when it was sealed.
+    /// Returns the number of pairs when the pool was sealed.
     pub fn initial_len(&self) -> usize {
         self.initial
     }
 
-    /// Moves the kept pairs out, labelled as the selection says; the others stay, in order.
+    /// Removes the kept pairs and returns them, labelled as the selection says. The other pairs
+    /// stay in order.
     ///
     /// Replaying the selections of earlier loops on a freshly sealed pool restores it.
     ///
     /// # Errors
-    /// [`DataError::Selection`] if a kept index is out of range or named twice; the pool is then unchanged.
+    /// [`DataError::Selection`] if a kept index is out of range or occurs twice. The pool is then
+    /// unchanged.
     pub fn take(&mut self, selection: &Selection) -> Result<Vec<SelfLabelledPair>, DataError> {
         let mut swapped: Vec<Option<bool>> = vec![None; self.pairs.len()];
         for kept in &selection.kept {
@@ -183,47 +185,47 @@ impl HiddenLabelPool {
     }
 }
 
-/// The labels of a pool. Nothing can be read from it; it can only be handed to an [`Auditor`].
+/// The labels of a pool. They cannot be read, only passed to an [`Auditor`].
 pub struct SealedLabels {
     first_is_chosen: Vec<bool>,
 }
 
 impl fmt::Debug for SealedLabels {
-    /// Says how many labels there are, not what they are.
+    /// Shows the number of labels but not the labels.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "SealedLabels({} labels)", self.first_is_chosen.len())
     }
 }
 
-/// Compares self-labels with the sealed truth and tells counts only.
+/// Compares self-labels with the sealed labels and reports counts only.
 #[derive(Debug)]
 pub struct Auditor {
     sealed: SealedLabels,
 }
 
-/// How many self-labels are right.
+/// Precision of self-labels: the share of them that is right.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LabelPrecision {
-    /// Self-labels compared.
+    /// Number of self-labels compared.
     pub labelled: usize,
-    /// Of these, how many agree with the human label.
+    /// Number of compared self-labels that agree with the human label.
     pub correct: usize,
 }
 
 impl LabelPrecision {
-    /// Correct over labelled; nothing labelled has no precision.
+    /// Returns `correct / labelled`, or `None` if no label was compared.
     pub fn value(&self) -> Option<f64> {
         (self.labelled > 0).then(|| self.correct as f64 / self.labelled as f64)
     }
 }
 
 impl Auditor {
-    /// Takes the sealed labels over.
+    /// Makes an auditor that owns the sealed labels.
     pub fn new(sealed: SealedLabels) -> Self {
         Self { sealed }
     }
 
-    /// How many of the self-labels `(id, chosen_is_first)` agree with the truth.
+    /// Counts the self-labels `(id, chosen_is_first)` that agree with the sealed labels.
     ///
     /// # Errors
     /// [`DataError::Selection`] for an id that the pool never had.
@@ -247,10 +249,11 @@ impl Auditor {
     }
 }
 
-/// The same pairs with their human labels: the control "oracle labels for the pairs that were kept".
+/// Returns the same pairs with their human labels, for the control "oracle labels for the pairs
+/// that were kept".
 ///
-/// It needs the labelled pairs themselves, which a run without this control does not hold any
-/// more once they are sealed. Where one content carries two contrary labels, each is used once.
+/// The function needs the labelled pairs themselves. A run without this control no longer holds
+/// them once they are sealed. If the same content has two contrary labels, each label is used once.
 ///
 /// # Errors
 /// [`DataError::Selection`] with the id of a kept pair that `labelled` does not contain.

@@ -11,11 +11,11 @@ use crate::example::SftExample;
 /// SFT : reward model : PPO shares of the SER paper (appendix D.1).
 pub const SER_SHARES: [f64; 3] = [0.30, 0.65, 0.05];
 
-/// What a split looks at to keep related rows together.
+/// Row that exposes the prompt and texts by which a split groups related rows.
 pub trait Grouped {
-    /// The prompt; rows with the same non-empty prompt belong together.
+    /// Returns the prompt. Rows with the same non-empty prompt belong together.
     fn prompt(&self) -> &Prompt;
-    /// The answers; rows without a prompt that share a text belong together.
+    /// Returns the answers. Rows without a prompt that share a text belong together.
     fn texts(&self) -> Vec<&str>;
 }
 
@@ -39,9 +39,10 @@ impl Grouped for SftExample {
     }
 }
 
-/// The group of each row, named by a digest that does not depend on the order of the rows:
-/// of the prompt, or, for rows without one, the smallest digest of the texts in the connected
-/// component of shared texts.
+/// Returns the group of each row as a digest that does not depend on the order of the rows.
+///
+/// For rows with a prompt it is the digest of the prompt. For rows without one it is the smallest
+/// digest of the texts in the connected component of shared texts.
 fn group_digests<T: Grouped>(rows: &[T]) -> Vec<[u8; 32]> {
     let mut nodes: HashMap<[u8; 32], usize> = HashMap::new();
     let mut parents: Vec<usize> = Vec::new();
@@ -80,7 +81,7 @@ fn group_digests<T: Grouped>(rows: &[T]) -> Vec<[u8; 32]> {
         .collect()
 }
 
-/// The root of `node`, halving the path on the way.
+/// Returns the root of `node` and halves the path on the way.
 fn find(parents: &mut [usize], mut node: usize) -> usize {
     while parents[node] != node {
         parents[node] = parents[parents[node]];
@@ -91,14 +92,15 @@ fn find(parents: &mut [usize], mut node: usize) -> usize {
 
 /// Splits rows by group in a random order, so that part `i` has about `shares[i]` of the rows.
 ///
-/// A group is all rows with one prompt or, for rows without a prompt, a connected component of
-/// shared texts: no prompt and no promptless text is in two parts. The parts do not depend on the
-/// order of the rows. Each part with a share gets at least one group; inside a part the rows keep
-/// their order. A part misses its share by at most half of the group at each of its ends.
+/// A group is all rows with one prompt. Rows without a prompt form connected components of shared
+/// texts. No prompt, and no text of a row without a prompt, is in two parts. The parts do not
+/// depend on the order of the rows. Each part with a non-zero share gets at least one group. Inside
+/// a part the rows keep their order. A part misses its share by at most half of the group at each
+/// of its ends.
 ///
 /// # Errors
 /// [`DataError::Argument`] if a share is negative or not finite, or if the shares do not sum to 1;
-/// [`DataError::TooFewGroups`] if there are fewer groups than parts with a share.
+/// [`DataError::TooFewGroups`] if there are fewer groups than parts with a non-zero share.
 ///
 /// # Examples
 /// ```
@@ -159,8 +161,8 @@ pub fn split_by_fraction<T: Grouped>(
     ))
 }
 
-/// Gives each part that has a share but no group the smallest group of the part with most rows
-/// among those that can spare one.
+/// Fills each empty part that has a share. The part gets the smallest group of the largest part
+/// that can spare one.
 fn fill_empty(parts: &mut [usize], sizes: &[usize], shares: &[f64]) {
     for part in (0..shares.len()).filter(|&part| shares[part] > 0.0) {
         if parts.contains(&part) {
@@ -183,10 +185,11 @@ fn fill_empty(parts: &mut [usize], sizes: &[usize], shares: &[f64]) {
     }
 }
 
-/// Splits rows by the digest of their group alone: a row stays in its part when others are added,
-/// removed or reordered (for rows without prompts, as long as no added row joins two groups).
+/// Splits rows by the digest of their group alone. A row stays in its part when other rows are
+/// added, removed or reordered. For rows without prompts this holds as long as no added row joins
+/// two groups.
 ///
-/// The sizes follow the shares only on average, and a small set may leave a part empty.
+/// The sizes follow the shares only on average, and a part of a small set may be empty.
 ///
 /// # Errors
 /// [`DataError::Argument`] if a share is negative or not finite, or if the shares do not sum to 1.
@@ -202,7 +205,7 @@ fn fill_empty(parts: &mut [usize], sizes: &[usize], shares: &[f64]) {
 pub fn split_by_hash<T: Grouped>(rows: Vec<T>, shares: &[f64]) -> Result<Vec<Vec<T>>, DataError> {
     let ends = cumulative(shares)?;
     let digests = group_digests(&rows);
-    // Hashed once more: the smallest of several digests is not uniform.
+    // Hash the digest again, because the smallest of several digests is not uniform.
     let part = |digest: &[u8; 32]| {
         let hash = blake3::hash(digest);
         let mut head = [0; 8];
@@ -215,14 +218,14 @@ pub fn split_by_hash<T: Grouped>(rows: Vec<T>, shares: &[f64]) -> Result<Vec<Vec
     Ok(distribute(rows, shares.len(), digests.iter().map(part)))
 }
 
-/// Takes a labelled seed of `round(share · n)` pairs; the rest is for the pool.
+/// Takes a labelled seed of `round(share · n)` pairs. The rest is for the pool.
 ///
-/// Both come back in an order keyed by what the pairs say, so that neither the order of the file's
-/// rows nor the direction of its labels changes which pairs are the seed.
+/// Returns both parts in an order keyed by the content of the pairs. The order of the rows in the
+/// file and the direction of the labels do not change which pairs are in the seed.
 ///
 /// # Errors
-/// [`DataError::Argument`] for a share outside (0, 1), or for fewer than two pairs: seed and rest
-/// have at least one pair each.
+/// [`DataError::Argument`] for a share outside (0, 1), or for fewer than two pairs: the seed and
+/// the rest need at least one pair each.
 pub fn seed_split(
     pairs: Vec<PreferencePair>,
     share: f64,
@@ -253,7 +256,7 @@ pub fn seed_split(
     Ok((seed, rest))
 }
 
-/// The upper end of each part on [0, 1].
+/// Returns the upper end of each part on [0, 1].
 fn cumulative(shares: &[f64]) -> Result<Vec<f64>, DataError> {
     let shown = || format!("{shares:?}");
     if shares.is_empty()
@@ -285,7 +288,8 @@ fn cumulative(shares: &[f64]) -> Result<Vec<f64>, DataError> {
         .collect())
 }
 
-/// The part that `at` falls into; rounding at the upper end goes to the last part with a share.
+/// Returns the part that contains `at`. Rounding at the upper end selects the last part with a
+/// non-zero share.
 fn part_at(ends: &[f64], at: f64) -> usize {
     let last = ends
         .iter()

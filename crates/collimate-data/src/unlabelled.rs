@@ -1,4 +1,4 @@
-//! Pairs of answers that nobody has labelled.
+//! Pairs of answers without a label.
 
 use std::collections::{HashMap, HashSet};
 
@@ -7,7 +7,7 @@ use collimate_core::{Completion, Key, PreferencePair, Prompt, Purpose};
 use crate::content::{keyed, prompt_hash, secret, unordered_hash};
 use crate::read::Candidates;
 
-/// Two different answers to a prompt; their order says nothing.
+/// Two different answers to a prompt, in an order without meaning.
 #[derive(Debug, Clone, PartialEq)]
 pub struct UnlabelledPair {
     /// The prompt of both answers.
@@ -17,8 +17,9 @@ pub struct UnlabelledPair {
 }
 
 impl UnlabelledPair {
-    /// Makes pairs of the answers of each prompt: of two answers their pair, of more up to `per_prompt`
-    /// of their pairs, drawn by the key. The draw depends on what the answers say, not on their order.
+    /// Makes pairs of the answers of each prompt. Two answers make one pair. More answers make up
+    /// to `per_prompt` pairs, drawn by the key. The draw depends on the content of the answers, not
+    /// on their order.
     ///
     /// # Examples
     /// ```
@@ -55,8 +56,8 @@ impl UnlabelledPair {
         all
     }
 
-    /// Drops the pairs that are among `known`, in either order of their answers, and pairs that stand
-    /// twice; returns how many of each.
+    /// Drops pairs that are among `known`, in either order of their answers, and drops repeated
+    /// pairs. Returns the two counts of dropped pairs.
     pub fn retain_new(pairs: &mut Vec<Self>, known: &[PreferencePair]) -> (usize, usize) {
         let known: HashSet<[u8; 32]> = known
             .iter()
@@ -75,8 +76,9 @@ impl UnlabelledPair {
         (among, twice)
     }
 
-    /// Draws `count` pairs by the key, or all if there are no more: as few of one prompt as possible. The
-    /// draw depends on what the pairs say, not on their order.
+    /// Draws `count` pairs by the key, with as few pairs per prompt as possible. Returns all pairs
+    /// if there are at most `count`. The draw depends on the content of the pairs, not on their
+    /// order.
     pub fn drawn(pairs: Vec<Self>, count: usize, key: Key) -> Vec<Self> {
         let draw = secret(key, Purpose::Split);
         let mut all: Vec<([u8; 32], Self)> = pairs
@@ -88,7 +90,7 @@ impl UnlabelledPair {
         let mut ranked: Vec<(usize, Self)> = all
             .into_iter()
             .map(|(_, pair)| {
-                // Pairs without a prompt share none.
+                // Rows without a prompt do not share an empty one.
                 let of_prompt = match pair.prompt.is_empty() {
                     true => 0,
                     false => {
@@ -100,13 +102,14 @@ impl UnlabelledPair {
                 (of_prompt, pair)
             })
             .collect();
-        // A stable sort: the order of the draw stays within equal ranks.
+        // The sort is stable, so pairs of equal rank stay in the order of the draw.
         ranked.sort_by_key(|(rank, _)| *rank);
         ranked.truncate(count);
         ranked.into_iter().map(|(_, pair)| pair).collect()
     }
 
-    /// The answers as a pair whose order is no label, for code that takes pairs only.
+    /// Returns the answers as a preference pair whose order is not a label, for code that only
+    /// takes pairs.
     pub fn shown(self) -> PreferencePair {
         let [chosen, rejected] = self.answers;
         PreferencePair {
@@ -124,7 +127,7 @@ impl UnlabelledPair {
 }
 
 impl From<&PreferencePair> for UnlabelledPair {
-    /// Forgets which answer is better.
+    /// Drops the label of a pair.
     fn from(pair: &PreferencePair) -> Self {
         Self {
             prompt: pair.prompt.clone(),

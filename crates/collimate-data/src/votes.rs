@@ -1,4 +1,4 @@
-//! One label for each pair of answers, where several people or files say which is better.
+//! One label per pair of answers, decided by majority among several annotators or files.
 
 use std::collections::HashMap;
 
@@ -6,19 +6,19 @@ use collimate_core::PreferencePair;
 
 use crate::content::unordered_hash;
 
-/// Labels that were counted as votes.
+/// Counts of the labels that were treated as votes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Votes {
-    /// Labels beyond the first of their pair that agree with its majority.
+    /// Labels beyond the first of their pair that agree with the majority.
     pub repeated: usize,
-    /// Pairs that were labelled both ways, and have a majority.
+    /// Pairs that were labelled both ways and have a majority.
     pub outvoted: usize,
-    /// Pairs that were labelled both ways equally often, which are dropped.
+    /// Pairs that were labelled both ways equally often, and are dropped.
     pub undecided: usize,
 }
 
-/// Keeps each pair once, in the place of its first label, with the label of the majority. A pair with
-/// equally many labels each way is dropped.
+/// Keeps each pair once, at the place of its first label, with the label of the majority. Drops
+/// pairs with equally many labels each way.
 ///
 /// # Examples
 /// ```
@@ -33,7 +33,8 @@ pub struct Votes {
 /// ```
 pub fn by_majority(pairs: Vec<PreferencePair>) -> (Vec<PreferencePair>, Votes) {
     let mut places: HashMap<[u8; 32], usize> = HashMap::new();
-    // A pair as it was labelled first, as it was labelled against that, and the votes for each.
+    // For each pair: the pair as first labelled, the pair with the contrary label, and the votes
+    // for each.
     let mut found: Vec<([Option<PreferencePair>; 2], [usize; 2])> = Vec::new();
     for pair in pairs {
         let content = unordered_hash(&pair.prompt, &pair.chosen, &pair.rejected);

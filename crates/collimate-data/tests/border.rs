@@ -30,12 +30,12 @@ fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/tokenizers")
 }
 
-/// The tokenizer as its file has it, and as the library uses it.
+/// Returns the tokenizer as its file has it and as the library uses it.
 fn load(kind: &str) -> (Tokenizer, TextTokenizer) {
     let plain = Tokenizer::from_file(folder().join(format!("{kind}.json"))).unwrap();
     let id = |names: [&str; 2]| names.iter().find_map(|name| plain.token_to_id(name));
     let eos = id(["</s>", "[SEP]"]).unwrap();
-    // BOS as the post-processor has it.
+    // Take BOS from the post-processor.
     let first = plain.encode("a", true).unwrap();
     let bos = (first.get_special_tokens_mask()[0] == 1).then(|| first.get_ids()[0]);
     let special = SpecialTokenIds {
@@ -47,8 +47,8 @@ fn load(kind: &str) -> (Tokenizer, TextTokenizer) {
     (plain, ours)
 }
 
-/// Prompts and answers that meet in words, numbers, spaces, line breaks, punctuation and letters of
-/// several bytes.
+/// Returns prompts and answers that meet in words, numbers, spaces, line breaks, punctuation and
+/// multi-byte letters.
 fn rows() -> Vec<(String, String)> {
     let mut rng = Key::new(11, "border").rng(Purpose::Data);
     const WORDS: [&str; 20] = [
@@ -106,7 +106,7 @@ struct Parts {
     respelled: bool,
 }
 
-/// BOS and EOS are left out.
+/// Encodes a prompt and an answer without BOS and EOS.
 fn ours(tokenizer: &TextTokenizer, prompt: &str, answer: &str) -> Parts {
     let pair = PreferencePair::new(prompt, answer, answer);
     let (mut ids, report) = tokenizer
@@ -129,7 +129,7 @@ fn parts_are_the_joint_text_wherever_no_token_covers_the_border() {
     let out = std::env::var_os("COLLIMATE_BORDER_ROWS").map(PathBuf::from);
     for kind in KINDS {
         let (mut plain, tokenizer) = load(kind);
-        // Offsets as they are, not trimmed.
+        // Keep untrimmed offsets.
         plain.with_post_processor(None::<tokenizers::PostProcessorWrapper>);
         let (mut crossed, mut respelled, mut written) = (0, 0, String::new());
         for (prompt, answer) in &rows {
@@ -149,7 +149,7 @@ fn parts_are_the_joint_text_wherever_no_token_covers_the_border() {
             let context = format!("{kind}: {prompt:?} {answer:?}");
             if covered {
                 crossed += 1;
-                // Without a space of its own: the parts say the text.
+                // If no space is added, the parts decode to the text.
                 let text = [&parts.prompt[..], &parts.answer].concat();
                 let text = plain.decode(&text, false).unwrap();
                 if kind.starts_with("byte-level") || kind == "prepend" || kind.starts_with("meta") {
@@ -175,7 +175,7 @@ fn parts_are_the_joint_text_wherever_no_token_covers_the_border() {
             written += &format!("{row}\n");
         }
         println!("{kind}: {ROWS} rows, {crossed} crossed, {respelled} respelled");
-        // Both kinds of rows occur, and neither swallows the others.
+        // Both kinds of rows occur, and neither dominates.
         assert!(crossed > 0 && crossed + respelled < ROWS / 2, "{kind}");
         if let Some(out) = &out {
             fs::create_dir_all(out).unwrap();
@@ -184,8 +184,8 @@ fn parts_are_the_joint_text_wherever_no_token_covers_the_border() {
     }
 }
 
-/// A row of `trl.json`: ids of the prompt alone and of the joint text, both with BOS, and the number
-/// of ids that they share at the beginning.
+/// A row of `trl.json`: ids of the prompt alone and of the joint text, both with BOS, and the
+/// length of their common beginning.
 #[derive(Deserialize)]
 struct Expected {
     prompt: String,
@@ -215,7 +215,7 @@ fn ids_are_those_of_trl() {
                 "{kind}: {:?}",
                 row.prompt
             );
-            // TRL leaves the end of a prompt out where the joint text writes it otherwise.
+            // TRL drops the end of a prompt if the joint text has other ids there.
             if row.same == row.alone.len() {
                 let joint = [&with_bos(&parts.prompt)[..], &parts.answer].concat();
                 assert_eq!(
@@ -230,7 +230,7 @@ fn ids_are_those_of_trl() {
     }
 }
 
-/// A tokenizer that puts a space before a text does not put one before an answer.
+/// A tokenizer that puts a space before a text puts none before an answer.
 #[test]
 fn an_answer_gets_no_space_of_its_own() {
     for kind in [
@@ -260,7 +260,8 @@ fn an_answer_gets_no_space_of_its_own() {
     }
 }
 
-/// A normaliser composes an accent with the letter before it, across the border too: no text is lost.
+/// A normaliser composes an accent with the letter before it, also across the border. No text is
+/// lost.
 #[test]
 fn a_character_composed_of_both_sides_covers_the_border() {
     let (_, tokenizer) = load("unigram");
@@ -268,7 +269,7 @@ fn a_character_composed_of_both_sides_covers_the_border() {
     assert!(parts.crossed);
 }
 
-/// Written ids are the text that follows the prompt, its first space included.
+/// Decoded ids give the text that follows the prompt, including its first space.
 #[test]
 fn a_continuation_is_written_as_it_stands_behind_its_prompt() {
     for kind in KINDS {

@@ -124,7 +124,7 @@ fn labels_of_pairs_leave_no_trace() {
     let (other, _) = folder.read(&[pair("b", "a")]);
     assert_eq!(one, other);
     assert_eq!(texts(&one[0]), ["a", "b"]);
-    // Equal scores are a label too.
+    // Equal scores are also a label.
     assert_eq!((report.kept, report.format), (1, Format::UltraFeedback));
     let scored = json!({"question": "q", "answers": [
         {"text": "c", "pm_score": 1}, {"text": "a", "pm_score": 1}, {"text": "b", "pm_score": 5},

@@ -1,4 +1,4 @@
-//! Chat templates of folders, their variables, and messages with further keys.
+//! Chat templates of folders, their variables, and messages with additional keys.
 
 use std::fs;
 use std::path::Path;
@@ -13,7 +13,7 @@ use tempfile::TempDir;
 use tokenizers::Tokenizer;
 use tokenizers::models::wordlevel::WordLevel;
 
-/// A folder with a tokenizer of two words and these fields in `tokenizer_config.json`.
+/// Makes a folder with a tokenizer of two words and these fields in `tokenizer_config.json`.
 fn folder(config: &Value) -> TempDir {
     let dir = TempDir::new().unwrap();
     let vocab = ["</s>", "<unk>"].into_iter().zip(0..);
@@ -85,7 +85,7 @@ fn templates_come_from_the_same_files_as_in_transformers_and_are_kept() {
     };
     let by_name = TextTokenizer::from_folder_with(dir.path(), &options).unwrap();
     assert_eq!(text(&by_name), "null");
-    // Files of Jinja count alone where there are any.
+    // Jinja files take precedence over every other source.
     fs::create_dir(at("additional_chat_templates")).unwrap();
     fs::write(at("additional_chat_templates/rag.jinja"), "rag").unwrap();
     let error = open(dir.path())
@@ -190,7 +190,7 @@ fn what_messages_hold_reaches_the_template_in_its_order() {
 {"role": "tool", "content": "21", "tool_call_id": "1", "name": "f"}
 Falsehm"#
     );
-    // A written row says the same when it is read again.
+    // A row is the same after writing and reading it.
     let written = serde_json::to_string(&pairs[0].prompt).unwrap();
     assert_eq!(
         serde_json::from_str::<Prompt>(&written).unwrap(),

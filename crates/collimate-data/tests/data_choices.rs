@@ -28,7 +28,7 @@ fn answers_are_indices_letters_or_texts() {
         (answers, format),
         (vec![2, 1, 2, 0, 1], ChoiceFormat::Choices)
     );
-    // A number is an index, whatever the choices say.
+    // A number is an index, whatever the choices are.
     let numbers = json!({"question": "q", "choices": ["1", "2", "0"], "answer": 0});
     assert_eq!(read(&[numbers]).unwrap().0[0].answer, 0);
 }
@@ -52,7 +52,8 @@ fn benchmarks_have_layouts_of_their_own() {
         "ctx": "unused", "endings": ["goes [title]in", "  stays  out "], "label": "1",
     });
     let (questions, format) = read(&[hella]).unwrap();
-    // The harness: activity, ctx_a, ctx_b with one capital; brackets out, double blanks once replaced.
+    // As in the harness: activity, ctx_a, capitalised ctx_b; brackets removed, double blanks
+    // replaced once.
     assert_eq!(
         questions[0].question,
         "Removing ice: A man is outside. Then he"

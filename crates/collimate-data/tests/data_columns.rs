@@ -1,4 +1,4 @@
-//! What a file holds beside or instead of what is read: named, never ignored.
+//! Columns that are not read, and columns read in place of others, are named and never ignored.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! What a tokenizer folder says beyond its tokens, read and written.
+//! Settings of a tokenizer folder other than its tokens, read and written.
 
 use std::fs;
 use std::path::Path;
@@ -30,7 +30,7 @@ fn tokenizer() -> TextTokenizer {
     TextTokenizer::new(inner(), SPECIAL, None).unwrap()
 }
 
-/// A folder whose `tokenizer_config.json` has these fields.
+/// Makes a folder whose `tokenizer_config.json` has these fields.
 fn folder(config: &Value) -> TempDir {
     let dir = TempDir::new().unwrap();
     inner()
@@ -80,7 +80,7 @@ fn the_end_of_a_text_may_be_named_by_the_model_alone() {
         assert!(refused.contains(part), "{refused}");
     }
     let model = dir.path().join("config.json");
-    // An id beyond the vocabulary ends nothing.
+    // An id beyond the vocabulary ends no answer.
     fs::write(&model, json!({"eos_token_id": 7}).to_string()).unwrap();
     assert!(TextTokenizer::from_folder(dir.path()).is_err());
     fs::write(&model, json!({"eos_token_id": [7, 0]}).to_string()).unwrap();

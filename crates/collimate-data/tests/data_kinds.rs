@@ -1,4 +1,5 @@
-//! Files that are not what their names say: each is read for what it is, or refused by what it is.
+//! Files that differ from what their names suggest: each is read, or refused, according to its
+//! content.
 
 use std::io::{Cursor, Write};
 use std::path::PathBuf;
@@ -25,7 +26,7 @@ fn gz(bytes: &[u8]) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
-/// A text with two or four bytes a character.
+/// Encodes a text with two or four bytes per character.
 fn wide(text: &str, mark: bool, width: usize, big: bool) -> Vec<u8> {
     let text = if mark {
         format!("\u{feff}{text}")
@@ -42,7 +43,7 @@ fn wide(text: &str, mark: bool, width: usize, big: bool) -> Vec<u8> {
     text.chars().flat_map(unit).collect()
 }
 
-/// The head of a zip archive whose first entry has this name.
+/// Returns the head of a zip archive whose first entry has this name.
 fn zip(entry: &str, after: &str) -> Vec<u8> {
     let mut bytes = b"PK\x03\x04\x14\0\0\0\x08\0".to_vec();
     bytes.extend([0; 16]);
@@ -75,7 +76,8 @@ fn noise() -> Vec<u8> {
         .collect()
 }
 
-/// The answer to a file: an error that holds these words, or the two pairs of the rows above.
+/// Expected result for a file: an error that contains these words, or the two pairs of the rows
+/// above.
 enum Says {
     Error(&'static str),
     Pairs,
@@ -375,7 +377,7 @@ fn files_that_are_not_what_they_claim() {
     for (name, bytes, says) in cases() {
         let path = file(&dir, name, &bytes);
         let read = read_pairs(&path, &ReadOptions::default());
-        // The same bytes as a stream, which cannot be read twice.
+        // The same bytes as a stream that cannot be read again.
         let streamed = Input::from_reader(&path, Cursor::new(bytes))
             .and_then(|input| input.read_pairs(&ReadOptions::default()));
         match says {

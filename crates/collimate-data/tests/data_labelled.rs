@@ -1,4 +1,4 @@
-//! Single completions that are labelled good or bad.
+//! Single completions with a label, good or bad.
 
 use std::fs;
 

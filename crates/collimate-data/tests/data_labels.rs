@@ -1,4 +1,4 @@
-//! A column beside the pairs.
+//! Columns that are read along with the pairs.
 
 use std::fs;
 use std::path::PathBuf;
@@ -26,13 +26,13 @@ fn labels_stay_beside_their_pairs() {
     let (pairs, labels, report) =
         read_labelled_pairs(&path, &options, &["subset", "category"]).unwrap();
     let (plain, mut told) = read_pairs(&path, &options).unwrap();
-    // The column of the labels is used here, and only here.
+    // The label column counts as used here, and only here.
     assert!(told.unused.remove("subset"));
     assert_eq!((&pairs, &report), (&plain, &told));
     let labels = labels.unwrap();
     assert_eq!(labels.column, "subset");
     let values: Vec<Option<&str>> = labels.values.iter().map(Option::as_deref).collect();
-    // The row with equal answers is dropped, with its label.
+    // The row with equal answers is dropped together with its label.
     assert_eq!(values, [Some("x"), None, Some("y")]);
 }
 
@@ -48,7 +48,7 @@ fn the_first_column_that_there_is() {
         column(&["none", "category"]),
         Some(("category".into(), Some("c".into())))
     );
-    // A number is a label too.
+    // A number is also a label.
     assert_eq!(column(&["id"]), Some(("id".into(), Some("1".into()))));
     assert_eq!(column(&["none"]), None);
     assert_eq!(column(&[]), None);

@@ -1,4 +1,4 @@
-//! Messages and prompts: nothing that they say is lost, nothing is read twice.
+//! Messages and prompts: no content is lost, and nothing is read twice.
 
 use std::path::PathBuf;
 
@@ -90,7 +90,7 @@ fn what_a_message_says_beside_its_content_is_not_lost() {
         row[column] = value;
         refused(row, &format!("column `{column}` is not supported"));
     }
-    // Libraries fill the keys that a row does not have with nothing.
+    // Libraries fill missing keys with empty values.
     let message = json!({"role": "assistant", "content": "a", "tool_calls": null, "name": "", "images": [], "weight": 1});
     let row = json!({"prompt": [user("q")], "chosen": [message], "rejected": [assistant("b")], "tools": [], "images": null});
     let (pairs, report) = read(&[row.clone(), row]);
@@ -159,7 +159,7 @@ fn a_prompt_that_the_answers_repeat_is_taken_once() {
     let (pairs, report) = read(&[row(json!("Name a toy."), "Name a toy.")]);
     assert_eq!(pairs, [expected]);
     assert!(report.notes.is_empty());
-    // A conversation whose last turn is repeated, but for a line break.
+    // A conversation with a repeated last turn, apart from a line break.
     let talk = json!([user("Hi"), assistant("Hello"), user("Name a toy.\n")]);
     let (pairs, report) = read(&[row(talk, "Name a toy.")]);
     assert_eq!(pairs[0].prompt, chat(&["Hi", "Hello", "Name a toy.\n"]));
@@ -190,7 +190,7 @@ fn texts_that_begin_with_the_prompt_lose_it() {
     );
     assert_eq!(pairs[1].chosen.text, "Once upon a time, a cat sat.");
     assert_eq!(pairs[2].chosen.text, "Once upon a timely cat.");
-    // A short prompt may be an answer's first word.
+    // A short prompt may be the first word of an answer.
     let (pairs, report) =
         read(&[json!({"prompt": "I", "chosen": "I like it", "rejected": "I hate it"})]);
     assert_eq!(pairs[0].chosen.text, "I like it");

@@ -1,4 +1,4 @@
-//! No label leaks from the pool, no group straddles a split, noise is exact.
+//! No label leaks from the pool, no group is in two parts of a split, and noise is exact.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -27,7 +27,7 @@ fn swapped(pairs: &[PreferencePair]) -> Vec<PreferencePair> {
     pairs.iter().cloned().map(PreferencePair::swapped).collect()
 }
 
-/// Keeps every pair whose first answer reads "good", and every other exchanged.
+/// Keeps every pair, and exchanges the answers unless the first one reads "good".
 fn good_first(pool: &HiddenLabelPool) -> Selection {
     let kept = pool.pairs().iter().enumerate().map(|(index, pair)| Kept {
         index,
@@ -229,7 +229,7 @@ fn value_stability() {
 const HASH_SPLIT: &str = "q5 q6 q8 q9 q10 q12 q14 q15 q18 q19";
 const POOL: &str = "q2:bad 10 q1:bad 5 q4:bad 9 q5:good 9 q0:good 0 q3:bad 4";
 
-/// What may be in one part only: prompts, and the texts of rows without a prompt.
+/// Returns texts that may be in one part only: prompts, and the texts of rows without a prompt.
 fn names(rows: &[PreferencePair]) -> BTreeSet<String> {
     let mut names = BTreeSet::new();
     for row in rows {

@@ -38,7 +38,7 @@ fn question(id: &str, category: Option<&str>, turns: &[&str], reference: &[&str]
     }
 }
 
-/// A broken row is no prompt, wherever it stands.
+/// A broken row is not a prompt, wherever it is in the file.
 #[test]
 fn rows_that_are_broken_are_no_plain_prompts() {
     for text in [
@@ -137,7 +137,7 @@ fn arrays_are_read_like_lines() {
         rows[0], r#"{"instruction": "b", "output": "2"}"#
     ));
     assert_eq!(lines, array);
-    // A byte order mark is no part of the first row.
+    // A byte order mark is not part of the first row.
     let (marked, _) = questions(&format!("\u{feff}{}", rows[0]));
     assert_eq!(marked, array[..1]);
 }

@@ -1,4 +1,4 @@
-//! Several ranked answers to a prompt, of trees and of rows.
+//! Ranked answers to a prompt, from trees and from rows.
 
 use std::io::Cursor;
 
@@ -18,7 +18,8 @@ fn said(text: &str, lang: &str, rank: Value, replies: Value) -> Value {
     json!({"text": text, "role": "assistant", "lang": lang, "rank": rank, "replies": replies})
 }
 
-/// A question with three answers, one of them in German and one with a question behind it.
+/// Returns a question with three answers. One answer is in German, and one has a follow-up
+/// question.
 fn tree() -> Value {
     let later = json!([{
         "text": "and 3+3?", "role": "prompter", "lang": "en",

@@ -1,4 +1,4 @@
-//! Each format gives the pairs that its rows say, and each bad input its error or its count.
+//! Each format gives the pairs of its rows, and each bad input gives an error or a count.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -290,7 +290,8 @@ fn conversations_and_completions_for_fine_tuning() {
 
 const GOOD: &str = r#"{"prompt":"p","chosen":"a","rejected":"b"}"#;
 
-/// What is wrong, the file's bytes, the line of the error and a word of it, and its drop reason.
+/// A case: the problem, the bytes of the file, the line of the error and a word of it, and the drop
+/// reason.
 type Case = (&'static str, Vec<u8>, usize, &'static str, DropReason);
 
 #[test]

@@ -1,4 +1,4 @@
-//! Ids to text one at a time: the pieces are the text.
+//! Decoding of ids one at a time: the pieces join to the text.
 
 use collimate_data::{SpecialTokenIds, TextStream, TextTokenizer};
 use proptest::prelude::*;
@@ -28,7 +28,7 @@ fn bpe(tokens: Vec<String>, fallback: bool) -> Tokenizer {
     Tokenizer::new(model.byte_fallback(fallback).build().unwrap())
 }
 
-/// GPT-2's kind: every byte is a token.
+/// A tokenizer like GPT-2's, in which every byte is a token.
 fn byte_level() -> TextTokenizer {
     let mut letters: Vec<char> = ByteLevel::alphabet().into_iter().collect();
     letters.sort_unstable();
@@ -41,8 +41,8 @@ fn byte_level() -> TextTokenizer {
     wrap(tokenizer)
 }
 
-/// Llama 2's kind: a visible space before every word, bytes for what has no token, and the first
-/// space taken off.
+/// A tokenizer like Llama 2's: a visible space before every word, bytes for text without a token,
+/// and the first space removed.
 fn byte_fallback() -> TextTokenizer {
     let mut tokens = vec!["<s>".to_owned(), "</s>".to_owned()];
     tokens.extend((0..=255u8).map(|byte| format!("<0x{byte:02X}>")));
@@ -59,7 +59,7 @@ fn byte_fallback() -> TextTokenizer {
     wrap(tokenizer)
 }
 
-/// The pieces, the last one from `finish`.
+/// Returns the pieces, the last one from `finish`.
 fn pieces(tokenizer: &TextTokenizer, ids: &[u32]) -> Vec<String> {
     let mut stream = TextStream::new(tokenizer);
     let mut pieces = Vec::new();
@@ -91,7 +91,7 @@ fn spaces_between_pieces_stay() {
     let tokenizer = byte_fallback();
     let ids = tokenizer.encode_text(" a b").unwrap();
     assert_eq!(pieces(&tokenizer, &ids).concat(), "a b");
-    // A special token between two words is no reason to lose the space.
+    // A special token between two words does not remove the space.
     let (a, b) = ids.split_at(2);
     let broken = [a, &[0], b].concat();
     assert_eq!(pieces(&tokenizer, &broken).concat(), "a b");
@@ -103,7 +103,7 @@ fn special_and_unknown_ids_write_nothing() {
     assert_eq!(pieces(&tokenizer, &[0, 1, 9999]), ["", "", "", ""]);
 }
 
-/// Ids of bytes that are written as the characters with these numbers.
+/// Returns the ids of bytes that are written as these characters.
 fn bytes(tokenizer: &TextTokenizer, bytes: &str) -> Vec<u32> {
     let id = |c: char| {
         let level = tokenizer.inner().token_to_id(&c.to_string());
@@ -117,7 +117,7 @@ fn bytes(tokenizer: &TextTokenizer, bytes: &str) -> Vec<u32> {
 fn letters_after_bad_bytes_appear() {
     let tokenizer = byte_fallback();
     let letters = tokenizer.encode_text("ab").unwrap();
-    // The whole list has three U+FFFD here: the bad byte takes the good ones along.
+    // The whole list has three U+FFFD here, because the bad byte spoils the good ones beside it.
     let ids = [&letters[..1], &bytes(&tokenizer, "Ã©ÿ"), &letters].concat();
     let wanted = ["a", "", "é", "", "\u{FFFD}a", "b", ""];
     assert_eq!(pieces(&tokenizer, &ids), wanted);
@@ -139,7 +139,7 @@ fn ids_that_never_become_text_do_not_pile_up() {
             let ids = bytes(&tokenizer, bad).repeat(3000);
             let mut stream = TextStream::new(&tokenizer);
             push(&mut stream, &ids);
-            // Most of it is there before anything else comes.
+            // Most of the text appears before anything else follows.
             let shown = stream.text().chars().count();
             assert!(shown + 200 > ids.len() / 2, "{bad}: {shown}");
             push(&mut stream, &tokenizer.encode_text("ab").unwrap());

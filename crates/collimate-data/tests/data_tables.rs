@@ -87,7 +87,7 @@ fn a_header_of_other_names_is_refused() {
     refused("1,I ran,I fell\n", "t.csv:1: 3 columns, expected 2");
 }
 
-/// Each cell is short and says which answer its column holds: no pair of texts.
+/// Each cell is short and says which answer its column holds, so the row is not a pair of texts.
 #[test]
 fn a_header_in_words_is_refused() {
     for header in [
@@ -111,7 +111,7 @@ fn a_header_in_words_is_refused() {
     assert_eq!(report.notes[&Note::FirstColumnPreferred], 1);
 }
 
-/// A quoted text of many lines costs as much as its lines, and one without an end takes its own row.
+/// The cost of a quoted text is linear in its lines, and an unclosed one spoils only its own row.
 #[test]
 fn a_quote_of_many_lines_takes_linear_time() {
     let mut text = "prompt,chosen,rejected\nq,\"open,bad\n".to_owned();
@@ -192,7 +192,7 @@ fn a_quote_that_is_never_closed_takes_its_own_row() {
         "good two,\"bad two\ngood three,bad three\n",
         "t.csv:1: a quote",
     );
-    // However far the end of the file is.
+    // The distance to the end of the file does not matter.
     let long = OPEN.to_owned() + &"q,good,bad\n".repeat(500);
     refused(
         &long,
@@ -203,7 +203,7 @@ fn a_quote_that_is_never_closed_takes_its_own_row() {
 
 #[test]
 fn a_quote_that_closes_far_below_merges_no_rows() {
-    // As a last character, after rows that stand whole.
+    // As the last character, after complete rows.
     let closed = OPEN.replace("q5,good five,bad five", "q5,good five,bad five\"");
     refused(
         &closed,
@@ -247,7 +247,7 @@ fn texts_of_several_lines_stay_texts() {
         PreferencePair::new("r", "a \"quoted\" word", "b"),
     ];
     assert_eq!(read(text).0, expected);
-    // Other line ends are the same rows.
+    // Other line ends give the same rows.
     assert_eq!(read(&text.replace('\n', "\r\n")).0, expected);
 }
 

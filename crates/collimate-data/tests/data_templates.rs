@@ -71,7 +71,7 @@ fn render(
     text.map_err(|e| e.to_string())
 }
 
-/// Templates, conversations, refusals that agree, and what differs.
+/// Counts of templates, conversations, matching refusals, and differences.
 #[derive(Default)]
 struct Count {
     templates: usize,
@@ -146,7 +146,7 @@ fn conversations_are_rendered_as_transformers_renders_them() {
     check(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/templates"));
 }
 
-/// The large set, from the folder that `COLLIMATE_TEMPLATES` names.
+/// Tests the large set in the folder that `COLLIMATE_TEMPLATES` names.
 #[test]
 fn every_template_of_the_named_folder_agrees() {
     if let Some(dir) = std::env::var_os("COLLIMATE_TEMPLATES") {

@@ -43,7 +43,7 @@ fn bytes(special: &[&str], merges: &[(&str, &str)]) -> Tokenizer {
     tokenizer
 }
 
-/// Files of a folder: the tokenizer, and JSON of further files by name.
+/// Makes a folder with the tokenizer and further JSON files by name.
 fn folder(tokenizer: &Tokenizer, files: &[(&str, Value)]) -> TempDir {
     let dir = tempfile::tempdir().unwrap();
     tokenizer
@@ -63,7 +63,7 @@ fn asked() -> Prompt {
     Prompt::Chat(vec![Message::new(Role::User, "hi")])
 }
 
-/// The ids of an answer behind the prompt [`asked`].
+/// Returns the ids of an answer after the prompt [`asked`].
 fn learned(tokenizer: &TextTokenizer, answer: impl Into<Completion>) -> Vec<u32> {
     let example = SftExample {
         prompt: asked(),
@@ -160,7 +160,7 @@ fn nothing_behind_the_end_of_a_turn_is_learned() {
     let mut expected = tokenizer.encode_text("yes").unwrap();
     expected.push(id(&tokenizer, "<|end|>"));
     assert_eq!(learned(&tokenizer, "yes"), expected);
-    // An end token that the answer itself spells, with words behind it, is no end.
+    // An end token that the answer itself spells, with words after it, is not the end.
     let mut spelled = tokenizer.encode_text("a<|end|> b").unwrap();
     spelled.push(id(&tokenizer, "<|end|>"));
     assert_eq!(learned(&tokenizer, "a<|end|> b"), spelled);
@@ -183,7 +183,7 @@ fn end_tokens_that_are_no_ids_are_refused() {
         );
         assert_eq!(error.lines().count(), 1);
     }
-    // -1 and null say that there is none.
+    // -1 and null mean that there is none.
     for value in [json!(-1), json!(null)] {
         let dir = gemma(&[("config.json", json!({"eos_token_id": value}))]);
         assert_eq!(open(&dir).end_tokens(), [257]);
@@ -206,7 +206,7 @@ fn tokens_that_the_model_does_not_know_are_refused_with_their_text() {
     let pair = PreferencePair::new("q", "a", "<end_of_turn>");
     let error = tokenizer.encode_pairs(&[pair], 64, Truncation::KeepEnd);
     assert!(error.unwrap_err().to_string().contains("id 260"));
-    // Weights that are padded beyond the vocabulary refuse nothing, and ids there have no text.
+    // Weights padded beyond the vocabulary cause no refusal, and their extra ids have no text.
     let dir = known(512);
     let tokenizer = open(&dir);
     assert!(
@@ -219,7 +219,7 @@ fn tokens_that_the_model_does_not_know_are_refused_with_their_text() {
     assert_eq!(tokenizer.without_text(&[a, 300, 260, 511]), 2);
 }
 
-/// A template that begins an answer with `<think>`, which a finished turn does not have.
+/// A template that begins an answer with `<think>`, which a finished turn lacks.
 const THINKS: &str = "{% for m in messages %}{{ m['role'] + ':' + m['content'] + eos_token }}{% endfor %}\
     {% if add_generation_prompt %}{{ 'assistant:<think>' }}{% endif %}";
 
@@ -231,7 +231,7 @@ fn a_prompt_that_its_answer_rewrites_is_counted_or_refused() {
     let counts = open(&dir);
     let fails = open(&dir).with_on_rewritten_prompt(OnRewrittenPrompt::Fail);
     let rewritten = PreferencePair::new(asked(), "yes", "no");
-    // The merge of the space and y covers the border.
+    // The merged token of space and y covers the border.
     let crossed = PreferencePair::new("say ", "yes", "no");
     let good = PreferencePair::new("say", " yes", " no");
     let encode = |tokenizer: &TextTokenizer, pair: &PreferencePair| {

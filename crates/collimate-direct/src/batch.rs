@@ -1,4 +1,4 @@
-//! A direct alignment loss on a batch of pairs.
+//! Direct alignment losses of a batch of pairs.
 
 use burn::tensor::{Device, Tensor, TensorData};
 use collimate_data::TokenizedPair;
@@ -8,25 +8,26 @@ use collimate_nn::{CausalLm, DeviceBatch, Forward, Pack, completion_logps};
 use crate::DirectError;
 use crate::logps::{PairLogp, push, targets, to_device};
 
-/// What a direct alignment loss says of a batch of pairs, `[pairs]` each.
+/// Losses, implicit rewards and log-probabilities of a batch of pairs, `[pairs]` each.
 #[derive(Debug, Clone)]
 pub struct DirectLosses {
-    /// The loss of each pair; tracked where the model is.
+    /// Loss of each pair; tracked if the model is tracked.
     pub loss: Tensor<1>,
-    /// The loss's implicit rewards, without gradient.
+    /// Implicit rewards of the loss, without gradient.
     pub rewards: ImplicitRewards,
     /// log π(y|x) of the chosen and of the rejected completions, in nats, without gradient.
     pub logps: [Tensor<1>; 2],
-    /// Tokens processed.
+    /// Number of tokens processed.
     pub tokens: usize,
 }
 
-/// The loss of every pair of a batch, in one pack. `reference` holds the reference's
+/// Computes the loss of every pair of a batch, in one pack. `reference` holds the reference's
 /// log-probabilities of the same pairs ([`Reference::batch_logps`](crate::Reference::batch_logps)).
 ///
 /// # Errors
-/// A pair that the model cannot take, counted within the batch; what the loss refuses, a missing
-/// reference among it; reference log-probabilities of another number of pairs.
+/// A pair that the model cannot process, counted within the batch; an error of the loss, such as a
+/// missing reference; a number of reference log-probabilities that differs from the number of
+/// pairs.
 pub fn direct_losses<M: CausalLm>(
     model: &M,
     pairs: &[&TokenizedPair],
@@ -41,7 +42,8 @@ pub fn direct_losses<M: CausalLm>(
     })
 }
 
-/// As [`direct_losses`], of pairs that are packed already; `losses` gives the loss of each pair.
+/// Same as [`direct_losses`], for pairs that are packed already; `losses` computes the loss of each
+/// pair.
 pub(crate) fn losses_of<M: CausalLm>(
     model: &M,
     batch: &DeviceBatch,
@@ -63,7 +65,7 @@ pub(crate) fn losses_of<M: CausalLm>(
     })
 }
 
-/// Log-probabilities of packed pairs, on the host.
+/// Returns the log-probabilities of packed pairs, on the host.
 pub(crate) fn policy_logps<M: CausalLm>(
     model: &M,
     batch: &DeviceBatch,
@@ -86,7 +88,7 @@ pub(crate) fn pack(pairs: &[&TokenizedPair]) -> Pack {
     pack
 }
 
-/// What a loss is computed from.
+/// Collects the inputs of a loss.
 pub(crate) fn gather(
     policy: [Tensor<1>; 2],
     reference: Option<[Tensor<1>; 2]>,
@@ -105,7 +107,7 @@ pub(crate) fn gather(
     }
 }
 
-/// Chosen and rejected on a device.
+/// Copies the chosen and the rejected log-probabilities to a device.
 pub(crate) fn columns(logps: &[PairLogp], device: &Device) -> [Tensor<1>; 2] {
     let column = |side: fn(&PairLogp) -> f32| {
         let values: Vec<f32> = logps.iter().map(side).collect();
@@ -115,7 +117,7 @@ pub(crate) fn columns(logps: &[PairLogp], device: &Device) -> [Tensor<1>; 2] {
     [column(|l| l.chosen), column(|l| l.rejected)]
 }
 
-/// Chosen and rejected from one tensor that holds them in turn.
+/// Splits a tensor of alternating chosen and rejected values.
 fn sides(both: Tensor<1>) -> [Tensor<1>; 2] {
     let n = both.dims()[0] / 2;
     let both = both.reshape([n, 2]);

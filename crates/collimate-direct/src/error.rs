@@ -1,4 +1,4 @@
-//! What can be wrong with direct alignment.
+//! Errors of direct alignment.
 
 use std::path::PathBuf;
 
@@ -7,36 +7,36 @@ use collimate_nn::PackError;
 use collimate_train::TrainError;
 use thiserror::Error;
 
-/// Why direct alignment is refused.
+/// Reason why direct alignment is refused.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum DirectError {
-    /// Options of the loss, or what it is given.
+    /// Options or inputs of the loss are refused.
     #[error(transparent)]
     Loss(#[from] LossError),
-    /// A loss that compares with a reference was given none.
+    /// A loss that compares with a reference was given no reference.
     #[error(
         "{loss} compares with a reference model: give one, its log-probabilities, or a policy with adapters"
     )]
     NoReference {
-        /// The loss.
+        /// Name of the loss.
         loss: &'static str,
     },
-    /// The reference is the policy without adapters, but it has none.
+    /// The reference is the policy with its adapters off, but the policy has no adapters.
     #[error(
         "the reference is the policy with its adapters off, but the policy has no adapters: attach them (`with_lora`) or give a reference model"
     )]
     NoAdapters,
-    /// Reference log-probabilities of other data.
+    /// The number of reference log-probabilities differs from the number of pairs.
     #[error(
         "{given} reference log-probabilities were given for {pairs} {part} pairs: compute them from the same pairs"
     )]
     ReferenceCount {
-        /// Training or held-out.
+        /// Part of the data: training or held-out.
         part: &'static str,
-        /// How many were given.
+        /// Number of log-probabilities given.
         given: usize,
-        /// How many pairs there are.
+        /// Number of pairs.
         pairs: usize,
     },
     /// A reference log-probability is NaN or infinite.
@@ -44,70 +44,71 @@ pub enum DirectError {
         "the reference log-probabilities of {part} pair {pair} are not finite: look at the reference model's weights"
     )]
     ReferenceNotFinite {
-        /// Training or held-out.
+        /// Part of the data: training or held-out.
         part: &'static str,
-        /// Which pair.
+        /// Index of the pair.
         pair: usize,
     },
-    /// A part of a step was asked for that never began.
+    /// A part of an optimiser step was passed to the loss, but the step was not begun with it.
     #[error(
         "{loss} looks across the pairs of an optimiser step: call begin_step with all examples of the step before forward"
     )]
     OtherStep {
-        /// The loss.
+        /// Name of the loss.
         loss: &'static str,
     },
-    /// A loss over the batch's other completions cannot use log-probabilities that were computed before.
+    /// A loss that needs the batch's other completions cannot use stored reference
+    /// log-probabilities.
     #[error(
         "{loss} needs the reference's log-probabilities of completions under other prompts: give a reference model, not a file"
     )]
     LiveReference {
-        /// The loss.
+        /// Name of the loss.
         loss: &'static str,
     },
-    /// Stored reference log-probabilities where pairs come in no fixed order.
+    /// Stored reference log-probabilities were given, but the pairs come in no fixed order.
     #[error(
         "stored reference log-probabilities belong to pairs by position, which shuffled batches do not have: give each pair its own"
     )]
     PositionalReference,
-    /// A completion has no token that anything predicts.
+    /// A completion has no token that the model predicts.
     #[error("{part} pair {pair} has a completion without tokens: drop it")]
     EmptyCompletion {
-        /// Training or held-out.
+        /// Part of the data, such as training or held-out.
         part: &'static str,
-        /// Which pair.
+        /// Index of the pair.
         pair: usize,
     },
-    /// A pair that the model cannot take.
+    /// The model cannot process a pair.
     #[error("{part} pair {pair}: {source}")]
     Pair {
-        /// Training or held-out.
+        /// Part of the data, such as training or held-out.
         part: &'static str,
-        /// Which pair.
+        /// Index of the pair.
         pair: usize,
-        /// What is wrong with it.
+        /// The error in the pair.
         source: PackError,
     },
     /// A file cannot be read or written.
     #[error("{}: {source}", path.display())]
     Io {
-        /// Which file.
+        /// Path of the file.
         path: PathBuf,
-        /// What the system says.
+        /// The error of the operating system.
         source: std::io::Error,
     },
-    /// A file of reference log-probabilities does not belong to this model and data, or is broken.
+    /// A file of reference log-probabilities belongs to another model or other data, or is broken.
     #[error("{}: {reason}", path.display())]
     ReferenceFile {
-        /// Which file.
+        /// Path of the file.
         path: PathBuf,
-        /// What is wrong and what to do.
+        /// Reason, and advice for the user.
         reason: String,
     },
 }
 
 impl DirectError {
-    /// A pack error whose sequences are those of pairs.
+    /// Turns a pack error, which counts sequences, into the error of a pair.
     pub(crate) fn pair(part: &'static str, source: PackError) -> Self {
         Self::Pair {
             part,

@@ -7,41 +7,43 @@ use serde::{Deserialize, Serialize};
 /// log π(y|x) of both completions of a pair, summed over their tokens, in nats.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct PairLogp {
-    /// Of the chosen completion.
+    /// Log-probability of the chosen completion.
     pub chosen: f32,
-    /// Of the rejected completion.
+    /// Log-probability of the rejected completion.
     pub rejected: f32,
 }
 
-/// Tokens of a completion that something predicts: without a prompt the first has none. Sums of
-/// log-probabilities run over these, and so do their means.
+/// Returns the number of tokens of a completion that the model predicts; without a prompt, the
+/// first token is not predicted. Sums and means of log-probabilities run over these tokens.
 pub fn targets(prompt: &[u32], completion: &[u32]) -> usize {
     completion
         .len()
         .saturating_sub(usize::from(prompt.is_empty()))
 }
 
-/// What a pair costs: its prompt is processed once.
+/// Returns the cost of a pair in tokens; its prompt is processed once.
 pub(crate) fn cost(pair: &TokenizedPair) -> usize {
     pair.prompt.len() + pair.chosen.len() + pair.rejected.len()
 }
 
-/// Sequences 2i and 2i + 1 of a pack are chosen and rejected of pair i.
+/// Adds a pair to a pack. Sequences 2i and 2i + 1 are the chosen and the rejected completion of
+/// pair i.
 pub(crate) fn push(pack: &mut Pack, pair: &TokenizedPair) {
     pack.push_shared(&pair.prompt, &[&pair.chosen, &pair.rejected]);
 }
 
-/// The pack on the model's device, once the model can take it.
+/// Checks that the model can process the pack, and copies the pack to the model's device.
 pub(crate) fn to_device<M: CausalLm>(pack: Pack, model: &M) -> Result<DeviceBatch, PackError> {
     pack.check(model.vocab_size(), model.max_positions())?;
     Ok(pack.to_device(M::VISIBILITY, &model.device()))
 }
 
-/// Log-probabilities of every pair under `model`, which is best untracked (`valid()`): a tracked
-/// one would build graphs that nobody uses.
+/// Returns the log-probabilities of every pair under `model`. Pass an untracked model (`valid()`):
+/// a tracked model would build graphs that are never used.
 ///
 /// # Errors
-/// A sequence that the model cannot take: 2i and 2i + 1 are chosen and rejected of pair i.
+/// A sequence that the model cannot process. Sequences 2i and 2i + 1 are the chosen and the
+/// rejected completion of pair i.
 pub fn pair_logps<M: CausalLm>(
     model: &M,
     pairs: &[TokenizedPair],
@@ -51,10 +53,10 @@ pub fn pair_logps<M: CausalLm>(
     pair_logps_with(model, pairs, f, tokens_per_pack, |_, _| {})
 }
 
-/// [`pair_logps`] that calls `progress` with (done, all) after each pack.
+/// Same as [`pair_logps`]; calls `progress` with (done, all) after each pack.
 ///
 /// # Errors
-/// As [`pair_logps`].
+/// Same as [`pair_logps`].
 pub fn pair_logps_with<M: CausalLm>(
     model: &M,
     pairs: &[TokenizedPair],

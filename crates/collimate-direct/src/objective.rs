@@ -19,19 +19,20 @@ use crate::{DirectError, Reference, pairs_hash};
 
 /// A direct alignment loss on pairs, averaged over the pairs of the optimiser step.
 ///
-/// A pair's prompt is processed once. Logged per step, as TRL's users know them:
-/// `rewards/chosen`, `rewards/rejected`, `rewards/margins`, `rewards/accuracies` (of the loss's
-/// implicit rewards; a tie counts one half), `logps/chosen`, `logps/rejected` (sums, in nats).
-/// Held-out pairs give the same with `loss`. A loss with a likelihood anchor
-/// ([`Anchored`](collimate_losses::Anchored)) logs `nll_loss` too, the mean negative log-probability per
-/// token of the chosen answers, before the weight.
+/// A pair's prompt is processed once. Each step logs, under TRL's names, `rewards/chosen`,
+/// `rewards/rejected`, `rewards/margins`, `rewards/accuracies` (of the loss's implicit rewards; a
+/// tie counts one half), `logps/chosen` and `logps/rejected` (sums, in nats). Held-out pairs give
+/// the same metrics and `loss`. A loss with a likelihood anchor
+/// ([`Anchored`](collimate_losses::Anchored)) also logs `nll_loss`: the mean negative
+/// log-probability per token of the chosen answers, before the weight.
 ///
-/// A loss that looks across pairs ([`DirectLoss::across_pairs`]) sees the whole optimiser step: where
-/// the step comes in micro-batches, the log-probabilities of all pairs are computed first (one more
-/// forward pass, of a live reference too), and each micro-batch learns with the derivatives that the whole step gives.
+/// A loss that looks across pairs ([`DirectLoss::across_pairs`]) sees the whole optimiser step. If
+/// the step comes in micro-batches, the log-probabilities of all pairs are computed first; this
+/// costs one more forward pass, of a live reference too. Each micro-batch then learns with the
+/// derivatives of the whole step.
 ///
 /// # Differs from
-/// TRL logs `logits/…` and `entropy` too: logits never exist here as a whole.
+/// TRL also logs `logits/…` and `entropy`. This crate never computes the logits as a whole.
 #[derive(Debug, Clone)]
 pub struct DirectObjective<M, L> {
     train: Vec<TokenizedPair>,
@@ -47,8 +48,8 @@ impl<M: CausalLm, L: DirectLoss> DirectObjective<M, L> {
     /// `evaluation_tokens` tokens. A reference model is kept untracked.
     ///
     /// # Errors
-    /// Options of the loss out of range, a reference that is missing or of other data, a pair
-    /// with a completion without tokens.
+    /// Options of the loss out of range, a reference that is missing or belongs to other data, a
+    /// pair with a completion without tokens.
     pub fn new(
         train: Vec<TokenizedPair>,
         held_out: Vec<TokenizedPair>,
@@ -76,8 +77,8 @@ impl<M: CausalLm, L: DirectLoss> DirectObjective<M, L> {
         })
     }
 
-    /// The likelihood that an anchored loss adds, as a metric: a sum over pairs; nothing for other
-    /// losses.
+    /// Returns the likelihood term of an anchored loss as a metric, summed over pairs; `None` for
+    /// other losses.
     fn anchor<'p>(
         &self,
         pairs: impl IntoIterator<Item = &'p TokenizedPair>,
@@ -91,7 +92,7 @@ impl<M: CausalLm, L: DirectLoss> DirectObjective<M, L> {
         })
     }
 
-    /// The losses of a part of the step, and of the whole step where it comes in one part.
+    /// Computes the losses of a micro-batch, or of the whole step if the step has only one.
     fn losses(&self, model: &M, examples: &[usize], key: Key) -> Result<DirectLosses, DirectError> {
         let pairs: Vec<&TokenizedPair> = examples.iter().map(|&i| &self.train[i]).collect();
         let held = self.held(model, examples, key)?;
@@ -116,8 +117,8 @@ impl<M: CausalLm, L: DirectLoss> DirectObjective<M, L> {
         )
     }
 
-    /// Derivatives that the whole step gives for these examples; nothing where they are the whole step, or
-    /// where the loss does not look across pairs.
+    /// Returns the derivatives of the whole step for these examples. `None` if the examples are the
+    /// whole step, or if the loss does not look across pairs.
     fn held(
         &self,
         model: &M,
@@ -178,7 +179,7 @@ impl<M: CausalLm, L: DirectLoss> DirectObjective<M, L> {
     }
 }
 
-/// The error of a pair of a batch, as the error of the training pair that it is.
+/// Turns the error of a batch's pair into the error of the training pair.
 fn named(examples: &[usize]) -> impl Fn(DirectError) -> DirectError + '_ {
     move |error| match error {
         DirectError::Pair { part, pair, source } => DirectError::Pair {
@@ -194,7 +195,7 @@ fn host(tensor: Tensor<1>) -> Vec<f64> {
     tensor.detach().into_data().iter().collect()
 }
 
-/// Sums over pairs of what is logged.
+/// Returns the sums over pairs of the logged values.
 fn sums(rewards: ImplicitRewards, logps: [Vec<f64>; 2]) -> [(&'static str, f64); 6] {
     let (chosen, rejected) = (host(rewards.chosen), host(rewards.rejected));
     let pairs = chosen.iter().zip(&rejected);

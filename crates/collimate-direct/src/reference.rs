@@ -1,4 +1,4 @@
-//! Where a loss gets the reference's log-probabilities from.
+//! Sources of the reference's log-probabilities.
 
 use collimate_data::TokenizedPair;
 use collimate_losses::{DirectLoss, ReferenceNeed};
@@ -13,24 +13,25 @@ use crate::logps::{PairLogp, pair_logps, to_device};
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum Reference<M> {
-    /// None: for losses that compare with no reference.
+    /// No reference, for losses that do not compare with one.
     None,
-    /// The policy with its adapters off: no second model in memory.
+    /// The policy with its adapters off; no second model is in memory.
     AdaptersOff,
-    /// A model of its own, run beside the policy.
+    /// A separate model, which runs beside the policy.
     Model(M),
-    /// Log-probabilities computed before, with [`pair_logps`] or from a file
-    /// ([`load_reference_logps`](crate::load_reference_logps)): no second model while training.
+    /// Log-probabilities computed in advance, with [`pair_logps`] or from a file
+    /// ([`load_reference_logps`](crate::load_reference_logps)). No second model is needed during
+    /// training.
     Logps {
-        /// Of the training pairs, in order.
+        /// Log-probabilities of the training pairs, in order.
         train: Vec<PairLogp>,
-        /// Of the held-out pairs, in order.
+        /// Log-probabilities of the held-out pairs, in order.
         held_out: Vec<PairLogp>,
     },
 }
 
 impl<M: CausalLm> Reference<M> {
-    /// Whether loss, data and reference fit together.
+    /// Checks that loss, data and reference fit together.
     pub(crate) fn check(
         &self,
         loss: &impl DirectLoss,
@@ -52,7 +53,8 @@ impl<M: CausalLm> Reference<M> {
         }
     }
 
-    /// A reference model untracked, and no reference at all where `loss` would not look at it.
+    /// Returns the reference with its model untracked, or [`Self::None`] if `loss` does not use a
+    /// reference.
     #[must_use]
     pub fn ready_for(self, loss: &impl DirectLoss) -> Self {
         match self {
@@ -62,7 +64,7 @@ impl<M: CausalLm> Reference<M> {
         }
     }
 
-    /// Another reference, another text: for the fingerprint of an objective.
+    /// Returns a text that differs between references, for the fingerprint of an objective.
     pub(crate) fn fingerprint(&self) -> String {
         match self {
             Self::None => "none".to_owned(),
@@ -78,11 +80,12 @@ impl<M: CausalLm> Reference<M> {
         }
     }
 
-    /// The reference's log-probabilities of a batch of pairs; `None` without a reference.
+    /// Returns the reference's log-probabilities of a batch of pairs; `None` without a reference.
     ///
     /// # Errors
-    /// A pair that the model cannot take, counted within the batch; a policy without adapters
-    /// where they are to be off; [`Reference::Logps`], which know their pairs by position only.
+    /// A pair that the model cannot process, counted within the batch; a policy without adapters
+    /// for [`Reference::AdaptersOff`]; [`Reference::Logps`], which knows its pairs only by
+    /// position.
     pub fn batch_logps(
         &self,
         policy: &M,
@@ -102,7 +105,7 @@ impl<M: CausalLm> Reference<M> {
         }
     }
 
-    /// As [`Self::batch_logps`], of the training pairs `examples`.
+    /// Same as [`Self::batch_logps`], for the training pairs `examples`.
     pub(crate) fn train_logps(
         &self,
         policy: &M,
@@ -115,7 +118,7 @@ impl<M: CausalLm> Reference<M> {
         }
     }
 
-    /// Log-probabilities of the held-out pairs; `policy` is untracked.
+    /// Returns the log-probabilities of the held-out pairs; `policy` is untracked.
     pub(crate) fn held_out_logps(
         &self,
         policy: &M,

@@ -1,4 +1,4 @@
-//! Reference log-probabilities on disk, tied to the model and the pairs that they belong to.
+//! Reference log-probabilities on disk, tied to their model and pairs.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -15,7 +15,7 @@ const REJECTED: &str = "reference_rejected_logps";
 const MODEL: &str = "model";
 const PAIRS: &str = "pairs";
 
-/// The blake3 hash of tokenised pairs, in hex: their ids in their order.
+/// Returns the blake3 hash of tokenised pairs, in hex; it depends on all ids and their order.
 pub fn pairs_hash(pairs: &[TokenizedPair]) -> String {
     let mut hasher = blake3::Hasher::new();
     for pair in pairs {
@@ -30,11 +30,13 @@ pub fn pairs_hash(pairs: &[TokenizedPair]) -> String {
 }
 
 /// Writes log-probabilities as a safetensors file (`reference_chosen_logps`,
-/// `reference_rejected_logps`, f32) whose metadata hold the hashes of model
-/// ([`collimate_train::model_hash`]) and pairs. The file appears whole or not at all.
+/// `reference_rejected_logps`, f32). The metadata hold the hashes of the model
+/// ([`collimate_train::model_hash`]) and of the pairs. The file is written completely or not at
+/// all.
 ///
 /// # Errors
-/// Another number of log-probabilities than of pairs, or a file that cannot be written.
+/// A number of log-probabilities that differs from the number of pairs, or a file that cannot be
+/// written.
 pub fn save_reference_logps(
     path: &Path,
     model_hash: &str,
@@ -66,11 +68,11 @@ pub fn save_reference_logps(
     atomic_write(path, &file).map_err(|FileError { path, source }| DirectError::Io { path, source })
 }
 
-/// Reads what [`save_reference_logps`] wrote.
+/// Reads log-probabilities that [`save_reference_logps`] wrote.
 ///
 /// # Errors
-/// A file that cannot be read, is no such file, or belongs to another model or other pairs (other
-/// texts, another order, another truncation).
+/// A file that cannot be read or has another format; a file that belongs to another model or to
+/// other pairs (other texts, another order, another truncation).
 pub fn load_reference_logps(
     path: &Path,
     model_hash: &str,

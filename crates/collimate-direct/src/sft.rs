@@ -12,16 +12,16 @@ use collimate_train::{Evaluation, Forwarded, Objective, TrainError, hash_json};
 
 use crate::logps::to_device;
 
-/// Completion-only next-token loss.
+/// Next-token loss on completions only.
 ///
 /// ```text
 /// L = − Σ over completion tokens log π(y_t | x, y_<t)  /  number of completion tokens of the step
 /// ```
-/// The prompt's tokens carry no loss; EOS is a completion token.
+/// The prompt's tokens have no loss; EOS is a completion token.
 ///
 /// # Differs from
-/// TRL averages per device batch and then over devices; here the denominator is the whole
-/// optimiser step's, so the cut into micro-batches changes nothing.
+/// TRL averages per device batch and then over devices. Here the denominator counts the tokens of
+/// the whole optimiser step, so the result does not depend on the micro-batches.
 #[derive(Debug, Clone)]
 pub struct SftObjective<M> {
     train: Vec<TokenizedExample>,
@@ -35,7 +35,7 @@ impl<M: CausalLm> SftObjective<M> {
     /// `evaluation_tokens` tokens.
     ///
     /// # Errors
-    /// An example without a token that anything predicts.
+    /// An example without a token that the model predicts.
     pub fn new(
         train: Vec<TokenizedExample>,
         held_out: Vec<TokenizedExample>,
@@ -65,10 +65,10 @@ fn push(pack: &mut Pack, example: &TokenizedExample) {
     pack.push_shared(&example.prompt, &[&example.completion]);
 }
 
-/// Examples in one pack, on the model's device.
+/// Packs examples on the model's device.
 ///
 /// # Errors
-/// An example that the model cannot take.
+/// An example that the model cannot process.
 pub fn example_batch<'a, M: CausalLm>(
     examples: impl IntoIterator<Item = &'a TokenizedExample>,
     model: &M,
@@ -80,7 +80,8 @@ pub fn example_batch<'a, M: CausalLm>(
     to_device(pack, model)
 }
 
-/// −log π(y_t | x, y_<t) of every completion token of the batch; tracked where the model is.
+/// Returns −log π(y_t | x, y_<t) of every completion token of the batch; tracked if the model is
+/// tracked.
 ///
 /// # Shapes
 /// Result `[completion tokens]`.
@@ -163,10 +164,10 @@ fn mean_nll<M: CausalLm>(
     Ok(sum / count as f64)
 }
 
-/// exp of the mean completion-token loss of `model` (untracked) on `examples`.
+/// Returns exp of the mean completion-token loss of `model` (untracked) on `examples`.
 ///
 /// # Errors
-/// No completion token in any example, or an example that the model cannot take.
+/// No completion token in any example, or an example that the model cannot process.
 pub fn perplexity<M: CausalLm>(
     model: &M,
     examples: &[TokenizedExample],

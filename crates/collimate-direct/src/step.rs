@@ -1,4 +1,4 @@
-//! Losses that look across the pairs of an optimiser step, when the step comes in parts.
+//! State of an optimiser step that comes in micro-batches, for losses that look across pairs.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -11,7 +11,8 @@ use crate::DirectError;
 use crate::batch::{columns, gather};
 use crate::logps::PairLogp;
 
-/// The loss of a pair within its step, and the derivatives by the pair's log-probabilities.
+/// Loss of a pair within its step, and its derivatives with respect to the pair's
+/// log-probabilities.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Held {
     loss: f32,
@@ -19,16 +20,16 @@ pub(crate) struct Held {
     rejected: f32,
 }
 
-/// Results of a step's first micro-batch for the others.
+/// Results that the first micro-batch of a step computes for all of them.
 #[derive(Debug, Default)]
 pub(crate) struct Step {
-    /// The examples of the step.
+    /// Examples of the step.
     pub(crate) examples: Vec<usize>,
-    /// By example, once it was needed.
+    /// Losses and derivatives by example; computed on first use.
     pub(crate) held: Option<Arc<HashMap<usize, Held>>>,
 }
 
-/// The step under way. A copy of an objective has a step of its own.
+/// The current step. A clone of an objective has its own step.
 #[derive(Debug, Default)]
 pub(crate) struct CurrentStep(Mutex<Step>);
 
@@ -44,7 +45,7 @@ impl Clone for CurrentStep {
     }
 }
 
-/// Loss and derivatives of every pair, from the log-probabilities of the whole step.
+/// Computes loss and derivatives of every pair, from the log-probabilities of the whole step.
 ///
 /// ```text
 /// L(step) = Σ_i loss_i(log π of all pairs),   g_i = ∂L / ∂ log π_i
@@ -77,7 +78,7 @@ pub(crate) fn hold(
     Ok(examples.iter().copied().zip(held).collect())
 }
 
-/// Losses of a part of the step: with the values and the gradients that the whole step gives.
+/// Returns the losses of a micro-batch, with the values and gradients that the whole step gives.
 ///
 /// ```text
 /// loss_i + Σ g_i (log π_i − its value)

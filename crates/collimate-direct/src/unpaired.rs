@@ -1,4 +1,4 @@
-//! Direct alignment on single completions that are labelled desirable or not.
+//! Direct alignment on single completions that are labelled desirable or undesirable.
 
 use std::marker::PhantomData;
 use std::sync::Mutex;
@@ -13,19 +13,19 @@ use collimate_train::{Forwarded, Objective, TrainError, hash_json, metric_names 
 use crate::logps::{targets, to_device};
 use crate::{DirectError, Reference};
 
-/// A completion with its label, as ids.
+/// A completion with its label, as token ids.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnpairedExample {
     /// The prompt with BOS; empty if there is neither.
     pub prompt: Vec<u32>,
-    /// The completion, with EOS if it is whole.
+    /// The completion, with EOS unless it was cut.
     pub completion: Vec<u32>,
-    /// True if it is desirable.
+    /// True if the completion is desirable.
     pub desirable: bool,
 }
 
 impl UnpairedExample {
-    /// Both completions of a pair: the chosen one desirable, the rejected one not.
+    /// Returns both completions of a pair: the chosen one desirable, the rejected one undesirable.
     pub fn of_pair(pair: &TokenizedPair) -> [Self; 2] {
         [(&pair.chosen, true), (&pair.rejected, false)].map(|(completion, desirable)| Self {
             prompt: pair.prompt.clone(),
@@ -37,16 +37,17 @@ impl UnpairedExample {
 
 /// KTO or BCO, averaged over the completions of the optimiser step.
 ///
-/// The number that rewards are compared with is computed once per step over its **global** batch,
-/// untracked: for KTO from completions under the prompt of the next example with another prompt,
-/// for BCO from the batch's rewards. So the cut into micro-batches changes nothing.
+/// The reference point of the rewards is computed once per step over its **global** batch,
+/// untracked. KTO computes it from completions under the prompt of the next example with another
+/// prompt. BCO computes it from the batch's rewards. So the result does not depend on the
+/// micro-batches.
 ///
-/// Logged per step: `rewards/chosen` (desirable), `rewards/rejected` (undesirable), `kl`
-/// (that number).
+/// Each step logs `rewards/chosen` (desirable), `rewards/rejected` (undesirable) and `kl` (the
+/// reference point).
 ///
 /// # Differs from
-/// TRL's KTO trainer takes the mismatched completions within a device's batch; its BCO trainer a
-/// mean that runs over all steps.
+/// TRL's KTO trainer takes the mismatched completions within a device's batch. Its BCO trainer uses
+/// a running mean over all steps.
 #[derive(Debug)]
 pub struct UnpairedObjective<M, L> {
     train: Vec<UnpairedExample>,
@@ -58,8 +59,8 @@ pub struct UnpairedObjective<M, L> {
 }
 
 impl<M: CausalLm, L: UnpairedLoss> UnpairedObjective<M, L> {
-    /// Trains on `train`; `tokens_per_pack` is for the untracked passes. The reference is a model
-    /// or the policy with its adapters off.
+    /// Trains on `train`; `tokens_per_pack` is the size of packs in untracked passes. The reference
+    /// is a model or the policy with its adapters off.
     ///
     /// # Errors
     /// Options of the loss out of range, another kind of reference, an example without tokens.
@@ -93,7 +94,7 @@ impl<M: CausalLm, L: UnpairedLoss> UnpairedObjective<M, L> {
         })
     }
 
-    /// Untracked log-ratios of sequences of (prompt, completion).
+    /// Returns the untracked log-ratios of sequences of (prompt, completion).
     fn log_ratios(&self, model: &M, rows: &[(&[u32], &[u32])]) -> Result<Vec<f64>, DirectError> {
         let frozen = model.clone().valid();
         let policy = self.sums(&frozen, rows, Forward::EVAL)?;
@@ -144,9 +145,9 @@ impl<M: CausalLm, L: UnpairedLoss> UnpairedObjective<M, L> {
     }
 }
 
-/// Each prompt with the completion of the next row that has another prompt, cut to the model's
-/// context. Rows whose prompt nobody else has a completion for, or that leave no room for one, are
-/// left out.
+/// Pairs each prompt with the completion of the next row that has another prompt, cut to the
+/// model's context. A row is left out if no row has another prompt, or if the prompt leaves no
+/// room.
 fn mismatched<'a>(rows: &[(&'a [u32], &'a [u32])], context: usize) -> Vec<(&'a [u32], &'a [u32])> {
     let n = rows.len();
     (0..n)

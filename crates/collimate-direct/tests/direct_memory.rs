@@ -41,7 +41,7 @@ fn fine_tune(vocab_size: usize) {
     fit(model, &objective, &train, &FitContext::silent()).unwrap();
 }
 
-/// Peak resident memory of a process of its own that fine-tunes at this vocabulary.
+/// Returns the peak resident memory of a separate process that fine-tunes with this vocabulary.
 fn peak_of(vocabulary: usize) -> u64 {
     let output = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "memory_is_flat_in_the_vocabulary", "--nocapture"])

@@ -1,4 +1,4 @@
-//! Fine-tuning: the loss is the mean over completion tokens, however batches are cut.
+//! Fine-tuning: the loss is the mean over completion tokens, for any micro-batches.
 
 use std::collections::BTreeMap;
 
@@ -35,7 +35,8 @@ fn model(device: &Device) -> Llama {
     Llama::new(&config, Key::new(1, "init"), device).unwrap()
 }
 
-/// "Say the word again, backwards": prompts of two to four words, answers of their reverse and EOS.
+/// Returns examples of "say the word again, backwards": prompts of two to four words, answers in
+/// reverse order with EOS.
 fn reversed(count: usize, seed: u64) -> Vec<TokenizedExample> {
     let mut noise = Noise::new(seed);
     let mut all = Vec::new();
@@ -53,7 +54,7 @@ fn reversed(count: usize, seed: u64) -> Vec<TokenizedExample> {
     all
 }
 
-/// Completions of random lengths: what is drawn is learnt by nobody, but counted by all.
+/// Returns completions of random tokens and lengths. They cannot be learnt, but their tokens count.
 fn noise(count: usize, seed: u64) -> Vec<TokenizedExample> {
     let mut noise = Noise::new(seed);
     let mut draw =
@@ -86,7 +87,8 @@ fn values(model: &Llama) -> BTreeMap<String, Vec<f32>> {
     visitor.1
 }
 
-/// Σ −log p and count over completion tokens, one sequence at a time, in f64 from dense logits.
+/// Returns Σ −log p and the number of completion tokens, one sequence at a time, in f64 from dense
+/// logits.
 fn dense(model: &Llama, examples: &[TokenizedExample]) -> (f64, usize) {
     let weight = host(&model.output_weight());
     let (mut sum, mut count) = (0.0, 0);
@@ -141,7 +143,8 @@ fn a_model_learns_to_reverse() {
 
 #[test]
 fn a_model_learns_through_adapters() {
-    // Frozen embeddings, tied to the output, leave less room than full training.
+    // With frozen embeddings, which are tied to the output, the loss falls less than in full
+    // training.
     let config = LoraConfig::default();
     let model = model(&plain())
         .with_lora(&config, Key::new(2, "lora"))
@@ -201,7 +204,7 @@ fn micro_batches_change_nothing() {
                     batch_size: 8,
                     micro_batch_tokens,
                     max_steps: Some(max_steps),
-                    // With a tiny eps AdamW would blow rounding noise up to whole steps.
+                    // With a tiny eps, AdamW would turn rounding noise into whole steps.
                     adamw: AdamWConfig {
                         eps: 1e-4,
                         ..Default::default()
@@ -255,8 +258,8 @@ fn the_logged_loss_is_the_mean_over_completion_tokens() {
 
 #[test]
 fn the_prompt_carries_no_loss() {
-    // The same completion after two prompts that end alike in a model of one token's memory would
-    // score alike; here only the count is at stake: no prompt token is a target.
+    // In a model with a memory of one token, the same completion after two prompts that end alike
+    // would score alike. Only the count matters here: no prompt token is a target.
     let long = TokenizedExample {
         prompt: vec![1, 5, 6, 7, 8],
         completion: vec![9, 2],
@@ -269,7 +272,7 @@ fn the_prompt_carries_no_loss() {
     };
     let objective = SftObjective::<Llama>::new(vec![long, bare], vec![], 64).unwrap();
     assert_eq!(objective.weight(&[0]), 2.0);
-    // Nothing predicts the first token of a sequence.
+    // The first token of a sequence is not predicted.
     assert_eq!(objective.weight(&[1]), 1.0);
 }
 

@@ -1,43 +1,43 @@
-//! How often the chosen answer gets the larger score.
+//! Share of pairs whose chosen answer gets the larger score.
 
 use collimate_core::outcome;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{EvalError, check_pairs};
 
-/// Pairwise accuracy with its ties.
+/// Pairwise accuracy, with the number of ties.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Accuracy {
-    /// Pairs evaluated.
+    /// Number of pairs.
     pub pairs: usize,
-    /// Pairs with r_w > r_l.
+    /// Number of pairs with r_w > r_l.
     pub correct: usize,
-    /// Pairs with r_w = r_l.
+    /// Number of pairs with r_w = r_l.
     pub ties: usize,
     /// (correct + ties / 2) / pairs.
     pub accuracy: f64,
 }
 
 impl Accuracy {
-    /// correct / pairs: the SER paper's accuracy, where a tie is wrong.
+    /// Returns correct / pairs, the accuracy of the SER paper, which counts a tie as wrong.
     pub fn ties_wrong(&self) -> f64 {
         self.correct as f64 / self.pairs as f64
     }
 }
 
-/// 1 for each pair (chosen, rejected) with the larger score on the chosen answer, ½ for a
-/// tie, 0 otherwise: the values to bootstrap.
+/// Returns the outcome of each pair (chosen, rejected), as values for a bootstrap. The outcome is 1
+/// if the chosen answer has the larger score, ½ for a tie, and 0 otherwise.
 ///
 /// # Errors
-/// [`EvalError::TooFew`] without pairs, [`EvalError::NotFinite`] with the pair's index.
+/// [`EvalError::TooFew`] without pairs. [`EvalError::NotFinite`] with the index of the pair.
 pub fn outcomes(pairs: &[(f32, f32)]) -> Result<Vec<f64>, EvalError> {
     check_pairs("accuracy", pairs)?;
     let pairs = pairs.iter();
     Ok(pairs.map(|(c, r)| outcome(c.partial_cmp(r))).collect())
 }
 
-/// The share of pairs (chosen, rejected) whose chosen answer has the larger score; a tie
-/// counts one half.
+/// Returns the share of pairs (chosen, rejected) whose chosen answer has the larger score. A tie
+/// counts one half, so random scores give about 0.5.
 ///
 /// # Errors
 /// As [`outcomes`].

@@ -1,4 +1,4 @@
-//! Percentile intervals by resampling items or groups.
+//! Percentile intervals from resampling items or groups.
 
 use std::collections::HashMap;
 
@@ -9,36 +9,36 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{EvalError, check_same_length, check_values};
 
-/// What is drawn with replacement.
+/// Units that are drawn with replacement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Groups<'a> {
-    /// Each item by itself.
+    /// Each item is drawn by itself.
     Items,
-    /// All items with the same number together: pairs that share a prompt are not independent. Where
-    /// all items have one number (an instruction that every row repeats), each is drawn by itself:
-    /// one group would have an interval without width.
+    /// Items with the same number are drawn together, because pairs that share a prompt are not
+    /// independent. If all items have one number (an instruction that every row repeats), each item
+    /// is drawn by itself. A single group would give an interval without width.
     By(&'a [usize]),
 }
 
 /// An estimate with its interval.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Interval {
-    /// The mean over the items as they are.
+    /// Mean over the original items.
     pub estimate: f64,
-    /// Lower end.
+    /// Lower end of the interval.
     pub low: f64,
-    /// Upper end.
+    /// Upper end of the interval.
     pub high: f64,
 }
 
 impl Interval {
-    /// True if `value` lies inside, ends included.
+    /// Returns true if `value` is inside the interval, ends included.
     pub fn contains(&self, value: f64) -> bool {
         (self.low..=self.high).contains(&value)
     }
 }
 
-/// How intervals are made.
+/// Options of bootstrap intervals.
 ///
 /// | field | default | range |
 /// |---|---|---|
@@ -60,9 +60,9 @@ impl Interval {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Bootstrap {
-    /// How often the items are redrawn.
+    /// Number of times that the items are redrawn.
     pub resamples: usize,
-    /// Share of the resampled means that the interval holds.
+    /// Share of the resampled means inside the interval.
     pub confidence: f64,
 }
 
@@ -86,14 +86,15 @@ impl Bootstrap {
         Ok(Range::InsideOne.check("confidence", self.confidence)?)
     }
 
-    /// Percentile interval of the mean of `values`.
+    /// Returns the percentile interval of the mean of `values`.
     ///
-    /// Each resample has a random stream of its own, keyed by its number: the interval does
+    /// Each resample has its own random stream, keyed by its number. The interval therefore does
     /// not depend on the number of threads.
     ///
     /// # Errors
-    /// [`EvalError::OutOfRange`] as [`Bootstrap::check`]; [`EvalError::TooFew`],
-    /// [`EvalError::NotFinite`]; [`EvalError::Length`] if the groups are not as many as values.
+    /// [`EvalError::OutOfRange`] as [`Bootstrap::check`]. [`EvalError::TooFew`] without values.
+    /// [`EvalError::NotFinite`] for a value that is not finite. [`EvalError::Length`] if the
+    /// numbers of groups and values differ.
     pub fn mean(
         &self,
         values: &[f64],
@@ -126,11 +127,12 @@ impl Bootstrap {
         })
     }
 
-    /// Percentile interval of mean(a) − mean(b), where a and b are two systems' values on the
-    /// same items: both are redrawn together, so what makes an item hard cancels.
+    /// Returns the percentile interval of mean(a) − mean(b), where a and b are the values of two
+    /// systems on the same items. Both values of an item are redrawn together, so the difficulty of
+    /// the item cancels.
     ///
     /// # Errors
-    /// As [`Bootstrap::mean`]; [`EvalError::Length`] if a and b differ in length.
+    /// As [`Bootstrap::mean`]. [`EvalError::Length`] if a and b differ in length.
     pub fn paired_difference(
         &self,
         a: &[f64],
@@ -144,7 +146,7 @@ impl Bootstrap {
     }
 }
 
-/// (sum, number) of the values of each unit, in the order of first appearance.
+/// Returns (sum, number) of the values of each unit, in the order of first appearance.
 fn units(values: &[f64], groups: Groups<'_>) -> Result<Vec<(f64, f64)>, EvalError> {
     let Groups::By(groups) = groups else {
         return Ok(values.iter().map(|&value| (value, 1.0)).collect());
@@ -166,7 +168,8 @@ fn units(values: &[f64], groups: Groups<'_>) -> Result<Vec<(f64, f64)>, EvalErro
     Ok(units)
 }
 
-/// Quantile with linear interpolation between order statistics (type 7 of Hyndman and Fan).
+/// Returns a quantile with linear interpolation between order statistics (type 7 of Hyndman and
+/// Fan).
 pub(crate) fn quantile(sorted: &[f64], q: f64) -> f64 {
     let place = q * (sorted.len() - 1) as f64;
     let below = place.floor();

@@ -1,4 +1,4 @@
-//! Whether σ(r_w − r_l) means what it says.
+//! Calibration of the preference probability σ(r_w − r_l).
 
 use collimate_core::{OptionError, outcome};
 use serde::{Deserialize, Serialize};
@@ -8,44 +8,45 @@ use crate::error::{EvalError, check_pairs};
 /// Pairs whose confidence falls into one bin.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct ReliabilityBin {
-    /// Lower edge; the bin holds confidences above or at it.
+    /// Lower edge of the bin, inclusive.
     pub lower: f64,
-    /// Upper edge; the last bin includes it.
+    /// Upper edge of the bin, exclusive except in the last bin.
     pub upper: f64,
-    /// Pairs in the bin.
+    /// Number of pairs in the bin.
     pub count: usize,
-    /// Their mean confidence; 0 in an empty bin.
+    /// Mean confidence of the pairs; 0 in an empty bin.
     pub confidence: f64,
-    /// Their accuracy, a tie counting one half; 0 in an empty bin.
+    /// Accuracy of the pairs, with ties counting one half; 0 in an empty bin.
     pub accuracy: f64,
 }
 
 /// Reliability of a pairwise model.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Calibration {
-    /// Bins of equal width over the confidences ½ to 1.
+    /// Bins of equal width over the confidences from ½ to 1.
     pub bins: Vec<ReliabilityBin>,
     /// Expected calibration error: Σ count/pairs · |accuracy − confidence|.
     pub ece: f64,
-    /// Brier score: mean of (1 − σ(r_w − r_l))²; ¼ for a model that knows nothing.
+    /// Brier score: mean of (1 − σ(r_w − r_l))². A model without information has ¼.
     pub brier: f64,
     /// Mean of −ln σ(r_w − r_l), in nats.
     pub log_loss: f64,
 }
 
-/// Calibration of the predicted preference probability q = σ(r_w − r_l) over pairs
-/// (chosen, rejected).
+/// Returns the calibration of the predicted preference probability q = σ(r_w − r_l) over pairs
+/// (chosen, rejected). A calibrated model is right in 80 % of the pairs where its confidence is
+/// 0.8.
 ///
 /// ```text
-/// confidence = max(q, 1 − q),  correct = [q > ½],  bin = ⌊(confidence − ½) · 2 · bins⌋
+/// confidence = max(q, 1 − q),  correct = [q > ½], ½ for a tie,  bin = ⌊(confidence − ½) · 2 · bins⌋
 /// ```
 ///
-/// The confidence is that of the answer which the model prefers: q itself would make every
-/// pair a success, since the chosen answer comes first.
+/// The confidence is that of the answer that the model prefers. With q itself every pair would be a
+/// success, because the chosen answer comes first.
 ///
 /// # Errors
-/// [`EvalError::OutOfRange`] without bins, [`EvalError::TooFew`] without pairs,
-/// [`EvalError::NotFinite`] with the pair's index.
+/// [`EvalError::OutOfRange`] without bins. [`EvalError::TooFew`] without pairs.
+/// [`EvalError::NotFinite`] with the index of the pair.
 ///
 /// # Examples
 /// ```
@@ -63,7 +64,7 @@ pub fn calibration(pairs: &[(f32, f32)], bins: usize) -> Result<Calibration, Eva
     let (mut brier, mut log_loss) = (0.0, 0.0);
     for &(chosen, rejected) in pairs {
         let gap = f64::from(chosen) - f64::from(rejected);
-        // σ of the gap's size is at least ½, and its exponential cannot overflow.
+        // σ(|gap|) is at least ½, and this exponential cannot overflow.
         let confidence = 1.0 / (1.0 + (-gap.abs()).exp());
         let correct = outcome(gap.partial_cmp(&0.0));
         let bin = (((confidence - 0.5) * 2.0 * bins as f64) as usize).min(bins - 1);

@@ -1,10 +1,11 @@
-//! Choices by log-likelihood, and exact answers.
+//! Choices by log-likelihood, and comparison of exact answers.
 
-/// The choice with the largest log-likelihood, each divided by its length where there are lengths; the
-/// first of equal ones, as NumPy's `argmax`. Zero choices give 0; a length of 0 counts as 1.
+/// Returns the index of the choice with the largest log-likelihood. With lengths, each
+/// log-likelihood is divided by the length of the choice. Of equal choices the first is returned,
+/// like NumPy's `argmax`. No choices give 0, and a length of 0 counts as 1.
 ///
-/// The lm-evaluation-harness calls the share of right choices `acc`, with the lengths in characters
-/// `acc_norm`, and with those in bytes `acc_bytes`.
+/// The lm-evaluation-harness calls the share of right choices `acc`. With lengths in characters it
+/// is `acc_norm`, and with lengths in bytes `acc_bytes`.
 ///
 /// # Examples
 /// ```
@@ -26,8 +27,8 @@ pub fn likeliest(logps: &[f64], lengths: Option<&[usize]>) -> usize {
     best
 }
 
-/// The last number of a text as it stands there, with sign, separators of thousands and decimals; `None`
-/// where there is none. A full stop at the end of a sentence is no part of it.
+/// Returns the last number of a text as written, with sign, thousands separators and decimals, or
+/// `None` without a number. A full stop at the end of a sentence is not part of the number.
 ///
 /// # Examples
 /// ```
@@ -50,15 +51,17 @@ pub fn last_number(text: &str) -> Option<&str> {
             break;
         }
     }
-    // A sign, and not the hyphen of a range or the minus of a difference.
+    // A sign, unless it is the hyphen of a range or the minus of a difference.
     let sign = start > 0
         && bytes[start - 1] == b'-'
         && !(start > 1 && (bytes[start - 2].is_ascii_alphanumeric() || bytes[start - 2] == b')'));
     Some(&text[start - usize::from(sign)..end])
 }
 
-/// True if two answers say the same: the same number (`1,000`, `$1000` and `1000.00` are one), or the same
-/// text but for case, white space around it and a full stop at the end.
+/// Returns true if two answers are equal as numbers or as texts.
+///
+/// `1,000`, `$1000` and `1000.00` are the same number; a leading `+` or `$` and a trailing `%` are
+/// ignored. Texts are compared without case, surrounding white space and a full stop at the end.
 ///
 /// # Examples
 /// ```
@@ -77,8 +80,8 @@ fn words(text: &str) -> String {
     text.trim().trim_end_matches('.').trim_end().to_lowercase()
 }
 
-/// Sign, digits before the point without leading zeros, digits behind it without closing ones: exact where
-/// a floating-point number is not.
+/// Returns the sign, the digits before the point without leading zeros, and the digits after it
+/// without trailing zeros. This is exact, unlike a floating-point number.
 fn number(text: &str) -> Option<(bool, String, String)> {
     let text = text.trim().trim_end_matches('.').replace(',', "");
     let (negative, rest) = match text.strip_prefix('-') {

@@ -2,15 +2,16 @@
 
 use crate::error::{EvalError, check_same_length, check_values};
 
-/// Pearson's correlation coefficient.
+/// Returns Pearson's correlation coefficient.
 ///
 /// ```text
 /// Σ(x − x̄)(y − ȳ) / √(Σ(x − x̄)² · Σ(y − ȳ)²)
 /// ```
 ///
 /// # Errors
-/// [`EvalError::Length`], [`EvalError::TooFew`] below two values, [`EvalError::NotFinite`],
-/// [`EvalError::Constant`] if one side does not vary.
+/// [`EvalError::Length`] for different lengths. [`EvalError::TooFew`] below two values.
+/// [`EvalError::NotFinite`] for a value that is not finite. [`EvalError::Constant`] if one side
+/// does not vary.
 ///
 /// # Examples
 /// ```
@@ -22,7 +23,7 @@ pub fn pearson(x: &[f64], y: &[f64]) -> Result<f64, EvalError> {
     correlation("pearson", x, y)
 }
 
-/// Spearman's rank correlation: Pearson's coefficient of the average ranks.
+/// Returns Spearman's rank correlation, which is Pearson's coefficient of the average ranks.
 ///
 /// # Errors
 /// As [`pearson`].
@@ -34,13 +35,13 @@ pub fn pearson(x: &[f64], y: &[f64]) -> Result<f64, EvalError> {
 /// # Ok::<(), collimate_eval::EvalError>(())
 /// ```
 pub fn spearman(x: &[f64], y: &[f64]) -> Result<f64, EvalError> {
-    // Checked before ranking: ranks hide a NaN.
+    // Check before ranking, because ranks hide a NaN.
     check_values("spearman", x, 2)?;
     check_values("spearman", y, 2)?;
     correlation("spearman", &average_ranks(x), &average_ranks(y))
 }
 
-/// Ranks from 1 on; equal values share the mean of their places.
+/// Returns the ranks of values from 1. Equal values share the mean of their ranks.
 ///
 /// # Examples
 /// ```
@@ -48,7 +49,7 @@ pub fn spearman(x: &[f64], y: &[f64]) -> Result<f64, EvalError> {
 /// ```
 pub fn average_ranks(values: &[f64]) -> Vec<f64> {
     let mut order: Vec<usize> = (0..values.len()).collect();
-    // Adding 0 makes −0 and 0 equal, as they are as numbers.
+    // Adding 0 makes the sort order treat −0 and 0 as equal.
     order.sort_by(|&a, &b| (values[a] + 0.0).total_cmp(&(values[b] + 0.0)));
     let mut ranks = vec![0.0; values.len()];
     let mut start = 0;
@@ -79,6 +80,6 @@ fn correlation(what: &'static str, x: &[f64], y: &[f64]) -> Result<f64, EvalErro
         xx += x * x;
         yy += y * y;
     }
-    // Rounding can carry the quotient a last digit beyond ±1.
+    // Rounding can carry the quotient slightly beyond ±1.
     Ok((xy / (xx.sqrt() * yy.sqrt())).clamp(-1.0, 1.0))
 }

@@ -1,28 +1,28 @@
-//! What can be wrong with the numbers to evaluate.
+//! Errors of evaluation.
 
 use collimate_core::OptionError;
 use thiserror::Error;
 
-/// Why an evaluation is refused.
+/// Reason why an evaluation is refused.
 #[derive(Debug, Clone, PartialEq, Error)]
 #[non_exhaustive]
 pub enum EvalError {
-    /// Nothing to evaluate.
+    /// There are too few values to evaluate.
     #[error("{what} needs at least {least} values, got {given}")]
     TooFew {
-        /// What was asked for.
+        /// Name of the statistic.
         what: &'static str,
-        /// The least number.
+        /// Smallest allowed number of values.
         least: usize,
-        /// The number given.
+        /// Number of values given.
         given: usize,
     },
     /// A value is not a finite number.
     #[error("{what}: value {index} is {value}, not a finite number")]
     NotFinite {
-        /// What was asked for.
+        /// Name of the statistic.
         what: &'static str,
-        /// Which value.
+        /// Index of the value.
         index: usize,
         /// The value.
         value: f64,
@@ -32,25 +32,25 @@ pub enum EvalError {
         "{what}: {left} values on one side, {right} on the other; they belong together one by one"
     )]
     Length {
-        /// What was asked for.
+        /// Name of the statistic.
         what: &'static str,
         /// Length of the first list.
         left: usize,
         /// Length of the second list.
         right: usize,
     },
-    /// A correlation with a constant is not defined.
+    /// The correlation with a constant is not defined.
     #[error("{what}: all values of one side are equal, the correlation is not defined")]
     Constant {
-        /// What was asked for.
+        /// Name of the statistic.
         what: &'static str,
     },
-    /// An option lies outside its range.
+    /// An option is outside its range.
     #[error("{} = {} must be {}", .0.path, .0.value, .0.allowed)]
     OutOfRange(#[from] OptionError),
 }
 
-/// At least `least` values, all finite.
+/// Checks that there are at least `least` values, all finite.
 pub(crate) fn check_values(
     what: &'static str,
     values: &[f64],
@@ -82,7 +82,7 @@ pub(crate) fn check_same_length(
     }
 }
 
-/// At least one pair of scores, all finite.
+/// Checks that there is at least one pair of scores, and that all scores are finite.
 pub(crate) fn check_pairs(what: &'static str, pairs: &[(f32, f32)]) -> Result<(), EvalError> {
     if pairs.is_empty() {
         return Err(EvalError::TooFew {

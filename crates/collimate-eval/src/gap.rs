@@ -1,27 +1,27 @@
-//! How far apart a reward model puts two answers.
+//! Gap between the rewards of two answers.
 
 use serde::{Deserialize, Serialize};
 
 use crate::error::{EvalError, check_pairs};
 
-/// Sizes of the reward gap Δr = r_w − r_l.
+/// Statistics of the reward gap Δr = r_w − r_l.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct RewardGap {
     /// Mean of Δr, signed.
     pub mean: f64,
     /// Mean of |Δr|.
     pub mean_abs: f64,
-    /// Pairs with both answers above the centre or both below it.
+    /// Number of pairs with both answers above the centre or both below it.
     pub same_side: usize,
-    /// Mean of |Δr| over those pairs; absent without any.
+    /// Mean of |Δr| over the pairs on one side of the centre, or `None` without such pairs.
     pub mean_abs_same_side: Option<f64>,
 }
 
-/// Gap statistics of pairs (chosen, rejected). The centre is the score that is worth p = ½;
-/// an answer exactly there is on neither side.
+/// Returns the gap statistics of pairs (chosen, rejected). The centre is the score that corresponds
+/// to p = ½. An answer with exactly this score is on neither side.
 ///
 /// # Errors
-/// [`EvalError::TooFew`] without pairs, [`EvalError::NotFinite`] with the pair's index.
+/// [`EvalError::TooFew`] without pairs. [`EvalError::NotFinite`] with the index of the pair.
 ///
 /// # Examples
 /// ```

@@ -1,25 +1,25 @@
-//! Whether accuracy is a matter of length.
+//! Accuracy separated by answer length, to detect a preference for long answers.
 
 use serde::{Deserialize, Serialize};
 
 use crate::accuracy::{Accuracy, pairwise_accuracy};
 use crate::error::{EvalError, check_pairs, check_same_length};
 
-/// Accuracy by which answer is the longer one. A part without pairs is absent.
+/// Accuracy by the longer answer of each pair. A part is `None` if it has no pairs.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct AccuracyByLength {
-    /// Pairs whose chosen answer is the longer one: a model that likes length is right here.
+    /// Pairs whose chosen answer is longer. A model that prefers long answers is right here.
     pub chosen_longer: Option<Accuracy>,
-    /// Pairs whose chosen answer is the shorter one: a model that likes length is wrong here.
+    /// Pairs whose chosen answer is shorter. A model that prefers long answers is wrong here.
     pub chosen_shorter: Option<Accuracy>,
-    /// Pairs of equal length.
+    /// Pairs with answers of equal length.
     pub equal: Option<Accuracy>,
 }
 
-/// Accuracy of pairs (chosen, rejected) by their lengths (chosen, rejected).
+/// Returns the accuracy of pairs (chosen, rejected), separated by their lengths (chosen, rejected).
 ///
 /// # Errors
-/// As [`pairwise_accuracy`]; [`EvalError::Length`] if the lengths are not as many as the pairs.
+/// As [`pairwise_accuracy`]. [`EvalError::Length`] if the numbers of lengths and pairs differ.
 ///
 /// # Examples
 /// ```

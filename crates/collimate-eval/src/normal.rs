@@ -1,21 +1,21 @@
-//! Intervals from the normal distribution.
+//! Intervals based on the normal distribution.
 
 use collimate_core::{OptionError, Range};
 
 use crate::Interval;
 use crate::error::EvalError;
 
-/// The Wilson score interval of a share, for a `confidence` in (0, 1).
+/// Returns the Wilson score interval of a share, for a `confidence` in (0, 1).
 ///
 /// ```text
 /// (p̂ + z²/2n ± z·√(p̂(1 − p̂)/n + z²/4n²)) / (1 + z²/n)
 /// ```
 ///
-/// `successes` may count ties as halves. Unlike the textbook interval it stays inside
+/// `successes` may count ties as halves. Unlike the textbook interval, this interval stays inside
 /// [0, 1] and has a width for 0 or n successes.
 ///
 /// # Errors
-/// [`EvalError::OutOfRange`] for no trials, for successes outside [0, trials], or for the
+/// [`EvalError::OutOfRange`] for no trials, for successes outside [0, trials], or for an invalid
 /// confidence.
 ///
 /// # Examples
@@ -47,10 +47,10 @@ pub fn wilson_interval(
     })
 }
 
-/// The quantile function of the standard normal distribution: algorithm AS 241 (PPND16) of
-/// Wichura (1988), relative error about 1e-16.
+/// Returns a quantile of the standard normal distribution by algorithm AS 241 (PPND16) of Wichura
+/// (1988). The relative error is about 1e-16.
 ///
-/// Below 0 and above 1 it is NaN; at 0 and 1 it is infinite.
+/// The result is NaN for p below 0 or above 1, and infinite for p = 0 and p = 1.
 ///
 /// # Examples
 /// ```

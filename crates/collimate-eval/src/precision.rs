@@ -1,28 +1,28 @@
-//! How good self-labels are at each confidence.
+//! Precision of self-labels by confidence.
 
 use serde::{Deserialize, Serialize};
 
 use crate::error::{EvalError, check_same_length, check_values};
 
-/// The self-labels above one threshold.
+/// Self-labels with a confidence above one threshold.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct PrecisionPoint {
-    /// The threshold; only a confidence above it counts.
+    /// The threshold. Only labels with a confidence above it count.
     pub threshold: f64,
-    /// Labels above it.
+    /// Number of labels above the threshold.
     pub kept: usize,
-    /// Their share of all labels.
+    /// Share of labels above the threshold among all labels.
     pub coverage: f64,
-    /// Share of them that is right; absent without any.
+    /// Share of the labels above the threshold that are right, or `None` without such labels.
     pub precision: Option<f64>,
 }
 
-/// Precision of self-labels among those with a confidence (Δp, say) above each threshold.
-/// `correct` tells for each label whether the held-aside truth agrees.
+/// Returns the precision of self-labels with a confidence (for example Δp) above each threshold.
+/// `correct` is true for each label that agrees with the held-out truth.
 ///
 /// # Errors
-/// [`EvalError::Length`], [`EvalError::TooFew`] without labels, [`EvalError::NotFinite`] for
-/// a confidence or a threshold.
+/// [`EvalError::Length`] for different lengths. [`EvalError::TooFew`] without labels.
+/// [`EvalError::NotFinite`] for a confidence or a threshold that is not finite.
 ///
 /// # Examples
 /// ```

@@ -1,4 +1,4 @@
-//! How the scores of a judge follow a ranking by people.
+//! Agreement between the scores of a judge and a ranking by people.
 
 use collimate_core::outcome;
 use serde::{Deserialize, Serialize};
@@ -6,10 +6,10 @@ use serde::{Deserialize, Serialize};
 use crate::correlation::spearman;
 use crate::error::{EvalError, check_same_length, check_values};
 
-/// The answers to one prompt: the scores of a judge, and the merits that people saw.
+/// The answers to one prompt, with the scores of a judge and the merits given by people.
 ///
-/// A merit is larger for a better answer: a score as it is, a rank with its sign changed. Equal
-/// merits say that no answer is the better one.
+/// A larger merit means a better answer. A merit is a score as given, or a rank with its sign
+/// changed. For equal merits no answer is better.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RankedScores {
     /// Score of each answer.
@@ -18,50 +18,51 @@ pub struct RankedScores {
     pub merits: Vec<f64>,
 }
 
-/// The agreement of a judge with rankings, in the measures of Self-Rewarding's table 4
+/// Agreement of a judge with rankings, in the measures of Self-Rewarding's table 4
 /// ([arXiv:2401.10020](https://arxiv.org/abs/2401.10020)).
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct RankAgreement {
-    /// Lists of at least two answers.
+    /// Number of lists with at least two answers.
     pub lists: usize,
-    /// Answers in these lists.
+    /// Number of answers in these lists.
     pub answers: usize,
-    /// Pairs of answers to one prompt with different merits.
+    /// Number of pairs of answers to one prompt with different merits.
     pub pairs: usize,
-    /// Pairs in which the better answer has the higher score.
+    /// Number of pairs in which the better answer has the higher score.
     pub correct: usize,
-    /// Pairs with equal scores.
+    /// Number of pairs with equal scores.
     pub ties: usize,
-    /// (correct + ties / 2) / pairs; absent without pairs.
+    /// (correct + ties / 2) / pairs, or `None` without pairs.
     pub pairwise: Option<f64>,
-    /// Lists whose scores put all answers in the order of their merits, ties included.
+    /// Number of lists whose scores put all answers in the order of their merits, including ties.
     pub exact: usize,
-    /// exact / lists; absent without lists.
+    /// exact / lists, or `None` without lists.
     pub exact_match: Option<f64>,
-    /// Answers that got the top score.
+    /// Number of answers with the top score.
     pub top: usize,
-    /// The number of these that no other answer of their list beats in merit.
+    /// Number of answers with the top score that no other answer of their list exceeds in merit.
     pub top_best: usize,
-    /// top_best / top, the paper's "5-best"; absent where no answer got the top score.
+    /// top_best / top, the "5-best" of the paper, or `None` if no answer has the top score.
     pub top_share: Option<f64>,
-    /// Lists in which scores and merits both vary: the correlations are means over these.
+    /// Number of lists in which scores and merits both vary. The correlations are means over these
+    /// lists.
     pub correlated: usize,
-    /// Mean of Spearman's correlation within a list; absent without such lists.
+    /// Mean of Spearman's correlation within a list, or `None` without such lists.
     pub spearman: Option<f64>,
-    /// Mean of Kendall's τ-b within a list; absent without such lists.
+    /// Mean of Kendall's τ-b within a list, or `None` without such lists.
     pub kendall: Option<f64>,
 }
 
-/// Measures how the scores of a judge follow the merits, list by list. `top` is the highest score
-/// that the judge can give.
+/// Measures list by list how well the scores of a judge follow the merits. `top` is the highest
+/// score that the judge can give.
 ///
-/// Lists with fewer than two answers say nothing and are left out. A list whose scores (or merits)
-/// are all equal has no correlation and counts in neither mean; it still counts in the pairs and in
-/// the exact matches.
+/// Lists with fewer than two answers contain no information and are left out. A list whose scores
+/// (or merits) are all equal has no correlation and counts in neither mean. It still counts in the
+/// pairs and in the exact matches.
 ///
 /// # Errors
-/// [`EvalError::Length`] for a list with other numbers of scores and merits,
-/// [`EvalError::NotFinite`] with the place in the list.
+/// [`EvalError::Length`] for a list with different numbers of scores and merits.
+/// [`EvalError::NotFinite`] with the index in the list.
 ///
 /// # Examples
 /// ```
@@ -135,9 +136,11 @@ pub fn rank_agreement(lists: &[RankedScores], top: f64) -> Result<RankAgreement,
     Ok(found)
 }
 
-/// 1 for each pair of answers to one prompt whose better answer has the higher score, ½ for equal
-/// scores, 0 otherwise; with the number of the list that each pair is of. Pairs of one list are not
-/// independent: draw them together by [`Groups::By`](crate::Groups).
+/// Returns the outcome of each pair of answers to one prompt with different merits, and the index
+/// of the list of each pair. The outcome is 1 if the better answer has the higher score, ½ for
+/// equal scores, and 0 otherwise.
+///
+/// Pairs of one list are not independent. Draw them together by [`Groups::By`](crate::Groups).
 pub fn ranked_outcomes(lists: &[RankedScores]) -> (Vec<f64>, Vec<usize>) {
     let each = lists.iter().enumerate().flat_map(|(index, list)| {
         let pairs = outcomes(&list.scores, &list.merits);
@@ -146,7 +149,8 @@ pub fn ranked_outcomes(lists: &[RankedScores]) -> (Vec<f64>, Vec<usize>) {
     each.unzip()
 }
 
-/// True if the scores put all answers of the list in the order of their merits, ties included.
+/// Returns true if the scores put all answers of the list in the order of their merits, including
+/// ties.
 pub fn is_exact(list: &RankedScores) -> bool {
     let (scores, merits) = (&list.scores, &list.merits);
     let order = |values: &[f64], i: usize, j: usize| values[i].partial_cmp(&values[j]);
@@ -154,7 +158,7 @@ pub fn is_exact(list: &RankedScores) -> bool {
     (0..n).all(|i| (0..i).all(|j| order(scores, i, j) == order(merits, i, j)))
 }
 
-/// The pairs with different merits, better answer first.
+/// Returns the outcomes of the pairs with different merits.
 fn outcomes(scores: &[f64], merits: &[f64]) -> Vec<f64> {
     let n = scores.len().min(merits.len());
     let mut found = Vec::new();
@@ -168,14 +172,14 @@ fn outcomes(scores: &[f64], merits: &[f64]) -> Vec<f64> {
     found
 }
 
-/// Kendall's rank correlation τ-b, which allows for ties. The time grows with the square of the
+/// Returns Kendall's rank correlation τ-b, which allows for ties. The time is quadratic in the
 /// number of values.
 ///
 /// ```text
 /// (C − D) / √((C + D + T_x)(C + D + T_y))
 /// ```
-/// C and D count pairs in the same and in the opposite order, T_x and T_y those with a tie in one
-/// side alone.
+/// C and D count pairs in the same and in the opposite order. T_x and T_y count pairs with a tie on
+/// only one side.
 ///
 /// # Errors
 /// As [`pearson`](crate::pearson).

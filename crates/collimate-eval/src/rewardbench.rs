@@ -1,11 +1,11 @@
-//! RewardBench: sections of subsets, and the score over them.
+//! RewardBench: sections of subsets, and the score over the sections.
 
 use serde::{Deserialize, Serialize};
 
 use crate::accuracy::Accuracy;
 use crate::error::EvalError;
 
-/// A section and its subsets.
+/// Name of a section and names of its subsets.
 type Section = (&'static str, &'static [&'static str]);
 
 /// The sections of RewardBench's leaderboard, each with its subsets
@@ -59,7 +59,7 @@ pub const REWARD_BENCH_SECTIONS: [Section; 4] = [
 const MATH: &str = "math-prm";
 const CODE: &str = "hep-";
 
-/// The section of a subset; absent for a subset that the leaderboard does not have.
+/// Returns the section of a subset, or `None` for a subset that is not in the leaderboard.
 ///
 /// # Examples
 /// ```
@@ -76,29 +76,30 @@ pub fn reward_bench_section(subset: &str) -> Option<&'static str> {
 /// The score of one section.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SectionScore {
-    /// Its name.
+    /// Name of the section.
     pub section: String,
-    /// Mean accuracy of its subsets, weighted; in [0, 1].
+    /// Weighted mean accuracy of the subsets of the section, in [0, 1].
     pub score: f64,
-    /// Pairs in it.
+    /// Number of pairs in the section.
     pub pairs: usize,
-    /// Subsets of it that were not there.
+    /// Subsets of the section without results.
     pub missing: Vec<String>,
 }
 
-/// Scores by section, and over the sections.
+/// Scores of the sections, and their mean.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RewardBench {
-    /// The sections of which there is a subset, in the leaderboard's order.
+    /// The sections with at least one subset, in the order of the leaderboard.
     pub sections: Vec<SectionScore>,
-    /// Their mean, each counting the same; in [0, 1].
+    /// Unweighted mean of the sections' scores, in [0, 1].
     pub score: f64,
-    /// True if every subset of every section was there: otherwise the score is not comparable with
-    /// the leaderboard's.
+    /// If true, every subset of every section has a result. Otherwise the score is not comparable
+    /// with the leaderboard.
     pub complete: bool,
 }
 
-/// RewardBench's score from the accuracy of each subset. Subsets of no section do not count.
+/// Returns RewardBench's score from the accuracy of each subset. Subsets outside all sections are
+/// ignored.
 ///
 /// ```text
 /// section = Σ wₛ · accuracyₛ / Σ wₛ,   wₛ = pairs of subset s,
@@ -106,11 +107,11 @@ pub struct RewardBench {
 /// score   = mean of the sections
 /// ```
 ///
-/// Mathematics counts as much as code: both are half of Reasoning. Without code its weight is its
-/// number of pairs.
+/// Mathematics counts as much as code: each is half of Reasoning. Without code, the weight of
+/// mathematics is its number of pairs.
 ///
 /// # Errors
-/// [`EvalError::TooFew`] where no subset belongs to a section.
+/// [`EvalError::TooFew`] if no subset belongs to a section.
 ///
 /// # Examples
 /// ```
@@ -124,10 +125,10 @@ pub struct RewardBench {
 /// ```
 ///
 /// # Differs from
-/// The released code: it takes the numbers of pairs from a table, whatever is in the file (984 for
-/// math-prm, which is the number of code pairs), counts a section of which nothing is there as 0, and
-/// rounds sections to two digits of a per cent before their mean. Leaderboards from before the prior
-/// sets were dropped have a fifth section at half weight.
+/// The released code in three points. It takes the numbers of pairs from a table, whatever the file
+/// contains (984 for math-prm, which is the number of code pairs). It counts a section without
+/// results as 0. It rounds sections to two digits of a per cent before their mean. Older
+/// leaderboards, from before the prior sets were dropped, have a fifth section at half weight.
 pub fn reward_bench(subsets: &[(&str, Accuracy)]) -> Result<RewardBench, EvalError> {
     let of = |name: &str| subsets.iter().find(|(subset, _)| *subset == name);
     let code: usize = subsets
@@ -182,7 +183,7 @@ pub fn reward_bench(subsets: &[(&str, Accuracy)]) -> Result<RewardBench, EvalErr
 mod tests {
     use super::*;
 
-    /// `correct` right ones of `pairs`, no tie.
+    /// Makes an accuracy of `correct` right pairs out of `pairs`, without ties.
     fn accuracy(correct: usize, pairs: usize) -> Accuracy {
         Accuracy {
             pairs,
@@ -198,7 +199,7 @@ mod tests {
 
     #[test]
     fn subsets_count_by_their_pairs() {
-        // Chat: (10 + 5) right of 40; Chat Hard: 8 of 10.
+        // Chat: 10 + 5 of 40 are right. Chat Hard: 8 of 10.
         let subsets = [
             ("alpacaeval-easy", accuracy(10, 10)),
             ("mt-bench-easy", accuracy(5, 30)),
@@ -211,14 +212,14 @@ mod tests {
         close(result.sections[0].score, 15.0 / 40.0);
         assert_eq!(result.sections[0].pairs, 40);
         assert_eq!(result.sections[0].missing.len(), 3);
-        // The mean of .375 and .8, not 23 of 50.
+        // The mean of 0.375 and 0.8, not 23 of 50.
         close(result.score, 0.5875);
         assert!(!result.complete);
     }
 
     #[test]
     fn mathematics_counts_as_much_as_code() {
-        // 4 of 8 in mathematics; 6 of 6 and 0 of 2 in code. By pairs it would be 10 of 16.
+        // Mathematics: 4 of 8. Code: 6 of 6 and 0 of 2. By pairs the score would be 10 of 16.
         let subsets = [
             ("math-prm", accuracy(4, 8)),
             ("hep-cpp", accuracy(6, 6)),
@@ -227,13 +228,13 @@ mod tests {
         let result = reward_bench(&subsets).unwrap();
         close(result.score, (0.5 + 0.75) / 2.0);
         assert_eq!(result.sections[0].pairs, 16);
-        // A third of the pairs, half of the section.
+        // Mathematics has a third of the pairs but half of the weight.
         let subsets = [("math-prm", accuracy(1, 2)), ("hep-go", accuracy(4, 4))];
         close(reward_bench(&subsets).unwrap().score, 0.75);
-        // Alone it is the section.
+        // Without code, mathematics is the whole section.
         let alone = [("math-prm", accuracy(1, 4))];
         close(reward_bench(&alone).unwrap().score, 0.25);
-        // A subset of no section that begins like code is none: one pair against one.
+        // A subset outside all sections does not count as code, even if its name begins like code.
         let subsets = [
             ("math-prm", accuracy(1, 4)),
             ("hep-cpp", accuracy(1, 1)),

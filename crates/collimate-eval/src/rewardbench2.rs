@@ -1,4 +1,4 @@
-//! RewardBench 2: one right answer among several, and many right ones.
+//! RewardBench 2: best of several answers, and prompts with many right answers.
 
 use std::collections::BTreeMap;
 
@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{EvalError, check_values};
 
-/// Subsets of RewardBench 2 ([arXiv:2506.01937](https://arxiv.org/abs/2506.01937)); the last one has a
-/// rule of its own.
+/// Subsets of RewardBench 2 ([arXiv:2506.01937](https://arxiv.org/abs/2506.01937)). The last one
+/// has its own rule.
 pub const REWARD_BENCH_2_SUBSETS: [&str; 6] =
     ["Factuality", "Precise IF", "Math", "Safety", "Focus", TIES];
 
@@ -16,7 +16,8 @@ const TIES: &str = "Ties";
 /// Scores of the answers to one prompt.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AnswerScores {
-    /// Id of the row; in the subset Ties `ref:N` (one right answer) or `tied:N` (many right answers).
+    /// Id of the row. In the subset Ties it is `ref:N` (one right answer) or `tied:N` (many right
+    /// answers).
     pub id: String,
     /// Subset of the row.
     pub subset: String,
@@ -29,27 +30,28 @@ pub struct AnswerScores {
 /// The score of one subset.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SubsetScore {
-    /// Name.
+    /// Name of the subset.
     pub subset: String,
-    /// Rows.
+    /// Number of rows.
     pub rows: usize,
-    /// Mean of [`best_of`], or the score of the ties.
+    /// Mean of [`best_of`] over the rows, or [`TiesScore::score`] for the subset Ties.
     pub score: f64,
-    /// The parts of the score of the ties; absent for other subsets.
+    /// The parts of the score of Ties. `None` for other subsets.
     pub ties: Option<TiesScore>,
 }
 
 /// The score of the subset Ties.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct TiesScore {
-    /// Share of the prompts with one right answer that scores above all wrong ones.
+    /// Share of the prompts with one right answer where that answer scores above all wrong ones.
     pub reference_accuracy: f64,
-    /// Share of the prompts with many right answers that all score above all wrong ones.
+    /// Share of the prompts with many right answers where all of them score above all wrong ones.
     pub tied_accuracy: f64,
-    /// Share of the prompts with both rows whose right answers are closer to each other than the worst
-    /// of them is to the best wrong answer.
+    /// Share of prompts with a small spread of right answers, among prompts with both rows. The
+    /// spread is small if it is less than the gap between the worst right and the best wrong
+    /// answer.
     pub preferred: f64,
-    /// The same where the smaller gap of both rows counts.
+    /// Like `preferred`, with the smaller gap of both rows.
     pub preferred_hard: f64,
     /// Mean of tanh(smaller gap / spread of the right answers − 1).
     pub margin: f64,
@@ -57,19 +59,20 @@ pub struct TiesScore {
     pub score: f64,
 }
 
-/// Scores by subset, and over the subsets.
+/// Scores of the subsets, and their mean.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RewardBench2 {
     /// Subsets in the order of the rows.
     pub subsets: Vec<SubsetScore>,
-    /// Mean of the subsets' scores.
+    /// Mean of the scores of the subsets.
     pub score: f64,
-    /// True if all six subsets are there.
+    /// If true, all six subsets have rows.
     pub complete: bool,
 }
 
-/// The share of right answers among those with the highest score: 1 or 0 without ties, and with one right
-/// answer 1 / n where n answers share the highest score.
+/// Returns the share of right answers among the answers with the highest score. Without ties it is
+/// 1 or
+/// 0. With one right answer it is 1 / n if n answers share the highest score.
 ///
 /// # Examples
 /// ```
@@ -88,12 +91,13 @@ pub fn best_of(right: &[f64], wrong: &[f64]) -> f64 {
     }
 }
 
-/// RewardBench 2's scores. The mean over the subsets gives each subset the same weight.
+/// Returns the scores of RewardBench 2. The mean over the subsets gives each subset the same
+/// weight.
 ///
 /// # Errors
-/// [`EvalError::TooFew`] without rows or for a row without right or wrong answers;
-/// [`EvalError::NotFinite`] for a score that is no number; [`EvalError::OutOfRange`] for an id of the
-/// subset Ties that is neither `ref:N` nor `tied:N`, or stands twice.
+/// [`EvalError::TooFew`] without rows, or for a row without right or wrong answers.
+/// [`EvalError::NotFinite`] for a score that is not finite. [`EvalError::OutOfRange`] for an id of
+/// the subset Ties that is neither `ref:N` nor `tied:N`, or that occurs twice.
 pub fn reward_bench_2(rows: &[AnswerScores]) -> Result<RewardBench2, EvalError> {
     let what = "RewardBench 2";
     let mut subsets: Vec<(&str, Vec<&AnswerScores>)> = Vec::new();
@@ -136,7 +140,7 @@ pub fn reward_bench_2(rows: &[AnswerScores]) -> Result<RewardBench2, EvalError> 
     })
 }
 
-/// Worst right minus best wrong, and best right minus worst right.
+/// Returns the gap (worst right minus best wrong) and the spread (best right minus worst right).
 fn gaps(row: &AnswerScores) -> (f64, f64) {
     let largest = |scores: &[f64]| scores.iter().copied().fold(f64::MIN, f64::max);
     let worst = row.right.iter().copied().fold(f64::MAX, f64::min);
@@ -178,7 +182,7 @@ fn ties_score(rows: &[&AnswerScores]) -> Result<TiesScore, EvalError> {
     let preferred_hard = mean(&|&(_, smaller, spread)| above(smaller, spread));
     let margin = mean(&|&(_, smaller, spread)| {
         let margin = (smaller / spread - 1.0).tanh();
-        // 0 / 0 is no number.
+        // 0 / 0 is NaN.
         if margin.is_nan() { 0.0 } else { margin }
     });
     let (reference_accuracy, tied_accuracy) = (accuracy(&reference), accuracy(&tied));
@@ -249,7 +253,7 @@ mod tests {
         assert!(refused(&[row("7", "Ties", &[1.0], &[0.0])]).contains("ref:N or tied:N"));
         let twice = row("ref:7", "Ties", &[1.0], &[0.0]);
         assert!(refused(&[twice.clone(), twice]).contains("each once"));
-        // Nothing in a gap of 0 over a spread of 0.
+        // A gap of 0 over a spread of 0 gives a margin of 0.
         let none = [
             row("tied:1", "Ties", &[1.0, 1.0], &[1.0]),
             row("ref:1", "Ties", &[2.0], &[1.0]),

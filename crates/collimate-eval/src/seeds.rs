@@ -1,24 +1,24 @@
-//! One number from several seeds.
+//! Mean and spread over several seeds.
 
 use serde::{Deserialize, Serialize};
 
 use crate::error::{EvalError, check_values};
 
-/// Mean and spread across runs that differ in the seed.
+/// Mean and spread over runs that differ in the seed.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct MeanSd {
     /// Number of runs.
     pub n: usize,
     /// Mean.
     pub mean: f64,
-    /// Sample standard deviation (divided by n − 1); absent for one run.
+    /// Sample standard deviation (divided by n − 1), or `None` for one run.
     pub sd: Option<f64>,
 }
 
-/// Mean and sample standard deviation.
+/// Returns mean and sample standard deviation.
 ///
 /// # Errors
-/// [`EvalError::TooFew`] without values, [`EvalError::NotFinite`] with the value's index.
+/// [`EvalError::TooFew`] without values. [`EvalError::NotFinite`] with the index of the value.
 ///
 /// # Examples
 /// ```

@@ -3,8 +3,8 @@
 use std::collections::HashSet;
 use std::hash::Hash;
 
-/// Jaccard similarity of two selections: shared elements over all elements. Repeated
-/// elements count once; two empty selections are equal, so 1.
+/// Returns the Jaccard similarity of two selections: shared elements over all elements. Repeated
+/// elements count once. Two empty selections are equal, so they give 1.
 ///
 /// # Examples
 /// ```

@@ -1,4 +1,4 @@
-//! Against NumPy and SciPy; `golden/eval.py` makes the table.
+//! Comparison with NumPy and SciPy; `golden/eval.py` makes the table.
 
 use collimate_core::Key;
 use collimate_eval::{
@@ -96,7 +96,7 @@ fn wilson_and_the_normal_quantile() {
     }
     for case in table["normal_quantile"].as_array().unwrap() {
         close(normal_quantile(number(&case[0])), &case[1]);
-        // 1 − p is exact only where p has few digits.
+        // 1 − p is exact only if p has few digits.
         if number(&case[0]) == 0.25 {
             assert_eq!(normal_quantile(0.75), -normal_quantile(0.25));
         }

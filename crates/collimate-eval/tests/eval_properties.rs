@@ -1,4 +1,4 @@
-//! Laws of the statistics, and what is refused.
+//! Properties of the statistics, and refused input.
 
 use collimate_core::Key;
 use collimate_eval::{
@@ -53,7 +53,7 @@ proptest! {
         for bin in result.bins.iter().filter(|bin| bin.count > 0) {
             prop_assert!(bin.lower - 1e-12 <= bin.confidence && bin.confidence <= bin.upper + 1e-12);
         }
-        // With one bin the error is that of the means.
+        // With one bin, the error is that of the means.
         let one = calibration(&pairs, 1).unwrap();
         let accuracy = pairwise_accuracy(&pairs).unwrap().accuracy;
         prop_assert!((one.bins[0].accuracy - accuracy).abs() < 1e-12);
@@ -73,7 +73,7 @@ proptest! {
         let shifted = QUICK.mean(&shifted, Groups::Items, key()).unwrap();
         prop_assert!((shifted.low - plain.low - 2.0).abs() < 1e-9);
         prop_assert!((shifted.high - plain.high - 2.0).abs() < 1e-9);
-        // Groups of one are items.
+        // Groups of one item equal items.
         let own: Vec<usize> = (0..values.len()).map(|i| 7 * i).collect();
         prop_assert_eq!(QUICK.mean(&values, Groups::By(&own), key()).unwrap(), plain);
         // A system does not differ from itself.
@@ -123,7 +123,7 @@ proptest! {
 
 #[test]
 fn groups_widen_the_interval_of_dependent_items() {
-    // 20 prompts of 10 equal outcomes each: 20 independent things, not 200.
+    // 20 prompts of 10 equal outcomes each are 20 independent units, not 200.
     let values: Vec<f64> = (0..200)
         .map(|i| f64::from(u8::from((i / 10) % 2 == 0)))
         .collect();
@@ -136,7 +136,7 @@ fn groups_widen_the_interval_of_dependent_items() {
     let ratio = (groups.high - groups.low) / (items.high - items.low);
     // √10 in the limit.
     assert!((2.6..3.7).contains(&ratio), "{ratio}");
-    // Two groups of different size: the resampled mean weighs by items.
+    // With two groups of different size, the resampled mean weights by items.
     let two = bootstrap
         .mean(&[1.0, 0.0, 0.0, 0.0], Groups::By(&[5, 9, 9, 9]), key())
         .unwrap();

@@ -1,4 +1,4 @@
-//! Agreement with rankings, against NumPy and SciPy; `golden/ranking.py` makes the table.
+//! Agreement with rankings, compared with NumPy and SciPy; `golden/ranking.py` makes the table.
 
 use collimate_eval::{
     EvalError, RankedScores, is_exact, kendall_tau_b, rank_agreement, ranked_outcomes,
@@ -60,7 +60,7 @@ fn a_judge_is_measured_as_by_hand_and_by_scipy() {
     close(found.top_share, &expected["top_share"]);
     close(found.spearman, &expected["spearman"]);
     close(found.kendall, &expected["kendall"]);
-    // The values to bootstrap have the same mean, and stand by their lists.
+    // The values for the bootstrap have the same mean, and each has the index of its list.
     let (outcomes, groups) = ranked_outcomes(&lists(&table));
     assert_eq!(outcomes.len(), found.pairs);
     close(

@@ -1,4 +1,4 @@
-//! The one thing that can go wrong: the system says no.
+//! The error of this crate: the system refuses a file operation.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -9,9 +9,9 @@ use thiserror::Error;
 #[derive(Debug, Error)]
 #[error("{}: {source}", .path.display())]
 pub struct FileError {
-    /// The file or folder.
+    /// Path of the file or folder.
     pub path: PathBuf,
-    /// The system's reason.
+    /// Error of the system.
     pub source: io::Error,
 }
 

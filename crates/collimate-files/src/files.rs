@@ -1,4 +1,4 @@
-//! Files that are either the old or the new one, never half of it.
+//! Files that hold either their old content or the new one, never half of it.
 
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Write};
@@ -7,18 +7,19 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::FileError;
 
-/// Prefix of what a killed process may leave behind; such names are never read.
+/// Prefix of files that a killed process may leave behind; such names are never read.
 pub const UNFINISHED: &str = ".unfinished-";
 
-/// Replaces the file `path` by `bytes`: a reader, and a crash, sees the old content or the new.
+/// Replaces the file `path` by `bytes`. A reader sees the old content or the new one, even after a
+/// crash.
 ///
-/// The bytes go to a neighbour whose name starts with [`UNFINISHED`] and holds the process id;
-/// it is synced and renamed, and the folder is synced. After an error the neighbour is removed.
-/// The writer holds a lock on the neighbour, so that [`remove_unfinished`] in another thread or
-/// process leaves the neighbour alone.
+/// The bytes go to a neighbour whose name starts with [`UNFINISHED`] and holds the process id. The
+/// neighbour is synced and renamed, and then the folder is synced. After an error the neighbour is
+/// removed. The writer holds a lock on the neighbour, so that [`remove_unfinished`] in another
+/// thread or process leaves the neighbour alone.
 ///
 /// # Errors
-/// When the folder does not exist or cannot be written.
+/// Returns an error if the folder does not exist or cannot be written.
 ///
 /// # Examples
 /// ```
@@ -34,7 +35,7 @@ pub fn atomic_write(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
 }
 
 fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    // Two threads that write one path must not share the neighbour.
+    // Two threads that write the same path must not share the neighbour.
     static WRITES: AtomicU64 = AtomicU64::new(0);
     let write = WRITES.fetch_add(1, Ordering::Relaxed);
     let folder = match path.parent() {
@@ -48,23 +49,23 @@ fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
         let mut file = create_locked(&unfinished)?;
         file.write_all(bytes)?;
         file.sync_all()?;
-        // The lock goes with the file, after the name has changed.
+        // The lock is released with the file, after the rename.
         fs::rename(&unfinished, path)
     };
     write_and_rename().inspect_err(|_| {
-        // What is left of it is of no use, and the first error is the one to tell.
+        // The remains are of no use, and the first error is the one to report.
         let _ = fs::remove_file(&unfinished);
     })?;
     sync(folder)
 }
 
-/// A new file under a lock. Where the file system knows no locks, the file is without one.
+/// Creates a file under a lock. If the file system has no locks, the file has none.
 fn create_locked(path: &Path) -> io::Result<File> {
     loop {
         let file = File::create(path)?;
         let locked = file.try_lock();
-        // A cleaner may have come between creation and lock: then it holds the lock, or has
-        // removed the name.
+        // A cleaner may have come between creation and lock. Then it holds the lock, or has removed
+        // the name.
         if !matches!(locked, Err(TryLockError::WouldBlock)) && path.exists() {
             return Ok(file);
         }
@@ -72,15 +73,15 @@ fn create_locked(path: &Path) -> io::Result<File> {
 }
 
 /// Removes the files in `folder` that a killed [`atomic_write`] has left behind, and returns their
-/// paths. Subfolders and symbolic links stay as they are; a folder that does not exist is clean.
+/// paths. Subfolders and symbolic links stay as they are. A folder that does not exist counts as clean.
 ///
-/// A file goes when its name starts with [`UNFINISHED`] and no writer holds its lock. The system
-/// drops the lock with the writing process, so the rule holds on every system, for process ids that
-/// are used again, and for folders that machines share. Where the file system knows no locks,
-/// nothing is removed.
+/// A file is removed if its name starts with [`UNFINISHED`] and no writer holds its lock. The
+/// system drops the lock with the writing process, so the rule holds on every system, for process
+/// ids that are used again, and for folders that machines share. If the file system has no locks,
+/// no file is removed.
 ///
 /// # Errors
-/// When the folder cannot be read, or a file cannot be removed.
+/// Returns an error if the folder cannot be read, or a file cannot be removed.
 ///
 /// # Examples
 /// ```
@@ -114,10 +115,10 @@ fn remove_files(folder: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(removed)
 }
 
-/// True if the file was removed: a file that is locked, or whose lock cannot be told, stays.
+/// Returns true if the file was removed. A file that is locked, or whose lock is unknown, stays.
 fn remove_unlocked(path: &Path) -> io::Result<bool> {
     let gone = |error: &io::Error| error.kind() == io::ErrorKind::NotFound;
-    // Writable, because some systems lock no other file.
+    // Opened for writing, because some systems lock no other file.
     let file = match File::options().append(true).open(path) {
         // The writer has renamed the file in the meantime.
         Err(error) if gone(&error) => return Ok(false),
@@ -132,11 +133,11 @@ fn remove_unlocked(path: &Path) -> io::Result<bool> {
     }
 }
 
-/// Makes renames and new names in a folder last. Not every system can open a folder: elsewhere
-/// than on Unix nothing is done.
+/// Makes renames and new names in a folder durable. On systems other than Unix this does nothing,
+/// because not every system can open a folder.
 ///
 /// # Errors
-/// When the folder cannot be opened or synced.
+/// Returns an error if the folder cannot be opened or synced.
 pub fn sync_folder(folder: &Path) -> Result<(), FileError> {
     sync(folder).map_err(FileError::at(folder))
 }
@@ -152,7 +153,7 @@ fn sync(folder: &Path) -> io::Result<()> {
 mod tests {
     use super::*;
 
-    /// An empty folder of this test's own, removed when dropped.
+    /// An empty folder for one test, removed when dropped.
     struct Folder(std::path::PathBuf);
 
     impl Folder {

@@ -1,4 +1,4 @@
-//! Cleaning folders that one process owns.
+//! Cleaning of folders that one process owns.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -6,13 +6,13 @@ use std::path::{Path, PathBuf};
 
 use crate::{FileError, UNFINISHED, remove_unfinished};
 
-/// Removes the half-written files in `folder` ([`remove_unfinished`]) and the half-written folders.
+/// Removes the half-written files ([`remove_unfinished`]) and the half-written folders in `folder`.
 ///
-/// Only the process that owns `folder` may call this: no lock tells whether somebody still writes a
-/// folder.
+/// Only the process that owns `folder` may call this: no lock shows if another process still writes
+/// a folder.
 ///
 /// # Errors
-/// When the folder cannot be read, or something in it cannot be removed.
+/// Returns an error if the folder cannot be read, or something in it cannot be removed.
 ///
 /// # Examples
 /// ```
@@ -34,11 +34,11 @@ pub fn remove_unfinished_owned(folder: &Path) -> Result<(), FileError> {
     Ok(())
 }
 
-/// Calls [`remove_unfinished_owned`] for a folder and all folders below it. Links to folders are not
-/// followed.
+/// Calls [`remove_unfinished_owned`] for a folder and all folders below it. Links to folders are
+/// not followed.
 ///
 /// # Errors
-/// When a folder cannot be read, or something in it cannot be removed.
+/// Returns an error if a folder cannot be read, or something in it cannot be removed.
 pub fn remove_all_unfinished_owned(folder: &Path) -> Result<(), FileError> {
     remove_unfinished_owned(folder)?;
     for path in entries(folder)? {
@@ -49,10 +49,10 @@ pub fn remove_all_unfinished_owned(folder: &Path) -> Result<(), FileError> {
     Ok(())
 }
 
-/// Returns the paths of what a folder contains, sorted; none where there is no such folder.
+/// Returns the sorted paths of a folder's entries; none if the folder does not exist.
 ///
 /// # Errors
-/// When the folder cannot be read.
+/// Returns an error if the folder cannot be read.
 pub fn entries(folder: &Path) -> Result<Vec<PathBuf>, FileError> {
     let listing = match fs::read_dir(folder) {
         Ok(listing) => listing,
@@ -70,8 +70,8 @@ pub fn entries(folder: &Path) -> Result<Vec<PathBuf>, FileError> {
     Ok(paths)
 }
 
-/// True if a path is a folder and no link to one: what a link names belongs to others. What has
-/// gone in the meantime is none.
+/// Returns true if a path is a folder. A link to a folder does not count, because the linked folder
+/// may belong to others. A path that was removed in the meantime does not count either.
 fn is_folder(path: &Path) -> Result<bool, FileError> {
     match fs::symlink_metadata(path) {
         Ok(found) => Ok(found.is_dir()),

@@ -3,22 +3,22 @@
 use crate::error::same_length;
 use crate::{BestWorst, IrmError};
 
-/// The verdict of a second policy on pairs that a first one made.
+/// Verdict of a second policy on pairs that a first policy made.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PolicyAgreement {
-    /// True for each pair that the second policy ranks as the first one does.
+    /// True for each pair that both policies rank alike.
     pub agrees: Vec<bool>,
 }
 
 impl PolicyAgreement {
-    /// The share of pairs on whose sign both agree; absent without pairs.
+    /// Returns the share of pairs that both policies rank alike; `None` without pairs.
     pub fn share(&self) -> Option<f64> {
         let n = self.agrees.len();
         let count = self.agrees.iter().filter(|&&agrees| agrees).count();
         (n > 0).then(|| count as f64 / n as f64)
     }
 
-    /// True if the share reaches `least`; false without pairs.
+    /// Returns true if the share reaches `least`; false without pairs.
     pub fn reaches(&self, least: f64) -> bool {
         self.share().is_some_and(|share| share >= least)
     }
@@ -30,16 +30,16 @@ impl PolicyAgreement {
 /// agrees = [r₂(x, y_w) > r₂(x, y_l)]        y_w, y_l by the first policy's r₁
 /// ```
 ///
-/// The verdict of one policy on its own answers may be noise of its training; two that were trained apart
-/// agree on half of the pairs by chance. A tie of the second policy, or a reward that is not a
-/// number, is no agreement.
+/// The verdict of one policy on its own answers may be noise of its training. Two policies trained
+/// apart agree on half of the pairs by chance. The second policy does not agree if its rewards are
+/// equal, or if a reward is not a number.
 ///
 /// # Shapes
-/// `pairs` are (prompt, pair) as of [`Bootstrapped::pairs`](crate::Bootstrapped::pairs); `second` has
-/// the second policy's rewards of all responses, a row per prompt.
+/// `pairs` are (prompt, pair) as in [`Bootstrapped::pairs`](crate::Bootstrapped::pairs). `second`
+/// holds the second policy's rewards of all responses, a row per prompt.
 ///
 /// # Errors
-/// [`IrmError::Length`] for a prompt without rewards, or with too few of them for the pair.
+/// Returns [`IrmError::Length`] for a prompt without rewards, or with too few of them for the pair.
 ///
 /// # Examples
 /// ```

@@ -1,4 +1,4 @@
-//! Pairs from a model's own responses.
+//! Own pairs: pairs made from a model's own responses.
 
 use std::collections::BTreeMap;
 
@@ -8,13 +8,13 @@ use serde::{Deserialize, Serialize};
 /// One sampled response to a prompt.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Response<'a> {
-    /// What it says.
+    /// Text of the response.
     pub text: &'a str,
-    /// Its implicit reward, an [`ensemble`](crate::ensemble()) where there are two models.
+    /// Implicit reward of the response; with two models an [`ensemble`](crate::ensemble()).
     pub reward: f64,
-    /// True if it ended by itself; `false` if it reached the length limit.
+    /// If true, the response ended by itself; if false, it reached the length limit.
     pub finished: bool,
-    /// True if it is too unlikely under the start to take part
+    /// If true, the response is too unlikely under the start model to take part
     /// ([`unlikely_responses`](crate::unlikely_responses)).
     pub unlikely: bool,
 }
@@ -31,46 +31,46 @@ pub enum CutPolicy {
     Keep,
 }
 
-/// The pair that a prompt's responses make.
+/// The pair made from a prompt's responses.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct BestWorst {
     /// Index of the response with the largest implicit reward.
     pub chosen: usize,
-    /// Index of the response with the smallest.
+    /// Index of the response with the smallest implicit reward.
     pub rejected: usize,
-    /// The difference of their implicit rewards, above 0.
+    /// Implicit reward of chosen minus that of rejected, above 0.
     pub margin: f64,
 }
 
-/// Why a prompt's responses make no pair.
+/// Reason why a prompt's responses make no pair.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum NoPairReason {
     /// Fewer than two responses are usable: the others are empty or cut.
     TooFewResponses,
-    /// A usable response has a reward that is not a finite number: which is best is unknown.
+    /// A usable response has a reward that is not a finite number, so the best one is unknown.
     NotFinite,
-    /// The best and the worst response say the same.
+    /// The best and the worst response have the same text.
     EqualTexts,
     /// All usable responses have the same reward.
     EqualRewards,
-    /// Fewer than two responses are usable, because others are unlikely under the start.
+    /// Fewer than two responses are usable, because others are unlikely under the start model.
     Unlikely,
 }
 
-/// Chooses the response with the largest implicit reward, rejects the one with the smallest.
+/// Chooses the response with the largest implicit reward and rejects the one with the smallest.
 ///
 /// ```text
 /// y_w = argmax_i r(x, y_i)        y_l = argmin_i r(x, y_i)
 /// ```
 ///
-/// Section 3.3 of <https://arxiv.org/abs/2410.09362>. Equal rewards: the smaller index. Responses
-/// without a visible character are excluded, unlikely ones too, and cut ones as `cut` says. White space around a text
-/// makes no difference.
+/// Section 3.3 of <https://arxiv.org/abs/2410.09362>. At equal rewards the smaller index is taken.
+/// Responses without a visible character and unlikely responses are excluded; `cut` decides about
+/// responses that reached the length limit. White space around a text makes no difference.
 ///
 /// # Errors
-/// The [`NoPairReason`] if they make no pair.
+/// Returns the [`NoPairReason`] if the responses make no pair.
 ///
 /// # Examples
 /// ```
@@ -107,7 +107,7 @@ pub fn best_and_worst(
         if !reward.is_finite() {
             return Err(NoPairReason::NotFinite);
         }
-        // Strictly: the first of equal ones stays.
+        // Strictly larger: the first of equal rewards stays.
         if best.is_none_or(|best: usize| reward > responses[best].reward) {
             best = Some(index);
         }
@@ -120,7 +120,7 @@ pub fn best_and_worst(
     let text = responses[chosen].text.trim();
     let same_as_chosen = |response: &Response<'_>| response.text.trim() == text;
     if chosen == rejected {
-        // All rewards are equal; that all texts are is the better reason.
+        // All rewards are equal. If all texts are equal too, that is the better reason.
         return Err(if usable().all(|(_, response)| same_as_chosen(response)) {
             NoPairReason::EqualTexts
         } else {
@@ -137,11 +137,11 @@ pub fn best_and_worst(
     })
 }
 
-/// All pairs of a prompt's responses: the best against the worst, of the others the best against
-/// the worst, and so on. The first is [`best_and_worst`]; no response is in two pairs.
+/// Returns all pairs of a prompt's responses: best against worst, second best against second worst,
+/// and so on. The first pair is [`best_and_worst`]; no response is in two pairs.
 ///
 /// # Errors
-/// As [`best_and_worst`].
+/// Returns the errors of [`best_and_worst`].
 ///
 /// # Examples
 /// ```
@@ -175,37 +175,39 @@ pub fn nested_pairs(
     Ok(pairs)
 }
 
-/// How many responses there were, and how many were excluded.
+/// Number of responses, and number of excluded responses by reason.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ResponseCounts {
-    /// In all.
+    /// Number of all responses.
     pub responses: usize,
-    /// Excluded because they have no visible character.
+    /// Number of responses excluded because they have no visible character.
     pub empty: usize,
-    /// Excluded because they reached the length limit; 0 with [`CutPolicy::Keep`].
+    /// Number of responses excluded because they reached the length limit; 0 with
+    /// [`CutPolicy::Keep`].
     pub cut: usize,
-    /// Excluded because they are unlikely under the start, of those that are not empty or cut.
+    /// Number of responses that are neither empty nor cut, but unlikely under the start model.
     #[serde(default)]
     pub unlikely: usize,
 }
 
-/// What many prompts' responses make.
+/// Pairs made from the responses to many prompts.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Bootstrapped {
-    /// The pair of each prompt, or why it has none.
+    /// The pair of each prompt, or the reason why it has none.
     pub outcomes: Vec<Result<BestWorst, NoPairReason>>,
-    /// The responses of all prompts.
+    /// Counts of the responses of all prompts.
     pub counts: ResponseCounts,
 }
 
 impl Bootstrapped {
-    /// The pairs with their prompts' indices, in rising order.
+    /// Returns the pairs with the indices of their prompts, in rising order.
     pub fn pairs(&self) -> impl Iterator<Item = (usize, BestWorst)> + '_ {
         let all = self.outcomes.iter().enumerate();
         all.filter_map(|(prompt, outcome)| outcome.ok().map(|pair| (prompt, pair)))
     }
 
-    /// Number of prompts without a pair for each reason, in the order of [`NoPairReason`].
+    /// Returns the number of prompts without a pair for each reason, in the order of
+    /// [`NoPairReason`].
     pub fn dropped_by_reason(&self) -> Vec<(NoPairReason, usize)> {
         let mut counts = BTreeMap::new();
         for reason in self.outcomes.iter().filter_map(|outcome| outcome.err()) {
@@ -215,7 +217,7 @@ impl Bootstrapped {
     }
 }
 
-/// [`best_and_worst`] for the responses of each of many prompts, in parallel.
+/// Makes the [`best_and_worst`] pair of each of many prompts, in parallel.
 ///
 /// The pairs to train on are the [`top_k`](crate::top_k) of their margins.
 ///
@@ -260,7 +262,8 @@ enum Exclusion {
     Unlikely,
 }
 
-/// Why a response takes no part, if so. An empty one is empty however it ended.
+/// Returns the reason why a response is excluded, if any. An empty response counts as empty even if
+/// it was cut.
 fn exclusion(response: &Response<'_>, cut: CutPolicy) -> Option<Exclusion> {
     if response.text.trim().is_empty() {
         Some(Exclusion::Empty)

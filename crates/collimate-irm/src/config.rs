@@ -1,4 +1,4 @@
-//! The options of self-review and their checks.
+//! Options of SeRA's self-review and their checks.
 
 use collimate_core::{OptionError, Range};
 use serde::{Deserialize, Serialize};
@@ -8,20 +8,22 @@ use crate::{CutPolicy, ImplicitReward};
 
 /// Reference model ρ in the margins of π_s, the model of iteration s ≥ 1.
 ///
-/// Both leave m ≢ 0. The caller passes the log-probabilities of the model that this names: π_s is
-/// never measured against itself, not even where it is the reference of the next training.
+/// Under either choice the margins are not all 0. The caller passes the log-probabilities of the
+/// model that this option names. π_s is never measured against itself, not even if it is the
+/// reference model of the next training.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum MarginReference {
-    /// The model before any alignment, π_0, in every iteration.
+    /// The start model π_0, in every iteration.
     #[default]
     Initial,
-    /// The model of the iteration before, π_{s−1}, which was the reference when π_s was trained.
+    /// The model of the previous iteration, π_{s−1}, which was the reference model when π_s was
+    /// trained.
     Previous,
 }
 
-/// Everything that decides which pairs the next iteration trains on.
+/// Options that decide which pairs the next iteration trains on.
 ///
 /// | field | default | range |
 /// |---|---|---|
@@ -51,13 +53,14 @@ pub struct IrmConfig {
     pub implicit_reward: ImplicitReward,
     /// Reference model in the margins.
     pub reference: MarginReference,
-    /// Weight γ of the previous model in the mean of two models' rewards, 0 to 1.
+    /// Weight γ of the previous model in the mean of two models' rewards, 0 to 1; 0 ignores the
+    /// previous model.
     pub gamma: f64,
     /// Share K of the offline pairs that are kept, 0 to 1; 0 trains on bootstrapped pairs only.
     pub offline_share: f64,
-    /// Largest number of bootstrapped pairs, as a share K̃ of the number of offline pairs, 0 to
-    /// half of `responses` (rounded down); 0 trains on offline pairs only. Above 1 the responses to
-    /// a prompt make more than one pair.
+    /// Largest number of bootstrapped pairs, as a share K̃ of the number of offline pairs. From 0
+    /// to half of `responses` (rounded down); 0 trains on offline pairs only. Above 1, the
+    /// responses to a prompt make more than one pair.
     pub bootstrap_share: f64,
     /// Number of responses sampled for each prompt, 2 to 1000.
     pub responses: usize,
@@ -83,7 +86,7 @@ impl IrmConfig {
     /// Checks every field against its range.
     ///
     /// # Errors
-    /// [`IrmError::OutOfRange`] for the first violation, with name, value and range.
+    /// Returns [`IrmError::OutOfRange`] for the first violation, with name, value and range.
     pub fn check(&self) -> Result<(), IrmError> {
         for (name, value) in [("gamma", self.gamma), ("offline_share", self.offline_share)] {
             Range::Share.check(name, value)?;
@@ -103,20 +106,20 @@ impl IrmConfig {
         Ok(())
     }
 
-    /// The largest share of bootstrapped pairs: the pairs that the responses to one prompt make,
-    /// best against worst, second best against second worst, and so on. At least 1.
+    /// Returns the largest share of bootstrapped pairs: the number of pairs made from the responses
+    /// to one prompt (best against worst, second best against second worst, and so on). At least 1.
     pub fn max_bootstrap_share(&self) -> f64 {
         (self.responses / 2).max(1) as f64
     }
 }
 
-/// `share` of `n`, rounded to the nearest whole number, a half up.
+/// Returns `share` of `n`, rounded to the nearest whole number, a half up.
 ///
-/// The product is rounded in f64 first, so a share that is no binary fraction may reach a half
-/// from either side: 0.145 of 100 is 14.
+/// The product is first rounded in f64. A share that is not a binary fraction may therefore reach a
+/// half from either side: 0.145 of 100 is 14.
 ///
 /// # Errors
-/// [`IrmError::OutOfRange`] for a share outside [0, 1].
+/// Returns [`IrmError::OutOfRange`] for a share outside [0, 1].
 ///
 /// # Examples
 /// ```
@@ -131,10 +134,10 @@ pub fn share_count(share: f64, n: usize) -> Result<usize, IrmError> {
     Ok((share * n as f64).round() as usize)
 }
 
-/// As [`share_count`], for a share of at most `most`.
+/// Like [`share_count`], but for a share of at most `most`.
 ///
 /// # Errors
-/// [`IrmError::OutOfRange`] for a share below 0, above `most`, or not finite.
+/// Returns [`IrmError::OutOfRange`] for a share below 0, above `most`, or not finite.
 ///
 /// # Examples
 /// ```

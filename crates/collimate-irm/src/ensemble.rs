@@ -1,4 +1,4 @@
-//! Margins of two models as one.
+//! Weighted mean of the margins of two models.
 
 use collimate_core::Range;
 use rayon::prelude::*;
@@ -7,26 +7,26 @@ use crate::IrmError;
 use crate::error::same_length;
 use crate::reward::PIECE;
 
-/// The mean of what the current and the previous model say.
+/// Returns the weighted mean of the current and the previous model's values.
 ///
 /// ```text
 /// m̄_t = (1 − γ) · m(π_{t−1}) + γ · m(π_{t−2})        m̄_2 = m(π_1)
 /// ```
 ///
-/// Equation 7 of <https://arxiv.org/abs/2410.09362>. Without a `previous` model (one aligned model
-/// so far) it is `current`. It serves margins of pairs and implicit rewards of responses alike:
-/// the margin of mean rewards is the mean of margins.
+/// Equation 7 of <https://arxiv.org/abs/2410.09362>. Without a `previous` model (there is only one
+/// aligned model so far) the result is `current`. The values may be margins of pairs or implicit
+/// rewards of responses: the margin of mean rewards is the mean of the margins.
 ///
 /// # Shapes
-/// One value per pair or response in both lists.
+/// Both lists have one value per pair or response.
 ///
 /// # Numerics
 /// γ = 0 gives `current`, γ = 1 gives `previous`. A value that is not finite in either list is not
-/// finite in the result, where [`top_k`](crate::top_k) leaves it.
+/// finite in the result; [`top_k`](crate::top_k) leaves it.
 ///
 /// # Errors
-/// [`IrmError::OutOfRange`] for a `gamma` outside [0, 1], [`IrmError::Length`] for lists of
-/// different length.
+/// Returns [`IrmError::OutOfRange`] for a `gamma` outside [0, 1], and [`IrmError::Length`] for
+/// lists of different length.
 ///
 /// # Examples
 /// ```

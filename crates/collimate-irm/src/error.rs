@@ -1,9 +1,9 @@
-//! What can be wrong with a configuration or an input of this crate.
+//! Errors of this crate's configurations and inputs.
 
 use collimate_core::OptionError;
 use thiserror::Error;
 
-/// Why a configuration or an input is refused.
+/// Reason why a configuration or an input is refused.
 #[derive(Debug, Clone, PartialEq, Error)]
 #[non_exhaustive]
 pub enum IrmError {
@@ -13,13 +13,13 @@ pub enum IrmError {
     /// Two lists that belong together have different lengths.
     #[error("{list}.{name} has {found} values, expected {expected}")]
     Length {
-        /// Which list: `chosen`, `rejected`, `completions`, `margins`.
+        /// Name of the list: `chosen`, `rejected`, `completions`, `margins`.
         list: &'static str,
-        /// Which column of it.
+        /// Name of the column.
         name: &'static str,
-        /// Its length.
+        /// Length of the column.
         found: usize,
-        /// The length of what it belongs to.
+        /// Length that the column must have.
         expected: usize,
     },
     /// The implicit reward needs a reference.
@@ -28,9 +28,9 @@ pub enum IrmError {
          log-probabilities or use mean_logp"
     )]
     NoReference {
-        /// The implicit reward.
+        /// Name of the implicit reward.
         kind: &'static str,
-        /// Which list.
+        /// Name of the list.
         list: &'static str,
     },
     /// The implicit reward needs token counts.
@@ -39,34 +39,34 @@ pub enum IrmError {
          log_ratio"
     )]
     NoTokens {
-        /// The implicit reward.
+        /// Name of the implicit reward.
         kind: &'static str,
-        /// Which list.
+        /// Name of the list.
         list: &'static str,
     },
-    /// A completion has no token to divide by.
+    /// A completion has no tokens, so its length cannot divide.
     #[error("{list}.tokens[{index}] is 0: a mean needs at least one token")]
     ZeroTokens {
-        /// Which list.
+        /// Name of the list.
         list: &'static str,
-        /// Which completion.
+        /// Index of the completion.
         index: usize,
     },
     /// A log-probability is not a finite number.
     #[error("{list}.{name}[{index}] is {value}: log-probabilities must be finite")]
     NotFinite {
-        /// Which list.
+        /// Name of the list.
         list: &'static str,
-        /// `policy` or `reference`.
+        /// Name of the column: `policy` or `reference`.
         name: &'static str,
-        /// Which completion.
+        /// Index of the completion.
         index: usize,
-        /// Its value.
+        /// Value of the log-probability.
         value: f64,
     },
 }
 
-/// Checks that a column is as long as what it belongs to.
+/// Checks that a column has the expected length.
 pub(crate) fn same_length(
     list: &'static str,
     name: &'static str,

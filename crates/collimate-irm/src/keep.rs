@@ -1,4 +1,4 @@
-//! A choice among pairs that were made.
+//! Rules that keep some of the bootstrapped pairs.
 
 use collimate_core::{Kept, Key, Purpose, Selection};
 use rand::RngExt;
@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::top_k;
 
-/// Rule by which some of the made pairs are kept.
+/// Rule by which some of the bootstrapped pairs are kept.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
@@ -15,19 +15,20 @@ pub enum KeepRule {
     /// The pairs with the largest margins, as in the paper.
     #[default]
     Largest,
-    /// The pairs whose margins are nearest to the median: best and worst of a prompt are extremes
-    /// already, and the largest margins of all are extremes of extremes.
+    /// The pairs whose margins are nearest to the median. The best and the worst response of a
+    /// prompt are already extremes, so the largest margins are extremes of extremes.
     Middle,
-    /// Any of the pairs, at random.
+    /// A random choice of the pairs.
     Random,
 }
 
 /// Keeps `k` of the pairs with these margins.
 ///
-/// Equal places: the smaller index first. A margin that is not finite is left as
-/// [`LeaveReason::NotFinite`](collimate_core::LeaveReason::NotFinite), the rest as [`LeaveReason::OverLimit`](collimate_core::LeaveReason::OverLimit). The score of a kept pair is the
-/// margin under every rule. `random` draws from the key's stream for [`Purpose::Split`]; the other
-/// rules do not look at the key.
+/// Among equal pairs the smaller index comes first. A margin that is not finite is left as
+/// [`LeaveReason::NotFinite`](collimate_core::LeaveReason::NotFinite), the rest as
+/// [`LeaveReason::OverLimit`](collimate_core::LeaveReason::OverLimit). The score of a kept pair is
+/// the margin under every rule. `random` draws from the key's stream for [`Purpose::Split`]; the
+/// other rules ignore the key.
 ///
 /// # Numerics
 /// The median of an even number of margins is the mean of the two in the middle. `largest` is
@@ -68,7 +69,7 @@ pub fn keep_k(margins: &[f64], k: usize, rule: KeepRule, key: Key) -> Selection 
     Selection { kept, left }
 }
 
-/// The median of the finite values, 0 without any.
+/// Returns the median of the finite values, 0 if there are none.
 fn median(values: &[f64]) -> f64 {
     let mut finite: Vec<f64> = values.iter().copied().filter(|v| v.is_finite()).collect();
     finite.sort_unstable_by(f64::total_cmp);

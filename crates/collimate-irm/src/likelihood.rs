@@ -1,25 +1,27 @@
-//! The start's likelihood of responses, as a gate and as a part of the ranking.
+//! Likelihood of responses under the start model, as a gate and as a part of the ranking.
 
 use collimate_core::Range;
 
 use crate::IrmError;
 use crate::error::same_length;
 
-/// Says of each response if it is unlikely under the start: below the `quantile` of all values.
+/// Finds the responses that are unlikely under the start model: below the `quantile` of all values.
 ///
 /// ```text
 /// unlikely_i = a_i < a_(⌊q·n⌋)        a = log ρ(y|x)/|y|, sorted upwards, counted from 0
 /// ```
 ///
-/// A policy's largest log-ratios may belong to answers that the start would never have given. At most
-/// the share q of the responses is unlikely; q = 0 finds none, and neither do equal values.
+/// The largest log-ratios of a policy may belong to answers that the start model would never have
+/// given. At most the share q of the responses is unlikely. With q = 0, or if all values are equal,
+/// no response is.
 ///
 /// # Shapes
-/// `mean_logps` has one value per response, of all prompts: mean log-probabilities per token, in nats.
+/// `mean_logps` has one value per response, over all prompts: mean log-probabilities per token, in
+/// nats.
 ///
 /// # Errors
-/// [`IrmError::OutOfRange`] for a `quantile` outside [0, 1), [`IrmError::NotFinite`] for a value that
-/// is not a finite number.
+/// Returns [`IrmError::OutOfRange`] for a `quantile` outside [0, 1), and [`IrmError::NotFinite`]
+/// for a value that is not a finite number.
 ///
 /// # Examples
 /// ```
@@ -39,26 +41,27 @@ pub fn unlikely_responses(mean_logps: &[f64], quantile: f64) -> Result<Vec<bool>
     Ok(mean_logps.iter().map(|&value| value < threshold).collect())
 }
 
-/// Rewards that the start's likelihood takes part in.
+/// Adds the likelihood under the start model to the rewards.
 ///
 /// ```text
 /// r'_i = z(r_i) + λ·z(a_i)        z(v) = (v − mean)/standard deviation, over all responses
 /// ```
 ///
-/// With λ = 0 the order is that of the rewards, and so are best, worst and the order of margins. A
-/// list whose values are all equal has z = 0.
+/// With λ = 0 the rewards keep their order, so best, worst and the order of the margins stay the
+/// same. A list whose values are all equal has z = 0.
 ///
 /// # Shapes
-/// One value per response, of all prompts, in both lists.
+/// Both lists have one value per response, over all prompts.
 ///
 /// # Numerics
-/// The standard deviation is that of the population. A reward that is not finite plays no part in
-/// mean and deviation and is not finite in the result, where
-/// [`best_and_worst`](crate::best_and_worst) finds it.
+/// The standard deviation is that of the population. A reward that is not finite is left out of
+/// mean and deviation. It is not finite in the result, and
+/// [`best_and_worst`](crate::best_and_worst) reports it.
 ///
 /// # Errors
-/// [`IrmError::OutOfRange`] for a negative `weight` λ, [`IrmError::Length`] for lists of different
-/// length, [`IrmError::NotFinite`] for a mean log-probability that is not a finite number.
+/// Returns [`IrmError::OutOfRange`] for a negative `weight` λ, [`IrmError::Length`] for lists of
+/// different length, and [`IrmError::NotFinite`] for a mean log-probability that is not a finite
+/// number.
 ///
 /// # Examples
 /// ```
@@ -83,7 +86,7 @@ pub fn rewards_with_start(
         .collect())
 }
 
-/// Mean 0 and standard deviation 1 over the finite values.
+/// Scales the finite values to mean 0 and standard deviation 1.
 fn standardized(values: &[f64]) -> Vec<f64> {
     let finite = || values.iter().copied().filter(|value| value.is_finite());
     let n = finite().count().max(1) as f64;

@@ -6,10 +6,10 @@ use serde::{Deserialize, Serialize};
 use crate::IrmError;
 use crate::error::same_length;
 
-/// Values per piece of parallel work: less is not worth a task.
+/// Number of values per piece of parallel work; fewer are not worth a task.
 pub(crate) const PIECE: usize = 1 << 16;
 
-/// Log-probabilities of a list of completions, each summed over the completion's tokens.
+/// Log-probabilities of a list of completions. Each is summed over the tokens of the completion.
 ///
 /// # Shapes
 /// Every column has one value per completion. `T` is `f32` or `f64`.
@@ -23,7 +23,7 @@ pub struct Logps<'a, T> {
     pub tokens: Option<&'a [usize]>,
 }
 
-/// Implicit reward: how a policy's log-probabilities rate a completion.
+/// Implicit reward: a completion's rating by a policy's own log-probabilities.
 ///
 /// | kind | r(x, y) | needs |
 /// |---|---|---|
@@ -32,8 +32,8 @@ pub struct Logps<'a, T> {
 /// | `mean_logp` | log π(y\|x) / \|y\| | tokens |
 ///
 /// Equation 5 (the first) and equation 17 (the last, SimPO's) of
-/// <https://arxiv.org/abs/2410.09362>. A loss multiplies by its β > 0; that changes no order, so
-/// β plays no part here.
+/// <https://arxiv.org/abs/2410.09362>. A loss multiplies the reward by its β > 0. This does not
+/// change the order, so β is left out here.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
@@ -49,7 +49,7 @@ pub enum ImplicitReward {
 }
 
 impl ImplicitReward {
-    /// True if log ρ is read.
+    /// Returns true if the kind needs log ρ.
     pub fn needs_reference(self) -> bool {
         match self {
             Self::LogRatio | Self::LengthNormalizedLogRatio => true,
@@ -57,7 +57,7 @@ impl ImplicitReward {
         }
     }
 
-    /// True if the number of tokens is read.
+    /// Returns true if the kind needs the number of tokens.
     pub fn needs_tokens(self) -> bool {
         match self {
             Self::LogRatio => false,
@@ -65,7 +65,7 @@ impl ImplicitReward {
         }
     }
 
-    /// The formula for one completion; what the kind does not need is not read.
+    /// Computes the reward of one completion; an argument that the kind does not need is not read.
     ///
     /// # Examples
     /// ```
@@ -81,13 +81,13 @@ impl ImplicitReward {
         }
     }
 
-    /// The implicit reward of each completion.
+    /// Returns the implicit reward of each completion.
     ///
     /// # Errors
-    /// [`IrmError::Length`] for any column of another length; [`IrmError::NoReference`],
-    /// [`IrmError::NoTokens`], [`IrmError::ZeroTokens`] and [`IrmError::NotFinite`] for the
-    /// columns that the kind needs, with the first index. Other columns may be given: their
-    /// values are not read.
+    /// Returns [`IrmError::Length`] for any column of another length. Returns
+    /// [`IrmError::NoReference`], [`IrmError::NoTokens`], [`IrmError::ZeroTokens`] or
+    /// [`IrmError::NotFinite`] for the columns that the kind needs, with the first index. Other
+    /// columns may be given, but their values are not read.
     ///
     /// # Examples
     /// ```
@@ -108,19 +108,20 @@ impl ImplicitReward {
             .collect())
     }
 
-    /// The implicit reward margin of each pair (equation 5 of <https://arxiv.org/abs/2410.09362>).
+    /// Returns the implicit reward margin of each pair (equation 5 of
+    /// <https://arxiv.org/abs/2410.09362>).
     ///
     /// ```text
     /// m(x, y_w, y_l) = r(x, y_w) − r(x, y_l)
     /// ```
     ///
     /// # Numerics
-    /// In f64, each reward rounded once before the difference. Exchanging chosen and rejected
-    /// negates it exactly; 0 where the rewards are equal.
+    /// In f64; each reward is rounded once before the difference. Exchanging chosen and rejected
+    /// negates the margin exactly. The margin is 0 if the rewards are equal.
     ///
     /// # Errors
-    /// As [`ImplicitReward::rewards`], and [`IrmError::Length`] if there are not as many rejected
-    /// as chosen.
+    /// Returns the errors of [`ImplicitReward::rewards`], and [`IrmError::Length`] if the numbers
+    /// of chosen and rejected completions differ.
     ///
     /// # Examples
     /// ```
@@ -149,7 +150,7 @@ impl ImplicitReward {
             .collect())
     }
 
-    /// The name in configuration files.
+    /// Returns the name in configuration files.
     fn name(self) -> &'static str {
         match self {
             Self::LogRatio => "log_ratio",
@@ -160,7 +161,7 @@ impl ImplicitReward {
 }
 
 impl<T: Copy + Into<f64>> Logps<'_, T> {
-    /// Of a list that has passed [`Logps::check`].
+    /// Returns the reward of one completion of a list that has passed [`Logps::check`].
     fn reward(&self, kind: ImplicitReward, index: usize) -> f64 {
         let reference_logp = self.reference.map_or(0.0, |logps| logps[index].into());
         let tokens = self.tokens.map_or(1, |tokens| tokens[index]);

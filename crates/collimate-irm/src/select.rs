@@ -1,4 +1,4 @@
-//! The pairs with the largest scores.
+//! Selection of the pairs with the largest scores.
 
 use collimate_core::{Kept, Key, LeaveReason, Left, Purpose, Selection};
 use rand::RngExt;
@@ -6,23 +6,24 @@ use rayon::prelude::*;
 
 use crate::reward::PIECE;
 
-/// Bits of a score's place that are counted before anything is sorted: sign, exponent and the
-/// first two of the fraction.
+/// Number of leading bits of a score's place by which scores are counted before any are sorted:
+/// sign, exponent and the first two bits of the fraction.
 const BITS: u32 = 14;
 
-/// Keeps the `k` largest scores; equal scores: the smaller index first.
+/// Keeps the `k` largest scores; of equal scores the smaller index comes first.
 ///
 /// With margins as scores this is the selection of <https://arxiv.org/abs/2410.09362> (section
-/// 3.2), for offline and for bootstrapped pairs. The baselines are the same function over other
-/// numbers: an external scorer's gap of chosen and rejected, or the reference's log-probability.
+/// 3.2), for offline and for bootstrapped pairs. The baselines apply the same function to other
+/// numbers: the score gap of an external scorer, or the reference model's log-probability.
 ///
 /// A score that is not finite is left as [`LeaveReason::NotFinite`], the rest as
-/// [`LeaveReason::OverLimit`]. Fewer than `k` finite scores are all kept. Nothing is swapped: a
-/// pair whose margin is negative is left behind better ones, never relabelled.
+/// [`LeaveReason::OverLimit`]. If there are fewer than `k` finite scores, all are kept. No pair is
+/// swapped: a pair with a negative margin is left behind better ones, never relabelled.
 ///
 /// # Numerics
-/// −0 and 0 are equal. Time O(n) on average; beside the result, memory for the scores that share
-/// sign, exponent and two bits with the k-th. The result is the same for every number of threads.
+/// −0 and 0 are equal. Time is O(n) on average. Memory beside the result is needed for the scores
+/// that share sign, exponent and two bits with the k-th. The result does not depend on the number
+/// of threads.
 ///
 /// # Examples
 /// ```
@@ -63,10 +64,10 @@ pub fn top_k(scores: &[f64], k: usize) -> Selection {
     Selection { kept, left }
 }
 
-/// Keeps `k` of `n` indices at random: the control of a selection by score.
+/// Keeps `k` of `n` indices at random: the control for a selection by score.
 ///
-/// The score of a kept index is its draw in [0, 1), the i-th of the key's stream for
-/// [`Purpose::Split`], so the indices kept for a smaller `k` are among those for a larger one.
+/// The score of a kept index is its draw in [0, 1): the i-th number of the key's stream for
+/// [`Purpose::Split`]. The indices kept for a smaller `k` are therefore among those for a larger `k`.
 ///
 /// # Examples
 /// ```
@@ -81,10 +82,10 @@ pub fn random_k(n: usize, k: usize, key: Key) -> Selection {
     top_k(&draws, k)
 }
 
-/// The score's place among all scores as a number; 0 if it is not finite. Without a branch: the
-/// sign of a margin is unpredictable.
+/// Maps a score to a number that orders it among all scores; 0 if the score is not finite. There is
+/// no branch, because the sign of a margin is unpredictable.
 fn place(score: f64) -> u64 {
-    // Adding 0 makes −0 and 0 equal, as they are as numbers.
+    // Adding 0 turns −0 into 0, so both are equal.
     let bits = (score + 0.0).to_bits();
     // Negative numbers have the sign bit set and grow downwards: all their bits are inverted.
     let negative = (bits.cast_signed() >> 63).cast_unsigned();
@@ -96,14 +97,14 @@ fn bin(place: u64) -> usize {
     (place >> (64 - BITS)) as usize
 }
 
-/// Which scores are kept, asked in order of their indices.
+/// Threshold that decides which scores are kept. Scores must be given in the order of their indices.
 #[derive(Clone, Copy)]
 struct Cut {
-    /// How many in all.
+    /// Number of scores to keep in all.
     keep: usize,
-    /// The place of the last one kept.
+    /// Place of the smallest score that is kept.
     place: u64,
-    /// How many scores at that place are still to be kept.
+    /// Number of scores at that place that are still to be kept.
     ties: usize,
 }
 
@@ -151,8 +152,8 @@ impl Cut {
     }
 }
 
-/// The wanted ones of `items`, at most `limit`. Without a branch per item: what is wanted is
-/// unpredictable.
+/// Returns the wanted items, at most `limit` of them. There is no branch per item, because the
+/// wanted items are unpredictable.
 fn compact<T: Copy>(limit: usize, mut items: impl Iterator<Item = (bool, T)>) -> Vec<T> {
     let mut all = Vec::with_capacity(limit);
     let Some((wanted, first)) = items.next() else {
@@ -172,7 +173,7 @@ fn compact<T: Copy>(limit: usize, mut items: impl Iterator<Item = (bool, T)>) ->
     all
 }
 
-/// How many scores each bin has.
+/// Returns the number of scores in each bin.
 fn counts(scores: &[f64]) -> Vec<usize> {
     let none = || vec![0; 1 << BITS];
     scores

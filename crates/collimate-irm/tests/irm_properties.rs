@@ -7,7 +7,7 @@ use collimate_irm::{
 };
 use proptest::prelude::*;
 
-/// Sorts everything, stably, and takes the first k.
+/// Sorts all scores, stably, and takes the first k.
 fn naive_top_k(scores: &[f64], k: usize) -> Selection {
     let finite = |&index: &usize| scores[index].is_finite();
     let mut order: Vec<usize> = (0..scores.len()).filter(finite).collect();
@@ -122,7 +122,7 @@ proptest! {
         let plain = top_k(&scores, k);
         let permuted: Vec<f64> = order.iter().map(|&i| scores[i]).collect();
         let selection = top_k(&permuted, k);
-        // With equal scores another of them may stay: the kept scores are the same.
+        // With equal scores another of them may stay; the kept scores are the same.
         let sorted = |selection: &Selection| {
             let mut kept: Vec<f64> = selection.kept.iter().map(|kept| kept.score + 0.0).collect();
             kept.sort_by(f64::total_cmp);
@@ -257,7 +257,7 @@ proptest! {
         quantile in 0.0_f64..1.0,
     ) {
         let unlikely = unlikely_responses(&values, quantile).unwrap();
-        // So many values are strictly smaller than this one and everything from the rank on.
+        // A value is unlikely if it is smaller than every value from the rank on in the sorted list.
         let mut sorted = values.clone();
         sorted.sort_by(f64::total_cmp);
         let rank = (quantile * values.len() as f64) as usize;

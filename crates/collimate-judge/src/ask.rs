@@ -1,4 +1,5 @@
-//! Asking a generator: each distinct question once, in batches, with the cache in between.
+//! Requests to a generator. Each distinct question is asked once, in batches, and the cache is
+//! consulted first.
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Deref;
@@ -12,11 +13,11 @@ use crate::parse::Unparsed;
 use crate::report::Tally;
 use crate::template::Template;
 
-/// One thing to show to the judge.
+/// A request for judgements of one item or pair.
 pub(crate) struct Request {
-    /// The item it belongs to, for messages.
+    /// Index of the item, for messages.
     pub(crate) item: usize,
-    /// What stands at the template's places.
+    /// Texts for the places of the template.
     pub(crate) values: Vec<String>,
 }
 
@@ -24,12 +25,12 @@ pub(crate) struct Request {
 #[derive(Debug, Clone)]
 pub(crate) enum Judgement {
     Written(Completion),
-    /// There is none, for this reason.
+    /// The judge refused, for this reason.
     Refused(String),
 }
 
 impl Judgement {
-    /// The answer as `parse` reads it.
+    /// Parses the text of the judgement.
     pub(crate) fn read<T>(
         &self,
         parse: impl FnOnce(&Completion) -> Result<T, Unparsed>,
@@ -40,7 +41,7 @@ impl Judgement {
         }
     }
 
-    /// The text, or the reason why there is none.
+    /// Returns the text, or the reason of the refusal.
     pub(crate) fn into_text(self) -> String {
         match self {
             Self::Written(completion) => completion.text,
@@ -49,7 +50,7 @@ impl Judgement {
     }
 }
 
-/// The judgements of each request, and where they come from.
+/// The judgements of each request, with counts of their sources.
 #[derive(Debug, Default)]
 pub(crate) struct Asked {
     pub(crate) judgements: Vec<Vec<Judgement>>,
@@ -61,17 +62,17 @@ pub(crate) struct Asked {
 /// A distinct question.
 struct Question {
     item: usize,
-    /// Requests that ask it.
+    /// Number of requests with this question.
     times: usize,
     prompt: Prompt,
     key: blake3::Hasher,
     judgements: Vec<Completion>,
-    /// Why the judgements that are missing will not come.
+    /// Reason why the missing judgements were refused.
     refused: Option<String>,
 }
 
 impl Question {
-    /// All `samples` judgements from number `from` on.
+    /// Returns the judgements from number `from` up to `samples`.
     fn samples(&self, from: usize, samples: usize) -> impl Iterator<Item = Judgement> {
         let written = self.judgements.iter().skip(from).cloned();
         let missing = samples.saturating_sub(self.judgements.len().max(from));
@@ -87,8 +88,9 @@ where
     P: Deref,
     P::Target: Generator,
 {
-    /// `samples` judgements of each request; `parses` says whether a judgement is of use. What the
-    /// generator refuses is a judgement too, so that one question does not end the others.
+    /// Returns `samples` judgements of each request. `parses` returns true for a judgement that can
+    /// be parsed. A refusal of the generator counts as a judgement, so that one question does not
+    /// stop the others.
     pub(crate) fn ask(
         &self,
         template: &Template,
@@ -135,7 +137,8 @@ where
         questions.iter().for_each(|q| count(&mut tally, q, 0));
         tally.check()?;
 
-        // A cache may know the first samples of a question only, if fewer were asked for before.
+        // The cache may hold only the first samples of a question if an earlier call asked for
+        // fewer.
         let mut missing: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
         for (place, question) in questions.iter().enumerate() {
             let known = question.judgements.len();
@@ -162,7 +165,8 @@ where
         Ok(asked)
     }
 
-    /// Writes the samples from `known` on for the questions of one batch, here and to the cache.
+    /// Generates the samples from `known` on for the questions of one batch and stores them, also
+    /// in the cache.
     fn generate(
         &self,
         questions: &mut [Question],
@@ -203,7 +207,7 @@ where
             }
             question.refused = answers.refused;
             for answer in answers.completions {
-                // Token ids serve nobody here, and the cache does not keep them.
+                // Token ids are not needed here, and the cache does not keep them.
                 let answer = Completion {
                     tokens: None,
                     ..answer
@@ -214,12 +218,12 @@ where
             }
         }
         tracing::debug!(prompts = answered, samples = sampling.n, "judged");
-        // What has arrived is kept, and then the error goes up.
+        // Keep the judgements that arrived before returning an error.
         let kept = match self.cache() {
             Some(cache) if !lines.is_empty() => cache.append(&lines),
             _ => Ok(()),
         };
-        // The generator counts the prompts of one batch; the caller knows items.
+        // Convert indices in the batch, which the generator reports, into items.
         ended.map_err(|error| error.at(&items))?;
         kept?;
         if answered != batch.len() {
@@ -234,7 +238,7 @@ where
         }
     }
 
-    /// The first samples that the cache knows, without a gap.
+    /// Returns the cached samples from the first one up to the first gap.
     fn known(&self, key: &blake3::Hasher, samples: usize) -> Vec<Completion> {
         let Some(cache) = self.cache() else {
             return Vec::new();
@@ -244,7 +248,8 @@ where
             .collect()
     }
 
-    /// Later samples need a seed of their own: with the first one they would repeat the first ones.
+    /// Returns the sampling options for later samples. They need another seed, since with the first
+    /// seed they would repeat the first samples.
     fn sampling_from(&self, known: usize, samples: usize) -> Sampling {
         let mut sampling = self.options().sampling.clone();
         sampling.n = samples - known;
@@ -255,11 +260,12 @@ where
         sampling
     }
 
-    /// All that a judgement depends on but the number of the sample.
+    /// Hashes everything that a judgement depends on except the number of the sample.
     fn key(&self, template: &Template, values: &[String]) -> blake3::Hasher {
         let mut key = blake3::Hasher::new();
         let mut add = |part: &str| {
-            // With its length in front no part can pass for the end of another.
+            // Prefix each part with its length, so that no part can be confused with the end of
+            // another.
             key.update(&(part.len() as u64).to_le_bytes());
             key.update(part.as_bytes());
         };

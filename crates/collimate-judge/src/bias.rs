@@ -1,4 +1,4 @@
-//! What the order of two answers does to the verdict.
+//! Effect of the order of two answers on the verdict.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,8 +7,8 @@ use crate::verdict::Verdict;
 
 /// Verdicts on the same two answers in both orders. Every judged duel is in exactly one count.
 ///
-/// A judge that only reads has all duels in `consistent`; one that always takes what it sees first
-/// has all of them in `first_shown`.
+/// For a judge that ignores the order, all duels are in `consistent`. For a judge that always
+/// prefers the answer shown first, all duels are in `first_shown`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PositionBias {
     /// Both orders prefer the same side, or both say tie.
@@ -17,39 +17,40 @@ pub struct PositionBias {
     pub first_shown: usize,
     /// Both orders prefer the answer shown second.
     pub second_shown: usize,
-    /// One order says tie, the other does not.
+    /// One order gives a tie, the other does not.
     pub half_tie: usize,
     /// At least one order could not be parsed.
     pub unparsed: usize,
 }
 
 impl PositionBias {
-    /// Duels with both orders parsed.
+    /// Returns the number of duels with both orders parsed.
     pub fn parsed(&self) -> usize {
         self.consistent + self.first_shown + self.second_shown + self.half_tie
     }
 
-    /// The share of them with the same verdict in both orders; absent without any.
+    /// Returns the share of parsed duels with the same verdict in both orders, or `None` if there
+    /// are none.
     pub fn consistency_rate(&self) -> Option<f64> {
         share(self.consistent, self.parsed())
     }
 
-    /// The share of them where what is shown first wins in both orders.
+    /// Returns the share of parsed duels in which the answer shown first wins in both orders.
     pub fn first_shown_rate(&self) -> Option<f64> {
         share(self.first_shown, self.parsed())
     }
 
-    /// The share of them where what is shown second wins in both orders.
+    /// Returns the share of parsed duels in which the answer shown second wins in both orders.
     pub fn second_shown_rate(&self) -> Option<f64> {
         share(self.second_shown, self.parsed())
     }
 
-    /// The share of all duels shown to the judge where an order could not be parsed.
+    /// Returns the share of all duels shown to the judge in which an order could not be parsed.
     pub fn unparsed_rate(&self) -> Option<f64> {
         share(self.unparsed, self.parsed() + self.unparsed)
     }
 
-    /// Counts duels by their ballots; those without two were not shown to the judge.
+    /// Counts duels by their judgements. A duel without two judgements was not shown to the judge.
     pub(crate) fn new<'a>(duels: impl Iterator<Item = &'a [PairJudgement]>) -> Self {
         let mut bias = Self::default();
         for ballots in duels {

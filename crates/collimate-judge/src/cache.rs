@@ -1,4 +1,4 @@
-//! Judgements on disk: what was asked once is not asked again.
+//! Judgements on disk, so that no question is asked twice.
 
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
@@ -11,18 +11,17 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::JudgeError;
 
-/// A JSONL file of judgements, one line each, found by the hash of all that they depend on.
+/// A JSONL file of judgements, one per line, with the hash of all inputs as key.
 ///
-/// Judgements are appended batch by batch, each batch in one write that is synced. A process that
-/// is killed while it writes leaves a last line without its end: the next one drops that line with
-/// a warning. Any other line that cannot be read is an error. Where a key stands twice the first
-/// line counts.
+/// Judgements are appended batch by batch, each batch in one synced write. A process that is killed
+/// while writing leaves an incomplete last line. The next process drops that line with a warning.
+/// Any other line that cannot be read is an error. If a key occurs twice, the first line counts.
 ///
-/// Several judges may share a `Cache`, and several processes a file: a lock on the file keeps their
-/// writes apart where the file system has locks. A process sees what others have written when it
-/// opens the file, so two that run side by side may both ask the same.
+/// Several judges may share a `Cache`, and several processes a file. A lock on the file separates
+/// their writes if the file system supports locks. A process reads the judgements of others only
+/// when it opens the file. Two processes that run side by side may therefore ask the same question.
 ///
-/// The text of a judgement is kept as it was written, not its score: another parser costs nothing.
+/// The file stores the text of a judgement, not its score, so a change of the parser costs nothing.
 #[derive(Debug)]
 pub struct Cache {
     path: PathBuf,
@@ -44,11 +43,11 @@ struct Line {
 }
 
 impl Cache {
-    /// Opens a cache file, or makes an empty one.
+    /// Opens a cache file, or creates an empty one.
     ///
     /// # Errors
-    /// [`JudgeError::Cache`] where the file cannot be read and written, [`JudgeError::CacheLine`]
-    /// for a line, other than a torn last one, that no judge has written.
+    /// [`JudgeError::Cache`] if the file cannot be read and written. [`JudgeError::CacheLine`] for
+    /// a line, except an incomplete last one, that no judge has written.
     pub fn open(path: impl Into<PathBuf>) -> Result<Self, JudgeError> {
         let path = path.into();
         let failed = |source| failure(&path, source);
@@ -80,17 +79,17 @@ impl Cache {
         Ok(Self { path, state })
     }
 
-    /// The file.
+    /// Returns the path of the file.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Number of judgements.
+    /// Returns the number of judgements.
     pub fn len(&self) -> usize {
         self.state().entries.len()
     }
 
-    /// True if there is none.
+    /// Returns true if there are no judgements.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -99,7 +98,7 @@ impl Cache {
         self.state().entries.get(key).cloned()
     }
 
-    /// Appends judgements, all or none of them.
+    /// Appends all judgements or none of them.
     pub(crate) fn append(&self, new: &[(String, Completion)]) -> Result<(), JudgeError> {
         let mut lines = Vec::new();
         for (key, judgement) in new {
@@ -125,7 +124,8 @@ impl Cache {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        // Entries are only ever added whole, so what another thread's panic leaves is sound.
+        // Entries are only added as a whole, so the map stays valid after a panic in another
+        // thread.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -137,16 +137,16 @@ fn failure(path: &Path, source: io::Error) -> JudgeError {
     }
 }
 
-/// Does something to the file while no other process does.
+/// Runs `work` on the file while it is locked against other processes.
 fn locked<T>(file: &mut File, work: impl FnOnce(&mut File) -> io::Result<T>) -> io::Result<T> {
     match file.lock() {
         Ok(()) => {}
-        // One process at a time is then up to the user.
+        // Without locks, the user must ensure that only one process writes.
         Err(error) if error.kind() == ErrorKind::Unsupported => {}
         Err(error) => return Err(error),
     }
     let done = work(file);
-    // The lock also ends with the file; an error here says nothing about the work.
+    // Closing the file also releases the lock, so an error here does not matter.
     let _ = file.unlock();
     done
 }
@@ -154,7 +154,7 @@ fn locked<T>(file: &mut File, work: impl FnOnce(&mut File) -> io::Result<T>) -> 
 fn append_lines(file: &mut File, lines: &[u8]) -> io::Result<()> {
     let mut end = file.seek(SeekFrom::End(0))?;
     if end > 0 {
-        // Another process may have been killed in its write since this one opened the file.
+        // Another process may have been killed during a write after this process opened the file.
         file.seek(SeekFrom::Start(end - 1))?;
         let mut last = [0];
         file.read_exact(&mut last)?;
@@ -169,13 +169,13 @@ fn append_lines(file: &mut File, lines: &[u8]) -> io::Result<()> {
     }
     let written = file.write_all(lines).and_then(|()| file.sync_data());
     if written.is_err() {
-        // Of a batch that does not fit nothing stays; the first error is the one to tell.
+        // If a batch does not fit, remove all of it. The first error is the one to report.
         let _ = file.set_len(end);
     }
     written
 }
 
-/// Bytes up to the end of the last line that has one.
+/// Returns the number of bytes up to the last line end.
 fn whole_lines(bytes: &[u8]) -> usize {
     bytes
         .iter()

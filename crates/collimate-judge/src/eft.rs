@@ -11,20 +11,22 @@ use crate::rubric::Rubric;
 /// An evaluation fine-tuning (EFT) example: the judge's prompt and a judgement to learn.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct EftExample {
-    /// What the judge is asked.
+    /// The prompt of the judge.
     pub prompt: Prompt,
-    /// What it should write.
+    /// The judgement to learn.
     pub completion: Completion,
 }
 
-/// The judge-format example of an item with a known score: the rubric's prompt, then the
-/// justification and the score in the form that the rubric reads, as in Self-Rewarding's EFT data
+/// Makes the training example of an item with a known score, in the format of the judge.
+///
+/// The example has the prompt of the rubric. Its answer is the justification and the score in the
+/// form that the rubric reads, as in Self-Rewarding's EFT data
 /// ([arXiv:2401.10020](https://arxiv.org/abs/2401.10020), section 2.1).
 ///
 /// # Errors
-/// [`JudgeError::Example`] if the rubric would not read the same score back: out of range, a
-/// fraction where whole points are asked for, or a justification that states another score;
-/// [`JudgeError::Turns`] for an item that a two-turn template cannot show.
+/// [`JudgeError::Example`] if the rubric would not read back the same score. The score is then out
+/// of range, or a fraction where the rubric has whole points, or the justification states another
+/// score. [`JudgeError::Turns`] for an item that a two-turn template cannot show.
 ///
 /// # Examples
 /// ```

@@ -1,4 +1,4 @@
-//! Why a judging is refused or fails.
+//! Errors of judging.
 
 use std::io;
 use std::path::PathBuf;
@@ -7,72 +7,72 @@ use collimate_core::{GenerateError, OptionError};
 use collimate_eval::EvalError;
 use thiserror::Error;
 
-/// Everything that can go wrong. Items and duels count from 0, lines of files from 1.
+/// Reason why judging is refused or fails. Items and duels count from 0, lines of files from 1.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum JudgeError {
-    /// A template that cannot be filled in.
+    /// A template cannot be filled in.
     #[error("template {name}: {message}")]
     Template {
-        /// The template's name.
+        /// Name of the template.
         name: String,
-        /// What is wrong and what to do.
+        /// The problem with the template and a hint.
         message: String,
     },
-    /// An option outside its range.
+    /// An option is outside its range.
     #[error(transparent)]
     Option(#[from] OptionError),
-    /// Nothing to judge.
+    /// There is nothing to judge.
     #[error("nothing to judge: the list is empty")]
     NoItems,
-    /// Empty answers, where the options refuse them.
+    /// Answers are empty, and the options refuse empty answers.
     #[error(
         "{count} answers are empty, the first is that of item {index}: leave them out, or set \
          empty_answers to \"unscored\" or \"judge\""
     )]
     EmptyAnswers {
-        /// How many.
+        /// Number of empty answers.
         count: usize,
-        /// The first item that has one.
+        /// Index of the first item with an empty answer.
         index: usize,
     },
-    /// A two-turn template was given a conversation of another shape.
+    /// A two-turn template got a conversation of another shape.
     #[error(
         "item {index}: a two-turn template needs a chat of a question, an answer and a second \
          question (a system message may stand before them)"
     )]
     Turns {
-        /// Which item.
+        /// Index of the item.
         index: usize,
     },
     /// The two sides of a duel do not answer the same question.
     #[error("duel {index}: the two sides answer different questions")]
     Questions {
-        /// Which duel.
+        /// Index of the duel.
         index: usize,
     },
-    /// The generator failed. Where its message names a prompt, that is the number of the item.
+    /// The generator failed. A number of a prompt in its message is the number of the item.
     #[error(transparent)]
     Generate(#[from] GenerateError),
-    /// The generator returned another number of prompts than it was given.
+    /// The generator returned answers for another number of prompts than it got.
     #[error("the generator was asked about {asked} prompts and answered {answered}")]
     Count {
-        /// Prompts given.
+        /// Number of prompts given.
         asked: usize,
-        /// Lists of completions returned.
+        /// Number of lists of completions returned.
         answered: usize,
     },
-    /// The generator returned another number of completions than it was asked for.
+    /// The generator returned another number of completions than requested.
     #[error("item {index}: the generator was asked for {asked} judgements and wrote {answered}")]
     Samples {
-        /// Which item.
+        /// Index of the item.
         index: usize,
-        /// Completions asked for.
+        /// Number of completions requested.
         asked: usize,
-        /// Completions returned.
+        /// Number of completions returned.
         answered: usize,
     },
-    /// Too many judgements that do not hold what the prompt asks for.
+    /// Too many judgements do not contain what the prompt asks for.
     #[error(
         "only {parsed} of {judgements} judgements ({:.1} %) could be parsed, at least {:.1} % must \
          (min_parse_rate){}; one of the others reads {example:?}; take a judge that {} the \
@@ -89,39 +89,40 @@ pub enum JudgeError {
         }
     )]
     ParseRate {
-        /// Judgements that parsed.
+        /// Number of parsed judgements.
         parsed: usize,
-        /// All judgements.
+        /// Number of all judgements.
         judgements: usize,
-        /// Judgements among them that could not be had.
+        /// Number of judgements that were refused.
         refused: usize,
-        /// Their quotient.
+        /// Share of judgements that parsed.
         rate: f64,
-        /// The least that the options allow.
+        /// Smallest share that the options allow.
         least: f64,
-        /// The first 120 characters of the first one that did not parse; without one, why one was refused.
+        /// The first 120 characters of the first judgement that did not parse. If every loss was a
+        /// refusal, the reason of the first refusal.
         example: String,
     },
-    /// The judge has answered nothing and refused everything so far.
+    /// The judge has refused every question so far and answered none.
     #[error(
         "all {questions} judgements asked for so far were refused, and none was ever written: \
          {reason}; min_parse_rate 0 asks all the others too"
     )]
     Refused {
-        /// Judgements asked for.
+        /// Number of judgements requested.
         questions: usize,
-        /// The first reason.
+        /// Reason of the first refusal.
         reason: String,
     },
-    /// An answer without a score, where every answer must have one.
+    /// An answer has no score, but every answer must have one.
     #[error(
         "item {index}: none of its judgements could be parsed, so it has no score; one reads \
          {example:?}; UnparsedPolicy::Score gives such answers a score"
     )]
     Unscored {
-        /// Which item.
+        /// Index of the item.
         index: usize,
-        /// The first 120 characters of its first judgement.
+        /// The first 120 characters of the first judgement.
         example: String,
     },
     /// The cache file cannot be read or written.
@@ -129,30 +130,31 @@ pub enum JudgeError {
     Cache {
         /// The file.
         path: PathBuf,
-        /// What the system says.
+        /// Error of the system.
         source: io::Error,
     },
-    /// A line of the cache file that no judge has written.
+    /// A line of the cache file was not written by a judge.
     #[error("cache {}, line {line}: {message}; delete the line", path.display())]
     CacheLine {
         /// The file.
         path: PathBuf,
-        /// Which line.
+        /// Line number, from 1.
         line: usize,
-        /// What is wrong with it.
+        /// The problem with the line.
         message: String,
     },
     /// Lists that belong together differ in length.
     #[error("{what}: {left} on one side, {right} on the other; they belong together one by one")]
     Length {
-        /// What was asked for.
+        /// Description of the two lists.
         what: &'static str,
         /// Length of the first list.
         left: usize,
         /// Length of the second list.
         right: usize,
     },
-    /// All duels differ in length by the same amount, which says nothing about the effect of length.
+    /// All duels have the same non-zero difference in length, so the effect of length cannot be
+    /// estimated.
     #[error(
         "every duel has the same difference in length ({difference} characters): the effect of \
          length cannot be told from the preference"
@@ -161,20 +163,20 @@ pub enum JudgeError {
         /// The difference, in characters.
         difference: f64,
     },
-    /// A training example that its own rubric would not read back.
+    /// The rubric could not read back the score of a training example.
     #[error("the judge-format text with score {score} cannot be read back: {message}")]
     Example {
         /// The score to write.
         score: f64,
-        /// What is wrong.
+        /// The problem with the text.
         message: String,
     },
-    /// A statistic is refused.
+    /// A statistic cannot be computed.
     #[error(transparent)]
     Eval(#[from] EvalError),
 }
 
-/// The beginning of a judgement, for a message.
+/// Returns the beginning of a judgement, for a message.
 pub(crate) fn excerpt(text: &str) -> String {
     text.chars().take(120).collect()
 }

@@ -1,26 +1,26 @@
-//! What is judged.
+//! Items to judge: single answers and pairs of answers.
 
 use collimate_core::{Completion, Prompt, Role};
 use serde::{Deserialize, Serialize};
 
 use crate::error::JudgeError;
 
-/// An answer and what it answers.
+/// An answer with its prompt.
 ///
-/// A template that shows one question gets the text of the prompt: a text as it is, the content of
-/// a chat that is one user message, else the whole chat as [`Prompt::to_plain`] writes it. A
-/// two-turn template needs the chat [question, answer, question], a system message before it is not
-/// shown.
+/// A template with one question shows the text of the prompt. The text of a chat with a single user
+/// message is the content of that message. The text of any other chat is the whole chat as
+/// [`Prompt::to_plain`] writes it. A two-turn template needs the chat [question, answer, question].
+/// It does not show a system message before them.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Item {
-    /// What was asked.
+    /// The prompt.
     pub prompt: Prompt,
     /// The answer to judge.
     pub answer: Completion,
 }
 
 impl Item {
-    /// An item.
+    /// Makes an item.
     pub fn new(prompt: impl Into<Prompt>, answer: impl Into<Completion>) -> Self {
         Self {
             prompt: prompt.into(),
@@ -28,12 +28,12 @@ impl Item {
         }
     }
 
-    /// True if the answer has no character that can be seen.
+    /// Returns true if the answer has only white space.
     pub fn is_empty(&self) -> bool {
         self.answer.text.trim().is_empty()
     }
 
-    /// The question of a template that shows one.
+    /// Returns the question for a template with one question.
     pub(crate) fn question(&self) -> String {
         match &self.prompt {
             Prompt::Chat(messages) => match messages.as_slice() {
@@ -44,7 +44,7 @@ impl Item {
         }
     }
 
-    /// First question, first answer, second question.
+    /// Returns first question, first answer and second question of a chat with two turns.
     pub(crate) fn turns(&self) -> Option<[&str; 3]> {
         let Prompt::Chat(messages) = &self.prompt else {
             return None;
@@ -65,19 +65,20 @@ impl Item {
     }
 }
 
-/// Two models' answers to the same question.
+/// A duel: the answers of two models to the same question.
 ///
-/// The two prompts are equal but for a two-turn template, where each side has its own first answer.
+/// Both prompts are equal. With a two-turn template only the questions are equal, because each side
+/// has its own first answer.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct AnswerPair {
     /// The answer whose wins are counted.
     pub a: Item,
-    /// The answer it is compared with.
+    /// The answer that `a` is compared with.
     pub b: Item,
 }
 
 impl AnswerPair {
-    /// Two answers to one prompt.
+    /// Makes a duel of two answers to one prompt.
     pub fn new(
         prompt: impl Into<Prompt>,
         a: impl Into<Completion>,
@@ -90,7 +91,7 @@ impl AnswerPair {
         }
     }
 
-    /// The same pair seen from the other side.
+    /// Returns the same duel with both sides exchanged.
     #[must_use]
     pub fn swapped(self) -> Self {
         Self {
@@ -101,7 +102,7 @@ impl AnswerPair {
 }
 
 impl AnswerPair {
-    /// The question or questions that both sides answer.
+    /// Returns the question or questions that both sides answer.
     pub(crate) fn question(&self, index: usize, turns: bool) -> Result<[String; 2], JudgeError> {
         let question = |item: &Item| -> Result<[String; 2], JudgeError> {
             if !turns {

@@ -1,4 +1,4 @@
-//! A generator that judges.
+//! A generator in the role of a judge.
 
 use std::fmt;
 use std::ops::Deref;
@@ -10,12 +10,12 @@ use crate::cache::Cache;
 use crate::error::JudgeError;
 use crate::options::JudgeOptions;
 
-/// A judge: any [`Generator`], how it is asked, and what it has said before.
+/// A judge: any [`Generator`] with options for its questions and an optional cache.
 ///
-/// `P` is how the generator is held: `&model`, `Box<model>`, `Arc<dyn Generator>`.
+/// `P` is a pointer to the generator: `&model`, `Box<model>`, `Arc<dyn Generator>`.
 ///
-/// The name stands for the generator in the cache: two models must not share one, and a model
-/// whose weights change must change its name (its checkpoint, say).
+/// The name identifies the generator in the cache. Two models must not share a name. A model whose
+/// weights change must change its name, for example to that of its checkpoint.
 #[derive(Clone)]
 pub struct Judge<P> {
     name: String,
@@ -29,10 +29,10 @@ where
     P: Deref,
     P::Target: Generator,
 {
-    /// A judge without a cache.
+    /// Makes a judge without a cache.
     ///
     /// # Errors
-    /// [`JudgeError::Option`] for an empty name and as [`JudgeOptions::check`].
+    /// [`JudgeError::Option`] for an empty name. Also as [`JudgeOptions::check`].
     pub fn new(
         name: impl Into<String>,
         generator: P,
@@ -50,7 +50,7 @@ where
         })
     }
 
-    /// The same judge with a cache.
+    /// Returns the judge with a cache.
     #[must_use]
     pub fn with_cache(self, cache: Arc<Cache>) -> Self {
         Self {
@@ -59,12 +59,12 @@ where
         }
     }
 
-    /// Its name.
+    /// Returns the name of the judge.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// How it is asked.
+    /// Returns the options of the judge.
     pub fn options(&self) -> &JudgeOptions {
         &self.options
     }
@@ -78,7 +78,7 @@ where
     }
 }
 
-/// Generators need not be printable.
+/// Formats the judge without the generator, which need not implement `Debug`.
 impl<P> fmt::Debug for Judge<P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Judge")

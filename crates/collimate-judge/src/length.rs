@@ -1,12 +1,13 @@
-//! The win rate at equal length.
+//! Win rate at equal length.
 
 use collimate_core::{OptionError, Range};
 use serde::{Deserialize, Serialize};
 
 use crate::error::JudgeError;
 
-/// Takes the effect of answer length out of a win rate, after AlpacaEval 2
-/// ([arXiv:2404.04475](https://arxiv.org/abs/2404.04475)).
+/// Removes the effect of answer length from a win rate, following AlpacaEval 2
+/// ([arXiv:2404.04475](https://arxiv.org/abs/2404.04475)). Judges tend to prefer longer answers, so
+/// a model can win by length alone.
 ///
 /// ```text
 /// P(a wins) = σ(θ + φ · tanh(Δ / sd)),   Δ = length of a − length of b,  sd over the duels (n − 1)
@@ -14,18 +15,18 @@ use crate::error::JudgeError;
 /// win rate at Δ = 0:  σ(θ)
 /// ```
 ///
-/// Fitted by Newton's method with step halving; the ridge makes the minimum unique and finite
-/// where one side wins everything.
+/// The minimum is found by Newton's method with step halving. The ridge makes the minimum unique
+/// and finite even if one side wins everything.
 ///
 /// | field | default | range |
 /// |---|---|---|
 /// | `ridge` | 0.01 | [1e-6, 1e3] |
 ///
 /// # Differs from
-/// AlpacaEval 2, in being simpler: there is no term for the difficulty of each instruction (it
-/// needs many models' results on one fixed set), no weighted-in outcomes of models that play with
-/// length, and a fixed ridge instead of an L1 penalty chosen by cross-validation. Its numbers are
-/// not comparable with the leaderboard's.
+/// AlpacaEval 2 in three points. There is no term for the difficulty of each instruction, because
+/// it needs the results of many models on one fixed set. There are no weighted outcomes of models
+/// that exploit length. The penalty is a fixed ridge instead of an L1 penalty chosen by
+/// cross-validation. The numbers are therefore not comparable with the leaderboard.
 ///
 /// # Examples
 /// ```
@@ -39,7 +40,7 @@ use crate::error::JudgeError;
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct LengthControl {
-    /// Penalty on the squares of both coefficients, in units of one duel's log-loss.
+    /// Penalty on the squares of both coefficients, in units of the log-loss of one duel.
     pub ridge: f64,
 }
 
@@ -52,13 +53,13 @@ impl Default for LengthControl {
 /// A win rate without the effect of length.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct LengthControlled {
-    /// σ(θ): the win rate of a between answers of equal length.
+    /// σ(θ): the win rate of `a` between answers of equal length.
     pub win_rate: f64,
-    /// The mean outcome as it is.
+    /// The mean outcome without correction.
     pub raw: f64,
     /// θ, in nats.
     pub intercept: f64,
-    /// φ, in nats: positive if being longer helps.
+    /// φ, in nats. Positive if longer answers win more often.
     pub length_weight: f64,
     /// Standard deviation of the length differences, in characters.
     pub sd: f64,
@@ -67,14 +68,14 @@ pub struct LengthControlled {
 }
 
 impl LengthControl {
-    /// Fits duels (outcome 1, ½ or 0; length of a − length of b).
+    /// Fits the model to duels, each given as (outcome 1, ½ or 0; length of a − length of b).
     ///
-    /// Where all differences are 0 there is nothing to take out: the slope is 0.
+    /// If all differences are 0, length has no effect and the slope is 0.
     ///
     /// # Errors
-    /// [`JudgeError::Option`] for the ridge, for an outcome outside [0, 1], or for a length that is
-    /// not finite; [`JudgeError::NoItems`] without duels; [`JudgeError::ConstantLength`] if all
-    /// differences are the same and not 0.
+    /// [`JudgeError::Option`] for an invalid ridge, for an outcome outside [0, 1], or for a length
+    /// that is not finite. [`JudgeError::NoItems`] without duels. [`JudgeError::ConstantLength`] if
+    /// all differences are the same and not 0.
     pub fn fit(&self, duels: &[(f64, f64)]) -> Result<LengthControlled, JudgeError> {
         let ridge = self.ridge;
         let holds = (1e-6..=1e3).contains(&ridge);
@@ -123,7 +124,7 @@ fn standard_deviation(duels: &[(f64, f64)]) -> f64 {
     (squares / (n - 1.0)).sqrt()
 }
 
-/// Newton's method on a strictly convex function of two variables.
+/// Minimises a strictly convex function of two variables by Newton's method.
 fn minimum(points: &[(f64, f64)], ridge: f64) -> [f64; 2] {
     let mut at = [0.0, 0.0];
     let mut value = objective(points, ridge, at);
@@ -133,7 +134,7 @@ fn minimum(points: &[(f64, f64)], ridge: f64) -> [f64; 2] {
         let (next, next_value) = loop {
             let next = [at[0] - scale * step_0, at[1] - scale * step_1];
             let next_value = objective(points, ridge, next);
-            // Near the minimum the value cannot fall further than rounding lets it.
+            // Near the minimum, rounding keeps the value from falling further.
             if next_value <= value + 1e-12 * value.abs() || scale < 1e-9 {
                 break (next, next_value);
             }
@@ -159,7 +160,7 @@ fn objective(points: &[(f64, f64)], ridge: f64, [theta, phi]: [f64; 2]) -> f64 {
     loss + ridge / 2.0 * (theta * theta + phi * phi)
 }
 
-/// The inverse of the Hessian times the gradient.
+/// Returns the inverse of the Hessian times the gradient.
 fn newton_step(points: &[(f64, f64)], ridge: f64, [theta, phi]: [f64; 2]) -> [f64; 2] {
     let (mut g0, mut g1) = (ridge * theta, ridge * phi);
     let (mut h00, mut h01, mut h11) = (ridge, 0.0, ridge);

@@ -1,4 +1,4 @@
-//! New prompts that are not like old ones.
+//! Filter for prompts that differ from earlier prompts.
 
 use collimate_core::OptionError;
 use rayon::prelude::*;
@@ -7,18 +7,19 @@ use serde::{Deserialize, Serialize};
 use crate::error::JudgeError;
 use crate::rouge::{Pattern, Vocabulary, similarity};
 
-/// Options of the filter that keeps new prompts.
+/// Options of the filter for new prompts.
 ///
 /// | field | default | range |
 /// |---|---|---|
-/// | `threshold` | 0.7 | (0, 1]: ROUGE-L from which on a prompt is too like another |
+/// | `threshold` | 0.7 | (0, 1]: smallest ROUGE-L at which a prompt is too similar to another |
 /// | `min_words` | 3 | up to `max_words` |
 /// | `max_words` | 150 | |
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct NoveltyOptions {
-    /// ROUGE-L from which on a prompt is too like another and is refused, above 0 and at most 1.
+    /// Smallest ROUGE-L at which a prompt is refused as too similar to another, above 0 and at
+    /// most 1.
     pub threshold: f64,
     /// Smallest number of words in a prompt, at most `max_words`.
     pub min_words: usize,
@@ -36,54 +37,57 @@ impl Default for NoveltyOptions {
     }
 }
 
-/// Why a prompt is refused.
+/// Reason why a prompt is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Refusal {
-    /// Too few words.
+    /// The prompt has too few words.
     TooShort {
-        /// Its words.
+        /// Number of words of the prompt.
         words: usize,
     },
-    /// Too many words.
+    /// The prompt has too many words.
     TooLong {
-        /// Its words.
+        /// Number of words of the prompt.
         words: usize,
     },
-    /// Too like a prompt of the pool.
+    /// The prompt is too similar to a prompt of the pool.
     Similar {
-        /// The prompt it is most like, as a place in the pool; of equals the first.
+        /// Index in the pool of the most similar prompt, the first one if several are equal.
         to: usize,
-        /// Their ROUGE-L.
+        /// ROUGE-L of the two prompts.
         rouge_l: f64,
     },
 }
 
-/// What a filter kept.
+/// Result of filtering prompts.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct NoveltyReport {
     /// Indices of the prompts that were kept, in order.
     pub kept: Vec<usize>,
-    /// Indices of the others, in order, with the reason.
+    /// Indices of the refused prompts, in order, each with the reason.
     pub refused: Vec<(usize, Refusal)>,
-    /// How many were too short.
+    /// Number of prompts that were too short.
     pub too_short: usize,
-    /// How many were too long.
+    /// Number of prompts that were too long.
     pub too_long: usize,
-    /// How many were too like another.
+    /// Number of prompts that were too similar to another.
     pub similar: usize,
 }
 
-/// Keeps prompts that are new: ROUGE-L to every prompt of the pool below the threshold, and 3 to
-/// 150 words, as Self-Rewarding takes it from Self-Instruct
-/// ([arXiv:2212.10560](https://arxiv.org/abs/2212.10560)). A prompt that is kept joins the pool.
+/// Keeps prompts that are new, so that generated prompts do not repeat each other.
+///
+/// A prompt is new if its ROUGE-L to every prompt of the pool is below the threshold and it has 3
+/// to 150 words. Self-Rewarding takes this rule from Self-Instruct
+/// ([arXiv:2212.10560](https://arxiv.org/abs/2212.10560)). A kept prompt joins the pool.
 ///
 /// A word is a piece between blanks with at least one letter or digit. Similar means
 /// [`rouge_l`](crate::rouge_l) ≥ threshold.
 ///
 /// # Differs from
-/// Self-Instruct's code: a ROUGE-L of exactly 0.7 is refused (kept there, against the paper), three
-/// words are enough (four there), and nothing is refused for a word that it holds.
+/// Self-Instruct's code in three points. A ROUGE-L of exactly 0.7 is refused here; the code keeps
+/// it, contrary to the paper. Three words are enough here; the code needs four. No prompt is
+/// refused because of a word that it contains.
 ///
 /// # Examples
 /// ```
@@ -108,10 +112,10 @@ pub struct NoveltyFilter {
 }
 
 impl NoveltyFilter {
-    /// A filter with an empty pool.
+    /// Makes a filter with an empty pool.
     ///
     /// # Errors
-    /// [`JudgeError::Option`].
+    /// [`JudgeError::Option`] for an option outside its range.
     pub fn new(options: NoveltyOptions) -> Result<Self, JudgeError> {
         let threshold = options.threshold;
         let holds = threshold > 0.0 && threshold <= 1.0;
@@ -125,26 +129,26 @@ impl NoveltyFilter {
         })
     }
 
-    /// Puts a prompt into the pool, new or not.
+    /// Adds a prompt to the pool, new or not.
     pub fn add(&mut self, prompt: &str) {
         let ids = self.vocabulary.ids(prompt);
         self.pool.push(ids);
     }
 
-    /// Prompts in the pool.
+    /// Returns the number of prompts in the pool.
     pub fn len(&self) -> usize {
         self.pool.len()
     }
 
-    /// True if the pool is empty.
+    /// Returns true if the pool is empty.
     pub fn is_empty(&self) -> bool {
         self.pool.is_empty()
     }
 
-    /// Puts a prompt into the pool if it is new.
+    /// Adds a prompt to the pool if it is new.
     ///
     /// # Errors
-    /// Why it is not.
+    /// The reason why the prompt is refused.
     pub fn offer(&mut self, prompt: &str) -> Result<(), Refusal> {
         let has_word = |piece: &&str| piece.chars().any(char::is_alphanumeric);
         let words = prompt.split_whitespace().filter(has_word).count();
@@ -162,8 +166,8 @@ impl NoveltyFilter {
         Ok(())
     }
 
-    /// Offers prompts one after the other: a later one is compared with earlier ones that were
-    /// kept.
+    /// Offers prompts one after the other. A later prompt is also compared with the earlier ones
+    /// that were kept.
     pub fn filter<S: AsRef<str>>(&mut self, prompts: &[S]) -> NoveltyReport {
         let mut report = NoveltyReport::default();
         for (index, prompt) in prompts.iter().enumerate() {
@@ -182,13 +186,13 @@ impl NoveltyFilter {
         report
     }
 
-    /// The most similar prompt of the pool, if it is too similar.
+    /// Returns the most similar prompt of the pool if it is too similar.
     fn nearest(&self, ids: &[u32]) -> Option<(usize, f64)> {
         let pattern = Pattern::new(ids, self.vocabulary.len());
         let threshold = self.options.threshold;
         let rouge_l = |(index, other): (usize, &Vec<u32>)| {
-            // A subsequence is no longer than the shorter text. The same operations as in the
-            // measure itself: rounding cannot make the bound smaller than what it bounds.
+            // A subsequence is at most as long as the shorter text. The operations are those of the
+            // measure itself, so rounding cannot make the bound smaller than the measure.
             let best = 2.0 * ids.len().min(other.len()) as f64;
             if best / ((ids.len() + other.len()) as f64) < threshold {
                 return None;

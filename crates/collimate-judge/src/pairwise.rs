@@ -1,4 +1,4 @@
-//! Two answers side by side, in both orders.
+//! Judgements of two answers side by side, in both orders.
 
 use std::ops::Deref;
 
@@ -24,7 +24,7 @@ use crate::verdict::{Verdict, parse_verdict};
 pub enum Side {
     /// The side whose wins are counted.
     A,
-    /// The other.
+    /// The other side.
     B,
 }
 
@@ -33,11 +33,11 @@ pub enum Side {
 pub struct PairJudgement {
     /// The side that the judge saw first, under the name "A".
     pub shown_first: Side,
-    /// The text of the judge; the reason if the judge refused.
+    /// The text of the judge, or the reason of a refusal.
     pub text: String,
-    /// Its verdict, in the names that the judge saw.
+    /// The verdict, in the names that the judge saw.
     pub verdict: Option<Verdict>,
-    /// Why there is none.
+    /// Reason why there is no verdict.
     pub unparsed: Option<Unparsed>,
 }
 
@@ -52,7 +52,7 @@ impl PairJudgement {
         }
     }
 
-    /// What the verdict means for side a.
+    /// Returns the outcome for side a.
     fn outcome(&self) -> Option<Outcome> {
         Some(match (self.verdict?, self.shown_first) {
             (Verdict::Tie, _) => Outcome::Tie,
@@ -62,25 +62,26 @@ impl PairJudgement {
     }
 }
 
-/// The judgements of a pair of answers and what follows from them.
+/// The outcome of a pair of answers and the judgements that it follows from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PairResult {
-    /// How it ends for side a.
+    /// The outcome for side a.
     pub outcome: Option<Outcome>,
-    /// Both orders, in the order they were asked in; none where the judge was not asked.
+    /// The judgements in both orders, in the order of the questions. Empty if the judge was not
+    /// asked.
     pub ballots: Vec<PairJudgement>,
 }
 
-/// Duels judged in both orders.
+/// Duels that were judged in both orders.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Comparison {
-    /// One for each duel.
+    /// One result per duel.
     pub results: Vec<PairResult>,
-    /// Outcomes, seen from side a, for win rates.
+    /// Outcomes for side a, for win rates.
     pub record: Record,
-    /// What the order of the answers does to the verdict.
+    /// Effect of the order of the answers on the verdict.
     pub bias: PositionBias,
-    /// How many judgements could be parsed.
+    /// Counts of judgements that could and could not be parsed.
     pub report: ParseReport,
 }
 
@@ -89,7 +90,7 @@ where
     P: Deref,
     P::Target: Generator,
 {
-    /// Shows each duel in both orders, one judgement each.
+    /// Asks the judge about each duel in both orders, one judgement each.
     ///
     /// | a shown first | b shown first | outcome for a |
     /// |---|---|---|
@@ -99,12 +100,12 @@ where
     /// | anything else that parses | | tie |
     /// | one of them unparsed or refused | | none |
     ///
-    /// The rule is SER's (appendix C.2) and MT-bench's. Equal answers are a tie and are not
-    /// shown to the judge. Which order is asked first is drawn from `key` and the duel's texts, so
-    /// it depends neither on the other duels nor on which side is called a.
+    /// This is the rule of SER (appendix C.2) and of MT-bench. Equal answers are a tie and are not
+    /// shown to the judge. The order that is asked first is drawn from `key` and the texts of the
+    /// duel. The draw depends neither on the other duels nor on which side is called a.
     ///
     /// # Errors
-    /// As [`Judge::grade`]; [`JudgeError::Template`] for a template that shows one answer;
+    /// As [`Judge::grade`]. [`JudgeError::Template`] for a template that shows one answer.
     /// [`JudgeError::Questions`] for sides that answer different questions.
     pub fn compare(
         &self,
@@ -126,7 +127,8 @@ where
         let has_empty = |index: usize| duels[index].a.is_empty() || duels[index].b.is_empty();
         let shown = self.shown(duels.len(), has_empty)?;
 
-        // The orders of each duel, as they are asked; none where both orders are the same.
+        // Both orders of each duel, in the order of the questions. Empty if both orders are the
+        // same.
         let mut orders = Vec::with_capacity(duels.len());
         let mut requests = Vec::new();
         for (item, duel) in duels.iter().enumerate() {
@@ -164,7 +166,7 @@ where
             }
             let outcome = match ballots.as_slice() {
                 [one, other] => both(one, other),
-                // Without ballots: equal answers, or an empty one.
+                // No judgements: the answers are equal, or one is empty.
                 _ => shown.then_some(Outcome::Tie),
             };
             results.push(PairResult { outcome, ballots });
@@ -179,13 +181,13 @@ where
     }
 }
 
-/// What both orders say together.
+/// Combines the outcomes of both orders.
 fn both(one: &PairJudgement, other: &PairJudgement) -> Option<Outcome> {
     let (one, other) = (one.outcome()?, other.outcome()?);
     Some(if one == other { one } else { Outcome::Tie })
 }
 
-/// What stands at the places of a template that shows two answers.
+/// Returns the texts for the places of a template that shows two answers.
 fn values(
     duel: &AnswerPair,
     index: usize,
@@ -208,7 +210,7 @@ fn values(
     Ok(values)
 }
 
-/// A coin that knows the two orders but not which of them has side a in front.
+/// Flips a coin that depends on the two orders, but not on which of them shows side a first.
 fn starts_with_second(first: &[String], second: &[String], key: Key) -> bool {
     let first_is_lower = first <= second;
     let mut hash = blake3::Hasher::new();

@@ -1,43 +1,43 @@
-//! Scores out of what a judge writes.
+//! Parsing of scores from judgements.
 
 use collimate_core::{Completion, Finish, OptionError};
 use serde::{Deserialize, Serialize};
 
 use crate::error::JudgeError;
 
-/// Why a judgement counts as unparsed.
+/// Reason why a judgement counts as unparsed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Unparsed {
     /// The judge wrote nothing.
     Empty,
-    /// No score or verdict in the asked form at the asked place.
+    /// The text has no score or verdict in the requested form and place.
     Missing,
-    /// A fraction where whole points are asked for.
+    /// The score is a fraction, but the rubric has whole points.
     NotWhole,
-    /// A score outside the range; it is not clamped.
+    /// The score is outside the range. It is not clamped.
     OutOfRange,
-    /// Several scores or verdicts that differ.
+    /// The text states several scores or verdicts that differ.
     Contradiction,
-    /// The length limit cut the text where the number may not have ended.
+    /// The length limit may have cut the text inside the number.
     Cut,
-    /// There is no judgement: the judge, or a filter of the server, refused the question.
+    /// There is no judgement, because the judge or a filter of the server refused the question.
     Refused,
 }
 
-/// Numbers that are scores.
+/// Numbers that count as scores.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Numbers {
-    /// Digits only; `3.5` and `3.0` are refused.
+    /// Digits only. `3.5` and `3.0` are refused.
     Whole,
-    /// Digits with a fraction or without: `7`, `7.5`, `7.`.
+    /// Digits with or without a fraction: `7`, `7.5`, `7.`.
     Decimal,
 }
 
-/// Range of scores; both ends belong to the range.
+/// Range of scores, including both ends.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
@@ -52,46 +52,46 @@ impl ScoreRange {
     /// Checks that both ends are finite and in order.
     ///
     /// # Errors
-    /// [`JudgeError::Option`].
+    /// [`JudgeError::Option`] if they are not.
     pub fn check(&self) -> Result<(), JudgeError> {
         let holds = self.min.is_finite() && self.max.is_finite() && self.min < self.max;
         let (value, allowed) = (format!("[{}, {}]", self.min, self.max), "finite, min < max");
         Ok(OptionError::check("range", value, allowed, holds)?)
     }
 
-    /// True if a score lies inside.
+    /// Returns true if a score is in the range.
     pub fn contains(&self, score: f64) -> bool {
         (self.min..=self.max).contains(&score)
     }
 }
 
-/// Form in which a judgement states its score. Only the judge's own text is ever parsed.
+/// Form in which a judgement states its score. Only the text of the judge is parsed.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum ScoreFormat {
-    /// The last line that is not empty reads `label number` and holds no other text. An earlier
-    /// line that begins with the label and another number is a contradiction.
+    /// The last non-empty line is `label number` without other text. An earlier line that begins
+    /// with the label and another number is a contradiction.
     LastLine {
-        /// Text before the number, such as `Score:`, in one line.
+        /// Text before the number, such as `Score:`, on one line.
         label: String,
-        /// Numbers that are scores.
+        /// Numbers that count as scores.
         numbers: Numbers,
     },
-    /// The score is `[[number]]` anywhere in the text; all such numbers must be equal.
+    /// The score is `[[number]]` anywhere in the text. All such numbers must be equal.
     Brackets {
         /// Text before the brackets, such as `Rating:`; parsing ignores it.
         label: String,
-        /// Numbers that are scores.
+        /// Numbers that count as scores.
         numbers: Numbers,
     },
 }
 
 impl ScoreFormat {
-    /// The score that a judgement states.
+    /// Returns the score that a judgement states.
     ///
     /// # Errors
-    /// Why it states none.
+    /// The reason why no score could be parsed.
     ///
     /// # Examples
     /// ```
@@ -119,7 +119,7 @@ impl ScoreFormat {
         Ok(score.value)
     }
 
-    /// A score as a judge should write it.
+    /// Writes a score as a judge should write it.
     pub fn write(&self, score: f64) -> String {
         match self {
             Self::LastLine { label, .. } => format!("{label} {score}"),
@@ -140,14 +140,14 @@ impl ScoreFormat {
     }
 }
 
-/// A number as it was written.
+/// A number as written.
 #[derive(Clone, Copy)]
 struct Number {
     value: f64,
     has_point: bool,
 }
 
-/// The number at the start of `text` and what follows it.
+/// Parses the number at the start of `text` and returns it with the text after it.
 fn number(text: &str) -> Option<(Number, &str)> {
     let unsigned = text.strip_prefix('-').unwrap_or(text);
     let digits = |text: &str| text.bytes().take_while(u8::is_ascii_digit).count();
@@ -175,7 +175,7 @@ fn last_line(judgement: &Completion, label: &str) -> Result<Number, Unparsed> {
     let Some((score, true)) = last else {
         return Err(Unparsed::Missing);
     };
-    // `Score: 1` at the limit may be the beginning of `Score: 10`; a finished line may not.
+    // At the limit, `Score: 1` may be the beginning of `Score: 10`. A finished line cannot.
     if judgement.finish == Finish::Length && !text.ends_with('\n') {
         return Err(Unparsed::Cut);
     }
@@ -189,7 +189,7 @@ fn last_line(judgement: &Completion, label: &str) -> Result<Number, Unparsed> {
 fn bracketed(text: &str) -> Result<Number, Unparsed> {
     let mut found: Option<Number> = None;
     for (at, _) in text.match_indices("[[") {
-        // `[[[6]]]` holds `[[6]]`, though the pairs that are found do not overlap.
+        // `[[[6]]]` contains `[[6]]`, although matches of `[[` do not overlap.
         let inside = text[at + 2..].trim_start_matches('[');
         let Some((next, after)) = number(inside) else {
             continue;

@@ -1,9 +1,9 @@
-//! The places of templates.
+//! Places in templates.
 
 use serde::{Deserialize, Serialize};
 
-/// Questions and answers that a template shows to the judge, and so the places that the template
-/// must have.
+/// Questions and answers that a template shows to the judge. They determine the places that the
+/// template must have.
 ///
 /// | value | places |
 /// |---|---|
@@ -18,16 +18,16 @@ use serde::{Deserialize, Serialize};
 pub enum TemplateKind {
     /// One answer to one question.
     Answer,
-    /// One model's answers to two questions in a row.
+    /// Answers of one model to two consecutive questions.
     TwoTurns,
     /// Two answers to one question.
     Pair,
-    /// Two models' answers to two questions in a row.
+    /// Answers of two models to two consecutive questions.
     PairTwoTurns,
 }
 
 impl TemplateKind {
-    /// The names of the places, without braces.
+    /// Returns the names of the places, without braces.
     pub fn places(self) -> &'static [&'static str] {
         match self {
             Self::Answer => &["question", "answer"],
@@ -44,7 +44,7 @@ impl TemplateKind {
         }
     }
 
-    /// True if two answers are shown.
+    /// Returns true if two answers are shown.
     pub fn is_pair(self) -> bool {
         matches!(self, Self::Pair | Self::PairTwoTurns)
     }
@@ -55,11 +55,11 @@ pub(crate) enum Piece<'a> {
     Text(&'a str),
     /// Index of the place.
     Place(usize),
-    /// A name in braces that is no place.
+    /// A name in braces that is not a place.
     Unknown(&'a str),
 }
 
-/// Cuts a template at its places.
+/// Splits a template at its places.
 pub(crate) fn pieces<'a>(text: &'a str, places: &[&str]) -> Vec<Piece<'a>> {
     let mut pieces = Vec::new();
     let (mut start, mut at) = (0, 0);

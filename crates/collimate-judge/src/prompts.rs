@@ -1,4 +1,4 @@
-//! The published prompts, cut out of the one file that quotes them while this crate is compiled.
+//! The published prompts, extracted at compile time from the one file that quotes them.
 
 const FILE: &str = include_str!("../assets/prompts.md");
 
@@ -12,13 +12,13 @@ pub(crate) const PAIR: &str = section("<!-- begin pair -->\n");
 pub(crate) const PAIR_TURNS_SYSTEM: &str = section("<!-- begin pair-turns-system -->\n");
 pub(crate) const PAIR_TURNS: &str = section("<!-- begin pair-turns -->\n");
 
-/// What stands between a marker and the next end marker. A missing one is an error of the compiler.
+/// Returns the text between a marker and the next end marker. A missing marker is a compile error.
 const fn section(begin: &str) -> &'static str {
     let (_, rest) = FILE.split_at(find(FILE, begin, 0) + begin.len());
     rest.split_at(find(rest, "\n<!-- end -->", 0)).0
 }
 
-/// The first place of `needle` in `text`.
+/// Returns the first position of `needle` in `text` from `at` on.
 const fn find(text: &str, needle: &str, mut at: usize) -> usize {
     let (text, needle) = (text.as_bytes(), needle.as_bytes());
     loop {

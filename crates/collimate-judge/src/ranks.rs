@@ -1,4 +1,4 @@
-//! Judgements to learn from (EFT), out of answers that people have ranked.
+//! Judgements to learn from (EFT), made from answers that people have ranked.
 
 use collimate_core::{Key, Purpose};
 use rand::seq::SliceRandom;
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::parse::{Numbers, ScoreFormat};
 use crate::rubric::Rubric;
 
-/// Rule by which the scores of a judge follow a ranking. Answers that people rank alike may get any
+/// Rule by which the scores of a judge must follow a ranking. Answers of equal rank may have any
 /// scores.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -16,13 +16,13 @@ pub enum OrderRule {
     /// The better answer of every pair has the higher score.
     #[default]
     Strict,
-    /// No better answer has the lower score, and not all scores are equal: more answers than the
-    /// rubric has scores can follow too.
+    /// No better answer has a lower score, and at least one better answer has a higher score. A
+    /// list may thus have more answers than the rubric has scores.
     Weak,
 }
 
-/// Why the judgements of a list of ranked answers are not learnt from. A list that was judged several
-/// times has the reason that comes first here.
+/// Reason why the judgements of a list of ranked answers are not used for training. Of several
+/// reasons for one list, the first in this order counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -33,7 +33,7 @@ pub enum RankRefusal {
     Contrary,
     /// A judgement states no score.
     Unparsed,
-    /// The judge's prompt for an answer is longer than the judge takes.
+    /// The prompt of the judge for an answer is longer than the judge's limit.
     TooLong,
 }
 
@@ -41,7 +41,7 @@ impl OrderRule {
     /// Checks that the scores follow the merits, where a larger merit is a better answer.
     ///
     /// # Errors
-    /// [`RankRefusal::Contrary`] or [`RankRefusal::Tied`].
+    /// [`RankRefusal::Contrary`] or [`RankRefusal::Tied`] if they do not.
     ///
     /// # Examples
     /// ```
@@ -76,19 +76,19 @@ impl OrderRule {
     }
 }
 
-/// The score that a rank is worth where nothing else is known of an answer.
+/// Returns the score for a rank if nothing else is known of an answer.
 ///
-/// The place of the answer in the list is a quantile, which is cut into as many equal parts as the
-/// rubric has whole scores:
+/// The position of the answer in the list is a quantile. The range of quantiles is cut into as many
+/// equal parts as the rubric has whole scores:
 /// ```text
 /// q = (worse answers + (answers of equal merit) / 2) / answers        score = min + ⌊q (max − min + 1)⌋
 /// ```
-/// The additive rubric (0 to 5) gives four answers 5, 3, 2 and 0, and two answers 4 and 1. A rubric with
-/// decimal numbers gives min + q (max − min). Whatever the annotators got wrong is in these scores,
-/// and so is the draw of the list: the best of four bad answers gets a 5.
+/// The additive rubric (0 to 5) gives four answers 5, 3, 2 and 0, and two answers 4 and 1. A rubric
+/// with decimal numbers gives min + q (max − min). The scores contain all errors of the annotators
+/// and depend on the other answers in the list: the best of four bad answers gets a 5.
 ///
 /// # Panics
-/// If `index` is no place of the list.
+/// If `index` is outside the list.
 ///
 /// # Examples
 /// ```
@@ -101,7 +101,7 @@ pub fn score_of_rank(rubric: &Rubric, merits: &[f64], index: usize) -> f64 {
     let merit = merits[index];
     let worse = merits.iter().filter(|&&other| other < merit).count();
     let equal = merits.iter().filter(|&&other| other == merit).count();
-    // In halves, so that no quotient is rounded before it is cut.
+    // Count in halves, so that no quotient is rounded before the cut.
     let (part, whole) = (2 * worse + equal, 2 * merits.len());
     let range = rubric.range();
     let numbers = match rubric.format() {
@@ -119,10 +119,12 @@ pub fn score_of_rank(rubric: &Rubric, merits: &[f64], index: usize) -> f64 {
     }
 }
 
-/// The examples that are left after those of the most common score were thinned to as many as the
-/// second most common score has, in order. Self-Rewarding's data are thinned so, because most
-/// judgements of the model gave a 4 ([arXiv:2401.10020](https://arxiv.org/abs/2401.10020), section
-/// 3.1); the paper does not say how far. Which examples stay is drawn by the key.
+/// Thins the examples of the most common score to the number of the second most common score, and
+/// returns the indices of the remaining examples in order.
+///
+/// Self-Rewarding's data are thinned in this way, because most judgements of the model gave a 4
+/// ([arXiv:2401.10020](https://arxiv.org/abs/2401.10020), section 3.1). The paper does not say how
+/// far. The examples that stay are drawn by the key.
 ///
 /// # Examples
 /// ```
@@ -166,7 +168,7 @@ mod tests {
             .collect()
     }
 
-    /// Quantiles by hand: of three answers 5/6, 1/2, 1/6, times six parts 5, 3, 1.
+    /// Quantiles by hand: three answers have 5/6, 1/2 and 1/6; times six parts gives 5, 3 and 1.
     #[test]
     fn ranks_become_scores_by_their_quantile() {
         let additive = Rubric::additive();
@@ -174,12 +176,12 @@ mod tests {
         assert_eq!(scores(&additive, &[0.0, -1.0, -2.0]), [5.0, 3.0, 1.0]);
         let six = [6.0, 5.0, 4.0, 3.0, 2.0, 1.0];
         assert_eq!(scores(&additive, &six), [5.0, 4.0, 3.0, 2.0, 1.0, 0.0]);
-        // Two best of three: (1 + 2/2)/3 = 2/3, times six is 4; the last is at 1/6.
+        // The two best of three have (1 + 2/2)/3 = 2/3, times six gives 4. The last has 1/6.
         assert_eq!(scores(&additive, &[1.0, 1.0, 0.0]), [4.0, 4.0, 1.0]);
-        // All alike are in the middle, and a list of one too.
+        // Equal answers are in the middle, and so is a list of one.
         assert_eq!(scores(&additive, &[1.0, 1.0]), [3.0, 3.0]);
         assert_eq!(scores(&additive, &[7.0]), [3.0]);
-        // Ten whole scores from 1 on: quantiles 3/4 and 1/4.
+        // Ten whole scores from 1: quantiles 3/4 and 1/4.
         let text = "{question}\n{answer}\nScore:";
         let template = Template::new("t", TemplateKind::Answer, None, text).unwrap();
         let range = ScoreRange {
@@ -224,7 +226,7 @@ mod tests {
     fn only_the_most_common_score_is_thinned() {
         let key = Key::new(1, "eft");
         assert_eq!(thin_common_score(&[1.0, 2.0], key), [0, 1]);
-        // One score alone has no second to be thinned to.
+        // A single score has no second most common score.
         assert_eq!(thin_common_score(&[4.0; 3], key), [0, 1, 2]);
         assert!(thin_common_score(&[], key).is_empty());
         let many: Vec<f64> = (0..100).map(|i| if i < 80 { 4.0 } else { 2.0 }).collect();

@@ -1,4 +1,4 @@
-//! Wins, ties, losses, and rates of them.
+//! Wins, ties and losses, and their rates.
 
 use std::collections::HashMap;
 
@@ -10,20 +10,20 @@ use crate::error::JudgeError;
 use crate::item::AnswerPair;
 use crate::length::{LengthControl, LengthControlled};
 
-/// How a duel ends for side a.
+/// Outcome of a duel for side a.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
     /// a is better.
     Win,
-    /// Neither is.
+    /// Neither side is better.
     Tie,
     /// b is better.
     Lose,
 }
 
 impl Outcome {
-    /// 1, ½ or 0.
+    /// Returns 1, ½ or 0.
     pub fn value(self) -> f64 {
         match self {
             Self::Win => 1.0,
@@ -43,26 +43,26 @@ impl Outcome {
     }
 }
 
-/// Numbers of duels.
+/// Numbers of duels by outcome.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counts {
-    /// Won by a.
+    /// Duels won by a.
     pub win: usize,
-    /// Tied.
+    /// Tied duels.
     pub tie: usize,
-    /// Won by b.
+    /// Duels won by b.
     pub lose: usize,
-    /// Without an outcome; in no rate.
+    /// Duels without an outcome, which count in no rate.
     pub undecided: usize,
 }
 
 impl Counts {
-    /// Duels with an outcome.
+    /// Returns the number of duels with an outcome.
     pub fn decided(&self) -> usize {
         self.win + self.tie + self.lose
     }
 
-    /// Win, tie and lose in per cent of the decided duels; absent without any.
+    /// Returns win, tie and lose in per cent of the decided duels, or `None` without decided duels.
     pub fn percentages(&self) -> Option<[f64; 3]> {
         let n = self.decided() as f64;
         (n > 0.0).then(|| [self.win, self.tie, self.lose].map(|k| 100.0 * k as f64 / n))
@@ -72,25 +72,25 @@ impl Counts {
 /// A win rate with its interval.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct WinRate {
-    /// What it is made of.
+    /// Counts of the duels.
     pub counts: Counts,
     /// (win + tie / 2) / decided, with a bootstrap interval over prompts.
     pub interval: Interval,
 }
 
-/// The outcomes of duels, with what statistics on them need.
+/// The outcomes of duels, with the data that statistics need.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Record {
-    /// The outcome of each duel, in order; absent where the judge gave none.
+    /// The outcome of each duel, in order. `None` if the judge gave none.
     pub outcomes: Vec<Option<Outcome>>,
-    /// The prompt of each duel: equal numbers, equal questions.
+    /// The prompt of each duel, as a number. Equal numbers mean equal questions.
     pub prompts: Vec<usize>,
-    /// Length of a's answer less that of b's, in characters.
+    /// Length of a's answer minus length of b's, in characters.
     pub length_differences: Vec<f64>,
 }
 
 impl Record {
-    /// Duels that are not decided yet.
+    /// Makes a record of duels without outcomes yet.
     pub(crate) fn new(duels: &[AnswerPair], turns: bool) -> Result<Self, JudgeError> {
         let mut numbers = HashMap::new();
         let mut prompts = Vec::with_capacity(duels.len());
@@ -109,7 +109,7 @@ impl Record {
         })
     }
 
-    /// How many duels ended how.
+    /// Counts the duels by outcome.
     pub fn counts(&self) -> Counts {
         let mut counts = Counts::default();
         for outcome in &self.outcomes {
@@ -123,11 +123,11 @@ impl Record {
         counts
     }
 
-    /// The win rate of a over the decided duels, a tie counting one half. Duels over one prompt
-    /// are redrawn together.
+    /// Returns the win rate of a over the decided duels. A tie counts one half. The bootstrap
+    /// resamples prompts, so duels over one prompt are redrawn together.
     ///
     /// # Errors
-    /// [`JudgeError::Eval`] without a decided duel, or for the bootstrap's options.
+    /// [`JudgeError::Eval`] without a decided duel, or for invalid options of the bootstrap.
     ///
     /// # Examples
     /// ```
@@ -156,7 +156,7 @@ impl Record {
         })
     }
 
-    /// The win rate of a if both answers were equally long; see [`LengthControl`].
+    /// Returns the win rate of a as if both answers were equally long. See [`LengthControl`].
     ///
     /// # Errors
     /// As [`LengthControl::fit`].
@@ -172,7 +172,8 @@ impl Record {
         control.fit(&duels)
     }
 
-    /// The fields are open: lists of different length are refused, not cut.
+    /// Checks that all lists have the same length, since the fields are public. Unequal lists are
+    /// refused, not cut.
     fn check(&self) -> Result<(), JudgeError> {
         let n = self.outcomes.len();
         for (what, len) in [

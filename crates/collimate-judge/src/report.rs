@@ -1,4 +1,4 @@
-//! How many judgements could be read.
+//! Counts of judgements that could be parsed.
 
 use std::collections::BTreeMap;
 
@@ -8,32 +8,32 @@ use crate::ask::{Asked, Judgement};
 use crate::error::{JudgeError, excerpt};
 use crate::parse::Unparsed;
 
-/// What came of asking a judge.
+/// Counts of the judgements of a call.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct ParseReport {
-    /// Judgements, those of repeated items included.
+    /// Number of judgements, including those of repeated items.
     pub judgements: usize,
-    /// Judgements that state a score or a verdict.
+    /// Number of judgements that state a score or a verdict.
     pub parsed: usize,
-    /// The others, by reason.
+    /// Numbers of other judgements, by reason.
     pub unparsed: BTreeMap<Unparsed, usize>,
-    /// Items or duels that were not shown to the judge because an answer is empty.
+    /// Number of items or duels that were not shown to the judge because an answer is empty.
     pub empty: usize,
-    /// Judgements that the generator wrote now.
+    /// Number of judgements that the generator wrote in this call.
     pub generated: usize,
-    /// Judgements that the cache had.
+    /// Number of judgements from the cache.
     pub cached: usize,
-    /// Judgements taken from an equal item of the same call.
+    /// Number of judgements taken from an equal item of the same call.
     pub repeated: usize,
     /// The beginning of the first judgement that could not be parsed.
     pub example: Option<String>,
-    /// Why the first judgement that was refused was refused; `unparsed` counts them.
+    /// The reason of the first refused judgement. `unparsed` counts the refusals.
     #[serde(default)]
     pub refusal: Option<String>,
 }
 
 impl ParseReport {
-    /// The share of judgements that parsed; absent where nothing had to be judged.
+    /// Returns the share of judgements that parsed, or `None` if there was nothing to judge.
     pub fn parse_rate(&self) -> Option<f64> {
         (self.judgements > 0).then(|| self.parsed as f64 / self.judgements as f64)
     }
@@ -48,7 +48,7 @@ impl ParseReport {
         }
     }
 
-    /// Judgements that could not be had.
+    /// Returns the number of judgements that were refused.
     pub fn refused(&self) -> usize {
         let refused = self.unparsed.get(&Unparsed::Refused);
         refused.copied().unwrap_or_default()
@@ -61,7 +61,7 @@ impl ParseReport {
             Err(reason) => {
                 *self.unparsed.entry(reason).or_insert(0) += 1;
                 match reason {
-                    // In full: its end may say what the server has against the question.
+                    // Keep the full text. Its end may contain the server's reason.
                     Unparsed::Refused => self.refusal.get_or_insert_with(|| text.to_owned()),
                     _ => self.example.get_or_insert_with(|| excerpt(text)),
                 };
@@ -70,9 +70,9 @@ impl ParseReport {
     }
 }
 
-/// Refuses a judge that does not follow its prompt, as soon as that is certain: when `least` would
-/// be missed even if all that is still to come could be parsed. What stops early would have failed
-/// at the end, whatever the order of the items.
+/// Stops a judge that does not follow its prompt as soon as that is certain: when the share would
+/// stay below `least` even if all remaining judgements parsed. A call that stops early would also
+/// have failed at the end, whatever the order of the items.
 #[derive(Debug)]
 pub(crate) struct Tally {
     total: usize,
@@ -85,7 +85,7 @@ pub(crate) struct Tally {
 }
 
 impl Tally {
-    /// For `total` judgements, seen or to come.
+    /// Makes a tally for `total` judgements, including those to come.
     pub(crate) fn new(total: usize, least: f64) -> Self {
         Self {
             total,
@@ -98,7 +98,7 @@ impl Tally {
         }
     }
 
-    /// A judgement that stands for as many items as ask the same.
+    /// Counts a judgement once for each of the `times` items with the same question.
     pub(crate) fn count(&mut self, judgement: &Judgement, parses: bool, times: usize) {
         match judgement {
             _ if parses => self.parsed += times,
@@ -116,7 +116,7 @@ impl Tally {
     pub(crate) fn check(&self) -> Result<(), JudgeError> {
         let lost = self.unparsed + self.refused;
         let best = (self.total - lost) as f64 / self.total as f64;
-        // Without judgements the quotient is no number, and nothing is refused.
+        // Without judgements the quotient is NaN, and the check passes.
         if best < self.least {
             let judgements = self.parsed + lost;
             let example = self.example.clone().or_else(|| self.refusal.clone());
@@ -132,8 +132,8 @@ impl Tally {
         Ok(())
     }
 
-    /// A judge that has answered nothing yet and refuses all it is asked hardly refuses single
-    /// questions: the reason is worth more than the rest of the refusals.
+    /// Stops a judge that has answered nothing so far and refused everything. Such a judge hardly
+    /// objects to single questions, and the first reason tells more than further refusals.
     pub(crate) fn check_answers(&self) -> Result<(), JudgeError> {
         let silent = self.parsed + self.unparsed == 0 && self.least > 0.0;
         match &self.refusal {

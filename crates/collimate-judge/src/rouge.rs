@@ -2,12 +2,11 @@
 
 use std::collections::HashMap;
 
-/// The words of a text for ROUGE: runs of letters and digits, in lower case.
+/// Returns the words of a text for ROUGE: runs of letters and digits, in lower case.
 ///
 /// # Differs from
-/// The `rouge-score` package, which keeps ASCII letters and digits only: on ASCII texts both are
-/// the same, but `für` is one word here and two there. A script without blanks gives one word per
-/// run.
+/// The `rouge-score` package, which keeps only ASCII letters and digits. On ASCII texts both agree,
+/// but `für` is one word here and two there. A script without blanks gives one word per run.
 ///
 /// # Examples
 /// ```
@@ -21,14 +20,14 @@ pub fn tokens(text: &str) -> Vec<String> {
         .collect()
 }
 
-/// ROUGE-L of two texts: the F-measure on the longest common subsequence of their [`tokens`]
-/// (Lin, "ROUGE: A Package for Automatic Evaluation of Summaries", 2004, with β = 1).
+/// Returns the ROUGE-L of two texts: the F-measure on the longest common subsequence of their
+/// [`tokens`] (Lin, "ROUGE: A Package for Automatic Evaluation of Summaries", 2004, with β = 1).
 ///
 /// ```text
 /// P = LCS/n,  R = LCS/m,  F = 2PR/(P + R) = 2·LCS/(m + n);  0 if a text has no words
 /// ```
 ///
-/// It is the measure of the novelty filter of Self-Instruct
+/// Self-Instruct's novelty filter uses this measure
 /// ([arXiv:2212.10560](https://arxiv.org/abs/2212.10560)), without stemming.
 ///
 /// # Examples
@@ -42,7 +41,7 @@ pub fn rouge_l(a: &str, b: &str) -> f64 {
     similarity(&Pattern::new(&a, vocabulary.len()), &b)
 }
 
-/// F-measure of a pattern's text and another; 0 without words.
+/// Returns the F-measure of a pattern's text and another text, 0 without words.
 pub(crate) fn similarity(pattern: &Pattern, other: &[u32]) -> f64 {
     if pattern.len == 0 || other.is_empty() {
         return 0.0;
@@ -50,7 +49,7 @@ pub(crate) fn similarity(pattern: &Pattern, other: &[u32]) -> f64 {
     2.0 * pattern.common(other) as f64 / (pattern.len + other.len()) as f64
 }
 
-/// Words as numbers.
+/// Numbers of words.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Vocabulary(HashMap<String, u32>);
 
@@ -68,12 +67,12 @@ impl Vocabulary {
     }
 }
 
-/// A text made ready to be compared with many: where each of its words stands, as bits.
+/// A text prepared for comparison with many others. Bits mark the positions of each word.
 pub(crate) struct Pattern {
     pub(crate) len: usize,
     /// Number of 64-bit blocks.
     blocks: usize,
-    /// For each word of the vocabulary 1 + its row in `places`, or 0.
+    /// For each word of the vocabulary, 1 + the row of the word in `places`, or 0.
     rows: Vec<u32>,
     places: Vec<u64>,
 }
@@ -100,9 +99,11 @@ impl Pattern {
         }
     }
 
-    /// Length of the longest common subsequence, 64 columns of its table at a time: a bit of `free`
-    /// is 0 where the table rises from one column to the next (Hyyrö, "Bit-parallel LCS-length
-    /// computation revisited", 2004).
+    /// Returns the length of the longest common subsequence.
+    ///
+    /// The table of the algorithm is processed 64 columns at a time. A bit of `free` is 0 where the
+    /// table rises from one column to the next (Hyyrö, "Bit-parallel LCS-length computation
+    /// revisited", 2004).
     pub(crate) fn common(&self, other: &[u32]) -> usize {
         let mut free = vec![u64::MAX; self.blocks];
         for &word in other {
@@ -119,7 +120,7 @@ impl Pattern {
                 *free = sum | (*free & !places);
             }
         }
-        // Beyond the pattern's end no word has a place, so those bits stay 1.
+        // Bits beyond the end of the pattern stay 1, since no word has a place there.
         free.iter().map(|free| free.count_zeros() as usize).sum()
     }
 }

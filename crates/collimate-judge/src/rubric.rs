@@ -10,10 +10,10 @@ use crate::parse::{Numbers, ScoreFormat, ScoreRange};
 use crate::single::values;
 use crate::template::Template;
 
-/// How single answers are graded: what the judge is shown, how it states the score, and which
-/// scores there are.
+/// Rules for grading single answers: the prompt of the judge, the form of the score, and the range
+/// of scores.
 ///
-/// In a file it is an object with the fields of [`Rubric::new`].
+/// In a file, a rubric is an object with the fields of [`Rubric::new`].
 ///
 /// # Examples
 /// ```
@@ -59,11 +59,11 @@ impl TryFrom<Fields> for Rubric {
 }
 
 impl Rubric {
-    /// A rubric of one's own.
+    /// Makes a custom rubric.
     ///
     /// # Errors
-    /// [`JudgeError::Template`] for a template that shows two answers, [`JudgeError::Option`] for a
-    /// label or a range that cannot be.
+    /// [`JudgeError::Template`] for a template that shows two answers. [`JudgeError::Option`] for
+    /// an invalid label or range.
     pub fn new(
         template: Template,
         format: ScoreFormat,
@@ -84,8 +84,9 @@ impl Rubric {
         })
     }
 
-    /// Self-Rewarding's additive prompt ([arXiv:2401.10020](https://arxiv.org/abs/2401.10020)):
-    /// the last line is `Score: n`, n a whole number from 0 to 5.
+    /// Returns Self-Rewarding's additive rubric
+    /// ([arXiv:2401.10020](https://arxiv.org/abs/2401.10020)). The last line is `Score: n`, where n
+    /// is a whole number from 0 to 5.
     pub fn additive() -> Self {
         Self {
             template: Template::additive(),
@@ -97,13 +98,14 @@ impl Rubric {
         }
     }
 
-    /// MT-bench's single-answer grading ([arXiv:2306.05685](https://arxiv.org/abs/2306.05685)):
-    /// `[[n]]`, n from 1 to 10, decimals allowed.
+    /// Returns MT-bench's rubric for single answers
+    /// ([arXiv:2306.05685](https://arxiv.org/abs/2306.05685)). The score is `[[n]]` with n from 1
+    /// to 10, decimals allowed.
     pub fn mt_bench() -> Self {
         Self::brackets(Template::mt_bench())
     }
 
-    /// The same for the second of two turns.
+    /// Returns the same rubric for the second of two turns.
     pub fn mt_bench_two_turns() -> Self {
         Self::brackets(Template::mt_bench_two_turns())
     }
@@ -122,7 +124,7 @@ impl Rubric {
         }
     }
 
-    /// What the judge is asked about an answer.
+    /// Returns the prompt of the judge for an answer.
     ///
     /// # Errors
     /// [`JudgeError::Turns`] for an item that a two-turn template cannot show.
@@ -132,17 +134,17 @@ impl Rubric {
         Ok(self.template.render(&values, style))
     }
 
-    /// What the judge is shown.
+    /// Returns the template that the judge sees.
     pub fn template(&self) -> &Template {
         &self.template
     }
 
-    /// How it states the score.
+    /// Returns the form in which the judge states the score.
     pub fn format(&self) -> &ScoreFormat {
         &self.format
     }
 
-    /// Which scores there are.
+    /// Returns the range of scores.
     pub fn range(&self) -> ScoreRange {
         self.range
     }

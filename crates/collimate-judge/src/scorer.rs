@@ -1,4 +1,4 @@
-//! A judge as a reward.
+//! A judge in the role of a reward.
 
 use std::fmt;
 use std::ops::Deref;
@@ -11,18 +11,18 @@ use crate::item::Item;
 use crate::judge::Judge;
 use crate::rubric::Rubric;
 
-/// What an answer without a score is worth where every answer needs one.
+/// Treatment of an answer without a score where every answer needs one.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum UnparsedPolicy {
-    /// Nothing: the whole call fails and says which answer it is.
+    /// The whole call fails and names the answer.
     #[default]
     Refuse,
-    /// This number, which must be finite.
+    /// The answer gets this score, which must be finite.
     Score(f64),
 }
 
-/// A [`Scorer`] that asks a judge: the score of an item is its grade.
+/// A [`Scorer`] that asks a judge. The score of an item is its grade.
 ///
 /// # Examples
 /// ```
@@ -52,7 +52,7 @@ where
     P: Deref,
     P::Target: Generator,
 {
-    /// A scorer.
+    /// Makes a scorer.
     ///
     /// # Errors
     /// [`JudgeError::Option`] for a fallback score that is not finite.
@@ -97,8 +97,8 @@ where
     P::Target: Generator,
 {
     /// # Errors
-    /// [`ScoreError::Other`] with the text of a [`JudgeError`]. No items are no scores, not an
-    /// error.
+    /// [`ScoreError::Other`] with the text of a [`JudgeError`]. An empty list of items is not an
+    /// error and gives no scores.
     fn score(&self, items: &[(Prompt, Completion)]) -> Result<Vec<f32>, ScoreError> {
         if items.is_empty() {
             return Ok(Vec::new());

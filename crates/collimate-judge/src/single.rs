@@ -1,4 +1,4 @@
-//! Grading one answer at a time.
+//! Grading of one answer at a time.
 
 use std::ops::Deref;
 
@@ -19,42 +19,42 @@ use crate::rubric::Rubric;
 /// One judgement of an answer.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Vote {
-    /// The text of the judge; the reason if the judge refused.
+    /// The text of the judge, or the reason of a refusal.
     pub text: String,
-    /// The score that it states.
+    /// The score that the text states.
     pub score: Option<f64>,
-    /// Why it states none.
+    /// Reason why the text states no score.
     pub unparsed: Option<Unparsed>,
 }
 
 /// The judgements of an answer.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Grade {
-    /// The mean of the scores that parsed; absent where none did.
+    /// The mean of the scores that parsed, or `None` if none did.
     pub score: Option<f64>,
-    /// All judgements; none for an empty answer that was not shown.
+    /// All judgements. Empty for an empty answer that was not shown to the judge.
     pub votes: Vec<Vote>,
 }
 
 /// The grades of items, in order.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Grades {
-    /// One for each item.
+    /// One grade per item.
     pub grades: Vec<Grade>,
-    /// How many judgements could be parsed.
+    /// Counts of judgements that could and could not be parsed.
     pub report: ParseReport,
 }
 
 /// Duels decided by single scores.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ScoreComparison {
-    /// Outcomes, seen from side a.
+    /// Outcomes for side a.
     pub record: Record,
     /// Grades of side a.
     pub a: Vec<Grade>,
     /// Grades of side b.
     pub b: Vec<Grade>,
-    /// How many judgements could be parsed.
+    /// Counts of judgements that could and could not be parsed.
     pub report: ParseReport,
 }
 
@@ -63,20 +63,20 @@ where
     P: Deref,
     P::Target: Generator,
 {
-    /// Grades each item: [`JudgeOptions::samples`](crate::JudgeOptions) judgements, the mean of the
-    /// scores that parsed. An answer none of whose judgements parsed has no score: it is not 0 and
-    /// not −1.
+    /// Grades each item by the mean of the scores that parsed, over
+    /// [`JudgeOptions::samples`](crate::JudgeOptions) judgements. An answer without a parsed
+    /// judgement has no score; it does not count as 0 or −1.
     ///
-    /// Equal items are asked about once. What the cache knows is not asked about at all. A judgement
-    /// that the generator refuses is [`Unparsed::Refused`]: it counts as one that did not parse, and
-    /// is asked for again next time.
+    /// Equal items are asked about once. Judgements in the cache are not requested again. A
+    /// judgement that the generator refuses is [`Unparsed::Refused`]. It counts as unparsed and is
+    /// requested again in the next call.
     ///
     /// # Errors
-    /// [`JudgeError::NoItems`]; [`JudgeError::EmptyAnswers`] where the options refuse them;
-    /// [`JudgeError::Turns`] for an item that a two-turn template cannot show; what the generator or
-    /// the cache says; [`JudgeError::ParseRate`] as soon as the options' `min_parse_rate` cannot be
-    /// reached any more; [`JudgeError::Refused`] where nothing but refusals came. Judgements written
-    /// before an error stay in the cache.
+    /// [`JudgeError::NoItems`] without items. [`JudgeError::EmptyAnswers`] if the options refuse
+    /// empty answers. [`JudgeError::Turns`] for an item that a two-turn template cannot show.
+    /// Errors of the generator and the cache. [`JudgeError::ParseRate`] as soon as the
+    /// `min_parse_rate` of the options can no longer be reached. [`JudgeError::Refused`] if there
+    /// were only refusals. Judgements written before an error stay in the cache.
     pub fn grade(&self, rubric: &Rubric, items: &[Item]) -> Result<Grades, JudgeError> {
         if items.is_empty() {
             return Err(JudgeError::NoItems);
@@ -112,14 +112,14 @@ where
         Ok(Grades { grades, report })
     }
 
-    /// Grades both sides of each duel and lets the higher score win, as in SER's appendix D.4
+    /// Grades both sides of each duel and lets the higher score win, as in appendix D.4 of SER
     /// ([arXiv:2411.00418](https://arxiv.org/abs/2411.00418)). Scores that differ by at most
-    /// `tie_within` are a tie (MT-bench's code takes 0.1); without a score on both sides there is no
-    /// outcome.
+    /// `tie_within` are a tie; MT-bench's code uses 0.1. There is an outcome only if both sides
+    /// have a score.
     ///
     /// # Errors
-    /// As [`Judge::grade`], where side a of duel i is item i and the b sides follow;
-    /// [`JudgeError::Option`] for a `tie_within` that is negative or not finite;
+    /// As [`Judge::grade`], where side a of duel i is item i, and the b sides follow.
+    /// [`JudgeError::Option`] for a `tie_within` that is negative or not finite.
     /// [`JudgeError::Questions`] for sides that answer different questions.
     pub fn compare_by_score(
         &self,
@@ -148,7 +148,8 @@ where
         })
     }
 
-    /// Which of `n` things are shown to the judge, given which have an empty answer.
+    /// Returns for each of `n` items or duels whether it is shown to the judge. `is_empty` names
+    /// those with an empty answer.
     pub(crate) fn shown(
         &self,
         n: usize,
@@ -169,7 +170,7 @@ where
     }
 }
 
-/// What stands at the places of a template that shows one answer.
+/// Returns the texts for the places of a template that shows one answer.
 pub(crate) fn values(
     shows: TemplateKind,
     index: usize,

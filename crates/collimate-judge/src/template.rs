@@ -1,4 +1,4 @@
-//! Judge prompts as data: text with named places.
+//! Judge prompts as texts with named places.
 
 use collimate_core::{Message, Prompt, Role};
 use serde::{Deserialize, Serialize};
@@ -10,11 +10,11 @@ use crate::prompts;
 
 /// A judge prompt with places for question and answers.
 ///
-/// A place is a name in braces, as [`TemplateKind`] lists them. Other braces are text, but a name in
-/// braces that is no place of this template is refused: it is a slip of the pen. What is filled in
-/// is never looked at again, so a question or an answer may hold `{answer}`.
+/// A place is a name in braces, as listed in [`TemplateKind`]. Other braces are text. A name in
+/// braces that is not a place of this template is refused, because it is probably a mistake.
+/// Inserted texts are not searched for places, so a question or an answer may contain `{answer}`.
 ///
-/// In a file it is an object with the fields of [`Template::new`].
+/// In a file, a template is an object with the fields of [`Template::new`].
 ///
 /// # Examples
 /// ```
@@ -34,7 +34,7 @@ pub struct Template {
     name: String,
     /// Questions and answers that the template shows to the judge.
     shows: TemplateKind,
-    /// Text of the system message; null leaves the system message out.
+    /// Text of the system message. Null leaves out the system message.
     #[serde(skip_serializing_if = "Option::is_none")]
     system: Option<String>,
     /// Text of the user's message, with places in braces.
@@ -60,10 +60,10 @@ impl TryFrom<Fields> for Template {
 }
 
 impl Template {
-    /// A template of one's own: what the system says, if anything, and what the user says.
+    /// Makes a custom template from an optional system message and a user message.
     ///
     /// # Errors
-    /// [`JudgeError::Template`] for a place that is missing in both texts, or one that is unknown.
+    /// [`JudgeError::Template`] for a place that is missing in both texts, or for an unknown place.
     pub fn new(
         name: impl Into<String>,
         shows: TemplateKind,
@@ -80,32 +80,34 @@ impl Template {
         Ok(template)
     }
 
-    /// The additive five-point prompt of Self-Rewarding Language Models
+    /// Returns the additive five-point prompt of Self-Rewarding Language Models
     /// ([arXiv:2401.10020](https://arxiv.org/abs/2401.10020), figure 2).
     pub fn additive() -> Self {
         Self::published("additive", TemplateKind::Answer, None, prompts::ADDITIVE)
     }
 
-    /// MT-bench's prompt for one answer ([arXiv:2306.05685](https://arxiv.org/abs/2306.05685), figure 6).
+    /// Returns MT-bench's prompt for one answer
+    /// ([arXiv:2306.05685](https://arxiv.org/abs/2306.05685), figure 6).
     pub fn mt_bench() -> Self {
         let system = Some(prompts::SINGLE_SYSTEM);
         Self::published("mt_bench", TemplateKind::Answer, system, prompts::SINGLE)
     }
 
-    /// MT-bench's prompt for one model's two answers.
+    /// Returns MT-bench's prompt for two answers of one model.
     pub fn mt_bench_two_turns() -> Self {
         let system = Some(prompts::SINGLE_TURNS_SYSTEM);
         let user = prompts::SINGLE_TURNS;
         Self::published("mt_bench_two_turns", TemplateKind::TwoTurns, system, user)
     }
 
-    /// MT-bench's prompt for two answers ([arXiv:2306.05685](https://arxiv.org/abs/2306.05685), figure 5).
+    /// Returns MT-bench's prompt for two answers
+    /// ([arXiv:2306.05685](https://arxiv.org/abs/2306.05685), figure 5).
     pub fn mt_bench_pair() -> Self {
         let system = Some(prompts::PAIR_SYSTEM);
         Self::published("mt_bench_pair", TemplateKind::Pair, system, prompts::PAIR)
     }
 
-    /// MT-bench's prompt for two models' two answers.
+    /// Returns MT-bench's prompt for two answers of each of two models.
     pub fn mt_bench_pair_two_turns() -> Self {
         let system = Some(prompts::PAIR_TURNS_SYSTEM);
         let (shows, user) = (TemplateKind::PairTwoTurns, prompts::PAIR_TURNS);
@@ -121,27 +123,28 @@ impl Template {
         }
     }
 
-    /// Its name, for messages.
+    /// Returns the name of the template, for messages.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// What it shows.
+    /// Returns the questions and answers that the template shows.
     pub fn kind(&self) -> TemplateKind {
         self.shows
     }
 
-    /// The text of the system message.
+    /// Returns the text of the system message.
     pub fn system(&self) -> Option<&str> {
         self.system.as_deref()
     }
 
-    /// The text of the user message.
+    /// Returns the text of the user message.
     pub fn user(&self) -> &str {
         &self.user
     }
 
-    /// The judge's prompt. `values` are those of the places, in the order of [`TemplateKind::places`].
+    /// Returns the prompt of the judge. `values` fill the places in the order of
+    /// [`TemplateKind::places`].
     pub(crate) fn render(&self, values: &[&str], style: PromptStyle) -> Prompt {
         let fill = |text: &str| {
             let mut filled = String::new();

@@ -1,11 +1,11 @@
-//! Which of two answers a judge prefers.
+//! Verdicts on two answers.
 
 use collimate_core::Completion;
 use serde::{Deserialize, Serialize};
 
 use crate::parse::Unparsed;
 
-/// What a pairwise judgement says, in the names that the judge saw.
+/// Verdict of a pairwise judgement, in the names that the judge saw.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
@@ -13,18 +13,19 @@ pub enum Verdict {
     A,
     /// `[[B]]`: the answer shown second.
     B,
-    /// `[[C]]`: neither.
+    /// `[[C]]`: neither answer.
     Tie,
 }
 
-/// The verdict of a judgement: `[[A]]`, `[[B]]` or `[[C]]` anywhere in its text, once or more often.
+/// Returns the verdict of a judgement: `[[A]]`, `[[B]]` or `[[C]]` anywhere in its text, once or
+/// more often.
 ///
 /// # Errors
 /// [`Unparsed::Empty`], [`Unparsed::Missing`], or [`Unparsed::Contradiction`] for two different
 /// verdicts.
 ///
 /// # Differs from
-/// MT-bench's code, which takes `[[A]]` where the text holds several.
+/// MT-bench's code, which takes `[[A]]` if the text has several verdicts.
 ///
 /// # Examples
 /// ```

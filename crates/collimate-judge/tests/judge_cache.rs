@@ -1,4 +1,4 @@
-//! The cache on disk: what is asked again, what is not, and files that a crash left.
+//! The cache on disk: repeated questions, new questions, and files left by a crash.
 
 mod common;
 
@@ -27,7 +27,7 @@ fn a_second_run_asks_nothing_and_says_the_same() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("judge.jsonl");
     let counter = AtomicUsize::new(0);
-    // Says something else each time it is asked.
+    // Gives another text each time it is asked.
     let toy = Toy::new(|_: &str, _| {
         let next = counter.fetch_add(1, Ordering::Relaxed);
         format!("\"So\"\nScore: {}", next % 6)
@@ -43,7 +43,7 @@ fn a_second_run_asks_nothing_and_says_the_same() {
     assert_eq!((toy.written(), second.report.cached), (12, 12));
     assert_eq!(second.report.generated, 0);
     assert_eq!(first.grades, second.grades);
-    // And without a cache everything is asked again.
+    // Without a cache everything is asked again.
     judge(&toy, lenient())
         .grade(&Rubric::additive(), &items)
         .unwrap();
@@ -68,7 +68,7 @@ fn pairs_are_cached_in_both_orders() {
     };
     let first = run(&duels, 1);
     assert_eq!(toy.written(), 4);
-    // Neither another key nor the other side's view needs anything new.
+    // Another key and exchanged sides need no new judgements.
     assert_eq!(run(&duels, 2).record, first.record);
     let swapped = duels.clone().map(AnswerPair::swapped);
     assert_eq!(run(&swapped, 1).record.counts().win, 1);
@@ -96,7 +96,7 @@ fn everything_a_judgement_depends_on_is_in_the_key() {
     };
     assert_eq!(ask(|_| {}), 3);
     assert_eq!(ask(|_| {}), 0);
-    // What does not change a judgement is not in the key.
+    // The key ignores options that do not change a judgement.
     assert_eq!(ask(|o| o.batch = 1), 0);
     assert_eq!(ask(|o| o.min_parse_rate = 0.1), 0);
     assert_eq!(ask(|o| o.samples = 2), 0);
@@ -111,7 +111,7 @@ fn everything_a_judgement_depends_on_is_in_the_key() {
     assert_eq!(asked("other", lenient(), &additive, item()), 3);
     assert_eq!(asked("toy", lenient(), &additive, Item::new("p", "a")), 3);
     assert_eq!(asked("toy", lenient(), &additive, Item::new("q", "b")), 3);
-    // The seam between question and answer is part of the key.
+    // The border between question and answer is part of the key.
     assert_eq!(asked("toy", lenient(), &additive, Item::new("qa", "-")), 3);
     assert_eq!(asked("toy", lenient(), &additive, Item::new("q", "a-")), 3);
     assert_eq!(asked("toy", lenient(), &Rubric::mt_bench(), item()), 3);
@@ -139,7 +139,7 @@ fn everything_a_judgement_depends_on_is_in_the_key() {
     );
     let other_system = own(Some("Be strict."), "{question}{answer}");
     assert_eq!(asked("toy", lenient(), &other_system, item()), 3);
-    // Another format or range reads the same judgements.
+    // Another format or range reads the same cached judgements.
     let template = Template::additive();
     let wide = Rubric::new(
         template,
@@ -183,7 +183,7 @@ fn cached_judgements_count_once_in_the_parse_rate() {
     };
     let one = judge(&prose, options(1, 0.0)).with_cache(Arc::clone(&cache));
     one.grade(&Rubric::additive(), &items(&["a"])).unwrap();
-    // Nothing is asked, and still the judge is refused.
+    // Nothing new is asked, but the judge is still refused.
     let again = judge(&good, options(1, 0.5)).with_cache(Arc::clone(&cache));
     let error = again.grade(&Rubric::additive(), &items(&["a"]));
     assert!(matches!(
@@ -191,13 +191,13 @@ fn cached_judgements_count_once_in_the_parse_rate() {
         Err(JudgeError::ParseRate { judgements: 1, .. })
     ));
     assert_eq!(good.calls(), 0);
-    // One of two parses.
+    // One of two judgements parses.
     let two = judge(&good, options(2, 0.5)).with_cache(cache);
     let grades = two.grade(&Rubric::additive(), &items(&["a"])).unwrap();
     assert_eq!(grades.report.parse_rate(), Some(0.5));
 }
 
-/// Fails from some call on, as a process that is killed.
+/// Fails from a certain call on, like a killed process.
 struct Killed {
     calls: AtomicUsize,
     at: usize,
@@ -269,7 +269,7 @@ fn a_torn_last_line_is_dropped_and_no_other() {
         let before = toy.written();
         run();
         assert_eq!(open(&path).len(), 6);
-        // Samples are numbered, so an item asks for what it lacks.
+        // Samples are numbered, so an item requests only its missing samples.
         assert_eq!(toy.written() - before, 6 - kept, "{cut}");
     }
     let text = String::from_utf8(whole).unwrap();
@@ -327,7 +327,7 @@ fn two_caches_on_one_file_write_whole_lines() {
     assert_eq!(open(&path).len(), 4 * 20 * 3);
 }
 
-/// Another key would ask for everything again that users have paid for.
+/// Another key would request everything again that users have paid for.
 #[test]
 fn value_stability_of_keys() {
     let folder = tempfile::tempdir().unwrap();
@@ -340,7 +340,7 @@ fn value_stability_of_keys() {
         .lines()
         .map(|line| common::between(line, "\"key\":\"", "\""))
         .collect();
-    // By Python's blake3 over the parts with their lengths in front.
+    // Computed with Python's blake3 over the parts, each with its length in front.
     let expected = [
         "d6a1f7d55ee00323f14e82dc06e07bd496b4f6cc019dc2acd3a4325e1b546e67",
         "d030a1266dc07a8b9b324f22a8f02767eb9f3a55c367b699e56ddc46e06b2dc8",

@@ -1,4 +1,4 @@
-//! Against mpmath and the rouge-score package; `golden/judge.py` makes the table.
+//! Comparison with mpmath and the rouge-score package; `golden/judge.py` makes the table.
 
 use collimate_judge::{LengthControl, rouge_l};
 use serde_json::Value;

@@ -1,4 +1,4 @@
-//! Single answers: scores, missing scores, bad input, and what the judge is shown.
+//! Single answers: scores, missing scores, invalid input, and the prompt of the judge.
 
 mod common;
 
@@ -13,7 +13,7 @@ use collimate_judge::{
 };
 use common::{Toy, between, judge, lenient};
 
-/// The answer that the additive prompt shows.
+/// Returns the answer in the additive prompt.
 fn shown(prompt: &str) -> &str {
     between(prompt, "<response>", "</response>\n\nAfter examining")
 }
@@ -28,7 +28,7 @@ fn scores(grades: &collimate_judge::Grades) -> Vec<Option<f64>> {
 
 #[test]
 fn the_mean_of_the_samples_that_parsed_and_none_without() {
-    // Sample i of the answer "345" says 3, 4, 5; an x is prose, a 9 is out of range.
+    // Sample i of the answer "345" gives 3, 4, 5. An x gives prose, and a 9 is out of range.
     let toy = Toy::new(|prompt: &str, sample: usize| {
         format!("Score: {}", &shown(prompt)[sample..=sample])
     });
@@ -70,7 +70,7 @@ fn a_judge_that_writes_prose_is_refused_with_an_example() {
     );
     let example = between(&message, "reads \"", "\";");
     assert_eq!(example.chars().count(), 120);
-    // At the limit exactly it goes through.
+    // A share exactly at the limit passes.
     let half = judge(&toy, options()).grade(&Rubric::additive(), &items(&["good", "b"]));
     assert_eq!(scores(&half.unwrap()), [Some(4.0), None]);
 }
@@ -86,7 +86,7 @@ fn a_hopeless_judge_is_stopped_when_the_rate_is_out_of_reach() {
     let ten: Vec<String> = (0..10).map(|i| i.to_string()).collect();
     let ten: Vec<&str> = ten.iter().map(String::as_str).collect();
     let error = judge(&toy, options(0.5)).grade(&Rubric::additive(), &items(&ten));
-    // After five of ten one half is still possible, after six it is not.
+    // After five of ten, one half is still possible; after six it is not.
     assert_eq!(toy.calls(), 6);
     let parsed = matches!(
         error,
@@ -249,7 +249,7 @@ fn bad_input_is_named() {
     );
 }
 
-/// Returns the lists it is told to, or fails.
+/// Returns lists of the given lengths, or fails.
 struct Broken(Result<Vec<usize>, usize>);
 
 impl Generator for Broken {
@@ -279,7 +279,7 @@ fn a_generator_that_miscounts_or_fails_is_named() {
         grade(Broken(Ok(vec![3, 2, 3])), &three),
         "item 1: the generator was asked for 3 judgements and wrote 2"
     );
-    // The third distinct question is that of item 3.
+    // The third distinct question belongs to item 3.
     let repeated = items(&["a", "a", "b", "c"]);
     let message = grade(Broken(Err(2)), &repeated);
     assert!(

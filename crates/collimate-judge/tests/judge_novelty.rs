@@ -6,7 +6,7 @@ use collimate_judge::{
 };
 use proptest::prelude::*;
 
-/// The textbook table.
+/// Computes ROUGE-L with the textbook table.
 fn naive_rouge_l(a: &str, b: &str) -> f64 {
     let (a, b) = (tokens(a), tokens(b));
     let mut table = vec![vec![0_usize; b.len() + 1]; a.len() + 1];
@@ -25,7 +25,7 @@ fn naive_rouge_l(a: &str, b: &str) -> f64 {
     2.0 * table[a.len()][b.len()] as f64 / (a.len() + b.len()) as f64
 }
 
-/// Every candidate against every prompt of the pool, without bounds.
+/// Compares every candidate with every prompt of the pool, without bounds.
 fn naive_filter(pool: &[String], prompts: &[String], options: NoveltyOptions) -> Vec<usize> {
     let mut pool = pool.to_vec();
     let mut kept = Vec::new();
@@ -58,7 +58,7 @@ fn words_are_runs_of_letters_and_digits() {
 
 #[test]
 fn the_threshold_itself_is_too_similar() {
-    // Seven of ten words in common: F is .7.
+    // Seven of ten words are common, so F is 0.7.
     let old = "a b c d e f g h i j";
     let at = "a b c d e f g x y z";
     let below = "a b c d e f w x y z";
@@ -174,7 +174,7 @@ fn examples_that_would_be_read_differently_are_refused() {
     );
 }
 
-/// Long prompts with common and rare words, as a pool of instructions has.
+/// Long prompts with common and rare words, like a pool of instructions.
 #[test]
 fn long_prompts_are_kept_as_by_the_plain_filter() {
     let mut state = 1_u64;
@@ -186,7 +186,7 @@ fn long_prompts_are_kept_as_by_the_plain_filter() {
     };
     let mut prompt = || {
         let words = 8 + draw(40);
-        // Squares make some words common and most of them rare.
+        // Squares make some words common and most words rare.
         let word = |_| format!("w{}", draw(70) * draw(70));
         (0..words).map(word).collect::<Vec<_>>().join(" ")
     };

@@ -34,7 +34,7 @@ fn both_orders_are_asked_and_read_the_right_way_round() {
     let outcomes: Vec<_> = comparison.results.iter().map(|r| r.outcome).collect();
     assert_eq!(outcomes, [Some(Win), Some(Lose), Some(Tie), Some(Tie)]);
     assert_eq!(comparison.record.outcomes, outcomes);
-    // Equal answers need no judge.
+    // Equal answers are not shown to the judge.
     assert!(comparison.results[3].ballots.is_empty());
     assert_eq!(toy.written(), 6);
     let prompts = toy.prompts.lock().unwrap();
@@ -73,7 +73,8 @@ fn a_judge_that_takes_the_first_answer_has_only_ties() {
 
 #[test]
 fn an_unparsed_order_leaves_the_duel_undecided() {
-    // Prose, a contradiction or a tie where the answer "x" comes first; else the verdict on sight.
+    // Gives prose, a contradiction or a tie if the answer "x" comes first. Else prefers the answer
+    // that is not "x".
     let toy = Toy::new(|prompt: &str, _| {
         let (first, second) = shown_pair(prompt);
         match (first, second) {
@@ -100,7 +101,7 @@ fn an_unparsed_order_leaves_the_duel_undecided() {
     assert_eq!(comparison.report.parse_rate(), Some(0.75));
     let reasons: Vec<_> = comparison.report.unparsed.keys().copied().collect();
     assert_eq!(reasons, [Unparsed::Missing, Unparsed::Contradiction]);
-    // Undecided duels are in no rate.
+    // Undecided duels count in no rate.
     let rate = comparison
         .record
         .win_rate(&Bootstrap::default(), key())
@@ -147,13 +148,13 @@ fn the_first_order_is_a_coin_of_key_and_texts() {
     let sides = first(&duels, key());
     let a_first = sides.iter().filter(|&&side| side == Side::A).count();
     assert!((60..140).contains(&a_first), "{a_first}");
-    // Value stability: the same coin in every version.
+    // Value stability: the same coin flips in every version.
     let stable: String = sides[..16].iter().map(|side| format!("{side:?}")).collect();
     assert_eq!(stable, "AABBBAABABBABBBA");
     assert_eq!(first(&duels, key()), sides);
     assert_ne!(first(&duels, Key::new(8, "judging")), sides);
     assert_eq!(first(&duels[50..], key()), sides[50..]);
-    // Seen from the other side the same text is first.
+    // With exchanged sides the same text is shown first.
     let swapped: Vec<AnswerPair> = duels.iter().cloned().map(AnswerPair::swapped).collect();
     let other = |side: &Side| if *side == Side::A { Side::B } else { Side::A };
     assert_eq!(
@@ -275,7 +276,7 @@ fn records_with_open_fields_are_checked() {
     let control = LengthControl::default();
     let fit = |record: Record| record.length_controlled(&control);
     assert!(matches!(fit(record(0, 0, 0)), Err(JudgeError::NoItems)));
-    // No difference in length anywhere: nothing to take out.
+    // Without any difference in length there is no effect to remove.
     let fitted = fit(record(2, 2, 2)).unwrap();
     assert_eq!(fitted.length_weight, 0.0);
     let constant = [(1.0, 5.0), (0.0, 5.0)];

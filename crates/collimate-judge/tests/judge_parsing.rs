@@ -1,4 +1,4 @@
-//! What counts as a score and as a verdict.
+//! Texts that count as a score or as a verdict.
 
 use collimate_core::{Completion, Finish};
 use collimate_judge::{
@@ -108,7 +108,7 @@ fn a_number_at_the_length_limit_may_go_on() {
     let parse = |rubric: &Rubric, text| rubric.format().parse(&cut(text), rubric.range());
     assert_eq!(parse(&additive, "Fine.\nScore: 1"), Err(Unparsed::Cut));
     assert_eq!(parse(&additive, "Fine.\nScore: 1\n"), Ok(1.0));
-    // Closed brackets cannot go on.
+    // Closed brackets cannot be continued.
     assert_eq!(parse(&Rubric::mt_bench(), "[[1]]"), Ok(1.0));
 }
 
@@ -183,7 +183,7 @@ fn templates_of_ones_own() {
         refusal(new("{question} {answer_a} {answer_b} {answer}")),
         "template t: {answer} is no place; there are {question}, {answer_a}, {answer_b}"
     );
-    // Other braces are text, and a system message may hold places.
+    // Other braces are text, and a system message may contain places.
     let json = r#"{"score": 1, {} { question } {"#;
     let system = Some("About {question}:".to_owned());
     let user = format!("{json} {{answer_a}}{{answer_b}}");

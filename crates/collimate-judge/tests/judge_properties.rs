@@ -1,4 +1,4 @@
-//! Laws of judging, with judges that are noisy, biased and sometimes unreadable.
+//! Properties of judging with noisy, biased and sometimes unreadable judges.
 
 mod common;
 
@@ -21,7 +21,7 @@ fn hash(parts: impl Hash) -> u64 {
     hasher.finish()
 }
 
-/// A judge of pairs that says anything, but always the same to the same prompt.
+/// A judge of pairs with arbitrary but deterministic answers.
 fn moody(prompt: &str) -> &'static str {
     let says = [
         "[[A]]",
@@ -35,7 +35,7 @@ fn moody(prompt: &str) -> &'static str {
     says[(hash(prompt) % 7) as usize]
 }
 
-/// The same for single answers.
+/// A judge of single answers with arbitrary but deterministic answers.
 fn grumpy(prompt: &str, sample: usize) -> String {
     match hash((prompt, sample)) % 9 {
         score @ 0..=6 => format!("So.\nScore: {score}"),
@@ -93,7 +93,7 @@ proptest! {
         prop_assert_eq!(plain.report.parse_rate(), rotated.report.parse_rate());
     }
 
-    /// Against a table of outcomes written by hand.
+    /// Compares with a hand-written table of outcomes.
     #[test]
     fn outcomes_are_those_of_the_table(duels in duels()) {
         let toy = Toy::new(|prompt: &str, _| moody(prompt));
@@ -148,7 +148,7 @@ proptest! {
             }
             prop_assert!(grade.votes.iter().all(|vote| vote.score.is_some() != vote.unparsed.is_some()));
         }
-        // The bound is where it says it is.
+        // The bound is exact.
         let grade = |min_parse_rate| {
             let options = JudgeOptions { min_parse_rate, samples, empty_answers: collimate_judge::EmptyAnswers::Judge, ..JudgeOptions::default() };
             judge(&toy, options).grade(&Rubric::additive(), &items)
@@ -172,7 +172,7 @@ proptest! {
         let items: Vec<Item> = answers.iter().map(|a| Item::new("q", a.as_str())).collect();
         let plain = judge(&toy, options()).grade(&Rubric::additive(), &items).unwrap();
         let open = || Arc::new(Cache::open(folder.path().join("c.jsonl")).unwrap());
-        // Some of the items are known before.
+        // Some of the items are cached before.
         let some = &items[known.index(items.len())..];
         let first = judge(&toy, options()).with_cache(open());
         first.grade(&Rubric::additive(), some).unwrap();

@@ -1,4 +1,4 @@
-//! A question that the judge refuses ends no other, and nothing that was written is lost.
+//! A refused question stops no other question, and no written judgement is lost.
 
 mod common;
 
@@ -17,8 +17,8 @@ use common::{judge, lenient};
 
 const REASON: &str = "400: content_filter";
 
-/// Refuses what holds "fish", writes one judgement about what holds "half" and then refuses, and
-/// has no connection any more once it is asked about "down".
+/// Refuses prompts with "fish". Writes one judgement for prompts with "half" and then refuses.
+/// Loses its connection once it is asked about "down".
 #[derive(Default)]
 struct Picky {
     asked: AtomicUsize,
@@ -101,7 +101,7 @@ fn a_refused_question_has_no_score_and_the_others_have_theirs() {
     );
     assert_eq!(report.refusal.as_deref(), Some(REASON));
     assert_eq!(report.example, None);
-    // The next start asks about what was refused alone.
+    // The next start asks only about the refused questions.
     let asked = picky.asked();
     let again = judge.grade(&Rubric::additive(), &items).unwrap();
     assert_eq!(picky.asked() - asked, 1);
@@ -119,13 +119,13 @@ fn what_arrived_before_an_error_is_kept() {
     };
     let error = run(&["cat", "down", "fish", "dog", "half"]).unwrap_err();
     assert!(matches!(error, JudgeError::Generate(_)), "{error}");
-    // Three judgements each of cat and dog, one of half.
+    // Three judgements each of cat and dog, and one of half.
     assert_eq!(cache(folder.path()).len(), 7);
     let asked = picky.asked();
     let grades = run(&["cat", "dog", "half"]).unwrap();
     assert_eq!(picky.asked() - asked, 1);
     assert_eq!(grades.report.cached, 7);
-    // It has one judgement, and a second one now.
+    // The item had one judgement and now has a second one.
     let half: Vec<Option<Unparsed>> = grades.grades[2].votes.iter().map(|v| v.unparsed).collect();
     assert_eq!(half, [None, None, Some(Unparsed::Refused)]);
     assert_eq!(grades.grades[2].score, Some(4.0));
@@ -159,7 +159,7 @@ fn too_many_refusals_are_an_error_that_says_why() {
     let grade = |answers: &[&str], options: &JudgeOptions| {
         judge(&picky, options.clone()).grade(&Rubric::additive(), &items(answers))
     };
-    // Most of them: below min_parse_rate.
+    // Most are refused, so the share is below min_parse_rate.
     let error = grade(&["cat", "fish", "fish 2"], &options).unwrap_err();
     let text = error.to_string();
     assert!(
@@ -177,7 +177,7 @@ fn too_many_refusals_are_an_error_that_says_why() {
         text.contains("2 were refused") && text.contains(REASON),
         "{text}"
     );
-    // All of the first batch: the rest is not asked.
+    // The whole first batch is refused, so the rest is not asked.
     let fishes: Vec<String> = (0..20).map(|n| format!("fish {n}")).collect();
     let cats: Vec<String> = (0..40).map(|n| format!("cat {n}")).collect();
     let many: Vec<&str> = fishes.iter().chain(&cats).map(String::as_str).collect();

@@ -1,4 +1,4 @@
-//! A session with its files: what is decided is on disk before it is answered.
+//! A session with its files. A decision is on disk before the request is answered.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -14,8 +14,9 @@ use crate::session::{Session, Shown};
 
 /// A session with its journal and its file of labels.
 ///
-/// Every decision carries the token of the pair that was shown. A token is good for one decision: a second
-/// tab, a double click or the back button of a browser cannot decide twice, or decide another pair.
+/// Every decision carries the token of the pair that was shown. A token is valid for one decision.
+/// A second tab, a double click or the back button of a browser can therefore neither decide twice
+/// nor decide another pair.
 #[derive(Debug)]
 pub struct Desk {
     session: Session,
@@ -25,12 +26,12 @@ pub struct Desk {
 }
 
 impl Desk {
-    /// Opens the file of labels `out` and its journal, and takes up where the journal ends.
+    /// Opens the file of labels `out` and its journal, and continues where the journal ends.
     ///
     /// # Errors
-    /// [`LabelError::Locked`] while another program labels into the same file; [`LabelError::Unknown`] for a
-    /// file of labels without a journal; [`LabelError::Journal`] for a journal of other pairs or with a line
-    /// that cannot be; [`LabelError::File`].
+    /// [`LabelError::Locked`] while another program labels into the same file;
+    /// [`LabelError::Unknown`] for a file of labels without a journal; [`LabelError::Journal`] for
+    /// a journal of other pairs or with an invalid line; [`LabelError::File`].
     pub fn open(mut session: Session, out: &Path) -> Result<(Self, Resumed), LabelError> {
         let path = journal_path(out);
         if out.exists() && !path.exists() {
@@ -60,7 +61,7 @@ impl Desk {
         &self.session
     }
 
-    /// Returns where a labeller stands.
+    /// Returns the progress of a labeller.
     pub fn progress(&mut self, labeller: &str) -> Progress {
         self.session.progress(labeller)
     }
@@ -70,7 +71,7 @@ impl Desk {
         &self.out
     }
 
-    /// Returns the pair that the labeller decides next; nothing after the last.
+    /// Returns the next pair for the labeller; `None` after the last.
     pub fn next(&mut self, labeller: &str) -> Option<Shown<'_>> {
         self.session.next(labeller)
     }
@@ -83,11 +84,11 @@ impl Desk {
         hasher.finalize().to_hex()[..32].to_owned()
     }
 
-    /// Decides the pair that was shown with the token.
+    /// Records a decision on the pair that was shown with the token.
     ///
     /// # Errors
-    /// [`LabelError::Stale`] for the token of an earlier pair; [`LabelError::Nothing`] after the last pair;
-    /// [`LabelError::File`] if the disk does not take the decision or the labels.
+    /// [`LabelError::Stale`] for the token of an earlier pair; [`LabelError::Nothing`] after the
+    /// last pair; [`LabelError::File`] if the decision or the labels cannot be written.
     pub fn decide(
         &mut self,
         labeller: &str,
@@ -100,7 +101,7 @@ impl Desk {
         self.keep(&event)
     }
 
-    /// Takes the labeller's last decision back.
+    /// Takes back the labeller's last decision.
     ///
     /// # Errors
     /// As [`Desk::decide`].
@@ -117,7 +118,7 @@ impl Desk {
         }
     }
 
-    /// Journal first, then memory, then the labels.
+    /// Applies an event to the journal first, then to memory, then to the labels.
     fn keep(&mut self, event: &Event) -> Result<(), LabelError> {
         self.journal.append(event)?;
         self.session.apply(event)?;
@@ -137,7 +138,7 @@ impl Desk {
     }
 }
 
-/// Seconds since 1970; 0 on a machine whose clock stands before.
+/// Returns the seconds since 1970, or 0 if the clock of the machine is set to an earlier time.
 fn now() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     since.map_or(0, |since| since.as_secs())

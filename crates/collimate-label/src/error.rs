@@ -13,7 +13,7 @@ pub enum LabelError {
     /// An option out of range.
     #[error(transparent)]
     Option(#[from] OptionError),
-    /// A name that no labeller can have.
+    /// An invalid name of a labeller.
     #[error("labeller {name:?}: {allowed}")]
     Name {
         /// The name.
@@ -34,13 +34,13 @@ pub enum LabelError {
         path: PathBuf,
         /// The line, from 1.
         line: usize,
-        /// The trouble and the remedy.
+        /// Description of the fault and its remedy.
         what: String,
     },
     /// An event that does not fit the session.
     #[error("{0}")]
     Misfit(String),
-    /// A journal that another program writes at this moment.
+    /// A journal that another program is writing.
     #[error(
         "{}: another labelling writes this file: stop it first, or give another --out",
         .path.display()
@@ -61,24 +61,24 @@ pub enum LabelError {
         /// The journal that is missing.
         journal: PathBuf,
     },
-    /// A decision on a pair that is no longer the one to decide.
+    /// A decision on a pair that is no longer the next pair to decide.
     #[error("this pair is not the one to decide: it was decided or taken back in another tab")]
     Stale,
-    /// A decision or undo where there is nothing left to decide or take back.
+    /// A decision or undo if no pair is left to decide or no decision is left to take back.
     #[error("nothing is left to {0}")]
     Nothing(&'static str),
-    /// An address that other computers reach.
+    /// An address that other computers can reach.
     #[error("address {0}: only this computer may reach the page: give 127.0.0.1 or ::1")]
     NotLoopback(std::net::IpAddr),
-    /// A port that cannot be had.
+    /// A port that is not available.
     #[error("port {port}: {why}: give another --port, or 0 for any free one")]
     Port {
         /// The port.
         port: u16,
-        /// The reason of the system.
+        /// Reason given by the system.
         why: std::io::Error,
     },
-    /// Random numbers that the system does not give.
+    /// Random numbers are not available from the system.
     #[error("the system gives no random numbers: {0}")]
     Random(String),
 }

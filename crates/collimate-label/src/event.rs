@@ -31,9 +31,10 @@ pub struct Decision {
     pub left: String,
     /// Short hash of the answer that was shown on the right.
     pub right: String,
-    /// True if the labeller has decided this pair before: a measurement, no label.
+    /// True if the labeller has decided this pair before. Such a decision is a measurement and not
+    /// a label.
     pub repeat: bool,
-    /// Seconds for which the pair was looked at.
+    /// Seconds for which the labeller looked at the pair.
     pub seconds: f64,
     /// Time of the decision, in seconds since 1970 (UTC).
     pub time: u64,

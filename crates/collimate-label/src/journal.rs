@@ -1,4 +1,4 @@
-//! The journal: every decision on disk before it is answered.
+//! The journal, which holds every decision before it is answered.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -10,8 +10,8 @@ use crate::error::LabelError;
 use crate::event::Event;
 use crate::session::Session;
 
-/// Returns the path of the journal that belongs to a file of labels: `labels.jsonl.decisions.jsonl`, with the
-/// ending `.jsonl` of the labels left out.
+/// Returns the path of the journal that belongs to a file of labels. The journal of `labels.jsonl`
+/// is `labels.decisions.jsonl`.
 pub fn journal_path(out: &Path) -> PathBuf {
     let name = out.file_name().unwrap_or_default().to_string_lossy();
     let stem = name.strip_suffix(".jsonl").unwrap_or(&name);
@@ -23,21 +23,22 @@ pub fn journal_path(out: &Path) -> PathBuf {
 pub(crate) struct Journal {
     path: PathBuf,
     file: File,
-    /// Bytes of whole lines.
+    /// Number of bytes in complete lines.
     length: u64,
 }
 
-/// The findings of an opened journal.
+/// Findings from opening a journal.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Resumed {
-    /// Decisions and undos that were taken up again.
+    /// Number of decisions and undos that were read from the journal.
     pub events: usize,
-    /// Bytes of a last line that a killed program left unfinished; they were dropped.
+    /// Number of bytes of a last line that a killed program left unfinished. These bytes were
+    /// dropped.
     pub torn: usize,
 }
 
 impl Journal {
-    /// Opens or makes a journal and applies the events in it to the session.
+    /// Opens or creates a journal and applies its events to the session.
     pub(crate) fn open(path: &Path, session: &mut Session) -> Result<(Self, Resumed), LabelError> {
         let at = |source: io::Error| FileError {
             path: path.to_owned(),
@@ -105,7 +106,7 @@ impl Journal {
         Ok(events)
     }
 
-    /// Writes an event behind the others and waits until the disk has it.
+    /// Appends an event and waits until it is on disk.
     pub(crate) fn append(&mut self, event: &Event) -> Result<(), LabelError> {
         let path = self.path.clone();
         let at = |source: io::Error| FileError { path, source };
@@ -118,7 +119,7 @@ impl Journal {
                 Ok(())
             }
             Err(source) => {
-                // A half line would spoil the next one; the first error is the one to tell.
+                // Half a line would spoil the next line. Only the first error is reported.
                 let _ = self.cut();
                 Err(FileError { path, source }.into())
             }
@@ -131,7 +132,7 @@ impl Journal {
         self.file.sync_data()
     }
 
-    /// Cuts the file behind the last whole line.
+    /// Cuts the file after the last complete line.
     fn cut(&mut self) -> io::Result<()> {
         self.file.set_len(self.length)?;
         self.file.sync_data()

@@ -7,7 +7,7 @@ use serde::ser::{SerializeMap, Serializer};
 use crate::queue::Verdict;
 use crate::session::Session;
 
-/// A label: the better and the worse of two answers, by one labeller.
+/// A label: the better and the worse of two answers, as one labeller judged them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Label<'a> {
     /// The prompt.
@@ -20,7 +20,8 @@ pub struct Label<'a> {
     pub labeller: &'a str,
 }
 
-/// `prompt`, `chosen`, `rejected` and `labeller`; beside a conversation the answers are lists of one message.
+/// Serialises `prompt`, `chosen`, `rejected` and `labeller`. If the prompt is a conversation, each
+/// answer is a list of one message.
 impl Serialize for Label<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut row = serializer.serialize_map(None)?;
@@ -32,7 +33,7 @@ impl Serialize for Label<'_> {
             }
             Prompt::Chat(messages) => {
                 let turn = |text: &str| [Message::new(Role::Assistant, text)];
-                // An answer to nothing has no list of messages before it.
+                // A pair with an empty prompt has no list of messages before the answer.
                 if !messages.is_empty() {
                     row.serialize_entry("prompt", messages)?;
                 }
@@ -46,8 +47,8 @@ impl Serialize for Label<'_> {
 }
 
 impl Session {
-    /// Returns the labels in the order in which they were decided: of every labeller and pair the first
-    /// decision, where it is a choice. Ties, skips and repeats give no label.
+    /// Returns the labels in the order in which they were decided. A label is the first decision of
+    /// a labeller on a pair, if it is a choice. Ties, skips and repeats give no label.
     pub fn labels(&self) -> Vec<Label<'_>> {
         let mut numbered = Vec::new();
         for (labeller, queue) in self.queues() {

@@ -1,4 +1,4 @@
-//! How far labels can be trusted: consistency, agreement, sides, time.
+//! Measures of how far labels can be trusted: consistency, agreement, sides, time.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -11,16 +11,16 @@ use crate::session::Session;
 /// A share with its counts and its 95 % interval (Wilson).
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Share {
-    /// How often it was so.
+    /// Number of cases that count.
     pub count: usize,
-    /// Out of how many.
+    /// Number of all cases.
     pub of: usize,
     /// The share with its interval.
     pub interval: Interval,
 }
 
 impl Share {
-    /// Returns the share of `count` in `of`; nothing where `of` is 0.
+    /// Returns the share of `count` in `of`; `None` if `of` is 0.
     pub fn new(count: usize, of: usize) -> Option<Self> {
         let interval = wilson_interval(count as f64, of, 0.95).ok()?;
         Some(Self {
@@ -51,33 +51,33 @@ impl fmt::Display for Share {
     }
 }
 
-/// Where a labeller stands.
+/// Progress of a labeller.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Progress {
-    /// Decisions so far, skips and repeats included.
+    /// Number of decisions so far, including skips and repeats.
     pub done: usize,
-    /// Decisions when all is done.
+    /// Number of decisions when the labeller is finished.
     pub total: usize,
-    /// Decisions that can be taken back.
+    /// Number of decisions that can be taken back.
     pub undoable: usize,
 }
 
 /// Counts and measurements of one labeller or of all.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Measures {
-    /// Pairs with a chosen answer.
+    /// Number of pairs with a chosen answer.
     pub labels: usize,
-    /// Pairs whose answers are equally good.
+    /// Number of pairs whose answers are judged equally good.
     pub ties: usize,
-    /// Pairs without a judgement.
+    /// Number of skipped pairs.
     pub skips: usize,
-    /// Repeated pairs that were decided.
+    /// Number of repeated pairs that were decided.
     pub repeats: usize,
-    /// Share of the repeats that were decided as the first time, ties included.
+    /// Share of the repeats that were decided as they were the first time, including ties.
     pub consistency: Option<Share>,
     /// Share of the choices that fell on the left side.
     pub left: Option<Share>,
-    /// Median seconds of a decision.
+    /// Median time of a decision in seconds.
     pub median_seconds: Option<f64>,
 }
 
@@ -94,32 +94,32 @@ impl Measures {
     }
 }
 
-/// How often two labellers decide the same on the pairs that both have judged.
+/// Agreement of two labellers on the pairs that both have judged.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Agreement {
     /// Names of the two labellers.
     pub labellers: [String; 2],
-    /// Share of their common pairs with the same decision, ties included.
+    /// Share of their common pairs with the same decision, including ties.
     pub share: Share,
 }
 
-/// A whole session in numbers.
+/// Measures of a whole session.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Summary {
-    /// All labellers together.
+    /// Measures of all labellers together.
     pub all: Measures,
-    /// Each labeller, by name.
+    /// Measures of each labeller, by name.
     pub labellers: BTreeMap<String, Measures>,
-    /// Agreement over all couples of labellers; nothing where no pair was judged by two.
+    /// Agreement over all couples of labellers; `None` if no pair was judged by two labellers.
     pub agreement: Option<Share>,
-    /// Each couple of labellers with common pairs.
+    /// Agreement of each couple of labellers with common pairs.
     pub couples: Vec<Agreement>,
 }
 
 impl Session {
-    /// Returns where a labeller stands.
+    /// Returns the progress of a labeller.
     pub fn progress(&mut self, labeller: &str) -> Progress {
-        // A new labeller has a queue from here on.
+        // Creates the queue of a new labeller.
         self.next(labeller);
         let Some(queue) = self.queue(labeller) else {
             return Progress::default();
@@ -137,7 +137,7 @@ impl Session {
         measure(self.queue(labeller).into_iter())
     }
 
-    /// Returns the whole session in numbers.
+    /// Returns the measures of the whole session.
     pub fn summary(&self) -> Summary {
         let couples = self.couples();
         let (count, of) = couples.iter().fold((0, 0), |(count, of), couple| {
@@ -180,7 +180,7 @@ impl Session {
     }
 }
 
-/// The first decisions on pairs that were judged, by choice or tie.
+/// Returns the first decisions on pairs that were judged by a choice or a tie.
 fn judged(queue: &Queue) -> impl Iterator<Item = (usize, Verdict)> {
     let made = queue.made().iter();
     made.filter(|made| !made.showing.repeat && made.verdict != Verdict::Skip)

@@ -1,4 +1,4 @@
-//! The pairs to label, without any trace of how their file orders or labels them.
+//! The pairs to label, without any trace of the order or labels in their file.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -7,7 +7,7 @@ use std::str::FromStr;
 use collimate_core::{Completion, Prompt};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// A hash of a pair's content: prompt and both answers, whichever comes first.
+/// A hash of a pair's content: the prompt and both answers, in any order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct PairKey([u8; 16]);
 
@@ -68,7 +68,7 @@ impl<'de> Deserialize<'de> for PairKey {
     }
 }
 
-/// Two answers to one prompt, in an order that says nothing: sorted by their text.
+/// Two answers to one prompt, sorted by their text so that the order has no meaning.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LabelPair {
     prompt: Prompt,
@@ -77,17 +77,17 @@ pub struct LabelPair {
 }
 
 impl LabelPair {
-    /// The prompt.
+    /// Returns the prompt.
     pub fn prompt(&self) -> &Prompt {
         &self.prompt
     }
 
-    /// The two answers, sorted.
+    /// Returns the two answers, sorted.
     pub fn answers(&self) -> [&str; 2] {
         [&self.answers[0], &self.answers[1]]
     }
 
-    /// The hash of the content.
+    /// Returns the hash of the content.
     pub fn key(&self) -> PairKey {
         self.key
     }
@@ -98,7 +98,7 @@ pub(crate) fn answer_name(answer: &str) -> String {
     blake3::hash(answer.as_bytes()).to_hex()[..16].to_owned()
 }
 
-/// The pairs of a session: each once, answers that are equal left out.
+/// The pairs of a session. Each pair occurs once, and pairs with equal answers are left out.
 ///
 /// # Examples
 /// ```
@@ -116,7 +116,7 @@ pub struct PairSet {
 }
 
 impl PairSet {
-    /// Takes a prompt and two answers for each pair, in whatever order.
+    /// Collects the pairs of rows, each with a prompt and two answers in any order.
     pub fn new(rows: impl IntoIterator<Item = (Prompt, Completion, Completion)>) -> Self {
         let mut set = Self::default();
         for (prompt, one, other) in rows {
@@ -146,12 +146,12 @@ impl PairSet {
         self.pairs.len()
     }
 
-    /// True if there is no pair.
+    /// Returns true if there is no pair.
     pub fn is_empty(&self) -> bool {
         self.pairs.is_empty()
     }
 
-    /// Returns the number of rows that were left out because their pair came before.
+    /// Returns the number of rows that were left out because their pair occurred before.
     pub fn again(&self) -> usize {
         self.again
     }
@@ -161,12 +161,12 @@ impl PairSet {
         self.equal
     }
 
-    /// Returns a pair by its place.
+    /// Returns the pair at an index.
     pub fn get(&self, index: usize) -> Option<&LabelPair> {
         self.pairs.get(index)
     }
 
-    /// Returns the place of a pair by its key.
+    /// Returns the index of the pair with a key.
     pub fn find(&self, key: PairKey) -> Option<usize> {
         self.by_key.get(&key).copied()
     }

@@ -7,25 +7,25 @@ use rand::RngExt;
 
 use crate::pairs::PairSet;
 
-/// Pairs that at least lie between a pair and its repeat.
+/// Minimum number of other pairs between a pair and its repeat.
 pub const MIN_GAP: usize = 5;
 
-/// Pairs that at most lie between a pair and the place where its repeat is due.
+/// Maximum number of other pairs between a pair and the place where its repeat is due.
 pub const MAX_GAP: usize = 20;
 
 /// One showing of a pair: the first, or the repeat.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Showing {
-    /// Place of the pair in its set.
+    /// Index of the pair in the set.
     pub(crate) pair: usize,
     /// True if the labeller has decided the pair before.
     pub(crate) repeat: bool,
 }
 
-/// A decision by content: sides do not matter any more.
+/// A decision by content, so that sides no longer matter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Verdict {
-    /// The answer at this place of the pair's sorted answers.
+    /// The answer at this index of the pair's sorted answers is better.
     Better(usize),
     Tie,
     Skip,
@@ -36,21 +36,21 @@ pub(crate) enum Verdict {
 pub(crate) struct Made {
     pub(crate) showing: Showing,
     pub(crate) verdict: Verdict,
-    /// True if the left side was chosen; nothing for ties and skips.
+    /// True if the left side was chosen; `None` for ties and skips.
     pub(crate) chose_left: Option<bool>,
     pub(crate) seconds: f64,
-    /// Number of the decision among those of all labellers.
+    /// Number of the decision in the sequence of all labellers.
     pub(crate) number: u64,
 }
 
-/// One labeller's order, decisions and place in it.
+/// One labeller's order and decisions, and the place reached in the order.
 #[derive(Debug, Clone)]
 pub(crate) struct Queue {
     key: Key,
     order: Vec<Showing>,
-    /// All before it in the order is decided, left out, or in `back`.
+    /// Place in the order. Every showing before it is decided, left out, or in `back`.
     cursor: usize,
-    /// Showings that were taken back, the next one last.
+    /// Showings that were taken back. The last one is shown next.
     back: Vec<Showing>,
     made: Vec<Made>,
     verdicts: HashMap<Showing, Verdict>,
@@ -59,7 +59,7 @@ pub(crate) struct Queue {
 }
 
 impl Queue {
-    /// The queue of the labeller whom `key` names, over the first `among` pairs.
+    /// Creates the queue of the labeller that `key` stands for, over the first `among` pairs.
     pub(crate) fn new(key: Key, pairs: &PairSet, among: usize, repeat: f64) -> Self {
         Self {
             key,
@@ -72,7 +72,7 @@ impl Queue {
         }
     }
 
-    /// True if the answer that sorts first is shown on the left.
+    /// Returns true if the answer that sorts first is shown on the left.
     pub(crate) fn first_left(&self, pairs: &PairSet, showing: Showing) -> bool {
         let pair = self.key.with(pairs.at(showing.pair).key().number());
         let mut rng = pair
@@ -81,7 +81,8 @@ impl Queue {
         rng.random()
     }
 
-    /// Returns the next showing to decide: first one that was taken back, then the next of the order.
+    /// Returns the next showing to decide. Showings that were taken back come before the rest of
+    /// the order.
     pub(crate) fn next(&mut self) -> Option<Showing> {
         while let Some(&showing) = self.back.last() {
             if self.is_open(showing) {
@@ -98,12 +99,12 @@ impl Queue {
         None
     }
 
-    /// True if a showing is undecided and makes sense: a pair that was skipped is not repeated.
+    /// Returns true if a showing is undecided and useful. A pair that was skipped is not repeated.
     pub(crate) fn is_open(&self, showing: Showing) -> bool {
         !self.verdicts.contains_key(&showing) && (!showing.repeat || self.judged(showing.pair))
     }
 
-    /// True if the pair was decided, by a choice or a tie.
+    /// Returns true if the pair was decided by a choice or a tie.
     fn judged(&self, pair: usize) -> bool {
         let verdict = self.verdict(pair, false);
         verdict.is_some_and(|verdict| verdict != Verdict::Skip)
@@ -122,7 +123,7 @@ impl Queue {
         self.version += 1;
     }
 
-    /// Takes the last decision back and returns it.
+    /// Takes back the last decision and returns it.
     pub(crate) fn undo(&mut self) -> Option<Made> {
         let made = self.made.pop()?;
         self.verdicts.remove(&made.showing);
@@ -140,7 +141,8 @@ impl Queue {
         &self.made
     }
 
-    /// Returns how many showings of the order are decided, and how many are decided or still to come.
+    /// Returns the number of decided showings in the order, and the number that are decided or
+    /// still to come.
     pub(crate) fn progress(&self) -> (usize, usize) {
         let mut counts = (0, 0);
         for &showing in &self.order {
@@ -157,11 +159,12 @@ impl Queue {
     }
 }
 
-/// A random order of the first `among` pairs with repeats of a share of them.
+/// Returns a random order of the first `among` pairs, with repeats of a share of them.
 ///
-/// A pair's rank is drawn from its content, so that pairs that are added later change the order of the
-/// others as little as possible. A repeat is due some pairs after the first showing, at the latest at the
-/// end. Pairs near the end have no repeat: fewer than [`MIN_GAP`] others would lie between.
+/// A pair's rank is drawn from its content, so that pairs added later change the order of the
+/// others as little as possible. A repeat is due some pairs after the first showing, or at the end
+/// if that comes earlier. Pairs near the end have no repeat, because fewer than [`MIN_GAP`] other
+/// pairs would lie between.
 fn order(key: Key, pairs: &PairSet, among: usize, repeat: f64) -> Vec<Showing> {
     let among = among.min(pairs.len());
     let drawn = |pair: usize, purpose| -> u64 {
@@ -173,7 +176,7 @@ fn order(key: Key, pairs: &PairSet, among: usize, repeat: f64) -> Vec<Showing> {
     let mut eligible: Vec<usize> = (0..among.saturating_sub(MIN_GAP)).collect();
     eligible.sort_by_cached_key(|&place| drawn(order[place], Purpose::Split));
     let count = ((repeat * among as f64).round() as usize).min(eligible.len());
-    // Repeats by the place after which they are due.
+    // For each repeat, the place after which it is due, and the place of the first showing.
     let mut due: Vec<(usize, usize)> = eligible[..count]
         .iter()
         .map(|&place| {

@@ -1,4 +1,4 @@
-//! A labelling session: which pair comes next, for whom, on which side, and what was decided.
+//! A labelling session: the order of pairs for each labeller, their sides, and the decisions.
 
 use std::collections::BTreeMap;
 
@@ -25,7 +25,7 @@ pub struct SessionOptions {
     pub seed: u64,
     /// Share of the pairs that each labeller sees a second time.
     pub repeat: f64,
-    /// Number of pairs to label: the first of the set. Every labeller gets the same ones.
+    /// Number of pairs to label, from the beginning of the set. Every labeller gets the same pairs.
     pub limit: Option<usize>,
 }
 
@@ -50,7 +50,7 @@ impl SessionOptions {
     }
 }
 
-/// A pair with its sides, to be shown to a labeller.
+/// A pair with its sides, as a labeller sees it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Shown<'a> {
     /// The pair.
@@ -59,20 +59,21 @@ pub struct Shown<'a> {
     pub left: &'a str,
     /// The answer on the right.
     pub right: &'a str,
-    /// True if the labeller has decided this pair before. The labeller is not told.
+    /// True if the labeller has decided this pair before. The page does not show this.
     pub repeat: bool,
 }
 
-/// The remedy for a journal that was changed by hand.
+/// Remedy for a journal that was changed by hand.
 const MEND: &str = "repair the journal, or give another --out";
 
-/// The names that a labeller may have.
+/// Rule for the names of labellers.
 const NAMES: &str = "give 1 to 64 characters, none of them a control character";
 
-/// Returns the name without blanks around it.
+/// Returns the name without surrounding blanks.
 ///
 /// # Errors
-/// [`LabelError::Name`] for a name that is empty, longer than 64 characters, or has control characters.
+/// [`LabelError::Name`] for a name that is empty, longer than 64 characters, or has control
+/// characters.
 pub fn labeller_name(name: &str) -> Result<String, LabelError> {
     let trimmed = name.trim();
     let hidden = |c: char| c.is_control() || crate::text::is_bidi_control(c);
@@ -85,11 +86,12 @@ pub fn labeller_name(name: &str) -> Result<String, LabelError> {
     }
 }
 
-/// A labelling session without files and without a page: decisions in, next pair out.
+/// A labelling session without files and without a page. It takes decisions and returns the next
+/// pair.
 ///
-/// Every labeller has an order, sides and repeats of their own, drawn from the seed, the name and the
-/// content of the pairs. The state follows from the events alone: [`Session::apply`] over the same
-/// events gives the same session.
+/// Each labeller has a separate order with separate sides and repeats. They are drawn from the
+/// seed, the name of the labeller and the content of the pairs. The state depends on the events
+/// alone: [`Session::apply`] over the same events gives the same session.
 ///
 /// # Examples
 /// ```
@@ -107,7 +109,7 @@ pub struct Session {
     pairs: PairSet,
     options: SessionOptions,
     queues: BTreeMap<String, Queue>,
-    /// Number of decisions so far, undone ones included.
+    /// Number of decisions so far, including undone ones.
     decisions: u64,
 }
 
@@ -147,7 +149,7 @@ impl Session {
         }
     }
 
-    /// Returns the pair that the labeller decides next, with its sides; nothing after the last.
+    /// Returns the next pair for the labeller, with its sides; `None` after the last.
     pub fn next(&mut self, labeller: &str) -> Option<Shown<'_>> {
         let showing = self.queue_mut(labeller).next()?;
         Some(self.shown(labeller, showing))
@@ -172,10 +174,11 @@ impl Session {
         }
     }
 
-    /// Makes the event of a decision on the labeller's next pair, without applying it.
+    /// Creates the event of a decision on the labeller's next pair, without applying it.
     ///
     /// # Errors
-    /// [`LabelError::Nothing`] after the last pair; [`LabelError::Option`] for seconds that are no time.
+    /// [`LabelError::Nothing`] after the last pair; [`LabelError::Option`] if `seconds` is not a
+    /// valid time.
     pub fn decision(
         &mut self,
         labeller: &str,
@@ -197,7 +200,7 @@ impl Session {
         }))
     }
 
-    /// Makes the event that takes the labeller's last decision back, without applying it.
+    /// Creates the event that takes back the labeller's last decision, without applying it.
     ///
     /// # Errors
     /// [`LabelError::Nothing`] if the labeller has no decision.
@@ -212,7 +215,7 @@ impl Session {
         })
     }
 
-    /// Decides the labeller's next pair.
+    /// Records a decision on the labeller's next pair.
     ///
     /// # Errors
     /// As [`Session::decision`].
@@ -228,7 +231,7 @@ impl Session {
         Ok(event)
     }
 
-    /// Takes the labeller's last decision back: the pair is the next one again, with the same sides.
+    /// Takes back the labeller's last decision. The same pair is shown next, with the same sides.
     ///
     /// # Errors
     /// As [`Session::undoing`].
@@ -238,16 +241,17 @@ impl Session {
         Ok(event)
     }
 
-    /// Applies an event, of this session or of a journal.
+    /// Applies an event of this session or of a journal.
     ///
     /// # Errors
-    /// [`LabelError::Misfit`] says what does not fit: another version or seed, a pair or an answer that the
-    /// session does not have, a pair that is decided already, an undo of another decision than the last.
+    /// [`LabelError::Misfit`] describes an event that does not fit: another version or seed, an
+    /// unknown pair or answer, a pair that is already decided, or an undo of a decision other than
+    /// the last.
     pub fn apply(&mut self, event: &Event) -> Result<(), LabelError> {
         let misfit = |what: String| Err(LabelError::Misfit(what));
         match event {
             Event::Begin { version, .. } if *version != VERSION => misfit(format!(
-                "version {version} of the journal: this program reads version {VERSION}"
+                "version {version} of the journal: this program reads version {VERSION}: give another --out"
             )),
             Event::Begin { seed, .. } if *seed != self.options.seed => misfit(format!(
                 "the labelling began with seed {seed}: give --seed {seed}, or another --out"
@@ -358,7 +362,7 @@ impl Session {
     }
 }
 
-/// A number that depends on all of a name.
+/// Returns a number that depends on the whole name.
 fn name_number(name: &str) -> u64 {
     let mut bytes = [0; 8];
     bytes.copy_from_slice(&blake3::hash(name.as_bytes()).as_bytes()[..8]);

@@ -1,12 +1,13 @@
 //! Characters that change how the text around them looks.
 
-/// True for characters that turn the direction of the text around them: overrides, embeddings, isolates.
+/// Returns true for characters that change the direction of the text around them: overrides,
+/// embeddings, isolates.
 pub(crate) fn is_bidi_control(c: char) -> bool {
     matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
-/// Returns the text with characters made visible that would turn or hide what stands around them: by
-/// their number, as `[U+202E]`.
+/// Returns the text with visible forms of characters that would turn or hide the text around them.
+/// Such a character is shown by its number, as `[U+202E]`.
 #[cfg(feature = "server")]
 pub(crate) fn visible(text: &str) -> std::borrow::Cow<'_, str> {
     use std::fmt::Write;
@@ -22,7 +23,7 @@ pub(crate) fn visible(text: &str) -> std::borrow::Cow<'_, str> {
     let mut shown = String::with_capacity(text.len() + 16);
     for c in text.chars() {
         match hides(c) {
-            // Writing to a text cannot fail.
+            // Writing to a string cannot fail.
             true => {
                 let _ = write!(shown, "[U+{:04X}]", u32::from(c));
             }

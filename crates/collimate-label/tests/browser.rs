@@ -1,4 +1,5 @@
-//! The page in a real browser, by the keyboard. Without chromedriver the test says so and passes.
+//! Tests the page in a real browser, by the keyboard. Without chromedriver, the test reports this
+//! and passes.
 #![cfg(feature = "server")]
 
 #[path = "common/http.rs"]
@@ -15,11 +16,11 @@ use collimate_label::{Desk, Page, PairSet, Server, Session, SessionOptions, jour
 use serde_json::Value;
 use webdriver::{BACKSPACE, Browser, DOWN, ENTER, ESCAPE, LEFT, RIGHT, TAB};
 
-/// A text that changes the page if it is more than a text.
+/// A text that changes the page if it is treated as more than text.
 const HOSTILE: &str = "<img src=x onerror=\"window.harmed=1\"><script>window.harmed=1</script> \
                        [x](javascript:window.harmed=1) **bold**";
 
-/// Longer than the page pauses between two decisions.
+/// Slightly longer than the pause of the page between two decisions.
 const PAUSE: Duration = Duration::from_millis(260);
 
 fn rows() -> Vec<(String, String, String)> {
@@ -87,7 +88,7 @@ fn pairs_are_labelled_by_the_keyboard() {
     assert_eq!(browser.text("count"), "0 of 6");
     assert_eq!(browser.text("who"), "anna");
 
-    // The arrow chooses what stands on that side.
+    // The arrow key chooses the answer on that side.
     let chosen = |row: &Value| {
         row["chosen"]
             .as_str()
@@ -106,7 +107,7 @@ fn pairs_are_labelled_by_the_keyboard() {
     assert_eq!(browser.text("count"), "2 of 6");
     assert_eq!(labels(&out).len(), 2);
 
-    // Ties and skips are no labels; undo goes back over all of them.
+    // Ties and skips are not labels. Undo takes back all of them.
     let asked = browser.text("prompt");
     press(&browser, "t");
     press(&browser, DOWN);
@@ -119,7 +120,7 @@ fn pairs_are_labelled_by_the_keyboard() {
     assert_eq!(browser.text("prompt"), asked);
     assert_eq!(browser.text("count"), "2 of 6");
 
-    // A key that is held down decides once; the help takes all keys.
+    // A key that is held down decides only once. While the help is open, it takes all keys.
     sleep(PAUSE);
     browser.press("?");
     browser.press(LEFT);
@@ -129,7 +130,7 @@ fn pairs_are_labelled_by_the_keyboard() {
     assert_eq!(browser.value("document.getElementById('help').open"), false);
     assert_eq!(browser.text("count"), "2 of 6");
 
-    // Hostile texts are texts, in both forms.
+    // Hostile texts stay texts, in both forms.
     for _ in 0..2 {
         let texts = browser.text("left") + &browser.text("right");
         assert!(
@@ -148,7 +149,7 @@ fn pairs_are_labelled_by_the_keyboard() {
         "bold"
     );
 
-    // A second tab decides; the first learns of it and shows the next pair.
+    // A second tab decides. The first tab notices this and shows the next pair.
     let [first, second] = browser.new_tab();
     opened(&browser, &server.url());
     press(&browser, LEFT);
@@ -165,7 +166,7 @@ fn pairs_are_labelled_by_the_keyboard() {
     assert_eq!(browser.text("count"), "3 of 6");
     browser.go_to(&first);
 
-    // By Tab and Enter, with the focus to be seen.
+    // Decides by Tab and Enter, and checks that the focus is visible.
     let focused = "document.activeElement.dataset.do || null";
     for _ in 0..20 {
         if browser.value(focused) == "left" {
@@ -183,14 +184,15 @@ fn pairs_are_labelled_by_the_keyboard() {
     assert!(browser.text("end").contains("All pairs are decided"));
     assert!(browser.text("end").contains("collimate ser"));
     assert_eq!(labels(&out).len(), 6);
-    // Begin, three ties and skips with their undos, and six decisions.
+    // One begin line, three ties and skips with their undos, and six decisions.
     let journal = fs::read_to_string(journal_path(&out)).unwrap();
     assert_eq!(journal.lines().count(), 1 + 6 + 6);
 
     let complaints = browser.complaints();
     let unexpected: Vec<&String> = complaints
         .iter()
-        // The second tab's pair, and what browsers ask every server for.
+        // Expected: the conflict with the second tab, and the icon that browsers request from every
+        // server.
         .filter(|text| !text.contains("409") && !text.contains("favicon"))
         .collect();
     assert!(unexpected.is_empty(), "{unexpected:?}");

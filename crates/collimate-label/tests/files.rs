@@ -1,4 +1,4 @@
-//! The files of a session: journal, labels, lock, and what a killed program leaves.
+//! Tests the files of a session: journal, labels, lock, and the remains of a killed program.
 
 use std::fs;
 use std::path::Path;
@@ -99,7 +99,7 @@ fn a_token_decides_once() {
     // The same pair is shown again, but not under the same token.
     assert!(desk.decide("anna", &first, Choice::Left, 1.0).is_err());
     assert!(desk.session().labels().is_empty());
-    // Ben's token is untouched by what Anna does.
+    // Ben's token does not depend on Anna's decisions.
     desk.decide("ben", &other, Choice::Left, 1.0).unwrap();
 }
 
@@ -127,7 +127,7 @@ fn a_killed_program_goes_on_wherever_it_was_cut() {
             assert_eq!(lines(&out).len(), resumed.events);
         }
         drop(desk);
-        // The torn part is gone: what comes next begins a line.
+        // The torn part is removed, so that the next event begins a line.
         assert!(fs::read(&journal).unwrap().ends_with(b"\n"));
     }
 }
@@ -143,7 +143,7 @@ fn a_second_program_is_refused_until_the_first_ends() {
     open(&out);
 }
 
-/// The error of a journal with these lines.
+/// Returns the error of a journal with these lines.
 fn wrong(change: impl Fn(&mut Vec<String>)) -> String {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("labels.jsonl");

@@ -1,4 +1,4 @@
-//! The server over real sockets: who may ask, what is refused, hostile texts.
+//! Tests the server over real sockets: allowed callers, refusals, hostile texts.
 #![cfg(feature = "server")]
 
 #[path = "common/http.rs"]
@@ -73,7 +73,8 @@ impl Running {
         self.post("/api/decide", &body)
     }
 
-    /// The answer to a request of the state with these headers beside, or in place of, the page's.
+    /// Returns the answer to a state request whose headers are the page's, replaced or extended by
+    /// the given ones.
     fn with(&self, headers: &[(&str, &str)]) -> Answer {
         let mut all = vec![
             ("content-type", "application/json"),
@@ -206,7 +207,7 @@ fn another_host_or_page_is_refused() {
             "{key}"
         );
     }
-    // What a form of another page can send.
+    // Content types that a form of another page can send.
     for kind in ["text/plain", "application/x-www-form-urlencoded", ""] {
         assert_eq!(
             running.with(&[("content-type", kind)]).status,
@@ -326,13 +327,13 @@ fn the_page_forbids_everything_but_its_own_script() {
     for header in ["cache-control", "referrer-policy", "x-content-type-options"] {
         assert!(page.header(header).is_some(), "{header}");
     }
-    // Nothing of the page comes from elsewhere.
+    // The page loads nothing from elsewhere.
     for elsewhere in ["https://", "http://", "src=", "@import", "url("] {
         assert!(!page.body.contains(elsewhere), "{elsewhere}");
     }
 }
 
-/// The texts of the only pair.
+/// Returns the texts of the only pair.
 fn shown(prompt: Prompt, one: &str, other: &str) -> Value {
     let running = start(vec![(prompt, one.to_owned(), other.to_owned())]);
     let pair = running.state()["pair"].clone();
@@ -347,7 +348,7 @@ fn shown(prompt: Prompt, one: &str, other: &str) -> Value {
     kept.sort();
     let mut given = [one, other];
     given.sort_unstable();
-    // The file has the answers as they were, whatever the page shows.
+    // The file has the answers unchanged, whatever the page shows.
     assert_eq!(kept, given);
     pair
 }
@@ -434,7 +435,7 @@ fn a_wish_to_stop_ends_the_server() {
     assert_eq!(desk.unwrap().session().summary().all.ties, 1);
 }
 
-/// Markdown as the page shows it; nothing for a text that is too long to render.
+/// Returns Markdown as the page shows it; `None` for a text that is too long to render.
 fn rendered(text: &str) -> Option<String> {
     let running = start(vec![("q".into(), text.to_owned(), "other".to_owned())]);
     let pair = running.state()["pair"].clone();
@@ -497,7 +498,7 @@ fn links_lead_out_and_nowhere_else() {
     ] {
         assert!(good.contains(part), "{good}");
     }
-    // An image is a link, too.
+    // An image becomes a link too.
     assert!(!good.contains("<img"), "{good}");
     for bad in [
         "[x](javascript:alert(1))",

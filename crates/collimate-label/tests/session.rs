@@ -1,4 +1,4 @@
-//! The session without files: order, repeats, sides, undo, resume, measurements.
+//! Tests the session without files: order, repeats, sides, undo, resume, measurements.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -33,7 +33,8 @@ fn with_repeats(repeat: f64, seed: u64) -> SessionOptions {
     }
 }
 
-/// All that a labeller sees: pair, left answer, and whether it is a repeat.
+/// Returns everything that a labeller sees: the pair, the left answer, and whether the pair is a
+/// repeat.
 fn run_through(session: &mut Session, labeller: &str) -> Vec<(PairKey, String, bool)> {
     let mut seen = Vec::new();
     while let Some(shown) = session.next(labeller) {
@@ -43,7 +44,7 @@ fn run_through(session: &mut Session, labeller: &str) -> Vec<(PairKey, String, b
     seen
 }
 
-/// All that can be seen of a labeller.
+/// Returns everything visible about a labeller.
 fn view(session: &mut Session, name: &str) -> String {
     let shown = session.next(name);
     let next = shown.map(|s| (s.pair.key(), s.left.to_owned(), s.repeat));
@@ -59,7 +60,7 @@ fn view(session: &mut Session, name: &str) -> String {
     format!("{next:?} {numbers:?} {labels:?}")
 }
 
-/// All that can be seen of a session.
+/// Returns everything visible about a session.
 fn snapshot(session: &mut Session, names: &[&str]) -> String {
     let views: Vec<String> = names.iter().map(|name| view(session, name)).collect();
     format!("{views:?} {:?} {:?}", session.labels(), session.summary())
@@ -96,7 +97,7 @@ proptest! {
         prop_assert_eq!(session.labels().len(), pairs);
     }
 
-    /// Any decisions and undos of three labellers, broken off anywhere.
+    /// Applies random decisions and undos of three labellers, interrupted anywhere.
     #[test]
     fn undo_restores_and_resume_is_the_uninterrupted_session(
         pairs in 1_usize..25,
@@ -135,7 +136,7 @@ proptest! {
                 at_cut = snapshot(&mut session, &names);
             }
         }
-        // Every event through its line of the journal, into a new session.
+        // Sends every event through its line of the journal into a new session.
         let mut again = Session::new(session.pairs().clone(), options).unwrap();
         let mut seen_cut = snapshot(&mut again, &names) == at_cut;
         for event in &events {
@@ -166,7 +167,8 @@ proptest! {
     }
 }
 
-/// Labels by the plainest reading of a journal: what was not taken back, first decisions, choices.
+/// Counts labels by the plainest reading of a journal: decisions that were not taken back, first
+/// decisions, choices.
 fn naive_labels(events: &[Event]) -> usize {
     let mut stacks: HashMap<&str, Vec<&collimate_label::Decision>> = HashMap::new();
     for event in events {
@@ -205,7 +207,7 @@ fn sides_are_drawn_for_each_showing() {
     // Four standard deviations of a fair coin: 4 · √(400 / 4) = 40.
     assert!((left - 200.0).abs() < 40.0, "{left}");
     assert!((turned - 197.5).abs() < 40.0, "{turned}");
-    // Whoever always chooses the left side is as consistent as a coin.
+    // A labeller who always chooses the left side is as consistent as a coin.
     let consistency = session.measures("anna").consistency.unwrap();
     assert_eq!(consistency.of, twice.len());
     assert_eq!(consistency.count as f64, twice.len() as f64 - turned);
@@ -243,7 +245,7 @@ fn a_limit_takes_the_first_pairs_for_everybody() {
             .collect();
         assert_eq!(seen, first);
     }
-    // More pairs later: the seven stay decided.
+    // With more pairs added later, the seven pairs stay decided.
     let mut more = Session::new(
         session.pairs().clone(),
         SessionOptions {
@@ -286,7 +288,7 @@ fn agreement_counts_what_both_have_judged() {
         ["yes", "no", "no", "tie", "yes", "yes", "skip", "skip"][i]
     });
     let summary = session.summary();
-    // Pairs 0 to 4 are judged by both; 0, 2 and 3 alike.
+    // Both labellers judge pairs 0 to 4. They agree on 0, 2 and 3.
     let share = summary.agreement.unwrap();
     assert_eq!((share.count, share.of), (3, 5));
     assert_eq!(summary.couples[0].labellers, ["anna", "ben"]);
@@ -294,7 +296,7 @@ fn agreement_counts_what_both_have_judged() {
         (summary.all.labels, summary.all.ties, summary.all.skips),
         (9, 3, 4)
     );
-    // Contradicting labellers: a row for each.
+    // If labellers contradict each other, each gets a row.
     let of_one: Vec<&str> = session
         .labels()
         .iter()
@@ -316,7 +318,7 @@ fn only_the_first_decision_is_a_label_and_skips_are_not_repeated() {
     let mut first = true;
     while let Some(shown) = session.next("anna") {
         let yes_left = shown.left.starts_with("yes");
-        // "yes" the first time, "no" the second; the very first pair is skipped.
+        // Chooses "yes" the first time and "no" the second; the very first pair is skipped.
         let choice = match (shown.repeat == yes_left, first) {
             (_, true) => Choice::Skip,
             (true, _) => Choice::Right,
@@ -327,7 +329,7 @@ fn only_the_first_decision_is_a_label_and_skips_are_not_repeated() {
     }
     let measures = session.measures("anna");
     assert_eq!((measures.labels, measures.skips), (11, 1));
-    // Of the seven that are far enough from the end, the skipped one has no repeat.
+    // Seven pairs are far enough from the end. The skipped one of them has no repeat.
     assert_eq!(measures.repeats, 12 - MIN_GAP - 1);
     assert_eq!(measures.consistency.unwrap().count, 0);
     assert!(
@@ -383,7 +385,8 @@ fn what_cannot_be_is_refused() {
     assert_eq!(labeller_name(" Anna Ø ").unwrap(), "Anna Ø");
 }
 
-/// A changed value means that a labelling that was begun with an earlier version goes on in another order.
+/// A changed value means that a labelling begun with an earlier version would continue in another
+/// order.
 #[test]
 fn value_stability() {
     let mut session = session(6, with_repeats(0.2, 42));

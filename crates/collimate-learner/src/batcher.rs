@@ -1,12 +1,12 @@
-//! From data set items to batches.
+//! Batches made from data set items.
 
 use burn::data::dataloader::batcher::Batcher;
 use burn::tensor::Device;
 
-/// A batch is its items, as ids on the host.
+/// A batcher that hands on the items as they are, as ids on the host.
 ///
-/// They are packed where the model is at hand: it says whether prompts are shared and on which
-/// device it lives, and packing costs next to nothing.
+/// The items are packed next to the model. The model decides if prompts are shared, and its device
+/// receives the pack. Packing costs next to nothing.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Rows;
 

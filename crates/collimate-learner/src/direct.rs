@@ -1,4 +1,4 @@
-//! Direct alignment.
+//! Direct alignment in Burn's Learner.
 
 use std::fmt;
 
@@ -10,18 +10,18 @@ use collimate_nn::{CausalLm, Forward};
 use crate::task::check_sequences;
 use crate::{LearnerError, PairOutput, Task};
 
-/// A pair that may bring the reference's log-probabilities along.
+/// A pair that may carry the log-probabilities of the reference model.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ReferencedPair {
-    /// The pair.
+    /// The tokenised pair.
     pub pair: TokenizedPair,
-    /// What the reference says of it, where that was computed before
+    /// Log-probabilities of both answers under the reference model, if they were computed before
     /// ([`pair_logps`](collimate_direct::pair_logps)).
     pub reference: Option<PairLogp>,
 }
 
 impl ReferencedPair {
-    /// A pair with what the reference says of it.
+    /// Makes a pair with the log-probabilities of the reference model.
     pub fn new(pair: TokenizedPair, reference: PairLogp) -> Self {
         Self {
             pair,
@@ -39,12 +39,12 @@ impl From<TokenizedPair> for ReferencedPair {
     }
 }
 
-/// A direct alignment loss: that of [`DirectObjective`](collimate_direct::DirectObjective),
-/// averaged over the batch's pairs.
+/// Task with a direct alignment loss: the loss of
+/// [`DirectObjective`](collimate_direct::DirectObjective), averaged over the batch's pairs.
 ///
-/// Where every pair of a batch brings the reference's log-probabilities, they are used. Else the
-/// [`Reference`] computes them for the whole batch. A reference model stays on its device when
-/// Burn moves the policy.
+/// If every pair of a batch carries the reference model's log-probabilities, they are used.
+/// Otherwise the [`Reference`] computes them for the whole batch. A reference model stays on its
+/// device when Burn moves the policy.
 #[derive(Clone)]
 pub struct DirectTask<M, L> {
     loss: L,
@@ -52,12 +52,13 @@ pub struct DirectTask<M, L> {
 }
 
 impl<M: CausalLm, L: DirectLoss> DirectTask<M, L> {
-    /// A policy is to follow preferences with this loss. [`Reference::None`] is right for losses
-    /// that compare with no reference, and where all pairs bring theirs along.
+    /// Makes a task with this loss. [`Reference::None`] is right for losses without a reference
+    /// model, and if all pairs carry the reference's log-probabilities.
     ///
     /// # Errors
-    /// Loss options out of range; [`Reference::Logps`], which know their pairs by position: a
-    /// Learner shuffles, so that they go into the [`ReferencedPair`]s.
+    /// Returns an error for loss options out of range, and for [`Reference::Logps`]. Those
+    /// log-probabilities belong to pairs by position, and a Learner shuffles: put them into the
+    /// [`ReferencedPair`]s instead.
     pub fn new(loss: L, reference: Reference<M>) -> Result<Self, LearnerError> {
         loss.check()?;
         if matches!(reference, Reference::Logps { .. }) {
@@ -83,7 +84,7 @@ impl<M: CausalLm, L: DirectLoss> DirectTask<M, L> {
     }
 }
 
-/// Burn prints the module that it trains; a reference model's insides would only be in the way.
+/// Leaves out the insides of a reference model, because Burn prints the module that it trains.
 impl<M, L: fmt::Debug> fmt::Debug for DirectTask<M, L> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let reference = match self.reference {

@@ -1,32 +1,32 @@
-//! What can be wrong before a Learner starts.
+//! Errors of tasks, models, data sets and batches.
 
 use collimate_direct::DirectError;
 use collimate_losses::LossError;
 use collimate_nn::PackError;
 use thiserror::Error;
 
-/// Why a task, a model or a data set is refused, or a batch fails.
+/// Reason why a task, a model or a data set is refused, or a batch fails.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum LearnerError {
-    /// Options of a loss.
+    /// A loss refuses its options or its input.
     #[error(transparent)]
     Loss(#[from] LossError),
-    /// Direct alignment refuses it.
+    /// Direct alignment refuses its options or its input.
     #[error(transparent)]
     Direct(DirectError),
-    /// A completion has no token that anything predicts.
+    /// A completion has no token that the model predicts.
     #[error("item {item} has a completion without tokens: drop it")]
     EmptyCompletion {
-        /// Which item, counted from 0.
+        /// Index of the item, counted from 0.
         item: usize,
     },
     /// The model cannot take an item.
     #[error("item {item}: {source}")]
     Item {
-        /// Which item, counted from 0.
+        /// Index of the item, counted from 0.
         item: usize,
-        /// What is wrong with it.
+        /// Reason why the model cannot take the item.
         source: PackError,
     },
     /// The reference log-probabilities of an item are NaN or infinite.
@@ -34,7 +34,7 @@ pub enum LearnerError {
         "the reference log-probabilities of item {item} are not finite: look at the reference model's weights"
     )]
     ReferenceNotFinite {
-        /// Which item, counted from 0.
+        /// Index of the item, counted from 0.
         item: usize,
     },
 }
@@ -49,7 +49,7 @@ impl From<DirectError> for LearnerError {
 }
 
 impl LearnerError {
-    /// The error of one item, as the error of the list that the item is part of.
+    /// Turns the error of a single item into the error of item `index` of a list.
     pub(crate) fn at(self, index: usize) -> Self {
         match self {
             Self::EmptyCompletion { .. } => Self::EmptyCompletion { item: index },

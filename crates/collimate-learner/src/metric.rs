@@ -13,8 +13,8 @@ use collimate_eval::pairwise_accuracy;
 
 use crate::RewardsInput;
 
-/// The mean over pairs of something that their rewards say, for outputs with rewards
-/// ([`PairOutput`](crate::PairOutput)).
+/// Metric of burn-train for outputs with rewards ([`PairOutput`](crate::PairOutput)): the mean over
+/// pairs of a number computed from their rewards.
 ///
 /// | constructor | name | TRL's key |
 /// |---|---|---|
@@ -23,7 +23,7 @@ use crate::RewardsInput;
 /// | [`chosen`](Self::chosen) | Rewards Chosen | `rewards/chosen` |
 /// | [`rejected`](Self::rejected) | Rewards Rejected | `rewards/rejected` |
 ///
-/// Burn makes a file's name of a metric's name, so that it cannot hold a slash.
+/// Burn makes a file name of the metric's name, so the name cannot contain a slash.
 #[derive(Clone)]
 pub struct RewardMetric {
     name: MetricName,
@@ -33,8 +33,8 @@ pub struct RewardMetric {
 }
 
 impl RewardMetric {
-    /// The share of pairs whose chosen completion has the larger reward; a tie counts one half.
-    /// NaN where a reward is not a number.
+    /// Makes a metric of the share of pairs whose chosen completion has the larger reward; a tie
+    /// counts one half. NaN if a reward is not a number.
     pub fn accuracies() -> Self {
         Self::new("Rewards Accuracies", |pairs| {
             pairwise_accuracy(pairs).map_or(f64::NAN, |found| found.accuracy)
@@ -42,7 +42,7 @@ impl RewardMetric {
         .higher_is_better(true)
     }
 
-    /// The reward of the chosen completion minus that of the rejected one.
+    /// Makes a metric of the reward of the chosen completion minus that of the rejected one.
     pub fn margins() -> Self {
         Self::new("Rewards Margins", |pairs| {
             mean(pairs, |(c, r)| f64::from(c) - f64::from(r))
@@ -50,13 +50,13 @@ impl RewardMetric {
         .higher_is_better(true)
     }
 
-    /// The reward of the chosen completion.
+    /// Makes a metric of the reward of the chosen completion.
     pub fn chosen() -> Self {
         Self::new("Rewards Chosen", |pairs| mean(pairs, |(c, _)| f64::from(c)))
             .higher_is_better(true)
     }
 
-    /// The reward of the rejected completion.
+    /// Makes a metric of the reward of the rejected completion.
     pub fn rejected() -> Self {
         Self::new("Rewards Rejected", |pairs| {
             mean(pairs, |(_, r)| f64::from(r))

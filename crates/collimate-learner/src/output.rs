@@ -1,4 +1,4 @@
-//! What a step hands to Burn's metrics.
+//! Outputs of a step, which Burn's metrics read.
 
 use burn::tensor::{ExecutionError, Tensor};
 use burn_train::ItemLazy;
@@ -6,17 +6,17 @@ use burn_train::metric::{Adaptor, LossInput};
 
 use crate::Losses;
 
-/// The output of a batch of examples.
+/// Output of a batch of examples.
 #[derive(Debug, Clone)]
 pub struct ExampleOutput {
     /// −log π(y_t | x, y_<t) of every completion token, in nats, `[completion tokens]`.
     pub loss: Tensor<1>,
 }
 
-/// The output of a batch of pairs, `[pairs]` each.
+/// Output of a batch of pairs, `[pairs]` each.
 #[derive(Debug, Clone)]
 pub struct PairOutput {
-    /// The loss of each pair.
+    /// Loss of each pair.
     pub loss: Tensor<1>,
     /// Rewards of the chosen completions: a reward model's scores, or the implicit rewards of a
     /// direct alignment loss.
@@ -25,7 +25,7 @@ pub struct PairOutput {
     pub rejected_rewards: Tensor<1>,
 }
 
-/// What a [`RewardMetric`](crate::RewardMetric) looks at, `[pairs]` each.
+/// Input of a [`RewardMetric`](crate::RewardMetric), `[pairs]` each.
 #[derive(Debug, Clone)]
 pub struct RewardsInput {
     /// Rewards of the chosen completions.
@@ -67,7 +67,7 @@ impl Adaptor<RewardsInput> for PairOutput {
     }
 }
 
-// Metrics run in a thread of their own: the device is told to begin, and no graph goes along.
+// Metrics run in another thread: the device starts its work now, and the outputs lose their graph.
 impl ItemLazy for ExampleOutput {
     fn sync(self) -> Result<Self, ExecutionError> {
         self.loss.device().flush()?;

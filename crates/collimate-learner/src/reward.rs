@@ -1,4 +1,4 @@
-//! Reward models.
+//! Training of reward models in Burn's Learner.
 
 use collimate_data::TokenizedPair;
 use collimate_losses::PairwiseLoss;
@@ -8,7 +8,7 @@ use collimate_reward::{RewardModel, pair_batch, reward_losses};
 use crate::task::check_sequences;
 use crate::{LearnerError, PairOutput, Task};
 
-/// The pairwise loss of a reward model: that of
+/// Task with the pairwise loss of a reward model: the loss of
 /// [`RewardObjective`](collimate_reward::RewardObjective), averaged over the batch's pairs.
 #[derive(Debug, Clone)]
 pub struct RewardTask {
@@ -16,10 +16,10 @@ pub struct RewardTask {
 }
 
 impl RewardTask {
-    /// A reward model is to rank answers with this loss.
+    /// Makes a task with this loss.
     ///
     /// # Errors
-    /// Loss options out of range.
+    /// Returns an error for loss options out of range.
     pub fn new(loss: PairwiseLoss) -> Result<Self, LearnerError> {
         loss.check()?;
         Ok(Self { loss })

@@ -1,4 +1,4 @@
-//! Supervised fine-tuning.
+//! Supervised fine-tuning in Burn's Learner.
 
 use collimate_data::TokenizedExample;
 use collimate_direct::{completion_nll, example_batch, targets};
@@ -7,7 +7,7 @@ use collimate_nn::{CausalLm, Forward};
 use crate::task::check_sequences;
 use crate::{ExampleOutput, LearnerError, Task};
 
-/// Next-token prediction on completions: the loss of
+/// Task of next-token prediction on completions: the loss of
 /// [`SftObjective`](collimate_direct::SftObjective), averaged over the batch's completion tokens.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct SftTask;

@@ -1,4 +1,4 @@
-//! What a model is to learn.
+//! Tasks: the losses that a model is trained with.
 
 use std::fmt::Debug;
 
@@ -11,33 +11,34 @@ use crate::LearnerError;
 
 /// A loss on batches of items, for models of type `M`.
 ///
-/// Implement it for an objective of your own: [`Trainee`](crate::Trainee) takes any.
+/// Implement this trait for your own objective: [`Trainee`](crate::Trainee) takes any task.
 pub trait Task<M>: Debug + Clone + Send + 'static {
-    /// One example.
+    /// Type of one example.
     type Item: Debug + Clone + Send + Sync + 'static;
 
-    /// What comes out of a batch.
+    /// Type of the output of a batch.
     type Output: Losses;
 
-    /// Whether the model can do the task at all.
+    /// Checks that the model can do the task at all.
     ///
     /// # Errors
-    /// Something that it lacks.
+    /// Returns an error if the model lacks something that the task needs.
     fn check_model(&self, model: &M) -> Result<(), LearnerError> {
         let _ = model;
         Ok(())
     }
 
-    /// Whether the model can learn from the item.
+    /// Checks that the model can learn from the item.
     ///
     /// # Errors
-    /// What is wrong with it; the item counts as item 0.
+    /// Returns the reason why the model cannot take the item, with 0 as the item's index.
     fn check_item(&self, model: &M, item: &Self::Item) -> Result<(), LearnerError>;
 
-    /// The losses of a batch; tracked where the model is.
+    /// Computes the losses of a batch; they are tracked if the model is.
     ///
     /// # Errors
-    /// An item that [`check_item`](Task::check_item) refuses, or a loss that refuses the batch.
+    /// Returns an error for an item that [`check_item`](Task::check_item) refuses, and if the loss
+    /// refuses the batch.
     fn forward(
         &self,
         model: &M,
@@ -46,13 +47,13 @@ pub trait Task<M>: Debug + Clone + Send + 'static {
     ) -> Result<Self::Output, LearnerError>;
 }
 
-/// The output of a step, from which the losses are taken.
+/// Output of a step, with the losses.
 pub trait Losses: ItemLazy + Adaptor<LossInput> + 'static {
-    /// What is averaged: the loss of each pair, or of each completion token.
+    /// Returns the losses to average: one for each pair, or for each completion token.
     fn losses(&self) -> Tensor<1>;
 }
 
-/// Whether the model can take each completion after the prompt.
+/// Checks that the model can take each completion after the prompt.
 pub(crate) fn check_sequences<B: Backbone>(
     model: &B,
     prompt: &[u32],

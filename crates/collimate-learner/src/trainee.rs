@@ -1,4 +1,4 @@
-//! A model in Burn's Learner.
+//! A model with its task, as a module for Burn's Learner.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,25 +11,24 @@ use collimate_nn::Forward;
 
 use crate::{LearnerError, Losses, Task};
 
-/// A model with what it is to learn: the module that [`Learner::new`](burn_train::Learner::new)
-/// takes.
+/// A model with its task: the module that [`Learner::new`](burn_train::Learner::new) takes.
 ///
-/// The step's loss is the mean of the batch's losses (per pair, or per completion token), as in
-/// an optimiser step of `collimate-train` on the same examples. Validation runs untracked and
-/// without dropout.
+/// The step's loss is the mean of the batch's losses (per pair, or per completion token), as in an
+/// optimiser step of `collimate-train` on the same examples. Validation runs untracked and without
+/// dropout.
 ///
 /// # Panics
-/// `step` panics where the task refuses a batch: Burn's steps return no errors. What passes
-/// [`dataset`](Trainee::dataset) is not refused.
+/// `step` panics if the task refuses a batch, because Burn's steps return no errors. Items that
+/// passed [`dataset`](Trainee::dataset) are not refused.
 ///
 /// # Differs from
-/// `collimate_train::fit`, which clips by the norm of all gradients together, divides accumulated
-/// losses by the number of all pairs or tokens, and resumes from a step. Burn clips tensor by
-/// tensor where the optimiser is told to, sums the gradients of accumulated batches, and resumes
-/// from an epoch; dropout masks then begin anew.
+/// `collimate_train::fit` clips by the norm of all gradients together, divides accumulated losses
+/// by the number of all pairs or tokens, and resumes from a step. Burn clips tensor by tensor (if
+/// the optimiser is configured to clip), sums the gradients of accumulated batches, and resumes
+/// from an epoch; dropout masks then begin again from step 0.
 #[derive(Module, Debug)]
 pub struct Trainee<M: Module + ModuleDisplay, T> {
-    /// What is trained.
+    /// Model to train.
     pub model: M,
     #[module(skip)]
     task: T,
@@ -40,11 +39,11 @@ pub struct Trainee<M: Module + ModuleDisplay, T> {
 }
 
 impl<M: Module + ModuleDisplay, T: Task<M>> Trainee<M, T> {
-    /// The model, tracked from now on, with its task; dropout masks are drawn from `key` and the
-    /// number of the step.
+    /// Joins a model and its task; the model is tracked from now on. Dropout masks are drawn from
+    /// `key` and the number of the step.
     ///
     /// # Errors
-    /// A model that cannot do the task.
+    /// Returns an error if the model cannot do the task.
     pub fn new(model: M, task: T, key: Key) -> Result<Self, LearnerError> {
         task.check_model(&model)?;
         Ok(Self {
@@ -55,10 +54,10 @@ impl<M: Module + ModuleDisplay, T: Task<M>> Trainee<M, T> {
         })
     }
 
-    /// A data set for Burn's loaders, once the model can learn from every item.
+    /// Makes a data set for Burn's loaders after checking that the model can learn from every item.
     ///
     /// # Errors
-    /// The first item that it cannot take.
+    /// Returns an error for the first item that the model cannot take.
     pub fn dataset(
         &self,
         items: impl IntoIterator<Item = impl Into<T::Item>>,

@@ -1,7 +1,7 @@
-//! Bounds of sizes that a configuration may name. Above them, a size is a mistake and not a model.
+//! Upper bounds of sizes in a configuration. A larger size is treated as a mistake.
 
-/// Number of parameters: 4 TiB in f32.
+/// Largest number of parameters: 4 TiB in f32.
 pub(crate) const MOST_PARAMETERS: u128 = 1 << 40;
 
-/// Number of layers where a list has an entry for each.
+/// Largest number of layers if a list has an entry for each layer.
 pub(crate) const MOST_LAYERS: usize = 1 << 16;

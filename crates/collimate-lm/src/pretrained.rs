@@ -1,4 +1,4 @@
-//! A model with all that belongs to it in one folder.
+//! A model with everything that belongs to it, in one folder.
 
 use std::path::Path;
 
@@ -14,23 +14,23 @@ use thiserror::Error;
 use crate::TextGenerator;
 use crate::hf::eos_token_ids;
 
-/// The reason why a folder of model and tokenizer cannot be read or written.
+/// Error for a folder of model and tokenizer that cannot be read or written.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum PretrainedError {
-    /// The tokenizer's files.
+    /// The tokenizer's files cannot be read or written.
     #[error(transparent)]
     Tokenizer(#[from] DataError),
-    /// The model's files.
+    /// The model's files cannot be read.
     #[error(transparent)]
     Load(#[from] LoadError),
-    /// A file that cannot be written.
+    /// A file of the model cannot be written.
     #[error(transparent)]
     Save(#[from] SaveError),
 }
 
-/// A model, its tokenizer, its end tokens and its longest sequence: read from one Hugging Face
-/// folder, saved into one.
+/// A model with its tokenizer, its end tokens and the length of its longest sequence, read from and
+/// saved into one Hugging Face folder.
 ///
 /// # Examples
 /// ```
@@ -54,37 +54,37 @@ pub struct Pretrained<M> {
     pub model: M,
     /// The tokenizer of the model.
     pub tokenizer: TextTokenizer,
-    /// Tokens that end an answer beside the tokenizer's EOS.
+    /// Tokens that end an answer, besides the tokenizer's EOS.
     pub eos: Vec<u32>,
-    /// Longest sequence in tokens, prompt and answer together.
+    /// Length of the longest sequence in tokens, prompt and answer together.
     pub max_length: usize,
 }
 
 impl<M: HfFolder> Pretrained<M> {
-    /// The longest sequence, in tokens, of a folder that does not name a shorter one.
+    /// Default of the longest sequence, in tokens; a folder can only name a shorter one.
     pub const DEFAULT_MAX_LENGTH: usize = 1024;
 
     /// Reads a folder.
     ///
-    /// The longest sequence is the smallest of what the model takes, what the tokenizer was trained
-    /// with and [`DEFAULT_MAX_LENGTH`](Self::DEFAULT_MAX_LENGTH).
+    /// The longest sequence is the smallest of three numbers: the longest that the model takes, the
+    /// length the tokenizer was trained with, and [`DEFAULT_MAX_LENGTH`](Self::DEFAULT_MAX_LENGTH).
     ///
     /// # Errors
-    /// As [`HfFolder::load`] and [`TextTokenizer::from_folder`].
+    /// Fails as [`HfFolder::load`] and [`TextTokenizer::from_folder`] do.
     pub fn from_folder(dir: &Path, device: &Device) -> Result<Self, PretrainedError> {
         Self::from_folder_with(dir, |dir| M::load(dir, device))
     }
 
-    /// Reads a folder whose model another function reads, such as the one that gives a reward
-    /// model without a head a fresh head.
+    /// Reads a folder and lets `load` read the model. `load` may, for example, give a reward model
+    /// without a head a fresh head.
     ///
     /// # Errors
-    /// As [`from_folder`](Self::from_folder).
+    /// Fails as [`from_folder`](Self::from_folder) does.
     pub fn from_folder_with(
         dir: &Path,
         load: impl FnOnce(&Path) -> Result<M, LoadError>,
     ) -> Result<Self, PretrainedError> {
-        // The tokenizer comes first: it is read in a moment, and tells of a folder without one.
+        // The tokenizer is read first: this is quick and detects a folder without one.
         let tokenizer = TextTokenizer::from_folder(dir)?;
         let eos = eos_token_ids(dir)?;
         let model = load(dir)?;
@@ -99,10 +99,10 @@ impl<M: HfFolder> Pretrained<M> {
     }
 
     /// Writes model and tokenizer into a folder that [`from_folder`](Self::from_folder) and
-    /// transformers open.
+    /// transformers can open.
     ///
     /// # Errors
-    /// A file that cannot be written.
+    /// A file cannot be written.
     pub fn save(&self, dir: &Path) -> Result<(), PretrainedError> {
         let facts = TokenizerFacts {
             pad_token_id: self.tokenizer.special().pad,
@@ -115,16 +115,16 @@ impl<M: HfFolder> Pretrained<M> {
 }
 
 impl<M> Pretrained<M> {
-    /// Sets the longest sequence, in tokens.
+    /// Sets the length of the longest sequence, in tokens.
     #[must_use]
     pub fn with_max_length(self, max_length: usize) -> Self {
         Self { max_length, ..self }
     }
 
-    /// Trains or changes the model and keeps the rest.
+    /// Applies a function to the model, such as training, and keeps everything else.
     ///
     /// # Errors
-    /// That of the function.
+    /// Returns the error of the function.
     pub fn try_map<N, E>(self, change: impl FnOnce(M) -> Result<N, E>) -> Result<Pretrained<N>, E> {
         Ok(Pretrained {
             model: change(self.model)?,
@@ -137,7 +137,7 @@ impl<M> Pretrained<M> {
     /// Encodes preference pairs, cut to the longest sequence ([`Truncation::KeepEnd`]).
     ///
     /// # Errors
-    /// As [`TextTokenizer::encode_pairs`].
+    /// Fails as [`TextTokenizer::encode_pairs`] does.
     pub fn encode_pairs(
         &self,
         pairs: &[PreferencePair],
@@ -150,7 +150,7 @@ impl<M> Pretrained<M> {
     /// ([`Truncation::KeepEnd`]).
     ///
     /// # Errors
-    /// As [`TextTokenizer::encode_examples`].
+    /// Fails as [`TextTokenizer::encode_examples`] does.
     pub fn encode_examples(
         &self,
         examples: &[SftExample],
@@ -161,8 +161,8 @@ impl<M> Pretrained<M> {
 }
 
 impl<M: CausalLm + Clone> Pretrained<M> {
-    /// Returns a generator with a copy of the model, whose completions end at the end tokens of
-    /// tokenizer and folder.
+    /// Returns a generator with a copy of the model. Completions end at the end tokens of tokenizer
+    /// and folder.
     pub fn generator(&self) -> TextGenerator<M> {
         let mut eos = self.tokenizer.end_tokens().to_vec();
         eos.extend(&self.eos);

@@ -1,22 +1,23 @@
-//! The rows of a last layer that are read, and the examples that rows belong to.
+//! Selection of rows in a last layer, and the examples that rows belong to.
 
 use std::sync::Arc;
 
 use burn::tensor::{Int, Tensor};
 use collimate_nn::{DeviceBatch, Forward, RowForward};
 
-/// The rows that a pass is asked for, and the example of each row where masks are drawn by example.
+/// Rows that a pass is asked for, and the example of each row if masks are drawn by example.
 #[derive(Clone)]
 pub(crate) struct Rows {
     asked: Option<Tensor<1, Int>>,
-    /// For all rows.
+    /// Examples of all rows.
     all: Option<Arc<[u64]>>,
-    /// For the rows asked for.
+    /// Examples of the rows asked for.
     some: Option<Arc<[u64]>>,
 }
 
 impl Rows {
-    /// `asked` are the rows that the last layer is to compute; without them it computes all.
+    /// Creates a selection. The last layer computes the rows `asked`, or all rows if `asked` is
+    /// `None`.
     pub(crate) fn new(batch: &DeviceBatch, asked: Option<Tensor<1, Int>>, f: Forward) -> Self {
         let all = batch.examples.clone().filter(|_| f.dropout.is_some());
         let some = match (&all, &asked) {
@@ -29,7 +30,7 @@ impl Rows {
         Self { asked, all, some }
     }
 
-    /// The rows of a layer that computes all of them.
+    /// Returns the selection for a layer that computes all rows.
     pub(crate) fn inner(&self) -> Self {
         Self {
             asked: None,
@@ -38,24 +39,24 @@ impl Rows {
         }
     }
 
-    /// Options for parts that read all rows.
+    /// Returns options for parts that read all rows.
     pub(crate) fn all(&self, f: Forward) -> RowForward<'_> {
         RowForward::new(f, self.all.as_deref())
     }
 
-    /// Options for parts that read the rows asked for.
+    /// Returns options for parts that read the rows asked for.
     pub(crate) fn some(&self, f: Forward) -> RowForward<'_> {
         RowForward::new(f, self.some.as_deref())
     }
 
-    /// The rows asked for of `x`, in the order given, or all.
+    /// Returns the rows of `x` that were asked for, in the order given, or all.
     pub(crate) fn only(&self, x: Tensor<2>) -> Tensor<2> {
         only(x, self.asked.as_ref())
     }
 }
 
-/// Hidden states of some rows: of `all` where a layer would be left with none, which not every
-/// backend can multiply, else `some`.
+/// Computes hidden states of the given rows with `some`. If no row is given, uses `all`, because
+/// not every backend can multiply matrices without rows.
 pub(crate) fn hidden_at(
     rows: Tensor<1, Int>,
     all: impl FnOnce() -> Tensor<2>,
@@ -63,12 +64,12 @@ pub(crate) fn hidden_at(
 ) -> Tensor<2> {
     match rows.dims() {
         [0] => all().select(0, rows),
-        // An index is never tracked, and a block that is computed again has no context of its own.
+        // An index is never tracked, and a recomputed block has no autodiff context.
         _ => some(rows.without_autodiff()),
     }
 }
 
-/// Some rows of `x`, in the order given, or all.
+/// Returns some rows of `x`, in the order given, or all.
 pub(crate) fn only(x: Tensor<2>, rows: Option<&Tensor<1, Int>>) -> Tensor<2> {
     match rows {
         Some(rows) => x.select(0, rows.clone()),

@@ -1,4 +1,4 @@
-//! Folders that cannot be read: one line that names the file and what to do.
+//! Folders that cannot be read: each error is one line that names the file and the remedy.
 
 mod common;
 
@@ -15,7 +15,7 @@ fn device() -> Device {
     collimate_testkit::flex().without_autodiff()
 }
 
-/// The error's text, checked: one line, naming the file and all of `parts`.
+/// Checks the error's text: one line that names the file and contains all of `parts`.
 fn check(error: LoadError, file: &Path, parts: &[&str]) {
     let text = error.to_string();
     assert!(!text.contains('\n'), "more than one line: {text}");
@@ -26,7 +26,7 @@ fn check(error: LoadError, file: &Path, parts: &[&str]) {
 
 fn llama_error(dir: &Path) -> LoadError {
     let error = Llama::load(dir, &device()).expect_err("a bad folder");
-    // The reward loader stops at the same place.
+    // The reward loader stops at the same fault.
     let reward = Llama::load_reward(dir, &device()).expect_err("a bad folder");
     assert_eq!(
         std::mem::discriminant(&error),
@@ -168,12 +168,12 @@ fn windows_that_are_not_one_for_all_layers_are_refused() {
         let config = dir.path().join("config.json");
         check(llama_error(dir.path()), &config, &[key, part]);
     }
-    // A window that is switched off is none.
+    // A window that is switched off counts as no window.
     let dir = misfit("llama-untied", "use_sliding_window", json!(false));
     edit_config(dir.path(), |c| c["sliding_window"] = json!(32_768));
     let model = Llama::load(dir.path(), &device()).unwrap();
     assert_eq!(model.config().sliding_window, None);
-    // What no folder of theirs can say is not built either.
+    // Options that no folder of the family can express are refused in a new model too.
     let biased = LlamaConfig {
         sliding_window: Some(4),
         mlp_bias: true,
@@ -247,7 +247,7 @@ fn weights_that_are_missing_or_cut() {
     check(llama_error(dir.path()), &index, &["weight_map"]);
 }
 
-/// The fixture with its config changed so that the weights do not fit.
+/// Copies the fixture with its configuration changed so that the weights do not fit.
 fn misfit(name: &str, key: &str, value: serde_json::Value) -> tempfile::TempDir {
     let dir = copy(&fixture(name));
     edit_config(dir.path(), |c| c[key] = value);
@@ -326,7 +326,7 @@ fn weights_of_an_encoder_that_its_config_has_no_place_for() {
         add_tensor(dir.path(), name);
         refused(dir.path(), &[name, "no place"]);
     }
-    // What other libraries write beside an encoder is none of its function.
+    // Tensors that other libraries write besides an encoder are not part of its function.
     for (folder, name) in [
         ("bert-mean", "cls.predictions.bias"),
         ("bert-mean", "position_ids"),

@@ -1,4 +1,4 @@
-//! The rules of sampling: their laws, and the numbers of transformers.
+//! Rules of sampling: their laws, and the numbers of transformers.
 
 #[path = "common/mod.rs"]
 mod common;
@@ -8,7 +8,7 @@ use collimate_lm::sample::{Candidate, SampleRule, argmax, penalise, softmax, top
 use proptest::prelude::*;
 
 fn logits() -> impl Strategy<Value = Vec<f32>> {
-    // Coarse values, so that equal ones are common.
+    // The values are coarse, so that equal values are common.
     let value = prop_oneof![(-8i32..8).prop_map(|v| v as f32 / 2.0), -30.0f32..30.0];
     prop::collection::vec(value, 1..40)
 }
@@ -49,7 +49,8 @@ proptest! {
         let kept = top_p(all.clone(), p);
         let mass = |set: &[Candidate]| set.iter().map(|c| probability(&all, c.id)).sum::<f64>();
         prop_assert!(mass(&kept) >= p - 1e-9);
-        // Without its least likely member it would fall short, and none outside is likelier.
+        // Without its least likely member, the set would fall short, and no token outside it is
+        // likelier.
         let least = kept.iter().map(|c| probability(&all, c.id)).fold(f64::MAX, f64::min);
         prop_assert!(mass(&kept) - least < p + 1e-9);
         for out in all.iter().filter(|c| kept.iter().all(|k| k.id != c.id)) {

@@ -1,6 +1,7 @@
-//! Random odd shapes of every family against transformers: `tests/fixtures/sweep_families.py OUT` makes the
-//! folders, `COLLIMATE_FAMILY_SWEEP=OUT` names them here. With `COLLIMATE_FAMILY_SAVED` each model is also
-//! saved into a folder there, which `sweep_families.py OUT --saved DIR` opens in transformers.
+//! Random odd shapes of every family against transformers. `tests/fixtures/sweep_families.py OUT`
+//! makes the folders, and `COLLIMATE_FAMILY_SWEEP=OUT` names them here. With
+//! `COLLIMATE_FAMILY_SAVED` each model is also saved into a folder there, which
+//! `sweep_families.py OUT --saved DIR` opens in transformers.
 
 #[path = "common/mod.rs"]
 mod common;
@@ -19,13 +20,13 @@ use collimate_testkit::{host, max_relative_error};
 use common::{changed, gradients, ids, json, numbers, read_tensors};
 use serde_json::Value;
 
-/// Two logits that are nearer than this may change places.
+/// Difference of two logits below which their order may change.
 const TIE: f64 = 1e-3;
 
-/// Relative errors of values and of gradients that are told where they are larger.
+/// Relative errors of values and of gradients above which they are reported.
 const TARGETS: [f64; 2] = [1e-5, 1e-4];
 
-/// The result for one folder.
+/// Result for one folder.
 #[derive(Default)]
 struct Outcome {
     values: f64,
@@ -54,7 +55,8 @@ impl Outcome {
     }
 }
 
-/// Log-probabilities of whole sequences, and the logits after each, read in one piece and in several.
+/// Compares log-probabilities of whole sequences, and the logits after each, read in one piece and
+/// in several.
 fn sequences(out: &mut Outcome, model: &Llama, expected: &Value, allowed: f64) {
     let (mut pack, mut sums) = (Pack::new(), Vec::new());
     for row in list(expected, "sequences") {
@@ -83,7 +85,7 @@ fn sequences(out: &mut Outcome, model: &Llama, expected: &Value, allowed: f64) {
     out.see("log-probabilities", &found, &sums, allowed);
 }
 
-/// Greedy texts through the cache.
+/// Compares greedy texts through the cache.
 fn greedy(out: &mut Outcome, model: &Llama, expected: &Value) {
     for case in list(expected, "greedy") {
         let (prompt, wanted) = (ids(&case["prompt"]), ids(&case["new_ids"]));
@@ -117,7 +119,7 @@ fn greedy(out: &mut Outcome, model: &Llama, expected: &Value) {
     }
 }
 
-/// The loss of one DPO step, its log-probabilities and its gradients.
+/// Compares the loss of one DPO step, its log-probabilities and its gradients.
 fn dpo(out: &mut Outcome, dir: &Path, model: &Llama, expected: &Value, allowed: f64) {
     let (mut pack, mut wanted) = (Pack::new(), Vec::new());
     let pairs = list(expected, "pairs");
@@ -151,7 +153,7 @@ fn dpo(out: &mut Outcome, dir: &Path, model: &Llama, expected: &Value, allowed: 
         model.save(folder.path()).unwrap();
         tensors(&folder.path().join("model.safetensors"))
     };
-    // As a file lays them out, whatever a loaded model adds to its weights.
+    // The gradients are laid out as in a file, whatever a loaded model adds to its weights.
     let zeros = saved(&|_, len| vec![0.0; len]);
     let found = saved(&|path, len| grads.get(path).cloned().unwrap_or(vec![0.0; len]));
     let wanted = tensors(&dir.join("gradients.safetensors"));
@@ -162,13 +164,13 @@ fn dpo(out: &mut Outcome, dir: &Path, model: &Llama, expected: &Value, allowed: 
         return;
     }
     let largest = |values: &[f32]| values.iter().fold(0f32, |most, v| most.max(v.abs()));
-    // Gradients that are zero but for rounding are compared in the scale of the others.
+    // Gradients that are zero except for rounding are compared in the scale of the others.
     let floor = 1e-3 * wanted.values().map(|v| largest(v)).fold(0.0, f32::max);
     let gap = expected["float32_gradient_gap"].as_f64().unwrap();
     let allowed = (5.0 * gap).max(1e-3);
     for (name, wanted) in &wanted {
         let both = found[name].iter().zip(&zeros[name]).zip(wanted);
-        // NaN is as far as can be.
+        // NaN counts as an infinite difference.
         let apart = |((f, z), w): ((&f32, &f32), &f32)| match f64::from((f - z - w).abs()) {
             far if far.is_nan() => f64::INFINITY,
             far => far,
@@ -197,7 +199,7 @@ fn tensors(path: &Path) -> BTreeMap<String, Vec<f32>> {
     .collect()
 }
 
-/// `Err`: the folder is refused.
+/// Compares one folder; `Err` means that the folder is refused.
 fn compare(dir: &Path, index: usize, saved: Option<&Path>) -> Result<Outcome, String> {
     let expected = json(&dir.join("expected.json"));
     let device = collimate_testkit::flex();
@@ -217,7 +219,7 @@ fn compare(dir: &Path, index: usize, saved: Option<&Path>) -> Result<Outcome, St
     Ok(out)
 }
 
-/// The folders of language models by family.
+/// Lists the folders of language models by family.
 fn folders(all: &Path) -> BTreeMap<String, Vec<PathBuf>> {
     let mut found: BTreeMap<String, Vec<PathBuf>> = BTreeMap::new();
     let entries = std::fs::read_dir(all).unwrap_or_else(|e| panic!("{}: {e}", all.display()));

@@ -7,9 +7,9 @@ use crate::LossError;
 use crate::numeric::{expm1, log_sigmoid};
 use crate::options::{Range, check};
 
-/// The divergence between policy and reference that an alignment loss assumes.
+/// Divergence between policy and reference that an alignment loss assumes.
 ///
-/// Where DPO has the log-ratio lr = log π − log ρ of a completion, f-DPO has f′(π/ρ):
+/// DPO uses the log-ratio lr = log π − log ρ of a completion; f-DPO replaces it by f′(π/ρ):
 ///
 /// ```text
 /// reverse_kl       lr
@@ -21,10 +21,11 @@ use crate::options::{Range, check};
 /// <https://arxiv.org/abs/2309.16240>, table 1.
 ///
 /// # Numerics
-/// Exponents are cut at 80, so that every score is finite in f32; beyond it the gradient is 0.
+/// Exponents are cut at 80, so that every score is finite in f32; beyond 80 the gradient is 0.
 ///
 /// # Differs from
-/// TRL's DPO trainer cuts the exponent of `alpha_divergence` at 80 too, that of `forward_kl` not.
+/// TRL's DPO trainer also cuts the exponent of `alpha_divergence` at 80, but not that of
+/// `forward_kl`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
@@ -37,14 +38,14 @@ pub enum Divergence {
     ForwardKl,
     /// Jensen–Shannon divergence.
     JensenShannon,
-    /// The α-divergence.
+    /// α-divergence.
     Alpha {
         /// Coefficient α, any finite number; 1 is the reverse KL divergence.
         coefficient: f64,
     },
 }
 
-/// exp of more is not far from infinity in f32.
+/// Largest exponent; e to a larger number comes close to infinity in f32.
 const LARGEST_EXPONENT: f64 = 80.0;
 
 impl Divergence {
@@ -58,7 +59,7 @@ impl Divergence {
         }
     }
 
-    /// f′(π/ρ) from the log-ratio, `[batch]`.
+    /// Computes f′(π/ρ) from the log-ratio, `[batch]`.
     pub(crate) fn score(self, log_ratio: Tensor<1>) -> Tensor<1> {
         match self {
             Self::ReverseKl => log_ratio,
@@ -66,7 +67,7 @@ impl Divergence {
             Self::JensenShannon => log_sigmoid(log_ratio).add_scalar(std::f64::consts::LN_2),
             Self::Alpha { coefficient } => {
                 let a = coefficient - 1.0;
-                // The limit is the logarithm; near it the difference would cancel.
+                // The limit is the logarithm; near the limit the difference would cancel.
                 if a.abs() < 1e-6 {
                     log_ratio
                 } else {

@@ -1,73 +1,73 @@
-//! What can be wrong with a loss's options.
+//! Errors of losses and their options.
 
 use collimate_core::OptionError;
 use thiserror::Error;
 
-/// Why a loss is refused.
+/// Reason why a loss is refused.
 #[derive(Debug, Clone, PartialEq, Error)]
 #[non_exhaustive]
 pub enum LossError {
     /// An option lies outside its range.
     #[error("{loss}: {} = {} must be {}", .option.path, .option.value, .option.allowed)]
     OutOfRange {
-        /// Which loss.
+        /// Name of the loss.
         loss: &'static str,
-        /// The option, the value and the range.
+        /// The option with its value and its range.
         option: OptionError,
     },
     /// Tensors that belong together differ in length.
     #[error("{loss}: {name} has {given} values, the batch has {batch}")]
     Length {
-        /// Which loss.
+        /// Name of the loss.
         loss: &'static str,
         /// Name of the argument.
         name: &'static str,
-        /// Its length.
+        /// Length of the argument.
         given: usize,
-        /// The length of the first argument.
+        /// Length of the first argument.
         batch: usize,
     },
-    /// A loss that compares with a reference was given none.
+    /// A loss that compares with a reference has none.
     #[error("{loss} compares with a reference model: give the reference's log-probabilities")]
     NoReference {
-        /// Which loss.
+        /// Name of the loss.
         loss: &'static str,
     },
-    /// A loss that averages over tokens was not told how many there are.
+    /// A loss that averages over tokens has no token counts.
     #[error("{loss} averages over tokens: give the token counts of the completions")]
     NoTokenCounts {
-        /// Which loss.
+        /// Name of the loss.
         loss: &'static str,
     },
-    /// A completion without tokens has no mean.
+    /// A completion has no tokens, so it has no mean.
     #[error(
         "{loss}: {name}[{index}] is 0: a completion without tokens has no mean log-probability"
     )]
     NoTokens {
-        /// Which loss.
+        /// Name of the loss.
         loss: &'static str,
         /// Name of the argument.
         name: &'static str,
-        /// Which pair.
+        /// Index of the pair.
         index: usize,
     },
-    /// Two options that exclude each other.
+    /// Two options exclude each other.
     #[error("{loss}: {message}")]
     Conflict {
-        /// Which loss.
+        /// Name of the loss.
         loss: &'static str,
-        /// Which options, and what to do.
+        /// Description of the conflicting options and of what to do.
         message: &'static str,
     },
     /// No loss has this name.
     #[error("there is no loss {name:?}: it must be one of {known}")]
     UnknownName {
-        /// The name given.
+        /// Name that was given.
         name: String,
-        /// All names.
+        /// All known names.
         known: String,
     },
-    /// A mean over nothing.
+    /// The count for a mean is 0.
     #[error("a mean over 0 examples is not defined: leave the empty batch out")]
     EmptyCount,
 }

@@ -8,7 +8,7 @@ use crate::numeric::sigmoid;
 use crate::options::{Range, check};
 use crate::unpaired::{ShiftNeed, UnpairedLogps, UnpairedLoss, sides};
 
-/// KTO: single completions, judged desirable or not, against a reference point.
+/// KTO: compares single completions, judged desirable or not, with a reference point.
 ///
 /// ```text
 /// lr = log π − log ρ
@@ -31,7 +31,7 @@ use crate::unpaired::{ShiftNeed, UnpairedLogps, UnpairedLoss, sides};
 /// Between 0 and λ for any log-ratio; λ/2 at lr = z.
 ///
 /// # Differs from
-/// z is an argument, so that the trainer can take the mean over the global batch.
+/// z is an argument, so that the trainer can take the mean over the whole global batch.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
@@ -54,10 +54,10 @@ impl Default for Kto {
     }
 }
 
-/// The reference point of [`Kto`]: the mean log-ratio of completions under prompts that they do
-/// not belong to, at least 0. It estimates KL(policy ‖ reference) in nats.
+/// Returns the reference point of [`Kto`]: the mean log-ratio of completions under prompts of other
+/// completions, at least 0. It estimates KL(policy ‖ reference) in nats.
 ///
-/// Without a mismatched completion it is 0.
+/// Without a mismatched completion the reference point is 0.
 pub fn kto_reference_point(mismatched_log_ratios: &[f64]) -> f64 {
     if mismatched_log_ratios.is_empty() {
         return 0.0;

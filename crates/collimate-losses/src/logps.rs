@@ -1,15 +1,15 @@
-//! What a direct alignment loss is computed from.
+//! Inputs of the direct alignment losses on pairs.
 
 use burn::tensor::{Tensor, TensorData};
 
 use crate::LossError;
 use crate::options::same_length;
 
-/// Log-probabilities of both completions of each pair, under the policy and the reference.
+/// Log-probabilities of both completions of each pair, under the policy and the reference model.
 ///
 /// # Shapes
 /// Every tensor `[batch]`: log π(y|x) **summed** over the completion's tokens, in nats. Token
-/// counts are those of the completions, EOS included.
+/// counts are those of the completions, including EOS.
 ///
 /// # Examples
 /// ```
@@ -31,7 +31,7 @@ pub struct PairLogps {
 }
 
 impl PairLogps {
-    /// The policy's log-probabilities.
+    /// Takes the policy's log-probabilities.
     pub fn new(policy_chosen_logps: Tensor<1>, policy_rejected_logps: Tensor<1>) -> Self {
         Self {
             policy_chosen: policy_chosen_logps,
@@ -41,7 +41,7 @@ impl PairLogps {
         }
     }
 
-    /// Adds the reference's log-probabilities. No gradient flows into them.
+    /// Adds the reference model's log-probabilities. No gradient flows into them.
     #[must_use]
     pub fn with_reference(
         self,
@@ -66,17 +66,17 @@ impl PairLogps {
         }
     }
 
-    /// The policy's log-probabilities: (chosen, rejected).
+    /// Returns the policy's log-probabilities: (chosen, rejected).
     pub fn policy(&self) -> (Tensor<1>, Tensor<1>) {
         (self.policy_chosen.clone(), self.policy_rejected.clone())
     }
 
-    /// Number of pairs.
+    /// Returns the number of pairs.
     pub fn len(&self) -> usize {
         self.policy_chosen.dims()[0]
     }
 
-    /// Whether there is no pair.
+    /// Returns true if there are no pairs.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -87,7 +87,7 @@ impl PairLogps {
         same_length(loss, "policy_rejected_logps", rejected, batch)
     }
 
-    /// The reference's log-probabilities: (chosen, rejected).
+    /// Returns the reference's log-probabilities: (chosen, rejected).
     pub(crate) fn reference(
         &self,
         loss: &'static str,
@@ -102,7 +102,7 @@ impl PairLogps {
         Ok((chosen, rejected))
     }
 
-    /// Policy minus reference: (chosen, rejected), `[batch]` each.
+    /// Computes policy minus reference: (chosen, rejected), `[batch]` each.
     pub(crate) fn log_ratios(
         &self,
         loss: &'static str,
@@ -115,7 +115,7 @@ impl PairLogps {
         ))
     }
 
-    /// The policy's mean log-probability per token: (chosen, rejected).
+    /// Computes the policy's mean log-probability per token: (chosen, rejected).
     pub(crate) fn mean_logps(
         &self,
         loss: &'static str,
@@ -128,7 +128,7 @@ impl PairLogps {
         )
     }
 
-    /// The policy's mean log-probability per token of the chosen completions, `[batch]`.
+    /// Computes the policy's mean log-probability per token of the chosen completions, `[batch]`.
     pub(crate) fn mean_chosen(&self, loss: &'static str) -> Result<Tensor<1>, LossError> {
         self.check(loss)?;
         let (tokens, _) = self
@@ -138,7 +138,7 @@ impl PairLogps {
         divide(loss, "chosen_tokens", self.policy_chosen.clone(), tokens)
     }
 
-    /// Both tensors divided by the completions' lengths.
+    /// Divides both tensors by the lengths of the completions.
     pub(crate) fn per_token(
         &self,
         loss: &'static str,

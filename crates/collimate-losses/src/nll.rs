@@ -2,16 +2,16 @@
 
 use burn::tensor::Tensor;
 
-/// The negative log-likelihood of each token.
+/// Computes the negative log-likelihood of each token.
 ///
 /// ```text
 /// −log π(y_t | x, y_<t)
 /// ```
 ///
 /// # Shapes
-/// `completion_logps` `[tokens]`, in nats, of the completion's tokens only: the prompt's do
-/// not count. Returns `[tokens]`, unreduced; the usual loss is [`mean_over`](crate::mean_over)
-/// the completion tokens of the whole global batch.
+/// `completion_logps` `[tokens]`, in nats, of the completion's tokens only, without those of the
+/// prompt. Returns `[tokens]`, unreduced. The usual loss is [`mean_over`](crate::mean_over) the
+/// completion tokens of the whole global batch.
 ///
 /// # Gradient
 /// −1 for each token.

@@ -17,7 +17,7 @@ pub(crate) fn check(
     Ok(())
 }
 
-/// Two arguments of one batch have the same length.
+/// Checks that two arguments of one batch have the same length.
 pub(crate) fn same_length(
     loss: &'static str,
     name: &'static str,

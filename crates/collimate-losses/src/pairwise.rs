@@ -13,9 +13,10 @@ use crate::options::{Range, check};
 /// Hinge      max(0, m − (r_w − r_l))
 /// ```
 ///
-/// `Logistic` with m = 0 and c = 0 is the Bradley–Terry likelihood. Equation 5 of the SER
-/// paper (<https://arxiv.org/abs/2411.00418>) speaks of a desired margin and fits both forms;
-/// the released code is `Logistic` with m = 0, the default.
+/// `Logistic` with m = 0 and c = 0 is the Bradley–Terry likelihood: the chosen answer wins with
+/// probability σ(r_w − r_l). Equation 5 of the SER paper (<https://arxiv.org/abs/2411.00418>)
+/// mentions a desired margin and fits both forms. The paper's released code is `Logistic` with
+/// m = 0, the default here.
 ///
 /// | field | default | range |
 /// |---|---|---|
@@ -24,13 +25,13 @@ use crate::options::{Range, check};
 /// | `Hinge::margin` (m) | 1 | finite, at least 0 |
 ///
 /// # Numerics
-/// Finite in value and gradient for rewards up to ±1e4 and beyond; ln 2 at r_w − r_l = m
-/// (logistic, c = 0). The logarithm is taken of no number that could underflow.
+/// Finite in value and gradient for rewards up to ±1e4 and beyond; ln 2 at r_w − r_l = m (logistic,
+/// c = 0). No logarithm is taken of a number that could underflow.
 ///
 /// # Differs from
-/// TRL's `RewardTrainer` takes `center_rewards_coefficient` and a per-example `margin` column;
-/// here they are [`PairwiseLoss::Logistic::center_coefficient`] and
-/// [`PairwiseLoss::forward_with_margins`]. It returns the mean, this the loss of each pair.
+/// TRL's `RewardTrainer` takes `center_rewards_coefficient` and a per-example `margin` column. Here
+/// they are [`PairwiseLoss::Logistic::center_coefficient`] and
+/// [`PairwiseLoss::forward_with_margins`]. TRL returns the mean, this loss the value of each pair.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
@@ -38,24 +39,24 @@ use crate::options::{Range, check};
 pub enum PairwiseLoss {
     /// Logistic loss.
     Logistic {
-        /// Margin by which the chosen reward should be larger before the loss falls below ln 2, at
+        /// Margin by which the chosen reward must be larger before the loss falls below ln 2, at
         /// least 0.
         #[serde(default)]
         margin: f64,
-        /// Weight of the squared sum of both rewards, at least 0. It keeps rewards centred at 0:
+        /// Weight of the squared sum of both rewards, at least 0. It keeps rewards centred at 0;
         /// the first term leaves their offset free.
         #[serde(default)]
         center_coefficient: f64,
     },
     /// Hinge loss.
     Hinge {
-        /// Difference of rewards from which on the loss is 0, at least 0.
+        /// Smallest difference of rewards with a loss of 0, at least 0.
         #[serde(default = "one")]
         margin: f64,
     },
 }
 
-/// Numbers of each pair beside its rewards.
+/// Further numbers of each pair.
 #[derive(Default)]
 struct Extra {
     margins: Option<Tensor<1>>,
@@ -98,7 +99,7 @@ impl PairwiseLoss {
         check(loss, &options)
     }
 
-    /// The loss of each pair.
+    /// Computes the loss of each pair.
     ///
     /// # Shapes
     /// Both rewards `[batch]`, raw (before any sigmoid); returns `[batch]`, unreduced.
@@ -110,8 +111,8 @@ impl PairwiseLoss {
     /// ```
     ///
     /// # Errors
-    /// [`LossError::OutOfRange`] as [`PairwiseLoss::check`]; [`LossError::Length`] if the
-    /// rewards differ in length.
+    /// Returns [`LossError::OutOfRange`] as [`PairwiseLoss::check`], and [`LossError::Length`] if
+    /// the rewards differ in length.
     ///
     /// # Examples
     /// ```
@@ -131,15 +132,14 @@ impl PairwiseLoss {
         self.evaluate(chosen_rewards, rejected_rewards, Extra::default())
     }
 
-    /// The loss of each pair with a margin of its own (how much better an annotator found the
-    /// chosen answer, say), added to the fixed one.
+    /// Computes the loss of each pair with a margin for each pair, added to the fixed margin. A
+    /// pair's margin can tell, for example, how much better an annotator found the chosen answer.
     ///
     /// # Shapes
-    /// `margins` `[batch]`, otherwise as [`PairwiseLoss::forward`]. No gradient flows into
-    /// the margins.
+    /// `margins` `[batch]`, otherwise as [`PairwiseLoss::forward`]. No gradient flows into the margins.
     ///
     /// # Errors
-    /// As [`PairwiseLoss::forward`].
+    /// Returns the errors of [`PairwiseLoss::forward`].
     pub fn forward_with_margins(
         &self,
         chosen_rewards: Tensor<1>,
@@ -154,26 +154,26 @@ impl PairwiseLoss {
         self.evaluate(chosen_rewards, rejected_rewards, extra)
     }
 
-    /// The loss of each pair whose label is a probability: a self-label, or the share of annotators
-    /// who chose the first answer.
+    /// Computes the loss of each pair whose label is a probability: a self-label, or the share of
+    /// annotators who chose the first answer.
     ///
     /// ```text
     /// t·ℓ(r_w, r_l) + (1 − t)·ℓ(r_l, r_w)
     /// ```
     ///
     /// ℓ is the loss with a hard label. With `Logistic`, m = 0 and c = 0 this is the cross-entropy
-    /// between t and σ(r_w − r_l): its minimum over the gap lies at r_w − r_l = ln(t / (1 − t)).
+    /// between t and σ(r_w − r_l). The minimum over the gap lies at r_w − r_l = ln(t / (1 − t)).
     ///
     /// # Shapes
     /// `targets` `[batch]`, the probability in \[0, 1\] that the chosen answer is the better one;
     /// otherwise as [`PairwiseLoss::forward`]. No gradient flows into the targets.
     ///
     /// # Numerics
-    /// At t = 1 the value of [`PairwiseLoss::forward`], at t = 0 its value with both answers
+    /// At t = 1 it has the value of [`PairwiseLoss::forward`], at t = 0 the value with both answers
     /// exchanged.
     ///
     /// # Errors
-    /// As [`PairwiseLoss::forward`].
+    /// Returns the errors of [`PairwiseLoss::forward`].
     ///
     /// # Examples
     /// ```

@@ -1,10 +1,10 @@
-//! From a loss per example to one number.
+//! Reductions of a loss per example to one number.
 
 use burn::tensor::Tensor;
 
 use crate::LossError;
 
-/// The sum over the examples.
+/// Sums over the examples.
 ///
 /// # Shapes
 /// `loss` `[batch]`; returns `[1]`.
@@ -12,21 +12,21 @@ pub fn sum(loss: Tensor<1>) -> Tensor<1> {
     loss.sum()
 }
 
-/// The part of one micro-batch in the mean over the global batch.
+/// Computes the contribution of one micro-batch to the mean over the global batch.
 ///
 /// ```text
 /// Σ loss / global_count
 /// ```
 ///
-/// The parts of all micro-batches add up to the mean, however the batch was cut: one step of
-/// eight examples equals eight accumulated ones.
+/// The contributions of all micro-batches add up to the mean, however the batch was cut: one step
+/// of eight examples equals eight accumulated ones.
 ///
 /// # Shapes
-/// `loss` `[batch]`; `global_count` the examples (or tokens) of all micro-batches and
+/// `loss` `[batch]`; `global_count` is the number of examples (or tokens) of all micro-batches and
 /// processes together; returns `[1]`.
 ///
 /// # Errors
-/// [`LossError::EmptyCount`] for a count of 0.
+/// Returns [`LossError::EmptyCount`] for a count of 0.
 ///
 /// # Examples
 /// ```

@@ -1,4 +1,4 @@
-//! Losses over single completions that are said to be desirable or not.
+//! Losses over single completions, each labelled as desirable or not.
 
 use burn::tensor::{Tensor, TensorData};
 
@@ -32,7 +32,7 @@ pub struct UnpairedLogps {
 }
 
 impl UnpairedLogps {
-    /// One entry per completion. No gradient flows into the reference.
+    /// Takes one entry per completion. No gradient flows into the reference.
     pub fn new(policy_logps: Tensor<1>, reference_logps: Tensor<1>, desirable: Vec<bool>) -> Self {
         Self {
             policy: policy_logps,
@@ -42,8 +42,8 @@ impl UnpairedLogps {
         }
     }
 
-    /// The number that rewards are compared with: z of [`Kto`](crate::Kto) in nats, δ of
-    /// [`Bco`](crate::Bco) in rewards. 0 where nothing is said.
+    /// Sets the number that rewards are compared with: z of [`Kto`](crate::Kto) in nats, δ of
+    /// [`Bco`](crate::Bco) in rewards. The default is 0.
     #[must_use]
     pub fn with_shift(self, shift: f64) -> Self {
         Self { shift, ..self }
@@ -65,52 +65,53 @@ impl UnpairedLogps {
     }
 }
 
-/// What the number is that an unpaired loss compares rewards with.
+/// Kind of number that an unpaired loss compares rewards with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ShiftNeed {
-    /// [`kto_reference_point`](crate::kto_reference_point) of completions under prompts of others.
+    /// The [`kto_reference_point`](crate::kto_reference_point) of completions under prompts of
+    /// other completions.
     MismatchedLogRatio,
-    /// [`bco_shift`](crate::bco_shift) of the batch itself.
+    /// The [`bco_shift`](crate::bco_shift) of the batch itself.
     RewardMean,
 }
 
 /// A loss over the log-probabilities of single, labelled completions.
 pub trait UnpairedLoss: std::fmt::Debug + Send + Sync {
-    /// Its name, as in configurations and messages.
+    /// Returns the name, as in configurations and messages.
     fn name(&self) -> &'static str;
 
     /// Checks every option against its range.
     ///
     /// # Errors
-    /// [`LossError::OutOfRange`].
+    /// Returns [`LossError::OutOfRange`].
     fn check(&self) -> Result<(), LossError>;
 
-    /// What [`UnpairedLogps::with_shift`] wants to be given, over the global batch.
+    /// Returns the kind of number that [`UnpairedLogps::with_shift`] needs, over the global batch.
     fn shift_need(&self) -> ShiftNeed;
 
-    /// β.
+    /// Returns β.
     fn beta(&self) -> f64;
 
-    /// The loss of each completion.
+    /// Computes the loss of each completion.
     ///
     /// # Shapes
     /// Returns `[batch]`, unreduced.
     ///
     /// # Errors
-    /// An option out of range, or arguments that differ in length.
+    /// Returns an error for an option out of range, or for arguments that differ in length.
     fn forward(&self, logps: &UnpairedLogps) -> Result<Tensor<1>, LossError>;
 
-    /// β·(log π − log ρ), for metrics.
+    /// Computes the implicit rewards β·(log π − log ρ), for metrics.
     ///
     /// # Shapes
     /// `[batch]`, detached.
     ///
     /// # Errors
-    /// As [`UnpairedLoss::forward`].
+    /// Returns the errors of [`UnpairedLoss::forward`].
     fn implicit_rewards(&self, logps: &UnpairedLogps) -> Result<Tensor<1>, LossError>;
 }
 
-/// One number per completion, by its label.
+/// Returns one number per completion, chosen by its label.
 pub(crate) fn sides(desirable: &[bool], yes: f64, no: f64, like: &Tensor<1>) -> Tensor<1> {
     let values: Vec<f64> = desirable
         .iter()

@@ -1,4 +1,4 @@
-//! Laws of the losses, on every device, and what is refused.
+//! Laws of the losses, on every device, and inputs that are refused.
 
 use burn::tensor::{DType, Device, Tensor, TensorData};
 use collimate_losses::{LossError, PairwiseLoss, mean_over, sum, token_nll};
@@ -23,7 +23,7 @@ fn loss() -> impl Strategy<Value = PairwiseLoss> {
     })
 }
 
-/// Some pairs of rewards.
+/// Makes pairs of rewards.
 fn rewards(scale: f32) -> impl Strategy<Value = (Vec<f32>, Vec<f32>)> {
     prop::collection::vec((-scale..scale, -scale..scale), 1..8)
         .prop_map(|pairs| pairs.into_iter().unzip())
@@ -38,7 +38,7 @@ fn values(loss: PairwiseLoss, chosen: &[f32], rejected: &[f32], device: &Device)
     )
 }
 
-/// Values and both gradients of the sum, in f64.
+/// Returns values and both gradients of the sum, in f64.
 fn with_gradients(
     loss: PairwiseLoss,
     chosen: &[f64],
@@ -303,8 +303,8 @@ fn what_is_refused() {
     assert_eq!(plain, PairwiseLoss::default());
 }
 
-/// The gradient of the cross-entropy between t and σ(r_w − r_l) is σ(r_w − r_l) − t: it vanishes at
-/// r_w − r_l = ln(t / (1 − t)), and is the slope of no hard label in between.
+/// The gradient of the cross-entropy between t and σ(r_w − r_l) is σ(r_w − r_l) − t. It vanishes at
+/// r_w − r_l = ln(t / (1 − t)). For 0 < t < 1 no hard label gives this gradient.
 #[test]
 fn a_soft_target_pulls_the_gap_to_its_logit() {
     for (name, device) in devices() {

@@ -1,4 +1,4 @@
-//! What is done to all linear layers of any model: attaching low-rank adapters, folding them in,
+//! Operations on all linear layers of any model: attaching low-rank adapters, folding them in, and
 //! choosing a precision.
 
 use burn::module::Module;
@@ -9,18 +9,19 @@ use crate::linear::{Linear, Lora};
 use crate::params::set_trainable;
 use crate::precision::Precision;
 
-/// Low-rank adaptation: rank, scale, dropout and where.
+/// Options of low-rank adaptation: rank, scale, dropout and target layers.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct LoraConfig {
-    /// Rank of the update, 1 to 65536.
+    /// Rank of the update, 1 to 65536; typically 8 to 64. A larger rank can express larger changes
+    /// and costs more memory and time.
     pub rank: usize,
-    /// Scale of the update, above 0: the update is multiplied by `alpha / rank`.
+    /// Scale of the update, above 0. The update is multiplied by `alpha / rank`.
     pub alpha: f64,
     /// Dropout of the adapters' input in training, at least 0 and below 1.
     pub dropout: f64,
-    /// Names of the linear layers that get an adapter: a layer counts if its path ends in one of
+    /// Names of the linear layers that get an adapter. A layer matches if its path ends in one of
     /// the names. An empty list means all linear layers.
     pub targets: Vec<String>,
 }
@@ -37,7 +38,7 @@ impl Default for LoraConfig {
 }
 
 impl LoraConfig {
-    /// Checks the values.
+    /// Checks that every value is in its range.
     ///
     /// # Errors
     /// Names the first value that is out of range.
@@ -51,22 +52,24 @@ impl LoraConfig {
 
 /// A model whose linear layers can carry low-rank adapters.
 pub trait Adaptable: Module {
-    /// Every adaptable linear layer with its path, in a fixed order.
+    /// Returns every adaptable linear layer with its path, in a fixed order.
     fn linears_mut(&mut self) -> Vec<(String, &mut Linear)>;
 
-    /// Returns true for the path of a parameter that belongs to the head of a reward model
-    /// ([`Backbone::project`](crate::Backbone::project)) and therefore trains beside adapters.
+    /// Returns true if `path` names a parameter of a reward model's head
+    /// ([`Backbone::project`](crate::Backbone::project)). Such a parameter trains beside the
+    /// adapters.
     fn is_head(path: &str) -> bool {
         let _ = path;
         false
     }
 
-    /// Freezes the model and attaches fresh adapters to the target layers; only those train, and the
-    /// parts of a head ([`Self::is_head`]).
+    /// Freezes the model and attaches fresh adapters to the target layers. Only the adapters and
+    /// the parts of a head ([`Self::is_head`]) train.
     ///
     /// # Errors
-    /// A value out of range, targets that name no layer, or a model that has adapters: merge those
-    /// first ([`Self::merged`]), or what they learned would be lost.
+    /// A value is out of range, the targets match no layer, or the model already has adapters.
+    /// Merge existing adapters first ([`Self::merged`]); attaching new ones would lose what they
+    /// learned.
     fn with_lora(mut self, config: &LoraConfig, key: Key) -> Result<Self, OptionError> {
         config.check()?;
         let adapted = self
@@ -118,20 +121,21 @@ pub trait Adaptable: Module {
         Ok(model)
     }
 
-    /// True if any layer carries an adapter.
+    /// Returns true if any layer carries an adapter.
     fn has_lora(&mut self) -> bool {
         self.linears_mut()
             .iter()
             .any(|(_, linear)| linear.lora.is_some())
     }
 
-    /// The same model, whose linear layers multiply in another precision, in training and in scoring.
-    /// Log-probabilities are computed in f32 still, and so is what a cache of the model computes
-    /// ([`CausalLm::new_cache`](crate::CausalLm::new_cache)). `valid()` keeps the choice, files do not:
-    /// a reference's log-probabilities in a file should come from a model of the same precision.
+    /// Returns the same model with linear layers that multiply in another precision, in training
+    /// and in scoring. Log-probabilities are still computed in f32, and so is everything that a
+    /// cache of the model computes ([`CausalLm::new_cache`](crate::CausalLm::new_cache)). `valid()`
+    /// keeps the choice, but files do not store it. A file of reference log-probabilities should
+    /// therefore come from a model of the same precision.
     ///
     /// # Errors
-    /// The model's device does not have that precision.
+    /// The model's device does not support the precision.
     fn with_precision(mut self, precision: Precision) -> Result<Self, OptionError> {
         for (_, linear) in self.linears_mut() {
             precision.check(&linear.weight.val().device())?;
@@ -140,8 +144,8 @@ pub trait Adaptable: Module {
         Ok(self)
     }
 
-    /// The same function without adapters: each is folded into its layer's weight. All parameters
-    /// train again, those frozen by hand too.
+    /// Returns the same function without adapters: each adapter is folded into its layer's weight.
+    /// All parameters train again, including those frozen by hand.
     #[must_use]
     fn merged(mut self) -> Self {
         for (_, linear) in self.linears_mut() {

@@ -1,4 +1,4 @@
-//! Packed batches: sequences laid end to end, shared prompts once, nothing padded.
+//! Packed batches: sequences laid end to end without padding, shared prompts stored once.
 
 use std::sync::Arc;
 
@@ -8,20 +8,20 @@ use collimate_ops::{AttentionPlan, Visibility};
 
 use crate::error::PackError;
 
-/// Where one sequence of a pack reads its hidden states.
+/// Rows of a pack at which one sequence reads its hidden states.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SequenceRows {
-    /// The row that holds the sequence's last token: a decoder's summary of the whole.
+    /// Row of the sequence's last token. In a decoder its hidden state summarises the sequence.
     pub last: usize,
     /// All rows of the sequence, shared prompt included, in reading order.
     pub rows: Vec<usize>,
-    /// For each completion token: the row whose hidden state predicts it.
+    /// For each completion token, the row whose hidden state predicts it.
     pub sources: Vec<usize>,
-    /// The completion's token ids, aligned with `sources`.
+    /// Token ids of the completion, aligned with `sources`.
     pub targets: Vec<u32>,
 }
 
-/// Sequences packed on the host, ready to be moved to a device.
+/// Sequences packed on the host, ready to move to a device.
 ///
 /// # Examples
 /// ```
@@ -41,17 +41,17 @@ pub struct Pack {
 }
 
 impl Pack {
-    /// An empty pack.
+    /// Creates an empty pack.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Appends `completions` that continue one prompt, which is stored and processed once.
+    /// Appends `completions` that continue one prompt. The prompt is stored and processed once.
     /// Returns the range of their indices in [`Self::sequences`].
     ///
-    /// An empty prompt gives independent sequences, whose first token has no row that predicts
-    /// it and is therefore not among the targets. A completion without tokens is the prompt alone.
-    /// Sharing a prompt is for causal models; see [`Self::push_row`].
+    /// An empty prompt gives independent sequences. No row predicts the first token of such a
+    /// sequence, so that token is not among the targets. A completion without tokens is the prompt
+    /// alone. Only causal models may share a prompt; see [`Self::push_row`].
     pub fn push_shared(
         &mut self,
         prompt: &[u32],
@@ -82,8 +82,8 @@ impl Pack {
         first..self.sequences.len()
     }
 
-    /// Appends one sequence as a segment of its own: what a bidirectional model needs.
-    /// Returns its index in [`Self::sequences`].
+    /// Appends one sequence as its own segment, as a bidirectional model needs. Returns its index
+    /// in [`Self::sequences`].
     pub fn push_row(&mut self, ids: &[u32]) -> usize {
         self.push_shared(&[], &[ids]).start
     }
@@ -100,37 +100,38 @@ impl Pack {
         self.segments.len() - 1
     }
 
-    /// Number of tokens processed.
+    /// Returns the number of tokens processed.
     pub fn tokens(&self) -> usize {
         self.ids.len()
     }
 
-    /// True if nothing was packed.
+    /// Returns true if the pack holds no tokens.
     pub fn is_empty(&self) -> bool {
         self.ids.is_empty()
     }
 
-    /// The sequences, in the order in which they were pushed.
+    /// Returns the sequences in the order in which they were pushed.
     pub fn sequences(&self) -> &[SequenceRows] {
         &self.sequences
     }
 
-    /// The segment table.
+    /// Returns the segment table.
     pub fn segments(&self) -> &[Segment] {
         &self.segments
     }
 
-    /// The largest position plus one: what must fit into the model's context.
+    /// Returns the context length that the pack needs: the largest position plus one.
     pub fn context(&self) -> usize {
         self.positions.iter().max().map_or(0, |&p| p as usize + 1)
     }
 
     /// Checks that a model with `vocab` token ids and a context of `context` tokens can take the
-    /// pack. A forward pass does not check: on a device a lookup outside a table is a panic at
+    /// pack. A forward pass does not check this: on a device, a lookup outside a table panics at
     /// best.
     ///
     /// # Errors
-    /// The first sequence that is empty, too long, or has an id that the model does not know.
+    /// Names the first sequence that is empty, is too long, or has an id that the model does not
+    /// know.
     ///
     /// # Examples
     /// ```
@@ -166,12 +167,12 @@ impl Pack {
         Ok(())
     }
 
-    /// Moves the pack to a device. `device` must be the one the model lives on, its autodiff
-    /// context included.
+    /// Moves the pack to a device. `device` must be the device that the model lives on, including
+    /// its autodiff context.
     ///
     /// # Panics
-    /// When sequences share a prompt and `visibility` is bidirectional: the prompt's states would
-    /// not depend on what follows it, as an encoder's do.
+    /// Panics if sequences share a prompt and `visibility` is bidirectional. The prompt's states
+    /// would not depend on the tokens after it, although an encoder's states do.
     pub fn to_device(self, visibility: Visibility, device: &Device) -> DeviceBatch {
         let shared = self.segments.iter().any(|segment| segment.parent.is_some());
         assert!(
@@ -200,23 +201,23 @@ pub struct DeviceBatch {
     pub ids: Tensor<1, Int>,
     /// Position of each token in its sequence.
     pub positions: Arc<[u32]>,
-    /// Which token sees which.
+    /// Attention plan: which tokens each token sees.
     pub plan: AttentionPlan,
-    /// The sequences' rows.
+    /// Rows of each sequence.
     pub sequences: Arc<[SequenceRows]>,
-    /// The example that each row belongs to, `[tokens]`: dropout masks are drawn by it. Without
-    /// examples the masks of all rows come from one stream.
+    /// Example that each row belongs to, `[tokens]`. Dropout masks are drawn per example. Without
+    /// examples, the masks of all rows come from one stream.
     pub examples: Option<Arc<[u64]>>,
-    /// Where the batch lives.
+    /// Device that the batch lives on.
     pub device: Device,
 }
 
 impl DeviceBatch {
-    /// Names the examples that the sequences belong to, in order and with equally many sequences
-    /// each, so that the dropout masks of an example do not depend on the rest of the batch.
+    /// Assigns the sequences to examples, in order and with the same number of sequences each. The
+    /// dropout masks of an example then do not depend on the rest of the batch.
     ///
     /// # Panics
-    /// When the sequences are not a whole number per example.
+    /// Panics if the number of sequences is not a multiple of the number of examples.
     #[must_use]
     pub fn of_examples(self, examples: &[usize]) -> Self {
         let each = self.sequences.len() / examples.len().max(1);
@@ -238,18 +239,19 @@ impl DeviceBatch {
         }
     }
 
-    /// The example of each sequence, where the batch has examples.
+    /// Returns the example of each sequence, or `None` if the batch has no examples.
     pub fn sequence_examples(&self) -> Option<Vec<u64>> {
         let examples = self.examples.as_ref()?;
         Some(self.sequences.iter().map(|s| examples[s.last]).collect())
     }
 
-    /// Number of tokens.
+    /// Returns the number of tokens.
     pub fn tokens(&self) -> usize {
         self.positions.len()
     }
 
-    /// For each completion token, sequence after sequence: the row whose hidden state predicts it.
+    /// Returns, for each completion token, the row whose hidden state predicts it. Tokens are
+    /// ordered sequence after sequence.
     ///
     /// # Shapes
     /// Result `[completion tokens]`.
@@ -261,7 +263,7 @@ impl DeviceBatch {
         )
     }
 
-    /// The completion tokens, as [`Self::sources`] orders them.
+    /// Returns the completion tokens, in the order of [`Self::sources`].
     ///
     /// # Shapes
     /// Result `[completion tokens]`.
@@ -270,7 +272,7 @@ impl DeviceBatch {
         self.indices(targets.map(|&id| id as usize))
     }
 
-    /// A rank-1 integer tensor on the batch's device.
+    /// Creates a rank-1 integer tensor on the batch's device.
     pub fn indices(&self, values: impl IntoIterator<Item = usize>) -> Tensor<1, Int> {
         let values: Vec<i64> = values.into_iter().map(|v| v as i64).collect();
         let n = values.len();

@@ -1,31 +1,33 @@
-//! What a decoder remembers between passes.
+//! Memory of a decoder between forward passes.
 
 use std::fmt::Debug;
 
 use collimate_ops::KvPages;
 
-/// What a decoder remembers of the tokens of some rows.
+/// Keys and values that a decoder keeps for the tokens of each row.
 pub trait KvCache: Debug + Send {
-    /// A cache of the same model without rows. It shares what depends on the weights alone.
+    /// Returns a cache of the same model without rows. The two caches share everything that depends
+    /// on the weights alone.
     #[must_use]
     fn fresh(&self) -> Self
     where
         Self: Sized;
 
-    /// Number of rows.
+    /// Returns the number of rows.
     fn rows(&self) -> usize;
 
-    /// Tokens that a row has seen.
+    /// Returns the number of tokens that a row has seen.
     fn tokens(&self, row: usize) -> usize;
 
-    /// Adds a row that has seen nothing; returns its index.
+    /// Adds a row that has seen no tokens. Returns its index.
     fn push(&mut self) -> usize;
 
-    /// The rows become these, in this order: one that is named several times is forked, one that
-    /// is not named is dropped.
+    /// Replaces the rows by the given rows, in this order. A row that is named several times is
+    /// forked; a row that is not named is dropped.
     fn keep(&mut self, rows: &[usize]);
 
-    /// A row becomes `n` equal rows, itself and `n - 1` at the end; with 0 it is dropped.
+    /// Turns a row into `n` equal rows: the row itself and `n - 1` copies at the end. With `n = 0`
+    /// the row is dropped.
     fn fork(&mut self, row: usize, n: usize) {
         let others = (0..self.rows()).filter(|&other| n > 0 || other != row);
         let more = std::iter::repeat_n(row, n.saturating_sub(1));

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
-/// Why a model cannot take a pack. Sequences count from 0.
+/// Error for a pack that a model cannot take. Sequences count from 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum PackError {
@@ -21,12 +21,12 @@ pub enum PackError {
     Length {
         /// The sequence.
         sequence: usize,
-        /// Its tokens, the shared prompt's included.
+        /// Number of tokens, including the shared prompt.
         length: usize,
         /// The model's context.
         context: usize,
     },
-    /// A token id that the model has no vector for.
+    /// A sequence has a token id outside the model's vocabulary.
     #[error(
         "sequence {sequence} has token id {id}, the model knows ids below {vocab}: \
          use the tokenizer that belongs to the model"
@@ -42,7 +42,7 @@ pub enum PackError {
 }
 
 impl PackError {
-    /// The error for a list of which the pack is a part, `earlier` sequences into it.
+    /// Shifts the sequence number for a pack that starts `earlier` sequences into a longer list.
     #[must_use]
     pub fn after(mut self, earlier: usize) -> Self {
         match &mut self {
@@ -53,7 +53,7 @@ impl PackError {
         self
     }
 
-    /// The sequence at fault.
+    /// Returns the index of the sequence at fault.
     pub fn sequence(&self) -> usize {
         match *self {
             Self::Empty { sequence }
@@ -63,7 +63,7 @@ impl PackError {
     }
 }
 
-/// Why a model folder cannot be read.
+/// Error for a model folder that cannot be read.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum LoadError {
@@ -78,22 +78,22 @@ pub enum LoadError {
         /// The system's error.
         source: std::io::Error,
     },
-    /// A file holds something else than expected.
+    /// A file does not hold the expected content.
     #[error("{}: {message}", path.display())]
     Invalid {
         /// The file.
         path: PathBuf,
-        /// What is wrong and what to do.
+        /// Description of the fault and of the remedy.
         message: String,
     },
-    /// An architecture or option that is not implemented.
+    /// The folder asks for an architecture or option that is not implemented.
     #[error("{}: {what} is not supported; supported: {supported}", path.display())]
     Unsupported {
         /// The file that asks for it.
         path: PathBuf,
-        /// What it asks for.
+        /// Architecture or option asked for.
         what: String,
-        /// What would work.
+        /// Supported alternatives.
         supported: String,
     },
     /// A tensor is missing.
@@ -107,7 +107,7 @@ pub enum LoadError {
         /// The tensor's name.
         name: String,
     },
-    /// A tensor has another shape than the configuration says.
+    /// A tensor does not have the shape that the configuration says.
     #[error(
         "{}: tensor {name} has shape {found:?}, config.json asks for {expected:?}: \
          take both from one checkpoint",
@@ -118,12 +118,12 @@ pub enum LoadError {
         path: PathBuf,
         /// The tensor's name.
         name: String,
-        /// Its shape.
+        /// Shape in the weight file.
         found: Vec<usize>,
         /// The expected shape.
         expected: Vec<usize>,
     },
-    /// A tensor has a type that is not read, as quantised weights have.
+    /// A tensor has a type that cannot be read, such as that of quantised weights.
     #[error(
         "{}: tensor {name} is {found}: F32, F64, F16 and BF16 are read: \
          take weights that are not quantised",
@@ -137,7 +137,7 @@ pub enum LoadError {
         /// The type, as safetensors names types.
         found: String,
     },
-    /// A tensor holds a value that is no number in f32.
+    /// A tensor holds a value that is not finite in f32.
     #[error(
         "{}: tensor {name} holds {value} at index {index}: the weights are damaged, or a training \
          that diverged wrote them: take an earlier checkpoint",
@@ -148,14 +148,14 @@ pub enum LoadError {
         path: PathBuf,
         /// The tensor's name.
         name: String,
-        /// Position of the first such value, in the order of the file.
+        /// Index of the first such value, in the order of the file.
         index: usize,
         /// The value: NaN or an infinity.
         value: f32,
     },
 }
 
-/// Why a model folder cannot be written.
+/// Error for a model folder that cannot be written.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum SaveError {
@@ -172,7 +172,7 @@ pub enum SaveError {
     Serialize {
         /// The file.
         path: PathBuf,
-        /// What is wrong.
+        /// Message of the serialiser.
         message: String,
     },
 }

@@ -1,11 +1,11 @@
-//! Many sequences in packs of a budget.
+//! Cutting many sequences into packs of bounded size.
 
 use std::ops::Range;
 
 use crate::batch::Pack;
 
-/// Cuts `items` into consecutive packs of at most `tokens` processed tokens; an item with more is
-/// a pack of its own. Yields each pack with the range of its items.
+/// Cuts `items` into consecutive packs of at most `tokens` processed tokens. An item with more
+/// tokens becomes a pack by itself. Yields each pack with the range of its items.
 ///
 /// # Examples
 /// ```

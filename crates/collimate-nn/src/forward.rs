@@ -1,4 +1,4 @@
-//! How a forward pass is run: adapters on or off, dropout or not.
+//! Options of a forward pass: adapters on or off, with or without dropout.
 
 use std::collections::HashMap;
 
@@ -6,24 +6,25 @@ use burn::tensor::{Tensor, TensorData};
 use collimate_core::{Key, Purpose};
 use rand::Rng;
 
-/// Whether low-rank adapters take part in a forward pass.
+/// Switches low-rank adapters on or off for a forward pass.
 ///
-/// `Off` gives the model that the adapters were attached to: the reference policy, for free.
+/// `Off` gives the model that the adapters were attached to. It can serve as the reference model
+/// without a second copy of the weights.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Adapters {
     /// The adapted model.
     #[default]
     On,
-    /// The model below the adapters.
+    /// The model without its adapters.
     Off,
 }
 
 /// Options of one forward pass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Forward {
-    /// Adapters on or off.
+    /// Switch of the adapters.
     pub adapters: Adapters,
-    /// The key of the dropout masks; `None` means no dropout.
+    /// Key of the dropout masks; `None` means no dropout.
     pub dropout: Option<Key>,
 }
 
@@ -34,13 +35,13 @@ impl Forward {
         dropout: None,
     };
 
-    /// Adapters off, no dropout: the reference model of an adapted one.
+    /// Adapters off, no dropout: the reference model of an adapted model.
     pub const REFERENCE: Self = Self {
         adapters: Adapters::Off,
         dropout: None,
     };
 
-    /// Adapters on, dropout masks from `key`.
+    /// Returns options with adapters on and dropout masks drawn from `key`.
     pub fn train(key: Key) -> Self {
         Self {
             adapters: Adapters::On,
@@ -48,7 +49,8 @@ impl Forward {
         }
     }
 
-    /// The options for part `index` (a layer, a projection): its masks differ from its siblings'.
+    /// Returns the options for part `index` (a layer, a projection). Each part draws different
+    /// masks.
     #[must_use]
     pub fn part(self, index: u64) -> Self {
         Self {
@@ -58,15 +60,15 @@ impl Forward {
     }
 }
 
-/// The options of a forward pass, with the example that each row belongs to.
+/// Options of a forward pass, with the example that each row belongs to.
 ///
-/// The masks of an example are drawn from a stream of the example's own, so they do not depend on
-/// the other examples of the batch. Without examples all rows share one stream.
+/// The masks of each example are drawn from a separate stream, so they do not depend on the other
+/// examples of the batch. Without examples all rows share one stream.
 #[derive(Debug, Clone, Copy)]
 pub struct RowForward<'a> {
-    /// Adapters on or off, and the key of the masks.
+    /// Switch of the adapters, and key of the masks.
     pub options: Forward,
-    /// The example of each row.
+    /// Example of each row.
     examples: Option<&'a [u64]>,
 }
 
@@ -80,12 +82,13 @@ impl From<Forward> for RowForward<'_> {
 }
 
 impl<'a> RowForward<'a> {
-    /// Options for rows of these examples, one per row; `None` where one stream serves all rows.
+    /// Creates options for rows of these examples, one per row. With `None`, one stream serves all
+    /// rows.
     pub fn new(options: Forward, examples: Option<&'a [u64]>) -> Self {
         Self { options, examples }
     }
 
-    /// As [`Forward::part`].
+    /// Returns the options for part `index`, as [`Forward::part`] does.
     #[must_use]
     pub fn part(self, index: u64) -> Self {
         Self {
@@ -94,10 +97,11 @@ impl<'a> RowForward<'a> {
         }
     }
 
-    /// Inverted dropout of `x`, or `x` itself where the pass has none; see [`dropout`].
+    /// Applies inverted dropout to `x`; see [`dropout`]. Returns `x` itself if the pass has no
+    /// dropout.
     ///
     /// # Panics
-    /// When the examples are not one per row of `x`.
+    /// Panics if the number of examples differs from the number of rows of `x`.
     ///
     /// # Shapes
     /// `x: [tokens, width]`, result likewise.
@@ -126,7 +130,7 @@ impl<'a> RowForward<'a> {
     }
 }
 
-/// Inverted dropout with a mask drawn on the host from `key`.
+/// Applies inverted dropout with a mask drawn on the host from `key`.
 ///
 /// The same key and shape give the same mask on every device. `probability` is rounded to a
 /// multiple of 1/65536.
@@ -139,7 +143,8 @@ pub fn dropout(x: Tensor<2>, probability: f64, key: Key) -> Tensor<2> {
     })
 }
 
-/// Dropout by a mask of two random bytes per number; `draw` is told the bytes of a row.
+/// Applies dropout with a mask of two random bytes per number. `draw` fills the mask's bytes and is
+/// given the number of bytes per row.
 fn masked(x: Tensor<2>, probability: f64, draw: impl FnOnce(&mut [u8], usize)) -> Tensor<2> {
     if probability <= 0.0 {
         return x;

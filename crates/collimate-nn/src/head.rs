@@ -1,4 +1,4 @@
-//! One number per sequence.
+//! A head that gives one number per sequence.
 
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
@@ -12,14 +12,14 @@ use crate::init::normal;
 /// a sentence-transformers `Dense` layer has one.
 #[derive(Module, Debug)]
 pub struct ScalarHead {
-    /// `[1, hidden]`.
+    /// Weight, `[1, hidden]`.
     pub weight: Param<Tensor<2>>,
-    /// `[1]`.
+    /// Bias, `[1]`.
     pub bias: Option<Param<Tensor<1>>>,
 }
 
 impl ScalarHead {
-    /// Weights from N(0, std²), a zero bias if one is wanted.
+    /// Creates a head with weights from N(0, std²) and, if `bias` is true, a zero bias.
     pub fn new(hidden: usize, bias: bool, std: f64, key: Key, device: &Device) -> Self {
         Self {
             weight: Param::from_tensor(normal([1, hidden], std, key, device)),
@@ -27,7 +27,7 @@ impl ScalarHead {
         }
     }
 
-    /// `[sequences, hidden]` → `[sequences]`.
+    /// Computes the scores: `[sequences, hidden]` → `[sequences]`.
     pub fn forward(&self, hidden: Tensor<2>) -> Tensor<1> {
         let bias = self.bias.as_ref().map(Param::val);
         collimate_ops::linear(hidden, self.weight.val(), bias).squeeze_dim(1)

@@ -4,9 +4,9 @@ use burn::tensor::{Device, Shape, Tensor, TensorData};
 use collimate_core::{Key, Purpose};
 use rand_distr::{Distribution, StandardNormal};
 
-/// A tensor of independent draws from N(0, std²), from the stream of `key`.
+/// Draws a tensor of independent values from N(0, std²), from the stream of `key`.
 pub fn normal<const D: usize>(shape: [usize; D], std: f64, key: Key, device: &Device) -> Tensor<D> {
-    // What is about to be filled from a file needs no draws.
+    // A tensor that is about to be filled from a file needs no draws.
     if std == 0.0 {
         return Tensor::zeros(shape, device);
     }

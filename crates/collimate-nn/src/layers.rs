@@ -1,4 +1,4 @@
-//! The small layers that decoders and encoders share; field names as in Hugging Face files.
+//! Small layers that decoders and encoders share, with the field names of Hugging Face files.
 
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Int, Tensor};
@@ -9,23 +9,23 @@ use crate::init::normal;
 /// A table of vectors, one row per id.
 ///
 /// # Differs from
-/// Burn's `Embedding` in nothing that is stored. But it stands beside [`crate::Linear`], whose
-/// weight is `[out, in]` as in Hugging Face files: Burn's PyTorch adapters must not be applied.
+/// Burn's `Embedding`, although both store the same. This one is used beside [`crate::Linear`],
+/// whose weight is `[out, in]` as in Hugging Face files: do not apply Burn's PyTorch adapters.
 #[derive(Module, Debug)]
 pub struct Embedding {
-    /// `[rows, width]`.
+    /// Vectors, `[rows, width]`.
     pub weight: Param<Tensor<2>>,
 }
 
 impl Embedding {
-    /// Rows from N(0, std²).
+    /// Creates a table with rows from N(0, std²).
     pub fn new(shape: [usize; 2], std: f64, key: Key, device: &Device) -> Self {
         Self {
             weight: Param::from_tensor(normal(shape, std, key, device)),
         }
     }
 
-    /// `[tokens]` ids → `[tokens, width]`.
+    /// Looks up ids: `[tokens]` → `[tokens, width]`.
     pub fn forward(&self, ids: Tensor<1, Int>) -> Tensor<2> {
         collimate_ops::embedding(self.weight.val(), ids)
     }
@@ -33,16 +33,16 @@ impl Embedding {
 
 /// Root-mean-square normalisation with a learned scale.
 ///
-/// The scale is the weight, or one more than the weight ([`Self::with_unit_offset`]).
+/// The scale is the weight, or `1 + weight` after [`Self::with_unit_offset`].
 ///
 /// # Differs from
-/// Burn's `RmsNorm`, whose scale is called `gamma`. Names here are those of Hugging Face files, as
-/// is the layout `[out, in]` of [`crate::Linear`]: Burn's PyTorch adapters must not be applied.
+/// Burn's `RmsNorm`, whose scale is called `gamma`. Here the names are those of Hugging Face files,
+/// as is the layout `[out, in]` of [`crate::Linear`]: do not apply Burn's PyTorch adapters.
 #[derive(Module, Debug)]
 pub struct RmsNorm {
-    /// `[width]`.
+    /// Learned weight, `[width]`.
     pub weight: Param<Tensor<1>>,
-    /// Added to the mean square.
+    /// Value added to the mean square.
     #[module(skip)]
     pub eps: f64,
     #[module(skip)]
@@ -50,7 +50,7 @@ pub struct RmsNorm {
 }
 
 impl RmsNorm {
-    /// Scale one.
+    /// Creates a norm with scale one.
     pub fn new(width: usize, eps: f64, device: &Device) -> Self {
         Self {
             weight: Param::from_tensor(Tensor::ones([width], device)),
@@ -59,7 +59,8 @@ impl RmsNorm {
         }
     }
 
-    /// A new norm of this width whose scale is `1 + weight`, as in Gemma: the weight begins at zero.
+    /// Returns a new norm of this width whose scale is `1 + weight`, as in Gemma. The weight starts
+    /// at zero.
     ///
     /// ```text
     /// y = x / √(mean(x²) + eps) · (1 + weight)
@@ -85,7 +86,7 @@ impl RmsNorm {
         }
     }
 
-    /// The factor of each element, `[width]`.
+    /// Returns the factor of each element, `[width]`.
     pub fn scale(&self) -> Tensor<1> {
         match self.unit_offset {
             true => self.weight.val().add_scalar(1.0),
@@ -93,31 +94,31 @@ impl RmsNorm {
         }
     }
 
-    /// `[tokens, width]`, result likewise.
+    /// Normalises each row of `x: [tokens, width]`. The result has the same shape.
     pub fn forward(&self, x: Tensor<2>) -> Tensor<2> {
         collimate_ops::rms_norm(x, self.scale(), self.eps)
     }
 }
 
-/// Layer normalisation with a learned scale and, where there is one, offset.
+/// Layer normalisation with a learned scale and an optional offset.
 ///
 /// # Differs from
-/// Burn's `LayerNorm`, whose scale and offset are called `gamma` and `beta`. Names here are those
-/// of Hugging Face files, as is the layout `[out, in]` of [`crate::Linear`]: Burn's PyTorch
-/// adapters must not be applied.
+/// Burn's `LayerNorm`, whose scale and offset are called `gamma` and `beta`. Here the names are
+/// those of Hugging Face files, as is the layout `[out, in]` of [`crate::Linear`]: do not apply
+/// Burn's PyTorch adapters.
 #[derive(Module, Debug)]
 pub struct LayerNorm {
     /// Scale, `[width]`.
     pub weight: Param<Tensor<1>>,
     /// Offset, `[width]`.
     pub bias: Option<Param<Tensor<1>>>,
-    /// Added to the variance.
+    /// Value added to the variance.
     #[module(skip)]
     pub eps: f64,
 }
 
 impl LayerNorm {
-    /// Scale one, offset zero.
+    /// Creates a norm with scale one and offset zero.
     pub fn new(width: usize, eps: f64, device: &Device) -> Self {
         let bias = Param::from_tensor(Tensor::zeros([width], device));
         Self {
@@ -126,7 +127,7 @@ impl LayerNorm {
         }
     }
 
-    /// Scale one, no offset.
+    /// Creates a norm with scale one and no offset.
     pub fn without_bias(width: usize, eps: f64, device: &Device) -> Self {
         Self {
             weight: Param::from_tensor(Tensor::ones([width], device)),
@@ -135,7 +136,7 @@ impl LayerNorm {
         }
     }
 
-    /// `[tokens, width]`, result likewise.
+    /// Normalises each row of `x: [tokens, width]`. The result has the same shape.
     pub fn forward(&self, x: Tensor<2>) -> Tensor<2> {
         let bias = self.bias.as_ref().map(Param::val);
         collimate_ops::layer_norm(x, self.weight.val(), bias, self.eps)

@@ -1,4 +1,4 @@
-//! A linear layer in Hugging Face's layout, with an optional low-rank adapter of true low cost.
+//! A linear layer in Hugging Face's layout, with an optional low-rank adapter.
 
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
@@ -16,20 +16,21 @@ use crate::precision::Precision;
 /// `a: [rank, in]` (PEFT's `lora_A.weight`), `b: [out, rank]` (`lora_B.weight`).
 #[derive(Module, Debug)]
 pub struct Lora {
-    /// Down projection.
+    /// Down projection A.
     pub a: Param<Tensor<2>>,
-    /// Up projection, zero at the start.
+    /// Up projection B, zero at the start.
     pub b: Param<Tensor<2>>,
     /// α / rank.
     #[module(skip)]
     pub scale: f64,
-    /// Dropout probability of the adapter's input, in training.
+    /// Dropout probability of the adapter's input in training.
     #[module(skip)]
     pub dropout: f64,
 }
 
 impl Lora {
-    /// A fresh adapter: A uniform in ±1/√in (Kaiming with a = √5, as PEFT draws it), B zero.
+    /// Creates a fresh adapter. A is uniform in ±1/√in (Kaiming with a = √5, as in PEFT); B is
+    /// zero.
     pub fn new(
         [out, input]: [usize; 2],
         rank: usize,
@@ -55,35 +56,35 @@ impl Lora {
         }
     }
 
-    /// What the adapter adds to the weight: `scale · B·A`, `[out, in]`.
+    /// Returns the adapter's update of the weight: `scale · B·A`, `[out, in]`.
     fn delta(&self) -> Tensor<2> {
         self.b.val().matmul(self.a.val()).mul_scalar(self.scale)
     }
 }
 
-/// `y = x·Wᵀ + b`, plus the adapter's part when there is one and it is on.
+/// A linear layer `y = x·Wᵀ + b`, plus the output of an attached adapter that is switched on.
 ///
-/// The weight keeps Hugging Face's layout `[out, in]`, so that files are read and written without
-/// a transposition and an output matrix can be shared with an embedding. Inputs are rank 2.
+/// The weight keeps Hugging Face's layout `[out, in]`. Files are therefore read and written without
+/// a transposition, and an output matrix can be shared with an embedding. Inputs are rank 2.
 ///
 /// # Differs from
 /// Burn's `Linear`, whose weight is `[in, out]`. Burn's PyTorch adapters (`PyTorchToBurnAdapter` of
-/// burn-store) know modules by their name and would transpose this one: do not apply them.
+/// burn-store) recognise modules by name and would transpose this weight: do not apply them.
 #[derive(Module, Debug)]
 pub struct Linear {
-    /// `[out, in]`.
+    /// Weight, `[out, in]`.
     pub weight: Param<Tensor<2>>,
-    /// `[out]`.
+    /// Bias, `[out]`.
     pub bias: Option<Param<Tensor<1>>>,
     /// The adapter, if one is attached.
     pub lora: Option<Lora>,
-    /// What it multiplies in.
+    /// Precision of the layer's products.
     #[module(skip)]
     pub precision: Precision,
 }
 
 impl Linear {
-    /// Weights from N(0, std²), a zero bias if one is wanted.
+    /// Creates a layer with weights from N(0, std²) and, if `bias` is true, a zero bias.
     pub fn new([out, input]: [usize; 2], bias: bool, std: f64, key: Key, device: &Device) -> Self {
         Self {
             weight: Param::from_tensor(normal([out, input], std, key, device)),
@@ -93,8 +94,8 @@ impl Linear {
         }
     }
 
-    /// `[tokens, in]` → `[tokens, out]`. A [`Forward`](crate::Forward) draws the dropout masks of all
-    /// rows from one stream.
+    /// Applies the layer: `[tokens, in]` → `[tokens, out]`. Given a [`Forward`](crate::Forward), it
+    /// draws the dropout masks of all rows from one stream.
     pub fn forward<'a>(&self, x: Tensor<2>, f: impl Into<RowForward<'a>>) -> Tensor<2> {
         let f = f.into();
         let bias = self.bias.as_ref().map(Param::val);
@@ -112,8 +113,8 @@ impl Linear {
         linear(x, self.weight.val(), bias) + delta
     }
 
-    /// Weight and bias of the same function without adapter: folded in where adapters are on.
-    /// Untracked.
+    /// Returns weight and bias of the same function without the adapter. If adapters are on, the
+    /// adapter is folded into the weight. The tensors are untracked.
     pub fn folded(&self, adapters: Adapters) -> (Tensor<2>, Option<Tensor<1>>) {
         let weight = self.weight.val().without_autodiff();
         let weight = match self.lora.as_ref().filter(|_| adapters == Adapters::On) {
@@ -124,7 +125,7 @@ impl Linear {
         (weight, bias)
     }
 
-    /// The layer with the adapter folded into the weight: the same function, no adapter.
+    /// Returns the same function without an adapter: the adapter is folded into the weight.
     #[must_use]
     pub fn merged(self) -> Self {
         let Some(lora) = self.lora else { return self };

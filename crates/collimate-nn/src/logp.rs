@@ -7,7 +7,7 @@ use crate::forward::Forward;
 use crate::output::OutputHead;
 use crate::traits::CausalLm;
 
-/// Log-probability of every completion token of the batch, in nats.
+/// Computes the log-probability of every completion token of the batch, in nats.
 ///
 /// # Shapes
 /// `hidden: [completion tokens, width]`, the states at [`DeviceBatch::sources`]
@@ -15,13 +15,13 @@ use crate::traits::CausalLm;
 /// sequence.
 ///
 /// # Panics
-/// With states of another number of rows.
+/// Panics if the number of rows of `hidden` differs from the number of completion tokens.
 pub fn token_logps(hidden: Tensor<2>, head: OutputHead, batch: &DeviceBatch) -> Tensor<1> {
     let targets = targets_of(&hidden, batch);
     head.selected_logp(hidden, targets)
 }
 
-/// [`token_logps`], and the entropy of the distribution that each token was predicted by.
+/// Computes [`token_logps`] and the entropy of the distribution that predicts each token.
 ///
 /// # Shapes
 /// As [`token_logps`]; both results `[completion tokens]`, in nats.
@@ -50,7 +50,7 @@ fn targets_of(hidden: &Tensor<2>, batch: &DeviceBatch) -> Tensor<1, Int> {
 /// Sums token values over each sequence.
 ///
 /// # Shapes
-/// `values: [completion tokens]` as [`token_logps`] orders them; result `[sequences]`.
+/// `values: [completion tokens]`, ordered as by [`token_logps`]; result `[sequences]`.
 pub fn sum_by_sequence(values: Tensor<1>, batch: &DeviceBatch) -> Tensor<1> {
     let owner = batch.indices(
         batch
@@ -67,7 +67,7 @@ pub fn sum_by_sequence(values: Tensor<1>, batch: &DeviceBatch) -> Tensor<1> {
     )
 }
 
-/// Summed log-probability of each completion, log π(y|x), in nats.
+/// Computes the summed log-probability of each completion, log π(y|x), in nats.
 ///
 /// # Shapes
 /// Result `[sequences]`.

@@ -1,4 +1,4 @@
-//! From hidden states to logits.
+//! The step from hidden states to logits.
 
 use burn::tensor::{Int, Tensor};
 
@@ -11,16 +11,16 @@ use burn::tensor::{Int, Tensor};
 /// ```
 #[derive(Debug, Clone)]
 pub struct OutputHead {
-    /// `[vocab, hidden_size]`.
+    /// Output matrix, `[vocab, hidden_size]`.
     pub weight: Tensor<2>,
-    /// Divisor of the products; 1 changes nothing.
+    /// Divisor of the products; 1 leaves them unchanged.
     pub divisor: f64,
-    /// Bound of the logits; `None` for none.
+    /// Bound c of the logits; `None` for no bound.
     pub softcap: Option<f64>,
 }
 
 impl OutputHead {
-    /// The head whose logits are these over a temperature.
+    /// Returns the head whose logits are the present logits divided by `temperature`.
     ///
     /// ```text
     /// (c / T) · tanh((y / T) / (c / T)) = c · tanh(y / c) / T
@@ -34,7 +34,7 @@ impl OutputHead {
         }
     }
 
-    /// Logits of some rows.
+    /// Computes the logits of the given rows.
     ///
     /// # Shapes
     /// `hidden: [rows, hidden_size]`; result `[rows, vocab]`.
@@ -59,13 +59,13 @@ impl OutputHead {
         }
     }
 
-    /// [`collimate_ops::selected_logp_capped`] of this head.
+    /// Applies [`collimate_ops::selected_logp_capped`] with this head.
     pub(crate) fn selected_logp(self, hidden: Tensor<2>, targets: Tensor<1, Int>) -> Tensor<1> {
         let hidden = self.divided(hidden);
         collimate_ops::selected_logp_capped(hidden, self.weight, targets, self.softcap)
     }
 
-    /// [`collimate_ops::selected_logp_entropy_capped`] of this head.
+    /// Applies [`collimate_ops::selected_logp_entropy_capped`] with this head.
     pub(crate) fn selected_logp_entropy(
         self,
         hidden: Tensor<2>,
@@ -75,7 +75,8 @@ impl OutputHead {
         collimate_ops::selected_logp_entropy_capped(hidden, self.weight, targets, self.softcap)
     }
 
-    /// Logits are linear in the hidden states until they are bounded.
+    /// Divides the hidden states, which is enough: logits are linear in them until they are
+    /// bounded.
     fn divided(&self, hidden: Tensor<2>) -> Tensor<2> {
         match self.divisor == 1.0 {
             true => hidden,

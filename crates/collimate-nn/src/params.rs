@@ -1,4 +1,4 @@
-//! A model's parameters by path.
+//! Listing and freezing a model's parameters by path.
 
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};
 use burn::tensor::Tensor;
@@ -8,25 +8,25 @@ use burn::tensor::Tensor;
 pub struct ParameterInfo {
     /// Field names from the root, joined by dots.
     pub path: String,
-    /// Its shape.
+    /// Shape of the parameter.
     pub shape: Vec<usize>,
-    /// True if training changes it (known for a model in training mode only).
+    /// True if training changes the parameter. Known only for a model in training mode.
     pub trainable: bool,
 }
 
 impl ParameterInfo {
-    /// Number of values.
+    /// Returns the number of values.
     pub fn len(&self) -> usize {
         self.shape.iter().product()
     }
 
-    /// True if it holds no value.
+    /// Returns true if the parameter holds no value.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 }
 
-/// All float parameters of a model, in the order of its fields.
+/// Returns all float parameters of a model, in the order of its fields.
 pub fn parameters<M: Module>(model: &M) -> Vec<ParameterInfo> {
     struct Visitor {
         path: Vec<String>,
@@ -55,7 +55,7 @@ pub fn parameters<M: Module>(model: &M) -> Vec<ParameterInfo> {
     visitor.found
 }
 
-/// Sets which parameters train: those whose path `trainable` accepts.
+/// Makes trainable exactly the parameters whose path `trainable` accepts.
 pub fn set_trainable<M: Module>(model: M, trainable: impl Fn(&str) -> bool) -> M {
     struct Mapper<F> {
         path: Vec<String>,
@@ -79,8 +79,9 @@ pub fn set_trainable<M: Module>(model: M, trainable: impl Fn(&str) -> bool) -> M
     })
 }
 
-/// The same weights as parameters of their own: a module that was cloned from another, and is to be
-/// trained beside it, would otherwise share its parameters' identities and gradients.
+/// Returns the same weights as separate parameters. A module that was cloned from another module
+/// shares the identities and gradients of its parameters. Separate it before training it beside the
+/// original.
 pub fn separate<M: Module>(model: M) -> M {
     struct Mapper;
     impl ModuleMapper for Mapper {

@@ -1,4 +1,4 @@
-//! From a sequence's hidden states to one vector.
+//! Pooling a sequence's hidden states into one vector.
 
 use burn::tensor::{IndexingUpdateOp, Int, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
@@ -7,7 +7,7 @@ use crate::batch::DeviceBatch;
 use crate::forward::Forward;
 use crate::traits::Backbone;
 
-/// Hidden state that stands for the sequence.
+/// Choice of the vector that represents a sequence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
@@ -22,7 +22,7 @@ pub enum Pooling {
 }
 
 impl Pooling {
-    /// The row that stands for each sequence, where one does.
+    /// Returns the row that represents each sequence, or `None` for the mean.
     fn rows(self, batch: &DeviceBatch) -> Option<Tensor<1, Int>> {
         let sequences = batch.sequences.iter();
         match self {
@@ -33,8 +33,8 @@ impl Pooling {
     }
 }
 
-/// One vector per sequence of the batch: [`pool`] of the backbone's hidden states, of which only
-/// those are computed that it needs.
+/// Computes one vector per sequence of the batch: [`pool`] of the backbone's hidden states. If the
+/// pooling reads one row per sequence, only the hidden states of those rows are computed.
 ///
 /// # Shapes
 /// Result `[sequences, width]`.
@@ -50,7 +50,7 @@ pub fn pooled<B: Backbone>(
     }
 }
 
-/// One vector per sequence of the batch.
+/// Pools given hidden states into one vector per sequence of the batch.
 ///
 /// # Shapes
 /// `hidden: [tokens, width]`, result `[sequences, width]`.

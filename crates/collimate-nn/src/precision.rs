@@ -1,19 +1,19 @@
-//! What linear layers multiply in.
+//! Precision of the products of linear layers.
 
 use burn::tensor::{DType, Device, FloatDType, Tensor};
 use collimate_core::OptionError;
 use collimate_ops::linear;
 
-/// The type of the numbers that linear layers multiply, and of their products. Parameters, the sums of
-/// the residual stream, norms, attention, log-probabilities and losses are f32 either way.
+/// Number type of the inputs, weights and products of linear layers. Parameters, the sums of the
+/// residual stream, norms, attention, log-probabilities and losses are f32 in both cases.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Precision {
-    /// f32.
+    /// 32-bit floats.
     #[default]
     F32,
-    /// bf16: inputs, weights and gradients are rounded to three digits before they are multiplied,
-    /// and so are the products. It saves time where a device's matrix units want bf16, not memory; on
-    /// the CPU it is slower than f32.
+    /// bf16: inputs, weights and gradients are rounded to about three digits before they are
+    /// multiplied, and so are the products. This saves time on devices whose matrix units prefer
+    /// bf16. It saves no memory, and on the CPU it is slower than f32.
     Bf16,
 }
 
@@ -21,7 +21,7 @@ impl Precision {
     /// Checks that a device multiplies numbers of this type.
     ///
     /// # Errors
-    /// It does not.
+    /// The device does not multiply numbers of this type.
     pub fn check(self, device: &Device) -> Result<(), OptionError> {
         if self == Self::Bf16 && !device.supports_dtype(DType::BF16) {
             let allowed = "f32 on this device, which does not multiply bf16";
@@ -30,7 +30,7 @@ impl Precision {
         Ok(())
     }
 
-    /// `x·Wᵀ + b`, of the type of `x`.
+    /// Computes `x·Wᵀ + b`. The result has the number type of `x`.
     pub(crate) fn linear(
         self,
         x: Tensor<2>,

@@ -1,4 +1,4 @@
-//! What an algorithm needs to know of a model.
+//! Model interface that alignment algorithms rely on.
 
 use std::path::Path;
 
@@ -17,21 +17,22 @@ use crate::pooling::Pooling;
 
 /// A network from tokens to hidden states.
 pub trait Backbone: Module + ModuleDisplay + Adaptable + Sync + 'static {
-    /// Whether a token sees what comes after it. Prompts are shared in causal models only. A model
-    /// that sees less than all before a token narrows the batch's plan itself
+    /// Says if a token sees the tokens after it. Only causal models can share prompts. A model in
+    /// which a token sees only some of the tokens before it narrows the batch's plan itself
     /// ([`AttentionPlan::with_window`](collimate_ops::AttentionPlan::with_window)).
     const VISIBILITY: Visibility;
 
-    /// Hidden states after the last layer and its normalisation.
+    /// Computes the hidden states after the last layer and its normalisation.
     ///
     /// # Shapes
     /// Result `[tokens, hidden_size]`.
     fn hidden(&self, batch: &DeviceBatch, f: Forward) -> Tensor<2>;
 
-    /// [`Self::hidden`] of some rows only, in the order given, a row as often as it is named: what
-    /// log-probabilities and most scores need. A model can leave out what no such row depends on,
-    /// as most of its last layer. Dropout in the last layer is drawn for the rows named: other masks than
-    /// `hidden` has, and another for each time that a row is named.
+    /// Computes [`Self::hidden`] for the given rows only, in the order given. A repeated index is
+    /// repeated in the output. Log-probabilities and most scores need only a few rows, so a model
+    /// can skip work that these rows do not depend on, such as most of its last layer. In the last
+    /// layer, dropout masks are drawn per requested row. They differ from the masks of `hidden`,
+    /// and repeated rows get different masks.
     ///
     /// # Shapes
     /// Result `[rows, hidden_size]`.
@@ -39,8 +40,8 @@ pub trait Backbone: Module + ModuleDisplay + Adaptable + Sync + 'static {
         self.hidden(batch, f).select(0, rows)
     }
 
-    /// Applies the layers of a reward head before its last one to pooled hidden states; without
-    /// such layers, returns them unchanged. `f` has one row for each sequence.
+    /// Applies the layers of a reward head before its last one to pooled hidden states. Without
+    /// such layers, returns the states unchanged. `f` has one row for each sequence.
     ///
     /// # Shapes
     /// `pooled: [sequences, hidden_size]`, result likewise.
@@ -49,47 +50,49 @@ pub trait Backbone: Module + ModuleDisplay + Adaptable + Sync + 'static {
         pooled
     }
 
-    /// The same model, whose blocks keep nothing but their inputs from forward to backward
-    /// ([`collimate_ops::recomputed`]), or keep everything: for long sequences and large models. Values and
-    /// gradients are the same; a step needs one more forward pass. `valid()` keeps the switch, files do
-    /// not.
+    /// Returns the same model with recomputation switched on or off. With recomputation, blocks
+    /// keep only their inputs from forward to backward ([`collimate_ops::recomputed`]). This saves
+    /// memory for long sequences and large models; a step needs one more forward pass. Values and
+    /// gradients are the same. `valid()` keeps the switch, but files do not store it.
     #[must_use]
     fn with_recompute(self, recompute: bool) -> Self;
 
-    /// Width of the hidden states.
+    /// Returns the width of the hidden states.
     fn hidden_size(&self) -> usize;
 
-    /// The longest sequence that the model takes, in tokens.
+    /// Returns the length of the longest sequence that the model takes, in tokens.
     fn max_positions(&self) -> usize;
 
-    /// Number of token ids that the model knows.
+    /// Returns the number of token ids that the model knows.
     fn vocab_size(&self) -> usize;
 
-    /// The device of the weights, autodiff context included.
+    /// Returns the device of the weights, including its autodiff context.
     fn device(&self) -> Device;
 }
 
 /// A backbone that predicts the next token.
 pub trait CausalLm: Backbone {
-    /// What the model remembers of the tokens that it has seen.
+    /// Cache type for the tokens that the model has seen.
     type Cache: KvCache;
 
-    /// The output matrix, `[vocab, hidden_size]`; a tied model returns its embedding.
+    /// Returns the output matrix, `[vocab, hidden_size]`. A tied model returns its embedding.
     fn output_weight(&self) -> Tensor<2>;
 
-    /// Bound c of the logits, `c · tanh(logit / c)`, as in Gemma 2; `None` for no bound.
+    /// Returns the bound c of the logits, `c · tanh(logit / c)`, as in Gemma 2. `None` means no
+    /// bound.
     fn logit_softcap(&self) -> Option<f64> {
         None
     }
 
-    /// Divisor of the logits, as in Granite; 1 for none. Logits are divided before they are bounded.
+    /// Returns the divisor of the logits, as in Granite; 1 for none. Logits are divided before they
+    /// are bounded.
     fn logit_divisor(&self) -> f64 {
         1.0
     }
 
-    /// The step from hidden states to logits: what log-probabilities are computed with
-    /// ([`token_logps`](crate::token_logps)), whereas [`Self::output_weight`] alone may lack a factor
-    /// or a bound.
+    /// Returns the step from hidden states to logits. Log-probabilities are computed with it
+    /// ([`token_logps`](crate::token_logps)). [`Self::output_weight`] alone may lack a divisor or a
+    /// bound.
     fn output_head(&self) -> OutputHead {
         OutputHead {
             weight: self.output_weight(),
@@ -98,15 +101,17 @@ pub trait CausalLm: Backbone {
         }
     }
 
-    /// A cache without rows, for a model whose weights do not change while it lives. It may hold a
-    /// copy of them; where adapters are on, they belong to it.
+    /// Creates a cache without rows, for a model whose weights do not change while the cache lives.
+    /// The cache may hold a copy of the weights. With `Adapters::On`, the copy includes the
+    /// adapters.
     fn new_cache(&self, adapters: Adapters) -> Self::Cache;
 
-    /// Reads more tokens into rows of the cache, each row named at most once and given at least
-    /// one token, and returns the logits of the token after each row, in the order given.
+    /// Reads more tokens into rows of the cache and returns the logits of the token after each row,
+    /// in the order given. Each row may be named only once and must be given at least one token.
     ///
-    /// Each row must stay within [`Backbone::max_positions`]. On flex a row's result does not depend,
-    /// bit by bit, on the others where it comes alone or where every row gets one token.
+    /// Each row must stay within [`Backbone::max_positions`]. On flex, a row's result does not
+    /// depend on the other rows, bit for bit, if the row is extended alone or if every row gets one
+    /// token.
     ///
     /// # Shapes
     /// Result `[rows given, vocab]`, untracked.
@@ -114,47 +119,48 @@ pub trait CausalLm: Backbone {
 }
 
 /// A model that is read from and written to a Hugging Face folder
-/// (`config.json`, `model.safetensors`). The tokenizer's files are the caller's.
+/// (`config.json`, `model.safetensors`). The caller reads and writes the tokenizer's files.
 ///
 /// A loaded model remembers `generation_config.json` and the keys of `config.json` that do not
-/// describe the network, and saves them with itself.
+/// describe the network. It writes both when it is saved.
 pub trait HfFolder: Sized {
     /// Reads the folder.
     ///
     /// # Errors
-    /// A missing or malformed file, an architecture or option that is not implemented, a tensor
-    /// that is missing, has another shape, has no place in the model, has a type that is not read,
-    /// or holds a value that is not finite.
+    /// A file is missing or malformed. An architecture or option is not implemented. A tensor is
+    /// missing, has another shape, has no place in the model, has a type that cannot be read, or
+    /// holds a value that is not finite.
     fn load(dir: &Path, device: &Device) -> Result<Self, LoadError>;
 
-    /// Writes the folder; files appear whole or not at all. What an earlier save that was killed
-    /// has left in the folder is removed.
+    /// Writes the folder. Each file appears complete or not at all. Files that a killed save left
+    /// in the folder are removed.
     ///
     /// # Errors
-    /// A file that cannot be written, or a folder that holds an index of other weights.
+    /// A file cannot be written, or the folder holds an index of other weights.
     fn save(&self, dir: &Path) -> Result<(), SaveError>;
 
-    /// Writes the folder, whose configuration also says what a reader has to know of the tokenizer
-    /// beside it. Only reward models have a place for that; others save as [`save`](Self::save).
+    /// Writes the folder with a configuration that also holds facts of the tokenizer beside it.
+    /// Only reward models have a place for such facts; other models save as [`save`](Self::save)
+    /// does.
     ///
     /// # Errors
-    /// As [`save`](Self::save).
+    /// Fails as [`save`](Self::save) does.
     fn save_with(&self, facts: &TokenizerFacts, dir: &Path) -> Result<(), SaveError> {
         let _ = facts;
         self.save(dir)
     }
 
-    /// Returns the longest sequence that the model takes, in tokens.
+    /// Returns the length of the longest sequence that the model takes, in tokens.
     fn context_length(&self) -> usize;
 }
 
 /// Facts of a tokenizer that the configuration of a saved reward model repeats.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct TokenizerFacts {
-    /// The padding token. Without one, a decoder's configuration names the padding token that it
-    /// had before, else the token that begins a text.
+    /// Padding token. `None`: a decoder's configuration keeps its earlier padding token, or names
+    /// the token that begins a text.
     pub pad_token_id: Option<u32>,
-    /// The longest sequence in tokens; `None`: the longest that the model takes.
+    /// Length of the longest sequence in tokens. `None`: the longest that the model takes.
     pub max_length: Option<usize>,
 }
 
@@ -163,32 +169,32 @@ pub struct TokenizerFacts {
 pub struct RewardParts<B> {
     /// The network.
     pub backbone: B,
-    /// Its head, or `None` where the folder holds a backbone only.
+    /// Scalar head, or `None` if the folder holds only a backbone.
     pub head: Option<ScalarHead>,
-    /// How sequences are pooled.
+    /// Pooling of the hidden states.
     pub pooling: Pooling,
 }
 
 /// A backbone that other libraries can open as a reward model once it has a head.
 pub trait HfReward: Backbone + HfFolder {
-    /// How sequences are pooled where nothing else is said.
+    /// Pooling used by default.
     const DEFAULT_POOLING: Pooling;
 
     /// True if the head that other libraries expect has a bias.
     const HEAD_BIAS: bool;
 
-    /// Reads a backbone and, where the folder has one, its scalar head.
+    /// Reads a backbone and, if the folder has one, its scalar head.
     ///
     /// # Errors
-    /// As [`HfFolder::load`].
+    /// Fails as [`HfFolder::load`] does.
     fn load_reward(dir: &Path, device: &Device) -> Result<RewardParts<Self>, LoadError>;
 
-    /// Reads a backbone and a head that gives one score for each of several labels: the head then has the
-    /// score of the label with the name or the number `label` alone. Without `label` as
-    /// [`load_reward`](Self::load_reward).
+    /// Reads a backbone and a head with one score for each of several labels. The returned head
+    /// keeps only the score of the label with the name or number `label`. Without `label`, works as
+    /// [`load_reward`](Self::load_reward) does.
     ///
     /// # Errors
-    /// As [`HfFolder::load`], and a label that the folder does not have.
+    /// Fails as [`HfFolder::load`] does, or if the folder does not have the label.
     fn load_label(
         dir: &Path,
         label: Option<&str>,
@@ -205,18 +211,18 @@ pub trait HfReward: Backbone + HfFolder {
         }
     }
 
-    /// Returns false for a pooling that [`save_reward`](Self::save_reward) cannot write.
+    /// Returns true if [`save_reward`](Self::save_reward) can write this pooling.
     fn expresses(&self, pooling: Pooling) -> bool {
         let _ = pooling;
         true
     }
 
-    /// Writes backbone and head in the form that other libraries open.
-    /// Adapters are folded in first. Without `pad_token_id` a decoder names the padding token of
-    /// its configuration, else the one that begins a text.
+    /// Writes backbone and head in the form that other libraries open. Adapters are folded in
+    /// first. Without `pad_token_id`, a decoder's configuration keeps its padding token, or names
+    /// the token that begins a text.
     ///
     /// # Errors
-    /// A file that cannot be written, or a pooling that the form cannot express.
+    /// A file cannot be written, or the form cannot express the pooling.
     fn save_reward(
         &self,
         head: &ScalarHead,

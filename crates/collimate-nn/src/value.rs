@@ -1,4 +1,4 @@
-//! A value per completion token.
+//! A critic that gives one value per completion token.
 
 use burn::module::Module;
 use burn::tensor::Tensor;
@@ -14,23 +14,23 @@ use crate::traits::Backbone;
 /// V_t = w · h_{t−1} (+ b),   h_{t−1} the hidden state that predicts token t
 /// ```
 ///
-/// A reward model's backbone and head make one: before the first token its value is then what the
-/// head reads at the prompt's last token.
+/// The backbone and head of a reward model make a critic. Before the first completion token, its
+/// value is then the head's score at the prompt's last token.
 #[derive(Module, Debug)]
 pub struct ValueModel<B: Backbone> {
-    /// The network.
+    /// Network that computes the hidden states.
     pub backbone: B,
-    /// Its scalar head.
+    /// Scalar head that reads them.
     pub head: ScalarHead,
 }
 
 impl<B: Backbone> ValueModel<B> {
-    /// A critic of these parts.
+    /// Creates a critic from its parts.
     pub fn from_parts(backbone: B, head: ScalarHead) -> Self {
         Self { backbone, head }
     }
 
-    /// The value before every completion token of the batch.
+    /// Computes the value before every completion token of the batch.
     ///
     /// # Shapes
     /// Result `[completion tokens]`, sequence after sequence, as

@@ -46,7 +46,7 @@ fn an_example_has_its_masks_whatever_stands_beside_it() {
             [&second[..], &first[..]].concat(),
             "{name}"
         );
-        // Rows of one example need not lie side by side.
+        // Rows of one example need not be adjacent.
         let mixed = [&first[..9], &second[..9], &first[9..], &second[9..]].concat();
         assert_eq!(of(&[3, 7, 3, 3, 7]), mixed, "{name}");
         let one_stream = RowForward::from(f).drop(ones([5, 9], &device), 0.5);
@@ -70,7 +70,7 @@ fn rows_belong_to_the_example_that_brought_them() {
 
 #[test]
 fn value_stability() {
-    // The mask is part of what a resumed run must draw again.
+    // A resumed run must draw the same mask again.
     let device = &devices()[0].1;
     let mask = host(&dropout(
         ones([4, 8], device),
@@ -102,14 +102,14 @@ fn rate_and_scale() {
             out.iter()
                 .all(|&v| v == 0.0 || (v - scale).abs() < 1e-4 * scale)
         );
-        // Five standard deviations of a binomial count.
+        // The tolerance is five standard deviations of a binomial count.
         let spread = 5.0 * (n as f64 * probability * (1.0 - probability)).sqrt();
         let expected = n as f64 * probability;
         assert!(
             (dropped as f64 - expected).abs() < spread,
             "{dropped} of {n} dropped at {probability}"
         );
-        // The mean stays what it was.
+        // The mean stays unchanged.
         let mean = out.iter().map(|&v| f64::from(v)).sum::<f64>() / n as f64;
         assert!((mean - 1.0).abs() < 0.05, "mean {mean} at {probability}");
     }

@@ -1,4 +1,4 @@
-//! Norms and output heads by their formulas.
+//! Norms and output heads compared with their formulas.
 
 use burn::module::{Module, Param};
 use burn::tensor::Tensor;

@@ -1,4 +1,4 @@
-//! Packs, pooling, sums and linear layers against host loops.
+//! Packs, pooling, sums and linear layers compared with host loops.
 
 use burn::module::Param;
 use burn::tensor::{Device, Tensor};
@@ -22,7 +22,7 @@ fn groups() -> impl Strategy<Value = Groups> {
     prop::collection::vec((0usize..5, prop::collection::vec(0usize..5, 1..4)), 1..5)
 }
 
-/// The pack of groups, and each sequence's ids with the length of its prompt.
+/// Packs groups. Returns the pack, and each sequence's ids with the length of its prompt.
 fn packed(groups: &Groups, seed: u64) -> (Pack, Vec<(Vec<u32>, usize)>) {
     let mut noise = Noise::new(seed);
     let mut draw = |n: usize| -> Vec<u32> { (0..n).map(|_| noise.below(50) as u32).collect() };
@@ -30,7 +30,7 @@ fn packed(groups: &Groups, seed: u64) -> (Pack, Vec<(Vec<u32>, usize)>) {
     let mut sequences = Vec::new();
     for (prompt, completions) in groups {
         let prompt = draw(*prompt);
-        // A sequence has a token.
+        // A sequence has at least one token.
         let least = usize::from(prompt.is_empty());
         let completions: Vec<_> = completions.iter().map(|&n| draw(n.max(least))).collect();
         let slices: Vec<&[u32]> = completions.iter().map(Vec::as_slice).collect();
@@ -268,7 +268,7 @@ fn a_head_is_a_weighted_sum() {
         let x = tensor(&[1.0, 1.0, 2.0, 0.0, 3.0, -1.0], [2, 3], &device);
         assert_close(name, &host(&head.forward(x)), &[0.25, -6.25], 1e-6);
     }
-    // Draws have the asked spread.
+    // The draws have the requested spread.
     let device = &devices()[0].1;
     let head = ScalarHead::new(10_000, false, 0.1, Key::new(1, "head"), device);
     let values = host(&head.weight.val());

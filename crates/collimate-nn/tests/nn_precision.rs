@@ -1,4 +1,4 @@
-//! Linear layers that multiply bf16.
+//! Linear layers that multiply in bf16.
 
 use burn::module::{Module, Param};
 use burn::tensor::{DType, Device};
@@ -17,7 +17,7 @@ impl Adaptable for One {
     }
 }
 
-/// A number that bf16 has not: it rounds to 1.
+/// A number that bf16 cannot represent; it rounds to 1.
 const ODD: f32 = 1.0 + 1.0 / 1024.0;
 
 fn one(device: &Device) -> One {
@@ -61,7 +61,7 @@ fn factors_and_products_are_rounded() {
         1e-6,
     );
 
-    // 1 + 1/256 is no bf16 either: a product is rounded, and 1 is even.
+    // bf16 cannot represent 1 + 1/256 either: the product is rounded to 1, which is even.
     let fine = Linear {
         weight: Param::from_tensor(tensor(&[1.0, 1.0 / 256.0], [1, 2], &device)),
         bias: None,

@@ -4,7 +4,7 @@ use burn::tensor::{Device, Tensor, Transaction};
 
 use crate::naive;
 
-/// Hyperparameters of AdamW, with the meaning and defaults that PyTorch gives them.
+/// Hyperparameters of AdamW, with PyTorch's meaning and defaults.
 ///
 /// | field | default |
 /// |---|---|
@@ -18,9 +18,10 @@ pub struct AdamW {
     pub beta1: f64,
     /// Decay of the second moment, in `[0, 1)`.
     pub beta2: f64,
-    /// Added to the root of the second moment, above 0.
+    /// Value added to the root of the second moment, above 0.
     pub eps: f64,
-    /// Decoupled decay: the parameter shrinks by `lr · weight_decay` before the step.
+    /// Decoupled weight decay. The parameter shrinks by the factor `1 − lr · weight_decay` before
+    /// the step.
     pub weight_decay: f64,
 }
 
@@ -35,8 +36,8 @@ impl Default for AdamW {
     }
 }
 
-/// The norm of a whole gradient, given by its parts: the root of their [`sum_of_squares`], added in
-/// order. Sums that are computed on a device are read at once.
+/// Computes the norm of a whole gradient given in parts: the root of the sum of their
+/// [`sum_of_squares`], added in order. Sums that are computed on a device are read together.
 pub fn gradient_norm<const D: usize>(grads: impl IntoIterator<Item = Tensor<D>>) -> f64 {
     let mut parts = Vec::new();
     let mut reads = Transaction::default();
@@ -48,7 +49,7 @@ pub fn gradient_norm<const D: usize>(grads: impl IntoIterator<Item = Tensor<D>>)
             continue;
         }
         let sum = grad.without_autodiff().square().sum();
-        // One read is of one device.
+        // One transaction can read from one device only.
         let device = device.get_or_insert_with(|| sum.device());
         reads = reads.register(sum.to_device(device));
     }
@@ -57,17 +58,17 @@ pub fn gradient_norm<const D: usize>(grads: impl IntoIterator<Item = Tensor<D>>)
     parts.into_iter().sum::<f64>().sqrt()
 }
 
-/// The moments of one parameter.
+/// Moments of one parameter.
 #[derive(Debug, Clone)]
 pub struct AdamWState<const D: usize> {
     /// Running mean of the gradient.
     pub first: Tensor<D>,
-    /// Running mean of its square.
+    /// Running mean of the squared gradient.
     pub second: Tensor<D>,
 }
 
 impl<const D: usize> AdamWState<D> {
-    /// Zero moments for a parameter of `shape`, on the untracked side of `device`.
+    /// Creates zero moments for a parameter of `shape`, on the untracked side of `device`.
     pub fn zeros(shape: [usize; D], device: &Device) -> Self {
         let device = device.clone().without_autodiff();
         Self {
@@ -77,20 +78,20 @@ impl<const D: usize> AdamWState<D> {
     }
 }
 
-/// One AdamW step: the updated parameter, with the moments updated in `state`.
+/// Makes one AdamW step: returns the updated parameter and updates the moments in `state`.
 ///
 /// ```text
 /// m ← β₁·m + (1 − β₁)·g          v ← β₂·v + (1 − β₂)·g²
 /// θ ← θ·(1 − lr·λ) − lr · (m / (1 − β₁ᵗ)) / (√(v / (1 − β₂ᵗ)) + ε)
 /// ```
 ///
-/// Algorithm 2 of <https://arxiv.org/abs/1711.05101>.
+/// This is algorithm 2 of <https://arxiv.org/abs/1711.05101>.
 ///
-/// `step` counts from 1. All tensors are untracked; a tracked one is detached. A parameter that
-/// nobody else holds is updated in place.
+/// `step` counts from 1. All tensors are untracked; a tracked tensor is detached. A parameter whose
+/// buffer has no other owner is updated in place.
 ///
 /// # Panics
-/// When shapes differ.
+/// Panics if shapes differ.
 pub fn adamw_step<const D: usize>(
     param: Tensor<D>,
     grad: Tensor<D>,
@@ -102,11 +103,11 @@ pub fn adamw_step<const D: usize>(
     adamw_step_scaled(param, grad, 1.0, state, step, lr, cfg)
 }
 
-/// [`adamw_step`] with the gradient taken times `grad_scale`: clipping by the global norm without
-/// a pass of its own over every gradient.
+/// Makes an [`adamw_step`] with the gradient multiplied by `grad_scale`. This clips by the global
+/// norm without a separate pass over every gradient.
 ///
 /// # Panics
-/// When shapes differ.
+/// Panics if shapes differ.
 pub fn adamw_step_scaled<const D: usize>(
     param: Tensor<D>,
     grad: Tensor<D>,
@@ -134,9 +135,10 @@ pub fn adamw_step_scaled<const D: usize>(
     naive::adamw_step(param, grad, state, step, lr, cfg)
 }
 
-/// `Σ t²`, for the global gradient norm.
+/// Computes `Σ t²`, for the global gradient norm.
 ///
-/// On flex, partial sums of fixed chunks in f64, so the thread count does not change a bit.
+/// On flex, fixed chunks give partial sums in f64, so the result does not depend on the number of
+/// threads.
 pub fn sum_of_squares<const D: usize>(t: Tensor<D>) -> f64 {
     #[cfg(feature = "flex")]
     if crate::fused::fits(&t) {
@@ -167,8 +169,8 @@ fn fused_step<const D: usize>(
             "adamw_step: shapes of parameter, gradient and moments"
         );
     }
-    // The moments are taken out of the state while they change: a buffer with one owner is
-    // updated in place.
+    // The moments are taken out of the state while they change, because only a buffer with one
+    // owner is updated in place.
     let take = |moment: &mut Tensor<D>| {
         let device = moment.device().without_autodiff();
         plain(std::mem::replace(moment, Tensor::empty([0; D], &device)))

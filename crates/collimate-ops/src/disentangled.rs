@@ -1,14 +1,14 @@
-//! Attention by content and relative position, as DeBERTa has it.
+//! Attention by content and relative position, as in DeBERTa.
 
 use burn::tensor::{Bool, Device, Int, Tensor, TensorData, activation};
 
 use crate::plan::Block;
 use crate::{AttentionPlan, Heads, OpsError, naive};
 
-/// The rows of a table of relative positions: one per distance, or one per bucket of distances.
+/// Rows of a table of relative positions: one row per distance, or one per bucket of distances.
 ///
-/// With `b` buckets, distances up to `m = b / 2` have a row each; longer ones share rows, more of them
-/// the farther they are:
+/// With `b` buckets, each distance up to `m = b / 2` has its own row. Longer distances share rows,
+/// and a row covers more distances the longer they are:
 ///
 /// ```text
 /// bucket(δ) = δ                                                          |δ| ≤ m
@@ -16,7 +16,7 @@ use crate::{AttentionPlan, Heads, OpsError, naive};
 /// row(δ)    = bucket(δ) + span, kept within 0 .. 2·span
 /// ```
 ///
-/// with a span of `b`, or of `longest` without buckets. `δ` is the query's position less the key's.
+/// Here `span` is `b`, or `longest` without buckets. `δ` is the query's position minus the key's.
 ///
 /// DeBERTa, <https://arxiv.org/abs/2006.03654>, equation 3; buckets as in version 2.
 ///
@@ -37,10 +37,10 @@ pub struct RelativePositions {
 }
 
 impl RelativePositions {
-    /// Rows for distances below `longest`, in this many buckets; without buckets for 0.
+    /// Creates rows for distances below `longest`, in `buckets` buckets; 0 means no buckets.
     ///
     /// # Errors
-    /// A single bucket, no distances, and distances that the buckets cover one by one.
+    /// There is a single bucket, or no distance, or the buckets cover every distance singly.
     pub fn new(buckets: usize, longest: usize) -> Result<Self, OpsError> {
         let fits = match buckets {
             0 => longest > 0,
@@ -52,7 +52,7 @@ impl RelativePositions {
         Ok(Self { buckets, longest })
     }
 
-    /// Rows on each side of distance zero.
+    /// Returns the number of rows on each side of distance zero.
     fn span(self) -> usize {
         match self.buckets {
             0 => self.longest,
@@ -60,19 +60,19 @@ impl RelativePositions {
         }
     }
 
-    /// Rows of the table.
+    /// Returns the number of rows of the table.
     pub fn rows(self) -> usize {
         2 * self.span()
     }
 
-    /// The row of a distance: the query's position less the key's.
+    /// Returns the row of a distance: the query's position minus the key's.
     pub fn row(self, distance: isize) -> usize {
         let middle = self.buckets / 2;
         let far = distance.unsigned_abs();
         let bucket = if self.buckets == 0 || far <= middle {
             distance
         } else {
-            // In f32 like the models' own code: a row is chosen by rounding up.
+            // Computed in f32, like the models' own code, because rounding up selects the row.
             let ratio = |of: usize| (of as f32 / middle as f32).ln();
             let steps = ratio(far) / ratio(self.longest - 1) * (middle - 1) as f32;
             distance.signum() * (steps.ceil() as isize + middle as isize)
@@ -85,23 +85,23 @@ impl RelativePositions {
 /// A layer's projections of the table of relative positions.
 #[derive(Debug, Clone)]
 pub struct RelativeProjections {
-    /// The row of each distance.
+    /// Rows of the table, by distance.
     pub positions: RelativePositions,
-    /// Keys, which content queries meet (`c2p`): `[rows, heads · head_dim]`.
+    /// Position keys, multiplied with content queries (`c2p`): `[rows, heads · head_dim]`.
     pub keys: Option<Tensor<2>>,
-    /// Queries, which meet content keys (`p2c`): `[rows, heads · head_dim]`.
+    /// Position queries, multiplied with content keys (`p2c`): `[rows, heads · head_dim]`.
     pub queries: Option<Tensor<2>>,
 }
 
-/// Attention whose scores depend on the contents of two tokens and on their distance.
+/// Computes attention with scores that depend on the contents of two tokens and on their distance.
 ///
 /// ```text
 /// s[i, j] = (q[i]·k[j] + q[i]·K[row(i − j)] + k[j]·Q[row(i − j)]) / √(n · head_dim)
 /// ```
 ///
-/// with the position keys K and queries Q of `relative`, those that there are, and n terms in the
-/// bracket. Positions are counted in each sequence of the plan. The plan's window and
-/// [`Scores`](crate::Scores) hold; a scale of its own takes the place of `1 / √(n · head_dim)`.
+/// K and Q are the position keys and queries of `relative`; an absent one adds no term. `n` is the
+/// number of terms in the bracket. Positions are counted in each sequence of the plan. The plan's
+/// window and [`Scores`](crate::Scores) apply; an explicit scale replaces `1 / √(n · head_dim)`.
 ///
 /// DeBERTa, <https://arxiv.org/abs/2006.03654>, equations 2 to 4.
 ///
@@ -109,12 +109,12 @@ pub struct RelativeProjections {
 /// `q`, `k`, `v`: `[tokens, heads · head_dim]`; result likewise.
 ///
 /// # Gradient
-/// For all inputs and both projections. This is a computation in plain tensor calls on every device,
-/// segment after segment: the scores of a segment are kept for backward, `heads · len²` numbers a few
-/// times over.
+/// All inputs and both projections have gradients. Every device computes this operation with plain
+/// tensor calls, segment after segment. The scores of a segment are kept for backward: a small
+/// multiple of `heads · len²` numbers.
 ///
 /// # Panics
-/// When the shapes do not fit the plan, the heads and the positions, and for heads that share keys.
+/// Panics if the shapes do not fit the plan, the heads and the positions, or if heads share keys.
 pub fn disentangled_attention(
     q: Tensor<2>,
     k: Tensor<2>,
@@ -188,12 +188,12 @@ struct Parts {
     /// `[heads, rows, head_dim]`.
     queries: Option<Tensor<3>>,
     positions: RelativePositions,
-    /// Without autodiff.
+    /// Device without autodiff.
     device: Device,
 }
 
 impl Parts {
-    /// Scores of a segment's queries, `−∞` where the plan hides a key.
+    /// Computes the scores of a segment's queries; a key that the plan hides gets `−∞`.
     fn scores(
         &self,
         q: Tensor<3>,
@@ -209,11 +209,11 @@ impl Parts {
             query as isize - key as isize
         };
         let mut sum = q.clone().matmul(k.clone().swap_dims(1, 2));
-        // Rows grow with the distance: those of this segment are a run.
+        // Rows grow with the distance, so the rows of this segment are contiguous.
         let low = self.positions.row(distance(0, seen - 1));
         let high = self.positions.row(distance(own - 1, 0));
         let row = |i: usize, j: usize| (self.positions.row(distance(i, j)) - low) as i64;
-        // [heads, rows] of products, of which each pair of tokens takes one.
+        // Products `[heads, rows]`; each pair of tokens selects one.
         let met = |content: Tensor<3>, table: &Tensor<3>, rows: Vec<i64>| {
             let table = table.clone().narrow(1, low, high - low + 1);
             let [_, length, _] = content.dims();

@@ -1,25 +1,26 @@
 use thiserror::Error;
 
-/// Why an operation refuses its description.
+/// Error of an operation whose description is not valid.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum OpsError {
-    /// The segment table is not a tiling of the pack.
+    /// The segment table does not tile the pack.
     #[error("segment table refused: {0}")]
     Segments(#[from] collimate_core::SegmentError),
-    /// Query heads must be a multiple of key and value heads.
+    /// The number of query heads must be a multiple of the number of key and value heads.
     #[error(
         "heads refused: {query} query heads over {key_value} key/value heads of size {head_dim}, \
          all must be at least 1 and the first a multiple of the second"
     )]
     Heads {
-        /// Query heads asked for.
+        /// Number of query heads asked for.
         query: usize,
-        /// Key and value heads asked for.
+        /// Number of key and value heads asked for.
         key_value: usize,
         /// Size of a head asked for.
         head_dim: usize,
     },
-    /// Half-rotation pairs element `i` with element `i + head_dim / 2`.
+    /// Half rotation pairs element `i` with element `i + head_dim / 2`, so the head size must be
+    /// even.
     #[error("rope refused: head_dim is {head_dim}, must be even and at least 2")]
     RopeWidth {
         /// Head size asked for.
@@ -31,18 +32,18 @@ pub enum OpsError {
          buckets (0), or at least 2 with distances beyond half of them"
     )]
     RelativePositions {
-        /// Buckets asked for.
+        /// Number of buckets asked for.
         buckets: usize,
-        /// Distances asked for.
+        /// Bound of the distances asked for.
         longest: usize,
     },
-    /// A table can turn whole heads or a part of each.
+    /// A table can turn a whole head or a part of it, but no more than a head.
     #[error(
         "rope refused: {rotary} elements of a head turn, but a head has {head_dim}, must be at \
          least as many"
     )]
     PartialRope {
-        /// Elements that turn.
+        /// Number of elements that turn.
         rotary: usize,
         /// Head size asked for.
         head_dim: usize,

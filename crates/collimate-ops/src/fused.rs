@@ -1,4 +1,4 @@
-//! From tensors to slices and back: runs a kernel on flex, tracked or not.
+//! Conversion between tensors and slices: runs a kernel on flex, tracked or not.
 
 use std::fmt::Debug;
 
@@ -15,7 +15,7 @@ use burn_flex::FlexTensor;
 
 type Tracked = FloatTensor<Autodiff<Flex>>;
 
-/// Runs the fused kernel and returns when every tensor fits it.
+/// Runs the fused kernel and returns its result if every tensor fits the kernel.
 macro_rules! fused {
     ([$($tensor:expr),+], $shape:expr, $kernel:expr) => {
         if $($crate::fused::fits(&$tensor))&&+ {
@@ -29,18 +29,18 @@ pub(crate) use fused;
 
 /// A differentiable computation on contiguous slices, with `N` inputs.
 pub(crate) trait Kernel<const N: usize>: Clone + Send + Debug + 'static {
-    /// What forward leaves for backward, besides the inputs.
+    /// Values that forward keeps for backward, besides the inputs.
     type Saved: Clone + Send + Debug + 'static;
 
-    /// The output and what backward needs.
+    /// Computes the output and the values that backward needs.
     fn forward(&self, inputs: [&[f32]; N]) -> (Vec<f32>, Self::Saved);
 
-    /// The output alone, where there will be no backward.
+    /// Computes the output alone, for calls without a backward pass.
     fn infer(&self, inputs: [&[f32]; N]) -> Vec<f32> {
         self.forward(inputs).0
     }
 
-    /// Gradients of the inputs marked in `wanted`; the others may be `None`.
+    /// Computes the gradients of the inputs marked in `wanted`; the others may be `None`.
     fn backward(
         &self,
         inputs: [&[f32]; N],
@@ -49,18 +49,18 @@ pub(crate) trait Kernel<const N: usize>: Clone + Send + Debug + 'static {
         wanted: [bool; N],
     ) -> [Option<Vec<f32>>; N];
 
-    /// True if [`Self::add_gradient`] is cheaper than another gradient to add: one whose elements are
-    /// almost all zero. For one input.
+    /// True if [`Self::add_gradient`] is cheaper than adding a separate gradient, because almost
+    /// all elements of the gradient are zero. For kernels with one input.
     const ADDS: bool = false;
 
-    /// Adds the gradient of the one input to a gradient that it has already.
+    /// Adds the gradient of the only input to a gradient that the input already has.
     fn add_gradient(&self, grad: &[f32], sum: &mut [f32]) {
         let _ = (grad, sum);
         unreachable!("only where ADDS says so");
     }
 }
 
-/// True if a fused kernel can take this tensor: f32 on flex, tracked or not.
+/// Returns true if a fused kernel can take this tensor: f32 on flex, tracked or not.
 pub(crate) fn fits<const D: usize>(tensor: &Tensor<D>) -> bool {
     tensor.dtype() == DType::F32
         && matches!(
@@ -70,10 +70,10 @@ pub(crate) fn fits<const D: usize>(tensor: &Tensor<D>) -> bool {
         && tensor.shape().num_elements() > 0
 }
 
-/// The values of an index tensor, checked against `bound`.
+/// Returns the values of an index tensor, checked against `bound`.
 ///
 /// # Panics
-/// When an index is not below `bound`.
+/// Panics if an index is not below `bound`.
 pub(crate) fn indices(ids: Tensor<1, Int>, bound: usize) -> Vec<usize> {
     let check = |id: i64| match usize::try_from(id) {
         Ok(id) if id < bound => id,
@@ -82,12 +82,12 @@ pub(crate) fn indices(ids: Tensor<1, Int>, bound: usize) -> Vec<usize> {
     ids.into_data().iter::<i64>().map(check).collect()
 }
 
-/// An input of a kernel: plain, or with its place in the graph.
+/// An input of a kernel: untracked, or with its node in the graph.
 #[derive(Debug)]
 pub(crate) enum Input {
-    /// On the untracked device.
+    /// Tensor on the untracked device.
     Plain(FlexTensor),
-    /// On the tracked device, with the device's strategy.
+    /// Tensor on the tracked device, with the device's checkpointing strategy.
     Tracked(Tracked, GradientCheckpointingStrategy),
 }
 
@@ -107,7 +107,7 @@ pub(crate) fn input<const D: usize>(tensor: Tensor<D>) -> Input {
     }
 }
 
-/// The same elements, row-major and without gaps.
+/// Returns the same elements, row-major and without gaps.
 pub(crate) fn contiguous(tensor: FlexTensor) -> FlexTensor {
     if tensor.as_slice::<f32>().is_some() {
         tensor
@@ -116,20 +116,21 @@ pub(crate) fn contiguous(tensor: FlexTensor) -> FlexTensor {
     }
 }
 
-/// The elements of a tensor made by [`contiguous`].
+/// Returns the elements of a tensor made by [`contiguous`].
 pub(crate) fn slice(tensor: &FlexTensor) -> &[f32] {
     tensor.as_slice().expect("made contiguous")
 }
 
-/// The untracked primitive of a tensor that [`fits`], covering its whole buffer.
+/// Returns the untracked primitive of a tensor that [`fits`]; it covers its whole buffer.
 pub(crate) fn plain<const D: usize>(tensor: Tensor<D>) -> FlexTensor {
     let tensor = tensor.without_autodiff().try_into_primitive::<Flex>();
     whole(tensor.expect("the device was checked"))
 }
 
-/// The same elements, covering their whole buffer in row-major order.
+/// Returns the same elements, covering their whole buffer in row-major order.
 fn whole(tensor: FlexTensor) -> FlexTensor {
-    // A view of a larger buffer is contiguous in itself, but its storage is not its elements.
+    // A view of a larger buffer can be contiguous, although its storage holds more than its
+    // elements.
     let whole = tensor.as_slice::<f32>().map(<[f32]>::len) == Some(tensor.storage::<f32>().len());
     if whole {
         tensor
@@ -142,12 +143,12 @@ fn made(values: Vec<f32>, shape: impl Into<burn::tensor::Shape>) -> FlexTensor {
     FlexTensor::from_data(TensorData::new(values, shape.into()))
 }
 
-/// An untracked tensor of these values.
+/// Creates an untracked tensor of these values.
 pub(crate) fn made_tensor<const D: usize>(values: Vec<f32>, shape: [usize; D]) -> Tensor<D> {
     Tensor::from_primitive::<Flex>(made(values, shape))
 }
 
-/// Runs a kernel; its output has `shape`.
+/// Runs a kernel whose output has shape `shape`.
 ///
 /// A graph node is made only if an input requires a gradient.
 pub(crate) fn run<K: Kernel<N>, const N: usize, const D: usize>(
@@ -215,7 +216,7 @@ fn run_tracked<C: CheckpointStrategy, K: Kernel<N>, const N: usize, const D: usi
 struct State<S, const N: usize> {
     inputs: [FlexTensor; N],
     saved: S,
-    /// The input whose gradient may have been found in part.
+    /// Input that may already have a part of its gradient.
     adds: Option<Tracked>,
 }
 

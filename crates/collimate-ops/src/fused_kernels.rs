@@ -1,4 +1,5 @@
-//! The operations as kernels: which slices go where, and which gradients are worth computing.
+//! Operations as kernels: the slices that each one uses, and the gradients that are worth
+//! computing.
 
 use std::sync::Arc;
 
@@ -10,7 +11,7 @@ use crate::kernels::{
 };
 use crate::{AttentionPlan, Heads};
 
-/// `x·Wᵀ`, with or without bias.
+/// Kernel of `x·Wᵀ`, with or without bias.
 #[derive(Debug, Clone)]
 pub(crate) struct Linear {
     pub(crate) rows: usize,
@@ -191,7 +192,7 @@ impl Kernel<1> for Activation {
     }
 }
 
-/// An activation of the gate, times the other input.
+/// Kernel of an activated gate multiplied by the other input.
 #[derive(Debug, Clone)]
 pub(crate) enum Gated {
     SwiGlu,
@@ -346,7 +347,7 @@ impl Kernel<1> for Embedding {
         [Some(table)]
     }
 
-    // A tied model's output matrix has its gradient by then.
+    // The output matrix of a tied model already has its gradient when this one is added.
     const ADDS: bool = true;
 
     fn add_gradient(&self, grad: &[f32], sum: &mut [f32]) {

@@ -10,7 +10,7 @@ use crate::fused_kernels as kernels;
 use crate::kernels::logp;
 use crate::naive;
 
-/// The log-probability that each row's output distribution gives to its target.
+/// Computes the log-probability that each row's output distribution gives to its target.
 ///
 /// ```text
 /// logp[i] = (h[i]·Wᵀ)[target[i]] − log Σ_v exp (h[i]·Wᵀ)[v]
@@ -21,16 +21,16 @@ use crate::naive;
 /// result `[n]`, in nats.
 ///
 /// # Gradient
-/// Logits exist for a block of rows and vocabulary at a time. Those of the last rows are kept for
-/// backward (48 MiB), which computes the others again.
+/// Logits exist for one block of rows and vocabulary at a time. The logits of the last rows are
+/// kept for backward (48 MiB); backward computes the others again.
 ///
 /// # Numerics
-/// Finite for logits of any finite size.
+/// The result is finite for all finite logits.
 pub fn selected_logp(hidden: Tensor<2>, weight: Tensor<2>, targets: Tensor<1, Int>) -> Tensor<1> {
     selected_logp_capped(hidden, weight, targets, None)
 }
 
-/// [`selected_logp`] of logits that are bounded softly, as in Gemma 2.
+/// Computes [`selected_logp`] of logits that are bounded softly, as in Gemma 2.
 ///
 /// ```text
 /// z[i, v] = c · tanh((h[i]·Wᵀ)[v] / c)
@@ -43,7 +43,7 @@ pub fn selected_logp(hidden: Tensor<2>, weight: Tensor<2>, targets: Tensor<1, In
 /// As [`selected_logp`]; `softcap`: c, or `None` for no bound.
 ///
 /// # Panics
-/// For a cap that is not positive and finite.
+/// Panics if the cap is not positive and finite.
 pub fn selected_logp_capped(
     hidden: Tensor<2>,
     weight: Tensor<2>,
@@ -71,7 +71,7 @@ pub fn selected_logp_capped(
     naive::selected_logp_capped(hidden, weight, targets, softcap)
 }
 
-/// [`selected_logp`], and the entropy of each row's output distribution.
+/// Computes [`selected_logp`] and the entropy of each row's output distribution.
 ///
 /// ```text
 /// H[i] = −Σ_v p[i, v] log p[i, v],   p[i] = softmax(h[i]·Wᵀ)
@@ -87,13 +87,13 @@ pub fn selected_logp_entropy(
     selected_logp_entropy_capped(hidden, weight, targets, None)
 }
 
-/// [`selected_logp_entropy`] of the bounded logits of [`selected_logp_capped`].
+/// Computes [`selected_logp_entropy`] of the bounded logits of [`selected_logp_capped`].
 ///
 /// # Shapes
 /// As [`selected_logp_capped`]; both results `[n]`, in nats.
 ///
 /// # Panics
-/// As [`selected_logp_capped`].
+/// Panics as [`selected_logp_capped`] does.
 pub fn selected_logp_entropy_capped(
     hidden: Tensor<2>,
     weight: Tensor<2>,
@@ -106,7 +106,7 @@ pub fn selected_logp_entropy_capped(
     (column(0), column(1))
 }
 
-/// `[n, 2]`: log-probability and entropy.
+/// Computes `[n, 2]`: log-probability and entropy.
 fn logp_and_entropy(
     hidden: Tensor<2>,
     weight: Tensor<2>,

@@ -1,5 +1,5 @@
-//! The same operations in plain tensor calls: the oracle of the fused ones, and what runs on
-//! every device that has none.
+//! The same operations in plain tensor calls. The fused operations are tested against them, and
+//! devices without fused operations run them.
 
 use burn::tensor::{Bool, Int, Tensor, TensorData, activation};
 
@@ -82,11 +82,11 @@ pub fn rope(x: Tensor<2>, table: &RopeTable) -> Tensor<2> {
     Tensor::cat(parts, 2).reshape([tokens, width])
 }
 
-/// Plain twin of [`crate::segment_attention`]: one small dense attention per segment over the
-/// keys that it sees.
+/// Plain twin of [`crate::segment_attention`]: one small dense attention per segment over the keys
+/// that it sees.
 ///
 /// # Panics
-/// As the fused one.
+/// Panics as the fused operation does.
 pub fn segment_attention(
     q: Tensor<2>,
     k: Tensor<2>,
@@ -104,7 +104,7 @@ pub fn segment_attention(
     let inner = q.device().without_autodiff();
     let outputs = plan.blocks().iter().map(|block| {
         let own = block.own.len();
-        // What the first query does not see of the ancestors is seen by none.
+        // Ancestors' tokens that the first query does not see are not seen by any query.
         let first = plan.seen(block, 0).start;
         let keys = block.context_len + own - first;
         let seen = |t: &Tensor<2>| {
@@ -151,7 +151,7 @@ fn scores_of<const D: usize>(products: Tensor<D>, form: Scores, head_dim: usize)
     soft_capped(products * form.factor(head_dim), form.softcap)
 }
 
-/// `c · tanh(x / c)` where there is a cap of `c`.
+/// Applies `c · tanh(x / c)` if there is a cap `c`.
 pub(crate) fn soft_capped<const D: usize>(x: Tensor<D>, cap: Option<f64>) -> Tensor<D> {
     match cap {
         Some(cap) => (x / cap).tanh() * cap,
@@ -159,8 +159,8 @@ pub(crate) fn soft_capped<const D: usize>(x: Tensor<D>, cap: Option<f64>) -> Ten
     }
 }
 
-/// Plain twin of [`crate::cached_attention`] once the keys are written: all queries as one padded
-/// batch.
+/// Plain twin of [`crate::cached_attention`] after the keys are written. All queries form one
+/// padded batch.
 pub(crate) fn cached_attention(
     q: Tensor<2>,
     store: &DeviceStore,
@@ -208,7 +208,7 @@ pub(crate) fn cached_attention(
         .reshape([tokens, query * head_dim])
 }
 
-/// Logits that exist at once in [`selected_logp`].
+/// Number of logits that exist at once in [`selected_logp`].
 const LOGITS_AT_ONCE: usize = 1 << 22;
 
 /// Plain twin of [`crate::selected_logp`].

@@ -1,4 +1,4 @@
-//! The operations that callers use: fused where the device has a fused kernel, plain elsewhere.
+//! Operations for callers: fused if the device has a fused kernel, plain elsewhere.
 
 use burn::tensor::{Int, Tensor};
 
@@ -8,9 +8,9 @@ use crate::fused::{self, fused};
 use crate::fused_kernels as kernels;
 use crate::{AttentionPlan, Heads, naive};
 
-/// True if the fused kernels take this tensor: f32 on flex, not empty.
-/// [`PackedLinear`](crate::PackedLinear) and [`cached_attention`](crate::cached_attention) then compute
-/// each row alone, bit by bit.
+/// Returns true if the fused kernels take this tensor: f32 on flex, not empty.
+/// [`PackedLinear`](crate::PackedLinear) and [`cached_attention`](crate::cached_attention) then
+/// compute each row independently of the others, bit for bit.
 pub fn is_fused<const D: usize>(tensor: &Tensor<D>) -> bool {
     #[cfg(feature = "flex")]
     {
@@ -23,13 +23,13 @@ pub fn is_fused<const D: usize>(tensor: &Tensor<D>) -> bool {
     }
 }
 
-/// `x·Wᵀ + b`, with the weight as Hugging Face stores it.
+/// Computes `x·Wᵀ + b`, with the weight in Hugging Face's layout.
 ///
 /// # Shapes
 /// `x`: `[tokens, in]`; `weight`: `[out, in]`; `bias`: `[out]`; result `[tokens, out]`.
 ///
 /// # Gradient
-/// The weight's gradient comes in the weight's layout; a frozen weight costs nothing.
+/// The weight's gradient has the weight's layout; a frozen weight costs nothing.
 pub fn linear(x: Tensor<2>, weight: Tensor<2>, bias: Option<Tensor<1>>) -> Tensor<2> {
     #[cfg(feature = "flex")]
     {
@@ -51,7 +51,7 @@ pub fn linear(x: Tensor<2>, weight: Tensor<2>, bias: Option<Tensor<1>>) -> Tenso
     naive::linear(x, weight, bias)
 }
 
-/// Root-mean-square norm of each row.
+/// Computes the root-mean-square norm of each row.
 ///
 /// ```text
 /// y = x / √(mean(x²) + eps) · weight
@@ -70,7 +70,7 @@ pub fn rms_norm(x: Tensor<2>, weight: Tensor<1>, eps: f64) -> Tensor<2> {
     naive::rms_norm(x, weight, eps)
 }
 
-/// Layer norm of each row, with the biased variance.
+/// Computes the layer norm of each row, with the biased variance.
 ///
 /// ```text
 /// y = (x − mean) / √(var + eps) · weight [+ bias]
@@ -96,7 +96,7 @@ pub fn layer_norm(x: Tensor<2>, weight: Tensor<1>, bias: Option<Tensor<1>>, eps:
     naive::layer_norm(x, weight, bias, eps)
 }
 
-/// GELU with the exact normal distribution function, as BERT uses it; [`gelu_tanh`] is the
+/// Computes GELU with the exact normal distribution function, as BERT does. [`gelu_tanh`] is the
 /// approximation.
 ///
 /// ```text
@@ -115,7 +115,8 @@ pub fn gelu(x: Tensor<2>) -> Tensor<2> {
     naive::gelu(x)
 }
 
-/// GELU approximated by a hyperbolic tangent: `gelu_new` and `gelu_pytorch_tanh` of Hugging Face.
+/// Computes GELU approximated by a hyperbolic tangent: `gelu_new` and `gelu_pytorch_tanh` of
+/// Hugging Face.
 ///
 /// ```text
 /// y = x · (1 + tanh(√(2/π) · (x + 0.044715·x³))) / 2
@@ -133,7 +134,7 @@ pub fn gelu_tanh(x: Tensor<2>) -> Tensor<2> {
     naive::gelu_tanh(x)
 }
 
-/// `gate · σ(gate) · up`, the gated activation of Llama.
+/// Computes `gate · σ(gate) · up`, the gated activation of Llama.
 ///
 /// <https://arxiv.org/abs/2002.05202>.
 ///
@@ -148,7 +149,7 @@ pub fn swiglu(gate: Tensor<2>, up: Tensor<2>) -> Tensor<2> {
     naive::swiglu(gate, up)
 }
 
-/// `gelu(gate) · up`, with the exact [`gelu`]: the gated activation of ModernBERT.
+/// Computes `gelu(gate) · up` with the exact [`gelu`]: the gated activation of ModernBERT.
 ///
 /// <https://arxiv.org/abs/2002.05202>.
 ///
@@ -163,7 +164,8 @@ pub fn geglu(gate: Tensor<2>, up: Tensor<2>) -> Tensor<2> {
     naive::geglu(gate, up)
 }
 
-/// `gelu_tanh(gate) · up`, with the approximation [`gelu_tanh`]: the gated activation of Gemma.
+/// Computes `gelu_tanh(gate) · up` with the approximation [`gelu_tanh`]: the gated activation of
+/// Gemma.
 ///
 /// <https://arxiv.org/abs/2002.05202>.
 ///
@@ -178,19 +180,20 @@ pub fn geglu_tanh(gate: Tensor<2>, up: Tensor<2>) -> Tensor<2> {
     naive::geglu_tanh(gate, up)
 }
 
-/// Attention of every token over the tokens that the plan lets it see, with the plan's
-/// [`Scores`](crate::Scores): products scaled by `1 / √head_dim` where nothing else is said.
+/// Computes the attention of every token over the tokens that the plan lets it see. The scores have
+/// the form of the plan's [`Scores`](crate::Scores); by default, products are scaled by
+/// `1 / √head_dim`.
 ///
 /// # Shapes
 /// `q`: `[tokens, query · head_dim]`; `k`, `v`: `[tokens, key_value · head_dim]`; result as `q`.
 ///
 /// # Gradient
 /// Forward keeps one number per token and head (the log of the softmax denominator); backward
-/// recomputes the scores. No mask over the pack exists in either. With a window both cost what the
-/// tokens that are seen cost, not what the sequences' lengths would.
+/// recomputes the scores. Neither builds a mask over the pack. With a window, the cost of both
+/// depends on the tokens that are seen, not on the lengths of the sequences.
 ///
 /// # Panics
-/// When the shapes do not fit the plan and the heads, and for heads that [`Heads::new`] refuses.
+/// Panics if the shapes do not fit the plan and the heads, or if [`Heads::new`] refuses the heads.
 pub fn segment_attention(
     q: Tensor<2>,
     k: Tensor<2>,
@@ -222,7 +225,7 @@ pub fn segment_attention(
     naive::segment_attention(q, k, v, plan, heads)
 }
 
-/// Rows of `weight` chosen by `ids`.
+/// Returns the rows of `weight` chosen by `ids`.
 ///
 /// # Shapes
 /// `weight`: `[vocab, width]`; `ids`: `[tokens]`, each below `vocab`; result `[tokens, width]`.

@@ -1,4 +1,4 @@
-//! Linear layers of a decoding step: weights laid out once, read many times.
+//! Linear layers of a decoding step. Their weights are laid out once and read many times.
 
 use burn::tensor::Tensor;
 
@@ -6,8 +6,8 @@ use crate::naive;
 
 /// Linear layers that read the same input, laid out for passes of few rows.
 ///
-/// On flex the weights are copied, in the order in which a product reads them; elsewhere they stay
-/// as they are.
+/// On flex, the weights are copied in the order in which a product reads them. Elsewhere they stay
+/// unchanged.
 ///
 /// # Examples
 /// ```
@@ -33,7 +33,7 @@ enum Layer {
 }
 
 impl PackedLinear {
-    /// Lays out the layers: (weight, bias) each.
+    /// Lays out the layers, given as pairs (weight, bias).
     ///
     /// # Shapes
     /// weight: `[out, in]`, with the same `in` for all; bias: `[out]`.
@@ -57,7 +57,7 @@ impl PackedLinear {
         }
     }
 
-    /// `x·Wᵀ + b` of each layer, in their order.
+    /// Computes `x·Wᵀ + b` for each layer, in their order.
     ///
     /// # Shapes
     /// `x`: `[rows, in]`; results `[rows, out]`.
@@ -66,10 +66,10 @@ impl PackedLinear {
     /// None: the results are untracked.
     ///
     /// # Numerics
-    /// On flex a row's result does not depend on the other rows, bit by bit.
+    /// On flex, a row's result does not depend on the other rows, bit for bit.
     ///
     /// # Panics
-    /// When `N` is not the number of layers, or the shapes do not fit.
+    /// Panics if `N` is not the number of layers, or if the shapes do not fit.
     pub fn forward<const N: usize>(&self, x: Tensor<2>) -> [Tensor<2>; N] {
         assert_eq!(
             self.layers.len(),

@@ -1,4 +1,4 @@
-//! Which token of a pack sees which.
+//! Attention pattern of a pack: the tokens that each token sees.
 
 use std::num::NonZeroUsize;
 use std::ops::Range;
@@ -8,33 +8,34 @@ use collimate_core::{Segment, check_segments};
 
 use crate::OpsError;
 
-/// What a token sees of its own segment.
+/// Tokens of its own segment that a token sees.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Visibility {
-    /// Itself and what comes before it (a decoder).
+    /// The token itself and the tokens before it (a decoder).
     Causal,
-    /// All of it (an encoder).
+    /// All tokens (an encoder).
     Bidirectional,
 }
 
-/// Numbers of heads of an attention layer.
+/// Numbers and size of the heads of an attention layer.
 ///
-/// With fewer key and value heads than query heads, consecutive query heads share one.
+/// With fewer key and value heads than query heads, consecutive query heads share a key and value
+/// head.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Heads {
-    /// Query heads.
+    /// Number of query heads.
     pub query: usize,
-    /// Key and value heads, a divisor of `query`.
+    /// Number of key and value heads, a divisor of `query`.
     pub key_value: usize,
     /// Size of a head.
     pub head_dim: usize,
 }
 
 impl Heads {
-    /// Checked head counts.
+    /// Creates heads after checking their counts.
     ///
     /// # Errors
-    /// A count of zero, or `query` not a multiple of `key_value`.
+    /// A count is zero, or `query` is not a multiple of `key_value`.
     pub fn new(query: usize, key_value: usize, head_dim: usize) -> Result<Self, OpsError> {
         if query == 0 || key_value == 0 || head_dim == 0 || !query.is_multiple_of(key_value) {
             return Err(OpsError::Heads {
@@ -50,21 +51,21 @@ impl Heads {
         })
     }
 
-    /// Stops an operation whose caller filled the fields in without [`Self::new`]: a kernel would
-    /// leave the heads beyond the last whole group at zero.
+    /// Panics if the heads are invalid because a caller filled the fields in without [`Self::new`].
+    /// A kernel would leave the heads beyond the last whole group at zero.
     pub(crate) fn assert_valid(self) {
         if let Err(error) = Self::new(self.query, self.key_value, self.head_dim) {
             panic!("segment_attention: {error}");
         }
     }
 
-    /// Query heads that share one key and value head.
+    /// Returns the number of query heads that share one key and value head.
     pub fn group(&self) -> usize {
         self.query / self.key_value
     }
 }
 
-/// How attention makes scores of the products of queries and keys, before the mask and the softmax.
+/// Formula that turns products of queries and keys into scores, before the mask and the softmax.
 ///
 /// ```text
 /// s = scale · q·k              without a cap
@@ -87,19 +88,19 @@ impl Heads {
 /// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Scores {
-    /// Factor of the products; `None`: `1 / √head_dim`.
+    /// Factor of the products; `None` means `1 / √head_dim`.
     pub scale: Option<f64>,
-    /// Bound of the scores, positive; `None`: no bound.
+    /// Bound of the scores, positive; `None` means no bound.
     pub softcap: Option<f64>,
 }
 
 impl Scores {
-    /// The factor of the products for heads of this size.
+    /// Returns the factor of the products for heads of this size.
     pub(crate) fn factor(self, head_dim: usize) -> f64 {
         self.scale.unwrap_or(1.0 / (head_dim as f64).sqrt())
     }
 
-    /// Stops on a cap that no score can be bounded by.
+    /// Panics if the scale is not finite or the cap is not positive and finite.
     pub(crate) fn assert_valid(self) {
         let Self { scale, softcap } = self;
         let (scale, cap) = (scale.unwrap_or(1.0), softcap.unwrap_or(1.0));
@@ -111,19 +112,20 @@ impl Scores {
     }
 }
 
-/// One segment's queries and the keys that they see.
+/// Queries of one segment and the keys that they see.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Block {
-    /// Rows of the segment: its queries, and the last part of its keys.
+    /// Rows of the segment. These are its queries and the last part of its keys.
     pub(crate) own: Range<usize>,
-    /// Rows of its ancestors, in order, touching runs joined.
+    /// Rows of the segment's ancestors, in order, with adjacent ranges joined.
     pub(crate) context: Vec<Range<usize>>,
-    /// Rows in `context`.
+    /// Number of rows in `context`.
     pub(crate) context_len: usize,
 }
 
 impl Block {
-    /// Rows of the keys in order, ancestors' then its own, without the first `skip`.
+    /// Returns the rows of the keys in order, first the ancestors' and then the segment's own,
+    /// without the first `skip`.
     pub(crate) fn key_rows(
         &self,
         mut skip: usize,
@@ -138,7 +140,7 @@ impl Block {
     }
 }
 
-/// Where a window that ends before token `end` begins.
+/// Returns the start of a window that ends before token `end`.
 pub(crate) fn window_start(window: Option<NonZeroUsize>, end: usize) -> usize {
     window.map_or(0, |window| end.saturating_sub(window.get()))
 }
@@ -150,10 +152,10 @@ struct Inner {
     tokens: usize,
 }
 
-/// The attention pattern of one pack, worked out once and shared by all layers.
+/// Attention pattern of one pack, computed once and shared by all layers.
 ///
-/// A token sees its own segment (see [`Visibility`]) and every token of the segment's ancestors, or
-/// only those nearby where there is a window ([`Self::with_window`]). Cloning copies a pointer.
+/// A token sees its own segment (see [`Visibility`]) and every token of the segment's ancestors.
+/// With a window ([`Self::with_window`]) it sees only nearby tokens. Cloning copies a pointer.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AttentionPlan {
     inner: Arc<Inner>,
@@ -162,10 +164,10 @@ pub struct AttentionPlan {
 }
 
 impl AttentionPlan {
-    /// The pattern of `segments`, which must lie end to end with parents before children.
+    /// Creates the pattern of `segments`, which must lie end to end with parents before children.
     ///
     /// # Errors
-    /// A segment table that [`collimate_core::check_segments`] refuses.
+    /// [`collimate_core::check_segments`] refuses the segment table.
     ///
     /// # Examples
     /// ```
@@ -214,25 +216,25 @@ impl AttentionPlan {
         })
     }
 
-    /// The same segments under a sliding window. A token of a causal plan sees itself and the
-    /// `window − 1` tokens before it; a token of a bidirectional plan also sees the `window − 1`
-    /// tokens after it. `None` takes a window away.
+    /// Returns the same segments with a sliding window. A token of a causal plan sees itself and
+    /// the `window − 1` tokens before it. A token of a bidirectional plan also sees the
+    /// `window − 1` tokens after it. `None` removes the window.
     ///
     /// ```text
     /// causal:         token i of a sequence sees token j  ⇔  i − window < j ≤ i
     /// bidirectional:  token i of a sequence sees token j  ⇔  |i − j| < window
     /// ```
     ///
-    /// A sequence is a segment behind its ancestors: their tokens are counted in order with its own
-    /// in both kinds of plans.
+    /// A sequence is a segment together with its ancestors. In both kinds of plans, their tokens
+    /// are counted in order, followed by the tokens of the segment.
     ///
-    /// Mistral 7B, <https://arxiv.org/abs/2310.06825>, section 2, causal; ModernBERT,
-    /// <https://arxiv.org/abs/2412.13663>, section 2.1.2, bidirectional: its `local_attention` of 128
-    /// is a distance of at most 64, a window of 65.
+    /// The causal window is that of Mistral 7B, <https://arxiv.org/abs/2310.06825>, section 2. The
+    /// bidirectional window is that of ModernBERT, <https://arxiv.org/abs/2412.13663>, section
+    /// 2.1.2: its `local_attention` of 128 is a distance of at most 64, a window of 65.
     ///
     /// # Examples
-    /// A prompt of three tokens with one answer of two: under a window of two the answer's first
-    /// token still sees the prompt's last, its second does not.
+    /// The pack holds a prompt of three tokens and one answer of two. Under a window of two, the
+    /// answer's first token still sees the prompt's last token; its second token does not.
     /// ```
     /// use std::num::NonZeroUsize;
     /// use burn::tensor::{Device, Tensor};
@@ -258,38 +260,38 @@ impl AttentionPlan {
         Self { window, ..self }
     }
 
-    /// The same segments, with scores of this form.
+    /// Returns the same segments with this form of scores.
     ///
     /// # Panics
-    /// For a scale that is not finite, and a cap that is not positive and finite.
+    /// Panics if the scale is not finite, or the cap is not positive and finite.
     #[must_use]
     pub fn with_scores(self, scores: Scores) -> Self {
         scores.assert_valid();
         Self { scores, ..self }
     }
 
-    /// Tokens in the pack.
+    /// Returns the number of tokens in the pack.
     pub fn tokens(&self) -> usize {
         self.inner.tokens
     }
 
-    /// What a token sees of its own segment.
+    /// Returns the tokens of its own segment that a token sees.
     pub fn visibility(&self) -> Visibility {
         self.inner.visibility
     }
 
-    /// The window ([`Self::with_window`]): how many tokens a token sees at most in one direction,
-    /// itself included; `None` where nothing bounds it.
+    /// Returns the window ([`Self::with_window`]): the largest number of tokens that a token sees
+    /// in one direction, including itself. `None` means no window.
     pub fn window(&self) -> Option<NonZeroUsize> {
         self.window
     }
 
-    /// The form of the scores.
+    /// Returns the form of the scores.
     pub fn scores(&self) -> Scores {
         self.scores
     }
 
-    /// How many tokens a token sees at most in all, itself included.
+    /// Returns the largest number of tokens that a token sees in total, including itself.
     pub(crate) fn span(&self) -> Option<usize> {
         let window = self.window?.get();
         Some(match self.visibility() {
@@ -302,7 +304,7 @@ impl AttentionPlan {
         &self.inner.blocks
     }
 
-    /// The keys of a block that its query `i` sees. Both ends grow with `i`.
+    /// Returns the keys of a block that its query `i` sees. Both ends grow with `i`.
     pub(crate) fn seen(&self, block: &Block, i: usize) -> Range<usize> {
         let next = block.context_len + i + 1;
         let end = match (self.visibility(), self.window) {

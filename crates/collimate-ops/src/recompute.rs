@@ -1,4 +1,4 @@
-//! A part of a network whose inner results are not kept: backward computes them again.
+//! Parts of a network whose intermediate results are not kept: backward computes them again.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -17,19 +17,20 @@ use burn::backend::{Autodiff, Backend};
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};
 use burn::tensor::{Gradients as Found, Tensor};
 
-/// `forward(module, x)`, of which nothing but `x` is kept for backward: backward runs `forward` a
-/// second time. Memory then grows with the inputs of such parts instead of with all that is computed
-/// in them, for one more forward pass of time.
+/// Computes `forward(module, x)` and keeps only `x` for backward, which runs `forward` a second
+/// time. Memory then grows with the inputs of such parts instead of with all their intermediate
+/// results. The price is the time of one more forward pass.
 ///
-/// Training deep nets with sublinear memory cost, <https://arxiv.org/abs/1604.06174>; PyTorch calls it
-/// gradient checkpointing.
+/// See Training deep nets with sublinear memory cost, <https://arxiv.org/abs/1604.06174>. PyTorch
+/// calls it gradient checkpointing.
 ///
-/// `forward` must depend on the module and `x` alone, give the same result both times, and use no
-/// other tracked tensor. Values and gradients are then those of `forward(module, x)`; on flex bit by
-/// bit, unless several parts share a parameter: its gradients are added up in another order.
+/// `forward` must depend only on the module and `x`, give the same result both times, and use no
+/// other tracked tensor. Values and gradients are then those of `forward(module, x)`. On flex they
+/// agree bit for bit, unless several parts share a parameter: its gradients are added in another
+/// order.
 ///
-/// On an untracked device, where neither `x` nor a parameter is trained, and on backends other than flex
-/// and ndarray, it is just that call.
+/// The function simply calls `forward(module, x)` in three cases: on an untracked device, if
+/// neither `x` nor a parameter is trained, and on backends other than flex and ndarray.
 ///
 /// # Examples
 /// ```
@@ -80,16 +81,17 @@ where
     forward(module, x)
 }
 
-/// Between tensors and a backend's primitives. Burn names neither the conversion nor its condition for
-/// a backend that is a type parameter.
+/// Conversion between tensors and a backend's primitives. Burn names neither the conversion nor its
+/// condition for a backend that is a type parameter.
 trait Bridge<C: CheckpointStrategy>: Backend {
-    /// The tensor with its place in the graph, if it lies on this backend with this strategy.
+    /// Returns the tensor with its node in the graph, if it lies on this backend with this
+    /// strategy.
     fn tracked<const D: usize>(tensor: &Tensor<D>) -> Option<FloatTensor<Autodiff<Self, C>>>;
-    /// The reverse.
+    /// Reverses [`Self::tracked`].
     fn tensor(tracked: FloatTensor<Autodiff<Self, C>>) -> Tensor<2>;
-    /// The untracked primitive.
+    /// Returns the untracked primitive.
     fn plain<const D: usize>(tensor: Tensor<D>) -> FloatTensor<Self>;
-    /// The reverse.
+    /// Reverses [`Self::plain`].
     fn plain_tensor(primitive: FloatTensor<Self>) -> Tensor<2>;
 }
 
@@ -151,8 +153,8 @@ where
     };
     module.visit(&mut trained);
     let Trained { nodes, any } = trained;
-    // Gradients of the parameters are registered by their nodes; one of them stands for all, so that
-    // the graph reaches this step where `x` is not trained.
+    // Gradients of the parameters are registered by their nodes. One node stands for all
+    // parameters, so that the graph reaches this step even if `x` is not trained.
     let any = any.unwrap_or_else(|| tracked.clone());
     if !tracked.is_tracked() && !any.is_tracked() {
         return forward(module, x);
@@ -173,7 +175,7 @@ where
     }
 }
 
-/// Which parameters are trained, by the nodes of the graph.
+/// Trained parameters, by their nodes in the graph.
 struct Trained<B: Backend, C: CheckpointStrategy> {
     nodes: HashMap<ParamId, NodeId>,
     any: Option<FloatTensor<Autodiff<B, C>>>,
@@ -189,9 +191,9 @@ impl<B: Bridge<C>, C: CheckpointStrategy> ModuleVisitor for Trained<B, C> {
     }
 }
 
-/// What backward runs.
+/// Data with which backward runs the part again.
 struct Again<M, F> {
-    /// Untracked.
+    /// Module without autodiff.
     module: M,
     forward: Arc<F>,
     nodes: HashMap<ParamId, NodeId>,
@@ -231,7 +233,7 @@ where
         if of_x.is_some() {
             x = x.require_grad();
         }
-        // A graph of its own: new leaves that share the parameters' memory.
+        // The second graph is separate: its new leaves share the parameters' memory.
         let module = module.map(&mut Leaves { nodes: &nodes });
         let y = forward(&module, x.clone());
         let mut found = (y * Tensor::from_inner(grad)).sum().backward();
@@ -267,7 +269,7 @@ impl ModuleMapper for Leaves<'_> {
     }
 }
 
-/// Hands the gradients of the second graph to the first.
+/// Registers the gradients of the second graph in the first.
 struct Collect<'a, B, C> {
     nodes: &'a HashMap<ParamId, NodeId>,
     found: &'a mut Found,

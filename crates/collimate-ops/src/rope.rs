@@ -6,7 +6,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 
 use crate::{OpsError, naive};
 
-/// Cosines and sines of every token's position, made once per pack and shared by all layers.
+/// Cosines and sines of every token's position, computed once per pack and shared by all layers.
 ///
 /// Cloning copies pointers.
 #[derive(Debug, Clone)]
@@ -18,15 +18,15 @@ pub struct RopeTable {
     /// Cosines, then sines, of each token: `[tokens, 2, rotary / 2]`.
     pub(crate) host: Arc<Vec<f32>>,
     pub(crate) head_dim: usize,
-    /// Elements of a head that turn, the first ones.
+    /// Number of elements of a head that turn, counted from the first.
     pub(crate) rotary: usize,
 }
 
 impl RopeTable {
-    /// Angles `position · theta^(-2i / head_dim)`, computed in f64.
+    /// Creates a table with angles `position · theta^(-2i / head_dim)`, computed in f64.
     ///
     /// # Errors
-    /// An odd or zero `head_dim`.
+    /// `head_dim` is odd or zero.
     pub fn new(
         positions: &[u32],
         head_dim: usize,
@@ -43,11 +43,11 @@ impl RopeTable {
         Self::with_frequencies(positions, &frequencies, 1.0, device)
     }
 
-    /// Angles `position · frequencies[i]` of the pairs of a head, computed in f64; cosines and sines
-    /// are multiplied by `scale`, which multiplies each rotated vector.
+    /// Creates a table with angles `position · frequencies[i]` for the pairs of a head, computed in
+    /// f64. Cosines and sines are multiplied by `scale`, so each rotated vector is too.
     ///
     /// # Errors
-    /// No frequencies: a head of size zero.
+    /// There are no frequencies, so the head would have size zero.
     ///
     /// # Examples
     /// ```
@@ -96,11 +96,11 @@ impl RopeTable {
         })
     }
 
-    /// The same angles for heads of `head_dim` elements: the table's pairs turn the first elements of
-    /// a head, as many as there were, and the others pass unchanged.
+    /// Returns the same angles for heads of `head_dim` elements. The table's pairs turn as many
+    /// first elements of a head as before; the other elements pass unchanged.
     ///
     /// # Errors
-    /// A head smaller than the part that turns.
+    /// The head is smaller than the part that turns.
     ///
     /// # Examples
     /// ```
@@ -125,38 +125,39 @@ impl RopeTable {
         Ok(Self { head_dim, ..self })
     }
 
-    /// Tokens that the table covers.
+    /// Returns the number of tokens that the table covers.
     pub fn tokens(&self) -> usize {
         self.host.len() / self.rotary
     }
 
-    /// Size of a head, the elements that do not turn included.
+    /// Returns the size of a head, including the elements that do not turn.
     pub fn head_dim(&self) -> usize {
         self.head_dim
     }
 }
 
-/// Rotates every head of every token by its position: element `i` with element
-/// `i + head_dim / 2`, as Hugging Face's Llama does.
+/// Rotates every head of every token by its position. Element `i` is paired with element
+/// `i + head_dim / 2`, as in Hugging Face's Llama.
 ///
 /// ```text
 /// y[i]            = x[i]·cos − x[i + head_dim/2]·sin
 /// y[i+head_dim/2] = x[i+head_dim/2]·cos + x[i]·sin
 /// ```
 ///
-/// RoFormer, equation 34: <https://arxiv.org/abs/2104.09864>.
-/// Cosine and sine carry the scale of the table ([`RopeTable::with_frequencies`]). Of a partial table
-/// ([`RopeTable::partial`]) only the first elements of each head turn, in halves of that part, and the
-/// others pass unchanged and unscaled, as in Hugging Face's GPT-NeoX and Phi-3.
+/// RoFormer, equation 34: <https://arxiv.org/abs/2104.09864>. Cosine and sine include the scale of
+/// the table ([`RopeTable::with_frequencies`]). A partial table ([`RopeTable::partial`]) turns only
+/// the first elements of each head, in halves of that part. The other elements pass unchanged and
+/// unscaled, as in Hugging Face's GPT-NeoX and Phi-3.
 ///
 /// # Shapes
 /// `x`: `[tokens, heads · head_dim]`; the table covers the same tokens.
 ///
 /// # Gradient
-/// The rotation by the opposite angle, times the scale of the table.
+/// Rotates by the opposite angle and multiplies by the scale of the table.
 ///
 /// # Panics
-/// When the table covers another number of tokens, or the width is no multiple of its head size.
+/// Panics if the table covers another number of tokens, or if the width is not a multiple of its
+/// head size.
 pub fn rope(x: Tensor<2>, table: &RopeTable) -> Tensor<2> {
     let [tokens, width] = x.dims();
     let head_dim = table.head_dim;

@@ -1,5 +1,5 @@
-//! Attention over a cache, and products row by row: values on every device, and what may not
-//! change them.
+//! Attention over a cache, and products row by row: values on every device, and changes that must
+//! not affect them.
 
 use std::num::NonZeroUsize;
 
@@ -11,7 +11,7 @@ fn wide(values: &[f32]) -> Vec<f64> {
     values.iter().map(|v| f64::from(*v)).collect()
 }
 
-/// What every row of the cache was given.
+/// Inputs of every row of the cache.
 struct Plain {
     heads: Heads,
     window: Option<usize>,
@@ -21,7 +21,8 @@ struct Plain {
 }
 
 impl Plain {
-    /// Softmax attention of one query over the last tokens of the first `seen` of a row, in f64.
+    /// Computes softmax attention in f64 of one query over the last tokens of the first `seen` of a
+    /// row.
     fn attend(&self, row: usize, seen: usize, q: &[f32]) -> Vec<f64> {
         let Heads {
             query,
@@ -60,7 +61,7 @@ impl Plain {
     }
 }
 
-/// A cache on a device beside the plain lists.
+/// A cache on a device, with the plain lists beside it.
 struct Both {
     name: &'static str,
     device: Device,
@@ -79,7 +80,7 @@ impl Both {
         let (width, stride) = (query * head_dim, key_value * head_dim);
         let tokens = rows.iter().map(|(_, count)| count).sum();
         let append: Append = self.cache.append(rows);
-        // Both layers get the same, so that neither's pages may be another's.
+        // Both layers get the same input, so that neither may use the other's pages.
         let [q, k, v] = [width, stride, stride].map(|w| self.noise.values(tokens * w, 1.0));
         let make = |values: &[f32], w| -> Tensor<2> { tensor(values, [tokens, w], &self.device) };
         let mut found = Vec::new();
@@ -153,7 +154,7 @@ fn a_fresh_cache_has_the_same_scores() {
         let one = |x: f64| tensor::<2>(&[x as f32], [1, 1], &device);
         let value = if key == 0.0 { 1.0 } else { 2.0 };
         let out = cached_attention(one(1.0), one(key), one(value), &mut cache, 0, &append);
-        // Scores of 0 and of the cap.
+        // The scores are 0 and the cap.
         assert_close("fresh", &host(&out), &[expected], 1e-6);
     }
 }

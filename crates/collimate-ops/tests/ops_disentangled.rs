@@ -87,7 +87,7 @@ fn values_and_gradients_of_transformers() {
     }
 }
 
-/// Random content, and projections of zero where `zero`.
+/// Creates random contents, with projections of zero if `zero`.
 fn random(device: &Device, tokens: usize, rows: usize, zero: bool) -> [Tensor<2>; 5] {
     let mut noise = Noise::new(4);
     let mut make = |count: usize, scale: f32| -> Tensor<2> {

@@ -1,4 +1,4 @@
-//! Values and gradients of PyTorch and transformers (`golden/ops.py`), on every device.
+//! Golden values and gradients from PyTorch and transformers (`golden/ops.py`), on every device.
 
 use std::num::NonZeroUsize;
 use std::path::Path;
@@ -8,7 +8,7 @@ use collimate_core::Segment;
 use collimate_ops::{self as ops, AttentionPlan, Heads, RopeTable, Scores, Visibility};
 use collimate_testkit::{GoldenCase, assert_close, devices, host, read_golden, tensor};
 
-/// An input of a case by name: numbers that f32 holds.
+/// Returns an input of a case by name; f32 represents its numbers exactly.
 fn floats(case: &GoldenCase, name: &str) -> Vec<f32> {
     case.inputs[name].iter().map(|x| *x as f32).collect()
 }
@@ -18,7 +18,7 @@ fn whole<const N: usize>(case: &GoldenCase, name: &str) -> [usize; N] {
     numbers.try_into().unwrap()
 }
 
-/// A number for which zero stands for none.
+/// Returns a number, or `None` if it is zero.
 fn optional(case: &GoldenCase, name: &str) -> Option<f64> {
     Some(case.inputs[name][0]).filter(|x| *x != 0.0)
 }
@@ -58,7 +58,7 @@ fn rope(case: &GoldenCase, x: Tensor<2>, device: &Device) -> Tensor<2> {
     ops::rope(x, &table.unwrap().partial(head_dim).unwrap())
 }
 
-/// The output of a case; its inputs come in the order of their names here.
+/// Computes the output of a case. The inputs are in the order of their names in this function.
 fn run(case: &GoldenCase, inputs: &[Tensor<2>], device: &Device) -> Tensor<2> {
     let at = |index: usize| inputs[index].clone();
     let targets = || -> Tensor<1, Int> {
@@ -89,7 +89,7 @@ fn run(case: &GoldenCase, inputs: &[Tensor<2>], device: &Device) -> Tensor<2> {
     }
 }
 
-/// Names of the inputs that have a gradient, in the order that [`run`] takes them.
+/// Returns the names of the inputs that have a gradient, in the order in which [`run`] takes them.
 fn names(case: &GoldenCase) -> Vec<&str> {
     let gradients = case
         .expected

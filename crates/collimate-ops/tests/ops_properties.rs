@@ -8,7 +8,7 @@ use collimate_ops::{AttentionPlan, Heads, OpsError, RopeTable, Scores, Visibilit
 use collimate_testkit::{Noise, devices, flex, host, max_relative_error, tensor};
 use proptest::prelude::*;
 
-/// Random lengths, and for each segment a parent among the earlier ones or none.
+/// Draws random lengths, and for each segment either a parent among the earlier segments or none.
 fn tables() -> impl Strategy<Value = Vec<Segment>> {
     prop::collection::vec((1usize..40, any::<u32>()), 1..9).prop_map(|draws| {
         let mut start = 0;
@@ -95,7 +95,7 @@ proptest! {
 
     #[test]
     fn other_trees_do_not_matter(table in tables(), seed in any::<u64>()) {
-        // Changing the tokens of one tree leaves every other tree's output as it is, bit by bit.
+        // Changing the tokens of one tree leaves every other tree's output unchanged, bit for bit.
         let plan = AttentionPlan::new(&table, Visibility::Causal).unwrap();
         let heads = Heads::new(2, 1, 8).unwrap();
         let root = |mut index: usize| {
@@ -129,7 +129,7 @@ proptest! {
     }
 }
 
-/// Heads that no constructor checked; the shapes fit them.
+/// Uses heads that no constructor checked; the shapes fit them.
 fn attend_with_unchecked_heads(fused: bool) {
     let heads = Heads {
         query: 3,

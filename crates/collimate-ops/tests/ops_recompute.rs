@@ -33,13 +33,13 @@ impl Part {
 
     fn forward(&self, x: Tensor<2>) -> Tensor<2> {
         let y = rms_norm(x.clone(), self.norm.val(), 1e-6);
-        // One weight twice: its gradient is a sum.
+        // One weight is used twice, so its gradient is a sum.
         let y = linear(linear(y, self.up.val(), None).tanh(), self.up.val(), None);
         x + linear(y, self.frozen.val(), None)
     }
 }
 
-/// The output, then the gradients of the input and the parameters.
+/// Returns the output, then the gradients of the input and the parameters.
 fn run(
     device: &Device,
     trained_input: bool,
@@ -52,7 +52,7 @@ fn run(
         device,
     );
     let x = x.set_require_grad(trained_input);
-    // Something before and after, so that neither end of the part is an end of the graph.
+    // Operations before and after ensure that neither end of the part is an end of the graph.
     let inner = if trained_input {
         x.clone().mul_scalar(1.5)
     } else {

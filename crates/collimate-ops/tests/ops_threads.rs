@@ -1,4 +1,4 @@
-//! The number of threads does not change a bit of any result.
+//! The number of threads does not change any bit of the results.
 
 use burn::tensor::{Int, Tensor, TensorData};
 use collimate_core::Segment;
@@ -8,7 +8,7 @@ use collimate_ops::{
 };
 use collimate_testkit::{Noise, flex, host, tensor};
 
-/// A small model's forward, backward and update; every number of it.
+/// Runs a small model's forward, backward and update, and returns all numbers.
 fn everything() -> Vec<Vec<f32>> {
     let device = flex();
     let (tokens, width, vocab) = (300, 128, 500);

@@ -1,4 +1,5 @@
-//! Attention under a sliding window: by its definition, and what it does not see.
+//! Attention under a sliding window, compared with its definition, and its blindness beyond the
+//! window.
 
 use std::num::NonZeroUsize;
 
@@ -12,7 +13,7 @@ fn segment(start: usize, len: usize, parent: Option<usize>) -> Segment {
     Segment { start, len, parent }
 }
 
-/// One sequence; a prompt with answers; trees whose segments lie apart, three deep.
+/// Returns one sequence, a prompt with answers, and trees of separated segments, three deep.
 fn tables() -> [Vec<Segment>; 3] {
     [
         vec![segment(0, 150, None)],
@@ -42,7 +43,7 @@ fn plan(table: &[Segment], kind: Visibility, window: usize) -> AttentionPlan {
     plan.with_window(NonZeroUsize::new(window))
 }
 
-/// For each token of a pack, the rows of its sequence that it sees under a window.
+/// Returns, for each token of a pack, the rows of its sequence that it sees under a window.
 fn seen(table: &[Segment], kind: Visibility, window: usize) -> Vec<Vec<usize>> {
     let histories = histories(table);
     let ends: Vec<usize> = table
@@ -61,7 +62,7 @@ fn seen(table: &[Segment], kind: Visibility, window: usize) -> Vec<Vec<usize>> {
         .collect()
 }
 
-/// For each token of a pack, the rows of its sequence up to itself, in reading order.
+/// Returns, for each token of a pack, the rows of its sequence up to itself, in reading order.
 fn histories(table: &[Segment]) -> Vec<Vec<usize>> {
     let mut sequences: Vec<Vec<usize>> = Vec::new();
     let mut histories = Vec::new();
@@ -104,7 +105,7 @@ impl Case {
         self.inputs.each_ref().map(put)
     }
 
-    /// Output, then the gradients of q, k and v for an output gradient of `weights`.
+    /// Computes the output, then the gradients of q, k and v for an output gradient of `weights`.
     fn outcome(
         &self,
         plan: &AttentionPlan,
@@ -128,7 +129,7 @@ impl Case {
         Noise::new(8).values(self.inputs[0].len(), 1.0)
     }
 
-    /// A softmax over the tokens that each token sees, in f64.
+    /// Computes in f64 a softmax over the tokens that each token sees.
     fn definition(&self, seen: &[Vec<usize>]) -> Vec<f64> {
         let Heads {
             query,
@@ -260,7 +261,7 @@ fn a_negative_cap_is_refused() {
     });
 }
 
-/// Random lengths, and for each segment a parent among the earlier ones or none.
+/// Draws random lengths, and for each segment either a parent among the earlier segments or none.
 fn random_tables() -> impl Strategy<Value = Vec<Segment>> {
     prop::collection::vec((1usize..50, any::<u32>()), 1..7).prop_map(|draws| {
         let mut table: Vec<Segment> = Vec::new();
@@ -294,7 +295,7 @@ proptest! {
         for values in &mut other.inputs[1..] {
             values[changed * 12..(changed + 1) * 12].iter_mut().for_each(|x| *x += 1.0);
         }
-        // Only the outputs that do not see the token are differentiated.
+        // Only the outputs of tokens that do not see this token are differentiated.
         let mut weights = case.weights();
         for token in (0..tokens).filter(|&token| sees(token)) {
             weights[token * 24..(token + 1) * 24].fill(0.0);

@@ -1,4 +1,4 @@
-//! What is trained together.
+//! The models that are trained together.
 
 use burn::module::Module;
 use burn::tensor::{Tensor, TensorData};
@@ -10,20 +10,20 @@ use collimate_nn::{
 use crate::PpoError;
 use crate::config::Estimator;
 
-/// A policy and, where the estimator wants one, what values its states: a critic of its own or a
+/// A policy with its critic, if the estimator needs one. The critic is a separate model or a value
 /// head on the policy.
 #[derive(Module, Debug)]
 pub struct ActorCritic<M: CausalLm> {
     /// The policy.
     pub policy: M,
-    /// A critic of its own.
+    /// Separate critic.
     pub critic: Option<ValueModel<M>>,
-    /// A value head on the policy's hidden states.
+    /// Value head on the policy's hidden states.
     pub value_head: Option<ScalarHead>,
 }
 
 impl<M: CausalLm> ActorCritic<M> {
-    /// A policy alone: for RLOO and GRPO.
+    /// Returns a policy without a critic, for RLOO and GRPO.
     pub fn policy_only(policy: M) -> Self {
         Self {
             policy,
@@ -32,8 +32,9 @@ impl<M: CausalLm> ActorCritic<M> {
         }
     }
 
-    /// A policy and a critic of its own, best made from a reward model's parts. The critic may be a
-    /// clone of the policy, or of what the policy was cloned from: it becomes separate.
+    /// Returns a policy with a separate critic, best made from a reward model's parts. The critic
+    /// may be a clone of the policy, or of the model that the policy was cloned from; it no longer
+    /// shares parameters with it.
     pub fn with_critic(policy: M, critic: ValueModel<M>) -> Self {
         Self {
             critic: Some(separate(critic)),
@@ -41,7 +42,8 @@ impl<M: CausalLm> ActorCritic<M> {
         }
     }
 
-    /// A policy with a value head: no second model to train, and the policy's layers serve both.
+    /// Returns a policy with a value head. No second model is trained; the policy's layers serve
+    /// both.
     pub fn with_value_head(policy: M, head: ScalarHead) -> Self {
         Self {
             value_head: Some(head),
@@ -49,7 +51,7 @@ impl<M: CausalLm> ActorCritic<M> {
         }
     }
 
-    /// Whether the parts are those that the estimator needs.
+    /// Checks that the model has the parts that the estimator needs.
     pub(crate) fn check(&self, estimator: &Estimator) -> Result<(), PpoError> {
         let fits = |head: &ScalarHead, backbone: &M| {
             let width = head.weight.dims()[1];
@@ -85,7 +87,7 @@ impl<M: CausalLm> ActorCritic<M> {
     }
 }
 
-/// Whether a model reads the ids that the policy writes.
+/// Checks that a model reads the token ids that the policy writes.
 pub(crate) fn same_tokens<M: CausalLm>(
     model: &'static str,
     read_by: &M,
@@ -102,7 +104,7 @@ pub(crate) fn same_tokens<M: CausalLm>(
     }
 }
 
-/// What a forward pass says of the response tokens, `[response tokens]` each.
+/// Outputs of a forward pass for the response tokens, `[response tokens]` each.
 pub(crate) struct TokenOutputs {
     pub(crate) logps: Tensor<1>,
     pub(crate) values: Option<Tensor<1>>,
@@ -110,7 +112,7 @@ pub(crate) struct TokenOutputs {
 }
 
 impl<M: CausalLm> ActorCritic<M> {
-    /// Log-probabilities at a temperature, values, and the entropy where it is asked for.
+    /// Computes log-probabilities at a temperature, values, and on request the entropy.
     pub(crate) fn outputs(
         &self,
         batch: &DeviceBatch,
@@ -138,7 +140,7 @@ impl<M: CausalLm> ActorCritic<M> {
     }
 }
 
-/// Log-probabilities of the response tokens under one policy.
+/// Computes the log-probabilities of the response tokens under a policy.
 pub(crate) fn policy_logps<M: CausalLm>(
     policy: &M,
     batch: &DeviceBatch,
@@ -154,12 +156,12 @@ pub(crate) fn policy_logps<M: CausalLm>(
     token_logps(hidden, head, batch)
 }
 
-/// Numbers of a tensor on the host.
+/// Copies a tensor to the host.
 pub(crate) fn host(tensor: Tensor<1>) -> Vec<f32> {
     tensor.into_data().iter::<f32>().collect()
 }
 
-/// Numbers of the host on a device.
+/// Copies values from the host to the batch's device.
 pub(crate) fn device(values: Vec<f32>, batch: &DeviceBatch) -> Tensor<1> {
     let n = values.len();
     Tensor::from_data(TensorData::new(values, [n]), &batch.device)

@@ -1,25 +1,25 @@
 //! Advantages: pure functions over the rewards and values of a rollout.
 
-/// What generalised advantage estimation gives for one response, one value per token.
+/// Advantages and returns of one response, one value per token.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Advantages {
-    /// A_t.
+    /// Advantages A_t.
     pub advantages: Vec<f64>,
-    /// A_t + V_t: what the critic is trained towards.
+    /// The returns A_t + V_t, which are the targets of the critic.
     pub returns: Vec<f64>,
 }
 
-/// Generalised advantage estimation over the tokens of one response.
+/// Computes advantages by generalised advantage estimation (GAE) over the tokens of one response.
 ///
 /// ```text
 /// δ_t = r_t + γ V_{t+1} − V_t,   A_t = δ_t + γλ A_{t+1},   V after the last token = 0
 /// ```
 ///
-/// [arXiv:1506.02438](https://arxiv.org/abs/1506.02438), equation 16. λ = 1 is the discounted sum of
-/// rewards minus V_t, λ = 0 the error of one step.
+/// [arXiv:1506.02438](https://arxiv.org/abs/1506.02438), equation 16. With λ = 1, A_t is the
+/// discounted sum of rewards minus V_t; with λ = 0, it is the one-step error δ_t.
 ///
 /// # Panics
-/// When there is not one value per reward.
+/// If `rewards` and `values` differ in length.
 ///
 /// # Examples
 /// ```
@@ -45,7 +45,7 @@ pub fn gae(rewards: &[f64], values: &[f64], gamma: f64, gae_lambda: f64) -> Adva
     }
 }
 
-/// Shifts and scales to mean 0 and variance 1 over all values of all rows.
+/// Shifts and scales the values to mean 0 and variance 1 over all rows.
 ///
 /// ```text
 /// (x − μ) / √(σ² + 1e-8),   σ² the unbiased variance
@@ -70,14 +70,15 @@ pub fn whiten(rows: &mut [Vec<f64>]) {
     }
 }
 
-/// REINFORCE leave-one-out: each reward against the mean of the others of its prompt.
+/// Computes REINFORCE leave-one-out (RLOO) advantages: each reward minus the mean of the prompt's
+/// other rewards.
 ///
 /// ```text
 /// A_i = R_i − mean_{j ≠ i} R_j
 /// ```
 ///
-/// [arXiv:2402.14740](https://arxiv.org/abs/2402.14740), section 3.4. A single reward has nothing
-/// to be compared with: 0.
+/// [arXiv:2402.14740](https://arxiv.org/abs/2402.14740), section 3.4. The advantage of a single
+/// reward is 0, because there is no other reward to compare it with.
 ///
 /// # Examples
 /// ```
@@ -92,8 +93,8 @@ pub fn rloo_advantages(rewards: &[f64]) -> Vec<f64> {
     rewards.iter().map(|r| r - (sum - r) / others).collect()
 }
 
-/// Group-relative advantages: each reward against the mean of its prompt's rewards, in their
-/// standard deviations where `scale` is set.
+/// Computes group-relative (GRPO) advantages: each reward minus the mean of the prompt's rewards.
+/// With `scale`, the difference is divided by the standard deviation of the prompt's rewards.
 ///
 /// ```text
 /// A_i = (R_i − mean R) / (std R + 1e-4),   std unbiased;   without scale: R_i − mean R
@@ -115,8 +116,9 @@ pub fn grpo_advantages(rewards: &[f64], scale: bool) -> Vec<f64> {
     rewards.iter().map(|r| (r - mean) / unit).collect()
 }
 
-/// How much of the returns' variance the critic explains: 1 is all, 0 as little as their mean
-/// would, below 0 worse than that. `None` where the returns do not vary.
+/// Returns the share of the returns' variance that the critic explains: 1 explains all of it, 0 no
+/// more than the mean of the returns does. Below 0 is worse than the mean. `None` if the returns do
+/// not vary.
 ///
 /// ```text
 /// 1 − Var(R − V) / Var(R)

@@ -8,7 +8,7 @@ use crate::PpoError;
 use crate::kl::{KlControl, KlPlacement};
 use crate::reward::RewardConfig;
 
-/// Baseline that a response's reward is compared with.
+/// Baseline with which a response's reward is compared.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
@@ -19,7 +19,7 @@ pub enum Estimator {
     Rloo,
     /// The mean of all responses to the same prompt: GRPO.
     Grpo {
-        /// Count the advantage in standard deviations.
+        /// If true, the advantage is divided by the standard deviation of the prompt's rewards.
         scale: bool,
     },
 }
@@ -31,7 +31,7 @@ impl Default for Estimator {
 }
 
 impl Estimator {
-    /// Its name in metrics and reports.
+    /// Returns the name used in metrics and reports.
     pub fn name(&self) -> &'static str {
         match self {
             Self::Critic(_) => "critic",
@@ -40,7 +40,7 @@ impl Estimator {
         }
     }
 
-    /// Its critic's options, where it has one.
+    /// Returns the options of the critic, if the estimator has one.
     pub fn critic(&self) -> Option<&CriticConfig> {
         match self {
             Self::Critic(critic) => Some(critic),
@@ -49,7 +49,7 @@ impl Estimator {
     }
 }
 
-/// Options of the critic: how advantages come from it, and how it learns.
+/// Options of the critic: the advantages computed from it, and its training.
 ///
 /// | field | default | allowed |
 /// |---|---|---|
@@ -65,13 +65,15 @@ impl Estimator {
 pub struct CriticConfig {
     /// Discount γ of a token, above 0 and at most 1.
     pub gamma: f64,
-    /// Parameter λ of generalised advantage estimation, 0 to 1: 1 is unbiased, 0 trusts the critic.
+    /// Parameter λ of generalised advantage estimation, 0 to 1. 1 gives unbiased advantages with
+    /// much noise; 0 trusts the critic.
     pub gae_lambda: f64,
-    /// Shift and scale the advantages over the tokens of a rollout to mean 0 and variance 1.
+    /// If true, the advantages of a rollout are shifted and scaled to mean 0 and variance 1 over
+    /// its tokens.
     pub whiten: bool,
-    /// Weight of the critic's loss, above 0. A separate critic hardly feels the weight: AdamW
-    /// divides by the size of the gradients, so only clipping and `eps` change; a value head shares
-    /// the policy's layers.
+    /// Weight of the critic's loss, above 0. A value head shares the policy's layers, so the weight
+    /// matters. A separate critic is hardly affected, because AdamW divides by the size of the
+    /// gradients; only clipping and `eps` change.
     pub value_coef: f64,
     /// Distance that a value may move from the rollout's value before the gradient is cut, above 0.
     pub value_clip_range: f64,
@@ -108,7 +110,7 @@ impl Default for CriticConfig {
 /// | `temperature` | 1 | 0.001 to 1000 |
 /// | `clip_range` | 0.2 | in (0, 1) |
 /// | `dual_clip` | none | above 1 + `clip_range` |
-/// | `kl` | adaptive from .2 to 6 nats per response | see [`KlControl`] |
+/// | `kl` | adaptive from 0.2, target 6 nats per response | see [`KlControl`] |
 /// | `kl_placement` | `loss` with `grpo`, else `reward` | `reward`, `loss` |
 /// | `reward` | as scored | see [`RewardConfig`] |
 /// | `early_stop_kl` | none | above 0 |
@@ -127,13 +129,14 @@ impl Default for CriticConfig {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct PpoConfig {
-    /// Name of the stage in checkpoints and metrics. ASCII letters, digits, `.`, `_` and `-`.
+    /// Name of the stage in checkpoints and metrics, from ASCII letters, digits, `.`, `_` and `-`.
     pub stage: String,
     /// Seed of everything random.
     pub seed: u64,
-    /// Baseline that a response's reward is compared with.
+    /// Baseline with which a response's reward is compared.
     pub estimator: Estimator,
-    /// Number of rollouts: how many times responses are written and learned from, 1 to 10^9.
+    /// Number of rollouts, 1 to 10^9. In each rollout, the policy writes responses and learns from
+    /// them.
     pub rollouts: u64,
     /// Number of responses in a rollout, a multiple of `samples_per_prompt`, at most 10^6.
     pub rollout_size: usize,
@@ -144,54 +147,54 @@ pub struct PpoConfig {
     pub mini_batch_size: usize,
     /// Number of passes over a rollout, 1 to 1000.
     pub ppo_epochs: u64,
-    /// Longest response, in tokens, 1 to 10^6.
+    /// Largest number of tokens in a response, 1 to 10^6.
     pub max_new_tokens: usize,
-    /// Softmax temperature in sampling and in every log-probability, 0.001 to 1000.
+    /// Softmax temperature for sampling and for every log-probability, 0.001 to 1000.
     pub temperature: f64,
-    /// Distance ε that the ratio of probabilities may move from 1 before the gradient is cut,
-    /// above 0 and below 1.
+    /// Distance ε that the ratio of probabilities may move from 1 before the gradient is cut, above
+    /// 0 and below 1; typically 0.1 to 0.3.
     pub clip_range: f64,
     /// Largest loss of a token with a negative advantage, in units of the advantage's size, larger
     /// than 1 plus `clip_range`; null sets no limit.
     pub dual_clip: Option<f64>,
-    /// Coefficient on the divergence from the reference model.
+    /// Coefficient of the divergence from the reference model.
     pub kl: KlControl,
-    /// Place where the divergence from the reference model enters; null is the loss with GRPO, else
-    /// the reward.
+    /// Place where the divergence from the reference model enters: the reward or the loss. Null
+    /// means the loss with GRPO, else the reward.
     pub kl_placement: Option<KlPlacement>,
     /// Options of turning scores into rewards.
     pub reward: RewardConfig,
-    /// Divergence limit, above 0: a mini-batch whose approximate divergence from the rollout's
-    /// policy, ½ (log π − log π_old)² per token, is above 1.5 times the limit is not learned from,
-    /// and ends the passes over its rollout. Null sets no limit.
+    /// Divergence limit, above 0. A mini-batch is skipped, and the passes over its rollout end, if its
+    /// approximate divergence from the rollout's policy is above 1.5 times this limit. The divergence
+    /// is ½ (log π − log π_old)², averaged over tokens. Null sets no limit.
     pub early_stop_kl: Option<f64>,
-    /// Largest mean ratio of probabilities, above 1: a mini-batch with a larger mean ratio is not
-    /// learned from. Null sets no limit.
+    /// Largest mean ratio of probabilities, above 1. A mini-batch with a larger mean ratio is
+    /// skipped. Null sets no limit.
     pub ratio_threshold: Option<f64>,
-    /// Weight of the entropy in the objective, at least 0. Above 0 it costs a matrix of response
-    /// tokens by vocabulary for each micro-batch.
+    /// Weight of the entropy in the objective, at least 0. A weight above 0 needs memory for a
+    /// matrix of response tokens by vocabulary in each micro-batch.
     pub entropy_coef: f64,
     /// Peak learning rate of the policy, above 0 and at most 1.
     pub learning_rate: f64,
-    /// Course of the learning rate over all optimiser steps planned.
+    /// Course of the learning rate over all planned optimiser steps.
     pub schedule: Schedule,
     /// Number of optimiser steps in which the learning rate rises linearly, at most 10^12.
     pub warmup_steps: u64,
     /// Options of the optimiser AdamW.
     pub adamw: AdamWConfig,
-    /// Largest global norm of the gradient, above 0: a larger gradient is scaled down to it. Null
-    /// never clips.
+    /// Largest global norm of the gradient, above 0. A gradient with a larger norm is scaled down
+    /// to this norm. Null never clips.
     pub max_grad_norm: Option<f64>,
-    /// Largest number of tokens in a micro-batch, at least 1; null takes the whole mini-batch at
-    /// once.
+    /// Largest number of tokens in a micro-batch, at least 1. Null processes the whole mini-batch
+    /// at once.
     pub micro_batch_tokens: Option<usize>,
-    /// Number of optimiser steps between two checkpoints, at least 1; if set, every rollout's
+    /// Number of optimiser steps between two checkpoints, at least 1. If set, every rollout's
     /// responses are saved too. Ctrl-C and the end of the run always save.
     pub save_every: Option<u64>,
-    /// Number of latest checkpoints that are kept, at least 1.
+    /// Number of latest checkpoints to keep, at least 1.
     pub keep_last: usize,
-    /// Number of rollouts between two reports of the answers to the watched prompts, at least 1;
-    /// null never reports them.
+    /// Number of rollouts between two reports of the answers to the watched prompts, at least 1.
+    /// Null reports them only at the end.
     pub sample_every: Option<u64>,
 }
 
@@ -287,7 +290,7 @@ impl PpoConfig {
             critic.check()?;
         }
         let t = self.temperature;
-        // Logits are divided by it: far from 1 they are no numbers any more, or all the same.
+        // Logits are divided by the temperature. Far from 1 they become infinite or all equal.
         let usable = (0.001..=1000.0).contains(&t);
         check_options(&[(usable, "temperature", &t, "0.001 to 1000")])?;
         self.sampling(0)
@@ -323,7 +326,7 @@ impl PpoConfig {
         Ok(())
     }
 
-    /// Where the divergence enters.
+    /// Returns the place where the divergence from the reference model enters.
     pub fn kl_placement(&self) -> KlPlacement {
         let usual = match self.estimator {
             Estimator::Grpo { .. } => KlPlacement::Loss,
@@ -332,28 +335,28 @@ impl PpoConfig {
         self.kl_placement.unwrap_or(usual)
     }
 
-    /// Prompts of a rollout.
+    /// Returns the number of prompts in a rollout.
     pub fn prompts_per_rollout(&self) -> usize {
         self.rollout_size / self.samples_per_prompt.max(1)
     }
 
-    /// Optimiser steps of one pass over a rollout.
+    /// Returns the number of optimiser steps in one pass over a rollout.
     pub fn steps_per_epoch(&self) -> u64 {
         self.rollout_size.div_ceil(self.mini_batch_size.max(1)) as u64
     }
 
-    /// Optimiser steps, where none is left out.
+    /// Returns the number of optimiser steps if none is skipped.
     pub fn total_steps(&self) -> u64 {
         self.rollouts.saturating_mul(self.steps_per_rollout())
     }
 
-    /// Optimiser steps of all passes over a rollout.
+    /// Returns the number of optimiser steps in all passes over a rollout.
     pub(crate) fn steps_per_rollout(&self) -> u64 {
         self.ppo_epochs.saturating_mul(self.steps_per_epoch())
     }
 
-    /// How responses are sampled: the whole distribution, so that the sampler's probabilities are
-    /// the model's.
+    /// Returns the options of sampling responses. The whole distribution is sampled, so that the
+    /// sampler's probabilities are the model's.
     pub(crate) fn sampling(&self, seed: u64) -> Sampling {
         Sampling {
             n: self.samples_per_prompt,

@@ -1,4 +1,4 @@
-//! What can go wrong in reinforcement learning from a reward.
+//! Errors of reinforcement learning from a reward.
 
 use collimate_core::{GenerateError, OptionError, ScoreError};
 use collimate_data::DataError;
@@ -7,7 +7,7 @@ use collimate_nn::PackError;
 use collimate_train::TrainError;
 use thiserror::Error;
 
-/// Why training stopped.
+/// Reason why training stopped.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum PpoError {
@@ -17,10 +17,10 @@ pub enum PpoError {
     /// A prompt that cannot be tokenised.
     #[error(transparent)]
     Data(#[from] DataError),
-    /// A prompt without a token: its response would have nothing to begin from.
+    /// A prompt has no token, so a response has nothing to start from.
     #[error("prompt {prompt} has no token: write a text, or use a tokenizer with BOS")]
     EmptyPrompt {
-        /// Which prompt.
+        /// Index of the prompt.
         prompt: usize,
     },
     /// There are no prompts.
@@ -32,15 +32,15 @@ pub enum PpoError {
          {context} in all: shorten the prompts or lower max_new_tokens"
     )]
     TooLong {
-        /// Which prompt.
+        /// Index of the prompt.
         prompt: usize,
-        /// Its tokens.
+        /// Number of tokens in the prompt.
         tokens: usize,
-        /// The longest response.
+        /// Largest number of tokens in a response.
         response: usize,
-        /// The policy, the critic or the reference.
+        /// Name of the model: the policy, the critic or the reference.
         model: &'static str,
-        /// Its context length.
+        /// Context length of the model.
         context: usize,
     },
     /// The critic or the reference reads other token ids than the policy writes.
@@ -50,14 +50,14 @@ pub enum PpoError {
          or grpo)"
     )]
     Vocabulary {
-        /// The critic or the reference.
+        /// Name of the model: the critic or the reference.
         model: &'static str,
-        /// Its token ids.
+        /// Number of token ids of this model.
         other: usize,
-        /// Of the policy.
+        /// Number of token ids of the policy.
         policy: usize,
     },
-    /// A value head of another width than the hidden states that it reads.
+    /// The width of a value head differs from the width of the hidden states that it reads.
     #[error("the value head reads {head} numbers, the hidden states have {hidden}")]
     HeadWidth {
         /// Width of the head.
@@ -65,33 +65,33 @@ pub enum PpoError {
         /// Width of the hidden states.
         hidden: usize,
     },
-    /// The estimator and the model's parts do not fit.
+    /// The parts of the model do not fit the estimator.
     #[error("the estimator {estimator} {needs}")]
     Parts {
-        /// The estimator.
+        /// Name of the estimator.
         estimator: &'static str,
-        /// What it needs, or does not use.
+        /// Parts that the estimator needs or does not use.
         needs: &'static str,
     },
-    /// The reference is the policy without adapters, and there are none.
+    /// The reference is the policy with its adapters off, but the policy has no adapters.
     #[error(
         "the reference is the policy with its adapters off, but the policy has none: give a reference model, or attach adapters first"
     )]
     NoAdapters,
-    /// Generation of responses.
+    /// Generation of responses failed.
     #[error("rollout {rollout}: {source}")]
     Generate {
-        /// Which rollout, from 1.
+        /// Number of the rollout, from 1.
         rollout: u64,
-        /// What went wrong.
+        /// The error of generation.
         source: GenerateError,
     },
-    /// The reward.
+    /// The reward failed.
     #[error("rollout {rollout}: {source}")]
     Score {
-        /// Which rollout, from 1.
+        /// Number of the rollout, from 1.
         rollout: u64,
-        /// What went wrong.
+        /// The error of the reward.
         source: ScoreError,
     },
     /// Every response of a rollout is empty.
@@ -101,31 +101,31 @@ pub enum PpoError {
          raise the KL coefficient"
     )]
     AllEmpty {
-        /// Which rollout, from 1.
+        /// Number of the rollout, from 1.
         rollout: u64,
     },
-    /// A response that a model cannot take.
+    /// The model cannot process a response.
     #[error("rollout {rollout}: {source}")]
     Pack {
-        /// Which rollout, from 1.
+        /// Number of the rollout, from 1.
         rollout: u64,
-        /// What is wrong with it.
+        /// The error in the response.
         source: PackError,
     },
-    /// A number of a rollout that is none.
+    /// A number of a rollout is NaN or infinite.
     #[error(
         "rollout {rollout}: {what} of response {response} are not finite: start again in another \
          folder with a lower learning_rate"
     )]
     NotFinite {
-        /// Which rollout, from 1.
+        /// Number of the rollout, from 1.
         rollout: u64,
-        /// Which numbers.
+        /// Name of the numbers.
         what: &'static str,
-        /// Which response.
+        /// Index of the response.
         response: usize,
     },
-    /// Optimisation, checkpoints, metrics, an interrupt.
+    /// An error of optimisation, checkpoints or metrics, or an interrupt.
     #[error(transparent)]
     Train(#[from] TrainError),
 }
@@ -137,7 +137,7 @@ impl From<FileError> for PpoError {
 }
 
 impl PpoError {
-    /// True if training was interrupted and can go on.
+    /// Returns true if training was interrupted and can be resumed.
     pub fn is_interrupt(&self) -> bool {
         matches!(self, Self::Train(TrainError::Interrupted { .. }))
     }

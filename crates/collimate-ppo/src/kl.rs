@@ -1,28 +1,28 @@
-//! The divergence from the reference: estimators, and the coefficient on it.
+//! Divergence from the reference model: estimators, and the coefficient of the divergence.
 
 use collimate_core::{OptionError, Range};
 use serde::{Deserialize, Serialize};
 
-/// An estimator of KL(π ‖ ρ) from tokens that π drew, by d = log π − log ρ.
+/// Estimator of KL(π ‖ ρ) from tokens sampled from π, as a function of d = log π − log ρ.
 ///
 /// ```text
 /// k1 = d,   k2 = d²/2,   k3 = e^{−d} − 1 + d
 /// ```
 ///
-/// k1 is unbiased and of either sign, k2 is biased and small, k3 is unbiased and never negative
-/// (<http://joschu.net/blog/kl-approx.html>).
+/// k1 is unbiased and can be negative. k2 is biased, with little variance. k3 is unbiased and never
+/// negative (<http://joschu.net/blog/kl-approx.html>).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KlEstimator {
-    /// d.
+    /// The log-ratio d.
     K1,
-    /// d²/2.
+    /// Half of the squared log-ratio, d²/2.
     K2,
-    /// e^{−d} − 1 + d.
+    /// The estimate e^{−d} − 1 + d.
     K3,
 }
 
 impl KlEstimator {
-    /// The estimate for one token.
+    /// Returns the estimate for one token.
     ///
     /// # Examples
     /// ```
@@ -34,13 +34,13 @@ impl KlEstimator {
         match self {
             Self::K1 => log_ratio,
             Self::K2 => 0.5 * log_ratio * log_ratio,
-            // exp_m1 keeps the digits near 0, where both parts cancel.
+            // exp_m1 keeps the digits near 0, where the two parts cancel.
             Self::K3 => (-log_ratio).exp_m1() + log_ratio,
         }
     }
 }
 
-/// Unit that the KL target is counted in.
+/// Unit of the divergence target.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
@@ -52,32 +52,33 @@ pub enum KlUnit {
     PerToken,
 }
 
-/// Coefficient β on the divergence from the reference model.
+/// Coefficient β of the divergence from the reference model. A larger β keeps the policy nearer to
+/// the reference.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum KlControl {
-    /// The coefficient stays the same.
+    /// The coefficient is constant.
     Fixed {
-        /// Coefficient β, at least 0; 0 leaves the policy free of the reference.
+        /// Coefficient β, at least 0. With 0, the reference does not limit the policy.
         coefficient: f64,
     },
     /// The coefficient rises while the divergence is above the target, and falls while it is below.
     ///
     /// ```text
-    /// e = clip(KL / target − 1, −.2, .2),   β ← β (1 + e · n / horizon),   n responses
+    /// e = clip(KL / target − 1, −0.2, 0.2),   β ← β (1 + e · n / horizon),   n responses
     /// ```
     ///
     /// [arXiv:1909.08593](https://arxiv.org/abs/1909.08593), section 2.2.
     Adaptive {
-        /// First coefficient, above 0.
+        /// Coefficient of the first rollout, above 0.
         initial: f64,
-        /// Divergence that is aimed at, above 0, in nats.
+        /// Target of the divergence in nats, above 0.
         target: f64,
-        /// Number of responses over which the coefficient changes by a fifth at most, above a fifth
-        /// of `rollout_size`.
+        /// Number of responses over which the coefficient changes by at most a fifth. It must be
+        /// above a fifth of `rollout_size`.
         horizon: f64,
-        /// Unit that the target is counted in.
+        /// Unit of the target.
         unit: KlUnit,
     },
 }
@@ -108,7 +109,7 @@ impl KlControl {
                 Range::Positive.check("kl.adaptive.initial", initial)?;
                 Range::Positive.check("kl.adaptive.target", target)?;
                 Range::Positive.check("kl.adaptive.horizon", horizon)?;
-                // One rollout may take a fifth of rollout_size / horizon off the coefficient.
+                // One rollout may lower the coefficient by the share 0.2 · rollout_size / horizon.
                 let holds = horizon > 0.2 * rollout_size as f64;
                 let allowed = "above a fifth of rollout_size, or the coefficient falls to 0";
                 OptionError::check("kl.adaptive.horizon", horizon, allowed, holds)
@@ -116,7 +117,7 @@ impl KlControl {
         }
     }
 
-    /// The coefficient of the first rollout.
+    /// Returns the coefficient of the first rollout.
     pub fn initial(&self) -> f64 {
         match *self {
             Self::Fixed { coefficient } => coefficient,
@@ -124,8 +125,8 @@ impl KlControl {
         }
     }
 
-    /// The next coefficient, after a rollout of `responses` responses with this divergence in
-    /// nats per response and per token.
+    /// Returns the next coefficient, after a rollout of `responses` responses with this divergence
+    /// in nats per response and per token.
     ///
     /// # Examples
     /// ```
@@ -157,8 +158,8 @@ impl KlControl {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum KlPlacement {
-    /// The reward of every token has the term −β·k1.
+    /// The reward of every token contains the term −β·k1.
     Reward,
-    /// The loss of every token has the term β·k3, as in GRPO; the reward is the score alone.
+    /// The loss of every token contains the term β·k3, as in GRPO. The reward is the score alone.
     Loss,
 }

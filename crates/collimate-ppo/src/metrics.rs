@@ -1,65 +1,66 @@
-//! The names under which a rollout is logged: TRL's where it has one. `docs/methods/ppo.md` explains each.
+//! Names of the metrics of a rollout: TRL's names where TRL logs the metric. `docs/methods/ppo.md` explains
+//! each metric.
 
-/// Loss, a mean over the optimiser steps.
+/// Loss, averaged over the optimiser steps.
 pub const LOSS: &str = "loss";
-/// Global norm of the gradient before clipping, a mean over the optimiser steps.
+/// Global norm of the gradient before clipping, averaged over the optimiser steps.
 pub const GRAD_NORM: &str = "grad_norm";
 /// The policy's learning rate at the rollout's last planned optimiser step.
 pub const LEARNING_RATE: &str = "learning_rate";
-/// Mean score of the responses, as the reward gives it.
+/// Mean score of the responses, as given by the reward.
 pub const SCORES: &str = "objective/scores";
-/// Standard deviation of these.
+/// Standard deviation of the scores.
 pub const SCORES_STD: &str = "objective/scores_std";
-/// Share of responses whose score lands on the smallest reward that the scaling gives; only with a
-/// scaling that has one.
+/// Share of responses whose score gets the smallest reward of the scaling. Only for scalings that
+/// have a smallest reward.
 pub const SCORES_FLOOR: &str = "objective/scores_floor";
-/// Mean scaled score minus the coefficient times the divergence, per response.
+/// Mean over responses of the scaled score minus β times the divergence.
 pub const RLHF_REWARD: &str = "objective/rlhf_reward";
-/// Minus the coefficient times the divergence, per response.
+/// Mean over responses of −β times the divergence.
 pub const NON_SCORE_REWARD: &str = "objective/non_score_reward";
-/// Divergence from the reference, k1, in nats per response.
+/// Divergence from the reference, by k1, in nats per response.
 pub const KL: &str = "objective/kl";
-/// The same by k3.
+/// Divergence from the reference, by k3, in nats per response.
 pub const KL_K3: &str = "objective/kl_k3";
-/// −Σ log π of the sampled tokens, a mean in nats per response: the entropy, estimated.
+/// Estimate of the entropy: −Σ log π of the sampled tokens, averaged over responses, in nats.
 pub const ENTROPY: &str = "objective/entropy";
-/// Coefficient on the divergence in this rollout.
+/// Coefficient β of the divergence in this rollout.
 pub const KL_COEF: &str = "kl_coef";
-/// The policy's loss, a mean over tokens.
+/// Loss of the policy, averaged over tokens.
 pub const POLICY_LOSS: &str = "loss/policy_avg";
-/// The critic's loss, a mean over tokens, without its coefficient.
+/// Loss of the critic without its coefficient, averaged over tokens.
 pub const VALUE_LOSS: &str = "loss/value_avg";
-/// k3 of the KL term in the loss, a mean over tokens, without its coefficient.
+/// KL term k3 in the loss without its coefficient, averaged over tokens.
 pub const KL_LOSS: &str = "loss/kl_avg";
-/// ½ (log π − log π_old)², a mean over tokens; mini-batches that are left out count too.
+/// ½ (log π − log π_old)², averaged over tokens, including those of skipped mini-batches.
 pub const APPROX_KL: &str = "policy/approxkl_avg";
-/// Share of tokens whose gradient the ratio's clip cuts.
+/// Share of tokens whose gradient is cut by the clip of the ratio.
 pub const CLIP_FRACTION: &str = "policy/clipfrac_avg";
-/// Entropy over the vocabulary, a mean over tokens; only with an entropy bonus.
+/// Entropy over the vocabulary, averaged over tokens. Only with an entropy bonus.
 pub const POLICY_ENTROPY: &str = "policy/entropy_avg";
-/// Mean ratio.
+/// Mean ratio π / π_old.
 pub const RATIO: &str = "val/ratio";
-/// Largest ratio.
+/// Largest ratio π / π_old.
 pub const RATIO_MAX: &str = "val/ratio_max";
 /// Share of tokens whose clipped value is further from the return than the value itself.
 pub const VALUE_CLIP_FRACTION: &str = "val/clipfrac_avg";
 /// Share of the returns' variance that the critic explains.
 pub const EXPLAINED_VARIANCE: &str = "val/explained_variance";
-/// Mean value before the first token.
+/// Mean value of the prompt, before the first response token.
 pub const VALUE: &str = "val/value";
-/// Mean length of the responses in tokens, their end included.
+/// Mean length of the responses in tokens, including the end token.
 pub const LENGTH: &str = "responses/tokens";
-/// Share of responses that end by themselves.
+/// Share of responses that end before the largest number of tokens.
 pub const EOS: &str = "responses/eos";
 /// Share of responses without text.
 pub const EMPTY: &str = "responses/empty";
-/// Mini-batches left out for their ratios.
+/// Number of mini-batches skipped because of their ratios.
 pub const SKIPPED: &str = "updates/skipped";
-/// 1 where the passes over the rollout ended early.
+/// 1 if the passes over the rollout ended early.
 pub const STOPPED: &str = "updates/stopped";
-/// Optimiser steps so far.
+/// Number of optimiser steps so far.
 pub const UPDATES: &str = "updates/total";
-/// Responses so far.
+/// Number of responses so far.
 pub const EPISODES: &str = "episode";
-/// Tokens of prompts and responses so far.
+/// Number of tokens of prompts and responses so far.
 pub const NUM_TOKENS: &str = "num_tokens";

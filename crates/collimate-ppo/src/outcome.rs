@@ -1,4 +1,4 @@
-//! What training gives.
+//! Results of a training.
 
 use std::collections::BTreeMap;
 
@@ -7,38 +7,38 @@ use serde::{Deserialize, Serialize};
 
 use crate::ActorCritic;
 
-/// An answer to a watched prompt: what the policy writes as training goes on, always by the same
+/// Answer of the policy to a watched prompt during training. All answers to a prompt use the same
 /// random numbers.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct WatchedAnswer {
-    /// After how many rollouts; 0 is the start.
+    /// Number of rollouts before the answer; 0 is the start.
     pub rollout: u64,
-    /// The prompt, as a person would read it.
+    /// The prompt as readable text.
     pub prompt: String,
     /// The answer.
     pub answer: String,
-    /// Its score, as the reward gives it.
+    /// Score of the answer, as given by the reward.
     pub score: f32,
 }
 
-/// A finished training.
+/// Result of a finished training.
 #[derive(Debug, Clone)]
 pub struct Trained<M: CausalLm> {
     /// Policy and critic, untracked.
     pub model: ActorCritic<M>,
-    /// Rollouts.
+    /// Number of rollouts.
     pub rollouts: u64,
-    /// Optimiser steps: those planned, without what was skipped or stopped early.
+    /// Number of optimiser steps made: the planned steps without those skipped or stopped early.
     pub updates: u64,
-    /// Tokens of prompts and responses, each rollout counted once.
+    /// Number of tokens of prompts and responses; each rollout counts once.
     pub tokens: u64,
-    /// Seconds, earlier starts included.
+    /// Seconds of training, including earlier starts.
     pub seconds: f64,
-    /// Share of all responses whose score landed on the smallest reward that the scaling gives: near
-    /// 1 the reward told nothing apart. Absent where the scaling has no smallest.
+    /// Share of all responses whose score got the smallest reward of the scaling. Near 1, the
+    /// reward told no responses apart. Absent if the scaling has no smallest reward.
     pub floor: Option<f64>,
-    /// The metrics of the last rollout.
+    /// Metrics of the last rollout.
     pub metrics: BTreeMap<String, f64>,
     /// Answers to the watched prompts.
     pub answers: Vec<WatchedAnswer>,

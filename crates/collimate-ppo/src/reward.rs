@@ -1,4 +1,4 @@
-//! From the scores of responses to the rewards of tokens.
+//! Scores of responses, turned into rewards of tokens.
 
 use collimate_core::{Finish, OptionError, Range};
 use serde::{Deserialize, Serialize};
@@ -13,12 +13,12 @@ pub enum MissingEos {
     /// The score is kept as it is.
     #[default]
     Keep,
-    /// The score loses a fixed amount, after scaling.
+    /// A fixed amount is subtracted from the score, after scaling.
     Penalty {
-        /// Amount that the score loses, at least 0.
+        /// Amount that is subtracted, at least 0.
         amount: f64,
     },
-    /// The score becomes a fixed number, after scaling, whatever was scored.
+    /// A fixed number replaces the score, after scaling.
     Fixed {
         /// Score of a response that was cut, any finite number.
         score: f64,
@@ -40,7 +40,7 @@ impl MissingEos {
         }
     }
 
-    /// The score of a response that ended so.
+    /// Returns the score of a response that ended in this way.
     pub fn apply(&self, score: f64, finish: Finish) -> f64 {
         match (*self, finish) {
             (Self::Keep, _) | (_, Finish::Eos | Finish::Stop) => score,
@@ -52,15 +52,15 @@ impl MissingEos {
 
 /// Options of turning scores into rewards.
 ///
-/// In this order: scaling, clipping, the rule for responses without an end.
+/// Scores are scaled first, then clipped; the rule for responses without an end comes last.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct RewardConfig {
     /// Scaling of scores before they become rewards.
     pub scaling: RewardScaling,
-    /// Largest size of a scaled score, above 0: scaled scores are cut to the range from −clip to
-    /// clip. Null never cuts.
+    /// Largest size of a scaled score, above 0. Scaled scores are clipped to the range from −clip
+    /// to clip. Null never clips.
     pub clip: Option<f64>,
     /// Treatment of the score of a response that was cut before its end.
     pub missing_eos: MissingEos,
@@ -75,7 +75,7 @@ impl RewardConfig {
         self.missing_eos.check()
     }
 
-    /// The scores that count, of a rollout's scores and the ways in which its responses ended.
+    /// Turns the scores of a rollout into rewards, given how each response ended.
     pub fn apply(&self, scores: &[f64], ends: &[Finish], seen: &mut RunningMoments) -> Vec<f64> {
         let clip = |score: f64| self.clip.map_or(score, |clip| score.clamp(-clip, clip));
         let scaled = self.scaling.apply(scores, seen);
@@ -86,14 +86,14 @@ impl RewardConfig {
     }
 }
 
-/// The rewards of a response's tokens.
+/// Returns the rewards of a response's tokens.
 ///
 /// ```text
-/// r_t = −β (log π_t − log ρ_t),   and the score on top at the last token
+/// r_t = −β (log π_t − log ρ_t),   plus the score at the last token
 /// ```
 ///
 /// # Panics
-/// When there is not one reference log-probability per policy log-probability.
+/// If the policy's and the reference's log-probabilities differ in number.
 ///
 /// # Examples
 /// ```

@@ -1,4 +1,4 @@
-//! Responses and what is known of them when they are written.
+//! Responses, with the log-probabilities and values at the time they were written.
 
 use collimate_core::{Completion, Finish};
 use collimate_nn::{CausalLm, DeviceBatch, Pack, PackError};
@@ -11,16 +11,16 @@ use crate::config::PpoConfig;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Response {
-    /// Index among all prompts.
+    /// Index of the prompt among all prompts.
     pub(crate) prompt: usize,
-    /// Responses with the same number are compared with each other.
+    /// Number of the group; responses of one group are compared with each other.
     pub(crate) group: usize,
     pub(crate) completion: Completion,
     pub(crate) score: f32,
 }
 
 impl Response {
-    /// The sampled ids, the one that ended it included.
+    /// Returns the sampled ids, including the id that ended the response.
     pub(crate) fn ids(&self) -> &[u32] {
         self.completion.tokens.as_deref().unwrap_or_default()
     }
@@ -34,8 +34,8 @@ impl Response {
     }
 }
 
-/// What an update learns from. Log-probabilities are those of the sampled ids, at the sampling
-/// temperature, by the forward pass that trains.
+/// Data that an update learns from. The log-probabilities are those of the sampled ids at the
+/// sampling temperature, computed by the forward pass that trains.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Rollout {
@@ -46,7 +46,7 @@ pub(crate) struct Rollout {
     pub(crate) values: Vec<Vec<f32>>,
 }
 
-/// Cuts a mini-batch into micro-batches. Responses to one prompt come together, so that the prompt
+/// Cuts a mini-batch into micro-batches. Responses to one prompt stay together, so that the prompt
 /// is processed once.
 pub(crate) fn cut(
     mini_batch: &[usize],
@@ -71,7 +71,7 @@ pub(crate) fn cut(
     micro_batches(&order, tokens, budget, as_drawn)
 }
 
-/// A micro-batch on the policy's device; its sequences are in the order of `micro_batch`.
+/// Packs a micro-batch on the policy's device; its sequences are in the order of `micro_batch`.
 pub(crate) fn batch<M: CausalLm>(
     micro_batch: &[usize],
     responses: &[Response],
@@ -87,7 +87,7 @@ pub(crate) fn batch<M: CausalLm>(
     Ok(pack.to_device(M::VISIBILITY, &policy.device()))
 }
 
-/// One number per token, laid out by response.
+/// Sorts one number per token into rows, one row per response.
 pub(crate) fn by_response(
     values: Vec<f32>,
     micro_batch: &[usize],
@@ -100,7 +100,7 @@ pub(crate) fn by_response(
     }
 }
 
-/// The numbers of a micro-batch's responses in one row.
+/// Joins the numbers of a micro-batch's responses into one row.
 pub(crate) fn flat<T: Copy + Into<f64>>(micro_batch: &[usize], values: &[Vec<T>]) -> Vec<f32> {
     let all = micro_batch.iter().flat_map(|&index| values[index].iter());
     all.map(|&value| value.into() as f32).collect()

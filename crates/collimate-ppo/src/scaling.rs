@@ -1,4 +1,4 @@
-//! From the scores of responses to numbers of one scale.
+//! Scaling of the scores of responses.
 
 use collimate_core::{OptionError, Range};
 use collimate_train::Exact;
@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 /// Scaling of scores before they become rewards.
 ///
-/// A reward model that was trained on pairs leaves the offset of its scores free, so a bound on
-/// them means something only after a centre was subtracted ([`Self::Sigmoid`]) or the mean
+/// A reward model that was trained on pairs leaves the offset of its scores free. A bound on scores
+/// is therefore meaningful only after a centre is subtracted ([`Self::Sigmoid`]) or the mean
 /// ([`Self::Running`]).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -16,45 +16,46 @@ pub enum RewardScaling {
     /// Scores are not scaled.
     #[default]
     None,
-    /// Scores become the probabilities that they stand for, from a threshold on.
+    /// Scores become probabilities; rewards rise with the probability from a threshold on.
     ///
     /// ```text
     /// s = σ(r − centre),   r' = (max(s, c) − c) / (1 − c) · (max − min) + min
     /// ```
     ///
-    /// SER ([arXiv:2411.00418](https://arxiv.org/abs/2411.00418)), equation 18, where the centre is 0.
+    /// SER ([arXiv:2411.00418](https://arxiv.org/abs/2411.00418)), equation 18, where the centre
+    /// is 0.
     Sigmoid {
-        /// Score that is worth s = ½. Null asks the recipe for the centre of the reward model, and
-        /// is 0 where no centre is known.
+        /// Score centre: the score whose probability s is ½. With null, the recipe sets the centre
+        /// of the reward model, or 0 if no centre is known.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         centre: Option<f64>,
-        /// Probability c from which on rewards rise, at least 0 and below 1.
+        /// Probability c above which rewards rise, at least 0 and below 1.
         threshold: f64,
-        /// Reward of the threshold and of every probability below it.
+        /// Reward of the probability c and of every smaller probability.
         min: f64,
         /// Reward of a probability of 1, above `min`.
         max: f64,
     },
-    /// Scores from −c to c are mapped to the range from `min` to `max`; scores outside are cut.
+    /// Scores from −c to c are mapped to the range from `min` to `max`; scores outside are clipped.
     ///
     /// ```text
     /// r' = (clip(r, −c, c) + c) / (2c) · (max − min) + min
     /// ```
     SymmetricClip {
-        /// Largest size c of a score that is not cut, above 0.
+        /// Largest size c of a score that is not clipped, above 0.
         limit: f64,
         /// Reward of the score −c.
         min: f64,
         /// Reward of the score c, above `min`.
         max: f64,
     },
-    /// Scores are shifted and scaled to mean 0 and variance 1 over all scores so far, with the
-    /// rollout's own.
+    /// Scores are shifted and scaled to mean 0 and variance 1 over all scores so far, including the
+    /// rollout's own scores.
     Running,
 }
 
 impl RewardScaling {
-    /// Equation 18 of SER with the paper's numbers, and the centre left to the recipe.
+    /// Equation 18 of SER with the paper's numbers; the recipe sets the centre.
     pub const PAPER: Self = Self::Sigmoid {
         centre: None,
         threshold: 0.5,
@@ -62,7 +63,8 @@ impl RewardScaling {
         max: 1.0,
     };
 
-    /// The same with this centre, where one is asked for and none was given.
+    /// Returns the scaling with this centre, if it is a sigmoid scaling without a centre; else
+    /// returns it unchanged.
     #[must_use]
     pub fn centred(self, at: Option<f64>) -> Self {
         match self {
@@ -81,8 +83,8 @@ impl RewardScaling {
         }
     }
 
-    /// True if a score lands on the smallest reward that the scaling gives; `None` where there is
-    /// no smallest.
+    /// Returns true if a score gets the smallest reward of the scaling; `None` if there is no
+    /// smallest reward.
     pub fn on_floor(&self, score: f64) -> Option<bool> {
         match *self {
             Self::None | Self::Running => None,
@@ -122,7 +124,8 @@ impl RewardScaling {
         }
     }
 
-    /// Scales the scores of a rollout; `seen` is what [`RewardScaling::Running`] remembers.
+    /// Scales the scores of a rollout; `seen` holds the running moments for
+    /// [`RewardScaling::Running`].
     ///
     /// # Examples
     /// ```
@@ -163,7 +166,7 @@ impl RewardScaling {
     }
 }
 
-/// In words, for reports.
+/// Describes the scaling in words, for reports.
 impl std::fmt::Display for RewardScaling {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match *self {
@@ -201,12 +204,12 @@ fn sigmoid(x: f64) -> f64 {
 pub struct RunningMoments {
     count: u64,
     mean: Exact,
-    /// Sum of squared deviations.
+    /// Sum of squared deviations from the mean.
     squares: Exact,
 }
 
 impl RunningMoments {
-    /// Takes more numbers in (Chan, Golub and LeVeque's pairwise update).
+    /// Adds numbers (Chan, Golub and LeVeque's pairwise update).
     pub fn add(&mut self, values: &[f64]) {
         if values.is_empty() {
             return;
@@ -221,12 +224,12 @@ impl RunningMoments {
         self.count += values.len() as u64;
     }
 
-    /// Their mean; 0 of none.
+    /// Returns the mean of the numbers; 0 without numbers.
     pub fn mean(&self) -> f64 {
         self.mean.0
     }
 
-    /// Their unbiased variance; 0 of fewer than two.
+    /// Returns the unbiased variance of the numbers; 0 for fewer than two numbers.
     pub fn variance(&self) -> f64 {
         match self.count {
             0 | 1 => 0.0,

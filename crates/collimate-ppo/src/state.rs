@@ -1,4 +1,4 @@
-//! What a run goes on from.
+//! State from which a run is resumed.
 
 use std::collections::BTreeMap;
 
@@ -9,30 +9,32 @@ use crate::outcome::WatchedAnswer;
 use crate::rollout::Rollout;
 use crate::scaling::RunningMoments;
 
-/// Everything besides weights and moments. Random streams are keyed by the rollout: no state.
+/// State of a run besides weights and optimiser moments. Random streams need no state, because they
+/// are keyed by the rollout.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct State {
-    /// Rollouts finished.
+    /// Number of finished rollouts.
     pub(crate) rollouts: u64,
-    /// Mini-batches of the rollout under way that are done, over all its passes.
+    /// Number of finished mini-batches of the current rollout, over all its passes.
     pub(crate) place: u64,
-    /// Counts rollouts written and mini-batches done: the number of a checkpoint.
+    /// Number of written rollouts plus finished mini-batches, which numbers the checkpoints.
     pub(crate) ticks: u64,
-    /// Optimiser steps.
+    /// Number of optimiser steps.
     pub(crate) updates: u64,
     pub(crate) tokens: u64,
     pub(crate) kl_coef: Exact,
     /// Scores of the rollouts before this one.
     pub(crate) seen: RunningMoments,
-    /// Responses so far: those on the scaling's floor, and all. Absent where the scaling has none.
+    /// Numbers of responses so far: those on the scaling's floor, and all. Absent if the scaling
+    /// has no floor.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) floor: Option<[u64; 2]>,
-    /// The rollout under way, once it is written.
+    /// The current rollout, once it is written.
     pub(crate) current: Option<Rollout>,
     pub(crate) sums: Sums,
     pub(crate) answers: Vec<WatchedAnswer>,
-    /// The last line of metrics.
+    /// Metrics of the last finished rollout.
     pub(crate) metrics: BTreeMap<String, Exact>,
     pub(crate) seconds: f64,
     pub(crate) finished: bool,
@@ -51,7 +53,7 @@ impl Sums {
         entry[1].0 += weight;
     }
 
-    /// One more.
+    /// Increases a count by one.
     pub(crate) fn count(&mut self, name: &str) {
         let entry = self
             .0
@@ -60,7 +62,7 @@ impl Sums {
         entry[0].0 += 1.0;
     }
 
-    /// The larger of what was there and `value`.
+    /// Keeps the larger of the stored value and `value`.
     pub(crate) fn max(&mut self, name: &str, value: f64) {
         let entry = self
             .0
@@ -69,7 +71,7 @@ impl Sums {
         entry[0].0 = entry[0].0.max(value);
     }
 
-    /// All means, counts and largest values.
+    /// Returns all means, counts and largest values.
     pub(crate) fn means(&self) -> impl Iterator<Item = (String, f64)> + '_ {
         let weighted = self.0.iter().filter(|(_, [_, weight])| weight.0 != 0.0);
         weighted.map(|(name, [sum, weight])| (name.clone(), sum.0 / weight.0))

@@ -2,7 +2,8 @@
 
 use burn::tensor::{Bool, Tensor};
 
-/// The clipped surrogate of the policy's objective.
+/// Returns the clipped surrogate loss of the policy, per token. The clip removes the incentive to
+/// move the policy far from the rollout's policy in one update.
 ///
 /// ```text
 /// ratio = exp(log π − log π_old)
@@ -17,8 +18,8 @@ use burn::tensor::{Bool, Tensor};
 /// All `[tokens]`, log-probabilities in nats. `old_logps` and `advantages` carry no gradient.
 ///
 /// # Gradient
-/// −A · ratio where the unclipped term is the larger one, 0 where the clipped one is; the
-/// gradient of log π at ratio 1 is the policy gradient.
+/// −A · ratio if the unclipped term is the larger one, 0 if the clipped term is. At ratio 1, the
+/// gradient with respect to log π is the policy gradient.
 pub fn clipped_policy_loss(
     logps: Tensor<1>,
     old_logps: Tensor<1>,
@@ -42,7 +43,7 @@ pub fn clipped_policy_loss(
     }
 }
 
-/// The clipped loss of the critic.
+/// Returns the clipped loss of the critic, per token.
 ///
 /// ```text
 /// loss = ½ max((V − R)², (clip(V, V_old − ε, V_old + ε) − R)²)
@@ -52,7 +53,7 @@ pub fn clipped_policy_loss(
 /// All `[tokens]`; `old_values` and `returns` carry no gradient.
 ///
 /// # Gradient
-/// V − R where the unclipped term is the larger one or V is within the clip, else 0.
+/// V − R if the unclipped term is the larger one or V is within the clip, else 0.
 pub fn clipped_value_loss(
     values: Tensor<1>,
     old_values: Tensor<1>,
@@ -66,13 +67,14 @@ pub fn clipped_value_loss(
     larger(free, square(clipped - returns)).mul_scalar(0.5)
 }
 
-/// The larger one; the first where they are equal, whose gradient then counts alone.
+/// Returns the larger value. If both are equal, returns the first, so that only the first gets a
+/// gradient.
 fn larger(first: Tensor<1>, second: Tensor<1>) -> Tensor<1> {
     let over: Tensor<1, Bool> = second.clone().greater(first.clone());
     first.mask_where(over, second)
 }
 
-/// k3 of every token, tracked: β times it is the KL term of a loss.
+/// Returns k3 of every token, tracked; β times this value is the KL term of a loss.
 ///
 /// ```text
 /// e^{−d} − 1 + d,   d = log π − log ρ

@@ -1,4 +1,4 @@
-//! From a rollout to what each token is trained towards.
+//! Training targets of each token of a rollout.
 
 use collimate_core::Finish;
 
@@ -9,17 +9,17 @@ use crate::reward::token_rewards;
 use crate::rollout::Rollout;
 use crate::scaling::RunningMoments;
 
-/// Advantages and returns of every token, and what a rollout says of the policy.
+/// Advantages and returns of every token, and statistics of the rollout.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Targets {
     pub(crate) advantages: Vec<Vec<f64>>,
     /// Empty without a critic.
     pub(crate) returns: Vec<Vec<f64>>,
-    /// Scores as they count, after scaling.
+    /// Scores after scaling, clipping and the rule for responses without an end.
     pub(crate) scores: Vec<f64>,
-    /// Mean divergence in nats per response and per token, k1.
+    /// Mean divergence by k1, in nats per response and per token.
     pub(crate) kl: [f64; 2],
-    /// The same per response, k3.
+    /// Mean divergence by k3, in nats per response.
     pub(crate) kl_k3: f64,
     pub(crate) tokens: usize,
     pub(crate) explained_variance: Option<f64>,
@@ -29,7 +29,7 @@ fn double(values: &[f32]) -> Vec<f64> {
     values.iter().map(|&v| f64::from(v)).collect()
 }
 
-/// Everything is computed in f64 from what the rollout holds: a resumed run finds the same.
+/// Computes the targets in f64 from the stored rollout, so that a resumed run gets the same values.
 pub(crate) fn targets(
     rollout: &Rollout,
     config: &PpoConfig,
@@ -89,8 +89,8 @@ pub(crate) fn targets(
     found
 }
 
-/// One advantage for all tokens of a response, from the rewards of its prompt's responses, which
-/// lie side by side.
+/// Computes one advantage for all tokens of a response, from the rewards of the responses in its
+/// group. The responses of a group are adjacent.
 fn by_group(
     rollout: &Rollout,
     rewards: &[Vec<f64>],
@@ -120,7 +120,7 @@ mod tests {
     use crate::reward::{MissingEos, RewardConfig};
     use crate::rollout::Response;
 
-    /// Responses of one and of three tokens to one prompt, the longer one cut.
+    /// Returns two responses to one prompt: one token that ends, and three tokens that are cut.
     fn rollout() -> Rollout {
         let response = |tokens: usize, finish, score| Response {
             prompt: 0,
@@ -164,7 +164,7 @@ mod tests {
         let found = of(&config(0.0), 0.0);
         assert_eq!(found.advantages, [vec![2.0], vec![0.0, 0.0, 5.0]]);
         let found = of(&config(0.0), 0.1);
-        // −.1 · (−1 + 1.5) at every token.
+        // −0.1 · (−1 + 1.5) at every token.
         assert_eq!(found.advantages, [vec![1.95], vec![-0.05, -0.05, 4.95]]);
         assert_eq!(found.kl, [1.0, 0.5]);
         let penalised = PpoConfig {
@@ -187,7 +187,7 @@ mod tests {
             ..config(0.0)
         };
         let found = targets(&rollout(), &grouped, 0.1, &mut RunningMoments::default());
-        // Sums of rewards: 2 − .05 and 5 − .15.
+        // Sums of rewards: 2 − 0.05 and 5 − 0.15.
         let gap: f64 = 1.95 - 4.85;
         assert!((found.advantages[0][0] - gap).abs() < 1e-12);
         assert!(found.advantages[1].iter().all(|a| (a + gap).abs() < 1e-12));

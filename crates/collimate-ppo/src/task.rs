@@ -1,4 +1,4 @@
-//! What a policy is trained on.
+//! Task on which a policy is trained.
 
 use collimate_core::{Completion, Prompt, ScoreError, Scorer};
 use collimate_data::TextTokenizer;
@@ -8,10 +8,10 @@ use crate::actor_critic::same_tokens;
 use crate::config::PpoConfig;
 use crate::{ActorCritic, PpoError};
 
-/// What the policy is kept close to.
+/// Reference model that the policy is kept close to.
 #[derive(Debug, Clone)]
 pub enum KlReference<M> {
-    /// The policy with its adapters off: no second model in memory.
+    /// The policy with its adapters off; no second model is in memory.
     AdaptersOff,
     /// A frozen model, usually a copy of the policy before training.
     Model(M),
@@ -20,18 +20,18 @@ pub enum KlReference<M> {
 /// Prompts, reward and reference of a training.
 #[derive(Clone)]
 pub struct PpoTask<'a, M> {
-    /// Turns texts into ids and back.
+    /// Tokenizer of the policy.
     pub tokenizer: &'a TextTokenizer,
-    /// Tokens that end a response, beside the tokenizer's EOS.
+    /// Tokens that end a response, in addition to the tokenizer's EOS.
     pub eos: Vec<u32>,
-    /// What responses are written to; drawn in a new order in each pass over them.
+    /// Training prompts; each pass over them has a new order.
     pub prompts: Vec<Prompt>,
-    /// Prompts whose answers are shown as training goes on; may be empty.
+    /// Prompts whose answers are shown during training; may be empty.
     pub watched: Vec<Prompt>,
-    /// Scores responses: a reward model, a judge, a closure. A training that goes on needs the
-    /// same one: what it scores by cannot be checked.
+    /// Scorer of the responses: a reward model, a judge, a closure. A resumed run must be given the
+    /// same scorer; this cannot be verified.
     pub reward: &'a dyn Scorer,
-    /// What the policy is kept close to.
+    /// Reference model that the policy is kept close to.
     pub reference: KlReference<M>,
 }
 
@@ -45,7 +45,7 @@ impl<M> std::fmt::Debug for PpoTask<'_, M> {
 }
 
 impl<M: CausalLm> PpoTask<'_, M> {
-    /// The same with an untracked reference.
+    /// Returns the task with an untracked reference.
     pub(crate) fn untracked(&self) -> Self {
         let reference = match &self.reference {
             KlReference::AdaptersOff => KlReference::AdaptersOff,
@@ -57,7 +57,7 @@ impl<M: CausalLm> PpoTask<'_, M> {
         }
     }
 
-    /// Ids of the prompts, once everything fits.
+    /// Encodes the prompts and checks that each leaves room for a response.
     pub(crate) fn encode(
         &self,
         prompts: &[Prompt],
@@ -94,7 +94,7 @@ impl<M: CausalLm> PpoTask<'_, M> {
         prompts.iter().enumerate().map(encode).collect()
     }
 
-    /// Whether reference and policy fit.
+    /// Checks that there are prompts and that the reference fits the policy.
     pub(crate) fn check(&self, model: &ActorCritic<M>) -> Result<(), PpoError> {
         if self.prompts.is_empty() {
             return Err(PpoError::NoPrompts);
@@ -108,7 +108,7 @@ impl<M: CausalLm> PpoTask<'_, M> {
         }
     }
 
-    /// One finite score per item; `before` items of the rollout have theirs already.
+    /// Returns one finite score per item. `before` items of the rollout have been scored already.
     pub(crate) fn score(
         &self,
         rollout: u64,
@@ -141,7 +141,8 @@ impl<M: CausalLm> PpoTask<'_, M> {
 }
 
 impl<M> KlReference<M> {
-    /// The model that the reference's log-probabilities are taken from, and its adapters.
+    /// Returns the model that gives the reference's log-probabilities, and the state of its
+    /// adapters.
     pub(crate) fn of<'m>(&'m self, policy: &'m M) -> (&'m M, Adapters) {
         match self {
             Self::AdaptersOff => (policy, Adapters::Off),

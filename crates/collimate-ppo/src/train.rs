@@ -1,4 +1,4 @@
-//! The loop: write, measure, learn, adapt.
+//! The training loop: write responses, measure them, learn from them, adapt the coefficient.
 
 use std::time::Instant;
 
@@ -22,7 +22,7 @@ use crate::update::{StepOutcome, Update};
 use crate::write::Writer;
 use crate::{ActorCritic, PpoError};
 
-/// Trains a policy against a reward, or goes on from the last checkpoint of this stage.
+/// Trains a policy against a reward, or continues from the last checkpoint of this stage.
 ///
 /// ```text
 /// for each rollout:
@@ -33,13 +33,13 @@ use crate::{ActorCritic, PpoError};
 ///   β ← controller(β, divergence)
 /// ```
 ///
-/// A training that was killed, in a rollout or between two optimiser steps, and is started again
-/// with the same arguments ends with the same bytes as one that was not.
+/// A training may be killed in a rollout or between two optimiser steps. If it is started again
+/// with the same arguments, it ends with the same bytes as an uninterrupted one.
 ///
 /// # Errors
-/// Options out of range, prompts that leave no room for a response, parts that do not fit, a
-/// reward that gives no finite numbers or the wrong count of them, a loss that is not finite,
-/// files that cannot be read or written, a checkpoint of another configuration, an interrupt.
+/// Options out of range, prompts that leave no room for a response, parts that do not fit, a reward
+/// that gives no finite numbers or the wrong count of them, a loss that is not finite, files that
+/// cannot be read or written, a checkpoint of another configuration, an interrupt.
 pub fn train<M: CausalLm>(
     start: ActorCritic<M>,
     task: &PpoTask<'_, M>,
@@ -47,7 +47,7 @@ pub fn train<M: CausalLm>(
     context: &FitContext<'_>,
 ) -> Result<Trained<M>, PpoError> {
     config.check()?;
-    // Tracked, it would build graphs that nobody uses.
+    // A tracked reference would build graphs that are never used.
     let task = &task.untracked();
     start.check(&config.estimator)?;
     task.check(&start)?;
@@ -113,7 +113,7 @@ pub fn train<M: CausalLm>(
     .run(restored.model)
 }
 
-/// What must be the same when a training goes on.
+/// Inputs that must be the same when a training is resumed.
 #[derive(Serialize)]
 struct Identity<'a> {
     config: &'a PpoConfig,
@@ -151,7 +151,7 @@ impl<M: CausalLm> Loop<'_, M> {
             model = self.learn(model, rollout)?;
         }
         if let Some(note) = self.writer.note.as_ref().filter(|note| note.exists()) {
-            // What stays behind costs space only.
+            // A file that cannot be removed only takes up space.
             let _ = std::fs::remove_file(note);
         }
         let metrics = self.state.metrics.into_iter().map(|(k, v)| (k, v.0));
@@ -170,7 +170,7 @@ impl<M: CausalLm> Loop<'_, M> {
         })
     }
 
-    /// The mini-batches of one pass over the rollout under way.
+    /// Returns the mini-batches of one pass over the current rollout.
     fn mini_batches(&self, epoch: u64) -> Vec<Vec<usize>> {
         let key = self.writer.key.with(0x7570_6461).step(self.state.rollouts);
         let order = epoch_order(key, epoch, self.config.rollout_size);
@@ -178,7 +178,7 @@ impl<M: CausalLm> Loop<'_, M> {
         parts.map(<[usize]>::to_vec).collect()
     }
 
-    /// Responses and what is known of them.
+    /// Writes and measures the next rollout.
     fn write(&mut self, model: &ActorCritic<M>) -> Result<Rollout, PpoError> {
         let number = self.state.rollouts;
         if self.context.interrupt.is_set() {
@@ -221,7 +221,8 @@ impl<M: CausalLm> Loop<'_, M> {
         Ok(rollout)
     }
 
-    /// Runs a part that an interrupt, the reward or the generator may stop; then saves what is there.
+    /// Runs a part that may fail through an interrupt, the reward or the generator. Saves the state
+    /// in that case.
     fn stop_saved<T>(
         &mut self,
         model: &ActorCritic<M>,
@@ -230,7 +231,7 @@ impl<M: CausalLm> Loop<'_, M> {
         match part(self) {
             Err(error) if error.is_interrupt() => Err(self.interrupted(model)?),
             Err(error @ (PpoError::Score { .. } | PpoError::Generate { .. })) => {
-                // Somebody else's failure: what was learnt so far is not lost.
+                // The training itself did not fail, so its progress is saved.
                 if self.state.ticks > 0 {
                     self.save(model)?;
                 }
@@ -240,7 +241,7 @@ impl<M: CausalLm> Loop<'_, M> {
         }
     }
 
-    /// All passes over a rollout, from where they stopped.
+    /// Makes all passes over a rollout, starting where an earlier start stopped.
     fn learn(
         &mut self,
         mut model: ActorCritic<M>,
@@ -299,7 +300,7 @@ impl<M: CausalLm> Loop<'_, M> {
         Ok(model)
     }
 
-    /// Logs a rollout and adapts the coefficient.
+    /// Logs a rollout and adapts the coefficient of the divergence.
     fn conclude(
         &mut self,
         rollout: &Rollout,
@@ -373,7 +374,7 @@ impl<M: CausalLm> Loop<'_, M> {
         Ok(())
     }
 
-    /// Looks at the answers to the watched prompts.
+    /// Writes and scores answers to the watched prompts.
     fn watch(&mut self, model: &ActorCritic<M>) -> Result<(), PpoError> {
         if self.watched.is_empty() {
             return Ok(());
@@ -386,7 +387,7 @@ impl<M: CausalLm> Loop<'_, M> {
         Ok(())
     }
 
-    /// Optimiser steps planned up to here.
+    /// Returns the number of planned optimiser steps up to here.
     fn place(&self) -> u64 {
         let per_rollout = self.config.steps_per_rollout();
         self.state.rollouts * per_rollout + self.state.place

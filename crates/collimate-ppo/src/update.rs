@@ -13,25 +13,25 @@ use crate::surrogate::{clipped_policy_loss, clipped_value_loss, kl_loss};
 use crate::targets::Targets;
 use crate::{ActorCritic, PpoError};
 
-/// What became of a mini-batch.
+/// Outcome of a mini-batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum StepOutcome {
-    /// The weights moved.
+    /// The weights were updated.
     Applied,
-    /// Its ratios were too large to learn from.
+    /// The ratios were too large, so the weights were not updated.
     Skipped,
-    /// The policy has moved far enough: the rollout is done.
+    /// The policy has moved far enough; the passes over the rollout end.
     Stopped,
 }
 
-/// What an optimiser step needs to know besides the weights.
+/// Inputs of an optimiser step besides the weights.
 pub(crate) struct Update<'a> {
     pub(crate) config: &'a PpoConfig,
     pub(crate) prompts: &'a [Vec<u32>],
     pub(crate) rollout: &'a Rollout,
     pub(crate) targets: &'a Targets,
     pub(crate) kl_coef: f64,
-    /// Which rollout, from 1, and which optimiser step, from 1: for errors.
+    /// Number of the rollout, from 1; used in errors, as is the number of the step.
     pub(crate) number: u64,
     pub(crate) step: u64,
     /// Factor of the schedule on the learning rates.
@@ -53,7 +53,7 @@ struct Tokens {
 }
 
 impl Update<'_> {
-    /// Learns from a mini-batch, unless it is one to leave out.
+    /// Learns from a mini-batch, unless it must be skipped.
     pub(crate) fn step<M: CausalLm>(
         &self,
         model: ActorCritic<M>,
@@ -71,7 +71,7 @@ impl Update<'_> {
         }
         let approx_kl = found.approx_kl / n;
         let ratio = found.ratio / n;
-        // Of every mini-batch: what makes one be left out must be seen.
+        // Logged for every mini-batch, so that the reason for a skipped one is visible.
         sums.add(names::APPROX_KL, approx_kl, n);
         sums.add(names::CLIP_FRACTION, found.clipped / n, n);
         sums.add(names::RATIO, ratio, n);
@@ -132,7 +132,8 @@ impl Update<'_> {
         ))
     }
 
-    /// Adds the gradient of a micro-batch: sums over its tokens, over those of the mini-batch.
+    /// Adds the gradient of a micro-batch: sums over its tokens, divided by the tokens of the
+    /// mini-batch.
     fn backward<M: CausalLm>(
         &self,
         model: &ActorCritic<M>,
@@ -183,7 +184,7 @@ impl Update<'_> {
             for ((&new, &old), &target) in new.iter().zip(&old).zip(&returns) {
                 let clipped = old + (new - old).clamp(-range, range);
                 let further = (clipped - target).abs() > (new - target).abs();
-                // Within the clip both are one number, up to rounding.
+                // Within the clip, both values are equal up to rounding.
                 let left = (new - old).abs() > range;
                 found.value_clipped += f64::from(u8::from(further && left));
             }

@@ -1,4 +1,4 @@
-//! Writing a rollout: responses, scores, log-probabilities, values.
+//! Writes a rollout: responses, scores, log-probabilities, values.
 
 use std::fs;
 use std::ops::ControlFlow;
@@ -20,23 +20,23 @@ use crate::rollout::{Response, Rollout, batch, by_response, cut};
 use crate::task::PpoTask;
 use crate::{ActorCritic, PpoError};
 
-/// Responses between two notes of how far a rollout is.
+/// Number of responses between two saves of a half-written rollout.
 const CHUNK: usize = 64;
 
-/// Writes rollouts with the policy as it is.
+/// Writes rollouts with the current policy.
 pub(crate) struct Writer<'a, M: CausalLm> {
     pub(crate) task: &'a PpoTask<'a, M>,
     pub(crate) prompts: &'a [Vec<u32>],
     pub(crate) config: &'a PpoConfig,
     pub(crate) interrupt: &'a Interrupt,
     pub(crate) key: Key,
-    /// Where responses are noted while the rollout is written.
+    /// File that holds the responses of a half-written rollout.
     pub(crate) note: Option<PathBuf>,
-    /// Hash of everything that the responses depend on but the steps done.
+    /// Hash of everything that the responses depend on, except the number of steps done.
     pub(crate) identity: String,
 }
 
-/// A rollout half written: a stopped run goes on after its last whole chunk.
+/// A half-written rollout. A stopped run continues after its last complete chunk.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RolloutDraft {
@@ -60,7 +60,7 @@ impl<F: FnMut(GenerationProgress) + Send> Watch for Stop<'_, F> {
     }
 }
 
-/// An error of a chunk's prompt as one of all prompts'.
+/// Turns the index of a chunk's prompt in an error into the index among all prompts.
 fn of_prompt(error: GenerateError, drawn: &[usize]) -> GenerateError {
     let place = |index: usize| drawn.get(index).copied().unwrap_or(index);
     match error {
@@ -86,7 +86,7 @@ fn of_prompt(error: GenerateError, drawn: &[usize]) -> GenerateError {
 }
 
 impl<M: CausalLm> Writer<'_, M> {
-    /// The prompts of a rollout: passes over all of them, each in an order of its own.
+    /// Draws the prompts of a rollout. Each pass over all prompts has its own order.
     fn drawn(&self, rollout: u64) -> Vec<usize> {
         let n = self.prompts.len() as u64;
         let wanted = self.config.prompts_per_rollout() as u64;
@@ -145,7 +145,7 @@ impl<M: CausalLm> Writer<'_, M> {
         Ok(())
     }
 
-    /// Responses and their scores; `on_progress` hears how many are finished.
+    /// Writes and scores responses; `on_progress` is called with the number of finished responses.
     pub(crate) fn responses(
         &self,
         rollout: u64,
@@ -204,8 +204,8 @@ impl<M: CausalLm> Writer<'_, M> {
         Ok(responses)
     }
 
-    /// What the models say of the responses, in the micro-batches of the first pass: there the
-    /// ratio is exactly 1.
+    /// Computes log-probabilities and values of the responses, in the micro-batches of the first
+    /// pass. The ratio is therefore exactly 1 in the first pass.
     pub(crate) fn measure(
         &self,
         rollout: u64,
@@ -268,7 +268,7 @@ impl<M: CausalLm> Writer<'_, M> {
         })
     }
 
-    /// Answers to the watched prompts.
+    /// Writes and scores answers to the watched prompts.
     pub(crate) fn watched(
         &self,
         rollout: u64,

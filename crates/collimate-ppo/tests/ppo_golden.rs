@@ -1,4 +1,5 @@
-//! Every pure part against `golden/ppo.json`: in f64 on the host, value and gradient on every device.
+//! Every pure part against `golden/ppo.json`: in f64 on the host, value and gradient on every
+//! device.
 
 use std::path::Path;
 
@@ -10,7 +11,7 @@ use collimate_ppo::{
 };
 use collimate_testkit::{GoldenCase, assert_close, devices, host, read_golden, tensor};
 
-/// The cases of one family.
+/// Returns the cases of one family.
 fn cases(family: &str, at_least: usize) -> Vec<GoldenCase> {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/ppo.json");
     let mut cases = read_golden(Path::new(path));
@@ -42,7 +43,7 @@ fn advantages() {
         close(&case, "returns", &found.returns);
     }
     for case in cases("whiten", 3) {
-        // Over all rows alike, however they are cut.
+        // The result is the same for any split into rows.
         let (first, rest) = case.inputs["values"].split_at(1);
         let mut rows = vec![first.to_vec(), Vec::new(), rest.to_vec()];
         whiten(&mut rows);
@@ -119,7 +120,8 @@ fn rewards() {
     assert_eq!(unused, RunningMoments::default());
 }
 
-/// Methods section 1: threshold ½, s .4 → −1, .75 → 0, 1 → 1; the offset of the scores is free.
+/// Methods, section 1: threshold ½ maps s = 0.4 to −1, 0.75 to 0 and 1 to 1; the offset of the
+/// scores is free.
 #[test]
 fn scores_and_centre_move_together() {
     let scores: Vec<f64> = [0.4f64, 0.75, 0.6]
@@ -142,14 +144,14 @@ fn scores_and_centre_move_together() {
             .collect();
         assert_eq!(low, [true, false, false, false], "{shift}");
     }
-    // Without the centre all of them were worth the same.
+    // Without the centre, all scores get the same reward.
     let low: Vec<f64> = scores.iter().map(|score| score - 60.0).collect();
     assert_eq!(RewardScaling::PAPER.apply(&low, &mut unused), [-1.0; 4]);
     assert!(
         low.iter()
             .all(|&r| RewardScaling::PAPER.on_floor(r) == Some(true))
     );
-    // A centre that was given stays.
+    // A given centre is kept.
     let given = RewardScaling::PAPER.centred(Some(1.5));
     assert_eq!(given.centred(Some(9.0)), given);
     assert_eq!(
@@ -217,7 +219,7 @@ fn divergence() {
     }
 }
 
-/// A tracked leaf, or a constant.
+/// Returns a tracked leaf, or a constant.
 fn input(case: &GoldenCase, name: &str, device: &burn::tensor::Device) -> Tensor<1> {
     let values: Vec<f32> = case.inputs[name].iter().map(|&v| v as f32).collect();
     tensor(&values, [values.len()], device)

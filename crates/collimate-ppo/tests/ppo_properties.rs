@@ -22,7 +22,7 @@ fn response() -> impl Strategy<Value = (Vec<f64>, Vec<f64>)> {
     })
 }
 
-/// Equation 16 as it is written: a double loop over the errors of one step.
+/// Equation 16 written out: a double loop over the one-step errors.
 fn naive(rewards: &[f64], values: &[f64], gamma: f64, lambda: f64) -> Vec<f64> {
     let n = rewards.len();
     let value = |t: usize| if t < n { values[t] } else { 0.0 };
@@ -100,10 +100,10 @@ proptest! {
             (grpo_advantages(&rewards, true), grpo_advantages(&moved, true)),
         ] {
             prop_assert!(found.iter().sum::<f64>().abs() < 1e-6);
-            // Divided by the spread, rounding grows where it is small.
+            // The division by the spread magnifies rounding if the spread is small.
             prop_assert!(found.iter().zip(&shifted).all(|(a, b)| (a - b).abs() < 1e-6));
         }
-        // Leave-one-out is the distance to the mean, k / (k − 1) times.
+        // Leave-one-out advantages are k / (k − 1) times the distance to the mean.
         let k = rewards.len() as f64;
         for (a, b) in rloo_advantages(&rewards).iter().zip(grpo_advantages(&rewards, false)) {
             prop_assert!(near(*a, b * k / (k - 1.0)));
@@ -123,7 +123,7 @@ proptest! {
         let next = KlControl::default().next(coefficient, kl, 0.0, n);
         prop_assert_eq!(next > coefficient, kl > 6.0);
         let most = coefficient * 0.2 * n as f64 / 1e4;
-        // The difference of two near numbers carries the rounding of the larger.
+        // The difference of two near numbers has the rounding error of the larger one.
         prop_assert!((next - coefficient).abs() <= most * (1.0 + 1e-12) + 4.0 * f64::EPSILON * coefficient);
         let fixed = KlControl::Fixed { coefficient };
         prop_assert_eq!(fixed.next(coefficient, kl, 0.0, n), coefficient);
@@ -185,7 +185,8 @@ proptest! {
             for (g, a) in gradient(0.0).iter().zip(&advantages) {
                 prop_assert_eq!(*g, -a);
             }
-            // Past the bound on the side that the advantage pulls to: nothing. On the other: all.
+            // The gradient is 0 past the bound on the side that the advantage pulls to, and
+            // complete on the other side.
             for (moved, side) in [(over, 1.0), (-over, -1.0f32)] {
                 for (g, a) in gradient(moved).iter().zip(&advantages) {
                     prop_assert_eq!(*g == 0.0, a * side > 0.0, "moved {}, advantage {}, gradient {}", moved, a, g);
@@ -204,7 +205,8 @@ proptest! {
                 );
                 host(&value.grad(&loss.sum().backward()).unwrap())[0]
             };
-            // Further from the return than the clipped value: the plain slope V − R.
+            // Further from the return than the clipped value, the gradient is the plain slope V −
+            // R.
             prop_assert!((gradient(-v) - (-v - r)).abs() < 1e-4);
             prop_assert_eq!(gradient(v), 0.0);
         }

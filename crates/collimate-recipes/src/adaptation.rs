@@ -1,4 +1,4 @@
-//! Which parameters a stage trains.
+//! Parameters that a stage trains.
 
 use collimate_nn::LoraConfig;
 use serde::{Deserialize, Serialize};
@@ -11,7 +11,7 @@ pub enum Adaptation {
     /// All parameters are trained.
     #[default]
     Full,
-    /// Fresh low-rank adapters are trained (and the head of a reward model); they are folded in
-    /// after the stage.
+    /// Fresh low-rank adapters are trained; a reward model's head is trained with them. The
+    /// adapters are folded into the weights after the stage.
     Lora(LoraConfig),
 }

@@ -1,4 +1,4 @@
-//! Answers of policies: their log-probabilities, their scores, who wins.
+//! Answers of policies: log-probabilities, scores and win rates.
 
 use std::ops::ControlFlow;
 
@@ -40,7 +40,7 @@ impl Default for ResponseSampling {
 }
 
 impl ResponseSampling {
-    /// `n` responses per prompt.
+    /// Returns the options of sampling `n` responses per prompt.
     pub(crate) fn with(&self, n: usize, seed: u64) -> Sampling {
         Sampling {
             n,
@@ -53,45 +53,46 @@ impl ResponseSampling {
     }
 }
 
-/// How a policy's answers to the prompts do.
+/// Scores, win rate and lengths of a policy's answers to the prompts.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct AnswerReport {
-    /// Mean score.
+    /// Mean score of the answers.
     pub mean_score: Interval,
-    /// Share of prompts on which the score is above that of the start's answer; ties count one
-    /// half.
+    /// Share of prompts on which the policy's answer scores above the start model's answer; a tie
+    /// counts one half.
     pub win_rate: Interval,
-    /// Prompts won, tied and lost against the start's answers.
+    /// Number of prompts won, tied and lost against the start model's answers.
     pub counts: (usize, usize, usize),
-    /// Mean length in tokens.
+    /// Mean length of the answers in tokens.
     pub mean_tokens: f64,
-    /// Share of answers that ended by themselves.
+    /// Share of answers that ended before the largest number of tokens.
     pub finished: f64,
-    /// Correlation of the reward of its answers (implicit after direct alignment, else the policy's
-    /// own) with their length (Pearson, Spearman); absent where one of them does not vary.
+    /// Correlation (Pearson, Spearman) of the answers' reward with their length. The reward is the
+    /// implicit one after direct alignment, else the reward that the policy was trained against.
+    /// Absent if the reward or the length does not vary.
     pub reward_length: Option<(f64, f64)>,
-    /// The same with the score.
+    /// Correlation (Pearson, Spearman) of the answers' reward with their score.
     pub reward_score: Option<(f64, f64)>,
-    /// The first answers.
+    /// Answers to the first prompts.
     pub samples: Vec<Sample>,
 }
 
-/// An answer of a final policy beside the start's.
+/// An answer of a final policy, with the start model's answer.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Sample {
-    /// The prompt, as a person reads it.
+    /// The prompt as readable text.
     pub prompt: String,
     /// The policy's answer.
     pub answer: String,
-    /// Its score.
+    /// Score of the policy's answer.
     pub score: f64,
-    /// The start's answer.
+    /// The start model's answer.
     pub start_answer: String,
-    /// Its score.
+    /// Score of the start model's answer.
     pub start_score: f64,
 }
 
-/// Shows how far generation is and stops it on an interrupt.
+/// Shows the progress of generation and stops generation on an interrupt.
 pub(crate) struct Meter<'a> {
     meter: collimate_train::Meter,
     interrupt: &'a Interrupt,
@@ -115,11 +116,11 @@ impl Watch for Meter<'_> {
     }
 }
 
-/// How policies answer: always from the same tokens, with the same options.
+/// Samples answers of policies, always with the same tokenizer and options.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ResponseSampler<'a> {
     pub(crate) tokenizer: &'a TextTokenizer,
-    /// What ends an answer beside the tokenizer's EOS.
+    /// Tokens that end an answer, in addition to the tokenizer's EOS.
     pub(crate) eos: &'a [u32],
     pub(crate) sampling: ResponseSampling,
     /// Longest sequence, in tokens.
@@ -129,7 +130,7 @@ pub(crate) struct ResponseSampler<'a> {
 }
 
 impl<'a> ResponseSampler<'a> {
-    /// Ends a pass that nothing is saved of, if somebody wants to stop.
+    /// Returns an interrupt error if a stop was requested. For passes that write no checkpoint.
     pub(crate) fn check_interrupt(&self, stage: &str) -> Result<(), RecipeError> {
         match self.interrupt.is_set() {
             false => Ok(()),
@@ -147,7 +148,7 @@ impl<'a> ResponseSampler<'a> {
         }
     }
 
-    /// Prompts as ids, with room for an answer.
+    /// Encodes prompts and leaves room for an answer.
     pub(crate) fn prompts(&self, prompts: &[Prompt]) -> Result<Vec<Vec<u32>>, RecipeError> {
         let bos = self.tokenizer.special().bos;
         let mut shortened = 0;
@@ -173,7 +174,7 @@ impl<'a> ResponseSampler<'a> {
         Ok(ids)
     }
 
-    /// The end of a prompt that is too long for an answer to fit behind it, BOS before it.
+    /// Keeps the end of a prompt that leaves no room for an answer; BOS stays in front.
     fn cut(&self, ids: Vec<u32>, bos: Option<u32>) -> Vec<u32> {
         let room = self
             .max_length
@@ -187,14 +188,14 @@ impl<'a> ResponseSampler<'a> {
         bos.into_iter().chain(end.iter().copied()).collect()
     }
 
-    /// A policy that writes.
+    /// Returns a generator of this policy's answers.
     pub(crate) fn generator<M: CausalLm>(&self, model: &M) -> TextGenerator<M> {
         let own = self.tokenizer.end_tokens().iter();
         let ends = own.chain(self.eos).copied();
         TextGenerator::new(model.clone(), self.tokenizer.clone()).with_eos(ends.collect())
     }
 
-    /// What went wrong in generation, as an error of this run.
+    /// Turns an error of generation into an error of this run.
     pub(crate) fn generation(&self, stage: &str, error: GenerateError) -> RecipeError {
         match error {
             GenerateError::Interrupted => TrainError::Interrupted {
@@ -211,7 +212,8 @@ impl<'a> ResponseSampler<'a> {
     }
 }
 
-/// Summed log-probabilities of responses, prompt after prompt; each prompt is processed once.
+/// Returns the summed log-probabilities of the responses, prompt by prompt. Each prompt is
+/// processed once.
 pub(crate) fn response_logps<M: CausalLm>(
     sampler: &ResponseSampler<'_>,
     label: &str,
@@ -255,7 +257,7 @@ pub(crate) fn response_logps<M: CausalLm>(
     Ok(logps)
 }
 
-/// Which row a sequence of a pack belongs to.
+/// Returns the row that a sequence of a pack belongs to.
 fn row_of<T>(rows: &[(&[u32], Vec<T>)], sequence: usize) -> usize {
     let mut first = 0;
     let place = rows.iter().position(|(_, responses)| {
@@ -272,7 +274,7 @@ pub(crate) struct Answers {
     pub(crate) scores: Vec<f64>,
 }
 
-/// One answer per prompt at temperature 1; every policy draws from the stream of `key`.
+/// Samples one answer per prompt at temperature 1; every policy draws from the stream of `key`.
 pub(crate) fn answer<M: CausalLm>(
     sampler: &ResponseSampler<'_>,
     key: Key,
@@ -305,10 +307,10 @@ pub(crate) fn answer<M: CausalLm>(
     })
 }
 
-/// Answers shown in the report.
+/// Number of answers shown in the report.
 const SAMPLES: usize = 8;
 
-/// How answers do against those of the start.
+/// Compares answers with the start model's answers.
 pub(crate) fn compare(
     answers: &Answers,
     start: &Answers,

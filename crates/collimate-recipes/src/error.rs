@@ -1,4 +1,4 @@
-//! What can go wrong in a recipe: mostly what its parts say.
+//! Errors of recipes; most are passed on from the crates that the recipes use.
 
 use collimate_core::{GenerateError, OptionError, ScoreError};
 use collimate_data::DataError;
@@ -14,7 +14,7 @@ use collimate_status::StatusError;
 use collimate_train::TrainError;
 use thiserror::Error;
 
-/// Why a recipe stopped.
+/// Reason why a recipe stopped.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum RecipeError {
@@ -24,10 +24,10 @@ pub enum RecipeError {
     /// Data that cannot be read, split or tokenised.
     #[error(transparent)]
     Data(#[from] DataError),
-    /// The filter.
+    /// An error of the pair filter.
     #[error(transparent)]
     Status(#[from] StatusError),
-    /// The evaluation.
+    /// An error of the evaluation.
     #[error(transparent)]
     Eval(#[from] EvalError),
     /// A model folder that cannot be read.
@@ -36,51 +36,51 @@ pub enum RecipeError {
     /// A model folder that cannot be written.
     #[error(transparent)]
     Save(#[from] SaveError),
-    /// Selection by implicit reward margins.
+    /// An error of selection by implicit reward margins.
     #[error(transparent)]
     Irm(#[from] IrmError),
-    /// Direct alignment.
+    /// An error of direct alignment.
     #[error(transparent)]
     Direct(#[from] DirectError),
-    /// Options of generation.
+    /// Options of generation out of range.
     #[error(transparent)]
     Sampling(#[from] GenerateError),
-    /// Generation of responses.
+    /// Generation of responses failed.
     #[error("{stage}: {source}")]
     Generate {
-        /// The stage.
+        /// Name of the stage.
         stage: String,
-        /// What went wrong.
+        /// The error of generation.
         source: GenerateError,
     },
-    /// Who scores the answers.
+    /// The scorer of the answers failed.
     #[error(transparent)]
     Score(#[from] ScoreError),
-    /// A pair that the model cannot take.
+    /// The model cannot process a pair.
     #[error("{stage}: pair {pair}: {source}")]
     Pair {
-        /// The stage.
+        /// Name of the stage.
         stage: String,
-        /// Which pair.
+        /// Index of the pair.
         pair: usize,
-        /// What is wrong with it.
+        /// The error in the pair.
         source: PackError,
     },
-    /// A pair without a prompt, where answers are to be written.
+    /// A pair has no prompt, but answers are to be written.
     #[error(
         "training pair {pair} has no prompt to write answers to: give pairs with prompts, a tokenizer with BOS, or methods without own pairs (base, iterative, selection_only)"
     )]
     NoPrompt {
-        /// Which pair.
+        /// Index of the pair.
         pair: usize,
     },
-    /// Pairs whose answers are all equal after cutting: none of them teaches anything.
+    /// The two answers of every pair are equal after cutting, so no pair teaches anything.
     #[error(
         "no pair of {part} is left: the answers of each of the {pairs} pairs are equal as tokens{}",
         advice(*cut, *max_length)
     )]
     AllEqual {
-        /// The part.
+        /// Name of the part of the data.
         part: &'static str,
         /// Number of pairs.
         pairs: usize,
@@ -89,50 +89,50 @@ pub enum RecipeError {
         /// Number of pairs that were cut.
         cut: usize,
     },
-    /// A method that asks a judge, where there is none.
+    /// A method needs a judge, but none was given.
     #[error("a method of this run asks a judge, and none was given")]
     NoJudge,
-    /// A review that leaves nothing to train on.
+    /// A review leaves no pair to train on.
     #[error("{stage}: no pair is left to train on ({dropped}): {advice}")]
     NoPairs {
-        /// The stage.
+        /// Name of the stage.
         stage: String,
-        /// What became of the responses.
+        /// Counts of dropped responses or prompts, by reason.
         dropped: String,
-        /// What to do.
+        /// Advice for the user.
         advice: &'static str,
     },
-    /// A language model as a judge.
+    /// A language model that judges failed.
     #[error("{stage}: {source}")]
     Judge {
-        /// The stage.
+        /// Name of the stage.
         stage: String,
-        /// What went wrong.
+        /// The error of the judge.
         source: JudgeError,
     },
-    /// Reinforcement learning.
+    /// An error of reinforcement learning.
     #[error(transparent)]
     Ppo(PpoError),
-    /// Training.
+    /// An error of training.
     #[error(transparent)]
     Train(#[from] TrainError),
-    /// The run folder, a report or a plot.
+    /// An error of the run folder, a report or a plot.
     #[error(transparent)]
     Run(RunError),
     /// A part of the data that a recipe needs has no row.
     #[error("{part} has no pair: give more data or another share")]
     Empty {
-        /// The part.
+        /// Name of the part.
         part: &'static str,
     },
-    /// A reward model gave a score that is not a number.
+    /// A reward model gave a score that is not finite.
     #[error("{stage}: the score of {part} pair {index} is not finite: lower the learning rate")]
     NotFinite {
-        /// The stage whose model scored.
+        /// Stage whose model gave the score.
         stage: String,
-        /// What was scored.
+        /// Part of the data that was scored.
         part: &'static str,
-        /// The pair.
+        /// Index of the pair.
         index: usize,
     },
 }
@@ -140,7 +140,7 @@ pub enum RecipeError {
 impl From<PpoError> for RecipeError {
     fn from(error: PpoError) -> Self {
         match error {
-            // So that an interrupt is one, wherever it came.
+            // An interrupt of PPO is the same error as an interrupt of any other training.
             PpoError::Train(error) => Self::Train(error),
             error => Self::Ppo(error),
         }
@@ -163,7 +163,7 @@ impl From<FileError> for RecipeError {
 }
 
 impl RecipeError {
-    /// What a judge says, as an error of a stage.
+    /// Turns an error of a judge into an error of a stage.
     pub(crate) fn judge(stage: &str) -> impl Fn(JudgeError) -> Self + '_ {
         move |source| Self::Judge {
             stage: stage.to_owned(),
@@ -171,13 +171,14 @@ impl RecipeError {
         }
     }
 
-    /// Whether the run was interrupted and can go on.
+    /// Returns true if the run was interrupted and can be resumed.
     pub fn is_interrupt(&self) -> bool {
         matches!(self, Self::Train(TrainError::Interrupted { .. }))
     }
 }
 
-/// Equal answers come from cutting, or from a vocabulary that cannot tell them apart.
+/// Returns advice on equal answers: cutting made them equal, or the tokenizer cannot tell them
+/// apart.
 fn advice(cut: usize, max_length: usize) -> String {
     match cut {
         0 => ", though none was cut: the tokenizer cannot tell them apart".to_owned(),

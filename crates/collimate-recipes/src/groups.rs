@@ -1,10 +1,10 @@
-//! Pairs that stand and fall together.
+//! Groups of pairs that the bootstrap draws together.
 
 use std::collections::HashMap;
 
 use collimate_core::{PreferencePair, Prompt};
 
-/// Numbers the groups that the bootstrap draws together: pairs that share a prompt; a pair without a
+/// Returns the group number of each pair. Pairs that share a prompt form a group; a pair without a
 /// prompt is a group by itself.
 pub(crate) fn groups(pairs: &[PreferencePair]) -> Vec<usize> {
     let mut numbers: HashMap<&Prompt, usize> = HashMap::new();

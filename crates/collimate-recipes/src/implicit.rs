@@ -1,11 +1,12 @@
-//! Implicit rewards of pairs: log-probabilities after a training against those before.
+//! Implicit rewards of pairs: log-probabilities after a training compared with those before.
 
 use collimate_core::outcome;
 use collimate_data::TokenizedPair;
 use collimate_direct::{PairLogp, targets};
 use collimate_irm::ImplicitReward;
 
-/// Share of the pairs whose chosen completion has the larger implicit reward; a tie counts one half.
+/// Returns the share of pairs whose chosen completion has the larger implicit reward; a tie counts
+/// one half.
 pub(crate) fn accuracy(
     kind: ImplicitReward,
     after: &[PairLogp],
@@ -25,7 +26,7 @@ pub(crate) fn accuracy(
     right.sum::<f64>() / pairs.len() as f64
 }
 
-/// Mean log-probabilities of the chosen and of the rejected completions, in nats.
+/// Returns the mean log-probabilities of the chosen and of the rejected completions, in nats.
 pub(crate) fn mean_logps(logps: &[PairLogp]) -> (f64, f64) {
     let n = logps.len() as f64;
     let mean =

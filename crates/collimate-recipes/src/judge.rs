@@ -1,14 +1,14 @@
-//! Who scores answers.
+//! The scorer of answers.
 
 use collimate_core::{Completion, PreferencePair, Prompt, ScoreError, Scorer};
 
 use crate::RecipeError;
 
-/// Who scores answers: those of the final policies and, to compare, those of the pairs. Only the
-/// methods that say so learn from it.
+/// Scorer of answers. It scores the answers of the final policies and, for comparison, the answers
+/// of the pairs. Only the methods that say so learn from these scores.
 #[derive(Clone)]
 pub struct AnswerScorer<'a> {
-    /// Its name in the report: gold reward, a reward model.
+    /// Name of the scorer in the report, such as gold reward or a reward model.
     pub name: String,
     /// The scorer.
     pub scorer: &'a dyn Scorer,
@@ -24,12 +24,12 @@ impl AnswerScorer<'_> {
         Ok(scores)
     }
 
-    /// One score per item.
+    /// Returns one score per item.
     pub(crate) fn scores(&self, items: &[(Prompt, Completion)]) -> Result<Vec<f64>, RecipeError> {
         Ok(self.score(items)?.into_iter().map(f64::from).collect())
     }
 
-    /// The scores of each pair's answers, chosen and rejected.
+    /// Returns the scores of each pair's chosen and rejected answer.
     pub(crate) fn both(&self, pairs: &[PreferencePair]) -> Result<Vec<[f32; 2]>, RecipeError> {
         let sides = |pair: &PreferencePair| {
             [&pair.chosen, &pair.rejected].map(|side| (pair.prompt.clone(), side.clone()))

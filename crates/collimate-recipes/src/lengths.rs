@@ -1,11 +1,11 @@
-//! Lengths of sequences: what is allowed, and pairs that are equal after cutting.
+//! Lengths of sequences: allowed values, and pairs that are equal after cutting.
 
 use collimate_core::OptionError;
 use collimate_data::{TokenizeReport, TokenizedPair};
 
 use crate::RecipeError;
 
-/// Checks the tokens that a prompt keeps.
+/// Checks the number of tokens that a prompt keeps.
 pub(crate) fn check_prompt_length(
     max_prompt_length: Option<usize>,
     max_length: usize,
@@ -21,12 +21,12 @@ pub(crate) fn check_prompt_length(
     }
 }
 
-/// True if the answers of a pair differ as tokens.
+/// Returns true if the answers of a pair differ as tokens.
 pub(crate) fn differ(pair: &TokenizedPair) -> bool {
     pair.chosen != pair.rejected
 }
 
-/// Refuses a part of which every pair has equal answers, and warns where most have.
+/// Refuses a part if every pair has equal answers; warns if more than half of the pairs have.
 pub(crate) fn check_equal(
     part: &'static str,
     report: &TokenizeReport,

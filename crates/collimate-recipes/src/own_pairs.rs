@@ -9,43 +9,43 @@ use rand::RngExt;
 use crate::answers::{ResponseSampler, ResponseSampling};
 use crate::{AnswerScorer, RecipeError};
 
-/// Two answers to each prompt, nobody having said which is better.
+/// Pairs of two answers to each prompt, without preference labels.
 #[derive(Debug)]
 pub struct OwnPairs {
     /// The pairs.
     pub pool: HiddenLabelPool,
-    /// What a judge says of them, where there is one: to audit self-labels with.
+    /// Preferences of the judge, with which self-labels are audited; absent without a judge.
     pub auditor: Option<Auditor>,
     /// Prompts whose two answers are the same text.
     pub equal: usize,
-    /// Prompts with an answer that is empty or did not end in time.
+    /// Prompts with an answer that is empty or did not end within the largest number of tokens.
     pub unfinished: usize,
-    /// Pairs whose answers the judge scores alike, so that the audit calls a label right or wrong by
-    /// chance; absent without a judge.
+    /// Pairs whose two answers get the same score from the judge; the audit then calls a label
+    /// right or wrong by chance. Absent without a judge.
     pub tied: Option<usize>,
 }
 
-/// How a policy writes pairs.
+/// Options of writing own pairs.
 #[derive(Debug, Clone, Copy)]
 pub struct OwnPairsPlan<'a> {
-    /// Names the pairs in messages and gives them random numbers of their own.
+    /// Name of the pairs in messages. Another name also gives other random numbers.
     pub name: &'a str,
-    /// Its tokenizer.
+    /// The policy's tokenizer.
     pub tokenizer: &'a TextTokenizer,
-    /// Tokens that end an answer, beside the tokenizer's EOS.
+    /// Tokens that end an answer, in addition to the tokenizer's EOS.
     pub eos: &'a [u32],
-    /// How its answers are sampled.
+    /// Options of sampling the answers.
     pub sampling: ResponseSampling,
     /// Longest sequence, in tokens; the end of a longer prompt is kept.
     pub max_length: usize,
-    /// Of the random numbers.
+    /// Seed of the random numbers.
     pub seed: u64,
 }
 
-/// The policy answers every prompt twice. The same seed gives the same pairs.
+/// Samples two answers of the policy to every prompt. The same seed gives the same pairs.
 ///
 /// # Errors
-/// What generation refuses, a judge that fails, an interrupt.
+/// Generation that fails, a judge that fails, no pair left, an interrupt.
 pub fn own_pairs<M: CausalLm>(
     policy: &M,
     prompts: &[Prompt],
@@ -81,7 +81,7 @@ pub fn own_pairs<M: CausalLm>(
         } else if first.text == second.text {
             equal += 1;
         } else {
-            // As texts: the reward model need not know the policy's tokens.
+            // The pairs are kept as texts: the reward model may have another tokenizer.
             let text = |answer: &Completion| Completion::from(answer.text.clone());
             pairs.push(PreferencePair {
                 prompt: prompt.clone(),

@@ -1,4 +1,4 @@
-//! The training of one policy, for every recipe of direct alignment.
+//! Training of one policy, shared by the recipes of direct alignment.
 
 use std::time::Instant;
 
@@ -23,7 +23,7 @@ pub(crate) struct FittedPolicy<M> {
     pub(crate) seconds: f64,
 }
 
-/// Surroundings of a policy's training.
+/// Seed, run folder, interrupt and progress of a policy's training.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct PolicyTraining<'a> {
     pub(crate) seed: u64,
@@ -34,7 +34,7 @@ pub(crate) struct PolicyTraining<'a> {
 }
 
 impl PolicyTraining<'_> {
-    /// Log-probabilities of pairs under a model, with a progress bar.
+    /// Computes the log-probabilities of pairs under a model, with a progress bar.
     pub(crate) fn logps<M: CausalLm>(
         &self,
         label: &str,
@@ -43,7 +43,7 @@ impl PolicyTraining<'_> {
     ) -> Result<Vec<PairLogp>, RecipeError> {
         let mut meter = self.progress.start(label, 0, pairs.len() as u64);
         let mut logps = Vec::with_capacity(pairs.len());
-        // In parts, so that an interrupt is seen.
+        // In parts, so that an interrupt is noticed.
         for part in pairs.chunks(256) {
             if self.interrupt.is_set() {
                 return Err(TrainError::Interrupted {
@@ -66,8 +66,8 @@ impl PolicyTraining<'_> {
         Ok(logps)
     }
 
-    /// The reference that a loss needs: log-probabilities of the pairs under a model, from the run folder
-    /// if an earlier start of this run has computed them.
+    /// Returns the reference that a loss needs: log-probabilities of the pairs under a model. They
+    /// are read from the run folder if an earlier start of this run has computed them.
     pub(crate) fn reference<M: CausalLm>(
         &self,
         stage: &str,
@@ -109,7 +109,7 @@ impl PolicyTraining<'_> {
         Ok(logps)
     }
 
-    /// Trains the policy, or goes on where an earlier start of this run stopped.
+    /// Trains the policy, or continues where an earlier start of this run stopped.
     pub(crate) fn fit<M: CausalLm, O: Objective<Model = M>>(
         &self,
         train: &TrainConfig,

@@ -1,4 +1,4 @@
-//! What the recipes' reports share: templates, and plots of one form.
+//! Templates and plots that the recipes' reports share.
 
 use collimate_eval::Interval;
 use collimate_run::{
@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 use crate::{RecipeError, Sample};
 
-/// Every template, by file name.
+/// All templates, by file name.
 pub(crate) const TEMPLATES: Templates = Templates::new(&[
     ("answers.md", include_str!("../assets/answers.md")),
     ("direct.md", include_str!("../assets/direct.md")),
@@ -24,8 +24,8 @@ pub(crate) const TEMPLATES: Templates = Templates::new(&[
     ("sera.md", include_str!("../assets/sera.md")),
 ]);
 
-/// Writes `summary.json` with `extra` in it, then `report.md` and its plots. The template reads `values`,
-/// and the summary without `extra` as `summary`.
+/// Writes `summary.json` with `extra` in it, then `report.md` and its plots. The template reads
+/// `values`; the summary without `extra` is in `values` as `summary`.
 pub(crate) fn write(
     run: &RunFolder,
     template: &str,
@@ -34,7 +34,7 @@ pub(crate) fn write(
     mut values: Value,
     figures: Figures,
 ) -> Result<(), RecipeError> {
-    // Names in `extra` may be a user's, and may hide those that the template reads.
+    // `extra` may hold names that a user chose. They must not hide names that the template reads.
     values["summary"] = summary.clone();
     for (name, value) in extra {
         summary[name] = value.clone();
@@ -46,7 +46,7 @@ pub(crate) fn write(
     Ok(())
 }
 
-/// Shares with their intervals as bars; none without a share.
+/// Draws win rates with their intervals as bars; returns `None` without a win rate.
 pub(crate) fn win_rates(
     title: &str,
     group: &str,
@@ -60,8 +60,8 @@ pub(crate) fn win_rates(
     any.then(|| ("win_rate".to_owned(), chart.into()))
 }
 
-/// Log-probabilities of chosen and rejected answers over the steps of a policy; none from fewer than
-/// `least` steps.
+/// Draws the log-probabilities of chosen and rejected answers over the steps of a policy; returns
+/// `None` for fewer than `least` steps.
 pub(crate) fn logps(
     policy: &str,
     least: usize,
@@ -72,7 +72,8 @@ pub(crate) fn logps(
     lines_of(format!("logps_{policy}"), chart, least, lines)
 }
 
-/// The same of implicit rewards.
+/// Draws the implicit rewards of chosen and rejected answers over the steps of a policy; returns
+/// `None` for fewer than `least` steps.
 pub(crate) fn rewards(
     policy: &str,
     least: usize,
@@ -96,7 +97,7 @@ fn lines_of(
     any.then(|| (name, chart.into()))
 }
 
-/// A value without the texts that a summary leaves out.
+/// Returns the value without its sample texts, which a summary leaves out.
 pub(crate) fn without_samples(mut value: Value) -> Value {
     if let Some(fields) = value.as_object_mut() {
         fields.remove("samples");
@@ -104,7 +105,7 @@ pub(crate) fn without_samples(mut value: Value) -> Value {
     value
 }
 
-/// The samples of a policy's answers; none without answers.
+/// Returns the samples of a policy's answers; empty without answers.
 pub(crate) fn samples(answers: Option<&crate::AnswerReport>) -> &[Sample] {
     answers.map_or(&[], |answers| &answers.samples)
 }

@@ -1,4 +1,4 @@
-//! Scores of pairs by a reward model, checked.
+//! Scores of pairs by a reward model, checked to be finite.
 
 use std::ops::ControlFlow;
 
@@ -10,10 +10,10 @@ use collimate_train::{Interrupt, Progress, TrainError};
 use crate::RecipeError;
 use crate::sft::EVALUATION_TOKENS;
 
-/// Pairs between two looks at the interrupt.
+/// Number of pairs between two checks for an interrupt.
 const CHUNK: usize = 256;
 
-/// Scores the pairs of a part of the data; a score that is not a number stops the run, and so does an
+/// Scores the pairs of a part of the data. A score that is not finite stops the run, and so does an
 /// interrupt.
 pub(crate) fn scores<B: Backbone>(
     model: &RewardModel<B>,

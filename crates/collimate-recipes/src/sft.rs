@@ -8,33 +8,33 @@ use serde::{Deserialize, Serialize};
 
 use crate::RecipeError;
 
-/// How a language model is fine-tuned.
+/// Options of fine-tuning a language model.
 #[derive(Debug, Clone)]
 pub struct SftPlan<'a> {
-    /// Turns texts into ids.
+    /// Tokenizer of the model.
     pub tokenizer: &'a TextTokenizer,
     /// Longest sequence, in tokens.
     pub max_length: usize,
-    /// What is cut from a longer one.
+    /// Side of the prompt, start or end, that is cut from a longer sequence.
     pub truncation: Truncation,
-    /// The step loop's options.
+    /// Options of the step loop.
     pub train: &'a TrainConfig,
 }
 
-/// What fine-tuning did.
+/// Results of fine-tuning.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SftOutcome {
-    /// What tokenisation of the training part did.
+    /// Lengths and cuts of the training part.
     pub tokenize: TokenizeReport,
-    /// Optimiser steps.
+    /// Number of optimiser steps.
     pub steps: u64,
-    /// Held-out perplexity of the model that came in; absent without held-out examples.
+    /// Held-out perplexity of the model before fine-tuning; absent without held-out examples.
     pub perplexity_before: Option<f64>,
-    /// Held-out perplexity of the model that came out.
+    /// Held-out perplexity of the model after fine-tuning; absent without held-out examples.
     pub perplexity_after: Option<f64>,
 }
 
-/// Tokens per pack where nothing is trained.
+/// Number of tokens per pack in passes that train nothing.
 pub(crate) const EVALUATION_TOKENS: usize = 4096;
 
 /// Fine-tunes `model` on `examples` with the loss on completions.

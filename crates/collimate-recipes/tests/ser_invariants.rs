@@ -1,14 +1,17 @@
-//! What must hold of a whole run of SER, whatever its numbers.
+//! Invariants of a whole SER run, independent of its numbers.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use burn::tensor::Device;
 use collimate_core::{Key, PreferencePair};
 use collimate_data::{Auditor, HiddenLabelPool, SpecialTokenIds, TextTokenizer};
 use collimate_lm::{Llama, LlamaConfig};
 use collimate_nn::Pooling;
+use collimate_recipes::RecipeError;
 use collimate_recipes::ser::{
-    Control, LoopStatus, Recipe, RetrainFrom, SerConfig, SerData, SerOutcome, SplitPlan, evolve,
+    Control, Evolving, LoopStatus, Recipe, RetrainFrom, SerConfig, SerData, SerOutcome, SplitPlan,
+    evolve_with,
 };
 use collimate_reward::{RewardModel, score_pairs};
 use collimate_run::{RunContext, RunFolder};
@@ -74,6 +77,16 @@ fn config() -> SerConfig {
 }
 
 fn run(world: &World, data: SerData, config: &SerConfig) -> SerOutcome<Llama> {
+    run_with(world, data, config, |_, _| Ok(())).unwrap()
+}
+
+/// Runs a tiny model; `on_evolved` gets the run folder too.
+fn run_with(
+    world: &World,
+    data: SerData,
+    config: &SerConfig,
+    on_evolved: impl FnOnce(&Path, &Evolving<'_, Llama>) -> Result<(), RecipeError>,
+) -> Result<SerOutcome<Llama>, RecipeError> {
     let special = SpecialTokenIds {
         bos: Some(World::SPECIAL.bos),
         eos: World::SPECIAL.eos,
@@ -94,13 +107,46 @@ fn run(world: &World, data: SerData, config: &SerConfig) -> SerOutcome<Llama> {
     let backbone = Llama::new(&llama, Key::new(1, "init"), &device).unwrap();
     let start = RewardModel::with_fresh_head(backbone, Pooling::LastToken, Key::new(1, "head"));
     let folder = tempfile::tempdir().unwrap();
-    let mut run = RunFolder::create(&folder.path().join("run"), config).unwrap();
+    let path = folder.path().join("run");
+    let mut run = RunFolder::create(&path, config).unwrap();
     let mut context = RunContext {
         run: &mut run,
         interrupt: &Interrupt::new(),
         progress: Progress::Silent,
     };
-    evolve(&start, &tokenizer, data, config, &mut context).unwrap()
+    evolve_with(&start, &tokenizer, data, config, &mut context, |evolving| {
+        on_evolved(&path, evolving)
+    })
+}
+
+#[test]
+fn the_model_is_handed_over_before_the_controls() {
+    let world = world();
+    let config = SerConfig {
+        controls: vec![Control::LongerSeed],
+        ..config()
+    };
+    let mut early = Vec::new();
+    let outcome = run_with(&world, data(&world), &config, |run, evolving| {
+        assert!(run.join("checkpoints/loop1").exists());
+        assert!(!run.join("checkpoints/longer_seed").exists());
+        assert_eq!(evolving.ask_next.len(), config.ask);
+        early = evolving.self_labels.to_vec();
+        Ok(())
+    });
+    assert!(!early.is_empty());
+    assert_eq!(early, outcome.unwrap().self_labels);
+    // An error of the caller ends the run there.
+    let mut place = None;
+    let stopped = run_with(&world, data(&world), &config, |run, _| {
+        place = Some(run.join("checkpoints/longer_seed"));
+        Err(RecipeError::Empty { part: "the disk" })
+    });
+    assert!(matches!(
+        stopped,
+        Err(RecipeError::Empty { part: "the disk" })
+    ));
+    assert!(!place.unwrap().exists());
 }
 
 #[test]
@@ -127,7 +173,7 @@ fn every_control_has_the_steps_of_the_evolved_model() {
 #[test]
 fn policies_get_the_centre_of_their_own_reward_model() {
     let world = world();
-    // Also where the loops take σ of raw scores.
+    // The same holds if the loops take σ of raw scores.
     let config = SerConfig {
         score_centre: ScoreCentre::None,
         baseline: true,
@@ -178,7 +224,7 @@ fn sealed_labels_reach_nothing(recipe: Recipe) {
     let world = world();
     let config = SerConfig { recipe, ..config() };
     let honest = run(&world, data(&world), &config);
-    // The same rows with every label of the pool the other way round.
+    // The same rows with every label of the pool flipped.
     let mut flipped = data(&world);
     let rows = flipped.labelled_pool.take().unwrap();
     let rows = rows.into_iter().map(|pair| PreferencePair {
@@ -221,7 +267,7 @@ fn labels_and_a_pool_are_enough() {
         };
         let data = SerData::of_labels(all.seed.clone(), all.pool.clone(), vec![], vec![]).unwrap();
         let outcome = run(&world, data, &config);
-        // Nothing is known of the truth, and nothing is claimed.
+        // The human labels are unknown, and the report claims nothing about them.
         assert!(
             outcome
                 .models
@@ -242,12 +288,12 @@ fn labels_and_a_pool_are_enough() {
                 .iter()
                 .any(|w| w.contains("no control was run"))
         );
-        // What comes from the labels alone is there.
+        // Results that need only the labels are present.
         let cross = outcome.cross_fit.as_ref().unwrap();
         assert_eq!(cross.accuracy.pairs, outcome.learnt.seed.len());
         assert!(cross.tried.iter().any(|tried| tried.epochs == cross.epochs));
         assert_eq!(outcome.agreement.unwrap().models, 2);
-        // Self-labels and questions are of the pool, each pair once.
+        // Self-labels and pairs to label come from the pool, each pair once.
         let ids: Vec<usize> = outcome.self_labels.iter().map(|l| l.pair.id).collect();
         assert_eq!(ids.len(), ids.iter().collect::<BTreeSet<_>>().len());
         let kept: usize = audits.map(|l| l.kept).sum();
@@ -297,7 +343,7 @@ fn a_filter_that_nothing_passes_leaves_the_seed_model() {
     );
     let labels = refused.loops[1].labels.as_ref().unwrap();
     assert_eq!(labels.status, Some(LearningStatus::NoConfidence));
-    // The measurement of the refusal: the surest pairs are kept anyway.
+    // With `go_anyway`, the surest pairs are kept in spite of the refusal.
     config.calibrated.min_count = MinCount::Absolute(12);
     config.calibrated.precision = 0.999;
     config.calibrated.length_balance = false;
@@ -324,7 +370,7 @@ fn a_schedule_of_statuses_is_kept() {
         .filter_map(|l| l.labels.as_ref()?.status)
         .collect();
     assert_eq!(statuses[0], LearningStatus::Hard);
-    // Status 2 with a threshold of 0 takes all pairs but ties.
+    // Status 2 with a threshold of 0 keeps all pairs except ties.
     assert!(statuses.len() <= 2);
 }
 

@@ -1,4 +1,4 @@
-//! What a server answers to a request for completions.
+//! Answers of a server to requests for completions.
 
 use collimate_core::{Completion, Finish};
 use serde::Deserialize;
@@ -18,7 +18,7 @@ struct Choice {
     index: usize,
     #[serde(default)]
     finish_reason: Option<String>,
-    /// vLLM: the stop text, or the id of a stop token, or null at the end-of-sequence token.
+    /// Field of vLLM: the stop text, the id of a stop token, or null for the end-of-sequence token.
     #[serde(default, deserialize_with = "present")]
     stop_reason: Option<serde_json::Value>,
     #[serde(default)]
@@ -41,7 +41,7 @@ pub(crate) struct Tokens {
 }
 
 impl Tokens {
-    /// `None` where nothing is said.
+    /// Returns the usage, or `None` if the answer lacks it.
     pub(crate) fn usage(self) -> Option<Usage> {
         let prompt = self.prompt_tokens?;
         let completion = self.completion_tokens.unwrap_or(0);
@@ -49,7 +49,7 @@ impl Tokens {
     }
 }
 
-/// Tells null from nothing.
+/// Distinguishes null from a missing field.
 fn present<'de, D>(deserializer: D) -> Result<Option<serde_json::Value>, D::Error>
 where
     D: serde::Deserializer<'de>,
@@ -57,7 +57,8 @@ where
     serde_json::Value::deserialize(deserializer).map(Some)
 }
 
-/// One to `n` completions in the order of their `index`. `stops`: the stop texts asked for.
+/// Reads one to `n` completions in the order of their `index`. `stops` are the requested stop
+/// texts.
 pub(crate) fn read(
     bytes: &[u8],
     n: usize,
@@ -85,15 +86,17 @@ pub(crate) fn read(
             Err(other) => return Err(other),
         }
     }
-    // A choice that was refused is a choice too few: the others are kept.
+    // A refused choice counts as missing, and the other choices are kept.
     if let (Some(message), true) = (refused, completions.is_empty()) {
         return Err(Unusable::Refused(message));
     }
     Ok((completions, answer.usage.and_then(Tokens::usage)))
 }
 
-/// An error in place of an answer, under a status of success. One that may pass (`code` 408, 429 or
-/// 5xx) is none.
+/// Returns the error that a server sent instead of an answer, under a status of success.
+///
+/// Returns `None` for an error that may pass: a `code` of 408, 409, 425, 429 or 5xx, or the name of
+/// such an error.
 fn refusal(bytes: &[u8]) -> Option<Unusable> {
     let answer: serde_json::Value = serde_json::from_slice(bytes).ok()?;
     let error = answer.get("error").filter(|error| !error.is_null())?;
@@ -121,10 +124,10 @@ fn refusal(bytes: &[u8]) -> Option<Unusable> {
     })
 }
 
-/// Any JSON that is read; an error in place of an answer is a refusal.
+/// Parses any JSON. An error instead of an answer is a refusal.
 pub(crate) fn parse<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, Unusable> {
     serde_json::from_slice(bytes).map_err(|error| {
-        // The whole text: it is cut after the key is taken out.
+        // Keep the whole text, because it is cut only after the key is removed.
         let broken = || Unusable::Broken(format!("{error}: {}", String::from_utf8_lossy(bytes)));
         refusal(bytes).unwrap_or_else(broken)
     })
@@ -134,7 +137,7 @@ fn completion(choice: Choice, stops: &[String]) -> Result<Completion, Unusable> 
     let finish = match choice.finish_reason.as_deref() {
         Some("stop") => match choice.stop_reason {
             Some(serde_json::Value::String(_)) => Finish::Stop,
-            // The server says that it was no stop text.
+            // The server reports a stop token, so no stop text ended the answer.
             Some(_) => Finish::Eos,
             None if stops.is_empty() => Finish::Eos,
             None => Finish::Stop,
@@ -149,7 +152,7 @@ fn completion(choice: Choice, stops: &[String]) -> Result<Completion, Unusable> 
         None => return Err(Unusable::Broken("a choice has no finish_reason".to_owned())),
     };
     let mut text = match (choice.message, choice.text) {
-        // Null where a model thought until the limit.
+        // The content is null if a model was thinking until the limit.
         (Some(spoken), _) => spoken.content.unwrap_or_default(),
         (None, Some(text)) => text,
         (None, None) => {
@@ -157,7 +160,7 @@ fn completion(choice: Choice, stops: &[String]) -> Result<Completion, Unusable> 
             return Err(Unusable::Broken(message));
         }
     };
-    // Some servers leave the stop text in, and what else came with its last token.
+    // Some servers leave in the stop text and the rest of its last token.
     let end = stops.iter().filter_map(|stop| text.find(stop)).min();
     if let Some(end) = end {
         text.truncate(end);

@@ -1,4 +1,4 @@
-//! What is sent for completions.
+//! Bodies of requests for completions.
 
 use collimate_core::{Key, Message, Prompt, Purpose, Role, Sampling};
 use rand::RngExt;
@@ -6,20 +6,20 @@ use serde_json::{Map, Value, json};
 
 use crate::{Endpoint, ExtraSampling, RemoteConfig, RemoteError, TokenLimit};
 
-/// The key of the requests of a prompt, of which `round` is one.
+/// Returns the key of request number `round` for a prompt.
 pub(crate) fn place(seed: u64, prompt: usize, round: usize) -> Key {
     Key::new(seed, "remote")
         .with(prompt as u64)
         .with(round as u64)
 }
 
-/// A seed of 31 bits, which every server can hold, so that neither two prompts nor two requests of
-/// one prompt share a stream. A repeated request keeps its seed.
+/// Returns a seed of 31 bits, which every server supports. Different prompts, and different
+/// requests for one prompt, get independent seeds. A repeated request keeps its seed.
 pub(crate) fn request_seed(place: Key) -> u32 {
     place.rng(Purpose::Sampling).random::<u32>() >> 1
 }
 
-/// Whether the options can send the prompt.
+/// Checks that the prompt can be sent with these options.
 pub(crate) fn check_prompt(config: &RemoteConfig, prompt: &Prompt) -> Result<(), RemoteError> {
     let refused = |message: &str| {
         Err(RemoteError::Prompt {
@@ -38,7 +38,7 @@ pub(crate) fn check_prompt(config: &RemoteConfig, prompt: &Prompt) -> Result<(),
     }
 }
 
-/// The request for `n` completions of a prompt that [`check_prompt`] lets through.
+/// Returns the request for `n` completions of a prompt that passed [`check_prompt`].
 pub(crate) fn completions(
     config: &RemoteConfig,
     prompt: &Prompt,
@@ -79,7 +79,7 @@ pub(crate) fn completions(
     if always || sampling.repetition_penalty != 1.0 {
         set("repetition_penalty", json!(sampling.repetition_penalty));
     }
-    // Some servers stream unless told not to.
+    // Some servers stream by default.
     set("stream", json!(false));
     Value::Object(body).to_string().into_bytes()
 }

@@ -1,4 +1,4 @@
-//! Checks that options share.
+//! Checks that several options share.
 
 use collimate_core::OptionError;
 use serde_json::{Map, Value};
@@ -6,7 +6,7 @@ use ureq::http::Uri;
 
 use crate::RemoteError;
 
-/// The error of an option.
+/// Returns the error of an option.
 pub(crate) fn wrong<T>(
     option: &str,
     value: impl ToString,
@@ -15,7 +15,7 @@ pub(crate) fn wrong<T>(
     Err(OptionError::new(option, value, allowed).into())
 }
 
-/// An extra field that names one of `own` would make two of it.
+/// Refuses an extra field that is among the crate's own fields, since the field would occur twice.
 pub(crate) fn check_extra(extra: &Map<String, Value>, own: &[&str]) -> Result<(), RemoteError> {
     match extra.keys().find(|name| own.contains(&name.as_str())) {
         Some(name) => {
@@ -26,7 +26,7 @@ pub(crate) fn check_extra(extra: &Map<String, Value>, own: &[&str]) -> Result<()
     }
 }
 
-/// A user in a URL is a secret that errors would show, so the value is not shown then.
+/// Checks a URL. A URL with a user contains a secret, so the error does not show it.
 pub(crate) fn check_url(option: &'static str, url: &str) -> Result<(), RemoteError> {
     let allowed = "http:// or https://, a host, and a path without query or fragment";
     let authority = url
@@ -47,7 +47,7 @@ pub(crate) fn check_url(option: &'static str, url: &str) -> Result<(), RemoteErr
     }
 }
 
-/// Whether it can name an environment variable. Most keys cannot.
+/// Returns true if the text can be the name of an environment variable. Most keys cannot.
 pub(crate) fn is_variable(name: &str) -> bool {
     let mut bytes = name.bytes();
     let first = bytes.next();

@@ -8,24 +8,24 @@ use ureq::{Agent, Error, Proxy, Timeout};
 
 use crate::{ApiKey, RemoteConfig, RemoteError};
 
-/// An answer beyond this size is none.
+/// Largest size of an answer in bytes. A larger answer is an error.
 const MOST_BYTES: u64 = 256 << 20;
-/// Characters of a server's message that an error shows.
+/// Number of characters of a server's message that an error shows.
 const MOST_MESSAGE: usize = 300;
 
 /// A request that failed.
 #[derive(Debug)]
 pub(crate) struct Fault {
-    /// True if the same request may succeed later.
+    /// If true, the same request may succeed later.
     pub(crate) again: bool,
-    /// When the server wants to be asked again.
+    /// Wait that the server asks for.
     pub(crate) retry_after: Option<Duration>,
-    /// With the attempts so far, what the caller is told.
+    /// Error for the caller, with the number of attempts so far.
     pub(crate) error: RemoteError,
 }
 
 impl Fault {
-    /// Asking again would not help.
+    /// Makes a fault that no repetition can remedy.
     pub(crate) fn last(error: RemoteError) -> Self {
         Self {
             again: false,
@@ -46,11 +46,11 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    /// Of a checked configuration.
+    /// Makes a client from a checked configuration.
     pub(crate) fn new(config: &RemoteConfig, url: String, key: Option<ApiKey>) -> Self {
         let settings = Agent::config_builder()
             .http_status_as_error(false)
-            // A redirected POST would arrive without its body, and the key somewhere else.
+            // A redirected POST would lose its body and send the key to another address.
             .max_redirects(0)
             .max_redirects_will_error(false)
             .user_agent(concat!("collimate-remote/", env!("CARGO_PKG_VERSION")))
@@ -77,7 +77,7 @@ impl Client {
         &self.url
     }
 
-    /// The body of a successful answer. `attempts` goes into errors.
+    /// Sends a request and returns the body of a successful answer. `attempts` appears in errors.
     pub(crate) fn post(&self, body: &[u8], attempts: usize) -> Result<Vec<u8>, Fault> {
         let mut request = self
             .agent
@@ -96,12 +96,12 @@ impl Client {
         if status.is_success() {
             return body.map_err(|error| self.lost(&error, attempts));
         }
-        // The status says enough where its message does not arrive.
+        // If the message does not arrive, the status is enough.
         let message = self.message(&body.unwrap_or_default());
         Err(self.refused(status.as_u16(), &headers, message, attempts))
     }
 
-    /// A status that is no success.
+    /// Makes the fault for a status other than success.
     fn refused(&self, status: u16, headers: &HeaderMap, message: String, attempts: usize) -> Fault {
         let header = |name| headers.get(name).and_then(|value| value.to_str().ok());
         let advice = match status {
@@ -133,7 +133,7 @@ impl Client {
         }
     }
 
-    /// A request without a whole answer.
+    /// Makes the fault for a request without a complete answer.
     fn lost(&self, error: &Error, attempts: usize) -> Fault {
         let (connect, whole) = self.limits;
         let message = match error {
@@ -162,7 +162,7 @@ impl Client {
         }
     }
 
-    /// What a server says about a failure: the usual places in JSON, or the text.
+    /// Returns the server's message about a failure: a usual field of JSON, or the text.
     fn message(&self, body: &[u8]) -> String {
         let text = String::from_utf8_lossy(body);
         let json: Option<serde_json::Value> = serde_json::from_slice(body).ok();
@@ -177,8 +177,8 @@ impl Client {
         }
     }
 
-    /// Text from outside, on one line, cut, and without the key: it goes before the cut, which
-    /// could leave a part of it.
+    /// Prepares text from outside for an error: on one line, shortened, and without the key. The
+    /// key is removed before the text is shortened, so that no part of the key remains.
     pub(crate) fn shown(&self, text: &str) -> String {
         let text = match &self.key {
             Some(key) => key.redact(text),
@@ -193,7 +193,7 @@ impl Client {
     }
 }
 
-/// The proxy that the environment names, if any. The own machine needs none.
+/// Returns the proxy that the environment names, if any. Requests to this machine use no proxy.
 fn proxy(url: &str) -> Option<Proxy> {
     let uri: Uri = url.parse().ok()?;
     let host = uri.host()?.trim_matches(['[', ']']);
@@ -204,13 +204,13 @@ fn proxy(url: &str) -> Option<Proxy> {
     }
 }
 
-/// Reads the wait that a `Retry-After` header asks for: seconds, or the time until an HTTP date. A past
-/// date and any other text ask for nothing.
+/// Reads the wait of a `Retry-After` header: seconds, or the time until an HTTP date. Returns
+/// `None` for a past date and any other text.
 pub(crate) fn retry_after(value: &str, now: SystemTime) -> Option<Duration> {
     let value = value.trim();
     if let Ok(seconds) = value.parse::<f64>() {
         return match seconds >= 0.0 {
-            // Longer than any cap.
+            // Longer than any limit.
             true => Some(Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX)),
             false => None,
         };

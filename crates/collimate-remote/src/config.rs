@@ -1,4 +1,4 @@
-//! The options of a server and their checks.
+//! Options of a server and their checks.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -6,45 +6,46 @@ use serde_json::{Map, Value};
 use crate::check::{check_extra, check_url, is_variable, wrong};
 use crate::{ApiKey, RemoteError};
 
-/// The longest time that an option may name, in seconds: a day.
+/// Largest time of an option, in seconds: a day.
 const DAY: f64 = 86_400.0;
 
-/// What prompts are sent to.
+/// API endpoint that prompts are sent to.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Endpoint {
-    /// `{base_url}/chat/completions`: the server renders the messages. A plain text is sent as one
-    /// message of the user.
+    /// `{base_url}/chat/completions`: the server renders the messages. A plain text is sent as a
+    /// single user message.
     #[default]
     ChatCompletions,
     /// `{base_url}/completions`: the model continues the text as it is. Conversations are refused.
     Completions,
 }
 
-/// The name under which the limit of new tokens is sent.
+/// Name of the field for the limit of new tokens.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TokenLimit {
-    /// `max_tokens`: what nearly every server reads.
+    /// `max_tokens`, which nearly every server supports.
     #[default]
     MaxTokens,
-    /// `max_completion_tokens`: what OpenAI's reasoning models want. Chat alone knows it.
+    /// `max_completion_tokens`, which OpenAI's reasoning models require. Only chat endpoints
+    /// support it.
     MaxCompletionTokens,
 }
 
-/// When `top_k` and `repetition_penalty` are sent, which OpenAI's API does not have.
+/// Condition for sending `top_k` and `repetition_penalty`, which OpenAI's API lacks.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ExtraSampling {
-    /// Where they change anything. A server may have defaults of its own then: llama.cpp's `top_k`
-    /// is 40, vLLM's are those of the model's `generation_config.json`.
+    /// Sends them if they have an effect. Else a server may use its own defaults. For `top_k` these
+    /// are 40 in llama.cpp, and the model's `generation_config.json` in vLLM.
     #[default]
     Changed,
-    /// Always, as vLLM and llama.cpp read `top_k`: 0 keeps all.
+    /// Always sends them, in the convention of vLLM and llama.cpp: a `top_k` of 0 keeps all tokens.
     Always,
 }
 
-/// Where a server is and how it is asked. Times are in seconds.
+/// Address and options of a server. Times are in seconds.
 ///
 /// | field | default | range |
 /// |---|---|---|
@@ -74,36 +75,36 @@ pub enum ExtraSampling {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct RemoteConfig {
-    /// What the paths of the API are put behind, with or without a slash at its end.
+    /// URL before the paths of the API, with or without a final slash.
     pub base_url: String,
-    /// The model, as the server names it.
+    /// Name of the model on the server.
     pub model: String,
-    /// The NAME of the environment variable that holds the key. `None` sends no key.
+    /// NAME of the environment variable with the key. If `None`, no key is sent.
     pub api_key_env: Option<String>,
-    /// What prompts are sent to.
+    /// API endpoint that prompts are sent to.
     pub endpoint: Endpoint,
-    /// How the limit of new tokens is named.
+    /// Name of the field for the limit of new tokens.
     pub token_limit: TokenLimit,
-    /// When the options that only some servers know are sent.
+    /// Condition for sending options that only some servers support.
     pub extra_sampling: ExtraSampling,
-    /// At most this many completions of a prompt are asked for by one request; `None` asks for all.
-    /// With 1 the field `n` is never sent, which some servers do not know.
+    /// Largest number of completions per request. If `None`, one request asks for all. With 1, the
+    /// field `n` is never sent, for servers that do not support it.
     pub n_per_request: Option<usize>,
     /// Fields added to every request, for options that only this server has.
     pub extra_body: Map<String, Value>,
-    /// Limit for one connection, TLS included.
+    /// Limit for opening one connection, including TLS.
     pub connect_timeout: f64,
-    /// Limit for one request, from its start to the last byte of its answer.
+    /// Limit for one request, from its start to the last byte of the answer.
     pub timeout: f64,
-    /// How often a failed request is repeated at most.
+    /// Largest number of repetitions of a failed request.
     pub max_retries: usize,
-    /// The wait before the first repetition; it doubles with each.
+    /// Wait before the first repetition. It doubles with each repetition.
     pub backoff_first: f64,
-    /// The longest wait that is not asked for by the server.
+    /// Longest wait that the client chooses by itself.
     pub backoff_most: f64,
-    /// The longest wait that a server can ask for by `Retry-After`.
+    /// Longest wait that a server can request by `Retry-After`.
     pub retry_after_most: f64,
-    /// Requests that are under way at once, at most.
+    /// Largest number of simultaneous requests.
     pub concurrency: usize,
 }
 
@@ -129,7 +130,7 @@ impl Default for RemoteConfig {
     }
 }
 
-/// Fields that requests for completions have already.
+/// Fields that this crate itself puts into requests for completions.
 const OWN: [&str; 13] = [
     "max_completion_tokens",
     "max_tokens",
@@ -159,7 +160,7 @@ impl RemoteConfig {
         if let Some(variable) = &self.api_key_env
             && !is_variable(variable)
         {
-            // It may be the key itself.
+            // The value may be the key itself.
             let allowed = "the name of an environment variable: letters, digits and _";
             return wrong("api_key_env", "not shown", allowed);
         }
@@ -198,12 +199,12 @@ impl RemoteConfig {
         Ok(())
     }
 
-    /// The base URL without a slash at its end.
+    /// Returns the base URL without a final slash.
     pub(crate) fn base(&self) -> &str {
         self.base_url.trim_end_matches('/')
     }
 
-    /// The key that the options name.
+    /// Reads the key that the options name.
     pub(crate) fn key(&self) -> Result<Option<ApiKey>, RemoteError> {
         self.api_key_env
             .as_deref()

@@ -1,91 +1,93 @@
-//! What can go wrong between here and a server.
+//! Errors of communication with a server.
 
 use collimate_core::{GenerateError, OptionError, ScoreError};
 use thiserror::Error;
 
-/// Why a configuration, a prompt or a request failed. No variant holds the server's key.
+/// Reason why a configuration, a prompt or a request failed. No variant contains the server's key.
 #[derive(Debug, Clone, PartialEq, Error)]
 #[non_exhaustive]
 pub enum RemoteError {
-    /// An option outside what is allowed.
+    /// An option is outside its range.
     #[error(transparent)]
     Option(#[from] OptionError),
-    /// The key is missing, or is none.
+    /// The key is missing or invalid.
     #[error("{message}")]
     Key {
-        /// What is wrong and what to do.
+        /// The problem with the key and a hint.
         message: String,
     },
-    /// The prompt cannot be sent as the options say. Nothing was asked.
+    /// The prompt cannot be sent with these options. No request was sent.
     #[error("{message}")]
     Prompt {
-        /// What is wrong and what to do.
+        /// The problem with the prompt and a hint.
         message: String,
     },
-    /// The server answered with a status that is no success.
+    /// The server answered with a status other than success.
     #[error("{url} answered {status} after {}: {advice}{}", times(*attempts), said(message))]
     Status {
-        /// Where.
+        /// URL of the request.
         url: String,
         /// The HTTP status.
         status: u16,
-        /// How often it was asked.
+        /// Number of attempts.
         attempts: usize,
-        /// What to do.
+        /// A hint.
         advice: String,
-        /// The first 300 characters of what the server says.
+        /// The first 300 characters of the server's message.
         message: String,
     },
-    /// No whole answer came: no connection, a reset, a time-out.
+    /// No complete answer arrived: there was no connection, a reset, or a time-out.
     #[error("{url} gave no answer after {}: {message}", times(*attempts))]
     Connection {
-        /// Where.
+        /// URL of the request.
         url: String,
-        /// How often it was asked.
+        /// Number of attempts.
         attempts: usize,
-        /// What happened last.
+        /// Description of the last failure.
         message: String,
     },
-    /// An answer came that cannot be used.
+    /// The answer cannot be used.
     #[error("{url} gave an answer that cannot be used, after {}: {message}", times(*attempts))]
     Answer {
-        /// Where.
+        /// URL of the request.
         url: String,
-        /// How often it was asked.
+        /// Number of attempts.
         attempts: usize,
-        /// What is wrong with it.
+        /// The problem with the answer.
         message: String,
     },
-    /// The server does not answer this prompt: its content filter ended the answer, or the answer is
-    /// an error message. Other prompts may have answers.
+    /// The server refuses this prompt: its content filter ended the answer, or the answer is an
+    /// error message. Other prompts may still get answers.
     #[error("{url} refuses the prompt: {message}")]
     Refused {
-        /// Where.
+        /// URL of the request.
         url: String,
         /// The message of the server.
         message: String,
     },
-    /// A score that is not a finite number.
+    /// A score is not a finite number.
     #[error("the score is {value}, not a finite number")]
     NotFinite {
         /// The score.
         value: f32,
     },
-    /// The machine here cannot send requests.
+    /// This machine cannot send requests.
     #[error("no request can be sent: {message}")]
     Local {
-        /// What failed.
+        /// Description of the failure.
         message: String,
     },
-    /// Somebody asked to stop.
+    /// The caller asked to stop.
     #[error("stopped before an answer came")]
     Stopped,
 }
 
 impl RemoteError {
-    /// True if the server refuses this one prompt or item, so that others may still have answers:
-    /// [`RemoteError::Refused`], the statuses 400, 413 and 422, and a 500 that stays after all
-    /// attempts. Every other error concerns whatever is asked.
+    /// Returns true if the server refuses only this prompt or item, so that others may still get
+    /// answers.
+    ///
+    /// These are [`RemoteError::Refused`], the statuses 400, 413 and 422, and a 500 that remains
+    /// after all attempts. Every other error concerns all prompts and items.
     ///
     /// # Examples
     /// ```
@@ -103,7 +105,7 @@ impl RemoteError {
         }
     }
 
-    /// As the error of prompt `index`.
+    /// Converts to the error of prompt `index`.
     pub(crate) fn generation(self, index: usize) -> GenerateError {
         match self {
             Self::Stopped => GenerateError::Interrupted,
@@ -114,7 +116,7 @@ impl RemoteError {
         }
     }
 
-    /// As the error of item `index`.
+    /// Converts to the error of item `index`.
     pub(crate) fn scoring(self, index: usize) -> ScoreError {
         match self {
             Self::NotFinite { value } => ScoreError::NotFinite { index, value },

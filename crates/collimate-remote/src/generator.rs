@@ -13,21 +13,20 @@ use crate::{ApiKey, Endpoint, Outcome, RemoteConfig, RemoteError, RemoteStats};
 
 /// Completions from an OpenAI-compatible server.
 ///
-/// Each prompt is one job; at most `concurrency` of them are under way at once. A server that gives
-/// fewer completions than asked for is asked again for the rest, with another seed, until it has
-/// given `n`.
+/// Each prompt is one job, and at most `concurrency` jobs run at once. If a server returns fewer
+/// completions than requested, the rest is requested with another seed until there are `n`.
 ///
-/// [`Sampling`] is sent as `n`, `temperature`, `top_p`, `max_tokens`, `stop` and `seed`; `top_k` and
-/// `repetition_penalty`, which only some servers know, as
-/// [`ExtraSampling`](crate::ExtraSampling) says. The seed of
-/// a request has 31 bits and depends on [`Sampling::seed`], the index of the prompt in the call, and
-/// which request for that prompt it is, so no two prompts share a stream. Whether the same seed gives
-/// the same text again is up to the server.
+/// [`Sampling`] is sent as `n`, `temperature`, `top_p`, `max_tokens`, `stop` and `seed`. Only some
+/// servers support `top_k` and `repetition_penalty`, which are sent according to
+/// [`ExtraSampling`](crate::ExtraSampling). The seed of a request has 31 bits. It depends on
+/// [`Sampling::seed`], the index of the prompt in the call, and the number of the request for that
+/// prompt, so prompts get independent seeds. The server decides whether the same seed gives the
+/// same text again.
 ///
-/// [`Finish::Stop`](collimate_core::Finish::Stop) is told from the end-of-sequence token where the
-/// server names the stop text, as vLLM's `stop_reason` does. Elsewhere an answer that ended by itself
-/// counts as stopped if stop texts were asked for. A stop text that the server leaves in is cut off,
-/// with what follows it.
+/// [`Finish::Stop`](collimate_core::Finish::Stop) differs from the end-of-sequence token if the
+/// server names the stop text, as vLLM's `stop_reason` does. With other servers, an answer that
+/// ended by itself counts as stopped if stop texts were requested. A stop text that the server
+/// leaves in is removed, together with everything after it.
 ///
 /// # Examples
 /// ```no_run
@@ -51,20 +50,20 @@ pub struct RemoteGenerator {
 }
 
 impl RemoteGenerator {
-    /// With the key that `api_key_env` names. Nothing is sent yet.
+    /// Makes a generator with the key that `api_key_env` names. No request is sent yet.
     ///
     /// # Errors
-    /// [`RemoteError::Option`] for an option that is not allowed; [`RemoteError::Key`] where the
-    /// variable holds no key.
+    /// [`RemoteError::Option`] for an invalid option. [`RemoteError::Key`] if the variable has no
+    /// valid key.
     pub fn new(config: &RemoteConfig) -> Result<Self, RemoteError> {
         config.check()?;
         Self::with_key(config, config.key()?)
     }
 
-    /// With a key that the caller has, or none; `api_key_env` is not read.
+    /// Makes a generator with the given key, or without a key. `api_key_env` is not read.
     ///
     /// # Errors
-    /// [`RemoteError::Option`] for an option that is not allowed.
+    /// [`RemoteError::Option`] for an invalid option.
     pub fn with_key(config: &RemoteConfig, key: Option<ApiKey>) -> Result<Self, RemoteError> {
         config.check()?;
         let path = match config.endpoint {
@@ -79,21 +78,22 @@ impl RemoteGenerator {
         })
     }
 
-    /// What all calls so far cost.
+    /// Returns the costs of all calls so far.
     pub fn stats(&self) -> RemoteStats {
         *self.total.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Hands out the completions of each prompt as they come, with the prompt's index, in any order.
-    /// So a caller can save what is finished, whatever happens to the rest.
+    /// Passes the completions of each prompt to `each` as soon as they arrive, in any order, with
+    /// the index of the prompt. A caller can thus save finished answers whatever happens to the
+    /// rest.
     ///
-    /// The error of one prompt does not end the others. After `each` breaks, no request is sent any
-    /// more, not even a repeated one; answers that are under way are waited for and handed out. `each`
-    /// runs on the caller's thread.
+    /// The error of one prompt does not stop the others. After `each` breaks, no request is sent,
+    /// and none is repeated. Running requests are awaited, and their answers are passed to `each`.
+    /// `each` runs on the caller's thread.
     ///
     /// # Errors
-    /// [`GenerateError::Option`] for sampling that is not allowed; [`GenerateError::Other`] where no
-    /// thread can be started. What happens to prompts is handed to `each`.
+    /// [`GenerateError::Option`] for invalid sampling options. [`GenerateError::Other`] if no
+    /// thread can be started. Errors of prompts are passed to `each`.
     pub fn generate_each(
         &self,
         prompts: &[Prompt],
@@ -106,7 +106,8 @@ impl RemoteGenerator {
         })
     }
 
-    /// The same with the completions of a prompt that arrived before an error ended it.
+    /// Runs like [`generate_each`](Self::generate_each), and also passes on the completions that
+    /// arrived before an error of their prompt.
     fn run(
         &self,
         prompts: &[Prompt],
@@ -148,8 +149,8 @@ impl RemoteGenerator {
         Ok(outcome)
     }
 
-    /// All `n` completions of one prompt, in as many requests as that takes. Each gives at least one,
-    /// so there are at most `n`.
+    /// Requests all `n` completions of one prompt, in at most `n` requests, since each request
+    /// gives at least one.
     fn complete(&self, call: &Call, index: usize, prompt: &Prompt, sampling: &Sampling) -> Done {
         let mut done = Done::default();
         done.failed = self
@@ -197,12 +198,13 @@ struct Done {
 }
 
 impl Generator for RemoteGenerator {
-    /// `sampling.n` completions for each prompt, in order. The first prompt that fails for good ends
-    /// the call: use [`RemoteGenerator::generate_each`] to keep what is finished.
+    /// Returns `sampling.n` completions for each prompt, in order. The first prompt that finally
+    /// fails ends the call. Use [`RemoteGenerator::generate_each`] to keep finished answers.
     ///
     /// # Errors
-    /// [`GenerateError::Prompt`] with the index of a prompt that cannot be sent (nothing is asked
-    /// then) or that failed; of several that failed, the first.
+    /// [`GenerateError::Prompt`] with the index of a prompt that cannot be sent or that failed. If
+    /// a prompt cannot be sent, no request is made. Of several failures, the one with the lowest
+    /// index is returned.
     fn generate(
         &self,
         prompts: &[Prompt],
@@ -231,12 +233,13 @@ impl Generator for RemoteGenerator {
         }
     }
 
-    /// Hands out what comes as it comes, a part of the completions of a prompt included. A prompt that
-    /// the server refuses ([`RemoteError::is_refusal`]) ends no other; an error that concerns every
-    /// prompt ends the call once the answers under way are here.
+    /// Passes on answers as soon as they arrive, including a part of the completions of a prompt.
+    ///
+    /// A prompt that the server refuses ([`RemoteError::is_refusal`]) stops no other prompt. An
+    /// error that concerns every prompt ends the call once the running requests have finished.
     ///
     /// # Errors
-    /// As [`RemoteGenerator::generate`](Generator::generate), refusals excepted.
+    /// As [`RemoteGenerator::generate`](Generator::generate), except refusals.
     fn hand_out(
         &self,
         prompts: &[Prompt],

@@ -1,4 +1,4 @@
-//! The key of a server, which nothing may print.
+//! The key of a server, which must never be printed.
 
 use std::env::VarError;
 
@@ -6,7 +6,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 use crate::RemoteError;
 
-/// A server's key. It has no `Display`, `Debug` does not show it, and its memory is wiped.
+/// A server's key. It has no `Display`, `Debug` does not show it, and its memory is wiped on drop.
 ///
 /// # Examples
 /// ```
@@ -19,7 +19,7 @@ use crate::RemoteError;
 pub struct ApiKey(SecretString);
 
 impl ApiKey {
-    /// A key that the caller has. Space around it is taken off.
+    /// Makes a key from a text. White space around the text is removed.
     ///
     /// # Errors
     /// [`RemoteError::Key`] for a key that is empty or that no HTTP header can carry.
@@ -27,10 +27,10 @@ impl ApiKey {
         Self::read("the key", Some(key))
     }
 
-    /// The key in an environment variable.
+    /// Reads the key from an environment variable.
     ///
     /// # Errors
-    /// [`RemoteError::Key`] where the variable is not set, or holds no key.
+    /// [`RemoteError::Key`] if the variable is not set or has no valid key.
     pub fn from_env(variable: &str) -> Result<Self, RemoteError> {
         let value = match std::env::var(variable) {
             Ok(value) => Some(value),
@@ -62,12 +62,12 @@ impl ApiKey {
         }
     }
 
-    /// Only for the place that writes it to the wire.
+    /// Returns the header value. Use it only where the request is written.
     pub(crate) fn bearer(&self) -> String {
         format!("Bearer {}", self.0.expose_secret())
     }
 
-    /// A server may quote the key in what it answers.
+    /// Removes the key from a text, since a server may quote the key in its answer.
     pub(crate) fn redact(&self, text: &str) -> String {
         text.replace(self.0.expose_secret(), "[key]")
     }

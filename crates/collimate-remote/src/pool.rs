@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::RemoteError;
 
-/// A wish to stop, which wakes those who wait.
+/// Cancellation flag. Setting it wakes all waiting threads.
 #[derive(Debug, Default)]
 pub(crate) struct Stop {
     asked: Mutex<bool>,
@@ -25,7 +25,7 @@ impl Stop {
         *self.lock()
     }
 
-    /// Waits until the time is over or the wish to stop comes.
+    /// Waits until the time is over or the flag is set.
     pub(crate) fn wait(&self, time: Duration) {
         drop(
             self.changed
@@ -38,14 +38,14 @@ impl Stop {
     }
 }
 
-/// Runs `work` for jobs 0 to `jobs`, at most `threads` at once, and hands each result to `each` on
-/// the caller's thread as it comes. After `each` breaks no job begins; results of jobs that are
-/// under way still come. Returns whether it broke.
+/// Runs `work` for the jobs from 0 to `jobs` on at most `threads` threads, and passes each result
+/// to `each` on the caller's thread as soon as it arrives.
 ///
-/// A job that returns `None` has no result: the wish to stop ended it.
+/// After `each` breaks, no further job begins, but running jobs finish and their results are passed
+/// on. Returns true if `each` broke. A job that returns `None` was cancelled and has no result.
 ///
 /// # Errors
-/// Where not a single thread starts.
+/// No thread can be started.
 pub(crate) fn run<T: Send>(
     jobs: usize,
     threads: usize,
@@ -68,7 +68,7 @@ pub(crate) fn run<T: Send>(
                     if let Some(result) = work(job)
                         && sender.send(result).is_err()
                     {
-                        // Nobody listens any more: the callback panicked.
+                        // The receiver is gone, because the callback panicked.
                         stop.set();
                     }
                 }

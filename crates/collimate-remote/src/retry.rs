@@ -1,4 +1,4 @@
-//! Asking until there is an answer, finitely often.
+//! Repetition of requests until there is an answer, a limited number of times.
 
 use std::cell::Cell;
 use std::sync::Arc;
@@ -14,18 +14,18 @@ use crate::pool::Stop;
 use crate::stats::{Tally, Usage};
 use crate::{ApiKey, RemoteConfig, RemoteError};
 
-/// Why the body of a success cannot be used.
+/// Reason why the body of a successful answer cannot be used.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Unusable {
-    /// Cut or garbled: another answer may be whole.
+    /// The answer is cut or garbled. Another answer may be complete.
     Broken(String),
-    /// Whole, and the next one would say the same.
+    /// The answer is complete, and a repetition would give the same.
     Final(String),
-    /// The server does not answer this prompt; it may answer others.
+    /// The server refuses this prompt. It may answer others.
     Refused(String),
 }
 
-/// Asks one URL.
+/// Sends requests to one URL.
 #[derive(Debug)]
 pub(crate) struct Asker {
     client: Client,
@@ -42,7 +42,7 @@ pub(crate) struct Call {
 }
 
 impl Asker {
-    /// Of a checked configuration.
+    /// Makes an asker from a checked configuration.
     pub(crate) fn new(config: &RemoteConfig, url: String, key: Option<ApiKey>) -> Self {
         Self {
             client: Client::new(config, url, key),
@@ -55,8 +55,8 @@ impl Asker {
         }
     }
 
-    /// Asks until there is an answer to `body` and returns the value that `read` takes from it.
-    /// `place` names the request for the jitter.
+    /// Sends `body` until there is an answer, and returns the value that `read` takes from it.
+    /// `place` identifies the request for the jitter.
     pub(crate) fn ask<T>(
         &self,
         call: &Call,
@@ -77,8 +77,8 @@ impl Asker {
             call.tally.used(usage);
             Ok(answer)
         };
-        // A server that says when to come back is not asked sooner. The waits do not see the fault,
-        // so it leaves here how long the server wants: nanoseconds of at most a day fit.
+        // A server that names a wait is not asked sooner. The iterator of waits does not see the
+        // fault, so the wait of the server is stored here. Nanoseconds of at most a day fit.
         let asked = AtomicU64::new(0);
         let waits = jittered(place, &self.waits)
             .map(|wait| wait.max(Duration::from_nanos(asked.load(Ordering::Relaxed))));
@@ -128,8 +128,8 @@ impl Asker {
     }
 }
 
-/// The waits after attempts 1, 2 and so on, each times a jitter in [0.5, 1) that depends on the
-/// request and the attempt alone.
+/// Returns the waits after attempts 1, 2 and so on. Each wait is multiplied by a jitter in [0.5, 1)
+/// that depends only on the request and the attempt.
 fn jittered(place: Key, waits: &ExponentialBuilder) -> impl Iterator<Item = Duration> + use<> {
     (1..).zip(waits.build()).map(move |(attempt, full)| {
         let mut rng = place.step(attempt).rng(Purpose::Order);

@@ -1,4 +1,4 @@
-//! The options of scoring and their checks.
+//! Options of scoring and their checks.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -6,33 +6,34 @@ use serde_json::{Map, Value};
 use crate::check::{check_extra, check_url, wrong};
 use crate::{RemoteConfig, RemoteError};
 
-/// What items are sent to. Both lie beside `/v1`, not below it.
+/// API endpoint that items are sent to. Both endpoints are beside `/v1`, not below it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ScoreEndpoint {
-    /// vLLM's [classification](https://docs.vllm.ai/en/stable/models/pooling_models/classify/),
-    /// `/classify`: a [reward model](https://docs.vllm.ai/en/stable/models/pooling_models/reward/)
-    /// reads prompt and completion as one text. The score is one of the numbers in `probs`.
+    /// `/classify`, vLLM's
+    /// [classification](https://docs.vllm.ai/en/stable/models/pooling_models/classify/). A [reward
+    /// model](https://docs.vllm.ai/en/stable/models/pooling_models/reward/) reads prompt and
+    /// completion as one text. The score is one of the numbers in `probs`.
     #[default]
     Classify,
-    /// vLLM's [score](https://docs.vllm.ai/en/stable/models/pooling_models/scoring/), `/score`: a
+    /// `/score`, vLLM's [score](https://docs.vllm.ai/en/stable/models/pooling_models/scoring/). A
     /// cross-encoder compares `text_1`, the prompt, with `text_2`, the completion.
     Score,
 }
 
-/// How `/classify` gets an item.
+/// Form in which `/classify` gets an item.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ScoreInput {
-    /// As one text: prompt, `separator`, completion. Conversations are refused.
+    /// One text: prompt, `separator`, completion. Conversations are refused.
     #[default]
     Text,
-    /// As `messages` that the server renders, the completion as the assistant's. vLLM takes one
-    /// conversation per request, so `batch` must be 1.
+    /// `messages` that the server renders, with the completion as the assistant's message. vLLM
+    /// takes one conversation per request, so `batch` must be 1.
     Messages,
 }
 
-/// How items are scored.
+/// Options of scoring.
 ///
 /// | field | default | range |
 /// |---|---|---|
@@ -40,7 +41,7 @@ pub enum ScoreInput {
 /// | `url` | null: beside the base URL's `/v1` | a whole URL, as `base_url` |
 /// | `input` | `text` | see [`ScoreInput`]; `text` for `score` |
 /// | `separator` | empty | empty for `score` and `messages` |
-/// | `class` | null: there is one number | an index into `probs`; null for `score` |
+/// | `class` | null: `probs` has one number | an index into `probs`; null for `score` |
 /// | `use_activation` | null: not sent | |
 /// | `batch` | 32 | 1 to 4096; 1 for `messages` |
 /// | `refused` | null: an error | a finite number |
@@ -48,25 +49,25 @@ pub enum ScoreInput {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ScoreConfig {
-    /// What items are sent to.
+    /// API endpoint that items are sent to.
     pub endpoint: ScoreEndpoint,
-    /// The whole URL. `None`: that of the [`RemoteConfig`], with `/v1` at its end replaced by
-    /// `/classify` or `/score`.
+    /// The whole URL. If `None`, the base URL of the [`RemoteConfig`] is used, with `/classify` or
+    /// `/score` in place of the final `/v1`.
     pub url: Option<String>,
-    /// How `/classify` gets an item.
+    /// Form in which `/classify` gets an item.
     pub input: ScoreInput,
-    /// What stands between prompt and completion in one text.
+    /// Text between prompt and completion in one text.
     pub separator: String,
-    /// Which of the numbers in `probs` is the score. `None` takes the only one there is; an answer
-    /// with several is an error then.
+    /// Index of the score in `probs`. `None` takes the only number, and several numbers are then an
+    /// error.
     pub class: Option<usize>,
-    /// `false` asks vLLM for the number that the model's head gives, `true` for one that went through
-    /// its activation (a sigmoid or softmax). `None` leaves it to the server.
+    /// If `false`, asks vLLM for the raw output of the model's head. If `true`, asks for the output
+    /// after the activation (a sigmoid or softmax). `None` leaves the choice to the server.
     pub use_activation: Option<bool>,
-    /// Items of one request.
+    /// Number of items per request.
     pub batch: usize,
-    /// The score of an item that the server refuses ([`RemoteError::is_refusal`]), with a warning in
-    /// the log. `None` makes [`Scorer::score`](collimate_core::Scorer::score) fail there.
+    /// Score of an item that the server refuses ([`RemoteError::is_refusal`]), logged with a
+    /// warning. If `None`, a refusal makes [`Scorer::score`](collimate_core::Scorer::score) fail.
     pub refused: Option<f32>,
     /// Fields added to every request, for options that only this server has.
     pub extra_body: Map<String, Value>,
@@ -101,7 +102,8 @@ impl ScoreConfig {
     /// Checks every field.
     ///
     /// # Errors
-    /// [`RemoteError::Option`] for the first value that is not allowed, alone or beside the others.
+    /// [`RemoteError::Option`] for the first value that is invalid, alone or in combination with
+    /// others.
     ///
     /// # Examples
     /// ```
@@ -146,7 +148,7 @@ impl ScoreConfig {
         check_extra(&self.extra_body, &OWN)
     }
 
-    /// Where items go.
+    /// Returns the URL that items are sent to.
     pub(crate) fn url(&self, remote: &RemoteConfig) -> String {
         let base = remote.base();
         let base = base.strip_suffix("/v1").unwrap_or(base);

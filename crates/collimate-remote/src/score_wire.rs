@@ -1,4 +1,4 @@
-//! What is sent for scores, and what comes back.
+//! Requests for scores and their answers.
 
 use collimate_core::{Completion, Message, Prompt, Role};
 use serde::Deserialize;
@@ -11,10 +11,10 @@ use crate::{RemoteError, ScoreConfig, ScoreEndpoint, ScoreInput};
 
 /// A prompt and its completion.
 pub(crate) type Item = (Prompt, Completion);
-/// A score, or what is wrong with it.
+/// A score, or the error of its item.
 pub(crate) type Scored = Result<f32, RemoteError>;
 
-/// Whether the options can send the item.
+/// Checks that the item can be sent with these options.
 pub(crate) fn check_item(config: &ScoreConfig, item: &Item) -> Result<(), RemoteError> {
     let refused = |message: &str| {
         Err(RemoteError::Prompt {
@@ -40,7 +40,7 @@ pub(crate) fn check_item(config: &ScoreConfig, item: &Item) -> Result<(), Remote
     }
 }
 
-/// The request for items that [`check_item`] lets through.
+/// Returns the request for items that passed [`check_item`].
 pub(crate) fn request(config: &ScoreConfig, model: &str, items: &[&Item]) -> Vec<u8> {
     let mut body: Map<String, Value> = config.extra_body.clone();
     body.insert("model".to_owned(), json!(model));
@@ -74,7 +74,7 @@ pub(crate) fn request(config: &ScoreConfig, model: &str, items: &[&Item]) -> Vec
     Value::Object(body).to_string().into_bytes()
 }
 
-/// A text, or the only message.
+/// Returns the text of a prompt, or its only message.
 fn question(prompt: &Prompt) -> &str {
     match prompt {
         Prompt::Text(text) => text,
@@ -107,7 +107,7 @@ struct Datum {
     probs: Option<Vec<f64>>,
 }
 
-/// The scores of `count` items in order. What is wrong with one item's number is that item's error.
+/// Reads the scores of `count` items in order. An invalid score is an error of its item only.
 pub(crate) fn read(
     bytes: &[u8],
     config: &ScoreConfig,

@@ -10,12 +10,12 @@ use crate::retry::{Asker, Call};
 use crate::score_wire::{Item, Scored, check_item, read, request};
 use crate::{ApiKey, Outcome, RemoteConfig, RemoteError, RemoteStats, ScoreConfig};
 
-/// Scores from a server that has vLLM's `/classify` or `/score`.
+/// Scores from a server with vLLM's `/classify` or `/score`.
 ///
-/// Of the [`RemoteConfig`], `endpoint`, `token_limit`, `extra_sampling`, `n_per_request` and
-/// `extra_body` belong to generation and are not used. `batch` items make one request. Where a server refuses a request of
-/// several items (such as for one that is too long), each is asked alone, so that the
-/// others have their scores.
+/// The options `endpoint`, `token_limit`, `extra_sampling`, `n_per_request` and `extra_body` of the
+/// [`RemoteConfig`] concern generation and are not used. Each request has `batch` items. If a
+/// server refuses a request of several items, for example because one is too long, each item is
+/// sent alone. The other items thus get their scores.
 ///
 /// # Examples
 /// ```no_run
@@ -43,20 +43,20 @@ pub struct RemoteScorer {
 }
 
 impl RemoteScorer {
-    /// With the key that `api_key_env` names. Nothing is sent yet.
+    /// Makes a scorer with the key that `api_key_env` names. No request is sent yet.
     ///
     /// # Errors
-    /// [`RemoteError::Option`] for an option that is not allowed; [`RemoteError::Key`] where the
-    /// variable holds no key.
+    /// [`RemoteError::Option`] for an invalid option. [`RemoteError::Key`] if the variable has no
+    /// valid key.
     pub fn new(remote: &RemoteConfig, config: &ScoreConfig) -> Result<Self, RemoteError> {
         remote.check()?;
         Self::with_key(remote, config, remote.key()?)
     }
 
-    /// With a key that the caller has, or none; `api_key_env` is not read.
+    /// Makes a scorer with the given key, or without a key. `api_key_env` is not read.
     ///
     /// # Errors
-    /// [`RemoteError::Option`] for an option that is not allowed.
+    /// [`RemoteError::Option`] for an invalid option.
     pub fn with_key(
         remote: &RemoteConfig,
         config: &ScoreConfig,
@@ -73,20 +73,20 @@ impl RemoteScorer {
         })
     }
 
-    /// What all calls so far cost.
+    /// Returns the costs of all calls so far.
     pub fn stats(&self) -> RemoteStats {
         *self.total.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Hands out each score as it comes, with its item's index, in any order of batches. So a caller
-    /// can save what is finished, whatever happens to the rest.
+    /// Passes each score to `each` as soon as it arrives, with the index of its item and with
+    /// batches in any order. A caller can thus save finished scores whatever happens to the rest.
     ///
-    /// The error of one item does not end the others. After `each` breaks, no request is sent any
-    /// more, not even a repeated one; scores that are under way are waited for and handed out. `each`
-    /// runs on the caller's thread.
+    /// The error of one item does not stop the others. After `each` breaks, no request is sent, and
+    /// none is repeated. Running requests are awaited, and their scores are passed to `each`.
+    /// `each` runs on the caller's thread.
     ///
     /// # Errors
-    /// [`ScoreError::Other`] where no thread can be started. What happens to items is handed to `each`.
+    /// [`ScoreError::Other`] if no thread can be started. Errors of items are passed to `each`.
     pub fn score_each(
         &self,
         items: &[(Prompt, Completion)],
@@ -125,7 +125,7 @@ impl RemoteScorer {
         Ok(outcome)
     }
 
-    /// The scores of the items from `start` on that make one request.
+    /// Returns the scores of one batch of items, the first of which has index `start`.
     fn batch(&self, call: &Call, start: usize, items: &[Item]) -> Vec<Scored> {
         let mut scores: Vec<Scored> = items
             .iter()
@@ -138,7 +138,7 @@ impl RemoteScorer {
         scores
     }
 
-    /// The scores of the items at `places`.
+    /// Returns the scores of the items at `places`.
     fn ask(&self, call: &Call, start: usize, items: &[Item], places: &[usize]) -> Vec<Scored> {
         let chosen: Vec<&Item> = places.iter().filter_map(|&at| items.get(at)).collect();
         let (Some(&first), false) = (places.first(), chosen.is_empty()) else {
@@ -164,13 +164,13 @@ impl RemoteScorer {
 }
 
 impl Scorer for RemoteScorer {
-    /// One finite score per item, in order; an item that the server refuses has the score that
-    /// [`ScoreConfig::refused`] names. The first item that fails for good ends the call: use
-    /// [`RemoteScorer::score_each`] to keep what is finished.
+    /// Returns one finite score per item, in order. An item that the server refuses gets the score
+    /// of [`ScoreConfig::refused`]. The first item that finally fails ends the call. Use
+    /// [`RemoteScorer::score_each`] to keep finished scores.
     ///
     /// # Errors
-    /// The error of the item that failed, with its index; of several, the first. Where an item cannot
-    /// be sent, nothing is asked.
+    /// The error of the failed item, with its index. Of several failures, the one with the lowest
+    /// index is returned. If an item cannot be sent, no request is made.
     fn score(&self, items: &[(Prompt, Completion)]) -> Result<Vec<f32>, ScoreError> {
         for (index, item) in items.iter().enumerate() {
             check_item(&self.config, item).map_err(|error| error.scoring(index))?;

@@ -1,19 +1,19 @@
-//! What a call cost.
+//! Costs of calls.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// What calls cost. Tokens are those that the servers' `usage` names, of answers that were used.
+/// Costs of calls. Token counts come from the `usage` of the answers that were used.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct RemoteStats {
-    /// Requests sent, repeated ones included.
+    /// Number of requests sent, including repeated ones.
     pub requests: u64,
-    /// Requests that repeated a failed one.
+    /// Number of requests that repeated a failed one.
     pub retries: u64,
-    /// Tokens read by the model.
+    /// Number of tokens that the model read.
     pub prompt_tokens: u64,
-    /// Tokens written by the model.
+    /// Number of tokens that the model wrote.
     pub completion_tokens: u64,
-    /// Answers that were used and did not say how many tokens they cost.
+    /// Number of used answers without `usage`.
     pub without_usage: u64,
 }
 
@@ -27,16 +27,16 @@ impl RemoteStats {
     }
 }
 
-/// How a call with a callback ended.
+/// Summary of a call with a callback.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Outcome {
-    /// Results handed out that are answers.
+    /// Number of results that are answers.
     pub finished: usize,
-    /// Results handed out that are errors.
+    /// Number of results that are errors.
     pub failed: usize,
-    /// True if the callback asked to stop; what is neither finished nor failed was left then.
+    /// If true, the callback asked to stop. Other prompts or items then have no result.
     pub stopped: bool,
-    /// What the call cost.
+    /// Costs of the call.
     pub stats: RemoteStats,
 }
 
@@ -47,7 +47,7 @@ pub(crate) struct Usage {
     pub(crate) completion: u64,
 }
 
-/// [`RemoteStats`] that threads share.
+/// [`RemoteStats`] shared between threads.
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
     requests: AtomicU64,

@@ -1,11 +1,11 @@
-//! Against a server that nobody here wrote:
+//! Test against a real server:
 //!
 //! ```text
 //! COLLIMATE_REMOTE_URL=http://127.0.0.1:8000/v1 COLLIMATE_REMOTE_MODEL=name \
 //!     cargo test -p collimate-remote --test real_server -- --ignored --nocapture
 //! ```
 //!
-//! `COLLIMATE_REMOTE_EXTRA` may hold a JSON object for `extra_body`.
+//! `COLLIMATE_REMOTE_EXTRA` may contain a JSON object for `extra_body`.
 
 use std::collections::BTreeSet;
 use std::time::Instant;

@@ -1,4 +1,4 @@
-//! Prompts in, completions out: endpoints, counts of choices, one failure among many.
+//! Prompts in, completions out: endpoints, numbers of choices, one failure among many answers.
 
 mod server;
 
@@ -14,7 +14,7 @@ fn generator(config: &RemoteConfig) -> RemoteGenerator {
 
 #[test]
 fn missing_choices_are_asked_for_with_other_seeds() {
-    // Knows no `n`, and fails in between.
+    // The server ignores `n` and fails in between.
     let server = Server::start(|request| match request.asked {
         0 => Reply::status(500),
         _ => Reply::good(&echo(request, wanted(request).min(2))),
@@ -92,7 +92,7 @@ fn endpoints_get_what_they_read() {
     assert_eq!(paths[..2], ["/v1/chat/completions"; 2]);
     assert_eq!(paths[2..], ["/v1/completions"]);
 
-    // Refused before anything is asked.
+    // The prompt is refused before any request.
     let error = texts
         .generate(&[Prompt::from("t"), chat], &Sampling::default())
         .unwrap_err();
@@ -146,7 +146,7 @@ fn one_failure_does_not_take_the_other_answers_with_it() {
     );
 }
 
-/// What becomes of one prompt that is answered like this, and how many requests that took.
+/// Returns the error of one prompt that gets this reply, and the number of requests.
 fn refused(reply: impl Fn(&Request) -> Reply + Send + Sync + 'static) -> (RemoteError, usize) {
     let server = Server::start(reply);
     let mut refused = None;

@@ -1,4 +1,4 @@
-//! What each fault of a server leads to, with exact counts of requests.
+//! Consequences of each fault of a server, with exact numbers of requests.
 
 mod server;
 
@@ -13,7 +13,7 @@ fn generator(config: &RemoteConfig) -> RemoteGenerator {
     RemoteGenerator::with_key(config, None).unwrap()
 }
 
-/// A server whose first `faults` answers to each body are `reply`.
+/// Starts a server whose first `faults` answers to each body are `reply`.
 fn faulty(faults: usize, reply: impl Fn(&Request) -> Reply + Send + Sync + 'static) -> Server {
     Server::start(move |request| match request.asked < faults {
         true => reply(request),
@@ -204,7 +204,7 @@ fn a_server_that_is_not_there_is_asked_again_and_named() {
     assert_eq!(generator.stats().requests, 3);
 }
 
-/// The time between the first two requests, where the first was told to wait.
+/// Returns the time between the first two requests, if the first was told to wait.
 fn waited(header: impl Fn() -> String + Send + Sync + 'static, most: f64) -> f64 {
     let server = faulty(1, move |_| {
         Reply::Send(429, vec![("Retry-After", header())], String::new())

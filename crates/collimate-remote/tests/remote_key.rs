@@ -10,7 +10,7 @@ use collimate_remote::{ApiKey, RemoteConfig, RemoteGenerator, RemoteScorer, Scor
 use serde_json::json;
 use server::{KEY, Reply, Server, answered, echo, key};
 
-/// Everything that is logged by `tracing`, and by `log` down to DEBUG, the HTTP library's own included.
+/// Everything logged by `tracing`, and by `log` down to DEBUG, including the HTTP library.
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);
 
@@ -44,7 +44,7 @@ fn holds(text: &[u8], part: &str) -> bool {
         .any(|window| window == part.as_bytes())
 }
 
-/// One test, since loggers are global.
+/// All checks are in one test, because loggers are global.
 #[test]
 fn the_key_is_nowhere_but_in_the_request() {
     let log = Log::default();
@@ -56,10 +56,10 @@ fn the_key_is_nowhere_but_in_the_request() {
         .with_max_level(tracing::Level::TRACE)
         .with_writer(move || writer.clone())
         .finish();
-    // Not `init`: with its feature `tracing-log` it would want to be the logger too.
+    // `init` would also set the global logger with its feature `tracing-log`, so it is not used.
     tracing::subscriber::set_global_default(subscriber).unwrap();
 
-    // A server that quotes the key wherever it can.
+    // The server quotes the key wherever it can.
     let server = Server::start(|request| {
         let authorization = request.authorization.clone().unwrap_or_default();
         let quoted =
@@ -106,13 +106,13 @@ fn the_key_is_nowhere_but_in_the_request() {
         assert!(!text.contains("sk-Zq7"), "{text}");
         shown += &format!("{error} {error:?}");
     }
-    // `text` where the requests of a scorer go: the server answers nothing it can read.
+    // The server's answer has a `text` that no scorer can read.
     let item = (Prompt::from("q"), "a".into());
     shown += &format!("{:?}", scorer.score(&[item]).unwrap_err());
     assert!(!shown.contains("sk-Zq7"), "{shown}");
     assert!(shown.contains("bad header Bearer [key]"), "{shown}");
 
-    // The key does arrive, on a first and on a kept connection, and the log saw the requests.
+    // The key arrives on a first and on a reused connection, and the log has the requests.
     log.0.lock().unwrap().clear();
     let arrived = Arc::new(Mutex::new(Vec::new()));
     let seen = Arc::clone(&arrived);
@@ -133,7 +133,7 @@ fn the_key_is_nowhere_but_in_the_request() {
     assert!(holds(&logged, "POST"), "the log shows requests");
     assert!(!holds(&logged, "Zq7"), "the log shows the key");
 
-    // None is sent where none is wanted.
+    // No key is sent if none is wanted.
     arrived.lock().unwrap().clear();
     let generator = RemoteGenerator::new(&config).unwrap();
     generator
@@ -141,7 +141,7 @@ fn the_key_is_nowhere_but_in_the_request() {
         .unwrap();
     assert_eq!(*arrived.lock().unwrap(), [None]);
 
-    // A key from the environment arrives; a missing one is an error with advice.
+    // A key from the environment arrives. A missing key is an error with a hint.
     arrived.lock().unwrap().clear();
     let config = RemoteConfig {
         api_key_env: Some("CARGO_PKG_NAME".into()),

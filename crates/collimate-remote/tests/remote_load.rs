@@ -1,4 +1,4 @@
-//! Many prompts at once: nothing lost, nothing answered twice, all in order.
+//! Many prompts at once: nothing is lost, nothing is answered twice, everything is in order.
 
 mod server;
 
@@ -16,7 +16,7 @@ fn prompts(count: usize) -> Vec<Prompt> {
     (0..count).map(|i| Prompt::from(i.to_string())).collect()
 }
 
-/// Random, and the same every time.
+/// Random but reproducible.
 fn draw(request: &Request) -> u64 {
     let number: u64 = prompt(request).parse().unwrap();
     let mut z = number * 1000 + request.asked as u64 + 1;
@@ -56,7 +56,7 @@ fn a_thousand_prompts_with_a_third_of_faults() {
             _ => answered(request),
         };
         counter.fetch_add(usize::from(draw % 21 < 7), Ordering::Relaxed);
-        // The first ones wait for each other, and a while for one too many.
+        // The first requests wait for each other, and then some time for one too many.
         let begin = Instant::now();
         came.fetch_add(1, Ordering::SeqCst);
         while came.load(Ordering::SeqCst) < 32 && begin.elapsed() < Duration::from_secs(10) {
@@ -130,7 +130,8 @@ fn prompts_do_not_share_a_seed() {
 
 #[test]
 fn a_break_sends_nothing_more_and_loses_nothing() {
-    // Prompts 0 to 3 answer after the first result broke; prompt 5 would be asked again.
+    // Prompts 0 to 3 are answered after the callback broke at the first result. Prompt 5 would be
+    // repeated.
     let server = Server::start(|request| match prompt(request).as_str() {
         "4" => answered(request),
         "5" => Reply::status(500),
@@ -149,7 +150,7 @@ fn a_break_sends_nothing_more_and_loses_nothing() {
         .generate_each(&prompts(100), &Sampling::default(), |index, result| {
             assert!(result.is_ok());
             got.push(index);
-            // Prompt 4 may be back before the others have been sent.
+            // The answer to prompt 4 may arrive before the other requests are sent.
             while server.requests() < 6 {
                 std::thread::yield_now();
             }
@@ -174,7 +175,7 @@ fn a_break_sends_nothing_more_and_loses_nothing() {
         .into_iter()
         .collect();
     assert_eq!(got, answered, "what the server answered was handed out");
-    // The thread that got prompt 4 may have taken one more before the callback ran.
+    // The thread of prompt 4 may have taken one more job before the callback ran.
     assert!(
         (6..=7).contains(&server.requests()),
         "{}",

@@ -1,4 +1,4 @@
-//! Options out of range are named with their value and what is allowed.
+//! Errors of invalid options name the value and the allowed range.
 
 use collimate_remote::{
     Endpoint, RemoteConfig, RemoteGenerator, ScoreConfig, ScoreEndpoint, ScoreInput, TokenLimit,

@@ -1,4 +1,4 @@
-//! A prompt that the server refuses ends no other; what arrived before an error is handed out.
+//! A refused prompt stops no other prompt, and answers that arrived before an error are passed on.
 
 mod server;
 
@@ -13,7 +13,7 @@ fn prompts(texts: &[&str]) -> Vec<Prompt> {
     texts.iter().map(|&text| text.into()).collect()
 }
 
-/// Answers that are handed out for each prompt, and how the call ends.
+/// Returns the answers that were passed on for each prompt, and the result of the call.
 fn handed_out(
     config: &RemoteConfig,
     texts: &[&str],
@@ -86,7 +86,7 @@ fn every_kind_of_refusal_leaves_the_others_alone() {
 
 #[test]
 fn completions_that_came_before_a_refusal_are_kept() {
-    // Of three choices the second is filtered; asked again for it, it is filtered again.
+    // The second of three choices is filtered, and filtered again when requested again.
     let server = Server::start(|request| match wanted(request) {
         3 => filtered(request, &[1]),
         _ => filtered(request, &[0]),
@@ -96,7 +96,7 @@ fn completions_that_came_before_a_refusal_are_kept() {
     let found = found[0].as_ref().unwrap();
     assert_eq!((found.completions.len(), server.requests()), (2, 2));
     assert!(found.refused.as_ref().unwrap().contains("content_filter"));
-    // Another seed may pass.
+    // Another seed may pass the filter.
     let server = Server::start(|request| match wanted(request) {
         3 => filtered(request, &[1]),
         _ => answered(request),
@@ -154,7 +154,7 @@ fn an_error_that_concerns_every_prompt_ends_the_call_with_what_arrived() {
             error.starts_with("prompt 2: ") && error.contains(says),
             "{error}"
         );
-        // The next request may be under way when the error is seen, and is waited for.
+        // The next request may be running when the error is seen, and is then awaited.
         let arrived: Vec<bool> = found.iter().map(Option::is_some).collect();
         assert_eq!(arrived[..3], [true, true, false], "{says}");
         assert!(!arrived[4], "{says}");

@@ -1,4 +1,4 @@
-//! Answers to requests for scores that are not one finite number per item.
+//! Answers to requests for scores without exactly one finite number per item.
 
 mod server;
 
@@ -13,7 +13,7 @@ fn items(count: usize) -> Vec<(Prompt, Completion)> {
         .collect()
 }
 
-/// What a server gives for items 0 to 3.
+/// Returns the error for items 0 to 3 with these data from the server, and the number of requests.
 fn of_four(data: Value, options: &ScoreConfig) -> (ScoreError, usize) {
     let server = Server::start(move |_| Reply::good(&json!({"data": data})));
     let config = RemoteConfig {

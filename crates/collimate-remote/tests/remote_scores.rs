@@ -21,7 +21,7 @@ fn scorer(server: &Server, options: &ScoreConfig) -> RemoteScorer {
     RemoteScorer::with_key(&server.config(), options, None).unwrap()
 }
 
-/// The numbers that end the texts of a request, as scores, last index first.
+/// Returns the numbers at the ends of the request's texts as scores, last index first.
 fn numbers(request: &Request) -> Vec<f64> {
     let texts = match request.path.as_str() {
         "/score" => &request.body["text_2"],
@@ -130,7 +130,7 @@ fn conversations_are_sent_as_messages() {
             .any(|seen| seen.body["messages"][2] == json!({"role": "assistant", "content": "a"}))
     );
 
-    // One text holds no conversation: nothing is asked.
+    // One text cannot contain a conversation, so no request is sent.
     items.reverse();
     let error = scorer(&server, &ScoreConfig::default())
         .score(&items)

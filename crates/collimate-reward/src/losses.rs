@@ -1,4 +1,4 @@
-//! The pairwise loss on a batch of pairs.
+//! Pairwise losses of a batch of pairs.
 
 use burn::tensor::Tensor;
 use collimate_losses::{LossError, PairwiseLoss};
@@ -6,10 +6,10 @@ use collimate_nn::{Backbone, DeviceBatch, Forward};
 
 use crate::model::RewardModel;
 
-/// What the pairwise loss says of a batch of pairs, `[pairs]` each.
+/// Losses and scores of a batch of pairs, `[pairs]` each.
 #[derive(Debug, Clone)]
 pub struct RewardLosses {
-    /// The loss of each pair; tracked where the model is.
+    /// Loss of each pair; tracked if the model is tracked.
     pub loss: Tensor<1>,
     /// Scores of the chosen answers, untracked.
     pub chosen: Tensor<1>,
@@ -17,8 +17,9 @@ pub struct RewardLosses {
     pub rejected: Tensor<1>,
 }
 
-/// The loss of every pair of a batch, which comes from [`pair_batch`](crate::pair_batch). `targets`
-/// `[pairs]` are probabilities that the chosen answer is the better one; without them it is.
+/// Computes the loss of every pair of a batch made by [`pair_batch`](crate::pair_batch). `targets`
+/// `[pairs]` are the probabilities that the chosen answer is the better one; `None` means 1 for all
+/// pairs.
 ///
 /// # Errors
 /// Loss options out of range.

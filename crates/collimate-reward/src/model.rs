@@ -1,4 +1,4 @@
-//! A backbone with a scalar head.
+//! Reward models: a backbone with a scalar head.
 
 use std::path::Path;
 
@@ -10,26 +10,26 @@ use collimate_nn::{
     RewardParts, RowForward, SaveError, ScalarHead, TokenizerFacts, pooled,
 };
 
-/// A reward model: one real number per sequence, larger is better.
+/// A reward model, which gives one real number per sequence; larger is better.
 ///
 /// ```text
 /// r(x, y) = w · p(pool(h(x, y))) (+ b)
 /// ```
 ///
-/// `p` changes nothing, but where the model was read with a head of several layers: then `p` is all of them
-/// but the last ([`Backbone::project`]).
+/// `p` is the identity, except for a model that was read with a head of several layers. Then `p` is
+/// all layers of the head except the last ([`Backbone::project`]).
 #[derive(Module, Debug)]
 pub struct RewardModel<B: Backbone> {
     /// The network.
     pub backbone: B,
-    /// Its scalar head.
+    /// Scalar head of the network.
     pub head: ScalarHead,
     #[module(skip)]
     pooling: Pooling,
 }
 
 impl<B: Backbone> RewardModel<B> {
-    /// A backbone with a given head.
+    /// Joins a backbone and a given head.
     pub fn from_parts(backbone: B, head: ScalarHead, pooling: Pooling) -> Self {
         Self {
             backbone,
@@ -38,12 +38,12 @@ impl<B: Backbone> RewardModel<B> {
         }
     }
 
-    /// How sequences are pooled.
+    /// Returns the pooling of sequences.
     pub fn pooling(&self) -> Pooling {
         self.pooling
     }
 
-    /// One score per sequence of the batch.
+    /// Returns one score per sequence of the batch.
     ///
     /// # Shapes
     /// Result `[sequences]`.
@@ -54,11 +54,11 @@ impl<B: Backbone> RewardModel<B> {
         self.head.forward(self.backbone.project(pooled, rows))
     }
 
-    /// The same model with fresh adapters on its linear layers: adapters and head train, the rest
-    /// is frozen.
+    /// Returns the model with fresh adapters on its linear layers. Adapters and head are trained;
+    /// all other parameters are frozen.
     ///
     /// # Errors
-    /// As [`collimate_nn::Adaptable::with_lora`].
+    /// Same as [`collimate_nn::Adaptable::with_lora`].
     pub fn with_lora(self, config: &LoraConfig, key: Key) -> Result<Self, OptionError> {
         Ok(Self {
             backbone: self.backbone.with_lora(config, key)?,
@@ -66,8 +66,8 @@ impl<B: Backbone> RewardModel<B> {
         })
     }
 
-    /// The same model, whose backbone's blocks keep only their inputs for backward, or keep all
-    /// ([`Backbone::with_recompute`]).
+    /// Returns the model with recomputation in its backbone switched on or off. With recomputation,
+    /// the blocks keep only their inputs for the backward pass ([`Backbone::with_recompute`]).
     #[must_use]
     pub fn with_recompute(self, recompute: bool) -> Self {
         Self {
@@ -76,11 +76,11 @@ impl<B: Backbone> RewardModel<B> {
         }
     }
 
-    /// The same model, whose backbone multiplies in another precision
+    /// Returns the model with its backbone multiplying in another precision
     /// ([`collimate_nn::Adaptable::with_precision`]); the head stays f32.
     ///
     /// # Errors
-    /// The model's device does not have that precision.
+    /// The model's device does not support the precision.
     pub fn with_precision(self, precision: Precision) -> Result<Self, OptionError> {
         Ok(Self {
             backbone: self.backbone.with_precision(precision)?,
@@ -88,8 +88,8 @@ impl<B: Backbone> RewardModel<B> {
         })
     }
 
-    /// The same function with adapters folded into the weights. All of the backbone trains again;
-    /// the head stays as it is.
+    /// Returns the model with its adapters folded into the weights; the function is the same. All
+    /// parameters of the backbone are trained again; the head is unchanged.
     #[must_use]
     pub fn merged(self) -> Self {
         Self {
@@ -100,7 +100,7 @@ impl<B: Backbone> RewardModel<B> {
 }
 
 impl<B: HfReward> RewardModel<B> {
-    /// A backbone with a fresh head: weights from N(0, 1/(hidden + 1)), as in learning to
+    /// Joins a backbone and a fresh head with weights from N(0, 1/(hidden + 1)), as in learning to
     /// summarise from feedback ([arXiv:2009.01325](https://arxiv.org/abs/2009.01325), appendix B).
     pub fn with_fresh_head(backbone: B, pooling: Pooling, key: Key) -> Self {
         let hidden = backbone.hidden_size();
@@ -109,19 +109,19 @@ impl<B: HfReward> RewardModel<B> {
         Self::from_parts(backbone, head, pooling)
     }
 
-    /// Reads a folder. Without a head in it, a fresh one is drawn from `key`.
+    /// Reads a folder. If it has no head, a fresh head is drawn from `key`.
     ///
     /// # Errors
-    /// As [`HfReward::load_reward`].
+    /// Same as [`HfReward::load_reward`].
     pub fn load_or_fresh(dir: &Path, key: Key, device: &Device) -> Result<Self, LoadError> {
         Self::load_label_or_fresh(dir, None, key, device)
     }
 
-    /// As [`load_or_fresh`](Self::load_or_fresh), with the score of one label of several
+    /// Same as [`load_or_fresh`](Self::load_or_fresh), with the score of one of several labels
     /// ([`HfReward::load_label`]).
     ///
     /// # Errors
-    /// As [`HfReward::load_label`].
+    /// Same as [`HfReward::load_label`].
     pub fn load_label_or_fresh(
         dir: &Path,
         label: Option<&str>,
@@ -135,11 +135,12 @@ impl<B: HfReward> RewardModel<B> {
         })
     }
 
-    /// Reads a folder whose head gives one score for each of several labels: the reward is the score of
-    /// the label with the name or the number `label`. Without `label` as [`HfFolder::load`].
+    /// Reads a folder whose head gives one score for each of several labels. The reward is the
+    /// score of the label with the name or number `label`. Without `label`, reads the folder like
+    /// [`HfFolder::load`].
     ///
     /// # Errors
-    /// As [`HfReward::load_label`], and a folder without a head.
+    /// Same as [`HfReward::load_label`], and a folder without a head.
     pub fn load_label(dir: &Path, label: Option<&str>, device: &Device) -> Result<Self, LoadError> {
         let RewardParts {
             backbone,
@@ -159,8 +160,8 @@ impl<B: HfReward> RewardModel<B> {
     }
 }
 
-/// In the form that other libraries open; see [`HfReward::save_reward`]. A folder without a head is
-/// refused: [`RewardModel::load_or_fresh`] gives it one.
+/// Reads and writes folders that other libraries open; see [`HfReward::save_reward`]. A folder
+/// without a head is refused: use [`RewardModel::load_or_fresh`] for it.
 impl<B: HfReward> HfFolder for RewardModel<B> {
     fn load(dir: &Path, device: &Device) -> Result<Self, LoadError> {
         Self::load_label(dir, None, device)

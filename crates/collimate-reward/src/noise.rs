@@ -9,9 +9,9 @@ use serde::{Deserialize, Serialize};
 
 /// Replaces tokens of prompt and answers at random, in training only.
 ///
-/// A student that learns self-labels from clean texts learns to repeat its teacher. Noise on its input
-/// makes it look for more of what the labels depend on (Noisy Student,
-/// [arXiv:1911.04252](https://arxiv.org/abs/1911.04252)).
+/// A student that learns self-labels from clean texts only learns to repeat its teacher. Noise on
+/// its input forces the student to find more of the features that the labels depend on (Noisy
+/// Student, [arXiv:1911.04252](https://arxiv.org/abs/1911.04252)).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TokenNoise {
     share: f64,
@@ -20,9 +20,10 @@ pub struct TokenNoise {
 }
 
 impl TokenNoise {
-    /// Noise that replaces each token with probability `share`, but for the `spared` tokens (special
-    /// tokens, punctuation), by one of `replacements`: the unknown or mask token, or where a tokenizer
-    /// has none many tokens, of which one is drawn.
+    /// Returns noise that replaces each token with probability `share` by one of `replacements`.
+    /// Tokens in `spared` (special tokens, punctuation) are never replaced. Use the unknown or mask
+    /// token as the replacement; if the tokenizer has none, give many tokens, of which one is drawn
+    /// each time.
     ///
     /// # Errors
     /// A share outside \[0, 1), or no replacement.
@@ -57,7 +58,7 @@ impl TokenNoise {
         })
     }
 
-    /// The pair with noise. The key alone decides the draws.
+    /// Returns the pair with noise. The key alone decides which tokens are replaced.
     pub fn apply(&self, pair: &TokenizedPair, key: Key) -> TokenizedPair {
         let mut rng = key.rng(Purpose::Noise);
         let mut part = |ids: &[u32]| -> Vec<u32> {

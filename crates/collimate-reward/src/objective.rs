@@ -64,11 +64,12 @@ impl<B: Backbone> RewardObjective<B> {
         })
     }
 
-    /// The same objective, where the label of each training pair is a probability that its chosen
-    /// answer is the better one ([`PairwiseLoss::forward_with_targets`]).
+    /// Returns the objective with soft labels: each target is the probability that the chosen
+    /// answer of a training pair is the better one ([`PairwiseLoss::forward_with_targets`]).
     ///
     /// # Errors
-    /// A number of targets other than that of the training pairs, or a target outside \[0, 1\].
+    /// A number of targets that differs from the number of training pairs, or a target outside \[0,
+    /// 1\].
     pub fn with_targets(self, targets: Vec<f32>) -> Result<Self, TrainError> {
         if targets.len() != self.train.len() {
             return Err(TrainError::objective(format!(
@@ -90,7 +91,7 @@ impl<B: Backbone> RewardObjective<B> {
         })
     }
 
-    /// The same objective, whose training pairs are read through noise. Held-out pairs are not.
+    /// Returns the objective with noise on its training pairs. Held-out pairs have no noise.
     #[must_use]
     pub fn with_noise(self, noise: TokenNoise) -> Self {
         Self {

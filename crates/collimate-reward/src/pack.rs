@@ -4,7 +4,7 @@ use collimate_data::TokenizedPair;
 use collimate_nn::{Backbone, DeviceBatch, Pack, PackError};
 use collimate_ops::Visibility;
 
-/// Adds a prompt with its completions: shared where the model is causal, repeated where it is not.
+/// Adds a prompt with its completions. A causal model shares the prompt; other models repeat it.
 pub(crate) fn push<B: Backbone>(pack: &mut Pack, prompt: &[u32], completions: &[&[u32]]) {
     match B::VISIBILITY {
         Visibility::Causal => {
@@ -18,7 +18,7 @@ pub(crate) fn push<B: Backbone>(pack: &mut Pack, prompt: &[u32], completions: &[
     }
 }
 
-/// What a prompt with completions costs, in processed tokens.
+/// Returns the cost of a prompt with completions, in processed tokens.
 pub(crate) fn cost<B: Backbone>(prompt: usize, completions: &[usize]) -> usize {
     let prompts = match B::VISIBILITY {
         Visibility::Causal => 1,
@@ -27,11 +27,11 @@ pub(crate) fn cost<B: Backbone>(prompt: usize, completions: &[usize]) -> usize {
     prompts * prompt + completions.iter().sum::<usize>()
 }
 
-/// Pairs in one pack, on the model's device: sequences 2i and 2i + 1 are chosen and rejected of
-/// pair i.
+/// Packs pairs on the model's device. Sequences 2i and 2i + 1 are the chosen and the rejected
+/// answer of pair i.
 ///
 /// # Errors
-/// A sequence that the model cannot take.
+/// A sequence that the model cannot process.
 pub fn pair_batch<'a, B: Backbone>(
     pairs: impl IntoIterator<Item = &'a TokenizedPair>,
     backbone: &B,
@@ -43,7 +43,7 @@ pub fn pair_batch<'a, B: Backbone>(
     to_device(pack, backbone)
 }
 
-/// The pack on the model's device, once the model can take it.
+/// Checks that the model can process the pack, and copies the pack to the model's device.
 pub(crate) fn to_device<B: Backbone>(pack: Pack, backbone: &B) -> Result<DeviceBatch, PackError> {
     pack.check(backbone.vocab_size(), backbone.max_positions())?;
     Ok(pack.to_device(B::VISIBILITY, &backbone.device()))

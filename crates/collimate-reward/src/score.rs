@@ -12,9 +12,9 @@ use collimate_nn::{Backbone, Forward, Pack, PackError, packs};
 use crate::model::RewardModel;
 use crate::pack;
 
-/// Scores in packs of about `tokens_per_pack` tokens. The model is best `valid()`: a tracked one
-/// would build graphs that nobody uses. `progress` is called with (done, all), and ends the work where it
-/// breaks.
+/// Scores items in packs of about `tokens_per_pack` tokens. Pass an untracked model (`valid()`): a
+/// tracked model would build graphs that are never used. `progress` is called with (done, all); if
+/// it breaks, scoring stops.
 fn score_in_packs<B: Backbone, T>(
     model: &RewardModel<B>,
     items: &[T],
@@ -36,10 +36,11 @@ fn score_in_packs<B: Backbone, T>(
     Ok(scores)
 }
 
-/// Scores of both answers of every pair: (chosen, rejected), in order.
+/// Returns the scores of both answers of every pair as (chosen, rejected), in order.
 ///
 /// # Errors
-/// A sequence that the model cannot take: 2i and 2i + 1 are chosen and rejected of pair i.
+/// A sequence that the model cannot process. Sequences 2i and 2i + 1 are the chosen and the
+/// rejected answer of pair i.
 pub fn score_pairs<B: Backbone>(
     model: &RewardModel<B>,
     pairs: &[TokenizedPair],
@@ -50,11 +51,11 @@ pub fn score_pairs<B: Backbone>(
     })
 }
 
-/// [`score_pairs`] that calls `progress` with (done, all) after each pack. Where it breaks, the scores so
-/// far are returned.
+/// Same as [`score_pairs`]; calls `progress` with (done, all) after each pack. If `progress`
+/// breaks, returns the scores so far.
 ///
 /// # Errors
-/// As [`score_pairs`].
+/// Same as [`score_pairs`].
 pub fn score_pairs_with<B: Backbone>(
     model: &RewardModel<B>,
     pairs: &[TokenizedPair],
@@ -75,10 +76,10 @@ pub fn score_pairs_with<B: Backbone>(
         .collect())
 }
 
-/// Scores of single sequences, in order.
+/// Returns the scores of single sequences, in order.
 ///
 /// # Errors
-/// A sequence that the model cannot take.
+/// A sequence that the model cannot process.
 pub fn score_sequences<B: Backbone>(
     model: &RewardModel<B>,
     sequences: &[TokenizedExample],
@@ -89,11 +90,11 @@ pub fn score_sequences<B: Backbone>(
     })
 }
 
-/// [`score_sequences`] that calls `progress` with (done, all) after each pack. Where it breaks, the scores so
-/// far are returned.
+/// Same as [`score_sequences`]; calls `progress` with (done, all) after each pack. If `progress`
+/// breaks, returns the scores so far.
 ///
 /// # Errors
-/// As [`score_sequences`].
+/// Same as [`score_sequences`].
 pub fn score_sequences_with<B: Backbone>(
     model: &RewardModel<B>,
     sequences: &[TokenizedExample],
@@ -112,8 +113,9 @@ pub fn score_sequences_with<B: Backbone>(
 
 /// A reward model with its tokenizer: a [`Scorer`] of texts.
 ///
-/// Every text is read with an end, as those that the model was trained on: a completion that was cut
-/// looks finished to it. A trainer that minds sets a rule for those.
+/// Every text is read with an end, like the texts that the model was trained on. A completion that
+/// was cut therefore looks finished to the model. A trainer must handle cut completions by its own
+/// rule.
 #[derive(Debug)]
 pub struct RewardScorer<B: Backbone> {
     model: RewardModel<B>,
@@ -124,8 +126,8 @@ pub struct RewardScorer<B: Backbone> {
 }
 
 impl<B: Backbone> RewardScorer<B> {
-    /// A scorer that cuts texts to `max_length` tokens as `truncation` says. It keeps the model
-    /// untracked, and reads every text with an end ([`AnswerEnd::EveryAnswer`]).
+    /// Returns a scorer that cuts texts to `max_length` tokens by the rule `truncation`. The scorer
+    /// keeps the model untracked, and reads every text with an end ([`AnswerEnd::EveryAnswer`]).
     pub fn new(
         model: RewardModel<B>,
         tokenizer: TextTokenizer,
@@ -148,7 +150,7 @@ impl<B: Backbone> Scorer for RewardScorer<B> {
             .iter()
             .map(|(prompt, completion)| SftExample {
                 prompt: prompt.clone(),
-                // Another model's ids would mean other texts here.
+                // Token ids of another model would mean other texts here.
                 completion: Completion {
                     tokens: None,
                     ..completion.clone()

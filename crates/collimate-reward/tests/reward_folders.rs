@@ -1,4 +1,4 @@
-//! Saved reward models: read again here, and by transformers and sentence-transformers.
+//! Saved reward models are read again here, and by transformers and sentence-transformers.
 
 mod common;
 
@@ -15,7 +15,7 @@ use collimate_testkit::{Noise, assert_close, flex};
 use collimate_train::{FitContext, TrainConfig, fit};
 use common::{fixtures, pairs, wide};
 
-/// Those of the fixtures.
+/// Facts of the fixtures' tokenizers.
 const FACTS: TokenizerFacts = TokenizerFacts {
     pad_token_id: Some(0),
     max_length: Some(32),
@@ -25,7 +25,7 @@ fn device() -> Device {
     flex().without_autodiff()
 }
 
-/// A few steps, so that nothing is left at its initial value.
+/// Trains for a few steps, so that no parameter keeps its initial value.
 fn trained<B: Backbone>(model: RewardModel<B>) -> RewardModel<B> {
     let objective =
         RewardObjective::new(pairs(32, 3), vec![], PairwiseLoss::default(), 512).unwrap();
@@ -40,7 +40,7 @@ fn trained<B: Backbone>(model: RewardModel<B>) -> RewardModel<B> {
         .model
 }
 
-/// Random sequences within `vocab`, from one token to `longest`.
+/// Returns random sequences within `vocab`, from one token to `longest`.
 fn sequences(vocab: usize, longest: usize) -> Vec<TokenizedExample> {
     let mut noise = Noise::new(21);
     let lengths = [1, 2, 3, 7, longest / 2, longest];
@@ -61,7 +61,7 @@ fn scores<B: Backbone>(model: &RewardModel<B>) -> Vec<f32> {
     score_sequences(model, &rows, 64).unwrap()
 }
 
-/// Saves, reads again, compares the scores and the bytes of a second save.
+/// Saves a model, reads it again, and compares the scores and the bytes of a second save.
 fn round_trip<B: HfReward>(name: &str, model: &RewardModel<B>) {
     let (dir, second) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     model.save_with(&FACTS, dir.path()).unwrap();
@@ -101,7 +101,7 @@ fn saved_and_loaded_models_score_alike() {
     round_trip("encoder with adapters", &trained(lora));
 }
 
-/// Folder, and the label that is the reward.
+/// Folders, each with the label that is the reward.
 const CLASSIFIERS: [(&str, Option<&str>); 7] = [
     ("bert-reward", None),
     ("roberta-reward", None),
@@ -129,10 +129,10 @@ fn classifiers_are_trained_and_saved_as_such() {
             let model = trained(model);
             let values = |model: &RewardModel<Encoder>| common::values(model);
             let (old, new) = (values(&before), values(&model));
-            // The head's bias is the same in both scores of a pair: no difference moves it.
+            // The head's bias is the same in both scores of a pair, so it gets no gradient.
             for (path, value) in new.iter().filter(|(path, _)| *path != "head.bias") {
                 let changed = old.get(path).is_none_or(|old| old != value);
-                // Beside adapters the whole head trains, and nothing else.
+                // Besides the adapters, only the head is trained.
                 let trains = how == "whole"
                     || path.contains(".lora.")
                     || path.starts_with("head.")
@@ -144,8 +144,8 @@ fn classifiers_are_trained_and_saved_as_such() {
     }
 }
 
-/// A head drops in training what transformers drops: the same key gives the same scores, another key
-/// others, and none the function without dropout.
+/// In training, a head drops the same activations as in transformers. The same key gives the same
+/// scores, another key gives others, and without a key there is no dropout.
 #[test]
 fn heads_of_classifiers_drop_in_training() {
     use collimate_nn::{Forward, Pack};
@@ -248,14 +248,14 @@ fn a_scorer_of_texts() {
 fn what_a_scorer_cannot_score_is_an_error() {
     let text = "she is kind. he is not so kind. they are at home. mix, wait, bake.";
     let long = items(&[("the cat", &text.repeat(4))]);
-    // A context that the model does not have.
+    // A text longer than the model's context.
     let model = fixture_model("llama-reward");
     let scorer = RewardScorer::new(model, tokenizer("llama-reward"), 512, Truncation::KeepEnd);
     let error = scorer.score(&long).unwrap_err().to_string();
     assert!(error.contains("at most 64"), "{error}");
-    // The scorer goes on after an error.
+    // The scorer still works after an error.
     assert!(scorer.score(&items(&[("the cat", " sat")])).is_ok());
-    // Cut, it can be scored.
+    // The text can be scored once it is cut.
     let model = fixture_model("llama-reward");
     let scorer = RewardScorer::new(model, tokenizer("llama-reward"), 64, Truncation::KeepEnd);
     assert!(scorer.score(&long).is_ok());
@@ -267,7 +267,7 @@ fn what_a_scorer_cannot_score_is_an_error() {
         error.contains("token id") && error.contains("tokenizer"),
         "{error}"
     );
-    // Weights that are not numbers.
+    // Weights that are NaN.
     let mut model = fixture_model("llama-reward");
     model.head.weight = model
         .head
@@ -281,7 +281,7 @@ fn what_a_scorer_cannot_score_is_an_error() {
     );
 }
 
-/// Saves a model with a tokenizer, writes what it scores, and lets Python score the same.
+/// Saves a model with a tokenizer, writes its scores, and lets Python compute the same scores.
 fn check_with_python<B: HfReward>(
     python: &std::ffi::OsStr,
     name: &str,

@@ -1,5 +1,6 @@
-//! Scores of random odd shapes of every family against transformers: `tests/fixtures/sweep_families.py OUT`
-//! makes the folders, `COLLIMATE_FAMILY_SWEEP=OUT` names them here.
+//! Compares scores of random shapes of every family with transformers.
+//! `tests/fixtures/sweep_families.py OUT` makes the folders; `COLLIMATE_FAMILY_SWEEP=OUT` names
+//! them here.
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -16,7 +17,7 @@ fn expected(dir: &Path) -> Value {
     serde_json::from_str(&text).unwrap()
 }
 
-/// The largest relative error of the scores; `Err`: the folder is refused.
+/// Returns the largest relative error of the scores; `Err` if the folder is refused.
 fn error<B: HfReward>(dir: &Path, expected: &Value) -> Result<f64, String> {
     let device = collimate_testkit::flex().without_autodiff();
     let model = RewardModel::<B>::load(dir, &device).map_err(|error| error.to_string())?;
@@ -46,7 +47,8 @@ fn scores_of_odd_shapes() {
     let mut dirs: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
     dirs.retain(|dir| dir.join("expected.json").exists());
     dirs.sort();
-    // Folders, refused ones, the worst error, the worst error of transformers in float32.
+    // Numbers of folders and of refused folders, the largest error, and the largest error of
+    // transformers in float32.
     let mut table: BTreeMap<String, (usize, usize, f64, f64)> = BTreeMap::new();
     let (mut notes, mut wrong) = (String::new(), 0);
     for dir in &dirs {

@@ -1,4 +1,4 @@
-//! Reward models learn, and what they learn does not depend on how batches are cut.
+//! Reward models learn, and the result does not depend on the micro-batches.
 
 mod common;
 
@@ -71,7 +71,8 @@ fn an_encoder_learns() {
     assert!(after >= 0.95, "held-out accuracy {after}");
 }
 
-/// Three steps with whole batches and with a micro-batch per pair: loss and weights agree.
+/// Compares three steps with whole batches and with one micro-batch per pair: loss and weights
+/// agree.
 fn check_accumulation<B: Backbone>(name: &str, model: RewardModel<B>, loss: PairwiseLoss) {
     let objective = RewardObjective::new(pairs(8, 5), vec![], loss, 512).unwrap();
     let run = |micro_batch_tokens, max_steps| {
@@ -80,8 +81,9 @@ fn check_accumulation<B: Backbone>(name: &str, model: RewardModel<B>, loss: Pair
             batch_size: 8,
             micro_batch_tokens,
             max_steps: Some(max_steps),
-            // AdamW turns a gradient far below eps into a step of its size, and one far above
-            // into a step of the learning rate's: a larger eps keeps rounding noise small.
+            // AdamW turns a gradient far below eps into a step of the gradient's size, and a
+            // gradient far above eps into a step of the learning rate's size. A larger eps keeps
+            // rounding noise small.
             adamw: AdamWConfig {
                 eps: 1e-4,
                 ..Default::default()
@@ -130,7 +132,7 @@ fn micro_batches_change_nothing() {
             .with_lora(&lora, Key::new(2, "lora"))
             .unwrap();
         check_accumulation(&format!("adapters on {name}"), adapted, loss);
-        // Masks belong to the pair, not to the micro-batch.
+        // Dropout masks belong to the pair, not to the micro-batch.
         let lora = LoraConfig {
             dropout: 0.5,
             ..lora
@@ -168,7 +170,8 @@ fn adapters_leave_the_base_alone() {
         let trains = path.contains("lora") || path.starts_with("head");
         assert_eq!(old != &after[path], trains, "{path}");
     }
-    // Folded in: the same scores, no adapters, and everything trains again.
+    // With the adapters folded in, the scores are the same, there are no adapters, and all
+    // parameters are trained again.
     let test = pairs(10, 6);
     let scores = |model: &RewardModel<_>| -> Vec<f32> {
         let scores = score_pairs(model, &test, 512).unwrap();
@@ -351,14 +354,14 @@ fn pairs_that_the_model_cannot_take_are_errors() {
     }
 }
 
-/// The losses of twenty steps.
+/// Returns the losses of twenty steps.
 fn curve<B: Backbone>(model: RewardModel<B>) -> Vec<f64> {
     let objective =
         RewardObjective::new(pairs(160, 5), vec![], PairwiseLoss::default(), 256).unwrap();
     let config = TrainConfig {
         learning_rate: 3e-3,
         batch_size: 8,
-        // With a tiny eps AdamW would blow rounding noise up to whole steps.
+        // With a tiny eps, AdamW would turn rounding noise into whole steps.
         adamw: AdamWConfig {
             eps: 1e-4,
             ..Default::default()
@@ -376,7 +379,7 @@ fn curve<B: Backbone>(model: RewardModel<B>) -> Vec<f64> {
     rows.iter().filter_map(|row| row["loss"].as_f64()).collect()
 }
 
-/// Fused operations run on flex only: ndarray trains by their plain twins.
+/// Fused operations run on flex only; ndarray trains with their plain twins.
 #[test]
 fn twenty_steps_fused_equal_twenty_steps_plain() {
     let decoders = devices().map(|(_, device)| curve(decoder(&device.without_autodiff())));

@@ -1,22 +1,22 @@
-//! The surroundings of a recipe.
+//! Context in which a recipe runs.
 
 use collimate_train::{FitContext, Interrupt, Progress};
 
 use crate::RunFolder;
 
-/// The run folder that a recipe writes to, the signals that stop it, and how it shows progress.
+/// The run folder that a recipe writes to, the signals that stop it, and its progress display.
 #[derive(Debug)]
 pub struct RunContext<'a> {
     /// Folder of checkpoints, metrics, the journal and the report.
     pub run: &'a mut RunFolder,
     /// Asks the recipe to save and stop.
     pub interrupt: &'a Interrupt,
-    /// Bars on a terminal, lines elsewhere, or nothing.
+    /// Progress display: bars on a terminal, lines elsewhere, or nothing.
     pub progress: Progress,
 }
 
 impl RunContext<'_> {
-    /// The surroundings of one training.
+    /// Returns the context of one training.
     pub fn fit(&self) -> FitContext<'_> {
         self.run
             .context(self.interrupt)

@@ -1,4 +1,4 @@
-//! What can go wrong with a run folder, a report or a plot.
+//! Errors of run folders, reports and plots.
 
 use std::error::Error as _;
 use std::path::{Path, PathBuf};
@@ -7,69 +7,69 @@ use collimate_files::FileError;
 use collimate_train::TrainError;
 use thiserror::Error;
 
-/// Why work on a run folder stopped.
+/// An error of a run folder, a report or a plot.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum RunError {
     /// A file or folder could not be read or written.
     #[error("{}: {source}", .path.display())]
     Io {
-        /// Which one.
+        /// Path of the file or folder.
         path: PathBuf,
-        /// What the system says.
+        /// Error of the operating system.
         source: std::io::Error,
     },
-    /// A file does not contain what it should.
+    /// A file does not have the expected content.
     #[error("{}: {reason}", .path.display())]
     Format {
-        /// Which one.
+        /// Path of the file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// Description of the fault.
         reason: String,
     },
-    /// The configuration differs from that of the run that is resumed.
+    /// The configuration differs from that of the run to continue.
     #[error("{}: {key} was {before}, now it is {now}: use the old value or another run folder", .path.display())]
     Changed {
-        /// The file that holds the earlier value.
+        /// File with the earlier value.
         path: PathBuf,
-        /// The first key that differs.
+        /// First key that differs.
         key: String,
-        /// The earlier value.
+        /// Earlier value.
         before: String,
-        /// The present value.
+        /// Present value.
         now: String,
     },
     /// A stage of a run was started with other inputs.
     #[error("stage {stage} of {} was started with other inputs: redo it or use another run folder", .run.display())]
     StageChanged {
-        /// The stage.
+        /// Name of the stage.
         stage: String,
-        /// The run folder.
+        /// Path of the run folder.
         run: PathBuf,
     },
-    /// Another process writes the run folder.
+    /// Another process holds the run folder open.
     #[error("{} is in use by another process: wait for it or use another run folder", .path.display())]
     Locked {
-        /// The run folder.
+        /// Path of the run folder.
         path: PathBuf,
     },
     /// A plot could not be drawn.
     #[error("plot {name}: {reason}")]
     Plot {
-        /// The plot's title.
+        /// Title of the plot.
         name: String,
-        /// What is wrong.
+        /// Description of the fault.
         reason: String,
     },
-    /// The template of a report has a mistake, or reads a value that is not there.
+    /// The template of a report has a mistake, or reads an absent value.
     #[error("report template {place}: {reason}")]
     Template {
         /// Name and line of the template.
         place: String,
-        /// What is wrong.
+        /// Description of the fault.
         reason: String,
     },
-    /// The name of a stage, or the file of metrics.
+    /// An error of `collimate-train`, such as an invalid stage name or a fault of the metrics file.
     #[error(transparent)]
     Train(#[from] TrainError),
 }
@@ -89,7 +89,7 @@ impl RunError {
         }
     }
 
-    /// Names the place where the mistake is, in an included template too.
+    /// Returns the error with the place of the mistake, which may be in an included template.
     pub(crate) fn template(name: &str, error: &minijinja::Error) -> Self {
         let mut innermost = error;
         while let Some(inner) = innermost.source().and_then(|inner| inner.downcast_ref()) {

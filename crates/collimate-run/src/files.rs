@@ -1,4 +1,4 @@
-//! Files as hashes and as JSON.
+//! Hashes of files, and files of JSON.
 
 use std::fs::{self, File};
 use std::io::Read;
@@ -12,10 +12,10 @@ use crate::RunError;
 /// Returns the blake3 hash of a file, in hex.
 ///
 /// # Errors
-/// When it cannot be read, or is a pipe or another stream: reading one takes its bytes away from
-/// whoever reads it next.
+/// If the file cannot be read, or is a pipe or another stream. Reading a stream would take its
+/// bytes away from the next reader.
 pub fn hash_file(path: &Path) -> Result<String, RunError> {
-    // Asked before it is opened: opening a pipe waits for a writer.
+    // Checked before the file is opened, because opening a pipe waits for a writer.
     let kind = fs::metadata(path).map_err(RunError::io(path))?;
     if !kind.is_file() && !kind.is_dir() {
         let reason = "a pipe or a device has no lasting bytes to hash: write it to a file first";

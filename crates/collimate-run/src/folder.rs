@@ -15,10 +15,11 @@ use crate::files::{read_json, to_json};
 use crate::journal::{Entry, Journal};
 use crate::{RunError, StageState};
 
-/// A run's folder: `config.json`, `journal.json`, `metrics.jsonl`, `summary.json`, `report.md`,
-/// `plots/`, `checkpoints/`.
+/// The folder of a run, with `config.json`, `journal.json`, `metrics.jsonl`, `summary.json`,
+/// `report.md`, `plots/` and `checkpoints/`.
 ///
-/// Held open by one process at a time; the lock goes with the process, however it ends.
+/// Only one process at a time can hold the folder open. The lock is released when the process ends,
+/// even if it is killed.
 ///
 /// # Examples
 /// ```
@@ -51,11 +52,11 @@ pub struct RunFolder {
 pub(crate) const LOCK: &str = "run.lock";
 
 impl RunFolder {
-    /// Makes the folder of a new run, or opens it to go on with a run of the same configuration.
+    /// Creates the folder of a new run, or opens it to continue a run with the same configuration.
     ///
     /// # Errors
-    /// When the folder belongs to a run with another configuration (the first differing key is
-    /// named), holds something else, is in use, or cannot be written.
+    /// If the folder belongs to a run with another configuration (the error names the first
+    /// differing key), holds something else, is in use, or cannot be written.
     pub fn create(path: &Path, config: &impl Serialize) -> Result<Self, RunError> {
         fs::create_dir_all(path).map_err(RunError::io(path))?;
         let config_path = path.join("config.json");
@@ -73,7 +74,7 @@ impl RunFolder {
         let text = to_json(config, &config_path)?;
         if config_path.exists() {
             let before: Value = read_json(&config_path)?;
-            // Through text, so that both sides were parsed by the same rules.
+            // Parsed from text, so that the same rules apply to both sides.
             let now: Value = serde_json::from_slice(&text)
                 .map_err(|error| RunError::format(&config_path, error))?;
             if let Some((key, before, now)) = first_difference(&before, &now) {
@@ -90,10 +91,10 @@ impl RunFolder {
         Self::hold(path, lock)
     }
 
-    /// Opens the folder of an earlier run, whatever its configuration.
+    /// Opens the folder of an earlier run with any configuration.
     ///
     /// # Errors
-    /// When there is no run, or it is in use.
+    /// If there is no run, or the run is in use.
     pub fn open(path: &Path) -> Result<Self, RunError> {
         let config_path = path.join("config.json");
         fs::metadata(&config_path).map_err(RunError::io(&config_path))?;
@@ -101,7 +102,7 @@ impl RunFolder {
     }
 
     fn hold(path: &Path, lock: File) -> Result<Self, RunError> {
-        // The folders of saved models too: they are handed on.
+        // Includes the folders of saved models, because users pass these on.
         remove_all_unfinished_owned(path)?;
         Ok(Self {
             journal: Journal::read(&path.join("journal.json"))?,
@@ -111,16 +112,16 @@ impl RunFolder {
         })
     }
 
-    /// The folder.
+    /// Returns the path of the folder.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// A folder in the run's folder, made if it is not there; without what a process that was killed
-    /// while it wrote has left in it.
+    /// Returns a folder inside the run's folder, and creates it if necessary. Removes unfinished
+    /// files that a killed process left in it.
     ///
     /// # Errors
-    /// When it cannot be made, or read.
+    /// If the folder cannot be created or read.
     pub fn folder(&self, name: &str) -> Result<PathBuf, RunError> {
         let path = self.path.join(name);
         fs::create_dir_all(&path).map_err(RunError::io(&path))?;
@@ -128,17 +129,18 @@ impl RunFolder {
         Ok(path)
     }
 
-    /// The folder of checkpoints; each stage has its own folder in it.
+    /// Returns the folder of checkpoints. Each stage has its own folder in it.
     pub fn checkpoints(&self) -> PathBuf {
         self.path.join("checkpoints")
     }
 
-    /// `metrics.jsonl`.
+    /// Returns the metrics in `metrics.jsonl`.
     pub fn metrics(&self) -> &Metrics {
         &self.metrics
     }
 
-    /// The context of a fit that saves checkpoints and metrics in this folder, and resumes from them.
+    /// Returns the context of a fit that saves checkpoints and metrics in this folder, and resumes
+    /// from them.
     pub fn context(&self, interrupt: &Interrupt) -> FitContext<'_> {
         FitContext {
             checkpoints: Some(self.checkpoints()),
@@ -148,20 +150,21 @@ impl RunFolder {
         }
     }
 
-    /// The run's configuration.
+    /// Reads the run's configuration.
     ///
     /// # Errors
-    /// When `config.json` is not one of type `C`.
+    /// If `config.json` does not hold a value of type `C`.
     pub fn config<C: DeserializeOwned>(&self) -> Result<C, RunError> {
         read_json(&self.path.join("config.json"))
     }
 
-    /// Starts a stage, or says that it is done. `inputs` is a hash of everything that the stage
-    /// depends on ([`hash_json`](collimate_train::hash_json), [`hash_file`](crate::hash_file)).
+    /// Starts a stage, or returns the state of a stage that was started before. `inputs` is a hash
+    /// of everything that the stage depends on ([`hash_json`](collimate_train::hash_json),
+    /// [`hash_file`](crate::hash_file)).
     ///
     /// # Errors
-    /// When the stage was started with other inputs: [`redo`](Self::redo) it first, if that is
-    /// meant.
+    /// If the stage was started with other inputs. To run it with the new inputs, call
+    /// [`redo`](Self::redo) first.
     pub fn stage(&mut self, name: &str, inputs: &str) -> Result<StageState, RunError> {
         check_stage(name)?;
         if let Some(entry) = self.journal.entry(name) {
@@ -183,10 +186,10 @@ impl RunFolder {
         Ok(StageState::Fresh)
     }
 
-    /// Notes a stage's result.
+    /// Records a stage's result.
     ///
     /// # Errors
-    /// When the stage was not started, or the journal cannot be written.
+    /// If the stage was not started, or the journal cannot be written.
     pub fn complete(&mut self, name: &str, result: &impl Serialize) -> Result<(), RunError> {
         let path = self.path.join("journal.json");
         let result =
@@ -203,10 +206,10 @@ impl RunFolder {
         self.write_journal()
     }
 
-    /// Forgets a stage: its journal entry, its metrics and its checkpoints.
+    /// Forgets a stage: removes its journal entry, metrics and checkpoints.
     ///
     /// # Errors
-    /// When a file cannot be written or removed.
+    /// If a file cannot be written or removed.
     pub fn redo(&mut self, name: &str) -> Result<(), RunError> {
         check_stage(name)?;
         let checkpoints = self.checkpoints().join(name);
@@ -221,7 +224,7 @@ impl RunFolder {
     /// Writes `summary.json`.
     ///
     /// # Errors
-    /// When it cannot be written.
+    /// If the file cannot be written.
     pub fn write_summary(&self, summary: &impl Serialize) -> Result<(), RunError> {
         let path = self.path.join("summary.json");
         Ok(atomic_write(&path, &to_json(summary, &path)?)?)
@@ -232,7 +235,8 @@ impl RunFolder {
     }
 }
 
-/// The system drops the lock with the process, so a killed run never blocks its folder.
+/// Locks a run folder. The system drops the lock when the process ends, so a killed run never
+/// blocks its folder.
 pub(crate) fn lock(path: &Path) -> Result<File, RunError> {
     let lock_path = path.join(LOCK);
     let file = File::options()

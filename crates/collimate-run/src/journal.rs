@@ -1,4 +1,4 @@
-//! Which stages of a run are done.
+//! Finished and unfinished stages of a run.
 
 use std::path::Path;
 
@@ -9,14 +9,14 @@ use serde_json::Value;
 use crate::RunError;
 use crate::files::{read_json, to_json};
 
-/// How far a stage has come.
+/// State of a stage.
 #[derive(Debug, Clone, PartialEq)]
 pub enum StageState {
     /// Finished earlier, with this result.
     Done(Value),
-    /// Never started.
+    /// Never started before.
     Fresh,
-    /// Started and not finished.
+    /// Started but not finished.
     Resume,
 }
 
@@ -28,7 +28,7 @@ pub(crate) struct Entry {
     pub(crate) result: Option<Value>,
 }
 
-/// The stages in the order in which they were started.
+/// Stages in the order in which they were started.
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Journal {

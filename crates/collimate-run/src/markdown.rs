@@ -3,9 +3,10 @@
 use comfy_table::Table;
 use comfy_table::presets::ASCII_MARKDOWN;
 
-/// Lays tables out in columns and leaves one blank line between blocks.
+/// Aligns the columns of tables and leaves one blank line between blocks.
 ///
-/// A table is a run of lines that begin with `|`; its second line is the rule below the header.
+/// A table is a sequence of lines that begin with `|`. The second line is the rule below the
+/// header.
 pub(crate) fn tidy(text: &str) -> String {
     let is_row = |line: &str| line.starts_with('|');
     let lines: Vec<&str> = text.lines().map(str::trim_end).collect();
@@ -26,7 +27,7 @@ fn aligned(lines: &[&str]) -> Vec<String> {
     table.lines().collect()
 }
 
-/// The cells of a row; an escaped `|` is part of its cell.
+/// Splits a row into cells; an escaped `|` belongs to a cell.
 fn cells(line: &str) -> Vec<&str> {
     let inner = &line[1..];
     let inner = inner.strip_suffix('|').unwrap_or(inner);

@@ -1,6 +1,7 @@
-//! How much memory the process has used.
+//! Memory that the process has used.
 
-/// The largest resident set of this process so far, in bytes, where the system tells it (Linux).
+/// Returns the largest resident set of this process so far, in bytes. Returns `None` if the system
+/// does not report it; Linux does.
 pub fn peak_memory_bytes() -> Option<u64> {
     parse(&std::fs::read_to_string("/proc/self/status").ok()?)
 }

@@ -2,7 +2,8 @@
 
 use serde_json::{Map, Value};
 
-/// Returns steps and values of a metric, from the rows of `metrics.jsonl` whose stage is wanted.
+/// Returns steps and values of a metric, from the rows of `metrics.jsonl` whose stage passes
+/// `is_wanted`.
 ///
 /// # Examples
 /// ```

@@ -1,4 +1,4 @@
-//! `report.md`, with its plots.
+//! The file `report.md` with its plots.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -18,8 +18,8 @@ pub type Figures = Vec<(String, Plot)>;
 /// Templates of reports: Markdown files with expressions in the language of
 /// [Jinja](https://docs.rs/minijinja/latest/minijinja/syntax/).
 ///
-/// A template that reads a value which is not there is an error, so a test that renders a template finds
-/// every misspelt name. An absent number is a dash. Tables are laid out in columns afterwards.
+/// A template that reads an undefined value is an error, so a test that renders a template finds
+/// every misspelt name. A null is written as a dash. The columns of tables are aligned afterwards.
 ///
 /// | filter or function | `0.7123` becomes |
 /// |---|---|
@@ -29,11 +29,11 @@ pub type Figures = Vec<(String, Plot)>;
 /// | `signed_percent`, `points` | +71 %, +71.2 |
 /// | `scientific(1)`, `scientific` | 7.1e-1, 7.123e-1 |
 /// | `interval` | an object with `estimate`, `low` and `high`: 0.712 (0.690 – 0.735) |
-/// | `shorten(400)` | a text in one line, cut after so many characters |
-/// | `quote` | a text as a block quote, in which Markdown's signs mean nothing |
-/// | `figure(name, caption)` | the plot of this name with a caption below it, nothing without the plot |
+/// | `shorten(400)` | a text in one line, cut after this number of characters |
+/// | `quote` | a text as a block quote, with the characters of Markdown escaped |
+/// | `figure(name, caption)` | the plot of this name with a caption below it; nothing if there is no such plot |
 ///
-/// Texts are escaped for cells of tables; `safe` leaves Markdown as it is.
+/// Texts are escaped for the cells of tables. The filter `safe` leaves Markdown unchanged.
 ///
 /// # Examples
 /// ```
@@ -66,16 +66,16 @@ pub struct Templates {
 }
 
 impl Templates {
-    /// Takes file names and texts; a template may include or import another one of them.
+    /// Takes file names and texts. A template may include or import the others.
     pub const fn new(files: &'static [(&'static str, &'static str)]) -> Self {
         Self { files }
     }
 
-    /// Renders the template of a name.
+    /// Renders the template `name`.
     ///
     /// # Errors
-    /// [`RunError::Template`] for a template that is not there, that cannot be read, that reads an absent
-    /// value, or that does not show one of the figures.
+    /// [`RunError::Template`] if the template does not exist, cannot be parsed, reads an absent
+    /// value, or does not show one of the figures.
     pub fn render(
         &self,
         name: &str,
@@ -99,7 +99,7 @@ impl Templates {
     }
 }
 
-/// The path of an image as a report names it.
+/// Returns the path of an image, in the form that a report links to.
 pub(crate) fn image_path(figure: &str) -> String {
     format!("(plots/{figure}.svg)")
 }
@@ -117,20 +117,20 @@ impl Report {
         &self.text
     }
 
-    /// Returns the Markdown and the figures, for a report that contains this one.
+    /// Returns the Markdown and the figures, to be included in another report.
     pub fn into_parts(self) -> (String, Figures) {
         (self.text, self.figures)
     }
 
-    /// Writes the plots and `report.md` into `folder`.
+    /// Writes the plots and `report.md` into `folder`. Returns the path of `report.md`.
     ///
     /// # Errors
-    /// When a plot has nothing to draw or a file cannot be written.
+    /// If a plot has nothing to draw or a file cannot be written.
     pub fn write(&self, folder: &Path) -> Result<PathBuf, RunError> {
         self.write_as(folder, REPORT)
     }
 
-    /// Writes the plots, and the text under another name than `report.md`.
+    /// Writes the plots, and the text under the given name instead of `report.md`.
     ///
     /// # Errors
     /// As [`Report::write`].

@@ -1,4 +1,4 @@
-//! The language of report templates.
+//! Rendering of report templates.
 
 use std::collections::BTreeMap;
 
@@ -7,10 +7,10 @@ use minijinja::{AutoEscape, Environment, Error, Output, State, UndefinedBehavior
 
 use crate::report::image_path;
 
-/// Stands for an absent value.
+/// Text for an absent value.
 const DASH: &str = "–";
 
-/// Renders one of `files`; `titles` are those of the figures, by name.
+/// Renders one of `files`. `titles` holds the titles of the figures by name.
 pub(crate) fn render(
     files: &'static [(&'static str, &'static str)],
     name: &str,
@@ -64,7 +64,8 @@ pub(crate) fn render(
     environment.get_template(name)?.render(values)
 }
 
-/// Writes a value into the text: a dash for none, a text so that it can be the cell of a table.
+/// Writes a value into the text. An absent value becomes a dash. A text is escaped so that it fits
+/// into the cell of a table.
 fn write_value(out: &mut Output<'_>, _: &mut State<'_, '_>, value: &Value) -> Result<(), Error> {
     let text = match value.is_none() {
         true => DASH.to_owned(),
@@ -74,7 +75,7 @@ fn write_value(out: &mut Output<'_>, _: &mut State<'_, '_>, value: &Value) -> Re
     Ok(out.write_str(&text)?)
 }
 
-/// A number as text; none is a dash.
+/// Writes a number as text; an absent number becomes a dash.
 fn shown(value: &Value, show: impl FnOnce(f64) -> String) -> Result<String, Error> {
     match value.is_none() {
         true => Ok(DASH.to_owned()),
@@ -99,7 +100,7 @@ fn shorten(text: &str, length: usize) -> String {
     }
 }
 
-/// A block quote of a text as it is: signs that Markdown would read mean nothing in it.
+/// Writes a text as a block quote, and escapes the characters that have a meaning in Markdown.
 fn quote(text: &str) -> String {
     let mut quoted = String::new();
     for line in text.trim().lines() {

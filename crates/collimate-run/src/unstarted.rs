@@ -12,19 +12,20 @@ use crate::{RunError, RunFolder};
 /// Files that a run has before its first step.
 const BEFORE: [&str; 3] = ["config.json", "journal.json", "metrics.jsonl"];
 
-/// The folder of log-probabilities of references: the next run computes them again.
+/// Folder of the log-probabilities of references, which the next run computes again.
 const REFERENCES: &str = "references";
 
-/// The folder of checkpoints.
+/// Folder of checkpoints.
 const CHECKPOINTS: &str = "checkpoints";
 
 impl RunFolder {
-    /// Takes away a run that ended before its first step: no stage has a result, and there are neither
-    /// metrics nor checkpoints, but perhaps log-probabilities of references. Returns true if the folder is free for another run then; a folder that
-    /// holds anything else, or that another process holds open, stays as it is.
+    /// Removes a run that ended before its first step. Such a run has no stage with a result, no
+    /// metrics and no checkpoints, but may have log-probabilities of references. Returns true if
+    /// the folder is then free for another run. A folder stays as it is if it holds anything else,
+    /// or if another process holds it open.
     ///
     /// # Errors
-    /// When the folder cannot be read, or a file cannot be removed.
+    /// If the folder cannot be read, or a file cannot be removed.
     ///
     /// # Examples
     /// ```
@@ -42,7 +43,7 @@ impl RunFolder {
     /// # }
     /// ```
     pub fn clear_unstarted(path: &Path) -> Result<bool, RunError> {
-        // A folder without a lock was not made by a run.
+        // A folder without a lock file was not created by a run.
         if !path.join(LOCK).exists() {
             return Ok(false);
         }
@@ -69,7 +70,7 @@ impl RunFolder {
     }
 }
 
-/// True for the folder of a run without a finished step, a result or a file of somebody else.
+/// Returns true for the folder of a run without a finished step, a result or a foreign file.
 fn is_unstarted(path: &Path) -> Result<bool, RunError> {
     for entry in entries(path)? {
         let name = entry.file_name().unwrap_or_default().to_string_lossy();
@@ -89,7 +90,7 @@ fn is_unstarted(path: &Path) -> Result<bool, RunError> {
     Ok(journal.is_ok_and(|journal| journal.stages.iter().all(|entry| entry.result.is_none())))
 }
 
-/// True for a folder without a file, however many folders are in it.
+/// Returns true for a folder that holds no files, even in nested folders.
 fn is_empty(path: &Path) -> Result<bool, RunError> {
     for entry in entries(path)? {
         let is_folder = fs::symlink_metadata(&entry).is_ok_and(|found| found.is_dir());

@@ -1,4 +1,4 @@
-//! Run folders, reports and plots: no model.
+//! Run folders, reports and plots, without a model.
 
 use std::path::Path;
 
@@ -110,7 +110,7 @@ fn a_run_without_a_step_gives_its_folder_away() {
         let config = folder.path().join(name).join("config.json");
         assert!(config.exists(), "{name}");
     }
-    // Folders that no run has made.
+    // Folders that no run created.
     assert!(!clear(folder.path()));
     assert!(!clear(&folder.path().join("nowhere")));
 }
@@ -171,7 +171,7 @@ fn a_run_that_is_opened_has_nothing_half_written_in_any_folder() {
     std::fs::write(elsewhere.path().join(part), "not of this run").unwrap();
     #[cfg(unix)]
     std::os::unix::fs::symlink(elsewhere.path(), path.join("link")).unwrap();
-    // A writer that lives holds a lock on what it writes.
+    // A running writer holds a lock on the file that it writes.
     let living = path.join("model/.unfinished-4242-3-config.json");
     let writer = std::fs::File::create(&living).unwrap();
     writer.lock().unwrap();

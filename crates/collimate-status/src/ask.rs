@@ -2,19 +2,19 @@
 
 use std::collections::HashMap;
 
-/// Disagreement of several models about each pair, in nats: the entropy of their mean probability less
-/// the mean of their entropies.
+/// Measures how much several models disagree about each pair, in nats: the entropy of the mean
+/// probability minus the mean of the entropies.
 ///
 /// ```text
 /// D = H(mean_m p_m) − mean_m H(p_m),   H(p) = −p ln p − (1 − p) ln(1 − p)
 /// ```
 ///
-/// The mutual information between the label and the model (BALD,
-/// [arXiv:1112.5745](https://arxiv.org/abs/1112.5745), equation 1). It is 0 where all models say the
-/// same, however unsure they are, and ln 2 where half of them are sure of each answer.
+/// The disagreement is the mutual information between the label and the model (BALD,
+/// [arXiv:1112.5745](https://arxiv.org/abs/1112.5745), equation 1). It is 0 if all models give the
+/// same probability, however unsure they are. It is ln 2 if half of them are sure of each answer.
 ///
-/// `models` holds for each model the probability that the first answer is better, for every pair. A
-/// pair with a probability that is not in [0, 1] for some model has a disagreement of 0.
+/// `models` holds, for each model, the probability of every pair that the first answer is better.
+/// The disagreement of a pair is 0 if any model's probability for it is not in [0, 1].
 ///
 /// # Examples
 /// ```
@@ -42,10 +42,11 @@ fn entropy(p: f64) -> f64 {
     part(p) + part(1.0 - p)
 }
 
-/// The `count` pairs to ask about, the largest disagreement first, spread over groups (prompts): each
-/// group gives its best pair before any gives its second. Equal disagreement: the smaller index.
+/// Returns the `count` pairs to ask about, largest disagreement first, spread over groups
+/// (prompts): every group gives its best pair before any group gives its second. With equal
+/// disagreement the smaller index comes first.
 ///
-/// A pair beyond the end of `groups` is a group by itself; one with a disagreement that is not finite
+/// A pair beyond the end of `groups` is a group by itself. A pair whose disagreement is not finite
 /// is never asked about.
 ///
 /// # Examples
@@ -73,7 +74,7 @@ pub fn ask_next(disagreement: &[f64], groups: &[usize], count: usize) -> Vec<usi
             (turn, pair)
         })
         .collect();
-    // Stable: within a turn the order by disagreement stays.
+    // Stable: within a turn the pairs stay ordered by disagreement.
     turns.sort_by_key(|(turn, _)| *turn);
     turns
         .into_iter()

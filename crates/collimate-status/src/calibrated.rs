@@ -1,4 +1,4 @@
-//! The filter that knows its precision.
+//! A filter that keeps self-labels with a chosen precision.
 
 use collimate_core::{Kept, LeaveReason, Left, OptionError, Selection};
 use serde::{Deserialize, Serialize};
@@ -20,16 +20,16 @@ use crate::{Decision, LearningStatus, LongerWins, MinCount, PairCalibration, Sta
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct CalibratedConfig {
-    /// Probability of being right that a kept label has at least, above 0.5 and below 1.
+    /// Smallest probability that a kept label is right, above 0.5 and below 1.
     pub precision: f64,
-    /// Share of the human labels that are right, above 0.5 and at most 1, where it is known (two labels
-    /// for the same pairs, or `collimate label`'s consistency). Labels by noisy annotators agree with
-    /// no model more often than this share, so `precision` is then meant for the truth behind
-    /// them. Null takes the labels as the truth.
+    /// Share of the human labels that are right, above 0.5 and at most 1, if known (two labels for
+    /// the same pairs, or `collimate label`'s consistency). No model agrees with noisy annotators
+    /// more often than this share. With a ceiling, `precision` therefore refers to the true labels
+    /// behind the human ones. Null takes the human labels as true.
     pub ceiling: Option<f64>,
-    /// Keep the longer answer as the better one in the same share of pairs as the human labels do.
+    /// If true, the longer answer is `chosen` in the same share of kept pairs as in the human labels.
     pub length_balance: bool,
-    /// Number of pairs that must pass; with fewer the filter keeps none.
+    /// Number of pairs that must pass; if fewer pass, the filter keeps none.
     pub min_count: MinCount,
 }
 
@@ -64,14 +64,14 @@ impl CalibratedConfig {
         self.min_count.check("calibrated.min_count")
     }
 
-    /// The probability of agreeing with a human label from which on a pair is kept.
+    /// Returns the smallest probability of agreeing with a human label at which a pair is kept.
     ///
     /// ```text
     /// threshold = precision · c + (1 − precision) · (1 − c)
     /// ```
     ///
-    /// A label that is right with probability `precision` agrees with an annotator who is right with
-    /// probability c that often; without a ceiling c is 1.
+    /// A label that is right with probability `precision` agrees this often with an annotator who
+    /// is right with probability c. Without a ceiling c is 1.
     ///
     /// # Examples
     /// ```
@@ -85,13 +85,13 @@ impl CalibratedConfig {
     }
 }
 
-/// The checked calibrated filter of one loop: it keeps the pairs whose label is right with the wanted
-/// probability, or none where too few are.
+/// The checked calibrated filter of one loop. It keeps the pairs whose label is right with the
+/// wanted probability, or none if there are too few of them.
 ///
-/// The paper's thresholds on single answers say nothing about how many labels are wrong. This filter
-/// takes the pair's score gap, maps it to a probability that was fitted on labelled pairs which the
-/// model had not seen ([`PairCalibration`]), and refuses where it finds fewer than `min_count` pairs:
-/// there self-labels do harm.
+/// The paper's thresholds on single answers do not tell how many labels are wrong. This filter maps
+/// the score gap of a pair to a probability. The map ([`PairCalibration`]) was fitted on labelled
+/// pairs that the model had not seen. If fewer than `min_count` pairs are sure enough, the filter
+/// keeps none, because self-labels do harm there.
 ///
 /// # Examples
 /// ```
@@ -114,11 +114,11 @@ pub struct CalibratedFilter {
 }
 
 impl CalibratedFilter {
-    /// A filter for a pool that had `initial_pool` pairs before the first loop.
+    /// Makes a filter for a pool that had `initial_pool` pairs before the first loop.
     ///
     /// # Errors
-    /// As [`CalibratedConfig::check`]; [`StatusError::OutOfRange`] for a slope that is negative or not
-    /// finite.
+    /// Returns the errors of [`CalibratedConfig::check`], and [`StatusError::OutOfRange`] for a
+    /// slope that is negative or not finite.
     pub fn new(
         config: CalibratedConfig,
         calibration: PairCalibration,
@@ -137,7 +137,7 @@ impl CalibratedFilter {
         })
     }
 
-    /// The same filter, which knows how often the longer answer wins among the human labels.
+    /// Returns the filter with the number of human labels in which the longer answer wins.
     #[must_use]
     pub fn with_longer_wins(self, longer_wins: LongerWins) -> Self {
         Self {
@@ -146,8 +146,9 @@ impl CalibratedFilter {
         }
     }
 
-    /// The same filter without the refusal: it keeps the `min_count` surest pairs at least, however
-    /// unsure they are. A measurement, to see if the refusal was right.
+    /// Returns the filter without the refusal: before lengths are balanced, it keeps at least the
+    /// `min_count` surest pairs, however unsure they are. This serves to measure if the refusal
+    /// was right.
     #[must_use]
     pub fn going_anyway(self) -> Self {
         Self {
@@ -156,18 +157,19 @@ impl CalibratedFilter {
         }
     }
 
-    /// Decides over the scores of both answers of every pair left in the pool, without lengths.
+    /// Decides from the scores of both answers of every pair left in the pool, without lengths.
     ///
-    /// The answer with the larger score becomes `chosen`. A pair with equal scores is left, and one
-    /// with a score that is not finite. The score of a kept pair is the probability that its label
-    /// agrees with a human one.
+    /// The answer with the larger score becomes `chosen`. Pairs with equal scores are left, and so
+    /// are pairs with a score that is not finite. The score of a kept pair is the probability that
+    /// its label agrees with a human label.
     pub fn decide(&self, scores: &[(f32, f32)]) -> Decision {
         self.decide_of_lengths(scores, &[])
     }
 
-    /// Decides as [`decide`](Self::decide), and leaves the least sure pairs of the kind (longer answer
-    /// wins, or loses) that is too frequent among the kept. `lengths` are those of both answers of
-    /// each pair, in tokens; a pair beyond the end of the list has no length.
+    /// Decides like [`decide`](Self::decide), and balances the lengths of the answers. If the
+    /// longer answer wins (or loses) in too many kept pairs, the least sure pairs of that kind are
+    /// left. `lengths` holds the lengths of both answers of each pair, in tokens; a pair beyond the
+    /// end of the list has no length.
     pub fn decide_of_lengths(&self, scores: &[(f32, f32)], lengths: &[(usize, usize)]) -> Decision {
         let sure = |&(first, second): &(f32, f32)| {
             let gap = (f64::from(first) - f64::from(second)).abs();
@@ -194,7 +196,7 @@ impl CalibratedFilter {
                 });
             }
         }
-        // The surest first; equally sure: the smaller index.
+        // Surest first; equally sure pairs by rising index.
         kept.sort_by(|a, b| b.score.total_cmp(&a.score).then(a.index.cmp(&b.index)));
         counts.confident = kept.partition_point(|kept| kept.score >= threshold);
         let passes = counts.confident >= self.min_count;

@@ -1,4 +1,4 @@
-//! From the score gap of a pair to a probability.
+//! Calibration: a map from the score gap of a pair to a probability.
 
 use serde::{Deserialize, Serialize};
 
@@ -10,22 +10,23 @@ use crate::StatusError;
 /// P(first is better) = σ(a · (r₁ − r₂))
 /// ```
 ///
-/// One number `a` is fitted on pairs that the model has not learnt from. There is no offset: the
-/// order of the two answers means nothing. Reward models are over-confident on new pairs, so `a` is
-/// mostly below 1.
+/// The single number `a` is fitted on pairs that the model has not learnt from. There is no offset,
+/// because the order of the two answers means nothing. Reward models are over-confident on new
+/// pairs, so `a` is mostly below 1.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PairCalibration {
-    /// The slope a, at least 0; 0 says nothing about any pair.
+    /// Slope a, at least 0; at 0 every pair has probability ½.
     pub slope: f64,
 }
 
-/// Bisections of the slope: the interval ends below the last digit of an f64.
+/// Number of bisections of the slope: enough to narrow the interval to the last digit of an f64.
 const BISECTIONS: usize = 200;
 
 impl PairCalibration {
-    /// Fits the slope to gaps r(chosen) − r(rejected) of labelled pairs under models that have not
-    /// learnt from them, by maximum a posteriori with the weak prior a ~ N(1, 1), a ≥ 0:
+    /// Fits the slope to gaps r(chosen) − r(rejected) of labelled pairs. The gaps come from models
+    /// that have not learnt from these pairs. The fit is maximum a posteriori with the weak prior
+    /// a ~ N(1, 1), a ≥ 0:
     ///
     /// ```text
     /// a = argmin Σ ln(1 + exp(−a·gapᵢ)) + (a − 1)²/2
@@ -47,11 +48,12 @@ impl PairCalibration {
         Self::fit_to(gaps, None)
     }
 
-    /// Fits the slope of one model to the probabilities that another gives the same pairs: the gaps
-    /// are r₁ − r₂, the targets probabilities that the first answer is better.
+    /// Fits the slope of one model to the probabilities that another model gives the same pairs.
+    /// `gaps` are r₁ − r₂; `targets` are probabilities that the first answer is better.
     ///
     /// # Errors
-    /// As [`fit`](Self::fit), [`StatusError::Length`], and a target outside [0, 1].
+    /// Returns the errors of [`fit`](Self::fit), [`StatusError::Length`], and an error for a target
+    /// outside [0, 1].
     pub fn fit_targets(gaps: &[f64], targets: &[f64]) -> Result<Self, StatusError> {
         if gaps.len() != targets.len() {
             return Err(StatusError::Length {
@@ -72,7 +74,7 @@ impl PairCalibration {
             let (what, value) = ("the score gap", gaps[index]);
             return Err(StatusError::PairNotFinite { what, index, value });
         }
-        // The derivative grows with a: its only root is found by bisection.
+        // The derivative grows with a, so bisection finds its only root.
         let derivative = |a: f64| {
             let pairs = gaps.iter().enumerate();
             let pull: f64 = pairs
@@ -103,19 +105,19 @@ impl PairCalibration {
         })
     }
 
-    /// Probability that the first answer is better, from the gap r₁ − r₂.
+    /// Returns the probability that the first answer is better, from the gap r₁ − r₂.
     pub fn probability(&self, gap: f64) -> f64 {
         sigmoid(self.slope * gap)
     }
 
-    /// −ln of the probability of what is true, in nats, from the gap r(better) − r(worse).
+    /// Returns −ln of the probability of the true label, in nats, from the gap r(better) − r(worse).
     pub fn log_loss(&self, gap: f64) -> f64 {
         let x = self.slope * gap;
         (-x.abs()).exp().ln_1p() + (-x).max(0.0)
     }
 }
 
-/// σ(x); finite for every x, NaN for NaN.
+/// Computes σ(x); finite for every x, NaN for NaN.
 pub(crate) fn sigmoid(x: f64) -> f64 {
     if x >= 0.0 {
         1.0 / (1.0 + (-x).exp())

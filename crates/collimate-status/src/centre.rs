@@ -1,29 +1,30 @@
-//! From raw scores to probabilities.
+//! Score centre: the score that corresponds to a probability of ½.
 
 use serde::{Deserialize, Serialize};
 
 use crate::StatusError;
 
-/// Score that is worth p = ½.
+/// Rule that sets the score centre, the score with p = ½.
 ///
 /// A pairwise loss leaves the offset of r free, while the thresholds on p are absolute.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum ScoreCentre {
-    /// The score zero: p = σ(r), as in the paper.
+    /// The centre is 0: p = σ(r), as in the paper.
     #[default]
     None,
-    /// The mean score of the labelled seed answers, chosen and rejected alike, under the model that
-    /// scores the pool.
+    /// The centre is the mean score of the labelled seed answers, chosen and rejected alike, under
+    /// the model that scores the pool.
     SeedMean,
 }
 
 impl ScoreCentre {
-    /// The score c of p = σ(r − c).
+    /// Returns the score centre c of p = σ(r − c).
     ///
     /// # Errors
-    /// For [`ScoreCentre::SeedMean`] without scores or with one that is not finite.
+    /// Returns an error for [`ScoreCentre::SeedMean`] without scores, or with a score that is not
+    /// finite.
     ///
     /// # Examples
     /// ```
@@ -51,7 +52,7 @@ impl ScoreCentre {
     }
 }
 
-/// The probability that an answer with this score is good.
+/// Returns the probability that an answer with this score is good.
 ///
 /// ```text
 /// p = σ(r − c) = 1 / (1 + exp(c − r))
@@ -60,8 +61,8 @@ impl ScoreCentre {
 /// Equation 1 of <https://arxiv.org/abs/2411.00418>, with the centre `c` added.
 ///
 /// # Numerics
-/// In f64 from the f32 score; finite for every finite score; ½ exactly at r = c.
-/// From r − c of about 37 on it is 1.
+/// In f64 from the f32 score; finite for every finite score; ½ exactly at r = c. Rounded to 1 from
+/// r − c of about 37.
 ///
 /// # Examples
 /// ```

@@ -23,7 +23,7 @@ pub enum MinCount {
 }
 
 impl MinCount {
-    /// The count for a pool that had `initial_pool` pairs before the first loop.
+    /// Returns the count for a pool that had `initial_pool` pairs before the first loop.
     ///
     /// # Examples
     /// ```
@@ -36,7 +36,7 @@ impl MinCount {
         match self {
             Self::Absolute(count) => count,
             Self::Relative { floor, share } => {
-                // A share such as 0.07 of 100 is 7.000000000000001 in f64: that still means 7.
+                // A share such as 0.07 of 100 is 7.000000000000001 in f64, which must still count as 7.
                 let part = (share * initial_pool as f64 - 1e-9).ceil().max(0.0);
                 floor.max(part as usize)
             }
@@ -45,7 +45,7 @@ impl MinCount {
 }
 
 impl MinCount {
-    /// Checks the numbers of the option with the name `path`.
+    /// Checks the numbers of the option named `path`.
     pub(crate) fn check(self, path: &str) -> Result<(), StatusError> {
         let (count, share) = match self {
             Self::Absolute(count) => (count, 0.0),
@@ -120,17 +120,17 @@ impl Thresholds {
     }
 }
 
-/// Evidence that counts towards Status 1, and decides which pairs Status 1 keeps.
+/// Evidence that Status 1 counts, and that decides which pairs Status 1 keeps.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Evidence {
-    /// Pairs count that have one answer above `tau_high` and the other below `tau_low`.
+    /// Counts pairs with one answer above `tau_high` and the other below `tau_low`.
     #[default]
     BothAnswers,
-    /// Answers count that lie above `tau_high` or below `tau_low`; a pair with one such answer is
-    /// kept. This is the wording of the paper's text; the filter in the paper's released code needs
-    /// both answers.
+    /// Counts answers above `tau_high` or below `tau_low`; a pair with one such answer is kept.
+    /// This is the wording of the paper's text. The filter in the paper's released code needs both
+    /// answers.
     AnyAnswer,
 }
 
@@ -152,7 +152,7 @@ pub enum Sides {
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 #[non_exhaustive]
 pub enum PairRule {
-    /// The learning status decides: Status 1, else Status 2, else no pair is kept (the paper).
+    /// The learning status decides: Status 1, else Status 2, else no pair is kept (as in the paper).
     Status {
         /// Evidence that counts at Status 1.
         #[serde(default)]
@@ -161,22 +161,22 @@ pub enum PairRule {
         #[serde(default)]
         sides: Sides,
     },
-    /// A pair is kept if it meets the condition of either status; there is no status and no
-    /// `min_count` (the released code).
+    /// A pair is kept if it meets the condition of either status. There is no status and no
+    /// `min_count` (as in the released code).
     EitherPerPair,
-    /// Control: Status 1, or no pair is kept.
+    /// Control: keeps the pairs of Status 1, or none.
     EasyOnly {
         /// Evidence that counts at Status 1.
         #[serde(default)]
         evidence: Evidence,
     },
-    /// Control: Status 2, or no pair is kept.
+    /// Control: keeps the pairs of Status 2, or none.
     HardOnly {
         /// Sides of ½ on which the answers may lie.
         #[serde(default)]
         sides: Sides,
     },
-    /// Control: every pair is kept that is not a tie; there is no status and no `min_count`.
+    /// Control: keeps every pair that is not a tie; there is no status and no `min_count`.
     Unfiltered,
 }
 
@@ -198,8 +198,8 @@ pub struct FilterConfig {
     pub thresholds: Thresholds,
     /// Rule that decides which pairs are kept.
     pub rule: PairRule,
-    /// Largest number of pairs that a loop keeps, at least 1: the pairs with the largest Δp (at
-    /// equal Δp the smaller index first). Null sets no limit.
+    /// Largest number of pairs that a loop keeps, at least 1. Pairs with the largest Δp are kept;
+    /// at equal Δp the smaller index is kept. Null sets no limit.
     pub max_kept: Option<usize>,
 }
 
@@ -207,7 +207,8 @@ impl FilterConfig {
     /// Checks every field against its range.
     ///
     /// # Errors
-    /// As [`Thresholds::check`]; [`StatusError::OutOfRange`] for a `max_kept` of 0.
+    /// Returns the errors of [`Thresholds::check`], and [`StatusError::OutOfRange`] for a
+    /// `max_kept` of 0.
     pub fn check(&self) -> Result<(), StatusError> {
         self.thresholds.check()?;
         let (allowed, holds) = (

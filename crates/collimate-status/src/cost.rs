@@ -1,11 +1,11 @@
-//! What labels and self-labels cost.
+//! Cost of human labels and of self-labels.
 
 use collimate_core::OptionError;
 use serde::{Deserialize, Serialize};
 
 use crate::error::StatusError;
 
-/// Dollars per sample of the pool (Appendix E of <https://arxiv.org/abs/2411.00418>).
+/// Cost model in dollars per sample of the pool (Appendix E of <https://arxiv.org/abs/2411.00418>).
 ///
 /// ```text
 /// cost = human_label · share + loops · inference
@@ -29,7 +29,7 @@ impl Default for CostModel {
 }
 
 impl CostModel {
-    /// The paper's label price with a measured inference price.
+    /// Makes a model with the paper's label price and a measured inference price.
     ///
     /// # Examples
     /// ```
@@ -46,7 +46,7 @@ impl CostModel {
         }
     }
 
-    /// Checks that no price is negative or infinite.
+    /// Checks that every price is finite and at least 0.
     ///
     /// # Errors
     /// [`StatusError::OutOfRange`] with the name and value.
@@ -61,8 +61,8 @@ impl CostModel {
         Ok(())
     }
 
-    /// Dollars per sample where a `share` in [0, 1] is labelled by people and the pool is
-    /// scored once in each of `loops` loops.
+    /// Returns the dollars per sample if people label a `share` in [0, 1] of the pool and each of
+    /// `loops` loops scores the pool once.
     ///
     /// # Examples
     /// ```

@@ -1,27 +1,27 @@
-//! The learning status and the counts that it is read from.
+//! The learning status and the counts behind it.
 
 use serde::{Deserialize, Serialize};
 
 use crate::{Evidence, Sides, Thresholds};
 
-/// What the reward model is able to learn next.
+/// Learning status: the kind of pairs that the reward model can learn from next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LearningStatus {
-    /// Status 1: it tells good answers from bad ones.
+    /// Status 1: the model tells good answers from bad ones.
     Easy,
-    /// Status 2: it tells answers of similar quality apart.
+    /// Status 2: the model tells answers of similar quality apart.
     Hard,
-    /// Neither: the loop stops.
+    /// Neither status: the loop stops.
     Converged,
     /// Calibrated filter: enough pairs have a label that is right with the wanted probability.
     Confident,
-    /// Calibrated filter: too few pairs have one: the loop stops.
+    /// Calibrated filter: too few pairs have such a label, and the loop stops.
     NoConfidence,
 }
 
 impl LearningStatus {
-    /// The paper's number of the status, 1 or 2; the others have none.
+    /// Returns the paper's number of the status, 1 or 2; the other statuses have none.
     pub fn number(self) -> Option<u8> {
         match self {
             Self::Easy => Some(1),
@@ -31,8 +31,8 @@ impl LearningStatus {
     }
 }
 
-/// How many pairs of the pool meet which condition. Ties and pairs with a score that is not
-/// finite are counted apart and meet none.
+/// Number of pool pairs that meet each condition. Ties and pairs with a score that is not finite
+/// are counted separately and meet no condition.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PairCounts {
     /// Pairs in the pool.
@@ -43,10 +43,10 @@ pub struct PairCounts {
     pub confident_answers: usize,
     /// Pairs with Δp above `tau_delta`.
     pub hard: usize,
-    /// Those of them with both answers on one side of ½.
+    /// Pairs with Δp above `tau_delta` and both answers on one side of ½.
     pub hard_same_side: usize,
-    /// Pairs whose label is right with at least the wanted probability, where the filter is the
-    /// calibrated one; else 0.
+    /// Pairs whose label is right with at least the wanted probability, under the calibrated
+    /// filter; 0 under the paper's filter.
     #[serde(default)]
     pub confident: usize,
     /// Pairs with p₁ = p₂.
@@ -56,7 +56,7 @@ pub struct PairCounts {
 }
 
 impl PairCounts {
-    /// Counts for a pool that has been cut into parts.
+    /// Adds the counts of two parts of a pool.
     pub(crate) fn merge(self, other: Self) -> Self {
         Self {
             pairs: self.pairs + other.pairs,
@@ -71,7 +71,7 @@ impl PairCounts {
     }
 }
 
-/// The learning status (equation 3 of <https://arxiv.org/abs/2411.00418>).
+/// Returns the learning status (equation 3 of <https://arxiv.org/abs/2411.00418>).
 ///
 /// ```text
 /// Easy       if  easy ≥ min_count     (AnyAnswer: confident_answers ≥ min_count)
@@ -118,17 +118,17 @@ pub(crate) fn hard_count(counts: &PairCounts, sides: Sides) -> usize {
 /// Mean and spread of p over all answers with a finite score.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct Spread {
-    /// Mean.
+    /// Mean of p.
     pub mean: f64,
-    /// Standard deviation over the answers (divided by their number).
+    /// Standard deviation of p, with the number of answers as divisor.
     pub sd: f64,
-    /// Smallest.
+    /// Smallest p.
     pub min: f64,
-    /// Largest.
+    /// Largest p.
     pub max: f64,
 }
 
-/// The two probabilities of a pair and the conditions that they meet.
+/// The two probabilities of a pair and the conditions that the pair meets.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Pair {
     pub(crate) p: (f64, f64),
@@ -140,7 +140,7 @@ pub(crate) struct Pair {
 }
 
 impl Pair {
-    /// A probability outside [0, 1], NaN above all, makes the pair not finite.
+    /// A probability outside [0, 1], such as NaN, makes the pair not finite.
     pub(crate) fn new(p: (f64, f64), thresholds: &Thresholds) -> Self {
         let high = (p.0 > thresholds.tau_high, p.1 > thresholds.tau_high);
         let low = (p.0 < thresholds.tau_low, p.1 < thresholds.tau_low);

@@ -1,9 +1,9 @@
-//! What can be wrong with a configuration of this crate.
+//! Errors of this crate's configurations and inputs.
 
 use collimate_core::OptionError;
 use thiserror::Error;
 
-/// Why a configuration or an input is refused.
+/// Reason why a configuration or an input is refused.
 #[derive(Debug, Clone, PartialEq, Error)]
 #[non_exhaustive]
 pub enum StatusError {
@@ -13,9 +13,9 @@ pub enum StatusError {
          0 < tau_low <= 0.5 <= tau_high < 1: set them as in the default, 0.45 and 0.55"
     )]
     ThresholdOrder {
-        /// The lower threshold.
+        /// Lower threshold.
         tau_low: f64,
-        /// The upper threshold.
+        /// Upper threshold.
         tau_high: f64,
     },
     /// A number lies outside its range.
@@ -29,29 +29,29 @@ pub enum StatusError {
     /// Two lists that belong together differ in length.
     #[error("{what}: {given} given for {wanted} pairs: give one for each pair")]
     Length {
-        /// The list.
+        /// Name of the list.
         what: &'static str,
         /// Length of the list.
         given: usize,
-        /// The number of pairs.
+        /// Number of pairs.
         wanted: usize,
     },
-    /// A number of a pair is not finite.
+    /// A number that belongs to a pair is not finite.
     #[error("{what} of pair {index} is {value}: a calibration needs finite scores")]
     PairNotFinite {
-        /// The number.
+        /// Name of the number.
         what: &'static str,
-        /// The pair.
+        /// Index of the pair.
         index: usize,
-        /// The value.
+        /// Value of the number.
         value: f64,
     },
     /// A seed answer's score is not a finite number.
     #[error("the score of seed answer {index} is {value}: a seed mean needs finite scores")]
     SeedNotFinite {
-        /// Which answer.
+        /// Index of the answer.
         index: usize,
-        /// Its score.
+        /// Score of the answer.
         value: f32,
     },
 }

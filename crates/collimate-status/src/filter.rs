@@ -1,4 +1,4 @@
-//! Scores in, decision out.
+//! The pair filter: scores go in, a decision comes out.
 
 use collimate_core::{Kept, LeaveReason, Left, Range, Selection};
 use rayon::prelude::*;
@@ -10,26 +10,27 @@ use crate::{
     identify_status,
 };
 
-/// Pairs per piece of parallel work. Fixed, so that sums do not depend on the thread count.
+/// Number of pairs per piece of parallel work. It is fixed, so that sums do not depend on the
+/// number of threads.
 const CHUNK: usize = 4096;
 
-/// What the filter decided, and from what.
+/// Decision of a filter, with the numbers behind it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Decision {
-    /// The learning status; absent for the rules that have none.
+    /// Learning status; `None` for rules without a status.
     pub status: Option<LearningStatus>,
     /// Pairs kept, with Δp as score, and pairs left, with reasons.
     pub selection: Selection,
-    /// How many pairs met which condition.
+    /// Number of pairs that meet each condition.
     pub counts: PairCounts,
-    /// How many a status needed.
+    /// Number of pairs that a status needed.
     pub min_count: usize,
-    /// Where the probabilities lie.
+    /// Mean and spread of the probabilities.
     pub probabilities: Spread,
 }
 
 impl Decision {
-    /// True if the loop should stop: the status says so, or nothing was kept.
+    /// Returns true if the loop should stop: the status says so, or nothing was kept.
     pub fn converged(&self) -> bool {
         let stops = matches!(
             self.status,
@@ -59,7 +60,7 @@ pub struct PairFilter {
     min_count: usize,
 }
 
-/// What is asked of each pair once the status is known.
+/// Condition on each pair once the status is known.
 #[derive(Clone, Copy)]
 enum Condition {
     Easy(Evidence),
@@ -70,11 +71,12 @@ enum Condition {
 }
 
 impl PairFilter {
-    /// A filter with the score `centre` (see [`ScoreCentre`](crate::ScoreCentre)) for a pool
+    /// Makes a filter with the score `centre` (see [`ScoreCentre`](crate::ScoreCentre)) for a pool
     /// that had `initial_pool` pairs before the first loop.
     ///
     /// # Errors
-    /// As [`FilterConfig::check`]; [`StatusError::OutOfRange`] for a centre that is not finite.
+    /// Returns the errors of [`FilterConfig::check`], and [`StatusError::OutOfRange`] for a centre
+    /// that is not finite.
     pub fn new(
         config: FilterConfig,
         centre: f64,
@@ -89,11 +91,11 @@ impl PairFilter {
         })
     }
 
-    /// Decides over the scores of both answers of every pair left in the pool.
+    /// Decides from the scores of both answers of every pair left in the pool.
     ///
     /// The answer with the larger p becomes `chosen`: a kept pair is `swapped` if that is the
-    /// second. A pair with p₁ = p₂ is left, whatever the rule: its order means nothing.
-    /// All inequalities are strict.
+    /// second. A pair with p₁ = p₂ is left under every rule, because its order means nothing. All
+    /// inequalities are strict.
     pub fn decide(&self, scores: &[(f32, f32)]) -> Decision {
         let p = |score: f32| {
             if score.is_finite() {
@@ -105,8 +107,8 @@ impl PairFilter {
         self.decide_pairs(scores, |&(first, second)| (p(first), p(second)))
     }
 
-    /// As [`PairFilter::decide`], over probabilities in place of scores; the centre plays no
-    /// part. What is not in [0, 1] is left as not finite.
+    /// Decides like [`PairFilter::decide`], but from probabilities instead of scores; the centre
+    /// has no effect. A pair with a probability outside [0, 1] is left as not finite.
     pub fn decide_probabilities(&self, probabilities: &[(f64, f64)]) -> Decision {
         self.decide_pairs(probabilities, |&pair| pair)
     }
@@ -221,7 +223,7 @@ fn reason_to_leave(pair: &Pair, condition: Condition) -> Option<LeaveReason> {
     (!holds).then_some(LeaveReason::BelowThreshold)
 }
 
-/// Leaves all but the `limit` kept pairs with the largest Δp; equal Δp: the smaller index stays.
+/// Leaves all but the `limit` kept pairs with the largest Δp; at equal Δp the smaller index stays.
 fn limit_to(selection: &mut Selection, limit: usize) {
     if selection.kept.len() <= limit {
         return;
@@ -238,7 +240,7 @@ fn limit_to(selection: &mut Selection, limit: usize) {
     selection.left.sort_by_key(|left| left.index);
 }
 
-/// One pass in input order, in f64: the same bytes for every thread count.
+/// Computes the spread in one pass in input order, in f64: the same bytes for every thread count.
 fn spread(pairs: &[Pair]) -> Spread {
     spread_of(|| {
         pairs
@@ -248,7 +250,7 @@ fn spread(pairs: &[Pair]) -> Spread {
     })
 }
 
-/// Mean, deviation and ends of numbers; all 0 without one.
+/// Computes mean, deviation, minimum and maximum of numbers; all are 0 if there are none.
 pub(crate) fn spread_of<I: Iterator<Item = f64>>(finite: impl Fn() -> I) -> Spread {
     let n = finite().count();
     if n == 0 {

@@ -1,32 +1,32 @@
-//! A test of a loop from the labels alone.
+//! The gain test: it tells from held-out labels alone if a loop helped.
 
 use serde::{Deserialize, Serialize};
 
 use crate::{PairCalibration, StatusError};
 
-/// The change of the log loss on labelled pairs that neither model has seen.
+/// Change of the log loss on labelled pairs that neither model has seen.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct GainTest {
-    /// Pairs compared.
+    /// Number of pairs compared.
     pub pairs: usize,
-    /// Mean of log loss before − log loss after, in nats per pair: above 0 where the loop helps.
+    /// Mean of log loss before − log loss after, in nats per pair: above 0 if the loop helps.
     pub mean: f64,
     /// Standard error of the mean.
     pub standard_error: f64,
-    /// The mean in standard errors. In 126 trials of SER on three data sets, going on only where z > 1
-    /// was right in 79 % of the cases.
+    /// Mean divided by its standard error. In 126 trials of SER on three data sets, the rule to
+    /// continue only if z > 1 was right in 79 % of the cases.
     pub z: f64,
 }
 
-/// Compares two models by the log loss of labelled pairs that neither has learnt from, each with its
-/// own slope, which is fitted on the pairs of all other folds.
+/// Compares two models by the log loss of labelled pairs that neither has learnt from. Each model
+/// has a slope for each fold, fitted on the pairs of all other folds.
 ///
-/// `before` and `after` are gaps r(chosen) − r(rejected), `folds` the fold of each pair.
+/// `before` and `after` are gaps r(chosen) − r(rejected); `folds` gives the fold of each pair.
 ///
 /// # Errors
-/// [`StatusError::Length`] where the lists differ or have fewer than two pairs,
-/// [`StatusError::PairNotFinite`] with the pair.
+/// Returns [`StatusError::Length`] if the lists differ in length or have fewer than two pairs, and
+/// [`StatusError::PairNotFinite`] if a gap is not finite.
 ///
 /// # Examples
 /// ```
@@ -73,7 +73,7 @@ pub fn gain_test(before: &[f64], after: &[f64], folds: &[usize]) -> Result<GainT
     })
 }
 
-/// The log loss of each pair, with a slope that its fold did not decide.
+/// Computes the log loss of each pair, with a slope fitted without the pair's fold.
 fn losses(gaps: &[f64], folds: &[usize]) -> Result<Vec<f64>, StatusError> {
     let mut losses = vec![0.0; gaps.len()];
     let last = folds.iter().copied().max().unwrap_or(0);

@@ -1,21 +1,22 @@
-//! How often the longer answer wins.
+//! Frequency with which the longer answer wins.
 
 use collimate_core::Kept;
 use serde::{Deserialize, Serialize};
 
-/// Labelled pairs by which answer is longer; pairs with equal lengths are in neither count.
+/// Counts of labelled pairs by whether the longer answer won. Pairs with equal lengths are in
+/// neither count.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LongerWins {
-    /// Pairs whose longer answer was chosen.
+    /// Number of pairs whose longer answer was chosen.
     pub longer: usize,
-    /// Pairs whose shorter answer was chosen.
+    /// Number of pairs whose shorter answer was chosen.
     pub shorter: usize,
 }
 
 impl LongerWins {
-    /// The share of pairs whose longer answer wins, with one pair of each kind added (Laplace), so that
-    /// it is never 0 or 1.
+    /// Returns the share of pairs whose longer answer wins. One pair of each kind is added
+    /// (Laplace), so that the share is never 0 or 1.
     ///
     /// # Examples
     /// ```
@@ -28,7 +29,7 @@ impl LongerWins {
     }
 }
 
-/// Counts labelled pairs (length of the chosen answer, length of the rejected one).
+/// Counts labelled pairs, each given as (length of the chosen answer, length of the rejected one).
 ///
 /// # Examples
 /// ```
@@ -49,8 +50,8 @@ pub fn longer_wins(lengths: &[(usize, usize)]) -> LongerWins {
     }
 }
 
-/// Takes the least sure pairs of the too frequent kind out of `kept`, which stands surest first, and
-/// returns their indices.
+/// Removes the least sure pairs of the too frequent kind from `kept` and returns their indices.
+/// `kept` must be sorted surest first.
 pub(crate) fn balance(
     kept: &mut Vec<Kept>,
     lengths: &[(usize, usize)],
@@ -71,7 +72,7 @@ pub(crate) fn balance(
     };
     let (long, short) = (count(true), count(false));
     let share = wanted.share();
-    // As many of one kind as belong to all of the other.
+    // Largest number of pairs of one kind that fits the number of pairs of the other kind.
     let room = |others: usize, ratio: f64| (others as f64 * ratio + 1e-9).floor() as usize;
     let (kind, limit) = if long as f64 * (1.0 - share) > short as f64 * share {
         (true, room(short, share / (1.0 - share)))

@@ -1,4 +1,4 @@
-//! Hand-worked cases of the calibrated filter and the numbers beside it.
+//! Hand-worked cases of the calibrated filter and of the numbers beside it.
 
 use collimate_core::LeaveReason;
 use collimate_status::{
@@ -71,7 +71,7 @@ fn too_few_sure_pairs_are_a_refusal() {
     assert!(decision.converged() && decision.selection.kept.is_empty());
     assert_eq!(reason(&decision, 0), LeaveReason::Converged);
     assert_eq!(reason(&decision, 2), LeaveReason::BelowThreshold);
-    // The measurement that goes on keeps as many as were needed, the surest.
+    // Without the refusal the filter keeps as many pairs as were needed, the surest.
     assert_eq!(kept(&filter(3).going_anyway().decide(&scores)), [0, 1, 2]);
     let two = [(2.19, 0.0), (0.5, 0.0), (0.0, 1.0)];
     assert_eq!(kept(&filter(2).going_anyway().decide(&two)), [0, 2]);
@@ -92,7 +92,8 @@ fn the_ceiling_of_the_annotators_lowers_the_threshold() {
 
 #[test]
 fn length_balance_leaves_the_least_sure_of_the_frequent_kind() {
-    // Six sure pairs whose longer answer wins, two whose shorter one wins; among the labels half.
+    // Six sure pairs whose longer answer wins, two whose shorter one wins; half of each among the
+    // labels.
     let mut scores = vec![
         (9.0, 0.0),
         (8.0, 0.0),
@@ -149,7 +150,7 @@ fn the_slope_is_the_posterior_mode() {
     let gaps = [2.0, 1.0, -1.5, 0.5, 3.0, -0.2, 1.2];
     let slope = PairCalibration::fit(&gaps).unwrap().slope;
     assert!((slope - SLOPE).abs() < 1e-9, "{slope}");
-    // Without a pair the prior stays; a model that is always wrong is worth nothing.
+    // Without a pair the prior remains; a model that is always wrong is worth nothing.
     assert_eq!(PairCalibration::fit(&[]).unwrap().slope, 1.0);
     assert_eq!(PairCalibration::fit(&[-3.0; 40]).unwrap().slope, 0.0);
     let error = PairCalibration::fit(&[1.0, f64::NAN]).unwrap_err();
@@ -165,7 +166,7 @@ const SLOPE: f64 = 0.9207832115289798;
 
 #[test]
 fn a_model_is_calibrated_to_another() {
-    // Targets σ(0.5·gap) of many pairs: the slope comes back, but for the prior's pull to 1.
+    // Targets σ(0.5·gap) of many pairs: the slope is recovered, up to the prior's pull to 1.
     let gaps: Vec<f64> = (-2000..2000).map(|i| f64::from(i) / 500.0).collect();
     let target = PairCalibration { slope: 0.5 };
     let targets: Vec<f64> = gaps.iter().map(|gap| target.probability(*gap)).collect();
@@ -241,12 +242,12 @@ proptest! {
             prop_assert_eq!(kept.swapped, second > first);
             prop_assert!(kept.score >= 0.9);
         }
-        // Exchanging the answers of every pair changes the labels' side and nothing else.
+        // Exchanging the answers of every pair changes only the side of the labels.
         let turned: Vec<(f32, f32)> = scores.iter().map(|&(a, b)| (b, a)).collect();
         let turned_lengths: Vec<(usize, usize)> = lengths.iter().map(|&(a, b)| (b, a)).collect();
         let other = balanced.decide_of_lengths(&turned, &turned_lengths);
         prop_assert_eq!(kept(&decision), kept(&other));
-        // Balance only takes away.
+        // Balancing only removes pairs.
         let plain = filter.decide(&scores);
         prop_assert!(kept(&decision).iter().all(|index| kept(&plain).contains(index)));
     }

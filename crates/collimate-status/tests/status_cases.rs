@@ -80,7 +80,7 @@ fn status_one_and_two_keep_different_pairs() {
 
 #[test]
 fn status_two_needs_too_few_easy_pairs() {
-    // One easy pair, two hard ones, two needed.
+    // One easy pair and two hard ones; two are needed.
     let pairs = [(0.6, 0.4), (0.9, 0.58), (0.04, 0.35)];
     let decision = decide(PairRule::default(), 2, &pairs);
     assert_eq!(decision.status, Some(LearningStatus::Hard));
@@ -201,7 +201,7 @@ fn the_centre_moves_the_half() {
     assert_eq!(probability(f32::MAX, 0.0), 1.0);
     assert_eq!(probability(f32::MIN, 0.0), 0.0);
 
-    // All scores high: with centre 0 nothing is surely bad, with the seed mean it is.
+    // All scores are high: with centre 0 no answer is surely bad, with the seed mean some are.
     let scores = [(5.5, 4.5), (4.4, 5.6)];
     let rule = PairRule::EasyOnly {
         evidence: Evidence::BothAnswers,
@@ -340,7 +340,7 @@ fn min_count_and_cost() {
     );
 }
 
-/// Any change of this selection is a change of results for users: say so in the changelog.
+/// Any change of this selection changes results for users: the changelog must say so.
 #[test]
 fn value_stability() {
     // A small linear congruential sequence: no generator of another crate is involved.

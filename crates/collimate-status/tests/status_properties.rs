@@ -98,7 +98,7 @@ proptest! {
         config in config(),
         (high, low, delta) in (0.0_f64..0.09, 0.0_f64..0.09, 0.0_f64..0.3),
     ) {
-        // With a status the kind of pair kept may change, and a limit makes room: both aside.
+        // With a status the kind of pair kept may change, and a limit makes room: both are left aside.
         let rule = match config.rule {
             PairRule::Status { .. } => PairRule::EitherPerPair,
             rule => rule,

@@ -1,5 +1,5 @@
-/// Largest `|a − b| / max(1, |b|)` over two lists of one length; infinite where a value is not
-/// a number or the lengths differ.
+/// Returns the largest `|a − b| / max(1, |b|)` over two lists of equal length; infinite if a value
+/// is not a number or the lengths differ.
 pub fn max_relative_error(actual: &[f32], expected: &[f64]) -> f64 {
     if actual.len() != expected.len() {
         return f64::INFINITY;
@@ -11,10 +11,10 @@ pub fn max_relative_error(actual: &[f32], expected: &[f64]) -> f64 {
     actual.iter().zip(expected).map(error).fold(0.0, f64::max)
 }
 
-/// Fails when [`max_relative_error`] is above `tolerance`.
+/// Checks that [`max_relative_error`] is at most `tolerance`.
 ///
 /// # Panics
-/// With the name, the error and the first offending index.
+/// Panics with the name, the error and the first offending index.
 pub fn assert_close(what: &str, actual: &[f32], expected: &[f64], tolerance: f64) {
     assert_eq!(actual.len(), expected.len(), "{what}: lengths differ");
     for (index, (a, b)) in actual.iter().zip(expected).enumerate() {

@@ -5,12 +5,12 @@ use burn::tensor::{Device, Tensor, TensorData};
 pub struct Noise(u64);
 
 impl Noise {
-    /// The stream of `seed`.
+    /// Makes the stream of `seed`.
     pub fn new(seed: u64) -> Self {
         Self(seed)
     }
 
-    /// The next 64 bits.
+    /// Draws the next 64 bits.
     pub fn bits(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
@@ -19,29 +19,29 @@ impl Noise {
         z ^ (z >> 31)
     }
 
-    /// Uniform in `[low, high)`.
+    /// Draws a uniform number in `[low, high)`.
     pub fn uniform(&mut self, low: f32, high: f32) -> f32 {
         let unit = (self.bits() >> 40) as f32 / (1u64 << 24) as f32;
         low + (high - low) * unit
     }
 
-    /// A whole number below `bound`.
+    /// Draws a whole number below `bound`.
     pub fn below(&mut self, bound: usize) -> usize {
         (self.bits() % bound as u64) as usize
     }
 
-    /// `count` values in `[-scale, scale)`.
+    /// Draws `count` values in `[-scale, scale)`.
     pub fn values(&mut self, count: usize, scale: f32) -> Vec<f32> {
         (0..count).map(|_| self.uniform(-scale, scale)).collect()
     }
 }
 
-/// A tensor of these values.
+/// Makes a tensor of these values.
 pub fn tensor<const D: usize>(values: &[f32], shape: [usize; D], device: &Device) -> Tensor<D> {
     Tensor::from_data(TensorData::new(values.to_vec(), shape), device)
 }
 
-/// The values of a tensor.
+/// Returns the values of a tensor.
 pub fn host<const D: usize>(tensor: &Tensor<D>) -> Vec<f32> {
     tensor
         .to_data()

@@ -2,29 +2,29 @@ use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// One row of a golden table: named inputs and what must come out.
+/// One row of a golden table: named inputs and their golden values.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct GoldenCase {
-    /// What the case covers.
+    /// Name of the case: the subject that it covers.
     pub name: String,
     /// Flat inputs by name.
     pub inputs: BTreeMap<String, Vec<f64>>,
-    /// Flat expected values by name; gradients as `grad.<input>`.
+    /// Flat golden values by name; gradients as `grad.<input>`.
     pub expected: BTreeMap<String, Vec<f64>>,
 }
 
-/// The cases of a JSON file.
+/// Reads the cases of a JSON file.
 ///
 /// # Panics
-/// When the file is missing or is no list of cases.
+/// Panics if the file is missing or is not a list of cases.
 pub fn read_golden(path: &Path) -> Vec<GoldenCase> {
     let text =
         std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     serde_json::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// Central differences of `f` at `x` with step `h`, in f64: error `O(h²)`.
+/// Computes central differences of `f` at `x` with step `h`, in f64: error `O(h²)`.
 pub fn finite_difference(f: impl Fn(&[f64]) -> f64, x: &[f64], h: f64) -> Vec<f64> {
     let mut point = x.to_vec();
     (0..x.len())

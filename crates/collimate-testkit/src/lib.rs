@@ -1,5 +1,5 @@
-//! Devices that tests run on, comparison, finite differences and keyed test data; enables the
-//! one Burn feature set of the workspace.
+//! Devices for tests, comparison, finite differences and keyed test data. The crate also enables
+//! the single set of Burn features of the workspace.
 
 mod compare;
 mod data;

@@ -1,4 +1,4 @@
-//! Checkpoint folders: complete or not there.
+//! Checkpoint folders, each complete or absent.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
@@ -15,8 +15,8 @@ use serde_json::Value;
 use crate::TrainError;
 use crate::params::Stored;
 
-/// A number that comes back from its text with the same bits, which JSON numbers do not promise:
-/// for the state of a loop ([`LoopCheckpoints`](crate::LoopCheckpoints)).
+/// A number that is read back from text with exactly the same bits, which JSON numbers do not
+/// guarantee. Use it in the state of a loop ([`LoopCheckpoints`](crate::LoopCheckpoints)).
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Exact(pub f64);
 
@@ -41,7 +41,8 @@ pub(crate) struct BestStep {
     pub(crate) score: Exact,
 }
 
-/// What, besides tensors, a run needs to go on. Random streams are keyed by the step: no state.
+/// State, besides tensors, that a run needs to continue. Random streams are keyed by the step and
+/// need no state.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct State {
@@ -76,7 +77,8 @@ const OPTIMIZER: &str = "optimizer.safetensors";
 const STATE: &str = "state.json";
 
 impl Checkpoints {
-    /// Creates the folder and removes what a killed process left half-written.
+    /// Opens the folder, creates it if needed, and removes files that a killed process left
+    /// half-written.
     pub(crate) fn open(folder: PathBuf) -> Result<Self, TrainError> {
         fs::create_dir_all(&folder).map_err(TrainError::io(&folder))?;
         remove_unfinished_owned(&folder)?;
@@ -87,7 +89,7 @@ impl Checkpoints {
         self.folder.join(format!("step-{step:06}"))
     }
 
-    /// The steps that have a checkpoint, in rising order.
+    /// Returns the steps that have a checkpoint, in rising order.
     pub(crate) fn steps(&self) -> Result<Vec<u64>, TrainError> {
         let mut steps: Vec<u64> = entries(&self.folder)?
             .iter()
@@ -117,8 +119,8 @@ impl Checkpoints {
         read_tensors(&self.path(step).join(OPTIMIZER))
     }
 
-    /// Writes a checkpoint, then removes those that are neither among the last `keep_last` nor
-    /// the best.
+    /// Writes a checkpoint. Then removes every checkpoint that is neither the best nor among the
+    /// last `keep_last`.
     pub(crate) fn save(
         &self,
         step: u64,
@@ -134,7 +136,7 @@ impl Checkpoints {
         }
         let name = format!("{UNFINISHED}{}-{step}", std::process::id());
         let unfinished = self.folder.join(name);
-        // What a save of this step left that failed midway.
+        // An earlier save of this step may have failed midway.
         if unfinished.exists() {
             fs::remove_dir_all(&unfinished).map_err(TrainError::io(&unfinished))?;
         }
@@ -142,7 +144,7 @@ impl Checkpoints {
         write_tensors(&unfinished.join(MODEL), model)?;
         write_tensors(&unfinished.join(OPTIMIZER), moments)?;
         let state_path = unfinished.join(STATE);
-        // Compact: a state may hold a rollout.
+        // The text is compact because a state may hold a rollout.
         let text =
             serde_json::to_vec(state).map_err(|error| TrainError::format(&state_path, error))?;
         atomic_write(&state_path, &text)?;
@@ -156,7 +158,7 @@ impl Checkpoints {
         Ok(target)
     }
 
-    /// Takes the name away first, so that a half-removed folder is never read.
+    /// Removes a checkpoint. It is renamed first, so that a half-removed folder is never read.
     fn discard(&self, step: u64) -> Result<(), TrainError> {
         let path = self.path(step);
         let name = format!("{UNFINISHED}{}-old-{step}", std::process::id());
@@ -199,11 +201,13 @@ impl View for Stored {
     }
 }
 
-/// One tensor at a time is copied to the host. Without metadata the header's order is fixed.
+/// Writes tensors to a file. Only one tensor at a time is copied to the host. Without metadata the
+/// order of the header is fixed.
 fn write_tensors(path: &Path, tensors: &BTreeMap<String, Stored>) -> Result<(), TrainError> {
     safetensors::serialize_to_file(tensors.iter().map(|(k, v)| (k, v.clone())), None, path)
         .map_err(|error| TrainError::format(path, error))?;
-    // For writing: Windows syncs no file that was opened to be read.
+    // The file is opened for writing because Windows does not sync a file that was opened for
+    // reading.
     OpenOptions::new()
         .write(true)
         .open(path)
@@ -235,8 +239,9 @@ fn read_tensors(path: &Path) -> Result<HashMap<String, TensorData>, TrainError> 
     Ok(read)
 }
 
-/// Returns the first key, in alphabetic order, in which two JSON values differ, and both values as
-/// text: `(key, before, now)`. Keys of inner objects are joined by dots. Equal values give `None`.
+/// Returns the first key, in alphabetical order, in which two JSON values differ, and both values
+/// as text: `(key, before, now)`. Keys of inner objects are joined by dots. Equal values give
+/// `None`.
 ///
 /// # Examples
 /// ```

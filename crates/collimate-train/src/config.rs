@@ -1,4 +1,4 @@
-//! How a model is trained.
+//! Options of training.
 
 use collimate_core::{OptionError, OrNull, check_options};
 use serde::{Deserialize, Serialize};
@@ -13,10 +13,10 @@ use crate::TrainError;
 pub enum Schedule {
     /// The learning rate stays at its peak.
     Constant,
-    /// The learning rate falls on a line.
+    /// The learning rate falls linearly.
     #[default]
     Linear,
-    /// The learning rate falls on half a cosine wave.
+    /// The learning rate falls along half a cosine wave.
     Cosine,
 }
 
@@ -29,12 +29,12 @@ pub enum MicroBatchOrder {
     /// Examples keep the order in which the epoch draws them.
     #[default]
     AsDrawn,
-    /// The longest examples come first: a micro-batch has examples of like lengths, and the largest
-    /// memory need shows at once.
+    /// The longest examples come first. The examples of a micro-batch then have similar lengths,
+    /// and the largest memory need shows at once.
     LongestFirst,
 }
 
-/// Hyperparameters of AdamW. Weight decay acts on parameters of rank 2 and more.
+/// Hyperparameters of AdamW. Weight decay acts only on parameters of rank 2 or higher.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
@@ -71,6 +71,7 @@ impl Default for AdamWConfig {
 /// | `warmup_steps`, `warmup_ratio` | 0, 0 | at most one of them above 0; at most 10^12 steps, the ratio below 1 |
 /// | `batch_size` | 64 | at least 1 |
 /// | `micro_batch_tokens` | 8192 | at least 1; `null`: the whole batch at once |
+/// | `micro_batch_order` | `as_drawn` | `as_drawn`, `longest_first` |
 /// | `epochs` | 1 | above 0, at most 10^6; always at least one step |
 /// | `max_steps` | none | 1 to 10^12; overrides `epochs` |
 /// | `adamw` | see [`AdamWConfig`] | |
@@ -91,42 +92,42 @@ pub struct TrainConfig {
     pub learning_rate: f64,
     /// Course of the learning rate after the warm-up.
     pub schedule: Schedule,
-    /// Learning rate at the end of the schedules `linear` and `cosine`, as a part of the peak,
+    /// Learning rate at the end of the schedules `linear` and `cosine`, as a fraction of the peak,
     /// 0 to 1.
     pub final_learning_rate_ratio: f64,
-    /// Number of optimiser steps in which the learning rate rises linearly, at most 10^12; 0 where
-    /// `warmup_ratio` is given.
+    /// Number of optimiser steps in which the learning rate rises linearly, at most 10^12. It must
+    /// be 0 if `warmup_ratio` is above 0.
     pub warmup_steps: u64,
-    /// Part of all optimiser steps in which the learning rate rises linearly, at least 0 and
+    /// Fraction of all optimiser steps in which the learning rate rises linearly, at least 0 and
     /// below 1.
     pub warmup_ratio: f64,
     /// Number of examples in an optimiser step, over all micro-batches, at least 1.
     pub batch_size: usize,
-    /// Largest number of tokens in a micro-batch, at least 1; null takes the whole batch at once.
-    /// An example with more tokens is a micro-batch of its own.
+    /// Largest number of tokens in a micro-batch, at least 1. Null takes the whole batch at once.
+    /// An example with more tokens becomes a micro-batch by itself.
     pub micro_batch_tokens: Option<usize>,
     /// Order in which the examples of an optimiser step fill micro-batches.
     pub micro_batch_order: MicroBatchOrder,
-    /// Number of passes over the examples, above 0 and at most 10^6; the last pass may be a part.
+    /// Number of passes over the examples, above 0 and at most 10^6. The last pass may be partial.
     pub epochs: f64,
-    /// Number of optimiser steps in place of `epochs`, 1 to 10^12; null leaves the number to
-    /// `epochs`.
+    /// Number of optimiser steps, 1 to 10^12, which overrides `epochs`. Null computes the number
+    /// from `epochs`.
     pub max_steps: Option<u64>,
     /// Options of the optimiser AdamW.
     pub adamw: AdamWConfig,
-    /// Largest global norm of the gradient, above 0: a larger gradient is scaled down to it. Null
-    /// never clips.
+    /// Largest global norm of the gradient, above 0. A larger gradient is scaled down to this norm.
+    /// Null disables clipping.
     pub max_grad_norm: Option<f64>,
-    /// Number of optimiser steps between two evaluations, at least 1; null evaluates at the end
+    /// Number of optimiser steps between two evaluations, at least 1. Null evaluates at the end
     /// only.
     pub eval_every: Option<u64>,
-    /// Number of optimiser steps between two checkpoints, at least 1; null saves at the end only.
+    /// Number of optimiser steps between two checkpoints, at least 1. Null saves at the end only.
     pub save_every: Option<u64>,
-    /// Number of latest checkpoints that are kept, at least 1.
+    /// Number of latest checkpoints to keep, at least 1.
     pub keep_last: usize,
-    /// Keep the checkpoint with the best score (or, without a folder, the model).
+    /// If true, keeps the checkpoint with the best score, or the best model if there is no folder.
     pub keep_best: bool,
-    /// Number of evaluations in a row without a better score after which training stops, at
+    /// Number of consecutive evaluations without a better score after which training stops, at
     /// least 1; needs `eval_every`. Null never stops early.
     pub patience: Option<u32>,
     /// Seed of the order of the examples and of all draws of the objective.
@@ -159,14 +160,15 @@ impl Default for TrainConfig {
     }
 }
 
-/// The largest number of steps: with it, sums and products of counts stay far from the end of `u64`.
+/// Largest number of steps. Under this limit, sums and products of counts stay far below the
+/// largest `u64`.
 const MOST_STEPS: u64 = 1_000_000_000_000;
 
 impl AdamWConfig {
-    /// Checks every value. Paths begin with `adamw`.
+    /// Checks every value. Option paths in errors begin with `adamw`.
     ///
     /// # Errors
-    /// The first option out of range.
+    /// Names the first option that is out of range.
     #[rustfmt::skip] // One option per line.
     pub fn check(&self) -> Result<(), OptionError> {
         let Self { beta1, beta2, eps, weight_decay: decay } = *self;
@@ -185,7 +187,7 @@ impl TrainConfig {
     /// Checks every value.
     ///
     /// # Errors
-    /// The first option out of range.
+    /// Names the first option that is out of range.
     #[rustfmt::skip] // One option per line.
     pub fn validate(&self) -> Result<(), TrainError> {
         check_stage(&self.stage)?;
@@ -221,12 +223,14 @@ impl TrainConfig {
         Ok(())
     }
 
-    /// Optimiser steps of one pass over `examples`: the last batch of a pass may be smaller.
+    /// Returns the number of optimiser steps in one pass over `examples` examples. The last batch
+    /// of a pass may be smaller.
     pub fn steps_per_epoch(&self, examples: usize) -> u64 {
         examples.div_ceil(self.batch_size.max(1)) as u64
     }
 
-    /// All optimiser steps over `examples`: a part of a step is a step.
+    /// Returns the number of optimiser steps in the whole training. A partial step counts as a
+    /// step.
     pub fn total_steps(&self, examples: usize) -> u64 {
         let by_epochs = || {
             let steps = self.steps_per_epoch(examples);
@@ -236,17 +240,17 @@ impl TrainConfig {
     }
 }
 
-/// A product, rounded up to whole steps.
+/// Rounds a product up to whole steps.
 pub(crate) fn whole(product: f64) -> u64 {
-    // 1.1 epochs of 100 steps are 110.00000000000001 in f64: that still means 110.
+    // 1.1 epochs of 100 steps give 110.00000000000001 in f64, which must still count as 110.
     (product - 1e-9).ceil() as u64
 }
 
-/// Checks that a stage's name can be a folder's name, on every system.
+/// Checks that a stage's name can be used as a folder name on every system.
 ///
 /// # Errors
-/// An empty name, one that starts with a dot, or one with other characters than ASCII letters,
-/// digits, `.`, `_` and `-`.
+/// The name is empty, starts with a dot, or has a character other than ASCII letters, digits, `.`,
+/// `_` and `-`.
 ///
 /// # Examples
 /// ```

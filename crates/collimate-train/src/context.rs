@@ -1,25 +1,25 @@
-//! Where a fit reads and writes.
+//! Surroundings of a fit: checkpoints, metrics, progress and interrupt.
 
 use std::path::PathBuf;
 
 use crate::{Interrupt, Metrics, Progress};
 
-/// Where a [`fit`](crate::fit) writes, and what may stop it.
+/// Outputs of a [`fit`](crate::fit), and the interrupt that can stop it.
 #[derive(Debug, Clone, Default)]
 pub struct FitContext<'a> {
-    /// The folder in which the stage's folder of checkpoints is made; without it nothing is
-    /// saved and nothing resumed.
+    /// Folder that holds the stage's folder of checkpoints. With `None` nothing is saved or
+    /// resumed.
     pub checkpoints: Option<PathBuf>,
-    /// Where metrics are logged.
+    /// Log for metrics.
     pub metrics: Option<&'a Metrics>,
-    /// How progress is shown.
+    /// Display of progress.
     pub progress: Progress,
-    /// What may stop the fit.
+    /// Interrupt that can stop the fit.
     pub interrupt: Interrupt,
 }
 
 impl FitContext<'_> {
-    /// Nothing written, nothing shown.
+    /// Returns a context that writes nothing and shows nothing.
     pub fn silent() -> Self {
         Self {
             progress: Progress::Silent,
@@ -27,7 +27,7 @@ impl FitContext<'_> {
         }
     }
 
-    /// The same with another way to show progress.
+    /// Returns the context with another display of progress.
     #[must_use]
     pub fn with_progress(self, progress: Progress) -> Self {
         Self { progress, ..self }

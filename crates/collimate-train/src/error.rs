@@ -1,4 +1,4 @@
-//! What can go wrong in training.
+//! Errors of training.
 
 use std::path::{Path, PathBuf};
 
@@ -6,22 +6,23 @@ use collimate_core::OptionError;
 use collimate_files::FileError;
 use thiserror::Error;
 
-/// Why training stopped.
+/// Reason for which training stopped.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum TrainError {
-    /// An option has a value that it cannot have.
+    /// An option has a value that is not allowed.
     #[error("{} is {}, allowed: {}", .0.path, .0.value, .0.allowed)]
     Config(#[from] OptionError),
-    /// There is nothing to train on, or with.
+    /// There are no examples, or the model has no trainable parameters.
     #[error("stage {stage} has no {what}")]
     Empty {
         /// The stage.
         stage: String,
-        /// What is missing.
+        /// Missing item.
         what: &'static str,
     },
-    /// The examples of an optimiser step have no weight, so their mean loss does not exist.
+    /// The total weight of a step's examples is not a positive finite number, so their mean loss
+    /// does not exist.
     #[error(
         "stage {stage}, step {step}: the examples' total weight is {weight}, it must be above 0: leave out examples without a completion"
     )]
@@ -30,10 +31,11 @@ pub enum TrainError {
         stage: String,
         /// The step, counted from 1.
         step: u64,
-        /// The weight.
+        /// Total weight of the examples.
         weight: f64,
     },
-    /// A number of the step is NaN or infinite. The weights were not updated.
+    /// A number is NaN or infinite. If it is the loss or the gradient norm, the weights were not
+    /// updated in this step.
     #[error(
         "stage {stage}, step {step}: {what} is {value}; the last checkpoint is untouched: lower learning_rate or look at the data of this step"
     )]
@@ -42,12 +44,12 @@ pub enum TrainError {
         stage: String,
         /// The step, counted from 1.
         step: u64,
-        /// Which number.
+        /// Name of the number.
         what: &'static str,
-        /// Its value.
+        /// Value of the number.
         value: f64,
     },
-    /// Ctrl-C, SIGTERM or SIGHUP, after the current step was finished.
+    /// Ctrl-C, SIGTERM or SIGHUP arrived; training stopped after the current step.
     #[error("interrupted after step {step} of stage {stage}; {}", match .saved {
         Some(path) => format!("saved in {}: run the same command again to go on from there", path.display()),
         None => "nothing was saved: the stage starts anew".to_owned(),
@@ -55,28 +57,28 @@ pub enum TrainError {
     Interrupted {
         /// The stage.
         stage: String,
-        /// Steps done.
+        /// Number of steps done.
         step: u64,
-        /// The checkpoint, if there is one.
+        /// Folder of the checkpoint, if one was saved.
         saved: Option<PathBuf>,
     },
     /// A file or folder could not be read or written.
     #[error("{}: {source}", .path.display())]
     Io {
-        /// Which one.
+        /// Path of the file or folder.
         path: PathBuf,
-        /// What the system says.
+        /// The system's error.
         source: std::io::Error,
     },
-    /// A file does not contain what it should.
+    /// A file does not have the expected content.
     #[error("{}: {reason}", .path.display())]
     Format {
-        /// Which one.
+        /// Path of the file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// Description of the fault.
         reason: String,
     },
-    /// What is resumed differs from what was started.
+    /// The inputs of a resumed run differ from those it was started with.
     #[error("{}: {key} was {before}, now it is {now}: use the old value or another run folder", .path.display())]
     Changed {
         /// The file that holds the earlier value.
@@ -88,7 +90,7 @@ pub enum TrainError {
         /// The present value.
         now: String,
     },
-    /// What the objective says.
+    /// The objective returned an error.
     #[error("{0}")]
     Objective(Box<dyn std::error::Error + Send + Sync>),
 }

@@ -7,36 +7,36 @@ use burn::module::Module;
 use crate::running::Run;
 use crate::{FitContext, Objective, TrainConfig, TrainError};
 
-/// The best evaluated model.
+/// The evaluated model with the best score.
 #[derive(Debug, Clone)]
 pub struct Best<M> {
-    /// After which step.
+    /// Number of steps after which the model was evaluated.
     pub step: u64,
-    /// Its score.
+    /// Score of the evaluation.
     pub score: f64,
-    /// The model, untracked.
+    /// Model parameters, untracked.
     pub model: M,
 }
 
-/// A finished fit.
+/// Result of a finished fit.
 #[derive(Debug, Clone)]
 pub struct Fitted<M> {
     /// The model after the last step, untracked.
     pub model: M,
-    /// The best model, where `keep_best` is set and something was evaluated.
+    /// Best model, if `keep_best` is set and an evaluation took place.
     pub best: Option<Best<M>>,
-    /// Optimiser steps done, over all starts of this stage.
+    /// Number of optimiser steps, over all starts of this stage.
     pub steps: u64,
-    /// Tokens processed.
+    /// Number of tokens processed.
     pub tokens: u64,
-    /// Seconds spent.
+    /// Training time in seconds.
     pub seconds: f64,
     /// Metrics of the last step and of the last evaluation (`eval_…`).
     pub metrics: BTreeMap<String, f64>,
 }
 
 impl<M> Fitted<M> {
-    /// The best model where there is one, else the last.
+    /// Returns the best model if there is one, else the last.
     pub fn into_best(self) -> M {
         match self.best {
             Some(best) => best.model,
@@ -45,22 +45,24 @@ impl<M> Fitted<M> {
     }
 }
 
-/// Trains `model`, or goes on from the last checkpoint of this stage.
+/// Trains `model`, or continues from the last checkpoint of this stage.
 ///
 /// ```text
 /// g = Σ over micro-batches ∇ (loss_sum / weight(batch));  g ← g · min(1, max_grad_norm / (‖g‖ + 1e-6))
 /// θ ← AdamW(θ, g, learning rate of the step)
 /// ```
 ///
-/// The model may come tracked or untracked; parameters that do not require gradients stay as they
-/// are and are not saved (their hash is: a resumed fit refuses another base model). It refuses other
-/// training data too, where the objective has a [`fingerprint`](Objective::fingerprint). A killed fit
-/// that is started again with the same arguments ends with the same bytes as one that was not.
-/// Modules with running statistics (batch norm) are not supported: the statistics are not saved.
+/// The model may be tracked or untracked. Parameters that do not require gradients are neither
+/// changed nor saved. Their hash is saved, so a resumed fit refuses another base model. It also
+/// refuses other training data if the objective has a [`fingerprint`](Objective::fingerprint). A
+/// fit that was killed and started again with the same arguments ends with the same bytes as an
+/// uninterrupted fit. Modules with running statistics (batch norm) are not supported: the
+/// statistics are not saved.
 ///
 /// # Errors
-/// Options out of range, a loss or gradient norm that is not finite, files that cannot be read or
-/// written, a checkpoint of another configuration, an interrupt, or what the objective says.
+/// There are no examples or no trainable parameters, an option is out of range, a loss or gradient
+/// norm is not finite, a file cannot be read or written, a checkpoint belongs to another
+/// configuration, an interrupt was requested, or the objective returned an error.
 pub fn fit<O: Objective>(
     model: O::Model,
     objective: &O,

@@ -1,14 +1,14 @@
-//! Hashes by which inputs are told apart.
+//! Hashes that identify inputs.
 
 use std::io::Write;
 
 use serde::Serialize;
 
-/// Returns the blake3 hash of a value's JSON text, in hex. Training data and the inputs of a stage are
-/// told apart by it.
+/// Returns the blake3 hash of a value's JSON text, in hex. The hash identifies training data and
+/// the inputs of a stage.
 ///
 /// # Panics
-/// When the value cannot be written as JSON (a map whose keys are not texts).
+/// Panics if the value cannot be written as JSON (a map whose keys are not strings).
 ///
 /// # Examples
 /// ```

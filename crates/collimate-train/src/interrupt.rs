@@ -1,13 +1,13 @@
-//! Stopping after the current step.
+//! Requests to stop after the current step.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use crate::{TrainError, signals};
 
-/// A wish to stop, shared by everybody who clones it.
+/// A request to stop. Clones share the request.
 ///
-/// [`fit`](crate::fit) looks at it between steps: it then saves and returns
+/// [`fit`](crate::fit) checks it between steps. Once it is set, `fit` saves and returns
 /// [`TrainError::Interrupted`].
 ///
 /// # Examples
@@ -20,33 +20,33 @@ use crate::{TrainError, signals};
 #[derive(Debug, Clone, Default)]
 pub struct Interrupt {
     flag: Arc<AtomicBool>,
-    /// Number of the signal that came last; 0 before any has come.
+    /// Number of the latest signal; 0 before the first.
     signal: Arc<AtomicUsize>,
 }
 
 impl Interrupt {
-    /// One that nothing but [`set`](Self::set) sets.
+    /// Creates a request that only [`set`](Self::set) sets.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// The one that signals set. Every call returns the same one.
+    /// Returns the request that signals set. Every call returns the same request.
     ///
-    /// | signal | the first sets the wish to stop | a later one ends the process at once, with status |
+    /// | signal | the first sets the request | a later one ends the process at once, with status |
     /// |---|---|---|
     /// | SIGINT (Ctrl-C) | yes | 130 |
     /// | SIGTERM | yes | 143 |
     /// | SIGHUP (the terminal is closed) | yes | does nothing more |
     ///
     /// Signals within 0.1 seconds of the first count as one signal: `timeout` and schedulers send a
-    /// signal to a process and again to the group of the process.
+    /// signal to a process and again to the process group.
     ///
     /// A signal that is ignored when the process starts stays ignored, as `nohup` and `&` in a
-    /// script without job control mean it; the other signals are handled all the same. Systems
-    /// without signals have Ctrl-C alone.
+    /// script without job control intend. The other signals are still handled. Systems without
+    /// signals have Ctrl-C only.
     ///
     /// # Errors
-    /// When the system refuses a thread or a handler.
+    /// The system refuses a thread or all signal handlers.
     pub fn on_signals() -> Result<Self, TrainError> {
         static SIGNALS: OnceLock<Interrupt> = OnceLock::new();
         static INSTALLED: OnceLock<Result<(), String>> = OnceLock::new();
@@ -57,7 +57,7 @@ impl Interrupt {
         }
     }
 
-    /// Returns the number of the signal that asked to stop; nothing where [`set`](Self::set) did.
+    /// Returns the number of the signal that asked to stop, or `None` if no signal did.
     pub fn signal(&self) -> Option<usize> {
         match self.signal.load(Ordering::SeqCst) {
             0 => None,
@@ -65,12 +65,12 @@ impl Interrupt {
         }
     }
 
-    /// Asks to stop.
+    /// Requests a stop.
     pub fn set(&self) {
         self.flag.store(true, Ordering::SeqCst);
     }
 
-    /// True if somebody asked to stop.
+    /// Returns true if a stop was requested.
     pub fn is_set(&self) -> bool {
         self.flag.load(Ordering::SeqCst)
     }

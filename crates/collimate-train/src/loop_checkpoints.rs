@@ -1,4 +1,4 @@
-//! Checkpoints of loops that are no pass over a data set.
+//! Checkpoints of loops that are not passes over a data set.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -12,11 +12,11 @@ use crate::checkpoint::{Checkpoints, first_difference};
 use crate::resume::normal;
 use crate::{FitContext, Stepper, TrainError, params};
 
-/// Checkpoints of one stage: trained parameters, optimiser, and a state of the loop's own.
+/// Checkpoints of one stage: trained parameters, optimiser, and a state that the loop defines.
 ///
-/// A checkpoint is complete or not there. Parameters that do not train are not saved; their hash
-/// is, so that a loop that goes on over another base model is refused, as one with another
-/// configuration is.
+/// A checkpoint is complete or absent. Parameters that do not train are not saved, but their hash
+/// is. A loop is therefore refused if it continues with another base model or another
+/// configuration.
 #[derive(Debug)]
 pub struct LoopCheckpoints<'a> {
     stage: String,
@@ -26,14 +26,14 @@ pub struct LoopCheckpoints<'a> {
     frozen: String,
 }
 
-/// What a loop goes on from.
+/// State from which a loop continues.
 #[derive(Debug)]
 pub struct Restored<M, S> {
-    /// The model.
+    /// Model with the restored parameters.
     pub model: M,
-    /// The optimiser.
+    /// Optimiser with the restored moments.
     pub stepper: Stepper,
-    /// The loop's own state.
+    /// State that the loop defines.
     pub state: S,
 }
 
@@ -48,11 +48,12 @@ struct Saved<S> {
 }
 
 impl<'a> LoopCheckpoints<'a> {
-    /// The checkpoints of `stage` in the context's folder; without one nothing is saved.
-    /// `config` is whatever must be the same when the loop goes on. `model` is tracked.
+    /// Opens the checkpoints of `stage` in the context's folder. Without a folder nothing is saved.
+    /// `config` holds everything that must be the same when the loop continues. `model` is tracked.
     ///
     /// # Errors
-    /// When the folder cannot be made, or nothing of the model trains.
+    /// The stage's name is not valid, the folder cannot be created, or the model has no trainable
+    /// parameter or has one parameter twice.
     pub fn open<M: Module>(
         stage: &str,
         model: &M,
@@ -88,17 +89,18 @@ impl<'a> LoopCheckpoints<'a> {
         })
     }
 
-    /// The stage's folder, where there is one: for files that the loop itself keeps beside.
+    /// Returns the stage's folder, if there is one. The loop may keep its own files there.
     pub fn folder(&self) -> Option<PathBuf> {
         let folder = self.context.checkpoints.as_ref();
         folder.map(|folder| folder.join(&self.stage))
     }
 
-    /// The last checkpoint, put into `model`; the stage's metrics are cut to what it had written.
-    /// `None` (and no metrics) where there is none.
+    /// Restores the last checkpoint into `model`. Metrics that the stage logged after the
+    /// checkpoint are removed. If there is no checkpoint, returns `None` and removes all metrics of
+    /// the stage.
     ///
     /// # Errors
-    /// When a file cannot be read, or belongs to another configuration or base model.
+    /// A file cannot be read, or belongs to another configuration or base model.
     pub fn restore<M: Module, S: DeserializeOwned>(
         &self,
         model: &M,
@@ -142,11 +144,12 @@ impl<'a> LoopCheckpoints<'a> {
         }))
     }
 
-    /// Writes checkpoint number `step`, keeps the last `keep_last`; where there is one of this
-    /// number already, nothing is written. Returns its folder.
+    /// Writes checkpoint number `step` and keeps the last `keep_last` checkpoints. If a checkpoint
+    /// with this number exists, writes nothing. Returns the checkpoint's folder, or `None` if the
+    /// context has no folder.
     ///
     /// # Errors
-    /// When a file cannot be written.
+    /// A file cannot be written.
     pub fn save<M: Module>(
         &self,
         step: u64,

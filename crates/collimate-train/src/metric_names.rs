@@ -1,4 +1,4 @@
-//! The names under which metrics are logged, as users of TRL know them.
+//! Names under which metrics are logged, as users of TRL know them.
 
 /// Loss of the step, a mean over the global batch.
 pub const LOSS: &str = "loss";
@@ -22,7 +22,7 @@ pub const LOGPS_REJECTED: &str = "logps/rejected";
 pub const NLL_LOSS: &str = "nll_loss";
 /// Estimated divergence of the policy from its reference, in nats.
 pub const KL: &str = "kl";
-/// Tokens processed so far, padding not counted.
+/// Tokens processed so far, without padding.
 pub const NUM_TOKENS: &str = "num_tokens";
 /// Mean accuracy of the next-token prediction.
 pub const MEAN_TOKEN_ACCURACY: &str = "mean_token_accuracy";

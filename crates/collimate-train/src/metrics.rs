@@ -1,4 +1,4 @@
-//! `metrics.jsonl`: one line per logged step.
+//! The log `metrics.jsonl`, with one line per logged step.
 
 use std::collections::HashMap;
 use std::fs::{self, File, OpenOptions};
@@ -13,8 +13,8 @@ use crate::TrainError;
 
 /// A file of JSON lines, each with `stage`, `step` and numbers.
 ///
-/// A line holds nothing that depends on the clock, so a resumed run's file has the bytes of an
-/// uninterrupted one. A number that is not finite is written as `null`.
+/// No line depends on the clock, so the file of a resumed run has the same bytes as that of an
+/// uninterrupted run. A number that is not finite is written as `null`.
 ///
 /// # Examples
 /// ```
@@ -36,18 +36,20 @@ pub struct Metrics {
 #[derive(Debug)]
 struct Log {
     file: File,
-    /// Lines by stage, of the stages that were counted: a checkpoint need not read the file again.
+    /// Number of lines of each stage counted so far, so that a checkpoint need not read the file
+    /// again.
     lines: HashMap<String, usize>,
 }
 
 impl Metrics {
-    /// Opens the file, or creates it. A last line that a killed process left half-written is cut.
+    /// Opens the file or creates it. A last line that a killed process left half-written is
+    /// removed.
     ///
     /// # Errors
-    /// When it cannot be read or written.
+    /// The file cannot be read or written.
     pub fn open(path: &Path) -> Result<Self, TrainError> {
         if path.exists() {
-            // As bytes: the cut can lie within a character.
+            // The file is read as bytes because the cut can lie within a character.
             let bytes = fs::read(path).map_err(TrainError::io(path))?;
             let complete = bytes
                 .iter()
@@ -69,14 +71,14 @@ impl Metrics {
     /// Appends a line.
     ///
     /// # Errors
-    /// When it cannot be written.
+    /// The file cannot be written.
     pub fn log<K: Into<String>>(
         &self,
         stage: &str,
         step: u64,
         values: impl IntoIterator<Item = (K, f64)>,
     ) -> Result<(), TrainError> {
-        // Written by hand so that the keys keep the order in which they were given.
+        // The line is written by hand so that the keys keep the order in which they were given.
         let mut line = format!("{{\"stage\":{},\"step\":{step}", Value::from(stage));
         for (key, value) in values {
             line.push_str(&format!(
@@ -87,7 +89,7 @@ impl Metrics {
         }
         line.push_str("}\n");
         let mut log = self.lock();
-        // Out while the line is written: after an error only the file knows what is in it.
+        // The count is removed while the line is written: after an error only the file is reliable.
         let known = log.lines.remove(stage);
         log.file
             .write_all(line.as_bytes())
@@ -98,10 +100,10 @@ impl Metrics {
         Ok(())
     }
 
-    /// All lines, parsed.
+    /// Returns all lines, parsed.
     ///
     /// # Errors
-    /// When the file cannot be read or a line is not a JSON object.
+    /// The file cannot be read, or a line is not a JSON object.
     pub fn rows(&self) -> Result<Vec<Map<String, Value>>, TrainError> {
         let text = read(&self.path)?;
         let rows = text.lines().enumerate().map(|(number, line)| {
@@ -112,7 +114,7 @@ impl Metrics {
         rows.collect()
     }
 
-    /// How many lines a stage has, those of earlier runs included.
+    /// Returns the number of lines of a stage, including lines of earlier runs.
     pub(crate) fn lines(&self, stage: &str) -> Result<usize, TrainError> {
         let mut log = self.lock();
         if let Some(&lines) = log.lines.get(stage) {
@@ -124,10 +126,10 @@ impl Metrics {
         Ok(lines)
     }
 
-    /// Keeps the first `keep` lines of a stage, and the lines of all others.
+    /// Keeps the first `keep` lines of a stage and all lines of the other stages.
     ///
     /// # Errors
-    /// When the stage has fewer lines, or the file cannot be read or written.
+    /// The stage has fewer lines, or the file cannot be read or written.
     pub fn rewind(&self, stage: &str, keep: usize) -> Result<(), TrainError> {
         let mut log = self.lock();
         let text = read(&self.path)?;
@@ -157,7 +159,7 @@ impl Metrics {
         Ok(())
     }
 
-    /// Makes the lines last, before a checkpoint that counts them.
+    /// Syncs the file to disk, before a checkpoint that counts the lines.
     pub(crate) fn sync(&self) -> Result<(), TrainError> {
         let log = self.lock();
         log.file.sync_data().map_err(TrainError::io(&self.path))
@@ -218,7 +220,7 @@ mod tests {
         check("rm", 1);
         metrics.rewind("rm", 2).unwrap_err();
         check("rm", 1);
-        // Counted once: text that is put into the file later is not seen.
+        // The lines were counted already, so a later change of the file is not seen.
         fs::write(&path, "").unwrap();
         assert_eq!(metrics.lines("sft").unwrap(), 4);
     }

@@ -1,4 +1,4 @@
-//! What is trained.
+//! Training objective: data and loss.
 
 use std::collections::BTreeMap;
 
@@ -13,49 +13,51 @@ use crate::TrainError;
 /// [`fit`](crate::fit) draws batches of example indices, cuts them into micro-batches by
 /// [`tokens`](Objective::tokens), and asks for the loss sum of each.
 pub trait Objective {
-    /// What is trained.
+    /// Module that is trained.
     type Model: Module;
 
-    /// Number of training examples.
+    /// Returns the number of training examples.
     fn len(&self) -> usize;
 
-    /// True if there is nothing to train on.
+    /// Returns true if there are no training examples.
     fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// What an example costs, in tokens.
+    /// Returns the cost of an example in tokens.
     fn tokens(&self, example: usize) -> usize;
 
-    /// What the loss sums of an optimiser step over these examples are divided by: the number of
-    /// pairs, or of completion tokens. Additive over examples, so that micro-batches do not
-    /// change the result.
+    /// Returns the number by which the loss sums of an optimiser step over these examples are
+    /// divided: the number of pairs, or of completion tokens. It must be additive over examples, so
+    /// that micro-batches do not change the result.
     fn weight(&self, examples: &[usize]) -> f64;
 
-    /// Called once before the micro-batches of an optimiser step, with all its examples: for what
-    /// a loss needs to know of the whole batch.
+    /// Called once before the micro-batches of an optimiser step, with all examples of the step. A
+    /// loss can compute here the facts of the whole batch that it needs.
     ///
     /// # Errors
-    /// Where the examples cannot be processed.
+    /// The examples cannot be processed.
     fn begin_step(&self, model: &Self::Model, examples: &[usize]) -> Result<(), TrainError> {
         let _ = (model, examples);
         Ok(())
     }
 
-    /// A hash of the data and options that decide what is learnt, in the order of the examples. A fit
-    /// that resumes is refused where the fingerprint is another one; an empty text is not compared.
+    /// Returns a hash of the data, in the order of the examples, and of the options that affect
+    /// training. A resumed fit is refused if the fingerprint has changed. An empty text is not
+    /// compared.
     fn fingerprint(&self) -> String {
         String::new()
     }
 
-    /// The loss of a micro-batch, summed, tracked.
+    /// Computes the loss of a micro-batch, summed and tracked.
     ///
-    /// `key` belongs to the step, not to the micro-batch. A draw for an example depends on the key
-    /// and the example alone (`key.with(example as u64)`, or `of_examples` of a packed batch of
-    /// `collimate-nn` for dropout masks), so that micro-batches do not change it.
+    /// `key` belongs to the step, not to the micro-batch. A draw for an example must depend only on
+    /// the key and the example, so that micro-batches do not change it. Use
+    /// `key.with(example as u64)`, or for dropout masks `of_examples` of a packed batch of
+    /// `collimate-nn`.
     ///
     /// # Errors
-    /// Where the examples cannot be processed; see [`TrainError::objective`].
+    /// The examples cannot be processed; see [`TrainError::objective`].
     fn forward(
         &self,
         model: &Self::Model,
@@ -63,32 +65,32 @@ pub trait Objective {
         key: Key,
     ) -> Result<Forwarded, TrainError>;
 
-    /// Metrics on held-out data; `model` is untracked.
+    /// Computes metrics on held-out data; `model` is untracked.
     ///
     /// # Errors
-    /// Where the held-out data cannot be processed.
+    /// The held-out data cannot be processed.
     fn evaluate(&self, model: &Self::Model) -> Result<Option<Evaluation>, TrainError> {
         let _ = model;
         Ok(None)
     }
 }
 
-/// What comes out of a micro-batch.
+/// Result of a micro-batch.
 #[derive(Debug, Clone)]
 pub struct Forwarded {
-    /// The loss, summed over the micro-batch, `[1]`, tracked.
+    /// Loss, summed over the micro-batch, `[1]`, tracked.
     pub loss_sum: Tensor<1>,
-    /// `(name, sum, weight)`: logged as Σ sum / Σ weight over the step's micro-batches.
+    /// Entries `(name, sum, weight)`, logged as Σ sum / Σ weight over the step's micro-batches.
     pub metrics: Vec<(&'static str, f64, f64)>,
-    /// Tokens processed.
+    /// Number of tokens processed.
     pub tokens: usize,
 }
 
-/// What comes out of an evaluation.
+/// Result of an evaluation.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Evaluation {
-    /// Logged with the prefix `eval_`.
+    /// Metrics, logged with the prefix `eval_`.
     pub metrics: BTreeMap<String, f64>,
-    /// Decides which model is the best; larger is better.
+    /// Score by which the best model is chosen; larger is better.
     pub score: f64,
 }

@@ -9,7 +9,7 @@ use collimate_ops::{AdamW, AdamWState};
 use crate::AdamWConfig;
 use crate::params::{Path, Stored, flatten, follow_path, replace};
 
-/// The state of one parameter. A parameter without gradient in a step does not count the step.
+/// State of one parameter. A step in which the parameter has no gradient is not counted.
 #[derive(Debug)]
 struct Slot {
     steps: u64,
@@ -22,8 +22,8 @@ pub(crate) struct Optimizer {
 }
 
 impl Optimizer {
-    /// Updates the parameters that have a gradient, which is taken times `grad_scale`, each with
-    /// the learning rate of its path.
+    /// Updates the parameters that have a gradient. The gradient is multiplied by `grad_scale`.
+    /// Each parameter is updated with the learning rate of its path.
     pub(crate) fn step<M: Module>(
         &mut self,
         model: M,
@@ -42,7 +42,8 @@ impl Optimizer {
         })
     }
 
-    /// What a checkpoint holds: `PATH.m`, `PATH.v`, and the steps of each path.
+    /// Returns the tensors of a checkpoint, `PATH.m` and `PATH.v`, and the number of steps of each
+    /// path.
     pub(crate) fn store(&self) -> (BTreeMap<String, Stored>, BTreeMap<String, u64>) {
         let mut moments = BTreeMap::new();
         for (path, slot) in &self.slots {
@@ -61,7 +62,7 @@ impl Optimizer {
         )
     }
 
-    /// The reverse of [`store`](Self::store); `params` says which device each path is on.
+    /// Reverses [`store`](Self::store); `params` gives the device of each path.
     pub(crate) fn restore(
         mut data: HashMap<String, TensorData>,
         steps: &BTreeMap<String, u64>,
@@ -113,7 +114,7 @@ impl ModuleMapper for Update<'_> {
             beta1: self.config.beta1,
             beta2: self.config.beta2,
             eps: self.config.eps,
-            // A vector is a bias or a norm's scale: pulling it to zero is no regulariser.
+            // A vector is a bias or a norm's scale; pulling it to zero does not regularise.
             weight_decay: if D >= 2 {
                 self.config.weight_decay
             } else {

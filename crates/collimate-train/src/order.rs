@@ -1,4 +1,4 @@
-//! Which examples a step takes, and how they are cut into micro-batches.
+//! Choice of the examples of a step, and their division into micro-batches.
 
 use std::ops::Range;
 
@@ -7,8 +7,8 @@ use rand::RngExt;
 
 use crate::{MicroBatchOrder, TrainConfig};
 
-/// The order of `len` examples in pass `epoch` of a stage: a permutation that depends on nothing
-/// but seed, stage, epoch and length.
+/// Returns the order of `len` examples in pass `epoch` of a stage. This permutation depends only on
+/// seed, stage, epoch and length.
 ///
 /// # Examples
 /// ```
@@ -30,8 +30,9 @@ pub fn epoch_order(stage: Key, epoch: u64, len: usize) -> Vec<usize> {
 
 /// Cuts the examples of a step into micro-batches of at most `budget` tokens each, as `fit` does.
 ///
-/// Examples are taken in turn; one that does not fit any more opens the next micro-batch, and one
-/// above the budget is alone. Without a budget everything is one micro-batch.
+/// Examples are taken in turn. An example that no longer fits opens the next micro-batch; an
+/// example above the budget gets a micro-batch alone. Without a budget all examples form one
+/// micro-batch.
 ///
 /// # Examples
 /// ```
@@ -75,7 +76,7 @@ pub fn micro_batches(
     cut
 }
 
-/// Where a step lies: its epoch and its part of the epoch's order.
+/// Returns the epoch of a step and the range of the epoch's order that the step takes.
 pub(crate) fn place(config: &TrainConfig, step: u64, examples: usize) -> (u64, Range<usize>) {
     let per_epoch = config.steps_per_epoch(examples).max(1);
     let start = ((step % per_epoch) as usize).saturating_mul(config.batch_size);

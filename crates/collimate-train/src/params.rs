@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};
 use burn::tensor::{Gradients, Tensor, TensorData};
 
-/// Where a traversal is: `layers.0.q_proj.weight`.
+/// Position of a traversal, such as `layers.0.q_proj.weight`.
 #[derive(Debug, Default)]
 pub(crate) struct Path(Vec<String>);
 
@@ -23,7 +23,7 @@ impl Path {
     }
 }
 
-/// The two methods by which a visitor or mapper learns its path.
+/// Defines the two methods by which a visitor or mapper follows its path.
 macro_rules! follow_path {
     () => {
         fn enter_module(&mut self, name: &str, _container_type: &str) {
@@ -75,7 +75,8 @@ impl ModuleVisitor for Collect {
     }
 }
 
-/// The float parameters that are (or are not) trained. The model is on an autodiff device.
+/// Collects the float parameters that are (or are not) trained. The model must be on an autodiff
+/// device.
 pub(crate) fn collect<M: Module>(model: &M, trainable: bool) -> BTreeMap<String, Stored> {
     let mut visitor = Collect {
         path: Path::default(),
@@ -86,8 +87,8 @@ pub(crate) fn collect<M: Module>(model: &M, trainable: bool) -> BTreeMap<String,
     visitor.found
 }
 
-/// A path whose parameter also occurs under an earlier path. Burn's traversal would update one
-/// occurrence and leave the other behind.
+/// Returns a path whose parameter also occurs under an earlier path. Burn's traversal would update
+/// only one of the two occurrences.
 pub(crate) fn shared<M: Module>(model: &M) -> Option<String> {
     struct Shared {
         path: Path,
@@ -112,7 +113,7 @@ pub(crate) fn shared<M: Module>(model: &M) -> Option<String> {
     visitor.found
 }
 
-/// One hash over paths, shapes and bytes.
+/// Hashes paths, shapes and bytes into one text.
 pub(crate) fn fingerprint(params: &BTreeMap<String, Stored>) -> String {
     let mut hasher = blake3::Hasher::new();
     for (path, stored) in params {
@@ -122,8 +123,8 @@ pub(crate) fn fingerprint(params: &BTreeMap<String, Stored>) -> String {
     hasher.finalize().to_hex().to_string()
 }
 
-/// The blake3 hash of all float parameters, in hex: paths, shapes and bytes. A model has the same
-/// one tracked and untracked.
+/// Returns the blake3 hash of all float parameters, in hex, over paths, shapes and bytes. Tracked
+/// and untracked models have the same hash.
 pub fn model_hash<M: Module>(model: &M) -> String {
     struct Hash {
         path: Path,
@@ -172,7 +173,7 @@ impl ModuleVisitor for Accumulate<'_> {
     }
 }
 
-/// Adds a backward pass's gradients to `sums`, flat and by path.
+/// Adds the gradients of a backward pass to `sums`, flat and by path.
 pub(crate) fn accumulate<M: Module>(
     model: &M,
     grads: Gradients,
@@ -185,7 +186,7 @@ pub(crate) fn accumulate<M: Module>(
     });
 }
 
-/// Replaces a parameter's value: a new leaf with the same place, id and settings.
+/// Replaces a parameter's value by a new leaf with the same device, id and settings.
 pub(crate) fn replace<const D: usize>(
     param: Param<Tensor<D>>,
     new: impl FnOnce(Tensor<D>) -> Tensor<D>,
@@ -229,7 +230,7 @@ impl ModuleMapper for Load {
     }
 }
 
-/// Puts `data` into the parameters of these paths; every path must exist, in the same shape.
+/// Loads `data` into the parameters of these paths. Every path must exist, with the same shape.
 pub(crate) fn load<M: Module>(model: M, data: HashMap<String, TensorData>) -> Result<M, String> {
     let mut mapper = Load {
         path: Path::default(),

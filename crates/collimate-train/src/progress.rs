@@ -1,26 +1,26 @@
-//! Telling a person how far long work has come.
+//! Display of the progress of long work.
 
 use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-/// How progress is shown, on standard error.
+/// Display of progress on standard error.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Progress {
-    /// A bar on a terminal, a line every ten seconds elsewhere.
+    /// A bar on a terminal, otherwise a line every ten seconds.
     #[default]
     Auto,
-    /// A line at most this often.
+    /// Lines, at most one per given duration.
     Lines(Duration),
-    /// Nothing.
+    /// No display.
     Silent,
 }
 
 const LINE_EVERY: Duration = Duration::from_secs(10);
 
 impl Progress {
-    /// Starts showing work of `total` parts, of which `done` are done already.
+    /// Starts the display of work of `total` parts, of which `done` are already done.
     pub fn start(self, label: &str, done: u64, total: u64) -> Meter {
         let show = match self {
             Self::Silent => Show::Nothing,
@@ -64,7 +64,7 @@ enum Show {
     Nothing,
 }
 
-/// Work under way.
+/// Display of work in progress.
 #[derive(Debug)]
 pub struct Meter {
     show: Show,
@@ -76,7 +76,7 @@ pub struct Meter {
 }
 
 impl Meter {
-    /// Says that `done` parts are done, with a few words on how it goes.
+    /// Reports that `done` parts are done, with a short message.
     pub fn set(&mut self, done: u64, message: &str) {
         self.done = done;
         let line = self.line(message);
@@ -133,7 +133,7 @@ impl Drop for Meter {
     }
 }
 
-/// A line on standard error. That nobody reads it any more must not stop the work.
+/// Writes a line to standard error. A closed standard error must not stop the work.
 fn tell(line: &str) {
     let _ = writeln!(std::io::stderr(), "{line}");
 }

@@ -1,4 +1,4 @@
-//! How a fit starts, is saved and ends.
+//! Start, saving and end of a fit.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -174,7 +174,8 @@ impl<'a, O: Objective> Run<'a, O> {
     }
 }
 
-/// A configuration as it reads after a trip through JSON text, which may move a number's last bit.
+/// Returns a configuration as it reads after a round trip through JSON text, which may change the
+/// last bit of a number.
 pub(crate) fn normal(config: &impl Serialize) -> Value {
     let text = serde_json::to_string(config).unwrap_or_default();
     serde_json::from_str(&text).unwrap_or_default()
@@ -185,7 +186,7 @@ fn check_unchanged(
     saved: &State,
     now: &State,
 ) -> Result<(), TrainError> {
-    // An objective without a fingerprint, or a checkpoint without one, is not compared.
+    // A missing fingerprint, of the objective or of the checkpoint, is not compared.
     let known = !saved.data.is_empty() && !now.data.is_empty();
     let facts = |state: &State| {
         serde_json::json!({

@@ -15,7 +15,7 @@ use crate::{
     metric_names, micro_batches,
 };
 
-/// A fit under way.
+/// A fit in progress.
 pub(crate) struct Run<'a, O: Objective> {
     pub(crate) objective: &'a O,
     pub(crate) config: &'a TrainConfig,
@@ -32,7 +32,7 @@ pub(crate) struct Run<'a, O: Objective> {
 }
 
 impl<O: Objective> Run<'_, O> {
-    /// The examples of the next step.
+    /// Returns the examples of the next step.
     fn examples(&mut self) -> Vec<usize> {
         let (epoch, range) = place(self.config, self.state.step, self.state.examples);
         let known = self.order.take().filter(|(of, _)| *of == epoch);
@@ -42,7 +42,7 @@ impl<O: Objective> Run<'_, O> {
         order[range].to_vec()
     }
 
-    /// One optimiser step.
+    /// Runs one optimiser step.
     pub(crate) fn step(&mut self, model: O::Model) -> Result<O::Model, TrainError> {
         let (objective, config) = (self.objective, self.config);
         let step = self.state.step + 1;
@@ -123,7 +123,7 @@ impl<O: Objective> Run<'_, O> {
         Ok(model)
     }
 
-    /// Evaluates, decides whether to go on, and saves, where the step asks for it.
+    /// Evaluates and saves if the step calls for it, and marks the last step as finished.
     pub(crate) fn conclude_step(&mut self, model: &O::Model) -> Result<(), TrainError> {
         let step = self.state.step;
         let due = |every: Option<u64>| every.is_some_and(|every| step.is_multiple_of(every));
@@ -145,7 +145,7 @@ impl<O: Objective> Run<'_, O> {
         Ok(())
     }
 
-    /// Logs an evaluation; says whether it is the best one.
+    /// Logs an evaluation. Returns true if it is the best so far.
     fn judge(&mut self, evaluation: Evaluation) -> Result<bool, TrainError> {
         let Evaluation { metrics, score } = evaluation;
         if !score.is_finite() {

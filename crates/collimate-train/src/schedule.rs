@@ -1,11 +1,11 @@
-//! The learning rate of a step.
+//! Learning rate of each step.
 
 use crate::config::whole;
 use crate::{Schedule, TrainConfig};
 
 impl Schedule {
-    /// The factor on the learning rate at step `step` (from 0) of `total`, after `warmup` steps of
-    /// linear rise, falling to `floor`.
+    /// Returns the factor on the learning rate at step `step` (from 0) of `total`. The factor rises
+    /// linearly for `warmup` steps. Then it stays at 1 or falls to `floor`.
     ///
     /// ```text
     /// s < w:  (s + 1) / (w + 1)
@@ -13,7 +13,7 @@ impl Schedule {
     /// ```
     pub fn factor(self, step: u64, warmup: u64, total: u64, floor: f64) -> f64 {
         if step < warmup {
-            // As floats: the sum of an integer that is as large as can be overflows.
+            // Computed in floats: adding 1 to the largest integer would overflow.
             return (step as f64 + 1.0) / (warmup as f64 + 1.0);
         }
         let done = (step - warmup) as f64 / total.saturating_sub(warmup).max(1) as f64;
@@ -28,7 +28,7 @@ impl Schedule {
 }
 
 impl TrainConfig {
-    /// The learning rate of step `step` (from 0) of `total_steps`.
+    /// Returns the learning rate of step `step` (from 0) of `total_steps`.
     ///
     /// ```text
     /// s < w:  lr · (s + 1) / (w + 1)                     w = warm-up steps, T = total steps
@@ -37,16 +37,16 @@ impl TrainConfig {
     /// ```
     ///
     /// # Differs from
-    /// Hugging Face's `get_linear_schedule_with_warmup` starts at a learning rate of 0, so that
-    /// its first step changes nothing; here every step moves.
+    /// Hugging Face's `get_linear_schedule_with_warmup` starts at a learning rate of 0, so its
+    /// first step changes nothing. Here every step changes the weights.
     pub fn learning_rate_at(&self, step: u64, total_steps: u64) -> f64 {
         let warmup = self.warmup_of(total_steps);
         let floor = self.final_learning_rate_ratio;
         self.learning_rate * self.schedule.factor(step, warmup, total_steps, floor)
     }
 
-    /// Returns the number of warm-up steps of a training with `total_steps`. Where it is not below
-    /// `total_steps`, the learning rate never reaches its peak.
+    /// Returns the number of warm-up steps of a training with `total_steps`. If it is `total_steps`
+    /// or more, the learning rate never reaches its peak.
     ///
     /// # Examples
     /// ```

@@ -1,4 +1,4 @@
-//! The signals that ask a process to stop, each registered by itself.
+//! Signals that ask a process to stop, each registered separately.
 
 use std::ffi::c_int;
 use std::io::{self, Write};
@@ -11,14 +11,14 @@ use signal_hook::consts::SIGHUP;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
 
-/// Signals that come this soon after the first are copies of it.
+/// Time after the first signal within which further signals count as copies of it.
 const ONE_SIGNAL: Duration = Duration::from_millis(100);
 
-/// A signal, and the status of a process that a later one ends.
+/// A signal, and the exit status if a later signal ends the process.
 struct Asked {
     name: &'static str,
     number: c_int,
-    /// `None`: a later one changes nothing. A closed terminal sends more than one SIGHUP.
+    /// `None`: a later signal changes nothing. A closed terminal sends more than one SIGHUP.
     status: Option<c_int>,
 }
 
@@ -41,8 +41,8 @@ const ASKED: &[Asked] = &[
     },
 ];
 
-/// Lets every signal that is not ignored set the flag, and leave its number. A signal that cannot be had does not take
-/// the others with it: standard error says so, and all of them together are an error.
+/// Makes every signal that is not ignored set the flag and store its number. If only some signals
+/// cannot be registered, standard error names them. If none can be registered, returns an error.
 pub(crate) fn install(stop: &Arc<AtomicBool>, came: &Arc<AtomicUsize>) -> Result<(), String> {
     let ignored = ignored();
     let armed = Arc::new(AtomicBool::new(false));
@@ -74,7 +74,8 @@ fn register(
     armed: &Arc<AtomicBool>,
     bell: &Bell,
 ) -> io::Result<()> {
-    // Actions run in the order of their registration: the first signal must not end the process.
+    // Actions run in the order of registration. The shutdown comes first, when it is not yet armed,
+    // so the first signal does not end the process.
     if let Some(status) = asked.status {
         flag::register_conditional_shutdown(asked.number, status, Arc::clone(armed))?;
     }
@@ -84,8 +85,8 @@ fn register(
     bell.register(asked.number)
 }
 
-/// Runs outside the handler, where more is allowed: a line for the user, and from a moment
-/// later on a second signal ends the process.
+/// Answers the first signal, outside the handler, where more calls are allowed. Prints a line for
+/// the user; shortly afterwards a second signal ends the process.
 fn answer(armed: &AtomicBool) {
     // A closed standard error must not end the process here.
     let _ = writeln!(
@@ -101,7 +102,7 @@ fn thread(body: impl FnOnce() + Send + 'static) -> io::Result<()> {
     thread.spawn(body).map(drop)
 }
 
-/// Wakes the thread that answers.
+/// Wakes the thread that answers a signal.
 #[cfg(unix)]
 struct Bell(std::os::unix::net::UnixStream);
 
@@ -125,7 +126,7 @@ impl Bell {
     }
 }
 
-/// Without pipes that a handler may write to, the thread looks at the flag.
+/// Without pipes that a handler may write to, the thread polls the flag.
 #[cfg(not(unix))]
 struct Bell;
 
@@ -154,8 +155,9 @@ fn bit(signal: c_int) -> u64 {
         .unwrap_or(0)
 }
 
-/// The signals that this process ignores, one bit each. The standard library cannot ask, so the
-/// system's own lists are read: Linux's /proc, elsewhere `ps`. Without a list none is ignored.
+/// Returns the signals that this process ignores, one bit each. The standard library cannot tell,
+/// so the function reads lists of the system: `/proc` on Linux, `ps` elsewhere. Without a list, no
+/// signal counts as ignored.
 #[cfg(unix)]
 fn ignored() -> u64 {
     let listed = match std::fs::read_to_string("/proc/self/status") {

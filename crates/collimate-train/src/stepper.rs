@@ -1,4 +1,4 @@
-//! Optimiser steps, for `fit` and for loops that are no pass over a data set.
+//! Optimiser steps, for `fit` and for loops that are not passes over a data set.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -9,9 +9,9 @@ use crate::optimizer::Optimizer;
 use crate::params::{self, Stored};
 use crate::{AdamWConfig, TrainError};
 
-/// AdamW with its state, and the gradients of the step under way.
+/// AdamW with its state, and the gradients of the step in progress.
 ///
-/// For loops that decide themselves what a step is; [`fit`](crate::fit) is the loop over a data set.
+/// Use it in loops that define a step themselves; [`fit`](crate::fit) is the loop over a data set.
 ///
 /// ```text
 /// g = Σ ∇ loss over the calls of backward;  θ ← AdamW(θ, g · scale, learning rate of the path)
@@ -23,7 +23,7 @@ pub struct Stepper {
 }
 
 impl Stepper {
-    /// Without a step behind it.
+    /// Creates a stepper that has made no step.
     pub fn new() -> Self {
         Self::default()
     }
@@ -31,7 +31,7 @@ impl Stepper {
     /// Adds the gradient of a loss, `[1]`, that depends on parameters of `model`.
     ///
     /// # Errors
-    /// A loss that depends on no trained parameter.
+    /// The loss depends on no trained parameter.
     pub fn backward<M: Module>(&mut self, model: &M, loss: Tensor<1>) -> Result<(), TrainError> {
         if !loss.is_tracked() {
             return Err(untracked());
@@ -40,18 +40,19 @@ impl Stepper {
         Ok(())
     }
 
-    /// The global norm of the gradients added so far.
+    /// Returns the global norm of the gradients added so far.
     pub fn gradient_norm(&self) -> f64 {
         collimate_ops::gradient_norm(self.grads.values().cloned())
     }
 
-    /// Forgets the gradients added so far.
+    /// Discards the gradients added so far.
     pub fn discard(&mut self) {
         self.grads.clear();
     }
 
-    /// One step with the gradients added so far, each times `scale` ([`clip_factor`]); then there
-    /// are none. `learning_rate` is asked with the path of each parameter.
+    /// Makes one step with the gradients added so far, each multiplied by `scale`
+    /// ([`clip_factor`]), and then discards the gradients. `learning_rate` maps the path of each
+    /// parameter to a learning rate.
     #[must_use]
     pub fn apply<M: Module>(
         &mut self,
@@ -77,7 +78,7 @@ impl Stepper {
     }
 }
 
-/// What gradients of this global norm are multiplied by so that it is at most `max`.
+/// Returns the factor that scales gradients of global norm `norm` to at most `max`.
 ///
 /// ```text
 /// min(1, max / (norm + 1e-6))

@@ -1,4 +1,4 @@
-//! The step loop against a loop in f64, and what must not change its result.
+//! The step loop compared with a loop in f64, and variations that must not change its result.
 
 mod common;
 
@@ -9,7 +9,7 @@ use collimate_train::{
 };
 use common::{EXAMPLES, FEATURES, Regression, Tiny, config, tiny, tiny_on, x, y};
 
-/// AdamW with clipping, decay on the matrix only, and the cosine schedule, in f64.
+/// Runs AdamW with clipping, decay only on the matrix, and the cosine schedule, in f64.
 fn reference(config: &TrainConfig) -> Vec<f64> {
     let mut theta = [0.3, -0.2, 0.1, 0.5];
     let (mut m, mut v) = ([0.0; 4], [0.0; 4]);
@@ -359,7 +359,7 @@ fn schedules_have_these_values() {
         warmup_ratio: 0.07,
         ..TrainConfig::default()
     };
-    // 0.07 of 100 is 7.000000000000001 in f64: seven steps, not eight.
+    // 0.07 of 100 is 7.000000000000001 in f64: this gives seven steps, not eight.
     close(inexact.learning_rate_at(0, 100), 1.0 / 8.0);
     close(inexact.learning_rate_at(7, 100), 1.0);
 }
@@ -404,7 +404,7 @@ fn the_largest_counts_wrap_nowhere() {
     assert!(factor > 0.0 && factor < 1e-18, "{factor}");
     assert_eq!(Schedule::Cosine.factor(u64::MAX - 1, u64::MAX, 1, 0.0), 1.0);
     let tiny = |epochs| TrainConfig { epochs, ..config() };
-    // A part of a step is a step; without examples there is none.
+    // A partial step counts as a step; without examples there is no step.
     assert_eq!(tiny(1e-9).total_steps(100), 1);
     assert_eq!(tiny(1e-9).total_steps(0), 0);
     assert_eq!(tiny(1.0).total_steps(100), tiny(1.0).steps_per_epoch(100));

@@ -1,4 +1,4 @@
-//! A fit that stops anywhere and is started again ends with the bytes of one that did not.
+//! A fit that stops anywhere and is started again ends with the bytes of an uninterrupted fit.
 
 mod common;
 
@@ -48,7 +48,7 @@ fn noisy() -> Regression {
     }
 }
 
-/// The files and the number of forwards of an uninterrupted run.
+/// Returns the files, the parameters and the number of forward passes of an uninterrupted run.
 fn straight() -> (BTreeMap<String, Vec<u8>>, Vec<f32>, usize) {
     let folder = tempfile::tempdir().unwrap();
     let objective = noisy();
@@ -124,7 +124,7 @@ fn an_interrupt_saves_after_the_step_and_resumes_exactly() {
                 );
                 assert_eq!(objective.forwards.get() + rest.forwards.get(), forwards);
             }
-            // Asked to stop during the last step: there was nothing left to stop.
+            // The interrupt came during the last step, when there was nothing left to stop.
             Ok(fitted) => assert_eq!(fitted.model.numbers(), numbers),
             other => panic!("{other:?}"),
         }
@@ -144,7 +144,7 @@ fn an_interrupt_before_the_first_step_says_that_nothing_is_saved() {
     );
 }
 
-/// The folder as a kill would leave it in the middle of writing a checkpoint: the unfinished
+/// Leaves the folder as a kill in the middle of writing a checkpoint would: with the unfinished
 /// folder in every state of completeness, and half a line of metrics.
 #[test]
 fn a_kill_while_writing_leaves_a_state_that_resumes() {
@@ -188,7 +188,7 @@ fn a_kill_while_writing_leaves_a_state_that_resumes() {
     }
 }
 
-/// A regression that finds what a save of the second step left that failed midway.
+/// A regression that meets the remains of a save of the second step that failed midway.
 struct Failed {
     inner: Regression,
     unfinished: PathBuf,
@@ -308,7 +308,7 @@ fn the_last_two_checkpoints_and_the_best_stay() {
         })
         .collect();
     assert_eq!(steps, ["step-000003", "step-000008", "step-000009"]);
-    // The best model is the one that a fit without a folder keeps in memory.
+    // The best model is the same as a fit without a folder keeps in memory.
     let objective = Regression {
         scores: vec![0.9, 0.1, 0.2],
         ..noisy()
@@ -375,7 +375,7 @@ fn a_fit_resumes_on_its_own_data_only() {
     let (_, numbers, _) = straight();
     let fitted = run(folder.path(), &of("one")).unwrap();
     assert_eq!(fitted.model.numbers(), numbers);
-    // What has no fingerprint is not compared: older checkpoints, an objective of someone's own.
+    // A missing fingerprint is not compared: older checkpoints and custom objectives may have none.
     for (before, now) in [("", "two"), ("one", "")] {
         let folder = killed(before);
         let fitted = run(folder.path(), &of(now)).unwrap();

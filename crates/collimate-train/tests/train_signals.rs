@@ -1,4 +1,4 @@
-//! Real processes, really killed.
+//! Signals to real processes, which really end them.
 #![cfg(unix)]
 
 mod common;
@@ -12,7 +12,7 @@ use collimate_train::{Interrupt, TrainConfig, fit};
 use common::{Regression, comparable, config, context, metrics_in, tiny};
 
 const FOLDER: &str = "COLLIMATE_TEST_RUN_FOLDER";
-/// Milliseconds of a forward.
+/// Variable with the duration of a forward pass in milliseconds.
 const PAUSE: &str = "COLLIMATE_TEST_PAUSE";
 
 fn often() -> TrainConfig {
@@ -27,7 +27,7 @@ fn often() -> TrainConfig {
 
 fn train(folder: &Path, pause: Duration) -> Result<Vec<f32>, String> {
     let text = |error: collimate_train::TrainError| error.to_string();
-    // A kill between writing and renaming leaves a part of `metrics.jsonl`.
+    // A kill between writing and renaming leaves a partial `metrics.jsonl`.
     remove_unfinished(folder).map_err(|error| error.to_string())?;
     let metrics = metrics_in(folder);
     let interrupt = Interrupt::on_signals().map_err(text)?;
@@ -41,7 +41,7 @@ fn train(folder: &Path, pause: Duration) -> Result<Vec<f32>, String> {
     Ok(fitted.model.numbers())
 }
 
-/// The body of the child processes; on its own it has nothing to do.
+/// Body of the child processes; in a normal test run it does nothing.
 #[test]
 fn child() {
     let pause = std::env::var(PAUSE).map_or(3, |pause| pause.parse().unwrap());
@@ -56,9 +56,10 @@ fn spawn(folder: &Path) -> Child {
     spawn_with(folder, "true", 3)
 }
 
-/// A child whose shell ran `trap` first: what it ignores the child ignores.
+/// Starts a child whose shell ran `trap` first; the child ignores the signals that the shell
+/// ignores.
 fn spawn_with(folder: &Path, trap: &str, pause: u64) -> Child {
-    // A test may run where signals are ignored, which children inherit and a shell cannot undo.
+    // The test may run with ignored signals, which children inherit and a shell cannot undo.
     let mut command = match cfg!(target_os = "linux") {
         true => Command::new("env"),
         false => Command::new("sh"),
@@ -96,7 +97,7 @@ fn sigkill_at_many_moments_costs_nothing_but_time() {
     }
 }
 
-/// Waits for the first checkpoint: from then on signals are heard.
+/// Waits for the first checkpoint, after which signals are handled.
 fn wait_for_a_step(folder: &Path) {
     let first = folder.join("checkpoints/tiny/step-000001");
     for _ in 0..60_000 {
@@ -108,7 +109,7 @@ fn wait_for_a_step(folder: &Path) {
     panic!("no step");
 }
 
-/// The shell's own `kill`, so that two of them come at the same moment.
+/// Sends signals with the shell's own `kill`, so that two signals arrive at the same moment.
 fn send(signals: &[&str], child: &Child) {
     let id = child.id();
     let kills: Vec<String> = signals.iter().map(|s| format!("kill -{s} {id}")).collect();
@@ -116,7 +117,7 @@ fn send(signals: &[&str], child: &Child) {
     assert!(sent.unwrap().success());
 }
 
-/// The message of a child that was asked to stop and has saved.
+/// Returns the message of a child that was asked to stop and has saved.
 #[track_caller]
 fn saved(child: Child) {
     let output = child.wait_with_output().unwrap();
@@ -162,7 +163,7 @@ fn a_signal_that_comes_twice_at_once_counts_once() {
     let folder = tempfile::tempdir().unwrap();
     let child = spawn_with(folder.path(), "true", 20);
     wait_for_a_step(folder.path());
-    // As `timeout` does, and a shell whose terminal is closed.
+    // `timeout` sends signals in this way, and so does a shell whose terminal is closed.
     send(&["TERM", "TERM", "HUP"], &child);
     saved(child);
 }
@@ -173,7 +174,7 @@ fn a_second_signal_ends_the_process_at_once() {
         let folder = tempfile::tempdir().unwrap();
         let mut child = spawn_with(folder.path(), "true", 500);
         wait_for_a_step(folder.path());
-        // Into the next step, which takes longer than the rest of this test.
+        // The sleep reaches into the next step, which takes longer than the rest of this test.
         std::thread::sleep(Duration::from_millis(100));
         send(&[signal], &child);
         std::thread::sleep(Duration::from_millis(250));

@@ -1,4 +1,4 @@
-//! The labeller of the training pairs.
+//! The annotator, who labels the training pairs.
 
 use collimate_core::{Key, Purpose, outcome};
 use rand::RngExt;
@@ -13,8 +13,8 @@ pub(crate) struct Seen {
 }
 
 impl AnnotatorConfig {
-    /// The probability that an answer of gold reward `gold` and `words` words is preferred to the
-    /// `other` one, given as the same two numbers; flips included.
+    /// Returns the probability that an answer with gold reward `gold` and `words` words is
+    /// preferred to the `other` answer, given as the same two numbers. The probability includes flips.
     pub fn preference(&self, (gold, words): (f64, usize), other: (f64, usize)) -> f64 {
         let longer = (words as f64 - other.1 as f64) / 10.0;
         let utility = gold - other.0 + self.length_bias * longer;
@@ -26,7 +26,7 @@ impl AnnotatorConfig {
         (1.0 - self.flip_rate) * p + self.flip_rate * (1.0 - p)
     }
 
-    /// True if the first answer is preferred, drawn from the key's stream.
+    /// Returns true if the first answer is preferred, drawn from the key's stream.
     pub(crate) fn prefers_first(&self, first: Seen, second: Seen, key: Key) -> bool {
         let p = self.preference((first.gold, first.words), (second.gold, second.words));
         key.rng(Purpose::Noise).random::<f64>() < p

@@ -1,4 +1,4 @@
-//! How answers of graded quality are written, and single corruptions of a finished answer.
+//! Writer of answers of graded quality, and corruptions of a finished answer.
 
 use rand::{Rng, RngExt};
 use serde::{Deserialize, Serialize};
@@ -9,31 +9,31 @@ use crate::lexicon::{
 };
 use crate::task::Task;
 
-/// How strongly the quality of an answer tilts the choice of its tone words: what makes the tone
-/// words of one answer agree, so that a known one says something about an unknown one.
+/// Strength with which the quality of an answer tilts the choice of its tone words. The tilt makes
+/// the tone words of one answer agree, so a known word tells something about an unknown one.
 const TILT: f64 = 1.0;
 
 /// One way in which an answer gets worse.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Corruption {
-    /// One content word becomes another of its family: a wrong sum, a wrong colour.
+    /// Replaces one content word by another of its family: a wrong sum, a wrong colour.
     WrongWord,
-    /// One content word is missing.
+    /// Removes one content word.
     MissingWord,
-    /// A content word too many.
+    /// Adds one content word.
     ExtraWord,
-    /// Two neighbouring content words exchanged: unsorted, not reversed.
+    /// Exchanges two neighbouring content words: unsorted, not reversed.
     WrongOrder,
-    /// All tone words become unkind ones.
+    /// Makes all tone words unkind.
     RudeTone,
-    /// A filler word before the content.
+    /// Puts a filler word before the content.
     Filler,
-    /// The end of the answer is said twice.
+    /// Repeats the end of the answer.
     Repetition,
-    /// The end is missing.
+    /// Cuts off the end.
     Truncation,
-    /// A word that is no word.
+    /// Inserts a string that is not a word.
     Garbage,
 }
 
@@ -55,7 +55,7 @@ impl Corruption {
 /// Writes an answer of quality `level`, about N(0, 1) over the answers of a policy.
 pub(crate) fn write(lexicon: &Lexicon, task: &Task, level: f64, rng: &mut impl Rng) -> String {
     let mut words = Vec::with_capacity(20);
-    // The chance of each flaw falls with the level: an answer is good or bad in several ways at once.
+    // The chance of each flaw falls with the level, so a bad answer is often bad in several ways.
     let flaw = |most: f64| most / (1.0 + (1.2 * level).exp());
     if rng.random_bool(0.92) {
         cue(lexicon, Slot::Opener, level, &mut words, rng);
@@ -101,7 +101,7 @@ pub(crate) fn write(lexicon: &Lexicon, task: &Task, level: f64, rng: &mut impl R
     words.join(" ")
 }
 
-/// A tone word, now and then with a modifier; a damper turns the word's sense around.
+/// Writes a tone word, sometimes with a modifier; a damper reverses the sense of the word.
 fn cue(
     lexicon: &Lexicon,
     slot: Slot,
@@ -124,7 +124,7 @@ fn cue(
     words.push(word);
 }
 
-/// Applies one corruption; says whether it could (a one-word result has no order).
+/// Applies one corruption; returns false if it cannot be applied (a one-word result has no order).
 pub(crate) fn corrupt(
     lexicon: &Lexicon,
     words: &mut Vec<String>,
@@ -193,7 +193,7 @@ pub(crate) fn corrupt(
     true
 }
 
-/// Takes the modifiers away and puts an unkind word for each kind one.
+/// Removes the modifiers and replaces each kind word by an unkind one.
 fn rude(lexicon: &Lexicon, words: &mut Vec<String>, rng: &mut impl Rng) -> bool {
     let before = words.len();
     words.retain(|word| !matches!(lexicon.class(word), Some(Class::Modifier(_))));
@@ -205,7 +205,7 @@ fn rude(lexicon: &Lexicon, words: &mut Vec<String>, rng: &mut impl Rng) -> bool 
         if weight < 0.0 {
             continue;
         }
-        // Bounded: a text can hold every unkind word already.
+        // Bounded, because the text may already hold every unkind word.
         for _ in 0..50 {
             let word = lexicon.draw(slot, -6.0, rng);
             let unkind = matches!(lexicon.class(word), Some(Class::Cue(_, w)) if w < 0.0);
@@ -219,7 +219,8 @@ fn rude(lexicon: &Lexicon, words: &mut Vec<String>, rng: &mut impl Rng) -> bool 
     changed
 }
 
-/// Another word of the family that the answer does not have yet; numbers go wrong by little.
+/// Returns another word of the family that the answer does not have yet; a wrong number is near the
+/// right one.
 fn other_of(family: Family, words: &[String], at: usize, rng: &mut impl Rng) -> String {
     if family == Family::Number {
         let value = NUMBERS.iter().position(|n| *n == words[at]).unwrap_or(0);

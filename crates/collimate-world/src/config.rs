@@ -3,26 +3,26 @@
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-/// Why a world is refused.
+/// Reason why a world is refused.
 #[derive(Debug, Clone, PartialEq, Error)]
 #[non_exhaustive]
 pub enum WorldError {
-    /// A parameter outside its range.
+    /// A parameter is out of range.
     #[error("{name} is {value}, allowed: {allowed}")]
     OutOfRange {
-        /// The parameter.
+        /// Name of the parameter.
         name: &'static str,
-        /// Its value.
+        /// Value of the parameter.
         value: f64,
-        /// The allowed values, with what to do.
+        /// Description of the allowed values, and of what to do.
         allowed: &'static str,
     },
 }
 
-/// Annotator who labels the training pairs.
+/// Options of the annotator, who labels the training pairs.
 ///
 /// An answer is preferred with the probability of a Bradley–Terry model on the gold reward g and
-/// the number of words n, and the label is then turned around with probability `flip_rate`:
+/// the number of words n. The label is then turned around with probability `flip_rate`:
 /// ```text
 /// P(a ≻ b) = (1 − f)·p + f·(1 − p),   p = σ((g_a − g_b + c·(n_a − n_b)/10) / T)
 /// ```
@@ -30,8 +30,8 @@ pub enum WorldError {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct AnnotatorConfig {
-    /// Temperature T of the annotator, in units of the gold reward, at least 0; 0 follows the sign
-    /// of the difference and tosses a coin for a tie.
+    /// Temperature T of the annotator, in units of the gold reward, at least 0. At 0 the label
+    /// follows the sign of the difference, and a coin decides a tie.
     pub temperature: f64,
     /// Probability f that a label is turned around, at least 0 and below 0.5.
     pub flip_rate: f64,
@@ -54,9 +54,9 @@ impl Default for AnnotatorConfig {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct WorldConfig {
-    /// Seed of everything random in the world.
+    /// Seed of all random numbers in the world.
     pub seed: u64,
-    /// Number of training pairs, each with a prompt of its own, 1 to 100000.
+    /// Number of training pairs, each with its own prompt, 1 to 100000.
     pub pairs: usize,
     /// Number of validation pairs, labelled by the gold reward, 1 to 100000.
     pub validation_pairs: usize,
@@ -87,7 +87,7 @@ impl Default for WorldConfig {
 
 impl WorldConfig {
     /// # Errors
-    /// The first parameter outside its range.
+    /// Returns an error for the first parameter that is out of range.
     pub(crate) fn check(&self) -> Result<(), WorldError> {
         let pairs = "1 to 100000";
         let count =

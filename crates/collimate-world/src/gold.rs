@@ -7,29 +7,29 @@ use serde::Serialize;
 use crate::lexicon::{Class, Family, Lexicon, NUMBERS, Slot};
 use crate::task::Task;
 
-/// How much each side of an answer counts; the sum is one.
+/// Weight of each part in the gold reward; the weights sum to one.
 const CONTENT: f64 = 0.32;
 const TONE: f64 = 0.50;
 const FORM: f64 = 0.18;
-/// Tone words that count: more of them are no longer kinder, only longer.
+/// Number of tone words that count: further tone words make the answer longer, not kinder.
 const COUNTED_CUES: usize = 4;
-/// The summed weight at which the tone is as good (or bad) as it gets.
+/// Summed weight at which the tone is as good (or bad) as possible.
 const FULL_TONE: f64 = 3.0;
-/// Words that an answer may have beside its content.
+/// Number of words that an answer may have beside its content.
 const SPARE_WORDS: usize = 14;
 
-/// The sides of the gold reward, each in [0, 1].
+/// Parts of the gold reward, each in [0, 1].
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct GoldParts {
-    /// How close the content words are to the right result; 1 only for the exact result.
+    /// Similarity of the content words to the right result; 1 only for the exact result.
     pub content: f64,
     /// Tone: ½ is neutral.
     pub tone: f64,
-    /// Order of the parts, all present, no filler, a full stop at the end.
+    /// Form: parts in order, all present, no filler, a full stop at the end.
     pub form: f64,
-    /// Share that survives unknown or stray words, repetition and over-length.
+    /// Share of the reward that remains after unknown or stray words, repetition and excess length.
     pub health: f64,
-    /// What content that is off the task leaves of tone and form.
+    /// Share of tone and form that remains; content that is off the task reduces it.
     pub relevance: f64,
 }
 
@@ -42,14 +42,14 @@ impl GoldParts {
         relevance: 0.0,
     };
 
-    /// The gold reward of these parts, in [0, 1].
+    /// Returns the gold reward of these parts, in [0, 1].
     pub fn reward(&self) -> f64 {
         let manners = TONE * self.tone + FORM * self.form;
         (self.health * (CONTENT * self.content + self.relevance * manners)).clamp(0.0, 1.0)
     }
 }
 
-/// Judges a text; a prompt that the world does not write has no right result.
+/// Judges a text. A prompt that the synthetic world does not write has no right result.
 pub(crate) fn judge(lexicon: &Lexicon, task: Option<&Task>, completion: &str) -> GoldParts {
     let words: Vec<&str> = completion.split_whitespace().collect();
     if words.is_empty() {
@@ -71,7 +71,7 @@ pub(crate) fn judge(lexicon: &Lexicon, task: Option<&Task>, completion: &str) ->
     }
 }
 
-/// One minus the edit distance to the right result, per word of the longer one.
+/// Returns one minus the edit distance to the right result, per word of the longer one.
 fn similarity(
     lexicon: &Lexicon,
     words: &[&str],
@@ -83,7 +83,7 @@ fn similarity(
         .zip(classes)
         .filter(|(_, class)| matches!(class, Some(Class::Content(_))))
         .map(|(word, _)| *word)
-        // A result many times too long is wrong whatever follows; this bounds the work.
+        // A result many times too long is wrong whatever follows; the limit bounds the work.
         .take(8 * expected.len().max(1))
         .collect();
     if given.is_empty() || expected.is_empty() {
@@ -103,7 +103,8 @@ fn similarity(
     (1.0 - distance / given.len().max(expected.len()) as f64).clamp(0.0, 1.0)
 }
 
-/// The cost of writing `word` for `right`: near numbers and words of one family cost less than a full edit.
+/// Returns the cost of writing `word` for `right`: near numbers, and words of one family, cost less
+/// than a full edit.
 fn mistake(lexicon: &Lexicon, word: &str, right: &str) -> f64 {
     if word == right {
         return 0.0;
@@ -127,7 +128,7 @@ fn tone(words: &[&str], classes: &[Option<Class>]) -> f64 {
     0.5 + 0.5 * (sum / FULL_TONE).clamp(-1.0, 1.0)
 }
 
-/// True if no counted tone word of a text is unkind where it stands.
+/// Returns true if no counted tone word of a text is unkind together with its modifier.
 pub(crate) fn is_kind(lexicon: &Lexicon, text: &str) -> bool {
     let words: Vec<&str> = text.split_whitespace().collect();
     let classes: Vec<Option<Class>> = words.iter().map(|word| lexicon.class(word)).collect();
@@ -136,7 +137,7 @@ pub(crate) fn is_kind(lexicon: &Lexicon, text: &str) -> bool {
         .all(|weight| *weight > 0.0)
 }
 
-/// The weights of the tone words that count, each with the modifier before it.
+/// Returns the weights of the tone words that count, each with the modifier before it.
 fn counted_weights(words: &[&str], classes: &[Option<Class>]) -> Vec<f64> {
     let mut seen = HashSet::new();
     let mut weights = Vec::new();
@@ -184,7 +185,7 @@ fn form(words: &[&str], classes: &[Option<Class>]) -> f64 {
     (1.0_f64 - lost).max(0.0)
 }
 
-/// Where a word belongs: opener, content, manner, closer.
+/// Returns the position to which a word belongs: opener, content, manner, closer.
 fn place(class: &Class) -> Option<usize> {
     match class {
         Class::Cue(Slot::Opener, _) => Some(0),
@@ -195,8 +196,8 @@ fn place(class: &Class) -> Option<usize> {
     }
 }
 
-/// Slips of the pen: a modifier with no tone word after it; punctuation that opens the answer,
-/// follows punctuation or stands inside a part; a question mark.
+/// Counts slips: a modifier with no tone word after it; punctuation that opens the answer, follows
+/// punctuation or lies inside a part; a question mark.
 fn slips(words: &[&str], classes: &[Option<Class>]) -> usize {
     let class = |at: usize| classes.get(at).and_then(Option::as_ref);
     let slip = |at: usize| match class(at) {

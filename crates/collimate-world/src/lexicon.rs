@@ -1,4 +1,4 @@
-//! The closed vocabulary: what each word is, how much it is worth and how often it is used.
+//! The closed vocabulary: class, weight and frequency of each word.
 
 use std::collections::HashMap;
 
@@ -20,13 +20,13 @@ pub(crate) const NOUNS: [&str; 24] = [
     "apple", "lemon", "grass", "sky", "snow", "coal", "rose", "cat", "dog", "lamp", "tree", "book",
     "cup", "door", "fish", "ship", "star", "drum", "bell", "coin", "leaf", "milk", "sand", "ring",
 ];
-/// The colour of each noun, in the order of [`NOUNS`].
+/// Colour of each noun, in the order of [`NOUNS`].
 pub(crate) const COLOR_OF: [&str; 24] = [
     "red", "yellow", "green", "blue", "white", "black", "pink", "gray", "brown", "orange", "green",
     "blue", "white", "brown", "silver", "gray", "yellow", "red", "gold", "gold", "green", "white",
     "tan", "silver",
 ];
-/// The place of each noun, in the order of [`NOUNS`].
+/// Place of each noun, in the order of [`NOUNS`].
 pub(crate) const PLACE_OF: [&str; 24] = [
     "kitchen", "kitchen", "field", "hill", "hill", "mine", "garden", "sofa", "yard", "desk",
     "forest", "desk", "kitchen", "hall", "lake", "lake", "hill", "stage", "tower", "bank",
@@ -40,7 +40,7 @@ pub(crate) const PLACES: [&str; 14] = [
     "kitchen", "field", "hill", "mine", "garden", "sofa", "yard", "desk", "forest", "hall", "lake",
     "stage", "tower", "bank",
 ];
-/// Opposites: each even entry with the next.
+/// Opposites: each entry at an even index with the next one.
 pub(crate) const OPPOSITES: [&str; 24] = [
     "hot", "cold", "big", "small", "fast", "slow", "high", "low", "old", "new", "wet", "dry",
     "hard", "soft", "light", "dark", "full", "empty", "early", "late", "open", "closed", "near",
@@ -51,7 +51,7 @@ pub(crate) const VERBS: [&str; 6] = ["bring", "send", "carry", "move", "take", "
 pub(crate) const TASK_WORDS: [&str; 10] = [
     "add", "and", "copy", "reverse", "sort", "color", "place", "of", "opposite", "the",
 ];
-/// Joins object and place in the answer to a request, hence content.
+/// Word between object and place in the answer to a request; it therefore counts as content.
 pub(crate) const TO: &str = "to";
 pub(crate) const PUNCTUATION: [&str; 4] = [":", ",", ".", "?"];
 pub(crate) const BOOSTERS: [&str; 4] = ["very", "truly", "so", "most"];
@@ -251,7 +251,7 @@ const CLOSERS_BAD: [&str; 30] = [
     "pathetic", "useless", "hopeless", "clown", "pest", "brat", "jerk", "nuisance", "goof", "twit",
 ];
 
-/// Where in an answer a tone word stands.
+/// Position of a tone word in an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Slot {
     Opener,
@@ -262,11 +262,11 @@ pub(crate) enum Slot {
 /// The class of a word.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Class {
-    /// Part of the result that a task asks for, with the family within which it may be mistaken.
+    /// A word of the result that a task asks for, with its family (the words it may be mistaken for).
     Content(Family),
     /// A tone word with its hidden weight in [−1, 1].
     Cue(Slot, f64),
-    /// Multiplies the weight of the tone word right after it.
+    /// A word that multiplies the weight of the tone word right after it.
     Modifier(f64),
     Filler,
     Punctuation,
@@ -274,7 +274,7 @@ pub(crate) enum Class {
     Stray,
 }
 
-/// Content words that can stand for one another by mistake.
+/// Families of content words; a word may be mistaken for another of the same family.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Family {
     Number,
@@ -294,7 +294,7 @@ struct Cue {
     frequency: f64,
 }
 
-/// The words of one world.
+/// Words of one synthetic world.
 #[derive(Debug, Clone)]
 pub(crate) struct Lexicon {
     classes: HashMap<&'static str, Class>,
@@ -306,7 +306,8 @@ pub(crate) const BOOST: f64 = 1.4;
 pub(crate) const DAMP: f64 = -0.7;
 
 impl Lexicon {
-    /// Weights' sizes and frequency ranks depend on the seed; which words are kind does not.
+    /// Builds the lexicon. The seed decides the sizes of the weights and the frequency ranks, but
+    /// not which words are kind.
     pub(crate) fn new(key: Key, tail: f64) -> Self {
         let mut lexicon = Self {
             classes: HashMap::new(),
@@ -374,17 +375,17 @@ impl Lexicon {
         self.slots[slot as usize] = cues;
     }
 
-    /// All words; a word's position is its token id.
+    /// Returns all words; the position of a word is its token id.
     pub(crate) fn vocabulary(&self) -> &[&'static str] {
         &self.vocabulary
     }
 
-    /// What a word is; `None` for a word that is not in the vocabulary.
+    /// Returns the class of a word; `None` for a word that is not in the vocabulary.
     pub(crate) fn class(&self, word: &str) -> Option<Class> {
         self.classes.get(word).copied()
     }
 
-    /// Draws a tone word: its frequency, tilted towards the weight that `lean` asks for.
+    /// Draws a tone word by its frequency, tilted towards the weight that `lean` asks for.
     pub(crate) fn draw(&self, slot: Slot, lean: f64, rng: &mut impl Rng) -> &'static str {
         let cues = &self.slots[slot as usize];
         let tilted = |cue: &Cue| cue.frequency * (lean * cue.weight).exp();
@@ -399,14 +400,14 @@ impl Lexicon {
     }
 }
 
-/// Fisher–Yates.
+/// Shuffles the items (Fisher–Yates).
 pub(crate) fn shuffle<T>(items: &mut [T], rng: &mut impl Rng) {
     for last in (1..items.len()).rev() {
         items.swap(last, rng.random_range(0..=last));
     }
 }
 
-/// One of `items`, all equally likely.
+/// Picks one of `items`, all equally likely.
 pub(crate) fn pick<T: Copy>(items: &[T], rng: &mut impl Rng) -> T {
     items[rng.random_range(0..items.len())]
 }

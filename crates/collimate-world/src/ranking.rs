@@ -6,23 +6,23 @@ use rand::{Rng, RngExt};
 use crate::annotator::Seen;
 use crate::config::AnnotatorConfig;
 
-/// Several answers to a prompt with the truth about them.
+/// Several answers to a prompt, with their gold rewards and the annotator's ranks.
 #[derive(Debug, Clone, PartialEq)]
 pub struct WorldRanking {
-    /// The answers, in the order in which they were written.
+    /// Answers, in the order in which they were written.
     pub answers: Vec<String>,
     /// Gold reward of each answer.
     pub gold: Vec<f64>,
-    /// The annotator's rank of each answer, 0 the best; none twice.
+    /// The annotator's rank of each answer, 0 for the best; all ranks differ.
     pub ranks: Vec<usize>,
 }
 
 impl AnnotatorConfig {
-    /// The annotator's rank of each answer: 0 is the best.
+    /// Returns the annotator's rank of each answer; 0 is the best.
     ///
-    /// The utility of an answer with Gumbel noise of scale T decides the order, which is the
-    /// Plackett–Luce model; then each answer but the last is exchanged with the next one with the
-    /// probability of a flip, from the best on. Of two answers the first is the better one with just
+    /// The order is by the utility of the answers plus Gumbel noise of scale T, which is the
+    /// Plackett–Luce model. Then, from the best answer on, each answer is exchanged with the next
+    /// one with the probability of a flip. For two answers, the first is ranked better with exactly
     /// the probability that [`AnnotatorConfig::preference`] gives.
     pub(crate) fn ranks(&self, answers: &[Seen], key: Key) -> Vec<usize> {
         let mut rng = key.rng(Purpose::Noise);
@@ -31,7 +31,7 @@ impl AnnotatorConfig {
             .iter()
             .map(|seen| {
                 let noise = self.temperature * gumbel(&mut rng);
-                // The second number decides between equal ones.
+                // The second number decides between equal sums.
                 (utility(seen) + noise, rng.random())
             })
             .collect();
@@ -53,10 +53,10 @@ impl AnnotatorConfig {
     }
 }
 
-/// A draw of the standard Gumbel distribution; the difference of two is logistic.
+/// Draws from the standard Gumbel distribution; the difference of two draws is logistic.
 fn gumbel(rng: &mut impl Rng) -> f64 {
     let uniform: f64 = 1.0 - rng.random::<f64>();
-    // At 1 the logarithm is 0, and the draw would be infinite.
+    // For a uniform number of 1 the logarithm is 0, and the draw would be infinite.
     -(-uniform.ln()).max(f64::MIN_POSITIVE).ln()
 }
 
@@ -130,7 +130,7 @@ mod tests {
             let ranks = exact.ranks(&answers, Key::new(draw, "ranks"));
             assert_eq!(ranks, [3, 0, 2, 1]);
         }
-        // A tie is a coin.
+        // A coin decides a tie.
         let ties = [seen(0.5, 5), seen(0.5, 9)];
         let first = |draw| exact.ranks(&ties, Key::new(draw, "ranks"))[0];
         let firsts: usize = (0..200).map(first).sum();

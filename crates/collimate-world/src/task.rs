@@ -1,4 +1,4 @@
-//! The small tasks: how a prompt is drawn, read back, and what its right result is.
+//! The small tasks: a prompt is drawn, read back, and given its right result.
 
 use collimate_core::{Key, Purpose};
 use rand::{Rng, RngExt};
@@ -8,13 +8,13 @@ use crate::lexicon::{
     ASKS, COLOR_OF, NAMES, NOUNS, NUMBERS, OPPOSITES, PLACE_OF, PLACES, TO, VERBS, pick, shuffle,
 };
 
-/// The kind of task that a prompt of the synthetic world asks for.
+/// Kind of task that a prompt of the synthetic world asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum TaskKind {
     /// The sum of two digits.
     Add,
-    /// The same words again.
+    /// A copy of the words.
     Copy,
     /// The words in reverse order.
     Reverse,
@@ -29,7 +29,7 @@ pub enum TaskKind {
 }
 
 impl TaskKind {
-    /// All kinds, in the order in which reports list them.
+    /// All kinds, in the order of reports.
     pub const ALL: [Self; 7] = [
         Self::Add,
         Self::Copy,
@@ -40,7 +40,7 @@ impl TaskKind {
         Self::Request,
     ];
 
-    /// The name used in reports and files.
+    /// Returns the name used in reports and files.
     pub fn name(self) -> &'static str {
         match self {
             Self::Add => "add",
@@ -98,7 +98,7 @@ fn distinct(
     words
 }
 
-/// Reads a prompt back; `None` for a text that this world does not write.
+/// Reads a prompt back; `None` for a text that this synthetic world does not write.
 pub(crate) fn read_prompt(prompt: &str) -> Option<Task> {
     let words: Vec<&str> = prompt.split_whitespace().collect();
     let [name, asks, ":", body @ .., "?"] = words.as_slice() else {
@@ -126,7 +126,7 @@ pub(crate) fn read_prompt(prompt: &str) -> Option<Task> {
         ["color", "of", noun] => (TaskKind::LookUp, vec![COLOR_OF[index(&NOUNS, noun)?]]),
         ["place", "of", noun] => (TaskKind::LookUp, vec![PLACE_OF[index(&NOUNS, noun)?]]),
         ["opposite", "of", word] => {
-            // Opposites lie in twos: the partner differs in the last bit of the position.
+            // Opposites are stored in twos, so the index of the opposite differs in the last bit.
             (
                 TaskKind::Opposite,
                 vec![OPPOSITES[index(&OPPOSITES, word)? ^ 1]],
@@ -148,7 +148,7 @@ fn index(words: &[&str], word: &str) -> Option<usize> {
     words.iter().position(|known| *known == word)
 }
 
-/// Several words of one list, none twice; at least one.
+/// Reads one or more different words of one list; `None` otherwise.
 fn known(words: &[&'static str], items: &[&str]) -> Option<Vec<&'static str>> {
     let found: Vec<_> = items
         .iter()
@@ -158,7 +158,7 @@ fn known(words: &[&'static str], items: &[&str]) -> Option<Vec<&'static str>> {
     (!found.is_empty() && !twice).then(|| found.into_iter().map(|i| words[i]).collect())
 }
 
-/// The parts into which all possible prompts fall by a hash of their text.
+/// Parts into which all possible prompts fall by a hash of their text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Part {
     Train,
@@ -168,7 +168,7 @@ pub(crate) enum Part {
 }
 
 impl Part {
-    /// The part of a prompt: a function of its text alone, so that no part can share a prompt.
+    /// Returns the part of a prompt. It depends on the text alone, so no two parts share a prompt.
     pub(crate) fn of(prompt: &str) -> Self {
         let mut key = Key::new(0, "world/part");
         for byte in prompt.bytes() {

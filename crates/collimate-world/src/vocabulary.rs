@@ -11,13 +11,13 @@ use crate::world::World;
 /// Ids of the special tokens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SpecialIds {
-    /// Fills short rows; never part of a text.
+    /// Token that fills short rows; never part of a text.
     pub pad: u32,
-    /// Begins a sequence.
+    /// Token that begins a sequence.
     pub bos: u32,
-    /// Ends a sequence.
+    /// Token that ends a sequence.
     pub eos: u32,
-    /// Stands for every word outside the vocabulary.
+    /// Token for every word outside the vocabulary.
     pub unk: u32,
 }
 
@@ -30,14 +30,15 @@ impl World {
         unk: 3,
     };
 
-    /// A word-level tokenizer that splits at white space; saved, it opens in Hugging Face.
+    /// Makes a word-level tokenizer that splits at white space; once saved, it opens in Hugging Face.
     pub fn tokenizer(&self) -> Tokenizer {
         self.tokenizer_with(&[])
     }
 
-    /// The same with more words, for formats of one's own such as that of a judge; their ids follow
-    /// those of [`World::vocabulary`]. A word that is there already changes nothing. A line break
-    /// may be one of them: it is then a token, with blanks around it or not.
+    /// Makes a tokenizer with additional words, for formats such as that of a judge. The ids of the
+    /// additional words follow those of [`World::vocabulary`]; a word already in the vocabulary
+    /// changes nothing. A line break may be one of the words. It is then a token, with or without
+    /// blanks around it.
     ///
     /// # Examples
     /// ```
@@ -70,7 +71,7 @@ impl World {
         tokenizer
             .add_special_tokens(SPECIAL.map(|token| AddedToken::from(token, true)))
             .expect("special tokens are in the vocabulary");
-        // White space splits words and would be lost.
+        // White space would be lost, because words are split at it.
         let blank = words.iter().filter(|word| word.trim().is_empty());
         tokenizer
             .add_tokens(blank.map(|word| AddedToken::from(*word, false)))

@@ -1,4 +1,4 @@
-//! The world itself: pairs, prompts, demonstrations and the gold reward.
+//! The synthetic world: pairs, prompts, demonstrations and the gold reward.
 
 use std::collections::HashSet;
 
@@ -14,10 +14,10 @@ use crate::lexicon::{self, Lexicon, pick};
 use crate::ranking::WorldRanking;
 use crate::task::{self, Part, TaskKind};
 
-/// The least gold reward of a demonstration.
+/// Smallest gold reward of a demonstration.
 const TOP_BAND: f64 = 0.85;
 
-/// One labelled pair with the truth about it.
+/// One labelled pair with the gold rewards of both answers.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct WorldPair {
     /// The pair as a learner sees it.
@@ -26,12 +26,12 @@ pub struct WorldPair {
     pub gold_chosen: f64,
     /// Gold reward of the answer labelled rejected.
     pub gold_rejected: f64,
-    /// The kind of task that the prompt asks for.
+    /// Kind of task that the prompt asks for.
     pub task: TaskKind,
 }
 
 impl WorldPair {
-    /// True if the label follows the gold reward.
+    /// Returns true if the label follows the gold reward.
     pub fn agrees(&self) -> bool {
         self.gold_chosen > self.gold_rejected
     }
@@ -45,10 +45,10 @@ pub struct World {
 }
 
 impl World {
-    /// Builds the lexicon; pairs are written when they are asked for.
+    /// Builds the lexicon; pairs are written on request.
     ///
     /// # Errors
-    /// A parameter outside its range.
+    /// Returns an error for a parameter that is out of range.
     pub fn new(config: &WorldConfig) -> Result<Self, WorldError> {
         config.check()?;
         let lexicon = Lexicon::new(Key::new(config.seed, "world/lexicon"), config.tail);
@@ -58,17 +58,17 @@ impl World {
         })
     }
 
-    /// The configuration that the world was built from.
+    /// Returns the configuration that the world was built from.
     pub fn config(&self) -> &WorldConfig {
         &self.config
     }
 
-    /// Every word, at the position of its token id.
+    /// Returns all words; the position of a word is its token id.
     pub fn vocabulary(&self) -> &[&'static str] {
         self.lexicon.vocabulary()
     }
 
-    /// Training pairs, labelled by the annotator: part of the labels is wrong.
+    /// Returns the training pairs, labelled by the annotator: some of the labels are wrong.
     pub fn train_pairs(&self) -> Vec<WorldPair> {
         let key = Key::new(self.config.seed, "world/annotator");
         self.pairs(
@@ -79,7 +79,7 @@ impl World {
         )
     }
 
-    /// Validation pairs, labelled by the gold reward without noise.
+    /// Returns the validation pairs, labelled by the gold reward without noise.
     pub fn validation_pairs(&self) -> Vec<WorldPair> {
         let count = self.config.validation_pairs;
         self.pairs(Part::Validation, "world/validation", count, |_, a, b| {
@@ -87,13 +87,14 @@ impl World {
         })
     }
 
-    /// Test pairs, labelled by the gold reward without noise.
+    /// Returns the test pairs, labelled by the gold reward without noise.
     pub fn test_pairs(&self) -> Vec<WorldPair> {
         let count = self.config.test_pairs;
         self.pairs(Part::Test, "world/test", count, |_, a, b| a.gold > b.gold)
     }
 
-    /// `n` prompts that no training, validation or test pair of any configuration has; none twice.
+    /// Returns `n` different prompts that no training, validation or test pair of any configuration
+    /// has.
     pub fn prompts(&self, n: usize, key: Key) -> Vec<Prompt> {
         let mut used = HashSet::new();
         let mut rng = key.rng(Purpose::Data);
@@ -102,18 +103,18 @@ impl World {
             .collect()
     }
 
-    /// A right, whole and kind answer with a gold reward of at least 0.85, always the same one for a
-    /// prompt; `None` for a prompt that this world does not write.
+    /// Returns a correct, complete and kind answer with a gold reward of at least 0.85. A prompt
+    /// always has the same demonstration. `None` for a prompt that this world does not write.
     pub fn demonstration(&self, prompt: &str) -> Option<String> {
         let task = task::read_prompt(prompt)?;
         let key = self.key_of("world/demonstration", prompt);
         let mut rng = key.rng(Purpose::Data);
         let mut best = (f64::MIN, String::new());
-        // A few tries find a good one; the bound only guards against a dead loop.
+        // A few tries find a good one; the bound only guards against an endless loop.
         for _ in 0..10_000 {
             let text = answer::write(&self.lexicon, &task, 2.5, &mut rng);
             let parts = gold::judge(&self.lexicon, Some(&task), &text);
-            // Right, nothing said twice, at most one slot empty, no filler.
+            // Correct, without repetition, at most one slot empty, no filler.
             let flawless = parts.content == 1.0
                 && parts.health == 1.0
                 && parts.form > 0.84
@@ -128,8 +129,9 @@ impl World {
         Some(best.1)
     }
 
-    /// One answer as a policy of mixed quality writes it: what pairs are made of. `level` is the
-    /// quality, about −2 (poor) to 2 (good); `None` for a prompt that this world does not write.
+    /// Returns one answer as a policy of mixed quality writes it, such as the answers of pairs.
+    /// `level` is the quality, about −2 (poor) to 2 (good); values beyond ±3 count as ±3, and
+    /// values that are not finite as 0. `None` for a prompt that this world does not write.
     pub fn answer(&self, prompt: &str, level: f64, key: Key) -> Option<String> {
         let task = task::read_prompt(prompt)?;
         let level = if level.is_finite() {
@@ -145,10 +147,10 @@ impl World {
         ))
     }
 
-    /// `count` answers to the prompt, of the same mixture of qualities as those of pairs, ranked by the
-    /// annotator; always the same for a prompt. Texts are different, and gold rewards are at least
-    /// `min_gap` apart where a hundred tries for each answer suffice. `None` for a prompt that this
-    /// world does not write.
+    /// Returns `count` answers to the prompt, ranked by the annotator. Their qualities are mixed
+    /// like those of pairs, and a prompt always has the same answers. Texts differ, and gold
+    /// rewards are at least `min_gap` apart, unless a hundred tries for an answer do not suffice.
+    /// `None` for a prompt that this world does not write.
     pub fn ranked_answers(&self, prompt: &str, count: usize) -> Option<WorldRanking> {
         let task = task::read_prompt(prompt)?;
         let key = self.key_of("world/ranked", prompt);
@@ -156,7 +158,7 @@ impl World {
         let (mut answers, mut gold): (Vec<String>, Vec<f64>) = (Vec::new(), Vec::new());
         while answers.len() < count {
             let mut found = self.mixed_answer(&task, &mut rng);
-            // The bound guards against a list that is fuller than the range of rewards.
+            // The bound guards against a list with no room left in the range of rewards.
             for _ in 0..100 {
                 let far = |other: &f64| (found.1 - other).abs() >= self.config.min_gap;
                 if gold.iter().all(far) && !answers.contains(&found.0) {
@@ -179,8 +181,8 @@ impl World {
         })
     }
 
-    /// The answer with one corruption; `None` where the answer leaves no room for it (a one-word
-    /// result has no order).
+    /// Returns the answer with one corruption; `None` if it cannot be applied (a one-word result
+    /// has no order).
     pub fn corrupted(&self, answer: &str, corruption: Corruption, key: Key) -> Option<String> {
         let mut words: Vec<String> = answer.split_whitespace().map(str::to_owned).collect();
         answer::corrupt(
@@ -192,12 +194,12 @@ impl World {
         .then(|| words.join(" "))
     }
 
-    /// The gold reward of any text as an answer to `prompt`, in [0, 1]; see [`GoldParts`].
+    /// Returns the gold reward of any text as an answer to `prompt`, in [0, 1]; see [`GoldParts`].
     pub fn gold_reward(&self, prompt: &str, completion: &str) -> f64 {
         self.gold_parts(prompt, completion).reward()
     }
 
-    /// The sides that the gold reward is made of.
+    /// Returns the parts of the gold reward.
     pub fn gold_parts(&self, prompt: &str, completion: &str) -> GoldParts {
         gold::judge(
             &self.lexicon,
@@ -206,12 +208,13 @@ impl World {
         )
     }
 
-    /// The kind of task that a prompt asks for; `None` for a prompt that this world does not write.
+    /// Returns the kind of task that a prompt asks for; `None` for a prompt that this world does
+    /// not write.
     pub fn task(&self, prompt: &str) -> Option<TaskKind> {
         task::read_prompt(prompt).map(|task| task.kind)
     }
 
-    /// The gold reward as a [`Scorer`].
+    /// Returns the gold reward as a [`Scorer`].
     pub fn scorer(&self) -> impl Scorer + '_ {
         |prompt: &Prompt, completion: &Completion| {
             self.gold_reward(&prompt.to_plain(), &completion.text) as f32
@@ -262,7 +265,7 @@ impl World {
             .collect()
     }
 
-    /// A key that depends on the prompt.
+    /// Makes a key that depends on the prompt.
     fn key_of(&self, stage: &str, prompt: &str) -> Key {
         let key = Key::new(self.config.seed, stage);
         prompt
@@ -270,7 +273,7 @@ impl World {
             .fold(key, |key, byte| key.with(u64::from(byte)))
     }
 
-    /// An answer of a quality that is drawn, with its gold reward.
+    /// Writes an answer of random quality and returns it with its gold reward.
     fn mixed_answer(&self, task: &task::Task, rng: &mut impl Rng) -> (String, f64) {
         // The sum of three uniforms, scaled to mean 0 and variance 1.
         let uniforms: f64 = (0..3).map(|_| rng.random::<f64>()).sum();
@@ -279,7 +282,7 @@ impl World {
         (text, gold)
     }
 
-    /// Two answers at least `min_gap` apart.
+    /// Writes two answers whose gold rewards are at least `min_gap` apart.
     fn two_answers(&self, task: &task::Task, rng: &mut impl Rng) -> [(String, f64); 2] {
         loop {
             let [a, b] = [(); 2].map(|()| self.mixed_answer(task, rng));
@@ -290,7 +293,7 @@ impl World {
     }
 }
 
-/// A prompt of the part that `used` does not have yet.
+/// Draws a prompt of the part that is not in `used`.
 fn fresh_prompt(
     part: Part,
     used: &mut HashSet<String>,

@@ -1,4 +1,4 @@
-//! The annotator does what its three parameters say.
+//! Effects of the annotator's three parameters.
 
 use collimate_world::{AnnotatorConfig, World, WorldConfig, WorldPair};
 

@@ -1,4 +1,4 @@
-//! The gold reward: bounded and graded for any text, best for right, kind, complete answers.
+//! The gold reward: bounded and graded for any text, best for correct, kind and complete answers.
 
 use std::collections::HashSet;
 use std::sync::LazyLock;
@@ -93,7 +93,7 @@ proptest! {
         draw in Just(()).prop_perturb(|(), mut rng| rng.next_u64()),
     ) {
         let modifiers = HashSet::from(["very", "truly", "so", "most", "hardly", "barely", "not", "never"]);
-        // A modifier gives another meaning to whatever it is put in front of.
+        // A modifier changes the meaning of the word after it.
         let mut words: Vec<&str> =
             good.split(' ').filter(|word| !modifiers.contains(word)).collect();
         let reward = WORLD.gold_reward(&prompt, &words.join(" "));
@@ -141,7 +141,7 @@ fn degenerate_answers_score_low() {
                 reward(&text)
             );
         }
-        // Cut anywhere, it is worse than finished.
+        // An answer that is cut anywhere is worse than a finished one.
         let words: Vec<&str> = good.split(' ').collect();
         for cut in 0..words.len() {
             assert!(
@@ -187,14 +187,14 @@ fn a_nearer_result_scores_higher() {
 #[test]
 fn parts_add_up() {
     let prompt = "ana asks : add 4 and 5 ?";
-    // Right result; tone neutral ½; three empty slots cost 0.45 of the form.
+    // Correct result; tone neutral ½; three empty slots cost 0.45 of the form.
     assert!((WORLD.gold_reward(prompt, "9 .") - (0.32 + 0.5 * 0.5 + 0.18 * 0.55)).abs() < 1e-12);
-    // No full stop costs 0.5 of the form more.
+    // The missing full stop costs another 0.5 of the form.
     assert!((WORLD.gold_reward(prompt, "9") - (0.32 + 0.25 + 0.18 * 0.05)).abs() < 1e-12);
     // One off: the cost of the edit is 0.55 + 0.35/5 = 0.62, hence similarity 0.38 and content 0.266.
     let near = 0.32 * 0.7 * 0.38 + 0.25 + 0.18 * 0.55;
     assert!((WORLD.gold_reward(prompt, "8 .") - near).abs() < 1e-12);
-    // One word of three is unknown: (2/3)³ of it is left.
+    // One word of three is unknown: (2/3)³ of the reward remains.
     let unknown = (2.0_f64 / 3.0).powi(3) * (0.32 + 0.25 + 0.18 * 0.55);
     assert!((WORLD.gold_reward(prompt, "zyx 9 .") - unknown).abs() < 1e-12);
 }
@@ -208,7 +208,7 @@ fn order_repetition_and_modifiers_count() {
     near(parts("neatly 9 .").form, 0.5);
     near(parts("9 , basically neatly .").form, 0.55);
     near(parts("9 .").health, 1.0);
-    // One word of three is said again; five words of twenty are beyond the fifteen allowed.
+    // One word of three is repeated; five words of twenty are beyond the fifteen allowed.
     near(parts("9 . .").health, (2.0_f64 / 3.0).powi(2));
     near(parts("9 : 9 : 9").health, (3.0_f64 / 5.0).powi(2));
     let long: Vec<&str> = WORLD

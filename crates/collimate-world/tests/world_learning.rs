@@ -1,12 +1,12 @@
-//! A linear Bradley–Terry model on words learns from the pairs, clearly more from all labels than
-//! from 15 % of them: what an experiment with few labels needs, shown without a neural network.
+//! Learning without a neural network: a linear Bradley–Terry model on words learns from the pairs,
+//! and clearly more from all labels than from 15 % of them. An experiment with few labels needs this.
 
 use std::collections::{HashMap, HashSet};
 
 use collimate_world::{World, WorldConfig, WorldPair};
 
-/// Words, pairs of neighbours, the last word, the length and how much is repeated or taken from the
-/// prompt; chosen minus rejected.
+/// Returns the features of chosen minus those of rejected: words, pairs of neighbours, the last
+/// word, the length, and the share that is repeated or taken from the prompt.
 fn difference(
     row: &WorldPair,
     index: &mut HashMap<String, usize>,
@@ -51,7 +51,7 @@ fn difference(
     features
 }
 
-/// Test accuracy of the ridge-penalised logistic fit.
+/// Returns the test accuracy of the ridge-penalised logistic fit.
 fn accuracy(train: &[WorldPair], test: &[WorldPair]) -> f64 {
     let mut index = HashMap::new();
     let rows: Vec<_> = train

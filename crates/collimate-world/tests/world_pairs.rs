@@ -1,5 +1,5 @@
-//! What the synthetic world generates: the same every time, in parts that share no prompt, in words
-//! that the tokenizer knows.
+//! Output of the synthetic world: the same every time, in parts that share no prompt, in words that
+//! the tokenizer knows.
 
 use std::collections::HashSet;
 

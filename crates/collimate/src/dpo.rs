@@ -1,7 +1,6 @@
 //! Direct alignment: DPO and the other losses on preference pairs, KTO and BCO on labelled answers.
 //!
-//! [`DirectObjective`] trains on pairs in a loop of one's own; [`align`] is the whole job in a run
-//! folder.
+//! [`DirectObjective`] trains on pairs in your own loop; [`align`] is the whole job in a run folder.
 
 pub use collimate_direct::{
     DirectError, DirectLosses, DirectObjective, PairLogp, Reference, UnpairedExample,

@@ -5,7 +5,7 @@ use thiserror::Error;
 
 /// Any error of a collimate crate, for a function that calls several of them.
 ///
-/// Every error of the crates converts into it by `?`. The message is that of the crate's error.
+/// Every error of a collimate crate converts into this one by `?`, and the message stays the same.
 ///
 /// # Examples
 /// ```
@@ -22,77 +22,77 @@ use thiserror::Error;
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// An option out of range.
+    /// An option is out of range.
     #[error(transparent)]
     Option(#[from] OptionError),
-    /// Data that cannot be read, split or tokenised.
+    /// Data cannot be read, split or tokenised.
     #[error(transparent)]
     Data(#[from] collimate_data::DataError),
-    /// A file that cannot be written.
+    /// A file cannot be written.
     #[error(transparent)]
     File(#[from] collimate_files::FileError),
-    /// Segments of a pack that do not fit together.
+    /// Segments of a pack do not fit together.
     #[error(transparent)]
     Segment(#[from] SegmentError),
-    /// Sequences that a model cannot take.
+    /// A model cannot take a sequence.
     #[error(transparent)]
     Pack(#[from] collimate_nn::PackError),
-    /// A model folder that cannot be read.
+    /// A model folder cannot be read.
     #[error(transparent)]
     Load(#[from] collimate_nn::LoadError),
-    /// A model folder that cannot be written.
+    /// A model folder cannot be written.
     #[error(transparent)]
     Save(#[from] collimate_nn::SaveError),
-    /// A folder of model and tokenizer.
+    /// A folder of model and tokenizer cannot be read or written.
     #[error(transparent)]
     Pretrained(#[from] collimate_lm::PretrainedError),
-    /// Generation.
+    /// Generation failed.
     #[error(transparent)]
     Generate(#[from] GenerateError),
-    /// Scoring.
+    /// Scoring failed.
     #[error(transparent)]
     Score(#[from] ScoreError),
-    /// A fused operation.
+    /// A fused operation failed.
     #[error(transparent)]
     Ops(#[from] collimate_ops::OpsError),
-    /// A loss.
+    /// A loss failed.
     #[error(transparent)]
     Loss(#[from] collimate_losses::LossError),
-    /// Training.
+    /// Training failed.
     #[error(transparent)]
     Train(#[from] collimate_train::TrainError),
-    /// Supervised fine-tuning or direct alignment.
+    /// Supervised fine-tuning or direct alignment failed.
     #[error(transparent)]
     Direct(#[from] collimate_direct::DirectError),
-    /// Reinforcement learning.
+    /// Reinforcement learning failed.
     #[error(transparent)]
     Ppo(#[from] collimate_ppo::PpoError),
-    /// A language model as a judge.
+    /// A language model failed as a judge.
     #[error(transparent)]
     Judge(#[from] collimate_judge::JudgeError),
-    /// The pair filter of SER.
+    /// The pair filter of SER refused its input.
     #[error(transparent)]
     Status(#[from] collimate_status::StatusError),
-    /// Selection by implicit reward margins.
+    /// Selection by implicit reward margins refused its input.
     #[error(transparent)]
     Irm(#[from] collimate_irm::IrmError),
-    /// Evaluation.
+    /// Evaluation failed.
     #[error(transparent)]
     Eval(#[from] collimate_eval::EvalError),
-    /// The run folder, a report or a plot.
+    /// The run folder, a report or a plot failed.
     #[error(transparent)]
     Run(#[from] collimate_run::RunError),
-    /// A recipe.
+    /// A recipe failed.
     #[error(transparent)]
     Recipe(#[from] collimate_recipes::RecipeError),
-    /// The synthetic world.
+    /// The synthetic world refused its configuration.
     #[error(transparent)]
     World(#[from] collimate_world::WorldError),
-    /// A server of completions or scores.
+    /// A server of completions or scores failed.
     #[cfg(feature = "remote")]
     #[error(transparent)]
     Remote(#[from] collimate_remote::RemoteError),
-    /// Training in Burn's `Learner`.
+    /// Training in Burn's `Learner` failed.
     #[cfg(feature = "learner")]
     #[error(transparent)]
     Learner(#[from] collimate_learner::LearnerError),

@@ -1,4 +1,4 @@
-//! Models: Hugging Face folders in and out, adapters, generation.
+//! Models: Hugging Face folders are loaded and saved, with adapters and generation.
 
 pub use collimate_lm::*;
 pub use collimate_nn::{

@@ -1,5 +1,5 @@
-//! SeRA: direct alignment that reviews its pairs by implicit reward margins and adds pairs of its
-//! own ([arXiv:2410.09362](https://arxiv.org/abs/2410.09362)).
+//! SeRA: direct alignment that reviews its pairs by implicit reward margins and adds its own pairs
+//! ([arXiv:2410.09362](https://arxiv.org/abs/2410.09362)).
 
 pub use collimate_irm::*;
 pub use collimate_recipes::sera::*;

@@ -1,4 +1,4 @@
-//! Both sides of a comparison in turn.
+//! Comparison of two libraries, run in turn.
 
 use std::fs::OpenOptions;
 use std::io::Write;
@@ -18,34 +18,34 @@ pub struct CompareArgs {
     /// Python with torch, transformers and trl
     #[arg(long, value_name = "PROGRAM", default_value = "python3")]
     pub python: PathBuf,
-    /// Script of the other side
+    /// Script that runs the other library
     #[arg(
         long,
         value_name = "FILE",
         default_value = "crates/collimate-bench/peers/bench.py"
     )]
     pub script: PathBuf,
-    /// Folder that holds the package trl of another version, for ppo: 1.12 is the last that has it
+    /// Folder with another version of the package trl, for ppo: 1.12 is the last version that has PPO
     #[arg(long, value_name = "DIR")]
     pub trl: Option<PathBuf>,
-    /// Times that each side runs
+    /// Number of times that each side runs
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..))]
     pub rounds: u16,
-    /// Threads of both sides; by default the number of cores
+    /// Number of threads of both sides; by default the number of cores
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     pub threads: Option<u16>,
-    /// Where every run's line is added
+    /// File to which the line of every run is appended
     #[arg(long, value_name = "FILE.jsonl")]
     pub out: Option<PathBuf>,
-    /// What is compared
+    /// Work to compare
     #[command(subcommand)]
     pub work: Work,
 }
 
-/// Runs both sides in turn and gives medians, spread and ratios as a table.
+/// Runs both sides in turn and returns medians, spread and ratios as a table.
 ///
 /// # Errors
-/// A side that fails, a file that cannot be written.
+/// Returns an error if a side fails or a file cannot be written.
 pub fn compare(args: &CompareArgs) -> Result<String, Failure> {
     let from = prepare(&args.work)?;
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
@@ -73,7 +73,7 @@ pub fn compare(args: &CompareArgs) -> Result<String, Failure> {
     Ok(table(&args.work, &sides))
 }
 
-/// Runs this very program, so that the memory is the work's alone.
+/// Runs this same program again, so that the memory is that of the work alone.
 fn ours(work: &Work, threads: usize) -> Result<Value, Failure> {
     let program = std::env::current_exe()?;
     let mut command = Command::new(program);
@@ -124,7 +124,7 @@ fn theirs(args: &CompareArgs, from: &Prepared, threads: usize) -> Result<Value, 
     last_line(command)
 }
 
-/// Runs a program; its last line of output is what it measured.
+/// Runs a program and reads its measurement from the last line of output.
 pub(crate) fn last_line(mut command: Command) -> Result<Value, Failure> {
     let program = command.get_program().display().to_string();
     let run = command
@@ -152,7 +152,7 @@ fn append(path: &Path, line: &Value) -> Result<(), Failure> {
     Ok(written.map_err(|error| format!("{}: {error}", path.display()))?)
 }
 
-/// What decides: pairs where there are any, else tokens.
+/// Returns the speed that decides: pairs per second if there are pairs, otherwise tokens per second.
 fn decisive(line: &Value) -> (&'static str, f64) {
     match line["pairs_per_s"].as_f64() {
         Some(pairs) => ("pairs/s", pairs),
@@ -229,7 +229,7 @@ fn table(work: &Work, sides: &[Vec<Value>; 2]) -> String {
     text
 }
 
-/// The largest relative difference between the losses of both sides, step by step.
+/// Returns the largest relative difference between the losses of both sides, step by step.
 fn farthest_loss(ours: &Value, theirs: &Value) -> Option<f64> {
     let [a, b] = [ours, theirs].map(|line| line["losses"].as_array());
     let (a, b) = (a?, b?);

@@ -1,22 +1,22 @@
-//! Multiplications and additions that a step needs: those of its matrix products, without any that
-//! are done again to save memory.
+//! Counts of floating-point operations that a step needs: those of its matrix products. Products
+//! that are computed a second time to save memory count once.
 
 use collimate::nn::{Backbone, parameters};
 
-/// The sizes of a model that its work depends on.
+/// Sizes of a model that determine its cost.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct ModelSize {
-    /// Values of the matrices in the layers.
+    /// Number of values in the matrices of the layers.
     pub(crate) blocks: f64,
     pub(crate) layers: f64,
-    /// Width of the queries, all heads together.
+    /// Width of the queries of all heads together.
     pub(crate) queries: f64,
     pub(crate) hidden: f64,
     pub(crate) vocab: f64,
 }
 
 impl ModelSize {
-    /// The sizes of a transformer whose layers' paths hold `layer.N.` or `layers.N.`.
+    /// Reads the sizes of a transformer whose layers' paths contain `layer.N.` or `layers.N.`.
     pub(crate) fn of<B: Backbone>(model: &B) -> Self {
         let mut layers = std::collections::BTreeSet::new();
         let mut blocks = 0;
@@ -43,32 +43,33 @@ impl ModelSize {
         }
     }
 
-    /// A forward pass: 2 per matrix value and token, 4 per visible key, and 2 per logit's product.
+    /// Counts a forward pass: 2 per matrix value and token, 4 per visible key, and 2 per product of
+    /// a logit.
     pub(crate) fn forward(&self, counts: Counts) -> f64 {
         2.0 * self.blocks * counts.tokens
             + 4.0 * self.queries * self.layers * counts.visible
             + 2.0 * self.hidden * self.vocab * counts.predicted
     }
 
-    /// A forward and a backward pass: a product's backward pass is two products.
+    /// Counts a forward and a backward pass; the backward pass of a product is two products.
     pub(crate) fn training(&self, counts: Counts) -> f64 {
         3.0 * self.forward(counts)
     }
 }
 
-/// What a pass is over.
+/// Number of items that a pass processes.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(crate) struct Counts {
-    /// Tokens, a shared prompt's once.
+    /// Tokens; a shared prompt counts once.
     pub(crate) tokens: f64,
-    /// (query, key) pairs that see each other.
+    /// Pairs (query, key) that see each other.
     pub(crate) visible: f64,
-    /// Rows that go through the output matrix.
+    /// Rows that are multiplied by the output matrix.
     pub(crate) predicted: f64,
 }
 
 impl Counts {
-    /// Of sequences `[prompt, completions…]` with a shared prompt.
+    /// Counts sequences `[prompt, completions…]` with a shared prompt.
     pub(crate) fn shared(prompt: usize, completions: &[usize]) -> Self {
         let triangle = |n: f64| n * (n + 1.0) / 2.0;
         let p = prompt as f64;
@@ -86,7 +87,7 @@ impl Counts {
         counts
     }
 
-    /// Of one text that sees all of itself and predicts nothing.
+    /// Counts one text that sees all of itself and predicts nothing.
     pub(crate) fn whole(len: usize) -> Self {
         let len = len as f64;
         Self {
@@ -96,7 +97,7 @@ impl Counts {
         }
     }
 
-    /// Without predictions: a reward model's.
+    /// Returns the counts without predictions, as for a reward model.
     pub(crate) fn unpredicted(self) -> Self {
         Self {
             predicted: 0.0,

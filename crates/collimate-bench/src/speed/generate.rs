@@ -1,4 +1,4 @@
-//! Writing text.
+//! Speed of text generation.
 
 use std::time::Instant;
 
@@ -63,8 +63,8 @@ pub(crate) fn generate(options: &GenerateWork, from: &Prepared) -> Result<Value,
     Ok(report(&work, done))
 }
 
-/// Of writing `new` tokens: every token but the last goes through the model, and every new one is
-/// predicted.
+/// Counts the generation of `new` tokens: every token but the last goes through the model, and
+/// every new token is predicted.
 pub(crate) fn written_after(prompt: usize, new: usize) -> Counts {
     let processed = Counts::shared(prompt, &[new.saturating_sub(1)]);
     Counts {

@@ -1,4 +1,4 @@
-//! How cost grows: with the length of a pair, and with the vocabulary.
+//! Growth of DPO's cost with the length of a pair and with the vocabulary.
 
 use std::process::Command;
 
@@ -22,19 +22,19 @@ use super::timed::Timed;
 /// Options of the measurement.
 #[derive(Debug, Clone, Args)]
 pub struct GrowthArgs {
-    /// Tokens of a pair: half of them prompt, a quarter each completion
+    /// Number of tokens of a pair: half of them prompt, a quarter in each completion
     #[arg(long, value_name = "N,N,…", value_delimiter = ',', default_values_t = [128, 256, 512, 1024, 2048])]
     pub tokens: Vec<usize>,
     /// Sizes of the vocabulary
     #[arg(long, value_name = "N,N,…", value_delimiter = ',', default_values_t = [32_000, 64_000, 128_000])]
     pub vocab: Vec<usize>,
-    /// Pairs of a step
+    /// Number of pairs per step
     #[arg(long, value_name = "N", default_value_t = 4)]
     pub batch: usize,
-    /// Steps that are timed, after one
+    /// Number of timed steps, after one untimed step
     #[arg(long, value_name = "N", default_value_t = 4)]
     pub steps: usize,
-    /// Keep only the inputs of the blocks for backward
+    /// Keep only the inputs of the layers for the backward pass
     #[arg(long)]
     pub gradient_checkpointing: bool,
     /// Measure the first length and the first vocabulary in this process and print a line
@@ -42,11 +42,12 @@ pub struct GrowthArgs {
     pub alone: bool,
 }
 
-/// DPO of random ids at every length with the first vocabulary, and at the middle length with every
-/// vocabulary; each in a process of its own. A JSON object of all.
+/// Trains by DPO on random ids: at every length with the first vocabulary, and at the middle length
+/// with every vocabulary. Each training has a process of its own. Returns a JSON object of all
+/// measurements.
 ///
 /// # Errors
-/// A process that fails.
+/// Returns an error if a process fails.
 pub fn growth(args: &GrowthArgs) -> Result<Value, Failure> {
     let (Some(&tokens), Some(&vocab)) = (args.tokens.first(), args.vocab.first()) else {
         return Err("give at least one of --tokens and one of --vocab".into());
@@ -103,8 +104,8 @@ fn alone(tokens: usize, vocab: usize, args: &GrowthArgs) -> Result<Value, Failur
     drop(fitted);
     let per_second = |count: usize| round((count * args.batch * args.steps) as f64 / seconds, 2);
     let memory = peak_memory_bytes().map(|bytes| bytes as f64 / f64::from(1 << 20));
-    // Weights, gradients and two moments of the policy, and the reference's weights, which are
-    // other memory as soon as the policy's change.
+    // Weights, gradients and two moments of the policy, and the weights of the reference model. The
+    // two models stop sharing memory as soon as the policy's weights change.
     let fixed = 5.0 * 4.0 * parameters as f64 / f64::from(1 << 20);
     Ok(json!({
         "tokens_per_pair": tokens,
@@ -117,7 +118,7 @@ fn alone(tokens: usize, vocab: usize, args: &GrowthArgs) -> Result<Value, Failur
     }))
 }
 
-/// Pairs of ids that look random.
+/// Makes pairs of ids that look random.
 fn pairs(tokens: usize, vocab: usize, count: usize) -> Vec<TokenizedPair> {
     let mut state = 1u64;
     let mut ids = |len: usize| -> Vec<u32> {

@@ -1,7 +1,7 @@
-//! How fast the trainers and the sampler are: one piece of work at a time, in a process of its own.
+//! Speed of the trainers and the sampler: one piece of work at a time, each in its own process.
 //!
-//! A work's models and rows of token ids are prepared once, in a folder named by what they are made
-//! from. The measuring process only loads them, and so can another library's script.
+//! The models and rows of token ids for a work are prepared once, in a folder whose name comes from
+//! the inputs. The measuring process only loads them, and so can another library's script.
 
 mod compare;
 mod flops;
@@ -26,10 +26,10 @@ use serde_json::Value;
 
 pub(crate) type Failure = Box<dyn std::error::Error + Send + Sync>;
 
-/// Does the work and says how fast it went, as one JSON object.
+/// Does the work and returns the measurement as one JSON object.
 ///
 /// # Errors
-/// Files that cannot be read, too few rows, or what training says.
+/// Returns an error if files cannot be read, if there are too few rows, or if training fails.
 pub fn measure(work: &Work, from: &Prepared) -> Result<Value, Failure> {
     match work {
         Work::Sft(options) => train::sft(options, from),

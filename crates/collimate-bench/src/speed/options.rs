@@ -1,4 +1,4 @@
-//! What can be asked for.
+//! Options of the measurements.
 
 use std::path::PathBuf;
 
@@ -16,29 +16,30 @@ pub enum Work {
     Rm(TrainWork),
     /// DPO with a live reference model
     Dpo(TrainWork),
-    /// Rollouts of PPO: writing, scoring, learning
+    /// Rollouts of PPO: generation, scoring, learning
     Ppo(PpoWork),
-    /// Writing text
+    /// Text generation
     Generate(GenerateWork),
 }
 
-/// What all kinds have.
+/// Options of every kind of work.
 #[derive(Debug, Clone, PartialEq, Serialize, Args)]
 pub struct Common {
-    /// Preference pairs (hh-rlhf, ETHICS, … as the examples read them); by default made up
+    /// File of preference pairs (hh-rlhf, ETHICS, … as the command reads them); by default pairs of
+    /// the synthetic world
     #[arg(long, value_name = "FILE")]
     pub data: Option<PathBuf>,
-    /// Hugging Face folder; by default random weights: a Llama of 15.2 million parameters with a
-    /// tokenizer trained on the data, for rm an encoder of the size of MiniLM-L6
+    /// Hugging Face folder of the model; by default random weights: a Llama of 15.2 million
+    /// parameters with a tokenizer trained on the data, for rm an encoder of the size of MiniLM-L6
     #[arg(long, value_name = "DIR")]
     pub model: Option<PathBuf>,
-    /// Steps that are timed: optimiser steps, rollouts, batches written
+    /// Number of timed steps: optimiser steps, rollouts or generated batches
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = at_least_one)]
     pub steps: usize,
-    /// Steps before the clock starts
+    /// Number of steps before the clock starts
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub warmup: usize,
-    /// Where models and rows are kept between runs
+    /// Folder in which models and rows are kept between runs
     #[arg(long, value_name = "DIR", default_value = "runs/bench")]
     pub work: PathBuf,
 }
@@ -50,13 +51,13 @@ pub struct TrainWork {
     #[serde(flatten)]
     #[allow(missing_docs)]
     pub common: Common,
-    /// Rows of an optimiser step; by default 4, for rm 32
+    /// Number of rows per optimiser step; by default 4, for rm 32
     #[arg(long, value_name = "N", value_parser = at_least_one)]
     pub batch: Option<usize>,
-    /// Longest sequence in tokens, prompt and completion; longer prompts lose their start
+    /// Longest sequence in tokens, prompt and completion together; longer prompts lose their beginning
     #[arg(long, value_name = "N", default_value_t = 512)]
     pub max_length: usize,
-    /// Learning rate, constant
+    /// Learning rate (constant)
     #[arg(long, value_name = "RATE", default_value_t = 1e-5)]
     pub learning_rate: f64,
 }
@@ -68,16 +69,16 @@ pub struct PpoWork {
     #[serde(flatten)]
     #[allow(missing_docs)]
     pub common: Common,
-    /// Folder of the reward model, which the critic begins as; by default random weights
+    /// Folder of the reward model, from which the critic starts too; by default random weights
     #[arg(long, value_name = "DIR")]
     pub reward_model: Option<PathBuf>,
-    /// Responses of a rollout
+    /// Number of responses per rollout
     #[arg(long, value_name = "N", default_value_t = 64, value_parser = at_least_one)]
     pub rollout_size: usize,
-    /// Responses of an optimiser step
+    /// Number of responses per optimiser step
     #[arg(long, value_name = "N", default_value_t = 16, value_parser = at_least_one)]
     pub mini_batch: usize,
-    /// Passes over a rollout
+    /// Number of passes over a rollout
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = at_least_one)]
     pub ppo_epochs: usize,
     /// Longest response in tokens
@@ -91,17 +92,17 @@ pub struct PpoWork {
     pub learning_rate: f64,
 }
 
-/// Options of writing.
+/// Options of text generation.
 #[derive(Debug, Clone, PartialEq, Serialize, Args)]
 pub struct GenerateWork {
     #[command(flatten)]
     #[serde(flatten)]
     #[allow(missing_docs)]
     pub common: Common,
-    /// Texts written at once
+    /// Number of texts generated at once
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = at_least_one)]
     pub batch: usize,
-    /// Tokens written to each prompt: the end-of-text token does not end a text here
+    /// Number of tokens generated for each prompt; the end-of-text token does not end a text here
     #[arg(long, value_name = "N", default_value_t = 200, value_parser = at_least_one)]
     pub new_tokens: usize,
     /// Longest prompt in tokens; rows with a longer one are left out
@@ -113,7 +114,7 @@ pub struct GenerateWork {
 }
 
 impl Work {
-    /// Its name on the command line.
+    /// Returns the name on the command line.
     pub fn name(&self) -> &'static str {
         match self {
             Self::Sft(_) => "sft",
@@ -124,7 +125,7 @@ impl Work {
         }
     }
 
-    /// The options that every work has.
+    /// Returns the options that every kind of work has.
     pub fn common(&self) -> &Common {
         match self {
             Self::Sft(work) | Self::Rm(work) | Self::Dpo(work) => &work.common,
@@ -133,7 +134,7 @@ impl Work {
         }
     }
 
-    /// Rows of an optimiser step or of a batch that is written.
+    /// Returns the number of rows per optimiser step, or per generated batch.
     pub fn batch(&self) -> usize {
         match self {
             Self::Sft(work) | Self::Dpo(work) => work.batch.unwrap_or(4),
@@ -143,19 +144,19 @@ impl Work {
         }
     }
 
-    /// Rows that the work needs.
+    /// Returns the number of rows that the work needs.
     pub(crate) fn rows(&self) -> usize {
         let common = self.common();
         match self {
-            // Prompts repeat; a rollout takes them in an order of its own.
+            // Prompts repeat; a rollout takes them in its own order.
             Self::Ppo(work) => work.rollout_size,
-            // The same texts are written each time.
+            // The same texts are generated each time.
             Self::Generate(work) => work.batch,
             _ => (common.warmup + common.steps) * self.batch(),
         }
     }
 
-    /// The command line that asks for this.
+    /// Returns the command-line arguments for this work.
     pub fn arguments(&self) -> Vec<String> {
         let Value::Object(tagged) = serde_json::to_value(self).expect("plain options") else {
             unreachable!("an enum of structs is tagged");

@@ -1,15 +1,15 @@
-//! What the hardware can do: the best product of matrices of this very process.
+//! Peak speed of the hardware: the fastest matrix product in this process.
 
 use std::time::Instant;
 
 use gemm::Parallelism;
 
 const ROUNDS: usize = 7;
-/// Rows, inner size, columns.
+/// Numbers of rows, inner dimension and columns.
 const SIZES: [usize; 3] = [2048, 384, 32_000];
 
-/// FLOP per second of the fastest of a few products 2048×384×32000 in f32, on all threads, into
-/// memory that is there already; the right matrix as it lies in memory or transposed.
+/// Returns the FLOP per second of the fastest of a few products 2048×384×32000 in f32, on all
+/// threads. The output memory is already allocated. The right matrix is used as stored or transposed.
 pub(crate) fn gemm_peak() -> f64 {
     let [m, k, n] = SIZES;
     let left = vec![1.0f32; m * k];
@@ -22,7 +22,7 @@ pub(crate) fn gemm_peak() -> f64 {
             _ => (k as isize, 1),
         };
         let started = Instant::now();
-        // SAFETY: the matrices have these sizes and strides, and nobody else has the output.
+        // SAFETY: the matrices have these sizes and strides, and the output is not shared.
         #[allow(unsafe_code)]
         unsafe {
             gemm::gemm(

@@ -1,4 +1,4 @@
-//! Rollouts of PPO.
+//! Speed of PPO's rollouts.
 
 use std::sync::Mutex;
 use std::time::Instant;
@@ -70,8 +70,8 @@ pub(crate) fn ppo(options: &PpoWork, from: &Prepared) -> Result<Value, Failure> 
     let updates = trained.updates as f64 / trained.rollouts as f64;
     drop(trained);
     let seen = clock.seen.into_inner().map_err(|_| "the reward stopped")?;
-    // From one rollout's scores to the next one's is one rollout: what is learned from it, and the
-    // writing of the next.
+    // The time from the scores of one rollout to those of the next covers one rollout: learning
+    // from the first, and generating the second.
     let ends: Vec<Instant> = seen.ends;
     let seconds = (ends[rollouts - 1] - ends[options.common.warmup - 1]).as_secs_f64();
     let timed = &seen.lengths[options.common.warmup * options.rollout_size..];
@@ -87,7 +87,7 @@ pub(crate) fn ppo(options: &PpoWork, from: &Prepared) -> Result<Value, Failure> 
             let pass = Counts::shared(prompt, &[response]);
             let [policy, critic] = sizes;
             let unpredicted = pass.unpredicted();
-            // Written; log-probabilities of policy and reference; values; the reward; the passes.
+            // Generation; log-probabilities of policy and reference; values; the reward; the passes.
             policy.forward(written_after(prompt, response))
                 + 2.0 * policy.forward(pass)
                 + 2.0 * critic.forward(unpredicted)
@@ -115,13 +115,13 @@ pub(crate) fn ppo(options: &PpoWork, from: &Prepared) -> Result<Value, Failure> 
 
 #[derive(Debug, Default)]
 struct Seen {
-    /// When each rollout had its scores.
+    /// Time at which each rollout had its scores.
     ends: Vec<Instant>,
-    /// Tokens of prompt and response.
+    /// Number of tokens of each prompt and response.
     lengths: Vec<(usize, usize)>,
 }
 
-/// A reward that remembers when it was asked and for what.
+/// A reward that records its calls and their times.
 struct Clock<'a> {
     inner: &'a dyn Scorer,
     rollout_size: usize,

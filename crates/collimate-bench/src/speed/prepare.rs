@@ -1,4 +1,4 @@
-//! Models and rows, made once.
+//! Models and rows that are made once.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -15,14 +15,14 @@ use super::options::{Common, Work};
 use super::rows::{self, ExampleRow, PairRow, PromptRow};
 use super::{Failure, shapes};
 
-/// Where a work's inputs are.
+/// Paths of the inputs of a work.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Prepared {
-    /// Hugging Face folder of what is trained or writes.
+    /// Hugging Face folder of the model that is trained or generates.
     pub model: PathBuf,
-    /// That of the reward model, for PPO.
+    /// Hugging Face folder of the reward model, for PPO.
     pub reward: Option<PathBuf>,
-    /// Rows of token ids, one JSON object a line.
+    /// File of rows of token ids, one JSON object per line.
     pub rows: PathBuf,
 }
 
@@ -33,19 +33,19 @@ impl Prepared {
     }
 }
 
-/// The work's inputs, if they are there already.
+/// Returns the inputs of the work if they exist already.
 ///
 /// # Errors
-/// A data file that cannot be read.
+/// Returns an error for a data file that cannot be read.
 pub fn prepared(work: &Work) -> Result<Option<Prepared>, Failure> {
     let places = places(work)?;
     Ok(places.is_there().then_some(places))
 }
 
-/// Makes what is missing of the work's inputs.
+/// Makes the missing inputs of the work.
 ///
 /// # Errors
-/// Files that cannot be read or written, too few rows.
+/// Returns an error if files cannot be read or written, or if there are too few rows.
 pub fn prepare(work: &Work) -> Result<Prepared, Failure> {
     let places = places(work)?;
     if places.is_there() {
@@ -65,7 +65,7 @@ pub fn prepare(work: &Work) -> Result<Prepared, Failure> {
             (Work::Rm(_), Some(from)) => {
                 whole(&places.model, |dir| shapes::without_dropout(from, dir))?;
             }
-            // What is wrong with it is said when it is loaded.
+            // A given folder is checked when it is loaded.
             (_, Some(_)) => {}
         }
     }
@@ -119,7 +119,7 @@ fn places(work: &Work) -> Result<Prepared, Failure> {
     })
 }
 
-/// A folder that is there as a whole or not at all.
+/// Writes a folder completely or not at all.
 fn whole(dir: &Path, write: impl FnOnce(&Path) -> Result<(), Failure>) -> Result<(), Failure> {
     let mut part = dir.as_os_str().to_owned();
     part.push(format!(".part-{}", std::process::id()));

@@ -1,4 +1,4 @@
-//! The line that a measurement ends with.
+//! Result line of a measurement.
 
 use collimate::run::peak_memory_bytes;
 use serde_json::{Value, json};
@@ -6,24 +6,24 @@ use serde_json::{Value, json};
 use super::options::Work;
 use super::peak::gemm_peak;
 
-/// What was done in the time that was measured.
+/// Work done in the measured time.
 #[derive(Debug, Default)]
 pub(crate) struct Done {
     pub(crate) seconds: f64,
-    /// Pairs, where the work is on pairs.
+    /// Number of pairs, if the work is on pairs.
     pub(crate) pairs: Option<f64>,
-    /// Tokens as a library without shared prompts counts them.
+    /// Number of tokens as a library without shared prompts counts them.
     pub(crate) tokens: f64,
     /// Floating-point operations of the matrix products that the work needs.
     pub(crate) flops: f64,
-    /// The losses of all steps, those before the clock too.
+    /// Losses of all steps, including those before the clock starts.
     pub(crate) losses: Vec<f64>,
-    /// What only this work has.
+    /// Further values of this kind of work.
     pub(crate) more: Vec<(&'static str, Value)>,
 }
 
-/// The measurement as a JSON object. To be called last: the product that the share is taken of
-/// needs memory of its own.
+/// Returns the measurement as a JSON object. Call it last: it runs a matrix product for comparison,
+/// which needs memory.
 pub(crate) fn report(work: &Work, done: Done) -> Value {
     let memory = peak_memory_bytes().map(|bytes| round(bytes as f64 / (1 << 20) as f64, 1));
     let peak = gemm_peak();
@@ -55,7 +55,7 @@ pub(crate) fn round(value: f64, digits: i32) -> f64 {
     (value * scale).round() / scale
 }
 
-/// Threads of the parallel loops.
+/// Number of threads of the parallel loops.
 fn threads() -> usize {
     let set = std::env::var("RAYON_NUM_THREADS").ok();
     set.and_then(|text| text.parse().ok())

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Failure;
 
-/// A pair: the prompt is part of both sequences.
+/// A pair as token ids; both sequences contain the prompt.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct PairRow {
     pub(crate) prompt_ids: Vec<u32>,
@@ -24,7 +24,7 @@ pub(crate) struct ExampleRow {
     pub(crate) completion_ids: Vec<u32>,
 }
 
-/// A prompt, also as text.
+/// A prompt as token ids and as text.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct PromptRow {
     pub(crate) prompt: Prompt,
@@ -62,7 +62,7 @@ impl From<ExampleRow> for TokenizedExample {
     }
 }
 
-/// Writes one row a line.
+/// Writes one row per line.
 pub(crate) fn write<R: Serialize>(path: &Path, rows: &[R]) -> Result<(), Failure> {
     let mut text = String::new();
     for row in rows {
@@ -72,7 +72,7 @@ pub(crate) fn write<R: Serialize>(path: &Path, rows: &[R]) -> Result<(), Failure
     Ok(collimate::files::atomic_write(path, text.as_bytes())?)
 }
 
-/// Reads what [`write`] wrote.
+/// Reads rows written by [`write`].
 pub(crate) fn read<R: for<'a> Deserialize<'a>>(path: &Path) -> Result<Vec<R>, Failure> {
     let text = fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
     let rows = text.lines().map(serde_json::from_str);

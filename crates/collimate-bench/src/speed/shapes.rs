@@ -1,5 +1,5 @@
-//! The models that are measured when none is given: random weights, since speed does not depend on
-//! them.
+//! Default models of the measurements. Their weights are random, because speed does not depend on
+//! weights.
 
 use std::fs;
 use std::path::Path;
@@ -72,8 +72,8 @@ pub(crate) fn encoder(dir: &Path, tokenizer: &TextTokenizer) -> Result<(), Failu
     Ok(model.save_with(&facts(tokenizer), dir)?)
 }
 
-/// Copies a reward model's folder, with a head if it has none, and with every dropout of its
-/// configuration at 0: libraries differ in where they drop.
+/// Copies a reward model's folder, with a new head if it has none. Every dropout of its
+/// configuration is set to 0, because libraries differ in the places of dropout.
 pub(crate) fn without_dropout(from: &Path, dir: &Path) -> Result<(), Failure> {
     match detect_architecture(from)? {
         Architecture::Encoder => with_head::<Encoder>(from, dir)?,
@@ -99,7 +99,7 @@ fn with_head<B: HfReward>(from: &Path, dir: &Path) -> Result<(), Failure> {
     Ok(model.save_with(&facts(&tokenizer), dir)?)
 }
 
-/// What a saved reward model says of its tokenizer; as long as the model takes.
+/// Tokenizer facts of a saved reward model; the maximum length is that of the model.
 fn facts(tokenizer: &TextTokenizer) -> TokenizerFacts {
     TokenizerFacts {
         pad_token_id: tokenizer.special().pad,
@@ -126,7 +126,7 @@ pub(crate) fn tokenizer(pairs: &[PreferencePair]) -> Result<TextTokenizer, Failu
         [pair.prompt.to_plain(), chosen, rejected]
     });
     tokenizer.train(&mut trainer, texts)?;
-    // A random model writes every id: few texts do not give tokens for all of them.
+    // A random model generates every id, but a few texts do not give tokens for all ids.
     let missing = tokenizer.get_vocab_size(true)..VOCABULARY;
     let filler = missing.map(|id| AddedToken::from(format!("<unused_{id}>"), false));
     tokenizer.add_tokens(filler)?;

@@ -1,4 +1,4 @@
-//! A clock in a training loop.
+//! An objective with a clock, for training loops.
 
 use std::cell::RefCell;
 use std::time::Instant;
@@ -6,7 +6,7 @@ use std::time::Instant;
 use collimate::core::Key;
 use collimate::train::{Evaluation, Forwarded, Objective, TrainError};
 
-/// An objective that remembers when each optimiser step began.
+/// An objective that records the time at which each optimiser step began.
 #[derive(Debug)]
 pub(crate) struct Timed<O> {
     inner: O,
@@ -21,7 +21,7 @@ impl<O> Timed<O> {
         }
     }
 
-    /// Seconds from the start of step `first` (counted from 0) until now.
+    /// Returns the seconds from the start of step `first` (counted from 0) until now.
     pub(crate) fn seconds_from(&self, first: usize) -> f64 {
         self.begun.borrow()[first].elapsed().as_secs_f64()
     }

@@ -1,4 +1,4 @@
-//! SFT, reward modelling and DPO, through the loop that users call.
+//! Speed of SFT, reward modelling and DPO, through the loop that users call.
 
 use collimate::core::Key;
 use collimate::data::{TokenizedExample, TokenizedPair};
@@ -20,7 +20,7 @@ use super::report::{Done, report};
 use super::rows::{self, ExampleRow, PairRow};
 use super::timed::Timed;
 
-/// Tokens of an evaluation's packs; nothing is evaluated here.
+/// Number of tokens in an evaluation pack; no evaluation runs here.
 const UNUSED: usize = 4096;
 
 pub(crate) fn sft(options: &TrainWork, from: &Prepared) -> Result<Value, Failure> {
@@ -122,7 +122,7 @@ fn pairs(from: &Prepared) -> Result<Vec<TokenizedPair>, Failure> {
     Ok(rows.into_iter().map(Into::into).collect())
 }
 
-/// Tokens of both sequences, the prompt in each.
+/// Counts the tokens of both sequences; both contain the prompt.
 fn twice(pair: &TokenizedPair) -> usize {
     2 * pair.prompt.len() + pair.chosen.len() + pair.rejected.len()
 }
@@ -138,7 +138,7 @@ fn config(work: &Work, options: &TrainWork) -> TrainConfig {
     }
 }
 
-/// Places the rows so that training takes them in the order given.
+/// Reorders the rows so that training takes them in the given order.
 fn as_drawn<T>(config: &TrainConfig, rows: Vec<T>) -> Vec<T> {
     let order = epoch_order(Key::new(config.seed, &config.stage), 0, rows.len());
     let mut placed: Vec<(usize, T)> = order.into_iter().zip(rows).collect();
@@ -146,7 +146,7 @@ fn as_drawn<T>(config: &TrainConfig, rows: Vec<T>) -> Vec<T> {
     placed.into_iter().map(|(_, row)| row).collect()
 }
 
-/// Seconds of all steps but the first `warmup`, and every step's loss.
+/// Returns the seconds of all steps after the first `warmup`, and the loss of every step.
 fn timed<O: Objective>(
     model: O::Model,
     objective: O,

@@ -1,4 +1,4 @@
-//! The options of a command, printed: `collimate config --help`.
+//! Prints the options of a command: `collimate config --help`.
 
 use clap::{Args as ClapArgs, Subcommand, ValueEnum};
 use serde_json::Value;
@@ -16,18 +16,19 @@ pub(crate) struct Args {
 
 #[derive(Debug, Subcommand)]
 enum What {
-    /// Print every option with its value and description, in the form that --config reads
+    /// Print every option with its value and description, in the syntax that --config reads
     Print(Print),
-    /// Print a JSON schema of the options, with which editors complete and check configuration files
+    /// Print a JSON schema of the options, which editors use to complete and check configuration
+    /// files
     Schema(Schema),
 }
 
 #[derive(Debug, ClapArgs)]
 struct Print {
-    /// Syntax to print in; only YAML has the descriptions
+    /// Syntax to print; only YAML includes the descriptions
     #[arg(long = "as", value_enum, default_value_t = Syntax::Yaml)]
     syntax: Syntax,
-    /// Print the defaults for data and models of your own, which are then to be named in the file
+    /// Print the defaults for your own data and model; the file must then name both
     #[arg(long)]
     own: bool,
     #[command(subcommand)]
@@ -49,7 +50,7 @@ pub(crate) enum Syntax {
     Json,
 }
 
-/// A command with a configuration; flags behind the command change the values.
+/// A command with a configuration. Flags after the command change the values.
 #[derive(Debug, Subcommand)]
 enum Of {
     Sft(Box<sft::Args>),
@@ -63,7 +64,7 @@ enum Of {
     Rule(Box<rule::Args>),
 }
 
-/// Calls a method of the options of whichever command it is.
+/// Calls a method of the options of any command.
 macro_rules! each {
     ($of:expr, $options:ident => $call:expr) => {
         match $of {
@@ -107,8 +108,8 @@ macro_rules! each {
     };
 }
 
-/// The command whose options a configuration fits better than those of the command `name`, if there is
-/// one.
+/// Returns the command whose options fit a configuration best, if it fits better than the command
+/// `name`.
 pub(crate) fn better_fit(config: &Value, name: &str) -> Option<String> {
     fn misfits<L: Layered>(config: &Value) -> (usize, &'static str) {
         (Docs::of::<L>().unknown(config), L::NAME)
@@ -129,7 +130,7 @@ pub(crate) fn better_fit(config: &Value, name: &str) -> Option<String> {
     (least < own).then(|| best.replace('_', "-"))
 }
 
-/// Prints.
+/// Prints the options or their schema.
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     common::print(&match &args.what {
         What::Print(Print { syntax, own, of }) => {

@@ -1,4 +1,4 @@
-//! The commands of the program, a module each.
+//! The commands of the program, one module each.
 
 mod align;
 mod chat;

@@ -1,4 +1,4 @@
-//! Descriptions, types and defaults of options, by their paths.
+//! Descriptions, types and defaults of options, found by their paths.
 
 use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::Layered;
 
-/// The schema of a command's options, and the defaults.
+/// The schema of a command's options, with the defaults.
 #[derive(Debug)]
 pub(crate) struct Docs {
     schema: Value,
@@ -27,7 +27,7 @@ impl Docs {
         }
     }
 
-    /// The schema of options without defaults to show.
+    /// Returns the schema of options that have no defaults to show.
     pub(crate) fn of_type<C: JsonSchema>() -> Self {
         let generator = SchemaSettings::draft2020_12().into_generator();
         Self {
@@ -37,12 +37,12 @@ impl Docs {
         }
     }
 
-    /// The JSON schema of the configuration.
+    /// Returns the JSON schema of the configuration.
     pub(crate) fn schema(&self) -> &Value {
         &self.schema
     }
 
-    /// The description of an option, on one line.
+    /// Returns the description of an option on one line.
     pub(crate) fn about(&self, path: &str) -> Option<String> {
         let text = self.find(path)?.get("description")?.as_str()?;
         let paragraph = text.split("\n\n").next().unwrap_or_default();
@@ -50,7 +50,7 @@ impl Docs {
         Some(line.trim_end_matches('.').replace('`', ""))
     }
 
-    /// The default as the help shows it; nothing where the description must say it.
+    /// Returns the default as the help shows it; `None` if the description must state it.
     pub(crate) fn default_text(&self, path: &str) -> Option<String> {
         let pointer = format!("/{}", path.replace('.', "/"));
         let text = |value: &Value| short(value.pointer(&pointer)?);
@@ -63,7 +63,8 @@ impl Docs {
         }
     }
 
-    /// Names that an option can have as its value; empty if it takes more than names.
+    /// Returns the names that an option accepts as its value, with their descriptions; empty if
+    /// there are none.
     pub(crate) fn names(&self, path: &str) -> Vec<(String, Option<String>)> {
         let mut names = Vec::new();
         if let Some(node) = self.find(path) {
@@ -73,8 +74,8 @@ impl Docs {
         names
     }
 
-    /// A typed text as the value of an option: a text where the option takes texts or names, else
-    /// what YAML reads in it.
+    /// Converts a typed text into the value of an option. The value is a text if the option accepts
+    /// texts or names; otherwise the text is read as YAML.
     pub(crate) fn value(&self, path: &str, text: &str) -> Result<Value, String> {
         let node = self.find(path).map(|node| self.resolve(node));
         let takes = |kind: &str| node.is_some_and(|node| self.takes(node, kind));
@@ -82,7 +83,7 @@ impl Docs {
             .ok()
             .or_else(|| serde_saphyr::from_str(text).ok());
         let parsed = match parsed {
-            // `.05` and `1e-5` are numbers to everybody but JSON.
+            // The parsers may read `.05` and `1e-5` as texts, but both are numbers.
             Some(Value::String(_)) if takes("number") => text
                 .trim()
                 .parse::<f64>()
@@ -108,13 +109,13 @@ impl Docs {
             .is_some_and(|node| self.takes(node, "array"))
     }
 
-    /// Number of values of a configuration that belong to no option.
+    /// Counts the values of a configuration that belong to no option.
     pub(crate) fn unknown(&self, config: &Value) -> usize {
         self.unknown_below(&self.schema, config)
     }
 
     fn unknown_below(&self, node: &Value, value: &Value) -> usize {
-        // An object with keys of the user's own.
+        // An object whose keys the user chooses.
         let free = self.resolve(node).get("additionalProperties");
         if free.is_some_and(|free| *free != Value::Bool(false)) {
             return 0;
@@ -127,13 +128,13 @@ impl Docs {
         counts.sum()
     }
 
-    /// The node of an option.
+    /// Returns the schema node of an option.
     pub(crate) fn find(&self, path: &str) -> Option<&Value> {
         path.split('.')
             .try_fold(&self.schema, |node, name| self.property(node, name))
     }
 
-    /// The node that an option `name` has below a node.
+    /// Returns the node of the option `name` below a node.
     pub(crate) fn property<'a>(&'a self, node: &'a Value, name: &str) -> Option<&'a Value> {
         let node = self.resolve(node);
         let own = node.get("properties").and_then(|all| all.get(name));
@@ -143,7 +144,7 @@ impl Docs {
         })
     }
 
-    /// The JSON pointer of an option in the schema.
+    /// Returns the JSON pointer of an option in the schema.
     pub(crate) fn pointer(&self, path: &str) -> Option<String> {
         path.split('.')
             .try_fold(String::new(), |at, name| self.pointer_below(&at, name))
@@ -228,7 +229,7 @@ impl Docs {
     }
 }
 
-/// Number of values in a tree of options.
+/// Counts the values in a tree of options.
 fn leaves(value: &Value) -> usize {
     match value {
         Value::Object(fields) if !fields.is_empty() => fields.values().map(leaves).sum(),
@@ -236,7 +237,7 @@ fn leaves(value: &Value) -> usize {
     }
 }
 
-/// A default that fits into a line of help.
+/// Returns a default in a form that fits into a line of help.
 fn short(value: &Value) -> Option<String> {
     Some(match value {
         Value::Null | Value::Object(_) => return None,

@@ -1,4 +1,4 @@
-//! Configuration files: YAML, TOML or JSON, by the ending of the name.
+//! Configuration files in YAML, TOML or JSON. The extension of the file decides the syntax.
 
 use std::path::Path;
 
@@ -23,7 +23,7 @@ impl Syntax {
             Some("toml") => Self::Toml,
             Some("yaml" | "yml") => Self::Yaml,
             Some("json") => Self::Json,
-            // A pipe has no name that tells.
+            // A pipe has no extension.
             _ if text.trim_start().starts_with('{') => Self::Json,
             _ => Self::Yaml,
         }
@@ -54,7 +54,7 @@ impl Syntax {
                         .without_snippet()
                         .render_with_formatter(&serde_saphyr::UserMessageFormatter);
                     let line = text.lines().next().unwrap_or_default();
-                    // The line stands in front of the message already.
+                    // The line number is already at the front of the message.
                     line.split(" at line ").next().unwrap_or(line).to_owned()
                 },
             }),
@@ -68,8 +68,8 @@ struct Trouble {
     text: String,
 }
 
-/// The options of a file for the command `name` as a value. The file alone must be a configuration: so keys that no option
-/// has, and values of another type, are refused with their line.
+/// Reads the options of a file for the command `name`. The file alone must be a valid
+/// configuration. An unknown key, or a value of the wrong type, is refused with its line number.
 pub(crate) fn read<C: DeserializeOwned>(path: &Path, name: &str) -> Result<Value, Failure> {
     let wrong = |error: &str| -> Failure { format!("{}: {error}", path.display()).into() };
     let text = match Input::open(path).and_then(Input::into_text) {
@@ -86,15 +86,15 @@ pub(crate) fn read<C: DeserializeOwned>(path: &Path, name: &str) -> Result<Value
         format!("{}{line}: {}", path.display(), trouble.text).into()
     };
     let value: Value = syntax.parse(&text).map_err(at)?;
-    // Serde would take a list for a struct.
+    // Serde would accept a list for a struct.
     if !value.is_object() {
         return Err(wrong(
             "holds no options: write OPTION: VALUE lines, as config print shows them",
         ));
     }
     if let Err(trouble) = syntax.parse::<C>(&text) {
-        // The parser knows the line; the value knows the path, in words that are the same for all syntaxes.
-        // Of several faults the two may find different ones.
+        // The parser knows the line. The value knows the path, and its errors have the same words
+        // in all syntaxes. If there are several faults, the two may find different ones.
         let said = match serde_path_to_error::deserialize::<_, C>(&value) {
             Err(error) if unlike(&error.inner().to_string(), &trouble.text) => trouble.text.clone(),
             Err(error) => match error.path().to_string().as_str() {
@@ -117,7 +117,7 @@ pub(crate) fn read<C: DeserializeOwned>(path: &Path, name: &str) -> Result<Value
     Ok(value)
 }
 
-/// Returns true if both texts name an unknown field, and not the same one.
+/// Returns true if both texts name an unknown field and the two fields differ.
 fn unlike(one: &str, other: &str) -> bool {
     let unknown = |text: &str| -> Option<String> {
         let (_, rest) = text.split_once("unknown field `")?;
@@ -128,7 +128,7 @@ fn unlike(one: &str, other: &str) -> bool {
         .is_some_and(|(one, other)| one != other)
 }
 
-/// A parser's text with advice: the nearest of the names that are expected, or the form of a name that has
+/// Adds advice to a parser's text: the nearest expected name, or the syntax for a name that has
 /// options.
 pub(crate) fn with_nearest(text: &str) -> String {
     if text.contains("invalid type: unit variant, expected") {
@@ -141,7 +141,7 @@ pub(crate) fn with_nearest(text: &str) -> String {
     let Some(wrong) = names.next().filter(|_| is_name) else {
         return text.to_owned();
     };
-    // Parsers write the names that are expected with or without quotes.
+    // Parsers write the expected names with or without quotes.
     let expected = text
         .split_once("expected one of ")
         .map_or("", |(_, list)| list);

@@ -1,4 +1,4 @@
-//! Flags: short names of options.
+//! Flags, which are short names of options.
 
 use std::fmt;
 
@@ -10,15 +10,15 @@ use super::docs::Docs;
 use super::layers::Given;
 use crate::common::{Failure, usage};
 
-/// How a flag that is no option by itself changes the options; gets the text behind the flag.
+/// Function that changes the options for a flag. It gets the value of the flag as text.
 type Apply<C> = fn(&mut C, &str, &Given) -> Result<(), Failure>;
 
 /// A short name of an option, or of a change to several options.
 pub(crate) struct Flag<C> {
     pub(crate) name: &'static str,
-    /// Paths of the options that it sets; the first one describes the flag.
+    /// Paths of the options that the flag sets. The first path describes the flag.
     pub(crate) paths: &'static [&'static str],
-    /// Name of the value in the help; a switch has none.
+    /// Name of the value in the help; `None` for a switch.
     value: Option<&'static str>,
     help: Option<&'static str>,
     conflicts: Option<&'static str>,
@@ -34,7 +34,7 @@ impl<C> fmt::Debug for Flag<C> {
 }
 
 impl<C> Flag<C> {
-    /// A flag that sets options as they are.
+    /// Creates a flag whose value is stored in the options unchanged.
     pub(crate) fn of(
         name: &'static str,
         value: &'static str,
@@ -52,7 +52,7 @@ impl<C> Flag<C> {
         }
     }
 
-    /// A flag that changes options in a way of its own, which `help` describes.
+    /// Creates a flag that changes options by a function, which `help` describes.
     pub(crate) fn change(
         name: &'static str,
         value: &'static str,
@@ -67,7 +67,7 @@ impl<C> Flag<C> {
         }
     }
 
-    /// A flag without a value.
+    /// Creates a flag without a value.
     pub(crate) fn switch(
         name: &'static str,
         paths: &'static [&'static str],
@@ -80,7 +80,7 @@ impl<C> Flag<C> {
         }
     }
 
-    /// The flag excludes another one.
+    /// Makes the flag exclude another one.
     pub(crate) fn conflicts(self, other: &'static str) -> Self {
         Self {
             conflicts: Some(other),
@@ -88,12 +88,12 @@ impl<C> Flag<C> {
         }
     }
 
-    /// `--help` shows the flag, `-h` does not.
+    /// Hides the flag from `-h`; `--help` still shows it.
     pub(crate) fn rare(self) -> Self {
         Self { rare: true, ..self }
     }
 
-    /// The flag stands under a heading of the help.
+    /// Puts the flag under a heading of the help.
     pub(crate) fn under(self, heading: &'static str) -> Self {
         Self {
             heading: Some(heading),
@@ -105,7 +105,7 @@ impl<C> Flag<C> {
         self.apply.is_none()
     }
 
-    /// The argument for the parser of the command line.
+    /// Returns the argument for the command-line parser.
     pub(crate) fn arg(&self, docs: &Docs) -> Arg {
         let mut arg = Arg::new(self.name)
             .long(self.name)
@@ -143,7 +143,7 @@ impl<C> Flag<C> {
         arg.help(about.unwrap_or_default() + &default.unwrap_or_default())
     }
 
-    /// The texts behind the flag; a switch that is there has one empty text.
+    /// Returns the texts given for the flag. A switch that is given has one empty text.
     pub(crate) fn typed(&self, found: &ArgMatches) -> Vec<String> {
         if self.value.is_none() {
             return match found.get_flag(self.name) {
@@ -155,7 +155,7 @@ impl<C> Flag<C> {
         all.map_or_else(Vec::new, |all| all.cloned().collect())
     }
 
-    /// The value of a plain flag.
+    /// Returns the value of a plain flag.
     pub(crate) fn value(&self, typed: &[String], docs: &Docs) -> Result<Value, String> {
         let path = self.paths[0];
         if docs.is_list(path) {
@@ -169,7 +169,7 @@ impl<C> Flag<C> {
         value.map_err(|error| format!("--{} {text}: {error}", self.name))
     }
 
-    /// Changes the configuration.
+    /// Changes the configuration as the flag says.
     pub(crate) fn apply(
         &self,
         config: &mut C,

@@ -1,4 +1,4 @@
-//! Values over values, each with its source.
+//! Layers of values, each with its source.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -11,19 +11,19 @@ use super::file;
 use crate::common::{Failure, is_usage, usage};
 use crate::rendering::KWARGS;
 
-/// Where a value comes from.
+/// Source of a value.
 #[derive(Debug, Clone)]
 pub(crate) enum Source {
     /// A configuration file.
     File(PathBuf),
-    /// A flag as it was typed.
+    /// A flag, as it was typed.
     Flag(String),
-    /// A `--set` as it was typed.
+    /// A `--set`, as it was typed.
     Set(String),
 }
 
 impl Source {
-    /// A flag with its values; a switch has none.
+    /// Returns the source for a flag with its values; a switch has none.
     pub(crate) fn flag(name: &str, typed: &[String]) -> Self {
         let words: Vec<&str> = typed.iter().map(String::as_str).collect();
         Self::Flag(
@@ -44,7 +44,7 @@ impl fmt::Display for Source {
     }
 }
 
-/// Options that were given, each with its source; a later source stands behind an earlier one.
+/// Options that were given, each with its source. A later source comes after an earlier one.
 #[derive(Debug, Default)]
 pub(crate) struct Given(Vec<(String, Source)>);
 
@@ -60,7 +60,7 @@ impl Given {
         self.sources(path).any(typed)
     }
 
-    /// The last source that decides the option.
+    /// Returns the last source that decides the option.
     fn source(&self, path: &str) -> Option<&Source> {
         self.sources(path).last()
     }
@@ -71,8 +71,8 @@ impl Given {
         given.map(|(_, source)| source)
     }
 
-    /// The error with the source of the option that it names first. Flags that the text names itself
-    /// need no second mention.
+    /// Adds the source of the option that the error names first. If the text already names the
+    /// source, it stays as it is.
     pub(crate) fn explain(&self, error: Failure) -> Failure {
         if is_usage(&error) {
             return error;
@@ -95,13 +95,13 @@ impl Given {
     }
 }
 
-/// Returns true if `path` lies in `of`, or is it.
+/// Returns true if `path` equals `of` or lies inside it.
 fn within(path: &str, of: &str) -> bool {
     path.strip_prefix(of)
         .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }
 
-/// A configuration that grows layer by layer.
+/// A configuration that is built layer by layer.
 #[derive(Debug)]
 pub(crate) struct Layers {
     value: Value,
@@ -124,7 +124,7 @@ impl Layers {
         self.given
     }
 
-    /// Puts a value at a path; an empty path is the whole.
+    /// Sets a value at a path; an empty path means the whole configuration.
     pub(crate) fn put(&mut self, path: &str, value: Value, source: &Source) {
         note(&mut self.given, path, &value, source);
         let nested = path
@@ -136,8 +136,8 @@ impl Layers {
         overlay(&mut self.value, nested);
     }
 
-    /// Refuses to set an option of another variant of an enum than the one that a flag chose: the flag
-    /// would be lost without a word.
+    /// Refuses to set an option of one enum variant if a flag chose another variant. The flag would
+    /// otherwise be overwritten silently.
     pub(crate) fn check_variant(&self, path: &str, text: &str) -> Result<(), Failure> {
         let (mut node, mut walked) = (&self.value, String::new());
         for part in path.split('.') {
@@ -163,7 +163,7 @@ impl Layers {
         Ok(())
     }
 
-    /// Notes that a source has decided these options.
+    /// Records that a source has decided these options.
     pub(crate) fn mark(&mut self, paths: &[&str], source: &Source) {
         let marks = paths
             .iter()
@@ -171,12 +171,12 @@ impl Layers {
         self.given.0.extend(marks);
     }
 
-    /// Takes a value in place of the one so far; the sources stay.
+    /// Replaces the value and keeps the sources.
     pub(crate) fn replace(&mut self, value: Value) {
         self.value = value;
     }
 
-    /// The configuration; an error names the source and the option.
+    /// Reads the configuration. An error names the source and the option.
     pub(crate) fn read<C: DeserializeOwned>(&self) -> Result<C, Failure> {
         serde_path_to_error::deserialize(&self.value).map_err(|error| {
             let path = error.path().to_string();
@@ -190,7 +190,7 @@ impl Layers {
     }
 }
 
-/// Notes the source of every leaf of a value.
+/// Records the source of every leaf of a value.
 fn note(given: &mut Given, path: &str, value: &Value, source: &Source) {
     match value {
         Value::Object(fields) if !fields.is_empty() => {
@@ -206,10 +206,10 @@ fn note(given: &mut Given, path: &str, value: &Value, source: &Source) {
     }
 }
 
-/// Puts `over` on `base`, key by key.
+/// Merges `over` into `base`, key by key.
 ///
-/// Enums are `"variant"` or `{"variant": {…}}`. Another variant takes the place of the one that is
-/// there with all of its options; the name of the variant that is there keeps them. General layering
+/// Enums are `"variant"` or `{"variant": {…}}`. A different variant replaces the present one with
+/// all of its options. The name of the present variant keeps its options. General layering
 /// libraries merge both variants into one object, which no enum can be read from.
 pub(crate) fn overlay(base: &mut Value, over: Value) {
     match (base, over) {
@@ -233,7 +233,7 @@ fn is_other_variant(base: &Map<String, Value>, over: &Map<String, Value>) -> boo
     base.len() == 1 && over.len() == 1 && base.keys().ne(over.keys())
 }
 
-/// One `--set PATH=VALUE`.
+/// The assignment in `--set PATH=VALUE`.
 #[derive(Debug)]
 pub(crate) struct Assignment {
     pub(crate) path: String,
@@ -241,7 +241,7 @@ pub(crate) struct Assignment {
     pub(crate) text: String,
 }
 
-/// Reads the text of a `--set`.
+/// Parses the text of a `--set`.
 pub(crate) fn assignment(text: &str, docs: &Docs) -> Result<Assignment, String> {
     let Some((path, value)) = text.split_once('=') else {
         return Err(format!(

@@ -1,8 +1,8 @@
 //! Options in layers: defaults, a configuration file, flags, `--set`.
 //!
-//! Every option is a field of a command's configuration, and stands there alone: the field's name,
-//! type, default and description. A flag is a short name for such a field ([`flag`]); the help of
-//! the command line, `config print` and the JSON schema read the description ([`docs`]).
+//! Every option is a field of a command's configuration. The field alone declares the option: its
+//! name, type, default and description. A flag is a short name for such a field ([`flag`]). The
+//! command-line help, `config print` and the JSON schema read the description ([`docs`]).
 
 mod docs;
 mod file;
@@ -15,6 +15,7 @@ mod run;
 use std::path::PathBuf;
 
 use clap::{ArgMatches, FromArgMatches};
+use collimate::data::TextTokenizer;
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -32,28 +33,28 @@ use crate::preview::Preview;
 use crate::start::Start;
 use print::yaml;
 
-/// A command whose options stand in layers.
+/// A command with layered options.
 pub(crate) trait Layered: 'static {
-    /// Everything that decides a run's result.
+    /// Options that determine the result of a run.
     type Config: Default + Serialize + DeserializeOwned + JsonSchema;
 
     /// Name of the run folder under `runs/`.
     const NAME: &'static str;
 
-    /// The option with which a run is about the user's own data or model; without it, a run is about
-    /// the synthetic world.
+    /// The option that makes a run use the user's own data or model. Without this option, a run
+    /// uses the synthetic world.
     const OWN: &'static str;
 
-    /// Further options with which a run is about the user's own data.
+    /// Further options that make a run use the user's own data.
     const ALSO_OWN: &'static [&'static str] = &[];
 
-    /// Defaults for the synthetic world.
+    /// Returns the defaults for the synthetic world.
     ///
     /// # Errors
-    /// Defaults that contradict each other: a fault of the program.
+    /// If defaults contradict each other, which is a fault of the program.
     fn for_world() -> Result<Self::Config, Failure>;
 
-    /// Defaults for the user's own data (`own`), or for the synthetic world.
+    /// Returns the defaults for the user's own data (`own`), or for the synthetic world.
     ///
     /// # Errors
     /// As [`for_world`](Self::for_world).
@@ -64,18 +65,28 @@ pub(crate) trait Layered: 'static {
         }
     }
 
-    /// Short names of options.
+    /// Returns the short names of options.
     fn flags() -> Vec<Flag<Self::Config>>;
 
-    /// Fills in options that follow from others, and checks the whole.
+    /// Sets the options that follow from others, and checks the whole configuration.
     fn settle(config: &mut Self::Config, given: &Given) -> Result<(), Failure>;
 
-    /// True where `--dry-run` estimates a run; a command that learns from texts that it writes has none.
+    /// True if `--dry-run` estimates a run. A command that learns from texts that it writes has no
+    /// estimate.
     const ESTIMATES: bool = true;
 
-    /// The rows, trainings and sizes that `--dry-run` estimates; nothing for the synthetic world.
+    /// Returns the rows, trainings and sizes that `--dry-run` estimates; `None` for the synthetic
+    /// world.
     fn preview(_: &Self::Config) -> Option<Preview> {
         None
+    }
+
+    /// Refuses rows that the run itself would refuse, for `--dry-run`.
+    ///
+    /// # Errors
+    /// The error of the run.
+    fn check_rows(_: &Self::Config, _: &TextTokenizer) -> Result<(), Failure> {
+        Ok(())
     }
 
     /// The files and folders that a run reads.
@@ -88,9 +99,9 @@ pub(crate) trait Layered: 'static {
 /// The files and folders that a run reads.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Inputs<'a> {
-    /// Data.
+    /// Data files.
     pub(crate) files: Vec<&'a PathBuf>,
-    /// Folders of models.
+    /// Model folders.
     pub(crate) models: Vec<&'a PathBuf>,
 }
 
@@ -133,7 +144,7 @@ impl<L: Layered> FromArgMatches for Options<L> {
 }
 
 impl<L: Layered> Options<L> {
-    /// Does what the options say.
+    /// Runs the command.
     pub(crate) fn execute(&self) -> Result<(), Failure> {
         let config = self.config()?;
         let value = serde_json::to_value(&config)?;
@@ -150,7 +161,10 @@ impl<L: Layered> Options<L> {
         let device = self.run.device.open()?;
         if self.run.dry_run {
             return match L::preview(&config) {
-                Some(preview) => preview.print(&device, self.run.gradient_checkpointing),
+                Some(preview) => {
+                    L::check_rows(&config, &preview.tokenizer()?)?;
+                    preview.print(&device, self.run.gradient_checkpointing)
+                }
                 None if !L::ESTIMATES => Err(
                     "--dry-run: this command learns from texts that it writes: no estimate is made"
                         .into(),
@@ -167,9 +181,10 @@ impl<L: Layered> Options<L> {
         }
     }
 
-    /// The options as a configuration file.
+    /// Returns the options as a configuration file.
     ///
-    /// `own`: the defaults for the user's own data, before any is named.
+    /// If `own` is true, these are the defaults for the user's own data, although no data is named
+    /// yet.
     pub(crate) fn printed(&self, syntax: Syntax, own: bool) -> Result<String, Failure> {
         let config = match own {
             true => serde_json::to_value(self.merged(Some(true))?.0)?,
@@ -188,13 +203,13 @@ impl<L: Layered> Options<L> {
         })
     }
 
-    /// The JSON schema of the options.
+    /// Returns the JSON schema of the options.
     pub(crate) fn schema(&self) -> Result<String, Failure> {
         let schema = ranges::with_ranges::<L>(&Docs::of::<L>());
         Ok(serde_json::to_string_pretty(&schema)? + "\n")
     }
 
-    /// The options, merged and checked.
+    /// Returns the merged and checked options.
     pub(crate) fn config(&self) -> Result<L::Config, Failure> {
         let (mut config, given) = self.merged(None)?;
         match L::settle(&mut config, &given) {
@@ -203,7 +218,8 @@ impl<L: Layered> Options<L> {
         }
     }
 
-    /// The options, merged; `own` chooses the defaults, or the options themselves do.
+    /// Returns the merged options. `own` selects the defaults; if it is `None`, the options
+    /// themselves do.
     fn merged(&self, own: Option<bool>) -> Result<(L::Config, Given), Failure> {
         let file = match self.run.options_file(L::NAME)? {
             Some(path) => Some((file::read::<L::Config>(&path, L::NAME)?, Source::File(path))),
@@ -262,18 +278,18 @@ impl<L: Layered> Options<L> {
     }
 }
 
-/// Returns true if the option makes a run the user's own.
+/// Returns true if the option makes a run use the user's own data or model.
 fn makes_own<L: Layered>(path: &str) -> bool {
     path == L::OWN || L::ALSO_OWN.contains(&path)
 }
 
-/// Returns true if a configuration is about the user's own data or model.
+/// Returns true if a configuration names the user's own data or model.
 fn is_about_own<L: Layered>(config: &Value) -> bool {
     let mut names = L::ALSO_OWN.iter().chain([&L::OWN]);
     names.any(|name| config.get(*name).is_some_and(is_own))
 }
 
-/// Returns true if the option that makes a run the user's own has a value.
+/// Returns true if the value of such an option is not empty.
 fn is_own(value: &Value) -> bool {
     !value.is_null() && value.as_array().is_none_or(|items| !items.is_empty())
 }

@@ -6,10 +6,10 @@ use serde_json::Value;
 
 use super::docs::Docs;
 
-/// Widest line of a description.
+/// Maximum width of a description's line.
 const WIDTH: usize = 100;
 
-/// The configuration as YAML; descriptions stand above the options as comments.
+/// Writes the configuration as YAML, with the description of each option as a comment above it.
 pub(crate) fn yaml(config: &Value, docs: &Docs) -> String {
     let mut text = String::new();
     fields(&mut text, config, docs, Some(docs.schema()), 0);
@@ -31,7 +31,7 @@ fn fields(text: &mut String, value: &Value, docs: &Docs, node: Option<&Value>, d
                 let _ = writeln!(text, "{indent}{name}:");
                 fields(text, value, docs, node, depth + 1);
             }
-            // JSON is YAML: texts, numbers, lists and empty objects stay on a line.
+            // JSON is valid YAML: texts, numbers, lists and empty objects stay on one line.
             value => {
                 let _ = writeln!(text, "{indent}{name}: {value}");
             }
@@ -39,7 +39,7 @@ fn fields(text: &mut String, value: &Value, docs: &Docs, node: Option<&Value>, d
     }
 }
 
-/// The first paragraph of a description in lines.
+/// Wraps the first paragraph of a description into lines.
 fn wrapped(about: &str, width: usize) -> Vec<String> {
     let paragraph = about.split("\n\n").next().unwrap_or_default();
     let mut lines: Vec<String> = Vec::new();

@@ -1,4 +1,4 @@
-//! Ranges of numbers in the JSON schema, in the words of the checks that refuse a value.
+//! Ranges of numbers in the JSON schema, read from the messages of the checks that refuse a value.
 
 use serde_json::{Map, Value, json};
 
@@ -6,11 +6,12 @@ use super::Layered;
 use super::docs::Docs;
 use super::layers::{Given, overlay};
 
-/// A bound of a schema: its keyword and its number.
+/// A bound in a schema: keyword and number.
 type Bound = (&'static str, f64);
 
-/// The schema of a command's options with the ranges of numbers. Each number in turn is put far outside
-/// of any range, and the check that refuses it says what is allowed: so a range has one declaration.
+/// Returns the schema of a command's options with the ranges of numbers. Each number in turn is set
+/// far outside any range, and the check that refuses it names the allowed range. A range is
+/// therefore declared only once.
 pub(super) fn with_ranges<L: Layered>(docs: &Docs) -> Value {
     let mut schema = docs.schema().clone();
     let config = serde_json::to_value(L::for_world().ok()).unwrap_or_default();
@@ -30,7 +31,7 @@ pub(super) fn with_ranges<L: Layered>(docs: &Docs) -> Value {
     schema
 }
 
-/// Values that hardly any range has, for a number that the schema describes.
+/// Returns values outside almost any range, for a number that the schema describes.
 fn outside(node: &Value) -> Vec<Value> {
     let takes = |kind: &str| match &node["type"] {
         Value::Array(kinds) => kinds.iter().any(|of| of == kind),
@@ -43,7 +44,7 @@ fn outside(node: &Value) -> Vec<Value> {
     }
 }
 
-/// The range of an option, as the checks of the command tell it of these values.
+/// Returns the range of an option, as the checks of the command report it for these values.
 fn range<L: Layered>(config: &Value, path: &str, values: Vec<Value>) -> Vec<Bound> {
     let told = values.into_iter().find_map(|value| {
         let mut changed = config.clone();
@@ -58,7 +59,8 @@ fn range<L: Layered>(config: &Value, path: &str, values: Vec<Value>) -> Vec<Boun
     told.map_or_else(Vec::new, |words| bounds(&words))
 }
 
-/// The words behind an option's name and value: `rate is 2: at most 1`, `rate = 2 must be at most 1`.
+/// Returns the words after an option's name and value: `rate is 2: at most 1`,
+/// `rate = 2 must be at most 1`.
 fn allowed<'a>(error: &'a str, path: &str) -> Option<&'a str> {
     let name = path.rsplit('.').next()?;
     let (before, rest) = error.split_once(name)?;
@@ -70,7 +72,7 @@ fn allowed<'a>(error: &'a str, path: &str) -> Option<&'a str> {
     Some(words)
 }
 
-/// The bounds that are numbers in words like `above 0, at most 1`, `0 to 1` or `in [0, 1)`.
+/// Finds the bounds in words like `above 0, at most 1`, `0 to 1` or `in [0, 1)`.
 fn bounds(words: &str) -> Vec<Bound> {
     let words: Vec<&str> = words.split_whitespace().collect();
     let mut found = Vec::new();
@@ -99,7 +101,7 @@ fn bounds(words: &str) -> Vec<Bound> {
     found
 }
 
-/// A number in a sentence: `1,`, `[0`, `10^6`.
+/// Parses a number inside a sentence: `1,`, `[0`, `10^6`.
 fn number_of(word: &str) -> Option<f64> {
     let word = word.trim_matches(|c| matches!(c, ',' | ':' | ';' | '[' | ']' | '(' | ')'));
     match word.split_once('^') {
@@ -108,7 +110,7 @@ fn number_of(word: &str) -> Option<f64> {
     }
 }
 
-/// The paths of all values that are no groups of options.
+/// Collects the paths of all values that are not groups of options.
 fn leaves(value: &Value, path: &str, found: &mut Vec<String>) {
     match value {
         Value::Object(fields) if !fields.is_empty() => {

@@ -11,28 +11,30 @@ use crate::common::{self, DeviceName, Failure};
 /// Options of every command with a run folder.
 #[derive(Debug, Args)]
 pub(crate) struct RunArgs {
-    /// Where to compute
+    /// Device to compute on
     #[arg(long, value_enum, default_value_t = DeviceName::Flex)]
     pub(crate) device: DeviceName,
-    /// Keep only the inputs of a model's blocks from forward to backward and compute the rest again:
-    /// less memory for long sequences and large models, one more forward pass of time, the same
+    /// Keep only the inputs of a model's blocks for the backward pass and recompute the rest: saves
+    /// memory for long sequences and large models, costs one more forward pass, and gives the same
     /// results
     #[arg(long)]
     pub(crate) gradient_checkpointing: bool,
-    /// Run folder; by default the first free one under runs/
+    /// Run folder; by default the first free folder under runs/
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Go on with the run in the folder --out, with its options
+    /// Continue the run in the folder --out, with its options
     #[arg(long)]
     pub(crate) resume: bool,
-    /// Read options from a YAML, TOML or JSON file in the form that `collimate config print` prints;
-    /// options that the file leaves out keep their defaults
+    /// Read options from a YAML, TOML or JSON file in the form that `collimate config print`
+    /// prints; options missing from the file keep their defaults
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Set any option by its path, after file and flags; may be given several times
+    /// Set any option by its path; takes precedence over the file and the flags; may be given
+    /// several times
     #[arg(long, value_name = "OPTION=VALUE")]
     pub(crate) set: Vec<String>,
-    /// Print rows, tokens, steps, expected memory and time, and exit before the model is loaded
+    /// Print rows, tokens, steps, and the expected memory and time, and exit before the model is
+    /// loaded
     #[arg(long)]
     pub(crate) dry_run: bool,
     /// Print the options as JSON and exit
@@ -41,12 +43,12 @@ pub(crate) struct RunArgs {
 }
 
 impl RunArgs {
-    /// The run folder of the command `name`; a new run never goes into the folder of an old one.
+    /// Returns the run folder of the command `name`. A new run never uses the folder of an old one.
     pub(crate) fn out(&self, name: &str) -> Result<PathBuf, Failure> {
         run_folder(self.out.as_deref(), self.resume, name)
     }
 
-    /// The file with options: the one that was given, or that of the run to go on with.
+    /// Returns the file with options: the given file, or the file of the run to continue.
     pub(crate) fn options_file(&self, name: &str) -> Result<Option<PathBuf>, Failure> {
         Ok(match &self.config {
             Some(path) => Some(path.clone()),
@@ -55,18 +57,18 @@ impl RunArgs {
         })
     }
 
-    /// How a run in the folder `out` goes on after it was stopped.
+    /// Returns the options that continue a stopped run in the folder `out`.
     pub(crate) fn resume_command(&self, out: &Path) -> String {
         resume_command(out, self.device)
     }
 }
 
-/// The largest number of texts that an option may ask for.
+/// Largest number of texts that an option may ask for.
 pub(crate) const MOST_TEXTS: usize = 10_000_000;
-/// The largest number of tokens of one text.
+/// Largest number of tokens of a text.
 pub(crate) const MOST_TOKENS: usize = 1_000_000;
 
-/// Refuses a count before anything of that size is made, and before arithmetic on it.
+/// Refuses a count out of range, before anything of that size is allocated or used in arithmetic.
 pub(crate) fn check_count(
     name: &str,
     value: usize,
@@ -79,7 +81,8 @@ pub(crate) fn check_count(
     }
 }
 
-/// The folder of a run of the command `name`; a new run never goes into the folder of an old one.
+/// Returns the folder of a run of the command `name`. A new run never uses the folder of an old
+/// one.
 pub(crate) fn run_folder(out: Option<&Path>, resume: bool, name: &str) -> Result<PathBuf, Failure> {
     let default = Path::new("runs").join(name);
     if resume {
@@ -118,7 +121,7 @@ pub(crate) fn run_folder(out: Option<&Path>, resume: bool, name: &str) -> Result
     }
 }
 
-/// True if a run in the folder ended before its first step, which is taken away.
+/// Returns true if a new run can use the folder. A run that ended before its first step is removed.
 fn is_free(path: &Path) -> Result<bool, Failure> {
     let holds = path.join("config.json").exists();
     let free = RunFolder::clear_unstarted(path)?;

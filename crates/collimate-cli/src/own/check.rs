@@ -1,12 +1,12 @@
-//! Refusals of options that a run has no use for.
+//! Refusals of options that have no effect on a run.
 
 use super::{OnData, Own};
 use crate::common::{Failure, usage};
 use crate::options::{Given, MOST_TEXTS, check_count};
 use crate::runs::changed;
 
-/// Checks what the commands have in common. A run is about files and a model, or about the synthetic
-/// world: options of the other kind are refused.
+/// Checks the options that the commands share. A run uses either files and a model, or the
+/// synthetic world. Options of the other kind are refused.
 pub(crate) fn check<C: OnData + Default>(config: &C, given: &Given) -> Result<(), Failure> {
     let own = config.own();
     check_inputs(&own, given)?;
@@ -20,7 +20,7 @@ pub(crate) fn check<C: OnData + Default>(config: &C, given: &Given) -> Result<()
     }
 }
 
-/// The same for a command that trains the stages of the synthetic world on files too.
+/// Performs the same check for a command that also trains the synthetic world's stages on files.
 pub(crate) fn check_inputs(own: &Own<'_>, given: &Given) -> Result<(), Failure> {
     for training in own.sft.into_iter().chain([own.pretrain]) {
         training.validate()?;
@@ -40,7 +40,7 @@ pub(crate) fn check_inputs(own: &Own<'_>, given: &Given) -> Result<(), Failure> 
     }
 }
 
-/// Options that the synthetic world has no use for.
+/// Returns the options that have no effect with the synthetic world.
 fn of_files(own: &Own<'_>, given: &Given) -> [(&'static str, bool); 12] {
     [
         ("judge", own.judge.is_some()),
@@ -58,7 +58,7 @@ fn of_files(own: &Own<'_>, given: &Given) -> [(&'static str, bool); 12] {
     ]
 }
 
-/// Options of the synthetic world, which files have no use for.
+/// Returns the options of the synthetic world, which have no effect with files.
 fn of_world(own: &Own<'_>, default: &Own<'_>) -> [(&'static str, bool); 5] {
     let differ = |a, b| match own.one_seed {
         true => changed(a, b),

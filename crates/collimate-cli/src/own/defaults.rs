@@ -3,10 +3,10 @@
 use collimate::lm::LlamaConfig;
 use collimate::train::{Schedule, TrainConfig};
 
-/// Number of plain texts that the decoder reads first.
+/// Number of plain texts that the decoder is pretrained on.
 pub(crate) const PRETRAIN_TEXTS: usize = 24_000;
 
-/// A stage before the command's own training.
+/// Returns the training of a stage before the command's own training.
 pub(crate) fn stage(
     stage: &str,
     learning_rate: f64,
@@ -20,24 +20,24 @@ pub(crate) fn stage(
         warmup_steps: 20,
         batch_size,
         epochs,
-        // So that a killed run loses little.
+        // A killed run then loses little work.
         save_every: Some(200),
         keep_best: false,
         ..TrainConfig::default()
     }
 }
 
-/// Training of a decoder from scratch on plain texts.
+/// Returns the pretraining of a decoder from scratch on plain texts.
 pub(crate) fn pretrain() -> TrainConfig {
     stage("pretrain", 3e-3, 64, 2.0)
 }
 
-/// Fine-tuning of a decoder from scratch on chosen answers.
+/// Returns the fine-tuning of a decoder from scratch on chosen answers.
 pub(crate) fn sft() -> TrainConfig {
     stage("sft", 1e-3, 32, 3.0)
 }
 
-/// The decoder, which is the same in all commands.
+/// Returns the decoder, which is the same in all commands.
 pub(crate) fn llama() -> LlamaConfig {
     LlamaConfig {
         hidden_size: 96,

@@ -1,4 +1,4 @@
-//! The table of flags that commands on data have in common.
+//! Flags that the commands on data share.
 
 use collimate::losses::{DirectLoss, PreferenceLoss};
 use collimate::nn::LoraConfig;
@@ -6,19 +6,19 @@ use collimate::recipes::Adaptation;
 
 use crate::options::Flag;
 
-/// A configuration with a choice of the parameters that are trained.
+/// A configuration that selects the parameters to train.
 pub(crate) trait Adapts {
-    /// The choice.
+    /// Returns the parameters to train, to be changed.
     fn adaptation(&mut self) -> &mut Adaptation;
 }
 
 /// A configuration with a loss on pairs.
 pub(crate) trait HasLoss {
-    /// The loss.
+    /// Returns the loss, to be changed.
     fn loss(&mut self) -> &mut PreferenceLoss;
 }
 
-/// The files and the model.
+/// Returns the flags for the files and the model.
 pub(crate) fn inputs<C>() -> Vec<Flag<C>> {
     vec![
         Flag::of("data", "FILE", &["data"]),
@@ -26,14 +26,15 @@ pub(crate) fn inputs<C>() -> Vec<Flag<C>> {
     ]
 }
 
-/// The files, test files and the model of a command that measures a reward model.
+/// Returns the flags for the files, the test files and the model, for a command that measures a
+/// reward model.
 pub(crate) fn tested_inputs<C>() -> Vec<Flag<C>> {
     let mut flags = inputs();
     flags.insert(1, Flag::of("test", "FILE", &["test"]));
     flags
 }
 
-/// The way in which files are read.
+/// Returns the flags for reading files.
 pub(crate) fn reading<C>() -> Vec<Flag<C>> {
     vec![
         Flag::of("format", "NAME", &["format"]).rare(),
@@ -47,7 +48,7 @@ pub(crate) fn reading<C>() -> Vec<Flag<C>> {
     ]
 }
 
-/// Low-rank adapters in place of all weights.
+/// Returns the flag that trains low-rank adapters instead of all weights.
 pub(crate) fn lora<C: Adapts + 'static>(
     paths: &'static [&'static str],
     help: &'static str,
@@ -58,18 +59,18 @@ pub(crate) fn lora<C: Adapts + 'static>(
     })
 }
 
-/// Help of `--lora` where nothing beside the adapters is trained.
+/// Help of `--lora` for commands that train nothing but the adapters.
 pub(crate) const LORA: &str =
     "Train low-rank adapters (r 8, alpha 32, dropout 0.1) instead of all weights";
 
-/// The loss on pairs.
+/// Returns the flag for the loss on pairs.
 pub(crate) fn loss<C: HasLoss + 'static>(
     paths: &'static [&'static str],
     help: &'static str,
 ) -> Flag<C> {
     Flag::change("loss", "NAME", paths, help, |config: &mut C, name, _| {
         let loss = name.parse::<PreferenceLoss>()?;
-        // The loss that is there keeps its options.
+        // A loss that is already set keeps its options.
         if loss.name() != config.loss().name() {
             *config.loss() = loss;
         }
@@ -77,12 +78,12 @@ pub(crate) fn loss<C: HasLoss + 'static>(
     })
 }
 
-/// The likelihood term beside the loss.
+/// Returns the flag for the likelihood term that is added to the loss.
 pub(crate) fn nll_anchor<C>(paths: &'static [&'static str]) -> Flag<C> {
     Flag::of("nll-anchor", "ALPHA", paths).rare()
 }
 
-/// The strength of the loss.
+/// Returns the flag for the strength of the loss.
 pub(crate) fn beta<C: HasLoss + 'static>(
     paths: &'static [&'static str],
     help: &'static str,

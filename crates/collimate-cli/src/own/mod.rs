@@ -1,4 +1,5 @@
-//! Options of the commands that learn from the user's own files, or else from the synthetic world.
+//! Options of the commands that learn from the user's own files, or otherwise from the synthetic
+//! world.
 
 mod check;
 pub(crate) mod defaults;
@@ -19,16 +20,16 @@ use crate::options::Inputs;
 use crate::preview::{Preview, RowsOf, Training};
 use crate::rendering::Rendering;
 
-/// Options that all of these commands have, as a configuration holds them.
+/// Options that all of these commands share, as a configuration holds them.
 #[derive(Debug, Clone)]
 pub(crate) struct Own<'a> {
     pub(crate) data: &'a [PathBuf],
     pub(crate) test: &'a [PathBuf],
     pub(crate) model: Option<&'a PathBuf>,
     pub(crate) judge: Option<&'a PathBuf>,
-    /// True where the configuration names a pooling.
+    /// True if the configuration names a pooling.
     pub(crate) pooling: bool,
-    /// True where the configuration names a label.
+    /// True if the configuration names a label.
     pub(crate) label: bool,
     pub(crate) reading: ReadOptions,
     pub(crate) rendering: Rendering,
@@ -36,19 +37,20 @@ pub(crate) struct Own<'a> {
     pub(crate) max_length: usize,
     pub(crate) max_prompt_length: Option<usize>,
     pub(crate) truncation: Truncation,
-    /// True where low-rank adapters are trained in place of all weights.
+    /// If true, low-rank adapters are trained instead of all weights.
     pub(crate) lora: bool,
     pub(crate) pretrain_texts: usize,
     pub(crate) pretrain: &'a TrainConfig,
-    /// Fine-tuning of the synthetic world's decoder, where the command's own training is another one.
+    /// Fine-tuning of the synthetic world's decoder; `None` if it is the command's own training.
     pub(crate) sft: Option<&'a TrainConfig>,
-    /// True where each stage takes the run's seed, unless the configuration gives it one.
+    /// If true, each stage uses the run's seed, unless the configuration sets another seed for the
+    /// stage.
     pub(crate) one_seed: bool,
     pub(crate) world: &'a WorldConfig,
     pub(crate) llama: &'a LlamaConfig,
 }
 
-/// The [`Own`] of a configuration whose training, with this seed, is at `$training`.
+/// Returns the [`Own`] of a configuration whose training, with this seed, is at `$training`.
 macro_rules! own {
     ($config:expr, $training:expr, $seed:expr) => {
         $crate::own::Own {
@@ -78,12 +80,12 @@ pub(crate) use own;
 
 /// A configuration with these options.
 pub(crate) trait OnData {
-    /// The options as they are.
+    /// Returns these options.
     fn own(&self) -> Own<'_>;
 }
 
 impl<'a> Own<'a> {
-    /// The files and folders that a run reads.
+    /// Returns the files and folders that a run reads.
     pub(crate) fn inputs(&self) -> Inputs<'a> {
         Inputs {
             files: self.data.iter().chain(self.test).collect(),
@@ -91,14 +93,14 @@ impl<'a> Own<'a> {
         }
     }
 
-    /// The folder of the user's model.
+    /// Returns the folder of the user's model.
     pub(crate) fn dir(&self) -> Result<&'a Path, Failure> {
         self.model
             .map(PathBuf::as_path)
             .ok_or_else(|| "no model folder".into())
     }
 
-    /// The estimate of these trainings on the user's files; nothing for the synthetic world.
+    /// Returns the estimate of these trainings on the user's files; `None` for the synthetic world.
     pub(crate) fn preview(
         &self,
         rows: RowsOf,

@@ -16,7 +16,7 @@ use crate::runs;
 use crate::start::Start;
 
 impl<C: OnData + Serialize> Start<'_, C> {
-    /// The synthetic world, its tokenizer, and a decoder with random weights.
+    /// Creates the synthetic world, its tokenizer, and a decoder with random weights.
     pub(crate) fn of_world(&self) -> Result<(World, TextTokenizer, Llama), Failure> {
         let own = self.config.own();
         let world = World::new(own.world)?;
@@ -30,20 +30,20 @@ impl<C: OnData + Serialize> Start<'_, C> {
         ))
     }
 
-    /// The tokenizer of the user's folder.
+    /// Opens the tokenizer of the user's folder.
     pub(crate) fn tokenizer(&self) -> Result<TextTokenizer, Failure> {
         let own = self.config.own();
         let tokenizer = own.rendering.open(own.dir()?)?;
         Ok(tokenizer.with_max_prompt_length(own.max_prompt_length))
     }
 
-    /// The tokenizer of the user's folder, which must hold a language model.
+    /// Opens the tokenizer of the user's folder, which must hold a language model.
     pub(crate) fn writer(&self) -> Result<TextTokenizer, Failure> {
         common::check_writer("--model", self.config.own().dir()?)?;
         self.tokenizer()
     }
 
-    /// The language model in the user's folder.
+    /// Loads the language model in the user's folder.
     pub(crate) fn language_model(&self) -> Result<Llama, Failure> {
         let own = self.config.own();
         let model =
@@ -52,7 +52,7 @@ impl<C: OnData + Serialize> Start<'_, C> {
         Ok(model)
     }
 
-    /// The reward model in the user's folder, or the backbone there with a fresh head.
+    /// Loads the reward model in the user's folder, or the backbone in it with a fresh head.
     pub(crate) fn reward_model<B: HfReward>(
         &self,
         pooling: Option<Pooling>,
@@ -78,7 +78,7 @@ impl<C: OnData + Serialize> Start<'_, C> {
         })
     }
 
-    /// Opens the run folder, and tells and keeps a paragraph on data and model.
+    /// Opens the run folder, and prints and keeps a paragraph on data and model.
     pub(crate) fn job(&self, tokenizer: TextTokenizer, about: String) -> Result<Job, Failure> {
         Ok(self
             .open(tokenizer, self.config.own().max_length)?

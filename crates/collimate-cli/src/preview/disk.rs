@@ -1,4 +1,4 @@
-//! The disk that a run takes, and the disk that is free.
+//! Disk space that a run needs, and free disk space.
 
 use std::path::Path;
 
@@ -6,13 +6,13 @@ use super::Preview;
 use super::weights::Weights;
 use crate::common::{self, Failure};
 
-/// Bytes of a run on disk.
+/// Sizes of a run on disk, in bytes.
 struct Disk {
-    /// One checkpoint.
+    /// Size of one checkpoint.
     checkpoint: f64,
-    /// All checkpoints that stay, and one that is being written.
+    /// Size of all checkpoints that are kept, and of one that is being written.
     checkpoints: f64,
-    /// The models at the end.
+    /// Size of the models at the end.
     models: f64,
 }
 
@@ -34,7 +34,8 @@ fn gb(bytes: f64) -> f64 {
 impl Preview {
     fn disk_of(&self, weights: &Weights) -> Disk {
         let bytes = 4.0 * weights.parameters as f64;
-        // The trained parameters with AdamW's two moments; adapters are a few per cent of all.
+        // A checkpoint has the trained parameters and AdamW's two moments. Adapters are a few per
+        // cent of all parameters.
         let checkpoint = 3.0 * if self.lora { 0.03 * bytes } else { bytes };
         let kept = self.trainings.iter().map(|training| {
             let best = u64::from(training.train.keep_best);
@@ -47,15 +48,15 @@ impl Preview {
         }
     }
 
-    /// The disk that a run takes, in words.
+    /// Describes the disk space that a run needs.
     pub(super) fn disk(&self, weights: &Weights) -> String {
         self.disk_of(weights).describe()
     }
 
-    /// Tells the disk that a run in the folder `out` takes. Refuses a run without room for its first
-    /// checkpoint.
+    /// Reports the disk space that a run in the folder `out` needs. Refuses a run without space for
+    /// its first checkpoint.
     pub(crate) fn check_disk(&self, out: &Path) -> Result<(), Failure> {
-        // A model that cannot be read is told by the reader of models.
+        // A model that cannot be read is reported when it is loaded.
         let Ok(weights) = Weights::of(&self.model) else {
             return Ok(());
         };
@@ -83,7 +84,8 @@ impl Preview {
     }
 }
 
-/// Free bytes where a folder is, or will be made; nothing where the system does not say.
+/// Returns the free bytes at a folder, which need not exist yet; `None` if the system does not
+/// report them.
 #[cfg(unix)]
 pub(crate) fn free_bytes(folder: &Path) -> Option<u64> {
     let there = folder.ancestors().find(|path| path.is_dir());

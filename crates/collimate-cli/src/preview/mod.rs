@@ -23,14 +23,14 @@ pub(crate) use disk::free_bytes;
 pub(crate) use pool::Pool;
 use weights::Weights;
 
-/// Rows whose tokens are counted; the rest is taken to be like them.
+/// Number of rows whose tokens are counted. The other rows are assumed to be similar.
 const SAMPLE: usize = 2000;
 
-/// The parts of a run that decide rows, tokens, memory and time.
+/// The parts of a run that determine rows, tokens, memory and time.
 #[derive(Debug)]
 pub(crate) struct Preview {
     pub(crate) model: PathBuf,
-    /// True where the model must be one that writes.
+    /// True if the model must be a language model.
     pub(crate) writes: bool,
     pub(crate) files: Vec<PathBuf>,
     pub(crate) rows: RowsOf,
@@ -39,18 +39,18 @@ pub(crate) struct Preview {
     pub(crate) max_length: usize,
     pub(crate) max_prompt_length: Option<usize>,
     pub(crate) truncation: Truncation,
-    /// True where low-rank adapters are trained in place of all weights.
+    /// If true, low-rank adapters are trained instead of all weights.
     pub(crate) lora: bool,
-    /// Pairs without labels, beside the files.
+    /// Pairs without labels, in addition to the files.
     pub(crate) pool: Option<Pool>,
     pub(crate) trainings: Vec<Training>,
     /// Number of models that the run saves.
     pub(crate) models: usize,
-    /// Parts of the run that the estimate leaves out.
+    /// Description of the parts of the run that the estimate leaves out.
     pub(crate) left_out: Option<&'static str>,
 }
 
-/// Rows that a training takes from files.
+/// Kind of rows that a training takes from files.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum RowsOf {
     /// Preference pairs.
@@ -65,25 +65,25 @@ pub(crate) enum RowsOf {
 #[derive(Debug)]
 pub(crate) struct Training {
     pub(crate) name: &'static str,
-    /// Share of the rows that it learns from.
+    /// Share of the rows that the training learns from.
     pub(crate) share: f64,
-    /// True where it learns from the pairs without labels too.
+    /// If true, the training also learns from the pairs without labels.
     pub(crate) pool: bool,
     pub(crate) train: TrainConfig,
-    /// Trainings of this kind, one after the other.
+    /// Number of trainings of this kind, which run one after the other.
     pub(crate) times: u64,
-    /// Passes over the rows without gradients: references.
+    /// Number of passes over the rows without gradients, for the log-probabilities of a reference.
     pub(crate) passes: u64,
 }
 
-/// Rows of the files, read whole; texts only.
+/// Rows of the files, read in full, as texts.
 enum Rows {
     Pairs(Vec<PreferencePair>),
     Examples(Vec<SftExample>),
 }
 
 impl Preview {
-    /// Prints what the run would do.
+    /// Prints the estimate of the run.
     pub(crate) fn print(&self, device: &Device, recompute: bool) -> Result<(), Failure> {
         let weights = Weights::of(&self.model)?;
         if self.writes {
@@ -97,11 +97,7 @@ impl Preview {
             )
             .into());
         }
-        let tokenizer = self
-            .rendering
-            .open(&self.model)?
-            .with_max_prompt_length(self.max_prompt_length)
-            .with_answer_end(AnswerEnd::EveryAnswer);
+        let tokenizer = self.tokenizer()?;
         let (mut lines, mut rows) = (Vec::new(), 0);
         let (mut counted, mut tokens, mut cut) = (0, 0, 0);
         files::check(self.files.iter())?;
@@ -149,7 +145,8 @@ impl Preview {
             let rows_of_step = training.train.batch_size.min(of_training);
             let seen = steps as f64 * rows_of_step as f64 * per_row;
             let times = training.times as f64;
-            // Two products forward, four backward; adapters need no gradients of frozen weights.
+            // Two products in the forward pass and four in the backward pass; adapters need no
+            // gradients of frozen weights.
             let factor = if self.lora { 4.0 } else { 6.0 } + if recompute { 2.0 } else { 0.0 };
             let passes = 2.0 * training.passes as f64 * of_training as f64 * per_row;
             flops += times * parameters * (factor * seen + passes);
@@ -175,7 +172,7 @@ impl Preview {
         lines.push(("memory", weights.memory(largest, self.lora, recompute)));
         lines.push(("disk", self.disk(&weights)));
         let rate = speed::flops_per_second(device, weights.hidden);
-        // Products are about half of a training's time.
+        // Matrix products take about half of a training's time.
         let seconds = flops / (0.5 * rate);
         lines.push((
             "time",
@@ -194,6 +191,14 @@ impl Preview {
             .map(|(name, text)| format!("{name:<width$}  {text}\n"))
             .collect();
         common::print(&text)
+    }
+
+    /// The tokenizer that the run would use for scores.
+    pub(crate) fn tokenizer(&self) -> Result<TextTokenizer, Failure> {
+        let tokenizer = self.rendering.open(&self.model)?;
+        Ok(tokenizer
+            .with_max_prompt_length(self.max_prompt_length)
+            .with_answer_end(AnswerEnd::EveryAnswer))
     }
 
     /// The rows of a file, and a sentence on the file.
@@ -251,7 +256,7 @@ impl Preview {
     }
 }
 
-/// Rows at even distances.
+/// Picks rows at even distances.
 fn sample<T: Clone>(rows: &[T]) -> Vec<T> {
     let step = rows.len().div_ceil(SAMPLE).max(1);
     rows.iter().step_by(step).cloned().collect()

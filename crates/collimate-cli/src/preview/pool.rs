@@ -7,22 +7,22 @@ use collimate::data::{ReadOptions, UnlabelledPair, read_unlabelled};
 
 use crate::common::Failure;
 
-/// Files of answers that nobody has labelled.
+/// Files of answers without labels.
 #[derive(Debug)]
 pub(crate) struct Pool {
     pub(crate) files: Vec<PathBuf>,
-    /// Largest number of pairs of one prompt.
+    /// Maximum number of pairs from one prompt.
     pub(crate) per_prompt: usize,
     pub(crate) key: Key,
-    /// Number of answers that a policy writes to a prompt alone; 0 without a policy.
+    /// Number of answers that a policy writes to a prompt without answers; 0 without a policy.
     pub(crate) responses: usize,
 }
 
 /// The pairs of a pool.
 pub(super) struct Counted {
-    /// The pairs that are there.
+    /// Pairs that already exist.
     pub(super) pairs: Vec<PreferencePair>,
-    /// The largest number of pairs that a policy will have written.
+    /// Maximum number of pairs from the answers that a policy will write.
     pub(super) written: usize,
     /// A sentence on each file, and one on the pairs.
     pub(super) lines: Vec<String>,
@@ -30,7 +30,7 @@ pub(super) struct Counted {
 
 impl Pool {
     pub(super) fn read(&self, reading: &ReadOptions) -> Result<Counted, Failure> {
-        // A format that is named is that of the labelled files.
+        // A format that the user names applies to the labelled files only.
         let options = ReadOptions {
             format: None,
             ..reading.clone()

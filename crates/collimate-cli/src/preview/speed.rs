@@ -1,16 +1,16 @@
-//! The speed of products of matrices on a device, measured in a moment.
+//! Speed of matrix products on a device, measured briefly.
 
 use std::time::{Duration, Instant};
 
 use burn::tensor::Tensor;
 use collimate::prelude::Device;
 
-/// Rows of the first matrix: a small pack of tokens.
+/// Number of rows of the first matrix: a small pack of tokens.
 const ROWS: usize = 512;
-/// Time that is measured.
+/// Duration of the measurement.
 const ENOUGH: Duration = Duration::from_millis(150);
 
-/// Floating-point operations per second of a product of the model's size.
+/// Measures the floating-point operations per second of a matrix product of the model's size.
 pub(super) fn flops_per_second(device: &Device, hidden: usize) -> f64 {
     let size = hidden.clamp(64, 2048);
     let left = Tensor::<2>::ones([ROWS, size], device);

@@ -1,4 +1,4 @@
-//! Sizes of a model folder, from the headers of the weights and `config.json`.
+//! Sizes of a model, from the headers of the weight files and `config.json`.
 
 use std::fs::File;
 use std::io::Read;
@@ -16,11 +16,11 @@ pub(super) struct Weights {
     pub(super) hidden: usize,
     layers: usize,
     intermediate: usize,
-    /// Longest sequence, where the folder names it.
+    /// Maximum sequence length, if the folder names it.
     pub(super) positions: Option<usize>,
 }
 
-/// Largest header of a safetensors file that is read, in bytes.
+/// Size of the largest safetensors header that is read, in bytes.
 const MOST_HEADER: u64 = 100 << 20;
 
 impl Weights {
@@ -72,10 +72,10 @@ impl Weights {
         )
     }
 
-    /// Memory of a training whose largest micro-batch has so many tokens.
+    /// Describes the memory of a training whose largest micro-batch has `tokens` tokens.
     pub(super) fn memory(&self, tokens: f64, lora: bool, recompute: bool) -> String {
         let weights = 4.0 * self.parameters as f64;
-        // Gradients and AdamW's two moments have the size of the trained weights.
+        // Gradients and AdamW's two moments each have the size of the trained weights.
         let state = if lora { 0.0 } else { 3.0 * weights };
         let (hidden, layers) = (self.hidden as f64, self.layers as f64);
         // Values that a block keeps for its backward pass, per token.
@@ -86,7 +86,8 @@ impl Weights {
         };
         let activations = 4.0 * tokens * kept;
         let gb = |bytes: f64| bytes / 1e9;
-        // Loading and saving hold the weights several times; the program and its buffers need a little.
+        // Loading and saving hold the weights several times. The program and its buffers need a
+        // little more.
         let (program, loading) = (0.3e9, 4.0 * weights);
         let most = (weights + state + activations).max(loading) + program;
         format!(
@@ -100,7 +101,7 @@ impl Weights {
     }
 }
 
-/// Numbers in the tensors of a safetensors file, from the header alone.
+/// Counts the numbers in the tensors of a safetensors file, reading only the header.
 fn count(path: &Path) -> Result<u64, Failure> {
     let wrong = |what: &str| -> Failure { format!("{}: {what}", path.display()).into() };
     let mut file = File::open(path)?;

@@ -1,4 +1,4 @@
-//! Right and wrong answers to a prompt, several of each.
+//! Prompts with several right and several wrong answers.
 
 use std::collections::BTreeSet;
 
@@ -16,9 +16,9 @@ use collimate_core::Prompt;
 /// A prompt with right and wrong answers.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AnswerLists {
-    /// Id of the row, or the number of the row from 1.
+    /// Id of the row; without one, the number of the row from 1.
     pub id: String,
-    /// Subset of the row, where the file says so.
+    /// Subset of the row, if the file names one.
     pub subset: Option<String>,
     /// The question.
     pub prompt: Prompt,
@@ -34,7 +34,7 @@ impl Input {
     /// Returns true if the first row has `chosen` and `rejected` as lists of texts.
     ///
     /// # Errors
-    /// Reading that fails.
+    /// Reading fails.
     pub fn holds_answer_lists(&mut self) -> Result<bool, DataError> {
         let row = self.row_ahead()?;
         let texts = |row: &Object, name: &str| {
@@ -44,12 +44,13 @@ impl Input {
         Ok(row.is_some_and(|row| texts(&row, "chosen") && texts(&row, "rejected")))
     }
 
-    /// Reads rows `{"id"?, "subset"?, "prompt", "chosen": [text], "rejected": [text]}`, JSON lines or one
-    /// JSON array, as RewardBench 2 has them, and names the columns that are not used.
+    /// Reads rows `{"id"?, "subset"?, "prompt", "chosen": [text], "rejected": [text]}` as
+    /// RewardBench 2 has them, from JSON lines or one JSON array. Also returns the names of the
+    /// columns that are not used.
     ///
     /// # Errors
-    /// An input that cannot be read or has no row; a row that lacks a field, or has an empty list or
-    /// answer, with its line.
+    /// The input cannot be read or has no row. A row lacks a field, or has an empty list or answer;
+    /// the error names the line.
     pub fn read_answer_lists(self) -> Result<(Vec<AnswerLists>, BTreeSet<String>), DataError> {
         let mut rows = Vec::new();
         let mut seen = Seen::default();

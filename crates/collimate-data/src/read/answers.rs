@@ -16,34 +16,37 @@ use super::sft::answer;
 use super::{Bad, Input};
 use crate::error::DataError;
 
-/// An answer and what it answers.
+/// An answer with its prompt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer {
-    /// What was asked.
+    /// The prompt.
     pub prompt: Prompt,
-    /// The answer; it may be empty, for a model that has written nothing.
+    /// The answer. It may be empty if the model wrote nothing.
     pub completion: Completion,
-    /// What the row's `category` says, else its `subset`, else its `dataset`.
+    /// Value of `category` in the row, else of `subset`, else of `dataset`.
     pub category: Option<String>,
 }
 
-/// Reads the answers of a model: JSON lines or one JSON array, each row in one of these layouts.
+/// Reads the answers of a model from JSON lines or one JSON array. Each row has one of these
+/// layouts:
 ///
 /// | row | from |
 /// |---|---|
 /// | `{"prompt", "completion"}` | prompt-completion data; texts or messages |
 /// | `{"prompt", "completions": [{"text"}]}` | several answers to one prompt |
-/// | `{"messages"}`, the last by the assistant | conversations |
-/// | `{"instruction", "output"}`, perhaps with `input` | AlpacaEval's model outputs |
+/// | `{"messages"}`, the last from the assistant | conversations |
+/// | `{"instruction", "output"}`, optionally with `input` | AlpacaEval's model outputs |
 ///
 /// # Errors
-/// A file that cannot be read or has no row; the first row in none of these layouts, with its line.
+/// The file cannot be read or has no row. A row has none of these layouts; the error names the line
+/// of the first such row.
 pub fn read_answers(path: impl AsRef<Path>) -> Result<Vec<Answer>, DataError> {
     Ok(Input::open(path)?.read_answers()?.0)
 }
 
 impl Input {
-    /// Reads a model's answers, and names the columns that are not used: [`read_answers`].
+    /// Reads the answers of a model like [`read_answers`], and returns the names of the columns
+    /// that are not used.
     ///
     /// # Errors
     /// As [`read_answers`].

@@ -1,4 +1,4 @@
-//! Answers to a prompt, without a word on which is better.
+//! Answers to a prompt without a label.
 
 use std::path::Path;
 
@@ -23,13 +23,13 @@ use crate::error::DataError;
 pub struct Candidates {
     /// The question.
     pub prompt: Prompt,
-    /// The answers, in an order that says nothing; none for a prompt alone.
+    /// The answers, in an order without meaning. Empty for a prompt alone.
     pub responses: Vec<Completion>,
     /// The line of the row, from 1.
     pub line: usize,
 }
 
-/// Reads answers without labels from one file: [`Input::read_unlabelled`].
+/// Reads answers without labels from one file. See [`Input::read_unlabelled`].
 ///
 /// # Errors
 /// As [`Input::read_unlabelled`].
@@ -41,7 +41,7 @@ pub fn read_unlabelled(
 }
 
 impl Input {
-    /// Reads prompts with two or more answers, whatever the file says about which is better.
+    /// Reads prompts with two or more answers and ignores any label in the file.
     ///
     /// | row | answers |
     /// |---|---|
@@ -50,9 +50,9 @@ impl Input {
     /// | a pair of any format that [`read_pairs`](super::read_pairs) reads | both, without the label |
     /// | `prompt`, `messages`, or a line of text | none: a prompt alone |
     ///
-    /// Rows without a prompt have an empty one: their answers are whole texts. Answers that are empty or
-    /// given twice are left out, with a count. A row with fewer than two
-    /// different answers is dropped.
+    /// Rows without a prompt get an empty one, and their answers are whole texts. Empty and
+    /// repeated answers are left out and counted. A row with fewer than two different answers is
+    /// dropped.
     ///
     /// # Errors
     /// As [`read_pairs`](super::read_pairs).
@@ -64,8 +64,9 @@ impl Input {
         Ok((candidates, report))
     }
 
-    /// Reads answers without labels with the lines where rows stand:
-    /// [`read_unlabelled`](Self::read_unlabelled) for programs that tell a person about a file.
+    /// Reads answers without labels and the line of each row. Like
+    /// [`read_unlabelled`](Self::read_unlabelled), for programs that report places in a file to a
+    /// user.
     ///
     /// # Errors
     /// As [`read_unlabelled`](Self::read_unlabelled).
@@ -93,7 +94,7 @@ impl Input {
         }
     }
 
-    /// Refuses rows of answers whose first has no label.
+    /// Rejects rows of answers if the first row has no label.
     pub(super) fn expect_labels(&mut self) -> Result<(), DataError> {
         let first = self.row_ahead()?;
         match first.is_some_and(|row| !Columns::has_label(&row)) {
@@ -126,7 +127,7 @@ impl Input {
         }
     }
 
-    /// Lines of text, or a column of a table.
+    /// Reads prompts without answers from lines of text or from a column of a table.
     fn prompts_alone(self) -> Result<(Vec<Candidates>, Places, ReadReport), DataError> {
         let path = self.path().to_owned();
         let found = self.read_prompts()?;
@@ -156,14 +157,14 @@ impl Input {
         Ok((alone, places, report))
     }
 
-    /// Pairs of a known format, from which the label is taken away.
+    /// Reads pairs of a known format and drops their labels.
     fn without_labels(
         self,
         format: Format,
         options: &ReadOptions,
     ) -> Result<(Vec<Candidates>, Places, ReadReport), DataError> {
         let mut sink = Sink::placed(self.path(), options);
-        // Scores are labels: without them equal scores are no reason to drop a pair.
+        // Scores are labels. Without labels, equal scores are no reason to drop a pair.
         let layout = match format {
             Format::UltraFeedback => Format::Trl,
             format => format,
@@ -172,7 +173,7 @@ impl Input {
         let mut places = sink.take_places();
         let (pairs, mut report) = sink.finish(format);
         let candidates = gathered(pairs, &places.kept);
-        // The order of the columns is no label here.
+        // Without labels the order of the columns has no meaning.
         report.notes.remove(&Note::FirstColumnPreferred);
         report.kept = candidates.len();
         places.kept = candidates.iter().map(|row| row.line).collect();
@@ -180,7 +181,7 @@ impl Input {
     }
 }
 
-/// The answers of each row and prompt, of which a row with ranks gives several pairs.
+/// Collects the answers of each row and prompt. A row with ranks gives several pairs.
 fn gathered(pairs: Vec<PreferencePair>, lines: &[usize]) -> Vec<Candidates> {
     let mut all: Vec<Candidates> = Vec::new();
     for (pair, &line) in pairs.into_iter().zip(lines) {
@@ -207,7 +208,7 @@ fn gathered(pairs: Vec<PreferencePair>, lines: &[usize]) -> Vec<Candidates> {
         }
     }
     for candidates in &mut all {
-        // The better answer stood first.
+        // The better answer came first, so sort the answers by content.
         candidates
             .responses
             .sort_by(|a, b| answer_order(a).cmp(&answer_order(b)));
@@ -215,7 +216,7 @@ fn gathered(pairs: Vec<PreferencePair>, lines: &[usize]) -> Vec<Candidates> {
     all
 }
 
-/// Columns with a single answer: a row that has one of them is no prompt alone.
+/// Columns with a single answer. A row that has such a column is not a prompt alone.
 const ONE: [&str; 6] = [
     "completion",
     "response",
@@ -291,7 +292,7 @@ fn row(row: &Object, sink: &mut Sink<Candidates>) -> Result<(), Bad> {
     Ok(())
 }
 
-/// Looks at the columns that are not read.
+/// Checks the columns that are not read.
 fn look(row: &Object, columns: &Columns, more: &[&str], seen: &mut Seen) -> Result<(), Bad> {
     let names = columns.names();
     let mut read: Vec<&str> = names.iter().map(String::as_str).collect();
@@ -302,7 +303,7 @@ fn look(row: &Object, columns: &Columns, more: &[&str], seen: &mut Seen) -> Resu
 
 type Several = Result<(Prompt, Vec<String>), DropReason>;
 
-/// Prompt and answers, each compared with the first by the rules of pairs.
+/// Returns the prompt and the answers, each compared with the first answer by the rules for pairs.
 fn compared(
     row: &Object,
     columns: &Columns,
@@ -318,12 +319,13 @@ fn compared(
     let texts = values.iter().all(Value::is_string);
     let asked = made.get("prompt").is_some_and(|value| !value.is_null());
     if texts && !asked && by_other_name(&made, seen)?.is_none() {
-        // Answers without a prompt are whole texts: what two of them begin with is no prompt of a third.
+        // Answers without a prompt are whole texts. A beginning that two of them share need not be
+        // the prompt of a third.
         made.insert("prompt".to_owned(), "".into());
     }
     let mut values = values.into_iter();
     made.insert("chosen".to_owned(), values.next().unwrap_or_default());
-    // A decision about a row is told once.
+    // A decision about a row is reported once.
     let mut once_more = Seen::default();
     let mut found: Option<(Prompt, Vec<String>)> = None;
     for value in values {
@@ -345,7 +347,7 @@ fn compared(
     Ok(found.ok_or(DropReason::NoComparison))
 }
 
-/// Two answers with a label as a pair.
+/// Reads a row of two answers with a label as a pair.
 pub(super) fn labelled_row(row: &Object, sink: &mut Sink<PreferencePair>) -> Result<(), Bad> {
     let columns = Columns::of(row)?;
     let Some(columns @ Columns::Each(_)) = columns else {

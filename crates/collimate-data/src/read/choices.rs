@@ -13,16 +13,16 @@ use super::objects::each_object;
 use super::seen::Seen;
 use crate::error::DataError;
 
-/// A question with choices, of which one is right.
+/// A question with several choices, one of them right.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ChoiceQuestion {
-    /// The question, or the beginning of a text that the choices end.
+    /// The question, or the beginning of a text that the choices complete.
     pub question: String,
     /// The choices.
     pub choices: Vec<String>,
-    /// Place of the right choice, from 0.
+    /// Index of the right choice, from 0.
     pub answer: usize,
-    /// Part that the question belongs to, where the file says so.
+    /// Part of the file that the question belongs to, if the file names one.
     pub category: Option<String>,
     /// The line of the row, from 1.
     pub line: usize,
@@ -33,14 +33,15 @@ pub struct ChoiceQuestion {
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum ChoiceFormat {
-    /// `{"question", "choices": [text], "answer"}`: the answer is an index from 0, a letter or a text.
+    /// `{"question", "choices": [text], "answer"}`. The answer is an index from 0, a letter or a
+    /// text.
     Choices,
-    /// MMLU's rows: the same with `subject`.
+    /// Rows of MMLU: the same fields with `subject`.
     Mmlu,
-    /// ARC's rows: `{"question", "choices": {"text": [text], "label": [text]}, "answerKey"}`.
+    /// Rows of ARC: `{"question", "choices": {"text": [text], "label": [text]}, "answerKey"}`.
     Arc,
-    /// HellaSwag's rows: `{"ctx", "endings": [text], "label"}`, perhaps with `activity_label`, `ctx_a`
-    /// and `ctx_b`.
+    /// Rows of HellaSwag: `{"ctx", "endings": [text], "label"}`, optionally with `activity_label`,
+    /// `ctx_a` and `ctx_b`.
     HellaSwag,
 }
 
@@ -59,14 +60,15 @@ impl fmt::Display for ChoiceFormat {
 pub type ReadChoices = (Vec<ChoiceQuestion>, ChoiceFormat, BTreeSet<String>);
 
 impl Input {
-    /// Reads multiple-choice questions, JSON lines or one JSON array, whose first row shows the layout.
+    /// Reads multiple-choice questions from JSON lines or one JSON array. The first row determines
+    /// the layout.
     ///
-    /// HellaSwag's texts are prepared as in the lm-evaluation-harness: activity, context with the
-    /// beginning of the ending in capitals, marks in brackets taken out.
+    /// Texts of HellaSwag are prepared as in the lm-evaluation-harness. The activity precedes the
+    /// context, the beginning of the ending is capitalised, and marks in brackets are removed.
     ///
     /// # Errors
-    /// An input that cannot be read or has no row; a row that lacks a field, has fewer than two choices,
-    /// or whose answer is none of them or could be two of them, with its line.
+    /// The input cannot be read or has no row. A row lacks a field, has fewer than two choices, or
+    /// has an answer that matches none or several of them; the error names the line.
     ///
     /// # Examples
     /// ```
@@ -102,7 +104,7 @@ impl Input {
             questions.push(question);
             Ok(())
         })?;
-        // A file without a row was an error.
+        // A file without rows already failed above.
         let format = format.unwrap_or(ChoiceFormat::Choices);
         Ok((questions, format, seen.unused))
     }
@@ -199,8 +201,8 @@ fn texts(values: &[Value], name: &str) -> Result<Vec<String>, Bad> {
     each.collect()
 }
 
-/// The place that an answer names: a number is an index, a text the label (else a letter), the text of a
-/// choice, or an index.
+/// Returns the index of the choice that an answer names. A number is an index. A text is a label of
+/// the file; without a match it is a letter, the text of a choice, or an index.
 fn place(value: &Value, name: &str, choices: &[String], labels: &[String]) -> Result<usize, Bad> {
     let count = choices.len();
     let told = |what: String| Bad::fields(format!("field `{name}` is {value}: {what}"));
@@ -215,7 +217,7 @@ fn place(value: &Value, name: &str, choices: &[String], labels: &[String]) -> Re
     };
     let mut places = BTreeSet::new();
     if let Some(label) = labels.iter().position(|label| label.trim() == answer) {
-        // The file's own labels leave no doubt.
+        // The labels of the file are unambiguous.
         return Ok(label);
     }
     if let [letter] = answer.as_bytes()
@@ -247,7 +249,7 @@ fn numbers(places: &[usize]) -> String {
     places.join(" or ")
 }
 
-/// Activity and context, with the beginning of the ending in capitals.
+/// Returns activity and context, with the beginning of the ending capitalised.
 fn hella_swag(row: &Object) -> Result<String, Bad> {
     let part = |name: &str| row.get(name).and_then(Value::as_str);
     let context = match (part("ctx_a"), part("ctx_b")) {
@@ -260,14 +262,14 @@ fn hella_swag(row: &Object) -> Result<String, Bad> {
     }))
 }
 
-/// The first letter large, all others small.
+/// Converts the first letter to upper case and all others to lower case.
 fn capitalized(text: &str) -> String {
     let mut letters = text.chars();
     let first = letters.next().map(|first| first.to_uppercase().to_string());
     first.unwrap_or_default() + &letters.as_str().to_lowercase()
 }
 
-/// Without the marks of WikiHow in brackets.
+/// Removes the marks in brackets that come from WikiHow.
 fn plain(text: &str) -> String {
     let text = text.trim().replace(" [title]", ". ");
     let (mut found, mut rest) = (String::new(), text.as_str());

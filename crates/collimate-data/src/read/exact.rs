@@ -19,19 +19,20 @@ pub struct ExactQuestion {
     pub question: String,
     /// The answer: a number or a short text.
     pub answer: String,
-    /// Part that the question belongs to, where the file says so.
+    /// Part of the file that the question belongs to, if the file names one.
     pub category: Option<String>,
     /// The line of the row, from 1.
     pub line: usize,
 }
 
 impl Input {
-    /// Reads rows `{"question", "answer"}`, JSON lines or one JSON array, and names the columns that are
-    /// not used. Of an answer with `####`, as in GSM8K, the text behind the last such mark counts.
+    /// Reads rows `{"question", "answer"}` from JSON lines or one JSON array. Also returns the
+    /// names of the columns that are not used. If an answer contains `####`, as in GSM8K, only the
+    /// text after the last `####` counts.
     ///
     /// # Errors
-    /// An input that cannot be read or has no row; a row that lacks a field or has an empty one, with its
-    /// line.
+    /// The input cannot be read or has no row. A row lacks a field or has an empty one; the error
+    /// names the line.
     ///
     /// # Examples
     /// ```

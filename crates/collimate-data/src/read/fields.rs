@@ -1,4 +1,4 @@
-//! Fields of a JSON row, with errors that say which is wrong.
+//! Access to the fields of a JSON row, with errors that name the field.
 
 use collimate_core::{Json, Message, Prompt, Role};
 use serde_json::{Map, Value};
@@ -25,7 +25,7 @@ impl Content {
     }
 }
 
-/// The field, or an error that names the fields there are.
+/// Returns the field, or an error that lists the fields of the row.
 pub(super) fn field<'a>(row: &'a Object, name: &str) -> Result<&'a Value, Bad> {
     match row.get(name) {
         Some(Value::Null) => Err(Bad::fields(format!("field `{name}` is null"))),
@@ -38,7 +38,7 @@ pub(super) fn field<'a>(row: &'a Object, name: &str) -> Result<&'a Value, Bad> {
     }
 }
 
-/// The names of a row's fields.
+/// Returns the names of the fields of a row.
 pub(super) fn keys(row: &Object) -> String {
     let mut keys: Vec<&str> = row.keys().map(String::as_str).collect();
     keys.sort_unstable();
@@ -51,14 +51,14 @@ fn other_case(row: &Object, name: &str) -> String {
     found.map_or_else(String::new, |key| format!(": rename `{key}`"))
 }
 
-/// A field that is a text.
+/// Returns a field that is a text.
 pub(super) fn text<'a>(row: &'a Object, name: &str) -> Result<&'a str, Bad> {
     field(row, name)?
         .as_str()
         .ok_or_else(|| Bad::fields(format!("field `{name}` is not a text")))
 }
 
-/// A text field that may be missing.
+/// Returns a text field that may be missing.
 pub(super) fn optional<'a>(row: &'a Object, name: &str) -> Result<Option<&'a str>, Bad> {
     match row.get(name) {
         None | Some(Value::Null) => Ok(None),
@@ -66,7 +66,7 @@ pub(super) fn optional<'a>(row: &'a Object, name: &str) -> Result<Option<&'a str
     }
 }
 
-/// A field that is a number.
+/// Returns a field that is a number.
 pub(super) fn number(row: &Object, name: &str) -> Result<f64, Bad> {
     field(row, name)?
         .as_f64()
@@ -74,7 +74,7 @@ pub(super) fn number(row: &Object, name: &str) -> Result<f64, Bad> {
         .ok_or_else(|| Bad::fields(format!("field `{name}` is not a number")))
 }
 
-/// A field that is a list.
+/// Returns a field that is a list.
 pub(super) fn list<'a>(row: &'a Object, name: &str) -> Result<&'a [Value], Bad> {
     field(row, name)?
         .as_array()
@@ -82,12 +82,12 @@ pub(super) fn list<'a>(row: &'a Object, name: &str) -> Result<&'a [Value], Bad> 
         .ok_or_else(|| Bad::fields(format!("field `{name}` is not a list")))
 }
 
-/// A field that is a text or a list of messages.
+/// Returns a field that is a text or a list of messages.
 pub(super) fn content(row: &Object, name: &str, seen: &mut Seen) -> Result<Content, Bad> {
     of_value(field(row, name)?, name, seen)
 }
 
-/// A value that is a text or a list of messages.
+/// Converts a value that is a text or a list of messages.
 pub(super) fn of_value(value: &Value, name: &str, seen: &mut Seen) -> Result<Content, Bad> {
     match value {
         Value::String(text) if holds_messages(text) => Err(Bad::fields(format!(
@@ -101,7 +101,7 @@ pub(super) fn of_value(value: &Value, name: &str, seen: &mut Seen) -> Result<Con
     }
 }
 
-/// Messages that were printed into a text, as a table's cell holds them.
+/// Returns true if a text contains printed messages, as a cell of a table may.
 fn holds_messages(text: &str) -> bool {
     let Some(rest) = text.trim_start().strip_prefix('[') else {
         return false;
@@ -115,7 +115,7 @@ fn holds_messages(text: &str) -> bool {
         .any(|key| rest.starts_with(key))
 }
 
-/// Keys of a message that change what is said, beside role and content.
+/// Keys of a message, other than role and content, that change its meaning.
 const MEANT: [&str; 15] = [
     "tool_calls",
     "tool_call_id",
@@ -134,8 +134,8 @@ const MEANT: [&str; 15] = [
     "prefix",
 ];
 
-/// Messages `{"role", "content"}` with the keys that chat templates read. Other keys are an error where
-/// they change what is said, else they are noted as unused.
+/// Reads messages `{"role", "content"}` with the keys that chat templates read. Other keys are an
+/// error if they change the meaning of the message; else they are noted as unused.
 pub(super) fn messages(list: &[Value], name: &str, seen: &mut Seen) -> Result<Vec<Message>, Bad> {
     list.iter()
         .enumerate()
@@ -177,7 +177,7 @@ fn message(value: &Value, name: &str, i: usize, seen: &mut Seen) -> Result<Messa
             further.insert(0, ("content".to_owned(), given));
             text
         }
-        // A message that only calls tools says nothing.
+        // A message that only calls tools has no text.
         None | Some(Value::Null) if calls => {
             further.insert(0, ("content".to_owned(), Json::Null));
             String::new()
@@ -191,7 +191,7 @@ fn message(value: &Value, name: &str, i: usize, seen: &mut Seen) -> Result<Messa
     })
 }
 
-/// A text of an object in a list.
+/// Returns a text field of an object in a list.
 pub(super) fn member<'a>(
     object: &'a Object,
     name: &str,
@@ -207,7 +207,7 @@ pub(super) fn member<'a>(
     Err(Bad::fields(format!("`{name}[{i}].{key}` {what}")))
 }
 
-/// Looks at the keys of a message, or of another object in a list, that are not read.
+/// Checks the unread keys of a message, or of another object in a list.
 pub(super) fn other_keys(
     object: &Object,
     name: &str,
@@ -230,7 +230,8 @@ pub(super) fn other_keys(
     Ok(())
 }
 
-/// A value that says nothing: null, false, or empty, also as JSON in a text.
+/// Returns true for a value without content: null, false or empty, also if written as JSON in a
+/// text.
 pub(super) fn is_nothing(value: &Value) -> bool {
     match value {
         Value::Null | Value::Bool(false) => true,

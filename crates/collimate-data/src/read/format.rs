@@ -1,4 +1,4 @@
-//! File formats, and how a file shows which one it has.
+//! File formats and their detection.
 
 use std::fmt;
 use std::path::Path;
@@ -11,27 +11,28 @@ use super::fields::keys;
 use super::response_columns::Columns;
 use crate::error::DataError;
 
-/// The layout of a data file. Every format but CSV is one JSON object per line; gzip data are
-/// unpacked on the way, whatever the file is called.
+/// The layout of a data file. Every format but CSV has one JSON object per line. Gzip data are
+/// unpacked whatever the name of the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Format {
-    /// HH-RLHF rows with the fields `chosen` and `rejected`: whole dialogues with `\n\nHuman:` and
-    /// `\n\nAssistant:` turns.
+    /// HH-RLHF rows with the fields `chosen` and `rejected`, which are whole dialogues with
+    /// `\n\nHuman:` and `\n\nAssistant:` turns.
     HhRlhf,
-    /// TRL preference rows with the fields `chosen`, `rejected` and perhaps `prompt`, each a text
-    /// or a list of messages.
+    /// TRL preference rows with the fields `chosen`, `rejected` and optionally `prompt`, each a
+    /// text or a list of messages.
     Trl,
-    /// Table in CSV: two columns without a prompt, the first preferred (ETHICS utilitarianism), or
-    /// a table whose header names `chosen` and `rejected`, perhaps `prompt` or another column of
-    /// prompts, in any order and any case. A table with a header may be separated by commas, tabs
-    /// or `;`.
+    /// A table in CSV. Either two columns without a prompt, the first preferred (ETHICS
+    /// utilitarianism), or a table with a header. The header names `chosen` and `rejected`, and
+    /// optionally `prompt` or another column of prompts, in any order and any case. A table with a
+    /// header may be separated by commas, tabs or `;`.
     TwoColumnCsv,
-    /// TRL preference rows with `score_chosen` and `score_rejected`, plain or under `metadata`.
+    /// TRL preference rows with `score_chosen` and `score_rejected`, at the top level or under
+    /// `metadata`.
     UltraFeedback,
-    /// OpenAssistant message trees, whose replies carry a `rank`, 0 best.
+    /// OpenAssistant message trees, with replies that carry a `rank` (0 is best).
     OasstTrees,
     /// Comparisons of two summaries (summarize from feedback): `{"info", "summaries": [{"text"},
     /// {"text"}], "choice"}`.
@@ -41,8 +42,9 @@ pub enum Format {
     ScoredAnswers,
     /// Conversations for supervised fine-tuning (UltraChat): `{"messages"}`.
     Messages,
-    /// Prompts with two or more answers each: a list such as `responses`, or columns such as
-    /// `response_a` and `response_b`, perhaps with a `label` that names the better one.
+    /// Prompts with two or more answers each, as a list such as `responses` or as columns such as
+    /// `response_a` and `response_b`. Two columns may come with a `label` that names the better
+    /// answer.
     Candidates,
     /// Prompts with one completion each, for supervised fine-tuning: `{"prompt", "completion"}`.
     PromptCompletion,
@@ -66,21 +68,21 @@ impl fmt::Display for Format {
 }
 
 impl Format {
-    /// Recognises a file by what it holds: the header of a table, or the fields of its first readable
-    /// row. A name that ends in `.csv` is asked only where the first line says nothing.
+    /// Detects the format of a file from its content: the header of a table, or the fields of the
+    /// first readable row. A name that ends in `.csv` matters only if the first line is ambiguous.
     ///
-    /// This opens the path for itself; [`Input::format`] recognises what is then read from the same
-    /// opening.
+    /// This opens the path separately. [`Input::format`] detects the format of an input that is
+    /// then read from the same opening.
     ///
     /// # Errors
-    /// A file that is missing, empty or damaged; [`DataError::Row`] if no row could be parsed;
-    /// [`DataError::Format`] if the fields belong to no known format, or if the file holds no rows.
+    /// The file is missing, empty or damaged. [`DataError::Row`] if no row could be parsed.
+    /// [`DataError::Format`] if the fields belong to no known format, or if the file has no rows.
     pub fn detect(path: impl AsRef<Path>) -> Result<Self, DataError> {
         Input::open(path)?.format()
     }
 
-    /// True if rows are comparisons; the others are examples for supervised fine-tuning, or answers that
-    /// need no label.
+    /// Returns true if rows are comparisons. Rows of the other formats are examples for supervised
+    /// fine-tuning, or answers that need no label.
     pub fn has_pairs(self) -> bool {
         !matches!(
             self,
@@ -88,7 +90,7 @@ impl Format {
         )
     }
 
-    /// The format of a row, or why it has none.
+    /// Returns the format of a row, or the reason why the row has no known format.
     pub(super) fn of_row(row: &Map<String, Value>) -> Result<Self, String> {
         Self::known(row).ok_or_else(|| unknown(row))
     }
@@ -140,7 +142,7 @@ impl Format {
     }
 }
 
-/// True for a list of answers with scores, or of objects beside a `question`.
+/// Returns true for a list of answers with scores, or of objects beside a `question`.
 fn is_scored(answers: &Value, asked: bool) -> bool {
     let list = answers.as_array().map(Vec::as_slice);
     match list {

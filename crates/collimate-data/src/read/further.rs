@@ -1,4 +1,4 @@
-//! Keys of messages beside role and content.
+//! Keys of messages other than role and content.
 
 use collimate_core::{Json, Message};
 use serde_json::Value;
@@ -16,8 +16,8 @@ pub(super) const READ: [&str; 6] = [
     "name",
 ];
 
-/// Calls of tools, the one key whose objects have keys of the user's own. A row's parser keeps them as
-/// their JSON text, since their order is that of the tokens.
+/// Key of tool calls, the only key whose objects have keys chosen by the user. The row parser keeps
+/// tool calls as JSON text, because the order of their keys is the order of the tokens.
 pub(super) const CALLS: &str = READ[0];
 
 /// Returns the keys of a message that a chat template reads.
@@ -41,10 +41,10 @@ pub(super) fn further(object: &Object, name: &str, i: usize) -> Result<Vec<(Stri
     Ok(found)
 }
 
-/// Returns a content that is a list of texts, as a template sees it.
+/// Converts a content that is a list of texts into the form that a template sees.
 ///
 /// # Errors
-/// A part that is no text, by its type.
+/// A part is not a text; the error names its type.
 pub(super) fn parts(list: &[Value], name: &str, i: usize) -> Result<Json, Bad> {
     let one = |(at, part): (usize, &Value)| {
         let kind = part.get("type").and_then(Value::as_str);
@@ -67,7 +67,7 @@ pub(super) fn parts(list: &[Value], name: &str, i: usize) -> Result<Json, Bad> {
 /// Returns the text of an answer.
 ///
 /// # Errors
-/// An answer with keys that say something: an answer here is a text.
+/// The answer has keys with content. Only a text is supported as an answer here.
 pub(super) fn spoken(message: &Message, name: &str, i: usize) -> Result<String, Bad> {
     let says = |value: &Json| match serde_json::to_value(value) {
         Ok(value) => !is_nothing(&value),

@@ -11,7 +11,7 @@ use super::objects::each_object;
 use super::seen::Seen;
 use crate::error::DataError;
 
-/// An answer with its grade.
+/// An answer with a grade.
 #[derive(Debug, Clone, PartialEq)]
 pub struct GradedAnswer {
     /// The question.
@@ -20,18 +20,18 @@ pub struct GradedAnswer {
     pub completion: String,
     /// The grade.
     pub score: f64,
-    /// Why it was given; often empty.
+    /// The reason given for the grade; often empty.
     pub justification: String,
     /// The line of the row, from 1.
     pub line: usize,
 }
 
 impl Input {
-    /// Reads rows `{"prompt", "completion", "score", "justification"?}`, JSON lines or one JSON array,
-    /// and names the columns that are not used.
+    /// Reads rows `{"prompt", "completion", "score", "justification"?}` from JSON lines or one JSON
+    /// array. Also returns the names of the columns that are not used.
     ///
     /// # Errors
-    /// An input that cannot be read or has no row; the first row that lacks a field, with its line.
+    /// The input cannot be read or has no row. A row lacks a field; the error names its line.
     pub fn read_graded(self) -> Result<(Vec<GradedAnswer>, BTreeSet<String>), DataError> {
         let mut graded = Vec::new();
         let mut seen = Seen::default();

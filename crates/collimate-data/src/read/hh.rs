@@ -17,8 +17,8 @@ pub enum HhTurns {
     /// The prompt keeps everything up to and including the last `\n\nAssistant:`.
     #[default]
     Full,
-    /// The prompt starts at the last `\n\nHuman:`: the last exchange as single-turn data, as SER's
-    /// paper uses it.
+    /// The prompt starts at the last `\n\nHuman:`. This gives the last exchange as single-turn
+    /// data, as in the SER paper.
     LastTurnOnly,
 }
 
@@ -30,7 +30,7 @@ pub(super) fn row(
     sink.seen.columns(row, &["chosen", "rejected"])?;
     let (chosen_prompt, chosen) = split(row, "chosen")?;
     let (rejected_prompt, rejected) = split(row, "rejected")?;
-    // Compared before turns are cut: answers to different dialogues are no comparison.
+    // Compare before cutting turns: answers to different dialogues cannot be compared.
     if [chosen, rejected]
         .iter()
         .any(|answer| answer.contains(HUMAN))
@@ -57,7 +57,7 @@ pub(super) fn row(
     Ok(())
 }
 
-/// The dialogue up to and including the last marker of the assistant, and what follows.
+/// Splits the dialogue after the last marker of the assistant.
 fn split<'a>(row: &'a Object, name: &str) -> Result<(&'a str, &'a str), Bad> {
     let dialogue = text(row, name)?;
     let at = dialogue

@@ -1,4 +1,4 @@
-//! A file or a stream of rows: opened once, looked at, then read.
+//! A file or a stream of rows, opened once, inspected, then read.
 
 use std::fmt;
 use std::fs::File;
@@ -15,21 +15,22 @@ use crate::error::DataError;
 
 const BOM: &[u8] = b"\xef\xbb\xbf";
 const BUFFER: usize = 1 << 16;
-/// Rows looked at before a file counts as unrecognised: a bad first row must not hide the format.
+/// Number of rows inspected before a file counts as unrecognised. A bad first row must not hide the
+/// format.
 const ROWS_LOOKED_AT: usize = 20;
 
 /// Data to read: a file, a pipe, or any stream of bytes.
 ///
-/// An input is opened once. Its first bytes show what it is: gzip data are unpacked whatever their
-/// name, and a file that holds no text is refused by what it holds. The rows that show the format are
-/// the first ones that are read afterwards, so a pipe loses nothing.
+/// An input is opened once, and its first bytes determine its kind. Gzip data are unpacked whatever
+/// their name. A file that contains no text is refused because of its content. The rows that
+/// determine the format are also the first rows read afterwards, so a pipe loses nothing.
 pub struct Input {
     path: PathBuf,
-    /// Bytes that were looked at already.
+    /// Bytes that were inspected already.
     head: Vec<u8>,
     rest: Box<dyn BufRead>,
     packed: bool,
-    /// The byte that ends a line: a carriage return where there is no other line end.
+    /// The byte that ends a line: a carriage return if the file has no other line end.
     line_end: u8,
 }
 
@@ -41,12 +42,12 @@ impl fmt::Debug for Input {
     }
 }
 
-/// How rows are laid out.
+/// Layout of rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Layout {
     /// One JSON object per line.
     Rows,
-    /// A table with this separator.
+    /// A table with the given separator.
     Table(u8),
 }
 
@@ -54,7 +55,7 @@ impl Input {
     /// Opens a file or a pipe.
     ///
     /// # Errors
-    /// A path that is missing or a folder; data that are empty, damaged, or no text.
+    /// The path is missing or a folder. The data are empty, damaged, or not text.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, DataError> {
         let path = path.as_ref();
         let file = File::open(path).map_err(|source| match source.kind() {
@@ -76,10 +77,10 @@ impl Input {
         Self::from_reader(path, file)
     }
 
-    /// Takes a stream, such as standard input; `name` stands in messages.
+    /// Opens a stream, such as standard input. `name` appears in messages.
     ///
     /// # Errors
-    /// Data that are empty, damaged, or no text.
+    /// The data are empty, damaged, or not text.
     pub fn from_reader(
         name: impl Into<PathBuf>,
         reader: impl Read + 'static,
@@ -115,16 +116,16 @@ impl Input {
         })
     }
 
-    /// The file's path, or the stream's name.
+    /// Returns the path of the file, or the name of the stream.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The format that the first rows show.
+    /// Returns the format that the first rows show.
     ///
     /// # Errors
-    /// [`DataError::Row`] if no row can be parsed; [`DataError::Format`] if the rows belong to no
-    /// known format, or are no JSON lines.
+    /// [`DataError::Row`] if no row can be parsed. [`DataError::Format`] if the rows belong to no
+    /// known format, or are not JSON lines.
     pub fn format(&mut self) -> Result<Format, DataError> {
         match self.layout()? {
             Layout::Table(_) => Ok(Format::TwoColumnCsv),
@@ -134,10 +135,10 @@ impl Input {
         }
     }
 
-    /// The whole text.
+    /// Returns the whole text.
     ///
     /// # Errors
-    /// Reading that fails, or bytes that are not UTF-8, with their line.
+    /// Reading fails, or bytes are not UTF-8; the error names the line.
     pub fn into_text(mut self) -> Result<String, DataError> {
         let mut bytes = std::mem::take(&mut self.head);
         let read = self.rest.read_to_end(&mut bytes);
@@ -159,7 +160,7 @@ impl Input {
         }
     }
 
-    /// True if the name says that the file holds JSON.
+    /// Returns true if the name has a JSON extension.
     pub(super) fn is_json_name(&self) -> bool {
         let name = self.path.to_string_lossy().to_lowercase();
         let name = name.trim_end_matches(".gz");
@@ -168,7 +169,7 @@ impl Input {
             .any(|end| name.ends_with(end))
     }
 
-    /// True if the data begin with an array of objects.
+    /// Returns true if the data begin with an array of objects.
     pub(super) fn is_array(&mut self) -> Result<bool, DataError> {
         let first = self.line_ahead(1)?;
         let Some((_, line)) = first.filter(|(_, line)| line.starts_with(b"[")) else {
@@ -178,12 +179,12 @@ impl Input {
         Ok(inner.is_empty() || inner.starts_with(b"{") || inner == b"]")
     }
 
-    /// The first object of an array, as far as it was read.
+    /// Returns the first object of an array, if the bytes read so far hold all of it.
     pub(super) fn first_of_array(&mut self) -> Result<Option<Map<String, Value>>, DataError> {
         if !self.is_array()? {
             return Ok(None);
         }
-        // Its first lines hold it, unless it is very long.
+        // The first lines hold the object, unless it is very long.
         while self.head.len() < HEAD
             && self
                 .rest
@@ -198,7 +199,8 @@ impl Input {
         })
     }
 
-    /// JSON lines or a table, by what the first line holds; a name decides only where the line does not.
+    /// Returns the layout that the first line shows. The name of the file decides only if the line
+    /// is ambiguous.
     pub(super) fn layout(&mut self) -> Result<Layout, DataError> {
         let named = is_table_name(&self.path);
         let Some((_, line)) = self.line_ahead(1)? else {
@@ -227,7 +229,7 @@ impl Input {
         Ok(Layout::Table(b','))
     }
 
-    /// Makes sure that rows are JSON lines; `wanted` were asked for by name.
+    /// Checks that rows are JSON lines. `wanted` is the format that the caller named.
     pub(super) fn expect_rows(&mut self, wanted: Format) -> Result<(), DataError> {
         match self.layout()? {
             Layout::Rows => Ok(()),
@@ -237,7 +239,7 @@ impl Input {
         }
     }
 
-    /// The first line that is a JSON object.
+    /// Returns the first line that is a JSON object.
     pub(super) fn first_row(&mut self) -> Result<Map<String, Value>, DataError> {
         if self.is_array()? {
             return Err(self.array());
@@ -283,7 +285,7 @@ impl Input {
         }))
     }
 
-    /// True if the line after a number of lines continues an object.
+    /// Returns true if the line after line `number` continues an object.
     fn continues(&mut self, number: usize) -> Result<bool, DataError> {
         let next = self.line_ahead(number + 1)?;
         Ok(next.is_some_and(|(_, line)| {
@@ -291,7 +293,7 @@ impl Input {
         }))
     }
 
-    /// The error for a JSON array.
+    /// Returns the error for a JSON array.
     pub(super) fn array(&self) -> DataError {
         let command = match self.packed {
             true => "gunzip -c FILE | jq -c '.[]'",
@@ -302,7 +304,8 @@ impl Input {
         ))
     }
 
-    /// The `number`-th line from 1 that is not blank, without taking it, and where it stands.
+    /// Returns the `number`-th non-blank line, counted from 1, with its line number. The line is
+    /// not consumed.
     pub(super) fn line_ahead(
         &mut self,
         number: usize,
@@ -333,7 +336,7 @@ impl Input {
         }
     }
 
-    /// The lines from the beginning.
+    /// Returns the lines from the beginning.
     pub(super) fn into_lines(self) -> Lines {
         Lines {
             reader: Box::new(Cursor::new(self.head).chain(self.rest)),
@@ -344,7 +347,7 @@ impl Input {
     }
 }
 
-/// A line as a JSON object.
+/// Parses a line as a JSON object.
 pub(super) fn object(line: &[u8]) -> Option<Map<String, Value>> {
     match line.starts_with(b"{") {
         true => serde_json::from_slice(line).ok(),
@@ -361,10 +364,10 @@ pub(super) struct Lines {
 }
 
 impl Lines {
-    /// The next line without its end, blank or not, with its number from 1.
+    /// Returns the next line without its line end, blank or not, with its number from 1.
     ///
     /// # Errors
-    /// A failed read.
+    /// A read fails.
     pub(super) fn any_line(&mut self) -> Result<Option<(usize, Vec<u8>)>, DataError> {
         let mut line = Vec::new();
         self.reader
@@ -383,10 +386,10 @@ impl Lines {
         Ok(Some((self.line, line)))
     }
 
-    /// The next line that is not blank.
+    /// Returns the next line that is not blank.
     ///
     /// # Errors
-    /// A failed read.
+    /// A read fails.
     pub(super) fn next_line(&mut self) -> Result<Option<(usize, Vec<u8>)>, DataError> {
         loop {
             match self.any_line()? {
@@ -412,7 +415,7 @@ fn newlines(bytes: &[u8]) -> usize {
     bytes.iter().filter(|&&byte| byte == b'\n').count()
 }
 
-/// The error of a read that failed near `line`.
+/// Returns the error of a read that failed near `line`.
 fn reading(path: &Path, line: usize, source: std::io::Error) -> DataError {
     let what = match source.kind() {
         ErrorKind::UnexpectedEof => {

@@ -1,11 +1,11 @@
-//! Files that hold no rows, known by their first bytes.
+//! Detection of files without rows of text by their first bytes.
 
-/// Bytes that decide: a tar archive shows itself at byte 257.
+/// Number of bytes inspected. A tar archive has its mark at byte 257.
 pub(super) const HEAD: usize = 1 << 16;
 
 const PANDAS: &str = "convert it to JSON lines, for instance with pandas:";
 
-/// Beginnings of files: the bytes, a name, and what to do.
+/// First bytes of files, with a name and a hint.
 const MAGIC: &[(&[u8], &str, &str)] = &[
     (b"PAR1", "a Parquet file", "read_parquet"),
     (b"ARROW1", "an Arrow file (Feather)", "read_feather"),
@@ -94,11 +94,11 @@ const MAGIC: &[(&[u8], &str, &str)] = &[
     ),
 ];
 
-/// Names a file that holds no text, or a document, and says what to do with it; `None` for text.
+/// Names a file that contains no text, or a document, and gives a hint. Returns `None` for text.
 pub(super) fn foreign(head: &[u8]) -> Option<String> {
     let say = |name: &str, advice: &str| Some(format!("{name}: {advice}"));
     for (magic, name, advice) in MAGIC {
-        // A word that a text may begin with.
+        // A text may begin with this word.
         if *magic == b"ORC" && !head.contains(&0) {
             continue;
         }
@@ -138,7 +138,7 @@ pub(super) fn foreign(head: &[u8]) -> Option<String> {
     binary(head).then(|| "binary data, no text: name a file of rows".to_owned())
 }
 
-/// An archive is told by its first entry.
+/// Names an archive by its first entry.
 fn zip(head: &[u8]) -> String {
     let length = head
         .get(26..28)
@@ -180,7 +180,8 @@ fn markup(head: &[u8]) -> Option<&'static str> {
     }
 }
 
-/// Two or four bytes a character without a mark: the zeros of ASCII stand in fixed places.
+/// Detects two or four bytes per character without a byte order mark. The zeros of ASCII characters
+/// have fixed places.
 fn wide(head: &[u8]) -> Option<&'static str> {
     let shape = |width: usize, letter: usize| {
         let units = head.chunks_exact(width).take(64);
@@ -203,7 +204,7 @@ fn wide(head: &[u8]) -> Option<&'static str> {
     .find_map(|(name, width, letter)| shape(width, letter).then_some(name))
 }
 
-/// Control characters that no text has, in a share that is no slip of one row.
+/// Detects control characters that no text has, in a share too large for an error in one row.
 fn binary(head: &[u8]) -> bool {
     let start = &head[..head.len().min(512)];
     let broken = std::str::from_utf8(start).is_err_and(|error| error.error_len().is_some());
@@ -217,7 +218,7 @@ fn binary(head: &[u8]) -> bool {
     controls * 50 > head.len()
 }
 
-/// Describes a text that should have been JSON lines and is not, from its first line.
+/// Describes a text that should have been JSON lines but is not, from its first line.
 pub(super) fn described(line: &[u8]) -> String {
     let text = String::from_utf8_lossy(line);
     let text = text.trim();

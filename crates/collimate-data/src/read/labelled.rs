@@ -1,4 +1,4 @@
-//! Single completions that are labelled good or bad.
+//! Single completions with a label, good or bad.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -14,12 +14,12 @@ use super::sft::answer;
 use crate::SftExample;
 use crate::error::DataError;
 
-/// A completion with a label, as KTO and BCO learn from (TRL's unpaired preferences).
+/// A completion with a label, the data of KTO and BCO (unpaired preferences in TRL).
 #[derive(Debug, Clone, PartialEq)]
 pub struct LabelledExample {
     /// The prompt and its completion.
     pub example: SftExample,
-    /// True for a good completion, false for a bad one.
+    /// If true, the completion is good; else it is bad.
     pub desirable: bool,
     /// The line of the row, from 1.
     pub line: usize,
@@ -28,7 +28,7 @@ pub struct LabelledExample {
 /// Fields of a row.
 const NEEDED: [&str; 3] = ["prompt", "completion", "label"];
 
-/// Reads labelled completions from one file: [`Input::read_labelled`].
+/// Reads labelled completions from one file. See [`Input::read_labelled`].
 ///
 /// # Errors
 /// As [`Input::read_labelled`].
@@ -42,19 +42,19 @@ impl Input {
     /// Returns true if the first row has `prompt`, `completion` and `label`.
     ///
     /// # Errors
-    /// Reading that fails.
+    /// Reading fails.
     pub fn holds_labels(&mut self) -> Result<bool, DataError> {
         let row = self.row_ahead()?;
         Ok(row.is_some_and(|row| NEEDED.iter().all(|name| row.contains_key(*name))))
     }
 
-    /// Reads rows `{"prompt", "completion", "label"}`, JSON lines or one JSON array, and names the columns
-    /// that are not used. Prompt and completion are texts or lists of messages; the label is true, false,
-    /// 1 or 0.
+    /// Reads rows `{"prompt", "completion", "label"}` from JSON lines or one JSON array. Also
+    /// returns the names of the columns that are not used. Prompt and completion are texts or lists
+    /// of messages. The label is true, false, 1 or 0.
     ///
     /// # Errors
-    /// An input that cannot be read or has no row; the first row that lacks a field or holds something
-    /// else in it, with its line.
+    /// The input cannot be read or has no row. A row lacks a field or has an invalid value; the
+    /// error names its line.
     pub fn read_labelled(self) -> Result<(Vec<LabelledExample>, BTreeSet<String>), DataError> {
         let mut rows = Vec::new();
         let mut seen = Seen::default();

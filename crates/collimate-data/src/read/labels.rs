@@ -1,4 +1,4 @@
-//! Columns that say what a row belongs to, such as the subset of a benchmark.
+//! Columns that name the group of a row, such as the subset of a benchmark.
 
 use std::path::Path;
 
@@ -10,21 +10,24 @@ use super::report::ReadReport;
 use super::{Bad, Input, ReadOptions, Sink, pairs};
 use crate::error::DataError;
 
-/// A column beside the rows that were read.
+/// Values of one column that is not part of the pairs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Labels {
-    /// Its name.
+    /// Name of the column.
     pub column: String,
-    /// The value of each row that was kept; absent where the row has none.
+    /// The value of each kept row; `None` if the row has no value.
     pub values: Vec<Option<String>>,
 }
 
-/// [`read_pairs`](super::read_pairs) with the values of the first of `columns` that any row has, such
-/// as RewardBench's `subset`. Numbers count as texts. Where a row gives several pairs, all have its
-/// value. No labels: no kept row has any of the columns.
+/// Reads pairs like [`read_pairs`](super::read_pairs), with the values of the first of `columns`
+/// that any row has, such as RewardBench's `subset`.
+///
+/// Numbers count as texts. If a row gives several pairs, each pair gets the value of the row. The
+/// labels are `None` if no kept row has any of the columns.
 ///
 /// # Errors
-/// As [`read_pairs`](super::read_pairs); a value that is neither a text nor a number breaks its row.
+/// As [`read_pairs`](super::read_pairs). A value that is neither a text nor a number makes its row
+/// a bad row.
 pub fn read_labelled_pairs(
     path: impl AsRef<Path>,
     options: &ReadOptions,
@@ -43,21 +46,21 @@ pub fn read_labelled_pairs(
     Ok((pairs, labels, report))
 }
 
-/// What the columns say about each row that was kept.
+/// Values of the columns for each kept row.
 #[derive(Debug, Default)]
 pub(super) struct Notes {
     columns: Vec<String>,
-    /// For each row, a value for each column.
+    /// One value per column for each row.
     values: Vec<Vec<Option<String>>>,
 }
 
 impl Notes {
-    /// The values of one row.
+    /// Returns the values of one row.
     pub(super) fn of(&self, row: &Object) -> Result<Vec<Option<String>>, Bad> {
         self.columns.iter().map(|name| label(row, name)).collect()
     }
 
-    /// They belong to all that was kept since the last row.
+    /// Assigns the values to everything kept since the last row.
     pub(super) fn keep(&mut self, values: Vec<Option<String>>, kept: usize) {
         if !self.columns.is_empty() {
             self.values.resize(kept, values);
@@ -78,7 +81,7 @@ impl Notes {
     }
 }
 
-/// A column's value as a text.
+/// Returns the value of a column as a text.
 pub(super) fn label(row: &Object, name: &str) -> Result<Option<String>, Bad> {
     match row.get(name) {
         None | Some(Value::Null) => Ok(None),
@@ -90,10 +93,11 @@ pub(super) fn label(row: &Object, name: &str) -> Result<Option<String>, Bad> {
     }
 }
 
-/// Columns that say what a row of prompts or answers belongs to.
+/// Columns that name the group of a row of prompts or answers.
 pub(super) const CATEGORIES: [&str; 3] = ["category", "subset", "dataset"];
 
-/// What a row of prompts or answers belongs to: the first of these columns that it has.
+/// Returns the group of a row of prompts or answers: the value of the first of [`CATEGORIES`] that
+/// the row has.
 pub(super) fn category(row: &Object) -> Result<Option<String>, Bad> {
     for name in CATEGORIES {
         if let Some(value) = label(row, name)? {

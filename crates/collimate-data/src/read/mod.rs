@@ -1,4 +1,4 @@
-//! One entry point for pairs and one for examples, over all formats.
+//! Readers for pairs and for examples, one entry point each for all formats.
 
 mod answer_lists;
 mod answers;
@@ -64,7 +64,7 @@ use labels::Notes;
 use ordered::Ordered;
 use seen::Seen;
 
-/// Treatment of a row that breaks the rules of the file's format: malformed JSON, wrong UTF-8, a
+/// Treatment of a row that breaks the rules of its format, through malformed JSON, wrong UTF-8 or a
 /// missing field.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -82,20 +82,20 @@ pub enum OnBadRow {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct ReadOptions {
-    /// Format of the file; without a format the file itself shows which format it has.
+    /// Format of the file. If `None`, the format is detected from the content.
     pub format: Option<Format>,
-    /// Treatment of rows that cannot be read; by default reading fails.
+    /// Treatment of rows that cannot be read. By default reading fails.
     pub on_bad_row: OnBadRow,
-    /// Part of an HH-RLHF dialogue that the prompt keeps; by default all of it.
+    /// Part of an HH-RLHF dialogue that the prompt keeps. By default all of it.
     pub hh_turns: HhTurns,
-    /// Turns of a conversation that become examples; by default the last turn.
+    /// Turns of a conversation that become examples. By default the last turn.
     pub sft_turns: SftTurns,
 }
 
-/// A row as read: what it is worth, or what is wrong with it.
+/// A row as read, or the problem with the row.
 type Row<'a> = Result<&'a Map<String, Value>, Bad>;
 
-/// Why a row cannot be read, for [`OnBadRow`].
+/// Reason why a row cannot be read, for [`OnBadRow`].
 #[derive(Debug)]
 struct Bad {
     reason: DropReason,
@@ -118,7 +118,7 @@ impl Bad {
     }
 }
 
-/// Collects what the rows of one file give.
+/// Collects the results of the rows of one file.
 struct Sink<T> {
     path: PathBuf,
     on_bad_row: OnBadRow,
@@ -127,9 +127,9 @@ struct Sink<T> {
     dropped: BTreeMap<DropReason, usize>,
     seen: Seen,
     labels: Notes,
-    /// The line of the row in work.
+    /// The line of the current row.
     line: usize,
-    /// The lines of rows, where somebody asks for them.
+    /// The lines of rows, if the caller asked for them.
     places: Option<Places>,
 }
 
@@ -157,7 +157,7 @@ impl<T> Sink<T> {
         self.place_dropped(reason, what);
     }
 
-    /// Applies the policy to a row that cannot be read.
+    /// Applies [`OnBadRow`] to a row that cannot be read.
     fn bad(&mut self, line: usize, bad: Bad) -> Result<(), DataError> {
         match self.on_bad_row {
             OnBadRow::Drop => {
@@ -198,7 +198,7 @@ impl<T> Sink<T> {
 }
 
 impl Sink<PreferencePair> {
-    /// Takes a comparison, or drops it where it compares nothing.
+    /// Keeps a comparison, or drops it if there is nothing to compare.
     fn pair(&mut self, prompt: Prompt, chosen: String, rejected: String, score_gap: Option<f64>) {
         if chosen == rejected {
             self.drop_one(DropReason::EqualAnswers);
@@ -228,16 +228,17 @@ impl Sink<SftExample> {
     }
 }
 
-/// Reads preference pairs from one file, row by row. A pipe is read too: see [`Input`] for streams.
+/// Reads preference pairs from one file, row by row. The path may be a pipe; for streams see
+/// [`Input`].
 ///
-/// Rows that say nothing (equal answers, different prompts, an empty answer, equal scores) are
-/// dropped with their reason counted in the report; rows that cannot be read follow
+/// Rows without information (equal answers, different prompts, an empty answer, equal scores) are
+/// dropped, and the report counts them by reason. Rows that cannot be read follow
 /// [`ReadOptions::on_bad_row`].
 ///
 /// # Errors
-/// A missing or empty file, a file that holds no rows of text, an unrecognised format, a format without
-/// pairs, a JSON array instead of JSON lines, or, under [`OnBadRow::Fail`], the first row that cannot
-/// be read, with its line.
+/// The file is missing or empty, or has no rows of text. The format is not recognised, or has no
+/// pairs. The file is a JSON array instead of JSON lines. Under [`OnBadRow::Fail`], a row cannot be
+/// read; the error names its line.
 pub fn read_pairs(
     path: impl AsRef<Path>,
     options: &ReadOptions,
@@ -248,8 +249,8 @@ pub fn read_pairs(
 /// Reads examples for supervised fine-tuning from one file, row by row.
 ///
 /// # Errors
-/// As [`read_pairs`]; a preference file is refused: fine-tune on its chosen answers with
-/// [`SftExample::from`] each pair, so that it is said which answer is imitated.
+/// As [`read_pairs`]. A preference file is refused, because the call does not say which answer to
+/// imitate. To fine-tune on chosen answers, read pairs and apply [`SftExample::from`] to each.
 pub fn read_sft(
     path: impl AsRef<Path>,
     options: &ReadOptions,
@@ -258,7 +259,7 @@ pub fn read_sft(
 }
 
 impl Input {
-    /// Reads preference pairs: [`read_pairs`].
+    /// Reads preference pairs. See [`read_pairs`].
     ///
     /// # Errors
     /// As [`read_pairs`].
@@ -272,7 +273,7 @@ impl Input {
         Ok(sink.finish(format))
     }
 
-    /// Reads examples for supervised fine-tuning: [`read_sft`].
+    /// Reads examples for supervised fine-tuning. See [`read_sft`].
     ///
     /// # Errors
     /// As [`read_sft`].
@@ -334,7 +335,7 @@ fn examples(
     }
 }
 
-/// Parses each line as a JSON object and hands it on.
+/// Parses each line as a JSON object and passes it to `take`.
 fn each_row<T>(
     mut input: Input,
     format: Format,
@@ -388,7 +389,7 @@ fn parse<'a>(bytes: &[u8], holder: &'a mut Option<Value>) -> Row<'a> {
 }
 
 fn kind_of_error(error: &serde_json::Error) -> String {
-    // The parser counts lines inside the row; only the file's line is of use.
+    // The parser counts lines inside the row, but only the line in the file is useful.
     let text = error.to_string();
     text.split(" at line ").next().unwrap_or(&text).to_owned()
 }

@@ -8,7 +8,7 @@ use super::{Bad, DropReason, Sink};
 
 pub(super) fn row(row: &Object, sink: &mut Sink<PreferencePair>) -> Result<(), Bad> {
     sink.seen.columns(row, &["prompt", "message_tree_id"])?;
-    // Collected first: a tree with one bad message gives either all its pairs or none.
+    // Collect first, so that a tree with one bad message gives either all its pairs or none.
     let mut pairs = Vec::new();
     visit(row, &mut |path, _, replies| {
         compare(path, replies, &mut pairs)
@@ -24,7 +24,7 @@ pub(super) fn row(row: &Object, sink: &mut Sink<PreferencePair>) -> Result<(), B
 
 type Ranked = (Vec<Message>, String, String, f64);
 
-/// Compares the ranked replies to a message by pairs.
+/// Compares the ranked replies to a message in pairs.
 fn compare(path: &[Message], mut replies: Vec<Reply>, pairs: &mut Vec<Ranked>) {
     replies.sort_by_key(|reply| reply.rank);
     for (i, chosen) in replies.iter().enumerate() {
@@ -40,16 +40,16 @@ fn compare(path: &[Message], mut replies: Vec<Reply>, pairs: &mut Vec<Ranked>) {
 
 /// A ranked reply of the assistant that was not deleted.
 pub(super) struct Reply {
-    /// Rank among the replies to the same message, 0 best.
+    /// Rank among the replies to the same message; 0 is best.
     pub(super) rank: i64,
     pub(super) text: String,
     pub(super) language: Option<String>,
 }
 
-/// Takes a message with all before it, the language of the message, and the ranked replies to it.
+/// Callback for a message with everything before it, its language, and the ranked replies to it.
 type Each<'a> = dyn FnMut(&[Message], Option<&str>, Vec<Reply>) + 'a;
 
-/// Hands on each message of a tree that has ranked replies, from the root down.
+/// Calls `each` for every message of a tree that has ranked replies, from the root down.
 pub(super) fn visit(row: &Object, each: &mut Each<'_>) -> Result<(), Bad> {
     walk(object(field(row, "prompt")?)?, &mut Vec::new(), each)
 }

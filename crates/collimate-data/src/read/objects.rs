@@ -8,12 +8,12 @@ use super::ordered::Ordered;
 use super::{Bad, kind_of_error, parse};
 use crate::error::DataError;
 
-/// Hands on each object with the line where it begins. Files of prompts and answers are published in
+/// Passes each object and its first line to `take`. Files of prompts and answers are published in
 /// both forms.
 ///
 /// # Errors
-/// An input that cannot be read or holds no object; the first object that is none or that `take`
-/// refuses, with its line.
+/// The input cannot be read or has no object. An item is not an object, or `take` refuses it; the
+/// error names its line.
 pub(super) fn each_object(
     mut input: Input,
     mut take: impl FnMut(usize, &Object) -> Result<(), Bad>,
@@ -46,7 +46,7 @@ pub(super) fn each_object(
     }
 }
 
-/// The objects of an array, one after the other, so that each has its line.
+/// Passes the objects of an array to `take` one by one, each with its line.
 fn array(
     text: &str,
     each: &mut dyn FnMut(usize, &Object) -> Result<(), DataError>,
@@ -55,7 +55,7 @@ fn array(
     let malformed = |line: usize, what: &str| wrong(line, Bad::malformed(what));
     let bytes = text.as_bytes();
     let mut at = text.find('[').map_or(0, |open| open + 1);
-    // Lines up to `at` are counted piece by piece: an array may be long.
+    // Count lines up to `at` piece by piece, because an array may be long.
     let mut line = lines(&bytes[..at]) + 1;
     let mut first = true;
     loop {
@@ -97,7 +97,7 @@ fn lines(bytes: &[u8]) -> usize {
     bytes.iter().filter(|&&byte| byte == b'\n').count()
 }
 
-/// White space at the beginning, in bytes.
+/// Returns the length of the leading white space in bytes.
 fn space(text: &str) -> usize {
     text.len() - text.trim_start().len()
 }

@@ -1,4 +1,4 @@
-//! Rows as JSON that keep the order of keys where it counts.
+//! JSON rows that keep the order of keys where the order matters.
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! Where rows stand in their file.
+//! Line numbers of rows in their file.
 
 use collimate_core::PreferencePair;
 
@@ -7,29 +7,29 @@ use super::{Input, ReadOptions, Sink, examples, pairs};
 use crate::error::DataError;
 use crate::example::SftExample;
 
-/// A row, or one comparison of a row, that is not used.
+/// A row, or one comparison of a row, that was not used.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DroppedRow {
     /// The line where the row begins, from 1.
     pub line: usize,
-    /// Why it is not used.
+    /// Reason why the row was not used.
     pub reason: DropReason,
-    /// The message about a row that cannot be read; absent where a row that can be read says nothing.
+    /// The message about a row that cannot be read. `None` for a readable row without information.
     pub what: Option<String>,
 }
 
 /// The lines of the rows of a file.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Places {
-    /// The line of each pair or example that is returned, from 1, in their order.
+    /// The line of each returned pair or example, from 1, in the same order.
     pub kept: Vec<usize>,
-    /// The rows and comparisons that are not used, in the order of the file.
+    /// The rows and comparisons that were not used, in the order of the file.
     pub dropped: Vec<DroppedRow>,
 }
 
 impl Input {
-    /// Reads preference pairs with the lines where they stand: [`read_pairs`](super::read_pairs) for
-    /// programs that tell a person about a file.
+    /// Reads preference pairs with their line numbers. Like [`read_pairs`](super::read_pairs), for
+    /// programs that report places in a file to a user.
     ///
     /// # Errors
     /// As [`read_pairs`](super::read_pairs).
@@ -45,8 +45,8 @@ impl Input {
         Ok((pairs, places, report))
     }
 
-    /// Reads examples for supervised fine-tuning with the lines where they stand:
-    /// [`read_sft`](super::read_sft) for programs that tell a person about a file.
+    /// Reads examples for supervised fine-tuning with their line numbers. Like
+    /// [`read_sft`](super::read_sft), for programs that report places in a file to a user.
     ///
     /// # Errors
     /// As [`read_sft`](super::read_sft).
@@ -71,7 +71,7 @@ impl<T> Sink<T> {
         }
     }
 
-    /// Notes the line of what was kept since the last row.
+    /// Records the line of everything kept since the last row.
     pub(super) fn place(&mut self) {
         let (kept, line) = (self.out.len(), self.line);
         if let Some(places) = &mut self.places {
@@ -79,7 +79,7 @@ impl<T> Sink<T> {
         }
     }
 
-    /// Notes the line of a row that is dropped.
+    /// Records the line of a dropped row.
     pub(super) fn place_dropped(&mut self, reason: DropReason, what: Option<&str>) {
         let line = self.line;
         if let Some(places) = &mut self.places {

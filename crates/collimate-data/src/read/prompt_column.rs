@@ -1,4 +1,4 @@
-//! Prompts of pairs under another name than `prompt`.
+//! Prompts of pairs in columns with other names than `prompt`.
 
 use collimate_core::{Message, Role};
 use serde_json::Value;
@@ -8,7 +8,7 @@ use super::fields::{Content, Object, is_nothing};
 use super::questions::joined;
 use super::seen::Seen;
 
-/// Columns that hold a prompt, or a part of one, by their names.
+/// Names of columns that hold a prompt or a part of one.
 const PROMPTS: &[&str] = &[
     "prompt",
     "prompts",
@@ -43,7 +43,7 @@ const PROMPTS: &[&str] = &[
     "messages",
 ];
 
-/// The columns of a row that are by name a prompt and say something.
+/// Returns the non-empty columns of a row whose names suggest a prompt.
 fn candidates(row: &Object) -> Vec<(&str, &Value)> {
     let is_prompt = |name: &str| PROMPTS.contains(&name.trim().to_lowercase().as_str());
     row.iter()
@@ -52,11 +52,12 @@ fn candidates(row: &Object) -> Vec<(&str, &Value)> {
         .collect()
 }
 
-/// The prompt of a row without `prompt`, where its columns leave no doubt: `question`, or `instruction`
-/// perhaps with `input`, each perhaps with `system`. `None`: no column is a prompt by name.
+/// Returns the prompt of a row without `prompt` if the columns are unambiguous. They are
+/// unambiguous for `question`, or for `instruction` with or without `input`, each with or without
+/// `system`. Returns `None` if no column has the name of a prompt.
 ///
 /// # Errors
-/// Columns that are prompts by name in any other combination.
+/// Columns with names of prompts in any other combination.
 pub(super) fn by_other_name(row: &Object, seen: &mut Seen) -> Result<Option<Content>, Bad> {
     let found = candidates(row);
     if found.is_empty() {
@@ -81,7 +82,7 @@ pub(super) fn by_other_name(row: &Object, seen: &mut Seen) -> Result<Option<Cont
         seen.unused.remove(*name);
         seen.prompt_from.insert((*name).to_owned());
     }
-    // An empty system message is none, but the row is one of a conversation.
+    // An empty system message is dropped, but the row still counts as a conversation.
     let has_system = row
         .keys()
         .any(|name| name.trim().eq_ignore_ascii_case("system"));
@@ -96,7 +97,7 @@ pub(super) fn by_other_name(row: &Object, seen: &mut Seen) -> Result<Option<Cont
     )))
 }
 
-/// Refuses a conversation beside which a prompt stands that it does not hold.
+/// Refuses a conversation if the row has a prompt that the conversation does not contain.
 pub(super) fn check_held(row: &Object, conversation: &[Message]) -> Result<(), Bad> {
     let held = |text: &str| {
         let mut contents = conversation.iter().map(|m| m.content.trim());
@@ -112,7 +113,8 @@ pub(super) fn check_held(row: &Object, conversation: &[Message]) -> Result<(), B
     }
 }
 
-/// Asks whether a column is the prompt; nothing where none is by its name.
+/// Asks the user whether a column is the prompt. Returns an empty text if no column has the name of
+/// a prompt.
 pub(super) fn hint(row: &Object) -> String {
     let found = candidates(row);
     let names: Vec<String> = found.iter().map(|(name, _)| format!("`{name}`")).collect();

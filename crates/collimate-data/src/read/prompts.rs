@@ -1,4 +1,4 @@
-//! Prompts to write answers to: one a line, rows, or a column of a table.
+//! Prompts to answer, from lines of text, rows, or a column of a table.
 
 use std::collections::BTreeSet;
 
@@ -14,10 +14,10 @@ use super::table::{Header, is_table_name};
 use super::{Bad, parse};
 use crate::error::DataError;
 
-/// A prompt and the line where it stands.
+/// A prompt and its line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AskedPrompt {
-    /// The prompt itself.
+    /// The prompt.
     pub prompt: Prompt,
     /// The line, from 1.
     pub line: usize,
@@ -26,7 +26,7 @@ pub struct AskedPrompt {
 /// The prompts of an input.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Prompts {
-    /// In their order.
+    /// The prompts in the order of the input.
     pub prompts: Vec<AskedPrompt>,
     /// Columns with texts that are not read.
     pub unused: BTreeSet<String>,
@@ -39,7 +39,7 @@ impl Prompts {
 }
 
 impl Input {
-    /// The first row, where it is a JSON object.
+    /// Returns the first row if it is a JSON object.
     pub(super) fn row_ahead(&mut self) -> Result<Option<Object>, DataError> {
         Ok(match self.is_array()? {
             true => self.first_of_array()?,
@@ -47,23 +47,25 @@ impl Input {
         })
     }
 
-    /// Returns true if the first row is a benchmark's question rather than a row with `prompt` or `messages`.
+    /// Returns true if the first row is a question of a benchmark, not a row with `prompt` or
+    /// `messages`.
     ///
     /// # Errors
-    /// Reading that fails.
+    /// Reading fails.
     pub fn holds_questions(&mut self) -> Result<bool, DataError> {
         let row = self.row_ahead()?;
         Ok(row.is_some_and(|row| !row.contains_key("prompt") && !row.contains_key("messages")))
     }
 
-    /// Reads prompts: rows with `prompt` or `messages` (JSON lines or one array) where the first line is
-    /// a JSON object, the column `prompt` of a table, else one prompt a line.
+    /// Reads prompts from any of three layouts. If the first line is a JSON object, or the file is
+    /// one array, rows have `prompt` or `messages`. If the file is a table, prompts are in its
+    /// column `prompt`. Else each line is one prompt.
     ///
-    /// A name of JSON (`.jsonl`, `.json`, `.ndjson`) asks for rows, one of a table (`.csv`, `.tsv`) for
-    /// a table.
+    /// The extensions `.jsonl`, `.json` and `.ndjson` require rows. The extensions `.csv` and
+    /// `.tsv` require a table.
     ///
     /// # Errors
-    /// An input that cannot be read or holds no prompt; the first row that is none, with its line.
+    /// The input cannot be read or has no prompt. A row is not a prompt; the error names its line.
     pub fn read_prompts(mut self) -> Result<Prompts, DataError> {
         let Some((_, first)) = self.line_ahead(1)? else {
             return Err(DataError::Empty {
@@ -89,7 +91,7 @@ impl Input {
         let json = [&b"{\""[..], b"{'", b"{ \"", b"[\"", b"['"];
         let json = first == b"{" || json.into_iter().any(begins);
         match self.is_json_name() || json {
-            // What is no JSON under the name of JSON is told by the kind it is.
+            // For a file with a JSON name but no JSON, the error names the kind of content.
             true => self.first_row().and_then(|_| self.prompt_rows()),
             false => self.prompt_lines(),
         }
@@ -200,8 +202,8 @@ impl Input {
     }
 }
 
-/// The separator of a table whose header names `prompt`. Only a table's name makes a table of a single
-/// column.
+/// Returns the separator of a table whose header names `prompt`. Only the name of the file makes a
+/// single column a table.
 fn prompt_table(first: &[u8], named: bool) -> Option<u8> {
     [b',', b'\t', b';'].into_iter().find(|&delimiter| {
         let header = Header::parse(first, delimiter);
@@ -209,7 +211,7 @@ fn prompt_table(first: &[u8], named: bool) -> Option<u8> {
     })
 }
 
-/// The prompt of a row with `prompt` or `messages`.
+/// Returns the prompt of a row with `prompt` or `messages`.
 pub(super) fn prompt(row: &Object, seen: &mut Seen) -> Result<Prompt, Bad> {
     seen.columns(row, &["prompt", "messages"])?;
     let given = |name: &str| row.get(name).is_some_and(|value| !value.is_null());

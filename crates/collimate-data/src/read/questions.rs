@@ -14,16 +14,16 @@ use super::seen::Seen;
 use super::{Bad, Input};
 use crate::error::DataError;
 
-/// What a model is asked, turn by turn.
+/// A question of a benchmark, with one or more turns of the user.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Question {
-    /// Its id in the file, or the number of its row from 1.
+    /// Id in the file; without one, the number of the row from 1.
     pub id: String,
-    /// What it belongs to, where the file says so.
+    /// Category of the question, if the file names one.
     pub category: Option<String>,
-    /// What the user says; each after the model's answer to the one before.
+    /// Turns of the user. Each turn follows the model's answer to the previous turn.
     pub turns: Vec<String>,
-    /// Answers that the file gives, turn by turn; often none.
+    /// Reference answers of the file, turn by turn; often none.
     pub reference: Vec<String>,
 }
 
@@ -33,17 +33,17 @@ pub struct Question {
 #[non_exhaustive]
 pub enum QuestionFormat {
     /// MT-bench and Vicuna's 80 questions: `{"question_id", "category", "turns": [text],
-    /// "reference"?: [text]}`; in older files `text` in place of `turns`.
+    /// "reference"?: [text]}`. Older files have `text` instead of `turns`.
     MtBench,
     /// Arena-Hard: `{"question_id" or "uid", "category" or "cluster", "turns": [{"content"}]}`, or
-    /// `prompt` in place of `turns`.
+    /// `prompt` instead of `turns`.
     ArenaHard,
     /// AlpacaEval and instruction data: `{"instruction", "input"?, "output"?, "dataset"?}`.
     Alpaca,
-    /// Evol-Instruct's test set: `{"Idx", "Skill", "Instruction"}`.
+    /// Test set of Evol-Instruct: `{"Idx", "Skill", "Instruction"}`.
     EvolInstruct,
-    /// Self-Instruct's seed tasks: `{"id", "instruction", "instances": [{"input", "output"}]}`; the
-    /// first instance is asked.
+    /// Seed tasks of Self-Instruct: `{"id", "instruction", "instances": [{"input", "output"}]}`.
+    /// The first instance becomes the question.
     SelfInstruct,
 }
 
@@ -59,14 +59,14 @@ impl fmt::Display for QuestionFormat {
     }
 }
 
-/// Reads a prompt file, JSON lines or one JSON array, whose first row shows its format.
+/// Reads a prompt file from JSON lines or one JSON array. The first row determines the format.
 ///
 /// Instruction and `input` are joined by an empty line. The category of a seed task is
-/// `classification` or `generation`, by its `is_classification`.
+/// `classification` or `generation`, according to `is_classification`.
 ///
 /// # Errors
-/// A file that cannot be read or has no row; a first row of no known format; a row that lacks a
-/// field of the file's format, has an empty question, or an id that stands twice, with its line.
+/// The file cannot be read or has no row. The first row has no known format. A row lacks a field of
+/// the format, has an empty question, or repeats an id; the error names the line.
 pub fn read_questions(
     path: impl AsRef<Path>,
 ) -> Result<(Vec<Question>, QuestionFormat), DataError> {
@@ -75,7 +75,8 @@ pub fn read_questions(
 }
 
 impl Input {
-    /// Reads a prompt file, and names the columns that are not used: [`read_questions`].
+    /// Reads a prompt file like [`read_questions`], and returns the names of the columns that are
+    /// not used.
     ///
     /// # Errors
     /// As [`read_questions`].
@@ -103,7 +104,7 @@ impl Input {
             questions.push(question);
             Ok(())
         })?;
-        // A file without a row was an error.
+        // A file without rows already failed above.
         let format = format.unwrap_or(QuestionFormat::MtBench);
         Ok((questions, format, seen.unused))
     }
@@ -112,7 +113,7 @@ impl Input {
 /// Columns of ids.
 const IDS: [&str; 4] = ["question_id", "uid", "id", "Idx"];
 
-/// The columns of a format that are read, beside ids and categories.
+/// Returns the columns that a format reads, other than ids and categories.
 fn columns(format: QuestionFormat) -> &'static [&'static str] {
     match format {
         QuestionFormat::MtBench => &["turns", "text", "reference"],
@@ -225,12 +226,12 @@ fn read(
     }
 }
 
-/// An instruction and what it is about.
+/// Returns the instruction of a row joined with its input.
 pub(super) fn with_input(instruction: &str, row: &Object) -> Result<String, Bad> {
     Ok(joined(instruction, optional(row, "input")?))
 }
 
-/// An instruction and its input, with an empty line between.
+/// Joins an instruction and its input with an empty line between them.
 pub(super) fn joined(instruction: &str, input: Option<&str>) -> String {
     match input {
         Some(input) if !input.trim().is_empty() => format!("{instruction}\n\n{input}"),

@@ -1,4 +1,4 @@
-//! Several answers to a prompt, in an order that people gave them.
+//! Several answers to a prompt, ranked by people.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -22,36 +22,36 @@ use crate::error::DataError;
 pub struct RankedAnswers {
     /// The question.
     pub prompt: Prompt,
-    /// The answers, best first; equal ones in the order of the file.
+    /// The answers, best first. Answers of equal merit keep the order of the file.
     pub answers: Vec<String>,
-    /// Merit of each answer, larger for a better one: its score, or its rank with the sign changed.
+    /// Merit of each answer: its score, or its negated rank. A larger merit is better.
     pub merits: Vec<f64>,
 }
 
-/// Choice among the lists of a file.
+/// Filters for the lists of a file.
 ///
 /// | field | default | meaning |
 /// |---|---|---|
-/// | `language` | any | `lang` of the messages of a tree, such as `en`; rows have none and are refused |
-/// | `first_turn` | `false` | `true`: only prompts of one message |
-/// | `worst_rank` | any | worst rank that is kept, 0 the best; rows of scores are refused |
-/// | `min_words`, `max_words` | 1, any | words of an answer |
-/// | `least` | 2 | answers that a list must keep; with 1 a single answer is a list |
+/// | `language` | any | `lang` of the messages of a tree, such as `en`; refused for rows, which have no language |
+/// | `first_turn` | `false` | if `true`, keeps only prompts of one message |
+/// | `worst_rank` | any | worst rank to keep, 0 is best; refused for rows of scores |
+/// | `min_words`, `max_words` | 1, any | number of words of an answer |
+/// | `least` | 2 | smallest number of answers in a list; with 1, a single answer counts as a list |
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct RankedOptions {
-    /// Language of prompt and answers, as the trees name it; without one all languages are read.
+    /// Language of prompt and answers, as named in the trees. If `None`, all languages are read.
     pub language: Option<String>,
-    /// Only prompts of one message.
+    /// If true, keeps only prompts of one message.
     pub first_turn: bool,
-    /// Worst rank that is kept, where 0 is the best; without one all ranks are read.
+    /// Worst rank to keep; 0 is best. If `None`, all ranks are read.
     pub worst_rank: Option<u64>,
     /// Smallest number of words of an answer.
     pub min_words: usize,
-    /// Largest number of words of an answer; without one any number.
+    /// Largest number of words of an answer. If `None`, there is no limit.
     pub max_words: Option<usize>,
-    /// Smallest number of answers that a list keeps.
+    /// Smallest number of answers that a list must have.
     pub least: usize,
 }
 
@@ -68,28 +68,28 @@ impl Default for RankedOptions {
     }
 }
 
-/// Why a list, or one answer of a list, is left out.
+/// Reason why a list, or one answer of a list, is left out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum RankedDrop {
-    /// A list whose prompt has another language.
+    /// The prompt of the list is in another language.
     PromptLanguage,
-    /// A list whose prompt is a conversation.
+    /// The prompt of the list is a conversation.
     LaterTurn,
-    /// A list with too few answers.
+    /// The list has too few answers.
     TooFew,
-    /// A list whose answers all have the same merit.
+    /// All answers of the list have the same merit.
     NoOrder,
-    /// An answer in another language.
+    /// The answer is in another language.
     AnswerLanguage,
-    /// An answer of a worse rank than is asked for.
+    /// The answer has a worse rank than requested.
     WorseRank,
-    /// An answer with too few words.
+    /// The answer has too few words.
     TooShort,
-    /// An answer with too many words.
+    /// The answer has too many words.
     TooLong,
-    /// An answer with the text of a better one.
+    /// The answer repeats the text of a better one.
     Repeated,
 }
 
@@ -114,13 +114,13 @@ impl fmt::Display for RankedDrop {
 pub struct RankedReport {
     /// The file.
     pub path: PathBuf,
-    /// Rows or trees.
+    /// Number of rows or trees.
     pub rows: usize,
-    /// Lists kept.
+    /// Number of lists kept.
     pub lists: usize,
-    /// Answers in the lists kept.
+    /// Number of answers in the lists kept.
     pub answers: usize,
-    /// Lists and answers that were left out, by reason.
+    /// Number of lists and answers left out, by reason.
     pub dropped: BTreeMap<RankedDrop, usize>,
     /// Columns with a text that are not read.
     pub unused: BTreeSet<String>,
@@ -146,13 +146,15 @@ impl fmt::Display for RankedReport {
 }
 
 impl Input {
-    /// Reads ranked answers: OpenAssistant trees (each message with ranked replies is a list), or rows
-    /// `{"prompt", "responses": [text], "ranks": [number]}` (the smallest rank is the best) or
-    /// `{"prompt", "responses", "scores"}` (the largest score is the best); JSON lines or one array.
+    /// Reads ranked answers from JSON lines or one JSON array, in one of three layouts:
+    ///
+    /// - OpenAssistant trees: each message with ranked replies gives a list.
+    /// - `{"prompt", "responses": [text], "ranks": [number]}`: the smallest rank is the best.
+    /// - `{"prompt", "responses", "scores"}`: the largest score is the best.
     ///
     /// # Errors
-    /// An input that cannot be read or has no row; a row that lacks a field, has not as many ranks as
-    /// responses, or lacks what an option asks for, with its line.
+    /// The input cannot be read or has no row. A row lacks a field, has different numbers of ranks
+    /// and responses, or lacks a field that an option needs; the error names the line.
     ///
     /// # Examples
     /// ```
@@ -206,7 +208,7 @@ impl Reader<'_> {
 
     fn tree(&mut self, row: &Object, seen: &mut Seen) -> Result<(), Bad> {
         seen.columns(row, &["prompt", "message_tree_id"])?;
-        // Collected first: a tree with one bad message gives nothing.
+        // Collect first, so that a tree with one bad message gives nothing.
         let mut nodes: Vec<(Vec<Message>, bool, Vec<Reply>)> = Vec::new();
         let wanted = self.options.language.as_deref();
         let other = |language: Option<&str>| wanted.is_some() && language != wanted;
@@ -287,7 +289,7 @@ impl Reader<'_> {
         Ok(())
     }
 
-    /// Takes the answers that the options leave, if they are enough and have an order.
+    /// Keeps the answers that pass the options, if there are enough of them and they have an order.
     fn list(&mut self, prompt: Prompt, mut answers: Vec<(String, f64)>) {
         if self.options.first_turn
             && matches!(&prompt, Prompt::Chat(messages) if messages.len() > 1)

@@ -8,38 +8,39 @@ use super::Bad;
 use super::input::Lines;
 use crate::error::DataError;
 
-/// Lines of one quoted field after which an open quote counts as forgotten, if they look like records.
+/// Number of lines of one quoted field after which an open quote counts as forgotten, if the lines
+/// look like records.
 const LOOKED_AT: usize = 100;
 
-/// Lines of the longest quoted field.
+/// Largest number of lines of a quoted field.
 const LONGEST_CELL: usize = 10_000;
 
-/// A record, or why its row cannot be read, with the line where it begins.
+/// A record, or the reason why its row cannot be read, with the first line of the record.
 pub(super) type Numbered = (usize, Result<ByteRecord, Bad>);
 
-/// Splits lines into records. A quote is followed line by line, so that one that is never closed takes
-/// its own row only.
+/// Splits lines into records. Quotes are tracked line by line, so an unclosed quote spoils only its
+/// own row.
 pub(super) struct Records {
     lines: Lines,
-    /// Lines read already, to be read once more as records of their own.
+    /// Lines read already, which are read again as separate records.
     again: VecDeque<(usize, Vec<u8>)>,
     delimiter: u8,
-    /// Columns of a record, as far as known.
+    /// Number of columns of a record; 0 until known.
     pub(super) columns: usize,
-    /// True if a blank follows each separator.
+    /// If true, a blank follows each separator.
     pub(super) spaced: bool,
 }
 
-/// The place of a scan in a record.
+/// State of the scan inside a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
-    /// At the beginning of a field, perhaps behind blanks.
+    /// At the beginning of a field, possibly after blanks.
     Start { blank: bool },
     /// In a field without quotes.
     Plain,
     /// Between quotes.
     Quoted,
-    /// Behind a quote that ends a field, or is the first of two.
+    /// After a quote that either ends a field or is the first of two.
     Closed { blank: bool },
 }
 
@@ -61,7 +62,8 @@ impl Records {
         }
     }
 
-    /// The next record that is not blank, with its line; or why there is none, with the line to look at.
+    /// Returns the next non-blank record with its line. If the record is malformed, returns the
+    /// reason and the line to look at.
     pub(super) fn next(&mut self) -> Result<Option<Numbered>, DataError> {
         let (start, first) = loop {
             match self.line()? {
@@ -72,9 +74,9 @@ impl Records {
         };
         let mut lines = vec![first];
         let mut state = State::Start { blank: false };
-        // The line, counted from the first, in which the last quote was opened.
+        // The line in which the last quote was opened, counted from the first line.
         let mut opened = 0;
-        // Lines since that quote which would be a record each.
+        // Number of lines since that quote that would each be a record.
         let (mut rows, mut rows_from) = (0, 0);
         loop {
             let now = lines.len() - 1;
@@ -125,7 +127,7 @@ impl Records {
         Ok(Some((start, self.parse(&lines.join(&b'\n')))))
     }
 
-    /// Gives back the lines behind the one that holds the open quote.
+    /// Puts back the lines after the line with the open quote.
     fn malformed(
         &mut self,
         start: usize,
@@ -139,7 +141,7 @@ impl Records {
         (start + opened, Err(Bad::malformed(what)))
     }
 
-    /// Follows a line; what is wrong with its quotes, if anything.
+    /// Scans a line and returns the problem with its quotes, if any.
     fn scan(
         &self,
         line: &[u8],
@@ -172,7 +174,8 @@ impl Records {
         None
     }
 
-    /// Columns of a record; before any is known, those of the line that opened the quote.
+    /// Returns the number of columns of a record. Until that is known, counts the columns of the
+    /// line that opened the quote.
     fn columns_of(&self, line: &[u8]) -> usize {
         match self.columns {
             0 => line.split(|&byte| byte == self.delimiter).count(),
@@ -180,7 +183,7 @@ impl Records {
         }
     }
 
-    /// Counts the lines that would be a record each, were it not for a quote.
+    /// Counts the lines that would each be a record if there were no open quote.
     fn rows_in(&self, lines: &[Vec<u8>], columns: usize) -> usize {
         let is_row = |line: &&Vec<u8>| {
             let fields: Vec<&[u8]> = line.split(|&byte| byte == self.delimiter).collect();
@@ -200,7 +203,7 @@ impl Records {
     }
 }
 
-/// The fields of one record.
+/// Parses the fields of one record.
 pub(super) fn parse(bytes: &[u8], delimiter: u8) -> Result<ByteRecord, Bad> {
     let mut record = ByteRecord::new();
     ReaderBuilder::new()

@@ -1,4 +1,4 @@
-//! What a reader did with the rows of a file.
+//! Reports on the rows of a file that were read.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::format::Format;
 
-/// Why a row, or one comparison of a row, is not used.
+/// Reason why a row, or one comparison of a row, is not used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -17,9 +17,9 @@ pub enum DropReason {
     EqualAnswers,
     /// Chosen and rejected answer different prompts.
     DifferentPrompts,
-    /// An answer of several turns, where one message is expected.
+    /// An answer has several turns where one message is expected.
     SeveralTurns,
-    /// An answer has nothing but white space.
+    /// An answer is only white space.
     EmptyCompletion,
     /// The label says that neither answer is better.
     Tie,
@@ -27,15 +27,15 @@ pub enum DropReason {
     EqualScores,
     /// The rejected answer has the higher score.
     ContraryScores,
-    /// Fewer than two ranked answers: nothing to compare.
+    /// There are fewer than two answers, so there is nothing to compare.
     NoComparison,
-    /// A conversation without an answer of the assistant.
+    /// A conversation has no answer of the assistant.
     NoAnswer,
-    /// The names of the columns.
+    /// The row is the header of a table.
     Header,
-    /// Not valid UTF-8 ([`OnBadRow::Drop`](super::OnBadRow::Drop) only).
+    /// The row is not valid UTF-8 ([`OnBadRow::Drop`](super::OnBadRow::Drop) only).
     NotUtf8,
-    /// Not valid JSON or CSV ([`OnBadRow::Drop`](super::OnBadRow::Drop) only).
+    /// The row is not valid JSON or CSV ([`OnBadRow::Drop`](super::OnBadRow::Drop) only).
     Malformed,
     /// A field is missing or of the wrong type ([`OnBadRow::Drop`](super::OnBadRow::Drop) only).
     WrongFields,
@@ -61,24 +61,24 @@ impl fmt::Display for DropReason {
     }
 }
 
-/// A decision about rows that a reader took by itself, and reports.
+/// A decision about rows that a reader made by itself and reports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Note {
-    /// A table without a header: the first column was taken as the chosen answer.
+    /// A table has no header, so the first column was taken as the chosen answer.
     FirstColumnPreferred,
-    /// Both answers repeat the turn of the prompt, but for white space: it was taken once.
+    /// Both answers repeat a turn of the prompt, apart from white space. The turn was taken once.
     RepeatedTurn,
-    /// Both answers begin with the text of the prompt: it was taken off.
+    /// Both answers begin with the text of the prompt, which was removed from them.
     PromptTakenOff,
-    /// A pair whose columns of scores are null.
+    /// The score columns of a pair are null.
     NoScores,
-    /// A conversation with turns behind the last answer of the assistant, which are left out.
+    /// A conversation has turns after the last answer of the assistant. These turns are left out.
     TurnsBehind,
-    /// A list of answers with empty ones, which are left out.
+    /// A list of answers has empty ones, which are left out.
     EmptyAnswers,
-    /// A list of answers with equal ones, each of which is taken once.
+    /// A list of answers has repeated ones, each of which is taken once.
     RepeatedAnswers,
     /// All labels of the file name the answer in the first column.
     AllFirst,
@@ -87,7 +87,7 @@ pub enum Note {
 }
 
 impl Note {
-    /// Says the decision, in words that follow the name of the file.
+    /// Describes the decision in words that follow the name of the file.
     pub fn said(self, rows: usize) -> String {
         match self {
             Self::FirstColumnPreferred => {
@@ -119,49 +119,50 @@ impl Note {
     }
 }
 
-/// What was read from one file.
+/// Result of reading one file.
 ///
-/// Where a row is one comparison, `rows = kept + dropped`. A tree or a list of ranked answers gives
-/// any number of comparisons; each is kept or dropped, and a row without any is dropped once.
+/// If each row is one comparison, `rows = kept + dropped`. A tree or a list of ranked answers gives
+/// any number of comparisons. Each comparison is kept or dropped. A row without comparisons is
+/// dropped once.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReadReport {
     /// The file.
     pub path: PathBuf,
-    /// The format that it was read as.
+    /// The format of the file.
     pub format: Format,
-    /// Rows read; blank lines do not count.
+    /// Number of rows read, without blank lines.
     pub rows: usize,
-    /// Pairs or examples returned.
+    /// Number of pairs or examples returned.
     pub kept: usize,
-    /// Rows or comparisons that were not used, by reason.
+    /// Number of rows or comparisons that were not used, by reason.
     pub dropped: BTreeMap<DropReason, usize>,
-    /// Columns that hold a text or messages and are not read, and those that other libraries train
-    /// with, such as TRL's `margin`. Unread keys of messages have the form `chosen[].key`.
+    /// Unread columns that hold a text or messages, or numbers that other libraries train with,
+    /// such as TRL's `margin`. Unread keys of messages have the form `chosen[].key`.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub unused: BTreeSet<String>,
-    /// Columns that the prompt was made of where no column is called `prompt`.
+    /// Columns from which the prompt was made, if no column is called `prompt`.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub prompt_from: BTreeSet<String>,
-    /// Decisions about rows, with the number of rows.
+    /// Decisions about rows, each with its number of rows.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub notes: BTreeMap<Note, usize>,
 }
 
 impl ReadReport {
-    /// How many were dropped for a reason.
+    /// Returns the number of rows or comparisons dropped for a reason.
     pub fn dropped_for(&self, reason: DropReason) -> usize {
         self.dropped.get(&reason).copied().unwrap_or(0)
     }
 
-    /// How many were dropped in all.
+    /// Returns the total number of dropped rows and comparisons.
     pub fn dropped_total(&self) -> usize {
         self.dropped.values().sum()
     }
 }
 
 impl fmt::Display for ReadReport {
-    /// One line for a log: file, rows, kept, each reason with its count, the notes, and the unused
-    /// columns.
+    /// Writes one line for a log: file, rows, kept, each reason with its count, the notes, and the
+    /// unused columns.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
@@ -191,10 +192,10 @@ impl fmt::Display for ReadReport {
     }
 }
 
-/// Names in a message at most.
+/// Largest number of names in a message.
 const MOST_NAMES: usize = 12;
 
-/// Says which columns of a file are not used; nothing if there are none.
+/// Names the columns of a file that are not used. Returns `None` if all are used.
 pub fn not_used(columns: &BTreeSet<String>) -> Option<String> {
     match columns.len() {
         0 => None,

@@ -8,7 +8,7 @@ use super::fields::Object;
 /// Columns that hold a list of answers.
 const LISTS: [&str; 4] = ["responses", "answers", "completions", "candidates"];
 
-/// Names of a column that holds one of several answers, before a letter or a number.
+/// Names of columns that hold one of several answers, followed by a letter or a number.
 const STEMS: [&str; 6] = [
     "response",
     "answer",
@@ -18,10 +18,10 @@ const STEMS: [&str; 6] = [
     "generation",
 ];
 
-/// Columns that say which of two answers is better.
+/// Columns that name the better of two answers.
 const LABELS: [&str; 5] = ["label", "winner", "preferred", "preference", "choice"];
 
-/// Words of a label for two answers that are equally good.
+/// Words of a label that declare two answers equally good.
 const TIES: [&str; 6] = ["tie", "tied", "equal", "same", "both", "neither"];
 
 /// The columns of a row that hold its answers.
@@ -42,7 +42,7 @@ pub(super) enum Side {
 }
 
 impl Columns {
-    /// Finds the answers of a row; `None` where it has none.
+    /// Finds the columns of answers of a row. Returns `None` if the row has none.
     ///
     /// # Errors
     /// Columns of more than one kind.
@@ -64,12 +64,12 @@ impl Columns {
         Ok(found.pop())
     }
 
-    /// True if a row holds answers of any kind.
+    /// Returns true if a row has answers of any kind.
     pub(super) fn any(row: &Object) -> bool {
         !matches!(Self::of(row), Ok(None))
     }
 
-    /// The names of the columns.
+    /// Returns the names of the columns.
     pub(super) fn names(&self) -> Vec<String> {
         match self {
             Self::List(name) => vec![(*name).to_owned()],
@@ -77,10 +77,10 @@ impl Columns {
         }
     }
 
-    /// The answers, each a text or a list of messages.
+    /// Returns the answers, each a text or a list of messages.
     ///
     /// # Errors
-    /// An object without a text.
+    /// An object has no text.
     pub(super) fn values(&self, row: &Object) -> Result<Vec<Value>, Bad> {
         let answer = |value: &Value, name: String| match value {
             Value::Object(object) => match object.get("text").or(object.get("content")) {
@@ -104,10 +104,10 @@ impl Columns {
         }
     }
 
-    /// Reads which of two answers the row's label names; `None` where it has no label.
+    /// Reads the answer that the label of the row names. Returns `None` if the row has no label.
     ///
     /// # Errors
-    /// Several labels, or one that names neither answer.
+    /// There are several labels, or the label names neither answer.
     pub(super) fn label(&self, row: &Object) -> Result<Option<Side>, Bad> {
         let given = |name: &&str| row.get(*name).is_some_and(|value| !value.is_null());
         let found: Vec<&str> = LABELS.into_iter().filter(given).collect();
@@ -144,12 +144,12 @@ impl Columns {
         }
     }
 
-    /// True if a row has a column that says which answer is better.
+    /// Returns true if a row has a column that names the better answer.
     pub(super) fn has_label(row: &Object) -> bool {
         LABELS.iter().any(|name| row.contains_key(*name))
     }
 
-    /// Names of the columns that may hold a label.
+    /// Returns the names of the columns that may hold a label.
     pub(super) fn labels() -> &'static [&'static str] {
         &LABELS
     }
@@ -159,7 +159,8 @@ fn is_list(row: &Object, name: &str) -> bool {
     row.get(name).is_some_and(Value::is_array)
 }
 
-/// The columns of one stem, if there are two or more: `response_a`, `response_b`; `answer1`, `answer2`.
+/// Returns the columns of one stem if there are two or more, such as `response_a` and `response_b`,
+/// or `answer1` and `answer2`.
 fn each(row: &Object, stem: &str) -> Option<Columns> {
     let mut named: Vec<(String, &String)> = row
         .iter()
@@ -170,7 +171,7 @@ fn each(row: &Object, stem: &str) -> Option<Columns> {
             (of == stem).then(|| (end.to_owned(), name))
         })
         .collect();
-    // Ten comes after nine.
+    // Sort by length first, so that ten comes after nine.
     named.sort_by_key(|(end, _)| (end.len(), end.clone()));
     let same_kind = |first: &str, end: &str| {
         let digit = |text: &str| text.starts_with(|c: char| c.is_ascii_digit());
@@ -183,7 +184,7 @@ fn each(row: &Object, stem: &str) -> Option<Columns> {
         .then(|| Columns::Each(named.into_iter().map(|(_, name)| name.clone()).collect()))
 }
 
-/// The stem of a column's name and the letter or number behind it.
+/// Splits the name of a column into the stem and the letter or number after it.
 fn ending(name: &str) -> Option<(&str, &str)> {
     let digits = name.len() - name.trim_end_matches(|c: char| c.is_ascii_digit()).len();
     let at = match digits {

@@ -1,11 +1,12 @@
-//! Answers ranked by a score, such as votes.
+//! Answers with scores, such as votes.
 
 use collimate_core::{PreferencePair, Prompt};
 
 use super::fields::{Object, list, number, text};
 use super::{Bad, DropReason, Sink};
 
-/// All pairs of answers with different scores; pairs of equal score are dropped and counted.
+/// Makes all pairs of answers with different scores. Pairs with equal scores are dropped and
+/// counted.
 pub(super) fn row(row: &Object, sink: &mut Sink<PreferencePair>) -> Result<(), Bad> {
     sink.seen.columns(row, &["question", "answers"])?;
     let question = text(row, "question")?;

@@ -1,4 +1,4 @@
-//! Beside the rows: columns that are not read, and decisions that are reported.
+//! Columns that are not read, and decisions to report.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,10 +11,11 @@ use super::report::Note;
 /// Columns of numbers that other libraries train with.
 const NUMBERS: [&str; 2] = ["margin", "score_gap"];
 
-/// Labels from which on it is no chance that all name the same column.
+/// Smallest number of labels for which it is reported that all of them name the same column. Fewer
+/// labels may agree by coincidence.
 const TELLING: usize = 10;
 
-/// Columns that change what a conversation says.
+/// Columns that change the meaning of a conversation.
 const MEANT: [&str; 11] = [
     "tools",
     "functions",
@@ -35,17 +36,17 @@ pub(super) struct Seen {
     pub(super) unused: BTreeSet<String>,
     pub(super) prompt_from: BTreeSet<String>,
     pub(super) notes: BTreeMap<Note, usize>,
-    /// Labels that name the first, and the second, of two columns of answers.
+    /// Numbers of labels that name the first and the second of two columns of answers.
     pub(super) sides: [usize; 2],
 }
 
 impl Seen {
-    /// Counts a row that a decision was taken about.
+    /// Counts a row for a decision.
     pub(super) fn tell(&mut self, note: Note) {
         *self.notes.entry(note).or_insert(0) += 1;
     }
 
-    /// Notes that all labels of a file name the same column.
+    /// Records that all labels of a file name the same column.
     pub(super) fn tell_sides(&mut self) {
         let note = match self.sides {
             [first, 0] if first >= TELLING => Note::AllFirst,
@@ -55,13 +56,14 @@ impl Seen {
         self.notes.insert(note, self.sides[0] + self.sides[1]);
     }
 
-    /// Looks at the columns of a row that are not in `read`: those that hold a text or messages are
-    /// noted, those that change what a conversation says are an error.
+    /// Checks the columns of a row that are not in `read`. Columns with a text or messages are
+    /// recorded. Columns that change the meaning of a conversation are an error.
     pub(super) fn columns(&mut self, row: &Object, read: &[&str]) -> Result<(), Bad> {
         self.look(row, |name, _| read.contains(&name))
     }
 
-    /// The same of a table's row, whose cells are all texts: an index is not worth a word.
+    /// Checks the columns like [`columns`](Self::columns), for a row of a table. All cells of a
+    /// table are texts, so columns of indices are skipped.
     pub(super) fn cells(&mut self, row: &Object, read: &[&str]) -> Result<(), Bad> {
         self.look(row, |name, value| {
             read.contains(&name) || is_index(name, value)
@@ -71,7 +73,7 @@ impl Seen {
     fn look(&mut self, row: &Object, skip: impl Fn(&str, &Value) -> bool) -> Result<(), Bad> {
         let mut wrong = None;
         for (name, value) in row {
-            // `{"enable_thinking": false}` changes a text too.
+            // `{"enable_thinking": false}` also changes a text.
             let kwargs =
                 name == "chat_template_kwargs" && value.as_object().is_some_and(|v| !v.is_empty());
             if skip(name, value) || is_nothing(value) && !kwargs {
@@ -106,7 +108,7 @@ fn is_index(name: &str, cell: &Value) -> bool {
             .is_some_and(|text| text.trim().parse::<f64>().is_ok())
 }
 
-/// A text, a list of texts or messages, or a message.
+/// Returns true for a text, a list of texts or messages, or a message.
 fn holds_text(value: &Value) -> bool {
     match value {
         Value::String(text) => !text.trim().is_empty(),

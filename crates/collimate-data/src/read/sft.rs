@@ -15,10 +15,11 @@ use crate::example::SftExample;
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum SftTurns {
-    /// The assistant's last turn becomes an example, with everything before it as prompt.
+    /// The last turn of the assistant becomes an example. Everything before that turn is the
+    /// prompt.
     #[default]
     Last,
-    /// Each of the assistant's turns becomes an example, with everything before it as prompt.
+    /// Each turn of the assistant becomes an example. Everything before a turn is its prompt.
     Every,
 }
 

@@ -33,7 +33,7 @@ pub(super) fn row(row: &Object, sink: &mut Sink<PreferencePair>) -> Result<(), B
     Ok(())
 }
 
-/// A Reddit post with what is known about it, or a news article, and the request for a summary.
+/// Returns a Reddit post with its metadata, or a news article, and the request for a summary.
 fn prompt(info: &Object) -> Result<String, Bad> {
     let known = |key: &str| info.get(key).and_then(Value::as_str);
     let mut prompt = String::new();

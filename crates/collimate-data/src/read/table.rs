@@ -1,4 +1,4 @@
-//! Tables of pairs: columns that a header names, or two columns, the first preferred.
+//! Tables of pairs: with a header that names the columns, or two columns, the first preferred.
 
 use std::path::Path;
 
@@ -12,7 +12,7 @@ use super::report::Note;
 use super::{Bad, DropReason, Sink, trl};
 use crate::error::DataError;
 
-/// True for the name of a table, packed or not.
+/// Returns true for the name of a table, compressed or not.
 pub(super) fn is_table_name(path: &Path) -> bool {
     let name = path.file_name().map(|n| n.to_string_lossy().to_lowercase());
     let name = name.unwrap_or_default();
@@ -20,11 +20,11 @@ pub(super) fn is_table_name(path: &Path) -> bool {
     name.ends_with(".csv") || name.ends_with(".tsv")
 }
 
-/// The names of columns, without blanks around them.
+/// The names of columns, trimmed.
 pub(super) struct Header(Vec<String>);
 
 impl Header {
-    /// The fields of a line as names; none for a line that is no record.
+    /// Reads the fields of a line as names. Returns no names if the line is not a record.
     pub(super) fn parse(line: &[u8], delimiter: u8) -> Self {
         let Ok(record) = parse(line, delimiter) else {
             return Self(Vec::new());
@@ -32,23 +32,23 @@ impl Header {
         Self::of(&record)
     }
 
-    /// The fields of a record as names.
+    /// Reads the fields of a record as names.
     pub(super) fn of(record: &ByteRecord) -> Self {
         let name = |field: &[u8]| String::from_utf8_lossy(field).trim().to_owned();
         Self(record.iter().map(name).collect())
     }
 
-    /// True if a column has this name, in any case.
+    /// Returns true if a column has this name, in any case.
     pub(super) fn has(&self, name: &str) -> bool {
         self.0.iter().any(|known| known.eq_ignore_ascii_case(name))
     }
 
-    /// True if both answers have a column.
+    /// Returns true if both answers have a column.
     pub(super) fn names_answers(&self) -> bool {
         self.has("chosen") && self.has("rejected")
     }
 
-    /// A name that several columns have, of those that are read.
+    /// Returns a name of a read column that occurs more than once.
     fn twice(&self) -> Option<&str> {
         ["prompt", "chosen", "rejected"].into_iter().find(|name| {
             let same = self
@@ -59,7 +59,7 @@ impl Header {
         })
     }
 
-    /// True if a first row without `chosen` and `rejected` is a header all the same.
+    /// Returns true if a first row without `chosen` and `rejected` is nevertheless a header.
     pub(super) fn looks_like_one(&self) -> bool {
         let any = |names: [&str; 2]| names.iter().any(|name| self.has(name));
         let all = !self.0.is_empty() && self.0.iter().all(|name| is_column_name(name));
@@ -73,7 +73,7 @@ impl Header {
         names.join(", ")
     }
 
-    /// A record as a row: the columns that are read have their names in small letters.
+    /// Converts a record into a row. The columns that are read get lower-case names.
     pub(super) fn row(&self, record: &ByteRecord) -> Result<Map<String, Value>, Bad> {
         let mut row = Map::new();
         for (index, (name, field)) in self.0.iter().zip(record).enumerate() {
@@ -92,13 +92,13 @@ impl Header {
         Ok(row)
     }
 
-    /// The number of columns.
+    /// Returns the number of columns.
     pub(super) fn len(&self) -> usize {
         self.0.len()
     }
 }
 
-/// Words that name a column of pairs and are no answer themselves.
+/// Words that name a column of pairs but are not an answer.
 const NAMES: &[&str] = &[
     "prompt",
     "prompts",
@@ -147,7 +147,7 @@ const NAMES: &[&str] = &[
     "hypothesis",
     "baseline",
 ];
-/// Words that name a column alone or with a letter or number behind them.
+/// Words that name a column alone or followed by a letter or a number.
 const NUMBERED: &[&str] = &[
     "response",
     "responses",
@@ -168,18 +168,18 @@ const NUMBERED: &[&str] = &[
     "choice",
 ];
 
-/// Words that say which answer a column holds, beside [`NAMES`].
+/// Words that say which answer a column holds, in addition to [`NAMES`].
 const SIDES: &[&str] = &[
     "bad", "first", "good", "gpt", "human", "left", "less", "model", "more", "right", "second",
 ];
 
-/// True if a cell could be a name: at most three words, and no sign that ends a sentence.
+/// Returns true if a cell could be a name: at most three words and no mark that ends a sentence.
 fn is_short(cell: &str) -> bool {
     let words = cell.split([' ', '_', '-']).filter(|word| !word.is_empty());
     words.count() <= 3 && !cell.contains(['.', '!', '?', ',', ';', ':', '"', '\''])
 }
 
-/// True if a word of a cell names a column of pairs, or one of two sides.
+/// Returns true if a word of a cell names a column of pairs, or one of two sides.
 fn has_telling_word(cell: &str) -> bool {
     let small = cell.to_lowercase();
     let mut words = small.split(|c: char| !c.is_alphanumeric());
@@ -194,7 +194,7 @@ fn is_column_name(given: &str) -> bool {
             rest.is_empty() || rest.len() == 1 && rest.bytes().all(|b| b.is_ascii_alphanumeric())
         })
     };
-    // As programmers write names: texts have blanks.
+    // Programmers write names with underscores, but texts have blanks.
     let words: Vec<&str> = given.split('_').collect();
     let word = |word: &&str| !word.is_empty() && word.bytes().all(|b| b.is_ascii_alphanumeric());
     let joined = words.len() > 1 && words.iter().all(word);

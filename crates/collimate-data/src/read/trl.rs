@@ -9,13 +9,14 @@ use super::report::Note;
 use super::seen::Seen;
 use super::{Bad, DropReason, Sink};
 
-/// A comparison before it is checked, or why a row holds none.
+/// A comparison before it is checked, or the reason why a row has none.
 pub(super) type Compared = Result<(Prompt, String, String), DropReason>;
 
 /// The columns of a row that are read.
 pub(super) const COLUMNS: [&str; 3] = ["prompt", "chosen", "rejected"];
 
-/// Bytes from which on a prompt that both answers begin with is no coincidence.
+/// Smallest length in bytes of a prompt that is removed from answers that begin with it. A shorter
+/// match may be a coincidence.
 const TELLING: usize = 10;
 
 pub(super) fn row(row: &Object, sink: &mut Sink<PreferencePair>) -> Result<(), Bad> {
@@ -32,14 +33,14 @@ pub(super) fn push(pair: Compared, score_gap: Option<f64>, sink: &mut Sink<Prefe
     }
 }
 
-/// Prompt and answers of a row of any of TRL's forms: standard or conversational, the prompt
-/// given, under another name, or implied by what both answers begin with.
+/// Reads prompt and answers of a row in any of TRL's forms, standard or conversational. The prompt
+/// is given, is in a column with another name, or is the common beginning of both answers.
 pub(super) fn comparison(row: &Object, seen: &mut Seen) -> Result<Compared, Bad> {
     let prompt = match row.get("prompt") {
         None => None,
         Some(value) if value.is_null() => None,
         Some(value) if value.as_str().is_some_and(|text| text.trim().is_empty()) => {
-            // An empty prompt beside a question is none.
+            // Beside a question, an empty prompt does not count.
             Some(by_other_name(row, seen)?.unwrap_or(content(row, "prompt", seen)?))
         }
         Some(_) => Some(content(row, "prompt", seen)?),
@@ -78,7 +79,7 @@ pub(super) fn comparison(row: &Object, seen: &mut Seen) -> Result<Compared, Bad>
     }
 }
 
-/// The row of a table: answers are texts as they stand.
+/// Reads a row of a table. Its answers are texts as they are.
 pub(super) fn table_row(row: &Object, seen: &mut Seen) -> Result<Compared, Bad> {
     seen.cells(row, &COLUMNS)?;
     let prompt = match row.contains_key("prompt") {
@@ -96,7 +97,8 @@ pub(super) fn table_row(row: &Object, seen: &mut Seen) -> Result<Compared, Bad> 
     }
 }
 
-/// A prompt and two texts. A prompt that both texts begin with is taken off them.
+/// Returns a prompt and two answers. If both answers begin with the prompt, it is removed from
+/// them.
 fn standard(
     prompt: Content,
     mut chosen: String,
@@ -115,15 +117,15 @@ fn standard(
     Ok((prompt.into_prompt(), chosen, rejected))
 }
 
-/// Returns the text behind a prompt at the beginning of an answer; `None` where the answer does not begin with it,
-/// or the prompt is too short to tell.
+/// Returns the text after a prompt at the beginning of an answer. Returns `None` if the answer does
+/// not begin with the prompt, or if the prompt is too short to tell.
 pub(super) fn after<'a>(prompt: &str, answer: &'a str) -> Option<&'a str> {
     let asked = prompt.trim();
     if asked.len() < TELLING {
         return None;
     }
     let rest = answer.trim_start().strip_prefix(asked)?;
-    // White space that ends the prompt is not said twice.
+    // White space at the end of the prompt is not repeated in the answer.
     let tail = &prompt[prompt.trim_end().len()..];
     let rest = rest.strip_prefix(tail).unwrap_or(rest);
     let last_in_word = asked.ends_with(char::is_alphanumeric);
@@ -131,7 +133,7 @@ pub(super) fn after<'a>(prompt: &str, answer: &'a str) -> Option<&'a str> {
     (!cut).then_some(rest)
 }
 
-/// True if messages say the same, but for white space at both ends.
+/// Returns true if messages are equal apart from white space at both ends.
 fn same(a: &Message, b: &Message) -> bool {
     a.role == b.role && a.content.trim() == b.content.trim() && a.further == b.further
 }
@@ -182,7 +184,7 @@ fn chat(
              prompt once",
         ));
     }
-    // Equal last messages stay in place: they are equal answers, not a common beginning.
+    // Equal last messages stay, because they are equal answers, not a common beginning.
     let longest = chosen.len().min(rejected.len()).saturating_sub(1);
     let common = (0..longest)
         .take_while(|&i| chosen[i] == rejected[i])
@@ -202,7 +204,7 @@ fn chat(
     })
 }
 
-/// Counts the messages at the end of the prompt that both answers begin with.
+/// Counts the messages at the end of the prompt with which both answers begin.
 fn overlap(prompt: &[Message], answers: [&[Message]; 2]) -> Option<usize> {
     (1..=prompt.len()).rev().find(|&length| {
         let turns = &prompt[prompt.len() - length..];
@@ -212,14 +214,14 @@ fn overlap(prompt: &[Message], answers: [&[Message]; 2]) -> Option<usize> {
     })
 }
 
-/// Where the common beginning of two texts ends at a word boundary, at most one character short of
-/// either end, so that no answer comes out empty.
+/// Returns the end of the common beginning of two texts, at a word boundary. The end is at least
+/// one character before the end of each text, so that no answer is empty.
 ///
-/// A space goes to the answers, a line break stays with the prompt. No word is cut in two: the
-/// tokens of the parts would be others than those of the whole.
+/// A space goes to the answers, and a line break stays with the prompt. No word is cut in two,
+/// because the parts would have other tokens than the whole.
 ///
 /// # Differs from
-/// TRL cuts at the first differing character, inside a word too.
+/// TRL cuts at the first differing character, also inside a word.
 fn implicit_prompt(chosen: &str, rejected: &str) -> usize {
     if chosen == rejected {
         return 0;

@@ -15,7 +15,7 @@ pub(super) fn row(row: &Object, sink: &mut Sink<PreferencePair>) -> Result<(), B
         .filter(|metadata| metadata.contains_key("score_chosen"))
         .unwrap_or(row);
     let names = ["score_chosen", "score_rejected"];
-    // Libraries fill the columns that a row does not have with null: the labels are there.
+    // Libraries fill missing columns with null. Such a row has no scores but is still labelled.
     let scored = names
         .iter()
         .any(|name| scores.get(*name).is_some_and(|v| !v.is_null()));

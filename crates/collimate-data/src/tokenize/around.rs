@@ -1,25 +1,25 @@
-//! Special tokens that a tokenizer puts around a text by itself.
+//! Special tokens that a tokenizer itself puts around a text.
 
 use serde_json::json;
 use tokenizers::{PostProcessorWrapper, Tokenizer};
 
 use crate::error::DataError;
 
-/// Tokens that the post-processor of a tokenizer writes before and behind a text.
+/// Tokens that the post-processor of a tokenizer writes before and after a text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Around {
     pub(super) before: Vec<u32>,
     pub(super) behind: Vec<u32>,
 }
 
-/// Texts to try: a small vocabulary may write nothing for most of them.
+/// Texts to try. A small vocabulary may encode most of them as nothing.
 const PROBES: [&str; 5] = ["a", "e", "the", "0", "."];
 
 impl Around {
-    /// Finds out what a tokenizer does, whatever its configuration calls its tokens.
+    /// Finds the tokens that a tokenizer writes, whatever its configuration calls them.
     ///
-    /// A text that the tokenizer writes is framed by the special tokens. If it writes none of the
-    /// probes, the tokens of an empty text are all taken as standing before it.
+    /// The special tokens frame a text that the tokenizer can encode. If it encodes none of the
+    /// probes, all tokens of an empty text count as tokens before a text.
     pub(super) fn of(tokenizer: &Tokenizer) -> Result<Self, DataError> {
         let encode = |text: &str| {
             tokenizer
@@ -50,7 +50,7 @@ impl Around {
     }
 }
 
-/// Makes a tokenizer put `before` before every text, and `behind` behind it.
+/// Makes a tokenizer put `before` before every text and `behind` after it.
 pub(super) fn put_around(
     tokenizer: &mut Tokenizer,
     before: Option<u32>,

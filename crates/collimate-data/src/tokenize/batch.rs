@@ -1,4 +1,4 @@
-//! Many pairs or examples in parallel.
+//! Tokenisation of many pairs or examples in parallel.
 
 use std::fmt;
 use std::ops::Add;
@@ -17,34 +17,36 @@ use crate::example::SftExample;
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct TokenizeReport {
-    /// Pairs or examples.
+    /// Number of pairs or examples.
     pub pairs: usize,
-    /// Tokens that came out; a pair's prompt counts once.
+    /// Number of tokens produced. The prompt of a pair counts once.
     pub tokens: usize,
-    /// Pairs or examples that were cut.
+    /// Number of pairs or examples that were cut.
     pub truncated: usize,
-    /// Tokens that were cut.
+    /// Number of tokens that were cut.
     pub tokens_cut: usize,
-    /// Pairs or examples whose prompt was cut.
+    /// Number of pairs or examples whose prompt was cut.
     pub prompts_cut: usize,
-    /// Pairs or examples of whose prompt nothing but BOS is left.
+    /// Number of pairs or examples whose prompt has lost everything except BOS.
     pub prompts_lost: usize,
-    /// Pairs or examples with an answer that lost its end.
+    /// Number of pairs or examples with an answer that lost its end.
     pub ends_lost: usize,
-    /// Pairs whose two answers have the same ids, because they differ only behind the cut or in
-    /// characters that the vocabulary cannot tell apart: they teach nothing.
+    /// Number of pairs whose two answers have the same ids. Their answers differ only after the
+    /// cut, or in characters that the vocabulary cannot distinguish, so there is nothing to learn
+    /// from these pairs.
     pub equal_answers: usize,
-    /// Pairs or examples where a token of the joint text covers the border of prompt and answer:
-    /// the answer is encoded alone there.
+    /// Number of pairs or examples where a token of the joint text covers the border of prompt and
+    /// answer. The answer is then encoded alone.
     pub borders_crossed: usize,
-    /// Pairs or examples where the joint text writes the prompt with other ids than the prompt
-    /// alone has, though no token covers the border.
+    /// Number of pairs or examples where the prompt has other ids in the joint text than alone,
+    /// although no token covers the border.
     pub prompts_respelled: usize,
-    /// Pairs or examples whose chat template writes the prompt otherwise where an answer follows, as
-    /// templates do that begin an answer with `<think>`: the answer is encoded without the template.
+    /// Number of pairs or examples whose chat template renders the prompt differently when an
+    /// answer follows. Templates that begin an answer with `<think>` do that. The answer is then
+    /// encoded without the template.
     pub prompts_rewritten: usize,
-    /// Pairs or examples with a message that has a key beside role and content which the chat template
-    /// does not read: what it says is not in the ids.
+    /// Number of pairs or examples with a message that has a key, other than role and content, that
+    /// the chat template does not read. The ids lack the value of this key.
     pub keys_unread: usize,
 }
 
@@ -85,7 +87,7 @@ impl Add for TokenizeReport {
 }
 
 impl fmt::Display for TokenizeReport {
-    /// One sentence: rows, cuts, and borders of prompt and answer that are not as usual.
+    /// Writes one sentence: rows, cuts, and unusual borders of prompt and answer.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.truncated {
             0 => write!(f, "{} rows, none cut", self.pairs)?,
@@ -124,7 +126,7 @@ impl fmt::Display for TokenizeReport {
 }
 
 impl TokenizeReport {
-    /// Returns true if rows were cut, or are not what the joint text of prompt and answer says.
+    /// Returns true if rows were cut, or differ from the joint text of prompt and answer.
     pub fn is_worth_telling(&self) -> bool {
         self.truncated
             + self.borders_crossed
@@ -139,10 +141,10 @@ impl TokenizeReport {
 const CHUNK: usize = 256;
 
 impl TextTokenizer {
-    /// Ids of many pairs, in order, on all of rayon's threads.
+    /// Returns the ids of many pairs, in order, computed on all threads of rayon.
     ///
     /// # Errors
-    /// That of the first pair that [`encode_pair`](Self::encode_pair) refuses.
+    /// The error of the first pair that [`encode_pair`](Self::encode_pair) refuses.
     pub fn encode_pairs(
         &self,
         pairs: &[PreferencePair],
@@ -152,10 +154,10 @@ impl TextTokenizer {
         self.encode_pairs_with(pairs, max_length, truncation, |_, _| {})
     }
 
-    /// [`encode_pairs`](Self::encode_pairs) that reports progress.
+    /// Encodes pairs like [`encode_pairs`](Self::encode_pairs) and reports progress.
     ///
-    /// `progress` is called with (done, all) after each chunk of 256, from any thread; two calls can
-    /// arrive out of order.
+    /// `progress` is called with (done, all) after each chunk of 256, from any thread. Two calls
+    /// may arrive out of order.
     ///
     /// # Errors
     /// As [`encode_pairs`](Self::encode_pairs).
@@ -182,10 +184,10 @@ impl TextTokenizer {
         Ok((pairs.collect(), report))
     }
 
-    /// Ids of many examples, in order, on all of rayon's threads.
+    /// Returns the ids of many examples, in order, computed on all threads of rayon.
     ///
     /// # Errors
-    /// That of the first example that [`encode_example`](Self::encode_example) refuses.
+    /// The error of the first example that [`encode_example`](Self::encode_example) refuses.
     pub fn encode_examples(
         &self,
         examples: &[SftExample],
@@ -195,8 +197,8 @@ impl TextTokenizer {
         self.encode_examples_with(examples, max_length, truncation, |_, _| {})
     }
 
-    /// [`encode_examples`](Self::encode_examples) that reports progress as
-    /// [`encode_pairs_with`](Self::encode_pairs_with) does.
+    /// Encodes examples like [`encode_examples`](Self::encode_examples) and reports progress like
+    /// [`encode_pairs_with`](Self::encode_pairs_with).
     ///
     /// # Errors
     /// As [`encode_examples`](Self::encode_examples).
@@ -237,7 +239,7 @@ fn in_chunks<T: Sync, R: Send>(
             encoded
         })
         .collect();
-    // Gathered in order, so that the error is that of the first bad row on any number of threads.
+    // Gather in order, so that the error is that of the first bad row for any number of threads.
     let mut out = Vec::with_capacity(rows.len());
     for chunk in chunks {
         out.extend(chunk?);

@@ -1,8 +1,9 @@
-//! An answer's ids as the text that follows its prompt.
+//! Ids of an answer as the text that follows its prompt.
 //!
-//! Many tokenizers treat the beginning of a text in their own way: a normaliser puts a space before
-//! it (`Prepend`, `Metaspace`, `add_prefix_space`) or strips one off. An answer begins in the middle
-//! of a text, so it is encoded together with its prompt and cut off at the border.
+//! Many tokenizers treat the beginning of a text specially. A normaliser puts a space before it
+//! (`Prepend`, `Metaspace`, `add_prefix_space`) or strips a space. An answer begins in the middle
+//! of a text. It is therefore encoded together with its prompt, and the ids are split at the
+//! border.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -13,22 +14,22 @@ use tokenizers::{
 
 use crate::error::DataError;
 
-/// An answer after its prompt.
+/// Ids of an answer that follows a prompt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Continuation {
     /// Ids of the answer.
     pub(super) ids: Vec<u32>,
-    /// True if a token of the joint text covers characters on both sides of the border. No ids of
-    /// the answer alone are those of the joint text then.
+    /// If true, a token of the joint text covers characters on both sides of the border. Then no
+    /// ids of the answer alone equal the ids in the joint text.
     pub(super) crossed: bool,
-    /// True if the joint text writes the prompt with other ids than the prompt alone has.
+    /// If true, the prompt has other ids in the joint text than alone.
     pub(super) respelled: bool,
-    /// True if the chat template writes the prompt otherwise where an answer follows.
+    /// If true, the chat template renders the prompt differently when an answer follows.
     pub(super) rewritten: bool,
 }
 
 impl Continuation {
-    /// Ids that no prompt has a part in.
+    /// Makes a continuation of ids that do not depend on a prompt.
     pub(super) fn alone(ids: Vec<u32>) -> Self {
         Self {
             ids,
@@ -39,7 +40,7 @@ impl Continuation {
     }
 }
 
-/// The parts of a tokenizer without what they do at the beginning of a text only.
+/// The parts of a tokenizer without their special treatment of the beginning of a text.
 #[derive(Debug, Clone)]
 pub(super) struct MidText {
     normalizer: Option<NormalizerWrapper>,
@@ -56,8 +57,8 @@ impl MidText {
         })
     }
 
-    /// Ids of `answer` where it follows `prompt`, which is not empty and has the ids `prompt_ids`
-    /// alone.
+    /// Returns the ids of `answer` after `prompt`. The prompt is not empty, and `prompt_ids` are
+    /// its ids alone.
     pub(super) fn encode(
         &self,
         tokenizer: &Tokenizer,
@@ -97,7 +98,7 @@ impl MidText {
     }
 }
 
-/// The first token behind byte `at`; `None` if a token lies on both sides.
+/// Returns the index of the first token after byte `at`, or `None` if a token covers both sides.
 fn border(joint: &Encoding, joined: &str, at: usize) -> Option<usize> {
     let offsets = joint.get_offsets();
     let first = offsets
@@ -107,8 +108,8 @@ fn border(joint: &Encoding, joined: &str, at: usize) -> Option<usize> {
     let (before, behind) = offsets.split_at(first);
     let apart =
         before.iter().all(|&(_, end)| end <= at) && behind.iter().all(|&(start, _)| start >= at);
-    // A character that a normaliser composes of both sides (e and an accent) has the offsets of the
-    // first side only: the text behind the border then begins with a gap.
+    // A normaliser may compose one character of both sides (e and an accent). The character has the
+    // offsets of the first side only, so the text after the border begins with a gap.
     let text = &joined[at..];
     let begin = behind.first().map_or(joined.len(), |&(start, _)| start);
     let gap = text.get(..begin.saturating_sub(at)).unwrap_or(text);
@@ -116,7 +117,7 @@ fn border(joint: &Encoding, joined: &str, at: usize) -> Option<usize> {
     (apart && whole).then_some(first)
 }
 
-/// Ids of a text, with offsets that no post-processor has trimmed.
+/// Returns the ids of a text, with offsets that no post-processor has trimmed.
 fn encode(
     tokenizer: &Tokenizer,
     normalizer: Option<&NormalizerWrapper>,
@@ -140,7 +141,7 @@ fn encode(
     encoding.map_err(|error| DataError::Tokenize(error.to_string()))
 }
 
-/// A part of a tokenizer after a change of its JSON form.
+/// Applies a change to the JSON form of a part of a tokenizer.
 fn edit<T: Serialize + DeserializeOwned + Clone>(
     part: Option<&T>,
     change: impl Fn(Value) -> Option<Value>,
@@ -149,15 +150,15 @@ fn edit<T: Serialize + DeserializeOwned + Clone>(
     let wrong = |error: serde_json::Error| DataError::Tokenize(error.to_string());
     let before = serde_json::to_value(part).map_err(wrong)?;
     match change(before.clone()) {
-        // Some parts do not read what they write: an unchanged one is kept.
+        // Some parts cannot read their own JSON, so an unchanged part is kept.
         Some(after) if after == before => Ok(Some(part.clone())),
         Some(after) => serde_json::from_value(after).map(Some).map_err(wrong),
         None => Ok(None),
     }
 }
 
-/// A normaliser that neither adds nor strips anything at the beginning; `None` if it does nothing
-/// else.
+/// Makes a normaliser that neither adds nor strips anything at the beginning. Returns `None` if it
+/// would then do nothing.
 fn normalizer(mut value: Value) -> Option<Value> {
     match value["type"].as_str() {
         Some("Prepend") => return None,
@@ -183,7 +184,7 @@ fn normalizer(mut value: Value) -> Option<Value> {
     Some(value)
 }
 
-/// A pre-tokenizer that puts no space before the first word.
+/// Makes a pre-tokenizer that puts no space before the first word.
 fn pre_tokenizer(mut value: Value) -> Value {
     match value["type"].as_str() {
         Some("Metaspace") => {

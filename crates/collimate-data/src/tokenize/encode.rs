@@ -1,4 +1,4 @@
-//! One pair or example, and what is cut where it is too long.
+//! Tokenisation of one pair or example, and truncation of sequences that are too long.
 
 use collimate_core::{Completion, PreferencePair, Prompt};
 use serde::{Deserialize, Serialize};
@@ -7,84 +7,86 @@ use super::text_tokenizer::TextTokenizer;
 use crate::error::DataError;
 use crate::example::SftExample;
 
-/// The part of a prompt that is cut from a sequence that is too long.
+/// End of the prompt at which a sequence that is too long is cut.
 ///
-/// Prompt and answer share the longest sequence: a prompt keeps
-/// [`max_prompt_length`](TextTokenizer::with_max_prompt_length) tokens, or more where the answers
-/// are short, and the ends of the answers are cut to the rest. BOS is always kept. An answer that
-/// was cut has no EOS, unless [`AnswerEnd`](super::AnswerEnd) says so.
+/// Prompt and answer share the longest sequence. A prompt keeps
+/// [`max_prompt_length`](TextTokenizer::with_max_prompt_length) tokens, or more if the answers are
+/// short. The ends of the answers are cut to fit the rest. BOS is always kept. A cut answer has no
+/// EOS, unless [`AnswerEnd`](super::AnswerEnd) asks for it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Truncation {
-    /// The start of the prompt is cut, after BOS: an answer needs the words that were said last.
+    /// Cuts the start of the prompt, after BOS. An answer depends most on the last words of the
+    /// prompt.
     #[default]
     KeepEnd,
-    /// The end of the prompt is cut.
+    /// Cuts the end of the prompt.
     KeepStart,
 }
 
-/// Ids of a prompt and of answers to it, and the tokens that were cut.
+/// Ids of a prompt, ids of its answers, and the tokens that were cut.
 type Fitted<const N: usize> = (Vec<u32>, [Vec<u32>; N], Cut);
 
 /// Tokens that were cut from a pair or an example.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Cut {
     pub(super) tokens: usize,
-    /// True if the prompt lost tokens.
+    /// If true, the prompt lost tokens.
     pub(super) prompt: bool,
-    /// True if nothing but BOS is left of a prompt that had more.
+    /// If true, a prompt with more tokens has lost everything except BOS.
     pub(super) prompt_lost: bool,
-    /// True if an answer lost its end.
+    /// If true, an answer lost its end.
     pub(super) end: bool,
-    /// True if a token of the joint text covers the border of prompt and answer.
+    /// If true, a token of the joint text covers the border of prompt and answer.
     pub(super) crossed: bool,
-    /// True if the joint text writes the prompt with other ids.
+    /// If true, the prompt has other ids in the joint text than alone.
     pub(super) respelled: bool,
-    /// True if the template writes the prompt otherwise where an answer follows.
+    /// If true, the template renders the prompt differently when an answer follows.
     pub(super) rewritten: bool,
-    /// True if the template does not read a key of a message.
+    /// If true, the template does not read a key of a message.
     pub(super) unread: bool,
 }
 
-/// A pair as ids: both completions continue the same prompt.
+/// Ids of a pair. Both completions continue the same prompt.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TokenizedPair {
-    /// The prompt with BOS; empty if there is neither.
+    /// The prompt with BOS. Empty if there is neither prompt nor BOS.
     pub prompt: Vec<u32>,
-    /// The preferred answer, with EOS if it is whole.
+    /// The preferred answer, with EOS if it is complete.
     pub chosen: Vec<u32>,
-    /// The other answer, with EOS if it is whole.
+    /// The other answer, with EOS if it is complete.
     pub rejected: Vec<u32>,
-    /// True if anything was cut.
+    /// If true, something was cut.
     pub truncated: bool,
 }
 
-/// An example of supervised fine-tuning as ids.
+/// Ids of an example of supervised fine-tuning.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TokenizedExample {
-    /// The prompt with BOS; empty if there is neither.
+    /// The prompt with BOS. Empty if there is neither prompt nor BOS.
     pub prompt: Vec<u32>,
-    /// The answer, with EOS if it is whole.
+    /// The answer, with EOS if it is complete.
     pub completion: Vec<u32>,
-    /// True if anything was cut.
+    /// If true, something was cut.
     pub truncated: bool,
 }
 
-/// BOS, one token and EOS: a shorter sequence teaches nothing.
+/// BOS, one token and EOS. A shorter sequence is of no use for training.
 const MIN_LENGTH: usize = 3;
 
 impl TextTokenizer {
-    /// Ids of a pair, with at most `max_length` tokens in prompt + chosen and in prompt + rejected.
+    /// Returns the ids of a pair, with at most `max_length` tokens in prompt + chosen and in
+    /// prompt + rejected.
     ///
-    /// Both answers keep the same prompt: the longer one decides how much of the prompt is cut.
-    /// Answers that differ only behind the cut come out equal;
+    /// Both answers keep the same prompt. The longer answer decides how much of the prompt is cut.
+    /// Answers that differ only after the cut become equal, and
     /// [`TokenizeReport`](super::TokenizeReport) counts them.
     ///
     /// # Errors
-    /// [`DataError::Argument`] for a `max_length` below 3; a conversation without a template; a
-    /// text that the tokenizer refuses.
+    /// [`DataError::Argument`] for a `max_length` below 3. Also fails for a conversation without a
+    /// template and for a text that the tokenizer refuses.
     pub fn encode_pair(
         &self,
         pair: &PreferencePair,
@@ -95,7 +97,7 @@ impl TextTokenizer {
             .map(|(pair, _)| pair)
     }
 
-    /// Ids of an example, with at most `max_length` tokens.
+    /// Returns the ids of an example, with at most `max_length` tokens.
     ///
     /// # Errors
     /// As [`encode_pair`](Self::encode_pair).
@@ -150,7 +152,7 @@ impl TextTokenizer {
         Ok((example, cut))
     }
 
-    /// Ids of a prompt and of answers to it, cut to `max_length`.
+    /// Returns the ids of a prompt and of its answers, cut to `max_length`.
     fn encode_cut<const N: usize>(
         &self,
         prompt: &Prompt,
@@ -177,7 +179,7 @@ impl TextTokenizer {
         Ok((ids, completions, cut))
     }
 
-    /// Cuts until prompt and each completion fit.
+    /// Cuts prompt and completions until the prompt fits together with each completion.
     fn fit(
         &self,
         prompt: &mut Vec<u32>,
@@ -196,7 +198,7 @@ impl TextTokenizer {
         let before = count(prompt, completions);
         let bos =
             usize::from(self.special.bos.is_some() && prompt.first() == self.special.bos.as_ref());
-        // An answer has one token at least, and EOS.
+        // An answer keeps at least one token and EOS.
         let most = max_length - longest.min(2);
         let share = self.max_prompt_length.unwrap_or(max_length / 2);
         let keep = share

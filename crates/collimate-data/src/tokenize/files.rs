@@ -1,4 +1,4 @@
-//! The files of a tokenizer's folder.
+//! Files of a tokenizer folder.
 
 use std::fs;
 use std::path::Path;
@@ -13,7 +13,7 @@ pub(super) const SPECIAL: &str = "special_tokens_map.json";
 pub(super) const GENERATION: &str = "generation_config.json";
 pub(super) const MODEL: &str = "config.json";
 
-/// The JSON object in a file, empty if there is no such file.
+/// Returns the JSON object in a file, empty if the file does not exist.
 pub(super) fn object(path: &Path) -> Result<Map<String, Value>, DataError> {
     if !path.is_file() {
         return Ok(Map::new());

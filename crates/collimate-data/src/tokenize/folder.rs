@@ -1,4 +1,4 @@
-//! Folders of a tokenizer, read.
+//! Reading of tokenizer folders.
 
 use std::path::Path;
 
@@ -17,17 +17,17 @@ use crate::error::DataError;
 /// Settings that replace those of the folder.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TokenizerOptions {
-    /// Another token at the start of a sequence.
+    /// Token at the start of a sequence.
     pub bos_token: Option<String>,
-    /// Another token at the end of a sequence.
+    /// Token at the end of a sequence.
     pub eos_token: Option<String>,
-    /// Another pad token, for folders that name none, or their EOS.
+    /// Pad token, for folders that name none or that use EOS as pad token.
     pub pad_token: Option<String>,
-    /// Another chat template: Jinja, or the name of one of the folder's templates.
+    /// Chat template: Jinja source, or the name of one of the folder's templates.
     pub chat_template: Option<String>,
     /// Treatment of conversations without a chat template.
     pub chat_fallback: ChatFallback,
-    /// What the chat template is given beside the messages.
+    /// Variables of the chat template other than the messages.
     pub chat: ChatOptions,
 }
 
@@ -35,25 +35,28 @@ impl TextTokenizer {
     /// Reads `tokenizer.json` with its special tokens and chat template from a folder.
     ///
     /// BOS is the token that the tokenizer itself writes before a text, whatever the folder calls
-    /// its tokens. EOS is `eos_token` of `tokenizer_config.json`, else of `special_tokens_map.json`;
-    /// where neither names one, it is the token that the tokenizer writes behind a text, else
-    /// `sep_token`. Further end tokens come from `generation_config.json` and `config.json`.
-    /// A pad token that is the EOS token counts as none.
+    /// its tokens. EOS is `eos_token` of `tokenizer_config.json`, else of
+    /// `special_tokens_map.json`. If neither file names one, EOS is the token that the tokenizer
+    /// writes after a text, else `sep_token`. The last resort is an end token of the model's files.
+    /// Further end tokens come from `generation_config.json` and `config.json`. A pad token that
+    /// equals EOS counts as no pad token.
     ///
-    /// Chat templates are `chat_template.jinja` with `additional_chat_templates/`, else `chat_template` of
-    /// `tokenizer_config.json` (one text, or several with names), else that of `chat_template.json`.
-    /// Of several, conversations are rendered with `default`, or with `tool_use` where
-    /// [`ChatOptions::tools`] are given; all are kept when the tokenizer is saved. A template that does
-    /// not compile is refused when a conversation is rendered.
+    /// Chat templates come from `chat_template.jinja` with `additional_chat_templates/`, else from
+    /// `chat_template` of `tokenizer_config.json` (one text, or several with names), else from
+    /// `chat_template.json`. Of several templates, conversations are rendered with `default`, or
+    /// with `tool_use` if [`ChatOptions::tools`] are given. All templates are kept when the
+    /// tokenizer is saved. A template that does not compile causes an error only when a
+    /// conversation is rendered.
     ///
     /// # Errors
-    /// [`DataError::Tokenizer`] for a folder without `tokenizer.json`, or whose files cannot be
-    /// understood; [`DataError::SpecialTokens`] if there is no EOS, or if a token is not in the vocabulary.
+    /// [`DataError::Tokenizer`] for a folder without `tokenizer.json`, or with files that cannot be
+    /// understood. [`DataError::SpecialTokens`] if there is no EOS, or if a token is not in the
+    /// vocabulary.
     pub fn from_folder(dir: impl AsRef<Path>) -> Result<Self, DataError> {
         Self::from_folder_with(dir, &TokenizerOptions::default())
     }
 
-    /// [`from_folder`](Self::from_folder) with some of the folder's settings replaced.
+    /// Reads a folder like [`from_folder`](Self::from_folder), with some of its settings replaced.
     ///
     /// # Errors
     /// As [`from_folder`](Self::from_folder).
@@ -158,7 +161,7 @@ impl TextTokenizer {
     }
 }
 
-/// Files of tokenizers that are not read, in the order in which they are named.
+/// Files of tokenizers that are not supported, in the order in which the error names them.
 const OTHER_FORMATS: [&str; 7] = [
     "tokenizer.model",
     "sentencepiece.bpe.model",
@@ -169,10 +172,11 @@ const OTHER_FORMATS: [&str; 7] = [
     "vocab.txt",
 ];
 
-/// Returns the error of a folder without `tokenizer.json`, which says what to do with the files there.
+/// Returns the error text of a folder without `tokenizer.json`, with advice for the files found
+/// there.
 ///
-/// The other formats say only part of a tokenizer: its normaliser, its special tokens and the treatment
-/// of spaces are code of a class of transformers, which differs from model to model.
+/// The other formats describe only a part of a tokenizer. Its normaliser, its special tokens and
+/// the treatment of spaces are code of a class of transformers and differ from model to model.
 fn no_tokenizer(dir: &Path) -> String {
     let found = OTHER_FORMATS
         .into_iter()

@@ -1,4 +1,4 @@
-//! The special tokens that a folder names.
+//! Special tokens named by a folder.
 
 use std::path::Path;
 
@@ -12,7 +12,7 @@ use crate::error::DataError;
 
 const KEY: &str = "eos_token_id";
 
-/// The id of a token that the folder or the user names.
+/// Returns the id of a token that the folder or the user names.
 pub(super) fn known(
     dir: &Path,
     tokenizer: &Tokenizer,
@@ -63,7 +63,7 @@ pub(super) fn special_ids(
         (Some(id), _) | (None, Some(id)) => Some(id),
         (None, None) => id("sep_token")?,
     };
-    // GPT-2's tokenizer files name no token: the model's files do.
+    // GPT-2's tokenizer files name no token, but the model's files do.
     let of_model = || -> Result<Option<u32>, DataError> {
         let mut ends = end_tokens(dir)?.into_iter();
         Ok(ends.find(|&end| tokenizer.id_to_token(end).is_some()))
@@ -86,7 +86,8 @@ pub(super) fn special_ids(
     })
 }
 
-/// Returns the tokens that end an answer as the model's files name them, each with one id or a list.
+/// Returns the tokens that end an answer according to the model's files. Each file has one id or a
+/// list.
 pub(super) fn end_tokens(dir: &Path) -> Result<Vec<u32>, DataError> {
     let mut ends = Vec::new();
     for file in [GENERATION, MODEL] {
@@ -108,7 +109,7 @@ pub(super) fn end_tokens(dir: &Path) -> Result<Vec<u32>, DataError> {
                     ends.push(id(value)?);
                 }
             }
-            // A negative number says that there is no such token.
+            // A negative number means that there is no such token.
             Some(value) if value.as_i64().is_some_and(|id| id < 0) => {}
             Some(value) => ends.push(id(value)?),
         }
@@ -116,7 +117,8 @@ pub(super) fn end_tokens(dir: &Path) -> Result<Vec<u32>, DataError> {
     Ok(ends)
 }
 
-/// Returns the number of tokens that the model beside the tokenizer knows, where its file says it.
+/// Returns the size of the vocabulary of the model next to the tokenizer, if its file gives the
+/// size.
 pub(super) fn model_vocabulary(dir: &Path) -> Result<Option<u32>, DataError> {
     let config = object(&dir.join(MODEL))?;
     let of = |value: &Value| u32::try_from(value.get("vocab_size")?.as_u64()?).ok();

@@ -1,4 +1,4 @@
-//! Texts to token ids, by one rule for every trainer.
+//! Conversion of texts to token ids, by one rule for every trainer.
 
 mod around;
 mod batch;

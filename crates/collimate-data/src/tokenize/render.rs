@@ -1,4 +1,4 @@
-//! Prompts and answers as the text and the ids that a model gets.
+//! Prompts and answers as the text and the ids that a model reads.
 
 use collimate_core::{Completion, Finish, Message, Prompt, Role};
 
@@ -8,7 +8,7 @@ use super::template::{ChatFallback, no_template, plain_prompt};
 use super::text_tokenizer::TextTokenizer;
 use crate::error::DataError;
 
-/// A prompt as text, and whether the chat template put its special tokens into it.
+/// A prompt as text, with a flag for special tokens that the chat template put into it.
 #[derive(Debug)]
 pub(super) struct Rendered {
     pub(super) text: String,
@@ -16,7 +16,7 @@ pub(super) struct Rendered {
 }
 
 impl TextTokenizer {
-    /// True if a message of the prompt has a key that the chat template does not read.
+    /// Returns true if a message of the prompt has a key that the chat template does not read.
     pub(super) fn leaves_unread(&self, prompt: &Prompt) -> bool {
         match (prompt, &self.template) {
             (Prompt::Text(_), _) => false,
@@ -27,7 +27,7 @@ impl TextTokenizer {
         }
     }
 
-    /// Returns the text that the prompt's ids are made from.
+    /// Returns the text from which the ids of the prompt are made.
     pub(super) fn render(&self, prompt: &Prompt) -> Result<Rendered, DataError> {
         match (prompt, &self.template) {
             (Prompt::Text(text), _) => Ok(Rendered {
@@ -64,11 +64,11 @@ impl TextTokenizer {
         template.render(messages, add_generation_prompt, &self.config, &self.chat)
     }
 
-    /// Ids of a completion that follows a prompt with the ids `prompt_ids`, ending with EOS or
-    /// another end token exactly once; one that was cut when it was written ends as
-    /// [`with_answer_end`](Self::with_answer_end) says.
+    /// Returns the ids of a completion after a prompt with the ids `prompt_ids`.
     ///
-    /// Sampled ids are used as they are: the same text can be written with other tokens.
+    /// The ids end with exactly one EOS or other end token. A completion that was cut when it was
+    /// generated ends as [`with_answer_end`](Self::with_answer_end) says. Sampled ids are used as
+    /// they are, because other tokens can have the same text.
     pub(super) fn encode_completion(
         &self,
         prompt: &Prompt,
@@ -86,7 +86,8 @@ impl TextTokenizer {
                 let mut messages = messages.clone();
                 messages.push(Message::new(Role::Assistant, text.clone()));
                 let full = template.render(&messages, false, &self.config, &self.chat)?;
-                // Templates that rewrite earlier turns have no suffix; the text itself is the answer then.
+                // Templates that rewrite earlier turns have no suffix. The answer is then the text
+                // itself.
                 let suffix = full.strip_prefix(&rendered.text);
                 let mut answer = after(suffix.unwrap_or(text))?;
                 answer.rewritten = suffix.is_none();
@@ -109,16 +110,16 @@ impl TextTokenizer {
         Ok(answer)
     }
 
-    /// True if an answer that was cut gets EOS too.
+    /// Returns true if a cut answer also gets EOS.
     pub(super) fn ends_cut_answers(&self) -> bool {
         self.answer_end == AnswerEnd::EveryAnswer
     }
 
-    /// Returns the place of the token that ends a turn.
+    /// Returns the index of the token that ends a turn.
     ///
-    /// The text that a template writes after it is never sampled: line breaks, and the EOS of the whole
-    /// conversation. So the end is the first end token that only blanks and end tokens follow, or else
-    /// the last end token.
+    /// A model never samples the text that a template writes after this token: line breaks, and the
+    /// EOS of the whole conversation. The end is therefore the first end token that only blanks and
+    /// end tokens follow, or else the last end token.
     fn end_of_turn(&self, ids: &[u32]) -> Option<usize> {
         let mut end = ids.iter().rposition(|id| self.ends.contains(id))?;
         for at in (0..end).rev() {
@@ -131,13 +132,13 @@ impl TextTokenizer {
         Some(end)
     }
 
-    /// True if a token is a blank or a line break.
+    /// Returns true if a token is a blank or a line break.
     fn is_blank(&self, id: u32) -> bool {
         let text = self.tokenizer.decode(&[id], false);
         text.is_ok_and(|text| text.trim().is_empty())
     }
 
-    /// Refuses a token that the folder's model does not know.
+    /// Refuses a token that the model in the folder does not know.
     pub(super) fn check_known(&self, ids: &[u32], text: &str) -> Result<(), DataError> {
         let Some(known) = self.known else {
             return Ok(());
@@ -153,7 +154,7 @@ impl TextTokenizer {
         }
     }
 
-    /// Refuses an answer that changes the tokens of its prompt, where the policy says so.
+    /// Refuses an answer that changes the tokens of its prompt, if the policy is to fail.
     fn check_rewritten(&self, answer: &Continuation, prompt: &str) -> Result<(), DataError> {
         if self.on_rewritten == OnRewrittenPrompt::Count {
             return Ok(());
@@ -173,7 +174,8 @@ impl TextTokenizer {
         })
     }
 
-    /// Ids of a text that follows a prompt; a text without a prompt begins a text itself.
+    /// Returns the ids of a text after a prompt. After an empty prompt, the text is encoded as a
+    /// whole text.
     fn encode_after(
         &self,
         rendered: &Rendered,
@@ -193,7 +195,7 @@ impl TextTokenizer {
     }
 }
 
-/// The longest piece of a text in a message, in characters.
+/// Longest piece of a text in a message, in characters.
 const SHOWN: usize = 60;
 
 /// Returns the beginning of a text, for a message.

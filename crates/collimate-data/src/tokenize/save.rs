@@ -1,4 +1,4 @@
-//! Folders of a tokenizer, written.
+//! Writing of tokenizer folders.
 
 use std::fs;
 use std::path::Path;
@@ -10,8 +10,8 @@ use super::files::{CONFIG, SPECIAL, TOKENIZER, io};
 use super::text_tokenizer::TextTokenizer;
 use crate::error::DataError;
 
-/// Keys of `tokenizer_config.json` that name the class that read the folder, or its files. A saved
-/// folder is for the class that reads `tokenizer.json` alone.
+/// Keys of `tokenizer_config.json` that name the class that read the folder, or the files of that
+/// class. A saved folder is for the class that reads `tokenizer.json` alone.
 const OF_THE_CLASS: [&str; 8] = [
     "tokenizer_class",
     "auto_map",
@@ -23,7 +23,7 @@ const OF_THE_CLASS: [&str; 8] = [
     "vocab_file",
 ];
 
-/// Keys of `special_tokens_map.json` that count where `tokenizer_config.json` has none.
+/// Keys of `special_tokens_map.json` that apply if `tokenizer_config.json` lacks them.
 const OF_THE_MAP: [&str; 8] = [
     "bos_token",
     "eos_token",
@@ -37,8 +37,9 @@ const OF_THE_MAP: [&str; 8] = [
 
 impl TextTokenizer {
     /// Writes `tokenizer.json`, `tokenizer_config.json` and `special_tokens_map.json`, which
-    /// `transformers` opens as a `PreTrainedTokenizerFast`. The folder is created where it is missing.
-    /// Each file is replaced in one step: it is the old one or the new one, never a part.
+    /// `transformers` opens as a `PreTrainedTokenizerFast`. Creates the folder if it is missing.
+    /// Each file is replaced atomically, so a reader sees the old file or the new file, never a
+    /// part.
     ///
     /// # Errors
     /// [`DataError::Io`] if a file cannot be written.
@@ -75,8 +76,8 @@ impl TextTokenizer {
     }
 }
 
-/// Everything that a saved folder repeats: all of `tokenizer_config.json` but the class and the
-/// template, tokens as texts.
+/// Returns everything that a saved folder repeats. This is all of `tokenizer_config.json` except
+/// the class and the template, with tokens as texts.
 pub(super) fn kept(
     folder: &Map<String, Value>,
     special: &Map<String, Value>,
@@ -91,7 +92,7 @@ pub(super) fn kept(
         .map(|(name, value)| (name.clone(), value.clone()))
         .chain(of_the_map)
     {
-        // `"bos_token": null` says that there is none.
+        // `"bos_token": null` means that there is none.
         if value.is_null() || OF_THE_CLASS.contains(&name.as_str()) || name == "chat_template" {
             continue;
         }

@@ -1,39 +1,40 @@
-//! The special tokens of sequences, and the rules for answers.
+//! Special tokens of sequences, and rules for answers.
 
 use serde::{Deserialize, Serialize};
 
-/// The special tokens that sequences are built with.
+/// The special tokens of sequences.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SpecialTokenIds {
-    /// Begins a sequence (`[CLS]` in a BERT vocabulary); not every model has one.
+    /// Token that begins a sequence (`[CLS]` in a BERT vocabulary). Not every model has one.
     pub bos: Option<u32>,
-    /// Ends a sequence (`[SEP]` in a BERT vocabulary).
+    /// Token that ends a sequence (`[SEP]` in a BERT vocabulary).
     pub eos: u32,
-    /// Fills rows where something else than this library pads; a tokenizer takes `eos` here as none.
+    /// Token that fills rows, for programs other than this library that pad. A pad token equal to
+    /// `eos` counts as none.
     pub pad: Option<u32>,
 }
 
-/// Rule for the answers that end with EOS.
+/// Rule that decides which answers end with EOS.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AnswerEnd {
-    /// Whole answers: one that was cut has not ended, and a language model that reads EOS there
-    /// learns to stop in the middle of a sentence.
+    /// Only complete answers end with EOS. A cut answer has not ended. A language model that reads
+    /// EOS there would learn to stop in the middle of a sentence.
     #[default]
     WholeAnswers,
-    /// Every answer, a cut one too: a reward model reads the score there.
+    /// Every answer ends with EOS, a cut one too. A reward model reads the score at EOS.
     EveryAnswer,
 }
 
-/// Treatment of a prompt that has other tokens where an answer follows than it has alone.
+/// Treatment of a prompt that has other tokens when an answer follows than alone.
 ///
-/// A model answers the prompt as it is alone. A token over the border of prompt and answer, and a
-/// template that rewrites earlier turns, make the sequence of training another one.
+/// A model answers the prompt as encoded alone. A token over the border of prompt and answer, or a
+/// template that rewrites earlier turns, would give training another sequence.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum OnRewrittenPrompt {
-    /// The prompt keeps the tokens that it has alone, and the row is counted in the report.
+    /// The prompt keeps the tokens that it has alone, and the report counts the row.
     #[default]
     Count,
     /// The row is an error that shows the beginning of the prompt.

@@ -1,26 +1,27 @@
-//! Ids to text, one at a time.
+//! Decoding of ids to text, one id at a time.
 
 use super::text_tokenizer::TextTokenizer;
 use crate::error::DataError;
 
-/// What a decoder writes for bytes that are no whole character.
+/// Character that a decoder writes for bytes that are not a complete character.
 const INCOMPLETE: char = '\u{FFFD}';
 
-/// Bytes of the longest character, and so the most ids that one needs.
+/// Number of bytes of the longest character, and so the most ids that a character needs.
 const LONGEST: usize = 4;
 
-/// Ids of a prompt that its continuation is decoded with.
+/// Number of ids of a prompt with which its continuation is decoded.
 const CONTEXT: usize = 8;
 
-/// Ids that wait for a character to become whole, at most: every id costs as much as the window is
-/// long.
+/// Largest number of ids that wait for a character to become complete. The cost of each id grows
+/// with the length of the window.
 const PATIENCE: usize = 64;
 
-/// The text of a growing list of ids: what [`TextTokenizer::decode`] gives for the whole list.
+/// The text of a growing list of ids, equal to [`TextTokenizer::decode`] of the whole list.
 ///
-/// A character whose bytes are spread over several ids appears with the last of them. Special tokens
-/// are left out. Where bytes are no characters at all, a decoder that falls back to bytes spoils the
-/// good ones beside them in the whole list; here those stay that were whole before.
+/// A character whose bytes are spread over several ids appears with the last of them. Special
+/// tokens are left out. Bytes may form no characters at all. In the whole list, a decoder with byte
+/// fallback then also spoils the valid characters beside them. The stream keeps characters that
+/// were complete before.
 ///
 /// # Examples
 /// ```
@@ -42,25 +43,27 @@ const PATIENCE: usize = 64;
 #[derive(Debug, Clone)]
 pub struct TextStream<'a> {
     tokenizer: &'a TextTokenizer,
-    /// Ids since the start of the piece before the last: a decoder may treat the first id of a list
-    /// in its own way (no space before it), so a piece is decoded with the one before it.
+    /// Ids since the start of the piece before the last. A decoder may treat the first id of a list
+    /// specially (no space before it), so a piece is decoded together with the previous piece.
     window: Vec<u32>,
-    /// Ids of the window whose text was given out.
+    /// Number of ids of the window whose text was returned already.
     read: usize,
-    /// Their text, decoded alone.
+    /// Text of the ids that were returned already, decoded alone.
     before: String,
     text: String,
 }
 
 impl<'a> TextStream<'a> {
-    /// Ids that follow those of a prompt: the text is that of the whole list behind the prompt's,
-    /// with the space that many decoders leave out at the beginning of a list.
+    /// Starts a stream of ids that follow the ids of a prompt. The text is the part of the whole
+    /// list's text after the prompt, with the space that many decoders omit at the beginning of a
+    /// list.
     ///
     /// # Errors
     /// [`DataError::Tokenize`] if the decoder fails.
     pub fn after(tokenizer: &'a TextTokenizer, prompt: &[u32]) -> Result<Self, DataError> {
         let mut stream = Self::new(tokenizer);
-        // A decoder looks at the beginning of a list only: the end of a long prompt does.
+        // A decoder treats only the beginning of a list specially, so the end of a long prompt is
+        // enough.
         let mut tail: Vec<u32> = prompt
             .iter()
             .rev()
@@ -75,7 +78,7 @@ impl<'a> TextStream<'a> {
         Ok(stream)
     }
 
-    /// Nothing written yet.
+    /// Starts an empty stream.
     pub fn new(tokenizer: &'a TextTokenizer) -> Self {
         Self {
             tokenizer,
@@ -86,7 +89,7 @@ impl<'a> TextStream<'a> {
         }
     }
 
-    /// Adds an id and returns the text that is whole now, often nothing.
+    /// Adds an id and returns the text that is complete now, often an empty text.
     ///
     /// # Errors
     /// [`DataError::Tokenize`] if the decoder fails.
@@ -99,7 +102,7 @@ impl<'a> TextStream<'a> {
         Ok(&self.text[start..])
     }
 
-    /// Returns what is left at the end: bytes that never became a character, as U+FFFD.
+    /// Returns the rest at the end. Bytes that never became a character appear as U+FFFD.
     ///
     /// # Errors
     /// [`DataError::Tokenize`] if the decoder fails.
@@ -113,7 +116,7 @@ impl<'a> TextStream<'a> {
         Ok(&self.text[start..])
     }
 
-    /// True if a decoder sees an id: it is known and no special token.
+    /// Returns true if a decoder uses an id: the id is known and not a special token.
     fn writes(&self, id: u32) -> bool {
         let tokenizer = self.tokenizer.inner();
         let special = tokenizer.get_added_vocabulary();
@@ -121,7 +124,7 @@ impl<'a> TextStream<'a> {
         token.is_some_and(|token| !special.is_special_token(&token))
     }
 
-    /// Gives out what is whole.
+    /// Appends the text that is complete.
     fn advance(&mut self) -> Result<(), DataError> {
         let all = self.tokenizer.decode(&self.window)?;
         let full = self.window.len() - self.read >= PATIENCE;
@@ -135,23 +138,23 @@ impl<'a> TextStream<'a> {
             self.read = self.window.len();
             self.before = self.tokenizer.decode(&self.window)?;
         } else if full {
-            // Ids that write nothing.
+            // Drop ids without text.
             self.window.truncate(self.read);
         }
         Ok(())
     }
 
-    /// What of the window's text was not given out.
+    /// Returns the text of the window that was not returned yet.
     fn unread(&self, all: &str) -> Result<String, DataError> {
         match all.strip_prefix(self.before.as_str()) {
             Some(piece) => Ok(piece.to_owned()),
-            // A bad byte took the good ones before it along, but those were given out.
+            // A bad byte spoiled the good ones before it, but those were already returned.
             None => self.tokenizer.decode(&self.window[self.read..]),
         }
     }
 
-    /// Gives out what waited too long, but for the last ids, which may begin a character. It is cut
-    /// where the parts decode to what they are together, if there is such a place.
+    /// Appends text that has waited too long, except for the last ids, which may begin a character.
+    /// If possible, it cuts at a place where the two parts decode to the same text as the whole.
     fn give_up(&mut self, all: &str) -> Result<(), DataError> {
         let latest = self.window.len() - (LONGEST - 1);
         let mut cut = latest;
@@ -172,7 +175,7 @@ impl<'a> TextStream<'a> {
         Ok(())
     }
 
-    /// Everything that is whole so far.
+    /// Returns all text that is complete so far.
     pub fn text(&self) -> &str {
         &self.text
     }

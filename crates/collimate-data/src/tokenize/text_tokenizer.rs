@@ -1,4 +1,4 @@
-//! A tokenizer with the special tokens and the chat template that belong to it.
+//! A tokenizer with its special tokens and its chat template.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -22,15 +22,15 @@ use crate::error::DataError;
 /// chat         ids(template(messages)) + ids(text that the template adds for the answer) + [EOS, if that is not its end]
 /// ```
 /// A prompt has the same ids whatever follows it. A completion is encoded as the text that follows
-/// its prompt: without the space that many tokenizers put before a text, and with the ids that the
-/// joint text has behind the border. Where a token of the joint text covers the border, the
-/// completion is encoded alone, still without that space; `TokenizeReport` counts these.
+/// its prompt. It has no space that a tokenizer would put before a text, and it has the ids of the
+/// joint text after the border. If a token of the joint text covers the border, the completion is
+/// encoded alone, still without that space. `TokenizeReport` counts these cases.
 ///
-/// BOS is the token that the tokenizer itself writes before a text. A token that its configuration
-/// merely names `bos_token` is not written.
+/// BOS is the token that the tokenizer itself writes before a text. A token that only its
+/// configuration calls `bos_token` is not written.
 ///
-/// Truncation and padding settings stored with the tokenizer are switched off: a sentence encoder's
-/// file would otherwise pad every text. Special tokens that are written out in a text are
+/// Truncation and padding settings stored with the tokenizer are switched off. Otherwise the file
+/// of a sentence encoder would pad every text. Special tokens that are spelled out in a text are
 /// recognised, as in Hugging Face tokenizers.
 ///
 /// # Examples
@@ -55,31 +55,31 @@ pub struct TextTokenizer {
     pub(super) tokenizer: Arc<Tokenizer>,
     pub(super) mid_text: Arc<MidText>,
     pub(super) special: SpecialTokenIds,
-    /// Tokens that end an answer, EOS among them.
+    /// Tokens that end an answer, including EOS.
     pub(super) ends: Vec<u32>,
     pub(super) answer_end: AnswerEnd,
     pub(super) on_rewritten: OnRewrittenPrompt,
-    /// Number of tokens that the folder's model knows, where the tokenizer has more.
+    /// Number of tokens that the model in the folder knows, if the tokenizer has more.
     pub(super) known: Option<u32>,
     pub(super) max_prompt_length: Option<usize>,
     pub(super) template: Option<ChatTemplate>,
-    /// Templates of the folder, to choose from.
+    /// Templates of the folder to choose from.
     pub(super) named: Named,
     pub(super) chat: ChatOptions,
     pub(super) fallback: ChatFallback,
     /// Tokens and lengths of `tokenizer_config.json`.
     pub(super) config: Map<String, Value>,
-    /// The folder that was read, for messages.
+    /// The folder that was read. Used in messages.
     pub(super) folder: Option<PathBuf>,
 }
 
 impl TextTokenizer {
-    /// Wraps a tokenizer, which puts `special.bos` before every text from now on, or no token if
-    /// there is none. A pad token that is the EOS token counts as none: a padded end could not be
-    /// told from an end that the model wrote, and nothing here pads.
+    /// Wraps a tokenizer and makes it put `special.bos` before every text, or no token if there is
+    /// none. A pad token that equals EOS counts as none. A padded end would look like an end that
+    /// the model wrote, and this library does not pad.
     ///
     /// # Errors
-    /// [`DataError::SpecialTokens`] if an id is not in the vocabulary; [`DataError::ChatTemplate`]
+    /// [`DataError::SpecialTokens`] if an id is not in the vocabulary. [`DataError::ChatTemplate`]
     /// for a template that does not compile.
     pub fn new(
         tokenizer: Tokenizer,
@@ -112,7 +112,7 @@ impl TextTokenizer {
         Self::from_parts(tokenizer, special, template, ChatFallback::Refuse, config)
     }
 
-    /// `tokenizer` is [`bare`].
+    /// Builds a tokenizer from its parts. `tokenizer` must come from [`bare`].
     pub(super) fn from_parts(
         tokenizer: Tokenizer,
         mut special: SpecialTokenIds,
@@ -145,17 +145,17 @@ impl TextTokenizer {
         })
     }
 
-    /// The same tokenizer with another way to treat conversations when it has no chat template.
+    /// Returns the tokenizer with another treatment of conversations if it has no chat template.
     #[must_use]
     pub fn with_chat_fallback(self, fallback: ChatFallback) -> Self {
         Self { fallback, ..self }
     }
 
-    /// The same tokenizer with other variables for its chat template.
+    /// Returns the tokenizer with other variables for its chat template.
     ///
     /// # Errors
-    /// [`DataError::Argument`] for a variable, or tools, that the template does not read, and for a
-    /// date that is none.
+    /// [`DataError::Argument`] for a variable, or tools, that the template does not read, and for
+    /// an invalid date.
     pub fn with_chat_options(self, chat: ChatOptions) -> Result<Self, DataError> {
         let date = chat.moment()?;
         let tools = chat.tools.is_some();
@@ -174,20 +174,20 @@ impl TextTokenizer {
         })
     }
 
-    /// The variables that the chat template is given beside the messages.
+    /// Returns the variables of the chat template other than the messages.
     pub fn chat_options(&self) -> &ChatOptions {
         &self.chat
     }
 
-    /// The same tokenizer with another rule for the end of answers that were cut (default:
+    /// Returns the tokenizer with another rule for the end of cut answers (default:
     /// [`AnswerEnd::WholeAnswers`]).
     #[must_use]
     pub fn with_answer_end(self, answer_end: AnswerEnd) -> Self {
         Self { answer_end, ..self }
     }
 
-    /// The same tokenizer with another treatment of rows whose prompt has other tokens where the answer
-    /// follows (default: [`OnRewrittenPrompt::Count`]).
+    /// Returns the tokenizer with another treatment of rows whose prompt has other tokens when the
+    /// answer follows (default: [`OnRewrittenPrompt::Count`]).
     #[must_use]
     pub fn with_on_rewritten_prompt(self, on_rewritten: OnRewrittenPrompt) -> Self {
         Self {
@@ -196,9 +196,10 @@ impl TextTokenizer {
         }
     }
 
-    /// The same tokenizer with another number of tokens that a prompt keeps, BOS included, where
-    /// prompt and answer are longer than the longest sequence (default: half of that). A short
-    /// answer leaves more to the prompt, and a short prompt more to the answer.
+    /// Returns the tokenizer with another number of tokens that a prompt keeps, including BOS
+    /// (default: half of the longest sequence). The number applies if prompt and answer are longer
+    /// than the longest sequence. A short answer leaves more tokens to the prompt, and a short
+    /// prompt more to the answer.
     #[must_use]
     pub fn with_max_prompt_length(self, max_prompt_length: Option<usize>) -> Self {
         Self {
@@ -207,40 +208,40 @@ impl TextTokenizer {
         }
     }
 
-    /// Tokens that end an answer: EOS, and those that `generation_config.json` and `config.json` of the
-    /// folder name beside it.
+    /// Returns the tokens that end an answer: EOS, and the end tokens in `generation_config.json`
+    /// and `config.json` of the folder.
     pub fn end_tokens(&self) -> &[u32] {
         &self.ends
     }
 
-    /// The special tokens.
+    /// Returns the special tokens.
     pub fn special(&self) -> SpecialTokenIds {
         self.special
     }
 
-    /// The chat template, if there is one.
+    /// Returns the chat template, if there is one.
     pub fn chat_template(&self) -> Option<&ChatTemplate> {
         self.template.as_ref()
     }
 
-    /// The wrapped tokenizer.
+    /// Returns the wrapped tokenizer.
     pub fn inner(&self) -> &Tokenizer {
         &self.tokenizer
     }
 
-    /// Number of tokens, added ones included.
+    /// Returns the number of tokens, including added ones.
     pub fn vocab_size(&self) -> usize {
         self.tokenizer.get_vocab_size(true)
     }
 
-    /// Number of the ids that the tokenizer has no token for: a model whose weights are padded can write
-    /// them, and they have no text.
+    /// Counts the ids without a token in the tokenizer. A model with padded weights can write such
+    /// ids, which have no text.
     pub fn without_text(&self, ids: &[u32]) -> usize {
         let unknown = |id: &&u32| self.tokenizer.id_to_token(**id).is_none();
         ids.iter().filter(unknown).count()
     }
 
-    /// Ids of a text alone, without special tokens around it.
+    /// Returns the ids of a text alone, without special tokens around it.
     ///
     /// # Errors
     /// [`DataError::Tokenize`] if the tokenizer refuses the text.
@@ -255,7 +256,7 @@ impl TextTokenizer {
         Ok(encoding.get_ids().to_vec())
     }
 
-    /// The text of some ids; special tokens are left out.
+    /// Returns the text of ids without special tokens.
     ///
     /// # Errors
     /// [`DataError::Tokenize`] if the decoder fails.
@@ -265,12 +266,12 @@ impl TextTokenizer {
             .map_err(|e| DataError::Tokenize(e.to_string()))
     }
 
-    /// The ids that a completion of `prompt` continues, BOS included.
+    /// Returns the ids that a completion of `prompt` continues, including BOS.
     ///
     /// # Errors
-    /// [`DataError::ChatTemplate`] for a conversation that cannot be rendered, or that meets a
-    /// tokenizer without a template and [`ChatFallback::Refuse`]; [`DataError::Tokenize`] for a token that
-    /// the folder's model does not know.
+    /// [`DataError::ChatTemplate`] for a conversation that cannot be rendered, or if the tokenizer
+    /// has no template and [`ChatFallback::Refuse`] is set. [`DataError::Tokenize`] for a token
+    /// that the model in the folder does not know.
     pub fn encode_prompt(&self, prompt: &Prompt) -> Result<Vec<u32>, DataError> {
         let rendered = self.render(prompt)?;
         self.encode_rendered(&rendered)
@@ -287,7 +288,8 @@ impl TextTokenizer {
     }
 }
 
-/// The tokenizer without padding and truncation, which would change what it writes around a text.
+/// Removes padding and truncation from a tokenizer, which would change what it writes around a
+/// text.
 pub(super) fn bare(mut tokenizer: Tokenizer) -> Result<Tokenizer, DataError> {
     tokenizer.with_padding(None);
     tokenizer

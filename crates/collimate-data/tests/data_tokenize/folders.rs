@@ -1,4 +1,4 @@
-//! Tokenizer folders in and out.
+//! Reading and writing of tokenizer folders.
 
 use super::*;
 
@@ -22,8 +22,8 @@ fn a_saved_folder_opens_again() {
     );
 }
 
-/// BOS is what the tokenizer writes before a text, as in `transformers`, and no token that is merely
-/// named.
+/// BOS is the token that the tokenizer writes before a text, as in `transformers`. A token that is
+/// only named `bos_token` is not written.
 #[test]
 fn a_bos_token_is_written_only_by_a_tokenizer_that_writes_one() {
     let dir = TempDir::new().unwrap();
@@ -38,7 +38,7 @@ fn a_bos_token_is_written_only_by_a_tokenizer_that_writes_one() {
     assert_eq!(load().encode_prompt(&"a".into()).unwrap(), vec![7]);
     inner().save(at("tokenizer.json"), false).unwrap();
     assert_eq!(load().encode_prompt(&"a".into()).unwrap(), vec![BOS, 7]);
-    // A saved folder says it where every library reads it.
+    // A saved folder stores BOS where every library reads it.
     for bos in [None, Some(BOS)] {
         let special = SpecialTokenIds { bos, ..special() };
         let t = TextTokenizer::new(bare.clone(), special, None).unwrap();
@@ -69,7 +69,7 @@ fn a_bos_token_is_written_only_by_a_tokenizer_that_writes_one() {
     assert!(error.contains("writes 2 tokens before a text"), "{error}");
 }
 
-/// An answer ends with EOS or any other end token of the model's files, and gets no second end.
+/// An answer ends with EOS or another end token of the model's files, and gets no second end.
 #[test]
 fn further_end_tokens_end_an_answer() {
     let dir = TempDir::new().unwrap();
@@ -141,7 +141,7 @@ fn a_saved_folder_keeps_what_the_folder_says_beside_its_class() {
     assert_eq!(before, after);
 }
 
-/// Plain texts need no template, so one that does not compile does not close the folder.
+/// Plain texts need no template, so a template that does not compile does not prevent loading.
 #[test]
 fn a_template_that_does_not_compile_is_refused_where_it_is_rendered() {
     let dir = TempDir::new().unwrap();
@@ -157,7 +157,7 @@ fn a_template_that_does_not_compile_is_refused_where_it_is_rendered() {
     t.save(&to).unwrap();
     let again = TextTokenizer::from_folder(&to).unwrap();
     assert_eq!(again.chat_template().unwrap().source(), "{% unheard %}");
-    // A template that the user gives is needed.
+    // A template given by the user must compile.
     let options = TokenizerOptions {
         chat_template: Some("{% unheard %}".into()),
         ..Default::default()
@@ -182,7 +182,7 @@ fn special_tokens_of_a_folder() {
             .to_string()
             .contains("no such folder")
     );
-    // Without a name and without a token behind every text there is no end.
+    // Without a named end token, and without a token after every text, there is no EOS.
     let mut bare = inner();
     bare.with_post_processor(None::<PostProcessorWrapper>);
     bare.save(at("tokenizer.json"), false).unwrap();
@@ -205,7 +205,7 @@ fn special_tokens_of_a_folder() {
     assert_eq!(
         t.special(),
         SpecialTokenIds {
-            // The tokenizer writes it, whatever `add_bos_token` says.
+            // The tokenizer writes BOS, whatever `add_bos_token` says.
             bos: Some(BOS),
             eos: 6,
             pad: Some(0)

@@ -1,4 +1,4 @@
-//! The sequence rule, chat templates, truncation; folders in and out in `folders`.
+//! The sequence rule, chat templates and truncation. Tests of folders are in `folders`.
 
 mod folders;
 
@@ -42,7 +42,8 @@ const BOS: u32 = 1;
 const EOS: u32 = 2;
 const TEMPLATE: &str = "{%- for m in messages %}\n    {%- if m.role == 'system' %}{{ raise_exception('no system turns') }}{% endif %}\n{{ '<|' + m['role'] + '|> ' + m.content.strip() + ' ' + eos_token }}\n{% endfor %}\n{%- if add_generation_prompt %}\n{{ '<|assistant|>' }}{% endif %}";
 
-/// One token per word; the file's own post-processing, padding and truncation must not matter.
+/// A tokenizer with one token per word. The post-processing, padding and truncation of its file
+/// must not matter.
 fn inner() -> Tokenizer {
     let vocab = WORDS
         .iter()
@@ -192,7 +193,7 @@ fn prompt_and_answers_share_the_longest_sequence() {
         (9, KeepEnd, &[1, 7, 8, 9, 10], &whole),
         (8, KeepEnd, &[1, 8, 9, 10], &whole),
         (7, KeepEnd, &[1, 9, 10], &whole),
-        // The prompt keeps half; the end of an answer that is cut is not written.
+        // The prompt keeps half, and the end of a cut answer is not written.
         (5, KeepEnd, &[1, 10], &[11, 12, 13]),
         (4, KeepEnd, &[1, 10], &[11, 12]),
         (7, KeepStart, &[1, 7, 8], &whole),
@@ -211,7 +212,7 @@ fn prompt_and_answers_share_the_longest_sequence() {
         let expected = (prompt.to_vec(), chosen, vec![16, EOS], max < 9);
         assert_eq!(encode(&scored, &pair, max, how), expected, "{max} {how:?}");
     }
-    // A share that the user sets; BOS counts, and an answer keeps a token and EOS.
+    // A share set by the user. BOS counts, and an answer keeps a token and EOS.
     for (share, prompt) in [(1, vec![1]), (3, vec![1, 9, 10]), (64, vec![1, 9, 10])] {
         let t = plain().with_max_prompt_length(Some(share));
         assert_eq!(encode(&t, &pair, 5, KeepEnd).0, prompt, "{share}");
@@ -279,7 +280,7 @@ fn many_pairs_keep_their_order_and_are_counted() {
         truncated: 700,
         tokens_cut: 700,
         prompts_cut: 700,
-        // "a b" + "h" is one word, and "bh" no word of the vocabulary.
+        // "a b" + "h" is one word, and "bh" is not in the vocabulary.
         borders_crossed: 700,
         ..TokenizeReport::default()
     };

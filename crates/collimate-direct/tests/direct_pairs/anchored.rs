@@ -1,4 +1,5 @@
-//! The likelihood anchor in training: logged, the same however a step is cut, and it holds.
+//! The likelihood anchor in training is logged, does not depend on the micro-batches, and has its
+//! effect.
 
 use burn::module::Module;
 use collimate_core::Key;

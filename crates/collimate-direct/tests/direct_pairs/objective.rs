@@ -153,8 +153,8 @@ fn every_loss_learns_the_preference() {
         let after = objective.evaluate(&end).unwrap().unwrap();
         assert!(after.score > before.score, "{loss:?}: {before:?} {after:?}");
         let accuracy = after.metrics[names::REWARDS_ACCURACIES];
-        // The slope of DiscoPOP at a margin of 0 has the other sign: from the reference it goes
-        // down into its local minimum at a negative margin.
+        // At a margin of 0 the slope of DiscoPOP has the other sign. Training from the reference
+        // therefore descends into the local minimum at a negative margin.
         if matches!(loss, PreferenceLoss::Discopop(_)) {
             assert!(accuracy < 0.5, "{accuracy}");
             continue;
@@ -168,7 +168,7 @@ fn a_loss_of_ones_own_is_enough() {
     use burn::tensor::Tensor;
     use collimate_losses::{DirectLoss, ImplicitRewards, LossError, PairLogps};
 
-    /// DPO at twice its scale, through the public trait alone.
+    /// DPO at twice its scale, defined only through the public trait.
     #[derive(Debug)]
     struct Twice(Dpo);
     impl DirectLoss for Twice {
@@ -200,7 +200,7 @@ fn a_loss_of_ones_own_is_enough() {
     assert!((twice - 2.0 * once).abs() < 1e-5);
 }
 
-/// Fused operations run on flex only: ndarray trains by their plain twins.
+/// Fused operations run on flex only; ndarray trains with their plain twins.
 #[test]
 fn twenty_steps_fused_equal_twenty_steps_plain() {
     let curves = devices().map(|(_, device)| {

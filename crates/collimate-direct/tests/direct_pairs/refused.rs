@@ -1,4 +1,4 @@
-//! What is refused, and what the messages say.
+//! Refused inputs, and the error messages.
 
 use burn::module::Module;
 use collimate_core::Key;
@@ -71,7 +71,7 @@ fn what_does_not_fit_together() {
 
 #[test]
 fn adapters_that_are_not_there() {
-    // Policy and reference would be one model: the loss could never move.
+    // Policy and reference would be the same model, so the loss could never change.
     let objective = DirectObjective::new(
         pairs(8, 1),
         vec![],

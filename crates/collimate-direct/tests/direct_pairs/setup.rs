@@ -28,7 +28,7 @@ pub(crate) fn model(seed: u64, device: &Device) -> Llama {
     Llama::new(&config, Key::new(seed, "init"), device).unwrap()
 }
 
-/// Pairs of which the chosen answer ends in 3 and the rejected one in 4.
+/// Returns pairs whose chosen answer ends in 3 and whose rejected answer ends in 4.
 pub(crate) fn pairs(count: usize, seed: u64) -> Vec<TokenizedPair> {
     let mut noise = Noise::new(seed);
     let mut draw = |n: usize| -> Vec<u32> { (0..n).map(|_| 5 + noise.below(15) as u32).collect() };
@@ -48,7 +48,7 @@ pub(crate) fn config(steps: u64, micro_batch_tokens: Option<usize>) -> TrainConf
         batch_size: 8,
         micro_batch_tokens,
         max_steps: Some(steps),
-        // With a tiny eps AdamW would blow rounding noise up to whole steps.
+        // With a tiny eps, AdamW would turn rounding noise into whole steps.
         adamw: AdamWConfig {
             eps: 1e-4,
             ..Default::default()
@@ -57,7 +57,7 @@ pub(crate) fn config(steps: u64, micro_batch_tokens: Option<usize>) -> TrainConf
     }
 }
 
-/// What was logged per step under these names.
+/// Returns the values logged per step under these names.
 pub(crate) fn trace<O: Objective>(
     model: O::Model,
     objective: &O,

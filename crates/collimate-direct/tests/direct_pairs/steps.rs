@@ -1,4 +1,5 @@
-//! A step is the same step, however it is cut: for losses that look across pairs, and with dropout.
+//! A step does not depend on its micro-batches, even for losses that look across pairs and with
+//! dropout.
 
 use collimate_core::Key;
 use collimate_direct::{
@@ -14,7 +15,7 @@ use collimate_train::metric_names as names;
 
 use crate::setup::{config, model, near, pairs, plain, trace};
 
-/// Every loss, and the options that look across pairs.
+/// Returns every loss, and the options that look across pairs.
 fn losses() -> Vec<PreferenceLoss> {
     let mut losses = PreferenceLoss::all();
     losses.push(PreferenceLoss::Aot(Aot {
@@ -28,7 +29,8 @@ fn losses() -> Vec<PreferenceLoss> {
     losses
 }
 
-/// The same policy with all weights trained, and with adapters that drop half of their input.
+/// Returns the same policy with all weights trained, and with adapters that drop half of their
+/// input.
 fn policies() -> [(&'static str, Llama); 2] {
     let lora = LoraConfig {
         dropout: 0.5,
@@ -39,10 +41,11 @@ fn policies() -> [(&'static str, Llama); 2] {
     [("all weights", start), ("dropout", adapted)]
 }
 
-/// One pair after the other (8 × 1), about two at a time, about four at a time.
+/// Micro-batches of one pair (8 × 1), of about two pairs, and of about four pairs.
 const BUDGETS: [usize; 3] = [1, 25, 50];
 
-/// Three steps, whole and in parts: loss, gradient norm and what the weights say in the end.
+/// Compares three whole steps with the same steps in micro-batches: loss, gradient norm and the
+/// log-probabilities after them.
 fn same_steps<O: Objective<Model = Llama>>(what: &str, start: &Llama, objective: &O) {
     let held_out = pairs(6, 11);
     let traced = [names::LOSS, names::GRAD_NORM];
@@ -82,7 +85,7 @@ fn every_loss_sees_the_whole_step() {
     for (kind, start) in policies() {
         for loss in losses() {
             let reference = Reference::Model(model(5, &plain()));
-            // A small pack: the pass over the whole step is cut too.
+            // A small pack, so that the pass over the whole step is cut too.
             let objective = DirectObjective::new(pairs(8, 4), vec![], loss, reference, 20).unwrap();
             same_steps(&format!("{} with {kind}", loss.name()), &start, &objective);
         }
@@ -118,7 +121,7 @@ fn adapters_off_are_a_reference_for_the_whole_step_too() {
 
 #[test]
 fn half_of_the_input_is_dropped() {
-    // Else the tests above would hold for nothing.
+    // Without an effect of dropout, the tests above would prove nothing.
     let [_, (_, start)] = policies();
     use burn::module::Module;
     let objective = DirectObjective::new(

@@ -35,7 +35,7 @@ fn cut_does_not_matter<L: UnpairedLoss + Clone>(loss: L) {
 
 #[test]
 fn micro_batches_change_nothing() {
-    // Even here: what looks across the batch is computed once for all of it.
+    // Values that depend on the whole batch are computed once for all micro-batches.
     cut_does_not_matter(Kto::default());
     cut_does_not_matter(Bco::default());
 }

@@ -19,7 +19,7 @@ fn the_gate_by_hand() {
         (0.125, vec![7]),
         (0.25, vec![3, 7]),
         (0.5, vec![0, 3, 4, 7]),
-        // The sixth of the values from below is one of two equal ones: both stay.
+        // The sixth value from below is one of two equal values: both stay.
         (0.625, vec![0, 3, 4, 7]),
         (0.75, vec![0, 2, 3, 4, 6, 7]),
         (0.99, vec![0, 2, 3, 4, 6, 7]),
@@ -73,7 +73,7 @@ fn unlikely_responses_take_no_part_and_are_counted() {
         vec![response("a", 1.0, false), response("b", 0.0, true)],
         // Without the gate there would be one, too: the others are empty or cut.
         vec![response("a", 1.0, true), response("", 2.0, true), cut],
-        // An unlikely reward may be anything.
+        // The reward of an unlikely response may be anything.
         vec![
             response("a", f64::NAN, true),
             response("b", 1.0, false),
@@ -100,7 +100,7 @@ fn unlikely_responses_take_no_part_and_are_counted() {
         unlikely: 5,
     };
     assert_eq!(made.counts, counts);
-    // What is cut is used by policy, if it is likely.
+    // A response that was cut is used if the policy says so, and if it is likely.
     assert_eq!(
         best_and_worst(&prompts[2], CutPolicy::Keep),
         Err(NoPairReason::Unlikely)
@@ -117,7 +117,7 @@ fn ranking_by_hand() {
     for (found, expected) in rewards.iter().zip(expected) {
         assert!((found - expected).abs() < 1e-12, "{found} {expected}");
     }
-    // Equal values say nothing.
+    // Equal values change nothing.
     let flat = rewards_with_start(&[1.0, 3.0], &[-2.0, -2.0], 5.0).unwrap();
     assert_eq!(flat, [-1.0, 1.0]);
     assert_eq!(
@@ -125,7 +125,7 @@ fn ranking_by_hand() {
         Ok(vec![0.0; 2])
     );
     assert_eq!(rewards_with_start(&[], &[], 1.0), Ok(vec![]));
-    // A reward that is no number stays one, and spoils no other.
+    // A reward that is not a number stays one and does not change the others.
     let found = rewards_with_start(&[1.0, f64::NAN, 3.0], &[-2.0, -2.0, -2.0], 1.0).unwrap();
     assert!(found[0] == -1.0 && found[1].is_nan() && found[2] == 1.0);
     let text = |rewards: &[f64], start: &[f64], weight| {
@@ -161,7 +161,7 @@ fn agreement_by_hand() {
         vec![-3.0, f64::NAN],
     ];
     let found = policy_agreement(&pairs, &second).unwrap();
-    // A tie and what is no number are no agreement.
+    // A tie, or a reward that is not a number, is no agreement.
     assert_eq!(found.agrees, [true, false, false, false]);
     assert_eq!(found.share(), Some(0.25));
     assert!(found.reaches(0.25) && !found.reaches(0.26));
@@ -177,12 +177,12 @@ fn agreement_by_hand() {
 #[test]
 fn the_middle_by_hand() {
     let key = Key::new(0, "middle");
-    // The median of the finite ones is 3: distances 3, 1, -, 0, 1, 7.
+    // The median of the finite values is 3: distances 3, 1, -, 0, 1, 7.
     let margins = [0.0, 2.0, f64::NAN, 3.0, 4.0, 10.0];
     let middle = |k| kept(&keep_k(&margins, k, KeepRule::Middle, key));
     assert_eq!(middle(0), Vec::<usize>::new());
     assert_eq!(middle(1), [3]);
-    // Two are as near: the smaller index.
+    // Two are equally near: the smaller index is kept.
     assert_eq!(middle(2), [1, 3]);
     assert_eq!(middle(3), [1, 3, 4]);
     assert_eq!(middle(9), [0, 1, 3, 4, 5]);
@@ -192,7 +192,7 @@ fn the_middle_by_hand() {
     let reasons: Vec<LeaveReason> = selection.left.iter().map(|left| left.reason).collect();
     use LeaveReason::{NotFinite, OverLimit};
     assert_eq!(reasons, [OverLimit, NotFinite, OverLimit, OverLimit]);
-    // Of an even number the median lies between the two in the middle.
+    // The median of an even number of values lies between the two in the middle.
     assert_eq!(
         kept(&keep_k(&[1.0, 2.0, 4.0, 9.0], 2, KeepRule::Middle, key)),
         [1, 2]
@@ -205,7 +205,7 @@ fn the_middle_by_hand() {
     );
 }
 
-/// Any change of this selection is a change of results for users: say so in the changelog.
+/// Any change of this selection changes results for users: the changelog must say so.
 #[test]
 fn value_stability_of_the_random_choice() {
     let margins: Vec<f64> = (0..20).map(f64::from).collect();

@@ -1,4 +1,4 @@
-//! Pairs of a model's own responses.
+//! Pairs from a model's own responses.
 
 use collimate_irm::{
     BestWorst, CutPolicy, NoPairReason, Response, ResponseCounts, best_and_worst, bootstrap_pairs,
@@ -35,7 +35,7 @@ fn best_and_worst_by_hand() {
     let cases = [
         (vec![a, b], pair(0, 1, 1.5)),
         (vec![b, a], pair(1, 0, 1.5)),
-        // Equal rewards: the smaller index.
+        // At equal rewards the smaller index is taken.
         (
             vec![
                 response("c", 0.0),
@@ -51,7 +51,7 @@ fn best_and_worst_by_hand() {
             vec![response("", 9.0), a, response(" \n", -9.0), b],
             pair(1, 3, 1.5),
         ),
-        // What is excluded may have any reward.
+        // An excluded response may have any reward.
         (
             vec![response("", f64::NAN), a, cut("c", f64::NAN), b],
             pair(1, 3, 1.5),

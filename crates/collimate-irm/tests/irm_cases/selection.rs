@@ -62,7 +62,7 @@ fn top_k_at_the_ends_of_the_number_line() {
     let scores = [-f64::MAX, -tiny, -0.0, 0.0, tiny, f64::MAX];
     for k in 0..=6 {
         let expected: Vec<usize> = match k {
-            // −0 and 0 are equal: the smaller index first.
+            // −0 and 0 are equal: the smaller index comes first.
             3 => vec![2, 4, 5],
             _ => (6 - k..6).collect(),
         };
@@ -89,7 +89,7 @@ fn shares_round_to_the_nearest_count() {
     }
 }
 
-/// Any change of this selection is a change of results for users: say so in the changelog.
+/// Any change of this selection changes results for users: the changelog must say so.
 #[test]
 fn value_stability() {
     let selection = random_k(20, 6, Key::new(42, "sera2"));

@@ -1,6 +1,6 @@
-//! A judge that is a function.
+//! A judge made of a function.
 
-// Each test file uses its part.
+// Each test file uses a part of this module.
 #![allow(dead_code)]
 
 use std::sync::Mutex;
@@ -12,11 +12,11 @@ use collimate_judge::{Judge, JudgeOptions};
 /// Answers each prompt with a function of its text and the number of the sample.
 pub(crate) struct Toy<F> {
     answer: F,
-    /// Judgements written.
+    /// Number of judgements written.
     pub(crate) written: AtomicUsize,
-    /// Calls made.
+    /// Number of calls.
     pub(crate) calls: AtomicUsize,
-    /// The texts of all prompts, in the order they came.
+    /// The texts of all prompts, in the order of the calls.
     pub(crate) prompts: Mutex<Vec<String>>,
     /// The samplings of all calls.
     pub(crate) samplings: Mutex<Vec<Sampling>>,
@@ -82,14 +82,14 @@ pub(crate) fn judge<G: Generator>(generator: &G, options: JudgeOptions) -> Judge
     Judge::new("toy", generator, options).unwrap()
 }
 
-/// The text between two marks.
+/// Returns the text between two marks.
 pub(crate) fn between<'a>(text: &'a str, start: &str, end: &str) -> &'a str {
     let from = text.find(start).expect("the start mark") + start.len();
     let len = text[from..].find(end).expect("the end mark");
     &text[from..from + len]
 }
 
-/// The two answers of MT-bench's pairwise prompt.
+/// Returns the two answers in MT-bench's pairwise prompt.
 pub(crate) fn shown_pair(prompt: &str) -> (&str, &str) {
     let answer = |name: &str| {
         let start = format!("[The Start of Assistant {name}'s Answer]\n");
@@ -99,7 +99,7 @@ pub(crate) fn shown_pair(prompt: &str) -> (&str, &str) {
     (answer("A"), answer("B"))
 }
 
-/// A judge that prefers the answer with the larger number in it, and says tie for equal ones.
+/// Prefers the answer with the larger number, and gives a tie for equal numbers.
 pub(crate) fn by_number(prompt: &str) -> String {
     let (first, second) = shown_pair(prompt);
     let number = |text: &str| text.parse::<i64>().unwrap_or(0);

@@ -6,10 +6,10 @@ use oxhttp::model::{Body, Request, StatusCode};
 use super::Shared;
 use super::reply::Reply;
 
-/// The header that carries the key of the address.
+/// Name of the header that carries the key of the address.
 const KEY: &str = "x-collimate-key";
 
-/// Returns the only value of a header, where it is a text.
+/// Returns the value of a header that occurs once and is a text.
 fn header<'r>(request: &'r Request<Body>, name: &HeaderName) -> Option<&'r str> {
     let mut values = request.headers().get_all(name).iter();
     let value = values.next()?;
@@ -19,7 +19,7 @@ fn header<'r>(request: &'r Request<Body>, name: &HeaderName) -> Option<&'r str> 
     }
 }
 
-/// The names under which a browser on this computer reaches the port.
+/// Returns the names under which a browser on this computer reaches the port.
 fn names(port: u16) -> impl Iterator<Item = String> {
     let hosts = ["127.0.0.1", "[::1]", "localhost"];
     let bare = (port == 80).then_some(hosts).into_iter().flatten();
@@ -27,7 +27,8 @@ fn names(port: u16) -> impl Iterator<Item = String> {
     named.into_iter().chain(bare.map(str::to_owned))
 }
 
-/// Refuses a request under the name of another host: another page has had its name point to this computer.
+/// Refuses a request with a foreign host name. Another site may have pointed its name to this
+/// computer.
 pub(super) fn host(request: &Request<Body>, port: u16) -> Result<(), Reply> {
     let host = header(request, &HOST).unwrap_or_default();
     match names(port).any(|name| name.eq_ignore_ascii_case(host)) {
@@ -38,7 +39,7 @@ pub(super) fn host(request: &Request<Body>, port: u16) -> Result<(), Reply> {
     }
 }
 
-/// Refuses a request of another page, without the key, or of another type than JSON.
+/// Refuses a request that comes from another page, lacks the key, or has a type other than JSON.
 pub(super) fn caller(request: &Request<Body>, shared: &Shared) -> Result<(), Reply> {
     if request.headers().contains_key(ORIGIN) {
         let origin = header(request, &ORIGIN).unwrap_or_default();
@@ -52,7 +53,7 @@ pub(super) fn caller(request: &Request<Body>, shared: &Shared) -> Result<(), Rep
         return Err(forbidden("another page may not use this one"));
     }
     let key = header(request, &HeaderName::from_static(KEY)).unwrap_or_default();
-    // Hashes compare in constant time.
+    // Hashes are compared in constant time.
     if blake3::hash(key.as_bytes()) != blake3::hash(shared.key.as_bytes()) {
         return Err(forbidden(
             "the key in the address is another one: open the address that the program shows",

@@ -1,20 +1,21 @@
-//! Markdown of strangers as HTML that does no harm.
+//! Renders untrusted Markdown as harmless HTML.
 
 use markdown::{CompileOptions, Constructs, Options, ParseOptions, to_html_with_options};
 
-/// Bytes of the longest text that is rendered; longer ones are shown as they stand.
+/// Length in bytes of the longest text that is rendered. Longer texts are shown as plain text.
 const LONGEST: usize = 50_000;
 
-/// How a link of the renderer begins. Text has no `<`: the renderer writes it as `&lt;`.
+/// Beginning of a link in the renderer's output. Text cannot contain it, because the renderer
+/// writes `<` as `&lt;`.
 const LINK: &str = "<a href=\"";
 
-/// The schemes that a link may have.
+/// Allowed schemes of a link.
 const SCHEMES: [&str; 3] = ["http://", "https://", "mailto:"];
 
-/// Returns Markdown as HTML, or nothing for a text that is too long to render.
+/// Renders Markdown as HTML; `None` for a text that is too long to render.
 ///
-/// HTML in the text is shown as text, images are links, and a link leads to a web page or a mail address
-/// only, opened without a trace of this page.
+/// HTML in the text is shown as text, and images become links. A link leads only to a web page or a
+/// mail address, and opens without passing on the address of this page.
 pub(super) fn html(text: &str) -> Option<String> {
     if text.len() > LONGEST {
         return None;
@@ -37,7 +38,7 @@ pub(super) fn html(text: &str) -> Option<String> {
     Some(tame_links(&rendered))
 }
 
-/// Marks links, and takes the address from those with another scheme.
+/// Marks links, and removes the address from links with another scheme.
 fn tame_links(html: &str) -> String {
     let mut parts = html.split(LINK);
     let mut tamed = parts.next().unwrap_or_default().to_owned();
@@ -49,7 +50,8 @@ fn tame_links(html: &str) -> String {
                 tamed += "<a target=\"_blank\" rel=\"noopener noreferrer nofollow\" href=\"";
                 tamed += part;
             }
-            // The address ends at the first quote: quotes in it are written as `&quot;`.
+            // The address ends at the first quote, because quotes inside it are written as
+            // `&quot;`.
             false => match part.split_once('"') {
                 Some((_, rest)) => {
                     tamed += "<a";

@@ -1,4 +1,4 @@
-//! The local web page.
+//! Server of the local web page.
 
 mod guard;
 mod markdown;
@@ -14,38 +14,38 @@ use std::time::Duration;
 use crate::desk::Desk;
 use crate::error::LabelError;
 
-/// Time after which a connection that says nothing is closed.
+/// Time after which an idle connection is closed.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Connections at one time.
+/// Maximum number of concurrent connections.
 const CONNECTIONS: usize = 64;
 
-/// Time between two looks at the wish to stop.
+/// Time between two checks for a stop request.
 const TICK: Duration = Duration::from_millis(100);
 
-/// Time for the last answer to leave, before the program may end.
+/// Time for the last answer to be sent before the program may end.
 const GRACE: Duration = Duration::from_millis(200);
 
-/// Texts of the page that the session does not know.
+/// Texts of the page that do not come from the session.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Page {
-    /// Name of the labeller where the address names none.
+    /// Name of the labeller if the address names none.
     pub labeller: String,
-    /// Command to run when all is labelled.
+    /// Command to run after all pairs are labelled.
     pub next: String,
 }
 
-/// Why a server ended.
+/// Reason why a server ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ended {
-    /// A labeller has pressed the button that ends the program.
+    /// A labeller pressed the button that ends the program.
     Finished,
-    /// The caller wanted to stop.
+    /// The caller requested a stop.
     Stopped,
 }
 
-/// A running server of the labelling page. Only this computer reaches it, and only with the key in
-/// [`Server::url`].
+/// A running server of the labelling page. Only this computer can reach it, and only with the key
+/// in [`Server::url`].
 #[derive(Debug)]
 pub struct Server {
     shared: Arc<Shared>,
@@ -53,30 +53,30 @@ pub struct Server {
     finished: Receiver<()>,
 }
 
-/// Everything that requests share.
+/// State that all requests share.
 #[derive(Debug)]
 struct Shared {
-    /// Absent after the end.
+    /// The desk; absent after the end.
     desk: Mutex<Option<Desk>>,
     page: Page,
-    /// The secret of the address.
+    /// Secret part of the address.
     key: String,
     port: u16,
     finish: Mutex<Sender<()>>,
 }
 
 impl Server {
-    /// Returns the address with a port that is free at this moment; port 0 is any. For a look before a session
-    /// is opened.
+    /// Returns the address with a port that is free at this moment; port 0 means any port. Use this
+    /// to check an address before a session is opened.
     ///
     /// # Errors
-    /// [`LabelError::NotLoopback`] for an address that other computers reach; [`LabelError::Port`] for a port
-    /// that cannot be had.
+    /// [`LabelError::NotLoopback`] for an address that other computers reach; [`LabelError::Port`]
+    /// for a port that is not available.
     pub fn free_address(address: SocketAddr) -> Result<SocketAddr, LabelError> {
         if !address.ip().is_loopback() {
             return Err(LabelError::NotLoopback(address.ip()));
         }
-        // The server does not say which port it got.
+        // The server does not report the port that it got.
         let probe = TcpListener::bind(address).and_then(|probe| probe.local_addr());
         probe.map_err(|why| LabelError::Port {
             port: address.port(),
@@ -84,7 +84,7 @@ impl Server {
         })
     }
 
-    /// Starts to serve a session; port 0 is any free port.
+    /// Starts to serve a session; port 0 means any free port.
     ///
     /// # Errors
     /// As [`Server::free_address`]; [`LabelError::Random`].
@@ -115,7 +115,8 @@ impl Server {
         })
     }
 
-    /// Returns the address of the page. The key stands behind `#`, where no server and no other page sees it.
+    /// Returns the address of the page. The key comes after `#`, so that it is sent to no server
+    /// and to no other page.
     pub fn url(&self) -> String {
         format!("http://{}/#key={}", self.address, self.shared.key)
     }
@@ -125,8 +126,9 @@ impl Server {
         self.address
     }
 
-    /// Serves until a labeller ends the program, or `stop` returns true. A request that is being answered is
-    /// answered first; later ones are refused.
+    /// Serves until a labeller ends the program, or until `stop` returns true. A request in
+    /// progress is answered first; later requests are refused. Returns the desk and the reason for
+    /// the end.
     pub fn wait(self, stop: impl Fn() -> bool) -> (Option<Desk>, Ended) {
         let ended = loop {
             match self.finished.recv_timeout(TICK) {
@@ -146,7 +148,7 @@ impl Server {
     }
 }
 
-/// Returns 32 hexadecimal digits that nobody can guess.
+/// Returns 32 hexadecimal digits that cannot be guessed.
 fn random_hex() -> Result<String, LabelError> {
     let mut bytes = [0; 16];
     getrandom::fill(&mut bytes).map_err(|error| LabelError::Random(error.to_string()))?;

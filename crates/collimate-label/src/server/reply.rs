@@ -8,7 +8,7 @@ use oxhttp::model::{Body, HeaderName, HeaderValue, Response, StatusCode, Version
 use serde::Serialize;
 use serde_json::json;
 
-/// An answer in the making.
+/// An answer to a request, before it is sent.
 #[derive(Debug)]
 pub(super) struct Reply {
     status: StatusCode,
@@ -18,7 +18,7 @@ pub(super) struct Reply {
 }
 
 impl Reply {
-    /// A value as JSON.
+    /// Answers with a value as JSON.
     pub(super) fn json(value: &impl Serialize) -> Self {
         match serde_json::to_vec(value) {
             Ok(body) => Self {
@@ -31,7 +31,7 @@ impl Reply {
         }
     }
 
-    /// An error as JSON, in one sentence.
+    /// Answers with an error as JSON, in one sentence.
     pub(super) fn error(status: StatusCode, text: &str) -> Self {
         Self {
             status,
@@ -39,7 +39,7 @@ impl Reply {
         }
     }
 
-    /// A page with the policy for what it may load.
+    /// Answers with a page, and with the policy for the content that it may load.
     pub(super) fn page(text: String, policy: &str) -> Self {
         let policy = HeaderValue::from_str(policy);
         Self {
@@ -53,7 +53,7 @@ impl Reply {
         }
     }
 
-    /// The refusal of a method.
+    /// Refuses a method.
     pub(super) fn method(allowed: &'static str) -> Self {
         let mut reply = Self::error(
             StatusCode::METHOD_NOT_ALLOWED,
@@ -65,11 +65,12 @@ impl Reply {
         reply
     }
 
-    /// The answer with the headers that all answers have.
+    /// Returns the answer with the headers that all answers have.
     pub(super) fn into_response(self) -> Response<Body> {
         let mut response = Response::new(Body::from(self.body));
         *response.status_mut() = self.status;
-        // The server cannot close a connection by a header; a client of version 1.0 closes it by itself.
+        // The server cannot close a connection by a header. A client of version 1.0 closes the
+        // connection itself.
         *response.version_mut() = Version::HTTP_10;
         let headers = response.headers_mut();
         let fixed = [

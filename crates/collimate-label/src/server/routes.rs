@@ -1,4 +1,4 @@
-//! The addresses of the server, and the work of each.
+//! The addresses of the server and their handlers.
 
 use std::io::Read;
 use std::sync::PoisonError;
@@ -15,20 +15,20 @@ use crate::error::LabelError;
 use crate::event::Choice;
 use crate::session::labeller_name;
 
-/// The page; `{{nonce}}` and `{{labeller}}` are filled in.
+/// The page. `{{nonce}}` and `{{labeller}}` are replaced.
 const PAGE: &str = include_str!("../../assets/page.html");
 
-/// Most bytes of a request's body.
+/// Maximum number of bytes in a request's body.
 const MOST: u64 = 16 * 1024;
 
-/// Who asks.
+/// A request that only names the labeller.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Ask {
     labeller: String,
 }
 
-/// A decision.
+/// A request to decide a pair.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Decide {
@@ -38,7 +38,7 @@ struct Decide {
     seconds: f64,
 }
 
-/// The wish to take the last decision back.
+/// A request to take back the last decision.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Undo {
@@ -99,7 +99,7 @@ fn route(shared: &Shared, request: &mut Request<Body>) -> Result<Reply, Reply> {
         "/api/finish" => {
             let asked: Ask = parse(&body)?;
             let finish = shared.finish.lock().unwrap_or_else(PoisonError::into_inner);
-            // Nobody waits any more: the program is about to end.
+            // Sending fails only if nothing waits any more: the program is about to end.
             let _ = finish.send(());
             named(&asked.labeller)?
         }
@@ -147,7 +147,7 @@ fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Reply> {
         .map_err(|error| Reply::error(StatusCode::BAD_REQUEST, &error.to_string()))
 }
 
-/// The page with a nonce of its own: no other script and no other style runs in it.
+/// Answers with the page and a fresh nonce. No other script and no other style can run in it.
 fn page(shared: &Shared) -> Result<Reply, Reply> {
     let nonce = random_hex().map_err(refusal)?;
     let policy = format!(
@@ -160,7 +160,7 @@ fn page(shared: &Shared) -> Result<Reply, Reply> {
     Ok(Reply::page(text, &policy))
 }
 
-/// Returns a text as the value of an attribute in double quotes.
+/// Escapes a text for an attribute value in double quotes.
 fn attribute(text: &str) -> String {
     text.replace('&', "&amp;")
         .replace('"', "&quot;")

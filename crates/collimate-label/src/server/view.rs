@@ -1,4 +1,4 @@
-//! The state of a labelling as the page gets it.
+//! State of a labelling, as the page receives it.
 
 use collimate_core::Prompt;
 use serde::Serialize;
@@ -12,7 +12,7 @@ use crate::text::visible;
 #[derive(Debug, Serialize)]
 struct Text {
     plain: String,
-    /// Markdown as HTML; absent for very long texts.
+    /// HTML rendered from Markdown; absent for very long texts.
     html: Option<String>,
 }
 
@@ -29,11 +29,11 @@ impl Text {
 /// One turn of the prompt.
 #[derive(Debug, Serialize)]
 struct Turn {
-    /// Who speaks; absent where the prompt is a plain text.
+    /// Role of the speaker; absent if the prompt is a plain text.
     role: Option<&'static str>,
     #[serde(flatten)]
     text: Text,
-    /// Keys of a message beside its text, such as calls of tools.
+    /// Other keys of the message, such as tool calls.
     further: Option<String>,
 }
 
@@ -45,7 +45,7 @@ struct Sides {
     right: Text,
 }
 
-/// The numbers of one labeller, and the agreement with others.
+/// Measures of one labeller, and the agreement with others.
 #[derive(Debug, Serialize)]
 struct Numbers {
     labels: usize,
@@ -59,13 +59,13 @@ struct Numbers {
     agreement: Vec<(String, String)>,
 }
 
-/// Everything that the page shows to a labeller.
+/// The data that the page shows to a labeller.
 #[derive(Debug, Serialize)]
 pub(super) struct View {
     labeller: String,
-    /// Good for one decision or undo.
+    /// Token for one decision or undo.
     token: String,
-    /// Absent when all is decided.
+    /// Next pair; absent if all pairs are decided.
     pair: Option<Sides>,
     done: usize,
     total: usize,
@@ -147,7 +147,7 @@ fn turns(prompt: &Prompt) -> Vec<Turn> {
     }
 }
 
-/// The further keys of a message as lines `key: value`.
+/// Writes the other keys of a message as lines `key: value`.
 fn further(keys: &[(String, collimate_core::Json)]) -> Option<String> {
     let lines: Vec<String> = keys
         .iter()

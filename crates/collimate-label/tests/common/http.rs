@@ -1,4 +1,4 @@
-//! A client of a few lines: one request, one answer, every byte of the request in the test's hand.
+//! A small HTTP client: one request, one answer. The test controls every byte of the request.
 #![allow(dead_code)] // each test uses its part
 
 use std::io::{Read, Write};
@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-/// An answer as it came.
+/// An answer as it was received.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
@@ -28,7 +28,7 @@ impl Answer {
     }
 }
 
-/// Sends bytes as they are and reads one answer.
+/// Sends bytes unchanged and reads one answer.
 pub(crate) fn send(address: SocketAddr, request: &[u8]) -> Answer {
     let mut stream = TcpStream::connect(address).unwrap();
     stream
@@ -66,7 +66,7 @@ fn whole(bytes: &[u8]) -> Option<Answer> {
     Some(answer)
 }
 
-/// A request with a body, with the headers that the page sends and some more.
+/// Sends a request with a body, with the headers of the page and some more.
 pub(crate) fn request(
     method: &str,
     address: SocketAddr,
@@ -87,7 +87,7 @@ pub(crate) fn request(
     bytes
 }
 
-/// A request as the page makes it.
+/// Sends a request as the page does.
 pub(crate) fn post(address: SocketAddr, key: &str, path: &str, body: &Value) -> Answer {
     let headers = [
         ("content-type", "application/json"),
@@ -100,7 +100,7 @@ pub(crate) fn post(address: SocketAddr, key: &str, path: &str, body: &Value) -> 
     )
 }
 
-/// Address and key of a page's URL.
+/// Returns the address and the key in a page's URL.
 pub(crate) fn parts(url: &str) -> (SocketAddr, String) {
     let rest = url.strip_prefix("http://").unwrap();
     let (address, key) = rest.split_once("/#key=").unwrap();

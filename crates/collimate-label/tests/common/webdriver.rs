@@ -1,4 +1,4 @@
-//! A real browser, driven by WebDriver's plain HTTP.
+//! A real browser, driven over the HTTP protocol of WebDriver.
 
 use std::net::{SocketAddr, TcpListener};
 use std::process::{Child, Command, Stdio};
@@ -9,10 +9,10 @@ use tempfile::TempDir;
 
 use crate::http::{request, send};
 
-/// Most seconds for anything on the page to happen.
+/// Maximum time for anything on the page to happen.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// A key that is no character, as WebDriver names it.
+/// Keys without a character, as WebDriver names them.
 pub(crate) const LEFT: &str = "\u{e012}";
 pub(crate) const RIGHT: &str = "\u{e014}";
 pub(crate) const DOWN: &str = "\u{e015}";
@@ -30,7 +30,7 @@ pub(crate) struct Browser {
 }
 
 impl Browser {
-    /// Starts the browser, or returns nothing where there is no chromedriver.
+    /// Starts the browser; `None` if there is no chromedriver.
     pub(crate) fn start() -> Option<Self> {
         let probe = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = probe.local_addr().unwrap();
@@ -100,7 +100,7 @@ impl Browser {
         self.of_session("POST", "/window/rect", &size);
     }
 
-    /// Opens a second tab and goes there; returns the names of the first and the second.
+    /// Opens a second tab and switches to it. Returns the names of the first and the second tab.
     pub(crate) fn new_tab(&self) -> [String; 2] {
         let first = self.of_session("GET", "/window", &Value::Null);
         let second = self.of_session("POST", "/window/new", &json!({ "type": "tab" }));
@@ -133,7 +133,7 @@ impl Browser {
         self.of_session("POST", "/actions", &json!({ "actions": [keyboard] }));
     }
 
-    /// Returns what the page complained about.
+    /// Returns the errors that the page has logged.
     pub(crate) fn complaints(&self) -> Vec<String> {
         let log = self.of_session("POST", "/se/log", &json!({ "type": "browser" }));
         let entries = log.as_array().unwrap().iter();
@@ -142,7 +142,7 @@ impl Browser {
             .collect()
     }
 
-    /// Waits until something holds.
+    /// Waits until a condition holds.
     #[track_caller]
     pub(crate) fn wait_for(&self, what: &str, holds: impl Fn(&Self) -> bool) {
         let begin = Instant::now();

@@ -1,4 +1,4 @@
-//! What a run logged, as lines of text.
+//! Prints the metrics of a run as lines of text.
 
 use std::error::Error;
 use std::fs;
@@ -12,8 +12,9 @@ use burn_train::renderer::{
     MetricsRendererTraining,
 };
 
-/// Prints every metric, epoch after epoch, from the files of a finished run: each ends with the
-/// epoch's value. (Burn's own summary reads them while they are still written.)
+/// Prints every metric, one column per epoch, from the files of a finished run. The last line of
+/// each file is the value of the epoch. (Burn's own summary reads the files while they are still
+/// written.)
 pub(crate) fn print(folder: &Path, epochs: usize) -> Result<(), Box<dyn Error>> {
     for split in ["train", "valid"] {
         let mut names: Vec<_> = fs::read_dir(folder.join(split).join("epoch-1"))?
@@ -39,7 +40,7 @@ pub(crate) fn print(folder: &Path, epochs: usize) -> Result<(), Box<dyn Error>> 
     Ok(())
 }
 
-/// A renderer that says which training begins: Burn's plain one prints every batch.
+/// A renderer that prints only which training begins: Burn's plain renderer prints every batch.
 pub(crate) struct Quiet;
 
 impl MetricsRendererTraining for Quiet {

@@ -1,4 +1,4 @@
-//! Fine-tuning, then DPO, of a small language model on the synthetic world, in Burn's Learner.
+//! Fine-tunes a small language model on the synthetic world and aligns it by DPO, in Burn's Learner.
 //!
 //! ```text
 //! cargo run -p collimate-learner --example dpo_learner [FOLDER]
@@ -37,7 +37,7 @@ struct Settings<'a> {
     learning_rate: f64,
 }
 
-/// Trains in Burn's loop and prints what it logged.
+/// Trains in Burn's loop and prints the metrics.
 fn learn<M, T>(
     trainee: Trainee<M, T>,
     [train, valid]: [Vec<T::Item>; 2],

@@ -1,4 +1,4 @@
-//! What is refused, and what the messages say.
+//! Models and data that are refused, with the messages.
 
 use burn_train::TrainStep;
 use collimate_core::Key;
@@ -86,7 +86,7 @@ fn items() {
             assert!(message.starts_with(wanted), "{message}");
         }
     }
-    // Without a prompt nothing predicts the first token.
+    // Without a prompt no token predicts the first one.
     let sft = Trainee::new(model(1), SftTask, key()).unwrap();
     let lone = TokenizedExample {
         prompt: vec![],

@@ -15,13 +15,13 @@ use collimate_train::model_hash;
 
 use crate::setup::{adapted, examples, mean, model, pairs, reward_model, without_adapters};
 
-/// What a run is given.
+/// Data of a run.
 struct Data<I> {
     train: Vec<I>,
     valid: Vec<I>,
 }
 
-/// Validation loss before and after, and the trained model.
+/// Returns the validation loss before and after training, and the trained model.
 fn learn<M, T>(
     folder: &Path,
     start: Trainee<M, T>,
@@ -54,7 +54,7 @@ where
     (before, loss(&end.model), end.model)
 }
 
-/// The value of a validation metric after an epoch.
+/// Reads the value of a validation metric after an epoch.
 fn logged(folder: &Path, epoch: usize, metric: &str) -> f64 {
     let path = folder.join(format!("valid/epoch-{epoch}/{metric}.log"));
     let text = std::fs::read_to_string(&path).unwrap();
@@ -123,7 +123,7 @@ fn fine_tuning_learns() {
     let folder = tempfile::tempdir().unwrap();
     let (before, after, _) = learn(folder.path(), trainee, data, (LossMetric::new(),), same);
     assert!(after < 0.8 * before, "{before} {after}");
-    // The mean over tokens, though batches differ in their number of tokens.
+    // The metric is the mean over tokens, although batches differ in their number of tokens.
     assert!((logged(folder.path(), 3, "Loss") - after).abs() < 1e-5);
 }
 
@@ -148,6 +148,6 @@ fn a_checkpoint_is_the_model() {
         model_hash(&end.model)
     };
     let first = run(1, false);
-    // Nothing is left to do after the third epoch: another start ends with the saved weights.
+    // Nothing remains to be done after the third epoch: another start ends with the saved weights.
     assert_eq!(run(2, true), first);
 }

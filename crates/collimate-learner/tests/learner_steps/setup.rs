@@ -46,7 +46,7 @@ pub(crate) fn reward_model(seed: u64) -> RewardModel<Llama> {
     RewardModel::with_fresh_head(model(seed), Pooling::LastToken, Key::new(seed, "head"))
 }
 
-/// Pairs of which the chosen answer ends in 3 and the rejected one in 4.
+/// Makes pairs whose chosen answer ends in 3 and whose rejected answer ends in 4.
 pub(crate) fn pairs(count: usize, seed: u64) -> Vec<TokenizedPair> {
     let mut noise = Noise::new(seed);
     let mut draw = |n: usize| -> Vec<u32> { (0..n).map(|_| 5 + noise.below(15) as u32).collect() };
@@ -60,7 +60,7 @@ pub(crate) fn pairs(count: usize, seed: u64) -> Vec<TokenizedPair> {
         .collect()
 }
 
-/// The chosen answers of [`pairs`]; the first one comes without a prompt.
+/// Returns the chosen answers of [`pairs`]; the first one has no prompt.
 pub(crate) fn examples(count: usize, seed: u64) -> Vec<TokenizedExample> {
     let rows = pairs(count, seed).into_iter().enumerate();
     rows.map(|(i, pair)| TokenizedExample {
@@ -76,7 +76,7 @@ pub(crate) fn mean(output: &impl Losses) -> f64 {
     values.iter().map(|&v| f64::from(v)).sum::<f64>() / values.len() as f64
 }
 
-/// What is read of a parameter: its gradient, from either kind of container, or its value.
+/// Container of a parameter's values: gradients of either kind, or the parameters themselves.
 pub(crate) trait Grads {
     fn of<const D: usize>(&self, param: &Param<Tensor<D>>) -> Option<Tensor<D>>;
 }
@@ -113,7 +113,7 @@ pub(crate) fn by_path<M: Module>(model: &M, grads: &impl Grads) -> BTreeMap<Stri
     visitor.2
 }
 
-/// Every parameter by path, adapters left out.
+/// Returns every parameter by path, without adapters.
 pub(crate) fn without_adapters<M: Module>(model: &M) -> BTreeMap<String, Vec<f32>> {
     struct Values;
     impl Grads for Values {

@@ -1,4 +1,4 @@
-//! One step equals that of collimate's own loop, on the same batch.
+//! A step in Burn's Learner equals a step of collimate's own loop on the same batch.
 
 use std::fmt::Debug;
 
@@ -19,8 +19,8 @@ fn trainee<M: Module + ModuleDisplay, T: Task<M>>(model: M, task: T) -> Trainee<
     Trainee::new(model, task, Key::new(0, "learner")).unwrap()
 }
 
-/// Loss and gradients of a step through the adapter and through the objective, bit by bit, and
-/// against what `fit` logs for its first step.
+/// Compares loss and gradients of a step through the adapter and through the objective, bit by bit,
+/// and with the log of `fit` for its first step.
 fn check<O, T>(what: &str, model: O::Model, objective: &O, task: T, items: Vec<T::Item>)
 where
     O: Objective<Model: ModuleDisplay + Clone + Debug>,
@@ -189,7 +189,7 @@ fn dropout_is_new_in_each_step_and_off_in_validation() {
     let rows = examples(6, 1);
     let run = || {
         let mut model = adapted(1, 0.5);
-        // At the start an adapter adds nothing, whatever is dropped.
+        // At the start an adapter adds nothing, whatever is dropped out.
         model = shift(model);
         trainee(model, SftTask)
     };
@@ -203,7 +203,7 @@ fn dropout_is_new_in_each_step_and_off_in_validation() {
     assert!(losses.iter().all(|&l| l != valid[0]));
 }
 
-/// Every parameter a little larger.
+/// Makes every parameter a little larger.
 fn shift<M: Module>(model: M) -> M {
     use burn::module::{ModuleMapper, Param};
     use burn::tensor::Tensor;

@@ -1,23 +1,23 @@
-//! Attention whose scores carry a bias that depends on the distance of two tokens.
+//! Attention with a bias of the scores that depends on the distance of two tokens.
 
 use burn::tensor::{Device, Int, Tensor, TensorData, activation};
 use collimate_nn::{DeviceBatch, Embedding};
 use collimate_ops::Heads;
 
-/// Rows of the table of biases: half for the tokens behind, half for those ahead.
+/// Number of rows of the table of biases: half for preceding tokens, half for following tokens.
 pub(super) const BUCKETS: usize = 32;
 
-/// The buckets of all pairs of tokens, for each sequence of a batch.
+/// Buckets of all pairs of tokens, for each sequence of a batch.
 #[derive(Debug, Clone)]
 pub(super) struct Distances {
-    /// First row and length of each sequence, and the bucket of each of its pairs.
+    /// First row and length of each sequence, and the buckets of its pairs of tokens.
     sequences: Vec<(usize, usize, Tensor<1, Int>)>,
 }
 
 impl Distances {
     pub(super) fn new(batch: &DeviceBatch) -> Self {
         let filled = batch.sequences.iter().filter(|s| !s.rows.is_empty());
-        // A sequence of an encoder is one segment: its rows lie side by side.
+        // A sequence of an encoder is one segment, so its rows are contiguous.
         let sequences = filled.map(|s| {
             let n = s.rows.len();
             (s.rows[0], n, buckets(n, &batch.device))
@@ -27,7 +27,7 @@ impl Distances {
         }
     }
 
-    /// Attention over each sequence, in plain tensor operations.
+    /// Computes attention over each sequence, in plain tensor operations.
     ///
     /// ```text
     /// softmax(q·kᵀ / √head_dim + table[bucket(j − i)]) · v
@@ -60,14 +60,15 @@ impl Distances {
     }
 }
 
-/// The bucket of every pair of a sequence's tokens, row by row.
+/// Returns the bucket of every pair of a sequence's tokens, row by row.
 fn buckets(n: usize, device: &Device) -> Tensor<1, Int> {
     let all = (0..n).flat_map(|i| (0..n).map(move |j| bucket(i, j) as i64));
     Tensor::from_data(TensorData::new(all.collect::<Vec<_>>(), [n * n]), device)
 }
 
-/// The bucket of token `j` as token `i` sees it: one for each of the seven nearest distances, then two for
-/// each doubling of the distance, the last for everything from 8·2^3.5 = 90.5 on.
+/// Returns the bucket of token `j` as seen from token `i`. Each of the seven nearest distances has
+/// a bucket. Then each doubling of the distance has two, and the last bucket holds every distance
+/// from 8·2^3.5 = 90.5.
 ///
 /// ```text
 /// 8 + ⌊8 · log(d/8) / log(128/8)⌋ = 8 + ⌊log₂(d²/64)⌋
@@ -85,7 +86,8 @@ fn bucket(i: usize, j: usize) -> usize {
 mod tests {
     use super::*;
 
-    /// The first distance of each bucket, as transformers' `relative_position_bucket` gives them.
+    /// The table holds the first distance of each bucket, from transformers'
+    /// `relative_position_bucket`.
     #[test]
     fn buckets_are_those_of_transformers() {
         let first = [0, 1, 2, 3, 4, 5, 6, 7, 8, 12, 16, 23, 32, 46, 64, 91];

@@ -1,4 +1,4 @@
-//! The shape of an encoder.
+//! Configuration of an encoder.
 
 use burn::tensor::Device;
 use collimate_core::{OptionError, Range};
@@ -10,11 +10,11 @@ use super::families::{EncoderType, Family};
 use super::modern::ModernConfig;
 use crate::bounds::MOST_PARAMETERS;
 
-/// The shape of an encoder; names as in Hugging Face's `config.json` of a BERT.
+/// Configuration of an encoder; names as in Hugging Face's `config.json` of a BERT.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct EncoderConfig {
-    /// The family of the encoder.
+    /// Family of the encoder.
     pub model_type: EncoderType,
     /// Number of token ids.
     pub vocab_size: usize,
@@ -24,26 +24,27 @@ pub struct EncoderConfig {
     pub intermediate_size: usize,
     /// Number of layers.
     pub num_hidden_layers: usize,
-    /// Attention heads, a divisor of `hidden_size`.
+    /// Number of attention heads, a divisor of `hidden_size`.
     pub num_attention_heads: usize,
-    /// Rows of the table of positions, of which some families leave the first unused; the longest sequence
-    /// where there is no table.
+    /// Number of rows of the table of positions; some families leave the first rows unused. Without
+    /// a table, the length of the longest sequence.
     pub max_position_embeddings: usize,
-    /// Rows of the token-type table, 0 in families without one; all tokens are of type 0.
+    /// Number of rows of the token-type table, 0 in families without token types. All tokens are of
+    /// type 0.
     pub type_vocab_size: usize,
-    /// Added to the variance in the normalisation.
+    /// Number added to the variance in the normalisation.
     pub layer_norm_eps: f64,
-    /// Dropout of embeddings and of each sublayer's output, in training.
+    /// Dropout of embeddings and of each sublayer's output in training.
     pub hidden_dropout_prob: f64,
-    /// Dropout in a classification head, in training; null: `hidden_dropout_prob`.
+    /// Dropout in a classification head in training; null means `hidden_dropout_prob`.
     pub classifier_dropout: Option<f64>,
     /// Standard deviation of initial weights.
     pub initializer_range: f64,
-    /// Id of the padding token, after which the positions of some families begin.
+    /// Id of the padding token. In some families positions begin after it.
     pub pad_token_id: Option<u32>,
-    /// Layers of a ModernBERT; null: those of a BERT.
+    /// Options of ModernBERT layers; null gives BERT layers.
     pub modern: Option<ModernConfig>,
-    /// Relative positions of a DeBERTa; null: none.
+    /// Relative positions of a DeBERTa; null means none.
     pub deberta: Option<DebertaConfig>,
 }
 
@@ -73,7 +74,7 @@ impl EncoderConfig {
     /// Checks that the sizes fit together.
     ///
     /// # Errors
-    /// Names the first value that does not.
+    /// Names the first value that does not fit.
     pub fn check(&self) -> Result<(), OptionError> {
         for (name, value) in [
             ("vocab_size", self.vocab_size),
@@ -84,7 +85,7 @@ impl EncoderConfig {
             ("max_position_embeddings", self.max_position_embeddings),
             ("type_vocab_size", self.type_vocab_size),
         ] {
-            // A family says itself whether it has types.
+            // Each family says if it has token types.
             let least = usize::from(name != "type_vocab_size");
             let allowed = format!("at least {least}");
             OptionError::check(name, value, &allowed, value >= least)?;
@@ -126,18 +127,18 @@ impl EncoderConfig {
         Family::of(self.model_type)
     }
 
-    /// The position of a sequence's first token, as a row of the table of positions.
+    /// Returns the position of a sequence's first token, as a row of the table of positions.
     pub(super) fn first_position(&self) -> usize {
         (self.family().first_position)(self)
     }
 
-    /// Returns the longest sequence that the encoder takes, in tokens.
+    /// Returns the length of the longest sequence that the encoder takes, in tokens.
     pub fn max_positions(&self) -> usize {
         let first = self.first_position();
         self.max_position_embeddings.saturating_sub(first)
     }
 
-    /// A normalisation of the hidden states.
+    /// Creates a normalisation of the hidden states.
     pub(super) fn norm(&self, device: &Device) -> LayerNorm {
         let (width, eps) = (self.hidden_size, self.layer_norm_eps);
         match self.norm_bias() {
@@ -146,24 +147,24 @@ impl EncoderConfig {
         }
     }
 
-    /// True if normalisations have offsets.
+    /// Returns true if normalisations have offsets.
     pub(super) fn norm_bias(&self) -> bool {
         self.modern.as_ref().is_none_or(|modern| modern.norm_bias)
     }
 
-    /// True if the dense layer of a classification head has a bias.
+    /// Returns true if the dense layer of a classification head has a bias.
     pub(super) fn head_bias(&self) -> bool {
         let modern = self.modern.as_ref();
         modern.is_none_or(|modern| modern.classifier_bias)
     }
 
-    /// Dropout of the embeddings.
+    /// Returns the dropout of the embeddings.
     pub(super) fn embedding_dropout(&self) -> f64 {
         let modern = self.modern.as_ref();
         modern.map_or(self.hidden_dropout_prob, |modern| modern.embedding_dropout)
     }
 
-    /// Dropout in a classification head.
+    /// Returns the dropout in a classification head.
     pub(super) fn head_dropout(&self) -> f64 {
         self.classifier_dropout.unwrap_or(self.hidden_dropout_prob)
     }

@@ -1,5 +1,5 @@
-//! Relative positions of a DeBERTa: scores depend on the distance of two tokens through a table of
-//! vectors, which every layer projects as its queries and keys.
+//! Relative positions of a DeBERTa. Scores depend on the distance of two tokens through a table of
+//! vectors. Every layer projects the table as queries and keys.
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::config::EncoderConfig;
 use super::post::SelfAttention;
 
-/// A term of the scores beside the product of contents.
+/// A term of the scores besides the product of contents.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum RelativeTerm {
@@ -21,7 +21,7 @@ pub enum RelativeTerm {
     P2c,
 }
 
-/// The normalisation of the table of relative positions.
+/// Normalisation of the table of relative positions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RelativeNorm {
@@ -35,9 +35,9 @@ pub enum RelativeNorm {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct DebertaConfig {
-    /// Buckets of distances; null: every distance for itself.
+    /// Number of buckets of distances; null gives every distance its own row.
     pub position_buckets: Option<usize>,
-    /// Distances below this are told apart; null: `max_position_embeddings`.
+    /// Bound below which distances are distinguished; null means `max_position_embeddings`.
     pub max_relative_positions: Option<usize>,
     /// Terms of the scores.
     pub pos_att_type: Vec<RelativeTerm>,
@@ -46,7 +46,7 @@ pub struct DebertaConfig {
 }
 
 impl Default for DebertaConfig {
-    /// A DeBERTa-v3.
+    /// Returns the options of DeBERTa-v3.
     fn default() -> Self {
         Self {
             position_buckets: Some(256),
@@ -58,7 +58,7 @@ impl Default for DebertaConfig {
 }
 
 impl DebertaConfig {
-    /// The rows of the table within an encoder of the shape `c`.
+    /// Returns the rows of the table within an encoder of shape `c`.
     pub(super) fn positions(&self, c: &EncoderConfig) -> Result<RelativePositions, OpsError> {
         let longest = self.longest(c);
         RelativePositions::new(self.position_buckets.unwrap_or(0), longest)
@@ -69,7 +69,7 @@ impl DebertaConfig {
             .unwrap_or(c.max_position_embeddings)
     }
 
-    /// Checks the values within an encoder of the shape `c`.
+    /// Checks the values within an encoder of shape `c`.
     pub(super) fn check(&self, c: &EncoderConfig) -> Result<(), OptionError> {
         let longest = self.longest(c);
         let most = u32::MAX as usize;
@@ -89,7 +89,7 @@ impl DebertaConfig {
     }
 }
 
-/// The table of relative positions, which all layers share.
+/// Table of relative positions, shared by all layers.
 #[derive(Module, Debug)]
 pub(crate) struct Relative {
     pub(crate) rel_embeddings: Embedding,
@@ -114,8 +114,8 @@ impl Relative {
         }
     }
 
-    /// The table as the queries and keys of a layer's positions; a layer's own projections serve contents
-    /// and positions.
+    /// Projects the table to queries and keys of positions. A layer uses the same projections for
+    /// contents and positions.
     pub(super) fn projections(
         &self,
         attention: &SelfAttention,

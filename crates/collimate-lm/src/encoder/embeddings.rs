@@ -1,4 +1,4 @@
-//! From tokens to the states that the first layer reads.
+//! Embeddings: the states that the first layer reads.
 
 use burn::module::Module;
 use burn::tensor::{Device, Int, Tensor, TensorData};
@@ -7,7 +7,7 @@ use collimate_nn::{DeviceBatch, Embedding, Forward, LayerNorm, RowForward};
 
 use super::config::EncoderConfig;
 
-/// Word vectors, in some families also position and type vectors, summed and normalised.
+/// Word vectors, in some families with position and type vectors, summed and normalised.
 #[derive(Module, Debug)]
 pub(crate) struct Embeddings {
     pub(crate) word_embeddings: Embedding,
@@ -47,7 +47,7 @@ impl Embeddings {
     }
 }
 
-/// The row of each token in the table of positions.
+/// Returns the row of each token in the table of positions.
 fn positions(batch: &DeviceBatch, c: &EncoderConfig) -> Tensor<1, Int> {
     let first = c.first_position() as i64;
     let rows = batch.positions.iter().map(|&p| first + i64::from(p));

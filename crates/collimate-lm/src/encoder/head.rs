@@ -1,4 +1,4 @@
-//! The part of a classification head between the pooled state and its last layer.
+//! Part of a classification head between the pooled state and its last layer.
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor, activation};
@@ -8,7 +8,7 @@ use collimate_ops::gelu;
 
 use super::config::EncoderConfig;
 
-/// The activation of a classification head.
+/// Activation of a classification head.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum HeadActivation {
     Gelu,
@@ -16,8 +16,8 @@ pub(crate) enum HeadActivation {
     Tanh,
 }
 
-/// A dense layer over the pooled state, its activation, and perhaps a normalisation. The last
-/// layer, which gives the score, is the reward model's own
+/// A dense layer over the pooled state, its activation, and an optional normalisation. The last
+/// layer, which gives the score, belongs to the reward model
 /// ([`ScalarHead`](collimate_nn::ScalarHead)).
 #[derive(Module, Debug)]
 pub(crate) struct Head {
@@ -34,7 +34,7 @@ impl Head {
         }
     }
 
-    /// `[sequences, hidden]`, result likewise.
+    /// Applies the head to `pooled: [sequences, hidden]`. The result has the same shape.
     pub(crate) fn forward(
         &self,
         pooled: Tensor<2>,

@@ -1,35 +1,35 @@
-//! The label of a classification head whose score is the reward.
+//! Label of a classification head whose score is the reward.
 
 use collimate_nn::LoadError;
 use serde_json::Value;
 
 use crate::hf::JsonConfig;
 
-/// Labels that an error names; more are counted.
+/// Number of labels that an error names; further labels are counted.
 const SHOWN: usize = 8;
 
-/// One label of those that a head gives a score.
+/// One label of a classification head.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Label {
-    /// Rows of the head's last layer.
+    /// Number of labels, the rows of the head's last layer.
     pub(super) labels: usize,
-    /// The label's row.
+    /// Row of the label.
     pub(super) row: usize,
-    /// The label's name.
+    /// Name of the label.
     pub(super) name: String,
 }
 
 impl Label {
-    /// Finds the label whose name or number is `wanted`; without `wanted`, the only label. The
-    /// head's last layer has `rows` rows, which is the number of labels where `config.json` does
-    /// not say it.
+    /// Finds the label whose name or number is `wanted`. Without `wanted`, finds the only label.
+    /// The head's last layer has `rows` rows; this is the number of labels if `config.json` does
+    /// not give one.
     pub(super) fn choose(
         json: &JsonConfig,
         rows: usize,
         wanted: Option<&str>,
     ) -> Result<Self, LoadError> {
         let map = json.object("id2label")?;
-        // Transformers stores the number as the size of id2label.
+        // Transformers stores the number of labels as the size of `id2label`.
         let stored = map.map_or(rows, serde_json::Map::len);
         let labels: usize = json.get("num_labels")?.unwrap_or(stored);
         let name = |row: usize| match map.and_then(|map| map.get(&row.to_string())) {

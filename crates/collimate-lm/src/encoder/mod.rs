@@ -1,6 +1,6 @@
-//! One encoder for BERT and its relatives: bidirectional attention, learned positions or rotary ones,
-//! and the part of a classification head that comes before its last layer. The configuration says what
-//! the encoder has; [`families`] says what the classes of transformers call it.
+//! One encoder for BERT and its relatives: bidirectional attention, learned or rotary positions,
+//! and the part of a classification head before its last layer. The configuration defines the parts
+//! of the encoder; [`families`] defines their names in transformers.
 
 mod attention;
 mod config;

@@ -1,4 +1,4 @@
-//! The encoder as the algorithms see it.
+//! Encoder model, as the algorithms use it.
 
 use burn::module::Module;
 use burn::tensor::{Device, Int, Tensor};
@@ -13,8 +13,9 @@ use super::stack::Stack;
 use crate::hf::Kept;
 use crate::rows::hidden_at;
 
-/// An encoder, and the part of a classification head before its last layer where the folder has one.
-/// Dropout of attention weights is not applied in training; dropout of embeddings, sublayers and head is.
+/// An encoder and, if the folder has a classification head, the part of the head before its last
+/// layer. In training, dropout is applied to embeddings, sublayers and head, but not to attention
+/// weights.
 #[derive(Module, Debug)]
 pub struct Encoder {
     pub(crate) embeddings: Embeddings,
@@ -29,16 +30,17 @@ pub struct Encoder {
 }
 
 impl Encoder {
-    /// An encoder with weights from N(0, `initializer_range`²); the same key, the same weights.
+    /// Creates an encoder with weights from N(0, `initializer_range`²). The same key gives the same
+    /// weights.
     ///
     /// # Errors
-    /// Sizes that do not fit together.
+    /// The sizes do not fit together.
     pub fn new(config: &EncoderConfig, key: Key, device: &Device) -> Result<Self, OptionError> {
         config.check()?;
         Ok(Self::build(config, false, key, device))
     }
 
-    /// An encoder of zeros that a weight file is read into.
+    /// Creates an encoder of zeros, ready to be filled from a weight file.
     pub(crate) fn blank(
         config: &EncoderConfig,
         head: bool,
@@ -66,7 +68,7 @@ impl Encoder {
         }
     }
 
-    /// The same encoder with what its folder says beside weights and sizes.
+    /// Returns the same encoder with the settings of its folder besides weights and sizes.
     pub(crate) fn with_kept(self, kept: Kept) -> Self {
         Self { kept, ..self }
     }
@@ -81,7 +83,7 @@ impl Encoder {
         encoder.forward(x, batch, rows, c, f, self.recompute)
     }
 
-    /// The encoder's shape.
+    /// Returns the configuration.
     pub fn config(&self) -> &EncoderConfig {
         &self.config
     }

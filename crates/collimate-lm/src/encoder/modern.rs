@@ -1,4 +1,4 @@
-//! Options of a ModernBERT alone.
+//! Options that only ModernBERT has.
 
 use std::num::NonZeroUsize;
 
@@ -8,31 +8,33 @@ use serde::{Deserialize, Serialize};
 use super::config::EncoderConfig;
 use crate::LayerKind;
 
-/// Windows, rotary positions, biases and dropouts of a ModernBERT; names as in Hugging Face's `config.json`.
+/// Windows, rotary positions, biases and dropouts of a ModernBERT; names as in Hugging Face's
+/// `config.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ModernConfig {
-    /// Tokens that a token of a sliding layer sees: half of them before it, half after it.
+    /// Number of tokens around a token that it sees in a sliding layer: half before it, half after
+    /// it.
     pub local_attention: usize,
-    /// The kind of each layer; null: the first of every three sees all tokens, the others slide.
+    /// Kind of each layer. Null: the first of every three layers sees all tokens, the others slide.
     pub layer_types: Option<Vec<LayerKind>>,
     /// Base of the rotary positions of layers that see all tokens.
     pub global_rope_theta: f64,
     /// Base of the rotary positions of sliding layers.
     pub local_rope_theta: f64,
-    /// The projections of the attention have biases.
+    /// If true, the projections of the attention have biases.
     pub attention_bias: bool,
-    /// The feed-forward projections have biases.
+    /// If true, the feed-forward projections have biases.
     pub mlp_bias: bool,
-    /// The normalisations have offsets.
+    /// If true, the normalisations have offsets.
     pub norm_bias: bool,
-    /// The dense layer of a classification head has a bias.
+    /// If true, the dense layer of a classification head has a bias.
     pub classifier_bias: bool,
-    /// Dropout of the embeddings, in training.
+    /// Dropout of the embeddings in training.
     pub embedding_dropout: f64,
-    /// Dropout of the attention's output, in training.
+    /// Dropout of the attention's output in training.
     pub attention_dropout: f64,
-    /// Dropout within the feed-forward layer, in training.
+    /// Dropout within the feed-forward layer in training.
     pub mlp_dropout: f64,
 }
 
@@ -55,7 +57,7 @@ impl Default for ModernConfig {
 }
 
 impl ModernConfig {
-    /// The kind of a layer.
+    /// Returns the kind of a layer.
     pub(super) fn kind(&self, layer: usize) -> LayerKind {
         let named = self.layer_types.as_ref().and_then(|kinds| kinds.get(layer));
         named.copied().unwrap_or(match layer.is_multiple_of(3) {
@@ -64,12 +66,12 @@ impl ModernConfig {
         })
     }
 
-    /// The window of sliding layers: a token sees those that are less than this away from it.
+    /// Returns the window of sliding layers: a token sees tokens at a distance below the window.
     pub(super) fn window(&self) -> NonZeroUsize {
         NonZeroUsize::MIN.saturating_add(self.local_attention / 2)
     }
 
-    /// Checks the values within an encoder of the shape `c`.
+    /// Checks the values within an encoder of shape `c`.
     pub(super) fn check(&self, c: &EncoderConfig) -> Result<(), OptionError> {
         let (layers, heads) = (c.num_hidden_layers, c.num_attention_heads);
         let size = c.hidden_size / heads;

@@ -1,4 +1,4 @@
-//! A layer that normalises after each sublayer. Field names follow those of a BERT in Hugging Face's files;
+//! A layer that normalises after each sublayer. Field names follow BERT in Hugging Face's files;
 //! the families translate them.
 
 use burn::module::Module;
@@ -12,14 +12,14 @@ use super::config::EncoderConfig;
 use super::deberta::Relative;
 use crate::rows::Rows;
 
-/// The attention pattern of a batch, and the distances of tokens where scores depend on them.
+/// Attention pattern of a batch, and the distances of tokens if scores depend on them.
 #[derive(Debug, Clone)]
 pub(super) struct Reach {
     pub(super) plan: AttentionPlan,
     pub(super) distances: Option<Distances>,
 }
 
-/// Queries, keys and values.
+/// Projections of queries, keys and values.
 #[derive(Module, Debug)]
 pub(crate) struct SelfAttention {
     pub(crate) query: Linear,
@@ -97,8 +97,8 @@ impl Layer {
         }
     }
 
-    /// The result of some rows, or of all. `tables` are what all layers share: biases of distances,
-    /// or vectors of distances.
+    /// Computes the layer for the rows asked for, or for all. `tables` holds what all layers share:
+    /// biases of distances, or vectors of distances.
     pub(super) fn forward(
         &self,
         x: Tensor<2>,

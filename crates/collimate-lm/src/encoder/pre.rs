@@ -1,5 +1,5 @@
-//! A layer that normalises before each sublayer: a ModernBERT's. Queries, keys and values come from one
-//! matrix, and so do the two halves of the gated feed-forward layer.
+//! A layer that normalises before each sublayer, as in ModernBERT. One matrix gives queries, keys
+//! and values, and another gives both halves of the gated feed-forward layer.
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
@@ -12,7 +12,7 @@ use super::modern::ModernConfig;
 use crate::LayerKind;
 use crate::rows::Rows;
 
-/// The attention pattern of a layer, and the rotary positions of its queries and keys.
+/// Attention pattern of a layer, and the rotary positions of its queries and keys.
 #[derive(Debug, Clone)]
 pub(super) struct Reach {
     plan: AttentionPlan,
@@ -20,7 +20,7 @@ pub(super) struct Reach {
 }
 
 impl Reach {
-    /// The reach of layers of a kind.
+    /// Creates the pattern and the positions for layers of a kind.
     pub(super) fn new(
         batch: &DeviceBatch,
         kind: LayerKind,
@@ -39,7 +39,7 @@ impl Reach {
     }
 }
 
-/// The size of a head.
+/// Returns the size of a head.
 fn head_dim(c: &EncoderConfig) -> usize {
     c.hidden_size / c.num_attention_heads
 }
@@ -58,7 +58,7 @@ pub(crate) struct GatedMlp {
     pub(crate) wo: Linear,
 }
 
-/// One layer; the first of an encoder reads what is normalised already.
+/// One layer. The input of the first layer is already normalised.
 #[derive(Module, Debug)]
 pub(crate) struct PreLayer {
     pub(crate) attn_norm: Option<LayerNorm>,
@@ -93,7 +93,7 @@ impl PreLayer {
         }
     }
 
-    /// The result of some rows, or of all.
+    /// Computes the layer for the rows asked for, or for all.
     pub(super) fn forward(
         &self,
         x: Tensor<2>,

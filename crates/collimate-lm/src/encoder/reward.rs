@@ -96,7 +96,7 @@ impl HfReward for Encoder {
     }
 }
 
-/// The encoder of a classifier, with one label's row of the last layer.
+/// Reads the encoder of a classifier, with one label's row of the last layer.
 fn classifier(
     folder: &Folder,
     label: Option<&str>,
@@ -141,7 +141,7 @@ fn classifier(
     })
 }
 
-/// One row of a last layer.
+/// Returns one row of a last layer.
 fn row(all: ScalarHead, row: usize) -> ScalarHead {
     fn only<const D: usize>(param: &Param<Tensor<D>>, row: usize) -> Param<Tensor<D>> {
         let value = param.val().detach().narrow(0, row, 1);
@@ -153,7 +153,7 @@ fn row(all: ScalarHead, row: usize) -> ScalarHead {
     }
 }
 
-/// The last layer as transformers stores it.
+/// Returns the last layer as transformers stores it.
 fn last_layer(head: &ScalarHead, name: &str) -> Vec<ExtraTensor> {
     let weight = head.weight.val();
     let bias = head.bias.as_ref().map(Param::val);

@@ -18,7 +18,7 @@ const SETTINGS: &str = "sentence_bert_config.json";
 const PROMPTS: &str = "config_sentence_transformers.json";
 const WEIGHTS: &str = "model.safetensors";
 
-/// Where the folder of each module lies.
+/// Folder of each module.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Modules {
     pooling: Option<String>,
@@ -34,7 +34,8 @@ struct Module {
 }
 
 impl Modules {
-    /// Reads `modules.json`; without it, the modules are those in folders of the usual names.
+    /// Reads `modules.json`. Without the file, looks for the modules in folders with the usual
+    /// names.
     pub(super) fn read(dir: &Path) -> Result<Self, LoadError> {
         let path = dir.join(MODULES);
         let text = match std::fs::read_to_string(&path) {
@@ -80,7 +81,7 @@ impl Modules {
         Ok(modules)
     }
 
-    /// How the folder pools; `default` where it does not say so.
+    /// Returns the pooling of the folder, or `default` if the folder does not name one.
     pub(super) fn pooling(&self, dir: &Path, default: Pooling) -> Result<Pooling, LoadError> {
         match &self.pooling {
             Some(folder) => read_pooling(dir.join(folder).join("config.json")),
@@ -88,7 +89,7 @@ impl Modules {
         }
     }
 
-    /// The head, where the folder has one: a Dense layer with one output and no activation.
+    /// Reads the head if the folder has one: a Dense layer with one output and no activation.
     pub(super) fn head(
         &self,
         dir: &Path,
@@ -107,7 +108,7 @@ impl Modules {
                 "a reward head, out_features = 1",
             ));
         }
-        // An absent activation is Tanh to sentence-transformers.
+        // sentence-transformers takes an absent activation as Tanh.
         let _: String = json.require("activation_function")?;
         json.only("activation_function", &["torch.nn.modules.linear.Identity"])?;
         json.neutral(&[("use_residual", 0.0)])?;
@@ -131,7 +132,7 @@ fn unsupported(path: &Path, what: String) -> LoadError {
     }
 }
 
-/// Tells of rules for texts that come before the tokenizer and are not followed here.
+/// Warns of text rules that apply before the tokenizer and are not followed here.
 pub(super) fn tell_text_rules(dir: &Path) -> Result<(), LoadError> {
     if let Some(settings) = JsonConfig::read_if_there(dir.join(SETTINGS))?
         && settings.get("do_lower_case")? == Some(true)
@@ -155,7 +156,7 @@ pub(super) fn tell_text_rules(dir: &Path) -> Result<(), LoadError> {
 
 fn read_pooling(path: std::path::PathBuf) -> Result<Pooling, LoadError> {
     let json = JsonConfig::read_file(path)?;
-    // Newer writers name the mode, older ones set one flag per mode.
+    // Newer versions name the mode; older versions set one flag per mode.
     if let Some(mode) = json.string("pooling_mode")? {
         return match mode.as_str() {
             "mean" => Ok(Pooling::Mean),
@@ -179,7 +180,7 @@ fn read_pooling(path: std::path::PathBuf) -> Result<Pooling, LoadError> {
             found.push((key.as_str(), pooling));
         }
     }
-    // Several modes at once mean that their vectors are concatenated.
+    // If several modes are set, their vectors are concatenated.
     if let [(_, Some(pooling))] = found[..] {
         return Ok(pooling);
     }

@@ -1,4 +1,4 @@
-//! The parameters that a configuration asks for, known without making them.
+//! Parameters that a configuration asks for, computed without creating them.
 
 use super::attention::BUCKETS;
 use super::config::EncoderConfig;
@@ -8,8 +8,9 @@ use super::deberta::RelativeNorm;
 type Shapes = Vec<(String, Vec<usize>)>;
 
 impl EncoderConfig {
-    /// Paths and shapes of all parameters of the encoder that [`Encoder::new`](super::Encoder::new)
-    /// makes, in the same order. Lazy, because a configuration can ask for any number of layers.
+    /// Returns paths and shapes of all parameters that [`Encoder::new`](super::Encoder::new)
+    /// creates, in the same order. The iterator is lazy, because a configuration can ask for any
+    /// number of layers.
     pub(super) fn parameters(&self) -> impl Iterator<Item = (String, Vec<usize>)> + '_ {
         let kind = if self.modern.is_some() {
             "pre_layer"
@@ -23,7 +24,7 @@ impl EncoderConfig {
         self.before().into_iter().chain(layers).chain(self.after())
     }
 
-    /// The parameters of the part of a classification head before its last layer.
+    /// Returns the parameters of the part of a classification head before its last layer.
     pub(super) fn head_parameters(&self) -> Shapes {
         let width = self.hidden_size;
         let mut all = linear("head.dense", [width, width], self.head_bias());
@@ -33,7 +34,7 @@ impl EncoderConfig {
         all
     }
 
-    /// Rows of the table of positions, 0 without one.
+    /// Returns the number of rows of the table of positions, 0 without a table.
     pub(super) fn position_rows(&self) -> usize {
         match self.family().positions {
             true => self.max_position_embeddings,
@@ -41,7 +42,7 @@ impl EncoderConfig {
         }
     }
 
-    /// The parameters before the layers.
+    /// Returns the parameters before the layers.
     fn before(&self) -> Shapes {
         let width = self.hidden_size;
         let tables = [
@@ -56,7 +57,7 @@ impl EncoderConfig {
             .collect()
     }
 
-    /// The parameters beside the layers.
+    /// Returns the parameters that follow the layers.
     fn after(&self) -> Shapes {
         let bias = self.family().distances.then(|| {
             let path = "encoder.relative_attention_bias.weight".to_owned();
@@ -79,7 +80,7 @@ impl EncoderConfig {
         all
     }
 
-    /// Paths within a layer, and shapes.
+    /// Returns paths within a layer, with their shapes.
     fn layer(&self, index: usize) -> Shapes {
         let (width, wide) = (self.hidden_size, self.intermediate_size);
         let mut all = Vec::new();
@@ -106,7 +107,7 @@ impl EncoderConfig {
         all
     }
 
-    /// The scale of a normalisation and its offset, if it has one.
+    /// Returns the scale of a normalisation and its offset, if it has one.
     fn norm_shapes(&self, path: &str) -> Shapes {
         let mut all = vec![(format!("{path}.weight"), vec![self.hidden_size])];
         if self.norm_bias() {
@@ -115,19 +116,19 @@ impl EncoderConfig {
         all
     }
 
-    /// Number of parameters, without overflow for sizes that fit 32 bits each.
+    /// Returns the number of parameters, without overflow for sizes that fit 32 bits each.
     pub(super) fn parameter_count(&self) -> u128 {
         let values = |shapes: Shapes| -> u128 {
             let one = |shape: &Vec<usize>| shape.iter().map(|&n| n as u128).product::<u128>();
             shapes.iter().map(|(_, shape)| one(shape)).sum()
         };
-        // The first layer may have less than the others.
+        // The first layer may have fewer parameters than the others.
         let layers = values(self.layer(1)) * self.num_hidden_layers as u128;
         values(self.before()) + layers + values(self.after())
     }
 }
 
-/// The weight of a linear layer and its bias, if it has one.
+/// Returns the weight of a linear layer and its bias, if it has one.
 fn linear(name: &str, [out, input]: [usize; 2], bias: bool) -> Shapes {
     let mut all = vec![(format!("{name}.weight"), vec![out, input])];
     if bias {

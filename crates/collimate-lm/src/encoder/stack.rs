@@ -1,4 +1,4 @@
-//! The layers of an encoder.
+//! Layers of an encoder.
 
 use burn::module::Module;
 use burn::tensor::{Device, Int, Tensor};
@@ -51,7 +51,7 @@ impl Stack {
         }
     }
 
-    /// The linear layers with their paths.
+    /// Returns the linear layers with their paths.
     pub(crate) fn linears_mut(&mut self) -> Vec<(String, &mut Linear)> {
         let mut found = Vec::new();
         for (index, layer) in self.layer.iter_mut().enumerate() {
@@ -92,7 +92,7 @@ impl Stack {
         }
     }
 
-    /// The layers of a BERT and of those that normalise as it does; a ModernBERT has none.
+    /// Runs the layers of a BERT and of families that normalise like it; a ModernBERT has none.
     fn post(
         &self,
         mut x: Tensor<2>,
@@ -125,7 +125,7 @@ impl Stack {
         x
     }
 
-    /// The layers of a ModernBERT.
+    /// Runs the layers of a ModernBERT.
     fn pre(
         &self,
         mut x: Tensor<2>,
@@ -159,7 +159,7 @@ impl Stack {
     }
 }
 
-/// The rows that a layer computes: every layer reads all rows of the one before.
+/// Returns the rows that a layer computes. Every layer reads all rows of the layer before it.
 fn rows_of(index: usize, layers: usize, asked: &Rows) -> Rows {
     match index + 1 == layers {
         true => asked.clone(),

@@ -1,4 +1,4 @@
-//! Encoders' folders of Hugging Face, in and out.
+//! Reading and writing of Hugging Face folders of encoders.
 
 use std::path::Path;
 
@@ -37,7 +37,7 @@ impl EncoderConfig {
     /// Reads the shape of the encoder in a folder, without its weights.
     ///
     /// # Errors
-    /// No `config.json`, one that is no encoder's, or an option that is not implemented.
+    /// There is no `config.json`, it does not describe an encoder, or an option is not implemented.
     pub fn of_folder(dir: &Path) -> Result<Self, LoadError> {
         Self::read(&JsonConfig::read(dir)?)
     }
@@ -61,15 +61,15 @@ impl EncoderConfig {
     }
 }
 
-/// A folder whose values have not been read yet.
+/// A folder whose tensor values have not been read yet.
 pub(super) struct Folder {
     pub(super) json: JsonConfig,
     pub(super) config: EncoderConfig,
-    /// The folder's class has a head with a score for each label.
+    /// True if the folder's class has a head with a score for each label.
     pub(super) classifies: bool,
     pub(super) weights: Weights,
     kept: Kept,
-    /// The beginning of the names of the encoder's tensors.
+    /// Prefix of the names of the encoder's tensors.
     prefix: &'static str,
 }
 
@@ -107,7 +107,8 @@ impl Folder {
                 Some(part) => family.head_names(part),
                 None => {
                     let name = format!("{}{}", self.prefix, family.name(path));
-                    // Files that began as TensorFlow's call the two parameters of a norm otherwise.
+                    // Files converted from TensorFlow have other names for the two parameters of a
+                    // norm.
                     let old = name
                         .strip_suffix("LayerNorm.weight")
                         .map(|stem| format!("{stem}LayerNorm.gamma"))
@@ -120,9 +121,9 @@ impl Folder {
             })
     }
 
-    /// Refuses tensors that were not found. Heads of other tasks are no part of the encoder, index buffers
-    /// of no function; anything else (a layer too many) would be left out of the function without a word.
-    /// `headless` says that the classification head is not read.
+    /// Refuses tensors that were not found, because they (such as an extra layer) would be silently
+    /// left out of the function. Heads of other tasks and index buffers are allowed. `headless` is
+    /// true if the classification head is not read.
     pub(super) fn left_out(&self, found: &[&Found], headless: bool) -> Result<(), LoadError> {
         let family = self.config.family();
         let head = &family.head;
@@ -140,7 +141,7 @@ impl Folder {
         })
     }
 
-    /// The encoder with the values found.
+    /// Creates the encoder with the values found.
     pub(super) fn fill(
         &self,
         found: &Found,
@@ -153,8 +154,8 @@ impl Folder {
     }
 }
 
-/// Writes the weights of the class that ends in `task`: with a head's, where the encoder has one and the
-/// class too.
+/// Writes the weights of the class that ends in `task`. The head is written if both the encoder and
+/// the class have one.
 pub(super) fn save(
     model: &Encoder,
     dir: &Path,
@@ -176,7 +177,7 @@ pub(super) fn save(
     save_weights(&model, dir, name, extra)
 }
 
-/// `config.json` of the family's class that ends in `task`.
+/// Returns `config.json` of the family's class that ends in `task`.
 pub(super) fn to_json(config: &EncoderConfig, task: &str) -> Value {
     let family = config.family();
     let mut json = serde_json::to_value(config).unwrap_or_default();

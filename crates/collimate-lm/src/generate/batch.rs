@@ -1,4 +1,4 @@
-//! The rows that grow together, one lane: who enters, one step, who leaves.
+//! One lane of generation: a batch of rows that grow together. Rows enter, take steps and leave.
 
 use std::collections::HashMap;
 
@@ -12,30 +12,30 @@ use super::row::Row;
 use super::text::GrowingText;
 use super::watch::Place;
 
-/// A prompt that the cache holds as its last row and that waits for room for its samples.
+/// A prompt that is the last row of the cache and waits for room for its samples.
 struct Parked {
     prompt: usize,
-    /// The next sample.
+    /// Number of the next sample.
     next: usize,
     logits: Vec<f32>,
 }
 
-/// Of each prompt, up to the last sample that is finished.
+/// Finished completions by prompt and sample; samples that are not finished are `None`.
 pub(super) type Written = HashMap<usize, Vec<Option<Completion>>>;
 
-/// One lane: the rows that grow together.
+/// One lane: a batch of rows that grow together.
 pub(super) struct Batch<'a, 'w, M: CausalLm> {
     generator: &'a TextGenerator<M>,
     work: &'a Work<'a, 'w>,
     limits: BatchLimits,
-    /// True if the threads are this lane's own.
+    /// True if this is the only lane, which then has all threads.
     alone: bool,
     cache: M::Cache,
-    /// As the first rows of the cache.
+    /// The rows in the order of the cache's first rows.
     rows: Vec<Row<'a>>,
     parked: Option<Parked>,
     results: Written,
-    /// Tokens since the last report.
+    /// Number of tokens since the last report.
     tokens: usize,
 }
 
@@ -64,7 +64,7 @@ impl<'a, 'w, M: CausalLm> Batch<'a, 'w, M> {
         loop {
             self.admit()?;
             if self.rows.is_empty() && self.parked.is_none() {
-                // What ended with its first token has been reported.
+                // Completions that ended with their first token have been reported.
                 return Ok(self.results);
             }
             self.step()?;
@@ -72,7 +72,7 @@ impl<'a, 'w, M: CausalLm> Batch<'a, 'w, M> {
         }
     }
 
-    /// Says how far the work is. Whoever wants to stop after the last completion has them all.
+    /// Reports the progress. A request to stop is ignored once the last completion is finished.
     fn report(&mut self) -> Result<(), GenerateError> {
         let tokens = std::mem::take(&mut self.tokens);
         let shared = &mut *self.work.shared();
@@ -85,7 +85,8 @@ impl<'a, 'w, M: CausalLm> Batch<'a, 'w, M> {
         Ok(())
     }
 
-    /// Tokens that the cache may come to hold for the rows and the parked prompt.
+    /// Returns the number of tokens that the cache may come to hold for the rows and the parked
+    /// prompt.
     fn reserved(&self) -> usize {
         let mut prompts: Vec<usize> = self.rows.iter().map(|row| row.place.prompt).collect();
         prompts.extend(self.parked.as_ref().map(|parked| parked.prompt));
@@ -98,7 +99,7 @@ impl<'a, 'w, M: CausalLm> Batch<'a, 'w, M> {
         prompts + self.rows.iter().map(|row| row.limit).sum::<usize>()
     }
 
-    /// Most new tokens after a prompt.
+    /// Returns the largest number of new tokens after a prompt.
     fn limit(&self, prompt: usize) -> usize {
         let context = self.generator.model().max_positions();
         self.work
@@ -107,8 +108,8 @@ impl<'a, 'w, M: CausalLm> Batch<'a, 'w, M> {
             .min(context - self.work.prompts[prompt].len())
     }
 
-    /// Lets waiting samples in, once there is room for a good number of them: a pass that reads
-    /// prompts costs as much as a step.
+    /// Admits waiting samples once there is room for several of them: a pass that reads prompts
+    /// costs as much as a step.
     fn admit(&mut self) -> Result<(), GenerateError> {
         let limits = self.limits;
         if self.rows.len() > limits.rows - limits.rows / 4 {
@@ -124,7 +125,7 @@ impl<'a, 'w, M: CausalLm> Batch<'a, 'w, M> {
                 if !self.rows.is_empty() && self.reserved() + needed > limits.tokens {
                     break;
                 }
-                // Another lane may have been quicker; then this one looks again.
+                // If another lane has taken the prompt, this lane looks for the next one.
                 if self.work.takes(next) {
                     self.read_prompt(next)?;
                 } else {
@@ -140,7 +141,7 @@ impl<'a, 'w, M: CausalLm> Batch<'a, 'w, M> {
         Ok(())
     }
 
-    /// Reads the next prompt, alone: what it computes must not depend on its neighbours.
+    /// Reads a prompt in a pass alone, because its result must not depend on other rows.
     fn read_prompt(&mut self, prompt: usize) -> Result<(), GenerateError> {
         let row = self.cache.push();
         let logits = self.logits(&[(row, &self.work.prompts[prompt])])?;
@@ -152,7 +153,7 @@ impl<'a, 'w, M: CausalLm> Batch<'a, 'w, M> {
         Ok(())
     }
 
-    /// Lets samples of the parked prompt in; whether the prompt has none left.
+    /// Admits samples of the parked prompt. Returns true if the prompt has no samples left.
     fn enter(&mut self) -> Result<bool, GenerateError> {
         let mut reserved = self.reserved();
         let Some(mut parked) = self.parked.take() else {
@@ -191,7 +192,7 @@ impl<'a, 'w, M: CausalLm> Batch<'a, 'w, M> {
         let ids = &self.work.prompts[prompt];
         let seed = Key::new(self.work.sampling.seed, "generate");
         let key = ids.iter().fold(seed, |key, &id| key.with(u64::from(id)));
-        // A prompt that comes again goes on where its first samples end.
+        // A repeated prompt continues the numbers of its earlier samples.
         let number = self.work.repeats[prompt] * self.work.sampling.n + sample;
         let key = key.with(ids.len() as u64).with(number as u64);
         let (tokenizer, stops) = (self.generator.tokenizer(), &self.work.sampling.stop);
@@ -208,7 +209,7 @@ impl<'a, 'w, M: CausalLm> Batch<'a, 'w, M> {
         Ok(Row::new(Place { prompt, sample }, key, seen, text, limit))
     }
 
-    /// Reads each row's last token and gives it the next.
+    /// Reads each row's last token and chooses its next token.
     fn step(&mut self) -> Result<(), GenerateError> {
         if self.rows.is_empty() {
             return Ok(());
@@ -262,7 +263,7 @@ impl<'a, 'w, M: CausalLm> Batch<'a, 'w, M> {
             .map_err(|error| GenerateError::Other(format!("the logits cannot be read: {error}")))
     }
 
-    /// Gives a row its next token; how it ends, if so.
+    /// Adds a token to a row. Returns the reason if the row ends with it.
     fn take(&mut self, row: &mut Row<'_>, id: u32) -> Result<Option<Finish>, GenerateError> {
         self.tokens += 1;
         let ending = match self.generator.eos().contains(&id) {

@@ -1,4 +1,4 @@
-//! Sampling as the `generation_config.json` of a folder asks for it.
+//! Sampling options from the `generation_config.json` of a folder.
 
 use std::path::Path;
 
@@ -11,8 +11,8 @@ use crate::hf::JsonConfig;
 /// Name of the file.
 const FILE: &str = "generation_config.json";
 
-/// Keys that change no token of a completion here: ids that other parts read, caches, outputs, and
-/// searches that only save time.
+/// Keys that do not change the tokens of a completion here: ids that other parts read, caches,
+/// outputs, and searches that only save time.
 const NOT_SAMPLING: [&str; 22] = [
     "_from_model_config",
     "assistant_confidence_threshold",
@@ -38,7 +38,7 @@ const NOT_SAMPLING: [&str; 22] = [
     "use_cache",
 ];
 
-/// The same, by the beginnings of the names.
+/// Prefixes of further keys that do not change the tokens.
 const NOT_SAMPLING_BY_PREFIX: [&str; 4] = [
     "compile_config",
     "num_assistant_tokens",
@@ -46,7 +46,7 @@ const NOT_SAMPLING_BY_PREFIX: [&str; 4] = [
     "prompt_lookup_num_tokens",
 ];
 
-/// Values that change nothing, beside null, false and empty lists.
+/// Values that change nothing, besides null, false and empty lists.
 const NEUTRAL: [(&str, f64); 14] = [
     ("diversity_penalty", 0.0),
     ("encoder_no_repeat_ngram_size", 0.0),
@@ -64,10 +64,10 @@ const NEUTRAL: [(&str, f64); 14] = [
     ("typical_p", 1.0),
 ];
 
-/// Keys that only searches with several beams read.
+/// Keys that only beam search reads.
 const OF_BEAMS: [&str; 2] = ["length_penalty", "early_stopping"];
 
-/// The sampling that a folder asks for.
+/// Sampling options that a folder asks for.
 ///
 /// # Examples
 /// ```
@@ -84,7 +84,7 @@ const OF_BEAMS: [&str; 2] = ["length_penalty", "early_stopping"];
 /// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct FolderSampling {
-    /// The base with the folder's values over it.
+    /// The base with the folder's values applied.
     pub sampling: Sampling,
     /// Values that were taken, each with its name: `temperature 0.6`.
     pub taken: Vec<String>,
@@ -93,18 +93,19 @@ pub struct FolderSampling {
 }
 
 impl FolderSampling {
-    /// Reads `generation_config.json` of a folder; without the file, `base` stays as it is.
+    /// Reads `generation_config.json` of a folder. Without the file, `base` is unchanged.
     ///
-    /// Temperature, top-p, top-k, repetition penalty, the number of new tokens and `stop_strings` are
-    /// taken. `do_sample: false` is temperature 0, and the values of sampling beside it have no effect.
-    /// Where `do_sample` is absent, the values are taken, and `base` stays where the file names none.
+    /// Temperature, top-p, top-k, repetition penalty, the number of new tokens and `stop_strings`
+    /// are taken. `do_sample: false` means temperature 0; the sampling values beside it then have
+    /// no effect. If `do_sample` is absent, the values are taken. Options that the file does not
+    /// name keep their value in `base`.
     ///
     /// # Errors
-    /// A file that cannot be read, or a value that is out of range: with the file and the key.
+    /// The file cannot be read, or a value is out of range. The error names the file and the key.
     ///
     /// # Differs from
-    /// transformers, which is greedy where `do_sample` is absent, and keeps the 50 likeliest tokens
-    /// where it samples and `top_k` is absent.
+    /// transformers, which is greedy if `do_sample` is absent, and keeps the 50 likeliest tokens if
+    /// it samples and `top_k` is absent.
     pub fn read(dir: &Path, base: &Sampling) -> Result<Self, LoadError> {
         let mut found = Self {
             sampling: base.clone(),
@@ -214,7 +215,7 @@ fn wrong(key: &str, value: &Value, expected: &str) -> String {
     format!("{key} is {value}: expected {expected}")
 }
 
-/// True for a key that is read, or that changes no token.
+/// Returns true for a key that is read, or that does not change the tokens.
 fn is_known(key: &str) -> bool {
     const READ: [&str; 8] = [
         "do_sample",
@@ -246,7 +247,7 @@ fn changes_nothing(map: &serde_json::Map<String, Value>, key: &str, value: &Valu
     }
 }
 
-/// Returns a value as JSON, not longer than a line can hold.
+/// Returns a value as JSON, shortened to fit on a line.
 fn short(value: &Value) -> String {
     const MOST: usize = 40;
     let text = value.to_string();

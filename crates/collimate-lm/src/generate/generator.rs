@@ -11,19 +11,20 @@ use super::lanes::Work;
 use super::watch::Watch;
 use crate::hf::eos_token_ids;
 
-/// How much is computed and remembered at a time. Changes speed and memory; a completion never on
-/// flex, and elsewhere only by rounding.
+/// Amount of work and memory at a time. It affects speed and memory. On flex it never changes a
+/// completion; elsewhere it may change one by rounding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BatchLimits {
-    /// Completions that grow at a time.
+    /// Number of completions that grow together.
     pub rows: usize,
-    /// Tokens whose keys and values are remembered at a time: each prompt in work once, and the
-    /// longest that its completions can become. A single completion may need more.
+    /// Number of tokens whose keys and values are stored at a time. It counts each prompt in
+    /// progress once, and each of its completions at the largest possible length. A single
+    /// completion may exceed it.
     pub tokens: usize,
-    /// Most batches that grow side by side, each on a thread of its own with its part of `rows` and
-    /// `tokens`; not more than there are prompts, or than the longest completion fits in so many
-    /// parts. Without a number: where a row is computed alone (flex), and the model is so small that
-    /// one batch does not keep all threads busy, as many as there are threads; else 1.
+    /// Maximum number of parallel batches, each on its own thread with a share of `rows` and
+    /// `tokens`. There are at most as many batches as prompts, and each has room for the longest
+    /// completion. `None`: one batch per thread if rows are computed independently (flex) and the
+    /// model is too small for one batch to keep all threads busy, otherwise 1.
     pub lanes: Option<usize>,
 }
 
@@ -37,8 +38,8 @@ impl Default for BatchLimits {
     }
 }
 
-/// Parameters up to which a step is too little work to be shared by threads. Of a larger model
-/// every lane would read all weights from memory.
+/// Number of parameters up to which a step is too little work to share among threads. With a larger
+/// model, every lane would read all weights from memory.
 const LANES_UP_TO: usize = 4_000_000;
 
 impl BatchLimits {
@@ -59,16 +60,18 @@ impl BatchLimits {
     }
 }
 
-/// Writes completions with a decoder.
+/// Generates completions with a decoder.
 ///
-/// Every prompt is processed once, whatever the number of samples. Completions grow together in a
-/// batch, or in several side by side, that the finished ones leave and waiting ones enter. Random
-/// numbers depend on (seed, the prompt's tokens, sample, position) only. On flex the logits of a row do not depend, bit by bit, on
-/// the other rows either, so a completion is the same in any batch and any order; elsewhere that
-/// holds up to rounding, which can tip a token. A prompt that is given again in one call goes on with
-/// further samples: k times get the k·n that `n` = k·n would have given it.
+/// Every prompt is processed once, whatever the number of samples. Completions grow together in one
+/// batch or in several parallel batches. Finished completions leave a batch and waiting ones enter.
+/// Random numbers depend only on (seed, the prompt's tokens, sample, position). On flex the logits
+/// of a row do not depend on the other rows either, bit for bit. A completion is therefore the same
+/// in any batch and any order. On other backends this holds up to rounding, which can change a
+/// token. If a prompt occurs k times in one call, the copies together get the same k·n samples as
+/// one prompt with `n` = k·n.
 ///
-/// A stop text that is one special token, which no text shows, ends a completion as a token.
+/// If a stop text is a single special token, which never appears in text, it ends a completion as a
+/// token.
 ///
 /// # Examples
 /// ```
@@ -103,8 +106,8 @@ pub struct TextGenerator<M> {
 }
 
 impl<M: CausalLm> TextGenerator<M> {
-    /// A generator whose completions end at the end tokens of the tokenizer. It keeps the model
-    /// untracked.
+    /// Creates a generator whose completions end at the end tokens of the tokenizer. It keeps the
+    /// model untracked.
     pub fn new(model: M, tokenizer: TextTokenizer) -> Self {
         let eos = tokenizer.end_tokens().to_vec();
         Self {
@@ -116,22 +119,21 @@ impl<M: CausalLm> TextGenerator<M> {
         }
     }
 
-    /// The same with other tokens that end a completion, such as those of
-    /// [`eos_token_ids`]; with none, completions end at their length or at a
-    /// stop text.
+    /// Replaces the tokens that end a completion, for example by [`eos_token_ids`]. Without end
+    /// tokens, completions end at their length or at a stop text.
     #[must_use]
     pub fn with_eos(self, eos: Vec<u32>) -> Self {
         Self { eos, ..self }
     }
 
-    /// The same with the tokens that a model's folder names ([`eos_token_ids`]) as well.
+    /// Adds the end tokens that a model's folder names ([`eos_token_ids`]).
     ///
     /// # Errors
-    /// Files that cannot be read.
+    /// A file cannot be read.
     ///
     /// # Differs from
-    /// transformers, whose `generate` ignores the tokenizer's EOS where the folder names another:
-    /// here every sequence that a model was trained on ends with the tokenizer's.
+    /// transformers, whose `generate` ignores the tokenizer's EOS if the folder names another. Here
+    /// every sequence that a model was trained on ends with the tokenizer's EOS.
     pub fn with_eos_of(mut self, dir: &Path) -> Result<Self, LoadError> {
         self.eos.extend(eos_token_ids(dir)?);
         self.eos.sort_unstable();
@@ -139,41 +141,41 @@ impl<M: CausalLm> TextGenerator<M> {
         Ok(self)
     }
 
-    /// The same with adapters on or off: off is the reference policy.
+    /// Switches adapters on or off; without adapters the model is the reference model.
     #[must_use]
     pub fn with_adapters(self, adapters: Adapters) -> Self {
         Self { adapters, ..self }
     }
 
-    /// The same with other limits.
+    /// Sets other limits.
     ///
     /// # Errors
-    /// A limit of 0.
+    /// A limit is 0.
     pub fn with_limits(self, limits: BatchLimits) -> Result<Self, OptionError> {
         limits.check()?;
         Ok(Self { limits, ..self })
     }
 
-    /// The tokens that end a completion.
+    /// Returns the tokens that end a completion.
     pub fn eos(&self) -> &[u32] {
         &self.eos
     }
 
-    /// The model, untracked.
+    /// Returns the model, untracked.
     pub fn model(&self) -> &M {
         &self.model
     }
 
-    /// The tokenizer.
+    /// Returns the tokenizer.
     pub fn tokenizer(&self) -> &TextTokenizer {
         &self.tokenizer
     }
 
-    /// [`Generator::generate`], watched.
+    /// Works as [`Generator::generate`] and reports to a watcher.
     ///
     /// # Errors
-    /// Options out of range; a prompt that the tokenizer or the model cannot take, or that leaves
-    /// no room for an answer; logits that are not finite; a watcher's wish to stop.
+    /// An option is out of range. The tokenizer or the model cannot take a prompt, or the prompt
+    /// leaves no room for an answer. A logit is not finite. The watcher requested a stop.
     pub fn generate_watched(
         &self,
         prompts: &[Prompt],
@@ -196,10 +198,10 @@ impl<M: CausalLm> TextGenerator<M> {
         self.continue_ids(&ids, sampling, watch)
     }
 
-    /// Completions of prompts that are ids already, BOS included.
+    /// Completes prompts that are already ids, including BOS.
     ///
     /// # Errors
-    /// As [`Self::generate_watched`].
+    /// Fails as [`Self::generate_watched`] does.
     pub fn continue_ids(
         &self,
         prompts: &[Vec<u32>],
@@ -240,7 +242,7 @@ impl<M: CausalLm> TextGenerator<M> {
         )
     }
 
-    /// Batches side by side, each with room for the longest completion.
+    /// Returns the number of parallel batches, each with room for the longest completion.
     fn lanes(&self, prompts: usize, longest: usize) -> usize {
         let several = || {
             let alone = collimate_ops::is_fused(&self.model.output_weight());

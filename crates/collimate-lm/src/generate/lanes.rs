@@ -1,4 +1,4 @@
-//! Batches side by side: what they share, and what they wrote put together.
+//! Parallel batches: the state that they share, and the merging of their results.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -15,18 +15,18 @@ use super::sample::SampleRule;
 use super::text::special_ids;
 use super::watch::{GenerationProgress, Watch};
 
-/// What the lanes of a call share: the prompts that wait, and who watches.
+/// State that the lanes of a call share: the waiting prompts and the watcher.
 pub(super) struct Work<'a, 'w> {
     pub(super) prompts: &'a [Vec<u32>],
-    /// How often the same prompt came before.
+    /// For each prompt, the number of earlier occurrences of the same prompt.
     pub(super) repeats: Vec<usize>,
     pub(super) sampling: &'a Sampling,
     pub(super) rule: SampleRule,
     /// Special tokens that are stop texts.
     pub(super) stop_ids: Vec<u32>,
-    /// The next prompt that was not read.
+    /// Index of the next prompt that was not read.
     next: AtomicUsize,
-    /// Set where a lane ends early: the others need not go on.
+    /// Set if a lane ends early, so that the others stop.
     ended: AtomicBool,
     shared: Mutex<SharedProgress<'w>>,
 }
@@ -76,28 +76,28 @@ impl<'a, 'w> Work<'a, 'w> {
     }
 
     pub(super) fn shared(&self) -> MutexGuard<'_, SharedProgress<'w>> {
-        // A watcher that panicked has panicked its own lane.
+        // If a watcher panicked, it has ended its own lane.
         self.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The next prompt that waits; beyond the last one where none does.
+    /// Returns the index of the next waiting prompt; the number of prompts if none waits.
     pub(super) fn next(&self) -> usize {
         self.next.load(Ordering::Relaxed)
     }
 
-    /// True if a lane has ended early.
+    /// Returns true if a lane has ended early.
     pub(super) fn ended(&self) -> bool {
         self.ended.load(Ordering::Relaxed)
     }
 
-    /// True if this caller is the one that takes the prompt.
+    /// Takes the prompt. Returns false if another lane has taken it.
     pub(super) fn takes(&self, prompt: usize) -> bool {
         let order = Ordering::Relaxed;
         let taken = self.next.compare_exchange(prompt, prompt + 1, order, order);
         taken.is_ok()
     }
 
-    /// Runs all lanes, each with its part of the limits, and puts together what they wrote.
+    /// Runs all lanes, each with its share of the limits, and merges their results.
     pub(super) fn run<M: CausalLm>(
         &self,
         generator: &TextGenerator<M>,
@@ -121,8 +121,8 @@ impl<'a, 'w> Work<'a, 'w> {
         };
         let mut caches: Vec<_> = (1..lanes).map(|_| cache.fresh()).collect();
         caches.push(cache);
-        // One lane runs in the pool too: from outside, each of its many small parallel sections would
-        // cost a change of thread.
+        // A single lane also runs in the pool. From outside, each of its many small parallel
+        // sections would cost a switch of threads.
         let parts: Vec<Result<Written, GenerateError>> = caches
             .into_par_iter()
             .with_max_len(1)
@@ -138,7 +138,7 @@ impl<'a, 'w> Work<'a, 'w> {
                         results[prompt] = samples.into_iter().flatten().collect();
                     }
                 }
-                // What a lane says that only followed another is no news.
+                // A lane that was only stopped by another lane does not replace that lane's error.
                 Err(GenerateError::Interrupted) => {
                     stopped.get_or_insert(GenerateError::Interrupted);
                 }
@@ -149,12 +149,12 @@ impl<'a, 'w> Work<'a, 'w> {
     }
 }
 
-/// A lane's part of a number, at least 1.
+/// Returns a lane's share of a number, at least 1.
 fn part(whole: usize, lanes: usize, index: usize) -> usize {
     (whole / lanes + usize::from(index < whole % lanes)).max(1)
 }
 
-/// A lane that fails, or panics, ends the others.
+/// Ends the other lanes if a lane fails or panics.
 struct EndsOthers<'a, 'p, 'w> {
     work: &'a Work<'p, 'w>,
     armed: bool,

@@ -1,4 +1,4 @@
-//! Text from a decoder: sampling, stop texts, and batches that rows enter and leave.
+//! Text generation with a decoder: sampling, stop texts, and batches that rows enter and leave.
 
 mod batch;
 mod defaults;

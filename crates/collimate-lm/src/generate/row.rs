@@ -1,4 +1,4 @@
-//! One completion that grows.
+//! State of one growing completion.
 
 use collimate_core::{Finish, GenerateError, Key, Purpose};
 use collimate_data::DataError;
@@ -8,16 +8,16 @@ use super::sample::SampleRule;
 use super::text::GrowingText;
 use super::watch::Place;
 
-/// A completion that grows.
+/// A growing completion.
 pub(super) struct Row<'a> {
     pub(super) place: Place,
-    /// The key of its random numbers, without the position.
+    /// Key of its random numbers, without the position.
     key: Key,
     pub(super) tokens: Vec<u32>,
-    /// Ids of prompt and completion, each once and sorted; empty where no rule asks for them.
+    /// Ids of prompt and completion, each once and sorted; empty if no rule needs them.
     seen: Vec<u32>,
     pub(super) text: GrowingText<'a>,
-    /// Most tokens that it may get.
+    /// Largest number of tokens.
     pub(super) limit: usize,
 }
 
@@ -42,12 +42,12 @@ impl<'a> Row<'a> {
         }
     }
 
-    /// The token that the model reads next.
+    /// Returns the token that the model reads next.
     pub(super) fn last(&self) -> u32 {
         self.tokens.last().copied().unwrap_or_default()
     }
 
-    /// The next token, by the random number of this position.
+    /// Chooses the next token, with the random number of this position.
     pub(super) fn choose(&self, rule: &SampleRule, logits: &[f32]) -> Result<u32, GenerateError> {
         let point = if rule.is_random() {
             let position = self.key.with(self.tokens.len() as u64);
@@ -62,7 +62,8 @@ impl<'a> Row<'a> {
             })
     }
 
-    /// Adds a token, which may be one that ends every completion; how this one ends, if so.
+    /// Adds a token; `ending` is set if it ends every completion. Returns the reason if this one
+    /// ends.
     pub(super) fn take(
         &mut self,
         id: u32,

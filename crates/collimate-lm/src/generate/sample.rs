@@ -1,5 +1,5 @@
-//! From logits to a token: pure functions, in the order in which Hugging Face applies them
-//! (repetition penalty, temperature, top-k, top-p).
+//! Choice of a token from logits: pure functions, applied in Hugging Face's order (repetition
+//! penalty, temperature, top-k, top-p).
 
 use std::cmp::Ordering;
 
@@ -8,13 +8,13 @@ use collimate_core::{GenerateError, Sampling};
 /// A token that may be drawn, and its probability.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Candidate {
-    /// The token.
+    /// Token id.
     pub id: u32,
-    /// Its probability among the candidates.
+    /// Probability among the candidates.
     pub probability: f64,
 }
 
-/// Logits of which none is above −∞, or some are no numbers.
+/// Error for logits that include NaN or +∞, or of which none is above −∞.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NotFinite;
 
@@ -40,10 +40,10 @@ pub struct SampleRule {
 }
 
 impl SampleRule {
-    /// The rule that `sampling` describes.
+    /// Creates the rule that `sampling` describes.
     ///
     /// # Errors
-    /// Values that [`Sampling::check`] refuses.
+    /// [`Sampling::check`] refuses a value.
     pub fn new(sampling: &Sampling) -> Result<Self, GenerateError> {
         sampling.check()?;
         Ok(Self {
@@ -54,31 +54,32 @@ impl SampleRule {
         })
     }
 
-    /// True if [`Self::candidates`] looks at the tokens seen.
+    /// Returns true if [`Self::candidates`] uses the tokens seen.
     pub fn looks_back(&self) -> bool {
         self.repetition_penalty != 1.0
     }
 
-    /// True if a token needs a random number.
+    /// Returns true if choosing a token needs a random number.
     pub fn is_random(&self) -> bool {
         self.temperature > 0.0
     }
 
-    /// The token at `point`, in `[0, 1)`, of the cumulative distribution over the candidates.
+    /// Returns the token at `point`, in `[0, 1)`, of the cumulative distribution over the
+    /// candidates.
     ///
     /// `seen` holds the ids of prompt and completion so far, each once.
     ///
     /// # Errors
-    /// Logits that are not finite.
+    /// The logits are not finite.
     pub fn choose(&self, logits: &[f32], seen: &[u32], point: f64) -> Result<u32, NotFinite> {
         Ok(draw(&self.candidates(logits, seen)?, point))
     }
 
-    /// The tokens that may be drawn, by id, with probabilities that sum to 1; at temperature 0 the
-    /// likeliest alone.
+    /// Returns the tokens that may be drawn, ordered by id, with probabilities that sum to 1. At
+    /// temperature 0, returns only the likeliest token.
     ///
     /// # Errors
-    /// Logits that are not finite.
+    /// The logits are not finite.
     pub fn candidates(&self, logits: &[f32], seen: &[u32]) -> Result<Vec<Candidate>, NotFinite> {
         let penalised;
         let logits = if self.looks_back() {
@@ -104,8 +105,8 @@ impl SampleRule {
 
 /// Divides positive and multiplies negative logits of the tokens seen.
 ///
-/// CTRL, [arXiv:1909.05858](https://arxiv.org/abs/1909.05858), section 4.1, as Hugging Face does it.
-/// Ids beyond the logits are passed over.
+/// CTRL, [arXiv:1909.05858](https://arxiv.org/abs/1909.05858), section 4.1, as in Hugging Face. Ids
+/// beyond the logits are ignored.
 pub fn penalise(logits: &mut [f32], seen: &[u32], penalty: f32) {
     for &id in seen {
         if let Some(logit) = logits.get_mut(id as usize) {
@@ -118,18 +119,18 @@ pub fn penalise(logits: &mut [f32], seen: &[u32], penalty: f32) {
     }
 }
 
-/// The token with the largest logit, the smallest id among equals.
+/// Returns the token with the largest logit; among equals, the token with the smallest id.
 ///
 /// # Errors
-/// A logit that is NaN or +∞, or none above −∞.
+/// A logit is NaN or +∞, or none is above −∞.
 pub fn argmax(logits: &[f32]) -> Result<u32, NotFinite> {
-    // Several at once: lanes that do not wait for each other.
+    // Several logits are compared at once, in lanes that do not depend on each other.
     let mut largest = [f32::NEG_INFINITY; LANES];
     let mut finite = [true; LANES];
     for chunk in logits.chunks(LANES) {
         for ((largest, finite), &logit) in largest.iter_mut().zip(&mut finite).zip(chunk) {
             *largest = if logit > *largest { logit } else { *largest };
-            // Neither NaN nor +∞.
+            // False for NaN and +∞.
             *finite &= logit < f32::INFINITY;
         }
     }
@@ -141,10 +142,10 @@ pub fn argmax(logits: &[f32]) -> Result<u32, NotFinite> {
     }
 }
 
-/// Logits that are compared at once.
+/// Number of logits that are compared at once.
 const LANES: usize = 16;
 
-/// Larger first, then the smaller id. For logits without NaN.
+/// Orders by larger logit, then by smaller id. The logits must not be NaN.
 fn likelier(logits: &[f32], a: u32, b: u32) -> Ordering {
     let by_logit = logits[b as usize].total_cmp(&logits[a as usize]);
     // −0 and 0 are equal.
@@ -152,7 +153,8 @@ fn likelier(logits: &[f32], a: u32, b: u32) -> Ordering {
     if equal { a.cmp(&b) } else { by_logit }
 }
 
-/// Ids of the `k` largest logits, the smaller ids among equals, in the order of ids; `k` 0 is all.
+/// Returns the ids of the `k` largest logits, in the order of ids. Among equals, smaller ids are
+/// preferred. `k` = 0 returns all ids.
 pub fn top_k(logits: &[f32], k: usize) -> Vec<u32> {
     let mut ids: Vec<u32> = (0..logits.len() as u32).collect();
     if k > 0 && k < ids.len() {
@@ -163,8 +165,8 @@ pub fn top_k(logits: &[f32], k: usize) -> Vec<u32> {
     ids
 }
 
-/// Softmax of some logits over a temperature above 0. Differences are taken first, so that no
-/// temperature overflows.
+/// Computes the softmax of some logits divided by a temperature above 0. Differences are taken
+/// first, so that no temperature causes an overflow.
 pub fn softmax(logits: &[f32], ids: Vec<u32>, temperature: f64) -> Vec<Candidate> {
     let logit = |id: u32| f64::from(logits[id as usize]);
     let largest = ids.iter().fold(f64::MIN, |max, &id| max.max(logit(id)));
@@ -186,8 +188,9 @@ fn normalise(candidates: &mut [Candidate]) {
     }
 }
 
-/// The smallest set of likeliest candidates with at least probability `p`, the smaller ids among
-/// equals, rescaled to sum to 1; in the order of ids. `p` 1 keeps all.
+/// Returns the smallest set of likeliest candidates with total probability of at least `p`, in the
+/// order of ids. Among equals, smaller ids are preferred. Probabilities are rescaled to sum to 1.
+/// `p` = 1 keeps all candidates.
 pub fn top_p(mut candidates: Vec<Candidate>, p: f64) -> Vec<Candidate> {
     let order = |a: &Candidate, b: &Candidate| {
         let by_probability = b.probability.total_cmp(&a.probability);
@@ -196,7 +199,8 @@ pub fn top_p(mut candidates: Vec<Candidate>, p: f64) -> Vec<Candidate> {
     if p >= 1.0 || candidates.is_empty() {
         return candidates;
     }
-    // The last member of the set, by halves: before `from` all are members, from `to` on none is.
+    // Bisection finds the last member of the set: all before `from` are members, none from `to` on
+    // is.
     let mut ordered = candidates.clone();
     let (mut from, mut to, mut sum) = (0, ordered.len(), 0.0);
     while to - from > 1 {
@@ -219,7 +223,7 @@ pub fn top_p(mut candidates: Vec<Candidate>, p: f64) -> Vec<Candidate> {
     candidates
 }
 
-/// The candidate whose part of `[0, 1)` holds `point`.
+/// Returns the candidate whose part of `[0, 1)` holds `point`.
 fn draw(candidates: &[Candidate], point: f64) -> u32 {
     let mut sum = 0.0;
     let mut last = 0;
@@ -294,7 +298,8 @@ mod tests {
         assert_eq!([at(0.0), at(0.2499)], [0, 0]);
         assert_eq!([at(0.25), at(0.7499)], [2, 2]);
         assert_eq!([at(0.75), at(1.0 - 1e-16)], [3, 3]);
-        // Rounding may leave the sum below the point: never a token of probability 0.
+        // Rounding may leave the sum below the point; a token of probability 0 must still not be
+        // drawn.
         assert_eq!(draw(&candidates(&[0.5, 0.4, 0.0]), 0.95), 1);
     }
 

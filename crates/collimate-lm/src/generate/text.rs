@@ -1,8 +1,8 @@
-//! The text of a completion while it grows: stop texts end it, and nothing is shown too early.
+//! Text of a growing completion. Stop texts end it, and text that one could take back is not shown.
 
 use collimate_data::{DataError, TextStream, TextTokenizer};
 
-/// The special tokens among some texts: no text shows them.
+/// Returns the special tokens among some texts; such tokens never appear in text.
 pub(super) fn special_ids(tokenizer: &TextTokenizer, texts: &[String]) -> Vec<u32> {
     let tokenizer = tokenizer.inner();
     let added = tokenizer.get_added_vocabulary();
@@ -12,19 +12,19 @@ pub(super) fn special_ids(tokenizer: &TextTokenizer, texts: &[String]) -> Vec<u3
         .collect()
 }
 
-/// A growing text that knows what ends it.
+/// A growing text that detects stop texts.
 #[derive(Debug)]
 pub(super) struct GrowingText<'a> {
     stream: TextStream<'a>,
     stops: &'a [String],
-    /// Bytes that were shown.
+    /// Number of bytes that were shown.
     shown: usize,
-    /// Where a stop text begins, once there is one.
+    /// Start of the first stop text, if one was found.
     cut: Option<usize>,
 }
 
 impl<'a> GrowingText<'a> {
-    /// The text of a completion of the prompt with these ids.
+    /// Creates the text of a completion of the prompt with these ids.
     pub(super) fn new(
         tokenizer: &'a TextTokenizer,
         prompt: &[u32],
@@ -38,21 +38,22 @@ impl<'a> GrowingText<'a> {
         })
     }
 
-    /// Adds a token; whether a stop text is complete now.
+    /// Adds a token. Returns true if a stop text is now complete.
     pub(super) fn push(&mut self, id: u32) -> Result<bool, DataError> {
         let before = self.stream.text().len();
         self.stream.push(id)?;
         Ok(self.look_for_stops(before))
     }
 
-    /// No token follows; whether what is left completes a stop text.
+    /// Ends the text. Returns true if the remaining bytes complete a stop text.
     pub(super) fn finish(&mut self) -> Result<bool, DataError> {
         let before = self.stream.text().len();
         self.stream.finish()?;
         Ok(self.look_for_stops(before))
     }
 
-    /// Looks at the text from where a stop text could begin that was not complete at `before`.
+    /// Searches the text for stop texts, from the first place at which a stop text could begin that
+    /// was not complete at `before`.
     fn look_for_stops(&mut self, before: usize) -> bool {
         let text = self.stream.text();
         let found = self.stops.iter().filter_map(|stop| {
@@ -63,14 +64,14 @@ impl<'a> GrowingText<'a> {
         self.cut.is_some()
     }
 
-    /// The text without the stop text that ended it.
+    /// Returns the text without the stop text that ended it.
     pub(super) fn text(&self) -> &str {
         let text = self.stream.text();
         &text[..self.cut.unwrap_or(text.len())]
     }
 
-    /// What was not shown yet and can be: all of it if the text is at its end, else what no stop
-    /// text can take back.
+    /// Returns the text that was not shown yet and can be: all text at the end, otherwise only text
+    /// that no stop text can take back.
     pub(super) fn show(&mut self, at_end: bool) -> &str {
         let text = self.text();
         let end = match at_end || self.cut.is_some() {
@@ -81,7 +82,7 @@ impl<'a> GrowingText<'a> {
         &self.text()[from..end]
     }
 
-    /// Bytes at the end that could be the beginning of a stop text.
+    /// Returns the number of bytes at the end that could be the beginning of a stop text.
     fn held_back(&self, text: &str) -> usize {
         let begun = |stop: &String| {
             let ends = stop.char_indices().map(|(end, _)| end).rev();

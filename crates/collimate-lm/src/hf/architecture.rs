@@ -1,4 +1,4 @@
-//! Kinds of network, as `config.json` names them.
+//! Kinds of networks named in `config.json`.
 
 use std::path::Path;
 
@@ -8,7 +8,7 @@ use super::json::JsonConfig;
 use crate::encoder::families::Family as Encoders;
 use crate::llama::families::{Family, Task};
 
-/// The kind of network that a folder holds.
+/// Kind of network that a folder holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Architecture {
@@ -21,16 +21,17 @@ pub enum Architecture {
     Encoder,
 }
 
-/// Finds out what a folder holds from its `config.json`.
+/// Returns the kind of network that a folder holds, from its `config.json`.
 ///
 /// # Errors
-/// No `config.json`, malformed JSON, or an architecture that is not implemented (named).
+/// There is no `config.json`, the JSON is malformed, or the architecture is not implemented (the
+/// error names it).
 pub fn detect_architecture(dir: &Path) -> Result<Architecture, LoadError> {
     JsonConfig::read(dir)?.kind()
 }
 
 impl JsonConfig {
-    /// The kind of network that this `config.json` describes.
+    /// Returns the kind of network that this `config.json` describes.
     pub(crate) fn kind(&self) -> Result<Architecture, LoadError> {
         let name = self.architecture()?;
         let model_type = self.string("model_type")?;
@@ -79,13 +80,13 @@ impl JsonConfig {
         })
     }
 
-    /// The first entry of `architectures`, the one that transformers takes.
+    /// Returns the first entry of `architectures`, the entry that transformers uses.
     pub(crate) fn architecture(&self) -> Result<Option<String>, LoadError> {
         let names: Option<Vec<String>> = self.get("architectures")?;
         Ok(names.and_then(|names| names.into_iter().next()))
     }
 
-    /// Refuses weights that stand for others: what a quantised folder stores is not what a layer
+    /// Refuses quantised folders, in which stored numbers are not the weights that a layer
     /// multiplies with.
     pub(crate) fn not_quantised(&self) -> Result<(), LoadError> {
         for key in ["quantization_config", "compression_config"] {

@@ -1,4 +1,4 @@
-//! End tokens, as a folder names them.
+//! End tokens named by a folder.
 
 use std::path::Path;
 
@@ -9,11 +9,11 @@ use super::kept::GENERATION;
 
 const KEY: &str = "eos_token_id";
 
-/// Returns the tokens that end a completion: those of `generation_config.json`, else those of `config.json`;
-/// empty where neither names one (then the tokenizer's EOS is meant).
+/// Returns the tokens that end a completion: those of `generation_config.json`, else those of
+/// `config.json`. If neither names any, the list is empty and the tokenizer's EOS applies.
 ///
 /// # Errors
-/// A file that cannot be read, or ids that are none.
+/// A file cannot be read, or an id is not valid.
 pub fn eos_token_ids(dir: &Path) -> Result<Vec<u32>, LoadError> {
     if let Some(generation) = JsonConfig::read_if_there(dir.join(GENERATION))? {
         let ids = generation.token_ids(KEY)?;

@@ -1,4 +1,4 @@
-//! From tensors to parameters: names and shapes are compared first, values are read last.
+//! Filling parameters from tensors. Names and shapes are compared first, and values are read last.
 
 use std::collections::{HashMap, HashSet};
 
@@ -8,21 +8,22 @@ use collimate_nn::LoadError;
 
 use super::weights::Weights;
 
-/// Names that are told of tensors left out; more are counted.
+/// Number of unused tensors that a warning names; further ones are counted.
 const TOLD: usize = 4;
 
-/// The tensor of each parameter, by the parameter's path.
+/// Tensor of each parameter, by the parameter's path.
 #[derive(Debug, Default)]
 pub(crate) struct Found {
     names: HashMap<String, String>,
-    /// Paths of matrices that the file stores the other way round.
+    /// Paths of matrices that the file stores transposed.
     transposed: HashSet<String>,
 }
 
 impl Weights {
-    /// Finds the tensor of every parameter and compares the shapes; `names` gives the names that a
-    /// parameter's tensor may have, the preferred first. Stops at the first parameter without a
-    /// tensor: a configuration that asks for more than the file holds costs no more than the file.
+    /// Finds the tensor of every parameter and compares the shapes. `names` gives the names that a
+    /// parameter's tensor may have, the preferred name first. Stops at the first parameter without
+    /// a tensor, so a configuration that asks for more than the file holds costs no more than the
+    /// file.
     pub(crate) fn find(
         &self,
         parameters: impl IntoIterator<Item = (String, Vec<usize>)>,
@@ -31,7 +32,7 @@ impl Weights {
         self.find_stored(parameters, names, |_| false)
     }
 
-    /// [`Self::find`] in a file that stores the matrices of some paths the other way round.
+    /// Works as [`Self::find`] for a file that stores the matrices of some paths transposed.
     pub(crate) fn find_stored(
         &self,
         parameters: impl IntoIterator<Item = (String, Vec<usize>)>,
@@ -71,8 +72,8 @@ impl Weights {
         Ok(found)
     }
 
-    /// Refuses tensors that no parameter takes, unless `known` excuses them as buffers or as told;
-    /// names the told ones in one warning.
+    /// Refuses tensors that no parameter takes, unless `known` classifies them as buffers or as
+    /// [`LeftOut::Told`]. One warning names the latter.
     pub(crate) fn left_out(
         &self,
         found: &[&Found],
@@ -133,12 +134,12 @@ impl Weights {
     }
 }
 
-/// How a tensor is left out of the model.
+/// Reason for which a tensor is left out of the model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum LeftOut {
     /// The tensor follows from the configuration.
     Buffer,
-    /// The tensor holds something that was learned.
+    /// The tensor holds learned values; a warning names it.
     Told,
 }
 
@@ -181,7 +182,7 @@ impl ModuleMapper for Filler<'_> {
     }
 }
 
-/// The transpose of a matrix stored as `[columns, rows]`, as `[rows, columns]`.
+/// Returns the transpose of a matrix stored as `[columns, rows]`, as `[rows, columns]`.
 fn transposed(values: &[f32], rows: usize) -> Vec<f32> {
     let columns = values.len() / rows.max(1);
     let at = |index: usize| values[(index % columns) * rows + index / columns];

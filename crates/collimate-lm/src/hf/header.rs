@@ -1,4 +1,4 @@
-//! The header of a safetensors file: names, types, shapes and places, without values.
+//! Header of a safetensors file: names, types, shapes and places, without values.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use collimate_nn::LoadError;
 use safetensors::tensor::{Dtype, Metadata};
 
-/// As in safetensors itself: a longer header is an attack or a mistake.
+/// Longest header in bytes, as in safetensors itself. A longer header is an attack or a mistake.
 const LONGEST: u64 = 100_000_000;
 
 /// One open safetensors file.
@@ -18,7 +18,7 @@ pub(super) struct TensorFile {
     file: File,
 }
 
-/// Where a tensor lies.
+/// Type, shape and place of a tensor.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Entry {
     pub(super) dtype: Dtype,
@@ -78,7 +78,7 @@ impl TensorFile {
         Ok((Self { path, file }, entries))
     }
 
-    /// A tensor's values as f32, which must be numbers.
+    /// Reads a tensor's values as f32. All values must be finite.
     pub(super) fn values(&self, name: &str, entry: &Entry) -> Result<Vec<f32>, LoadError> {
         let mut bytes = vec![0; entry.bytes];
         let mut file = &self.file;
@@ -100,7 +100,7 @@ impl TensorFile {
         }
     }
 
-    /// The error of a type that is not read.
+    /// Returns the error for a type that cannot be read.
     pub(super) fn unread(&self, name: &str, entry: &Entry) -> LoadError {
         LoadError::Dtype {
             path: self.path.clone(),
@@ -111,7 +111,7 @@ impl TensorFile {
 }
 
 impl Entry {
-    /// True if the type is one of those that are read.
+    /// Returns true if the type can be read.
     pub(super) fn is_read(&self) -> bool {
         matches!(
             self.dtype,

@@ -1,4 +1,4 @@
-//! `config.json` and its neighbours, read with errors that name the file and the key.
+//! Reading of `config.json` and similar files, with errors that name the file and the key.
 
 use std::path::{Path, PathBuf};
 
@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use super::save::write_file;
 
-/// A parsed `config.json` that remembers where it came from.
+/// A parsed JSON object with the path of its file.
 pub(crate) struct JsonConfig {
     pub(crate) path: PathBuf,
     map: Map<String, Value>,
@@ -29,7 +29,7 @@ impl JsonConfig {
         Self::parse(path, &text)
     }
 
-    /// Reads a JSON object that may not be there.
+    /// Reads a JSON object; returns `None` if the file does not exist.
     pub(crate) fn read_if_there(path: PathBuf) -> Result<Option<Self>, LoadError> {
         match std::fs::read_to_string(&path) {
             Ok(text) => Self::parse(path, &text).map(Some),
@@ -38,7 +38,7 @@ impl JsonConfig {
         }
     }
 
-    /// The object that a file's text spells.
+    /// Parses the text of a file into an object.
     pub(crate) fn parse(path: PathBuf, text: &str) -> Result<Self, LoadError> {
         match serde_json::from_str(text) {
             Ok(Value::Object(map)) => Ok(Self { path, map }),
@@ -53,22 +53,22 @@ impl JsonConfig {
         }
     }
 
-    /// Everything that the file says.
+    /// Returns all keys and values of the file.
     pub(crate) fn map(&self) -> &Map<String, Value> {
         &self.map
     }
 
-    /// True if a key is there, be it with null.
+    /// Returns true if a key is present, even with null.
     pub(crate) fn has(&self, key: &str) -> bool {
         self.map.contains_key(key)
     }
 
-    /// A value that is there and not null.
+    /// Returns a value that is present and not null.
     pub(crate) fn value(&self, key: &str) -> Option<&Value> {
         self.map.get(key).filter(|value| !value.is_null())
     }
 
-    /// A value that may be absent or null.
+    /// Returns a value, or `None` if it is absent or null.
     pub(crate) fn get<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>, LoadError> {
         let Some(value) = self.value(key) else {
             return Ok(None);
@@ -78,12 +78,12 @@ impl JsonConfig {
             .map_err(|error| self.invalid(format!("{key}: {error}")))
     }
 
-    /// A text that may be absent.
+    /// Returns a text, or `None` if it is absent or null.
     pub(crate) fn string(&self, key: &str) -> Result<Option<String>, LoadError> {
         self.get(key)
     }
 
-    /// A nested object that may be absent.
+    /// Returns a nested object, or `None` if it is absent or null.
     pub(crate) fn object(&self, key: &str) -> Result<Option<&Map<String, Value>>, LoadError> {
         match self.value(key) {
             None => Ok(None),
@@ -92,7 +92,7 @@ impl JsonConfig {
         }
     }
 
-    /// A value that must be there.
+    /// Returns a value that must be present.
     pub(crate) fn require<T: DeserializeOwned>(&self, key: &str) -> Result<T, LoadError> {
         self.get(key)?.ok_or_else(|| {
             self.invalid(format!(
@@ -101,7 +101,8 @@ impl JsonConfig {
         })
     }
 
-    /// Token ids: one, a list, or none. A negative number alone means that there is no such token.
+    /// Returns token ids: one, a list, or none. A single negative number means that there is no
+    /// such token.
     pub(crate) fn token_ids(&self, key: &str) -> Result<Vec<u32>, LoadError> {
         let id = |value: &Value| match value.as_u64().map(u32::try_from) {
             Some(Ok(id)) => Ok(id),
@@ -118,12 +119,12 @@ impl JsonConfig {
         }
     }
 
-    /// A token id, of which some files give a list: then the first.
+    /// Returns a token id. If the file gives a list, returns the first entry.
     pub(crate) fn token_id(&self, key: &str) -> Result<Option<u32>, LoadError> {
         Ok(self.token_ids(key)?.first().copied())
     }
 
-    /// Refuses a key whose value is not one of `allowed` (absent and null are allowed).
+    /// Refuses a key whose value is not one of `allowed`. Absent and null are allowed.
     pub(crate) fn only(&self, key: &str, allowed: &[&str]) -> Result<(), LoadError> {
         match self.value(key) {
             None => Ok(()),
@@ -132,8 +133,9 @@ impl JsonConfig {
         }
     }
 
-    /// Refuses options of other families that would make another function of the model. Each has
-    /// the value that changes nothing; absent, null, false and empty change nothing either.
+    /// Refuses options of other families that would change the model's function. Each option comes
+    /// with the value that changes nothing. Absent, null, false and empty values change nothing
+    /// either.
     pub(crate) fn neutral(&self, options: &[(&str, f64)]) -> Result<(), LoadError> {
         for (key, nothing) in options {
             let changes = match self.value(key) {
@@ -151,8 +153,8 @@ impl JsonConfig {
         Ok(())
     }
 
-    /// Refuses a classifier with another number of outputs than one. Transformers stores the
-    /// number as the size of `id2label`; where nothing is said, the head's shape decides.
+    /// Refuses a classifier with more than one output. Transformers stores the number of outputs as
+    /// the size of `id2label`. If the file gives no number, the shape of the head decides.
     pub(crate) fn one_label(&self) -> Result<(), LoadError> {
         let stored = self.object("id2label")?.map_or(1, Map::len);
         match self.get("num_labels")?.unwrap_or(stored) {
@@ -164,7 +166,7 @@ impl JsonConfig {
         }
     }
 
-    /// An error that names an option of this file which is not implemented.
+    /// Returns an error that names an option of this file which is not implemented.
     pub(crate) fn unsupported(&self, what: String, supported: &str) -> LoadError {
         LoadError::Unsupported {
             path: self.path.clone(),
@@ -173,7 +175,7 @@ impl JsonConfig {
         }
     }
 
-    /// The error of a value that does not fit the others.
+    /// Returns the error for an invalid value.
     pub(crate) fn invalid(&self, message: impl ToString) -> LoadError {
         LoadError::Invalid {
             path: self.path.clone(),
@@ -182,7 +184,7 @@ impl JsonConfig {
     }
 }
 
-/// Writes pretty JSON, whole or not at all.
+/// Writes formatted JSON; the file appears complete or not at all.
 pub(crate) fn write_json(path: &Path, value: &Value) -> Result<(), SaveError> {
     let mut text = serde_json::to_string_pretty(value).map_err(|error| SaveError::Serialize {
         path: path.to_owned(),

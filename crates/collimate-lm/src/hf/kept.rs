@@ -1,4 +1,4 @@
-//! Everything that a folder says beside weights and sizes, for the folders that are saved from it.
+//! Settings of a folder besides weights and sizes, kept for folders that are saved from it.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -11,9 +11,8 @@ use super::save::write_file;
 
 pub(crate) const GENERATION: &str = "generation_config.json";
 
-/// Keys that would say something wrong of a saved folder: the weights are f32 and not quantised,
-/// rotary positions are written anew, under the family's own keys, and a model's own Python code is
-/// not copied.
+/// Keys that would be wrong in a saved folder. The weights are f32 and not quantised, rotary
+/// positions are written under the family's own keys, and a model's Python code is not copied.
 const WRONG: [&str; 7] = [
     "auto_map",
     "compression_config",
@@ -24,7 +23,7 @@ const WRONG: [&str; 7] = [
     "torch_dtype",
 ];
 
-/// Keys that belong to a class: right as long as the class stays the same.
+/// Keys that belong to a class; they are valid as long as the class stays the same.
 const OF_CLASS: [&str; 5] = [
     "finetuning_task",
     "id2label",
@@ -33,7 +32,7 @@ const OF_CLASS: [&str; 5] = [
     "problem_type",
 ];
 
-/// Keys whose value in the folder read wins over the value that would be written otherwise: an
+/// Keys for which the value of the folder that was read replaces the value to be written. An
 /// evaluation does not depend on them, and a loaded model does not change them.
 const FIRST: [&str; 6] = [
     "attention_dropout",
@@ -44,18 +43,18 @@ const FIRST: [&str; 6] = [
     "use_cache",
 ];
 
-/// Ids that the configuration may leave out; transformers then takes a default, which null would
+/// Ids that the configuration may leave out. Transformers then takes a default, which null would
 /// switch off.
 const IDS: [&str; 3] = ["bos_token_id", "eos_token_id", "pad_token_id"];
 
-/// Settings of a model's folder; nothing for a model that was made without a folder.
+/// Settings of a model's folder; empty for a model that was created without a folder.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Kept(Option<Arc<Folder>>);
 
 #[derive(Debug)]
 struct Folder {
     config: Map<String, Value>,
-    /// The text of `generation_config.json`.
+    /// Text of `generation_config.json`.
     generation: Option<String>,
 }
 
@@ -83,7 +82,7 @@ impl Kept {
         Ok(Self(Some(Arc::new(Folder { config, generation }))))
     }
 
-    /// The same settings for a head that gives the score of one of the folder's labels alone.
+    /// Returns the same settings for a head that scores only one of the folder's labels.
     pub(crate) fn with_one_label(self, name: &str) -> Self {
         Self(self.0.map(|folder| {
             let mut config = folder.config.clone();
@@ -97,8 +96,8 @@ impl Kept {
         }))
     }
 
-    /// Writes `config.json` and `generation_config.json`: what the folder read said, and over it
-    /// `own`, what the saved model is.
+    /// Writes `config.json` and `generation_config.json`. The settings of the folder that was read
+    /// come first; `own`, the description of the saved model, overrides them.
     pub(crate) fn write(&self, dir: &Path, own: Value) -> Result<(), SaveError> {
         if let Some(text) = self.0.as_ref().and_then(|f| f.generation.as_ref()) {
             write_file(&dir.join(GENERATION), text.as_bytes())?;
@@ -120,7 +119,8 @@ impl Kept {
             let before = config.get(key);
             let keep = match key.as_str() {
                 key if FIRST.contains(&key) => before.is_some_and(|value| !value.is_null()),
-                // A list of end tokens, of which the model's configuration holds the first.
+                // The folder has a list of end tokens; the model's configuration holds only the
+                // first.
                 "eos_token_id" if before.is_some_and(Value::is_array) => true,
                 key if IDS.contains(&key) => before.is_none() && value.is_null(),
                 _ => false,

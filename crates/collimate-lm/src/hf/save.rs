@@ -1,4 +1,4 @@
-//! Weights by name, written as safetensors.
+//! Writing of named weights as safetensors.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
@@ -10,8 +10,8 @@ use safetensors::tensor::{Dtype, TensorView};
 
 use super::weights::{INDEX, SINGLE};
 
-/// Makes a folder ready to be saved into: made, without the parts of files that a killed save has
-/// left, and without an index that would name other weights than those about to be written.
+/// Prepares a folder for saving: creates it and removes partial files of a killed save. Refuses a
+/// folder with an index, because the index would name other weights than those about to be written.
 pub(crate) fn prepare(dir: &Path) -> Result<(), SaveError> {
     let fail = |source| SaveError::Io {
         path: dir.to_owned(),
@@ -32,17 +32,17 @@ pub(crate) fn prepare(dir: &Path) -> Result<(), SaveError> {
     Ok(())
 }
 
-/// A tensor that is written beside the model's parameters.
+/// A tensor that is written besides the model's parameters.
 pub(crate) struct ExtraTensor {
     pub(crate) name: String,
     pub(crate) shape: Vec<usize>,
     pub(crate) values: Vec<f32>,
 }
 
-/// How a parameter is stored.
+/// Name and layout of a stored parameter.
 pub(crate) struct Stored {
     pub(crate) name: String,
-    /// The matrix is written the other way round.
+    /// If true, the matrix is written transposed.
     pub(crate) transposed: bool,
 }
 
@@ -115,14 +115,14 @@ pub(crate) fn write_tensors(path: &Path, tensors: &[ExtraTensor]) -> Result<(), 
             .map_err(|error| fail(error.to_string()))?;
         views.insert(tensor.name.clone(), view);
     }
-    // Transformers refuses a file that does not say which framework's layout it has.
+    // Transformers refuses a file that does not name the framework of its layout.
     let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
     let file =
         safetensors::serialize(views, Some(metadata)).map_err(|error| fail(error.to_string()))?;
     write_file(path, &file)
 }
 
-/// Writes a file through a temporary neighbour: whole or not at all.
+/// Writes a file through a temporary file beside it, so that it appears complete or not at all.
 pub(crate) fn write_file(path: &Path, bytes: &[u8]) -> Result<(), SaveError> {
     let fail = |source| SaveError::Io {
         path: path.to_owned(),

@@ -1,4 +1,4 @@
-//! The tensors of a folder: one safetensors file, or shards and their index.
+//! Tensors of a folder: one safetensors file, or shards and their index.
 
 use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
@@ -11,10 +11,10 @@ use super::json::JsonConfig;
 pub(super) const SINGLE: &str = "model.safetensors";
 pub(super) const INDEX: &str = "model.safetensors.index.json";
 
-/// The tensors of a folder by name. Values are read when they are asked for, as f32.
+/// Tensors of a folder by name. Values are read on request, as f32.
 #[derive(Debug)]
 pub(crate) struct Weights {
-    /// The file, or the index of several.
+    /// Path of the file, or of the index of several files.
     pub(super) path: PathBuf,
     files: Vec<TensorFile>,
     pub(super) tensors: BTreeMap<String, (usize, Entry)>,
@@ -55,8 +55,8 @@ impl Weights {
         })
     }
 
-    /// Opens the shards that an index names. Every tensor that the index names must lie in the
-    /// shard that it names, and no name may stand for two tensors.
+    /// Opens the shards that an index names. Every tensor that the index names must be in the shard
+    /// that it names, and each name must stand for only one tensor.
     fn shards(dir: &Path, index: &JsonConfig) -> Result<Self, LoadError> {
         let map = shards_of(index)?;
         let mut shards: Vec<&String> = map.values().collect();
@@ -87,7 +87,7 @@ impl Weights {
         Ok(all)
     }
 
-    /// Takes a tensor of a shard. Transformers reads tensors that the index leaves out as well.
+    /// Adds a tensor of a shard. Like transformers, it also adds tensors that the index leaves out.
     fn insert(
         &mut self,
         name: String,
@@ -119,37 +119,37 @@ impl Weights {
         Ok(())
     }
 
-    /// True if a tensor of this name is there.
+    /// Returns true if a tensor of this name exists.
     pub(crate) fn contains(&self, name: &str) -> bool {
         self.tensors.contains_key(name)
     }
 
-    /// A tensor's shape, if it is there.
+    /// Returns the shape of a tensor, if it exists.
     pub(crate) fn shape(&self, name: &str) -> Option<&[usize]> {
         let (_, entry) = self.tensors.get(name)?;
         Some(&entry.shape)
     }
 
-    /// A tensor's values.
+    /// Returns the values of a tensor.
     pub(super) fn values(&self, name: &str) -> Result<Vec<f32>, LoadError> {
         let (number, entry) = self.tensors.get(name).ok_or_else(|| self.missing(name))?;
         self.files[*number].values(name, entry)
     }
 
-    /// True if two tensors have the same shape and the same values.
+    /// Returns true if two tensors have the same shape and the same values.
     pub(crate) fn equal(&self, a: &str, b: &str) -> Result<bool, LoadError> {
         let shape = |name: &str| self.tensors.get(name).map(|(_, entry)| &entry.shape);
         Ok(shape(a) == shape(b) && self.values(a)? == self.values(b)?)
     }
 
-    /// The error of a type that is not read, for a tensor of this folder.
+    /// Returns the error for a type that cannot be read, if this tensor has one.
     pub(super) fn unread(&self, name: &str) -> Option<LoadError> {
         let (number, entry) = self.tensors.get(name).filter(|(_, e)| !e.is_read())?;
         Some(self.files[*number].unread(name, entry))
     }
 
-    /// The error of a tensor that is not there. What quantisation has put in the place of a matrix
-    /// has another name and an unread type: then that is the error.
+    /// Returns the error for a missing tensor. Quantisation may have replaced a matrix by tensors
+    /// with other names and a type that cannot be read; then the error is about the type.
     pub(super) fn missing(&self, name: &str) -> LoadError {
         let layer = name
             .strip_suffix("weight")
@@ -165,7 +165,7 @@ impl Weights {
     }
 }
 
-/// Tensor names and the shards that hold them, which lie beside the index.
+/// Returns tensor names and the shards that hold them. The shards must lie beside the index.
 fn shards_of(index: &JsonConfig) -> Result<BTreeMap<String, String>, LoadError> {
     let map: BTreeMap<String, String> = index.require("weight_map")?;
     let beside = |shard: &str| {
@@ -180,7 +180,8 @@ fn shards_of(index: &JsonConfig) -> Result<BTreeMap<String, String>, LoadError> 
     }
 }
 
-/// The error of a folder without weights that are read; other files with weights are named.
+/// Returns the error for a folder without readable weights. It names another file with weights, if
+/// there is one.
 fn no_weights(dir: &Path, single: &Path) -> LoadError {
     let found = std::fs::read_dir(dir).into_iter().flatten().flatten();
     let mut names: Vec<String> = found

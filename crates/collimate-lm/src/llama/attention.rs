@@ -1,4 +1,4 @@
-//! The attention of a decoder layer.
+//! Attention of a decoder layer.
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
@@ -11,12 +11,12 @@ use super::design::{QkNorm, Qkv};
 use super::layer::LayerSpec;
 use super::norm::Norm;
 
-/// Where the tokens of a pass are, as the layers need to know it.
+/// Positions of a pass's tokens, in the form that the layers need.
 #[derive(Debug)]
 pub(crate) struct Places {
-    /// One for each rotary table of the configuration.
+    /// Rotary tables, one for each entry of `LlamaConfig::ropes`.
     pub(crate) tables: Vec<RopeTable>,
-    /// `[tokens, 1]`: a factor of each token's queries.
+    /// Factor of each token's queries, `[tokens, 1]`.
     pub(crate) query_scale: Option<Tensor<2>>,
 }
 
@@ -26,7 +26,7 @@ pub(crate) struct Attention {
     pub(crate) q_proj: Option<Linear>,
     pub(crate) k_proj: Option<Linear>,
     pub(crate) v_proj: Option<Linear>,
-    /// Queries, keys and values in one matrix.
+    /// Matrix that gives queries, keys and values together.
     pub(crate) qkv_proj: Option<Linear>,
     pub(crate) o_proj: Linear,
     pub(crate) q_norm: Option<Norm>,
@@ -73,15 +73,15 @@ impl Attention {
         }
     }
 
-    /// The matrices that read the layer's input, in the order in which [`Self::split`] takes their
-    /// results.
+    /// Returns the matrices that read the layer's input, in the order in which [`Self::split`]
+    /// takes their results.
     pub(crate) fn inputs(&self) -> impl Iterator<Item = &Linear> {
         [&self.q_proj, &self.k_proj, &self.v_proj, &self.qkv_proj]
             .into_iter()
             .flatten()
     }
 
-    /// The heads' mixtures of values, before the output projection.
+    /// Computes the heads' weighted sums of values, before the output projection.
     pub(crate) fn mix(
         &self,
         x: Tensor<2>,
@@ -118,7 +118,8 @@ impl Attention {
         }
     }
 
-    /// Queries and keys as they meet: normalised, turned and scaled, where the layer does so.
+    /// Prepares queries and keys for attention: normalises, turns and scales them, if the layer
+    /// does so.
     pub(crate) fn placed(&self, q: Tensor<2>, k: Tensor<2>, places: &Places) -> [Tensor<2>; 2] {
         let [q, k] = [(q, &self.q_norm), (k, &self.k_norm)].map(|(x, norm)| {
             let x = match norm {

@@ -1,4 +1,4 @@
-//! Sizes and numbers of a configuration that fit together.
+//! Checks that the sizes and numbers of a configuration fit together.
 
 use collimate_core::{OptionError, Range};
 
@@ -13,7 +13,7 @@ impl LlamaConfig {
     /// Checks that the sizes fit together.
     ///
     /// # Errors
-    /// Names the first value that does not.
+    /// Names the first value that does not fit.
     pub fn check(&self) -> Result<(), OptionError> {
         for (name, value) in [
             ("vocab_size", self.vocab_size),
@@ -26,7 +26,7 @@ impl LlamaConfig {
             ("sliding_window", self.sliding_window.unwrap_or(1)),
         ] {
             OptionError::check(name, value, "at least 1", value >= 1)?;
-            // Ids and positions have 32 bits; no other size comes near.
+            // Ids and positions have 32 bits; valid values of the other sizes are far smaller.
             OptionError::check(name, value, TOO_LARGE, u32::try_from(value).is_ok())?;
         }
         if !self

@@ -1,4 +1,4 @@
-//! The shape of a decoder: a Llama, or a relative of one.
+//! Configuration of a decoder: a Llama or a related family.
 
 use collimate_ops::Heads;
 use serde::{Deserialize, Serialize};
@@ -7,16 +7,16 @@ use super::families::{Family, ModelType};
 use super::layer::LayerKind;
 use super::rope::{LayerRope, RopeScaling};
 
-/// The shape of a decoder; names as in Hugging Face's `config.json`.
+/// Configuration of a decoder; names as in Hugging Face's `config.json`.
 ///
-/// `model_type` names the family. Without one the decoder is a Llama, or a Mistral where
-/// `sliding_window` is set. A family has the parts that its class in transformers has:
+/// `model_type` names the family. Without it the decoder is a Llama, or a Mistral if
+/// `sliding_window` is set. A family has the parts that its class in transformers has;
 /// [`check`](Self::check) refuses others.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct LlamaConfig {
-    /// Family of the decoder; null: a Llama, or a Mistral where `sliding_window` is set.
+    /// Family of the decoder. Null means a Llama, or a Mistral if `sliding_window` is set.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub model_type: Option<ModelType>,
     /// Number of token ids, at least 1.
@@ -31,74 +31,77 @@ pub struct LlamaConfig {
     pub num_attention_heads: usize,
     /// Number of key and value heads, a divisor of the number of query heads.
     pub num_key_value_heads: usize,
-    /// Size of a head, even; null is `hidden_size / num_attention_heads`.
+    /// Size of a head, even; null means `hidden_size / num_attention_heads`.
     pub head_dim: Option<usize>,
-    /// Longest sequence, in tokens, at least 1.
+    /// Length of the longest sequence in tokens, at least 1.
     pub max_position_embeddings: usize,
     /// Number added to the mean square, or to the variance, in the normalisation.
     pub rms_norm_eps: f64,
-    /// Number of tokens that a token sees at most, itself included; null lets it see all tokens
-    /// before it. Without `layer_types` the window holds for all layers.
+    /// Largest number of tokens that a token sees, including itself. Null lets it see all tokens
+    /// before it. Without `layer_types` the window applies to all layers.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sliding_window: Option<usize>,
-    /// Kind of each layer, where only some have the window.
+    /// Kind of each layer, if only some layers have the window.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub layer_types: Option<Vec<LayerKind>>,
     /// Base of the rotary frequencies.
     pub rope_theta: f64,
-    /// How the rotary frequencies differ from those of the base; null: they do not.
+    /// Scaling of the rotary frequencies; null means none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rope_scaling: Option<RopeScaling>,
-    /// Rotary positions of sliding layers, where they differ from those of the others: Gemma 3,
-    /// OLMo 3.
+    /// Rotary positions of sliding layers, if they differ from those of the other layers. For Gemma
+    /// 3 and OLMo 3.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sliding_rope: Option<LayerRope>,
-    /// Share of a head that turns with its position, above 0 and at most 1; null: all of it. Phi-3,
-    /// GPT-NeoX.
+    /// Fraction of a head that turns with its position, above 0 and at most 1; null means the whole
+    /// head. For Phi-3 and GPT-NeoX.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub partial_rotary_factor: Option<f64>,
-    /// For each layer 1, or 0 where queries and keys do not turn with their positions; null: all turn.
+    /// For each layer 1, or 0 if queries and keys do not turn with their positions. Null turns all
+    /// layers.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub no_rope_layers: Option<Vec<u8>>,
-    /// Use the embedding as the output matrix.
+    /// If true, uses the embedding as the output matrix.
     pub tie_word_embeddings: bool,
-    /// Give the attention projections a bias.
+    /// If true, gives the attention projections a bias.
     pub attention_bias: bool,
-    /// Give queries, keys and values a bias, but not the output of the attention.
+    /// If true, gives queries, keys and values a bias, but not the output of the attention.
     #[serde(skip_serializing_if = "is_false")]
     pub qkv_bias: bool,
-    /// Normalise queries and keys, before they turn: over each head, or over all (OLMo 2 and 3).
+    /// If true, normalises queries and keys before they turn: over each head, or over all heads
+    /// (OLMo 2 and 3).
     #[serde(skip_serializing_if = "is_false")]
     pub qk_norm: bool,
-    /// Give the feed-forward projections a bias.
+    /// If true, gives the feed-forward projections a bias.
     pub mlp_bias: bool,
-    /// Scores of queries and keys are divided by the root of this number; null: by the root of the
-    /// size of a head. Gemma 2 and 3.
+    /// Number whose root divides the scores of queries and keys; null means the size of a head. For
+    /// Gemma 2 and 3.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub query_pre_attn_scalar: Option<f64>,
-    /// Bound of the scores: each becomes c·tanh(score / c). Gemma 2.
+    /// Bound c of the scores: each becomes c·tanh(score / c). For Gemma 2.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub attn_logit_softcapping: Option<f64>,
-    /// Bound of the logits: each becomes c·tanh(logit / c). Gemma 2 and 3.
+    /// Bound c of the logits: each becomes c·tanh(logit / c). For Gemma 2 and 3.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub final_logit_softcapping: Option<f64>,
-    /// Factor of the embedding; Granite.
+    /// Factor of the embedding. For Granite.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub embedding_multiplier: Option<f64>,
-    /// Factor of what each attention and feed-forward layer adds; Granite.
+    /// Factor of the output that each attention and feed-forward layer adds. For Granite.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub residual_multiplier: Option<f64>,
-    /// Factor of the scores, in place of one over the root of the head's size; Granite. In a GPT-2,
-    /// 1 or null.
+    /// Factor of the scores, which replaces one over the root of the head size. For Granite. In
+    /// GPT-2 it is 1 or null.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub attention_multiplier: Option<f64>,
-    /// Divisor of the logits; Granite.
+    /// Divisor of the logits. For Granite.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub logits_scaling: Option<f64>,
-    /// Divide the scores of the first layer by one, of the second by two and so on; GPT-2.
+    /// If true, divides the scores of the first layer by one, of the second by two, and so on. For
+    /// GPT-2.
     #[serde(skip_serializing_if = "is_false")]
     pub scale_attn_by_inverse_layer_idx: bool,
-    /// Let attention and feed-forward layer read the same states; GPT-NeoX.
+    /// If true, attention and feed-forward layer read the same states. For GPT-NeoX.
     #[serde(skip_serializing_if = "is_false")]
     pub use_parallel_residual: bool,
     /// Standard deviation of the initial weights.
@@ -158,13 +161,13 @@ fn is_false(value: &bool) -> bool {
 }
 
 impl LlamaConfig {
-    /// Size of a head.
+    /// Returns the size of a head.
     pub fn head_dim(&self) -> usize {
         self.head_dim
             .unwrap_or(self.hidden_size / self.num_attention_heads.max(1))
     }
 
-    /// The attention layers' heads.
+    /// Returns the heads of the attention layers.
     pub(crate) fn heads(&self) -> Heads {
         Heads {
             query: self.num_attention_heads,
@@ -173,7 +176,7 @@ impl LlamaConfig {
         }
     }
 
-    /// The family of the decoder.
+    /// Returns the family of the decoder.
     pub(crate) fn family(&self) -> &'static Family {
         let alone = match self.sliding_window {
             None => ModelType::Llama,

@@ -1,5 +1,5 @@
-//! Reading tokens one pass after another: keys and values that are kept, and weights laid out for
-//! few rows.
+//! Reading of tokens in successive passes, with cached keys and values and with weights laid out
+//! for few rows.
 
 use std::sync::Arc;
 
@@ -12,12 +12,12 @@ use super::config::LlamaConfig;
 use super::parts::{Block, Trunk};
 use crate::rows::only;
 
-/// Keys and values of the tokens that a [`Llama`](super::Llama) has read, beside a copy of its weights
-/// that suits short passes. Layers with the same window share their pages. The cache belongs to
-/// these weights: a model that has learned since needs a new one.
+/// Keys and values of the tokens that a [`Llama`](super::Llama) has read, beside a copy of its
+/// weights that suits short passes. Layers with the same window share their pages. The cache
+/// belongs to these weights, so a model that has been trained further needs a new cache.
 #[derive(Debug)]
 pub struct LlamaCache {
-    /// One for each window of the configuration.
+    /// Pages of keys and values, one for each window of the configuration.
     pages: Vec<KvPages>,
     weights: Arc<Weights>,
 }
@@ -29,7 +29,7 @@ struct Weights {
     config: LlamaConfig,
 }
 
-/// Layers that read the same input lie together.
+/// Weights of one layer. Matrices that read the same input are stored together.
 #[derive(Debug)]
 struct LayerWeights {
     qkv: Together,
@@ -70,7 +70,7 @@ impl LayerWeights {
         }
     }
 
-    /// One block over the new tokens; the result of some rows, or of all.
+    /// Runs one block over the new tokens, for the rows asked for or for all.
     fn forward(
         &self,
         block: &Block,
@@ -122,12 +122,13 @@ impl LlamaCache {
         }
     }
 
-    /// Keys and values, one for each window that layers have.
+    /// Returns the keys and values, one for each window that layers have.
     pub fn pages(&self) -> &[KvPages] {
         &self.pages
     }
 
-    /// Logits after each row's last token; `rows` are (row of the cache, new tokens).
+    /// Returns the logits after each row's last token; `rows` holds pairs (row of the cache, new
+    /// tokens).
     pub(super) fn extend(&mut self, trunk: &Trunk, rows: &[(usize, &[u32])]) -> Tensor<2> {
         let counts: Vec<_> = rows.iter().map(|(row, ids)| (*row, ids.len())).collect();
         assert!(
@@ -137,7 +138,7 @@ impl LlamaCache {
         let Self { pages, weights } = self;
         let appends = pages.iter_mut().map(|pages| pages.append(&counts));
         let appends: Vec<Append> = appends.collect();
-        // Rows and positions are those of every kind of layer.
+        // Rows and positions are the same for every kind of layer.
         let append = &appends[0];
         let ids = rows.iter().flat_map(|(_, ids)| ids.iter());
         let ids = ids.map(|&id| i64::from(id)).collect();

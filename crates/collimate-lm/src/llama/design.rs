@@ -1,23 +1,24 @@
-//! How the decoders of a family are built, where `config.json` has no say.
+//! Design of a family's decoders, as far as `config.json` does not define it.
 
-/// The parts that every decoder of a family has.
+/// Parts that every decoder of a family has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Design {
     pub(crate) norm: NormKind,
     pub(crate) placement: Placement,
-    /// The width that queries and keys are normalised over, where the configuration asks for it.
+    /// Width that queries and keys are normalised over, if the configuration asks for it.
     pub(crate) qk_norm: QkNorm,
     pub(crate) qkv: Qkv,
     pub(crate) mlp: MlpKind,
     pub(crate) activation: Activation,
-    /// Positions are a table that is added to the embedding, and nothing turns.
+    /// If true, positions are a table that is added to the embedding, and nothing turns.
     pub(crate) learned_positions: bool,
-    /// The embedding is multiplied by the root of the width.
+    /// If true, the embedding is multiplied by the root of the width.
     pub(crate) root_embedding: bool,
 }
 
 impl Design {
-    /// RMSNorm before each part, SwiGLU, rotary positions, a matrix for each projection.
+    /// Llama's design: RMSNorm before each part, SwiGLU, rotary positions, a matrix for each
+    /// projection.
     pub(crate) const LLAMA: Self = Self {
         norm: NormKind::Rms,
         placement: Placement::Before,
@@ -29,7 +30,7 @@ impl Design {
         root_embedding: false,
     };
 
-    /// RMSNorm by 1 + w, GeGLU, an embedding of a larger scale.
+    /// Gemma's design: RMSNorm by 1 + w, GeGLU, an embedding of a larger scale.
     pub(crate) const GEMMA: Self = Self {
         norm: NormKind::RmsPlusOne,
         activation: Activation::GeluTanh,
@@ -38,7 +39,7 @@ impl Design {
     };
 }
 
-/// A normalisation.
+/// Kind of a normalisation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum NormKind {
     /// x / rms(x) · w.
@@ -49,7 +50,7 @@ pub(crate) enum NormKind {
     Layer,
 }
 
-/// Where a layer normalises. `n₁` to `n₄` are the norms `input_layernorm`,
+/// Placement of a layer's norms. `n₁` to `n₄` are the norms `input_layernorm`,
 /// `post_attention_layernorm`, `pre_feedforward_layernorm` and `post_feedforward_layernorm`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Placement {
@@ -61,7 +62,7 @@ pub(crate) enum Placement {
     Both,
 }
 
-/// The width of the norm of queries and keys.
+/// Width of the norm of queries and keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum QkNorm {
     /// Each head by itself; one weight serves all heads.
@@ -70,7 +71,7 @@ pub(crate) enum QkNorm {
     Width,
 }
 
-/// How the projections of queries, keys and values are stored.
+/// Storage of the projections of queries, keys and values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Qkv {
     /// Three matrices.
@@ -81,18 +82,18 @@ pub(crate) enum Qkv {
     ByHead,
 }
 
-/// A feed-forward layer.
+/// Kind of a feed-forward layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum MlpKind {
     /// down(act(gate(x)) · up(x)).
     Gated,
-    /// As `Gated`; gate and up are one matrix, gate first.
+    /// As `Gated`, with gate and up in one matrix, gate first.
     GatedStacked,
     /// down(act(up(x))).
     Plain,
 }
 
-/// A function between the matrices of a feed-forward layer.
+/// Activation of a feed-forward layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Activation {
     /// x · σ(x).

@@ -1,4 +1,4 @@
-//! The parts of each layer of a decoder.
+//! Parts of each layer of a decoder.
 
 use std::num::NonZeroUsize;
 
@@ -6,39 +6,39 @@ use serde::{Deserialize, Serialize};
 
 use super::config::LlamaConfig;
 
-/// How far the attention of a layer reaches.
+/// Reach of a layer's attention.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum LayerKind {
     /// A token sees all tokens before it.
     FullAttention,
-    /// A token sees `sliding_window` tokens, itself included.
+    /// A token sees `sliding_window` tokens, including itself.
     SlidingAttention,
 }
 
-/// One layer: the parts that it has, and the window and the rotary table that it uses.
+/// Specification of one layer: its parts, its window and its rotary table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct LayerSpec {
     /// Index of the layer's window in [`LlamaConfig::windows`].
     pub(crate) window: usize,
-    /// Index of the rotary table in [`LlamaConfig::ropes`]; `None` where queries and keys do not
-    /// turn with their positions.
+    /// Index of the rotary table in [`LlamaConfig::ropes`]; `None` if queries and keys do not turn
+    /// with their positions.
     pub(crate) rope: Option<usize>,
-    /// The number that queries are divided by.
+    /// Divisor of the queries.
     pub(crate) query_divisor: usize,
-    /// Queries and keys are normalised before they turn.
+    /// If true, queries and keys are normalised before they turn.
     pub(crate) qk_norm: bool,
-    /// Queries, keys and values have a bias.
+    /// If true, queries, keys and values have a bias.
     pub(crate) qkv_bias: bool,
-    /// The output of the attention has a bias.
+    /// If true, the output of the attention has a bias.
     pub(crate) o_bias: bool,
-    /// The feed-forward projections have a bias.
+    /// If true, the feed-forward projections have a bias.
     pub(crate) mlp_bias: bool,
 }
 
 impl LlamaConfig {
-    /// The specification of a layer.
+    /// Returns the specification of a layer.
     pub(crate) fn layer(&self, index: usize) -> LayerSpec {
         let own = self.window_of(index);
         let window = self.windows().iter().position(|window| *window == own);
@@ -71,7 +71,7 @@ impl LlamaConfig {
         window.filter(|_| self.slides(index))
     }
 
-    /// The different windows of the layers, in the order in which layers first have them.
+    /// Returns the distinct windows of the layers, in order of first use.
     pub(crate) fn windows(&self) -> Vec<Option<NonZeroUsize>> {
         let kinds = self.layer_types.as_ref().map_or(1, Vec::len);
         let mut windows = Vec::new();

@@ -1,4 +1,4 @@
-//! The feed-forward layer of a decoder.
+//! Feed-forward layer of a decoder.
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
@@ -15,7 +15,7 @@ use super::layer::LayerSpec;
 pub(crate) struct Mlp {
     pub(crate) gate_proj: Option<Linear>,
     pub(crate) up_proj: Option<Linear>,
-    /// Gate and up in one matrix.
+    /// Matrix that gives gate and up together.
     pub(crate) gate_up_proj: Option<Linear>,
     pub(crate) down_proj: Linear,
     #[module(skip)]
@@ -41,8 +41,8 @@ impl Mlp {
         }
     }
 
-    /// The matrices that read the layer's input, in the order in which [`Self::act`] takes their
-    /// results.
+    /// Returns the matrices that read the layer's input, in the order in which [`Self::act`] takes
+    /// their results.
     pub(crate) fn inputs(&self) -> impl Iterator<Item = &Linear> {
         [&self.gate_proj, &self.up_proj, &self.gate_up_proj]
             .into_iter()
@@ -63,7 +63,7 @@ impl Mlp {
         self.down_proj.forward(inner, f.part(2))
     }
 
-    /// The rows that the last matrix reads: the results of the first ones, put together.
+    /// Combines the results of the first matrices into the input of the last matrix.
     pub(crate) fn act(&self, parts: Vec<Tensor<2>>) -> Tensor<2> {
         let mut parts = parts.into_iter();
         let first = parts

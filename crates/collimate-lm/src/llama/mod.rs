@@ -1,5 +1,5 @@
-//! One decoder for all families. The configuration says the sizes and what each layer has;
-//! [`families`] says what the classes of transformers have, [`design`] what they are built of.
+//! One decoder for all families. The configuration defines the sizes and the parts of each layer,
+//! [`families`] the classes of transformers, and [`design`] the structure of their decoders.
 
 mod attention;
 mod check;

@@ -1,4 +1,4 @@
-//! The decoder as the algorithms see it.
+//! Decoder model, as the algorithms use it.
 
 use burn::module::Module;
 use burn::tensor::{Device, Int, Tensor};
@@ -14,14 +14,14 @@ use super::parts::Trunk;
 use crate::hf::Kept;
 use crate::rows::hidden_at;
 
-/// A decoder of one of the families of [`ModelType`](super::ModelType). The configuration says which,
-/// and which parts each layer has.
+/// A decoder of one of the families of [`ModelType`](super::ModelType). The configuration names the
+/// family and defines the parts of each layer.
 ///
-/// Windows are the model's own: they hold for every batch, however the batch's plan was made, and in
-/// the cache.
+/// Windows belong to the model. They apply to every batch, whatever the batch's plan, and to the
+/// cache.
 ///
 /// # Examples
-/// A tiny one from scratch, its parameters counted:
+/// A tiny decoder with random weights, and the number of its parameters:
 /// ```
 /// use burn::tensor::Device;
 /// use collimate_core::Key;
@@ -48,10 +48,11 @@ pub struct Llama {
 }
 
 impl Llama {
-    /// A decoder with weights from N(0, `initializer_range`²); the same key, the same weights.
+    /// Creates a decoder with weights from N(0, `initializer_range`²). The same key gives the same
+    /// weights.
     ///
     /// # Errors
-    /// Sizes that do not fit together.
+    /// The sizes do not fit together.
     pub fn new(config: &LlamaConfig, key: Key, device: &Device) -> Result<Self, OptionError> {
         config.check()?;
         Ok(Self::build(config, key, device))
@@ -76,7 +77,7 @@ impl Llama {
         }
     }
 
-    /// A decoder of zeros that a weight file is read into.
+    /// Creates a decoder of zeros, ready to be filled from a weight file.
     pub(crate) fn blank(config: &LlamaConfig, device: &Device) -> Result<Self, OptionError> {
         config.check()?;
         let undrawn = LlamaConfig {
@@ -89,7 +90,7 @@ impl Llama {
         })
     }
 
-    /// The same decoder with what its folder says beside weights and sizes.
+    /// Returns the same decoder with the settings of its folder besides weights and sizes.
     pub(crate) fn with_kept(self, kept: Kept) -> Self {
         Self { kept, ..self }
     }
@@ -103,12 +104,12 @@ impl Llama {
         self.model.forward(batch, rows, config, f, self.recompute)
     }
 
-    /// The decoder's shape.
+    /// Returns the configuration.
     pub fn config(&self) -> &LlamaConfig {
         &self.config
     }
 
-    /// Number of parameters, frozen ones included.
+    /// Returns the number of parameters, including frozen ones.
     pub fn num_parameters(&self) -> usize {
         parameters(self).iter().map(|p| p.len()).sum()
     }

@@ -1,4 +1,4 @@
-//! The normalisations of decoders.
+//! Normalisations of decoders.
 
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
@@ -9,9 +9,9 @@ use super::design::NormKind;
 /// A normalisation of each row; field names as in Hugging Face files.
 #[derive(Module, Debug)]
 pub(crate) struct Norm {
-    /// `[width]`.
+    /// Scale, `[width]`; see [`NormKind`].
     pub(crate) weight: Param<Tensor<1>>,
-    /// `[width]`; only a layer norm has it.
+    /// Offset, `[width]`, of a layer norm only.
     pub(crate) bias: Option<Param<Tensor<1>>>,
     #[module(skip)]
     eps: f64,
@@ -20,7 +20,7 @@ pub(crate) struct Norm {
 }
 
 impl Norm {
-    /// A norm that keeps the scale.
+    /// Creates a norm whose scale is 1.
     pub(crate) fn new(kind: NormKind, width: usize, eps: f64, device: &Device) -> Self {
         let zeros = || Param::from_tensor(Tensor::zeros([width], device));
         Self {
@@ -36,7 +36,7 @@ impl Norm {
         }
     }
 
-    /// `[tokens, width]`, result likewise.
+    /// Normalises each row of `x: [tokens, width]`. The result has the same shape.
     pub(crate) fn forward(&self, x: Tensor<2>) -> Tensor<2> {
         let weight = self.weight.val();
         match (&self.bias, self.kind) {
@@ -46,7 +46,8 @@ impl Norm {
         }
     }
 
-    /// Normalises each group of `[width]` values of a row: each head, or the whole row.
+    /// Normalises each group of `width` values of a row, where `width` is the size of the weight:
+    /// each head, or the whole row.
     pub(crate) fn groups(&self, x: Tensor<2>) -> Tensor<2> {
         let [tokens, width] = x.dims();
         let [size] = self.weight.dims();

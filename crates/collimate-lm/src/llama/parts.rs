@@ -1,4 +1,4 @@
-//! The blocks of a decoder; field names as in Hugging Face files.
+//! Blocks of a decoder; field names as in Hugging Face files.
 
 use std::sync::Arc;
 
@@ -19,11 +19,11 @@ use crate::rows::Rows;
 /// Positions and attention patterns, which all layers read.
 struct Pass {
     places: Places,
-    /// One for each window of the configuration.
+    /// Attention plans, one for each window of the configuration.
     plans: Vec<AttentionPlan>,
 }
 
-/// One decoder layer. [`Placement`] says where each norm stands.
+/// One decoder layer. [`Placement`] defines the position of each norm.
 #[derive(Module, Debug)]
 pub(crate) struct Block {
     pub(crate) self_attn: Attention,
@@ -34,7 +34,7 @@ pub(crate) struct Block {
     pub(crate) post_feedforward_layernorm: Option<Norm>,
     #[module(skip)]
     placement: Placement,
-    /// Attention and feed-forward layer read the same rows.
+    /// If true, attention and feed-forward layer read the same rows.
     #[module(skip)]
     parallel: bool,
     #[module(skip)]
@@ -59,7 +59,7 @@ impl Block {
         }
     }
 
-    /// The result of some rows, or of all.
+    /// Computes the block for the rows asked for, or for all.
     fn forward(&self, x: Tensor<2>, rows: &Rows, f: Forward, pass: &Pass) -> Tensor<2> {
         let attention = f.part(0);
         let mix = |x| {
@@ -74,8 +74,8 @@ impl Block {
         self.run(x, |x| output(mix(x)), |x| rows.only(x), feed)
     }
 
-    /// Norms and residual sums around `attend`, `feed` and the choice of rows, `only`: `attend`
-    /// reads all rows and gives those chosen.
+    /// Applies norms and residual sums around `attend`, `feed` and `only`, which selects rows.
+    /// `attend` reads all rows and returns those selected.
     pub(crate) fn run(
         &self,
         x: Tensor<2>,
@@ -109,8 +109,8 @@ impl Block {
     }
 }
 
-/// The norms of a layer beside `post_attention_layernorm`: `input_layernorm`,
-/// `pre_feedforward_layernorm`, `post_feedforward_layernorm`.
+/// Returns true for each norm that a layer has besides `post_attention_layernorm`:
+/// `input_layernorm`, `pre_feedforward_layernorm`, `post_feedforward_layernorm`.
 pub(super) fn norms(placement: Placement) -> [bool; 3] {
     match placement {
         Placement::Before => [true, false, false],
@@ -123,7 +123,7 @@ pub(super) fn norms(placement: Placement) -> [bool; 3] {
 #[derive(Module, Debug)]
 pub(crate) struct Trunk {
     pub(crate) embed_tokens: Embedding,
-    /// Vectors that are added by position.
+    /// Vectors that are added to the embedding by position.
     pub(crate) embed_positions: Option<Embedding>,
     pub(crate) layers: Vec<Block>,
     pub(crate) norm: Norm,
@@ -149,7 +149,7 @@ impl Trunk {
         }
     }
 
-    /// The rows that the first layer reads.
+    /// Computes the rows that the first layer reads.
     pub(crate) fn embed(
         &self,
         ids: Tensor<1, Int>,
@@ -189,7 +189,7 @@ impl Trunk {
         let asked = Rows::new(batch, rows, f);
         for (index, block) in self.layers.iter().enumerate() {
             let f = f.part(index as u64);
-            // Every layer reads all rows of the one before.
+            // Every layer reads all rows of the layer before it.
             let rows = match index + 1 == self.layers.len() {
                 true => asked.clone(),
                 false => asked.inner(),

@@ -1,4 +1,5 @@
-//! Positions as the layers of a decoder need them, and the numbers that scale what they meet.
+//! Positions in the form that decoder layers need, and the numbers that scale scores and
+//! embeddings.
 
 use burn::tensor::{Device, Tensor, TensorData};
 use collimate_ops::{RopeTable, Scores};
@@ -8,7 +9,8 @@ use super::config::LlamaConfig;
 use super::rope::{LayerRope, RopeScaling};
 
 impl LlamaConfig {
-    /// Rotary positions: of all layers, and of sliding layers where those have their own.
+    /// Returns the rotary positions of all layers, followed by those of sliding layers if they
+    /// differ.
     pub(crate) fn ropes(&self) -> Vec<LayerRope> {
         let all = LayerRope {
             rope_theta: self.rope_theta,
@@ -19,19 +21,19 @@ impl LlamaConfig {
             .collect()
     }
 
-    /// Values of a head that turn. Where they are odd, the frequencies are those of as many values,
-    /// and one value more turns.
+    /// Returns the number of values of a head that turn. If it is odd, the frequencies are those of
+    /// this number, and one more value turns.
     fn rotary_dims(&self) -> usize {
         let part = self.partial_rotary_factor.unwrap_or(1.0);
         (self.head_dim() as f64 * part) as usize
     }
 
-    /// Pairs of values of a head that turn.
+    /// Returns the number of pairs of values of a head that turn.
     pub(crate) fn rotary_pairs(&self) -> usize {
         self.rotary_dims().div_ceil(2)
     }
 
-    /// Cosines and sines of positions for each of [`Self::ropes`], and factors of queries.
+    /// Computes cosines and sines of positions for each of [`Self::ropes`], and factors of queries.
     pub(crate) fn places(&self, positions: &[u32], device: &Device) -> Places {
         let (d, pairs) = (self.head_dim(), self.rotary_pairs());
         let table = |rope: LayerRope| {
@@ -54,7 +56,8 @@ impl LlamaConfig {
         }
     }
 
-    /// 1 + β·ln(1 + ⌊position / original length⌋), `[tokens, 1]`: the factor of Ministral 3's queries.
+    /// Computes 1 + β·ln(1 + ⌊position / original length⌋), `[tokens, 1]`: the factor of Ministral
+    /// 3's queries.
     fn query_scale(&self, positions: &[u32], device: &Device) -> Option<Tensor<2>> {
         let Some(RopeScaling::Yarn {
             llama_4_scaling_beta: Some(beta),
@@ -71,7 +74,7 @@ impl LlamaConfig {
         Some(Tensor::from_data(TensorData::new(values, shape), &device))
     }
 
-    /// How queries and keys make scores.
+    /// Returns the form of the scores of queries and keys.
     pub(crate) fn scores(&self) -> Scores {
         let scalar = self.query_pre_attn_scalar.map(|scalar| scalar.powf(-0.5));
         Scores {
@@ -80,15 +83,15 @@ impl LlamaConfig {
         }
     }
 
-    /// The factor of the embedding, where there is one.
+    /// Returns the factor of the embedding, if there is one.
     pub(crate) fn embedding_scale(&self) -> Option<f64> {
         let root = (self.hidden_size as f64).sqrt();
         let root = self.family().design.root_embedding.then_some(root);
         self.embedding_multiplier.or(root)
     }
 
-    /// Returns the longest sequence that the model takes, in tokens: what its rotary frequencies are
-    /// known for.
+    /// Returns the length of the longest sequence that the model takes, in tokens. Its rotary
+    /// frequencies must be known for this length.
     pub fn max_positions(&self) -> usize {
         let ropes = self.ropes();
         let known = ropes.iter().filter_map(LayerRope::longest).min();

@@ -1,4 +1,4 @@
-//! `config.json` of a decoder: options that are not implemented are refused by name.
+//! Reading of a decoder's `config.json`. Options that are not implemented are refused by name.
 
 use std::path::Path;
 
@@ -41,7 +41,7 @@ const FOREIGN: [(&str, f64); 27] = [
     ("use_qkv_bias", 0.0),
 ];
 
-/// Dropout that other programs apply in training.
+/// Keys of dropout that other programs apply in training.
 const DROPOUTS: [&str; 5] = [
     "attention_dropout",
     "attn_pdrop",
@@ -54,13 +54,13 @@ impl LlamaConfig {
     /// Reads the `config.json` of a folder, without the weights.
     ///
     /// # Errors
-    /// A file that cannot be read, a family or an option that is not implemented.
+    /// The file cannot be read, or the family or an option is not implemented.
     pub fn of_folder(dir: &Path) -> Result<Self, LoadError> {
         read_config(&JsonConfig::read(dir)?)
     }
 }
 
-/// The configuration of a decoder.
+/// Reads the configuration of a decoder.
 pub(super) fn read_config(json: &JsonConfig) -> Result<LlamaConfig, LoadError> {
     json.not_quantised()?;
     let name = json.string("model_type")?.unwrap_or_default();
@@ -107,7 +107,7 @@ pub(super) fn read_config(json: &JsonConfig) -> Result<LlamaConfig, LoadError> {
             None if json.has("num_key_value_heads") => heads,
             None => absent.num_key_value_heads.unwrap_or(heads),
         },
-        // Folders may spell out the size that follows from the others.
+        // Folders may state a head size that already follows from the other sizes.
         head_dim: json
             .get("head_dim")?
             .or(absent.head_dim)

@@ -5,13 +5,13 @@ use std::f64::consts::TAU;
 use collimate_core::{OptionError, Range};
 use serde::{Deserialize, Serialize};
 
-/// How rotary frequencies differ from `rope_theta^(-2i / head_dim)`; names as in Hugging Face's
-/// `rope_scaling`.
+/// Scaling of rotary frequencies relative to `rope_theta^(-2i / head_dim)`; names as in Hugging
+/// Face's `rope_scaling`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(tag = "rope_type", rename_all = "lowercase", deny_unknown_fields)]
 pub enum RopeScaling {
-    /// All frequencies divided by one factor: position interpolation,
+    /// Position interpolation: all frequencies are divided by one factor,
     /// [arXiv:2306.15595](https://arxiv.org/abs/2306.15595).
     Linear {
         /// Divisor, above 0.
@@ -23,32 +23,33 @@ pub enum RopeScaling {
         /// Growth beyond the longest sequence, above 0.
         factor: f64,
     },
-    /// Low frequencies divided by the factor, high ones kept, those between interpolated: Llama 3.1,
-    /// [arXiv:2407.21783](https://arxiv.org/abs/2407.21783).
+    /// Scaling of Llama 3.1: low frequencies are divided by the factor, high ones are kept, and
+    /// those between are interpolated, [arXiv:2407.21783](https://arxiv.org/abs/2407.21783).
     Llama3 {
         /// Divisor of the low frequencies, above 0.
         factor: f64,
-        /// Frequencies with fewer turns than this within the original length are low.
+        /// Number of turns within the original length below which a frequency is low.
         low_freq_factor: f64,
-        /// Frequencies with more turns than this within the original length are high.
+        /// Number of turns within the original length above which a frequency is high.
         high_freq_factor: f64,
-        /// Longest sequence of pretraining, in tokens.
+        /// Length of the longest sequence of pretraining, in tokens.
         original_max_position_embeddings: usize,
     },
-    /// As `Llama3` along another ramp, with longer queries and keys: YaRN,
+    /// YaRN: as `Llama3` along another ramp, with longer queries and keys,
     /// [arXiv:2309.00071](https://arxiv.org/abs/2309.00071).
     Yarn {
         /// Divisor of the low frequencies, above 0.
         factor: f64,
-        /// Longest sequence of pretraining, in tokens.
+        /// Length of the longest sequence of pretraining, in tokens.
         original_max_position_embeddings: usize,
-        /// Factor of queries and keys; null: from `factor`, `mscale` and `mscale_all_dim`.
+        /// Factor of queries and keys; null computes it from `factor`, `mscale` and
+        /// `mscale_all_dim`.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         attention_factor: Option<f64>,
-        /// Turns from which on a frequency is kept; null: 32.
+        /// Number of turns from which a frequency is kept; null means 32.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         beta_fast: Option<f64>,
-        /// Turns up to which a frequency is divided; null: 1.
+        /// Number of turns up to which a frequency is divided; null means 1.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         beta_slow: Option<f64>,
         /// Weight of `ln factor` in the attention factor.
@@ -57,28 +58,29 @@ pub enum RopeScaling {
         /// Weight of `ln factor` in the attention factor's divisor.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         mscale_all_dim: Option<f64>,
-        /// Round the ends of the ramp to whole frequencies; null: true.
+        /// If true or null, the ends of the ramp are rounded to whole frequencies.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         truncate: Option<bool>,
-        /// Growth of queries with the number of original lengths before them, as in Llama 4; only
+        /// Growth of queries with the number of original lengths before them, as in Llama 4. Only
         /// Ministral 3 has it.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         llama_4_scaling_beta: Option<f64>,
     },
-    /// Each frequency divided by a number of its own, with longer queries and keys: LongRoPE,
+    /// LongRoPE: each frequency is divided by a separate number, with longer queries and keys,
     /// [arXiv:2402.13753](https://arxiv.org/abs/2402.13753). Sequences longer than the original
     /// length would need the long factors for all their tokens; they are refused here.
     LongRope {
         /// Divisors for sequences up to the original length, one for each frequency.
         short_factor: Vec<f64>,
-        /// Divisors for longer sequences, which are kept for other programs.
+        /// Divisors for longer sequences. They are not used here but kept for other programs.
         long_factor: Vec<f64>,
-        /// Longest sequence of pretraining, in tokens.
+        /// Length of the longest sequence of pretraining, in tokens.
         original_max_position_embeddings: usize,
-        /// Growth of the longest sequence; null: `max_position_embeddings` over the original length.
+        /// Growth of the longest sequence; null means `max_position_embeddings` over the original
+        /// length.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         factor: Option<f64>,
-        /// Factor of queries and keys; null: from `factor`.
+        /// Factor of queries and keys; null computes it from `factor`.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         attention_factor: Option<f64>,
     },
@@ -91,7 +93,7 @@ pub enum RopeScaling {
 pub struct LayerRope {
     /// Base of the rotary frequencies, above 0.
     pub rope_theta: f64,
-    /// Differences from the frequencies of the base; null: none.
+    /// Scaling of the frequencies of the base; null means none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rope_scaling: Option<RopeScaling>,
 }
@@ -104,7 +106,7 @@ impl LayerRope {
             return Ok(());
         };
         scaling.check()?;
-        // YaRN finds frequencies by the logarithm of the base.
+        // YaRN divides by the logarithm of the base.
         let holds = self.rope_theta > 1.0 || !matches!(scaling, RopeScaling::Yarn { .. });
         OptionError::check("rope_theta", self.rope_theta, "above 1 with yarn", holds)?;
         if let RopeScaling::LongRope {
@@ -126,8 +128,8 @@ impl LayerRope {
         Ok(())
     }
 
-    /// Frequencies of the pairs of a head of which `turning` values turn, and the factor of queries
-    /// and keys. `longest` is the longest sequence.
+    /// Returns the frequencies of a head's pairs and the factor of queries and keys. `turning` is
+    /// the number of values of a head that turn, and `longest` the length of the longest sequence.
     pub(crate) fn frequencies(&self, turning: usize, longest: usize) -> (Vec<f64>, f64) {
         let (theta, dims) = (self.rope_theta, turning as f64);
         let pairs = 0..turning.div_ceil(2);
@@ -138,8 +140,8 @@ impl LayerRope {
         }
     }
 
-    /// The longest sequence whose frequencies are known, where that is less than the configuration
-    /// says.
+    /// Returns the length of the longest sequence for which the frequencies are known, if it can be
+    /// below that of the configuration.
     pub(crate) fn longest(&self) -> Option<usize> {
         match self.rope_scaling {
             Some(RopeScaling::LongRope {
@@ -170,7 +172,7 @@ impl RopeScaling {
             } => {
                 factor.map_or(Ok(()), |value| positive("factor", value))?;
                 attention_factor.map_or(Ok(()), |value| positive("attention_factor", value))?;
-                // The factor is found by the logarithm of the length.
+                // The factor is computed with the logarithm of the length.
                 let name = "rope_scaling.original_max_position_embeddings";
                 OptionError::check(name, length, "at least 2", length >= 2)
             }
@@ -214,7 +216,7 @@ impl RopeScaling {
         }
     }
 
-    /// The scaled frequencies, and the factor of queries and keys.
+    /// Computes the scaled frequencies, and the factor of queries and keys.
     fn scaled(
         &self,
         frequencies: Vec<f64>,
@@ -268,7 +270,7 @@ impl RopeScaling {
                 truncate,
                 llama_4_scaling_beta: _,
             } => {
-                // The pair that makes so many turns within the original length.
+                // Index of the pair that makes `turns` turns within the original length.
                 let pair =
                     |turns: f64| dims * (length as f64 / (turns * TAU)).ln() / (2.0 * theta.ln());
                 let (low, high) = (

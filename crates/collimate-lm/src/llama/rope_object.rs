@@ -1,4 +1,5 @@
-//! One object that scales rotary positions: `rope_scaling`, `rope_parameters`, or a part of it.
+//! One JSON object that scales rotary positions: `rope_scaling`, `rope_parameters`, or a part of
+//! it.
 
 use collimate_nn::LoadError;
 use serde_json::{Map, Value, json};
@@ -12,7 +13,7 @@ pub(super) const PARTIAL: &str = "partial_rotary_factor";
 const ORIGINAL: &str = "original_max_position_embeddings";
 const KINDS: &str = "rope_type default, linear, dynamic, llama3, yarn";
 
-/// Base, share and scaling that one object names, with the path of the object.
+/// Base, turning fraction and scaling that one object names, with the path of the object.
 pub(super) struct Place {
     pub(super) path: String,
     pub(super) theta: Option<f64>,
@@ -20,7 +21,7 @@ pub(super) struct Place {
     pub(super) scaling: Option<RopeScaling>,
 }
 
-/// The kind that one object names.
+/// Reads the kind that one object names.
 fn read_kind(
     json: &JsonConfig,
     rules: &RopeRules,
@@ -48,7 +49,7 @@ fn read_kind(
     if rules.longrope {
         return match found.as_deref() {
             None | Some("default") => Ok(None),
-            // Older folders of Phi-3 say su or yarn and mean the same.
+            // Older folders of Phi-3 name su or yarn and mean longrope.
             Some("longrope" | "su" | "yarn") => Ok(Some("longrope".to_owned())),
             Some(kind) => Err(json.unsupported(
                 format!("rope scaling {kind}"),
@@ -89,9 +90,9 @@ pub(super) fn read_object(
             PARTIAL if rules.partial.is_some() && number.is_some() => partial = number,
             PARTIAL if number == Some(1.0) => {}
             "factor" | "attention_factor" if kind.is_none() && number == Some(1.0) => {}
-            // A length alone scales nothing.
+            // A length without a kind scales nothing.
             ORIGINAL if kind.is_none() => {}
-            // The longest sequence, repeated.
+            // A repetition of the longest sequence is allowed.
             "max_position_embeddings" if value.as_u64() == Some(longest as u64) => {}
             PARTIAL | "mrope_section" => {
                 return Err(json.unsupported(format!("{path}.{key} = {value}"), KINDS));
@@ -119,7 +120,8 @@ pub(super) fn read_object(
     })
 }
 
-/// Refuses what versions of transformers read differently where layers turn differently.
+/// Refuses options that versions of transformers read differently in families whose layers turn
+/// differently.
 fn check_versions(
     json: &JsonConfig,
     path: &str,
@@ -149,7 +151,7 @@ fn read_scaling(
     longest: usize,
 ) -> Result<RopeScaling, LoadError> {
     if matches!(kind, "llama3" | "longrope" | "yarn") {
-        // A Phi-3 has a length of its own where its folder names none, and that length wins.
+        // A Phi-3 has a default length if its folder names none, and the default takes precedence.
         let own = (kind == "longrope").then(|| json!(4096));
         let top = json.value(ORIGINAL).or(own.as_ref());
         if let (Some(top), Some(own)) = (top, rest.get(ORIGINAL))

@@ -1,4 +1,4 @@
-//! Rotary positions, wherever a folder writes them.
+//! Reading of rotary positions from all places where a folder may write them.
 
 use collimate_nn::LoadError;
 use serde_json::Value;
@@ -7,31 +7,32 @@ use super::rope::{LayerRope, RopeScaling};
 use super::rope_object::{PARTIAL, Place, THETA, read_object};
 use crate::hf::JsonConfig;
 
-/// Where a family writes its rotary positions, and what they may be.
+/// Rules of a family: the places of its rotary positions, and their allowed forms.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct RopeRules {
-    /// Key of the base beside the objects.
+    /// Key of the base outside the objects.
     theta: &'static str,
-    /// Base where the folder names none.
+    /// Base if the folder names none.
     absent: f64,
-    /// Key and absent value of the share of a head that turns; `None`: all of it turns.
+    /// Key and default of the fraction of a head that turns; `None` means that the whole head
+    /// turns.
     pub(super) partial: Option<(&'static str, f64)>,
-    /// Sliding layers have rotary positions of their own.
+    /// Rotary positions of sliding layers, if they are separate.
     pub(super) sliding: Option<Sliding>,
-    /// Positions are scaled by LongRoPE or not at all.
+    /// If true, positions are scaled by LongRoPE or not at all.
     pub(super) longrope: bool,
 }
 
-/// Rotary positions of sliding layers where the folder does not nest them.
+/// Rotary positions of sliding layers if the folder does not nest them.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Sliding {
-    /// Key of the base; `None`: the base is that of the other layers.
+    /// Key of the base; `None` means that the base is that of the other layers.
     theta: Option<&'static str>,
     absent: f64,
 }
 
 impl RopeRules {
-    /// One rotary table, by `rope_theta`.
+    /// Returns rules with one rotary table and the key `rope_theta`.
     pub(crate) const fn plain(absent: f64) -> Self {
         Self {
             theta: THETA,
@@ -71,18 +72,18 @@ impl RopeRules {
     };
 }
 
-/// Rotary positions of a folder.
+/// Rotary positions read from a folder.
 pub(super) struct Rope {
     /// Positions of all layers, or of the layers without a window.
     pub(super) all: LayerRope,
-    /// Positions of sliding layers, where the family names them apart.
+    /// Positions of sliding layers, if the family names them separately.
     pub(super) sliding: Option<LayerRope>,
     pub(super) partial: Option<f64>,
 }
 
 /// Reads `rope_theta`, `rope_scaling` and `rope_parameters`, whose entries may be nested by kind of
-/// layer. Places that disagree are refused, and so is everything that is not understood. Without
-/// any base the family's own is taken; without an original length, the longest sequence.
+/// layer. Refuses places that disagree and everything that is not understood. Without a base, the
+/// family's default is taken; without an original length, the longest sequence.
 pub(super) fn read_rope(
     json: &JsonConfig,
     rules: &RopeRules,
@@ -129,8 +130,8 @@ pub(super) fn read_rope(
     }
 }
 
-/// Rotary positions of a family whose sliding layers have their own. Beside the objects stands what
-/// belongs to the other layers.
+/// Reads the rotary positions of a family whose sliding layers have their own. Values outside the
+/// nested objects belong to the other layers.
 fn by_kind(
     json: &JsonConfig,
     rules: &RopeRules,
@@ -185,7 +186,7 @@ fn by_kind(
     })
 }
 
-/// Base and scaling that all places agree on.
+/// Returns the base and scaling on which all places agree.
 fn agreed(
     json: &JsonConfig,
     key: &str,
@@ -208,7 +209,7 @@ fn agreed(
     Ok((theta, scaling))
 }
 
-/// The share of a head that turns, where that is not all.
+/// Returns the fraction of a head that turns, or `None` if the whole head turns.
 fn agreed_part(
     json: &JsonConfig,
     rules: &RopeRules,
@@ -223,7 +224,7 @@ fn agreed_part(
     Ok(Some(part.unwrap_or(absent)).filter(|&part| part != 1.0))
 }
 
-/// The number that a key and other places give; they must give the same.
+/// Returns the number given by a key and by other places, which must agree.
 fn one_number(
     json: &JsonConfig,
     (key, top): (&str, Option<f64>),

@@ -1,12 +1,12 @@
-//! The parameters that a configuration asks for, known without making them.
+//! Parameters that a configuration asks for, computed without creating them.
 
 use super::config::LlamaConfig;
 use super::design::{MlpKind, NormKind, QkNorm, Qkv};
 use super::parts::norms;
 
 impl LlamaConfig {
-    /// Paths and shapes of all parameters of the decoder that [`Llama::new`](super::Llama::new)
-    /// makes. Lazy, because a configuration can ask for any number of layers.
+    /// Returns paths and shapes of all parameters that [`Llama::new`](super::Llama::new) creates.
+    /// The iterator is lazy, because a configuration can ask for any number of layers.
     pub(super) fn parameters(&self) -> impl Iterator<Item = (String, Vec<usize>)> + '_ {
         let table = vec![self.vocab_size, self.hidden_size];
         let design = self.family().design;
@@ -27,7 +27,7 @@ impl LlamaConfig {
             .chain(head)
     }
 
-    /// Paths and shapes of a norm of the width.
+    /// Returns paths and shapes of a norm of the model's width.
     fn norm(&self, path: &str) -> Vec<(String, Vec<usize>)> {
         let bias = self.family().design.norm == NormKind::Layer;
         let names = std::iter::once("weight").chain(bias.then_some("bias"));
@@ -35,7 +35,7 @@ impl LlamaConfig {
         names.map(named).collect()
     }
 
-    /// Paths within a layer, and shapes.
+    /// Returns paths within a layer, with their shapes.
     fn block(&self, index: usize) -> Vec<(String, Vec<usize>)> {
         let (width, wide, d) = (self.hidden_size, self.intermediate_size, self.head_dim());
         let (q, kv) = (self.num_attention_heads * d, self.num_key_value_heads * d);
@@ -82,7 +82,7 @@ impl LlamaConfig {
         all
     }
 
-    /// Number of parameters, without overflow for sizes that fit 32 bits each.
+    /// Returns the number of parameters, without overflow for sizes that fit 32 bits each.
     pub(super) fn parameter_count(&self) -> u128 {
         let values = |shape: &[usize]| shape.iter().map(|&n| n as u128).product::<u128>();
         // All layers have parameters of the same shapes.

@@ -1,4 +1,4 @@
-//! Decoder folders of Hugging Face, in and out.
+//! Reading and writing of Hugging Face folders of decoders.
 
 use std::path::Path;
 
@@ -130,7 +130,8 @@ impl HfReward for Llama {
         json["id2label"] = json!({"0": "reward"});
         json["label2id"] = json!({"reward": 0});
         json["problem_type"] = json!("regression");
-        // Transformers scores the last token that is not padding: the id must not end a text.
+        // Transformers scores the last token that is not padding, so the padding id must not end a
+        // text.
         let config = self.config();
         json["pad_token_id"] = json!(pad_token_id.or(config.pad_token_id).or(config.bos_token_id));
         self.kept().write(dir, json)
@@ -138,7 +139,7 @@ impl HfReward for Llama {
 }
 
 impl Llama {
-    /// A parameter's place in the files of the family.
+    /// Returns the name and layout of a parameter in the files of the family.
     fn stored(&self, path: &str) -> Stored {
         let names = &self.config().family().names;
         Stored {
@@ -148,12 +149,12 @@ impl Llama {
     }
 }
 
-/// A folder whose values have not been read yet.
+/// A folder whose tensor values have not been read yet.
 struct Folder {
     json: JsonConfig,
     kept: Kept,
     weights: Weights,
-    /// The decoder in the folder; tied only where the weights are.
+    /// Configuration of the decoder in the folder; tied only if the weights are.
     config: LlamaConfig,
 }
 
@@ -168,8 +169,8 @@ impl Folder {
         }
         let kept = Kept::read(dir, &json)?;
         let weights = Weights::open(dir)?;
-        // A tied checkpoint may hold the shared matrix under both names. Where the two differ the
-        // weights are right and the configuration is wrong, as transformers has it.
+        // A tied checkpoint may hold the shared matrix under both names. If the two differ, the
+        // weights are right and the configuration is wrong, as in transformers.
         let family = config.family();
         let first = |mut all: Vec<String>| {
             all.retain(|name| weights.contains(name));
@@ -196,8 +197,8 @@ impl Folder {
         })
     }
 
-    /// The decoder that `config` describes and, where asked for, the head of a reward model. Names
-    /// and shapes are compared before memory is taken.
+    /// Creates the decoder that `config` describes and, if asked for, the head of a reward model.
+    /// Names and shapes are compared before memory is allocated.
     fn decoder(
         &self,
         config: &LlamaConfig,
@@ -212,8 +213,8 @@ impl Folder {
         let found = weights.find_stored(config.parameters(), names, is_transposed)?;
         let score = with_head.then(|| ("weight".to_owned(), vec![1, config.hidden_size]));
         let score = weights.find(score, |_| vec![SCORE.to_owned()])?;
-        // A weight that the architecture has no place for (a bias that config.json does not
-        // announce, a layer too many) would be left out of the function without a word.
+        // A weight without a place in the architecture (a bias that config.json does not announce,
+        // an extra layer) would be silently left out of the function.
         let files = &family.names;
         weights.left_out(&[&found, &score], |name| match name {
             name if files.output.contains(&name) && tied => Some(LeftOut::Buffer),
@@ -235,24 +236,24 @@ impl Folder {
     }
 }
 
-/// The names that the tensor of a parameter may have, the preferred first.
+/// Returns the names that the tensor of a parameter may have, the preferred name first.
 fn names(family: &Family, path: &str, tied: bool) -> Vec<String> {
     let files = &family.names;
     if path == OUTPUT {
         return files.output.iter().map(|&name| name.to_owned()).collect();
     }
     let name = files.of(path);
-    // Checkpoints of the bare model carry no prefix.
+    // Checkpoints of the bare model have no prefix.
     let bare = name.strip_prefix(files.prefix).map(str::to_owned);
     let mut names: Vec<String> = [name].into_iter().chain(bare).collect();
-    // A tied checkpoint may hold the shared matrix under the output's name alone.
+    // A tied checkpoint may hold the shared matrix only under the output's name.
     if tied && path == EMBEDDING {
         names.extend(files.output.iter().map(|&name| name.to_owned()));
     }
     names
 }
 
-/// `config.json` of the family's class for a task.
+/// Returns `config.json` of the family's class for a task.
 fn to_json(model: &Llama, task: Task) -> Value {
     let config = model.config();
     let family = config.family();

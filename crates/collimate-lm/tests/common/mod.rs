@@ -1,4 +1,4 @@
-//! Fixture folders, and models' parameters by path.
+//! Helpers for fixture folders and for models' parameters by path.
 #![allow(dead_code, unreachable_pub)]
 
 use std::collections::BTreeMap;
@@ -37,7 +37,7 @@ pub fn numbers(value: &Value) -> Vec<f64> {
     }
 }
 
-/// A folder's files in a fresh temporary folder.
+/// Copies a folder's files into a fresh temporary folder.
 pub fn copy(from: &Path) -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
     for entry in std::fs::read_dir(from).unwrap() {
@@ -56,7 +56,7 @@ pub fn edit_config(dir: &Path, edit: impl FnOnce(&mut Value)) {
     std::fs::write(&path, config.to_string()).unwrap();
 }
 
-/// The untracked devices that tests run on.
+/// Returns the untracked devices that tests run on.
 pub fn plain_devices() -> Vec<(&'static str, Device)> {
     collimate_testkit::devices()
         .into_iter()
@@ -64,7 +64,7 @@ pub fn plain_devices() -> Vec<(&'static str, Device)> {
         .collect()
 }
 
-/// Hidden states as host rows.
+/// Computes hidden states as host rows.
 pub fn hidden_rows<B: Backbone>(model: &B, batch: &DeviceBatch, f: Forward) -> Vec<Vec<f32>> {
     let hidden = model.hidden(batch, f);
     let width = hidden.dims()[1];
@@ -72,7 +72,7 @@ pub fn hidden_rows<B: Backbone>(model: &B, batch: &DeviceBatch, f: Forward) -> V
     values.chunks_exact(width).map(<[f32]>::to_vec).collect()
 }
 
-/// A batch of whole sequences.
+/// Packs whole sequences into a batch.
 pub fn rows_batch<B: Backbone>(model: &B, sequences: &[Vec<u32>]) -> DeviceBatch {
     let mut pack = Pack::new();
     for ids in sequences {
@@ -94,7 +94,7 @@ impl Worst {
     }
 }
 
-/// What `hidden_expectations` of the fixture scripts writes; missing keys are skipped.
+/// Compares with the output of `hidden_expectations` in the fixture scripts; skips missing keys.
 pub fn check_hidden(worst: &mut Worst, what: &str, rows: &[Vec<f32>], expected: &Value) {
     let sum = |f: fn(f64) -> f64| rows.iter().flatten().map(|&v| f(f64::from(v))).sum::<f64>();
     let (first, last) = (&rows[0], &rows[rows.len() - 1]);
@@ -113,7 +113,7 @@ pub fn check_hidden(worst: &mut Worst, what: &str, rows: &[Vec<f32>], expected: 
     }
 }
 
-/// Every parameter's gradient by path; parameters without one are left out.
+/// Returns every parameter's gradient by path; parameters without a gradient are left out.
 pub fn gradients<M: Module>(model: &M, grads: &Gradients) -> BTreeMap<String, Vec<f32>> {
     struct Visitor<'a> {
         path: Vec<String>,
@@ -143,7 +143,7 @@ pub fn gradients<M: Module>(model: &M, grads: &Gradients) -> BTreeMap<String, Ve
     visitor.found
 }
 
-/// The model with `change(path, values)` applied to every parameter.
+/// Returns the model with `change(path, values)` applied to every parameter.
 pub fn changed<M: Module>(model: &M, change: impl Fn(&str, &mut Vec<f32>)) -> M {
     struct Mapper<F> {
         path: Vec<String>,
@@ -175,7 +175,7 @@ pub fn changed<M: Module>(model: &M, change: impl Fn(&str, &mut Vec<f32>)) -> M 
 /// A tensor of a file: name, type, shape and bytes.
 pub type Raw = (String, safetensors::Dtype, Vec<usize>, Vec<u8>);
 
-/// The tensors of a safetensors file.
+/// Reads the tensors of a safetensors file.
 pub fn read_tensors(path: &Path) -> Vec<Raw> {
     let bytes = std::fs::read(path).unwrap();
     let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
@@ -209,11 +209,11 @@ pub fn edit_tensors(dir: &Path, edit: impl FnOnce(&mut Vec<Raw>)) {
 }
 
 thread_local! {
-    /// Warnings of this thread, while a test asks for them.
+    /// Warnings of this thread while a test records them.
     static WARNINGS: std::cell::RefCell<Option<Vec<u8>>> = const { std::cell::RefCell::new(None) };
 }
 
-/// Writes into the buffer of the thread that warns.
+/// Writer into the buffer of the thread that warns.
 struct Warnings;
 
 impl std::io::Write for Warnings {
@@ -231,8 +231,9 @@ impl std::io::Write for Warnings {
     }
 }
 
-/// The result of `f` and the warnings that it gave, one a line. One subscriber serves all threads: a
-/// subscriber of one thread alone can miss what another thread has met without one.
+/// Runs `f` and returns its result and its warnings, one per line. One subscriber serves all
+/// threads, because the subscriber of a single thread can miss a call site that another thread met
+/// without one.
 pub fn warned<T>(f: impl FnOnce() -> T) -> (T, String) {
     static SUBSCRIBER: std::sync::Once = std::sync::Once::new();
     SUBSCRIBER.call_once(|| {
@@ -249,9 +250,9 @@ pub fn warned<T>(f: impl FnOnce() -> T) -> (T, String) {
     (result, String::from_utf8(text).unwrap())
 }
 
-/// Configurations whose parts differ: a Qwen3 with normalised queries and keys and a head size of
-/// its own, a SmolLM3 with biases, scaled positions and a layer that knows none, and one of each
-/// other design.
+/// Returns configurations with different parts: a Qwen3 with normalised queries and keys and its
+/// own head size, a SmolLM3 with biases, scaled positions and a layer without positions, and one
+/// configuration of every other design.
 pub fn layered(sizes: &LlamaConfig) -> Vec<(ModelType, LlamaConfig)> {
     let qwen3 = LlamaConfig {
         model_type: Some(ModelType::Qwen3),

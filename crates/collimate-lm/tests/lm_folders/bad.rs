@@ -1,4 +1,4 @@
-//! Sizes, patterns and ids that cannot be, in every family: one line each.
+//! Sizes, patterns and ids that are impossible in every family: one line of error each.
 
 use super::*;
 use collimate_nn::Pack;
@@ -27,7 +27,7 @@ fn sizes_that_contradict_the_tensors() {
             refused(with(name, key, value!(given)).path(), parts);
         }
     }
-    // Layers of the file that the configuration does not count, without a list that counts them.
+    // The file has more layers than the configuration counts, and no list counts them.
     let dir = with("smollm3-window", "num_hidden_layers", value!(4));
     edit_config(dir.path(), |c| {
         let map = c.as_object_mut().unwrap();
@@ -66,7 +66,7 @@ fn factors_of_zero() {
             refused(with(name, key, given).path(), &["factor is 0", "above 0"]);
         }
     }
-    // A position that is divided by nothing.
+    // The key must not be zero: positions are divided by it.
     for key in ["original_max_position_embeddings", "low_freq_factor"] {
         let mut rope = value!({"rope_type": "llama3", "factor": 2.0, "low_freq_factor": 1.0,
             "high_freq_factor": 4.0, "original_max_position_embeddings": 16});

@@ -1,4 +1,4 @@
-//! Folders of the encoder families: what is refused, and what is told.
+//! Folders of the encoder families: refusals and warnings.
 
 use super::*;
 use collimate_core::PreferencePair;
@@ -9,7 +9,7 @@ fn encoder_error(dir: &Path, label: Option<&str>) -> LoadError {
     Encoder::load_label(dir, label, &device()).expect_err("a bad folder")
 }
 
-/// The published files of the first BERTs have TensorFlow's names of a norm's parameters.
+/// The published files of the first BERTs have TensorFlow's names for a norm's parameters.
 #[test]
 fn norms_of_old_files_are_read() {
     let dir = copy(&fixture("bert-reward"));
@@ -48,16 +48,16 @@ fn one_of_several_labels_is_chosen() {
             &["config.json", wrong, names],
         );
     }
-    // One label needs no choice, and can be chosen.
+    // A single label needs no choice but can be chosen.
     for label in [None, Some("LABEL_0"), Some("0")] {
         assert!(Encoder::load_label(&fixture("bert-reward"), label, &device()).is_ok());
     }
-    // Nothing to choose from.
+    // There is no label to choose from.
     let error = encoder_error(&fixture("bert-mean"), Some("help"));
     check(&error, &["label \"help\"", "BertModel"]);
     let error = Llama::load_label(&fixture("llama-reward"), Some("1"), &device()).unwrap_err();
     check(&error, &["label \"1\""]);
-    // A name that is a number is a name first.
+    // A text that is both a name and a number is taken as a name first.
     let dir = with(
         "xlm-roberta-labels",
         "id2label",
@@ -99,7 +99,7 @@ fn labels_and_heads_that_do_not_fit_the_weights() {
             &[weights, tensor, "missing"],
         );
     }
-    // A tensor without a place in the class.
+    // The tensor has no place in the class.
     let dir = copy(&fixture("distilbert-reward"));
     edit_tensors(dir.path(), |all| {
         let extra = (all[0].1, all[0].2.clone(), all[0].3.clone());
@@ -132,7 +132,7 @@ fn heads_of_other_tasks_are_told() {
         let (_, told) = warned(|| Encoder::load_reward(dir.path(), &device()).unwrap());
         assert!(told.contains(tensor), "{name}: {told}");
     }
-    // The bare encoder of a classifier leaves its head out.
+    // Loading a classifier as a bare encoder leaves the head out.
     let dir = fixture("roberta-reward");
     let (_, told) = warned(|| Encoder::load(&dir, &device()).unwrap());
     assert!(told.contains("classifier.dense.bias"), "{told}");
@@ -315,7 +315,7 @@ fn positions_of_a_roberta_begin_behind_the_padding_token() {
     let dir = with("roberta-reward", "pad_token_id", value!(4));
     let model = Encoder::load(dir.path(), &device()).unwrap();
     assert_eq!(model.max_positions(), 27);
-    // Without the key it is the class's own.
+    // Without the key, the value is the default of the class.
     let dir = copy(&fixture("roberta-reward"));
     edit_config(dir.path(), |c| {
         c.as_object_mut().unwrap().remove("pad_token_id");
@@ -335,7 +335,7 @@ fn a_head_is_saved_with_the_pooling_that_it_reads() {
         .unwrap_err()
         .to_string();
     assert!(error.contains("cls") && !error.contains('\n'), "{error}");
-    // An encoder without a head is saved as sentence-transformers have it.
+    // An encoder without a head is saved as a sentence-transformers folder.
     let bare = Encoder::load(&fixture("distilbert-reward"), &device()).unwrap();
     bare.save_reward(&head, Pooling::Mean, None, 32, out.path())
         .unwrap();

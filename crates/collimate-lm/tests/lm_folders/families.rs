@@ -1,4 +1,4 @@
-//! Configurations of the families that no class of theirs can have.
+//! Configurations that no class of a family can have.
 
 use super::*;
 
@@ -118,7 +118,7 @@ fn what_contradicts_the_family_is_refused() {
     ] {
         refused(with(name, key, given).path(), parts);
     }
-    // A class of another family.
+    // The class belongs to another family.
     let dir = with(
         "qwen3-window",
         "architectures",
@@ -133,7 +133,7 @@ fn what_contradicts_the_family_is_refused() {
         dir.path(),
         &["model_type qwen3_moe", "SmolLM3ForCausalLM", "BertModel"],
     );
-    // Weights of another family.
+    // The weights belong to another family.
     let dir = with("qwen3-window", "model_type", value!("qwen2"));
     edit_config(dir.path(), |c| {
         c["architectures"] = value!(["Qwen2ForCausalLM"])
@@ -156,7 +156,7 @@ fn layers_are_read_as_transformers_reads_them() {
         (&read["sliding_window"], &read["qkv_bias"]),
         (&value!(5), &value!(true))
     );
-    // The list wins over the number.
+    // The list takes precedence over the number.
     let read = config("qwen2-window", |c| {
         let kinds = ["sliding_attention", "full_attention"].repeat(2);
         c.insert("layer_types".into(), value!(kinds));
@@ -169,7 +169,7 @@ fn layers_are_read_as_transformers_reads_them() {
         (read.get("layer_types"), &read["sliding_window"]),
         (None, &value!(5))
     );
-    // A window that no layer has, and one that is switched off, are none.
+    // A window that no layer has, or that is switched off, counts as no window.
     for off in [
         config("qwen2-window", |c| {
             c.insert("max_window_layers".into(), value!(28));
@@ -247,7 +247,7 @@ fn a_token_that_the_model_does_not_have_is_told() {
     assert!(told.contains("vocab_size"), "{told}");
 }
 
-/// Configurations that runs have written before stay the same, byte by byte.
+/// Configurations written by earlier runs stay the same, byte for byte.
 #[test]
 fn a_llama_says_nothing_of_other_families() {
     let config = collimate_lm::LlamaConfig::default();

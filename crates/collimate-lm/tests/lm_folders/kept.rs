@@ -1,12 +1,12 @@
-//! What a folder says beside weights and sizes reaches the folders saved from it.
+//! Settings of a folder besides weights and sizes reach the folders saved from it.
 
 use super::*;
 use burn::module::Module;
 use collimate_core::Key;
 use collimate_nn::{Adaptable, Backbone, LoraConfig, Pooling};
 
-/// A decoder's folder as Llama 3 Instruct has it: three end tokens, of which `config.json` names
-/// one, and keys that are no part of the network.
+/// Creates a decoder's folder like that of Llama 3 Instruct: three end tokens, only one of them in
+/// `config.json`, and keys that are not part of the network.
 fn start() -> tempfile::TempDir {
     let dir = copy(&fixture("llama-gqa-tied"));
     let generation = "{\"eos_token_id\": [7, 8, 9], \"temperature\": 0.6}";
@@ -33,10 +33,10 @@ fn check_kept(start: &Path, saved: &Path) {
     assert_eq!(config["unknown"], value!({"deep": [1, 2.5, null]}));
     assert_eq!(config["use_cache"], false);
     assert_eq!(config["transformers_version"], "4.41.2");
-    // The weights are f32, whatever they were.
+    // The saved weights are f32, whatever their type was.
     assert_eq!(config["torch_dtype"], "float32");
     assert!(config.get("dtype").is_none());
-    // Transformers takes 1 for an absent id, and none for null.
+    // Transformers takes 1 for an absent id, and no id for null.
     assert!(config.get("bos_token_id").is_none());
 }
 
@@ -60,7 +60,7 @@ fn whatever_is_done_to_a_decoder_its_folder_is_kept() {
         let out = tempfile::tempdir().unwrap();
         model.clone().save(out.path()).unwrap();
         check_kept(start.path(), out.path());
-        // And so in the next generation.
+        // The settings also survive a second save.
         let (again, told) = warned(|| Llama::load(out.path(), &device()).unwrap());
         assert_eq!(told, "");
         let second = tempfile::tempdir().unwrap();
@@ -103,7 +103,7 @@ fn a_reward_folder_keeps_it_too() {
     let config = json(&second.path().join("config.json"));
     assert_eq!(config["id2label"], value!({"0": "helpful"}));
     check_kept(start.path(), second.path());
-    // They say nothing of a language model.
+    // The labels do not appear in the folder of a language model.
     let third = tempfile::tempdir().unwrap();
     again.backbone.save(third.path()).unwrap();
     let config = json(&third.path().join("config.json"));

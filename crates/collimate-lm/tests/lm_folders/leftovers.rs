@@ -1,4 +1,4 @@
-//! What a killed save has left does not stay in a folder that is handed on.
+//! Remains of a killed save do not stay in a folder that is saved again.
 
 use super::*;
 use collimate_nn::Pooling;

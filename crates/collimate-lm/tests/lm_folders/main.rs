@@ -1,4 +1,4 @@
-//! What a folder says, and whether the folder that is saved from it says the same.
+//! Settings of folders, and the settings of the folders saved from them.
 
 mod bad;
 #[path = "../common/mod.rs"]
@@ -28,7 +28,7 @@ fn device() -> Device {
     collimate_testkit::flex().without_autodiff()
 }
 
-/// The error of a decoder's folder: one line that holds all of `parts`.
+/// Returns the error of a decoder's folder after checking that it is one line with all of `parts`.
 fn refused(dir: &Path, parts: &[&str]) -> LoadError {
     let error = Llama::load(dir, &device()).expect_err("a bad folder");
     check(&error, parts);
@@ -47,7 +47,7 @@ fn check(error: &LoadError, parts: &[&str]) {
     }
 }
 
-/// A fixture with one key of its configuration changed.
+/// Copies a fixture with one key of its configuration changed.
 fn with(name: &str, key: &str, value: Value) -> tempfile::TempDir {
     let dir = copy(&fixture(name));
     edit_config(dir.path(), |c| c[key] = value);

@@ -195,7 +195,7 @@ fn a_longer_sequence_than_the_short_factors_are_for_is_not_taken() {
     let model = Llama::load(&fixture("phi3-long"), &device()).unwrap();
     assert_eq!(model.config().max_position_embeddings, 256);
     assert_eq!((model.max_positions(), model.context_length()), (64, 64));
-    // Without the weights, by the keys of the family.
+    // The shape is read without the weights, from the keys of the family.
     for name in ["phi3-long", "gpt2-plain"] {
         let config = LlamaConfig::of_folder(&fixture(name)).unwrap();
         assert_eq!(
@@ -282,7 +282,7 @@ fn a_granite_is_no_reward_model() {
     assert!(error.contains("Granite"), "{error}");
 }
 
-/// Values of a class of transformers 5.24 where `config.json` has no such key.
+/// The expected values are those of transformers 5.24 for a `config.json` without the key.
 #[test]
 fn what_a_folder_leaves_out_is_what_the_class_takes() {
     let read = |name: &str, keys: &[&str]| {
@@ -336,7 +336,7 @@ fn what_a_folder_leaves_out_is_what_the_class_takes() {
         (&value!(16.0), &value!(16384))
     );
     assert_eq!(yarn["llama_4_scaling_beta"], 0.1);
-    // Beside an object of rotary positions the base is that of all families.
+    // If there is an object of rotary positions, the default base is that of all families.
     let dir = copy(&fixture("ministral3-long"));
     edit_config(dir.path(), |c| {
         let rope = c["rope_parameters"].as_object_mut().unwrap();
@@ -344,7 +344,7 @@ fn what_a_folder_leaves_out_is_what_the_class_takes() {
     });
     let model = Llama::load(dir.path(), &device()).unwrap();
     assert_eq!(model.config().rope_theta, 1e4);
-    // A Phi-3 has an original length of its own, which wins over a nested one.
+    // A Phi-3 has a default original length, which takes precedence over a nested one.
     let dir = copy(&fixture("phi3-long"));
     edit_config(dir.path(), |c| {
         let map = c.as_object_mut().unwrap();

@@ -1,4 +1,4 @@
-//! Options of `config.json` that would make another function.
+//! Options of `config.json` that would change the model's function.
 
 use super::*;
 
@@ -99,7 +99,7 @@ fn ids_are_whole_numbers_of_32_bits() {
         let error = eos_token_ids(dir.path()).unwrap_err();
         check(&error, &["generation_config.json", "eos_token_id", shown]);
     }
-    // The first Llamas say −1 where they have no such token.
+    // The first Llamas write −1 if they have no such token.
     let dir = with("llama-gqa-tied", "pad_token_id", value!(-1));
     let model = Llama::load(dir.path(), &device()).unwrap();
     assert_eq!(model.config().pad_token_id, None);

@@ -5,7 +5,7 @@ use collimate_core::{Generator, PreferencePair, Prompt, Sampling};
 use collimate_lm::{Pretrained, PretrainedError};
 use collimate_nn::Backbone;
 
-/// A decoder's folder with two end tokens beside the tokenizer's.
+/// Creates a decoder's folder with two end tokens besides the tokenizer's.
 fn folder() -> tempfile::TempDir {
     let dir = copy(&fixture("llama-untied"));
     let generation = "{\"eos_token_id\": [7, 8]}";

@@ -1,8 +1,8 @@
-//! Where folders write rotary positions.
+//! Places where folders write rotary positions.
 
 use super::*;
 
-/// A folder without `rope_theta` that says `rope` instead.
+/// Creates a folder that has the keys of `rope` instead of `rope_theta`.
 fn folder(rope: &Value) -> tempfile::TempDir {
     let dir = copy(&fixture("llama-gqa-tied"));
     edit_config(dir.path(), |c| {
@@ -48,7 +48,7 @@ fn the_base_is_read_wherever_it_is_written() {
         let dir = folder(&rope);
         let model = Llama::load(dir.path(), &device()).unwrap();
         assert_eq!(model.config().rope_theta, theta, "{rope}");
-        // The saved folder says it once.
+        // The saved folder names the positions once.
         let out = tempfile::tempdir().unwrap();
         model.save(out.path()).unwrap();
         let saved = json(&out.path().join("config.json"));
@@ -183,7 +183,7 @@ fn scaling_is_read_and_written_in_one_form() {
             value!({"rope_scaling": {"type": "linear", "factor": 2}}),
             value!({"rope_type": "linear", "factor": 2.0}),
         ),
-        // Without an original length, the longest sequence.
+        // Without an original length, the longest sequence is taken.
         (
             value!({"rope_scaling": {"type": "yarn", "factor": 4.0, "mscale": null}}),
             yarn.clone(),

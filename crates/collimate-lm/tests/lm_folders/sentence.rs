@@ -3,7 +3,7 @@
 use super::*;
 use collimate_nn::Pooling;
 
-/// A reward folder of an encoder.
+/// Creates a reward folder of an encoder.
 fn reward() -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
     let model = Encoder::load(&fixture("bert-mean"), &device()).unwrap();
@@ -66,7 +66,7 @@ fn modules_are_those_that_the_folder_names() {
         let error = Encoder::load_reward(dir.path(), &device()).unwrap_err();
         check(&error, &["modules.json", part]);
     }
-    // A new head reads the states before they are normalised: told.
+    // A new head reads the states before they are normalised, so a warning says so.
     modules(
         dir.path(),
         &[("", "Transformer"), ("pool", "Pooling"), ("2", "Normalize")],
@@ -78,7 +78,7 @@ fn modules_are_those_that_the_folder_names() {
 
 #[test]
 fn a_head_that_cannot_be_read_is_not_replaced() {
-    // Without its weights (they may be in a .bin), or with an activation that is not spelled out.
+    // The weights are missing (they may be in a .bin), or the activation is not named.
     let dir = reward();
     std::fs::remove_file(dir.path().join("2_Dense/model.safetensors")).unwrap();
     let error = Encoder::load_reward(dir.path(), &device()).unwrap_err();

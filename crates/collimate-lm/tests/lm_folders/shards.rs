@@ -5,7 +5,7 @@ use super::*;
 const SINGLE: &str = "model.safetensors";
 const INDEX: &str = "model.safetensors.index.json";
 
-/// The tied fixture in two shards with an index.
+/// Splits the tied fixture into two shards with an index.
 fn sharded() -> tempfile::TempDir {
     let dir = copy(&fixture("llama-gqa-tied"));
     let all = read_tensors(&dir.path().join(SINGLE));
@@ -36,14 +36,14 @@ fn shards_and_index_agree() {
     let dir = sharded();
     let (_, told) = warned(|| Llama::load(dir.path(), &device()).unwrap());
     assert_eq!(told, "");
-    // A tensor that the index looks for in the other shard.
+    // The index names the wrong shard for a tensor.
     let mut index = json(&dir.path().join(INDEX));
     let name = "model.embed_tokens.weight";
     assert_eq!(index["weight_map"][name], "a.safetensors");
     index["weight_map"][name] = "b.safetensors".into();
     write_index(dir.path(), &index);
     refused(dir.path(), &[INDEX, name, "b.safetensors"]);
-    // A tensor that the index does not name is read, as in transformers, and told.
+    // A tensor that the index does not name is read, as in transformers, and a warning names it.
     index["weight_map"].as_object_mut().unwrap().remove(name);
     write_index(dir.path(), &index);
     let (_, told) = warned(|| Llama::load(dir.path(), &device()).unwrap());
@@ -51,7 +51,7 @@ fn shards_and_index_agree() {
         told.contains(name) && told.contains("index does not name it"),
         "{told}"
     );
-    // A shard elsewhere.
+    // The shard lies in another folder.
     for elsewhere in [
         "../a.safetensors",
         "/elsewhere/a.safetensors",
@@ -100,7 +100,7 @@ fn one_file_beside_an_index() {
     std::fs::copy(single, dir.path().join(SINGLE)).unwrap();
     let (_, told) = warned(|| Llama::load(dir.path(), &device()).unwrap());
     assert!(told.contains(INDEX) && told.contains("not read"), "{told}");
-    // Some writers give one file an index of its own.
+    // Some writers give a single file an index.
     let mut index = json(&dir.path().join(INDEX));
     for (_, shard) in index["weight_map"].as_object_mut().unwrap() {
         *shard = SINGLE.into();

@@ -1,10 +1,10 @@
-//! Sizes in `config.json` are compared with the file before memory is taken for them.
+//! Sizes in `config.json` are compared with the file before memory is allocated for them.
 
 use super::*;
 use collimate_core::Key;
 use collimate_lm::{EncoderConfig, LlamaConfig};
 
-/// Each of these would take more memory or time than there is.
+/// Each of these sizes would take more memory or time than there is.
 #[test]
 fn sizes_beyond_the_file_cost_nothing() {
     let started = std::time::Instant::now();
@@ -103,7 +103,7 @@ fn sizes_of_a_new_model_are_bounded() {
     assert!(error.to_string().contains("2^40 parameters"), "{error}");
 }
 
-/// A header may claim anything: no memory is taken for what the file cannot hold.
+/// A header may claim any size: no memory is allocated for more than the file can hold.
 #[test]
 fn headers_beyond_the_file() {
     let tensor = |bytes: u64| {
@@ -130,8 +130,8 @@ fn headers_beyond_the_file() {
     }
 }
 
-/// The parameters that a configuration asks for are those of the module, biases and all: a model
-/// that was saved is read again.
+/// The parameters that a configuration asks for are those of the module, including biases. A saved
+/// model can therefore be read again.
 #[test]
 fn every_kind_of_model_is_read_again() {
     for (tied, biases) in [(true, false), (false, true)] {

@@ -5,7 +5,7 @@ use safetensors::Dtype;
 
 const Q: &str = "model.layers.0.self_attn.q_proj.weight";
 
-/// The tied fixture with one tensor changed.
+/// Copies the tied fixture with one tensor changed.
 fn changed(name: &str, change: impl FnOnce(&mut common::Raw)) -> tempfile::TempDir {
     let dir = copy(&fixture("llama-gqa-tied"));
     edit_tensors(dir.path(), |tensors| {
@@ -33,13 +33,13 @@ fn types_that_are_not_read_are_named() {
         let shown = format!("tensor {Q} is {dtype:?}");
         refused(dir.path(), &[&shown, "F32, F64, F16 and BF16"]);
     }
-    // What GPTQ puts in the place of a matrix has another name and another shape.
+    // GPTQ replaces a matrix by a tensor with another name and another shape.
     let dir = changed(Q, |tensor| {
         tensor.0 = Q.replace("weight", "qweight");
         tensor.1 = Dtype::I32;
     });
     refused(dir.path(), &["q_proj.qweight is I32"]);
-    // The head of a reward model.
+    // The fault is in the head of a reward model.
     let dir = copy(&fixture("llama-reward"));
     edit_tensors(dir.path(), |tensors| {
         let score = tensors.iter_mut().find(|t| t.0 == "score.weight").unwrap();
@@ -62,7 +62,7 @@ fn values_that_are_no_numbers_are_refused_by_name() {
         let error = refused(dir.path(), &[Q, &format!("holds {shown} at index 10")]);
         assert!(matches!(error, LoadError::NotFinite { index: 10, .. }));
     }
-    // Too large for f32, and what the half types have for infinity.
+    // The values are too large for f32, or infinities of the half types.
     for (dtype, bytes) in [
         (Dtype::F64, 1e300f64.to_le_bytes().to_vec()),
         (Dtype::F16, vec![0x00, 0x7c]),
@@ -88,7 +88,8 @@ fn values_that_are_no_numbers_are_refused_by_name() {
 
 #[test]
 fn what_is_left_out_is_told_in_one_line() {
-    // The fixture's pooler and classifier are no part of an encoder; index buffers are not told.
+    // The fixture's pooler and classifier are not part of an encoder; index buffers cause no
+    // warning.
     let (_, told) = warned(|| Encoder::load(&fixture("bert-cls-prefixed"), &device()).unwrap());
     assert_eq!(told.lines().count(), 1, "{told}");
     for part in [

@@ -1,4 +1,4 @@
-//! A completion does not depend on what is completed beside it.
+//! A completion does not depend on the completions beside it.
 
 use super::*;
 
@@ -78,7 +78,7 @@ fn more_samples_begin_with_the_same_ones() {
             assert_eq!(few[..], many[..n]);
         }
     }
-    // A prompt given again goes on with the samples that a larger n would have given.
+    // A repeated prompt continues with the samples that a larger n would have given.
     let twice = [prompts[0].clone(), prompts[1].clone(), prompts[0].clone()];
     let found = write(&generator, &twice, &sampling(2));
     assert_eq!(found[0][..], many[0][..2]);
@@ -116,7 +116,7 @@ const STABLE: [u32; 8] = [11, 2, 25, 13, 10, 12, 5, 15];
 
 #[test]
 fn samples_follow_the_distribution() {
-    // All logits are equal where the last normalisation is zero: every token is as likely.
+    // If the last normalisation is zero, all logits are equal and every token is equally likely.
     let model = common::changed(&random_model(&Device::flex()), |path, values| {
         if path == "model.norm.weight" {
             values.fill(0.0);
@@ -140,6 +140,6 @@ fn samples_follow_the_distribution() {
         .iter()
         .map(|&c| (c as f64 - expected).powi(2) / expected)
         .sum();
-    // 31 degrees of freedom: above 61.1 once in a thousand.
+    // χ² with 31 degrees of freedom exceeds 61.1 once in a thousand draws.
     assert!(chi < 61.1, "χ² = {chi}: {counts:?}");
 }

@@ -1,10 +1,10 @@
-//! What the cache remembers is what a pass over the whole sequence computes.
+//! The cache gives the same results as a pass over the whole sequence.
 
 use super::*;
 use collimate_nn::{Adaptable, LoraConfig};
 use collimate_testkit::assert_close;
 
-/// A model, its cache, and the sequences that the cache's rows should stand for.
+/// A model, its cache, and the sequences that the cache's rows should represent.
 struct Followed<'a> {
     name: &'a str,
     model: &'a Llama,
@@ -36,7 +36,7 @@ impl<'a> Followed<'a> {
         self.rows = rows.iter().map(|&row| self.rows[row].clone()).collect();
     }
 
-    /// Reads tokens and compares what comes after them.
+    /// Reads tokens and compares the logits that follow.
     fn read(&mut self, what: &str, reads: &[(usize, Vec<u32>)]) -> Vec<f32> {
         let slices: Vec<_> = reads
             .iter()
@@ -76,7 +76,7 @@ fn follow(name: &str, model: &Llama, f: Forward) {
     let mut noise = Noise::new(5);
     let mut ids = |n: usize| -> Vec<u32> { (0..n).map(|_| noise.below(VOCAB) as u32).collect() };
     let mut followed = Followed::new(name, model, f);
-    // Lengths around the size of a page, alone and as one pack.
+    // The lengths lie around the size of a page; they are read alone and as one pack.
     for len in [1, 16, 17] {
         let row = followed.push();
         followed.read("prompt", &[(row, ids(len))]);
@@ -156,7 +156,8 @@ fn a_row_does_not_depend_on_the_others_bit_by_bit() {
 }
 
 fn check_alone(config: &LlamaConfig) {
-    // Wide enough for a general product to sum one row otherwise than several.
+    // The width is large enough for a general product to sum one row in another order than several
+    // rows.
     let config = LlamaConfig {
         hidden_size: 192,
         intermediate_size: 320,

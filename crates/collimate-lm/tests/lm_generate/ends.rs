@@ -1,4 +1,4 @@
-//! How completions end and what their text is.
+//! Ends of completions and the text that they have.
 
 use super::*;
 use std::collections::HashMap;
@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 
 use collimate_core::{Finish, Generator, Prompt};
 
-/// Keeps what it sees.
+/// Watcher that records every call.
 #[derive(Default)]
 struct Recorder {
     texts: HashMap<Place, Vec<String>>,
@@ -30,7 +30,8 @@ impl Watch for Recorder {
     }
 }
 
-/// What a model that spells `script` writes after BOS, and the pieces in which it was shown.
+/// Returns the completion of a model that spells `script` after BOS, and the pieces that were
+/// shown.
 fn spell(script: &[u32], max_new_tokens: usize, stop: &[&str]) -> (Completion, Vec<String>) {
     let sampling = Sampling {
         stop: stop.iter().map(|&stop| stop.to_owned()).collect(),
@@ -146,7 +147,8 @@ fn stop_texts_end_and_are_not_in_the_text() {
             pieces,
         )
     };
-    // One token; over several tokens; the earliest of two; one that only begins; the whole text.
+    // The cases: one token; several tokens; the earliest of two stop texts; a stop text that only
+    // begins; the whole text.
     let (text, finish, length, _) = of(&["c"]);
     assert_eq!((text.as_str(), finish, length), ("why ", Finish::Stop, 5));
     let (text, finish, length, pieces) = of(&["cat"]);
@@ -160,7 +162,7 @@ fn stop_texts_end_and_are_not_in_the_text() {
     let (text, finish, length, pieces) = of(&["wh"]);
     assert_eq!((text.as_str(), finish, length), ("", Finish::Stop, 2));
     assert!(pieces.is_empty());
-    // What could have begun a stop text is shown where the length ends the text.
+    // The beginning of a stop text is shown once the length ends the text.
     let (completion, pieces) = spell(&script, 6, &["cat"]);
     assert_eq!(
         (completion.text.as_str(), completion.finish),
@@ -179,7 +181,7 @@ fn a_special_token_can_be_a_stop_text() {
     );
     assert_eq!(tokens(&completion), script);
     assert_eq!(pieces, ["a", "b"]);
-    // EOS is EOS, where it ends completions anyway.
+    // A stop text that is the EOS token ends the completion as EOS.
     let script = with_eos("ab");
     let (completion, _) = spell(&script, 20, &["</s>"]);
     assert_eq!(completion.finish, Finish::Eos);
@@ -211,7 +213,8 @@ fn characters_come_whole() {
         ("a", Finish::Stop)
     );
     assert_eq!(pieces, ["a"]);
-    // Cut in the middle of a character: what the whole list decodes to.
+    // If the completion ends in the middle of a character, the text is that of the whole list of
+    // tokens.
     let (completion, _) = spell(&script, 2, &[]);
     assert_eq!(
         (completion.text.as_str(), completion.finish),

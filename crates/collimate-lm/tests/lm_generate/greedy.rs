@@ -5,7 +5,7 @@ use collimate_core::Finish;
 use collimate_lm::sample::argmax;
 use collimate_nn::HfFolder;
 
-/// The likeliest token after a pass over everything, again and again.
+/// Repeatedly appends the likeliest token, each time after a pass over the whole sequence.
 fn naive(model: &Llama, prompt: &[u32], count: usize) -> Vec<u32> {
     let mut sequence = prompt.to_vec();
     for _ in 0..count {

@@ -1,4 +1,4 @@
-//! Generation: the cache, the batch, the ends of completions.
+//! Generation: the cache, the batches and the ends of completions.
 
 mod batches;
 mod cache;
@@ -25,8 +25,8 @@ pub(crate) const VOCAB: usize = 32;
 pub(crate) const CONTEXT: usize = 96;
 pub(crate) const EOS: u32 = 1;
 
-/// Token 0 is BOS, 1 EOS, 2 to 27 the letters a to z, 28 the space, 29 and 30 the bytes of `é`,
-/// 31 a byte that begins a character of three.
+/// Creates a tokenizer. Token 0 is BOS, 1 EOS, 2 to 27 the letters a to z, 28 the space, 29 and 30
+/// the bytes of `é`, and 31 a byte that begins a character of three bytes.
 pub(crate) fn tokenizer() -> TextTokenizer {
     let mut vocab: Vec<String> = vec!["<s>".into(), "</s>".into()];
     vocab.extend(('a'..='z').map(String::from));
@@ -47,17 +47,17 @@ pub(crate) fn tokenizer() -> TextTokenizer {
     TextTokenizer::new(inner, special, None).unwrap()
 }
 
-/// The ids of a text.
+/// Returns the ids of a text.
 pub(crate) fn spelled(text: &str) -> Vec<u32> {
     tokenizer().encode_text(text).unwrap()
 }
 
-/// Grouped queries, random weights wide enough for lively output.
+/// Creates a model with grouped queries and random weights, wide enough for varied output.
 pub(crate) fn random_model(device: &Device) -> Llama {
     windowed_model(None, device)
 }
 
-/// [`random_model`] with a sliding window.
+/// Creates [`random_model`] with a sliding window.
 pub(crate) fn windowed_model(sliding_window: Option<usize>, device: &Device) -> Llama {
     let config = LlamaConfig {
         sliding_window,
@@ -74,7 +74,7 @@ pub(crate) fn windowed_model(sliding_window: Option<usize>, device: &Device) -> 
     Llama::new(&config, Key::new(3, "init"), device).unwrap()
 }
 
-/// Models whose layers differ, on the untracked devices.
+/// Creates models with different layers, on the untracked devices.
 pub(crate) fn layered_models() -> Vec<(String, Device, Llama)> {
     let mut models = Vec::new();
     for (name, device) in common::plain_devices() {
@@ -87,7 +87,7 @@ pub(crate) fn layered_models() -> Vec<(String, Device, Llama)> {
     models
 }
 
-/// The untracked devices, each without a window and with one below and one above a page.
+/// Lists the untracked devices, each without a window and with windows below and above a page.
 pub(crate) fn with_windows() -> impl Iterator<Item = (String, Device, Option<usize>)> {
     let devices = common::plain_devices().into_iter();
     devices.flat_map(|(name, device)| {
@@ -96,7 +96,8 @@ pub(crate) fn with_windows() -> impl Iterator<Item = (String, Device, Option<usi
     })
 }
 
-/// A model that follows each token with the next one of `script`, which is followed by its first.
+/// Creates a model that follows each token with the next token of `script`, and the last with the
+/// first.
 pub(crate) fn scripted(script: &[u32], device: &Device) -> Llama {
     let config = LlamaConfig {
         vocab_size: VOCAB,
@@ -159,7 +160,7 @@ pub(crate) fn tokens(completion: &Completion) -> &[u32] {
     completion.tokens.as_deref().unwrap()
 }
 
-/// Logits after each sequence by a pass over all of it.
+/// Computes the logits after each sequence by a pass over the whole sequence.
 pub(crate) fn whole_logits(model: &Llama, sequences: &[Vec<u32>], f: Forward) -> Vec<Vec<f32>> {
     let batch = common::rows_batch(model, sequences);
     let last = batch.indices(batch.sequences.iter().map(|s| s.last));

@@ -1,4 +1,4 @@
-//! What cannot be completed is refused by name.
+//! Prompts that cannot be completed are refused by name.
 
 use super::*;
 use collimate_core::{GenerateError, Generator, Message, Prompt, Role};
@@ -89,13 +89,13 @@ fn logits_that_are_no_numbers() {
                 temperature,
                 ..Sampling::default()
             };
-            // Broken from the start, and broken for what follows one token.
+            // The model is broken from the start, or for every token after the first.
             let broken = common::changed(&random_model(&device), |path, values| {
                 if path == "model.layers.1.mlp.up_proj.weight" {
                     values[3] = f32::NAN;
                 }
             });
-            // In one lane: of several, whichever is first says what it found.
+            // There is one lane because with several lanes the first to fail determines the error.
             let generator_of_broken = generator(broken).with_limits(limits(32, 1000)).unwrap();
             let error = generator_of_broken.continue_ids(&[vec![2], vec![3]], &sampling, &mut ());
             let error = error.unwrap_err();
@@ -109,7 +109,7 @@ fn logits_that_are_no_numbers() {
                 ),
                 "{name}: {error}"
             );
-            // One logit among good ones.
+            // One logit is broken among good ones.
             let script = spelled("abc");
             let one = common::changed(&scripted(&script, &device), |path, values| {
                 if path == "lm_head.weight" {

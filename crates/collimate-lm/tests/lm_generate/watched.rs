@@ -1,11 +1,11 @@
-//! Who watches can stop, and has what is finished.
+//! A watcher can stop generation and keeps the finished completions.
 
 use super::*;
 use std::ops::ControlFlow;
 
 use collimate_core::GenerateError;
 
-/// Keeps what is finished and wants to stop once it has seen enough.
+/// Keeps finished completions and asks to stop once it has seen enough.
 struct Until {
     enough: fn(&[GenerationProgress]) -> bool,
     seen: Vec<GenerationProgress>,
@@ -47,7 +47,7 @@ fn a_watcher_can_stop_and_has_what_is_finished() {
     let whole = generator
         .continue_ids(&prompts, &sampling, &mut ())
         .unwrap();
-    // Two prompts, nine steps, another prompt.
+    // The calls are two prompts, nine steps and another prompt.
     let mut watch = Until::new(|seen| seen.len() >= 12);
     let error = generator
         .continue_ids(&prompts, &sampling, &mut watch)
@@ -62,11 +62,12 @@ fn a_watcher_can_stop_and_has_what_is_finished() {
 #[test]
 fn completions_of_one_token_can_be_stopped() {
     let prompts = prompts(42, &[3; 100]);
-    // In one lane: another could finish one more before it hears of the wish.
+    // There is one lane because another could finish a completion before it notices the request to
+    // stop.
     let generator = generator(random_model(&Device::flex()))
         .with_limits(limits(32, 16_384))
         .unwrap();
-    // Samples of many prompts, and more of one prompt than memory holds.
+    // The cases are samples of many prompts, and more samples of one prompt than memory holds.
     for (prompts, n) in [(&prompts[..], 1), (&prompts[..1], usize::MAX)] {
         let sampling = Sampling {
             n,

@@ -95,7 +95,7 @@ fn only_adapters_get_gradients() {
         }
         let trainable = parameters(&model).into_iter().filter(|p| p.trainable);
         assert_eq!(trainable.count(), 2 * linears);
-        // Folded in, the whole model trains again.
+        // After the adapters are folded in, the whole model trains again.
         let merged = parameters(&model.merged());
         assert_eq!(merged.len(), count);
         for parameter in merged {
@@ -181,7 +181,7 @@ fn adapters_of_two_layers_differ_and_repeat() {
     let (first, second) = (draw(), draw());
     assert_eq!(first, second);
     assert_ne!(first[0], first[1]);
-    // Uniform in ±1/√16.
+    // The weights are uniform in ±1/√16.
     assert!(first.iter().flatten().take(48).all(|v| v.abs() <= 0.25));
     let mut model = llama(&device)
         .with_lora(&lora_config(), Key::new(5, "lora"))
@@ -208,7 +208,7 @@ fn dropout_depends_on_its_key_only() {
             "{name}"
         );
         assert_ne!(out(Forward::train(key)), plain, "{name}");
-        // A decoder has dropout in its adapters only.
+        // A decoder has dropout only in its adapters.
         let model = llama(&device);
         assert_eq!(
             host(&model.hidden(&batch, Forward::train(key))),

@@ -4,7 +4,7 @@ use collimate_nn::pooled;
 
 use super::*;
 
-/// Central differences of single weights, against the gradient of the whole network.
+/// Compares central differences of single weights with the gradient of the whole network.
 fn check_gradients<B: Backbone>(
     name: &str,
     model: &B,
@@ -19,7 +19,7 @@ fn check_gradients<B: Backbone>(
     let mut noise = Noise::new(17);
     let step = 4e-3f32;
     for (path, grad) in &grads {
-        // One direction per parameter: the largest gradients of it, all at once.
+        // One direction per parameter changes the weights with the largest gradients together.
         let mut order: Vec<usize> = (0..grad.len()).collect();
         order.sort_by(|&a, &b| grad[b].abs().total_cmp(&grad[a].abs()));
         let chosen: Vec<usize> = order.into_iter().take(4).collect();
@@ -51,7 +51,7 @@ fn check_gradients<B: Backbone>(
     }
 }
 
-/// The loss, and every gradient.
+/// Computes the loss and every gradient.
 fn learned<B: Backbone>(
     model: B,
     recompute: bool,
@@ -74,7 +74,7 @@ fn recomputed_blocks_learn_the_same_bit_by_bit() {
         pack.push_shared(&[1, 5, 9], &[&[7, 2], &[8, 3, 2]]);
         let batch = pack.to_device(Llama::VISIBILITY, &device);
         let loss = |m: &Llama, f| completion_logps(m, &batch, f).sum();
-        // Adapters start at zero: their first halves would have no gradient.
+        // Adapters start at zero, so their first halves would have no gradient.
         let adapted = changed(
             &model.clone().with_lora(&lora, key).unwrap(),
             |path, values| {
@@ -86,7 +86,7 @@ fn recomputed_blocks_learn_the_same_bit_by_bit() {
         for model in [model, adapted] {
             let plain = learned(model.clone(), false, loss);
             assert!(!plain.1.is_empty());
-            // Without a norm before the projections four parts read a block's input, and their
+            // Without a norm before the projections, four parts read a block's input, and their
             // gradients are summed in another order.
             let sums_otherwise = model.config().model_type == Some(collimate_lm::ModelType::Olmo2);
             let again = learned(model, true, loss);
@@ -147,7 +147,7 @@ fn gradients_against_finite_differences() {
     }
 }
 
-/// `x` normalised as the configuration says: RMS, or with the mean taken off.
+/// Normalises `x` as the configuration says: RMS, or with the mean subtracted.
 fn normalised(x: &[f64], eps: f64, centred: bool) -> Vec<f64> {
     let n = x.len() as f64;
     let mean = match centred {
@@ -160,7 +160,7 @@ fn normalised(x: &[f64], eps: f64, centred: bool) -> Vec<f64> {
         .collect()
 }
 
-/// With every layer's output projections at zero only embeddings and norms are left.
+/// Sets every layer's output projections to zero, so that only embeddings and norms remain.
 fn without_layers<B: Backbone>(model: &B) -> B {
     changed(model, |path, values| {
         if ["o_proj", "down_proj", "output.dense"]
@@ -212,7 +212,7 @@ fn the_configured_eps_reaches_the_norms() {
                         + table("token_type")[c]
                 })
                 .collect();
-            // The embeddings' norm, and two in each of two layers.
+            // The norms are that of the embeddings and two in each of two layers.
             for _ in 0..5 {
                 x = normalised(&x, eps, true);
             }

@@ -1,4 +1,4 @@
-//! What must not depend on how a batch is laid out, adapted or differentiated.
+//! Results that must not depend on the layout, the adapters or the differentiation of a batch.
 
 mod adapters;
 #[path = "../common/mod.rs"]
@@ -24,8 +24,8 @@ pub(crate) fn llama(device: &Device) -> Llama {
     windowed(None, device)
 }
 
-/// On each device a decoder that sees all before a token, one that sees less than a prompt, and those
-/// whose layers differ.
+/// Creates, on each device, a decoder that sees all tokens before a token, a decoder that sees
+/// fewer tokens than a prompt has, and decoders with different layers.
 pub(crate) fn decoders(
     devices: impl IntoIterator<Item = (&'static str, Device)>,
 ) -> Vec<(String, Device, Llama)> {
@@ -76,8 +76,8 @@ pub(crate) fn bert(device: &Device) -> Encoder {
     Encoder::new(&config, Key::new(4, "init"), device).unwrap()
 }
 
-/// Encoders whose layers are not a BERT's: an MPNet, whose scores depend on distances, a DeBERTa, and
-/// a ModernBERT with a window.
+/// Creates encoders with layers that differ from BERT's: an MPNet, whose scores depend on
+/// distances, a DeBERTa, and a ModernBERT with a window.
 pub(crate) fn encoders(device: &Device) -> Vec<(&'static str, Encoder)> {
     let base = EncoderConfig {
         type_vocab_size: 0,
@@ -125,7 +125,7 @@ pub(crate) fn wide(values: &[f32]) -> Vec<f64> {
     values.iter().map(|&v| f64::from(v)).collect()
 }
 
-/// Hidden states of sequence `index`, in reading order.
+/// Returns the hidden states of sequence `index`, in reading order.
 pub(crate) fn of(hidden: &[Vec<f32>], batch: &DeviceBatch, index: usize) -> Vec<f32> {
     let rows = &batch.sequences[index].rows;
     rows.iter().flat_map(|&row| hidden[row].clone()).collect()

@@ -1,11 +1,11 @@
-//! Models whose layers multiply bf16.
+//! Models whose linear layers multiply in bf16.
 
 use burn::tensor::Tensor;
 use collimate_nn::Precision;
 
 use super::*;
 
-/// The cosine between two lists of gradients.
+/// Computes the cosine between two lists of gradients.
 fn cosine(a: &[f32], b: &[f32]) -> f64 {
     let dot = |a: &[f32], b: &[f32]| -> f64 {
         let products = a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b));
@@ -24,7 +24,7 @@ fn check<B: Backbone>(name: &str, model: B, loss: impl Fn(&B) -> Tensor<1>) {
     let found = gradients(&half, &half_loss.backward());
     assert_eq!(full.len(), found.len());
     for (path, found) in &found {
-        // Keys' biases move nothing: all scores of a query alike.
+        // A bias of keys has no effect: it shifts all scores of a query equally.
         if path.contains("key.bias") {
             continue;
         }
@@ -48,7 +48,7 @@ fn bf16_is_near_f32() {
         ..LoraConfig::default()
     };
     let adapted = llama(&device).with_lora(&lora, Key::new(1, "lora"));
-    // Adapters start at zero: their first halves would have no gradient.
+    // Adapters start at zero, so their first halves would have no gradient.
     let adapted = changed(&adapted.unwrap(), |path, values| {
         if path.contains("lora.b") {
             values.fill(0.1);

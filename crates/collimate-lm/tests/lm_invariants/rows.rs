@@ -5,10 +5,10 @@ use collimate_nn::pooled;
 
 use super::*;
 
-/// Rows in another order, one of them twice, most of them not at all.
+/// Rows in another order; one occurs twice, and most do not occur.
 const ROWS: [usize; 4] = [6, 2, 4, 2];
 
-/// A weighted sum of all that a model says of some rows, so that every row counts differently.
+/// Computes a weighted sum of a model's values at some rows, so that every row counts differently.
 fn loss(rows: Tensor<2>) -> Tensor<1> {
     let [count, width] = rows.dims();
     let weights = Noise::new(7).values(count * width, 1.0);
@@ -59,7 +59,7 @@ fn some_rows_are_those_of_all_and_learn_the_same() {
     }
 }
 
-/// Burn's own checkpointing asks that all that meets in an operation agrees about it.
+/// Burn's own checkpointing requires that all inputs of an operation have the same setting.
 #[test]
 fn blocks_computed_again_beside_burns_own_checkpointing() {
     let device = Device::flex().autodiff().gradient_checkpointing();

@@ -1,4 +1,4 @@
-//! Encoders with the heads of transformers: hidden states, scores, gradients, and what is saved.
+//! Encoders with the heads of transformers: hidden states, scores, gradients and saved folders.
 
 use super::*;
 use burn::tensor::activation::log_sigmoid;
@@ -6,7 +6,7 @@ use collimate_lm::Encoder;
 use collimate_nn::{DeviceBatch, RewardParts, RowForward, pooled};
 use common::{gradients, read_tensors};
 
-/// Folder, the label that is the reward, and the longest sequence.
+/// Folder, label that is the reward, and length of the longest sequence.
 const FOLDERS: [(&str, Option<&str>, usize); 9] = [
     ("bert-reward", None, 32),
     ("roberta-reward", None, 30),
@@ -78,7 +78,7 @@ fn hidden_states_and_scores() {
     }
 }
 
-/// The path of the parameter that a tensor of the fixture is.
+/// Returns the path of the parameter that corresponds to a tensor of the fixture.
 fn path_of(name: &str, names: &[(String, String)]) -> String {
     let found = names.iter().find(|(_, there)| there == name);
     found
@@ -87,8 +87,8 @@ fn path_of(name: &str, names: &[(String, String)]) -> String {
         .clone()
 }
 
-/// Every parameter's path, and the name that a saved folder gives it: each is filled with a number of its own,
-/// by which it is found there.
+/// Returns every parameter's path and the name that a saved folder gives it. Each parameter is
+/// filled with a different number, by which it is found in the file.
 fn names(parts: &RewardParts<Encoder>) -> Vec<(String, String)> {
     let paths: Vec<String> = collimate_nn::parameters(&parts.backbone)
         .into_iter()
@@ -152,8 +152,8 @@ fn gradients_of_every_parameter() {
                 let tensor = row["name"].as_str().unwrap();
                 let path = last(tensor).unwrap_or_else(|| path_of(tensor, &names));
                 let grad = &found[&path];
-                // A bias of keys shifts all scores of a query alike: its gradient is zero but for
-                // rounding, and is compared with that of the others.
+                // A bias of keys shifts all scores of a query equally. Its gradient is zero except
+                // for rounding, and is compared in the scale of the other gradients.
                 let zero = largest(row) < 1e-9 * top;
                 let scale = if zero { top } else { largest(row) };
                 let mut see = |key: &str, actual: &[f32], scale: f64| {
@@ -162,7 +162,8 @@ fn gradients_of_every_parameter() {
                     let wanted: Vec<f64> = wanted.iter().map(|v| v / scale).collect();
                     worst.see(&format!("{name} {tensor} {key}"), &actual, &wanted);
                 };
-                // Only the chosen label is a parameter here; the others have no gradient there.
+                // Only the chosen label is a parameter here; in the fixture the other labels have
+                // zero gradients.
                 if label.is_none() || !path.starts_with("score.") {
                     let ends = 4.min(grad.len());
                     see("first", &grad[..ends], scale);
@@ -186,7 +187,7 @@ fn gradients_of_every_parameter() {
     }
 }
 
-/// A folder saved from the model has the tensors and the configuration of the one read.
+/// A folder saved from the model has the tensors and the configuration of the folder that was read.
 #[test]
 fn a_saved_classifier_is_the_one_that_was_read() {
     let device = collimate_testkit::flex().without_autodiff();
@@ -225,7 +226,7 @@ fn a_saved_classifier_is_the_one_that_was_read() {
             }
         }
         assert_eq!(new["architectures"], old["architectures"], "{name}");
-        // Again, and as the bare encoder.
+        // The saved folder is read again, and as the bare encoder.
         let again = Encoder::load_reward(out.path(), &device).unwrap();
         let expected = expected(name);
         let batch = common::rows_batch(&again.backbone, &sequences(&expected));

@@ -1,4 +1,4 @@
-//! The families beside Llama and Mistral: values, gradients, the cache, and what is saved.
+//! Families other than Llama and Mistral: values, gradients, the cache and saved folders.
 
 use super::models::check_causal;
 use super::*;
@@ -56,7 +56,7 @@ fn values() {
     }
 }
 
-/// Gradients by the names, and in the layout, of the family's files.
+/// Returns gradients with the names and the layout of the family's files.
 fn named_gradients(model: &Llama, loss: &Tensor<1>) -> BTreeMap<String, Vec<f32>> {
     let found = gradients(model, &loss.backward());
     let stand_in = common::changed(model, |path, values| values.clone_from(&found[path]));
@@ -66,7 +66,7 @@ fn named_gradients(model: &Llama, loss: &Tensor<1>) -> BTreeMap<String, Vec<f32>
     let all = tensors.map(|(name, _, _, bytes)| {
         let (values, rest) = bytes.as_chunks::<4>();
         assert!(rest.is_empty());
-        // Transformers calls the matrix otherwise in memory than in the file.
+        // Transformers uses another name for the matrix in memory than in the file.
         let name = name.replace("embed_out", "lm_head");
         (
             name,
@@ -76,7 +76,7 @@ fn named_gradients(model: &Llama, loss: &Tensor<1>) -> BTreeMap<String, Vec<f32>
     all.collect()
 }
 
-/// −log σ(β·(log π(chosen) − log π(rejected))), the mean over the pairs of the fixture.
+/// Computes −log σ(β·(log π(chosen) − log π(rejected))), averaged over the pairs of the fixture.
 fn dpo_loss(model: &Llama, expected: &Value) -> Tensor<1> {
     let mut pack = Pack::new();
     let pairs = list(expected, "pairs");
@@ -106,13 +106,13 @@ fn gradients_of_every_parameter() {
             let wanted = list(&expected, "gradients");
             assert_eq!(found.len(), wanted.len(), "{name}");
             let largest = |row: &Value| row["largest"].as_f64().unwrap();
-            // Keys that do not turn may be shifted by anything: the gradient of their bias is zero but
-            // for rounding.
+            // Keys that do not turn may be shifted by any amount, so the gradient of their bias is
+            // zero except for rounding.
             let floor = 1e-3 * wanted.iter().map(largest).fold(0.0, f64::max);
             for row in wanted {
                 let path = row["name"].as_str().unwrap();
                 let grad = &found[path];
-                // Relative to the largest element of the parameter.
+                // The unit is the largest element of the parameter.
                 let scale = largest(row).max(floor);
                 let mut see = |key: &str, actual: &[f32], scale: f64| {
                     let actual: Vec<f32> = actual.iter().map(|v| v / scale as f32).collect();
@@ -193,7 +193,8 @@ fn every_kind_of_rope() {
         for kind in list(&expected, "kinds") {
             let rope = &kind["rope_parameters"];
             let wanted: Vec<f64> = list(kind, "token_logps").iter().flat_map(numbers).collect();
-            // As transformers 5 and 4 write it, and nested by kind of layer.
+            // The positions are read as transformers 5 and 4 write them, and nested by kind of
+            // layer.
             let mut old = rope.clone();
             let map = old.as_object_mut().unwrap();
             let theta = map.remove("rope_theta").unwrap();
@@ -230,13 +231,14 @@ fn every_kind_of_rope() {
     }
 }
 
-/// The names that a folder's file gives its tensors, with their shapes.
+/// Returns the names that a folder's file gives its tensors, with their shapes.
 fn names(dir: &Path) -> Vec<(String, Vec<usize>)> {
     let tensors = read_tensors(&dir.join("model.safetensors")).into_iter();
     tensors.map(|(name, _, shape, _)| (name, shape)).collect()
 }
 
-/// Keys of `config.json`; the two places of rotary positions and of the type count as one.
+/// Returns the keys of `config.json`; the two places of rotary positions and of the type count as
+/// one.
 fn keys(dir: &Path) -> Vec<String> {
     let config = json(&dir.join("config.json"));
     let keys = config.as_object().unwrap().keys();
@@ -249,8 +251,8 @@ fn keys(dir: &Path) -> Vec<String> {
     keys
 }
 
-/// Without the keys that say the same in other words: windows by layer, a head's size, and rotary
-/// positions that older versions read elsewhere.
+/// Leaves out keys that say the same in other words: windows by layer, the head size, and rotary
+/// positions that older versions read from other keys.
 fn own_keys(dir: &Path) -> Vec<String> {
     let keys = keys(dir).into_iter();
     let elsewhere = [
@@ -309,7 +311,7 @@ fn a_saved_folder_is_of_the_class_that_was_read() {
         assert_eq!(names(out.path()), names(&dir), "{name}");
         let again = Llama::load_reward(out.path(), &device).unwrap();
         assert_eq!(again.backbone.config(), backbone.config());
-        // The backbone is no language model.
+        // The backbone is not a language model.
         let error = Llama::load(out.path(), &device).unwrap_err().to_string();
         assert!(
             error.contains(read["architectures"][0].as_str().unwrap()),

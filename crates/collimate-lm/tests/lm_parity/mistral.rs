@@ -1,4 +1,4 @@
-//! Folders of a Mistral: what its window does, and how it is written.
+//! Folders of a Mistral: the effect of the window, and how it is written.
 
 use super::models::check_causal;
 use super::*;
@@ -10,7 +10,7 @@ fn mistral() -> (PathBuf, Device) {
     (fixture("mistral-window"), device)
 }
 
-/// Log-probabilities of every token of every sequence of the fixture.
+/// Computes log-probabilities of every token of every sequence of the fixture.
 fn logps(dir: &Path, device: &Device) -> Vec<Vec<f32>> {
     let model = Llama::load(dir, device).unwrap();
     let expected = json(&fixture("mistral-window").join("expected.json"));
@@ -39,7 +39,8 @@ fn the_window_reaches_the_layers() {
     assert_eq!(without, logps(llama.path(), &device), "else it is a Llama");
     let mut changed = 0;
     for (with, without) in with.iter().zip(&without) {
-        // The last target's source is the last token but one: five tokens fit into the window.
+        // The source of the last target is the last token but one, so five tokens fit into the
+        // window.
         let inside = with.len().min(5);
         assert_eq!(with[..inside], without[..inside]);
         assert!(with.len() <= 5 || with[inside..] != without[inside..]);
@@ -105,8 +106,8 @@ fn a_saved_mistral_is_one() {
     let model = Llama::load(without.path(), &device).unwrap();
     model.save(out.path()).unwrap();
     let config = json(&out.path().join("config.json"));
-    // Without a window the function is a Llama's, but the folder was a Mistral's. Transformers takes
-    // an absent window for one of 4096.
+    // Without a window the function is a Llama's, but the folder was a Mistral's. Transformers
+    // takes an absent window as a window of 4096.
     assert_eq!(config["architectures"], json!(["MistralForCausalLM"]));
     assert_eq!(config["model_type"], "mistral");
     assert!(config["sliding_window"].is_null() && config.get("sliding_window").is_some());
@@ -133,7 +134,7 @@ fn a_reward_model_keeps_its_window() {
     let again = Llama::load_reward(out.path(), &device).unwrap();
     assert!(again.head.is_some());
     assert_eq!(again.backbone.config(), backbone.config());
-    // Its backbone is no language model.
+    // The backbone is not a language model.
     let error = Llama::load(out.path(), &device).unwrap_err().to_string();
     assert!(error.contains(name), "{error}");
 }

@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// Log-probabilities of all sequences of `expected`: alone, and all in one pack.
+/// Checks log-probabilities of all sequences of `expected`, alone and all in one pack.
 fn check_logps<M: CausalLm>(
     worst: &mut Worst,
     name: &str,
@@ -143,7 +143,7 @@ fn decoder_on_a_tracked_device() {
     );
 }
 
-/// Loading must not freeze what it fills.
+/// Loading must not freeze the parameters that it fills.
 #[test]
 fn a_loaded_model_trains() {
     fn check<M: Backbone + HfFolder>(name: &str, device: &Device) {
@@ -209,7 +209,7 @@ fn decoder_reward_model() {
     }
 }
 
-/// The fixture's adapters, attached.
+/// Attaches the fixture's adapters.
 fn with_adapters(mut model: Llama, lora: &Value, device: &Device) -> Llama {
     let scale = lora["config"]["alpha"].as_f64().unwrap() / lora["config"]["r"].as_f64().unwrap();
     let matrix = |value: &Value| -> Tensor<2> {
@@ -255,7 +255,7 @@ fn adapters() {
             &base,
             Forward::REFERENCE,
         );
-        // What is saved is the adapted model.
+        // The saved model is the adapted model.
         let out = tempfile::tempdir().unwrap();
         model.save(out.path()).unwrap();
         let mut saved = Llama::load(out.path(), &device).unwrap();

@@ -1,4 +1,4 @@
-//! Real folders, where a variable names them.
+//! Real folders, if a variable names them.
 
 use super::models::{check_causal, check_encoder};
 use super::*;

@@ -1,9 +1,9 @@
-//! What is saved, and other forms of the same folder.
+//! Saved folders, and other forms of the same folder.
 
 use super::models::check_causal;
 use super::*;
 
-/// Tensors of a file by name, sorted: dtype, shape and bytes.
+/// Reads the tensors of a file, sorted by name: name, shape and bytes.
 fn tensors(path: &Path) -> Vec<(String, Vec<usize>, Vec<u8>)> {
     let bytes = std::fs::read(path).unwrap();
     let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
@@ -82,7 +82,7 @@ fn a_saved_reward_folder_gives_back_the_same_bytes() {
     let config = json(&out.path().join("config.json"));
     assert_eq!(config["architectures"][0], "LlamaForSequenceClassification");
     assert_eq!(config["pad_token_id"], 0);
-    // Its backbone is no language model.
+    // The backbone is not a language model.
     let error = Llama::load(out.path(), &device).unwrap_err().to_string();
     assert!(error.contains("LlamaForSequenceClassification"), "{error}");
 }
@@ -100,13 +100,13 @@ fn other_forms_of_the_same_folder() {
             .collect()
     };
 
-    // The shared matrix under the output's name only.
+    // The shared matrix has only the output's name.
     let dir = copy(&tied);
     let lm_head = |name: &str| name.replace("model.embed_tokens.weight", "lm_head.weight");
     write_f32(&dir.path().join(WEIGHTS), &renamed(&lm_head));
     check_causal(dir.path(), &expected, &device);
 
-    // Under both names.
+    // The shared matrix has both names.
     let mut both = all.clone();
     let embedding = all
         .iter()
@@ -116,12 +116,12 @@ fn other_forms_of_the_same_folder() {
     write_f32(&dir.path().join(WEIGHTS), &both);
     check_causal(dir.path(), &expected, &device);
 
-    // The bare model's names.
+    // The tensors have the names of the bare model.
     let bare = |name: &str| name.trim_start_matches("model.").to_owned();
     write_f32(&dir.path().join(WEIGHTS), &renamed(&bare));
     check_causal(dir.path(), &expected, &device);
 
-    // Two shards and an index.
+    // The weights are in two shards with an index.
     std::fs::remove_file(dir.path().join(WEIGHTS)).unwrap();
     let (left, right) = all.split_at(all.len() / 2);
     let mut map = serde_json::Map::new();
@@ -143,7 +143,8 @@ fn half_precision_files_are_widened() {
     let device = collimate_testkit::flex().without_autodiff();
     let dir = copy(&fixture("llama-gqa-tied"));
     let all = tensors(&dir.path().join(WEIGHTS));
-    // bf16 is the upper half of f32: cutting it off leaves an f32 file with the same values.
+    // bf16 is the upper half of f32. Setting the lower half to zero leaves an f32 file with the
+    // same values.
     let cut = |bytes: &[u8], keep_zeros: bool| -> Vec<u8> {
         let wide = bytes.chunks_exact(4);
         match keep_zeros {

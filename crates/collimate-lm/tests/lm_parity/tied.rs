@@ -1,4 +1,4 @@
-//! Folders whose configuration ties output and embedding, and whose weights say otherwise.
+//! Folders whose configuration ties output and embedding although their weights differ.
 
 use super::models::check_causal;
 use super::*;
@@ -11,8 +11,8 @@ fn names(dir: &Path) -> Vec<String> {
     tensors.into_iter().map(|(name, ..)| name).collect()
 }
 
-/// The fixture's numbers are transformers' for two matrices, which is how transformers reads the
-/// changed folder too.
+/// The fixture's numbers are those of transformers for two matrices. Transformers reads the changed
+/// folder in the same way.
 #[test]
 fn two_different_matrices_are_not_tied() {
     let device = collimate_testkit::flex().without_autodiff();
@@ -26,7 +26,7 @@ fn two_different_matrices_are_not_tied() {
         told.contains("lm_head.weight differs from model.embed_tokens.weight"),
         "{told}"
     );
-    // Saved, the folder says what it holds.
+    // The saved folder states what it holds.
     let out = tempfile::tempdir().unwrap();
     let (model, _) = warned(|| Llama::load(dir.path(), &device).unwrap());
     model.save(out.path()).unwrap();
@@ -56,12 +56,12 @@ fn the_same_matrix_twice_is_one() {
     let out = tempfile::tempdir().unwrap();
     model.save(out.path()).unwrap();
     assert!(!names(out.path()).contains(&"lm_head.weight".to_owned()));
-    // A reward model of it leaves nothing out.
+    // A reward model of the folder leaves nothing out.
     let (_, told) = warned(|| Llama::load_reward(dir.path(), &device).unwrap());
     assert_eq!(told, "");
 }
 
-/// The output's matrix is no embedding unless the folder ties the two.
+/// The output matrix is not an embedding unless the folder ties the two.
 #[test]
 fn an_output_does_not_stand_in_for_an_embedding() {
     let device = collimate_testkit::flex().without_autodiff();
@@ -77,7 +77,7 @@ fn an_output_does_not_stand_in_for_an_embedding() {
         assert!(error.contains("model.embed_tokens.weight"), "{error}");
         assert!(error.contains("missing"), "{error}");
     }
-    // A reward model of a whole folder tells that the output is left out.
+    // A reward model of a complete folder warns that the output is left out.
     let (_, told) = warned(|| Llama::load_reward(&fixture("llama-untied"), &device).unwrap());
     assert!(told.contains("not saved with it: lm_head.weight"), "{told}");
     assert_eq!(told.lines().count(), 1);

@@ -6,24 +6,24 @@ use super::{DirectLoss, ImplicitRewards, ReferenceNeed};
 use crate::options::{Range, check};
 use crate::{LossError, PairLogps};
 
-/// A loss with a likelihood anchor: the chosen answers must stay likely, not only become likelier
-/// than the rejected ones.
+/// A loss with a likelihood anchor: the chosen answers must stay likely, not only become more
+/// likely than the rejected ones.
 ///
 /// ```text
 /// L(w, l) + α·(−log π_w/|w|)
 /// ```
 ///
-/// With DPO this is RPO (<https://arxiv.org/abs/2404.19733>, equation 1). A usual α is 0.1 to 1; 0
-/// leaves the loss as it is, bit by bit. The loss must have a reference and no likelihood term of
-/// its own: SimPO and SLiC-HF without a reference, ORPO, and SLiC-HF with λ > 0 are refused.
+/// With DPO this is RPO (<https://arxiv.org/abs/2404.19733>, equation 1). A usual α is 0.1 to 1.
+/// With α = 0 the loss stays as it is, bit by bit. The loss must have a reference and no likelihood
+/// term of its own. SimPO, ORPO, SLiC-HF without a reference, and SLiC-HF with λ > 0 are refused.
 ///
 /// # Gradient
-/// As the loss, and −α/|w| for log π_w.
+/// The gradient of the loss, plus −α/|w| for log π_w.
 ///
 /// # Differs from
 /// TRL 1.16 (`loss_type` with `sft`, its weight in `loss_weights`; `rpo_alpha` before) averages the
-/// likelihood over all tokens of a batch; here every pair has the mean over its own tokens, so that
-/// micro-batches change nothing. With one pair in a batch both are equal.
+/// likelihood over all tokens of a batch. Here every pair has the mean over its own tokens, so that
+/// the cut into micro-batches changes nothing. With one pair in a batch both are equal.
 ///
 /// # Examples
 /// ```
@@ -41,7 +41,7 @@ use crate::{LossError, PairLogps};
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Anchored<L> {
-    /// The loss that is anchored.
+    /// Loss that gets the anchor.
     pub loss: L,
     /// Weight α of the chosen answer's mean negative log-probability per token, at least 0.
     pub alpha: f64,

@@ -14,8 +14,8 @@ use super::{
 };
 use crate::{LossError, PairLogps};
 
-/// Writes the enum and the functions that ask the loss in it. A line is a variant, its loss and the
-/// option that [`PreferenceLoss::beta`] stands for.
+/// Defines the enum, and functions that reach the loss inside it. A line names a variant, its loss
+/// and the option that [`PreferenceLoss::beta`] stands for.
 macro_rules! losses {
     ($(#[$meta:meta])* pub enum $name:ident {
         $($(#[$doc:meta])* $variant:ident($loss:ty) => $beta:ident,)+
@@ -42,7 +42,7 @@ macro_rules! losses {
 }
 
 losses! {
-    /// A direct alignment loss chosen by name.
+    /// A direct alignment loss that is chosen by name.
     ///
     /// # Examples
     /// ```
@@ -111,7 +111,7 @@ impl Serialize for PreferenceLoss {
     }
 }
 
-/// An object of a name and its options, or a name alone.
+/// Reads an object of a name and its options, or a name alone.
 impl<'de> Deserialize<'de> for PreferenceLoss {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(NameOrObject)
@@ -132,24 +132,24 @@ impl<'de> Visitor<'de> for NameOrObject {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<PreferenceLoss, A::Error> {
-        // The derived one, which shadows the trait's.
+        // Calls the derived function, which shadows the trait's.
         PreferenceLoss::deserialize(MapAccessDeserializer::new(map))
     }
 }
 
 impl PreferenceLoss {
-    /// Every loss with its default options.
+    /// Returns every loss with its default options.
     pub fn all() -> Vec<Self> {
         Self::iter().collect()
     }
 
-    /// β; λ of ORPO, which stands where others have β.
+    /// Returns β, or ORPO's λ, which takes the place of β.
     pub fn beta(&self) -> f64 {
         let mut copy = *self;
         *copy.beta_mut()
     }
 
-    /// The same loss with another β (λ of ORPO).
+    /// Returns the loss with another β (λ of ORPO).
     #[must_use]
     pub fn with_beta(mut self, beta: f64) -> Self {
         *self.beta_mut() = beta;
@@ -157,7 +157,7 @@ impl PreferenceLoss {
     }
 }
 
-/// Special cases that have a name of their own: DPO with label smoothing, and TRL's names.
+/// Returns the special cases with names of their own: DPO with label smoothing, and TRL's names.
 fn special_cases() -> [(&'static str, PreferenceLoss); 6] {
     let smoothed = Dpo {
         label_smoothing: 0.1,
@@ -177,9 +177,9 @@ fn special_cases() -> [(&'static str, PreferenceLoss); 6] {
 impl std::str::FromStr for PreferenceLoss {
     type Err = LossError;
 
-    /// The loss of this name with its default options. Besides the names of [`DirectLoss::name`]
-    /// there are `cdpo` (DPO with label smoothing 0.1) and TRL's `sigmoid`,
-    /// `sigmoid_norm`, `robust`, `hinge`.
+    /// Returns the loss of this name with its default options. Besides the names of
+    /// [`DirectLoss::name`] there are `cdpo` (DPO with label smoothing 0.1) and TRL's names
+    /// `sigmoid`, `sigmoid_norm`, `robust`, `hinge`.
     fn from_str(name: &str) -> Result<Self, LossError> {
         let all = || Self::iter().map(|loss| (loss.name(), loss));
         all()
@@ -197,7 +197,7 @@ impl std::str::FromStr for PreferenceLoss {
     }
 }
 
-/// Lets a bare name stand for an object in the schema, as it does in a file.
+/// Allows a bare name instead of an object in the schema, as in a file.
 #[cfg(feature = "schema")]
 fn or_a_name(schema: &mut schemars::Schema) {
     let names = PreferenceLoss::iter().map(|loss| loss.name());

@@ -13,16 +13,16 @@ use crate::{LossError, PairLogps};
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum AotPairing {
-    /// The policy's margins log π_w − log π_l are sorted against the reference's margins (TRL:
-    /// `aot`).
+    /// Sorts the policy's margins log π_w − log π_l against the reference's margins (TRL: `aot`).
     #[default]
     Paired,
-    /// The log-ratios of chosen completions are sorted against those of rejected ones, whatever
-    /// prompts they belong to (TRL: `aot_unpaired`).
+    /// Sorts the log-ratios of chosen completions against those of rejected ones, whatever their
+    /// prompts (TRL: `aot_unpaired`).
     Unpaired,
 }
 
-/// AOT: the preference holds between distributions, so both sides are sorted over the batch.
+/// AOT: the preference holds between distributions instead of single answers, so both sides are
+/// sorted over the batch.
 ///
 /// ```text
 /// paired     d = sort(log π_w − log π_l) − sort(log ρ_w − log ρ_l)
@@ -39,12 +39,12 @@ pub enum AotPairing {
 /// | `pairing` | `paired` | `paired`, `unpaired` |
 ///
 /// # Shapes
-/// The losses come in rising order of the policy's side, not in the order of the pairs. The
-/// batch is the one that is given: the loss of a part of a batch is another loss. A trainer that
-/// cuts a step asks [`DirectLoss::across_pairs`].
+/// The losses come in rising order of the policy's side, not in the order of the pairs. They depend
+/// on the whole batch: the losses of a part of a batch differ. A trainer that cuts a step into
+/// micro-batches asks [`DirectLoss::across_pairs`].
 ///
 /// # Gradient
-/// As [`Dpo`](crate::Dpo) along the sorted order, which is held fixed.
+/// The gradient of [`Dpo`](crate::Dpo) along the sorted order, which is held fixed.
 ///
 /// # Numerics
 /// Finite for log-ratios of ±1e4; ln 2 where d = 0.
@@ -112,7 +112,7 @@ impl DirectLoss for Aot {
     }
 }
 
-/// Rising order; ties by index. The order is found on the host, so that every device agrees.
+/// Sorts in rising order; ties by index. The host finds the order, so that every device agrees.
 fn sorted(values: Tensor<1>) -> Tensor<1> {
     let host: Vec<f64> = values.clone().detach().into_data().iter().collect();
     let mut order: Vec<usize> = (0..host.len()).collect();

@@ -8,8 +8,8 @@ use crate::numeric::sigmoid;
 use crate::options::{Range, check};
 use crate::{LossError, PairLogps};
 
-/// APO-zero: the chosen reward is pushed above zero, the rejected one below. For chosen
-/// completions that are better than what the model writes.
+/// APO-zero: pushes the chosen reward above zero and the rejected reward below. Use it if the
+/// chosen completions are better than those of the model.
 ///
 /// ```text
 /// r = β(log π − log ρ)
@@ -35,8 +35,8 @@ pub struct ApoZero {
     pub beta: f64,
 }
 
-/// APO-down: both rewards fall, the rejected one more. For chosen completions that are worse than
-/// what the model writes.
+/// APO-down: lowers both rewards, the rejected one more. Use it if the chosen completions are worse
+/// than those of the model.
 ///
 /// ```text
 /// σ(r_w) + (1 − σ(r_w − r_l))

@@ -21,7 +21,7 @@ pub enum BcoShift {
     BatchMean,
 }
 
-/// BCO: a classifier that tells desirable completions from undesirable ones, whose logit is the
+/// BCO: a classifier that tells desirable completions from undesirable ones. Its logit is the
 /// implicit reward.
 ///
 /// ```text
@@ -44,8 +44,8 @@ pub enum BcoShift {
 /// Finite for log-ratios of ±1e4; 2 ln 2 for a pair with both rewards at δ.
 ///
 /// # Differs from
-/// TRL's unpaired BCO trainer takes for δ a mean that runs over all batches so far; here δ is
-/// whatever [`UnpairedLogps::with_shift`] is given, and [`bco_shift`] computes a batch's.
+/// TRL's unpaired BCO trainer takes as δ a running mean over all batches so far. Here δ is the
+/// argument of [`UnpairedLogps::with_shift`]; [`bco_shift`] computes it for a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
@@ -65,7 +65,7 @@ impl Default for Bco {
     }
 }
 
-/// The mean reward β·lr over both classes' means: where [`Bco`] puts the boundary.
+/// Returns the boundary δ of [`Bco`]: the mean of both classes' mean rewards β·lr.
 ///
 /// ```text
 /// δ = (mean r desirable + mean r undesirable) / 2

@@ -1,4 +1,4 @@
-//! The loss that a search over programs found.
+//! DiscoPOP, a loss found by a search over programs.
 
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
@@ -24,15 +24,15 @@ use crate::{Divergence, LossError, PairLogps};
 /// | `divergence` | `reverse_kl` | see [`Divergence`] |
 ///
 /// # Gradient
-/// At x = 0 it is β·((1 − ln 2)/(4τ) − ¾): **positive** below τ ≈ 0.102, so a policy that starts at its
-/// reference first goes to a local minimum at a negative margin.
+/// At x = 0 it is β·((1 − ln 2)/(4τ) − ¾), which is **positive** below τ ≈ 0.102. A policy that
+/// starts at the reference model then first moves to a local minimum at a negative margin.
 ///
 /// # Numerics
-/// Finite for log-ratios of ±1e4 (the exponential is multiplied with g in the exponent); (ln 2 + 1)/2
+/// Finite for log-ratios of ±1e4, because e^{−x} and g are multiplied in the exponent. (ln 2 + 1)/2
 /// at Δ = 0.
 ///
 /// # Differs from
-/// TRL's `discopop` multiplies e^{−x} and g apart and overflows for large negative margins.
+/// TRL's `discopop` multiplies e^{−x} and g separately and overflows for large negative margins.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]

@@ -9,6 +9,9 @@ use crate::{Divergence, LossError, PairLogps};
 
 /// DPO, and with label smoothing conservative DPO (cDPO).
 ///
+/// DPO raises the likelihood of the chosen answer over that of the rejected one, relative to a
+/// reference model. A usual β is 0.01 to 0.5; a larger β keeps the policy nearer to the reference.
+///
 /// ```text
 /// Δ = (log π_w − log ρ_w) − (log π_l − log ρ_l)
 /// −(1 − ε) log σ(βΔ) − ε log σ(−βΔ)

@@ -7,14 +7,14 @@ use super::{DirectLoss, ImplicitRewards, logistic};
 use crate::options::{Range, check};
 use crate::{LossError, PairLogps};
 
-/// DPO with log-ratios per token: a long answer is no longer pulled further than a short one.
+/// DPO with log-ratios per token, so that a long answer is not pulled further than a short one.
 ///
 /// ```text
 /// −log σ(β(lr_w/|w| − lr_l/|l|))          lr = log π − log ρ
 /// ```
 ///
-/// <https://arxiv.org/abs/2411.15124> (length-normalised DPO). The means are smaller than
-/// the sums by the length of an answer, so β is larger than that of DPO: 2 to 10 is usual.
+/// <https://arxiv.org/abs/2411.15124> (length-normalised DPO). A mean over tokens is smaller than a
+/// sum, so β must be larger than that of DPO: 2 to 10 is usual.
 ///
 /// | field | default | range |
 /// |---|---|---|
@@ -27,8 +27,9 @@ use crate::{LossError, PairLogps};
 /// Finite for log-ratios of ±1e4; ln 2 where policy and reference agree.
 ///
 /// # Differs from
-/// TRL 1.16 (`sigmoid_norm`) logs β·lr as rewards; here the implicit reward is β·lr/|y|, which the
-/// loss compares. [`PreferenceLoss`](crate::PreferenceLoss) takes the name.
+/// TRL 1.16 (`sigmoid_norm`) logs β·lr as rewards. Here the implicit reward is β·lr/|y|, the value
+/// that the loss compares. [`PreferenceLoss`](crate::PreferenceLoss) also accepts the name
+/// `sigmoid_norm`.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]

@@ -8,7 +8,8 @@ use crate::numeric::{log_sigmoid, sigmoid};
 use crate::options::{Range, check};
 use crate::{Divergence, LossError, PairLogps};
 
-/// EXO on pairs: the reverse KL from the policy's preference to the smoothed label.
+/// EXO on pairs: minimises the reverse KL divergence from the policy's preference to the smoothed
+/// label.
 ///
 /// ```text
 /// q = σ(βΔ)
@@ -24,8 +25,8 @@ use crate::{Divergence, LossError, PairLogps};
 /// | `divergence` | `reverse_kl` | see [`Divergence`] |
 ///
 /// # Gradient
-/// β·q(1 − q)·(βΔ − log((1 − ε)/ε)) for log π_w, the opposite for log π_l: it changes sign
-/// at βΔ = log((1 − ε)/ε).
+/// β·q(1 − q)·(βΔ − log((1 − ε)/ε)) for log π_w, the opposite for log π_l. The gradient changes
+/// sign at βΔ = log((1 − ε)/ε).
 ///
 /// # Numerics
 /// Finite for log-ratios of ±1e4.

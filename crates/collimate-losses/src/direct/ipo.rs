@@ -13,15 +13,15 @@ use crate::{Divergence, LossError, PairLogps};
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum IpoNormalization {
-    /// Log-ratios are summed over the completion's tokens, as the paper prints it.
+    /// Log-ratios are summed over the completion's tokens, as printed in the paper.
     #[default]
     Sum,
-    /// Log-ratios are averaged over the completion's tokens, as TRL has it after asking the paper's
-    /// authors.
+    /// Log-ratios are averaged over the completion's tokens, as in TRL, whose developers asked the
+    /// paper's authors.
     Mean,
 }
 
-/// IPO: the margin is regressed on a fixed target and so cannot run away.
+/// IPO: regresses the margin on a fixed target, so the margin cannot grow without bound.
 ///
 /// ```text
 /// (Δ − 1/(2β))²
@@ -41,7 +41,7 @@ pub enum IpoNormalization {
 ///
 /// # Numerics
 /// Finite for log-ratios of ±1e4 under `reverse_kl` and `jensen_shannon`; 1/(4β²) at Δ = 0. The
-/// square of an exponential divergence leaves f32 beyond exponents of 44.
+/// square of an exponential divergence overflows in f32 beyond exponents of 44.
 ///
 /// # Differs from
 /// TRL's `ipo` is `mean`.

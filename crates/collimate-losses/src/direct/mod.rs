@@ -1,4 +1,4 @@
-//! Direct alignment losses: one file each.
+//! Direct alignment losses, one file each.
 
 use burn::tensor::Tensor;
 
@@ -41,80 +41,82 @@ pub use slic::{SlicHf, SlicReference};
 pub use spin::Spin;
 pub use sppo::Sppo;
 
-/// Whether a loss compares with a reference model.
+/// Need of a loss for a reference model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReferenceNeed {
-    /// It does: [`PairLogps::with_reference`] must be called.
+    /// The loss compares with a reference: [`PairLogps::with_reference`] must be called.
     Required,
-    /// It does not; a reference that is given is not looked at.
+    /// The loss has no reference; a reference that is given is ignored.
     None,
 }
 
-/// The implicit rewards of a batch of pairs, `[batch]` each, without gradient.
+/// Implicit rewards of a batch of pairs, `[batch]` each, without gradient.
 #[derive(Debug, Clone)]
 pub struct ImplicitRewards {
-    /// Of the chosen completions.
+    /// Rewards of the chosen completions.
     pub chosen: Tensor<1>,
-    /// Of the rejected completions.
+    /// Rewards of the rejected completions.
     pub rejected: Tensor<1>,
 }
 
 /// A loss over the log-probabilities of preference pairs.
 ///
-/// Implement it for a loss of your own: the trainer of `collimate-direct` takes any.
+/// Implement this trait for your own loss: the trainer of `collimate-direct` takes any.
 pub trait DirectLoss: std::fmt::Debug + Send + Sync {
-    /// Its name, as in configurations and messages.
+    /// Returns the name, as in configurations and messages.
     fn name(&self) -> &'static str;
 
     /// Checks every option against its range.
     ///
     /// # Errors
-    /// [`LossError::OutOfRange`] or [`LossError::Conflict`].
+    /// Returns [`LossError::OutOfRange`] or [`LossError::Conflict`].
     fn check(&self) -> Result<(), LossError>;
 
-    /// Whether a reference model takes part.
+    /// Returns the loss's need for a reference model.
     fn reference_need(&self) -> ReferenceNeed {
         ReferenceNeed::Required
     }
 
-    /// True if the loss of a pair depends on the other pairs of the batch. The trainer then computes
-    /// the log-probabilities of the whole optimiser step before a micro-batch learns.
+    /// Returns true if the loss of a pair depends on the other pairs of the batch. The trainer then
+    /// computes the log-probabilities of the whole optimiser step before it trains on a micro-batch.
     fn across_pairs(&self) -> bool {
         false
     }
 
-    /// True if the loss has a likelihood term of its own; [`Anchored`] then adds no second one.
+    /// Returns true if the loss already has a likelihood term; [`Anchored`] then refuses to add a
+    /// second one.
     fn has_likelihood(&self) -> bool {
         false
     }
 
-    /// Weight α of an [`Anchored`] loss; 0 for others. The trainer logs the likelihood where it is
-    /// above 0.
+    /// Returns the weight α of an [`Anchored`] loss; 0 for others. The trainer logs the likelihood
+    /// if the weight is above 0.
     fn nll_anchor(&self) -> f64 {
         0.0
     }
 
-    /// The loss of each pair.
+    /// Computes the loss of each pair.
     ///
     /// # Shapes
     /// Returns `[batch]`, unreduced.
     ///
     /// # Errors
-    /// An option out of range, tensors that differ in length, a reference or token counts that
-    /// are needed and missing.
+    /// Returns an error for an option out of range, for tensors that differ in length, and for a
+    /// missing reference or missing token counts that the loss needs.
     fn forward(&self, logps: &PairLogps) -> Result<Tensor<1>, LossError>;
 
-    /// What the policy's log-probabilities say about the completions' rewards, for metrics.
+    /// Computes the implicit rewards of the completions from the policy's log-probabilities, for
+    /// metrics.
     ///
     /// # Shapes
     /// `[batch]` each, detached.
     ///
     /// # Errors
-    /// As [`DirectLoss::forward`].
+    /// Returns the errors of [`DirectLoss::forward`].
     fn implicit_rewards(&self, logps: &PairLogps) -> Result<ImplicitRewards, LossError>;
 }
 
-/// β·lr of both completions, detached: the implicit reward of the losses with a reference.
+/// Returns β·lr of both completions, detached: the implicit reward of the losses with a reference.
 fn scaled_log_ratios(
     loss: &'static str,
     beta: f64,
@@ -127,12 +129,12 @@ fn scaled_log_ratios(
     })
 }
 
-/// −log σ(x).
+/// Computes −log σ(x).
 fn logistic(x: Tensor<1>) -> Tensor<1> {
     log_sigmoid(x).neg()
 }
 
-/// −(1 − ε) log σ(x) − ε log σ(−x).
+/// Computes −(1 − ε) log σ(x) − ε log σ(−x).
 fn smoothed_logistic(x: Tensor<1>, label_smoothing: f64) -> Tensor<1> {
     if label_smoothing == 0.0 {
         return logistic(x);

@@ -7,7 +7,7 @@ use super::{DirectLoss, ImplicitRewards, logistic, scaled_log_ratios};
 use crate::options::{Range, check};
 use crate::{LossError, PairLogps};
 
-/// NCA on pairs: absolute rewards are learnt, so the chosen likelihood does not fall with the
+/// NCA on pairs: learns absolute rewards, so the chosen likelihood does not fall together with the
 /// rejected one.
 ///
 /// ```text

@@ -8,7 +8,8 @@ use crate::numeric::expm1;
 use crate::options::{Range, check};
 use crate::{LossError, PairLogps};
 
-/// ORPO: likelihood of the chosen completion and a penalty on the odds ratio, no reference.
+/// ORPO: adds a penalty on the odds ratio to the likelihood of the chosen completion, without a
+/// reference.
 ///
 /// ```text
 /// a = log π / |y|
@@ -23,15 +24,15 @@ use crate::{LossError, PairLogps};
 /// | `lambda` (λ) | 0.1 | at least 0 |
 ///
 /// # Gradient
-/// Through both terms; d logodds / d a = 1 / (1 − e^a).
+/// Flows through both terms; d logodds / d a = 1 / (1 − e^a).
 ///
 /// # Numerics
-/// Finite for mean log-probabilities from −1e4 to 0: those above −1e-7 count as −1e-7 in the
-/// odds. λ ln 2 beside the likelihood at equal means.
+/// Finite for mean log-probabilities from −1e4 to 0; values above −1e-7 count as −1e-7 in the odds.
+/// At equal means the penalty is λ ln 2.
 ///
 /// # Differs from
-/// The likelihood is the mean over completion tokens; TRL's ORPO trainer takes it over prompt and
-/// completion, as the authors' code does. TRL calls λ `beta`.
+/// The likelihood is the mean over completion tokens. TRL's ORPO trainer takes the mean over prompt
+/// and completion, as the authors' code does. TRL calls λ `beta`.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
@@ -79,7 +80,7 @@ impl DirectLoss for Orpo {
     }
 }
 
-/// a − log(1 − e^a) for a < 0.
+/// Computes a − log(1 − e^a) for a < 0.
 fn log_odds(a: Tensor<1>) -> Tensor<1> {
     let a = a.clamp_max(-1e-7);
     let complement = expm1(a.clone()).neg();

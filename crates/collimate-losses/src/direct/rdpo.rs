@@ -7,8 +7,8 @@ use super::{DirectLoss, ImplicitRewards, logistic, scaled_log_ratios};
 use crate::options::{Range, check};
 use crate::{Divergence, LossError, PairLogps};
 
-/// Robust DPO (rDPO): its mean over labels flipped with probability ε is the DPO loss of the
-/// clean ones.
+/// Robust DPO (rDPO): over labels that are flipped with probability ε, the expected loss equals the
+/// DPO loss of the clean labels.
 ///
 /// ```text
 /// [−(1 − ε) log σ(βΔ) + ε log σ(−βΔ)] / (1 − 2ε)
@@ -23,7 +23,7 @@ use crate::{Divergence, LossError, PairLogps};
 /// | `divergence` | `reverse_kl` | see [`Divergence`] |
 ///
 /// # Gradient
-/// −β·(σ(−βΔ) + ε/(1 − 2ε)) for log π_w, the opposite for log π_l: it does not vanish for
+/// −β·(σ(−βΔ) + ε/(1 − 2ε)) for log π_w, the opposite for log π_l. The gradient does not vanish for
 /// large margins.
 ///
 /// # Numerics

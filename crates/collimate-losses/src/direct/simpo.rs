@@ -7,7 +7,8 @@ use super::{DirectLoss, ImplicitRewards, ReferenceNeed, logistic};
 use crate::options::{Range, check};
 use crate::{LossError, PairLogps};
 
-/// SimPO: mean log-probabilities as rewards, no reference, a target margin.
+/// SimPO: takes mean log-probabilities as rewards and asks for a target margin, without a reference.
+/// A usual β is 2 to 10, larger than that of DPO because the rewards are means.
 ///
 /// ```text
 /// −log σ(β(log π_w/|w| − log π_l/|l|) − γ)
@@ -27,8 +28,8 @@ use crate::{LossError, PairLogps};
 /// Finite for log-probabilities of ±1e4; log(1 + e^γ) at equal means.
 ///
 /// # Differs from
-/// The authors' code sets the ratio γ/β (`gamma_beta_ratio`): its .25 is γ .5 at β 2. TRL's CPO
-/// trainer with `loss_type="simpo"` sets γ (`simpo_gamma`), as here.
+/// The authors' code sets the ratio γ/β (`gamma_beta_ratio`): a ratio of 0.25 is γ = 0.5 at β = 2.
+/// TRL's CPO trainer with `loss_type="simpo"` sets γ (`simpo_gamma`), as here.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]

@@ -7,16 +7,16 @@ use super::{DirectLoss, ImplicitRewards, ReferenceNeed, scaled_log_ratios};
 use crate::options::{Range, check};
 use crate::{Divergence, LossError, PairLogps};
 
-/// Use of a reference by [`SlicHf`].
+/// Use of a reference model by [`SlicHf`].
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum SlicReference {
-    /// The margin is the margin of the log-ratios.
+    /// The margin is that of the log-ratios.
     #[default]
     Used,
-    /// The margin is the margin of the log-probabilities, as in the SLiC-HF paper.
+    /// The margin is that of the log-probabilities, as in the SLiC-HF paper.
     None,
 }
 
@@ -39,20 +39,21 @@ pub enum SlicReference {
 /// | `divergence` | `reverse_kl` | see [`Divergence`]; needs a reference |
 ///
 /// # Gradient
-/// −β for log π_w and β for log π_l where the margin is below δ, else 0; −λ for log π_w.
+/// −β for log π_w and β for log π_l if the margin is below δ, else 0; −λ for log π_w.
 ///
 /// # Numerics
 /// Finite for log-probabilities of ±1e4; δ at margin 0 (λ = 0).
 ///
 /// # Differs from
-/// TRL's `hinge` is δ = 1, λ = 0, `used`: [`PreferenceLoss`](crate::PreferenceLoss) takes the name.
+/// TRL's `hinge` is δ = 1, λ = 0, `used`; [`PreferenceLoss`](crate::PreferenceLoss) also accepts
+/// this name.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct SlicHf {
     /// Scale β of the margin, above 0.
     pub beta: f64,
-    /// Scaled margin δ from which on the hinge is 0, at least 0.
+    /// Smallest scaled margin δ with a hinge of 0, at least 0.
     pub delta: f64,
     /// Weight λ of the chosen completion's negative log-likelihood, at least 0.
     pub nll_weight: f64,

@@ -7,8 +7,8 @@ use super::{DirectLoss, ImplicitRewards, logistic, scaled_log_ratios};
 use crate::options::{Range, check};
 use crate::{LossError, PairLogps};
 
-/// SPIN: the chosen completion is a target of fine-tuning, the rejected one was written by the
-/// reference, which is the policy of the previous iteration.
+/// SPIN: the chosen completion is a target of fine-tuning. The rejected one was written by the
+/// reference model, which is the policy of the previous iteration.
 ///
 /// ```text
 /// −log σ(βΔ)
@@ -21,8 +21,8 @@ use crate::{LossError, PairLogps};
 /// | `beta` | 0.1 | above 0 |
 ///
 /// # Gradient
-/// As [`Dpo`](crate::Dpo), which it equals as a function: what differs is where the pairs come
-/// from.
+/// The gradient of [`Dpo`](crate::Dpo). As functions the two losses are equal; only the source of
+/// the pairs differs.
 ///
 /// # Numerics
 /// Finite for log-ratios of ±1e4; ln 2 at Δ = 0.
@@ -30,7 +30,7 @@ use crate::{LossError, PairLogps};
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct Spin {
-    /// Strength β of the pull towards the previous iterate, above 0.
+    /// Strength β of the pull towards the policy of the previous iteration, above 0.
     pub beta: f64,
 }
 

@@ -7,7 +7,8 @@ use super::{DirectLoss, ImplicitRewards, scaled_log_ratios};
 use crate::options::{Range, check};
 use crate::{LossError, PairLogps};
 
-/// SPPO with hard labels: each log-ratio is regressed on half the inverse of β.
+/// SPPO with hard labels: regresses the log-ratio of the chosen completion on 1/(2β), and that of
+/// the rejected one on −1/(2β).
 ///
 /// ```text
 /// (lr_w − 1/(2β))² + (lr_l + 1/(2β))²
@@ -26,7 +27,7 @@ use crate::{LossError, PairLogps};
 /// Finite for log-ratios of ±1e4; 1/(2β²) where both are 0.
 ///
 /// # Differs from
-/// The paper estimates the win probabilities with a preference model; TRL's `sppo_hard` is this.
+/// The paper estimates the win probabilities with a preference model. This loss is TRL's `sppo_hard`.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]

@@ -18,7 +18,7 @@ fn losses() -> Vec<PreferenceLoss> {
         .collect()
 }
 
-/// Everything that comes out, bit by bit.
+/// Returns all outputs, bit by bit.
 fn bits(out: &Out) -> Vec<u64> {
     let lists = [&out.loss, &out.gradients[0], &out.gradients[1]];
     let lists = lists.into_iter().chain(&out.rewards);

@@ -1,10 +1,10 @@
-//! A batch of pairs on the host, and what a loss makes of it.
+//! A batch of pairs on the host, and the outputs of a loss for it.
 
 use burn::tensor::{DType, Device, Tensor, TensorData};
 use collimate_losses::{DirectLoss, PairLogps};
 use proptest::prelude::*;
 
-/// The log-probabilities of some pairs.
+/// Log-probabilities of some pairs.
 #[derive(Debug, Clone)]
 pub(crate) struct Batch {
     /// Policy chosen, policy rejected, reference chosen, reference rejected.
@@ -30,7 +30,7 @@ pub(crate) fn list(tensor: Tensor<1>) -> Vec<f64> {
 }
 
 impl Batch {
-    /// All four log-probabilities of one pair, in the order of the field.
+    /// Makes a batch of one pair from its four log-probabilities, in the order of the field.
     pub(crate) fn one(logps: [f64; 4]) -> Self {
         Self {
             logps: logps.map(|value| vec![value]),
@@ -42,7 +42,7 @@ impl Batch {
         self.logps[0].len()
     }
 
-    /// The pairs `order`, in that order.
+    /// Returns the pairs `order`, in that order.
     pub(crate) fn pick(&self, order: &[usize]) -> Self {
         let pick = |v: &Vec<f64>| order.iter().map(|&i| v[i]).collect();
         let count = |v: &Vec<usize>| order.iter().map(|&i| v[i]).collect();
@@ -52,7 +52,7 @@ impl Batch {
         }
     }
 
-    /// Chosen and rejected exchanged.
+    /// Returns the batch with chosen and rejected exchanged.
     pub(crate) fn exchanged(&self) -> Self {
         let [a, b, c, d] = self.logps.clone();
         let [s, t] = self.tokens.clone();
@@ -62,7 +62,7 @@ impl Batch {
         }
     }
 
-    /// The batch with `by` added to some of the four columns.
+    /// Returns the batch with `by` added to some of the four columns.
     pub(crate) fn moved(&self, columns: &[usize], by: f64) -> Self {
         let mut batch = self.clone();
         for &column in columns {
@@ -94,13 +94,13 @@ impl Batch {
         }
     }
 
-    /// The loss alone, in f64.
+    /// Computes the loss alone, in f64.
     pub(crate) fn loss(&self, loss: &dyn DirectLoss, device: &Device) -> Vec<f64> {
         self.evaluate(loss, device, DType::F64).loss
     }
 }
 
-/// Batches of 1 to 6 pairs with log-probabilities from `low` to −0.05.
+/// Makes batches of 1 to 6 pairs with log-probabilities from `low` to −0.05.
 pub(crate) fn batches(low: f64) -> impl Strategy<Value = Batch> {
     let logp = low..-0.05;
     let row = (

@@ -1,4 +1,5 @@
-//! Value, gradient and implicit reward against `golden/direct.json` and `golden/token_means.json`, on every device.
+//! Value, gradient and implicit reward against `golden/direct.json` and `golden/token_means.json`,
+//! on every device.
 
 use std::collections::BTreeMap;
 
@@ -53,7 +54,7 @@ fn values_gradients_and_rewards() {
         for case in cases() {
             let n = case.inputs["policy_chosen_logps"].len();
             let column = |name: &str| -> Vec<f64> {
-                // A loss without reference must not look at one.
+                // A loss without a reference must not read one.
                 case.inputs.get(name).cloned().unwrap_or(vec![-1.0; n])
             };
             let count = |name: &str| column(name).iter().map(|&v| v.abs() as usize).collect();

@@ -1,5 +1,5 @@
-//! Which law holds for which loss: the table of `docs/methods/losses.md`, checked both ways (a law that is
-//! said not to hold must be seen broken).
+//! Laws of each loss: the table of `docs/methods/losses.md`, checked both ways (a law that is listed as
+//! false must be seen broken).
 
 use std::f64::consts::LN_2;
 
@@ -15,17 +15,17 @@ use crate::batch::{Batch, batches};
 
 struct Laws {
     loss: PreferenceLoss,
-    /// Value where policy and reference agree, −10 for both completions of 5 tokens.
+    /// Value if policy and reference agree, −10 for both completions of 5 tokens.
     at_zero: f64,
-    /// The loss never rises with the chosen log-probability; never falls with the rejected one.
+    /// The loss never rises with the chosen log-probability, and never falls with the rejected one.
     monotone: [bool; 2],
     /// A constant added to both policy log-probabilities changes nothing (equal lengths).
     common_shift: bool,
     /// f(w, l) − f(l, w) = −c·Δ.
     exchange: Option<f64>,
-    /// No pair sees the others.
+    /// The loss of a pair does not depend on the other pairs.
     per_pair: bool,
-    /// Never negative.
+    /// The loss is never negative.
     not_negative: bool,
 }
 
@@ -107,7 +107,7 @@ fn table() -> Vec<Laws> {
                 beta,
                 shift: BcoShift::BatchMean,
             }),
-            // The shift moves with the rewards; its gradient is left out, its value is not.
+            // The shift moves with the rewards; its gradient is left out, but its value is not.
             common_shift: true,
             exchange: Some(beta),
             per_pair: false,
@@ -159,7 +159,8 @@ fn value_where_policy_and_reference_agree() {
     }
 }
 
-/// Whether a change of one column by positive steps ever raises (`sign` 1) or lowers (−1) the loss.
+/// Returns true if a change of one column by positive steps ever raises (`sign` 1) or lowers (−1)
+/// the loss.
 fn ever_moves(loss: &PreferenceLoss, column: usize, sign: f64) -> bool {
     let [(_, device), ..] = devices();
     // Log-ratios from −100 to 100, the other completion's below, at and above the reference.

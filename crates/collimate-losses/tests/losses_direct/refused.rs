@@ -1,4 +1,4 @@
-//! What is refused, and what the messages say.
+//! Options and inputs that are refused, with the messages.
 
 use burn::tensor::{DType, Device};
 use collimate_losses::{
@@ -61,7 +61,7 @@ fn options_out_of_range() {
     }
     for loss in PreferenceLoss::all() {
         for beta in [0.0, -1.0, f64::NAN, f64::INFINITY] {
-            // Without its penalty ORPO is fine-tuning.
+            // Without the penalty ORPO is fine-tuning.
             let allowed = beta == 0.0 && DirectLoss::name(&loss) == "orpo";
             assert_eq!(
                 DirectLoss::check(&loss.with_beta(beta)).is_ok(),

@@ -153,7 +153,7 @@ proptest! {
 
     #[test]
     fn bco_mirrors(lr in -50.0_f64..50.0, shift in -2.0_f64..2.0) {
-        // The loss of a desirable completion is that of an undesirable one on the other side.
+        // The loss of a desirable completion equals that of an undesirable one on the other side.
         let bco = Bco::default();
         for (_, device) in devices() {
             let value = |lr: f64, side: bool, shift: f64| {

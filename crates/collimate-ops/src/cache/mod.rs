@@ -1,4 +1,4 @@
-//! Attention over keys and values that earlier passes left.
+//! Attention over keys and values that earlier passes stored.
 
 mod pages;
 mod store;
@@ -22,9 +22,9 @@ pub(crate) use store::{DeviceStore, indices};
 
 /// Keys and values of every layer for rows of different lengths.
 ///
-/// They lie in pages of 16 tokens. Rows forked from one row share its pages and copy only the last,
-/// unfilled one when they go on, so that n answers to a prompt hold it once; the pages of dropped
-/// rows are used again, and nothing moves when a row ends.
+/// The keys and values lie in pages of 16 tokens. Rows forked from one row share its pages. A fork
+/// that grows copies only the last, unfilled page, so n answers to a prompt store the prompt once.
+/// The pages of dropped rows are reused, and no data moves when a row ends.
 #[derive(Debug)]
 pub struct KvPages {
     table: PageTable,
@@ -35,7 +35,7 @@ pub struct KvPages {
 }
 
 impl KvPages {
-    /// An empty cache for a model of `layers` layers.
+    /// Creates an empty cache for a model of `layers` layers.
     pub fn new(layers: usize, heads: Heads) -> Self {
         Self {
             table: PageTable::default(),
@@ -46,73 +46,75 @@ impl KvPages {
         }
     }
 
-    /// An empty cache for the same model.
+    /// Returns an empty cache for the same model.
     #[must_use]
     pub fn fresh(&self) -> Self {
         let fresh = Self::new(self.layers.len(), self.heads);
         fresh.with_window(self.window).with_scores(self.scores)
     }
 
-    /// The cache of a model with a sliding window ([`AttentionPlan::with_window`]): a token sees
-    /// itself and the `window − 1` tokens of its row before it. Pages that no window reaches any more are
-    /// used again, so that a row holds about a window however long it gets.
+    /// Sets the sliding window of the model ([`AttentionPlan::with_window`]). A token then sees
+    /// itself and the `window − 1` tokens of its row before it. Pages that no window reaches any
+    /// more are reused, so a row needs about one window of memory, however long it gets.
     #[must_use]
     pub fn with_window(self, window: Option<NonZeroUsize>) -> Self {
         Self { window, ..self }
     }
 
-    /// The cache of a model with scores of this form ([`AttentionPlan::with_scores`]).
+    /// Sets the form of the model's scores ([`AttentionPlan::with_scores`]).
     ///
     /// # Panics
-    /// As [`AttentionPlan::with_scores`].
+    /// Panics as [`AttentionPlan::with_scores`] does.
     #[must_use]
     pub fn with_scores(self, scores: Scores) -> Self {
         scores.assert_valid();
         Self { scores, ..self }
     }
 
-    /// Number of rows.
+    /// Returns the number of rows.
     pub fn rows(&self) -> usize {
         self.table.rows()
     }
 
-    /// Tokens that a row holds.
+    /// Returns the number of tokens that a row holds.
     pub fn tokens(&self, row: usize) -> usize {
         self.table.len(row)
     }
 
-    /// Tokens that fit into the pages made so far: what the cache's memory goes with.
+    /// Returns the number of tokens that fit into the allocated pages. The memory of the cache is
+    /// proportional to it.
     pub fn capacity(&self) -> usize {
         self.table.allocated() * PAGE
     }
 
-    /// Adds a row without tokens; returns its index.
+    /// Adds a row without tokens. Returns its index.
     pub fn push(&mut self) -> usize {
         self.table.push()
     }
 
-    /// The rows become these, in this order: one that is named several times is forked, one that
-    /// is not named is dropped.
+    /// Replaces the rows by the given rows, in this order. A row that is named several times is
+    /// forked; a row that is not named is dropped.
     ///
     /// # Panics
-    /// When a row does not exist.
+    /// Panics if a row does not exist.
     pub fn keep(&mut self, rows: &[usize]) {
         self.table.keep(rows);
     }
 
-    /// Makes room for new tokens: (row, how many) each, every row at most once.
+    /// Makes room for new tokens, given as pairs (row, number of tokens). Each row may occur only
+    /// once.
     ///
     /// Each layer must then be written once, by [`cached_attention`] with the returned plan, before
     /// the rows change again.
     ///
     /// # Panics
-    /// When a row does not exist.
+    /// Panics if a row does not exist.
     pub fn append(&mut self, rows: &[(usize, usize)]) -> Append {
         let mut append = Append::default();
         let fresh = rows.iter().all(|&(row, _)| self.table.len(row) == 0);
         for &(row, count) in rows {
             let before = self.table.len(row);
-            // What the first new token does not see, no later one does.
+            // Tokens that the first new token does not see are not seen by later tokens either.
             self.table
                 .forget(row, window_start(self.window, before + 1));
             let slots = self.table.append(row, count, &mut append.copies);
@@ -145,7 +147,7 @@ impl KvPages {
     }
 }
 
-/// Where one pass writes its keys and values and what its tokens see.
+/// Plan of one pass: the places of its keys and values, and the tokens that each query sees.
 #[derive(Debug, Default)]
 pub struct Append {
     positions: Vec<u32>,
@@ -154,11 +156,11 @@ pub struct Append {
     allocated: usize,
     pages: Vec<Arc<[usize]>>,
     queries: Vec<Query>,
-    /// Where no row had tokens before: attention then needs no cache.
+    /// Plan of a pass in which no row had tokens before. Attention then needs no cache.
     plan: Option<AttentionPlan>,
 }
 
-/// A query: the row whose pages it reads, and which of the row's tokens it sees.
+/// A query: the row whose pages it reads, and the range of the row's tokens that it sees.
 #[derive(Debug, Clone)]
 pub(crate) struct Query {
     pub(crate) row: usize,
@@ -166,12 +168,12 @@ pub(crate) struct Query {
 }
 
 impl Append {
-    /// Position of each new token in its row.
+    /// Returns the position of each new token in its row.
     pub fn positions(&self) -> &[u32] {
         &self.positions
     }
 
-    /// Index of each row's last new token among the new tokens.
+    /// Returns the index of each row's last new token among the new tokens.
     pub fn last(&self) -> Vec<usize> {
         let ends = self.queries.windows(2).enumerate();
         let mut last: Vec<usize> = ends
@@ -182,7 +184,7 @@ impl Append {
         last
     }
 
-    /// The pages that each row reads, in the order of the pass.
+    /// Returns the pages that each row reads, in the order of the pass.
     pub(crate) fn pages(&self) -> &[Arc<[usize]>] {
         &self.pages
     }
@@ -192,21 +194,22 @@ impl Append {
     }
 }
 
-/// Writes the new tokens' keys and values to the cache and attends over what their rows hold up to
-/// and including them, as far as the cache's window reaches, with the cache's [`Scores`].
+/// Writes the keys and values of the new tokens to the cache and computes their attention. A token
+/// sees the tokens of its row up to and including itself, within the cache's window. The scores
+/// have the form of the cache's [`Scores`].
 ///
 /// # Shapes
 /// `q`: `[new tokens, query · head_dim]`; `k`, `v`: `[new tokens, key_value · head_dim]`; result as
-/// `q`. Tokens lie row after row, as [`KvPages::append`] was told.
+/// `q`. Tokens lie row after row, in the order given to [`KvPages::append`].
 ///
 /// # Gradient
 /// None: the result is untracked.
 ///
 /// # Numerics
-/// On flex a token's result does not depend on the other rows of the pass, bit by bit.
+/// On flex, a token's result does not depend on the other rows of the pass, bit for bit.
 ///
 /// # Panics
-/// When the shapes do not fit the cache's heads or the plan.
+/// Panics if the shapes do not fit the cache's heads or the plan.
 pub fn cached_attention(
     q: Tensor<2>,
     k: Tensor<2>,

@@ -1,12 +1,14 @@
-//! Which page of the store holds which tokens of which row. Host only.
+//! Page table of the cache: the pages of each row's tokens. Host only.
 
-/// Tokens of a page: the widest vector, so that one vector holds an element of every key of a page.
+/// Number of tokens in a page. It is the widest vector, so one vector holds an element of every key
+/// of a page.
 pub(crate) const PAGE: usize = 16;
 
 #[derive(Debug, Clone, Default)]
 struct Row {
     pages: Vec<usize>,
-    /// Pages at the beginning that were given back: their numbers mean nothing any more.
+    /// Number of pages at the beginning that were given back; their page numbers are no longer
+    /// valid.
     gone: usize,
     len: usize,
 }
@@ -17,11 +19,11 @@ impl Row {
     }
 }
 
-/// The rows' pages. Rows that were one row share its pages until they write to them.
+/// Pages of all rows. Rows forked from one row share its pages until they write to them.
 #[derive(Debug, Default)]
 pub(crate) struct PageTable {
     rows: Vec<Row>,
-    /// How many rows hold each page.
+    /// Number of rows that hold each page.
     holders: Vec<usize>,
     free: Vec<usize>,
 }
@@ -31,35 +33,35 @@ impl PageTable {
         self.rows.len()
     }
 
-    /// Tokens of a row.
+    /// Returns the number of tokens of a row.
     pub(crate) fn len(&self, row: usize) -> usize {
         self.rows[row].len
     }
 
-    /// Pages of a row, in reading order; those before the first token of [`Self::forget`] are not its own
-    /// any more.
+    /// Returns the pages of a row, in reading order. Pages before the first token kept by
+    /// [`Self::forget`] no longer belong to the row.
     pub(crate) fn pages(&self, row: usize) -> &[usize] {
         &self.rows[row].pages
     }
 
-    /// Pages that exist, free ones included.
+    /// Returns the number of pages that exist, including free pages.
     pub(crate) fn allocated(&self) -> usize {
         self.holders.len()
     }
 
-    /// The slot of a row's token.
+    /// Returns the slot of a row's token.
     pub(crate) fn slot(&self, row: usize, token: usize) -> usize {
         self.rows[row].pages[token / PAGE] * PAGE + token % PAGE
     }
 
-    /// A new row without tokens; returns its index.
+    /// Adds a row without tokens. Returns its index.
     pub(crate) fn push(&mut self) -> usize {
         self.rows.push(Row::default());
         self.rows.len() - 1
     }
 
-    /// The rows become these, in this order: one that is named several times is forked, one that
-    /// is not named is dropped.
+    /// Replaces the rows by the given rows, in this order. A row that is named several times is
+    /// forked; a row that is not named is dropped.
     pub(crate) fn keep(&mut self, rows: &[usize]) {
         let kept: Vec<Row> = rows.iter().map(|&row| self.rows[row].clone()).collect();
         for &page in kept.iter().flat_map(Row::held) {
@@ -72,7 +74,7 @@ impl PageTable {
         }
     }
 
-    /// Gives back the pages of a row that lie before a token as a whole.
+    /// Gives back the pages of a row that lie entirely before token `before`.
     pub(crate) fn forget(&mut self, row: usize, before: usize) {
         let Row { pages, gone, .. } = &mut self.rows[row];
         let first = (before / PAGE).min(pages.len()).max(*gone);
@@ -83,8 +85,9 @@ impl PageTable {
         }
     }
 
-    /// Makes room for `count` more tokens of a row and names their slots. Pages that the row would
-    /// write to but shares are replaced; `copies` gets (shared page, own page).
+    /// Makes room for `count` more tokens of a row and returns their slots. A shared page that the
+    /// row would write to is replaced by a copy; `copies` receives the pair (shared page, own
+    /// page).
     pub(crate) fn append(
         &mut self,
         row: usize,

@@ -7,10 +7,10 @@ use super::pages::PAGE;
 /// Keys and values of one layer.
 #[derive(Debug, Default)]
 pub(crate) enum Store {
-    /// Nothing was written yet.
+    /// Initial state, before the first write.
     #[default]
     Empty,
-    /// Where the device has no fused kernel: `[slots, width]` each.
+    /// Tensors, `[slots, width]` each, for devices without a fused kernel.
     Device(Box<DeviceStore>),
     /// Plain memory for the fused kernel.
     #[cfg(feature = "flex")]
@@ -40,7 +40,7 @@ impl DeviceStore {
         }
     }
 
-    /// Doubles until `pages` fit.
+    /// Doubles the number of slots, or more, until `pages` pages fit.
     fn grow(&mut self, pages: usize) {
         let [slots, width] = self.keys.dims();
         if slots < pages * PAGE {
@@ -81,8 +81,9 @@ impl DeviceStore {
     }
 }
 
-/// Keys and values in plain memory. A page's keys are transposed, element by element of the width,
-/// so that one vector operation meets all keys of a page; its values lie token by token.
+/// Keys and values in plain memory. The keys of a page are transposed, element by element of the
+/// width, so one vector operation covers all keys of a page. The values of a page lie token by
+/// token.
 #[cfg(feature = "flex")]
 #[derive(Debug)]
 pub(crate) struct HostStore {
@@ -125,7 +126,7 @@ impl HostStore {
 }
 
 impl Store {
-    /// Makes room for `pages`, copies whole pages, then writes the new tokens to their slots.
+    /// Makes room for `pages` pages, copies whole pages, then writes the new tokens to their slots.
     pub(crate) fn write(
         &mut self,
         pages: usize,
@@ -168,7 +169,7 @@ impl Store {
     }
 }
 
-/// A rank-1 integer tensor.
+/// Creates a rank-1 integer tensor.
 pub(crate) fn indices(values: Vec<usize>, device: &Device) -> Tensor<1, Int> {
     let values: Vec<i64> = values.into_iter().map(|v| v as i64).collect();
     let n = values.len();

@@ -4,10 +4,10 @@ use rayon::prelude::*;
 
 use super::{math, unwritten, written};
 
-/// Elements of one task.
+/// Number of elements in one task.
 const CHUNK: usize = 1 << 13;
 
-/// `y = f(a)` per element.
+/// Computes `y = f(a)` per element.
 fn map(a: &[f32], f: impl Fn(f32) -> f32 + Copy + Sync) -> Vec<f32> {
     let mut y = unwritten(a.len());
     y.par_chunks_mut(CHUNK)
@@ -22,14 +22,15 @@ fn map(a: &[f32], f: impl Fn(f32) -> f32 + Copy + Sync) -> Vec<f32> {
                 },
             );
         });
-    // SAFETY: `y` and `a` have one length, and the loops above write each chunk whole.
+    // SAFETY: `y` and `a` have the same length, and the loops above write every element of each
+    // chunk.
     #[allow(unsafe_code)]
     unsafe {
         written(y)
     }
 }
 
-/// `y = f(a, b)` per element.
+/// Computes `y = f(a, b)` per element.
 fn map2(a: &[f32], b: &[f32], f: impl Fn(f32, f32) -> f32 + Copy + Sync) -> Vec<f32> {
     assert_eq!(a.len(), b.len(), "two sizes");
     let mut y = unwritten(a.len());
@@ -44,7 +45,8 @@ fn map2(a: &[f32], b: &[f32], f: impl Fn(f32, f32) -> f32 + Copy + Sync) -> Vec<
             },
         );
     });
-    // SAFETY: `y`, `a` and `b` have one length, and the loops above write each chunk whole.
+    // SAFETY: `y`, `a` and `b` have the same length, and the loops above write every element of
+    // each chunk.
     #[allow(unsafe_code)]
     unsafe {
         written(y)
@@ -94,7 +96,7 @@ pub(crate) fn gelu_tanh_backward(x: &[f32], grad: &[f32]) -> Vec<f32> {
     )
 }
 
-/// The factor of `x` in [`gelu_tanh`], and the derivative.
+/// Returns the factor of `x` in [`gelu_tanh`], and the derivative.
 #[inline(always)]
 fn gelu_tanh_slope(x: f32) -> [f32; 2] {
     let cdf = math::logistic_cdf(x);
@@ -154,7 +156,7 @@ pub(crate) fn geglu_tanh_backward(gate: &[f32], up: &[f32], grad: &[f32]) -> [Ve
     )
 }
 
-/// Gradients for gate and up, in one pass over memory: `f(gate, up, grad)` per element.
+/// Computes the gradients for gate and up in one pass over memory: `f(gate, up, grad)` per element.
 fn gated_backward(
     [gate, up, grad]: [&[f32]; 3],
     f: impl Fn(f32, f32, f32) -> [f32; 2] + Copy + Sync,
@@ -181,7 +183,8 @@ fn gated_backward(
                 },
             );
         });
-    // SAFETY: all have one length, and the loop above writes each chunk whole.
+    // SAFETY: all slices have the same length, and the loop above writes every element of each
+    // chunk.
     #[allow(unsafe_code)]
     unsafe {
         [written(d_gate), written(d_up)]

@@ -1,5 +1,5 @@
-//! Attention over segments: each task is one segment and one key head, in tiles of queries
-//! against all the keys that the tile can see.
+//! Attention over segments. Each task is one segment and one key head; tiles of queries are
+//! multiplied with all keys that the tile can see.
 
 use std::ops::Range;
 
@@ -11,10 +11,11 @@ use super::{Shared, math, zeros};
 use crate::plan::Block;
 use crate::{AttentionPlan, Heads};
 
-/// Queries of one tile: the scores of a tile stay in the second-level cache.
+/// Number of queries in one tile, so small that the scores of a tile stay in the second-level
+/// cache.
 pub(crate) const QUERIES: usize = 32;
 
-/// What a call computes on: the pattern and the widths of a token's rows.
+/// Layout of a call: the attention pattern and the widths of a token's rows.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Layout<'a> {
     pub(crate) plan: &'a AttentionPlan,
@@ -22,7 +23,7 @@ pub(crate) struct Layout<'a> {
 }
 
 impl Layout<'_> {
-    /// Elements between two tokens' queries, and between two tokens' keys.
+    /// Returns the number of elements between two tokens' queries, and between two tokens' keys.
     pub(crate) fn strides(&self) -> (usize, usize) {
         let Heads {
             query,
@@ -32,17 +33,17 @@ impl Layout<'_> {
         (query * head_dim, key_value * head_dim)
     }
 
-    /// Factor of the products of queries and keys.
+    /// Returns the factor of the products of queries and keys.
     pub(crate) fn scale(&self) -> f32 {
         self.plan.scores().factor(self.heads.head_dim) as f32
     }
 
-    /// Bound of the scores.
+    /// Returns the bound of the scores.
     pub(crate) fn softcap(&self) -> Option<f32> {
         self.plan.scores().softcap.map(|cap| cap as f32)
     }
 
-    /// Rows of the keys that a block packs: those that any of its queries sees.
+    /// Returns the rows of the keys that a block packs: those that any of its queries sees.
     pub(crate) fn key_rows<'b>(
         &self,
         block: &'b Block,
@@ -50,7 +51,7 @@ impl Layout<'_> {
         block.key_rows(self.plan.seen(block, 0).start)
     }
 
-    /// The packed keys that query `i` of a block sees.
+    /// Returns the packed keys that query `i` of a block sees.
     #[inline(always)]
     pub(crate) fn seen(&self, block: &Block, i: usize) -> Range<usize> {
         let first = self.plan.seen(block, 0).start;
@@ -58,16 +59,16 @@ impl Layout<'_> {
         seen.start - first..seen.end - first
     }
 
-    /// The packed keys that `rows` queries from the `first` on are multiplied with: all that any of
-    /// them sees, from a multiple of [`PAD`] on.
+    /// Returns the packed keys that `rows` queries from `first` are multiplied with: all keys that
+    /// any of these queries sees. The range starts at a multiple of [`PAD`].
     #[inline(always)]
     pub(crate) fn tile_keys(&self, block: &Block, first: usize, rows: usize) -> Range<usize> {
         let start = self.seen(block, first).start / PAD * PAD;
         start..self.seen(block, first + rows - 1).end
     }
 
-    /// Elements between two queries' scores in a tile: room for every tile of a block whose packed
-    /// keys take `columns`.
+    /// Returns the number of elements between two queries' scores in a tile. It leaves room for
+    /// every tile of a block whose packed keys take `columns`.
     pub(crate) fn score_stride(&self, columns: usize) -> usize {
         match self.plan.span() {
             None => columns,
@@ -76,7 +77,7 @@ impl Layout<'_> {
     }
 }
 
-/// Copies one head of `rows` to `[padded(rows), padded(head_dim)]`, scaled; pad is zero.
+/// Copies one head of `rows` to `[padded(rows), padded(head_dim)]`, scaled; the padding is zero.
 #[inline(always)]
 pub(crate) fn pack_rows(
     out: &mut Vec<f32>,
@@ -107,7 +108,7 @@ pub(crate) fn transpose(out: &mut Vec<f32>, packed: &[f32], head_dim: usize) {
     let width = padded(head_dim);
     let columns = packed.len() / width;
     out.resize(head_dim * columns, 0.0);
-    // PAD rows at a time, so that whole vectors are written.
+    // PAD rows are transposed together, so that whole vectors are written.
     for (index, rows) in packed.chunks_exact(PAD * width).enumerate() {
         for d in 0..head_dim {
             let place = d * columns + index * PAD;
@@ -143,7 +144,7 @@ struct Task<'a> {
     scratch: &'a mut Scratch,
 }
 
-/// The output `[tokens, query · head_dim]` and, per token and query head, the log of the
+/// Computes the output `[tokens, query · head_dim]` and, per token and query head, the log of the
 /// softmax denominator.
 pub(crate) fn forward(q: &[f32], k: &[f32], v: &[f32], layout: Layout<'_>) -> (Vec<f32>, Vec<f32>) {
     let Heads {
@@ -253,7 +254,7 @@ impl WithSimd for Task<'_> {
                     after.fill(0.0);
                     let sum = math::sum(row);
                     *inverse = 1.0 / sum;
-                    // SAFETY: a task writes its own segment's rows of its own query heads.
+                    // SAFETY: a task writes only its own segment's rows of its own query heads.
                     #[allow(unsafe_code)]
                     let lse = unsafe { lse.part((row0 + i) * query + head, 1) };
                     lse[0] = max + sum.ln();
@@ -280,7 +281,7 @@ impl WithSimd for Task<'_> {
                     },
                 );
                 for (i, tile) in tile.chunks_exact(width).enumerate().take(rows) {
-                    // SAFETY: a task writes its own segment's rows of its own query heads.
+                    // SAFETY: a task writes only its own segment's rows of its own query heads.
                     #[allow(unsafe_code)]
                     let out =
                         unsafe { out.part((row0 + i) * q_stride + head * head_dim, head_dim) };
@@ -302,7 +303,7 @@ mod tests {
     use super::*;
     use crate::Visibility;
 
-    /// Work goes with the window, not with the length: of what is packed and of each tile.
+    /// Packing and tiles must cost work in proportion to the window, not to the length.
     #[test]
     fn tiles_reach_no_further_than_the_window() {
         let segment = |start, len, parent| Segment { start, len, parent };

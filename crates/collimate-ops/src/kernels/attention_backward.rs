@@ -1,5 +1,5 @@
-//! Gradients of attention over segments: each task is one tree of segments and one key head, so
-//! that every gradient row has one writer and one order of summation.
+//! Gradients of attention over segments. Each task is one tree of segments and one key head, so
+//! every gradient row has one writer and one order of summation.
 
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
@@ -10,7 +10,7 @@ use super::{Shared, math, zeros};
 use crate::Heads;
 use crate::plan::Block;
 
-/// What forward was given and left behind, and the gradient of its output.
+/// Inputs and results of forward, and the gradient of its output.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Inputs<'a> {
     pub(crate) q: &'a [f32],
@@ -28,7 +28,7 @@ struct Scratch {
     values_t: Vec<f32>,
     scores: Vec<f32>,
     d_scores: Vec<f32>,
-    /// Slopes of a row's capped scores.
+    /// Derivatives of a row's capped scores.
     slopes: Vec<f32>,
     queries: Vec<f32>,
     grads: Vec<f32>,
@@ -53,7 +53,7 @@ struct Task<'a> {
     scratch: &'a mut Scratch,
 }
 
-/// Blocks that share ancestors, as lists of indices in order.
+/// Groups blocks that share ancestors, as lists of indices in order.
 ///
 /// A block's first context row belongs to the root of its tree.
 fn trees(blocks: &[Block]) -> Vec<Vec<usize>> {
@@ -73,7 +73,7 @@ fn trees(blocks: &[Block]) -> Vec<Vec<usize>> {
     trees
 }
 
-/// Gradients for q, k and v.
+/// Computes the gradients for q, k and v.
 pub(crate) fn backward(inputs: Inputs<'_>, layout: Layout<'_>) -> [Vec<f32>; 3] {
     let mut grads = [
         zeros(inputs.q.len()),
@@ -157,7 +157,8 @@ impl WithSimd for Task<'_> {
             }
             for (i, row) in key_rows.flatten().enumerate() {
                 let at = row * stride + key_head * head_dim;
-                // SAFETY: keys and values of a tree's rows and a key head have one task.
+                // SAFETY: one task alone writes the keys and values of a tree's rows and a key
+                // head.
                 #[allow(unsafe_code)]
                 let (dk, dv) =
                     unsafe { (outputs.k.part(at, head_dim), outputs.v.part(at, head_dim)) };
@@ -172,7 +173,7 @@ impl WithSimd for Task<'_> {
     }
 }
 
-/// The queries of one tile and the packed keys that they see.
+/// One tile: its queries and the packed keys that they see.
 #[derive(Clone, Copy)]
 struct Place<'a> {
     block: &'a Block,
@@ -183,8 +184,8 @@ struct Place<'a> {
     columns: usize,
 }
 
-/// One tile of queries: its query gradients are written, its part of the key and value gradients
-/// added to the scratch sums.
+/// Processes one tile of queries. Writes the query gradients of the tile, and adds its part of the
+/// key and value gradients to the scratch sums.
 #[inline(always)]
 fn tile<S: Simd>(
     simd: S,
@@ -345,7 +346,7 @@ fn tile<S: Simd>(
         },
     );
     for (i, dq) in dq.chunks_exact(width).enumerate().take(rows) {
-        // SAFETY: the queries of a tree's rows and of a key head's group have one task.
+        // SAFETY: one task alone writes the queries of a tree's rows and of a key head's group.
         #[allow(unsafe_code)]
         let out = unsafe {
             outputs

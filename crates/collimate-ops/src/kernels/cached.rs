@@ -1,4 +1,4 @@
-//! Attention of single queries over paged keys and values: each task is one query and one key head.
+//! Attention of single queries over paged keys and values. Each task is one query and one key head.
 
 use std::ops::Range;
 
@@ -8,13 +8,13 @@ use super::math;
 use crate::cache::{Append, HostStore, PAGE};
 use crate::{Heads, Scores};
 
-/// Multiplications below which everything stays on one thread.
+/// Number of multiplications below which all work stays on one thread.
 const PARALLEL_FROM: usize = 1 << 18;
 
-/// The output `[queries, query · head_dim]`.
+/// Computes the output `[queries, query · head_dim]`.
 ///
-/// Every element is summed by one task in the order of the tokens, so that a query's result does
-/// not depend on what else is in the pass.
+/// One task sums every element in the order of the tokens, so a query's result does not depend on
+/// the rest of the pass.
 pub(crate) fn forward(
     q: &[f32],
     store: &HostStore,
@@ -27,7 +27,8 @@ pub(crate) fn forward(
         head_dim,
         ..
     } = heads;
-    // The query heads that share a key head lie together: one task, one part of the output.
+    // The query heads that share a key head lie together, so one task writes one part of the
+    // output.
     let part = heads.group() * head_dim;
     let mut out = vec![0.0; q.len()];
     let queries = append.queries();
@@ -69,16 +70,16 @@ pub(crate) fn forward(
     out
 }
 
-/// The part of a row's keys and values that a query sees, for one key head.
+/// Part of a row's keys and values that a query sees, for one key head.
 struct Row<'a> {
     pages: &'a [usize],
-    /// Tokens, counted from the first of the pages.
+    /// Tokens that the query sees, counted from the first of the pages.
     seen: Range<usize>,
     /// First element of the key head.
     first: usize,
 }
 
-/// The output of one query head.
+/// Computes the output of one query head.
 #[inline(always)]
 fn one_head(
     out: &mut [f32],
@@ -107,7 +108,7 @@ fn one_head(
         }
         scores.extend(sums.map(|sum| sum * scale));
     }
-    // What the last page holds beyond the row is of no row, or of another.
+    // Slots of the last page beyond the row belong to no row or to another row.
     let scores = &mut scores[seen.clone()];
     if let Some(cap) = softcap {
         math::soft_capped(scores, cap);
@@ -141,10 +142,10 @@ fn one_head(
     }
 }
 
-/// Elements that a processor adds at once.
+/// Number of elements that a processor adds at once.
 const LANES: usize = 16;
 
-/// `out += Σ score · value` over rows of `N · LANES` elements, with the sums in registers.
+/// Computes `out += Σ score · value` over rows of `N · LANES` elements, with the sums in registers.
 #[inline(always)]
 fn weighted_sum<'a, const N: usize>(out: &mut [f32], rows: impl Iterator<Item = (f32, &'a [f32])>) {
     let mut sums = [[0.0f32; LANES]; N];

@@ -2,11 +2,11 @@
 
 use gemm::Parallelism;
 
-/// Multiplications below which a product stays on one thread.
+/// Number of multiplications below which a product stays on one thread.
 const PARALLEL_FROM: usize = 1 << 21;
 
-/// Parts of a product for each thread: one whose processor is taken away for a while then leaves
-/// its parts to the others.
+/// Number of parts of a product per thread. If a thread loses its processor for a while, other
+/// threads can take over its parts.
 const PARTS_PER_THREAD: usize = 2;
 
 /// A read-only matrix of `rows × columns`, or its transpose.
@@ -20,7 +20,7 @@ pub(crate) struct Matrix<'a> {
 }
 
 impl<'a> Matrix<'a> {
-    /// Rows of `columns` elements.
+    /// Creates a matrix from rows of `columns` elements.
     pub(crate) fn new(data: &'a [f32], rows: usize, columns: usize) -> Self {
         assert_eq!(data.len(), rows * columns, "matrix of another size");
         Self {
@@ -32,7 +32,7 @@ impl<'a> Matrix<'a> {
         }
     }
 
-    /// The transpose, without moving anything.
+    /// Returns the transpose without moving data.
     pub(crate) fn t(self) -> Self {
         Self {
             data: self.data,
@@ -44,9 +44,9 @@ impl<'a> Matrix<'a> {
     }
 }
 
-/// `out = a·b`, or `out += a·b` when `accumulate`.
+/// Computes `out = a·b`, or `out += a·b` if `accumulate`.
 ///
-/// Each element is summed by one thread in one order, whatever the number of threads.
+/// One thread sums each element in one order, whatever the number of threads.
 pub(crate) fn product(a: Matrix<'_>, b: Matrix<'_>, out: &mut [f32], accumulate: bool) {
     assert_eq!(out.len(), a.rows * b.columns, "output of another size");
     // SAFETY: `out` has the size of the product and is borrowed exclusively.
@@ -56,7 +56,7 @@ pub(crate) fn product(a: Matrix<'_>, b: Matrix<'_>, out: &mut [f32], accumulate:
     }
 }
 
-/// [`product`] on this thread, for callers that are many.
+/// Computes [`product`] on this thread only, for callers that already run in parallel.
 pub(crate) fn product_alone(a: Matrix<'_>, b: Matrix<'_>, out: &mut [f32], accumulate: bool) {
     assert_eq!(out.len(), a.rows * b.columns, "output of another size");
     // SAFETY: as in `product`.
@@ -66,10 +66,11 @@ pub(crate) fn product_alone(a: Matrix<'_>, b: Matrix<'_>, out: &mut [f32], accum
     }
 }
 
-/// [`product_alone`] into memory that may not be initialised yet.
+/// Computes [`product_alone`] into memory that may be uninitialised.
 ///
 /// # Safety
-/// `out` must have room for the product, which nobody else may touch; initialised if `accumulate`.
+/// `out` must have room for the product, and no other code may access it during the call. It must
+/// be initialised if `accumulate`.
 #[allow(unsafe_code)]
 pub(crate) unsafe fn product_alone_at(
     a: Matrix<'_>,
@@ -89,7 +90,7 @@ fn threads_for(a: Matrix<'_>, b: Matrix<'_>) -> Parallelism {
     }
 }
 
-/// `a·b` in memory of its own, which nobody has to fill with zeros first.
+/// Returns `a·b` in new memory that is not filled with zeros first.
 pub(crate) fn product_of(a: Matrix<'_>, b: Matrix<'_>) -> Vec<f32> {
     let len = a.rows * b.columns;
     let mut out = Vec::with_capacity(len);
@@ -102,8 +103,11 @@ pub(crate) fn product_of(a: Matrix<'_>, b: Matrix<'_>) -> Vec<f32> {
     out
 }
 
+/// Computes the product for all functions above, with the given number of threads.
+///
 /// # Safety
-/// `out` must have room for the product, which nobody else may touch; initialised if `accumulate`.
+/// `out` must have room for the product, and no other code may access it during the call. It must
+/// be initialised if `accumulate`.
 #[allow(unsafe_code)]
 unsafe fn multiply(
     a: Matrix<'_>,

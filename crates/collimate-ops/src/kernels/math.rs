@@ -1,9 +1,10 @@
 //! Elementary functions that the compiler can vectorise, and reductions over fixed lanes.
 //!
-//! Everything here is inlined into a caller that runs under [`vectorised`], so it is compiled for
-//! AVX-512, AVX2 or NEON as found at run time.
+//! All functions here are inlined into a caller that runs under [`vectorised`]. They are therefore
+//! compiled for AVX-512, AVX2 or NEON, as found at run time.
 
-/// Lanes of a reduction: fixed, so that sums do not depend on the processor's vector width.
+/// Number of lanes of a reduction: fixed, so that sums do not depend on the processor's vector
+/// width.
 const LANES: usize = 16;
 
 /// Runs `work` compiled for the widest vectors of this processor.
@@ -12,7 +13,7 @@ pub(crate) fn vectorised<R>(work: impl FnOnce() -> R) -> R {
     pulp::Arch::new().dispatch(work)
 }
 
-/// `eˣ`, relative error below 2e-7; 0 below −87.3, finite up to 88.
+/// Computes `eˣ` with a relative error below 2e-7; 0 below −87.3, finite up to 88.
 #[inline(always)]
 pub(crate) fn exp(x: f32) -> f32 {
     // Adding 1.5·2²³ rounds to a whole number and leaves it in the low bits.
@@ -21,7 +22,7 @@ pub(crate) fn exp(x: f32) -> f32 {
     let shifted = clamped.mul_add(std::f32::consts::LOG2_E, ROUND);
     let power = shifted - ROUND;
     let exponent = (shifted.to_bits() as i32).wrapping_sub(ROUND.to_bits() as i32);
-    // ln 2 in two parts, the first exact when multiplied by a whole number.
+    // ln 2 in two parts; the product of the first part with a whole number is exact.
     let r = power.mul_add(-0.693_359_4, clamped);
     let r = power.mul_add(2.121_944_4e-4, r);
     let p = 1.987_569_1e-4f32;
@@ -35,9 +36,9 @@ pub(crate) fn exp(x: f32) -> f32 {
     if x < -87.3 { 0.0 } else { value * scale }
 }
 
-/// `tanh x`, relative error below 3e-7.
+/// Computes `tanh x` with a relative error below 3e-7.
 ///
-/// The polynomial of Cephes (`tanhf`) near zero, where `1 − 2 / (e²ˣ + 1)` would cancel.
+/// Near zero, where `1 − 2 / (e²ˣ + 1)` would cancel, it uses the polynomial of Cephes (`tanhf`).
 #[inline(always)]
 pub(crate) fn tanh(x: f32) -> f32 {
     let z = x * x;
@@ -64,7 +65,7 @@ pub(crate) fn soft_capped(values: &mut [f32], cap: f32) {
     }
 }
 
-/// [`soft_capped`], and the derivative `1 − tanh²` at every element.
+/// Applies [`soft_capped`] and stores the derivative `1 − tanh²` of every element.
 #[inline(always)]
 pub(crate) fn soft_capped_with_slopes(values: &mut [f32], slopes: &mut [f32], cap: f32) {
     let inverse = 1.0 / cap;
@@ -75,16 +76,16 @@ pub(crate) fn soft_capped_with_slopes(values: &mut [f32], slopes: &mut [f32], ca
     }
 }
 
-/// `1 / (1 + e⁻ˣ)`.
+/// Computes `1 / (1 + e⁻ˣ)`.
 #[inline(always)]
 pub(crate) fn sigmoid(x: f32) -> f32 {
     1.0 / (1.0 + exp(-x))
 }
 
-/// The normal distribution function `(1 + erf(x / √2)) / 2`.
+/// Computes the normal distribution function `(1 + erf(x / √2)) / 2`.
 ///
-/// `erfc(z) = t·exp(−z² + P(t))`, `t = 2 / (2 + z)`, with the Chebyshev fit of Numerical Recipes
-/// (`erfcc`): relative error 1.2e-7 in `erfc`, so the left tail stays accurate too.
+/// `erfc(z) = t·exp(−z² + P(t))` with `t = 2 / (2 + z)` and the Chebyshev fit of Numerical Recipes
+/// (`erfcc`). The relative error is 1.2e-7 in `erfc`, so the left tail stays accurate too.
 #[inline(always)]
 pub(crate) fn normal_cdf(x: f32) -> f32 {
     let z = x.abs() * std::f32::consts::FRAC_1_SQRT_2;
@@ -103,26 +104,26 @@ pub(crate) fn normal_cdf(x: f32) -> f32 {
     if x < 0.0 { tail } else { 1.0 - tail }
 }
 
-/// The normal density.
+/// Computes the normal density.
 #[inline(always)]
 pub(crate) fn normal_density(x: f32) -> f32 {
     0.398_942_3 * exp(-0.5 * x * x)
 }
 
-/// `√(2/π) · 2`, and that times 0.044715.
+/// The constants `√(2/π) · 2` and `√(2/π) · 2 · 0.044715`.
 const LOGISTIC: [f32; 2] = [1.595_769, 0.071_354_814];
 
-/// The approximation `(1 + tanh u) / 2 = σ(2u)` of [`normal_cdf`], with
-/// `u = √(2/π)·(x + 0.044715·x³)`; accurate in the left tail too.
+/// Computes the approximation `(1 + tanh u) / 2 = σ(2u)` of [`normal_cdf`], with
+/// `u = √(2/π)·(x + 0.044715·x³)`. It is accurate in the left tail too.
 #[inline(always)]
 pub(crate) fn logistic_cdf(x: f32) -> f32 {
-    // Nothing is left of either tail at ±10, where the cube is far from an overflow.
+    // Beyond ±10 both tails vanish, and the cube at ±10 is far from an overflow.
     let x = x.clamp(-10.0, 10.0);
     let [a, b] = LOGISTIC;
     sigmoid(x * b.mul_add(x * x, a))
 }
 
-/// The derivative of [`logistic_cdf`].
+/// Computes the derivative of [`logistic_cdf`].
 #[inline(always)]
 pub(crate) fn logistic_density(x: f32) -> f32 {
     let cdf = logistic_cdf(x);
@@ -131,7 +132,7 @@ pub(crate) fn logistic_density(x: f32) -> f32 {
     cdf * (1.0 - cdf) * (3.0 * b).mul_add(x * x, a)
 }
 
-/// Largest element; `-inf` of none.
+/// Returns the largest element; `-inf` for an empty slice.
 #[inline(always)]
 pub(crate) fn max(values: &[f32]) -> f32 {
     let mut lanes = [f32::NEG_INFINITY; LANES];
@@ -147,7 +148,7 @@ pub(crate) fn max(values: &[f32]) -> f32 {
     lanes.into_iter().fold(f32::NEG_INFINITY, f32::max)
 }
 
-/// Sum of `f(i)` for `i < len`, over fixed lanes.
+/// Computes the sum of `f(i)` for `i < len`, over fixed lanes.
 #[inline(always)]
 fn lane_sum(len: usize, mut add: impl FnMut(usize, f32) -> f32) -> f32 {
     let mut lanes = [0.0f32; LANES];
@@ -172,20 +173,20 @@ fn lane_sum(len: usize, mut add: impl FnMut(usize, f32) -> f32) -> f32 {
     lanes[0]
 }
 
-/// `Σ a`.
+/// Computes `Σ a`.
 #[inline(always)]
 pub(crate) fn sum(a: &[f32]) -> f32 {
     lane_sum(a.len(), |i, lane| lane + a[i])
 }
 
-/// `Σ a·b`.
+/// Computes `Σ a·b`.
 #[inline(always)]
 pub(crate) fn dot(a: &[f32], b: &[f32]) -> f32 {
     let b = &b[..a.len()];
     lane_sum(a.len(), |i, lane| a[i].mul_add(b[i], lane))
 }
 
-/// `Σ (a − mean)²`.
+/// Computes `Σ (a − mean)²`.
 #[inline(always)]
 pub(crate) fn sum_of_squared_distances(a: &[f32], mean: f32) -> f32 {
     lane_sum(a.len(), |i, lane| {
@@ -194,7 +195,7 @@ pub(crate) fn sum_of_squared_distances(a: &[f32], mean: f32) -> f32 {
     })
 }
 
-/// `Σ a·b·c`.
+/// Computes `Σ a·b·c`.
 #[inline(always)]
 pub(crate) fn dot3(a: &[f32], b: &[f32], c: &[f32]) -> f32 {
     let (b, c) = (&b[..a.len()], &c[..a.len()]);
@@ -209,7 +210,7 @@ pub(crate) fn exp_shifted(values: &mut [f32], shift: f32) {
     }
 }
 
-/// `Σ e` and `Σ e·(x − shift)`, with `e = exp(x − shift)`.
+/// Computes `Σ e` and `Σ e·(x − shift)`, with `e = exp(x − shift)`.
 #[inline(always)]
 pub(crate) fn exp_moments(values: &[f32], shift: f32) -> (f32, f32) {
     let (mut sums, mut weighted) = ([0.0f32; LANES], [0.0f32; LANES]);
@@ -218,7 +219,7 @@ pub(crate) fn exp_moments(values: &[f32], shift: f32) -> (f32, f32) {
             let x = *value - shift;
             let e = exp(x);
             *sum += e;
-            // A logit of −∞ has no part in it.
+            // A logit of −∞ contributes nothing.
             *weighted = e.mul_add(x.max(-1e4), *weighted);
         }
     }

@@ -1,5 +1,5 @@
-//! The fused computations on plain slices: parallel over chunks of fixed size, vectorised for the
-//! processor found at run time, no Burn.
+//! Fused computations on plain slices, without Burn: parallel over chunks of fixed size and
+//! vectorised for the processor found at run time.
 
 use std::mem::MaybeUninit;
 
@@ -20,12 +20,12 @@ pub(crate) mod rows;
 pub(crate) mod scratch;
 pub(crate) mod tile;
 
-/// Memory that nobody has filled with zeros: a kernel writes every element once.
+/// Allocates memory that is not filled with zeros; a kernel must write every element once.
 pub(crate) fn unwritten(len: usize) -> Box<[MaybeUninit<f32>]> {
     Box::new_uninit_slice(len)
 }
 
-/// What a kernel wrote into [`unwritten`] memory.
+/// Returns the elements that a kernel wrote into [`unwritten`] memory.
 ///
 /// # Safety
 /// Every element must have been written.
@@ -35,10 +35,11 @@ pub(crate) unsafe fn written(values: Box<[MaybeUninit<f32>]>) -> Vec<f32> {
     unsafe { values.assume_init() }.into_vec()
 }
 
-/// Elements that one task fills.
+/// Number of elements that one task fills.
 const FILL: usize = 1 << 16;
 
-/// `len` zeros, filled by all threads where they are many: a single one leaves memory idle.
+/// Returns `len` zeros. All threads fill a long slice, because a single thread would not use the
+/// whole memory bandwidth.
 pub(crate) fn zeros(len: usize) -> Vec<f32> {
     if len <= FILL {
         return vec![0.0; len];
@@ -47,14 +48,14 @@ pub(crate) fn zeros(len: usize) -> Vec<f32> {
     values.par_chunks_mut(FILL).for_each(|part| {
         part.fill(MaybeUninit::new(0.0));
     });
-    // SAFETY: the chunks are the whole.
+    // SAFETY: the chunks cover all elements.
     #[allow(unsafe_code)]
     unsafe {
         written(values)
     }
 }
 
-/// `row`, so many times.
+/// Repeats `row` `times` times.
 pub(crate) fn repeated(row: &[f32], times: usize) -> Vec<f32> {
     if row.len() * times <= FILL {
         return row.repeat(times);
@@ -66,22 +67,22 @@ pub(crate) fn repeated(row: &[f32], times: usize) -> Vec<f32> {
             place.write_copy_of_slice(row);
         }
     });
-    // SAFETY: every chunk is whole rows, and the chunks are the whole.
+    // SAFETY: every chunk consists of whole rows, and the chunks cover all elements.
     #[allow(unsafe_code)]
     unsafe {
         written(values)
     }
 }
 
-/// A slice that several tasks write, each its own elements.
+/// A slice that several tasks write, each to separate elements.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Shared {
     start: *mut f32,
     len: usize,
 }
 
-// SAFETY: the pointer comes from an exclusive borrow that outlives the parallel section, and
-// `rows` is only called for parts that no other task touches.
+// SAFETY: the pointer comes from an exclusive borrow that outlives the parallel section, and `part`
+// is only called for parts that no other task touches.
 #[allow(unsafe_code)]
 unsafe impl Send for Shared {}
 // SAFETY: as for `Send`.
@@ -96,10 +97,10 @@ impl Shared {
         }
     }
 
-    /// The `len` elements from `offset` on.
+    /// Returns the `len` elements from `offset`.
     ///
     /// # Safety
-    /// No other task may read or write them while the borrow lives, and the slice that
+    /// No other task may read or write these elements while the borrow lives. The slice that
     /// [`Shared::new`] was given must still be borrowed.
     #[allow(unsafe_code, clippy::mut_from_ref)]
     pub(crate) unsafe fn part(&self, offset: usize, len: usize) -> &mut [f32] {
@@ -112,7 +113,7 @@ impl Shared {
     }
 }
 
-/// [`unwritten`] memory that several tasks write, each its own elements.
+/// [`unwritten`] memory that several tasks write, each to separate elements.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct SharedUnwritten {
     start: *mut f32,
@@ -134,7 +135,7 @@ impl SharedUnwritten {
         }
     }
 
-    /// Where the elements of `range` begin: whoever writes them must be the only one to.
+    /// Returns the address of the first element of `range`. Only one task may write these elements.
     pub(crate) fn start(&self, range: std::ops::Range<usize>) -> *mut f32 {
         assert!(
             range.start <= range.end && range.end <= self.len,

@@ -6,10 +6,10 @@ use rayon::prelude::*;
 
 use super::{math, unwritten, written};
 
-/// Rows of one task and of one partial sum of the weight gradient.
+/// Number of rows in one task and in one partial sum of the weight gradient.
 const ROWS: usize = 64;
 
-/// Gradients of a norm, those that were asked for.
+/// Gradients of a norm, as far as they were asked for.
 #[derive(Debug, Default)]
 pub(crate) struct NormGrads {
     pub(crate) x: Option<Vec<f32>>,
@@ -17,18 +17,18 @@ pub(crate) struct NormGrads {
     pub(crate) bias: Option<Vec<f32>>,
 }
 
-/// The steps of a norm beside scaling.
+/// Steps of a norm besides scaling.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Centring<'a> {
-    /// Nothing.
+    /// No centring.
     None,
-    /// The row's mean is taken off.
+    /// Subtracts the row's mean.
     Mean,
-    /// The row's mean is taken off, and this added to the result.
+    /// Subtracts the row's mean and adds this bias to the result.
     MeanAndBias(&'a [f32]),
 }
 
-/// Per row: the mean that was taken off, and the factor.
+/// Per row, the subtracted mean and the factor.
 pub(crate) type RowStats = Vec<[f32; 2]>;
 
 #[inline(always)]
@@ -44,7 +44,7 @@ fn stats(row: &[f32], centred: bool, eps: f64) -> [f32; 2] {
     [mean, factor as f32]
 }
 
-/// Norm of each row of `x`.
+/// Computes the norm of each row of `x`.
 pub(crate) fn forward(
     x: &[f32],
     weight: &[f32],
@@ -93,13 +93,14 @@ pub(crate) fn forward(
                 },
             );
         });
-    // SAFETY: rows are as wide as `weight` and `bias`, so that the loops above write all of each.
+    // SAFETY: rows are as wide as `weight` and `bias`, so the loops above write every element of
+    // each row.
     #[allow(unsafe_code)]
     let y = unsafe { written(y) };
     (y, saved)
 }
 
-/// Gradients of [`forward`] for the inputs marked in `wanted` (x, weight, bias).
+/// Computes the gradients of [`forward`] for the inputs marked in `wanted` (x, weight, bias).
 pub(crate) fn backward(
     x: &[f32],
     weight: &[f32],
@@ -111,7 +112,7 @@ pub(crate) fn backward(
     let width = weight.len();
     let mut dx = unwritten(if wanted[0] { x.len() } else { 0 });
     let tasks = x.len().div_ceil(ROWS * width);
-    // One partial sum per task, added in task order below.
+    // Each task has one partial sum; they are added in task order below.
     let sums = usize::from(wanted[1]) + usize::from(wanted[2]);
     let mut partial = vec![0.0f32; tasks * sums * width];
     let shared_dx = super::SharedUnwritten::new(&mut dx);
@@ -169,14 +170,15 @@ pub(crate) fn backward(
     };
     grads.weight = wanted[1].then(|| add_up(0));
     grads.bias = wanted[2].then(|| add_up((sums - 1) * width));
-    // SAFETY: where it is wanted, the tasks' rows are all rows, and each is written whole.
+    // SAFETY: if `dx` is wanted, the tasks' rows are all rows, and every element of each is
+    // written.
     #[allow(unsafe_code)]
     let dx = unsafe { written(dx) };
     grads.x = wanted[0].then_some(dx);
     grads
 }
 
-/// `dx = factor · (w·g − [mean(w·g)] − x̂ · mean(w·g·x̂))`, the bracket when centred.
+/// Computes `dx = factor · (w·g − [mean(w·g)] − x̂ · mean(w·g·x̂))`, with the bracket if centred.
 #[inline(always)]
 fn row_gradient(
     dx: &mut [MaybeUninit<f32>],

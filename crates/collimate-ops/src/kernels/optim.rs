@@ -1,15 +1,15 @@
-//! The optimiser's passes over memory.
+//! Passes of the optimiser over memory.
 
 use rayon::prelude::*;
 
 use super::math;
 
-/// Elements of one task and of one partial sum.
+/// Number of elements in one task and in one partial sum.
 const CHUNK: usize = 1 << 14;
-/// Elements that are left alone together where nothing has ever moved them.
+/// Number of elements in a block. A block that no gradient has reached yet only decays.
 const BLOCK: usize = 1 << 10;
 
-/// The numbers of one AdamW step, bias corrections folded in.
+/// Numbers of one AdamW step, including the bias corrections.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Step {
     pub(crate) beta1: f32,
@@ -30,8 +30,8 @@ pub(crate) struct Step {
 
 /// Updates parameter and moments in one pass.
 ///
-/// Parameters that no gradient has reached yet, as a table's rows of tokens that never came, only
-/// decay: their moments would stay zero, and nothing is written where there is nothing to write.
+/// Parameters that no gradient has reached yet only decay, such as table rows of tokens that have
+/// not occurred. The moments of such parameters would stay zero, so nothing is written to them.
 pub(crate) fn adamw(param: &mut [f32], grad: &[f32], m: &mut [f32], v: &mut [f32], s: Step) {
     let moments = m.par_chunks_mut(CHUNK).zip(v.par_chunks_mut(CHUNK));
     let values = param.par_chunks_mut(CHUNK).zip(grad.par_chunks(CHUNK));
@@ -53,7 +53,7 @@ pub(crate) fn adamw(param: &mut [f32], grad: &[f32], m: &mut [f32], v: &mut [f32
     });
 }
 
-/// True if all bits are zero.
+/// Returns true if all bits are zero.
 #[inline(always)]
 fn is_zero(x: &[f32]) -> bool {
     x.iter().fold(0, |bits, x| bits | x.to_bits()) == 0
@@ -80,7 +80,7 @@ fn update(param: &mut [f32], grad: &[f32], m: &mut [f32], v: &mut [f32], s: Step
     }
 }
 
-/// `Σ x²` in f64: partial sums of fixed chunks, added in order.
+/// Computes `Σ x²` in f64. Partial sums of fixed chunks are added in order.
 pub(crate) fn sum_of_squares(x: &[f32]) -> f64 {
     let partial: Vec<f64> = x
         .par_chunks(CHUNK)
@@ -110,8 +110,8 @@ pub(crate) fn sum_of_squares(x: &[f32]) -> f64 {
 mod tests {
     use super::*;
 
-    /// Blocks without a gradient, one with a single one, one whose gradient has gone but not its
-    /// moments, and the last a short one.
+    /// The blocks cover: no gradient; a single gradient element; a gradient that has ended while
+    /// its moments remain; and a short last block.
     #[test]
     fn blocks_that_never_moved_are_updated_like_others() {
         let len = 5 * BLOCK + 7;
@@ -143,7 +143,7 @@ mod tests {
                     adamw(&mut some.0, &grad, &mut some.1, &mut some.2, step);
                     math::vectorised(|| update(&mut all.0, &grad, &mut all.1, &mut all.2, step));
                 }
-                // Without eps what never moved is 0/0, whichever NaN that is.
+                // Without eps, an element that never moved is 0/0, and any NaN is accepted.
                 let same =
                     |(a, b): (&f32, &f32)| a.to_bits() == b.to_bits() || a.is_nan() && b.is_nan();
                 for (some, all) in [(&some.0, &all.0), (&some.1, &all.1), (&some.2, &all.2)] {

@@ -1,5 +1,5 @@
-//! `x·Wᵀ` with the weight laid out in panels: each element is one sum in the order of the inner
-//! index, whatever the number of rows, and a weight is read once, front to back.
+//! Products `x·Wᵀ` with the weight laid out in panels. Each element is one sum in the order of the
+//! inner index, whatever the number of rows, and the weight is read once, front to back.
 
 use std::mem::MaybeUninit;
 use std::ops::Range;
@@ -9,18 +9,19 @@ use rayon::prelude::*;
 
 use super::{SharedUnwritten, unwritten, written};
 
-/// Multiplications below which a product stays on one thread.
+/// Number of multiplications below which a product stays on one thread.
 const PARALLEL_FROM: usize = 1 << 19;
-/// Tasks for each thread.
+/// Number of tasks per thread.
 const TASKS_PER_THREAD: usize = 3;
-/// Rows of one tile: with two vectors each, and the two of the weight, they fit the registers of
-/// AVX-512; half of them fit those of AVX2.
+/// Number of rows in one tile. With two vectors per row and two for the weight, a tile fits the
+/// registers of AVX-512; half of the rows fit those of AVX2.
 const TILE: usize = 12;
-/// Elements that are asked for ahead of their use: the loops are too short for the processor to.
+/// Number of elements by which prefetching runs ahead. The loops are too short for the processor to
+/// prefetch by itself.
 const AHEAD: usize = 512;
 
-/// A weight `[output, input]`: blocks of as many outputs as two vectors hold, in each block the
-/// outputs' elements side by side, input by input; zeros beyond the last output.
+/// A weight `[output, input]` in blocks of as many outputs as two vectors hold. In each block the
+/// outputs' elements lie side by side, input by input, with zeros beyond the last output.
 #[derive(Debug, Clone)]
 pub(crate) struct Panels {
     data: Vec<f32>,
@@ -61,7 +62,7 @@ impl Panels {
     }
 }
 
-/// `x·Wᵀ + b` of every weight; `x` is `rows × input`, each result `rows × output`.
+/// Computes `x·Wᵀ + b` for every weight; `x` is `rows × input`, each result `rows × output`.
 pub(crate) fn products(
     x: &[f32],
     rows: usize,
@@ -109,7 +110,7 @@ pub(crate) fn products(
         1 => tasks.into_iter().for_each(run),
         _ => tasks.into_par_iter().with_max_len(1).for_each(run),
     }
-    // SAFETY: the tasks' panels are all panels of every weight, and each writes its columns of
+    // SAFETY: the tasks' panels are all panels of every weight, and each task writes its columns of
     // every row.
     #[allow(unsafe_code)]
     let results = results.into_iter().map(|result| unsafe { written(result) });
@@ -141,7 +142,7 @@ impl WithSimd for Task<'_> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         let most = if S::F32_LANES >= 16 { TILE } else { TILE / 2 };
-        // Tiles of about the same height.
+        // The tiles have about the same height.
         let height = self.rows.div_ceil(self.rows.div_ceil(most).max(1)).max(1);
         for panel in self.panels.clone() {
             for row in (0..self.rows).step_by(height) {
@@ -175,8 +176,8 @@ impl Task<'_> {
         let x = &self.x[row * input..(row + M) * input];
         let weight = &data[panel * wide * input..(panel + 1) * wide * input];
         let mut sums = [[simd.splat_f32s(0.0); 2]; M];
-        // SAFETY: `x` has M rows of `input` elements, `weight` has `input` rows of two vectors;
-        // vectors are read without alignment.
+        // SAFETY: `x` has M rows of `input` elements, and `weight` has `input` rows of two vectors.
+        // Vectors are read without alignment.
         unsafe {
             let rows: [*const f32; M] = std::array::from_fn(|m| x.as_ptr().add(m * input));
             for k in 0..input {
@@ -196,14 +197,14 @@ impl Task<'_> {
             }
         }
         for (m, sums) in sums.into_iter().enumerate() {
-            // SAFETY: the columns of these rows belong to this task; the memory is a result's, of
-            // `rows` rows of `output` elements, and the row is below `rows`.
+            // SAFETY: the columns of these rows belong to this task. The memory is that of a result
+            // with `rows` rows of `output` elements, and the row is below `rows`.
             let out = unsafe {
                 let start = (row + m) * output + columns.start;
                 let start = self.out.start(start..start + columns.len());
                 std::slice::from_raw_parts_mut(start.cast::<MaybeUninit<f32>>(), columns.len())
             };
-            // SAFETY: two vectors are as many plain numbers.
+            // SAFETY: two vectors have the layout of as many plain numbers.
             let sums = unsafe {
                 std::slice::from_raw_parts((&raw const sums).cast::<MaybeUninit<f32>>(), wide)
             };
@@ -219,12 +220,12 @@ impl Task<'_> {
     }
 }
 
-/// Asks for a cache line that will be read; any address will do.
+/// Prefetches a cache line that will be read; any address is allowed.
 #[inline(always)]
 #[allow(unsafe_code)]
 fn prefetch(place: *const f32) {
     #[cfg(target_arch = "x86_64")]
-    // SAFETY: a hint, which reads nothing.
+    // SAFETY: the instruction is a hint and reads nothing.
     unsafe {
         use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
         _mm_prefetch::<_MM_HINT_T0>(place.cast());

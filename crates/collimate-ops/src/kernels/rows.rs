@@ -1,10 +1,10 @@
-//! Rotary positions, table rows and column sums.
+//! Kernels for rotary positions, table rows and column sums.
 
 use rayon::prelude::*;
 
 use super::{math, unwritten, written};
 
-/// Rows of one task.
+/// Number of rows in one task.
 const ROWS: usize = 64;
 
 /// Sizes of rows whose heads turn.
@@ -12,11 +12,11 @@ const ROWS: usize = 64;
 pub(crate) struct RopeSizes {
     pub(crate) width: usize,
     pub(crate) head_dim: usize,
-    /// Elements of each head that turn, the first ones.
+    /// Number of elements of each head that turn, counted from the first.
     pub(crate) rotary: usize,
 }
 
-/// Rotates each head of each row; backwards when `inverse`.
+/// Rotates each head of each row; rotates backwards if `inverse`.
 pub(crate) fn rope(x: &[f32], table: &[f32], sizes: RopeSizes, inverse: bool) -> Vec<f32> {
     let RopeSizes {
         width,
@@ -61,15 +61,15 @@ pub(crate) fn rope(x: &[f32], table: &[f32], sizes: RopeSizes, inverse: bool) ->
                 },
             );
         });
-    // SAFETY: a row is whole heads of two halves and a rest, by the assertions above, and each is
-    // written.
+    // SAFETY: by the assertions above a row consists of whole heads, each of two halves and a rest,
+    // and every part is written.
     #[allow(unsafe_code)]
     unsafe {
         written(y)
     }
 }
 
-/// Rows of `table` chosen by `ids`.
+/// Returns the rows of `table` chosen by `ids`.
 pub(crate) fn gather(table: &[f32], ids: &[usize], width: usize) -> Vec<f32> {
     let mut y = Vec::with_capacity(ids.len() * width);
     for &id in ids {
@@ -87,7 +87,7 @@ pub(crate) fn scatter(grad: &[f32], ids: &[usize], table: &mut [f32], width: usi
     }
 }
 
-/// Sum of the rows: partial sums of fixed blocks, added in order.
+/// Sums the rows. Partial sums of fixed blocks are added in order.
 pub(crate) fn column_sums(x: &[f32], width: usize) -> Vec<f32> {
     let partial: Vec<Vec<f32>> = x
         .par_chunks(ROWS * width)

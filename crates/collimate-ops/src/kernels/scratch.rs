@@ -1,33 +1,33 @@
-//! One large buffer that outlives its calls: memory that a process asks the system for anew is
-//! cleared page by page, which costs as much as a pass over the logits.
+//! One large buffer that outlives its calls. The system clears new memory page by page, which costs
+//! as much as a pass over the logits.
 
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::sync::{Mutex, PoisonError};
 
-/// The buffer between two calls.
+/// Buffer that is kept between two calls.
 static SPARE: Mutex<Vec<f32>> = Mutex::new(Vec::new());
 
 /// Largest buffer that is kept, in elements (48 MiB).
 pub(crate) const KEPT: usize = 12 << 20;
 
-/// Memory of unspecified content; the next caller's when it is dropped.
+/// Memory of unspecified content. When it is dropped, the next caller can reuse it.
 #[derive(Default)]
 pub(crate) struct Scratch {
-    /// All of it is initialised, once, by the system.
+    /// Initialised once, by the system.
     buffer: Vec<f32>,
     len: usize,
 }
 
 impl Scratch {
-    /// `len` elements, whatever they are.
+    /// Returns `len` elements of unspecified value.
     pub(crate) fn new(len: usize) -> Self {
         if len == 0 {
             return Self::default();
         }
         let spare = std::mem::take(&mut *SPARE.lock().unwrap_or_else(PoisonError::into_inner));
-        // The largest size at once: the system gives memory when it is first written, and a buffer
-        // that grew would leave its smaller ones behind.
+        // The largest size is allocated at once. The system gives memory only when it is first
+        // written, and a growing buffer would leave its smaller predecessors behind.
         let buffer = match spare.len() < len {
             true => vec![0.0; len.max(KEPT)],
             false => spare,

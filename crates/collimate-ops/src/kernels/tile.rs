@@ -2,10 +2,10 @@
 
 use pulp::Simd;
 
-/// Columns of every packed matrix are padded to this, the widest vector.
+/// Multiple to which the columns of every packed matrix are padded: the widest vector.
 pub(crate) const PAD: usize = 16;
 
-/// `n` rounded up to a multiple of [`PAD`].
+/// Rounds `n` up to a multiple of [`PAD`].
 pub(crate) fn padded(n: usize) -> usize {
     n.next_multiple_of(PAD)
 }
@@ -18,14 +18,14 @@ pub(crate) struct View<'a> {
     pub(crate) column: usize,
 }
 
-/// A matrix whose rows lie together, `stride` apart.
+/// A matrix whose rows are contiguous and start `stride` elements apart.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Rows<'a> {
     pub(crate) data: &'a [f32],
     pub(crate) stride: usize,
 }
 
-/// A product is written to these rows, `stride` apart, or added to them when `accumulate`.
+/// Rows, `stride` elements apart, that receive a product. If `accumulate`, the product is added.
 #[derive(Debug)]
 pub(crate) struct Output<'a> {
     pub(crate) data: &'a mut [f32],
@@ -33,7 +33,7 @@ pub(crate) struct Output<'a> {
     pub(crate) accumulate: bool,
 }
 
-/// `c = a·b`, or `c += a·b` when `c.accumulate`.
+/// Computes `c = a·b`, or `c += a·b` if `c.accumulate`.
 ///
 /// `a` is `m × k` in any layout, `b` is `k × n`, `c` is `m × n`; `n` is a multiple of [`PAD`].
 #[inline(always)]
@@ -92,7 +92,7 @@ pub(crate) fn multiply<S: Simd>(
     }
 }
 
-/// The part of [`multiply`] for `M` rows and `N` vectors of columns, held in registers.
+/// Computes the part of [`multiply`] for `M` rows and `N` vectors of columns, held in registers.
 #[inline(always)]
 #[allow(unsafe_code)]
 fn block<S: Simd, const M: usize, const N: usize>(

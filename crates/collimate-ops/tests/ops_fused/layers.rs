@@ -27,8 +27,8 @@ fn linear() {
 
 #[test]
 fn norms() {
-    // In a row of one element the gradient is what x²/(x² + eps) leaves of one: a small eps would
-    // compare rounding errors.
+    // In a row of one element, the gradient is what x²/(x² + eps) leaves of 1. A small eps would
+    // compare only rounding errors.
     for (rows, width, eps) in [
         (1, 1, 0.1),
         (3, 5, 1e-5),

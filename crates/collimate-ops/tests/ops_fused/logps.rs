@@ -7,7 +7,7 @@ fn selected_logp() {
     for (rows, width, vocab) in [(1, 3, 2), (9, 16, 40), (130, 24, 300)] {
         let mut noise = Noise::new(7);
         let mut targets: Vec<i64> = (0..rows).map(|_| noise.below(vocab) as i64).collect();
-        // The last id of the vocabulary is a target too.
+        // The last id of the vocabulary is also a target.
         targets[rows - 1] = vocab as i64 - 1;
         agree(
             "selected_logp",
@@ -35,7 +35,7 @@ fn log_probability_and_entropy_together() {
             collimate_ops::selected_logp_entropy,
             naive::selected_logp_entropy,
         );
-        // Each alone, and both with different weights.
+        // Each output is tested alone, and both with different weights.
         for [a, b] in [[1.0, 0.0], [0.0, 1.0], [0.3, -0.8]] {
             let of = |op: Both, t: &[Tensor<2>]| {
                 let (logp, entropy) = op(t[0].clone(), t[1].clone(), ids(&targets, &t[0].device()));
@@ -118,12 +118,12 @@ fn entropy_at_its_ends() {
     };
     let [logp, uniform] = entropy(&[0.5; 40]);
     assert!((uniform - 40f32.ln()).abs() < 1e-5 && (logp + 40f32.ln()).abs() < 1e-5);
-    // A certain token, and logits that overflow without a shift.
+    // The logits make a token certain and would overflow without a shift.
     assert_eq!(entropy(&[3000.0, -3000.0, -3000.0]), [0.0, 0.0]);
 }
 
-/// Rows and vocabulary: two chunks of 260 rows. The logits of one are kept for backward, those of both
-/// would be more than 12·2^20.
+/// Rows and vocabulary that give two chunks of 260 rows. The logits of one chunk are kept for
+/// backward; those of both would exceed 12·2^20.
 const TWO_CHUNKS: [usize; 2] = [520, 48_000];
 /// One chunk, too large to keep, over a large vocabulary.
 const NONE_KEPT: [usize; 2] = [19, 1 << 20];
@@ -185,8 +185,9 @@ fn over_several_chunks([rows, vocab]: [usize; 2], fused: Logps, plain: Logps) {
         let expected: Vec<f64> = expected.iter().map(|v| f64::from(*v)).collect();
         assert_close("in chunks", actual, &expected, 2e-5);
     }
-    // The weight's rows of no target have small gradients, over the large vocabulary of about 1e-5 only:
-    // compared in a unit of their own. A sum of 2^20 exponentials is good to a few 1e-5.
+    // Rows of the weight that are no target have small gradients, of about 1e-5 in the large
+    // vocabulary. They are compared in a unit of their own scale. A sum of 2^20 exponentials is
+    // accurate to a few 1e-5.
     let others = |grad: &[f32]| -> Vec<f32> {
         grad.chunks_exact(width)
             .enumerate()

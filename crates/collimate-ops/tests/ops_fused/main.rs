@@ -14,8 +14,8 @@ use collimate_testkit::{Noise, assert_close, flex, host, tensor};
 /// Shape and values of one input.
 type Values = (Vec<usize>, Vec<f32>);
 
-/// Output and gradients of `op` for a fixed random output gradient; inputs not in `tracked`
-/// require none.
+/// Computes the output and gradients of `op` for a fixed random output gradient. Inputs not in
+/// `tracked` require no gradient.
 fn evaluate(
     inputs: &[Values],
     tracked: &[bool],
@@ -41,8 +41,8 @@ fn evaluate(
     results
 }
 
-/// [`assert_close`] with the largest expected value as the unit, however small it is; one where all
-/// are zero.
+/// Applies [`assert_close`] with the largest expected value as the unit, however small it is. The
+/// unit is one if all values are zero.
 fn assert_close_in_scale(what: &str, actual: &[f32], expected: &[f32], tolerance: f64) {
     let largest = expected.iter().fold(0.0f32, |m, v| m.max(v.abs()));
     let scale = if largest > 0.0 { largest } else { 1.0 };
@@ -103,7 +103,7 @@ fn views_mixed_devices_and_untracked_inputs() {
     let inner = device.clone().inner();
     let x: Tensor<2> = tensor(&values(1, 6, 10).1, [6, 10], &device).require_grad();
     let weight: Tensor<2> = tensor(&values(2, 10, 4).1, [10, 4], &inner);
-    // A transposed view, a narrowed view, a constant of the untracked device.
+    // The inputs are a transposed view, a narrowed view, and a constant of the untracked device.
     let run = |fused: bool| {
         let op = if fused {
             collimate_ops::linear

@@ -1,8 +1,8 @@
-//! Attention by its definition.
+//! Attention compared with its definition.
 
 use super::*;
 
-/// Attention by its definition: for each query a softmax over the keys that it may see.
+/// Computes attention by its definition: for each query a softmax over the keys that it may see.
 fn attention(
     q: &[f64],
     k: &[f64],
@@ -45,10 +45,10 @@ fn attention(
             let kv = h / (query / key_value);
             let at = |s: usize| s * key_value * head_dim + kv * head_dim;
             let q = &q[t * query * head_dim + h * head_dim..][..head_dim];
-            // Ancestors lie before their descendants: these are in reading order.
+            // Ancestors lie before their descendants, so the list is in reading order.
             let mut visible: Vec<usize> = (0..tokens).filter(|s| sees(t, *s)).collect();
             if let Some(window) = window {
-                // Places in reading order: the token's own is behind its ancestors' tokens.
+                // Positions are in reading order: the token comes after its ancestors' tokens.
                 let place = visible.iter().position(|s| *s == t).unwrap();
                 let places = 0..visible.len();
                 let near = places.filter(|other| place.abs_diff(*other) < window);

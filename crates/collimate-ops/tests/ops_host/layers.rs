@@ -53,7 +53,7 @@ fn rms_norm_and_layer_norm() {
     );
 }
 
-/// `erf` by its Taylor series: exact to f64 for the arguments used here.
+/// Computes `erf` by its Taylor series, which is exact to f64 for the arguments used here.
 fn erf(x: f64) -> f64 {
     let mut term = x;
     let mut sum = x;
@@ -141,7 +141,7 @@ fn a_part_of_each_head_rotates() {
     }
 }
 
-/// The first six elements of each head turn, in halves of this part.
+/// Turns the first six elements of each head, in halves of this part.
 fn rotation(head_dim: usize) {
     let positions = [0u32, 3, 1, 900];
     let (heads, rotary) = (2, 6);

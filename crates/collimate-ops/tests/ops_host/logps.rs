@@ -28,7 +28,7 @@ fn selected_logp_by_definition() {
         noise.values(vocab * width, 1.5),
     );
     let targets = [10, 0, 3, 3];
-    // No cap, one that bends every logit, one that bends the large ones.
+    // The cases are no cap, a cap that bends every logit, and a cap that bends only the large ones.
     for cap in [None, Some(1.2), Some(6.0)] {
         let limit = cap.unwrap_or(0.0);
         let run = |h, w, device: &Device| {

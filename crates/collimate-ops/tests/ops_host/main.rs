@@ -1,4 +1,4 @@
-//! Every operation against a plain f64 computation of its formula, on every device.
+//! Every operation compared with a plain f64 computation of its formula, on every device.
 
 mod attention;
 mod layers;
@@ -19,8 +19,8 @@ pub(crate) fn wide(values: &[f32]) -> Vec<f64> {
     values.iter().map(|v| f64::from(*v)).collect()
 }
 
-/// Value and gradient of `op` at `x` on every device, against `reference` and its central
-/// differences; the scalar is a fixed weighting of the output.
+/// Compares value and gradient of `op` at `x` on every device with `reference` and its central
+/// differences. The scalar is a fixed weighted sum of the output.
 pub(crate) fn check(
     name: &str,
     x: &[f32],

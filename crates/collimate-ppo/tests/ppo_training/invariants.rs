@@ -1,4 +1,4 @@
-//! What must hold of every training.
+//! Invariants of every training.
 
 use collimate_core::{Completion, Key, Prompt};
 use collimate_nn::{Adaptable, CausalLm, LoraConfig, ValueModel};
@@ -50,7 +50,7 @@ fn at_the_first_step_the_ratio_is_1_and_the_divergence_0() {
 fn a_floor_that_holds_every_score_is_told() {
     let tokenizer = tokenizer();
     let device = flex();
-    // As a reward model whose free offset lies far below 0.
+    // Like a reward model whose free offset is far below 0.
     let low = |prompt: &Prompt, answer: &Completion| likes_yes(prompt, answer) - 20.0;
     let floor = |scaling: RewardScaling| {
         let mut config = options();
@@ -90,7 +90,7 @@ fn adapters_off_are_the_reference_and_stay_as_they_are() {
     assert_eq!(first.metrics[names::KL], 0.0);
     let own = train(model.clone(), &task, &config, &FitContext::silent()).unwrap();
     assert!(own.metrics[names::KL] != 0.0);
-    // A copy of the start as the reference is the same training.
+    // With a copy of the start as the reference, the training is the same.
     task.reference = KlReference::Model(llama(1, &device));
     let copy = train(model, &task, &config, &FitContext::silent()).unwrap();
     assert_eq!(own.metrics, copy.metrics);
@@ -138,7 +138,7 @@ fn micro_batches_lead_to_the_same_weights() {
     let run = |micro_batch_tokens| {
         let config = PpoConfig {
             micro_batch_tokens,
-            // Adam divides by the gradient's size: a small one would enlarge rounding.
+            // Adam divides by the size of the gradient, so a small gradient would magnify rounding.
             adamw: AdamWConfig {
                 eps: 1e-3,
                 ..AdamWConfig::default()
@@ -186,7 +186,7 @@ fn scores_are_clipped_and_missing_ends_punished() {
         assert_eq!(of(names::SCORES), 10.0, "the reward as it was given");
         (of(names::RLHF_REWARD), of(names::EOS))
     };
-    // There is no divergence yet, so the reward that counts is the score that counts.
+    // There is no divergence yet, so the reward is the score alone.
     let (plain, ended) = run(None, MissingEos::Keep);
     assert_eq!(plain, 10.0);
     assert!(ended > 0.0 && ended < 1.0, "{ended}: both kinds of ends");
@@ -258,7 +258,7 @@ fn options_of_a_step_do_what_they_say() {
     let plain = run(&|_| {});
     assert_eq!(plain.updates, 12);
     assert!(!plain.metrics.contains_key(names::SKIPPED));
-    // The first mini-batch of a rollout has moved nowhere; the others have.
+    // The policy has not moved in the first mini-batch of a rollout; it has in the others.
     let stopped = run(&|c| c.early_stop_kl = Some(1e-12));
     assert_eq!(stopped.updates, 3);
     assert_eq!(stopped.metrics[names::STOPPED], 1.0);
@@ -268,7 +268,7 @@ fn options_of_a_step_do_what_they_say() {
         "{}",
         skipped.updates
     );
-    // A count, of the last rollout's four.
+    // A count over the last rollout's four mini-batches.
     let left_out = skipped.metrics[names::SKIPPED];
     assert!(
         (1.0..=3.0).contains(&left_out) && left_out.fract() == 0.0,

@@ -81,7 +81,7 @@ fn every_estimator_learns_the_word() {
 fn the_critic_learns_the_value_of_the_start() {
     let tokenizer = tokenizer();
     let device = flex();
-    // Always the same: the value before any token becomes that.
+    // The reward is constant, so the value before any token becomes this constant.
     let always = |_: &Prompt, _: &Completion| 0.7f32;
     let task = task(&tokenizer, &always, llama(1, &device));
     let config = PpoConfig {
@@ -98,8 +98,8 @@ fn the_critic_learns_the_value_of_the_start() {
     assert!((value - 0.7).abs() < 0.1, "{value}");
 }
 
-/// The end of a response, and nothing behind it, carries the score: a reward for answers of one
-/// token is learned although most answers go on for longer.
+/// Only the last token of a response carries the score. So a reward for answers of one token is
+/// learned, although most answers are longer.
 #[test]
 fn the_score_reaches_the_token_that_ends_a_response() {
     let tokenizer = tokenizer();

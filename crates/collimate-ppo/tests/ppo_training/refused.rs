@@ -1,4 +1,4 @@
-//! Inputs that cannot be trained with: an error that says what to do, no panic.
+//! Inputs that cannot be used for training give an error that says what to do, and no panic.
 
 use collimate_core::{Completion, Key, Prompt, ScoreError, Scorer};
 use collimate_lm::Llama;
@@ -174,7 +174,7 @@ fn parts_that_do_not_fit() {
         config.samples_per_prompt = 2;
     });
     assert!(message.contains("uses no critic"), "{message}");
-    // A critic over another vocabulary reads other words.
+    // A critic with another vocabulary reads other words.
     let other = Llama::new(&config(40), Key::new(9, "init"), &device).unwrap();
     let critic = ValueModel::from_parts(other, head(&device));
     let message = error(&likes_yes, |_, model| model.critic = Some(critic));

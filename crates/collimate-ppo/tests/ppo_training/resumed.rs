@@ -19,7 +19,7 @@ use crate::setup::{likes_yes, llama, options, task, tokenizer, with_critic};
 fn config() -> PpoConfig {
     PpoConfig {
         rollouts: 4,
-        // More than a chunk of responses, so that a rollout is noted half-way.
+        // More than one chunk of responses, so that a half-written rollout is saved.
         rollout_size: 80,
         mini_batch_size: 20,
         kl: KlControl::Adaptive {
@@ -40,8 +40,8 @@ fn config() -> PpoConfig {
     }
 }
 
-/// Trains in `folder`; the reward asks to stop when it has scored for the `stop_at`-th time, and
-/// the loop sees that between two steps or in the next chunk of responses.
+/// Trains in `folder`. The reward requests a stop when it has scored for the `stop_at`-th time. The
+/// loop notices the request between two steps or in the next chunk of responses.
 fn run(folder: &Path, stop_at: Option<usize>, after: usize) -> Result<Trained<Llama>, PpoError> {
     run_with(&config(), folder, stop_at, after)
 }
@@ -94,7 +94,7 @@ fn stopped_anywhere_it_ends_with_the_same_bytes() {
         let folder = tempfile::tempdir().unwrap();
         let mut stops = 0;
         let done = loop {
-            // Sooner or later in what is left; a run that comes through ends the round.
+            // Each start stops at a random point of the rest; a start that finishes ends the round.
             let stop = (stops < 3).then(|| noise.below(12));
             match run(folder.path(), stop, noise.below(16)) {
                 Ok(done) => break done,
@@ -108,10 +108,10 @@ fn stopped_anywhere_it_ends_with_the_same_bytes() {
             "round {round}, {stops} stops"
         );
     }
-    // A finished one is read, not trained again.
+    // A finished training is read, not repeated.
     let again = run(folder.path(), Some(0), 0).unwrap();
     assert_eq!(facts(&again, folder.path()), expected);
-    // Read from JSON, which may lose the last bit.
+    // The seconds are read from JSON, which may lose the last bit.
     assert!((again.seconds - whole.seconds).abs() < 1e-9);
 }
 
@@ -151,7 +151,7 @@ fn another_configuration_or_another_start_is_refused() {
     assert_eq!(before, after);
 }
 
-/// From every checkpoint that a training leaves, those inside an update among them.
+/// Resumes from every checkpoint of a training, including those inside an update.
 #[test]
 fn every_checkpoint_leads_to_the_same_bytes() {
     let folder = tempfile::tempdir().unwrap();
@@ -191,11 +191,11 @@ fn every_checkpoint_leads_to_the_same_bytes() {
     assert!(inside >= 3, "{inside} checkpoints lie inside an update");
 }
 
-/// What was written and scored of a stopped rollout is not written again.
+/// Responses and scores of a stopped rollout are not made again.
 #[test]
 fn half_a_rollout_is_noted() {
     let folder = tempfile::tempdir().unwrap();
-    // The second of two chunks, 64 and 16 responses, sees the wish to stop.
+    // The second of two chunks, 64 and 16 responses, notices the stop request.
     assert!(matches!(
         run(folder.path(), Some(0), 5),
         Err(PpoError::Train(TrainError::Interrupted { .. }))
@@ -217,12 +217,12 @@ fn half_a_rollout_is_noted() {
     };
     let task = task(&tokenizer, &reward, llama(1, &device));
     train(with_critic(&device), &task, &config(), &context).unwrap();
-    // 4 rollouts of 80, two watched prompts three times; 64 of them are there already, and the
-    // first look at the watched prompts is not.
+    // 4 rollouts of 80 responses, and two watched prompts three times. 64 of these responses are
+    // saved already; the first answers to the watched prompts are not.
     assert_eq!(counted.load(Ordering::Relaxed), 4 * 80 + 3 * 2 - 64);
 }
 
-/// A reward that fails late costs the rollout, not the training.
+/// A reward that fails late loses the rollout, not the training.
 #[test]
 fn a_reward_that_fails_leaves_a_checkpoint() {
     let folder = tempfile::tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! A policy over twelve words, and a reward that likes one of them.
+//! A policy over twelve words, and a reward that prefers one of them.
 
 use burn::tensor::Device;
 use collimate_core::{Completion, Key, Prompt};
@@ -52,13 +52,13 @@ pub(crate) fn head(device: &Device) -> ScalarHead {
     ScalarHead::new(16, true, 0.2, Key::new(7, "head"), device)
 }
 
-/// A policy and a critic that do not share weights.
+/// Returns a policy and a critic that share no weights.
 pub(crate) fn with_critic(device: &Device) -> ActorCritic<Llama> {
     let critic = ValueModel::from_parts(llama(2, device), head(device));
     ActorCritic::with_critic(llama(1, device), critic)
 }
 
-/// The share of "yes" in an answer.
+/// Returns the share of "yes" in an answer.
 pub(crate) fn likes_yes(_: &Prompt, answer: &Completion) -> f32 {
     let words: Vec<&str> = answer.text.split_whitespace().collect();
     let liked = words.iter().filter(|w| **w == "yes").count();

@@ -1,4 +1,4 @@
-//! One training on pairs.
+//! Training of one policy on preference pairs.
 
 use std::time::Instant;
 
@@ -47,7 +47,7 @@ pub fn align<M: CausalLm>(
     let ((mut train, tokenize), (validation, _)) =
         (encode(&data.train)?, encode(&data.validation)?);
     check_equal("the training part", &tokenize, config.max_length)?;
-    // No loss can tell equal answers apart, and rounding would decide where they pull.
+    // No loss can tell equal answers apart; rounding would decide the direction of the gradient.
     train.retain(differ);
     let start = &start.clone().valid();
     let comparison = Comparison::begin(

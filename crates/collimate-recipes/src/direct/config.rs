@@ -18,23 +18,24 @@ use crate::{Adaptation, AnswerScorer, RecipeError, ResponseSampling};
 pub struct AlignConfig {
     /// Seed of everything random.
     pub seed: u64,
-    /// Loss of a pair.
+    /// Direct alignment loss of a pair.
     pub loss: PreferenceLoss,
-    /// Weight of a likelihood term on the chosen answers beside the loss, at least 0; 0 leaves it
-    /// out. The loss must compare with a reference.
+    /// Weight of a likelihood term on the chosen answers, added to the loss, at least 0; 0 leaves
+    /// the term out. The loss must compare with a reference.
     pub nll_anchor: f64,
-    /// Sampling of the answers that a judge compares; the temperature of the comparison is 1.
+    /// Options of sampling the answers that the judge compares. Only `max_new_tokens` matters: the
+    /// comparison always samples at temperature 1 and top-p 1.
     pub responses: ResponseSampling,
-    /// Parameters that are trained: all of them, or low-rank adapters.
+    /// Parameters that are trained: all parameters, or low-rank adapters.
     pub adaptation: Adaptation,
-    /// The step loop; the recipe names the stage.
+    /// Options of the training loop; the recipe sets `stage` and `seed`.
     pub train: TrainConfig,
-    /// Longest sequence in tokens.
+    /// Longest sequence, in tokens, at least 3.
     pub max_length: usize,
-    /// Tokens that a prompt keeps where prompt and answer are longer than the longest sequence; without
-    /// a number half of it.
+    /// Number of tokens that a prompt keeps if prompt and answer together are longer than
+    /// `max_length`, at least 1 and below `max_length`; null is half of `max_length`.
     pub max_prompt_length: Option<usize>,
-    /// Side at which longer sequences are cut.
+    /// Side of the prompt, start or end, that is cut if a sequence is too long.
     pub truncation: Truncation,
 }
 
@@ -61,20 +62,21 @@ impl Default for AlignConfig {
 pub struct UnpairedConfig {
     /// Seed of everything random.
     pub seed: u64,
-    /// Options of KTO.
+    /// Options of the KTO loss.
     pub kto: Kto,
-    /// Sampling of the answers that a judge compares; the temperature of the comparison is 1.
+    /// Options of sampling the answers that the judge compares. Only `max_new_tokens` matters: the
+    /// comparison always samples at temperature 1 and top-p 1.
     pub responses: ResponseSampling,
-    /// Parameters that are trained: all of them, or low-rank adapters.
+    /// Parameters that are trained: all parameters, or low-rank adapters.
     pub adaptation: Adaptation,
-    /// The step loop; the recipe names the stage.
+    /// Options of the training loop; the recipe sets `stage` and `seed`.
     pub train: TrainConfig,
-    /// Longest sequence in tokens.
+    /// Longest sequence, in tokens, at least 3.
     pub max_length: usize,
-    /// Tokens that a prompt keeps where prompt and answer are longer than the longest sequence; without
-    /// a number half of it.
+    /// Number of tokens that a prompt keeps if prompt and answer together are longer than
+    /// `max_length`, at least 1 and below `max_length`; null is half of `max_length`.
     pub max_prompt_length: Option<usize>,
-    /// Side at which longer sequences are cut.
+    /// Side of the prompt, start or end, that is cut if a sequence is too long.
     pub truncation: Truncation,
 }
 
@@ -108,7 +110,7 @@ impl AlignConfig {
     /// Checks every option.
     ///
     /// # Errors
-    /// The first option that is out of range, with the range.
+    /// The first option that is out of range, with the allowed range.
     pub fn check(&self) -> Result<(), RecipeError> {
         check_lengths(self.max_length, self.max_prompt_length, &self.adaptation)?;
         self.anchored().check().map_err(TrainError::objective)?;
@@ -116,7 +118,7 @@ impl AlignConfig {
         Ok(self.train.validate()?)
     }
 
-    /// The loss with the anchor.
+    /// Returns the loss with the likelihood term added.
     pub(crate) fn anchored(&self) -> Anchored<PreferenceLoss> {
         Anchored {
             loss: self.loss,
@@ -124,8 +126,8 @@ impl AlignConfig {
         }
     }
 
-    /// The implicit reward of the loss: the mean log-probability for SimPO, the log-ratio per token for
-    /// length-normalised DPO, else the log-ratio.
+    /// Returns the implicit reward that belongs to the loss: the mean log-probability for SimPO,
+    /// the log-ratio per token for length-normalised DPO, else the log-ratio.
     pub(crate) fn implicit_reward(&self) -> ImplicitReward {
         match self.loss {
             PreferenceLoss::Simpo(_) => ImplicitReward::MeanLogp,
@@ -139,7 +141,7 @@ impl UnpairedConfig {
     /// Checks every option.
     ///
     /// # Errors
-    /// The first option that is out of range, with the range.
+    /// The first option that is out of range, with the allowed range.
     pub fn check(&self) -> Result<(), RecipeError> {
         check_lengths(self.max_length, self.max_prompt_length, &self.adaptation)?;
         self.kto.check().map_err(TrainError::objective)?;
@@ -171,28 +173,28 @@ pub struct AlignData<'a> {
     pub train: Vec<PreferencePair>,
     /// Pairs whose implicit rewards are compared after training.
     pub validation: Vec<PreferencePair>,
-    /// Good answers, whose perplexity shows the alignment tax.
+    /// Good answers; their perplexity shows the alignment tax.
     pub held_out: Vec<SftExample>,
-    /// Prompts that the policy answers.
+    /// Prompts that the policy answers after training.
     pub prompts: Vec<Prompt>,
-    /// Tokens that end an answer beside the tokenizer's EOS (`eos_token_ids` of `collimate-lm` reads
-    /// them from a model's folder).
+    /// Tokens that end an answer, in addition to the tokenizer's EOS (`eos_token_ids` of
+    /// `collimate-lm` reads them from a model's folder).
     pub eos: Vec<u32>,
-    /// Scorer of the answers; without it, or without prompts, no answers are written.
+    /// Scorer of the answers; it needs `prompts`. Without a scorer, no answers are written.
     pub judge: Option<AnswerScorer<'a>>,
 }
 
 /// Labelled completions and prompts of a run.
 #[derive(Debug, Clone, Default)]
 pub struct UnpairedData<'a> {
-    /// Completions to learn from, each with true for good and false for bad.
+    /// Completions to learn from, each with true if it is good and false if it is bad.
     pub train: Vec<(SftExample, bool)>,
-    /// Good answers, whose perplexity shows the alignment tax.
+    /// Good answers; their perplexity shows the alignment tax.
     pub held_out: Vec<SftExample>,
-    /// Prompts that the policy answers.
+    /// Prompts that the policy answers after training.
     pub prompts: Vec<Prompt>,
-    /// Tokens that end an answer beside the tokenizer's EOS.
+    /// Tokens that end an answer, in addition to the tokenizer's EOS.
     pub eos: Vec<u32>,
-    /// Scorer of the answers; without it, or without prompts, no answers are written.
+    /// Scorer of the answers; it needs `prompts`. Without a scorer, no answers are written.
     pub judge: Option<AnswerScorer<'a>>,
 }

@@ -1,4 +1,4 @@
-//! Answers and perplexity of the start and of the trained policy.
+//! Answers and perplexity of the start model and of the trained policy.
 
 use collimate_core::{Key, Prompt};
 use collimate_data::{SftExample, TextTokenizer, Truncation};
@@ -11,7 +11,7 @@ use crate::answers::{Answers, ResponseSampler, answer, compare, response_logps};
 use crate::sft::EVALUATION_TOKENS;
 use crate::{AnswerReport, AnswerScorer, RecipeError, ResponseSampling};
 
-/// Answers of the start, against which those of the policy are compared.
+/// Answers of the start model, with which the policy's answers are compared.
 pub(super) struct Comparison<'a, M> {
     start: &'a M,
     tokenizer: &'a TextTokenizer,
@@ -25,7 +25,7 @@ pub(super) struct Comparison<'a, M> {
     at_start: Answers,
 }
 
-/// The parts of a run that write answers.
+/// Models, prompts and options for writing answers.
 pub(super) struct Writing<'a, M> {
     pub(super) start: &'a M,
     pub(super) tokenizer: &'a TextTokenizer,
@@ -38,7 +38,7 @@ pub(super) struct Writing<'a, M> {
 }
 
 impl<'a, M: CausalLm> Comparison<'a, M> {
-    /// Writes the answers of the start; nothing without a judge.
+    /// Writes the start model's answers; returns `None` without a judge.
     pub(super) fn begin(
         writing: Writing<'a, M>,
         context: &RunContext<'_>,
@@ -109,12 +109,12 @@ impl<'a, M: CausalLm> Comparison<'a, M> {
         )
     }
 
-    /// The start's answers beside themselves.
+    /// Returns the start model's answers, compared with themselves.
     pub(super) fn of_start(&self) -> Result<AnswerReport, RecipeError> {
         compare(&self.at_start, &self.at_start, self.prompts, None, self.key)
     }
 
-    /// The policy's answers beside the start's.
+    /// Writes the policy's answers and compares them with the start model's.
     pub(super) fn with(
         &self,
         context: &RunContext<'_>,
@@ -140,7 +140,7 @@ impl<'a, M: CausalLm> Comparison<'a, M> {
     }
 }
 
-/// Perplexity of good answers under a model; nothing without answers.
+/// Returns the perplexity of good answers under a model; `None` without answers.
 pub(super) fn tax_perplexity<M: CausalLm>(
     model: &M,
     tokenizer: &TextTokenizer,

@@ -1,8 +1,8 @@
 //! Direct alignment: one training of a policy on preference pairs, with any loss.
 //!
-//! [`align`] trains a policy on pairs; [`align_unpaired`] trains it on single completions that are
-//! labelled good or bad (KTO, BCO). [`sera`](crate::sera) reviews pairs between trainings and writes
-//! pairs of its own.
+//! [`align`] trains a policy on pairs. [`align_unpaired`] trains it with KTO on single completions
+//! that are labelled good or bad. [`sera`](crate::sera) reviews the pairs between trainings and
+//! adds pairs of the policy's own answers.
 
 mod align;
 mod config;

@@ -11,24 +11,25 @@ use crate::AnswerReport;
 pub struct AlignOutcome<M> {
     /// The policy, untracked, without adapters.
     pub model: M,
-    /// Name of the loss: the name of the policy in reports and folders.
+    /// Name of the loss, which is also the name of the policy in reports and folders.
     pub title: String,
-    /// Training pairs, or labelled completions.
+    /// Number of training pairs or of labelled completions.
     pub rows: usize,
     /// Lengths and cuts of the training part.
     pub tokenize: TokenizeReport,
-    /// Optimiser steps.
+    /// Number of optimiser steps.
     pub steps: u64,
-    /// Share of validation pairs whose chosen completion gained more log-probability than the rejected
-    /// one (SimPO: has the larger mean); a tie counts one half.
+    /// Share of validation pairs whose chosen completion has the larger implicit reward after
+    /// training; a tie counts one half. The implicit reward is the gain in log-probability; for
+    /// SimPO it is the mean log-probability.
     pub validation_accuracy: Option<f64>,
     /// Mean log-probabilities on the validation pairs (chosen, rejected), in nats.
     pub validation_logps: Option<(f64, f64)>,
-    /// The policy's answers beside the start's.
+    /// The policy's answers, compared with the start model's.
     pub answers: Option<AnswerReport>,
-    /// The start's own answers.
+    /// The start model's own answers.
     pub start_answers: Option<AnswerReport>,
-    /// Perplexity of held-out good answers under the start and under the policy.
+    /// Perplexity of held-out good answers under the start model and under the policy.
     pub perplexity: Option<(f64, f64)>,
     /// Name of the scorer of the answers.
     pub judge: Option<String>,
@@ -37,7 +38,7 @@ pub struct AlignOutcome<M> {
 }
 
 impl<M> AlignOutcome<M> {
-    /// The alignment tax: the rise of the perplexity of held-out good answers, as a share.
+    /// Returns the alignment tax: the relative rise of the perplexity of held-out good answers.
     pub fn tax(&self) -> Option<f64> {
         self.perplexity.map(|(before, after)| after / before - 1.0)
     }

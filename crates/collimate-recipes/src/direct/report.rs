@@ -22,6 +22,7 @@ pub fn summary<M>(outcome: &AlignOutcome<M>, config: &impl Serialize) -> Value {
     json!({
         "seed": config["seed"],
         "loss": config.get("loss").or_else(|| config.get("kto")),
+        "nll_anchor": config["nll_anchor"],
         "pairs": outcome.rows,
         "tokenize": outcome.tokenize,
         "judge": outcome.judge,
@@ -46,8 +47,8 @@ pub fn summary<M>(outcome: &AlignOutcome<M>, config: &impl Serialize) -> Value {
     })
 }
 
-/// Writes `summary.json`, `report.md` and its plots. `about` is a paragraph on the data and the model;
-/// `extra` goes into the summary as it is.
+/// Writes `summary.json`, `report.md` and its plots. `about` is a paragraph on the data and the
+/// model. `extra` is copied into the summary.
 ///
 /// # Errors
 /// A file that cannot be written, or a plot that cannot be drawn.

@@ -1,4 +1,4 @@
-//! One training on labelled completions.
+//! Training of one policy on labelled completions.
 
 use std::time::Instant;
 

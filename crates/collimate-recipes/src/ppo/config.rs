@@ -1,4 +1,4 @@
-//! Options of the policy stage.
+//! Options of the stage that trains policies against rewards.
 
 use collimate_core::OptionError;
 use collimate_ppo::{PpoConfig, PpoError};
@@ -6,41 +6,42 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Adaptation, RecipeError};
 
-/// Model that a critic starts from.
+/// Model that the critic starts from.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum CriticStart {
-    /// The reward model that the policy is trained against, where it reads the policy's tokens;
-    /// else as `value_head`.
+    /// The reward model that the policy is trained against, if it reads the policy's tokens; else
+    /// the same as `value_head`.
     #[default]
     RewardModel,
     /// A fresh head on the policy's own hidden states.
     ValueHead,
 }
 
-/// Options of the policy stage.
+/// Options of the stage that trains policies against rewards.
 ///
 /// | field | default | allowed |
 /// |---|---|---|
-/// | `ppo` | see [`PpoConfig`] | `stage` is the beginning of every policy's |
-/// | `adaptation` | `full` | `full`, `lora` without dropout: of the policy, and of a critic of its own |
-/// | `critic` | `reward_model` | `reward_model`, `value_head`; RLOO and GRPO have none |
+/// | `ppo` | see [`PpoConfig`] | every policy's stage name begins with `ppo.stage` |
+/// | `adaptation` | `full` | `full`, `lora` without dropout: of the policy, and of a separate critic |
+/// | `critic` | `reward_model` | `reward_model`, `value_head`; RLOO and GRPO have no critic |
 /// | `max_length` | 512 | longest sequence in tokens, above `ppo.max_new_tokens` |
-/// | `watched` | 4 | prompts whose answers the report shows as training goes on |
+/// | `watched` | 4 | number of prompts whose answers the report shows during training |
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct PolicyConfig {
-    /// Options of the PPO trainer; every policy's `stage` begins with the one given here.
+    /// Options of the PPO trainer; every policy's stage name begins with `ppo.stage`.
     pub ppo: PpoConfig,
-    /// Parameters that are trained, of the policy and of a separate critic; `lora` without dropout.
+    /// Parameters that are trained, in the policy and in a separate critic; `lora` must have no
+    /// dropout.
     pub adaptation: Adaptation,
-    /// Model that a critic starts from; RLOO and GRPO have no critic.
+    /// Model that the critic starts from; RLOO and GRPO have no critic.
     pub critic: CriticStart,
     /// Longest sequence, in tokens, above `ppo.max_new_tokens`.
     pub max_length: usize,
-    /// Number of prompts whose answers the report shows as training goes on.
+    /// Number of prompts whose answers the report shows during training.
     pub watched: usize,
 }
 

@@ -1,4 +1,4 @@
-//! What policies are trained on and compared by.
+//! Data on which policies are trained and compared.
 
 use collimate_core::{Prompt, Scorer};
 use collimate_data::SftExample;
@@ -6,41 +6,43 @@ use collimate_nn::{CausalLm, ValueModel};
 
 use crate::AnswerScorer;
 
-/// Prompts of the policy stage.
+/// Prompts, held-out answers and judge of the policy stage.
 #[derive(Debug, Clone, Default)]
 pub struct PolicyData<'a> {
-    /// Prompts that responses are written to while training.
+    /// Prompts to which the policy writes responses during training.
     pub prompts: Vec<Prompt>,
-    /// Prompts whose answers are shown as training goes on: none of those that are reported on.
+    /// Prompts whose answers are shown during training. They should not be among the test prompts.
     pub watched: Vec<Prompt>,
     /// Prompts that the final policies answer.
     pub test: Vec<Prompt>,
-    /// Good answers to measure the alignment tax on.
+    /// Good answers on which the alignment tax is measured.
     pub held_out: Vec<SftExample>,
-    /// Tokens that end an answer, beside the tokenizer's EOS.
+    /// Tokens that end an answer, in addition to the tokenizer's EOS.
     pub eos: Vec<u32>,
-    /// Who compares the final answers with the start's; without it the policy's own reward does.
+    /// Scorer that compares the final answers with the start model's. Without a judge, the policy's
+    /// own reward compares them.
     pub judge: Option<AnswerScorer<'a>>,
 }
 
 /// A reward, and the policy that is trained against it.
 #[derive(Clone)]
 pub struct RewardArm<'a, M: CausalLm> {
-    /// Its name: of stages, files and rows.
+    /// Name of the reward in stages, files and rows.
     pub name: String,
     /// The reward.
     pub reward: &'a dyn Scorer,
-    /// The score that is worth p = ½, where it is known: what a sigmoid scaling without a centre of
-    /// its own subtracts. Of a reward model trained on pairs, the mean score of labelled answers.
+    /// Score centre of the reward, if known. A sigmoid scaling without its own centre subtracts
+    /// this number, so that a score equal to it has probability ½. For a reward model trained on
+    /// pairs, use the mean score of labelled answers.
     pub centre: Option<f64>,
-    /// What a critic starts from: the reward model's backbone and head.
+    /// Start of the critic: the reward model's backbone and head.
     pub critic: Option<ValueModel<M>>,
 }
 
 /// The rewards of a policy stage and the prompts that all its policies share.
 #[derive(Debug)]
 pub struct PolicyInputs<'a, M: CausalLm> {
-    /// One policy is trained against the reward of each.
+    /// Rewards; one policy is trained against each.
     pub arms: &'a [RewardArm<'a, M>],
     /// Prompts, held-out answers and the judge.
     pub data: &'a PolicyData<'a>,

@@ -1,4 +1,4 @@
-//! Policies of one run against each other.
+//! Comparisons between the policies of one run.
 
 use collimate_core::{Key, outcome};
 use collimate_eval::{Bootstrap, Groups, Interval};
@@ -6,40 +6,40 @@ use serde::{Deserialize, Serialize};
 
 use crate::RecipeError;
 
-/// One policy's answers against another one's, by the scores of the judge.
+/// Comparison of two policies' answers by the scores of the judge.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Duel {
     /// Name of the policy whose wins are counted.
     pub a: String,
     /// Name of the other policy.
     pub b: String,
-    /// Answers drawn with the same random numbers: where the policies agree, the answers are equal, and
-    /// the difference of the policies has less noise.
+    /// Result for answers drawn with the same random numbers. Policies that agree then write equal
+    /// answers, so the difference between the policies has less noise.
     pub common: DuelNumbers,
-    /// Answers drawn with random numbers of their own, as of two models that are asked at different
-    /// times.
+    /// Result for answers drawn with separate random numbers, as if the two models were asked at
+    /// different times.
     pub independent: DuelNumbers,
 }
 
-/// The outcome of a duel over the test prompts.
+/// Result of a duel over the test prompts.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct DuelNumbers {
-    /// Share of prompts on which the score of a's answer is the higher one; ties count one half.
+    /// Share of prompts on which `a`'s answer has the higher score; a tie counts one half.
     pub win_rate: Interval,
     /// Prompts won, tied and lost.
     pub counts: (usize, usize, usize),
-    /// Mean of a's score minus b's on the same prompt.
+    /// Mean difference of `a`'s and `b`'s scores on the same prompt.
     pub score_difference: Interval,
 }
 
-/// A policy's scores: of answers with common random numbers, and of answers with its own.
+/// Scores of a policy's answers, drawn with common and with separate random numbers.
 pub(super) struct Scored {
     pub(super) name: String,
     pub(super) common: Vec<f64>,
     pub(super) independent: Vec<f64>,
 }
 
-/// Every policy against every earlier one.
+/// Compares every policy with every earlier one.
 pub(super) fn duels(policies: &[Scored], key: Key) -> Result<Vec<Duel>, RecipeError> {
     let mut found = Vec::new();
     for (index, a) in policies.iter().enumerate() {

@@ -1,8 +1,8 @@
-//! Policies from rewards: the same start trained by PPO (or RLOO, GRPO) against one reward or several,
-//! then their answers compared.
+//! Policies from rewards: trains the same start model by PPO, RLOO or GRPO against one or several
+//! rewards, then compares the answers.
 //!
-//! [`reinforce`] does it; [`write_report`] makes the run folder's `report.md`, plots and `summary.json`, and
-//! [`section`] a part of another recipe's report.
+//! [`reinforce`] trains and compares. [`write_report`] writes the run folder's `report.md`, plots
+//! and `summary.json`. [`section`] returns a section for another recipe's report.
 
 mod config;
 mod data;

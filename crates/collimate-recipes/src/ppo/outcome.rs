@@ -1,4 +1,4 @@
-//! What the policy stage found out.
+//! Results of the policy stage.
 
 use std::collections::BTreeMap;
 
@@ -9,45 +9,47 @@ use serde::{Deserialize, Serialize};
 use super::duels::Duel;
 use crate::AnswerReport;
 
-/// How a policy's training and its answers went.
+/// Training and answers of one policy.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PolicyReport {
-    /// The reward's name.
+    /// Name of the reward.
     pub name: String,
-    /// Its stage in `metrics.jsonl`.
+    /// Name of the policy's stage in `metrics.jsonl`.
     pub stage: String,
-    /// Whether it had a critic of its own.
+    /// True if the policy was trained with a separate critic.
     pub own_critic: bool,
-    /// How scores became rewards, with the centre that was used.
+    /// Scaling of scores to rewards, with the centre that was used.
     pub scaling: RewardScaling,
-    /// Share of the responses of training on the floor of the scaling; absent without a floor.
+    /// Share of training responses whose reward was the floor of the scaling; absent without a
+    /// floor.
     pub floor: Option<f64>,
-    /// Optimiser steps.
+    /// Number of optimiser steps.
     pub updates: u64,
     /// Seconds of training.
     pub seconds: f64,
-    /// Mean reward of the start's answers to the test prompts.
+    /// Mean reward of the start model's answers to the test prompts.
     pub reward_before: Interval,
-    /// Mean reward of its own.
+    /// Mean reward of the policy's answers to the test prompts.
     pub reward_after: Interval,
-    /// Divergence of its answers from the start, in nats per answer, with its interval.
+    /// KL divergence of the policy from the start model on the policy's answers, in nats per
+    /// answer, with its interval.
     pub kl: Interval,
-    /// How its answers do against the start's, by the judge.
+    /// The policy's answers compared with the start model's, by the judge.
     pub answers: AnswerReport,
-    /// Perplexity of held-out good answers; absent without any.
+    /// Perplexity of held-out good answers; absent without held-out answers.
     pub perplexity: Option<f64>,
-    /// The last rollout's metrics.
+    /// Metrics of the last rollout.
     pub metrics: BTreeMap<String, f64>,
     /// Answers to the watched prompts.
     pub watched: Vec<WatchedAnswer>,
 }
 
-/// From this share on, a reward that is the same for the rest tells nothing apart.
+/// Share of responses on the floor above which the reward hardly tells responses apart.
 const FLOOR: f64 = 0.9;
 
 impl PolicyReport {
-    /// Facts that a reader must know before believing the policy: a scaling that gave nearly every response
-    /// the same reward, or that lacks a centre.
+    /// Returns warnings that a reader must see before trusting the policy. They tell of a scaling
+    /// that gave nearly every response the same reward, and of a sigmoid scaling without a centre.
     pub fn warnings(&self) -> Vec<String> {
         let mut warnings = Vec::new();
         if let RewardScaling::Sigmoid { centre: None, .. } = self.scaling {
@@ -75,36 +77,36 @@ impl PolicyReport {
 /// A trained policy.
 #[derive(Debug, Clone)]
 pub struct TrainedPolicy<M> {
-    /// How it went.
+    /// Training and answers of the policy.
     pub report: PolicyReport,
     /// The policy, untracked, without adapters.
     pub model: M,
 }
 
-/// Everything that the policy stage found out.
+/// Results of the policy stage.
 #[derive(Debug, Clone)]
 pub struct PolicyOutcome<M> {
-    /// In the order of the arms.
+    /// Trained policies, in the order of the arms.
     pub policies: Vec<TrainedPolicy<M>>,
-    /// The start's own answers under the judge, where there is one.
+    /// The start model's own answers under the judge; absent without a judge.
     pub start: Option<AnswerReport>,
-    /// The start's perplexity of held-out good answers.
+    /// Perplexity of held-out good answers under the start model.
     pub start_perplexity: Option<f64>,
-    /// Every policy against every earlier one under the judge; empty without a judge, as rewards of
-    /// different kinds have no common scale.
+    /// Comparison of every policy with every earlier one under the judge. Empty without a judge,
+    /// because different rewards have no common scale.
     pub duels: Vec<Duel>,
-    /// Who compared the answers.
+    /// Name of the judge that compared the answers.
     pub judge: Option<String>,
-    /// Prompts trained on.
+    /// Number of training prompts.
     pub prompts: usize,
-    /// Prompts left out because a response would not fit behind them.
+    /// Number of prompts left out because no response would fit after them.
     pub too_long: usize,
     /// Seconds of the whole stage.
     pub seconds: f64,
 }
 
 impl<M> PolicyOutcome<M> {
-    /// The policy trained against a reward, by name.
+    /// Returns the policy trained against the reward with this name.
     pub fn policy(&self, name: &str) -> Option<&TrainedPolicy<M>> {
         self.policies.iter().find(|p| p.report.name == name)
     }

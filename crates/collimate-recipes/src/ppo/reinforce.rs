@@ -1,4 +1,4 @@
-//! One start, several rewards, one policy each.
+//! Training of one policy per reward, all from the same start model.
 
 use std::time::Instant;
 
@@ -19,11 +19,12 @@ use crate::answers::{Answers, ResponseSampler, answer, compare, response_logps};
 use crate::sft::EVALUATION_TOKENS;
 use crate::{Adaptation, AnswerScorer, RecipeError, ResponseSampling};
 
-/// Trains `start` against the reward of each arm, with the same prompts and options (each with
-/// random numbers of its own), and compares one answer per test prompt with the start's.
+/// Trains one policy per arm against the arm's reward, then compares its answers to the test
+/// prompts with `start`'s answers. All policies start from `start` and share prompts and options;
+/// each has its own random numbers.
 ///
 /// # Errors
-/// Options out of range, names that are not different, no prompts, what the trainer refuses, an
+/// Options out of range, names that are not different, no prompts, an error of the trainer, an
 /// interrupt.
 pub fn reinforce<M: CausalLm>(
     start: &M,
@@ -119,7 +120,7 @@ pub fn reinforce<M: CausalLm>(
         (Some(_), Some(answers)) => Some(compare(answers, answers, &stage.test, None, stage.key)?),
         _ => None,
     };
-    // A resumed run counts what earlier starts took.
+    // A resumed run counts the seconds of earlier starts too.
     let trained: f64 = policies.iter().map(|p| p.report.seconds).sum();
     Ok(PolicyOutcome {
         policies,
@@ -143,12 +144,12 @@ struct Stage<'a, 'd, M> {
     prompts: Vec<Prompt>,
     watched: Vec<Prompt>,
     test: Vec<Prompt>,
-    /// Of the test prompts.
+    /// Token ids of the test prompts.
     ids: Vec<Vec<u32>>,
     key: Key,
-    /// The start's answers; with a judge their scores are the judge's.
+    /// The start model's answers. With a judge, their scores are the judge's.
     at_start: Option<Answers>,
-    /// The judge's scores of the policies' answers, where there are several policies.
+    /// The judge's scores of the policies' answers; empty without a judge.
     scored: Vec<Scored>,
 }
 
@@ -215,7 +216,7 @@ impl<M: CausalLm> Stage<'_, '_, M> {
         })
     }
 
-    /// Policy and critic.
+    /// Returns the policy with its critic, if the estimator has one.
     fn model(
         &self,
         policy: M,
@@ -236,7 +237,7 @@ impl<M: CausalLm> Stage<'_, '_, M> {
             let critic = ValueModel::from_parts(backbone, head);
             return Ok(ActorCritic::with_critic(policy, critic));
         }
-        // Small: before it has learnt anything its values are about 0.
+        // A small head: before training, its values are about 0.
         let std = 0.1 / (policy.hidden_size() as f64).sqrt();
         let head = ScalarHead::new(
             policy.hidden_size(),
@@ -248,8 +249,8 @@ impl<M: CausalLm> Stage<'_, '_, M> {
         Ok(ActorCritic::with_value_head(policy, head))
     }
 
-    /// The rewards of the start's answers, the policy's answers with theirs, and what the judge
-    /// says of them.
+    /// Returns the rewards of the start model's answers, the policy's answers with their rewards,
+    /// and their report under the judge.
     fn answers(
         &mut self,
         arm: &RewardArm<'_, M>,
@@ -317,7 +318,7 @@ impl<M: CausalLm> Stage<'_, '_, M> {
         Ok((before, own, report))
     }
 
-    /// Lets the policy that was trained last answer with random numbers of its own.
+    /// Lets the last trained policy answer again, with separate random numbers.
     fn answer_alone(&mut self, trained: &TrainedPolicy<M>) -> Result<(), RecipeError> {
         let (Some(judge), Some(last)) = (&self.data.judge, self.scored.last_mut()) else {
             return Ok(());
@@ -330,7 +331,7 @@ impl<M: CausalLm> Stage<'_, '_, M> {
         Ok(())
     }
 
-    /// log π − log ρ of each answer, ρ the start.
+    /// Returns log π − log ρ of each answer, where ρ is the start model.
     fn divergence(
         &self,
         label: &str,

@@ -1,4 +1,4 @@
-//! `summary.json` and `report.md` of policies, and what the policy stage adds to those of another recipe.
+//! `summary.json` and `report.md` of policies, and the policy section of other recipes' reports.
 
 use collimate_ppo::metrics as names;
 use collimate_run::{Figures, LineChart, LineSeries, Report, RunFolder, curve};
@@ -9,8 +9,8 @@ use super::outcome::{PolicyOutcome, PolicyReport};
 use crate::RecipeError;
 use crate::report::{self, TEMPLATES};
 
-/// Returns the findings as JSON: `win_rate`, `kl`, `gold_reward` (the judge's), `reward`, `tax` by the
-/// rewards' names, and every policy in full.
+/// Returns the results as JSON. `win_rate`, `kl`, `gold_reward` (the judge's), `reward` and `tax`
+/// are keyed by the rewards' names; every policy follows in full.
 pub fn summary<M>(outcome: &PolicyOutcome<M>, config: &PolicyConfig) -> Value {
     let reports = || outcome.policies.iter().map(|policy| &policy.report);
     let by_name = |value: &dyn Fn(&PolicyReport) -> Option<Value>| -> Map<String, Value> {
@@ -50,14 +50,14 @@ pub fn summary<M>(outcome: &PolicyOutcome<M>, config: &PolicyConfig) -> Value {
     })
 }
 
-/// How much the perplexity of held-out good answers rose, as a share.
+/// Returns the relative rise of the perplexity of held-out good answers.
 fn tax<M>(report: &PolicyReport, outcome: &PolicyOutcome<M>) -> Option<f64> {
     let (after, before) = report.perplexity.zip(outcome.start_perplexity)?;
     Some(after / before - 1.0)
 }
 
 /// Writes `summary.json`, `report.md` and its plots. `about` is a paragraph on the data and the
-/// model; `extra` goes into the summary as it is.
+/// model. `extra` is copied into the summary.
 ///
 /// # Errors
 /// A file that cannot be written, or a plot that cannot be drawn.
@@ -75,7 +75,7 @@ pub fn write_report<M>(
     report::write(run, "ppo.md", summary, extra, values, figures)
 }
 
-/// Returns the policies as a part of another report: tables, the curves of training, texts.
+/// Returns the policies as a section of another report: tables, training curves and sample answers.
 ///
 /// # Errors
 /// Metrics that cannot be read.

@@ -1,4 +1,4 @@
-//! Every template renders, with all that an outcome may hold and with as little as it may.
+//! Every template renders, with full and with minimal outcomes.
 
 mod alignment;
 mod policies;
@@ -16,7 +16,7 @@ use crate::{AnswerReport, RecipeError};
 
 const ABOUT: &str = "About the *run*.";
 
-/// Writes a report into a folder whose stages have metrics, and returns it.
+/// Writes a report into a run folder whose stages have metrics, and returns the report.
 fn written(
     stages: &[&str],
     write: impl FnOnce(&RunFolder, &Map<String, Value>) -> Result<(), RecipeError>,
@@ -38,7 +38,7 @@ fn written(
             run.metrics().log(stage, step, values).unwrap();
         }
     }
-    // The second name is one that templates read.
+    // A template also reads the second name.
     let extra = Map::from_iter([
         ("note".to_owned(), json!("of the caller")),
         ("policies".to_owned(), json!("a stage of the caller")),

@@ -168,6 +168,7 @@ fn an_evolved_reward_model() {
         let notes = ReportNotes {
             about: ABOUT,
             extra,
+            files: "`ask-next.jsonl` holds pairs.",
         };
         crate::ser::write_report_with(&full, &config, run, notes, vec![part])
     });
@@ -175,6 +176,7 @@ fn an_evolved_reward_model() {
         "| ser   | 11           | 6 (12) | 75.0 %  | 25.0 % – 75.0 % | 2    | 75.0 % of 8 | 75.0 %     | 0.050 |",
         "so `ser` stands on 0 + 5 = 5 of them",
         "SER recovers **50.0 %** of the gap",
+        "`ask-next.jsonl` holds pairs.",
         "| ser − loop0 | +50.0 points | +25.0 to +75.0 ",
         "**Warning.** Too few pairs.",
         "| 0    | seed   | –    | –    | –       | –        | –         | –              | –           | 20 ",

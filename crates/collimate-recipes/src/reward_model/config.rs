@@ -17,18 +17,18 @@ use crate::{Adaptation, RecipeError};
 pub struct RewardModelConfig {
     /// Seed of everything random.
     pub seed: u64,
-    /// Loss of a pair's two scores.
+    /// Loss on the two scores of a pair.
     pub loss: PairwiseLoss,
-    /// Parameters that are trained: all of them, or low-rank adapters and the head.
+    /// Parameters that are trained: all parameters, or low-rank adapters and the head.
     pub adaptation: Adaptation,
-    /// Longest sequence in tokens.
+    /// Longest sequence, in tokens, at least 3.
     pub max_length: usize,
-    /// Tokens that a prompt keeps where prompt and answer are longer than the longest sequence; without
-    /// a number half of it.
+    /// Number of tokens that a prompt keeps if prompt and answer together are longer than
+    /// `max_length`, at least 1 and below `max_length`; null is half of `max_length`.
     pub max_prompt_length: Option<usize>,
-    /// Side at which longer sequences are cut.
+    /// Side of the prompt, start or end, that is cut if a sequence is too long.
     pub truncation: Truncation,
-    /// The step loop.
+    /// Options of the training loop; the recipe sets `seed`.
     pub train: TrainConfig,
 }
 
@@ -58,7 +58,7 @@ impl RewardModelConfig {
     /// Checks every option.
     ///
     /// # Errors
-    /// The first option that is out of range, with the range.
+    /// The first option that is out of range, with the allowed range.
     pub fn check(&self) -> Result<(), RecipeError> {
         if self.max_length < 3 {
             let allowed = "at least 3 tokens: BOS, one token, EOS";
@@ -80,7 +80,7 @@ impl RewardModelConfig {
 pub struct RewardModelData {
     /// Pairs to learn from.
     pub train: Vec<PreferencePair>,
-    /// Pairs for evaluation on the way.
+    /// Pairs for evaluation during and after training.
     pub validation: Vec<PreferencePair>,
     /// Pairs that are scored once, at the end.
     pub test: Vec<PreferencePair>,

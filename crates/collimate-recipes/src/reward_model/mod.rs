@@ -1,7 +1,7 @@
-//! A reward model from labelled pairs, trained once.
+//! A reward model, trained once on labelled pairs.
 //!
-//! This is plain reward modelling: every label is used, and nothing is labelled by the model itself.
-//! [`ser`](crate::ser) is the method for few labels.
+//! This is plain reward modelling: every label is used, and the model labels nothing itself. Use
+//! [`ser`](crate::ser) if there are few labels.
 
 mod config;
 mod report;

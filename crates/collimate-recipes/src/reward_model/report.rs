@@ -29,7 +29,7 @@ impl<B: HfReward> fmt::Display for RewardModelOutcome<B> {
 }
 
 /// Writes `summary.json`, `report.md` and its plots. `about` is a paragraph on the data and the
-/// model; `extra` goes into the summary as it is.
+/// model. `extra` is copied into the summary.
 ///
 /// # Errors
 /// A file that cannot be written, or a plot that cannot be drawn.

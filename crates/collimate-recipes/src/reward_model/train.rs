@@ -1,4 +1,4 @@
-//! The training and the test.
+//! Training and test of a reward model.
 
 use std::time::Instant;
 
@@ -20,7 +20,7 @@ use crate::scores::scores;
 use crate::sft::EVALUATION_TOKENS;
 use crate::{Adaptation, RecipeError};
 
-/// Bins of the reliability table.
+/// Number of bins of the reliability table.
 const BINS: usize = 10;
 
 /// A trained reward model and its accuracy.
@@ -29,13 +29,13 @@ pub struct RewardModelOutcome<B: HfReward> {
     /// The model; adapters are folded in.
     #[serde(skip)]
     pub model: RewardModel<B>,
-    /// Training pairs whose answers differ as tokens.
+    /// Number of training pairs whose answers differ as tokens.
     pub pairs: usize,
     /// Lengths and cuts of the training part.
     pub tokenize: TokenizeReport,
-    /// Optimiser steps behind the model.
+    /// Number of optimiser steps behind the model.
     pub steps: u64,
-    /// Accuracy of the start on the test part.
+    /// Accuracy of the start model on the test part.
     pub before: Option<Accuracy>,
     /// Accuracy on the validation part.
     pub validation: Option<Accuracy>,
@@ -45,7 +45,7 @@ pub struct RewardModelOutcome<B: HfReward> {
     pub interval: Option<Interval>,
     /// Calibration on the test part.
     pub calibration: Option<Calibration>,
-    /// Score of the chosen answer less that of the rejected one, for every test pair.
+    /// Score of the chosen answer minus score of the rejected answer, for every test pair.
     #[serde(skip)]
     pub margins: Vec<f32>,
     /// Seconds of training and evaluation.
@@ -66,7 +66,7 @@ pub fn train_reward_model<B: HfReward>(
 ) -> Result<RewardModelOutcome<B>, RecipeError> {
     config.check()?;
     let started = Instant::now();
-    // A reward model reads the score at EOS, behind a cut answer too.
+    // A reward model reads the score at EOS, so a cut answer also ends with EOS.
     let tokenizer = tokenizer
         .clone()
         .with_answer_end(AnswerEnd::EveryAnswer)

@@ -1,4 +1,4 @@
-//! Several answers to each new task.
+//! Candidates: several answers to each new task.
 
 use collimate_core::{Completion, Finish, Prompt};
 use collimate_nn::CausalLm;
@@ -8,7 +8,7 @@ use super::outcome::CandidateCounts;
 use super::session::Session;
 use crate::RecipeError;
 
-/// A prompt, its tokens, and what was answered.
+/// A prompt, its token ids and its candidate answers.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct CandidateRow {
     pub(super) prompt: Prompt,
@@ -16,12 +16,12 @@ pub(super) struct CandidateRow {
     pub(super) candidates: Vec<Completion>,
 }
 
-/// Whether an answer may be judged and learnt from.
+/// Returns true if an answer may be judged and learnt from.
 pub(super) fn is_usable(candidate: &Completion) -> bool {
     candidate.finish != Finish::Length && !candidate.text.trim().is_empty()
 }
 
-/// Candidates by the model of the iteration: from the run folder, or written now.
+/// Returns the candidates by the model of the iteration, from the run folder or written now.
 pub(super) fn candidates<M: CausalLm>(
     session: &mut Session<'_>,
     folder: &str,
@@ -48,7 +48,7 @@ pub(super) fn candidates<M: CausalLm>(
         Ok(rows
             .map(|((prompt, ids), mut candidates)| {
                 for candidate in &mut candidates {
-                    // Training would cut it.
+                    // Training would cut this answer.
                     if ids.len() + tokens(candidate) > longest {
                         candidate.finish = Finish::Length;
                     }

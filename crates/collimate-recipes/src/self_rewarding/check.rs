@@ -1,4 +1,4 @@
-//! What is looked at before anything is trained.
+//! Checks before any training.
 
 use std::collections::HashSet;
 
@@ -14,7 +14,7 @@ use super::session::Session;
 use super::tasks::Pool;
 use crate::RecipeError;
 
-/// Data that do not go together, or with the options.
+/// Refuses data that do not fit together or do not fit the options.
 pub(super) fn data(
     data: &SelfRewardingData<'_>,
     config: &SelfRewardingConfig,
@@ -73,8 +73,8 @@ pub(super) fn data(
     Ok(())
 }
 
-/// Prompts that the model cannot take, found before the first step: those of the judge test, and of
-/// the shortest known task (longer lists are shortened).
+/// Refuses prompts that are too long for the model: those of the judge test, and that of the
+/// shortest known task. Longer lists of examples are shortened later.
 pub(super) fn lengths<M: CausalLm>(
     session: &Session<'_>,
     model: &M,
@@ -102,7 +102,7 @@ pub(super) fn lengths<M: CausalLm>(
     Ok(())
 }
 
-/// Tokens of what a judge is asked about an answer.
+/// Returns the number of tokens of the judge's prompt for an answer.
 pub(super) fn judge_tokens(session: &Session<'_>, item: &Item) -> Result<usize, RecipeError> {
     let config = session.config;
     let prompt = config
@@ -112,16 +112,16 @@ pub(super) fn judge_tokens(session: &Session<'_>, item: &Item) -> Result<usize, 
     Ok(session.tokenizer.encode_prompt(&prompt)?.len())
 }
 
-/// Answers that a judge is tried on where there are no pairs to judge.
+/// Number of answers with which a judge is tried if there are no pairs to judge.
 const PROBE: usize = 16;
 
-/// Lets M1 judge a few known answers: a model that cannot is refused here.
+/// Lets M1 judge a few known answers. A model that cannot judge is refused here.
 pub(super) fn probe<M: CausalLm>(
     session: &Session<'_>,
     m1: &Known<M>,
     data: &SelfRewardingData<'_>,
 ) -> Result<(), RecipeError> {
-    // Without demonstrations any text will do to see whether a score comes back.
+    // Without demonstrations, any text shows whether a score can be parsed.
     let items: Vec<Item> = match data.ift.is_empty() {
         false => data
             .ift

@@ -13,15 +13,15 @@ use serde::{Deserialize, Serialize};
 use super::task_template::TaskTemplate;
 use crate::{Adaptation, RecipeError, ResponseSampling};
 
-/// Model that poses new tasks.
+/// Model that writes new tasks.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum PromptSource {
-    /// The same model in all iterations, as in the paper: the one named in the data, else M1.
+    /// The same model in all iterations, as in the paper: the writer named in the data, else M1.
     #[default]
     Fixed,
-    /// The model of the iteration.
+    /// The model of the current iteration.
     Current,
 }
 
@@ -30,16 +30,18 @@ pub enum PromptSource {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum PairSource {
-    /// The model as its own judge: the chain M1 → M2 → M3 learns from these pairs.
+    /// The model as its own judge: the models M1 → M2 → M3 learn from these pairs.
     Judge,
-    /// The model's implicit reward, as in SeRA: the log-ratio of the model to M1, and of M1 to M0.
+    /// The model's implicit reward, as in SeRA: the log-ratio of M1 to M0 in the first iteration,
+    /// later the log-ratio of the model to M1.
     ImplicitReward,
-    /// The evaluator: where it is the truth, this shows what a perfect judge would gain.
+    /// The evaluator. If the evaluator is the true reward, this branch shows the gain of a perfect
+    /// judge.
     Evaluator,
 }
 
 impl PairSource {
-    /// The name used in reports and files.
+    /// Returns the name used in reports and files.
     pub fn name(self) -> &'static str {
         match self {
             Self::Judge => "judge",
@@ -49,36 +51,40 @@ impl PairSource {
     }
 }
 
-/// Source of the scores of judgements (EFT) that are made of ranked answers.
+/// Source of the scores in judgements (EFT) that are made from ranked answers.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum EftFrom {
-    /// A judge writes judgements of the answers, kept where their order agrees with the ranks, as in
-    /// the paper; the judge is the baseline (`sft`), or the generator named in the data.
+    /// A judge writes judgements of the answers, as in the paper. They are kept if their order
+    /// agrees with the ranks. The judge is the baseline (`sft`), or the generator named in the
+    /// data.
     #[default]
     Judged,
-    /// A fixed map turns each rank into a score ([`score_of_rank`](collimate_judge::score_of_rank)),
-    /// without a justification: for models that cannot judge yet.
+    /// A fixed map turns each rank into a score, without a justification. For models that cannot
+    /// judge yet.
+    ///
+    /// See [`score_of_rank`](collimate_judge::score_of_rank).
     RankMap,
 }
 
-/// Options of making judgements (EFT) of ranked answers.
+/// Options of making judgements (EFT) from ranked answers.
 ///
 /// | field | default | allowed |
 /// |---|---|---|
 /// | `from` | `judged` | `judged`, `rank_map` |
 /// | `order` | `strict` | `strict`, `weak`; see [`OrderRule`] |
-/// | `thin` | `true` | `false`: keep all examples of the most common score |
+/// | `thin` | `true` | `false` keeps all examples of the most common score |
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct EftConfig {
     /// Source of the scores: judgements that agree with the ranks, or the ranks alone.
     pub from: EftFrom,
-    /// Rule by which judgements agree with the ranks.
+    /// Rule that decides whether judgements agree with the ranks.
     pub order: OrderRule,
-    /// Examples of the most common score are thinned to as many as the second most common score has.
+    /// If true, examples of the most common score are dropped at random until as many are left as
+    /// the second most common score has.
     pub thin: bool,
 }
 
@@ -92,35 +98,36 @@ impl Default for EftConfig {
     }
 }
 
-/// Options of posing new tasks.
+/// Options of writing new tasks.
 ///
 /// | field | default | allowed |
 /// |---|---|---|
 /// | `per_iteration` | 1000 | 1 to 10^7 |
-/// | `seed_shots`, `own_shots` | 6, 2 | 1 to 1000 together; own ones are seeds until there are any |
+/// | `seed_shots`, `own_shots` | 6, 2 | 1 to 1000 together; seed prompts replace own tasks that do not exist yet |
 /// | `source` | `fixed` | `fixed`, `current` |
-/// | `sampling` | temperature .6, top-p .9, 256 tokens | |
-/// | `novelty` | ROUGE-L below .7, 3 to 150 words | see [`NoveltyOptions`] |
-/// | `attempts` | 4 | 1 to 1000: most texts written for each task wanted |
+/// | `sampling` | temperature 0.6, top-p 0.9, 256 tokens | |
+/// | `novelty` | ROUGE-L below 0.7, 3 to 150 words | see [`NoveltyOptions`] |
+/// | `attempts` | 4 | 1 to 1000: largest number of texts written per task wanted |
 /// | `template` | numbered tasks | see [`TaskTemplate`] |
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct TaskConfig {
-    /// Number of new tasks in an iteration, 1 to 10^7.
+    /// Number of new tasks in each iteration, 1 to 10^7.
     pub per_iteration: usize,
-    /// Number of shots from the seed prompts; together with `own_shots` 1 to 1000.
+    /// Number of example tasks from the seed prompts in each request, 1 to 1000 together with
+    /// `own_shots`.
     pub seed_shots: usize,
-    /// Number of shots from the tasks posed so far; as long as there are none, seed prompts take
-    /// their place.
+    /// Number of example tasks in each request that come from new tasks kept earlier. Seed prompts
+    /// take their place until there are enough of them.
     pub own_shots: usize,
-    /// Model that poses new tasks.
+    /// Model that writes new tasks.
     pub source: PromptSource,
     /// Options of sampling new tasks.
     pub sampling: ResponseSampling,
     /// Options of the filter that keeps new tasks.
     pub novelty: NoveltyOptions,
-    /// Largest number of texts written, in multiples of `per_iteration`, 1 to 1000.
+    /// Largest number of texts that are written, as a multiple of `per_iteration`, 1 to 1000.
     pub attempts: usize,
     /// Prompt that asks for a new task.
     pub template: TaskTemplate,
@@ -153,13 +160,13 @@ impl Default for TaskConfig {
 /// | `iterations` | 2 (M2, M3) | 1 to 1000 |
 /// | `tasks` | see [`TaskConfig`] | |
 /// | `candidates` | 4 | 2 to 1000 |
-/// | `responses` | temperature .7, top-p .9, 512 tokens | |
+/// | `responses` | temperature 0.7, top-p 0.9, 512 tokens | |
 /// | `rubric` | additive, 0 to 5 | see [`Rubric`] |
 /// | `judge` | 3 samples, at least half must parse | see [`JudgeOptions`]; its seed is the run's, empty answers are never judged |
-/// | `eft` | judged by the baseline, kept where the order agrees | see [`EftConfig`]; needs ranked answers |
-/// | `accumulate` | `false` | `true`: the pairs of earlier iterations too |
-/// | `compare` | `implicit_reward` | sources beside `judge`; `evaluator` needs one |
-/// | `loss` | DPO, β .1 | see [`PreferenceLoss`] |
+/// | `eft` | judged by the baseline, kept if the order agrees | see [`EftConfig`]; needs ranked answers |
+/// | `accumulate` | `false` | `true`: learn from the pairs of earlier iterations too |
+/// | `compare` | `implicit_reward` | other sources than `judge`; `evaluator` needs an evaluator |
+/// | `loss` | DPO, β 0.1 | see [`PreferenceLoss`] |
 /// | `nll_anchor` | 0 | at least 0; with a loss that has a reference |
 /// | `adaptation` | `full` | `full`, `lora` |
 /// | `sft` | 1 epoch, 16 examples, lr 5.5e-6 to 1.1e-6, cosine | see [`TrainConfig`]; stage and seed are set by the recipe |
@@ -172,29 +179,30 @@ impl Default for TaskConfig {
 pub struct SelfRewardingConfig {
     /// Seed of everything random.
     pub seed: u64,
-    /// Number of preference trainings, 1 to 1000, each on pairs that the model before has made.
+    /// Number of preference trainings, 1 to 1000. Each learns from pairs that the model before it
+    /// has made.
     pub iterations: usize,
-    /// Options of posing new tasks.
+    /// Options of writing new tasks.
     pub tasks: TaskConfig,
     /// Number of answers to each new task, 2 to 1000.
     pub candidates: usize,
     /// Options of sampling the answers.
     pub responses: ResponseSampling,
-    /// Rubric: the judge's prompt, the form of the score and the range of scores.
+    /// Rubric of the judge: prompt, form of the score and range of scores.
     pub rubric: Rubric,
-    /// Options of asking the judge; the seed is the run's, and empty answers are never judged.
+    /// Options of asking the judge. The recipe sets the seed, and empty answers are never judged.
     pub judge: JudgeOptions,
-    /// Options of making judgements (EFT) of ranked answers.
+    /// Options of making judgements (EFT) from ranked answers.
     pub eft: EftConfig,
-    /// Learn from the pairs of earlier iterations too.
+    /// If true, each preference training also learns from the pairs of earlier iterations.
     pub accumulate: bool,
-    /// Sources of pairs that are trained on beside the judge's, each in a branch of its own;
+    /// Other sources of pairs for comparison with the judge. Each source trains a separate model;
     /// `evaluator` needs an evaluator.
     pub compare: Vec<PairSource>,
     /// Direct alignment loss.
     pub loss: PreferenceLoss,
-    /// Weight of a likelihood term on the chosen answers beside the loss, at least 0; 0 leaves it
-    /// out. The loss must compare with a reference.
+    /// Weight of a likelihood term on the chosen answers, added to the loss, at least 0; 0 leaves
+    /// the term out. The loss must compare with a reference.
     pub nll_anchor: f64,
     /// Parameters that preference training changes.
     pub adaptation: Adaptation,
@@ -204,7 +212,7 @@ pub struct SelfRewardingConfig {
     pub train: TrainConfig,
     /// Longest sequence, in tokens, at least 3.
     pub max_length: usize,
-    /// Part of the prompt that is cut from a demonstration that is too long.
+    /// Side of the prompt, start or end, that is cut if a demonstration is too long.
     pub truncation: Truncation,
 }
 

@@ -1,4 +1,4 @@
-//! What a run learns from and is measured on.
+//! Data on which a run learns and is measured.
 
 use collimate_core::{Generator, PreferencePair, Prompt};
 use collimate_data::{RankedAnswers, SftExample};
@@ -8,44 +8,47 @@ use crate::AnswerScorer;
 /// Seed data and held-out data of a run.
 #[derive(Clone, Default)]
 pub struct SelfRewardingData<'a> {
-    /// Instruction fine-tuning: demonstrations. Without them M0 stands for the baseline too.
+    /// Demonstrations for instruction fine-tuning (IFT). Without them, M0 is also the baseline.
     pub ift: Vec<SftExample>,
-    /// Evaluation fine-tuning: judgements in the judge's format
-    /// ([`eft_example`](collimate_judge::eft_example) makes them).
+    /// Judgements in the judge's format for evaluation fine-tuning (EFT);
+    /// [`eft_example`](collimate_judge::eft_example) makes them.
     pub eft: Vec<SftExample>,
-    /// Ranked answers that judgements are made of ([`EftConfig`](super::EftConfig)), beside those of
-    /// `eft`.
+    /// Ranked answers from which further judgements are made ([`EftConfig`](super::EftConfig)), in
+    /// addition to `eft`.
     pub ranked: Vec<RankedAnswers>,
-    /// Held-out ranked answers that every model of the chain judges; no prompt of `ranked`.
+    /// Held-out ranked answers that every model of the chain judges; they share no prompt with
+    /// `ranked`.
     pub rank_test: Vec<RankedAnswers>,
-    /// Who judges the ranked answers with [`EftFrom::Judged`](super::EftFrom), with a name that tells
-    /// judges apart; the baseline (`sft`) where nobody is named.
+    /// Judge of the ranked answers with [`EftFrom::Judged`](super::EftFrom), and a name that tells
+    /// judges apart. If absent, the baseline (`sft`) judges.
     pub eft_judge: Option<(&'a str, &'a dyn Generator)>,
-    /// Examples of posing a task in the format of [`TaskTemplate`](super::TaskTemplate); a model
-    /// that can be asked by few shots needs none.
+    /// Examples of writing a task in the format of [`TaskTemplate`](super::TaskTemplate). A model
+    /// that follows few-shot prompts needs none.
     pub tasks: Vec<SftExample>,
-    /// Prompts that the pool of known tasks begins with, and that shots are drawn from.
+    /// Prompts with which the pool of known tasks begins, and from which example tasks are drawn.
     pub seed_prompts: Vec<Prompt>,
-    /// Pairs that every model judges, to see how it agrees with them.
+    /// Pairs that every model judges, to measure its agreement with them.
     pub judge_test: Vec<PreferencePair>,
-    /// Good answers to measure the alignment tax on.
+    /// Good answers on which the alignment tax is measured.
     pub held_out: Vec<SftExample>,
-    /// Prompts that every model answers. None of them may be that of a demonstration; a seed prompt
-    /// or a posed task that is one of them, of `judge_test` or of `held_out` is left out.
+    /// Prompts that every model answers. None of them may be the prompt of a demonstration. Seed
+    /// prompts and new tasks that equal one of them, or a prompt of the held-out data, are left
+    /// out.
     pub prompts: Vec<Prompt>,
-    /// Tokens that end an answer, beside the tokenizer's EOS.
+    /// Tokens that end an answer, in addition to the tokenizer's EOS.
     pub eos: Vec<u32>,
-    /// Who says whose answers are better. Nothing is learnt from it but by the branch
-    /// [`PairSource::Evaluator`](super::PairSource).
+    /// Scorer that compares the answers. Only the branch
+    /// [`PairSource::Evaluator`](super::PairSource) learns from it.
     pub evaluator: Option<AnswerScorer<'a>>,
-    /// A second scorer of the same answers, whose mean is reported: whether tasks are solved.
+    /// Second scorer of the same answers, such as one that checks whether tasks are solved. The report
+    /// shows its mean.
     pub task_accuracy: Option<AnswerScorer<'a>>,
-    /// Who poses tasks with [`PromptSource::Fixed`](super::PromptSource), with a name that tells
-    /// writers apart; M1 where nobody is named.
+    /// Writer of tasks with [`PromptSource::Fixed`](super::PromptSource), and a name that tells
+    /// writers apart. If absent, M1 writes the tasks.
     pub task_writer: Option<(&'a str, &'a dyn Generator)>,
 }
 
-/// Generators need not be printable.
+/// Written by hand, because generators need not implement `Debug`.
 impl std::fmt::Debug for SelfRewardingData<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("SelfRewardingData")

@@ -1,4 +1,4 @@
-//! Judgements to learn from (EFT), out of answers that people have ranked.
+//! Judgements to learn from (EFT), made from answers that people have ranked.
 
 use std::collections::BTreeMap;
 
@@ -19,54 +19,54 @@ use super::measured::Known;
 use super::session::Session;
 use crate::RecipeError;
 
-/// Counts of making judgements out of ranked answers.
+/// Counts of making judgements from ranked answers.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct EftReport {
     /// Source of the scores.
     pub from: EftFrom,
-    /// Name of the judge; absent where the ranks alone give the scores.
+    /// Name of the judge; absent if the ranks alone give the scores.
     pub judge: Option<String>,
-    /// Lists of ranked answers.
+    /// Number of lists of ranked answers.
     pub lists: usize,
-    /// Answers in these lists.
+    /// Number of answers in these lists.
     pub answers: usize,
-    /// Lists that are learnt from.
+    /// Number of lists that are learnt from.
     pub kept: usize,
-    /// Lists that are not, by reason.
+    /// Numbers of lists that are not learnt from, by reason.
     pub dropped: BTreeMap<RankRefusal, usize>,
-    /// Examples of the kept lists that were left out because they have the most common score.
+    /// Number of examples of kept lists that were left out because they have the most common score.
     pub thinned: usize,
-    /// Judgements to learn from.
+    /// Number of judgements to learn from.
     pub examples: usize,
     /// Number of judgements with each score.
     pub scores: BTreeMap<String, usize>,
-    /// Judgements that the judge wrote.
+    /// Number of judgements that the judge wrote.
     pub judgements: usize,
-    /// Judgements that state a score.
+    /// Number of the judge's judgements that state a score.
     pub parsed: usize,
 }
 
-/// A list of ranked answers and what became of it.
+/// A list of ranked answers and the result of judging it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct EftRow {
     prompt: Prompt,
     answers: Vec<String>,
     merits: Vec<f64>,
-    /// Judgements of the answers; none where the list was not judged.
+    /// Judgements of the answers; empty if the list was not judged.
     grades: Vec<Grade>,
-    /// Texts to learn, one for each answer, with their scores.
+    /// Texts to learn, one for each answer, each with its score.
     kept: Option<Vec<(String, f64)>>,
     refused: Option<RankRefusal>,
 }
 
-/// The judge's name beside what judges: a model of the run, or another generator.
+/// The judge of ranked answers: a model of the run, or a named generator.
 pub(super) enum RankJudge<'a, M> {
     Model(&'a Known<M>),
     Other(&'a str, &'a dyn Generator),
 }
 
-/// Makes judgements of the ranked answers; without lists there is nothing to report. `judge` is absent
-/// where the ranks alone give the scores.
+/// Makes judgements from the ranked answers; returns `None` without lists. `judge` is absent if the
+/// ranks alone give the scores.
 pub(super) fn from_ranks<M: CausalLm>(
     session: &mut Session<'_>,
     data: &SelfRewardingData<'_>,
@@ -146,7 +146,7 @@ pub(super) fn from_ranks<M: CausalLm>(
     Ok(Some((taken, report)))
 }
 
-/// The judge's prompt for an item, with a judgement that was written.
+/// Joins the judge's prompt for an item and a written judgement.
 fn example(session: &Session<'_>, item: &Item, text: String) -> Result<EftExample, RecipeError> {
     let (rubric, style) = (&session.config.rubric, session.config.judge.style);
     let prompt = rubric
@@ -158,7 +158,7 @@ fn example(session: &Session<'_>, item: &Item, text: String) -> Result<EftExampl
     })
 }
 
-/// Scores by a fixed map of the ranks, without a justification.
+/// Scores answers by a fixed map of the ranks, without a justification.
 fn of_ranks(session: &Session<'_>, lists: &[RankedAnswers]) -> Result<Vec<EftRow>, RecipeError> {
     let (rubric, style) = (&session.config.rubric, session.config.judge.style);
     let row = |list: &RankedAnswers| -> Result<EftRow, RecipeError> {
@@ -189,7 +189,7 @@ fn unjudged(list: &RankedAnswers) -> EftRow {
     }
 }
 
-/// Judgements that a model writes, kept where they follow the ranks.
+/// Lets a judge write judgements and keeps those that follow the ranks.
 fn of_judge<M: CausalLm>(
     session: &Session<'_>,
     lists: &[RankedAnswers],
@@ -238,7 +238,8 @@ fn of_judge<M: CausalLm>(
     Ok(rows)
 }
 
-/// The first judgements of all answers, one for each, that follow the ranks; else the mildest reason.
+/// Returns the first set of judgements, one for each answer, that follows the ranks. Otherwise
+/// returns the mildest reason.
 fn agreeing(session: &Session<'_>, row: &EftRow) -> Result<Vec<(String, f64)>, RankRefusal> {
     let times = row.grades.iter().map(|grade| grade.votes.len()).min();
     let mut reason = RankRefusal::Unparsed;
@@ -259,7 +260,7 @@ fn agreeing(session: &Session<'_>, row: &EftRow) -> Result<Vec<(String, f64)>, R
     Err(reason)
 }
 
-/// A cache of the run's judgements.
+/// Opens the cache of the run's judgements.
 pub(super) fn cache(session: &Session<'_>) -> Result<std::sync::Arc<Cache>, RecipeError> {
     let path = session.run.folder("judge")?.join("cache.jsonl");
     let cache = Cache::open(path).map_err(RecipeError::judge("judge"))?;

@@ -1,4 +1,4 @@
-//! What a model is worth: its answers, its judgement, what it has forgotten.
+//! Measurements of a model: its answers, its judgement, and the perplexity of good answers.
 
 use collimate_core::{Completion, Key, Prompt, outcome};
 use collimate_data::TokenizedExample;
@@ -24,7 +24,7 @@ struct AnswerRow {
     score: f64,
 }
 
-/// A model's answers to the held-out prompts: from the run folder, or written now.
+/// Returns a model's answers to the held-out prompts, from the run folder or written now.
 pub(super) fn answers<M: CausalLm>(
     session: &mut Session<'_>,
     name: &str,
@@ -58,7 +58,7 @@ pub(super) fn answers<M: CausalLm>(
     })
 }
 
-/// Mean score of the answers by a second scorer.
+/// Returns the mean score of the answers by a second scorer.
 pub(super) fn mean_score(
     judge: &AnswerScorer<'_>,
     prompts: &[Prompt],
@@ -73,7 +73,7 @@ pub(super) fn mean_score(
     Ok((!scores.is_empty()).then(|| sum / scores.len() as f64))
 }
 
-/// Perplexity of held-out good answers.
+/// Returns the perplexity of held-out good answers; `None` without answers.
 pub(super) fn held_out<M: CausalLm>(
     model: &M,
     examples: &[TokenizedExample],
@@ -92,7 +92,7 @@ struct TestRow {
     rejected: Grade,
 }
 
-/// How a model judges the pairs of the judge test; `least` is the parse rate below which it is
+/// Lets a model judge the pairs of the judge test. A model whose parse rate is below `least` is
 /// refused.
 pub(super) fn judge_test<M: CausalLm>(
     session: &mut Session<'_>,
@@ -220,12 +220,12 @@ mod tests {
         assert_eq!((agreement.estimate, found.parse_rate), (0.5, 7.0 / 8.0));
         assert!(agreement.low < 0.5 && agreement.high > 0.5);
         assert_eq!(found.mean_score, Some(16.0 / 7.0));
-        // Ranks of the scores 4 1 2 2 1 3 3 and of the truth .9 .1 .5 .4 .2 .7 .7 by hand:
+        // Ranks of the scores 4 1 2 2 1 3 3 and of the truth 0.9 0.1 0.5 0.4 0.2 0.7 0.7 by hand:
         // 7 1.5 3.5 3.5 1.5 5.5 5.5 and 7 1 4 3 2 5.5 5.5; their sums of products about the mean 4.
         let spearman = 26.5 / (26.5_f64 * 27.5).sqrt();
         let (_, found) = found.correlation.unwrap();
         assert!((found - spearman).abs() < 1e-12, "{found} {spearman}");
-        // A model that no longer judges has no agreement; it is not 0.
+        // A model that no longer judges has no agreement, which is not an agreement of 0.
         let found = report(&[row(None, Some(3.0))], None, key).unwrap();
         assert_eq!((found.pairs, found.agreement), (0, None));
     }

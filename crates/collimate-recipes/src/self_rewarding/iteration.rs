@@ -1,4 +1,5 @@
-//! One iteration: M(t) poses tasks, answers, judges; M(t+1) and its branches learn from the pairs.
+//! One iteration: M(t) writes tasks, answers and judges; M(t+1) and its branches learn from the
+//! pairs.
 
 use collimate_data::TokenizedPair;
 use collimate_files::atomic_write;
@@ -15,17 +16,17 @@ use super::session::Session;
 use super::tasks::{Pool, Writer, new_tasks};
 use crate::RecipeError;
 
-/// What the iterations have in common.
+/// State that the iterations share.
 pub(super) struct Chain<M> {
     pub(super) m0: Known<M>,
     /// M1, M2, …
     pub(super) models: Vec<Known<M>>,
     pub(super) pool: Pool,
-    /// The judge's pairs of earlier iterations, where they are learnt from too.
+    /// The judge's pairs of earlier iterations, if `accumulate` is set.
     pub(super) earlier: Vec<TokenizedPair>,
 }
 
-/// The next model of the chain, with its branches measured.
+/// Makes and trains the next model of the chain, and measures it and its branches.
 pub(super) fn iterate<M: CausalLm>(
     session: &mut Session<'_>,
     data: &SelfRewardingData<'_>,
@@ -98,7 +99,7 @@ pub(super) fn iterate<M: CausalLm>(
             continue;
         };
         steps = steps.or(Some(known.steps));
-        // Only M1 is refused by its test: a later model is by what it makes of the candidates.
+        // Only M1 is refused by the judge test. A later model fails through its candidates instead.
         let judges = (source == PairSource::Judge).then_some(0.0);
         measured.add(session, data, &known, judges)?;
         if source == PairSource::Judge {
@@ -120,18 +121,18 @@ pub(super) fn iterate<M: CausalLm>(
     })
 }
 
-/// What a branch of an iteration works on.
+/// Inputs of a branch of an iteration.
 struct Step<'a> {
     folder: &'a str,
-    /// The name of the chain's next model.
+    /// Name of the chain's next model.
     next: String,
     source: PairSource,
     rows: &'a [CandidateRow],
 }
 
-/// The model that learns from the pairs of one source; nothing where there are none. `earlier` are
-/// those of earlier iterations to learn from too; `steps` those of the judge's training, so that no
-/// branch gets more.
+/// Trains a model on the pairs of one source; returns no model if there are no pairs. `earlier` are
+/// pairs of earlier iterations to learn from too. `steps` are the steps of the judge's training, so
+/// that all branches get the same number.
 fn learn<M: CausalLm>(
     session: &mut Session<'_>,
     step: &Step<'_>,

@@ -1,4 +1,4 @@
-//! The model as its own judge.
+//! Judging by the model itself.
 
 use std::ops::ControlFlow;
 use std::sync::{Mutex, PoisonError};
@@ -17,7 +17,7 @@ use super::outcome::JudgementCounts;
 use super::session::Session;
 use crate::RecipeError;
 
-/// The judgements of a prompt's candidates; nothing where one was not judged.
+/// Judgements of a prompt's candidates; `None` for a candidate that was not judged.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct GradeRow {
     pub(super) prompt: Prompt,
@@ -30,16 +30,16 @@ impl GradeRow {
     }
 }
 
-/// What a stage of judging left.
+/// Result of a stage of judging.
 pub(super) struct Judged<T> {
     pub(super) rows: Vec<T>,
     pub(super) counts: JudgementCounts,
-    /// Answers whose judge's prompt is longer than the model takes.
+    /// Number of answers whose judge's prompt is longer than the model's context.
     pub(super) too_long: usize,
     pub(super) seconds: f64,
 }
 
-/// The candidates' grades by the model that wrote them.
+/// Lets the model that wrote the candidates grade them.
 pub(super) fn judge_candidates<M: CausalLm>(
     session: &mut Session<'_>,
     folder: &str,
@@ -96,12 +96,12 @@ pub(super) fn judge_candidates<M: CausalLm>(
     })
 }
 
-/// An item without the token ids, which no judge is shown.
+/// Returns an item without token ids, which a judge does not see.
 pub(super) fn item(prompt: &Prompt, answer: &Completion) -> Item {
     Item::new(prompt.clone(), answer.text.clone())
 }
 
-/// Grades items; what a killed run had judged is not judged again.
+/// Grades items. Judgements that a killed run has already made are read from the cache.
 pub(super) fn grade<M: CausalLm>(
     session: &Session<'_>,
     stage: &str,
@@ -138,7 +138,7 @@ pub(super) fn grade<M: CausalLm>(
     Ok(grades.grades)
 }
 
-/// Options of judging with a parse rate that must be reached.
+/// Returns the options of judging, with the parse rate that must be reached.
 fn options(session: &Session<'_>, least: f64) -> JudgeOptions {
     let mut options = session.config.judge.clone();
     options.min_parse_rate = least;
@@ -146,7 +146,7 @@ fn options(session: &Session<'_>, least: f64) -> JudgeOptions {
     options
 }
 
-/// Grades items by a generator that is no model of the run.
+/// Grades items with a generator that is not a model of the run.
 pub(super) fn grade_by(
     session: &Session<'_>,
     stage: &str,
@@ -170,7 +170,7 @@ pub(super) fn grade_by(
     Ok(grades.map_err(&failed)?.grades)
 }
 
-/// A generator that is asked no more once the run is interrupted.
+/// A generator that refuses further calls once the run is interrupted.
 struct Stoppable<'a> {
     generator: &'a dyn Generator,
     interrupt: &'a Interrupt,
@@ -189,7 +189,8 @@ impl Generator for Stoppable<'_> {
     }
 }
 
-/// How many judgements of these grades parsed; the same whether they were made now or are read.
+/// Counts the judgements of these grades and those that parsed. Grades read from a file give the
+/// same counts as new ones.
 pub(super) fn parsed<'g>(grades: impl Iterator<Item = &'g Grade>) -> JudgementCounts {
     let mut report = JudgementCounts::default();
     for vote in grades.flat_map(|grade| &grade.votes) {
@@ -211,7 +212,7 @@ struct Watched<'a, M> {
 
 struct State<'a> {
     meter: Meter,
-    /// Judgements of earlier calls.
+    /// Number of judgements in earlier calls.
     before: usize,
     interrupt: &'a Interrupt,
 }

@@ -1,4 +1,4 @@
-//! The models of a run and what they are worth.
+//! The models of a run and their measurements.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +15,7 @@ use super::session::Session;
 use crate::RecipeError;
 use crate::answers::{Answers, compare};
 
-/// A model of the run with what is known of it.
+/// A model of the run with its name, hash and training cost.
 pub(super) struct Known<M> {
     pub(super) name: String,
     pub(super) model: M,
@@ -36,14 +36,14 @@ impl<M: CausalLm> Known<M> {
     }
 }
 
-/// What is known of all models so far.
+/// Measurements of all models so far.
 pub(super) struct Measured<M> {
     pub(super) models: Vec<ModelReport>,
     pub(super) weights: Vec<M>,
-    /// Answers by name.
+    /// Answers by model name.
     answers: BTreeMap<String, Answers>,
     held_out: Vec<TokenizedExample>,
-    /// What was cut of the held-out answers.
+    /// Lengths and cuts of the held-out answers.
     pub(super) held_out_report: TokenizeReport,
 }
 
@@ -67,7 +67,8 @@ impl<M: CausalLm> Measured<M> {
         })
     }
 
-    /// Measures a model; `judges` is the parse rate that it must reach as a judge, if it is one.
+    /// Measures a model. `judges` is the parse rate that a judge must reach; `None` for a model
+    /// that is not a judge.
     pub(super) fn add(
         &mut self,
         session: &mut Session<'_>,
@@ -78,7 +79,7 @@ impl<M: CausalLm> Measured<M> {
         let Known {
             name, model, hash, ..
         } = known;
-        // First, so that a judge that cannot judge is found out early.
+        // First, so that a model that cannot judge is refused early.
         let (judge, ranks) = match judges {
             Some(least) => (
                 judge_test(session, name, model, hash, data, least)?,
@@ -110,8 +111,9 @@ impl<M: CausalLm> Measured<M> {
         Ok(())
     }
 
-    /// Each model of the chain against the one before, the last against the baseline, and branches
-    /// against the model that they started from.
+    /// Compares each model of the chain with the one before; M1 and the last model are also
+    /// compared with the baseline. Compares each branch with the model that it started from and
+    /// with the chain's model of the same iteration.
     pub(super) fn comparisons(
         &self,
         session: &Session<'_>,
@@ -124,7 +126,7 @@ impl<M: CausalLm> Measured<M> {
             let branches = self.models.iter().map(|model| &model.name);
             let branches = branches.filter(|name| name.starts_with(&format!("{next}-")));
             for name in branches {
-                // Against the model that both learnt from, and against each other.
+                // The model that both learnt from, and the chain's model of the same iteration.
                 pairs.push((name.clone(), before.clone()));
                 pairs.push((name.clone(), next.clone()));
             }
@@ -144,5 +146,5 @@ impl<M: CausalLm> Measured<M> {
     }
 }
 
-/// The baseline: demonstrations alone.
+/// Name of the baseline, which learns from demonstrations alone.
 const SFT: &str = "sft";

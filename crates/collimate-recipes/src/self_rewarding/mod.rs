@@ -1,10 +1,13 @@
 //! Self-Rewarding language models (Yuan et al., <https://arxiv.org/abs/2401.10020>): the policy
-//! poses tasks, answers them, judges its answers and learns from the pairs, again and again.
+//! writes tasks, answers them, judges its answers and learns from the pairs, iteration after
+//! iteration.
 //!
-//! M0 is the model that comes in, M1 is fine-tuned on demonstrations (IFT) and judgements (EFT), and
-//! M(t+1) = DPO from M(t) on AIFT(M(t)), the pairs that M(t) made. Beside the chain a run trains the
-//! demonstrations alone (`sft`), and on request a branch of every iteration whose pairs come from
-//! implicit reward margins or from an evaluator, over the same candidates for the same steps.
+//! M0 is the start model. M1 is fine-tuned on demonstrations (IFT) and judgements (EFT). M(t+1) =
+//! DPO from M(t) on AIFT(M(t)), the pairs that M(t) made.
+//!
+//! A run also trains a baseline on the demonstrations alone (`sft`). On request, every iteration
+//! trains further branches, whose pairs come from implicit reward margins or from an evaluator. All
+//! branches of an iteration use the same candidates and the same number of steps.
 
 mod candidates;
 mod check;

@@ -1,4 +1,4 @@
-//! What a run found out.
+//! Results of a Self-Rewarding run.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -16,26 +16,26 @@ use super::tasks::{TaskRefusal, TaskRow};
 use crate::AnswerReport;
 use crate::sera::Agreement;
 
-/// What became of the texts that were to be new tasks.
+/// Counts of the texts written as new tasks, by outcome.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct TaskCounts {
-    /// Texts written.
+    /// Number of texts written.
     pub written: usize,
-    /// New tasks.
+    /// Number of new tasks kept.
     pub kept: usize,
-    /// Texts that did not end in time.
+    /// Number of texts that did not end within the largest number of tokens.
     pub cut: usize,
-    /// Texts that are prompts of the evaluation.
+    /// Number of texts that are prompts of the evaluation.
     pub held_out: usize,
-    /// Texts with too few words.
+    /// Number of texts with too few words.
     pub too_short: usize,
-    /// Texts with too many words.
+    /// Number of texts with too many words.
     pub too_long: usize,
-    /// Texts too like a task of the pool.
+    /// Number of texts too similar to a known task.
     pub similar: usize,
-    /// Texts written in the last round after there were enough.
+    /// Number of texts written in the last round after enough were kept.
     pub surplus: usize,
-    /// Seconds that writing took.
+    /// Seconds of writing.
     pub seconds: f64,
 }
 
@@ -79,147 +79,150 @@ impl fmt::Display for TaskCounts {
     }
 }
 
-/// What became of the candidates of an iteration.
+/// Counts of the candidates of an iteration, by outcome.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct CandidateCounts {
-    /// Candidates written.
+    /// Number of candidates written.
     pub written: usize,
-    /// Without a visible character.
+    /// Number of candidates without a visible character.
     pub empty: usize,
-    /// At the length limit; in no pair and not judged.
+    /// Number of candidates cut at the length limit; they are not judged and not in any pair.
     pub cut: usize,
-    /// Left unjudged because the judge's prompt would be longer than the model takes.
+    /// Number of candidates left unjudged because the judge's prompt would be longer than the
+    /// model's context.
     pub too_long: usize,
-    /// Judged, but no judgement could be parsed: in no judge-built pair.
+    /// Number of judged candidates whose judgements could not be parsed; they are in no pair of the
+    /// judge.
     pub unscored: usize,
-    /// Mean tokens.
+    /// Mean number of tokens.
     pub mean_tokens: f64,
-    /// Seconds that writing took.
+    /// Seconds of writing.
     pub seconds: f64,
 }
 
-/// What could be read of the judgements of an iteration.
+/// Counts of the judgements of an iteration, and of those that state a score.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct JudgementCounts {
-    /// Judgements, those of equal answers included.
+    /// Number of judgements, including those of equal answers.
     pub judgements: usize,
-    /// Those that state a score.
+    /// Number of judgements that state a score.
     pub parsed: usize,
-    /// The beginning of the first one that states none.
+    /// Beginning of the first judgement without a score.
     pub example: Option<String>,
 }
 
 /// Pairs of one source over the candidates of an iteration, and the model that learnt from them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Branch {
-    /// Who said which answers are best and worst.
+    /// Source of the scores that decide which answers are best and worst.
     pub source: PairSource,
-    /// The name of the model that came out; absent where there was no pair to learn from, as by the
+    /// Name of the trained model. Absent if there was no pair to learn from, for example by the
     /// implicit reward of an M1 that was not fine-tuned.
     pub model: Option<String>,
-    /// Pairs made.
+    /// Number of pairs made.
     pub pairs: usize,
-    /// Prompts that gave no pair, by reason: `equal_rewards` are ties.
+    /// Numbers of prompts that gave no pair, by reason; `equal_rewards` are ties.
     pub dropped: Vec<(NoPairReason, usize)>,
-    /// How the scores' differences agree with the evaluator's on these pairs.
+    /// Agreement of the pairs' score differences with the evaluator's.
     pub agreement: Option<Agreement>,
-    /// The share of pairs in the same order as the evaluator's, over the prompts on which every source
-    /// made a pair, and their number: a source that leaves hard prompts out gains nothing here.
+    /// Share of pairs in the evaluator's order, and number of pairs, over the prompts on which
+    /// every source made a pair. A source that leaves out hard prompts gains nothing here.
     pub agreement_in_common: Option<(f64, usize)>,
-    /// Seconds that scoring the candidates took, since the last start of the run.
+    /// Seconds of scoring the candidates.
     pub scoring_seconds: f64,
-    /// Pairs trained on, those of earlier iterations included where they accumulate.
+    /// Number of pairs trained on, including those of earlier iterations if they accumulate.
     pub trained_pairs: usize,
-    /// Optimiser steps.
+    /// Number of optimiser steps.
     pub steps: u64,
     /// Seconds of training.
     pub training_seconds: f64,
 }
 
-/// One iteration: M(t) makes pairs, M(t+1) learns from them.
+/// Report of one iteration, in which M(t) makes pairs and M(t+1) learns from them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct IterationReport {
-    /// The model that made the pairs: `m1`, `m2`, …
+    /// Name of the model that made the pairs: `m1`, `m2`, …
     pub model: String,
-    /// New tasks.
+    /// Counts of the new tasks.
     pub tasks: TaskCounts,
-    /// Their answers.
+    /// Counts of the answers to the tasks.
     pub candidates: CandidateCounts,
-    /// What could be read of the judgements.
+    /// Counts of the judgements.
     pub judged: JudgementCounts,
-    /// The judge's pairs first, then those of the sources that are compared with it.
+    /// Branch of the judge, then those of the other sources.
     pub branches: Vec<Branch>,
 }
 
-/// How a model judges pairs that somebody else has put in order.
+/// Judgement of a model on pairs whose order is known.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct JudgeReport {
-    /// Judgements.
+    /// Number of judgements.
     pub judgements: usize,
-    /// The share of them that states a score.
+    /// Share of judgements that state a score.
     pub parse_rate: f64,
-    /// Pairs with a score on both sides.
+    /// Number of pairs with a score for both answers.
     pub pairs: usize,
-    /// The share of these whose chosen answer has the higher score, ties counting one half, with a
-    /// bootstrap interval over pairs; absent without any.
+    /// Share of these pairs whose chosen answer has the higher score, with a bootstrap interval
+    /// over pairs. A tie counts one half. Absent without such pairs.
     pub agreement: Option<Interval>,
-    /// Pairs with equal scores.
+    /// Number of pairs with equal scores.
     pub ties: usize,
-    /// Correlation of its scores with the evaluator's over all these answers (Pearson, Spearman);
-    /// absent without an evaluator, or where one of them does not vary.
+    /// Correlation (Pearson, Spearman) of the model's scores with the evaluator's over all these
+    /// answers. Absent without an evaluator, or if one of the scores does not vary.
     pub correlation: Option<(f64, f64)>,
-    /// Mean score; absent without any.
+    /// Mean score; absent without scores.
     pub mean_score: Option<f64>,
 }
 
-/// One model of the run.
+/// Report of one model of the run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ModelReport {
-    /// `sft`, `m1`, `m2`, …; branches bear their source, as `m2-implicit_reward`.
+    /// Name of the model: `sft`, `m1`, `m2`, …; a branch's name ends with its source, such as
+    /// `m2-implicit_reward`.
     pub name: String,
-    /// Its answers against those of `sft`; absent without an evaluator.
+    /// Answers compared with those of `sft`; absent without an evaluator.
     pub answers: Option<AnswerReport>,
-    /// Perplexity of held-out good answers; absent without any.
+    /// Perplexity of held-out good answers; absent without held-out answers.
     pub perplexity: Option<f64>,
-    /// Mean score of the second scorer; absent without one.
+    /// Mean score of the second scorer; absent without a second scorer.
     pub task_accuracy: Option<f64>,
-    /// How it judges; absent for `sft`, for branches, and without pairs to judge.
+    /// Judgement on the judge test; absent for `sft`, for branches, and without pairs to judge.
     pub judge: Option<JudgeReport>,
-    /// Agreement with held-out rankings; absent for `sft`, for branches, and without ranked answers to
-    /// judge.
+    /// Agreement with held-out rankings; absent for `sft`, for branches, and without ranked answers
+    /// to judge.
     #[serde(default)]
     pub ranks: Option<RankReport>,
-    /// Optimiser steps of the training that made it.
+    /// Number of optimiser steps of the model's last training.
     pub steps: u64,
 }
 
-/// Everything that a run found out.
+/// Results of a run.
 #[derive(Debug, Clone)]
 pub struct SelfRewardingOutcome<M> {
-    /// `sft`, `m1`, then of each iteration the judge's model and those of its branches.
+    /// Reports of `sft`, `m1`, then for each iteration the judge's model and the branches' models.
     pub models: Vec<ModelReport>,
-    /// The models themselves, untracked, without adapters, in the same order.
+    /// The models, untracked, without adapters, in the same order.
     pub weights: Vec<M>,
-    /// What happened between them.
+    /// Reports of the iterations.
     pub iterations: Vec<IterationReport>,
-    /// Why the loop ended early, if it did: what the last model could not do.
+    /// Reason why the loop ended early, if it did.
     pub stopped: Option<String>,
-    /// What was cut of `sft`'s and `m1`'s texts and of the held-out ones.
+    /// Lengths and cuts of the texts of `sft` and `m1` and of the held-out answers.
     pub tokenize: BTreeMap<String, TokenizeReport>,
-    /// Answers of one model against those of another, by name as `m2_vs_m1`.
+    /// Comparisons of two models' answers, by name, such as `m2_vs_m1`.
     pub comparisons: BTreeMap<String, AnswerReport>,
-    /// Demonstrations, judgements and task examples learnt from.
+    /// Numbers of demonstrations, judgements and task examples learnt from.
     pub seed_data: (usize, usize, usize),
-    /// Counts of the judgements that were made of ranked answers; absent without ranked answers.
+    /// Counts of the judgements made from ranked answers; absent without ranked answers.
     pub eft: Option<EftReport>,
-    /// Who compared the answers.
+    /// Name of the evaluator that compared the answers.
     pub evaluator: Option<String>,
     /// Seconds of the whole run.
     pub seconds: f64,
 }
 
 impl<M> SelfRewardingOutcome<M> {
-    /// The report of a model.
+    /// Returns the report of the model with this name.
     pub fn model(&self, name: &str) -> Option<&ModelReport> {
         self.models.iter().find(|model| model.name == name)
     }

@@ -1,4 +1,4 @@
-//! Pairs out of scored candidates.
+//! Pairs made from scored candidates.
 
 use std::collections::BTreeMap;
 
@@ -14,22 +14,22 @@ use crate::answers::response_logps;
 use crate::sera::Agreement;
 use crate::{AnswerScorer, RecipeError};
 
-/// A score of each candidate of each prompt; none where it takes no part.
+/// Score of each candidate of each prompt; `None` for a candidate that takes no part.
 pub(super) type Scores = Vec<Vec<Option<f64>>>;
 
-/// What one source makes of the candidates.
+/// Pairs that one source makes from the candidates.
 pub(super) struct Made {
     pub(super) pairs: Vec<TokenizedPair>,
     pub(super) dropped: Vec<(NoPairReason, usize)>,
     pub(super) agreement: Option<Agreement>,
-    /// The prompts of these pairs, each with the evaluator's gap where there is one.
+    /// Prompts of these pairs, each with the evaluator's gap if there is an evaluator.
     gaps: Vec<(usize, Option<f64>)>,
-    /// As rows that TRL and others train from.
+    /// Pairs as rows that TRL and others can train on.
     pub(super) lines: String,
 }
 
-/// The candidates with the highest and the lowest score of each prompt; equal scores make no pair.
-/// `truth` are the evaluator's scores, to compare with.
+/// Pairs the candidates with the highest and the lowest score of each prompt; equal scores make no
+/// pair. `truth` are the evaluator's scores for comparison.
 pub(super) fn best_and_worst(
     rows: &[CandidateRow],
     scores: &Scores,
@@ -95,8 +95,8 @@ pub(super) fn best_and_worst(
     }
 }
 
-/// The share of pairs in the evaluator's order and their number, of each source over the prompts on
-/// which all of them made a pair.
+/// Returns for each source the share of pairs in the evaluator's order, and their number, over the
+/// prompts on which all sources made a pair.
 pub(super) fn agreement_in_common(made: &[Made]) -> Vec<Option<(f64, usize)>> {
     let of = |made: &Made| -> BTreeMap<usize, f64> {
         let known = made.gaps.iter();
@@ -122,7 +122,7 @@ pub(super) fn agreement_in_common(made: &[Made]) -> Vec<Option<(f64, usize)>> {
     all.iter().map(share).collect()
 }
 
-/// In TRL a conversational prompt goes with conversational answers.
+/// Formats an answer; TRL expects conversational answers with a conversational prompt.
 fn answer(prompt: &Prompt, completion: &Completion) -> serde_json::Value {
     match prompt {
         Prompt::Text(_) => json!(completion.text),
@@ -130,7 +130,7 @@ fn answer(prompt: &Prompt, completion: &Completion) -> serde_json::Value {
     }
 }
 
-/// What an evaluator says of the candidates that take part.
+/// Returns the evaluator's scores of the usable candidates.
 pub(super) fn evaluated(
     session: &mut Session<'_>,
     folder: &str,
@@ -158,7 +158,7 @@ pub(super) fn evaluated(
     })
 }
 
-/// Implicit rewards of the candidates that take part: how much more likely the model finds them
+/// Returns the implicit rewards of the usable candidates: how much more likely the model finds them
 /// than the reference does.
 pub(super) fn implicit<M: CausalLm>(
     session: &mut Session<'_>,
@@ -221,7 +221,7 @@ mod tests {
             row(&["a", "b", "c", "d"]),
         ];
         let scores = vec![
-            // The first candidate has no score: it is not the worst.
+            // The first candidate has no score, so it is not the worst.
             vec![None, Some(2.0), Some(4.5), Some(3.0)],
             vec![Some(3.0); 4],
             vec![None, None, None, Some(5.0)],
@@ -260,7 +260,7 @@ mod tests {
             rows.map(|row| row.map(Some).to_vec()).collect()
         };
         let truth = scored([[0.9, 0.1], [0.2, 0.4], [0.5, 0.5]]);
-        // The first source ties on the first prompt, which the second one gets right.
+        // The first source has a tie on the first prompt; the second source gets this prompt right.
         let one = best_and_worst(
             &rows,
             &scored([[1.0, 1.0], [1.0, 3.0], [2.0, 1.0]]),

@@ -1,4 +1,4 @@
-//! How a model judges answers that others have ranked.
+//! Judgement of a model on answers that others have ranked.
 
 use collimate_core::{Key, Prompt};
 use collimate_eval::{
@@ -16,18 +16,18 @@ use super::judging::{grade, parsed};
 use super::session::Session;
 use crate::RecipeError;
 
-/// The agreement of a model with held-out rankings.
+/// Agreement of a model with held-out rankings.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RankReport {
-    /// Judgements.
+    /// Number of judgements.
     pub judgements: usize,
-    /// Share of them that states a score.
+    /// Share of judgements that state a score.
     pub parse_rate: f64,
-    /// Answers without a score; they are left out of their lists.
+    /// Number of answers without a score; they are left out of their lists.
     pub unscored: usize,
-    /// The number of these whose judge's prompt is longer than the model takes.
+    /// Number of unscored answers whose judge's prompt is longer than the model's context.
     pub too_long: usize,
-    /// The measures over the answers with a score.
+    /// Agreement over the answers with a score.
     pub agreement: RankAgreement,
     /// Pairwise accuracy with a bootstrap interval over lists; absent without pairs.
     pub pairwise: Option<Interval>,
@@ -35,17 +35,17 @@ pub struct RankReport {
     pub exact_match: Option<Interval>,
 }
 
-/// The grades of a list's answers.
+/// Grades of a list's answers.
 #[derive(Serialize, Deserialize)]
 struct RankRow {
     prompt: Prompt,
     merits: Vec<f64>,
-    /// Nothing where the judge's prompt is too long.
+    /// `None` if the judge's prompt is too long.
     grades: Vec<Option<Grade>>,
 }
 
-/// Lets a model judge the held-out lists; without lists there is nothing to report. `least` is the
-/// parse rate below which the model is refused.
+/// Lets a model judge the held-out lists; returns `None` without lists. A model whose parse rate is
+/// below `least` is refused.
 pub(super) fn rank_test<M: CausalLm>(
     session: &mut Session<'_>,
     name: &str,

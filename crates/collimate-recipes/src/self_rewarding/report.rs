@@ -1,4 +1,4 @@
-//! `summary.json` and `report.md` for a person.
+//! `summary.json` and `report.md` of a Self-Rewarding run.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ use super::outcome::{ModelReport, SelfRewardingOutcome};
 use super::ranks::RankReport;
 use crate::{AnswerReport, RecipeError, report};
 
-/// Returns the findings of a run as JSON.
+/// Returns the results of a run as JSON.
 pub fn summary<M>(outcome: &SelfRewardingOutcome<M>, config: &SelfRewardingConfig) -> Value {
     let by_name = |value: &dyn Fn(&ModelReport) -> Option<f64>| -> Map<String, Value> {
         let models = outcome.models.iter();
@@ -59,7 +59,7 @@ pub fn summary<M>(outcome: &SelfRewardingOutcome<M>, config: &SelfRewardingConfi
     })
 }
 
-/// The measures against held-out rankings, each by model.
+/// Returns the agreement with held-out rankings, by measure and model.
 fn ranks<M>(outcome: &SelfRewardingOutcome<M>) -> Value {
     let by_name = |value: &dyn Fn(&RankReport) -> Option<f64>| -> Map<String, Value> {
         let models = outcome.models.iter();
@@ -92,7 +92,7 @@ fn without_samples(report: &AnswerReport) -> Value {
 }
 
 /// Writes `summary.json`, `report.md` and its plots. `about` is a paragraph on the data and the
-/// model; `extra` goes into the summary as it is.
+/// model. `extra` is copied into the summary.
 ///
 /// # Errors
 /// A file that cannot be written, or a plot that cannot be drawn.
@@ -103,7 +103,7 @@ pub fn write_report<M>(
     about: &str,
     extra: &Map<String, Value>,
 ) -> Result<(), RecipeError> {
-    // Branches have a hyphen in their names; the last model of the chain has none.
+    // Branches have a hyphen in their names; models of the chain have none.
     let last = outcome
         .models
         .iter()

@@ -1,4 +1,5 @@
-//! One run: M0 → M1 → M2 → …, the baseline, the branches, and what they are worth.
+//! A Self-Rewarding run: the chain M0 → M1 → M2 → …, the baseline, the branches and their
+//! measurements.
 
 use std::time::Instant;
 
@@ -21,15 +22,15 @@ use crate::sera::session::Iterate;
 
 /// Runs the loop from `m0`.
 ///
-/// Every artefact is a file of rows in the run folder (tasks, candidates, judgements, implicit
-/// rewards, pairs, answers), and a run that was stopped goes on from them. A later model that no
-/// longer judges, poses tasks or tells answers apart ends the loop, not the run: the outcome says
-/// why.
+/// Every result is a file of rows in the run folder: tasks, candidates, judgements, implicit
+/// rewards, pairs, answers. A stopped run continues from these files. If a later model no longer
+/// judges, writes tasks or tells answers apart, the loop ends early and the outcome says why; the
+/// run does not fail.
 ///
 /// # Errors
-/// Options out of range; an M1 whose judgements cannot be read, which is refused before a task is
-/// posed; a first iteration without new tasks or without pairs; texts that cannot be tokenised; a loss
-/// that is not finite; an interrupt.
+/// Options out of range; an M1 whose judgements cannot be read (checked before any task is
+/// written); a first iteration without new tasks or without pairs; texts that cannot be tokenised;
+/// a loss that is not finite; an interrupt.
 pub fn self_reward<M: CausalLm>(
     m0: &M,
     tokenizer: &TextTokenizer,
@@ -51,7 +52,7 @@ pub fn self_reward<M: CausalLm>(
     };
     check::lengths(session, m0, data, &pool)?;
     let m0 = Known::new("m0", m0.clone().valid(), 0, 0.0);
-    // The baseline comes first only where it judges ranked answers.
+    // The baseline is trained first only if it judges ranked answers.
     let judged = !data.ranked.is_empty() && config.eft.from == EftFrom::Judged;
     let mut baseline = match judged && data.eft_judge.is_none() {
         true => Some(known_sft(session.fine_tune("sft", &m0.model, &data.ift)?)),
@@ -70,7 +71,7 @@ pub fn self_reward<M: CausalLm>(
         .flatten()
         .cloned()
         .collect();
-    // First the judge: if it cannot judge, nothing else is worth the time.
+    // The judge comes first: if M1 cannot judge, nothing else is worth the time.
     let (m1, m1_report) = session.fine_tune("m1", &m0.model, &seed)?;
     let m1 = Known::new("m1", m1.model, m1.steps, m1.seconds);
     let least = config.judge.min_parse_rate;
@@ -128,7 +129,7 @@ pub fn self_reward<M: CausalLm>(
     })
 }
 
-/// The baseline as a model of the run.
+/// Turns the trained baseline into a model of the run.
 fn known_sft<M: CausalLm>(
     (trained, report): (Iterate<M>, Option<TokenizeReport>),
 ) -> (Known<M>, Option<TokenizeReport>) {
@@ -136,7 +137,7 @@ fn known_sft<M: CausalLm>(
     (known, report)
 }
 
-/// Whether an error says something about the model and not about the run.
+/// Returns true if an error is about the model and not about the run.
 fn ends_the_loop(error: &RecipeError) -> bool {
     use collimate_judge::JudgeError;
     match error {

@@ -1,4 +1,4 @@
-//! What the stages of a run share.
+//! State that the stages of a run share.
 
 use std::time::Instant;
 
@@ -19,18 +19,18 @@ use crate::sera::session::{Iterate, Session as Alignment};
 use crate::sera::{Method, SeraConfig};
 use crate::{RecipeError, SftPlan, fine_tune};
 
-/// Everything that stays the same from stage to stage.
+/// State that stays the same from stage to stage.
 pub(super) struct Session<'a> {
     pub(super) config: &'a SelfRewardingConfig,
     pub(super) tokenizer: &'a TextTokenizer,
     pub(super) run: &'a mut RunFolder,
     pub(super) interrupt: &'a Interrupt,
     pub(super) progress: Progress,
-    /// What ends an answer beside the tokenizer's EOS.
+    /// Tokens that end an answer, in addition to the tokenizer's EOS.
     pub(super) eos: &'a [u32],
 }
 
-/// What the journal knows of a file of rows.
+/// The journal's entry for a file of rows.
 #[derive(Serialize, Deserialize)]
 struct Note {
     rows: usize,
@@ -39,17 +39,17 @@ struct Note {
 }
 
 impl<'a> Session<'a> {
-    /// A random key for one purpose of this run.
+    /// Returns the random key for one purpose of this run.
     pub(super) fn key(&self, stage: &str) -> Key {
         Key::new(self.config.seed, stage)
     }
 
-    /// A seed for what is sampled in a stage.
+    /// Returns the sampling seed of a stage.
     pub(super) fn sampling_seed(&self, stage: &str) -> u64 {
         self.key(stage).rng(Purpose::Sampling).random()
     }
 
-    /// How the run's models write.
+    /// Returns the sampler of the run's answers.
     pub(super) fn sampler(&self) -> ResponseSampler<'a> {
         ResponseSampler {
             tokenizer: self.tokenizer,
@@ -61,8 +61,8 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// The rows of `folder/name.jsonl` and the seconds that they took: computed now, or by an
-    /// earlier start of this run.
+    /// Returns the rows of `folder/name.jsonl` and the seconds that computing them took. The rows
+    /// are computed now, or read if an earlier start of this run has written them.
     pub(super) fn rows<T: Serialize + DeserializeOwned>(
         &mut self,
         folder: &str,
@@ -109,7 +109,7 @@ impl<'a> Session<'a> {
                 seconds
             }
         };
-        // From the file in any case: JSON may lose the last bit of a number.
+        // Always read from the file: JSON may lose the last bit of a number.
         let text = std::fs::read_to_string(&path).map_err(|e| wrong(e.to_string()))?;
         let read = |(index, line): (usize, &str)| {
             let line = serde_json::from_str(line);
@@ -119,7 +119,7 @@ impl<'a> Session<'a> {
         Ok((rows.collect::<Result<_, _>>()?, seconds))
     }
 
-    /// Fine-tunes a model; without examples it stays as it is.
+    /// Fine-tunes a model; without examples, returns the model unchanged.
     pub(super) fn fine_tune<M: CausalLm>(
         &mut self,
         stage: &str,
@@ -161,7 +161,7 @@ impl<'a> Session<'a> {
         Ok((trained, Some(outcome.tokenize)))
     }
 
-    /// The options of preference training, which is that of SeRA.
+    /// Returns the options of preference training, which SeRA's session runs.
     fn alignment(&self) -> SeraConfig {
         SeraConfig {
             seed: self.config.seed,
@@ -175,12 +175,12 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// The implicit reward that belongs to the loss.
+    /// Returns the implicit reward that belongs to the loss.
     pub(super) fn implicit_reward(&self) -> ImplicitReward {
         self.alignment().implicit_reward(Method::Sera)
     }
 
-    /// Trains a model on pairs; the reference is the model as it comes in.
+    /// Trains a model on pairs; the untrained model is the reference.
     pub(super) fn align<M: CausalLm>(
         &mut self,
         stage: &str,

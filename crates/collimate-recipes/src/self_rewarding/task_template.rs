@@ -1,13 +1,13 @@
-//! How a model is asked for a new task.
+//! Template of the prompt that asks for a new task.
 
 use collimate_core::{Message, OptionError, Prompt, Role};
 use collimate_judge::PromptStyle;
 use serde::{Deserialize, Serialize};
 
-/// The few-shot prompt that asks for a new task: `head`, `shot` for every known task, `tail`.
+/// Few-shot prompt that asks for a new task: `head`, `shot` for every known task, `tail`.
 ///
-/// `{n}` is the number of the task, from 1, `{task}` its text. What is filled in is not looked at
-/// again.
+/// `{n}` is replaced by the number of the task, from 1, and `{task}` by the text of the task.
+/// Places in the inserted text are not replaced.
 ///
 /// # Examples
 /// ```
@@ -22,13 +22,14 @@ use serde::{Deserialize, Serialize};
 pub struct TaskTemplate {
     /// Text at the start of the prompt.
     pub head: String,
-    /// Text for one known task, with the place `{task}` and perhaps `{n}`.
+    /// Text for one known task, with the place `{task}` and optionally `{n}`.
     pub shot: String,
-    /// Text at the end of the prompt, which the new task continues; perhaps with the place `{n}`.
+    /// Text at the end of the prompt, which the new task continues; optionally with the place
+    /// `{n}`.
     pub tail: String,
     /// Texts that end the new task, each of at least one character.
     pub stop: Vec<String>,
-    /// Form of the prompt: one text, or a message of the user.
+    /// Form of the prompt: one text, or a chat with one user message.
     pub style: PromptStyle,
 }
 
@@ -45,8 +46,10 @@ impl Default for TaskTemplate {
 }
 
 impl TaskTemplate {
+    /// Checks the template.
+    ///
     /// # Errors
-    /// A shot that does not show its task.
+    /// A `shot` without the place `{task}`, or an empty `stop` text.
     pub(crate) fn check(&self) -> Result<(), OptionError> {
         if !self.shot.contains("{task}") {
             let allowed = "a text with the place {task}";
@@ -63,11 +66,11 @@ impl TaskTemplate {
         Ok(())
     }
 
-    /// The prompt that shows these tasks.
+    /// Returns the prompt that shows these tasks.
     pub fn render(&self, shots: &[&str]) -> Prompt {
         let mut text = self.head.clone();
         for (index, shot) in shots.iter().enumerate() {
-            // The number first: a task may hold `{n}` itself.
+            // The number is inserted first: a task may itself contain `{n}`.
             let numbered = self.shot.replace("{n}", &(index + 1).to_string());
             let parts: Vec<&str> = numbered.split("{task}").collect();
             text += &parts.join(shot);
@@ -80,7 +83,7 @@ impl TaskTemplate {
     }
 }
 
-/// The text of a prompt that can be a shot: a text, or a chat of one message of the user.
+/// Returns the text of a prompt that can be an example task: a text, or a chat of one user message.
 pub(super) fn as_task(prompt: &Prompt) -> Option<&str> {
     match prompt {
         Prompt::Text(text) => Some(text),
@@ -91,7 +94,7 @@ pub(super) fn as_task(prompt: &Prompt) -> Option<&str> {
     }
 }
 
-/// A new task in the form that the seed prompts have.
+/// Returns a new task in the same form as the seed prompts.
 pub(super) fn as_prompt(task: &str, like: &Prompt) -> Prompt {
     match like {
         Prompt::Text(_) => Prompt::Text(task.to_owned()),

@@ -1,4 +1,4 @@
-//! New tasks: asked for with a few known ones, kept where they are new.
+//! New tasks: written with a few known tasks as examples, and kept if they are new.
 
 use std::collections::HashSet;
 
@@ -15,21 +15,21 @@ use super::session::Session;
 use super::task_template::{as_prompt, as_task};
 use crate::RecipeError;
 
-/// Why a text that was written is no new task.
+/// Reason why a text was not kept as a new task.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TaskRefusal {
-    /// It did not end within its tokens.
+    /// The text did not end within the largest number of tokens.
     Cut,
-    /// It is one of the prompts that models are measured on.
+    /// The text is one of the prompts that models are measured on.
     HeldOut,
-    /// It is too short, too long, or too like another.
+    /// The text is too short, too long, or too similar to a known task.
     Novelty(Refusal),
-    /// Enough were kept before it in its round.
+    /// Enough tasks had been kept before this text in the same round.
     Surplus,
 }
 
-/// A text that was written.
+/// A text that was written as a new task.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct TaskRow {
     pub(super) prompt: Prompt,
@@ -37,19 +37,21 @@ pub(super) struct TaskRow {
     pub(super) refused: Option<TaskRefusal>,
 }
 
-/// The tasks that are known, and those that must stay unknown.
+/// Known tasks, and held-out tasks that must not be used.
 pub(super) struct Pool {
     filter: NoveltyFilter,
     seeds: Vec<String>,
     own: Vec<String>,
     held_out: HashSet<String>,
-    /// What a prompt looks like: a text or a message.
+    /// A seed prompt that gives the form of new prompts: a text or a message.
     like: Prompt,
 }
 
 impl Pool {
+    /// Collects the seed prompts that may be used as examples.
+    ///
     /// # Errors
-    /// When no seed prompt can be a shot.
+    /// No seed prompt can be used as an example.
     pub(super) fn new(
         data: &SelfRewardingData<'_>,
         config: &super::SelfRewardingConfig,
@@ -89,13 +91,13 @@ impl Pool {
         })
     }
 
-    /// The shortest seed.
+    /// Returns the shortest seed.
     pub(super) fn shortest(&self) -> &str {
         let seeds = self.seeds.iter().map(String::as_str);
         seeds.min_by_key(|seed| seed.len()).unwrap_or_default()
     }
 
-    /// Puts what an iteration kept into the pool.
+    /// Adds the tasks that an iteration kept to the pool.
     fn adopt(&mut self, rows: &[TaskRow]) {
         for row in rows.iter().filter(|row| row.refused.is_none()) {
             let task = as_task(&row.prompt).unwrap_or_default().to_owned();
@@ -104,8 +106,8 @@ impl Pool {
         }
     }
 
-    /// The shots of one prompt: seeds, then own tasks, none twice. Until there are own ones, seeds
-    /// stand for them.
+    /// Draws the example tasks of one prompt: seeds, then own tasks, each at most once. Seeds
+    /// replace own tasks that do not exist yet.
     fn shots(&self, seeds: usize, own: usize, rng: &mut impl Rng) -> Vec<&str> {
         let own_now = own.min(self.own.len());
         let seeds = (seeds + own - own_now).min(self.seeds.len());
@@ -114,7 +116,7 @@ impl Pool {
         shots
     }
 
-    /// What becomes of a text.
+    /// Keeps a text as a new task, or records the reason for refusing it.
     fn offer(&mut self, text: &Completion, enough: bool) -> TaskRow {
         let task = text.text.trim();
         let refused = if enough {
@@ -144,7 +146,7 @@ fn pick<'p>(from: &'p [String], n: usize, rng: &mut impl Rng) -> Vec<&'p str> {
         .collect()
 }
 
-/// New tasks by `writer`, whose fingerprint is `hash`: from the run folder, or posed now.
+/// Returns new tasks by `writer`, whose fingerprint is `hash`, from the run folder or written now.
 pub(super) fn new_tasks<M: CausalLm>(
     session: &mut Session<'_>,
     folder: &str,
@@ -161,7 +163,7 @@ pub(super) fn new_tasks<M: CausalLm>(
     let (rows, seconds) = session.rows(folder, "tasks", &(known, hash), |session| {
         write(session, folder, pool, writer)
     })?;
-    // The same pool, whether the tasks were posed now or are read.
+    // The pool becomes the same whether the tasks were written now or are read.
     (pool.filter, _) = before;
     pool.own.truncate(before.1);
     pool.adopt(&rows);
@@ -178,11 +180,11 @@ pub(super) fn new_tasks<M: CausalLm>(
     Ok((kept, counts))
 }
 
-/// Who writes.
+/// Writer of new tasks.
 pub(super) enum Writer<'a, M> {
     /// A model of the run.
     Model(&'a M),
-    /// Somebody else.
+    /// Another generator.
     Other(&'a dyn Generator),
 }
 
@@ -204,7 +206,8 @@ fn write<M: CausalLm>(
     let mut rows: Vec<TaskRow> = Vec::new();
     let mut kept = 0;
     for round in 0.. {
-        // A few more than are missing; own shots become more varied from round to round.
+        // Asks for a few more texts than are missing. Own examples become more varied from round to
+        // round.
         let missing = config.per_iteration.saturating_sub(kept);
         let wanted = (missing + missing / 4 + 8)
             .min(ROUND)
@@ -248,7 +251,7 @@ fn write<M: CausalLm>(
     Ok(rows)
 }
 
-/// Leaves out the longest shots until the new task has room behind the others, or one is left.
+/// Removes the longest examples until the new task fits behind the others, or one example is left.
 fn fit(session: &Session<'_>, context: usize, shots: &mut Vec<&str>) -> Result<(), RecipeError> {
     let tasks = &session.config.tasks;
     while shots.len() > 1 {
@@ -263,7 +266,7 @@ fn fit(session: &Session<'_>, context: usize, shots: &mut Vec<&str>) -> Result<(
     Ok(())
 }
 
-/// What a prompt asks last: the text, or the last message.
+/// Returns the last message of a prompt, or the whole text.
 fn last_message(prompt: &Prompt) -> Option<&str> {
     match prompt {
         Prompt::Text(text) => Some(text),
@@ -271,7 +274,7 @@ fn last_message(prompt: &Prompt) -> Option<&str> {
     }
 }
 
-/// Texts of one round at most.
+/// Largest number of texts in one round.
 const ROUND: usize = 512;
 
 #[cfg(test)]
@@ -313,7 +316,7 @@ mod tests {
             refused("add"),
             Some(TaskRefusal::Novelty(Refusal::TooShort { words: 1 }))
         );
-        // Longest common subsequence 3 of 4 and 4 words: 2 · 3 / 8.
+        // The longest common subsequence has 3 words, the texts have 4 and 4: 2 · 3 / 8.
         assert_eq!(
             refused("add two and four"),
             Some(TaskRefusal::Novelty(Refusal::Similar {

@@ -1,4 +1,4 @@
-//! Pairs whose label would teach most.
+//! Pairs to label next: those whose label would teach most.
 
 use std::collections::HashMap;
 
@@ -14,21 +14,21 @@ use super::outcome::{AskNext, SeedAgreement};
 use super::session::Session;
 use crate::RecipeError;
 
-/// Probabilities of the seed models, as the journal keeps them.
+/// Probabilities of the seed models, as stored in the journal.
 #[derive(Serialize, Deserialize)]
 struct Opinions {
     /// For each model, the probability that the first answer of each pair is better.
     models: Vec<Vec<f64>>,
 }
 
-/// Opinions of the seed models on the pool.
+/// Pairs to label next, and the seed models' agreement on the pool.
 pub(crate) struct Asked {
     pub(crate) next: Vec<AskNext>,
     pub(crate) agreement: SeedAgreement,
 }
 
-/// Lets the models of the cross-fit, which have seen different labels, judge the pool. Pairs on which
-/// they disagree are worth a label.
+/// Lets the models of the cross-fit judge the pool. These models have seen different labels, so
+/// pairs on which they disagree are worth a label.
 pub(crate) fn ask<B: HfReward>(
     session: &mut Session<'_>,
     inputs: &LoopInputs<'_, B>,
@@ -59,7 +59,7 @@ pub(crate) fn ask<B: HfReward>(
         .iter()
         .enumerate()
         .map(|(index, pair)| match pair.prompt.is_empty() {
-            // A number that no prompt has.
+            // A number that no prompt gets.
             true => pool.len() + index,
             false => {
                 let next = prompts.len();

@@ -1,4 +1,4 @@
-//! How good self-labels are, where the truth is known.
+//! Audit of self-labels against the human labels, if these are known.
 
 use collimate_core::Selection;
 use collimate_data::{Auditor, HiddenLabelPool};
@@ -8,17 +8,18 @@ use collimate_status::Decision;
 use super::outcome::PoolReport;
 use crate::RecipeError;
 
-/// Compares self-labels with the sealed truth: for the report, never for the training.
+/// Compares self-labels with the sealed human labels, for the report only; training never sees the
+/// result.
 pub(crate) struct Audit<'a> {
     pub(crate) pool: &'a HiddenLabelPool,
     pub(crate) auditor: Option<&'a Auditor>,
-    /// Confidences at which the precision is told.
+    /// Confidences at which the precision is reported.
     pub(crate) thresholds: [f64; 8],
 }
 
 impl Audit<'_> {
-    /// Reports the work of the filter on the pool; `first_wins` is the label of each pair. The caller fills in
-    /// the rule's own numbers.
+    /// Reports what the filter did with the pool. `first_wins` is the label of each pair. The
+    /// caller fills in the numbers that belong to its rule.
     pub(crate) fn report(
         &self,
         decision: &Decision,

@@ -16,36 +16,36 @@ use crate::{Adaptation, RecipeError};
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum RetrainFrom {
-    /// The weights of the loop before.
+    /// The model of the loop before.
     #[default]
     Previous,
-    /// The model that the seed stage started from.
+    /// The model that Loop 0 started from.
     Start,
 }
 
-/// A run beside the main one that tells where its gain comes from. Each has the optimiser steps of
-/// the main run's loops, also where its rule keeps nothing more; only the seed ensemble has those of
-/// its seed models.
+/// An extra run that isolates one cause of the main run's gain. Each control makes as many
+/// optimiser steps as the main run's loops, even if its rule keeps no further pairs. Only the seed
+/// ensemble has the steps of its seed models instead.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Control {
-    /// Training on the seed labels alone, for as many steps as the evolved model has behind it:
-    /// what do more steps bring? It continues from the seed model or, as the loops do, from the
+    /// Trains on the human labels alone, for as many steps as the evolved model has behind it.
+    /// Shows what more steps bring. Continues from the seed model or, as the loops do, from the
     /// start.
     LongerSeed,
-    /// The mean of several seed models that have seen no self-label: what does averaging bring?
+    /// Averages several seed models that have seen no self-label. Shows what averaging brings.
     SeedEnsemble,
-    /// All self-labels that are not ties are kept: what does filtering bring?
+    /// Keeps all self-labels that are not ties. Shows what filtering brings.
     Unfiltered,
-    /// Pairs are kept at Status 1 only.
+    /// Keeps pairs at Status 1 only.
     EasyOnly,
-    /// Pairs are kept at Status 2 only.
+    /// Keeps pairs at Status 2 only.
     HardOnly,
-    /// Pairs are kept by the released code's rule, without a status.
+    /// Keeps pairs by the rule of the paper's released code, without a status.
     EitherPerPair,
-    /// The pairs that the main run keeps are trained on with their human labels: what do wrong
-    /// self-labels cost?
+    /// Trains on the pairs that the main run keeps, with their human labels. Shows what wrong
+    /// self-labels cost.
     OracleLabels,
 }
 
@@ -61,7 +61,7 @@ impl Control {
         Self::OracleLabels,
     ];
 
-    /// Its name in files: a prefix of stage names, a key in the summary.
+    /// Returns the name used in files: a prefix of stage names and a key in the summary.
     pub fn name(self) -> &'static str {
         match self {
             Self::LongerSeed => "longer_seed",
@@ -74,7 +74,7 @@ impl Control {
         }
     }
 
-    /// The filter rule of a control that is a run of its own with another rule.
+    /// Returns the filter rule of a control that repeats the loops with another rule.
     pub(crate) fn rule(self) -> Option<PairRule> {
         match self {
             Self::Unfiltered => Some(PairRule::Unfiltered),
@@ -101,9 +101,9 @@ impl Control {
 /// | `seed_steps` | `cross_fitted` | see [`SeedSteps`] |
 /// | `folds` | 5 | 2 to 100 |
 /// | `max_loops` | 3 | 0 trains the seed model only |
-/// | `filter` | see [`FilterConfig`] | of the recipe `paper` |
-/// | `statuses` | none | of the recipe `paper` |
-/// | `until_hard` | false | of the recipe `paper` |
+/// | `filter` | see [`FilterConfig`] | used by the recipe `paper` |
+/// | `statuses` | none | used by the recipe `paper` |
+/// | `until_hard` | false | used by the recipe `paper` |
 /// | `calibrated` | see [`CalibratedConfig`] | |
 /// | `student_noise` | 0.15 | [0, 1) |
 /// | `go_anyway` | false | |
@@ -118,7 +118,7 @@ impl Control {
 /// | `max_length` | 512 | at least 3 tokens |
 /// | `max_prompt_length` | half of `max_length` | at least 1 token, less than `max_length` |
 /// | `truncation` | `keep_end` | |
-/// | `baseline` | true | whether the all-labels model is trained too |
+/// | `baseline` | true | true trains the model with all labels too |
 /// | `controls` | `longer_seed`, `seed_ensemble` | |
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -126,46 +126,48 @@ impl Control {
 pub struct SerConfig {
     /// Seed of everything random.
     pub seed: u64,
-    /// Way in which the model learns from the pool.
+    /// Method by which the model learns from the pool.
     pub recipe: Recipe,
-    /// Other recipes that are run beside the main one, from the same Loop 0, for comparison.
+    /// Other recipes to run after the main one, from the same Loop 0, for comparison.
     pub also: Vec<Recipe>,
-    /// Rule for the number of optimiser steps of Loop 0.
+    /// Rule that sets the number of optimiser steps of Loop 0.
     pub seed_steps: SeedSteps,
-    /// Number of parts into which the human labels are cut so that each part is predicted by a model
-    /// that has not seen it, 2 to 100.
+    /// Number of parts into which the human labels are cut for cross-fitting, 2 to 100. Each part
+    /// is predicted by a model that has not seen it.
     pub folds: usize,
-    /// Share of the training pairs whose human label is used, above 0 and below 1; it has no meaning
-    /// where labelled and unlabelled pairs are given apart.
+    /// Share of the training pairs whose human label is used, above 0 and below 1. Ignored if
+    /// labelled and unlabelled pairs are given separately.
     pub seed_share: f64,
-    /// Largest number of loops of `paper` and `calibrated` after the seed model (Loop 0); 0 trains the
-    /// seed model only.
+    /// Largest number of loops of `paper` and `calibrated` after the seed model (Loop 0); 0 trains
+    /// the seed model only.
     pub max_loops: usize,
     /// Thresholds and rule of the pair filter of `paper`.
     pub filter: FilterConfig,
-    /// Status of each loop of `paper`, in place of the status that the scores say; the loops end with
-    /// the list. Empty leaves the status to the scores.
+    /// Status of each loop of `paper`, instead of the status that the scores give. The loops end
+    /// with the list. If empty, the scores decide the status.
     pub statuses: Vec<LoopStatus>,
-    /// Go on with the loops of `paper` past `max_loops` until Status 2 has happened once, at most four
-    /// times as many.
+    /// If true, the loops of `paper` continue past `max_loops` until Status 2 has happened once, up
+    /// to four times `max_loops`.
     pub until_hard: bool,
-    /// Precision and length balance of `calibrated`.
+    /// Required precision and length balance of `calibrated`.
     pub calibrated: CalibratedConfig,
-    /// Share of the tokens that are replaced while a student of `calibrated` learns, at least 0 and
-    /// below 1.
+    /// Share of the tokens that are replaced at random while a student of `calibrated` learns, at
+    /// least 0 and below 1.
     pub student_noise: f64,
-    /// Let `calibrated` keep its surest pairs even where it refuses: to measure if the refusal was right.
+    /// If true, `calibrated` keeps its surest pairs even if they miss the required precision. Use
+    /// it to measure whether stopping would have been right.
     pub go_anyway: bool,
     /// Options of `noisy_ensemble`.
     pub ensemble: EnsembleConfig,
-    /// Test by cross-fitting whether the recipe lowers the log loss of human labels that it has not seen.
-    /// The whole recipe runs once for each fold.
+    /// If true, cross-fitting tests whether the recipe lowers the log loss of human labels that it
+    /// has not seen. The whole recipe then runs once more for each fold.
     pub check_gain: bool,
-    /// Number of pairs of the pool whose label to ask for next; 0 asks for none.
+    /// Number of pairs of the pool to propose for human labelling next; 0 proposes none.
     pub ask: usize,
-    /// Score that is worth p = ½.
+    /// Score centre: the constant subtracted from scores, so that a score equal to the centre has
+    /// probability ½.
     pub score_centre: ScoreCentre,
-    /// Model that the retraining of a loop of `paper` starts from.
+    /// Model that the retraining of each `paper` loop starts from.
     pub retrain_from: RetrainFrom,
     /// Parameters that are trained.
     pub adaptation: Adaptation,
@@ -175,15 +177,15 @@ pub struct SerConfig {
     pub train: TrainConfig,
     /// Longest sequence, in tokens, at least 3.
     pub max_length: usize,
-    /// Number of tokens that a prompt keeps where prompt and answer together are too long, at
-    /// least 1 and below `max_length`; null is half of `max_length`.
+    /// Number of tokens that a prompt keeps if prompt and answer together are longer than
+    /// `max_length`, at least 1 and below `max_length`; null is half of `max_length`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_prompt_length: Option<usize>,
-    /// Part of the prompt that is cut from a sequence that is too long.
+    /// Side of the prompt, start or end, that is cut if a sequence is too long.
     pub truncation: Truncation,
-    /// Train the model with all labels too, for comparison.
+    /// If true, a model is also trained with all labels, for comparison.
     pub baseline: bool,
-    /// Control runs that tell where the gain comes from.
+    /// Control runs that show where the gain comes from.
     pub controls: Vec<Control>,
 }
 
@@ -227,8 +229,8 @@ impl Default for SerConfig {
 }
 
 impl SerConfig {
-    /// Model that the retraining of a recipe's loops starts from: only the paper's loops may go on from
-    /// the loop before.
+    /// Returns the model that retraining in a recipe's loops starts from. Only the loops of `paper`
+    /// may continue from the loop before.
     pub(crate) fn retrains_from(&self, recipe: Recipe) -> RetrainFrom {
         match recipe {
             Recipe::Paper => self.retrain_from,
@@ -236,8 +238,8 @@ impl SerConfig {
         }
     }
 
-    /// The recipes of a run: the main one first, each once.
-    pub(crate) fn recipes(&self) -> Vec<Recipe> {
+    /// Returns the recipes of a run: the main recipe first, each recipe once.
+    pub fn recipes(&self) -> Vec<Recipe> {
         let mut all = vec![self.recipe];
         for &recipe in &self.also {
             if !all.contains(&recipe) {
@@ -247,8 +249,8 @@ impl SerConfig {
         all
     }
 
-    /// True if some part of the run needs predictions of human labels that the model has not seen.
-    pub(crate) fn cross_fits(&self) -> bool {
+    /// Returns true if some part of the run needs predictions of human labels that the model has not seen.
+    pub fn cross_fits(&self) -> bool {
         self.seed_steps == SeedSteps::CrossFitted
             || self.check_gain
             || self.recipes().contains(&Recipe::Calibrated)

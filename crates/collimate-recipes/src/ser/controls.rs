@@ -1,5 +1,5 @@
-//! Runs that tell where the gain comes from, each with the optimiser steps of the main run: its
-//! last model has taken as many as the main run's.
+//! Controls: runs that isolate a cause of the gain. The last model of each has as many optimiser
+//! steps as the main run's last model.
 
 use collimate_data::oracle_labels;
 use collimate_eval::pairwise_accuracy;
@@ -16,17 +16,17 @@ use super::session::{Length, Lesson, Session};
 use crate::RecipeError;
 use crate::lengths::differ;
 
-/// What the controls share with the main run.
+/// State that the controls share with the main run.
 pub(crate) struct Setting<'a, B: HfReward> {
     pub(crate) loop_inputs: &'a LoopInputs<'a, B>,
     pub(crate) evolved: &'a Evolved<B>,
-    /// The noised seed models of a recipe; empty where none has them.
+    /// Noised seed models of a recipe; empty if no recipe has them.
     pub(crate) teachers: &'a [RewardModel<B>],
     pub(crate) data: &'a SerData,
 }
 
-/// Runs a control; none comes back where it cannot be run: the main run trained no loop, or the
-/// labels that it needs are not held.
+/// Runs a control. Returns `None` if it cannot be run: the main run trained no loop, or the human
+/// labels of the pool are not kept.
 pub(crate) fn run<B: HfReward>(
     session: &mut Session<'_>,
     control: Control,
@@ -50,7 +50,8 @@ pub(crate) fn run<B: HfReward>(
     match control {
         Control::SeedEnsemble => Ok(None),
         Control::LongerSeed => {
-            // As the main run's last model: on from the seed model, or anew in one stage.
+            // Like the main run's last model: continues from the seed model, or trains from the
+            // start in one stage.
             let (from, before) = match retrain_from {
                 RetrainFrom::Previous => (&setting.loop_inputs.zero.model, seed_steps),
                 RetrainFrom::Start => (setting.loop_inputs.start, 0),
@@ -122,8 +123,8 @@ pub(crate) fn run<B: HfReward>(
     }
 }
 
-/// The mean of several seed models: the noised ones of a recipe, or Loop 0 and others that differ from
-/// it in the order of the pairs and in dropout.
+/// Averages several seed models: the noised seed models of a recipe, or Loop 0 and models that
+/// differ from it in the order of the pairs and in dropout.
 fn seed_ensemble<B: HfReward>(
     session: &mut Session<'_>,
     setting: &Setting<'_, B>,

@@ -1,5 +1,5 @@
-//! Facts on a seed model from the labels alone: each fold of the labels is predicted by a
-//! model that learnt from the others.
+//! Cross-fitting: estimates the quality of the seed model from the human labels alone. Each fold of
+//! the labels is predicted by a model that learnt from the other folds.
 
 use collimate_core::{Key, PreferencePair, Purpose};
 use collimate_data::TokenizedPair;
@@ -17,33 +17,35 @@ use super::session::{Length, Lesson, Session};
 use crate::RecipeError;
 use crate::groups::groups;
 
-/// Times that the number of passes may double, and halve.
+/// Largest number of times that the number of passes is doubled, or halved.
 const DOUBLINGS: i32 = 4;
 const HALVINGS: i32 = 2;
 
-/// The cross-fit of a run.
+/// Result of the cross-fit of a run.
 pub(crate) struct CrossFit {
-    /// The fold of each labelled pair.
+    /// Fold of each labelled pair.
     pub(crate) folds: Vec<usize>,
-    /// Score gaps r(chosen) − r(rejected) of the labelled pairs, each by a model that has not seen it.
+    /// Score gaps r(chosen) − r(rejected) of the labelled pairs, each by a model that has not seen
+    /// the pair.
     pub(crate) gaps: Vec<f64>,
     pub(crate) report: CrossFitReport,
 }
 
 impl CrossFit {
-    /// The number of folds.
+    /// Returns the number of folds.
     pub(crate) fn count(&self) -> usize {
         self.report.folds
     }
 
-    /// The labelled pairs outside a fold.
+    /// Returns the labelled pairs outside a fold.
     pub(crate) fn others(&self, seed: &[TokenizedPair], fold: usize) -> Vec<TokenizedPair> {
         let pairs = seed.iter().zip(&self.folds);
         let others = pairs.filter(|(_, of)| **of != fold);
         others.map(|(pair, _)| pair.clone()).collect()
     }
 
-    /// The model of a fold, which has seen all others; after the cross-fit it is on the disk.
+    /// Returns the model of a fold, which has seen all other folds. After the cross-fit it is read
+    /// from disk.
     pub(crate) fn model<B: HfReward>(
         &self,
         session: &mut Session<'_>,
@@ -56,7 +58,7 @@ impl CrossFit {
         session.train_unwatched(&stage_name(epochs, fold), start, lesson)
     }
 
-    /// Removes the models of the folds from the disk: nobody asks them again.
+    /// Removes the models of the folds from disk; they are not needed again.
     pub(crate) fn forget_models(&self, session: &Session<'_>) -> Result<(), RecipeError> {
         forget(session, self.report.epochs, self.count())
     }
@@ -72,7 +74,7 @@ struct Tried {
     gaps: Vec<f64>,
 }
 
-/// The number of passes that predicts best so far.
+/// Number of passes that predicts best so far, with its results.
 struct Best {
     epochs: f64,
     gaps: Vec<f64>,
@@ -80,10 +82,12 @@ struct Best {
     losses: Vec<f64>,
 }
 
-/// Cuts the labels into folds by prompt and predicts each, with several numbers of passes over the
-/// others. Another number than that of the options is taken if it lowers the mean log loss, each with
-/// its own fitted slope, by more than one standard error of the paired difference: a few hundred labels
-/// cannot tell smaller differences from chance.
+/// Cuts the labels into folds by prompt and predicts each fold, with several numbers of passes over
+/// the other folds.
+///
+/// Another number of passes than the configured one is taken only if it clearly lowers the mean log
+/// loss, each with its own fitted slope. Clearly means by more than one standard error of the
+/// paired difference: a few hundred labels cannot tell smaller differences from chance.
 pub(crate) fn run<B: HfReward>(
     session: &mut Session<'_>,
     start: &RewardModel<B>,
@@ -122,7 +126,7 @@ pub(crate) fn run<B: HfReward>(
         let better = best
             .as_ref()
             .is_none_or(|best| clearly_less(&losses, &best.losses));
-        // Models on the disk are many and large: those of the loser go.
+        // Models on disk are many and large, so the loser's are removed.
         let gaps = result.gaps;
         let loser = match better {
             true => best
@@ -172,7 +176,7 @@ pub(crate) fn run<B: HfReward>(
     Ok(fit)
 }
 
-/// True if the losses are smaller in the mean by more than one standard error of the difference.
+/// Returns true if the mean loss is lower by more than one standard error of the difference.
 fn clearly_less(losses: &[f64], than: &[f64]) -> bool {
     let n = losses.len() as f64;
     let gains: Vec<f64> = than.iter().zip(losses).map(|(b, a)| b - a).collect();
@@ -181,7 +185,7 @@ fn clearly_less(losses: &[f64], than: &[f64]) -> bool {
     mean > (variance / n).sqrt()
 }
 
-/// Removes the models of a number of passes from the disk.
+/// Removes the models of a number of passes from disk.
 fn forget(session: &Session<'_>, epochs: f64, folds: usize) -> Result<(), RecipeError> {
     (0..folds).try_for_each(|fold| session.forget(&stage_name(epochs, fold)))
 }
@@ -217,8 +221,8 @@ fn try_length<B: HfReward>(
     })
 }
 
-/// The fold of each pair: prompts are drawn in a keyed order into the fold that has the fewest pairs.
-/// Where fewer prompts than folds have labels, pairs are drawn one by one.
+/// Returns the fold of each pair. Prompts are drawn in a keyed order into the fold that has the
+/// fewest pairs. If there are fewer groups than folds, pairs are drawn one by one.
 fn folds(pairs: &[PreferencePair], count: usize, key: Key) -> Vec<usize> {
     let mut of_pair = groups(pairs);
     let mut sizes = vec![0_usize; of_pair.iter().max().map_or(0, |last| last + 1)];
@@ -263,7 +267,7 @@ mod tests {
 
     #[test]
     fn a_small_difference_decides_nothing() {
-        // A mean of 0.1 with a standard error of 0.04, and of 0.16.
+        // A mean of 0.1 with a standard error of 0.04, and the same mean with one of 0.16.
         let than = [0.0; 4];
         let sure = [-0.2, -0.1, -0.1, 0.0];
         assert!(clearly_less(&sure, &than) && !clearly_less(&than, &sure));

@@ -1,42 +1,44 @@
-//! The parts of a preference data set in a run of SER.
+//! Parts of a preference data set in a SER run.
 
 use collimate_core::{Key, PreferencePair};
 use collimate_data::{Auditor, HiddenLabelPool, SftExample, seed_split};
 
 use crate::RecipeError;
 
-/// Seed, pool, validation and test.
+/// Pairs with human labels, pool, validation part and test part.
 #[derive(Debug)]
 pub struct SerData {
-    /// Pairs with a human label that is used.
+    /// Pairs whose human label is used.
     pub seed: Vec<PreferencePair>,
     /// Pairs whose label is sealed.
     pub pool: HiddenLabelPool,
-    /// Tells how good self-labels are, in counts only; absent where the truth is not known.
+    /// Auditor that counts how many self-labels agree with the sealed human labels; absent if these
+    /// labels are not known.
     pub auditor: Option<Auditor>,
-    /// Held-out pairs, looked at after every stage; may be empty.
+    /// Held-out pairs, evaluated after every stage; may be empty.
     pub validation: Vec<PreferencePair>,
-    /// Held-out pairs, looked at once, at the end; may be empty.
+    /// Held-out pairs, evaluated once, at the end; may be empty.
     pub test: Vec<PreferencePair>,
     /// The pool's pairs with their human labels, for the all-labels baseline and the oracle
-    /// control; a run without those does not hold them.
+    /// control. Absent if neither is run.
     pub labelled_pool: Option<Vec<PreferencePair>>,
-    /// What the backbone was fine-tuned on before: its prompts and texts are not new to it.
+    /// Examples on which the backbone was fine-tuned before; the model has already seen their
+    /// texts.
     pub fine_tuned_on: Vec<SftExample>,
-    /// How many of these are the chosen answers of labelled pairs: human labels that the run uses
-    /// beside the seed's.
+    /// Number of these examples that are chosen answers of labelled pairs. The run uses these human
+    /// labels in addition to the seed's.
     pub fine_tuning_labels: usize,
 }
 
-/// How [`SerData::split`] divides the training pairs.
+/// Options of [`SerData::split`].
 #[derive(Debug, Clone, Copy)]
 pub struct SplitPlan {
     /// Share of the training pairs whose label is used.
     pub seed_share: f64,
-    /// Also keeps the human labels of the pool, for the baseline and the oracle control; the loops
-    /// never see them.
+    /// If true, the human labels of the pool are kept for the baseline and the oracle control. The
+    /// loops never see them.
     pub keep_labels: bool,
-    /// Random numbers of the split.
+    /// Random key of the split.
     pub key: Key,
 }
 
@@ -75,8 +77,8 @@ impl SerData {
         })
     }
 
-    /// Takes labelled pairs as the seed and pairs without labels as the pool; nothing is known of the
-    /// truth behind the pool. The validation and test parts may be empty.
+    /// Takes labelled pairs as the seed and unlabelled pairs as the pool. The pool's labels are
+    /// unknown, so there is no auditor. The validation and test parts may be empty.
     ///
     /// # Errors
     /// No labelled pair, or an empty pool.

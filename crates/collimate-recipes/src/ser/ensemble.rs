@@ -1,5 +1,5 @@
-//! The recipe `noisy_ensemble`: several noised seed models label the whole pool, noised students learn
-//! the labels and label again.
+//! The recipe `noisy_ensemble`: several seed models, trained with token noise, label the whole
+//! pool; students, also trained with noise, learn these labels and label the pool again.
 
 use std::time::Instant;
 
@@ -19,7 +19,7 @@ use super::recipe::{Heads, Recipe};
 use super::session::{Lesson, Session};
 use crate::RecipeError;
 
-/// Labels of a round, as the journal keeps them.
+/// Labels of a round, as stored in the journal.
 #[derive(Serialize, Deserialize)]
 struct Labels {
     /// Probability of each pair of the pool that its first answer is better.
@@ -153,7 +153,7 @@ pub(crate) fn run<B: HfReward>(
     Ok(evolved)
 }
 
-/// The model that a member of the ensemble starts from.
+/// Returns the model that a member of the ensemble starts from.
 fn start_of<B: HfReward>(
     session: &Session<'_>,
     inputs: &LoopInputs<'_, B>,
@@ -169,7 +169,7 @@ fn start_of<B: HfReward>(
     }
 }
 
-/// The teachers' mean score gap of each pair as a probability: σ(s · o / mean |o|).
+/// Labels each pair with a probability from the teachers' mean score gap o: σ(s · o / mean |o|).
 fn label<B: HfReward>(
     session: &mut Session<'_>,
     name: &str,
@@ -207,7 +207,7 @@ fn label<B: HfReward>(
     })
 }
 
-/// Probabilities of all pairs, and a decision that keeps all but the ties.
+/// Returns the probabilities of all pairs, and a decision that keeps all pairs except ties.
 fn soft_labels(gaps: &[f64], sharpness: f64) -> (Vec<f64>, Decision) {
     let n = gaps.len().max(1) as f64;
     let scale = gaps.iter().map(|gap| gap.abs()).sum::<f64>() / n;
@@ -273,7 +273,7 @@ mod tests {
             .collect();
         assert_eq!(kept, [(0, false), (1, true)]);
         assert_eq!(decision.selection.left[0].reason, LeaveReason::Tie);
-        // Gaps of another scale mean the same.
+        // The labels do not depend on the scale of the gaps.
         let (scaled, _) = soft_labels(&[0.4, -0.2, 0.0], 1.2);
         assert!(
             targets

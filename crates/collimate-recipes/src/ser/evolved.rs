@@ -1,4 +1,4 @@
-//! A run of SER: the seed model, the recipes, and what they are compared with.
+//! A run of SER: the seed model, the recipes, the baseline and the controls.
 
 use collimate_data::{HiddenLabelPool, TextTokenizer};
 use collimate_nn::HfReward;
@@ -12,7 +12,7 @@ use super::final_test::{self, Candidate};
 use super::fingerprint::fingerprint;
 use super::loops::{Evolution, Evolved, LoopInputs, LoopRule};
 use super::noise::NoiseTokens;
-use super::outcome::{EvolvedReward, SerOutcome, Steps, TrainedReward};
+use super::outcome::{EvolvedReward, Evolving, SerOutcome, Steps, TrainedReward};
 use super::recipe::Recipe;
 use super::session::{Length, Lesson, Session, for_scores};
 use super::tokenized_pool::TokenizedPool;
@@ -23,9 +23,9 @@ use crate::groups::groups;
 
 /// Evolves a reward model from the labelled seed of `data`.
 ///
-/// `start` is the model that the seed stage starts from: an SFT model's backbone with a fresh
-/// head. The run folder must have been created with the same options: a killed run goes on where
-/// it stopped and ends with the same bytes.
+/// `start` is the model that Loop 0 starts from: an SFT model's backbone with a fresh head. The run
+/// folder must have been created with the same options. A killed run continues where it stopped and
+/// ends with the same bytes.
 ///
 /// # Errors
 /// Options out of range, data that cannot be tokenised, a loss or score that is not finite, files
@@ -37,6 +37,25 @@ pub fn evolve<B: HfReward>(
     config: &SerConfig,
     context: &mut RunContext<'_>,
 ) -> Result<SerOutcome<B>, RecipeError> {
+    evolve_with(start, tokenizer, data, config, context, |_| Ok(()))
+}
+
+/// Evolves a reward model as [`evolve`], and calls `on_evolved` once the main recipe has ended, before
+/// other recipes, controls and tests run.
+///
+/// A run may be killed while its controls train. A caller that saves the model in `on_evolved` has the
+/// model by then. A resumed run calls `on_evolved` again, with the same values.
+///
+/// # Errors
+/// The errors of [`evolve`] and of `on_evolved`.
+pub fn evolve_with<B: HfReward, E: From<RecipeError>>(
+    start: &RewardModel<B>,
+    tokenizer: &TextTokenizer,
+    data: SerData,
+    config: &SerConfig,
+    context: &mut RunContext<'_>,
+    on_evolved: impl FnOnce(&Evolving<'_, B>) -> Result<(), E>,
+) -> Result<SerOutcome<B>, E> {
     config.check()?;
     let tokenizer = &for_scores(tokenizer, config);
     let mut session = Session {
@@ -76,6 +95,15 @@ pub fn evolve<B: HfReward>(
     };
     let asked = ask::ask(&mut session, &inputs, &data.pool)?;
     let evolved = evolve_by(&mut session, config.recipe, "", &inputs, data.pool.clone())?;
+    let (ask_next, agreement) = match asked {
+        Some(asked) => (asked.next, Some(asked.agreement)),
+        None => (Vec::new(), None),
+    };
+    on_evolved(&Evolving {
+        model: &evolved.model,
+        self_labels: &evolved.self_labels,
+        ask_next: &ask_next,
+    })?;
     let mut models = vec![
         Candidate::new(
             "loop0",
@@ -150,10 +178,6 @@ pub fn evolve<B: HfReward>(
         warnings.push(warnings::NOT_MEASURED.to_owned());
     }
     let seconds = evolved.loops.iter().map(|l| l.seconds).sum();
-    let (ask_next, agreement) = match asked {
-        Some(asked) => (asked.next, Some(asked.agreement)),
-        None => (Vec::new(), None),
-    };
     Ok(SerOutcome {
         learnt: TrainedReward {
             model: evolved.model,

@@ -1,4 +1,4 @@
-//! The test part, looked at once, at the end.
+//! Evaluation on the test part, once, at the end.
 
 use collimate_data::TokenizedPair;
 use collimate_eval::{Accuracy, Bootstrap, Groups, calibration, outcomes, pairwise_accuracy};
@@ -9,10 +9,10 @@ use super::outcome::{ModelReport, ModelTest, Significance, Steps};
 use super::session::Session;
 use crate::RecipeError;
 
-/// Bins of the reliability table.
+/// Number of bins of the reliability table.
 const BINS: usize = 10;
 
-/// A finished model that waits for the test part.
+/// A finished model, to be evaluated on the test part.
 pub(crate) struct Candidate<B: Backbone> {
     name: String,
     /// One model, or several whose scores are averaged.
@@ -58,7 +58,7 @@ impl<B: Backbone> Candidate<B> {
     }
 }
 
-/// Mean scores of several models.
+/// Returns the mean scores of several models.
 pub(crate) fn mean_scores<B: HfReward>(
     session: &Session<'_>,
     models: &[RewardModel<B>],
@@ -78,8 +78,8 @@ pub(crate) fn mean_scores<B: HfReward>(
     Ok(sums.into_iter().map(mean).collect())
 }
 
-/// Evaluates all models on the test part and compares each with the first; without a test part
-/// nothing is compared.
+/// Evaluates all models on the test part. Compares each model with Loop 0, and the evolved model
+/// with each other one. Without a test part, nothing is compared.
 pub(crate) fn test<B: HfReward>(
     session: &mut Session<'_>,
     stage: &str,

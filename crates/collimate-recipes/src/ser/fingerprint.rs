@@ -1,9 +1,9 @@
-//! Telling models apart.
+//! Fingerprints of models.
 
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::Tensor;
 
-/// A hash of all weights: a resumed run must start from the same ones.
+/// Returns a hash of all weights. A resumed run must start from the same weights.
 pub(crate) fn fingerprint<M: Module>(model: &M) -> String {
     let mut visitor = Visitor(blake3::Hasher::new());
     model.visit(&mut visitor);

@@ -18,8 +18,8 @@ struct After {
     gaps: Vec<f64>,
 }
 
-/// Runs the recipe once without each fold of the labels and compares the log loss of the fold's pairs
-/// before and after it.
+/// For each fold of the labels, runs the recipe without this fold. Compares the log loss of the
+/// fold's pairs before and after the recipe.
 pub(crate) fn check<B: HfReward>(
     session: &mut Session<'_>,
     recipe: Recipe,
@@ -44,7 +44,7 @@ pub(crate) fn check<B: HfReward>(
                 zero: &zero,
                 seed: &seed,
                 trained_on: &seed,
-                // Nobody looks at the truth here.
+                // No audit here: the test needs only the human labels of the fold.
                 auditor: None,
                 ..*inputs
             };

@@ -28,38 +28,39 @@ const DELTAS: [f64; 8] = [0.0, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6];
 /// Thresholds of the probability of a label at which its precision is reported.
 pub(crate) const PROBABILITIES: [f64; 8] = [0.5, 0.55, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95];
 
-/// Times `max_loops` after which the loops end though Status 2 has not happened.
+/// Largest number of loops with `until_hard`, in multiples of `max_loops`.
 const PATIENCE: usize = 4;
 
-/// The self-labels of one loop, as the journal keeps them.
+/// Self-labels of one loop, as stored in the journal.
 #[derive(Serialize, Deserialize)]
 struct Labels {
     decision: Decision,
-    /// Probability of each kept label to be right.
+    /// Probability that each kept label is right.
     probabilities: Vec<f64>,
     report: PoolReport,
     seconds: f64,
 }
 
-/// What loops start from and learn from.
+/// Models and pairs from which the loops start and learn.
 pub(crate) struct LoopInputs<'a, B: HfReward> {
-    /// The model that retraining from the start begins with.
+    /// Model from which retraining starts with `RetrainFrom::Start`.
     pub(crate) start: &'a RewardModel<B>,
-    /// The model that labels first.
+    /// Model that labels in the first loop.
     pub(crate) zero: &'a Stage<B>,
     /// Pairs with human labels.
     pub(crate) seed: &'a [TokenizedPair],
-    /// What `zero` was trained on: the seed and self-labelled pairs of earlier runs.
+    /// Pairs that `zero` was trained on: the seed, and self-labelled pairs of earlier runs.
     pub(crate) trained_on: &'a [TokenizedPair],
     pub(crate) tokenized: &'a TokenizedPool,
-    /// Absent where nobody knows the truth.
+    /// Absent if the human labels of the pool are not known.
     pub(crate) auditor: Option<&'a Auditor>,
-    /// Absent where no label was predicted by a model that has not seen it.
+    /// Absent if the run does no cross-fitting.
     pub(crate) cross: Option<&'a CrossFit>,
 }
 
 impl<B: HfReward> LoopInputs<'_, B> {
-    /// Length of a stage that learns the labels alone: so many times that of Loop 0.
+    /// Returns the length of a stage that learns the human labels alone, as a multiple of Loop 0's
+    /// length.
     pub(crate) fn seed_length(&self, config: &SerConfig, times: f64) -> Length {
         match (self.cross, times == 1.0) {
             (Some(cross), _) => Length::Epochs(times * cross.report.epochs),
@@ -72,9 +73,9 @@ impl<B: HfReward> LoopInputs<'_, B> {
 /// Rule by which a loop keeps pairs.
 #[derive(Debug, Clone)]
 pub(crate) enum LoopRule {
-    /// The paper's filter, with the status of each loop where that is given.
+    /// The paper's filter, with the given status of each loop, if any.
     Paper(FilterConfig, Vec<LoopStatus>),
-    /// The probability of being right.
+    /// Keeps pairs by the probability that their label is right.
     Calibrated,
 }
 
@@ -93,7 +94,7 @@ impl LoopRule {
         }
     }
 
-    /// The paper's filter of a loop, counted from 1.
+    /// Returns the paper's filter of a loop; loops count from 1.
     fn of_loop(filter: &FilterConfig, statuses: &[LoopStatus], index: usize) -> FilterConfig {
         let (evidence, sides) = match filter.rule {
             PairRule::Status { evidence, sides } => (evidence, sides),
@@ -110,37 +111,37 @@ impl LoopRule {
 
 /// A run of loops with one rule.
 pub(crate) struct Evolution<'a> {
-    /// Prefix of its stage names.
+    /// Prefix of the stage names.
     pub(crate) name: &'a str,
     pub(crate) rule: LoopRule,
     /// Model that the retraining of a loop starts from.
     pub(crate) retrain_from: RetrainFrom,
-    /// Optimiser steps of each loop; by default as many as the epochs ask for.
+    /// Optimiser steps of each loop; `None` trains for the configured epochs.
     pub(crate) steps: Option<Vec<u64>>,
 }
 
-/// What came out of the loops.
+/// Result of the loops.
 pub(crate) struct Evolved<B: HfReward> {
     pub(crate) model: RewardModel<B>,
     /// All pairs that the last loop was trained on.
     pub(crate) trained_on: Vec<TokenizedPair>,
     pub(crate) loops: Vec<LoopReport>,
-    /// What each loop kept.
+    /// Pairs that each loop kept.
     pub(crate) kept: Vec<Vec<SelfLabelledPair>>,
     pub(crate) self_labels: Vec<SelfLabel>,
-    /// The seed models that labelled the pool together; empty where Loop 0 did alone.
+    /// Seed models that labelled the pool together; empty if Loop 0 labelled it alone.
     pub(crate) teachers: Vec<RewardModel<B>>,
     pub(crate) retrain_from: RetrainFrom,
 }
 
 impl<B: HfReward> Evolved<B> {
-    /// Steps behind the last model.
+    /// Returns the optimiser steps behind the last model.
     pub(crate) fn steps(&self) -> Steps {
         let loops: Vec<u64> = self.loops.iter().map(|l| l.steps).collect();
         Steps::of(self.retrain_from, loops[0], &loops[1..])
     }
 
-    /// Of the last model.
+    /// Returns the validation accuracy of the last model.
     pub(crate) fn validation(&self) -> Option<Accuracy> {
         self.loops[self.loops.len() - 1].validation
     }
@@ -213,7 +214,7 @@ impl Evolution<'_> {
             let mut steps = 0;
             let mut seconds = labels.seconds;
             let converged = labels.decision.converged();
-            // A control has the main run's steps, whatever its rule keeps.
+            // A control trains for the main run's steps even if its rule keeps nothing.
             if !converged || self.steps.is_some() {
                 let from = match self.retrain_from {
                     RetrainFrom::Previous => &model,
@@ -266,7 +267,7 @@ impl Evolution<'_> {
         })
     }
 
-    /// Scores the pool, finds the status and filters.
+    /// Scores the pool, determines the learning status and filters.
     fn label<B: HfReward>(
         &self,
         session: &mut Session<'_>,
@@ -345,11 +346,12 @@ impl Evolution<'_> {
         })
     }
 
-    /// The map from a gap of this loop's model to the probability that its order is right.
+    /// Returns the map from a score gap of this loop's model to the probability that the order is
+    /// right.
     ///
-    /// Loop 0's comes from the labels, by cross-fitting. A later model has learnt from labels of Loop
-    /// 0, so nothing is held out from it: its gaps are fitted to the probabilities that Loop 0 gives
-    /// the pairs that are left.
+    /// The first loop labels with Loop 0, whose map comes from the human labels, by cross-fitting.
+    /// A later model has learnt from labels of Loop 0, so no labels are held out from it. Its gaps
+    /// are fitted to the probabilities that Loop 0 gives the pairs left in the pool.
     fn calibration<B: HfReward>(
         &self,
         session: &Session<'_>,
@@ -377,7 +379,7 @@ impl Evolution<'_> {
     }
 }
 
-/// Lengths of both answers, in tokens.
+/// Returns the lengths of both answers, in tokens.
 fn lengths(pairs: &[TokenizedPair]) -> impl Iterator<Item = (usize, usize)> + '_ {
     pairs
         .iter()

@@ -1,9 +1,11 @@
-//! Self-evolved reward learning ([arXiv:2411.00418](https://arxiv.org/abs/2411.00418)): a reward
-//! model labels the pool, a filter that depends on its learning status keeps the labels that are
-//! likely right, and the model is trained on them, loop after loop.
+//! Self-evolved reward learning ([arXiv:2411.00418](https://arxiv.org/abs/2411.00418)).
 //!
-//! [`evolve`] does it over a [`SerData`], [`evolve_round`] goes on over new pairs, such as a policy's own; [`write_report`] makes the run folder's
-//! `report.md`, plots and `summary.json` of what came out.
+//! A reward model labels the pool. A filter that depends on the learning status keeps the labels
+//! that are likely right. The model is retrained on these labels, loop after loop.
+//!
+//! [`evolve`] runs the loops over a [`SerData`]. [`evolve_round`] continues over new pairs, such as
+//! a policy's own answers. [`write_report`] writes the run folder's `report.md`, plots and
+//! `summary.json`.
 
 mod ask;
 mod audit;
@@ -33,10 +35,11 @@ mod warnings;
 pub use crate::Adaptation;
 pub use config::{Control, RetrainFrom, SerConfig};
 pub use data::{SerData, SplitPlan};
-pub use evolved::evolve;
+pub use evolved::{evolve, evolve_with};
 pub use outcome::{
-    AskNext, CrossFitReport, EvolvedReward, LoopReport, ModelReport, ModelTest, PoolReport,
-    SeedAgreement, SelfLabel, SerOutcome, Significance, Steps, TrainedReward, TriedLength,
+    AskNext, CrossFitReport, EvolvedReward, Evolving, LoopReport, ModelReport, ModelTest,
+    PoolReport, SeedAgreement, SelfLabel, SerOutcome, Significance, Steps, TrainedReward,
+    TriedLength,
 };
 pub use recipe::{EnsembleConfig, Heads, LoopStatus, Recipe, SeedSteps};
 pub use report::{ReportNotes, write_report, write_report_with};

@@ -1,4 +1,4 @@
-//! Tokens that noise replaces, and their replacements.
+//! Token noise: tokens that may be replaced, and their replacements.
 
 use std::collections::BTreeSet;
 
@@ -7,18 +7,19 @@ use collimate_reward::TokenNoise;
 
 use crate::RecipeError;
 
-/// Names of tokens that stand for a word that is not there.
+/// Names of tokens that stand for a missing or unknown word.
 const BLANKS: [&str; 6] = ["[MASK]", "<mask>", "[UNK]", "<unk>", "<|unk|>", "<|mask|>"];
 
-/// The tokens of a run's texts for noise.
+/// Tokens of a run's texts, sorted for noise.
 pub(crate) struct NoiseTokens {
     spared: BTreeSet<u32>,
     replacements: Vec<u32>,
 }
 
 impl NoiseTokens {
-    /// Spares special tokens and tokens without a letter or digit. Words become the tokenizer's mask or
-    /// unknown token or, where it has none, words drawn from the texts.
+    /// Spares special tokens and tokens without a letter or digit. All other tokens are replaced by
+    /// the tokenizer's mask or unknown token. Without such a token, they are replaced by words
+    /// drawn from the texts.
     pub(crate) fn of<'a>(
         tokenizer: &TextTokenizer,
         pairs: impl Iterator<Item = &'a TokenizedPair>,
@@ -48,7 +49,7 @@ impl NoiseTokens {
             None => ids.difference(&spared).copied().collect(),
         };
         if replacements.is_empty() {
-            // Texts without a word: noise changes nothing.
+            // The texts have no word, so noise changes nothing.
             replacements.push(special.eos);
         }
         Ok(Self {
@@ -57,7 +58,7 @@ impl NoiseTokens {
         })
     }
 
-    /// Noise of so many of the tokens; none where the share is 0.
+    /// Returns noise that replaces this share of the tokens; `None` for a share of 0.
     pub(crate) fn noise(&self, share: f64) -> Result<Option<TokenNoise>, RecipeError> {
         if share == 0.0 {
             return Ok(None);

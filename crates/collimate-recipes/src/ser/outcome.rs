@@ -1,4 +1,4 @@
-//! What a run of SER found out.
+//! Results of a SER run.
 
 use collimate_core::LeaveReason;
 use collimate_data::{HiddenPair, SelfLabelledPair, TokenizedPair};
@@ -10,58 +10,61 @@ use serde::{Deserialize, Serialize};
 
 use super::config::RetrainFrom;
 
-/// What the filter of one loop did with the pool.
+/// Report of one loop's filter on the pool.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PoolReport {
-    /// Pairs in the pool before.
+    /// Number of pairs in the pool before the loop.
     pub pool: usize,
-    /// The learning status; absent for rules without one.
+    /// Learning status; absent for rules without one.
     pub status: Option<LearningStatus>,
-    /// Pairs that met each condition.
+    /// Numbers of pairs that met each condition.
     pub counts: PairCounts,
     /// Name of the rule that kept pairs.
     #[serde(default)]
     pub rule: String,
-    /// How many a status needed.
+    /// Number of pairs that a status requires.
     pub min_count: usize,
-    /// Pairs kept.
+    /// Number of pairs kept.
     pub kept: usize,
-    /// Of these, with the second answer chosen.
+    /// Number of kept pairs whose second answer was chosen.
     pub swapped: usize,
-    /// Pairs left, by reason.
+    /// Numbers of pairs left in the pool, by reason.
     pub left: Vec<(LeaveReason, usize)>,
-    /// The score that was worth p = ½.
+    /// Score centre: a score equal to it has probability ½.
     pub centre: f64,
     /// Mean and spread of p over the pool's answers.
     pub probabilities: Spread,
-    /// Mean probability of the kept labels to be right, as the recipe believes; absent where the rule
-    /// has no such belief, or nothing was kept.
+    /// Mean probability that the kept labels are right, as estimated by the recipe. Absent if
+    /// nothing was kept or the recipe has no estimate.
     #[serde(default)]
     pub expected_precision: Option<f64>,
-    /// Share of kept self-labels that agree with the human label; absent if nothing was kept.
+    /// Share of kept self-labels that agree with the human labels (precision). Absent if nothing
+    /// was kept or the human labels are not known.
     pub label_precision: Option<f64>,
-    /// The same over all pairs of the pool (Assumption 1 of the paper: above ½).
+    /// Share of all self-labels of the pool that agree with the human labels, without ties
+    /// (Assumption 1 of the paper: above ½).
     pub pool_accuracy: Option<f64>,
-    /// Precision among pairs with Δp above each threshold (Assumption 2).
+    /// Precision of the self-labels whose confidence is above each threshold (Assumption 2 of the
+    /// paper). The confidence is Δp for `paper`, else the probability of the label.
     pub precision_curve: Vec<PrecisionPoint>,
 }
 
-/// One loop: Loop 0 is the seed model.
+/// Report of one loop; Loop 0 is the seed model.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct LoopReport {
     /// Number of the loop.
     pub index: usize,
-    /// What the filter did; absent for Loop 0.
+    /// Report of the filter; absent for Loop 0.
     pub labels: Option<PoolReport>,
-    /// Pairs trained on: seed and everything kept so far.
+    /// Number of pairs trained on: the seed and all pairs kept so far.
     pub train_pairs: usize,
-    /// Human labels used.
+    /// Number of human labels used.
     pub human_labels: usize,
-    /// Optimiser steps.
+    /// Number of optimiser steps.
     pub steps: u64,
-    /// Accuracy on the validation part; absent without one.
+    /// Accuracy on the validation part; absent without a validation part.
     pub validation: Option<Accuracy>,
-    /// Reward gaps on the validation part; absent without one.
+    /// Reward gaps on the validation part; absent without a validation part.
     pub gap: Option<RewardGap>,
     /// Seconds of labelling, training and evaluation.
     pub seconds: f64,
@@ -70,15 +73,16 @@ pub struct LoopReport {
 /// Optimiser steps behind a model.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Steps {
-    /// From the model that the run started with to this one.
+    /// Number of steps from the run's start model to this model.
     pub own: u64,
-    /// Of all stages that had to be trained to get it, those included whose weights were not used
-    /// further (retraining from the start).
+    /// Number of steps of all stages that were trained to get this model. It includes stages whose
+    /// weights were dropped because retraining starts from the start model.
     pub all: u64,
 }
 
 impl Steps {
-    /// After a first stage of `zero` steps and loops of so many; a loop of 0 steps trained nothing.
+    /// Counts the steps after a first stage of `zero` steps and these loops; a loop of 0 steps
+    /// trained nothing.
     pub(crate) fn of(from: RetrainFrom, zero: u64, loops: &[u64]) -> Self {
         let all = zero + loops.iter().sum::<u64>();
         let last = loops.iter().rfind(|steps| **steps > 0);
@@ -90,46 +94,46 @@ impl Steps {
     }
 }
 
-/// A finished model on the test part.
+/// A finished model and its results on the test part.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ModelReport {
-    /// `loop0`, `ser`, `full`, a recipe's or a control's name.
+    /// Name of the model: `loop0`, `ser`, `full`, or the name of a recipe or control.
     pub name: String,
-    /// Human labels used.
+    /// Number of human labels used.
     pub human_labels: usize,
-    /// Optimiser steps.
+    /// Optimiser steps behind the model.
     pub steps: Steps,
-    /// Accuracy on the validation part; absent without one.
+    /// Accuracy on the validation part; absent without a validation part.
     pub validation: Option<Accuracy>,
-    /// Results on the test part; absent without one.
+    /// Results on the test part; absent without a test part.
     pub test: Option<ModelTest>,
 }
 
-/// The results of a model on the test part.
+/// Results of a model on the test part.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ModelTest {
     /// Accuracy on the test part.
     pub accuracy: Accuracy,
-    /// Accuracy on the test pairs that share no prompt (without prompts: no text) with the
-    /// fine-tuning, training and validation rows; absent if
-    /// that is all of them or none.
+    /// Accuracy on the unseen test pairs. An unseen pair shares no prompt with the fine-tuning,
+    /// training and validation rows; a pair without a prompt shares no text. Absent if all test
+    /// pairs or none are unseen.
     pub unseen: Option<Accuracy>,
     /// Interval of the accuracy, by bootstrap over prompts.
     pub interval: Interval,
-    /// Whether σ(Δr) means what it says on the test part.
+    /// Calibration of σ(Δr) on the test part.
     pub calibration: Calibration,
-    /// Score gaps r_w − r_l on the test part.
+    /// Margins r_w − r_l on the test part.
     pub gaps: Vec<f32>,
 }
 
-/// A label that the recipe gave a pair of the pool.
+/// A label that the recipe gave to a pair of the pool.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SelfLabel {
     /// The pair, with its label.
     pub pair: SelfLabelledPair,
-    /// Probability that the label is right, as the recipe believes: ½ to 1.
+    /// Probability that the label is right, ½ to 1, as estimated by the recipe.
     pub probability: f64,
-    /// Loop or round that gave the label.
+    /// Number of the loop or round that gave the label.
     pub loop_index: usize,
     /// Learning status of that loop; absent for rules without one.
     pub status: Option<LearningStatus>,
@@ -137,95 +141,108 @@ pub struct SelfLabel {
     pub rule: String,
 }
 
-/// A pair of the pool whose human label would teach much.
+/// A pair of the pool to label next, because its human label would teach much.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct AskNext {
     /// The pair, without a label.
     pub pair: HiddenPair,
-    /// Mean probability of the seed models that the first answer is better.
+    /// Probability that the first answer is better, averaged over the seed models.
     pub probability: f64,
-    /// Disagreement of the seed models about the pair, in nats: 0 where they agree, at most ln 2.
+    /// Disagreement of the seed models about the pair, in nats, from 0 (all agree) to ln 2.
     pub disagreement: f64,
 }
 
-/// A number of passes over the labels that the cross-fit tried.
+/// A number of passes over the labels that the cross-fit tried, and its result.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct TriedLength {
-    /// Passes over the labels.
+    /// Number of passes over the labels.
     pub epochs: f64,
-    /// Mean log loss of the labels, in nats, each predicted by a model that has not seen it, with the
-    /// slope fitted.
+    /// Mean log loss of the labels, in nats, with a fitted slope. Each label is predicted by a
+    /// model that has not seen it.
     pub log_loss: f64,
     /// Accuracy on the same labels.
     pub accuracy: f64,
 }
 
-/// Facts on the seed model from the labels alone: each label is predicted by a model that has not seen
-/// it.
+/// Quality of the seed model, estimated from the human labels alone: each label is predicted by a
+/// model that has not seen it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct CrossFitReport {
-    /// Parts into which the labels were cut, by prompt.
+    /// Number of parts into which the labels were cut, by prompt.
     pub folds: usize,
-    /// The numbers of passes that were tried.
+    /// Numbers of passes that were tried.
     pub tried: Vec<TriedLength>,
-    /// Passes over the labels that Loop 0 takes.
+    /// Number of passes over the labels that Loop 0 takes.
     pub epochs: f64,
-    /// Accuracy on the labels.
+    /// Accuracy of the predictions of the labels.
     pub accuracy: Accuracy,
-    /// From the gap of two scores to the probability that the order is right.
+    /// Map from the gap of two scores to the probability that the order is right.
     pub calibration: PairCalibration,
-    /// How well the calibrated probabilities hold on the labels.
+    /// Reliability of the calibrated probabilities on the labels.
     pub reliability: Calibration,
 }
 
-/// How far the seed models agree about the pool.
+/// Agreement of the seed models on the pool.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct SeedAgreement {
-    /// Number of models; each has seen all labels but those of one fold.
+    /// Number of models; each has seen all labels except those of one fold.
     pub models: usize,
-    /// Pairs of the pool.
+    /// Number of pairs in the pool.
     pub pairs: usize,
-    /// Share of the pairs whose better answer is the same for all of them.
+    /// Share of the pairs on which all models prefer the same answer.
     pub unanimous: f64,
-    /// Mean disagreement, in nats: 0 to ln 2.
+    /// Mean disagreement, in nats, 0 to ln 2.
     pub mean_disagreement: f64,
 }
 
-/// A difference of test accuracies with its paired bootstrap interval.
+/// Difference of two test accuracies, with its paired bootstrap interval.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Significance {
-    /// The better one, if all is well.
+    /// Name of the model that should be the better one.
     pub of: String,
-    /// What it is compared with.
+    /// Name of the model that it is compared with.
     pub over: String,
-    /// The difference of accuracies.
+    /// Difference of the accuracies.
     pub difference: Interval,
 }
 
-/// An evolved reward model with what it has learnt from: where another round goes on.
+/// An evolved reward model and the pairs that it has learnt from; another round continues from
+/// here.
 #[derive(Debug, Clone)]
 pub struct TrainedReward<B: Backbone> {
-    /// The model of the last loop, never the best.
+    /// Model of the last loop, even if an earlier loop's was better.
     pub model: RewardModel<B>,
-    /// The mean score of the labelled seed answers under the model: the score that is worth p = ½
-    /// when a policy learns from it, whatever `score_centre` the loops had. A pairwise loss leaves the
-    /// offset of the scores free.
+    /// Mean score of the labelled seed answers under the model. This is the score centre when a
+    /// policy learns from the model, whatever `score_centre` the loops had. A pairwise loss leaves
+    /// the offset of the scores free.
     pub centre: f64,
-    /// Pairs with human labels, as ids.
+    /// Pairs with human labels, as token ids.
     pub seed: Vec<TokenizedPair>,
-    /// These and all pairs with self-labels.
+    /// Pairs with human labels and all pairs with self-labels.
     pub trained_on: Vec<TokenizedPair>,
 }
 
 /// A reward model as a policy's reward.
 #[derive(Debug, Clone)]
 pub struct EvolvedReward<B: Backbone> {
-    /// `loop0`, `ser`, `full` or `seed_ensemble`.
+    /// Name of the reward: `loop0`, `ser`, `full` or `seed_ensemble`.
     pub name: String,
-    /// The model, or several whose scores are averaged.
+    /// One model, or several models whose scores are averaged.
     pub models: Vec<RewardModel<B>>,
-    /// The centre of the mean scores, as [`TrainedReward::centre`].
+    /// Centre of the mean scores, see [`TrainedReward::centre`].
     pub centre: f64,
+}
+
+/// Results of the main recipe before the rest of the run: see
+/// [`evolve_with`](super::evolve_with).
+#[derive(Debug, Clone, Copy)]
+pub struct Evolving<'a, B: Backbone> {
+    /// The evolved reward model.
+    pub model: &'a RewardModel<B>,
+    /// Labels of the pairs of the pool that the model was trained on.
+    pub self_labels: &'a [SelfLabel],
+    /// Pairs of the pool to label next, the most useful first.
+    pub ask_next: &'a [AskNext],
 }
 
 /// A finished run.
@@ -233,48 +250,50 @@ pub struct EvolvedReward<B: Backbone> {
 pub struct SerOutcome<B: Backbone> {
     /// The evolved reward model and its pairs.
     pub learnt: TrainedReward<B>,
-    /// `loop0`, `ser` and, if they were trained, `full` and `seed_ensemble`: rewards for a policy.
+    /// Rewards for a policy: `loop0`, `ser` and, if they were trained, `full` and `seed_ensemble`.
     pub reward_models: Vec<EvolvedReward<B>>,
-    /// Labelled pairs whose chosen answers the backbone was fine-tuned on before: human labels too.
+    /// Number of labelled pairs whose chosen answers the backbone was fine-tuned on; these human
+    /// labels are used too.
     pub fine_tuning_labels: usize,
-    /// Loop 0 and the loops after it. A loop that found nothing to keep is the last and has no
+    /// Loop 0 and the loops after it. A loop that found nothing to keep is the last one and has no
     /// steps.
     pub loops: Vec<LoopReport>,
-    /// Test results: `loop0`, `ser`, `full` (if trained), controls.
+    /// Test results of `loop0`, `ser`, other recipes, `full` (if trained) and controls.
     pub models: Vec<ModelReport>,
     /// Paired differences on the test part.
     pub significance: Vec<Significance>,
-    /// Facts on the seed model from the labels alone; absent where nothing was cross-fitted.
+    /// Quality of the seed model, estimated from the human labels alone; absent without
+    /// cross-fitting.
     pub cross_fit: Option<CrossFitReport>,
-    /// How far the seed models agree about the pool; absent where nothing was cross-fitted.
+    /// Agreement of the seed models on the pool; absent without cross-fitting.
     pub agreement: Option<SeedAgreement>,
-    /// Test by cross-fitting whether the main recipe helps; absent where it was not asked for.
+    /// Cross-fitted test of the main recipe's gain; absent unless `check_gain` is set.
     pub gain: Option<GainTest>,
-    /// Labels of the pairs of the pool that the last model was trained on.
+    /// Self-labels of the pool's pairs on which the last model was trained.
     pub self_labels: Vec<SelfLabel>,
     /// Pairs of the pool to label next, the most useful first.
     pub ask_next: Vec<AskNext>,
-    /// Texts of assumptions that do not hold.
+    /// Warnings about assumptions that do not hold.
     pub warnings: Vec<String>,
-    /// Seconds of the whole run, earlier starts included.
+    /// Seconds of the main recipe's loops, including earlier starts.
     pub seconds: f64,
 }
 
 impl ModelReport {
-    /// Accuracy on the test part; absent without one.
+    /// Returns the accuracy on the test part; `None` without a test part.
     pub fn accuracy(&self) -> Option<f64> {
         self.test.as_ref().map(|test| test.accuracy.accuracy)
     }
 }
 
 impl<B: Backbone> SerOutcome<B> {
-    /// Pairs of the test part.
+    /// Returns the number of test pairs.
     pub fn test_pairs(&self) -> usize {
         let test = self.models.first().and_then(|model| model.test.as_ref());
         test.map_or(0, |test| test.accuracy.pairs)
     }
 
-    /// The test report of a model by name.
+    /// Returns the report of the model with this name.
     pub fn model_report(&self, name: &str) -> Option<&ModelReport> {
         self.models.iter().find(|model| model.name == name)
     }

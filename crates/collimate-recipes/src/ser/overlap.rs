@@ -1,4 +1,4 @@
-//! Test pairs that the training rows give away.
+//! Overlap of the test pairs with the training rows.
 
 use std::collections::HashSet;
 
@@ -6,9 +6,9 @@ use collimate_core::{PreferencePair, Prompt};
 
 use super::data::SerData;
 
-/// For each test pair, whether it is new: its prompt does not occur in the fine-tuning data, seed,
-/// pool or validation part (by which options are chosen) or, without a prompt, neither of its texts
-/// does.
+/// Returns true for each test pair that is unseen. The prompt of an unseen pair does not occur in
+/// the fine-tuning data, seed, pool or validation part (by which options are chosen). For a pair
+/// without a prompt, neither text occurs there.
 pub(crate) fn unseen(data: &SerData) -> Vec<bool> {
     let mut prompts: HashSet<&Prompt> = HashSet::new();
     let mut texts: HashSet<&str> = HashSet::new();

@@ -1,23 +1,24 @@
-//! The recipes of SER, and the options that belong to one of them.
+//! The recipes of SER, and the options that belong to only one of them.
 
 use collimate_core::{OptionError, Range};
 use serde::{Deserialize, Serialize};
 
 use crate::RecipeError;
 
-/// Way in which a reward model learns from pairs without labels.
+/// Method by which a reward model learns from pairs without labels.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Recipe {
-    /// The paper's loops: thresholds on σ(score) by learning status.
+    /// The paper's loops: thresholds on σ(score) that depend on the learning status.
     Paper,
-    /// Loops that keep only labels that are right with a probability fitted on the human labels, and
-    /// stop where there are too few of them; for pretrained models.
+    /// Loops that keep only labels that are right with a required probability, which is calibrated
+    /// on the human labels. The loops stop if too few labels qualify. For pretrained models.
     #[default]
     Calibrated,
-    /// Several noised seed models label the whole pool with probabilities, noised students learn
-    /// them and label again; for small models from scratch.
+    /// Several seed models, trained with token noise, label the whole pool with probabilities.
+    /// Students, also trained with noise, learn these labels and label the pool again. For small
+    /// models trained from scratch.
     NoisyEnsemble,
 }
 
@@ -25,7 +26,7 @@ impl Recipe {
     /// All recipes.
     pub const ALL: [Self; 3] = [Self::Paper, Self::Calibrated, Self::NoisyEnsemble];
 
-    /// Name of the recipe in files.
+    /// Returns the name of the recipe in files.
     pub fn name(self) -> &'static str {
         match self {
             Self::Paper => "paper",
@@ -35,14 +36,14 @@ impl Recipe {
     }
 }
 
-/// Rule for the number of optimiser steps of the seed model, Loop 0.
+/// Rule that sets the number of optimiser steps of the seed model, Loop 0.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum SeedSteps {
-    /// `train.epochs`, or another number of passes if it predicts held-out labels clearly better: the
-    /// human labels are cut into folds, and each fold is predicted by a model that learnt from the
-    /// others.
+    /// `train.epochs`, or another number of passes that predicts held-out labels clearly better.
+    /// For this, the human labels are cut into folds, and each fold is predicted by a model that
+    /// learnt from the others.
     #[default]
     CrossFitted,
     /// `train.epochs`, as in the paper.
@@ -54,11 +55,11 @@ pub enum SeedSteps {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Heads {
-    /// The head of the model that the run starts with.
+    /// The head of the run's start model.
     #[default]
     Same,
-    /// A head of its own for each model, drawn at random: more variety, for a start without a trained
-    /// head.
+    /// A new random head for each model. The models then differ more; use it if the start model has
+    /// no trained head.
     Fresh,
 }
 
@@ -74,28 +75,29 @@ pub enum Heads {
 /// | `heads` | `same` | see [`Heads`] |
 /// | `passes` | 1 | above 0, at most 100 |
 ///
-/// The default is the lean form. The full form has 3 students and 3 rounds.
+/// The default is the small form. The full form has 3 students and 3 rounds.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct EnsembleConfig {
     /// Number of seed models that label the pool together, 1 to 100.
     pub models: usize,
-    /// Number of students of each round but the last, whose mean labels the pool for the next round,
-    /// 1 to 100; the last round has one student.
+    /// Number of students in each round except the last, 1 to 100. The mean of the students labels
+    /// the pool for the next round; the last round has one student.
     pub students: usize,
     /// Number of rounds of labelling and learning, 1 to 20.
     pub rounds: usize,
-    /// Share of the tokens that are replaced when a seed model or a student learns, at least 0 and
+    /// Share of the tokens that are replaced while a seed model or a student learns, at least 0 and
     /// below 1.
     pub noise: f64,
-    /// Sharpness s of the soft labels σ(s · o / mean |o|), where o is the mean score gap of the
-    /// teachers, above 0.
+    /// Sharpness s of the soft labels σ(s · o / mean |o|), above 0; o is the mean score gap of the
+    /// teachers.
     pub sharpness: f64,
-    /// Reward head that seed models and students start from.
+    /// Reward head that the seed models and students start from.
     pub heads: Heads,
-    /// Passes of the noised seed models over the labels, as a multiple of those of Loop 0, above 0 and at
-    /// most 100: noise keeps a model from learning the labels by heart.
+    /// Passes of the noised seed models over the labels, as a multiple of Loop 0's passes, above 0
+    /// and at most 100. Noise allows more passes, because it keeps a model from memorising the
+    /// labels.
     pub passes: f64,
 }
 
@@ -142,13 +144,13 @@ impl EnsembleConfig {
     }
 }
 
-/// Status that a loop of the paper's recipe is held to.
+/// Status that a loop of the recipe `paper` is forced to use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum LoopStatus {
-    /// Status 1: pairs with one answer surely good and the other surely bad.
+    /// Status 1: keeps pairs with one answer surely good and the other surely bad.
     Easy,
-    /// Status 2: pairs whose answers are far apart.
+    /// Status 2: keeps pairs whose answers are far apart.
     Hard,
 }

@@ -1,4 +1,4 @@
-//! `report.md`: tables and plots for a person.
+//! `report.md`: tables and plots of a SER run.
 
 use collimate_nn::Backbone;
 use collimate_run::{
@@ -12,17 +12,18 @@ use super::outcome::{LoopReport, SerOutcome};
 use super::summary::summary;
 use crate::{RecipeError, report};
 
-/// Notes of the caller for a report and its summary.
+/// Additions of the caller to a report and its summary.
 #[derive(Debug, Clone, Copy)]
 pub struct ReportNotes<'a> {
     /// A paragraph on the data and the model.
     pub about: &'a str,
-    /// Goes into the summary as it is.
+    /// Values that are copied into the summary.
     pub extra: &'a Map<String, Value>,
+    /// A sentence on further files that the caller writes, for the list of files; may be empty.
+    pub files: &'a str,
 }
 
-/// Writes `summary.json`, `report.md` and its plots. `about` is a paragraph on the data and the
-/// model; `extra` goes into the summary as it is.
+/// Writes `summary.json`, `report.md` and its plots.
 ///
 /// # Errors
 /// A file that cannot be written, or a plot that cannot be drawn.
@@ -37,15 +38,19 @@ pub fn write_report<B: Backbone>(
         outcome,
         config,
         run,
-        ReportNotes { about, extra },
+        ReportNotes {
+            about,
+            extra,
+            files: "",
+        },
         Vec::new(),
     )
 }
 
-/// Writes what [`write_report`] writes, with more parts before the list of files.
+/// Writes the same as [`write_report`], with more sections before the list of files.
 ///
 /// # Errors
-/// As [`write_report`].
+/// Same as [`write_report`].
 pub fn write_report_with<B: Backbone>(
     outcome: &SerOutcome<B>,
     config: &SerConfig,
@@ -65,6 +70,7 @@ pub fn write_report_with<B: Backbone>(
             "all": model.per_sample(1.0, 0),
         },
         "parts": parts,
+        "files": notes.files,
     });
     let mut figures = figures(outcome);
     figures.extend(of_parts.into_iter().flatten());
@@ -74,7 +80,7 @@ pub fn write_report_with<B: Backbone>(
 
 fn figures<B: Backbone>(outcome: &SerOutcome<B>) -> Figures {
     let mut figures = Vec::new();
-    // Without a part to measure on there is nothing to draw.
+    // Without a validation part there is no accuracy to draw.
     if outcome.loops.iter().any(|l| l.validation.is_some()) {
         figures.push(("accuracy".to_owned(), accuracy(outcome).into()));
     }
@@ -120,7 +126,7 @@ fn accuracy<B: Backbone>(outcome: &SerOutcome<B>) -> LineChart {
     }
 }
 
-/// The test accuracy of each model less that of Loop 0; none without a comparison.
+/// Draws the test accuracy of each model minus that of Loop 0; `None` without a comparison.
 fn gains<B: Backbone>(outcome: &SerOutcome<B>) -> Option<BarChart> {
     let against_zero = outcome.significance.iter().filter(|s| s.over == "loop0");
     let (mut names, mut values, mut intervals) = (Vec::new(), Vec::new(), Vec::new());

@@ -1,4 +1,4 @@
-//! Another round over new unlabelled pairs.
+//! A further round of SER over new unlabelled pairs.
 
 use collimate_core::{OptionError, PreferencePair};
 use collimate_data::{Auditor, HiddenLabelPool, TextTokenizer};
@@ -19,40 +19,43 @@ use crate::groups::groups;
 /// Data of a round.
 #[derive(Debug)]
 pub struct RoundData<'a, B: HfReward> {
-    /// Begins the names of the round's stages; not empty.
+    /// Prefix of the round's stage names; not empty.
     pub name: &'a str,
     /// The reward model before the round.
     pub before: &'a TrainedReward<B>,
     /// New pairs without labels.
     pub pool: HiddenLabelPool,
-    /// Their true labels, where somebody knows them: for the report only.
+    /// Auditor of the new pairs' true labels, for the report only; absent if these are not known.
     pub auditor: Option<Auditor>,
-    /// Held-out pairs, looked at after every stage.
+    /// Held-out pairs, evaluated after every stage.
     pub validation: &'a [PreferencePair],
-    /// Held-out pairs, looked at at the end.
+    /// Held-out pairs, evaluated at the end.
     pub test: &'a [PreferencePair],
 }
 
-/// What came out of a round.
+/// Results of a round.
 #[derive(Debug, Clone)]
 pub struct SerRound<B: HfReward> {
-    /// The reward model now.
+    /// The reward model after the round.
     pub learnt: TrainedReward<B>,
     /// The model before the round (index 0) and the round's loops.
     pub loops: Vec<LoopReport>,
-    /// How the model does on the test part.
+    /// Results of the model on the test part.
     pub test: ModelReport,
 }
 
-/// Goes on with an evolved reward model: it labels the round's pairs, the paper's filter keeps those that
-/// are likely right, and the model is trained on them and on all that it has learnt from so far.
-/// With the answers of a policy that was trained against it, this closes the loop that the paper
-/// leaves to future work (step 4 within each iteration, [arXiv:2411.00418](https://arxiv.org/abs/2411.00418), Limitations).
+/// Continues with an evolved reward model over new pairs.
+///
+/// The model labels the round's pairs, and the paper's filter keeps the labels that are likely
+/// right. The model is then trained on these pairs and on all pairs that it has learnt from so far.
+/// With the answers of a policy that was trained against the model, this closes the loop that the
+/// paper leaves to future work (step 4 within each iteration,
+/// [arXiv:2411.00418](https://arxiv.org/abs/2411.00418), Limitations).
 ///
 /// `start` is the model that [`evolve`](super::evolve) started from.
 ///
 /// # Errors
-/// As [`evolve`](super::evolve).
+/// Same as [`evolve`](super::evolve), and an empty name.
 pub fn evolve_round<B: HfReward>(
     start: &RewardModel<B>,
     tokenizer: &TextTokenizer,
@@ -75,7 +78,7 @@ pub fn evolve_round<B: HfReward>(
         progress: context.progress,
         validation: Vec::new(),
         noise: None,
-        // Both decide what the round's stages do.
+        // The stages of the round depend on both models.
         start: fingerprint(start) + &fingerprint(&before.model),
     };
     session.validation = session.encode(data.validation)?;

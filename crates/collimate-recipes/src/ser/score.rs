@@ -1,4 +1,4 @@
-//! Scores of a stage's model, checked.
+//! Scores of a stage's model, checked to be finite.
 
 use collimate_data::TokenizedPair;
 use collimate_nn::Backbone;
@@ -10,7 +10,7 @@ use crate::RecipeError;
 use crate::scores::scores;
 
 impl Session<'_> {
-    /// The mean score of labelled answers: the score that is worth p = ½ in the policy stage.
+    /// Returns the mean score of labelled answers, which is the score centre in the policy stage.
     pub(crate) fn centre<B: Backbone>(
         &self,
         model: &RewardModel<B>,
@@ -22,7 +22,7 @@ impl Session<'_> {
         Ok(ScoreCentre::SeedMean.value(&answers)?)
     }
 
-    /// Scores pairs; a score that is not a number stops the run, and so does an interrupt.
+    /// Scores pairs. A score that is not finite stops the run, and so does an interrupt.
     pub(crate) fn scores<B: Backbone>(
         &self,
         model: &RewardModel<B>,

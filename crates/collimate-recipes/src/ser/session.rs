@@ -1,4 +1,4 @@
-//! What the stages of a run share: tokens, options, the run folder.
+//! State that the stages of a run share: tokenizer, options, run folder.
 
 use std::time::Instant;
 
@@ -31,28 +31,28 @@ pub(crate) struct Stage<B: HfReward> {
 /// Length of a stage of training.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Length {
-    /// As the options say, early stopping included.
+    /// As the options say, with early stopping.
     Configured,
-    /// So many passes over the pairs.
+    /// This many passes over the pairs.
     Epochs(f64),
-    /// So many optimiser steps.
+    /// This many optimiser steps.
     Steps(u64),
 }
 
 /// Pairs, labels, noise and length of a stage of training.
 pub(crate) struct Lesson {
     pub(crate) pairs: Vec<TokenizedPair>,
-    /// Probabilities that the chosen answers are the better ones; without them they are.
+    /// Probabilities that the chosen answers are the better ones; `None` means 1 for all pairs.
     pub(crate) targets: Option<Vec<f32>>,
     /// Share of the tokens that are replaced.
     pub(crate) noise: f64,
     pub(crate) length: Length,
-    /// Score that is worth p = ½ in the gaps of the validation part.
+    /// Score centre for the reward gaps of the validation part.
     pub(crate) centre: f64,
 }
 
 impl Lesson {
-    /// Pairs with labels that are taken as they are.
+    /// Returns a lesson with hard labels and without noise.
     pub(crate) fn plain(pairs: Vec<TokenizedPair>, length: Length) -> Self {
         Self {
             pairs,
@@ -64,7 +64,7 @@ impl Lesson {
     }
 }
 
-/// Everything that stays the same from stage to stage.
+/// State that stays the same from stage to stage.
 pub(crate) struct Session<'a> {
     pub(crate) config: &'a SerConfig,
     pub(crate) tokenizer: &'a TextTokenizer,
@@ -72,13 +72,14 @@ pub(crate) struct Session<'a> {
     pub(crate) interrupt: &'a Interrupt,
     pub(crate) progress: Progress,
     pub(crate) validation: Vec<TokenizedPair>,
-    /// Tokens for noise; absent where no stage has noise.
+    /// Tokens for noise; absent if no stage uses noise.
     pub(crate) noise: Option<NoiseTokens>,
-    /// Fingerprint of the model that the run starts from.
+    /// Fingerprint of the run's start model.
     pub(crate) start: String,
 }
 
-/// The tokenizer of a run: a reward model reads the score at EOS, behind a cut answer too.
+/// Returns the tokenizer of a run. A reward model reads the score at EOS, so a cut answer also ends
+/// with EOS.
 pub(crate) fn for_scores(tokenizer: &TextTokenizer, config: &SerConfig) -> TextTokenizer {
     tokenizer
         .clone()
@@ -87,8 +88,8 @@ pub(crate) fn for_scores(tokenizer: &TextTokenizer, config: &SerConfig) -> TextT
 }
 
 impl Session<'_> {
-    /// The labelled pairs of `part` whose answers differ as tokens, and their ids; the others teach
-    /// nothing.
+    /// Returns the labelled pairs of `part` whose answers differ as tokens, and their token ids.
+    /// The other pairs teach nothing.
     pub(crate) fn encode_different(
         &self,
         part: &'static str,
@@ -103,7 +104,7 @@ impl Session<'_> {
         Ok(all.filter(|(_, ids)| differ(ids)).unzip())
     }
 
-    /// Ids of pairs.
+    /// Returns the token ids of pairs.
     pub(crate) fn encode(
         &self,
         pairs: &[PreferencePair],
@@ -115,13 +116,13 @@ impl Session<'_> {
         Ok(encoded)
     }
 
-    /// A random key for one purpose of this run.
+    /// Returns the random key for one purpose of this run.
     pub(crate) fn key(&self, stage: &str) -> Key {
         Key::new(self.config.seed, stage)
     }
 
-    /// Trains `start` on a lesson, or goes on where an earlier start of this run stopped; then
-    /// looks at the validation part.
+    /// Trains `start` on a lesson, or continues where an earlier start of this run stopped.
+    /// Evaluates the trained model on the validation part.
     pub(crate) fn train<B: HfReward>(
         &mut self,
         stage: &str,
@@ -146,7 +147,7 @@ impl Session<'_> {
                 Length::Epochs(epochs) => epochs,
                 Length::Configured | Length::Steps(_) => self.config.train.epochs,
             },
-            // A stage of a given length takes all of it.
+            // A stage with a given number of steps or epochs completes all of them.
             keep_best: self.config.train.keep_best && configured,
             patience: self.config.train.patience.filter(|_| configured),
             ..self.config.train.clone()
@@ -191,13 +192,13 @@ impl Session<'_> {
         })
     }
 
-    /// Steps of a student on so many pairs: as many as the options ask for, and no fewer than Loop 0
-    /// took.
+    /// Returns the number of steps of a student on this many pairs: as many as the options ask for,
+    /// and at least as many as Loop 0.
     pub(crate) fn student_steps(&self, pairs: usize, zero: u64) -> Length {
         Length::Steps(self.config.train.total_steps(pairs).max(zero))
     }
 
-    /// Trains as [`train`](Self::train), without a look at the validation part.
+    /// Trains like [`train`](Self::train), without evaluation on the validation part.
     pub(crate) fn train_unwatched<B: HfReward>(
         &mut self,
         stage: &str,
@@ -210,7 +211,7 @@ impl Session<'_> {
         Ok(trained?.model)
     }
 
-    /// Removes the checkpoints of a stage whose model is not needed any more.
+    /// Removes the checkpoints of a stage whose model is no longer needed.
     pub(crate) fn forget(&self, stage: &str) -> Result<(), RecipeError> {
         let folder = self.run.checkpoints().join(stage);
         if !folder.exists() {
@@ -225,7 +226,7 @@ impl Session<'_> {
         })
     }
 
-    /// Accuracy and gaps of a model on the validation part, where there is one.
+    /// Returns accuracy and reward gaps of a model on the validation part, if there is one.
     pub(crate) fn validate<B: HfReward>(
         &self,
         model: &RewardModel<B>,
@@ -242,8 +243,8 @@ impl Session<'_> {
         ))
     }
 
-    /// The result of a stage that is not training: from the journal, or computed now. Either way as
-    /// JSON gives it back, which may lose the last bit of a number.
+    /// Returns the result of a stage without training, from the journal or computed now. In both
+    /// cases the result has passed through JSON, which may lose the last bit of a number.
     pub(crate) fn cached<T: Serialize + DeserializeOwned>(
         &mut self,
         stage: &str,

@@ -1,4 +1,4 @@
-//! A run's numbers for programs: `summary.json`.
+//! `summary.json`: the numbers of a run, for programs.
 
 use collimate_nn::Backbone;
 use collimate_status::LearningStatus;
@@ -66,13 +66,14 @@ pub fn summary<B: Backbone>(outcome: &SerOutcome<B>, config: &SerConfig) -> Valu
     summary
 }
 
-/// Human labels of the evolved model by their use: for the seed, and for the fine-tuning before.
+/// Returns the human labels of the evolved model by use: for the seed, and for the fine-tuning
+/// before it.
 fn labels<B: Backbone>(outcome: &SerOutcome<B>) -> Value {
     let (seed, fine_tuning) = (outcome.learnt.seed.len(), outcome.fine_tuning_labels);
     json!({"seed": seed, "fine_tuning": fine_tuning, "all": seed + fine_tuning})
 }
 
-/// (SER − Loop 0) / (full − Loop 0), where full is better than Loop 0.
+/// Returns (SER − Loop 0) / (full − Loop 0) if full is better than Loop 0.
 fn recovery<B: Backbone>(outcome: &SerOutcome<B>) -> Option<f64> {
     let accuracy = |name| outcome.model_report(name)?.accuracy();
     let (zero, ser, full) = (accuracy("loop0")?, accuracy("ser")?, accuracy("full")?);

@@ -7,7 +7,7 @@ use collimate_train::hash_json;
 use super::session::Session;
 use crate::RecipeError;
 
-/// The pool's pairs as ids, by the id that they have in the pool.
+/// Token ids of the pool's pairs, indexed by the pairs' ids in the pool.
 pub(crate) struct TokenizedPool {
     pairs: Vec<TokenizedPair>,
     hash: String,
@@ -31,12 +31,12 @@ impl TokenizedPool {
         Ok(Self { pairs, hash })
     }
 
-    /// A hash of the pairs.
+    /// Returns a hash of the pairs.
     pub(crate) fn hash(&self) -> &str {
         &self.hash
     }
 
-    /// The pairs of a pool in the order in which they are shown.
+    /// Returns the pairs of a pool, each with its answers in the order shown.
     pub(crate) fn shown_of(&self, pool: &HiddenLabelPool) -> Vec<TokenizedPair> {
         pool.pairs()
             .iter()
@@ -44,17 +44,17 @@ impl TokenizedPool {
             .collect()
     }
 
-    /// All pairs.
+    /// Returns all pairs.
     pub(crate) fn pairs(&self) -> &[TokenizedPair] {
         &self.pairs
     }
 
-    /// A hidden pair in the order in which it is shown.
+    /// Returns a hidden pair with its answers in the order shown.
     fn shown(&self, id: usize) -> TokenizedPair {
         self.pairs[id].clone()
     }
 
-    /// A pair with its self-label.
+    /// Returns a pair with its self-label.
     pub(crate) fn labelled(&self, pair: &SelfLabelledPair) -> TokenizedPair {
         let mut ids = self.shown(pair.id);
         if !pair.chosen_is_first {

@@ -1,12 +1,12 @@
-//! Sentences on the models that helped.
+//! Sentences about the models that helped.
 
 use collimate_nn::Backbone;
 
 use super::config::Control;
 use super::outcome::{SerOutcome, Significance};
 
-/// One sentence for each model that is compared with Loop 0, and one on what the gain of the main run
-/// is made of. Empty without a test part.
+/// Returns one sentence for each model that is compared with Loop 0, and one on the sources of the
+/// main run's gain. Empty without a test part.
 pub fn verdict<B: Backbone>(outcome: &SerOutcome<B>) -> Vec<String> {
     let Some(zero) = outcome.model_report("loop0").and_then(|m| m.accuracy()) else {
         return Vec::new();

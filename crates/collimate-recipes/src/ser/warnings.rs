@@ -1,4 +1,4 @@
-//! What a reader must know before believing a run.
+//! Warnings that a reader must see before trusting a run.
 
 use collimate_status::{GainTest, LearningStatus};
 
@@ -10,7 +10,7 @@ pub(crate) const NOT_MEASURED: &str = "Without validation and test pairs no accu
      model is known, and no control was run. What is known comes from the labels alone: the accuracy \
      and calibration of seed models on labels that they have not seen.";
 
-/// A recipe whose gain on unseen labels is not clear.
+/// Warns if the cross-fitted test finds no clear gain of the recipe.
 pub(crate) fn no_gain(test: &GainTest) -> Option<String> {
     (test.z <= 1.0).then(|| {
         format!(
@@ -22,7 +22,8 @@ pub(crate) fn no_gain(test: &GainTest) -> Option<String> {
     })
 }
 
-/// Assumptions that do not hold, loops without effect, test pairs that are no test.
+/// Warns about assumptions that do not hold, a first loop that kept nothing, and test pairs that
+/// are not unseen.
 pub(crate) fn warnings(loops: &[LoopReport], unseen: &[bool]) -> Vec<String> {
     let mut warnings = Vec::new();
     for l in loops {
@@ -52,7 +53,7 @@ fn assumptions(index: usize, labels: &PoolReport) -> Vec<String> {
             100.0 * accuracy
         ));
     }
-    // Soft labels are kept whole: their probability says how sure they are.
+    // Soft labels are not filtered: their probability says how certain they are.
     let soft = labels.rule == Recipe::NoisyEnsemble.name();
     let precision = labels.label_precision.filter(|precision| *precision < 0.7);
     if let Some(precision) = precision.filter(|_| !soft) {
@@ -65,7 +66,7 @@ fn assumptions(index: usize, labels: &PoolReport) -> Vec<String> {
     warnings
 }
 
-/// Why the evolved model is the seed model, and what may help.
+/// Explains why the evolved model is the seed model, and what may help.
 fn nothing_kept(labels: &PoolReport) -> String {
     let p = &labels.probabilities;
     let counts = &labels.counts;

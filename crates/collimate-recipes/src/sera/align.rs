@@ -1,4 +1,4 @@
-//! One run: every method from the same start, then their answers.
+//! A run of SeRA: trains every method from the same start model and compares the answers.
 
 use std::time::Instant;
 
@@ -25,9 +25,9 @@ use crate::sft::EVALUATION_TOKENS;
 
 /// Aligns `start` with every method of the configuration, over the same pairs.
 ///
-/// Methods whose first iteration is over all pairs share that training. The judge scores one answer per
-/// prompt of each final policy and of the start, and the training pairs where margins or a method
-/// are to be compared with its scores.
+/// Methods whose first iteration is over all pairs share that training. The judge scores one answer
+/// per prompt, of each final policy and of `start`. It also scores the training pairs if margins or
+/// a method need its scores.
 ///
 /// # Errors
 /// Options out of range, texts that cannot be tokenised, a loss that is not finite, a review that
@@ -107,7 +107,7 @@ pub fn align<M: CausalLm>(
         let allowed = "off without a judge, which says whose pairs are right";
         return Err(OptionError::new("devices", config.devices.name(), allowed).into());
     }
-    // A training that took minutes must not end at the first prompt that cannot be answered.
+    // Checked first: a missing prompt must not end the run after minutes of training.
     let empty = |pair: &TokenizedPair| pair.prompt.is_empty();
     let writes = |method: &Method| method.own() != Own::None;
     if config.methods.iter().any(writes)
@@ -199,8 +199,9 @@ pub fn align<M: CausalLm>(
     })
 }
 
-/// Leaves out training pairs whose answers are equal as tokens: no loss can tell them apart, and
-/// rounding would decide where they pull. The data comes back if it had such pairs.
+/// Leaves out training pairs whose answers are equal as tokens. No loss can tell them apart, and
+/// rounding would decide the direction of the gradient. Returns the remaining data if there were
+/// such pairs.
 fn without_equal<'a>(
     train: Vec<TokenizedPair>,
     data: &SeraData<'a>,

@@ -1,4 +1,4 @@
-//! Options that keep own pairs near to what the start knows.
+//! Anchors: devices that keep own pairs near the start model.
 
 use collimate_core::Range;
 use collimate_irm::KeepRule;
@@ -8,13 +8,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::RecipeError;
 
-/// Weight of the likelihood term where none is given, for losses that take one.
+/// Default weight of the likelihood term, for losses that take one.
 pub(crate) const NLL_ANCHOR: f64 = 0.5;
 
-/// Devices of the method `anchored`: what keeps the policy's own pairs near to what the start knows.
+/// Devices of the method `anchored`, which keep the policy's own pairs near the start model.
 ///
-/// The defaults are the devices that helped where they were measured: the start's part in the ranking
-/// and the likelihood term.
+/// The devices that are on by default are those that helped in measurements: the start model's part
+/// in the ranking, and the likelihood term.
 ///
 /// | field | default | allowed |
 /// |---|---|---|
@@ -30,21 +30,22 @@ pub(crate) const NLL_ANCHOR: f64 = 0.5;
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct Anchors {
-    /// Share of the responses that take no part because they are the unlikeliest under the start, by
-    /// mean log-probability per token; at least 0 and below 1.
+    /// Share of the responses that are excluded because they are the least likely under the start
+    /// model, by mean log-probability per token; at least 0 and below 1.
     pub gate: f64,
-    /// Weight of the start's mean log-probability beside the implicit reward where responses are
-    /// ranked, both with mean 0 and standard deviation 1; at least 0, and 0 ranks by the implicit
-    /// reward alone.
+    /// Weight of the start model's mean log-probability in the ranking of responses, added to the
+    /// implicit reward; at least 0. Both terms are scaled to mean 0 and standard deviation 1. With
+    /// 0, the implicit reward alone ranks the responses.
     pub start_weight: f64,
-    /// Rule by which some of the pairs that prompts make are kept.
+    /// Rule that chooses which of the own pairs are kept.
     pub keep: KeepRule,
-    /// Least share of pairs on which a second policy, trained with another seed on the same pairs, must
-    /// agree, 0 to 1; pairs on which it does not are dropped, and below the share all own pairs are.
-    /// Null trains no second policy.
+    /// Smallest share of own pairs on which a second policy must agree, 0 to 1. The second policy
+    /// is trained with another seed on the same pairs. Pairs on which it disagrees are dropped;
+    /// below this share, all own pairs are dropped. Null trains no second policy.
     pub agreement: Option<f64>,
-    /// Weight of a likelihood term on chosen answers from the second iteration on, at least 0. Null
-    /// is that of the run if above 0, else 0.5 for losses that take one and 0 for others.
+    /// Weight of a likelihood term on chosen answers from the second iteration on, at least 0. With
+    /// null, the run's `nll_anchor` is used if it is above 0, else 0.5 for losses that take the
+    /// term and 0 for others.
     pub nll_anchor: Option<f64>,
 }
 
@@ -61,7 +62,7 @@ impl Default for Anchors {
 }
 
 impl Anchors {
-    /// No device: the paper's form.
+    /// All devices off, as in the paper.
     pub const OFF: Self = Self {
         gate: 0.0,
         start_weight: 0.0,
@@ -70,7 +71,7 @@ impl Anchors {
         nll_anchor: Some(0.0),
     };
 
-    /// Checks every option, the likelihood term against the loss.
+    /// Checks every option, and the likelihood term against the loss.
     ///
     /// # Errors
     /// The first option out of range; a weight above 0 for a loss that takes no likelihood term.
@@ -88,8 +89,8 @@ impl Anchors {
         Ok(())
     }
 
-    /// The weight of the likelihood term: as given, else that of the run, else the default of losses
-    /// that take one.
+    /// Returns the weight of the likelihood term: the given weight, else the run's, else the
+    /// default of losses that take the term.
     pub(crate) fn alpha(&self, loss: &PreferenceLoss, of_run: f64) -> f64 {
         let takes_one = loss.reference_need() == ReferenceNeed::Required && !loss.has_likelihood();
         match self.nll_anchor {
@@ -100,13 +101,14 @@ impl Anchors {
         }
     }
 
-    /// True if the start's likelihood of responses is asked for.
+    /// Returns true if a device needs the start model's likelihood of responses.
     pub(crate) fn asks_the_start(&self) -> bool {
         self.gate > 0.0 || self.start_weight > 0.0
     }
 }
 
-/// Comparison of devices in reviews that write own answers, where a judge scores all of these.
+/// Comparison of the anchor devices in reviews that write own answers. The judge scores all of
+/// these answers.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
@@ -117,13 +119,13 @@ pub enum CompareDevices {
     Off,
     /// Every review reports what each device alone would have kept.
     Every,
-    /// The first review of a method reports it, and the method ends there, without the training
-    /// that would follow.
+    /// The first review of a method reports the comparison. The method ends there, without the
+    /// training that would follow.
     First,
 }
 
 impl CompareDevices {
-    /// The name in a configuration.
+    /// Returns the name used in configurations.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Off => "off",

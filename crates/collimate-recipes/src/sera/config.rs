@@ -1,4 +1,4 @@
-//! Options of direct alignment that reviews its own pairs.
+//! Options of SeRA, direct alignment that reviews its own pairs.
 
 use collimate_core::OptionError;
 use collimate_data::Truncation;
@@ -11,36 +11,38 @@ use super::anchors::{Anchors, CompareDevices};
 use super::method::Method;
 use crate::{Adaptation, RecipeError, ResponseSampling};
 
-/// Number of optimiser steps that an iteration makes.
+/// Rule that sets the number of optimiser steps of an iteration.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Updates {
-    /// As many steps as an iteration over all pairs has: every method makes the same number.
+    /// As many steps as an iteration over all pairs has. Every method makes the same number of
+    /// steps.
     #[default]
     Equal,
-    /// The steps over the iteration's own pairs, as in the paper: for shares that add up to more
-    /// than 1.
+    /// As many steps as the iteration's own selection of pairs has, as in the paper. Use it for
+    /// shares that add up to more than 1.
     OwnPairs,
 }
 
-/// Options of direct alignment that reviews its own pairs (SeRA, <https://arxiv.org/abs/2410.09362>).
+/// Options of direct alignment that reviews its own pairs (SeRA,
+/// <https://arxiv.org/abs/2410.09362>).
 ///
 /// | field | default | allowed |
 /// |---|---|---|
 /// | `seed` | 0 | |
 /// | `loss` | DPO | see [`PreferenceLoss`] |
-/// | `methods` | base, iterative, sera | at least one |
-/// | `iterations` | 3 | at least 1 |
+/// | `methods` | base, iterative, sera | at least one, each at most once |
+/// | `iterations` | 3 | 1 to 1000 |
 /// | `updates` | `equal` | `equal`, `own_pairs` |
-/// | `irm` | γ .3, K .7, K̃ .3, 4 responses | see [`IrmConfig`]; with SimPO `log_ratio` stands for the mean log-probability, with `dpo_norm` for the log-ratio per token, with other losses without a reference for the log-ratio to the start |
-/// | `best_of` | .3, .5, .7, 1 | shares K̃ that best-SeRA tries, at least 0 and at most half of `irm.responses` |
+/// | `irm` | γ 0.3, K 0.7, K̃ 0.3, 4 responses | see [`IrmConfig`]; `log_ratio` means the mean log-probability with SimPO, the log-ratio per token with `dpo_norm`, and the log-ratio to the start model with other losses without a reference |
+/// | `best_of` | 0.3, 0.5, 0.7, 1 | shares K̃ that best-SeRA tries, at least 0 and at most half of `irm.responses` |
 /// | `nll_anchor` | 0 | at least 0; with a loss that has a reference |
 /// | `anchors` | start weight 2, likelihood term | devices of the method `anchored`; see [`Anchors`] |
 /// | `devices` | `off` | `off`, `every`, `first` |
-/// | `kto` | β .1 | options of the method `kto`; see [`Kto`] |
-/// | `responses` | temperature .7, top-p .95, 512 tokens | |
+/// | `kto` | β 0.1 | options of the method `kto`; see [`Kto`] |
+/// | `responses` | temperature 0.7, top-p 0.95, 512 tokens | |
 /// | `adaptation` | `full` | `full`, `lora` |
 /// | `train` | 1 epoch, 16 pairs, lr 5e-6 linear | see [`TrainConfig`]; `stage`, `seed` and the number of steps are set by the recipe |
 /// | `max_length` | 512 | at least 3 tokens |
@@ -54,26 +56,29 @@ pub struct SeraConfig {
     pub seed: u64,
     /// Direct alignment loss.
     pub loss: PreferenceLoss,
-    /// Weight of a likelihood term on the chosen answers beside the loss, at least 0, in every
-    /// training; 0 leaves it out. The loss must compare with a reference.
+    /// Weight of a likelihood term on the chosen answers, added to the loss in every training, at
+    /// least 0; 0 leaves the term out. The loss must compare with a reference.
     pub nll_anchor: f64,
-    /// Methods that are run, over the same pairs and from the same policy; each at most once, at
-    /// least one.
+    /// Methods to run, over the same pairs and from the same start model; at least one, each at
+    /// most once.
     pub methods: Vec<Method>,
-    /// Number of trainings of a method, 1 to 1000; the first training sees all pairs.
+    /// Number of iterations of each method, 1 to 1000. Each iteration is one training; `base` and
+    /// `kto` make one training as long as all iterations together. In most methods the first
+    /// training sees all pairs.
     pub iterations: usize,
-    /// Number of optimiser steps that an iteration makes.
+    /// Rule that sets the number of optimiser steps of an iteration.
     pub updates: Updates,
-    /// Margins and shares of self-review.
+    /// Options of self-review: weights of the implicit reward margins, and shares of selected and
+    /// own pairs.
     pub irm: IrmConfig,
-    /// Shares of bootstrapped pairs that the method `best_sera` tries, each at least 0 and at most
-    /// half of `irm.responses`; with 0 it may choose to bootstrap no pair. With equal updates and shares that add up to more than 1, the steps
-    /// see a random part of the pairs.
+    /// Shares of own pairs that the method `best_sera` tries, each at least 0 and at most half of
+    /// `irm.responses`. With 0 the method may choose to use no own pairs. With `updates` = `equal`
+    /// and shares that add up to more than 1, the steps see a random part of the pairs.
     pub best_of: Vec<f64>,
     /// Devices of the method `anchored`.
     pub anchors: Anchors,
-    /// Reviews that compare what the devices would have kept: none, every one, or the first one, after
-    /// which a method ends.
+    /// Reviews in which the anchor devices are compared: none (`off`), every review (`every`), or
+    /// the first review (`first`), after which a method ends.
     pub devices: CompareDevices,
     /// Options of the loss of the method `kto`.
     pub kto: Kto,
@@ -81,16 +86,16 @@ pub struct SeraConfig {
     pub responses: ResponseSampling,
     /// Parameters that are trained.
     pub adaptation: Adaptation,
-    /// Training options of every stage; `epochs` counts the passes of one iteration, and the recipe
+    /// Training options of every stage. `epochs` counts the passes of one iteration. The recipe
     /// sets `stage`, `seed` and the number of steps.
     pub train: TrainConfig,
     /// Longest sequence, in tokens, at least 3.
     pub max_length: usize,
-    /// Number of tokens that a prompt keeps where prompt and answer together are too long, at
-    /// least 1 and below `max_length`; null is half of `max_length`.
+    /// Number of tokens that a prompt keeps if prompt and answer together are longer than
+    /// `max_length`, at least 1 and below `max_length`; null is half of `max_length`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_prompt_length: Option<usize>,
-    /// Part of the prompt that is cut from a sequence that is too long.
+    /// Side of the prompt, start or end, that is cut if a sequence is too long.
     pub truncation: Truncation,
 }
 
@@ -214,12 +219,12 @@ impl SeraConfig {
         Ok(())
     }
 
-    /// The name of a method in reports and folders.
+    /// Returns the name of a method in reports and folders.
     pub fn title(&self, method: Method) -> String {
         method.title(self.loss.name())
     }
 
-    /// The devices of a method.
+    /// Returns the devices of a method.
     pub(crate) fn anchors_of(&self, method: Method) -> Anchors {
         match method {
             Method::Anchored => Anchors {
@@ -233,7 +238,7 @@ impl SeraConfig {
         }
     }
 
-    /// The implicit reward that belongs to the method's loss, unless another one was chosen.
+    /// Returns the implicit reward of the method's loss, unless the options choose another one.
     pub(crate) fn implicit_reward(&self, method: Method) -> ImplicitReward {
         match (self.loss, self.irm.implicit_reward) {
             (_, chosen) if method == Method::Kto => chosen,

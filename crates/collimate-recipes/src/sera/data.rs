@@ -1,4 +1,4 @@
-//! What a run learns from and is measured on.
+//! Data on which a run learns and is measured.
 
 use collimate_core::{PreferencePair, Prompt};
 use collimate_data::SftExample;
@@ -10,17 +10,18 @@ use crate::AnswerScorer;
 pub struct SeraData<'a> {
     /// Pairs to learn from.
     pub train: Vec<PreferencePair>,
-    /// Which of them have their label swapped, where that is known: only for the report.
+    /// True for each training pair whose label was swapped, if known; used in the report only.
     pub noisy: Option<Vec<bool>>,
-    /// Pairs to measure the implicit reward on after each iteration.
+    /// Pairs on which the implicit reward is measured after each iteration.
     pub validation: Vec<PreferencePair>,
-    /// Good answers to measure the alignment tax on: how much less likely they become.
+    /// Good answers on which the alignment tax is measured.
     pub held_out: Vec<SftExample>,
     /// Prompts that the final policies answer.
     pub prompts: Vec<Prompt>,
-    /// Tokens that end an answer, beside the tokenizer's EOS (`eos_token_ids` of `collimate-lm`
-    /// reads them from a model's folder).
+    /// Tokens that end an answer, in addition to the tokenizer's EOS (`eos_token_ids` of
+    /// `collimate-lm` reads them from a model's folder).
     pub eos: Vec<u32>,
-    /// Who scores those answers; without it, or without prompts, answers are not looked at.
+    /// Scorer of the final policies' answers; it needs `prompts`. Without a judge, no answers are
+    /// written.
     pub judge: Option<AnswerScorer<'a>>,
 }

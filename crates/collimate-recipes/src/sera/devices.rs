@@ -1,4 +1,4 @@
-//! Own pairs that each device alone would have kept of a review.
+//! Comparison of the anchor devices: own pairs that each device alone would have kept.
 
 use collimate_core::{Completion, Prompt};
 use collimate_irm::KeepRule;
@@ -10,22 +10,22 @@ use super::outcome::Agreement;
 use super::pairing::{Pairing, Rewards, pair};
 use crate::RecipeError;
 
-/// Own pairs that a device would have kept of a review's responses, and how right that is.
+/// Own pairs that one device would have kept in a review, and their agreement with the judge.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct DeviceReport {
-    /// The device with its number.
+    /// Name of the device with its setting.
     pub device: String,
-    /// Pairs that it would have kept.
+    /// Number of pairs that the device would have kept.
     pub kept: usize,
-    /// Responses that are unlikely under the start.
+    /// Number of responses that are excluded as unlikely under the start model.
     pub unlikely: usize,
-    /// Share of pairs on which the second policy agrees; absent without one.
+    /// Share of pairs on which the second policy agrees; absent without a second policy.
     pub policy_agreement: Option<f64>,
-    /// How the margins of the pairs kept agree with the judge's score gaps; absent without pairs.
+    /// Agreement of the kept pairs' margins with the judge's score gaps; absent without pairs.
     pub own_agreement: Option<Agreement>,
 }
 
-/// The devices that are compared, with their names; the last one is the run's own choice.
+/// Returns the devices to compare, with their names; the last one is the run's own setting.
 fn devices(own: &Anchors) -> Vec<(String, Anchors)> {
     let mut all = vec![("largest".to_owned(), Anchors::OFF)];
     for gate in [0.1, 0.25, 0.5] {
@@ -58,8 +58,8 @@ fn devices(own: &Anchors) -> Vec<(String, Anchors)> {
     all
 }
 
-/// Compares the devices on these responses; nothing without a judge. Without a second policy its
-/// device is left out.
+/// Compares the devices on these responses; returns nothing without a judge. The device `agreement`
+/// is left out if there is no second policy.
 pub(super) fn compare_devices(
     completions: &[Vec<Completion>],
     rewards: &Rewards,

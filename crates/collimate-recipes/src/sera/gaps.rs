@@ -1,4 +1,4 @@
-//! Score gaps of the training pairs, from the judge or from the file.
+//! Score gaps of the training pairs, from the judge or from the data file.
 
 use collimate_files::atomic_write;
 use collimate_nn::CausalLm;
@@ -13,7 +13,8 @@ use super::session::Session;
 use crate::RecipeError;
 
 impl Method {
-    /// Whether it is told, or ranks by, the score gaps of the offline pairs.
+    /// Returns true if the method ranks by the score gaps of the offline pairs, or reports its
+    /// agreement with them.
     pub(crate) fn sees_gaps(self) -> bool {
         matches!(
             self.offline(),
@@ -23,8 +24,9 @@ impl Method {
 }
 
 impl<M: CausalLm> Session<'_, M> {
-    /// The judge's score of each pair's chosen answer less that of the rejected one, kept in the run
-    /// folder; without a judge the file's, where every pair has one.
+    /// Returns the judge's score of each pair's chosen answer minus that of the rejected one, and
+    /// stores the scores in the run folder. Without a judge, returns the gaps of the data file if
+    /// every pair has one.
     pub(crate) fn score_gaps(
         &mut self,
         data: &SeraData<'_>,
@@ -47,7 +49,7 @@ impl<M: CausalLm> Session<'_, M> {
         let mut meter = self
             .progress
             .start("judging the pairs", 0, data.train.len() as u64);
-        // In parts, so that an interrupt is seen.
+        // In parts, so that an interrupt is noticed.
         for part in data.train.chunks(256) {
             self.check_interrupt(stage)?;
             scores.extend(judge.both(part)?);
@@ -62,7 +64,8 @@ impl<M: CausalLm> Session<'_, M> {
     }
 }
 
-/// From single precision: what is read back from a file is the same to the last bit.
+/// Computes gaps from single-precision scores, so that scores read back from a file give the same
+/// gaps to the last bit.
 fn gaps(scores: &[[f32; 2]]) -> Vec<f64> {
     let gap = |[chosen, rejected]: &[f32; 2]| f64::from(*chosen) - f64::from(*rejected);
     scores.iter().map(gap).collect()

@@ -1,4 +1,4 @@
-//! The loop of a method: train, review, train again.
+//! The iterations of a method: train, review, train again.
 
 use std::time::Instant;
 
@@ -16,19 +16,19 @@ use super::session::{How, Iterate, Session};
 use crate::RecipeError;
 use crate::implicit::{accuracy, mean_logps};
 
-/// The plain training over all pairs that methods share.
+/// Stage of the plain training over all pairs, which methods share.
 pub(crate) const FIRST_STAGE: &str = "iteration-1";
 
-/// What methods have in common and is done once.
+/// Results that several methods share and that are computed once.
 #[derive(Debug)]
 pub(crate) struct Shared<M> {
     start: Option<Iterate<M>>,
     /// The plain training over all pairs.
     first: Option<Iterate<M>>,
     first_report: Option<IterationReport>,
-    /// The same training with another seed, for methods that ask a second policy.
+    /// The same training with another seed, for methods with a second policy.
     second: Option<Iterate<M>>,
-    /// Its responses.
+    /// Responses of the first iterate.
     pub(crate) responses: Option<Responses>,
 }
 
@@ -44,13 +44,13 @@ impl<M> Default for Shared<M> {
     }
 }
 
-/// A method's final policy and how it came about.
+/// A method's final policy and its iterations.
 #[derive(Debug)]
 pub(crate) struct Trained<M> {
     pub(crate) model: M,
     pub(crate) iterations: Vec<IterationReport>,
     pub(crate) tried: Vec<Tried>,
-    /// The offline pairs that iterations selected.
+    /// Offline pairs that each iteration selected.
     pub(crate) offline: Vec<(usize, Vec<usize>)>,
 }
 
@@ -79,7 +79,7 @@ impl<M: CausalLm> Session<'_, M> {
         }
     }
 
-    /// All pairs, for as many steps as all iterations together.
+    /// Trains once on all pairs, for as many steps as all iterations together.
     fn one_training(
         &mut self,
         method: Method,
@@ -158,7 +158,8 @@ impl<M: CausalLm> Session<'_, M> {
                     };
                     let models = (history.as_mut_slice(), second.as_slice());
                     let reviewed = review(self, step, models, responses)?;
-                    // With their log-probabilities, which others need too.
+                    // The models now carry their log-probabilities of the training pairs, which
+                    // later methods need too.
                     shared.start = history.first().cloned();
                     if iteration == 2 && method.starts_on_all_pairs() {
                         shared.first = history.get(1).cloned();
@@ -210,7 +211,7 @@ impl<M: CausalLm> Session<'_, M> {
         })
     }
 
-    /// The first training with another seed.
+    /// Trains the second policy on all pairs: the shared first training with another seed.
     fn second_first(&mut self, shared: &mut Shared<M>) -> Result<Iterate<M>, RecipeError> {
         if let Some(second) = &shared.second {
             return Ok(second.clone());
@@ -273,7 +274,7 @@ impl<M: CausalLm> Session<'_, M> {
     }
 }
 
-/// What is said of an iteration over all offline pairs.
+/// Returns the report of an iteration over all offline pairs.
 fn all(data: &SeraData<'_>) -> SelectionReport {
     SelectionReport {
         offline: data.train.len(),

@@ -5,7 +5,8 @@ use serde_json::json;
 
 use super::data::SeraData;
 
-/// Rows that TRL and others train from, with margin, and those that were left, with the reason.
+/// Rows of kept pairs with their margins, which TRL and others can train on, and rows of left pairs
+/// with the reason.
 #[derive(Default)]
 pub(super) struct Lines {
     pub(super) kept: String,
@@ -20,7 +21,7 @@ impl Lines {
         source: &str,
         left: Option<LeaveReason>,
     ) {
-        // In TRL a conversational prompt goes with conversational answers.
+        // TRL expects conversational answers with a conversational prompt.
         let answer = |completion: &Completion| match &pair.prompt {
             Prompt::Text(_) => json!(completion.text),
             Prompt::Chat(_) => json!([{"role": "assistant", "content": completion.text}]),
@@ -43,7 +44,7 @@ impl Lines {
         }
     }
 
-    /// Offline pairs with the number that they are ranked by, if there is one.
+    /// Adds the offline pairs, with the number that they are ranked by if there is one.
     pub(super) fn offline(
         &mut self,
         selection: &Selection,

@@ -1,68 +1,69 @@
-//! The methods of one run: where the pairs of an iteration come from.
+//! The methods of a run: sources of the pairs of an iteration.
 
 use collimate_irm::IrmConfig;
 use serde::{Deserialize, Serialize};
 
-/// How the pairs of an iteration come about. Every method makes the same number of optimiser
-/// steps.
+/// Source of the pairs of an iteration. With equal updates, every method makes the same number of
+/// optimiser steps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Method {
-    /// The loss alone: one training over all pairs; the reference stays the same.
+    /// The loss alone: one training over all pairs with a fixed reference.
     Base,
-    /// All pairs in every iteration; the reference is the iterate before. This is the control of
-    /// the self-reviewing methods.
+    /// All pairs in every iteration; the reference is the policy of the iteration before. This is
+    /// the control of the self-reviewing methods.
     Iterative,
-    /// Offline pairs selected by implicit reward margin, and bootstrapped pairs.
+    /// Offline pairs selected by implicit reward margin, and own pairs.
     Sera,
-    /// The method `sera` with the share of bootstrapped pairs that does best on validation.
+    /// The method `sera` with the share of own pairs that does best on validation data.
     BestSera,
-    /// The method `sera` with devices that keep own pairs near to what the start knows, from the
-    /// second iteration on: see the options `anchors`. Where a second policy does not agree on
-    /// own pairs, all offline pairs are trained on and no own ones.
+    /// The method `sera` with devices that keep own pairs near the start model, from the second
+    /// iteration on; see the options `anchors`. If a second policy disagrees on too many own pairs,
+    /// the iteration trains on all offline pairs and on no own pairs.
     Anchored,
     /// Selected offline pairs only (K̃ = 0).
     SelectionOnly,
-    /// Bootstrapped pairs only (K = 0).
+    /// Own pairs only (K = 0).
     BootstrapOnly,
     /// As many offline pairs as SeRA selects, chosen at random.
     RandomSelection,
-    /// As many offline pairs as SeRA selects: the pairs whose chosen completion is likeliest, per
-    /// token, under the start.
+    /// As many offline pairs as SeRA selects: those whose chosen completion is the most likely, per
+    /// token, under the start model.
     ReferenceSelection,
-    /// As many offline pairs as SeRA selects: the pairs with the largest score gap, of the judge's
-    /// scores or, without a judge, of the file's.
+    /// As many offline pairs as SeRA selects: those with the largest score gap. The scores are the
+    /// judge's or, without a judge, those of the data file.
     ScoreGapSelection,
-    /// Curry-DPO on pairs (<https://arxiv.org/abs/2403.07230>): every iteration trains on a part of
+    /// Curry-DPO on pairs (<https://arxiv.org/abs/2403.07230>). Every iteration trains on a part of
     /// the pairs, the largest score gaps first (as for `score_gap_selection`).
     Curry,
     /// Own pairs that the judge labels (OAIF, <https://arxiv.org/abs/2402.04792>), from the first
-    /// iteration on: two responses to every prompt. Differs from the paper: responses are sampled
-    /// once per iteration, not per step, and the reference is the iterate before, as in all methods
-    /// here.
+    /// iteration on, with two responses to every prompt. Differs from the paper: responses are
+    /// sampled once per iteration, not per step, and the reference is the policy of the iteration
+    /// before.
     Oaif,
-    /// Own responses against the chosen answers (SPIN, <https://arxiv.org/abs/2401.01335>), from
-    /// the first iteration on. The rejected answers play no part.
+    /// The chosen answers against the policy's own responses (SPIN,
+    /// <https://arxiv.org/abs/2401.01335>), from the first iteration on. The rejected answers are
+    /// not used.
     Spin,
     /// KTO (<https://arxiv.org/abs/2402.01306>) on both answers of every pair, in one training like
     /// `base`.
     Kto,
 }
 
-/// Which offline pairs an iteration trains on.
+/// Rule that selects the offline pairs of an iteration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Offline {
     All,
     None,
-    /// The largest ones of a number.
+    /// The pairs with the largest values.
     Top(Ranking),
-    /// The part of that iteration, largest gaps first.
+    /// One part per iteration, the largest gaps first.
     Stage,
 }
 
-/// The number that offline pairs are ranked by.
+/// Value by which offline pairs are ranked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Ranking {
     Margin,
@@ -71,7 +72,7 @@ pub(crate) enum Ranking {
     ScoreGap,
 }
 
-/// Which pairs of its own responses an iteration trains on.
+/// Rule that makes own pairs from the policy's responses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Own {
     None,
@@ -102,7 +103,7 @@ impl Method {
         Self::Kto,
     ];
 
-    /// Its name in a configuration.
+    /// Returns the name used in configurations.
     pub fn name(self) -> &'static str {
         match self {
             Self::Base => "base",
@@ -122,8 +123,8 @@ impl Method {
         }
     }
 
-    /// Its name in reports, folders and `summary.json`, with that of the loss: `dpo`,
-    /// `iterative-dpo`, `sera-dpo`.
+    /// Returns the name used in reports, folders and `summary.json`, which ends with the loss's
+    /// name: `dpo`, `iterative-dpo`, `sera-dpo`.
     ///
     /// ```
     /// use collimate_recipes::sera::Method;
@@ -134,13 +135,13 @@ impl Method {
     pub fn title(self, loss: &str) -> String {
         match self {
             Self::Base => loss.to_owned(),
-            // Another loss.
+            // KTO replaces the loss.
             Self::Kto => "kto".to_owned(),
             _ => format!("{}-{loss}", self.name().replace('_', "-")),
         }
     }
 
-    /// Whether its first iteration is the plain training over all pairs that others share.
+    /// Returns true if the first iteration is the shared plain training over all pairs.
     pub(crate) fn starts_on_all_pairs(self) -> bool {
         !matches!(
             self,
@@ -171,7 +172,7 @@ impl Method {
         }
     }
 
-    /// Shares of the number of pairs that a review keeps at most: (offline, own).
+    /// Returns the largest shares of the number of pairs that a review keeps: (offline, own).
     pub(crate) fn shares(self, irm: &IrmConfig) -> (f64, f64) {
         let offline = match self.offline() {
             Offline::All | Offline::Stage => 1.0,

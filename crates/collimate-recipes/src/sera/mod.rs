@@ -1,9 +1,11 @@
 //! Direct alignment that reviews its own pairs (SeRA,
-//! [arXiv:2410.09362](https://arxiv.org/abs/2410.09362)): after a first training on all pairs, each
-//! iteration keeps the pairs with the largest implicit reward margins, adds pairs of the policy's own
-//! answers, and trains on from the iterate before, which is its reference.
+//! [arXiv:2410.09362](https://arxiv.org/abs/2410.09362)).
 //!
-//! [`align`] runs it beside its baselines, over the same pairs and with the same number of steps.
+//! A first training uses all pairs. Each later iteration keeps the pairs with the largest implicit
+//! reward margins and adds pairs of the policy's own answers. It continues from the policy of the
+//! iteration before, which is also its reference.
+//!
+//! [`align`] runs SeRA and its baselines over the same pairs, with the same number of steps.
 
 mod align;
 mod anchors;

@@ -1,4 +1,4 @@
-//! What a run found out.
+//! Results of a SeRA run.
 
 use collimate_core::LeaveReason;
 use collimate_data::TokenizeReport;
@@ -10,47 +10,47 @@ use super::devices::DeviceReport;
 use super::method::Method;
 use crate::AnswerReport;
 
-/// Where the pairs of an iteration came from.
+/// Numbers of selected and own pairs of an iteration, and how well they agree with the judge.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct SelectionReport {
-    /// Offline pairs trained on.
+    /// Number of offline pairs trained on.
     pub offline: usize,
-    /// Offline pairs left, by reason.
+    /// Numbers of offline pairs left out, by reason.
     pub left: Vec<(LeaveReason, usize)>,
-    /// Share of the offline pairs trained on whose label was swapped; absent where not known.
+    /// Share of the offline pairs trained on whose label was swapped; absent if not known.
     pub noisy_share: Option<f64>,
-    /// The same among all offline pairs.
+    /// Share of all offline pairs whose label was swapped; absent if not known.
     pub noisy_share_of_all: Option<f64>,
-    /// Mean implicit reward margin of the offline pairs trained on and of those left; absent where
-    /// they were not selected by it.
+    /// Mean implicit reward margins of the offline pairs trained on and of those left out; absent
+    /// if they were not selected by margin.
     pub mean_margin: Option<(f64, Option<f64>)>,
-    /// How the margins of all offline pairs agree with the judge's score gaps.
+    /// Agreement of all offline pairs' margins with the judge's score gaps.
     pub offline_agreement: Option<Agreement>,
-    /// Overlap (Jaccard) of this selection with that of other weights γ: (γ, overlap); empty
-    /// where one model is aligned so far.
+    /// Overlap (Jaccard) of this selection with the selection for other weights γ, as (γ, overlap).
+    /// Empty while only one model has been aligned.
     pub gammas: Vec<(f64, f64)>,
-    /// Own pairs trained on.
+    /// Number of own pairs trained on.
     pub bootstrapped: usize,
-    /// How the margins of those agree with the judge's score gaps.
+    /// Agreement of the own pairs' margins with the judge's score gaps.
     pub own_agreement: Option<Agreement>,
-    /// What became of the responses.
+    /// Counts of the responses, by their use.
     pub responses: ResponseCounts,
-    /// Prompts that gave no pair, by reason.
+    /// Numbers of prompts that gave no pair, by reason.
     pub dropped: Vec<(NoPairReason, usize)>,
-    /// Bootstrapped pairs that were not among those kept: the largest margins, or as
-    /// `anchors.keep` says.
+    /// Number of own pairs left out because the limit was reached. The rule `anchors.keep` chooses
+    /// the kept pairs, by default those with the largest margins.
     pub over_limit: usize,
-    /// Own pairs asked for (K̃).
+    /// Number of own pairs asked for (from the share K̃).
     #[serde(default)]
     pub asked: usize,
-    /// Share of the made pairs on which the second policy agrees; absent without one.
+    /// Share of the own pairs on which the second policy agrees; absent without a second policy.
     #[serde(default)]
     pub policy_agreement: Option<f64>,
-    /// Made pairs dropped because the second policy does not agree.
+    /// Number of own pairs dropped because the second policy disagrees.
     #[serde(default)]
     pub disagreeing: usize,
-    /// Made pairs dropped because the second policy agrees on too few of all: then there are no own
-    /// pairs, and all offline pairs are trained on.
+    /// Number of own pairs dropped because the second policy agrees on too small a share. The
+    /// iteration then has no own pairs and trains on all offline pairs.
     #[serde(default)]
     pub refused: usize,
     /// Own pairs that each device alone would have kept; empty unless `devices` asks for it.
@@ -58,14 +58,15 @@ pub struct SelectionReport {
     pub devices: Vec<DeviceReport>,
 }
 
-/// How implicit reward margins agree with the score gaps of a judge.
+/// Agreement of implicit reward margins with the score gaps of a judge.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Agreement {
-    /// Pairs looked at.
+    /// Number of pairs compared.
     pub pairs: usize,
-    /// Share of them where both have the same sign; where one of them is 0, one half.
+    /// Share of pairs whose margin and score gap have the same sign; a pair with a 0 counts one
+    /// half.
     pub same_sign: f64,
-    /// Pearson's and Spearman's correlation; absent where one of them does not vary.
+    /// Correlations of Pearson and Spearman; absent if margins or gaps do not vary.
     pub correlation: Option<(f64, f64)>,
 }
 
@@ -91,42 +92,43 @@ impl Agreement {
     }
 }
 
-/// How much the offline pairs of two iterations overlap.
+/// Overlap of the offline pairs of two iterations.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Overlap {
     /// Method and iteration.
     pub a: (String, usize),
-    /// The other's.
+    /// Method and iteration of the other selection.
     pub b: (String, usize),
-    /// Shared pairs over all pairs of both.
+    /// Number of shared pairs divided by the number of pairs in either selection.
     pub jaccard: f64,
 }
 
-/// A share of bootstrapped pairs that [`Method::BestSera`] tried.
+/// A share of own pairs that [`Method::BestSera`] tried.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Tried {
     /// K̃ as a share of the offline pairs.
     pub bootstrap_share: f64,
-    /// The name of its stages.
+    /// Name of the share's stages.
     pub title: String,
-    /// What it is chosen by: the win rate on validation prompts, without a judge the accuracy on
-    /// validation pairs.
+    /// Score by which the share is chosen: the win rate on validation prompts, or without a judge
+    /// the accuracy on validation pairs.
     pub validation: f64,
-    /// Whether it was chosen.
+    /// True if this share was chosen.
     pub chosen: bool,
 }
 
-/// One iteration of a method.
+/// Report of one iteration of a method.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct IterationReport {
     /// Number of the iteration, from 1.
     pub iteration: usize,
-    /// Its pairs.
+    /// Pairs of the iteration.
     pub selection: SelectionReport,
-    /// Optimiser steps of this iteration.
+    /// Number of optimiser steps of this iteration.
     pub steps: u64,
-    /// Share of validation pairs whose chosen completion gained more log-probability since the
-    /// start (SimPO: has the larger mean); a tie counts one half. Absent without validation pairs.
+    /// Share of validation pairs whose chosen completion has the larger implicit reward; a tie
+    /// counts one half. The implicit reward is the gain in log-probability since the start; for
+    /// SimPO it is the mean log-probability. Absent without validation pairs.
     pub validation_accuracy: Option<f64>,
     /// Mean log-probabilities on the validation pairs (chosen, rejected), in nats.
     pub validation_logps: Option<(f64, f64)>,
@@ -137,46 +139,46 @@ pub struct IterationReport {
 /// A method's final policy.
 #[derive(Debug, Clone)]
 pub struct Aligned<M> {
-    /// What was run.
+    /// Method that was run.
     pub method: Method,
-    /// Its name with that of the loss: [`Method::title`].
+    /// Name of the policy, which ends with the loss's name: [`Method::title`].
     pub title: String,
     /// The policy, untracked, without adapters.
     pub model: M,
     /// The shares that best-SeRA tried; empty for other methods.
     pub tried: Vec<Tried>,
-    /// What happened on the way.
+    /// Reports of the iterations.
     pub iterations: Vec<IterationReport>,
-    /// How its answers do; absent without prompts.
+    /// The policy's answers, compared with the start model's; absent without a judge.
     pub answers: Option<AnswerReport>,
-    /// Perplexity of held-out good answers: the alignment tax is how much it rises; absent without
-    /// any.
+    /// Perplexity of held-out good answers; absent without held-out answers. The alignment tax is
+    /// its rise over the start model's.
     pub perplexity: Option<f64>,
 }
 
-/// Everything that a run found out.
+/// Results of a run.
 #[derive(Debug, Clone)]
 pub struct SeraOutcome<M> {
-    /// In the order of the configuration.
+    /// Final policies, in the order of the configuration.
     pub policies: Vec<Aligned<M>>,
-    /// The start's own answers.
+    /// The start model's own answers.
     pub start_answers: Option<AnswerReport>,
-    /// The start's perplexity of held-out good answers.
+    /// Perplexity of held-out good answers under the start model.
     pub start_perplexity: Option<f64>,
-    /// How much the offline pairs that iterations selected overlap.
+    /// Overlaps of the offline pairs that iterations selected.
     pub overlaps: Vec<Overlap>,
-    /// Who scored the answers.
+    /// Name of the scorer of the answers.
     pub judge: Option<String>,
-    /// Training pairs.
+    /// Number of training pairs.
     pub pairs: usize,
-    /// What tokenisation did to them.
+    /// Lengths and cuts of the training pairs.
     pub tokenize: TokenizeReport,
     /// Seconds of the whole run.
     pub seconds: f64,
 }
 
 impl<M> SeraOutcome<M> {
-    /// The policy of a method.
+    /// Returns the policy of a method.
     pub fn policy(&self, method: Method) -> Option<&Aligned<M>> {
         self.policies.iter().find(|p| p.method == method)
     }
@@ -190,7 +192,7 @@ mod tests {
     fn signs_that_agree_and_ties() {
         let found = Agreement::of(&[1.0, -2.0, 3.0, 0.5], &[0.2, -0.1, -0.4, 0.0]).unwrap();
         assert_eq!((found.pairs, found.same_sign), (4, 0.625));
-        // Σ(x − x̄)(y − ȳ) = −.6125, Σ(x − x̄)² = 12.6875, Σ(y − ȳ)² = .1875 by hand.
+        // Σ(x − x̄)(y − ȳ) = −0.6125, Σ(x − x̄)² = 12.6875, Σ(y − ȳ)² = 0.1875 by hand.
         let pearson = -0.6125 / (12.6875_f64 * 0.1875).sqrt();
         assert!((found.correlation.unwrap().0 - pearson).abs() < 1e-12);
         assert_eq!(Agreement::of(&[], &[]), None);

@@ -1,11 +1,11 @@
-//! How much the pairs that iterations select have in common.
+//! Overlap of the pairs that iterations select.
 
 use collimate_eval::jaccard;
 
 use super::outcome::Overlap;
 
-/// Jaccard similarity of iterations that follow one another in one method, and of the same
-/// iteration in two.
+/// Returns the Jaccard similarities of successive iterations of one method, and of the same
+/// iteration in two methods.
 pub(super) fn overlaps(selected: &[((String, usize), Vec<usize>)]) -> Vec<Overlap> {
     let mut overlaps = Vec::new();
     for (i, (a, first)) in selected.iter().enumerate() {

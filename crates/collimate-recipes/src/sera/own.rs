@@ -17,24 +17,24 @@ use super::rewards::{response_rewards, start_logps};
 use super::session::Session;
 use crate::RecipeError;
 
-/// What a policy wrote to the prompt of every pair, and what that is worth.
+/// Responses of a policy to the prompt of every pair, and their rewards.
 #[derive(Debug, Clone)]
 pub(crate) struct Responses {
     completions: Vec<Vec<Completion>>,
-    /// Nothing where no reward was asked for.
+    /// Rewards of the responses; empty if the method needs none.
     rewards: Rewards,
 }
 
 /// A pair to train on, before it has ids.
 struct Found {
     prompt: usize,
-    /// `None` is the offline pair's chosen answer.
+    /// Index of the chosen response; `None` means the offline pair's chosen answer.
     chosen: Option<usize>,
     rejected: usize,
     margin: Option<f64>,
 }
 
-/// At most `limit` pairs of the last model's own responses.
+/// Makes at most `limit` pairs from the last model's own responses.
 pub(super) fn own_pairs<M: CausalLm>(
     session: &Session<'_, M>,
     step: Step<'_>,
@@ -48,7 +48,7 @@ pub(super) fn own_pairs<M: CausalLm>(
     let Notes { report, lines } = notes;
     let kind = variant.method.own();
     let cut = variant.irm.cut;
-    // The first iterate is the same model for every method that bootstraps.
+    // The first iterate is the same model for every method that ranks by implicit reward.
     let common = kind == Own::Implicit && history.len() == 2;
     let mut alone = None;
     let slot = if common { shared } else { &mut alone };
@@ -127,7 +127,8 @@ pub(super) fn own_pairs<M: CausalLm>(
 }
 
 impl Responses {
-    /// Adds what the devices ask for: the start's likelihood, the second policy's rewards.
+    /// Adds the values that the devices need: the start model's likelihoods and the second policy's
+    /// rewards.
     fn complete<M: CausalLm>(
         &mut self,
         session: &Session<'_, M>,
@@ -155,7 +156,7 @@ impl Responses {
     }
 }
 
-/// Samples responses and rewards them.
+/// Samples responses and computes their rewards.
 fn write<M: CausalLm>(
     session: &Session<'_, M>,
     step: Step<'_>,
@@ -214,7 +215,8 @@ fn write<M: CausalLm>(
     })
 }
 
-/// The responses with the largest and the smallest reward, of the prompts that the rule keeps.
+/// Pairs the responses with the largest and the smallest reward, for the prompts that the rule
+/// keeps.
 fn best_and_worst(
     responses: &Responses,
     how: Pairing<'_>,
@@ -236,7 +238,7 @@ fn best_and_worst(
     Ok(found.collect())
 }
 
-/// The offline chosen answer against the policy's response.
+/// Pairs the offline chosen answer with the policy's response.
 fn against_chosen(
     responses: &Responses,
     cut: CutPolicy,
@@ -249,7 +251,7 @@ fn against_chosen(
         .iter()
         .zip(&data.train)
         .map(|(completions, pair)| {
-            // The target is the better one by definition.
+            // The offline answer is the better one by definition.
             vec![
                 response(&completions[0], 0.0),
                 Response {
@@ -279,7 +281,7 @@ fn against_chosen(
     found
 }
 
-/// Cuts a response that would make its pair longer than training takes.
+/// Cuts a response that would make its pair longer than `max_length`.
 fn fit<M>(session: &Session<'_, M>, response: &mut Completion, prompt: usize) {
     let room = session.config.max_length.saturating_sub(prompt).max(1);
     if let Some(tokens) = &mut response.tokens

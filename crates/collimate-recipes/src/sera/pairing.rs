@@ -1,4 +1,4 @@
-//! Pairs from responses that have rewards: gate, ranking, agreement and the choice among them.
+//! Pairs from responses with rewards: gate, ranking, agreement and choice of the kept pairs.
 
 use collimate_core::{Completion, Finish, Key};
 use collimate_irm::{
@@ -9,14 +9,14 @@ use collimate_irm::{
 use super::anchors::Anchors;
 use crate::RecipeError;
 
-/// Rewards of what a policy wrote, a row per prompt.
+/// Rewards of a policy's responses, one row per prompt.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Rewards {
     /// Implicit rewards, or the judge's scores.
     pub(super) rows: Vec<Vec<f64>>,
-    /// Mean log-probability per token under the start; absent until something asks for it.
+    /// Mean log-probability per token under the start model; absent until a device needs it.
     pub(super) start: Option<Vec<f64>>,
-    /// The second policy's implicit rewards; absent without one.
+    /// The second policy's implicit rewards; absent without a second policy.
     pub(super) second: Option<Vec<Vec<f64>>>,
 }
 
@@ -25,31 +25,31 @@ pub(super) struct Rewards {
 pub(super) struct Pairing<'a> {
     pub(super) anchors: &'a Anchors,
     pub(super) cut: CutPolicy,
-    /// Pairs asked for.
+    /// Number of pairs asked for.
     pub(super) limit: usize,
     /// Key of the rule `random`.
     pub(super) key: Key,
 }
 
-/// Pairs that were made, and what became of the rest.
+/// Pairs that were made, and counts of the rest.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Paired {
-    /// Pairs kept, with their prompts, in rising order.
+    /// Kept pairs with the indices of their prompts, in rising order.
     pub(super) pairs: Vec<(usize, BestWorst)>,
     pub(super) counts: ResponseCounts,
     pub(super) dropped: Vec<(NoPairReason, usize)>,
     /// Share of the pairs on which the second policy agrees.
     pub(super) agreement: Option<f64>,
-    /// Pairs dropped because the second policy does not agree.
+    /// Number of pairs dropped because the second policy disagrees.
     pub(super) disagreeing: usize,
-    /// Pairs dropped because it agrees on too few of all.
+    /// Number of pairs dropped because the second policy agrees on too small a share.
     pub(super) refused: usize,
-    /// Pairs that were not among those kept of so many.
+    /// Number of pairs left out because the limit was reached.
     pub(super) over_limit: usize,
 }
 
-/// Best against worst response of the prompts that the rule keeps. Where more pairs are asked for than
-/// there are prompts, the other responses make pairs too.
+/// Pairs the best and the worst response of each prompt and keeps those that the rule chooses. If
+/// more pairs are asked for than there are prompts, the other responses make pairs too.
 pub(super) fn pair(
     completions: &[Vec<Completion>],
     rewards: &Rewards,
@@ -135,7 +135,7 @@ pub(super) fn pair(
     Ok(paired)
 }
 
-/// A flat list as rows of these lengths.
+/// Splits a flat list into rows of these lengths.
 pub(super) fn in_rows(all: &[f64], lengths: impl Iterator<Item = usize>) -> Vec<Vec<f64>> {
     let mut rest = all;
     lengths
@@ -147,7 +147,7 @@ pub(super) fn in_rows(all: &[f64], lengths: impl Iterator<Item = usize>) -> Vec<
         .collect()
 }
 
-/// A completion and a reward as a response that the gate lets through.
+/// Turns a completion and a reward into a response that passes the gate.
 pub(super) fn response(completion: &Completion, reward: f64) -> Response<'_> {
     Response {
         text: &completion.text,

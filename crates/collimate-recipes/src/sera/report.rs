@@ -1,4 +1,4 @@
-//! `summary.json` and `report.md` for a person.
+//! `summary.json` and `report.md` of a SeRA run.
 
 use collimate_losses::DirectLoss;
 use collimate_run::{Figures, RunFolder, curve};
@@ -9,7 +9,7 @@ use super::iterations::FIRST_STAGE;
 use super::outcome::{Aligned, SeraOutcome};
 use crate::{RecipeError, report};
 
-/// Returns the findings of a run as JSON.
+/// Returns the results of a run as JSON.
 pub fn summary<M>(outcome: &SeraOutcome<M>, config: &SeraConfig) -> Value {
     let policies: Vec<Value> = outcome
         .policies
@@ -59,14 +59,14 @@ pub fn summary<M>(outcome: &SeraOutcome<M>, config: &SeraConfig) -> Value {
     })
 }
 
-/// How much the perplexity of held-out good answers rose, as a share.
+/// Returns the relative rise of the perplexity of held-out good answers.
 fn tax<M>(policy: &Aligned<M>, outcome: &SeraOutcome<M>) -> Option<f64> {
     let (after, before) = policy.perplexity.zip(outcome.start_perplexity)?;
     Some(after / before - 1.0)
 }
 
 /// Writes `summary.json`, `report.md` and its plots. `about` is a paragraph on the data and the
-/// model; `extra` goes into the summary as it is.
+/// model. `extra` is copied into the summary.
 ///
 /// # Errors
 /// A file that cannot be written, or a plot that cannot be drawn.
@@ -109,9 +109,9 @@ fn figures<M>(outcome: &SeraOutcome<M>, rows: &[Map<String, Value>]) -> Figures 
     bars.into_iter().chain(lines.flatten()).collect()
 }
 
-/// A metric in all stages of a policy, one after the other.
+/// Joins a metric over all stages of a policy.
 fn stages<M>(policy: &Aligned<M>, rows: &[Map<String, Value>], metric: &str) -> Vec<(f64, f64)> {
-    // The stages of best-SeRA bear the chosen share.
+    // The stages of best-SeRA are named after the chosen share.
     let chosen = policy.tried.iter().find(|tried| tried.chosen);
     let title = chosen.map_or(&policy.title, |tried| &tried.title);
     let is_own = |stage: &str| {

@@ -1,4 +1,4 @@
-//! The pairs of an iteration: offline ones by a number, the policy's own by who is better.
+//! Review: chooses the pairs of an iteration, offline pairs by a ranking and own pairs by rewards.
 
 use std::path::Path;
 
@@ -24,7 +24,7 @@ use super::rewards::{Margins, margins, reference_logps};
 use super::session::{Iterate, Session};
 use crate::RecipeError;
 
-/// The pairs of an iteration and how they came about.
+/// Pairs of an iteration and the report of their selection.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Reviewed {
     /// Indices of the offline pairs.
@@ -34,11 +34,11 @@ pub(crate) struct Reviewed {
     pub(crate) report: SelectionReport,
 }
 
-/// A method as it is run: best-SeRA is run with several shares.
+/// A method with its options. Best-SeRA has one variant per share.
 #[derive(Debug, Clone)]
 pub(crate) struct Variant {
     pub(crate) method: Method,
-    /// Its name in stages and files.
+    /// Name of the variant in stages and files.
     pub(crate) title: String,
     pub(crate) irm: IrmConfig,
     pub(crate) anchors: Anchors,
@@ -53,7 +53,7 @@ pub(crate) struct Step<'a> {
 }
 
 impl Step<'_> {
-    /// Its name in messages and on progress bars.
+    /// Returns the name used in messages and on progress bars.
     pub(crate) fn label(&self) -> String {
         format!("{} {}", self.variant.title, self.iteration)
     }
@@ -69,11 +69,11 @@ pub(super) struct Notes {
 /// The models that margins are taken from: `history[0]` is the start, the last one the policy.
 pub(crate) type History<M> = [Iterate<M>];
 
-/// The models that responses are rewarded by.
+/// Models that reward the responses.
 #[derive(Debug)]
 pub(crate) struct Policies<'a, M> {
     pub(crate) history: &'a History<M>,
-    /// The same of a second policy, trained with another seed; empty without one.
+    /// Models of a second policy, trained with another seed; empty without a second policy.
     pub(crate) second: &'a History<M>,
 }
 
@@ -85,8 +85,9 @@ impl<M> Clone for Policies<'_, M> {
 
 impl<M> Copy for Policies<'_, M> {}
 
-/// Selects and bootstraps, or reads what an earlier start of this run selected. `shared` are the
-/// first iterate's responses, which all methods sample alike.
+/// Selects offline pairs and makes own pairs, or reads the selection of an earlier start of this
+/// run. `shared` are the first iterate's responses, which all methods that rank by implicit reward
+/// have in common.
 pub(crate) fn review<M: CausalLm>(
     session: &mut Session<'_, M>,
     step: Step<'_>,
@@ -162,7 +163,7 @@ fn compute<M: CausalLm>(
         let policies = Policies { history, second };
         own_pairs(session, step, policies, limit, &mut notes, shared)?
     };
-    // In files the offline pairs come first.
+    // Files list the offline pairs first.
     let own_lines = std::mem::take(&mut notes.lines.kept);
     let offline = offline(session, step, history, &mut notes)?;
     notes.lines.kept += &own_lines;
@@ -196,10 +197,10 @@ fn compute<M: CausalLm>(
     })
 }
 
-/// Weights γ that a selection is compared under.
+/// Weights γ with which a selection is compared.
 const GAMMAS: [f64; 5] = [0.0, 0.15, 0.3, 0.5, 1.0];
 
-/// The offline pairs of an iteration, in rising order of their indices.
+/// Returns the offline pairs of an iteration, in rising order of their indices.
 fn offline<M: CausalLm>(
     session: &Session<'_, M>,
     step: Step<'_>,
@@ -216,7 +217,8 @@ fn offline<M: CausalLm>(
     let label = step.label();
     let gaps = || session.gaps.as_deref().ok_or(RecipeError::NoJudge);
     let (share, _) = variant.method.shares(&variant.irm);
-    // Margins that say nothing of own answers select no offline pairs either.
+    // If the margins were refused for own pairs, they select no offline pairs either: all pairs are
+    // kept.
     let share = if report.refused > 0 { 1.0 } else { share };
     let keep = share_count(share, n)?;
     let (selection, scores) = match variant.method.offline() {
@@ -270,7 +272,7 @@ fn offline<M: CausalLm>(
     Ok(selection.kept.iter().map(|kept| kept.index).collect())
 }
 
-/// The `iteration`-th of `stages` equal parts, largest scores first.
+/// Selects the `iteration`-th of `stages` equal parts, largest scores first.
 fn stage(scores: &[f64], iteration: usize, stages: usize) -> Selection {
     let (n, done) = (scores.len(), iteration.min(stages));
     let upto = |part: usize| top_k(scores, n * part / stages);
@@ -289,8 +291,8 @@ fn stage(scores: &[f64], iteration: usize, stages: usize) -> Selection {
     Selection { kept, left }
 }
 
-/// How much the selection would overlap with that of other weights γ (Jaccard); empty where there
-/// is one model only.
+/// Returns the overlap (Jaccard) of the selection with the selections for other weights γ. Empty
+/// while only one model has been aligned.
 fn gammas(
     margins: &Margins,
     keep: usize,
@@ -322,7 +324,7 @@ pub(crate) fn share_of(flags: &[bool]) -> f64 {
     flags.iter().filter(|&&flag| flag).count() as f64 / flags.len().max(1) as f64
 }
 
-/// Means of the pairs kept and of those left.
+/// Returns the mean scores of the kept pairs and of the pairs left out.
 fn means(selection: &Selection, scores: &[f64]) -> Option<(f64, Option<f64>)> {
     let mean = |values: &mut dyn Iterator<Item = f64>| {
         let (sum, count) = values.fold((0.0, 0usize), |(s, n), v| (s + v, n + 1));

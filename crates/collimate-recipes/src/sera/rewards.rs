@@ -16,13 +16,13 @@ use crate::answers::{Answers, response_logps};
 /// Implicit reward margins of the offline pairs.
 #[derive(Debug, Clone)]
 pub(super) struct Margins {
-    /// Under the last iterate.
+    /// Margins under the last iterate.
     pub(super) current: Vec<f64>,
-    /// Under the one before; absent where one model is aligned so far.
+    /// Margins under the iterate before; absent while only one model has been aligned.
     pub(super) previous: Option<Vec<f64>>,
 }
 
-/// Margins of the offline pairs under the last two iterates.
+/// Computes the margins of the offline pairs under the last two iterates.
 pub(super) fn margins<M: CausalLm>(
     session: &Session<'_, M>,
     label: &str,
@@ -42,7 +42,7 @@ pub(super) fn margins<M: CausalLm>(
     })
 }
 
-/// Mean log-probability per token of the chosen completions under the start.
+/// Returns the mean log-probability per token of the chosen completions under the start model.
 pub(super) fn reference_logps<M: CausalLm>(
     session: &Session<'_, M>,
     label: &str,
@@ -60,7 +60,7 @@ pub(super) fn reference_logps<M: CausalLm>(
         .collect())
 }
 
-/// Which model the log-ratios of iterate `index` are taken against.
+/// Returns the index of the model that the log-ratios of iterate `index` are taken against.
 fn reference_of(reference: MarginReference, index: usize) -> usize {
     match reference {
         MarginReference::Initial => 0,
@@ -68,13 +68,13 @@ fn reference_of(reference: MarginReference, index: usize) -> usize {
     }
 }
 
-/// Implicit reward margins of the offline pairs under iterate `index`.
+/// Computes the implicit reward margins of the offline pairs under iterate `index`.
 fn offline_margins<M: CausalLm>(
     session: &Session<'_, M>,
     history: &History<M>,
     index: usize,
 ) -> Result<Vec<f64>, RecipeError> {
-    // KTO has no margins.
+    // KTO has no margins, so any method with margins gives the kind.
     let kind = session.config.implicit_reward(Method::Sera);
     let base = reference_of(session.config.irm.reference, index);
     let of = |index: usize| history[index].offline.as_deref().unwrap_or_default();
@@ -105,7 +105,7 @@ fn offline_margins<M: CausalLm>(
     Ok(kind.margins(chosen, rejected)?)
 }
 
-/// Ensembled implicit rewards of responses.
+/// Computes implicit rewards of responses, averaged over the last two iterates with weight γ.
 pub(super) fn response_rewards<M: CausalLm>(
     session: &Session<'_, M>,
     label: &str,
@@ -114,10 +114,10 @@ pub(super) fn response_rewards<M: CausalLm>(
     responses: &[Vec<Completion>],
 ) -> Result<Vec<Vec<f64>>, RecipeError> {
     let last = history.len() - 1;
-    // KTO has no margins.
+    // KTO has no margins, so any method with margins gives the kind.
     let kind = session.config.implicit_reward(Method::Sera);
     let tokens: Vec<usize> = responses.iter().flatten().map(tokens).collect();
-    // Two iterates may have one reference: each model passes over the responses once.
+    // Two iterates may share a reference, so each model processes the responses only once.
     let mut passes: Vec<Option<Vec<f64>>> = vec![None; history.len()];
     let mut rewards = |index: usize| -> Result<Vec<f64>, RecipeError> {
         let reference = kind
@@ -146,7 +146,8 @@ pub(super) fn response_rewards<M: CausalLm>(
     Ok(in_rows(&all, responses.iter().map(Vec::len)))
 }
 
-/// Mean log-probability per token of responses under the start, prompt after prompt.
+/// Returns the mean log-probability per token of the responses under the start model, prompt by
+/// prompt.
 pub(super) fn start_logps<M: CausalLm>(
     session: &Session<'_, M>,
     label: &str,
@@ -164,12 +165,12 @@ pub(super) fn start_logps<M: CausalLm>(
         .collect())
 }
 
-/// Tokens of a response, at least 1.
+/// Returns the number of tokens of a response, at least 1.
 fn tokens(response: &Completion) -> usize {
     response.tokens.as_ref().map_or(0, Vec::len).max(1)
 }
 
-/// Implicit rewards of a policy's answers against the start.
+/// Computes implicit rewards of a policy's answers against the start model.
 pub(crate) fn implicit_rewards<M: CausalLm>(
     session: &Session<'_, M>,
     method: Method,

@@ -1,4 +1,4 @@
-//! What the stages of a run share.
+//! State that the stages of a run share.
 
 use std::time::Instant;
 
@@ -19,11 +19,11 @@ use crate::answers::ResponseSampler;
 use crate::policy_training::PolicyTraining;
 use crate::sft::EVALUATION_TOKENS;
 
-/// A trained policy and what it says about the offline pairs.
+/// A trained policy and its log-probabilities of the offline pairs.
 #[derive(Debug, Clone)]
 pub(crate) struct Iterate<M> {
     pub(crate) model: M,
-    /// Log-probabilities of the training pairs; computed when something asks for them.
+    /// Log-probabilities of the training pairs; computed on first use.
     pub(crate) offline: Option<Vec<PairLogp>>,
     pub(crate) steps: u64,
     pub(crate) seconds: f64,
@@ -37,7 +37,7 @@ pub(crate) struct How {
     pub(crate) seed: u64,
 }
 
-/// Everything that stays the same from stage to stage.
+/// State that stays the same from stage to stage.
 pub(crate) struct Session<'a, M> {
     pub(crate) config: &'a SeraConfig,
     pub(crate) tokenizer: &'a TextTokenizer,
@@ -46,24 +46,24 @@ pub(crate) struct Session<'a, M> {
     pub(crate) progress: Progress,
     pub(crate) train: Vec<TokenizedPair>,
     pub(crate) validation: Vec<TokenizedPair>,
-    /// The policy that everything starts from.
+    /// The start model.
     pub(crate) start: &'a M,
-    /// What ends an answer beside the tokenizer's EOS.
+    /// Tokens that end an answer, in addition to the tokenizer's EOS.
     pub(crate) eos: &'a [u32],
-    /// Hash of the training pairs as texts, and of what is known of their labels.
+    /// Hash of the training pairs as texts, and of the known label swaps.
     pub(crate) texts: String,
-    /// The score of each training pair's chosen answer less that of the rejected one: the judge's,
-    /// or the file's.
+    /// Score of each training pair's chosen answer minus that of the rejected one, from the judge
+    /// or from the data file.
     pub(crate) gaps: Option<Vec<f64>>,
 }
 
 impl<M: CausalLm> Session<'_, M> {
-    /// A random key for one purpose of this run.
+    /// Returns the random key for one purpose of this run.
     pub(crate) fn key(&self, stage: &str) -> Key {
         Key::new(self.config.seed, stage)
     }
 
-    /// Optimiser steps of an iteration over so many pairs.
+    /// Returns the number of optimiser steps of an iteration over this many pairs.
     pub(crate) fn steps(&self, pairs: usize) -> u64 {
         let pairs = match self.config.updates {
             Updates::Equal => self.train.len(),
@@ -72,7 +72,7 @@ impl<M: CausalLm> Session<'_, M> {
         self.config.train.total_steps(pairs)
     }
 
-    /// How the run's policies answer.
+    /// Returns the sampler of the run's answers.
     pub(crate) fn sampler(&self) -> ResponseSampler<'_> {
         ResponseSampler {
             tokenizer: self.tokenizer,
@@ -84,17 +84,17 @@ impl<M: CausalLm> Session<'_, M> {
         }
     }
 
-    /// Ends a pass that nothing is saved of, if somebody wants to stop.
+    /// Returns an interrupt error if a stop was requested. For passes that write no checkpoint.
     pub(crate) fn check_interrupt(&self, stage: &str) -> Result<(), RecipeError> {
         self.sampler().check_interrupt(stage)
     }
 
-    /// The seed of second policies.
+    /// Returns the seed of second policies.
     pub(crate) fn second_seed(&self) -> u64 {
         self.key("second policy").rng(Purpose::Order).random()
     }
 
-    /// The training of a policy of this run.
+    /// Returns the training of a policy of this run with a seed.
     fn training(&self, seed: u64) -> PolicyTraining<'_> {
         PolicyTraining {
             seed,
@@ -105,7 +105,7 @@ impl<M: CausalLm> Session<'_, M> {
         }
     }
 
-    /// Log-probabilities of pairs under a model, with a progress bar.
+    /// Computes the log-probabilities of pairs under a model, with a progress bar.
     pub(crate) fn logps(
         &self,
         label: &str,
@@ -115,7 +115,7 @@ impl<M: CausalLm> Session<'_, M> {
         self.training(self.config.seed).logps(label, model, pairs)
     }
 
-    /// The log-probabilities of an iterate on the offline pairs, computed once.
+    /// Returns the log-probabilities of an iterate on the offline pairs, computed once.
     pub(crate) fn offline<'i>(
         &self,
         label: &str,
@@ -127,8 +127,8 @@ impl<M: CausalLm> Session<'_, M> {
         Ok(iterate.offline.as_deref().unwrap_or_default())
     }
 
-    /// Trains `policy` on `pairs` for `steps` optimiser steps, or goes on where an earlier start of
-    /// this run stopped.
+    /// Trains `policy` on `pairs` for `steps` optimiser steps, or continues where an earlier start
+    /// of this run stopped.
     pub(crate) fn train(
         &mut self,
         stage: &str,
@@ -144,7 +144,7 @@ impl<M: CausalLm> Session<'_, M> {
         self.train_as(how, stage, policy, reference, pairs, steps)
     }
 
-    /// As [`Self::train`], with another seed or likelihood term.
+    /// Same as [`Self::train`], with another seed or another weight of the likelihood term.
     pub(crate) fn train_as(
         &mut self,
         How { alpha, seed }: How,
@@ -184,7 +184,7 @@ impl<M: CausalLm> Session<'_, M> {
         self.fit(&train, policy, &objective, started)
     }
 
-    /// Trains the start with KTO on both answers of every pair, which is its reference.
+    /// Trains `policy` with KTO on both answers of every pair; `policy` is also the reference.
     pub(crate) fn train_unpaired(
         &mut self,
         stage: &str,
@@ -197,7 +197,7 @@ impl<M: CausalLm> Session<'_, M> {
             stage: stage.to_owned(),
             seed: self.config.seed,
             max_steps: Some(steps),
-            // As many answers per step as in a batch of pairs.
+            // A step holds as many answers as a batch of pairs does.
             batch_size: self.config.train.batch_size.saturating_mul(2),
             ..self.config.train.clone()
         };

@@ -1,4 +1,4 @@
-//! Best-SeRA: the share of bootstrapped pairs is chosen on validation.
+//! Best-SeRA: chooses the share of own pairs on validation data.
 
 use std::collections::HashSet;
 
@@ -17,9 +17,10 @@ use crate::RecipeError;
 use crate::answers::{Answers, answer, compare};
 
 impl<M: CausalLm> Session<'_, M> {
-    /// Runs SeRA with every share and keeps the first of the best.
+    /// Runs SeRA with every share and keeps the best; of equal ones, the first.
     ///
-    /// With a judge that is the largest win rate on validation prompts, otherwise the largest accuracy on validation pairs.
+    /// With a judge, the best share has the largest win rate on validation prompts. Without a
+    /// judge, it has the largest accuracy on validation pairs.
     pub(crate) fn best_sera(
         &mut self,
         data: &SeraData<'_>,
@@ -70,7 +71,8 @@ impl<M: CausalLm> Session<'_, M> {
                 validation,
                 chosen: false,
             });
-            // Strictly: the first of equal ones stays. Something is kept even if nothing is a number.
+            // A strict comparison keeps the first of equal values. The first share is kept even if
+            // no value is a number.
             if best.is_none() || validation > largest {
                 largest = validation;
                 tried.iter_mut().for_each(|one| one.chosen = false);
@@ -84,7 +86,8 @@ impl<M: CausalLm> Session<'_, M> {
         Ok(Trained { tried, ..best })
     }
 
-    /// SeRA's own name where the share is the one it uses: then both are the same trainings.
+    /// Returns the stage title of a share. If `sera` uses the same share, the title is `sera`'s,
+    /// because the trainings are the same.
     fn share_title(&self, share: f64) -> String {
         if share == self.config.irm.bootstrap_share {
             return self.config.title(Method::Sera);
@@ -93,8 +96,8 @@ impl<M: CausalLm> Session<'_, M> {
         format!("{title}-{share}")
     }
 
-    /// The validation prompts that a judge helps to choose on, as many as there are prompts to report on
-    /// and none of those; nothing without a judge.
+    /// Returns the validation prompts on which the judge helps to choose: as many as there are
+    /// report prompts, and none of these. `None` without a judge.
     pub(crate) fn choice_prompts(&self, data: &SeraData<'_>) -> Option<Vec<Prompt>> {
         data.judge.as_ref()?;
         let mut seen: HashSet<&Prompt> = data.prompts.iter().collect();
@@ -139,7 +142,7 @@ impl<M: CausalLm> Session<'_, M> {
     }
 }
 
-/// What every share is compared on.
+/// Prompts and start answers on which every share is compared.
 struct Choice {
     prompts: Vec<Prompt>,
     ids: Vec<Vec<u32>>,

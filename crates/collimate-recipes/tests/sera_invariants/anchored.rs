@@ -10,7 +10,7 @@ use collimate_train::model_hash;
 
 use crate::setup::{attempt, config, refusal, rows, run, run_in_new_folder, setup};
 
-/// All devices at once.
+/// All devices on.
 const EVERY: Anchors = Anchors {
     gate: 0.25,
     start_weight: 1.0,
@@ -23,7 +23,7 @@ fn hash(outcome: &SeraOutcome<Llama>, method: Method) -> String {
     model_hash(&outcome.policy(method).unwrap().model)
 }
 
-/// A run of `anchored` alone with these devices.
+/// Returns the configuration of a run of `anchored` alone with these devices.
 fn with(anchors: Anchors) -> SeraConfig {
     let mut config = config(&[Method::Anchored]);
     config.anchors = anchors;
@@ -53,7 +53,7 @@ fn without_devices_it_is_sera() {
         policy.iterations[2].selection.bootstrapped
     };
     assert_eq!(last(Method::Sera), last(Method::Anchored));
-    // Nothing is trained that nobody asks.
+    // No second policy is trained, since no option needs it.
     let journal = std::fs::read_to_string(path.join("journal.json")).unwrap();
     assert!(!journal.contains("second"), "{journal}");
 }
@@ -70,7 +70,8 @@ fn every_device_alone() {
     let plain = &sera.policies[0].iterations[1].selection;
     let off = Anchors::OFF;
     let gate = run_in_new_folder(&setup, &with(Anchors { gate: 0.25, ..off }));
-    // 96 prompts, four responses each: the 96 below the quartile, but for empty and cut ones.
+    // 96 prompts with four responses each: at most 96 are below the quartile, fewer if some are
+    // empty or cut.
     let unlikely = second(&gate).responses.unlikely;
     assert!(unlikely > 0 && unlikely <= n, "{unlikely}");
     let ranked = Anchors {
@@ -108,7 +109,7 @@ fn every_device_alone() {
             (plain.bootstrapped, counts)
         );
     }
-    // The first iteration is the plain one for all.
+    // The first iteration is the plain training for all methods.
     for outcome in outcomes {
         let first = |o: &SeraOutcome<Llama>| o.policies[0].iterations[0].validation_logps;
         assert_eq!(first(outcome), first(&sera));
@@ -141,7 +142,7 @@ fn a_second_policy_decides() {
     let journal = std::fs::read_to_string(path.join("journal.json")).unwrap();
     assert!(journal.contains("iteration-1-second") && journal.contains("anchored-dpo-2-second"));
     assert!(!journal.contains("anchored-dpo-3-second"), "nobody asks it");
-    // The second policy is another one: other batches.
+    // The second policy differs: it is trained on other batches.
     let losses = |stage: &str| -> Vec<f64> {
         let rows = rows(&path.join("metrics.jsonl"));
         let mine = rows.iter().filter(|row| row["stage"] == stage);
@@ -149,7 +150,7 @@ fn a_second_policy_decides() {
     };
     let (one, other) = (losses("iteration-1"), losses("iteration-1-second"));
     assert!(one.len() == other.len() && one != other);
-    // All stages are there already.
+    // All stages are done already.
     let again = run(&setup, &config, &path);
     assert_eq!(
         hash(&outcome, Method::Anchored),
@@ -158,7 +159,7 @@ fn a_second_policy_decides() {
     let sizes = |found: &SelectionReport| (found.bootstrapped, found.disagreeing, found.over_limit);
     assert_eq!(sizes(second(&again)), sizes(found));
 
-    // Too little agreement: the iterative form.
+    // Too little agreement: the method becomes the iterative form.
     let mut config = with(ask(1.0));
     config.methods = vec![Method::Iterative, Method::Anchored];
     let outcome = run_in_new_folder(&setup, &config);
@@ -187,14 +188,14 @@ fn devices_are_compared_without_the_training_after_it() {
         let asks = policy.method == Method::Anchored;
         assert_eq!(names.contains(&"agreement"), asks, "{names:?}");
         let of = |name: &str| found.devices.iter().find(|d| d.device == name).unwrap();
-        // The devices' own pairs are those that the methods keep.
+        // The own pairs of the device are those that the method keeps.
         let own = if asks { of("anchors") } else { of("largest") };
         assert_eq!(own.kept, found.bootstrapped);
         assert_eq!(own.own_agreement, found.own_agreement);
         assert!(of("gate 0.5").unlikely > of("gate 0.1").unlikely);
         assert_eq!(of("largest").unlikely, 0);
     }
-    // Every review, and the training goes on.
+    // With `every`, each review compares the devices and training continues.
     config.methods = vec![Method::Sera];
     config.devices = CompareDevices::Every;
     let every = run_in_new_folder(&setup, &config);
@@ -265,7 +266,7 @@ fn best_sera_may_bootstrap_nothing() {
         text.contains("best_of is 0") && text.contains("nothing would be left"),
         "{text}"
     );
-    // Without a judge it chooses by accuracy.
+    // Without a judge, best-SeRA chooses by accuracy.
     config.irm.offline_share = 0.7;
     config.best_of = vec![0.0, 0.3];
     let folder = tempfile::tempdir().unwrap();

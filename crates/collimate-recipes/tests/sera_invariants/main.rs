@@ -1,4 +1,4 @@
-//! What must hold between the methods of one run.
+//! Invariants between the methods of one run.
 
 mod anchored;
 mod methods;

@@ -1,4 +1,4 @@
-//! All methods in one run: they differ in their pairs and in nothing else.
+//! All methods in one run: they differ only in their pairs.
 
 use std::path::Path;
 
@@ -28,7 +28,7 @@ fn methods_differ_in_their_pairs_and_in_nothing_else() {
             Method::Base | Method::Kto => continue,
             Method::Curry | Method::Oaif | Method::Spin => true,
             _ => {
-                // One training, shared.
+                // The methods share one training.
                 assert_eq!(
                     iterations[0].validation_logps,
                     first(Method::Iterative).validation_logps
@@ -73,13 +73,13 @@ fn methods_differ_in_their_pairs_and_in_nothing_else() {
             }
         }
     }
-    // What methods share changes none of them.
+    // Sharing does not change the result of any method.
     for method in [Method::Sera, Method::Kto, Method::Oaif] {
         let alone = run_in_new_folder(&setup, &config(&[method]));
         let hash = |o: &SeraOutcome<Llama>| model_hash(&o.policy(method).unwrap().model);
         assert_eq!(hash(&alone), hash(&outcome), "{}", method.name());
     }
-    // Every iteration writes anew.
+    // Every iteration writes new responses.
     let own = |t: usize| -> Vec<String> {
         let rows = rows(&path.join(format!("selections/bootstrap-only-dpo-{t}.jsonl")));
         rows.iter().map(|row| row["chosen"].to_string()).collect()
@@ -90,7 +90,7 @@ fn methods_differ_in_their_pairs_and_in_nothing_else() {
     references(&path);
     methods_that_ask_the_judge(&path, &setup);
     analyses(&outcome);
-    // What was selected can be read by others.
+    // Other programs can read the selected pairs.
     let rows = rows(&path.join("selections/sera-dpo-2.jsonl"));
     let report = &outcome.policy(Method::Sera).unwrap().iterations[1].selection;
     assert_eq!(rows.len(), report.offline + report.bootstrapped);
@@ -104,12 +104,12 @@ fn methods_differ_in_their_pairs_and_in_nothing_else() {
         left.lines()
             .all(|line| line.contains("\"reason\":\"over_limit\""))
     );
-    // The largest margins are kept, so those left are smaller on average; noise is known.
+    // The largest margins are kept, so those left are smaller on average. The label noise is known.
     let (kept, left) = report.mean_margin.unwrap();
     assert!(kept > left.unwrap());
     assert!(report.noisy_share.is_some() && report.noisy_share_of_all == Some(0.25));
 
-    // The same again in the same folder: every stage is there already.
+    // A second run in the same folder finds every stage done.
     let again = run(&setup, &all, &path);
     for (a, b) in outcome.policies.iter().zip(&again.policies) {
         assert_eq!(
@@ -141,7 +141,7 @@ fn references(run: &Path) {
     }
 }
 
-/// Their pairs are those that the gold reward prefers.
+/// Checks the methods that use score gaps: their pairs follow the gold reward.
 fn methods_that_ask_the_judge(run: &Path, setup: &Setup) {
     let gap = |row: &serde_json::Value| {
         let text = |name: &str| row[name].as_str().unwrap().to_owned();
@@ -170,7 +170,7 @@ fn methods_that_ask_the_judge(run: &Path, setup: &Setup) {
         let mut train = setup.data.train.iter();
         assert!(train.any(|pair| pair.chosen.text == chosen(&row)), "{row}");
     }
-    // The rejected ones are written, not read.
+    // Rejected answers are the policy's own responses, not those of the data.
     let rejected = |row: &serde_json::Value| row["rejected"].as_str().unwrap().to_owned();
     let spin = of("spin-dpo-1");
     let mut train = setup.data.train.iter();

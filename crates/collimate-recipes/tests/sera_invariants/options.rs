@@ -1,4 +1,4 @@
-//! What options change.
+//! Effects of the options.
 
 use collimate_irm::{CutPolicy, MarginReference};
 use collimate_lm::Llama;
@@ -75,7 +75,7 @@ fn margins_are_not_zero_for_either_reference() {
         }
         kept.push(selections);
     }
-    // After one iteration both are the start; from then on they differ.
+    // After one iteration both references are the start model; later they differ.
     assert_eq!(kept[0][0], kept[1][0]);
     assert_ne!(kept[0][1], kept[1][1]);
 }
@@ -134,7 +134,8 @@ fn more_own_pairs_than_prompts() {
     let mut config = config(&[Method::BootstrapOnly]);
     config.updates = Updates::OwnPairs;
     config.iterations = 2;
-    // Nearly all responses to a prompt differ, and cut ones count: up to four pairs of each.
+    // Nearly all responses to a prompt differ, and cut responses count, so each prompt gives up to
+    // four pairs.
     config.irm.responses = 8;
     config.irm.cut = CutPolicy::Keep;
     config.responses.temperature = 1.0;
@@ -174,7 +175,7 @@ fn held_out_evaluation_decides_which_model_stays() {
     let setup = setup();
     let mut config = config(&[Method::Base]);
     config.iterations = 1;
-    // Far too large steps: what comes last is not what is best.
+    // The steps are far too large, so the last model is not the best.
     config.train.learning_rate = 0.05;
     let last = run_in_new_folder(&setup, &config);
     config.train.eval_every = Some(1);

@@ -1,4 +1,4 @@
-//! What is refused, and what it is told.
+//! Refused options and data, and the error messages.
 
 use collimate_core::{Completion, Prompt, ScoreError, Scorer};
 use collimate_recipes::sera::{AnswerScorer, Method, SeraConfig, SeraData};
@@ -8,7 +8,7 @@ use crate::setup::{config, refusal, run_in_new_folder, setup};
 #[test]
 fn a_policy_that_says_nothing() {
     let mut setup = setup();
-    // Whatever it samples ends the answer.
+    // Every token ends the answer.
     setup.data.eos = (0..setup.tokenizer.vocab_size() as u32).collect();
     let mut config = config(&[Method::Sera]);
     config.iterations = 2;
@@ -61,7 +61,7 @@ fn lists_that_do_not_fit() {
     assert!(text.contains("prompts for the judge"), "{text}");
 }
 
-/// Best-SeRA has to choose on something, and never on what it is reported on.
+/// Best-SeRA needs data to choose on, and these must not be the data of the report.
 #[test]
 fn nothing_to_choose_on() {
     let setup = setup();
@@ -90,7 +90,7 @@ fn nothing_to_choose_on() {
     );
 }
 
-/// Loses a score.
+/// A scorer that returns one score too few.
 struct Short;
 
 impl Scorer for Short {

@@ -1,4 +1,4 @@
-//! A small world, a policy fine-tuned on it, and runs over both.
+//! A small synthetic world, a policy fine-tuned on it, and runs over both.
 
 use std::path::Path;
 
@@ -100,7 +100,7 @@ pub(crate) fn config(methods: &[Method]) -> SeraConfig {
     config
 }
 
-/// A run with these data.
+/// Runs the recipe with these data.
 pub(crate) fn attempt(
     setup: &Setup,
     data: &SeraData<'_>,
@@ -116,14 +116,14 @@ pub(crate) fn attempt(
     align(&setup.start, &setup.tokenizer, data, config, &mut context)
 }
 
-/// What a run without a judge is refused with.
+/// Returns the error message of a run without a judge.
 pub(crate) fn refusal(setup: &Setup, data: &SeraData<'_>, config: &SeraConfig) -> String {
     let folder = tempfile::tempdir().unwrap();
     let error = attempt(setup, data, config, &folder.path().join("run")).err();
     error.unwrap().to_string()
 }
 
-/// A run that the gold reward judges.
+/// Runs the recipe with the gold reward as the judge.
 pub(crate) fn run(setup: &Setup, config: &SeraConfig, folder: &Path) -> SeraOutcome<Llama> {
     let gold = |prompt: &Prompt, completion: &Completion| {
         setup

@@ -1,11 +1,11 @@
-//! What tests read in a request and put into an answer.
+//! Helpers to read requests and to make answers.
 
 use collimate_remote::ApiKey;
 use serde_json::{Value, json};
 
 use super::{Reply, Request};
 
-/// What the request asks: the text, or the content of the last message.
+/// Returns the prompt of the request: the text, or the content of the last message.
 pub(crate) fn prompt(request: &Request) -> String {
     let messages = request.body["messages"].as_array();
     let text = match messages.and_then(|messages| messages.last()) {
@@ -15,12 +15,12 @@ pub(crate) fn prompt(request: &Request) -> String {
     text.as_str().unwrap().to_owned()
 }
 
-/// How many completions the request asks for.
+/// Returns the number of completions that the request asks for.
 pub(crate) fn wanted(request: &Request) -> usize {
     request.body["n"].as_u64().unwrap_or(1) as usize
 }
 
-/// `count` completions that name prompt, seed and index.
+/// Makes `count` completions that name prompt, seed and index.
 pub(crate) fn echo(request: &Request, count: usize) -> Value {
     let (prompt, seed) = (prompt(request), &request.body["seed"]);
     let choices: Vec<Value> = (0..count)
@@ -36,12 +36,12 @@ pub(crate) fn echo(request: &Request, count: usize) -> Value {
     json!({"choices": choices, "usage": {"prompt_tokens": 3, "completion_tokens": 2 * count}})
 }
 
-/// A good answer with as many completions as asked for.
+/// Makes a good answer with the requested number of completions.
 pub(crate) fn answered(request: &Request) -> Reply {
     Reply::good(&echo(request, wanted(request)))
 }
 
-/// A key that no other text holds.
+/// Returns a key that occurs in no other text.
 pub(crate) fn key() -> ApiKey {
     ApiKey::new(KEY).unwrap()
 }

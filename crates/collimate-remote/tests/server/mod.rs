@@ -1,4 +1,4 @@
-//! An HTTP server that misbehaves on demand and remembers what it was asked.
+//! An HTTP server that misbehaves on demand and records its requests.
 #![allow(dead_code, unused_imports)]
 
 mod answers;
@@ -17,31 +17,31 @@ use serde_json::{Value, json};
 
 pub(crate) use answers::{KEY, answered, echo, key, prompt, wanted};
 
-/// What a test's answer depends on.
+/// A request, as seen by the function that makes the reply.
 pub(crate) struct Request {
     pub(crate) path: String,
     pub(crate) authorization: Option<String>,
     pub(crate) body: Value,
-    /// How often this very body was asked before.
+    /// Number of earlier requests with the same body.
     pub(crate) asked: usize,
-    /// How many requests came before, of any body.
+    /// Number of earlier requests with any body.
     pub(crate) number: usize,
 }
 
-/// What the server does.
+/// Reply of the server.
 #[derive(Clone)]
 pub(crate) enum Reply {
-    /// A whole answer: status, headers, body.
+    /// A complete answer: status, headers, body.
     Send(u16, Vec<(&'static str, String)>, String),
-    /// Half of the body, then the end of the connection.
+    /// Half of the body, followed by the end of the connection.
     Cut(String),
-    /// Half of the body, then a reset of the connection.
+    /// Half of the body, followed by a reset of the connection.
     Reset(String),
-    /// Nothing, until the client leaves.
+    /// No answer until the client disconnects.
     Hang,
-    /// A byte of the body each time.
+    /// The body, one byte at a time.
     Drip(String, Duration),
-    /// The reply, later.
+    /// The reply after a delay.
     Late(Duration, Box<Reply>),
 }
 
@@ -56,14 +56,14 @@ impl Reply {
     }
 }
 
-/// One request, as the server saw it.
+/// One recorded request.
 #[derive(Clone)]
 pub(crate) struct Seen {
     pub(crate) hash: u64,
     pub(crate) path: String,
     pub(crate) body: Value,
     pub(crate) at: Instant,
-    /// Whether a whole answer of status 200 that is JSON went out.
+    /// If true, a complete answer of status 200 with JSON was sent.
     pub(crate) good: bool,
 }
 
@@ -111,17 +111,17 @@ impl Server {
         self.shared.seen.lock().unwrap().clone()
     }
 
-    /// Requests in all.
+    /// Returns the number of requests.
     pub(crate) fn requests(&self) -> usize {
         self.seen().len()
     }
 
-    /// The most requests that were without an answer at one time.
+    /// Returns the largest number of requests that were unanswered at one time.
     pub(crate) fn peak(&self) -> usize {
         self.shared.peak.load(Ordering::SeqCst)
     }
 
-    /// How many whole, good answers went out for each body.
+    /// Counts the complete, good answers for each body.
     pub(crate) fn good(&self) -> HashMap<u64, usize> {
         let mut good = HashMap::new();
         for seen in self.seen() {
@@ -130,7 +130,7 @@ impl Server {
         good
     }
 
-    /// Options for this server: quick, no key.
+    /// Returns options for this server: short waits and no key.
     pub(crate) fn config(&self) -> RemoteConfig {
         RemoteConfig {
             base_url: self.url(),
@@ -190,7 +190,8 @@ fn serve(stream: TcpStream, shared: &Shared, handler: &Handler) {
         {
             shared.seen.lock().unwrap()[place].good = true;
         }
-        // Before the answer goes out: the client may ask again before this thread runs on.
+        // Decrement before sending the answer, because the client may send again before this thread
+        // continues.
         shared.active.fetch_sub(1, Ordering::SeqCst);
         if !wire::answer(&mut input, &mut output, reply) {
             return;

@@ -1,4 +1,4 @@
-//! HTTP/1.1, as far as the tests need it, and some ways to break it.
+//! HTTP/1.1 as far as the tests need it, and ways to break it.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use super::{Reply, Request};
 
-/// A request but for its last byte, which stays unread: closing the socket then resets it.
+/// Reads a request except its last byte. Closing the socket with an unread byte resets the
+/// connection.
 pub(super) fn read(input: &mut BufReader<TcpStream>) -> Option<(Request, u64)> {
     let mut line = String::new();
     input.read_line(&mut line).ok()?;
@@ -41,7 +42,7 @@ pub(super) fn read(input: &mut BufReader<TcpStream>) -> Option<(Request, u64)> {
     Some((request, hash))
 }
 
-/// Whether the connection goes on.
+/// Sends the reply and returns true if the connection stays open.
 pub(super) fn answer(
     input: &mut BufReader<TcpStream>,
     output: &mut TcpStream,
@@ -57,7 +58,7 @@ pub(super) fn answer(
     if let Reply::Reset(body) = reply {
         let text = head(200, &[], body.len()) + &body[..body.len() / 2];
         let _ = output.write_all(text.as_bytes());
-        // Time to arrive before the reset overtakes it.
+        // The body needs time to arrive before the reset.
         thread::sleep(Duration::from_millis(5));
         return false;
     }

@@ -1,4 +1,4 @@
-//! Tiny models, pairs with a rule behind them, and models' numbers by path.
+//! Tiny models, pairs that follow a rule, and the parameters of models by path.
 #![allow(dead_code, unreachable_pub)]
 
 use std::collections::BTreeMap;
@@ -31,7 +31,7 @@ pub fn decoder(device: &Device) -> RewardModel<Llama> {
     RewardModel::with_fresh_head(backbone, Pooling::LastToken, Key::new(1, "head"))
 }
 
-/// Without dropout, unless `dropout` says so.
+/// Returns an encoder with this dropout; 0 means none.
 pub fn encoder(device: &Device, dropout: f64) -> RewardModel<Encoder> {
     let config = EncoderConfig {
         vocab_size: VOCAB,
@@ -48,8 +48,8 @@ pub fn encoder(device: &Device, dropout: f64) -> RewardModel<Encoder> {
     RewardModel::with_fresh_head(backbone, Pooling::Mean, Key::new(1, "head"))
 }
 
-/// Answers of filler tokens (13..24) of which the better has one from 3..8, the worse one from
-/// 8..13, anywhere; EOS is 2.
+/// Returns pairs of answers of filler tokens (13..24). The better answer also has one token from
+/// 3..8, the worse one from 8..13, anywhere. EOS is 2.
 pub fn pairs(count: usize, seed: u64) -> Vec<TokenizedPair> {
     let mut noise = Noise::new(seed);
     let filler = |least: usize, spread: usize, noise: &mut Noise| -> Vec<u32> {
@@ -114,7 +114,7 @@ fn visit<M: Module>(model: &M, get: impl Get) -> BTreeMap<String, Vec<f32>> {
     visitor.found
 }
 
-/// Every parameter by path.
+/// Returns every parameter by path.
 pub fn values<M: Module>(model: &M) -> BTreeMap<String, Vec<f32>> {
     struct Value;
     impl Get for Value {
@@ -125,7 +125,7 @@ pub fn values<M: Module>(model: &M) -> BTreeMap<String, Vec<f32>> {
     visit(model, Value)
 }
 
-/// Every gradient by path.
+/// Returns every gradient by path.
 pub fn gradients<M: Module>(model: &M, grads: &Gradients) -> BTreeMap<String, Vec<f32>> {
     struct Grad<'a>(&'a Gradients);
     impl Get for Grad<'_> {

@@ -8,16 +8,16 @@ use super::frame::{AXIS, Area, Chart, Frame, Style, around, colour, extent, fit_
 /// The bars of one colour, one in each group.
 #[derive(Debug, Clone, PartialEq)]
 pub struct BarSeries {
-    /// Its name in the legend.
+    /// Name in the legend.
     pub name: String,
-    /// One value per group; a value that is not finite leaves a gap.
+    /// One value per group. A value that is not finite leaves a gap.
     pub values: Vec<f64>,
-    /// Ends of each value's interval, `(low, high)`, or nothing.
+    /// Interval `(low, high)` of each value; empty if there are no intervals.
     pub intervals: Vec<(f64, f64)>,
 }
 
 impl BarSeries {
-    /// Bars without intervals.
+    /// Creates bars without intervals.
     pub fn new(name: impl Into<String>, values: Vec<f64>) -> Self {
         Self {
             name: name.into(),
@@ -26,7 +26,7 @@ impl BarSeries {
         }
     }
 
-    /// With an interval on each bar.
+    /// Adds an interval to each bar.
     #[must_use]
     pub fn with_intervals(mut self, intervals: Vec<(f64, f64)>) -> Self {
         self.intervals = intervals;
@@ -34,14 +34,14 @@ impl BarSeries {
     }
 }
 
-/// Groups of bars, from zero.
+/// Groups of bars that start at zero.
 #[derive(Debug, Clone, PartialEq)]
 pub struct BarChart {
     /// The title.
     pub title: String,
-    /// What the groups are.
+    /// Label of the groups.
     pub x_label: String,
-    /// What the bars' heights are.
+    /// Label of the bars' heights.
     pub y_label: String,
     /// Names of the groups.
     pub groups: Vec<String>,
@@ -49,17 +49,17 @@ pub struct BarChart {
     pub series: Vec<BarSeries>,
 }
 
-/// With at most this many bars each has its value written on it.
+/// Maximum number of bars in a chart that writes its values on the bars.
 const NUMBERED: usize = 16;
-/// About as many letters fit below the axis.
+/// Approximate number of letters that fit below the axis.
 const LETTERS: usize = 90;
 /// Height of a line of a group's name, in units.
 const ROW: f64 = 15.0;
-/// The part of a group's width that its bars take.
+/// Share of a group's width that the bars take.
 const FILL: f64 = 0.76;
 
 impl BarChart {
-    /// A chart without bars.
+    /// Creates a chart without bars.
     pub fn new(
         title: impl Into<String>,
         x_label: impl Into<String>,
@@ -82,7 +82,7 @@ impl BarChart {
         self
     }
 
-    /// A group's name in one line, or in two where it is long for its place.
+    /// Splits a group's name into two lines if it is too long for one.
     fn lines<'a>(&self, name: &'a str) -> Vec<&'a str> {
         let long = name.chars().count() * self.groups.len() > LETTERS;
         let middle = name.len() / 2;
@@ -128,7 +128,7 @@ impl BarChart {
             y_label: &self.y_label,
             names: self.series.iter().map(|s| s.name.as_str()).collect(),
             x: 0.0..self.groups.len() as f64,
-            // Bars stand on the axis, with room beyond their ends for the numbers.
+            // Bars start at the axis, with room beyond their ends for the numbers.
             y: if low < 0.0 { room.start } else { 0.0 }..room.end,
             x_labels: 0,
             x_room: 46.0 + if wrapped { ROW } else { 0.0 },
@@ -186,7 +186,7 @@ impl BarChart {
     }
 }
 
-/// An interval: a line with a short bar at each end.
+/// Draws an interval: a line with a short bar at each end.
 fn whisker<DB: DrawingBackend>(
     root: &Area<DB>,
     chart: &Chart<'_, DB>,
@@ -211,7 +211,8 @@ where
     Ok(())
 }
 
-/// Three significant digits; whole numbers, such as counts, without a point.
+/// Writes a number with three significant digits, and a whole number, such as a count, without a
+/// point.
 fn number(value: f64) -> String {
     if value.fract() == 0.0 && value.abs() < 1e6 {
         // Zero has no sign.

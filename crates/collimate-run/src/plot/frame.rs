@@ -1,4 +1,4 @@
-//! What all plots share: fonts, colours, title, legend, axes.
+//! Shared parts of all plots: fonts, colours, title, legend and axes.
 
 use std::ops::Range;
 use std::sync::Once;
@@ -12,7 +12,8 @@ use plotters::style::{FontStyle, register_font};
 
 pub(super) type Area<DB> = DrawingArea<DB, Shift>;
 
-/// The colours of Okabe and Ito that show on white, told apart by colour-blind eyes.
+/// The colours of Okabe and Ito that are visible on white. Colour-blind readers can tell them
+/// apart.
 const PALETTE: [RGBColor; 7] = [
     RGBColor(0, 114, 178),
     RGBColor(213, 94, 0),
@@ -26,27 +27,28 @@ const INK: RGBColor = RGBColor(40, 40, 40);
 const GRID: RGBColor = RGBColor(225, 225, 225);
 pub(super) const AXIS: RGBColor = RGBColor(130, 130, 130);
 
-/// Text is centred by its line's box, whose lower part, for tails, is mostly empty: in units.
+/// Downward shift of text, in units. Text is centred by the box of its line, whose lower part, for
+/// descenders, is mostly empty.
 const NUDGE: f64 = 2.0;
 
-/// The colour of a series; from the eighth on the colours come back darker.
+/// Returns the colour of a series. From the eighth series on, the colours repeat in a darker shade.
 pub(super) fn colour(index: usize) -> RGBColor {
     let RGBColor(red, green, blue) = PALETTE[index % PALETTE.len()];
     let dark = |part: u8| (f64::from(part) * 0.55f64.powi((index / PALETTE.len()) as i32)) as u8;
     RGBColor(dark(red), dark(green), dark(blue))
 }
 
-/// Bitmaps need a font in the program; an SVG's viewer brings its own sans-serif.
+/// Registers the font for bitmaps. An SVG viewer uses its own sans-serif font.
 pub(super) fn register_fonts() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         let bytes = epaint_default_fonts::UBUNTU_LIGHT;
-        // The only error is a broken font, and this one is part of the program.
+        // The only possible error is a broken font, and this font is part of the program.
         let _ = register_font("sans-serif", FontStyle::Normal, bytes);
     });
 }
 
-/// Sizes of one output, in its pixels.
+/// Scale of one output, in pixels per unit.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Style {
     pub(super) scale: f64,
@@ -70,17 +72,17 @@ pub(super) fn show<E: std::error::Error + Send + Sync>(error: DrawingAreaErrorKi
     error.to_string()
 }
 
-/// Everything around the data.
+/// The parts of a plot around the data.
 #[derive(Debug)]
 pub(super) struct Frame<'a> {
     pub(super) title: &'a str,
     pub(super) x_label: &'a str,
     pub(super) y_label: &'a str,
-    /// The series in the order of their colours.
+    /// Names of the series, in the order of their colours.
     pub(super) names: Vec<&'a str>,
     pub(super) x: Range<f64>,
     pub(super) y: Range<f64>,
-    /// Labels on the x axis at most; with none the caller writes below the axis.
+    /// Maximum number of labels on the x axis. If it is 0, the caller writes below the axis.
     pub(super) x_labels: usize,
     /// Height below the x axis, in units.
     pub(super) x_room: f64,
@@ -89,7 +91,7 @@ pub(super) struct Frame<'a> {
 pub(super) type Chart<'a, DB> = ChartContext<'a, DB, Cartesian2d<RangedCoordf64, RangedCoordf64>>;
 
 impl Frame<'_> {
-    /// Draws it and returns the chart to draw into.
+    /// Draws the frame and returns the chart to draw into.
     pub(super) fn draw<'d, DB: DrawingBackend>(
         &self,
         root: &'d Area<DB>,
@@ -134,8 +136,8 @@ impl Frame<'_> {
         Ok(chart)
     }
 
-    /// Writes the names beside their colours on the right and returns the width that they take.
-    /// Plotters' own series labels would lie on the data.
+    /// Writes the names beside their colours on the right, and returns the width that they take.
+    /// The series labels of Plotters would cover the data.
     fn legend<DB: DrawingBackend>(&self, root: &Area<DB>, style: Style) -> Result<i32, String>
     where
         DB::ErrorType: 'static,
@@ -164,7 +166,8 @@ impl Frame<'_> {
     }
 }
 
-/// Writes the numbers of an axis; what rounding leaves of zero is zero.
+/// Returns a function that writes the numbers of an axis. A value that is only a rounding error
+/// away from zero is written as zero.
 fn label(axis: &Range<f64>) -> impl Fn(&f64) -> String {
     let nothing = 1e-9 * (axis.end - axis.start).abs();
     move |value| match value.abs() < nothing {
@@ -173,7 +176,7 @@ fn label(axis: &Range<f64>) -> impl Fn(&f64) -> String {
     }
 }
 
-/// The largest font of at most `size` units in which `text` is no wider than `room` pixels.
+/// Returns the largest font of at most `size` units in which `text` is no wider than `room` pixels.
 pub(super) fn fit_text<DB: DrawingBackend>(
     root: &Area<DB>,
     text: &str,
@@ -190,7 +193,7 @@ where
     Ok(style.text(size * shrink))
 }
 
-/// Smallest and largest finite value.
+/// Returns the smallest and largest finite value.
 pub(super) fn extent(values: impl IntoIterator<Item = f64>) -> Option<(f64, f64)> {
     values
         .into_iter()
@@ -201,7 +204,7 @@ pub(super) fn extent(values: impl IntoIterator<Item = f64>) -> Option<(f64, f64)
         })
 }
 
-/// A range with some room beyond the data, also around a single value.
+/// Returns a range with some room beyond the data, even for a single value.
 pub(super) fn around((low, high): (f64, f64)) -> Range<f64> {
     let room = match high - low {
         0.0 if low == 0.0 => 1.0,

@@ -1,24 +1,25 @@
-//! Distributions on top of each other.
+//! Histograms that show several distributions in one plot.
 
 use plotters::prelude::*;
 
 use super::frame::{Area, Frame, Style, around, colour, extent, show};
 
-/// Distributions on top of each other, each as shares of its own count, over common bins.
+/// Distributions drawn over each other. All use the same bins, and each is shown as shares of its
+/// own count.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Histogram {
     /// The title.
     pub title: String,
-    /// What is counted.
+    /// Label of the values that are counted.
     pub x_label: String,
-    /// Names and values; values that are not finite are left out.
+    /// Names and values of the distributions. Values that are not finite are left out.
     pub series: Vec<(String, Vec<f64>)>,
-    /// Number of bins; chosen from the data when absent.
+    /// Number of bins; if absent, chosen from the data.
     pub bins: Option<usize>,
 }
 
 impl Histogram {
-    /// A histogram without data.
+    /// Creates a histogram without data.
     pub fn new(title: impl Into<String>, x_label: impl Into<String>) -> Self {
         Self {
             title: title.into(),
@@ -70,7 +71,7 @@ impl Histogram {
             let steps = shares.iter().enumerate();
             let steps =
                 steps.flat_map(|(bin, &share)| [(edge(bin), share), (edge(bin + 1), share)]);
-            // The outline keeps both readable where they overlap.
+            // The outline keeps both distributions readable if they overlap.
             let area = AreaSeries::new(steps, 0.0, colour(index).mix(0.35))
                 .border_style(colour(index).stroke_width(style.stroke(1.5)));
             chart.draw_series(area).map_err(show)?;
@@ -79,7 +80,8 @@ impl Histogram {
     }
 }
 
-/// The rule of Rice, 2·∛n, within what can be told apart.
+/// Returns the number of bins by the rule of Rice, 2·∛n, limited to 5 to 60 so that bins can be
+/// told apart.
 fn bins(values: usize) -> usize {
     ((2.0 * (values as f64).cbrt()).ceil() as usize).clamp(5, 60)
 }

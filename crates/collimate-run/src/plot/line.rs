@@ -8,14 +8,14 @@ use super::frame::{Area, Frame, Style, around, colour, extent, show};
 /// One line.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LineSeries {
-    /// Its name in the legend.
+    /// Name in the legend.
     pub name: String,
-    /// Points from left to right; those that are not finite leave a gap.
+    /// Points from left to right. A point that is not finite leaves a gap.
     pub points: Vec<(f64, f64)>,
 }
 
 impl LineSeries {
-    /// A line.
+    /// Creates a line.
     pub fn new(name: impl Into<String>, points: Vec<(f64, f64)>) -> Self {
         Self {
             name: name.into(),
@@ -29,21 +29,21 @@ impl LineSeries {
 pub struct LineChart {
     /// The title.
     pub title: String,
-    /// What the x axis shows.
+    /// Label of the x axis.
     pub x_label: String,
-    /// What the y axis shows.
+    /// Label of the y axis.
     pub y_label: String,
     /// The lines.
     pub series: Vec<LineSeries>,
-    /// The y axis' ends, instead of the data's.
+    /// Ends of the y axis; if absent, the data decides.
     pub y_range: Option<(f64, f64)>,
 }
 
-/// Lines with at most this many points show each of them.
+/// Maximum number of points of a line that shows each point.
 const MARKED: usize = 40;
 
 impl LineChart {
-    /// A chart without lines.
+    /// Creates a chart without lines.
     pub fn new(
         title: impl Into<String>,
         x_label: impl Into<String>,
@@ -65,7 +65,7 @@ impl LineChart {
         self
     }
 
-    /// Sets the y axis' ends.
+    /// Sets the ends of the y axis.
     #[must_use]
     pub fn with_y_range(mut self, low: f64, high: f64) -> Self {
         self.y_range = Some((low, high));
@@ -86,7 +86,8 @@ impl LineChart {
         let nothing = "there is no finite point to draw";
         let (left, right) = extent(points().map(|p| p.0)).ok_or(nothing)?;
         let (low, high) = extent(points().map(|p| p.1)).ok_or(nothing)?;
-        // Between whole numbers such as steps or loops there is nothing to label.
+        // If all x values are whole numbers, such as steps or loops, only whole numbers get a
+        // label.
         let x_labels = match points().all(|p| p.0.fract() == 0.0) {
             true => (right - left).clamp(1.0, 9.0) as usize + 1,
             false => 10,

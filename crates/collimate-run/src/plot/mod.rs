@@ -41,7 +41,7 @@ pub enum Plot {
     Line(LineChart),
     /// Groups of bars.
     Bars(BarChart),
-    /// Distributions on top of each other.
+    /// Distributions drawn over each other.
     Histogram(Histogram),
 }
 
@@ -64,7 +64,7 @@ impl From<Histogram> for Plot {
 }
 
 impl Plot {
-    /// The title.
+    /// Returns the title.
     pub fn title(&self) -> &str {
         match self {
             Self::Line(chart) => &chart.title,
@@ -73,10 +73,10 @@ impl Plot {
         }
     }
 
-    /// Writes `STEM.svg` and `STEM.png`, each whole or not at all.
+    /// Writes `STEM.svg` and `STEM.png`. Each file is written in full or not at all.
     ///
     /// # Errors
-    /// When there is nothing finite to draw, or a file cannot be written.
+    /// If there is nothing finite to draw, or a file cannot be written.
     pub fn write(&self, stem: &Path) -> Result<[PathBuf; 2], RunError> {
         frame::register_fonts();
         let failed = |reason| RunError::Plot {
@@ -95,7 +95,7 @@ impl Plot {
         )
         .map_err(failed)?;
         atomic_write(&svg, text.as_bytes())?;
-        // The encoder goes by the extension, so the unfinished file has it too.
+        // The encoder is chosen by the extension, so the unfinished file has it too.
         let unfinished = png.with_file_name(format!("{UNFINISHED}{}.png", std::process::id()));
         let size = (SIZE.0 * PNG_SCALE, SIZE.1 * PNG_SCALE);
         let root = BitMapBackend::new(&unfinished, size).into_drawing_area();
@@ -104,7 +104,7 @@ impl Plot {
         drawn
             .and_then(|()| std::fs::rename(&unfinished, &png).map_err(RunError::io(&png)))
             .inspect_err(|_| {
-                // The first error is the one to tell.
+                // Only the first error is reported.
                 let _ = std::fs::remove_file(&unfinished);
             })?;
         Ok([svg, png])

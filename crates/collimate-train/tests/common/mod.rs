@@ -55,22 +55,22 @@ pub(crate) fn y(example: usize) -> f64 {
     (example as f64 * 0.9).sin() * 2.0
 }
 
-/// Half the squared error, with whatever a test wants to happen on the way.
+/// Half the squared error, with optional events that a test asks for.
 #[derive(Default)]
 pub(crate) struct Regression {
-    /// Adds a keyed draw to each target.
+    /// If true, adds a keyed draw to each target.
     pub(crate) noise: bool,
-    /// Is set once this step has been entered.
+    /// Interrupt that is set once this step has been entered.
     pub(crate) interrupt: Option<(usize, Interrupt)>,
-    /// Fails once this step has been entered.
+    /// Step in which the objective fails.
     pub(crate) fail: Option<usize>,
-    /// Returns a loss that is not a number in this step.
+    /// Step in which the loss is not a number.
     pub(crate) nan: Option<usize>,
-    /// Evaluates to these scores in turn.
+    /// Scores of the successive evaluations.
     pub(crate) scores: Vec<f64>,
-    /// The fingerprint.
+    /// Fingerprint of the objective.
     pub(crate) data: String,
-    /// How long a forward takes.
+    /// Duration of a forward pass.
     pub(crate) pause: std::time::Duration,
     pub(crate) forwards: Cell<usize>,
     pub(crate) evaluations: Cell<usize>,
@@ -186,7 +186,7 @@ pub(crate) fn config() -> TrainConfig {
     }
 }
 
-/// A context in `folder`, as a run has it.
+/// Creates a context in `folder`, as a run has it.
 pub(crate) fn context<'a>(
     folder: &Path,
     metrics: &'a Metrics,
@@ -204,7 +204,7 @@ pub(crate) fn metrics_in(folder: &Path) -> Metrics {
     Metrics::open(&folder.join("metrics.jsonl")).unwrap()
 }
 
-/// Every file below `folder`, by relative path.
+/// Reads every file below `folder`, by relative path.
 pub(crate) fn snapshot(folder: &Path) -> BTreeMap<String, Vec<u8>> {
     fn walk(root: &Path, folder: &Path, found: &mut BTreeMap<String, Vec<u8>>) {
         for entry in std::fs::read_dir(folder).unwrap() {
@@ -234,7 +234,7 @@ pub(crate) fn restore(folder: &Path, files: &BTreeMap<String, Vec<u8>>) {
     }
 }
 
-/// What must not depend on interruptions: everything but the seconds in `state.json`.
+/// Returns everything that must not depend on interruptions: all but the seconds in `state.json`.
 pub(crate) fn comparable(folder: &Path) -> BTreeMap<String, Vec<u8>> {
     let mut files = snapshot(folder);
     for (name, bytes) in &mut files {

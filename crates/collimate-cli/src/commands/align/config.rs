@@ -13,23 +13,24 @@ use crate::preview::{Preview, RowsOf, Training};
 
 /// A configuration of alignment, as [`align_config`] declares it.
 pub(crate) trait Aligned: OnData + Adapts + Default {
-    /// The seed, the share of labels that are swapped and the number of prompts.
+    /// Returns the seed, the share of labels that are swapped and the number of prompts.
     fn choices(&self) -> Choices;
 
-    /// The longest sequence.
+    /// Returns the maximum sequence length, to be changed.
     fn max_length(&mut self) -> &mut usize;
 
-    /// The training of the policy.
+    /// Returns the training of the policy.
     fn train(&self) -> &TrainConfig;
 
-    /// The same, to be changed.
+    /// Returns the training of the policy, to be changed.
     fn train_mut(&mut self) -> &mut TrainConfig;
 
     /// Checks the options of the recipe.
     fn check_recipe(&self) -> Result<(), RecipeError>;
 }
 
-/// Declares `Config` of a command: the fields that all have, with the command's own between them.
+/// Declares the `Config` of a command: the fields that all these commands share, with the command's
+/// own fields between them.
 macro_rules! align_config {
     (
         $(#[$($data:tt)*])* data;
@@ -39,47 +40,50 @@ macro_rules! align_config {
         align: $align:ty = $recipe:expr;
         label_noise: $noise:expr;
     ) => {
-        /// Everything that decides a run's result.
+        /// Options that determine the result of a run.
         #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
         #[serde(deny_unknown_fields, default)]
         pub(crate) struct Config {
             $(#[$($data)*])*
             #[serde(deserialize_with = "crate::files::one_or_many")]
             pub(crate) data: Vec<PathBuf>,
-            /// Hugging Face folder of the policy: fine-tuned already, it is the reference.
+            /// Hugging Face folder of the policy. It should already be fine-tuned, because it is
+            /// also the reference model.
             pub(crate) model: Option<PathBuf>,
             $(#[$($judge)*])*
             pub(crate) judge: Option<PathBuf>,
-            /// Format of the files; without one it is recognised.
+            /// Format of the files; if absent, it is detected.
             pub(crate) format: Option<Format>,
-            /// Treatment of a row that cannot be read: fail, or drop and count it.
+            /// Handling of rows that cannot be read: fail, or drop and count them.
             pub(crate) on_bad_row: OnBadRow,
             /// Prompt of an hh-rlhf dialogue: the last turn or the full dialogue.
             pub(crate) hh_turns: HhTurns,
-            /// Treatment of messages where the model has no chat template: refuse them, or write plain
-            /// text with their roles.
+            /// Handling of messages if the model has no chat template: refuse them, or write them
+            /// as plain text with their roles.
             pub(crate) chat_fallback: ChatFallback,
-            /// Name of one of the chat templates of the model's folder; without one it is `default`.
+            /// Name of a chat template in the model folder; if absent, `default` is used.
             pub(crate) chat_template: Option<String>,
-            /// Variables of the chat template, such as `enable_thinking: false`, for all rows.
+            /// Variables passed to the chat template for all rows, such as
+            /// `enable_thinking: false`.
             pub(crate) chat_template_kwargs: TemplateKwargs,
-            /// Day that a chat template writes as today, such as `2025-01-31`; without one, the day of the run
-            /// in UTC.
+            /// Date that the chat template uses as today, such as `2025-01-31`; if absent, the day
+            /// of the run in UTC.
             pub(crate) template_date: Option<String>,
-            /// Rows whose prompt has other tokens where the answer follows: count them, or fail.
+            /// Handling of rows whose prompt is tokenised differently once the answer follows:
+            /// count them, or fail.
             pub(crate) on_rewritten_prompt: OnRewrittenPrompt,
             $( $(#[$($more)*])* pub(crate) $name: $kind, )*
             $(#[$($prompts)*])*
             pub(crate) prompts: usize,
-            /// Number of plain texts that a decoder from scratch reads first.
+            /// Number of plain texts that the decoder from scratch is pretrained on.
             pub(crate) pretrain_texts: usize,
-            /// Training of the decoder from scratch on these texts.
+            /// Pretraining of the decoder from scratch on plain texts.
             pub(crate) pretrain: TrainConfig,
             /// Fine-tuning of the decoder from scratch on chosen answers.
             pub(crate) sft: TrainConfig,
-            /// The alignment.
+            /// Options of the alignment.
             pub(crate) align: $align,
-            /// The synthetic world, where no file is given.
+            /// The synthetic world, used if no file is given.
             pub(crate) world: WorldConfig,
             /// The decoder that is trained from scratch on the synthetic world.
             pub(crate) llama: LlamaConfig,
@@ -88,7 +92,7 @@ macro_rules! align_config {
         impl Default for Config {
             fn default() -> Self {
                 let mut align: $align = $recipe;
-                // So that a killed run loses little.
+                // A killed run then loses little work.
                 align.train.save_every = Some(200);
                 align.max_length = $crate::lengths::DEFAULT;
                 Self {
@@ -116,8 +120,9 @@ macro_rules! align_config {
         }
 
         impl Config {
-            /// Defaults for the embedded world: a small decoder from scratch wants larger steps. Chosen in
-            /// another world (seed 99) and with a seed that no reported run uses.
+            /// Returns the defaults for the synthetic world: a small decoder from scratch needs
+            /// larger steps. The values were chosen in another world (seed 99), with a seed that no
+            /// reported run uses.
             fn of_world() -> Self {
                 let mut config = Self {
                     prompts: 400,
@@ -179,7 +184,7 @@ macro_rules! align_config {
 }
 pub(crate) use align_config;
 
-/// Fills in options that follow from others, and checks the whole.
+/// Sets the options that follow from others, and checks the whole configuration.
 pub(crate) fn settle<C: Aligned>(config: &mut C, given: &Given) -> Result<(), Failure> {
     let model = config.own().model.cloned();
     let length = config.max_length();
@@ -194,7 +199,7 @@ pub(crate) fn settle<C: Aligned>(config: &mut C, given: &Given) -> Result<(), Fa
     check(config, given)
 }
 
-/// The estimate of so many trainings, each of so many rounds, of a policy.
+/// Returns the estimate for `policies` policies, each trained in `rounds` rounds.
 pub(crate) fn preview<C: Aligned>(
     config: &C,
     rows: RowsOf,
@@ -211,7 +216,7 @@ pub(crate) fn preview<C: Aligned>(
     };
     let preview = config.own().preview(rows, vec![training], Some(left_out))?;
     Some(Preview {
-        // The start is saved too.
+        // The start model is saved too.
         models: 1 + policies,
         ..preview
     })

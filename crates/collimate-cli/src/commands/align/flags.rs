@@ -4,7 +4,7 @@ use super::Aligned;
 use crate::options::Flag;
 use crate::own::flags;
 
-/// The files, the model and the judge.
+/// Returns the flags for the files, the model and the judge.
 pub(crate) fn judged_inputs<C>() -> Vec<Flag<C>> {
     let mut all = flags::inputs();
     all.push(Flag::of("judge", "DIR", &["judge"]));
@@ -15,7 +15,7 @@ pub(crate) fn judged_inputs<C>() -> Vec<Flag<C>> {
 const LOSS: &str = "Loss: dpo, cdpo, rdpo, ipo, slic_hf, simpo, orpo, spin, exo, nca, sppo, bco, \
                     apo_zero, apo_down, aot, discopop or dpo_norm (formulas: docs/methods/losses.md) [default: dpo]";
 
-/// The loss and its strength, whose help names the default.
+/// Returns the flags for the loss and for its strength, whose help names the default.
 pub(crate) fn loss_flags<C: flags::HasLoss + 'static>(beta: &'static str) -> Vec<Flag<C>> {
     vec![
         flags::loss(&["align.loss"], LOSS),
@@ -24,7 +24,7 @@ pub(crate) fn loss_flags<C: flags::HasLoss + 'static>(beta: &'static str) -> Vec
     ]
 }
 
-/// The steps of the training, and the lengths.
+/// Returns the flags for the steps and the lengths of the training.
 pub(crate) fn training_flags<C: Aligned + 'static>() -> Vec<Flag<C>> {
     vec![
         Flag::of("lr", "RATE", &["align.train.learning_rate"]),
@@ -53,7 +53,7 @@ pub(crate) fn training_flags<C: Aligned + 'static>() -> Vec<Flag<C>> {
     ]
 }
 
-/// Adapters, the seed, and the way in which files are read.
+/// Returns the flags for adapters, the seed, and the way in which files are read.
 pub(crate) fn last_flags<C: Aligned + 'static>() -> Vec<Flag<C>> {
     let mut all = vec![
         flags::lora(&["align.adaptation"], flags::LORA),
@@ -63,7 +63,7 @@ pub(crate) fn last_flags<C: Aligned + 'static>() -> Vec<Flag<C>> {
     all
 }
 
-/// The share of labels that are swapped.
+/// Returns the flag for the share of labels that are swapped.
 pub(crate) fn label_noise<C>() -> Flag<C> {
     Flag::of("label-noise", "P", &["label_noise"]).rare()
 }

@@ -1,5 +1,5 @@
-//! What `dpo`, `sera` and `kto` have in common: options on the user's data or the synthetic world, and
-//! the way to the policy that the training starts from.
+//! Shared parts of `dpo`, `sera` and `kto`: options for the user's data or the synthetic world, and
+//! the steps up to the policy that the training starts from.
 
 mod config;
 mod flags;

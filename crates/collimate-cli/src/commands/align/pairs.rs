@@ -4,24 +4,22 @@ use std::collections::HashSet;
 use std::path::PathBuf;
 
 use collimate::core::{Key, PreferencePair, Prompt};
-use collimate::data::{
-    ReadOptions, ReadReport, SftExample, split_by_fraction, split_by_hash, swap_labels,
-};
+use collimate::data::{ReadOptions, ReadReport, SftExample, split_by_fraction, swap_labels};
 use collimate::world::{World, WorldPair};
 
 use crate::common::Failure;
 use crate::files::{self, parts};
 use crate::runs::plain_texts;
 
-/// A run's data.
+/// The data of a run.
 pub(crate) struct Parts {
-    /// Plain texts for a decoder from scratch; empty where the model is given.
+    /// Plain texts for a decoder from scratch; empty if the model is given.
     pub(crate) pretrain: Vec<SftExample>,
-    /// Chosen answers for the fine-tuning of a decoder from scratch.
+    /// Chosen answers on which a decoder from scratch is fine-tuned.
     pub(crate) sft: Vec<SftExample>,
     /// Pairs to learn from.
     pub(crate) train: Vec<PreferencePair>,
-    /// Flags of the training pairs whose label is swapped; absent without label noise.
+    /// Flags that mark the training pairs with a swapped label; absent without label noise.
     pub(crate) noisy: Option<Vec<bool>>,
     pub(crate) validation: Vec<PreferencePair>,
     /// Prompts that policies answer.
@@ -30,7 +28,7 @@ pub(crate) struct Parts {
     pub(crate) reports: Vec<ReadReport>,
 }
 
-/// Choices that all commands on pairs have.
+/// Options that all commands on pairs share.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Choices {
     pub(crate) seed: u64,
@@ -40,17 +38,17 @@ pub(crate) struct Choices {
     pub(crate) prompts: usize,
 }
 
-/// The chosen answers.
+/// Returns the chosen answers.
 pub(crate) fn examples(pairs: &[PreferencePair]) -> Vec<SftExample> {
     pairs.iter().map(SftExample::from).collect()
 }
 
-/// The pairs of rows of the synthetic world.
+/// Returns the pairs of rows of the synthetic world.
 pub(crate) fn of(rows: Vec<WorldPair>) -> Vec<PreferencePair> {
     rows.into_iter().map(|row| row.pair).collect()
 }
 
-/// Swaps a share of the labels and remembers which.
+/// Swaps a share of the labels and returns flags for the swapped ones.
 fn noisy(choices: Choices, train: &mut [PreferencePair]) -> Result<Option<Vec<bool>>, Failure> {
     if choices.label_noise == 0.0 {
         return Ok(None);
@@ -64,7 +62,7 @@ fn noisy(choices: Choices, train: &mut [PreferencePair]) -> Result<Option<Vec<bo
     Ok(Some(noisy))
 }
 
-/// The pairs of the synthetic world, and so many plain texts.
+/// Reads the pairs of the synthetic world, and the given number of plain texts.
 pub(crate) fn from_world(
     world: &World,
     pretrain_texts: usize,
@@ -88,8 +86,8 @@ pub(crate) fn from_world(
     })
 }
 
-/// The user's files. A tenth of the prompts is for validation; `answered` of these, or as many as there
-/// are, are answered.
+/// Reads the user's files. A tenth of the prompts is for validation. `answered` maps the number of
+/// validation prompts to the number that policies answer.
 pub(crate) fn from_files(
     paths: &[PathBuf],
     options: &ReadOptions,
@@ -99,7 +97,7 @@ pub(crate) fn from_files(
     files::check(paths.iter())?;
     let mut reports = Vec::new();
     let rows = files::pairs(paths, options, &mut reports)?;
-    let [validation, mut train] = parts(split_by_hash(rows, &[0.1, 0.9])?);
+    let [validation, mut train] = files::split(rows, [0.1, 0.9])?;
     let mut seen = HashSet::new();
     let prompts = validation.iter().map(|pair| pair.prompt.clone());
     let mut prompts: Vec<_> = prompts

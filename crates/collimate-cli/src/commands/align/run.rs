@@ -1,4 +1,4 @@
-//! The way to the policy that an alignment starts from.
+//! The steps up to the policy that an alignment starts from.
 
 use std::path::Path;
 
@@ -18,26 +18,26 @@ use crate::start::Start;
 
 /// A command that aligns a policy.
 pub(crate) trait Alignment: Layered<Config: Aligned> {
-    /// Rows and prompts of the recipe.
+    /// Type of the rows and prompts that the recipe takes.
     type Data<'a>;
 
-    /// A few words behind the labels of the synthetic world.
+    /// Words that the report adds after the labels of the synthetic world.
     const LABELS: &'static str = "";
 
-    /// The rows of the user's files, and a paragraph on them.
+    /// Reads the rows of the user's files, and describes them in a paragraph.
     fn read(config: &Self::Config, dir: &Path) -> Result<(Self::Data<'static>, String), Failure>;
 
-    /// The recipe's form of pairs.
+    /// Converts pairs into the form that the recipe takes.
     fn data(parts: Parts) -> Self::Data<'static>;
 
-    /// The data with tokens that end an answer and a judge.
+    /// Adds the tokens that end an answer, and a judge.
     fn judged<'a>(
         data: Self::Data<'static>,
         eos: Vec<u32>,
         judge: Option<AnswerScorer<'a>>,
     ) -> Self::Data<'a>;
 
-    /// Trains the policy, saves it beside the start, and writes the report.
+    /// Trains the policy, saves it beside the start model, and writes the report.
     fn train_and_save(
         job: &mut Job,
         config: &Self::Config,
@@ -54,7 +54,7 @@ pub(crate) fn run<A: Alignment>(start: &Start<'_, A::Config>) -> Result<(), Fail
     }
 }
 
-/// A small decoder, trained from scratch on the synthetic world and judged by its gold reward.
+/// Trains a small decoder from scratch on the synthetic world. The gold reward judges it.
 fn from_scratch<A: Alignment>(start: &Start<'_, A::Config>) -> Result<(), Failure> {
     let config = start.config;
     let own = config.own();
@@ -93,7 +93,7 @@ fn from_scratch<A: Alignment>(start: &Start<'_, A::Config>) -> Result<(), Failur
     A::train_and_save(&mut job, config, &model, data)
 }
 
-/// The user's policy, as it is.
+/// Aligns the user's policy.
 fn from_folder<A: Alignment>(start: &Start<'_, A::Config>, dir: &Path) -> Result<(), Failure> {
     let config = start.config;
     let own = config.own();
@@ -114,7 +114,8 @@ fn from_folder<A: Alignment>(start: &Start<'_, A::Config>, dir: &Path) -> Result
     A::train_and_save(&mut job, config, &model, data)
 }
 
-/// The pairs of the user's files; `answered` of the prompts are answered.
+/// Reads the pairs of the user's files. `answered` maps the number of validation prompts to the
+/// number that policies answer.
 pub(crate) fn read_pairs<A: Alignment>(
     config: &A::Config,
     dir: &Path,

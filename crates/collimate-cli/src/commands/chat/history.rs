@@ -2,7 +2,7 @@
 
 use collimate::core::{Message, Role};
 
-/// The system's message and the turns so far, a message of the user first.
+/// The system message and the turns so far, which begin with a user message.
 #[derive(Debug, Clone, Default)]
 pub(super) struct History {
     system: Option<String>,
@@ -10,7 +10,7 @@ pub(super) struct History {
 }
 
 impl History {
-    /// A conversation without turns.
+    /// Creates a conversation without turns.
     pub(super) fn new(system: Option<String>) -> Self {
         Self {
             system: system.filter(|text| !text.is_empty()),
@@ -18,19 +18,19 @@ impl History {
         }
     }
 
-    /// Forgets the turns and keeps the system's message.
+    /// Forgets the turns and keeps the system message.
     pub(super) fn clear(&mut self) {
         self.turns.clear();
     }
 
-    /// Sets the system's message; an empty one is none.
+    /// Sets the system message; an empty text removes it.
     pub(super) fn set_system(&mut self, text: String) {
         self.system = Some(text).filter(|text| !text.is_empty());
     }
 
-    /// Adds a message of the user.
+    /// Adds a user message.
     pub(super) fn say(&mut self, content: String) {
-        // Two messages of the user in a row: the one without an answer is not in the way.
+        // A last user message that has no answer yet is replaced.
         if self
             .turns
             .last()
@@ -46,7 +46,7 @@ impl History {
         self.turns.push(Message::new(Role::Assistant, content));
     }
 
-    /// Takes the last answer out, so that there can be another one.
+    /// Removes the last answer so that another can be written.
     pub(super) fn take_answer(&mut self) -> Option<String> {
         match self.turns.last().map(|turn| turn.role) {
             Some(Role::Assistant) => self.turns.pop().map(|turn| turn.content),
@@ -54,15 +54,15 @@ impl History {
         }
     }
 
-    /// True if the last message is the user's.
+    /// Returns true if the last message is the user's.
     pub(super) fn awaits_answer(&self) -> bool {
         self.turns
             .last()
             .is_some_and(|turn| turn.role == Role::User)
     }
 
-    /// Drops the oldest message of the user with its answer; returns how many messages went. The
-    /// last message of the user stays.
+    /// Drops the oldest user message with its answer, and returns the number of dropped messages.
+    /// The last user message stays.
     pub(super) fn drop_oldest(&mut self) -> usize {
         let later = self
             .turns
@@ -75,7 +75,7 @@ impl History {
         }
     }
 
-    /// All messages.
+    /// Returns all messages.
     pub(super) fn messages(&self) -> Vec<Message> {
         let system = self
             .system

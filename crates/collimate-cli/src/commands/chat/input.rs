@@ -5,7 +5,7 @@ use std::io::{BufRead, IsTerminal};
 use super::settings::Setting;
 use crate::common::{self, Failure};
 
-/// The list of commands.
+/// List of commands for `/help`.
 pub(super) const HELP: &str = "\
 /clear, /reset  forget the conversation
 /system TEXT    set the system message; without TEXT, remove it
@@ -16,33 +16,33 @@ pub(super) const HELP: &str = "\
 /quit           end, as Ctrl-D does
 //TEXT          a message that begins with /";
 
-/// A line, as it is meant.
+/// The meaning of an input line.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Command {
     /// An empty line.
     Nothing,
     /// A message to the model.
     Say(String),
-    /// Forget the turns.
+    /// Forgets the turns.
     Clear,
-    /// Set the system's message.
+    /// Sets the system message.
     System(String),
-    /// Another answer.
+    /// Requests another answer.
     Retry,
-    /// Another value of an option of sampling.
+    /// Sets a sampling option to another value.
     Set(Setting, String),
-    /// The options of sampling.
+    /// Shows the sampling options.
     Settings,
-    /// The list of commands.
+    /// Shows the list of commands.
     Help,
-    /// End the program.
+    /// Ends the program.
     Quit,
-    /// A command that there is not.
+    /// A command that does not exist.
     Unknown(String),
 }
 
 impl Command {
-    /// The meaning of a line.
+    /// Parses a line.
     pub(super) fn of(line: &str) -> Self {
         let line = line.trim();
         let Some(rest) = line.strip_prefix('/') else {
@@ -70,18 +70,18 @@ impl Command {
     }
 }
 
-/// The sign that a message is awaited.
+/// Prompt sign that asks for a message.
 pub(super) const SIGN: &str = "> ";
 
-/// Lines of standard input.
+/// Reader of the lines of standard input.
 pub(super) struct Lines {
-    /// True if a sign is shown before each line.
+    /// If true, a prompt sign is shown before each line.
     sign: bool,
     number: usize,
 }
 
 impl Lines {
-    /// Lines from the beginning.
+    /// Creates a reader of lines from the beginning.
     pub(super) fn new(terminal: bool) -> Self {
         Self {
             sign: terminal && std::io::stdout().is_terminal(),
@@ -89,7 +89,7 @@ impl Lines {
         }
     }
 
-    /// The next line; none at the end of the input.
+    /// Returns the next line, or `None` at the end of the input.
     pub(super) fn next(&mut self) -> Result<Option<String>, Failure> {
         if self.sign {
             common::print(SIGN)?;
@@ -110,7 +110,7 @@ impl Lines {
         let line = String::from_utf8(bytes).map_err(|_| {
             format!("standard input:{number}: not valid UTF-8: convert it, for example with iconv")
         })?;
-        // An editor may put a byte order mark before a file.
+        // An editor may put a byte order mark at the start of a file.
         let line = match number {
             1 => line.trim_start_matches('\u{feff}').to_owned(),
             _ => line,

@@ -24,13 +24,14 @@ use talk::Chat;
 
 /// Talk to a language model in the terminal.
 ///
-/// The answer is shown while it grows, and the conversation is kept: the model's chat template writes
-/// all of it for every answer. Ctrl-C stops an answer and keeps the conversation, Ctrl-D ends the
-/// program. Lines that begin with / are commands: /help lists them. Where standard input is no
-/// terminal, each line is a message, and the answers alone are written to standard output.
+/// The answer is shown while it is written, and the conversation is kept: the model's chat template
+/// renders all of it for every answer. Ctrl-C stops an answer and keeps the conversation. Ctrl-D
+/// ends the program. Lines that begin with / are commands; /help lists them. If standard input is
+/// not a terminal, each line is a message, and only the answers are written to standard output.
 ///
-/// With --against two models answer every message, one after the other, marked A and B; each sees the
-/// conversation with its own answers. With --reward a line with the score of every answer follows.
+/// With --against, two models answer every message, one after the other, marked A and B. Each model
+/// sees the conversation with its own answers. With --reward, a line with the score of every answer
+/// follows.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Folder of a causal language model with its tokenizer and chat template
@@ -47,12 +48,12 @@ pub(crate) struct Args {
     system: Option<String>,
     #[command(flatten)]
     sampling: SamplingArgs,
-    /// Where to compute
+    /// Device to compute on
     #[arg(long, value_enum, default_value_t = DeviceName::Flex)]
     device: DeviceName,
 }
 
-/// Finds out whether the reward model can read a conversation before the conversation begins.
+/// Checks before the conversation begins that the reward model can read one.
 fn check_reward(reward: &dyn Scorer) -> Result<(), Failure> {
     let asked = Prompt::Chat(vec![Message::new(Role::User, "Hello")]);
     let tried = reward.score(&[(asked, Completion::from("Hello"))]);
@@ -60,7 +61,8 @@ fn check_reward(reward: &dyn Scorer) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Tells of sampling that the folder of the second model asks for: both are sampled alike.
+/// Reports sampling options in the folder of the second model that are not applied, because both
+/// models are sampled alike.
 fn tell_second(dir: &Path, base: &Sampling) -> Result<(), Failure> {
     let found = FolderSampling::read(dir, base)?;
     if !found.taken.is_empty() {
@@ -73,7 +75,7 @@ fn tell_second(dir: &Path, base: &Sampling) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Does what the options say.
+/// Runs the command.
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let device = args.device.open()?;
     common::architecture(&args.model)?;

@@ -1,4 +1,4 @@
-//! An answer while it grows.
+//! An answer that is shown while it is written.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -11,17 +11,18 @@ use crate::common::{self, Failure};
 /// Shows an answer and keeps its text.
 pub(super) struct Reply {
     stop: Arc<AtomicBool>,
-    /// True if the blanks before the text are no part of it: plain text puts one there.
+    /// If true, blanks before the text are dropped, because a model without a chat template begins
+    /// its answer with a blank.
     trim: bool,
-    /// Letter that stands before the answer, until it is written.
+    /// Letter to show before the answer; taken once it is shown.
     mark: Option<&'static str>,
     text: String,
-    /// The reason why standard output took no more of the text.
+    /// Reason why standard output accepts no more text.
     lost: Option<String>,
 }
 
 impl Reply {
-    /// An answer without text.
+    /// Creates an answer without text.
     pub(super) fn new(stop: Arc<AtomicBool>, trim: bool, mark: Option<&'static str>) -> Self {
         Self {
             stop,

@@ -1,4 +1,4 @@
-//! Options of sampling that change within a conversation.
+//! Sampling options that can change within a conversation.
 
 use std::str::FromStr;
 
@@ -6,7 +6,7 @@ use collimate::core::Sampling;
 
 use crate::common::Failure;
 
-/// An option of sampling with a command of its own.
+/// A sampling option with its own command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Setting {
     Temperature,
@@ -28,13 +28,14 @@ const ALL: [(&str, Setting); 6] = [
 ];
 
 impl Setting {
-    /// The setting of a command.
+    /// Returns the setting of a command.
     pub(super) fn named(name: &str) -> Option<Self> {
         let found = ALL.iter().find(|(own, _)| *own == name);
         found.map(|(_, setting)| *setting)
     }
 
-    /// Returns the sampling with another value, which must be one that is allowed.
+    /// Returns the sampling with another value for this setting, or an error if the value is not
+    /// allowed.
     pub(super) fn change(self, sampling: &Sampling, value: &str) -> Result<Sampling, Failure> {
         let name = ALL.iter().find(|(_, own)| *own == self);
         let name = name.map_or("", |(name, _)| name);
@@ -67,7 +68,7 @@ fn put<T: FromStr>(value: &str, to: &mut T) -> Option<()> {
     Some(())
 }
 
-/// Returns the options of sampling in one line.
+/// Returns the sampling options in one line.
 pub(super) fn line(sampling: &Sampling) -> String {
     let stop = match sampling.stop.is_empty() {
         true => "none".to_owned(),

@@ -1,4 +1,4 @@
-//! One model of a chat with its own conversation.
+//! One model of a chat, with its own conversation.
 
 use std::path::Path;
 
@@ -15,12 +15,12 @@ use crate::commands::generate::{NO_TEMPLATE, said, tell_without_text};
 use crate::common::{self, Failure};
 use crate::rendering::Rendering;
 
-/// Text that ends an answer in plain text, which has no token that ends a turn.
+/// Text that ends an answer in plain text, because plain text has no token that ends a turn.
 const NEXT_TURN: &str = "\n\nUser:";
 
-/// A model that answers, and the conversation with it.
+/// A model that answers, with its conversation.
 pub(super) struct Side {
-    /// Letter before its answers, where two models answer.
+    /// Letter before the model's answers, if two models answer.
     pub(super) mark: Option<&'static str>,
     pub(super) history: History,
     generator: TextGenerator<Llama>,
@@ -28,10 +28,10 @@ pub(super) struct Side {
     plain: bool,
 }
 
-/// An answer with the messages before it.
+/// An answer, with the messages before it.
 pub(super) struct Answered {
     pub(super) asked: Vec<Message>,
-    /// Nothing where the answer was stopped before its first word.
+    /// The answer; `None` if it was stopped before its first word.
     pub(super) text: Option<String>,
 }
 
@@ -76,8 +76,8 @@ impl Side {
         })
     }
 
-    /// Writes the answer to the last message, and keeps it. `tries` is the number of answers to it so
-    /// far: each more draws other random numbers.
+    /// Writes the answer to the last message, and keeps it. `tries` is the number of earlier
+    /// answers to this message: each further answer draws other random numbers.
     pub(super) fn answer(
         &mut self,
         sampling: &Sampling,
@@ -105,7 +105,7 @@ impl Side {
             }
         }
         let asked = self.history.messages();
-        // An answer that was stopped before its first word is none: /retry writes another.
+        // An answer that was stopped before its first word does not count: /retry writes another.
         let text = Some(text).filter(|text| !(stopped && text.is_empty()));
         if let Some(text) = &text {
             self.history.answer(text.clone());
@@ -113,7 +113,8 @@ impl Side {
         Ok(Answered { asked, text })
     }
 
-    /// The ids of the conversation, without the oldest turns where they leave no room for an answer.
+    /// Returns the token ids of the conversation. Drops the oldest turns if they leave no room for
+    /// an answer.
     fn fit(&mut self, most: usize) -> Result<Vec<u32>, Failure> {
         let context = self.generator.model().max_positions();
         let room = most.min(context / 4).max(1);

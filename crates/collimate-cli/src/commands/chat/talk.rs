@@ -9,21 +9,21 @@ use super::settings;
 use super::side::{Answered, Side};
 use crate::common::{self, Failure};
 
-/// A conversation with one model, or with two that are asked the same.
+/// A conversation with one model, or with two models that get the same messages.
 pub(super) struct Chat {
     pub(super) sides: Vec<Side>,
     pub(super) sampling: Sampling,
     /// The model that scores answers.
     pub(super) reward: Option<Box<dyn Scorer>>,
-    /// Answers to the last message so far.
+    /// Number of retries of the last message.
     pub(super) tries: u64,
-    /// True if a person sits at the terminal.
+    /// True if the input is a terminal.
     pub(super) terminal: bool,
     pub(super) stop: Stop,
 }
 
 impl Chat {
-    /// Reads lines until there are no more.
+    /// Reads and answers lines until the input ends.
     pub(super) fn talk(&mut self) -> Result<(), Failure> {
         let mut lines = Lines::new(self.terminal);
         while let Some(line) = lines.next()? {
@@ -110,7 +110,7 @@ impl Chat {
         }
     }
 
-    /// Lets every model answer the last message; after an error the conversations are as they were
+    /// Lets every model answer the last message. After an error, the conversations are restored to
     /// `before`.
     fn answer(&mut self, before: Vec<History>) -> Result<(), Failure> {
         let mut answers = Vec::new();

@@ -1,4 +1,4 @@
-//! One sentence of advice for each problem of a file.
+//! Advice for a file, one sentence for each problem.
 
 use collimate::data::DropReason;
 
@@ -6,7 +6,7 @@ use super::facts::{Dropped, Facts};
 use super::lines::{count, named};
 use super::tokens::Tokens;
 
-/// The advice for a file.
+/// Returns the advice for a file.
 pub(super) fn of(facts: &Facts) -> Vec<String> {
     let mut said = Vec::new();
     if facts.kept == 0 {
@@ -64,12 +64,12 @@ pub(super) fn of(facts: &Facts) -> Vec<String> {
     said
 }
 
-/// The verb that belongs to a number.
+/// Returns a number with the verb form that belongs to it.
 fn repeat(number: usize, one: &str, more: &str) -> String {
     format!("{number} {}", if number == 1 { one } else { more })
 }
 
-/// Line numbers of which only the first are known.
+/// Lists line numbers of which only the first are known.
 fn named_of(lines: &[usize], all: usize) -> String {
     match all - lines.len() {
         0 => named(lines),

@@ -1,4 +1,4 @@
-//! Says what is read from data files, and what to mend.
+//! Reports the rows of data files, and the faults to correct.
 
 use std::collections::HashSet;
 use std::path::PathBuf;
@@ -15,48 +15,50 @@ use super::tokens::Model;
 use crate::common::{self, Failure, json_name, usage};
 use crate::rendering::RenderArgs;
 
-/// Say what is read from files of preference pairs, examples, labelled answers, prompts or scored
-/// answers, and what to mend in them.
+/// Report what is read from data files, and what to correct in them. The rows can be preference
+/// pairs, examples, labelled answers, prompts or scored answers.
 ///
-/// Rows are read as the training commands read them. With --model the lengths are in tokens too, and
-/// it is told what --max-length cuts. The status is 1 if a file holds nothing that can be used.
+/// Rows are read as the training commands read them. With --model, lengths are also given in
+/// tokens, and the report says what --max-length cuts. The exit status is 1 if a file has no usable
+/// row.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Data files
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
-    /// Folder of the model that is to be trained, for its tokenizer and chat template
+    /// Folder of the model to be trained, whose tokenizer and chat template are used
     #[arg(long, value_name = "DIR")]
     model: Option<PathBuf>,
-    /// Format of the files: one that ser reads, prompt_completion, messages, prompts,
-    /// graded_answers or labelled_answers; by default recognised
+    /// Format of the files: a format that ser reads, prompt_completion, messages, prompts,
+    /// graded_answers or labelled_answers; detected by default
     #[arg(long, value_parser = Kind::parse, value_name = "NAME")]
     format: Option<Kind>,
-    /// Treatment of a row that cannot be read: drop (told with its line) or fail
+    /// Handling of rows that cannot be read: drop (reported with the line number) or fail
     #[arg(long, value_parser = json_name::<OnBadRow>, default_value = "drop")]
     #[arg(value_name = "POLICY")]
     on_bad_row: OnBadRow,
-    /// Longest sequence in tokens [default: 1024, or what the model takes]
+    /// Maximum sequence length in tokens [default: 1024, or the model's maximum if that is smaller]
     #[arg(long, value_name = "N", requires = "model")]
     max_length: Option<usize>,
-    /// Tokens that a prompt keeps where prompt and answer are longer than that [default: half of it]
+    /// Number of prompt tokens to keep if prompt and answer together exceed --max-length; a short
+    /// answer leaves room for more [default: half of --max-length]
     #[arg(long, value_name = "N", requires = "model")]
     max_prompt_length: Option<usize>,
-    /// Prompt of an hh-rlhf dialogue: last_turn_only (as the training commands) or full
+    /// Prompt of an hh-rlhf dialogue: last_turn_only (as in the training commands) or full
     #[arg(long, value_parser = json_name::<HhTurns>, default_value = "last_turn_only")]
     #[arg(value_name = "TURNS")]
     hh_turns: HhTurns,
     #[command(flatten)]
     render: RenderArgs,
-    /// Print one JSON object in place of tables
+    /// Print one JSON object instead of tables
     #[arg(long)]
     json: bool,
 }
 
-/// Everything that is told of the files.
+/// The report on all files.
 #[derive(Debug, Serialize)]
 pub(super) struct Checked {
-    /// True if every file holds something that can be used.
+    /// True if every file holds a usable row.
     usable: bool,
     pub(super) files: Vec<Facts>,
     pub(super) shared_prompts: Vec<Shared>,
@@ -66,11 +68,11 @@ pub(super) struct Checked {
 #[derive(Debug, Serialize)]
 pub(super) struct Shared {
     pub(super) files: [PathBuf; 2],
-    /// Different prompts that both have.
+    /// Number of different prompts that both files have.
     pub(super) prompts: usize,
 }
 
-/// Does what the options say.
+/// Runs the command.
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     if let (None, Some(flag)) = (&args.model, args.render.given()) {
         return Err(usage(format!(
@@ -119,13 +121,13 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     }
 }
 
-/// True if at least one row is left, as text and as tokens.
+/// Returns true if at least one row is left, as text and as tokens.
 fn usable(facts: &Facts) -> bool {
     let refused = facts.tokens.as_ref().map_or(0, |tokens| tokens.refused);
     facts.kept > refused
 }
 
-/// The files that have prompts in common.
+/// Finds the files that have prompts in common.
 fn shared(found: &[Found]) -> Vec<Shared> {
     let sets = found.iter().map(|found| {
         let prompts = counts::prompts(&found.rows).into_iter().collect();

@@ -1,4 +1,4 @@
-//! Writes rows of any format that is read as rows that TRL reads.
+//! Converts rows of any readable format into rows that TRL reads.
 
 use std::io::Cursor;
 use std::path::{Path, PathBuf};
@@ -17,30 +17,31 @@ use crate::trl_rows::{Row, answer, asked, lines, message, number, turns};
 
 /// Write preference pairs, examples or labelled answers of any format as JSON lines that TRL reads.
 ///
-/// Pairs become `prompt`, `chosen` and `rejected`, conversations lists of messages; examples become
-/// `prompt` and `completion`, or `messages`; labelled answers keep their `label`. Of scores the readers keep the difference: it is
-/// written as `score_chosen`, beside a `score_rejected` of 0. The rows are read again before
-/// the file is written, and must say the same. Ranked answers become demonstrations, judgements or rows of
-/// ranked answers with --to.
+/// Pairs become `prompt`, `chosen` and `rejected`, and conversations become lists of messages.
+/// Examples become `prompt` and `completion`, or `messages`. Labelled answers keep their `label`.
+/// The readers keep only the difference of two scores: it is written as `score_chosen`, beside a
+/// `score_rejected` of 0. Before the file is written, the rows are read again and must have the
+/// same content. With --to, ranked answers become demonstrations, judgements or rows of ranked
+/// answers.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Data files, all of pairs, all of examples or all of labelled answers
+    /// Data files: all of pairs, all of examples or all of labelled answers
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
     /// File to write
     #[arg(long, value_name = "OUT.jsonl")]
     out: PathBuf,
-    /// Write over a file that is there
+    /// Overwrite an existing file
     #[arg(long)]
     force: bool,
-    /// Format of the files; by default recognised
+    /// Format of the files; detected by default
     #[arg(long, value_parser = Kind::parse, value_name = "NAME")]
     format: Option<Kind>,
-    /// Treatment of a row that cannot be read: fail or drop (told with its line)
+    /// Handling of rows that cannot be read: fail or drop (reported with the line number)
     #[arg(long, value_parser = json_name::<OnBadRow>, default_value = "fail")]
     #[arg(value_name = "POLICY")]
     on_bad_row: OnBadRow,
-    /// Prompt of an hh-rlhf dialogue: full or last_turn_only (as the training commands)
+    /// Prompt of an hh-rlhf dialogue: full or last_turn_only (as in the training commands)
     #[arg(long, value_parser = json_name::<HhTurns>, default_value = "full")]
     #[arg(value_name = "TURNS")]
     hh_turns: HhTurns,
@@ -48,7 +49,7 @@ pub(crate) struct Args {
     ranked: RankedArgs,
 }
 
-/// Does what the options say.
+/// Runs the command.
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let out = args.out.display();
     common::check_writable(&args.out)?;
@@ -87,14 +88,14 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Examples as rows, read again.
+/// Writes examples as rows and checks them by reading them again.
 pub(super) fn examples_text(examples: &[SftExample], out: &Path) -> Result<String, Failure> {
     let text = lines(of_examples(examples)?)?;
     check_examples(examples, &text, out)?;
     Ok(text)
 }
 
-/// The rows of all files, and how many were dropped; tells of each file what was read.
+/// Reads the rows of all files, counts the dropped rows, and reports on each file.
 fn read_all(args: &Args) -> Result<(Rows, usize), Failure> {
     let options = ReadOptions {
         on_bad_row: args.on_bad_row,
@@ -153,11 +154,11 @@ fn read_all(args: &Args) -> Result<(Rows, usize), Failure> {
 }
 
 fn of_pairs(pairs: &[PreferencePair]) -> Result<Vec<Row>, Failure> {
-    // Where one row has scores, all have the columns: the first row shows the format.
+    // If one row has scores, all rows get the columns: the first row decides the format.
     let scored = pairs.iter().any(|pair| pair.score_gap.is_some());
     let row = |pair: &PreferencePair| -> Result<Row, Failure> {
         let mut row = Row::new();
-        // An answer to nothing has no list of messages before it.
+        // A pair with an empty prompt has no list of messages before the answer.
         if !matches!(&pair.prompt, Prompt::Chat(messages) if messages.is_empty()) {
             row.insert("prompt".to_owned(), asked(&pair.prompt)?);
         }
@@ -182,7 +183,7 @@ fn of_pairs(pairs: &[PreferencePair]) -> Result<Vec<Row>, Failure> {
 }
 
 fn of_examples(examples: &[SftExample]) -> Result<Vec<Row>, Failure> {
-    // The first row shows the format of all.
+    // The first row decides the format of all rows.
     let chats = examples
         .iter()
         .all(|example| matches!(example.prompt, Prompt::Chat(_)));
@@ -252,7 +253,8 @@ pub(super) fn lossy(out: &Path, why: &dyn std::fmt::Display) -> String {
     )
 }
 
-/// True if both pairs say the same. The reader of JSON may miss the last bit of a number.
+/// Returns true if both pairs have the same content. The JSON reader may miss the last bit of a
+/// number.
 fn same_pair(a: &PreferencePair, b: &PreferencePair) -> bool {
     let scores = match (a.score_gap, b.score_gap) {
         (Some(a), Some(b)) => (a - b).abs() <= 4.0 * f64::EPSILON * a.abs(),

@@ -1,4 +1,4 @@
-//! Demonstrations, judgements and plain rows out of ranked answers.
+//! Demonstrations, judgements and plain rows from ranked answers.
 
 use std::io::Cursor;
 use std::path::Path;
@@ -12,41 +12,43 @@ use super::convert;
 use crate::common::{self, Failure, json_name};
 use crate::trl_rows::{Row, asked, lines};
 
-/// Rows that ranked answers become.
+/// Rows that ranked answers are converted into.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum To {
     /// Demonstrations: the best answer of each list.
     Ift,
-    /// Judgements in the form of a rubric, whose scores are a fixed map of the ranks.
+    /// Judgements in the form of a rubric, whose scores are a fixed function of the ranks.
     Eft,
     /// Rows of prompt, responses and ranks.
     Ranked,
 }
 
-/// Options of ranked answers.
+/// Options for ranked answers.
 #[derive(Debug, clap::Args)]
 pub(super) struct RankedArgs {
-    /// Rows that ranked answers (OpenAssistant trees, rows of prompt, responses and ranks or scores) become:
-    /// demonstrations (ift), judgements by a fixed map of the ranks (eft), or rows of ranked answers
+    /// Convert ranked answers (OpenAssistant trees, or rows of prompt, responses and ranks or
+    /// scores) into demonstrations (ift), judgements by a fixed function of the ranks (eft), or
+    /// rows of ranked answers
     #[arg(long, value_enum, value_name = "ROWS")]
     #[arg(conflicts_with_all = ["format", "hh_turns", "on_bad_row"])]
     pub(super) to: Option<To>,
     /// Language of prompt and answers, as the trees name it, such as en
     #[arg(long, value_name = "LANG", requires = "to")]
     language: Option<String>,
-    /// Only prompts of one message
+    /// Use only prompts of one message
     #[arg(long, requires = "to")]
     first_turn: bool,
-    /// Worst rank that is used, 0 the best [default: with ift the best answer alone, else any]
+    /// Worst rank to use, where 0 is the best [default: only the best answer with ift, otherwise
+    /// any]
     #[arg(long, value_name = "N", requires = "to")]
     worst_rank: Option<u64>,
-    /// Smallest number of words of an answer
+    /// Minimum number of words of an answer
     #[arg(long, value_name = "N", default_value_t = 1, requires = "to")]
     min_words: usize,
-    /// Largest number of words of an answer
+    /// Maximum number of words of an answer
     #[arg(long, value_name = "N", requires = "to")]
     max_words: Option<usize>,
-    /// Rubric of judgements: additive (0 to 5) or mt_bench (1 to 10) [default: additive]
+    /// Rubric of the judgements: additive (0 to 5) or mt_bench (1 to 10) [default: additive]
     #[arg(long, value_name = "NAME", requires = "to")]
     rubric: Option<String>,
     /// Form of the judge's prompt: chat or text [default: chat]
@@ -55,7 +57,8 @@ pub(super) struct RankedArgs {
     judge_style: Option<PromptStyle>,
 }
 
-/// The text of the rows that the files become, and how many lists and answers were left out.
+/// Returns the rows that the files become, as text, and the number of lists and answers that were
+/// left out.
 pub(super) fn text(
     to: To,
     args: &RankedArgs,
@@ -100,7 +103,7 @@ pub(super) fn text(
     Ok((text, dropped))
 }
 
-/// The best answer of each list, or all that are left.
+/// Returns the best answer of each list, or all remaining answers.
 fn demonstrations(lists: &[RankedAnswers], best: bool) -> Vec<SftExample> {
     let of_list = |list: &RankedAnswers| -> Vec<SftExample> {
         let count = if best { 1 } else { list.answers.len() };
@@ -115,7 +118,7 @@ fn demonstrations(lists: &[RankedAnswers], best: bool) -> Vec<SftExample> {
     lists.iter().flat_map(of_list).collect()
 }
 
-/// A judgement of each answer, without a justification.
+/// Returns a judgement of each answer, without a justification.
 fn judgements(
     lists: &[RankedAnswers],
     rubric: &Rubric,
@@ -136,11 +139,11 @@ fn judgements(
     Ok(rows)
 }
 
-/// Rows of ranked answers, read again before they are written.
+/// Writes rows of ranked answers, and checks them by reading them again.
 fn ranked_text(lists: &[RankedAnswers], out: &Path) -> Result<String, Failure> {
     let rows = lists.iter().map(|list| -> Result<Row, Failure> {
         let answers = list.answers.iter().map(|answer| answer.as_str().into());
-        // Answers that are better; equal ones share a rank.
+        // The rank is the number of better answers, so equal answers share a rank.
         let ranks = list.merits.iter().map(|merit| {
             let better = list.merits.iter().filter(|other| *other > merit);
             Json::Number(better.count().into())

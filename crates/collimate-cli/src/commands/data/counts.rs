@@ -10,19 +10,20 @@ use serde::Serialize;
 use super::lines;
 use super::read::Rows;
 
-/// The spread of some lengths.
+/// Summary of the distribution of some lengths.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub(super) struct Lengths {
-    /// Half of the lengths are at most this.
+    /// Median: half of the lengths are at most this.
     pub(super) median: usize,
-    /// 95 % of the lengths are at most this.
+    /// 95th percentile: 95 % of the lengths are at most this.
     pub(super) p95: usize,
-    /// The longest.
+    /// Maximum length.
     pub(super) max: usize,
 }
 
 impl Lengths {
-    /// The spread; none of no lengths. Each is the smallest length with that share at or below it.
+    /// Summarises lengths; `None` if there are none. A quantile is the smallest length with the
+    /// given share of lengths at or below it.
     pub(super) fn of(lengths: impl Iterator<Item = usize>) -> Option<Self> {
         let mut sorted: Vec<usize> = lengths.collect();
         sorted.sort_unstable();
@@ -41,7 +42,7 @@ impl Lengths {
 /// Lengths of the parts of rows, by the name of the part.
 pub(super) type Parts = Vec<(&'static str, Lengths)>;
 
-/// Lengths in characters.
+/// Returns the lengths in characters.
 pub(super) fn characters(rows: &Rows) -> Parts {
     let text = |text: &str| text.chars().count();
     let prompt = |prompt: &Prompt| text(&prompt.to_plain());
@@ -113,22 +114,22 @@ pub(super) fn characters(rows: &Rows) -> Parts {
     known.collect()
 }
 
-/// Rows that stand more than once.
+/// Rows that occur more than once.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub(super) struct Repeats {
-    /// Rows that say the same as an earlier one.
+    /// Number of rows with the same content as an earlier row.
     pub(super) equal_rows: usize,
-    /// Lines of the first of them.
+    /// Lines of the first of these rows.
     pub(super) equal_lines: Vec<usize>,
-    /// Rows whose prompt an earlier row has.
+    /// Number of rows whose prompt occurs in an earlier row.
     pub(super) equal_prompts: usize,
-    /// Pairs whose two answers stand in an earlier row with the labels swapped.
+    /// Number of pairs whose two answers occur in an earlier row with the labels swapped.
     pub(super) swapped_pairs: usize,
-    /// Lines of the first of them.
+    /// Lines of the first of these rows.
     pub(super) swapped_lines: Vec<usize>,
 }
 
-/// Counts repetitions; `places` are the lines of the rows.
+/// Counts repeated rows. `places` are the line numbers of the rows.
 pub(super) fn repeats(rows: &Rows, places: &[usize]) -> Repeats {
     let mut found = match rows {
         Rows::Pairs(pairs) => {
@@ -164,7 +165,7 @@ pub(super) fn repeats(rows: &Rows, places: &[usize]) -> Repeats {
     found
 }
 
-/// The prompt of each row. Rows without a prompt share none.
+/// Returns the prompts of the rows that have one.
 pub(super) fn prompts(rows: &Rows) -> Vec<&Prompt> {
     let all: Vec<&Prompt> = match rows {
         Rows::Pairs(pairs) => pairs.iter().map(|p| &p.prompt).collect(),

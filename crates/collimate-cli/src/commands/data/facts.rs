@@ -1,4 +1,4 @@
-//! The facts that a check finds out about a file.
+//! The results of checking a file.
 
 use std::path::PathBuf;
 
@@ -14,17 +14,17 @@ use super::read::{Found, Kind, Rows};
 use super::tokens::{Model, Template, Tokens};
 use crate::common::Failure;
 
-/// Everything about one file.
+/// The results for one file.
 #[derive(Debug, Serialize)]
 pub(super) struct Facts {
     pub(super) file: PathBuf,
     pub(super) format: String,
     pub(super) recognised_by: String,
-    /// The kind of the rows: pair, example, prompt, scored answer, labelled answer or answer list.
+    /// Kind of the rows: pair, example, prompt, scored answer, labelled answer or answer list.
     pub(super) kind: &'static str,
-    /// Rows of the file.
+    /// Number of rows in the file.
     pub(super) rows: usize,
-    /// Pairs, examples, prompts or answers that can be used.
+    /// Number of pairs, examples, prompts or answers that can be used.
     pub(super) kept: usize,
     pub(super) dropped: Vec<Dropped>,
     pub(super) columns_not_read: Vec<String>,
@@ -33,7 +33,7 @@ pub(super) struct Facts {
     pub(super) conversations: usize,
     pub(super) without_prompt: usize,
     pub(super) with_scores: usize,
-    /// Answers that are labelled good, where the rows have labels.
+    /// Number of answers that are labelled good, if the rows have labels.
     pub(super) labelled_good: Option<usize>,
     pub(super) repeats: Repeats,
     #[serde(serialize_with = "parts")]
@@ -44,19 +44,19 @@ pub(super) struct Facts {
     pub(super) problems: Vec<String>,
 }
 
-/// Rows that are dropped for one reason.
+/// Rows that are dropped for the same reason.
 #[derive(Debug, Serialize)]
 pub(super) struct Dropped {
     pub(super) reason: DropReason,
     pub(super) count: usize,
-    /// Lines of the first of them.
+    /// Lines of the first of these rows.
     pub(super) lines: Vec<usize>,
-    /// The message about the first of them, if it cannot be read.
+    /// Error message about the first of these rows, if it cannot be read.
     pub(super) first: Option<String>,
 }
 
 impl Facts {
-    /// Looks at a file that was read; `given`: the format was asked for by name.
+    /// Checks a file that was read. `given` is true if the user named the format.
     pub(super) fn of(found: &Found, given: bool, model: Option<&Model>) -> Result<Self, Failure> {
         let whole = found.report.whole.as_ref();
         let tokens = match model {
@@ -157,7 +157,7 @@ fn told(note: Note, rows: usize) -> String {
     }
 }
 
-/// The sign that a format is recognised by.
+/// Returns the sign by which a format was detected.
 fn why(kind: Kind) -> &'static str {
     match kind {
         Kind::Prompts => "no answers stand beside the prompts",
@@ -181,7 +181,7 @@ fn why(kind: Kind) -> &'static str {
     }
 }
 
-/// Writes named lengths as an object, in their order.
+/// Writes named lengths as an object, in order.
 pub(super) fn parts<S: Serializer>(parts: &Parts, to: S) -> Result<S::Ok, S::Error> {
     let mut map = to.serialize_map(Some(parts.len()))?;
     for (name, lengths) in parts {

@@ -1,9 +1,9 @@
 //! Line numbers in sentences.
 
-/// Line numbers that a sentence names at most.
+/// Maximum number of line numbers in a sentence.
 const NAMED: usize = 5;
 
-/// The first few of some line numbers: `line 3`, `lines 3, 8 and 4 more`.
+/// Lists the first few line numbers: `line 3`, `lines 3, 8 and 4 more`.
 pub(super) fn named(lines: &[usize]) -> String {
     let first: Vec<String> = lines.iter().take(NAMED).map(usize::to_string).collect();
     let word = if lines.len() == 1 { "line" } else { "lines" };
@@ -13,7 +13,7 @@ pub(super) fn named(lines: &[usize]) -> String {
     }
 }
 
-/// A number with its noun: `1 row`, `3 rows`.
+/// Writes a number with its noun: `1 row`, `3 rows`.
 pub(super) fn count(number: usize, noun: &str) -> String {
     match number {
         1 => format!("1 {noun}"),
@@ -21,7 +21,7 @@ pub(super) fn count(number: usize, noun: &str) -> String {
     }
 }
 
-/// The lines that a report keeps.
+/// Returns the line numbers that a report keeps.
 pub(super) fn first(lines: &[usize]) -> Vec<usize> {
     lines.iter().take(NAMED).copied().collect()
 }

@@ -1,4 +1,4 @@
-//! Looks at data files, shows their tokens, converts them.
+//! Checks data files, shows their tokens, and converts them.
 
 mod advice;
 mod check;
@@ -18,7 +18,7 @@ use clap::Subcommand;
 
 use crate::common::Failure;
 
-/// Look at data files before training: what is read of them, as which tokens, and as which rows.
+/// Look at data files before training: check their rows, show their tokens, or convert them.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(subcommand)]
@@ -32,7 +32,7 @@ enum Command {
     Convert(Box<convert::Args>),
 }
 
-/// Does what the options say.
+/// Runs the command.
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     match &args.command {
         Command::Check(args) => check::run(args),

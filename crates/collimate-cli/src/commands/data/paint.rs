@@ -4,33 +4,33 @@ use std::io::IsTerminal;
 
 use anstyle::{AnsiColor, Style};
 
-/// Colours, or none.
+/// Switch for colours: on or off.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Paint(bool);
 
 impl Paint {
-    /// Colours where standard output is a terminal and `NO_COLOR` is not set.
+    /// Returns colours if standard output is a terminal and `NO_COLOR` is not set.
     pub(super) fn of_stdout() -> Self {
         let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         Self(std::io::stdout().is_terminal() && !plain)
     }
 
-    /// A text that is learned from.
+    /// Colours a text that the model learns from.
     pub(super) fn learned(self, text: &str) -> String {
         self.with(AnsiColor::Green.on_default(), text)
     }
 
-    /// A special token.
+    /// Colours a special token.
     pub(super) fn special(self, text: &str) -> String {
         self.with(AnsiColor::Cyan.on_default(), text)
     }
 
-    /// A part that is cut.
+    /// Colours a part that is cut.
     pub(super) fn cut(self, text: &str) -> String {
         self.with(AnsiColor::Yellow.on_default(), text)
     }
 
-    /// A heading.
+    /// Marks a heading.
     pub(super) fn heading(self, text: &str) -> String {
         self.with(Style::new().bold(), text)
     }

@@ -1,4 +1,4 @@
-//! Rows of a file by the library's readers, whatever kind of rows they are.
+//! Reads the rows of a file with the library's readers, for every kind of row.
 
 use std::io::Cursor;
 use std::path::{Path, PathBuf};
@@ -26,7 +26,7 @@ pub(super) enum Kind {
 }
 
 impl Kind {
-    /// The kind that a name means, for the command line.
+    /// Parses the name of a kind on the command line.
     pub(super) fn parse(name: &str) -> Result<Self, String> {
         match name {
             "prompts" => Ok(Self::Prompts),
@@ -38,7 +38,7 @@ impl Kind {
         }
     }
 
-    /// The name of the kind, as the command line takes it.
+    /// Returns the name of the kind, as the command line takes it.
     pub(super) fn name(self) -> String {
         match self {
             Self::Rows(format) => format.to_string(),
@@ -74,7 +74,7 @@ pub(super) struct Found {
     pub(super) report: Counts,
 }
 
-/// The numbers of a reader, for each kind of rows.
+/// Counts of a reader, for each kind of rows.
 pub(super) struct Counts {
     pub(super) read: usize,
     pub(super) kept: usize,
@@ -83,7 +83,7 @@ pub(super) struct Counts {
     pub(super) whole: Option<ReadReport>,
 }
 
-/// The bytes of a file, which can be read more than once where the file itself cannot.
+/// The bytes of a file. They can be read again even if the file itself cannot.
 struct Source {
     path: PathBuf,
     bytes: Arc<[u8]>,
@@ -96,7 +96,7 @@ impl Source {
                 path: path.to_owned(),
                 bytes: bytes.into(),
             }),
-            // The library's reader has the better words.
+            // The library's reader gives a better message.
             Err(error) => Err(match Input::open(path) {
                 Err(told) => told.into(),
                 Ok(_) => format!("{}: {error}: check that it can be read", path.display()).into(),
@@ -109,7 +109,7 @@ impl Source {
     }
 }
 
-/// Reads a file as the kind that is given, or as the kind that its rows show.
+/// Reads a file as the given kind, or detects the kind from its rows.
 pub(super) fn read(
     path: &Path,
     given: Option<Kind>,
@@ -125,9 +125,9 @@ pub(super) fn read(
     }
 }
 
-/// Reads rows of the kind that they show. Files that hold no pair and no example may hold prompts.
+/// Detects the kind of the rows and reads them. A file without pairs and examples may hold prompts.
 fn recognise(source: &Source, options: &ReadOptions) -> Result<Found, Failure> {
-    // What cannot be read at all the reader of formats tells.
+    // If the file cannot be read at all, the reader of formats reports this.
     if source.input()?.holds_labels().unwrap_or(false) {
         return Ok(labelled(source)?);
     }
@@ -155,7 +155,7 @@ fn recognise(source: &Source, options: &ReadOptions) -> Result<Found, Failure> {
     }
 }
 
-/// Columns of answers: rows with one of them are no prompts.
+/// Columns of answers: a row with one of these columns is not a prompt.
 const ANSWERS: [&str; 5] = [
     "completion",
     "completions",
@@ -179,7 +179,7 @@ fn or_prompts(source: &Source, error: DataError) -> Result<Found, Failure> {
     }
 }
 
-/// Answers in lists or in columns: pairs where a label names the better one.
+/// Reads answers in lists or columns. They are pairs if a label names the better answer.
 fn candidates(source: &Source, options: &ReadOptions) -> Result<Found, DataError> {
     let (rows, places, report) = match source.input()?.read_placed_pairs(options) {
         Ok((pairs, places, report)) => (Rows::Pairs(pairs), places, report),
@@ -214,7 +214,7 @@ fn rows(source: &Source, format: Format, options: &ReadOptions) -> Result<Found,
     Ok(whole(source, rows, places, report))
 }
 
-/// A file with the whole report of its reader.
+/// Returns a file with the whole report of its reader.
 fn whole(source: &Source, rows: Rows, places: Places, report: ReadReport) -> Found {
     Found {
         path: source.path.clone(),
@@ -266,7 +266,7 @@ fn labelled(source: &Source) -> Result<Found, DataError> {
     ))
 }
 
-/// A file whose reader keeps every row.
+/// Returns a file whose reader keeps every row.
 fn simple(
     source: &Source,
     kind: Kind,

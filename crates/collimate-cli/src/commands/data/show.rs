@@ -1,4 +1,4 @@
-//! A check as tables.
+//! The results of a check as tables.
 
 use std::fmt::Write;
 
@@ -7,7 +7,7 @@ use super::counts::{Lengths, Parts};
 use super::facts::Facts;
 use super::lines::{count, named};
 
-/// The whole check.
+/// Writes the results of the whole check.
 pub(super) fn text(checked: &Checked) -> String {
     let mut text = String::new();
     for (index, facts) in checked.files.iter().enumerate() {
@@ -120,7 +120,7 @@ fn of_template(template: &super::tokens::Template) -> String {
     }
 }
 
-/// A table of lengths.
+/// Writes a table of lengths.
 fn lengths(unit: &str, parts: &Parts, sequence: Option<Lengths>) -> String {
     let mut text = format!("  {unit:<18}{:>9}{:>9}{:>9}\n", "median", "95 %", "maximum");
     let whole = sequence.map(|lengths| ("prompt + answer", lengths));

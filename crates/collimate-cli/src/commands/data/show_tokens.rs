@@ -15,48 +15,49 @@ use crate::rendering::RowRenderArgs;
 
 /// Show rows of a data file as the tokens that a model gets in training.
 ///
-/// Each sequence is a table: position, id, text, and whether the loss looks at the token. The
-/// tokens of an answer are learned from, those of a prompt are read only. Special tokens are marked,
-/// and it is told what is cut.
+/// Each sequence is shown as a table: position, id, text, and whether the loss covers the token.
+/// The model learns from the tokens of an answer and only reads those of a prompt. Special tokens
+/// are marked, and tokens that are cut are reported.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Data file
     #[arg(value_name = "FILE")]
     file: PathBuf,
-    /// Folder of the model, for its tokenizer and chat template
+    /// Folder of the model, whose tokenizer and chat template are used
     #[arg(long, value_name = "DIR")]
     model: PathBuf,
-    /// First row to show, counted from 1 among the rows that can be used
+    /// First row to show, counted from 1 among the usable rows
     #[arg(long, value_name = "N", default_value_t = 1)]
     row: usize,
     /// Number of rows to show
     #[arg(long, value_name = "K", default_value_t = 1)]
     rows: usize,
-    /// Format of the file; by default recognised
+    /// Format of the file; detected by default
     #[arg(long, value_parser = Kind::parse, value_name = "NAME")]
     format: Option<Kind>,
-    /// Treatment of a row that cannot be read: fail or drop
+    /// Handling of rows that cannot be read: fail, or drop them
     #[arg(long, value_parser = json_name::<OnBadRow>, default_value = "fail")]
     #[arg(value_name = "POLICY")]
     on_bad_row: OnBadRow,
-    /// Longest sequence in tokens [default: 1024, or what the model takes]
+    /// Maximum sequence length in tokens [default: 1024, or the model's maximum if that is smaller]
     #[arg(long, value_name = "N")]
     max_length: Option<usize>,
-    /// Tokens that a prompt keeps where prompt and answer are longer than that [default: half of it]
+    /// Number of prompt tokens to keep if prompt and answer together exceed --max-length; a short
+    /// answer leaves room for more [default: half of --max-length]
     #[arg(long, value_name = "N")]
     max_prompt_length: Option<usize>,
-    /// Answers that end with EOS: whole_answers (language models), or every_answer, a cut one too
-    /// (reward models)
+    /// Answers that end with EOS: whole_answers (for language models), or every_answer, including
+    /// cut answers (for reward models)
     #[arg(long, value_parser = json_name::<AnswerEnd>, default_value = "whole_answers")]
     #[arg(value_name = "WHICH")]
     answer_end: AnswerEnd,
-    /// Prompt of an hh-rlhf dialogue: last_turn_only (as the training commands) or full
+    /// Prompt of an hh-rlhf dialogue: last_turn_only (as in the training commands) or full
     #[arg(long, value_parser = json_name::<HhTurns>, default_value = "last_turn_only")]
     #[arg(value_name = "TURNS")]
     hh_turns: HhTurns,
     #[command(flatten)]
     render: RowRenderArgs,
-    /// Print one JSON object in place of tables
+    /// Print one JSON object instead of tables
     #[arg(long)]
     json: bool,
 }
@@ -76,7 +77,7 @@ struct Row {
     sequences: Vec<Sequence>,
 }
 
-/// Does what the options say.
+/// Runs the command.
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     if args.row == 0 || args.rows == 0 {
         return Err("--row and --rows count from 1: give at least 1".into());
@@ -158,7 +159,7 @@ fn text(shown: &Shown<'_>, paint: Paint) -> String {
     text
 }
 
-/// The longest piece of a text that was cut, in characters.
+/// Maximum number of characters shown of a text that was cut.
 const SHOWN: usize = 60;
 
 fn of_cut(cut: &Cut) -> String {
@@ -178,7 +179,7 @@ fn of_token(at: usize, token: &Token, paint: Paint) -> String {
         true => token.token.clone(),
         false => format!("{:?}", token.text),
     };
-    // Filled up before it is painted: codes have no width.
+    // Padded before colouring, because colour codes have no width.
     let cell = format!("{text:<24}");
     let (cell, marks) = match (token.special, token.learned) {
         (true, true) => (paint.special(&cell), "learned, special"),

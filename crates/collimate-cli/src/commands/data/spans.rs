@@ -1,4 +1,4 @@
-//! A row as sequences of tokens, with what is learned from and what is cut.
+//! A row as sequences of tokens, with the tokens that are learned from and those that are cut.
 
 use collimate::data::{DataError, TextStream, TextTokenizer};
 use serde::Serialize;
@@ -8,7 +8,7 @@ use super::tokens::Encoded;
 /// One sequence that a model reads.
 #[derive(Debug, Serialize)]
 pub(super) struct Sequence {
-    /// The parts that follow each other, such as `prompt + chosen`.
+    /// Names of the parts in order, such as `prompt + chosen`.
     pub(super) name: String,
     pub(super) tokens: Vec<Token>,
     /// Parts that are left out because the sequence is too long.
@@ -21,26 +21,26 @@ pub(super) struct Token {
     pub(super) id: u32,
     /// The token as the vocabulary spells it.
     pub(super) token: String,
-    /// The text that is whole with this token; empty where a character needs the next token too.
+    /// Text that is complete with this token; empty if a character needs the next token too.
     pub(super) text: String,
     /// True for BOS, EOS and the other special tokens.
     pub(super) special: bool,
-    /// True if the loss looks at this token: it belongs to the answer.
+    /// True if the loss covers this token because it belongs to the answer.
     pub(super) learned: bool,
 }
 
 /// Tokens that are left out.
 #[derive(Debug, Serialize)]
 pub(super) struct Cut {
-    /// The part that lost them.
+    /// Part that lost the tokens.
     pub(super) part: &'static str,
-    /// `start` or `end` of the part.
+    /// Place of the cut: `start` or `end` of the part.
     pub(super) at: &'static str,
     pub(super) tokens: usize,
     pub(super) text: String,
 }
 
-/// The sequences of a row; `whole` are the ids before anything was cut.
+/// Returns the sequences of a row. `whole` holds the ids before anything was cut.
 pub(super) fn sequences(
     tokenizer: &TextTokenizer,
     fitted: &Encoded,
@@ -100,7 +100,7 @@ pub(super) fn sequences(
     Ok(found)
 }
 
-/// The tokens that a prompt lost behind BOS.
+/// Returns the tokens that a prompt lost after BOS.
 fn lost_start(
     tokenizer: &TextTokenizer,
     kept: &[u32],
@@ -115,7 +115,7 @@ fn lost_start(
     Ok(Some((lost, tokenizer.decode(&whole[bos..end])?)))
 }
 
-/// The tokens that an answer lost at its end; EOS may stand in their place.
+/// Returns the tokens that an answer lost at its end. EOS may have taken their place.
 fn lost_end(
     tokenizer: &TextTokenizer,
     kept: &[u32],

@@ -1,4 +1,4 @@
-//! Rows as a model gets them: their tokens, the cuts, the chat template.
+//! Rows as a model gets them: tokens, cuts and the chat template.
 
 use std::path::Path;
 
@@ -14,10 +14,10 @@ use super::read::Rows;
 use crate::common::Failure;
 use crate::rendering::Rendering;
 
-/// The part of a long prompt that is cut, as in training.
+/// Truncation of a long prompt, as in training.
 const TRUNCATION: Truncation = Truncation::KeepEnd;
 
-/// The model's side of a check.
+/// The model that a check is about: tokenizer, lengths and chat template.
 pub(super) struct Model {
     pub(super) tokenizer: TextTokenizer,
     pub(super) max_length: usize,
@@ -27,11 +27,11 @@ pub(super) struct Model {
 /// The chat template of a model's folder.
 #[derive(Debug, Clone, Serialize)]
 pub(super) struct Template {
-    /// True if the folder has one.
+    /// True if the folder has a chat template.
     pub(super) present: bool,
-    /// The reason why a short conversation cannot be rendered, if there is a template.
+    /// Reason why a short conversation cannot be rendered, if there is a template.
     pub(super) problem: Option<String>,
-    /// True if a conversation that begins with the system's message can be rendered.
+    /// True if a conversation that begins with a system message can be rendered.
     pub(super) takes_system: Option<bool>,
 }
 
@@ -42,20 +42,21 @@ pub(super) struct Tokens {
     /// Lengths in tokens, before anything is cut.
     #[serde(serialize_with = "super::facts::parts")]
     pub(super) lengths: Parts,
-    /// Tokens of prompt and longest answer together.
+    /// Tokens of the prompt and the longest answer together.
     pub(super) sequence: Option<Lengths>,
-    /// Rows that are cut at the longest sequence, and what is lost of them; absent for prompts.
+    /// Counts of the rows that are cut to the maximum length, and of the lost tokens; absent for
+    /// prompts.
     pub(super) cut: Option<TokenizeReport>,
-    /// Rows that cannot be turned into tokens.
+    /// Number of rows that cannot be turned into tokens.
     pub(super) refused: usize,
-    /// Lines of the first of them.
+    /// Lines of the first of these rows.
     pub(super) refused_lines: Vec<usize>,
-    /// The reason for the first of them.
+    /// Reason for refusing the first of these rows.
     pub(super) refused_why: Option<String>,
 }
 
 impl Model {
-    /// Opens the tokenizer of a model's folder. The longest sequence is that of training.
+    /// Opens the tokenizer of a model folder, with the maximum sequence length of training.
     pub(super) fn open(
         dir: &Path,
         rendering: &Rendering,
@@ -82,7 +83,7 @@ impl Model {
         })
     }
 
-    /// The tokens of rows at the lines `places`.
+    /// Tokenises rows, whose line numbers are `places`.
     pub(super) fn tokens(&self, rows: &Rows, places: &[usize]) -> Result<Tokens, Failure> {
         match rows {
             Rows::Pairs(pairs) => self.of(
@@ -161,7 +162,7 @@ impl Model {
         names: &[&'static str],
     ) -> Result<Tokens, Failure> {
         let (mut refused, mut why) = (Vec::new(), None);
-        // Without the rows that are refused, where there are any.
+        // If any rows are refused, this holds the others.
         let mut good: Option<Vec<R>> = None;
         let whole = match encode(rows, usize::MAX) {
             Ok((whole, _)) => whole,
@@ -209,7 +210,7 @@ impl Model {
     }
 }
 
-/// The error without the name of the folder, which the message has already.
+/// Returns the error without the name of the folder, which the message already has.
 pub(super) fn tail(error: &DataError, dir: &Path) -> String {
     let text = error.to_string();
     match text.starts_with(&dir.display().to_string()) {
@@ -219,7 +220,7 @@ pub(super) fn tail(error: &DataError, dir: &Path) -> String {
 }
 
 impl Template {
-    /// Tries the template of a tokenizer on short conversations.
+    /// Tries the chat template of a tokenizer on short conversations.
     fn of(tokenizer: &TextTokenizer) -> Self {
         let present = tokenizer.chat_template().is_some();
         let say = |role: Role, content: &str| Message::new(role, content);
@@ -255,7 +256,7 @@ pub(super) enum Encoded {
 }
 
 impl Model {
-    /// The ids of one row, at most `length` of them.
+    /// Returns the ids of one row, at most `length` of them.
     pub(super) fn encode(
         &self,
         rows: &Rows,

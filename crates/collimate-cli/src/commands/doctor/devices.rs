@@ -1,4 +1,4 @@
-//! Tries the devices.
+//! Tries each device with a small computation.
 
 use std::panic::{self, AssertUnwindSafe};
 
@@ -11,13 +11,13 @@ use crate::common::DeviceName;
 /// A device that was tried.
 #[derive(Debug, Serialize)]
 pub(super) struct Tried {
-    /// The name that --device takes.
+    /// Name of the device, as --device takes it.
     pub(super) name: String,
-    /// The reason why the device cannot be used; absent where it works.
+    /// Reason why the device cannot be used; absent if it works.
     pub(super) problem: Option<String>,
 }
 
-/// Tries every device by a small sum.
+/// Tries every device with a small sum.
 pub(super) fn all() -> Vec<Tried> {
     let devices = DeviceName::value_variants().iter();
     devices
@@ -46,7 +46,7 @@ fn problem(name: DeviceName) -> Option<String> {
             Err(error) => return Some(error.to_string()),
         },
     };
-    // Backends panic where a driver is missing, and would say so on standard error.
+    // Backends panic if a driver is missing, and would report this on standard error.
     let hook = panic::take_hook();
     panic::set_hook(Box::new(|_| {}));
     let sum = panic::catch_unwind(AssertUnwindSafe(|| {

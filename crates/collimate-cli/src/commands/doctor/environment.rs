@@ -1,4 +1,4 @@
-//! Environment variables that the program, or a library in it, looks at.
+//! Environment variables that the program, or a library in it, reads.
 
 use serde::Serialize;
 
@@ -6,12 +6,12 @@ use serde::Serialize;
 #[derive(Debug, Serialize)]
 pub(super) struct Set {
     pub(super) name: &'static str,
-    /// The value; `set` where a value may hold a password.
+    /// The value; `set` if the value may hold a password.
     pub(super) value: String,
     pub(super) effect: &'static str,
 }
 
-/// A variable: its name, the effect, and whether the value may be printed.
+/// A known variable: name, effect, and whether the value may be printed.
 type Known = (&'static str, &'static str, bool);
 
 const KNOWN: [Known; 14] = [
@@ -35,7 +35,7 @@ const KNOWN: [Known; 14] = [
     ("OPENAI_API_KEY", "key of remote models", false),
 ];
 
-/// The variables that are set, in a fixed order.
+/// Returns the known variables that are set, in a fixed order.
 pub(super) fn all() -> Vec<Set> {
     let set = |(name, effect, printable): Known| {
         let value = std::env::var_os(name)?;

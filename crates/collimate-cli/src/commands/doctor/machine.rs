@@ -11,29 +11,29 @@ use crate::preview::free_bytes;
 #[derive(Debug, Serialize)]
 pub(super) struct Processor {
     pub(super) name: Option<String>,
-    /// Instructions that fast code uses, and whether the processor has them.
+    /// Instruction sets that fast code uses, and whether the processor supports each.
     pub(super) features: BTreeMap<&'static str, bool>,
 }
 
-/// Bytes of memory.
+/// Memory in bytes.
 #[derive(Debug, Serialize)]
 pub(super) struct Memory {
     pub(super) total: u64,
     pub(super) available: u64,
 }
 
-/// Room for files.
+/// Disk space for files.
 #[derive(Debug, Serialize)]
 pub(super) struct Disk {
     pub(super) folder: PathBuf,
-    /// Bytes that are free in the current folder; absent where the system does not say.
+    /// Free bytes in the current folder; absent if the system does not report them.
     pub(super) free: Option<u64>,
     pub(super) temporary: PathBuf,
-    /// The reason why the temporary folder cannot be written.
+    /// Reason why the temporary folder cannot be written; absent if it can.
     pub(super) temporary_problem: Option<String>,
 }
 
-/// Looks at the processor.
+/// Reads the facts about the processor.
 pub(super) fn processor() -> Processor {
     let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let field = |name: &str| {
@@ -60,7 +60,7 @@ fn features(flag: &dyn Fn(&str) -> bool) -> BTreeMap<&'static str, bool> {
         ("avx2", std::is_x86_feature_detected!("avx2")),
         ("avx512f", std::is_x86_feature_detected!("avx512f")),
         ("avx512_bf16", std::is_x86_feature_detected!("avx512bf16")),
-        // Stable Rust cannot ask for it: the system's list is read.
+        // Stable Rust cannot detect it, so the list of the system is read.
         ("amx_bf16", flag("amx_bf16")),
     ])
 }
@@ -71,7 +71,7 @@ fn features(flag: &dyn Fn(&str) -> bool) -> BTreeMap<&'static str, bool> {
     names.into_iter().map(|name| (name, flag(name))).collect()
 }
 
-/// Looks at the memory; `None` where the system keeps no /proc.
+/// Reads the memory sizes; `None` on a system without /proc.
 pub(super) fn memory() -> Option<Memory> {
     let info = std::fs::read_to_string("/proc/meminfo").ok()?;
     let field = |name: &str| {
@@ -85,7 +85,7 @@ pub(super) fn memory() -> Option<Memory> {
     })
 }
 
-/// Looks at the current folder and the temporary one.
+/// Checks the current folder and the temporary folder.
 pub(super) fn disk() -> Disk {
     let folder = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("."));
     let temporary = std::env::temp_dir();
@@ -97,7 +97,7 @@ pub(super) fn disk() -> Disk {
     }
 }
 
-/// Writes a file and takes it away again.
+/// Writes a file and removes it again; returns the reason of a failure.
 fn problem(folder: &std::path::Path) -> Option<String> {
     let path = folder.join(format!("collimate-doctor-{}", std::process::id()));
     let written = std::fs::write(&path, b"written by collimate doctor\n");

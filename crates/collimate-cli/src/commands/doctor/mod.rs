@@ -1,4 +1,4 @@
-//! Says what this program finds on this machine.
+//! Reports the build and the machine that the program runs on.
 
 mod devices;
 mod environment;
@@ -10,18 +10,18 @@ use serde::Serialize;
 
 use crate::common::{self, Failure};
 
-/// Say what the program finds on this machine: build, devices, threads, processor, memory, disk.
+/// Report what the program finds on this machine: build, devices, threads, processor, memory, disk.
 ///
-/// The lines belong into a report of a problem. Values of variables that may hold a password or a
+/// Include these lines when you report a problem. Values of variables that may hold a password or a
 /// key are not printed.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Print one JSON object in place of lines
+    /// Print one JSON object instead of lines
     #[arg(long)]
     json: bool,
 }
 
-/// Everything that is found.
+/// The facts that are reported.
 #[derive(Debug, Serialize)]
 struct Found {
     version: &'static str,
@@ -39,13 +39,14 @@ struct Found {
 /// Threads that the program uses.
 #[derive(Debug, Serialize)]
 struct Threads {
-    /// Threads of the pool that computes.
+    /// Number of threads in the compute pool.
     pool: usize,
-    /// Threads that the system gives this process; absent where it does not say.
+    /// Number of threads that the system allows this process; absent if the system does not report
+    /// it.
     available: Option<usize>,
 }
 
-/// Does what the options say.
+/// Runs the command.
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let found = Found {
         version: env!("CARGO_PKG_VERSION"),
@@ -164,7 +165,7 @@ fn listed(names: &[&str]) -> String {
     }
 }
 
-/// Bytes in GiB, or in MiB where there are few.
+/// Writes bytes in GiB, or in MiB if there are few.
 fn size(bytes: u64) -> String {
     let mib = bytes as f64 / f64::from(1 << 20);
     match mib < 1024.0 {

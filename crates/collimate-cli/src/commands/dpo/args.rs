@@ -37,8 +37,8 @@ align_config! {
     /// Preference pairs: TRL or hh-rlhf jsonl (.gz too), UltraFeedback, tables, OASST trees; several
     /// files are read in turn. 10 % of the prompts are for validation.
     data;
-    /// Folder of a reward model that scores answers to validation prompts; without it, and with data of
-    /// your own, no answers are written.
+    /// Folder of a reward model that scores answers to validation prompts. With your own data,
+    /// answers are written only if this folder is given.
     judge;
     {
         /// Share of the training pairs whose label is swapped, between 0 and 1.

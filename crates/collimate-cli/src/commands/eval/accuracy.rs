@@ -1,4 +1,4 @@
-//! Accuracy of pairs by every part there is, shown and kept.
+//! Accuracy on pairs, overall and by parts, shown and saved.
 
 use collimate::core::PreferencePair;
 use collimate::data::{Labels, ReadReport};
@@ -17,7 +17,7 @@ use super::table::{Table, interval, number};
 use crate::common::Failure;
 use crate::templates::TEMPLATES;
 
-/// All numbers.
+/// The results of `eval pairs`.
 pub(crate) struct Found {
     scores: Vec<(f32, f32)>,
     labels: Option<Labels>,
@@ -37,7 +37,7 @@ impl Found {
     ) -> Result<Self, Failure> {
         let mut numbers = Numbers::default();
         let group = |(at, pair): (usize, &PreferencePair)| match question(&pair.prompt) {
-            // Pairs without a prompt have nothing in common.
+            // Pairs without a prompt do not share a group.
             none if none.is_empty() => numbers.of(&format!("\0pair {at}")),
             question => numbers.of(&question),
         };

@@ -1,4 +1,4 @@
-//! `eval answers`: two files of answers to the same prompts.
+//! `eval answers`: compares two files of answers to the same prompts.
 
 use std::path::{Path, PathBuf};
 
@@ -15,14 +15,16 @@ use super::show::{About, show};
 use crate::common::{self, DeviceName, Failure};
 use crate::runs;
 
-/// Compare two files of answers to the same prompts: who wins how often, also at equal length.
+/// Compare two files of answers to the same prompts: report how often each side wins, also at equal
+/// length.
 ///
-/// JSON lines or a JSON array of {prompt, completion}, {prompt, completions} (as the command generate
-/// writes), {instruction, output} (AlpacaEval's model outputs) or {messages}; a category, subset or
-/// dataset in the rows makes a table row each. Answers are matched by their prompts.
+/// The files are JSON lines or a JSON array of {prompt, completion}, {prompt, completions} (as the
+/// command generate writes), {instruction, output} (AlpacaEval's model outputs) or {messages}. A
+/// category, subset or dataset in the rows gives each value its own table row. Answers are matched
+/// by their prompts.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Answers of side a, whose wins are counted
+    /// Answers of side a, the side whose wins are counted
     #[arg(long, value_name = "FILE")]
     a: PathBuf,
     /// Answers of side b
@@ -34,14 +36,15 @@ pub(crate) struct Args {
     /// Print the numbers of summary.json instead of tables
     #[arg(long)]
     json: bool,
-    /// Prompts that are texts become one message of the user, for a reward model with a chat template
+    /// Turn prompts that are texts into one user message, for a reward model with a chat template
     #[arg(long)]
     as_chat: bool,
-    /// Messages where a judging model has no chat template: refuse, or plain text with their roles
+    /// Handling of messages if a judging model has no chat template: refuse them, or write them as
+    /// plain text with their roles
     #[arg(long, value_parser = common::json_name::<ChatFallback>, default_value = "refuse")]
     #[arg(value_name = "HOW")]
     chat_fallback: ChatFallback,
-    /// Where to compute
+    /// Device to compute on
     #[arg(long, value_enum, default_value_t = DeviceName::Flex)]
     device: DeviceName,
     #[command(flatten)]
@@ -103,14 +106,14 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     show(&about, &cases, &sheet, places)
 }
 
-/// The answers of a file, and a note on columns that are not used.
+/// Reads the answers of a file, with a note on unused columns.
 fn read(path: &Path) -> Result<(Vec<Answer>, Option<String>), Failure> {
     let (answers, unused) = Input::open(path)?.read_answers()?;
     let note = not_used(&unused).map(|unused| format!("{}: {unused}", path.display()));
     Ok((answers, note))
 }
 
-/// The beginning of the first prompt, for a message.
+/// Returns the beginning of the first prompt, for a message.
 fn first(answers: &[Answer]) -> String {
     let prompt = answers.first().map(|answer| &answer.prompt);
     let text = prompt.map(Prompt::to_plain).unwrap_or_default();

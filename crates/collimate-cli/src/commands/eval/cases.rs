@@ -1,4 +1,4 @@
-//! What is judged: one answer, or two answers of two sides, to one question.
+//! Cases that are judged: one answer, or an answer of each side, to one question.
 
 use std::collections::HashMap;
 
@@ -8,19 +8,19 @@ use collimate::judge::{AnswerPair, Item};
 /// One answer, or one of each side.
 #[derive(Debug)]
 pub(crate) struct Case {
-    /// The question's id in its file, or its number.
+    /// Id of the question in its file, or its number.
     pub(crate) id: String,
     pub(crate) category: Option<String>,
-    /// 1, or 2 for the answer to a second question of the same conversation.
+    /// Turn in the conversation: 1, or 2 for the answer to a second question.
     pub(crate) turn: usize,
-    /// Equal numbers, equal questions: what intervals draw together.
+    /// Number of the question. Cases with equal numbers are resampled together for intervals.
     pub(crate) group: usize,
     pub(crate) a: Item,
     pub(crate) b: Option<Item>,
 }
 
 impl Case {
-    /// Both sides, where there are two.
+    /// Returns the answers of both sides, if there are two.
     pub(crate) fn duel(&self) -> Option<AnswerPair> {
         Some(AnswerPair {
             a: self.a.clone(),
@@ -29,20 +29,20 @@ impl Case {
     }
 }
 
-/// A message of the user.
+/// Creates a user message.
 pub(crate) fn user(content: impl Into<String>) -> Message {
     Message::new(Role::User, content)
 }
 
-/// Makes a text one message of the user.
+/// Turns a text into one user message.
 pub(crate) fn as_chat(prompt: &mut Prompt) {
     if let Prompt::Text(text) = prompt {
         *prompt = Prompt::Chat(vec![user(std::mem::take(text))]);
     }
 }
 
-/// First question, first answer, second question, if that is the prompt's shape: the judge is then
-/// shown both turns.
+/// Returns first question, first answer and second question if the prompt has this shape. The judge
+/// is then shown both turns.
 pub(crate) fn two_turns(prompt: &Prompt) -> Option<[&str; 3]> {
     let Prompt::Chat(messages) = prompt else {
         return None;
@@ -59,8 +59,9 @@ pub(crate) fn two_turns(prompt: &Prompt) -> Option<[&str; 3]> {
     (roles == shape).then_some([&*first.content, &*answer.content, &*second.content])
 }
 
-/// What two prompts have in common if they ask the same. A chat of one user message is its text. In
-/// two turns the first answer is each side's own.
+/// Returns a text that is equal for prompts that ask the same question. A chat of one user message
+/// counts as its text. With two turns, the first answer is ignored, because it differs between the
+/// sides.
 pub(crate) fn question(prompt: &Prompt) -> String {
     if let Some([first, _, second]) = two_turns(prompt) {
         return format!("{first}\0{second}");
@@ -74,7 +75,7 @@ pub(crate) fn question(prompt: &Prompt) -> String {
     }
 }
 
-/// Numbers things by their names, from 0 in the order in which they come.
+/// Assigns numbers to names, from 0 in order of appearance.
 #[derive(Debug, Default)]
 pub(crate) struct Numbers(HashMap<String, usize>);
 

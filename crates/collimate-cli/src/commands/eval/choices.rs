@@ -20,12 +20,13 @@ use crate::commands::score::logps::{Group, score};
 use crate::common::{self, DeviceName, Failure, Interrupted};
 use crate::runs;
 
-/// Let a language model choose among given answers, by the log-likelihood of each.
+/// Let a language model choose among given answers by the log-likelihood of each.
 ///
-/// Rows of {question, choices, answer}, where the answer is an index from 0, a letter or a text; of ARC;
-/// of HellaSwag; of MMLU. The choice with the largest log-likelihood is the answer of the model
-/// (accuracy), also after division by its characters (accuracy_norm) or bytes (accuracy_bytes). With
-/// --against, the difference of two models on the same questions: the alignment tax in accuracy.
+/// The rows are {question, choices, answer}, where the answer is an index from 0, a letter or a
+/// text; or those of ARC, HellaSwag or MMLU. The model's answer is the choice with the largest
+/// log-likelihood (accuracy). The log-likelihood is also divided by the number of characters
+/// (accuracy_norm) or bytes (accuracy_bytes) of the choice. With --against, the report has the
+/// difference of two models on the same questions: the alignment tax in accuracy.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// File of questions, JSON lines or a JSON array
@@ -34,15 +35,15 @@ pub(crate) struct Args {
     /// Folder of a causal language model
     #[arg(long, value_name = "DIR")]
     model: PathBuf,
-    /// Folder of another one, such as the model before alignment
+    /// Folder of a second language model to compare with, such as the model before alignment
     #[arg(long, value_name = "DIR")]
     against: Option<PathBuf>,
-    /// Form of a question: text ("Question: …\nAnswer:", then the text of a choice), letters (the choices
-    /// are listed, and a letter is chosen) or ending (a choice goes on with the question's own text)
-    /// [default: letters for MMLU, ending for HellaSwag, else text]
+    /// Form of a question: text ("Question: …\nAnswer:", then the text of a choice), letters (the
+    /// choices are listed, and a letter is chosen) or ending (each choice continues the text of the
+    /// question) [default: letters for MMLU, ending for HellaSwag, otherwise text]
     #[arg(long, value_enum, value_name = "FORM")]
     ask: Option<Ask>,
-    /// Only the first N questions
+    /// Use only the first N questions
     #[arg(long, value_name = "N")]
     first: Option<usize>,
     /// Folder for summary.json, report.md and choices.jsonl
@@ -51,7 +52,7 @@ pub(crate) struct Args {
     /// Print the numbers of summary.json instead of tables
     #[arg(long)]
     json: bool,
-    /// Where to compute
+    /// Device to compute on
     #[arg(long, value_enum, default_value_t = DeviceName::Flex)]
     device: DeviceName,
 }
@@ -81,7 +82,8 @@ impl Ask {
         }
     }
 
-    /// Text before the choices, and the choices as they go on, each after a blank.
+    /// Returns the text before the choices, and the choices as continuations. A blank separates the
+    /// two.
     fn put(self, question: &ChoiceQuestion) -> (String, Vec<String>) {
         let text = question.question.as_str();
         let choices = question.choices.iter();
@@ -106,7 +108,7 @@ impl Ask {
 
 const LETTERS: &str = "ABCDEFGHIJKLMNOPQRSTUVWXYZ";
 
-/// A question as it is put.
+/// A question in the form that the model reads.
 struct Put {
     context: String,
     choices: Vec<String>,
@@ -214,7 +216,8 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
 /// Length of a choice.
 type Length = fn(&str) -> usize;
 
-/// Names as in summary.json, words, and the length that log-likelihoods are divided by.
+/// Measures: name in summary.json, name in words, and the length that log-likelihoods are divided
+/// by.
 const MEASURES: [(&str, &str, Option<Length>); 3] = [
     ("accuracy", "by log-likelihood", None),
     (
@@ -225,7 +228,7 @@ const MEASURES: [(&str, &str, Option<Length>); 3] = [
     ("accuracy_bytes", "per byte", Some(str::len)),
 ];
 
-/// The log-likelihood of each choice of each question, without an end token.
+/// Returns the log-likelihood of each choice of each question, without an end token.
 fn likelihoods(
     dir: &Path,
     put: &[Put],
@@ -300,10 +303,10 @@ fn likelihoods(
     Ok(found)
 }
 
-/// Tokens of a context, and of a choice behind it.
+/// Tokens of a context, and of a choice after it.
 type Encoded = (Vec<u32>, Vec<u32>);
 
-/// Tokens of the context and of each choice behind it, after a blank.
+/// Returns the tokens of the context and of each choice after it. A blank separates the two.
 fn encode(tokenizer: &TextTokenizer, put: &Put) -> Result<Vec<Encoded>, Failure> {
     let each = put.choices.iter().map(|choice| {
         let example = SftExample {
@@ -312,7 +315,7 @@ fn encode(tokenizer: &TextTokenizer, put: &Put) -> Result<Vec<Encoded>, Failure>
         };
         let ids = tokenizer.encode_example(&example, MOST_TOKENS, Truncation::KeepEnd)?;
         let mut completion = ids.completion;
-        // The end of an answer is no part of a choice.
+        // The token that ends an answer is not part of a choice.
         if completion.last() == Some(&tokenizer.special().eos) {
             completion.pop();
         }
@@ -321,5 +324,5 @@ fn encode(tokenizer: &TextTokenizer, put: &Put) -> Result<Vec<Encoded>, Failure>
     each.collect()
 }
 
-/// More tokens than any question has, so that nothing is cut.
+/// Maximum number of tokens: more than any question has, so that nothing is cut.
 const MOST_TOKENS: usize = 1 << 20;

@@ -16,11 +16,12 @@ use crate::common::{self, DeviceName, Failure};
 use crate::rendering::RenderArgs;
 use crate::runs;
 
-/// Let a language model answer questions that have one right answer, such as GSM8K's.
+/// Let a language model answer questions that have one right answer, such as those of GSM8K.
 ///
-/// Rows of {question, answer}; of an answer with #### the text behind the mark counts. The model writes
-/// greedily; the last number that it writes is its answer, or the text behind a mark (--after). With
-/// --against, the difference of two models on the same questions: the alignment tax in accuracy.
+/// The rows are {question, answer}. If an answer contains ####, only the text after this mark
+/// counts. The model writes greedily. Its answer is the last number that it writes, or the text
+/// after a mark (--after). With --against, the report has the difference of two models on the same
+/// questions: the alignment tax in accuracy.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// File of questions, JSON lines or a JSON array
@@ -29,25 +30,25 @@ pub(crate) struct Args {
     /// Folder of a causal language model
     #[arg(long, value_name = "DIR")]
     model: PathBuf,
-    /// Folder of another one, such as the model before alignment
+    /// Folder of a second language model to compare with, such as the model before alignment
     #[arg(long, value_name = "DIR")]
     against: Option<PathBuf>,
-    /// Form of a question: text ("Question: …\nAnswer:") or chat (a message of the user, for a model with
+    /// Form of a question: text ("Question: …\nAnswer:") or chat (a user message, for a model with
     /// a chat template)
     #[arg(long, value_enum, default_value_t = Ask::Text, value_name = "FORM")]
     ask: Ask,
-    /// Mark before the answer, such as "####" or "The answer is": the rest of the line behind the last
-    /// one is the answer [default: none, and the last number is the answer]
+    /// Mark before the answer, such as "####" or "The answer is"; the answer is the rest of the
+    /// line after the last mark [default: none, and the answer is the last number]
     #[arg(long, value_name = "TEXT")]
     after: Option<String>,
-    /// Text that ends an answer; may be given several times [default: "Question:" where questions are
+    /// Text that ends an answer; may be given several times [default: "Question:" if questions are
     /// texts]
     #[arg(long, value_name = "TEXT")]
     stop: Vec<String>,
-    /// Longest answer in tokens
+    /// Maximum length of an answer in tokens
     #[arg(long, value_name = "N", default_value_t = 256)]
     max_new_tokens: usize,
-    /// Only the first N questions
+    /// Use only the first N questions
     #[arg(long, value_name = "N")]
     first: Option<usize>,
     /// Folder for summary.json, report.md and exact.jsonl
@@ -58,7 +59,7 @@ pub(crate) struct Args {
     json: bool,
     #[command(flatten)]
     render: RenderArgs,
-    /// Where to compute
+    /// Device to compute on
     #[arg(long, value_enum, default_value_t = DeviceName::Flex)]
     device: DeviceName,
 }
@@ -73,7 +74,7 @@ enum Ask {
 /// Answer of a model to a question.
 struct Written {
     text: String,
-    /// The answer that was found in it.
+    /// Answer that was found in the text.
     answer: Option<String>,
     right: bool,
     cut: bool,
@@ -117,6 +118,12 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         questions.len(),
         not_used(&unused).map_or_else(String::new, |unused| format!("; {unused}"))
     ));
+    if unused.contains("choices") {
+        common::tell(
+            "warning: the rows have choices, which the model does not see here: `collimate eval choices` \
+             compares the likelihoods of the choices",
+        );
+    }
     let prompts: Vec<Prompt> = questions
         .iter()
         .map(|question| put(question, args.ask))
@@ -214,7 +221,7 @@ fn put(question: &ExactQuestion, ask: Ask) -> Prompt {
     }
 }
 
-/// The answer in a text: behind the last mark to the end of the line, or the last number.
+/// Finds the answer in a text: the rest of the line after the last mark, or the last number.
 fn found(text: &str, mark: Option<&str>) -> Option<String> {
     let Some(mark) = mark else {
         return last_number(text).map(str::to_owned);

@@ -1,4 +1,4 @@
-//! Who judges: opening what the options name.
+//! Opens the judge that the options name.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -22,26 +22,26 @@ use crate::common::{self, Failure};
 use crate::runs::model_files;
 use crate::scorer::reward_model;
 
-/// A judge that is ready.
+/// A judge that is ready to use.
 pub(crate) struct Judging {
     pub(crate) name: String,
     pub(crate) tie_within: f64,
-    /// Whether it makes a difference if a prompt is a text or a message.
+    /// True if the judge treats a prompt that is a text differently from one that is a message.
     pub(crate) renders_prompts: bool,
     pub(crate) kind: Kind,
 }
 
 /// The two kinds of judges.
 pub(crate) enum Kind {
-    /// A number for each answer.
+    /// A scorer, which gives each answer a number.
     Scorer(Box<dyn Scorer>),
-    /// A text about an answer or two.
+    /// A language model, which writes a text about one answer or two.
     Model(Box<Asked>),
 }
 
-/// A language model and what it is asked.
+/// A language model as judge, with the kinds of judgement to ask for.
 pub(crate) struct Asked {
-    /// What tells it apart in the cache.
+    /// Name that distinguishes this judge from others in the cache.
     pub(crate) identity: String,
     pub(crate) generator: Arc<Watched>,
     pub(crate) single: Option<(RubricName, JudgeOptions)>,
@@ -50,7 +50,7 @@ pub(crate) struct Asked {
 }
 
 impl Judging {
-    /// Keeps judgements in the folder of results, unless a cache was named.
+    /// Caches judgements in the folder of results, unless a cache was named.
     pub(crate) fn cache_in(&mut self, out: Option<&Out>) -> Result<(), Failure> {
         if let (Kind::Model(asked), Some(out)) = (&mut self.kind, out)
             && asked.cache.is_none()
@@ -63,7 +63,7 @@ impl Judging {
 }
 
 impl Asked {
-    /// The rubrics for an answer to a first and to a second question.
+    /// Returns the rubrics for the answers to a first and to a second question.
     pub(crate) fn rubrics(name: RubricName) -> [Rubric; 2] {
         match name {
             RubricName::Additive => [Rubric::additive(), Rubric::additive()],
@@ -73,7 +73,7 @@ impl Asked {
 }
 
 impl JudgeArgs {
-    /// Opens the judge. `two_sides`: there are two answers to each question.
+    /// Opens the judge. `two_sides` is true if there are two answers to each question.
     pub(crate) fn open(
         &self,
         two_sides: bool,
@@ -114,7 +114,7 @@ impl JudgeArgs {
                 let name = format!("{model} at {url}");
                 let identity = format!("server {url} {model}");
                 let source = Source::Server(server);
-                // A batch is what Ctrl-C waits for and what is lost where the process is killed.
+                // Ctrl-C waits for a batch, and a killed process loses one.
                 let batch = self.concurrency.unwrap_or(8).saturating_mul(4);
                 (
                     name,
@@ -226,7 +226,7 @@ impl JudgeArgs {
             )
             .into());
         }
-        // One judgement in each order, whatever --samples says.
+        // One judgement in each order, regardless of --samples.
         let pairwise = JudgeOptions {
             samples: 1,
             ..self.options(JudgeOptions::greedy(), batch)?
@@ -245,7 +245,8 @@ impl JudgeArgs {
     }
 }
 
-/// A model is what its files are: another checkpoint in the same folder is another judge.
+/// Hashes the files of a model folder, so that another checkpoint in the same folder counts as
+/// another judge.
 fn hash_folder(dir: &Path) -> Result<String, Failure> {
     let files = model_files(dir);
     let hashes = files.iter().map(|path| hash_file(path));

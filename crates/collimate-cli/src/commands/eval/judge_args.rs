@@ -8,7 +8,7 @@ use collimate::judge::{EmptyAnswers, JudgeOptions};
 use crate::commands::rule::rules::Rule;
 use crate::common::{self, Failure};
 
-/// How a language model judges one answer.
+/// Rubric with which a language model judges one answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 #[value(rename_all = "snake_case")]
 pub(crate) enum RubricName {
@@ -18,14 +18,14 @@ pub(crate) enum RubricName {
     MtBench,
 }
 
-/// What a language model is asked.
+/// Kinds of judgement that a language model is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Ask {
     /// Each answer alone
     Single,
     /// Two answers side by side, in both orders
     Pairwise,
-    /// Both of these
+    /// Both kinds of judgement
     Both,
 }
 
@@ -33,57 +33,62 @@ pub(crate) enum Ask {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Judge (one of --judge, --judge-rule, --judge-url)")]
 pub(crate) struct JudgeArgs {
-    /// Folder of a reward model, which scores each answer, or of a causal language model, which is
-    /// asked for its judgement
+    /// Folder of the judge: a reward model, which scores each answer, or a causal language model,
+    /// which is asked for its judgement
     #[arg(long, value_name = "DIR")]
     pub(super) judge: Option<PathBuf>,
-    /// A rule that scores each answer
+    /// Rule that scores each answer
     #[arg(long, value_enum, value_name = "RULE")]
     pub(super) judge_rule: Option<Rule>,
-    /// Base URL of an OpenAI-compatible server, such as http://127.0.0.1:8000/v1, whose model is asked
+    /// Base URL of an OpenAI-compatible server whose model is the judge, such as
+    /// http://127.0.0.1:8000/v1
     #[arg(long, value_name = "URL", requires = "judge_model")]
     pub(super) judge_url: Option<String>,
-    /// The model, as the server names it
+    /// Name of the model on the server
     #[arg(long, value_name = "NAME", requires = "judge_url")]
     pub(super) judge_model: Option<String>,
-    /// Name of the environment variable that holds the server's key; without it no key is sent
+    /// Name of the environment variable that holds the server's key; if absent, no key is sent
     #[arg(long, value_name = "VAR", requires = "judge_url")]
     pub(super) judge_key_env: Option<String>,
-    /// Requests to the server that are under way at once [default: 8]
+    /// Maximum number of concurrent requests to the server [default: 8]
     #[arg(long, value_name = "N", requires = "judge_url")]
     pub(super) concurrency: Option<usize>,
-    /// What a judging language model is asked [default: both, or single where there is one side]
+    /// Kinds of judgement that a judging language model is asked for [default: both, or single if
+    /// there is one side]
     #[arg(long, value_enum)]
     pub(super) ask: Option<Ask>,
-    /// How it judges a single answer [default: mt_bench]
+    /// Rubric for single answers [default: mt_bench]
     #[arg(long, value_enum)]
     pub(super) rubric: Option<RubricName>,
-    /// Judgements of each single answer, whose mean counts [default: 1; additive: 3]
+    /// Number of judgements of each single answer, which are averaged [default: 1; with additive:
+    /// 3]
     #[arg(long, value_name = "N")]
     pub(super) samples: Option<usize>,
-    /// Temperature of its judgements [default: 0; single answers with additive: 0.7]
+    /// Temperature of the judgements [default: 0; single answers with additive: 0.7]
     #[arg(long, value_name = "T")]
     pub(super) judge_temperature: Option<f64>,
-    /// Longest judgement in tokens [default: 2048; single answers with additive: 512]
+    /// Maximum length of a judgement in tokens [default: 2048; single answers with additive: 512]
     #[arg(long, value_name = "N")]
     pub(super) judge_tokens: Option<usize>,
-    /// Below this share of judgements that can be parsed the judge is refused [default: 0.5]
+    /// Minimum share of judgements that can be parsed; below this share, the judge is refused
+    /// [default: 0.5]
     #[arg(long, value_name = "SHARE")]
     pub(super) min_parse_rate: Option<f64>,
-    /// File that keeps judgements: what it holds is not asked again [default: judge-cache.jsonl in
-    /// --out, if that is given]
+    /// File that caches judgements; cached judgements are not requested again [default:
+    /// judge-cache.jsonl in --out, if that is given]
     #[arg(long, value_name = "FILE")]
     pub(super) judge_cache: Option<PathBuf>,
-    /// Empty answers: judge them like others, leave them unscored, or refuse them [default: judge]
+    /// Handling of empty answers: judge them like others, leave them unscored, or refuse them
+    /// [default: judge]
     #[arg(long, value_parser = common::json_name::<EmptyAnswers>, value_name = "HOW")]
     pub(super) empty_answers: Option<EmptyAnswers>,
-    /// Scores that differ by at most this are a tie; MT-bench's code takes 0.1
+    /// Largest difference of two scores that counts as a tie; MT-bench's code uses 0.1
     #[arg(long, value_name = "D", default_value_t = 0.0)]
     pub(super) tie_within: f64,
 }
 
 impl JudgeArgs {
-    /// Defaults with what was given.
+    /// Returns the defaults, changed by the given options.
     pub(super) fn options(
         &self,
         mut options: JudgeOptions,
@@ -121,7 +126,7 @@ impl JudgeArgs {
         Ok(options)
     }
 
-    /// A scorer is not asked anything: options of asking would be ignored.
+    /// Refuses options for judging language models, because a scorer would ignore them.
     pub(super) fn refuse_asking(&self, who: &str) -> Result<(), Failure> {
         let given = [
             ("--ask", self.ask.is_some()),

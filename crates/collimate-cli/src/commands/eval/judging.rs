@@ -16,7 +16,7 @@ use super::sheet::{Pairwise, Sheet, Single, add_bias, add_report};
 use super::watched::Watched;
 use crate::common::{Failure, Interrupted};
 
-/// Scores that are computed at a time: Ctrl-C waits for them.
+/// Number of scores that are computed at a time. Ctrl-C waits for them.
 const SCORES_AT_ONCE: usize = 64;
 
 /// Judges every case.
@@ -43,7 +43,7 @@ pub(crate) fn judge(
     }
 }
 
-/// The answers of a, then those of b.
+/// Returns the answers of side a, then those of side b.
 fn answers(cases: &[Case]) -> Vec<&Item> {
     let a = cases.iter().map(|case| &case.a);
     let b = cases.iter().filter_map(|case| case.b.as_ref());
@@ -71,7 +71,7 @@ fn score(
     Ok(scores)
 }
 
-/// Scores of a, then of b, as sides with outcomes.
+/// Splits the scores of side a, then of side b, and adds the outcomes.
 fn single(mut a: Vec<Option<f64>>, cases: &[Case], tie_within: f64) -> Single {
     let b = a.split_off(cases.len());
     let outcomes = a.iter().zip(&b).map(|(&a, &b)| {
@@ -124,7 +124,8 @@ fn ask(asked: &Asked, cases: &[Case], tie_within: f64) -> Result<Sheet, JudgeErr
     Ok(Sheet { single, pairwise })
 }
 
-/// Grades of a, then of b. A rubric for second turns sees those only.
+/// Grades the answers of side a, then of side b. The answers of each turn are graded by the rubric
+/// for that turn.
 fn grade(
     judge: &Judge<Arc<Watched>>,
     rubric: RubricName,
@@ -186,7 +187,7 @@ fn compare(judge: &Judge<Arc<Watched>>, cases: &[Case]) -> Result<Pairwise, Judg
     })
 }
 
-/// The judge's error in the words of the command line; Ctrl-C is none.
+/// Converts the judge's error into the words of the command line. Ctrl-C is not an error.
 fn stopped(error: JudgeError, cache: Option<&Cache>) -> Failure {
     match error {
         JudgeError::Generate(GenerateError::Interrupted) => Interrupted(match cache {

@@ -34,13 +34,26 @@ pub(super) struct Lists<'a> {
     pub(super) rendering: Rendering,
 }
 
-/// True if the file has lists of right and wrong answers. A pipe is not looked at: it can be read once.
+/// Returns true if the file has lists of right and wrong answers. A pipe is not checked, because it
+/// can be read only once.
 pub(super) fn holds(data: &Path) -> Result<bool, Failure> {
     Ok(data.is_file() && Input::open(data)?.holds_answer_lists()?)
 }
 
+/// The rows with the scores of their answers, in the order of the answers.
+fn with_scores(rows: &[AnswerLists], mut scores: impl Iterator<Item = f64>) -> Vec<AnswerScores> {
+    rows.iter()
+        .map(|row| AnswerScores {
+            id: row.id.clone(),
+            subset: row.subset.clone().unwrap_or_else(|| "(none)".to_owned()),
+            right: scores.by_ref().take(row.chosen.len()).collect(),
+            wrong: scores.by_ref().take(row.rejected.len()).collect(),
+        })
+        .collect()
+}
+
 impl Lists<'_> {
-    /// Scores the answers and shows the subsets.
+    /// Scores the answers and reports the subsets.
     pub(super) fn run(
         &self,
         notes: &[String],
@@ -58,20 +71,13 @@ impl Lists<'_> {
             rows.len(),
             not_used(&unused).map_or_else(String::new, |unused| format!("; {unused}"))
         ));
-        let mut scores = self.scores(&rows, device)?.into_iter();
-        let scored: Vec<AnswerScores> = rows
-            .iter()
-            .map(|row| AnswerScores {
-                id: row.id.clone(),
-                subset: row.subset.clone().unwrap_or_else(|| "(none)".to_owned()),
-                right: scores.by_ref().take(row.chosen.len()).collect(),
-                wrong: scores.by_ref().take(row.rejected.len()).collect(),
-            })
-            .collect();
+        // Bad ids are refused before the scoring, which is what takes long.
+        reward_bench_2(&with_scores(&rows, std::iter::repeat(0.0)))?;
+        let scored = with_scores(&rows, self.scores(&rows, device)?.into_iter());
         show(notes, &rows, &scored, places)
     }
 
-    /// The reward of each answer: those of the first row, right ones first, then those of the next.
+    /// Returns the reward of each answer, row by row. The right answers of a row come first.
     fn scores(&self, rows: &[AnswerLists], device: &Device) -> Result<Vec<f64>, Failure> {
         let example = |prompt: &Prompt, answer: &String| SftExample {
             prompt: prompt.clone(),
@@ -144,7 +150,7 @@ fn show(
     for subset in &bench.subsets {
         let of_subset = scored.iter().filter(|row| row.subset == subset.subset);
         let values: Vec<f64> = of_subset.map(right).collect();
-        // The score of ties is no mean over rows.
+        // The score of ties is not a mean over rows.
         let ends: Option<Interval> = match subset.ties {
             Some(_) => None,
             None => Some(Bootstrap::default().mean(&values, Groups::Items, key())?),

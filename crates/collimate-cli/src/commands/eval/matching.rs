@@ -1,4 +1,4 @@
-//! Which answers of two files answer the same question.
+//! Matches answers of two files that answer the same question.
 
 use std::collections::HashMap;
 
@@ -8,25 +8,25 @@ use serde::Serialize;
 
 use super::cases::{Case, Numbers, question, two_turns};
 
-/// What became of the answers of both files.
+/// Counts of matched and unmatched answers.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub(crate) struct Matched {
-    /// Answers in file a and in file b.
+    /// Number of answers in file a and in file b.
     pub(crate) answers_a: usize,
     pub(crate) answers_b: usize,
-    /// Different questions in file a and in file b.
+    /// Number of different questions in file a and in file b.
     pub(crate) questions_a: usize,
     pub(crate) questions_b: usize,
-    /// Questions in both.
+    /// Number of questions that both files answer.
     pub(crate) questions: usize,
-    /// Pairs of answers.
+    /// Number of pairs of answers.
     pub(crate) pairs: usize,
-    /// Answers of each file without a partner.
+    /// Number of answers of each file without a partner.
     pub(crate) alone_a: usize,
     pub(crate) alone_b: usize,
 }
 
-/// Pairs the k-th answer of a to a question with the k-th answer of b to it, in a's order.
+/// Pairs the k-th answers of both files to a question, in the order of file a.
 pub(crate) fn matched(a: Vec<Answer>, b: Vec<Answer>) -> (Vec<Case>, Matched) {
     let mut count = Matched {
         answers_a: a.len(),
@@ -34,7 +34,7 @@ pub(crate) fn matched(a: Vec<Answer>, b: Vec<Answer>) -> (Vec<Case>, Matched) {
         ..Matched::default()
     };
     let mut of_b: HashMap<String, Vec<Answer>> = HashMap::new();
-    // From the last on, so that the first is taken first.
+    // In reverse order, so that `pop` takes the first answer first.
     for answer in b.into_iter().rev() {
         of_b.entry(question(&answer.prompt))
             .or_default()
@@ -71,7 +71,7 @@ pub(crate) fn matched(a: Vec<Answer>, b: Vec<Answer>) -> (Vec<Case>, Matched) {
 }
 
 impl Matched {
-    /// What was left out, in words; nothing if all have a partner.
+    /// Describes the answers that were left out; `None` if all have a partner.
     pub(crate) fn left_out(&self) -> Option<String> {
         (self.alone_a + self.alone_b > 0).then(|| {
             format!(
@@ -81,7 +81,7 @@ impl Matched {
         })
     }
 
-    /// What stands more than once, in words.
+    /// Describes the repeated questions; `None` if there are none.
     pub(crate) fn repeated(&self) -> Option<String> {
         let repeated = [
             self.answers_a - self.questions_a,

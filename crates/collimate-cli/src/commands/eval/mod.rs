@@ -28,8 +28,8 @@ use crate::common::Failure;
 
 /// Evaluate reward models, language models, answers and judges.
 ///
-/// Tables go to standard output; --out DIR keeps them with every single judgement. What each number
-/// is: docs/how-to/evaluate.md.
+/// Tables go to standard output; --out DIR saves them with every single judgement.
+/// docs/how-to/evaluate.md explains each number.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(subcommand)]
@@ -45,7 +45,7 @@ enum Command {
     Exact(Box<exact::Args>),
 }
 
-/// Does what the options say.
+/// Runs the command.
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     match &args.command {
         Command::Pairs(args) => pairs::run(args),

@@ -12,11 +12,11 @@ use crate::common::{self, Failure, REPORT};
 
 const SUMMARY: &str = "summary.json";
 
-/// The places that results go to: standard output, and --out.
+/// Destinations of the results: standard output, and --out.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Places<'a> {
     pub(crate) out: Option<&'a Out>,
-    /// Print the summary instead of tables.
+    /// If true, the summary is printed instead of tables.
     pub(crate) json: bool,
 }
 
@@ -35,7 +35,8 @@ impl Places<'_> {
 pub(crate) struct Out(PathBuf);
 
 impl Out {
-    /// Makes nothing yet: what is refused later leaves nothing behind.
+    /// Checks the folder without creating it, so that a run that is refused later leaves nothing
+    /// behind.
     pub(crate) fn check(path: Option<&Path>) -> Result<Option<Self>, Failure> {
         let Some(path) = path else {
             return Ok(None);
@@ -51,14 +52,14 @@ impl Out {
         Ok(Some(Self(path.to_owned())))
     }
 
-    /// A file in it; the folder is made where it is missing.
+    /// Returns the path of a file in the folder, which is created if necessary.
     pub(crate) fn file(&self, name: &str) -> Result<PathBuf, Failure> {
         let failed = |error| format!("--out {}: {error}", self.0.display());
         std::fs::create_dir_all(&self.0).map_err(failed)?;
         Ok(self.0.join(name))
     }
 
-    /// JSON lines.
+    /// Writes JSON lines.
     pub(crate) fn lines(
         &self,
         name: &str,
@@ -71,7 +72,7 @@ impl Out {
         Ok(atomic_write(&self.file(name)?, text.as_bytes())?)
     }
 
-    /// Report, then summary: where the summary is, all is.
+    /// Writes the report, then the summary. A folder with a summary is therefore complete.
     pub(crate) fn finish(&self, report: &Report, summary: &impl Serialize) -> Result<(), Failure> {
         let path = self.file(SUMMARY)?;
         report.write(&self.0)?;

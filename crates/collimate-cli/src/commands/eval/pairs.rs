@@ -1,4 +1,4 @@
-//! `eval pairs`: how often a model prefers the chosen answer.
+//! `eval pairs`: measures how often a model prefers the chosen answer.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -20,16 +20,17 @@ use crate::common::{self, DeviceName, Failure, Interrupted};
 use crate::rendering::RenderArgs;
 use crate::runs;
 
-/// Preference accuracy of a reward model, or of a language model's implicit reward.
+/// Measure the preference accuracy of a reward model, or of a language model's implicit reward.
 ///
-/// A pair is right if the chosen answer has the larger reward; a tie counts one half. The reward of a
-/// causal language model is log pi(y|x) - log pi_ref(y|x), summed over the answer, with --reference,
-/// else the mean log-probability per token (SimPO's). RewardBench's subsets are put together to its
-/// sections and its score; of other files each value of a column is a row. Rows whose chosen and rejected
-/// are lists of texts are RewardBench 2's: the best right answer must have the highest reward of all.
+/// A pair is right if the chosen answer has the larger reward; a tie counts one half. With
+/// --reference, the reward of a causal language model is log pi(y|x) - log pi_ref(y|x), summed over
+/// the answer. Without it, the reward is the mean log-probability per token (as in SimPO).
+/// RewardBench's subsets are combined into its sections and its score. For other files, each value
+/// of a column makes a table row. Rows whose chosen and rejected are lists of texts are treated as
+/// RewardBench 2: the best right answer must have the highest reward of all.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Pairs in any format that the command score reads, perhaps with a column of subsets
+    /// Pairs in any format that the command score reads, optionally with a column of subsets
     #[arg(long, value_name = "FILE")]
     data: PathBuf,
     /// Folder of a reward model or of a causal language model
@@ -38,33 +39,34 @@ pub(crate) struct Args {
     /// Folder of the causal language model that --model started from
     #[arg(long, value_name = "DIR")]
     reference: Option<PathBuf>,
-    /// Label of the reward model whose score is the reward, by name or number, where it has several
+    /// Label of the reward model whose score is the reward, by name or number, if the model has
+    /// several labels
     #[arg(long, value_name = "LABEL")]
     label: Option<String>,
-    /// Column whose values make the rows of the table [default: subset, else category, if any row
-    /// has it]
+    /// Column whose values make the rows of the table [default: subset, otherwise category, if any
+    /// row has it]
     #[arg(long, value_name = "COLUMN")]
     by: Option<String>,
-    /// Only the first N pairs
+    /// Use only the first N pairs
     #[arg(long, value_name = "N")]
     first: Option<usize>,
-    /// Longest sequence in tokens; by default what the model was trained with, else what it takes,
-    /// at most 2048
+    /// Maximum sequence length in tokens; by default the length that the model was trained with,
+    /// otherwise the model's maximum, at most 2048
     #[arg(long, value_name = "N")]
     max_length: Option<usize>,
-    /// Format of the file; by default recognised
+    /// Format of the file; detected by default
     #[arg(long, value_parser = common::json_name::<Format>, value_name = "NAME")]
     format: Option<Format>,
-    /// Prompt of an hh-rlhf dialogue: last_turn_only (as ser trains) or full
+    /// Prompt of an hh-rlhf dialogue: last_turn_only (as in ser) or full
     #[arg(long, value_parser = common::json_name::<HhTurns>, default_value = "last_turn_only")]
     #[arg(value_name = "TURNS")]
     hh_turns: HhTurns,
-    /// Prompts that are texts become one message of the user, for a model with a chat template
+    /// Turn prompts that are texts into one user message, for a model with a chat template
     #[arg(long)]
     as_chat: bool,
     #[command(flatten)]
     render: RenderArgs,
-    /// What to do with a row that cannot be read: fail or drop (counted)
+    /// Handling of rows that cannot be read: fail, or drop and count them
     #[arg(long, value_parser = common::json_name::<OnBadRow>, default_value = "fail")]
     #[arg(value_name = "POLICY")]
     on_bad_row: OnBadRow,
@@ -74,7 +76,7 @@ pub(crate) struct Args {
     /// Print the numbers of summary.json instead of tables
     #[arg(long)]
     json: bool,
-    /// Where to compute
+    /// Device to compute on
     #[arg(long, value_enum, default_value_t = DeviceName::Flex)]
     device: DeviceName,
 }
@@ -123,7 +125,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     found.show(&notes, &report, &pairs, places)
 }
 
-/// Model and reward in words.
+/// Describes the model and the reward in words.
 fn notes(args: &Args, kind: Architecture) -> [String; 2] {
     let reward = match (kind, &args.reference) {
         (Architecture::Decoder, Some(reference)) => format!(
@@ -141,7 +143,7 @@ fn notes(args: &Args, kind: Architecture) -> [String; 2] {
     ]
 }
 
-/// Rows with lists of right and wrong answers.
+/// Evaluates rows with lists of right and wrong answers.
 fn of_lists(
     args: &Args,
     kind: Architecture,
@@ -208,7 +210,7 @@ fn read(args: &Args) -> Result<(Vec<PreferencePair>, Option<Labels>, ReadReport)
     Ok((pairs, labels, report))
 }
 
-/// The rewards of each pair's answers.
+/// Computes the rewards of each pair's answers.
 fn scores(
     args: &Args,
     kind: Architecture,

@@ -12,14 +12,14 @@ use crate::commands::generate::{said, show::Show};
 use crate::common::{self, Failure, Interrupted};
 use crate::rendering::Rendering;
 
-/// A model that is asked, and its folder.
+/// A model that answers prompts, with the name of its folder.
 pub(crate) struct Policy {
     pub(crate) name: String,
     generator: TextGenerator<Llama>,
 }
 
 impl Policy {
-    /// Opens the folder that `option` names.
+    /// Opens the language model in the folder that `option` names.
     pub(crate) fn open(
         option: &str,
         dir: &Path,
@@ -35,13 +35,14 @@ impl Policy {
         })
     }
 
-    /// The prompt's tokens, and how many the model takes with the answer's.
+    /// Returns the number of the prompt's tokens, and the maximum for prompt and answer together.
     pub(crate) fn room(&self, prompt: &Prompt) -> Result<(usize, usize), Failure> {
         let ids = self.generator.tokenizer().encode_prompt(prompt)?;
         Ok((ids.len(), self.generator.model().max_positions()))
     }
 
-    /// An answer to each prompt. After an error `each` has still had those that were finished.
+    /// Writes an answer to each prompt. After an error, `each` has received the answers that were
+    /// finished.
     pub(crate) fn answer(
         &self,
         prompts: &[Prompt],

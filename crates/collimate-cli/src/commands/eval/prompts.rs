@@ -17,10 +17,11 @@ use crate::common::{self, DeviceName, Failure};
 use crate::rendering::RenderArgs;
 use crate::runs;
 
-/// Let a model answer a benchmark's prompts, alone or beside another one, and judge the answers.
+/// Let a model answer a benchmark's prompts, alone or beside another model, and judge the answers.
 ///
-/// Prompt files of MT-bench (second turns are asked with the first answer in the conversation), Vicuna,
-/// AlpacaEval, Arena-Hard, Evol-Instruct, and Self-Instruct's seed tasks, recognised by their fields.
+/// Reads prompt files of MT-bench, Vicuna, AlpacaEval, Arena-Hard, Evol-Instruct, and
+/// Self-Instruct's seed tasks, which are recognised by their fields. MT-bench's second turns are
+/// asked with the first answer in the conversation.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// File of prompts, JSON lines or a JSON array
@@ -29,25 +30,26 @@ pub(crate) struct Args {
     /// Folder of the causal language model that answers
     #[arg(long, value_name = "DIR")]
     model: PathBuf,
-    /// Folder of another one, to compare with
+    /// Folder of a second model to compare with
     #[arg(long, value_name = "DIR")]
     against: Option<PathBuf>,
-    /// Only the first N questions
+    /// Use only the first N questions
     #[arg(long, value_name = "N")]
     first: Option<usize>,
-    /// Softmax temperature of the answers; 0 takes the likeliest token
+    /// Softmax temperature of the answers; 0 always takes the likeliest token
     #[arg(long, value_name = "T", default_value_t = 0.7)]
     temperature: f64,
-    /// Draw from the smallest set of tokens with at least this probability; 1 is all
+    /// Sample from the smallest set of tokens with at least this total probability; 1 means all
+    /// tokens
     #[arg(long, value_name = "P", default_value_t = 1.0)]
     top_p: f64,
-    /// Longest answer in tokens
+    /// Maximum length of an answer in tokens
     #[arg(long, value_name = "N", default_value_t = 512)]
     max_new_tokens: usize,
-    /// Seed of the answers' random numbers
+    /// Seed of the random numbers for the answers
     #[arg(long, value_name = "SEED", default_value_t = 0)]
     seed: u64,
-    /// A prompt, with what was said before, that leaves no room for an answer
+    /// Handling of a prompt that, with the conversation before it, leaves no room for an answer
     #[arg(long, value_enum, default_value_t = OnLongPrompt::Fail)]
     on_long_prompt: OnLongPrompt,
     /// Folder for answers.jsonl (and answers-against.jsonl), summary.json, report.md,
@@ -59,14 +61,14 @@ pub(crate) struct Args {
     json: bool,
     #[command(flatten)]
     render: RenderArgs,
-    /// Where to compute
+    /// Device to compute on
     #[arg(long, value_enum, default_value_t = DeviceName::Flex)]
     device: DeviceName,
     #[command(flatten)]
     judge: JudgeArgs,
 }
 
-/// The names of the files of answers, side by side with the models.
+/// Names of the files of answers, in the order of the models.
 const FILES: [&str; 2] = ["answers.jsonl", "answers-against.jsonl"];
 
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {

@@ -1,4 +1,4 @@
-//! Questions that a model gets right or wrong, alone or beside another model, shown and kept.
+//! Questions that a model gets right or wrong, alone or beside another model, shown and saved.
 
 use collimate::eval::{Bootstrap, Groups, Interval};
 use serde_json::{Map, Value, json};
@@ -9,28 +9,28 @@ use super::table::{Table, interval, number};
 use crate::common::Failure;
 use crate::templates::TEMPLATES;
 
-/// A measure by its name: 1 for each question that a model gets right, else 0.
+/// A named measure: 1 for each question that a model gets right, otherwise 0.
 pub(crate) struct Measure {
     pub(crate) name: &'static str,
     /// Name in words.
     pub(crate) title: &'static str,
     pub(crate) right: Vec<f64>,
-    /// The same of the other model.
+    /// Results of the other model, if there is one.
     pub(crate) against: Option<Vec<f64>>,
 }
 
-/// Notes beside the numbers.
+/// Notes that accompany the numbers.
 pub(crate) struct About {
     pub(crate) title: &'static str,
-    /// Names of the model and of the other one.
+    /// Names of the model and of the other model.
     pub(crate) models: Vec<String>,
     pub(crate) notes: Vec<String>,
     pub(crate) input: Value,
-    /// Parts of the questions, in order.
+    /// Category of each question, in order.
     pub(crate) categories: Vec<Option<String>>,
 }
 
-/// Shares of right answers, their intervals, and the paired difference of two models.
+/// Shows shares of right answers with intervals, and the paired difference of two models.
 pub(crate) fn show(
     about: &About,
     measures: &[Measure],
@@ -141,7 +141,8 @@ fn row(name: &str, right: &[f64], ends: Interval) -> Vec<String> {
 
 type Part = (String, Vec<f64>, Interval);
 
-/// The questions of each category, in the order of the file; none where no question has one.
+/// Groups the questions by category, in the order of the file. Returns no groups if no question has
+/// a category.
 fn by_category(categories: &[Option<String>], right: &[f64]) -> Result<Vec<Part>, Failure> {
     if categories.iter().all(Option::is_none) {
         return Ok(Vec::new());

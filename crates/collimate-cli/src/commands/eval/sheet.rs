@@ -1,9 +1,10 @@
-//! What a judge said about every case.
+//! The judgements of every case.
 
 use collimate::judge::{AnswerPair, Grade, Outcome, PairResult, ParseReport, PositionBias};
 use serde::Serialize;
 
-/// Scores of single answers, and side by side verdicts; what was not asked for is absent.
+/// Scores of single answers, and verdicts on answers side by side. A kind that was not requested is
+/// absent.
 #[derive(Debug, Default)]
 pub(crate) struct Sheet {
     pub(crate) single: Option<Single>,
@@ -13,18 +14,18 @@ pub(crate) struct Sheet {
 /// A score for each answer.
 #[derive(Debug)]
 pub(crate) struct Single {
-    /// Of side a, one for each case; absent where the judge gave none.
+    /// Scores of side a, one for each case; `None` for an answer without a score.
     pub(crate) a: Vec<Option<f64>>,
-    /// Of side b; empty where there is no side b.
+    /// Scores of side b; empty if there is no side b.
     pub(crate) b: Vec<Option<f64>>,
-    /// Who wins by score, seen from a; empty where there is no side b.
+    /// Winners by score, seen from side a; empty if there is no side b.
     pub(crate) outcomes: Vec<Option<Outcome>>,
-    /// What a language model wrote: of a, then of b.
+    /// Grades that a language model wrote, of side a, then of side b.
     pub(crate) grades: Option<[Vec<Grade>; 2]>,
     pub(crate) report: Option<ParseReport>,
 }
 
-/// Both orders of each case.
+/// Judgements of each case in both orders.
 #[derive(Debug)]
 pub(crate) struct Pairwise {
     pub(crate) results: Vec<PairResult>,
@@ -32,17 +33,17 @@ pub(crate) struct Pairwise {
     pub(crate) report: ParseReport,
 }
 
-/// The length of an answer, in characters.
+/// Returns the length of an answer in characters.
 pub(crate) fn chars(text: &str) -> f64 {
     text.chars().count() as f64
 }
 
-/// Length of a less length of b.
+/// Returns the length of answer a minus the length of answer b.
 pub(crate) fn length_difference(duel: &AnswerPair) -> f64 {
     chars(&duel.a.answer.text) - chars(&duel.b.answer.text)
 }
 
-/// Two reports as one.
+/// Adds one report to another.
 pub(crate) fn add_report(sum: &mut ParseReport, more: ParseReport) {
     sum.judgements += more.judgements;
     sum.parsed += more.parsed;
@@ -57,7 +58,7 @@ pub(crate) fn add_report(sum: &mut ParseReport, more: ParseReport) {
     sum.refusal = sum.refusal.take().or(more.refusal);
 }
 
-/// The same for position bias.
+/// Adds one count of position bias to another.
 pub(crate) fn add_bias(sum: &mut PositionBias, more: PositionBias) {
     sum.consistent += more.consistent;
     sum.first_shown += more.first_shown;

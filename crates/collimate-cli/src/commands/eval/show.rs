@@ -1,4 +1,4 @@
-//! A judging as tables, notes, report and summary.
+//! Judgements as tables, notes, report and summary.
 
 use std::fmt::Write;
 
@@ -14,18 +14,18 @@ use super::table::{Table, interval, number, per_cent};
 use crate::common::Failure;
 use crate::templates::TEMPLATES;
 
-/// What was evaluated, in words: a title, the names of the sides, notes.
+/// Description of the evaluation: a title, the names of the sides, and notes.
 pub(crate) struct About {
     pub(crate) title: String,
     pub(crate) a: String,
     pub(crate) b: Option<String>,
     pub(crate) judge: String,
     pub(crate) notes: Vec<String>,
-    /// For the summary: counts of what was read and left out.
+    /// Counts of rows that were read and left out, for the summary.
     pub(crate) input: Value,
 }
 
-/// Prints the tables of a judging and keeps everything in --out.
+/// Prints the tables of a judging and saves everything in --out.
 pub(crate) fn show(
     about: &About,
     cases: &[Case],
@@ -171,7 +171,7 @@ fn notes(about: &About, cases: &[Case], sheet: &Sheet) -> Vec<String> {
     notes
 }
 
-/// Both coefficients in words.
+/// Describes both coefficients in words.
 pub(crate) fn correlation_words(found: &LengthCorrelation) -> String {
     let (pearson, spearman) = (number(found.pearson), number(found.spearman));
     format!(
@@ -248,8 +248,8 @@ fn judgement(case: &Case, at: usize, sheet: &Sheet) -> Value {
     row
 }
 
-/// Win rates of categories, side by side if that was asked, else by score; without a second side, mean
-/// scores.
+/// Charts the win rates of categories, side by side if that was requested, otherwise by score.
+/// Without a second side, charts mean scores.
 fn chart(groups: &[GroupStats]) -> Option<BarChart> {
     let groups: Vec<&GroupStats> = groups
         .iter()

@@ -1,4 +1,4 @@
-//! Numbers of groups of cases: all, each category, each turn.
+//! Statistics of groups of cases: all, each category, each turn.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use super::cases::Case;
 use super::sheet::{Sheet, Single, chars, length_difference};
 use crate::common::Failure;
 
-/// What a group is.
+/// Property that a group of cases shares.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum By {
@@ -20,7 +20,7 @@ pub(crate) enum By {
     Turn,
 }
 
-/// Cases that make a row of a table.
+/// Cases that make one row of a table.
 #[derive(Debug)]
 struct Group {
     by: By,
@@ -28,7 +28,7 @@ struct Group {
     cases: Vec<usize>,
 }
 
-/// The numbers of one group.
+/// The statistics of one group.
 #[derive(Debug, Serialize)]
 pub(crate) struct GroupStats {
     pub(crate) by: By,
@@ -43,25 +43,25 @@ pub(crate) struct GroupStats {
 /// One side of a group.
 #[derive(Debug, Serialize)]
 pub(crate) struct Side {
-    /// Mean score with its interval; absent where no answer has one.
+    /// Mean score with its interval; absent if no answer has a score.
     pub(crate) score: Option<Interval>,
-    /// Answers with a score.
+    /// Number of answers with a score.
     pub(crate) scored: usize,
     /// Mean length in characters.
     pub(crate) characters: f64,
-    /// Answers without a visible character.
+    /// Number of answers without a visible character.
     pub(crate) empty: usize,
 }
 
-/// How often side a wins.
+/// Wins of side a, as counts and rates.
 #[derive(Debug, Serialize)]
 pub(crate) struct Rate {
     pub(crate) counts: Counts,
-    /// Win, tie, lose of the decided ones.
+    /// Percentages of wins, ties and losses among the decided cases.
     pub(crate) per_cent: Option<[f64; 3]>,
-    /// Absent where nothing is decided.
+    /// Win rate; absent if no case is decided.
     pub(crate) win_rate: Option<Interval>,
-    /// At equal length; absent with a reason.
+    /// Win rate at equal length; absent if `no_length_control` gives a reason.
     pub(crate) length_controlled: Option<f64>,
     pub(crate) no_length_control: Option<String>,
 }
@@ -70,12 +70,13 @@ pub(crate) struct Rate {
 #[derive(Debug, Serialize)]
 pub(crate) struct LengthCorrelation {
     pub(crate) answers: usize,
-    /// Absent where one of the two does not vary.
+    /// Pearson's coefficient; absent if score or length does not vary.
     pub(crate) pearson: Option<f64>,
     pub(crate) spearman: Option<f64>,
 }
 
-/// The groups in order: all, categories as they come, turns. A single category is no group.
+/// Returns the groups in order: all cases, categories in order of appearance, turns. Categories or
+/// turns with a single value form no groups.
 fn groups(cases: &[Case]) -> Vec<Group> {
     let mut groups = vec![Group {
         by: By::All,
@@ -106,7 +107,7 @@ fn groups(cases: &[Case]) -> Vec<Group> {
     groups
 }
 
-/// All groups with their numbers.
+/// Computes the statistics of all groups.
 pub(crate) fn stats(cases: &[Case], sheet: &Sheet) -> Result<Vec<GroupStats>, Failure> {
     let all = groups(cases).into_iter().map(|group| {
         let pick = |outcomes: &[Option<Outcome>]| -> Result<Option<Rate>, Failure> {
@@ -206,12 +207,12 @@ fn rate(group: &Group, cases: &[Case], outcomes: &[Option<Outcome>]) -> Result<R
     })
 }
 
-/// One key for every interval: the same answers give the same interval.
+/// Returns the key of every interval, so that equal answers give equal intervals.
 pub(crate) fn key() -> Key {
     Key::new(0, "eval")
 }
 
-/// Correlations of score and length, over side a, side b, and both.
+/// Computes correlations of score and length, over side a, side b, and both.
 pub(crate) fn length_correlations(
     cases: &[Case],
     single: &Single,
@@ -237,12 +238,12 @@ fn scored(scores: &[Option<f64>], lengths: impl Iterator<Item = f64>) -> Vec<(f6
         .collect()
 }
 
-/// Of pairs (score, length).
+/// Computes the correlations of pairs (score, length).
 pub(crate) fn correlation(pairs: &[(f64, f64)]) -> LengthCorrelation {
     let (scores, lengths): (Vec<f64>, Vec<f64>) = pairs.iter().copied().unzip();
     LengthCorrelation {
         answers: pairs.len(),
-        // A correlation with a constant, or of one value, is not defined.
+        // A correlation with a constant, or of one value, is undefined.
         pearson: pearson(&scores, &lengths).ok(),
         spearman: spearman(&scores, &lengths).ok(),
     }

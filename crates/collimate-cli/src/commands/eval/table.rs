@@ -25,7 +25,7 @@ impl Table {
         self.rows.push(cells);
     }
 
-    /// Columns side by side, for a terminal.
+    /// Writes the columns side by side, for a terminal.
     pub(crate) fn text(&self) -> String {
         let mut columns = Columns::new();
         columns.load_style(NOTHING).set_header(&self.header);
@@ -43,12 +43,12 @@ impl Table {
     }
 }
 
-/// Three digits, or a dash.
+/// Writes a number with three decimals, or a dash.
 pub(crate) fn number(value: Option<f64>) -> String {
     value.map_or_else(|| "-".to_owned(), |value| format!("{value:.3}"))
 }
 
-/// `[low, high]`, or a dash.
+/// Writes `[low, high]`, or a dash.
 pub(crate) fn interval(value: Option<collimate::eval::Interval>) -> String {
     value.map_or_else(
         || "-".to_owned(),
@@ -56,7 +56,7 @@ pub(crate) fn interval(value: Option<collimate::eval::Interval>) -> String {
     )
 }
 
-/// A share in per cent.
+/// Writes a share in per cent.
 pub(crate) fn per_cent(value: Option<f64>) -> String {
     value.map_or_else(|| "-".to_owned(), |value| format!("{:.1} %", 100.0 * value))
 }

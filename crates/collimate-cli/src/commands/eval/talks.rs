@@ -1,4 +1,4 @@
-//! The conversations in which models are asked.
+//! The conversations in which models answer.
 
 use clap::ValueEnum;
 use collimate::core::{Completion, Finish, Message, Prompt, Role, Sampling};
@@ -11,16 +11,16 @@ use super::cases::{Case, user};
 use super::policy::Policy;
 use crate::common::Failure;
 
-/// What becomes of a prompt that is longer than a model takes.
+/// Handling of a prompt that is too long for a model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum OnLongPrompt {
     /// Stop with an error
     Fail,
-    /// Leave it out, of both sides, and count it
+    /// Leave it out on both sides, and count it
     Drop,
 }
 
-/// An answer, and what it answers.
+/// An answer, with the question and prompt that it answers.
 struct Said {
     question: usize,
     turn: usize,
@@ -33,11 +33,11 @@ pub(crate) struct Talks<'a> {
     questions: &'a [Question],
     policies: &'a [Policy],
     on_long_prompt: OnLongPrompt,
-    /// What was said to each question, for each side; none where it was left out.
+    /// Messages of each question, for each side; `None` if the question was left out.
     so_far: Vec<Option<Vec<Vec<Message>>>>,
     /// Answers of each side.
     said: Vec<Vec<Said>>,
-    /// Turns that were left out, those after them included.
+    /// Number of turns that were left out, including the turns after them.
     pub(crate) too_long: usize,
 }
 
@@ -57,7 +57,7 @@ impl<'a> Talks<'a> {
         }
     }
 
-    /// Asks every question that has this turn, from 0.
+    /// Asks every question that has this turn, counted from 0.
     pub(crate) fn ask(
         &mut self,
         turn: usize,
@@ -108,7 +108,7 @@ impl<'a> Talks<'a> {
         Ok(())
     }
 
-    /// Whether every side has room for an answer.
+    /// Returns true if every side has room for an answer.
     fn fits(&self, index: usize) -> Result<bool, Failure> {
         let Some(sides) = &self.so_far[index] else {
             return Ok(false);
@@ -137,7 +137,7 @@ impl<'a> Talks<'a> {
         Ok(true)
     }
 
-    /// What every side has answered, question by question.
+    /// Returns the answers of every side, question by question.
     pub(crate) fn cases(&self) -> Vec<Case> {
         let item = |said: &Said| Item::new(said.prompt.clone(), said.completion.clone());
         let mut places: Vec<usize> = (0..self.said[0].len()).collect();
@@ -157,7 +157,7 @@ impl<'a> Talks<'a> {
         places.into_iter().map(case).collect()
     }
 
-    /// A side's answers as rows that `eval answers` reads.
+    /// Returns a side's answers as rows that `eval answers` reads.
     pub(crate) fn rows(&self, side: usize) -> impl Iterator<Item = Value> {
         self.said[side].iter().map(|said| {
             let question = &self.questions[said.question];

@@ -1,4 +1,4 @@
-//! A judging model that shows how far it is and stops on Ctrl-C.
+//! A judging model that shows its progress and stops on Ctrl-C.
 
 use std::ops::ControlFlow;
 use std::sync::{Mutex, PoisonError};
@@ -7,14 +7,14 @@ use collimate::core::{Answers, Completion, GenerateError, Generator, Prompt, Sam
 use collimate::lm::{self, Llama, TextGenerator, Watch};
 use collimate::train::{Interrupt, Meter, Progress};
 
-/// Where judgements are written.
+/// The model that writes judgements.
 pub(crate) enum Source {
     Folder(Box<TextGenerator<Llama>>),
     Server(Box<dyn Generator>),
 }
 
-/// It stops between two calls, so that what a call has brought is in the judge's cache; a model in this
-/// process also stops within one.
+/// A judging model that stops between two calls, so that the results of a call are in the judge's
+/// cache. A model in this process also stops within a call.
 pub(crate) struct Watched {
     source: Source,
     interrupt: Interrupt,
@@ -36,7 +36,7 @@ impl Watched {
         *self.meter.lock().unwrap_or_else(PoisonError::into_inner) = Some((meter, 0));
     }
 
-    /// Shows nothing any more.
+    /// Stops showing progress.
     pub(crate) fn end(&self) {
         *self.meter.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
@@ -70,7 +70,8 @@ impl Generator for Watched {
         Ok(written)
     }
 
-    /// A server hands out answers as they come: what was paid for is kept, whatever comes next.
+    /// Hands out a server's answers as they arrive, so that answers that were paid for are kept if
+    /// a later one fails.
     fn hand_out(
         &self,
         prompts: &[Prompt],

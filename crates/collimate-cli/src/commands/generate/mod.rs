@@ -23,47 +23,50 @@ use show::Show;
 
 /// Write completions of prompts with a language model saved as a Hugging Face folder.
 ///
-/// One prompt with one completion is written to standard output while it grows. Otherwise one JSON
-/// object per prompt comes out: `prompt` and `completions`, each with `text`, `tokens` (the ids, EOS
-/// included) and `finish`: eos, stop (a stop text, which is not in the text) or length.
+/// One prompt with one completion is written to standard output while it is generated. Otherwise
+/// the output is one JSON object per prompt: `prompt` and `completions`. Each completion has
+/// `text`, `tokens` (the ids, including EOS) and `finish`: eos, stop (a stop text, which is not
+/// part of the text) or length.
 ///
-/// On flex the same seed gives the same completions, bit by bit, whatever else is asked in the same
-/// call; on other devices up to rounding, which can tip a token. A prompt that is given twice in one
-/// call goes on with further samples. Ctrl-C stops; what is finished is written, after an error too.
+/// On flex, the same seed gives bit-identical completions, regardless of the other prompts in the
+/// same call. On other devices they agree up to rounding, which can change a token. If a prompt
+/// occurs twice in one call, the second copy continues with further samples. Ctrl-C stops the
+/// command. Finished completions are written, also after an error.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Folder of a causal language model with its tokenizer
     #[arg(long, value_name = "DIR")]
     model: PathBuf,
-    /// A prompt; may be given several times
+    /// Prompt; may be given several times
     #[arg(long, value_name = "TEXT")]
     prompt: Vec<String>,
-    /// File or pipe of prompts: one a line; JSON lines with `prompt` (a text or a list of messages) or
-    /// `messages`, where the first line is an object or the name ends in .jsonl or .json; a table with a
-    /// column `prompt`. - is standard input, which is also read where no prompt is given
+    /// File or pipe of prompts: one prompt per line; JSON lines with `prompt` (a text or a list of
+    /// messages) or `messages`, if the first line is an object or the name ends in .jsonl or .json;
+    /// or a table with a column `prompt`. Use - for standard input, which is also read if no prompt
+    /// is given
     #[arg(long, value_name = "FILE", conflicts_with = "prompt")]
     prompts: Option<PathBuf>,
-    /// Completions per prompt
+    /// Number of completions per prompt
     #[arg(long, value_name = "N", default_value_t = Sampling::default().n)]
     n: usize,
     #[command(flatten)]
     sampling: SamplingArgs,
-    /// Where to write the JSON lines, once anything is finished; by default standard output
+    /// File for the JSON lines, written once any completion is finished; by default standard output
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
-    /// Completions that grow at a time: more are faster and keep the keys and values of up to ROWS
-    /// times (longest prompt + --max-new-tokens) tokens in memory
+    /// Number of completions generated at a time: higher values are faster, but keep the keys and
+    /// values of up to ROWS times (longest prompt + --max-new-tokens) tokens in memory
     #[arg(long, value_name = "ROWS", default_value_t = BatchLimits::default().rows)]
     batch: usize,
-    /// Where to compute
+    /// Device to compute on
     #[arg(long, value_enum, default_value_t = DeviceName::Flex)]
     device: DeviceName,
 }
 
 impl Args {
-    /// Limits that let `--batch` completions grow at a time, whatever their lengths.
+    /// Returns limits that allow `--batch` completions at a time, of any length.
     fn limits(&self, tokenizer: &TextTokenizer, most: usize, asked: &[Asked]) -> BatchLimits {
-        // What cannot be encoded is refused later, by its place.
+        // A prompt that cannot be encoded is refused later, with its place.
         let lengths = asked.iter().filter_map(|asked| {
             let ids = tokenizer.encode_prompt(&asked.prompt).ok()?;
             Some(ids.len().saturating_add(most))
@@ -78,11 +81,11 @@ impl Args {
     }
 }
 
-/// Why a model that was not trained to chat may have nothing to say.
+/// Explains why a model that was not trained to chat may write nothing.
 pub(crate) const NO_TEMPLATE: &str = "an answer is empty: this model has no chat template; it completes text: write the \
                                       beginning of a text as the prompt";
 
-/// Does what the options say.
+/// Runs the command.
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     args.sampling.check(args.n)?;
     if args.batch == 0 {
@@ -159,7 +162,8 @@ fn write(
     }
 }
 
-/// Tells of tokens that no text shows: weights that are padded beyond the vocabulary can write them.
+/// Reports tokens that have no text: weights that are padded beyond the vocabulary can produce
+/// them.
 pub(crate) fn tell_without_text<'a>(
     tokenizer: &TextTokenizer,
     completions: impl Iterator<Item = &'a Completion>,
@@ -175,7 +179,8 @@ pub(crate) fn tell_without_text<'a>(
     }
 }
 
-/// Writes what is finished, unless it was seen while it grew, and sums it up.
+/// Writes the finished completions, unless they were shown while they were generated, and prints a
+/// summary.
 fn keep(
     out: Option<&Path>,
     live: bool,
@@ -198,7 +203,7 @@ struct Row<'a> {
     completions: &'a [Completion],
 }
 
-/// One JSON object for each prompt that has a finished completion.
+/// Writes one JSON object for each prompt that has a finished completion.
 fn lines(asked: &[Asked], completions: &[Vec<Completion>]) -> Result<String, Failure> {
     let mut text = String::new();
     for (asked, completions) in asked.iter().zip(completions).filter(|(_, c)| !c.is_empty()) {
@@ -228,7 +233,8 @@ fn summary(found: &show::Found) -> String {
     )
 }
 
-/// The error in the words of the command line: options as they are typed, prompts by their place.
+/// Converts the error into the words of the command line: options as they are typed, prompts by
+/// their place.
 pub(crate) fn said(error: GenerateError, asked: &[Asked]) -> Failure {
     let index = match &error {
         GenerateError::Option {

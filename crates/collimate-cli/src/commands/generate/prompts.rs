@@ -1,4 +1,4 @@
-//! Where prompts come from.
+//! Sources of prompts.
 
 use std::io::IsTerminal;
 use std::path::Path;
@@ -8,13 +8,13 @@ use collimate::data::{DataError, Input, Prompts, not_used};
 
 use crate::common::{self, Failure};
 
-/// A prompt, and where it stood.
+/// A prompt, and its place in the input.
 pub(crate) struct Asked {
     pub(crate) prompt: Prompt,
     pub(crate) place: String,
 }
 
-/// The prompts of the command line, of a file or pipe, or of standard input.
+/// Reads the prompts of the command line, of a file or pipe, or of standard input.
 pub(crate) fn read(given: &[String], file: Option<&Path>) -> Result<Vec<Asked>, Failure> {
     if !given.is_empty() {
         let numbered = given.iter().enumerate().map(|(index, text)| Asked {
@@ -42,7 +42,7 @@ pub(crate) fn read(given: &[String], file: Option<&Path>) -> Result<Vec<Asked>, 
     of(input)
 }
 
-/// The prompts of an input; columns that are not used are told.
+/// Reads the prompts of an input, and reports unused columns.
 pub(crate) fn of(input: Result<Input, DataError>) -> Result<Vec<Asked>, Failure> {
     let input = input.map_err(said)?;
     let name = input.path().display().to_string();

@@ -1,4 +1,4 @@
-//! What is seen while completions grow, and what is kept of them.
+//! Shows completions while they are generated, and keeps the finished ones.
 
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
@@ -9,29 +9,30 @@ use collimate::train::{self, Interrupt, Meter};
 
 use crate::common;
 
-/// Shows the text of a single completion, or how far many have come; keeps what is finished.
+/// Shows the text of a single completion, or the number of finished ones if there are several.
+/// Keeps the finished completions.
 pub(crate) struct Show {
-    /// A bar, or nothing where the text itself is shown.
+    /// Progress bar; `None` if the text itself is shown.
     meter: Option<Meter>,
     interrupt: Interrupt,
-    /// Why standard output took no more of the text.
+    /// Reason why standard output accepts no more text.
     lost: Option<String>,
     started: Instant,
     tokens: usize,
-    /// Of each prompt, up to the last sample that is finished.
+    /// Completions of each prompt, up to the last finished sample.
     finished: Vec<Vec<Option<Completion>>>,
 }
 
-/// A first line without a completion says little: it may come that late.
+/// Delay of the first progress line, which says little before a completion is finished.
 const FIRST_LINE: Duration = Duration::from_secs(1);
 
-/// What came of it.
+/// The finished completions, with their cost.
 pub(crate) struct Found {
     /// Finished completions of each prompt, in order.
     pub(crate) completions: Vec<Vec<Completion>>,
     pub(crate) tokens: usize,
     pub(crate) elapsed: Duration,
-    /// Why standard output took no more of the text.
+    /// Reason why standard output accepts no more text.
     pub(crate) lost: Option<String>,
 }
 
@@ -54,7 +55,7 @@ impl Show {
         }
     }
 
-    /// Ends the show.
+    /// Ends the output and returns the finished completions.
     pub(crate) fn into_finished(mut self) -> Found {
         if self.meter.is_none() && self.tokens > 0 {
             self.write("\n");
@@ -70,7 +71,8 @@ impl Show {
         }
     }
 
-    /// Writes to standard output until that fails: the first failure is the one to tell.
+    /// Writes to standard output until a write fails. The first failure is the one that is
+    /// reported.
     fn write(&mut self, text: &str) {
         if self.lost.is_none() {
             self.lost = common::print(text).err().map(|error| error.to_string());

@@ -21,12 +21,13 @@ use crate::preview::{Preview, RowsOf};
 use crate::rendering::TemplateKwargs;
 use crate::start::Start;
 
-/// Align a language model with single answers that are labelled good or bad (KTO, arXiv:2402.01306).
+/// Align a language model with single answers that are labelled good or bad (KTO,
+/// arXiv:2402.01306).
 ///
-/// Without --data, a small language model is trained from scratch on an embedded synthetic world, whose
-/// pairs give a good and a bad answer each, and the policy is judged by the world's true reward. With
-/// --data and --model, your labelled answers (prompt, completion, label) or preference pairs and your model
-/// folder are used.
+/// Without --data, a small language model is trained from scratch on an embedded synthetic world.
+/// Each pair of the world gives a good and a bad answer, and the world's true reward judges the
+/// policy. With --data and --model, your labelled answers (prompt, completion, label) or preference
+/// pairs and your model folder are used.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]
@@ -34,12 +35,12 @@ pub(crate) struct Args {
 }
 
 align_config! {
-    /// Labelled answers: JSON lines of {prompt, completion, label}, or preference pairs, whose chosen answers
-    /// are good and whose rejected ones are bad; several files are read in turn. 10 % of the prompts are held
-    /// out.
+    /// Labelled answers: JSON lines of {prompt, completion, label}, or preference pairs, whose
+    /// chosen answers are good and whose rejected answers are bad. Several files are read in turn.
+    /// 10 % of the prompts are held out.
     data;
-    /// Folder of a reward model that scores answers to validation prompts; without it, and with data of
-    /// your own, no answers are written.
+    /// Folder of a reward model that scores answers to validation prompts. With your own data,
+    /// answers are written only if this folder is given.
     judge;
     {}
     /// Number of prompts that the policy answers.

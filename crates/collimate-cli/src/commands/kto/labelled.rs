@@ -4,15 +4,16 @@ use std::collections::HashSet;
 use std::path::Path;
 
 use collimate::core::PreferencePair;
-use collimate::data::{Format, Input, SftExample, not_used, split_by_hash};
+use collimate::data::{Format, Input, SftExample, not_used};
 use collimate::recipes::direct::UnpairedData;
 
 use super::args::Config;
 use super::run::both;
 use crate::common::{self, Failure};
-use crate::files::{self, parts};
+use crate::files;
 
-/// The rows of all files, and a sentence on each file. A tenth of the prompts is held out, by hash.
+/// Reads the rows of all files, with a sentence on each file. A tenth of the prompts, chosen by
+/// hash, is held out.
 pub(super) fn read(config: &Config) -> Result<(UnpairedData<'static>, Vec<String>), Failure> {
     files::check(config.data.iter())?;
     let (mut rows, mut reports) = (Vec::new(), Vec::new());
@@ -29,13 +30,13 @@ pub(super) fn read(config: &Config) -> Result<(UnpairedData<'static>, Vec<String
             .into());
         }
     }
-    // A pair carries the row through the split; the sign of its gap is the label.
+    // A pair carries the row through the split. The sign of its score gap is the label.
     let pair = |(example, good): (SftExample, bool)| PreferencePair {
         score_gap: Some(if good { 1.0 } else { -1.0 }),
         ..PreferencePair::new(example.prompt, example.completion, "")
     };
     let all = rows.into_iter().map(pair).collect();
-    let [held_out, train] = parts(split_by_hash(all, &[0.1, 0.9])?);
+    let [held_out, train] = files::split(all, [0.1, 0.9])?;
     let good = |pair: &PreferencePair| pair.score_gap.is_some_and(|gap| gap > 0.0);
     let mut seen = HashSet::new();
     let prompts = held_out.iter().map(|pair| pair.prompt.clone());
@@ -60,12 +61,12 @@ pub(super) fn read(config: &Config) -> Result<(UnpairedData<'static>, Vec<String
     Ok((data, reports))
 }
 
-/// The rows of one file: labelled answers, or both answers of preference pairs.
+/// Reads the rows of one file: labelled answers, or both answers of preference pairs.
 fn file(path: &Path, config: &Config) -> Result<(Vec<(SftExample, bool)>, String), Failure> {
     let mut input = Input::open(path)?;
     let format = config.format.or_else(|| input.format().ok());
     let name = path.display();
-    // Labelled answers have no format of their own: the reader says what a row lacks.
+    // Labelled answers have no format of their own. The reader reports missing keys of a row.
     if !matches!(
         format,
         Some(Format::PromptCompletion | Format::Messages) | None

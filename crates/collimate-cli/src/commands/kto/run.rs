@@ -74,7 +74,7 @@ impl Alignment for Kto {
     }
 }
 
-/// Both answers of every pair: the chosen one is good, the rejected one bad.
+/// Returns both answers of every pair: the chosen one as good, the rejected one as bad.
 pub(super) fn both(pairs: &[PreferencePair]) -> Vec<(SftExample, bool)> {
     let bad = |pair: &PreferencePair| SftExample {
         prompt: pair.prompt.clone(),

@@ -1,11 +1,11 @@
-//! Opening a page in the user's browser.
+//! Opens a page in the user's browser.
 
 use std::io::IsTerminal;
 use std::process::{Command, Stdio};
 
 use crate::common;
 
-/// True where a person seems to sit before the screen of this computer.
+/// Returns true if a user is likely to see the screen of this computer.
 pub(super) fn is_likely() -> bool {
     let set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
     let desktop =
@@ -13,7 +13,7 @@ pub(super) fn is_likely() -> bool {
     std::io::stderr().is_terminal() && desktop && !set("SSH_CONNECTION")
 }
 
-/// Opens an address in the browser, or tells that it has to be opened by hand.
+/// Opens an address in the browser, or says that it has to be opened by hand.
 pub(super) fn open(url: &str) {
     let (program, first): (_, &[&str]) = match std::env::consts::OS {
         "windows" => ("rundll32", &["url.dll,FileProtocolHandler"]),

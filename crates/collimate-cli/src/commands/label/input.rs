@@ -1,4 +1,4 @@
-//! Pairs to label from the user's files, whatever the files say about which answer is better.
+//! Pairs to label from the user's files. Labels in the files are ignored.
 
 use std::path::PathBuf;
 
@@ -7,10 +7,11 @@ use collimate::data::{ReadOptions, UnlabelledPair, read_unlabelled};
 
 use crate::common::{self, Failure};
 
-/// A prompt and two answers in no order that means anything.
+/// A prompt and two answers in an order without meaning.
 pub(super) type Pair = (Prompt, Completion, Completion);
 
-/// Returns the pairs of all files, in their order; of a prompt with many answers up to `per_prompt` pairs.
+/// Returns the pairs of all files, in order. A prompt with many answers gives up to `per_prompt`
+/// pairs.
 pub(super) fn pairs_to_label(
     files: &[PathBuf],
     options: &ReadOptions,

@@ -17,32 +17,33 @@ use crate::{files, runs};
 
 /// Label preference pairs by hand, on a local web page.
 ///
-/// Two answers to a prompt stand side by side; the arrow keys choose, t is a tie, s skips, u takes back. The
-/// sides are drawn at random, and a label that the file has is not shown. A share of the pairs comes a second
-/// time, to measure how consistent a labeller is.
+/// The page shows two answers to a prompt side by side. The arrow keys choose, t is a tie, s skips,
+/// u undoes. The sides are drawn at random, and labels in the file are not shown. A share of the
+/// pairs is shown a second time, to measure how consistent a labeller is.
 ///
-/// Every decision is on disk at once: in a journal beside OUT (labels.decisions.jsonl), and as a row
-/// `prompt`, `chosen`, `rejected`, `labeller` in OUT. The same command goes on where each labeller stopped.
-/// Only this computer reaches the page. Ctrl-C, or the button on the page, ends the program.
+/// Every decision is on disk at once: in a journal beside OUT (labels.decisions.jsonl), and as a
+/// row `prompt`, `chosen`, `rejected`, `labeller` in OUT. Run the same command again to continue
+/// where each labeller stopped. Only this computer reaches the page. Ctrl-C, or the button on the
+/// page, ends the program.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Files to label: rows with `prompt` and answers in `response_a`, `response_b` or a list `responses`, or
-    /// preference pairs of any format, whose labels are left out of sight
+    /// Files to label: rows with `prompt` and answers in `response_a`, `response_b` or a list
+    /// `responses`, or preference pairs of any format, whose labels are not shown
     #[arg(long, required = true, num_args = 1.., value_name = "FILE")]
     from: Vec<PathBuf>,
-    /// File of labels to write, or to go on with
+    /// File of labels to write or to continue
     #[arg(long, value_name = "OUT.jsonl")]
     out: PathBuf,
-    /// Name of the labeller; the page can change it
+    /// Name of the labeller, which can be changed on the page
     #[arg(long, value_name = "NAME", default_value = "me")]
     name: String,
     /// Share of the pairs that each labeller sees a second time
     #[arg(long, value_name = "SHARE", default_value_t = SessionOptions::default().repeat)]
     repeat: f64,
-    /// Label only the first N pairs, the same ones for every labeller
+    /// Label only the first N pairs, which are the same for every labeller
     #[arg(long, value_name = "N")]
     limit: Option<usize>,
-    /// Pairs of a prompt with more than two answers
+    /// Maximum number of pairs from a prompt with more than two answers
     #[arg(long, value_name = "N", default_value_t = 3)]
     pairs_per_prompt: usize,
     /// Seed of the order, the sides and the repeats
@@ -51,19 +52,19 @@ pub(crate) struct Args {
     /// Address of the page: 127.0.0.1 or ::1
     #[arg(long, value_name = "IP", default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST))]
     host: IpAddr,
-    /// Port of the page; 0 is any free one
+    /// Port of the page; 0 means any free port
     #[arg(long, value_name = "N", default_value_t = 0)]
     port: u16,
-    /// Open the page in a browser; by default where the program runs in a terminal of a desktop
+    /// Open the page in a browser; the default in a terminal of a desktop
     #[arg(long, conflicts_with = "no_open")]
     open: bool,
     /// Do not open a browser
     #[arg(long)]
     no_open: bool,
-    /// Format of the files; by default recognised
+    /// Format of the files; detected by default
     #[arg(long, value_parser = json_name::<Format>, value_name = "NAME")]
     format: Option<Format>,
-    /// Treatment of a row that cannot be read: fail or drop
+    /// Handling of rows that cannot be read: fail, or drop and count them
     #[arg(long, value_parser = json_name::<OnBadRow>, default_value = "fail", value_name = "POLICY")]
     on_bad_row: OnBadRow,
     /// Prompt of an hh-rlhf dialogue: full or last_turn_only
@@ -71,7 +72,7 @@ pub(crate) struct Args {
     hh_turns: HhTurns,
 }
 
-/// Does what the options say.
+/// Runs the command.
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let labeller = labeller_name(&args.name).map_err(|error| format!("--name: {error}"))?;
     let options = SessionOptions {
@@ -117,7 +118,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     }
 }
 
-/// The pairs of all files; tells what was left out.
+/// Reads the pairs of all files, and reports the pairs that were left out.
 fn read(args: &Args) -> Result<PairSet, Failure> {
     let options = files::options(args.format, args.on_bad_row, args.hh_turns);
     let (per_prompt, seed) = (args.pairs_per_prompt, args.seed);
@@ -151,7 +152,7 @@ fn tell_resumed(resumed: Resumed, out: &Path) {
     }
 }
 
-/// Tells the numbers and how to go on.
+/// Reports the numbers and how to continue.
 fn close(mut desk: Desk, ended: Ended, next: &str) -> Result<(), Failure> {
     let summary = desk.session().summary();
     let out = desk.out().display().to_string();
@@ -178,7 +179,8 @@ fn close(mut desk: Desk, ended: Ended, next: &str) -> Result<(), Failure> {
     }
 }
 
-/// The option for labels of before, where the pairs are those that a run of `ser` asks about next.
+/// Returns the option for earlier labels, if the pairs are those that a run of `ser` asks about
+/// next.
 fn earlier(from: &[PathBuf]) -> &'static str {
     let asked = |path: &PathBuf| {
         path.file_name()
@@ -190,7 +192,7 @@ fn earlier(from: &[PathBuf]) -> &'static str {
     }
 }
 
-/// A path as a shell takes it.
+/// Quotes a path for a shell if necessary.
 fn quoted(path: &str) -> String {
     let plain = |c: char| c.is_alphanumeric() || "._-/".contains(c);
     match path.chars().all(plain) {

@@ -21,58 +21,62 @@ use crate::start::Start;
 /// Train a language model by reinforcement learning against a reward: PPO, RLOO or GRPO.
 ///
 /// Without --model, a small language model is trained from scratch on an embedded synthetic world,
-/// fine-tuned, and then trained against the world's true reward. With --model, your model learns from a saved
-/// reward model (--reward-model), or from a rule written in Rust (--reward), over your
-/// prompts (--prompts) or openings that it writes itself.
+/// fine-tuned, and then trained against the world's true reward. With --model, your model learns
+/// from a saved reward model (--reward-model) or from a rule written in Rust (--reward). The
+/// prompts are yours (--prompts) or openings that the model writes itself.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]
     pub(crate) options: Options<Ppo>,
 }
 
-/// Everything that decides a run's result.
+/// Options that determine the result of a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Config {
-    /// Hugging Face folder of the policy: fine-tuned already, it is the reference.
+    /// Hugging Face folder of the policy. It should already be fine-tuned, because it is also the
+    /// reference model.
     pub(crate) model: Option<PathBuf>,
-    /// Prompts, one a line, or jsonl rows with `prompt` or `messages`; a tenth of them, at most 200, are
-    /// kept for the comparison at the end.
+    /// Prompts: one per line, or jsonl rows with `prompt` or `messages`. A tenth of them, at most
+    /// 200, is kept for the comparison at the end.
     pub(crate) prompts: Option<PathBuf>,
-    /// Number of openings that the model writes itself for training, where no prompts are given.
+    /// Number of openings that the model writes itself for training if no prompts are given.
     pub(crate) openings: usize,
     /// Length of an opening in tokens.
     pub(crate) opening_tokens: usize,
     /// Folder of a reward model: a decoder or an encoder with a score head.
     pub(crate) reward_model: Option<PathBuf>,
-    /// Label of the reward model whose score is the reward, by name or number, where it has several.
+    /// Label of the reward model whose score is the reward, by name or number, if the model has
+    /// several labels.
     pub(crate) label: Option<String>,
-    /// Rule as the reward; without one, and without a reward model, happy.
+    /// Rule that serves as the reward. Without a rule and a reward model, `happy` is used.
     pub(crate) reward: Option<Rule>,
-    /// Rule that compares the final answers, to see how good a reward model's policy is; without one
-    /// the reward itself compares them. Part of the run: it cannot be changed later.
+    /// Rule that compares the final answers, as an independent check of a policy trained on a
+    /// reward model. If absent, the reward itself compares them. The rule is part of the run and
+    /// cannot be changed later.
     pub(crate) judge: Option<Rule>,
-    /// Treatment of messages where the model has no chat template: refuse them, or write plain text with
-    /// their roles.
+    /// Handling of messages if the model has no chat template: refuse them, or write them as plain
+    /// text with their roles.
     pub(crate) chat_fallback: ChatFallback,
-    /// Name of one of the chat templates of the model's folder; without one it is `default`.
+    /// Name of a chat template in the model folder; if absent, `default` is used.
     pub(crate) chat_template: Option<String>,
-    /// Variables of the chat template, such as `enable_thinking: false`, for all rows.
+    /// Variables passed to the chat template for all rows, such as `enable_thinking: false`.
     pub(crate) chat_template_kwargs: TemplateKwargs,
-    /// Day that a chat template writes as today, such as `2025-01-31`; without one, the day of the run
-    /// in UTC.
+    /// Date that the chat template uses as today, such as `2025-01-31`; if absent, the day of the
+    /// run in UTC.
     pub(crate) template_date: Option<String>,
     /// Number of prompts whose answers are compared at the end.
     pub(crate) test_prompts: usize,
-    /// Training of the policy.
+    /// Options of the policy's training.
     pub(crate) policy: PolicyConfig,
-    /// Number of unlabelled texts of the synthetic world that its decoder reads first.
+    /// Number of unlabelled texts of the synthetic world that the decoder from scratch is
+    /// pretrained on.
     pub(crate) pretrain_texts: usize,
-    /// Training of the decoder from scratch on these texts.
+    /// Pretraining of the decoder from scratch on plain texts.
     pub(crate) pretrain: TrainConfig,
     /// Fine-tuning of the decoder from scratch on chosen answers.
     pub(crate) sft: TrainConfig,
-    /// The synthetic world, where no model is given.
+    /// The synthetic world, used if no model is given.
     pub(crate) world: WorldConfig,
     /// The decoder that is trained from scratch on the synthetic world.
     pub(crate) llama: LlamaConfig,
@@ -120,7 +124,7 @@ impl Layered for Ppo {
     const OWN: &'static str = "model";
     const ESTIMATES: bool = false;
 
-    /// With the decoder of the other commands.
+    /// Uses the same decoder as the other commands.
     fn for_world() -> Result<Config, Failure> {
         Ok(Config {
             test_prompts: 400,

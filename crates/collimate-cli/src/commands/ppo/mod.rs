@@ -35,7 +35,8 @@ fn run(start: &Start<'_, Config>) -> Result<(), Failure> {
     }
 }
 
-/// A small decoder, trained from scratch on the synthetic world, then against its true reward.
+/// Trains a small decoder from scratch on the synthetic world, then against the world's true
+/// reward.
 fn from_scratch(start: &Start<'_, Config>) -> Result<(), Failure> {
     let config = start.config;
     let (seed, length) = (config.policy.ppo.seed, config.policy.max_length);
@@ -92,7 +93,7 @@ fn from_scratch(start: &Start<'_, Config>) -> Result<(), Failure> {
     run::reinforce(&mut job, config, &policy, arm, &data)
 }
 
-/// The user's policy, as it is.
+/// Trains the user's policy, starting from it unchanged.
 fn from_folder(start: &Start<'_, Config>, dir: &Path) -> Result<(), Failure> {
     let config = start.config;
     common::check_writer("--model", dir)?;
@@ -145,14 +146,16 @@ fn from_folder(start: &Start<'_, Config>, dir: &Path) -> Result<(), Failure> {
     let arm = RewardArm {
         name,
         reward: scorer.as_ref(),
-        // Its labelled answers are not here; a file of options may name a centre.
+        // The labelled answers of the reward model are unknown here; a configuration file may set a
+        // centre.
         centre: None,
         critic,
     };
     run::reinforce(&mut job, config, &model, arm, &data)
 }
 
-/// The last tenth for the comparison, a few before them to be watched, the rest to learn from.
+/// Splits the prompts into those to learn from, a few to watch, and the last ones for the
+/// comparison.
 fn split(
     mut all: Vec<Prompt>,
     config: &Config,
@@ -160,7 +163,7 @@ fn split(
 ) -> Result<PolicyData<'static>, Failure> {
     let mut seen = std::collections::HashSet::new();
     all.retain(|prompt| seen.insert(prompt.clone()));
-    // Openings were made in the wanted number; of a file a tenth is enough.
+    // A file gives at most a tenth of its prompts; the number of openings allows for more.
     let wanted = match config.prompts {
         Some(_) => config.test_prompts.min(all.len() / 10),
         None => config.test_prompts.min(all.len() / 3),
@@ -194,7 +197,8 @@ fn split(
 
 type Reward = (String, Box<dyn Scorer>, Option<ValueModel<Llama>>, String);
 
-/// The reward: its name, what scores, what a critic may start from, a few words.
+/// Returns the reward: its name, the scorer, a start for the critic if there is one, and a short
+/// description.
 fn reward(config: &Config, tokenizer: &TextTokenizer, device: &Device) -> Result<Reward, Failure> {
     let Some(dir) = &config.reward_model else {
         let rule = config.reward.unwrap_or(Rule::Happy);

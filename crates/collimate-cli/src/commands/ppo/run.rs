@@ -1,4 +1,4 @@
-//! Openings, training, and what is written of it.
+//! Openings, training, and the files that a run writes.
 
 use std::ops::ControlFlow;
 
@@ -16,7 +16,7 @@ use crate::common::{Failure, Interrupted};
 use crate::job::Job;
 use crate::policy;
 
-/// Beginnings of texts by the model itself.
+/// Lets the model write beginnings of texts.
 pub(crate) fn openings(
     job: &Job,
     config: &Config,
@@ -44,7 +44,7 @@ pub(crate) fn openings(
     }
 }
 
-/// Trains the policy, saves it beside the start, and writes the report.
+/// Trains the policy, saves it beside the start model, and writes the report.
 pub(crate) fn reinforce(
     job: &mut Job,
     config: &Config,
@@ -82,7 +82,7 @@ pub(crate) fn reinforce(
     job.print_end(&table, seconds)
 }
 
-/// Shows how far writing is and stops it on Ctrl-C.
+/// Shows the progress of writing and stops it on Ctrl-C.
 struct Watching<'a> {
     interrupt: &'a Interrupt,
     meter: Option<Meter>,

@@ -8,8 +8,8 @@ use serde_json::{Map, Value};
 /// Points of one stage.
 type Points = Vec<(f64, f64)>;
 
-/// A plot of each metric, with a line for each stage that has it. A metric without a finite value has
-/// none.
+/// Returns a plot of each metric, with a line for each stage that has the metric. A metric without
+/// a finite value has no plot.
 pub(super) fn of(rows: &[Map<String, Value>]) -> Figures {
     let mut metrics: BTreeMap<&str, Vec<(&str, Points)>> = BTreeMap::new();
     for row in rows {
@@ -47,7 +47,7 @@ pub(super) fn of(rows: &[Map<String, Value>]) -> Figures {
     metrics.into_iter().map(curve).collect()
 }
 
-/// The metric's name with signs that every file system takes.
+/// Replaces characters of a metric's name that some file systems refuse.
 fn file_name(metric: &str) -> String {
     let safe = |c: char| {
         if c.is_ascii_alphanumeric() || c == '_' {

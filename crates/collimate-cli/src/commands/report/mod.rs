@@ -1,4 +1,4 @@
-//! Writes what a run folder keeps as tables and plots.
+//! Rewrites the contents of a run folder as tables and plots.
 
 mod curves;
 mod tables;
@@ -14,11 +14,12 @@ use crate::templates::TEMPLATES;
 /// File with the tables and plots of a run.
 const OVERVIEW: &str = "overview.md";
 
-/// Write the numbers of a run again as tables and plots, from the files that its folder keeps.
+/// Write the numbers of a run as tables and plots, from the files in its folder.
 ///
 /// DIR/overview.md gets the stages of the run, the numbers of summary.json and a plot of every
-/// metric of metrics.jsonl; the numbers are printed too. The run's own report.md has text that no file
-/// keeps, so it stays as it is. A run that was stopped has stages and plots, but no summary yet.
+/// metric in metrics.jsonl. The numbers are also printed. The run's own report.md stays as it is,
+/// because it has text that no other file keeps. A run that was stopped has stages and plots, but
+/// no summary yet.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Run folder
@@ -29,7 +30,7 @@ pub(crate) struct Args {
     json: bool,
 }
 
-/// Does what the options say.
+/// Runs the command.
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let dir = &args.dir;
     check(dir)?;
@@ -41,7 +42,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let mut values = json!({
         "name": name(dir), "stages": stages, "summary": summary.as_ref().map(tables::of), "curves": [],
     });
-    // The terminal shows no plots.
+    // The terminal version has no plots.
     let shown = TEMPLATES.render(OVERVIEW, &values, Vec::new())?;
     match args.json {
         true => {
@@ -69,7 +70,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Refuses a folder that no run has made, before anything in it is touched.
+/// Refuses a folder that no run created, before anything in it is changed.
 fn check(dir: &Path) -> Result<(), Failure> {
     let shown = dir.display();
     if !dir.exists() {
@@ -90,7 +91,7 @@ fn check(dir: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The last part of the folder's path.
+/// Returns the last part of the folder's path.
 fn name(dir: &Path) -> String {
     let whole = std::path::absolute(dir).unwrap_or_else(|_| dir.to_owned());
     let last = whole
@@ -99,13 +100,13 @@ fn name(dir: &Path) -> String {
     last.unwrap_or_else(|| dir.display().to_string())
 }
 
-/// The stages of the journal with their state, in a run that has ended or not.
+/// Lists the stages of the journal with their state. `ended` is true for a run that has ended.
 fn stages(dir: &Path, ended: bool) -> Result<Vec<[String; 2]>, Failure> {
     let journal = json(&dir.join("journal.json"))?.unwrap_or_default();
     let listed = journal.get("stages").and_then(Value::as_array);
     let stage = |entry: &Value| {
         let name = entry.get("stage").and_then(Value::as_str).unwrap_or("?");
-        // Trainings leave checkpoints, not results.
+        // A training leaves checkpoints and no result in the journal.
         let kept = entry.get("result").is_some_and(|result| !result.is_null());
         let state = match (kept, ended) {
             (true, _) => "result in the journal",
@@ -117,7 +118,7 @@ fn stages(dir: &Path, ended: bool) -> Result<Vec<[String; 2]>, Failure> {
     Ok(listed.into_iter().flatten().map(stage).collect())
 }
 
-/// The JSON in a file; `None` if there is no such file.
+/// Reads the JSON in a file; `None` if there is no such file.
 fn json(path: &Path) -> Result<Option<Value>, Failure> {
     match std::fs::read(path) {
         Ok(bytes) => match serde_json::from_slice(&bytes) {

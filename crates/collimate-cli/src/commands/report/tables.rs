@@ -2,8 +2,8 @@
 
 use serde_json::{Map, Value, json};
 
-/// The numbers of a summary as the overview reads them: single values in one table, lists of objects in
-/// tables of their own.
+/// Returns the numbers of a summary in the form that the overview reads: single values in one
+/// table, and each list of objects in its own table.
 pub(super) fn of(summary: &Value) -> Value {
     let mut single = Vec::new();
     let mut lists = Vec::new();
@@ -19,7 +19,8 @@ pub(super) fn of(summary: &Value) -> Value {
 /// Rows of a list, each an object with single values.
 type Rows = Vec<Map<String, Value>>;
 
-/// Walks through a value. Lists of objects go to `lists`, everything else to `single` under its path.
+/// Walks through a value. Lists of objects go to `lists`; other values go to `single` under their
+/// path.
 fn flatten(
     path: &str,
     value: &Value,
@@ -43,7 +44,7 @@ fn flatten(
     }
 }
 
-/// An object with the single values below it, each under its path.
+/// Returns an object with the single values inside `item`, each under its path.
 fn row(item: &Value) -> Map<String, Value> {
     let (mut single, mut lists) = (Vec::new(), Vec::new());
     flatten("", item, &mut single, &mut lists);
@@ -71,10 +72,10 @@ fn table(rows: &Rows) -> (Vec<String>, Vec<Vec<String>>) {
     (header, cells)
 }
 
-/// The longest cell, in characters.
+/// Maximum length of a cell, in characters.
 const CELL: usize = 80;
 
-/// A value as a cell: numbers with six significant digits, long texts cut.
+/// Writes a value as a cell: numbers with six significant digits, long texts cut.
 fn shown(value: &Value) -> String {
     let text = match value {
         Value::Null => "–".to_owned(),

@@ -24,16 +24,16 @@ use crate::start::Start;
 
 /// Train a reward model from labelled preference pairs, using every label.
 ///
-/// Without --data, a small language model is trained from scratch on an embedded synthetic world whose
-/// true reward is known. With --data and --model, your pairs and your model folder are used; for few
-/// labels and many pairs without labels, use the command ser.
+/// Without --data, a small language model is trained from scratch on an embedded synthetic world
+/// whose true reward is known. With --data and --model, your pairs and your model folder are used.
+/// If you have few labels and many pairs without labels, use the command ser.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]
     pub(crate) options: Options<Reward>,
 }
 
-/// Everything that decides a run's result.
+/// Options that determine the result of a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Config {
@@ -41,42 +41,45 @@ pub(crate) struct Config {
     /// files are read in turn. 10 % of the prompts are for validation.
     #[serde(deserialize_with = "files::one_or_many")]
     pub(crate) data: Vec<PathBuf>,
-    /// Test pairs; without them 20 % of the data's prompts, chosen by hash.
+    /// Test pairs; if absent, 20 % of the prompts in `data`, chosen by hash.
     #[serde(deserialize_with = "files::one_or_many")]
     pub(crate) test: Vec<PathBuf>,
     /// Hugging Face folder (a decoder or an encoder) that the reward model starts from.
     pub(crate) model: Option<PathBuf>,
-    /// Format of the files; without one it is recognised.
+    /// Format of the files; if absent, it is detected.
     pub(crate) format: Option<Format>,
-    /// Treatment of a row that cannot be read: fail, or drop and count it.
+    /// Handling of rows that cannot be read: fail, or drop and count them.
     pub(crate) on_bad_row: OnBadRow,
     /// Prompt of an hh-rlhf dialogue: the last turn or the full dialogue.
     pub(crate) hh_turns: HhTurns,
-    /// Treatment of messages where the model has no chat template: refuse them, or write plain text with
-    /// their roles.
+    /// Handling of messages if the model has no chat template: refuse them, or write them as plain
+    /// text with their roles.
     pub(crate) chat_fallback: ChatFallback,
-    /// Name of one of the chat templates of the model's folder; without one it is `default`.
+    /// Name of a chat template in the model folder; if absent, `default` is used.
     pub(crate) chat_template: Option<String>,
-    /// Variables of the chat template, such as `enable_thinking: false`, for all rows.
+    /// Variables passed to the chat template for all rows, such as `enable_thinking: false`.
     pub(crate) chat_template_kwargs: TemplateKwargs,
-    /// Day that a chat template writes as today, such as `2025-01-31`; without one, the day of the run
-    /// in UTC.
+    /// Date that the chat template uses as today, such as `2025-01-31`; if absent, the day of the
+    /// run in UTC.
     pub(crate) template_date: Option<String>,
-    /// Rows whose prompt has other tokens where the answer follows: count them, or fail.
+    /// Handling of rows whose prompt is tokenised differently once the answer follows: count them,
+    /// or fail.
     pub(crate) on_rewritten_prompt: OnRewrittenPrompt,
-    /// Pooling of an encoder; without one the folder decides.
+    /// Pooling of an encoder; if absent, the model folder decides.
     pub(crate) pooling: Option<Pooling>,
-    /// Label of a classifier whose score is the reward, by name or number, where it has several.
+    /// Label of a classifier whose score is the reward, by name or number, if the classifier has
+    /// several labels.
     pub(crate) label: Option<String>,
-    /// The training.
+    /// Options of the training.
     pub(crate) reward: RewardModelConfig,
-    /// Number of unlabelled texts of the synthetic world that its decoder reads first.
+    /// Number of unlabelled texts of the synthetic world that the decoder from scratch is
+    /// pretrained on.
     pub(crate) pretrain_texts: usize,
-    /// Training of the decoder from scratch on these texts.
+    /// Pretraining of the decoder from scratch on plain texts.
     pub(crate) pretrain: TrainConfig,
     /// Fine-tuning of the decoder from scratch on chosen answers.
     pub(crate) sft: TrainConfig,
-    /// The synthetic world, where no file is given.
+    /// The synthetic world, used if no file is given.
     pub(crate) world: WorldConfig,
     /// The decoder that is trained from scratch on the synthetic world.
     pub(crate) llama: LlamaConfig,
@@ -135,7 +138,7 @@ impl Layered for Reward {
     const NAME: &'static str = "reward";
     const OWN: &'static str = "data";
 
-    /// With the decoder and the training of the command `ser`.
+    /// Uses the same decoder and training as the command `ser`.
     fn for_world() -> Result<Config, Failure> {
         let mut config = Config {
             pretrain_texts: defaults::PRETRAIN_TEXTS,

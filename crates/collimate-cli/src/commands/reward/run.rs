@@ -3,7 +3,6 @@
 use std::path::Path;
 
 use collimate::core::Key;
-use collimate::data::split_by_hash;
 use collimate::lm::{Architecture, Encoder, Llama};
 use collimate::nn::{HfReward, Pooling};
 use collimate::recipes::reward_model::{RewardModelData, train_reward_model, write_report};
@@ -13,7 +12,7 @@ use serde_json::json;
 use super::args::Config;
 use crate::commands::align::pairs::{self, Choices};
 use crate::common::{self, Failure};
-use crate::files::{self, parts};
+use crate::files;
 use crate::job::Job;
 use crate::own::OnData;
 use crate::runs;
@@ -34,7 +33,7 @@ pub(crate) fn run(start: &Start<'_, Config>) -> Result<(), Failure> {
     }
 }
 
-/// Refuses another pooling than a decoder's.
+/// Refuses any pooling of a decoder except the last token.
 pub(crate) fn check_pooling(pooling: Option<Pooling>, dir: &Path) -> Result<(), Failure> {
     match pooling.filter(|pooling| *pooling != Pooling::LastToken) {
         None => Ok(()),
@@ -47,7 +46,7 @@ pub(crate) fn check_pooling(pooling: Option<Pooling>, dir: &Path) -> Result<(), 
     }
 }
 
-/// A small decoder, trained from scratch on the synthetic world.
+/// Trains a small decoder from scratch on the synthetic world.
 fn from_scratch(start: &Start<'_, Config>) -> Result<(), Failure> {
     let config = start.config;
     let own = config.own();
@@ -81,7 +80,7 @@ fn from_scratch(start: &Start<'_, Config>) -> Result<(), Failure> {
     train_and_save(&mut job, config, &fresh, &data)
 }
 
-/// The user's model, as it is.
+/// Trains the user's model, starting from it unchanged.
 fn from_folder<B: HfReward>(start: &Start<'_, Config>) -> Result<(), Failure> {
     let config = start.config;
     let dir = config.own().dir()?;
@@ -93,7 +92,7 @@ fn from_folder<B: HfReward>(start: &Start<'_, Config>) -> Result<(), Failure> {
     let test = files::pairs(&config.test, &options, &mut reports)?;
     let data = match test.is_empty() {
         true => {
-            let [test, validation, train] = parts(split_by_hash(rows, &[0.2, 0.1, 0.7])?);
+            let [test, validation, train] = files::split(rows, [0.2, 0.1, 0.7])?;
             RewardModelData {
                 train,
                 validation,
@@ -101,7 +100,7 @@ fn from_folder<B: HfReward>(start: &Start<'_, Config>) -> Result<(), Failure> {
             }
         }
         false => {
-            let [validation, train] = parts(split_by_hash(rows, &[0.1, 0.9])?);
+            let [validation, train] = files::split(rows, [0.1, 0.9])?;
             RewardModelData {
                 train,
                 validation,

@@ -15,35 +15,36 @@ use crate::options::{Flag, Given, Inputs, Layered, MOST_TEXTS, MOST_TOKENS, Opti
 use crate::own::flags::{self, Adapts, HasLoss};
 use crate::start::Start;
 
-/// Align a language model to a preference that is a function in Rust (rules.rs of this crate).
+/// Align a language model to a preference that is a Rust function (rules.rs of this crate).
 ///
-/// The model begins texts, writes each several times to its end, and the rule makes pairs of the best and
-/// the worst. Then the loss alone, its iterative form and SeRA learn from these pairs with the same number
-/// of steps, and write to openings that no pair has. The report shows texts before and after; the
-/// pairs are in pairs.jsonl, in TRL's format.
+/// The model begins texts and completes each several times. The rule makes pairs of the best and
+/// the worst text. Then the loss alone, its iterative form and SeRA learn from these pairs with the
+/// same number of steps, and write to openings that no pair has. The report shows texts before and
+/// after. The pairs are in pairs.jsonl, in TRL's format.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]
     pub(crate) options: Options<ByRule>,
 }
 
-/// Everything that decides a run's result.
+/// Options that determine the result of a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Config {
-    /// Hugging Face folder of a language model that writes texts from nothing.
+    /// Hugging Face folder of a language model that writes texts without a prompt.
     pub(crate) model: Option<PathBuf>,
-    /// Rule that says which texts are preferred.
+    /// Rule that decides which texts are preferred.
     pub(crate) prefer: Rule,
     /// Number of openings whose texts make pairs.
     pub(crate) prompts: usize,
-    /// Number of openings that every policy writes to in the end.
+    /// Number of openings that every policy continues at the end.
     pub(crate) test_prompts: usize,
-    /// Number of texts to each opening, of which the best and the worst make the pair.
+    /// Number of texts for each opening; the best and the worst make the pair.
     pub(crate) samples: usize,
     /// Length of an opening in tokens.
     pub(crate) opening_tokens: usize,
-    /// The alignment. Texts that do not end within `responses.max_new_tokens` make no pair.
+    /// Options of the alignment. Texts that do not end within `responses.max_new_tokens` make no
+    /// pair.
     pub(crate) align: SeraConfig,
 }
 
@@ -62,7 +63,7 @@ impl Default for Config {
             ..SeraConfig::default()
         };
         align.responses.max_new_tokens = 256;
-        // As the pairs that the run begins with.
+        // The same sampling as for the first pairs of the run.
         align.responses.temperature = 1.0;
         align.responses.top_p = 1.0;
         Self {
@@ -138,7 +139,7 @@ impl Layered for ByRule {
             ));
         }
         let new_tokens = config.align.responses.max_new_tokens;
-        // Before anything is added up or made in this number.
+        // Checked before any sum or allocation uses these numbers.
         for (name, value, least, most) in [
             ("prompts", config.prompts, 1, MOST_TEXTS),
             ("test_prompts", config.test_prompts, 1, MOST_TEXTS),

@@ -1,4 +1,4 @@
-//! Pairs from a model's own texts: what the rule likes best against what it likes least.
+//! Pairs from a model's own texts: the text with the highest score against the one with the lowest.
 
 use std::collections::HashSet;
 
@@ -10,24 +10,24 @@ use rand::RngExt;
 use super::rules::Rule;
 use crate::common::Failure;
 
-/// Openings and what was written to them.
+/// The openings, and the texts that the model wrote for them.
 pub(crate) struct Written {
-    /// Of the first prompts: to learn from.
+    /// Pairs to learn from.
     pub(crate) train: Vec<PreferencePair>,
-    /// Of the next tenth.
+    /// Pairs for validation, from a tenth as many openings.
     pub(crate) validation: Vec<PreferencePair>,
     /// Openings that no pair has.
     pub(crate) test: Vec<Prompt>,
     /// A text of the model for each validation opening.
     pub(crate) held_out: Vec<(Prompt, Completion)>,
-    /// Texts in all, and those that were not finished.
+    /// Number of all texts, and of the unfinished ones.
     pub(crate) texts: usize,
     pub(crate) cut: usize,
-    /// Mean score of the finished ones.
+    /// Mean score of the finished texts.
     pub(crate) mean_score: f64,
 }
 
-/// How much is written.
+/// Numbers of openings and texts, and their lengths in tokens.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Sizes {
     pub(crate) train: usize,
@@ -37,7 +37,7 @@ pub(crate) struct Sizes {
     pub(crate) new_tokens: usize,
 }
 
-/// Samples openings, then texts to them, and makes pairs of the best and the worst.
+/// Samples openings, then texts that continue them, and makes pairs of the best and the worst text.
 pub(crate) fn write<M: CausalLm>(
     generator: &TextGenerator<M>,
     rule: Rule,
@@ -104,7 +104,7 @@ pub(crate) fn write<M: CausalLm>(
     Ok(written)
 }
 
-/// Different beginnings of texts, by the model itself.
+/// Lets the model write different beginnings of texts.
 pub(crate) fn openings<M: CausalLm>(
     generator: &TextGenerator<M>,
     sizes: Sizes,
@@ -113,7 +113,7 @@ pub(crate) fn openings<M: CausalLm>(
 ) -> Result<Vec<Prompt>, Failure> {
     let wanted = sizes.train + (sizes.train / 10).max(1) + sizes.test;
     let sampling = Sampling {
-        // Some come twice, some end.
+        // More than wanted, because some openings repeat and some end early.
         n: wanted + wanted / 2,
         seed: key.rng(Purpose::Sampling).random(),
         max_new_tokens: sizes.opening_tokens,

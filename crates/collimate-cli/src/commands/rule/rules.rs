@@ -1,4 +1,4 @@
-//! Preferences as code: a score for any text. Put your own here.
+//! Preferences as code: a score for any text. Add your own here.
 
 use std::collections::HashSet;
 
@@ -7,19 +7,19 @@ use collimate::core::{Completion, Prompt};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// What is preferred.
+/// A preference, as a rule that scores texts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Rule {
     /// Many different words of joy
     Happy,
-    /// Much of it spoken, between quotation marks
+    /// Much of the text between quotation marks
     Dialogue,
     /// Short sentences
     Short,
 }
 
-/// Different ones of these count, up to [`ENOUGH`].
+/// Words of joy. The number of different ones in a text counts, up to [`ENOUGH`].
 const JOY: [&str; 24] = [
     "happy", "happily", "smile", "smiled", "laugh", "laughed", "laughing", "love", "loved", "fun",
     "joy", "glad", "proud", "excited", "friend", "friends", "hug", "hugged", "play", "played",
@@ -29,8 +29,9 @@ const JOY: [&str; 24] = [
 const ENOUGH: f32 = 8.0;
 
 impl Rule {
-    /// Its score of a text, between 0 and 1: what the rule asks for, times the share of groups of
-    /// three words that are there once. So saying one thing again and again earns nothing.
+    /// Returns the score of a text, between 0 and 1. The score is the quantity that the rule
+    /// prefers, times the share of distinct groups of three words. Repetition therefore earns
+    /// nothing.
     pub fn score(self, text: &str) -> f32 {
         let words: Vec<String> = text
             .split_whitespace()
@@ -51,19 +52,19 @@ impl Rule {
             }
             Self::Dialogue => {
                 let spoken: usize = spoken(text).iter().map(|part| part.len()).sum();
-                // More than half is no story any more.
+                // A text that is more than half spoken is hardly a story, so half is enough.
                 (2.0 * spoken as f32 / text.len() as f32).min(1.0)
             }
             Self::Short => {
                 let ends = text.matches(['.', '!', '?']).count().max(1);
-                // 4 words a sentence are as short as it gets, 20 are long.
+                // Sentences of 4 words score 1, sentences of 20 words score 0.
                 ((20.0 - words.len() as f32 / ends as f32) / 16.0).clamp(0.0, 1.0)
             }
         };
         wanted * variety(&words)
     }
 
-    /// One line for the report.
+    /// Describes the rule in one line for the report.
     pub fn about(self) -> &'static str {
         match self {
             Self::Happy => {
@@ -82,12 +83,12 @@ impl Rule {
     }
 }
 
-/// As a scorer of completions.
+/// Returns the rule as a scorer of completions.
 pub fn scorer(rule: Rule) -> impl Fn(&Prompt, &Completion) -> f32 + Send + Sync {
     move |_: &Prompt, completion: &Completion| rule.score(&completion.text)
 }
 
-/// The parts between quotation marks; one that is never closed is none.
+/// Returns the parts between quotation marks. A quotation that is never closed does not count.
 fn spoken(text: &str) -> Vec<&str> {
     let parts: Vec<&str> = text.split('"').collect();
     let closed = (parts.len() - 1) / 2;

@@ -134,7 +134,7 @@ pub(crate) fn run(start: &Start<'_, Config>) -> Result<(), Failure> {
     job.print_end(&table, seconds)
 }
 
-/// Shows how far writing is and stops it on Ctrl-C.
+/// Shows the progress of writing and stops it on Ctrl-C.
 struct Watching<'a> {
     interrupt: &'a Interrupt,
     meter: Option<Meter>,

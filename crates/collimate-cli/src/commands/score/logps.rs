@@ -15,7 +15,7 @@ use crate::common::Failure;
 
 const TOKENS_PER_PACK: usize = 4096;
 
-/// `logps` and `tokens`, or both for each answer of a pair.
+/// Computes the columns `logps` and `tokens`, or both for each answer of a pair.
 pub(crate) fn columns(dir: &Path, task: &Task, device: &Device) -> Result<Vec<Column>, Failure> {
     let model = Llama::load(dir, device)?;
     let length = task.max_length(model.max_positions())?;
@@ -63,7 +63,7 @@ fn single(example: &TokenizedExample) -> Group<'_> {
     (&example.prompt, vec![&example.completion])
 }
 
-/// Log-probability and token count of every completion, in order, until somebody asks to stop.
+/// Computes log-probability and token count of every completion, in order, until `flow` breaks.
 pub(crate) fn score(
     model: &Llama,
     groups: &[Group<'_>],

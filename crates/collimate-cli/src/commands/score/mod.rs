@@ -23,63 +23,65 @@ use crate::runs;
 /// Score completions or preference pairs with a saved reward model, or with the log-probabilities
 /// of a language model.
 ///
-/// One JSON object per row comes out: the row's prompt and texts with `score`, or for pairs
-/// `chosen_score` and `rejected_score`; with --logprobs, `logps` (natural log, summed over the
-/// completion) and `tokens`, or `chosen_logps`, `rejected_logps`, `chosen_tokens`,
-/// `rejected_tokens`. Ctrl-C stops; the rows that are scored are written.
+/// The output is one JSON object per row: the row's prompt and texts with `score`, or for pairs
+/// `chosen_score` and `rejected_score`. With --logprobs, the values are `logps` (natural log,
+/// summed over the completion) and `tokens`, or `chosen_logps`, `rejected_logps`, `chosen_tokens`,
+/// `rejected_tokens`. Ctrl-C stops the command. Rows that have been scored are written.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Folder of a saved reward model, or with --logprobs of a causal language model
+    /// Folder of a saved reward model, or of a causal language model with --logprobs
     #[arg(long, value_name = "DIR")]
     model: PathBuf,
     /// JSON lines of {prompt, completion}, of preference pairs (any format that ser reads), or of
-    /// several answers to a prompt (`responses`, or `response_a` and `response_b`), each of which gets
-    /// a row of its own
+    /// several answers to a prompt (`responses`, or `response_a` and `response_b`); each of several
+    /// answers gets its own row
     #[arg(long, value_name = "FILE")]
     data: PathBuf,
-    /// Where to write; by default standard output
+    /// Output file; by default standard output
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
-    /// Log-probabilities of the completions under a causal language model
+    /// Output log-probabilities of the completions under a causal language model
     #[arg(long)]
     logprobs: bool,
-    /// Label of the reward model whose score is the reward, by name or number, where it has several
+    /// Label of the reward model whose score is the reward, by name or number, if the model has
+    /// several labels
     #[arg(long, value_name = "LABEL", conflicts_with = "logprobs")]
     label: Option<String>,
-    /// Longest sequence in tokens; by default what the model was trained with, else what it takes,
-    /// at most 2048
+    /// Maximum sequence length in tokens; by default the length that the model was trained with,
+    /// otherwise the model's maximum, at most 2048
     #[arg(long, value_name = "N")]
     max_length: Option<usize>,
-    /// Tokens that a prompt keeps where prompt and answer are longer than that [default: half of it]
+    /// Number of prompt tokens to keep if prompt and answer together exceed --max-length; a short
+    /// answer leaves room for more [default: half of --max-length]
     #[arg(long, value_name = "N")]
     max_prompt_length: Option<usize>,
-    /// Format of the file: prompt_completion, messages, or one of the pairs that ser reads; by
-    /// default recognised
+    /// Format of the file: prompt_completion, messages, or a format of pairs that ser reads;
+    /// detected by default
     #[arg(long, value_parser = common::json_name::<Format>, value_name = "NAME")]
     format: Option<Format>,
-    /// Prompt of an hh-rlhf dialogue: last_turn_only (as ser trains) or full
+    /// Prompt of an hh-rlhf dialogue: last_turn_only (as in ser) or full
     #[arg(long, value_parser = common::json_name::<HhTurns>, default_value = "last_turn_only")]
     #[arg(value_name = "TURNS")]
     hh_turns: HhTurns,
     #[command(flatten)]
     render: RowRenderArgs,
-    /// What to do with a row that cannot be read: fail or drop (counted)
+    /// Handling of rows that cannot be read: fail, or drop and count them
     #[arg(long, value_parser = common::json_name::<OnBadRow>, default_value = "fail")]
     #[arg(value_name = "POLICY")]
     on_bad_row: OnBadRow,
-    /// Where to compute
+    /// Device to compute on
     #[arg(long, value_enum, default_value_t = DeviceName::Flex)]
     device: DeviceName,
 }
 
-/// What is scored.
+/// Rows to score.
 pub(crate) enum Rows {
     Single(Vec<SftExample>),
     Pairs(Vec<PreferencePair>),
 }
 
 impl Rows {
-    /// Number of rows.
+    /// Returns the number of rows.
     pub(crate) fn len(&self) -> usize {
         match self {
             Self::Single(rows) => rows.len(),
@@ -88,21 +90,21 @@ impl Rows {
     }
 }
 
-/// Texts as ids.
+/// The rows, with everything that scoring needs beside a model.
 pub(crate) struct Task {
     pub(crate) tokenizer: TextTokenizer,
     pub(crate) rows: Rows,
-    /// What is told of reading them, if it was not told yet.
+    /// Report on reading the rows, if it has not been printed yet.
     pub(crate) report: Option<ReadReport>,
     pub(crate) max_length: Option<usize>,
-    /// The label that is the reward, where the model has several.
+    /// Label whose score is the reward, if the model has several labels.
     pub(crate) label: Option<String>,
-    /// Ends the work after a pack.
+    /// Stops the work after the current pack.
     pub(crate) interrupt: Interrupt,
 }
 
 impl Task {
-    /// The longest sequence, given what the model takes.
+    /// Returns the maximum sequence length. `model` is the maximum of the model.
     pub(crate) fn max_length(&self, model: usize) -> Result<usize, Failure> {
         match self.max_length {
             Some(length) if length > model => {
@@ -113,7 +115,7 @@ impl Task {
         }
     }
 
-    /// Says what was read and how much of it was cut.
+    /// Reports the rows that were read, and how many were cut.
     pub(crate) fn tell(&self, cut: &TokenizeReport, length: usize) {
         if let Some(report) = &self.report {
             common::tell(&report.to_string());
@@ -123,7 +125,7 @@ impl Task {
         }
     }
 
-    /// Break where somebody asked to stop.
+    /// Breaks if a stop was requested.
     pub(crate) fn flow(&self) -> ControlFlow<()> {
         match self.interrupt.is_set() {
             true => ControlFlow::Break(()),
@@ -131,11 +133,11 @@ impl Task {
         }
     }
 
-    /// What is cut from sequences that are too long.
+    /// Truncation of sequences that are too long.
     pub(crate) const TRUNCATION: Truncation = Truncation::KeepEnd;
 }
 
-/// Does what the options say.
+/// Runs the command.
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let device = args.device.open()?;
     if let Some(out) = &args.out {
@@ -229,7 +231,8 @@ pub(crate) fn check_finite(model: &Path, columns: &[Column]) -> Result<(), Failu
     Ok(())
 }
 
-/// Rows that have a value in each column: all of them, unless somebody asked to stop.
+/// Returns the number of rows with a value in each column. These are all rows, unless a stop was
+/// requested.
 pub(crate) fn scored(columns: &[Column]) -> usize {
     let lengths = columns.iter().map(|(_, values)| values.len());
     lengths.min().unwrap_or(0)

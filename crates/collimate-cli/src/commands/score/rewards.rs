@@ -14,7 +14,7 @@ use crate::common::Failure;
 
 const TOKENS_PER_PACK: usize = 4096;
 
-/// `score`, or `chosen_score` and `rejected_score`.
+/// Computes the columns `score`, or `chosen_score` and `rejected_score`.
 pub(crate) fn columns<B: HfReward>(
     dir: &Path,
     task: &Task,
@@ -22,7 +22,7 @@ pub(crate) fn columns<B: HfReward>(
 ) -> Result<Vec<Column>, Failure> {
     let model = RewardModel::<B>::load_label(dir, task.label.as_deref(), device)?;
     let length = task.max_length(model.backbone.max_positions())?;
-    // As in training: an answer that was cut ends too.
+    // As in training, an answer that was cut gets an end token too.
     let tokenizer = task.tokenizer.clone();
     let tokenizer = tokenizer.with_answer_end(AnswerEnd::EveryAnswer);
     let column =

@@ -22,86 +22,91 @@ use crate::own::flags::{self, Adapts, HasLoss};
 use crate::rendering::TemplateKwargs;
 use crate::start::Start;
 
-/// Let a language model pose tasks, answer them, judge its own answers and learn from the pairs by
-/// direct alignment, again and again (Self-Rewarding Language Models, arXiv:2401.10020).
+/// Let a language model pose tasks, answer them, judge its own answers and learn from the resulting
+/// pairs by direct alignment, several times (Self-Rewarding Language Models, arXiv:2401.10020).
 ///
-/// Without --model, a small language model is trained from scratch on an embedded synthetic world
-/// whose texts also teach it to judge and to pose tasks; the world's true reward compares the models
-/// and tells how right the judge is. With --model, --ift and --eft, your model and your seed data
-/// are used; a model that cannot judge is refused before anything is learnt from it.
+/// Without --model, a small language model is trained from scratch on an embedded synthetic world,
+/// whose texts also teach it to judge and to pose tasks. The world's true reward compares the
+/// models and measures the accuracy of the judge. With --model, --ift and --eft, your model and
+/// your seed data are used. A model that cannot judge is refused before any training on its
+/// judgements.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]
     pub(crate) options: Options<SelfRewarding>,
 }
 
-/// Everything that decides a run's result.
+/// Options that determine the result of a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Config {
-    /// Hugging Face folder of the model that everything starts from (M0).
+    /// Hugging Face folder of the model that all later models start from (M0).
     pub(crate) model: Option<PathBuf>,
     /// Demonstrations (IFT): JSON lines of {prompt, completion} or {messages}; a tenth is held out.
     pub(crate) ift: Option<PathBuf>,
-    /// Judgements to learn to judge from (EFT): the judge's prompt and the text that it should write, as
-    /// {prompt, completion} or {messages}.
+    /// Judgements to learn to judge from (EFT), as {prompt, completion} or {messages}. Each has the
+    /// judge's prompt and the text that the judge should write.
     pub(crate) eft: Option<PathBuf>,
-    /// Graded answers to make judgements of: JSON lines of {prompt, completion, score} and, if there is
-    /// one, {justification}; scores in the rubric's range (0 to 5).
+    /// Graded answers to turn into judgements: JSON lines of {prompt, completion, score} and
+    /// optionally {justification}. Scores are in the rubric's range (0 to 5).
     pub(crate) graded: Option<PathBuf>,
-    /// Ranked answers to make judgements of: OpenAssistant trees, or JSON lines of {prompt, responses,
-    /// ranks} (0 or 1 the best) or {prompt, responses, scores}. The baseline, fine-tuned on --ift, judges
-    /// them, and judgements whose order agrees with the ranks are learnt from.
+    /// Ranked answers to turn into judgements: OpenAssistant trees, or JSON lines of {prompt,
+    /// responses, ranks} (the best rank is 0 or 1) or {prompt, responses, scores}. The baseline,
+    /// fine-tuned on --ift, judges the answers. The model learns from judgements whose order agrees
+    /// with the ranks.
     pub(crate) ranked: Option<PathBuf>,
-    /// Held-out ranked answers that every model judges, in the same layouts; without a file a quarter of
-    /// --ranked is held out, by a hash of the prompt.
+    /// Held-out ranked answers that every model judges, in the same layouts. If absent, a quarter
+    /// of --ranked, chosen by a hash of the prompt, is held out.
     pub(crate) rank_test: Option<PathBuf>,
-    /// Lists and answers of --ranked and --rank-test that are used.
+    /// Filter for the lists and answers of --ranked and --rank-test.
     pub(crate) ranked_filter: RankedOptions,
-    /// Folder of a language model that judges the ranked answers in place of the baseline.
+    /// Folder of a language model that judges the ranked answers instead of the baseline.
     pub(crate) eft_judge: Option<PathBuf>,
-    /// Examples of posing a task, in the same layouts; a model that can be asked by few shots needs none.
+    /// Examples of posing a task, as {prompt, completion} or {messages}. A model that can pose
+    /// tasks from a few shots needs none.
     pub(crate) task_examples: Option<PathBuf>,
-    /// Prompts that the pool of known tasks begins with: one a line, jsonl rows with `prompt` or
-    /// `messages`, or a file of questions (Self-Instruct's seed tasks, MT-bench, AlpacaEval, …); without
-    /// them those of the demonstrations.
+    /// Prompts that the pool of known tasks starts with: one per line, jsonl rows with `prompt` or
+    /// `messages`, or a file of questions (Self-Instruct's seed tasks, MT-bench, AlpacaEval, …). If
+    /// absent, the prompts of the demonstrations are used.
     pub(crate) seed_prompts: Option<PathBuf>,
-    /// Preference pairs that every model judges, to see how often it agrees with them.
+    /// Preference pairs that every model judges, to measure how often the model agrees with them.
     pub(crate) judge_test: Option<PathBuf>,
     /// Folder of a reward model that compares the models' answers to held-out prompts.
     pub(crate) evaluator: Option<PathBuf>,
     /// Rule that compares the models' answers to held-out prompts.
     pub(crate) evaluator_rule: Option<Rule>,
-    /// Format of the preference pairs; without one it is recognised.
+    /// Format of the preference pairs; if absent, it is detected.
     pub(crate) format: Option<Format>,
-    /// Treatment of a row that cannot be read: fail, or drop and count it.
+    /// Handling of rows that cannot be read: fail, or drop and count them.
     pub(crate) on_bad_row: OnBadRow,
-    /// Treatment of messages where the model has no chat template: refuse them, or write plain text with
-    /// their roles.
+    /// Handling of messages if the model has no chat template: refuse them, or write them as plain
+    /// text with their roles.
     pub(crate) chat_fallback: ChatFallback,
-    /// Name of one of the chat templates of the model's folder; without one it is `default`.
+    /// Name of a chat template in the model folder; if absent, `default` is used.
     pub(crate) chat_template: Option<String>,
-    /// Variables of the chat template, such as `enable_thinking: false`, for all rows.
+    /// Variables passed to the chat template for all rows, such as `enable_thinking: false`.
     pub(crate) chat_template_kwargs: TemplateKwargs,
-    /// Day that a chat template writes as today, such as `2025-01-31`; without one, the day of the run
-    /// in UTC.
+    /// Date that the chat template uses as today, such as `2025-01-31`; if absent, the day of the
+    /// run in UTC.
     pub(crate) template_date: Option<String>,
-    /// Rows whose prompt has other tokens where the answer follows: count them, or fail.
+    /// Handling of rows whose prompt is tokenised differently once the answer follows: count them,
+    /// or fail.
     pub(crate) on_rewritten_prompt: OnRewrittenPrompt,
     /// Number of held-out prompts that every model answers.
     pub(crate) test_prompts: usize,
-    /// The loop.
+    /// Options of the self-rewarding loop.
     pub(crate) recipe: SelfRewardingConfig,
-    /// Number of unlabelled texts of the synthetic world that its decoder reads first.
+    /// Number of unlabelled texts of the synthetic world that the decoder from scratch is
+    /// pretrained on.
     pub(crate) pretrain_texts: usize,
-    /// Training of the decoder from scratch on these texts.
+    /// Pretraining of the decoder from scratch on plain texts.
     pub(crate) pretrain: TrainConfig,
-    /// Source of the judgements that are made of the synthetic world: the annotator's ranks, with the noise
-    /// of the annotator in them, or the true reward that also measures the models.
+    /// Source of the judgements made from the synthetic world: the ranks of the noisy annotator, or
+    /// the true reward, which also measures the models.
     pub(crate) eft_source: EftSource,
-    /// Sizes of the seed data made of the synthetic world.
+    /// Sizes of the seed data made from the synthetic world.
     pub(crate) seed_data: SeedSizes,
-    /// The synthetic world, where no model is given.
+    /// The synthetic world, used if no model is given.
     pub(crate) world: WorldConfig,
     /// The decoder that is trained from scratch on the synthetic world.
     pub(crate) llama: LlamaConfig,
@@ -147,8 +152,9 @@ impl Default for Config {
 }
 
 impl Config {
-    /// Defaults for the embedded world: a small decoder from scratch wants larger steps. Chosen in
-    /// another world (seed 99) and with a seed that no reported run uses.
+    /// Returns the defaults for the synthetic world: a small decoder from scratch needs larger
+    /// steps. The values were chosen in another world (seed 99), with a seed that no reported run
+    /// uses.
     fn of_world() -> Result<Self, Failure> {
         let default = Self::default();
         let mut recipe = default.recipe;
@@ -163,7 +169,7 @@ impl Config {
             max_new_tokens: 32,
         };
         recipe.tasks.per_iteration = 1_500;
-        // At the paper's .6 most of what a small model writes is too like a known task.
+        // At the paper's 0.6, most tasks that a small model writes are too similar to a known task.
         recipe.tasks.sampling = ResponseSampling {
             temperature: 1.0,
             top_p: 1.0,
@@ -185,7 +191,7 @@ impl Config {
         })
     }
 
-    /// The files that a run reads.
+    /// Returns the files that a run reads.
     pub(crate) fn files(&self) -> impl Iterator<Item = &PathBuf> {
         let files = [
             &self.ift,
@@ -239,7 +245,7 @@ impl Layered for SelfRewarding {
             given.has("recipe.max_length"),
             model,
         );
-        // A default gives way, a length that was given does not.
+        // A default length is lowered; a given length stays.
         if !given.has("recipe.responses.max_new_tokens") {
             let longest = (recipe.max_length / 2).max(1);
             recipe.responses.max_new_tokens = recipe.responses.max_new_tokens.min(longest);
@@ -264,7 +270,7 @@ impl Layered for SelfRewarding {
     }
 }
 
-/// Short names of the options.
+/// Returns the short names of the options.
 fn flags() -> Vec<Flag<Config>> {
     vec![
         Flag::of("model", "DIR", &["model"]),
@@ -453,7 +459,7 @@ fn check(config: &Config, typed: &Given) -> Result<(), Failure> {
     }
 }
 
-/// True if an option of judgements of ranked answers is given.
+/// Returns true if the user typed an option for judgements of ranked answers.
 fn given_eft(given: &Given) -> bool {
     let names = ["from", "order", "thin"];
     names
@@ -461,7 +467,7 @@ fn given_eft(given: &Given) -> bool {
         .any(|name| given.typed(&format!("recipe.eft.{name}")))
 }
 
-/// Options of ranked answers of files.
+/// Checks the options for files of ranked answers.
 fn check_ranked(config: &Config, given: &Given) -> Result<(), Failure> {
     let filter = &config.ranked_filter;
     if filter.least < 2 {

@@ -15,8 +15,8 @@ use crate::commands::generate::prompts;
 use crate::common::{self, Failure};
 use crate::runs::check_lasting;
 
-/// What the files hold, with a tenth of the demonstrations held out.
-/// `chats`: questions of a benchmark's file become messages.
+/// Reads the files, and holds out a tenth of the demonstrations. If `chats` is true, questions of a
+/// benchmark's file become messages.
 pub(crate) fn data(
     config: &Config,
     eos: Vec<u32>,
@@ -36,7 +36,7 @@ pub(crate) fn data(
         Some(file) => known_tasks(file, chats)?,
         None => Vec::new(),
     };
-    // By a hash of the prompt, so that no prompt is on both sides.
+    // Split by a hash of the prompt, so that no prompt is in both parts.
     let (held_out, ift) = held_out(rows(&config.ift)?)?;
     let (mut prompts, mut seed_prompts): (Vec<Prompt>, Vec<Prompt>) = match &config.ift {
         Some(_) => {
@@ -44,7 +44,7 @@ pub(crate) fn data(
             let seeds = if asked.is_empty() { of(&ift) } else { asked };
             (of(&held_out), seeds)
         }
-        // Without demonstrations a tenth of the prompts is held out, if somebody evaluates.
+        // Without demonstrations, a tenth of the prompts is held out if there is an evaluator.
         None if evaluated => {
             let bare = |prompt| SftExample {
                 prompt,
@@ -90,7 +90,7 @@ pub(crate) fn data(
     })
 }
 
-/// Prompts one a line, rows of them, or the first questions of a benchmark's file.
+/// Reads prompts: one per line, as rows, or the first questions of a benchmark's file.
 fn known_tasks(file: &Path, chats: bool) -> Result<Vec<Prompt>, Failure> {
     let mut input = Input::open(file)?;
     if !input.holds_questions()? {
@@ -115,7 +115,7 @@ fn tell_unused(file: &Path, unused: &BTreeSet<String>) {
     }
 }
 
-/// A tenth by the hash of the prompt, and the rest.
+/// Splits off a tenth by a hash of the prompt, and returns both parts.
 fn held_out(rows: Vec<SftExample>) -> Result<(Vec<SftExample>, Vec<SftExample>), Failure> {
     let pair = |row: SftExample| PreferencePair::new(row.prompt, row.completion, "");
     let mut parts = split_by_hash(rows.into_iter().map(pair).collect(), &[0.1, 0.9])?;
@@ -127,7 +127,7 @@ fn held_out(rows: Vec<SftExample>) -> Result<(Vec<SftExample>, Vec<SftExample>),
     Ok((back(parts.pop()), rest))
 }
 
-/// Ranked answers to learn from and to measure on.
+/// Reads the ranked answers to learn from, and those to measure on.
 fn ranked(config: &Config) -> Result<(Vec<RankedAnswers>, Vec<RankedAnswers>), Failure> {
     let read = |path: &Option<PathBuf>| -> Result<Vec<RankedAnswers>, Failure> {
         let Some(path) = path else {
@@ -153,7 +153,7 @@ fn ranked(config: &Config) -> Result<(Vec<RankedAnswers>, Vec<RankedAnswers>), F
     if config.rank_test.is_some() || ranked.is_empty() {
         return Ok((ranked, test));
     }
-    // By a hash of the prompt, as of demonstrations: no prompt is on both sides.
+    // Split by a hash of the prompt, as for demonstrations: no prompt is in both parts.
     let prompts = ranked.iter().map(|list| list.prompt.clone());
     let pairs = prompts.map(|prompt| PreferencePair::new(prompt, "", ""));
     let parts = split_by_hash(pairs.collect(), &[RANK_TEST, 1.0 - RANK_TEST])?;
@@ -167,7 +167,7 @@ fn ranked(config: &Config) -> Result<(Vec<RankedAnswers>, Vec<RankedAnswers>), F
 /// Share of the ranked lists that is held out, about that of the paper (531 of 2,161).
 const RANK_TEST: f64 = 0.25;
 
-/// Judgements in the rubric's form out of graded answers.
+/// Turns graded answers into judgements in the form of the rubric.
 fn graded(path: &Path, config: &Config) -> Result<Vec<SftExample>, Failure> {
     let recipe = &config.recipe;
     let (answers, unused) = Input::open(path)?.read_graded()?;

@@ -33,7 +33,7 @@ pub(crate) fn run(start: &Start<'_, Config>) -> Result<(), Failure> {
     }
 }
 
-/// A small decoder, trained from scratch on the synthetic world.
+/// Trains a small decoder from scratch on the synthetic world.
 fn from_scratch(start: &Start<'_, Config>) -> Result<(), Failure> {
     let config = start.config;
     let world = World::new(&config.world)?;
@@ -90,7 +90,7 @@ fn from_scratch(start: &Start<'_, Config>) -> Result<(), Failure> {
     run_loop(&mut job, recipe, &model, &data)
 }
 
-/// The user's model, as it is.
+/// Trains the user's model, starting from it unchanged.
 fn from_folder(start: &Start<'_, Config>, dir: &Path) -> Result<(), Failure> {
     let config = start.config;
     common::check_writer("--model", dir)?;
@@ -164,8 +164,8 @@ fn from_folder(start: &Start<'_, Config>, dir: &Path) -> Result<(), Failure> {
     run_loop(&mut job, recipe, &model, &data)
 }
 
-/// The language model that judges ranked answers, with the chat template of its own folder, and a name
-/// that changes with its weights.
+/// Opens the language model that judges ranked answers, with the chat template of its own folder.
+/// The returned name depends on the weights.
 fn eft_judge(
     config: &Config,
     dir: &Path,

@@ -1,4 +1,4 @@
-//! The synthetic world as a school for judges: demonstrations, judgements, and tasks to pose.
+//! Seed data from the synthetic world: demonstrations, judgements, and tasks to pose.
 
 use collimate::core::{Key, PreferencePair, Prompt, Purpose};
 use collimate::data::{RankedAnswers, SftExample, split_by_fraction};
@@ -27,25 +27,26 @@ pub(crate) enum EftSource {
     /// Answers that the annotator has ranked, with the annotator's mistakes.
     #[default]
     Ranks,
-    /// The true reward, without noise: the reward that also measures the models.
+    /// The true reward, without noise. It also measures the models.
     Gold,
 }
 
-/// How many examples of each kind M1 is fine-tuned on.
+/// Numbers of examples of each kind on which M1 is fine-tuned.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct SeedSizes {
-    /// Share of the training pairs whose chosen answers are demonstrations.
+    /// Share of the training pairs whose chosen answers are used as demonstrations.
     pub(crate) demonstrations: f64,
-    /// Answers that the true reward judges, where it is the source of judgements.
+    /// Number of answers that the true reward judges, if it is the source of judgements.
     pub(crate) judgements: usize,
-    /// Lists that the annotator ranks, where ranks are the source of judgements.
+    /// Number of lists that the annotator ranks, if ranks are the source of judgements.
     pub(crate) ranked_lists: usize,
-    /// Answers in a list that the annotator ranks, and in a list that models judge, 2 to 12.
+    /// Number of answers, 2 to 12, in a list that the annotator ranks and in a list that models
+    /// judge.
     pub(crate) ranked_answers: usize,
-    /// Lists of tasks that go on with a new one.
+    /// Number of task lists, each with a new task as the continuation.
     pub(crate) task_lists: usize,
-    /// Pairs that every model judges.
+    /// Number of pairs that every model judges.
     pub(crate) judge_test: usize,
 }
 
@@ -63,8 +64,10 @@ impl Default for SeedSizes {
 }
 
 impl SeedSizes {
+    /// Checks the sizes.
+    ///
     /// # Errors
-    /// More than the world has.
+    /// If a size is out of range, or larger than the world allows.
     pub(crate) fn check(
         &self,
         world: &WorldConfig,
@@ -102,10 +105,11 @@ impl SeedSizes {
     }
 }
 
-/// Most answers in a list that the annotator ranks.
+/// Maximum number of answers in a list that the annotator ranks.
 const MOST_RANKED: usize = 12;
 
-/// The judge's prompt in words of the world: 0 to 5 points, the last line `Score: n`.
+/// Returns the judge's prompt in words of the world: 0 to 5 points, with `Score: n` as the last
+/// line.
 pub(crate) fn rubric() -> Result<Rubric, Failure> {
     let template = Template::new(
         "world",
@@ -121,7 +125,7 @@ pub(crate) fn rubric() -> Result<Rubric, Failure> {
     Ok(Rubric::new(template, format, range)?)
 }
 
-/// How a new task is asked for in words of the world.
+/// Returns the prompt for a new task in words of the world.
 pub(crate) fn task_template() -> TaskTemplate {
     TaskTemplate {
         head: "tasks :\n".to_owned(),
@@ -132,11 +136,11 @@ pub(crate) fn task_template() -> TaskTemplate {
     }
 }
 
-/// Gold rewards from which on an answer has 1, 2, … points.
+/// Gold rewards from which an answer gets 1, 2, … points.
 const MARKS: [f64; 5] = [0.35, 0.50, 0.62, 0.74, 0.86];
 
-/// The judgement of an answer in the rubric's form: a justification (content, tone and form in fifths), then the points
-/// that its gold reward is worth.
+/// Writes the judgement of an answer in the form of the rubric: a justification (content, tone and
+/// form in fifths), then the points for the gold reward.
 fn judgement(
     world: &World,
     recipe: &SelfRewardingConfig,
@@ -161,7 +165,7 @@ fn judgement(
     })
 }
 
-/// Seed data in the forms of the recipe, held-out pairs and prompts of a run.
+/// Creates the seed data in the forms of the recipe, with the held-out pairs and prompts of a run.
 pub(crate) fn data(
     world: &World,
     (sizes, source): (SeedSizes, EftSource),
@@ -205,7 +209,7 @@ pub(crate) fn data(
         .take(sizes.judge_test)
         .cloned()
         .collect();
-    // The same prompts in lists, in their true order.
+    // The prompts of `judge_test` again, with lists of answers in their true order.
     let lists = judge_test.iter();
     let rank_test = lists.filter_map(|pair| in_true_order(world, &pair.prompt, each));
     Ok(SelfRewardingData {
@@ -222,14 +226,14 @@ pub(crate) fn data(
     })
 }
 
-/// Answers to a prompt as the annotator ranks them.
+/// Returns answers to a prompt as the annotator ranks them.
 fn by_annotator(world: &World, prompt: &Prompt, count: usize) -> Option<RankedAnswers> {
     let list = world.ranked_answers(&prompt.to_plain(), count)?;
     let merits = list.ranks.iter().map(|&rank| -(rank as f64));
     Some(best_first(prompt, list.answers, merits.collect()))
 }
 
-/// Answers to a prompt with their gold rewards.
+/// Returns answers to a prompt with their gold rewards.
 fn in_true_order(world: &World, prompt: &Prompt, count: usize) -> Option<RankedAnswers> {
     let list = world.ranked_answers(&prompt.to_plain(), count)?;
     Some(best_first(prompt, list.answers, list.gold))
@@ -246,7 +250,7 @@ fn best_first(prompt: &Prompt, answers: Vec<String>, merits: Vec<f64>) -> Ranked
     }
 }
 
-/// Lists of known tasks that go on with another one.
+/// Creates lists of known tasks, each with another known task as the continuation.
 fn task_lists(known: &[String], lists: usize, recipe: &SelfRewardingConfig) -> Vec<SftExample> {
     let tasks = &recipe.tasks;
     let shots = (tasks.seed_shots + tasks.own_shots).min(known.len().saturating_sub(1));

@@ -1,4 +1,4 @@
-//! A policy's answers to prompts that have none, as a stage of the run.
+//! A policy's answers to prompts without answers, as a stage of the run.
 
 use std::ops::ControlFlow;
 use std::path::PathBuf;
@@ -23,20 +23,20 @@ use crate::commands::generate::said;
 use crate::common::{Failure, Interrupted};
 use crate::trl_rows::{Row, answer, asked, lines};
 
-/// The file of answers in the run folder.
+/// File of answers in the run folder.
 const POOL: &str = "pool.jsonl";
 
-/// Prompts that are answered between two writings of the file.
+/// Number of prompts that are answered before the file is written again.
 const AT_ONCE: usize = 32;
 
-/// Longest answer in tokens, where the folder says nothing.
+/// Maximum length of an answer in tokens, if the folder sets none.
 const MOST_TOKENS: usize = 512;
 
-/// A policy that writes answers, and how it is sampled.
+/// A policy that writes answers, with its sampling options.
 pub(super) struct Writer {
     source: Source,
     sampling: Sampling,
-    /// A hash of what the answers depend on, beside the prompts.
+    /// A hash of everything beside the prompts that the answers depend on.
     identity: String,
 }
 
@@ -52,7 +52,7 @@ impl Watch for Stop<'_> {
 }
 
 impl Writer {
-    /// Opens what `--policy` names; nothing where no policy is named.
+    /// Opens the policy that `--policy` names; `None` if the option is absent.
     pub(super) fn open(config: &Config, device: &Device) -> Result<Option<Self>, Failure> {
         let named = config.writer();
         let Some((source, identity)) = named.open(config, device)? else {
@@ -92,8 +92,8 @@ impl Writer {
     }
 }
 
-/// Lets the policy answer the prompts that have no answers; returns all rows with answers, and a
-/// sentence on those of the policy. A run that goes on finds the answers that it has written.
+/// Lets the policy answer the prompts without answers. Returns all rows with answers, and a
+/// sentence on the policy's answers. A resumed run reuses the answers that it has already written.
 pub(super) fn complete(
     run: &mut Run<'_>,
     writer: &Writer,
@@ -129,7 +129,7 @@ fn answers(run: &mut Run<'_>, writer: &Writer, prompts: &[Prompt]) -> Result<Pat
     if let StageState::Done(_) = run.job.run.stage("pool", &inputs)? {
         return Ok(path);
     }
-    // What a run that was stopped has written.
+    // Answers that a stopped run has already written.
     let mut text = std::fs::read_to_string(&path).unwrap_or_default();
     let mut done = text.lines().count().min(prompts.len());
     let mut meter = Progress::Auto.start("answers", done as u64, prompts.len() as u64);
@@ -165,7 +165,7 @@ fn answers(run: &mut Run<'_>, writer: &Writer, prompts: &[Prompt]) -> Result<Pat
     Ok(path)
 }
 
-/// A row with the answers that came to their end.
+/// Writes a row with the finished answers.
 fn row(prompt: &Prompt, found: &[Completion]) -> Result<String, Failure> {
     let ended = |answer: &&Completion| answer.finish != Finish::Length;
     let texts = found.iter().filter(ended);

@@ -1,28 +1,29 @@
-//! Short names of the options, and the options that follow from others.
+//! Short names of the options, and options that follow from others.
 
+use collimate::data::TextTokenizer;
 use collimate::recipes::ppo::PolicyConfig;
 use collimate::recipes::ser::{Adaptation, Control, EnsembleConfig, Recipe, RetrainFrom};
 use collimate::status::{MinCount, PairRule, ScoreCentre};
 use serde_json::json;
 
 use super::config::{Config, PolicyReward};
-use super::real;
+use super::{estimate, real};
 use crate::common::{Failure, json_name};
 use crate::lengths;
 use crate::options::{Flag, Given, Inputs, Layered, Options};
 use crate::own::flags::{self, Adapts};
 use crate::own::{OnData, check_inputs};
 use crate::policy::{self, HasPolicy};
-use crate::preview::{Preview, RowsOf, Training};
+use crate::preview::Preview;
 use crate::start::Start;
 
 /// Evolve a reward model from a few labels (self-evolved reward learning, arXiv:2411.00418).
 ///
-/// Give the pairs that you have labelled by --labelled, the pairs that nobody has labelled by
-/// --unlabelled, and your model by --model: the evolved reward model, the labels that it gave, and
-/// the pairs to label next are written. --data FILE --simulate finds out on labelled pairs what that
-/// would bring: it hides most of the labels. Without files, a small language model is trained from
-/// scratch on an embedded synthetic world whose true reward is known.
+/// Pass the pairs that you have labelled with --labelled, pairs without labels with --unlabelled,
+/// and your model with --model. The run writes the evolved reward model, the labels that it gave,
+/// and the pairs to label next. With --data FILE --simulate, a run on labelled pairs measures how
+/// well this works: it hides most of the labels. Without files, a small language model is trained
+/// from scratch on an embedded synthetic world whose true reward is known.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]
@@ -45,7 +46,7 @@ impl Adapts for Config {
     }
 }
 
-/// Options that every training takes its seed from.
+/// Seeds that are set together by the seed of the run.
 const SEEDS: [&str; 4] = ["ser.seed", "sft.seed", "pretrain.seed", "policy.ppo.seed"];
 
 impl Layered for Ser {
@@ -195,7 +196,7 @@ impl Layered for Ser {
             Flag::of("policy-rewards", "LIST", &["policy_rewards"]).rare(),
             Flag::of("policy-in-loop", "ROUNDS", &["policy_in_loop"]).rare(),
         ]);
-        // No policy is trained unless --stop-after asks for it.
+        // Policies are trained only if --stop-after asks for them.
         all.extend(policy::flags().into_iter().map(Flag::rare));
         all
     }
@@ -230,29 +231,11 @@ impl Layered for Ser {
     }
 
     fn preview(config: &Config) -> Option<Preview> {
-        let training = |name, share, times, passes| Training {
-            name,
-            share,
-            pool: false,
-            train: config.ser.train.clone(),
-            times,
-            passes,
-        };
-        if config.is_real() {
-            return real::preview(config);
-        }
-        let seed = training("seed", 0.7 * config.ser.seed_share, 1, 0);
-        let loops = training("loops, all kept", 0.7, config.ser.max_loops as u64, 1);
-        let left_out = "fine-tuning, controls, the all-labels model and policies; a loop keeps a part of the \
-                        rows only";
-        let own = config.own();
-        let labels = real::cross_fit(config, 0.7 * config.ser.seed_share);
-        let trainings = labels.into_iter().chain([seed, loops]);
-        let preview = own.preview(RowsOf::Pairs, trainings.collect(), Some(left_out))?;
-        Some(Preview {
-            writes: false,
-            ..preview
-        })
+        estimate::preview(config)
+    }
+
+    fn check_rows(config: &Config, tokenizer: &TextTokenizer) -> Result<(), Failure> {
+        estimate::check_rows(config, tokenizer)
     }
 
     fn inputs(config: &Config) -> Inputs<'_> {
@@ -264,7 +247,7 @@ impl Layered for Ser {
     }
 }
 
-/// Refuses options of recipes that the run does not have: nothing would read them.
+/// Refuses options of recipes that the run does not use, because they would have no effect.
 fn check_recipe_options(config: &Config, given: &Given) -> Result<(), Failure> {
     const OF_A_RECIPE: [(&str, Recipe); 12] = [
         ("ser.statuses", Recipe::Paper),
@@ -282,6 +265,13 @@ fn check_recipe_options(config: &Config, given: &Given) -> Result<(), Failure> {
     ];
     let ser = &config.ser;
     let runs = |recipe: Recipe| ser.recipe == recipe || ser.also.contains(&recipe);
+    if given.typed("ser.max_loops") && ser.recipes() == [Recipe::NoisyEnsemble] {
+        return Err(
+            "ser.max_loops belongs to the recipes paper and calibrated, and this run has noisy_ensemble: \
+             leave it out, or give --set ser.ensemble.rounds=N"
+                .into(),
+        );
+    }
     // The other controls filter by the paper's thresholds.
     let own = [
         Control::LongerSeed,
@@ -303,7 +293,7 @@ fn check_recipe_options(config: &Config, given: &Given) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The options of the paper that differ from the defaults of the other recipes.
+/// Sets the paper's values of options whose defaults differ for the other recipes.
 fn as_in_the_paper(config: &mut Config, given: &Given) {
     if !given.typed("ser.score_centre") {
         config.ser.score_centre = ScoreCentre::None;

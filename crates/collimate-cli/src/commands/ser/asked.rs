@@ -1,4 +1,4 @@
-//! Language models that a run asks for answers or judgements: a folder, or a server.
+//! Language models that write answers or judgements for a run: a folder, or a server.
 
 use std::path::Path;
 
@@ -17,21 +17,21 @@ use crate::commands::eval::watched::Source;
 use crate::common::{Failure, check_writer, usage};
 use crate::runs::model_files;
 
-/// A model as the options name it.
+/// A model, as the options name it.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Named<'a> {
-    /// The flag, for messages.
+    /// Name of the flag, for messages.
     pub(super) flag: &'static str,
-    /// A folder, or the base URL of a server.
+    /// Folder, or base URL of a server.
     pub(super) source: Option<&'a str>,
-    /// The model on its server.
+    /// Name of the model on the server.
     pub(super) model: Option<&'a str>,
-    /// The environment variable with the server's key.
+    /// Name of the environment variable with the server's key.
     pub(super) key_env: Option<&'a str>,
 }
 
 impl Config {
-    /// The policy that answers prompts.
+    /// Returns the policy that answers prompts.
     pub(super) fn writer(&self) -> Named<'_> {
         Named {
             flag: "--policy",
@@ -41,7 +41,7 @@ impl Config {
         }
     }
 
-    /// The judge that labels.
+    /// Returns the judge that labels.
     pub(super) fn labeller(&self) -> Named<'_> {
         Named {
             flag: "--labelled-by",
@@ -53,7 +53,7 @@ impl Config {
 }
 
 impl Named<'_> {
-    /// Refuses names that cannot be meant.
+    /// Refuses invalid names.
     pub(super) fn check(&self) -> Result<(), Failure> {
         let flag = self.flag;
         let server = self.source.is_some_and(is_url);
@@ -69,7 +69,7 @@ impl Named<'_> {
         }
     }
 
-    /// Opens the model; returns what tells it apart from others too.
+    /// Opens the model. Also returns a name that distinguishes it from other models.
     pub(super) fn open(
         &self,
         config: &Config,
@@ -117,7 +117,7 @@ impl Named<'_> {
     }
 }
 
-/// True for the address of a server.
+/// Returns true for the address of a server.
 pub(super) fn is_url(source: &str) -> bool {
     source.starts_with("http://") || source.starts_with("https://")
 }

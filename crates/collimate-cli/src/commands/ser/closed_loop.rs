@@ -1,4 +1,4 @@
-//! The policy's own answers as new unlabelled pairs, with which SER goes on.
+//! Further rounds of SER with the policy's own answers as new unlabelled pairs.
 
 use std::fmt;
 
@@ -17,25 +17,25 @@ use crate::common::Failure;
 use crate::templates::TEMPLATES;
 use crate::{policy, runs};
 
-/// Pairs that reward models are measured on.
+/// Held-out pairs on which reward models are measured.
 pub(crate) struct Held {
     pub(crate) validation: Vec<PreferencePair>,
     pub(crate) test: Vec<PreferencePair>,
 }
 
-/// A round, and the change of the reward model in it.
+/// A round, with the change of the reward model in it.
 #[derive(Debug, Serialize)]
 pub(crate) struct Round {
     round: usize,
-    /// Who wrote the pairs.
+    /// Name of the policy that wrote the pairs.
     policy: String,
     pairs: usize,
     equal: usize,
     unfinished: usize,
-    /// Pairs that the judge scores alike; absent without one.
+    /// Number of pairs to which the judge gives equal scores; absent without a judge.
     tied: Option<usize>,
     kept: usize,
-    /// Share of right labels among all kept.
+    /// Share of right labels among all kept labels.
     label_precision: Option<f64>,
     pool_accuracy: Option<f64>,
     loops: usize,
@@ -43,7 +43,7 @@ pub(crate) struct Round {
     validation_accuracy: Option<f64>,
     accuracy: Option<f64>,
     interval: Option<[f64; 2]>,
-    /// Seconds of the reward model's part.
+    /// Seconds that the reward model took.
     pub(super) seconds: f64,
 }
 
@@ -61,9 +61,9 @@ impl fmt::Display for Round {
 }
 
 impl Run<'_> {
-    /// So many rounds as the options say: the policy of the evolved reward model writes pairs, SER
-    /// goes on with them, and a new policy learns from the new reward model; all policies end up in
-    /// `policies`.
+    /// Runs the number of rounds that the options set. In each round, the policy of the evolved
+    /// reward model writes pairs, SER continues with them, and a new policy learns from the new
+    /// reward model. All new policies are added to `policies`.
     pub(super) fn close_the_loop(
         &mut self,
         start: &Llama,
@@ -100,7 +100,7 @@ impl Run<'_> {
             };
             let (prompts, judge) = (&data.prompts, data.judge.as_ref());
             let own = match own_pairs(&policy.model, prompts, judge, &plan, &context) {
-                // Everything so far stands without this round.
+                // The results so far stay valid without this round.
                 Err(error @ RecipeError::NoPairs { .. }) => {
                     self.warnings.push(format!("the rounds end here: {error}"));
                     break;
@@ -141,7 +141,7 @@ impl Run<'_> {
                 seconds: done.loops.iter().map(|l| l.seconds).sum(),
             });
             if kept == 0 {
-                // The same reward model again would give the same policy but for chance.
+                // The same reward model would give the same policy again, apart from chance.
                 self.warnings.push(format!(
                     "round {round} kept none of its {pairs} pairs, so the reward model is as before and \
                      the rounds end here: lower --min-count (a round has at most one pair per prompt of \
@@ -171,7 +171,8 @@ impl Run<'_> {
     }
 }
 
-/// The part of a report on what the rounds did; empty without a round and a warning.
+/// Returns the section of a report on the rounds; it is empty if there are no rounds and no
+/// warnings.
 pub(super) fn section(rounds: &[Round], warnings: &[String]) -> Result<Report, Failure> {
     let values = json!({"rounds": rounds, "warnings": warnings});
     Ok(TEMPLATES.render("closed_loop.md", &values, Vec::new())?)

@@ -1,4 +1,4 @@
-//! Everything that decides a run's result, with its defaults.
+//! Options that determine the result of a run, with their defaults.
 
 use std::path::PathBuf;
 
@@ -25,10 +25,10 @@ use crate::rendering::TemplateKwargs;
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum StopAfter {
-    /// The evolved reward model.
+    /// Stop after the evolved reward model.
     #[default]
     Rm,
-    /// Policies trained with it.
+    /// Stop after the policies trained with it.
     Ppo,
 }
 
@@ -40,7 +40,7 @@ pub(crate) enum PolicyReward {
     Loop0,
     /// The evolved reward model.
     Ser,
-    /// The reward model with all labels.
+    /// The reward model trained on all labels.
     Full,
     /// The mean of the seed models (the control `seed_ensemble`).
     SeedEnsemble,
@@ -48,106 +48,112 @@ pub(crate) enum PolicyReward {
     Gold,
 }
 
-/// Everything that decides a run's result.
+/// Options that determine the result of a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Config {
-    /// Pairs with labels of your own, to learn from: files of any format that is read as pairs, and
-    /// what `collimate label` writes. At least 20 pairs.
+    /// Pairs with your own labels to learn from: files of any format that is read as pairs, and
+    /// files that `collimate label` writes. At least 20 pairs.
     #[serde(deserialize_with = "files::one_or_many")]
     pub(crate) labelled: Vec<PathBuf>,
-    /// Pairs without labels, for the model to label: prompts with two or more answers, or pairs whose
-    /// label is not read; with --policy, prompts alone.
+    /// Pairs without labels, for the model to label: prompts with two or more answers, or pairs
+    /// whose labels are ignored. With --policy, prompts without answers are allowed.
     #[serde(deserialize_with = "files::one_or_many")]
     pub(crate) unlabelled: Vec<PathBuf>,
-    /// Labelled pairs to simulate on with `simulate`: hh-rlhf or TRL jsonl (.gz too), UltraFeedback,
-    /// tables, OASST trees; several files are read in turn. 10 % of the prompts are for validation; with
-    /// a decoder, 30 % of the rest for its fine-tuning and 5 % for a later policy.
+    /// Labelled pairs to simulate on with `simulate`: hh-rlhf or TRL jsonl (.gz too),
+    /// UltraFeedback, tables, OASST trees. Several files are read in turn. 10 % of the prompts are
+    /// for validation. With a decoder, 30 % of the rest are for its fine-tuning and 5 % for a later
+    /// policy.
     #[serde(deserialize_with = "files::one_or_many")]
     pub(crate) data: Vec<PathBuf>,
-    /// Test pairs; without them a simulation takes 20 % of the data's prompts, chosen by hash.
+    /// Test pairs; if absent, a simulation takes 20 % of the prompts in `data`, chosen by hash.
     #[serde(deserialize_with = "files::one_or_many")]
     pub(crate) test: Vec<PathBuf>,
-    /// Labelled pairs to look at after every stage, beside labels of your own.
+    /// Labelled pairs to evaluate on after every stage, in addition to your own labels.
     #[serde(deserialize_with = "files::one_or_many")]
     pub(crate) validation: Vec<PathBuf>,
-    /// Use a share of the labels of `data` and hide the others, to find out what SER would bring.
+    /// If true, the run uses a share of the labels of `data` and hides the others, to measure how
+    /// much SER would help.
     pub(crate) simulate: bool,
-    /// Judge that labels pairs of the pool, in place of people or beside them: the folder of a language
-    /// model, or the base URL of an OpenAI-compatible server.
+    /// Judge that labels pairs of the pool, instead of people or in addition to them: the folder of
+    /// a language model, or the base URL of an OpenAI-compatible server.
     pub(crate) labelled_by: Option<String>,
-    /// Name of the judge's model on its server.
+    /// Name of the judge's model on the server.
     pub(crate) labelled_by_model: Option<String>,
-    /// Name of the environment variable that holds the key of the judge's server; without it no key is
-    /// sent.
+    /// Name of the environment variable that holds the key of the judge's server; if absent, no key
+    /// is sent.
     pub(crate) labelled_by_key_env: Option<String>,
-    /// Number of pairs that the judge is asked about, each in both orders, at least 20.
+    /// Number of pairs that the judge labels, each in both orders, at least 20.
     pub(crate) label_count: usize,
-    /// Largest number of pairs that the answers to one prompt of the pool give, at least 1.
+    /// Maximum number of pairs from the answers to one prompt of the pool, at least 1.
     pub(crate) pairs_per_prompt: usize,
-    /// Writer of the answers to prompts alone: the folder of a language model, or the base URL of an
-    /// OpenAI-compatible server.
+    /// Policy that answers prompts without answers: the folder of a language model, or the base URL
+    /// of an OpenAI-compatible server.
     pub(crate) policy_source: Option<String>,
-    /// Name of the policy's model on its server.
+    /// Name of the policy's model on the server.
     pub(crate) policy_model: Option<String>,
-    /// Name of the environment variable that holds the key of the policy's server; without it no key is
-    /// sent.
+    /// Name of the environment variable that holds the key of the policy's server; if absent, no
+    /// key is sent.
     pub(crate) policy_key_env: Option<String>,
     /// Number of answers that the policy writes to each prompt, at least 2.
     pub(crate) responses: usize,
     /// Hugging Face folder (a decoder or an encoder) that the reward model starts from.
     pub(crate) model: Option<PathBuf>,
-    /// Format of the files; without one it is recognised.
+    /// Format of the files; if absent, it is detected.
     pub(crate) format: Option<Format>,
-    /// Treatment of a row that cannot be read: fail, or drop and count it.
+    /// Handling of rows that cannot be read: fail, or drop and count them.
     pub(crate) on_bad_row: OnBadRow,
     /// Prompt of an hh-rlhf dialogue: the last turn (as in the paper) or the full dialogue.
     pub(crate) hh_turns: HhTurns,
-    /// Treatment of messages where the model has no chat template: refuse them, or write plain text with
-    /// their roles.
+    /// Handling of messages if the model has no chat template: refuse them, or write them as plain
+    /// text with their roles.
     pub(crate) chat_fallback: ChatFallback,
-    /// Name of one of the chat templates of the model's folder; without one it is `default`.
+    /// Name of a chat template in the model folder; if absent, `default` is used.
     pub(crate) chat_template: Option<String>,
-    /// Variables of the chat template, such as `enable_thinking: false`, for all rows.
+    /// Variables passed to the chat template for all rows, such as `enable_thinking: false`.
     pub(crate) chat_template_kwargs: TemplateKwargs,
-    /// Day that a chat template writes as today, such as `2025-01-31`; without one, the day of the run
-    /// in UTC.
+    /// Date that the chat template uses as today, such as `2025-01-31`; if absent, the day of the
+    /// run in UTC.
     pub(crate) template_date: Option<String>,
-    /// Rows whose prompt has other tokens where the answer follows: count them, or fail.
+    /// Handling of rows whose prompt is tokenised differently once the answer follows: count them,
+    /// or fail.
     pub(crate) on_rewritten_prompt: OnRewrittenPrompt,
-    /// Pooling of an encoder; without one the folder decides.
+    /// Pooling of an encoder; if absent, the model folder decides.
     pub(crate) pooling: Option<Pooling>,
-    /// Label of a classifier whose score is the reward, by name or number, where it has several.
+    /// Label of a classifier whose score is the reward, by name or number, if the classifier has
+    /// several labels.
     pub(crate) label: Option<String>,
-    /// Number of unlabelled texts of the synthetic world that its decoder reads first.
+    /// Number of unlabelled texts of the synthetic world that the decoder from scratch is
+    /// pretrained on.
     pub(crate) pretrain_texts: usize,
-    /// Training of the decoder from scratch on these texts.
+    /// Pretraining of the decoder from scratch on plain texts.
     pub(crate) pretrain: TrainConfig,
     /// Fine-tuning of a decoder on chosen answers, before the reward model.
     pub(crate) sft: TrainConfig,
-    /// The evolution of the reward model.
+    /// Options of the reward model's evolution.
     pub(crate) ser: SerConfig,
-    /// The synthetic world, where no file is given.
+    /// The synthetic world, used if no file is given.
     pub(crate) world: WorldConfig,
     /// The decoder that is trained from scratch on the synthetic world.
     pub(crate) llama: LlamaConfig,
-    /// Stage after which to stop: the evolved reward model, or the policies trained with it (decoders only).
+    /// Last stage of the run: the evolved reward model, or the policies trained with it (decoders
+    /// only).
     pub(crate) stop_after: StopAfter,
     /// Rewards that policies are trained against; gold is the true reward of the synthetic world.
     pub(crate) policy_rewards: Vec<PolicyReward>,
     /// Number of prompts whose answers are compared at the end.
     pub(crate) policy_test_prompts: usize,
-    /// Rounds in which the policy's own answers become new unlabelled pairs, SER goes on with them, and a
-    /// new policy learns from the new reward model.
+    /// Number of rounds in which the policy's own answers become new unlabelled pairs, SER
+    /// continues with them, and a new policy learns from the new reward model.
     pub(crate) policy_in_loop: usize,
-    /// Training of the policies.
+    /// Options of the policies' training.
     pub(crate) policy: PolicyConfig,
 }
 
 impl Default for Config {
     fn default() -> Self {
         let mut ser = SerConfig::default();
-        // So that a killed run loses little.
+        // A killed run then loses little work.
         ser.train.save_every = Some(200);
         ser.max_length = crate::lengths::DEFAULT;
         Self {
@@ -196,8 +202,8 @@ impl Default for Config {
 }
 
 impl Config {
-    /// Defaults for the embedded world: a small decoder from scratch wants larger steps. Chosen on
-    /// validation pairs with seeds that no reported run uses.
+    /// Returns the defaults for the synthetic world: a small decoder from scratch needs larger
+    /// steps. The values were chosen on validation pairs, with seeds that no reported run uses.
     pub(crate) fn of_world() -> Self {
         let default = Self::default();
         Self {
@@ -243,7 +249,7 @@ impl OnData for Config {
             data: match (self.is_real(), self.labelled.is_empty()) {
                 (false, _) => &self.data,
                 (true, false) => &self.labelled,
-                // A judge labels them.
+                // A judge labels these pairs.
                 (true, true) => &self.unlabelled,
             },
             test: &self.test,
@@ -256,22 +262,23 @@ impl OnData for Config {
 }
 
 impl Config {
-    /// True for labels of the user's own and a pool that nobody has labelled.
+    /// Returns true for a run on the user's own labels and an unlabelled pool.
     pub(crate) fn is_real(&self) -> bool {
         !self.unlabelled.is_empty()
     }
 
-    /// True where pairs are held out to measure reward models on.
+    /// Returns true if pairs are held out to measure reward models on.
     pub(crate) fn measures(&self) -> bool {
         !(self.test.is_empty() && self.validation.is_empty())
     }
 
-    /// True where policies are trained.
+    /// Returns true if policies are trained.
     pub(crate) fn trains_policies(&self) -> bool {
         self.stop_after == StopAfter::Ppo
     }
 
-    /// Where no policy is trained, none can write the pairs of a round.
+    /// Refuses rounds if no policy is trained, because then no policy can write the pairs of a
+    /// round.
     pub(crate) fn check_no_rounds(&self) -> Result<(), Failure> {
         match self.policy_in_loop {
             0 => Ok(()),
@@ -283,7 +290,7 @@ impl Config {
         }
     }
 
-    /// Refuses policy stages that cannot be meant.
+    /// Refuses contradictory options of the policy stage.
     pub(crate) fn check_policies(&self) -> Result<(), Failure> {
         if !self.trains_policies() {
             return self.check_no_rounds();

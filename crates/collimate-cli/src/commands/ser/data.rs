@@ -1,11 +1,10 @@
-//! Where the pairs come from: the synthetic world, or files.
+//! Sources of the pairs: the synthetic world, or files.
 
 use std::collections::HashSet;
 
 use collimate::core::{Key, PreferencePair, Prompt};
 use collimate::data::{
-    AnswerEnd, ReadReport, SER_SHARES, SftExample, TextTokenizer, TokenizeReport,
-    split_by_fraction, split_by_hash,
+    AnswerEnd, ReadReport, SER_SHARES, SftExample, TextTokenizer, TokenizeReport, split_by_fraction,
 };
 use collimate::recipes::AnswerScorer;
 use collimate::recipes::ppo::PolicyData;
@@ -18,19 +17,19 @@ use crate::common::{self, Failure};
 use crate::files::{self, parts};
 use crate::runs::plain_texts;
 
-/// The parts of a run, before the seed is drawn.
+/// The data parts of a run, before the labelled seed is drawn.
 pub(crate) struct Parts {
-    /// Plain texts for a decoder from scratch; empty where the model is given.
+    /// Plain texts for a decoder from scratch; empty if the model is given.
     pub(crate) pretrain: Vec<SftExample>,
-    /// For supervised fine-tuning; empty for encoders.
+    /// Examples for supervised fine-tuning; empty for encoders.
     pub(crate) sft: Vec<SftExample>,
-    /// Held out from fine-tuning.
+    /// Examples held out from fine-tuning.
     pub(crate) sft_held_out: Vec<SftExample>,
-    /// For the reward model.
+    /// Pairs for the reward model.
     pub(crate) train: Vec<PreferencePair>,
     pub(crate) validation: Vec<PreferencePair>,
     pub(crate) test: Vec<PreferencePair>,
-    /// For the policy stage: its prompts.
+    /// Pairs whose prompts are for the policy stage.
     pub(crate) set_aside: Vec<PreferencePair>,
     /// Reports on the files that were read.
     pub(crate) reports: Vec<ReadReport>,
@@ -39,16 +38,16 @@ pub(crate) struct Parts {
 /// Prompts of the policy stage, each once.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct PolicyPrompts {
-    /// To learn from.
+    /// Prompts to learn from.
     pub(crate) train: Vec<Prompt>,
-    /// To look at on the way.
+    /// Prompts that are watched during training.
     pub(crate) watched: Vec<Prompt>,
-    /// To compare answers on at the end.
+    /// Prompts whose answers are compared at the end.
     pub(crate) test: Vec<Prompt>,
 }
 
 impl PolicyPrompts {
-    /// With what policies are measured by.
+    /// Adds the data that policies are measured with.
     pub(crate) fn into_data(
         self,
         held_out: Vec<SftExample>,
@@ -66,7 +65,7 @@ impl PolicyPrompts {
     }
 }
 
-/// The different prompts of pairs.
+/// Returns the different prompts of pairs.
 pub(super) fn prompts(pairs: &[PreferencePair]) -> Vec<Prompt> {
     let mut seen = HashSet::new();
     let all = pairs.iter().map(|pair| pair.prompt.clone());
@@ -74,19 +73,19 @@ pub(super) fn prompts(pairs: &[PreferencePair]) -> Vec<Prompt> {
         .collect()
 }
 
-/// A run's data: split, and known to tokenise.
+/// The data of a run, split and checked to tokenise.
 pub(crate) struct Prepared {
     pub(crate) pretrain: Vec<SftExample>,
     pub(crate) sft: Vec<SftExample>,
     pub(crate) sft_held_out: Vec<SftExample>,
     pub(crate) ser: SerData,
     pub(crate) policy: PolicyPrompts,
-    /// Lengths and cuts of all pairs.
+    /// Lengths of all pairs, and counts of the cut ones.
     pub(crate) lengths: TokenizeReport,
 }
 
 impl Parts {
-    /// Finds out what can go wrong with the data before anything is written.
+    /// Splits the data, and finds faults in it before anything is written.
     pub(crate) fn prepare(
         mut self,
         config: &Config,
@@ -131,7 +130,7 @@ impl Parts {
 }
 
 impl Prepared {
-    /// One or two sentences for the report.
+    /// Describes the lengths in one or two sentences for the report.
     pub(crate) fn about_lengths(&self, config: &Config) -> String {
         let lengths = &self.lengths;
         format!(
@@ -142,8 +141,8 @@ impl Prepared {
     }
 }
 
-/// Drops the pairs of a part whose answers are equal as tokens: they teach nothing and measure
-/// nothing.
+/// Drops the pairs of a part whose answers are equal as tokens: such pairs neither teach nor
+/// measure anything.
 pub(super) fn drop_equal(
     name: &str,
     part: &mut Vec<PreferencePair>,
@@ -172,7 +171,7 @@ pub(super) fn drop_equal(
     Ok(report)
 }
 
-/// The pairs of the synthetic world.
+/// Splits the pairs of the synthetic world.
 pub(crate) fn from_world(config: &Config, world: &World) -> Result<Parts, Failure> {
     let validation = pairs::of(world.validation_pairs());
     let key = Key::new(config.ser.seed, "split");
@@ -193,7 +192,8 @@ pub(crate) fn from_world(config: &Config, world: &World) -> Result<Parts, Failur
     })
 }
 
-/// The user's files. A decoder is fine-tuned first and needs a part of the pairs for that.
+/// Reads and splits the user's files. A decoder is fine-tuned first and needs a part of the pairs
+/// for that.
 pub(crate) fn from_files(config: &Config, needs_sft: bool) -> Result<Parts, Failure> {
     let options = files::options(config.format, config.on_bad_row, config.hh_turns);
     files::check(config.data.iter().chain(&config.test))?;
@@ -201,10 +201,10 @@ pub(crate) fn from_files(config: &Config, needs_sft: bool) -> Result<Parts, Fail
     let rows = files::pairs(&config.data, &options, &mut reports)?;
     let test = files::pairs(&config.test, &options, &mut reports)?;
     let (rest, validation, test) = if config.test.is_empty() {
-        let [test, validation, rest] = parts(split_by_hash(rows, &[0.2, 0.1, 0.7])?);
+        let [test, validation, rest] = files::split(rows, [0.2, 0.1, 0.7])?;
         (rest, validation, test)
     } else {
-        let [validation, rest] = parts(split_by_hash(rows, &[0.1, 0.9])?);
+        let [validation, rest] = files::split(rows, [0.1, 0.9])?;
         (rest, validation, test)
     };
     let (sft, train, set_aside) = if needs_sft {

@@ -1,53 +1,65 @@
-//! Files that a run hands on: the labels that it gave, and the pairs to label next.
+//! Files that a run produces for later use: the labels that it gave, and the pairs to label next.
+
+use std::path::Path;
 
 use collimate::core::{Json, PreferencePair};
 use collimate::files::atomic_write;
-use collimate::nn::Backbone;
-use collimate::recipes::ser::{AskNext, SelfLabel, SerOutcome};
-use collimate::run::RunFolder;
+use collimate::recipes::ser::{AskNext, SelfLabel};
 use serde_json::json;
 
 use crate::common::Failure;
 use crate::trl_rows::{Row, answer, asked, lines, number};
 
-/// Self-labelled pairs, as TRL and other trainers read them.
+/// File of self-labelled pairs, in a form that TRL and other trainers read.
 const SELF_LABELLED: &str = "self-labelled.jsonl";
 
-/// Pairs to label next, the most useful first.
+/// File of pairs to label next, the most useful first.
 const ASK_NEXT: &str = "ask-next.jsonl";
 
-/// Writes both files, each where it has a row; returns a line on each with the next command.
-pub(super) fn write<B: Backbone>(
-    outcome: &SerOutcome<B>,
-    run: &RunFolder,
-) -> Result<String, Failure> {
-    let mut told = String::new();
-    let labels = &outcome.self_labels;
+/// Lines of a run on the files that it hands on.
+#[derive(Debug, Default)]
+pub(super) struct HandedOn {
+    /// A line on each file for the screen, with the next command.
+    pub(super) lines: String,
+    /// Sentences on the files for the report.
+    pub(super) sentences: String,
+}
+
+/// Writes both files, each where it has a row.
+pub(super) fn write(
+    labels: &[SelfLabel],
+    next: &[AskNext],
+    run: &Path,
+) -> Result<HandedOn, Failure> {
+    let mut handed_on = HandedOn::default();
     if !labels.is_empty() {
-        let path = run.path().join(SELF_LABELLED);
+        let path = run.join(SELF_LABELLED);
         let rows = labels
             .iter()
             .map(labelled)
             .collect::<Result<Vec<Row>, _>>()?;
         atomic_write(&path, lines(rows)?.as_bytes())?;
-        told += &format!(
+        handed_on.sentences +=
+            "`self-labelled.jsonl` holds the labels that the recipe gave, for any trainer. ";
+        handed_on.lines += &format!(
             "self-labelled: {} pairs; train on them by: collimate reward --data {} --model DIR\n",
             labels.len(),
             path.display()
         );
     }
-    let next = &outcome.ask_next;
     if !next.is_empty() {
-        let path = run.path().join(ASK_NEXT);
+        let path = run.join(ASK_NEXT);
         let rows = next.iter().map(to_ask).collect::<Result<Vec<Row>, _>>()?;
         atomic_write(&path, lines(rows)?.as_bytes())?;
-        told += &format!(
+        handed_on.sentences += "`ask-next.jsonl` holds the pairs whose label would teach most, for \
+                                `collimate label --from`. ";
+        handed_on.lines += &format!(
             "to label next: {} pairs, the most useful first: collimate label --from {} --out more.jsonl\n",
             next.len(),
             path.display()
         );
     }
-    Ok(told)
+    Ok(handed_on)
 }
 
 fn text(value: &impl serde::Serialize) -> Json {

@@ -1,4 +1,4 @@
-//! Labels by a language model as judge, as a stage of the run.
+//! Labels from a language model as judge, as a stage of the run.
 
 use std::sync::Arc;
 
@@ -19,39 +19,38 @@ use crate::commands::eval::watched::{Source, Watched};
 use crate::common::{Failure, Interrupted};
 use crate::trl_rows::{Row, answer, asked, lines};
 
-/// The labels in the run folder.
+/// File of labels in the run folder.
 const LABELS: &str = "judge-labels.jsonl";
 
-/// Judgements that are kept for a run that goes on.
+/// File of judgements that a resumed run reuses.
 const CACHE: &str = "judge-cache.jsonl";
 
-/// A judge that is ready.
+/// A judge that is ready to use.
 pub(super) struct Labeller {
     source: Source,
     identity: String,
 }
 
-/// Outcome of the judgements.
+/// Counts of the judgements.
 #[derive(Debug, Serialize, Deserialize)]
 struct Counts {
     pairs: usize,
     labelled: usize,
-    /// Pairs that the judge calls a tie, or judges otherwise in the other order.
+    /// Number of pairs that the judge calls a tie, or judges differently in the other order.
     undecided: usize,
-    /// Pairs with a judgement that says nothing that can be read.
+    /// Number of pairs with a judgement that cannot be parsed.
     unparsed: usize,
 }
 
 impl Labeller {
-    /// Opens what `--labelled-by` names; nothing where no judge is named.
+    /// Opens the judge that `--labelled-by` names; `None` if the option is absent.
     pub(super) fn open(config: &Config, device: &Device) -> Result<Option<Self>, Failure> {
         let found = config.labeller().open(config, device)?;
         Ok(found.map(|(source, identity)| Self { source, identity }))
     }
 }
 
-/// Lets the judge label pairs of the pool that nobody has labelled; returns its labels and a sentence on
-/// them.
+/// Lets the judge label unlabelled pairs of the pool. Returns the labels and a sentence on them.
 pub(super) fn label(
     run: &mut Run<'_>,
     labeller: Labeller,
@@ -106,7 +105,7 @@ fn judge(
     cache: Cache,
 ) -> Result<Vec<Option<Outcome>>, Failure> {
     let options = JudgeOptions {
-        // What Ctrl-C waits for.
+        // Ctrl-C waits for a batch.
         batch: 16,
         ..JudgeOptions::greedy()
     };
@@ -131,7 +130,7 @@ fn judge(
         .collect())
 }
 
-/// The pairs on which both orders agree, and what became of the others.
+/// Returns the pairs on which both orders agree, and the counts of all pairs.
 fn labelled(
     pairs: &[UnlabelledPair],
     outcomes: &[Option<Outcome>],

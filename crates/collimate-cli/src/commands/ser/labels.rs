@@ -1,6 +1,6 @@
-//! Labels of the user's own, and a pool that nobody has labelled.
+//! The user's own labels, and an unlabelled pool.
 
-use collimate::core::PreferencePair;
+use collimate::core::{PreferencePair, Prompt};
 use collimate::data::{
     AnswerEnd, Candidates, HiddenLabelPool, ReadOptions, ReadReport, TextTokenizer, TokenizeReport,
     UnlabelledPair, Votes, by_majority, read_unlabelled,
@@ -14,13 +14,13 @@ use crate::commands::align::pairs::examples;
 use crate::common::{self, Failure};
 use crate::files;
 
-/// The least number of labelled pairs that a reward model is trained on.
+/// Minimum number of labelled pairs to train a reward model on.
 const FEWEST: usize = 20;
 
-/// Different prompts that a policy stage needs at least.
+/// Minimum number of different prompts for a policy stage.
 const FEWEST_PROMPTS: usize = 10;
 
-/// The labelled files as they were read.
+/// The labelled files, as they were read.
 pub(super) struct LabelFiles {
     labelled: Vec<PreferencePair>,
     validation: Vec<PreferencePair>,
@@ -48,12 +48,12 @@ impl LabelFiles {
         })
     }
 
-    /// All pairs with a label.
+    /// Returns all pairs with a label.
     pub(super) fn known(&self) -> Vec<PreferencePair> {
         [&self.labelled[..], &self.validation, &self.test].concat()
     }
 
-    /// A sentence on the model and on each file.
+    /// Describes the model and each file, in a sentence each.
     pub(super) fn about(&self, config: &Config) -> String {
         let model = config.model.as_ref().map(|dir| dir.display().to_string());
         let mut text = format!("Model: `{}`.", model.unwrap_or_default());
@@ -64,18 +64,18 @@ impl LabelFiles {
     }
 }
 
-/// Pairs with labels, each once, and what is told of them.
+/// Labelled pairs, each once, with a description.
 pub(super) struct Labels {
     labelled: Vec<PreferencePair>,
     validation: Vec<PreferencePair>,
     test: Vec<PreferencePair>,
     lengths: TokenizeReport,
-    /// A sentence on them.
+    /// Description of the labels in one sentence.
     pub(super) about: String,
 }
 
 impl Labels {
-    /// The labels of files, and those of a judge.
+    /// Combines the labels of files with those of a judge.
     pub(super) fn of(
         files: LabelFiles,
         judged: Vec<PreferencePair>,
@@ -115,7 +115,7 @@ impl Labels {
         })
     }
 
-    /// The data of the run with a pool of these answers, and a paragraph on the pool.
+    /// Returns the data of the run with a pool of these answers, and a paragraph on the pool.
     pub(super) fn with_pool(
         mut self,
         candidates: &[Candidates],
@@ -148,6 +148,7 @@ impl Labels {
             )
             .into());
         }
+        warn_of_forms(&self.labelled, &shown);
         let asked = prompts(&shown);
         let different = match asked.len() {
             0 => String::new(),
@@ -161,7 +162,7 @@ impl Labels {
         let mut held_out = Vec::new();
         if config.trains_policies() {
             policy = self.policy_prompts(asked, config)?;
-            // The model was not fine-tuned on them.
+            // The model was not fine-tuned on these answers.
             held_out = examples(&self.labelled);
         }
         let pairs = shown.into_iter().map(|pair| UnlabelledPair {
@@ -181,7 +182,8 @@ impl Labels {
         Ok((prepared, about))
     }
 
-    /// The prompts of the pool to learn from; without test pairs, a tenth of them to compare answers on.
+    /// Returns the prompts of the policy stage. If there are no test pairs, a tenth of the pool's
+    /// prompts is used to compare answers on.
     fn policy_prompts(
         &self,
         mut asked: Vec<collimate::core::Prompt>,
@@ -213,10 +215,10 @@ impl Labels {
     }
 }
 
-/// The answers and prompts of the unlabelled files, with a sentence on each file.
+/// Reads the answers and prompts of the unlabelled files, with a sentence on each file.
 pub(super) fn candidates(config: &Config) -> Result<(Vec<Candidates>, String), Failure> {
     let options = ReadOptions {
-        // A format that is named is that of the labelled files.
+        // A format that the user names applies to the labelled files only.
         format: None,
         ..files::options(None, config.on_bad_row, config.hh_turns)
     };
@@ -268,7 +270,7 @@ fn too_few(config: &Config, count: usize, votes: Votes) -> Failure {
     .into()
 }
 
-/// The counts that are not 0, each behind its name.
+/// Lists the counts that are not 0, each after its name.
 fn listed(counts: &[(&str, usize)]) -> String {
     let found = counts.iter().filter(|(_, count)| *count > 0);
     let found: Vec<String> = found
@@ -277,7 +279,7 @@ fn listed(counts: &[(&str, usize)]) -> String {
     found.join(", ")
 }
 
-/// Warns of pairs that measure what they have taught.
+/// Warns of held-out pairs that are also among the labels.
 fn warn_of_shared(name: &str, part: &[PreferencePair], labelled: &[PreferencePair]) {
     let mut pairs: Vec<UnlabelledPair> = part.iter().map(UnlabelledPair::from).collect();
     let (shared, _) = UnlabelledPair::retain_new(&mut pairs, labelled);
@@ -286,6 +288,30 @@ fn warn_of_shared(name: &str, part: &[PreferencePair], labelled: &[PreferencePai
             "warning: {shared} of {} {name} pairs are among the labels: accuracies on them are too high: \
              take them out of one of the two",
             part.len()
+        ));
+    }
+}
+
+/// Warns if the labels are texts and the pool is messages, or the other way round: the model then sees
+/// the same prompt as two different sequences.
+fn warn_of_forms(labelled: &[PreferencePair], pool: &[PreferencePair]) {
+    let texts = |pairs: &[PreferencePair]| {
+        let texts = pairs
+            .iter()
+            .filter(|pair| matches!(pair.prompt, Prompt::Text(_)));
+        texts.count()
+    };
+    let (of_labels, of_pool) = (texts(labelled), texts(pool));
+    let other =
+        (of_labels == labelled.len() && of_pool == 0) || (of_labels == 0 && of_pool == pool.len());
+    if other {
+        let (labels, pool) = match of_pool {
+            0 => ("plain texts", "messages"),
+            _ => ("messages", "plain texts"),
+        };
+        common::tell(&format!(
+            "warning: the prompts of the labels are {labels}, those of the pool are {pool}: the chat \
+             template makes other tokens of messages; give both in one form (`collimate data convert`)"
         ));
     }
 }

@@ -1,4 +1,4 @@
-//! A reward model evolves from a few labels: `collimate ser --help`.
+//! Evolves a reward model from a few labels: `collimate ser --help`.
 
 mod answers;
 mod args;
@@ -6,6 +6,7 @@ mod asked;
 mod closed_loop;
 mod config;
 mod data;
+mod estimate;
 mod handed_on;
 mod judged;
 mod labels;
@@ -18,15 +19,14 @@ use collimate::core::{Completion, Key, Prompt, ScoreError, Scorer};
 use collimate::data::TextTokenizer;
 use collimate::lm::{Architecture, Encoder, Llama, eos_token_ids};
 use collimate::nn::{HfReward, Pooling};
-use collimate::recipes::AnswerScorer;
-use collimate::recipes::SftOutcome;
 use collimate::recipes::ppo::{
     PolicyData, PolicyInputs, PolicyOutcome, RewardArm, reinforce, section,
     summary as policy_summary,
 };
 use collimate::recipes::ser::{
-    ReportNotes, SerConfig, SerOutcome, evolve, verdict, write_report_with,
+    Evolving, ReportNotes, SerConfig, SerOutcome, evolve_with, verdict, write_report_with,
 };
+use collimate::recipes::{AnswerScorer, RecipeError, SftOutcome};
 use collimate::reward::{RewardModel, RewardScorer};
 use serde_json::json;
 
@@ -41,6 +41,10 @@ pub(crate) use args::{Args, Ser};
 use closed_loop::{Held, Round};
 use config::{Config, PolicyReward};
 use data::{Parts, Prepared};
+use handed_on::HandedOn;
+
+/// Folder of Loop 0's model in a run, where Loop 0 is the better one.
+const LOOP0: &str = "models/loop0";
 
 /// Runs the command.
 fn run(start: &Start<'_, Config>) -> Result<(), Failure> {
@@ -48,14 +52,14 @@ fn run(start: &Start<'_, Config>) -> Result<(), Failure> {
         None => from_scratch(start),
         Some(dir) if start.config.is_real() => own_labels::run(start, dir),
         Some(dir) => match common::architecture(dir)? {
-            // The reward model starts from an encoder as it is.
+            // The reward model starts from an encoder without fine-tuning.
             Architecture::Encoder => reward_only::<Encoder>(start),
             kind => decoder(start, dir, kind),
         },
     }
 }
 
-/// A small decoder, trained from scratch on the synthetic world.
+/// Trains a small decoder from scratch on the synthetic world.
 fn from_scratch(start: &Start<'_, Config>) -> Result<(), Failure> {
     let config = start.config;
     let (world, tokenizer, model) = start.of_world()?;
@@ -84,7 +88,7 @@ fn from_scratch(start: &Start<'_, Config>) -> Result<(), Failure> {
     job.reward_and_policies(&model, data, Vec::new(), Some(judge))
 }
 
-/// The user's decoder: fine-tuned on the chosen answers of the SFT part first.
+/// Runs with the user's decoder, which is first fine-tuned on the chosen answers of the SFT part.
 fn decoder(start: &Start<'_, Config>, dir: &Path, kind: Architecture) -> Result<(), Failure> {
     check_pooling(start.config.pooling, dir)?;
     if kind == Architecture::DecoderReward {
@@ -99,7 +103,7 @@ fn decoder(start: &Start<'_, Config>, dir: &Path, kind: Architecture) -> Result<
     job.reward_and_policies(&model, data, eos, None)
 }
 
-/// A model that cannot write: the run ends with the reward model.
+/// Runs with a model that cannot write texts, so that the run ends with the reward model.
 fn reward_only<B: HfReward>(start: &Start<'_, Config>) -> Result<(), Failure> {
     let config = start.config;
     config.check_no_rounds()?;
@@ -109,7 +113,7 @@ fn reward_only<B: HfReward>(start: &Start<'_, Config>) -> Result<(), Failure> {
     Run::open(start, tokenizer, about)?.reward_alone(&fresh, data)
 }
 
-/// The user's files as data of the run, and a paragraph on them.
+/// Reads the user's files as data of the run, with a paragraph on them.
 fn read(
     config: &Config,
     tokenizer: &TextTokenizer,
@@ -144,13 +148,13 @@ fn about_files(config: &Config, parts: &Parts) -> String {
     text
 }
 
-/// An accuracy, or a dash where nothing measured it.
+/// Writes an accuracy, or a dash if there is none.
 fn four_digits(accuracy: Option<f64>) -> String {
     accuracy.map_or_else(|| "–".to_owned(), |accuracy| format!("{accuracy:.4}"))
 }
 
-/// Facts that need no test pairs: how Loop 0 does on labels that it has not seen, and how far its
-/// twins agree about the pool.
+/// Reports facts that need no test pairs: the cross-fitted accuracy on labels that a model has not
+/// seen, and the agreement of several such models about the pool.
 fn without_test<B: HfReward>(outcome: &SerOutcome<B>) -> String {
     let mut told = String::new();
     if let Some(cross) = &outcome.cross_fit {
@@ -169,6 +173,20 @@ fn without_test<B: HfReward>(outcome: &SerOutcome<B>) -> String {
     told
 }
 
+/// Returns a clause that compares Loop 0 with the evolved model, if Loop 0 orders more pairs right: of
+/// the validation part, or of the test part where there is no other.
+fn better_loop0<B: HfReward>(outcome: &SerOutcome<B>) -> Option<String> {
+    let (zero, ser) = (outcome.model_report("loop0")?, outcome.model_report("ser")?);
+    let of_part = match (zero.validation, ser.validation) {
+        (Some(zero), Some(ser)) => ("validation", zero.accuracy, ser.accuracy),
+        _ => ("test", zero.accuracy()?, ser.accuracy()?),
+    };
+    let (part, zero, ser) = of_part;
+    (zero > ser).then(|| {
+        format!("Loop 0 orders {zero:.4} of the {part} pairs right, the evolved model {ser:.4}")
+    })
+}
+
 fn describe(outcome: &SftOutcome) -> String {
     match (outcome.perplexity_before, outcome.perplexity_after) {
         (Some(before), Some(after)) => {
@@ -178,7 +196,7 @@ fn describe(outcome: &SftOutcome) -> String {
     }
 }
 
-/// The mean score of several reward models.
+/// Scorer that returns the mean score of several reward models.
 struct MeanScorer(Vec<RewardScorer<Llama>>);
 
 impl Scorer for MeanScorer {
@@ -198,10 +216,12 @@ impl Scorer for MeanScorer {
 struct Run<'a> {
     config: &'a Config,
     job: Job,
-    /// Warnings of the rounds with the policy in the loop.
+    /// Warnings from the rounds with the policy in the loop.
     warnings: Vec<String>,
-    /// Share of the labelled pairs, where the files decide it.
+    /// Share of the pairs that are labelled, if the files decide it.
     seed_share: Option<f64>,
+    /// Lines on files and models that the run hands on.
+    handed_on: HandedOn,
 }
 
 impl<'a> Run<'a> {
@@ -215,10 +235,11 @@ impl<'a> Run<'a> {
             job: start.job(tokenizer, about)?,
             warnings: Vec::new(),
             seed_share: None,
+            handed_on: HandedOn::default(),
         })
     }
 
-    /// Next-token prediction on plain texts.
+    /// Pretrains by next-token prediction on plain texts.
     fn pretrain(&mut self, model: Llama, data: &Prepared) -> Result<Llama, Failure> {
         let (truncation, train) = (self.config.ser.truncation, &self.config.pretrain);
         self.job.learn(model, &data.pretrain, truncation, train)
@@ -253,13 +274,36 @@ impl<'a> Run<'a> {
         }
         let ser = self.ser();
         runs::warn_of_warmup(&ser.train, labelled);
+        let saver = self.job.saver();
+        let mut files = HandedOn::default();
         let (tokenizer, mut context) = self.job.parts();
-        let outcome = evolve(start, tokenizer, data.ser, &ser, &mut context)
-            .map_err(|error| self.job.stopped(error))?;
-        self.job.save("model", &outcome.learnt.model)?;
+        let on_evolved = |evolving: &Evolving<'_, B>| {
+            saver.save("model", evolving.model)?;
+            files = handed_on::write(evolving.self_labels, evolving.ask_next, &saver.run)?;
+            Ok(())
+        };
+        let outcome = evolve_with(start, tokenizer, data.ser, &ser, &mut context, on_evolved)
+            .map_err(|error: Failure| match error.downcast::<RecipeError>() {
+                Ok(error) => self.job.stopped(*error),
+                Err(other) => other,
+            })?;
+        self.handed_on = files;
+        self.keep_better_loop0(&outcome)?;
         let lengths = json!(data.lengths);
         self.job.summary.insert("tokenize".to_owned(), lengths);
         Ok(outcome)
+    }
+
+    /// Saves Loop 0's model as well if Loop 0 orders more held-out pairs right than the evolved model.
+    fn keep_better_loop0<B: HfReward>(&mut self, outcome: &SerOutcome<B>) -> Result<(), Failure> {
+        let Some(better) = better_loop0(outcome) else {
+            return Ok(());
+        };
+        self.job.save(LOOP0, &outcome.reward_models[0].models[0])?;
+        let path = self.job.run.path().join(LOOP0);
+        self.handed_on.lines += &format!("{better}: Loop 0 is saved too, in {}\n", path.display());
+        self.handed_on.sentences += &format!("{better}: `{LOOP0}/` holds Loop 0's model.");
+        Ok(())
     }
 
     /// The options of the recipe, with the share that the files decide.
@@ -271,7 +315,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// The run of a model that cannot write: it ends with the reward model.
+    /// Runs with a model that cannot write texts; the run ends with the reward model.
     fn reward_alone<B: HfReward>(
         &mut self,
         fresh: &RewardModel<B>,
@@ -282,7 +326,7 @@ impl<'a> Run<'a> {
         self.conclude(&outcome, None, &[])
     }
 
-    /// Everything after fine-tuning, for a decoder.
+    /// Runs everything after fine-tuning, for a decoder.
     fn reward_and_policies(
         &mut self,
         model: &Llama,
@@ -308,7 +352,7 @@ impl<'a> Run<'a> {
         self.conclude(&outcome, policies.as_ref(), &rounds)
     }
 
-    /// Where there is no language model to train, only a reward model.
+    /// Reports that no policy is trained if there is no language model to train.
     fn no_policies(&self) {
         if self.config.trains_policies() {
             common::tell(
@@ -318,7 +362,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// One policy per reward, from the fine-tuned model.
+    /// Trains one policy per reward, from the fine-tuned model.
     fn policies(
         &mut self,
         start: &Llama,
@@ -356,7 +400,8 @@ impl<'a> Run<'a> {
                     name,
                     reward: gold.scorer,
                     centre: None,
-                    // No reward model belongs to it: the evolved one's layers serve.
+                    // The gold reward has no reward model of its own, so the critic copies the
+                    // evolved one.
                     critic: Some(policy::critic(&outcome.learnt.model)),
                 },
                 (None, _) => return Err(format!("there is no reward model {name}").into()),
@@ -390,7 +435,7 @@ impl<'a> Run<'a> {
         rounds: &[Round],
     ) -> Result<(), Failure> {
         let ser = &self.ser();
-        // A resumed run counts what its stages took before.
+        // A resumed run includes the earlier time of its stages.
         let before = outcome.seconds
             + rounds.iter().map(|r| r.seconds).sum::<f64>()
             + policies.map_or(0.0, |p| p.seconds);
@@ -412,7 +457,11 @@ impl<'a> Run<'a> {
             summary: extra,
             ..
         } = &self.job;
-        let notes = ReportNotes { about, extra };
+        let notes = ReportNotes {
+            about,
+            extra,
+            files: &self.handed_on.sentences,
+        };
         let parts = match policies {
             Some(policies) => vec![
                 closed_loop::section(rounds, warnings)?,
@@ -421,7 +470,6 @@ impl<'a> Run<'a> {
             None => Vec::new(),
         };
         write_report_with(outcome, ser, run, notes, parts)?;
-        let handed_on = handed_on::write(outcome, run)?;
         let mut table = String::new();
         for model in &outcome.models {
             table += &format!(
@@ -463,6 +511,7 @@ impl<'a> Run<'a> {
             common::tell(&format!("warning: {warning}"));
         }
         policy::warn(policies.map_or(&[][..], |policies| policies.policies.as_slice()));
-        self.job.print_end(&(table + &handed_on), seconds)
+        self.job
+            .print_end(&(table + &self.handed_on.lines), seconds)
     }
 }

@@ -1,4 +1,4 @@
-//! A run on labels of the user's own and a pool that nobody has labelled.
+//! A run on the user's own labels and an unlabelled pool.
 
 use std::path::Path;
 
@@ -49,12 +49,13 @@ pub(super) fn run(start: &Start<'_, Config>, dir: &Path) -> Result<(), Failure> 
     match base {
         Base::Encoder(fresh) => run.reward_alone(&fresh, data),
         Base::Reward(fresh) => run.reward_alone(&fresh, data),
-        // No fine-tuning first: the chosen answers of a few labels teach little.
+        // Without prior fine-tuning: the chosen answers of a few labels teach little.
         Base::Writer(model, eos) => run.reward_and_policies(&model, data, eos, None),
     }
 }
 
-/// The run with its data; a policy and a judge write theirs in the open run.
+/// Opens the run and its data. If there is a policy or a judge, its answers or labels are written
+/// in the open run.
 fn prepared<'a>(
     start: &Start<'a, Config>,
     dir: &Path,

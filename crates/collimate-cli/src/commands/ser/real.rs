@@ -1,20 +1,18 @@
-//! Options of a run on labels of the user's own and a pool that nobody has labelled.
+//! Options of a run on the user's own labels and an unlabelled pool.
 
 use collimate::core::Key;
-use collimate::recipes::ser::{Control, Recipe, SeedSteps};
-use collimate::train::TrainConfig;
+use collimate::recipes::ser::Control;
 
 use super::config::{Config, PolicyReward};
 use crate::common::{Failure, usage};
 use crate::options::{Flag, Given, Inputs, MOST_TEXTS, check_count};
 use crate::own::{OnData, flags};
-use crate::preview::{Pool, Preview, RowsOf, Training};
 use crate::runs::changed;
 
-/// The largest number of pairs of one prompt, and of answers to it.
+/// Maximum number of pairs from one prompt, and of answers to it.
 const MOST: usize = 1000;
 
-/// Flags of files, models and the policy that writes.
+/// Returns the flags for files, models, the judge and the policy that writes answers.
 pub(super) fn flags() -> Vec<Flag<Config>> {
     let mut all = vec![
         Flag::of("labelled", "FILE", &["labelled"]),
@@ -43,7 +41,7 @@ pub(super) fn flags() -> Vec<Flag<Config>> {
     all
 }
 
-/// Fills in options that follow from the kind of the run, and refuses kinds that cannot be meant.
+/// Sets options that follow from the kind of the run, and refuses contradictory kinds.
 pub(super) fn settle(config: &mut Config, given: &Given) -> Result<(), Failure> {
     check_count("pairs_per_prompt", config.pairs_per_prompt, 1..=MOST)?;
     check_count("responses", config.responses, 2..=MOST)?;
@@ -77,7 +75,7 @@ pub(super) fn settle(config: &mut Config, given: &Given) -> Result<(), Failure> 
         _ => {}
     }
     if config.is_real() && !config.measures() && !given.has("ser.controls") {
-        // Nothing tells them apart.
+        // Without held-out pairs, controls cannot be compared.
         config.ser.controls.clear();
     }
     config.writer().check()?;
@@ -85,7 +83,7 @@ pub(super) fn settle(config: &mut Config, given: &Given) -> Result<(), Failure> 
     Ok(())
 }
 
-/// Refuses options that the kind of the run has no use for.
+/// Refuses options that have no effect on this kind of run.
 pub(super) fn check(config: &Config, given: &Given) -> Result<(), Failure> {
     if !config.is_real() {
         return check_simulation(config, given);
@@ -102,6 +100,11 @@ pub(super) fn check(config: &Config, given: &Given) -> Result<(), Failure> {
     }
     if config.ser.controls.contains(&Control::OracleLabels) {
         let text = "controls has oracle_labels: the labels of the pool are not known: leave it out";
+        return Err(text.into());
+    }
+    if given.typed("responses") && config.policy_source.is_none() {
+        let text = "responses is the number of answers that a policy writes: give --policy DIR or URL \
+                    too, or leave it out";
         return Err(text.into());
     }
     if !config.ser.controls.is_empty() && !config.measures() {
@@ -149,7 +152,7 @@ fn check_simulation(config: &Config, given: &Given) -> Result<(), Failure> {
     }
 }
 
-/// The files and folders that a run reads.
+/// Returns the files and folders that a run reads.
 pub(super) fn inputs(config: &Config) -> Inputs<'_> {
     let mut inputs = config.own().inputs();
     if !config.labelled.is_empty() {
@@ -157,63 +160,6 @@ pub(super) fn inputs(config: &Config) -> Inputs<'_> {
     }
     inputs.files.extend(&config.validation);
     inputs
-}
-
-/// The estimate of a run on labels of the user's own.
-pub(super) fn preview(config: &Config) -> Option<Preview> {
-    let training = |name, pool, times, passes| Training {
-        name,
-        share: 1.0,
-        pool,
-        train: config.ser.train.clone(),
-        times,
-        passes,
-    };
-    let seed = training("seed", false, 1, 0);
-    let loops = training("loops, all kept", true, config.ser.max_loops as u64, 1);
-    let left_out = "answers of a policy, labels of a judge, controls and policies; a loop keeps a \
-                    part of the pool only";
-    let own = config.own();
-    let trainings = cross_fit(config, 1.0).into_iter().chain([seed, loops]);
-    let preview = own.preview(RowsOf::Pairs, trainings.collect(), Some(left_out))?;
-    Some(Preview {
-        writes: false,
-        files: config.labelled.clone(),
-        pool: Some(Pool {
-            files: config.unlabelled.clone(),
-            per_prompt: config.pairs_per_prompt,
-            key: pool_key(config),
-            responses: match config.policy_source {
-                Some(_) => config.responses,
-                None => 0,
-            },
-        }),
-        ..preview
-    })
-}
-
-/// The trainings in which labels are predicted by models that have not seen them; `share` of the rows are
-/// the labels.
-pub(super) fn cross_fit(config: &Config, share: f64) -> Option<Training> {
-    let ser = &config.ser;
-    let (lengths, passes) = match (ser.seed_steps, ser.recipe) {
-        // As many passes as the options say, then twice as many, up to sixteen times.
-        (SeedSteps::CrossFitted, _) => (5, 31.0),
-        (SeedSteps::Epochs, Recipe::Calibrated) => (1, 1.0),
-        _ => return None,
-    };
-    let folds = ser.folds as f64;
-    Some(Training {
-        name: "cross-fit, at most",
-        share: share * (1.0 - 1.0 / folds),
-        pool: false,
-        train: TrainConfig {
-            epochs: ser.train.epochs * passes / lengths as f64,
-            ..ser.train.clone()
-        },
-        times: lengths * ser.folds as u64,
-        passes: 0,
-    })
 }
 
 /// The key of everything that is drawn for the pool.

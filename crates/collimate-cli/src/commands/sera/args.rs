@@ -22,13 +22,14 @@ use crate::preview::{Preview, RowsOf};
 use crate::rendering::TemplateKwargs;
 use crate::start::Start;
 
-/// Align a language model, let it select the pairs that it has learnt best and write pairs of its
-/// own (SeRA, arXiv:2410.09362), and compare with the same loss without that.
+/// Align a language model, let it select the pairs that it has learnt best and write its own pairs
+/// (SeRA, arXiv:2410.09362), and compare it with the same loss without these steps.
 ///
 /// Without --data, a small language model is trained from scratch on an embedded synthetic world,
-/// fine-tuned, aligned over the same pairs with the same number of steps (base loss, iterative form,
-/// SeRA, SeRA with the share of own pairs that does best on validation), and judged by the world's
-/// true reward. With --data and --model, your pairs and your model folder are used.
+/// fine-tuned, aligned, and judged by the world's true reward. Four methods are compared over the
+/// same pairs with the same number of steps: base loss, iterative form, SeRA, and SeRA with the
+/// share of own pairs that does best on validation. With --data and --model, your pairs and your
+/// model folder are used.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]
@@ -39,8 +40,8 @@ align_config! {
     /// Preference pairs: TRL or hh-rlhf jsonl (.gz too), UltraFeedback, tables, OASST trees; several
     /// files are read in turn. 10 % of the prompts are for validation.
     data;
-    /// Folder of a reward model that scores answers to validation prompts; without it, and with data of
-    /// your own, no answers are written but those of the reviews.
+    /// Folder of a reward model that scores answers to validation prompts. With your own data,
+    /// answers other than those of the reviews are written only if this folder is given.
     judge;
     {
         /// Share of the training pairs whose label is swapped, between 0 and 1.
@@ -82,7 +83,8 @@ impl Layered for Sera {
     fn for_world() -> Result<Config, Failure> {
         let mut config = Config::of_world();
         config.align.loss = config.align.loss.with_beta(2.0);
-        // Not the paper's .7 and 1: they were never the best, and a default run has minutes.
+        // Without the paper's 0.7 and 1: they were never the best, and a default run should take
+        // minutes.
         config.align.best_of = vec![0.3, 0.5];
         Ok(config)
     }

@@ -20,7 +20,7 @@ impl Alignment for Sera {
         let chooses = config.align.methods.contains(&Method::BestSera);
         read_pairs::<Self>(config, dir, |all| match (&config.judge, chooses) {
             (None, _) => 0,
-            // The other half is to choose on.
+            // The other half is used for choosing the share of own pairs.
             (Some(_), true) => all / 2,
             (Some(_), false) => all,
         })

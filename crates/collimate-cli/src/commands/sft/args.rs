@@ -22,59 +22,62 @@ use crate::start::Start;
 
 /// Fine-tune a language model on good answers (supervised fine-tuning).
 ///
-/// Without --data, a small language model is trained from scratch on an embedded synthetic world. With
-/// --data and --model, your demonstrations (prompt and completion, messages, or the chosen answers of
-/// preference pairs) and your model folder are used.
+/// Without --data, a small language model is trained from scratch on an embedded synthetic world.
+/// With --data and --model, your demonstrations (prompt and completion, messages, or the chosen
+/// answers of preference pairs) and your model folder are used.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]
     pub(crate) options: Options<Sft>,
 }
 
-/// Everything that decides a run's result.
+/// Options that determine the result of a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Config {
     /// Demonstrations: JSON lines of {prompt, completion} or {messages}, or preference pairs, whose
-    /// chosen answers are learned; several files are read in turn. 10 % of the prompts are held out.
+    /// chosen answers are learned. Several files are read in turn. 10 % of the prompts are held
+    /// out.
     #[serde(deserialize_with = "files::one_or_many")]
     pub(crate) data: Vec<PathBuf>,
     /// Hugging Face folder of the model.
     pub(crate) model: Option<PathBuf>,
-    /// Format of the files; without one it is recognised.
+    /// Format of the files; if absent, it is detected.
     pub(crate) format: Option<Format>,
-    /// Treatment of a row that cannot be read: fail, or drop and count it.
+    /// Handling of rows that cannot be read: fail, or drop and count them.
     pub(crate) on_bad_row: OnBadRow,
     /// Prompt of an hh-rlhf dialogue: the last turn or the full dialogue.
     pub(crate) hh_turns: HhTurns,
-    /// Treatment of messages where the model has no chat template: refuse them, or write plain text with
-    /// their roles.
+    /// Handling of messages if the model has no chat template: refuse them, or write them as plain
+    /// text with their roles.
     pub(crate) chat_fallback: ChatFallback,
-    /// Name of one of the chat templates of the model's folder; without one it is `default`.
+    /// Name of a chat template in the model folder; if absent, `default` is used.
     pub(crate) chat_template: Option<String>,
-    /// Variables of the chat template, such as `enable_thinking: false`, for all rows.
+    /// Variables passed to the chat template for all rows, such as `enable_thinking: false`.
     pub(crate) chat_template_kwargs: TemplateKwargs,
-    /// Day that a chat template writes as today, such as `2025-01-31`; without one, the day of the run
-    /// in UTC.
+    /// Date that the chat template uses as today, such as `2025-01-31`; if absent, the day of the
+    /// run in UTC.
     pub(crate) template_date: Option<String>,
-    /// Rows whose prompt has other tokens where the answer follows: count them, or fail.
+    /// Handling of rows whose prompt is tokenised differently once the answer follows: count them,
+    /// or fail.
     pub(crate) on_rewritten_prompt: OnRewrittenPrompt,
-    /// Longest sequence in tokens.
+    /// Maximum sequence length in tokens.
     pub(crate) max_length: usize,
-    /// Tokens that a prompt keeps where prompt and answer are longer than the longest sequence; without
-    /// a number half of it.
+    /// Number of prompt tokens to keep if prompt and answer together exceed `max_length`; a short
+    /// answer leaves room for more. If absent, half of `max_length`.
     pub(crate) max_prompt_length: Option<usize>,
-    /// Side at which longer sequences are cut.
+    /// Side on which sequences that are too long are cut.
     pub(crate) truncation: Truncation,
-    /// Parameters that are trained: all of them, or low-rank adapters.
+    /// Parameters to train: all of them, or low-rank adapters.
     pub(crate) adaptation: Adaptation,
-    /// The training.
+    /// Options of the training.
     pub(crate) sft: TrainConfig,
-    /// Number of unlabelled texts of the synthetic world that its decoder reads first.
+    /// Number of unlabelled texts of the synthetic world that the decoder from scratch is
+    /// pretrained on.
     pub(crate) pretrain_texts: usize,
-    /// Training of the decoder from scratch on these texts.
+    /// Pretraining of the decoder from scratch on plain texts.
     pub(crate) pretrain: TrainConfig,
-    /// The synthetic world, where no file is given.
+    /// The synthetic world, used if no file is given.
     pub(crate) world: WorldConfig,
     /// The decoder that is trained from scratch on the synthetic world.
     pub(crate) llama: LlamaConfig,
@@ -127,7 +130,7 @@ impl Layered for Sft {
     const NAME: &'static str = "sft";
     const OWN: &'static str = "data";
 
-    /// With the decoder of the other commands.
+    /// Uses the same decoder as the other commands.
     fn for_world() -> Result<Config, Failure> {
         Ok(Config {
             max_length: 128,

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use collimate::core::{Key, PreferencePair};
-use collimate::data::{Format, Input, ReadOptions, ReadReport, SftExample, split_by_hash};
+use collimate::data::{Format, Input, ReadOptions, ReadReport, SftExample};
 use collimate::lm::Llama;
 use collimate::nn::Adaptable;
 use collimate::recipes::{Adaptation, SftOutcome};
@@ -13,7 +13,7 @@ use serde_json::json;
 
 use super::args::Config;
 use crate::common::Failure;
-use crate::files::{self, parts};
+use crate::files;
 use crate::job::Job;
 use crate::runs;
 use crate::start::Start;
@@ -27,7 +27,7 @@ pub(crate) fn run(start: &Start<'_, Config>) -> Result<(), Failure> {
     }
 }
 
-/// A small decoder, trained from scratch on the synthetic world.
+/// Trains a small decoder from scratch on the synthetic world.
 fn from_scratch(start: &Start<'_, Config>) -> Result<(), Failure> {
     let config = start.config;
     let (world, tokenizer, model) = start.of_world()?;
@@ -51,7 +51,7 @@ fn from_scratch(start: &Start<'_, Config>) -> Result<(), Failure> {
     train_and_save(&mut job, config, model, &train, &held_out)
 }
 
-/// The user's model and demonstrations.
+/// Fine-tunes the user's model on the user's demonstrations.
 fn from_folder(start: &Start<'_, Config>, dir: &Path) -> Result<(), Failure> {
     let config = start.config;
     let tokenizer = start.writer()?;
@@ -81,7 +81,7 @@ fn from_folder(start: &Start<'_, Config>, dir: &Path) -> Result<(), Failure> {
     train_and_save(&mut job, config, model, &train, &held_out)
 }
 
-/// Demonstrations, or the chosen answers of preference pairs.
+/// Reads demonstrations, or the chosen answers of preference pairs.
 fn read(path: &Path, options: &ReadOptions) -> Result<(Vec<SftExample>, ReadReport), Failure> {
     let mut input = Input::open(path)?;
     let format = match options.format {
@@ -97,11 +97,11 @@ fn read(path: &Path, options: &ReadOptions) -> Result<(Vec<SftExample>, ReadRepo
     })
 }
 
-/// A tenth of the prompts, chosen by hash, and the rest.
+/// Splits off a tenth of the prompts, chosen by hash, and returns both parts.
 fn hold_out(rows: Vec<SftExample>) -> Result<(Vec<SftExample>, Vec<SftExample>), Failure> {
     let pair = |row: SftExample| PreferencePair::new(row.prompt, row.completion, "");
     let all = rows.into_iter().map(pair).collect();
-    let [held_out, rest] = parts(split_by_hash(all, &[0.1, 0.9])?);
+    let [held_out, rest] = files::split(all, [0.1, 0.9])?;
     let back = |pairs: Vec<PreferencePair>| pairs.iter().map(SftExample::from).collect();
     Ok((back(held_out), back(rest)))
 }

@@ -80,7 +80,7 @@ impl Moment {
             })
     }
 
-    /// Days since the first of January 1970 in the Gregorian calendar.
+    /// Returns the number of days since 1 January 1970 in the Gregorian calendar.
     fn days(self) -> i64 {
         let (month, day) = (i64::from(self.month), i64::from(self.day));
         let year = self.year - i64::from(month <= 2);
@@ -90,7 +90,7 @@ impl Moment {
         era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719_468
     }
 
-    /// Returns the moment in a format of `strftime`, or the first code that is not known.
+    /// Formats the moment as `strftime` does. Returns the first unknown code as an error.
     pub(super) fn format(self, format: &str) -> Result<String, String> {
         let weekday = DAYS[(self.days() + 3).rem_euclid(7) as usize];
         let month = MONTHS[self.month as usize - 1];
@@ -110,7 +110,7 @@ impl Moment {
                 continue;
             }
             let mut code = signs.next();
-            // `%-d` writes no zeros in front.
+            // `%-d` writes no leading zeros.
             let bare = code == Some('-');
             if bare {
                 code = signs.next();
@@ -143,7 +143,7 @@ impl Moment {
                     format!("{:02}/{:02}/{:02}", self.month, self.day, self.year % 100)
                 }
                 Some('%') => "%".to_owned(),
-                // The moment has no zone, as that of transformers.
+                // The moment has no time zone, as in transformers.
                 Some('Z' | 'z') => String::new(),
                 Some(other) => return Err(format!("%{other}")),
                 None => return Err("%".to_owned()),
@@ -153,7 +153,7 @@ impl Moment {
     }
 }
 
-/// Year, month and day of a number of days since 1970.
+/// Converts a number of days since 1970 into year, month and day.
 fn civil(days: i64) -> (i64, u32, u32) {
     let days = days + 719_468;
     let era = days.div_euclid(146_097);
@@ -171,7 +171,7 @@ fn civil(days: i64) -> (i64, u32, u32) {
 mod tests {
     use super::*;
 
-    /// The right values are those that Python prints.
+    /// Expected values are printed by Python.
     #[test]
     fn dates_are_written_as_strftime_does() {
         let written = |date: &str, format: &str| Moment::parse(date).unwrap().format(format);

@@ -1,4 +1,4 @@
-//! The Jinja of transformers.
+//! The dialect of Jinja that transformers uses.
 
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::{Kwargs, ValueKind};
@@ -10,10 +10,11 @@ use super::python::strip;
 use super::repr::string;
 use super::{methods, tags};
 
-/// Steps that a rendering may take. A conversation of a thousand turns takes about a million.
+/// Largest number of steps of a rendering. A conversation of a thousand turns takes about a
+/// million.
 const STEPS: u64 = 20_000_000;
 
-/// The one template of an environment.
+/// Name of the only template of an environment.
 pub(super) const NAME: &str = "chat_template";
 
 /// Compiles the Jinja of a chat template.
@@ -56,7 +57,7 @@ fn functions(environment: &mut Environment<'static>, date: Option<Moment>) {
     });
 }
 
-/// Says once that ids change from day to day.
+/// Warns once that ids change from day to day.
 fn warn_of_today() {
     static SAID: std::sync::Once = std::sync::Once::new();
     SAID.call_once(|| {
@@ -118,7 +119,7 @@ fn length(value: &Value) -> Result<usize, Error> {
     }
 }
 
-/// A number, or the default where the value is none.
+/// Converts a value to a number, or returns the default if the value is not a number.
 fn int(
     value: &Value,
     default: Option<Value>,
@@ -157,7 +158,7 @@ fn int(
 }
 
 fn tests(environment: &mut Environment<'static>) {
-    // A text and an object have a length and items, as a list has.
+    // A text and an object have a length and items, like a list.
     environment.add_test("sequence", |value: Value| {
         matches!(
             value.kind(),

@@ -5,7 +5,7 @@ use minijinja::{Error, ErrorKind, Value};
 
 use super::python::float;
 
-/// Layout of `json.dumps`.
+/// Layout of JSON as in `json.dumps`.
 struct Layout {
     ascii: bool,
     indent: Option<String>,
@@ -14,9 +14,9 @@ struct Layout {
     sorted: bool,
 }
 
-/// The filter `tojson` of transformers: Python's `json.dumps` with `ensure_ascii=False`, which keeps
-/// the order of keys. Jinja's own filter escapes `<`, `>`, `&` and `'` for HTML pages, which would be
-/// other tokens.
+/// Implements the filter `tojson` of transformers, which is Python's `json.dumps` with
+/// `ensure_ascii=False` and keeps the order of keys. Jinja's own filter escapes `<`, `>`, `&` and
+/// `'` for HTML pages, which would give other tokens.
 pub(super) fn tojson(
     value: &Value,
     ascii: Option<Value>,
@@ -61,7 +61,7 @@ pub(super) fn tojson(
     Ok(Value::from(text))
 }
 
-/// Objects deeper than this are refused: templates build none, and the stack is finite.
+/// Deepest nesting of objects. Templates build no deeper objects, and the stack is finite.
 const DEPTH: usize = 200;
 
 fn write(value: &Value, layout: &Layout, depth: usize, out: &mut String) -> Result<(), Error> {
@@ -140,7 +140,7 @@ fn number(value: &Value) -> String {
     }
 }
 
-/// A key of an object: Python writes numbers and constants as texts.
+/// Writes a key of an object. Python writes numbers and constants as texts.
 fn name(key: &Value, ascii: bool, out: &mut String) -> Result<(), Error> {
     let text = match key.kind() {
         ValueKind::String => key.as_str().unwrap_or_default().to_owned(),

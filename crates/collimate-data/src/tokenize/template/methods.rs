@@ -1,4 +1,4 @@
-//! Methods of Python's texts, lists and objects.
+//! Methods of Python's strings, lists and dictionaries.
 
 use minijinja::value::{Kwargs, Tuple, ValueKind, from_args};
 use minijinja::{Error, ErrorKind, State, Value};
@@ -6,8 +6,8 @@ use minijinja::{Error, ErrorKind, State, Value};
 use super::python::{lines, strip, title, words};
 use super::repr::string;
 
-/// Calls a method as Python does. Methods that change a list or an object are refused, as the sandbox
-/// of transformers refuses them.
+/// Calls a method as Python does. Methods that change a list or an object are refused, as in the
+/// sandbox of transformers.
 pub(super) fn call(
     state: &mut State,
     value: &Value,
@@ -152,7 +152,7 @@ fn text(text: &str, method: &str, args: &[Value]) -> Result<Option<Value>, Error
             let left = match method {
                 "ljust" => 0,
                 "rjust" => all,
-                // Python puts the odd sign to the left of a text of odd width.
+                // For odd padding, Python puts the extra character on the left if `width` is odd.
                 _ => all / 2 + (all & width & 1),
             };
             format!("{}{text}{}", fill.repeat(left), fill.repeat(all - left)).into()
@@ -172,7 +172,7 @@ fn text(text: &str, method: &str, args: &[Value]) -> Result<Option<Value>, Error
     }))
 }
 
-/// The signs that a text lacks to be `width` wide.
+/// Returns the number of characters that a text lacks to be `width` wide.
 fn missing(text: &str, width: usize) -> Result<usize, Error> {
     match width {
         0..=10_000 => Ok(width.saturating_sub(text.chars().count())),

@@ -32,23 +32,23 @@ use crate::error::DataError;
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum ChatFallback {
-    /// A conversation is an error: a made-up format would silently differ from the format that the
-    /// model was trained on.
+    /// A conversation is an error. An invented format would silently differ from the format of the
+    /// model's training data.
     #[default]
     Refuse,
-    /// A conversation is written as `System: …`, `User: …` and `Assistant: …` turns with an empty
-    /// line after each, then `Assistant:`; the answer follows after a space. BOS and EOS are as for
+    /// A conversation becomes `System: …`, `User: …` and `Assistant: …` turns with an empty line
+    /// after each, then `Assistant:`. The answer follows after a space. BOS and EOS are as for
     /// plain text.
     Plain,
 }
 
-/// A compiled chat template, which renders as transformers does.
+/// A compiled chat template that renders as in transformers.
 ///
-/// A rendering that takes more than 20 million steps, or writes more than 64 MiB, is an error.
+/// A rendering that takes more than 20 million steps, or produces more than 64 MiB, is an error.
 ///
 /// # Differs from
-/// Jinja2: `%` does not format texts (the filter `format` does), a filter such as `map` gives a list
-/// and no generator, and a loop over `none` is a loop over nothing.
+/// Jinja2: `%` does not format texts (the filter `format` does). A filter such as `map` gives a
+/// list instead of a generator. A loop over `none` has no iterations.
 #[derive(Clone)]
 pub struct ChatTemplate {
     source: String,
@@ -68,7 +68,7 @@ impl ChatTemplate {
     /// Compiles a template.
     ///
     /// # Errors
-    /// [`DataError::ChatTemplate`] for wrong Jinja.
+    /// [`DataError::ChatTemplate`] for invalid Jinja.
     pub fn new(source: &str) -> Result<Self, DataError> {
         let environment = compile(source, None).map_err(|e| refused(&e))?;
         Ok(Self {
@@ -77,8 +77,8 @@ impl ChatTemplate {
         })
     }
 
-    /// Compiles a template of a folder. A template that does not compile is refused only when a
-    /// conversation is rendered: plain texts do not need it.
+    /// Compiles a template of a folder. A template that does not compile causes an error only when
+    /// a conversation is rendered, because plain texts do not need it.
     pub(super) fn of_folder(source: &str, date: Option<Moment>) -> Self {
         Self {
             source: source.to_owned(),
@@ -86,7 +86,7 @@ impl ChatTemplate {
         }
     }
 
-    /// A template that the folder does not have, with the reason.
+    /// Makes a template that the folder lacks, with the reason.
     pub(super) fn missing(what: String) -> Self {
         Self {
             source: String::new(),
@@ -94,12 +94,12 @@ impl ChatTemplate {
         }
     }
 
-    /// The template's source.
+    /// Returns the source of the template.
     pub fn source(&self) -> &str {
         &self.source
     }
 
-    /// True if the source has the name, as a word.
+    /// Returns true if the source contains the name as a word.
     pub(super) fn names(&self, name: &str) -> bool {
         let in_word = |sign: char| sign.is_alphanumeric() || sign == '_';
         self.source.match_indices(name).any(|(at, _)| {
@@ -108,7 +108,7 @@ impl ChatTemplate {
         })
     }
 
-    /// True if a message has a key whose name the template does not have.
+    /// Returns true if a message has a key whose name does not occur in the template.
     pub(super) fn leaves_unread(&self, messages: &[Message]) -> bool {
         let reads = |key: &str| match values::REASONING.contains(&key) {
             true => values::REASONING.iter().any(|name| self.names(name)),
@@ -125,7 +125,7 @@ impl ChatTemplate {
             .any(|(key, value)| says(value) && !reads(key))
     }
 
-    /// Renders messages; `special` holds `bos_token` and its like.
+    /// Renders messages. `special` holds `bos_token` and other special tokens.
     pub(super) fn render(
         &self,
         messages: &[Message],
@@ -140,7 +140,7 @@ impl ChatTemplate {
         let template = environment.get_template(NAME).map_err(|e| refused(&e))?;
         let context = values::context(messages, add_generation_prompt, special, options);
         let mut page = Page(Vec::new());
-        // The engine panics on some slices that go backwards.
+        // The engine panics on some slices with a negative step.
         let rendered = catch_unwind(AssertUnwindSafe(|| {
             template.render_captured_to(context, &mut page).map(drop)
         }));
@@ -153,10 +153,10 @@ impl ChatTemplate {
     }
 }
 
-/// Bytes that a rendering may have.
+/// Largest size of a rendering in bytes.
 const LONGEST: usize = 64 << 20;
 
-/// The text of a rendering, of a limited length.
+/// The text of a rendering, with a limited length.
 struct Page(Vec<u8>);
 
 impl io::Write for Page {
@@ -192,7 +192,7 @@ fn refused(error: &minijinja::Error) -> DataError {
     DataError::ChatTemplate(described(error))
 }
 
-/// The error of [`ChatFallback::Refuse`].
+/// Returns the error of [`ChatFallback::Refuse`].
 pub(super) fn no_template(folder: Option<&Path>) -> DataError {
     let of = folder.map_or_else(String::new, |folder| format!(" of {}", folder.display()));
     DataError::ChatTemplate(format!(
@@ -200,7 +200,7 @@ pub(super) fn no_template(folder: Option<&Path>) -> DataError {
     ))
 }
 
-/// The text of [`ChatFallback::Plain`].
+/// Returns the text of [`ChatFallback::Plain`].
 pub(super) fn plain_prompt(messages: &[Message]) -> String {
     let mut text = String::new();
     for message in messages {
@@ -222,7 +222,7 @@ mod tests {
 
     use super::*;
 
-    /// The right values are those of Python's `json.dumps(…, ensure_ascii=False)`.
+    /// Expected values come from Python's `json.dumps(…, ensure_ascii=False)`.
     #[test]
     fn tojson_escapes_nothing_for_html() {
         let written = |source: &str, value: Jinja| {

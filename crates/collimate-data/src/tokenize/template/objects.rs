@@ -1,4 +1,4 @@
-//! Lists and objects that a template is given, printed as in Python wherever they are printed.
+//! Lists and objects of a template, printed as Python prints them.
 
 use std::fmt;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use minijinja::value::{Enumerator, Object, ObjectExt, ObjectRepr, Serde};
 
 use super::repr::string;
 
-/// Returns a value as a template sees it.
+/// Converts a value into the form that a template sees.
 pub(super) fn value(json: &Json) -> Value {
     match json {
         Json::List(list) => Value::from_object(List(list.iter().map(value).collect())),

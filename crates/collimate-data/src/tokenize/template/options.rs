@@ -1,20 +1,21 @@
-//! Settings of renderings.
+//! Settings of chat templates.
 
 use collimate_core::Json;
 
 use super::date::Moment;
 use super::{ChatTemplate, DataError};
 
-/// What a chat template is given beside the messages, as `apply_chat_template` of transformers takes it.
+/// Variables of a chat template other than the messages, as `apply_chat_template` of transformers
+/// takes them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ChatOptions {
-    /// Further variables of the template, such as `enable_thinking`.
+    /// Additional variables of the template, such as `enable_thinking`.
     pub template_kwargs: Vec<(String, Json)>,
-    /// Descriptions of the tools that the model may call. A folder with a template `tool_use` renders
-    /// with that one then.
+    /// Descriptions of the tools that the model may call. With tools, a folder with a template
+    /// `tool_use` renders with that template.
     pub tools: Option<Vec<Json>>,
-    /// The day that `strftime_now` writes, as `2025-01-31`. Without it, it is the day of the rendering
-    /// in UTC, and ids change from day to day.
+    /// The day that `strftime_now` writes, such as `2025-01-31`. If `None`, the day of the
+    /// rendering in UTC is used, and ids change from day to day.
     pub date: Option<String>,
 }
 
@@ -27,7 +28,7 @@ impl ChatOptions {
         self.date.as_deref().map(Moment::parse).transpose()
     }
 
-    /// Refuses what a template does not read.
+    /// Refuses variables and tools that a template does not read.
     pub(in crate::tokenize) fn check(
         &self,
         template: Option<&ChatTemplate>,

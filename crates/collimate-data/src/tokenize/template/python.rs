@@ -1,7 +1,7 @@
 //! Texts as Python writes and reads them.
 
-/// A number as Python's `repr` writes it: the shortest digits that read back, with an exponent below
-/// 0.0001 and from 10¹⁶ on.
+/// Writes a number like Python's `repr`: the shortest digits that read back as the same number,
+/// with an exponent below 0.0001 and from 10¹⁶.
 pub(super) fn float(number: f64) -> String {
     if number.is_nan() {
         return "nan".to_owned();
@@ -23,12 +23,12 @@ pub(super) fn float(number: f64) -> String {
     }
 }
 
-/// True for white space as Python's `str.strip` takes it.
+/// Returns true for white space according to Python's `str.strip`.
 pub(super) fn is_space(sign: char) -> bool {
     sign.is_whitespace() || ('\u{1c}'..='\u{1f}').contains(&sign)
 }
 
-/// A text without the signs at its ends that are in `chars`, or without white space.
+/// Strips the characters in `chars`, or white space, from the ends of a text.
 pub(super) fn strip<'a>(text: &'a str, chars: Option<&str>, [start, end]: [bool; 2]) -> &'a str {
     let drop = |sign: char| match chars {
         Some(chars) => chars.contains(sign),
@@ -46,7 +46,7 @@ pub(super) fn strip<'a>(text: &'a str, chars: Option<&str>, [start, end]: [bool;
     }
 }
 
-/// The words of a text, as `str.split()` gives them: at most `most` splits from the left.
+/// Returns the words of a text like `str.split()`, with at most `most` splits from the left.
 pub(super) fn words(text: &str, most: Option<usize>) -> Vec<&str> {
     let (mut found, mut rest) = (Vec::new(), text.trim_start_matches(is_space));
     while !rest.is_empty() {
@@ -61,7 +61,7 @@ pub(super) fn words(text: &str, most: Option<usize>) -> Vec<&str> {
     found
 }
 
-/// The lines of a text, as `str.splitlines` gives them.
+/// Returns the lines of a text like `str.splitlines`.
 pub(super) fn lines(text: &str, keep: bool) -> Vec<&str> {
     let is_end = |sign: char| {
         matches!(
@@ -86,7 +86,7 @@ pub(super) fn lines(text: &str, keep: bool) -> Vec<&str> {
     found
 }
 
-/// A text with every word capitalised, as `str.title` does: a word is a run of letters.
+/// Capitalises every word of a text like `str.title`. A word is a run of letters.
 pub(super) fn title(text: &str) -> String {
     let mut inside = false;
     let mut out = String::with_capacity(text.len());
@@ -104,7 +104,7 @@ pub(super) fn title(text: &str) -> String {
 mod tests {
     use super::*;
 
-    /// The right values are those that Python prints.
+    /// Expected values are printed by Python.
     #[test]
     fn numbers_and_words_are_pythons() {
         let numbers = [

@@ -5,7 +5,7 @@ use minijinja::value::ValueKind;
 
 use super::python::float;
 
-/// A value as Python's `str` writes it.
+/// Returns a value as Python's `str` writes it.
 pub(super) fn string(value: &Value) -> String {
     match value.kind() {
         ValueKind::Seq | ValueKind::Iterable | ValueKind::Map | ValueKind::Number => {
@@ -17,7 +17,7 @@ pub(super) fn string(value: &Value) -> String {
     }
 }
 
-/// Lists in lists deeper than this are written as `...`: the stack is finite.
+/// Nesting depth beyond which values are written as `...`, because the stack is finite.
 const DEPTH: usize = 200;
 
 /// Writes a value as Python's `repr` does.
@@ -91,8 +91,8 @@ fn quoted(text: &str, out: &mut String) {
     out.push(quote);
 }
 
-/// True for signs that Python prints as they are. Rust's own escapes leave the same ones, where they do
-/// not begin a text.
+/// Returns true for characters that Python prints unescaped. Rust's own escapes leave the same
+/// characters unescaped, except at the beginning of a text.
 fn is_printable(sign: char) -> bool {
     sign == '"' || sign == '\'' || format!("a{sign}").escape_debug().count() == 2
 }
@@ -101,7 +101,7 @@ fn is_printable(sign: char) -> bool {
 mod tests {
     use super::*;
 
-    /// The right values are those that Python prints.
+    /// Expected values are printed by Python.
     #[test]
     fn texts_in_lists_are_escaped_as_in_python() {
         let written = |text: &str| string(&Value::from(vec![text.to_owned()]));

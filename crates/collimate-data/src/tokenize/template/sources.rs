@@ -17,13 +17,13 @@ const KEY: &str = "chat_template";
 const DEFAULT: &str = "default";
 const TOOL_USE: &str = "tool_use";
 
-/// Templates by name, as a folder has them.
+/// Templates of a folder, by name.
 #[derive(Debug, Clone, Default)]
 pub(in crate::tokenize) struct Named(Vec<(String, String)>);
 
 impl Named {
-    /// Reads the templates of a folder: the files of Jinja if there are any, else `chat_template` of
-    /// `tokenizer_config.json`, else `chat_template.json`.
+    /// Reads the templates of a folder from Jinja files if there are any, else from `chat_template`
+    /// of `tokenizer_config.json`, else from `chat_template.json`.
     pub(in crate::tokenize) fn of_folder(
         dir: &Path,
         config: &Map<String, Value>,
@@ -64,7 +64,7 @@ impl Named {
         }
     }
 
-    /// Takes the templates of a text, of a list of `{"name", "template"}`, or of an object.
+    /// Adds the templates of a text, of a list of `{"name", "template"}`, or of an object.
     fn take(&mut self, value: Option<&Value>) {
         match value {
             Some(Value::String(source)) => self.put(DEFAULT, source.clone()),
@@ -93,14 +93,15 @@ impl Named {
         names.join(", ")
     }
 
-    /// Returns the source of the template with a name.
+    /// Returns the source of the template with the given name.
     pub(in crate::tokenize) fn get(&self, name: &str) -> Option<&str> {
         let found = self.0.iter().find(|(known, _)| known == name);
         found.map(|(_, source)| source.as_str())
     }
 
-    /// Returns the template of conversations: `tool_use` where tools are given, else `default`. Without
-    /// either, a rendering is an error that names the templates.
+    /// Returns the template for conversations: `tool_use` if tools are given and the folder has it,
+    /// else `default`. If the folder has templates but not this one, a rendering is an error that
+    /// names the templates.
     pub(in crate::tokenize) fn pick(
         &self,
         tools: bool,
@@ -123,7 +124,8 @@ impl Named {
         })
     }
 
-    /// Returns the templates as `tokenizer_config.json` lists them, where there is more than `default`.
+    /// Returns the templates as `tokenizer_config.json` lists them, if there are more than
+    /// `default`.
     pub(in crate::tokenize) fn listed(&self) -> Option<Value> {
         let only_default = self.0.iter().all(|(name, _)| name == DEFAULT);
         let list = self.0.iter();

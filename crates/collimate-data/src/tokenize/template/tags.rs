@@ -1,8 +1,10 @@
 //! Tags that transformers adds to Jinja.
 
-/// Rewrites a template into the Jinja that this crate renders: `{% generation %}`, which only marks
-/// the answers, becomes a block of its own (`{% with %}`), every line ends with a line feed, and a whole
-/// reversed slice becomes the filter `reverse`, which takes an empty text too.
+/// Rewrites a template into the Jinja that this crate renders.
+///
+/// `{% generation %}`, which only marks the answers, becomes the block `{% with %}`. Every line
+/// ends with a line feed. A slice that reverses a whole value becomes the filter `reverse`, which
+/// also accepts an empty text.
 pub(super) fn rewrite(source: &str) -> String {
     let source = reversed(&source.replace("\r\n", "\n").replace('\r', "\n"));
     let mut out = String::with_capacity(source.len());

@@ -1,4 +1,4 @@
-//! What a template sees.
+//! Variables of a template.
 
 use std::collections::BTreeMap;
 
@@ -9,11 +9,11 @@ use serde_json::{Map, Value as Config};
 use super::ChatOptions;
 use super::objects::value as value_of;
 
-/// Names of the text that a model thought, the usual one first.
+/// Names of the key for a model's reasoning, the usual name first.
 pub(super) const REASONING: [&str; 3] = ["reasoning_content", "thinking", "reasoning"];
 
-/// A message as transformers hands it on: keys with null are left out, and reasoning stands under the
-/// names that templates read.
+/// Converts a message as transformers does. Null keys are left out, and reasoning is stored under
+/// the names that templates read.
 fn message(message: &Message) -> Json {
     let content = match message.get("content") {
         Some(given) => given.clone(),
@@ -45,7 +45,7 @@ fn message(message: &Message) -> Json {
     Json::Map(keys)
 }
 
-/// The variables of a rendering: messages, special tokens, tools and arguments.
+/// Returns the variables of a rendering: messages, special tokens, tools and arguments.
 pub(super) fn context(
     messages: &[Message],
     add_generation_prompt: bool,
@@ -61,7 +61,7 @@ pub(super) fn context(
     let mut set = |name: &str, value: Value| {
         variables.insert(name.to_owned(), value);
     };
-    // Templates ask `tools is not none`: left undefined they would read as given.
+    // Templates test `tools is not none`, and an undefined variable would count as given.
     set("documents", Value::from(()));
     for (name, value) in &options.template_kwargs {
         set(name, value_of(value));

@@ -1,4 +1,4 @@
-//! BERT, and what its relatives read and write as it does.
+//! BERT, and the reading and writing that it shares with its relatives.
 
 use collimate_nn::{LoadError, Pooling};
 use serde_json::{Map, Value, json};
@@ -6,10 +6,10 @@ use serde_json::{Map, Value, json};
 use super::{EncoderConfig, EncoderType, Family, HeadActivation, HeadForm};
 use crate::hf::JsonConfig;
 
-/// Names of a BERT's files.
+/// Tensor names in BERT files.
 pub(super) const NAMES: &[(&str, &str)] = &[("self_", "self"), ("layer_norm", "LayerNorm")];
 
-/// Options that make another function of the encoder, and the value that changes nothing.
+/// Options that would change the encoder's function, each with the value that changes nothing.
 const FOREIGN: [(&str, f64); 4] = [
     ("add_cross_attention", 0.0),
     ("feed_forward_type", f64::NAN),
@@ -49,13 +49,13 @@ pub(super) const FAMILY: Family = Family {
     write,
 };
 
-/// Refuses what no encoder here is.
+/// Refuses options that no encoder here implements.
 pub(super) fn refuse(json: &JsonConfig) -> Result<(), LoadError> {
     json.not_quantised()?;
     json.neutral(&FOREIGN)
 }
 
-/// The keys that a BERT shares with its relatives.
+/// Reads the keys that BERT shares with its relatives.
 pub(super) fn read(json: &JsonConfig) -> Result<EncoderConfig, LoadError> {
     refuse(json)?;
     json.only("hidden_act", &["gelu"])?;
@@ -79,7 +79,7 @@ pub(super) fn read(json: &JsonConfig) -> Result<EncoderConfig, LoadError> {
     })
 }
 
-/// The keys that a BERT's relatives write as it does.
+/// Writes the keys that BERT shares with its relatives.
 pub(super) fn write(config: &EncoderConfig, json: &mut Map<String, Value>) {
     let dropout = config.hidden_dropout_prob;
     json.insert("hidden_act".to_owned(), json!("gelu"));

@@ -1,4 +1,5 @@
-//! DeBERTa-v2 and v3: scores that depend on distances through a shared table, neither positions nor types.
+//! DeBERTa-v2 and v3. Scores depend on distances through a shared table; there are no absolute
+//! positions and no token types.
 
 use collimate_nn::{LoadError, Pooling};
 use serde_json::{Map, Value, json};
@@ -7,14 +8,15 @@ use super::{EncoderConfig, EncoderType, Family, HeadActivation, HeadForm, bert};
 use crate::encoder::deberta::{DebertaConfig, RelativeNorm, RelativeTerm};
 use crate::hf::JsonConfig;
 
-/// Switches, the value that transformers takes where a folder says nothing, and the one that is read.
+/// Switches, each with the value that transformers takes if the key is absent, and the supported
+/// value.
 const SWITCHES: [(&str, bool, bool); 3] = [
     ("relative_attention", false, true),
     ("share_att_key", false, true),
     ("position_biased_input", true, false),
 ];
 
-/// Options that make another function of the encoder, and the value that changes nothing.
+/// Options that would change the encoder's function, each with the value that changes nothing.
 const FOREIGN: [(&str, f64); 4] = [
     ("conv_kernel_size", 0.0),
     ("pooler_dropout", 0.0),
@@ -94,13 +96,13 @@ fn read(json: &JsonConfig) -> Result<EncoderConfig, LoadError> {
     })
 }
 
-/// A count that −1 or 0 switches off.
+/// Reads a count; −1 or 0 switches it off.
 fn count(json: &JsonConfig, key: &str) -> Result<Option<usize>, LoadError> {
     let count: i64 = json.get(key)?.unwrap_or(-1);
     Ok(usize::try_from(count).ok().filter(|count| *count > 0))
 }
 
-/// The terms of the scores: a list, or one text with bars.
+/// Reads the terms of the scores: a list, or a text separated by bars.
 fn terms(json: &JsonConfig) -> Result<Vec<RelativeTerm>, LoadError> {
     const KEY: &str = "pos_att_type";
     let names: Vec<String> = match json.value(KEY) {

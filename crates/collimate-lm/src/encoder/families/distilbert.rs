@@ -1,11 +1,11 @@
-//! DistilBERT: a BERT without token types, with names of its own for everything.
+//! DistilBERT: a BERT without token types, with different names for all keys and tensors.
 
 use collimate_nn::Pooling;
 use serde_json::json;
 
 use super::{EncoderConfig, EncoderType, Family, HeadActivation, HeadForm, bert};
 
-/// Keys of [`EncoderConfig`] and the family's keys for them.
+/// Keys of [`EncoderConfig`] and the corresponding keys of the family.
 const KEYS: [(&str, &str); 6] = [
     ("hidden_size", "dim"),
     ("intermediate_size", "hidden_dim"),

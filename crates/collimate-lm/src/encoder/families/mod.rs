@@ -1,6 +1,5 @@
-//! The families of encoders: class names, tensor names, and the reading and writing of
-//! `config.json`. A new family is a file here and an entry in [`EncoderType`] and in
-//! [`Family::of`].
+//! Families of encoders: class names, tensor names, and the reading and writing of `config.json`.
+//! To add a family, add a file here and an entry in [`EncoderType`] and in [`Family::of`].
 
 mod bert;
 mod deberta;
@@ -34,9 +33,9 @@ pub enum EncoderType {
     DistilBert,
     /// MPNet: scores that depend on distances, no token types.
     MpNet,
-    /// ModernBERT: `modern` says what its layers have.
+    /// ModernBERT: `modern` holds the options of the layers.
     ModernBert,
-    /// DeBERTa-v2 and v3: `deberta` says how scores depend on distances.
+    /// DeBERTa-v2 and v3: `deberta` holds the options of relative positions.
     #[serde(rename = "deberta-v2")]
     DebertaV2,
 }
@@ -54,55 +53,55 @@ impl EncoderType {
     ];
 }
 
-/// The head of a family's `…ForSequenceClassification`.
+/// Head of a family's `…ForSequenceClassification`.
 pub(crate) struct HeadForm {
-    /// Names that the dense layer over the pooled state may have, the preferred first.
+    /// Possible names of the dense layer over the pooled state, the preferred name first.
     pub(crate) dense: &'static [&'static str],
-    /// Name of the normalisation behind the activation.
+    /// Name of the normalisation after the activation.
     pub(crate) norm: Option<&'static str>,
     /// Name of the last layer.
     pub(crate) output: &'static str,
     pub(crate) activation: HeadActivation,
-    /// Dropout comes before the dense layer too.
+    /// If true, dropout is also applied before the dense layer.
     pub(crate) drops_first: bool,
-    /// How the class pools; `classifier_pooling` says which, where there are several.
+    /// Poolings that the class supports. If there are several, `classifier_pooling` selects one.
     pub(crate) poolings: &'static [Pooling],
 }
 
-/// A family: what its class is called, has, reads and writes.
+/// A family: class name, parts, and the reading and writing of its files.
 pub(crate) struct Family {
     pub(crate) kind: EncoderType,
-    /// As `model_type` of `config.json`.
+    /// Value of `model_type` in `config.json`.
     pub(crate) model_type: &'static str,
-    /// The beginning of the names of its classes.
+    /// Prefix of the family's class names.
     pub(crate) class: &'static str,
-    /// The beginning of the names of the encoder's tensors in classes with a head.
+    /// Prefix of the encoder's tensor names in classes with a head.
     pub(crate) prefix: &'static str,
-    /// Parts of the paths here and the file's names for them, applied in this order.
+    /// Parts of parameter paths and the names that replace them in files, applied in this order.
     names: &'static [(&'static str, &'static str)],
-    /// Beginnings of the names of tensors that belong to other tasks.
+    /// Prefixes of the names of tensors that belong to other tasks.
     pub(crate) other_tasks: &'static [&'static str],
-    /// There is a table of positions.
+    /// If true, there is a table of positions.
     pub(crate) positions: bool,
-    /// Tokens have types.
+    /// If true, tokens have types.
     types: bool,
-    /// Layers are those of a ModernBERT.
+    /// If true, layers are those of a ModernBERT.
     modern: bool,
-    /// Scores depend on the distance of two tokens.
+    /// If true, scores depend on the distance of two tokens.
     pub(crate) distances: bool,
-    /// The value of `layer_norm_eps` that the class always takes.
+    /// Value of `layer_norm_eps` that the class always takes.
     fixed_eps: Option<f64>,
     pub(crate) head: HeadForm,
-    /// The position of a sequence's first token.
+    /// Position of a sequence's first token.
     pub(crate) first_position: fn(&EncoderConfig) -> usize,
     /// Reads the family's `config.json`.
     pub(crate) read: fn(&JsonConfig) -> Result<EncoderConfig, LoadError>,
-    /// Turns the configuration's own keys, as serde writes them, into those of the family.
+    /// Turns the keys of [`EncoderConfig`], as serde writes them, into the keys of the family.
     write: fn(&EncoderConfig, &mut Map<String, Value>),
 }
 
 impl Family {
-    /// A family by its type.
+    /// Returns the family of a type.
     pub(crate) fn of(kind: EncoderType) -> &'static Self {
         match kind {
             EncoderType::Bert => &bert::FAMILY,
@@ -115,19 +114,19 @@ impl Family {
         }
     }
 
-    /// The family that `config.json` names.
+    /// Returns the family that `config.json` names.
     pub(crate) fn named(model_type: &str) -> Option<&'static Self> {
         let mut all = EncoderType::ALL.into_iter().map(Self::of);
         all.find(|family| family.model_type == model_type)
     }
 
-    /// The classes of all families that end in `task`.
+    /// Lists the classes of all families that end in `task`.
     pub(crate) fn classes(task: &str) -> String {
         let names = EncoderType::ALL.map(|kind| format!("{}{task}", Self::of(kind).class));
         names.join(", ")
     }
 
-    /// True if `class` is one of those that hold the encoder.
+    /// Returns true if `class` holds the encoder.
     pub(crate) fn opens(&self, class: &str) -> bool {
         let task = class.strip_prefix(self.class);
         matches!(
@@ -136,12 +135,12 @@ impl Family {
         )
     }
 
-    /// True if `class` has a head with a score for each label.
+    /// Returns true if `class` has a head with a score for each label.
     pub(crate) fn classifies(&self, class: &str) -> bool {
         class.strip_prefix(self.class) == Some("ForSequenceClassification")
     }
 
-    /// The name of a parameter of the bare encoder in the family's files.
+    /// Returns the name of a parameter of the bare encoder in the family's files.
     pub(crate) fn name(&self, path: &str) -> String {
         let names = self.names.iter();
         names.fold(path.to_owned(), |name, (here, there)| {
@@ -149,7 +148,8 @@ impl Family {
         })
     }
 
-    /// The names that a part of the head (`dense.weight`) may have in the family's files, the preferred first.
+    /// Returns the names that a part of the head (`dense.weight`) may have in the family's files,
+    /// the preferred name first.
     pub(crate) fn head_names(&self, part: &str) -> Vec<String> {
         let (of, rest) = part.split_once('.').unwrap_or((part, ""));
         let names = match (of, self.head.norm.as_slice()) {
@@ -159,7 +159,7 @@ impl Family {
         names.iter().map(|name| format!("{name}.{rest}")).collect()
     }
 
-    /// Refuses what no folder of the family can say.
+    /// Refuses options that no folder of the family can express.
     pub(crate) fn check(&self, c: &EncoderConfig) -> Result<(), OptionError> {
         let class = self.class;
         let (allowed, holds) = match self.types {
@@ -191,7 +191,7 @@ impl Family {
         OptionError::check("layer_norm_eps", eps, &allowed, holds)
     }
 
-    /// The family's keys for a configuration.
+    /// Writes a configuration with the family's keys.
     pub(crate) fn write(&self, config: &EncoderConfig, json: &mut Map<String, Value>) {
         if !self.modern {
             json.remove("modern");

@@ -1,4 +1,5 @@
-//! ModernBERT: rotary positions of two bases, windows in most layers, normalisation before each sublayer.
+//! ModernBERT: rotary positions of two bases, windows in most layers, normalisation before each
+//! sublayer.
 
 use collimate_nn::{LoadError, Pooling};
 use serde_json::{Map, Value, json};
@@ -12,7 +13,7 @@ use crate::hf::JsonConfig;
 const ROPE: &str = "rope_parameters";
 const KINDS: &str = "layer_types";
 const INTERVAL: &str = "global_attn_every_n_layers";
-/// The two kinds of layers, and the older key for the base of each.
+/// The two kinds of layers, each with the older key of its base.
 const BASES: [(&str, &str); 2] = [
     ("full_attention", "global_rope_theta"),
     ("sliding_attention", "local_rope_theta"),
@@ -94,7 +95,8 @@ fn read(json: &JsonConfig) -> Result<EncoderConfig, LoadError> {
     })
 }
 
-/// The base of the rotary positions of a kind of layers: in `rope_parameters`, else under its older key.
+/// Reads the base of the rotary positions of a kind of layers, from `rope_parameters` or from its
+/// older key.
 fn base(json: &JsonConfig, kind: &str, key: &str) -> Result<Option<f64>, LoadError> {
     let older = match (json.has(key), json.get(key)?) {
         (true, None) => {
@@ -135,7 +137,7 @@ fn base(json: &JsonConfig, kind: &str, key: &str) -> Result<Option<f64>, LoadErr
     }
 }
 
-/// The kinds of the layers, where they are not those of a ModernBERT that says nothing.
+/// Reads the kinds of the layers. Returns `None` if they are ModernBERT's default.
 fn kinds(json: &JsonConfig, layers: usize) -> Result<Option<Vec<LayerKind>>, LoadError> {
     let named: Option<Vec<String>> = json.get(KINDS)?;
     if let Some(names) = named {
@@ -162,7 +164,7 @@ fn kinds(json: &JsonConfig, layers: usize) -> Result<Option<Vec<LayerKind>>, Loa
     }
 }
 
-/// Kinds of layers of which the first of every `interval` sees all tokens.
+/// Returns kinds of layers in which the first of every `interval` layers sees all tokens.
 fn every(interval: usize, layers: usize) -> Vec<LayerKind> {
     let kind = |layer: usize| match layer.is_multiple_of(interval) {
         true => LayerKind::FullAttention,
@@ -184,7 +186,7 @@ fn write(config: &EncoderConfig, json: &mut Map<String, Value>) {
     json.insert("hidden_activation".to_owned(), json!("gelu"));
     json.insert("classifier_activation".to_owned(), json!("gelu"));
     let kinds = modern.layer_types.unwrap_or_else(|| every(3, layers));
-    // For readers that know no list.
+    // Written for readers that do not know the list.
     let second = kinds
         .iter()
         .skip(1)

@@ -27,7 +27,7 @@ pub(super) const FAMILY: Family = Family {
     distances: true,
     fixed_eps: None,
     head: roberta::HEAD,
-    // Whatever the id of the padding token is.
+    // The id of the padding token does not matter.
     first_position: |_| 2,
     read: |json| {
         let buckets: usize = json.get(TABLE)?.unwrap_or(BUCKETS);

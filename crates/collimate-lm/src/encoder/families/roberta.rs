@@ -47,7 +47,7 @@ pub(super) const XLM: Family = Family {
     ..FAMILY
 };
 
-/// The head over the first token, which drops both what it reads and what it gives.
+/// Head over the first token, with dropout on its input and on its output.
 pub(super) const HEAD: HeadForm = HeadForm {
     dense: &["classifier.dense"],
     norm: None,

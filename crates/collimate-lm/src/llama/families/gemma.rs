@@ -17,7 +17,7 @@ pub(super) const FAMILY: Family = Family {
         ..Absent::LLAMA
     },
     design: Design::GEMMA,
-    // The first folders of this family say gelu and mean the form with a tanh.
+    // The first folders of this family name gelu but mean the form with a tanh.
     activations: &["gelu_pytorch_tanh", "gelu"],
     keys: Keys::LLAMA,
     names: Names::LLAMA,

@@ -74,11 +74,11 @@ pub(super) fn read_scores(
     })
 }
 
-/// Writes what an absent key would set otherwise.
+/// Writes keys whose default would differ from the configuration.
 pub(super) fn write_scores(config: &LlamaConfig, json: &mut Map<String, Value>) {
     let scalar = config.query_pre_attn_scalar;
     let scalar = scalar.unwrap_or(config.head_dim() as f64);
-    // Transformers asks for a whole number here.
+    // Transformers requires a whole number here.
     let whole = scalar.fract() == 0.0 && scalar < 1e15;
     let value = if whole {
         json!(scalar as u64)

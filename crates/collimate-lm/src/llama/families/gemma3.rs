@@ -1,4 +1,5 @@
-//! Gemma 3, the text model alone: norms of queries and keys, windows with rotary positions of their own.
+//! Gemma 3, text model only: norms of queries and keys, and separate rotary positions for layers
+//! with windows.
 
 use super::{
     Absent, Design, Family, Keys, LlamaConfig, ModelType, Names, RopeRules, gemma2, rope_write,

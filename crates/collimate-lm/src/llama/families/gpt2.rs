@@ -1,4 +1,4 @@
-//! GPT-2: layer norms, biases, positions that are learned, matrices stored the other way round.
+//! GPT-2: layer norms, biases, learned positions, matrices stored transposed.
 
 use serde_json::json;
 
@@ -35,7 +35,7 @@ pub(super) const FAMILY: Family = Family {
         learned_positions: true,
         ..Design::LLAMA
     },
-    // Two names for one formula.
+    // Both names stand for the same formula.
     activations: &["gelu_new", "gelu_pytorch_tanh"],
     keys: Keys {
         hidden_size: "n_embd",
@@ -60,7 +60,7 @@ pub(super) const FAMILY: Family = Family {
         })
     },
     write: |config, json| {
-        // A class of transformers knows no other multiplier than these two.
+        // The class in transformers supports only these two multipliers.
         json.insert(
             SCALED.to_owned(),
             json!(config.attention_multiplier.is_none()),

@@ -1,5 +1,5 @@
-//! GPT-NeoX, such as Pythia: layer norms, biases, a part of each head turns, attention and feed-forward
-//! layer side by side.
+//! GPT-NeoX, such as Pythia: layer norms and biases. Only a part of each head turns, and attention
+//! and feed-forward layer run in parallel.
 
 use serde_json::json;
 

@@ -41,7 +41,8 @@ pub(super) const FAMILY: Family = Family {
             mlp_bias: json.get("mlp_bias")?.unwrap_or(false),
             embedding_multiplier: factor(EMBEDDING)?,
             residual_multiplier: factor(RESIDUAL)?,
-            // Kept even if 1: without a multiplier the scores would be divided by a root.
+            // The multiplier is kept even if it is 1. Without it, the scores would be divided by a
+            // root.
             attention_multiplier: Some(json.get(SCORES)?.unwrap_or(1.0)),
             logits_scaling: factor(LOGITS)?,
             ..config

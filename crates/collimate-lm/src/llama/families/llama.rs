@@ -1,4 +1,4 @@
-//! Llama.
+//! Llama: the family that the others are compared with.
 
 use super::{Absent, Design, Family, Keys, ModelType, Names, RopeRules, windows};
 

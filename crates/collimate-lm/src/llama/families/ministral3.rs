@@ -1,4 +1,4 @@
-//! Ministral 3, the text model alone: YaRN, and queries that grow with their position.
+//! Ministral 3, text model only: YaRN, and queries that grow with their position.
 
 use serde_json::{Value, json};
 

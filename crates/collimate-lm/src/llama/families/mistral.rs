@@ -1,4 +1,4 @@
-//! Mistral.
+//! Mistral: a Llama with one window for all layers.
 
 use serde_json::json;
 
@@ -36,7 +36,7 @@ pub(super) const FAMILY: Family = Family {
         Ok(config)
     },
     write: |config, json| {
-        // An absent window would be one of 4096.
+        // An absent key would mean a window of 4096.
         json.insert("sliding_window".to_owned(), json!(config.sliding_window));
     },
 };

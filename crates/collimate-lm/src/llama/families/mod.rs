@@ -1,5 +1,5 @@
-//! The families of decoders: the classes that folders name, with their keys and tensors. A new
-//! family is a file here and an entry in [`ModelType`] and in [`Family::of`].
+//! Families of decoders: the classes that folders name, with their keys and tensors. To add a
+//! family, add a file here and an entry in [`ModelType`] and in [`Family::of`].
 
 mod gemma;
 mod gemma2;
@@ -54,7 +54,7 @@ pub enum ModelType {
     Gemma,
     /// Gemma 2: four norms a layer, bounded scores and logits, every other layer with a window.
     Gemma2,
-    /// Gemma 3, text model only: `qk_norm`, windows with rotary positions of their own.
+    /// Gemma 3, text model only: `qk_norm`, and separate rotary positions for layers with windows.
     #[serde(rename = "gemma3_text")]
     Gemma3,
     /// OLMo 2: norms after each part, `qk_norm` over all heads.
@@ -93,16 +93,16 @@ impl ModelType {
     ];
 }
 
-/// Values that a family's class takes where `config.json` has no such key.
+/// Values that a family's class takes if `config.json` has no such key.
 pub(crate) struct Absent {
     pub(crate) rms_norm_eps: f64,
     pub(crate) max_position_embeddings: usize,
-    /// `None`: as many as query heads.
+    /// `None`: as many as there are query heads.
     pub(crate) num_key_value_heads: Option<usize>,
-    /// `None`: the width divided by the heads.
+    /// `None`: the width divided by the number of heads.
     pub(crate) head_dim: Option<usize>,
     pub(crate) tie_word_embeddings: bool,
-    /// A feed-forward layer without a width is four times as wide as the residual stream.
+    /// If true, a feed-forward layer without a width is four times as wide as the residual stream.
     pub(crate) four_times_wide: bool,
 }
 
@@ -117,38 +117,37 @@ impl Absent {
     };
 }
 
-/// A family: its class's name, parts, keys and tensors.
+/// A family: class name, parts, keys and tensors.
 pub(crate) struct Family {
     pub(crate) kind: ModelType,
-    /// As `model_type` of `config.json`.
+    /// Value of `model_type` in `config.json`.
     pub(crate) model_type: &'static str,
-    /// The beginning of the names of its classes.
+    /// Prefix of the family's class names.
     pub(crate) class: &'static str,
-    /// Options of [`LlamaConfig`] that the class may have, of those in [`extras`].
+    /// Options of [`LlamaConfig`], among those in [`extras`], that the class may have.
     may: &'static [&'static str],
     /// Options that the class always has.
     must: &'static [&'static str],
-    /// Keys of `config.json` that families without them refuse.
+    /// Keys of `config.json` that other families refuse.
     pub(crate) own_keys: &'static [&'static str],
     pub(crate) absent: Absent,
     pub(crate) design: Design,
-    /// Names that `config.json` has for the function of [`Design::activation`], the first of them
-    /// written.
+    /// Names of the function of [`Design::activation`] in `config.json`. The first one is written.
     pub(crate) activations: &'static [&'static str],
-    /// Sizes as `config.json` names them.
+    /// Names of sizes in `config.json`.
     pub(crate) keys: Keys,
-    /// Tensors as files name them.
+    /// Names of tensors in files.
     pub(crate) names: Names,
     pub(crate) rope: RopeRules,
-    /// Transformers has a `…ForSequenceClassification`.
+    /// True if transformers has a `…ForSequenceClassification` of the family.
     pub(crate) has_reward: bool,
-    /// Reads what is the family's own into a configuration of sizes.
+    /// Reads the family's own keys into a configuration that holds the sizes.
     pub(crate) read: fn(&JsonConfig, LlamaConfig) -> Result<LlamaConfig, LoadError>,
-    /// Writes what is the family's own into a `config.json` of sizes.
+    /// Writes the family's own keys into a `config.json` that holds the sizes.
     write: fn(&LlamaConfig, &mut Map<String, Value>),
 }
 
-/// Options that not every family has, and whether a configuration sets them.
+/// Lists the options that not every family has, each with true if the configuration sets it.
 fn extras(c: &LlamaConfig) -> [(&'static str, bool); 21] {
     let beta = matches!(
         c.rope_scaling,
@@ -194,7 +193,7 @@ fn extras(c: &LlamaConfig) -> [(&'static str, bool); 21] {
 }
 
 impl Family {
-    /// A family by its type.
+    /// Returns the family of a type.
     pub(crate) fn of(kind: ModelType) -> &'static Self {
         match kind {
             ModelType::Gemma => &gemma::FAMILY,
@@ -215,20 +214,20 @@ impl Family {
         }
     }
 
-    /// The family that `config.json` names.
+    /// Returns the family that `config.json` names.
     pub(crate) fn named(model_type: &str) -> Option<&'static Self> {
         let mut all = ModelType::ALL.into_iter().map(Self::of);
         all.find(|family| family.model_type == model_type)
     }
 
-    /// The classes of all families for a language model, or for a reward model.
+    /// Lists the classes of all families for a language model or for a reward model.
     pub(crate) fn classes(task: Task) -> String {
         let families = ModelType::ALL.into_iter().map(Self::of);
         let names = families.filter_map(|family| family.class_of(task));
         names.collect::<Vec<_>>().join(", ")
     }
 
-    /// The class for a task; `None` where transformers has none.
+    /// Returns the class for a task; `None` if transformers has none.
     pub(crate) fn class_of(&self, task: Task) -> Option<String> {
         match task {
             Task::CausalLm => Some(match self.kind {
@@ -242,7 +241,7 @@ impl Family {
         }
     }
 
-    /// The class of the network alone.
+    /// Returns the class of the network without a head.
     pub(crate) fn base_class(&self) -> String {
         match self.kind {
             ModelType::Gemma3 => "Gemma3TextModel".to_owned(),
@@ -250,7 +249,7 @@ impl Family {
         }
     }
 
-    /// Refuses options that no folder of the family can say.
+    /// Refuses options that no folder of the family can express.
     pub(crate) fn check(&self, config: &LlamaConfig) -> Result<(), OptionError> {
         let names = "(model_type names the family; a sliding_window alone means a Mistral)";
         for (name, is_set) in extras(config) {
@@ -265,7 +264,7 @@ impl Family {
         Ok(())
     }
 
-    /// Turns the configuration's own keys, as serde writes them, into those of the family.
+    /// Turns the keys of [`LlamaConfig`], as serde writes them, into the keys of the family.
     pub(crate) fn write(&self, config: &LlamaConfig, json: &mut Map<String, Value>) {
         for key in [
             "layer_types",
@@ -286,7 +285,7 @@ impl Family {
     }
 }
 
-/// A task that a class of transformers is for.
+/// Task of a class of transformers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Task {
     /// Predicting the next token.

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-/// Sizes as `config.json` of a family names them.
+/// Names of sizes in a family's `config.json`.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Keys {
     pub(crate) hidden_size: &'static str,
@@ -25,7 +25,7 @@ impl Keys {
         activation: "hidden_act",
     };
 
-    /// Renames the keys of a configuration that has Llama's.
+    /// Renames the keys of a configuration from Llama's names.
     pub(super) fn rename(&self, json: &mut Map<String, Value>) {
         let (from, to) = (Self::LLAMA.all(), self.all());
         for (from, to) in from.into_iter().zip(to).filter(|(from, to)| from != to) {
@@ -48,18 +48,18 @@ impl Keys {
     }
 }
 
-/// Tensors as files of a family name them.
+/// Names of tensors in a family's files.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Names {
-    /// The beginning of all names but the output's.
+    /// Prefix of all names except the output's.
     pub(crate) prefix: &'static str,
-    /// Parts of a parameter's path, and the names that stand for them.
+    /// Parts of parameter paths, and the names that replace them.
     parts: &'static [(&'static str, &'static str)],
-    /// The output matrix, the preferred name first.
+    /// Possible names of the output matrix, the preferred name first.
     pub(crate) output: &'static [&'static str],
-    /// Ends of the names of tensors that follow from the configuration.
+    /// Suffixes of the names of tensors that follow from the configuration.
     pub(crate) buffers: &'static [&'static str],
-    /// Matrices of layers are stored as `[in, out]`.
+    /// If true, matrices of layers are stored as `[in, out]`.
     pub(crate) transposed: bool,
 }
 
@@ -106,7 +106,7 @@ impl Names {
         transposed: true,
     };
 
-    /// The name of a parameter, or of a part of the network.
+    /// Returns the name of a parameter, or of a part of the network.
     pub(crate) fn of(&self, path: &str) -> String {
         let Some(rest) = path.strip_prefix("model.") else {
             let output = self.output[0];
@@ -119,7 +119,7 @@ impl Names {
         };
         let mut rest = rest.to_owned();
         for (part, name) in self.parts {
-            // The last norm is no part of another name.
+            // The last norm must not match a part of another name.
             let whole = *part != "norm." || rest.starts_with("norm.");
             if whole && rest.contains(part) {
                 rest = rest.replacen(part, name, 1);
@@ -128,7 +128,7 @@ impl Names {
         format!("{}{rest}", self.prefix)
     }
 
-    /// True if a file stores the parameter's matrix as `[in, out]`.
+    /// Returns true if a file stores the parameter's matrix as `[in, out]`.
     pub(crate) fn is_transposed(&self, path: &str) -> bool {
         self.transposed && path.ends_with("_proj.weight")
     }

@@ -1,4 +1,4 @@
-//! OLMo 2: norms after each part, and over all queries and keys.
+//! OLMo 2: norms after each part, and norms over all queries and over all keys.
 
 use super::{Absent, Design, Family, Keys, ModelType, Names, RopeRules};
 use crate::llama::design::{Placement, QkNorm};

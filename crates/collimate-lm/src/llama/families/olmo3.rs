@@ -1,4 +1,4 @@
-//! OLMo 3: OLMo 2 with a window in three of four layers; positions are scaled in the others alone.
+//! OLMo 3: OLMo 2 with a window in three of four layers. Positions are scaled only in the others.
 
 use super::{Absent, Family, Keys, ModelType, Names, RopeRules, olmo2, rope_write, windows};
 

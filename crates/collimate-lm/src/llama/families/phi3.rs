@@ -1,4 +1,5 @@
-//! Phi-3, Phi-3.5 and Phi-4 mini: one matrix for queries, keys and values, one for gate and up; LongRoPE.
+//! Phi-3, Phi-3.5 and Phi-4 mini: one matrix for queries, keys and values, one for gate and up, and
+//! LongRoPE.
 
 use serde_json::json;
 
@@ -51,7 +52,7 @@ pub(super) const FAMILY: Family = Family {
             ..
         }) = config.rope_scaling
         {
-            // Transformers reads it here alone.
+            // Transformers reads the length only here.
             json.insert("original_max_position_embeddings".to_owned(), json!(length));
         }
     },

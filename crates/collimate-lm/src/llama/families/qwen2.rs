@@ -1,4 +1,5 @@
-//! Qwen2 and Qwen2.5: queries, keys and values have biases, the output of the attention has none.
+//! Qwen2 and Qwen2.5: queries, keys and values have biases, but the output of the attention has
+//! none.
 
 use super::{Absent, Design, Family, Keys, ModelType, Names, RopeRules, windows};
 

@@ -1,4 +1,4 @@
-//! Qwen3: queries and keys are normalised over each head, whose size is a key of its own.
+//! Qwen3: queries and keys are normalised over each head. The head size has its own key.
 
 use super::{Absent, Design, Family, Keys, ModelType, Names, RopeRules, windows};
 

@@ -1,4 +1,4 @@
-//! Rotary positions of families that do not write them as Llama does.
+//! Writing of rotary positions in families that do not write them as Llama does.
 
 use serde_json::{Map, Value, json};
 
@@ -9,7 +9,7 @@ const THETA: &str = "rope_theta";
 const SCALING: &str = "rope_scaling";
 const PARAMETERS: &str = "rope_parameters";
 
-/// Writes one `rope_parameters`.
+/// Writes a single `rope_parameters`.
 pub(super) fn parameters(config: &LlamaConfig, json: &mut Map<String, Value>) {
     let rope = config.ropes().swap_remove(0);
     json.insert(PARAMETERS.to_owned(), object(&rope));
@@ -17,9 +17,9 @@ pub(super) fn parameters(config: &LlamaConfig, json: &mut Map<String, Value>) {
     json.remove(SCALING);
 }
 
-/// Writes rotary positions of full and of sliding layers: as older versions of transformers read
-/// them where those can say it, else nested. `local` is the older key of the sliding layers' base;
-/// without one their base is that of the others.
+/// Writes rotary positions of full and of sliding layers. Uses the form of older versions of
+/// transformers if it can express them, otherwise the nested form. `local` is the older key of the
+/// sliding layers' base. Without such a key, their base is that of the other layers.
 pub(super) fn by_kind(config: &LlamaConfig, json: &mut Map<String, Value>, local: Option<&str>) {
     let ropes = config.ropes();
     let [full, sliding] = [&ropes[0], ropes.last().unwrap_or(&ropes[0])];

@@ -1,4 +1,4 @@
-//! SmolLM3: some layers know no positions; those may have a window.
+//! SmolLM3: some layers have no rotary positions, and some may have a window.
 
 use serde_json::json;
 
@@ -55,7 +55,7 @@ pub(super) const FAMILY: Family = Family {
         if config.head_dim.is_none() {
             json.remove("head_dim");
         }
-        // An absent list would leave out every fourth layer.
+        // An absent list would switch off the positions of every fourth layer.
         let turns = config.no_rope_layers.clone();
         let turns = turns.unwrap_or_else(|| vec![1; config.num_hidden_layers]);
         json.insert(LAYERS.to_owned(), json!(turns));

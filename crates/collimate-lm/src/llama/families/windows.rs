@@ -1,4 +1,4 @@
-//! Windows of all layers, and of some.
+//! Reading and writing of windows of all layers or of some layers.
 
 use collimate_nn::LoadError;
 use serde_json::{Map, Value, json};
@@ -12,8 +12,8 @@ const WINDOW: &str = "sliding_window";
 const SWITCH: &str = "use_sliding_window";
 const KINDS: &str = "layer_types";
 
-/// The window of all layers where a family has one, `None` without one; `absent` is the window where
-/// the folder says nothing. Variants that would mean another function are refused.
+/// Reads the window of all layers, or `None` if there is none. `absent` is the window of a folder
+/// without the key. Variants that would mean another function are refused.
 pub(super) fn uniform(
     json: &JsonConfig,
     layers: usize,
@@ -29,13 +29,13 @@ pub(super) fn uniform(
     };
     let switch: Option<bool> = json.get(SWITCH)?;
     let window = match (json.get(WINDOW)?, switch) {
-        // A Llama made of a Qwen2 may name a window that it switches off.
+        // A Llama converted from a Qwen2 may name a window and switch it off.
         (_, Some(false)) if !has_windows => None,
         (_, Some(on)) => return refuse(format!("{SWITCH} = {on}")),
         (Some(window), None) if !has_windows => {
             return refuse(format!("{WINDOW} = {window} in a Llama"));
         }
-        // Null says that there is none.
+        // An explicit null means that there is no window.
         (None, None) if !json.has(WINDOW) => absent,
         (window, None) => window,
     };
@@ -57,8 +57,8 @@ pub(super) fn uniform(
     Ok(window)
 }
 
-/// The windows of a Qwen: those of the layers from `max_window_layers` on, where they are switched
-/// on.
+/// Reads the windows of a Qwen. If they are switched on, the layers from `max_window_layers` on
+/// have them.
 pub(super) fn of_late_layers(
     json: &JsonConfig,
     config: LlamaConfig,
@@ -67,8 +67,8 @@ pub(super) fn of_late_layers(
     per_layer(json, config, Some(4096), |layer| layer >= first)
 }
 
-/// The windows where `use_sliding_window` switches them on: of the layers that `layer_types` names,
-/// else of those that `slides` names. `absent` is the window that is not named.
+/// Reads windows that `use_sliding_window` switches on. The layers with windows are those that
+/// `layer_types` names, else those that `slides` names. `absent` is the window if no key names one.
 pub(super) fn per_layer(
     json: &JsonConfig,
     config: LlamaConfig,
@@ -80,8 +80,8 @@ pub(super) fn per_layer(
     layers(json, config, window, slides)
 }
 
-/// The windows of a family without a switch: of the layers that `layer_types` names, else of those
-/// that `slides` names.
+/// Reads the windows of a family without a switch. The layers with windows are those that
+/// `layer_types` names, else those that `slides` names.
 pub(super) fn always(
     json: &JsonConfig,
     config: LlamaConfig,
@@ -162,7 +162,7 @@ fn read_kind(json: &JsonConfig, name: String) -> Result<LayerKind, LoadError> {
     })
 }
 
-/// The number of layers, where a list with an entry for each can be made.
+/// Returns the number of layers, if it is small enough for a list with an entry for each.
 pub(super) fn countable(json: &JsonConfig, layers: usize) -> Result<usize, LoadError> {
     match layers {
         0..=MOST_LAYERS => Ok(layers),
@@ -172,7 +172,7 @@ pub(super) fn countable(json: &JsonConfig, layers: usize) -> Result<usize, LoadE
     }
 }
 
-/// Writes the windows; a configuration without one leaves its folder's keys as they are.
+/// Writes the windows. A configuration without windows leaves the keys of the folder unchanged.
 pub(super) fn write(config: &LlamaConfig, json: &mut Map<String, Value>) {
     if config.sliding_window.is_some() {
         let all = || vec![LayerKind::SlidingAttention; config.num_hidden_layers];
@@ -182,7 +182,7 @@ pub(super) fn write(config: &LlamaConfig, json: &mut Map<String, Value>) {
     }
 }
 
-/// Writes the windows of a family without a switch, whose absent keys would mean windows.
+/// Writes the windows of a family without a switch, in which absent keys would mean windows.
 pub(super) fn write_always(config: &LlamaConfig, json: &mut Map<String, Value>) {
     let kind = match config.sliding_window {
         Some(_) => LayerKind::SlidingAttention,

@@ -1,5 +1,5 @@
-//! Log-probabilities of target tokens and entropies, a block of rows and vocabulary at a time: a
-//! block's logits are reduced while the processor still has them in its cache.
+//! Log-probabilities of target tokens and entropies, computed in blocks of rows and vocabulary. The
+//! logits of a block are reduced while they are still in the processor's cache.
 
 mod moments;
 mod sizes;
@@ -17,28 +17,30 @@ use super::gemm::{Matrix, product_alone, product_alone_at};
 use super::scratch::Scratch;
 use super::{Shared, SharedUnwritten, math, unwritten, written, zeros};
 
-/// Parts of the vocabulary whose contributions to a hidden state's gradient are summed first alone.
+/// Number of parts of the vocabulary. Each part sums its contributions to the hidden states'
+/// gradient separately.
 const PARTS: usize = 8;
 
-/// What forward leaves for backward.
+/// Values that forward keeps for backward.
 #[derive(Debug, Clone)]
 pub(crate) struct Saved {
     rows: Vec<Moments>,
-    /// The last rows, block by block: (capped) logits where [`Sizes::needs_logits`]; else their
-    /// exponentials relative to the block's largest, and these.
+    /// Values of the last rows, block by block. If [`Sizes::needs_logits`], these are (capped)
+    /// logits. Otherwise they are exponentials relative to the block's largest logit, with the
+    /// largest logits.
     kept: Arc<Mutex<Option<Kept>>>,
 }
 
 #[derive(Debug)]
 struct Kept {
     values: Scratch,
-    /// By block, then row of the kept ones.
+    /// Largest logits, by block and then by kept row.
     largest: Vec<f32>,
     first: usize,
 }
 
-/// Per row, the log-probability of its target and, where asked for, the entropy. `keep`: whether
-/// there may be a backward pass.
+/// Computes, per row, the log-probability of its target and, if asked for, the entropy. `keep` is
+/// true if a backward pass may follow.
 pub(crate) fn forward(
     hidden: &[f32],
     weight: &[f32],
@@ -82,7 +84,7 @@ pub(crate) fn forward(
                 if chunk.start < first {
                     return with_own(len, |z| task(block, z));
                 }
-                // SAFETY: blocks of the same rows do not overlap, nor do chunks.
+                // SAFETY: blocks of the same rows do not overlap, and neither do chunks.
                 #[allow(unsafe_code)]
                 let z = unsafe { place.part(sizes.kept_at(&chunk, first, block), len) };
                 task(block, z)
@@ -118,11 +120,11 @@ pub(crate) fn forward(
 }
 
 thread_local! {
-    /// The logits of a block that is not kept.
+    /// Memory for the logits of a block that is not kept.
     static OWN: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Runs `work`, which must not wait for other threads, with memory of unspecified content.
+/// Runs `work` with memory of unspecified content. `work` must not wait for other threads.
 fn with_own<R>(len: usize, work: impl FnOnce(&mut [f32]) -> R) -> R {
     OWN.with_borrow_mut(|own| {
         own.resize(len.max(own.len()), 0.0);
@@ -130,7 +132,7 @@ fn with_own<R>(len: usize, work: impl FnOnce(&mut [f32]) -> R) -> R {
     })
 }
 
-/// The logits of some rows and columns, capped where there is a cap.
+/// Computes the logits of the given rows and columns, capped if there is a cap.
 fn logits_of(
     hidden: &[f32],
     weight: &[f32],
@@ -150,13 +152,13 @@ fn logits_of(
     }
 }
 
-/// Some rows of a matrix.
+/// Returns some rows of a matrix.
 fn part<'a>(matrix: &'a [f32], rows: &Range<usize>, width: usize) -> Matrix<'a> {
     let data = &matrix[rows.start * width..rows.end * width];
     Matrix::new(data, rows.len(), width)
 }
 
-/// Gradients for hidden and weight, those wanted.
+/// Computes the gradients for hidden and weight, as far as they are wanted.
 ///
 /// ```text
 /// ∂logp/∂z_v = [v = target] − p_v          ∂H/∂z_v = −p_v (log p_v + H)
@@ -177,7 +179,7 @@ pub(crate) fn backward(
     } = sizes;
     assert!(rows > 0 && vocab > 0, "log-probabilities of nothing");
     let outputs = sizes.outputs();
-    // A second pass backward finds nothing and computes all again.
+    // A second backward pass finds no kept logits and computes all of them again.
     let mut kept = saved
         .kept
         .lock()
@@ -225,8 +227,8 @@ pub(crate) fn backward(
             if wanted[1] {
                 let hidden = part(hidden, &chunk, width);
                 let at = columns.start * width..columns.end * width;
-                // SAFETY: rows of the weight belong to one block, and a block to one task; the first
-                // chunk writes all of them without reading any.
+                // SAFETY: rows of the weight belong to one block, and a block belongs to one task.
+                // The first chunk writes all of them without reading any.
                 #[allow(unsafe_code)]
                 unsafe {
                     let out = weight_place.start(at);
@@ -234,7 +236,7 @@ pub(crate) fn backward(
                 }
             }
         };
-        // Block by block, in a fixed number of parts, whatever the number of threads.
+        // Blocks are added in order, in a fixed number of parts, whatever the number of threads.
         let task = |index: usize| {
             let mut sum = vec![0.0; if wanted[0] { chunk.len() * width } else { 0 }];
             let share = |index: usize| sizes.blocks() * index / parts;
@@ -276,7 +278,8 @@ pub(crate) fn backward(
     [wanted[0].then_some(d_hidden), wanted[1].then_some(d_weight)]
 }
 
-/// Logits, or exponentials relative to `relative`, become the loss's slope, but for the target's part.
+/// Turns logits, or exponentials relative to `relative`, into the slope of the loss, except for the
+/// target's own term.
 #[inline(always)]
 fn slopes(z: &mut [f32], all: Moments, relative: Option<f32>, grad: &[f32]) {
     let inverse = 1.0 / all.sum;
@@ -294,7 +297,7 @@ fn slopes(z: &mut [f32], all: Moments, relative: Option<f32>, grad: &[f32]) {
             }
         }
         ([logp, entropy], _) => {
-            // log p + H = (z − max) + shift; a logit of −∞ has no part in it.
+            // log p + H = (z − max) + shift; a logit of −∞ contributes nothing.
             let shift = inverse.ln() + all.entropy();
             for z in z.iter_mut() {
                 let x = *z - all.max;
@@ -306,7 +309,8 @@ fn slopes(z: &mut [f32], all: Moments, relative: Option<f32>, grad: &[f32]) {
     }
 }
 
-/// Capped logits become the loss's slope for the logits below the cap, the target's part included.
+/// Turns capped logits into the slope of the loss for the logits before the cap, including the
+/// target's own term.
 #[inline(always)]
 fn capped_slopes(z: &mut [f32], all: Moments, target: Option<usize>, cap: f32, grad: &[f32]) {
     let inverse = 1.0 / all.sum;

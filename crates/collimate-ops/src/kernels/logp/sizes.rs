@@ -1,40 +1,42 @@
-//! How the work is cut into chunks of rows and blocks of the vocabulary.
+//! Division of the work into chunks of rows and blocks of the vocabulary.
 
 use std::ops::Range;
 
 use crate::kernels::scratch::KEPT;
 
-/// Most rows of a chunk.
+/// Largest number of rows in a chunk.
 const ROWS: usize = 512;
-/// Elements of the logits of a block and of its part of the weight: what a core's own cache holds.
+/// Number of elements in the logits of a block and its part of the weight, so that both fit into a
+/// core's own cache.
 const BLOCK: usize = 5 << 16;
-/// Blocks of the vocabulary where it is large enough, so that every thread has one.
+/// Smallest number of blocks of a large vocabulary, so that every thread has one.
 const BLOCKS: usize = 8;
 
-/// The sizes of a call.
+/// Sizes of a call.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Sizes {
     pub(crate) rows: usize,
     pub(crate) width: usize,
     pub(crate) vocab: usize,
-    /// True if the entropy is computed too: a row's output is then `[logp, entropy]`.
+    /// If true, the entropy is computed too, and a row's output is `[logp, entropy]`.
     pub(crate) entropy: bool,
-    /// Bound of the logits: `cap · tanh(logit / cap)` takes their place.
+    /// Bound of the logits: `cap · tanh(logit / cap)` replaces each logit.
     pub(crate) softcap: Option<f32>,
 }
 
 impl Sizes {
-    /// Numbers per row of the output.
+    /// Returns the number of outputs per row.
     pub(super) fn outputs(self) -> usize {
         1 + usize::from(self.entropy)
     }
 
-    /// True if backward needs logits, not only their exponentials.
+    /// Returns true if backward needs logits, not only their exponentials.
     pub(super) fn needs_logits(self) -> bool {
         self.entropy || self.softcap.is_some()
     }
 
-    /// Rows of a chunk: as few chunks as fit, of about the same size.
+    /// Returns the number of rows in a chunk. There are as few chunks as possible, of about equal
+    /// size.
     pub(super) fn chunk(self) -> usize {
         self.rows.div_ceil(self.rows.div_ceil(ROWS).max(1)).max(1)
     }
@@ -47,8 +49,8 @@ impl Sizes {
         (0..count).map(move |index| index * chunk..rows.min((index + 1) * chunk))
     }
 
-    /// Columns of a block: an odd number of cache lines, so that a column's elements do not compete
-    /// for the same places of the cache.
+    /// Returns the number of columns in a block. It is an odd number of cache lines, so that the
+    /// elements of a column do not compete for the same cache sets.
     pub(super) fn block(self) -> usize {
         let fits = BLOCK / (self.chunk() + self.width);
         let most = self.vocab.div_ceil(BLOCKS).max(1);
@@ -64,8 +66,8 @@ impl Sizes {
         block * size..self.vocab.min((block + 1) * size)
     }
 
-    /// The first row whose logits are kept from forward to backward, as many whole chunks as fit;
-    /// others are computed again.
+    /// Returns the first row whose logits are kept from forward to backward. As many whole chunks
+    /// are kept as fit; the logits of the other rows are computed again.
     pub(super) fn kept_from(self) -> usize {
         let mut kept = self.rows;
         for chunk in self.chunks().rev() {
@@ -77,7 +79,7 @@ impl Sizes {
         kept
     }
 
-    /// Where a block of a chunk begins among the logits that are kept from row `first` on.
+    /// Returns the start of a block of a chunk among the logits kept from row `first` onwards.
     pub(super) fn kept_at(self, chunk: &Range<usize>, first: usize, block: usize) -> usize {
         (chunk.start - first) * self.vocab + chunk.len() * self.columns(block).start
     }

@@ -1,0 +1,177 @@
+//! The estimate of a run, and a check of its rows, for `--dry-run`.
+
+use collimate::data::TextTokenizer;
+use collimate::recipes::ser::{Control, Recipe, SeedSteps};
+use collimate::train::TrainConfig;
+
+use super::config::Config;
+use super::labels::{LabelFiles, Labels, candidates};
+use super::real::pool_key;
+use crate::common::Failure;
+use crate::own::OnData;
+use crate::preview::{Pool, Preview, RowsOf, Training};
+
+/// Share of the rows of a simulation that reward models learn from, as the splits have it.
+const TRAIN_SHARE: f64 = 0.7;
+
+/// Rows that a training learns from.
+#[derive(Debug, Clone, Copy)]
+struct Rows {
+    /// Share of the rows of the files.
+    share: f64,
+    /// True if the pool is learnt too, and lies in files of its own.
+    pool: bool,
+}
+
+/// The estimate of a run on files.
+pub(super) fn preview(config: &Config) -> Option<Preview> {
+    let own = config.own();
+    if !config.is_real() {
+        let left_out = "fine-tuning and policies; a loop of paper or calibrated keeps a part of the rows \
+                        only";
+        let labels = Rows {
+            share: TRAIN_SHARE * config.ser.seed_share,
+            pool: false,
+        };
+        let whole = Rows {
+            share: TRAIN_SHARE,
+            ..labels
+        };
+        let preview = own.preview(
+            RowsOf::Pairs,
+            trainings(config, labels, whole),
+            Some(left_out),
+        )?;
+        return Some(Preview {
+            writes: false,
+            ..preview
+        });
+    }
+    let left_out = "answers of a policy, labels of a judge and policies; a loop of paper or calibrated \
+                    keeps a part of the pool only";
+    let labels = Rows {
+        share: 1.0,
+        pool: false,
+    };
+    let whole = Rows {
+        pool: true,
+        ..labels
+    };
+    let preview = own.preview(
+        RowsOf::Pairs,
+        trainings(config, labels, whole),
+        Some(left_out),
+    )?;
+    Some(Preview {
+        writes: false,
+        files: config.labelled.clone(),
+        pool: Some(Pool {
+            files: config.unlabelled.clone(),
+            per_prompt: config.pairs_per_prompt,
+            key: pool_key(config),
+            responses: match config.policy_source {
+                Some(_) => config.responses,
+                None => 0,
+            },
+        }),
+        ..preview
+    })
+}
+
+/// Refuses rows that the run itself would refuse. Rows that a policy or a judge has yet to write are
+/// not checked.
+pub(super) fn check_rows(config: &Config, tokenizer: &TextTokenizer) -> Result<(), Failure> {
+    if !config.is_real() || config.policy_source.is_some() || config.labelled_by.is_some() {
+        return Ok(());
+    }
+    let files = LabelFiles::read(config)?;
+    let (candidates, _) = candidates(config)?;
+    let labels = Labels::of(files, Vec::new(), config, tokenizer)?;
+    labels.with_pool(&candidates, config, tokenizer)?;
+    Ok(())
+}
+
+/// The trainings of a run, each with the rows that it learns from at most.
+fn trainings(config: &Config, labels: Rows, whole: Rows) -> Vec<Training> {
+    let ser = &config.ser;
+    let training = |name, rows: Rows, times: usize, passes: usize| Training {
+        name,
+        share: rows.share,
+        pool: rows.pool,
+        train: ser.train.clone(),
+        times: times as u64,
+        passes: passes as u64,
+    };
+    let mut all: Vec<Training> = cross_fit(config, labels).into_iter().collect();
+    all.push(training("seed", labels, 1, 0));
+    let recipes = ser.recipes();
+    for recipe in &recipes {
+        match recipe {
+            Recipe::Paper => all.push(training("paper, all kept", whole, ser.max_loops, 1)),
+            Recipe::Calibrated => {
+                all.push(training("calibrated, all kept", whole, ser.max_loops, 1));
+            }
+            Recipe::NoisyEnsemble => {
+                let ensemble = ser.ensemble;
+                let earlier = ensemble.rounds.saturating_sub(1) * ensemble.students;
+                let students = earlier + 1;
+                let scored = (ensemble.models + earlier).div_ceil(students);
+                all.push(training("teachers", labels, ensemble.models, 0));
+                all.push(training("students", whole, students, scored));
+            }
+        }
+    }
+    if !config.is_real() && ser.baseline {
+        all.push(training("all labels", whole, 1, 0));
+    }
+    let mut loops = 0;
+    for control in &ser.controls {
+        match control {
+            Control::LongerSeed => all.push(training("longer_seed", whole, 1, 0)),
+            // The teachers are the ensemble.
+            Control::SeedEnsemble if recipes.contains(&Recipe::NoisyEnsemble) => {}
+            Control::SeedEnsemble => {
+                let others = ser.ensemble.models.saturating_sub(1);
+                all.push(training("seed_ensemble", labels, others, 0));
+            }
+            _ => loops += ser.max_loops,
+        }
+    }
+    if loops > 0 {
+        all.push(training("other controls, all kept", whole, loops, 1));
+    }
+    if ser.check_gain {
+        let of_recipe = match ser.recipe {
+            Recipe::NoisyEnsemble => {
+                ser.ensemble.rounds.saturating_sub(1) * ser.ensemble.students + 1
+            }
+            _ => ser.max_loops,
+        };
+        let times = ser.folds * of_recipe;
+        all.push(training("check of the gain, all kept", whole, times, 1));
+    }
+    all
+}
+
+/// The trainings in which labels are predicted by models that have not seen them.
+fn cross_fit(config: &Config, labels: Rows) -> Option<Training> {
+    let ser = &config.ser;
+    let (lengths, passes) = match (ser.seed_steps, ser.cross_fits()) {
+        // As many passes as the options say, then twice as many, up to sixteen times.
+        (SeedSteps::CrossFitted, _) => (5, 31.0),
+        (SeedSteps::Epochs, true) => (1, 1.0),
+        (SeedSteps::Epochs, false) => return None,
+    };
+    let folds = ser.folds as f64;
+    Some(Training {
+        name: "cross-fit, at most",
+        share: labels.share * (1.0 - 1.0 / folds),
+        pool: false,
+        train: TrainConfig {
+            epochs: ser.train.epochs * passes / lengths as f64,
+            ..ser.train.clone()
+        },
+        times: lengths * ser.folds as u64,
+        passes: 0,
+    })
+}
