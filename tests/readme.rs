@@ -90,7 +90,7 @@ fn options_in_the_readme_exist() {
 #[test]
 fn the_papers_settings_are_a_configuration() {
     let folder = tempfile::tempdir().unwrap();
-    let page = fs::read_to_string(root().join("docs/paper-index.md")).unwrap();
+    let page = fs::read_to_string(root().join("docs/methods/paper-index.md")).unwrap();
     let block = page.split_once("```json\n").unwrap().1;
     let (block, _) = block.split_once("```").unwrap();
     fs::write(folder.path().join("paper.json"), block).unwrap();

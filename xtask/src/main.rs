@@ -2,6 +2,7 @@
 
 mod layers;
 mod licences;
+mod links;
 mod prose;
 mod readmes;
 mod steps;

@@ -30,7 +30,7 @@ struct Comment<'a> {
 /// Reads every tracked Rust file and lists the doc comments that are hard to read.
 pub(crate) fn run(workspace: &Workspace) -> Result<(), String> {
     let mut problems = Vec::new();
-    let files = tracked(workspace.root())?;
+    let files = tracked(workspace.root(), "rs")?;
     for file in &files {
         let path = workspace.root().join(file);
         let text = match fs::read_to_string(&path) {
@@ -53,9 +53,9 @@ pub(crate) fn run(workspace: &Workspace) -> Result<(), String> {
     }
 }
 
-/// Returns the paths of the Rust files that git tracks, relative to the root.
-fn tracked(root: &Path) -> Result<Vec<String>, String> {
-    let line = "git ls-files -z -- *.rs";
+/// Returns the paths of the files with an ending that git tracks, relative to the root.
+pub(crate) fn tracked(root: &Path, ending: &str) -> Result<Vec<String>, String> {
+    let line = format!("git ls-files -z -- *.{ending}");
     let output = Command::new("git")
         .current_dir(root)
         .args(line.split(' ').skip(1))

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use cargo_metadata::{Metadata, MetadataCommand};
 
-use crate::{layers, licences, prose, readmes};
+use crate::{layers, licences, links, prose, readmes};
 
 /// One step: a name for `--only`, a description and a function.
 #[derive(Debug)]
@@ -140,6 +140,11 @@ pub(crate) fn all() -> Vec<Step> {
             licences::run,
         ),
         step(
+            "links",
+            "relative links of Markdown files, their anchors, and the book's list of pages",
+            links::run,
+        ),
+        step(
             "layers",
             "crates use only lower layers; those without Burn stay without it",
             layers::run,
@@ -247,7 +252,7 @@ mod tests {
         let names: Vec<&str> = all().iter().map(|step| step.name).collect();
         let set: BTreeSet<&str> = names.iter().copied().collect();
         assert_eq!(set.len(), names.len());
-        assert_eq!(names[..4], ["fmt", "prose", "licences", "layers"]);
+        assert_eq!(names[..5], ["fmt", "prose", "licences", "links", "layers"]);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Names of the metrics of a rollout: TRL's names where TRL logs the metric. `docs/ppo.md` explains
+//! Names of the metrics of a rollout: TRL's names where TRL logs the metric. `docs/methods/ppo.md` explains
 //! each metric.
 
 /// Loss, averaged over the optimiser steps.

@@ -1,4 +1,4 @@
-//! Laws of each loss: the table of `docs/losses.md`, checked both ways (a law that is listed as
+//! Laws of each loss: the table of `docs/methods/losses.md`, checked both ways (a law that is listed as
 //! false must be seen broken).
 
 use std::f64::consts::LN_2;

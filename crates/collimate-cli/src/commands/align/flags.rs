@@ -13,7 +13,7 @@ pub(crate) fn judged_inputs<C>() -> Vec<Flag<C>> {
 
 /// Help of `--loss`.
 const LOSS: &str = "Loss: dpo, cdpo, rdpo, ipo, slic_hf, simpo, orpo, spin, exo, nca, sppo, bco, \
-                    apo_zero, apo_down, aot, discopop or dpo_norm (formulas: docs/losses.md) [default: dpo]";
+                    apo_zero, apo_down, aot, discopop or dpo_norm (formulas: docs/methods/losses.md) [default: dpo]";
 
 /// Returns the flags for the loss and for its strength, whose help names the default.
 pub(crate) fn loss_flags<C: flags::HasLoss + 'static>(beta: &'static str) -> Vec<Flag<C>> {

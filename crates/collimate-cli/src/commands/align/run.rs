@@ -61,7 +61,7 @@ fn from_scratch<A: Alignment>(start: &Start<'_, A::Config>) -> Result<(), Failur
     let (world, tokenizer, model) = start.of_world()?;
     let parts = pairs::from_world(&world, own.pretrain_texts, config.choices())?;
     let about = format!(
-        "Data: the synthetic world (`docs/synthetic-world.md`), {} pairs with labels of a noisy \
+        "Data: the synthetic world (`docs/methods/synthetic-world.md`), {} pairs with labels of a noisy \
          annotator{}{}; answers to {} held-out prompts are scored by the gold reward. Start: a Llama \
          decoder from scratch with {} parameters, fine-tuned on {} chosen answers.",
         parts.train.len(),

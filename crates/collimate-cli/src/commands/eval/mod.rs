@@ -29,7 +29,7 @@ use crate::common::Failure;
 /// Evaluate reward models, language models, answers and judges.
 ///
 /// Tables go to standard output; --out DIR saves them with every single judgement.
-/// docs/evaluation.md explains each number.
+/// docs/how-to/evaluate.md explains each number.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(subcommand)]

@@ -66,7 +66,7 @@ fn from_scratch(start: &Start<'_, Config>) -> Result<(), Failure> {
     let model = fresh_llama(&config.llama, &tokenizer, length, seed, start.device)?
         .with_recompute(start.args.gradient_checkpointing);
     let about = format!(
-        "Data: the synthetic world (`docs/synthetic-world.md`). Start: a Llama decoder from scratch \
+        "Data: the synthetic world (`docs/methods/synthetic-world.md`). Start: a Llama decoder from scratch \
          with {} parameters, fine-tuned on {} chosen answers. Reward: the world's true one, over {} \
          prompts; answers to {} others are compared.",
         model.num_parameters(),

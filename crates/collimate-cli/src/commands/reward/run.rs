@@ -63,7 +63,7 @@ fn from_scratch(start: &Start<'_, Config>) -> Result<(), Failure> {
         test: pairs::of(world.test_pairs()),
     };
     let about = format!(
-        "Data: the synthetic world (`docs/synthetic-world.md`), {} training pairs with labels of a noisy \
+        "Data: the synthetic world (`docs/methods/synthetic-world.md`), {} training pairs with labels of a noisy \
          annotator, {} validation and {} test pairs with true labels. Model: a Llama decoder from scratch \
          with {} parameters, fine-tuned on {} chosen answers.",
         data.train.len(),

@@ -349,7 +349,7 @@ fn flags() -> Vec<Flag<Config>> {
         .rare(),
         flags::loss(
             &["recipe.loss"],
-            "Loss: dpo, ipo, slic_hf, simpo, … (docs/losses.md) [default: dpo]",
+            "Loss: dpo, ipo, slic_hf, simpo, … (docs/methods/losses.md) [default: dpo]",
         )
         .rare(),
         flags::beta(

@@ -53,7 +53,7 @@ fn from_scratch(start: &Start<'_, Config>) -> Result<(), Failure> {
         ),
     };
     let about = format!(
-        "Data: the synthetic world (`docs/synthetic-world.md`). M0 is a Llama decoder from scratch \
+        "Data: the synthetic world (`docs/methods/synthetic-world.md`). M0 is a Llama decoder from scratch \
          with {} parameters that has read {} plain texts. Its seed data are {} demonstrations, {} \
          answers {how}, and {} lists of tasks that go on with another one. The models answer {} \
          held-out prompts, and judge {} held-out pairs and {} held-out lists, whose true order is that of \

@@ -65,7 +65,7 @@ fn from_scratch(start: &Start<'_, Config>) -> Result<(), Failure> {
     let (world, tokenizer, model) = start.of_world()?;
     let parts = data::from_world(config, &world)?;
     let about = format!(
-        "Data: the synthetic world (`docs/synthetic-world.md`), {} training pairs with labels of \
+        "Data: the synthetic world (`docs/methods/synthetic-world.md`), {} training pairs with labels of \
          a noisy annotator, {} validation and {} test pairs with true labels; {} chosen answers \
          for fine-tuning, {} pairs set aside for the policy stage. Model: a Llama decoder from \
          scratch with {} parameters.",

@@ -39,7 +39,7 @@ fn from_scratch(start: &Start<'_, Config>) -> Result<(), Failure> {
         examples(world.validation_pairs()),
     );
     let about = format!(
-        "Data: the synthetic world (`docs/synthetic-world.md`), {} chosen answers to learn from, {} held \
+        "Data: the synthetic world (`docs/methods/synthetic-world.md`), {} chosen answers to learn from, {} held \
          out. Model: a Llama decoder from scratch with {} parameters.",
         train.len(),
         held_out.len(),
