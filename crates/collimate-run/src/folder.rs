@@ -15,8 +15,12 @@ use crate::files::{read_json, to_json};
 use crate::journal::{Entry, Journal};
 use crate::{RunError, StageState};
 
+/// Folder of event files in a run folder.
+const EVENTS: &str = "tensorboard";
+
 /// The folder of a run, with `config.json`, `journal.json`, `metrics.jsonl`, `summary.json`,
-/// `report.md`, `plots/` and `checkpoints/`.
+/// `report.md`, `report.html`, `plots/`, `checkpoints/` and `tensorboard/` (the metrics as event files:
+/// `tensorboard --logdir RUN/tensorboard`).
 ///
 /// Only one process at a time can hold the folder open. The lock is released when the process ends,
 /// even if it is killed.
@@ -106,7 +110,7 @@ impl RunFolder {
         remove_all_unfinished_owned(path)?;
         Ok(Self {
             journal: Journal::read(&path.join("journal.json"))?,
-            metrics: Metrics::open(&path.join("metrics.jsonl"))?,
+            metrics: Metrics::open(&path.join("metrics.jsonl"))?.with_events(&path.join(EVENTS))?,
             path: path.to_owned(),
             _lock: lock,
         })

@@ -4,6 +4,7 @@ mod context;
 mod error;
 mod files;
 mod folder;
+mod html;
 mod journal;
 mod markdown;
 mod memory;

@@ -1,5 +1,6 @@
-//! The file `report.md` with its plots.
+//! The files `report.md` and `report.html` with their plots.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -7,7 +8,7 @@ use collimate_files::atomic_write;
 use minijinja::value::{Serde, Value};
 use serde::Serialize;
 
-use crate::{Plot, RunError, markdown, template};
+use crate::{Plot, RunError, html, markdown, template};
 
 /// File name of a report.
 const REPORT: &str = "report.md";
@@ -101,7 +102,12 @@ impl Templates {
 
 /// Returns the path of an image, in the form that a report links to.
 pub(crate) fn image_path(figure: &str) -> String {
-    format!("(plots/{figure}.svg)")
+    format!("({})", svg_path(figure))
+}
+
+/// Returns the path of a plot beside a report.
+fn svg_path(figure: &str) -> String {
+    format!("plots/{figure}.svg")
 }
 
 /// A rendered report.
@@ -122,7 +128,20 @@ impl Report {
         (self.text, self.figures)
     }
 
-    /// Writes the plots and `report.md` into `folder`. Returns the path of `report.md`.
+    /// Returns the report as an HTML page that holds the plots and needs no other file. A click on the
+    /// head of a column sorts a table.
+    ///
+    /// # Errors
+    /// If a plot has nothing to draw.
+    pub fn to_html(&self) -> Result<String, RunError> {
+        let mut figures = BTreeMap::new();
+        for (name, plot) in &self.figures {
+            figures.insert(svg_path(name), plot.to_svg()?);
+        }
+        html::page(&self.text, &figures)
+    }
+
+    /// Writes the plots, `report.md` and `report.html` into `folder`. Returns the path of `report.md`.
     ///
     /// # Errors
     /// If a plot has nothing to draw or a file cannot be written.
@@ -130,7 +149,8 @@ impl Report {
         self.write_as(folder, REPORT)
     }
 
-    /// Writes the plots, and the text under the given name instead of `report.md`.
+    /// Writes the plots, and the text under the given name instead of `report.md`; the page gets the
+    /// same name with the ending `html`.
     ///
     /// # Errors
     /// As [`Report::write`].
@@ -143,6 +163,8 @@ impl Report {
             }
         }
         let path = folder.join(name);
+        let page = self.to_html()?;
+        atomic_write(&path.with_extension("html"), page.as_bytes())?;
         atomic_write(&path, self.text.as_bytes())?;
         Ok(path)
     }

@@ -4,6 +4,7 @@ mod checkpoint;
 mod config;
 mod context;
 mod error;
+mod events;
 mod fit;
 mod hash;
 mod interrupt;

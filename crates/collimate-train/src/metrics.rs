@@ -10,6 +10,7 @@ use collimate_files::atomic_write;
 use serde_json::{Map, Value};
 
 use crate::TrainError;
+use crate::events::EventFolder;
 
 /// A file of JSON lines, each with `stage`, `step` and numbers.
 ///
@@ -39,6 +40,33 @@ struct Log {
     /// Number of lines of each stage counted so far, so that a checkpoint need not read the file
     /// again.
     lines: HashMap<String, usize>,
+    /// Event files with the same numbers, for TensorBoard.
+    events: Option<EventFolder>,
+}
+
+impl Log {
+    /// Writes the lines of a stage into a new event file.
+    fn write_events(&mut self, stage: &str, text: &str) -> Result<(), TrainError> {
+        let Some(events) = &mut self.events else {
+            return Ok(());
+        };
+        let path = events.path().to_owned();
+        events.forget(stage).map_err(TrainError::io(&path))?;
+        for line in text.lines().filter(|line| belongs(line, stage)) {
+            let row: Map<String, Value> = serde_json::from_str(line)
+                .map_err(|error| TrainError::format(&path, format!("{line}: {error}")))?;
+            let step = row.get("step").and_then(Value::as_u64).unwrap_or(0);
+            let values: Vec<(String, f64)> = row
+                .iter()
+                .filter(|(key, _)| !["stage", "step"].contains(&key.as_str()))
+                .map(|(key, value)| (key.clone(), value.as_f64().unwrap_or(f64::NAN)))
+                .collect();
+            events
+                .log(stage, step, &values)
+                .map_err(TrainError::io(&path))?;
+        }
+        Ok(())
+    }
 }
 
 impl Metrics {
@@ -64,8 +92,36 @@ impl Metrics {
             log: Mutex::new(Log {
                 file: append(path)?,
                 lines: HashMap::new(),
+                events: None,
             }),
         })
+    }
+
+    /// Writes the same numbers as event files for TensorBoard too, each stage into a folder of its own
+    /// below `folder`.
+    ///
+    /// Event files hold the time of day, so their bytes differ from run to run. Those of an earlier
+    /// start are replaced: TensorBoard then shows each step once.
+    ///
+    /// # Errors
+    /// An event file cannot be written.
+    pub fn with_events(self, folder: &Path) -> Result<Self, TrainError> {
+        let text = read(&self.path)?;
+        let mut stages: Vec<String> = Vec::new();
+        for row in self.rows()? {
+            if let Some(stage) = row.get("stage").and_then(Value::as_str)
+                && !stages.iter().any(|known| known == stage)
+            {
+                stages.push(stage.to_owned());
+            }
+        }
+        let mut log = self.lock();
+        log.events = Some(EventFolder::new(folder));
+        for stage in &stages {
+            log.write_events(stage, &text)?;
+        }
+        drop(log);
+        Ok(self)
     }
 
     /// Appends a line.
@@ -79,12 +135,13 @@ impl Metrics {
         values: impl IntoIterator<Item = (K, f64)>,
     ) -> Result<(), TrainError> {
         // The line is written by hand so that the keys keep the order in which they were given.
+        let values: Vec<(String, f64)> = values.into_iter().map(|(k, v)| (k.into(), v)).collect();
         let mut line = format!("{{\"stage\":{},\"step\":{step}", Value::from(stage));
-        for (key, value) in values {
+        for (key, value) in &values {
             line.push_str(&format!(
                 ",{}:{}",
-                Value::from(key.into()),
-                Value::from(value)
+                Value::from(key.as_str()),
+                Value::from(*value)
             ));
         }
         line.push_str("}\n");
@@ -96,6 +153,12 @@ impl Metrics {
             .map_err(TrainError::io(&self.path))?;
         if let Some(lines) = known {
             log.lines.insert(stage.to_owned(), lines + 1);
+        }
+        if let Some(events) = &mut log.events {
+            let path = events.path().to_owned();
+            events
+                .log(stage, step, &values)
+                .map_err(TrainError::io(&path))?;
         }
         Ok(())
     }
@@ -154,6 +217,7 @@ impl Metrics {
         if kept.len() < text.len() {
             atomic_write(&self.path, kept.as_bytes())?;
             log.file = append(&self.path)?;
+            log.write_events(stage, &kept)?;
         }
         log.lines.insert(stage.to_owned(), keep);
         Ok(())
@@ -194,6 +258,69 @@ fn read(path: &Path) -> Result<String, TrainError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// The summaries of a stage's event files: each with the masked checksums checked, as text.
+    fn summaries(folder: &Path, stage: &str) -> Vec<String> {
+        let mut files: Vec<_> = fs::read_dir(folder.join(stage))
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .collect();
+        files.sort();
+        let masked = |bytes: &[u8]| {
+            let sum = crc32c::crc32c(bytes).rotate_right(15);
+            sum.wrapping_add(0xa282_ead8).to_le_bytes()
+        };
+        let mut found = Vec::new();
+        for file in files {
+            let bytes = fs::read(file).unwrap();
+            let mut rest = &bytes[..];
+            while !rest.is_empty() {
+                let length = u64::from_le_bytes(rest[..8].try_into().unwrap()) as usize;
+                assert_eq!(rest[8..12], masked(&rest[..8]));
+                let data = &rest[12..12 + length];
+                assert_eq!(rest[12 + length..16 + length], masked(data));
+                // The field `summary` of an event with a one-byte step.
+                if data[9] == 16 && data[11] == 42 {
+                    found.push(format!(
+                        "{} {}",
+                        data[10],
+                        String::from_utf8_lossy(&data[17..21])
+                    ));
+                }
+                rest = &rest[16 + length..];
+            }
+        }
+        found
+    }
+
+    #[test]
+    fn event_files_have_the_lines_of_the_log() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, events) = (
+            folder.path().join("metrics.jsonl"),
+            folder.path().join("tb"),
+        );
+        let open = || Metrics::open(&path).unwrap().with_events(&events).unwrap();
+        let metrics = open();
+        for step in 1..4 {
+            metrics.log("sft", step, [("loss", 0.5)]).unwrap();
+        }
+        metrics.log("a/b", 1, [("loss", f64::NAN)]).unwrap();
+        let of = |steps: &[u8]| -> Vec<String> {
+            steps.iter().map(|step| format!("{step} loss")).collect()
+        };
+        assert_eq!(summaries(&events, "sft"), of(&[1, 2, 3]));
+        assert_eq!(summaries(&events, "a-b"), of(&[1]));
+        // A resumed stage: each step once.
+        metrics.rewind("sft", 1).unwrap();
+        metrics.log("sft", 2, [("loss", 0.4)]).unwrap();
+        assert_eq!(summaries(&events, "sft"), of(&[1, 2]));
+        drop(metrics);
+        let metrics = open();
+        metrics.log("sft", 3, [("loss", 0.3)]).unwrap();
+        assert_eq!(summaries(&events, "sft"), of(&[1, 2, 3]));
+        assert_eq!(summaries(&events, "a-b"), of(&[1]));
+    }
 
     #[test]
     fn the_counted_lines_are_those_of_the_file() {

@@ -73,33 +73,45 @@ impl Plot {
         }
     }
 
+    /// Returns the plot as the text of an SVG file.
+    ///
+    /// # Errors
+    /// If there is nothing finite to draw.
+    pub fn to_svg(&self) -> Result<String, RunError> {
+        frame::register_fonts();
+        let mut text = String::new();
+        let root = SVGBackend::with_string(&mut text, SIZE).into_drawing_area();
+        self.draw(&root, 1.0)
+            .map_err(|reason| self.failed(reason))?;
+        drop(root);
+        Ok(text)
+    }
+
+    fn failed(&self, reason: String) -> RunError {
+        RunError::Plot {
+            name: self.title().to_owned(),
+            reason,
+        }
+    }
+
     /// Writes `STEM.svg` and `STEM.png`. Each file is written in full or not at all.
     ///
     /// # Errors
     /// If there is nothing finite to draw, or a file cannot be written.
     pub fn write(&self, stem: &Path) -> Result<[PathBuf; 2], RunError> {
-        frame::register_fonts();
-        let failed = |reason| RunError::Plot {
-            name: self.title().to_owned(),
-            reason,
-        };
         let with = |extension: &str| {
             let name = stem.file_name().unwrap_or_default().to_string_lossy();
             stem.with_file_name(format!("{name}.{extension}"))
         };
         let (svg, png) = (with("svg"), with("png"));
-        let mut text = String::new();
-        self.draw(
-            &SVGBackend::with_string(&mut text, SIZE).into_drawing_area(),
-            1.0,
-        )
-        .map_err(failed)?;
-        atomic_write(&svg, text.as_bytes())?;
+        atomic_write(&svg, self.to_svg()?.as_bytes())?;
         // The encoder is chosen by the extension, so the unfinished file has it too.
         let unfinished = png.with_file_name(format!("{UNFINISHED}{}.png", std::process::id()));
         let size = (SIZE.0 * PNG_SCALE, SIZE.1 * PNG_SCALE);
         let root = BitMapBackend::new(&unfinished, size).into_drawing_area();
-        let drawn = self.draw(&root, f64::from(PNG_SCALE)).map_err(failed);
+        let drawn = self
+            .draw(&root, f64::from(PNG_SCALE))
+            .map_err(|reason| self.failed(reason));
         drop(root);
         drawn
             .and_then(|()| std::fs::rename(&unfinished, &png).map_err(RunError::io(&png)))
