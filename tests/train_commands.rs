@@ -326,7 +326,9 @@ fn dpo_is_the_base_method_of_sera() {
         succeed("sera", folder, &[&arguments[..], &base].concat());
         let models = |name: &str| {
             let models = folder.join(name).join("models");
+            // The cards differ: they name the command.
             let all = files(&models).into_iter();
+            let all = all.filter(|(path, _)| !path.ends_with("README.md"));
             let short = |(path, bytes): (std::path::PathBuf, Vec<u8>)| {
                 (path.strip_prefix(&models).unwrap().to_owned(), bytes)
             };
@@ -336,7 +338,34 @@ fn dpo_is_the_base_method_of_sera() {
         let accuracy =
             |name: &str| json(&folder.join(name).join("summary.json"))["accuracy"].clone();
         assert_eq!(accuracy(&out[0]), accuracy(&out[1]));
+        card(folder, &model, &out[0], loss);
     }
+}
+
+/// Checks the card of the model that `dpo` has trained.
+fn card(folder: &Path, model: &str, out: &str, loss: &str) {
+    let card = fs::read_to_string(folder.join(out).join("models").join(loss).join("README.md"));
+    let card = card.unwrap();
+    let hash = collimate::run::hash_file(&folder.join("pairs.jsonl")).unwrap();
+    let data = format!("| `pairs.jsonl` | `{hash}` |");
+    let formula = match loss {
+        "dpo" => "−(1−ε) log σ(βΔ) − ε log σ(−βΔ)",
+        _ => "−log σ(β (log π(w)/|w| − log π(l)/|l|) − γ)",
+    };
+    for says in [
+        "---\nlibrary_name: transformers\npipeline_tag: text-generation\ntags:\n- collimate\n",
+        "by `collimate dpo`",
+        " from `llama-untied`.",
+        &data,
+        formula,
+        "\"learning_rate\": 0.001",
+        "| accuracy |",
+    ] {
+        assert!(card.contains(says), "{says:?} is not in: {card}");
+    }
+    // A card is made to be sent round: it names no folder of the machine.
+    let place = Path::new(model).parent().unwrap().display().to_string();
+    assert!(!card.contains(&place), "{card}");
 }
 
 #[test]

@@ -151,6 +151,8 @@ pub(crate) fn files(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
         for entry in fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
             match path.is_dir() {
+                // Event files hold the time of day.
+                true if path.ends_with("tensorboard") => {}
                 true => folders.push(path),
                 false => found.push((path.clone(), fs::read(&path).unwrap())),
             }

@@ -15,6 +15,7 @@ use collimate::world::World;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
+use crate::card::Card;
 use crate::common::{self, Failure, REPORT};
 use crate::runs;
 
@@ -102,6 +103,8 @@ pub(crate) struct Job {
     pub(crate) about: String,
     pub(crate) summary: Map<String, Value>,
     max_length: usize,
+    /// Facts for the cards of saved models.
+    card: Card,
     started: Instant,
     /// Options that continue a stopped run.
     pub(crate) resume: String,
@@ -121,16 +124,26 @@ impl Job {
     /// Opens the run folder. If a run continues, `files` and `models` must be unchanged.
     pub(crate) fn open<'p>(
         out: &Path,
+        command: &'static str,
         config: &impl Serialize,
         files: impl Iterator<Item = &'p PathBuf>,
-        models: impl Iterator<Item = &'p PathBuf>,
+        models: impl Iterator<Item = &'p PathBuf> + Clone,
         tokenizer: TextTokenizer,
         max_length: usize,
         resume: String,
     ) -> Result<Self, Failure> {
+        let base = models.clone().next().cloned();
+        let (run, files) = runs::open(out, config, files, models)?;
+        let card = Card {
+            command,
+            config: serde_json::to_value(config)?,
+            base,
+            files,
+        };
         Ok(Self {
             tokenizer,
-            run: runs::open(out, config, files, models)?,
+            run,
+            card,
             interrupt: runs::interrupt(),
             about: String::new(),
             summary: Map::new(),
@@ -230,8 +243,9 @@ impl Job {
         seconds
     }
 
-    /// Prints the last lines of a run.
+    /// Writes the cards of the saved models, and prints the last lines of a run.
     pub(crate) fn print_end(&self, table: &str, seconds: f64) -> Result<(), Failure> {
+        self.card.write_all(self.run.path(), &self.about)?;
         let report = self.run.path().join(REPORT);
         let report = report.display();
         let models = common::models_of_run(self.run.path());

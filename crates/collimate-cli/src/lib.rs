@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod allocator;
+mod card;
 mod commands;
 mod common;
 mod files;

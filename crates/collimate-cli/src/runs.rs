@@ -21,16 +21,17 @@ pub(crate) fn open<'p>(
     config: &impl Serialize,
     data: impl Iterator<Item = &'p PathBuf>,
     models: impl Iterator<Item = &'p PathBuf>,
-) -> Result<RunFolder, Failure> {
+) -> Result<(RunFolder, Vec<HashedFile>), Failure> {
     let mut run = RunFolder::create(out, config)?;
     let mut parts = Vec::new();
     for dir in models {
         parts.extend(model_files(dir));
     }
-    let files = data.filter(|path| path.exists()).cloned().chain(parts);
-    let hashes = files
-        .map(|path| hash_file(&path))
-        .collect::<Result<Vec<String>, _>>()?;
+    let data: Vec<PathBuf> = data.filter(|path| path.exists()).cloned().collect();
+    let hash = |path: &PathBuf| hash_file(path);
+    let of_data = data.iter().map(hash).collect::<Result<Vec<String>, _>>()?;
+    let of_models = parts.iter().map(hash).collect::<Result<Vec<String>, _>>()?;
+    let hashes: Vec<&String> = of_data.iter().chain(&of_models).collect();
     run.stage("files", &hash_json(&hashes))
         .map_err(|error| match error {
             RunError::StageChanged { .. } => Failure::from(format!(
@@ -41,7 +42,17 @@ pub(crate) fn open<'p>(
             error => error.into(),
         })?;
     common::tell(&format!("run folder: {}", out.display()));
-    Ok(run)
+    let files = data.into_iter().zip(of_data);
+    let files = files.map(|(path, blake3)| HashedFile { path, blake3 });
+    Ok((run, files.collect()))
+}
+
+/// A data file of a run.
+#[derive(Debug, Clone)]
+pub(crate) struct HashedFile {
+    pub(crate) path: PathBuf,
+    /// BLAKE3 hash of the contents, in hexadecimal digits.
+    pub(crate) blake3: String,
 }
 
 /// Refuses data that a run could not read a second time: `--resume` reads and hashes the data

@@ -17,6 +17,8 @@ pub(crate) struct Start<'a, C> {
     pub(crate) args: &'a RunArgs,
     pub(crate) device: &'a Device,
     pub(crate) out: PathBuf,
+    /// Name of the command.
+    command: &'static str,
     inputs: Inputs<'a>,
     /// Estimate of a run on the user's own data.
     preview: Option<Preview>,
@@ -39,6 +41,7 @@ impl<'a, C: Serialize> Start<'a, C> {
             args,
             device,
             out,
+            command: L::NAME,
             inputs: L::inputs(config),
             preview: L::preview(config),
         };
@@ -70,6 +73,7 @@ impl<'a, C: Serialize> Start<'a, C> {
         }
         Job::open(
             &self.out,
+            self.command,
             self.config,
             self.inputs.files.iter().copied(),
             self.inputs.models.iter().copied(),

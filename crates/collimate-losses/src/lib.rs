@@ -14,8 +14,8 @@ mod unpaired;
 
 pub use direct::{
     Anchored, Aot, AotPairing, ApoDown, ApoZero, Bco, BcoShift, DirectLoss, DiscoPop, Dpo, DpoNorm,
-    Exo, ImplicitRewards, Ipo, IpoNormalization, Nca, Orpo, PreferenceLoss, ReferenceNeed,
-    RobustDpo, SimPo, SlicHf, SlicReference, Spin, Sppo, bco_shift,
+    Exo, FORMULA_SYMBOLS, ImplicitRewards, Ipo, IpoNormalization, Nca, Orpo, PreferenceLoss,
+    ReferenceNeed, RobustDpo, SimPo, SlicHf, SlicReference, Spin, Sppo, bco_shift,
 };
 pub use divergence::Divergence;
 pub use error::LossError;

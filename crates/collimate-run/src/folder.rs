@@ -110,7 +110,7 @@ impl RunFolder {
         remove_all_unfinished_owned(path)?;
         Ok(Self {
             journal: Journal::read(&path.join("journal.json"))?,
-            metrics: Metrics::open(&path.join("metrics.jsonl"))?.with_events(&path.join(EVENTS))?,
+            metrics: Metrics::open(&path.join("metrics.jsonl"))?.with_events(&path.join(EVENTS)),
             path: path.to_owned(),
             _lock: lock,
         })

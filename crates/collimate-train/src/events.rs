@@ -37,6 +37,11 @@ impl EventFolder {
         &self.path
     }
 
+    /// Returns true if this process has an event file of the stage.
+    pub(crate) fn is_open(&self, stage: &str) -> bool {
+        self.files.contains_key(stage)
+    }
+
     /// Removes the event files of a stage, so that a resumed stage can write them again.
     pub(crate) fn forget(&mut self, stage: &str) -> io::Result<()> {
         self.files.remove(stage);

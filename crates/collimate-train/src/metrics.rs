@@ -100,28 +100,12 @@ impl Metrics {
     /// Writes the same numbers as event files for TensorBoard too, each stage into a folder of its own
     /// below `folder`.
     ///
-    /// Event files hold the time of day, so their bytes differ from run to run. Those of an earlier
-    /// start are replaced: TensorBoard then shows each step once.
-    ///
-    /// # Errors
-    /// An event file cannot be written.
-    pub fn with_events(self, folder: &Path) -> Result<Self, TrainError> {
-        let text = read(&self.path)?;
-        let mut stages: Vec<String> = Vec::new();
-        for row in self.rows()? {
-            if let Some(stage) = row.get("stage").and_then(Value::as_str)
-                && !stages.iter().any(|known| known == stage)
-            {
-                stages.push(stage.to_owned());
-            }
-        }
-        let mut log = self.lock();
-        log.events = Some(EventFolder::new(folder));
-        for stage in &stages {
-            log.write_events(stage, &text)?;
-        }
-        drop(log);
-        Ok(self)
+    /// Event files hold the time of day, so their bytes differ from run to run. The first line that a
+    /// stage gets after a restart replaces the event files of the stage: TensorBoard then shows each
+    /// step once.
+    pub fn with_events(self, folder: &Path) -> Self {
+        self.lock().events = Some(EventFolder::new(folder));
+        self
     }
 
     /// Appends a line.
@@ -154,13 +138,19 @@ impl Metrics {
         if let Some(lines) = known {
             log.lines.insert(stage.to_owned(), lines + 1);
         }
-        if let Some(events) = &mut log.events {
-            let path = events.path().to_owned();
-            events
-                .log(stage, step, &values)
-                .map_err(TrainError::io(&path))?;
+        match &mut log.events {
+            None => Ok(()),
+            Some(events) if events.is_open(stage) => {
+                let path = events.path().to_owned();
+                events
+                    .log(stage, step, &values)
+                    .map_err(TrainError::io(&path))
+            }
+            Some(_) => {
+                let text = read(&self.path)?;
+                log.write_events(stage, &text)
+            }
         }
-        Ok(())
     }
 
     /// Returns all lines, parsed.
@@ -300,7 +290,7 @@ mod tests {
             folder.path().join("metrics.jsonl"),
             folder.path().join("tb"),
         );
-        let open = || Metrics::open(&path).unwrap().with_events(&events).unwrap();
+        let open = || Metrics::open(&path).unwrap().with_events(&events);
         let metrics = open();
         for step in 1..4 {
             metrics.log("sft", step, [("loss", 0.5)]).unwrap();
@@ -316,7 +306,15 @@ mod tests {
         metrics.log("sft", 2, [("loss", 0.4)]).unwrap();
         assert_eq!(summaries(&events, "sft"), of(&[1, 2]));
         drop(metrics);
+        let before: Vec<_> = fs::read_dir(events.join("sft"))
+            .unwrap()
+            .flatten()
+            .collect();
         let metrics = open();
+        assert!(
+            before[0].path().exists(),
+            "an open folder alone changes nothing"
+        );
         metrics.log("sft", 3, [("loss", 0.3)]).unwrap();
         assert_eq!(summaries(&events, "sft"), of(&[1, 2, 3]));
         assert_eq!(summaries(&events, "a-b"), of(&[1]));
