@@ -64,6 +64,7 @@ fn the_run_folder_says_everything() {
     }
     assert!(ppo["gold_reward"]["sft"].is_f64());
     assert_eq!(ppo["judge"], "the gold reward");
+    duels(ppo);
 
     let report = fs::read_to_string(run.join("report.md")).unwrap();
     for part in [
@@ -78,6 +79,14 @@ fn the_run_folder_says_everything() {
     ] {
         assert!(report.contains(part), "{part}");
     }
+    let page = fs::read_to_string(run.join("report.html")).unwrap();
+    assert!(!page.contains("<img"), "the page needs another file");
+    assert_eq!(
+        page.matches("<svg").count(),
+        report.matches(".svg)").count()
+    );
+    let events = fs::read_dir(run.join("tensorboard/loop0")).unwrap();
+    assert_eq!(events.count(), 1);
     let plots = [
         "accuracy",
         "data",
@@ -112,6 +121,45 @@ fn the_run_folder_says_everything() {
         files(&run) == before,
         "--resume of a finished run changed a byte"
     );
+}
+
+/// Checks the comparisons of policies: every policy meets every earlier one on the same prompts.
+fn duels(ppo: &Value) {
+    let duels = ppo["duels"].as_array().unwrap();
+    let met: Vec<(&str, &str)> = duels
+        .iter()
+        .map(|duel| (duel["a"].as_str().unwrap(), duel["b"].as_str().unwrap()))
+        .collect();
+    let names = ["loop0", "ser", "full", "gold"];
+    let expected: Vec<(&str, &str)> = names
+        .iter()
+        .enumerate()
+        .flat_map(|(index, a)| names[..index].iter().map(move |b| (*a, *b)))
+        .collect();
+    assert_eq!(met, expected);
+    let scores = |name: &str| ppo["gold_reward"][name].as_f64().unwrap();
+    for duel in duels {
+        let (a, b) = (duel["a"].as_str().unwrap(), duel["b"].as_str().unwrap());
+        for kind in ["common", "independent"] {
+            let counts: Vec<f64> = duel[kind]["counts"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|count| count.as_f64().unwrap())
+                .collect();
+            let prompts: f64 = counts.iter().sum();
+            let rate = (counts[0] + counts[1] / 2.0) / prompts;
+            assert!((share(&duel[kind]["win_rate"]["estimate"]) - rate).abs() < 1e-12);
+        }
+        // Answers of common random numbers are those that the policies are scored by.
+        let difference = duel["common"]["score_difference"]["estimate"]
+            .as_f64()
+            .unwrap();
+        assert!(
+            (difference - (scores(a) - scores(b))).abs() < 1e-6,
+            "{a} {b}"
+        );
+    }
 }
 
 #[test]
