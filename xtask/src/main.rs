@@ -1,5 +1,6 @@
-//! The project's check command: `cargo xtask check` runs what `.ci/run` runs.
+//! The project's tasks: `cargo xtask check` runs what `.ci/run` runs, `cargo xtask examples` runs the examples.
 
+mod examples;
 mod layers;
 mod licences;
 mod readmes;
@@ -16,6 +17,8 @@ use clap::{Args, Parser};
 enum Task {
     /// Run every check, cheapest first, and stop at the first failure
     Check(Check),
+    /// Run every example without arguments, print its seconds, and stop at the first failure
+    Examples(examples::Examples),
 }
 
 #[derive(Debug, Args)]
@@ -29,8 +32,11 @@ struct Check {
 }
 
 fn main() -> ExitCode {
-    let Task::Check(options) = Task::parse();
-    match check(&options) {
+    let result = match Task::parse() {
+        Task::Check(options) => check(&options),
+        Task::Examples(options) => examples::run(&options),
+    };
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(message) => {
             eprintln!("error: {message}");

@@ -121,6 +121,27 @@ impl<M> Pretrained<M> {
         Self { max_length, ..self }
     }
 
+    /// Changes the model and keeps the rest.
+    pub fn map<N>(self, change: impl FnOnce(M) -> N) -> Pretrained<N> {
+        Pretrained {
+            model: change(self.model),
+            tokenizer: self.tokenizer,
+            eos: self.eos,
+            max_length: self.max_length,
+        }
+    }
+
+    /// Another model with the same tokenizer, end tokens and longest sequence: one that was trained from
+    /// this one.
+    pub fn with_model<N>(&self, model: N) -> Pretrained<N> {
+        Pretrained {
+            model,
+            tokenizer: self.tokenizer.clone(),
+            eos: self.eos.clone(),
+            max_length: self.max_length,
+        }
+    }
+
     /// Trains or changes the model and keeps the rest.
     ///
     /// # Errors

@@ -2,6 +2,7 @@
 
 use burn::module::Module;
 use burn::tensor::{Tensor, TensorData};
+use collimate_core::Key;
 use collimate_nn::{
     Adapters, CausalLm, DeviceBatch, Forward, ScalarHead, ValueModel, separate, token_logps,
     token_logps_entropy,
@@ -47,6 +48,14 @@ impl<M: CausalLm> ActorCritic<M> {
             value_head: Some(head),
             ..Self::policy_only(policy)
         }
+    }
+
+    /// A policy with a fresh value head, whose values are about 0 before it has learnt anything.
+    pub fn with_fresh_value_head(policy: M, key: Key) -> Self {
+        let hidden = policy.hidden_size();
+        let std = 0.1 / (hidden as f64).sqrt();
+        let head = ScalarHead::new(hidden, true, std, key, &policy.device());
+        Self::with_value_head(policy, head)
     }
 
     /// Whether the parts are those that the estimator needs.

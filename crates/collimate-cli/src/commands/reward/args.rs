@@ -138,7 +138,7 @@ impl Layered for Reward {
     /// With the decoder and the training of the command `ser`.
     fn for_world() -> Result<Config, Failure> {
         let mut config = Config {
-            pretrain_texts: defaults::PRETRAIN_TEXTS,
+            pretrain_texts: defaults::plain_texts(),
             llama: defaults::llama(),
             ..Config::default()
         };

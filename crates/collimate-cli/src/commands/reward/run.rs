@@ -7,6 +7,7 @@ use collimate::data::split_by_hash;
 use collimate::lm::{Architecture, Encoder, Llama};
 use collimate::nn::{HfReward, Pooling};
 use collimate::recipes::reward_model::{RewardModelData, train_reward_model, write_report};
+use collimate::recipes::world::world_pairs;
 use collimate::reward::RewardModel;
 use serde_json::json;
 
@@ -61,7 +62,7 @@ fn from_scratch(start: &Start<'_, Config>) -> Result<(), Failure> {
     let data = RewardModelData {
         train: parts.train,
         validation: parts.validation,
-        test: pairs::of(world.test_pairs()),
+        test: world_pairs(world.test_pairs()),
     };
     let about = format!(
         "Data: the synthetic world (`docs/synthetic-world.md`), {} training pairs with labels of a noisy \

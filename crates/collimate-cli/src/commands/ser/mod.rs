@@ -24,9 +24,7 @@ use collimate::recipes::ppo::{
     PolicyData, PolicyInputs, PolicyOutcome, RewardArm, reinforce, section,
     summary as policy_summary,
 };
-use collimate::recipes::ser::{
-    ReportNotes, SerConfig, SerOutcome, evolve, verdict, write_report_with,
-};
+use collimate::recipes::ser::{ReportNotes, SerConfig, SerOutcome, evolve, write_report_with};
 use collimate::reward::{RewardModel, RewardScorer};
 use serde_json::json;
 
@@ -147,26 +145,6 @@ fn about_files(config: &Config, parts: &Parts) -> String {
 /// An accuracy, or a dash where nothing measured it.
 fn four_digits(accuracy: Option<f64>) -> String {
     accuracy.map_or_else(|| "–".to_owned(), |accuracy| format!("{accuracy:.4}"))
-}
-
-/// Facts that need no test pairs: how Loop 0 does on labels that it has not seen, and how far its
-/// twins agree about the pool.
-fn without_test<B: HfReward>(outcome: &SerOutcome<B>) -> String {
-    let mut told = String::new();
-    if let Some(cross) = &outcome.cross_fit {
-        told += &format!(
-            "without test pairs: models of {} folds of the labels order {:.4} of the other labels right\n",
-            cross.folds, cross.accuracy.accuracy
-        );
-    }
-    if let Some(agreement) = &outcome.agreement {
-        told += &format!(
-            "{} such models agree on {:.0} % of the pool\n",
-            agreement.models,
-            100.0 * agreement.unanimous
-        );
-    }
-    told
 }
 
 fn describe(outcome: &SftOutcome) -> String {
@@ -422,29 +400,7 @@ impl<'a> Run<'a> {
         };
         write_report_with(outcome, ser, run, notes, parts)?;
         let handed_on = handed_on::write(outcome, run)?;
-        let mut table = String::new();
-        for model in &outcome.models {
-            table += &format!(
-                "{:<16} test accuracy {}  ({} human labels, {} steps)\n",
-                model.name,
-                four_digits(model.accuracy()),
-                model.human_labels,
-                model.steps.own
-            );
-        }
-        if outcome.test_pairs() == 0 {
-            table += &without_test(outcome);
-        }
-        if outcome.fine_tuning_labels > 0 {
-            table += &format!(
-                "human labels: {} of the seed, and {} whose chosen answers were for fine-tuning\n",
-                outcome.learnt.seed.len(),
-                outcome.fine_tuning_labels,
-            );
-        }
-        for line in verdict(outcome) {
-            table += &format!("{line}\n");
-        }
+        let mut table = outcome.to_string();
         for round in rounds {
             table += &format!("{round}\n");
         }
