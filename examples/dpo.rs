@@ -24,7 +24,7 @@ fn main() -> Result<(), collimate::Error> {
         max_length: model.max_length,
         train: TrainConfig {
             // A model of billions of weights wants 5e-7 to 5e-6.
-            learning_rate: 2e-4,
+            learning_rate: 4e-4,
             batch_size: 16,
             ..AlignConfig::default().train
         },

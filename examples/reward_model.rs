@@ -31,7 +31,10 @@ fn main() -> Result<(), collimate::Error> {
     let (train, cut) = start.encode_pairs(&data.train)?;
     let (held_out, _) = start.encode_pairs(&data.validation)?;
     let (test, _) = start.encode_pairs(&data.test)?;
-    println!("{cut}"); // rows that were cut, or whose answers are equal as tokens
+    println!(
+        "{} pairs to learn from, {} of them cut",
+        cut.pairs, cut.truncated
+    );
 
     // −log σ(r_chosen − r_rejected), the Bradley–Terry likelihood of the label.
     let loss = PairwiseLoss::default();
@@ -49,12 +52,13 @@ fn main() -> Result<(), collimate::Error> {
     let trained = start.with_model(fitted.into_best());
     trained.save(Path::new(FOLDER))?;
 
-    println!("{:<14} {:>8} {:>22}", "", "accuracy", "calibration error");
+    println!("{:<14} {:>8} {:>9}", "", "accuracy", "log loss");
     for (name, model) in [("untrained", &start), ("trained", &trained)] {
         let scores = score_pairs(&model.model, &test, TOKENS_PER_PACK)?;
         let accuracy = pairwise_accuracy(&scores)?.accuracy;
-        let error = calibration(&scores, 10)?.ece;
-        println!("{name:<14} {accuracy:>8.3} {error:>22.3}");
+        // Of σ(r_chosen − r_rejected): ln 2 where the scores say nothing.
+        let loss = calibration(&scores, 10)?.log_loss;
+        println!("{name:<14} {accuracy:>8.3} {loss:>9.3}");
     }
 
     // A scorer takes texts: it is the reward of PPO, or the judge of answers.
