@@ -29,7 +29,9 @@ fn main() -> Result<(), collimate::Error> {
         compare: Vec::new(),
         ..world_self_rewarding()?
     };
-    options.tasks.per_iteration = 600;
+    options.tasks.per_iteration = 1_000;
+    // Few pairs make few steps: larger ones than in a run of hours.
+    options.train.learning_rate = 4e-4;
     let mut run = RunFolder::create(Path::new(FOLDER), &(&model, &options))?;
     let interrupt = Interrupt::on_signals()?;
 
