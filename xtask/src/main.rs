@@ -1,5 +1,7 @@
-//! The project's check command: `cargo xtask check` runs the same steps as `.ci/run`.
+//! Commands of the project: `cargo xtask check` runs the same steps as `.ci/run`, `cargo xtask examples` runs the
+//! examples.
 
+mod examples;
 mod layers;
 mod licences;
 mod links;
@@ -18,6 +20,8 @@ use clap::{Args, Parser};
 enum Task {
     /// Run every check, cheapest first, and stop at the first failure
     Check(Check),
+    /// Run every example without arguments, print its seconds, and stop at the first failure
+    Examples(examples::Examples),
 }
 
 #[derive(Debug, Args)]
@@ -31,8 +35,11 @@ struct Check {
 }
 
 fn main() -> ExitCode {
-    let Task::Check(options) = Task::parse();
-    match check(&options) {
+    let result = match Task::parse() {
+        Task::Check(options) => check(&options),
+        Task::Examples(options) => examples::run(&options),
+    };
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(message) => {
             eprintln!("error: {message}");

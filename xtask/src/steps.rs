@@ -86,7 +86,7 @@ impl Workspace {
         command
     }
 
-    fn cargo(&self, arguments: &[&str]) -> Result<(), String> {
+    pub(crate) fn cargo(&self, arguments: &[&str]) -> Result<(), String> {
         self.cargo_with(arguments, None)
     }
 

@@ -3,15 +3,12 @@
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use collimate::core::Key;
-use collimate::data::{SftExample, SpecialTokenIds, TextTokenizer, TokenizeReport, Truncation};
-use collimate::lm::{Llama, LlamaConfig};
+use collimate::data::{SftExample, TextTokenizer, TokenizeReport, Truncation};
+use collimate::lm::Llama;
 use collimate::nn::{HfFolder, TokenizerFacts};
-use collimate::prelude::Device;
 use collimate::recipes::{RecipeError, SftOutcome, SftPlan, fine_tune};
 use collimate::run::{RunContext, RunFolder, peak_memory_bytes};
 use collimate::train::{Interrupt, Progress, TrainConfig};
-use collimate::world::World;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
@@ -29,50 +26,6 @@ pub(crate) fn has_ended(out: &Path, config: &impl Serialize) -> Result<bool, Fai
     RunFolder::create(out, config)?;
     common::print(&format!("finished before; report: {}\n", report.display()))?;
     Ok(true)
-}
-
-/// Returns the tokenizer of the synthetic world.
-pub(crate) fn world_tokenizer(world: &World) -> Result<TextTokenizer, Failure> {
-    world_tokenizer_with(world, &[])
-}
-
-/// Returns the tokenizer of the synthetic world with additional words.
-pub(crate) fn world_tokenizer_with(
-    world: &World,
-    words: &[&str],
-) -> Result<TextTokenizer, Failure> {
-    let special = World::SPECIAL;
-    let special = SpecialTokenIds {
-        bos: Some(special.bos),
-        eos: special.eos,
-        pad: Some(special.pad),
-    };
-    Ok(TextTokenizer::new(
-        world.tokenizer_with(words),
-        special,
-        None,
-    )?)
-}
-
-/// Creates a decoder with random weights for a tokenizer.
-pub(crate) fn fresh_llama(
-    config: &LlamaConfig,
-    tokenizer: &TextTokenizer,
-    max_length: usize,
-    seed: u64,
-    device: &Device,
-) -> Result<Llama, Failure> {
-    let special = tokenizer.special();
-    let config = LlamaConfig {
-        vocab_size: tokenizer.vocab_size(),
-        bos_token_id: special.bos,
-        eos_token_id: Some(special.eos),
-        pad_token_id: special.pad,
-        ..config.clone()
-    };
-    let model = Llama::new(&config, Key::new(seed, "init"), device)?;
-    runs::check_length(max_length, &model)?;
-    Ok(model)
 }
 
 /// Saves models with their tokenizer in folders of a run.

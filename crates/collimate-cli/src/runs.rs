@@ -1,15 +1,11 @@
-//! Run folders, signals and plain texts of the synthetic world, for every command that trains.
+//! Run folders and signals, for every command that trains.
 
 use std::path::{Path, PathBuf};
 
-use collimate::core::{Key, Purpose};
-use collimate::data::SftExample;
 use collimate::nn::Backbone;
 use collimate::recipes::RecipeError;
 use collimate::run::{RunError, RunFolder, hash_file};
 use collimate::train::{Interrupt, TrainConfig, TrainError, hash_json};
-use collimate::world::World;
-use rand::RngExt;
 use serde::Serialize;
 
 use crate::common::{self, Failure, Interrupted};
@@ -146,27 +142,6 @@ pub(crate) fn check_length(length: usize, model: &impl Backbone) -> Result<(), F
         .into());
     }
     Ok(())
-}
-
-/// Returns unlabelled texts of the synthetic world, good and bad. A language model reads them
-/// before any answers are compared. The prompts of these texts occur in no pair.
-pub(crate) fn plain_texts(world: &World, texts: usize, seed: u64) -> Vec<SftExample> {
-    let key = Key::new(seed, "pretrain");
-    world
-        .prompts(texts, key)
-        .into_iter()
-        .enumerate()
-        .filter_map(|(index, prompt)| {
-            let key = key.with(index as u64);
-            let level = key.rng(Purpose::Data).random_range(-2.0..2.0);
-            let prompt = prompt.to_plain();
-            let answer = world.answer(&prompt, level, key)?;
-            Some(SftExample {
-                prompt: "".into(),
-                completion: format!("{prompt} {answer}").into(),
-            })
-        })
-        .collect()
 }
 
 /// Warns if the warm-up is not shorter than the whole training over this number of rows.

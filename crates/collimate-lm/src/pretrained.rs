@@ -121,7 +121,28 @@ impl<M> Pretrained<M> {
         Self { max_length, ..self }
     }
 
-    /// Applies a function to the model, such as training, and keeps everything else.
+    /// Applies a function to the model and keeps everything else.
+    pub fn map<N>(self, change: impl FnOnce(M) -> N) -> Pretrained<N> {
+        Pretrained {
+            model: change(self.model),
+            tokenizer: self.tokenizer,
+            eos: self.eos,
+            max_length: self.max_length,
+        }
+    }
+
+    /// Returns another model with the same tokenizer, end tokens and longest sequence: one that was trained from
+    /// this one.
+    pub fn with_model<N>(&self, model: N) -> Pretrained<N> {
+        Pretrained {
+            model,
+            tokenizer: self.tokenizer.clone(),
+            eos: self.eos.clone(),
+            max_length: self.max_length,
+        }
+    }
+
+    /// Applies a function that can fail to the model, such as training, and keeps everything else.
     ///
     /// # Errors
     /// Returns the error of the function.

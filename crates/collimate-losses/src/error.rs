@@ -71,3 +71,28 @@ pub enum LossError {
     #[error("a mean over 0 examples is not defined: leave the empty batch out")]
     EmptyCount,
 }
+
+impl LossError {
+    /// Checks an option of a loss of your own: for [`DirectLoss::check`](crate::DirectLoss::check).
+    ///
+    /// # Errors
+    /// [`LossError::OutOfRange`] where `holds` is false.
+    ///
+    /// # Examples
+    /// ```
+    /// use collimate_losses::LossError;
+    /// let beta = 0.0;
+    /// let error = LossError::check("my_loss", "beta", beta, "above 0", beta > 0.0).unwrap_err();
+    /// assert_eq!(error.to_string(), "my_loss: beta = 0 must be above 0");
+    /// ```
+    pub fn check(
+        loss: &'static str,
+        option: &str,
+        value: f64,
+        allowed: &str,
+        holds: bool,
+    ) -> Result<(), Self> {
+        OptionError::check(option, value, allowed, holds)
+            .map_err(|option| Self::OutOfRange { loss, option })
+    }
+}

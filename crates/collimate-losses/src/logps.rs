@@ -102,11 +102,14 @@ impl PairLogps {
         Ok((chosen, rejected))
     }
 
-    /// Computes policy minus reference: (chosen, rejected), `[batch]` each.
-    pub(crate) fn log_ratios(
-        &self,
-        loss: &'static str,
-    ) -> Result<(Tensor<1>, Tensor<1>), LossError> {
+    /// Computes policy minus reference: (chosen, rejected). `loss` is the name in messages.
+    ///
+    /// # Shapes
+    /// `[batch]` each, in nats, summed over the completion's tokens.
+    ///
+    /// # Errors
+    /// No reference, or tensors that differ in length.
+    pub fn log_ratios(&self, loss: &'static str) -> Result<(Tensor<1>, Tensor<1>), LossError> {
         self.check(loss)?;
         let (chosen, rejected) = self.reference(loss)?;
         Ok((

@@ -2,6 +2,7 @@
 
 use burn::module::Module;
 use burn::tensor::{Tensor, TensorData};
+use collimate_core::Key;
 use collimate_nn::{
     Adapters, CausalLm, DeviceBatch, Forward, ScalarHead, ValueModel, separate, token_logps,
     token_logps_entropy,
@@ -49,6 +50,14 @@ impl<M: CausalLm> ActorCritic<M> {
             value_head: Some(head),
             ..Self::policy_only(policy)
         }
+    }
+
+    /// Returns a policy with a fresh value head. Before training, its values are about 0.
+    pub fn with_fresh_value_head(policy: M, key: Key) -> Self {
+        let hidden = policy.hidden_size();
+        let std = 0.1 / (hidden as f64).sqrt();
+        let head = ScalarHead::new(hidden, true, std, key, &policy.device());
+        Self::with_value_head(policy, head)
     }
 
     /// Checks that the model has the parts that the estimator needs.

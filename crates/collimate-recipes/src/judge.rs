@@ -14,7 +14,13 @@ pub struct AnswerScorer<'a> {
     pub scorer: &'a dyn Scorer,
 }
 
-impl AnswerScorer<'_> {
+impl<'a> AnswerScorer<'a> {
+    /// A scorer with its name in the report.
+    pub fn new(name: &str, scorer: &'a dyn Scorer) -> Self {
+        let name = name.to_owned();
+        Self { name, scorer }
+    }
+
     fn score(&self, items: &[(Prompt, Completion)]) -> Result<Vec<f32>, RecipeError> {
         let scores = self.scorer.score(items)?;
         if scores.len() != items.len() {

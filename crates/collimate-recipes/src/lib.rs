@@ -20,6 +20,7 @@ pub mod self_rewarding;
 pub mod ser;
 pub mod sera;
 mod sft;
+pub mod world;
 
 pub use adaptation::Adaptation;
 pub use answers::{AnswerReport, ResponseSampling, Sample};

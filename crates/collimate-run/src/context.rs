@@ -15,7 +15,16 @@ pub struct RunContext<'a> {
     pub progress: Progress,
 }
 
-impl RunContext<'_> {
+impl<'a> RunContext<'a> {
+    /// Returns the context of a recipe that shows bars on a terminal and lines elsewhere.
+    pub fn new(run: &'a mut RunFolder, interrupt: &'a Interrupt) -> Self {
+        Self {
+            run,
+            interrupt,
+            progress: Progress::Auto,
+        }
+    }
+
     /// Returns the context of one training.
     pub fn fit(&self) -> FitContext<'_> {
         self.run

@@ -8,9 +8,9 @@ pub use collimate_direct::{
     save_reference_logps,
 };
 pub use collimate_losses::{
-    Anchored, Aot, ApoDown, ApoZero, Bco, DirectLoss, DiscoPop, Dpo, DpoNorm, Exo, Ipo, Kto, Nca,
-    Orpo, PairLogps, PreferenceLoss, ReferenceNeed, RobustDpo, SimPo, SlicHf, Spin, Sppo,
-    UnpairedLoss,
+    Anchored, Aot, ApoDown, ApoZero, Bco, DirectLoss, DiscoPop, Dpo, DpoNorm, Exo, ImplicitRewards,
+    Ipo, Kto, LossError, Nca, Orpo, PairLogps, PreferenceLoss, ReferenceNeed, RobustDpo, SimPo,
+    SlicHf, Spin, Sppo, UnpairedLoss,
 };
 pub use collimate_recipes::direct::{
     AlignConfig, AlignData, AlignOutcome, UnpairedConfig, UnpairedData, align, align_unpaired,

@@ -10,6 +10,7 @@ pub mod self_rewarding;
 pub mod ser;
 pub mod sera;
 pub mod sft;
+pub mod world;
 
 pub use burn;
 pub use collimate_core as core;
@@ -31,5 +32,4 @@ pub use collimate_remote as remote;
 pub use collimate_run as run;
 pub use collimate_status as status;
 pub use collimate_train as train;
-pub use collimate_world as world;
 pub use error::Error;

@@ -2,8 +2,9 @@
 
 use collimate::core::Key;
 use collimate::data::TextTokenizer;
-use collimate::lm::Llama;
+use collimate::lm::{Llama, Pretrained};
 use collimate::nn::{Backbone, HfFolder, HfReward, Pooling};
+use collimate::recipes::world::WorldModel;
 use collimate::reward::RewardModel;
 use collimate::world::World;
 use serde::Serialize;
@@ -11,7 +12,7 @@ use serde_json::json;
 
 use super::OnData;
 use crate::common::{self, Failure};
-use crate::job::{Job, fresh_llama, world_tokenizer};
+use crate::job::Job;
 use crate::runs;
 use crate::start::Start;
 
@@ -20,12 +21,18 @@ impl<C: OnData + Serialize> Start<'_, C> {
     pub(crate) fn of_world(&self) -> Result<(World, TextTokenizer, Llama), Failure> {
         let own = self.config.own();
         let world = World::new(own.world)?;
-        let tokenizer = world_tokenizer(&world)?.with_max_prompt_length(own.max_prompt_length);
-        let (length, seed) = (own.max_length, own.seed);
-        let model = fresh_llama(own.llama, &tokenizer, length, seed, self.device)?;
+        let of_world = WorldModel {
+            seed: own.seed,
+            llama: own.llama.clone(),
+            max_length: own.max_length,
+            ..WorldModel::default()
+        };
+        let Pretrained {
+            model, tokenizer, ..
+        } = of_world.fresh(&world, self.device)?;
         Ok((
             world,
-            tokenizer,
+            tokenizer.with_max_prompt_length(own.max_prompt_length),
             model.with_recompute(self.args.gradient_checkpointing),
         ))
     }

@@ -6,7 +6,7 @@ use collimate_core::{Key, OptionError, Prompt};
 use collimate_data::TextTokenizer;
 use collimate_direct::perplexity;
 use collimate_eval::{Bootstrap, Groups};
-use collimate_nn::{CausalLm, ScalarHead, ValueModel};
+use collimate_nn::{CausalLm, ValueModel};
 use collimate_ppo::{ActorCritic, Estimator, KlReference, PpoConfig, PpoTask, train};
 use collimate_run::{RunContext, RunFolder};
 use collimate_train::{hash_json, model_hash};
@@ -237,16 +237,8 @@ impl<M: CausalLm> Stage<'_, '_, M> {
             let critic = ValueModel::from_parts(backbone, head);
             return Ok(ActorCritic::with_critic(policy, critic));
         }
-        // A small head: before training, its values are about 0.
-        let std = 0.1 / (policy.hidden_size() as f64).sqrt();
-        let head = ScalarHead::new(
-            policy.hidden_size(),
-            true,
-            std,
-            key.with(2),
-            &policy.device(),
-        );
-        Ok(ActorCritic::with_value_head(policy, head))
+        let key = key.with(2);
+        Ok(ActorCritic::with_fresh_value_head(policy, key))
     }
 
     /// Returns the rewards of the start model's answers, the policy's answers with their rewards,

@@ -221,6 +221,32 @@ pub struct SelfRewardingOutcome<M> {
     pub seconds: f64,
 }
 
+/// A line for each model, and why the loop ended early, if it did.
+impl<M> fmt::Display for SelfRewardingOutcome<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for model in &self.models {
+            let mut line = format!("{:<20}", model.name);
+            if let Some(answers) = &model.answers {
+                line += &format!(
+                    "score {:.3}  win rate {:.3}  ",
+                    answers.mean_score.estimate, answers.win_rate.estimate
+                );
+            }
+            if let Some(judge) = &model.judge {
+                line += &format!("judge: parsed {:.2}", judge.parse_rate);
+                if let Some(agreement) = &judge.agreement {
+                    line += &format!(", agrees {:.3}", agreement.estimate);
+                }
+            }
+            writeln!(f, "{}", line.trim_end())?;
+        }
+        match &self.stopped {
+            Some(reason) => writeln!(f, "the loop ended early: {reason}"),
+            None => Ok(()),
+        }
+    }
+}
+
 impl<M> SelfRewardingOutcome<M> {
     /// Returns the report of the model with this name.
     pub fn model(&self, name: &str) -> Option<&ModelReport> {

@@ -1,5 +1,7 @@
 //! Results of a SER run.
 
+use std::fmt;
+
 use collimate_core::LeaveReason;
 use collimate_data::{HiddenPair, SelfLabelledPair, TokenizedPair};
 use collimate_eval::{Accuracy, Calibration, Interval, PrecisionPoint, RewardGap};
@@ -9,6 +11,7 @@ use collimate_status::{GainTest, LearningStatus, PairCalibration, PairCounts, Sp
 use serde::{Deserialize, Serialize};
 
 use super::config::RetrainFrom;
+use super::verdict::verdict;
 
 /// Report of one loop's filter on the pool.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -296,6 +299,50 @@ impl<B: Backbone> SerOutcome<B> {
     /// Returns the report of the model with this name.
     pub fn model_report(&self, name: &str) -> Option<&ModelReport> {
         self.models.iter().find(|model| model.name == name)
+    }
+}
+
+/// The table of models, what is known without test pairs, and the verdict.
+impl<B: Backbone> fmt::Display for SerOutcome<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for model in &self.models {
+            let accuracy = model.accuracy();
+            let accuracy = accuracy.map_or_else(|| "–".to_owned(), |share| format!("{share:.4}"));
+            writeln!(
+                f,
+                "{:<16} test accuracy {accuracy}  ({} human labels, {} steps)",
+                model.name, model.human_labels, model.steps.own
+            )?;
+        }
+        if self.test_pairs() == 0 {
+            if let Some(cross) = &self.cross_fit {
+                writeln!(
+                    f,
+                    "without test pairs: models of {} folds of the labels order {:.4} of the other \
+                     labels right",
+                    cross.folds, cross.accuracy.accuracy
+                )?;
+            }
+            if let Some(agreement) = &self.agreement {
+                writeln!(
+                    f,
+                    "{} such models agree on {:.0} % of the pool",
+                    agreement.models,
+                    100.0 * agreement.unanimous
+                )?;
+            }
+        }
+        if self.fine_tuning_labels > 0 {
+            writeln!(
+                f,
+                "human labels: {} of the seed, and {} whose chosen answers were for fine-tuning",
+                self.learnt.seed.len(),
+                self.fine_tuning_labels,
+            )?;
+        }
+        verdict(self)
+            .iter()
+            .try_for_each(|line| writeln!(f, "{line}"))
     }
 }
 

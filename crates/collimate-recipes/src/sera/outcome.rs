@@ -1,5 +1,7 @@
 //! Results of a SeRA run.
 
+use std::fmt;
+
 use collimate_core::LeaveReason;
 use collimate_data::TokenizeReport;
 use collimate_eval::{pearson, spearman};
@@ -181,6 +183,28 @@ impl<M> SeraOutcome<M> {
     /// Returns the policy of a method.
     pub fn policy(&self, method: Method) -> Option<&Aligned<M>> {
         self.policies.iter().find(|p| p.method == method)
+    }
+}
+
+/// A line for each policy.
+impl<M> fmt::Display for SeraOutcome<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for policy in &self.policies {
+            write!(f, "{:<32}", policy.title)?;
+            if let Some(answers) = &policy.answers {
+                write!(
+                    f,
+                    "win rate {:.3}  score {:.3}  ",
+                    answers.win_rate.estimate, answers.mean_score.estimate
+                )?;
+            }
+            let last = policy.iterations.last();
+            if let Some(accuracy) = last.and_then(|i| i.validation_accuracy) {
+                write!(f, "validation {accuracy:.3}")?;
+            }
+            writeln!(f)?;
+        }
+        Ok(())
     }
 }
 

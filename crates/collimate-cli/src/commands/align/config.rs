@@ -126,7 +126,7 @@ macro_rules! align_config {
             fn of_world() -> Self {
                 let mut config = Self {
                     prompts: 400,
-                    pretrain_texts: $crate::own::defaults::PRETRAIN_TEXTS,
+                    pretrain_texts: $crate::own::defaults::plain_texts(),
                     llama: $crate::own::defaults::llama(),
                     ..Self::default()
                 };

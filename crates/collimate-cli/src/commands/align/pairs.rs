@@ -4,12 +4,12 @@ use std::collections::HashSet;
 use std::path::PathBuf;
 
 use collimate::core::{Key, PreferencePair, Prompt};
-use collimate::data::{ReadOptions, ReadReport, SftExample, split_by_fraction, swap_labels};
-use collimate::world::{World, WorldPair};
+use collimate::data::{ReadOptions, ReadReport, SftExample, swap_labels};
+use collimate::recipes::world::{WorldData, plain_texts};
+use collimate::world::World;
 
 use crate::common::Failure;
 use crate::files::{self, parts};
-use crate::runs::plain_texts;
 
 /// The data of a run.
 pub(crate) struct Parts {
@@ -43,11 +43,6 @@ pub(crate) fn examples(pairs: &[PreferencePair]) -> Vec<SftExample> {
     pairs.iter().map(SftExample::from).collect()
 }
 
-/// Returns the pairs of rows of the synthetic world.
-pub(crate) fn of(rows: Vec<WorldPair>) -> Vec<PreferencePair> {
-    rows.into_iter().map(|row| row.pair).collect()
-}
-
 /// Swaps a share of the labels and returns flags for the swapped ones.
 fn noisy(choices: Choices, train: &mut [PreferencePair]) -> Result<Option<Vec<bool>>, Failure> {
     if choices.label_noise == 0.0 {
@@ -68,20 +63,14 @@ pub(crate) fn from_world(
     pretrain_texts: usize,
     choices: Choices,
 ) -> Result<Parts, Failure> {
-    let key = Key::new(choices.seed, "split");
-    let [sft, mut train] = parts(split_by_fraction(
-        of(world.train_pairs()),
-        &[0.3, 0.7],
-        key,
-    )?);
-    let prompts = of(world.test_pairs()).into_iter().take(choices.prompts);
+    let mut data = WorldData::new(world, choices.seed)?;
     Ok(Parts {
         pretrain: plain_texts(world, pretrain_texts, choices.seed),
-        sft: examples(&sft),
-        noisy: noisy(choices, &mut train)?,
-        train,
-        validation: of(world.validation_pairs()),
-        prompts: prompts.map(|pair| pair.prompt).collect(),
+        noisy: noisy(choices, &mut data.train)?,
+        prompts: data.test_prompts(choices.prompts),
+        sft: data.demonstrations,
+        train: data.train,
+        validation: data.validation,
         reports: Vec::new(),
     })
 }

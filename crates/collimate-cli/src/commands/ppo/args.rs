@@ -129,7 +129,7 @@ impl Layered for Ppo {
         Ok(Config {
             test_prompts: 400,
             policy: policy::for_world(),
-            pretrain_texts: defaults::PRETRAIN_TEXTS,
+            pretrain_texts: defaults::plain_texts(),
             llama: defaults::llama(),
             ..Config::default()
         })

@@ -7,11 +7,12 @@ use std::path::Path;
 
 use collimate::core::{PreferencePair, Prompt, Scorer};
 use collimate::data::{OnRewrittenPrompt, SftExample, TextTokenizer, Truncation};
-use collimate::lm::{Architecture, Encoder, Llama, TextGenerator, eos_token_ids};
+use collimate::lm::{Architecture, Encoder, Llama, Pretrained, TextGenerator, eos_token_ids};
 use collimate::nn::{Backbone, HfFolder, HfReward, ValueModel};
 use collimate::prelude::Device;
 use collimate::recipes::AnswerScorer;
 use collimate::recipes::ppo::{PolicyData, RewardArm};
+use collimate::recipes::world::WorldModel;
 use collimate::reward::{RewardModel, RewardScorer};
 use collimate::train::TrainConfig;
 use collimate::world::World;
@@ -20,7 +21,6 @@ use crate::commands::align::pairs::{self, Choices, examples};
 use crate::commands::generate::prompts;
 use crate::commands::rule::rules::{self, Rule};
 use crate::common::{self, Failure};
-use crate::job::{fresh_llama, world_tokenizer};
 use crate::rendering::Rendering;
 use crate::start::Start;
 use crate::{policy, runs};
@@ -41,7 +41,6 @@ fn from_scratch(start: &Start<'_, Config>) -> Result<(), Failure> {
     let config = start.config;
     let (seed, length) = (config.policy.ppo.seed, config.policy.max_length);
     let world = World::new(&config.world)?;
-    let tokenizer = world_tokenizer(&world)?;
     let choices = Choices {
         seed,
         label_noise: 0.0,
@@ -63,8 +62,16 @@ fn from_scratch(start: &Start<'_, Config>) -> Result<(), Failure> {
             scorer: &gold,
         }),
     };
-    let model = fresh_llama(&config.llama, &tokenizer, length, seed, start.device)?
-        .with_recompute(start.args.gradient_checkpointing);
+    let of_world = WorldModel {
+        seed,
+        llama: config.llama.clone(),
+        max_length: length,
+        ..WorldModel::default()
+    };
+    let Pretrained {
+        model, tokenizer, ..
+    } = of_world.fresh(&world, start.device)?;
+    let model = model.with_recompute(start.args.gradient_checkpointing);
     let about = format!(
         "Data: the synthetic world (`docs/methods/synthetic-world.md`). Start: a Llama decoder from scratch \
          with {} parameters, fine-tuned on {} chosen answers. Reward: the world's true one, over {} \

@@ -141,7 +141,7 @@ impl Layered for Reward {
     /// Uses the same decoder and training as the command `ser`.
     fn for_world() -> Result<Config, Failure> {
         let mut config = Config {
-            pretrain_texts: defaults::PRETRAIN_TEXTS,
+            pretrain_texts: defaults::plain_texts(),
             llama: defaults::llama(),
             ..Config::default()
         };

@@ -6,6 +6,7 @@ use collimate::core::Key;
 use collimate::lm::{Architecture, Encoder, Llama};
 use collimate::nn::{HfReward, Pooling};
 use collimate::recipes::reward_model::{RewardModelData, train_reward_model, write_report};
+use collimate::recipes::world::world_pairs;
 use collimate::reward::RewardModel;
 use serde_json::json;
 
@@ -60,7 +61,7 @@ fn from_scratch(start: &Start<'_, Config>) -> Result<(), Failure> {
     let data = RewardModelData {
         train: parts.train,
         validation: parts.validation,
-        test: pairs::of(world.test_pairs()),
+        test: world_pairs(world.test_pairs()),
     };
     let about = format!(
         "Data: the synthetic world (`docs/methods/synthetic-world.md`), {} training pairs with labels of a noisy \

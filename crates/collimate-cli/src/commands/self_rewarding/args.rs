@@ -3,17 +3,18 @@
 use std::path::PathBuf;
 
 use collimate::data::{ChatFallback, Format, OnBadRow, OnRewrittenPrompt, RankedOptions};
-use collimate::judge::{PromptStyle, Rubric};
+use collimate::judge::Rubric;
 use collimate::lm::LlamaConfig;
 use collimate::losses::PreferenceLoss;
-use collimate::recipes::self_rewarding::{EftFrom, PairSource, SelfRewardingConfig};
-use collimate::recipes::{Adaptation, ResponseSampling};
+use collimate::recipes::Adaptation;
+use collimate::recipes::self_rewarding::{PairSource, SelfRewardingConfig};
+use collimate::recipes::world::{EftSource, SelfRewardingSizes, world_self_rewarding};
 use collimate::train::TrainConfig;
 use collimate::world::WorldConfig;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::world::{self, EftSource, SeedSizes};
+use super::world;
 use crate::commands::rule::rules::Rule;
 use crate::common::{Failure, json_name};
 use crate::options::{Flag, Given, Inputs, Layered, MOST_TEXTS, Options, check_count};
@@ -104,9 +105,9 @@ pub(crate) struct Config {
     /// Source of the judgements made from the synthetic world: the ranks of the noisy annotator, or
     /// the true reward, which also measures the models.
     pub(crate) eft_source: EftSource,
-    /// Sizes of the seed data made from the synthetic world.
-    pub(crate) seed_data: SeedSizes,
-    /// The synthetic world, used if no model is given.
+    /// Sizes of the seed data made of the synthetic world.
+    pub(crate) seed_data: SelfRewardingSizes,
+    /// The synthetic world, where no model is given.
     pub(crate) world: WorldConfig,
     /// The decoder that is trained from scratch on the synthetic world.
     pub(crate) llama: LlamaConfig,
@@ -144,7 +145,7 @@ impl Default for Config {
             pretrain_texts: 0,
             pretrain: defaults::pretrain(),
             eft_source: EftSource::default(),
-            seed_data: SeedSizes::default(),
+            seed_data: SelfRewardingSizes::default(),
             world: WorldConfig::default(),
             llama: LlamaConfig::default(),
         }
@@ -157,35 +158,12 @@ impl Config {
     /// uses.
     fn of_world() -> Result<Self, Failure> {
         let default = Self::default();
-        let mut recipe = default.recipe;
-        recipe.max_length = 128;
-        recipe.sft = defaults::sft();
-        recipe.loss = recipe.loss.with_beta(2.0);
-        recipe.train.learning_rate = 1e-4;
-        recipe.train.epochs = 3.0;
-        recipe.responses = ResponseSampling {
-            temperature: 1.0,
-            top_p: 1.0,
-            max_new_tokens: 32,
-        };
-        recipe.tasks.per_iteration = 1_500;
-        // At the paper's 0.6, most tasks that a small model writes are too similar to a known task.
-        recipe.tasks.sampling = ResponseSampling {
-            temperature: 1.0,
-            top_p: 1.0,
-            max_new_tokens: 24,
-        };
-        recipe.tasks.template = world::task_template();
-        recipe.rubric = world::rubric()?;
-        recipe.judge.style = PromptStyle::Text;
-        recipe.judge.batch = 512;
-        recipe.judge.sampling.max_new_tokens = 16;
-        recipe.eft.from = EftFrom::RankMap;
-        recipe.compare = vec![PairSource::ImplicitReward, PairSource::Evaluator];
+        let mut recipe = world_self_rewarding()?;
+        recipe.train.save_every = default.recipe.train.save_every;
         Ok(Self {
             test_prompts: 400,
             recipe,
-            pretrain_texts: defaults::PRETRAIN_TEXTS,
+            pretrain_texts: defaults::plain_texts(),
             llama: defaults::llama(),
             ..Self::default()
         })
@@ -415,7 +393,7 @@ fn check(config: &Config, typed: &Given) -> Result<(), Failure> {
         if typed.typed(other) {
             return Err(format!("{other} is for --eft-source {name}: leave it out").into());
         }
-        return sizes.check(&config.world, config.test_prompts, source);
+        return world::check(sizes, &config.world, config.test_prompts, source);
     }
     check_ranked(config, typed)?;
     if config.evaluator.is_some() && config.evaluator_rule.is_some() {

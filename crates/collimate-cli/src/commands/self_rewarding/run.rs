@@ -5,21 +5,21 @@ use std::path::Path;
 use collimate::core::{Completion, Generator, Prompt};
 use collimate::data::{ChatFallback, TextTokenizer, Truncation};
 use collimate::judge::PromptStyle;
-use collimate::lm::{Llama, TextGenerator, eos_token_ids};
+use collimate::lm::{Llama, Pretrained, TextGenerator, eos_token_ids};
 use collimate::nn::{Backbone, HfFolder};
 use collimate::recipes::AnswerScorer;
 use collimate::recipes::self_rewarding::{
     SelfRewardingConfig, SelfRewardingData, self_reward, write_report,
 };
+use collimate::recipes::world::{EftSource, SELF_REWARDING_WORDS, WorldModel, plain_texts};
 use collimate::train::{TrainConfig, model_hash};
 use collimate::world::World;
 
 use super::args::Config;
-use super::world::EftSource;
-use super::{files, world};
+use super::files;
 use crate::commands::rule::rules;
 use crate::common::{self, Failure};
-use crate::job::{Job, fresh_llama, world_tokenizer_with};
+use crate::job::Job;
 use crate::rendering::rendering;
 use crate::runs;
 use crate::scorer::reward_model;
@@ -37,14 +37,22 @@ pub(crate) fn run(start: &Start<'_, Config>) -> Result<(), Failure> {
 fn from_scratch(start: &Start<'_, Config>) -> Result<(), Failure> {
     let config = start.config;
     let world = World::new(&config.world)?;
-    let tokenizer = world_tokenizer_with(&world, &world::WORDS)?;
     let recipe = &config.recipe;
     let (length, seed) = (recipe.max_length, recipe.seed);
-    let model = fresh_llama(&config.llama, &tokenizer, length, seed, start.device)?
-        .with_recompute(start.args.gradient_checkpointing);
+    let of_world = WorldModel {
+        seed,
+        llama: config.llama.clone(),
+        max_length: length,
+        ..WorldModel::default()
+    };
+    let of_world = of_world.with_words(&SELF_REWARDING_WORDS);
+    let Pretrained {
+        model, tokenizer, ..
+    } = of_world.fresh(&world, start.device)?;
+    let model = model.with_recompute(start.args.gradient_checkpointing);
     let source = config.eft_source;
-    let sizes = (config.seed_data, source);
-    let mut data = world::data(&world, sizes, config.test_prompts, recipe)?;
+    let sizes = config.seed_data;
+    let mut data = sizes.data(&world, source, config.test_prompts, recipe)?;
     let (judged, how) = match source {
         EftSource::Gold => (data.eft.len(), "judged by the gold reward"),
         EftSource::Ranks => (
@@ -68,7 +76,7 @@ fn from_scratch(start: &Start<'_, Config>) -> Result<(), Failure> {
         data.rank_test.len(),
     );
     let mut job = start.open(tokenizer, length)?.about(about);
-    let texts = runs::plain_texts(&world, config.pretrain_texts, seed);
+    let texts = plain_texts(&world, config.pretrain_texts, seed);
     let train = TrainConfig {
         seed,
         ..config.pretrain.clone()
@@ -187,31 +195,10 @@ fn run_loop(
     let (tokenizer, mut context) = job.parts();
     let outcome = self_reward(m0, tokenizer, data, recipe, &mut context)
         .map_err(|error| job.stopped(error))?;
-    let mut table = String::new();
     for (report, model) in outcome.models.iter().zip(&outcome.weights) {
         job.save(&format!("models/{}", report.name), model)?;
-        table += &format!("{:<20}", report.name);
-        if let Some(answers) = &report.answers {
-            table += &format!(
-                "score {:.3}  win rate {:.3}  ",
-                answers.mean_score.estimate, answers.win_rate.estimate
-            );
-        }
-        if let Some(judge) = &report.judge {
-            table += &format!(
-                "judge: parsed {:.2}{}",
-                judge.parse_rate,
-                judge
-                    .agreement
-                    .map_or_else(String::new, |a| format!(", agrees {:.3}", a.estimate))
-            );
-        }
-        table = table.trim_end().to_owned() + "\n";
-    }
-    if let Some(reason) = &outcome.stopped {
-        common::tell(&format!("the loop ended early: {reason}"));
     }
     let seconds = job.note_cost(outcome.seconds);
     write_report(&outcome, recipe, &job.run, &job.about, &job.summary)?;
-    job.print_end(&table, seconds)
+    job.print_end(&outcome.to_string(), seconds)
 }

@@ -187,7 +187,7 @@ impl Default for Config {
             pretrain: defaults::pretrain(),
             sft: TrainConfig {
                 warmup_steps: 2,
-                ..defaults::stage("sft", 2e-5, 16, 3.0)
+                ..defaults::own_sft()
             },
             ser,
             world: WorldConfig::default(),
@@ -207,7 +207,7 @@ impl Config {
     pub(crate) fn of_world() -> Self {
         let default = Self::default();
         Self {
-            pretrain_texts: defaults::PRETRAIN_TEXTS,
+            pretrain_texts: defaults::plain_texts(),
             policy_rewards: vec![
                 PolicyReward::Loop0,
                 PolicyReward::Ser,

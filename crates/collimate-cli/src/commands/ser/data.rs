@@ -9,13 +9,13 @@ use collimate::data::{
 use collimate::recipes::AnswerScorer;
 use collimate::recipes::ppo::PolicyData;
 use collimate::recipes::ser::{SerConfig, SerData, SplitPlan};
+use collimate::recipes::world::{plain_texts, world_pairs};
 use collimate::world::World;
 
 use super::config::Config;
-use crate::commands::align::pairs::{self, examples};
+use crate::commands::align::pairs::examples;
 use crate::common::{self, Failure};
 use crate::files::{self, parts};
-use crate::runs::plain_texts;
 
 /// The data parts of a run, before the labelled seed is drawn.
 pub(crate) struct Parts {
@@ -173,10 +173,10 @@ pub(super) fn drop_equal(
 
 /// Splits the pairs of the synthetic world.
 pub(crate) fn from_world(config: &Config, world: &World) -> Result<Parts, Failure> {
-    let validation = pairs::of(world.validation_pairs());
+    let validation = world_pairs(world.validation_pairs());
     let key = Key::new(config.ser.seed, "split");
     let [sft, train, set_aside] = parts(split_by_fraction(
-        pairs::of(world.train_pairs()),
+        world_pairs(world.train_pairs()),
         &SER_SHARES,
         key,
     )?);
@@ -186,7 +186,7 @@ pub(crate) fn from_world(config: &Config, world: &World) -> Result<Parts, Failur
         sft_held_out: examples(&validation),
         train,
         validation,
-        test: pairs::of(world.test_pairs()),
+        test: world_pairs(world.test_pairs()),
         set_aside,
         reports: Vec::new(),
     })

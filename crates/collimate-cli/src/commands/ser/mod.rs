@@ -24,7 +24,7 @@ use collimate::recipes::ppo::{
     summary as policy_summary,
 };
 use collimate::recipes::ser::{
-    Evolving, ReportNotes, SerConfig, SerOutcome, evolve_with, verdict, write_report_with,
+    Evolving, ReportNotes, SerConfig, SerOutcome, evolve_with, write_report_with,
 };
 use collimate::recipes::{AnswerScorer, RecipeError, SftOutcome};
 use collimate::reward::{RewardModel, RewardScorer};
@@ -151,26 +151,6 @@ fn about_files(config: &Config, parts: &Parts) -> String {
 /// Writes an accuracy, or a dash if there is none.
 fn four_digits(accuracy: Option<f64>) -> String {
     accuracy.map_or_else(|| "–".to_owned(), |accuracy| format!("{accuracy:.4}"))
-}
-
-/// Reports facts that need no test pairs: the cross-fitted accuracy on labels that a model has not
-/// seen, and the agreement of several such models about the pool.
-fn without_test<B: HfReward>(outcome: &SerOutcome<B>) -> String {
-    let mut told = String::new();
-    if let Some(cross) = &outcome.cross_fit {
-        told += &format!(
-            "without test pairs: models of {} folds of the labels order {:.4} of the other labels right\n",
-            cross.folds, cross.accuracy.accuracy
-        );
-    }
-    if let Some(agreement) = &outcome.agreement {
-        told += &format!(
-            "{} such models agree on {:.0} % of the pool\n",
-            agreement.models,
-            100.0 * agreement.unanimous
-        );
-    }
-    told
 }
 
 /// Returns a clause that compares Loop 0 with the evolved model, if Loop 0 orders more pairs right: of
@@ -470,29 +450,7 @@ impl<'a> Run<'a> {
             None => Vec::new(),
         };
         write_report_with(outcome, ser, run, notes, parts)?;
-        let mut table = String::new();
-        for model in &outcome.models {
-            table += &format!(
-                "{:<16} test accuracy {}  ({} human labels, {} steps)\n",
-                model.name,
-                four_digits(model.accuracy()),
-                model.human_labels,
-                model.steps.own
-            );
-        }
-        if outcome.test_pairs() == 0 {
-            table += &without_test(outcome);
-        }
-        if outcome.fine_tuning_labels > 0 {
-            table += &format!(
-                "human labels: {} of the seed, and {} whose chosen answers were for fine-tuning\n",
-                outcome.learnt.seed.len(),
-                outcome.fine_tuning_labels,
-            );
-        }
-        for line in verdict(outcome) {
-            table += &format!("{line}\n");
-        }
+        let mut table = outcome.to_string();
         for round in rounds {
             table += &format!("{round}\n");
         }

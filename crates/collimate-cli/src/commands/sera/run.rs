@@ -66,21 +66,6 @@ impl Alignment for Sera {
         let noise = json!(config.label_noise);
         job.summary.insert("label_noise".to_owned(), noise);
         write_report(&outcome, &config.align, &job.run, &job.about, &job.summary)?;
-        let mut table = String::new();
-        for policy in &outcome.policies {
-            let last = policy.iterations.last();
-            table += &format!("{:<32}", policy.title);
-            if let Some(answers) = &policy.answers {
-                table += &format!(
-                    "win rate {:.3}  score {:.3}  ",
-                    answers.win_rate.estimate, answers.mean_score.estimate
-                );
-            }
-            if let Some(accuracy) = last.and_then(|i| i.validation_accuracy) {
-                table += &format!("validation {accuracy:.3}");
-            }
-            table.push('\n');
-        }
-        job.print_end(&table, seconds)
+        job.print_end(&outcome.to_string(), seconds)
     }
 }

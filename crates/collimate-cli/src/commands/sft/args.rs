@@ -100,7 +100,7 @@ impl Default for Config {
             max_prompt_length: None,
             truncation: Truncation::default(),
             adaptation: Adaptation::Full,
-            sft: defaults::stage("sft", 2e-5, 16, 3.0),
+            sft: defaults::own_sft(),
             pretrain_texts: 0,
             pretrain: defaults::pretrain(),
             world: WorldConfig::default(),
@@ -134,7 +134,7 @@ impl Layered for Sft {
     fn for_world() -> Result<Config, Failure> {
         Ok(Config {
             max_length: 128,
-            pretrain_texts: defaults::PRETRAIN_TEXTS,
+            pretrain_texts: defaults::plain_texts(),
             sft: defaults::sft(),
             llama: defaults::llama(),
             ..Config::default()

@@ -6,6 +6,7 @@ use collimate::core::{Key, PreferencePair};
 use collimate::data::{Format, Input, ReadOptions, ReadReport, SftExample};
 use collimate::lm::Llama;
 use collimate::nn::Adaptable;
+use collimate::recipes::world::plain_texts;
 use collimate::recipes::{Adaptation, SftOutcome};
 use collimate::run::{Figures, LineChart, LineSeries, curve};
 use collimate::world::WorldPair;
@@ -15,7 +16,6 @@ use super::args::Config;
 use crate::common::Failure;
 use crate::files;
 use crate::job::Job;
-use crate::runs;
 use crate::start::Start;
 use crate::templates::TEMPLATES;
 
@@ -45,7 +45,7 @@ fn from_scratch(start: &Start<'_, Config>) -> Result<(), Failure> {
         held_out.len(),
         model.num_parameters(),
     );
-    let texts = runs::plain_texts(&world, config.pretrain_texts, config.sft.seed);
+    let texts = plain_texts(&world, config.pretrain_texts, config.sft.seed);
     let mut job = start.job(tokenizer, about)?;
     let model = job.learn(model, &texts, config.truncation, &config.pretrain)?;
     train_and_save(&mut job, config, model, &train, &held_out)
