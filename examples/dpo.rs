@@ -4,7 +4,7 @@
 //! cargo run --example dpo
 //! ```
 //!
-//! `align` is the whole job: it trains, measures, and goes on with a run that was stopped. The example `custom_loss`
+//! `align` is the whole job: it trains, measures, and continues with a run that was stopped. The example `custom_loss`
 //! shows the parts that it is made of.
 
 use std::path::Path;

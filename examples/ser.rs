@@ -6,7 +6,7 @@
 //! ```
 //!
 //! Ends with a table of test accuracies, and `runs/ser-example/report.md` with plots. Ctrl-C stops the run; the same
-//! command goes on with it and ends with the same bytes.
+//! command continues with it and ends with the same bytes.
 
 use std::path::Path;
 
