@@ -15,6 +15,7 @@ use serde_json::{Map, Value, json};
 use crate::card::Card;
 use crate::common::{self, Failure, REPORT};
 use crate::runs;
+use crate::start::Start;
 
 /// Returns true if the folder holds a run that has ended, and prints the path of its report.
 pub(crate) fn has_ended(out: &Path, config: &impl Serialize) -> Result<bool, Failure> {
@@ -74,21 +75,18 @@ impl Job {
         (&self.tokenizer, context)
     }
 
-    /// Opens the run folder. If a run continues, `files` and `models` must be unchanged.
-    pub(crate) fn open<'p>(
-        out: &Path,
-        command: &'static str,
-        config: &impl Serialize,
-        files: impl Iterator<Item = &'p PathBuf>,
-        models: impl Iterator<Item = &'p PathBuf> + Clone,
+    /// Opens the run folder. If a run continues, its data and models must be unchanged.
+    pub(crate) fn open<C: Serialize>(
+        start: &Start<'_, C>,
         tokenizer: TextTokenizer,
         max_length: usize,
-        resume: String,
     ) -> Result<Self, Failure> {
-        let base = models.clone().next().cloned();
-        let (run, files) = runs::open(out, config, files, models)?;
+        let (config, inputs) = (start.config, &start.inputs);
+        let (files, models) = (inputs.files.iter().copied(), inputs.models.iter().copied());
+        let (run, files) = runs::open(&start.out, config, files, models)?;
+        let base = inputs.models.first().map(|path| (*path).clone());
         let card = Card {
-            command,
+            command: start.command,
             config: serde_json::to_value(config)?,
             base,
             files,
@@ -102,7 +100,7 @@ impl Job {
             summary: Map::new(),
             max_length,
             started: Instant::now(),
-            resume,
+            resume: start.args.resume_command(&start.out),
         })
     }
 

@@ -18,8 +18,8 @@ pub(crate) struct Start<'a, C> {
     pub(crate) device: &'a Device,
     pub(crate) out: PathBuf,
     /// Name of the command.
-    command: &'static str,
-    inputs: Inputs<'a>,
+    pub(crate) command: &'static str,
+    pub(crate) inputs: Inputs<'a>,
     /// Estimate of a run on the user's own data.
     preview: Option<Preview>,
 }
@@ -71,15 +71,6 @@ impl<'a, C: Serialize> Start<'a, C> {
         if let Some(preview) = &self.preview {
             preview.check_disk(&self.out)?;
         }
-        Job::open(
-            &self.out,
-            self.command,
-            self.config,
-            self.inputs.files.iter().copied(),
-            self.inputs.models.iter().copied(),
-            tokenizer,
-            max_length,
-            self.args.resume_command(&self.out),
-        )
+        Job::open(self, tokenizer, max_length)
     }
 }

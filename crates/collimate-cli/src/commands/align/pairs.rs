@@ -9,7 +9,7 @@ use collimate::recipes::world::{WorldData, plain_texts};
 use collimate::world::World;
 
 use crate::common::Failure;
-use crate::files::{self, parts};
+use crate::files;
 
 /// The data of a run.
 pub(crate) struct Parts {
