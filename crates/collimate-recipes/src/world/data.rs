@@ -28,17 +28,17 @@ pub struct WorldData {
     pub demonstrations: Vec<SftExample>,
     /// The other training pairs, with the labels of the noisy annotator.
     pub train: Vec<PreferencePair>,
-    /// Held-out pairs in the order of the gold reward.
+    /// Held-out pairs in the order of the gold reward, for validation.
     pub validation: Vec<PreferencePair>,
-    /// More held-out pairs in the order of the gold reward.
+    /// Further held-out pairs in the order of the gold reward, for tests.
     pub test: Vec<PreferencePair>,
 }
 
 impl WorldData {
-    /// Splits the pairs of a world; the seed decides which training pairs become demonstrations.
+    /// Splits the pairs of a world. The seed decides which training pairs become demonstrations.
     ///
     /// # Errors
-    /// A world with so few pairs that a part is empty.
+    /// If the world has so few pairs that a part is empty.
     pub fn new(world: &World, seed: u64) -> Result<Self, DataError> {
         let shares = [DEMONSTRATIONS, 1.0 - DEMONSTRATIONS];
         let pairs = world_pairs(world.train_pairs());
@@ -53,20 +53,20 @@ impl WorldData {
         })
     }
 
-    /// The first `count` test prompts: for policies to answer.
+    /// Returns the first `count` test prompts, for policies to answer.
     pub fn test_prompts(&self, count: usize) -> Vec<Prompt> {
         let prompts = self.test.iter().map(|pair| pair.prompt.clone());
         prompts.take(count).collect()
     }
 }
 
-/// The pairs as a learner sees them, without the truth about them.
+/// Returns the pairs as a learner sees them, without the true scores.
 pub fn world_pairs(rows: Vec<WorldPair>) -> Vec<PreferencePair> {
     rows.into_iter().map(|row| row.pair).collect()
 }
 
-/// Unlabelled texts of the world, good and bad: for a language model to read before anybody compares
-/// answers. Their prompts occur in no pair.
+/// Returns unlabelled texts of the world, good and bad. A language model reads them before any answers
+/// are compared. The prompts of these texts occur in no pair.
 pub fn plain_texts(world: &World, count: usize, seed: u64) -> Vec<SftExample> {
     let key = Key::new(seed, "pretrain");
     let prompts = world.prompts(count, key).into_iter().enumerate();

@@ -66,9 +66,9 @@ pub struct WorldModel {
     pub llama: LlamaConfig,
     /// Longest sequence, in tokens.
     pub max_length: usize,
-    /// Words that the tokenizer knows beside those of the world.
+    /// Words of the tokenizer in addition to the words of the world.
     pub words: Vec<String>,
-    /// Number of plain texts that the decoder reads first; 0 leaves the stage out.
+    /// Number of plain texts that the decoder is pretrained on; 0 leaves the stage out.
     pub plain_texts: usize,
     /// Training on the plain texts.
     pub pretrain: TrainConfig,
@@ -114,7 +114,7 @@ fn stage(stage: &str, learning_rate: f64, batch_size: usize, epochs: f64) -> Tra
 }
 
 impl WorldModel {
-    /// A smaller decoder that reads half of the texts: for examples and tests.
+    /// Returns the options of a smaller decoder that reads half of the texts, for examples and tests.
     pub fn small() -> Self {
         let default = Self::default();
         Self {
@@ -140,17 +140,17 @@ impl WorldModel {
         }
     }
 
-    /// The same with more words in the tokenizer.
+    /// Adds words to the tokenizer.
     #[must_use]
     pub fn with_words(self, words: &[&str]) -> Self {
         let words = words.iter().map(|&word| word.to_owned()).collect();
         Self { words, ..self }
     }
 
-    /// The decoder with random weights, and its tokenizer.
+    /// Creates the decoder with random weights, and its tokenizer.
     ///
     /// # Errors
-    /// A shape that is not possible, or one that takes fewer tokens than `max_length`.
+    /// If the shape is not possible, or takes fewer tokens than `max_length`.
     pub fn fresh(&self, world: &World, device: &Device) -> Result<Pretrained<Llama>, RecipeError> {
         let words: Vec<&str> = self.words.iter().map(String::as_str).collect();
         let tokenizer = world_tokenizer_with(world, &words)?;
@@ -176,8 +176,8 @@ impl WorldModel {
         })
     }
 
-    /// The decoder after it has read plain texts of the world and learnt from demonstrations; without
-    /// demonstrations it has read only.
+    /// Pretrains the decoder on plain texts of the world, then fine-tunes it on demonstrations. Without
+    /// demonstrations it is only pretrained.
     ///
     /// # Errors
     /// As [`fresh`](Self::fresh), options out of range, an interrupt.

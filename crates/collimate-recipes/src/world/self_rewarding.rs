@@ -17,7 +17,7 @@ use crate::self_rewarding::{
 };
 use crate::{RecipeError, ResponseSampling};
 
-/// Words of judgements and task lists that the world's own vocabulary lacks: for
+/// Words of judgements and task lists that are not in the vocabulary of the world, for
 /// [`WorldModel::words`](super::WorldModel::words).
 pub const SELF_REWARDING_WORDS: [&str; 8] = [
     "\n", "judge", "answer", "content", "tone", "form", "Score:", "tasks",
@@ -35,22 +35,22 @@ pub enum EftSource {
     Gold,
 }
 
-/// Numbers of examples of each kind that M1 is fine-tuned on, and of those that models are measured on.
+/// Numbers of examples of each kind that M1 is fine-tuned on or models are measured on.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct SelfRewardingSizes {
     /// Share of the training pairs whose chosen answers are demonstrations.
     pub demonstrations: f64,
-    /// Answers that the true reward judges, where it is the source of judgements.
+    /// Number of answers that the true reward judges, if it is the source of judgements.
     pub judgements: usize,
-    /// Lists that the annotator ranks, where ranks are the source of judgements.
+    /// Number of lists that the annotator ranks, if ranks are the source of judgements.
     pub ranked_lists: usize,
-    /// Answers in a list that the annotator ranks, and in a list that models judge, 2 to 12.
+    /// Number of answers, 2 to 12, in a list that the annotator ranks and in a list that models judge.
     pub ranked_answers: usize,
-    /// Lists of tasks that go on with a new one.
+    /// Number of task lists, each with a new task as the continuation.
     pub task_lists: usize,
-    /// Pairs that every model judges.
+    /// Number of pairs that every model judges.
     pub judge_test: usize,
 }
 
@@ -68,11 +68,11 @@ impl Default for SelfRewardingSizes {
 }
 
 impl SelfRewardingSizes {
-    /// Seed data in the forms of the recipe, held-out pairs and `prompts` held-out prompts. The data have no
-    /// evaluator yet.
+    /// Makes the seed data in the forms of the recipe, with held-out pairs and `prompts` held-out prompts.
+    /// The caller adds the evaluator.
     ///
     /// # Errors
-    /// A share of demonstrations that leaves a part empty, or a rubric of the recipe that cannot express a
+    /// If the share of demonstrations leaves a part empty, or the rubric of the recipe cannot express a
     /// judgement.
     pub fn data(
         &self,
@@ -135,8 +135,8 @@ impl SelfRewardingSizes {
     }
 }
 
-/// Options of a Self-Rewarding run from a [`WorldModel`]: a small decoder from scratch wants larger steps, and
-/// its rubric and task template use the words of the world.
+/// Returns the options of a Self-Rewarding run from a [`WorldModel`]. A small decoder from scratch needs larger
+/// steps. The rubric and the task template use the words of the world.
 ///
 /// # Errors
 /// As [`world_rubric`].
@@ -172,7 +172,7 @@ pub fn world_self_rewarding() -> Result<SelfRewardingConfig, JudgeError> {
     Ok(recipe)
 }
 
-/// The judge's prompt in words of the world: 0 to 5 points, the last line `Score: n`.
+/// Returns the judge's prompt in words of the world: 0 to 5 points, with `Score: n` as the last line.
 ///
 /// # Errors
 /// None: the template has the places that a rubric needs.
@@ -191,7 +191,7 @@ pub fn world_rubric() -> Result<Rubric, JudgeError> {
     Rubric::new(template, format, range)
 }
 
-/// How a new task is asked for in words of the world.
+/// Returns the prompt for a new task in words of the world.
 pub fn world_task_template() -> TaskTemplate {
     TaskTemplate {
         head: "tasks :\n".to_owned(),
@@ -202,11 +202,11 @@ pub fn world_task_template() -> TaskTemplate {
     }
 }
 
-/// Gold rewards from which on an answer has 1, 2, … points.
+/// Least gold rewards of answers with 1, 2, … points.
 const MARKS: [f64; 5] = [0.35, 0.50, 0.62, 0.74, 0.86];
 
-/// The judgement of an answer in the rubric's form: a justification (content, tone and form in fifths), then the points
-/// that its gold reward is worth.
+/// Returns the judgement of an answer in the form of the rubric: a justification (content, tone and form in
+/// fifths), then the points for the gold reward.
 fn judgement(
     world: &World,
     recipe: &SelfRewardingConfig,
@@ -231,14 +231,14 @@ fn judgement(
     })
 }
 
-/// Answers to a prompt as the annotator ranks them.
+/// Returns answers to a prompt in the order of the annotator.
 fn by_annotator(world: &World, prompt: &Prompt, count: usize) -> Option<RankedAnswers> {
     let list = world.ranked_answers(&prompt.to_plain(), count)?;
     let merits = list.ranks.iter().map(|&rank| -(rank as f64));
     Some(best_first(prompt, list.answers, merits.collect()))
 }
 
-/// Answers to a prompt with their gold rewards.
+/// Returns answers to a prompt with their gold rewards.
 fn in_true_order(world: &World, prompt: &Prompt, count: usize) -> Option<RankedAnswers> {
     let list = world.ranked_answers(&prompt.to_plain(), count)?;
     Some(best_first(prompt, list.answers, list.gold))
@@ -255,7 +255,7 @@ fn best_first(prompt: &Prompt, answers: Vec<String>, merits: Vec<f64>) -> Ranked
     }
 }
 
-/// Lists of known tasks that go on with another one.
+/// Makes lists of known tasks, each with another task as the continuation.
 fn task_lists(known: &[String], lists: usize, recipe: &SelfRewardingConfig) -> Vec<SftExample> {
     let tasks = &recipe.tasks;
     let shots = (tasks.seed_shots + tasks.own_shots).min(known.len().saturating_sub(1));
