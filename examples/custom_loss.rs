@@ -8,7 +8,7 @@
 //! object detection (arXiv:1708.02002).
 
 use collimate::burn::tensor::Tensor;
-use collimate::burn::tensor::activation::{log_sigmoid, sigmoid};
+use collimate::burn::tensor::activation::log_sigmoid;
 use collimate::dpo::{ImplicitRewards, LossError, PairLogps};
 use collimate::nn::CausalLm;
 use collimate::prelude::*;
@@ -29,8 +29,10 @@ impl DirectLoss for FocalDpo {
     }
 
     fn check(&self) -> Result<(), LossError> {
-        let holds = self.gamma >= 0.0 && self.gamma.is_finite();
-        LossError::check(self.name(), "gamma", self.gamma, "at least 0", holds)
+        let beta = self.beta > 0.0 && self.beta.is_finite();
+        LossError::check(self.name(), "beta", self.beta, "above 0", beta)?;
+        let gamma = self.gamma >= 0.0 && self.gamma.is_finite();
+        LossError::check(self.name(), "gamma", self.gamma, "at least 0", gamma)
     }
 
     // One value per pair, without a mean: the trainer divides by the size of the whole optimiser step, however it
@@ -38,7 +40,8 @@ impl DirectLoss for FocalDpo {
     fn forward(&self, logps: &PairLogps) -> Result<Tensor<1>, LossError> {
         let (chosen, rejected) = logps.log_ratios(self.name())?;
         let z = (chosen - rejected).mul_scalar(self.beta);
-        let weight = sigmoid(z.clone().neg()).powf_scalar(self.gamma);
+        // exp(γ log σ(−z)): a power of σ(−z) has no finite gradient where σ(−z) rounds to 0.
+        let weight = log_sigmoid(z.clone().neg()).mul_scalar(self.gamma).exp();
         Ok(weight * log_sigmoid(z).neg())
     }
 

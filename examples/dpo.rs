@@ -30,7 +30,7 @@ fn main() -> Result<(), collimate::Error> {
         },
         ..AlignConfig::default()
     };
-    let mut run = RunFolder::create(Path::new(FOLDER), &(&model, &options))?;
+    let mut run = RunFolder::create(Path::new(FOLDER), &(world.config(), &model, &options))?;
     let interrupt = Interrupt::on_signals()?;
 
     // The start model has learnt to answer from demonstrations; it is the reference model too.

@@ -36,7 +36,11 @@ fn main() -> Result<(), collimate::Error> {
         Some(dir) => {
             let (policy, sampling) = from_folder(Path::new(&dir))?;
             // A prompt of one text. `Prompt::from(vec![Message::user(..)])` goes through the chat template.
-            let prompts = arguments.map(|text| Prompt::from(text.as_str())).collect();
+            let prompts: Vec<_> = arguments.map(|text| Prompt::from(text.as_str())).collect();
+            if prompts.is_empty() {
+                eprintln!("give one prompt or more after the folder of the model");
+                std::process::exit(2);
+            }
             (policy, prompts, sampling)
         }
         None => {

@@ -32,7 +32,7 @@ fn main() -> Result<(), collimate::Error> {
     options.tasks.per_iteration = 1_000;
     // Few pairs make few steps: larger ones than in a run of hours.
     options.train.learning_rate = 4e-4;
-    let mut run = RunFolder::create(Path::new(FOLDER), &(&model, &options))?;
+    let mut run = RunFolder::create(Path::new(FOLDER), &(world.config(), &model, &options))?;
     let interrupt = Interrupt::on_signals()?;
 
     // M0 has read plain texts only.

@@ -1,10 +1,11 @@
 //! Model cards: the file `README.md` in the folder of every model that a run saves.
 
+mod method;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use collimate::files::atomic_write;
-use collimate::losses::{DirectLoss, FORMULA_SYMBOLS, PreferenceLoss};
 use serde_json::{Value, json};
 
 use crate::common::Failure;
@@ -27,18 +28,29 @@ const METRICS: [&str; 8] = [
 ];
 
 /// Facts on a run that stand in the cards of all of its models.
+#[derive(Debug, Clone)]
 pub(crate) struct Card {
     pub(crate) command: &'static str,
     /// Every option of the run.
     pub(crate) config: Value,
     /// Folder of the model that the run started from; absent for the synthetic world.
     pub(crate) base: Option<PathBuf>,
+    /// Files and model folders that the run reads.
+    pub(crate) paths: Vec<PathBuf>,
     pub(crate) files: Vec<HashedFile>,
 }
 
 impl Card {
-    /// Writes the card of each model in a run folder. A card that the user has changed is replaced
-    /// only by a run that continues.
+    /// Writes the card of one model that is saved before the run has ended: a card without metrics.
+    ///
+    /// # Errors
+    /// If the card cannot be written.
+    pub(crate) fn write(&self, folder: &Path, about: &str) -> Result<(), Failure> {
+        let text = self.text(folder, about, &Value::Null)?;
+        Ok(atomic_write(&folder.join(CARD), text.as_bytes())?)
+    }
+
+    /// Writes the card of each model in a run folder, with the metrics of the run.
     ///
     /// # Errors
     /// A folder that cannot be read, or a card that cannot be written.
@@ -64,13 +76,14 @@ impl Card {
             (false, false) => ("transformers", "text-generation"),
         };
         let command = self.command.replace('_', "-");
-        let method = self.method();
+        let method = method::of(self.command, &self.config);
         let files = self
             .files
             .iter()
             .map(|file| json!({"name": name(&file.path), "blake3": file.blake3}));
         let values = json!({
             "name": name(folder),
+            "is_start": matches!(name(folder).as_str(), "start" | "sft"),
             "command": command,
             "version": env!("CARGO_PKG_VERSION"),
             "base": self.base.as_deref().map(name),
@@ -78,7 +91,7 @@ impl Card {
             "method": method,
             "files": files.collect::<Vec<Value>>(),
             "metrics": metrics(summary),
-            "options": serde_json::to_string_pretty(&named(&self.config))?,
+            "options": serde_json::to_string_pretty(&self.named(&self.config))?,
         });
         let body = TEMPLATES.render("card.md", &values, Vec::new())?;
         let mut tags = vec!["collimate", "alignment", command.as_str()];
@@ -92,81 +105,40 @@ impl Card {
         ))
     }
 
-    /// Removes the folders of the run's files and of the base model from a text.
+    /// Replaces the paths of the run's files and models in a text by their names, longest path first.
     fn without_folders(&self, text: &str) -> String {
-        let files = self.files.iter().map(|file| file.path.as_path());
-        let parents = files.chain(self.base.as_deref()).filter_map(Path::parent);
-        let parents = parents.filter(|parent| !parent.as_os_str().is_empty());
-        parents.fold(text.to_owned(), |text, parent| {
-            text.replace(&format!("{}/", parent.display()), "")
-        })
+        let mut paths: Vec<(String, String)> = self
+            .paths
+            .iter()
+            .map(|path| (path.display().to_string(), name(path)))
+            .collect();
+        paths.sort_by_key(|(path, _)| std::cmp::Reverse(path.len()));
+        paths
+            .into_iter()
+            .fold(text.to_owned(), |text, (path, name)| {
+                text.replace(&path, &name)
+            })
     }
 
-    /// The method as a title, and the formula of the loss where there is one.
-    fn method(&self) -> Value {
-        let options = &self.config;
-        let of_loss = |title: &str, loss: &Value| {
-            let loss: Option<PreferenceLoss> = serde_json::from_value(loss.clone()).ok();
-            json!({
-                "title": match &loss {
-                    Some(loss) => format!("{title} with the loss `{}`, β = {}", loss.name(), loss.beta()),
-                    None => title.to_owned(),
-                },
-                "formula": loss.map(|loss| loss.formula()),
-                "symbols": FORMULA_SYMBOLS,
-                "loss": loss.map(|loss| loss.name()),
-            })
-        };
-        let plain = |title: &str, formula: Option<&str>, symbols: &str| json!({"title": title, "formula": formula, "symbols": symbols, "loss": null});
-        const REWARD: &str = "−log σ(s(x, w) − s(x, l))";
-        const SCORES: &str =
-            "w is the chosen answer, l the rejected answer, s the score, σ the logistic function.";
-        match self.command {
-            "dpo" => of_loss("Direct alignment", &options["align"]["loss"]),
-            "sera" => of_loss(
-                "Self-reviewed alignment (SeRA, arXiv:2410.09362)",
-                &options["align"]["loss"],
-            ),
-            "self_rewarding" => of_loss(
-                "Self-Rewarding language models (arXiv:2401.10020)",
-                &options["recipe"]["loss"],
-            ),
-            "rule" => of_loss("Direct alignment to a rule", &options["align"]["loss"]),
-            "kto" => plain(
-                "Kahneman-Tversky optimisation (KTO, arXiv:2402.01306) on labelled answers",
-                Some(
-                    "λ_D (1 − σ(β (r − z))) for desirable answers,  λ_U (1 − σ(β (z − r))) for the others",
-                ),
-                "r = log π − log ρ of an answer, z the mean log-ratio of mismatched answers, at least 0.",
-            ),
-            "reward" => plain(
-                "Reward model on preference pairs (Bradley-Terry)",
-                Some(REWARD),
-                SCORES,
-            ),
-            "ser" => plain(
-                &format!(
-                    "Self-evolved reward learning (SER, arXiv:2411.00418), recipe `{}`",
-                    options["ser"]["recipe"].as_str().unwrap_or_default()
-                ),
-                Some(REWARD),
-                SCORES,
-            ),
-            "ppo" => plain(
-                &format!(
-                    "Reinforcement learning from a reward ({})",
-                    options["policy"]["ppo"]["estimator"]
-                        .as_str()
-                        .unwrap_or("policy gradient")
-                ),
-                Some("−min(ρ A, clip(ρ, 1 − ε, 1 + ε) A)"),
-                "ρ is the ratio of the new and the old probability of a token, A the advantage.",
-            ),
-            _ => plain(
-                "Supervised fine-tuning",
-                Some("−Σ log π(y_t | x, y_<t) / |y|"),
-                "x is the prompt, y the answer, π the model.",
-            ),
+    /// Returns the options with names in place of the paths of files and models, and without the user
+    /// of a URL: neither folders nor passwords belong in a card.
+    fn named(&self, config: &Value) -> Value {
+        match config {
+            Value::String(text) => {
+                let path = Path::new(text);
+                let known = self.paths.iter().any(|known| known == path);
+                match known || path.is_absolute() && path.exists() {
+                    true => json!(name(path)),
+                    false => json!(without_user(text)),
+                }
+            }
+            Value::Array(items) => items.iter().map(|item| self.named(item)).collect(),
+            Value::Object(fields) => {
+                let fields = fields.iter();
+                let fields = fields.map(|(key, value)| (key.clone(), self.named(value)));
+                Value::Object(fields.collect())
+            }
+            other => other.clone(),
         }
     }
 }
@@ -207,17 +179,45 @@ fn name(path: &Path) -> String {
     name.to_string_lossy().into_owned()
 }
 
-/// The options with names in place of paths: the folders of a machine do not belong in a card.
-fn named(config: &Value) -> Value {
-    match config {
-        Value::String(text) if Path::new(text).is_absolute() => json!(name(Path::new(text))),
-        Value::Array(items) => items.iter().map(named).collect(),
-        Value::Object(fields) => {
-            let fields = fields
-                .iter()
-                .map(|(key, value)| (key.clone(), named(value)));
-            Value::Object(fields.collect())
-        }
-        other => other.clone(),
+/// Returns a URL without `user:password@`; any other text stays.
+fn without_user(text: &str) -> String {
+    let found = text.split_once("://").and_then(|(scheme, rest)| {
+        let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+        let at = rest[..end].rfind('@')?;
+        Some(format!("{scheme}://{}", &rest[at + 1..]))
+    });
+    found.unwrap_or_else(|| text.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_card_names_no_folder_and_no_password() {
+        let paths = [
+            "./pairs.jsonl",
+            "../models/llama",
+            "/pairs.jsonl",
+            "data/p.jsonl",
+        ];
+        let card = Card {
+            command: "dpo",
+            config: Value::Null,
+            base: None,
+            paths: paths.iter().map(PathBuf::from).collect(),
+            files: Vec::new(),
+        };
+        let about =
+            "Model: `../models/llama`. ./pairs.jsonl and /pairs.jsonl, data/p.jsonl, https://x.y/z";
+        assert_eq!(
+            card.without_folders(about),
+            "Model: `llama`. pairs.jsonl and pairs.jsonl, p.jsonl, https://x.y/z"
+        );
+        let options = json!({
+            "data": ["./pairs.jsonl"], "judge": "http://user:secret@host:8000/v1", "after": "/metadata/x",
+        });
+        let expected = json!({"data": ["pairs.jsonl"], "judge": "http://host:8000/v1", "after": "/metadata/x"});
+        assert_eq!(card.named(&options), expected);
     }
 }

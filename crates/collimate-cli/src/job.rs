@@ -34,6 +34,8 @@ pub(crate) struct Saver {
     tokenizer: TextTokenizer,
     max_length: usize,
     pub(crate) run: PathBuf,
+    card: Card,
+    about: String,
 }
 
 impl Saver {
@@ -44,7 +46,8 @@ impl Saver {
             max_length: Some(self.max_length),
         };
         model.save_with(&facts, &self.run.join(name))?;
-        Ok(self.tokenizer.save(self.run.join(name))?)
+        self.tokenizer.save(self.run.join(name))?;
+        self.card.write(&self.run.join(name), &self.about)
     }
 }
 
@@ -89,6 +92,12 @@ impl Job {
             command: start.command,
             config: serde_json::to_value(config)?,
             base,
+            paths: inputs
+                .files
+                .iter()
+                .chain(&inputs.models)
+                .map(|path| (*path).clone())
+                .collect(),
             files,
         };
         Ok(Self {
@@ -181,6 +190,8 @@ impl Job {
             tokenizer: self.tokenizer.clone().with_max_length(self.max_length),
             max_length: self.max_length,
             run: self.run.path().to_path_buf(),
+            card: self.card.clone(),
+            about: self.about.clone(),
         }
     }
 
@@ -196,7 +207,11 @@ impl Job {
 
     /// Writes the cards of the saved models, and prints the last lines of a run.
     pub(crate) fn print_end(&self, table: &str, seconds: f64) -> Result<(), Failure> {
-        self.card.write_all(self.run.path(), &self.about)?;
+        if let Err(error) = self.card.write_all(self.run.path(), &self.about) {
+            common::tell(&format!(
+                "warning: the model cards are not written: {error}"
+            ));
+        }
         let report = self.run.path().join(REPORT);
         let report = report.display();
         let models = common::models_of_run(self.run.path());

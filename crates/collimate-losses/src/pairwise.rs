@@ -56,6 +56,27 @@ pub enum PairwiseLoss {
     },
 }
 
+impl PairwiseLoss {
+    /// Returns the formula of the loss for one pair as text: w is the chosen answer, l the rejected
+    /// answer, s the score, m the margin, c the weight of the centring term.
+    ///
+    /// # Examples
+    /// ```
+    /// use collimate_losses::PairwiseLoss;
+    /// assert_eq!(PairwiseLoss::default().formula(), "−log σ(s(w) − s(l))");
+    /// ```
+    pub fn formula(&self) -> &'static str {
+        match self {
+            Self::Logistic {
+                margin: 0.0,
+                center_coefficient: 0.0,
+            } => "−log σ(s(w) − s(l))",
+            Self::Logistic { .. } => "−log σ(s(w) − s(l) − m) + c (s(w) + s(l))²",
+            Self::Hinge { .. } => "max(0, m − (s(w) − s(l)))",
+        }
+    }
+}
+
 /// Further numbers of each pair.
 #[derive(Default)]
 struct Extra {

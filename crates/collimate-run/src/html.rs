@@ -17,7 +17,11 @@ const SCRIPT: &str = include_str!("../assets/report.js");
 pub(crate) fn page(text: &str, figures: &BTreeMap<String, String>) -> Result<String, RunError> {
     let options = Options {
         parse: ParseOptions {
-            constructs: Constructs::gfm(),
+            // Bare addresses in the texts of models stay texts.
+            constructs: Constructs {
+                gfm_autolink_literal: false,
+                ..Constructs::gfm()
+            },
             ..ParseOptions::gfm()
         },
         // HTML of the texts is shown and not run: texts of users and models are in a report.
@@ -40,7 +44,7 @@ pub(crate) fn page(text: &str, figures: &BTreeMap<String, String>) -> Result<Str
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
          <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src \
-         'unsafe-inline'; script-src 'unsafe-inline'\">\n\
+         'unsafe-inline'; script-src 'unsafe-inline'; base-uri 'none'; form-action 'none'\">\n\
          <title>{title}</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n<main>\n{body}\n</main>\n\
          <script>\n{SCRIPT}</script>\n</body>\n</html>\n"
     ))

@@ -149,8 +149,8 @@ impl Report {
         self.write_as(folder, REPORT)
     }
 
-    /// Writes the plots, and the text under the given name instead of `report.md`; the page gets the
-    /// same name with the ending `html`.
+    /// Writes the plots, and the text under the given name instead of `report.md`. If the name ends in
+    /// `.md`, a page with the ending `.html` is written too.
     ///
     /// # Errors
     /// As [`Report::write`].
@@ -163,8 +163,10 @@ impl Report {
             }
         }
         let path = folder.join(name);
-        let page = self.to_html()?;
-        atomic_write(&path.with_extension("html"), page.as_bytes())?;
+        if path.extension().is_some_and(|ending| ending == "md") {
+            let page = self.to_html()?;
+            atomic_write(&path.with_extension("html"), page.as_bytes())?;
+        }
         atomic_write(&path, self.text.as_bytes())?;
         Ok(path)
     }

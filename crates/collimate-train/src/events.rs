@@ -14,6 +14,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 /// Beginning of the name of every event file.
 const NAME: &str = "events.out.tfevents.";
 
+/// Part of the names of the event files that this crate writes; files of other programs stay.
+const OURS: &str = ".collimate.";
+
 /// Version of the records, which begins every file.
 const VERSION: &str = "brain.Event:2";
 
@@ -21,7 +24,10 @@ const VERSION: &str = "brain.Event:2";
 #[derive(Debug)]
 pub(crate) struct EventFolder {
     path: PathBuf,
-    files: HashMap<String, File>,
+    /// Paths of the files that this process has begun, by stage.
+    begun: HashMap<String, PathBuf>,
+    /// The file of the stage that wrote last: a run with many stages has one open file.
+    open: Option<(String, File)>,
 }
 
 impl EventFolder {
@@ -29,7 +35,8 @@ impl EventFolder {
     pub(crate) fn new(path: &Path) -> Self {
         Self {
             path: path.to_owned(),
-            files: HashMap::new(),
+            begun: HashMap::new(),
+            open: None,
         }
     }
 
@@ -37,14 +44,15 @@ impl EventFolder {
         &self.path
     }
 
-    /// Returns true if this process has an event file of the stage.
-    pub(crate) fn is_open(&self, stage: &str) -> bool {
-        self.files.contains_key(stage)
+    /// Returns true if this process has begun an event file of the stage.
+    pub(crate) fn has_begun(&self, stage: &str) -> bool {
+        self.begun.contains_key(stage)
     }
 
     /// Removes the event files of a stage, so that a resumed stage can write them again.
     pub(crate) fn forget(&mut self, stage: &str) -> io::Result<()> {
-        self.files.remove(stage);
+        self.begun.remove(stage);
+        self.open.take_if(|(name, _)| name == stage);
         let folder = self.folder(stage);
         let entries = match fs::read_dir(&folder) {
             Ok(entries) => entries,
@@ -53,7 +61,9 @@ impl EventFolder {
         };
         for entry in entries {
             let entry = entry?;
-            if entry.file_name().to_string_lossy().starts_with(NAME) {
+            let name = entry.file_name();
+            let name = name.to_string_lossy();
+            if name.starts_with(NAME) && name.contains(OURS) {
                 fs::remove_file(entry.path())?;
             }
         }
@@ -68,9 +78,10 @@ impl EventFolder {
         values: &[(String, f64)],
     ) -> io::Result<()> {
         let mut bytes = Vec::new();
-        if !self.files.contains_key(stage) {
-            let file = self.create(stage)?;
-            self.files.insert(stage.to_owned(), file);
+        if !self.begun.contains_key(stage) {
+            let (path, file) = self.create(stage)?;
+            self.begun.insert(stage.to_owned(), path);
+            self.open = Some((stage.to_owned(), file));
             bytes = record(&event(None).text(3, VERSION).0);
             // TensorBoard drops what it has read of this stage from the step on.
             let start = Message::default().varint(1, 1);
@@ -84,38 +95,47 @@ impl EventFolder {
             summary = summary.message(1, &value);
         }
         bytes.extend(record(&event(Some(step)).message(5, &summary).0));
-        match self.files.get_mut(stage) {
-            Some(file) => file.write_all(&bytes),
-            None => Ok(()),
-        }
+        self.file(stage)?.write_all(&bytes)
     }
 
-    fn create(&self, stage: &str) -> io::Result<File> {
+    /// Returns the file of a stage that was begun, opened again if another stage wrote in between.
+    fn file(&mut self, stage: &str) -> io::Result<&mut File> {
+        let file = match self.open.take_if(|(name, _)| name == stage) {
+            Some((_, file)) => file,
+            None => {
+                let path = self.begun.get(stage).ok_or(io::ErrorKind::NotFound)?;
+                File::options().append(true).open(path)?
+            }
+        };
+        Ok(&mut self.open.insert((stage.to_owned(), file)).1)
+    }
+
+    fn create(&self, stage: &str) -> io::Result<(PathBuf, File)> {
         let folder = self.folder(stage);
         fs::create_dir_all(&folder)?;
         let seconds = since_epoch() as u64;
         // A second file of the same second gets a name of its own, which sorts behind the first.
         for number in 0_u32.. {
-            let path = folder.join(format!("{NAME}{seconds:010}.collimate.{number}"));
+            let path = folder.join(format!("{NAME}{seconds:010}{OURS}{number}"));
             match File::create_new(&path) {
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-                found => return found,
+                found => return found.map(|file| (path, file)),
             }
         }
         Err(io::ErrorKind::AlreadyExists.into())
     }
 
-    /// Returns the folder of a stage; characters that some file systems refuse become `-`.
+    /// Returns the folder of a stage. Characters that some file systems refuse are written as `%` and
+    /// their number, so that two stages never share a folder.
     fn folder(&self, stage: &str) -> PathBuf {
-        let safe = |c: char| match c.is_ascii_alphanumeric() || c == '_' || c == '.' {
-            true => c,
-            false => '-',
-        };
-        let name: String = stage.chars().map(safe).collect();
-        self.path.join(match name.trim_matches('.') {
-            "" => "stage",
-            name => name,
-        })
+        let mut name = String::new();
+        for c in stage.chars() {
+            match c.is_ascii_alphanumeric() || "_-".contains(c) {
+                true => name.push(c),
+                false => name.push_str(&format!("%{:02X}", c as u32)),
+            }
+        }
+        self.path.join(name)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::fs::{self, File, OpenOptions};
-use std::io::Write;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -45,28 +45,55 @@ struct Log {
 }
 
 impl Log {
-    /// Writes the lines of a stage into a new event file.
-    fn write_events(&mut self, stage: &str, text: &str) -> Result<(), TrainError> {
-        let Some(events) = &mut self.events else {
-            return Ok(());
+    /// Writes the numbers of a step as an event, after the line in the log. A stage that this process
+    /// has not written before gets a new event file with all lines of the stage.
+    fn write_event(&mut self, log: &Path, stage: &str, step: u64, values: &[(String, f64)]) {
+        let written = match &mut self.events {
+            None => return,
+            Some(events) if events.has_begun(stage) => events.log(stage, step, values),
+            Some(events) => rewrite(events, stage, &fs::read_to_string(log).unwrap_or_default()),
         };
-        let path = events.path().to_owned();
-        events.forget(stage).map_err(TrainError::io(&path))?;
-        for line in text.lines().filter(|line| belongs(line, stage)) {
-            let row: Map<String, Value> = serde_json::from_str(line)
-                .map_err(|error| TrainError::format(&path, format!("{line}: {error}")))?;
-            let step = row.get("step").and_then(Value::as_u64).unwrap_or(0);
-            let values: Vec<(String, f64)> = row
-                .iter()
-                .filter(|(key, _)| !["stage", "step"].contains(&key.as_str()))
-                .map(|(key, value)| (key.clone(), value.as_f64().unwrap_or(f64::NAN)))
-                .collect();
-            events
-                .log(stage, step, &values)
-                .map_err(TrainError::io(&path))?;
-        }
-        Ok(())
+        self.warn(written);
     }
+
+    /// Writes the lines of a stage into a new event file.
+    fn rewrite_events(&mut self, stage: &str, text: &str) {
+        if let Some(events) = &mut self.events {
+            let written = rewrite(events, stage, text);
+            self.warn(written);
+        }
+    }
+
+    /// Ends the event files after a failure, with a warning: the log has the same numbers, so a training
+    /// need not stop.
+    fn warn(&mut self, written: io::Result<()>) {
+        if let Err(error) = written
+            && let Some(events) = self.events.take()
+        {
+            let path = events.path().display();
+            // A closed stderr is no reason to stop either.
+            let _ = writeln!(
+                io::stderr(),
+                "warning: {path}: {error}: TensorBoard's files are not written any further"
+            );
+        }
+    }
+}
+
+/// Replaces the event files of a stage by one file with the lines of the stage.
+fn rewrite(events: &mut EventFolder, stage: &str, text: &str) -> io::Result<()> {
+    events.forget(stage)?;
+    for line in text.lines().filter(|line| belongs(line, stage)) {
+        let row: Map<String, Value> = serde_json::from_str(line)?;
+        let step = row.get("step").and_then(Value::as_u64).unwrap_or(0);
+        let values: Vec<(String, f64)> = row
+            .iter()
+            .filter(|(key, _)| !["stage", "step"].contains(&key.as_str()))
+            .map(|(key, value)| (key.clone(), value.as_f64().unwrap_or(f64::NAN)))
+            .collect();
+        events.log(stage, step, &values)?;
+    }
+    Ok(())
 }
 
 impl Metrics {
@@ -102,7 +129,8 @@ impl Metrics {
     ///
     /// Event files hold the time of day, so their bytes differ from run to run. The first line that a
     /// stage gets after a restart replaces the event files of the stage: TensorBoard then shows each
-    /// step once.
+    /// step once. The folder belongs to this log alone. A file that cannot be written ends the event
+    /// files with a warning, and not the training.
     pub fn with_events(self, folder: &Path) -> Self {
         self.lock().events = Some(EventFolder::new(folder));
         self
@@ -138,19 +166,8 @@ impl Metrics {
         if let Some(lines) = known {
             log.lines.insert(stage.to_owned(), lines + 1);
         }
-        match &mut log.events {
-            None => Ok(()),
-            Some(events) if events.is_open(stage) => {
-                let path = events.path().to_owned();
-                events
-                    .log(stage, step, &values)
-                    .map_err(TrainError::io(&path))
-            }
-            Some(_) => {
-                let text = read(&self.path)?;
-                log.write_events(stage, &text)
-            }
-        }
+        log.write_event(&self.path, stage, step, &values);
+        Ok(())
     }
 
     /// Returns all lines, parsed.
@@ -207,7 +224,7 @@ impl Metrics {
         if kept.len() < text.len() {
             atomic_write(&self.path, kept.as_bytes())?;
             log.file = append(&self.path)?;
-            log.write_events(stage, &kept)?;
+            log.rewrite_events(stage, &kept);
         }
         log.lines.insert(stage.to_owned(), keep);
         Ok(())
@@ -300,7 +317,7 @@ mod tests {
             steps.iter().map(|step| format!("{step} loss")).collect()
         };
         assert_eq!(summaries(&events, "sft"), of(&[1, 2, 3]));
-        assert_eq!(summaries(&events, "a-b"), of(&[1]));
+        assert_eq!(summaries(&events, "a%2Fb"), of(&[1]));
         // A resumed stage: each step once.
         metrics.rewind("sft", 1).unwrap();
         metrics.log("sft", 2, [("loss", 0.4)]).unwrap();
@@ -317,7 +334,7 @@ mod tests {
         );
         metrics.log("sft", 3, [("loss", 0.3)]).unwrap();
         assert_eq!(summaries(&events, "sft"), of(&[1, 2, 3]));
-        assert_eq!(summaries(&events, "a-b"), of(&[1]));
+        assert_eq!(summaries(&events, "a%2Fb"), of(&[1]));
     }
 
     #[test]

@@ -1,11 +1,12 @@
 //! Formulas of the losses as text, for reports and model cards.
 
-use super::{Ipo, IpoNormalization, PreferenceLoss, SlicHf, SlicReference};
+use super::{Bco, BcoShift, Ipo, IpoNormalization, PreferenceLoss, SlicHf, SlicReference};
 
 /// Meaning of the letters in [`PreferenceLoss::formula`].
 pub const FORMULA_SYMBOLS: &str = "w is the chosen answer, l the rejected answer, π the policy, ρ the reference \
                            model. log π(y) is the sum of the log-probabilities of the tokens of y, |y| \
-                           their number. r = log π − log ρ, Δ = r(w) − r(l), σ is the logistic function.";
+                           their number. r = log π − log ρ, Δ = r(w) − r(l), σ is the logistic function. β and \
+                           the other Greek letters are options of the loss.";
 
 impl PreferenceLoss {
     /// Returns the formula of the loss for one pair as text. [`FORMULA_SYMBOLS`] explains the letters.
@@ -38,11 +39,15 @@ impl PreferenceLoss {
             Self::Exo(_) => "q (log q − log(1−ε)) + (1−q) (log(1−q) − log ε),  q = σ(βΔ)",
             Self::Nca(_) => "−log σ(β r(w)) − ½ log σ(−β r(w)) − ½ log σ(−β r(l))",
             Self::Sppo(_) => "(r(w) − 1/(2β))² + (r(l) + 1/(2β))²",
+            Self::Bco(Bco {
+                shift: BcoShift::None,
+                ..
+            }) => "−log σ(β r(w)) − log σ(−β r(l))",
             Self::Bco(_) => "−log σ(β r(w) − δ) − log σ(−(β r(l) − δ))",
             Self::ApoZero(_) => "(1 − σ(β r(w))) + σ(β r(l))",
             Self::ApoDown(_) => "σ(β r(w)) + (1 − σ(βΔ))",
             Self::Aot(_) => {
-                "−log σ(β (a − b)),  a and b the sorted samples of both sides of the batch"
+                "−(1−ε) log σ(β (a − b)) − ε log σ(−β (a − b)),  a and b sorted over the batch"
             }
             Self::Discopop(_) => "(1−g) (−log σ(x)) + g e^−x,  x = βΔ,  g = σ(x/τ)",
             Self::DpoNorm(_) => "−log σ(β (r(w)/|w| − r(l)/|l|))",

@@ -10,6 +10,6 @@ mod self_rewarding;
 pub use data::{WorldData, plain_texts, world_pairs};
 pub use model::{WorldModel, world_tokenizer, world_tokenizer_with};
 pub use self_rewarding::{
-    EftSource, SELF_REWARDING_WORDS, SelfRewardingSizes, world_rubric, world_self_rewarding,
-    world_task_template,
+    EftSource, MOST_RANKED, SELF_REWARDING_WORDS, SelfRewardingSizes, world_rubric,
+    world_self_rewarding, world_task_template,
 };

@@ -142,9 +142,9 @@ impl WorldModel {
 
     /// Adds words to the tokenizer.
     #[must_use]
-    pub fn with_words(self, words: &[&str]) -> Self {
-        let words = words.iter().map(|&word| word.to_owned()).collect();
-        Self { words, ..self }
+    pub fn with_words(mut self, words: &[&str]) -> Self {
+        self.words.extend(words.iter().map(|&word| word.to_owned()));
+        self
     }
 
     /// Creates the decoder with random weights, and its tokenizer.

@@ -1,6 +1,6 @@
 //! The synthetic world as seed data of a Self-Rewarding run: demonstrations, judgements, and tasks to pose.
 
-use collimate_core::{Key, PreferencePair, Prompt, Purpose};
+use collimate_core::{Key, OptionError, PreferencePair, Prompt, Purpose};
 use collimate_data::{RankedAnswers, SftExample, split_by_fraction};
 use collimate_judge::{
     Item, JudgeError, Numbers, PromptStyle, Rubric, ScoreFormat, ScoreRange, Template,
@@ -16,6 +16,9 @@ use crate::self_rewarding::{
     EftFrom, PairSource, SelfRewardingConfig, SelfRewardingData, TaskTemplate,
 };
 use crate::{RecipeError, ResponseSampling};
+
+/// Maximum number of answers in a list that the annotator ranks.
+pub const MOST_RANKED: usize = 12;
 
 /// Words of judgements and task lists that are not in the vocabulary of the world, for
 /// [`WorldModel::words`](super::WorldModel::words).
@@ -72,8 +75,8 @@ impl SelfRewardingSizes {
     /// The caller adds the evaluator.
     ///
     /// # Errors
-    /// If the share of demonstrations leaves a part empty, or the rubric of the recipe cannot express a
-    /// judgement.
+    /// If a size is out of range, the share of demonstrations leaves a part empty, or the rubric of the
+    /// recipe cannot express a judgement.
     pub fn data(
         &self,
         world: &World,
@@ -84,6 +87,11 @@ impl SelfRewardingSizes {
         let seed = recipe.seed;
         let key = Key::new(seed, "split");
         let share = self.demonstrations;
+        let parted = share > 0.0 && share < 1.0;
+        OptionError::check("demonstrations", share, "between 0 and 1", parted)?;
+        let each = self.ranked_answers;
+        let ranks = (2..=MOST_RANKED).contains(&each);
+        OptionError::check("ranked_answers", each, "2 to 12", ranks)?;
         let mut parts =
             split_by_fraction(world_pairs(world.train_pairs()), &[share, 1.0 - share], key)?;
         let rest = parts.pop().unwrap_or_default();
@@ -91,7 +99,6 @@ impl SelfRewardingSizes {
         let both = rest
             .iter()
             .flat_map(|pair| [&pair.chosen, &pair.rejected].map(|answer| (&pair.prompt, answer)));
-        let each = self.ranked_answers;
         let (mut eft, mut ranked) = (Vec::new(), Vec::new());
         match source {
             EftSource::Gold => {

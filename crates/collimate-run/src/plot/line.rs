@@ -42,6 +42,29 @@ pub struct LineChart {
 /// Maximum number of points of a line that shows each point.
 const MARKED: usize = 40;
 
+/// Maximum number of points that a line is drawn with; a plot is 800 units wide.
+const DRAWN: usize = 2000;
+
+/// Returns at most [`DRAWN`] points of a line that look like all: the lowest and the highest of each
+/// part, in order.
+fn thinned(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
+    if points.len() <= DRAWN {
+        return points.to_vec();
+    }
+    let size = points.len().div_ceil(DRAWN / 2);
+    let mut drawn = Vec::with_capacity(DRAWN);
+    for part in points.chunks(size) {
+        let by_height = |a: &usize, b: &usize| part[*a].1.total_cmp(&part[*b].1);
+        let low = (0..part.len()).min_by(by_height).unwrap_or(0);
+        let high = (0..part.len()).max_by(by_height).unwrap_or(0);
+        drawn.push(part[low.min(high)]);
+        if low != high {
+            drawn.push(part[low.max(high)]);
+        }
+    }
+    drawn
+}
+
 impl LineChart {
     /// Creates a chart without lines.
     pub fn new(
@@ -112,10 +135,27 @@ impl LineChart {
             let marked = series.points.len() <= MARKED;
             let radius = if marked { style.stroke(3.5) } else { 0 };
             for run in series.points.split(|point| !finite(&point)) {
-                let line = series::LineSeries::new(run.to_vec(), stroke).point_size(radius);
+                let line = series::LineSeries::new(thinned(run), stroke).point_size(radius);
                 chart.draw_series(line).map_err(show)?;
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_line_keeps_its_peaks() {
+        let mut points: Vec<(f64, f64)> = (0..100_000).map(|i| (f64::from(i), 0.0)).collect();
+        points[54_321].1 = 9.0;
+        points[54_322].1 = -9.0;
+        let drawn = thinned(&points);
+        assert!(drawn.len() <= DRAWN, "{}", drawn.len());
+        assert!(drawn.contains(&(54_321.0, 9.0)) && drawn.contains(&(54_322.0, -9.0)));
+        assert!(drawn.windows(2).all(|pair| pair[0].0 < pair[1].0));
+        assert_eq!(thinned(&points[..50]), points[..50]);
     }
 }

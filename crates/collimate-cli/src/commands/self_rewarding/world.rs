@@ -1,13 +1,10 @@
 //! Checks of the seed data that are made of the synthetic world.
 
-use collimate::recipes::world::{EftSource, SelfRewardingSizes};
+use collimate::recipes::world::{EftSource, MOST_RANKED, SelfRewardingSizes};
 use collimate::world::WorldConfig;
 
 use crate::common::Failure;
 use crate::options::{MOST_TEXTS, check_count};
-
-/// Most answers in a list that the annotator ranks.
-const MOST_RANKED: usize = 12;
 
 /// Refuses more seed data than the world has.
 pub(crate) fn check(

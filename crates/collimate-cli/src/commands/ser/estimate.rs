@@ -1,6 +1,7 @@
 //! The estimate of a run, and a check of its rows, for `--dry-run`.
 
-use collimate::data::TextTokenizer;
+use collimate::data::{SER_SHARES, TextTokenizer};
+use collimate::lm::{Architecture, detect_architecture};
 use collimate::recipes::ser::{Control, Recipe, SeedSteps};
 use collimate::train::TrainConfig;
 
@@ -10,9 +11,6 @@ use super::real::pool_key;
 use crate::common::Failure;
 use crate::own::OnData;
 use crate::preview::{Pool, Preview, RowsOf, Training};
-
-/// Share of the rows of a simulation that reward models learn from, as the splits have it.
-const TRAIN_SHARE: f64 = 0.7;
 
 /// Rows that a training learns from.
 #[derive(Debug, Clone, Copy)]
@@ -29,12 +27,13 @@ pub(super) fn preview(config: &Config) -> Option<Preview> {
     if !config.is_real() {
         let left_out = "fine-tuning and policies; a loop of paper or calibrated keeps a part of the rows \
                         only";
+        let learnt = train_share(config);
         let labels = Rows {
-            share: TRAIN_SHARE * config.ser.seed_share,
+            share: learnt * config.ser.seed_share,
             pool: false,
         };
         let whole = Rows {
-            share: TRAIN_SHARE,
+            share: learnt,
             ..labels
         };
         let preview = own.preview(
@@ -76,6 +75,23 @@ pub(super) fn preview(config: &Config) -> Option<Preview> {
         }),
         ..preview
     })
+}
+
+/// Returns the share of the rows of a simulation that reward models learn from, after the parts that
+/// measure. A decoder gives a part to the fine-tuning and a part to the policies.
+fn train_share(config: &Config) -> f64 {
+    let left = match config.test.is_empty() {
+        true => 0.7,
+        false => 0.9,
+    };
+    let writes = config
+        .model
+        .as_deref()
+        .and_then(|dir| detect_architecture(dir).ok());
+    match writes {
+        Some(Architecture::Decoder) => left * SER_SHARES[1],
+        _ => left,
+    }
 }
 
 /// Refuses rows that the run itself would refuse. Rows that a policy or a judge has yet to write are

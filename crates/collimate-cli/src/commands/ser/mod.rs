@@ -260,6 +260,10 @@ impl<'a> Run<'a> {
         let on_evolved = |evolving: &Evolving<'_, B>| {
             saver.save("model", evolving.model)?;
             files = handed_on::write(evolving.self_labels, evolving.ask_next, &saver.run)?;
+            common::tell(&format!(
+                "the evolved model is saved in {}; controls and tests follow",
+                saver.run.join("model").display()
+            ));
             Ok(())
         };
         let outcome = evolve_with(start, tokenizer, data.ser, &ser, &mut context, on_evolved)
