@@ -138,7 +138,7 @@ fn rows_of_one_prompt_can_all_fall_into_the_parts_that_measure() {
         ];
         let says = [
             "rows with one prompt stay together",
-            "all 12 rows (1 different prompts)",
+            "rows (1 different prompts)",
         ];
         refused(command, folder, &[&arguments[..], more].concat(), &says);
     }
