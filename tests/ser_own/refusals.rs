@@ -275,6 +275,22 @@ fn refusals_are_one_line() {
                 "pool.jsonl",
                 "--model",
                 base,
+                "--label-count",
+                "30",
+            ],
+            &[
+                "label_count is the number of labels that a judge gives",
+                "--labelled-by",
+            ],
+        ),
+        (
+            &[
+                "--labelled",
+                "labels.jsonl",
+                "--unlabelled",
+                "pool.jsonl",
+                "--model",
+                base,
                 "--responses",
                 "3",
             ],

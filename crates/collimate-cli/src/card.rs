@@ -35,6 +35,8 @@ pub(crate) struct Card {
     pub(crate) config: Value,
     /// Folder of the model that the run started from; absent for the synthetic world.
     pub(crate) base: Option<PathBuf>,
+    /// Folder of the run.
+    pub(crate) run: PathBuf,
     /// Files and model folders that the run reads.
     pub(crate) paths: Vec<PathBuf>,
     pub(crate) files: Vec<HashedFile>,
@@ -112,6 +114,8 @@ impl Card {
             .iter()
             .map(|path| (path.display().to_string(), name(path)))
             .collect();
+        // Files that the run wrote itself, such as answers of a policy.
+        paths.push((format!("{}/", self.run.display()), String::new()));
         paths.sort_by_key(|(path, _)| std::cmp::Reverse(path.len()));
         paths
             .into_iter()
@@ -205,14 +209,15 @@ mod tests {
             command: "dpo",
             config: Value::Null,
             base: None,
+            run: PathBuf::from("/home/me/run"),
             paths: paths.iter().map(PathBuf::from).collect(),
             files: Vec::new(),
         };
-        let about =
-            "Model: `../models/llama`. ./pairs.jsonl and /pairs.jsonl, data/p.jsonl, https://x.y/z";
+        let about = "Model: `../models/llama`. ./pairs.jsonl and /pairs.jsonl, data/p.jsonl, https://x.y/z \
+                     and `/home/me/run/pool.jsonl`";
         assert_eq!(
             card.without_folders(about),
-            "Model: `llama`. pairs.jsonl and pairs.jsonl, p.jsonl, https://x.y/z"
+            "Model: `llama`. pairs.jsonl and pairs.jsonl, p.jsonl, https://x.y/z and `pool.jsonl`"
         );
         let options = json!({
             "data": ["./pairs.jsonl"], "judge": "http://user:secret@host:8000/v1", "after": "/metadata/x",

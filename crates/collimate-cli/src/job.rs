@@ -92,6 +92,7 @@ impl Job {
             command: start.command,
             config: serde_json::to_value(config)?,
             base,
+            run: start.out.clone(),
             paths: inputs
                 .files
                 .iter()

@@ -173,6 +173,11 @@ pub fn evolve_with<B: HfReward, E: From<RecipeError>>(
     let (models, significance) =
         final_test::test(&mut session, "test", models, &test, &groups, &unseen)?;
     let mut warnings = warnings(&evolved.loops, &unseen);
+    warnings.extend(
+        cross
+            .as_ref()
+            .and_then(|cross| warnings::coin(&cross.report)),
+    );
     warnings.extend(gain.as_ref().and_then(warnings::no_gain));
     if !measured && !config.controls.is_empty() {
         warnings.push(warnings::NOT_MEASURED.to_owned());

@@ -2,7 +2,7 @@
 
 use collimate_status::{GainTest, LearningStatus};
 
-use super::outcome::{LoopReport, PoolReport};
+use super::outcome::{CrossFitReport, LoopReport, PoolReport};
 use super::recipe::Recipe;
 
 /// Warning of a run without held-out pairs.
@@ -18,6 +18,19 @@ pub(crate) fn no_gain(test: &GainTest) -> Option<String> {
              not seen changes by {:+.4} ± {:.4} nats (z = {:.1}, a gain is likely above 1). Prefer Loop \
              0, or label more pairs (ask-next.jsonl).",
             -test.mean, test.standard_error, test.z
+        )
+    })
+}
+
+/// Warns if the seed models are no better than a coin on labels that they have not seen.
+pub(crate) fn coin(cross: &CrossFitReport) -> Option<String> {
+    let accuracy = cross.accuracy.accuracy;
+    (accuracy <= 0.5 || cross.calibration.slope == 0.0).then(|| {
+        format!(
+            "Seed models order {:.1} % of the labels right that they have not seen, no better than a coin: \
+             labels that such models give teach their errors. Label more pairs (ask-next.jsonl) before \
+             you use the evolved model.",
+            100.0 * accuracy
         )
     })
 }
@@ -76,7 +89,7 @@ fn nothing_kept(labels: &PoolReport) -> String {
              that is right with the wanted probability, and {} are needed. The surest label has {:.2}. \
              Label as many pairs again as there are labels now, those of ask-next.jsonl first; where \
              the annotators themselves are right in a share c of the pairs, say so \
-             (calibrated.ceiling); --go-anyway goes on without the refusal.",
+             (ser.calibrated.ceiling); --go-anyway continues without the refusal.",
             counts.confident, labels.pool, labels.min_count, p.max
         );
     }

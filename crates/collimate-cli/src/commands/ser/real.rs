@@ -107,6 +107,11 @@ pub(super) fn check(config: &Config, given: &Given) -> Result<(), Failure> {
                     too, or leave it out";
         return Err(text.into());
     }
+    if given.typed("label_count") && config.labelled_by.is_none() {
+        let text = "label_count is the number of labels that a judge gives: give --labelled-by DIR or URL \
+                    too, or leave it out";
+        return Err(text.into());
+    }
     if !config.ser.controls.is_empty() && !config.measures() {
         let text = "controls are compared on pairs that are held out: give --test FILE or --validation \
                     FILE, or leave --controls out";
