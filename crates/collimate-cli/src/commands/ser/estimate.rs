@@ -23,46 +23,40 @@ struct Rows {
 
 /// The estimate of a run on files.
 pub(super) fn preview(config: &Config) -> Option<Preview> {
-    let own = config.own();
-    if !config.is_real() {
-        let left_out = "fine-tuning and policies; a loop of paper or calibrated keeps a part of the rows \
-                        only";
-        let learnt = train_share(config);
-        let labels = Rows {
-            share: learnt * config.ser.seed_share,
-            pool: false,
-        };
-        let whole = Rows {
-            share: learnt,
-            ..labels
-        };
-        let preview = own.preview(
-            RowsOf::Pairs,
-            trainings(config, labels, whole),
-            Some(left_out),
-        )?;
-        return Some(Preview {
-            writes: false,
-            ..preview
-        });
-    }
-    let left_out = "answers of a policy, labels of a judge and policies; a loop of paper or calibrated \
-                    keeps a part of the pool only";
+    let real = config.is_real();
+    let (labels, learnt, left_out) = match real {
+        true => (
+            1.0,
+            1.0,
+            "answers of a policy, labels of a judge and policies; a loop of paper or calibrated keeps a \
+             part of the pool only",
+        ),
+        false => (
+            train_share(config) * config.ser.seed_share,
+            train_share(config),
+            "fine-tuning and policies; a loop of paper or calibrated keeps a part of the rows only",
+        ),
+    };
     let labels = Rows {
-        share: 1.0,
+        share: labels,
         pool: false,
     };
     let whole = Rows {
-        pool: true,
-        ..labels
+        share: learnt,
+        pool: real,
     };
-    let preview = own.preview(
-        RowsOf::Pairs,
-        trainings(config, labels, whole),
-        Some(left_out),
-    )?;
-    Some(Preview {
+    let trainings = trainings(config, labels, whole);
+    let own = config
+        .own()
+        .preview(RowsOf::Pairs, trainings, Some(left_out))?;
+    let preview = Preview {
         writes: false,
+        ..own
+    };
+    if !real {
+        return Some(preview);
+    }
+    Some(Preview {
         files: config.labelled.clone(),
         pool: Some(Pool {
             files: config.unlabelled.clone(),
