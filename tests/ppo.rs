@@ -76,7 +76,11 @@ fn a_run_says_everything() {
         }
         let explained = run.join("plots/policy_explained_variance.svg").exists();
         assert_eq!(explained, estimator == "critic");
-        for name in ["start", "gold"] {
+        let method = match estimator {
+            "critic" => "ppo",
+            other => other,
+        };
+        for name in ["start", method] {
             assert!(
                 run.join(format!("models/{name}/model.safetensors"))
                     .exists()
@@ -121,7 +125,7 @@ fn killed_in_a_rollout_or_an_update_it_ends_with_the_same_bytes() {
         let read = |file: &str| fs::read(run.join(file)).unwrap();
         (
             without_seconds(json(&run.join("summary.json"))),
-            read("models/gold/model.safetensors"),
+            read("models/ppo/model.safetensors"),
             read("metrics.jsonl"),
         )
     };

@@ -132,6 +132,27 @@ fn a_check_with_a_model_tells_lengths_and_cuts_in_tokens() {
     // Without a given length, the model's own length counts.
     let found = checked(folder.path(), &["d.jsonl", "--model", &model]);
     assert_eq!(found["tokens"]["max_length"], 64);
+    assert_eq!(found["tokens"]["model_max_length"], 64);
+}
+
+#[test]
+fn a_check_advises_no_length_that_the_model_refuses() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = fixture("llama-gqa-tied").display().to_string();
+    let long = "the cat ate the bread and the dog ate the cake. ".repeat(9);
+    let data = [pair("the cat", &format!("{long}yes"), &format!("{long}no"))];
+    write_rows(&folder.path().join("d.jsonl"), &data);
+    let check = |length: &[&str]| {
+        let all = [&["d.jsonl", "--model", &model], length].concat();
+        checked(folder.path(), &all)
+    };
+    let found = check(&["--max-length", "24"]);
+    assert!(found["tokens"]["sequence"]["max"].as_u64() > Some(64));
+    advised(&found, &["1 row is cut at 24 tokens", "up to 64"]);
+    let found = check(&[]);
+    advised(&found, &["1 row is cut at 64 tokens", "take them out"]);
+    let advice = found["problems"].to_string();
+    assert!(!advice.contains("--max-length"), "{advice}");
 }
 
 #[test]

@@ -10,7 +10,7 @@ use collimate::data::{
 
 use serde::{Deserialize, Deserializer};
 
-use crate::common::Failure;
+use crate::common::{Failure, tell};
 use crate::runs::check_lasting;
 
 /// Returns the options for reading pairs.
@@ -59,6 +59,7 @@ pub(crate) fn pairs(
 }
 
 /// Cuts rows into parts by the hash of the prompt: parts to measure on, then the part to learn from.
+/// Warns if a part to measure on is empty.
 ///
 /// # Errors
 /// Rows of which none falls into the last part: rows with one prompt stay together.
@@ -77,6 +78,12 @@ pub(crate) fn split<const N: usize>(
              different prompts"
         )
         .into());
+    }
+    if all > 0 && found.iter().any(Vec::is_empty) {
+        tell(&format!(
+            "warning: a part that measures the model is empty: rows with one prompt stay together, and \
+             the {all} rows have {prompts} different prompts"
+        ));
     }
     Ok(found)
 }

@@ -1,7 +1,6 @@
 //! One run in one folder.
 
 use std::path::{Path, PathBuf};
-use std::time::Instant;
 
 use collimate::data::{SftExample, TextTokenizer, TokenizeReport, Truncation};
 use collimate::lm::Llama;
@@ -62,7 +61,6 @@ pub(crate) struct Job {
     max_length: usize,
     /// Facts for the cards of saved models.
     card: Card,
-    started: Instant,
     /// Options that continue a stopped run.
     pub(crate) resume: String,
 }
@@ -109,7 +107,6 @@ impl Job {
             about: String::new(),
             summary: Map::new(),
             max_length,
-            started: Instant::now(),
             resume: start.args.resume_command(&start.out),
         })
     }
@@ -196,10 +193,10 @@ impl Job {
         }
     }
 
-    /// Adds time and memory to the summary and returns the seconds. `before` is the number of
-    /// seconds that the stages have counted, including earlier starts of the run.
-    pub(crate) fn note_cost(&mut self, before: f64) -> f64 {
-        let seconds = self.started.elapsed().as_secs_f64().max(before);
+    /// Adds time and memory to the summary and returns the seconds, including those of earlier starts
+    /// of the run. `stages` is the number of seconds that the stages have counted.
+    pub(crate) fn note_cost(&mut self, stages: f64) -> f64 {
+        let seconds = self.run.seconds().max(stages);
         self.summary.insert("seconds".to_owned(), json!(seconds));
         let memory = json!(peak_memory_bytes());
         self.summary.insert("peak_memory_bytes".to_owned(), memory);

@@ -19,7 +19,7 @@ pub(crate) fn cap(length: &mut usize, given: bool, model: Option<&Path>) {
 
 /// Returns the maximum sequence length that a folder names: the smaller of the model's positions
 /// and the length that the model was trained with.
-fn longest(dir: &Path) -> Option<usize> {
+pub(crate) fn longest(dir: &Path) -> Option<usize> {
     let read = |file: &str, key: &str| -> Option<usize> {
         let text = std::fs::read(dir.join(file)).ok()?;
         let value: Value = serde_json::from_slice(&text).ok()?;

@@ -70,9 +70,10 @@ pub struct RewardBench2 {
     pub complete: bool,
 }
 
-/// Returns the share of right answers among the answers with the highest score. Without ties it is
-/// 1 or
-/// 0. With one right answer it is 1 / n if n answers share the highest score.
+/// Returns the share of right answers among the answers with the highest score.
+///
+/// Without ties the share is 1 or 0. With one right answer it is 1 / n if n answers share the
+/// highest score. A score that is NaN is never the highest, and without right answers the share is 0.
 ///
 /// # Examples
 /// ```
@@ -80,14 +81,15 @@ pub struct RewardBench2 {
 /// assert_eq!(best_of(&[2.0], &[1.0, 0.5, -1.0]), 1.0);
 /// assert_eq!(best_of(&[2.0], &[2.0, 0.5, -1.0]), 0.5);
 /// assert_eq!(best_of(&[2.0], &[3.0, 0.5, -1.0]), 0.0);
+/// assert_eq!(best_of(&[f64::NAN], &[f64::NAN]), 0.0);
 /// ```
 pub fn best_of(right: &[f64], wrong: &[f64]) -> f64 {
     let all = || right.iter().chain(wrong);
     let best = all().copied().fold(f64::MIN, f64::max);
     let at_best = |scores: &[f64]| scores.iter().filter(|&&score| score == best).count() as f64;
-    match right.is_empty() {
-        true => 0.0,
-        false => at_best(right) / (at_best(right) + at_best(wrong)),
+    match at_best(right) {
+        0.0 => 0.0,
+        best => best / (best + at_best(wrong)),
     }
 }
 

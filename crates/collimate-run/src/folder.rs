@@ -2,6 +2,7 @@
 
 use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use collimate_files::{
     UNFINISHED, atomic_write, entries, remove_all_unfinished_owned, remove_unfinished_owned,
@@ -49,6 +50,9 @@ pub struct RunFolder {
     path: PathBuf,
     journal: Journal,
     metrics: Metrics,
+    opened: Instant,
+    /// Seconds of earlier processes.
+    before: f64,
     // Dropping the file releases the lock.
     _lock: File,
 }
@@ -108,12 +112,22 @@ impl RunFolder {
     fn hold(path: &Path, lock: File) -> Result<Self, RunError> {
         // Includes the folders of saved models, because users pass these on.
         remove_all_unfinished_owned(path)?;
+        let journal = Journal::read(&path.join("journal.json"))?;
         Ok(Self {
-            journal: Journal::read(&path.join("journal.json"))?,
+            before: journal.seconds,
+            journal,
             metrics: Metrics::open(&path.join("metrics.jsonl"))?.with_events(&path.join(EVENTS)),
             path: path.to_owned(),
+            opened: Instant::now(),
             _lock: lock,
         })
+    }
+
+    /// Returns the wall-clock seconds that all processes of the run have had the folder open.
+    ///
+    /// Of a killed process, only the time up to its last start or end of a stage is counted.
+    pub fn seconds(&self) -> f64 {
+        self.before + self.opened.elapsed().as_secs_f64()
     }
 
     /// Returns the path of the folder.
@@ -234,7 +248,8 @@ impl RunFolder {
         Ok(atomic_write(&path, &to_json(summary, &path)?)?)
     }
 
-    fn write_journal(&self) -> Result<(), RunError> {
+    fn write_journal(&mut self) -> Result<(), RunError> {
+        self.journal.seconds = self.seconds();
         self.journal.write(&self.path.join("journal.json"))
     }
 }

@@ -33,6 +33,9 @@ pub(crate) struct Entry {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Journal {
     pub(crate) stages: Vec<Entry>,
+    /// Wall-clock seconds of all processes of the run, up to the last write of this file.
+    #[serde(default)]
+    pub(crate) seconds: f64,
 }
 
 impl Journal {

@@ -39,6 +39,26 @@ fn a_stage_is_fresh_then_resumed_then_done() {
 }
 
 #[test]
+fn the_seconds_of_all_processes_are_counted() {
+    let folder = tempfile::tempdir().unwrap();
+    let pause = std::time::Duration::from_millis(60);
+    let mut run = RunFolder::create(folder.path(), &json!({})).unwrap();
+    std::thread::sleep(pause);
+    run.stage("sft", "a").unwrap();
+    let first = run.seconds();
+    assert!(first >= 0.06, "{first}");
+    drop(run);
+    let run = RunFolder::open(folder.path()).unwrap();
+    std::thread::sleep(pause);
+    let both = run.seconds();
+    assert!(both >= 0.12 && both < first + 60.0, "{both}");
+    // A process that ends no stage adds nothing.
+    drop(run);
+    let again = RunFolder::open(folder.path()).unwrap().seconds();
+    assert!(again >= 0.06 && again < both, "{again}");
+}
+
+#[test]
 fn a_redone_stage_loses_its_checkpoints_and_metrics() {
     let folder = tempfile::tempdir().unwrap();
     let mut run = RunFolder::create(folder.path(), &json!({})).unwrap();

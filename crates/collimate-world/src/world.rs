@@ -126,7 +126,7 @@ impl World {
                 break;
             }
         }
-        Some(best.1)
+        (!best.1.is_empty()).then_some(best.1)
     }
 
     /// Returns one answer as a policy of mixed quality writes it, such as the answers of pairs.

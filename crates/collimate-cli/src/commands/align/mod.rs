@@ -8,4 +8,4 @@ mod run;
 
 pub(crate) use config::{Aligned, align_config, preview, settle};
 pub(crate) use flags::{judged_inputs, label_noise, last_flags, loss_flags, training_flags};
-pub(crate) use run::{Alignment, read_pairs, run};
+pub(crate) use run::{Alignment, check_rows, read_pairs, run};

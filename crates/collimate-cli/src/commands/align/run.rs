@@ -114,6 +114,12 @@ fn from_folder<A: Alignment>(start: &Start<'_, A::Config>, dir: &Path) -> Result
     A::train_and_save(&mut job, config, &model, data)
 }
 
+/// Refuses files of pairs that a run would refuse.
+pub(crate) fn check_rows(config: &impl Aligned) -> Result<(), Failure> {
+    let own = config.own();
+    pairs::from_files(own.data, &own.reading, config.choices(), |count| count).map(drop)
+}
+
 /// Reads the pairs of the user's files. `answered` maps the number of validation prompts to the
 /// number that policies answer.
 pub(crate) fn read_pairs<A: Alignment>(

@@ -175,9 +175,19 @@ fn of_tokens(facts: &Facts, tokens: &Tokens) -> Vec<String> {
     };
     if cut.truncated > 0 {
         let longest = tokens.sequence.map_or(0, |sequence| sequence.max);
+        let remedy = match tokens.model_max_length.filter(|&most| longest > most) {
+            Some(most) if max_length < most => format!(
+                "the longest row has {longest} tokens, and the model takes {most}: raise --max-length up \
+                 to {most}, and shorten longer rows or take them out"
+            ),
+            Some(most) => format!(
+                "the longest row has {longest} tokens, and the model takes {most}: shorten long rows, or \
+                 take them out"
+            ),
+            None => format!("the longest needs --max-length {longest}, or take long rows out"),
+        };
         said.push(format!(
-            "{} cut at {max_length} tokens: the longest needs --max-length {longest}, or take long \
-             rows out.",
+            "{} cut at {max_length} tokens: {remedy}.",
             repeat(cut.truncated, "row is", "rows are")
         ));
     }

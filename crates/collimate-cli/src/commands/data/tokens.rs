@@ -21,6 +21,8 @@ const TRUNCATION: Truncation = Truncation::KeepEnd;
 pub(super) struct Model {
     pub(super) tokenizer: TextTokenizer,
     pub(super) max_length: usize,
+    /// Longest sequence that the model's folder allows, if the folder names one.
+    pub(super) most: Option<usize>,
     pub(super) template: Template,
 }
 
@@ -39,6 +41,8 @@ pub(super) struct Template {
 #[derive(Debug, Clone, Serialize)]
 pub(super) struct Tokens {
     pub(super) max_length: usize,
+    /// Longest sequence that the model's folder allows, if the folder names one.
+    pub(super) model_max_length: Option<usize>,
     /// Lengths in tokens, before anything is cut.
     #[serde(serialize_with = "super::facts::parts")]
     pub(super) lengths: Parts,
@@ -79,6 +83,7 @@ impl Model {
         Ok(Self {
             tokenizer,
             max_length: length,
+            most: crate::lengths::longest(dir),
             template,
         })
     }
@@ -182,6 +187,7 @@ impl Model {
         };
         let mut tokens = Tokens {
             max_length: self.max_length,
+            model_max_length: self.most,
             lengths: Vec::new(),
             sequence: None,
             cut: None,

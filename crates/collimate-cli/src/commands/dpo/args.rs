@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use collimate::data::{ChatFallback, Format, HhTurns, OnBadRow, OnRewrittenPrompt};
+use collimate::data::{ChatFallback, Format, HhTurns, OnBadRow, OnRewrittenPrompt, TextTokenizer};
 use collimate::lm::LlamaConfig;
 use collimate::losses::PreferenceLoss;
 use collimate::recipes::direct::AlignConfig;
@@ -90,6 +90,10 @@ impl Layered for Dpo {
     fn preview(config: &Config) -> Option<Preview> {
         let left_out = "evaluation and, with --judge, the answers";
         align::preview(config, RowsOf::Pairs, (1, 1), left_out)
+    }
+
+    fn check_rows(config: &Config, _: &TextTokenizer) -> Result<(), Failure> {
+        align::check_rows(config)
     }
 
     fn inputs(config: &Config) -> Inputs<'_> {

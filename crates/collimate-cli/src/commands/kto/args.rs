@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use collimate::data::{ChatFallback, Format, HhTurns, OnBadRow, OnRewrittenPrompt};
+use collimate::data::{ChatFallback, Format, HhTurns, OnBadRow, OnRewrittenPrompt, TextTokenizer};
 use collimate::lm::LlamaConfig;
 use collimate::recipes::direct::UnpairedConfig;
 use collimate::recipes::{Adaptation, RecipeError};
@@ -11,6 +11,7 @@ use collimate::world::WorldConfig;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::labelled;
 use crate::commands::align::pairs::Choices;
 use crate::commands::align::{self, Aligned, align_config};
 use crate::common::Failure;
@@ -77,6 +78,10 @@ impl Layered for Kto {
     fn preview(config: &Config) -> Option<Preview> {
         let left_out = "evaluation and, with --judge, the answers";
         align::preview(config, RowsOf::Labelled, (1, 1), left_out)
+    }
+
+    fn check_rows(config: &Config, _: &TextTokenizer) -> Result<(), Failure> {
+        labelled::read(config).map(drop)
     }
 
     fn inputs(config: &Config) -> Inputs<'_> {

@@ -58,8 +58,12 @@ pub(crate) fn reinforce(
     let outcome = train(start, tokenizer, &inputs, config, &mut context)
         .map_err(|error| job.stopped(error))?;
     job.save("models/start", start)?;
+    let method = match config.ppo.estimator.name() {
+        "critic" => "ppo",
+        other => other,
+    };
     for policy in &outcome.policies {
-        job.save(&format!("models/{}", policy.report.name), &policy.model)?;
+        job.save(&format!("models/{method}"), &policy.model)?;
     }
     let seconds = job.note_cost(outcome.seconds);
     job.summary

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use collimate::data::{ChatFallback, Format, HhTurns, OnBadRow, OnRewrittenPrompt};
+use collimate::data::{ChatFallback, Format, HhTurns, OnBadRow, OnRewrittenPrompt, TextTokenizer};
 use collimate::lm::LlamaConfig;
 use collimate::nn::Pooling;
 use collimate::recipes::Adaptation;
@@ -12,6 +12,7 @@ use collimate::world::WorldConfig;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::run;
 use crate::common::Failure;
 use crate::files;
 use crate::lengths;
@@ -204,6 +205,10 @@ impl Layered for Reward {
             writes: false,
             ..preview
         })
+    }
+
+    fn check_rows(config: &Config, _: &TextTokenizer) -> Result<(), Failure> {
+        run::read(config).map(drop)
     }
 
     fn inputs(config: &Config) -> Inputs<'_> {

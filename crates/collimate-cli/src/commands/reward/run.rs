@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use collimate::core::Key;
+use collimate::data::ReadReport;
 use collimate::lm::{Architecture, Encoder, Llama};
 use collimate::nn::{HfReward, Pooling};
 use collimate::recipes::reward_model::{RewardModelData, train_reward_model, write_report};
@@ -86,6 +87,24 @@ fn from_folder<B: HfReward>(start: &Start<'_, Config>) -> Result<(), Failure> {
     let config = start.config;
     let dir = config.own().dir()?;
     let tokenizer = start.tokenizer()?;
+    let (data, reports) = read(config)?;
+    let mut about = format!(
+        "Model: `{}`. Pairs: {} to learn from, {} validation, {} test.",
+        dir.display(),
+        data.train.len(),
+        data.validation.len(),
+        data.test.len(),
+    );
+    for report in &reports {
+        about += &format!(" {report}.");
+    }
+    let model = start.reward_model::<B>(config.pooling, config.label.as_deref())?;
+    let mut job = start.job(tokenizer, about)?;
+    train_and_save(&mut job, config, &model, &data)
+}
+
+/// Reads and splits the user's files, with a report on each file.
+pub(super) fn read(config: &Config) -> Result<(RewardModelData, Vec<ReadReport>), Failure> {
     let options = files::options(config.format, config.on_bad_row, config.hh_turns);
     files::check(config.data.iter().chain(&config.test))?;
     let mut reports = Vec::new();
@@ -109,19 +128,7 @@ fn from_folder<B: HfReward>(start: &Start<'_, Config>) -> Result<(), Failure> {
             }
         }
     };
-    let mut about = format!(
-        "Model: `{}`. Pairs: {} to learn from, {} validation, {} test.",
-        dir.display(),
-        data.train.len(),
-        data.validation.len(),
-        data.test.len(),
-    );
-    for report in &reports {
-        about += &format!(" {report}.");
-    }
-    let model = start.reward_model::<B>(config.pooling, config.label.as_deref())?;
-    let mut job = start.job(tokenizer, about)?;
-    train_and_save(&mut job, config, &model, &data)
+    Ok((data, reports))
 }
 
 fn train_and_save<B: HfReward>(

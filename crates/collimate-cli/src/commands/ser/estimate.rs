@@ -6,6 +6,7 @@ use collimate::recipes::ser::{Control, Recipe, SeedSteps};
 use collimate::train::TrainConfig;
 
 use super::config::Config;
+use super::data;
 use super::labels::{LabelFiles, Labels, candidates};
 use super::real::pool_key;
 use crate::common::Failure;
@@ -78,24 +79,30 @@ fn train_share(config: &Config) -> f64 {
         true => 0.7,
         false => 0.9,
     };
-    let writes = config
-        .model
-        .as_deref()
-        .and_then(|dir| detect_architecture(dir).ok());
-    match writes {
-        Some(Architecture::Decoder) => left * SER_SHARES[1],
-        _ => left,
+    match writes(config) {
+        true => left * SER_SHARES[1],
+        false => left,
     }
+}
+
+/// Returns true if the model is a decoder.
+fn writes(config: &Config) -> bool {
+    let kind = config.model.as_deref().map(detect_architecture);
+    matches!(kind, Some(Ok(Architecture::Decoder)))
 }
 
 /// Refuses rows that the run itself would refuse. Rows that a policy or a judge has yet to write are
 /// not checked.
 pub(super) fn check_rows(config: &Config, tokenizer: &TextTokenizer) -> Result<(), Failure> {
-    if !config.is_real() || config.policy_source.is_some() || config.labelled_by.is_some() {
-        return Ok(());
+    if !config.is_real() {
+        let parts = data::from_files(config, writes(config))?;
+        return parts.prepare(config, tokenizer).map(drop);
     }
     let files = LabelFiles::read(config)?;
     let (candidates, _) = candidates(config)?;
+    if config.policy_source.is_some() || config.labelled_by.is_some() {
+        return Ok(());
+    }
     let labels = Labels::of(files, Vec::new(), config, tokenizer)?;
     labels.with_pool(&candidates, config, tokenizer)?;
     Ok(())

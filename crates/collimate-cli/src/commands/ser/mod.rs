@@ -419,11 +419,10 @@ impl<'a> Run<'a> {
         rounds: &[Round],
     ) -> Result<(), Failure> {
         let ser = &self.ser();
-        // A resumed run includes the earlier time of its stages.
-        let before = outcome.seconds
+        let stages = outcome.seconds
             + rounds.iter().map(|r| r.seconds).sum::<f64>()
             + policies.map_or(0.0, |p| p.seconds);
-        let seconds = self.job.note_cost(before);
+        let seconds = self.job.note_cost(stages);
         let policy = &self.config.policy;
         if let Some(policies) = policies {
             let summary = policy_summary(policies, policy);

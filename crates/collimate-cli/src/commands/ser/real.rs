@@ -4,7 +4,7 @@ use collimate::core::Key;
 use collimate::recipes::ser::Control;
 
 use super::config::{Config, PolicyReward};
-use crate::common::{Failure, usage};
+use crate::common::{Failure, tell, usage};
 use crate::options::{Flag, Given, Inputs, MOST_TEXTS, check_count};
 use crate::own::{OnData, flags};
 use crate::runs::changed;
@@ -77,6 +77,12 @@ pub(super) fn settle(config: &mut Config, given: &Given) -> Result<(), Failure> 
     if config.is_real() && !config.measures() && !given.has("ser.controls") {
         // Without held-out pairs, controls cannot be compared.
         config.ser.controls.clear();
+    }
+    if config.is_real() && config.ser.controls == Control::ALL {
+        // `--controls all` means all that can be run. The pool's labels are not known.
+        let known = |control: &Control| *control != Control::OracleLabels;
+        config.ser.controls.retain(known);
+        tell("controls: oracle_labels is not run, because the labels of the pool are not known");
     }
     config.writer().check()?;
     config.labeller().check()?;

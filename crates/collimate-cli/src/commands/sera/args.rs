@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use collimate::data::{ChatFallback, Format, HhTurns, OnBadRow, OnRewrittenPrompt};
+use collimate::data::{ChatFallback, Format, HhTurns, OnBadRow, OnRewrittenPrompt, TextTokenizer};
 use collimate::lm::LlamaConfig;
 use collimate::losses::PreferenceLoss;
 use collimate::recipes::sera::{Method, SeraConfig};
@@ -111,6 +111,10 @@ impl Layered for Sera {
         let times = (config.align.methods.len(), config.align.iterations);
         let left_out = "the answers that reviews write, and evaluation";
         align::preview(config, RowsOf::Pairs, times, left_out)
+    }
+
+    fn check_rows(config: &Config, _: &TextTokenizer) -> Result<(), Failure> {
+        align::check_rows(config)
     }
 
     fn inputs(config: &Config) -> Inputs<'_> {

@@ -2,7 +2,9 @@
 
 use std::path::PathBuf;
 
-use collimate::data::{ChatFallback, Format, HhTurns, OnBadRow, OnRewrittenPrompt, Truncation};
+use collimate::data::{
+    ChatFallback, Format, HhTurns, OnBadRow, OnRewrittenPrompt, TextTokenizer, Truncation,
+};
 use collimate::lm::LlamaConfig;
 use collimate::recipes::Adaptation;
 use collimate::train::TrainConfig;
@@ -10,6 +12,7 @@ use collimate::world::WorldConfig;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::run;
 use crate::common::Failure;
 use crate::files;
 use crate::lengths;
@@ -185,6 +188,10 @@ impl Layered for Sft {
         };
         let own = config.own();
         own.preview(RowsOf::Demonstrations, vec![training], None)
+    }
+
+    fn check_rows(config: &Config, _: &TextTokenizer) -> Result<(), Failure> {
+        run::read(config).map(drop)
     }
 
     fn inputs(config: &Config) -> Inputs<'_> {

@@ -55,18 +55,7 @@ fn from_scratch(start: &Start<'_, Config>) -> Result<(), Failure> {
 fn from_folder(start: &Start<'_, Config>, dir: &Path) -> Result<(), Failure> {
     let config = start.config;
     let tokenizer = start.writer()?;
-    files::check(config.data.iter())?;
-    let options = files::options(config.format, config.on_bad_row, config.hh_turns);
-    let (mut rows, mut reports) = (Vec::new(), Vec::new());
-    for path in &config.data {
-        let (part, report) = read(path, &options)?;
-        if part.is_empty() {
-            return Err(format!("{report}: no row is left: look at the reasons").into());
-        }
-        rows.extend(part);
-        reports.push(report);
-    }
-    let (held_out, train) = hold_out(rows)?;
+    let (held_out, train, reports) = read(config)?;
     let model = start.language_model()?;
     let mut about = format!(
         "Model: `{}`. Demonstrations: {} to learn from, {} held out.",
@@ -81,8 +70,30 @@ fn from_folder(start: &Start<'_, Config>, dir: &Path) -> Result<(), Failure> {
     train_and_save(&mut job, config, model, &train, &held_out)
 }
 
+type Demonstrations = Vec<SftExample>;
+
+/// Reads the user's files. Returns the held-out demonstrations, those to learn from, and a report on
+/// each file.
+pub(super) fn read(
+    config: &Config,
+) -> Result<(Demonstrations, Demonstrations, Vec<ReadReport>), Failure> {
+    files::check(config.data.iter())?;
+    let options = files::options(config.format, config.on_bad_row, config.hh_turns);
+    let (mut rows, mut reports) = (Vec::new(), Vec::new());
+    for path in &config.data {
+        let (part, report) = read_file(path, &options)?;
+        if part.is_empty() {
+            return Err(format!("{report}: no row is left: look at the reasons").into());
+        }
+        rows.extend(part);
+        reports.push(report);
+    }
+    let (held_out, train) = hold_out(rows)?;
+    Ok((held_out, train, reports))
+}
+
 /// Reads demonstrations, or the chosen answers of preference pairs.
-fn read(path: &Path, options: &ReadOptions) -> Result<(Vec<SftExample>, ReadReport), Failure> {
+fn read_file(path: &Path, options: &ReadOptions) -> Result<(Vec<SftExample>, ReadReport), Failure> {
     let mut input = Input::open(path)?;
     let format = match options.format {
         Some(format) => format,
