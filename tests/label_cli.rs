@@ -127,6 +127,8 @@ fn a_session_from_the_first_pair_to_the_numbers() {
         "labels.jsonl",
         "--name",
         "anna",
+        "--limit",
+        "10",
     ];
     let labelling = Labelling::start(folder, &arguments);
     let mut done = 0;
@@ -149,7 +151,7 @@ fn a_session_from_the_first_pair_to_the_numbers() {
         "consistency on repeated pairs: 100 % (1 of 1, interval 21 to 100 %)",
         "median of 2.0 seconds a decision",
         "labels: labels.jsonl",
-        "next: collimate ser --labelled labels.jsonl --unlabelled POOL.jsonl --model DIR --out runs/ser",
+        "next: collimate ser --labelled labels.jsonl --unlabelled pairs.jsonl --model DIR --out runs/ser",
     ] {
         assert!(
             stdout.lines().any(|found| found == line),

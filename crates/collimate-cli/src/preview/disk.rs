@@ -39,7 +39,12 @@ impl Preview {
         let checkpoint = 3.0 * if self.lora { 0.03 * bytes } else { bytes };
         let kept = self.trainings.iter().map(|training| {
             let best = u64::from(training.train.keep_best);
-            training.times as f64 * (training.train.keep_last as u64 + best) as f64
+            let at_once = if training.temporary {
+                1
+            } else {
+                training.times
+            };
+            at_once as f64 * (training.train.keep_last as u64 + best) as f64
         });
         Disk {
             checkpoint,

@@ -74,6 +74,8 @@ pub(crate) struct Training {
     pub(crate) times: u64,
     /// Number of passes over the rows without gradients, for the log-probabilities of a reference.
     pub(crate) passes: u64,
+    /// If true, the checkpoints are removed as soon as the training has ended.
+    pub(crate) temporary: bool,
 }
 
 /// Rows of the files, read in full, as texts.
@@ -136,7 +138,7 @@ impl Preview {
             ),
         ));
         let (mut flops, mut largest) = (0.0, 0.0_f64);
-        let parameters = weights.parameters as f64;
+        let parameters = weights.multiplied(self.writes);
         for training in &self.trainings {
             let of_training = (training.share * rows as f64).round() as usize
                 + if training.pool { unlabelled } else { 0 };

@@ -16,8 +16,23 @@ pub(super) struct Weights {
     pub(super) hidden: usize,
     layers: usize,
     intermediate: usize,
+    /// Number of parameters of the table of embeddings.
+    table: u64,
+    /// Kind of the model's output.
+    output: Output,
     /// Maximum sequence length, if the folder names it.
     pub(super) positions: Option<usize>,
+}
+
+/// Matrix that turns hidden states into tokens.
+#[derive(Debug)]
+enum Output {
+    /// An encoder has none.
+    None,
+    /// The table of embeddings is used again.
+    Tied,
+    /// A matrix of the table's size.
+    Own,
 }
 
 /// Size of the largest safetensors header that is read, in bytes.
@@ -47,6 +62,8 @@ impl Weights {
                 hidden: encoder.hidden_size,
                 layers: encoder.num_hidden_layers,
                 intermediate: encoder.intermediate_size,
+                table: encoder.vocab_size as u64 * encoder.hidden_size as u64,
+                output: Output::None,
                 positions: Some(encoder.max_positions()),
             });
         }
@@ -56,8 +73,24 @@ impl Weights {
             hidden: decoder.hidden_size,
             layers: decoder.num_hidden_layers,
             intermediate: decoder.intermediate_size,
+            table: decoder.vocab_size as u64 * decoder.hidden_size as u64,
+            output: match decoder.tie_word_embeddings {
+                true => Output::Tied,
+                false => Output::Own,
+            },
             positions: Some(decoder.max_positions()),
         })
+    }
+
+    /// Returns the number of parameters that a token is multiplied with. The table of embeddings is
+    /// looked up. `writes` is true if the output matrix is used.
+    pub(super) fn multiplied(&self, writes: bool) -> f64 {
+        let tables = match (&self.output, writes) {
+            (Output::Tied, true) => 0,
+            (Output::None | Output::Tied, _) | (Output::Own, true) => 1,
+            (Output::Own, false) => 2,
+        };
+        self.parameters.saturating_sub(tables * self.table) as f64
     }
 
     pub(super) fn describe(&self, lora: bool) -> String {

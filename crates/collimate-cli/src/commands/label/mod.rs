@@ -98,9 +98,10 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let page = Page {
         labeller,
         next: format!(
-            "collimate ser {}--labelled {} --unlabelled POOL.jsonl --model DIR --out runs/ser",
+            "collimate ser {}--labelled {}{} --model DIR --out runs/ser",
             earlier(&args.from),
-            quoted(&out)
+            quoted(&out),
+            pool(args)
         ),
     };
     let next = page.next.clone();
@@ -190,6 +191,17 @@ fn earlier(from: &[PathBuf]) -> &'static str {
         true => "--labelled EARLIER.jsonl ",
         false => "",
     }
+}
+
+/// Returns the option for the pool: the labelled files if only a part of their pairs is labelled.
+fn pool(args: &Args) -> String {
+    if args.limit.is_none() || !earlier(&args.from).is_empty() {
+        return " --unlabelled POOL.jsonl".to_owned();
+    }
+    let files = args.from.iter().map(|path| path.display().to_string());
+    files
+        .map(|path| format!(" --unlabelled {}", quoted(&path)))
+        .collect()
 }
 
 /// Quotes a path for a shell if necessary.

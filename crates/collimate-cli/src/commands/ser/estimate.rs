@@ -118,6 +118,7 @@ fn trainings(config: &Config, labels: Rows, whole: Rows) -> Vec<Training> {
         train: ser.train.clone(),
         times: times as u64,
         passes: passes as u64,
+        temporary: false,
     };
     let mut all: Vec<Training> = cross_fit(config, labels).into_iter().collect();
     all.push(training("seed", labels, 1, 0));
@@ -190,5 +191,6 @@ fn cross_fit(config: &Config, labels: Rows) -> Option<Training> {
         },
         times: lengths * ser.folds as u64,
         passes: 0,
+        temporary: true,
     })
 }
