@@ -64,7 +64,7 @@ fn policies() {
         "From scores to rewards: `reward_model`: σ(",
         " (95.0 % of the training responses got the smallest reward).\n",
         "**Warning.** reward_model: the sigmoid",
-        "**Warning.** reward_model: 95.0 % of the responses",
+        "**Warning.** reward_model: 95.0 % of the training responses",
         "(plots/policy_win_rate.svg)",
         "(plots/policy_kl.svg)",
         "## Answers during training: reward_model",
