@@ -249,7 +249,7 @@ fn folders_rules_and_reward_models() {
             _ => assert!(summary["judge"].is_null()),
         }
         assert!(summary["win_rate"][name].is_f64());
-        assert!(text(&output.stderr).contains("Start and reference: "));
+        assert!(text(&output.stderr).contains("The start model and reference model is "));
     }
     // A backbone without a score head is not a reward model.
     let arguments = with(

@@ -128,7 +128,7 @@ fn a_check_with_a_model_tells_lengths_and_cuts_in_tokens() {
     assert_eq!((cut.truncated, cut.equal_answers), (2, 1));
     assert_eq!(found["template"]["present"], false);
     advised(&found, &["2 rows are cut at 24 tokens", "--max-length"]);
-    advised(&found, &["1 pair has equal answers as tokens"]);
+    advised(&found, &["1 pair has answers that are equal as tokens"]);
     // Without a given length, the model's own length counts.
     let found = checked(folder.path(), &["d.jsonl", "--model", &model]);
     assert_eq!(found["tokens"]["max_length"], 64);

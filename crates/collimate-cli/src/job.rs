@@ -170,7 +170,7 @@ impl Job {
         let equal = lengths.equal_answers;
         let dropped = match equal {
             0 => String::new(),
-            _ => format!("; {equal} pairs dropped, whose answers are equal as tokens"),
+            _ => format!("; {equal} pairs dropped because their answers are equal as tokens"),
         };
         if lengths.is_worth_telling() || equal > 0 {
             common::tell(&format!(
