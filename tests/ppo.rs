@@ -87,7 +87,7 @@ fn a_run_says_everything() {
     }
     let before = files(&folder.join("critic"));
     let again = succeed("ppo", folder, &["--resume", "--out", "critic"]);
-    assert!(text(&again.stdout).starts_with("finished before"));
+    assert!(text(&again.stdout).starts_with("already finished"));
     assert!(files(&folder.join("critic")) == before);
 }
 

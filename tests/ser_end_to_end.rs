@@ -116,7 +116,7 @@ fn the_run_folder_says_everything() {
 
     let before = files(&run);
     let output = succeed("ser", folder, &["--resume", "--out", "run"]);
-    assert!(text(&output.stdout).starts_with("finished before"));
+    assert!(text(&output.stdout).starts_with("already finished"));
     assert!(
         files(&run) == before,
         "--resume of a finished run changed a byte"

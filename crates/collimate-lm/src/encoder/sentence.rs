@@ -73,8 +73,8 @@ impl Modules {
         }
         if normalised {
             tracing::warn!(
-                "{}: Normalize is no part of the reward model: the head reads the pooled states \
-                 as they are",
+                "{}: Normalize is not part of the reward model: the head reads the pooled states \
+                 without normalisation",
                 path.display()
             );
         }

@@ -155,7 +155,7 @@ fn write(
         }
         Err(error) => {
             if let Err(lost) = kept {
-                common::tell(&format!("what was finished is lost: {lost}"));
+                common::tell(&format!("the finished completions are lost: {lost}"));
             }
             Err(said(error, asked))
         }
