@@ -73,7 +73,7 @@ fn a_check_names_the_lines_of_what_is_wrong() {
             "--on-bad-row drop",
         ],
     );
-    advised(&found, &["`comment`", "rename"]);
+    advised(&found, &["`comment`", "Rename"]);
     advised(&found, &["labels swapped", "line 6"]);
     // The table gives the same numbers.
     let table = text(&succeed("data", folder.path(), &["check", "d.jsonl"]).stdout);
@@ -181,6 +181,6 @@ fn a_check_tries_the_chat_template() {
     let found: Value = serde_json::from_slice(&output.stdout).unwrap();
     advised(
         &found["files"][0],
-        &["chat template cannot be rendered", "mend"],
+        &["chat template cannot be rendered", "correct the template"],
     );
 }

@@ -78,7 +78,7 @@ fn a_reward_model() {
     holds(
         &report,
         &[
-            "9 pairs, 4 steps of ",
+            "9 pairs in 4 steps of ",
             "| test       | –               | –     | –             | 0     |",
         ],
     );
