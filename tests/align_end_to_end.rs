@@ -161,7 +161,7 @@ fn a_run_of_sera_says_everything() {
 
     let before = files(&run);
     let output = succeed("sera", folder, &["--resume", "--out", "run"]);
-    assert!(text(&output.stdout).starts_with("finished before"));
+    assert!(text(&output.stdout).starts_with("already finished"));
     assert!(
         files(&run) == before,
         "--resume of a finished run changed a byte"

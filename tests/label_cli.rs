@@ -149,7 +149,7 @@ fn a_session_from_the_first_pair_to_the_numbers() {
         "10 labels, 0 ties, 0 skips",
         // Wilson's interval of 1 in 1: 1 / (1 + 1.96²) and 1.
         "consistency on repeated pairs: 100 % (1 of 1, interval 21 to 100 %)",
-        "median of 2.0 seconds a decision",
+        "median time of a decision: 2.0 seconds",
         "labels: labels.jsonl",
         "next: collimate ser --labelled labels.jsonl --unlabelled pairs.jsonl --model DIR --out runs/ser",
     ] {

@@ -56,7 +56,7 @@ fn pairs_policies_and_texts() {
     let before = files(&run_folder);
     let again = [&arguments[..], &["--resume"]].concat();
     let output = succeed("rule", folder, &again);
-    assert!(text(&output.stdout).starts_with("finished before"));
+    assert!(text(&output.stdout).starts_with("already finished"));
     assert!(files(&run_folder) == before);
 }
 

@@ -75,7 +75,7 @@ fn the_run_folder_says_everything() {
         "| full",
         "## Policies",
         "| gold",
-        "## Answers as training goes on: ser",
+        "## Answers during training: ser",
     ] {
         assert!(report.contains(part), "{part}");
     }
@@ -116,7 +116,7 @@ fn the_run_folder_says_everything() {
 
     let before = files(&run);
     let output = succeed("ser", folder, &["--resume", "--out", "run"]);
-    assert!(text(&output.stdout).starts_with("finished before"));
+    assert!(text(&output.stdout).starts_with("already finished"));
     assert!(
         files(&run) == before,
         "--resume of a finished run changed a byte"
@@ -189,7 +189,7 @@ fn rewards_are_centred_on_the_labelled_answers() {
     let report = fs::read_to_string(folder.join("run/report.md")).unwrap();
     for part in [
         "From scores to rewards: `loop0`: σ(score",
-        "these labels are human too",
+        "These are human labels too",
     ] {
         assert!(report.contains(part), "{part}");
     }

@@ -95,7 +95,7 @@ fn sft_makes_held_out_answers_likelier() {
         "{output:?}"
     );
     let again = succeed("sft", folder, &["--resume", "--out", "run"]);
-    assert!(text(&again.stdout).starts_with("finished before"));
+    assert!(text(&again.stdout).starts_with("already finished"));
 }
 
 #[test]

@@ -257,7 +257,7 @@ fn rewritten_prompts_are_counted_or_refused() {
     let told = text(&output.stderr);
     assert!(output.status.success(), "{told}");
     assert!(
-        told.contains("30 whose template writes the prompt otherwise"),
+        told.contains("30 whose template writes the prompt differently"),
         "{told}"
     );
 }

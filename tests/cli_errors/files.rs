@@ -83,7 +83,7 @@ fn what_was_decided_about_rows_is_told() {
     told(
         "e.csv",
         "yes .,no .\n",
-        &["no header: the first column counts as the chosen answer"],
+        &["no header: the first column is taken as the chosen answer"],
     );
     let rows = told(
         "q.jsonl",

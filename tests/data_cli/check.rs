@@ -73,7 +73,7 @@ fn a_check_names_the_lines_of_what_is_wrong() {
             "--on-bad-row drop",
         ],
     );
-    advised(&found, &["`comment`", "rename"]);
+    advised(&found, &["`comment`", "Rename"]);
     advised(&found, &["labels swapped", "line 6"]);
     // The table gives the same numbers.
     let table = text(&succeed("data", folder.path(), &["check", "d.jsonl"]).stdout);
@@ -128,7 +128,7 @@ fn a_check_with_a_model_tells_lengths_and_cuts_in_tokens() {
     assert_eq!((cut.truncated, cut.equal_answers), (2, 1));
     assert_eq!(found["template"]["present"], false);
     advised(&found, &["2 rows are cut at 24 tokens", "--max-length"]);
-    advised(&found, &["1 pair has equal answers as tokens"]);
+    advised(&found, &["1 pair has answers that are equal as tokens"]);
     // Without a given length, the model's own length counts.
     let found = checked(folder.path(), &["d.jsonl", "--model", &model]);
     assert_eq!(found["tokens"]["max_length"], 64);
@@ -150,7 +150,7 @@ fn a_check_advises_no_length_that_the_model_refuses() {
     assert!(found["tokens"]["sequence"]["max"].as_u64() > Some(64));
     advised(&found, &["1 row is cut at 24 tokens", "up to 64"]);
     let found = check(&[]);
-    advised(&found, &["1 row is cut at 64 tokens", "take them out"]);
+    advised(&found, &["1 row is cut at 64 tokens", "remove long rows"]);
     let advice = found["problems"].to_string();
     assert!(!advice.contains("--max-length"), "{advice}");
 }
@@ -202,6 +202,6 @@ fn a_check_tries_the_chat_template() {
     let found: Value = serde_json::from_slice(&output.stdout).unwrap();
     advised(
         &found["files"][0],
-        &["chat template cannot be rendered", "mend"],
+        &["chat template cannot be rendered", "correct the template"],
     );
 }

@@ -50,7 +50,7 @@ fn answers_by_a_rule() {
     let row = "all 1 (33.3 %) 1 (33.3 %) 1 (33.3 %) 0 0.500";
     assert!(words.join(" ").contains(row), "{shown}");
     assert!(
-        shown.contains("left out: 2 answers of a and 1 of b"),
+        shown.contains("not compared: 2 answers of a and 1 of b"),
         "{shown}"
     );
 

@@ -51,7 +51,7 @@ fn prompts_with_second_turns() {
 
     let drop = ["--on-long-prompt", "drop", "--out", "out"];
     let output = succeed("eval", folder, &[&arguments[..], &drop].concat());
-    assert!(text(&output.stdout).contains("left out: 2 turns that were too long"));
+    assert!(text(&output.stdout).contains("skipped: 2 turns that were too long"));
     let answers = lines(&folder.join("out/answers.jsonl"));
     let asked: Vec<(&Value, &Value)> = answers
         .iter()

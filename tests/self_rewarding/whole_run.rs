@@ -151,7 +151,7 @@ fn a_run_says_everything() {
     }
     let report = fs::read_to_string(run.join("report.md")).unwrap();
     for part in [
-        "The judgements are made of 125 lists of 500 ranked answers, by a fixed map",
+        "The judgements were made from 125 lists with 500 ranked answers in all. A fixed map",
         "## Judges against rankings",
         "plots/judge_ranks.svg",
         "## Models",

@@ -151,7 +151,7 @@ fn labels_and_a_pool_from_start_to_end() {
 
     let before = files(&out);
     let again = succeed("ser", &folder, &["--resume", "--out", "run"]);
-    assert!(text(&again.stdout).starts_with("finished before"));
+    assert!(text(&again.stdout).starts_with("already finished"));
     assert!(
         files(&out) == before,
         "--resume of a finished run changed a byte"

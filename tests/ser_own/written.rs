@@ -166,8 +166,8 @@ fn a_server_writes_the_pool_and_a_judge_labels_it() {
         "run",
     ];
     let told = text(&succeed("ser", folder, &arguments).stderr);
-    let says = "Labels of the judge: 56 of 70 pairs, each judged in both orders (a tie, or another one in the \
-                other order: 7, not to be read: 7)";
+    let says = "The judge labelled 56 of 70 pairs. Each pair was judged in both orders; 7 pairs got a tie or contrary \
+                judgements, and 7 pairs an unreadable judgement.";
     assert!(told.contains(says), "{told}");
     assert!(told.contains("Pool: 14 pairs without labels"), "{told}");
     let labels = lines(&folder.join("run/judge-labels.jsonl"));

@@ -24,7 +24,7 @@ pub(crate) fn has_ended(out: &Path, config: &impl Serialize) -> Result<bool, Fai
     }
     // Opening the folder checks that the options are those of the run.
     RunFolder::create(out, config)?;
-    common::print(&format!("finished before; report: {}\n", report.display()))?;
+    common::print(&format!("already finished; report: {}\n", report.display()))?;
     Ok(true)
 }
 
@@ -167,7 +167,7 @@ impl Job {
         let equal = lengths.equal_answers;
         let dropped = match equal {
             0 => String::new(),
-            _ => format!("; {equal} pairs dropped, whose answers are equal as tokens"),
+            _ => format!("; {equal} pairs dropped because their answers are equal as tokens"),
         };
         if lengths.is_worth_telling() || equal > 0 {
             common::tell(&format!(
@@ -207,7 +207,7 @@ impl Job {
     pub(crate) fn print_end(&self, table: &str, seconds: f64) -> Result<(), Failure> {
         if let Err(error) = self.card.write_all(self.run.path(), &self.about) {
             common::tell(&format!(
-                "warning: the model cards are not written: {error}"
+                "warning: the model cards were not written: {error}"
             ));
         }
         let report = self.run.path().join(REPORT);

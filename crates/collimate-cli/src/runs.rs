@@ -111,7 +111,7 @@ pub(crate) fn model_files(dir: &Path) -> Vec<PathBuf> {
 pub(crate) fn interrupt() -> Interrupt {
     Interrupt::on_signals().unwrap_or_else(|error| {
         common::tell(&format!(
-            "warning: {error}: when stopped, the steps since a checkpoint are lost"
+            "warning: {error}: if the run is stopped, the steps since the last checkpoint are lost"
         ));
         Interrupt::new()
     })
@@ -150,8 +150,8 @@ pub(crate) fn warn_of_warmup(train: &TrainConfig, rows: usize) {
     let warmup = train.warmup_of(steps);
     if steps > 0 && warmup >= steps {
         common::tell(&format!(
-            "warning: {}: {warmup} warm-up steps are not fewer than all {steps} steps: the learning rate \
-             never reaches {:e}: lower warmup_steps, or train longer",
+            "warning: {}: the warm-up has {warmup} steps and the training only {steps}, so the \
+             learning rate never reaches {:e}: lower warmup_steps, or train longer",
             train.stage, train.learning_rate
         ));
     }

@@ -152,7 +152,7 @@ fn a_prompt_that_the_answers_repeat_is_taken_once() {
         assert!(
             report
                 .to_string()
-                .contains("1 with the prompt in the messages too"),
+                .contains("1 with the prompt also in the messages"),
             "{report}"
         );
     }

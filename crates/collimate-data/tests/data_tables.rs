@@ -133,7 +133,7 @@ fn two_columns_without_a_header_are_read_and_told() {
     assert!(
         report
             .to_string()
-            .ends_with("; no header: the first column counts as the chosen answer")
+            .ends_with("; no header: the first column is taken as the chosen answer")
     );
     let (_dir, path) = file(text);
     let named = ReadOptions {

@@ -238,7 +238,10 @@ impl fmt::Display for Summary {
         match &self.agreement {
             Some(share) => write!(f, "\nagreement of labellers: {share}")?,
             None if self.labellers.len() > 1 => {
-                write!(f, "\nagreement of labellers: no pair was judged by two")?;
+                write!(
+                    f,
+                    "\nagreement of labellers: not measured, no pair was judged by two labellers"
+                )?;
             }
             None => {}
         }
@@ -251,7 +254,7 @@ impl fmt::Display for Summary {
             write!(f, "\nleft side chosen: {share}")?;
         }
         if let Some(seconds) = self.all.median_seconds {
-            write!(f, "\nmedian of {seconds:.1} seconds a decision")?;
+            write!(f, "\nmedian time of a decision: {seconds:.1} seconds")?;
         }
         if self.labellers.len() > 1 {
             for (name, of) in &self.labellers {

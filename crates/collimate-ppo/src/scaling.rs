@@ -170,7 +170,7 @@ impl RewardScaling {
 impl std::fmt::Display for RewardScaling {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match *self {
-            Self::None => f.write_str("scores as they are"),
+            Self::None => f.write_str("unscaled scores"),
             Self::Running => f.write_str("scores shifted and scaled to mean 0 and variance 1"),
             Self::Sigmoid {
                 centre,
@@ -182,7 +182,7 @@ impl std::fmt::Display for RewardScaling {
                     Some(centre) => write!(f, "σ(score − {centre:.4})")?,
                     None => f.write_str("σ(score), without a centre")?,
                 }
-                write!(f, ", from {threshold} to 1 mapped to {min} to {max}")
+                write!(f, ", where {threshold} to 1 is mapped to {min} to {max}")
             }
             Self::SymmetricClip { limit, min, max } => {
                 write!(

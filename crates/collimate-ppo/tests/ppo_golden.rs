@@ -172,7 +172,7 @@ fn scalings_of_earlier_files_are_read() {
     assert_eq!(read, RewardScaling::PAPER.centred(Some(0.25)));
     assert_eq!(
         read.to_string(),
-        "σ(score − 0.2500), from 0.5 to 1 mapped to -1 to 1"
+        "σ(score − 0.2500), where 0.5 to 1 is mapped to -1 to 1"
     );
 }
 

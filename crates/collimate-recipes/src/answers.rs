@@ -164,8 +164,8 @@ impl<'a> ResponseSampler<'a> {
             .collect::<Result<Vec<_>, RecipeError>>()?;
         if shortened > 0 {
             tracing::warn!(
-                "{shortened} of {} prompts were cut at their start, to leave room for an answer of {} \
-                 tokens within {}: raise max_length, or lower max_new_tokens",
+                "{shortened} of {} prompts were cut at the beginning to leave room for an answer \
+                 of {} tokens within {} tokens: raise max_length or lower max_new_tokens",
                 prompts.len(),
                 self.sampling.max_new_tokens,
                 self.max_length

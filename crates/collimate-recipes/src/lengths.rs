@@ -43,8 +43,8 @@ pub(crate) fn check_equal(
     }
     if 2 * equal > pairs {
         tracing::warn!(
-            "{equal} of {pairs} pairs of {part} have answers that are equal as tokens ({} pairs were \
-             cut to {max_length} tokens), and are left out",
+            "{equal} of {pairs} pairs of {part} were dropped because their answers are equal as \
+             tokens ({} pairs were cut to {max_length} tokens)",
             report.truncated
         );
     }

@@ -96,7 +96,7 @@ impl Asker {
                     of = self.max_retries + 1,
                     wait = wait.as_secs_f64(),
                     error = %fault.error,
-                    "asking again"
+                    "retrying"
                 );
             })
             .sleep(move |wait| stop.wait(wait))

@@ -186,7 +186,7 @@ impl Scorer for RemoteScorer {
             }
             Err(error) if error.is_refusal() && self.config.refused.is_some() => {
                 let score = self.config.refused.unwrap_or_default();
-                tracing::warn!(item = index, score, %error, "an item that is refused");
+                tracing::warn!(item = index, score, %error, "an item was refused");
                 if let Some(place) = scores.get_mut(index) {
                     *place = score;
                 }

@@ -74,7 +74,7 @@ impl Log {
             // A closed stderr is no reason to stop either.
             let _ = writeln!(
                 io::stderr(),
-                "warning: {path}: {error}: TensorBoard's files are not written any further"
+                "warning: {path}: {error}: no more TensorBoard files are written"
             );
         }
     }

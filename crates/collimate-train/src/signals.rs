@@ -91,7 +91,7 @@ fn answer(armed: &AtomicBool) {
     // A closed standard error must not end the process here.
     let _ = writeln!(
         io::stderr(),
-        "stopping after this step; once more: stop now"
+        "stopping after this step; a second signal stops at once"
     );
     std::thread::sleep(ONE_SIGNAL);
     armed.store(true, Ordering::SeqCst);

@@ -122,7 +122,7 @@ fn send(signals: &[&str], child: &Child) {
 fn saved(child: Child) {
     let output = child.wait_with_output().unwrap();
     let text = String::from_utf8(output.stderr).unwrap();
-    let asked = "stopping after this step; once more: stop now";
+    let asked = "stopping after this step; a second signal stops at once";
     assert_eq!(text.matches(asked).count(), 1, "{text}");
     assert!(
         text.contains("run the same command again to go on from there"),

@@ -42,7 +42,7 @@ pub(super) fn of(command: &str, options: &Value) -> Value {
             if recipe == "noisy_ensemble" {
                 method["formula"] = json!("−t log σ(s(w) − s(l)) − (1 − t) log σ(s(l) − s(w))");
                 method["symbols"] = json!(format!(
-                    "{SCORES} t is the probability of the label: 1 for a label by people."
+                    "{SCORES} t is the probability of the label: 1 for a human label."
                 ));
             }
             method

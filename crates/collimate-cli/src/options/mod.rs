@@ -152,7 +152,8 @@ impl<L: Layered> Options<L> {
         if self.run.print_config {
             if !own {
                 crate::common::tell(&format!(
-                    "these are the options of the synthetic world; for those of your own give --{} too",
+                    "these are the options for the synthetic world; to see the options for your \
+                     own data, give --{} too",
                     L::OWN
                 ));
             }
@@ -192,8 +193,8 @@ impl<L: Layered> Options<L> {
         };
         if !own && !is_about_own::<L>(&config) {
             crate::common::tell(&format!(
-                "these are the options of the synthetic world; `collimate config print --own {}` prints \
-                 those for data and models of your own",
+                "these are the options for the synthetic world; `collimate config print --own {}` \
+                 prints the options for your own data and models",
                 L::NAME.replace('_', "-")
             ));
         }

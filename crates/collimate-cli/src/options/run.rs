@@ -127,7 +127,7 @@ fn is_free(path: &Path) -> Result<bool, Failure> {
     let free = RunFolder::clear_unstarted(path)?;
     if free && holds {
         common::tell(&format!(
-            "{}: the run there ended before its first step: this one takes its place",
+            "{}: the earlier run ended before its first step, so this run replaces it",
             path.display()
         ));
     }

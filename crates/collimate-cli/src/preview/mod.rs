@@ -132,7 +132,8 @@ impl Preview {
         lines.push((
             "tokens",
             format!(
-                "{per_row:.0} a row (of {counted} rows looked at), {:.1} % of the rows are cut to {} tokens",
+                "{per_row:.0} per row (mean of {counted} rows), {:.1} % of the rows are cut to {} \
+                 tokens",
                 100.0 * cut as f64 / counted as f64,
                 self.max_length
             ),
@@ -179,7 +180,7 @@ impl Preview {
         lines.push((
             "time",
             format!(
-                "about {} (products of matrices run at {:.0} GFLOP/s here now)",
+                "about {} (matrix products now run at {:.0} GFLOP/s on this machine)",
                 duration(seconds),
                 rate / 1e9
             ),

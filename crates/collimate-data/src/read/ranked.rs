@@ -104,7 +104,7 @@ impl fmt::Display for RankedDrop {
             Self::WorseRank => "answers of a worse rank",
             Self::TooShort => "answers with too few words",
             Self::TooLong => "answers with too many words",
-            Self::Repeated => "answers with the text of a better one",
+            Self::Repeated => "answers with the same text as a better answer",
         })
     }
 }

@@ -91,24 +91,26 @@ impl Note {
     pub fn said(self, rows: usize) -> String {
         match self {
             Self::FirstColumnPreferred => {
-                "no header: the first column counts as the chosen answer".to_owned()
+                "no header: the first column is taken as the chosen answer".to_owned()
             }
             Self::RepeatedTurn => {
                 format!(
-                    "{rows} with the prompt in the messages too, but for white space: taken once"
+                    "{rows} with the prompt also in the messages, apart from white space: used once"
                 )
             }
             Self::PromptTakenOff => {
-                format!("{rows} whose answers begin with the prompt: taken off")
+                format!(
+                    "{rows} whose answers begin with the prompt: prompt removed from the answers"
+                )
             }
             Self::NoScores => format!("{rows} without scores"),
             Self::TurnsBehind => {
-                format!("{rows} with turns behind the last answer, which are left out")
+                format!("{rows} with turns after the last answer, which are ignored")
             }
-            Self::EmptyAnswers => format!("{rows} with empty answers: left out"),
-            Self::RepeatedAnswers => format!("{rows} with equal answers: each taken once"),
+            Self::EmptyAnswers => format!("{rows} with empty answers: ignored"),
+            Self::RepeatedAnswers => format!("{rows} with equal answers: each used once"),
             Self::AllFirst | Self::AllSecond => format!(
-                "all {rows} labels name the {} answer: correct the labels if they say something else",
+                "all {rows} labels name the {} answer: check that this is right",
                 if self == Self::AllFirst {
                     "first"
                 } else {

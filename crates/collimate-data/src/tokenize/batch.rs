@@ -93,23 +93,23 @@ impl fmt::Display for TokenizeReport {
             0 => write!(f, "{} rows, none cut", self.pairs)?,
             cut => write!(
                 f,
-                "{cut} of {} rows cut ({} tokens): {} prompts cut, {} of them lost, {} with an answer \
-                 that lost its end",
+                "{cut} of {} rows cut ({} tokens): {} prompts cut, {} prompts lost, {} answers \
+                 without their end",
                 self.pairs, self.tokens_cut, self.prompts_cut, self.prompts_lost, self.ends_lost
             )?,
         }
         for (rows, what) in [
             (
                 self.borders_crossed,
-                "with a token over the border of prompt and answer, which is split",
+                "with a token across the border of prompt and answer, which is split",
             ),
             (
                 self.prompts_respelled,
-                "whose prompt has other tokens where an answer follows",
+                "whose prompt has other tokens if an answer follows",
             ),
             (
                 self.prompts_rewritten,
-                "whose template writes the prompt otherwise where an answer follows: the answer is \
+                "whose template writes the prompt differently if an answer follows: the answer is \
                  encoded without the template",
             ),
             (

@@ -107,8 +107,8 @@ impl TextTokenizer {
             let says = config.get(key).and_then(Value::as_bool);
             if says.is_some_and(|adds| adds == side.is_empty()) {
                 tracing::warn!(
-                    "{}: {key} of {CONFIG} disagrees with {TOKENIZER}: {TOKENIZER} counts, as in \
-                     transformers",
+                    "{}: {key} of {CONFIG} disagrees with {TOKENIZER}: {TOKENIZER} is used, as in \
+                     Transformers",
                     dir.display()
                 );
             }

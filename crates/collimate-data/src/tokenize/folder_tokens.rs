@@ -54,7 +54,7 @@ pub(super) fn special_ids(
         (Some(eos), Some(behind)) if eos != behind => {
             let token = tokenizer.id_to_token(behind).unwrap_or_default();
             tracing::warn!(
-                "{}: the tokenizer ends every text with {token:?}, and eos_token is another: \
+                "{}: the tokenizer ends every text with {token:?}, but eos_token is different: \
                  answers end with eos_token",
                 dir.display()
             );

@@ -73,8 +73,8 @@ impl Modules {
         }
         if normalised {
             tracing::warn!(
-                "{}: Normalize is no part of the reward model: the head reads the pooled states \
-                 as they are",
+                "{}: Normalize is not part of the reward model: the head reads the pooled states \
+                 without normalisation",
                 path.display()
             );
         }
@@ -138,7 +138,7 @@ pub(super) fn tell_text_rules(dir: &Path) -> Result<(), LoadError> {
         && settings.get("do_lower_case")? == Some(true)
     {
         tracing::warn!(
-            "{}: do_lower_case is not read: texts are lower-cased only where tokenizer.json says so",
+            "{}: do_lower_case is ignored: texts are lower-cased only if tokenizer.json says so",
             settings.path.display()
         );
     }
@@ -146,8 +146,8 @@ pub(super) fn tell_text_rules(dir: &Path) -> Result<(), LoadError> {
         && let Some(name) = prompts.string("default_prompt_name")?
     {
         tracing::warn!(
-            "{}: default_prompt_name = {name} is not read: texts get no prompt, and a folder saved \
-             from this one names none",
+            "{}: default_prompt_name = {name} is ignored: texts get no prompt, and a folder saved \
+             from this one has no prompt name",
             prompts.path.display()
         );
     }

@@ -110,7 +110,7 @@ impl Weights {
                 more => format!(" and {more} more"),
             };
             tracing::warn!(
-                "{}: no part of the model that is read, and not saved with it: {}{more}",
+                "{}: tensors that the model does not use and does not save: {}{more}",
                 self.path.display(),
                 told[..told.len().min(TOLD)].join(", ")
             );

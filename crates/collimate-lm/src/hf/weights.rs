@@ -31,7 +31,8 @@ impl Weights {
                 let others = |shard: &String| shard != SINGLE;
                 if shards_of(&index)?.values().any(others) {
                     tracing::warn!(
-                        "{}: not read, because {SINGLE} lies beside it: remove one of them",
+                        "{}: not read, because {SINGLE} is in the same folder: remove one of the \
+                         two",
                         index.path.display()
                     );
                 }

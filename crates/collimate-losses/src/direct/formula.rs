@@ -3,10 +3,12 @@
 use super::{Bco, BcoShift, Ipo, IpoNormalization, PreferenceLoss, SlicHf, SlicReference};
 
 /// Meaning of the letters in [`PreferenceLoss::formula`].
-pub const FORMULA_SYMBOLS: &str = "w is the chosen answer, l the rejected answer, π the policy, ρ the reference \
-                           model. log π(y) is the sum of the log-probabilities of the tokens of y, |y| \
-                           their number. r = log π − log ρ, Δ = r(w) − r(l), σ is the logistic function. β and \
-                           the other Greek letters are options of the loss.";
+pub const FORMULA_SYMBOLS: &str = "w is the chosen answer, l the rejected answer, π the policy, ρ \
+                                   the reference model. log π(y) is the sum of the \
+                                   log-probabilities of the tokens of y, and |y| is the number of \
+                                   these tokens. r = log π − log ρ, Δ = r(w) − r(l), σ is the \
+                                   logistic function. β and the other Greek letters are options of \
+                                   the loss.";
 
 impl PreferenceLoss {
     /// Returns the formula of the loss for one pair as text. [`FORMULA_SYMBOLS`] explains the letters.

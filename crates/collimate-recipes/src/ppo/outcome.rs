@@ -54,17 +54,18 @@ impl PolicyReport {
         let mut warnings = Vec::new();
         if let RewardScaling::Sigmoid { centre: None, .. } = self.scaling {
             warnings.push(format!(
-                "{}: the sigmoid is taken of raw scores, whose offset is free where they come from a \
-                 reward model trained on pairs: give policy.ppo.reward.scaling.sigmoid.centre in a \
-                 --config file (the mean score of labelled answers), or --reward-scaling running",
+                "{}: the sigmoid scaling has no centre, but a reward model trained on pairs has an \
+                 arbitrary offset. Set policy.ppo.reward.scaling.sigmoid.centre in a --config file \
+                 to the mean score of labelled answers, or give --reward-scaling running.",
                 self.name
             ));
         }
         if let Some(floor) = self.floor.filter(|floor| *floor >= FLOOR) {
             warnings.push(format!(
-                "{}: {:.1} % of the responses of training scored at or below the floor of the \
-                 scaling ({}) and got the same smallest reward, so the policy learnt next to nothing \
-                 from it: correct the centre, lower the threshold, or give --reward-scaling running",
+                "{}: {:.1} % of the training responses scored at or below the floor of the scaling \
+                 ({}). All of them got the same smallest reward, so the policy learnt almost \
+                 nothing. Correct the centre, lower the threshold, or give --reward-scaling \
+                 running.",
                 self.name,
                 100.0 * floor,
                 self.scaling,

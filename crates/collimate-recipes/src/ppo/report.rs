@@ -106,7 +106,7 @@ const CURVES: [(&str, &str, &str, &str); 7] = [
     (
         "kl",
         names::KL,
-        "Divergence from the start",
+        "KL divergence from the start",
         "nats per response",
     ),
     ("length", names::LENGTH, "Length", "tokens"),
@@ -125,13 +125,13 @@ const CURVES: [(&str, &str, &str, &str); 7] = [
     (
         "entropy",
         names::ENTROPY,
-        "Entropy of the responses, estimated",
+        "Estimated entropy of the responses",
         "nats per response",
     ),
     (
         "kl_coef",
         names::KL_COEF,
-        "Coefficient on the divergence",
+        "Coefficient of the KL penalty",
         "β",
     ),
 ];

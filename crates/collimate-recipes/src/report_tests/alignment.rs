@@ -39,8 +39,8 @@ fn direct_alignment() {
     };
     let parts = [
         "# Direct alignment with dpo\n",
-        "9 rows, 4 steps. ",
-        "*Score* is the mean of the rule;",
+        "trained on 9 rows in 4 steps. ",
+        "*Score* is the mean of the rule over ",
         "| start  | 0.500 (0.250 – 0.750) | –                     | –                 | 7.2    | 50 %  |",
         "| dpo    | 0.500 (0.250 – 0.750) | 0.500 (0.250 – 0.750) | 3 / 2 / 1         | 7.2    | 50 %  | -0.50             | 75.0 %     | 10.00      | +25 % |",
         "(plots/win_rate.svg)",

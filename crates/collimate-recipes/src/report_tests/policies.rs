@@ -54,19 +54,20 @@ fn policies() {
         })
     };
     let parts = [
-        "over the same 20 prompts, one policy per reward was trained by PPO with a critic (",
-        "intervals over prompts. 3 prompts were left out: a response",
+        "One policy per reward was trained by proximal policy optimisation (PPO) with a critic. ",
+        " used the same 20 prompts. ",
+        "passes over each rollout. 3 prompts were dropped because a response",
         "| start        | 0     | 0.500 (0.250 – 0.750) |",
         "| reward_model | 18    | 0.500 (0.250 – 0.750) | 0.500 (0.250 – 0.750) | 0.500 → 0.500         | 0.50 | 7.2    | 50 %  | +25 % | 2 s  |",
-        "Policy against policy, scored by the rule",
+        "The scores are those of the rule. ",
         "| ser against loop0 | 0.500 (0.250 – 0.750) | 3 / 2 / 1 ",
         "From scores to rewards: `reward_model`: σ(",
-        " (95.0 % of the responses on the floor).\n",
+        " (95.0 % of the training responses got the smallest reward).\n",
         "**Warning.** reward_model: the sigmoid",
-        "**Warning.** reward_model: 95.0 % of the responses",
+        "**Warning.** reward_model: 95.0 % of the training responses",
         "(plots/policy_win_rate.svg)",
         "(plots/policy_kl.svg)",
-        "## Answers as training goes on: reward_model",
+        "## Answers during training: reward_model",
         "| b      | 2        | x\\|y z ",
         " word word … | 0.250  |",
         "## Final answers: reward_model",
@@ -74,15 +75,15 @@ fn policies() {
     ];
     holds(&report(&full, &["ppo-reward_model"]), &parts);
     let report = report(&minimal, &[]);
-    holds(&report, &["which the policy's own reward scores"]);
+    holds(&report, &["on which the policy's own reward scores"]);
     lacks(
         &report,
         &[
             "From scores",
-            "Policy against",
+            "compares the policies",
             "plots/",
             "## Final",
-            "left out",
+            "were dropped",
         ],
     );
 }
@@ -176,19 +177,21 @@ fn models_that_judge_themselves() {
         })
     };
     let parts = [
-        "*sft* has learnt from 30 demonstrations alone; *m1* from these, 20 judgements and 10 ",
+        "The model *sft* was trained on 30 demonstrations only ",
+        " the same demonstrations, 20 judgements (evaluation fine-tuning, *eft*) and 10 examples ",
         " tokens: 2 of 9 texts of eft, 3 of 9 texts of ift.\n",
         "**The loop ended early**: no pair is left.",
         "| m2                 | 12    | 0.500 (0.250 – 0.750) | 0.500 (0.250 – 0.750) | 7.2    | 50.0 % | 0.500 | 8.00       | +0 % |",
         "| m2 against m1 | 0.500 (0.250 – 0.750) | 3 / 2 / 1 ",
         "| m2    | 40         | 75.0 % | 20    | 0.500 (0.250 – 0.750) | 3    | +0.50 / +0.25 | 2.50       |",
-        "made of 7 lists of 21 ranked answers: sft wrote 54 judgements (50 with a score), and those of 4 \
-         lists agree with the ranks (left out: 2 tied, 1 too long). 9 are learnt from, 3 of the most \
-         common score are left out; by score: 4 of 2, 5 of 4.",
+        "made from 7 lists with 21 ranked answers in all. The judge `sft` wrote 54 judgements, 50 of them \
+         with a score. The judgements of 4 lists agree with the ranks. Other lists were dropped: 2 tied, 1 \
+         too long. The training used 9 judgements; 3 with the most common score were dropped. Judgements by \
+         score: 4 with score 2, 5 with score 4.\n",
         "| m2    | 75.0 % | 10    | 57    | 0.500 (0.250 – 0.750) | 5    | –     | 75.0 % of 8 | 0.500    | 0.250   | 9  ",
         "(plots/judge_ranks.svg)",
         "| m1 | 10 of 20  | 2 / 4 / 2 / 1 | 40         | 1 / 2 / 3 | 80 of 90          | 4        | 2 / 3 s |",
-        "Several sources put the same candidates in order",
+        "The table compares several sources of scores",
         "| m1            | judge           | 9     | 4 / 3   | 62.5 %    | 50.0 % of 8 | 1.2 s   | 6     | 2 s      | 0.500 (0.250 – 0.750) |",
         "| m1            | implicit reward | 9     | 4 / 3   | 62.5 %    | 50.0 % of 8 | 1.2 s   | 6     | 2 s      | – ",
         "(plots/win_rate.svg)",
@@ -202,13 +205,13 @@ fn models_that_judge_themselves() {
         &report,
         &[
             "an evaluator (none was given)",
-            "These are the pairs that each model made.",
+            "The table shows the preference pairs that each model made.",
         ],
     );
     let absent = [
-        "Cut to",
+        "were cut to",
         "ended early",
-        "Model against",
+        "two models",
         "## Judges",
         "ranked answers",
         "## Answers",

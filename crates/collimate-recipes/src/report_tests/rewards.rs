@@ -78,7 +78,7 @@ fn a_reward_model() {
     holds(
         &report,
         &[
-            "9 pairs, 4 steps of ",
+            "9 pairs in 4 steps of ",
             "| test       | –               | –     | –             | 0     |",
         ],
     );
@@ -174,7 +174,7 @@ fn an_evolved_reward_model() {
     });
     let parts = [
         "| ser   | 11           | 6 (12) | 75.0 %  | 25.0 % – 75.0 % | 2    | 75.0 % of 8 | 75.0 %     | 0.050 |",
-        "so `ser` stands on 0 + 5 = 5 of them",
+        "so `ser` depends on 0 + 5 = 5 human labels",
         "SER recovers **50.0 %** of the gap",
         "`ask-next.jsonl` holds pairs.",
         "| ser − loop0 | +50.0 points | +25.0 to +75.0 ",
@@ -187,7 +187,7 @@ fn an_evolved_reward_model() {
         "| 0.9   | –            |",
         "(plots/precision.svg)",
         "(appendix E: 0.668 $ per human label, 1.338e-4 $ per sample scored)",
-        "Both leave out the 5 labels of the fine-tuning",
+        "Neither cost includes the 5 labels of the fine-tuning",
         "## Policies",
     ];
     holds(&report, &parts);
@@ -195,7 +195,7 @@ fn an_evolved_reward_model() {
         crate::ser::write_report(&minimal(), &config, run, ABOUT, extra)
     });
     let absent = [
-        "labels are human too",
+        "human labels too",
         "recovers",
         "**Warning.**",
         "| above",

@@ -66,14 +66,17 @@ fn figures<B: HfReward>(
     let mut figures = Figures::new();
     let points = curve(rows, |of| of == stage, "loss");
     if points.len() > 1 {
-        let chart = LineChart::new("Training", "step", "loss");
+        let chart = LineChart::new("Training loss", "step", "loss");
         let chart = chart.with(LineSeries::new("loss", points));
         figures.push(("loss".to_owned(), chart.into()));
     }
     if !outcome.margins.is_empty() {
         let margins = outcome.margins.iter().map(|&margin| f64::from(margin));
-        let plot = Histogram::new("Margins on the test part", "score of chosen less rejected")
-            .with("test pairs", margins.collect());
+        let plot = Histogram::new(
+            "Margins on the test part",
+            "score of chosen minus score of rejected",
+        )
+        .with("test pairs", margins.collect());
         figures.push(("margins".to_owned(), plot.into()));
     }
     figures

@@ -65,8 +65,8 @@ impl fmt::Display for TaskCounts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "of {} texts {} are new tasks, {} did not end in time, {} are held-out prompts, {} are \
-             too short, {} too long, {} too like a known task, {} not needed",
+            "{} texts were written: {} new tasks, {} unfinished, {} held-out prompts, {} too \
+             short, {} too long, {} too similar to a known task, {} not needed",
             self.written,
             self.kept,
             self.cut,

@@ -246,7 +246,9 @@ fn write<M: CausalLm>(
     }
     if kept < config.per_iteration {
         let (n, written) = (config.per_iteration, rows.len());
-        tracing::warn!("{stage}: {kept} of {n} after {written} texts (tasks.attempts)");
+        tracing::warn!(
+            "{stage}: {kept} of {n} wanted tasks after {written} texts, the limit of tasks.attempts"
+        );
     }
     Ok(rows)
 }

@@ -318,15 +318,14 @@ impl<B: Backbone> fmt::Display for SerOutcome<B> {
             if let Some(cross) = &self.cross_fit {
                 writeln!(
                     f,
-                    "without test pairs: models of {} folds of the labels order {:.4} of the other \
-                     labels right",
+                    "no test pairs; cross-validation over {} folds of the labels: accuracy {:.4}",
                     cross.folds, cross.accuracy.accuracy
                 )?;
             }
             if let Some(agreement) = &self.agreement {
                 writeln!(
                     f,
-                    "{} such models agree on {:.0} % of the pool",
+                    "the {} models of the cross-validation agree on {:.0} % of the pool",
                     agreement.models,
                     100.0 * agreement.unanimous
                 )?;
@@ -335,7 +334,8 @@ impl<B: Backbone> fmt::Display for SerOutcome<B> {
         if self.fine_tuning_labels > 0 {
             writeln!(
                 f,
-                "human labels: {} of the seed, and {} whose chosen answers were for fine-tuning",
+                "human labels: {} for the reward model, and {} whose chosen answers were used for \
+                 fine-tuning",
                 self.learnt.seed.len(),
                 self.fine_tuning_labels,
             )?;

@@ -88,7 +88,7 @@ fn figures<B: Backbone>(outcome: &SerOutcome<B>) -> Figures {
     if let Some(gains) = gains(outcome) {
         figures.push(("gains".to_owned(), gains.into()));
     }
-    let mut gaps = Histogram::new("Score gap on the test part", "r(chosen) − r(rejected)");
+    let mut gaps = Histogram::new("Margins on the test part", "r(chosen) − r(rejected)");
     for name in ["loop0", "ser", "full"] {
         if let Some(model) = outcome.model_report(name) {
             let test = model.test.iter().flat_map(|test| &test.gaps);
@@ -136,9 +136,10 @@ fn gains<B: Backbone>(outcome: &SerOutcome<B>) -> Option<BarChart> {
         values.push(100.0 * d.estimate);
         intervals.push((100.0 * d.low, 100.0 * d.high));
     }
-    let title = "Test accuracy less that of Loop 0";
+    let title = "Gain in test accuracy over Loop 0";
     let gains = BarSeries::new("gain", values).with_intervals(intervals);
-    (!names.is_empty()).then(|| BarChart::new(title, "model", "points", names).with(gains))
+    (!names.is_empty())
+        .then(|| BarChart::new(title, "model", "percentage points", names).with(gains))
 }
 
 fn data(loops: &[LoopReport]) -> BarChart {
@@ -159,10 +160,10 @@ fn precision(loops: &[LoopReport]) -> LineChart {
             .find_map(|l| l.labels.as_ref())
             .map(|l| l.rule.as_str())
         {
-            Some("calibrated" | "noisy_ensemble") => "threshold on the probability of the label",
-            _ => "threshold on Δp",
+            Some("calibrated" | "noisy_ensemble") => "threshold for the probability of the label",
+            _ => "threshold for Δp",
         },
-        "share that is right",
+        "share of right self-labels",
     );
     for l in loops {
         let curve = l.labels.iter().flat_map(|labels| &labels.precision_curve);

@@ -28,15 +28,15 @@ pub fn verdict<B: Backbone>(outcome: &SerOutcome<B>) -> Vec<String> {
         let points = |x: f64| format!("{:+.1}", 100.0 * x);
         lines.push(match ser - control > 0.0 {
             true => format!(
-                "Of the {} points of ser, {} come from the labels that it gave itself: {name}, which has \
-                 none of them, gains {}.",
+                "ser gains {} points. The self-labels account for {} of them, because {name}, \
+                 which has no self-labels, gains {}.",
                 points(ser),
                 points(ser - control.max(0.0)),
                 points(control)
             ),
             false => format!(
-                "The labels that ser gave itself bring nothing here: {name}, which has none of them, \
-                 gains {} points and ser {}.",
+                "The self-labels of ser bring no gain here: {name}, which has no self-labels, \
+                 gains {} points and ser gains {}.",
                 points(control),
                 points(ser)
             ),
@@ -50,11 +50,11 @@ fn sentence(s: &Significance, room: Option<f64>) -> String {
     let word = match (d.low > 0.0, d.high < 0.0) {
         (true, _) => "better than",
         (_, true) => "worse than",
-        _ => "not told apart from",
+        _ => "not clearly different from",
     };
     let share = match room {
         Some(room) if s.of != "full" => format!(
-            ", {:.0} % of the gap to all labels",
+            ", {:.0} % of the gap to the model with all labels",
             100.0 * d.estimate / room
         ),
         _ => String::new(),

@@ -6,17 +6,18 @@ use super::outcome::{CrossFitReport, LoopReport, PoolReport};
 use super::recipe::Recipe;
 
 /// Warning of a run without held-out pairs.
-pub(crate) const NOT_MEASURED: &str = "Without validation and test pairs no accuracy of the evolved \
-     model is known, and no control was run. What is known comes from the labels alone: the accuracy \
-     and calibration of seed models on labels that they have not seen.";
+pub(crate) const NOT_MEASURED: &str = "There are no validation or test pairs, so the accuracy of \
+                                       the evolved model is unknown and no control was run. The \
+                                       labels give only the accuracy and calibration of seed \
+                                       models on labels that these models have not seen.";
 
 /// Warns if the cross-fitted test finds no clear gain of the recipe.
 pub(crate) fn no_gain(test: &GainTest) -> Option<String> {
     (test.z <= 1.0).then(|| {
         format!(
-            "The cross-fitted test finds no gain: the log loss of human labels that the models have \
-             not seen changes by {:+.4} ± {:.4} nats (z = {:.1}, a gain is likely above 1). Prefer Loop \
-             0, or label more pairs (ask-next.jsonl).",
+            "The cross-fitted test finds no clear gain. On human labels that the models have not \
+             seen, the log loss changes by {:+.4} ± {:.4} nats (z = {:.1}; a gain is likely if z \
+             is above 1). Prefer Loop 0, or label more pairs (ask-next.jsonl).",
             -test.mean, test.standard_error, test.z
         )
     })
@@ -25,14 +26,17 @@ pub(crate) fn no_gain(test: &GainTest) -> Option<String> {
 /// Warns if the seed models are no better than a coin on labels that they have not seen.
 pub(crate) fn coin(cross: &CrossFitReport) -> Option<String> {
     let accuracy = cross.accuracy.accuracy;
-    (accuracy <= 0.5 || cross.calibration.slope == 0.0).then(|| {
-        format!(
-            "Seed models order {:.1} % of the labels right that they have not seen, no better than a coin: \
-             labels that such models give teach their errors. Label more pairs (ask-next.jsonl) before \
-             you use the evolved model.",
-            100.0 * accuracy
-        )
-    })
+    let finding = match (accuracy <= 0.5, cross.calibration.slope == 0.0) {
+        (true, _) => "which is no better than chance",
+        (false, true) => "but a larger score gap is not more often right",
+        (false, false) => return None,
+    };
+    Some(format!(
+        "Seed models order {:.1} % of unseen labelled pairs correctly, {finding}. Self-labels of such \
+         models teach the models' errors. Label more pairs (ask-next.jsonl) before you use the evolved \
+         model.",
+        100.0 * accuracy
+    ))
 }
 
 /// Warns about assumptions that do not hold, a first loop that kept nothing, and test pairs that
@@ -49,8 +53,8 @@ pub(crate) fn warnings(loops: &[LoopReport], unseen: &[bool]) -> Vec<String> {
     let seen = unseen.iter().filter(|unseen| !**unseen).count();
     if seen > 0 {
         warnings.push(format!(
-            "{seen} of {} test pairs share a prompt, or without prompts a text, with the training \
-             or validation rows: believe the column of the unseen ones.",
+            "{seen} of {} test pairs share a prompt (or a text, if they have no prompt) with the \
+             training or validation rows. Use the accuracy in the column of unseen pairs.",
             unseen.len()
         ));
     }
@@ -61,8 +65,8 @@ fn assumptions(index: usize, labels: &PoolReport) -> Vec<String> {
     let mut warnings = Vec::new();
     if let Some(accuracy) = labels.pool_accuracy.filter(|accuracy| *accuracy <= 0.5) {
         warnings.push(format!(
-            "Loop {index}: the self-labels of the whole pool are right in {:.1} % of the pairs. \
-             The paper's Assumption 1 wants more than half: label more pairs.",
+            "Loop {index}: {:.1} % of the self-labels of the whole pool are right. The paper's \
+             Assumption 1 requires more than half. Label more pairs.",
             100.0 * accuracy
         ));
     }
@@ -71,8 +75,8 @@ fn assumptions(index: usize, labels: &PoolReport) -> Vec<String> {
     let precision = labels.label_precision.filter(|precision| *precision < 0.7);
     if let Some(precision) = precision.filter(|_| !soft) {
         warnings.push(format!(
-            "Loop {index}: only {:.1} % of the kept self-labels are right. The paper's Assumption 2 \
-             wants nearly all: raise the thresholds.",
+            "Loop {index}: only {:.1} % of the kept self-labels are right. The paper's Assumption \
+             2 requires nearly all. Raise the thresholds.",
             100.0 * precision
         ));
     }
@@ -85,25 +89,27 @@ fn nothing_kept(labels: &PoolReport) -> String {
     let counts = &labels.counts;
     if labels.status == Some(LearningStatus::NoConfidence) {
         return format!(
-            "The recipe refuses, so the evolved model is the seed model: {} of {} pairs have a label \
-             that is right with the wanted probability, and {} are needed. The surest label has {:.2}. \
-             Label as many pairs again as there are labels now, those of ask-next.jsonl first; where \
-             the annotators themselves are right in a share c of the pairs, say so \
-             (ser.calibrated.ceiling); --go-anyway continues without the refusal.",
+            "The recipe refuses to continue, so the evolved model is the seed model. {} of {} \
+             pairs have a self-label that is right with the required probability, but {} are \
+             needed. The surest self-label has probability {:.2}. Double the number of human \
+             labels, beginning with the pairs of ask-next.jsonl. If the annotators are right in \
+             only a share c of the pairs, set ser.calibrated.ceiling to c. The option --go-anyway \
+             continues in spite of the refusal.",
             counts.confident, labels.pool, labels.min_count, p.max
         );
     }
     let hint = if p.max <= 0.5 || p.min >= 0.5 {
-        "all p lie on one side of 1/2: centre the scores (score_centre: seed_mean)"
+        "All p lie on one side of 1/2, so centre the scores (score_centre: seed_mean)"
     } else if p.sd < 0.1 {
-        "the p hardly differ: train the seed model longer (epochs, learning rate, smaller batches) \
-         or label more pairs"
+        "The p hardly differ, so train the seed model longer (epochs, learning rate, smaller \
+         batches) or label more pairs"
     } else {
-        "lower min_count, or label more pairs"
+        "Lower min_count, or label more pairs"
     };
     format!(
-        "Loop 1 kept nothing, so the evolved model is the seed model: {} easy and {} hard pairs \
-         where a status needs {}; p from {:.2} to {:.2}, {:.2} ± {:.2}. Perhaps {hint}.",
+        "Loop 1 kept no pair, so the evolved model is the seed model. There are {} easy and {} \
+         hard pairs, but a status needs {}. p lies between {:.2} and {:.2}, with mean and standard \
+         deviation {:.2} ± {:.2}. {hint}.",
         counts.easy, counts.hard, labels.min_count, p.min, p.max, p.mean, p.sd
     )
 }

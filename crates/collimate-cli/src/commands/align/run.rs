@@ -61,9 +61,10 @@ fn from_scratch<A: Alignment>(start: &Start<'_, A::Config>) -> Result<(), Failur
     let (world, tokenizer, model) = start.of_world()?;
     let parts = pairs::from_world(&world, own.pretrain_texts, config.choices())?;
     let about = format!(
-        "Data: the synthetic world (`docs/methods/synthetic-world.md`), {} pairs with labels of a noisy \
-         annotator{}{}; answers to {} held-out prompts are scored by the gold reward. Start: a Llama \
-         decoder from scratch with {} parameters, fine-tuned on {} chosen answers.",
+        "The data are from the synthetic world (`docs/methods/synthetic-world.md`): {} pairs with \
+         labels of a noisy annotator{}{}. Answers to {} held-out prompts are scored by the gold \
+         reward, the world's true reward. The start model is a Llama decoder from scratch with {} \
+         parameters, fine-tuned on {} chosen answers.",
         parts.train.len(),
         A::LABELS,
         noise(config),
@@ -130,7 +131,8 @@ pub(crate) fn read_pairs<A: Alignment>(
     let own = config.own();
     let parts = pairs::from_files(own.data, &own.reading, config.choices(), answered)?;
     let mut about = format!(
-        "Start and first reference: `{}`. Pairs: {} to learn from{}, {} validation.",
+        "The start model and first reference model is `{}`. There are {} training pairs{} and {} \
+         validation pairs.",
         dir.display(),
         parts.train.len(),
         noise(config),

@@ -127,7 +127,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         common::tell(&format!("A is {model}, B is {against}"));
     }
     if terminal {
-        common::tell("a message, or /help; Ctrl-C stops an answer, Ctrl-D ends");
+        common::tell("write a message, or /help; Ctrl-C stops an answer, Ctrl-D ends the program");
     }
     Chat {
         sides,

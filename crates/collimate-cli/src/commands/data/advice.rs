@@ -11,7 +11,7 @@ pub(super) fn of(facts: &Facts) -> Vec<String> {
     let mut said = Vec::new();
     if facts.kept == 0 {
         said.push(
-            "Nothing of this file can be used: mend its rows, or name its format with --format."
+            "No row of this file can be used: correct the rows, or name the format with --format."
                 .to_owned(),
         );
     }
@@ -24,13 +24,13 @@ pub(super) fn of(facts: &Facts) -> Vec<String> {
             .map(|name| format!("`{name}`"));
         let names: Vec<String> = names.collect();
         said.push(format!(
-            "Not read: {}; rename a column if it holds the prompt or an answer, else leave it.",
+            "Columns not read: {}. Rename a column only if it holds the prompt or an answer.",
             names.join(", ")
         ));
     }
     if !facts.prompt_from.is_empty() {
         said.push(format!(
-            "The prompt is read from `{}`: rename the column that you mean to `prompt`.",
+            "The prompt is read from `{}`: if this is wrong, rename the right column to `prompt`.",
             facts.prompt_from.join("`, `")
         ));
     }
@@ -39,20 +39,22 @@ pub(super) fn of(facts: &Facts) -> Vec<String> {
     {
         let missing = if good == 0 { "good" } else { "bad" };
         said.push(format!(
-            "No answer is labelled {missing}: add some, as KTO learns from good and bad answers."
+            "No answer is labelled {missing}: add such answers, because KTO learns from good and \
+             bad answers."
         ));
     }
     let repeats = &facts.repeats;
     if repeats.equal_rows > 0 {
         said.push(format!(
-            "{} an earlier one ({}): remove the copies, which count more than once in training.",
+            "{} an earlier row ({}): remove the copies, because they count more than once in \
+             training.",
             repeat(repeats.equal_rows, "row repeats", "rows repeat"),
             named_of(&repeats.equal_lines, repeats.equal_rows)
         ));
     }
     if repeats.swapped_pairs > 0 {
         said.push(format!(
-            "{} an earlier pair with the labels swapped ({}): keep the one that is right.",
+            "{} an earlier pair with the labels swapped ({}): keep the pair with the right label.",
             repeat(repeats.swapped_pairs, "pair is", "pairs are"),
             named_of(&repeats.swapped_lines, repeats.swapped_pairs)
         ));
@@ -85,35 +87,42 @@ fn of_dropped(dropped: &Dropped) -> String {
     };
     match dropped.reason {
         DropReason::EqualAnswers => format!(
-            "{rows} with equal answers ({at}): take them out, as equal answers compare nothing."
+            "{rows} with equal answers ({at}): remove them, because equal answers show no \
+             preference."
         ),
         DropReason::DifferentPrompts => format!(
-            "{rows} whose answers belong to different prompts ({at}): give both answers one prompt."
+            "{rows} whose answers belong to different prompts ({at}): give both answers the same \
+             prompt."
         ),
         DropReason::SeveralTurns => format!(
-            "{rows} whose answers have several turns ({at}): cut the dialogue before the answers \
-             part, so that each answer is one message."
+            "{rows} whose answers have several turns ({at}): move the shared turns into the \
+             prompt, so that each answer is one message."
         ),
         DropReason::EmptyCompletion => {
-            format!("{rows} with an empty answer ({at}): fill it in, or take the row out.")
+            format!("{rows} with an empty answer ({at}): write the answer, or remove the row.")
         }
         DropReason::EqualScores => format!(
-            "{rows} with equal scores ({at}): take them out, as no answer is the better one."
+            "{rows} with equal scores ({at}): remove them, because neither answer is better."
         ),
         DropReason::ContraryScores => format!(
-            "{rows} whose rejected answer has the higher score ({at}): swap the answers or mend the \
-             scores."
+            "{rows} whose rejected answer has the higher score ({at}): swap the answers or correct \
+             the scores."
         ),
         DropReason::Tie => {
-            format!("{rows} whose label says tie ({at}): leave them: they compare nothing.")
+            format!(
+                "{rows} whose label says tie ({at}): no change is needed, because ties are not \
+                 used."
+            )
         }
         DropReason::NoComparison => {
             format!(
-                "{rows} with fewer than two ranked answers ({at}): add an answer, or leave them."
+                "{rows} with fewer than two ranked answers ({at}): add an answer, or ignore such \
+                 rows."
             )
         }
         DropReason::NoAnswer => format!(
-            "{rows} without an answer of the assistant ({at}): add one, or use the file as prompts."
+            "{rows} without an answer of the assistant ({at}): add an answer, or use the file as \
+             prompts."
         ),
         DropReason::NotUtf8 => {
             format!("{rows} not in UTF-8 ({at}): convert the file, for example with iconv.")
@@ -122,7 +131,7 @@ fn of_dropped(dropped: &Dropped) -> String {
             let first = dropped.first.as_deref();
             let first = first.map_or_else(String::new, |what| format!("; the first: {what}"));
             format!(
-                "{rows} that cannot be read ({at}{first}): mend the file, or train with \
+                "{rows} that cannot be read ({at}{first}): correct the file, or train with \
                  --on-bad-row drop."
             )
         }
@@ -136,15 +145,15 @@ fn of_template(facts: &Facts) -> Vec<String> {
     let mut said = Vec::new();
     if let Some(problem) = &template.problem {
         said.push(format!(
-            "The model's chat template cannot be rendered ({problem}): mend the template in the \
+            "The model's chat template cannot be rendered ({problem}): correct the template in the \
              model's folder."
         ));
     }
     let texts = facts.kept - facts.conversations - facts.without_prompt;
     if template.present && texts > 0 {
         said.push(format!(
-            "{} plain text, to which the model's chat template is not applied: write messages if \
-             the model is to answer as an assistant.",
+            "{} plain text, so the model's chat template is not applied: write messages if the \
+             model should answer as an assistant.",
             repeat(texts, "prompt is", "prompts are")
         ));
     }
@@ -165,8 +174,8 @@ fn of_tokens(facts: &Facts, tokens: &Tokens) -> Vec<String> {
         && longest.max >= max_length
     {
         said.push(format!(
-            "The longest prompt has {} tokens, and {max_length} is the longest sequence: shorten \
-             the prompts, so that an answer fits behind them.",
+            "The longest prompt has {} tokens, but a sequence holds at most {max_length}: shorten \
+             the prompts to leave room for an answer.",
             longest.max
         ));
     }
@@ -178,13 +187,14 @@ fn of_tokens(facts: &Facts, tokens: &Tokens) -> Vec<String> {
         let remedy = match tokens.model_max_length.filter(|&most| longest > most) {
             Some(most) if max_length < most => format!(
                 "the longest row has {longest} tokens, and the model takes {most}: raise --max-length up \
-                 to {most}, and shorten longer rows or take them out"
+                 to {most}, and shorten or remove longer rows"
             ),
             Some(most) => format!(
-                "the longest row has {longest} tokens, and the model takes {most}: shorten long rows, or \
-                 take them out"
+                "the longest row has {longest} tokens, and the model takes {most}: shorten or remove long rows"
             ),
-            None => format!("the longest needs --max-length {longest}, or take long rows out"),
+            None => {
+                format!("give --max-length {longest} to keep all rows whole, or remove long rows")
+            }
         };
         said.push(format!(
             "{} cut at {max_length} tokens: {remedy}.",
@@ -193,30 +203,30 @@ fn of_tokens(facts: &Facts, tokens: &Tokens) -> Vec<String> {
     }
     if cut.prompts_lost > 0 {
         said.push(format!(
-            "Nothing is left of {}: give prompts more room with --max-prompt-length.",
+            "Cutting leaves nothing of {}: give prompts more room with --max-prompt-length.",
             count(cut.prompts_lost, "prompt")
         ));
     }
     if cut.ends_lost > 0 {
         said.push(format!(
-            "{} an answer without its end, which teaches no stop: raise --max-length, or lower \
-             --max-prompt-length.",
+            "{} an answer without its end, so the model does not learn to stop: raise \
+             --max-length, or lower --max-prompt-length.",
             repeat(cut.ends_lost, "row keeps", "rows keep")
         ));
     }
     if cut.equal_answers > 0 {
         said.push(format!(
-            "{} equal answers as tokens{}: they teach nothing, so take them out.",
+            "{} answers that are equal as tokens{}: remove such pairs, because they teach nothing.",
             repeat(cut.equal_answers, "pair has", "pairs have"),
             match cut.truncated {
-                0 => ", as the vocabulary cannot tell them apart",
-                _ => ", as they differ only behind the cut or in unknown characters",
+                0 => ", because the vocabulary cannot distinguish them",
+                _ => ", because they differ only after the cut or in unknown characters",
             }
         ));
     }
     if cut.prompts_rewritten > 0 {
         said.push(format!(
-            "The template writes the prompt of {} otherwise where an answer follows: check the \
+            "The template writes the prompt of {} differently if an answer follows: check the \
              sequences with `collimate data show-tokens {}`.",
             count(cut.prompts_rewritten, "row"),
             facts.file.display()

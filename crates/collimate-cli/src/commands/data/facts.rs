@@ -141,17 +141,19 @@ fn dropped(rows: &[DroppedRow]) -> Vec<Dropped> {
 fn told(note: Note, rows: usize) -> String {
     match note {
         Note::FirstColumnPreferred => {
-            "the table has no header: its first column counts as the chosen answer".to_owned()
+            "the table has no header: the first column is taken as the chosen answer".to_owned()
         }
         Note::RepeatedTurn => {
-            format!("{rows} with the prompt in the messages too: it is taken once")
+            format!("{rows} with the prompt also in the messages: the prompt is used once")
         }
         Note::PromptTakenOff => {
-            format!("{rows} whose answers begin with the prompt: it is taken off")
+            format!(
+                "{rows} whose answers begin with the prompt: the prompt is removed from the answers"
+            )
         }
         Note::NoScores => format!("{rows} without scores"),
         Note::TurnsBehind => {
-            format!("{rows} with turns behind the last answer, which are left out")
+            format!("{rows} with turns after the last answer, which are ignored")
         }
         other => other.said(rows),
     }
@@ -160,7 +162,7 @@ fn told(note: Note, rows: usize) -> String {
 /// Returns the sign by which a format was detected.
 fn why(kind: Kind) -> &'static str {
     match kind {
-        Kind::Prompts => "no answers stand beside the prompts",
+        Kind::Prompts => "the rows have prompts without answers",
         Kind::ScoredAnswers => "every row has `prompt`, `completion` and a number `score`",
         Kind::LabelledAnswers => "the first row has `prompt`, `completion` and `label`",
         Kind::Rows(format) => match format {

@@ -20,7 +20,8 @@ pub(super) fn text(checked: &Checked) -> String {
         let [a, b] = &shared.files;
         let _ = write!(
             text,
-            "\n{} and {} share {}: keep them apart if one is to test what the other trains.\n",
+            "\n{} and {} share {}: separate them if one file tests a model that the other file \
+             trains.\n",
             a.display(),
             b.display(),
             count(shared.prompts, "prompt")

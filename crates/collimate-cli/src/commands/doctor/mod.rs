@@ -144,7 +144,7 @@ fn text(found: &Found) -> String {
     match found.environment.is_empty() {
         true => line(
             "environment",
-            "no variable that the program looks at is set",
+            "none of the variables that the program reads is set",
         ),
         false => {
             for set in &found.environment {

@@ -112,8 +112,8 @@ impl Found {
         let mut all = Table::new("Accuracy", header);
         all.row(row("all", &self.overall, self.interval));
         let parts = [
-            ("chosen is the longer", &self.by_length.chosen_longer),
-            ("chosen is the shorter", &self.by_length.chosen_shorter),
+            ("chosen answer is longer", &self.by_length.chosen_longer),
+            ("chosen answer is shorter", &self.by_length.chosen_shorter),
             ("equal length", &self.by_length.equal),
         ];
         for (name, accuracy) in parts {
@@ -169,8 +169,8 @@ impl Found {
         ));
         if let Some(bench) = self.bench.as_ref().filter(|bench| !bench.complete) {
             notes.push(format!(
-                "not every subset of RewardBench is there ({} of 4 sections): the score is not the \
-                 leaderboard's",
+                "some subsets of RewardBench are missing ({} of 4 sections are present), so the \
+                 score is not comparable with the leaderboard",
                 bench.sections.len()
             ));
         }

@@ -120,8 +120,8 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     ));
     if unused.contains("choices") {
         common::tell(
-            "warning: the rows have choices, which the model does not see here: `collimate eval choices` \
-             compares the likelihoods of the choices",
+            "warning: the rows have choices, which the model does not see here; `collimate eval \
+             choices` compares the likelihoods of the choices",
         );
     }
     let prompts: Vec<Prompt> = questions
@@ -168,7 +168,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         against: sides.get(1).map(right),
     }];
     let mut notes = vec![match &args.after {
-        Some(mark) => format!("the text behind the last {mark:?} is the answer"),
+        Some(mark) => format!("the text after the last {mark:?} is the answer"),
         None => "the last number is the answer".to_owned(),
     }];
     for (policy, side) in policies.iter().zip(&sides) {

@@ -172,7 +172,8 @@ fn show(
     let mut notes = notes.to_vec();
     if !bench.complete {
         notes.push(
-            "not every subset of RewardBench 2 is there: the score is not the leaderboard's"
+            "some subsets of RewardBench 2 are missing, so the score is not comparable with the \
+             leaderboard"
                 .to_owned(),
         );
     }

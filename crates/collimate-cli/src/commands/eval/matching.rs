@@ -75,7 +75,8 @@ impl Matched {
     pub(crate) fn left_out(&self) -> Option<String> {
         (self.alone_a + self.alone_b > 0).then(|| {
             format!(
-                "left out: {} answers of a and {} of b have no partner ({} pairs over {} questions)",
+                "not compared: {} answers of a and {} of b have no partner ({} pairs over {} \
+                 questions)",
                 self.alone_a, self.alone_b, self.pairs, self.questions
             )
         })

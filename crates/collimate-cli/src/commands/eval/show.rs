@@ -199,8 +199,9 @@ fn parsing(what: &str, report: &ParseReport) -> String {
 
 fn bias(bias: PositionBias) -> String {
     format!(
-        "position bias: of {} read in both orders {} the same ({}), {} the first shown ({}), {} the \
-         second ({}), {} once a tie; {} unparsed",
+        "position bias: of {} pairs judged in both orders, {} got the same verdict ({}), {} the \
+         answer shown first ({}), {} the answer shown second ({}), {} a tie in one order; {} \
+         unparsed",
         bias.parsed(),
         bias.consistent,
         per_cent(bias.consistency_rate()),

@@ -173,7 +173,7 @@ impl<'a> Talks<'a> {
         let mut notes = Vec::new();
         if self.too_long > 0 {
             notes.push(format!(
-                "left out: {} turns that were too long",
+                "skipped: {} turns that were too long",
                 self.too_long
             ));
         }

@@ -82,8 +82,8 @@ impl Args {
 }
 
 /// Explains why a model that was not trained to chat may write nothing.
-pub(crate) const NO_TEMPLATE: &str = "an answer is empty: this model has no chat template; it completes text: write the \
-                                      beginning of a text as the prompt";
+pub(crate) const NO_TEMPLATE: &str = "an answer is empty: this model has no chat template and only \
+                                      continues text: write the beginning of a text as the prompt";
 
 /// Runs the command.
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
@@ -155,7 +155,7 @@ fn write(
         }
         Err(error) => {
             if let Err(lost) = kept {
-                common::tell(&format!("what was finished is lost: {lost}"));
+                common::tell(&format!("the finished completions are lost: {lost}"));
             }
             Err(said(error, asked))
         }
@@ -172,8 +172,8 @@ pub(crate) fn tell_without_text<'a>(
     let unknown: usize = ids.map(|ids| tokenizer.without_text(ids)).sum();
     if unknown > 0 {
         common::tell(&format!(
-            "{unknown} of the tokens written are ids that the tokenizer does not have (the model has \
-             more rows than the {} tokens): they have no text",
+            "{unknown} generated tokens have no text, because the tokenizer does not have their \
+             ids (the model has more rows than the {} tokens)",
             tokenizer.vocab_size()
         ));
     }

@@ -19,13 +19,14 @@ use crate::runs;
 impl Alignment for Kto {
     type Data<'a> = UnpairedData<'a>;
 
-    const LABELS: &'static str = ", whose answers are labelled one by one";
+    const LABELS: &'static str = ", with a label for each single answer";
 
     fn read(config: &Config, dir: &Path) -> Result<(UnpairedData<'static>, String), Failure> {
         let (rows, reports) = labelled::read(config)?;
         let good = rows.train.iter().filter(|(_, good)| *good).count();
         let mut about = format!(
-            "Start and reference: `{}`. Answers to learn from: {good} good, {} bad; {} good ones held out.",
+            "The start model and reference model is `{}`. There are {good} good and {} bad answers \
+             for training; {} good answers are held out.",
             dir.display(),
             rows.train.len() - good,
             rows.held_out.len(),

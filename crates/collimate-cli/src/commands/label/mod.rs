@@ -108,7 +108,9 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let server = Server::start(address, desk, page)?;
     let url = server.url();
     common::tell(&format!("label at {url}"));
-    common::tell("Ctrl-C, or the button on the page, ends; every decision is on disk at once");
+    common::tell(
+        "Ctrl-C or the button on the page ends the program; every decision is saved at once",
+    );
     if args.open || (!args.no_open && browser::is_likely()) {
         browser::open(&url);
     }
@@ -127,7 +129,7 @@ fn read(args: &Args) -> Result<PairSet, Failure> {
     let pairs = PairSet::new(rows);
     let told = [
         (pairs.equal(), "with two equal answers"),
-        (pairs.again(), "that came before"),
+        (pairs.again(), "that occurred before"),
     ];
     for (count, which) in told.into_iter().filter(|(count, _)| *count > 0) {
         let noun = if count == 1 { "pair" } else { "pairs" };
@@ -147,7 +149,7 @@ fn tell_resumed(resumed: Resumed, out: &Path) {
     }
     if resumed.events > 0 {
         common::tell(&format!(
-            "going on with {journal}: {} decisions and undos so far",
+            "continuing {journal}: {} decisions and undos so far",
             resumed.events
         ));
     }

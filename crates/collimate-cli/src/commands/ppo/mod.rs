@@ -73,9 +73,10 @@ fn from_scratch(start: &Start<'_, Config>) -> Result<(), Failure> {
     } = of_world.fresh(&world, start.device)?;
     let model = model.with_recompute(start.args.gradient_checkpointing);
     let about = format!(
-        "Data: the synthetic world (`docs/methods/synthetic-world.md`). Start: a Llama decoder from scratch \
-         with {} parameters, fine-tuned on {} chosen answers. Reward: the world's true one, over {} \
-         prompts; answers to {} others are compared.",
+        "The data are from the synthetic world (`docs/methods/synthetic-world.md`). The start \
+         model is a Llama decoder from scratch with {} parameters, fine-tuned on {} chosen \
+         answers. The reward is the gold reward, the world's true reward. The policy is trained on \
+         {} prompts, and the answers to {} other prompts are compared.",
         model.num_parameters(),
         parts.sft.len(),
         data.prompts.len(),
@@ -143,8 +144,8 @@ fn from_folder(start: &Start<'_, Config>, dir: &Path) -> Result<(), Failure> {
         data.judge = Some(AnswerScorer { name, scorer });
     }
     let about = format!(
-        "Start and reference: `{}`. Reward: {reward}. {} prompts to learn from, {} whose answers are \
-         compared.",
+        "The start model and reference model is `{}`. The reward is {reward}. The policy is \
+         trained on {} prompts, and the answers to {} other prompts are compared.",
         dir.display(),
         data.prompts.len(),
         data.test.len(),
@@ -178,8 +179,8 @@ fn split(
     let watched = config.policy.watched.min(all.len() / 10);
     if wanted < config.test_prompts {
         common::tell(&format!(
-            "{} different prompts: {wanted} of them are for the comparison at the end, where \
-             {} were asked for",
+            "of {} different prompts, {wanted} are for the comparison at the end ({} were \
+             requested)",
             all.len(),
             config.test_prompts,
         ));
@@ -209,7 +210,7 @@ type Reward = (String, Box<dyn Scorer>, Option<ValueModel<Llama>>, String);
 fn reward(config: &Config, tokenizer: &TextTokenizer, device: &Device) -> Result<Reward, Failure> {
     let Some(dir) = &config.reward_model else {
         let rule = config.reward.unwrap_or(Rule::Happy);
-        let about = format!("a rule, {}", rule.about());
+        let about = format!("a rule: {}", rule.about());
         let scorer = Box::new(rules::scorer(rule));
         return Ok(("rule".to_owned(), scorer, None, about));
     };
@@ -241,8 +242,8 @@ fn reward(config: &Config, tokenizer: &TextTokenizer, device: &Device) -> Result
     let critic = (same && room >= config.policy.max_length).then(|| policy::critic(&model));
     if critic.is_none() && config.policy.ppo.estimator.critic().is_some() {
         common::tell(
-            "the reward model reads other tokens than the policy, or shorter texts: the critic is \
-             a value head on the policy",
+            "the critic is a value head on the policy, because the reward model has another \
+             vocabulary or reads only shorter texts",
         );
     }
     let length = scored(room);

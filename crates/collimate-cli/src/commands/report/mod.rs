@@ -62,7 +62,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     match own.exists() {
         true => common::tell(&format!("the run's own report: {}", own.display())),
         false => common::tell(&format!(
-            "{} has no {REPORT}: the run has not ended; go on with it by --resume --out {}",
+            "{} has no {REPORT}: the run has not ended; continue it by --resume --out {}",
             dir.display(),
             dir.display()
         )),

@@ -65,9 +65,10 @@ fn from_scratch(start: &Start<'_, Config>) -> Result<(), Failure> {
         test: world_pairs(world.test_pairs()),
     };
     let about = format!(
-        "Data: the synthetic world (`docs/methods/synthetic-world.md`), {} training pairs with labels of a noisy \
-         annotator, {} validation and {} test pairs with true labels. Model: a Llama decoder from scratch \
-         with {} parameters, fine-tuned on {} chosen answers.",
+        "The data are from the synthetic world (`docs/methods/synthetic-world.md`): {} training \
+         pairs with labels of a noisy annotator, and {} validation and {} test pairs with true \
+         labels. The model is a Llama decoder from scratch with {} parameters, fine-tuned on {} \
+         chosen answers.",
         data.train.len(),
         data.validation.len(),
         data.test.len(),
@@ -89,7 +90,7 @@ fn from_folder<B: HfReward>(start: &Start<'_, Config>) -> Result<(), Failure> {
     let tokenizer = start.tokenizer()?;
     let (data, reports) = read(config)?;
     let mut about = format!(
-        "Model: `{}`. Pairs: {} to learn from, {} validation, {} test.",
+        "The start model is `{}`. There are {} training, {} validation and {} test pairs.",
         dir.display(),
         data.train.len(),
         data.validation.len(),

@@ -68,16 +68,16 @@ impl Rule {
     pub fn about(self) -> &'static str {
         match self {
             Self::Happy => {
-                "how many of 24 words of joy occur (8 are enough), times the share of distinct \
-                 groups of three words"
+                "how many of 24 words of joy occur (8 give the full score), times the share of \
+                 distinct groups of three words"
             }
             Self::Dialogue => {
-                "how much of the text stands between quotation marks (half is enough), times the \
-                 share of distinct groups of three words"
+                "how much of the text is between quotation marks (half gives the full score), \
+                 times the share of distinct groups of three words"
             }
             Self::Short => {
-                "how short sentences are (4 words are short, 20 long), times the share of distinct \
-                 groups of three words"
+                "how short sentences are (4 words score 1, 20 words score 0), times the share of \
+                 distinct groups of three words"
             }
         }
     }

@@ -70,9 +70,9 @@ pub(crate) fn run(start: &Start<'_, Config>) -> Result<(), Failure> {
     let lines: String = rows.map(|row| format!("{row}\n")).collect();
     atomic_write(&job.run.path().join("pairs.jsonl"), lines.as_bytes())?;
     let about = format!(
-        "Start and first reference: `{}`. Preferred: {}. The start wrote {} texts ({} did not end \
-         within {} tokens), mean score {:.3}; {} pairs to learn from, {} validation pairs, {} \
-         openings for the answers below.",
+        "The start model and first reference model is `{}`. Preferred: {}. The start model wrote \
+         {} texts ({} did not end within {} tokens) with mean score {:.3}. There are {} training \
+         pairs, {} validation pairs, and {} openings for the answers below.",
         dir.display(),
         config.prefer.about(),
         written.texts,

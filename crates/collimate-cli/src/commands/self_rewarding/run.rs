@@ -61,11 +61,11 @@ fn from_scratch(start: &Start<'_, Config>) -> Result<(), Failure> {
         ),
     };
     let about = format!(
-        "Data: the synthetic world (`docs/methods/synthetic-world.md`). M0 is a Llama decoder from scratch \
-         with {} parameters that has read {} plain texts. Its seed data are {} demonstrations, {} \
-         answers {how}, and {} lists of tasks that go on with another one. The models answer {} \
-         held-out prompts, and judge {} held-out pairs and {} held-out lists, whose true order is that of \
-         the gold reward.",
+        "The data are from the synthetic world (`docs/methods/synthetic-world.md`). M0 is a Llama \
+         decoder from scratch with {} parameters that was trained on {} plain texts. The seed data \
+         are {} demonstrations, {} answers {how}, and {} lists of tasks that continue with a new \
+         task. The models answer {} held-out prompts, and judge {} held-out pairs and {} held-out \
+         lists. The gold reward gives the true order of the pairs and lists.",
         model.num_parameters(),
         config.pretrain_texts,
         data.ift.len(),
@@ -155,9 +155,9 @@ fn from_folder(start: &Start<'_, Config>, dir: &Path) -> Result<(), Failure> {
         (None, None) => None,
     };
     let about = format!(
-        "M0: `{}`. Seed data: {} demonstrations, {} judgements, {} lists of ranked answers, {} examples \
-         of posing tasks, {} known tasks. The models answer {} held-out prompts, and judge {} held-out \
-         pairs and {} held-out lists.",
+        "The start model M0 is `{}`. Seed data: {} demonstrations, {} judgements, {} lists of \
+         ranked answers, {} examples of writing new tasks, {} known tasks. The models answer {} \
+         held-out prompts, and judge {} held-out pairs and {} held-out lists.",
         dir.display(),
         data.ift.len(),
         data.eft.len(),

@@ -143,9 +143,9 @@ impl Run<'_> {
             if kept == 0 {
                 // The same reward model would give the same policy again, apart from chance.
                 self.warnings.push(format!(
-                    "round {round} kept none of its {pairs} pairs, so the reward model is as before and \
-                     the rounds end here: lower --min-count (a round has at most one pair per prompt of \
-                     the policy) or the thresholds"
+                    "round {round} kept none of its {pairs} pairs, so the reward model is \
+                     unchanged and the rounds end here: lower the thresholds or --min-count (a \
+                     round has at most one pair per prompt of the policy)"
                 ));
                 break;
             }

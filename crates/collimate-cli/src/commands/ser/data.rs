@@ -134,8 +134,8 @@ impl Prepared {
     pub(crate) fn about_lengths(&self, config: &Config) -> String {
         let lengths = &self.lengths;
         format!(
-            " Longest sequence: {} tokens. {lengths}; {} pairs dropped, whose answers are equal as \
-             tokens.",
+            " Sequences hold at most {} tokens. Tokenisation: {lengths}; {} pairs were dropped \
+             because their answers are equal as tokens.",
             config.ser.max_length, lengths.equal_answers
         )
     }
@@ -161,8 +161,8 @@ pub(super) fn drop_equal(
     }
     if 2 * equal > pairs {
         common::tell(&format!(
-            "warning: {equal} of {pairs} {name} pairs have answers that are equal as tokens ({} pairs \
-             were cut to {} tokens), and are left out",
+            "warning: {equal} of {pairs} {name} pairs were dropped because their answers are equal \
+             as tokens ({} pairs were cut to {} tokens)",
             report.truncated, ser.max_length
         ));
     }

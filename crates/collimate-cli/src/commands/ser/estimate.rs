@@ -29,13 +29,14 @@ pub(super) fn preview(config: &Config) -> Option<Preview> {
         true => (
             1.0,
             1.0,
-            "answers of a policy, labels of a judge and policies; a loop of paper or calibrated keeps a \
-             part of the pool only",
+            "answers of a policy, labels of a judge, and policies; a loop of the recipes paper and \
+             calibrated keeps only a part of the pool",
         ),
         false => (
             train_share(config) * config.ser.seed_share,
             train_share(config),
-            "fine-tuning and policies; a loop of paper or calibrated keeps a part of the rows only",
+            "fine-tuning and policies; a loop of the recipes paper and calibrated keeps only a \
+             part of the rows",
         ),
     };
     let labels = Rows {

@@ -40,7 +40,7 @@ pub(super) fn write(
             .collect::<Result<Vec<Row>, _>>()?;
         atomic_write(&path, lines(rows)?.as_bytes())?;
         handed_on.sentences +=
-            "`self-labelled.jsonl` holds the labels that the recipe gave, for any trainer. ";
+            "`self-labelled.jsonl` holds the pairs with self-labels, for any trainer. ";
         handed_on.lines += &format!(
             "self-labelled: {} pairs; train on them by: collimate reward --data {} --model DIR\n",
             labels.len(),
@@ -51,8 +51,8 @@ pub(super) fn write(
         let path = run.join(ASK_NEXT);
         let rows = next.iter().map(to_ask).collect::<Result<Vec<Row>, _>>()?;
         atomic_write(&path, lines(rows)?.as_bytes())?;
-        handed_on.sentences += "`ask-next.jsonl` holds the pairs whose label would teach most, for \
-                                `collimate label --from`. ";
+        handed_on.sentences += "`ask-next.jsonl` holds the pairs whose human labels would teach \
+                                most; label them by `collimate label --from`. ";
         handed_on.lines += &format!(
             "to label next: {} pairs, the most useful first: collimate label --from {} --out more.jsonl\n",
             next.len(),

@@ -83,8 +83,9 @@ pub(super) fn label(
         unparsed,
     } = counts;
     let said = format!(
-        " Labels of the judge: {labelled} of {pairs} pairs, each judged in both orders (a tie, or another \
-         one in the other order: {undecided}, not to be read: {unparsed})."
+        " The judge labelled {labelled} of {pairs} pairs. Each pair was judged in both orders; \
+         {undecided} pairs got a tie or contrary judgements, and {unparsed} pairs an unreadable \
+         judgement."
     );
     if labelled == 0 {
         return Err(format!("--labelled-by:{said} No label is left: give another judge").into());

@@ -285,8 +285,8 @@ fn warn_of_shared(name: &str, part: &[PreferencePair], labelled: &[PreferencePai
     let (shared, _) = UnlabelledPair::retain_new(&mut pairs, labelled);
     if shared > 0 {
         common::tell(&format!(
-            "warning: {shared} of {} {name} pairs are among the labels: accuracies on them are too high: \
-             take them out of one of the two",
+            "warning: {shared} of {} {name} pairs are among the labels, so accuracies on them are \
+             too high: remove these pairs from one of the two",
             part.len()
         ));
     }
@@ -310,8 +310,9 @@ fn warn_of_forms(labelled: &[PreferencePair], pool: &[PreferencePair]) {
             _ => ("messages", "plain texts"),
         };
         common::tell(&format!(
-            "warning: the prompts of the labels are {labels}, those of the pool are {pool}: the chat \
-             template makes other tokens of messages; give both in one form (`collimate data convert`)"
+            "warning: the prompts of the labels are {labels}, but the prompts of the pool are \
+             {pool}: the chat template gives messages other tokens, so bring both into one form \
+             (`collimate data convert`)"
         ));
     }
 }

@@ -65,10 +65,10 @@ fn from_scratch(start: &Start<'_, Config>) -> Result<(), Failure> {
     let (world, tokenizer, model) = start.of_world()?;
     let parts = data::from_world(config, &world)?;
     let about = format!(
-        "Data: the synthetic world (`docs/methods/synthetic-world.md`), {} training pairs with labels of \
-         a noisy annotator, {} validation and {} test pairs with true labels; {} chosen answers \
-         for fine-tuning, {} pairs set aside for the policy stage. Model: a Llama decoder from \
-         scratch with {} parameters.",
+        "The data are from the synthetic world (`docs/methods/synthetic-world.md`): {} training \
+         pairs with labels of a noisy annotator, and {} validation and {} test pairs with true \
+         labels. There are also {} chosen answers for fine-tuning, and {} pairs are set aside for \
+         the policy stage. The model is a Llama decoder from scratch with {} parameters.",
         parts.train.len(),
         parts.validation.len(),
         parts.test.len(),
@@ -129,7 +129,7 @@ fn read(
 fn about_files(config: &Config, parts: &Parts) -> String {
     let model = config.model.as_ref().map(|dir| dir.display().to_string());
     let mut text = format!(
-        "Model: `{}`. Pairs: {} for the reward model, {} validation, {} test",
+        "The start model is `{}`. Pairs: {} for the reward model, {} for validation, {} for test",
         model.unwrap_or_default(),
         parts.train.len(),
         parts.validation.len(),
@@ -163,7 +163,10 @@ fn better_loop0<B: HfReward>(outcome: &SerOutcome<B>) -> Option<String> {
     };
     let (part, zero, ser) = of_part;
     (zero > ser).then(|| {
-        format!("Loop 0 orders {zero:.4} of the {part} pairs right, the evolved model {ser:.4}")
+        format!(
+            "Loop 0 is more accurate than the evolved model on the {part} pairs ({zero:.4} against \
+             {ser:.4})"
+        )
     })
 }
 
@@ -285,8 +288,8 @@ impl<'a> Run<'a> {
         };
         self.job.save(LOOP0, &outcome.reward_models[0].models[0])?;
         let path = self.job.run.path().join(LOOP0);
-        self.handed_on.lines += &format!("{better}: Loop 0 is saved too, in {}\n", path.display());
-        self.handed_on.sentences += &format!("{better}: `{LOOP0}/` holds Loop 0's model.");
+        self.handed_on.lines += &format!("{better}, so Loop 0 is saved too: {}\n", path.display());
+        self.handed_on.sentences += &format!("{better}, so `{LOOP0}/` holds the model of Loop 0.");
         Ok(())
     }
 
@@ -340,8 +343,8 @@ impl<'a> Run<'a> {
     fn no_policies(&self) {
         if self.config.trains_policies() {
             common::tell(
-                "no policy is trained: that needs a language model to start from, and --model holds \
-                 none; this run ends with the reward model",
+                "no policy is trained, because --model holds no language model to start from; this \
+                 run ends with the reward model",
             );
         }
     }

@@ -39,8 +39,9 @@ fn from_scratch(start: &Start<'_, Config>) -> Result<(), Failure> {
         examples(world.validation_pairs()),
     );
     let about = format!(
-        "Data: the synthetic world (`docs/methods/synthetic-world.md`), {} chosen answers to learn from, {} held \
-         out. Model: a Llama decoder from scratch with {} parameters.",
+        "The data are from the synthetic world (`docs/methods/synthetic-world.md`): {} chosen \
+         answers for training and {} held-out answers. The model is a Llama decoder from scratch \
+         with {} parameters.",
         train.len(),
         held_out.len(),
         model.num_parameters(),
@@ -58,7 +59,8 @@ fn from_folder(start: &Start<'_, Config>, dir: &Path) -> Result<(), Failure> {
     let (held_out, train, reports) = read(config)?;
     let model = start.language_model()?;
     let mut about = format!(
-        "Model: `{}`. Demonstrations: {} to learn from, {} held out.",
+        "The start model is `{}`. There are {} demonstrations for training and {} held-out \
+         demonstrations.",
         dir.display(),
         train.len(),
         held_out.len(),
@@ -159,7 +161,7 @@ fn report(job: &Job, config: &Config, outcome: &SftOutcome) -> Result<(), Failur
     let points = curve(&rows, |stage| stage == config.sft.stage, "loss");
     let mut figures = Figures::new();
     if points.len() > 1 {
-        let chart = LineChart::new("Training", "step", "loss");
+        let chart = LineChart::new("Training loss", "step", "loss");
         let chart = chart.with(LineSeries::new("loss", points));
         figures.push(("loss".to_owned(), chart.into()));
     }
