@@ -187,7 +187,7 @@ fn wrong_input_is_told_in_one_line() {
     refused(&chat(&empty, &[], b""), &["empty"]);
     refused(
         &chat(&model, &["--top-p", "2"], b""),
-        &["--top-p 2", "at most 1"],
+        &["--top-p is 2", "at most 1"],
     );
     refused(
         &chat(&model, &[], b"/retyr\n"),

@@ -274,13 +274,21 @@ fn refused(folder: &Path, arguments: &[&str], says: &str) {
 fn bad_options_are_refused_on_one_line() {
     let folder = workplace(4);
     let folder = folder.path();
-    refused(folder, &["--repeat", "1.5"], "--repeat is 1.5: in [0, 1]");
+    refused(
+        folder,
+        &["--repeat", "1.5"],
+        "--repeat is 1.5 but must be in [0, 1]",
+    );
     refused(
         folder,
         &["--pairs-per-prompt", "0"],
         "--pairs-per-prompt 0: at least 1",
     );
-    refused(folder, &["--limit", "0"], "--limit is 0: at least 1");
+    refused(
+        folder,
+        &["--limit", "0"],
+        "--limit is 0 but must be at least 1",
+    );
     refused(
         folder,
         &["--name", " "],

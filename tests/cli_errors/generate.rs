@@ -12,23 +12,23 @@ fn generate_options_and_prompts() {
         refused("generate", folder, &all, says);
     };
     let options: [(&[&str], &[&str]); 8] = [
-        (&["--n", "0"], &["--n 0", "at least 1"]),
+        (&["--n", "0"], &["--n is 0", "at least 1"]),
         (
             &["--temperature", "-1"],
-            &["--temperature -1", "at least 0"],
+            &["--temperature is -1", "at least 0"],
         ),
-        (&["--top-p", "0"], &["--top-p 0", "above 0, at most 1"]),
-        (&["--top-p", "1.5"], &["--top-p 1.5"]),
+        (&["--top-p", "0"], &["--top-p is 0", "above 0, at most 1"]),
+        (&["--top-p", "1.5"], &["--top-p is 1.5"]),
         (
             &["--repetition-penalty", "0"],
-            &["--repetition-penalty 0", "above 0"],
+            &["--repetition-penalty is 0", "above 0"],
         ),
         (
             &["--max-new-tokens", "0"],
-            &["--max-new-tokens 0", "at least 1"],
+            &["--max-new-tokens is 0", "at least 1"],
         ),
         (&["--stop", ""], &["--stop", "at least one character"]),
-        (&["--batch", "0"], &["--batch 0", "at least 1"]),
+        (&["--batch", "0"], &["--batch is 0", "at least 1"]),
     ];
     for (option, says) in options {
         refused(&[&["--prompt", "a"], option].concat(), says);

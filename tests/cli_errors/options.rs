@@ -29,11 +29,11 @@ fn options() {
         ),
         (&["--lr", "2"], &["learning_rate is 2", "at most 1"]),
         (&["--batch", "0"], &["batch_size is 0"]),
-        (&["--max-kept", "0"], &["max_kept = 0"]),
+        (&["--max-kept", "0"], &["max_kept is 0"]),
         (&["--max-length", "2"], &["max_length is 2"]),
         (
             &["--max-length", "9999"],
-            &["max_length is 9999", "the model takes at most"],
+            &["max_length is 9999", "at most"],
         ),
         (&["--controls", "no"], &["--controls no", "longer_seed"]),
         (&["--pooling", "cls"], &["pooling is for data files"]),

@@ -153,7 +153,7 @@ fn bad_options_and_files() {
         &["--compare", "luck"],
         &["--compare luck", "implicit_reward"],
     );
-    refused(&["--beta", "0"], &["dpo: beta = 0"]);
+    refused(&["--beta", "0"], &["dpo: beta is 0"]);
     refused(&["--test-prompts", "0"], &["test_prompts is 0"]);
     refused(&["--eft", "ift.jsonl"], &["--model"]);
     refused(

@@ -266,7 +266,10 @@ fn refusals_are_one_line() {
             ],
             &["policy_source is for labels of your own"],
         ),
-        (&["--responses", "1"], &["responses is 1: at least 2"]),
+        (
+            &["--responses", "1"],
+            &["responses is 1 but must be at least 2"],
+        ),
         (
             &[
                 "--labelled",
@@ -332,10 +335,13 @@ fn refusals_are_one_line() {
             ],
             &["--labelled-by-model NAME"],
         ),
-        (&["--label-count", "5"], &["label_count is 5: at least 20"]),
+        (
+            &["--label-count", "5"],
+            &["label_count is 5 but must be at least 20"],
+        ),
         (
             &["--pairs-per-prompt", "0"],
-            &["pairs_per_prompt is 0: at least 1"],
+            &["pairs_per_prompt is 0 but must be at least 1"],
         ),
     ];
     for (arguments, says) in cases {

@@ -111,7 +111,7 @@ impl Sampling {
     /// use collimate_core::Sampling;
     /// let wrong = Sampling { top_p: 1.5, ..Sampling::default() };
     /// let error = wrong.check().unwrap_err().to_string();
-    /// assert_eq!(error, "top_p is 1.5: above 0, at most 1 (1 keeps all)");
+    /// assert_eq!(error, "top_p is 1.5 but must be above 0, at most 1 (1 keeps all)");
     /// ```
     pub fn check(&self) -> Result<(), GenerateError> {
         let wrong = |option, value: &dyn ToString, allowed| {
@@ -141,7 +141,7 @@ impl Sampling {
             return wrong("max_new_tokens", &self.max_new_tokens, "at least 1");
         }
         if self.stop.iter().any(String::is_empty) {
-            return wrong("stop", &"an empty text", "texts of at least one character");
+            return wrong("stop", &"an empty text", "a text of at least one character");
         }
         Ok(())
     }
@@ -152,7 +152,7 @@ impl Sampling {
 #[non_exhaustive]
 pub enum GenerateError {
     /// An option is out of range.
-    #[error("{option} is {value}: {allowed}")]
+    #[error("{option} is {value} but must be {allowed}")]
     Option {
         /// Name of the option in [`Sampling`].
         option: &'static str,
@@ -344,7 +344,7 @@ mod tests {
                 ..Sampling::default()
             };
             let error = sampling.check().unwrap_err().to_string();
-            let says = format!("repetition_penalty is {repetition_penalty}: ");
+            let says = format!("repetition_penalty is {repetition_penalty} but must be ");
             assert!(error.starts_with(&says), "{error}");
         }
     }

@@ -46,7 +46,7 @@ pub enum EvalError {
         what: &'static str,
     },
     /// An option is outside its range.
-    #[error("{} = {} must be {}", .0.path, .0.value, .0.allowed)]
+    #[error("{} is {} but must be {}", .0.path, .0.value, .0.allowed)]
     OutOfRange(#[from] OptionError),
 }
 

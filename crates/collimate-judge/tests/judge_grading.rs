@@ -203,27 +203,30 @@ fn bad_input_is_named() {
     assert!(matches!(error, Err(JudgeError::NoItems)));
     type Change = fn(&mut JudgeOptions);
     let wrong: [(Change, &str); 7] = [
-        (|o| o.samples = 0, "samples is 0: at least 1, at most 10^6"),
+        (
+            |o| o.samples = 0,
+            "samples is 0 but must be at least 1, at most 10^6",
+        ),
         (
             |o| o.samples = usize::MAX,
-            "samples is 18446744073709551615: at least 1, at most 10^6",
+            "samples is 18446744073709551615 but must be at least 1, at most 10^6",
         ),
-        (|o| o.batch = 0, "batch is 0: at least 1"),
+        (|o| o.batch = 0, "batch is 0 but must be at least 1"),
         (
             |o| o.min_parse_rate = 1.5,
-            "min_parse_rate is 1.5: in [0, 1]",
+            "min_parse_rate is 1.5 but must be in [0, 1]",
         ),
         (
             |o| o.min_parse_rate = f64::NAN,
-            "min_parse_rate is NaN: in [0, 1]",
+            "min_parse_rate is NaN but must be in [0, 1]",
         ),
         (
             |o| o.sampling.n = 3,
-            "sampling.n is 3: 1; `samples` says how often to ask",
+            "sampling.n is 3 but must be 1: set `samples` to ask more often",
         ),
         (
             |o| o.sampling.top_p = 0.0,
-            "top_p is 0: above 0, at most 1 (1 keeps all)",
+            "top_p is 0 but must be above 0, at most 1 (1 keeps all)",
         ),
     ];
     for (change, says) in wrong {
@@ -245,7 +248,7 @@ fn bad_input_is_named() {
         error
             .unwrap_err()
             .to_string()
-            .starts_with("tie_within is -1:")
+            .starts_with("tie_within is -1 but must be")
     );
 }
 

@@ -356,7 +356,7 @@ fn the_median_is_the_middle_or_the_mean_of_two() {
 fn what_cannot_be_is_refused() {
     let new = |options| Session::new(PairSet::new((0..3).map(row)), options);
     let error = new(with_repeats(1.5, 0)).unwrap_err();
-    assert_eq!(error.to_string(), "repeat is 1.5: in [0, 1]");
+    assert_eq!(error.to_string(), "repeat is 1.5 but must be in [0, 1]");
     assert!(new(with_repeats(f64::NAN, 0)).is_err());
     let error = Session::new(PairSet::default(), SessionOptions::default()).unwrap_err();
     assert!(matches!(error, LabelError::NoPairs));

@@ -8,7 +8,7 @@ use thiserror::Error;
 #[non_exhaustive]
 pub enum LossError {
     /// An option lies outside its range.
-    #[error("{loss}: {} = {} must be {}", .option.path, .option.value, .option.allowed)]
+    #[error("{loss}: {} is {} but must be {}", .option.path, .option.value, .option.allowed)]
     OutOfRange {
         /// Name of the loss.
         loss: &'static str,
@@ -83,7 +83,7 @@ impl LossError {
     /// use collimate_losses::LossError;
     /// let beta = 0.0;
     /// let error = LossError::check("my_loss", "beta", beta, "above 0", beta > 0.0).unwrap_err();
-    /// assert_eq!(error.to_string(), "my_loss: beta = 0 must be above 0");
+    /// assert_eq!(error.to_string(), "my_loss: beta is 0 but must be above 0");
     /// ```
     pub fn check(
         loss: &'static str,

@@ -264,14 +264,14 @@ fn what_is_refused() {
                 margin: f64::NAN,
                 center_coefficient: 0.0,
             },
-            "margin = NaN",
+            "margin is NaN",
         ),
         (
             PairwiseLoss::Logistic {
                 margin: 0.0,
                 center_coefficient: -0.5,
             },
-            "logistic: center_coefficient = -0.5 must be a finite number, at least 0",
+            "logistic: center_coefficient is -0.5 but must be a finite number of at least 0",
         ),
     ] {
         let message = loss.check().unwrap_err().to_string();

@@ -19,7 +19,7 @@ pub enum StatusError {
         tau_high: f64,
     },
     /// A number lies outside its range.
-    #[error("{} = {} must be {}", .0.path, .0.value, .0.allowed)]
+    #[error("{} is {} but must be {}", .0.path, .0.value, .0.allowed)]
     OutOfRange(#[from] OptionError),
     /// The seed mean was asked for without a seed answer.
     #[error(

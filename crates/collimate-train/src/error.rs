@@ -11,7 +11,7 @@ use thiserror::Error;
 #[non_exhaustive]
 pub enum TrainError {
     /// An option has a value that is not allowed.
-    #[error("{} is {}, allowed: {}", .0.path, .0.value, .0.allowed)]
+    #[error("{} is {} but must be {}", .0.path, .0.value, .0.allowed)]
     Config(#[from] OptionError),
     /// There are no examples, or the model has no trainable parameters.
     #[error("stage {stage} has no {what}")]

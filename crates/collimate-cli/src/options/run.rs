@@ -77,7 +77,9 @@ pub(crate) fn check_count(
     let (least, most) = (allowed.start(), allowed.end());
     match allowed.contains(&value) {
         true => Ok(()),
-        false => Err(format!("{name} is {value}: at least {least}, at most {most}").into()),
+        false => {
+            Err(format!("{name} is {value} but must be at least {least}, at most {most}").into())
+        }
     }
 }
 

@@ -36,7 +36,7 @@ fn what_does_not_fit_together() {
         beta: 0.0,
         ..Dpo::default()
     };
-    assert!(message(bad, rows(), Reference::AdaptersOff).contains("dpo: beta = 0"));
+    assert!(message(bad, rows(), Reference::AdaptersOff).contains("dpo: beta is 0"));
     let logp = PairLogp {
         chosen: -1.0,
         rejected: -2.0,

@@ -54,7 +54,7 @@ fn options_out_of_range_are_named() {
         (|c| c.warmup_steps = u64::MAX, "at most 10^12"),
         (
             |c| c.temperature = 1e-300,
-            "temperature is 1e-300: 0.001 to 1000",
+            "temperature is 1e-300 but must be 0.001 to 1000",
         ),
         (|c| c.samples_per_prompt = 3, "rollout_size is 8"),
         (|c| c.samples_per_prompt = 0, "samples_per_prompt is 0"),

@@ -241,7 +241,13 @@ pub(crate) fn said(error: GenerateError, asked: &[Asked]) -> Failure {
             option,
             value,
             allowed,
-        } => return format!("--{} {value}: {allowed}", option.replace('_', "-")).into(),
+        } => {
+            return format!(
+                "--{} is {value} but must be {allowed}",
+                option.replace('_', "-")
+            )
+            .into();
+        }
         GenerateError::PromptTooLong { index, .. }
         | GenerateError::Prompt { index, .. }
         | GenerateError::NotFinite { index, .. } => *index,

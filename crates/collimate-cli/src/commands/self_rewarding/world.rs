@@ -15,7 +15,9 @@ pub(crate) fn check(
 ) -> Result<(), Failure> {
     let share = sizes.demonstrations;
     if !(share > 0.0 && share < 1.0) {
-        return Err(format!("seed_data.demonstrations is {share}: between 0 and 1").into());
+        return Err(
+            format!("seed_data.demonstrations is {share} but must be between 0 and 1").into(),
+        );
     }
     check_count("seed_data.task_lists", sizes.task_lists, 0..=MOST_TEXTS)?;
     let each = sizes.ranked_answers;

@@ -296,7 +296,7 @@ impl Config {
             return self.check_no_rounds();
         }
         if self.policy_test_prompts == 0 {
-            return Err("policy_test_prompts is 0: at least 1".into());
+            return Err("policy_test_prompts is 0 but must be at least 1".into());
         }
         let has = |reward| self.policy_rewards.contains(&reward);
         if has(PolicyReward::Gold) && self.model.is_some() {
