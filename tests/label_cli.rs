@@ -316,7 +316,7 @@ fn bad_options_are_refused_on_one_line() {
     write_rows(&folder.join("mine.jsonl"), &rows(1));
     let arguments = ["--from", "pairs.jsonl", "--out", "mine.jsonl", "--no-open"];
     let output = run("label", folder, &arguments);
-    assert!(text(&output.stderr).contains("mine.jsonl: exists without its journal"));
+    assert!(text(&output.stderr).contains("mine.jsonl: the file exists, but its journal"));
     assert_eq!(
         fs::read_to_string(folder.join("mine.jsonl")).unwrap(),
         rows(1).join("\n") + "\n"
@@ -347,7 +347,7 @@ fn a_second_program_and_other_pairs_are_refused() {
     let stderr = second(&["--no-open"]);
     let error = stderr.lines().last().unwrap();
     assert!(
-        error.contains("labels.decisions.jsonl: another labelling writes this file"),
+        error.contains("labels.decisions.jsonl: another labelling session writes this file"),
         "{error}"
     );
     labelling.post("/api/finish", &json!({ "labeller": "me" }));

@@ -42,7 +42,7 @@ fn a_file_is_named_by_what_it_holds() {
     file(
         "input.jsonl",
         br#"{"input": "x", "chosen": "a", "rejected": "b"}"#,
-        &["input.jsonl:1: no `prompt`: is it `input`?"],
+        &["input.jsonl:1: there is no `prompt`: if `input` holds the prompt"],
     );
     let open = "prompt,chosen,rejected\nq,a,b\nq,a,\"c\n".to_owned() + &"q,a,b\n".repeat(9);
     file(

@@ -219,7 +219,7 @@ fn places_to_write() {
         "ser",
         &world,
         "photos",
-        &["photos/cat.png", "is in the way"],
+        &["photos/cat.png", "does not belong to a run"],
     );
     assert_eq!(fs::read_dir(folder.join("photos")).unwrap().count(), 1);
     place("ser", &world, "good.jsonl", &["good.jsonl: is a file"]);

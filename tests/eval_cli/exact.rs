@@ -156,7 +156,7 @@ fn wrong_exact_questions_are_refused() {
     refuse(
         "bad.jsonl",
         &[],
-        &["bad.jsonl:1", "an empty question or answer"],
+        &["bad.jsonl:1", "the question or the answer is empty"],
     );
     refuse(
         "list.jsonl",

@@ -18,7 +18,7 @@ pub enum ScoreError {
         value: f32,
     },
     /// The number of scores differs from the number of items.
-    #[error("{items} items were given, {scores} scores came back")]
+    #[error("the scorer returned {scores} scores for {items} items")]
     Count {
         /// Number of items given.
         items: usize,
@@ -163,8 +163,8 @@ pub enum GenerateError {
     },
     /// A prompt leaves no room for an answer.
     #[error(
-        "prompt {index} has {tokens} tokens, the model takes {context} in all, \
-         the answer's included: shorten the prompt"
+        "prompt {index} has {tokens} tokens, but the model takes {context} in all, with the \
+         answer: shorten the prompt"
     )]
     PromptTooLong {
         /// Index of the prompt.
@@ -184,8 +184,8 @@ pub enum GenerateError {
     },
     /// The model predicts a value that is not a finite number.
     #[error(
-        "prompt {index}: after {tokens} new tokens the model's logits are not finite: \
-         its weights are broken"
+        "prompt {index}: after {tokens} new tokens the model's logits are not finite: the model's \
+         weights are broken"
     )]
     NotFinite {
         /// Index of the prompt.

@@ -66,7 +66,7 @@ impl Cache {
                 tracing::warn!(
                     file = %path.display(),
                     bytes = bytes.len() - whole,
-                    "the last line of the judge's cache is torn and dropped"
+                    "the last line of the judge's cache is incomplete and is dropped"
                 );
                 file.set_len(whole as u64)?;
                 bytes.truncate(whole);

@@ -61,7 +61,7 @@ fn a_judge_that_writes_prose_is_refused_with_an_example() {
     let options = JudgeOptions::default;
     let few = judge(&toy, options()).grade(&Rubric::additive(), &items(&["good", "b", "c"]));
     let message = few.unwrap_err().to_string();
-    let says = "only 3 of 9 judgements (33.3 %) could be parsed, at least 50.0 % must \
+    let says = "only 3 of 9 judgements (33.3 %) could be parsed, but at least 50.0 % must \
                 (min_parse_rate); one of the others reads \"What a lovely question. What";
     assert!(message.starts_with(says), "{message}");
     assert!(
@@ -143,7 +143,7 @@ fn empty_answers_are_refused_left_out_or_judged() {
     };
     let message = grade(EmptyAnswers::Refuse).unwrap_err().to_string();
     assert!(
-        message.starts_with("2 answers are empty, the first is that of item 1:"),
+        message.starts_with("2 answers are empty, the first for item 1:"),
         "{message}"
     );
     assert_eq!(toy.calls(), 0);
@@ -276,11 +276,11 @@ fn a_generator_that_miscounts_or_fails_is_named() {
     let three = items(&["a", "b", "c"]);
     assert_eq!(
         grade(Broken(Ok(vec![3, 3])), &three),
-        "the generator was asked about 3 prompts and answered 2"
+        "the generator was asked about 3 prompts, but answered 2"
     );
     assert_eq!(
         grade(Broken(Ok(vec![3, 2, 3])), &three),
-        "item 1: the generator was asked for 3 judgements and wrote 2"
+        "item 1: the generator was asked for 3 judgements, but wrote 2"
     );
     // The third distinct question belongs to item 3.
     let repeated = items(&["a", "a", "b", "c"]);

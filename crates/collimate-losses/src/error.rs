@@ -16,7 +16,7 @@ pub enum LossError {
         option: OptionError,
     },
     /// Tensors that belong together differ in length.
-    #[error("{loss}: {name} has {given} values, the batch has {batch}")]
+    #[error("{loss}: {name} has {given} values, but the batch has {batch}")]
     Length {
         /// Name of the loss.
         loss: &'static str,
@@ -68,7 +68,7 @@ pub enum LossError {
         known: String,
     },
     /// The count for a mean is 0.
-    #[error("a mean over 0 examples is not defined: leave the empty batch out")]
+    #[error("a mean over 0 examples is not defined: skip the empty batch")]
     EmptyCount,
 }
 

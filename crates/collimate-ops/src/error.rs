@@ -38,10 +38,7 @@ pub enum OpsError {
         longest: usize,
     },
     /// A table can turn a whole head or a part of it, but no more than a head.
-    #[error(
-        "rope refused: {rotary} elements of a head turn, but a head has {head_dim}, must be at \
-         least as many"
-    )]
+    #[error("rope refused: {rotary} elements of a head turn, but a head has only {head_dim}")]
     PartialRope {
         /// Number of elements that turn.
         rotary: usize,

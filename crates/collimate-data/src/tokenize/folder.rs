@@ -107,8 +107,8 @@ impl TextTokenizer {
             let says = config.get(key).and_then(Value::as_bool);
             if says.is_some_and(|adds| adds == side.is_empty()) {
                 tracing::warn!(
-                    "{}: {key} of {CONFIG} disagrees with {TOKENIZER}: {TOKENIZER} counts, as in \
-                     transformers",
+                    "{}: {key} of {CONFIG} disagrees with {TOKENIZER}: {TOKENIZER} takes \
+                     precedence, as in transformers",
                     dir.display()
                 );
             }
@@ -131,8 +131,8 @@ impl TextTokenizer {
             ),
             (Some(name), None) if !name.contains('{') => {
                 let there = match named.names() {
-                    names if names.is_empty() => "it has none".to_owned(),
-                    names => format!("it has {names}"),
+                    names if names.is_empty() => "the folder has none".to_owned(),
+                    names => format!("the folder has {names}"),
                 };
                 return Err(DataError::ChatTemplate(format!(
                     "{} has no template named {name:?}: {there}",

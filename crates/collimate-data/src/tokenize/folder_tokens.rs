@@ -42,8 +42,8 @@ pub(super) fn special_ids(
     for (ids, side) in [(&around.before, "before"), (&around.behind, "behind")] {
         if ids.len() > 1 {
             return Err(DataError::SpecialTokens(format!(
-                "{}: the tokenizer writes {} tokens {side} a text (ids {ids:?}): tokenizers that \
-                 write at most one on each side are supported",
+                "{}: the tokenizer writes {} tokens {side} a text (ids {ids:?}): only tokenizers \
+                 that write at most one token on each side are supported",
                 dir.display(),
                 ids.len()
             )));
@@ -54,7 +54,7 @@ pub(super) fn special_ids(
         (Some(eos), Some(behind)) if eos != behind => {
             let token = tokenizer.id_to_token(behind).unwrap_or_default();
             tracing::warn!(
-                "{}: the tokenizer ends every text with {token:?}, and eos_token is another: \
+                "{}: the tokenizer ends every text with {token:?}, but eos_token is another token: \
                  answers end with eos_token",
                 dir.display()
             );

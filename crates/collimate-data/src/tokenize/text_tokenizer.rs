@@ -123,7 +123,8 @@ impl TextTokenizer {
         if special.pad == Some(special.eos) {
             let id = special.eos;
             tracing::debug!(
-                "pad_token and eos_token are the same (id {id}): taken as no pad token"
+                "pad_token and eos_token are the same (id {id}): the tokenizer is used without a \
+                 pad token"
             );
             special.pad = None;
         }

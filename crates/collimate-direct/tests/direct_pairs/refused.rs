@@ -25,7 +25,7 @@ fn what_does_not_fit_together() {
     let rows = || pairs(3, 1);
     let text = message(Dpo::default(), rows(), Reference::None);
     assert!(
-        text.starts_with("dpo compares with a reference model: give one"),
+        text.starts_with("dpo compares with a reference model: give a reference model"),
         "{text}"
     );
     assert!(

@@ -73,7 +73,7 @@ impl Modules {
         }
         if normalised {
             tracing::warn!(
-                "{}: Normalize is no part of the reward model: the head reads the pooled states \
+                "{}: Normalize is not part of the reward model: the head reads the pooled states \
                  as they are",
                 path.display()
             );
@@ -138,7 +138,7 @@ pub(super) fn tell_text_rules(dir: &Path) -> Result<(), LoadError> {
         && settings.get("do_lower_case")? == Some(true)
     {
         tracing::warn!(
-            "{}: do_lower_case is not read: texts are lower-cased only where tokenizer.json says so",
+            "{}: do_lower_case is not read: texts are lower-cased only if tokenizer.json does so",
             settings.path.display()
         );
     }
@@ -147,7 +147,7 @@ pub(super) fn tell_text_rules(dir: &Path) -> Result<(), LoadError> {
     {
         tracing::warn!(
             "{}: default_prompt_name = {name} is not read: texts get no prompt, and a folder saved \
-             from this one names none",
+             from this one names no prompt",
             prompts.path.display()
         );
     }

@@ -110,7 +110,8 @@ impl Weights {
                 more => format!(" and {more} more"),
             };
             tracing::warn!(
-                "{}: no part of the model that is read, and not saved with it: {}{more}",
+                "{}: the model has no place for these tensors, which are neither read nor saved: \
+                 {}{more}",
                 self.path.display(),
                 told[..told.len().min(TOLD)].join(", ")
             );

@@ -72,8 +72,7 @@ impl Kept {
         };
         if json.value("auto_map").is_some() {
             tracing::warn!(
-                "{}: auto_map names code of the folder's own, which is not run: the model is read \
-                 as {}",
+                "{}: auto_map names code in the folder, which is not run: the model is read as {}",
                 json.path.display(),
                 json.architecture()?.unwrap_or_default()
             );

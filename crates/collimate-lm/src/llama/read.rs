@@ -136,7 +136,7 @@ pub(super) fn read_config(json: &JsonConfig) -> Result<LlamaConfig, LoadError> {
     ] {
         if let Some(id) = id.filter(|&id| id as usize >= config.vocab_size) {
             tracing::warn!(
-                "{}: {key} = {id} is no token of the model, whose vocab_size is {}",
+                "{}: {key} = {id} is not a token of the model, whose vocab_size is {}",
                 json.path.display(),
                 config.vocab_size
             );

@@ -73,7 +73,7 @@ fn modules_are_those_that_the_folder_names() {
     );
     let (parts, told) = warned(|| Encoder::load_reward(dir.path(), &device()).unwrap());
     assert!(parts.head.is_none());
-    assert!(told.contains("Normalize is no part"), "{told}");
+    assert!(told.contains("Normalize is not part"), "{told}");
 }
 
 #[test]

@@ -95,7 +95,7 @@ fn what_is_left_out_is_told_in_one_line() {
     for part in [
         "bert.pooler.dense",
         "classifier.weight",
-        "not saved with it",
+        "neither read nor saved",
     ] {
         assert!(told.contains(part), "{part}: {told}");
     }

@@ -88,7 +88,7 @@ fn anchors_that_do_not_fit() {
     };
     let reference = "nll_anchor needs a loss that compares with a reference: give nll_anchor = 0, or \
                      another loss";
-    let twice = "nll_anchor needs a loss without a likelihood term, and this one has its own: give \
+    let twice = "nll_anchor needs a loss without a likelihood term, but this loss has one: give \
                  nll_anchor = 0, or set the weight of the loss's term";
     for (json, message) in [
         (r#"{"simpo": {}}"#, format!("simpo: {reference}")),
@@ -172,7 +172,7 @@ fn arguments_that_do_not_fit() {
     let short = PairLogps::new(v(&[-1.0, -2.0]), v(&[-3.0]));
     assert_eq!(
         message("simpo", &short),
-        "simpo: policy_rejected_logps has 1 values, the batch has 2"
+        "simpo: policy_rejected_logps has 1 values, but the batch has 2"
     );
     let short = bare.clone().with_reference(v(&[-1.0]), v(&[-1.0, -1.0]));
     assert!(message("nca", &short).contains("nca: reference_chosen_logps has 1"));

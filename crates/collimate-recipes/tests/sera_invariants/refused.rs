@@ -47,7 +47,7 @@ fn lists_that_do_not_fit() {
     );
     let text = with(&|_| {}, true);
     assert!(
-        text.contains("12 items were given, 11 scores came back"),
+        text.contains("the scorer returned 11 scores for 12 items"),
         "{text}"
     );
     for method in [Method::Curry, Method::Oaif, Method::ScoreGapSelection] {
