@@ -130,27 +130,27 @@ pub(crate) fn read(
 
 fn score(config: &ScoreConfig, datum: &Datum) -> Result<Scored, Unusable> {
     let absent = |field: &str| Unusable::Broken(format!("item {} has no {field}", datum.index));
-    let value =
-        match config.endpoint {
-            ScoreEndpoint::Score => datum.score.ok_or_else(|| absent("score"))?,
-            ScoreEndpoint::Classify => {
-                let probs = datum.probs.as_deref().ok_or_else(|| absent("probs"))?;
-                let found = match (config.class, probs) {
-                    (None, [only]) => Some(only),
-                    (None, _) => None,
-                    (Some(class), probs) => probs.get(class),
-                };
-                *found.ok_or_else(|| {
+    let value = match config.endpoint {
+        ScoreEndpoint::Score => datum.score.ok_or_else(|| absent("score"))?,
+        ScoreEndpoint::Classify => {
+            let probs = datum.probs.as_deref().ok_or_else(|| absent("probs"))?;
+            let found = match (config.class, probs) {
+                (None, [only]) => Some(only),
+                (None, _) => None,
+                (Some(class), probs) => probs.get(class),
+            };
+            *found.ok_or_else(|| {
                 let message = format!(
-                    "{} classes, but class is {}: set class to the index of the class that is the \
-                     score",
+                    "{} classes, but class is {}: set class to the index of the score",
                     probs.len(),
-                    config.class.map_or("null".to_owned(), |class| class.to_string()),
+                    config
+                        .class
+                        .map_or("null".to_owned(), |class| class.to_string()),
                 );
                 Unusable::Final(message)
             })?
-            }
-        };
+        }
+    };
     let value = value as f32;
     Ok(match value.is_finite() {
         true => Ok(value),
