@@ -311,7 +311,10 @@ fn bad_options_and_files() {
     );
     refused(&["--resume"], &["--resume", "holds no run"]);
     refused(&["--judge", &model], &["--data"]);
-    refused(&["--hh-turns", "full"], &["hh_turns is for data files"]);
+    refused(
+        &["--hh-turns", "full"],
+        &["hh_turns works only with data files"],
+    );
     for (config, says) in [
         (
             json!({"align": {"loss": {"rdpo": {"label_smoothing": 0.5}}}}),

@@ -180,7 +180,7 @@ fn an_error_names_the_source() {
         (&["--batch", "1", "--batch", "2"], "--batch: give it once"),
         (
             &["--loss", "ipo", "--set", "align.loss.dpo.beta=0.3"],
-            "align.loss is another one by --loss ipo",
+            "--loss ipo chooses another align.loss",
         ),
     ] {
         assert_eq!(

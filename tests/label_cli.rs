@@ -187,7 +187,7 @@ fn a_stopped_session_goes_on_where_it_stopped() {
         stdout.starts_with("3 labels, 0 ties, 0 skips\n"),
         "{stdout}"
     );
-    let said = "stopped after 3 decisions, 6 to come; the same command goes on";
+    let said = "stopped after 3 decisions, 6 to come; run the same command to continue";
     assert_eq!(stderr.lines().last(), Some(said));
 
     // Killed while writing: the last line is incomplete.
@@ -282,7 +282,7 @@ fn bad_options_are_refused_on_one_line() {
     refused(
         folder,
         &["--pairs-per-prompt", "0"],
-        "--pairs-per-prompt 0: at least 1",
+        "--pairs-per-prompt is 0 but must be at least 1",
     );
     refused(
         folder,
@@ -312,7 +312,7 @@ fn bad_options_are_refused_on_one_line() {
         folder,
         &["--from", "pairs.jsonl", "--out", "pairs.jsonl"],
     );
-    assert!(text(&output.stderr).contains("is the file that is read"));
+    assert!(text(&output.stderr).contains("is also an input file"));
     write_rows(&folder.join("mine.jsonl"), &rows(1));
     let arguments = ["--from", "pairs.jsonl", "--out", "mine.jsonl", "--no-open"];
     let output = run("label", folder, &arguments);

@@ -218,7 +218,7 @@ fn arguments_that_nothing_reads_are_refused() {
         folder,
         &NO_THINKING,
         "",
-        &["chat_template_kwargs is for data files"],
+        &["chat_template_kwargs works only with data files"],
     );
 }
 

@@ -241,7 +241,7 @@ fn a_name_with_options_may_stand_alone_where_it_is_a_loss() {
     assert_eq!(printed(json!({"loss": "ipo"}))["ipo"]["beta"], 0.1);
     let config = json!({"align": {"adaptation": "lora"}});
     fs::write(folder.join("c.json"), config.to_string()).unwrap();
-    let says = ["write {\"name\": {}} in place of \"name\""];
+    let says = ["write {\"name\": {}} instead of \"name\""];
     refused("dpo", folder, &["--config", "c.json"], &says);
     let config = json!({"align": {"adaptation": {"lora": {}}}});
     fs::write(folder.join("c.json"), config.to_string()).unwrap();

@@ -175,7 +175,10 @@ fn a_pipe_is_read_once_or_refused() {
         let output = piped(name, folder, &arguments, &rows);
         let stderr = text_of(&output);
         assert!(
-            stderr.contains("/dev/stdin is a pipe: a run reads its data again on --resume: write it to a file first"),
+            stderr.contains(
+                "/dev/stdin is a pipe, but a run reads its data again on --resume: write the data \
+                 to a file first"
+            ),
             "{name}: {stderr}"
         );
         assert_eq!(stderr.lines().count(), 1, "{name}: {stderr}");

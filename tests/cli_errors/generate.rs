@@ -38,7 +38,7 @@ fn generate_options_and_prompts() {
         &["--prompt", "a", "--prompt", &long],
         &["--prompt number 2 has", "shorten"],
     );
-    refused(&["--prompts", "none.txt"], &["none.txt", "No such file"]);
+    refused(&["--prompts", "none.txt"], &["none.txt", "no such file"]);
     let file = |name: &str, text: &str, says: &[&str]| {
         fs::write(folder.join(name), text).unwrap();
         refused(&["--prompts", name], says);

@@ -164,7 +164,7 @@ fn wrong_exact_questions_are_refused() {
         &["list.jsonl:1", "neither a text nor a number"],
     );
     refuse("q.jsonl", &["--after", " "], &["--after"]);
-    refuse("q.jsonl", &["--first", "0"], &["--first 0"]);
+    refuse("q.jsonl", &["--first", "0"], &["--first is 0"]);
     refuse(
         "q.jsonl",
         &["--max-new-tokens", "0"],

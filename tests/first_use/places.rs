@@ -78,7 +78,7 @@ fn an_empty_answer_of_a_model_without_template_is_explained() {
         "0",
     ];
     let output = succeed("generate", folder, &greedy);
-    let hint = "this model has no chat template; it completes text";
+    let hint = "the model has no chat template and only completes text";
     let written = text(&output.stdout);
     let first = written.trim_start().chars().next().unwrap().to_string();
     assert!(!text(&output.stderr).contains(hint), "{output:?}");

@@ -136,11 +136,11 @@ fn refusals_are_one_line() {
         ),
         (
             &["--labelled", "labels.jsonl", "--model", base],
-            &["--labelled and --labelled-by go with --unlabelled"],
+            &["--labelled and --labelled-by need --unlabelled"],
         ),
         (
             &["--unlabelled", "pool.jsonl", "--model", base],
-            &["--unlabelled goes with --labelled"],
+            &["--unlabelled needs --labelled or --labelled-by"],
         ),
         (
             &["--labelled", "labels.jsonl", "--unlabelled", "pool.jsonl"],
@@ -174,7 +174,7 @@ fn refusals_are_one_line() {
                 base,
                 "--simulate",
             ],
-            &["--simulate is for --data"],
+            &["--simulate hides labels of --data"],
         ),
         (
             &[
@@ -187,7 +187,7 @@ fn refusals_are_one_line() {
                 "--seed-share",
                 "0.2",
             ],
-            &["ser.seed_share is for simulations"],
+            &["ser.seed_share works only with simulations"],
         ),
         (
             &[
@@ -226,7 +226,7 @@ fn refusals_are_one_line() {
                 "--policy",
                 base,
             ],
-            &["--policy: every row", "answers already"],
+            &["--policy has nothing to write", "every row"],
         ),
         (
             &[
@@ -264,7 +264,7 @@ fn refusals_are_one_line() {
                 "--policy",
                 base,
             ],
-            &["policy_source is for labels of your own"],
+            &["policy_source works only with your own labels"],
         ),
         (
             &["--responses", "1"],
@@ -322,7 +322,7 @@ fn refusals_are_one_line() {
         ),
         (
             &["--labelled-by", base, "--model", base],
-            &["--labelled-by go with --unlabelled"],
+            &["--labelled-by need --unlabelled"],
         ),
         (
             &[

@@ -152,7 +152,8 @@ impl<L: Layered> Options<L> {
         if self.run.print_config {
             if !own {
                 crate::common::tell(&format!(
-                    "these are the options of the synthetic world; for those of your own give --{} too",
+                    "these are the options of the synthetic world; for the options of your own \
+                     data give --{} too",
                     L::OWN
                 ));
             }
@@ -166,11 +167,12 @@ impl<L: Layered> Options<L> {
                     preview.print(&device, self.run.gradient_checkpointing)
                 }
                 None if !L::ESTIMATES => Err(
-                    "--dry-run: this command learns from texts that it writes: no estimate is made"
+                    "--dry-run cannot estimate this command, which learns from texts that the \
+                     model writes"
                         .into(),
                 ),
                 None => Err(usage(format!(
-                    "--dry-run estimates runs on data of your own: give --{} too",
+                    "--dry-run estimates only runs on your own data: give --{} too",
                     L::OWN
                 ))),
             };
@@ -192,8 +194,8 @@ impl<L: Layered> Options<L> {
         };
         if !own && !is_about_own::<L>(&config) {
             crate::common::tell(&format!(
-                "these are the options of the synthetic world; `collimate config print --own {}` prints \
-                 those for data and models of your own",
+                "these are the options of the synthetic world; `collimate config print --own {}` \
+                 prints the options for your own data and models",
                 L::NAME.replace('_', "-")
             ));
         }

@@ -92,7 +92,8 @@ impl Preview {
         if weights.positions.is_some_and(|most| self.max_length > most) {
             let most = weights.positions.unwrap_or_default();
             return Err(format!(
-                "max_length is {}: the model takes at most {most} tokens: give --max-length {most}",
+                "max_length is {}, but the model takes at most {most} tokens: give --max-length \
+                 {most}",
                 self.max_length
             )
             .into());

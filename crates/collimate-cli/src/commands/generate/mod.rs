@@ -82,14 +82,15 @@ impl Args {
 }
 
 /// Explains why a model that was not trained to chat may write nothing.
-pub(crate) const NO_TEMPLATE: &str = "an answer is empty: this model has no chat template; it completes text: write the \
-                                      beginning of a text as the prompt";
+pub(crate) const NO_TEMPLATE: &str = "an answer is empty: the model has no chat template and only \
+                                      completes text: write the beginning of a text as the \
+                                      prompt";
 
 /// Runs the command.
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     args.sampling.check(args.n)?;
     if args.batch == 0 {
-        return Err("--batch 0: at least 1".into());
+        return Err("--batch is 0 but must be at least 1".into());
     }
     let device = args.device.open()?;
     if let Some(out) = &args.out {
@@ -155,7 +156,7 @@ fn write(
         }
         Err(error) => {
             if let Err(lost) = kept {
-                common::tell(&format!("what was finished is lost: {lost}"));
+                common::tell(&format!("the finished completions are lost: {lost}"));
             }
             Err(said(error, asked))
         }

@@ -178,8 +178,8 @@ fn split(
     let watched = config.policy.watched.min(all.len() / 10);
     if wanted < config.test_prompts {
         common::tell(&format!(
-            "{} different prompts: {wanted} of them are for the comparison at the end, where \
-             {} were asked for",
+            "{} different prompts: {wanted} of them are kept for the comparison at the end, \
+             instead of the requested {}",
             all.len(),
             config.test_prompts,
         ));

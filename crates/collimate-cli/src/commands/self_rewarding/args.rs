@@ -378,11 +378,15 @@ fn check(config: &Config, typed: &Given) -> Result<(), Failure> {
     ];
     if config.model.is_none() {
         if let Some((name, _)) = given.into_iter().find(|(_, given)| *given) {
-            return Err(format!("{name} needs --model: the world has its own").into());
+            return Err(
+                format!("{name} needs --model, because the synthetic world has its own").into(),
+            );
         }
         if config.eft_source == EftSource::Gold && given_eft(typed) {
             return Err(
-                "recipe.eft is for ranked answers: leave it out, or set eft_source to ranks".into(),
+                "recipe.eft works only with ranked answers: remove recipe.eft, or set eft_source \
+                 to ranks"
+                    .into(),
             );
         }
         let (sizes, source) = (&config.seed_data, config.eft_source);
@@ -391,28 +395,29 @@ fn check(config: &Config, typed: &Given) -> Result<(), Failure> {
             EftSource::Gold => ("seed_data.ranked_lists", "ranks"),
         };
         if typed.typed(other) {
-            return Err(format!("{other} is for --eft-source {name}: leave it out").into());
+            return Err(
+                format!("{other} works only with --eft-source {name}: remove {other}").into(),
+            );
         }
         return world::check(sizes, &config.world, config.test_prompts, source);
     }
     check_ranked(config, typed)?;
     if config.evaluator.is_some() && config.evaluator_rule.is_some() {
-        return Err("evaluator and evaluator_rule: give one of them".into());
+        return Err("evaluator and evaluator_rule exclude each other: give one of them".into());
     }
     if config.recipe.compare.contains(&PairSource::Evaluator)
         && config.evaluator.is_none()
         && config.evaluator_rule.is_none()
     {
         return Err(
-            "compare is evaluator: give --evaluator or --evaluator-rule, or leave it \
-                    out"
-            .into(),
+            "compare is evaluator, but there is no evaluator: give --evaluator or \
+             --evaluator-rule, or remove evaluator from compare"
+                .into(),
         );
     }
     if config.ift.is_none() && config.seed_prompts.is_none() {
         return Err(
-            "nothing to begin with: give demonstrations by --ift, or prompts by \
-                    --seed-prompts"
+            "there are no seed data: give demonstrations with --ift, or prompts with --seed-prompts"
                 .into(),
         );
     }
@@ -430,7 +435,7 @@ fn check(config: &Config, typed: &Given) -> Result<(), Failure> {
     ];
     match of_world.into_iter().find(|(_, given)| *given) {
         Some((name, _)) => Err(format!(
-            "{name} is for the synthetic world: leave it out, or leave out --model"
+            "{name} works only with the synthetic world: remove {name}, or remove --model"
         )
         .into()),
         None => Ok(()),
@@ -451,7 +456,8 @@ fn check_ranked(config: &Config, given: &Given) -> Result<(), Failure> {
     if filter.least < 2 {
         let least = filter.least;
         return Err(format!(
-            "ranked_filter.least is {least}: give 2 or more, as an order needs two answers"
+            "ranked_filter.least is {least} but must be at least 2, because an order needs two \
+             answers"
         )
         .into());
     }
@@ -462,10 +468,12 @@ fn check_ranked(config: &Config, given: &Given) -> Result<(), Failure> {
         return Err("ranked_filter needs --ranked or --rank-test".into());
     }
     if config.eft_judge.is_some() {
-        return Err("eft_judge needs --ranked: there is nothing to judge".into());
+        return Err("eft_judge needs --ranked, because otherwise there is nothing to judge".into());
     }
     match given_eft(given) {
-        true => Err("recipe.eft needs --ranked: there is nothing to make judgements of".into()),
+        true => {
+            Err("recipe.eft needs --ranked, because judgements are made from ranked answers".into())
+        }
         false => Ok(()),
     }
 }

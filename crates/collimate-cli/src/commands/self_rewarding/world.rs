@@ -34,8 +34,8 @@ pub(crate) fn check(
     };
     if n as f64 > rest {
         return Err(format!(
-            "seed_data.{name} is {n}: the world has {rest} {what} beside the demonstrations; give \
-                 more world.pairs"
+            "seed_data.{name} is {n}, but the world has only {rest} {what} beside the \
+             demonstrations: raise world.pairs"
         )
         .into());
     }
@@ -43,7 +43,8 @@ pub(crate) fn check(
     let there = world.test_pairs;
     if needed > there {
         return Err(format!(
-            "test_prompts and seed_data.judge_test need {needed} pairs: world.test_pairs is {there}"
+            "test_prompts and seed_data.judge_test need {needed} pairs, but world.test_pairs is \
+             {there}: raise world.test_pairs"
         )
         .into());
     }

@@ -267,8 +267,8 @@ fn check_recipe_options(config: &Config, given: &Given) -> Result<(), Failure> {
     let runs = |recipe: Recipe| ser.recipe == recipe || ser.also.contains(&recipe);
     if given.typed("ser.max_loops") && ser.recipes() == [Recipe::NoisyEnsemble] {
         return Err(
-            "ser.max_loops belongs to the recipes paper and calibrated, and this run has noisy_ensemble: \
-             leave it out, or give --set ser.ensemble.rounds=N"
+            "ser.max_loops belongs to the recipes paper and calibrated, but this run has \
+             noisy_ensemble: remove ser.max_loops, or give --set ser.ensemble.rounds=N"
                 .into(),
         );
     }
@@ -284,8 +284,8 @@ fn check_recipe_options(config: &Config, given: &Given) -> Result<(), Failure> {
         if given.typed(path) && !runs(recipe) && !by_control {
             let (name, runs) = (recipe.name(), ser.recipe.name());
             return Err(format!(
-                "{path} belongs to the recipe {name}, and this run has {runs}: leave it out, or add \
-                 --recipe {name} or --also {name}"
+                "{path} belongs to the recipe {name}, but this run has {runs}: remove {path}, or \
+                 add --recipe {name} or --also {name}"
             )
             .into());
         }

@@ -97,7 +97,7 @@ impl Named<'_> {
     fn server(&self, _: &str) -> Result<Box<dyn Generator>, Failure> {
         let flag = self.flag;
         Err(format!(
-            "{flag} URL: this program was built without servers: build it with --features remote"
+            "{flag} URL: this program was built without servers: build with --features remote"
         )
         .into())
     }

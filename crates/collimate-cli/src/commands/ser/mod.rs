@@ -340,7 +340,7 @@ impl<'a> Run<'a> {
     fn no_policies(&self) {
         if self.config.trains_policies() {
             common::tell(
-                "no policy is trained: that needs a language model to start from, and --model holds \
+                "no policy is trained: a policy starts from a language model, but --model holds \
                  none; this run ends with the reward model",
             );
         }

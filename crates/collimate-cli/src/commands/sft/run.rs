@@ -61,7 +61,7 @@ fn from_folder(start: &Start<'_, Config>, dir: &Path) -> Result<(), Failure> {
     for path in &config.data {
         let (part, report) = read(path, &options)?;
         if part.is_empty() {
-            return Err(format!("{report}: no row is left: look at the reasons").into());
+            return Err(format!("{report}: no row is left: correct the file").into());
         }
         rows.extend(part);
         reports.push(report);
