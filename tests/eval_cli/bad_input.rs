@@ -99,7 +99,7 @@ fn bad_input() {
     let file = ["--prompts", "questions.jsonl"];
     let with = |more: &[&str], says: &[&str]| prompts(&model, &[&file[..], more].concat(), says);
     with(&["--first", "0"], &["--first is 0"]);
-    with(&["--temperature", "-1"], &["--temperature -1"]);
+    with(&["--temperature", "-1"], &["--temperature is -1"]);
     with(&["--against", "none"], &["--against none: no such folder"]);
     with(&["--tie-within", "1"], &["--tie-within", "one side"]);
     prompts(&reward, &file, &["--model", "causal language model"]);

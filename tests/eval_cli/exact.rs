@@ -168,6 +168,6 @@ fn wrong_exact_questions_are_refused() {
     refuse(
         "q.jsonl",
         &["--max-new-tokens", "0"],
-        &["--max-new-tokens 0"],
+        &["--max-new-tokens is 0"],
     );
 }

@@ -30,7 +30,7 @@ struct Usage(String);
 pub(crate) fn usage(text: impl Into<String>) -> Failure {
     let text = text.into();
     let mark = if text.ends_with('?') { "" } else { ";" };
-    Usage(format!("{text}{mark} --help explains")).into()
+    Usage(format!("{text}{mark} see --help")).into()
 }
 
 /// Returns true for an error of the command line.

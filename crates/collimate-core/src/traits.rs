@@ -194,7 +194,7 @@ pub enum GenerateError {
         tokens: usize,
     },
     /// A stop was requested.
-    #[error("stopped before every prompt had its completions")]
+    #[error("stopped before all completions were written")]
     Interrupted,
     /// An error of the generator itself.
     #[error("{0}")]

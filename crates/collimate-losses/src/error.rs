@@ -60,7 +60,7 @@ pub enum LossError {
         message: &'static str,
     },
     /// No loss has this name.
-    #[error("there is no loss {name:?}: it must be one of {known}")]
+    #[error("there is no loss {name:?}: give one of {known}")]
     UnknownName {
         /// Name that was given.
         name: String,

@@ -24,7 +24,7 @@ pub enum PpoError {
         prompt: usize,
     },
     /// There are no prompts.
-    #[error("there are no prompts to answer: give at least one")]
+    #[error("there are no prompts to answer: give at least one prompt")]
     NoPrompts,
     /// A prompt that leaves no room for a response.
     #[error(

@@ -125,7 +125,7 @@ impl Preview {
             cut += tokenized.truncated;
         }
         if counted == 0 {
-            return Err("no row is left to learn from: look at `collimate data check`".into());
+            return Err("no row is left to learn from: run `collimate data check`".into());
         }
         let per_row = tokens as f64 / counted as f64;
         lines.push((

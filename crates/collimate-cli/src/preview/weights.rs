@@ -107,7 +107,7 @@ fn count(path: &Path) -> Result<u64, Failure> {
     let mut file = File::open(path)?;
     let mut size = [0; 8];
     file.read_exact(&mut size)
-        .map_err(|_| wrong("is no safetensors file"))?;
+        .map_err(|_| wrong("not a safetensors file"))?;
     let size = u64::from_le_bytes(size);
     if size > MOST_HEADER {
         return Err(wrong(

@@ -146,7 +146,7 @@ fn tell_resumed(resumed: Resumed, out: &Path) {
     }
     if resumed.events > 0 {
         common::tell(&format!(
-            "going on with {journal}: {} decisions and undos so far",
+            "continuing with {journal}: {} decisions and undos so far",
             resumed.events
         ));
     }

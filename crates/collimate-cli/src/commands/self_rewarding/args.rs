@@ -264,8 +264,7 @@ fn flags() -> Vec<Flag<Config>> {
         Flag::of("task-examples", "FILE", &["task_examples"]).rare(),
         Flag::of("seed-prompts", "FILE", &["seed_prompts"]),
         Flag::of("judge-test", "FILE", &["judge_test"]).rare(),
-        Flag::of("evaluator", "DIR", &["evaluator"])
-            .conflicts("evaluator-rule"),
+        Flag::of("evaluator", "DIR", &["evaluator"]).conflicts("evaluator-rule"),
         Flag::of("evaluator-rule", "RULE", &["evaluator_rule"]).rare(),
         Flag::of("format", "NAME", &["format"]).rare(),
         Flag::of("on-bad-row", "POLICY", &["on_bad_row"]).rare(),
@@ -278,8 +277,8 @@ fn flags() -> Vec<Flag<Config>> {
             "rubric",
             "NAME",
             &["recipe.rubric"],
-            "Rubric of the judge: additive (0 to 5) or mt_bench (1 to 10); one of your own goes into \
-             --config [default: additive; the synthetic world has its own]",
+            "Rubric of the judge: additive (0 to 5) or mt_bench (1 to 10); your own rubric goes \
+             into --config [default: additive; the synthetic world has its own]",
             |config: &mut Config, name, _| {
                 config.recipe.rubric = match name {
                     "additive" => Rubric::additive(),
@@ -297,14 +296,20 @@ fn flags() -> Vec<Flag<Config>> {
         Flag::of("candidates", "N", &["recipe.candidates"]),
         Flag::of("samples", "N", &["recipe.judge.samples"]),
         Flag::of("min-parse-rate", "P", &["recipe.judge.min_parse_rate"]).rare(),
-        Flag::of("judge-tokens", "N", &["recipe.judge.sampling.max_new_tokens"]).rare(),
+        Flag::of(
+            "judge-tokens",
+            "N",
+            &["recipe.judge.sampling.max_new_tokens"],
+        )
+        .rare(),
         Flag::of("response-tokens", "N", &["recipe.responses.max_new_tokens"]),
         Flag::change(
             "compare",
             "SOURCES",
             &["recipe.compare"],
-            "Branches with pairs by another source, with commas between: implicit_reward, evaluator, or \
-             none [default: implicit_reward; for the synthetic world evaluator too]",
+            "Branches with pairs from another source, separated by commas: implicit_reward, \
+             evaluator, or none [default: implicit_reward; for the synthetic world evaluator \
+             too]",
             |config: &mut Config, sources, _| {
                 let names = sources.split(',').filter(|name| *name != "none");
                 let names = names.map(|name| {
@@ -332,13 +337,17 @@ fn flags() -> Vec<Flag<Config>> {
         .rare(),
         flags::beta(
             &["recipe.loss"],
-            "Strength of the pull towards the model before, above 0 [default: that of the loss; with DPO \
-             0.1, for the synthetic world 2]",
+            "Strength of the pull towards the previous model, above 0 [default: that of the loss; \
+             with DPO 0.1, for the synthetic world 2]",
         ),
         flags::nll_anchor(&["recipe.nll_anchor"]),
         Flag::of("lr", "RATE", &["recipe.train.learning_rate"]),
         Flag::of("sft-lr", "RATE", &["recipe.sft.learning_rate"]),
-        Flag::of("batch", "N", &["recipe.train.batch_size", "recipe.sft.batch_size"]),
+        Flag::of(
+            "batch",
+            "N",
+            &["recipe.train.batch_size", "recipe.sft.batch_size"],
+        ),
         Flag::of("max-length", "N", &["recipe.max_length"]),
         Flag::of("test-prompts", "N", &["test_prompts"]),
         flags::lora(

@@ -231,8 +231,8 @@ pub(super) fn candidates(config: &Config) -> Result<(Vec<Candidates>, String), F
         let alone = part.iter().find(|row| row.responses.is_empty());
         if let Some(row) = alone.filter(|_| config.policy_source.is_none()) {
             return Err(format!(
-                "{}:{}: a prompt without answers: give two or more answers, or a policy that writes \
-                 them (--policy DIR or URL)",
+                "{}:{}: a prompt without answers: give two or more answers, or a policy that \
+                 writes answers (--policy DIR or URL)",
                 path.display(),
                 row.line
             )

@@ -32,7 +32,8 @@ pub(super) fn flags() -> Vec<Flag<Config>> {
     all.push(Flag::switch(
         "simulate",
         &["simulate"],
-        "With --data: use a share of the labels and hide the others, to find out what SER would bring",
+        "With --data: use a share of the labels and hide the others, to measure what SER would \
+         bring",
         |config: &mut Config, _, _| {
             config.simulate = true;
             Ok(())
