@@ -46,7 +46,7 @@ pub enum JudgeError {
         index: usize,
     },
     /// The two sides of a duel do not answer the same question.
-    #[error("duel {index}: the two sides answer different questions")]
+    #[error("answer pair {index}: the two sides answer different questions")]
     Questions {
         /// Index of the duel.
         index: usize,
@@ -105,8 +105,8 @@ pub enum JudgeError {
     },
     /// The judge has refused every question so far and answered none.
     #[error(
-        "all {questions} judgements asked for so far were refused, and none was ever written: \
-         {reason}; min_parse_rate 0 asks all the others too"
+        "all {questions} judgements requested so far were refused: {reason}; min_parse_rate 0 \
+         requests the others too"
     )]
     Refused {
         /// Number of judgements requested.
@@ -116,7 +116,7 @@ pub enum JudgeError {
     },
     /// An answer has no score, but every answer must have one.
     #[error(
-        "item {index}: none of its judgements could be parsed, so it has no score; one reads \
+        "item {index} has no score, because none of its judgements could be parsed; one reads \
          {example:?}; UnparsedPolicy::Score gives such answers a score"
     )]
     Unscored {
@@ -156,8 +156,8 @@ pub enum JudgeError {
     /// All duels have the same non-zero difference in length, so the effect of length cannot be
     /// estimated.
     #[error(
-        "every duel has the same difference in length ({difference} characters): the effect of \
-         length cannot be separated from the preference"
+        "all answer pairs have the same difference in length ({difference} characters): the effect \
+         of length cannot be separated from the preference"
     )]
     ConstantLength {
         /// The difference, in characters.

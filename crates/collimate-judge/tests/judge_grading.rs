@@ -354,7 +354,7 @@ fn the_judge_as_a_scorer() {
         .unwrap_err()
         .to_string();
     assert!(
-        message.starts_with("item 1: none of its judgements could be parsed"),
+        message.starts_with("item 1 has no score, because none of its judgements could be parsed"),
         "{message}"
     );
     assert!(message.contains("\"Nice.\""), "{message}");

@@ -162,7 +162,7 @@ impl RemoteConfig {
         {
             // The value may be the key itself.
             let allowed = "the name of an environment variable: letters, digits and _";
-            return wrong("api_key_env", "a text that is not shown", allowed);
+            return wrong("api_key_env", "a text (not shown)", allowed);
         }
         let limit = self.token_limit;
         if self.endpoint == Endpoint::Completions && limit == TokenLimit::MaxCompletionTokens {

@@ -37,11 +37,11 @@ fn remote_options() {
         (|c| c.base_url = "http:///v1".into(), "base_url is "),
         (
             |c| c.api_key_env = Some("sk-proj-1".into()),
-            "api_key_env is a text that is not shown but must be ",
+            "api_key_env is a text (not shown) but must be ",
         ),
         (
             |c| c.api_key_env = Some(String::new()),
-            "api_key_env is a text that is not shown but must be ",
+            "api_key_env is a text (not shown) but must be ",
         ),
         (
             |c| c.n_per_request = Some(0),
