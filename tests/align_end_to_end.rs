@@ -296,26 +296,29 @@ fn bad_options_and_files() {
             }
         }
     };
-    refused(&["--beta", "0"], &["dpo: beta = 0", "above 0"]);
+    refused(&["--beta", "0"], &["dpo: beta is 0", "above 0"]);
     let unused = run("dpo", folder, &["--set", "align.responses.temperature=0.3"]);
     let error = text(&unused.stderr);
     assert!(error.contains("responses.temperature is 0.3"), "{error}");
-    refused(&["--beta", "-1"], &["beta = -1"]);
+    refused(&["--beta", "-1"], &["beta is -1"]);
     refused(&["--loss", "ppo"], &["there is no loss \"ppo\"", "simpo"]);
     refused(&["--label-noise", "1.5"], &["label_noise is 1.5"]);
     refused(&["--lr", "0"], &["learning_rate is 0"]);
     refused(&["--batch", "0"], &["batch_size is 0"]);
     refused(
         &["--max-length", "9999"],
-        &["max_length is 9999", "the model takes at most"],
+        &["max_length is 9999", "at most"],
     );
     refused(&["--resume"], &["--resume", "holds no run"]);
     refused(&["--judge", &model], &["--data"]);
-    refused(&["--hh-turns", "full"], &["hh_turns is for data files"]);
+    refused(
+        &["--hh-turns", "full"],
+        &["hh_turns works only with data files"],
+    );
     for (config, says) in [
         (
             json!({"align": {"loss": {"rdpo": {"label_smoothing": 0.5}}}}),
-            "rdpo: label_smoothing = 0.5",
+            "rdpo: label_smoothing is 0.5",
         ),
         (json!({"align": {"irm": {"responses": 1}}}), "at least 2"),
         (

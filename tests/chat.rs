@@ -187,7 +187,7 @@ fn wrong_input_is_told_in_one_line() {
     refused(&chat(&empty, &[], b""), &["empty"]);
     refused(
         &chat(&model, &["--top-p", "2"], b""),
-        &["--top-p 2", "at most 1"],
+        &["--top-p is 2", "at most 1"],
     );
     refused(
         &chat(&model, &[], b"/retyr\n"),
@@ -204,7 +204,7 @@ fn wrong_input_is_told_in_one_line() {
     let long = "the cat and the dog ".repeat(20) + "\n";
     refused(
         &chat(&model, &[], long.as_bytes()),
-        &["takes 64, the answer included", "shorter"],
+        &["takes 64, with the answer", "shorter"],
     );
 
     let path = model.join("tokenizer_config.json");

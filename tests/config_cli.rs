@@ -177,10 +177,13 @@ fn an_error_names_the_source() {
         (&["--set", "align.trian.epochs=2"], "did you mean `train`"),
         (&["--set", "align.train.epochs"], "write OPTION=VALUE"),
         (&["--set", "prompts=lots"], "--set prompts=lots"),
-        (&["--batch", "1", "--batch", "2"], "--batch: give it once"),
+        (
+            &["--batch", "1", "--batch", "2"],
+            "--batch: give the option only once",
+        ),
         (
             &["--loss", "ipo", "--set", "align.loss.dpo.beta=0.3"],
-            "align.loss is another one by --loss ipo",
+            "--loss ipo chooses another align.loss",
         ),
     ] {
         assert_eq!(

@@ -190,7 +190,7 @@ fn folders_of_no_run_are_refused_and_stay_as_they_are() {
     refused(
         folder.path(),
         "other",
-        &["is no run folder", "journal.json", "--out"],
+        &["is not a run folder", "journal.json", "--out"],
     );
     assert_eq!(fs::read_dir(at("other")).unwrap().count(), 1);
 

@@ -189,7 +189,7 @@ fn a_stopped_session_goes_on_where_it_stopped() {
         stdout.starts_with("3 labels, 0 ties, 0 skips\n"),
         "{stdout}"
     );
-    let said = "stopped after 3 decisions, 6 to come; the same command goes on";
+    let said = "stopped after 3 decisions, 6 to come; run the same command to continue";
     assert_eq!(stderr.lines().last(), Some(said));
 
     // Killed while writing: the last line is incomplete.
@@ -276,13 +276,21 @@ fn refused(folder: &Path, arguments: &[&str], says: &str) {
 fn bad_options_are_refused_on_one_line() {
     let folder = workplace(4);
     let folder = folder.path();
-    refused(folder, &["--repeat", "1.5"], "--repeat is 1.5: in [0, 1]");
+    refused(
+        folder,
+        &["--repeat", "1.5"],
+        "--repeat is 1.5 but must be in [0, 1]",
+    );
     refused(
         folder,
         &["--pairs-per-prompt", "0"],
-        "--pairs-per-prompt 0: at least 1",
+        "--pairs-per-prompt is 0 but must be at least 1",
     );
-    refused(folder, &["--limit", "0"], "--limit is 0: at least 1");
+    refused(
+        folder,
+        &["--limit", "0"],
+        "--limit is 0 but must be at least 1",
+    );
     refused(
         folder,
         &["--name", " "],
@@ -306,11 +314,11 @@ fn bad_options_are_refused_on_one_line() {
         folder,
         &["--from", "pairs.jsonl", "--out", "pairs.jsonl"],
     );
-    assert!(text(&output.stderr).contains("is the file that is read"));
+    assert!(text(&output.stderr).contains("is also an input file"));
     write_rows(&folder.join("mine.jsonl"), &rows(1));
     let arguments = ["--from", "pairs.jsonl", "--out", "mine.jsonl", "--no-open"];
     let output = run("label", folder, &arguments);
-    assert!(text(&output.stderr).contains("mine.jsonl: exists without its journal"));
+    assert!(text(&output.stderr).contains("mine.jsonl: the file exists, but its journal"));
     assert_eq!(
         fs::read_to_string(folder.join("mine.jsonl")).unwrap(),
         rows(1).join("\n") + "\n"
@@ -341,7 +349,7 @@ fn a_second_program_and_other_pairs_are_refused() {
     let stderr = second(&["--no-open"]);
     let error = stderr.lines().last().unwrap();
     assert!(
-        error.contains("labels.decisions.jsonl: another labelling writes this file"),
+        error.contains("labels.decisions.jsonl: another labelling session writes this file"),
         "{error}"
     );
     labelling.post("/api/finish", &json!({ "labeller": "me" }));

@@ -134,13 +134,13 @@ fn interrupted(run: &Path, way: Way, start: &[&str], target: usize) -> Option<St
     let last = stderr.lines().last().unwrap();
     assert!(last.starts_with("interrupted after step"), "{stderr}");
     let name = run.file_name().unwrap().display();
-    let resume = format!("go on with: --resume --out {name}");
+    let resume = format!("continue with: --resume --out {name}");
     assert!(last.ends_with(&resume), "{stderr}");
     match last.split_once("(saved in ") {
         Some((_, rest)) => Some(rest.split(')').next().unwrap().to_owned()),
         None => {
             let anew = last.starts_with("interrupted after step 0 of stage")
-                && last.contains("(this stage starts anew)");
+                && last.contains("(this stage will start from its beginning)");
             assert!(anew, "{stderr}");
             None
         }

@@ -79,7 +79,7 @@ fn what_is_refused() {
     let with = |more: &[&str], says: &str| {
         refused(&[&["--model", &model][..], more].concat(), says);
     };
-    with(&["--samples", "1"], "samples is 1: at least 2");
+    with(&["--samples", "1"], "samples is 1 but must be at least 2");
     with(&["--prompts", "0"], "prompts is 0");
     with(&["--beta", "0"], "beta");
     with(&["--loss", "dpoo"], "dpoo");

@@ -501,7 +501,7 @@ fn a_file_that_is_read_is_not_replaced() {
         let before = files(folder);
         let output = run(command, folder, &arguments);
         assert!(
-            text(&output.stderr).contains("is the file that is read"),
+            text(&output.stderr).contains("is also an input file"),
             "{output:?}"
         );
         assert!(files(folder) == before);

@@ -33,7 +33,7 @@ impl PlanArgs {
             cells.retain(|cell| cell.name.contains(part) || cell.id.contains(part));
             ensure!(
                 !cells.is_empty(),
-                "--only {part}: fits no cell: `list` names them"
+                "--only {part} matches no cell: `list` shows the cells"
             );
         }
         let default = || PathBuf::from(format!("docs/results/{}.jsonl", plan.name));

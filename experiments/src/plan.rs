@@ -87,7 +87,7 @@ impl Plan {
         let stem = path.file_stem().unwrap_or_default();
         ensure!(
             stem == plan.name.as_str(),
-            "{}: name is {:?}: it must be that of the file",
+            "{}: name is {:?} but must be the name of the file",
             named(),
             plan.name
         );
@@ -103,11 +103,14 @@ impl Plan {
         for group in &self.cells {
             let name = &group.name;
             let new = !name.is_empty() && names.insert(name);
-            ensure!(new, "cells have the name {name:?} twice, or none");
+            ensure!(
+                new,
+                "a cell has no name, or two cells have the name {name:?}"
+            );
         }
         for (field, name) in &self.borrow {
             let known = names.contains(name);
-            ensure!(known, "borrow.{field} is {name:?}: there are no such cells");
+            ensure!(known, "borrow.{field} is {name:?}: no cells have this name");
         }
         Ok(())
     }

@@ -100,7 +100,11 @@ fn plans_that_cannot_be_meant_are_refused() {
         ("axes", json!({ "cell": [1] }), "cannot have the name"),
         ("axes", json!({ "seed": [1, 1] }), "same run"),
         ("cells", json!([{ "name": "a" }, { "name": "a" }]), "twice"),
-        ("borrow", json!({ "full": "all" }), "no such cells"),
+        (
+            "borrow",
+            json!({ "full": "all" }),
+            "no cells have this name",
+        ),
         ("seeds", json!(3), "unknown field"),
     ] {
         let error = refusal(key, value);

@@ -99,7 +99,7 @@ fn the_date_of_the_template_is_an_option() {
     ];
     let output = piped("chat", folder, &arguments, "the cat\n");
     assert!(output.status.success(), "{}", text(&output.stderr));
-    assert!(!text(&output.stderr).contains("date of today"));
+    assert!(!text(&output.stderr).contains("today's date"));
     let output = piped(
         "chat",
         folder,
@@ -108,7 +108,7 @@ fn the_date_of_the_template_is_an_option() {
     );
     let told = text(&output.stderr);
     assert!(
-        told.contains("date of today") && told.contains("--template-date"),
+        told.contains("today's date") && told.contains("--template-date"),
         "{told}"
     );
 }
@@ -218,7 +218,7 @@ fn arguments_that_nothing_reads_are_refused() {
         folder,
         &NO_THINKING,
         "",
-        &["chat_template_kwargs is for data files"],
+        &["chat_template_kwargs works only with data files"],
     );
 }
 
@@ -247,7 +247,7 @@ fn rewritten_prompts_are_counted_or_refused() {
     let fail = ["--on-rewritten-prompt", "fail"];
     let says = [
         "the cat",
-        "writes the prompt otherwise",
+        "writes the prompt differently",
         "--on-rewritten-prompt count",
     ];
     refused("sft", folder, &[&train[..], &fail].concat(), "", &says);

@@ -167,9 +167,13 @@ fn wrong_values_are_told_with_file_and_key() {
         (
             "temperature",
             json!(-1),
-            "temperature is -1: a number of at least 0",
+            "temperature is -1 but must be a number of at least 0",
         ),
-        ("top_p", json!(7), "top_p is 7: above 0, at most 1"),
+        (
+            "top_p",
+            json!(7),
+            "top_p is 7 but must be above 0, at most 1",
+        ),
         ("top_k", json!(-3), "top_k is -3: expected a whole number"),
         (
             "top_p",
@@ -179,7 +183,7 @@ fn wrong_values_are_told_with_file_and_key() {
         (
             "max_new_tokens",
             json!(0),
-            "max_new_tokens is 0: at least 1",
+            "max_new_tokens is 0 but must be at least 1",
         ),
         ("do_sample", json!("yes"), "do_sample"),
         ("stop_strings", json!(3), "stop_strings is 3"),

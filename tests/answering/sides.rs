@@ -124,11 +124,17 @@ fn sampling_changes_within_a_conversation() {
     let told = run(&["--stop", "dog"], "/settings\n").1;
     assert!(told.contains("stop [\"dog\"], seed"), "{told}");
     for (line, says) in [
-        ("/temperature -1", "/temperature -1: a number of at least 0"),
+        (
+            "/temperature -1",
+            "/temperature is -1 but must be a number of at least 0",
+        ),
         ("/temperature hot", "/temperature hot: give a number"),
-        ("/top-p 2", "/top-p 2: above 0, at most 1"),
+        ("/top-p 2", "/top-p is 2 but must be above 0, at most 1"),
         ("/top-k -1", "/top-k -1: give a whole number"),
-        ("/max-new-tokens 0", "/max-new-tokens 0: at least 1"),
+        (
+            "/max-new-tokens 0",
+            "/max-new-tokens is 0 but must be at least 1",
+        ),
         ("/reset now", "/reset now: no such command"),
     ] {
         refused("chat", folder, &drawn, &format!("{line}\n"), &[says]);

@@ -35,7 +35,7 @@ fn counts_from_command_lines_and_files() {
         refuse(name, given, &["--config", "c.json"], &[says]);
     };
     let most = u64::MAX;
-    let steps = "warmup_steps is 18446744073709551615, allowed: at most 10^12";
+    let steps = "warmup_steps is 18446744073709551615 but must be at most 10^12";
     let train = json!({"align": {"train": {"warmup_steps": most}}});
     config("dpo", &pairs, train, steps);
     let train = json!({"ser": {"train": {"max_steps": most}}});
@@ -187,7 +187,7 @@ fn counts_from_command_lines_and_files() {
 fn no_message_speaks_rust() {
     let (folder, _) = workplace();
     let folder = folder.path();
-    let (says, none) = ("max_steps is 0, allowed: 1 to 10^12, or null", "Some(");
+    let (says, none) = ("max_steps is 0 but must be 1 to 10^12, or null", "Some(");
     let output = run("dpo", folder, &["--steps", "0"]);
     let error = text(&output.stderr);
     assert!(error.contains(says) && !error.contains(none), "{error}");
@@ -206,12 +206,15 @@ fn no_message_speaks_rust() {
         refused("ser", folder, &["--config", "c.json"], &[says]);
     }
     for (ppo, says) in [
-        (json!({"dual_clip": 1}), "dual_clip is 1.0:"),
-        (json!({"early_stop_kl": 0}), "early_stop_kl is 0.0:"),
-        (json!({"sample_every": 0}), "sample_every is 0:"),
+        (json!({"dual_clip": 1}), "dual_clip is 1.0 but must be"),
+        (
+            json!({"early_stop_kl": 0}),
+            "early_stop_kl is 0.0 but must be",
+        ),
+        (json!({"sample_every": 0}), "sample_every is 0 but must be"),
         (
             json!({"temperature": 1e-300}),
-            "temperature is 1e-300: 0.001 to 1000",
+            "temperature is 1e-300 but must be 0.001 to 1000",
         ),
     ] {
         fs::write(
@@ -238,7 +241,7 @@ fn a_name_with_options_may_stand_alone_where_it_is_a_loss() {
     assert_eq!(printed(json!({"loss": "ipo"}))["ipo"]["beta"], 0.1);
     let config = json!({"align": {"adaptation": "lora"}});
     fs::write(folder.join("c.json"), config.to_string()).unwrap();
-    let says = ["write {\"name\": {}} in place of \"name\""];
+    let says = ["write {\"name\": {}} instead of \"name\""];
     refused("dpo", folder, &["--config", "c.json"], &says);
     let config = json!({"align": {"adaptation": {"lora": {}}}});
     fs::write(folder.join("c.json"), config.to_string()).unwrap();

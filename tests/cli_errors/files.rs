@@ -42,7 +42,7 @@ fn a_file_is_named_by_what_it_holds() {
     file(
         "input.jsonl",
         br#"{"input": "x", "chosen": "a", "rejected": "b"}"#,
-        &["input.jsonl:1: no `prompt`: is it `input`?"],
+        &["input.jsonl:1: there is no `prompt`: if `input` holds the prompt"],
     );
     let open = "prompt,chosen,rejected\nq,a,b\nq,a,\"c\n".to_owned() + &"q,a,b\n".repeat(9);
     file(
@@ -175,7 +175,10 @@ fn a_pipe_is_read_once_or_refused() {
         let output = piped(name, folder, &arguments, &rows);
         let stderr = text_of(&output);
         assert!(
-            stderr.contains("/dev/stdin is a pipe: a run reads its data again on --resume: write it to a file first"),
+            stderr.contains(
+                "/dev/stdin is a pipe, but a run reads its data again on --resume: write the data \
+                 to a file first"
+            ),
             "{name}: {stderr}"
         );
         assert_eq!(stderr.lines().count(), 1, "{name}: {stderr}");

@@ -12,23 +12,23 @@ fn generate_options_and_prompts() {
         refused("generate", folder, &all, says);
     };
     let options: [(&[&str], &[&str]); 8] = [
-        (&["--n", "0"], &["--n 0", "at least 1"]),
+        (&["--n", "0"], &["--n is 0", "at least 1"]),
         (
             &["--temperature", "-1"],
-            &["--temperature -1", "at least 0"],
+            &["--temperature is -1", "at least 0"],
         ),
-        (&["--top-p", "0"], &["--top-p 0", "above 0, at most 1"]),
-        (&["--top-p", "1.5"], &["--top-p 1.5"]),
+        (&["--top-p", "0"], &["--top-p is 0", "above 0, at most 1"]),
+        (&["--top-p", "1.5"], &["--top-p is 1.5"]),
         (
             &["--repetition-penalty", "0"],
-            &["--repetition-penalty 0", "above 0"],
+            &["--repetition-penalty is 0", "above 0"],
         ),
         (
             &["--max-new-tokens", "0"],
-            &["--max-new-tokens 0", "at least 1"],
+            &["--max-new-tokens is 0", "at least 1"],
         ),
         (&["--stop", ""], &["--stop", "at least one character"]),
-        (&["--batch", "0"], &["--batch 0", "at least 1"]),
+        (&["--batch", "0"], &["--batch is 0", "at least 1"]),
     ];
     for (option, says) in options {
         refused(&[&["--prompt", "a"], option].concat(), says);
@@ -38,7 +38,7 @@ fn generate_options_and_prompts() {
         &["--prompt", "a", "--prompt", &long],
         &["--prompt number 2 has", "shorten"],
     );
-    refused(&["--prompts", "none.txt"], &["none.txt", "No such file"]);
+    refused(&["--prompts", "none.txt"], &["none.txt", "no such file"]);
     let file = |name: &str, text: &str, says: &[&str]| {
         fs::write(folder.join(name), text).unwrap();
         refused(&["--prompts", name], says);

@@ -29,14 +29,17 @@ fn options() {
         ),
         (&["--lr", "2"], &["learning_rate is 2", "at most 1"]),
         (&["--batch", "0"], &["batch_size is 0"]),
-        (&["--max-kept", "0"], &["max_kept = 0"]),
+        (&["--max-kept", "0"], &["max_kept is 0"]),
         (&["--max-length", "2"], &["max_length is 2"]),
         (
             &["--max-length", "9999"],
-            &["max_length is 9999", "the model takes at most"],
+            &["max_length is 9999", "at most"],
         ),
         (&["--controls", "no"], &["--controls no", "longer_seed"]),
-        (&["--pooling", "cls"], &["pooling is for data files"]),
+        (
+            &["--pooling", "cls"],
+            &["pooling works only with data files"],
+        ),
         (&["--resume"], &["--resume: out holds no run"]),
     ];
     for (arguments, says) in cases {
@@ -55,7 +58,7 @@ fn options() {
         "score",
         folder,
         &long,
-        &["--max-length 65", "at most 64 tokens"],
+        &["--max-length is 65", "at most 64 tokens"],
     );
     let pooled = [&files[..], &["--simulate", "--pooling", "mean"]].concat();
     refused("ser", folder, &pooled, &["pooling is \"mean\"", "decoder"]);
@@ -96,7 +99,7 @@ fn configuration_files() {
         "ser",
         folder,
         &["--config", "none.json"],
-        &["none.json", "No such file"],
+        &["none.json", "no such file"],
     );
 }
 
@@ -137,7 +140,7 @@ fn a_loop_without_a_policy_is_refused() {
         "ser",
         folder,
         &arguments,
-        &["--policy-in-loop 1", "trains none"],
+        &["--policy-in-loop 1", "trains no policy"],
     );
 }
 
@@ -219,10 +222,10 @@ fn places_to_write() {
         "ser",
         &world,
         "photos",
-        &["photos/cat.png", "is in the way"],
+        &["photos/cat.png", "does not belong to a run"],
     );
     assert_eq!(fs::read_dir(folder.join("photos")).unwrap().count(), 1);
-    place("ser", &world, "good.jsonl", &["good.jsonl: is a file"]);
+    place("ser", &world, "good.jsonl", &["good.jsonl is a file"]);
     let score = ["--data", "good.jsonl", "--model", &model];
     place(
         "score",
@@ -230,5 +233,10 @@ fn places_to_write() {
         "none/scores",
         &["--out none/scores", "does not exist"],
     );
-    place("score", &score, "photos", &["--out photos: is a folder"]);
+    place(
+        "score",
+        &score,
+        "photos",
+        &["--out photos: this is a folder"],
+    );
 }

@@ -175,7 +175,7 @@ fn a_conversion_replaces_nothing_by_itself() {
     fs::write(at("p.txt"), "the cat\n").unwrap();
     let into = |files: &[&'static str]| [&["convert", "--out", "new"], files].concat();
     let output = run("data", folder.path(), &into(&["good.jsonl", "s.jsonl"]));
-    assert!(text(&output.stderr).contains("convert each kind by itself"));
+    assert!(text(&output.stderr).contains("convert each kind separately"));
     refused(
         folder.path(),
         &into(&["p.txt"]),

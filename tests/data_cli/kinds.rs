@@ -105,5 +105,5 @@ fn labelled_answers_are_checked_shown_and_converted() {
     write_rows(&at("pairs.jsonl"), &rows(2));
     let mixed = ["convert", "d.jsonl", "pairs.jsonl", "--out", "m.jsonl"];
     let output = run("data", folder.path(), &mixed);
-    assert!(text(&output.stderr).contains("convert each kind by itself"));
+    assert!(text(&output.stderr).contains("convert each kind separately"));
 }

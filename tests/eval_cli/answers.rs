@@ -116,7 +116,7 @@ fn answers_by_a_rule() {
         folder,
         &[&arguments[..], &["--out", "out"]].concat(),
     );
-    assert!(text(&again.stderr).contains("--out out: holds results"));
+    assert!(text(&again.stderr).contains("--out out holds other results"));
 }
 
 /// A judge that likes answers called good: alone it gives 8 or 2; side by side it prefers the first

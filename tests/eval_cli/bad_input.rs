@@ -42,19 +42,22 @@ fn bad_input() {
     );
     answers(
         &["--judge-rule", "happy", "--tie-within", "-1"],
-        &["--tie-within -1"],
+        &["--tie-within is -1"],
     );
     answers(
         &["--judge-rule", "happy", "--as-chat"],
-        &["--as-chat", "leave it out"],
+        &["remove --as-chat"],
     );
     answers(&["--judge-rule", "sad"], &["--judge-rule", "sad"]);
     let server = ["--judge-url", "http://127.0.0.1:1/v1", "--judge-model", "m"];
     let asked = |more: &[&str], says: &[&str]| answers(&[&server[..], more].concat(), says);
     asked(&["--samples", "2"], &["--samples 2", "--judge-temperature"]);
-    asked(&["--samples", "0"], &["--samples 0", "at least 1"]);
-    asked(&["--min-parse-rate", "2"], &["--min-parse-rate 2"]);
-    asked(&["--judge-temperature", "-1"], &["--judge-temperature -1"]);
+    asked(&["--samples", "0"], &["--samples is 0", "at least 1"]);
+    asked(&["--min-parse-rate", "2"], &["--min-parse-rate is 2"]);
+    asked(
+        &["--judge-temperature", "-1"],
+        &["--judge-temperature is -1"],
+    );
     asked(&["--concurrency", "0"], &["concurrency"]);
     asked(
         &["--ask", "pairwise", "--samples", "2"],
@@ -95,8 +98,8 @@ fn bad_input() {
     };
     let file = ["--prompts", "questions.jsonl"];
     let with = |more: &[&str], says: &[&str]| prompts(&model, &[&file[..], more].concat(), says);
-    with(&["--first", "0"], &["--first 0"]);
-    with(&["--temperature", "-1"], &["--temperature -1"]);
+    with(&["--first", "0"], &["--first is 0"]);
+    with(&["--temperature", "-1"], &["--temperature is -1"]);
     with(&["--against", "none"], &["--against none: no such folder"]);
     with(&["--tie-within", "1"], &["--tie-within", "one side"]);
     prompts(&reward, &file, &["--model", "causal language model"]);
@@ -131,10 +134,10 @@ fn bad_input() {
         &["--model", &model, "--by", "colour"],
         &["--by colour: no row"],
     );
-    with(&["--model", &model, "--first", "0"], &["--first 0"]);
+    with(&["--model", &model, "--first", "0"], &["--first is 0"]);
     with(
         &["--model", &reward, "--reference", &model],
-        &["--reference", "leave it out"],
+        &["remove --reference"],
     );
     with(
         &["--model", &model, "--reference", &reward],

@@ -160,7 +160,7 @@ fn wrong_questions_are_refused() {
     };
     refuse("bad.jsonl", &[], &["bad.jsonl:2", "there are 2 choices"]);
     refuse("none.jsonl", &[], &["none.jsonl"]);
-    refuse("q.jsonl", &["--first", "0"], &["--first 0"]);
+    refuse("q.jsonl", &["--first", "0"], &["--first is 0"]);
     refuse("q.jsonl", &["--against", "nowhere"], &["nowhere"]);
     let reward = ["choices", "--data", "q.jsonl", "--model", &encoder];
     refused(folder, &reward, &["no language model that writes"]);

@@ -156,7 +156,7 @@ fn wrong_exact_questions_are_refused() {
     refuse(
         "bad.jsonl",
         &[],
-        &["bad.jsonl:1", "an empty question or answer"],
+        &["bad.jsonl:1", "the question or the answer is empty"],
     );
     refuse(
         "list.jsonl",
@@ -164,10 +164,10 @@ fn wrong_exact_questions_are_refused() {
         &["list.jsonl:1", "neither a text nor a number"],
     );
     refuse("q.jsonl", &["--after", " "], &["--after"]);
-    refuse("q.jsonl", &["--first", "0"], &["--first 0"]);
+    refuse("q.jsonl", &["--first", "0"], &["--first is 0"]);
     refuse(
         "q.jsonl",
         &["--max-new-tokens", "0"],
-        &["--max-new-tokens 0"],
+        &["--max-new-tokens is 0"],
     );
 }

@@ -86,7 +86,12 @@ fn a_dry_run_is_offered_where_it_estimates() {
         let help = text(&succeed(command, folder, &["--help"]).stdout);
         assert_eq!(help.contains("--dry-run"), estimates, "{command}");
         if !estimates {
-            refused(command, folder, &["--dry-run"], &["no estimate is made"]);
+            refused(
+                command,
+                folder,
+                &["--dry-run"],
+                &["cannot estimate this command"],
+            );
         }
     }
 }

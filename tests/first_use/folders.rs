@@ -60,7 +60,7 @@ fn a_run_goes_on_where_its_paths_lead() {
             config["simulate"] = true.into();
         }
         fs::write(out.join("config.json"), config.to_string()).unwrap();
-        let says = ["elsewhere.jsonl is not there", "started in"];
+        let says = ["elsewhere.jsonl does not exist", "started in"];
         refused(command, folder, &["--resume", "--out", command], &says);
         assert_eq!(fs::read_dir(&out).unwrap().count(), 1, "left something");
     }

@@ -114,13 +114,16 @@ fn refused_ranks(folder: &Path, own: &[&str], refused: &dyn Fn(&[&str], &[&str])
     fails(&with(&map), &["same.jsonl"]);
     refused(
         &with(&["--eft-source", "gold"]),
-        &["eft_source is for the synthetic world"],
+        &["eft_source works only with the synthetic world"],
     );
     let gold = ["--eft-source", "gold", "--eft-order", "weak"];
-    refused(&gold, &["recipe.eft is for ranked answers"]);
+    refused(&gold, &["recipe.eft works only with ranked answers"]);
     refused(&["--eft-source", "luck"], &["ranks", "gold"]);
     let judged = ["--set", "seed_data.judgements=8"];
-    refused(&judged, &["seed_data.judgements is for --eft-source gold"]);
+    refused(
+        &judged,
+        &["seed_data.judgements works only with --eft-source gold"],
+    );
 }
 
 #[test]
@@ -153,7 +156,7 @@ fn bad_options_and_files() {
         &["--compare", "luck"],
         &["--compare luck", "implicit_reward"],
     );
-    refused(&["--beta", "0"], &["dpo: beta = 0"]);
+    refused(&["--beta", "0"], &["dpo: beta is 0"]);
     refused(&["--test-prompts", "0"], &["test_prompts is 0"]);
     refused(&["--eft", "ift.jsonl"], &["--model"]);
     refused(
@@ -185,7 +188,7 @@ fn bad_options_and_files() {
     );
     refused_ranks(folder, &text, &refused);
     refused(&["--judge-style", "chat"], &["judge_style needs --model"]);
-    refused(&["--model", &model], &["nothing to begin with", "--ift"]);
+    refused(&["--model", &model], &["there are no seed data", "--ift"]);
     refused(
         &["--model", &encoder, "--ift", "ift.jsonl"],
         &["holds no language model that writes"],
@@ -252,11 +255,11 @@ fn bad_options_and_files() {
         ),
         (
             json!({"eft_source": "gold", "seed_data": {"judgements": 100_000}}),
-            "the world has 8400 answers",
+            "the world has only 8400 answers",
         ),
         (
             json!({"seed_data": {"ranked_lists": 100_000}}),
-            "the world has 4200 prompts",
+            "the world has only 4200 prompts",
         ),
         (
             json!({"recipe": {"judge": {"empty_answers": "judge"}}}),

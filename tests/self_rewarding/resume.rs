@@ -92,7 +92,7 @@ fn killed_and_resumed() {
         let error = text(&output.stderr);
         assert!(!output.status.success());
         assert!(
-            error.contains(says) && error.contains("bring it back"),
+            error.contains(says) && error.contains("restore the file"),
             "{error}"
         );
     }

@@ -136,11 +136,11 @@ fn refusals_are_one_line() {
         ),
         (
             &["--labelled", "labels.jsonl", "--model", base],
-            &["--labelled and --labelled-by go with --unlabelled"],
+            &["--labelled and --labelled-by need --unlabelled"],
         ),
         (
             &["--unlabelled", "pool.jsonl", "--model", base],
-            &["--unlabelled goes with --labelled"],
+            &["--unlabelled needs --labelled or --labelled-by"],
         ),
         (
             &["--labelled", "labels.jsonl", "--unlabelled", "pool.jsonl"],
@@ -174,7 +174,7 @@ fn refusals_are_one_line() {
                 base,
                 "--simulate",
             ],
-            &["--simulate is for --data"],
+            &["--simulate hides labels of --data"],
         ),
         (
             &[
@@ -187,7 +187,7 @@ fn refusals_are_one_line() {
                 "--seed-share",
                 "0.2",
             ],
-            &["ser.seed_share is for simulations"],
+            &["ser.seed_share works only with simulations"],
         ),
         (
             &[
@@ -226,7 +226,7 @@ fn refusals_are_one_line() {
                 "--policy",
                 base,
             ],
-            &["--policy: every row", "answers already"],
+            &["--policy has nothing to write", "every row"],
         ),
         (
             &[
@@ -264,9 +264,12 @@ fn refusals_are_one_line() {
                 "--policy",
                 base,
             ],
-            &["policy_source is for labels of your own"],
+            &["policy_source works only with your own labels"],
         ),
-        (&["--responses", "1"], &["responses is 1: at least 2"]),
+        (
+            &["--responses", "1"],
+            &["responses is 1 but must be at least 2"],
+        ),
         (
             &[
                 "--labelled",
@@ -319,7 +322,7 @@ fn refusals_are_one_line() {
         ),
         (
             &["--labelled-by", base, "--model", base],
-            &["--labelled-by go with --unlabelled"],
+            &["--labelled-by need --unlabelled"],
         ),
         (
             &[
@@ -332,10 +335,13 @@ fn refusals_are_one_line() {
             ],
             &["--labelled-by-model NAME"],
         ),
-        (&["--label-count", "5"], &["label_count is 5: at least 20"]),
+        (
+            &["--label-count", "5"],
+            &["label_count is 5 but must be at least 20"],
+        ),
         (
             &["--pairs-per-prompt", "0"],
-            &["pairs_per_prompt is 0: at least 1"],
+            &["pairs_per_prompt is 0 but must be at least 1"],
         ),
     ];
     for (arguments, says) in cases {

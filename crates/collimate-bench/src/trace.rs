@@ -51,7 +51,11 @@ pub fn trace(options: &TraceOptions<'_>) -> Result<Vec<Value>, Box<dyn std::erro
     let (mut rows, _) = read_pairs(options.data, &read)?;
     let wanted = options.steps * options.batch;
     if rows.len() < wanted {
-        return Err(format!("{wanted} pairs are needed, {} are there", rows.len()).into());
+        return Err(format!(
+            "{wanted} pairs are needed, but there are only {}",
+            rows.len()
+        )
+        .into());
     }
     rows.truncate(wanted);
     let cut = Truncation::KeepEnd;

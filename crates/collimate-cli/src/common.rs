@@ -30,7 +30,7 @@ struct Usage(String);
 pub(crate) fn usage(text: impl Into<String>) -> Failure {
     let text = text.into();
     let mark = if text.ends_with('?') { "" } else { ";" };
-    Usage(format!("{text}{mark} --help explains")).into()
+    Usage(format!("{text}{mark} see --help")).into()
 }
 
 /// Returns true for an error of the command line.
@@ -48,7 +48,7 @@ pub(crate) fn architecture_of(option: &str, dir: &Path) -> Result<Architecture, 
     let name = dir.display();
     if !dir.is_dir() {
         return Err(format!(
-            "{option} {name}: no such folder: name one with config.json, tokenizer.json and \
+            "{option} {name}: no such folder: name a folder with config.json, tokenizer.json and \
              model.safetensors"
         )
         .into());
@@ -56,10 +56,10 @@ pub(crate) fn architecture_of(option: &str, dir: &Path) -> Result<Architecture, 
     if dir.join("journal.json").exists() {
         let found = models_of_run(dir);
         let advice = match found.is_empty() {
-            true => "it holds no model yet: finish it by --resume".to_owned(),
+            true => "the run has no model yet: finish the run with --resume".to_owned(),
             false => format!("name a model in it: {}", found.join(", ")),
         };
-        return Err(format!("{option} {name}: is the folder of a run: {advice}").into());
+        return Err(format!("{option} {name} is the folder of a run: {advice}").into());
     }
     Ok(detect_architecture(dir)?)
 }
@@ -69,7 +69,7 @@ pub(crate) fn check_writer(option: &str, dir: &Path) -> Result<(), Failure> {
     match architecture_of(option, dir)? {
         Architecture::Decoder => Ok(()),
         _ => Err(format!(
-            "{option} {}: holds no language model that writes: name a folder of a causal language \
+            "{option} {} holds no language model that writes: name a folder of a causal language \
              model",
             dir.display()
         )
@@ -96,7 +96,7 @@ pub(crate) fn check_other(out: &Path, input: &Path) -> Result<(), Failure> {
     let same = out.canonicalize().ok().zip(input.canonicalize().ok());
     match same.is_some_and(|(out, input)| out == input) {
         true => Err(format!(
-            "--out {}: is the file that is read: name another one",
+            "--out {} is also an input file: name another file",
             out.display()
         )
         .into()),
@@ -108,11 +108,13 @@ pub(crate) fn check_other(out: &Path, input: &Path) -> Result<(), Failure> {
 pub(crate) fn check_writable(out: &Path) -> Result<(), Failure> {
     let folder = out.parent().filter(|f| !f.as_os_str().is_empty());
     let problem = match folder {
-        _ if out.is_dir() => "is a folder: name a file in it".to_owned(),
-        Some(folder) if !folder.is_dir() => "its folder does not exist: make it first".to_owned(),
+        _ if out.is_dir() => "this is a folder: name a file in the folder".to_owned(),
+        Some(folder) if !folder.is_dir() => "the folder of this file does not exist: create the \
+                                             folder first"
+            .to_owned(),
         folder => match try_folder(folder.unwrap_or(Path::new("."))) {
             Ok(()) => return Ok(()),
-            Err(error) => format!("its folder cannot be written: {error}"),
+            Err(error) => format!("the folder of this file cannot be written: {error}"),
         },
     };
     Err(format!("--out {}: {problem}", out.display()).into())
@@ -178,8 +180,8 @@ impl DeviceName {
 #[cfg(not(all(feature = "flex", feature = "ndarray", feature = "cuda")))]
 fn not_built(name: &str) -> Failure {
     format!(
-        "--device {name}: this program was built without it: build it with --features {name}, or name \
-         another device"
+        "--device {name}: this program was built without {name}: build with --features {name}, or \
+         name another device"
     )
     .into()
 }

@@ -35,7 +35,7 @@ pub(crate) fn check<'p>(paths: impl Iterator<Item = &'p PathBuf> + Clone) -> Res
     names.sort();
     if let Some(twice) = names.windows(2).find(|pair| pair[0].0 == pair[1].0) {
         let name = twice[1].1.display();
-        return Err(format!("{name} is given twice: each file is read once").into());
+        return Err(format!("{name} is given twice: give each file once").into());
     }
     check_lasting(paths)
 }
@@ -50,7 +50,7 @@ pub(crate) fn pairs(
     for path in paths {
         let (part, report) = read_pairs(path, options)?;
         if part.is_empty() {
-            return Err(format!("{report}: no pair is left: look at the reasons").into());
+            return Err(format!("{report}: no pair is left: correct the file").into());
         }
         rows.extend(part);
         reports.push(report);

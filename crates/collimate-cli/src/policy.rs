@@ -25,8 +25,8 @@ pub(crate) fn flags<C: HasPolicy + 'static>() -> Vec<Flag<C>> {
             "estimator",
             "NAME",
             &["policy.ppo.estimator"],
-            "Baseline of a response's reward: critic (PPO), rloo (the other responses to its prompt) \
-             or grpo (the mean of all responses to its prompt, in standard deviations) \
+            "Baseline of a response's reward: critic (PPO), rloo (the other responses to the \
+             prompt) or grpo (the mean of all responses to the prompt, in standard deviations) \
              [default: critic]",
             |config: &mut C, name, given| estimator(&mut config.policy().ppo, name, given),
         ),
@@ -64,17 +64,17 @@ pub(crate) fn flags<C: HasPolicy + 'static>() -> Vec<Flag<C>> {
             "reward-scaling",
             "NAME",
             &["policy.ppo.reward.scaling"],
-            "Scaling of scores into rewards: none, running (mean 0 and variance 1 over all scores so \
-             far), sigmoid (SER, equation 18) or symmetric_clip (-5 to 5 mapped to -1 to 1). A saved \
-             reward model has no centre for sigmoid: set one beside it [default: running; sigmoid in \
-             ser on your own data, centred on the labelled answers]",
+            "Scaling of scores into rewards: none, running (mean 0 and variance 1 over all scores \
+             so far), sigmoid (SER, equation 18) or symmetric_clip (-5 to 5 mapped to -1 to 1). A \
+             saved reward model has no centre for sigmoid: set the centre too [default: running; \
+             sigmoid in ser on your own data, centred on the labelled answers]",
             |config: &mut C, name, _| scaling(&mut config.policy().ppo.reward.scaling, name),
         )
         .rare(),
         Flag::switch(
             "value-head",
             &["policy.critic"],
-            "Put a value head on the policy, in place of a critic made from the reward model",
+            "Put a value head on the policy instead of a critic made from the reward model",
             |config: &mut C, _, _| {
                 config.policy().critic = CriticStart::ValueHead;
                 Ok(())

@@ -84,7 +84,7 @@ impl Rendering {
             return Err(DataError::Argument {
                 name: "template_date",
                 value: date.clone(),
-                rule: "the chat template writes no date of today: take it out".to_owned(),
+                rule: "the chat template does not write today's date: remove the date".to_owned(),
             });
         }
         Ok(tokenizer)

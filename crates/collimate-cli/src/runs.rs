@@ -31,8 +31,8 @@ pub(crate) fn open<'p>(
     run.stage("files", &hash_json(&hashes))
         .map_err(|error| match error {
             RunError::StageChanged { .. } => Failure::from(format!(
-                "{}: the data or model files have changed since the run was started: bring back \
-             the old ones, or give another --out",
+                "{}: the data or model files have changed since the run was started: restore the \
+                 old files, or give another --out",
                 out.display()
             )),
             error => error.into(),
@@ -67,7 +67,7 @@ pub(crate) fn check_lasting<'p>(
             continue;
         }
         return Err(format!(
-            "{} is {}: a run reads its data again on --resume: write it to a file first",
+            "{} is {}, but a run reads its data again on --resume: write the data to a file first",
             path.display(),
             stream_name(&metadata)
         )
@@ -90,7 +90,7 @@ fn stream_name(metadata: &std::fs::Metadata) -> &'static str {
     }
     match metadata.is_file() {
         true => "a stream of this process",
-        false => "no file on disk",
+        false => "not a file on disk",
     }
 }
 
@@ -124,10 +124,10 @@ pub(crate) fn stopped(error: RecipeError, resume: &str) -> Failure {
     };
     let saved = match saved {
         Some(path) => format!("saved in {}", path.display()),
-        None => "this stage starts anew".to_owned(),
+        None => "this stage will start from its beginning".to_owned(),
     };
     Interrupted(format!(
-        "interrupted after step {step} of stage {stage} ({saved}); go on with: {resume}"
+        "interrupted after step {step} of stage {stage} ({saved}); continue with: {resume}"
     ))
     .into()
 }
@@ -137,7 +137,8 @@ pub(crate) fn check_length(length: usize, model: &impl Backbone) -> Result<(), F
     let most = model.max_positions();
     if length > most {
         return Err(format!(
-            "max_length is {length}: the model takes at most {most} tokens: give --max-length {most}"
+            "max_length is {length}, but the model takes at most {most} tokens: give --max-length \
+             {most}"
         )
         .into());
     }

@@ -57,8 +57,8 @@ impl<'a, C: Serialize> Start<'a, C> {
         match paths.find(|path| path.is_relative() && !path.exists()) {
             None => Ok(()),
             Some(path) => Err(format!(
-                "{}: {} is not there: its paths are relative to the folder that the run was started \
-                 in: resume it there",
+                "{}: {} does not exist: the paths are relative to the folder that the run was \
+                 started in: resume the run there",
                 self.out.join("config.json").display(),
                 path.display()
             )

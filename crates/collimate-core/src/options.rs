@@ -6,7 +6,7 @@ use thiserror::Error;
 
 /// An option, or another number given by the caller, that is out of range.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("{path} is {value}: {allowed}")]
+#[error("{path} is {value} but must be {allowed}")]
 pub struct OptionError {
     /// Name of the option in the configuration, such as `adamw.beta1`.
     pub path: String,
@@ -36,7 +36,7 @@ impl OptionError {
     /// use collimate_core::OptionError;
     /// let batch = 0;
     /// let error = OptionError::check("batch", batch, "at least 1", batch >= 1).unwrap_err();
-    /// assert_eq!(error.to_string(), "batch is 0: at least 1");
+    /// assert_eq!(error.to_string(), "batch is 0 but must be at least 1");
     /// ```
     pub fn check(path: &str, value: impl ToString, allowed: &str, holds: bool) -> Result<(), Self> {
         match holds {
@@ -60,7 +60,7 @@ impl OptionError {
 ///     (epochs >= 1, "epochs", &epochs, "at least 1"),
 ///     (rate <= 1.0, "rate", &rate, "at most 1"),
 /// ]);
-/// assert_eq!(error.unwrap_err().to_string(), "rate is 2.0: at most 1");
+/// assert_eq!(error.unwrap_err().to_string(), "rate is 2.0 but must be at most 1");
 /// ```
 pub fn check_options(rows: &[(bool, &str, &dyn Debug, &str)]) -> Result<(), OptionError> {
     rows.iter().try_for_each(|&(holds, path, value, allowed)| {
@@ -75,7 +75,7 @@ pub fn check_options(rows: &[(bool, &str, &dyn Debug, &str)]) -> Result<(), Opti
 /// use collimate_core::Range;
 /// assert!(Range::Share.check("gamma", 1.0).is_ok());
 /// let error = Range::Share.check("gamma", 1.5).unwrap_err();
-/// assert_eq!(error.to_string(), "gamma is 1.5: in [0, 1]");
+/// assert_eq!(error.to_string(), "gamma is 1.5 but must be in [0, 1]");
 /// assert!(Range::Finite.check("centre", f64::NAN).is_err());
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -121,7 +121,7 @@ impl Range {
     pub fn words(self) -> &'static str {
         match self {
             Self::Positive => "a finite number above 0",
-            Self::NotNegative => "a finite number, at least 0",
+            Self::NotNegative => "a finite number of at least 0",
             Self::Finite => "a finite number",
             Self::BelowHalf => "at least 0 and below 0.5",
             Self::InsideHalf => "above 0 and below 0.5",

@@ -28,7 +28,7 @@ impl Segment {
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum SegmentError {
     /// A segment without tokens.
-    #[error("segment {index} is empty: leave it out of the table")]
+    #[error("segment {index} is empty: remove the segment from the table")]
     Empty {
         /// Index of the segment.
         index: usize,

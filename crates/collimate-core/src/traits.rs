@@ -18,7 +18,7 @@ pub enum ScoreError {
         value: f32,
     },
     /// The number of scores differs from the number of items.
-    #[error("{items} items were given, {scores} scores came back")]
+    #[error("the scorer returned {scores} scores for {items} items")]
     Count {
         /// Number of items given.
         items: usize,
@@ -111,7 +111,7 @@ impl Sampling {
     /// use collimate_core::Sampling;
     /// let wrong = Sampling { top_p: 1.5, ..Sampling::default() };
     /// let error = wrong.check().unwrap_err().to_string();
-    /// assert_eq!(error, "top_p is 1.5: above 0, at most 1 (1 keeps all)");
+    /// assert_eq!(error, "top_p is 1.5 but must be above 0, at most 1 (1 keeps all)");
     /// ```
     pub fn check(&self) -> Result<(), GenerateError> {
         let wrong = |option, value: &dyn ToString, allowed| {
@@ -141,7 +141,7 @@ impl Sampling {
             return wrong("max_new_tokens", &self.max_new_tokens, "at least 1");
         }
         if self.stop.iter().any(String::is_empty) {
-            return wrong("stop", &"an empty text", "texts of at least one character");
+            return wrong("stop", &"an empty text", "a text of at least one character");
         }
         Ok(())
     }
@@ -152,7 +152,7 @@ impl Sampling {
 #[non_exhaustive]
 pub enum GenerateError {
     /// An option is out of range.
-    #[error("{option} is {value}: {allowed}")]
+    #[error("{option} is {value} but must be {allowed}")]
     Option {
         /// Name of the option in [`Sampling`].
         option: &'static str,
@@ -163,8 +163,8 @@ pub enum GenerateError {
     },
     /// A prompt leaves no room for an answer.
     #[error(
-        "prompt {index} has {tokens} tokens, the model takes {context} in all, \
-         the answer's included: shorten the prompt"
+        "prompt {index} has {tokens} tokens, but the model takes {context} in all, with the \
+         answer: shorten the prompt"
     )]
     PromptTooLong {
         /// Index of the prompt.
@@ -184,8 +184,8 @@ pub enum GenerateError {
     },
     /// The model predicts a value that is not a finite number.
     #[error(
-        "prompt {index}: after {tokens} new tokens the model's logits are not finite: \
-         its weights are broken"
+        "prompt {index}: after {tokens} new tokens the model's logits are not finite: the model's \
+         weights are broken"
     )]
     NotFinite {
         /// Index of the prompt.
@@ -194,7 +194,7 @@ pub enum GenerateError {
         tokens: usize,
     },
     /// A stop was requested.
-    #[error("stopped before every prompt had its completions")]
+    #[error("stopped before all completions were written")]
     Interrupted,
     /// An error of the generator itself.
     #[error("{0}")]
@@ -344,7 +344,7 @@ mod tests {
                 ..Sampling::default()
             };
             let error = sampling.check().unwrap_err().to_string();
-            let says = format!("repetition_penalty is {repetition_penalty}: ");
+            let says = format!("repetition_penalty is {repetition_penalty} but must be ");
             assert!(error.starts_with(&says), "{error}");
         }
     }

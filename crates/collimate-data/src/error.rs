@@ -89,7 +89,8 @@ pub enum DataError {
     },
     /// There are fewer groups of rows than parts to split them into.
     #[error(
-        "cannot split {} of {} into {}: each part needs at least one prompt of its own (rows without a prompt count as one where they share a text): give more data",
+        "cannot split {} of {} into {}: each part needs at least one prompt of its own (rows \
+         without a prompt count as one prompt if they share a text): give more data",
         count(*rows, "row"), count(*prompts, "prompt"), count(*parts, "part")
     )]
     TooFewGroups {

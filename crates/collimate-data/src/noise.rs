@@ -31,7 +31,7 @@ pub fn swap_labels(
         return Err(DataError::argument(
             "share",
             share,
-            "the share of swapped labels lies in [0, 1]",
+            "the share of swapped labels must be in [0, 1]",
         ));
     }
     let count = (share * pairs.len() as f64).round() as usize;

@@ -145,7 +145,7 @@ impl HiddenLabelPool {
                 return Err(DataError::Selection {
                     index: kept.index,
                     what: format!(
-                        "the pool has {} pairs: select from `pairs()` as it is now",
+                        "the pool has {} pairs: select from the current `pairs()`",
                         self.pairs.len()
                     ),
                 });

@@ -235,14 +235,14 @@ pub fn seed_split(
         return Err(DataError::argument(
             "seed share",
             share,
-            "it lies between 0 and 1, both excluded",
+            "the share must be between 0 and 1, both excluded",
         ));
     }
     if pairs.len() < 2 {
         return Err(DataError::argument(
             "number of pairs",
             pairs.len(),
-            "a seed and a pool need at least two: give more data",
+            "a seed and a pool need at least two pairs: give more data",
         ));
     }
     let count = ((share * pairs.len() as f64).round() as usize).clamp(1, pairs.len() - 1);
@@ -267,7 +267,7 @@ fn cumulative(shares: &[f64]) -> Result<Vec<f64>, DataError> {
         return Err(DataError::argument(
             "shares",
             shown(),
-            "one number of at least 0 for each part",
+            "give one number of at least 0 for each part",
         ));
     }
     let sum: f64 = shares.iter().sum();
@@ -275,7 +275,7 @@ fn cumulative(shares: &[f64]) -> Result<Vec<f64>, DataError> {
         return Err(DataError::argument(
             "shares",
             shown(),
-            format!("they sum to {sum}, not to 1"),
+            format!("the shares sum to {sum}, but must sum to 1"),
         ));
     }
     let mut end = 0.0;

@@ -93,7 +93,7 @@ fn templates_come_from_the_same_files_as_in_transformers_and_are_kept() {
         .unwrap_err()
         .to_string();
     assert!(
-        error.contains("templates rag and none named `default`"),
+        error.contains("templates rag, but none named `default`"),
         "{error}"
     );
     fs::write(at("chat_template.jinja"), "of the file\n").unwrap();
@@ -129,10 +129,7 @@ fn variables_reach_the_template_and_others_are_refused() {
     assert!(text(&tokenizer).starts_with("answers 20"));
     for (options, words) in [
         (options("thinking", None), "does not read this variable"),
-        (
-            options("messages", None),
-            "the rendering sets this variable",
-        ),
+        (options("messages", None), "the renderer sets this variable"),
         (
             options("enable_thinking", Some("yesterday")),
             "year, month and day",

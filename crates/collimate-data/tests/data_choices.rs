@@ -71,7 +71,7 @@ fn rows_without_a_right_choice_are_refused() {
         (row(json!(["a", "b"]), json!(2)), "there are 2 choices"),
         (
             row(json!(["a", "b"]), json!("x")),
-            "names none of the choices",
+            "no choice has this text or letter",
         ),
         (
             row(json!(["1", "2", "3"]), json!("2")),

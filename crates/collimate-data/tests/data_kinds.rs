@@ -277,7 +277,7 @@ fn cases() -> Vec<(&'static str, Vec<u8>, Says)> {
         (
             "python.jsonl",
             bytes(b"{'prompt': 'p', 'chosen': 'a', 'rejected': 'b'}\n"),
-            Error("Python's way of writing a dictionary, not JSON"),
+            Error("a Python dictionary, not JSON"),
         ),
         (
             "story.txt",
@@ -293,7 +293,8 @@ fn cases() -> Vec<(&'static str, Vec<u8>, Says)> {
             "other.csv",
             bytes(b"better,worse\ngood one,bad one\n"),
             Error(
-                "other.csv:1: the first row looks like a header of other names (`better`, `worse`): call the columns `chosen` and `rejected`",
+                "other.csv:1: the first row looks like a header with other names (`better`, \
+                 `worse`): name the columns `chosen` and `rejected`",
             ),
         ),
         ("empty.csv", bytes(b""), Error("the file is empty")),
@@ -445,7 +446,7 @@ fn prompts_are_read_for_what_they_are() {
         (
             "q.jsonl",
             b"{\"question\":\"why\"}\n",
-            "q.jsonl:1: has neither prompt nor messages: is it `question`?",
+            "q.jsonl:1: has neither prompt nor messages: if `question` holds the prompt",
         ),
         (
             "p.json",

@@ -167,7 +167,7 @@ fn a_prompt_that_the_answers_repeat_is_taken_once() {
     for prompt in [json!("Name a cat."), json!([user("Name a cat.")])] {
         refused(
             row(prompt, "Name a toy."),
-            "begin with another turn than `prompt` ends with",
+            "does not begin with the assistant's",
         );
     }
 }
@@ -248,18 +248,27 @@ fn a_prompt_under_another_name_is_read_or_asked_for() {
         assert!(report.unused.is_empty(), "{report}");
     }
     for (columns, words) in [
-        (json!({"input": "Where?"}), "no `prompt`: is it `input`?"),
+        (
+            json!({"input": "Where?"}),
+            "there is no `prompt`: if `input` holds the prompt",
+        ),
         (
             json!({"query": "Where?"}),
-            "is it `query`? rename the column to `prompt`",
+            "if `query` holds the prompt, rename the column to `prompt`",
         ),
-        (json!({"system": "Be kind."}), "is it `system`?"),
-        (json!({"Prompt": "Where?"}), "is it `Prompt`?"),
+        (
+            json!({"system": "Be kind."}),
+            "if `system` holds the prompt",
+        ),
+        (json!({"Prompt": "Where?"}), "if `Prompt` holds the prompt"),
         (
             json!({"question": "Where?", "context": "There."}),
-            "is it `context` or `question`?",
+            "if `context` or `question` holds the prompt",
         ),
-        (json!({"question": ["Where?"]}), "is it `question`?"),
+        (
+            json!({"question": ["Where?"]}),
+            "if `question` holds the prompt",
+        ),
     ] {
         refused(row(columns), words);
     }
@@ -269,7 +278,7 @@ fn a_prompt_under_another_name_is_read_or_asked_for() {
     assert_eq!(pairs, [PreferencePair::new(chat(&["Where?"]), "a", "b")]);
     let held = |question: &str| json!({"question": question, "chosen": [user("Where?"), assistant("a")], "rejected": [user("Where?"), assistant("b")]});
     assert!(read(&[held("Where? ")]).1.unused.contains("question"));
-    refused(held("How?"), "is it `question`?");
+    refused(held("How?"), "if `question` holds the prompt");
 }
 
 #[test]

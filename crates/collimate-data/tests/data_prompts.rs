@@ -160,7 +160,7 @@ fn what_is_wrong_has_a_line() {
         &second(r#"{"question_id": 2, "turns": [" "]}"#),
         &[":3", "a question is empty"],
     );
-    refused(&second(good), &[":3", "id 1 is that of line 1"]);
+    refused(&second(good), &[":3", "id 1 occurs in line 1 already"]);
     refused(
         &second(r#"{"question_id": 2, "instruction": "x"}"#),
         &[":3", "field `text` is missing"],

@@ -152,7 +152,7 @@ fn a_prompt_in_another_column_is_read() {
     assert!(report.prompt_from.iter().eq(["question"]));
     refused(
         "context,chosen,rejected\nwhy so,a,b\n",
-        "t.csv:2: no `prompt`: is it `context`?",
+        "t.csv:2: there is no `prompt`: if `context` holds the prompt",
     );
 }
 

@@ -241,8 +241,8 @@ fn a_prompt_that_its_answer_rewrites_is_counted_or_refused() {
     assert_eq!(encode(&counts, &crossed).unwrap().1.borders_crossed, 1);
     assert!(encode(&fails, &good).is_ok());
     for (pair, says) in [
-        (&rewritten, "writes the prompt otherwise"),
-        (&crossed, "a token covers the border"),
+        (&rewritten, "writes the prompt differently"),
+        (&crossed, "a token holds the end of the prompt"),
     ] {
         let error = encode(&fails, pair).unwrap_err();
         assert!(

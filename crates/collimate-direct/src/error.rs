@@ -16,7 +16,8 @@ pub enum DirectError {
     Loss(#[from] LossError),
     /// A loss that compares with a reference was given no reference.
     #[error(
-        "{loss} compares with a reference model: give one, its log-probabilities, or a policy with adapters"
+        "{loss} compares with a reference model: give a reference model, its log-probabilities, or \
+         a policy with adapters"
     )]
     NoReference {
         /// Name of the loss.
@@ -68,11 +69,12 @@ pub enum DirectError {
     },
     /// Stored reference log-probabilities were given, but the pairs come in no fixed order.
     #[error(
-        "stored reference log-probabilities belong to pairs by position, which shuffled batches do not have: give each pair its own"
+        "stored reference log-probabilities are matched with pairs by position, but the batches \
+         are shuffled: store the log-probabilities in each pair"
     )]
     PositionalReference,
     /// A completion has no token that the model predicts.
-    #[error("{part} pair {pair} has a completion without tokens: drop it")]
+    #[error("{part} pair {pair} has a completion without tokens: drop the pair")]
     EmptyCompletion {
         /// Part of the data, such as training or held-out.
         part: &'static str,

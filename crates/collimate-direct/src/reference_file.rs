@@ -103,7 +103,7 @@ pub fn load_reference_logps(
         let before = header.metadata().as_ref().and_then(|m| m.get(key));
         if before != Some(&now) {
             return Err(refuse(format!(
-                "computed with {what} ({key} {} in the file, {} now): compute it again",
+                "computed with {what} ({key} is {} in the file, {} now): compute the file again",
                 before.map_or("missing", |hash| &hash[..hash.len().min(8)]),
                 &now[..now.len().min(8)],
             )));

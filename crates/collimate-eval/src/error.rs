@@ -29,7 +29,7 @@ pub enum EvalError {
     },
     /// Two lists that belong together differ in length.
     #[error(
-        "{what}: {left} values on one side, {right} on the other; they belong together one by one"
+        "{what}: {left} values on one side, but {right} on the other: each value needs a partner"
     )]
     Length {
         /// Name of the statistic.
@@ -40,13 +40,13 @@ pub enum EvalError {
         right: usize,
     },
     /// The correlation with a constant is not defined.
-    #[error("{what}: all values of one side are equal, the correlation is not defined")]
+    #[error("{what}: all values of one side are equal, so the correlation is not defined")]
     Constant {
         /// Name of the statistic.
         what: &'static str,
     },
     /// An option is outside its range.
-    #[error("{} = {} must be {}", .0.path, .0.value, .0.allowed)]
+    #[error("{} is {} but must be {}", .0.path, .0.value, .0.allowed)]
     OutOfRange(#[from] OptionError),
 }
 

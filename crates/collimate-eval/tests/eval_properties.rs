@@ -219,7 +219,7 @@ fn what_is_refused() {
         .mean(&[1.0], Groups::Items, key())
         .unwrap_err()
         .to_string();
-    assert_eq!(message, "resamples = 10 must be at least 100");
+    assert_eq!(message, "resamples is 10 but must be at least 100");
     assert!(QUICK.mean(&[1.0], Groups::By(&[]), key()).is_err());
     assert!(serde_json::from_str::<Bootstrap>(r#"{"samples": 5}"#).is_err());
 }

@@ -92,15 +92,15 @@ impl IrmConfig {
             Range::Share.check(name, value)?;
         }
         let share = self.bootstrap_share;
-        let allowed = "at least 0, and at most half of the responses to a prompt (rounded down): so \
-                       many pairs a prompt can make";
+        let allowed = "at least 0, and at most half of the responses to a prompt (rounded down), \
+                       because the responses make no more pairs";
         let most = self.max_bootstrap_share();
         let holds = (0.0..=most).contains(&share);
         OptionError::check("bootstrap_share", share, allowed, holds)?;
         let sum = self.offline_share + self.bootstrap_share;
-        let allowed = "above 0: nothing would be left to train on";
+        let allowed = "above 0, otherwise no pair is left to train on";
         OptionError::check("offline_share + bootstrap_share", sum, allowed, sum > 0.0)?;
-        let allowed = "at least 2, for a pair needs two answers, and at most 1000";
+        let allowed = "at least 2, because a pair needs two answers, and at most 1000";
         let holds = (2..=1000).contains(&self.responses);
         OptionError::check("responses", self.responses, allowed, holds)?;
         Ok(())
@@ -147,7 +147,7 @@ pub fn share_count(share: f64, n: usize) -> Result<usize, IrmError> {
 /// # Ok::<(), collimate_irm::IrmError>(())
 /// ```
 pub fn share_count_up_to(share: f64, most: f64, n: usize) -> Result<usize, IrmError> {
-    let allowed = "at least 0, and at most the pairs that the responses to a prompt make";
+    let allowed = "at least 0, and at most the number of pairs that the responses to a prompt make";
     let holds = share.is_finite() && (0.0..=most).contains(&share);
     OptionError::check("share", share, allowed, holds)?;
     Ok((share * n as f64).round() as usize)

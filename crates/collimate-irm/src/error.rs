@@ -8,7 +8,7 @@ use thiserror::Error;
 #[non_exhaustive]
 pub enum IrmError {
     /// A number lies outside its range.
-    #[error("{} = {} must be {}", .0.path, .0.value, .0.allowed)]
+    #[error("{} is {} but must be {}", .0.path, .0.value, .0.allowed)]
     OutOfRange(#[from] OptionError),
     /// Two lists that belong together have different lengths.
     #[error("{list}.{name} has {found} values, expected {expected}")]

@@ -52,7 +52,7 @@ pub fn eft_example(
     let refuse = |message: String| Err(JudgeError::Example { score, message });
     match rubric.format().parse(&completion, rubric.range()) {
         Ok(read) if read == score => {}
-        Ok(read) => return refuse(format!("it would be read as {read}")),
+        Ok(read) => return refuse(format!("the rubric reads {read}")),
         Err(reason) => return refuse(format!("{reason:?}")),
     }
     Ok(EftExample {

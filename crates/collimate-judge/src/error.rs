@@ -27,7 +27,7 @@ pub enum JudgeError {
     NoItems,
     /// Answers are empty, and the options refuse empty answers.
     #[error(
-        "{count} answers are empty, the first is that of item {index}: leave them out, or set \
+        "{count} answers are empty, the first for item {index}: remove these answers, or set \
          empty_answers to \"unscored\" or \"judge\""
     )]
     EmptyAnswers {
@@ -39,14 +39,14 @@ pub enum JudgeError {
     /// A two-turn template got a conversation of another shape.
     #[error(
         "item {index}: a two-turn template needs a chat of a question, an answer and a second \
-         question (a system message may stand before them)"
+         question (a system message may come first)"
     )]
     Turns {
         /// Index of the item.
         index: usize,
     },
     /// The two sides of a duel do not answer the same question.
-    #[error("duel {index}: the two sides answer different questions")]
+    #[error("answer pair {index}: the two sides answer different questions")]
     Questions {
         /// Index of the duel.
         index: usize,
@@ -55,7 +55,7 @@ pub enum JudgeError {
     #[error(transparent)]
     Generate(#[from] GenerateError),
     /// The generator returned answers for another number of prompts than it got.
-    #[error("the generator was asked about {asked} prompts and answered {answered}")]
+    #[error("the generator was asked about {asked} prompts, but answered {answered}")]
     Count {
         /// Number of prompts given.
         asked: usize,
@@ -63,7 +63,7 @@ pub enum JudgeError {
         answered: usize,
     },
     /// The generator returned another number of completions than requested.
-    #[error("item {index}: the generator was asked for {asked} judgements and wrote {answered}")]
+    #[error("item {index}: the generator was asked for {asked} judgements, but wrote {answered}")]
     Samples {
         /// Index of the item.
         index: usize,
@@ -74,9 +74,9 @@ pub enum JudgeError {
     },
     /// Too many judgements do not contain what the prompt asks for.
     #[error(
-        "only {parsed} of {judgements} judgements ({:.1} %) could be parsed, at least {:.1} % must \
-         (min_parse_rate){}; one of the others reads {example:?}; take a judge that {} the \
-         prompt, or give it more max_new_tokens",
+        "only {parsed} of {judgements} judgements ({:.1} %) could be parsed, but at least {:.1} % \
+         must (min_parse_rate){}; one of the others reads {example:?}; take a judge that {} the \
+         prompt, or raise max_new_tokens",
         100.0 * rate,
         100.0 * least,
         match refused {
@@ -105,8 +105,8 @@ pub enum JudgeError {
     },
     /// The judge has refused every question so far and answered none.
     #[error(
-        "all {questions} judgements asked for so far were refused, and none was ever written: \
-         {reason}; min_parse_rate 0 asks all the others too"
+        "all {questions} judgements requested so far were refused: {reason}; min_parse_rate 0 \
+         requests the others too"
     )]
     Refused {
         /// Number of judgements requested.
@@ -116,7 +116,7 @@ pub enum JudgeError {
     },
     /// An answer has no score, but every answer must have one.
     #[error(
-        "item {index}: none of its judgements could be parsed, so it has no score; one reads \
+        "item {index} has no score, because none of its judgements could be parsed; one reads \
          {example:?}; UnparsedPolicy::Score gives such answers a score"
     )]
     Unscored {
@@ -144,7 +144,7 @@ pub enum JudgeError {
         message: String,
     },
     /// Lists that belong together differ in length.
-    #[error("{what}: {left} on one side, {right} on the other; they belong together one by one")]
+    #[error("{what}: {left} on one side, but {right} on the other: each needs a partner")]
     Length {
         /// Description of the two lists.
         what: &'static str,
@@ -156,8 +156,8 @@ pub enum JudgeError {
     /// All duels have the same non-zero difference in length, so the effect of length cannot be
     /// estimated.
     #[error(
-        "every duel has the same difference in length ({difference} characters): the effect of \
-         length cannot be told from the preference"
+        "all answer pairs have the same difference in length ({difference} characters): the effect \
+         of length cannot be separated from the preference"
     )]
     ConstantLength {
         /// The difference, in characters.

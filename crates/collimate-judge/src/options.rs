@@ -109,7 +109,7 @@ impl JudgeOptions {
         OptionError::check("samples", self.samples, "at least 1, at most 10^6", few)?;
         OptionError::check("batch", self.batch, "at least 1", self.batch >= 1)?;
         Range::Share.check("min_parse_rate", self.min_parse_rate)?;
-        let (n, allowed) = (self.sampling.n, "1; `samples` says how often to ask");
+        let (n, allowed) = (self.sampling.n, "1: set `samples` to ask more often");
         OptionError::check("sampling.n", n, allowed, n == 1)?;
         Ok(self.sampling.check()?)
     }

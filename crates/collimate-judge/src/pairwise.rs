@@ -116,7 +116,7 @@ where
         if !template.kind().is_pair() {
             return Err(JudgeError::Template {
                 name: template.name().to_owned(),
-                message: "it shows one answer; a comparison needs two".to_owned(),
+                message: "the template shows one answer, but a comparison needs two".to_owned(),
             });
         }
         if duels.is_empty() {

@@ -55,7 +55,10 @@ impl ScoreRange {
     /// [`JudgeError::Option`] if they are not.
     pub fn check(&self) -> Result<(), JudgeError> {
         let holds = self.min.is_finite() && self.max.is_finite() && self.min < self.max;
-        let (value, allowed) = (format!("[{}, {}]", self.min, self.max), "finite, min < max");
+        let (value, allowed) = (
+            format!("[{}, {}]", self.min, self.max),
+            "finite, with min below max",
+        );
         Ok(OptionError::check("range", value, allowed, holds)?)
     }
 

@@ -72,7 +72,7 @@ impl Rubric {
         if template.kind().is_pair() {
             return Err(JudgeError::Template {
                 name: template.name().to_owned(),
-                message: "it shows two answers; a rubric grades one".to_owned(),
+                message: "the template shows two answers, but a rubric grades one".to_owned(),
             });
         }
         format.check()?;

@@ -186,7 +186,9 @@ impl Template {
                     Piece::Place(place) => seen[place] = true,
                     Piece::Unknown(name) => {
                         let known = places.join("}, {");
-                        return refuse(format!("{{{name}}} is no place; there are {{{known}}}"));
+                        return refuse(format!(
+                            "there is no place {{{name}}}; the places are {{{known}}}"
+                        ));
                     }
                 }
             }
@@ -194,7 +196,7 @@ impl Template {
         match seen.iter().position(|seen| !seen) {
             None => Ok(()),
             Some(place) => refuse(format!(
-                "it has no place {{{}}}: the judge would not see it",
+                "the place {{{}}} is missing: the judge would not see this text",
                 places[place]
             )),
         }

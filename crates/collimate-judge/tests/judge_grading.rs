@@ -61,7 +61,7 @@ fn a_judge_that_writes_prose_is_refused_with_an_example() {
     let options = JudgeOptions::default;
     let few = judge(&toy, options()).grade(&Rubric::additive(), &items(&["good", "b", "c"]));
     let message = few.unwrap_err().to_string();
-    let says = "only 3 of 9 judgements (33.3 %) could be parsed, at least 50.0 % must \
+    let says = "only 3 of 9 judgements (33.3 %) could be parsed, but at least 50.0 % must \
                 (min_parse_rate); one of the others reads \"What a lovely question. What";
     assert!(message.starts_with(says), "{message}");
     assert!(
@@ -143,7 +143,7 @@ fn empty_answers_are_refused_left_out_or_judged() {
     };
     let message = grade(EmptyAnswers::Refuse).unwrap_err().to_string();
     assert!(
-        message.starts_with("2 answers are empty, the first is that of item 1:"),
+        message.starts_with("2 answers are empty, the first for item 1:"),
         "{message}"
     );
     assert_eq!(toy.calls(), 0);
@@ -203,27 +203,30 @@ fn bad_input_is_named() {
     assert!(matches!(error, Err(JudgeError::NoItems)));
     type Change = fn(&mut JudgeOptions);
     let wrong: [(Change, &str); 7] = [
-        (|o| o.samples = 0, "samples is 0: at least 1, at most 10^6"),
+        (
+            |o| o.samples = 0,
+            "samples is 0 but must be at least 1, at most 10^6",
+        ),
         (
             |o| o.samples = usize::MAX,
-            "samples is 18446744073709551615: at least 1, at most 10^6",
+            "samples is 18446744073709551615 but must be at least 1, at most 10^6",
         ),
-        (|o| o.batch = 0, "batch is 0: at least 1"),
+        (|o| o.batch = 0, "batch is 0 but must be at least 1"),
         (
             |o| o.min_parse_rate = 1.5,
-            "min_parse_rate is 1.5: in [0, 1]",
+            "min_parse_rate is 1.5 but must be in [0, 1]",
         ),
         (
             |o| o.min_parse_rate = f64::NAN,
-            "min_parse_rate is NaN: in [0, 1]",
+            "min_parse_rate is NaN but must be in [0, 1]",
         ),
         (
             |o| o.sampling.n = 3,
-            "sampling.n is 3: 1; `samples` says how often to ask",
+            "sampling.n is 3 but must be 1: set `samples` to ask more often",
         ),
         (
             |o| o.sampling.top_p = 0.0,
-            "top_p is 0: above 0, at most 1 (1 keeps all)",
+            "top_p is 0 but must be above 0, at most 1 (1 keeps all)",
         ),
     ];
     for (change, says) in wrong {
@@ -245,7 +248,7 @@ fn bad_input_is_named() {
         error
             .unwrap_err()
             .to_string()
-            .starts_with("tie_within is -1:")
+            .starts_with("tie_within is -1 but must be")
     );
 }
 
@@ -273,11 +276,11 @@ fn a_generator_that_miscounts_or_fails_is_named() {
     let three = items(&["a", "b", "c"]);
     assert_eq!(
         grade(Broken(Ok(vec![3, 3])), &three),
-        "the generator was asked about 3 prompts and answered 2"
+        "the generator was asked about 3 prompts, but answered 2"
     );
     assert_eq!(
         grade(Broken(Ok(vec![3, 2, 3])), &three),
-        "item 1: the generator was asked for 3 judgements and wrote 2"
+        "item 1: the generator was asked for 3 judgements, but wrote 2"
     );
     // The third distinct question belongs to item 3.
     let repeated = items(&["a", "a", "b", "c"]);
@@ -351,7 +354,7 @@ fn the_judge_as_a_scorer() {
         .unwrap_err()
         .to_string();
     assert!(
-        message.starts_with("item 1: none of its judgements could be parsed"),
+        message.starts_with("item 1 has no score, because none of its judgements could be parsed"),
         "{message}"
     );
     assert!(message.contains("\"Nice.\""), "{message}");

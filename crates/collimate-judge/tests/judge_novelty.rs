@@ -131,7 +131,7 @@ fn options_out_of_range_are_named() {
         let error = NoveltyFilter::new(options).unwrap_err().to_string();
         assert_eq!(
             error,
-            format!("threshold is {threshold}: above 0, at most 1")
+            format!("threshold is {threshold} but must be above 0, at most 1")
         );
     }
     let options = NoveltyOptions {

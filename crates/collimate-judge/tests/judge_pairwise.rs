@@ -176,7 +176,7 @@ fn wrong_comparisons_are_refused_before_anything_is_asked() {
     let message = compare(Template::mt_bench(), &duels(&[("a", "b")])).to_string();
     assert_eq!(
         message,
-        "template mt_bench: it shows one answer; a comparison needs two"
+        "template mt_bench: the template shows one answer, but a comparison needs two"
     );
     let apart = AnswerPair {
         a: Item::new("p", "a"),

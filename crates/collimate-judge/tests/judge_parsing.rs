@@ -161,7 +161,7 @@ fn rubrics_that_cannot_be_are_refused() {
     }
     assert_eq!(
         refusal(Rubric::new(Template::mt_bench_pair(), format("S:"), ok)),
-        "template mt_bench_pair: it shows two answers; a rubric grades one"
+        "template mt_bench_pair: the template shows two answers, but a rubric grades one"
     );
     let json = serde_json::to_string(&Rubric::additive()).unwrap();
     assert_eq!(
@@ -177,11 +177,11 @@ fn templates_of_ones_own() {
     let new = |user: &str| Template::new("t", TemplateKind::Pair, None, user);
     assert_eq!(
         refusal(new("{question} {answer_a}")),
-        "template t: it has no place {answer_b}: the judge would not see it"
+        "template t: the place {answer_b} is missing: the judge would not see this text"
     );
     assert_eq!(
         refusal(new("{question} {answer_a} {answer_b} {answer}")),
-        "template t: {answer} is no place; there are {question}, {answer_a}, {answer_b}"
+        "template t: there is no place {answer}; the places are {question}, {answer_a}, {answer_b}"
     );
     // Other braces are text, and a system message may contain places.
     let json = r#"{"score": 1, {} { question } {"#;

@@ -42,7 +42,7 @@ pub enum LabelError {
     Misfit(String),
     /// A journal that another program is writing.
     #[error(
-        "{}: another labelling writes this file: stop it first, or give another --out",
+        "{}: another labelling session writes this file: stop that session, or give another --out",
         .path.display()
     )]
     Locked {
@@ -51,7 +51,8 @@ pub enum LabelError {
     },
     /// A file of labels without the journal that it comes from.
     #[error(
-        "{}: exists without its journal {}: give another --out, so that nothing is lost",
+        "{}: the file exists, but its journal {} does not: give another --out, so that no label is \
+         lost",
         .path.display(),
         .journal.display()
     )]
@@ -62,7 +63,7 @@ pub enum LabelError {
         journal: PathBuf,
     },
     /// A decision on a pair that is no longer the next pair to decide.
-    #[error("this pair is not the one to decide: it was decided or taken back in another tab")]
+    #[error("this pair is no longer the current one: another tab has decided or undone a pair")]
     Stale,
     /// A decision or undo if no pair is left to decide or no decision is left to take back.
     #[error("nothing is left to {0}")]
@@ -71,7 +72,7 @@ pub enum LabelError {
     #[error("address {0}: only this computer may reach the page: give 127.0.0.1 or ::1")]
     NotLoopback(std::net::IpAddr),
     /// A port that is not available.
-    #[error("port {port}: {why}: give another --port, or 0 for any free one")]
+    #[error("port {port}: {why}: give another --port, or 0 for any free port")]
     Port {
         /// The port.
         port: u16,

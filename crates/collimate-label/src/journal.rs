@@ -91,7 +91,7 @@ impl Journal {
                 let text = error.to_string();
                 let what = text.split(" at line ").next().unwrap_or(&text);
                 wrong(format!(
-                    "no line of a journal ({what}): repair the line, or give another --out"
+                    "not a line of a journal ({what}): repair the line, or give another --out"
                 ))
             })?;
             let begins = matches!(event, Event::Begin { .. });

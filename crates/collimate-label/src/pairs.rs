@@ -42,7 +42,7 @@ impl FromStr for PairKey {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || format!("{text:?} is no pair key: 32 hexadecimal digits");
+        let wrong = || format!("{text:?} is not a pair key: a key has 32 hexadecimal digits");
         if text.len() != 32 || !text.is_ascii() {
             return Err(wrong());
         }

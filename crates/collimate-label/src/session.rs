@@ -293,7 +293,7 @@ impl Session {
         let names = self.pairs.at(pair).answers().map(answer_name);
         let first_left = names[0] == decision.left && names[1] == decision.right;
         if !first_left && (names[0] != decision.right || names[1] != decision.left) {
-            let what = format!("pair {key} has other answers than the line says: {MEND}");
+            let what = format!("the answers of pair {key} differ from this line: {MEND}");
             return Err(misfit(what));
         }
         let showing = Showing {
@@ -304,7 +304,8 @@ impl Session {
         let queue = self.queue_mut(&labeller);
         if !queue.is_open(showing) {
             return Err(misfit(format!(
-                "pair {key} is decided by {labeller} twice, or repeated before it was decided: {MEND}"
+                "{labeller} decided pair {key} twice, or repeated the pair before the first \
+                 decision: {MEND}"
             )));
         }
         let chose_left = match decision.choice {

@@ -175,7 +175,7 @@ fn a_journal_that_cannot_be_is_refused_with_its_line() {
     };
     says(
         wrong(|all| all[1].insert(5, '}')),
-        &["line 2: no line of a journal", "repair"],
+        &["line 2: not a line of a journal", "repair"],
     );
     says(
         wrong(|all| drop(all.remove(0))),
@@ -209,7 +209,7 @@ fn a_journal_that_cannot_be_is_refused_with_its_line() {
     );
     says(
         wrong(|all| all[1].push('\0')),
-        &["line 2: no line of a journal"],
+        &["line 2: not a line of a journal"],
     );
 }
 

@@ -356,7 +356,7 @@ fn the_median_is_the_middle_or_the_mean_of_two() {
 fn what_cannot_be_is_refused() {
     let new = |options| Session::new(PairSet::new((0..3).map(row)), options);
     let error = new(with_repeats(1.5, 0)).unwrap_err();
-    assert_eq!(error.to_string(), "repeat is 1.5: in [0, 1]");
+    assert_eq!(error.to_string(), "repeat is 1.5 but must be in [0, 1]");
     assert!(new(with_repeats(f64::NAN, 0)).is_err());
     let error = Session::new(PairSet::default(), SessionOptions::default()).unwrap_err();
     assert!(matches!(error, LabelError::NoPairs));
@@ -366,7 +366,7 @@ fn what_cannot_be_is_refused() {
     }
     let event = session.decide("anna", Choice::Left, 1.0, 0).unwrap();
     let twice = session.apply(&event).unwrap_err().to_string();
-    assert!(twice.contains("is decided by anna twice"), "{twice}");
+    assert!(twice.contains("anna decided pair"), "{twice}");
     let Event::Decision(decision) = event else {
         panic!("a decision");
     };
@@ -374,9 +374,7 @@ fn what_cannot_be_is_refused() {
     other.left = "0".repeat(16);
     let wrong = session.apply(&Event::Decision(other)).unwrap_err();
     assert!(
-        wrong
-            .to_string()
-            .contains("other answers than the line says"),
+        wrong.to_string().contains("differ from this line"),
         "{wrong}"
     );
     for name in ["", "  ", "a\nb", "a\u{202e}b", &"x".repeat(65)] {

@@ -16,7 +16,7 @@ pub enum LearnerError {
     #[error(transparent)]
     Direct(DirectError),
     /// A completion has no token that the model predicts.
-    #[error("item {item} has a completion without tokens: drop it")]
+    #[error("item {item} has a completion without tokens: drop the item")]
     EmptyCompletion {
         /// Index of the item, counted from 0.
         item: usize,

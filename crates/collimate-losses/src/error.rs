@@ -8,7 +8,7 @@ use thiserror::Error;
 #[non_exhaustive]
 pub enum LossError {
     /// An option lies outside its range.
-    #[error("{loss}: {} = {} must be {}", .option.path, .option.value, .option.allowed)]
+    #[error("{loss}: {} is {} but must be {}", .option.path, .option.value, .option.allowed)]
     OutOfRange {
         /// Name of the loss.
         loss: &'static str,
@@ -16,7 +16,7 @@ pub enum LossError {
         option: OptionError,
     },
     /// Tensors that belong together differ in length.
-    #[error("{loss}: {name} has {given} values, the batch has {batch}")]
+    #[error("{loss}: {name} has {given} values, but the batch has {batch}")]
     Length {
         /// Name of the loss.
         loss: &'static str,
@@ -60,7 +60,7 @@ pub enum LossError {
         message: &'static str,
     },
     /// No loss has this name.
-    #[error("there is no loss {name:?}: it must be one of {known}")]
+    #[error("there is no loss {name:?}: give one of {known}")]
     UnknownName {
         /// Name that was given.
         name: String,
@@ -68,7 +68,7 @@ pub enum LossError {
         known: String,
     },
     /// The count for a mean is 0.
-    #[error("a mean over 0 examples is not defined: leave the empty batch out")]
+    #[error("a mean over 0 examples is not defined: skip the empty batch")]
     EmptyCount,
 }
 
@@ -83,7 +83,7 @@ impl LossError {
     /// use collimate_losses::LossError;
     /// let beta = 0.0;
     /// let error = LossError::check("my_loss", "beta", beta, "above 0", beta > 0.0).unwrap_err();
-    /// assert_eq!(error.to_string(), "my_loss: beta = 0 must be above 0");
+    /// assert_eq!(error.to_string(), "my_loss: beta is 0 but must be above 0");
     /// ```
     pub fn check(
         loss: &'static str,

@@ -264,14 +264,14 @@ fn what_is_refused() {
                 margin: f64::NAN,
                 center_coefficient: 0.0,
             },
-            "margin = NaN",
+            "margin is NaN",
         ),
         (
             PairwiseLoss::Logistic {
                 margin: 0.0,
                 center_coefficient: -0.5,
             },
-            "logistic: center_coefficient = -0.5 must be a finite number, at least 0",
+            "logistic: center_coefficient is -0.5 but must be a finite number of at least 0",
         ),
     ] {
         let message = loss.check().unwrap_err().to_string();
@@ -284,7 +284,7 @@ fn what_is_refused() {
         );
         assert_eq!(
             short.unwrap_err().to_string(),
-            "pairwise loss: rejected_rewards has 1 values, the batch has 2"
+            "pairwise loss: rejected_rewards has 1 values, but the batch has 2"
         );
         let two = || tensor(&[1.0, 2.0], [2], &device);
         let short = BRADLEY_TERRY.forward_with_margins(two(), two(), tensor(&[0.0], [1], &device));
@@ -347,7 +347,7 @@ fn targets_of_another_length_are_refused() {
             .expect_err("one target for two pairs");
         assert_eq!(
             error.to_string(),
-            "pairwise loss: targets has 1 values, the batch has 2"
+            "pairwise loss: targets has 1 values, but the batch has 2"
         );
     }
 }

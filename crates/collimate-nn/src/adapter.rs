@@ -81,7 +81,7 @@ pub trait Adaptable: Module {
             return Err(OptionError::new(
                 "lora",
                 format!("attached to {path} already"),
-                "merge the adapters first, with `merged()`",
+                "merged first, with `merged()`",
             ));
         }
         let mut model = set_trainable(self, Self::is_head);

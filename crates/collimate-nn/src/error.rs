@@ -9,14 +9,15 @@ use thiserror::Error;
 #[non_exhaustive]
 pub enum PackError {
     /// A sequence has no token.
-    #[error("sequence {sequence} has no token: drop it")]
+    #[error("sequence {sequence} has no token: drop the sequence")]
     Empty {
         /// The sequence.
         sequence: usize,
     },
     /// A sequence is longer than the model's context.
     #[error(
-        "sequence {sequence} has {length} tokens, the model takes at most {context}: truncate it"
+        "sequence {sequence} has {length} tokens, but the model takes at most {context}: truncate \
+         the sequence"
     )]
     Length {
         /// The sequence.
@@ -28,8 +29,8 @@ pub enum PackError {
     },
     /// A sequence has a token id outside the model's vocabulary.
     #[error(
-        "sequence {sequence} has token id {id}, the model knows ids below {vocab}: \
-         use the tokenizer that belongs to the model"
+        "sequence {sequence} has token id {id}, but the model knows ids below {vocab}: use the \
+         tokenizer that belongs to the model"
     )]
     Token {
         /// The first sequence with the token.
@@ -109,8 +110,8 @@ pub enum LoadError {
     },
     /// A tensor does not have the shape that the configuration says.
     #[error(
-        "{}: tensor {name} has shape {found:?}, config.json asks for {expected:?}: \
-         take both from one checkpoint",
+        "{}: tensor {name} has shape {found:?}, but config.json asks for {expected:?}: take both \
+         from one checkpoint",
         path.display()
     )]
     Shape {
@@ -125,8 +126,8 @@ pub enum LoadError {
     },
     /// A tensor has a type that cannot be read, such as that of quantised weights.
     #[error(
-        "{}: tensor {name} is {found}: F32, F64, F16 and BF16 are read: \
-         take weights that are not quantised",
+        "{}: tensor {name} is {found}, but only F32, F64, F16 and BF16 can be read: take weights \
+         that are not quantised",
         path.display()
     )]
     Dtype {
@@ -139,8 +140,8 @@ pub enum LoadError {
     },
     /// A tensor holds a value that is not finite in f32.
     #[error(
-        "{}: tensor {name} holds {value} at index {index}: the weights are damaged, or a training \
-         that diverged wrote them: take an earlier checkpoint",
+        "{}: tensor {name} holds {value} at index {index}: the weights are damaged or come from a \
+         training that diverged: take an earlier checkpoint",
         path.display()
     )]
     NotFinite {

@@ -99,7 +99,7 @@ fn the_choice_lasts() {
 fn a_device_without_bf16_says_so() {
     let device = Device::ndarray();
     let error = one(&device).with_precision(Precision::Bf16).unwrap_err();
-    let text = "precision is bf16: f32 on this device, which does not multiply bf16";
+    let text = "precision is bf16 but must be f32 on this device, which does not multiply bf16";
     assert_eq!(error.to_string(), text);
     assert!(one(&device).with_precision(Precision::F32).is_ok());
 }

@@ -9,7 +9,7 @@ pub enum OpsError {
     /// The number of query heads must be a multiple of the number of key and value heads.
     #[error(
         "heads refused: {query} query heads over {key_value} key/value heads of size {head_dim}, \
-         all must be at least 1 and the first a multiple of the second"
+         all three must be at least 1, and the query heads a multiple of the key/value heads"
     )]
     Heads {
         /// Number of query heads asked for.
@@ -21,15 +21,15 @@ pub enum OpsError {
     },
     /// Half rotation pairs element `i` with element `i + head_dim / 2`, so the head size must be
     /// even.
-    #[error("rope refused: head_dim is {head_dim}, must be even and at least 2")]
+    #[error("rope refused: head_dim is {head_dim} but must be even and at least 2")]
     RopeWidth {
         /// Head size asked for.
         head_dim: usize,
     },
     /// Buckets of relative positions must widen with the distance.
     #[error(
-        "relative positions refused: {buckets} buckets for distances below {longest}, must be no \
-         buckets (0), or at least 2 with distances beyond half of them"
+        "relative positions refused: {buckets} buckets for distances below {longest}: give 0 \
+         buckets, or at least 2 with distances beyond half of the buckets"
     )]
     RelativePositions {
         /// Number of buckets asked for.
@@ -38,10 +38,7 @@ pub enum OpsError {
         longest: usize,
     },
     /// A table can turn a whole head or a part of it, but no more than a head.
-    #[error(
-        "rope refused: {rotary} elements of a head turn, but a head has {head_dim}, must be at \
-         least as many"
-    )]
+    #[error("rope refused: {rotary} elements of a head turn, but a head has only {head_dim}")]
     PartialRope {
         /// Number of elements that turn.
         rotary: usize,

@@ -164,7 +164,7 @@ pub fn rope(x: Tensor<2>, table: &RopeTable) -> Tensor<2> {
     assert_eq!(tokens, table.tokens(), "rope: tokens of x and of the table");
     assert!(
         width.is_multiple_of(head_dim),
-        "rope: width {width} is no multiple of {head_dim}"
+        "rope: width {width} is not a multiple of {head_dim}"
     );
     #[cfg(feature = "flex")]
     if crate::fused::fits(&x) {

@@ -78,7 +78,7 @@ impl<M: CausalLm> ActorCritic<M> {
         };
         match (estimator, &self.critic, &self.value_head) {
             (Estimator::Critic(_), Some(_), Some(_)) => {
-                wrong("takes a critic of its own or a value head, not both")
+                wrong("takes a separate critic or a value head, not both")
             }
             (Estimator::Critic(_), None, None) => wrong(
                 "needs a critic or a value head: use ActorCritic::with_critic or with_value_head",

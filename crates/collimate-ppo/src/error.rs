@@ -24,11 +24,11 @@ pub enum PpoError {
         prompt: usize,
     },
     /// There are no prompts.
-    #[error("there are no prompts to answer: give at least one")]
+    #[error("there are no prompts to answer: give at least one prompt")]
     NoPrompts,
     /// A prompt that leaves no room for a response.
     #[error(
-        "prompt {prompt} has {tokens} tokens and a response up to {response}: {model} takes \
+        "prompt {prompt} has {tokens} tokens and a response up to {response}, but {model} takes \
          {context} in all: shorten the prompts or lower max_new_tokens"
     )]
     TooLong {
@@ -45,9 +45,9 @@ pub enum PpoError {
     },
     /// The critic or the reference reads other token ids than the policy writes.
     #[error(
-        "{model} knows {other} token ids, the policy {policy}: both need one tokenizer; start from \
-         a model that was made from the policy (or, in place of a critic, use a value head, rloo \
-         or grpo)"
+        "{model} knows {other} token ids, but the policy {policy}: both need one tokenizer; start \
+         from a model that was made from the policy (or, in place of a critic, use a value head, \
+         rloo or grpo)"
     )]
     Vocabulary {
         /// Name of the model: the critic or the reference.
@@ -58,7 +58,7 @@ pub enum PpoError {
         policy: usize,
     },
     /// The width of a value head differs from the width of the hidden states that it reads.
-    #[error("the value head reads {head} numbers, the hidden states have {hidden}")]
+    #[error("the value head reads {head} numbers, but the hidden states have {hidden}")]
     HeadWidth {
         /// Width of the head.
         head: usize,

@@ -32,7 +32,7 @@ impl MissingEos {
             Self::Penalty { amount } => {
                 let (holds, allowed) = (
                     Range::NotNegative.contains(amount),
-                    "at least 0, finite: it is subtracted",
+                    "finite and at least 0, because it is subtracted",
                 );
                 OptionError::check("reward.missing_eos.penalty.amount", amount, allowed, holds)
             }

@@ -98,7 +98,10 @@ impl RewardScaling {
     pub(crate) fn check(&self) -> Result<(), OptionError> {
         let range = |name, min: f64, max: f64| {
             let holds = min < max && (max - min).is_finite();
-            let (value, allowed) = (format!("{min} to {max}"), "min below max, both finite");
+            let (value, allowed) = (
+                format!("{min} to {max}"),
+                "a finite range with min below max",
+            );
             OptionError::check(name, value, allowed, holds)
         };
         match *self {
@@ -111,7 +114,7 @@ impl RewardScaling {
             } => {
                 if let Some(centre) = centre.filter(|centre| !centre.is_finite()) {
                     let name = "reward.scaling.sigmoid.centre";
-                    let allowed = "finite, or null for the reward model's own";
+                    let allowed = "finite, or null for the reward model's own centre";
                     return Err(OptionError::new(name, centre, allowed));
                 }
                 Range::BelowOne.check("reward.scaling.sigmoid.threshold", threshold)?;

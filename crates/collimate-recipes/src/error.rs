@@ -90,7 +90,7 @@ pub enum RecipeError {
         cut: usize,
     },
     /// A method needs a judge, but none was given.
-    #[error("a method of this run asks a judge, and none was given")]
+    #[error("a method of this run needs a judge: give a judge")]
     NoJudge,
     /// A review leaves no pair to train on.
     #[error("{stage}: no pair is left to train on ({dropped}): {advice}")]

@@ -13,7 +13,8 @@ pub(crate) fn check_prompt_length(
     match max_prompt_length {
         Some(length) if length == 0 || length >= max_length => {
             let allowed = format!(
-                "at least 1 and below max_length = {max_length}: prompt and answer share it"
+                "at least 1 and below max_length = {max_length}, because prompt and answer share \
+                 max_length"
             );
             Err(OptionError::new("max_prompt_length", length, &allowed))
         }

@@ -68,13 +68,13 @@ pub(crate) fn read(
     let mut choices = answer.choices;
     let count = choices.len();
     if count == 0 || count > n {
-        let message = format!("{count} choices where 1 to {n} were asked for");
+        let message = format!("{count} choices, but 1 to {n} were requested");
         return Err(Unusable::Broken(message));
     }
     choices.sort_by_key(|choice| choice.index);
     let indices: Vec<usize> = choices.iter().map(|choice| choice.index).collect();
     if indices.windows(2).any(|two| two[0] == two[1]) || indices.iter().any(|&index| index >= n) {
-        let message = format!("choices of index {indices:?} where {n} were asked for");
+        let message = format!("choices of index {indices:?}, but {n} were requested");
         return Err(Unusable::Broken(message));
     }
     let mut completions = Vec::new();
@@ -146,7 +146,8 @@ fn completion(choice: Choice, stops: &[String]) -> Result<Completion, Unusable> 
         Some("eos" | "eos_token") => Finish::Eos,
         Some("length" | "max_tokens") => Finish::Length,
         Some(other) => {
-            let message = format!("a choice ended by {other:?}, which is no completion");
+            let message =
+                format!("a choice ended by {other:?}, which is not the end of a completion");
             return Err(Unusable::Refused(message));
         }
         None => return Err(Unusable::Broken("a choice has no finish_reason".to_owned())),

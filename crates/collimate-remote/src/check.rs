@@ -19,8 +19,12 @@ pub(crate) fn wrong<T>(
 pub(crate) fn check_extra(extra: &Map<String, Value>, own: &[&str]) -> Result<(), RemoteError> {
     match extra.keys().find(|name| own.contains(&name.as_str())) {
         Some(name) => {
-            let allowed = "fields that no other option sets";
-            wrong("extra_body", format!("with field {name}"), allowed)
+            let allowed = "free of fields that other options set";
+            wrong(
+                "extra_body",
+                format!("an object with the field {name}"),
+                allowed,
+            )
         }
         None => Ok(()),
     }
@@ -28,14 +32,14 @@ pub(crate) fn check_extra(extra: &Map<String, Value>, own: &[&str]) -> Result<()
 
 /// Checks a URL. A URL with a user contains a secret, so the error does not show it.
 pub(crate) fn check_url(option: &'static str, url: &str) -> Result<(), RemoteError> {
-    let allowed = "http:// or https://, a host, and a path without query or fragment";
+    let allowed = "a URL with http:// or https://, a host, and a path without query or fragment";
     let authority = url
         .split("://")
         .nth(1)
         .and_then(|rest| rest.split('/').next());
     if authority.is_some_and(|authority| authority.contains('@')) {
-        let allowed = "a URL without a user: the key goes into an environment variable";
-        return wrong(option, "not shown", allowed);
+        let allowed = "a URL without a user: put the key into an environment variable";
+        return wrong(option, "a URL with a user (not shown)", allowed);
     }
     let fits = |uri: Uri| {
         let scheme = matches!(uri.scheme_str(), Some("http" | "https"));

@@ -107,7 +107,9 @@ impl Client {
         let advice = match status {
             300..=399 => {
                 let to = self.shown(header(LOCATION).unwrap_or("nowhere"));
-                format!("redirects are not followed, set the URL to where it leads: {to}")
+                format!(
+                    "redirects are not followed: set the URL to the address of the redirect: {to}"
+                )
             }
             401 | 403 => format!("the server does not accept {}", self.key_from),
             404 | 405 => "check the URL and the name of the model".to_owned(),
@@ -140,7 +142,7 @@ impl Client {
             Error::Timeout(Timeout::Connect | Timeout::Resolve) => {
                 format!("no connection within {connect} s (connect_timeout)")
             }
-            Error::Timeout(_) => format!("no whole answer within {whole} s (timeout)"),
+            Error::Timeout(_) => format!("no complete answer within {whole} s (timeout)"),
             other => self.shown(&other.to_string()),
         };
         Fault {

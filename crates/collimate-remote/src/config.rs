@@ -70,7 +70,7 @@ pub enum ExtraSampling {
 /// use collimate_remote::RemoteConfig;
 /// let config = RemoteConfig { model: "m".into(), timeout: 0.0, ..RemoteConfig::default() };
 /// let error = config.check().unwrap_err().to_string();
-/// assert_eq!(error, "timeout is 0: above 0, at most 86400 seconds");
+/// assert_eq!(error, "timeout is 0 but must be above 0, at most 86400 seconds");
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -155,18 +155,18 @@ impl RemoteConfig {
     pub fn check(&self) -> Result<(), RemoteError> {
         check_url("base_url", &self.base_url)?;
         if self.model.is_empty() {
-            return wrong("model", "empty", "the name under which the server has it");
+            return wrong("model", "empty", "the name of the model on the server");
         }
         if let Some(variable) = &self.api_key_env
             && !is_variable(variable)
         {
             // The value may be the key itself.
             let allowed = "the name of an environment variable: letters, digits and _";
-            return wrong("api_key_env", "not shown", allowed);
+            return wrong("api_key_env", "a text (not shown)", allowed);
         }
         let limit = self.token_limit;
         if self.endpoint == Endpoint::Completions && limit == TokenLimit::MaxCompletionTokens {
-            let allowed = "max_tokens where endpoint is completions";
+            let allowed = "max_tokens if endpoint is completions";
             return wrong("token_limit", "max_completion_tokens", allowed);
         }
         if self.n_per_request == Some(0) {

@@ -54,9 +54,9 @@ impl ApiKey {
                 "is not set: set it to the server's key, or api_key_env to null if the server \
                  wants none",
             ),
-            Some("") => wrong("is empty: it must be the server's key"),
+            Some("") => wrong("is empty: set it to the server's key"),
             Some(key) if !key.bytes().all(|byte| byte.is_ascii_graphic()) => {
-                wrong("has characters other than visible ASCII: it must be the server's key alone")
+                wrong("has characters other than visible ASCII: set it to the server's key alone")
             }
             Some(key) => Ok(Self(key.into())),
         }

@@ -110,7 +110,7 @@ impl ScoreConfig {
     /// use collimate_remote::ScoreConfig;
     /// let config = ScoreConfig { batch: 0, ..ScoreConfig::default() };
     /// let error = config.check().unwrap_err().to_string();
-    /// assert_eq!(error, "batch is 0: from 1 to 4096 items");
+    /// assert_eq!(error, "batch is 0 but must be from 1 to 4096 items");
     /// ```
     pub fn check(&self) -> Result<(), RemoteError> {
         if let Some(url) = &self.url {
@@ -124,24 +124,24 @@ impl ScoreConfig {
         }
         if self.input == ScoreInput::Messages {
             if self.batch != 1 {
-                let allowed = "1 where input is messages: a request holds one conversation";
+                let allowed = "1 if input is messages: a request holds one conversation";
                 return wrong("batch", self.batch, allowed);
             }
             if !self.separator.is_empty() {
-                let allowed = "empty where input is messages: the server renders them";
+                let allowed = "empty if input is messages: the server renders the messages";
                 return wrong("separator", format!("{:?}", self.separator), allowed);
             }
         }
         if self.endpoint == ScoreEndpoint::Score {
             if self.input == ScoreInput::Messages {
-                return wrong("input", "messages", "text where endpoint is score");
+                return wrong("input", "messages", "text if endpoint is score");
             }
             if !self.separator.is_empty() {
-                let allowed = "empty where endpoint is score: two texts are sent";
+                let allowed = "empty if endpoint is score: two texts are sent";
                 return wrong("separator", format!("{:?}", self.separator), allowed);
             }
             if let Some(class) = self.class {
-                let allowed = "null where endpoint is score: there is one number";
+                let allowed = "null if endpoint is score: the server returns one number";
                 return wrong("class", class, allowed);
             }
         }

@@ -119,7 +119,7 @@ pub(crate) fn read(
     if !data.iter().map(|datum| datum.index).eq(0..count) {
         let found: Vec<usize> = data.iter().map(|datum| datum.index).collect();
         let message = format!(
-            "scores of index {found:?} where 0 to {} were asked for",
+            "scores of index {found:?}, but 0 to {} were requested",
             count - 1
         );
         return Err(Unusable::Broken(message));
@@ -141,9 +141,11 @@ fn score(config: &ScoreConfig, datum: &Datum) -> Result<Scored, Unusable> {
             };
             *found.ok_or_else(|| {
                 let message = format!(
-                    "{} classes where class is {}: set it to the index of the one that is the score",
+                    "{} classes, but class is {}: set class to the index of the score",
                     probs.len(),
-                    config.class.map_or("null".to_owned(), |class| class.to_string()),
+                    config
+                        .class
+                        .map_or("null".to_owned(), |class| class.to_string()),
                 );
                 Unusable::Final(message)
             })?

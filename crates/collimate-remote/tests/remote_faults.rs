@@ -172,7 +172,9 @@ fn answers_that_never_come_or_only_drip_end_at_the_timeout() {
         let seconds = begin.elapsed().as_secs_f64();
         assert!((0.8..4.0).contains(&seconds), "{seconds}");
         assert!(
-            error.to_string().contains("no whole answer within 0.4 s"),
+            error
+                .to_string()
+                .contains("no complete answer within 0.4 s"),
             "{error}"
         );
         assert!(matches!(error, RemoteError::Connection { attempts: 2, .. }));

@@ -17,7 +17,7 @@ fn remote_options() {
     assert!(named().check().is_ok());
     type Change = fn(&mut RemoteConfig);
     let wrong: [(Change, &str); 19] = [
-        (|c| c.model.clear(), "model is empty: "),
+        (|c| c.model.clear(), "model is empty but must be "),
         (
             |c| c.base_url = "127.0.0.1:8000".into(),
             "base_url is \"127.0.0.1:8000\": http://",
@@ -37,34 +37,46 @@ fn remote_options() {
         (|c| c.base_url = "http:///v1".into(), "base_url is "),
         (
             |c| c.api_key_env = Some("sk-proj-1".into()),
-            "api_key_env is not shown: ",
+            "api_key_env is a text (not shown) but must be ",
         ),
         (
             |c| c.api_key_env = Some(String::new()),
-            "api_key_env is not shown: ",
+            "api_key_env is a text (not shown) but must be ",
         ),
-        (|c| c.n_per_request = Some(0), "n_per_request is 0: "),
-        (|c| c.connect_timeout = 0.0, "connect_timeout is 0: "),
-        (|c| c.timeout = f64::NAN, "timeout is NaN: "),
-        (|c| c.timeout = 1e9, "timeout is 1000000000: "),
-        (|c| c.backoff_first = -1.0, "backoff_first is -1: "),
+        (
+            |c| c.n_per_request = Some(0),
+            "n_per_request is 0 but must be ",
+        ),
+        (
+            |c| c.connect_timeout = 0.0,
+            "connect_timeout is 0 but must be ",
+        ),
+        (|c| c.timeout = f64::NAN, "timeout is NaN but must be "),
+        (|c| c.timeout = 1e9, "timeout is 1000000000 but must be "),
+        (
+            |c| c.backoff_first = -1.0,
+            "backoff_first is -1 but must be ",
+        ),
         (
             |c| c.backoff_most = 0.1,
-            "backoff_most is 0.1: at least backoff_first",
+            "backoff_most is 0.1 but must be at least backoff_first",
         ),
         (
             |c| c.retry_after_most = f64::INFINITY,
-            "retry_after_most is inf: ",
+            "retry_after_most is inf but must be ",
         ),
         (
             |c| c.max_retries = 1001,
-            "max_retries is 1001: from 0 to 1000",
+            "max_retries is 1001 but must be from 0 to 1000",
         ),
-        (|c| c.concurrency = 0, "concurrency is 0: from 1 to 1024"),
-        (|c| c.concurrency = 1025, "concurrency is 1025: "),
+        (
+            |c| c.concurrency = 0,
+            "concurrency is 0 but must be from 1 to 1024",
+        ),
+        (|c| c.concurrency = 1025, "concurrency is 1025 but must be "),
         (
             |c| _ = c.extra_body.insert("n".into(), json!(2)),
-            "extra_body is with field n: ",
+            "extra_body is an object with the field n but must be ",
         ),
     ];
     for (change, says) in wrong {
@@ -78,7 +90,8 @@ fn remote_options() {
     config.base_url = "http://me:secret@host/v1".into();
     let error = config.check().unwrap_err().to_string();
     assert!(
-        error.starts_with("base_url is not shown: ") && !error.contains("secret"),
+        error.starts_with("base_url is a URL with a user (not shown) but must be ")
+            && !error.contains("secret"),
         "{error}"
     );
     config = named();
@@ -98,11 +111,11 @@ fn score_options() {
     assert!(ScoreConfig::default().check().is_ok());
     type Change = fn(&mut ScoreConfig);
     let wrong: [(Change, &str); 8] = [
-        (|c| c.batch = 4097, "batch is 4097: "),
+        (|c| c.batch = 4097, "batch is 4097 but must be "),
         (|c| c.url = Some("nowhere".into()), "url is \"nowhere\": "),
         (
             |c| c.input = ScoreInput::Messages,
-            "batch is 32: 1 where input is messages",
+            "batch is 32 but must be 1 if input is messages",
         ),
         (
             |c| {
@@ -110,7 +123,7 @@ fn score_options() {
                 c.input = ScoreInput::Messages;
                 c.batch = 1;
             },
-            "input is messages: ",
+            "input is messages but must be ",
         ),
         (
             |c| {
@@ -124,7 +137,7 @@ fn score_options() {
                 c.endpoint = ScoreEndpoint::Score;
                 c.class = Some(1);
             },
-            "class is 1: ",
+            "class is 1 but must be ",
         ),
         (
             |c| {
@@ -136,7 +149,7 @@ fn score_options() {
         ),
         (
             |c| _ = c.extra_body.insert("input".into(), json!(2)),
-            "extra_body is with field input: ",
+            "extra_body is an object with the field input but must be ",
         ),
     ];
     for (change, says) in wrong {

@@ -210,7 +210,7 @@ fn a_refused_item_has_the_score_that_the_options_name() {
     };
     let error = wrong.check().unwrap_err().to_string();
     assert!(
-        error.starts_with("refused is NaN: a finite number"),
+        error.starts_with("refused is NaN but must be a finite number"),
         "{error}"
     );
 }

@@ -33,7 +33,7 @@ fn every_item_has_one_finite_score_or_an_error() {
 
     let (error, requests) = of_four(json!(good[..3]), &options);
     assert!(
-        error.to_string().contains("index [0, 1, 2] where 0 to 3"),
+        error.to_string().contains("index [0, 1, 2], but 0 to 3"),
         "{error}"
     );
     assert_eq!(requests, 3);
@@ -62,7 +62,7 @@ fn every_item_has_one_finite_score_or_an_error() {
         .collect();
     let (error, requests) = of_four(json!(two), &options);
     assert!(
-        error.to_string().contains("2 classes where class is null"),
+        error.to_string().contains("2 classes, but class is null"),
         "{error}"
     );
     assert_eq!(requests, 1, "the next answer would say the same");
@@ -72,7 +72,7 @@ fn every_item_has_one_finite_score_or_an_error() {
     };
     let (error, _) = of_four(json!(two), &third);
     assert!(
-        error.to_string().contains("2 classes where class is 2"),
+        error.to_string().contains("2 classes, but class is 2"),
         "{error}"
     );
 }

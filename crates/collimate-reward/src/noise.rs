@@ -49,7 +49,7 @@ impl TokenNoise {
         replacements: Vec<u32>,
     ) -> Result<Self, OptionError> {
         Range::BelowOne.check("noise", share)?;
-        let allowed = "at least one token to write in place of others";
+        let allowed = "at least one token that replaces others";
         OptionError::check("replacements", 0, allowed, !replacements.is_empty())?;
         Ok(Self {
             share,

@@ -49,7 +49,7 @@ impl<B: Backbone> RewardObjective<B> {
             let empty = |p: &TokenizedPair| p.chosen.is_empty() || p.rejected.is_empty();
             if let Some(index) = part.iter().position(empty) {
                 return Err(TrainError::objective(format!(
-                    "{name} pair {index} has an answer without tokens: drop it"
+                    "{name} pair {index} has an answer without tokens: drop the pair"
                 )));
             }
         }
@@ -81,7 +81,7 @@ impl<B: Backbone> RewardObjective<B> {
         let outside = |target: &f32| !(0.0..=1.0).contains(target);
         if let Some(index) = targets.iter().position(outside) {
             return Err(TrainError::objective(format!(
-                "the target of training pair {index} is {}: a probability, 0 to 1",
+                "the target of training pair {index} is {} but must be a probability from 0 to 1",
                 targets[index]
             )));
         }

@@ -74,7 +74,7 @@ impl RunFolder {
                 name != LOCK && !name.starts_with(UNFINISHED)
             });
             if let Some(foreign) = foreign {
-                let reason = "is in the way: a run needs an empty folder or a new one";
+                let reason = "does not belong to a run: a run needs an empty folder or a new one";
                 return Err(RunError::format(&foreign, reason));
             }
         }

@@ -156,7 +156,10 @@ fn a_folder_with_something_else_is_not_taken() {
     let error = RunFolder::create(folder.path(), &json!({}))
         .unwrap_err()
         .to_string();
-    assert!(error.contains("thesis.tex: is in the way"), "{error}");
+    assert!(
+        error.contains("thesis.tex: does not belong to a run"),
+        "{error}"
+    );
     assert!(!folder.path().join("run.lock").exists());
     assert!(RunFolder::open(folder.path()).is_err());
 }

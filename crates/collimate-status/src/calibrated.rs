@@ -57,7 +57,7 @@ impl CalibratedConfig {
         let holds = precision > 0.5 && precision < 1.0;
         OptionError::check("calibrated.precision", precision, allowed, holds)?;
         if let Some(ceiling) = ceiling {
-            let allowed = "above 0.5 and at most 1, or absent where it is not known";
+            let allowed = "above 0.5 and at most 1, or absent if the ceiling is not known";
             let holds = ceiling > 0.5 && ceiling <= 1.0;
             OptionError::check("calibrated.ceiling", ceiling, allowed, holds)?;
         }

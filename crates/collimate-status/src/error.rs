@@ -19,15 +19,16 @@ pub enum StatusError {
         tau_high: f64,
     },
     /// A number lies outside its range.
-    #[error("{} = {} must be {}", .0.path, .0.value, .0.allowed)]
+    #[error("{} is {} but must be {}", .0.path, .0.value, .0.allowed)]
     OutOfRange(#[from] OptionError),
     /// The seed mean was asked for without a seed answer.
     #[error(
-        "centre seed_mean needs the scores of the seed answers, got none: pass them or use none"
+        "centre seed_mean needs the scores of the seed answers, got none: pass the scores, or use \
+         the centre none"
     )]
     NoSeedScores,
     /// Two lists that belong together differ in length.
-    #[error("{what}: {given} given for {wanted} pairs: give one for each pair")]
+    #[error("{what}: {given} values for {wanted} pairs: give one value for each pair")]
     Length {
         /// Name of the list.
         what: &'static str,

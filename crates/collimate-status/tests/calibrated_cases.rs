@@ -184,16 +184,16 @@ fn options_out_of_range_name_themselves() {
                 precision: 0.5,
                 ..config(1)
             },
-            "calibrated.precision = 0.5",
+            "calibrated.precision is 0.5",
         ),
         (
             CalibratedConfig {
                 ceiling: Some(0.4),
                 ..config(1)
             },
-            "calibrated.ceiling = 0.4",
+            "calibrated.ceiling is 0.4",
         ),
-        (config(0), "calibrated.min_count = 0"),
+        (config(0), "calibrated.min_count is 0"),
     ] {
         let error = config.check().unwrap_err();
         assert!(matches!(error, StatusError::OutOfRange(_)));

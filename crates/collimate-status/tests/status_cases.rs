@@ -256,12 +256,12 @@ fn bad_configurations_name_value_and_range() {
         (with(|c| c.thresholds.tau_high = f64::NAN), "tau_high = NaN"),
         (
             with(|c| c.thresholds.tau_delta = 1.0),
-            "tau_delta = 1 must be in [0, 1)",
+            "tau_delta is 1 but must be in [0, 1)",
         ),
-        (with(|c| c.thresholds.tau_delta = -0.1), "tau_delta = -0.1"),
+        (with(|c| c.thresholds.tau_delta = -0.1), "tau_delta is -0.1"),
         (
             with(|c| c.thresholds.min_count = MinCount::Absolute(0)),
-            "min_count = 0",
+            "min_count is 0",
         ),
         (
             with(|c| {
@@ -270,9 +270,9 @@ fn bad_configurations_name_value_and_range() {
                     share: 1.5,
                 }
             }),
-            "min_count.share = 1.5",
+            "min_count.share is 1.5",
         ),
-        (with(|c| c.max_kept = Some(0)), "max_kept = 0"),
+        (with(|c| c.max_kept = Some(0)), "max_kept is 0"),
     ] {
         assert!(message.contains(part), "{message}");
         assert_eq!(message.lines().count(), 1);

@@ -260,6 +260,6 @@ pub(crate) fn whole(product: f64) -> u64 {
 pub fn check_stage(stage: &str) -> Result<(), TrainError> {
     let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
     let holds = !stage.is_empty() && !stage.starts_with('.') && stage.chars().all(allowed);
-    let allowed = "ASCII letters, digits, '.', '_' and '-', not starting with '.'";
+    let allowed = "made of ASCII letters, digits, '.', '_' and '-', and must not start with '.'";
     Ok(check_options(&[(holds, "stage", &stage, allowed)])?)
 }

@@ -11,7 +11,7 @@ use thiserror::Error;
 #[non_exhaustive]
 pub enum TrainError {
     /// An option has a value that is not allowed.
-    #[error("{} is {}, allowed: {}", .0.path, .0.value, .0.allowed)]
+    #[error("{} is {} but must be {}", .0.path, .0.value, .0.allowed)]
     Config(#[from] OptionError),
     /// There are no examples, or the model has no trainable parameters.
     #[error("stage {stage} has no {what}")]
@@ -24,7 +24,8 @@ pub enum TrainError {
     /// The total weight of a step's examples is not a positive finite number, so their mean loss
     /// does not exist.
     #[error(
-        "stage {stage}, step {step}: the examples' total weight is {weight}, it must be above 0: leave out examples without a completion"
+        "stage {stage}, step {step}: the total weight of the examples is {weight} but must be \
+         above 0: remove examples without a completion"
     )]
     Weight {
         /// The stage.
@@ -51,8 +52,8 @@ pub enum TrainError {
     },
     /// Ctrl-C, SIGTERM or SIGHUP arrived; training stopped after the current step.
     #[error("interrupted after step {step} of stage {stage}; {}", match .saved {
-        Some(path) => format!("saved in {}: run the same command again to go on from there", path.display()),
-        None => "nothing was saved: the stage starts anew".to_owned(),
+        Some(path) => format!("saved in {}: run the same command again to continue from there", path.display()),
+        None => "nothing was saved: the stage will start from its beginning".to_owned(),
     })]
     Interrupted {
         /// The stage.

@@ -46,7 +46,8 @@ const ASKED: &[Asked] = &[
 pub(crate) fn install(stop: &Arc<AtomicBool>, came: &Arc<AtomicUsize>) -> Result<(), String> {
     let ignored = ignored();
     let armed = Arc::new(AtomicBool::new(false));
-    let bell = Bell::new(stop, &armed).map_err(|error| format!("no signals: {error}"))?;
+    let bell =
+        Bell::new(stop, &armed).map_err(|error| format!("signals cannot be caught: {error}"))?;
     let wanted = ASKED
         .iter()
         .filter(|asked| ignored & bit(asked.number) == 0);
@@ -55,7 +56,9 @@ pub(crate) fn install(stop: &Arc<AtomicBool>, came: &Arc<AtomicUsize>) -> Result
     for asked in wanted {
         match register(asked, (stop, came), &armed, &bell) {
             Ok(()) => registered += 1,
-            Err(error) => refused.push(format!("no handler for {}: {error}", asked.name)),
+            Err(error) => {
+                refused.push(format!("no handler can be set for {}: {error}", asked.name))
+            }
         }
     }
     let refused = refused.join("; ");

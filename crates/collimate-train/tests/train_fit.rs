@@ -374,7 +374,7 @@ fn options_out_of_range_are_named() {
     assert!(TrainConfig::default().validate().is_ok());
     assert_eq!(
         message(&|c| c.learning_rate = 0.0),
-        "learning_rate is 0.0, allowed: above 0, at most 1"
+        "learning_rate is 0.0 but must be above 0, at most 1"
     );
     assert!(message(&|c| c.learning_rate = f64::NAN).starts_with("learning_rate is NaN"));
     assert!(message(&|c| c.batch_size = 0).starts_with("batch_size is 0"));
@@ -386,7 +386,7 @@ fn options_out_of_range_are_named() {
     assert!(message(&|c| c.max_grad_norm = Some(0.0)).starts_with("max_grad_norm is 0.0,"));
     assert_eq!(
         message(&|c| c.warmup_steps = u64::MAX),
-        "warmup_steps is 18446744073709551615, allowed: at most 10^12"
+        "warmup_steps is 18446744073709551615 but must be at most 10^12"
     );
     assert!(message(&|c| c.max_steps = Some(u64::MAX)).ends_with("1 to 10^12, or null"));
     assert!(message(&|c| c.epochs = 1e300).ends_with("above 0, at most 10^6"));

@@ -140,7 +140,8 @@ fn an_interrupt_before_the_first_step_says_that_nothing_is_saved() {
     let error = run_with(folder.path(), &noisy(), &resumable(), &interrupt).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "interrupted after step 0 of stage tiny; nothing was saved: the stage starts anew"
+        "interrupted after step 0 of stage tiny; nothing was saved: the stage will start from its \
+         beginning"
     );
 }
 

@@ -125,7 +125,7 @@ fn saved(child: Child) {
     let asked = "stopping after this step; a second signal stops at once";
     assert_eq!(text.matches(asked).count(), 1, "{text}");
     assert!(
-        text.contains("run the same command again to go on from there"),
+        text.contains("run the same command again to continue from there"),
         "{text}"
     );
 }

@@ -8,7 +8,7 @@ use thiserror::Error;
 #[non_exhaustive]
 pub enum WorldError {
     /// A parameter is out of range.
-    #[error("{name} is {value}, allowed: {allowed}")]
+    #[error("{name} is {value} but must be {allowed}")]
     OutOfRange {
         /// Name of the parameter.
         name: &'static str,
@@ -113,13 +113,13 @@ impl WorldConfig {
                 "annotator.temperature",
                 a.temperature,
                 a.temperature >= 0.0 && a.temperature.is_finite(),
-                "a finite number, at least 0",
+                "a finite number of at least 0",
             ),
             (
                 "annotator.flip_rate",
                 a.flip_rate,
                 (0.0..0.5).contains(&a.flip_rate),
-                "0 to below 0.5 (at 0.5 the labels say nothing)",
+                "at least 0 and below 0.5 (at 0.5 the labels are random)",
             ),
             (
                 "annotator.length_bias",

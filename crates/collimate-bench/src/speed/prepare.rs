@@ -156,8 +156,8 @@ fn write_rows(
     let wanted = work.rows();
     let few = |there: usize| {
         format!(
-            "{wanted} rows are needed, {there} are there: ask for fewer --steps, a smaller batch, \
-             or give a longer --data"
+            "{wanted} rows are needed, but there are only {there}: give fewer --steps, a smaller \
+             batch, or a longer --data"
         )
     };
     let first = &pairs[..wanted.min(pairs.len())];

@@ -74,7 +74,7 @@ pub(crate) fn read<C: DeserializeOwned>(path: &Path, name: &str) -> Result<Value
     let wrong = |error: &str| -> Failure { format!("{}: {error}", path.display()).into() };
     let text = match Input::open(path).and_then(Input::into_text) {
         Ok(text) => text,
-        Err(DataError::Missing { .. }) => return Err(wrong("No such file: check the path")),
+        Err(DataError::Missing { .. }) => return Err(wrong("no such file: check the path")),
         Err(DataError::Empty { .. }) => return Err(wrong("is empty: give at least one option")),
         Err(error) => return Err(error.into()),
     };
@@ -133,7 +133,7 @@ fn unlike(one: &str, other: &str) -> bool {
 pub(crate) fn with_nearest(text: &str) -> String {
     if text.contains("invalid type: unit variant, expected") {
         return format!(
-            "{text}: this name has options: write {{\"name\": {{}}}} in place of \"name\""
+            "{text}: this name has options: write {{\"name\": {{}}}} instead of \"name\""
         );
     }
     let mut names = text.split('`').skip(1).step_by(2);

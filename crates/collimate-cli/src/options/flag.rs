@@ -163,7 +163,7 @@ impl<C> Flag<C> {
             return Ok(Value::Array(texts.collect()));
         }
         let [text] = typed else {
-            return Err(format!("--{}: give it once", self.name));
+            return Err(format!("--{}: give the option only once", self.name));
         };
         let value = docs.value(path, text);
         value.map_err(|error| format!("--{} {text}: {error}", self.name))
@@ -180,7 +180,7 @@ impl<C> Flag<C> {
             return Ok(());
         };
         let [text] = typed else {
-            return Err(usage(format!("--{}: give it once", self.name)));
+            return Err(usage(format!("--{}: give the option only once", self.name)));
         };
         apply(config, text, given).map_err(|error| {
             let flag = format!("--{} {text}", self.name);

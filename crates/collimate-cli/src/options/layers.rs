@@ -148,7 +148,7 @@ impl Layers {
                 && let Some(source @ Source::Flag(_)) = self.given.source(&walked)
             {
                 return Err(usage(format!(
-                    "--set {text}: {walked} is another one by {source}: leave one of the two out"
+                    "--set {text}: {source} chooses another {walked}: remove one of the two"
                 )));
             }
             match node.get(part) {
@@ -245,13 +245,13 @@ pub(crate) struct Assignment {
 pub(crate) fn assignment(text: &str, docs: &Docs) -> Result<Assignment, String> {
     let Some((path, value)) = text.split_once('=') else {
         return Err(format!(
-            "--set {text}: write OPTION=VALUE with an option as config print shows it"
+            "--set {text}: write OPTION=VALUE, with an option that config print shows"
         ));
     };
     let path = path.trim();
     if path.is_empty() || path.split('.').any(str::is_empty) {
         return Err(format!(
-            "--set {text}: name an option before the =, as config print shows them"
+            "--set {text}: name an option before the =, as config print shows it"
         ));
     }
     let value = docs

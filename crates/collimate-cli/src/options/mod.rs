@@ -167,11 +167,12 @@ impl<L: Layered> Options<L> {
                     preview.print(&device, self.run.gradient_checkpointing)
                 }
                 None if !L::ESTIMATES => Err(
-                    "--dry-run: this command learns from texts that it writes: no estimate is made"
+                    "--dry-run cannot estimate this command, which learns from texts that the \
+                     model writes"
                         .into(),
                 ),
                 None => Err(usage(format!(
-                    "--dry-run estimates runs on data of your own: give --{} too",
+                    "--dry-run estimates only runs on your own data: give --{} too",
                     L::OWN
                 ))),
             };

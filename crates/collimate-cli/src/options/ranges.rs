@@ -59,8 +59,8 @@ fn range<L: Layered>(config: &Value, path: &str, values: Vec<Value>) -> Vec<Boun
     told.map_or_else(Vec::new, |words| bounds(&words))
 }
 
-/// Returns the words after an option's name and value: `rate is 2: at most 1`,
-/// `rate = 2 must be at most 1`.
+/// Returns the words after an option's name and value: `rate is 2 but must be at
+/// most 1`, `rate is 2: at most 1`.
 fn allowed<'a>(error: &'a str, path: &str) -> Option<&'a str> {
     let name = path.rsplit('.').next()?;
     let (before, rest) = error.split_once(name)?;
@@ -68,7 +68,7 @@ fn allowed<'a>(error: &'a str, path: &str) -> Option<&'a str> {
     let rest = rest.strip_prefix(" is ").or(rest.strip_prefix(" = "));
     let (_, words) = rest
         .filter(|_| whole)
-        .and_then(|rest| rest.split_once(": ").or(rest.split_once(" must be ")))?;
+        .and_then(|rest| rest.split_once(" must be ").or(rest.split_once(": ")))?;
     Some(words)
 }
 

@@ -77,7 +77,9 @@ pub(crate) fn check_count(
     let (least, most) = (allowed.start(), allowed.end());
     match allowed.contains(&value) {
         true => Ok(()),
-        false => Err(format!("{name} is {value}: at least {least}, at most {most}").into()),
+        false => {
+            Err(format!("{name} is {value} but must be at least {least}, at most {most}").into())
+        }
     }
 }
 
@@ -90,7 +92,8 @@ pub(crate) fn run_folder(out: Option<&Path>, resume: bool, name: &str) -> Result
         if !out.join("config.json").exists() {
             let out = out.display();
             return Err(format!(
-                "--resume: {out} holds no run: name its folder by --out, or start without --resume"
+                "--resume: {out} holds no run: name the folder of the run with --out, or start \
+                 without --resume"
             )
             .into());
         }
@@ -98,12 +101,12 @@ pub(crate) fn run_folder(out: Option<&Path>, resume: bool, name: &str) -> Result
     }
     match out {
         Some(out) if out.join("config.json").exists() && !is_free(out)? => Err(format!(
-            "{} holds a run: go on with it by --resume, or give another --out",
+            "{} holds a run: continue the run with --resume, or give another --out",
             out.display()
         )
         .into()),
         Some(out) if out.is_file() => {
-            Err(format!("--out {}: is a file: name a folder", out.display()).into())
+            Err(format!("--out {} is a file: name a folder", out.display()).into())
         }
         Some(out) => Ok(out.to_owned()),
         None => {

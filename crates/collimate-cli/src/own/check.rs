@@ -15,7 +15,7 @@ pub(crate) fn check<C: OnData + Default>(config: &C, given: &Given) -> Result<()
         true => Ok(()),
         false => refuse(
             &of_world(&own, &default.own()),
-            "the synthetic world: leave it out with --data and --model",
+            "the synthetic world: remove the option, or remove --data and --model",
         ),
     }
 }
@@ -34,7 +34,7 @@ pub(crate) fn check_inputs(own: &Own<'_>, given: &Given) -> Result<(), Failure> 
     match own.data.is_empty() {
         true => refuse(
             &of_files(own, given),
-            "data files: give --data and --model too, or leave it out",
+            "data files: give --data and --model too, or remove the option",
         ),
         false => Ok(()),
     }
@@ -80,7 +80,7 @@ fn of_world(own: &Own<'_>, default: &Own<'_>) -> [(&'static str, bool); 5] {
 /// Refuses the first option that is given.
 fn refuse(options: &[(&'static str, bool)], of: &str) -> Result<(), Failure> {
     match options.iter().find(|(_, given)| *given) {
-        Some((name, _)) => Err(format!("{name} is for {of}").into()),
+        Some((name, _)) => Err(format!("{name} works only with {of}").into()),
         None => Ok(()),
     }
 }

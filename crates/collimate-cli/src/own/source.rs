@@ -72,7 +72,7 @@ impl<C: OnData + Serialize> Start<'_, C> {
         runs::check_length(own.max_length, &model.backbone)?;
         if let Some(pooling) = pooling.filter(|pooling| !model.backbone.expresses(*pooling)) {
             return Err(format!(
-                "pooling is {}: {} holds a classifier, whose head reads {}: leave it out",
+                "pooling is {}, but {} holds a classifier, whose head reads {}: remove pooling",
                 json!(pooling),
                 dir.display(),
                 json!(model.pooling())

@@ -72,8 +72,8 @@ impl Preview {
         };
         if free < disk.checkpoint {
             return Err(format!(
-                "{}: the first checkpoint takes about {:.2} GB, and {:.2} GB are free: make room, or give \
-                 --out on another disk",
+                "{}: the first checkpoint takes about {:.2} GB, but {:.2} GB are free: make room, \
+                 or give --out on another disk",
                 out.display(),
                 gb(disk.checkpoint),
                 gb(free)

@@ -94,7 +94,8 @@ impl Preview {
         if weights.positions.is_some_and(|most| self.max_length > most) {
             let most = weights.positions.unwrap_or_default();
             return Err(format!(
-                "max_length is {}: the model takes at most {most} tokens: give --max-length {most}",
+                "max_length is {}, but the model takes at most {most} tokens: give --max-length \
+                 {most}",
                 self.max_length
             )
             .into());
@@ -126,7 +127,7 @@ impl Preview {
             cut += tokenized.truncated;
         }
         if counted == 0 {
-            return Err("no row is left to learn from: look at `collimate data check`".into());
+            return Err("no row is left to learn from: run `collimate data check`".into());
         }
         let per_row = tokens as f64 / counted as f64;
         lines.push((

@@ -53,7 +53,7 @@ impl Weights {
         }
         if parameters == 0 {
             return Err(
-                format!("{}: holds no .safetensors file with weights", dir.display()).into(),
+                format!("{} holds no .safetensors file with weights", dir.display()).into(),
             );
         }
         if let Ok(encoder) = EncoderConfig::of_folder(dir) {
@@ -140,17 +140,17 @@ fn count(path: &Path) -> Result<u64, Failure> {
     let mut file = File::open(path)?;
     let mut size = [0; 8];
     file.read_exact(&mut size)
-        .map_err(|_| wrong("is no safetensors file"))?;
+        .map_err(|_| wrong("not a safetensors file"))?;
     let size = u64::from_le_bytes(size);
     if size > MOST_HEADER {
         return Err(wrong(
-            "is no safetensors file: the header would be larger than 100 MiB",
+            "not a safetensors file: the header would be larger than 100 MiB",
         ));
     }
     let mut header = Vec::new();
     file.take(size).read_to_end(&mut header)?;
     let header: Value =
-        serde_json::from_slice(&header).map_err(|_| wrong("has a header that cannot be read"))?;
+        serde_json::from_slice(&header).map_err(|_| wrong("the header cannot be read"))?;
     let tensors = header.as_object().into_iter().flatten();
     let shapes = tensors.filter_map(|(_, tensor)| tensor.get("shape")?.as_array());
     let numbers = shapes.map(|shape| {

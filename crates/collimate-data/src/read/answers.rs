@@ -103,7 +103,9 @@ fn of_row(row: &Object, seen: &mut Seen) -> Result<Vec<(Prompt, Completion)>, Ba
                 let text = spoken(&last, "messages", messages.len())?;
                 Ok(vec![(Prompt::Chat(messages), text.into())])
             }
-            _ => Err(Bad::fields("`messages` do not end with the assistant's")),
+            _ => Err(Bad::fields(
+                "`messages` do not end with a message of the assistant",
+            )),
         };
     }
     Err(Bad::fields(format!(

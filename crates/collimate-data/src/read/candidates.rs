@@ -351,12 +351,14 @@ fn compared(
 pub(super) fn labelled_row(row: &Object, sink: &mut Sink<PreferencePair>) -> Result<(), Bad> {
     let columns = Columns::of(row)?;
     let Some(columns @ Columns::Each(_)) = columns else {
-        return Err(Bad::fields("no two columns of answers with a label"));
+        return Err(Bad::fields(
+            "a row needs two columns of answers and a label",
+        ));
     };
     let values = columns.values(row)?;
     if values.len() != 2 {
         return Err(Bad::fields(format!(
-            "{} answers, of which a label names the better of two: give pairs",
+            "{} answers, but a label compares two: give two answers",
             values.len()
         )));
     }

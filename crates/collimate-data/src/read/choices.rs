@@ -97,9 +97,7 @@ impl Input {
                 return Err(Bad::fields(format!("choice {place} is empty: give a text")));
             }
             if question.choices.len() < 2 {
-                return Err(Bad::fields(
-                    "fewer than two choices: there is nothing to choose",
-                ));
+                return Err(Bad::fields("fewer than two choices: give at least two"));
             }
             questions.push(question);
             Ok(())
@@ -208,7 +206,8 @@ fn place(value: &Value, name: &str, choices: &[String], labels: &[String]) -> Re
     let told = |what: String| Bad::fields(format!("field `{name}` is {value}: {what}"));
     let within = |index: u64| usize::try_from(index).ok().filter(|&index| index < count);
     if let Some(number) = value.as_u64() {
-        return within(number).ok_or_else(|| told(format!("there are {count} choices, from 0 on")));
+        return within(number)
+            .ok_or_else(|| told(format!("there are {count} choices, counted from 0")));
     }
     let Some(answer) = value.as_str().map(str::trim) else {
         return Err(told(
@@ -236,9 +235,9 @@ fn place(value: &Value, name: &str, choices: &[String], labels: &[String]) -> Re
     let places: Vec<usize> = places.into_iter().collect();
     match places[..] {
         [one] => Ok(one),
-        [] => Err(told("it names none of the choices".to_owned())),
+        [] => Err(told("no choice has this text or letter".to_owned())),
         _ => Err(told(format!(
-            "it could be choice {}: give an index as a number",
+            "the answer could be choice {}: give an index as a number",
             numbers(&places)
         ))),
     }

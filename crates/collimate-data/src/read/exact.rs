@@ -60,7 +60,9 @@ impl Input {
                 .trim()
                 .to_owned();
             if question.trim().is_empty() || answer.is_empty() {
-                return Err(Bad::fields("an empty question or answer: fill it in"));
+                return Err(Bad::fields(
+                    "the question or the answer is empty: write a text",
+                ));
             }
             let category = ["category", "subset"]
                 .into_iter()

@@ -221,8 +221,8 @@ pub(super) fn other_keys(
         }
         if MEANT.contains(&key.as_str()) {
             return Err(Bad::fields(format!(
-                "`{name}[{i}].{key}` is not supported: take it out, or write what it says into the \
-                 content"
+                "`{name}[{i}].{key}` is not supported: remove the field, or write its text into \
+                 the content"
             )));
         }
         seen.unused.insert(format!("{name}[].{key}"));

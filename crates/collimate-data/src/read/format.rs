@@ -154,14 +154,14 @@ fn is_scored(answers: &Value, asked: bool) -> bool {
 
 fn unknown(row: &Map<String, Value>) -> String {
     let why = if row.contains_key("label") {
-        "rows with a `label` are single answers, good or bad: learn from them by KTO (`collimate kto`; \
-         library: `read_labelled`)"
+        "rows with a `label` are single answers, good or bad: train on such rows with KTO \
+         (`collimate kto`; library: `read_labelled`)"
     } else {
-        "these are the fields of no known format"
+        "the fields match no known format"
     };
     format!(
-        "{why} (first row: {}): convert it to TRL rows with `prompt`, `chosen` and `rejected`, or \
-         name the format",
+        "{why} (first row: {}): convert the file to TRL rows with `prompt`, `chosen` and \
+         `rejected`, or name the format",
         keys(row)
     )
 }

@@ -80,8 +80,8 @@ pub(super) fn spoken(message: &Message, name: &str, i: usize) -> Result<String, 
         .find(|(key, value)| !parts(key) && says(value))
     {
         Some((key, _)) => Err(Bad::fields(format!(
-            "`{name}[{i}].{key}` is not supported in an answer: take it out, or write what it says \
-             into the content"
+            "`{name}[{i}].{key}` is not supported in an answer: remove the field, or write its \
+             text into the content"
         ))),
         None if message.get("content") == Some(&Json::Null) => {
             Err(Bad::fields(format!("`{name}[{i}].content` is null")))

@@ -234,7 +234,7 @@ impl Input {
         match self.layout()? {
             Layout::Rows => Ok(()),
             Layout::Table(_) => Err(self.format_error(format!(
-                "a table, not JSON lines, which format {wanted} has: leave the format out"
+                "a table, but the format {wanted} has JSON lines: do not name the format"
             ))),
         }
     }

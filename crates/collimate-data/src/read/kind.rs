@@ -233,8 +233,7 @@ pub(super) fn described(line: &[u8]) -> String {
         })
     };
     if text.starts_with("{'") || text.starts_with("[{'") {
-        return "Python's way of writing a dictionary, not JSON: write rows with `json.dumps`"
-            .to_owned();
+        return "a Python dictionary, not JSON: write rows with `json.dumps`".to_owned();
     }
     let table = match text {
         _ if text.contains('\t') => Some("tab-separated"),

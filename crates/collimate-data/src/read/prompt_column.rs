@@ -121,7 +121,7 @@ pub(super) fn hint(row: &Object) -> String {
     match names.is_empty() {
         true => String::new(),
         false => format!(
-            ": is it {}? rename the column to `prompt`",
+            ": if {} holds the prompt, rename the column to `prompt`",
             names.join(" or ")
         ),
     }
@@ -130,7 +130,8 @@ pub(super) fn hint(row: &Object) -> String {
 fn doubtful(found: &[(&str, &Value)]) -> Bad {
     let names: Vec<String> = found.iter().map(|(name, _)| format!("`{name}`")).collect();
     Bad::fields(format!(
-        "no `prompt`: is it {}? rename the column to `prompt`, and take out what is no part of it",
+        "there is no `prompt`: if {} holds the prompt, rename the column to `prompt` and remove \
+         all text that is not part of the prompt",
         names.join(" or ")
     ))
 }

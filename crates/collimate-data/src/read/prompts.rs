@@ -83,9 +83,8 @@ impl Input {
             return self.prompt_cells(delimiter);
         }
         if is_table_name(self.path()) {
-            return Err(self.format_error(
-                "a table without a column `prompt`: give it a header that names the column",
-            ));
+            return Err(self
+                .format_error("a table without a column `prompt`: add a header with this column"));
         }
         let begins = |with: &[u8]| first.trim_ascii_start().starts_with(with);
         let json = [&b"{\""[..], b"{'", b"{ \"", b"[\"", b"['"];
@@ -185,7 +184,7 @@ impl Input {
                 what: what.to_owned(),
             };
             if bytes.contains(&0) {
-                return Err(wrong("a NUL byte in a prompt: take it out"));
+                return Err(wrong("a NUL byte in a prompt: remove the byte"));
             }
             let row = object(&bytes)
                 .is_some_and(|row| row.contains_key("prompt") || row.contains_key("messages"));

@@ -99,7 +99,9 @@ impl Input {
             }
             if let Some(before) = lines.insert(question.id.clone(), line) {
                 let id = &question.id;
-                return Err(Bad::fields(format!("id {id} is that of line {before}")));
+                return Err(Bad::fields(format!(
+                    "id {id} occurs in line {before} already"
+                )));
             }
             questions.push(question);
             Ok(())

@@ -240,7 +240,7 @@ impl Reader<'_> {
         let refuse = |what: &str| Err(Bad::fields(what));
         if self.options.language.is_some() {
             return refuse(
-                "rows name no language: leave the language out, or give OpenAssistant trees",
+                "the rows name no language: do not ask for a language, or give OpenAssistant trees",
             );
         }
         let column = match (row.contains_key("ranks"), row.contains_key("scores")) {
@@ -256,7 +256,8 @@ impl Reader<'_> {
         };
         if column == "scores" && self.options.worst_rank.is_some() {
             return refuse(
-                "a worst rank is asked for and the row has scores: give ranks, or leave it out",
+                "the row has scores, but a worst rank needs ranks: give ranks, or do not ask for a \
+                 worst rank",
             );
         }
         seen.columns(row, &["prompt", "responses", column])?;

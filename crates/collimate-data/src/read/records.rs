@@ -156,7 +156,9 @@ impl Records {
                 State::Quoted => State::Quoted,
                 _ if byte == self.delimiter => State::Start { blank: false },
                 State::Start { blank: true } if byte == b'"' => {
-                    return Some("a blank before a quote: let the quote follow the separator");
+                    return Some(
+                        "a blank before a quote: put the quote directly after the separator",
+                    );
                 }
                 State::Start { .. } if byte == b'"' => {
                     *opened = now;
@@ -166,7 +168,7 @@ impl Records {
                 State::Closed { blank: false } if byte == b'"' => State::Quoted,
                 State::Closed { .. } if blank => State::Closed { blank: true },
                 State::Closed { .. } => {
-                    return Some("text behind a closing quote: write a quote in a text twice");
+                    return Some("text behind a closing quote: double each quote inside a text");
                 }
                 State::Start { .. } | State::Plain => State::Plain,
             };

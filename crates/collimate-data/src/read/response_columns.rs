@@ -57,7 +57,7 @@ impl Columns {
                 .map(|name| format!("`{name}`"))
                 .collect();
             return Err(Bad::fields(format!(
-                "answers in several columns ({}): keep those of one kind",
+                "answers in several columns ({}): keep the columns of one kind",
                 names.join(", ")
             )));
         }

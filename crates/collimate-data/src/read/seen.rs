@@ -89,7 +89,7 @@ impl Seen {
         }
         match wrong {
             Some(name) => Err(Bad::fields(format!(
-                "column `{name}` is not supported: take it out, or write what it says into the \
+                "column `{name}` is not supported: remove the column, or write its text into the \
                  messages"
             ))),
             None => Ok(()),

@@ -56,8 +56,9 @@ pub(super) fn messages_row(
 pub(super) fn prompt_completion_row(row: &Object, sink: &mut Sink<SftExample>) -> Result<(), Bad> {
     if let Some(label) = row.get("label").filter(|label| label.is_boolean()) {
         return Err(Bad::fields(format!(
-            "field `label` is {label}: fine-tuning takes good answers only: keep these without the field, or \
-             learn from both by KTO (`collimate kto`; library: `read_labelled`)"
+            "field `label` is {label}: fine-tuning takes good answers only: keep the good answers, \
+             without the field, or train on both kinds with KTO (`collimate kto`; library: \
+             `read_labelled`)"
         )));
     }
     sink.seen.columns(row, &["prompt", "completion"])?;

@@ -207,7 +207,7 @@ pub(super) fn read(mut input: Input, sink: &mut Sink<PreferencePair>) -> Result<
         Layout::Table(delimiter) => delimiter,
         Layout::Rows if input.first_row().is_ok() => {
             return Err(input.format_error(
-                "JSON lines, not a table, which format two_column_csv has: leave the format out",
+                "JSON lines, but the format two_column_csv is a table: do not name the format",
             ));
         }
         Layout::Rows => b',',
@@ -248,8 +248,8 @@ pub(super) fn read(mut input: Input, sink: &mut Sink<PreferencePair>) -> Result<
             }
             if names.looks_like_one() {
                 return Err(wrong(format!(
-                    "the first row looks like a header of other names ({}): call the columns \
-                     `chosen` and `rejected`, and `prompt` if there is one",
+                    "the first row looks like a header with other names ({}): name the columns \
+                     `chosen` and `rejected`, and `prompt` if there is a prompt",
                     names.shown()
                 )));
             }

@@ -180,8 +180,8 @@ fn chat(
     let asks = |answer: &[Message]| answer.first().is_some_and(|m| m.role != Role::Assistant);
     if asked && (asks(chosen) || asks(rejected)) {
         return Err(Bad::fields(
-            "`chosen` and `rejected` begin with another turn than `prompt` ends with: give the \
-             prompt once",
+            "`prompt` ends with the user's turn, but `chosen` or `rejected` does not begin with \
+             the assistant's: give the prompt once",
         ));
     }
     // Equal last messages stay, because they are equal answers, not a common beginning.

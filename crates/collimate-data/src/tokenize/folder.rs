@@ -131,8 +131,8 @@ impl TextTokenizer {
             ),
             (Some(name), None) if !name.contains('{') => {
                 let there = match named.names() {
-                    names if names.is_empty() => "it has none".to_owned(),
-                    names => format!("it has {names}"),
+                    names if names.is_empty() => "the folder has none".to_owned(),
+                    names => format!("the folder has {names}"),
                 };
                 return Err(DataError::ChatTemplate(format!(
                     "{} has no template named {name:?}: {there}",

@@ -42,8 +42,8 @@ pub(super) fn special_ids(
     for (ids, side) in [(&around.before, "before"), (&around.behind, "behind")] {
         if ids.len() > 1 {
             return Err(DataError::SpecialTokens(format!(
-                "{}: the tokenizer writes {} tokens {side} a text (ids {ids:?}): tokenizers that \
-                 write at most one on each side are supported",
+                "{}: the tokenizer writes {} tokens {side} a text (ids {ids:?}): only tokenizers \
+                 that write at most one token on each side are supported",
                 dir.display(),
                 ids.len()
             )));

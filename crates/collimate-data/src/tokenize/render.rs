@@ -146,8 +146,8 @@ impl TextTokenizer {
         match ids.iter().find(|&&id| id >= known) {
             None => Ok(()),
             Some(id) => Err(DataError::Tokenize(format!(
-                "{:?} has token id {id} ({:?}), and the model knows ids below {known}: use the tokenizer \
-                 that belongs to the model, or take the token out of the text",
+                "{:?} has token id {id} ({:?}), but the model knows ids below {known}: use the \
+                 tokenizer that belongs to the model, or remove the token from the text",
                 beginning(text),
                 self.tokenizer.id_to_token(*id).unwrap_or_default()
             ))),
@@ -160,11 +160,11 @@ impl TextTokenizer {
             return Ok(());
         }
         let what = if answer.rewritten {
-            "the chat template writes the prompt otherwise where an answer follows"
+            "the chat template writes the prompt differently once an answer follows"
         } else if answer.crossed {
-            "a token covers the border of prompt and answer"
+            "a token holds the end of the prompt and the start of the answer"
         } else if answer.respelled {
-            "the prompt has other tokens where an answer follows"
+            "the prompt has other tokens once an answer follows"
         } else {
             return Ok(());
         };

@@ -25,7 +25,7 @@ fn what_does_not_fit_together() {
     let rows = || pairs(3, 1);
     let text = message(Dpo::default(), rows(), Reference::None);
     assert!(
-        text.starts_with("dpo compares with a reference model: give one"),
+        text.starts_with("dpo compares with a reference model: give a reference model"),
         "{text}"
     );
     assert!(
@@ -36,7 +36,7 @@ fn what_does_not_fit_together() {
         beta: 0.0,
         ..Dpo::default()
     };
-    assert!(message(bad, rows(), Reference::AdaptersOff).contains("dpo: beta = 0"));
+    assert!(message(bad, rows(), Reference::AdaptersOff).contains("dpo: beta is 0"));
     let logp = PairLogp {
         chosen: -1.0,
         rejected: -2.0,

@@ -31,9 +31,9 @@ fn the_gate_by_hand() {
     assert_eq!(unlikely_responses(&[-2.0; 4], 0.9), Ok(vec![false; 4]));
     assert_eq!(unlikely_responses(&[], 0.5), Ok(vec![]));
     for (quantile, part) in [
-        (1.0, "gate = 1 must be"),
-        (-0.1, "gate = -0.1 must be"),
-        (f64::NAN, "gate = NaN must be"),
+        (1.0, "gate is 1 but must be"),
+        (-0.1, "gate is -0.1 but must be"),
+        (f64::NAN, "gate is NaN but must be"),
     ] {
         let text = unlikely_responses(&values, quantile)
             .unwrap_err()
@@ -132,7 +132,7 @@ fn ranking_by_hand() {
         let error = rewards_with_start(rewards, start, weight).unwrap_err();
         error.to_string()
     };
-    assert!(text(&[1.0], &[-1.0], -1.0).contains("start_weight = -1 must be"));
+    assert!(text(&[1.0], &[-1.0], -1.0).contains("start_weight is -1 but must be"));
     assert_eq!(
         text(&[1.0], &[], 1.0),
         "responses.start has 0 values, expected 1"

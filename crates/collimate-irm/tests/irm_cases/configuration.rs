@@ -12,31 +12,34 @@ fn bad_configurations_name_value_and_range() {
         config.check().unwrap_err().to_string()
     };
     for (message, expected) in [
-        (with(|c| c.gamma = 1.5), "gamma = 1.5 must be in [0, 1]"),
-        (with(|c| c.gamma = f64::NAN), "gamma = NaN must be"),
+        (
+            with(|c| c.gamma = 1.5),
+            "gamma is 1.5 but must be in [0, 1]",
+        ),
+        (with(|c| c.gamma = f64::NAN), "gamma is NaN but must be"),
         (
             with(|c| c.offline_share = -0.5),
-            "offline_share = -0.5 must be in [0, 1]",
+            "offline_share is -0.5 but must be in [0, 1]",
         ),
         (
             with(|c| c.bootstrap_share = 2.5),
-            "bootstrap_share = 2.5 must be at least 0, and at most half of the responses",
+            "bootstrap_share is 2.5 but must be at least 0, and at most half of the responses",
         ),
         (
             with(|c| c.bootstrap_share = f64::INFINITY),
-            "bootstrap_share = inf must be at least 0, and at most half",
+            "bootstrap_share is inf but must be at least 0, and at most half",
         ),
         (
             with(|c| (c.bootstrap_share, c.responses) = (1.5, 3)),
-            "bootstrap_share = 1.5 must be",
+            "bootstrap_share is 1.5 but must be",
         ),
         (
             with(|c| (c.offline_share, c.bootstrap_share) = (0.0, 0.0)),
-            "offline_share + bootstrap_share = 0 must be above 0",
+            "offline_share + bootstrap_share is 0 but must be above 0",
         ),
         (
             with(|c| c.responses = 1),
-            "responses = 1 must be at least 2",
+            "responses is 1 but must be at least 2",
         ),
     ] {
         assert!(message.starts_with(expected), "{message}");

@@ -168,7 +168,7 @@ fn ensemble_weighs_the_previous_model_by_gamma() {
     for gamma in [-0.1, 1.1, f64::NAN] {
         for previous in [None, Some(&[1.0][..])] {
             let message = ensemble(&[1.0], previous, gamma).unwrap_err().to_string();
-            assert_eq!(message, format!("gamma = {gamma} must be in [0, 1]"));
+            assert_eq!(message, format!("gamma is {gamma} but must be in [0, 1]"));
         }
     }
 }

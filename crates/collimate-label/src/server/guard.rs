@@ -34,7 +34,7 @@ pub(super) fn host(request: &Request<Body>, port: u16) -> Result<(), Reply> {
     match names(port).any(|name| name.eq_ignore_ascii_case(host)) {
         true => Ok(()),
         false => Err(forbidden(
-            "this page is reached as 127.0.0.1, localhost or [::1] only",
+            "this page can be reached only as 127.0.0.1, localhost or [::1]",
         )),
     }
 }
@@ -45,18 +45,18 @@ pub(super) fn caller(request: &Request<Body>, shared: &Shared) -> Result<(), Rep
         let origin = header(request, &ORIGIN).unwrap_or_default();
         let host = origin.strip_prefix("http://").unwrap_or_default();
         if !names(shared.port).any(|name| name.eq_ignore_ascii_case(host)) {
-            return Err(forbidden("another page may not use this one"));
+            return Err(forbidden("requests from another page are refused"));
         }
     }
     let site = HeaderName::from_static("sec-fetch-site");
     if request.headers().contains_key(&site) && header(request, &site) != Some("same-origin") {
-        return Err(forbidden("another page may not use this one"));
+        return Err(forbidden("requests from another page are refused"));
     }
     let key = header(request, &HeaderName::from_static(KEY)).unwrap_or_default();
     // Hashes are compared in constant time.
     if blake3::hash(key.as_bytes()) != blake3::hash(shared.key.as_bytes()) {
         return Err(forbidden(
-            "the key in the address is another one: open the address that the program shows",
+            "the key in the address is wrong: open the address that the program shows",
         ));
     }
     let kind = header(request, &CONTENT_TYPE).unwrap_or_default();

@@ -57,7 +57,7 @@ impl Reply {
     pub(super) fn method(allowed: &'static str) -> Self {
         let mut reply = Self::error(
             StatusCode::METHOD_NOT_ALLOWED,
-            &format!("this address takes {allowed} only"),
+            &format!("this address accepts only {allowed}"),
         );
         reply
             .further

@@ -79,7 +79,7 @@ fn route(shared: &Shared, request: &mut Request<Body>) -> Result<Reply, Reply> {
     let desk = desk.as_mut().ok_or_else(|| {
         Reply::error(
             StatusCode::SERVICE_UNAVAILABLE,
-            "the program has stopped: start it again to go on",
+            "the program has stopped: start it again to continue",
         )
     })?;
     let labeller = match path.as_str() {
@@ -136,7 +136,7 @@ fn body(request: &mut Request<Body>) -> Result<Vec<u8>, Reply> {
         Err(error) => Err(Reply::error(StatusCode::BAD_REQUEST, &error.to_string())),
         Ok(_) if bytes.len() as u64 > MOST => Err(Reply::error(
             StatusCode::PAYLOAD_TOO_LARGE,
-            "this is longer than any decision",
+            "the request is too long for a decision",
         )),
         Ok(_) => Ok(bytes),
     }

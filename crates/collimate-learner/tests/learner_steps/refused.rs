@@ -50,7 +50,10 @@ fn tasks() {
         held_out: vec![],
     };
     let message = text(DirectTask::new(Dpo::default(), stored));
-    assert!(message.contains("give each pair its own"), "{message}");
+    assert!(
+        message.contains("store the log-probabilities in each pair"),
+        "{message}"
+    );
 }
 
 #[test]

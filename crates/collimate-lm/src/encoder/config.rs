@@ -109,8 +109,8 @@ impl EncoderConfig {
         let parameters = self.parameter_count();
         if parameters > MOST_PARAMETERS {
             let allowed = format!(
-                "at most 2^40 parameters in all (hidden_size = {}, intermediate_size = {}, \
-                 vocab_size = {} make {parameters})",
+                "smaller: a model has at most 2^40 parameters, and hidden_size = {}, \
+                 intermediate_size = {} and vocab_size = {} make {parameters}",
                 self.hidden_size, self.intermediate_size, self.vocab_size
             );
             let layers = self.num_hidden_layers;

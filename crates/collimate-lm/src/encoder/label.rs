@@ -49,8 +49,8 @@ impl Label {
             None => {
                 return Err(json.unsupported(
                     format!("num_labels = {labels} ({})", shown()),
-                    "num_labels = 1, or one of the labels chosen by name or number (--label, where a \
-                     command has it)",
+                    "num_labels = 1, or one of the labels chosen by name or number (--label, if \
+                     the command has this option)",
                 ));
             }
             Some(wanted) => {

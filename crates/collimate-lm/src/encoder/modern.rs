@@ -76,7 +76,7 @@ impl ModernConfig {
         let (layers, heads) = (c.num_hidden_layers, c.num_attention_heads);
         let size = c.hidden_size / heads;
         let allowed = format!(
-            "heads of an even size: hidden_size = {} makes {size}",
+            "a number that gives heads of an even size: with hidden_size = {}, the size is {size}",
             c.hidden_size
         );
         OptionError::check(
@@ -86,7 +86,7 @@ impl ModernConfig {
             size.is_multiple_of(2),
         )?;
         let count = self.layer_types.as_ref().map_or(layers, Vec::len);
-        let allowed = format!("num_hidden_layers = {layers} kinds");
+        let allowed = format!("a list of num_hidden_layers = {layers} kinds");
         OptionError::check("layer_types", count, &allowed, count == layers)?;
         Range::Positive.check("global_rope_theta", self.global_rope_theta)?;
         Range::Positive.check("local_rope_theta", self.local_rope_theta)?;

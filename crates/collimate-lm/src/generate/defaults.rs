@@ -131,7 +131,7 @@ impl FolderSampling {
                 option,
                 value,
                 allowed,
-            } => json.invalid(format!("{option} is {value}: {allowed}")),
+            } => json.invalid(format!("{option} is {value} but must be {allowed}")),
             other => json.invalid(other),
         })?;
         Ok(found)

@@ -218,8 +218,8 @@ impl<M: CausalLm> TextGenerator<M> {
             }
             if let Some(id) = ids.iter().find(|&&id| id as usize >= vocab) {
                 return refuse(format!(
-                    "has token id {id}, the model knows ids below {vocab}: \
-                     use the tokenizer that belongs to the model"
+                    "has token id {id}, but the model knows ids below {vocab}: use the tokenizer \
+                     that belongs to the model"
                 ));
             }
             if ids.len() >= context {

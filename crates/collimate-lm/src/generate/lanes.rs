@@ -48,7 +48,7 @@ impl<'a, 'w> Work<'a, 'w> {
         let total = total.ok_or_else(|| GenerateError::Option {
             option: "n",
             value: sampling.n.to_string(),
-            allowed: "so few that n times the number of prompts can be counted",
+            allowed: "small enough that n times the number of prompts can be counted",
         })?;
         let mut times: HashMap<&[u32], usize> = HashMap::new();
         let repeats = prompts.iter().map(|ids| {

@@ -39,7 +39,9 @@ impl TensorFile {
         let length = file.metadata().map_err(io)?.len();
         let broken = |what: String| LoadError::Invalid {
             path: path.to_owned(),
-            message: format!("not a whole safetensors file ({what}): copy or download it again"),
+            message: format!(
+                "not a complete safetensors file ({what}): copy or download the file again"
+            ),
         };
         let mut size = [0; 8];
         if length < 8 {
@@ -48,7 +50,9 @@ impl TensorFile {
         file.read_exact(&mut size).map_err(io)?;
         let size = u64::from_le_bytes(size);
         if size > LONGEST || size > length - 8 {
-            return Err(broken(format!("a header of {size} bytes in {length}")));
+            return Err(broken(format!(
+                "the header would have {size} bytes, the file has {length}"
+            )));
         }
         let mut header = vec![0; size as usize];
         file.read_exact(&mut header).map_err(io)?;
@@ -70,7 +74,7 @@ impl TensorFile {
         }
         if end != length - begin {
             return Err(broken(format!(
-                "{} bytes of values, the header asks for {end}",
+                "{} bytes of values, but the header asks for {end}",
                 length - begin
             )));
         }

@@ -7,7 +7,7 @@ use super::design::Qkv;
 use super::layer::LayerKind;
 use crate::bounds::MOST_PARAMETERS;
 
-const TOO_LARGE: &str = "at most 2^32 − 1, as are heads × head_dim";
+const TOO_LARGE: &str = "at most 2^32 − 1, as must heads × head_dim";
 
 impl LlamaConfig {
     /// Checks that the sizes fit together.
@@ -53,8 +53,8 @@ impl LlamaConfig {
         let parameters = self.parameter_count();
         if parameters > MOST_PARAMETERS {
             let allowed = format!(
-                "at most 2^40 parameters in all (hidden_size = {}, intermediate_size = {}, \
-                 vocab_size = {} make {parameters})",
+                "smaller: a model has at most 2^40 parameters, and hidden_size = {}, \
+                 intermediate_size = {} and vocab_size = {} make {parameters}",
                 self.hidden_size, self.intermediate_size, self.vocab_size
             );
             let layers = self.num_hidden_layers;
@@ -105,7 +105,10 @@ impl LlamaConfig {
         let design = self.family().design;
         if design.qkv == Qkv::ByHead || design.learned_positions {
             let (name, count) = ("num_key_value_heads", self.num_key_value_heads);
-            let allowed = format!("num_attention_heads = {}", self.num_attention_heads);
+            let allowed = format!(
+                "equal to num_attention_heads = {}",
+                self.num_attention_heads
+            );
             OptionError::check(name, count, &allowed, count == self.num_attention_heads)?;
         }
         if design.learned_positions {
@@ -116,7 +119,7 @@ impl LlamaConfig {
             OptionError::check(name, part, allowed, part > 0.0 && part <= 1.0)?;
         }
         let pairs = self.rotary_pairs();
-        let even = "even and positive: rotary positions turn pairs";
+        let even = "even and positive, because rotary positions turn pairs";
         OptionError::check("head_dim", d, even, pairs > 0 && 2 * pairs <= d)
     }
 
@@ -129,13 +132,13 @@ impl LlamaConfig {
         ];
         for (name, length) in lengths {
             let length = length.unwrap_or(layers);
-            let allowed = format!("a list with an entry for each of num_hidden_layers = {layers}");
+            let allowed = format!("a list of num_hidden_layers = {layers} entries");
             let value = format!("a list of {length}");
             OptionError::check(name, value, &allowed, length == layers)?;
         }
         let slides = |kinds: &Vec<LayerKind>| kinds.contains(&LayerKind::SlidingAttention);
         if self.layer_types.as_ref().is_some_and(slides) && self.sliding_window.is_none() {
-            let reason = "set where layer_types has sliding_attention";
+            let reason = "set if layer_types has sliding_attention";
             return Err(OptionError::new("sliding_window", "null", reason));
         }
         let mut switches = self.no_rope_layers.iter().flatten();

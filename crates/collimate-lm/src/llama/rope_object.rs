@@ -131,13 +131,14 @@ fn check_versions(
     let is_flat = !path.contains('.');
     if let (Some(kind), true, None) = (kind, is_flat, object.get("rope_type")) {
         return Err(json.invalid(format!(
-            "{path}.type is {kind}: transformers 5 reads rope_type alone here, so name it {path}.rope_type"
+            "{path}.type is {kind}: transformers 5 reads only rope_type here: rename the field to \
+             {path}.rope_type"
         )));
     }
     match object.get("truncate") {
         Some(Value::Bool(false)) => Err(json.invalid(format!(
-            "{path}.truncate is false: transformers 5 takes true where layers turn differently, so \
-             leave it out"
+            "{path}.truncate is false: transformers 5 uses true if layers turn differently: remove \
+             the field"
         ))),
         _ => Ok(()),
     }

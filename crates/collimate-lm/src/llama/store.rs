@@ -164,7 +164,8 @@ impl Folder {
         if dir.join("adapter_config.json").exists() {
             return Err(json.unsupported(
                 "adapter_config.json beside the weights".to_owned(),
-                "folders without an adapter: merge it into the weights, or take its files away",
+                "folders without an adapter: merge the adapter into the weights, or remove its \
+                 files",
             ));
         }
         let kept = Kept::read(dir, &json)?;

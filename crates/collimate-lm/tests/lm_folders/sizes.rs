@@ -126,7 +126,7 @@ fn headers_beyond_the_file() {
         };
         let bytes = [&length.to_le_bytes()[..], header.as_bytes(), &[0; 4]].concat();
         std::fs::write(&path, bytes).unwrap();
-        refused(dir.path(), &["not a whole safetensors file"]);
+        refused(dir.path(), &["not a complete safetensors file"]);
     }
 }
 

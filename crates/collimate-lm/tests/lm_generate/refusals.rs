@@ -55,13 +55,13 @@ fn options_out_of_range() {
         ..Sampling::default()
     };
     let says = refused(&[vec![2]], &sampling).to_string();
-    assert!(says.starts_with("top_p is 0: "), "{says}");
+    assert!(says.starts_with("top_p is 0 but must be "), "{says}");
     let sampling = Sampling {
         n: usize::MAX,
         ..greedy_sampling(1)
     };
     let says = refused(&[vec![2], vec![3]], &sampling).to_string();
-    let n = format!("n is {}: ", usize::MAX);
+    let n = format!("n is {} but must be ", usize::MAX);
     assert!(says.starts_with(&n), "{says}");
     let generator = generator(random_model(&Device::flex()));
     let says = generator
@@ -69,9 +69,9 @@ fn options_out_of_range() {
         .with_limits(limits(0, 1))
         .unwrap_err()
         .to_string();
-    assert!(says.starts_with("rows is 0: "), "{says}");
+    assert!(says.starts_with("rows is 0 but must be "), "{says}");
     let says = generator.with_limits(limits(1, 0)).unwrap_err().to_string();
-    assert!(says.starts_with("tokens is 0: "), "{says}");
+    assert!(says.starts_with("tokens is 0 but must be "), "{says}");
 }
 
 #[test]

@@ -59,7 +59,7 @@ impl<L: DirectLoss> DirectLoss for Anchored<L> {
         let message = if self.alpha == 0.0 {
             return Ok(());
         } else if self.loss.has_likelihood() {
-            "nll_anchor needs a loss without a likelihood term, and this one has its own: give \
+            "nll_anchor needs a loss without a likelihood term, but this loss has one: give \
              nll_anchor = 0, or set the weight of the loss's term"
         } else if self.loss.reference_need() == ReferenceNeed::None {
             "nll_anchor needs a loss that compares with a reference: give nll_anchor = 0, or another \

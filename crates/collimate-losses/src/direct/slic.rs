@@ -84,7 +84,7 @@ impl DirectLoss for SlicHf {
         let loss = self.name();
         self.divergence.check(loss)?;
         if self.reference == SlicReference::None && self.divergence != Divergence::ReverseKl {
-            let message = "a divergence needs a reference: give reference = used, or leave \
+            let message = "a divergence needs a reference: give reference = used, or keep \
                            divergence = reverse_kl";
             return Err(LossError::Conflict { loss, message });
         }

@@ -12,27 +12,27 @@ fn options_out_of_range() {
     for (json, part) in [
         (
             r#"{"dpo": {"beta": 0}}"#,
-            "dpo: beta = 0 must be a finite number above 0",
+            "dpo: beta is 0 but must be a finite number above 0",
         ),
-        (r#"{"dpo": {"beta": -0.1}}"#, "dpo: beta = -0.1"),
+        (r#"{"dpo": {"beta": -0.1}}"#, "dpo: beta is -0.1"),
         (
             r#"{"dpo": {"label_smoothing": 0.5}}"#,
-            "label_smoothing = 0.5 must be at least 0 and below 0.5",
+            "label_smoothing is 0.5 but must be at least 0 and below 0.5",
         ),
         (
             r#"{"rdpo": {"label_smoothing": 0.5}}"#,
-            "rdpo: label_smoothing = 0.5",
+            "rdpo: label_smoothing is 0.5",
         ),
         (
             r#"{"exo": {"label_smoothing": 0}}"#,
-            "exo: label_smoothing = 0 must be above 0",
+            "exo: label_smoothing is 0 but must be above 0",
         ),
-        (r#"{"simpo": {"gamma": -1}}"#, "simpo: gamma = -1"),
-        (r#"{"orpo": {"lambda": -1}}"#, "orpo: lambda = -1"),
-        (r#"{"slic_hf": {"delta": -1}}"#, "slic_hf: delta = -1"),
+        (r#"{"simpo": {"gamma": -1}}"#, "simpo: gamma is -1"),
+        (r#"{"orpo": {"lambda": -1}}"#, "orpo: lambda is -1"),
+        (r#"{"slic_hf": {"delta": -1}}"#, "slic_hf: delta is -1"),
         (
             r#"{"slic_hf": {"nll_weight": -1}}"#,
-            "slic_hf: nll_weight = -1",
+            "slic_hf: nll_weight is -1",
         ),
         (
             r#"{"slic_hf": {"reference": "none", "divergence": "forward_kl"}}"#,
@@ -40,11 +40,11 @@ fn options_out_of_range() {
         ),
         (
             r#"{"discopop": {"temperature": 2}}"#,
-            "temperature = 2 must be above 0 and at most 1",
+            "temperature is 2 but must be above 0 and at most 1",
         ),
         (
             r#"{"aot": {"label_smoothing": -0.1}}"#,
-            "aot: label_smoothing = -0.1",
+            "aot: label_smoothing is -0.1",
         ),
     ] {
         let loss: PreferenceLoss = serde_json::from_str(json).unwrap();
@@ -88,7 +88,7 @@ fn anchors_that_do_not_fit() {
     };
     let reference = "nll_anchor needs a loss that compares with a reference: give nll_anchor = 0, or \
                      another loss";
-    let twice = "nll_anchor needs a loss without a likelihood term, and this one has its own: give \
+    let twice = "nll_anchor needs a loss without a likelihood term, but this loss has one: give \
                  nll_anchor = 0, or set the weight of the loss's term";
     for (json, message) in [
         (r#"{"simpo": {}}"#, format!("simpo: {reference}")),
@@ -108,7 +108,7 @@ fn anchors_that_do_not_fit() {
     for alpha in [-0.1, f64::NAN, f64::INFINITY] {
         let text = check(r#"{"dpo": {}}"#, alpha).unwrap_err();
         assert!(
-            text.contains("dpo: nll_anchor = ") && text.contains("at least 0"),
+            text.contains("dpo: nll_anchor is ") && text.contains("at least 0"),
             "{text}"
         );
     }
@@ -172,7 +172,7 @@ fn arguments_that_do_not_fit() {
     let short = PairLogps::new(v(&[-1.0, -2.0]), v(&[-3.0]));
     assert_eq!(
         message("simpo", &short),
-        "simpo: policy_rejected_logps has 1 values, the batch has 2"
+        "simpo: policy_rejected_logps has 1 values, but the batch has 2"
     );
     let short = bare.clone().with_reference(v(&[-1.0]), v(&[-1.0, -1.0]));
     assert!(message("nca", &short).contains("nca: reference_chosen_logps has 1"));

@@ -54,7 +54,7 @@ fn options_out_of_range_are_named() {
         (|c| c.warmup_steps = u64::MAX, "at most 10^12"),
         (
             |c| c.temperature = 1e-300,
-            "temperature is 1e-300: 0.001 to 1000",
+            "temperature is 1e-300 but must be 0.001 to 1000",
         ),
         (|c| c.samples_per_prompt = 3, "rollout_size is 8"),
         (|c| c.samples_per_prompt = 0, "samples_per_prompt is 0"),
@@ -132,7 +132,10 @@ fn a_reward_that_is_none() {
         );
     }
     let message = error(&Wrong(1, 0.5), |_, _| {});
-    assert_eq!(message, "rollout 1: 8 items were given, 7 scores came back");
+    assert_eq!(
+        message,
+        "rollout 1: the scorer returned 7 scores for 8 items"
+    );
     let message = error(&|_: &Prompt, _: &Completion| f32::NAN, |_, _| {});
     assert!(message.contains("NaN"), "{message}");
 }
@@ -179,7 +182,7 @@ fn parts_that_do_not_fit() {
     let critic = ValueModel::from_parts(other, head(&device));
     let message = error(&likes_yes, |_, model| model.critic = Some(critic));
     assert!(
-        message.contains("the critic knows 40 token ids, the policy 12"),
+        message.contains("the critic knows 40 token ids, but the policy 12"),
         "{message}"
     );
     let tokenizer = tokenizer();

@@ -117,7 +117,7 @@ fn check_responses(responses: &ResponseSampling, seed: u64) -> Result<(), Recipe
         ("responses.top_p", responses.top_p, default.top_p),
     ] {
         if value != unused {
-            let why = "answers are compared at temperature 1 and top-p 1: leave it out";
+            let why = "left out, because answers are compared at temperature 1 and top-p 1";
             return Err(OptionError::new(name, value, why).into());
         }
     }

@@ -38,7 +38,7 @@ pub fn reinforce<M: CausalLm>(
     let started = Instant::now();
     for (index, arm) in arms.iter().enumerate() {
         if arms[..index].iter().any(|c| c.name == arm.name) {
-            let allowed = "each name once";
+            let allowed = "a list that has each name once";
             return Err(OptionError::new("arms", &arm.name, allowed).into());
         }
     }

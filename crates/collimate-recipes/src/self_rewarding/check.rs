@@ -28,19 +28,24 @@ pub(super) fn data(
         Err(OptionError::new(name, value.to_string(), allowed).into())
     };
     if data.evaluator.is_none() && config.compare.contains(&PairSource::Evaluator) {
-        let allowed = "sources that are there: give an evaluator, or leave it out";
+        let allowed = "a source that is given: give an evaluator, or remove evaluator from compare";
         return wrong("compare", &"evaluator", allowed);
     }
     if data.task_writer.is_some() && config.tasks.source == PromptSource::Current {
-        let allowed = "fixed, where somebody else poses the tasks";
+        let allowed = "fixed if another model poses the tasks";
         return wrong("tasks.source", &"current", allowed);
     }
     let held_out: HashSet<&Prompt> = data.prompts.iter().collect();
     let shown = data.ift.iter().filter(|row| held_out.contains(&row.prompt));
     let shown = shown.count();
     if shown > 0 {
-        let allowed = "0: they are learnt from and measured on; leave them out on one side";
-        return wrong("demonstrations of held-out prompts", &shown, allowed);
+        let allowed = "0, because the models learn from demonstrations and are measured on \
+                       held-out prompts: remove these prompts on one side";
+        return wrong(
+            "number of demonstrations of held-out prompts",
+            &shown,
+            allowed,
+        );
     }
     let tested: HashSet<&Prompt> = data.rank_test.iter().map(|list| &list.prompt).collect();
     let shared = data
@@ -49,16 +54,16 @@ pub(super) fn data(
         .filter(|list| tested.contains(&list.prompt));
     let shared = shared.count();
     if shared > 0 {
-        let allowed =
-            "0: judgements are learnt from them and measured on them; leave them out on one side";
+        let allowed = "0, because the models learn from the one and are measured on the other: \
+                       remove these prompts on one side";
         return wrong(
-            "ranked lists with a prompt of the rank test",
+            "number of ranked lists with a prompt of the rank test",
             &shared,
             allowed,
         );
     }
     if data.eft_judge.is_some() && config.eft.from == EftFrom::RankMap {
-        let allowed = "judged, where a judge of ranked answers is given";
+        let allowed = "judged if a judge of ranked answers is given";
         return wrong("eft.from", &"rank_map", allowed);
     }
     let format = config.rubric.format();
@@ -67,8 +72,8 @@ pub(super) fn data(
     };
     let readable = data.eft.iter().filter(reads).count();
     if readable == 0 && !data.eft.is_empty() {
-        let allowed = "at least one that the rubric can read: these are no judgements in its form";
-        return wrong("readable judgements (EFT)", &readable, allowed);
+        let allowed = "at least 1: write the judgements in the form that the rubric reads";
+        return wrong("number of readable judgements (EFT)", &readable, allowed);
     }
     Ok(())
 }
@@ -87,8 +92,10 @@ pub(super) fn lengths<M: CausalLm>(
         for answer in [&pair.chosen, &pair.rejected] {
             let tokens = judge_tokens(session, &item(&pair.prompt, answer))?;
             if tokens >= context {
-                let name = format!("tokens of the judge's prompt for judge_test pair {index}");
-                let allowed = format!("below {context}, what the model takes: leave the pair out");
+                let name =
+                    format!("number of tokens of the judge's prompt for judge_test pair {index}");
+                let allowed =
+                    format!("below {context}, the model's context length: remove the pair");
                 return Err(OptionError::new(&name, tokens, &allowed).into());
             }
         }
@@ -96,8 +103,14 @@ pub(super) fn lengths<M: CausalLm>(
     let prompt = config.tasks.template.render(&[pool.shortest()]);
     let tokens = session.tokenizer.encode_prompt(&prompt)?.len();
     if data.task_writer.is_none() && tokens >= context {
-        let allowed = format!("below {context}, what the model takes: give shorter seed prompts");
-        return Err(OptionError::new("tokens of the shortest known task", tokens, &allowed).into());
+        let allowed =
+            format!("below {context}, the model's context length: give shorter seed prompts");
+        return Err(OptionError::new(
+            "number of tokens of the shortest known task",
+            tokens,
+            &allowed,
+        )
+        .into());
     }
     Ok(())
 }
@@ -148,7 +161,8 @@ pub(super) fn probe<M: CausalLm>(
     }
     if fitting.is_empty() {
         let allowed = format!(
-            "below {context}, what the model takes: a rubric with a shorter prompt, or another model"
+            "below {context}, the model's context length: take a rubric with a shorter prompt, or \
+             another model"
         );
         return Err(OptionError::new("tokens of the judge's prompt", shortest, &allowed).into());
     }

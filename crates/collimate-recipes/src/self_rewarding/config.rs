@@ -318,8 +318,10 @@ impl SelfRewardingConfig {
         }
         for (index, source) in self.compare.iter().enumerate() {
             let allowed = match source {
-                PairSource::Judge => "sources beside the judge, which the chain learns from",
-                _ if self.compare[..index].contains(source) => "each source once",
+                PairSource::Judge => {
+                    "another source, because the models learn from the judge already"
+                }
+                _ if self.compare[..index].contains(source) => "a list that has each source once",
                 _ => continue,
             };
             return Err(OptionError::new("compare", source.name(), allowed).into());

@@ -116,15 +116,15 @@ pub(super) fn from_ranks<M: CausalLm>(
         }
     }
     if examples.is_empty() {
-        let allowed = "at least one: give more lists, set eft.order to weak, judge by a better model, or set \
-                       eft.from to rank_map";
+        let allowed = "at least 1: give more lists, set eft.order to weak, take a better judge, or \
+                       set eft.from to rank_map";
         let dropped: Vec<String> = report
             .dropped
             .iter()
             .map(|(reason, count)| format!("{count} {reason:?}").to_lowercase())
             .collect();
         let value = format!("0 of {} ({})", report.lists, dropped.join(", "));
-        let name = "ranked lists whose judgements follow the ranks";
+        let name = "number of ranked lists whose judgements follow the ranks";
         return Err(OptionError::new(name, value, allowed).into());
     }
     let scores: Vec<f64> = examples.iter().map(|(_, score)| *score).collect();

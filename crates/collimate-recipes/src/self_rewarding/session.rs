@@ -76,7 +76,7 @@ impl<'a> Session<'a> {
             let path = path.clone();
             RunError::Format { path, reason }.into()
         };
-        let advice = "bring it back as the run wrote it, or start in another run folder";
+        let advice = "restore the file as the run wrote it, or start in another run folder";
         let inputs = hash_json(&(inputs, self.config));
         let seconds = match self.run.stage(&stage, &inputs)? {
             StageState::Done(note) => {

@@ -56,7 +56,7 @@ impl TaskTemplate {
             return Err(OptionError::new("tasks.template.shot", &self.shot, allowed));
         }
         if self.stop.iter().any(String::is_empty) {
-            let allowed = "texts of at least one character";
+            let allowed = "a text of at least one character";
             return Err(OptionError::new(
                 "tasks.template.stop",
                 "an empty text",

@@ -69,10 +69,11 @@ impl Pool {
         let seeds = data.seed_prompts.iter().filter(usable);
         let Some(like) = seeds.clone().next() else {
             let (n, allowed) = (
-                format!("none of {}", data.seed_prompts.len()),
-                "at least one text, or chat of one message of the user, that no model is measured on",
+                format!("0 of {}", data.seed_prompts.len()),
+                "at least 1: give a text, or a chat with one user message, that no model is \
+                 measured on",
             );
-            return Err(OptionError::new("usable seed prompts", n, allowed).into());
+            return Err(OptionError::new("number of usable seed prompts", n, allowed).into());
         };
         let mut filter =
             NoveltyFilter::new(config.tasks.novelty).map_err(RecipeError::judge("new tasks"))?;

@@ -265,7 +265,8 @@ impl SerConfig {
             return Err(OptionError::new(
                 "seed_share",
                 self.seed_share,
-                "between 0 and 1, both excluded: it is the share of pairs with a human label",
+                "between 0 and 1, both excluded: seed_share is the share of pairs with a human \
+                 label",
             )
             .into());
         }

@@ -66,8 +66,8 @@ pub fn evolve_round<B: HfReward>(
     config.check()?;
     let RoundData { name, before, .. } = data;
     if name.is_empty() {
-        let allowed = "a name: that of the first run's stages is empty";
-        return Err(OptionError::new("name", name, allowed).into());
+        let allowed = "another text, because the stages of the first run have the empty name";
+        return Err(OptionError::new("name", "empty", allowed).into());
     }
     let tokenizer = &for_scores(tokenizer, config);
     let mut session = Session {

@@ -49,7 +49,7 @@ pub fn align<M: CausalLm>(
     if let Some(noisy) = &data.noisy
         && noisy.len() != data.train.len()
     {
-        let allowed = "one flag per training pair";
+        let allowed = "a list with one flag per training pair";
         return Err(OptionError::new("noisy", noisy.len(), allowed).into());
     }
     if data.judge.is_some() && data.prompts.is_empty() {
@@ -87,24 +87,25 @@ pub fn align<M: CausalLm>(
     }
     for method in &config.methods {
         let missing = match method {
-            Method::Oaif if judge.is_none() => "a judge, or another method",
+            Method::Oaif if judge.is_none() => "another method unless a judge is given",
             Method::Curry | Method::ScoreGapSelection if session.gaps.is_none() => {
-                "a judge or pairs with scores (columns score_chosen and score_rejected), or another \
-                 method"
+                "another method unless the pairs have scores (columns score_chosen and \
+                 score_rejected) or a judge is given"
             }
             Method::BestSera if session.choice_prompts(data).is_some_and(|p| p.is_empty()) => {
-                "validation prompts beside those that answers are reported on: give more data, or \
-                 leave the method out"
+                "another method, because every validation prompt is among the prompts that answers \
+                 are reported on: give more data, or remove the method"
             }
             Method::BestSera if session.validation.is_empty() => {
-                "validation pairs: give more data, or leave the method out"
+                "another method, because there are no validation pairs: give more data, or remove \
+                 the method"
             }
             _ => continue,
         };
         return Err(OptionError::new("methods", method.name(), missing).into());
     }
     if config.devices != CompareDevices::Off && judge.is_none() {
-        let allowed = "off without a judge, which says whose pairs are right";
+        let allowed = "off without a judge, which decides whose pairs are right";
         return Err(OptionError::new("devices", config.devices.name(), allowed).into());
     }
     // Checked first: a missing prompt must not end the run after minutes of training.

@@ -136,7 +136,7 @@ impl SeraConfig {
     /// The first option out of range.
     pub fn check(&self) -> Result<(), RecipeError> {
         if self.methods.is_empty() {
-            return Err(OptionError::new("methods", "[]", "at least one method").into());
+            return Err(OptionError::new("methods", "[]", "a list of at least one method").into());
         }
         if !(1..=1000).contains(&self.iterations) {
             return Err(OptionError::new("iterations", self.iterations, "1 to 1000").into());
@@ -164,15 +164,20 @@ impl SeraConfig {
             }
             if self.updates == Updates::Equal && offline + own > 1.0 + 1e-9 {
                 let name = "irm.offline_share + irm.bootstrap_share";
-                let allowed = "at most 1 with updates = equal, or a part of the pairs would never \
-                               be trained on: set updates = own_pairs";
+                let allowed = "at most 1 with updates = equal, otherwise some pairs are never \
+                               trained on: set updates = own_pairs";
                 return Err(OptionError::new(name, offline + own, allowed).into());
             }
         }
         let mut methods = self.methods.clone();
         methods.sort_unstable();
         if let Some(twice) = methods.windows(2).find(|w| w[0] == w[1]) {
-            return Err(OptionError::new("methods", twice[0].name(), "each method once").into());
+            return Err(OptionError::new(
+                "methods",
+                twice[0].name(),
+                "a list that has each method once",
+            )
+            .into());
         }
         for (method, empty) in [
             (Method::SelectionOnly, self.irm.offline_share == 0.0),
@@ -183,29 +188,36 @@ impl SeraConfig {
             (Method::BootstrapOnly, self.irm.bootstrap_share == 0.0),
         ] {
             if empty && self.methods.contains(&method) {
-                let share = "its share in irm above 0, or leave the method out";
+                let share = "another method unless the method's share in irm is above 0";
                 return Err(OptionError::new("methods", method.name(), share).into());
             }
         }
         if self.methods.contains(&Method::BestSera) {
             if self.best_of.is_empty() {
-                return Err(OptionError::new("best_of", "[]", "at least one share").into());
+                return Err(
+                    OptionError::new("best_of", "[]", "a list of at least one share").into(),
+                );
             }
             for (index, &share) in self.best_of.iter().enumerate() {
                 let most = self.irm.max_bootstrap_share();
                 if !(share >= 0.0 && share <= most) {
                     let allowed = format!(
-                        "at least 0, at most {most}: the responses to a prompt make so many pairs \
-                         (half of irm.responses)"
+                        "at least 0, at most {most}, because the responses to a prompt make no \
+                         more pairs (half of irm.responses)"
                     );
                     return Err(OptionError::new("best_of", share, &allowed).into());
                 }
                 if share == 0.0 && self.irm.offline_share == 0.0 {
-                    let allowed = "above 0 with irm.offline_share = 0: nothing would be left";
+                    let allowed = "above 0 with irm.offline_share = 0, otherwise no pair is left";
                     return Err(OptionError::new("best_of", share, allowed).into());
                 }
                 if self.best_of[..index].contains(&share) {
-                    return Err(OptionError::new("best_of", share, "each share once").into());
+                    return Err(OptionError::new(
+                        "best_of",
+                        share,
+                        "a list that has each share once",
+                    )
+                    .into());
                 }
             }
         }

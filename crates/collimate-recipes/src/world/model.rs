@@ -165,7 +165,9 @@ impl WorldModel {
         let model = Llama::new(&config, Key::new(self.seed, "init"), device)?;
         let most = model.max_positions();
         if self.max_length > most {
-            let allowed = format!("the model takes at most {most} tokens (--max-length {most})");
+            let allowed = format!(
+                "at most {most} tokens, the context length of the model: give --max-length {most}"
+            );
             return Err(OptionError::new("max_length", self.max_length, &allowed).into());
         }
         Ok(Pretrained {

@@ -155,7 +155,7 @@ fn more_own_pairs_than_prompts() {
     config.irm.bootstrap_share = 4.5;
     let error = config.check().unwrap_err().to_string();
     assert!(
-        error.starts_with("bootstrap_share = 4.5 must be"),
+        error.starts_with("bootstrap_share is 4.5 but must be"),
         "{error}"
     );
     config.methods = vec![Method::BestSera];

@@ -194,7 +194,7 @@ pub(crate) fn settle<C: Aligned>(config: &mut C, given: &Given) -> Result<(), Fa
     check_count("prompts", choices.prompts, 0..=MOST_TEXTS)?;
     if !(0.0..=1.0).contains(&choices.label_noise) {
         let noise = choices.label_noise;
-        return Err(format!("label_noise is {noise}: it must be between 0 and 1").into());
+        return Err(format!("label_noise is {noise} but must be between 0 and 1").into());
     }
     check(config, given)
 }

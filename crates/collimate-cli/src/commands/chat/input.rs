@@ -108,7 +108,9 @@ impl Lines {
         self.number += 1;
         let number = self.number;
         let line = String::from_utf8(bytes).map_err(|_| {
-            format!("standard input:{number}: not valid UTF-8: convert it, for example with iconv")
+            format!(
+                "standard input:{number}: not valid UTF-8: convert the text, for example with iconv"
+            )
         })?;
         // An editor may put a byte order mark at the start of a file.
         let line = match number {

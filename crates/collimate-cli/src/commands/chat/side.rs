@@ -50,7 +50,7 @@ impl Side {
         let plain = tokenizer.chat_template().is_none();
         if plain && rendering.chat_fallback == ChatFallback::Refuse {
             return Err(format!(
-                "{option} {shown}: has no chat template: name a model that was trained to chat, or \
+                "{option} {shown} has no chat template: name a model that was trained to chat, or \
                  give --chat-fallback plain"
             )
             .into());
@@ -62,7 +62,7 @@ impl Side {
             .encode_prompt(&Prompt::Chat(messages))
             .map_err(|error| {
                 let system = match system {
-                    Some(_) => ", or leave --system out",
+                    Some(_) => ", or remove --system",
                     None => "",
                 };
                 format!("{option} {shown}: {error}: correct the folder's chat template{system}")
@@ -131,8 +131,8 @@ impl Side {
             }
             if ids.len() >= context {
                 return Err(format!(
-                    "message and system message have {} tokens together; the model takes \
-                     {context}, the answer included: write a shorter message",
+                    "message and system message have {} tokens together, but the model takes \
+                     {context}, with the answer: write a shorter message",
                     ids.len()
                 )
                 .into());

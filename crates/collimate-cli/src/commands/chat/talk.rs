@@ -61,8 +61,8 @@ impl Chat {
             Command::Help => common::tell(input::HELP),
             Command::Unknown(name) => {
                 return Err(format!(
-                    "{name}: no such command: /help lists them; a message that begins with / is \
-                     written with //"
+                    "{name}: no such command: /help lists the commands; write // to begin a \
+                     message with /"
                 )
                 .into());
             }
@@ -94,7 +94,7 @@ impl Chat {
         self.each(|history| drop(history.take_answer()));
         if !self.sides.iter().all(|side| side.history.awaits_answer()) {
             self.restore(before);
-            return Err("/retry: there is no message yet: write one first".into());
+            return Err("/retry: there is no message yet: write a message first".into());
         }
         self.tries += 1;
         self.answer(before)

@@ -113,7 +113,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     }
     match checked.files.iter().find(|facts| !usable(facts)) {
         Some(facts) => Err(format!(
-            "{}: no row can be used: look at the reasons and mend the file",
+            "{}: no row can be used: correct the file as the report says",
             facts.file.display()
         )
         .into()),

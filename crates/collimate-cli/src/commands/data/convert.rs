@@ -54,9 +54,10 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let out = args.out.display();
     common::check_writable(&args.out)?;
     if args.out.exists() && !args.force {
-        return Err(
-            format!("--out {out}: exists: give another name, or --force to replace it").into(),
-        );
+        return Err(format!(
+            "--out {out} exists already: give another name, or --force to replace the file"
+        )
+        .into());
     }
     if let Some(to) = args.ranked.to {
         let (text, left_out) = convert_ranked::text(to, &args.ranked, &args.files, &args.out)?;
@@ -123,8 +124,8 @@ fn read_all(args: &Args) -> Result<(Rows, usize), Failure> {
             Rows::Labelled(mut more) => labelled.append(&mut more),
             Rows::Prompts(_) | Rows::Scored(_) | Rows::Unlabelled(_) => {
                 return Err(format!(
-                    "{shown}: holds {}, which this command does not convert: name a file of pairs \
-                     or of examples, or its format with --format",
+                    "{shown} holds {}, which this command does not convert: name a file of pairs \
+                     or of examples, or name the format with --format",
                     match found.kind {
                         Kind::Prompts => "prompts",
                         Kind::Rows(_) => "answers without labels",
@@ -135,11 +136,7 @@ fn read_all(args: &Args) -> Result<(Rows, usize), Failure> {
             }
         }
     }
-    match (
-        pairs.is_empty(),
-        examples.is_empty(),
-        labelled.is_empty(),
-    ) {
+    match (pairs.is_empty(), examples.is_empty(), labelled.is_empty()) {
         (false, true, true) => Ok((Rows::Pairs(pairs), dropped)),
         (true, false, true) => Ok((Rows::Sft(examples), dropped)),
         (true, true, false) => Ok((Rows::Labelled(labelled), dropped)),
@@ -147,7 +144,8 @@ fn read_all(args: &Args) -> Result<(Rows, usize), Failure> {
             Err("no row is left to write: `collimate data check` says why".into())
         }
         _ => Err(
-            "some files hold pairs, others examples or labelled answers: convert each kind by itself"
+            "the files hold different kinds of rows (pairs, examples, labelled answers): convert \
+             each kind separately"
                 .into(),
         ),
     }
@@ -247,8 +245,8 @@ fn check_labelled(answers: &[LabelledExample], text: &str, out: &Path) -> Result
 
 pub(super) fn lossy(out: &Path, why: &dyn std::fmt::Display) -> String {
     format!(
-        "{}: not written, as its rows would not be read as they are meant ({why}): take such rows \
-         out of the data",
+        "{}: not written, because the rows would be read with another meaning ({why}): remove such \
+         rows from the data",
         out.display()
     )
 }
@@ -273,7 +271,7 @@ pub(super) fn same<T>(
     match (differs, rows.len() == again.len()) {
         (None, true) => Ok(()),
         (Some(index), _) => {
-            Err(lossy(out, &format!("row {} says another thing", index + 1)).into())
+            Err(lossy(out, &format!("row {} has another content", index + 1)).into())
         }
         (None, false) => {
             let less = format!("{} rows become {}", rows.len(), again.len());

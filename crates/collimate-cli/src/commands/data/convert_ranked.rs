@@ -90,7 +90,10 @@ pub(super) fn text(
         lists.append(&mut more);
     }
     if lists.is_empty() {
-        return Err("no list of ranked answers is left to write: look at the reasons".into());
+        return Err(
+            "no list of ranked answers is left to write: correct the file as the report says"
+                .into(),
+        );
     }
     let text = match to {
         To::Ift => {

@@ -101,7 +101,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         return Err(match kept {
             0 => format!("{shown}: no row can be used: `collimate data check {shown}` says why"),
             _ => format!(
-                "--row {}: {shown} has {kept} rows that can be used: give at most {kept}",
+                "--row {}: {shown} has only {kept} rows that can be used: give at most {kept}",
                 args.row
             ),
         }

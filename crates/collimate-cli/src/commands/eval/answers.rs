@@ -59,8 +59,8 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let (mut cases, count) = matched(a, b);
     if cases.is_empty() {
         return Err(format!(
-            "0 of the {} prompts of {} are among the {} of {}: both must answer the same prompts; the \
-             first are {:?} and {:?}",
+            "0 of the {} prompts of {} are among the {} of {}: both files must answer the same \
+             prompts; the first prompts are {:?} and {:?}",
             count.questions_a,
             args.a.display(),
             count.questions_b,
@@ -75,7 +75,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         .judge
         .open(true, args.chat_fallback, &device, &interrupt)?;
     if args.as_chat && !judging.renders_prompts {
-        return Err("--as-chat: is for a reward model of --judge: leave it out".into());
+        return Err("--as-chat works only with a reward model as --judge: remove --as-chat".into());
     }
     if args.as_chat {
         for case in &mut cases {

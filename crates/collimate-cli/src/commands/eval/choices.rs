@@ -116,7 +116,7 @@ struct Put {
 
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     if args.first == Some(0) {
-        return Err("--first 0: at least 1".into());
+        return Err("--first is 0 but must be at least 1".into());
     }
     let out = Out::check(args.out.as_deref())?;
     let device = args.device.open()?;
@@ -131,7 +131,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let many = |question: &&ChoiceQuestion| question.choices.len() > LETTERS.len();
     if let (Ask::Letters, Some(question)) = (ask, questions.iter().find(many)) {
         let (line, count) = (question.line, question.choices.len());
-        let text = format!("{data}:{line}: {count} choices, and 26 letters: give --ask text");
+        let text = format!("{data}:{line}: {count} choices, but only 26 letters: give --ask text");
         return Err(text.into());
     }
     common::tell(&format!(
@@ -250,7 +250,8 @@ fn likelihoods(
         if longest.is_some_and(|longest| longest > most) {
             let (data, line, longest) = (data.display(), question.line, longest.unwrap_or(0));
             return Err(format!(
-                "{data}:{line}: {longest} tokens with a choice, and {} takes {most}: take the row out",
+                "{data}:{line}: {longest} tokens with a choice, but {} takes {most}: remove the \
+                 row",
                 dir.display()
             )
             .into());
@@ -278,7 +279,7 @@ fn likelihoods(
     let all: usize = put.iter().map(|put| put.choices.len()).sum();
     if logps.len() < all {
         let text = format!(
-            "stopped: {} of {all} choices are scored, and nothing is written",
+            "stopped: {} of {all} choices are scored, but nothing is written",
             logps.len()
         );
         return Err(Interrupted(text).into());

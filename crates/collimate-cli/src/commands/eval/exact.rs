@@ -82,14 +82,14 @@ struct Written {
 
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     if args.first == Some(0) {
-        return Err("--first 0: at least 1".into());
+        return Err("--first is 0 but must be at least 1".into());
     }
     if args
         .after
         .as_ref()
         .is_some_and(|mark| mark.trim().is_empty())
     {
-        return Err("--after: give a text that stands before the answer".into());
+        return Err("--after is empty: give the text before the answer".into());
     }
     let mut stop = args.stop.clone();
     if stop.is_empty() && args.ask == Ask::Text {
@@ -135,7 +135,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
             let (tokens, most) = policy.room(prompt)?;
             if tokens >= most {
                 return Err(format!(
-                    "{}:{}: {tokens} tokens, and {} takes {most}: take the row out",
+                    "{}:{}: {tokens} tokens, but {} takes {most}: remove the row",
                     args.data.display(),
                     question.line,
                     policy.name

@@ -83,10 +83,13 @@ impl JudgeArgs {
     ) -> Result<Judging, Failure> {
         let tie_within = self.tie_within;
         if !(tie_within >= 0.0 && tie_within.is_finite()) {
-            return Err(format!("--tie-within {tie_within}: at least 0").into());
+            return Err(format!("--tie-within is {tie_within} but must be at least 0").into());
         }
         if !two_sides && tie_within > 0.0 {
-            return Err("--tie-within: one side has no ties".into());
+            return Err(
+                "--tie-within compares two sides, but there is only one side: remove --tie-within"
+                    .into(),
+            );
         }
         let given = [
             self.judge.is_some(),
@@ -158,7 +161,7 @@ impl JudgeArgs {
     #[cfg(not(feature = "remote"))]
     fn server(&self) -> Result<Box<dyn Generator>, Failure> {
         Err(
-            "--judge-url: this program was built without servers: build it with --features remote"
+            "--judge-url: this program was built without servers: build with --features remote"
                 .into(),
         )
     }
@@ -201,17 +204,24 @@ impl JudgeArgs {
             }
         };
         let rubric = match (self.rubric, ask) {
-            (Some(_), Ask::Pairwise) => return Err("--rubric: is for single answers".into()),
+            (Some(_), Ask::Pairwise) => {
+                return Err(
+                    "--rubric works only with --ask single or both: remove --rubric".into(),
+                );
+            }
             (rubric, _) => rubric.unwrap_or(RubricName::MtBench),
         };
         if self.samples.is_some() && ask == Ask::Pairwise {
             return Err(
-                "--samples: is for single answers; a pair is judged once in each order".into(),
+                "--samples works only with --ask single or both, because a pair is judged once in \
+                 each order: remove --samples"
+                    .into(),
             );
         }
         if self.tie_within > 0.0 && ask == Ask::Pairwise {
             return Err(
-                "--tie-within: is for single scores; side by side the judge says tie".into(),
+                "--tie-within works only with --ask single or both, because side by side the judge \
+                 itself decides on a tie: remove --tie-within".into(),
             );
         }
         let single = match rubric {
@@ -221,7 +231,8 @@ impl JudgeArgs {
         let single = self.options(single, batch)?;
         if single.samples > 1 && single.sampling.temperature == 0.0 {
             return Err(format!(
-                "--samples {}: at temperature 0 a judge repeats itself: give --judge-temperature too",
+                "--samples {}: at temperature 0 all judgements of an answer are equal: give \
+                 --judge-temperature too",
                 single.samples
             )
             .into());

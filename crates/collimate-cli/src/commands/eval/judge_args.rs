@@ -111,10 +111,10 @@ impl JudgeArgs {
         let checked = options.check().map_err(|error| {
             let text = error.to_string();
             let given = [
-                ("samples is", "--samples"),
-                ("min_parse_rate is", "--min-parse-rate"),
-                ("temperature is", "--judge-temperature"),
-                ("max_new_tokens is", "--judge-tokens"),
+                ("samples is", "--samples is"),
+                ("min_parse_rate is", "--min-parse-rate is"),
+                ("temperature is", "--judge-temperature is"),
+                ("max_new_tokens is", "--judge-tokens is"),
             ];
             let mut named = given.iter().filter(|(start, _)| text.starts_with(start));
             match named.next() {
@@ -140,7 +140,8 @@ impl JudgeArgs {
         ];
         match given.iter().find(|(_, given)| *given) {
             Some((option, _)) => Err(format!(
-                "{option}: is for a judging language model, and {who} gives scores: leave it out"
+                "{option} works only with a judging language model, but {who} gives scores: remove \
+                 {option}"
             )
             .into()),
             None => Ok(()),

@@ -59,7 +59,7 @@ fn score(
     let mut scores = Vec::with_capacity(answers.len());
     for some in answers.chunks(SCORES_AT_ONCE) {
         if interrupt.is_set() {
-            return Err(Interrupted("stopped: scores are not kept".to_owned()).into());
+            return Err(Interrupted("stopped: the scores are not saved".to_owned()).into());
         }
         let items: Vec<(Prompt, Completion)> = some
             .iter()
@@ -192,16 +192,18 @@ fn stopped(error: JudgeError, cache: Option<&Cache>) -> Failure {
     match error {
         JudgeError::Generate(GenerateError::Interrupted) => Interrupted(match cache {
             Some(cache) => format!(
-                "stopped: what was judged is in {}; the same command goes on from there",
+                "stopped: the judgements so far are in {}; run the same command again to continue",
                 cache.path().display()
             ),
-            None => "stopped: judgements are kept only with --judge-cache FILE".to_owned(),
+            None => "stopped: the judgements are lost, because only --judge-cache FILE saves them"
+                .to_owned(),
         })
         .into(),
-        JudgeError::EmptyAnswers { count, .. } => {
-            format!("{count} answers are empty: leave --empty-answers refuse out, or give unscored")
-                .into()
-        }
+        JudgeError::EmptyAnswers { count, .. } => format!(
+            "{count} answers are empty: remove --empty-answers refuse, or give --empty-answers \
+             unscored"
+        )
+        .into(),
         error => {
             let text = error.to_string();
             let text = text.replace("(min_parse_rate)", "(--min-parse-rate)");

@@ -107,7 +107,7 @@ impl Lists<'_> {
             let done = score::scored(&columns);
             if done < all {
                 let text =
-                    format!("stopped: {done} of {all} answers are scored, and nothing is written");
+                    format!("stopped: {done} of {all} answers are scored, but nothing is written");
                 return Err(Interrupted(text).into());
             }
             Ok(columns)

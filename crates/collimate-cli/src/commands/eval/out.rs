@@ -43,10 +43,10 @@ impl Out {
         };
         let shown = path.display();
         if path.is_file() {
-            return Err(format!("--out {shown}: is a file: name a folder").into());
+            return Err(format!("--out {shown} is a file: name a folder").into());
         }
         if path.join(SUMMARY).exists() {
-            return Err(format!("--out {shown}: holds results: give another --out").into());
+            return Err(format!("--out {shown} holds other results: give another --out").into());
         }
         common::check_writable_folder(path)?;
         Ok(Some(Self(path.to_owned())))

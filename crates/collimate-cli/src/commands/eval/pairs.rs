@@ -83,21 +83,22 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     if args.first == Some(0) {
-        return Err("--first 0: at least 1".into());
+        return Err("--first is 0 but must be at least 1".into());
     }
     let out = Out::check(args.out.as_deref())?;
     let device = args.device.open()?;
     let kind = common::architecture(&args.model)?;
     if kind != Architecture::Decoder && args.reference.is_some() {
         return Err(
-            "--reference: is for a causal language model, and --model is a reward model: \
-                    leave it out"
+            "--reference works only with a causal language model, but --model is a reward model: \
+             remove --reference"
                 .into(),
         );
     }
     if let (Architecture::Decoder, Some(label)) = (kind, &args.label) {
         let text = format!(
-            "--label {label}: is for a reward model, and --model is a causal language model: leave it out"
+            "--label {label} works only with a reward model, but --model is a causal language \
+             model: remove --label"
         );
         return Err(text.into());
     }
@@ -158,9 +159,10 @@ fn of_lists(
     ];
     if let Some((name, _)) = for_pairs.into_iter().find(|(_, given)| *given) {
         let data = args.data.display();
-        return Err(
-            format!("{name}: is for pairs, and {data} has lists of answers: leave it out").into(),
-        );
+        return Err(format!(
+            "{name} works only with pairs, but {data} has lists of answers: remove the option"
+        )
+        .into());
     }
     let lists = Lists {
         data: &args.data,
@@ -193,7 +195,7 @@ fn read(args: &Args) -> Result<(Vec<PreferencePair>, Option<Labels>, ReadReport)
     };
     let (mut pairs, mut labels, report) = read_labelled_pairs(&args.data, &options, &columns)?;
     if report.kept == 0 {
-        return Err(format!("{report}: no row is left: look at the reasons").into());
+        return Err(format!("{report}: no row is left: correct the file").into());
     }
     if let (Some(column), None) = (&args.by, &labels) {
         let data = args.data.display();
@@ -237,7 +239,8 @@ fn scores(
         let (done, all) = (score::scored(&columns), pairs.len());
         if done < all {
             let text = format!(
-                "stopped: {done} of {all} pairs are scored, and nothing is written: accuracy needs all"
+                "stopped: {done} of {all} pairs are scored, but nothing is written, because the \
+                 accuracy needs all pairs"
             );
             return Err(Interrupted(text).into());
         }

@@ -81,7 +81,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     };
     sampling.check().map_err(|error| said(error, &[]))?;
     if args.first == Some(0) {
-        return Err("--first 0: at least 1".into());
+        return Err("--first is 0 but must be at least 1".into());
     }
     let out = Out::check(args.out.as_deref())?;
     let device = args.device.open()?;
@@ -89,7 +89,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     questions.truncate(args.first.unwrap_or(usize::MAX));
     if let Some(long) = questions.iter().find(|question| question.turns.len() > 2) {
         return Err(format!(
-            "{}: question {} has {} turns: judges are shown two at most",
+            "{}: question {} has {} turns, but a judge is shown at most two: remove the question",
             args.prompts.display(),
             long.id,
             long.turns.len()

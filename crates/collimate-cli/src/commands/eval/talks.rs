@@ -120,14 +120,14 @@ impl<'a> Talks<'a> {
             }
             if self.on_long_prompt == OnLongPrompt::Fail {
                 return Err(format!(
-                    "question {}, turn {}: has {tokens} tokens, {} takes {context} in all: \
-                     --on-long-prompt drop leaves such questions out{}",
+                    "question {}, turn {} has {tokens} tokens, but {} takes {context} in all: give \
+                     --on-long-prompt drop to skip such questions{}",
                     self.questions[index].id,
                     messages.len().div_ceil(2),
                     policy.name,
                     match messages.len() {
                         1 => "",
-                        _ => ", fewer --max-new-tokens leave more room",
+                        _ => ", or lower --max-new-tokens",
                     }
                 )
                 .into());

@@ -89,7 +89,7 @@ pub(crate) const NO_TEMPLATE: &str = "an answer is empty: this model has no chat
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     args.sampling.check(args.n)?;
     if args.batch == 0 {
-        return Err("--batch 0: at least 1".into());
+        return Err("--batch is 0 but must be at least 1".into());
     }
     let device = args.device.open()?;
     if let Some(out) = &args.out {
@@ -241,7 +241,13 @@ pub(crate) fn said(error: GenerateError, asked: &[Asked]) -> Failure {
             option,
             value,
             allowed,
-        } => return format!("--{} {value}: {allowed}", option.replace('_', "-")).into(),
+        } => {
+            return format!(
+                "--{} is {value} but must be {allowed}",
+                option.replace('_', "-")
+            )
+            .into();
+        }
         GenerateError::PromptTooLong { index, .. }
         | GenerateError::Prompt { index, .. }
         | GenerateError::NotFinite { index, .. } => *index,

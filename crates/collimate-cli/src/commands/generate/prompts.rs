@@ -31,8 +31,8 @@ pub(crate) fn read(given: &[String], file: Option<&Path>) -> Result<Vec<Asked>, 
         None => {
             if file.is_none() && std::io::stdin().is_terminal() {
                 return Err(
-                    "no prompt: give --prompt TEXT or --prompts FILE, or pipe prompts in, \
-                            one a line"
+                    "no prompt: give --prompt TEXT or --prompts FILE, or pipe prompts in, one per \
+                     line"
                         .into(),
                 );
             }
@@ -61,10 +61,10 @@ pub(crate) fn of(input: Result<Input, DataError>) -> Result<Vec<Asked>, Failure>
 fn said(error: DataError) -> Failure {
     match error {
         DataError::Missing { path } => {
-            format!("--prompts {}: No such file: check the path", path.display()).into()
+            format!("--prompts {}: no such file: check the path", path.display()).into()
         }
         DataError::Empty { path } => {
-            format!("{}: no prompt: write one a line", path.display()).into()
+            format!("{}: no prompt: write one prompt per line", path.display()).into()
         }
         error => error.into(),
     }

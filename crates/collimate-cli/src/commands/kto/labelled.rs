@@ -25,7 +25,8 @@ pub(super) fn read(config: &Config) -> Result<(UnpairedData<'static>, Vec<String
     for (label, word) in [(true, "good"), (false, "bad")] {
         if !rows.iter().any(|(_, good)| *good == label) {
             return Err(format!(
-                "no answer is labelled {word} ({label}): KTO learns from good and bad answers: add some"
+                "no answer is labelled {word} ({label}), but KTO learns from good and bad answers: \
+                 add such answers"
             )
             .into());
         }
@@ -74,7 +75,7 @@ fn file(path: &Path, config: &Config) -> Result<(Vec<(SftExample, bool)>, String
         let options = files::options(config.format, config.on_bad_row, config.hh_turns);
         let (pairs, report) = input.read_pairs(&options)?;
         return match pairs.is_empty() {
-            true => Err(format!("{report}: no pair is left: look at the reasons").into()),
+            true => Err(format!("{report}: no pair is left: correct the file").into()),
             false => Ok((both(&pairs), report.to_string())),
         };
     }

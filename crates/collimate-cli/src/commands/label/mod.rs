@@ -82,7 +82,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     };
     options.check().map_err(|error| format!("--{error}"))?;
     if args.pairs_per_prompt == 0 {
-        return Err("--pairs-per-prompt 0: at least 1".into());
+        return Err("--pairs-per-prompt is 0 but must be at least 1".into());
     }
     common::check_writable(&args.out)?;
     for input in &args.from {
@@ -170,11 +170,11 @@ fn close(mut desk: Desk, ended: Ended, next: &str) -> Result<(), Failure> {
     });
     match ended {
         Ended::Stopped if total == 0 => Err(Interrupted(
-            "stopped before the first decision; the same command begins again".to_owned(),
+            "stopped before the first decision; run the same command to start again".to_owned(),
         )
         .into()),
         Ended::Stopped if done < total => Err(Interrupted(format!(
-            "stopped after {done} decisions, {} to come; the same command goes on",
+            "stopped after {done} decisions, {} to come; run the same command to continue",
             total - done
         ))
         .into()),

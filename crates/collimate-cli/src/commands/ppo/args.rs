@@ -176,10 +176,12 @@ impl Layered for Ppo {
             check_count(name, value, least..=most)?;
         }
         if config.reward_model.is_some() && config.reward.is_some() {
-            return Err("reward_model and reward: give one of them".into());
+            return Err("reward_model and reward exclude each other: give one of them".into());
         }
         if config.label.is_some() && config.reward_model.is_none() {
-            return Err("label needs reward_model: it is one of the labels of that model".into());
+            return Err(
+                "label needs reward_model, because label names a label of that model".into(),
+            );
         }
         if config.model.is_none() {
             let given = [
@@ -195,7 +197,10 @@ impl Layered for Ppo {
                 ("template_date", given.typed("template_date")),
             ];
             if let Some((name, _)) = given.into_iter().find(|(_, given)| *given) {
-                return Err(format!("{name} needs --model: the world has its own").into());
+                return Err(format!(
+                    "{name} needs --model, because the synthetic world has its own"
+                )
+                .into());
             }
         }
         Ok(())

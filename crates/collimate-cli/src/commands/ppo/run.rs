@@ -37,7 +37,7 @@ pub(crate) fn openings(
     match pairs::openings(generator, sizes, key, &mut watch) {
         Err(error) if matches!(error.downcast_ref(), Some(GenerateError::Interrupted)) => {
             let resume = &job.resume;
-            let text = format!("interrupted while writing openings; begin anew with: {resume}");
+            let text = format!("interrupted while writing openings; start again with: {resume}");
             Err(Interrupted(text).into())
         }
         written => written,

@@ -77,13 +77,13 @@ fn check(dir: &Path) -> Result<(), Failure> {
         return Err(format!("{shown}: no such folder: name the folder of a run").into());
     }
     if !dir.is_dir() {
-        return Err(format!("{shown}: is a file: name the folder of a run").into());
+        return Err(format!("{shown} is a file: name the folder of a run").into());
     }
     for file in ["config.json", "journal.json"] {
         if !dir.join(file).is_file() {
             return Err(format!(
-                "{shown}: is no run folder, as it has no {file}: name the folder that a run was \
-                 given by --out"
+                "{shown} is not a run folder, because it has no {file}: name the folder that was \
+                 the --out of a run"
             )
             .into());
         }

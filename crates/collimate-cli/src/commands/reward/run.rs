@@ -40,7 +40,8 @@ pub(crate) fn check_pooling(pooling: Option<Pooling>, dir: &Path) -> Result<(), 
     match pooling.filter(|pooling| *pooling != Pooling::LastToken) {
         None => Ok(()),
         Some(pooling) => Err(format!(
-            "pooling is {}: {} holds a decoder, whose last token is read: leave it out",
+            "pooling is {}, but {} holds a decoder, whose last token is always read: remove \
+             pooling",
             json!(pooling),
             dir.display()
         )

@@ -134,8 +134,9 @@ impl Layered for ByRule {
     fn settle(config: &mut Config, given: &Given) -> Result<(), Failure> {
         if config.model.is_none() {
             return Err(usage(
-                "model is missing: give --model DIR, the folder of a model that writes texts from nothing \
-                 (`collimate config print --own rule` prints the options without it)",
+                "model is missing: give --model DIR, the folder of a model that writes texts \
+                 without a prompt (`collimate config print --own rule` prints the options without \
+                 it)",
             ));
         }
         let new_tokens = config.align.responses.max_new_tokens;

@@ -132,8 +132,8 @@ pub(crate) fn openings<M: CausalLm>(
         .collect();
     match openings.len() {
         n if n < wanted / 2 => Err(format!(
-            "the model began {n} different texts where {wanted} were wanted: give more \
-             --opening-tokens, or want fewer"
+            "the model began only {n} different texts instead of {wanted}: give more \
+             --opening-tokens, or ask for fewer texts"
         )
         .into()),
         _ => Ok(openings),

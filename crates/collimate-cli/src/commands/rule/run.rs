@@ -28,8 +28,8 @@ pub(crate) fn run(start: &Start<'_, Config>) -> Result<(), Failure> {
     let (length, most) = (from.max_length, from.model.max_positions());
     if length > most {
         return Err(format!(
-            "an opening of {} tokens, {} new ones and the marks around them are {length} tokens: the model \
-             takes at most {most} tokens: give fewer --new-tokens",
+            "an opening of {} tokens, {} new ones and the marks around them are {length} tokens, \
+             but the model takes at most {most} tokens: give fewer --new-tokens",
             config.opening_tokens, config.align.responses.max_new_tokens
         )
         .into());

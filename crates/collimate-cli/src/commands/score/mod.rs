@@ -107,9 +107,10 @@ impl Task {
     /// Returns the maximum sequence length. `model` is the maximum of the model.
     pub(crate) fn max_length(&self, model: usize) -> Result<usize, Failure> {
         match self.max_length {
-            Some(length) if length > model => {
-                Err(format!("--max-length {length}: the model takes at most {model} tokens").into())
-            }
+            Some(length) if length > model => Err(format!(
+                "--max-length is {length}, but the model takes at most {model} tokens"
+            )
+            .into()),
             Some(length) => Ok(length),
             None => Ok(model.min(self.tokenizer.max_length().unwrap_or(2048))),
         }
@@ -211,7 +212,7 @@ fn read(args: &Args) -> Result<(Rows, ReadReport), Failure> {
         }
     };
     if report.kept == 0 {
-        return Err(format!("{report}: no row is left: look at the reasons").into());
+        return Err(format!("{report}: no row is left: correct the file").into());
     }
     Ok((rows, report))
 }

@@ -264,8 +264,7 @@ fn flags() -> Vec<Flag<Config>> {
         Flag::of("task-examples", "FILE", &["task_examples"]).rare(),
         Flag::of("seed-prompts", "FILE", &["seed_prompts"]),
         Flag::of("judge-test", "FILE", &["judge_test"]).rare(),
-        Flag::of("evaluator", "DIR", &["evaluator"])
-            .conflicts("evaluator-rule"),
+        Flag::of("evaluator", "DIR", &["evaluator"]).conflicts("evaluator-rule"),
         Flag::of("evaluator-rule", "RULE", &["evaluator_rule"]).rare(),
         Flag::of("format", "NAME", &["format"]).rare(),
         Flag::of("on-bad-row", "POLICY", &["on_bad_row"]).rare(),
@@ -278,8 +277,8 @@ fn flags() -> Vec<Flag<Config>> {
             "rubric",
             "NAME",
             &["recipe.rubric"],
-            "Rubric of the judge: additive (0 to 5) or mt_bench (1 to 10); one of your own goes into \
-             --config [default: additive; the synthetic world has its own]",
+            "Rubric of the judge: additive (0 to 5) or mt_bench (1 to 10); your own rubric goes \
+             into --config [default: additive; the synthetic world has its own]",
             |config: &mut Config, name, _| {
                 config.recipe.rubric = match name {
                     "additive" => Rubric::additive(),
@@ -297,14 +296,20 @@ fn flags() -> Vec<Flag<Config>> {
         Flag::of("candidates", "N", &["recipe.candidates"]),
         Flag::of("samples", "N", &["recipe.judge.samples"]),
         Flag::of("min-parse-rate", "P", &["recipe.judge.min_parse_rate"]).rare(),
-        Flag::of("judge-tokens", "N", &["recipe.judge.sampling.max_new_tokens"]).rare(),
+        Flag::of(
+            "judge-tokens",
+            "N",
+            &["recipe.judge.sampling.max_new_tokens"],
+        )
+        .rare(),
         Flag::of("response-tokens", "N", &["recipe.responses.max_new_tokens"]),
         Flag::change(
             "compare",
             "SOURCES",
             &["recipe.compare"],
-            "Branches with pairs by another source, with commas between: implicit_reward, evaluator, or \
-             none [default: implicit_reward; for the synthetic world evaluator too]",
+            "Branches with pairs from another source, separated by commas: implicit_reward, \
+             evaluator, or none [default: implicit_reward; for the synthetic world evaluator \
+             too]",
             |config: &mut Config, sources, _| {
                 let names = sources.split(',').filter(|name| *name != "none");
                 let names = names.map(|name| {
@@ -332,13 +337,17 @@ fn flags() -> Vec<Flag<Config>> {
         .rare(),
         flags::beta(
             &["recipe.loss"],
-            "Strength of the pull towards the model before, above 0 [default: that of the loss; with DPO \
-             0.1, for the synthetic world 2]",
+            "Strength of the pull towards the previous model, above 0 [default: that of the loss; \
+             with DPO 0.1, for the synthetic world 2]",
         ),
         flags::nll_anchor(&["recipe.nll_anchor"]),
         Flag::of("lr", "RATE", &["recipe.train.learning_rate"]),
         Flag::of("sft-lr", "RATE", &["recipe.sft.learning_rate"]),
-        Flag::of("batch", "N", &["recipe.train.batch_size", "recipe.sft.batch_size"]),
+        Flag::of(
+            "batch",
+            "N",
+            &["recipe.train.batch_size", "recipe.sft.batch_size"],
+        ),
         Flag::of("max-length", "N", &["recipe.max_length"]),
         Flag::of("test-prompts", "N", &["test_prompts"]),
         flags::lora(
@@ -378,11 +387,15 @@ fn check(config: &Config, typed: &Given) -> Result<(), Failure> {
     ];
     if config.model.is_none() {
         if let Some((name, _)) = given.into_iter().find(|(_, given)| *given) {
-            return Err(format!("{name} needs --model: the world has its own").into());
+            return Err(
+                format!("{name} needs --model, because the synthetic world has its own").into(),
+            );
         }
         if config.eft_source == EftSource::Gold && given_eft(typed) {
             return Err(
-                "recipe.eft is for ranked answers: leave it out, or set eft_source to ranks".into(),
+                "recipe.eft works only with ranked answers: remove recipe.eft, or set eft_source \
+                 to ranks"
+                    .into(),
             );
         }
         let (sizes, source) = (&config.seed_data, config.eft_source);
@@ -391,28 +404,29 @@ fn check(config: &Config, typed: &Given) -> Result<(), Failure> {
             EftSource::Gold => ("seed_data.ranked_lists", "ranks"),
         };
         if typed.typed(other) {
-            return Err(format!("{other} is for --eft-source {name}: leave it out").into());
+            return Err(
+                format!("{other} works only with --eft-source {name}: remove {other}").into(),
+            );
         }
         return world::check(sizes, &config.world, config.test_prompts, source);
     }
     check_ranked(config, typed)?;
     if config.evaluator.is_some() && config.evaluator_rule.is_some() {
-        return Err("evaluator and evaluator_rule: give one of them".into());
+        return Err("evaluator and evaluator_rule exclude each other: give one of them".into());
     }
     if config.recipe.compare.contains(&PairSource::Evaluator)
         && config.evaluator.is_none()
         && config.evaluator_rule.is_none()
     {
         return Err(
-            "compare is evaluator: give --evaluator or --evaluator-rule, or leave it \
-                    out"
-            .into(),
+            "compare is evaluator, but there is no evaluator: give --evaluator or \
+             --evaluator-rule, or remove evaluator from compare"
+                .into(),
         );
     }
     if config.ift.is_none() && config.seed_prompts.is_none() {
         return Err(
-            "nothing to begin with: give demonstrations by --ift, or prompts by \
-                    --seed-prompts"
+            "there are no seed data: give demonstrations with --ift, or prompts with --seed-prompts"
                 .into(),
         );
     }
@@ -430,7 +444,7 @@ fn check(config: &Config, typed: &Given) -> Result<(), Failure> {
     ];
     match of_world.into_iter().find(|(_, given)| *given) {
         Some((name, _)) => Err(format!(
-            "{name} is for the synthetic world: leave it out, or leave out --model"
+            "{name} works only with the synthetic world: remove {name}, or remove --model"
         )
         .into()),
         None => Ok(()),
@@ -451,7 +465,8 @@ fn check_ranked(config: &Config, given: &Given) -> Result<(), Failure> {
     if filter.least < 2 {
         let least = filter.least;
         return Err(format!(
-            "ranked_filter.least is {least}: give 2 or more, as an order needs two answers"
+            "ranked_filter.least is {least} but must be at least 2, because an order needs two \
+             answers"
         )
         .into());
     }
@@ -462,10 +477,12 @@ fn check_ranked(config: &Config, given: &Given) -> Result<(), Failure> {
         return Err("ranked_filter needs --ranked or --rank-test".into());
     }
     if config.eft_judge.is_some() {
-        return Err("eft_judge needs --ranked: there is nothing to judge".into());
+        return Err("eft_judge needs --ranked, because otherwise there is nothing to judge".into());
     }
     match given_eft(given) {
-        true => Err("recipe.eft needs --ranked: there is nothing to make judgements of".into()),
+        true => {
+            Err("recipe.eft needs --ranked, because judgements are made from ranked answers".into())
+        }
         false => Ok(()),
     }
 }

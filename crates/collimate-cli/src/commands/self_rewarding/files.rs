@@ -135,7 +135,7 @@ fn ranked(config: &Config) -> Result<(Vec<RankedAnswers>, Vec<RankedAnswers>), F
         };
         let (lists, report) = Input::open(path)?.read_ranked(&config.ranked_filter)?;
         if lists.is_empty() {
-            return Err(format!("{report}: no list is left: look at the reasons").into());
+            return Err(format!("{report}: no list is left: correct the file").into());
         }
         common::tell(&report.to_string());
         Ok(lists)
@@ -145,7 +145,8 @@ fn ranked(config: &Config) -> Result<(Vec<RankedAnswers>, Vec<RankedAnswers>), F
     let shared = test.iter().filter(|list| learnt.contains(&list.prompt));
     if let (count @ 1.., Some(path)) = (shared.count(), &config.rank_test) {
         return Err(format!(
-            "--rank-test {}: {count} lists have a prompt of --ranked: leave them out on one side",
+            "--rank-test {}: {count} lists have a prompt of --ranked: remove these lists from one \
+             of the files",
             path.display()
         )
         .into());
@@ -197,7 +198,7 @@ fn options(config: &Config) -> ReadOptions {
 fn examples(path: &Path, config: &Config) -> Result<Vec<SftExample>, Failure> {
     let (rows, report) = read_sft(path, &options(config))?;
     if rows.is_empty() {
-        return Err(format!("{report}: no row is left: look at the reasons").into());
+        return Err(format!("{report}: no row is left: correct the file").into());
     }
     common::tell(&report.to_string());
     Ok(rows)
@@ -210,7 +211,7 @@ fn pairs(path: &Path, config: &Config) -> Result<Vec<PreferencePair>, Failure> {
     };
     let (rows, report) = read_pairs(path, &options)?;
     if rows.is_empty() {
-        return Err(format!("{report}: no pair is left: look at the reasons").into());
+        return Err(format!("{report}: no pair is left: correct the file").into());
     }
     common::tell(&report.to_string());
     Ok(rows)

@@ -107,9 +107,7 @@ fn from_folder(start: &Start<'_, Config>, dir: &Path) -> Result<(), Failure> {
     let chats = |style| style == PromptStyle::Chat;
     if tokenizer.chat_template().is_none() && config.chat_fallback == ChatFallback::Refuse {
         if chats(recipe.judge.style) {
-            return Err(
-                "the model has no chat template: ask the judge by --judge-style text".into(),
-            );
+            return Err("the model has no chat template: give --judge-style text".into());
         }
         if chats(recipe.tasks.template.style) {
             return Err(

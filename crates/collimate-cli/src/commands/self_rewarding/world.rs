@@ -15,7 +15,9 @@ pub(crate) fn check(
 ) -> Result<(), Failure> {
     let share = sizes.demonstrations;
     if !(share > 0.0 && share < 1.0) {
-        return Err(format!("seed_data.demonstrations is {share}: between 0 and 1").into());
+        return Err(
+            format!("seed_data.demonstrations is {share} but must be between 0 and 1").into(),
+        );
     }
     check_count("seed_data.task_lists", sizes.task_lists, 0..=MOST_TEXTS)?;
     let each = sizes.ranked_answers;
@@ -32,8 +34,8 @@ pub(crate) fn check(
     };
     if n as f64 > rest {
         return Err(format!(
-            "seed_data.{name} is {n}: the world has {rest} {what} beside the demonstrations; give \
-                 more world.pairs"
+            "seed_data.{name} is {n}, but the world has only {rest} {what} beside the \
+             demonstrations: raise world.pairs"
         )
         .into());
     }
@@ -41,7 +43,8 @@ pub(crate) fn check(
     let there = world.test_pairs;
     if needed > there {
         return Err(format!(
-            "test_prompts and seed_data.judge_test need {needed} pairs: world.test_pairs is {there}"
+            "test_prompts and seed_data.judge_test need {needed} pairs, but world.test_pairs is \
+             {there}: raise world.test_pairs"
         )
         .into());
     }

@@ -111,8 +111,8 @@ pub(super) fn complete(
     let (written, report) = read_unlabelled(&path, &ReadOptions::default())?;
     if written.is_empty() {
         return Err(format!(
-            "{report}: no pair is left: the policy ends no two answers to a prompt within {} tokens in \
-             different words: give another policy",
+            "{report}: no pair is left, because no prompt has two different answers that end \
+             within {} tokens: give another policy",
             writer.sampling.max_new_tokens
         )
         .into());
@@ -139,7 +139,7 @@ fn answers(run: &mut Run<'_>, writer: &Writer, prompts: &[Prompt]) -> Result<Pat
             .write(some, &run.job.interrupt)
             .map_err(|error| match error {
                 GenerateError::Interrupted => Interrupted(format!(
-                    "interrupted after the answers to {done} of {} prompts; go on with: {}",
+                    "interrupted after the answers to {done} of {} prompts; continue with: {}",
                     prompts.len(),
                     run.job.resume
                 ))

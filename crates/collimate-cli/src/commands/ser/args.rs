@@ -83,7 +83,7 @@ impl Layered for Ser {
             Flag::switch(
                 "full",
                 &["ser.ensemble"],
-                "The full form of noisy_ensemble: 3 students a round and 3 rounds",
+                "The full form of noisy_ensemble: 3 students per round and 3 rounds",
                 |config: &mut Config, _, given| {
                     let full = EnsembleConfig {
                         students: 3,
@@ -135,7 +135,7 @@ impl Layered for Ser {
             Flag::switch(
                 "go-anyway",
                 &["ser.go_anyway"],
-                "Let calibrated keep its surest pairs even where it refuses",
+                "Let calibrated keep its surest pairs even if it would refuse",
                 |config: &mut Config, _, _| {
                     config.ser.go_anyway = true;
                     Ok(())
@@ -151,8 +151,12 @@ impl Layered for Ser {
             Flag::change(
                 "min-count",
                 "N",
-                &["ser.filter.thresholds.min_count", "ser.calibrated.min_count"],
-                "Pairs that a learning status, or the calibrated filter, needs [default: 1 % of the pool, at least 32]",
+                &[
+                    "ser.filter.thresholds.min_count",
+                    "ser.calibrated.min_count",
+                ],
+                "Minimum number of pairs for a learning status or for the calibrated filter \
+                 [default: 1 % of the pool, at least 32]",
                 |config: &mut Config, count, _| {
                     let count = count.parse().map_err(|_| "not a whole number".to_owned())?;
                     config.ser.filter.thresholds.min_count = MinCount::Absolute(count);
@@ -165,7 +169,7 @@ impl Layered for Ser {
                 "rule",
                 "RULE",
                 &["ser.filter.rule"],
-                "Filter rule: status (the paper) or either_per_pair (its released code) \
+                "Filter rule: status (the paper) or either_per_pair (the paper's released code) \
                  [default: status]",
                 |config: &mut Config, name, _| {
                     config.ser.filter.rule = match name {
@@ -267,8 +271,8 @@ fn check_recipe_options(config: &Config, given: &Given) -> Result<(), Failure> {
     let runs = |recipe: Recipe| ser.recipe == recipe || ser.also.contains(&recipe);
     if given.typed("ser.max_loops") && ser.recipes() == [Recipe::NoisyEnsemble] {
         return Err(
-            "ser.max_loops belongs to the recipes paper and calibrated, and this run has noisy_ensemble: \
-             leave it out, or give --set ser.ensemble.rounds=N"
+            "ser.max_loops belongs to the recipes paper and calibrated, but this run has \
+             noisy_ensemble: remove ser.max_loops, or give --set ser.ensemble.rounds=N"
                 .into(),
         );
     }
@@ -284,8 +288,8 @@ fn check_recipe_options(config: &Config, given: &Given) -> Result<(), Failure> {
         if given.typed(path) && !runs(recipe) && !by_control {
             let (name, runs) = (recipe.name(), ser.recipe.name());
             return Err(format!(
-                "{path} belongs to the recipe {name}, and this run has {runs}: leave it out, or add \
-                 --recipe {name} or --also {name}"
+                "{path} belongs to the recipe {name}, but this run has {runs}: remove {path}, or \
+                 add --recipe {name} or --also {name}"
             )
             .into());
         }

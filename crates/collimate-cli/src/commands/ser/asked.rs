@@ -59,7 +59,7 @@ impl Named<'_> {
         let server = self.source.is_some_and(is_url);
         match self.source {
             Some(_) if server && self.model.is_none() => Err(usage(format!(
-                "{flag} URL: name the server's model by {flag}-model NAME"
+                "{flag} URL: name the server's model with {flag}-model NAME"
             ))),
             _ if !server && (self.model.is_some() || self.key_env.is_some()) => Err(usage(
                 format!("{flag}-model and {flag}-key-env are for a server: give {flag} URL too"),
@@ -97,7 +97,7 @@ impl Named<'_> {
     fn server(&self, _: &str) -> Result<Box<dyn Generator>, Failure> {
         let flag = self.flag;
         Err(format!(
-            "{flag} URL: this program was built without servers: build it with --features remote"
+            "{flag} URL: this program was built without servers: build with --features remote"
         )
         .into())
     }

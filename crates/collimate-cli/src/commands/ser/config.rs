@@ -283,8 +283,9 @@ impl Config {
         match self.policy_in_loop {
             0 => Ok(()),
             rounds => Err(format!(
-                "--policy-in-loop {rounds}: a policy writes the pairs of each round, and this run \
-                 trains none: leave it out, or train a language model with --stop-after ppo"
+                "--policy-in-loop {rounds}: a policy writes the pairs of each round, but this run \
+                 trains no policy: remove --policy-in-loop, or train a language model with \
+                 --stop-after ppo"
             )
             .into()),
         }
@@ -296,36 +297,36 @@ impl Config {
             return self.check_no_rounds();
         }
         if self.policy_test_prompts == 0 {
-            return Err("policy_test_prompts is 0: at least 1".into());
+            return Err("policy_test_prompts is 0 but must be at least 1".into());
         }
         let has = |reward| self.policy_rewards.contains(&reward);
         if has(PolicyReward::Gold) && self.model.is_some() {
-            let text = "policy_rewards has gold: only the synthetic world has a true reward";
+            let text = "policy_rewards has gold, but only the synthetic world has a true reward: \
+                        remove gold";
             return Err(text.into());
         }
         if has(PolicyReward::Full) && !self.ser.baseline {
-            let text = "policy_rewards has full, and the all-labels model is not trained: leave out \
-                        --no-baseline, or full (--policy-rewards loop0,ser,gold)";
+            let text = "policy_rewards has full, but the all-labels model is not trained: remove \
+                        --no-baseline, or remove full (--policy-rewards loop0,ser,gold)";
             return Err(text.into());
         }
         let ensemble = self.ser.controls.contains(&Control::SeedEnsemble);
         if has(PolicyReward::SeedEnsemble) && !ensemble {
-            let text = "policy_rewards has seed_ensemble, and the control of that name is not run: add it \
-                        to --controls, or leave it out of --policy-rewards";
+            let text = "policy_rewards has seed_ensemble, but the control of that name is not run: \
+                        add seed_ensemble to --controls, or remove it from --policy-rewards";
             return Err(text.into());
         }
         if self.policy_in_loop > 0 && self.ser.recipe != Recipe::Paper {
-            let text =
-                "--policy-in-loop: its rounds filter by the paper's rule: add --recipe paper";
+            let text = "--policy-in-loop filters by the paper's rule: add --recipe paper";
             return Err(text.into());
         }
         if self.policy_in_loop > 0 && !has(PolicyReward::Ser) {
-            let text = "--policy-in-loop: the policy of the evolved reward model writes the pairs: \
-                        --policy-rewards must have ser";
+            let text = "--policy-in-loop needs the policy of the evolved reward model, which \
+                        writes the pairs: add ser to --policy-rewards";
             return Err(text.into());
         }
         if self.policy_in_loop > 0 && self.ser.max_loops == 0 {
-            let text = "--policy-in-loop: its rounds are loops: --loops must be at least 1";
+            let text = "--policy-in-loop runs loops, so --loops must be at least 1";
             return Err(text.into());
         }
         Ok(self.policy.check()?)

@@ -118,7 +118,7 @@ fn judge(
     watched.end();
     let found = found.map_err(|error| match error {
         JudgeError::Generate(GenerateError::Interrupted) => Interrupted(format!(
-            "interrupted while pairs were judged; go on with: {}",
+            "interrupted while pairs were judged; continue with: {}",
             run.job.resume
         ))
         .into(),

@@ -192,7 +192,7 @@ impl Labels {
         if asked.len() < FEWEST_PROMPTS {
             return Err(format!(
                 "{} different prompts in the pool are too few to train a policy on: give at least \
-                 {FEWEST_PROMPTS}, or leave out --stop-after ppo",
+                 {FEWEST_PROMPTS}, or remove --stop-after ppo",
                 asked.len()
             )
             .into());
@@ -226,13 +226,13 @@ pub(super) fn candidates(config: &Config) -> Result<(Vec<Candidates>, String), F
     for path in &config.unlabelled {
         let (part, report) = read_unlabelled(path, &options)?;
         if part.is_empty() {
-            return Err(format!("{report}: no pair is left: look at the reasons").into());
+            return Err(format!("{report}: no pair is left: correct the file").into());
         }
         let alone = part.iter().find(|row| row.responses.is_empty());
         if let Some(row) = alone.filter(|_| config.policy_source.is_none()) {
             return Err(format!(
-                "{}:{}: a prompt without answers: give two or more answers, or a policy that writes \
-                 them (--policy DIR or URL)",
+                "{}:{}: a prompt without answers: give two or more answers, or a policy that \
+                 writes answers (--policy DIR or URL)",
                 path.display(),
                 row.line
             )
@@ -242,8 +242,8 @@ pub(super) fn candidates(config: &Config) -> Result<(Vec<Candidates>, String), F
         all.extend(part);
     }
     if config.policy_source.is_some() && all.iter().all(|row| !row.responses.is_empty()) {
-        let text = "--policy: every row of --unlabelled has answers already: leave it out, or give prompts \
-                    alone";
+        let text = "--policy has nothing to write, because every row of --unlabelled has answers: \
+                    remove --policy, or give prompts without answers";
         return Err(text.into());
     }
     Ok((all, about))
@@ -263,8 +263,9 @@ fn too_few(config: &Config, count: usize, votes: Votes) -> Failure {
         false => "--labelled",
     };
     format!(
-        "{flag}: {count} labelled pairs are too few{undecided}: at least {FEWEST} are needed, some hundred \
-         are better: label more by `collimate label --from {} --out more.jsonl`",
+        "{flag}: {count} labelled pairs are too few{undecided}: at least {FEWEST} are needed, and \
+         a few hundred are better: label more with `collimate label --from {} --out \
+         more.jsonl`",
         from.unwrap_or_default()
     )
     .into()

@@ -32,7 +32,8 @@ pub(super) fn flags() -> Vec<Flag<Config>> {
     all.push(Flag::switch(
         "simulate",
         &["simulate"],
-        "With --data: use a share of the labels and hide the others, to find out what SER would bring",
+        "With --data: use a share of the labels and hide the others, to measure what SER would \
+         bring",
         |config: &mut Config, _, _| {
             config.simulate = true;
             Ok(())
@@ -51,23 +52,25 @@ pub(super) fn settle(config: &mut Config, given: &Given) -> Result<(), Failure> 
     match (no_labels, config.unlabelled.is_empty()) {
         (true, false) => {
             return refuse(
-                "--unlabelled goes with --labelled: give the pairs that you have labelled too, or a judge by \
-                 --labelled-by",
+                "--unlabelled needs --labelled or --labelled-by: give the pairs that you have \
+                 labelled, or a judge",
             );
         }
         (false, true) => {
             return refuse(
-                "--labelled and --labelled-by go with --unlabelled: give the pairs that nobody has labelled too",
+                "--labelled and --labelled-by need --unlabelled: give the pairs without labels too",
             );
         }
         (false, false) if !config.data.is_empty() => {
             return refuse(
-                "--data is for simulations, --labelled and --unlabelled for labels of your own: leave \
-                 one of the two out",
+                "--data is for simulations, --labelled and --unlabelled are for your own labels: \
+                 give one or the other",
             );
         }
         (false, false) if config.simulate => {
-            return refuse("--simulate is for --data, whose labels it hides: leave it out");
+            return refuse(
+                "--simulate hides labels of --data, but there is no --data: remove --simulate",
+            );
         }
         (false, false) if config.model.is_none() => {
             return refuse("labelled and model go together: give --model DIR too");
@@ -100,31 +103,33 @@ pub(super) fn check(config: &Config, given: &Given) -> Result<(), Failure> {
         ("sft", changed(&config.sft, &Config::default().sft)),
     ];
     if let Some((name, _)) = of_simulations.iter().find(|(_, given)| *given) {
-        return Err(
-            format!("{name} is for simulations and the synthetic world: leave it out").into(),
-        );
+        return Err(format!(
+            "{name} works only with simulations and the synthetic world: remove {name}"
+        )
+        .into());
     }
     if config.ser.controls.contains(&Control::OracleLabels) {
-        let text = "controls has oracle_labels: the labels of the pool are not known: leave it out";
+        let text = "controls has oracle_labels, but the labels of the pool are not known: remove \
+                    oracle_labels";
         return Err(text.into());
     }
     if given.typed("responses") && config.policy_source.is_none() {
-        let text = "responses is the number of answers that a policy writes: give --policy DIR or URL \
-                    too, or leave it out";
+        let text = "responses is the number of answers that a policy writes: give --policy DIR or \
+                    URL too, or remove responses";
         return Err(text.into());
     }
     if given.typed("label_count") && config.labelled_by.is_none() {
-        let text = "label_count is the number of labels that a judge gives: give --labelled-by DIR or URL \
-                    too, or leave it out";
+        let text = "label_count is the number of labels that a judge gives: give --labelled-by DIR \
+                    or URL too, or remove label_count";
         return Err(text.into());
     }
     if !config.ser.controls.is_empty() && !config.measures() {
-        let text = "controls are compared on pairs that are held out: give --test FILE or --validation \
-                    FILE, or leave --controls out";
+        let text = "controls are compared on held-out pairs: give --test FILE or --validation \
+                    FILE, or remove --controls";
         return Err(text.into());
     }
     if config.trains_policies() && config.policy_rewards.contains(&PolicyReward::Full) {
-        let text = "policy_rewards has full: the labels of the pool are not known: leave it out";
+        let text = "policy_rewards has full, but the labels of the pool are not known: remove full";
         return Err(text.into());
     }
     Ok(())
@@ -134,9 +139,9 @@ fn check_simulation(config: &Config, given: &Given) -> Result<(), Failure> {
     match (config.data.is_empty(), config.simulate) {
         (false, false) => {
             return Err(usage(
-                "--data alone says too little: to learn from your labels and a pool without labels give \
-                 --labelled FILE --unlabelled FILE; to hide most labels of --data and find out what SER \
-                 would bring add --simulate",
+                "--data alone is ambiguous: to learn from your labels and a pool without labels, \
+                 give --labelled FILE --unlabelled FILE; to hide most labels of --data and measure \
+                 what SER would bring, add --simulate",
             ));
         }
         (true, true) => {
@@ -156,7 +161,7 @@ fn check_simulation(config: &Config, given: &Given) -> Result<(), Failure> {
     ];
     match real.iter().find(|(_, given)| *given) {
         Some((name, _)) => Err(format!(
-            "{name} is for labels of your own: give --labelled and --unlabelled too"
+            "{name} works only with your own labels: give --labelled and --unlabelled too"
         )
         .into()),
         None => Ok(()),

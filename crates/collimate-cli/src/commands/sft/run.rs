@@ -85,7 +85,7 @@ pub(super) fn read(
     for path in &config.data {
         let (part, report) = read_file(path, &options)?;
         if part.is_empty() {
-            return Err(format!("{report}: no row is left: look at the reasons").into());
+            return Err(format!("{report}: no row is left: correct the file").into());
         }
         rows.extend(part);
         reports.push(report);

@@ -62,7 +62,7 @@ fn warn_of_today() {
     static SAID: std::sync::Once = std::sync::Once::new();
     SAID.call_once(|| {
         tracing::warn!(
-            "the chat template writes the date of today (UTC), so ids change from day to day: fix the \
+            "the chat template writes today's date (UTC), so ids change from day to day: fix the \
              date (library: `ChatOptions::date`; programs: `--template-date`)"
         );
     });

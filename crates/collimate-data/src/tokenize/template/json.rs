@@ -50,7 +50,7 @@ pub(super) fn tojson(
     if let Some(pair) = given(separators, "separators")? {
         let parts: Vec<Value> = pair.try_iter()?.collect();
         let [item, key] = parts.as_slice() else {
-            let what = "tojson: separators are two texts";
+            let what = "tojson: separators must be two texts";
             return Err(Error::new(ErrorKind::InvalidOperation, what));
         };
         (layout.item, layout.key) = (item.to_string(), key.to_string());

@@ -163,7 +163,7 @@ fn text(text: &str, method: &str, args: &[Value]) -> Result<Option<Value>, Error
             for item in values.try_iter()? {
                 match item.as_str() {
                     Some(item) => items.push(item.to_owned()),
-                    None => return Err(wrong(format!("join: {} is no text", string(&item)))),
+                    None => return Err(wrong(format!("join: {} is not a text", string(&item)))),
                 }
             }
             items.join(text).into()

@@ -145,7 +145,7 @@ impl ChatTemplate {
             template.render_captured_to(context, &mut page).map(drop)
         }));
         let rendered = rendered.map_err(|_| {
-            let what = "the template engine cannot do what the template says";
+            let what = "the template uses an operation that the template engine does not support";
             DataError::ChatTemplate(what.to_owned())
         })?;
         rendered.map_err(|e| refused(&e))?;
@@ -196,7 +196,9 @@ fn refused(error: &minijinja::Error) -> DataError {
 pub(super) fn no_template(folder: Option<&Path>) -> DataError {
     let of = folder.map_or_else(String::new, |folder| format!(" of {}", folder.display()));
     DataError::ChatTemplate(format!(
-        "the prompt is a conversation and the tokenizer{of} has no template: use a folder whose tokenizer_config.json has `chat_template`, or the fallback `plain` (library: `ChatFallback::Plain`; programs: `--chat-fallback plain`)"
+        "the prompt is a conversation, but the tokenizer{of} has no template: use a folder whose \
+         tokenizer_config.json has `chat_template`, or the fallback `plain` (library: \
+         `ChatFallback::Plain`; programs: `--chat-fallback plain`)"
     ))
 }
 

@@ -37,17 +37,20 @@ impl ChatOptions {
             |name: &str, rule: &str| Err(DataError::argument("chat_template_kwargs", name, rule));
         for (name, _) in &self.template_kwargs {
             if TAKEN.contains(&name.as_str()) {
-                return refuse(name, "the rendering sets this variable itself");
+                return refuse(name, "the renderer sets this variable: remove the variable");
             }
             if !template.is_some_and(|template| template.names(name)) {
                 return refuse(
                     name,
-                    "the chat template does not read this variable: take it out",
+                    "the chat template does not read this variable: remove the variable",
                 );
             }
         }
         if self.tools.is_some() && !template.is_some_and(|template| template.names("tools")) {
-            return refuse("tools", "the chat template reads no tools: take them out");
+            return refuse(
+                "tools",
+                "the chat template reads no tools: remove the tools",
+            );
         }
         Ok(())
     }

@@ -117,7 +117,7 @@ impl Named {
         Some(match source {
             Some(source) => ChatTemplate::of_folder(source, date),
             None => ChatTemplate::missing(format!(
-                "the folder has templates {} and none named `{DEFAULT}`: name one (library: \
+                "the folder has templates {}, but none named `{DEFAULT}`: name one (library: \
                  `TokenizerOptions::chat_template`; programs: `--chat-template`)",
                 self.names()
             )),

@@ -164,7 +164,10 @@ impl Family {
         let class = self.class;
         let (allowed, holds) = match self.types {
             true => ("at least 1".to_owned(), c.type_vocab_size > 0),
-            false => (format!("0: a {class} has no types"), c.type_vocab_size == 0),
+            false => (
+                format!("0: a {class} has no token types"),
+                c.type_vocab_size == 0,
+            ),
         };
         OptionError::check("type_vocab_size", c.type_vocab_size, &allowed, holds)?;
         let (allowed, given) = match self.modern {

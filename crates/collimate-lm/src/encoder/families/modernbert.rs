@@ -132,7 +132,9 @@ fn base(json: &JsonConfig, kind: &str, key: &str) -> Result<Option<f64>, LoadErr
         None => Ok(older),
         Some(value) => match value.as_f64() {
             Some(base) => Ok(Some(base)),
-            None => Err(json.invalid(format!("{ROPE}.{kind}.rope_theta is {value}: a number"))),
+            None => Err(json.invalid(format!(
+                "{ROPE}.{kind}.rope_theta is {value}: expected a number"
+            ))),
         },
     }
 }
@@ -155,10 +157,10 @@ fn kinds(json: &JsonConfig, layers: usize) -> Result<Option<Vec<LayerKind>>, Loa
         );
     }
     match json.get(INTERVAL)?.unwrap_or(3) {
-        0 => Err(json.invalid(format!("{INTERVAL} is 0: at least 1"))),
+        0 => Err(json.invalid(format!("{INTERVAL} is 0 but must be at least 1"))),
         3 => Ok(None),
         _ if layers > MOST_LAYERS => Err(json.invalid(format!(
-            "num_hidden_layers is {layers}: at most {MOST_LAYERS} where {INTERVAL} is given"
+            "num_hidden_layers is {layers} but must be at most {MOST_LAYERS} if {INTERVAL} is given"
         ))),
         interval => Ok(Some(every(interval, layers))),
     }

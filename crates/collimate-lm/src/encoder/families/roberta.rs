@@ -27,7 +27,8 @@ pub(super) const FAMILY: Family = Family {
         };
         if pad_token_id.is_none() {
             return Err(json.invalid(format!(
-                "{PAD} names no token: positions begin after its id, 1 in a RoBERTa"
+                "{PAD} names no token, but positions begin after the id of this token: a RoBERTa \
+                 has 1"
             )));
         }
         Ok(EncoderConfig {

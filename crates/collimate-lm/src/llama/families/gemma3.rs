@@ -53,7 +53,7 @@ pub(super) const FAMILY: Family = Family {
         };
         let pattern: usize = json.get("sliding_window_pattern")?.unwrap_or(6);
         if pattern == 0 {
-            return Err(json.invalid("sliding_window_pattern is 0: at least 1"));
+            return Err(json.invalid("sliding_window_pattern is 0 but must be at least 1"));
         }
         let slides = |layer: usize| !(layer + 1).is_multiple_of(pattern);
         windows::always(json, config, 4096, slides)

@@ -39,7 +39,7 @@ pub(super) const FAMILY: Family = Family {
         let layers = windows::countable(json, config.num_hidden_layers)?;
         let interval: usize = json.get(INTERVAL)?.unwrap_or(4);
         if interval == 0 {
-            return Err(json.invalid(format!("{INTERVAL} is 0: at least 1")));
+            return Err(json.invalid(format!("{INTERVAL} is 0 but must be at least 1")));
         }
         let every = (1..=layers).map(|n| u8::from(!n.is_multiple_of(interval)));
         let turns: Option<Vec<u8>> = json.get(LAYERS)?;

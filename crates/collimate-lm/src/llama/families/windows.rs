@@ -93,8 +93,8 @@ pub(super) fn always(
     let count = countable(json, config.num_hidden_layers)?;
     if window.is_none() && !is_named && (0..count).any(&slides) {
         return Err(json.invalid(format!(
-            "{WINDOW} = null, but this family has sliding layers where {KINDS} does not say \
-             otherwise: keep what the model was trained with"
+            "{WINDOW} = null, but this family has sliding layers unless {KINDS} says otherwise: \
+             keep the values that the model was trained with"
         )));
     }
     layers(json, config, window, slides)
@@ -141,7 +141,7 @@ fn layers(
         (0, _) => Ok(config),
         (_, None) => Err(json.invalid(format!(
             "{KINDS} has sliding_attention, but {SWITCH} = {} and {WINDOW} = {} give no window: \
-             keep what the model was trained with",
+             keep the values that the model was trained with",
             json.value(SWITCH).unwrap_or(&Value::Null),
             json.value(WINDOW).unwrap_or(&Value::Null)
         ))),
@@ -167,7 +167,7 @@ pub(super) fn countable(json: &JsonConfig, layers: usize) -> Result<usize, LoadE
     match layers {
         0..=MOST_LAYERS => Ok(layers),
         _ => Err(json.invalid(format!(
-            "num_hidden_layers is {layers}: at most {MOST_LAYERS} where layers differ"
+            "num_hidden_layers is {layers} but must be at most {MOST_LAYERS} if layers differ"
         ))),
     }
 }
