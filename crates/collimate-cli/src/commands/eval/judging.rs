@@ -206,9 +206,12 @@ fn stopped(error: JudgeError, cache: Option<&Cache>) -> Failure {
         .into(),
         error => {
             let text = error.to_string();
-            let text = text.replace("(min_parse_rate)", "(--min-parse-rate)");
-            let text = text.replace("; min_parse_rate 0", "; --min-parse-rate 0");
-            let text = text.replace("max_new_tokens", "--judge-tokens");
+            // The text may quote a judgement, which stays as it is.
+            let text = text.replacen("(min_parse_rate)", "(--min-parse-rate)", 1);
+            let text = match text.strip_suffix("raise max_new_tokens") {
+                Some(start) => format!("{start}raise --judge-tokens"),
+                None => text.replace("; min_parse_rate 0", "; --min-parse-rate 0"),
+            };
             format!("the judge: {text}").into()
         }
     }
