@@ -201,7 +201,10 @@ fn more_completions_than_can_be_counted_are_refused() {
     let output = run("generate", folder.path(), &arguments);
     let stderr = text(&output.stderr);
     assert!(!output.status.success(), "{stderr}");
-    assert!(stderr.starts_with(&format!("error: --n {n}: ")), "{stderr}");
+    assert!(
+        stderr.starts_with(&format!("error: --n is {n} but must be ")),
+        "{stderr}"
+    );
 }
 
 #[cfg(target_os = "linux")]

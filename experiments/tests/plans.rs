@@ -99,7 +99,11 @@ fn plans_that_cannot_be_meant_are_refused() {
         ("axes", json!({ "a": [{ "name": "b", "arg": [] }] }), "arg"),
         ("axes", json!({ "cell": [1] }), "cannot have the name"),
         ("axes", json!({ "seed": [1, 1] }), "same run"),
-        ("cells", json!([{ "name": "a" }, { "name": "a" }]), "twice"),
+        (
+            "cells",
+            json!([{ "name": "a" }, { "name": "a" }]),
+            "two cells have the name",
+        ),
         (
             "borrow",
             json!({ "full": "all" }),
@@ -127,7 +131,7 @@ fn the_committed_plans_and_results_can_be_read() {
         .collect();
     // Two shares by three seeds, Loop 0 by three, all labels by two.
     assert_eq!(plans["ser-ethics"], 11);
-    assert_eq!(plans["sera-world"], 40);
+    assert_eq!(plans["sera-anchored"], 40);
     let results = files("../docs/results");
     let rows = |path: &&PathBuf| path.extension().is_some_and(|ending| ending == "jsonl");
     for path in results.iter().filter(rows) {

@@ -192,11 +192,20 @@ fn no_message_speaks_rust() {
     let error = text(&output.stderr);
     assert!(error.contains(says) && !error.contains(none), "{error}");
     for (train, says) in [
-        (json!({"micro_batch_tokens": 0}), "micro_batch_tokens is 0,"),
-        (json!({"max_grad_norm": 0}), "max_grad_norm is 0.0,"),
-        (json!({"eval_every": 0}), "eval_every is 0,"),
-        (json!({"save_every": 0}), "save_every is 0,"),
-        (json!({"eval_every": 1, "patience": 0}), "patience is 0,"),
+        (
+            json!({"micro_batch_tokens": 0}),
+            "micro_batch_tokens is 0 but must be",
+        ),
+        (
+            json!({"max_grad_norm": 0}),
+            "max_grad_norm is 0.0 but must be",
+        ),
+        (json!({"eval_every": 0}), "eval_every is 0 but must be"),
+        (json!({"save_every": 0}), "save_every is 0 but must be"),
+        (
+            json!({"eval_every": 1, "patience": 0}),
+            "patience is 0 but must be",
+        ),
     ] {
         fs::write(
             folder.join("c.json"),

@@ -336,7 +336,10 @@ mod tests {
             let mut sampling = Sampling::default();
             change(&mut sampling);
             let error = sampling.check().unwrap_err().to_string();
-            assert!(error.starts_with(&format!("{says}: ")), "{error}");
+            assert!(
+                error.starts_with(&format!("{says} but must be ")),
+                "{error}"
+            );
         }
         for repetition_penalty in [1e-60, 1e60, -1e-60, f64::NAN] {
             let sampling = Sampling {

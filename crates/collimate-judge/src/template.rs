@@ -22,7 +22,7 @@ use crate::prompts;
 /// let error = Template::new("mine", TemplateKind::Answer, None, "Rate this: {answer}").unwrap_err();
 /// assert_eq!(
 ///     error.to_string(),
-///     "template mine: it has no place {question}: the judge would not see it",
+///     "template mine: the place {question} is missing: the judge would not see this text",
 /// );
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]

@@ -149,11 +149,11 @@ fn rubrics_that_cannot_be_are_refused() {
     let label = "one line without blanks around it, and not empty for last_line";
     assert_eq!(
         refusal(Rubric::new(template(), format(""), ok)),
-        format!("label is \"\": {label}")
+        format!("label is \"\" but must be {label}")
     );
     assert_eq!(
         refusal(Rubric::new(template(), format("a\nb"), ok)),
-        format!("label is \"a\\nb\": {label}")
+        format!("label is \"a\\nb\" but must be {label}")
     );
     for wrong in [range(1.0, 1.0), range(2.0, 1.0), range(f64::NAN, 1.0)] {
         let message = refusal(Rubric::new(template(), format("S:"), wrong));

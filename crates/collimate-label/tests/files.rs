@@ -187,7 +187,7 @@ fn a_journal_that_cannot_be_is_refused_with_its_line() {
     );
     says(
         wrong(|all| all.push(all[1].clone())),
-        &["line 4: pair ", "twice"],
+        &["line 4: anna decided pair ", "twice"],
     );
     says(
         wrong(|all| all[0] = all[0].replace("\"version\":1", "\"version\":9")),

@@ -258,7 +258,10 @@ fn reductions_and_likelihood() {
 #[test]
 fn what_is_refused() {
     for (loss, part) in [
-        (PairwiseLoss::Hinge { margin: -1.0 }, "hinge: margin = -1 "),
+        (
+            PairwiseLoss::Hinge { margin: -1.0 },
+            "hinge: margin is -1 but",
+        ),
         (
             PairwiseLoss::Logistic {
                 margin: f64::NAN,

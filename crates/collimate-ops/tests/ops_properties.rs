@@ -194,7 +194,7 @@ fn descriptions_are_refused_with_a_reason() {
     let table = RopeTable::new(&[0], 4, 1e4, &flex()).unwrap();
     let error = table.partial(3).unwrap_err().to_string();
     assert!(
-        error.contains("4 elements of a head turn, but a head has 3"),
+        error.contains("4 elements of a head turn, but a head has only 3"),
         "{error}"
     );
 }

@@ -72,8 +72,8 @@ pub struct CriticConfig {
     /// its tokens.
     pub whiten: bool,
     /// Weight of the critic's loss, above 0. A value head shares the policy's layers, so the weight
-    /// matters. A separate critic is hardly affected, because AdamW divides by the size of the
-    /// gradients; only clipping and `eps` change.
+    /// matters. The weight hardly affects a separate critic, because AdamW divides by the size of
+    /// the gradients. Only clipping and `eps` change.
     pub value_coef: f64,
     /// Distance that a value may move from the rollout's value before the gradient is cut, above 0.
     pub value_clip_range: f64,

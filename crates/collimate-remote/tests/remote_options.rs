@@ -20,19 +20,19 @@ fn remote_options() {
         (|c| c.model.clear(), "model is empty but must be "),
         (
             |c| c.base_url = "127.0.0.1:8000".into(),
-            "base_url is \"127.0.0.1:8000\": http://",
+            "base_url is \"127.0.0.1:8000\" but must be ",
         ),
         (
             |c| c.base_url = "ftp://host/v1".into(),
-            "base_url is \"ftp://host/v1\": ",
+            "base_url is \"ftp://host/v1\" but must be ",
         ),
         (
             |c| c.base_url = "http://host/v1?a=b".into(),
-            "base_url is \"http://host/v1?a=b\": ",
+            "base_url is \"http://host/v1?a=b\" but must be ",
         ),
         (
             |c| c.base_url = "http://host/v1#a".into(),
-            "base_url is \"http://host/v1#a\": ",
+            "base_url is \"http://host/v1#a\" but must be ",
         ),
         (|c| c.base_url = "http:///v1".into(), "base_url is "),
         (
@@ -112,7 +112,10 @@ fn score_options() {
     type Change = fn(&mut ScoreConfig);
     let wrong: [(Change, &str); 8] = [
         (|c| c.batch = 4097, "batch is 4097 but must be "),
-        (|c| c.url = Some("nowhere".into()), "url is \"nowhere\": "),
+        (
+            |c| c.url = Some("nowhere".into()),
+            "url is \"nowhere\" but must be ",
+        ),
         (
             |c| c.input = ScoreInput::Messages,
             "batch is 32 but must be 1 if input is messages",
@@ -130,7 +133,7 @@ fn score_options() {
                 c.endpoint = ScoreEndpoint::Score;
                 c.separator = "\n".into();
             },
-            "separator is \"\\n\": ",
+            "separator is \"\\n\" but must be ",
         ),
         (
             |c| {
@@ -145,7 +148,7 @@ fn score_options() {
                 c.batch = 1;
                 c.separator = " ".into();
             },
-            "separator is \" \": ",
+            "separator is \" \" but must be ",
         ),
         (
             |c| _ = c.extra_body.insert("input".into(), json!(2)),

@@ -70,7 +70,7 @@ impl RunFolder {
     }
 }
 
-/// Returns true for the folder of a run without a finished step, a result or a foreign file.
+/// Returns true if a run folder has no finished step, no result and no foreign file.
 fn is_unstarted(path: &Path) -> Result<bool, RunError> {
     for entry in entries(path)? {
         let name = entry.file_name().unwrap_or_default().to_string_lossy();

@@ -223,7 +223,8 @@ fn reason_to_leave(pair: &Pair, condition: Condition) -> Option<LeaveReason> {
     (!holds).then_some(LeaveReason::BelowThreshold)
 }
 
-/// Leaves all but the `limit` kept pairs with the largest Δp; at equal Δp the smaller index stays.
+/// Keeps the `limit` pairs with the largest Δp and drops the other kept pairs. Of pairs with equal
+/// Δp, the pair with the smaller index is kept.
 fn limit_to(selection: &mut Selection, limit: usize) {
     if selection.kept.len() <= limit {
         return;

@@ -381,9 +381,11 @@ fn options_out_of_range_are_named() {
     assert!(message(&|c| c.micro_batch_tokens = Some(0)).starts_with("micro_batch_tokens"));
     assert!(message(&|c| c.epochs = f64::INFINITY).starts_with("epochs is inf"));
     assert!(message(&|c| c.adamw.beta2 = 1.0).starts_with("adamw.beta2 is 1.0"));
-    assert!(message(&|c| c.patience = Some(2)).starts_with("patience is 2,"));
-    assert!(message(&|c| c.max_steps = Some(0)).starts_with("max_steps is 0,"));
-    assert!(message(&|c| c.max_grad_norm = Some(0.0)).starts_with("max_grad_norm is 0.0,"));
+    assert!(message(&|c| c.patience = Some(2)).starts_with("patience is 2 but must be"));
+    assert!(message(&|c| c.max_steps = Some(0)).starts_with("max_steps is 0 but must be"));
+    assert!(
+        message(&|c| c.max_grad_norm = Some(0.0)).starts_with("max_grad_norm is 0.0 but must be")
+    );
     assert_eq!(
         message(&|c| c.warmup_steps = u64::MAX),
         "warmup_steps is 18446744073709551615 but must be at most 10^12"

@@ -69,7 +69,8 @@ pub struct PpoWork {
     #[serde(flatten)]
     #[allow(missing_docs)]
     pub common: Common,
-    /// Folder of the reward model, from which the critic starts too; by default random weights
+    /// Folder of the reward model, which is also the start of the critic. By default both have random
+    /// weights
     #[arg(long, value_name = "DIR")]
     pub reward_model: Option<PathBuf>,
     /// Number of responses per rollout

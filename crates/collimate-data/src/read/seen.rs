@@ -11,8 +11,8 @@ use super::report::Note;
 /// Columns of numbers that other libraries train with.
 const NUMBERS: [&str; 2] = ["margin", "score_gap"];
 
-/// Smallest number of labels for which it is reported that all of them name the same column. Fewer
-/// labels may agree by coincidence.
+/// Number of labels from which a report says that all labels name the same column. Fewer labels may
+/// agree by coincidence.
 const TELLING: usize = 10;
 
 /// Columns that change the meaning of a conversation.

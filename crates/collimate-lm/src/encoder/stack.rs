@@ -14,8 +14,8 @@ use super::pre::{self, PreLayer};
 use crate::LayerKind;
 use crate::rows::Rows;
 
-/// The layers (of a BERT or of a ModernBERT), the tables of distances that they share, and the last
-/// normalisation.
+/// Layers of a BERT or a ModernBERT, with the tables of distances that all layers share and the
+/// last normalisation.
 #[derive(Module, Debug)]
 pub(crate) struct Stack {
     pub(crate) layer: Vec<Layer>,

@@ -51,7 +51,7 @@ impl PairSource {
     }
 }
 
-/// Source of the scores in judgements (EFT) that are made from ranked answers.
+/// Source of scores for the judgement examples (EFT) that are made from ranked answers.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]

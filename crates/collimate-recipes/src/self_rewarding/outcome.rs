@@ -186,7 +186,8 @@ pub struct ModelReport {
     pub perplexity: Option<f64>,
     /// Mean score of the second scorer; absent without a second scorer.
     pub task_accuracy: Option<f64>,
-    /// Judgement on the judge test; absent for `sft`, for branches, and without pairs to judge.
+    /// Quality of the model as a judge, on the pairs of the judge test. `None` for `sft`, for
+    /// branches, and if there are no pairs to judge.
     pub judge: Option<JudgeReport>,
     /// Agreement with held-out rankings; absent for `sft`, for branches, and without ranked answers
     /// to judge.

@@ -19,8 +19,8 @@ pub enum Method {
     Sera,
     /// The method `sera` with the share of own pairs that does best on validation data.
     BestSera,
-    /// The method `sera` with devices that keep own pairs near the start model, from the second
-    /// iteration on; see the options `anchors`. If a second policy disagrees on too many own pairs,
+    /// Adds devices to `sera` that keep own pairs near the start model. The devices act from the
+    /// second iteration on and are described at the options `anchors`. If a second policy disagrees on too many own pairs,
     /// the iteration trains on all offline pairs and on no own pairs.
     Anchored,
     /// Selected offline pairs only (K̃ = 0).

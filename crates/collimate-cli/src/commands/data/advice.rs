@@ -208,9 +208,13 @@ fn of_tokens(facts: &Facts, tokens: &Tokens) -> Vec<String> {
         ));
     }
     if cut.ends_lost > 0 {
+        let remedy = match tokens.model_max_length {
+            Some(most) if max_length >= most => "shorten the answer",
+            _ => "raise --max-length",
+        };
         said.push(format!(
-            "{} an answer without its end, so the model does not learn to stop: raise \
-             --max-length, or lower --max-prompt-length.",
+            "{} an answer without its end, so the model does not learn to stop: {remedy}, or lower \
+             --max-prompt-length.",
             repeat(cut.ends_lost, "row keeps", "rows keep")
         ));
     }

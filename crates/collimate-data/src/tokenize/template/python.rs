@@ -1,7 +1,7 @@
 //! Texts as Python writes and reads them.
 
-/// Writes a number like Python's `repr`: the shortest digits that read back as the same number,
-/// with an exponent below 0.0001 and from 10¹⁶.
+/// Writes a number like Python's `repr`. The digits are the fewest that give the same number when
+/// they are read. Numbers below 0.0001 and from 10¹⁶ on have an exponent.
 pub(super) fn float(number: f64) -> String {
     if number.is_nan() {
         return "nan".to_owned();
