@@ -427,12 +427,19 @@ fn rows_of_one_prompt_are_refused_or_warned_of() {
         let pair = |i| PreferencePair::new(prompt, format!("a {i}"), format!("b {i}"));
         (0..30).map(pair).collect()
     };
-    let measured = |prompt: &str| !split_by_hash(of(prompt), &[0.1, 0.9]).unwrap()[0].is_empty();
+    // Commands with a test part measure on more prompts than commands without one.
+    let falls = |prompt: &str, shares: &[f64], part: usize| {
+        !split_by_hash(of(prompt), shares).unwrap()[part].is_empty()
+    };
     let prompts: Vec<String> = (0..99).map(|i| format!("question {i} ?")).collect();
-    let (held_out, learnt) = prompts
-        .iter()
-        .partition::<Vec<_>, _>(|prompt| measured(prompt));
-    for (file, prompt) in [("held_out", held_out[0]), ("learnt", learnt[0])] {
+    let find = |shares: &[f64], part| {
+        prompts
+            .iter()
+            .find(|prompt| falls(prompt, shares, part))
+            .unwrap()
+    };
+    let (held_out, learnt) = (find(&[0.1, 0.9], 0), find(&[0.2, 0.1, 0.7], 2));
+    for (file, prompt) in [("held_out", held_out), ("learnt", learnt)] {
         let row = |pair: &PreferencePair| {
             json!({"prompt": prompt, "chosen": pair.chosen.text, "rejected": pair.rejected.text})
                 .to_string()
