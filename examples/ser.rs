@@ -34,6 +34,8 @@ fn options() -> SerConfig {
         score_centre: ScoreCentre::SeedMean,
         retrain_from: RetrainFrom::Start,
         max_length: 128,
+        // Pairs to label next are for runs on labels of your own.
+        ask: 0,
         train: TrainConfig {
             learning_rate: 1e-3,
             batch_size: 16,

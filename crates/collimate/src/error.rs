@@ -1,11 +1,14 @@
 //! One error for programs that use several crates.
 
+use std::fmt;
+
 use collimate_core::{GenerateError, OptionError, ScoreError, SegmentError};
 use thiserror::Error;
 
 /// Any error of a collimate crate, for a function that calls several of them.
 ///
 /// Every error of a collimate crate converts into this one by `?`, and the message stays the same.
+/// The `Debug` form is the message too, so a `main` that returns this error prints the message.
 ///
 /// # Examples
 /// ```
@@ -18,8 +21,9 @@ use thiserror::Error;
 ///
 /// let error = read("no/such/file.jsonl".as_ref()).unwrap_err();
 /// assert!(error.to_string().contains("no such file"));
+/// assert_eq!(format!("{error:?}"), error.to_string());
 /// ```
-#[derive(Debug, Error)]
+#[derive(Error)]
 #[non_exhaustive]
 pub enum Error {
     /// An option is out of range.
@@ -96,6 +100,12 @@ pub enum Error {
     #[cfg(feature = "learner")]
     #[error(transparent)]
     Learner(#[from] collimate_learner::LearnerError),
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
 }
 
 impl Error {
