@@ -6,6 +6,7 @@ mod command_line;
 mod common;
 mod configuration;
 mod folders;
+mod one_prompt;
 mod places;
 #[cfg(target_os = "linux")]
 mod stopped;
