@@ -39,11 +39,7 @@ impl Preview {
         let checkpoint = 3.0 * if self.lora { 0.03 * bytes } else { bytes };
         let kept = self.trainings.iter().map(|training| {
             let best = u64::from(training.train.keep_best);
-            let at_once = if training.temporary {
-                1
-            } else {
-                training.times
-            };
+            let at_once = training.at_once.unwrap_or(u64::MAX).min(training.times);
             at_once as f64 * (training.train.keep_last as u64 + best) as f64
         });
         Disk {

@@ -74,8 +74,8 @@ pub(crate) struct Training {
     pub(crate) times: u64,
     /// Number of passes over the rows without gradients, for the log-probabilities of a reference.
     pub(crate) passes: u64,
-    /// If true, the checkpoints are removed as soon as the training has ended.
-    pub(crate) temporary: bool,
+    /// Number of trainings whose checkpoints lie on disk at the same time, if not all.
+    pub(crate) at_once: Option<u64>,
 }
 
 /// Rows of the files, read in full, as texts.

@@ -213,7 +213,7 @@ pub(crate) fn preview<C: Aligned>(
         train: config.train().clone(),
         times: (policies * rounds) as u64,
         passes: 1,
-        temporary: false,
+        at_once: None,
     };
     let preview = config.own().preview(rows, vec![training], Some(left_out))?;
     Some(Preview {

@@ -198,7 +198,7 @@ impl Layered for Reward {
             train: config.reward.train.clone(),
             times: 1,
             passes: 0,
-            temporary: false,
+            at_once: None,
         };
         let own = config.own();
         let preview = own.preview(RowsOf::Pairs, vec![training], Some("evaluation"))?;

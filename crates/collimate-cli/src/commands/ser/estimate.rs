@@ -119,7 +119,7 @@ fn trainings(config: &Config, labels: Rows, whole: Rows) -> Vec<Training> {
         train: ser.train.clone(),
         times: times as u64,
         passes: passes as u64,
-        temporary: false,
+        at_once: None,
     };
     let mut all: Vec<Training> = cross_fit(config, labels).into_iter().collect();
     all.push(training("seed", labels, 1, 0));
@@ -192,6 +192,7 @@ fn cross_fit(config: &Config, labels: Rows) -> Option<Training> {
         },
         times: lengths * ser.folds as u64,
         passes: 0,
-        temporary: true,
+        // The folds of a try are removed once the next try has ended.
+        at_once: Some(2 * ser.folds as u64),
     })
 }

@@ -185,7 +185,7 @@ impl Layered for Sft {
             train: config.sft.clone(),
             times: 1,
             passes: 0,
-            temporary: false,
+            at_once: None,
         };
         let own = config.own();
         own.preview(RowsOf::Demonstrations, vec![training], None)
