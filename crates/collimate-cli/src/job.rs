@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use collimate::data::{SftExample, TextTokenizer, TokenizeReport, Truncation};
 use collimate::lm::Llama;
-use collimate::nn::{HfFolder, TokenizerFacts};
+use collimate::nn::{HfFolder, SaveOptions};
 use collimate::recipes::{RecipeError, SftOutcome, SftPlan, fine_tune};
 use collimate::run::{RunContext, RunFolder, peak_memory_bytes};
 use collimate::train::{Interrupt, Progress, TrainConfig};
@@ -40,11 +40,12 @@ pub(crate) struct Saver {
 impl Saver {
     /// Saves a model and the tokenizer in a folder of the run.
     pub(crate) fn save(&self, name: &str, model: &impl HfFolder) -> Result<(), Failure> {
-        let facts = TokenizerFacts {
+        let options = SaveOptions {
             pad_token_id: self.tokenizer.special().pad,
             max_length: Some(self.max_length),
+            ..SaveOptions::default()
         };
-        model.save_with(&facts, &self.run.join(name))?;
+        model.save_with(&options, &self.run.join(name))?;
         self.tokenizer.save(self.run.join(name))?;
         self.card.write(&self.run.join(name), &self.about)
     }

@@ -31,10 +31,25 @@ pub const UNFINISHED: &str = ".unfinished-";
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub fn atomic_write(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
-    replace(path, bytes).map_err(FileError::at(path))
+    atomic_write_with(path, |file| file.write_all(bytes))
 }
 
-fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+/// Replaces the file `path` by the bytes that `write` writes, part by part, so that the whole
+/// content is never in memory. Otherwise works as [`atomic_write`] does. The writer has no buffer.
+///
+/// # Errors
+/// Returns the error of `write`, or an error if the folder does not exist or cannot be written.
+pub fn atomic_write_with(
+    path: &Path,
+    write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+) -> Result<(), FileError> {
+    replace(path, write).map_err(FileError::at(path))
+}
+
+fn replace(
+    path: &Path,
+    write_parts: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+) -> io::Result<()> {
     // Two threads that write the same path must not share the neighbour.
     static WRITES: AtomicU64 = AtomicU64::new(0);
     let write = WRITES.fetch_add(1, Ordering::Relaxed);
@@ -47,7 +62,7 @@ fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let unfinished = folder.join(format!("{UNFINISHED}{process}-{write}-{name}"));
     let write_and_rename = || {
         let mut file = create_locked(&unfinished)?;
-        file.write_all(bytes)?;
+        write_parts(&mut file)?;
         file.sync_all()?;
         // The lock is released with the file, after the rename.
         fs::rename(&unfinished, path)
@@ -183,6 +198,27 @@ mod tests {
         atomic_write(&path, b"old").unwrap();
         atomic_write(&path, b"new").unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"new");
+        assert_eq!(folder.entries(), 1);
+    }
+
+    #[test]
+    fn an_error_between_two_parts_keeps_the_old_content() {
+        let folder = Folder::new("parts");
+        let path = folder.0.join("file");
+        atomic_write(&path, b"old").unwrap();
+        atomic_write_with(&path, |file| {
+            file.write_all(b"first part")?;
+            Err(io::ErrorKind::StorageFull.into())
+        })
+        .unwrap_err();
+        assert_eq!(fs::read(&path).unwrap(), b"old");
+        assert_eq!(folder.entries(), 1);
+        atomic_write_with(&path, |file| {
+            file.write_all(b"first, ")?;
+            file.write_all(b"second")
+        })
+        .unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"first, second");
         assert_eq!(folder.entries(), 1);
     }
 

@@ -8,7 +8,7 @@ use collimate_data::{
     DataError, SftExample, TextTokenizer, TokenizeReport, TokenizedExample, TokenizedPair,
     Truncation,
 };
-use collimate_nn::{CausalLm, HfFolder, LoadError, SaveError, TokenizerFacts};
+use collimate_nn::{CausalLm, HfFolder, LoadError, SaveError, SaveOptions};
 use thiserror::Error;
 
 use crate::TextGenerator;
@@ -104,11 +104,21 @@ impl<M: HfFolder> Pretrained<M> {
     /// # Errors
     /// A file cannot be written.
     pub fn save(&self, dir: &Path) -> Result<(), PretrainedError> {
-        let facts = TokenizerFacts {
-            pad_token_id: self.tokenizer.special().pad,
-            max_length: Some(self.max_length),
+        self.save_with(&SaveOptions::default(), dir)
+    }
+
+    /// Writes model and tokenizer with a number type and a size of files. The padding token and the
+    /// longest sequence are taken from here unless the options name them.
+    ///
+    /// # Errors
+    /// A file cannot be written, or the number type cannot hold a weight.
+    pub fn save_with(&self, options: &SaveOptions, dir: &Path) -> Result<(), PretrainedError> {
+        let options = SaveOptions {
+            pad_token_id: options.pad_token_id.or(self.tokenizer.special().pad),
+            max_length: options.max_length.or(Some(self.max_length)),
+            ..*options
         };
-        self.model.save_with(&facts, dir)?;
+        self.model.save_with(&options, dir)?;
         let tokenizer = self.tokenizer.clone().with_max_length(self.max_length);
         Ok(tokenizer.save(dir)?)
     }

@@ -7,7 +7,7 @@ use std::path::Path;
 use burn::tensor::Device;
 use collimate_lm::{Encoder, Llama, LlamaConfig, detect_architecture};
 use collimate_nn::{HfFolder, HfReward, LoadError, PackError, Pooling, ScalarHead};
-use common::{copy, edit_config, fixture};
+use common::{copy, edit_config, fixture, saved};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde_json::json;
 
@@ -387,7 +387,7 @@ fn reward_heads_that_are_not_ours() {
     ] {
         let dir = tempfile::tempdir().unwrap();
         backbone
-            .save_reward(&head, Pooling::Mean, None, 32, dir.path())
+            .save_reward(&head, Pooling::Mean, &saved(None, 32), dir.path())
             .unwrap();
         assert!(
             Encoder::load_reward(dir.path(), &device())
@@ -414,7 +414,7 @@ fn a_decoder_head_that_transformers_cannot_express_is_not_written() {
     for (pooling, bias) in [(Pooling::Mean, false), (Pooling::LastToken, true)] {
         let head = ScalarHead::new(32, bias, 0.1, key, &device());
         let error = backbone
-            .save_reward(&head, pooling, Some(0), 64, dir.path())
+            .save_reward(&head, pooling, &saved(Some(0), 64), dir.path())
             .unwrap_err()
             .to_string();
         assert!(

@@ -15,6 +15,7 @@ mod output;
 mod params;
 mod pooling;
 mod precision;
+mod save;
 mod traits;
 mod value;
 
@@ -33,5 +34,6 @@ pub use output::OutputHead;
 pub use params::{ParameterInfo, parameters, separate, set_trainable};
 pub use pooling::{Pooling, pool, pooled};
 pub use precision::Precision;
-pub use traits::{Backbone, CausalLm, HfFolder, HfReward, RewardParts, TokenizerFacts};
+pub use save::{SaveOptions, StoredType};
+pub use traits::{Backbone, CausalLm, HfFolder, HfReward, RewardParts};
 pub use value::ValueModel;

@@ -14,6 +14,7 @@ use crate::forward::{Adapters, Forward, RowForward};
 use crate::head::ScalarHead;
 use crate::output::OutputHead;
 use crate::pooling::Pooling;
+use crate::save::SaveOptions;
 
 /// A network from tokens to hidden states.
 pub trait Backbone: Module + ModuleDisplay + Adaptable + Sync + 'static {
@@ -132,36 +133,24 @@ pub trait HfFolder: Sized {
     /// holds a value that is not finite.
     fn load(dir: &Path, device: &Device) -> Result<Self, LoadError>;
 
-    /// Writes the folder. Each file appears complete or not at all. Files that a killed save left
-    /// in the folder are removed.
+    /// Writes the folder with the default options.
     ///
     /// # Errors
-    /// A file cannot be written, or the folder holds an index of other weights.
-    fn save(&self, dir: &Path) -> Result<(), SaveError>;
-
-    /// Writes the folder with a configuration that also holds facts of the tokenizer beside it.
-    /// Only reward models have a place for such facts; other models save as [`save`](Self::save)
-    /// does.
-    ///
-    /// # Errors
-    /// Fails as [`save`](Self::save) does.
-    fn save_with(&self, facts: &TokenizerFacts, dir: &Path) -> Result<(), SaveError> {
-        let _ = facts;
-        self.save(dir)
+    /// Fails as [`save_with`](Self::save_with) does.
+    fn save(&self, dir: &Path) -> Result<(), SaveError> {
+        self.save_with(&SaveOptions::default(), dir)
     }
+
+    /// Writes the folder, tensor by tensor. Adapters are folded into the weights. Each file appears
+    /// complete or not at all. Files that a killed save left in the folder are removed.
+    ///
+    /// # Errors
+    /// A file cannot be written, the folder holds other weights that a reader could take instead,
+    /// or the type of the file cannot hold a value.
+    fn save_with(&self, options: &SaveOptions, dir: &Path) -> Result<(), SaveError>;
 
     /// Returns the length of the longest sequence that the model takes, in tokens.
     fn context_length(&self) -> usize;
-}
-
-/// Facts of a tokenizer that the configuration of a saved reward model repeats.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct TokenizerFacts {
-    /// Padding token. `None`: a decoder's configuration keeps its earlier padding token, or names
-    /// the token that begins a text.
-    pub pad_token_id: Option<u32>,
-    /// Length of the longest sequence in tokens. `None`: the longest that the model takes.
-    pub max_length: Option<usize>,
 }
 
 /// The parts of a saved reward model.
@@ -217,9 +206,8 @@ pub trait HfReward: Backbone + HfFolder {
         true
     }
 
-    /// Writes backbone and head in the form that other libraries open. Adapters are folded in
-    /// first. Without `pad_token_id`, a decoder's configuration keeps its padding token, or names
-    /// the token that begins a text.
+    /// Writes backbone and head in the form that other libraries open. Adapters are folded into
+    /// the weights.
     ///
     /// # Errors
     /// A file cannot be written, or the form cannot express the pooling.
@@ -227,8 +215,7 @@ pub trait HfReward: Backbone + HfFolder {
         &self,
         head: &ScalarHead,
         pooling: Pooling,
-        pad_token_id: Option<u32>,
-        max_length: usize,
+        options: &SaveOptions,
         dir: &Path,
     ) -> Result<(), SaveError>;
 }

@@ -7,7 +7,7 @@ use burn::tensor::{Device, Tensor};
 use collimate_core::{Key, OptionError};
 use collimate_nn::{
     Backbone, DeviceBatch, Forward, HfFolder, HfReward, LoadError, LoraConfig, Pooling, Precision,
-    RewardParts, RowForward, SaveError, ScalarHead, TokenizerFacts, pooled,
+    RewardParts, RowForward, SaveError, SaveOptions, ScalarHead, pooled,
 };
 
 /// A reward model, which gives one real number per sequence; larger is better.
@@ -167,14 +167,9 @@ impl<B: HfReward> HfFolder for RewardModel<B> {
         Self::load_label(dir, None, device)
     }
 
-    fn save(&self, dir: &Path) -> Result<(), SaveError> {
-        self.save_with(&TokenizerFacts::default(), dir)
-    }
-
-    fn save_with(&self, facts: &TokenizerFacts, dir: &Path) -> Result<(), SaveError> {
-        let length = facts.max_length.unwrap_or_else(|| self.context_length());
+    fn save_with(&self, options: &SaveOptions, dir: &Path) -> Result<(), SaveError> {
         self.backbone
-            .save_reward(&self.head, self.pooling, facts.pad_token_id, length, dir)
+            .save_reward(&self.head, self.pooling, options, dir)
     }
 
     fn context_length(&self) -> usize {

@@ -9,14 +9,16 @@ use collimate_core::{Completion, Finish, Key, Prompt, ScoreError, Scorer};
 use collimate_data::{TextTokenizer, TokenizedExample, Truncation};
 use collimate_lm::{Encoder, Llama};
 use collimate_losses::PairwiseLoss;
-use collimate_nn::{Backbone, HfFolder, HfReward, LoraConfig, Pooling, TokenizerFacts};
+use collimate_nn::{Backbone, HfFolder, HfReward, LoraConfig, Pooling, SaveOptions, StoredType};
 use collimate_reward::{RewardModel, RewardObjective, RewardScorer, score_sequences};
 use collimate_testkit::{Noise, assert_close, flex};
 use collimate_train::{FitContext, TrainConfig, fit};
 use common::{fixtures, pairs, wide};
 
 /// Facts of the fixtures' tokenizers.
-const FACTS: TokenizerFacts = TokenizerFacts {
+const FACTS: SaveOptions = SaveOptions {
+    dtype: StoredType::F32,
+    shard_bytes: None,
     pad_token_id: Some(0),
     max_length: Some(32),
 };

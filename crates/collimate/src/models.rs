@@ -3,5 +3,5 @@
 pub use collimate_lm::*;
 pub use collimate_nn::{
     Adaptable, Adapters, Backbone, CausalLm, Forward, HfFolder, HfReward, LoadError, LoraConfig,
-    Pooling, Precision, SaveError, ScalarHead, TokenizerFacts, ValueModel,
+    Pooling, Precision, SaveError, SaveOptions, ScalarHead, StoredType, ValueModel,
 };

@@ -9,7 +9,7 @@ use collimate::data::{ChatFallback, SpecialTokenIds, TextTokenizer};
 use collimate::lm::{
     Architecture, Encoder, EncoderConfig, Llama, LlamaConfig, detect_architecture,
 };
-use collimate::nn::TokenizerFacts;
+use collimate::nn::SaveOptions;
 use collimate::prelude::{Device, HfFolder, HfReward, Pooling, RewardModel};
 use tokenizers::models::TrainerWrapper;
 use tokenizers::models::bpe::{BPE, BpeTrainer};
@@ -100,10 +100,10 @@ fn with_head<B: HfReward>(from: &Path, dir: &Path) -> Result<(), Failure> {
 }
 
 /// Tokenizer facts of a saved reward model; the maximum length is that of the model.
-fn facts(tokenizer: &TextTokenizer) -> TokenizerFacts {
-    TokenizerFacts {
+fn facts(tokenizer: &TextTokenizer) -> SaveOptions {
+    SaveOptions {
         pad_token_id: tokenizer.special().pad,
-        max_length: None,
+        ..SaveOptions::default()
     }
 }
 

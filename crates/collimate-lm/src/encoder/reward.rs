@@ -4,14 +4,16 @@ use std::path::Path;
 
 use burn::module::Param;
 use burn::tensor::{Device, Tensor};
-use collimate_nn::{HfFolder, HfReward, LoadError, Pooling, RewardParts, SaveError, ScalarHead};
+use collimate_nn::{
+    HfFolder, HfReward, LoadError, Pooling, RewardParts, SaveError, SaveOptions, ScalarHead,
+};
 use serde_json::json;
 
 use super::label::Label;
 use super::model::Encoder;
 use super::sentence::{self, Modules};
 use super::store::{self, Folder};
-use crate::hf::ExtraTensor;
+use crate::hf::Written;
 
 const TASK: &str = "ForSequenceClassification";
 const POOLING: &str = "classifier_pooling";
@@ -59,14 +61,15 @@ impl HfReward for Encoder {
         &self,
         head: &ScalarHead,
         pooling: Pooling,
-        _pad_token_id: Option<u32>,
-        max_length: usize,
+        options: &SaveOptions,
         dir: &Path,
     ) -> Result<(), SaveError> {
         let config = self.config();
         if self.head.is_none() {
-            self.save(dir)?;
-            return sentence::write(dir, head, pooling, config.hidden_size, max_length);
+            self.save_with(options, dir)?;
+            let longest = options.max_length;
+            let longest = longest.unwrap_or_else(|| self.context_length());
+            return sentence::write(dir, head, pooling, config.hidden_size, longest);
         }
         let family = config.family();
         if !self.expresses(pooling) {
@@ -83,8 +86,9 @@ impl HfReward for Encoder {
                 ),
             });
         }
-        store::save(self, dir, TASK, last_layer(head, family.head.output))?;
-        let mut json = store::to_json(config, TASK);
+        let last = last_layer(head, family.head.output);
+        store::save(self, dir, TASK, options, last)?;
+        let mut json = store::to_json(config, TASK, options);
         json["num_labels"] = json!(1);
         json["id2label"] = json!({"0": "reward"});
         json["label2id"] = json!({"reward": 0});
@@ -154,20 +158,12 @@ fn row(all: ScalarHead, row: usize) -> ScalarHead {
 }
 
 /// Returns the last layer as transformers stores it.
-fn last_layer(head: &ScalarHead, name: &str) -> Vec<ExtraTensor> {
+fn last_layer(head: &ScalarHead, name: &str) -> Vec<Written> {
     let weight = head.weight.val();
     let bias = head.bias.as_ref().map(Param::val);
     let bias = bias.unwrap_or_else(|| Tensor::zeros([1], &weight.device()));
     vec![
-        ExtraTensor {
-            name: format!("{name}.weight"),
-            shape: weight.dims().to_vec(),
-            values: weight.into_data().iter::<f32>().collect(),
-        },
-        ExtraTensor {
-            name: format!("{name}.bias"),
-            shape: bias.dims().to_vec(),
-            values: bias.into_data().iter::<f32>().collect(),
-        },
+        Written::of(format!("{name}.weight"), weight),
+        Written::of(format!("{name}.bias"), bias),
     ]
 }

@@ -3,13 +3,14 @@
 
 use std::path::Path;
 
-use burn::tensor::Device;
+use burn::module::Param;
+use burn::tensor::{Device, Tensor};
 use collimate_core::Key;
-use collimate_nn::{LoadError, Pooling, SaveError, ScalarHead};
+use collimate_nn::{LoadError, Pooling, SaveError, ScalarHead, StoredType};
 use serde::Deserialize;
 use serde_json::json;
 
-use crate::hf::{ExtraTensor, JsonConfig, Weights, prepare, write_json, write_tensors};
+use crate::hf::{JsonConfig, Weights, Written, prepare, write_json, write_tensors};
 
 const MODULES: &str = "modules.json";
 const POOLING: &str = "1_Pooling";
@@ -203,29 +204,18 @@ pub(super) fn write(
     width: usize,
     max_length: usize,
 ) -> Result<(), SaveError> {
-    let values = |tensor: burn::tensor::TensorData| tensor.iter::<f32>().collect();
-    let bias = match &head.bias {
-        Some(bias) => values(bias.val().into_data()),
-        None => vec![0.0],
-    };
+    let weight = head.weight.val();
+    let bias = head.bias.as_ref().map(Param::val);
+    let bias = bias.unwrap_or_else(|| Tensor::zeros([1], &weight.device()));
     let (dense, pool) = (dir.join(DENSE), dir.join(POOLING));
     prepare(&dense)?;
     prepare(&pool)?;
-    write_tensors(
-        &dense.join(WEIGHTS),
-        &[
-            ExtraTensor {
-                name: "linear.weight".to_owned(),
-                shape: vec![1, width],
-                values: values(head.weight.val().into_data()),
-            },
-            ExtraTensor {
-                name: "linear.bias".to_owned(),
-                shape: vec![1],
-                values: bias,
-            },
-        ],
-    )?;
+    // sentence-transformers runs this layer in f32, whatever the type of the encoder.
+    let layer = [
+        Written::of("linear.bias".to_owned(), bias),
+        Written::of("linear.weight".to_owned(), weight),
+    ];
+    write_tensors(&dense.join(WEIGHTS), &layer, StoredType::F32)?;
     write_json(
         &dense.join("config.json"),
         &json!({

@@ -3,14 +3,14 @@
 use std::path::Path;
 
 use burn::tensor::Device;
-use collimate_nn::{Adaptable, Backbone, HfFolder, LoadError, SaveError};
+use collimate_nn::{Backbone, HfFolder, LoadError, SaveError, SaveOptions};
 use serde_json::{Value, json};
 
 use super::config::EncoderConfig;
 use super::families::Family;
 use super::model::Encoder;
 use crate::hf::{
-    Architecture, ExtraTensor, Found, JsonConfig, Kept, LeftOut, Weights, prepare, save_weights,
+    Architecture, Found, JsonConfig, Kept, LeftOut, Weights, Written, save_weights,
 };
 
 const HEAD: &str = "head.";
@@ -23,9 +23,10 @@ impl HfFolder for Encoder {
         folder.fill(&found, false, device)
     }
 
-    fn save(&self, dir: &Path) -> Result<(), SaveError> {
-        save(self, dir, "Model", Vec::new())?;
-        self.kept().write(dir, to_json(self.config(), "Model"))
+    fn save_with(&self, options: &SaveOptions, dir: &Path) -> Result<(), SaveError> {
+        save(self, dir, "Model", options, Vec::new())?;
+        self.kept()
+            .write(dir, to_json(self.config(), "Model", options))
     }
 
     fn context_length(&self) -> usize {
@@ -160,29 +161,28 @@ pub(super) fn save(
     model: &Encoder,
     dir: &Path,
     task: &str,
-    extra: Vec<ExtraTensor>,
+    options: &SaveOptions,
+    extra: Vec<Written>,
 ) -> Result<(), SaveError> {
-    prepare(dir)?;
     let family = model.config().family();
     let (prefix, bare) = match task {
         "Model" => ("", true),
         _ => (family.prefix, false),
     };
-    let model = model.clone().merged();
     let name = |path: &str| match path.strip_prefix(HEAD) {
         Some(_) if bare => None,
         Some(part) => family.head_names(part).into_iter().next(),
         None => Some(format!("{prefix}{}", family.name(path))),
     };
-    save_weights(&model, dir, name, extra)
+    save_weights(model, dir, options, name, extra)
 }
 
 /// Returns `config.json` of the family's class that ends in `task`.
-pub(super) fn to_json(config: &EncoderConfig, task: &str) -> Value {
+pub(super) fn to_json(config: &EncoderConfig, task: &str, options: &SaveOptions) -> Value {
     let family = config.family();
     let mut json = serde_json::to_value(config).unwrap_or_default();
     json["architectures"] = json!([format!("{}{task}", family.class)]);
-    json["torch_dtype"] = json!("float32");
+    json["torch_dtype"] = json!(options.dtype.name());
     if let Value::Object(map) = &mut json {
         family.write(config, map);
     }

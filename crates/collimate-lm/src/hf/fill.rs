@@ -165,10 +165,11 @@ impl ModuleMapper for Filler<'_> {
         }
         let path = self.path.join(".");
         let name = self.found.names.get(&path).unwrap_or(&path);
-        let values = match self.weights.values(name) {
-            Ok(values) if self.found.transposed.contains(&path) => {
-                transposed(&values, param.dims()[0])
-            }
+        let values = match self.found.transposed.contains(&path) {
+            true => self.weights.transposed(name),
+            false => self.weights.values(name),
+        };
+        let values = match values {
             Ok(values) => values,
             Err(error) => {
                 self.error = Some(error);
@@ -180,11 +181,4 @@ impl ModuleMapper for Filler<'_> {
             new.set_require_grad(old.is_require_grad())
         })
     }
-}
-
-/// Returns the transpose of a matrix stored as `[columns, rows]`, as `[rows, columns]`.
-fn transposed(values: &[f32], rows: usize) -> Vec<f32> {
-    let columns = values.len() / rows.max(1);
-    let at = |index: usize| values[(index % columns) * rows + index / columns];
-    (0..values.len()).map(at).collect()
 }

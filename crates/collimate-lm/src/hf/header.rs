@@ -11,6 +11,9 @@ use safetensors::tensor::{Dtype, Metadata};
 /// Longest header in bytes, as in safetensors itself. A longer header is an attack or a mistake.
 const LONGEST: u64 = 100_000_000;
 
+/// Number of values that are read at a time.
+const PART: usize = 1 << 20;
+
 /// One open safetensors file.
 #[derive(Debug)]
 pub(super) struct TensorFile {
@@ -25,7 +28,6 @@ pub(super) struct Entry {
     pub(super) shape: Vec<usize>,
     /// First byte in the file.
     start: u64,
-    bytes: usize,
 }
 
 impl TensorFile {
@@ -68,7 +70,6 @@ impl TensorFile {
                 dtype: info.dtype,
                 shape: info.shape.clone(),
                 start: begin + from as u64,
-                bytes: to - from,
             };
             entries.insert(name, entry);
         }
@@ -84,23 +85,24 @@ impl TensorFile {
 
     /// Reads a tensor's values as f32. All values must be finite.
     pub(super) fn values(&self, name: &str, entry: &Entry) -> Result<Vec<f32>, LoadError> {
-        let mut bytes = vec![0; entry.bytes];
-        let mut file = &self.file;
-        file.seek(SeekFrom::Start(entry.start))
-            .and_then(|_| file.read_exact(&mut bytes))
-            .map_err(|source| LoadError::Io {
-                path: self.path.clone(),
-                source,
-            })?;
-        let values = to_f32(entry.dtype, &bytes).ok_or_else(|| self.unread(name, entry))?;
-        match values.iter().position(|value| !value.is_finite()) {
-            None => Ok(values),
-            Some(index) => Err(LoadError::NotFinite {
-                path: self.path.clone(),
-                name: name.to_owned(),
-                index,
-                value: values[index],
-            }),
+        let mut values = Vec::with_capacity(entry.len());
+        let mut parts = self.parts(name, entry);
+        while let Some(part) = parts.next()? {
+            values.extend_from_slice(part);
+        }
+        Ok(values)
+    }
+
+    /// Returns the values of a tensor in parts, so that reading takes little memory besides the
+    /// values that a caller keeps.
+    pub(super) fn parts<'a>(&'a self, name: &'a str, entry: &'a Entry) -> Parts<'a> {
+        Parts {
+            file: self,
+            name,
+            entry,
+            done: 0,
+            bytes: Vec::new(),
+            values: Vec::new(),
         }
     }
 
@@ -114,7 +116,60 @@ impl TensorFile {
     }
 }
 
+/// The values of a tensor, [`PART`] at a time.
+pub(super) struct Parts<'a> {
+    file: &'a TensorFile,
+    name: &'a str,
+    entry: &'a Entry,
+    /// Number of values read.
+    done: usize,
+    bytes: Vec<u8>,
+    values: Vec<f32>,
+}
+
+impl Parts<'_> {
+    /// Reads the next values as f32. All values must be finite. Returns `None` after the last part.
+    pub(super) fn next(&mut self) -> Result<Option<&[f32]>, LoadError> {
+        let (file, entry) = (self.file, self.entry);
+        if !entry.is_read() {
+            return Err(file.unread(self.name, entry));
+        }
+        let wide = entry.dtype.bitsize() / 8;
+        let count = PART.min(entry.len() - self.done);
+        if count == 0 {
+            return Ok(None);
+        }
+        self.bytes.resize(count * wide, 0);
+        let place = entry.start + (self.done * wide) as u64;
+        let mut reader = &file.file;
+        reader
+            .seek(SeekFrom::Start(place))
+            .and_then(|_| reader.read_exact(&mut self.bytes))
+            .map_err(|source| LoadError::Io {
+                path: file.path.clone(),
+                source,
+            })?;
+        self.values.clear();
+        to_f32(entry.dtype, &self.bytes, &mut self.values);
+        if let Some(index) = self.values.iter().position(|value| !value.is_finite()) {
+            return Err(LoadError::NotFinite {
+                path: file.path.clone(),
+                name: self.name.to_owned(),
+                index: self.done + index,
+                value: self.values[index],
+            });
+        }
+        self.done += count;
+        Ok(Some(&self.values))
+    }
+}
+
 impl Entry {
+    /// Returns the number of values.
+    pub(super) fn len(&self) -> usize {
+        self.shape.iter().product()
+    }
+
     /// Returns true if the type can be read.
     pub(super) fn is_read(&self) -> bool {
         matches!(
@@ -124,18 +179,18 @@ impl Entry {
     }
 }
 
-fn to_f32(dtype: Dtype, bytes: &[u8]) -> Option<Vec<f32>> {
+/// Appends the numbers of a type that [`Entry::is_read`] accepts.
+fn to_f32(dtype: Dtype, bytes: &[u8], values: &mut Vec<f32>) {
     use burn::tensor::{bf16, f16};
-    Some(match dtype {
-        Dtype::F32 => each(bytes, f32::from_le_bytes),
-        Dtype::F64 => each(bytes, |b| f64::from_le_bytes(b) as f32),
-        Dtype::BF16 => each(bytes, |b| bf16::from_le_bytes(b).to_f32()),
-        Dtype::F16 => each(bytes, |b| f16::from_le_bytes(b).to_f32()),
-        _ => return None,
-    })
+    match dtype {
+        Dtype::F64 => each(bytes, values, |b| f64::from_le_bytes(b) as f32),
+        Dtype::BF16 => each(bytes, values, |b| bf16::from_le_bytes(b).to_f32()),
+        Dtype::F16 => each(bytes, values, |b| f16::from_le_bytes(b).to_f32()),
+        _ => each(bytes, values, f32::from_le_bytes),
+    }
 }
 
-fn each<const N: usize>(bytes: &[u8], number: impl Fn([u8; N]) -> f32) -> Vec<f32> {
+fn each<const N: usize>(bytes: &[u8], values: &mut Vec<f32>, number: impl Fn([u8; N]) -> f32) {
     let (numbers, _) = bytes.as_chunks::<N>();
-    numbers.iter().map(|bytes| number(*bytes)).collect()
+    values.extend(numbers.iter().map(|bytes| number(*bytes)));
 }

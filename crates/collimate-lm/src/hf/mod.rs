@@ -1,4 +1,4 @@
-//! Hugging Face folders: `config.json`, `generation_config.json` and `model.safetensors`.
+//! Hugging Face folders: `config.json`, `generation_config.json` and weights as safetensors.
 
 mod architecture;
 mod eos;
@@ -7,6 +7,8 @@ mod header;
 mod json;
 mod kept;
 mod save;
+mod shards;
+mod tensors;
 mod weights;
 
 pub use architecture::{Architecture, detect_architecture};
@@ -14,5 +16,6 @@ pub use eos::eos_token_ids;
 pub(crate) use fill::{Found, LeftOut};
 pub(crate) use json::{JsonConfig, write_json};
 pub(crate) use kept::Kept;
-pub(crate) use save::{ExtraTensor, Stored, prepare, save_weights, write_tensors};
+pub(crate) use save::{Stored, prepare, save_weights};
+pub(crate) use tensors::{Written, write_tensors};
 pub(crate) use weights::Weights;

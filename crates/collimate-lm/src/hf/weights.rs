@@ -97,9 +97,7 @@ impl Weights {
     ) -> Result<(), LoadError> {
         if let Some((earlier, other)) = self.tensors.get(&name) {
             let (before, now) = (&self.files[*earlier], &self.files[number]);
-            let same = other.shape == entry.shape
-                && before.values(&name, other)? == now.values(&name, &entry)?;
-            if !same {
+            if !same_values((before, &name, other), (now, &name, &entry))? {
                 return Err(LoadError::Invalid {
                     path: now.path.clone(),
                     message: format!(
@@ -137,10 +135,32 @@ impl Weights {
         self.files[*number].values(name, entry)
     }
 
+    /// Returns the values of a matrix stored as `[columns, rows]`, as `[rows, columns]`.
+    pub(super) fn transposed(&self, name: &str) -> Result<Vec<f32>, LoadError> {
+        let (number, entry) = self.tensors.get(name).ok_or_else(|| self.missing(name))?;
+        let [columns, rows] = entry.shape[..] else {
+            return self.values(name);
+        };
+        let mut values = vec![0.0; rows * columns];
+        let mut parts = self.files[*number].parts(name, entry);
+        let mut at = 0;
+        while let Some(part) = parts.next()? {
+            for &value in part {
+                values[(at % rows) * columns + at / rows] = value;
+                at += 1;
+            }
+        }
+        Ok(values)
+    }
+
     /// Returns true if two tensors have the same shape and the same values.
     pub(crate) fn equal(&self, a: &str, b: &str) -> Result<bool, LoadError> {
-        let shape = |name: &str| self.tensors.get(name).map(|(_, entry)| &entry.shape);
-        Ok(shape(a) == shape(b) && self.values(a)? == self.values(b)?)
+        let tensor = |name: &'_ str| {
+            let (number, entry) = self.tensors.get(name).ok_or_else(|| self.missing(name))?;
+            Ok::<_, LoadError>((&self.files[*number], entry))
+        };
+        let ((first, one), (second, other)) = (tensor(a)?, tensor(b)?);
+        same_values((first, a, one), (second, b, other))
     }
 
     /// Returns the error for a type that cannot be read, if this tensor has one.
@@ -166,8 +186,26 @@ impl Weights {
     }
 }
 
+/// Returns true if two tensors, each with its file and name, have the same shape and the same values.
+fn same_values(
+    (first, a, one): (&TensorFile, &str, &Entry),
+    (second, b, other): (&TensorFile, &str, &Entry),
+) -> Result<bool, LoadError> {
+    if one.shape != other.shape {
+        return Ok(false);
+    }
+    let (mut left, mut right) = (first.parts(a, one), second.parts(b, other));
+    loop {
+        match (left.next()?, right.next()?) {
+            (None, None) => return Ok(true),
+            (left, right) if left != right => return Ok(false),
+            _ => {}
+        }
+    }
+}
+
 /// Returns tensor names and the shards that hold them. The shards must lie beside the index.
-fn shards_of(index: &JsonConfig) -> Result<BTreeMap<String, String>, LoadError> {
+pub(super) fn shards_of(index: &JsonConfig) -> Result<BTreeMap<String, String>, LoadError> {
     let map: BTreeMap<String, String> = index.require("weight_map")?;
     let beside = |shard: &str| {
         let mut parts = Path::new(shard).components();

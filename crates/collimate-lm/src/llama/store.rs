@@ -5,7 +5,8 @@ use std::path::Path;
 use burn::tensor::Device;
 use collimate_core::Key;
 use collimate_nn::{
-    Adaptable, Backbone, HfFolder, HfReward, LoadError, Pooling, RewardParts, SaveError, ScalarHead,
+    Backbone, HfFolder, HfReward, LoadError, Pooling, RewardParts, SaveError, SaveOptions,
+    ScalarHead,
 };
 use serde_json::{Value, json};
 
@@ -14,7 +15,7 @@ use super::families::{Family, Task};
 use super::model::Llama;
 use super::read::read_config;
 use crate::hf::{
-    Architecture, ExtraTensor, JsonConfig, Kept, LeftOut, Stored, Weights, prepare, save_weights,
+    Architecture, JsonConfig, Kept, LeftOut, Stored, Weights, Written, save_weights,
 };
 
 /// Paths of the embedding and of the output matrix.
@@ -37,11 +38,10 @@ impl HfFolder for Llama {
         Ok(model)
     }
 
-    fn save(&self, dir: &Path) -> Result<(), SaveError> {
-        prepare(dir)?;
-        let model = self.clone().merged();
-        save_weights(&model, dir, |path| Some(self.stored(path)), Vec::new())?;
-        self.kept().write(dir, to_json(self, Task::CausalLm))
+    fn save_with(&self, options: &SaveOptions, dir: &Path) -> Result<(), SaveError> {
+        let name = |path: &str| Some(self.stored(path));
+        save_weights(self, dir, options, name, Vec::new())?;
+        self.kept().write(dir, to_json(self, Task::CausalLm, options))
     }
 
     fn context_length(&self) -> usize {
@@ -93,8 +93,7 @@ impl HfReward for Llama {
         &self,
         head: &ScalarHead,
         pooling: Pooling,
-        pad_token_id: Option<u32>,
-        _max_length: usize,
+        options: &SaveOptions,
         dir: &Path,
     ) -> Result<(), SaveError> {
         let fail = |message| SaveError::Serialize {
@@ -115,17 +114,10 @@ impl HfReward for Llama {
                  without bias"
             )));
         }
-        prepare(dir)?;
-        let model = self.clone().merged();
-        let weight = head.weight.val();
-        let score = ExtraTensor {
-            name: SCORE.to_owned(),
-            shape: weight.dims().to_vec(),
-            values: weight.into_data().iter::<f32>().collect(),
-        };
+        let score = Written::of(SCORE.to_owned(), head.weight.val());
         let keep = |path: &str| (path != OUTPUT).then(|| self.stored(path));
-        save_weights(&model, dir, keep, vec![score])?;
-        let mut json = to_json(self, Task::Reward);
+        save_weights(self, dir, options, keep, vec![score])?;
+        let mut json = to_json(self, Task::Reward, options);
         json["num_labels"] = json!(1);
         json["id2label"] = json!({"0": "reward"});
         json["label2id"] = json!({"reward": 0});
@@ -133,6 +125,7 @@ impl HfReward for Llama {
         // Transformers scores the last token that is not padding, so the padding id must not end a
         // text.
         let config = self.config();
+        let pad_token_id = options.pad_token_id;
         json["pad_token_id"] = json!(pad_token_id.or(config.pad_token_id).or(config.bos_token_id));
         self.kept().write(dir, json)
     }
@@ -255,7 +248,7 @@ fn names(family: &Family, path: &str, tied: bool) -> Vec<String> {
 }
 
 /// Returns `config.json` of the family's class for a task.
-fn to_json(model: &Llama, task: Task) -> Value {
+fn to_json(model: &Llama, task: Task, options: &SaveOptions) -> Value {
     let config = model.config();
     let family = config.family();
     let mut json = serde_json::to_value(config).unwrap_or_default();
@@ -264,7 +257,7 @@ fn to_json(model: &Llama, task: Task) -> Value {
     json["hidden_act"] = json!(family.activations[0]);
     json["head_dim"] = json!(config.head_dim());
     json["rope_scaling"] = json!(config.rope_scaling);
-    json["torch_dtype"] = json!("float32");
+    json["torch_dtype"] = json!(options.dtype.name());
     json["use_cache"] = json!(true);
     if let Value::Object(map) = &mut json {
         family.write(config, map);

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::tensor::{Device, Gradients, Tensor, TensorData};
 use collimate_lm::{LayerKind, LayerRope, LlamaConfig, ModelType, RopeScaling};
-use collimate_nn::{Backbone, DeviceBatch, Forward, Pack};
+use collimate_nn::{Backbone, DeviceBatch, Forward, Pack, SaveOptions};
 use serde_json::Value;
 
 pub const TOLERANCE: f64 = 1e-4;
@@ -34,6 +34,15 @@ pub fn numbers(value: &Value) -> Vec<f64> {
     match value {
         Value::Array(list) => list.iter().map(|v| v.as_f64().unwrap()).collect(),
         one => vec![one.as_f64().expect("a number")],
+    }
+}
+
+/// Options of saving a reward model with facts of its tokenizer.
+pub fn saved(pad_token_id: Option<u32>, max_length: usize) -> SaveOptions {
+    SaveOptions {
+        pad_token_id,
+        max_length: Some(max_length),
+        ..SaveOptions::default()
     }
 }
 

@@ -331,13 +331,13 @@ fn a_head_is_saved_with_the_pooling_that_it_reads() {
     let (out, head) = (tempfile::tempdir().unwrap(), parts.head.unwrap());
     let error = parts
         .backbone
-        .save_reward(&head, Pooling::Mean, None, 32, out.path())
+        .save_reward(&head, Pooling::Mean, &saved(None, 32), out.path())
         .unwrap_err()
         .to_string();
     assert!(error.contains("cls") && !error.contains('\n'), "{error}");
     // An encoder without a head is saved as a sentence-transformers folder.
     let bare = Encoder::load(&fixture("distilbert-reward"), &device()).unwrap();
-    bare.save_reward(&head, Pooling::Mean, None, 32, out.path())
+    bare.save_reward(&head, Pooling::Mean, &saved(None, 32), out.path())
         .unwrap();
     let config = json(&out.path().join("config.json"));
     assert_eq!(config["architectures"], value!(["DistilBertModel"]));

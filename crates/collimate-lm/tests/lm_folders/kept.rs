@@ -82,7 +82,7 @@ fn a_reward_folder_keeps_it_too() {
     let out = tempfile::tempdir().unwrap();
     let save = |backbone: &Llama, dir: &Path| {
         let pooling = Pooling::LastToken;
-        backbone.save_reward(&head(32, false), pooling, Some(0), 64, dir)
+        backbone.save_reward(&head(32, false), pooling, &saved(Some(0), 64), dir)
     };
     save(&backbone, out.path()).unwrap();
     check_kept(start.path(), out.path());
@@ -139,7 +139,7 @@ fn an_encoder_keeps_its_folder() {
     model.save(plain.path()).unwrap();
     let pooling = Pooling::Mean;
     model
-        .save_reward(&head(32, true), pooling, None, 32, reward.path())
+        .save_reward(&head(32, true), pooling, &saved(None, 32), reward.path())
         .unwrap();
     for out in [plain, reward] {
         let config = json(&out.path().join("config.json"));

@@ -36,8 +36,7 @@ fn a_save_removes_the_parts_of_an_earlier_one() {
         .save_reward(
             &head(32, false),
             Pooling::LastToken,
-            Some(0),
-            64,
+            &saved(Some(0), 64),
             dir.path(),
         )
         .unwrap();
@@ -51,7 +50,7 @@ fn and_so_in_the_folders_of_modules() {
     let folders = ["", "1_Pooling", "2_Dense"].map(|name| dir.path().join(name));
     folders.iter().for_each(|folder| litter(folder));
     model
-        .save_reward(&head(32, true), Pooling::Mean, None, 32, dir.path())
+        .save_reward(&head(32, true), Pooling::Mean, &saved(None, 32), dir.path())
         .unwrap();
     for folder in &folders {
         assert_eq!(parts(folder), 0, "{}", folder.display());

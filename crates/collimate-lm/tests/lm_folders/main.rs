@@ -11,6 +11,7 @@ mod more_families;
 mod options;
 mod pretrained;
 mod rope;
+mod saved_forms;
 mod sentence;
 mod shards;
 mod sizes;
@@ -21,7 +22,9 @@ use std::path::Path;
 use burn::tensor::Device;
 use collimate_lm::{Encoder, Llama, eos_token_ids};
 use collimate_nn::{HfFolder, HfReward, LoadError, ScalarHead};
-use common::{copy, edit_config, edit_tensors, fixture, json, read_tensors, warned, write_tensors};
+use common::{
+    copy, edit_config, edit_tensors, fixture, json, read_tensors, saved, warned, write_tensors,
+};
 use serde_json::{Value, json as value};
 
 fn device() -> Device {

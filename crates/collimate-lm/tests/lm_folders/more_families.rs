@@ -277,7 +277,7 @@ fn a_granite_is_no_reward_model() {
     let model = Llama::load(&dir, &device()).unwrap();
     let out = tempfile::tempdir().unwrap();
     let pooling = collimate_nn::Pooling::LastToken;
-    let error = model.save_reward(&head(16, false), pooling, None, 64, out.path());
+    let error = model.save_reward(&head(16, false), pooling, &saved(None, 64), out.path());
     let error = error.expect_err("no such class").to_string();
     assert!(error.contains("Granite"), "{error}");
 }

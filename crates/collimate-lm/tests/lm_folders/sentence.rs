@@ -8,7 +8,7 @@ fn reward() -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
     let model = Encoder::load(&fixture("bert-mean"), &device()).unwrap();
     model
-        .save_reward(&head(32, true), Pooling::Cls, None, 32, dir.path())
+        .save_reward(&head(32, true), Pooling::Cls, &saved(None, 32), dir.path())
         .unwrap();
     dir
 }

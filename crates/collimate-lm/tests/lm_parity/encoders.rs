@@ -101,7 +101,7 @@ fn names(parts: &RewardParts<Encoder>) -> Vec<(String, String)> {
     let out = tempfile::tempdir().unwrap();
     let head = parts.head.as_ref().unwrap();
     numbered
-        .save_reward(head, parts.pooling, None, 32, out.path())
+        .save_reward(head, parts.pooling, &saved(None, 32), out.path())
         .unwrap();
     read_tensors(&out.path().join("model.safetensors"))
         .into_iter()
@@ -198,7 +198,7 @@ fn a_saved_classifier_is_the_one_that_was_read() {
         let head = parts.head.clone().unwrap();
         let save = |dir: &Path| {
             let backbone = &parts.backbone;
-            backbone.save_reward(&head, parts.pooling, None, longest, dir)
+            backbone.save_reward(&head, parts.pooling, &saved(None, longest), dir)
         };
         save(out.path()).unwrap();
         let tensors = |dir: &Path| read_tensors(&dir.join("model.safetensors"));

@@ -301,7 +301,7 @@ fn a_saved_folder_is_of_the_class_that_was_read() {
         let head: ScalarHead = parts.head.unwrap();
         let backbone = parts.backbone;
         backbone
-            .save_reward(&head, parts.pooling, Some(0), 64, out.path())
+            .save_reward(&head, parts.pooling, &saved(Some(0), 64), out.path())
             .unwrap();
         let (read, saved) = (
             json(&dir.join("config.json")),

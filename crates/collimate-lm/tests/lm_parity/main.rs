@@ -19,7 +19,9 @@ use collimate_nn::{
     completion_logps, pool, token_logps,
 };
 use collimate_testkit::host;
-use common::{Worst, check_hidden, copy, fixture, fixtures, ids, json, numbers, plain_devices};
+use common::{
+    Worst, check_hidden, copy, fixture, fixtures, ids, json, numbers, plain_devices, saved,
+};
 use serde_json::Value;
 
 pub(crate) fn list<'a>(value: &'a Value, key: &str) -> &'a Vec<Value> {

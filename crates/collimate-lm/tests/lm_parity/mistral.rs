@@ -125,7 +125,7 @@ fn a_reward_model_keeps_its_window() {
     let out = tempfile::tempdir().unwrap();
     let backbone = fresh.backbone;
     backbone
-        .save_reward(&head, Pooling::LastToken, Some(0), 64, out.path())
+        .save_reward(&head, Pooling::LastToken, &saved(Some(0), 64), out.path())
         .unwrap();
     let config = json(&out.path().join("config.json"));
     let name = "MistralForSequenceClassification";

@@ -76,7 +76,7 @@ fn a_saved_reward_folder_gives_back_the_same_bytes() {
     let head = parts.head.unwrap();
     parts
         .backbone
-        .save_reward(&head, parts.pooling, Some(0), 64, out.path())
+        .save_reward(&head, parts.pooling, &saved(Some(0), 64), out.path())
         .unwrap();
     assert!(tensors(&out.path().join(WEIGHTS)) == tensors(&dir.join(WEIGHTS)));
     let config = json(&out.path().join("config.json"));

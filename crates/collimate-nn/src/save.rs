@@ -1,0 +1,56 @@
+//! Options of writing a model's folder.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// Number type of the weights in a file.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum StoredType {
+    /// 32 bits: the values as they are in memory.
+    #[default]
+    F32,
+    /// 16 bits with the range of f32 and 8 bits of precision. Values are rounded to the nearest.
+    Bf16,
+    /// 16 bits with 11 bits of precision. Values above 65504 are refused.
+    F16,
+}
+
+impl StoredType {
+    /// Returns the name that `config.json` of transformers uses, such as `float32`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::F32 => "float32",
+            Self::Bf16 => "bfloat16",
+            Self::F16 => "float16",
+        }
+    }
+}
+
+impl fmt::Display for StoredType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::F32 => "f32",
+            Self::Bf16 => "bf16",
+            Self::F16 => "f16",
+        })
+    }
+}
+
+/// Options of writing a model's folder ([`HfFolder::save_with`](crate::HfFolder::save_with)).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct SaveOptions {
+    /// Number type of the weights.
+    pub dtype: StoredType,
+    /// Largest size of a file with weights, in bytes. A larger model is written as several files
+    /// with an index; a tensor is never split. `None`: one file.
+    pub shard_bytes: Option<u64>,
+    /// Padding token that the configuration of a reward model names. `None`: a decoder's
+    /// configuration keeps its earlier padding token, or names the token that begins a text.
+    pub pad_token_id: Option<u32>,
+    /// Length of the longest sequence in tokens that the folder of an encoder as a reward model
+    /// names. `None`: the longest that the model takes.
+    pub max_length: Option<usize>,
+}
