@@ -5,6 +5,7 @@ mod encoder;
 mod generate;
 mod hf;
 mod llama;
+mod peft;
 mod pretrained;
 mod rows;
 

@@ -20,7 +20,7 @@ pub struct Lora {
     pub a: Param<Tensor<2>>,
     /// Up projection B, zero at the start.
     pub b: Param<Tensor<2>>,
-    /// α / rank.
+    /// Factor of the update, such as α / rank.
     #[module(skip)]
     pub scale: f64,
     /// Dropout probability of the adapter's input in training.
@@ -34,7 +34,7 @@ impl Lora {
     pub fn new(
         [out, input]: [usize; 2],
         rank: usize,
-        alpha: f64,
+        scale: f64,
         dropout: f64,
         key: Key,
         device: &Device,
@@ -51,7 +51,7 @@ impl Lora {
         Self {
             a: Param::from_tensor(a),
             b: Param::from_tensor(Tensor::zeros([out, rank], device)),
-            scale: alpha / rank as f64,
+            scale,
             dropout,
         }
     }
@@ -60,6 +60,20 @@ impl Lora {
     fn delta(&self) -> Tensor<2> {
         self.b.val().matmul(self.a.val()).mul_scalar(self.scale)
     }
+}
+
+/// An update `scale · B·A` that was folded into a weight. The tensors are untracked.
+///
+/// # Shapes
+/// `a: [rank, in]`, `b: [out, rank]`.
+#[derive(Debug, Clone)]
+pub struct LowRank {
+    /// Down projection A.
+    pub a: Tensor<2>,
+    /// Up projection B.
+    pub b: Tensor<2>,
+    /// Factor of the update.
+    pub scale: f64,
 }
 
 /// A linear layer `y = x·Wᵀ + b`, plus the output of an attached adapter that is switched on.
@@ -81,6 +95,10 @@ pub struct Linear {
     /// Precision of the layer's products.
     #[module(skip)]
     pub precision: Precision,
+    /// Adapters that were folded into the weight, in this order. The list is right as long as only
+    /// adapters are trained.
+    #[module(skip)]
+    pub learned: Vec<LowRank>,
 }
 
 impl Linear {
@@ -91,6 +109,7 @@ impl Linear {
             bias: bias.then(|| Param::from_tensor(Tensor::zeros([out], device))),
             lora: None,
             precision: Precision::F32,
+            learned: Vec::new(),
         }
     }
 
@@ -125,11 +144,18 @@ impl Linear {
         (weight, bias)
     }
 
-    /// Returns the same function without an adapter: the adapter is folded into the weight.
+    /// Returns the same function without an adapter: the adapter is folded into the weight, and
+    /// [`learned`](Self::learned) remembers it.
     #[must_use]
     pub fn merged(self) -> Self {
         let Some(lora) = self.lora else { return self };
         let delta = lora.delta();
+        let mut learned = self.learned;
+        learned.push(LowRank {
+            a: lora.a.val().without_autodiff(),
+            b: lora.b.val().without_autodiff(),
+            scale: lora.scale,
+        });
         Self {
             weight: self.weight.map(|weight| {
                 let trains = weight.is_require_grad();
@@ -138,6 +164,7 @@ impl Linear {
             bias: self.bias,
             lora: None,
             precision: self.precision,
+            learned,
         }
     }
 }

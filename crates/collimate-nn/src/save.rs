@@ -1,6 +1,7 @@
 //! Options of writing a model's folder.
 
 use std::fmt;
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
@@ -53,4 +54,14 @@ pub struct SaveOptions {
     /// Length of the longest sequence in tokens that the folder of an encoder as a reward model
     /// names. `None`: the longest that the model takes.
     pub max_length: Option<usize>,
+}
+
+/// Base model of an adapter that is written ([`HfFolder::save_adapter`](crate::HfFolder::save_adapter)).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AdapterBase<'a> {
+    /// Folder that the model was read from. It may hold an adapter itself: the written adapter then
+    /// includes it, and is one for the base model of that adapter.
+    pub dir: &'a Path,
+    /// Name of the base model in the written folder: a path or a name on a hub.
+    pub name: &'a str,
 }

@@ -14,7 +14,7 @@ use crate::forward::{Adapters, Forward, RowForward};
 use crate::head::ScalarHead;
 use crate::output::OutputHead;
 use crate::pooling::Pooling;
-use crate::save::SaveOptions;
+use crate::save::{AdapterBase, SaveOptions};
 
 /// A network from tokens to hidden states.
 pub trait Backbone: Module + ModuleDisplay + Adaptable + Sync + 'static {
@@ -149,6 +149,20 @@ pub trait HfFolder: Sized {
     /// or the type of the file cannot hold a value.
     fn save_with(&self, options: &SaveOptions, dir: &Path) -> Result<(), SaveError>;
 
+    /// Writes the adapters that the model has learned, with a reward model's head, as a folder of
+    /// PEFT (`adapter_config.json`, `adapter_model.safetensors`). Adapters that were folded into the
+    /// weights one after the other are written as one adapter, whose rank is the sum of theirs.
+    ///
+    /// # Errors
+    /// A file cannot be written or the base model cannot be read. No adapter was trained, or the
+    /// model differs from the base model by more than adapters. PEFT has no form for the head.
+    fn save_adapter(
+        &self,
+        base: &AdapterBase<'_>,
+        options: &SaveOptions,
+        dir: &Path,
+    ) -> Result<(), SaveError>;
+
     /// Returns the length of the longest sequence that the model takes, in tokens.
     fn context_length(&self) -> usize;
 }
@@ -215,6 +229,20 @@ pub trait HfReward: Backbone + HfFolder {
         &self,
         head: &ScalarHead,
         pooling: Pooling,
+        options: &SaveOptions,
+        dir: &Path,
+    ) -> Result<(), SaveError>;
+
+    /// Writes the adapters that the backbone has learned, and the head, as
+    /// [`HfFolder::save_adapter`] does.
+    ///
+    /// # Errors
+    /// Fails as [`HfFolder::save_adapter`] does, or if the form cannot express head and pooling.
+    fn save_reward_adapter(
+        &self,
+        head: &ScalarHead,
+        pooling: Pooling,
+        base: &AdapterBase<'_>,
         options: &SaveOptions,
         dir: &Path,
     ) -> Result<(), SaveError>;

@@ -197,6 +197,7 @@ fn layer(noise: &mut Noise, device: &Device) -> Linear {
             dropout: 0.0,
         }),
         precision: Precision::F32,
+        learned: Vec::new(),
     }
 }
 

@@ -33,6 +33,7 @@ fn one(device: &Device) -> One {
                 dropout: 0.0,
             }),
             precision: Precision::F32,
+            learned: Vec::new(),
         },
     }
 }
@@ -67,6 +68,7 @@ fn factors_and_products_are_rounded() {
         bias: None,
         lora: None,
         precision: Precision::Bf16,
+        learned: Vec::new(),
     };
     let ones = tensor::<2>(&[1.0, 1.0], [1, 2], &device);
     assert_eq!(host(&fine.forward(ones, Forward::EVAL)), [1.0]);

@@ -6,8 +6,8 @@ use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use collimate_core::{Key, OptionError};
 use collimate_nn::{
-    Backbone, DeviceBatch, Forward, HfFolder, HfReward, LoadError, LoraConfig, Pooling, Precision,
-    RewardParts, RowForward, SaveError, SaveOptions, ScalarHead, pooled,
+    AdapterBase, Backbone, DeviceBatch, Forward, HfFolder, HfReward, LoadError, LoraConfig,
+    Pooling, Precision, RewardParts, RowForward, SaveError, SaveOptions, ScalarHead, pooled,
 };
 
 /// A reward model, which gives one real number per sequence; larger is better.
@@ -170,6 +170,17 @@ impl<B: HfReward> HfFolder for RewardModel<B> {
     fn save_with(&self, options: &SaveOptions, dir: &Path) -> Result<(), SaveError> {
         self.backbone
             .save_reward(&self.head, self.pooling, options, dir)
+    }
+
+    fn save_adapter(
+        &self,
+        base: &AdapterBase<'_>,
+        options: &SaveOptions,
+        dir: &Path,
+    ) -> Result<(), SaveError> {
+        let (head, pooling) = (&self.head, self.pooling);
+        self.backbone
+            .save_reward_adapter(head, pooling, base, options, dir)
     }
 
     fn context_length(&self) -> usize {

@@ -2,6 +2,7 @@
 
 pub use collimate_lm::*;
 pub use collimate_nn::{
-    Adaptable, Adapters, Backbone, CausalLm, Forward, HfFolder, HfReward, LoadError, LoraConfig,
-    Pooling, Precision, SaveError, SaveOptions, ScalarHead, StoredType, ValueModel,
+    Adaptable, AdapterBase, Adapters, Backbone, CausalLm, Forward, HfFolder, HfReward, LoadError,
+    LoraConfig, LoraScaling, Pooling, Precision, SaveError, SaveOptions, ScalarHead, StoredType,
+    ValueModel,
 };

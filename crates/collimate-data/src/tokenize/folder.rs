@@ -5,6 +5,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 use tokenizers::Tokenizer;
 
+use super::adapter::adapter_base;
 use super::around::{Around, put_around};
 use super::files::{CONFIG, SPECIAL, TOKENIZER, object};
 use super::folder_tokens::{end_tokens, known, model_vocabulary, special_ids};
@@ -48,6 +49,8 @@ impl TextTokenizer {
     /// tokenizer is saved. A template that does not compile causes an error only when a
     /// conversation is rendered.
     ///
+    /// A folder with a PEFT adapter and without a tokenizer has the tokenizer of its base model.
+    ///
     /// # Errors
     /// [`DataError::Tokenizer`] for a folder without `tokenizer.json`, or with files that cannot be
     /// understood. [`DataError::SpecialTokens`] if there is no EOS, or if a token is not in the
@@ -66,6 +69,11 @@ impl TextTokenizer {
     ) -> Result<Self, DataError> {
         let dir = dir.as_ref();
         let path = dir.join(TOKENIZER);
+        if !path.is_file()
+            && let Some(base) = adapter_base(dir)?
+        {
+            return Self::from_folder_with(base, options);
+        }
         if !path.is_file() {
             let what = match dir.is_dir() {
                 true => no_tokenizer(dir),

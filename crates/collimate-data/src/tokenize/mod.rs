@@ -1,5 +1,6 @@
 //! Conversion of texts to token ids, by one rule for every trainer.
 
+mod adapter;
 mod around;
 mod batch;
 mod border;
@@ -15,6 +16,7 @@ mod stream;
 mod template;
 mod text_tokenizer;
 
+pub use adapter::adapter_base;
 pub use batch::TokenizeReport;
 pub use encode::{TokenizedExample, TokenizedPair, Truncation};
 pub use folder::TokenizerOptions;

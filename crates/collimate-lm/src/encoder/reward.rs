@@ -5,7 +5,8 @@ use std::path::Path;
 use burn::module::Param;
 use burn::tensor::{Device, Tensor};
 use collimate_nn::{
-    HfFolder, HfReward, LoadError, Pooling, RewardParts, SaveError, SaveOptions, ScalarHead,
+    AdapterBase, HfFolder, HfReward, LoadError, Pooling, RewardParts, SaveError, SaveOptions,
+    ScalarHead,
 };
 use serde_json::json;
 
@@ -14,6 +15,7 @@ use super::model::Encoder;
 use super::sentence::{self, Modules};
 use super::store::{self, Folder};
 use crate::hf::Written;
+use crate::peft::Whole;
 
 const TASK: &str = "ForSequenceClassification";
 const POOLING: &str = "classifier_pooling";
@@ -97,6 +99,58 @@ impl HfReward for Encoder {
             json[POOLING] = json!(pooling);
         }
         self.kept().write(dir, json)
+    }
+
+    fn save_reward_adapter(
+        &self,
+        head: &ScalarHead,
+        pooling: Pooling,
+        base: &AdapterBase<'_>,
+        options: &SaveOptions,
+        dir: &Path,
+    ) -> Result<(), SaveError> {
+        let family = self.config().family();
+        let form = &family.head;
+        let fail = |message| {
+            Err(SaveError::Serialize {
+                path: dir.to_owned(),
+                message,
+            })
+        };
+        if self.head.is_none() {
+            return fail(format!(
+                "PEFT has no form for a {}Model with a reward head: save the weights instead",
+                family.class
+            ));
+        }
+        // The folder names no pooling, so that a reader takes the one of the base model.
+        let usual = form.poolings.first();
+        if usual != Some(&pooling) {
+            return fail(format!(
+                "an adapter of a {}{TASK} cannot name the pooling {}: save the weights instead",
+                family.class,
+                json!(pooling)
+            ));
+        }
+        let mut tensors = last_layer(head, form.output);
+        tensors.extend(crate::hf::collected(self, |path| {
+            let part = path.strip_prefix(store::HEAD)?;
+            family.head_names(part).into_iter().next()
+        }));
+        // PEFT saves whole modules, by the first part of their names.
+        let mut whole: Vec<Whole> = Vec::new();
+        for tensor in tensors {
+            let module = tensor.name.split('.').next().unwrap_or_default().to_owned();
+            match whole.iter_mut().find(|whole| whole.module == module) {
+                Some(found) => found.tensors.push(tensor),
+                None => whole.push(Whole {
+                    module,
+                    tensors: vec![tensor],
+                }),
+            }
+        }
+        let task = ("SEQ_CLS", family.prefix);
+        store::write_adapter(self, base, options, task, whole, dir)
     }
 }
 

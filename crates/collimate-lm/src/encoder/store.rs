@@ -3,17 +3,16 @@
 use std::path::Path;
 
 use burn::tensor::Device;
-use collimate_nn::{Backbone, HfFolder, LoadError, SaveError, SaveOptions};
+use collimate_nn::{AdapterBase, Backbone, HfFolder, LoadError, SaveError, SaveOptions};
 use serde_json::{Value, json};
 
 use super::config::EncoderConfig;
 use super::families::Family;
 use super::model::Encoder;
-use crate::hf::{
-    Architecture, Found, JsonConfig, Kept, LeftOut, Weights, Written, save_weights,
-};
+use crate::hf::{Architecture, Found, JsonConfig, Kept, LeftOut, Weights, Written, save_weights};
+use crate::peft::{Chain, Form, Place, Whole, save_adapter};
 
-const HEAD: &str = "head.";
+pub(super) const HEAD: &str = "head.";
 
 impl HfFolder for Encoder {
     fn load(dir: &Path, device: &Device) -> Result<Self, LoadError> {
@@ -29,9 +28,62 @@ impl HfFolder for Encoder {
             .write(dir, to_json(self.config(), "Model", options))
     }
 
+    fn save_adapter(
+        &self,
+        base: &AdapterBase<'_>,
+        options: &SaveOptions,
+        dir: &Path,
+    ) -> Result<(), SaveError> {
+        let task = "FEATURE_EXTRACTION";
+        write_adapter(self, base, options, (task, ""), Vec::new(), dir)
+    }
+
     fn context_length(&self) -> usize {
         self.max_positions()
     }
+}
+
+/// Writes the adapters with the layers' names in a class in which they begin with `prefix`.
+pub(super) fn write_adapter(
+    model: &Encoder,
+    base: &AdapterBase<'_>,
+    options: &SaveOptions,
+    (task, prefix): (&'static str, &str),
+    whole: Vec<Whole>,
+    dir: &Path,
+) -> Result<(), SaveError> {
+    let family = model.config().family();
+    let form = Form {
+        task: Some(task),
+        transposed: false,
+        prefix: prefix.to_owned(),
+        whole,
+    };
+    save_adapter(model, base, options, form, dir, |path| {
+        (!path.starts_with(HEAD)).then(|| Place {
+            names: stored_names(family, path),
+            transposed: false,
+        })
+    })
+}
+
+/// Returns the names that a parameter of the encoder may have in a file, the bare name first.
+fn stored_names(family: &Family, path: &str) -> Vec<String> {
+    let bare = family.name(path);
+    let prefixed = format!("{}{bare}", family.prefix);
+    let old = [old_name(&bare), old_name(&prefixed)];
+    let old = old.into_iter().flatten();
+    [bare, prefixed].into_iter().chain(old).collect()
+}
+
+/// Returns the other name of a norm's parameter in files converted from TensorFlow.
+fn old_name(name: &str) -> Option<String> {
+    let gamma = name.strip_suffix("LayerNorm.weight");
+    let gamma = gamma.map(|stem| format!("{stem}LayerNorm.gamma"));
+    gamma.or_else(|| {
+        let stem = name.strip_suffix("LayerNorm.bias")?;
+        Some(format!("{stem}LayerNorm.beta"))
+    })
 }
 
 impl EncoderConfig {
@@ -70,6 +122,8 @@ pub(super) struct Folder {
     pub(super) classifies: bool,
     pub(super) weights: Weights,
     kept: Kept,
+    /// Adapters over the weights.
+    chain: Chain,
     /// Prefix of the names of the encoder's tensors.
     prefix: &'static str,
 }
@@ -80,19 +134,24 @@ impl Folder {
         let name = json.architecture()?.unwrap_or_default();
         let config = EncoderConfig::read(&json)?;
         let family = config.family();
-        let kept = Kept::read(dir, &json)?;
-        let weights = Weights::open(dir)?;
+        let chain = Chain::open(dir)?;
+        let kept = Kept::read(&chain.base, &json)?;
+        let mut weights = Weights::open(&chain.base)?;
+        chain.replace(&mut weights);
         let words = family.name("embeddings.word_embeddings.weight");
         let prefix = match weights.contains(&format!("{}{words}", family.prefix)) {
             true => family.prefix,
             false => "",
         };
+        let head = format!("{}.weight", family.head.output);
         Ok(Self {
-            classifies: family.classifies(&name),
+            // An adapter may bring the head of a class that the base model is not.
+            classifies: family.classifies(&name) || chain.brings(&head),
             json,
             config,
             weights,
             kept,
+            chain,
             prefix,
         })
     }
@@ -108,15 +167,7 @@ impl Folder {
                 Some(part) => family.head_names(part),
                 None => {
                     let name = format!("{}{}", self.prefix, family.name(path));
-                    // Files converted from TensorFlow have other names for the two parameters of a
-                    // norm.
-                    let old = name
-                        .strip_suffix("LayerNorm.weight")
-                        .map(|stem| format!("{stem}LayerNorm.gamma"))
-                        .or_else(|| {
-                            let stem = name.strip_suffix("LayerNorm.bias")?;
-                            Some(format!("{stem}LayerNorm.beta"))
-                        });
+                    let old = old_name(&name);
                     [name].into_iter().chain(old).collect()
                 }
             })
@@ -151,6 +202,9 @@ impl Folder {
     ) -> Result<Encoder, LoadError> {
         let blank = Encoder::blank(&self.config, head, device).map_err(|e| self.json.invalid(e))?;
         let model = self.weights.fill(blank, found)?;
+        let prefix = self.config.family().prefix;
+        let names = |path: &str| vec![path.to_owned(), format!("{prefix}{path}")];
+        let model = self.chain.apply(model, names)?;
         Ok(model.with_kept(self.kept.clone()))
     }
 }

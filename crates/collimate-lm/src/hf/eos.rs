@@ -6,6 +6,7 @@ use collimate_nn::LoadError;
 
 use super::json::JsonConfig;
 use super::kept::GENERATION;
+use crate::peft::root;
 
 const KEY: &str = "eos_token_id";
 
@@ -15,6 +16,7 @@ const KEY: &str = "eos_token_id";
 /// # Errors
 /// A file cannot be read, or an id is not valid.
 pub fn eos_token_ids(dir: &Path) -> Result<Vec<u32>, LoadError> {
+    let dir = &root(dir)?;
     if let Some(generation) = JsonConfig::read_if_there(dir.join(GENERATION))? {
         let ids = generation.token_ids(KEY)?;
         if !ids.is_empty() {

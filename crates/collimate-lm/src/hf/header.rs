@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use collimate_nn::LoadError;
 use safetensors::tensor::{Dtype, Metadata};
@@ -15,10 +16,10 @@ const LONGEST: u64 = 100_000_000;
 const PART: usize = 1 << 20;
 
 /// One open safetensors file.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct TensorFile {
     pub(super) path: PathBuf,
-    file: File,
+    file: Arc<File>,
 }
 
 /// Type, shape and place of a tensor.
@@ -80,6 +81,7 @@ impl TensorFile {
             )));
         }
         let path = path.to_owned();
+        let file = Arc::new(file);
         Ok((Self { path, file }, entries))
     }
 
@@ -141,7 +143,7 @@ impl Parts<'_> {
         }
         self.bytes.resize(count * wide, 0);
         let place = entry.start + (self.done * wide) as u64;
-        let mut reader = &file.file;
+        let mut reader = &*file.file;
         reader
             .seek(SeekFrom::Start(place))
             .and_then(|_| reader.read_exact(&mut self.bytes))

@@ -7,6 +7,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use super::save::write_file;
+use crate::peft::root;
 
 /// A parsed JSON object with the path of its file.
 pub(crate) struct JsonConfig {
@@ -15,9 +16,9 @@ pub(crate) struct JsonConfig {
 }
 
 impl JsonConfig {
-    /// Reads `dir/config.json`.
+    /// Reads the `config.json` of a model folder, or of the base model under an adapter.
     pub(crate) fn read(dir: &Path) -> Result<Self, LoadError> {
-        Self::read_file(dir.join("config.json"))
+        Self::read_file(root(dir)?.join("config.json"))
     }
 
     /// Reads any JSON object.

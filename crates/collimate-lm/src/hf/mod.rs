@@ -16,6 +16,6 @@ pub use eos::eos_token_ids;
 pub(crate) use fill::{Found, LeftOut};
 pub(crate) use json::{JsonConfig, write_json};
 pub(crate) use kept::Kept;
-pub(crate) use save::{Stored, prepare, save_weights};
+pub(crate) use save::{Stored, collected, prepare, save_weights};
 pub(crate) use tensors::{Written, write_tensors};
 pub(crate) use weights::Weights;

@@ -60,8 +60,8 @@ pub(crate) fn save_weights<M: Adaptable, S: Into<Stored>>(
     }
 }
 
-/// Returns the parameters of a model under their names in files.
-fn collected<M: Adaptable, S: Into<Stored>>(
+/// Returns the parameters of a model under their names in files, with adapters folded in.
+pub(crate) fn collected<M: Adaptable, S: Into<Stored>>(
     model: &M,
     rename: impl Fn(&str) -> Option<S>,
 ) -> Vec<Written> {
@@ -120,19 +120,20 @@ impl<S: Into<Stored>, F: Fn(&str) -> Option<S>> ModuleVisitor for Collector<F> {
             true => matrix.swap_dims(0, 1),
             false => matrix,
         };
-        self.found.push(match self.layers.adapted.remove(&param.id) {
-            Some(linear) => {
-                let mut shape = linear.weight.dims().to_vec();
-                if transposed {
-                    shape.reverse();
+        self.found
+            .push(match self.layers.adapted.remove(&param.id) {
+                Some(linear) => {
+                    let mut shape = linear.weight.dims().to_vec();
+                    if transposed {
+                        shape.reverse();
+                    }
+                    Written::lazy(name, shape, move || turned(linear.folded(Adapters::On).0))
                 }
-                Written::lazy(name, shape, move || turned(linear.folded(Adapters::On).0))
-            }
-            None => match transposed {
-                true => Written::of(name, param.val().swap_dims(0, 1)),
-                false => Written::of(name, param.val()),
-            },
-        });
+                None => match transposed {
+                    true => Written::of(name, param.val().swap_dims(0, 1)),
+                    false => Written::of(name, param.val()),
+                },
+            });
     }
 }
 

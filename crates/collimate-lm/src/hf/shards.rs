@@ -97,14 +97,13 @@ pub(super) fn write_shards(
 ) -> Result<(), SaveError> {
     let mut map = BTreeMap::new();
     for (number, range) in shards.iter().enumerate() {
-        let name = format!(
-            "model-{:05}-of-{:05}.safetensors",
-            number + 1,
-            shards.len()
-        );
+        let name = format!("model-{:05}-of-{:05}.safetensors", number + 1, shards.len());
         let part = &tensors[range.clone()];
         write_tensors(&dir.join(&name), part, dtype)?;
-        map.extend(part.iter().map(|tensor| (tensor.name.clone(), name.clone())));
+        map.extend(
+            part.iter()
+                .map(|tensor| (tensor.name.clone(), name.clone())),
+        );
     }
     let bytes: usize = tensors.iter().map(|tensor| tensor.bytes(dtype)).sum();
     let values: usize = tensors

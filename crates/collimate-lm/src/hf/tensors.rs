@@ -14,7 +14,7 @@ use super::save::unwritten;
 const PART: usize = 1 << 20;
 
 /// Receives values of a tensor, in the order of the file.
-type Take<'a> = dyn FnMut(&[f32]) -> io::Result<()> + 'a;
+pub(crate) type Take<'a> = dyn FnMut(&[f32]) -> io::Result<()> + 'a;
 
 /// A tensor to be written. Its values are computed when they are written.
 pub(crate) struct Written {
@@ -41,6 +41,19 @@ impl Written {
             shape,
             values: Box::new(move |take| by_rows(tensor(), take)),
         }
+    }
+
+    /// Returns the tensor under a longer name.
+    pub(crate) fn with_prefix(self, prefix: &str) -> Self {
+        Self {
+            name: format!("{prefix}{}", self.name),
+            ..self
+        }
+    }
+
+    /// Passes the values to `take`, in the order of the file.
+    pub(crate) fn each(&self, take: &mut Take<'_>) -> io::Result<()> {
+        (self.values)(take)
     }
 
     fn len(&self) -> usize {
@@ -97,10 +110,7 @@ pub(crate) fn write_tensors(
 }
 
 /// Returns the header, filled up to a multiple of 8 bytes with spaces.
-fn header(
-    tensors: &[&Written],
-    dtype: StoredType,
-) -> Result<Vec<u8>, Box<dyn std::error::Error>> {
+fn header(tensors: &[&Written], dtype: StoredType) -> Result<Vec<u8>, Box<dyn std::error::Error>> {
     let mut end = 0;
     let infos = tensors.iter().map(|tensor| {
         let begin = end;
@@ -134,7 +144,7 @@ fn width(dtype: StoredType) -> usize {
 /// Writes the values of a tensor. A value that f16 cannot hold is an error.
 fn write_values(tensor: &Written, dtype: StoredType, file: &mut dyn Write) -> io::Result<()> {
     let mut bytes = Vec::new();
-    (tensor.values)(&mut |values| {
+    tensor.each(&mut |values| {
         bytes.clear();
         match dtype {
             StoredType::F32 => bytes.extend(values.iter().flat_map(|v| v.to_le_bytes())),

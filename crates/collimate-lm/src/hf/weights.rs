@@ -118,6 +118,24 @@ impl Weights {
         Ok(())
     }
 
+    /// Returns the names of all tensors, in order.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.tensors.keys().map(String::as_str)
+    }
+
+    /// Adds tensors of another file, or replaces tensors by them. `names` gives the name here and
+    /// the name in the other file.
+    pub(crate) fn overlay(&mut self, other: &Self, names: &BTreeMap<String, String>) {
+        let before = self.files.len();
+        self.files.extend(other.files.iter().cloned());
+        for (here, there) in names {
+            if let Some((number, entry)) = other.tensors.get(there) {
+                self.tensors
+                    .insert(here.clone(), (before + number, entry.clone()));
+            }
+        }
+    }
+
     /// Returns true if a tensor of this name exists.
     pub(crate) fn contains(&self, name: &str) -> bool {
         self.tensors.contains_key(name)
@@ -130,13 +148,13 @@ impl Weights {
     }
 
     /// Returns the values of a tensor.
-    pub(super) fn values(&self, name: &str) -> Result<Vec<f32>, LoadError> {
+    pub(crate) fn values(&self, name: &str) -> Result<Vec<f32>, LoadError> {
         let (number, entry) = self.tensors.get(name).ok_or_else(|| self.missing(name))?;
         self.files[*number].values(name, entry)
     }
 
     /// Returns the values of a matrix stored as `[columns, rows]`, as `[rows, columns]`.
-    pub(super) fn transposed(&self, name: &str) -> Result<Vec<f32>, LoadError> {
+    pub(crate) fn transposed(&self, name: &str) -> Result<Vec<f32>, LoadError> {
         let (number, entry) = self.tensors.get(name).ok_or_else(|| self.missing(name))?;
         let [columns, rows] = entry.shape[..] else {
             return self.values(name);
@@ -171,7 +189,7 @@ impl Weights {
 
     /// Returns the error for a missing tensor. Quantisation may have replaced a matrix by tensors
     /// with other names and a type that cannot be read; then the error is about the type.
-    pub(super) fn missing(&self, name: &str) -> LoadError {
+    pub(crate) fn missing(&self, name: &str) -> LoadError {
         let layer = name
             .strip_suffix("weight")
             .filter(|layer| !layer.is_empty());

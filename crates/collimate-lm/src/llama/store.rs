@@ -5,8 +5,8 @@ use std::path::Path;
 use burn::tensor::Device;
 use collimate_core::Key;
 use collimate_nn::{
-    Backbone, HfFolder, HfReward, LoadError, Pooling, RewardParts, SaveError, SaveOptions,
-    ScalarHead,
+    AdapterBase, Backbone, HfFolder, HfReward, LoadError, Pooling, RewardParts, SaveError,
+    SaveOptions, ScalarHead,
 };
 use serde_json::{Value, json};
 
@@ -14,9 +14,8 @@ use super::config::LlamaConfig;
 use super::families::{Family, Task};
 use super::model::Llama;
 use super::read::read_config;
-use crate::hf::{
-    Architecture, JsonConfig, Kept, LeftOut, Stored, Weights, Written, save_weights,
-};
+use crate::hf::{Architecture, JsonConfig, Kept, LeftOut, Stored, Weights, Written, save_weights};
+use crate::peft::{Chain, Form, Place, Whole, save_adapter};
 
 /// Paths of the embedding and of the output matrix.
 const EMBEDDING: &str = "model.embed_tokens.weight";
@@ -33,7 +32,7 @@ impl HfFolder for Llama {
                 &Family::classes(Task::CausalLm),
             ));
         }
-        let folder = Folder::read(dir, json)?;
+        let folder = Folder::read(Chain::open(dir)?, json)?;
         let (model, _) = folder.decoder(&folder.config, false, device)?;
         Ok(model)
     }
@@ -41,7 +40,17 @@ impl HfFolder for Llama {
     fn save_with(&self, options: &SaveOptions, dir: &Path) -> Result<(), SaveError> {
         let name = |path: &str| Some(self.stored(path));
         save_weights(self, dir, options, name, Vec::new())?;
-        self.kept().write(dir, to_json(self, Task::CausalLm, options))
+        self.kept()
+            .write(dir, to_json(self, Task::CausalLm, options))
+    }
+
+    fn save_adapter(
+        &self,
+        base: &AdapterBase<'_>,
+        options: &SaveOptions,
+        dir: &Path,
+    ) -> Result<(), SaveError> {
+        self.write_adapter(base, options, "CAUSAL_LM", Vec::new(), dir)
     }
 
     fn context_length(&self) -> usize {
@@ -55,9 +64,10 @@ impl HfReward for Llama {
 
     fn load_reward(dir: &Path, device: &Device) -> Result<RewardParts<Self>, LoadError> {
         let json = JsonConfig::read(dir)?;
+        let chain = Chain::open(dir)?;
         let is_reward = match json.kind()? {
             Architecture::DecoderReward => true,
-            Architecture::Decoder => false,
+            Architecture::Decoder => chain.brings(SCORE),
             Architecture::Encoder => {
                 return Err(json.unsupported(
                     "an encoder as a decoder reward model".to_owned(),
@@ -65,10 +75,10 @@ impl HfReward for Llama {
                 ));
             }
         };
-        if is_reward {
+        if json.kind()? == Architecture::DecoderReward {
             json.one_label()?;
         }
-        let folder = Folder::read(dir, json)?;
+        let folder = Folder::read(chain, json)?;
         let family = folder.config.family();
         if !family.has_reward {
             return Err(folder.json.unsupported(
@@ -96,6 +106,43 @@ impl HfReward for Llama {
         options: &SaveOptions,
         dir: &Path,
     ) -> Result<(), SaveError> {
+        self.expects(head, pooling, dir)?;
+        let score = Written::of(SCORE.to_owned(), head.weight.val());
+        let keep = |path: &str| (path != OUTPUT).then(|| self.stored(path));
+        save_weights(self, dir, options, keep, vec![score])?;
+        let mut json = to_json(self, Task::Reward, options);
+        json["num_labels"] = json!(1);
+        json["id2label"] = json!({"0": "reward"});
+        json["label2id"] = json!({"reward": 0});
+        json["problem_type"] = json!("regression");
+        // Transformers scores the last token that is not padding, so the padding id must not end a
+        // text.
+        let config = self.config();
+        let pad_token_id = options.pad_token_id;
+        json["pad_token_id"] = json!(pad_token_id.or(config.pad_token_id).or(config.bos_token_id));
+        self.kept().write(dir, json)
+    }
+
+    fn save_reward_adapter(
+        &self,
+        head: &ScalarHead,
+        pooling: Pooling,
+        base: &AdapterBase<'_>,
+        options: &SaveOptions,
+        dir: &Path,
+    ) -> Result<(), SaveError> {
+        self.expects(head, pooling, dir)?;
+        let score = Whole {
+            module: SCORE.trim_end_matches(".weight").to_owned(),
+            tensors: vec![Written::of(SCORE.to_owned(), head.weight.val())],
+        };
+        self.write_adapter(base, options, "SEQ_CLS", vec![score], dir)
+    }
+}
+
+impl Llama {
+    /// Refuses a head that the family's reward class does not have.
+    fn expects(&self, head: &ScalarHead, pooling: Pooling, dir: &Path) -> Result<(), SaveError> {
         let fail = |message| SaveError::Serialize {
             path: dir.to_owned(),
             message,
@@ -114,24 +161,34 @@ impl HfReward for Llama {
                  without bias"
             )));
         }
-        let score = Written::of(SCORE.to_owned(), head.weight.val());
-        let keep = |path: &str| (path != OUTPUT).then(|| self.stored(path));
-        save_weights(self, dir, options, keep, vec![score])?;
-        let mut json = to_json(self, Task::Reward, options);
-        json["num_labels"] = json!(1);
-        json["id2label"] = json!({"0": "reward"});
-        json["label2id"] = json!({"reward": 0});
-        json["problem_type"] = json!("regression");
-        // Transformers scores the last token that is not padding, so the padding id must not end a
-        // text.
-        let config = self.config();
-        let pad_token_id = options.pad_token_id;
-        json["pad_token_id"] = json!(pad_token_id.or(config.pad_token_id).or(config.bos_token_id));
-        self.kept().write(dir, json)
+        Ok(())
     }
-}
 
-impl Llama {
+    fn write_adapter(
+        &self,
+        base: &AdapterBase<'_>,
+        options: &SaveOptions,
+        task: &'static str,
+        whole: Vec<Whole>,
+        dir: &Path,
+    ) -> Result<(), SaveError> {
+        let family = self.config().family();
+        let form = Form {
+            task: Some(task),
+            transposed: family.names.transposed,
+            prefix: String::new(),
+            whole,
+        };
+        let tied = self.lm_head.is_none();
+        save_adapter(self, base, options, form, dir, |path| {
+            // A reward model needs no output matrix.
+            (task == "CAUSAL_LM" || path != OUTPUT).then(|| Place {
+                names: names(family, path, tied),
+                transposed: family.names.is_transposed(path),
+            })
+        })
+    }
+
     /// Returns the name and layout of a parameter in the files of the family.
     fn stored(&self, path: &str) -> Stored {
         let names = &self.config().family().names;
@@ -147,12 +204,15 @@ struct Folder {
     json: JsonConfig,
     kept: Kept,
     weights: Weights,
+    /// Adapters over the weights.
+    chain: Chain,
     /// Configuration of the decoder in the folder; tied only if the weights are.
     config: LlamaConfig,
 }
 
 impl Folder {
-    fn read(dir: &Path, json: JsonConfig) -> Result<Self, LoadError> {
+    fn read(chain: Chain, json: JsonConfig) -> Result<Self, LoadError> {
+        let dir = &chain.base;
         let mut config = read_config(&json)?;
         if dir.join("adapter_config.json").exists() {
             return Err(json.unsupported(
@@ -162,7 +222,8 @@ impl Folder {
             ));
         }
         let kept = Kept::read(dir, &json)?;
-        let weights = Weights::open(dir)?;
+        let mut weights = Weights::open(dir)?;
+        chain.replace(&mut weights);
         // A tied checkpoint may hold the shared matrix under both names. If the two differ, the
         // weights are right and the configuration is wrong, as in transformers.
         let family = config.family();
@@ -187,6 +248,7 @@ impl Folder {
             json,
             kept,
             weights,
+            chain,
             config,
         })
     }
@@ -221,6 +283,7 @@ impl Folder {
         })?;
         let blank = Llama::blank(config, device).map_err(|e| self.json.invalid(e))?;
         let model = weights.fill(blank, &found)?.with_kept(self.kept.clone());
+        let model = self.chain.apply(model, names)?;
         if !with_head {
             return Ok((model, None));
         }

@@ -69,7 +69,12 @@ fn numbers_are_rounded_to_the_type_of_the_file() {
             assert_eq!(before.0, after.0);
             let number = |bytes: &[u8]| f32::from_le_bytes(bytes.try_into().unwrap());
             for (a, b) in before.3.chunks_exact(4).zip(after.3.chunks_exact(4)) {
-                assert_eq!(round(number(a)).to_bits(), number(b).to_bits(), "{}", before.0);
+                assert_eq!(
+                    round(number(a)).to_bits(),
+                    number(b).to_bits(),
+                    "{}",
+                    before.0
+                );
             }
         }
     }
@@ -100,7 +105,11 @@ fn shards_are_no_larger_than_asked_and_read_as_the_same_model() {
     let whole = tempfile::tempdir().unwrap();
     model().save(whole.path()).unwrap();
     let whole_tensors = read_tensors(&whole.path().join(SINGLE));
-    let largest = whole_tensors.iter().map(|t| t.3.len() as u64).max().unwrap();
+    let largest = whole_tensors
+        .iter()
+        .map(|t| t.3.len() as u64)
+        .max()
+        .unwrap();
     let total: u64 = whole_tensors.iter().map(|t| t.3.len() as u64).sum();
     for most in [1, largest / 2, largest, total / 2, total] {
         let dir = tempfile::tempdir().unwrap();
@@ -117,7 +126,10 @@ fn shards_are_no_larger_than_asked_and_read_as_the_same_model() {
             assert!(*size <= most || alone, "{name} has {size} bytes of {most}");
         }
         let count = shards.len();
-        assert_eq!(shards[0].0, format!("model-00001-of-{count:05}.safetensors"));
+        assert_eq!(
+            shards[0].0,
+            format!("model-00001-of-{count:05}.safetensors")
+        );
         let index = json(&dir.path().join(INDEX));
         assert_eq!(index["metadata"]["total_size"], total);
         assert_eq!(index["metadata"]["total_parameters"], total / 4);
@@ -175,7 +187,10 @@ fn folding_while_saving_equals_folding_before() {
         });
         assert!(folded == before, "{name}");
         let plain = std::fs::read(fixture(name).join(SINGLE)).unwrap();
-        assert!(read_tensors_of(&folded) != read_tensors_of(&plain), "{name}");
+        assert!(
+            read_tensors_of(&folded) != read_tensors_of(&plain),
+            "{name}"
+        );
     }
 }
 

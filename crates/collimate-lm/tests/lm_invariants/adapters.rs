@@ -7,7 +7,7 @@ fn lora_config() -> LoraConfig {
         rank: 3,
         alpha: 6.0,
         dropout: 0.0,
-        targets: vec![],
+        ..LoraConfig::default()
     }
 }
 

@@ -6,6 +6,7 @@ mod encoders;
 mod families;
 mod mistral;
 mod models;
+mod peft;
 mod real;
 mod saved;
 mod tied;

@@ -1,0 +1,55 @@
+//! Folders with a PEFT adapter, which name the folder of their base model.
+
+use std::path::{Path, PathBuf};
+
+use super::files::object;
+use crate::error::DataError;
+
+const ADAPTER: &str = "adapter_config.json";
+const BASE: &str = "base_model_name_or_path";
+
+/// Returns the folder of the base model if `dir` holds a PEFT adapter and no model of its own.
+///
+/// `base_model_name_or_path` of `adapter_config.json` is a path as seen from the current folder, or
+/// from the folder of the adapter.
+///
+/// # Errors
+/// [`DataError::Tokenizer`] if `adapter_config.json` cannot be understood, or if there is no folder
+/// with that name.
+pub fn adapter_base(dir: &Path) -> Result<Option<PathBuf>, DataError> {
+    let path = dir.join(ADAPTER);
+    let has = |name: &str| dir.join(name).exists();
+    let own = has("model.safetensors") || has("model.safetensors.index.json");
+    if own || !path.is_file() {
+        return Ok(None);
+    }
+    let wrong = |what: String| DataError::Tokenizer {
+        path: path.clone(),
+        what,
+    };
+    let config = object(&path)?;
+    let name = config.get(BASE).and_then(|name| name.as_str());
+    let name = name.filter(|name| !name.is_empty()).ok_or_else(|| {
+        wrong(format!(
+            "{BASE} is missing: write the folder of the base model there"
+        ))
+    })?;
+    let found = [PathBuf::from(name), dir.join(name)];
+    match found.into_iter().find(|base| base.is_dir()) {
+        Some(base) if same(&base, dir) => Err(wrong(format!(
+            "{BASE} is the adapter's own folder: write the folder of the base model there"
+        ))),
+        Some(base) => Ok(Some(base)),
+        None => Err(wrong(format!(
+            "the base model {name} is no folder on this machine: fetch it, and write the folder \
+             as {BASE}"
+        ))),
+    }
+}
+
+fn same(a: &Path, b: &Path) -> bool {
+    match (a.canonicalize(), b.canonicalize()) {
+        (Ok(a), Ok(b)) => a == b,
+        _ => false,
+    }
+}
