@@ -5,17 +5,19 @@ use cargo_metadata::DependencyKind;
 use crate::steps::Workspace;
 
 /// The layer of each published crate: it may use crates of lower layers only.
-const LAYERS: [(&str, u8); 27] = [
+const LAYERS: [(&str, u8); 29] = [
     ("collimate-core", 0),
     ("collimate-files", 0),
     ("collimate-status", 1),
     ("collimate-irm", 1),
-    ("collimate-data", 1),
     ("collimate-world", 1),
     ("collimate-eval", 1),
+    ("collimate-gguf", 1),
+    ("collimate-hub", 1),
     ("collimate-remote", 1),
     ("collimate-ops", 1),
     ("collimate-losses", 1),
+    ("collimate-data", 2),
     ("collimate-nn", 2),
     ("collimate-lm", 3),
     ("collimate-train", 3),
@@ -40,7 +42,7 @@ const LAYERS: [(&str, u8); 27] = [
 const UNPUBLISHED: u8 = 9;
 
 /// Crates that must build without Burn.
-const LIGHT: [&str; 11] = [
+const LIGHT: [&str; 13] = [
     "collimate-core",
     "collimate-files",
     "collimate-status",
@@ -48,6 +50,8 @@ const LIGHT: [&str; 11] = [
     "collimate-data",
     "collimate-world",
     "collimate-eval",
+    "collimate-gguf",
+    "collimate-hub",
     "collimate-remote",
     "collimate-judge",
     "collimate-label",

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use collimate::files::atomic_write;
 use serde_json::{Value, json};
 
-use crate::common::Failure;
+use crate::common::{self, Failure};
 use crate::runs::HashedFile;
 use crate::templates::TEMPLATES;
 
@@ -70,9 +70,20 @@ impl Card {
 
     fn text(&self, folder: &Path, about: &str, summary: &Value) -> Result<String, Failure> {
         let encoder = folder.join("modules.json").exists();
-        let config: Value = serde_json::from_slice(&fs::read(folder.join("config.json"))?)?;
+        let adapter = folder.join("adapter_config.json").is_file();
+        let config = match adapter {
+            true => "adapter_config.json",
+            false => "config.json",
+        };
+        let config: Value = serde_json::from_slice(&fs::read(folder.join(config))?)?;
         let architecture = config["architectures"][0].as_str().unwrap_or_default();
-        let (library, task) = match (encoder, architecture.ends_with("ForSequenceClassification")) {
+        let scores = match adapter {
+            true => config["task_type"] == "SEQ_CLS",
+            false => architecture.ends_with("ForSequenceClassification"),
+        };
+        let (library, task) = match (encoder, scores) {
+            (false, true) if adapter => ("peft", "text-classification"),
+            (false, false) if adapter => ("peft", "text-generation"),
             (true, _) => ("sentence-transformers", "text-classification"),
             (false, true) => ("transformers", "text-classification"),
             (false, false) => ("transformers", "text-generation"),
@@ -85,6 +96,7 @@ impl Card {
             .map(|file| json!({"name": name(&file.path), "blake3": file.blake3}));
         let values = json!({
             "name": name(folder),
+            "adapter": adapter,
             "is_start": matches!(name(folder).as_str(), "start" | "sft"),
             "command": command,
             "version": env!("CARGO_PKG_VERSION"),
@@ -156,7 +168,7 @@ fn models(run: &Path) -> Result<Vec<PathBuf>, Failure> {
         };
         for entry in entries {
             let path = entry?.path();
-            if path.join("config.json").is_file() && path.join("tokenizer.json").is_file() {
+            if common::is_model(&path) && path.join("tokenizer.json").is_file() {
                 found.push(path);
             }
         }

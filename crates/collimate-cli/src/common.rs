@@ -46,10 +46,14 @@ pub(crate) fn architecture(dir: &Path) -> Result<Architecture, Failure> {
 /// Returns the kind of model in the folder that an option names.
 pub(crate) fn architecture_of(option: &str, dir: &Path) -> Result<Architecture, Failure> {
     let name = dir.display();
+    if dir.is_file() {
+        // A GGUF file; anything else is refused by its name.
+        return Ok(detect_architecture(dir)?);
+    }
     if !dir.is_dir() {
         return Err(format!(
             "{option} {name}: no such folder: name a folder with config.json, tokenizer.json and \
-             model.safetensors"
+             model.safetensors, or a GGUF file"
         )
         .into());
     }
@@ -77,6 +81,12 @@ pub(crate) fn check_writer(option: &str, dir: &Path) -> Result<(), Failure> {
     }
 }
 
+/// Returns true for a folder with a model or an adapter.
+pub(crate) fn is_model(dir: &Path) -> bool {
+    let has = |name: &str| dir.join(name).is_file();
+    has("config.json") || has("adapter_config.json")
+}
+
 /// Lists the model folders of a run.
 pub(crate) fn models_of_run(run: &Path) -> Vec<String> {
     let inner = std::fs::read_dir(run.join("models")).into_iter().flatten();
@@ -84,7 +94,7 @@ pub(crate) fn models_of_run(run: &Path) -> Vec<String> {
     let mut found: Vec<String> = [run.join("model")]
         .into_iter()
         .chain(inner)
-        .filter(|path| path.join("config.json").exists())
+        .filter(|path| is_model(path))
         .map(|path| path.display().to_string())
         .collect();
     found.sort();

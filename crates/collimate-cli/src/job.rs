@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use collimate::data::{SftExample, TextTokenizer, TokenizeReport, Truncation};
 use collimate::lm::Llama;
-use collimate::nn::{HfFolder, SaveOptions};
+use collimate::nn::{AdapterBase, HfFolder, SaveError, SaveOptions};
 use collimate::recipes::{RecipeError, SftOutcome, SftPlan, fine_tune};
 use collimate::run::{RunContext, RunFolder, peak_memory_bytes};
 use collimate::train::{Interrupt, Progress, TrainConfig};
@@ -13,6 +13,7 @@ use serde_json::{Map, Value, json};
 
 use crate::card::Card;
 use crate::common::{self, Failure, REPORT};
+use crate::options::{SaveAs, SavingArgs};
 use crate::runs;
 use crate::start::Start;
 
@@ -35,19 +36,35 @@ pub(crate) struct Saver {
     pub(crate) run: PathBuf,
     card: Card,
     about: String,
+    saving: SavingArgs,
 }
 
 impl Saver {
-    /// Saves a model and the tokenizer in a folder of the run.
+    /// Saves a model and the tokenizer in a folder of the run. A model that has learned no adapter,
+    /// such as the start model, is saved whole even if adapters are asked for.
     pub(crate) fn save(&self, name: &str, model: &impl HfFolder) -> Result<(), Failure> {
         let options = SaveOptions {
             pad_token_id: self.tokenizer.special().pad,
             max_length: Some(self.max_length),
-            ..SaveOptions::default()
+            ..self.saving.files.options()
         };
-        model.save_with(&options, &self.run.join(name))?;
-        self.tokenizer.save(self.run.join(name))?;
-        self.card.write(&self.run.join(name), &self.about)
+        let folder = self.run.join(name);
+        match (self.saving.save_as, &self.card.base) {
+            (SaveAs::Adapter, Some(base)) => {
+                let whole = base.canonicalize().unwrap_or_else(|_| base.clone());
+                let base = AdapterBase {
+                    dir: base,
+                    name: &whole.to_string_lossy(),
+                };
+                match model.save_adapter(&base, &options, &folder) {
+                    Err(SaveError::NoAdapter { .. }) => model.save_with(&options, &folder)?,
+                    saved => saved?,
+                }
+            }
+            _ => model.save_with(&options, &folder)?,
+        }
+        self.tokenizer.save(&folder)?;
+        self.card.write(&folder, &self.about)
     }
 }
 
@@ -62,6 +79,7 @@ pub(crate) struct Job {
     max_length: usize,
     /// Facts for the cards of saved models.
     card: Card,
+    saving: SavingArgs,
     /// Options that continue a stopped run.
     pub(crate) resume: String,
 }
@@ -84,6 +102,8 @@ impl Job {
         max_length: usize,
     ) -> Result<Self, Failure> {
         let (config, inputs) = (start.config, &start.inputs);
+        let base = inputs.models.first();
+        start.args.saving.check(base.map(|path| path.as_path()))?;
         let (files, models) = (inputs.files.iter().copied(), inputs.models.iter().copied());
         let (run, files) = runs::open(&start.out, config, files, models)?;
         let base = inputs.models.first().map(|path| (*path).clone());
@@ -108,6 +128,7 @@ impl Job {
             about: String::new(),
             summary: Map::new(),
             max_length,
+            saving: start.args.saving.clone(),
             resume: start.args.resume_command(&start.out),
         })
     }
@@ -191,6 +212,7 @@ impl Job {
             run: self.run.path().to_path_buf(),
             card: self.card.clone(),
             about: self.about.clone(),
+            saving: self.saving.clone(),
         }
     }
 

@@ -56,6 +56,9 @@ pub enum DataError {
         /// The missing part and a hint.
         what: String,
     },
+    /// A GGUF file cannot be read, or has a tokenizer that is not known.
+    #[error(transparent)]
+    Gguf(collimate_gguf::GgufError),
     /// The tokenizer rejects a text or a token.
     #[error("tokenisation failed: {0}")]
     Tokenize(String),

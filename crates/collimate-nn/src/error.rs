@@ -97,6 +97,14 @@ pub enum LoadError {
         /// Supported alternatives.
         supported: String,
     },
+    /// A GGUF file cannot be read, or holds a model that is not implemented.
+    #[error("{message}")]
+    Gguf {
+        /// The file.
+        path: PathBuf,
+        /// Description of the fault, which names the file, and of the remedy.
+        message: String,
+    },
     /// A tensor is missing.
     #[error(
         "{}: tensor {name} is missing: take config.json and weights from one checkpoint",
@@ -167,6 +175,12 @@ pub enum SaveError {
         path: PathBuf,
         /// The system's error.
         source: std::io::Error,
+    },
+    /// The model has learned no adapter that could be written.
+    #[error("cannot write an adapter into {}: no adapter was trained: save the weights instead", path.display())]
+    NoAdapter {
+        /// The folder.
+        path: PathBuf,
     },
     /// The weights cannot be serialised.
     #[error("cannot serialise {}: {message}", path.display())]

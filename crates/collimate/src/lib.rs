@@ -18,6 +18,9 @@ pub use collimate_data as data;
 pub use collimate_direct as direct;
 pub use collimate_eval as eval;
 pub use collimate_files as files;
+pub use collimate_gguf as gguf;
+#[cfg(feature = "hub")]
+pub use collimate_hub as hub;
 pub use collimate_irm as irm;
 pub use collimate_judge as judge;
 #[cfg(feature = "learner")]

@@ -8,6 +8,7 @@ mod data;
 mod doctor;
 mod dpo;
 mod eval;
+mod export;
 pub(crate) mod generate;
 mod kto;
 #[cfg(feature = "label")]
@@ -54,6 +55,7 @@ enum Command {
     Generate(Box<generate::Args>),
     Score(Box<score::Args>),
     Eval(eval::Args),
+    Export(export::Args),
     Config(config::Args),
     Completions(completions::Args),
     Chat(Box<chat::Args>),
@@ -79,6 +81,7 @@ impl Command {
             Self::Generate(args) => generate::run(args),
             Self::Score(args) => score::run(args),
             Self::Eval(args) => eval::run(args),
+            Self::Export(args) => export::run(args),
             Self::Config(args) => config::run(args),
             Self::Completions(args) => completions::run(args),
             Self::Chat(args) => chat::run(args),

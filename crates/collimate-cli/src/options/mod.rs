@@ -11,6 +11,7 @@ mod layers;
 mod print;
 mod ranges;
 mod run;
+mod saving;
 
 use std::path::PathBuf;
 
@@ -26,6 +27,7 @@ pub(crate) use file::read as read_file;
 pub(crate) use flag::Flag;
 pub(crate) use layers::{Given, Layers, Source, assignment};
 pub(crate) use run::{MOST_TEXTS, MOST_TOKENS, RunArgs, check_count};
+pub(crate) use saving::{FileArgs, SaveAs, SavingArgs};
 
 use crate::commands::Syntax;
 use crate::common::{Failure, usage};

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueEnum};
 use collimate::run::RunFolder;
 
+use super::saving::SavingArgs;
 use crate::common::{self, DeviceName, Failure};
 
 /// Options of every command with a run folder.
@@ -40,6 +41,8 @@ pub(crate) struct RunArgs {
     /// Print the options as JSON and exit
     #[arg(long)]
     pub(crate) print_config: bool,
+    #[command(flatten)]
+    pub(crate) saving: SavingArgs,
 }
 
 impl RunArgs {
@@ -59,7 +62,7 @@ impl RunArgs {
 
     /// Returns the options that continue a stopped run in the folder `out`.
     pub(crate) fn resume_command(&self, out: &Path) -> String {
-        resume_command(out, self.device)
+        resume_command(out, self.device) + &self.saving.command_line()
     }
 }
 

@@ -1,9 +1,10 @@
 //! Flags that the commands on data share.
 
 use collimate::losses::{DirectLoss, PreferenceLoss};
-use collimate::nn::LoraConfig;
+use collimate::nn::{LoraConfig, LoraScaling};
 use collimate::recipes::Adaptation;
 
+use crate::common::Failure;
 use crate::options::Flag;
 
 /// A configuration that selects the parameters to train.
@@ -54,9 +55,74 @@ pub(crate) fn lora<C: Adapts + 'static>(
     help: &'static str,
 ) -> Flag<C> {
     Flag::switch("lora", paths, help, |config: &mut C, _, _| {
-        *config.adaptation() = Adaptation::Lora(LoraConfig::default());
+        adapters(config);
         Ok(())
     })
+}
+
+/// Returns the flags for the form of the adapters. Each flag also switches adapters on.
+pub(crate) fn lora_form<C: Adapts + 'static>(paths: &'static [&'static str]) -> Vec<Flag<C>> {
+    let flags = vec![
+        Flag::change(
+            "lora-rank",
+            "R",
+            paths,
+            "Rank of the adapters, 1 or more; switches --lora on",
+            |config: &mut C, text, _| {
+                adapters(config).rank = number("--lora-rank", text)?;
+                Ok(())
+            },
+        ),
+        Flag::change(
+            "lora-alpha",
+            "ALPHA",
+            paths,
+            "Scale of the adapters, above 0; switches --lora on",
+            |config: &mut C, text, _| {
+                adapters(config).alpha = number("--lora-alpha", text)?;
+                Ok(())
+            },
+        ),
+        Flag::change(
+            "lora-targets",
+            "NAMES",
+            paths,
+            "Linear layers that get an adapter, such as q_proj,v_proj; switches --lora on",
+            |config: &mut C, text, _| {
+                let names = text.split(',').map(|name| name.trim().to_owned());
+                adapters(config).targets = names.filter(|name| !name.is_empty()).collect();
+                Ok(())
+            },
+        ),
+        Flag::switch(
+            "rslora",
+            paths,
+            "Multiply the adapters by alpha / √rank instead of alpha / rank (rsLoRA); switches \
+             --lora on",
+            |config: &mut C, _, _| {
+                adapters(config).scaling = LoraScaling::RankStabilised;
+                Ok(())
+            },
+        ),
+    ];
+    flags.into_iter().map(Flag::rare).collect()
+}
+
+/// Returns the options of the adapters, after switching adapters on.
+fn adapters<C: Adapts>(config: &mut C) -> &mut LoraConfig {
+    let adaptation = config.adaptation();
+    if matches!(adaptation, Adaptation::Full) {
+        *adaptation = Adaptation::Lora(LoraConfig::default());
+    }
+    match adaptation {
+        Adaptation::Lora(lora) => lora,
+        Adaptation::Full => unreachable!("adapters are switched on"),
+    }
+}
+
+fn number<N: std::str::FromStr>(flag: &str, text: &str) -> Result<N, Failure> {
+    text.parse()
+        .map_err(|_| format!("{flag} {text}: not a number of this kind").into())
 }
 
 /// Help of `--lora` for commands that train nothing but the adapters.

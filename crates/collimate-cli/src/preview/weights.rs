@@ -4,6 +4,8 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
+use collimate::data::adapter_base;
+use collimate::gguf::Gguf;
 use collimate::lm::{EncoderConfig, LlamaConfig};
 use serde_json::Value;
 
@@ -42,7 +44,16 @@ impl Weights {
     pub(super) fn of(dir: &Path) -> Result<Self, Failure> {
         crate::common::architecture(dir)?;
         let mut parameters = 0;
-        for entry in std::fs::read_dir(dir)? {
+        let base = adapter_base(dir)?;
+        let weights = base.as_deref().unwrap_or(dir);
+        let folder = match weights.is_file() {
+            true => None,
+            false => Some(std::fs::read_dir(weights)?),
+        };
+        if folder.is_none() {
+            parameters = in_gguf(weights)?;
+        }
+        for entry in folder.into_iter().flatten() {
             let path = entry?.path();
             if path
                 .extension()
@@ -52,9 +63,11 @@ impl Weights {
             }
         }
         if parameters == 0 {
-            return Err(
-                format!("{} holds no .safetensors file with weights", dir.display()).into(),
-            );
+            return Err(format!(
+                "{} holds no .safetensors file with weights",
+                weights.display()
+            )
+            .into());
         }
         if let Ok(encoder) = EncoderConfig::of_folder(dir) {
             return Ok(Self {
@@ -119,12 +132,11 @@ impl Weights {
         };
         let activations = 4.0 * tokens * kept;
         let gb = |bytes: f64| bytes / 1e9;
-        // Loading and saving hold the weights several times. The program and its buffers need a
-        // little more.
-        let (program, loading) = (0.3e9, 4.0 * weights);
-        let most = (weights + state + activations).max(loading) + program;
+        // The program and its buffers need a little more.
+        let program = 0.3e9;
+        let most = weights + state + activations + program;
         format!(
-            "about {:.1} GB: weights {:.2} (four times that to load and save), gradients and optimiser {:.2}, a \
+            "about {:.1} GB: weights {:.2}, gradients and optimiser {:.2}, a \
              micro-batch of {tokens:.0} tokens {:.2}",
             gb(most),
             gb(weights),
@@ -132,6 +144,13 @@ impl Weights {
             gb(activations)
         )
     }
+}
+
+/// Counts the numbers in the tensors of a GGUF file.
+fn in_gguf(path: &Path) -> Result<u64, Failure> {
+    let gguf = Gguf::open(path)?;
+    let counts = gguf.tensors().iter().map(|tensor| tensor.count() as u64);
+    Ok(counts.fold(0, u64::saturating_add))
 }
 
 /// Counts the numbers in the tensors of a safetensors file, reading only the header.

@@ -7,7 +7,7 @@ use tokenizers::Tokenizer;
 
 use super::adapter::adapter_base;
 use super::around::{Around, put_around};
-use super::files::{CONFIG, SPECIAL, TOKENIZER, object};
+use super::files::{CONFIG, SPECIAL, TOKENIZER, inside, object};
 use super::folder_tokens::{end_tokens, known, model_vocabulary, special_ids};
 use super::save::kept;
 use super::template::sources::Named;
@@ -49,7 +49,8 @@ impl TextTokenizer {
     /// tokenizer is saved. A template that does not compile causes an error only when a
     /// conversation is rendered.
     ///
-    /// A folder with a PEFT adapter and without a tokenizer has the tokenizer of its base model.
+    /// A folder with a PEFT adapter and without a tokenizer has the tokenizer of its base model. The
+    /// path may be a GGUF file instead of a folder.
     ///
     /// # Errors
     /// [`DataError::Tokenizer`] for a folder without `tokenizer.json`, or with files that cannot be
@@ -74,17 +75,21 @@ impl TextTokenizer {
         {
             return Self::from_folder_with(base, options);
         }
-        if !path.is_file() {
-            let what = match dir.is_dir() {
-                true => no_tokenizer(dir),
-                false => "no such folder: check the path".to_owned(),
-            };
-            return Err(DataError::Tokenizer {
-                path: dir.to_owned(),
-                what,
-            });
-        }
-        let tokenizer = Tokenizer::from_file(&path).map_err(|e| DataError::Tokenizer {
+        let tokenizer = match (path.is_file(), inside(&path)?) {
+            (true, _) => Tokenizer::from_file(&path),
+            (false, Some(json)) => Tokenizer::from_bytes(json.to_string()),
+            (false, None) => {
+                let what = match dir.is_dir() {
+                    true => no_tokenizer(dir),
+                    false => "no such folder: check the path".to_owned(),
+                };
+                return Err(DataError::Tokenizer {
+                    path: dir.to_owned(),
+                    what,
+                });
+            }
+        };
+        let tokenizer = tokenizer.map_err(|e| DataError::Tokenizer {
             path,
             what: format!("not a tokenizer: {e}"),
         })?;

@@ -47,11 +47,28 @@ impl TextTokenizer {
         let dir = dir.as_ref();
         fs::create_dir_all(dir).map_err(|e| io(dir, "cannot be created", e))?;
         let path = dir.join(TOKENIZER);
-        let text = self
-            .tokenizer
-            .to_string(true)
-            .map_err(|e| DataError::Tokenize(e.to_string()))?;
-        replace(&path, &text)?;
+        replace(&path, &self.to_json()?)?;
+        let special: Map<String, Value> = self
+            .config
+            .iter()
+            .filter(|(name, value)| name.ends_with("_token") && value.is_string())
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect();
+        write_json(&dir.join(CONFIG), &self.config_json())?;
+        write_json(&dir.join(SPECIAL), &Value::Object(special))
+    }
+
+    /// Returns the text of `tokenizer.json`.
+    ///
+    /// # Errors
+    /// [`DataError::Tokenize`] if the tokenizer cannot be written.
+    pub fn to_json(&self) -> Result<String, DataError> {
+        let text = self.tokenizer.to_string(true);
+        text.map_err(|e| DataError::Tokenize(e.to_string()))
+    }
+
+    /// Returns the content of `tokenizer_config.json`, which includes the chat template.
+    pub fn config_json(&self) -> Value {
         let mut config = self.config.clone();
         config.insert(
             "tokenizer_class".to_owned(),
@@ -65,14 +82,7 @@ impl TextTokenizer {
         {
             config.insert("chat_template".to_owned(), json!(template.source()));
         }
-        let special: Map<String, Value> = self
-            .config
-            .iter()
-            .filter(|(name, value)| name.ends_with("_token") && value.is_string())
-            .map(|(name, value)| (name.clone(), value.clone()))
-            .collect();
-        write_json(&dir.join(CONFIG), &Value::Object(config))?;
-        write_json(&dir.join(SPECIAL), &Value::Object(special))
+        Value::Object(config)
     }
 }
 

@@ -7,6 +7,7 @@ use collimate_nn::LoadError;
 use super::json::JsonConfig;
 use crate::encoder::families::Family as Encoders;
 use crate::llama::families::{Family, Task};
+use crate::peft::Chain;
 
 /// Kind of network that a folder holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,7 +28,12 @@ pub enum Architecture {
 /// There is no `config.json`, the JSON is malformed, or the architecture is not implemented (the
 /// error names it).
 pub fn detect_architecture(dir: &Path) -> Result<Architecture, LoadError> {
-    JsonConfig::read(dir)?.kind()
+    let kind = JsonConfig::read(dir)?.kind()?;
+    // An adapter may bring the head of a reward model.
+    match kind == Architecture::Decoder && Chain::open(dir)?.brings("score.weight") {
+        true => Ok(Architecture::DecoderReward),
+        false => Ok(kind),
+    }
 }
 
 impl JsonConfig {

@@ -165,20 +165,23 @@ impl ModuleMapper for Filler<'_> {
         }
         let path = self.path.join(".");
         let name = self.found.names.get(&path).unwrap_or(&path);
-        let values = match self.found.transposed.contains(&path) {
-            true => self.weights.transposed(name),
-            false => self.weights.values(name),
-        };
-        let values = match values {
-            Ok(values) => values,
-            Err(error) => {
-                self.error = Some(error);
-                return param;
-            }
-        };
+        let transposed = self.found.transposed.contains(&path);
         param.map(|old| {
-            let new = Tensor::from_data(TensorData::new(values, old.dims()), &old.device());
-            new.set_require_grad(old.is_require_grad())
+            let (dims, device, trains) = (old.dims(), old.device(), old.is_require_grad());
+            // Before the values are read, so that no parameter is in memory twice.
+            drop(old);
+            let values = match transposed {
+                true => self.weights.transposed(name),
+                false => self.weights.values(name),
+            };
+            match values {
+                Ok(values) => Tensor::from_data(TensorData::new(values, dims), &device)
+                    .set_require_grad(trains),
+                Err(error) => {
+                    self.error = Some(error);
+                    Tensor::zeros(dims, &device)
+                }
+            }
         })
     }
 }

@@ -1,4 +1,4 @@
-//! Header of a safetensors file: names, types, shapes and places, without values.
+//! A file with tensors: names, types, shapes and places, and values on request.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -6,8 +6,11 @@ use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use collimate_gguf::{Gguf, GgufError, HfTensor};
 use collimate_nn::LoadError;
 use safetensors::tensor::{Dtype, Metadata};
+
+use super::json::gguf_error;
 
 /// Longest header in bytes, as in safetensors itself. A longer header is an attack or a mistake.
 const LONGEST: u64 = 100_000_000;
@@ -15,11 +18,19 @@ const LONGEST: u64 = 100_000_000;
 /// Number of values that are read at a time.
 const PART: usize = 1 << 20;
 
-/// One open safetensors file.
+/// One open file with tensors.
 #[derive(Debug, Clone)]
 pub(super) struct TensorFile {
     pub(super) path: PathBuf,
-    file: Arc<File>,
+    content: Content,
+}
+
+#[derive(Debug, Clone)]
+enum Content {
+    /// A safetensors file.
+    Plain(Arc<File>),
+    /// A GGUF file, whose tensors are expanded.
+    Gguf(Arc<Gguf>),
 }
 
 /// Type, shape and place of a tensor.
@@ -81,18 +92,47 @@ impl TensorFile {
             )));
         }
         let path = path.to_owned();
-        let file = Arc::new(file);
-        Ok((Self { path, file }, entries))
+        let content = Content::Plain(Arc::new(file));
+        Ok((Self { path, content }, entries))
+    }
+
+    /// Opens a GGUF file. Tensors have the names of a Hugging Face folder.
+    pub(super) fn open_gguf(path: &Path) -> Result<(Self, BTreeMap<String, Entry>), LoadError> {
+        let fail = |error: GgufError| gguf_error(path, &error);
+        let gguf = Gguf::open(path).map_err(fail)?;
+        let tensors = gguf.hugging_face().map_err(fail)?.tensors();
+        let entry = |tensor: HfTensor| {
+            let entry = Entry {
+                dtype: Dtype::F32,
+                shape: tensor.shape,
+                start: 0,
+            };
+            (tensor.name, entry)
+        };
+        let entries = tensors.into_iter().map(entry).collect();
+        let content = Content::Gguf(Arc::new(gguf));
+        let path = path.to_owned();
+        Ok((Self { path, content }, entries))
     }
 
     /// Reads a tensor's values as f32. All values must be finite.
     pub(super) fn values(&self, name: &str, entry: &Entry) -> Result<Vec<f32>, LoadError> {
+        if let Content::Gguf(gguf) = &self.content {
+            return self.expanded(gguf, name);
+        }
         let mut values = Vec::with_capacity(entry.len());
         let mut parts = self.parts(name, entry);
         while let Some(part) = parts.next()? {
             values.extend_from_slice(part);
         }
         Ok(values)
+    }
+
+    /// Reads a tensor of a GGUF file.
+    fn expanded(&self, gguf: &Gguf, name: &str) -> Result<Vec<f32>, LoadError> {
+        let model = gguf.hugging_face();
+        let values = model.and_then(|model| model.values(name));
+        values.map_err(|error| gguf_error(&self.path, &error))
     }
 
     /// Returns the values of a tensor in parts, so that reading takes little memory besides the
@@ -141,9 +181,16 @@ impl Parts<'_> {
         if count == 0 {
             return Ok(None);
         }
+        let mut reader = match &file.content {
+            Content::Plain(reader) => &**reader,
+            Content::Gguf(gguf) => {
+                self.values = file.expanded(gguf, self.name)?;
+                self.done = self.values.len();
+                return Ok(Some(&self.values));
+            }
+        };
         self.bytes.resize(count * wide, 0);
         let place = entry.start + (self.done * wide) as u64;
-        let mut reader = &*file.file;
         reader
             .seek(SeekFrom::Start(place))
             .and_then(|_| reader.read_exact(&mut self.bytes))

@@ -21,8 +21,11 @@ impl JsonConfig {
         Self::read_file(root(dir)?.join("config.json"))
     }
 
-    /// Reads any JSON object.
+    /// Reads any JSON object, in a file or inside a GGUF file.
     pub(crate) fn read_file(path: PathBuf) -> Result<Self, LoadError> {
+        if let Some(map) = inside(&path)? {
+            return Ok(Self { path, map });
+        }
         let text = std::fs::read_to_string(&path).map_err(|source| LoadError::Io {
             path: path.clone(),
             source,
@@ -32,9 +35,12 @@ impl JsonConfig {
 
     /// Reads a JSON object; returns `None` if the file does not exist.
     pub(crate) fn read_if_there(path: PathBuf) -> Result<Option<Self>, LoadError> {
+        if let Some(map) = inside(&path)? {
+            return Ok(Some(Self { path, map }));
+        }
         match std::fs::read_to_string(&path) {
             Ok(text) => Self::parse(path, &text).map(Some),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) if is_missing(&error) => Ok(None),
             Err(source) => Err(LoadError::Io { path, source }),
         }
     }
@@ -182,6 +188,29 @@ impl JsonConfig {
             path: self.path.clone(),
             message: message.to_string(),
         }
+    }
+}
+
+/// Returns true if there is no such file, also if the path leads into a file.
+fn is_missing(error: &std::io::Error) -> bool {
+    use std::io::ErrorKind::{NotADirectory, NotFound};
+    matches!(error.kind(), NotFound | NotADirectory)
+}
+
+/// Returns the object that a path names inside a GGUF file.
+fn inside(path: &Path) -> Result<Option<Map<String, Value>>, LoadError> {
+    match collimate_gguf::file_inside(path) {
+        Ok(Some(Value::Object(map))) => Ok(Some(map)),
+        Ok(_) => Ok(None),
+        Err(error) => Err(gguf_error(path, &error)),
+    }
+}
+
+/// Returns the error of a GGUF file.
+pub(super) fn gguf_error(path: &Path, error: &collimate_gguf::GgufError) -> LoadError {
+    LoadError::Gguf {
+        path: path.to_owned(),
+        message: error.to_string(),
     }
 }
 

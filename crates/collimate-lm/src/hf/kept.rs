@@ -7,7 +7,6 @@ use collimate_nn::{LoadError, SaveError};
 use serde_json::{Map, Value, json};
 
 use super::json::{JsonConfig, write_json};
-use super::save::write_file;
 
 pub(crate) const GENERATION: &str = "generation_config.json";
 
@@ -54,22 +53,14 @@ pub(crate) struct Kept(Option<Arc<Folder>>);
 #[derive(Debug)]
 struct Folder {
     config: Map<String, Value>,
-    /// Text of `generation_config.json`.
-    generation: Option<String>,
+    /// Content of `generation_config.json`.
+    generation: Option<Map<String, Value>>,
 }
 
 impl Kept {
     /// Reads the settings of the folder `dir`, whose `config.json` is `json`.
     pub(crate) fn read(dir: &Path, json: &JsonConfig) -> Result<Self, LoadError> {
-        let path = dir.join(GENERATION);
-        let generation = match std::fs::read_to_string(&path) {
-            Ok(text) => {
-                JsonConfig::parse(path, &text)?;
-                Some(text)
-            }
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
-            Err(source) => return Err(LoadError::Io { path, source }),
-        };
+        let generation = JsonConfig::read_if_there(dir.join(GENERATION))?;
         if json.value("auto_map").is_some() {
             tracing::warn!(
                 "{}: the code that auto_map names is not run: the model is read as {}",
@@ -78,6 +69,7 @@ impl Kept {
             );
         }
         let config = json.map().clone();
+        let generation = generation.map(|json| json.map().clone());
         Ok(Self(Some(Arc::new(Folder { config, generation }))))
     }
 
@@ -98,13 +90,20 @@ impl Kept {
     /// Writes `config.json` and `generation_config.json`. The settings of the folder that was read
     /// come first; `own`, the description of the saved model, overrides them.
     pub(crate) fn write(&self, dir: &Path, own: Value) -> Result<(), SaveError> {
-        if let Some(text) = self.0.as_ref().and_then(|f| f.generation.as_ref()) {
-            write_file(&dir.join(GENERATION), text.as_bytes())?;
+        if let Some(map) = self.0.as_ref().and_then(|f| f.generation.as_ref()) {
+            write_json(&dir.join(GENERATION), &Value::Object(map.clone()))?;
         }
         write_json(&dir.join("config.json"), &self.config(own))
     }
 
-    fn config(&self, own: Value) -> Value {
+    /// Returns the content of `generation_config.json`, if the folder that was read has one.
+    pub(crate) fn generation(&self) -> Option<Value> {
+        let folder = self.0.as_ref()?;
+        folder.generation.clone().map(Value::Object)
+    }
+
+    /// Returns `config.json` of a saved model, whose own description is `own`.
+    pub(crate) fn config(&self, own: Value) -> Value {
         let (Some(folder), Value::Object(own)) = (&self.0, &own) else {
             return own;
         };

@@ -3,6 +3,7 @@
 mod architecture;
 mod eos;
 mod fill;
+mod gguf;
 mod header;
 mod json;
 mod kept;
@@ -14,6 +15,7 @@ mod weights;
 pub use architecture::{Architecture, detect_architecture};
 pub use eos::eos_token_ids;
 pub(crate) use fill::{Found, LeftOut};
+pub(crate) use gguf::save_gguf;
 pub(crate) use json::{JsonConfig, write_json};
 pub(crate) use kept::Kept;
 pub(crate) use save::{Stored, collected, prepare, save_weights};

@@ -21,8 +21,11 @@ pub(crate) struct Weights {
 }
 
 impl Weights {
-    /// Opens `model.safetensors`, or the shards that its index names.
+    /// Opens `model.safetensors`, the shards that its index names, or a GGUF file.
     pub(crate) fn open(dir: &Path) -> Result<Self, LoadError> {
+        if dir.is_file() {
+            return Ok(Self::of(dir, TensorFile::open_gguf(dir)?));
+        }
         let (single, index) = (dir.join(SINGLE), dir.join(INDEX));
         let index = JsonConfig::read_if_there(index)?;
         match index {
@@ -47,13 +50,16 @@ impl Weights {
 
     /// Opens one safetensors file.
     pub(crate) fn read(path: &Path) -> Result<Self, LoadError> {
-        let (file, entries) = TensorFile::open(path)?;
+        Ok(Self::of(path, TensorFile::open(path)?))
+    }
+
+    fn of(path: &Path, (file, entries): (TensorFile, BTreeMap<String, Entry>)) -> Self {
         let entries = entries.into_iter();
-        Ok(Self {
+        Self {
             path: path.to_owned(),
             files: vec![file],
             tensors: entries.map(|(name, entry)| (name, (0, entry))).collect(),
-        })
+        }
     }
 
     /// Opens the shards that an index names. Every tensor that the index names must be in the shard

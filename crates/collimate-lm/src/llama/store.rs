@@ -4,6 +4,8 @@ use std::path::Path;
 
 use burn::tensor::Device;
 use collimate_core::Key;
+use collimate_data::TextTokenizer;
+use collimate_gguf::{Export, OutType};
 use collimate_nn::{
     AdapterBase, Backbone, HfFolder, HfReward, LoadError, Pooling, RewardParts, SaveError,
     SaveOptions, ScalarHead,
@@ -14,7 +16,9 @@ use super::config::LlamaConfig;
 use super::families::{Family, Task};
 use super::model::Llama;
 use super::read::read_config;
-use crate::hf::{Architecture, JsonConfig, Kept, LeftOut, Stored, Weights, Written, save_weights};
+use crate::hf::{
+    Architecture, JsonConfig, Kept, LeftOut, Stored, Weights, Written, save_gguf, save_weights,
+};
 use crate::peft::{Chain, Form, Place, Whole, save_adapter};
 
 /// Paths of the embedding and of the output matrix.
@@ -141,6 +145,26 @@ impl HfReward for Llama {
 }
 
 impl Llama {
+    /// Writes the model with its tokenizer and chat template as a GGUF file, which llama.cpp and
+    /// Ollama run. Adapters are folded into the weights. The returned [`Export`] names what the file
+    /// cannot hold.
+    ///
+    /// # Errors
+    /// A file cannot be written. llama.cpp does not know the family, an option or the tokenizer.
+    pub fn save_gguf(
+        &self,
+        tokenizer: &TextTokenizer,
+        out_type: OutType,
+        path: &Path,
+    ) -> Result<Export, SaveError> {
+        let own = to_json(self, Task::CausalLm, &SaveOptions::default());
+        let (config, generation) = (self.kept().config(own), self.kept().generation());
+        let files = (&config, generation.as_ref());
+        save_gguf(self, files, tokenizer, out_type, path, |path| {
+            self.stored(path)
+        })
+    }
+
     /// Refuses a head that the family's reward class does not have.
     fn expects(&self, head: &ScalarHead, pooling: Pooling, dir: &Path) -> Result<(), SaveError> {
         let fail = |message| SaveError::Serialize {

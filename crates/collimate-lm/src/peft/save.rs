@@ -91,9 +91,9 @@ pub(crate) fn save_adapter<M: Adaptable>(
         }
     }
     if learned.is_empty() {
-        return Err(wrong(
-            "no adapter was trained: save the weights instead".to_owned(),
-        ));
+        return Err(SaveError::NoAdapter {
+            path: dir.to_owned(),
+        });
     }
     let weights = Weights::open(&root).map_err(unread)?;
     check_unchanged(model, &learned, &weights, place).map_err(wrong)?;

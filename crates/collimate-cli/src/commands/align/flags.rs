@@ -59,6 +59,7 @@ pub(crate) fn last_flags<C: Aligned + 'static>() -> Vec<Flag<C>> {
         flags::lora(&["align.adaptation"], flags::LORA),
         Flag::of("seed", "N", &["align.seed"]),
     ];
+    all.extend(flags::lora_form(&["align.adaptation"]));
     all.extend(flags::reading());
     all
 }

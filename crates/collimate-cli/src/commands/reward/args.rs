@@ -170,6 +170,7 @@ impl Layered for Reward {
             Flag::of("pooling", "POOLING", &["pooling"]).rare(),
             Flag::of("label", "LABEL", &["label"]).rare(),
         ]);
+        all.extend(flags::lora_form(&["reward.adaptation"]));
         all.extend(flags::reading());
         all
     }

@@ -105,7 +105,7 @@ impl Layered for ByRule {
     }
 
     fn flags() -> Vec<Flag<Config>> {
-        vec![
+        let mut all = vec![
             Flag::of("model", "DIR", &["model"]),
             Flag::of("prefer", "RULE", &["prefer"]),
             Flag::of("prompts", "N", &["prompts"]),
@@ -128,7 +128,9 @@ impl Layered for ByRule {
             Flag::of("iterations", "N", &["align.iterations"]),
             flags::lora(&["align.adaptation"], flags::LORA),
             Flag::of("seed", "N", &["align.seed"]),
-        ]
+        ];
+        all.extend(flags::lora_form(&["align.adaptation"]));
+        all
     }
 
     fn settle(config: &mut Config, given: &Given) -> Result<(), Failure> {

@@ -250,7 +250,7 @@ impl Layered for SelfRewarding {
 
 /// Returns the short names of the options.
 fn flags() -> Vec<Flag<Config>> {
-    vec![
+    let mut all = vec![
         Flag::of("model", "DIR", &["model"]),
         Flag::of("ift", "FILE", &["ift"]),
         Flag::of("eft", "FILE", &["eft"]),
@@ -355,7 +355,9 @@ fn flags() -> Vec<Flag<Config>> {
             "Train low-rank adapters (r 8, alpha 32, dropout 0.1) in preference training",
         ),
         Flag::of("seed", "N", &["recipe.seed"]),
-    ]
+    ];
+    all.extend(flags::lora_form(&["recipe.adaptation"]));
+    all
 }
 
 fn check(config: &Config, typed: &Given) -> Result<(), Failure> {

@@ -156,6 +156,7 @@ impl Layered for Sft {
             flags::lora(&["adaptation"], flags::LORA),
             Flag::of("seed", "N", &["sft.seed", "pretrain.seed"]),
         ]);
+        all.extend(flags::lora_form(&["adaptation"]));
         all.extend(flags::reading());
         all
     }
