@@ -9,6 +9,7 @@ use collimate::files::atomic_write;
 use serde_json::{Value, json};
 
 use crate::common::{self, Failure};
+use crate::names;
 use crate::runs::HashedFile;
 use crate::templates::TEMPLATES;
 
@@ -189,8 +190,11 @@ fn metrics(summary: &Value) -> Vec<Value> {
     rows
 }
 
-/// The last part of a path.
+/// The last part of a path, or the name of a repository.
 fn name(path: &Path) -> String {
+    if let Some(name) = names::repository(path) {
+        return name;
+    }
     let name = path.file_name().unwrap_or(path.as_os_str());
     name.to_string_lossy().into_owned()
 }

@@ -13,6 +13,7 @@ use serde_json::{Map, Value, json};
 
 use crate::card::Card;
 use crate::common::{self, Failure, REPORT};
+use crate::names;
 use crate::options::{SaveAs, SavingArgs};
 use crate::runs;
 use crate::start::Start;
@@ -51,10 +52,13 @@ impl Saver {
         let folder = self.run.join(name);
         match (self.saving.save_as, &self.card.base) {
             (SaveAs::Adapter, Some(base)) => {
-                let whole = base.canonicalize().unwrap_or_else(|_| base.clone());
+                let name = names::repository(base).unwrap_or_else(|| {
+                    let whole = base.canonicalize().unwrap_or_else(|_| base.clone());
+                    whole.to_string_lossy().into_owned()
+                });
                 let base = AdapterBase {
                     dir: base,
-                    name: &whole.to_string_lossy(),
+                    name: &name,
                 };
                 match model.save_adapter(&base, &options, &folder) {
                     Err(SaveError::NoAdapter { .. }) => model.save_with(&options, &folder)?,

@@ -10,6 +10,7 @@ use collimate::nn::{HfFolder, HfReward, SaveOptions};
 use collimate::prelude::{Device, RewardModel};
 
 use crate::common::{self, DeviceName, Failure};
+use crate::names;
 use crate::options::FileArgs;
 
 /// Write a saved model in another number type, in files of another size, or with its adapters
@@ -22,7 +23,7 @@ use crate::options::FileArgs;
 #[command(visible_alias = "merge")]
 pub(crate) struct Args {
     /// Folder of the model or adapter, or GGUF file
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_parser = names::argument)]
     model: PathBuf,
     /// Folder to write, empty or new
     #[arg(long, value_name = "DIR")]

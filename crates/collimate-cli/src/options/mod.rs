@@ -30,6 +30,7 @@ pub(crate) use run::{MOST_TEXTS, MOST_TOKENS, RunArgs, check_count};
 pub(crate) use saving::{FileArgs, SaveAs, SavingArgs};
 
 use crate::commands::Syntax;
+use crate::names;
 use crate::common::{Failure, usage};
 use crate::preview::Preview;
 use crate::start::Start;
@@ -148,7 +149,7 @@ impl<L: Layered> FromArgMatches for Options<L> {
 impl<L: Layered> Options<L> {
     /// Runs the command.
     pub(crate) fn execute(&self) -> Result<(), Failure> {
-        let config = self.config()?;
+        let config = self.config(!self.run.print_config)?;
         let value = serde_json::to_value(&config)?;
         let own = is_about_own::<L>(&value);
         if self.run.print_config {
@@ -192,7 +193,7 @@ impl<L: Layered> Options<L> {
     pub(crate) fn printed(&self, syntax: Syntax, own: bool) -> Result<String, Failure> {
         let config = match own {
             true => serde_json::to_value(self.merged(Some(true))?.0)?,
-            false => serde_json::to_value(self.config()?)?,
+            false => serde_json::to_value(self.config(false)?)?,
         };
         if !own && !is_about_own::<L>(&config) {
             crate::common::tell(&format!(
@@ -213,9 +214,14 @@ impl<L: Layered> Options<L> {
         Ok(serde_json::to_string_pretty(&schema)? + "\n")
     }
 
-    /// Returns the merged and checked options.
-    pub(crate) fn config(&self) -> Result<L::Config, Failure> {
+    /// Returns the merged and checked options. If `fetch` is true, names on a hub become folders.
+    fn config(&self, fetch: bool) -> Result<L::Config, Failure> {
         let (mut config, given) = self.merged(None)?;
+        if fetch {
+            let mut value = serde_json::to_value(&config)?;
+            names::resolve(&mut value)?;
+            config = serde_json::from_value(value)?;
+        }
         match L::settle(&mut config, &given) {
             Ok(()) => Ok(config),
             Err(error) => Err(given.explain(error)),

@@ -15,6 +15,7 @@ use collimate::core::{Completion, Message, Prompt, Role, Sampling, Scorer};
 use collimate::lm::FolderSampling;
 
 use crate::common::{self, DeviceName, Failure};
+use crate::names;
 use crate::sampling::SamplingArgs;
 use crate::scorer::reward_model;
 
@@ -35,13 +36,13 @@ use talk::Chat;
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Folder of a causal language model with its tokenizer and chat template
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_parser = names::argument)]
     model: PathBuf,
     /// Folder of a second model, which answers the same messages
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_parser = names::argument)]
     against: Option<PathBuf>,
     /// Folder of a reward model, which scores the answers
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_parser = names::argument)]
     reward: Option<PathBuf>,
     /// System message before all turns
     #[arg(long, value_name = "TEXT")]

@@ -13,6 +13,7 @@ use super::read::{self, Found, Kind};
 use super::show;
 use super::tokens::Model;
 use crate::common::{self, Failure, json_name, usage};
+use crate::names;
 use crate::rendering::RenderArgs;
 
 /// Report what is read from data files, and what to correct in them. The rows can be preference
@@ -27,7 +28,7 @@ pub(crate) struct Args {
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
     /// Folder of the model to be trained, whose tokenizer and chat template are used
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_parser = names::argument)]
     model: Option<PathBuf>,
     /// Format of the files: a format that ser reads, prompt_completion, messages, prompts,
     /// graded_answers or labelled_answers; detected by default

@@ -11,6 +11,7 @@ use super::read::{self, Kind};
 use super::spans::{self, Cut, Sequence, Token};
 use super::tokens::Model;
 use crate::common::{self, Failure, json_name};
+use crate::names;
 use crate::rendering::RowRenderArgs;
 
 /// Show rows of a data file as the tokens that a model gets in training.
@@ -24,7 +25,7 @@ pub(crate) struct Args {
     #[arg(value_name = "FILE")]
     file: PathBuf,
     /// Folder of the model, whose tokenizer and chat template are used
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_parser = names::argument)]
     model: PathBuf,
     /// First row to show, counted from 1 among the usable rows
     #[arg(long, value_name = "N", default_value_t = 1)]

@@ -25,7 +25,7 @@ pub(crate) struct Args {
 #[derive(Debug, Serialize)]
 struct Found {
     version: &'static str,
-    /// Backends that the program was built with.
+    /// Backends and other features that the program was built with.
     features: Vec<&'static str>,
     target: String,
     devices: Vec<devices::Tried>,
@@ -73,6 +73,9 @@ fn features() -> Vec<&'static str> {
         ("flex", cfg!(feature = "flex")),
         ("ndarray", cfg!(feature = "ndarray")),
         ("cuda", cfg!(feature = "cuda")),
+        ("hub", cfg!(feature = "hub")),
+        ("label", cfg!(feature = "label")),
+        ("parquet", cfg!(feature = "parquet")),
         ("remote", cfg!(feature = "remote")),
     ];
     built

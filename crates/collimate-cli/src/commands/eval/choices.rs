@@ -18,6 +18,7 @@ use super::out::{Out, Places};
 use super::scored::{About, Measure, show};
 use crate::commands::score::logps::{Group, score};
 use crate::common::{self, DeviceName, Failure, Interrupted};
+use crate::names;
 use crate::runs;
 
 /// Let a language model choose among given answers by the log-likelihood of each.
@@ -33,10 +34,10 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE")]
     data: PathBuf,
     /// Folder of a causal language model
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_parser = names::argument)]
     model: PathBuf,
     /// Folder of a second language model to compare with, such as the model before alignment
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_parser = names::argument)]
     against: Option<PathBuf>,
     /// Form of a question: text ("Question: …\nAnswer:", then the text of a choice), letters (the
     /// choices are listed, and a letter is chosen) or ending (each choice continues the text of the

@@ -13,6 +13,7 @@ use super::policy::Policy;
 use super::scored::{About, Measure, show};
 use crate::commands::generate::said;
 use crate::common::{self, DeviceName, Failure};
+use crate::names;
 use crate::rendering::RenderArgs;
 use crate::runs;
 
@@ -28,10 +29,10 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE")]
     data: PathBuf,
     /// Folder of a causal language model
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_parser = names::argument)]
     model: PathBuf,
     /// Folder of a second language model to compare with, such as the model before alignment
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_parser = names::argument)]
     against: Option<PathBuf>,
     /// Form of a question: text ("Question: …\nAnswer:") or chat (a user message, for a model with
     /// a chat template)

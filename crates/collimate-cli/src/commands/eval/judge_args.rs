@@ -7,6 +7,7 @@ use collimate::judge::{EmptyAnswers, JudgeOptions};
 
 use crate::commands::rule::rules::Rule;
 use crate::common::{self, Failure};
+use crate::names;
 
 /// Rubric with which a language model judges one answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -35,7 +36,7 @@ pub(crate) enum Ask {
 pub(crate) struct JudgeArgs {
     /// Folder of the judge: a reward model, which scores each answer, or a causal language model,
     /// which is asked for its judgement
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_parser = names::argument)]
     pub(super) judge: Option<PathBuf>,
     /// Rule that scores each answer
     #[arg(long, value_enum, value_name = "RULE")]

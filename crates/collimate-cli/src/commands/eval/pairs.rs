@@ -17,6 +17,7 @@ use super::lists::{self, Lists};
 use super::out::{Out, Places};
 use crate::commands::score::{self, Column, Rows, Task, logps, rewards};
 use crate::common::{self, DeviceName, Failure, Interrupted};
+use crate::names;
 use crate::rendering::RenderArgs;
 use crate::runs;
 
@@ -34,7 +35,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE")]
     data: PathBuf,
     /// Folder of a reward model or of a causal language model
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_parser = names::argument)]
     model: PathBuf,
     /// Folder of the causal language model that --model started from
     #[arg(long, value_name = "DIR")]

@@ -14,6 +14,7 @@ use super::show::{About, show};
 use super::talks::{OnLongPrompt, Talks};
 use crate::commands::generate::said;
 use crate::common::{self, DeviceName, Failure};
+use crate::names;
 use crate::rendering::RenderArgs;
 use crate::runs;
 
@@ -28,10 +29,10 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE")]
     prompts: PathBuf,
     /// Folder of the causal language model that answers
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_parser = names::argument)]
     model: PathBuf,
     /// Folder of a second model to compare with
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_parser = names::argument)]
     against: Option<PathBuf>,
     /// Use only the first N questions
     #[arg(long, value_name = "N")]

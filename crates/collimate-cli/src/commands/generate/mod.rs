@@ -15,6 +15,7 @@ use collimate::nn::HfFolder;
 use serde::Serialize;
 
 use crate::common::{self, DeviceName, Failure, Interrupted};
+use crate::names;
 use crate::runs;
 use crate::sampling::SamplingArgs;
 
@@ -35,7 +36,7 @@ use show::Show;
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Folder of a causal language model with its tokenizer
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_parser = names::argument)]
     model: PathBuf,
     /// Prompt; may be given several times
     #[arg(long, value_name = "TEXT")]

@@ -17,6 +17,7 @@ use collimate::train::Interrupt;
 use serde_json::{Map, Value, json};
 
 use crate::common::{self, DeviceName, Failure, Interrupted};
+use crate::names;
 use crate::rendering::RowRenderArgs;
 use crate::runs;
 
@@ -30,7 +31,7 @@ use crate::runs;
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Folder of a saved reward model, or of a causal language model with --logprobs
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_parser = names::argument)]
     model: PathBuf,
     /// JSON lines of {prompt, completion}, of preference pairs (any format that ser reads), or of
     /// several answers to a prompt (`responses`, or `response_a` and `response_b`); each of several

@@ -1,0 +1,192 @@
+//! Names of models and data sets on a hub, in the place of paths.
+
+use std::path::{Path, PathBuf};
+
+use crate::common::Failure;
+
+/// Options whose values are model folders.
+const MODELS: [&str; 5] = ["model", "judge", "reward_model", "evaluator", "eft_judge"];
+
+/// Options whose values are data files.
+const DATA: [&str; 5] = ["data", "test", "validation", "labelled", "unlabelled"];
+
+/// Returns the folder of a model: the path itself, or the local copy of a model of a hub such as
+/// `org/name` or `org/name@revision`. A path that exists is never taken for a name.
+pub(crate) fn model(path: &Path) -> Result<PathBuf, Failure> {
+    match name_of(path) {
+        Some(name) => of_hub(Kind::Model, name),
+        None => Ok(path.to_owned()),
+    }
+}
+
+/// Returns the path of data: the path itself, or the local copy of a data set of a hub.
+pub(crate) fn data(path: &Path) -> Result<PathBuf, Failure> {
+    match name_of(path) {
+        Some(name) => of_hub(Kind::Data, name),
+        None => Ok(path.to_owned()),
+    }
+}
+
+/// Reads the value of an option that names a model.
+pub(crate) fn argument(text: &str) -> Result<PathBuf, String> {
+    model(Path::new(text)).map_err(|error| error.to_string())
+}
+
+/// Replaces names in a configuration by local folders.
+pub(crate) fn resolve(config: &mut serde_json::Value) -> Result<(), Failure> {
+    let mut put = |value: &mut serde_json::Value, find: fn(&Path) -> Result<PathBuf, Failure>| {
+        if let Some(text) = value.as_str() {
+            let found = find(Path::new(text))?;
+            if found != Path::new(text) {
+                *value = found.to_string_lossy().into_owned().into();
+            }
+        }
+        Ok::<(), Failure>(())
+    };
+    for option in MODELS {
+        if let Some(value) = config.get_mut(option) {
+            put(value, model)?;
+        }
+    }
+    for option in DATA {
+        for value in config
+            .get_mut(option)
+            .and_then(serde_json::Value::as_array_mut)
+            .into_iter()
+            .flatten()
+        {
+            put(value, data)?;
+        }
+    }
+    Ok(())
+}
+
+/// Returns the name of the repository whose copy lies at a path in the cache of a hub, such as
+/// `org/name` for `…/models--org--name/snapshots/COMMIT`.
+pub fn repository(path: &Path) -> Option<String> {
+    let commit = path.file_name()?.to_str()?;
+    let snapshots = path.parent()?;
+    let folder = snapshots.parent()?.file_name()?.to_str()?;
+    let of_commit = commit.len() == 40 && commit.bytes().all(|b| b.is_ascii_hexdigit());
+    let (kind, name) = folder.split_once("--")?;
+    let known = ["models", "datasets"].contains(&kind);
+    let inside = snapshots.file_name()? == "snapshots" && of_commit && known;
+    inside.then(|| name.replacen("--", "/", 1))
+}
+
+/// Kind of a repository.
+#[derive(Debug, Clone, Copy)]
+enum Kind {
+    Model,
+    Data,
+}
+
+/// Returns the text of a path that can only be a name: `org/name`, with a revision if there is one.
+pub fn name_of(path: &Path) -> Option<&str> {
+    let text = path.to_str()?;
+    let (owner, name) = text.split_once('/')?;
+    let part = |part: &str| {
+        !part.is_empty()
+            && !part.starts_with(['.', '~'])
+            && part
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
+    };
+    let (name, _) = name.split_once('@').unwrap_or((name, ""));
+    let ending = Path::new(name).extension().and_then(|end| end.to_str());
+    let file = ending.is_some_and(|end| {
+        ["jsonl", "json", "csv", "tsv", "txt", "gz", "parquet", "gguf"].contains(&end)
+    });
+    // A folder of this owner's name means a path that was mistyped.
+    let local = Path::new(owner).exists();
+    (part(owner) && part(name) && !file && !local && !path.exists()).then_some(text)
+}
+
+#[cfg(not(feature = "hub"))]
+fn of_hub(_: Kind, name: &str) -> Result<PathBuf, Failure> {
+    Err(format!(
+        "{name}: no such file or folder; to fetch models and data sets by name, build with the \
+         feature `hub`"
+    )
+    .into())
+}
+
+#[cfg(feature = "hub")]
+fn of_hub(kind: Kind, name: &str) -> Result<PathBuf, Failure> {
+    use std::cell::RefCell;
+
+    use collimate::hub::{Hub, Progress, RepoKind, RepoName, Watch};
+    use indicatif::{ProgressBar, ProgressStyle};
+
+    let (kind, wanted) = match kind {
+        Kind::Model => (RepoKind::Model, of_model()),
+        Kind::Data => (RepoKind::Dataset, of_data()),
+    };
+    let repo = RepoName::parse(kind, name)?;
+    let interrupt = crate::runs::interrupt();
+    let stop = || interrupt.is_set();
+    let style = ProgressStyle::with_template("{msg} {bar:30} {bytes}/{total_bytes} {bytes_per_sec}");
+    let bar = ProgressBar::new(0).with_style(style?);
+    let last = RefCell::new(String::new());
+    let show = |at: &Progress<'_>| {
+        if *last.borrow() != at.file {
+            *last.borrow_mut() = at.file.to_owned();
+            // A terminal shows the bar; elsewhere each file is one line.
+            if bar.is_hidden() {
+                let megabytes = at.size as f64 / 1e6;
+                crate::common::tell(&format!(
+                    "{name}: fetching {} ({megabytes:.1} MB)",
+                    at.file
+                ));
+            }
+            bar.set_message(format!("{} ({} of {})", at.file, at.number, at.files));
+        }
+        bar.set_length(at.size);
+        bar.set_position(at.received);
+    };
+    let watch = Watch::default().progress(&show).stop(&stop);
+    let folder = Hub::from_env()?.folder(&repo, &wanted, &watch);
+    bar.finish_and_clear();
+    Ok(folder?)
+}
+
+/// The files of a model: settings, tokenizer, templates, and weights as safetensors.
+#[cfg(feature = "hub")]
+fn of_model() -> collimate::hub::Wanted {
+    collimate::hub::Wanted::new()
+        .require_one_of(["config.json", "adapter_config.json"])
+        .require_one_of([
+            "model.safetensors",
+            "model.safetensors.index.json",
+            "adapter_model.safetensors",
+        ])
+        .allow("config.json")
+        .allow("generation_config.json")
+        .allow("tokenizer.json")
+        .allow("tokenizer_config.json")
+        .allow("special_tokens_map.json")
+        .matching(|path| {
+            let of_modules = ["modules.json", "sentence_bert_config.json"].contains(&path)
+                || path == "config_sentence_transformers.json";
+            let module = path.split_once('/').is_some_and(|(folder, file)| {
+                folder.starts_with(['1', '2', '3'])
+                    && ["config.json", "model.safetensors"].contains(&file)
+            });
+            of_modules || module || path.ends_with(".jinja") || path == "chat_template.json"
+        })
+}
+
+/// The files of a data set: rows, and the card that names splits.
+#[cfg(feature = "hub")]
+fn of_data() -> collimate::hub::Wanted {
+    collimate::hub::Wanted::new()
+        .allow("README.md")
+        .matching(|path| {
+            let ends = |end: &&str| path.ends_with(*end);
+            [
+                ".parquet", ".jsonl", ".json", ".jsonl.gz", ".json.gz", ".csv", ".tsv", ".csv.gz",
+            ]
+            .iter()
+            .any(ends)
+        })
+}
