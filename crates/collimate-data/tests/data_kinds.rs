@@ -4,7 +4,7 @@
 use std::io::{Cursor, Write};
 use std::path::PathBuf;
 
-use collimate_data::{Input, ReadOptions, read_pairs};
+use collimate_data::{DropReason, Input, OnBadRow, ReadOptions, read_pairs};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use tempfile::TempDir;
@@ -91,11 +91,9 @@ fn cases() -> Vec<(&'static str, Vec<u8>, Says)> {
     let junk = [0_u8, 9, 1, 2, 0, 200, 7, 0];
     vec![
         (
-            "parquet.jsonl",
-            with(b"PAR1", &junk),
-            Error(
-                "a Parquet file: convert it to JSON lines, for instance with pandas: `read_parquet(FILE)",
-            ),
+            "parquet.jsonl.gz",
+            gz(&with(b"PAR1", &junk)),
+            Error("a Parquet file inside gzip data: unpack it"),
         ),
         (
             "arrow.jsonl",
@@ -493,4 +491,59 @@ fn a_pipe_is_read_from_its_first_byte() {
     assert_eq!(pairs[0].prompt, "p 0".into());
     drop(reader);
     writing.join().unwrap().unwrap();
+}
+
+#[test]
+#[cfg(not(feature = "parquet"))]
+fn a_program_without_parquet_says_so() {
+    let dir = TempDir::new().unwrap();
+    let path = file(&dir, "rows.parquet", b"PAR1 and more");
+    let error = read_pairs(&path, &ReadOptions::default()).unwrap_err();
+    let error = error.to_string();
+    for words in [
+        "rows.parquet: a Parquet file, and this program was built without Parquet",
+        "`read_parquet(FILE).to_json",
+    ] {
+        assert!(error.contains(words), "{error}");
+    }
+}
+
+#[test]
+fn gzip_data_that_expand_absurdly_are_refused() {
+    let dir = TempDir::new().unwrap();
+    let row = br#"{"prompt": "a?", "chosen": "b", "rejected": "c"}"#;
+    let bomb = [&row[..], b"\n", &vec![b' '; 80 << 20]].concat();
+    let path = file(&dir, "bomb.jsonl.gz", &gz(&bomb));
+    let error = read_pairs(&path, &ReadOptions::default()).unwrap_err();
+    let error = error.to_string();
+    assert!(
+        error.contains("unpack to more than 200 times their size"),
+        "{error}"
+    );
+    // The same length of other bytes is fine.
+    let row = [&row[..], b"\n"].concat();
+    let many = row.repeat((1 << 20) / row.len());
+    let path = file(&dir, "many.jsonl.gz", &gz(&many));
+    assert!(read_pairs(&path, &ReadOptions::default()).is_ok());
+}
+
+#[test]
+fn a_key_that_occurs_twice_is_a_bad_row() {
+    let dir = TempDir::new().unwrap();
+    let rows = r#"{"prompt": "a?", "chosen": "b", "rejected": "c"}
+{"prompt": "a?", "chosen": "b", "rejected": "c", "chosen": "d"}
+{"prompt": [{"role": "user", "content": "a?", "content": "b?"}], "chosen": [], "rejected": []}"#;
+    let path = file(&dir, "twice.jsonl", rows.as_bytes());
+    let error = read_pairs(&path, &ReadOptions::default()).unwrap_err();
+    let words = "twice.jsonl:2: not valid JSON at column 63 (the key `chosen` occurs twice)";
+    assert!(error.to_string().contains(words), "{error}");
+    let options = ReadOptions {
+        on_bad_row: OnBadRow::Drop,
+        ..ReadOptions::default()
+    };
+    let (pairs, report) = read_pairs(&path, &options).unwrap();
+    assert_eq!(
+        (pairs.len(), report.dropped_for(DropReason::Malformed)),
+        (1, 2)
+    );
 }
