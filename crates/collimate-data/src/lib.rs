@@ -3,6 +3,7 @@
 mod content;
 mod error;
 mod example;
+mod folder;
 mod noise;
 mod pool;
 mod read;
@@ -13,6 +14,7 @@ mod votes;
 
 pub use error::DataError;
 pub use example::SftExample;
+pub use folder::{DataPart, data_files};
 pub use noise::swap_labels;
 pub use pool::{
     Auditor, HiddenLabelPool, HiddenPair, LabelPrecision, SealedLabels, SelfLabelledPair,
@@ -24,7 +26,7 @@ pub use read::{
     Labels, Note, Numbering, OnBadRow, PairNumbers, Places, Prompts, Question, QuestionFormat,
     RankedAnswers, RankedDrop, RankedOptions, RankedReport, ReadChoices, ReadOptions, ReadReport,
     SftTurns, not_used, read_answers, read_labelled, read_labelled_pairs, read_numbered_pairs,
-    read_pairs, read_questions, read_sft, read_unlabelled,
+    read_pairs, read_pairs_of, read_questions, read_sft, read_unlabelled,
 };
 pub use split::{Grouped, SER_SHARES, seed_split, split_by_fraction, split_by_hash};
 pub use tokenize::{

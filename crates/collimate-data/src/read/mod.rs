@@ -36,6 +36,7 @@ mod response_columns;
 mod rows;
 mod scored_answers;
 mod seen;
+mod several;
 mod sft;
 mod summarize;
 mod table;
@@ -68,6 +69,7 @@ pub use questions::{Question, QuestionFormat, read_questions};
 pub use ranked::{RankedAnswers, RankedDrop, RankedOptions, RankedReport};
 pub use report::{DropReason, Note, ReadReport, not_used};
 pub use scored_answers::AnswerPairs;
+pub use several::read_pairs_of;
 pub use sft::SftTurns;
 
 use crate::error::DataError;
