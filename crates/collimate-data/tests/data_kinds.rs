@@ -528,6 +528,19 @@ fn gzip_data_that_expand_absurdly_are_refused() {
 }
 
 #[test]
+fn absurdly_nested_rows_are_bad_rows() {
+    let dir = TempDir::new().unwrap();
+    let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
+    let row = format!("{{\"prompt\": {deep}, \"chosen\": \"b\", \"rejected\": \"c\"}}\n");
+    let rows = format!("{{\"prompt\": \"a?\", \"chosen\": \"b\", \"rejected\": \"c\"}}\n{row}");
+    let path = file(&dir, "deep.jsonl", rows.as_bytes());
+    let error = read_pairs(&path, &ReadOptions::default()).unwrap_err();
+    let error = error.to_string();
+    assert!(error.contains("deep.jsonl:2: not valid JSON"), "{error}");
+    assert!(error.contains("(recursion limit exceeded)"), "{error}");
+}
+
+#[test]
 fn a_key_that_occurs_twice_is_a_bad_row() {
     let dir = TempDir::new().unwrap();
     let rows = r#"{"prompt": "a?", "chosen": "b", "rejected": "c"}

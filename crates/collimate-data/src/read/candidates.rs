@@ -27,7 +27,7 @@ pub struct Candidates {
     pub prompt: Prompt,
     /// The answers, in an order without meaning. Empty for a prompt alone.
     pub responses: Vec<Completion>,
-    /// The line of the row, from 1.
+    /// The line of the row, from 1. In a Parquet file, the number of the row.
     pub line: usize,
 }
 

@@ -11,8 +11,8 @@ use super::response_columns::Columns;
 use super::{Input, graded_rows, helpsteer, scored_answers};
 use crate::error::DataError;
 
-/// The layout of a data file. Every format but CSV has one JSON object per line. Gzip data are
-/// unpacked whatever the name of the file.
+/// The layout of a data file. Every format but CSV has one JSON object per line, or the same columns
+/// in Parquet. Gzip data are unpacked whatever the name of the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
@@ -52,8 +52,8 @@ pub enum Format {
     /// Conversations for supervised fine-tuning (UltraChat): `{"messages"}`.
     Messages,
     /// Prompts with two or more answers each, as a list such as `responses` or as columns such as
-    /// `response_a` and `response_b`. Two columns may come with a `label` that names the better
-    /// answer.
+    /// `response_a` and `response_b`, also of a table. Two columns may come with a `label` that names
+    /// the better answer.
     Candidates,
     /// Prompts with one completion each, for supervised fine-tuning: `{"prompt", "completion"}`.
     PromptCompletion,

@@ -11,6 +11,7 @@ use super::answer_table::AnswerTable;
 use super::columnar::Table;
 use super::expansion::{Expansion, MOST_RATIO};
 use super::kind::{HEAD, described, foreign, parquet_stream};
+use super::numbering::Numbering;
 use super::rows::Rows;
 use super::table::{Header, is_table_name};
 use super::{Format, kind_of_error};
@@ -382,6 +383,12 @@ impl Input {
             }
             at = (end + 1).min(self.head.len());
         }
+    }
+
+    /// Returns the meaning of the numbers of rows.
+    pub(super) fn numbering(&self) -> Numbering {
+        let table = self.table.as_ref();
+        table.map_or_else(Numbering::default, |table| table.numbering().clone())
     }
 
     /// Returns the Parquet file, unless the input is text.

@@ -21,7 +21,7 @@ pub struct LabelledExample {
     pub example: SftExample,
     /// If true, the completion is good; else it is bad.
     pub desirable: bool,
-    /// The line of the row, from 1.
+    /// The line of the row, from 1. In a Parquet file, the number of the row.
     pub line: usize,
 }
 

@@ -4,7 +4,6 @@ use serde_json::Value;
 
 use super::fields::Object;
 use super::input::Input;
-use super::numbering::Numbering;
 use super::ordered::Ordered;
 use super::{Bad, kind_of_error};
 use crate::error::DataError;
@@ -20,9 +19,7 @@ pub(super) fn each_object(
     mut take: impl FnMut(usize, &Object) -> Result<(), Bad>,
 ) -> Result<(), DataError> {
     let path = input.path().to_owned();
-    let numbering = input
-        .table()
-        .map_or_else(Numbering::default, |table| table.numbering().clone());
+    let numbering = input.numbering();
     let wrong = |line: usize, bad: Bad| {
         numbering.row_error(&path, line, format!("{}; repair the row", bad.what))
     };
