@@ -81,6 +81,20 @@ fn columns_that_are_not_read_are_told_from_the_schema() {
     assert_eq!(told, names(&["preference_statement", "split"]));
 }
 
+/// `messages` could be the prompt of a row with an empty prompt. Its data are damaged.
+#[test]
+fn columns_stay_unread_if_no_row_needs_them() {
+    let (pairs, report) =
+        read_pairs(path("unread_damage.parquet"), &ReadOptions::default()).unwrap();
+    assert_eq!(pairs.len(), 3);
+    assert!(report.unused.iter().eq(["messages"]), "{report}");
+    let error = error("bad_read_damage.parquet");
+    assert!(
+        error.contains("row group 2, column `messages`: "),
+        "{error}"
+    );
+}
+
 #[test]
 fn answers_with_scores_give_all_pairs_or_the_best_against_the_worst() {
     for answer_pairs in [AnswerPairs::All, AnswerPairs::BestWorst] {

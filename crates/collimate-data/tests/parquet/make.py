@@ -176,12 +176,20 @@ def encodings():
     whole = (HERE / "six_plain.parquet").read_bytes()
     (HERE / "bad_truncated.parquet").write_bytes(whole[:-200])
     (HERE / "bad_tail.parquet").write_bytes(whole[:-1])
-    # The data of `rejected` in the second row group become zeros.
-    column = pq.ParquetFile(HERE / "six_plain.parquet").metadata.row_group(1).column(4)
+    damaged("six_plain", "bad_page", 4)
+    for name, prompt in [("unread_damage", "c?"), ("bad_read_damage", " ")]:
+        texts = dict(prompt=["a?", "b?", prompt], chosen=["x"] * 3, rejected=["y"] * 3, messages=["z"] * 3)
+        table(name, texts, row_group_size=2)
+        damaged(name, name, 3)
+
+
+def damaged(name, out, column):
+    """Replaces the data of a column in the second row group by zeros."""
+    whole = bytearray((HERE / f"{name}.parquet").read_bytes())
+    column = pq.ParquetFile(HERE / f"{name}.parquet").metadata.row_group(1).column(column)
     start = column.dictionary_page_offset or column.data_page_offset
-    damaged = bytearray(whole)
-    damaged[start:start + column.total_compressed_size] = bytes(column.total_compressed_size)
-    (HERE / "bad_page.parquet").write_bytes(damaged)
+    whole[start:start + column.total_compressed_size] = bytes(column.total_compressed_size)
+    (HERE / f"{out}.parquet").write_bytes(whole)
 
 
 def values():
