@@ -4,7 +4,7 @@
 use std::io::{Cursor, Write};
 use std::path::PathBuf;
 
-use collimate_data::{DropReason, Input, OnBadRow, ReadOptions, read_pairs};
+use collimate_data::{Input, ReadOptions, read_pairs};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use tempfile::TempDir;
@@ -506,57 +506,4 @@ fn a_program_without_parquet_says_so() {
     ] {
         assert!(error.contains(words), "{error}");
     }
-}
-
-#[test]
-fn gzip_data_that_expand_absurdly_are_refused() {
-    let dir = TempDir::new().unwrap();
-    let row = br#"{"prompt": "a?", "chosen": "b", "rejected": "c"}"#;
-    let bomb = [&row[..], b"\n", &vec![b' '; 80 << 20]].concat();
-    let path = file(&dir, "bomb.jsonl.gz", &gz(&bomb));
-    let error = read_pairs(&path, &ReadOptions::default()).unwrap_err();
-    let error = error.to_string();
-    assert!(
-        error.contains("unpack to more than 200 times their size"),
-        "{error}"
-    );
-    // The same length of other bytes is fine.
-    let row = [&row[..], b"\n"].concat();
-    let many = row.repeat((1 << 20) / row.len());
-    let path = file(&dir, "many.jsonl.gz", &gz(&many));
-    assert!(read_pairs(&path, &ReadOptions::default()).is_ok());
-}
-
-#[test]
-fn absurdly_nested_rows_are_bad_rows() {
-    let dir = TempDir::new().unwrap();
-    let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
-    let row = format!("{{\"prompt\": {deep}, \"chosen\": \"b\", \"rejected\": \"c\"}}\n");
-    let rows = format!("{{\"prompt\": \"a?\", \"chosen\": \"b\", \"rejected\": \"c\"}}\n{row}");
-    let path = file(&dir, "deep.jsonl", rows.as_bytes());
-    let error = read_pairs(&path, &ReadOptions::default()).unwrap_err();
-    let error = error.to_string();
-    assert!(error.contains("deep.jsonl:2: not valid JSON"), "{error}");
-    assert!(error.contains("(recursion limit exceeded)"), "{error}");
-}
-
-#[test]
-fn a_key_that_occurs_twice_is_a_bad_row() {
-    let dir = TempDir::new().unwrap();
-    let rows = r#"{"prompt": "a?", "chosen": "b", "rejected": "c"}
-{"prompt": "a?", "chosen": "b", "rejected": "c", "chosen": "d"}
-{"prompt": [{"role": "user", "content": "a?", "content": "b?"}], "chosen": [], "rejected": []}"#;
-    let path = file(&dir, "twice.jsonl", rows.as_bytes());
-    let error = read_pairs(&path, &ReadOptions::default()).unwrap_err();
-    let words = "twice.jsonl:2: not valid JSON at column 63 (the key `chosen` occurs twice)";
-    assert!(error.to_string().contains(words), "{error}");
-    let options = ReadOptions {
-        on_bad_row: OnBadRow::Drop,
-        ..ReadOptions::default()
-    };
-    let (pairs, report) = read_pairs(&path, &options).unwrap();
-    assert_eq!(
-        (pairs.len(), report.dropped_for(DropReason::Malformed)),
-        (1, 2)
-    );
 }

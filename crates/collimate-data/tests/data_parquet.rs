@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use collimate_core::PreferencePair;
 use collimate_data::{
     AnswerPairs, DataError, DropReason, Format, Input, OnBadRow, ReadOptions, ReadReport,
-    read_answers, read_labelled, read_labelled_pairs, read_numbered_pairs, read_pairs,
+    read_answers, read_labelled, read_labelled_pairs, read_numbered_pairs, read_pairs, read_sft,
     read_unlabelled,
 };
 
@@ -214,8 +214,17 @@ fn other_readers_take_parquet_files_as_they_are() {
     .unwrap();
     let labels = labels.unwrap();
     assert_eq!((labels.column.as_str(), labels.values.len()), ("source", 3));
-    let (answers, _) = (read_answers(path("kto.parquet")).unwrap(), ());
+    let answers = read_answers(path("kto.parquet")).unwrap();
     assert_eq!(answers, read_answers(path("kto.jsonl")).unwrap());
+    let options = ReadOptions {
+        format: Some(Format::Messages),
+        ..ReadOptions::default()
+    };
+    let [lines, table] = both("ultrafeedback_binarized");
+    let (examples, report) = read_sft(&table, &options).unwrap();
+    let (expected, of_lines) = read_sft(&lines, &options).unwrap();
+    assert_eq!((examples.len(), &examples), (3, &expected));
+    assert_eq!(facts(&report), facts(&of_lines));
 }
 
 #[test]

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::Bad;
 use super::fields::Object;
-use super::input::Lines;
+use super::lines::Lines;
 use super::records::Records;
 use super::response_columns::Columns;
 use super::rows::NumberedRow;

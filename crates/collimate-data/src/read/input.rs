@@ -9,8 +9,9 @@ use serde_json::{Map, Value};
 
 use super::answer_table::AnswerTable;
 use super::columnar::Table;
-use super::expansion::{Expansion, MOST_RATIO};
+use super::expansion::Expansion;
 use super::kind::{HEAD, described, foreign, parquet_stream};
+use super::lines::{Lines, io, newlines, reading};
 use super::numbering::Numbering;
 use super::rows::Rows;
 use super::table::{Header, is_table_name};
@@ -433,12 +434,8 @@ impl Input {
 
     /// Returns the lines from the beginning.
     pub(super) fn into_lines(self) -> Lines {
-        Lines {
-            reader: Box::new(Cursor::new(self.head).chain(self.rest)),
-            path: self.path,
-            line: 0,
-            line_end: self.line_end,
-        }
+        let whole = Cursor::new(self.head).chain(self.rest);
+        Lines::new(self.path, Box::new(whole), self.line_end)
     }
 }
 
@@ -481,51 +478,6 @@ pub(super) fn object(line: &[u8]) -> Option<Map<String, Value>> {
     }
 }
 
-/// The lines of an input, one at a time.
-pub(super) struct Lines {
-    path: PathBuf,
-    reader: Box<dyn BufRead>,
-    line: usize,
-    line_end: u8,
-}
-
-impl Lines {
-    /// Returns the next line without its line end, blank or not, with its number from 1.
-    ///
-    /// # Errors
-    /// A read fails.
-    pub(super) fn any_line(&mut self) -> Result<Option<(usize, Vec<u8>)>, DataError> {
-        let mut line = Vec::new();
-        self.reader
-            .read_until(self.line_end, &mut line)
-            .map_err(|e| reading(&self.path, self.line + 1, e))?;
-        if line.is_empty() {
-            return Ok(None);
-        }
-        self.line += 1;
-        if line.last() == Some(&self.line_end) {
-            line.pop();
-        }
-        if line.last() == Some(&b'\r') {
-            line.pop();
-        }
-        Ok(Some((self.line, line)))
-    }
-
-    /// Returns the next line that is not blank.
-    ///
-    /// # Errors
-    /// A read fails.
-    pub(super) fn next_line(&mut self) -> Result<Option<(usize, Vec<u8>)>, DataError> {
-        loop {
-            match self.any_line()? {
-                Some((_, line)) if line.trim_ascii().is_empty() => {}
-                found => return Ok(found),
-            }
-        }
-    }
-}
-
 fn fill(
     path: &Path,
     reader: &mut dyn BufRead,
@@ -535,34 +487,4 @@ fn fill(
     let read = reader.take(most as u64).read_to_end(head);
     read.map_err(|e| reading(path, newlines(head) + 1, e))?;
     Ok(())
-}
-
-fn newlines(bytes: &[u8]) -> usize {
-    bytes.iter().filter(|&&byte| byte == b'\n').count()
-}
-
-/// Returns the error of a read that failed near `line`.
-fn reading(path: &Path, line: usize, source: std::io::Error) -> DataError {
-    let what = match source.kind() {
-        ErrorKind::UnexpectedEof => {
-            format!("the compressed data end early, near line {line}: fetch the file again")
-        }
-        ErrorKind::InvalidInput | ErrorKind::InvalidData => {
-            format!("damaged gzip data, near line {line}: fetch the file again")
-        }
-        ErrorKind::QuotaExceeded => format!(
-            "gzip data that unpack to more than {MOST_RATIO} times their size, near line {line}: \
-             check the file, and unpack it yourself if it is right"
-        ),
-        _ => format!("reading stopped near line {line}"),
-    };
-    io(path, &what, source)
-}
-
-fn io(path: &Path, what: &str, source: std::io::Error) -> DataError {
-    DataError::Io {
-        path: path.to_owned(),
-        what: what.to_owned(),
-        source,
-    }
 }

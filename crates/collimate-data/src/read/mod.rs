@@ -20,6 +20,7 @@ mod input;
 mod kind;
 mod labelled;
 mod labels;
+mod lines;
 mod numbering;
 mod numbers;
 mod oasst;

@@ -3,7 +3,7 @@
 use super::answer_table::AnswerTable;
 use super::columnar;
 use super::fields::Object;
-use super::input::Lines;
+use super::lines::Lines;
 use super::numbering::Numbering;
 use super::{Bad, parse};
 use crate::error::DataError;

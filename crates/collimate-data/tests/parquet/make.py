@@ -178,7 +178,8 @@ def encodings():
     (HERE / "bad_tail.parquet").write_bytes(whole[:-1])
     damaged("six_plain", "bad_page", 4)
     for name, prompt in [("unread_damage", "c?"), ("bad_read_damage", " ")]:
-        texts = dict(prompt=["a?", "b?", prompt], chosen=["x"] * 3, rejected=["y"] * 3, messages=["z"] * 3)
+        texts = dict(prompt=["a?", "b?", prompt], chosen=["x"] * 3, rejected=["y"] * 3, messages=["z"] * 3, blank=[""] * 3,
+                     note=pa.nulls(3, pa.string()))
         table(name, texts, row_group_size=2)
         damaged(name, name, 3)
 
