@@ -492,18 +492,3 @@ fn a_pipe_is_read_from_its_first_byte() {
     drop(reader);
     writing.join().unwrap().unwrap();
 }
-
-#[test]
-#[cfg(not(feature = "parquet"))]
-fn a_program_without_parquet_says_so() {
-    let dir = TempDir::new().unwrap();
-    let path = file(&dir, "rows.parquet", b"PAR1 and more");
-    let error = read_pairs(&path, &ReadOptions::default()).unwrap_err();
-    let error = error.to_string();
-    for words in [
-        "rows.parquet: a Parquet file, and this program was built without Parquet",
-        "`read_parquet(FILE).to_json",
-    ] {
-        assert!(error.contains(words), "{error}");
-    }
-}

@@ -1,4 +1,5 @@
-//! Rows and files that are refused because of their size, their depth or a repeated key.
+//! Rows and files that are refused because of their size, their depth, a repeated key, or
+//! a part that the program was built without.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -71,4 +72,19 @@ fn a_key_that_occurs_twice_is_a_bad_row() {
         (pairs.len(), report.dropped_for(DropReason::Malformed)),
         (1, 2)
     );
+}
+
+#[test]
+#[cfg(not(feature = "parquet"))]
+fn a_program_without_parquet_says_so() {
+    let dir = TempDir::new().unwrap();
+    let path = file(&dir, "rows.parquet", b"PAR1 and more");
+    let error = read_pairs(&path, &ReadOptions::default()).unwrap_err();
+    let error = error.to_string();
+    for words in [
+        "rows.parquet: a Parquet file, and this program was built without Parquet",
+        "`read_parquet(FILE).to_json",
+    ] {
+        assert!(error.contains(words), "{error}");
+    }
 }

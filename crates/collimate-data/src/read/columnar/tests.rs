@@ -110,6 +110,32 @@ fn lists_of_two_levels_and_of_none_are_lists() {
     assert_eq!(rows(&path), expected);
 }
 
+/// The columns agree again after the first row, in which one of them has a value too few.
+#[test]
+fn a_value_of_the_next_row_is_not_taken() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let path = folder.path().join("early.parquet");
+    let schema = "message root {
+        required group turns (LIST) {
+            repeated group list { required binary role (UTF8); required binary content (UTF8); }
+        }
+    }";
+    write(
+        &path,
+        schema,
+        &[
+            (&["a", "b", "c", "d"], &[1; 4], &[0, 1, 0, 0]),
+            (&["a", "b", "c"], &[1; 3], &[0, 0, 0]),
+        ],
+    );
+    let table = Table::open(&path, File::open(&path).unwrap()).unwrap();
+    let error = table.rows().next_row().unwrap_err().to_string();
+    assert!(
+        error.contains("`turns.list.content`: it has fewer values"),
+        "{error}"
+    );
+}
+
 #[test]
 fn columns_that_contradict_each_other_are_damage() {
     let folder = tempfile::TempDir::new().unwrap();
