@@ -2,10 +2,20 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::common::Failure;
+use collimate::data::{DataPart, data_files};
+use serde_json::Value;
+
+use crate::common::{Failure, usage};
 
 /// Options whose values are model folders.
-const MODELS: [&str; 5] = ["model", "judge", "reward_model", "evaluator", "eft_judge"];
+const MODELS: [&str; 6] = [
+    "model",
+    "judge",
+    "reward_model",
+    "policy",
+    "evaluator",
+    "eft_judge",
+];
 
 /// Options whose values are data files.
 const DATA: [&str; 5] = ["data", "test", "validation", "labelled", "unlabelled"];
@@ -32,33 +42,51 @@ pub(crate) fn argument(text: &str) -> Result<PathBuf, String> {
     model(Path::new(text)).map_err(|error| error.to_string())
 }
 
-/// Replaces names in a configuration by local folders.
-pub(crate) fn resolve(config: &mut serde_json::Value) -> Result<(), Failure> {
-    let mut put = |value: &mut serde_json::Value, find: fn(&Path) -> Result<PathBuf, Failure>| {
-        if let Some(text) = value.as_str() {
-            let found = find(Path::new(text))?;
-            if found != Path::new(text) {
-                *value = found.to_string_lossy().into_owned().into();
-            }
-        }
-        Ok::<(), Failure>(())
-    };
+/// Replaces names in a configuration by local folders, and folders and patterns of data by their
+/// files. `split` is the split of the training data.
+pub(crate) fn resolve(config: &mut Value, split: Option<&str>) -> Result<(), Failure> {
     for option in MODELS {
-        if let Some(value) = config.get_mut(option) {
-            put(value, model)?;
+        if let Some(Value::String(text)) = config.get_mut(option) {
+            *text = model(Path::new(text))?.to_string_lossy().into_owned();
         }
     }
+    let mut used = false;
     for option in DATA {
-        for value in config
-            .get_mut(option)
-            .and_then(serde_json::Value::as_array_mut)
-            .into_iter()
-            .flatten()
-        {
-            put(value, data)?;
+        let Some(Value::Array(list)) = config.get_mut(option) else {
+            continue;
+        };
+        let mut files = Vec::new();
+        for value in std::mem::take(list) {
+            let Value::String(text) = &value else {
+                files.push(value);
+                continue;
+            };
+            let path = data(Path::new(text))?;
+            let whole = path.is_dir() || text.contains(['*', '?', '[']) && !path.exists();
+            if !whole {
+                files.push(path.to_string_lossy().into());
+                continue;
+            }
+            // Data to measure on have splits of the option's own name.
+            let own = ["test", "validation"].contains(&option);
+            used |= !own && path.is_dir();
+            let named = if own { Some(option) } else { split };
+            let part = DataPart {
+                split: named.filter(|_| path.is_dir()),
+                config: None,
+            };
+            let found = data_files(&path, part)?;
+            files.extend(found.iter().map(|file| file.to_string_lossy().into()));
         }
+        *list = files;
     }
-    Ok(())
+    match split {
+        Some(split) if !used => Err(usage(format!(
+            "--split {split} is for data sets that are folders or names on a hub: --data names \
+             files"
+        ))),
+        _ => Ok(()),
+    }
 }
 
 /// Returns the name of the repository whose copy lies at a path in the cache of a hub, such as
@@ -95,7 +123,10 @@ pub fn name_of(path: &Path) -> Option<&str> {
     let (name, _) = name.split_once('@').unwrap_or((name, ""));
     let ending = Path::new(name).extension().and_then(|end| end.to_str());
     let file = ending.is_some_and(|end| {
-        ["jsonl", "json", "csv", "tsv", "txt", "gz", "parquet", "gguf"].contains(&end)
+        [
+            "jsonl", "json", "csv", "tsv", "txt", "gz", "parquet", "gguf",
+        ]
+        .contains(&end)
     });
     // A folder of this owner's name means a path that was mistyped.
     let local = Path::new(owner).exists();
@@ -125,7 +156,8 @@ fn of_hub(kind: Kind, name: &str) -> Result<PathBuf, Failure> {
     let repo = RepoName::parse(kind, name)?;
     let interrupt = crate::runs::interrupt();
     let stop = || interrupt.is_set();
-    let style = ProgressStyle::with_template("{msg} {bar:30} {bytes}/{total_bytes} {bytes_per_sec}");
+    let style =
+        ProgressStyle::with_template("{msg} {bar:30} {bytes}/{total_bytes} {bytes_per_sec}");
     let bar = ProgressBar::new(0).with_style(style?);
     let last = RefCell::new(String::new());
     let show = |at: &Progress<'_>| {
@@ -134,10 +166,7 @@ fn of_hub(kind: Kind, name: &str) -> Result<PathBuf, Failure> {
             // A terminal shows the bar; elsewhere each file is one line.
             if bar.is_hidden() {
                 let megabytes = at.size as f64 / 1e6;
-                crate::common::tell(&format!(
-                    "{name}: fetching {} ({megabytes:.1} MB)",
-                    at.file
-                ));
+                crate::common::tell(&format!("{name}: fetching {} ({megabytes:.1} MB)", at.file));
             }
             bar.set_message(format!("{} ({} of {})", at.file, at.number, at.files));
         }
@@ -184,7 +213,14 @@ fn of_data() -> collimate::hub::Wanted {
         .matching(|path| {
             let ends = |end: &&str| path.ends_with(*end);
             [
-                ".parquet", ".jsonl", ".json", ".jsonl.gz", ".json.gz", ".csv", ".tsv", ".csv.gz",
+                ".parquet",
+                ".jsonl",
+                ".json",
+                ".jsonl.gz",
+                ".json.gz",
+                ".csv",
+                ".tsv",
+                ".csv.gz",
             ]
             .iter()
             .any(ends)

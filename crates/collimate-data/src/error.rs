@@ -40,6 +40,26 @@ pub enum DataError {
         /// The problem with the row and a hint.
         what: String,
     },
+    /// A row of a Parquet file breaks the rules of its format.
+    #[error("{path}: row group {group}, row {row}: {what}")]
+    ParquetRow {
+        /// The file.
+        path: PathBuf,
+        /// Row group, from 1.
+        group: usize,
+        /// Row within the row group, from 1.
+        row: usize,
+        /// The problem with the row and a hint.
+        what: String,
+    },
+    /// A Parquet file is damaged, or has a property that is not supported.
+    #[error("{path}: {what}")]
+    Parquet {
+        /// The file.
+        path: PathBuf,
+        /// The problem, with row group and column if it lies there, and a hint.
+        what: String,
+    },
     /// The format of the file cannot be recognised, or this call does not read it.
     #[error("{path}: {what}")]
     Format {

@@ -3,6 +3,7 @@
 mod content;
 mod error;
 mod example;
+mod folder;
 mod noise;
 mod pool;
 mod read;
@@ -13,17 +14,19 @@ mod votes;
 
 pub use error::DataError;
 pub use example::SftExample;
+pub use folder::{DataPart, data_files};
 pub use noise::swap_labels;
 pub use pool::{
     Auditor, HiddenLabelPool, HiddenPair, LabelPrecision, SealedLabels, SelfLabelledPair,
     oracle_labels,
 };
 pub use read::{
-    Answer, AnswerLists, AskedPrompt, Candidates, ChoiceFormat, ChoiceQuestion, DropReason,
-    DroppedRow, ExactQuestion, Format, GradedAnswer, HhTurns, Input, LabelledExample, Labels, Note,
-    OnBadRow, Places, Prompts, Question, QuestionFormat, RankedAnswers, RankedDrop, RankedOptions,
-    RankedReport, ReadChoices, ReadOptions, ReadReport, SftTurns, not_used, read_answers,
-    read_labelled, read_labelled_pairs, read_pairs, read_questions, read_sft, read_unlabelled,
+    Answer, AnswerLists, AnswerPairs, AskedPrompt, Candidates, ChoiceFormat, ChoiceQuestion,
+    DropReason, DroppedRow, ExactQuestion, Format, GradedAnswer, HhTurns, Input, LabelledExample,
+    Labels, Note, Numbering, OnBadRow, PairNumbers, Places, Prompts, Question, QuestionFormat,
+    RankedAnswers, RankedDrop, RankedOptions, RankedReport, ReadChoices, ReadOptions, ReadReport,
+    SftTurns, not_used, read_answers, read_labelled, read_labelled_pairs, read_numbered_pairs,
+    read_pairs, read_pairs_of, read_questions, read_sft, read_unlabelled,
 };
 pub use split::{Grouped, SER_SHARES, seed_split, split_by_fraction, split_by_hash};
 pub use tokenize::{

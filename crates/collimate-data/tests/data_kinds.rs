@@ -91,11 +91,9 @@ fn cases() -> Vec<(&'static str, Vec<u8>, Says)> {
     let junk = [0_u8, 9, 1, 2, 0, 200, 7, 0];
     vec![
         (
-            "parquet.jsonl",
-            with(b"PAR1", &junk),
-            Error(
-                "a Parquet file: convert it to JSON lines, for instance with pandas: `read_parquet(FILE)",
-            ),
+            "parquet.jsonl.gz",
+            gz(&with(b"PAR1", &junk)),
+            Error("a Parquet file inside gzip data: unpack it"),
         ),
         (
             "arrow.jsonl",

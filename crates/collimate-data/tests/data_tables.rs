@@ -68,7 +68,6 @@ fn a_header_of_other_names_is_refused() {
     for header in [
         "better,worse",
         "Winner,Loser",
-        "response_a,response_b",
         "text,label",
         "answer 1,answer 2",
         "less_pleasant,more_pleasant",
@@ -82,6 +81,11 @@ fn a_header_of_other_names_is_refused() {
     refused(
         "chosen,Chosen,rejected\na,b,c\n",
         "two columns are called `chosen`",
+    );
+    // These names are known: the rows are answers, here without a label.
+    refused(
+        "response_a,response_b\nI ran.,I fell.\n",
+        "answers without a label",
     );
     refused("prompt,text,chosen_text\nq,a,b\n", "looks like a header");
     refused("1,I ran,I fell\n", "t.csv:1: 3 columns, expected 2");

@@ -30,8 +30,8 @@ pub(crate) use run::{MOST_TEXTS, MOST_TOKENS, RunArgs, check_count};
 pub(crate) use saving::{FileArgs, SaveAs, SavingArgs};
 
 use crate::commands::Syntax;
-use crate::names;
 use crate::common::{Failure, usage};
+use crate::names;
 use crate::preview::Preview;
 use crate::start::Start;
 use print::yaml;
@@ -219,7 +219,7 @@ impl<L: Layered> Options<L> {
         let (mut config, given) = self.merged(None)?;
         if fetch {
             let mut value = serde_json::to_value(&config)?;
-            names::resolve(&mut value)?;
+            names::resolve(&mut value, self.run.split.as_deref())?;
             config = serde_json::from_value(value)?;
         }
         match L::settle(&mut config, &given) {

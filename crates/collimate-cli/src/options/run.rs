@@ -41,6 +41,10 @@ pub(crate) struct RunArgs {
     /// Print the options as JSON and exit
     #[arg(long)]
     pub(crate) print_config: bool,
+    /// Split of the training data, such as train, if --data names the folder of a data set or a data
+    /// set on a hub
+    #[arg(long, value_name = "NAME")]
+    pub(crate) split: Option<String>,
     #[command(flatten)]
     pub(crate) saving: SavingArgs,
 }

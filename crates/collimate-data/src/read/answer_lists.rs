@@ -26,7 +26,7 @@ pub struct AnswerLists {
     pub chosen: Vec<String>,
     /// Wrong answers.
     pub rejected: Vec<String>,
-    /// The line of the row, from 1.
+    /// The line of the row, from 1. In a Parquet file, the number of the row.
     pub line: usize,
 }
 

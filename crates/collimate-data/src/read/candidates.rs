@@ -6,11 +6,13 @@ use collimate_core::{Completion, PreferencePair, Prompt};
 use serde_json::Value;
 
 use super::fields::Object;
-use super::input::object;
+use super::helpsteer;
+use super::input::{Layout, object};
 use super::prompt_column::by_other_name;
 use super::report::Note;
 use super::response_columns::{Columns, Side};
 use super::seen::Seen;
+use super::table::Header;
 use super::{
     Bad, DropReason, Format, Input, Places, ReadOptions, ReadReport, Sink, each_row, pairs,
     prompts, trl,
@@ -25,7 +27,7 @@ pub struct Candidates {
     pub prompt: Prompt,
     /// The answers, in an order without meaning. Empty for a prompt alone.
     pub responses: Vec<Completion>,
-    /// The line of the row, from 1.
+    /// The line of the row, from 1. In a Parquet file, the number of the row.
     pub line: usize,
 }
 
@@ -96,8 +98,16 @@ impl Input {
 
     /// Rejects rows of answers if the first row has no label.
     pub(super) fn expect_labels(&mut self) -> Result<(), DataError> {
-        let first = self.row_ahead()?;
-        match first.is_some_and(|row| !Columns::has_label(&row)) {
+        let unlabelled = match self.layout()? {
+            Layout::Answers(delimiter) => {
+                let first = self.line_ahead(1)?;
+                first.is_some_and(|(_, line)| !Header::parse(line, delimiter).names_label())
+            }
+            _ => self
+                .row_ahead()?
+                .is_some_and(|row| !Columns::has_label(&row)),
+        };
+        match unlabelled {
             true => Err(self.format_error(
                 "answers without a label: label them by `collimate label`, or give them to `collimate \
                  ser --unlabelled`",
@@ -114,6 +124,13 @@ impl Input {
             Ok(format) => return Ok(Some(format)),
             Err(error) => error,
         };
+        if self.table().is_some() {
+            let row = self.first_row()?;
+            return match row.contains_key("prompt") {
+                true => Ok(Some(Format::Candidates)),
+                false => Err(error),
+            };
+        }
         let first = self.line_ahead(1)?;
         let Some((_, line)) = first else {
             return Err(error);
@@ -149,6 +166,7 @@ impl Input {
             unused: found.unused,
             prompt_from: Default::default(),
             notes: Default::default(),
+            numbering: found.numbering,
         };
         let places = Places {
             kept: alone.iter().map(|row| row.line).collect(),
@@ -169,7 +187,10 @@ impl Input {
             Format::UltraFeedback => Format::Trl,
             format => format,
         };
-        pairs(self, layout, options, &mut sink)?;
+        match layout {
+            Format::HelpSteer => each_row(self, layout, &mut sink, helpsteer::unlabelled_row)?,
+            _ => pairs(self, layout, options, &mut sink)?,
+        }
         let mut places = sink.take_places();
         let (pairs, mut report) = sink.finish(format);
         let candidates = gathered(pairs, &places.kept);

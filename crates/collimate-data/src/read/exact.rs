@@ -21,7 +21,7 @@ pub struct ExactQuestion {
     pub answer: String,
     /// Part of the file that the question belongs to, if the file names one.
     pub category: Option<String>,
-    /// The line of the row, from 1.
+    /// The line of the row, from 1. In a Parquet file, the number of the row.
     pub line: usize,
 }
 

@@ -6,13 +6,13 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::Input;
 use super::fields::keys;
 use super::response_columns::Columns;
+use super::{Input, graded_rows, helpsteer, scored_answers};
 use crate::error::DataError;
 
-/// The layout of a data file. Every format but CSV has one JSON object per line. Gzip data are
-/// unpacked whatever the name of the file.
+/// The layout of a data file. Every format but CSV has one JSON object per line, or the same columns
+/// in Parquet. Gzip data are unpacked whatever the name of the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
@@ -37,14 +37,23 @@ pub enum Format {
     /// Comparisons of two summaries (summarize from feedback): `{"info", "summaries": [{"text"},
     /// {"text"}], "choice"}`.
     SummarizeComparisons,
-    /// Questions with scored answers (StackExchange votes): `{"question", "answers": [{"text",
-    /// "pm_score"}]}`.
+    /// Prompts with scored answers: `{"question", "answers": [{"text", "pm_score"}]}` (StackExchange
+    /// votes), `{"prompt", "responses": [text], "scores": [number]}` (also `completions`, and
+    /// `all_generated_responses` with `all_rm_scores`), or `completions` with `response` and
+    /// `overall_score` (UltraFeedback).
     ScoredAnswers,
+    /// Two answers with a signed preference, below 0 if the first is better: HelpSteer3
+    /// (`{"context", "response1", "response2", "overall_preference"}`) and HelpSteer2
+    /// (`{"prompt", "response_1", "response_2", "preference_strength"}`).
+    HelpSteer,
+    /// Answers with grades, one a row, the answers to a prompt in rows that follow each other
+    /// (HelpSteer2): `{"prompt", "response", "helpfulness"}`.
+    GradedRows,
     /// Conversations for supervised fine-tuning (UltraChat): `{"messages"}`.
     Messages,
     /// Prompts with two or more answers each, as a list such as `responses` or as columns such as
-    /// `response_a` and `response_b`. Two columns may come with a `label` that names the better
-    /// answer.
+    /// `response_a` and `response_b`, also of a table. Two columns may come with a `label` that names
+    /// the better answer.
     Candidates,
     /// Prompts with one completion each, for supervised fine-tuning: `{"prompt", "completion"}`.
     PromptCompletion,
@@ -60,6 +69,8 @@ impl fmt::Display for Format {
             Self::OasstTrees => "oasst_trees",
             Self::SummarizeComparisons => "summarize_comparisons",
             Self::ScoredAnswers => "scored_answers",
+            Self::HelpSteer => "help_steer",
+            Self::GradedRows => "graded_rows",
             Self::Messages => "messages",
             Self::Candidates => "candidates",
             Self::PromptCompletion => "prompt_completion",
@@ -125,10 +136,11 @@ impl Format {
             };
             let hh = !has("prompt") && (dialogue("chosen") || dialogue("rejected"));
             Some(if hh { Self::HhRlhf } else { Self::Trl })
-        } else if row
-            .get("answers")
-            .is_some_and(|answers| is_scored(answers, has("question")))
-        {
+        } else if helpsteer::is_row(row) {
+            Some(Self::HelpSteer)
+        } else if graded_rows::is_row(row) {
+            Some(Self::GradedRows)
+        } else if scored_answers::is_row(row) {
             Some(Self::ScoredAnswers)
         } else if Columns::any(row) {
             Some(Self::Candidates)
@@ -139,16 +151,6 @@ impl Format {
         } else {
             None
         }
-    }
-}
-
-/// Returns true for a list of answers with scores, or of objects beside a `question`.
-fn is_scored(answers: &Value, asked: bool) -> bool {
-    let list = answers.as_array().map(Vec::as_slice);
-    match list {
-        None => false,
-        Some([]) => asked,
-        Some([first, ..]) => asked && first.is_object() || first.get("pm_score").is_some(),
     }
 }
 

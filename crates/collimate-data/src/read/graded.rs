@@ -22,7 +22,7 @@ pub struct GradedAnswer {
     pub score: f64,
     /// The reason given for the grade; often empty.
     pub justification: String,
-    /// The line of the row, from 1.
+    /// The line of the row, from 1. In a Parquet file, the number of the row.
     pub line: usize,
 }
 

@@ -2,18 +2,24 @@
 
 use std::fmt;
 use std::fs::File;
-use std::io::{BufRead, BufReader, Cursor, ErrorKind, Read};
+use std::io::{BufRead, BufReader, Cursor, ErrorKind, Read, Seek};
 use std::path::{Path, PathBuf};
 
-use flate2::bufread::MultiGzDecoder;
 use serde_json::{Map, Value};
 
-use super::kind::{HEAD, described, foreign};
+use super::answer_table::AnswerTable;
+use super::columnar::Table;
+use super::expansion::Expansion;
+use super::kind::{HEAD, described, foreign, parquet_stream};
+use super::lines::{Lines, io, newlines, reading};
+use super::numbering::Numbering;
+use super::rows::Rows;
 use super::table::{Header, is_table_name};
 use super::{Format, kind_of_error};
 use crate::error::DataError;
 
 const BOM: &[u8] = b"\xef\xbb\xbf";
+const PARQUET: &[u8] = b"PAR1";
 const BUFFER: usize = 1 << 16;
 /// Number of rows inspected before a file counts as unrecognised. A bad first row must not hide the
 /// format.
@@ -22,8 +28,10 @@ const ROWS_LOOKED_AT: usize = 20;
 /// Data to read: a file, a pipe, or any stream of bytes.
 ///
 /// An input is opened once, and its first bytes determine its kind. Gzip data are unpacked whatever
-/// their name. A file that contains no text is refused because of its content. The rows that
-/// determine the format are also the first rows read afterwards, so a pipe loses nothing.
+/// their name. A Parquet file gives its rows in the form of JSON lines, if the crate has the feature
+/// `parquet`. Any other file that contains no text is refused because of its content. The rows that
+/// determine the format are also the first rows read afterwards, so a pipe loses nothing. A Parquet
+/// file cannot come through a pipe, because its description is at its end.
 pub struct Input {
     path: PathBuf,
     /// Bytes that were inspected already.
@@ -32,6 +40,8 @@ pub struct Input {
     packed: bool,
     /// The byte that ends a line: a carriage return if the file has no other line end.
     line_end: u8,
+    /// A Parquet file, which has rows but no lines.
+    table: Option<Box<Table>>,
 }
 
 impl fmt::Debug for Input {
@@ -49,6 +59,8 @@ pub(super) enum Layout {
     Rows,
     /// A table with the given separator.
     Table(u8),
+    /// A table with several columns of answers.
+    Answers(u8),
 }
 
 impl Input {
@@ -58,22 +70,41 @@ impl Input {
     /// The path is missing or a folder. The data are empty, damaged, or not text.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, DataError> {
         let path = path.as_ref();
-        let file = File::open(path).map_err(|source| match source.kind() {
+        let mut file = File::open(path).map_err(|source| match source.kind() {
             ErrorKind::NotFound => DataError::Missing {
                 path: path.to_owned(),
             },
             _ => io(path, "cannot be opened", source),
         })?;
-        let is_dir = file
+        let kind = file
             .metadata()
-            .map_err(|e| io(path, "cannot be examined", e))?
-            .is_dir();
-        if is_dir {
+            .map_err(|e| io(path, "cannot be examined", e))?;
+        if kind.is_dir() {
             return Err(DataError::Format {
                 path: path.to_owned(),
                 what: "a folder, not a file: name a file in it".to_owned(),
             });
         }
+        if kind.is_file() && begins_as_parquet(path, &mut file)? {
+            return Self::parquet(path, file);
+        }
+        Self::from_reader(path, file)
+    }
+
+    #[cfg(feature = "parquet")]
+    fn parquet(path: &Path, file: File) -> Result<Self, DataError> {
+        Ok(Self {
+            path: path.to_owned(),
+            head: Vec::new(),
+            rest: Box::new(std::io::empty()),
+            packed: false,
+            line_end: b'\n',
+            table: Some(Box::new(Table::open(path, file)?)),
+        })
+    }
+
+    #[cfg(not(feature = "parquet"))]
+    fn parquet(path: &Path, file: File) -> Result<Self, DataError> {
         Self::from_reader(path, file)
     }
 
@@ -92,7 +123,7 @@ impl Input {
         let packed = head.starts_with(b"\x1f\x8b");
         if packed {
             let whole = Cursor::new(std::mem::take(&mut head)).chain(plain);
-            plain = Box::new(BufReader::with_capacity(BUFFER, MultiGzDecoder::new(whole)));
+            plain = Box::new(BufReader::with_capacity(BUFFER, Expansion::of(whole)));
             fill(&path, &mut *plain, &mut head, HEAD)?;
         }
         if head.starts_with(BOM) {
@@ -100,6 +131,10 @@ impl Input {
         }
         if head.is_empty() {
             return Err(DataError::Empty { path });
+        }
+        if head.starts_with(PARQUET) {
+            let what = parquet_stream(packed);
+            return Err(DataError::Format { path, what });
         }
         if let Some(what) = foreign(&head) {
             return Err(DataError::Format { path, what });
@@ -113,6 +148,7 @@ impl Input {
             rest: plain,
             packed,
             line_end: if returns { b'\r' } else { b'\n' },
+            table: None,
         })
     }
 
@@ -129,6 +165,7 @@ impl Input {
     pub fn format(&mut self) -> Result<Format, DataError> {
         match self.layout()? {
             Layout::Table(_) => Ok(Format::TwoColumnCsv),
+            Layout::Answers(_) => Ok(Format::Candidates),
             Layout::Rows => {
                 Format::of_row(&self.first_row()?).map_err(|what| self.format_error(what))
             }
@@ -138,8 +175,11 @@ impl Input {
     /// Returns the whole text.
     ///
     /// # Errors
-    /// Reading fails, or bytes are not UTF-8; the error names the line.
+    /// Reading fails, or bytes are not UTF-8; the error names the line. The input is a Parquet file.
     pub fn into_text(mut self) -> Result<String, DataError> {
+        if self.table.is_some() {
+            return Err(self.format_error("a Parquet file, where a text is expected"));
+        }
         let mut bytes = std::mem::take(&mut self.head);
         let read = self.rest.read_to_end(&mut bytes);
         read.map_err(|e| reading(&self.path, newlines(&bytes) + 1, e))?;
@@ -202,6 +242,9 @@ impl Input {
     /// Returns the layout that the first line shows. The name of the file decides only if the line
     /// is ambiguous.
     pub(super) fn layout(&mut self) -> Result<Layout, DataError> {
+        if self.table.is_some() {
+            return Ok(Layout::Rows);
+        }
         let named = is_table_name(&self.path);
         let Some((_, line)) = self.line_ahead(1)? else {
             return Err(DataError::Empty {
@@ -211,11 +254,14 @@ impl Input {
         if object(line).is_some() {
             return Ok(Layout::Rows);
         }
-        if let Some(delimiter) = [b',', b'\t', b';']
-            .into_iter()
-            .find(|&delimiter| Header::parse(line, delimiter).names_answers())
-        {
-            return Ok(Layout::Table(delimiter));
+        for delimiter in [b',', b'\t', b';'] {
+            let header = Header::parse(line, delimiter);
+            if header.names_answers() {
+                return Ok(Layout::Table(delimiter));
+            }
+            if header.names_candidates() {
+                return Ok(Layout::Answers(delimiter));
+            }
         }
         let json = line == b"{" || line.starts_with(b"{'");
         if !named || json || self.is_array()? {
@@ -233,7 +279,8 @@ impl Input {
     pub(super) fn expect_rows(&mut self, wanted: Format) -> Result<(), DataError> {
         match self.layout()? {
             Layout::Rows => Ok(()),
-            Layout::Table(_) => Err(self.format_error(format!(
+            Layout::Answers(_) if wanted == Format::Candidates => Ok(()),
+            Layout::Table(_) | Layout::Answers(_) => Err(self.format_error(format!(
                 "a table, but the format {wanted} has JSON lines: do not name the format"
             ))),
         }
@@ -241,6 +288,9 @@ impl Input {
 
     /// Returns the first line that is a JSON object.
     pub(super) fn first_row(&mut self) -> Result<Map<String, Value>, DataError> {
+        if let Some(table) = &self.table {
+            return first_of_table(&self.path, table);
+        }
         if self.is_array()? {
             return Err(self.array());
         }
@@ -336,15 +386,88 @@ impl Input {
         }
     }
 
-    /// Returns the lines from the beginning.
-    pub(super) fn into_lines(self) -> Lines {
-        Lines {
-            reader: Box::new(Cursor::new(self.head).chain(self.rest)),
-            path: self.path,
-            line: 0,
-            line_end: self.line_end,
+    /// Returns the meaning of the numbers of rows.
+    pub(super) fn numbering(&self) -> Numbering {
+        let table = self.table.as_ref();
+        table.map_or_else(Numbering::default, |table| table.numbering().clone())
+    }
+
+    /// Returns the Parquet file, unless the input is text.
+    pub(super) fn table(&self) -> Option<&Table> {
+        self.table.as_deref()
+    }
+
+    /// Reads only the columns with these names from a Parquet file. Returns the names of the other
+    /// columns that hold a text.
+    pub(super) fn only(&mut self, wanted: impl Fn(&str) -> bool) -> Vec<String> {
+        match &mut self.table {
+            Some(table) => table.only(wanted),
+            None => Vec::new(),
         }
     }
+
+    /// Returns the rows from the beginning.
+    ///
+    /// # Errors
+    /// Reading fails.
+    pub(super) fn into_rows(mut self) -> Result<Rows, DataError> {
+        if let Some(table) = &self.table {
+            return Ok(Rows::table(table));
+        }
+        let first = self.line_ahead(1)?;
+        let row = first.is_some_and(|(_, line)| line.starts_with(b"{"));
+        match row {
+            true => Ok(Rows::lines(self.into_lines())),
+            false => match self.layout()? {
+                Layout::Answers(delimiter) => {
+                    let path = self.path.clone();
+                    Ok(Rows::cells(AnswerTable::new(
+                        path,
+                        self.into_lines(),
+                        delimiter,
+                    )))
+                }
+                _ => Ok(Rows::lines(self.into_lines())),
+            },
+        }
+    }
+
+    /// Returns the lines from the beginning.
+    pub(super) fn into_lines(self) -> Lines {
+        let whole = Cursor::new(self.head).chain(self.rest);
+        Lines::new(self.path, Box::new(whole), self.line_end)
+    }
+}
+
+/// Returns true if a file has the first bytes of a Parquet file. Goes back to the beginning.
+fn begins_as_parquet(path: &Path, file: &mut File) -> Result<bool, DataError> {
+    let mut head = Vec::new();
+    let read = file
+        .by_ref()
+        .take(PARQUET.len() as u64)
+        .read_to_end(&mut head);
+    read.and_then(|_| file.rewind())
+        .map_err(|e| reading(path, 1, e))?;
+    Ok(head == PARQUET)
+}
+
+/// Returns the first row of a Parquet file that can be read.
+fn first_of_table(path: &Path, table: &Table) -> Result<Map<String, Value>, DataError> {
+    let mut rows = table.first_rows();
+    let mut first = None;
+    for _ in 0..ROWS_LOOKED_AT {
+        match rows.next_row()? {
+            None => break,
+            Some((_, Ok(row))) => return Ok(row),
+            Some((number, Err(bad))) => {
+                let error = table.numbering().row_error(path, number, bad.what);
+                first.get_or_insert(error);
+            }
+        }
+    }
+    Err(first.unwrap_or_else(|| DataError::Empty {
+        path: path.to_owned(),
+    }))
 }
 
 /// Parses a line as a JSON object.
@@ -352,51 +475,6 @@ pub(super) fn object(line: &[u8]) -> Option<Map<String, Value>> {
     match line.starts_with(b"{") {
         true => serde_json::from_slice(line).ok(),
         false => None,
-    }
-}
-
-/// The lines of an input, one at a time.
-pub(super) struct Lines {
-    path: PathBuf,
-    reader: Box<dyn BufRead>,
-    line: usize,
-    line_end: u8,
-}
-
-impl Lines {
-    /// Returns the next line without its line end, blank or not, with its number from 1.
-    ///
-    /// # Errors
-    /// A read fails.
-    pub(super) fn any_line(&mut self) -> Result<Option<(usize, Vec<u8>)>, DataError> {
-        let mut line = Vec::new();
-        self.reader
-            .read_until(self.line_end, &mut line)
-            .map_err(|e| reading(&self.path, self.line + 1, e))?;
-        if line.is_empty() {
-            return Ok(None);
-        }
-        self.line += 1;
-        if line.last() == Some(&self.line_end) {
-            line.pop();
-        }
-        if line.last() == Some(&b'\r') {
-            line.pop();
-        }
-        Ok(Some((self.line, line)))
-    }
-
-    /// Returns the next line that is not blank.
-    ///
-    /// # Errors
-    /// A read fails.
-    pub(super) fn next_line(&mut self) -> Result<Option<(usize, Vec<u8>)>, DataError> {
-        loop {
-            match self.any_line()? {
-                Some((_, line)) if line.trim_ascii().is_empty() => {}
-                found => return Ok(found),
-            }
-        }
     }
 }
 
@@ -409,30 +487,4 @@ fn fill(
     let read = reader.take(most as u64).read_to_end(head);
     read.map_err(|e| reading(path, newlines(head) + 1, e))?;
     Ok(())
-}
-
-fn newlines(bytes: &[u8]) -> usize {
-    bytes.iter().filter(|&&byte| byte == b'\n').count()
-}
-
-/// Returns the error of a read that failed near `line`.
-fn reading(path: &Path, line: usize, source: std::io::Error) -> DataError {
-    let what = match source.kind() {
-        ErrorKind::UnexpectedEof => {
-            format!("the compressed data end early, near line {line}: fetch the file again")
-        }
-        ErrorKind::InvalidInput | ErrorKind::InvalidData => {
-            format!("damaged gzip data, near line {line}: fetch the file again")
-        }
-        _ => format!("reading stopped near line {line}"),
-    };
-    io(path, &what, source)
-}
-
-fn io(path: &Path, what: &str, source: std::io::Error) -> DataError {
-    DataError::Io {
-        path: path.to_owned(),
-        what: what.to_owned(),
-        source,
-    }
 }

@@ -7,7 +7,11 @@ const PANDAS: &str = "convert it to JSON lines, for instance with pandas:";
 
 /// First bytes of files, with a name and a hint.
 const MAGIC: &[(&[u8], &str, &str)] = &[
-    (b"PAR1", "a Parquet file", "read_parquet"),
+    (
+        b"PARE",
+        "an encrypted Parquet file",
+        "decrypt it first, for instance with pyarrow",
+    ),
     (b"ARROW1", "an Arrow file (Feather)", "read_feather"),
     (b"FEA1", "a Feather file", "read_feather"),
     (b"ORC", "an ORC file", "read_orc"),
@@ -93,6 +97,24 @@ const MAGIC: &[(&[u8], &str, &str)] = &[
         "convert it: `iconv -f UTF-16 -t UTF-8 FILE`",
     ),
 ];
+
+/// Says why a stream that begins like a Parquet file is not read.
+pub(super) fn parquet_stream(packed: bool) -> String {
+    if packed {
+        return "a Parquet file inside gzip data: unpack it: `gunzip FILE`".to_owned();
+    }
+    match cfg!(feature = "parquet") {
+        true => {
+            "a Parquet file from a pipe or stream, but its description is at its end: save it, \
+                 and name the file"
+                .to_owned()
+        }
+        false => format!(
+            "a Parquet file, and this program was built without Parquet (feature `parquet`): \
+             {PANDAS} `read_parquet(FILE).to_json(OUT, orient='records', lines=True)`"
+        ),
+    }
+}
 
 /// Names a file that contains no text, or a document, and gives a hint. Returns `None` for text.
 pub(super) fn foreign(head: &[u8]) -> Option<String> {

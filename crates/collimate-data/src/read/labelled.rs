@@ -9,7 +9,7 @@ use super::Bad;
 use super::fields::{Content, Object, content};
 use super::input::Input;
 use super::objects::each_object;
-use super::seen::Seen;
+use super::seen::{NUMBERS, Seen, is_meant};
 use super::sft::answer;
 use crate::SftExample;
 use crate::error::DataError;
@@ -21,7 +21,7 @@ pub struct LabelledExample {
     pub example: SftExample,
     /// If true, the completion is good; else it is bad.
     pub desirable: bool,
-    /// The line of the row, from 1.
+    /// The line of the row, from 1. In a Parquet file, the number of the row.
     pub line: usize,
 }
 
@@ -55,9 +55,12 @@ impl Input {
     /// # Errors
     /// The input cannot be read or has no row. A row lacks a field or has an invalid value; the
     /// error names its line.
-    pub fn read_labelled(self) -> Result<(Vec<LabelledExample>, BTreeSet<String>), DataError> {
+    pub fn read_labelled(mut self) -> Result<(Vec<LabelledExample>, BTreeSet<String>), DataError> {
         let mut rows = Vec::new();
         let mut seen = Seen::default();
+        seen.unused.extend(
+            self.only(|name| NEEDED.contains(&name) || is_meant(name) || NUMBERS.contains(&name)),
+        );
         each_object(self, |line, row| {
             let found = labelled(row, line, &mut seen).map_err(|bad| {
                 let example = "{\"prompt\": \"…\", \"completion\": \"…\", \"label\": true}";

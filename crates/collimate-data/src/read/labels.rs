@@ -49,7 +49,7 @@ pub fn read_labelled_pairs(
 /// Values of the columns for each kept row.
 #[derive(Debug, Default)]
 pub(super) struct Notes {
-    columns: Vec<String>,
+    pub(super) columns: Vec<String>,
     /// One value per column for each row.
     values: Vec<Vec<Option<String>>>,
 }

@@ -1,19 +1,28 @@
 //! Readers for pairs and for examples, one entry point each for all formats.
 
 mod answer_lists;
+mod answer_table;
 mod answers;
 mod candidates;
 mod choices;
+#[cfg_attr(not(feature = "parquet"), path = "no_columnar.rs")]
+mod columnar;
 mod exact;
+mod expansion;
 mod fields;
 mod format;
 mod further;
 mod graded;
+mod graded_rows;
+mod helpsteer;
 mod hh;
 mod input;
 mod kind;
 mod labelled;
 mod labels;
+mod lines;
+mod numbering;
+mod numbers;
 mod oasst;
 mod objects;
 mod ordered;
@@ -25,8 +34,10 @@ mod ranked;
 mod records;
 mod report;
 mod response_columns;
+mod rows;
 mod scored_answers;
 mod seen;
+mod several;
 mod sft;
 mod summarize;
 mod table;
@@ -51,18 +62,24 @@ pub use hh::HhTurns;
 pub use input::Input;
 pub use labelled::{LabelledExample, read_labelled};
 pub use labels::{Labels, read_labelled_pairs};
+pub use numbering::Numbering;
+pub use numbers::{PairNumbers, read_numbered_pairs};
 pub use places::{DroppedRow, Places};
 pub use prompts::{AskedPrompt, Prompts};
 pub use questions::{Question, QuestionFormat, read_questions};
 pub use ranked::{RankedAnswers, RankedDrop, RankedOptions, RankedReport};
 pub use report::{DropReason, Note, ReadReport, not_used};
+pub use scored_answers::AnswerPairs;
+pub use several::read_pairs_of;
 pub use sft::SftTurns;
 
 use crate::error::DataError;
 use crate::example::SftExample;
+use graded_rows::GradedRows;
 use labels::Notes;
 use ordered::Ordered;
-use seen::Seen;
+use prompt_column::is_prompt_name;
+use seen::{NUMBERS, Seen, is_meant};
 
 /// Treatment of a row that breaks the rules of its format, through malformed JSON, wrong UTF-8 or a
 /// missing field.
@@ -90,10 +107,9 @@ pub struct ReadOptions {
     pub hh_turns: HhTurns,
     /// Turns of a conversation that become examples. By default the last turn.
     pub sft_turns: SftTurns,
+    /// Pairs that several answers with scores give. By default all of them.
+    pub answer_pairs: AnswerPairs,
 }
-
-/// A row as read, or the problem with the row.
-type Row<'a> = Result<&'a Map<String, Value>, Bad>;
 
 /// Reason why a row cannot be read, for [`OnBadRow`].
 #[derive(Debug)]
@@ -127,10 +143,13 @@ struct Sink<T> {
     dropped: BTreeMap<DropReason, usize>,
     seen: Seen,
     labels: Notes,
-    /// The line of the current row.
+    /// The number of the current row.
     line: usize,
+    numbering: Numbering,
     /// The lines of rows, if the caller asked for them.
     places: Option<Places>,
+    /// The numbers of pairs, if the caller asked for them.
+    numbers: Option<Vec<PairNumbers>>,
 }
 
 impl<T> Sink<T> {
@@ -144,7 +163,24 @@ impl<T> Sink<T> {
             seen: Seen::default(),
             labels: Notes::default(),
             line: 0,
+            numbering: Numbering::default(),
             places: None,
+            numbers: None,
+        }
+    }
+
+    /// Returns the numbers of a row, if the caller asked for them.
+    fn numbers_of(&self, row: &Map<String, Value>) -> Result<PairNumbers, Bad> {
+        match self.numbers {
+            Some(_) => PairNumbers::of(row),
+            None => Ok(PairNumbers::default()),
+        }
+    }
+
+    /// Assigns the numbers to everything kept since the last row.
+    fn keep_numbers(&mut self, of_row: PairNumbers) {
+        if let Some(numbers) = &mut self.numbers {
+            numbers.resize(self.out.len(), of_row);
         }
     }
 
@@ -164,14 +200,13 @@ impl<T> Sink<T> {
                 self.drop_row(bad.reason, Some(&bad.what));
                 Ok(())
             }
-            OnBadRow::Fail => Err(DataError::Row {
-                path: self.path.clone(),
-                line,
-                what: format!(
+            OnBadRow::Fail => {
+                let what = format!(
                     "{}; repair the row, or drop such rows (on_bad_row: drop)",
                     bad.what
-                ),
-            }),
+                );
+                Err(self.numbering.row_error(&self.path, line, what))
+            }
         }
     }
 
@@ -186,6 +221,7 @@ impl<T> Sink<T> {
             unused: self.seen.unused,
             prompt_from: self.seen.prompt_from,
             notes: self.seen.notes,
+            numbering: self.numbering,
         };
         let plain = report.dropped.is_empty() && report.unused.is_empty();
         if plain && report.prompt_from.is_empty() && report.notes.is_empty() {
@@ -306,7 +342,16 @@ fn pairs(
         Format::UltraFeedback => each_row(input, format, sink, ultrafeedback::row),
         Format::OasstTrees => each_row(input, format, sink, oasst::row),
         Format::SummarizeComparisons => each_row(input, format, sink, summarize::row),
-        Format::ScoredAnswers => each_row(input, format, sink, scored_answers::row),
+        Format::ScoredAnswers => each_row(input, format, sink, |row, sink| {
+            scored_answers::row(row, options.answer_pairs, sink)
+        }),
+        Format::HelpSteer => each_row(input, format, sink, helpsteer::row),
+        Format::GradedRows => {
+            let mut graded = GradedRows::default();
+            each_row(input, format, sink, |row, sink| graded.row(row, sink))?;
+            graded.finish(sink);
+            Ok(())
+        }
         Format::TwoColumnCsv => table::read(input, sink),
         Format::Candidates => {
             input.expect_labels()?;
@@ -316,6 +361,24 @@ fn pairs(
             "{format} rows hold no comparison: give rows with `chosen` and `rejected` (library: `read_sft` reads these rows)"
         ))),
     }
+}
+
+/// Returns true for a column that the reader of a format reads. `labels` are further columns.
+fn is_read(format: Format, name: &str, prompt_given: bool, labels: &[String]) -> bool {
+    let prompt = || !prompt_given && is_prompt_name(name);
+    let read = match format {
+        Format::HhRlhf => ["chosen", "rejected"].contains(&name),
+        Format::Trl => trl::COLUMNS.contains(&name) || prompt(),
+        Format::UltraFeedback => {
+            let scores = ["score_chosen", "score_rejected", "metadata"];
+            trl::COLUMNS.contains(&name) || scores.contains(&name) || prompt()
+        }
+        Format::PromptCompletion => ["prompt", "completion", "label"].contains(&name),
+        Format::Messages => name == "messages",
+        // Rows of these formats have few other columns.
+        _ => true,
+    };
+    read || is_meant(name) || NUMBERS.contains(&name) || labels.iter().any(|label| label == name)
 }
 
 fn examples(
@@ -335,7 +398,7 @@ fn examples(
     }
 }
 
-/// Parses each line as a JSON object and passes it to `take`.
+/// Passes each row to `take`.
 fn each_row<T>(
     mut input: Input,
     format: Format,
@@ -346,16 +409,23 @@ fn each_row<T>(
     if input.is_array()? {
         return Err(input.array());
     }
-    let mut lines = input.into_lines();
-    while let Some((line, bytes)) = lines.next_line()? {
+    let labels = &sink.labels.columns;
+    let prompt_given = input
+        .table()
+        .is_some_and(|table| table.is_always_given("prompt"));
+    let skipped = input.only(|name| is_read(format, name, prompt_given, labels));
+    sink.seen.unused.extend(skipped);
+    let mut rows = input.into_rows()?;
+    sink.numbering = rows.numbering.clone();
+    while let Some((line, row)) = rows.next_row()? {
         sink.rows += 1;
         sink.line = line;
-        let mut holder = None;
-        let row = parse(bytes.trim_ascii(), &mut holder);
         let taken = row.and_then(|row| {
-            let labels = sink.labels.of(row)?;
-            let taken = take(row, sink);
+            let labels = sink.labels.of(&row)?;
+            let numbers = sink.numbers_of(&row)?;
+            let taken = take(&row, sink);
             sink.labels.keep(labels, sink.out.len());
+            sink.keep_numbers(numbers);
             taken
         });
         sink.place();
@@ -366,7 +436,8 @@ fn each_row<T>(
     Ok(())
 }
 
-fn parse<'a>(bytes: &[u8], holder: &'a mut Option<Value>) -> Row<'a> {
+/// Parses a line as a JSON object.
+fn parse(bytes: &[u8]) -> Result<Map<String, Value>, Bad> {
     let text = std::str::from_utf8(bytes).map_err(|error| Bad {
         reason: DropReason::NotUtf8,
         what: format!(
@@ -382,7 +453,7 @@ fn parse<'a>(bytes: &[u8], holder: &'a mut Option<Value>) -> Row<'a> {
             kind_of_error(&error)
         ))
     })?;
-    match holder.insert(value) {
+    match value {
         Value::Object(row) => Ok(row),
         _ => Err(Bad::malformed("not a JSON object")),
     }

@@ -1,14 +1,14 @@
-//! JSON objects of an input that is one array or has one object per line.
+//! JSON objects of an input that is one array or has one object per row.
 
 use serde_json::Value;
 
 use super::fields::Object;
 use super::input::Input;
 use super::ordered::Ordered;
-use super::{Bad, kind_of_error, parse};
+use super::{Bad, kind_of_error};
 use crate::error::DataError;
 
-/// Passes each object and its first line to `take`. Files of prompts and answers are published in
+/// Passes each object and the number of its row to `take`. Files of prompts and answers are published in
 /// both forms.
 ///
 /// # Errors
@@ -19,10 +19,9 @@ pub(super) fn each_object(
     mut take: impl FnMut(usize, &Object) -> Result<(), Bad>,
 ) -> Result<(), DataError> {
     let path = input.path().to_owned();
-    let wrong = |line: usize, bad: Bad| DataError::Row {
-        path: path.clone(),
-        line,
-        what: format!("{}; repair the row", bad.what),
+    let numbering = input.numbering();
+    let wrong = |line: usize, bad: Bad| {
+        numbering.row_error(&path, line, format!("{}; repair the row", bad.what))
     };
     let mut any = false;
     let mut each = |line: usize, row: &Object| {
@@ -33,11 +32,9 @@ pub(super) fn each_object(
         array(&input.into_text()?, &mut each, &wrong)?;
     } else {
         input.first_row()?;
-        let mut lines = input.into_lines();
-        while let Some((line, bytes)) = lines.next_line()? {
-            let mut holder = None;
-            let row = parse(bytes.trim_ascii(), &mut holder).map_err(|bad| wrong(line, bad))?;
-            each(line, row)?;
+        let mut rows = input.into_rows()?;
+        while let Some((line, row)) = rows.next_row()? {
+            each(line, &row.map_err(|bad| wrong(line, bad))?)?;
         }
     }
     match any {

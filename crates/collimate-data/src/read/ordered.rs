@@ -3,8 +3,9 @@
 use std::fmt;
 
 use collimate_core::Json;
-use serde::de::{MapAccess, SeqAccess, Visitor};
+use serde::de::{Error, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
+use serde_json::map::Entry;
 use serde_json::{Map, Value};
 
 use super::further::CALLS;
@@ -74,7 +75,16 @@ impl<'de> Visitor<'de> for Reader {
                 },
                 false => entries.next_value::<Ordered>()?.0,
             };
-            map.insert(key, value);
+            match map.entry(key) {
+                Entry::Vacant(free) => free.insert(value),
+                // Which of two values counts depends on the program that reads the row.
+                Entry::Occupied(taken) => {
+                    return Err(A::Error::custom(format_args!(
+                        "the key `{}` occurs twice",
+                        taken.key()
+                    )));
+                }
+            };
         }
         Ok(Value::Object(map))
     }

@@ -10,7 +10,7 @@ use crate::example::SftExample;
 /// A row, or one comparison of a row, that was not used.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DroppedRow {
-    /// The line where the row begins, from 1.
+    /// The line where the row begins, from 1. In a Parquet file, the number of the row.
     pub line: usize,
     /// Reason why the row was not used.
     pub reason: DropReason,
@@ -18,7 +18,8 @@ pub struct DroppedRow {
     pub what: Option<String>,
 }
 
-/// The lines of the rows of a file.
+/// The lines of the rows of a file. In a Parquet file, the numbers of the rows, from 1.
+/// [`ReadReport::numbering`] names their places.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Places {
     /// The line of each returned pair or example, from 1, in the same order.

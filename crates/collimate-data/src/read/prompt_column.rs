@@ -43,11 +43,15 @@ const PROMPTS: &[&str] = &[
     "messages",
 ];
 
+/// Returns true if the name of a column suggests a prompt.
+pub(super) fn is_prompt_name(name: &str) -> bool {
+    PROMPTS.contains(&name.trim().to_lowercase().as_str())
+}
+
 /// Returns the non-empty columns of a row whose names suggest a prompt.
 fn candidates(row: &Object) -> Vec<(&str, &Value)> {
-    let is_prompt = |name: &str| PROMPTS.contains(&name.trim().to_lowercase().as_str());
     row.iter()
-        .filter(|(name, value)| *name != "prompt" && is_prompt(name) && !is_nothing(value))
+        .filter(|(name, value)| *name != "prompt" && is_prompt_name(name) && !is_nothing(value))
         .map(|(name, value)| (name.as_str(), value))
         .collect()
 }

@@ -4,14 +4,15 @@ use std::collections::BTreeSet;
 
 use collimate_core::Prompt;
 
+use super::Bad;
 use super::fields::{Object, content, list, messages};
 use super::input::{Input, object};
+use super::numbering::Numbering;
 use super::objects::each_object;
-use super::prompt_column::hint;
+use super::prompt_column::{hint, is_prompt_name};
 use super::records::Records;
-use super::seen::Seen;
+use super::seen::{NUMBERS, Seen, is_meant};
 use super::table::{Header, is_table_name};
-use super::{Bad, parse};
 use crate::error::DataError;
 
 /// A prompt and its line.
@@ -19,7 +20,7 @@ use crate::error::DataError;
 pub struct AskedPrompt {
     /// The prompt.
     pub prompt: Prompt,
-    /// The line, from 1.
+    /// The line, from 1. In a Parquet file, the number of the row.
     pub line: usize,
 }
 
@@ -30,6 +31,8 @@ pub struct Prompts {
     pub prompts: Vec<AskedPrompt>,
     /// Columns with texts that are not read.
     pub unused: BTreeSet<String>,
+    /// Meaning of the numbers of the rows.
+    pub numbering: Numbering,
 }
 
 impl Prompts {
@@ -41,6 +44,14 @@ impl Prompts {
 impl Input {
     /// Returns the first row if it is a JSON object.
     pub(super) fn row_ahead(&mut self) -> Result<Option<Object>, DataError> {
+        if self.table().is_some() {
+            return match self.first_row() {
+                Ok(row) => Ok(Some(row)),
+                // The reader of the rows says what is wrong with the first rows.
+                Err(DataError::ParquetRow { .. } | DataError::Empty { .. }) => Ok(None),
+                Err(error) => Err(error),
+            };
+        }
         Ok(match self.is_array()? {
             true => self.first_of_array()?,
             false => self.line_ahead(1)?.and_then(|(_, line)| object(line)),
@@ -67,6 +78,10 @@ impl Input {
     /// # Errors
     /// The input cannot be read or has no prompt. A row is not a prompt; the error names its line.
     pub fn read_prompts(mut self) -> Result<Prompts, DataError> {
+        if self.table().is_some() {
+            self.first_row()?;
+            return self.prompt_rows();
+        }
         let Some((_, first)) = self.line_ahead(1)? else {
             return Err(DataError::Empty {
                 path: self.path().to_owned(),
@@ -106,24 +121,23 @@ impl Input {
         Ok(found)
     }
 
-    fn prompt_rows(self) -> Result<Prompts, DataError> {
+    fn prompt_rows(mut self) -> Result<Prompts, DataError> {
         let path = self.path().to_owned();
         let (mut found, mut seen) = (Prompts::default(), Seen::default());
-        let mut lines = self.into_lines();
-        while let Some((line, bytes)) = lines.next_line()? {
-            let mut holder = None;
-            let row = parse(bytes.trim_ascii(), &mut holder).map_err(|bad| {
+        seen.unused.extend(
+            self.only(|name| is_prompt_name(name) || is_meant(name) || NUMBERS.contains(&name)),
+        );
+        let mut rows = self.into_rows()?;
+        found.numbering = rows.numbering.clone();
+        while let Some((line, row)) = rows.next_row()? {
+            let row = row.map_err(|bad| {
                 let what = bad.what;
                 let what =
                     format!("not a row of prompts: {what}: write {{\"prompt\": \"a text\"}}");
                 Bad::malformed(what)
             });
-            let asked = row.and_then(|row| prompt(row, &mut seen));
-            let asked = asked.map_err(|bad| DataError::Row {
-                path: path.clone(),
-                line,
-                what: bad.what,
-            })?;
+            let asked = row.and_then(|row| prompt(&row, &mut seen));
+            let asked = asked.map_err(|bad| rows.numbering.row_error(&path, line, bad.what))?;
             found.push(line, asked);
         }
         found.unused = seen.unused;

@@ -87,6 +87,7 @@ impl Input {
         let mut questions = Vec::new();
         let mut lines: HashMap<String, usize> = HashMap::new();
         let mut seen = Seen::default();
+        let numbering = self.numbering();
         each_object(self, |line, row| {
             let format = match format {
                 Some(format) => format,
@@ -98,10 +99,8 @@ impl Input {
                 return Err(Bad::fields("a question is empty"));
             }
             if let Some(before) = lines.insert(question.id.clone(), line) {
-                let id = &question.id;
-                return Err(Bad::fields(format!(
-                    "id {id} occurs in line {before} already"
-                )));
+                let (id, before) = (&question.id, numbering.place(before));
+                return Err(Bad::fields(format!("id {id} occurs in {before} already")));
             }
             questions.push(question);
             Ok(())

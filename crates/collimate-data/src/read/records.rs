@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use csv::{ByteRecord, ReaderBuilder, Terminator};
 
 use super::Bad;
-use super::input::Lines;
+use super::lines::Lines;
 use crate::error::DataError;
 
 /// Number of lines of one quoted field after which an open quote counts as forgotten, if the lines

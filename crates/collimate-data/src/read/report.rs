@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::format::Format;
+use super::numbering::Numbering;
 
 /// Reason why a row, or one comparison of a row, is not used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -78,6 +79,8 @@ pub enum Note {
     TurnsBehind,
     /// A list of answers has empty ones, which are left out.
     EmptyAnswers,
+    /// A list of answers has answers without a score, which are left out.
+    UnscoredAnswers,
     /// A list of answers has repeated ones, each of which is taken once.
     RepeatedAnswers,
     /// All labels of the file name the answer in the first column.
@@ -108,6 +111,7 @@ impl Note {
                 format!("{rows} with turns after the last answer, which are ignored")
             }
             Self::EmptyAnswers => format!("{rows} with empty answers: ignored"),
+            Self::UnscoredAnswers => format!("{rows} with answers without a score: ignored"),
             Self::RepeatedAnswers => format!("{rows} with equal answers: each used once"),
             Self::AllFirst | Self::AllSecond => format!(
                 "all {rows} labels name the {} answer: check that this is right",
@@ -148,6 +152,9 @@ pub struct ReadReport {
     /// Decisions about rows, each with its number of rows.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub notes: BTreeMap<Note, usize>,
+    /// Meaning of the numbers of rows in [`Places`](super::Places). Not written to files.
+    #[serde(skip)]
+    pub numbering: Numbering,
 }
 
 impl ReadReport {

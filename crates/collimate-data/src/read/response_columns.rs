@@ -6,7 +6,13 @@ use super::Bad;
 use super::fields::Object;
 
 /// Columns that hold a list of answers.
-const LISTS: [&str; 4] = ["responses", "answers", "completions", "candidates"];
+const LISTS: [&str; 5] = [
+    "responses",
+    "answers",
+    "completions",
+    "candidates",
+    "all_generated_responses",
+];
 
 /// Names of columns that hold one of several answers, followed by a letter or a number.
 const STEMS: [&str; 6] = [
@@ -83,7 +89,10 @@ impl Columns {
     /// An object has no text.
     pub(super) fn values(&self, row: &Object) -> Result<Vec<Value>, Bad> {
         let answer = |value: &Value, name: String| match value {
-            Value::Object(object) => match object.get("text").or(object.get("content")) {
+            Value::Object(object) => match ["text", "content", "response"]
+                .iter()
+                .find_map(|key| object.get(*key))
+            {
                 Some(text @ Value::String(_)) => Ok(text.clone()),
                 _ => Err(Bad::fields(format!("`{name}` has no `text`"))),
             },
@@ -147,6 +156,13 @@ impl Columns {
     /// Returns true if a row has a column that names the better answer.
     pub(super) fn has_label(row: &Object) -> bool {
         LABELS.iter().any(|name| row.contains_key(*name))
+    }
+
+    /// Returns the name of a column that may hold a label, in small letters.
+    pub(super) fn label_name(name: &str) -> Option<&'static str> {
+        LABELS
+            .into_iter()
+            .find(|known| known.eq_ignore_ascii_case(name))
     }
 
     /// Returns the names of the columns that may hold a label.

@@ -9,7 +9,7 @@ use super::fields::{Object, is_nothing};
 use super::report::Note;
 
 /// Columns of numbers that other libraries train with.
-const NUMBERS: [&str; 2] = ["margin", "score_gap"];
+pub(super) const NUMBERS: [&str; 3] = ["margin", "score_gap", "weight"];
 
 /// Number of labels from which a report says that all labels name the same column. Fewer labels may
 /// agree by coincidence.
@@ -29,6 +29,11 @@ const MEANT: [&str; 11] = [
     "documents",
     "tool_calls",
 ];
+
+/// Returns true for a column that changes the meaning of a conversation.
+pub(super) fn is_meant(name: &str) -> bool {
+    MEANT.contains(&name)
+}
 
 /// Columns that are not read, and decisions about rows.
 #[derive(Debug, Default)]
@@ -97,7 +102,7 @@ impl Seen {
     }
 }
 
-fn is_index(name: &str, cell: &Value) -> bool {
+pub(super) fn is_index(name: &str, cell: &Value) -> bool {
     let name = name.to_lowercase();
     let known = ["id", "idx", "index"].contains(&name.as_str())
         || name.starts_with("unnamed")

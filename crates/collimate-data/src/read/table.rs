@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 use super::input::{Input, Layout};
 use super::records::{Records, parse};
 use super::report::Note;
+use super::response_columns::Columns;
 use super::{Bad, DropReason, Sink, trl};
 use crate::error::DataError;
 
@@ -46,6 +47,27 @@ impl Header {
     /// Returns true if both answers have a column.
     pub(super) fn names_answers(&self) -> bool {
         self.has("chosen") && self.has("rejected")
+    }
+
+    /// Returns true if two or more columns hold answers to the same prompt.
+    pub(super) fn names_candidates(&self) -> bool {
+        let cell = |name: &String| (name.clone(), Value::String(String::new()));
+        let row: Map<String, Value> = self.0.iter().map(cell).collect();
+        matches!(Columns::of(&row), Ok(Some(_)))
+    }
+
+    /// Returns true if a column may name the better answer.
+    pub(super) fn names_label(&self) -> bool {
+        self.0
+            .iter()
+            .any(|name| Columns::label_name(name).is_some())
+    }
+
+    /// Returns a name that occurs more than once, in any case.
+    pub(super) fn repeated(&self) -> Option<&str> {
+        let mut known = std::collections::BTreeSet::new();
+        let again = |name: &&String| !name.is_empty() && !known.insert(name.to_lowercase());
+        self.0.iter().find(again).map(String::as_str)
     }
 
     /// Returns a name of a read column that occurs more than once.
@@ -204,7 +226,7 @@ fn is_column_name(given: &str) -> bool {
 /// Reads the pairs of a table.
 pub(super) fn read(mut input: Input, sink: &mut Sink<PreferencePair>) -> Result<(), DataError> {
     let delimiter = match input.layout()? {
-        Layout::Table(delimiter) => delimiter,
+        Layout::Table(delimiter) | Layout::Answers(delimiter) => delimiter,
         Layout::Rows if input.first_row().is_ok() => {
             return Err(input.format_error(
                 "JSON lines, but the format two_column_csv is a table: do not name the format",
@@ -282,8 +304,10 @@ fn pair(header: &Header, record: &ByteRecord, sink: &mut Sink<PreferencePair>) -
     }
     let row = header.row(record)?;
     let labels = sink.labels.of(&row)?;
+    let numbers = sink.numbers_of(&row)?;
     let compared = trl::table_row(&row, &mut sink.seen)?;
     trl::push(compared, None, sink);
     sink.labels.keep(labels, sink.out.len());
+    sink.keep_numbers(numbers);
     Ok(())
 }

@@ -231,7 +231,9 @@ fn whole(source: &Source, rows: Rows, places: Places, report: ReadReport) -> Fou
 }
 
 fn prompts(source: &Source) -> Result<Found, DataError> {
-    let Prompts { prompts, unused } = source.input()?.read_prompts()?;
+    let Prompts {
+        prompts, unused, ..
+    } = source.input()?.read_prompts()?;
     let lines = prompts.iter().map(|asked| asked.line).collect();
     Ok(simple(
         source,

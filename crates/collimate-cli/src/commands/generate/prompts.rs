@@ -4,7 +4,7 @@ use std::io::IsTerminal;
 use std::path::Path;
 
 use collimate::core::Prompt;
-use collimate::data::{DataError, Input, Prompts, not_used};
+use collimate::data::{DataError, Input, Numbering, Prompts, not_used};
 
 use crate::common::{self, Failure};
 
@@ -46,11 +46,18 @@ pub(crate) fn read(given: &[String], file: Option<&Path>) -> Result<Vec<Asked>, 
 pub(crate) fn of(input: Result<Input, DataError>) -> Result<Vec<Asked>, Failure> {
     let input = input.map_err(said)?;
     let name = input.path().display().to_string();
-    let Prompts { prompts, unused } = input.read_prompts().map_err(said)?;
+    let Prompts {
+        prompts,
+        unused,
+        numbering,
+    } = input.read_prompts().map_err(said)?;
     if let Some(unused) = not_used(&unused) {
         common::tell(&format!("{name}: {unused}"));
     }
-    let place = |line: usize| format!("{name}:{line}");
+    let place = |line: usize| match &numbering {
+        Numbering::Lines => format!("{name}:{line}"),
+        groups => format!("{name}: {}", groups.place(line)),
+    };
     let asked = prompts.into_iter().map(|asked| Asked {
         prompt: asked.prompt,
         place: place(asked.line),
