@@ -47,13 +47,14 @@ impl Leaf {
     ) -> Result<Self, ParquetError> {
         let described = column.column_descr_ptr();
         let pages = SerializedPageReader::new(Arc::clone(file), column, rows, None)?;
+        let pages = Pages::new(pages, column.column_descr());
         let form = form(column);
         let full = described.max_def_level();
         let repeated = described.max_rep_level() > 0;
         let name = described.path().string();
         Ok(Self {
             name,
-            values: values(get_column_reader(described, Box::new(Pages::new(pages)))),
+            values: values(get_column_reader(described, Box::new(pages))),
             form,
             full,
             repeated,

@@ -10,6 +10,7 @@ mod node;
 mod pages;
 #[cfg(test)]
 mod tests;
+mod texts;
 mod value;
 
 use std::collections::BTreeSet;

@@ -4,20 +4,25 @@ use parquet::basic::Encoding;
 use parquet::column::page::{Page, PageMetadata, PageReader};
 use parquet::errors::{ParquetError, Result};
 use parquet::file::serialized_reader::SerializedPageReader;
+use parquet::schema::types::ColumnDescriptor;
 
 use super::chunks::Chunks;
+use super::texts::TextPages;
 
 /// Passes on pages, and refuses pages on which the library panics.
 pub(super) struct Pages {
     inner: SerializedPageReader<Chunks>,
+    /// Check for a column of texts.
+    texts: Option<TextPages>,
     has_dictionary: bool,
     /// The next page, if the library asked about it.
     ahead: Option<Page>,
 }
 
 impl Pages {
-    pub(super) fn new(inner: SerializedPageReader<Chunks>) -> Self {
+    pub(super) fn new(inner: SerializedPageReader<Chunks>, column: &ColumnDescriptor) -> Self {
         Self {
+            texts: TextPages::of(column),
             inner,
             has_dictionary: false,
             ahead: None,
@@ -25,6 +30,14 @@ impl Pages {
     }
 
     fn check(&mut self, page: &Page) -> std::result::Result<(), &'static str> {
+        self.check_levels(page)?;
+        match self.texts.is_some_and(|texts| !texts.are_whole(page)) {
+            true => Err("a page that ends early"),
+            false => Ok(()),
+        }
+    }
+
+    fn check_levels(&mut self, page: &Page) -> std::result::Result<(), &'static str> {
         let encoding = match page {
             Page::DictionaryPage { .. } => {
                 self.has_dictionary = true;
