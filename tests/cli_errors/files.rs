@@ -16,7 +16,7 @@ fn a_file_is_named_by_what_it_holds() {
     file(
         "base.jsonl",
         parquet,
-        &["base.jsonl: a Parquet file", "JSON lines"],
+        &["base.jsonl: a Parquet file whose end is missing or damaged"],
     );
     file("bare.tsv", b"good\tbad\n", &["bare.tsv: tab-separated"]);
     file(

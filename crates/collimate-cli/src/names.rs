@@ -91,7 +91,7 @@ pub(crate) fn resolve(config: &mut Value, split: Option<&str>) -> Result<(), Fai
 
 /// Returns the name of the repository whose copy lies at a path in the cache of a hub, such as
 /// `org/name` for `…/models--org--name/snapshots/COMMIT`.
-pub fn repository(path: &Path) -> Option<String> {
+pub(crate) fn repository(path: &Path) -> Option<String> {
     let commit = path.file_name()?.to_str()?;
     let snapshots = path.parent()?;
     let folder = snapshots.parent()?.file_name()?.to_str()?;
@@ -110,7 +110,7 @@ enum Kind {
 }
 
 /// Returns the text of a path that can only be a name: `org/name`, with a revision if there is one.
-pub fn name_of(path: &Path) -> Option<&str> {
+fn name_of(path: &Path) -> Option<&str> {
     let text = path.to_str()?;
     let (owner, name) = text.split_once('/')?;
     let part = |part: &str| {

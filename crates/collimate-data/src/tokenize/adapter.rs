@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use collimate_hub::{Hub, RepoKind, RepoName, Wanted};
+
 use super::files::object;
 use crate::error::DataError;
 
@@ -10,8 +12,8 @@ const BASE: &str = "base_model_name_or_path";
 
 /// Returns the folder of the base model if `dir` holds a PEFT adapter and no model of its own.
 ///
-/// `base_model_name_or_path` of `adapter_config.json` is a path as seen from the current folder, or
-/// from the folder of the adapter.
+/// `base_model_name_or_path` of `adapter_config.json` is a path as seen from the current folder, a
+/// path as seen from the folder of the adapter, or the name of a model in the local cache of a hub.
 ///
 /// # Errors
 /// [`DataError::Tokenizer`] if `adapter_config.json` cannot be understood, or if there is no folder
@@ -34,17 +36,25 @@ pub fn adapter_base(dir: &Path) -> Result<Option<PathBuf>, DataError> {
             "{BASE} is missing: write the folder of the base model there"
         ))
     })?;
-    let found = [PathBuf::from(name), dir.join(name)];
-    match found.into_iter().find(|base| base.is_dir()) {
+    let found = [PathBuf::from(name), dir.join(name)].into_iter();
+    let found = found.chain(cached(name));
+    match found.into_iter().find(|base| base.exists()) {
         Some(base) if same(&base, dir) => Err(wrong(format!(
             "{BASE} is the adapter's own folder: write the folder of the base model there"
         ))),
         Some(base) => Ok(Some(base)),
         None => Err(wrong(format!(
-            "the base model {name} is no folder on this machine: fetch it, and write the folder \
-             as {BASE}"
+            "the base model {name} is neither a folder nor in the cache of a hub: fetch it, and \
+             write the folder as {BASE}"
         ))),
     }
+}
+
+/// Returns the folder of a model in the local cache of a hub.
+fn cached(name: &str) -> Option<PathBuf> {
+    let name = RepoName::parse(RepoKind::Model, name).ok()?;
+    let wanted = Wanted::new().require("config.json");
+    Hub::from_env().ok()?.cached(&name, &wanted).ok().flatten()
 }
 
 fn same(a: &Path, b: &Path) -> bool {

@@ -258,7 +258,7 @@ fn a_folder_that_does_not_fit_its_base_is_named() {
     let base = |folder: &str| fixture(folder).to_str().unwrap().to_owned();
     let cases = [
         (base("qwen3-window"), "has shape"),
-        ("elsewhere/base".to_owned(), "elsewhere/base"),
+        ("elsewhere/base".to_owned(), "elsewhere/base is neither"),
         (String::new(), "base_model_name_or_path"),
     ];
     for (value, part) in cases {

@@ -174,7 +174,9 @@ fn why(kind: Kind) -> &'static str {
             }
             Format::OasstTrees => "the first row is a tree of messages",
             Format::SummarizeComparisons => "the first row has `summaries` and `choice`",
-            Format::ScoredAnswers => "the first row has a list `answers`",
+            Format::ScoredAnswers => "the first row has several answers with scores",
+            Format::HelpSteer => "the first row has two answers and a preference from -3 to 3",
+            Format::GradedRows => "the first row has one answer and grades such as `helpfulness`",
             Format::Messages => "the first row has `messages`",
             Format::Candidates => "the first row has two or more answers to a prompt",
             Format::PromptCompletion => "the first row has `prompt` and `completion`",

@@ -83,21 +83,25 @@ pub(super) struct Counts {
     pub(super) whole: Option<ReadReport>,
 }
 
-/// The bytes of a file. They can be read again even if the file itself cannot.
+/// A file that is read several times. Of a pipe, the bytes are kept.
 struct Source {
     path: PathBuf,
-    bytes: Arc<[u8]>,
+    bytes: Option<Arc<[u8]>>,
 }
 
 impl Source {
     fn open(path: &Path) -> Result<Self, Failure> {
-        match std::fs::read(path) {
+        let path = path.to_owned();
+        if path.is_file() {
+            return Ok(Self { path, bytes: None });
+        }
+        match std::fs::read(&path) {
             Ok(bytes) => Ok(Self {
-                path: path.to_owned(),
-                bytes: bytes.into(),
+                path,
+                bytes: Some(bytes.into()),
             }),
             // The library's reader gives a better message.
-            Err(error) => Err(match Input::open(path) {
+            Err(error) => Err(match Input::open(&path) {
                 Err(told) => told.into(),
                 Ok(_) => format!("{}: {error}: check that it can be read", path.display()).into(),
             }),
@@ -105,7 +109,10 @@ impl Source {
     }
 
     fn input(&self) -> Result<Input, DataError> {
-        Input::from_reader(&self.path, Cursor::new(Arc::clone(&self.bytes)))
+        match &self.bytes {
+            None => Input::open(&self.path),
+            Some(bytes) => Input::from_reader(&self.path, Cursor::new(Arc::clone(bytes))),
+        }
     }
 }
 
