@@ -9,7 +9,11 @@ use common::{copy_folder, fixture, root, rows, run, succeed, text, write_rows};
 use serde_json::Value;
 
 fn model() -> String {
-    fixture("llama-untied").canonicalize().unwrap().display().to_string()
+    fixture("llama-untied")
+        .canonicalize()
+        .unwrap()
+        .display()
+        .to_string()
 }
 
 fn gguf() -> PathBuf {
@@ -23,7 +27,14 @@ fn json(path: &Path) -> Value {
 /// Returns what a model writes, without sampling.
 fn written(folder: &Path, model: &str) -> String {
     let arguments = [
-        "--model", model, "--prompt", "question 3 ?", "--temperature", "0", "--max-new-tokens", "6",
+        "--model",
+        model,
+        "--prompt",
+        "question 3 ?",
+        "--temperature",
+        "0",
+        "--max-new-tokens",
+        "6",
     ];
     text(&succeed("generate", folder, &arguments).stdout)
 }
@@ -32,8 +43,22 @@ fn written(folder: &Path, model: &str) -> String {
 fn aligned(folder: &Path, out: &str, model: &str, further: &[&str]) -> PathBuf {
     write_rows(&folder.join("pairs.jsonl"), &rows(40));
     let arguments = [
-        "--data", "pairs.jsonl", "--model", model, "--max-length", "48", "--steps", "6", "--batch",
-        "4", "--lr", "3e-2", "--lora-rank", "2", "--out", out,
+        "--data",
+        "pairs.jsonl",
+        "--model",
+        model,
+        "--max-length",
+        "48",
+        "--steps",
+        "6",
+        "--batch",
+        "4",
+        "--lr",
+        "3e-2",
+        "--lora-rank",
+        "2",
+        "--out",
+        out,
     ];
     succeed("dpo", folder, &[&arguments[..], further].concat());
     folder.join(out).join("models/dpo")
@@ -51,13 +76,20 @@ fn a_run_saves_its_adapter_and_the_adapter_opens_everywhere() {
     assert_eq!(config["base_model_name_or_path"], base.as_str());
     assert_eq!(config["r"], 2);
     let card = fs::read_to_string(adapter.join("README.md")).unwrap();
-    assert!(card.contains("library_name: peft") && card.contains("low-rank adapter"), "{card}");
+    assert!(
+        card.contains("library_name: peft") && card.contains("low-rank adapter"),
+        "{card}"
+    );
     // Same training, so the same model in both forms.
     let adapter = adapter.display().to_string();
     let merged = merged.display().to_string();
     let by_adapter = written(folder, &adapter);
     assert_eq!(by_adapter, written(folder, &merged));
-    assert_ne!(by_adapter, written(folder, &base), "the training has an effect");
+    assert_ne!(
+        by_adapter,
+        written(folder, &base),
+        "the training has an effect"
+    );
     succeed("merge", folder, &["--model", &adapter, "--out", "whole"]);
     assert_eq!(by_adapter, written(folder, "whole"));
 
@@ -76,15 +108,28 @@ fn all_weights_and_no_model_are_no_adapter() {
     write_rows(&folder.join("pairs.jsonl"), &rows(40));
     let base = model();
     let full = [
-        "--data", "pairs.jsonl", "--model", &base, "--max-length", "48", "--steps", "1",
-        "--save-as", "adapter", "--out", "full",
+        "--data",
+        "pairs.jsonl",
+        "--model",
+        &base,
+        "--max-length",
+        "48",
+        "--steps",
+        "1",
+        "--save-as",
+        "adapter",
+        "--out",
+        "full",
     ];
     // All weights were trained, so that they are saved.
     succeed("dpo", folder, &full);
     assert!(folder.join("full/models/dpo/model.safetensors").exists());
     let output = run("dpo", folder, &["--save-as", "adapter", "--out", "world"]);
     let told = text(&output.stderr);
-    assert!(!output.status.success() && told.contains("--model"), "{told}");
+    assert!(
+        !output.status.success() && told.contains("--model"),
+        "{told}"
+    );
 }
 
 #[test]
@@ -92,16 +137,31 @@ fn exports_have_the_type_and_the_files_that_were_asked_for() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     let base = model();
-    let arguments = ["--model", &base, "--out", "small", "--dtype", "bf16", "--shard-size", "10KB"];
+    let arguments = [
+        "--model",
+        &base,
+        "--out",
+        "small",
+        "--dtype",
+        "bf16",
+        "--shard-size",
+        "10KB",
+    ];
     succeed("export", folder, &arguments);
-    assert_eq!(json(&folder.join("small/config.json"))["torch_dtype"], "bfloat16");
+    assert_eq!(
+        json(&folder.join("small/config.json"))["torch_dtype"],
+        "bfloat16"
+    );
     let index = json(&folder.join("small/model.safetensors.index.json"));
     assert!(index["weight_map"].as_object().unwrap().len() > 5);
     written(folder, "small");
     for (further, says) in [
         (["--out", "small"].as_slice(), "not empty"),
         (&["--out", "new", "--shard-size", "many"], "not a size"),
-        (&["--out", "new", "--gguf", "f16", "--dtype", "f16"], "--dtype"),
+        (
+            &["--out", "new", "--gguf", "f16", "--dtype", "f16"],
+            "--dtype",
+        ),
     ] {
         let arguments = [&["--model", base.as_str()], further].concat();
         let output = run("export", folder, &arguments);
@@ -118,16 +178,27 @@ fn a_gguf_file_is_a_model_and_a_model_becomes_a_gguf_file() {
     let direct = written(folder, &file);
     succeed("export", folder, &["--model", &file, "--out", "unpacked"]);
     assert_eq!(direct, written(folder, "unpacked"));
-    succeed("export", folder, &["--model", "unpacked", "--out", "back.gguf", "--gguf", "f32"]);
+    succeed(
+        "export",
+        folder,
+        &["--model", "unpacked", "--out", "back.gguf", "--gguf", "f32"],
+    );
     assert_eq!(direct, written(folder, "back.gguf"));
     // A run starts from the file and can be continued from it.
     let trained = aligned(folder, "run", &file, &["--save-as", "adapter"]);
     assert!(trained.join("adapter_model.safetensors").exists());
     // Not a GGUF file.
     fs::write(folder.join("other.gguf"), "text").unwrap();
-    let output = run("generate", folder, &["--model", "other.gguf", "--prompt", "x"]);
+    let output = run(
+        "generate",
+        folder,
+        &["--model", "other.gguf", "--prompt", "x"],
+    );
     let told = text(&output.stderr);
-    assert!(told.contains("other.gguf") && told.contains("not a GGUF file"), "{told}");
+    assert!(
+        told.contains("other.gguf") && told.contains("not a GGUF file"),
+        "{told}"
+    );
     assert_eq!(told.lines().count(), 1, "{told}");
 }
 
@@ -136,7 +207,10 @@ fn cache(folder: &Path) -> PathBuf {
     let cache = folder.join("cache");
     let repository = cache.join("models--some--tiny");
     let commit = "0123456789abcdef0123456789abcdef01234567";
-    copy_folder(&fixture("llama-untied"), &repository.join("snapshots").join(commit));
+    copy_folder(
+        &fixture("llama-untied"),
+        &repository.join("snapshots").join(commit),
+    );
     fs::create_dir_all(repository.join("refs")).unwrap();
     fs::write(repository.join("refs/main"), commit).unwrap();
     cache
@@ -156,16 +230,37 @@ fn a_name_opens_the_model_in_the_cache_without_a_network() {
             .output()
             .unwrap()
     };
-    let arguments = ["--prompt", "question 3 ?", "--temperature", "0", "--max-new-tokens", "6"];
-    let by_name = offline("generate", &[&["--model", "some/tiny"][..], &arguments].concat());
+    let arguments = [
+        "--prompt",
+        "question 3 ?",
+        "--temperature",
+        "0",
+        "--max-new-tokens",
+        "6",
+    ];
+    let by_name = offline(
+        "generate",
+        &[&["--model", "some/tiny"][..], &arguments].concat(),
+    );
     assert!(by_name.status.success(), "{}", text(&by_name.stderr));
     assert_eq!(text(&by_name.stdout), written(folder, &model()));
 
     // The adapter of a run names the model by its name on the hub.
     write_rows(&folder.join("pairs.jsonl"), &rows(40));
     let train = [
-        "--data", "pairs.jsonl", "--model", "some/tiny", "--max-length", "48", "--steps", "2",
-        "--lora", "--save-as", "adapter", "--out", "run",
+        "--data",
+        "pairs.jsonl",
+        "--model",
+        "some/tiny",
+        "--max-length",
+        "48",
+        "--steps",
+        "2",
+        "--lora",
+        "--save-as",
+        "adapter",
+        "--out",
+        "run",
     ];
     let output = offline("dpo", &train);
     assert!(output.status.success(), "{}", text(&output.stderr));
@@ -175,7 +270,10 @@ fn a_name_opens_the_model_in_the_cache_without_a_network() {
     let again = offline("generate", &[&adapter[..], &arguments].concat());
     assert!(again.status.success(), "{}", text(&again.stderr));
 
-    let missing = offline("generate", &[&["--model", "some/other"][..], &arguments].concat());
+    let missing = offline(
+        "generate",
+        &[&["--model", "some/other"][..], &arguments].concat(),
+    );
     let told = text(&missing.stderr);
     assert!(!missing.status.success());
     for part in ["some/other", "HF_HUB_OFFLINE"] {
@@ -191,11 +289,19 @@ fn the_files_of_a_data_set_are_found_by_folder_and_split() {
     let data = folder.join("set/data");
     fs::create_dir_all(&data).unwrap();
     let all = rows(40);
-    write_rows(&data.join("train-00000-of-00002.jsonl"), &all[..20].to_vec());
-    write_rows(&data.join("train-00001-of-00002.jsonl"), &all[20..].to_vec());
+    write_rows(&data.join("train-00000-of-00002.jsonl"), &all[..20]);
+    write_rows(&data.join("train-00001-of-00002.jsonl"), &all[20..]);
     write_rows(&data.join("test-00000-of-00001.jsonl"), &rows(10));
     let dry = |further: &[&str]| {
-        let arguments = ["--data", "set", "--model", &base, "--max-length", "48", "--dry-run"];
+        let arguments = [
+            "--data",
+            "set",
+            "--model",
+            &base,
+            "--max-length",
+            "48",
+            "--dry-run",
+        ];
         run("dpo", folder, &[&arguments[..], further].concat())
     };
     let several = dry(&[]);
@@ -204,11 +310,21 @@ fn the_files_of_a_data_set_are_found_by_folder_and_split() {
     assert!(told.contains("train") && told.contains("test"), "{told}");
     let found = dry(&["--split", "train"]);
     assert!(found.status.success(), "{}", text(&found.stderr));
-    assert!(text(&found.stdout).contains("40"), "{}", text(&found.stdout));
+    assert!(
+        text(&found.stdout).contains("40"),
+        "{}",
+        text(&found.stdout)
+    );
     let plain = run(
         "dpo",
         folder,
-        &["--data", "set/data/test-00000-of-00001.jsonl", "--split", "train", "--dry-run"],
+        &[
+            "--data",
+            "set/data/test-00000-of-00001.jsonl",
+            "--split",
+            "train",
+            "--dry-run",
+        ],
     );
     let told = text(&plain.stderr);
     assert!(told.contains("--split"), "{told}");

@@ -16,11 +16,14 @@ const PART: usize = 1 << 20;
 /// Receives values of a tensor, in the order of the file.
 pub(crate) type Take<'a> = dyn FnMut(&[f32]) -> io::Result<()> + 'a;
 
+/// Computes the values of a tensor, and passes them on.
+type Values = dyn Fn(&mut Take<'_>) -> io::Result<()>;
+
 /// A tensor to be written. Its values are computed when they are written.
 pub(crate) struct Written {
     pub(crate) name: String,
     pub(crate) shape: Vec<usize>,
-    values: Box<dyn Fn(&mut Take<'_>) -> io::Result<()>>,
+    values: Box<Values>,
 }
 
 impl Written {

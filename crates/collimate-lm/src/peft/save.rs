@@ -183,10 +183,7 @@ fn targets(all: &[String], updates: &BTreeMap<String, (usize, f64)>) -> Vec<Stri
 }
 
 /// Returns the most frequent value, and of several the smallest.
-fn most_frequent<V: Ord + Copy>(values: impl Iterator<Item = V>) -> V
-where
-    V: Default,
-{
+fn most_frequent<V: Ord + Copy + Default>(values: impl Iterator<Item = V>) -> V {
     let mut counts: BTreeMap<V, usize> = BTreeMap::new();
     for value in values {
         *counts.entry(value).or_default() += 1;
