@@ -102,34 +102,64 @@ fn a_run_saves_its_adapter_and_the_adapter_opens_everywhere() {
 }
 
 #[test]
-fn all_weights_and_no_model_are_no_adapter() {
+fn adapters_that_no_run_trains_are_refused_before_the_run() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     write_rows(&folder.join("pairs.jsonl"), &rows(40));
     let base = model();
-    let full = [
-        "--data",
-        "pairs.jsonl",
-        "--model",
+    let adapter = root().join("tests/fixtures/peft/patterns");
+    let adapter = adapter.canonicalize().unwrap().display().to_string();
+    for (arguments, part) in [
+        (["--save-as", "adapter"].as_slice(), "--model"),
+        (&["--save-as", "adapter", "--model", &base], "--lora"),
+        (&["--save-as", "adapter", "--model", &adapter], "--lora"),
+        (
+            &["--save-as", "adapter", "--model", &base, "--dry-run"],
+            "--lora",
+        ),
+    ] {
+        let data: &[&str] = match arguments.len() {
+            2 => &[],
+            _ => &["--data", "pairs.jsonl"],
+        };
+        let output = run(
+            "dpo",
+            folder,
+            &[arguments, data, &["--out", "none"]].concat(),
+        );
+        let told = text(&output.stderr);
+        assert!(!output.status.success() && told.contains(part), "{told}");
+        assert!(!folder.join("none/models").exists());
+    }
+}
+
+#[test]
+fn a_run_that_continues_saves_its_models_as_before() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let base = model();
+    let done = aligned(
+        folder,
+        "run",
         &base,
-        "--max-length",
-        "48",
-        "--steps",
-        "1",
-        "--save-as",
-        "adapter",
-        "--out",
-        "full",
-    ];
-    // All weights were trained, so that they are saved.
-    succeed("dpo", folder, &full);
-    assert!(folder.join("full/models/dpo/model.safetensors").exists());
-    let output = run("dpo", folder, &["--save-as", "adapter", "--out", "world"]);
+        &["--save-as", "adapter", "--dtype", "bf16"],
+    );
+    // As after a kill between the last step and the report.
+    fs::remove_file(folder.join("run/report.md")).unwrap();
+    fs::remove_dir_all(&done).unwrap();
+    let output = run(
+        "dpo",
+        folder,
+        &["--resume", "--out", "run", "--save-as", "adapter"],
+    );
     let told = text(&output.stderr);
     assert!(
-        !output.status.success() && told.contains("--model"),
+        !output.status.success() && told.contains("--dtype bf16"),
         "{told}"
     );
+    succeed("dpo", folder, &["--resume", "--out", "run"]);
+    assert!(done.join("adapter_config.json").exists());
+    assert!(!done.join("model.safetensors").exists());
 }
 
 #[test]
@@ -315,6 +345,13 @@ fn the_files_of_a_data_set_are_found_by_folder_and_split() {
         "{}",
         text(&found.stdout)
     );
+    let checked = succeed(
+        "data",
+        folder,
+        &["check", "set", "--split", "test", "--json"],
+    );
+    let report: Value = serde_json::from_slice(&checked.stdout).unwrap();
+    assert_eq!(report["files"][0]["rows"], 10, "{report}");
     let plain = run(
         "dpo",
         folder,

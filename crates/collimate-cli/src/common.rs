@@ -46,6 +46,14 @@ pub(crate) fn architecture(dir: &Path) -> Result<Architecture, Failure> {
 /// Returns the kind of model in the folder that an option names.
 pub(crate) fn architecture_of(option: &str, dir: &Path) -> Result<Architecture, Failure> {
     let name = dir.display();
+    if dir
+        .extension()
+        .is_some_and(|ending| ending == "safetensors")
+    {
+        return Err(
+            format!("{option} {name}: name the folder of the model, not a file in it").into(),
+        );
+    }
     if dir.is_file() {
         // A GGUF file; anything else is refused by its name.
         return Ok(detect_architecture(dir)?);

@@ -62,6 +62,11 @@ impl Saver {
                 };
                 match model.save_adapter(&base, &options, &folder) {
                     Err(SaveError::NoAdapter { .. }) => model.save_with(&options, &folder)?,
+                    // A trained model is not lost because it has no form as an adapter.
+                    Err(error @ SaveError::Serialize { .. }) => {
+                        common::tell(&format!("warning: {error}: all weights are saved instead"));
+                        model.save_with(&options, &folder)?;
+                    }
                     saved => saved?,
                 }
             }
@@ -106,8 +111,6 @@ impl Job {
         max_length: usize,
     ) -> Result<Self, Failure> {
         let (config, inputs) = (start.config, &start.inputs);
-        let base = inputs.models.first();
-        start.args.saving.check(base.map(|path| path.as_path()))?;
         let (files, models) = (inputs.files.iter().copied(), inputs.models.iter().copied());
         let (run, files) = runs::open(&start.out, config, files, models)?;
         let base = inputs.models.first().map(|path| (*path).clone());
@@ -132,7 +135,7 @@ impl Job {
             about: String::new(),
             summary: Map::new(),
             max_length,
-            saving: start.args.saving.clone(),
+            saving: start.args.saving.of_run(&start.out)?,
             resume: start.args.resume_command(&start.out),
         })
     }

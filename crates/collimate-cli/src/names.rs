@@ -37,6 +37,44 @@ pub(crate) fn data(path: &Path) -> Result<PathBuf, Failure> {
     }
 }
 
+/// Returns the files that paths name: files, folders of data sets, patterns, and names on a hub.
+/// `split` is the split of folders.
+pub(crate) fn files(paths: &[PathBuf], split: Option<&str>) -> Result<Vec<PathBuf>, Failure> {
+    let (mut files, mut used) = (Vec::new(), false);
+    for path in paths {
+        let (found, folder) = files_of(path, split)?;
+        files.extend(found);
+        used |= folder;
+    }
+    check_used(split, used)?;
+    Ok(files)
+}
+
+/// Returns the files of one path, and true if the path is the folder of a data set.
+fn files_of(path: &Path, split: Option<&str>) -> Result<(Vec<PathBuf>, bool), Failure> {
+    let path = data(path)?;
+    let folder = path.is_dir();
+    let pattern = path.to_string_lossy().contains(['*', '?', '[']) && !path.exists();
+    if !folder && !pattern {
+        return Ok((vec![path], false));
+    }
+    let part = DataPart {
+        split: split.filter(|_| folder),
+        config: None,
+    };
+    Ok((data_files(&path, part)?, folder))
+}
+
+fn check_used(split: Option<&str>, used: bool) -> Result<(), Failure> {
+    match split {
+        Some(split) if !used => Err(usage(format!(
+            "--split {split} is for data sets that are folders or names on a hub, but files are \
+             named"
+        ))),
+        _ => Ok(()),
+    }
+}
+
 /// Reads the value of an option that names a model.
 pub(crate) fn argument(text: &str) -> Result<PathBuf, String> {
     model(Path::new(text)).map_err(|error| error.to_string())
@@ -61,32 +99,16 @@ pub(crate) fn resolve(config: &mut Value, split: Option<&str>) -> Result<(), Fai
                 files.push(value);
                 continue;
             };
-            let path = data(Path::new(text))?;
-            let whole = path.is_dir() || text.contains(['*', '?', '[']) && !path.exists();
-            if !whole {
-                files.push(path.to_string_lossy().into());
-                continue;
-            }
             // Data to measure on have splits of the option's own name.
             let own = ["test", "validation"].contains(&option);
-            used |= !own && path.is_dir();
             let named = if own { Some(option) } else { split };
-            let part = DataPart {
-                split: named.filter(|_| path.is_dir()),
-                config: None,
-            };
-            let found = data_files(&path, part)?;
+            let (found, folder) = files_of(Path::new(text), named)?;
+            used |= !own && folder;
             files.extend(found.iter().map(|file| file.to_string_lossy().into()));
         }
         *list = files;
     }
-    match split {
-        Some(split) if !used => Err(usage(format!(
-            "--split {split} is for data sets that are folders or names on a hub: --data names \
-             files"
-        ))),
-        _ => Ok(()),
-    }
+    check_used(split, used)
 }
 
 /// Returns the name of the repository whose copy lies at a path in the cache of a hub, such as
@@ -176,7 +198,10 @@ fn of_hub(kind: Kind, name: &str) -> Result<PathBuf, Failure> {
     let watch = Watch::default().progress(&show).stop(&stop);
     let folder = Hub::from_env()?.folder(&repo, &wanted, &watch);
     bar.finish_and_clear();
-    Ok(folder?)
+    // The text may be a mistyped path.
+    folder.map_err(|error| {
+        format!("{name} is no folder here, and as a name on a hub: {error}").into()
+    })
 }
 
 /// The files of a model: settings, tokenizer, templates, and weights as safetensors.

@@ -334,4 +334,15 @@ fn fifty_shards_are_one_dataset() {
     let error = read_pairs_of(empty, &ReadOptions::default()).unwrap_err();
     assert!(matches!(error, DataError::Empty { .. }));
     assert!(read_pairs_of::<&Path>(&[], &options).is_err());
+
+    // A shard that is missing is named, not skipped.
+    std::fs::remove_file(dir.path().join("data/train-00012-of-00050.jsonl")).unwrap();
+    let error = data_files(dir.path(), DataPart::default()).unwrap_err();
+    assert!(
+        error.to_string().contains("file 00012 of 50 is missing"),
+        "{error}"
+    );
+    // A pattern names the files that are there.
+    let pattern = dir.path().join("data/train-*.jsonl");
+    assert_eq!(data_files(pattern, DataPart::default()).unwrap().len(), 49);
 }

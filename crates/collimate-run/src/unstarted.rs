@@ -10,7 +10,12 @@ use crate::journal::Journal;
 use crate::{RunError, RunFolder};
 
 /// Files that a run has before its first step.
-const BEFORE: [&str; 3] = ["config.json", "journal.json", "metrics.jsonl"];
+const BEFORE: [&str; 4] = [
+    "config.json",
+    "journal.json",
+    "metrics.jsonl",
+    "saving.json",
+];
 
 /// Folder of the log-probabilities of references, which the next run computes again.
 const REFERENCES: &str = "references";

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::ValueEnum;
 use collimate::data::TextTokenizer;
+use collimate::files::remove_unfinished;
 use collimate::gguf::OutType;
 use collimate::lm::{Architecture, Encoder, Llama};
 use collimate::nn::{HfFolder, HfReward, SaveOptions};
@@ -21,6 +22,8 @@ use crate::options::FileArgs;
 /// others open, or a GGUF file. An adapter is folded into the weights of its base model.
 #[derive(Debug, clap::Args)]
 #[command(visible_alias = "merge")]
+#[command(mut_arg("dtype", |flag| flag.hide_short_help(false)))]
+#[command(mut_arg("shard_size", |flag| flag.hide_short_help(false)))]
 pub(crate) struct Args {
     /// Folder of the model or adapter, or GGUF file
     #[arg(long, value_name = "DIR", value_parser = names::argument)]
@@ -57,6 +60,8 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     if let Some(kind) = args.gguf {
         return gguf(args, kind, architecture);
     }
+    // What a killed export left is no reason to refuse.
+    remove_unfinished(out)?;
     if out.is_file() || out.exists() && std::fs::read_dir(out)?.next().is_some() {
         return Err(format!(
             "--out {} is a file or a folder that is not empty: name a new folder",

@@ -162,6 +162,8 @@ impl<L: Layered> Options<L> {
             }
             return crate::common::print(&(serde_json::to_string_pretty(&config)? + "\n"));
         }
+        let base = L::inputs(&config).models.first().map(|path| path.as_path());
+        self.run.saving.check(base, &value)?;
         let device = self.run.device.open()?;
         if self.run.dry_run {
             return match L::preview(&config) {

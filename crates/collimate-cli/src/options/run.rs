@@ -43,7 +43,7 @@ pub(crate) struct RunArgs {
     pub(crate) print_config: bool,
     /// Split of the training data, such as train, if --data names the folder of a data set or a data
     /// set on a hub
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", hide_short_help = true)]
     pub(crate) split: Option<String>,
     #[command(flatten)]
     pub(crate) saving: SavingArgs,

@@ -1,11 +1,15 @@
 //! Options of how models are saved.
 
+use std::io::ErrorKind;
 use std::path::Path;
 use std::str::FromStr;
 
 use bytesize::ByteSize;
 use clap::{Args, ValueEnum};
+use collimate::files::atomic_write;
 use collimate::nn::{SaveOptions, StoredType};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::common::Failure;
 
@@ -13,7 +17,8 @@ use crate::common::Failure;
 const HEADING: &str = "Saved models";
 
 /// Number types of saved weights.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "snake_case")]
 pub(crate) enum Dtype {
     /// 32 bits, as in memory
     #[default]
@@ -25,7 +30,8 @@ pub(crate) enum Dtype {
 }
 
 /// Forms of saved models.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "snake_case")]
 pub(crate) enum SaveAs {
     /// All weights, with adapters folded in
     #[default]
@@ -35,14 +41,15 @@ pub(crate) enum SaveAs {
 }
 
 /// Number type and size of the files of saved models.
-#[derive(Debug, Clone, Default, Args)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, Args)]
 pub(crate) struct FileArgs {
     /// Number type of the weights in saved models
-    #[arg(long, value_enum, default_value_t, help_heading = HEADING)]
+    #[arg(long, value_enum, default_value_t, help_heading = HEADING, hide_short_help = true)]
     dtype: Dtype,
     /// Largest size of a weight file, such as 5GB: larger models are saved as several files with an
     /// index; by default one file
     #[arg(long, value_name = "SIZE", value_parser = size, help_heading = HEADING)]
+    #[arg(hide_short_help = true)]
     shard_size: Option<u64>,
 }
 
@@ -62,23 +69,59 @@ impl FileArgs {
 }
 
 /// How a run saves models.
-#[derive(Debug, Clone, Default, Args)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, Args)]
 pub(crate) struct SavingArgs {
-    /// Form of saved models: all weights, or only what --lora has trained
-    #[arg(long, value_enum, default_value_t, help_heading = HEADING)]
+    /// Form of saved models: all weights, or only the adapters that the run trains (see --lora)
+    #[arg(long, value_enum, default_value_t, help_heading = HEADING, hide_short_help = true)]
     pub(crate) save_as: SaveAs,
     #[command(flatten)]
     pub(crate) files: FileArgs,
 }
 
+/// File of a run folder with these options, if they differ from the defaults.
+const FILE: &str = "saving.json";
+
 impl SavingArgs {
-    /// Refuses adapters without a base model.
-    pub(crate) fn check(&self, base: Option<&Path>) -> Result<(), Failure> {
+    /// Refuses adapters without a base model, or without adapters to train.
+    pub(crate) fn check(&self, base: Option<&Path>, config: &Value) -> Result<(), Failure> {
         match (self.save_as, base) {
+            (SaveAs::Merged, _) => Ok(()),
             (SaveAs::Adapter, None) => {
                 Err("--save-as adapter needs the folder of a base model: give --model".into())
             }
-            _ => Ok(()),
+            (SaveAs::Adapter, Some(_)) if !trains_adapters(config) => Err(
+                "--save-as adapter: this run trains all weights: give --lora too (ppo: \
+                 --policy-lora), or leave --save-as out"
+                    .into(),
+            ),
+            (SaveAs::Adapter, Some(_)) => Ok(()),
+        }
+    }
+
+    /// Returns the options of the run in a folder. A run that continues keeps its options; a new run
+    /// writes them.
+    pub(crate) fn of_run(&self, run: &Path) -> Result<Self, Failure> {
+        let path = run.join(FILE);
+        let plain = *self == Self::default();
+        let stored = match std::fs::read(&path) {
+            Ok(bytes) => Some(serde_json::from_slice::<Self>(&bytes)?),
+            Err(error) if error.kind() == ErrorKind::NotFound => None,
+            Err(error) => return Err(format!("{}: {error}", path.display()).into()),
+        };
+        match stored {
+            Some(stored) if plain || stored == *self => Ok(stored),
+            Some(stored) => Err(format!(
+                "{}: this run saves models with{}: leave the options out",
+                path.display(),
+                stored.command_line()
+            )
+            .into()),
+            None => {
+                if !plain {
+                    atomic_write(&path, serde_json::to_string(self)?.as_bytes())?;
+                }
+                Ok(self.clone())
+            }
         }
     }
 
@@ -108,6 +151,17 @@ impl<V: ValueEnum + Default + PartialEq> ValueName for V {
     fn name(&self) -> Option<String> {
         let value = self.to_possible_value().filter(|_| *self != V::default());
         value.map(|value| value.get_name().to_owned())
+    }
+}
+
+/// Returns true if a configuration chooses adapters for any training.
+fn trains_adapters(config: &Value) -> bool {
+    match config {
+        Value::Object(fields) => fields.iter().any(|(name, value)| {
+            name == "adaptation" && value.get("lora").is_some() || trains_adapters(value)
+        }),
+        Value::Array(items) => items.iter().any(trains_adapters),
+        _ => false,
     }
 }
 

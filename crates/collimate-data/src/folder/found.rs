@@ -1,5 +1,6 @@
 //! Files in folders and files that match a pattern.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path, PathBuf};
 
 use glob::{MatchOptions, Pattern};
@@ -88,6 +89,44 @@ pub(super) fn one_kind(files: Vec<PathBuf>) -> Result<Vec<PathBuf>, DataError> {
             ),
         )),
     }
+}
+
+/// Refuses files named `…-00000-of-00002.…` of which one is missing.
+pub(super) fn all_shards(files: Vec<PathBuf>) -> Result<Vec<PathBuf>, DataError> {
+    let mut sets: BTreeMap<(PathBuf, u32), (BTreeSet<u32>, &PathBuf)> = BTreeMap::new();
+    for file in &files {
+        if let Some((stem, index, count)) = shard(file) {
+            let set = sets.entry((stem, count));
+            set.or_insert_with(|| (BTreeSet::new(), file))
+                .0
+                .insert(index);
+        }
+    }
+    for ((_, count), (found, file)) in &sets {
+        if let Some(missing) = (0..*count).find(|index| !found.contains(index)) {
+            return Err(wrong(
+                file,
+                format!(
+                    "file {missing:05} of {count} is missing, where counting begins at 00000: fetch \
+                     all files, or name those that are there by a pattern"
+                ),
+            ));
+        }
+    }
+    Ok(files)
+}
+
+/// Returns the part of the path before the number of a shard, the number, and the count.
+fn shard(file: &Path) -> Option<(PathBuf, u32, u32)> {
+    let name = file.file_name()?.to_str()?;
+    let (before, after) = name.split_once("-of-")?;
+    let (stem, index) = before.rsplit_once('-')?;
+    let number = |text: &str| match text.len() == 5 {
+        true => text.parse::<u32>().ok(),
+        false => None,
+    };
+    let (index, count) = (number(index)?, number(after.get(..5)?)?);
+    Some((file.with_file_name(stem), index, count))
 }
 
 /// Returns a path of the card inside a folder.

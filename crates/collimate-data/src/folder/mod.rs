@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use self::card::CardConfig;
-use self::found::{inside, matching, one_kind, walk};
+use self::found::{all_shards, inside, matching, one_kind, walk};
 use self::split_names::{Names, by_names};
 use crate::error::DataError;
 
@@ -141,7 +141,7 @@ fn of_folder(folder: &Path, part: DataPart<'_>) -> Result<Vec<PathBuf>, DataErro
             return Err(wrong(folder, what));
         }
     };
-    one_kind(files.clone())
+    one_kind(all_shards(files.clone())?)
 }
 
 /// Returns the splits of the configuration that is asked for, or the default one.

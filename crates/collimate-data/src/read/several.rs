@@ -15,7 +15,7 @@ use crate::error::DataError;
 ///
 /// # Errors
 /// As [`read_pairs`](super::read_pairs). The files have different formats, and the options name
-/// none. No file has a row, or there is no file.
+/// none. No file has a row, or the list of files is empty.
 pub fn read_pairs_of<P: AsRef<Path>>(
     files: &[P],
     options: &ReadOptions,

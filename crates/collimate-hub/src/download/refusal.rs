@@ -1,5 +1,6 @@
 //! Errors for requests without success.
 
+use std::io;
 use std::time::SystemTime;
 
 use ureq::http::header::RETRY_AFTER;
@@ -41,14 +42,16 @@ impl Client<'_> {
             error,
             Error::Io(_)
                 | Error::Timeout(_)
-                | Error::HostNotFound
                 | Error::ConnectionFailed
                 | Error::ConnectProxyFailed(_)
                 | Error::BodyStalled
                 | Error::Protocol(_)
         );
+        // No server is there, and a wait of seconds will not bring one.
+        let refused = |error: &io::Error| error.kind() == io::ErrorKind::ConnectionRefused;
+        let absent = matches!(error, Error::Io(error) if refused(error));
         Fault {
-            again: passing,
+            again: passing && !absent,
             ..Fault::last(HubError::Network {
                 url: shown(url),
                 attempts,

@@ -102,8 +102,10 @@ impl JsonConfig {
     /// Returns a value that must be present.
     pub(crate) fn require<T: DeserializeOwned>(&self, key: &str) -> Result<T, LoadError> {
         self.get(key)?.ok_or_else(|| {
+            let file = self.path.file_name().unwrap_or_default();
             self.invalid(format!(
-                "{key} is missing: take the config.json of the checkpoint"
+                "{key} is missing: take the {} of the checkpoint",
+                file.to_string_lossy()
             ))
         })
     }

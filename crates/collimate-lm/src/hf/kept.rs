@@ -7,6 +7,7 @@ use collimate_nn::{LoadError, SaveError};
 use serde_json::{Map, Value, json};
 
 use super::json::{JsonConfig, write_json};
+use super::save::write_file;
 
 pub(crate) const GENERATION: &str = "generation_config.json";
 
@@ -53,14 +54,20 @@ pub(crate) struct Kept(Option<Arc<Folder>>);
 #[derive(Debug)]
 struct Folder {
     config: Map<String, Value>,
-    /// Content of `generation_config.json`.
-    generation: Option<Map<String, Value>>,
+    /// Text of `generation_config.json`.
+    generation: Option<String>,
 }
 
 impl Kept {
     /// Reads the settings of the folder `dir`, whose `config.json` is `json`.
     pub(crate) fn read(dir: &Path, json: &JsonConfig) -> Result<Self, LoadError> {
-        let generation = JsonConfig::read_if_there(dir.join(GENERATION))?;
+        let path = dir.join(GENERATION);
+        let generation = JsonConfig::read_if_there(path.clone())?;
+        // The text of a file is kept as it is. Inside a GGUF file there is no text.
+        let generation = generation.map(|json| {
+            let text = std::fs::read_to_string(&path);
+            text.unwrap_or_else(|_| format!("{:#}\n", Value::Object(json.map().clone())))
+        });
         if json.value("auto_map").is_some() {
             tracing::warn!(
                 "{}: the code that auto_map names is not run: the model is read as {}",
@@ -69,7 +76,6 @@ impl Kept {
             );
         }
         let config = json.map().clone();
-        let generation = generation.map(|json| json.map().clone());
         Ok(Self(Some(Arc::new(Folder { config, generation }))))
     }
 
@@ -90,8 +96,8 @@ impl Kept {
     /// Writes `config.json` and `generation_config.json`. The settings of the folder that was read
     /// come first; `own`, the description of the saved model, overrides them.
     pub(crate) fn write(&self, dir: &Path, own: Value) -> Result<(), SaveError> {
-        if let Some(map) = self.0.as_ref().and_then(|f| f.generation.as_ref()) {
-            write_json(&dir.join(GENERATION), &Value::Object(map.clone()))?;
+        if let Some(text) = self.0.as_ref().and_then(|f| f.generation.as_ref()) {
+            write_file(&dir.join(GENERATION), text.as_bytes())?;
         }
         write_json(&dir.join("config.json"), &self.config(own))
     }
@@ -99,7 +105,7 @@ impl Kept {
     /// Returns the content of `generation_config.json`, if the folder that was read has one.
     pub(crate) fn generation(&self) -> Option<Value> {
         let folder = self.0.as_ref()?;
-        folder.generation.clone().map(Value::Object)
+        serde_json::from_str(folder.generation.as_deref()?).ok()
     }
 
     /// Returns `config.json` of a saved model, whose own description is `own`.

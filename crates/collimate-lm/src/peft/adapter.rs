@@ -37,6 +37,12 @@ impl Adapter {
                 "adapter_model.safetensors: load the adapter with PEFT and save it again",
             ));
         }
+        if !path.exists() {
+            return Err(LoadError::Invalid {
+                path,
+                message: "is missing: copy the whole folder of the adapter".to_owned(),
+            });
+        }
         let weights = Weights::read(&path)?;
         let (mut layers, mut whole) = (BTreeSet::new(), BTreeMap::new());
         let mut ups = BTreeSet::new();

@@ -42,7 +42,8 @@ fn files(dir: &Path) -> Vec<(String, u64)> {
 
 #[test]
 fn numbers_are_rounded_to_the_type_of_the_file() {
-    let rounded: [(StoredType, Dtype, &str, fn(f32) -> f32); 3] = [
+    type Rounding = fn(f32) -> f32;
+    let rounded: [(_, _, _, Rounding); 3] = [
         (StoredType::F32, Dtype::F32, "float32", |v| v),
         (StoredType::Bf16, Dtype::BF16, "bfloat16", |v| {
             bf16::from_f32(v).to_f32()

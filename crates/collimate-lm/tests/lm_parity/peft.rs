@@ -55,6 +55,17 @@ impl Model {
         }
     }
 
+    fn save_whole(&self, dir: &Path) {
+        let options = saved(Some(0), 64);
+        match self {
+            Self::Causal(model) => model.save(dir),
+            Self::Score(model, head) => model.save_reward(head, Pooling::LastToken, &options, dir),
+            Self::Encoder(model, head, pooling) => model.save_reward(head, *pooling, &options, dir),
+            Self::States(model) => model.save(dir),
+        }
+        .unwrap();
+    }
+
     fn values(&self, ids: &[u32]) -> Vec<f32> {
         fn last<B: Backbone>(model: &B, ids: &[u32]) -> Tensor<2> {
             let batch = common::rows_batch(model, &[ids.to_vec()]);
@@ -125,6 +136,11 @@ fn folders_of_peft_and_folders_written_here() {
             let again = Model::read(name, out.path(), &device).unwrap();
             let written = again.check(&format!("{what}, written again"), &expected);
             println!("{what}: read {read:.1e}, written {written:.1e}");
+            // For tests/fixtures/check_saved_adapter.py.
+            if let Some(kept) = std::env::var_os("COLLIMATE_PEFT_SAVED").map(PathBuf::from) {
+                model.save(&base, &kept.join(name)).unwrap();
+                model.save_whole(&kept.join(format!("{name}-whole")));
+            }
         }
     }
 }

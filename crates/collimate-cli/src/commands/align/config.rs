@@ -47,7 +47,7 @@ macro_rules! align_config {
             $(#[$($data)*])*
             #[serde(deserialize_with = "crate::files::one_or_many")]
             pub(crate) data: Vec<PathBuf>,
-            /// Hugging Face folder of the policy. It should already be fine-tuned, because it is
+            /// Hugging Face folder, adapter, GGUF file or hub name of the policy. It should already be fine-tuned, because it is
             /// also the reference model.
             pub(crate) model: Option<PathBuf>,
             $(#[$($judge)*])*

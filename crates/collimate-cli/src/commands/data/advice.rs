@@ -16,7 +16,13 @@ pub(super) fn of(facts: &Facts) -> Vec<String> {
         );
     }
     let told = |dropped: &&Dropped| dropped.reason != DropReason::Header;
-    said.extend(facts.dropped.iter().filter(told).map(of_dropped));
+    said.extend(
+        facts
+            .dropped
+            .iter()
+            .filter(told)
+            .map(|dropped| of_dropped(facts.unit, dropped)),
+    );
     if !facts.columns_not_read.is_empty() {
         let names = facts
             .columns_not_read
@@ -49,14 +55,14 @@ pub(super) fn of(facts: &Facts) -> Vec<String> {
             "{} an earlier row ({}): remove the copies, because they count more than once in \
              training.",
             repeat(repeats.equal_rows, "row repeats", "rows repeat"),
-            named_of(&repeats.equal_lines, repeats.equal_rows)
+            named_of(facts.unit, &repeats.equal_lines, repeats.equal_rows)
         ));
     }
     if repeats.swapped_pairs > 0 {
         said.push(format!(
             "{} an earlier pair with the labels swapped ({}): keep the pair with the right label.",
             repeat(repeats.swapped_pairs, "pair is", "pairs are"),
-            named_of(&repeats.swapped_lines, repeats.swapped_pairs)
+            named_of(facts.unit, &repeats.swapped_lines, repeats.swapped_pairs)
         ));
     }
     said.extend(of_template(facts));
@@ -72,18 +78,18 @@ fn repeat(number: usize, one: &str, more: &str) -> String {
 }
 
 /// Lists line numbers of which only the first are known.
-fn named_of(lines: &[usize], all: usize) -> String {
+fn named_of(unit: &str, lines: &[usize], all: usize) -> String {
     match all - lines.len() {
-        0 => named(lines),
-        more => format!("{} and {more} more", named(lines)),
+        0 => named(unit, lines),
+        more => format!("{} and {more} more", named(unit, lines)),
     }
 }
 
-fn of_dropped(dropped: &Dropped) -> String {
+fn of_dropped(unit: &str, dropped: &Dropped) -> String {
     let rows = count(dropped.count, "row");
     let at = match dropped.count == dropped.lines.len() {
-        true => named(&dropped.lines),
-        false => format!("first: {}", named(&dropped.lines)),
+        true => named(unit, &dropped.lines),
+        false => format!("first: {}", named(unit, &dropped.lines)),
     };
     match dropped.reason {
         DropReason::EqualAnswers => format!(
@@ -166,7 +172,7 @@ fn of_tokens(facts: &Facts, tokens: &Tokens) -> Vec<String> {
         said.push(format!(
             "{} no tokens ({}): {why}.",
             repeat(tokens.refused, "row gives", "rows give"),
-            named_of(&tokens.refused_lines, tokens.refused)
+            named_of(facts.unit, &tokens.refused_lines, tokens.refused)
         ));
     }
     let max_length = tokens.max_length;

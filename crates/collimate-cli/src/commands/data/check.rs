@@ -24,9 +24,12 @@ use crate::rendering::RenderArgs;
 /// row.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Data files
+    /// Data files, folders of data sets, or patterns
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
+    /// Split of data sets that are folders or names on a hub
+    #[arg(long, value_name = "NAME")]
+    split: Option<String>,
     /// Folder of the model to be trained, whose tokenizer and chat template are used
     #[arg(long, value_name = "DIR", value_parser = names::argument)]
     model: Option<PathBuf>,
@@ -94,8 +97,8 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         hh_turns: args.hh_turns,
         ..ReadOptions::default()
     };
-    let found = args
-        .files
+    let files = names::files(&args.files, args.split.as_deref())?;
+    let found = files
         .iter()
         .map(|path| read::read(path, args.format, &options));
     let found = found.collect::<Result<Vec<Found>, _>>()?;

@@ -116,7 +116,10 @@ fn read_all(args: &Args) -> Result<(Rows, usize), Failure> {
         let lines: Vec<usize> = rows.map(|row| row.line).collect();
         dropped += lines.len();
         if !lines.is_empty() {
-            common::tell(&format!("{shown}: dropped: {}", named(&lines)));
+            common::tell(&format!(
+                "{shown}: dropped: {}",
+                named(found.report.unit(), &lines)
+            ));
         }
         match found.rows {
             Rows::Pairs(mut more) => pairs.append(&mut more),

@@ -22,6 +22,9 @@ pub(super) struct Facts {
     pub(super) recognised_by: String,
     /// Kind of the rows: pair, example, prompt, scored answer, labelled answer or answer list.
     pub(super) kind: &'static str,
+    /// Word for the number of a row: `line`, or `row` in a file without lines.
+    #[serde(skip)]
+    pub(super) unit: &'static str,
     /// Number of rows in the file.
     pub(super) rows: usize,
     /// Number of pairs, examples, prompts or answers that can be used.
@@ -80,6 +83,7 @@ impl Facts {
                 Rows::Labelled(_) => "labelled answer",
                 Rows::Unlabelled(_) => "answer list",
             },
+            unit: found.report.unit(),
             rows: found.report.read,
             kept: found.report.kept,
             dropped: dropped(&found.places.dropped),

@@ -3,13 +3,14 @@
 /// Maximum number of line numbers in a sentence.
 const NAMED: usize = 5;
 
-/// Lists the first few line numbers: `line 3`, `lines 3, 8 and 4 more`.
-pub(super) fn named(lines: &[usize]) -> String {
+/// Lists the first few numbers of lines: `line 3`, `lines 3, 8 and 4 more`. `unit` is `line`, or `row`
+/// for files without lines.
+pub(super) fn named(unit: &str, lines: &[usize]) -> String {
     let first: Vec<String> = lines.iter().take(NAMED).map(usize::to_string).collect();
-    let word = if lines.len() == 1 { "line" } else { "lines" };
+    let plural = if lines.len() == 1 { "" } else { "s" };
     match lines.len() - first.len() {
-        0 => format!("{word} {}", first.join(", ")),
-        more => format!("{word} {} and {more} more", first.join(", ")),
+        0 => format!("{unit}{plural} {}", first.join(", ")),
+        more => format!("{unit}{plural} {} and {more} more", first.join(", ")),
     }
 }
 

@@ -83,6 +83,14 @@ pub(super) struct Counts {
     pub(super) whole: Option<ReadReport>,
 }
 
+impl Counts {
+    /// Returns the word for the number of a row: `line`, or `row` in a file without lines.
+    pub(super) fn unit(&self) -> &'static str {
+        let whole = self.whole.as_ref();
+        whole.map_or("line", |report| report.numbering.unit())
+    }
+}
+
 /// A file that is read several times. Of a pipe, the bytes are kept.
 struct Source {
     path: PathBuf,

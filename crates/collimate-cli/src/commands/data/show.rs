@@ -42,7 +42,7 @@ fn file(facts: &Facts) -> String {
     line("rows", facts.rows.to_string());
     line("used", count(facts.kept, facts.kind));
     for dropped in &facts.dropped {
-        let at = named(&dropped.lines);
+        let at = named(facts.unit, &dropped.lines);
         let more = if dropped.count > dropped.lines.len() {
             ", …"
         } else {

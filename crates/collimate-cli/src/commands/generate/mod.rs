@@ -22,7 +22,8 @@ use crate::sampling::SamplingArgs;
 use prompts::Asked;
 use show::Show;
 
-/// Write completions of prompts with a language model saved as a Hugging Face folder.
+/// Write completions of prompts with a language model in any form: a Hugging Face folder, an adapter of PEFT, a
+/// GGUF file, or a name on a hub.
 ///
 /// One prompt with one completion is written to standard output while it is generated. Otherwise
 /// the output is one JSON object per prompt: `prompt` and `completions`. Each completion has

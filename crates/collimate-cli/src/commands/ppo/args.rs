@@ -34,7 +34,7 @@ pub(crate) struct Args {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Config {
-    /// Hugging Face folder of the policy. It should already be fine-tuned, because it is also the
+    /// Hugging Face folder, adapter, GGUF file or hub name of the policy. It should already be fine-tuned, because it is also the
     /// reference model.
     pub(crate) model: Option<PathBuf>,
     /// Prompts: one per line, or jsonl rows with `prompt` or `messages`. A tenth of them, at most

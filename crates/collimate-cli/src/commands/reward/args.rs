@@ -38,14 +38,15 @@ pub(crate) struct Args {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Config {
-    /// Preference pairs: hh-rlhf or TRL jsonl (.gz too), UltraFeedback, tables, OASST trees; several
-    /// files are read in turn. 10 % of the prompts are for validation.
+    /// Preference pairs: hh-rlhf or TRL jsonl (.gz too), Parquet, UltraFeedback, tables, OASST trees;
+    /// several files, folders or patterns are read in turn. 10 % of the prompts are for validation.
     #[serde(deserialize_with = "files::one_or_many")]
     pub(crate) data: Vec<PathBuf>,
     /// Test pairs; if absent, 20 % of the prompts in `data`, chosen by hash.
     #[serde(deserialize_with = "files::one_or_many")]
     pub(crate) test: Vec<PathBuf>,
-    /// Hugging Face folder (a decoder or an encoder) that the reward model starts from.
+    /// Hugging Face folder, adapter, GGUF file or hub name of the decoder or encoder that the reward
+    /// model starts from.
     pub(crate) model: Option<PathBuf>,
     /// Format of the files; if absent, it is detected.
     pub(crate) format: Option<Format>,

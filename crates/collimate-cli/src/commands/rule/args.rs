@@ -31,7 +31,7 @@ pub(crate) struct Args {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Config {
-    /// Hugging Face folder of a language model that writes texts without a prompt.
+    /// Hugging Face folder, adapter, GGUF file or hub name of a language model that writes texts without a prompt.
     pub(crate) model: Option<PathBuf>,
     /// Rule that decides which texts are preferred.
     pub(crate) prefer: Rule,

@@ -41,7 +41,7 @@ pub(crate) struct Args {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Config {
-    /// Hugging Face folder of the model that all later models start from (M0).
+    /// Hugging Face folder, adapter, GGUF file or hub name of the model that all later models start from (M0).
     pub(crate) model: Option<PathBuf>,
     /// Demonstrations (IFT): JSON lines of {prompt, completion} or {messages}; a tenth is held out.
     pub(crate) ift: Option<PathBuf>,

@@ -97,7 +97,8 @@ pub(crate) struct Config {
     pub(crate) policy_key_env: Option<String>,
     /// Number of answers that the policy writes to each prompt, at least 2.
     pub(crate) responses: usize,
-    /// Hugging Face folder (a decoder or an encoder) that the reward model starts from.
+    /// Hugging Face folder, adapter, GGUF file or hub name of the decoder or encoder that the reward
+    /// model starts from.
     pub(crate) model: Option<PathBuf>,
     /// Format of the files; if absent, it is detected.
     pub(crate) format: Option<Format>,

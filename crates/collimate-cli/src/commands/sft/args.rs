@@ -43,7 +43,7 @@ pub(crate) struct Config {
     /// out.
     #[serde(deserialize_with = "files::one_or_many")]
     pub(crate) data: Vec<PathBuf>,
-    /// Hugging Face folder of the model.
+    /// Hugging Face folder, adapter, GGUF file or hub name of the model.
     pub(crate) model: Option<PathBuf>,
     /// Format of the files; if absent, it is detected.
     pub(crate) format: Option<Format>,
