@@ -68,8 +68,8 @@ fn files_of(path: &Path, split: Option<&str>) -> Result<(Vec<PathBuf>, bool), Fa
 fn check_used(split: Option<&str>, used: bool) -> Result<(), Failure> {
     match split {
         Some(split) if !used => Err(usage(format!(
-            "--split {split} is for data sets that are folders or names on a hub, but files are \
-             named"
+            "--split {split} needs the folder of a data set or a name on a hub, but the data are \
+             files or a pattern"
         ))),
         _ => Ok(()),
     }
@@ -99,7 +99,7 @@ pub(crate) fn resolve(config: &mut Value, split: Option<&str>) -> Result<(), Fai
                 files.push(value);
                 continue;
             };
-            // Data to measure on have splits of the option's own name.
+            // `--test` and `--validation` read the split of the same name.
             let own = ["test", "validation"].contains(&option);
             let named = if own { Some(option) } else { split };
             let (found, folder) = files_of(Path::new(text), named)?;
@@ -200,7 +200,7 @@ fn of_hub(kind: Kind, name: &str) -> Result<PathBuf, Failure> {
     bar.finish_and_clear();
     // The text may be a mistyped path.
     folder.map_err(|error| {
-        format!("{name} is no folder here, and as a name on a hub: {error}").into()
+        format!("there is no folder {name}, and the hub gave no such repository: {error}").into()
     })
 }
 

@@ -48,19 +48,19 @@ pub struct SaveOptions {
     /// Largest size of a file with weights, in bytes. A larger model is written as several files
     /// with an index; a tensor is never split. `None`: one file.
     pub shard_bytes: Option<u64>,
-    /// Padding token that the configuration of a reward model names. `None`: a decoder's
-    /// configuration keeps its earlier padding token, or names the token that begins a text.
+    /// Padding token for the configuration of a reward model. `None`: a decoder keeps its padding
+    /// token, or uses the token that begins a text.
     pub pad_token_id: Option<u32>,
-    /// Length of the longest sequence in tokens that the folder of an encoder as a reward model
-    /// names. `None`: the longest that the model takes.
+    /// Longest sequence, in tokens, for the saved folder of an encoder reward model. `None`: the
+    /// model's own limit.
     pub max_length: Option<usize>,
 }
 
 /// Base model of an adapter that is written ([`HfFolder::save_adapter`](crate::HfFolder::save_adapter)).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AdapterBase<'a> {
-    /// Folder that the model was read from. It may hold an adapter itself: the written adapter then
-    /// includes it, and is one for the base model of that adapter.
+    /// Folder that the model was read from. If the folder holds an adapter, the written adapter
+    /// includes that adapter and belongs to the innermost base model.
     pub dir: &'a Path,
     /// Name of the base model in the written folder: a path or a name on a hub.
     pub name: &'a str,

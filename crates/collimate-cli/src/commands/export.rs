@@ -25,10 +25,10 @@ use crate::options::FileArgs;
 #[command(mut_arg("dtype", |flag| flag.hide_short_help(false)))]
 #[command(mut_arg("shard_size", |flag| flag.hide_short_help(false)))]
 pub(crate) struct Args {
-    /// Folder of the model or adapter, or GGUF file
+    /// Folder of a model or adapter, GGUF file, or name on a hub
     #[arg(long, value_name = "DIR", value_parser = names::argument)]
     model: PathBuf,
-    /// Folder to write, empty or new
+    /// Folder to write, empty or new; with --gguf the file to write
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
     #[command(flatten)]
@@ -60,7 +60,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     if let Some(kind) = args.gguf {
         return gguf(args, kind, architecture);
     }
-    // What a killed export left is no reason to refuse.
+    // An interrupted export may have left unfinished files.
     remove_unfinished(out)?;
     if out.is_file() || out.exists() && std::fs::read_dir(out)?.next().is_some() {
         return Err(format!(
@@ -91,7 +91,7 @@ fn gguf(args: &Args, kind: GgufType, architecture: Architecture) -> Result<(), F
     let (dir, out) = (&args.model, &args.out);
     if architecture != Architecture::Decoder {
         return Err(format!(
-            "--gguf: {} holds no language model that writes: llama.cpp has no place for its head",
+            "--gguf: {} is a reward model or an encoder: a GGUF file takes language models only",
             dir.display()
         )
         .into());

@@ -25,7 +25,7 @@ pub(crate) enum Dtype {
     F32,
     /// 16 bits with the range of f32
     Bf16,
-    /// 16 bits with more precision and a small range
+    /// 16 bits, more precise than bf16; values beyond 65504 are refused
     F16,
 }
 
@@ -71,7 +71,8 @@ impl FileArgs {
 /// How a run saves models.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, Args)]
 pub(crate) struct SavingArgs {
-    /// Form of saved models: all weights, or only the adapters that the run trains (see --lora)
+    /// Form of saved models: all weights, or one adapter: the trained adapter with any adapter in
+    /// --model (see --lora)
     #[arg(long, value_enum, default_value_t, help_heading = HEADING, hide_short_help = true)]
     pub(crate) save_as: SaveAs,
     #[command(flatten)]
@@ -87,7 +88,7 @@ impl SavingArgs {
         match (self.save_as, base) {
             (SaveAs::Merged, _) => Ok(()),
             (SaveAs::Adapter, None) => {
-                Err("--save-as adapter needs the folder of a base model: give --model".into())
+                Err("--save-as adapter needs a base model: give --model".into())
             }
             (SaveAs::Adapter, Some(_)) if !trains_adapters(config) => Err(
                 "--save-as adapter: this run trains all weights: give --lora too (ppo: \
@@ -111,7 +112,7 @@ impl SavingArgs {
         match stored {
             Some(stored) if plain || stored == *self => Ok(stored),
             Some(stored) => Err(format!(
-                "{}: this run saves models with{}: leave the options out",
+                "{}: this run already saves models with{}: leave out the options for saving",
                 path.display(),
                 stored.command_line()
             )

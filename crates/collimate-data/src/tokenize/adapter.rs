@@ -44,8 +44,8 @@ pub fn adapter_base(dir: &Path) -> Result<Option<PathBuf>, DataError> {
         ))),
         Some(base) => Ok(Some(base)),
         None => Err(wrong(format!(
-            "the base model {name} is neither a folder nor in the cache of a hub: fetch it, and \
-             write the folder as {BASE}"
+            "the base model {name} is neither a folder nor in the cache of a hub: fetch it, or \
+             write its folder as {BASE}"
         ))),
     }
 }

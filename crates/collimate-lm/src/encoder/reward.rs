@@ -119,7 +119,7 @@ impl HfReward for Encoder {
         };
         if self.head.is_none() {
             return fail(format!(
-                "PEFT has no form for a {}Model with a reward head: save the weights instead",
+                "PEFT has no form for a {}Model with a reward head",
                 family.class
             ));
         }
@@ -127,7 +127,7 @@ impl HfReward for Encoder {
         let usual = form.poolings.first();
         if usual != Some(&pooling) {
             return fail(format!(
-                "an adapter of a {}{TASK} cannot name the pooling {}: save the weights instead",
+                "an adapter of a {}{TASK} cannot name the pooling {}",
                 family.class,
                 json!(pooling)
             ));

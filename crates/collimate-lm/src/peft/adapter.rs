@@ -60,7 +60,7 @@ impl Adapter {
                 ups.insert(layer.to_owned());
             } else if inner.contains(".lora_") {
                 return Err(wrong(
-                    "is not a matrix of a linear layer: only such adapters can be read",
+                    "is not a LoRA matrix of a linear layer: only linear layers are supported",
                 ));
             } else {
                 let plain = inner.replace(".modules_to_save.", ".");
@@ -82,7 +82,7 @@ impl Adapter {
         })
     }
 
-    /// Puts the tensors that replace those of the base model in their place.
+    /// Replaces tensors of the base model by the adapter's whole tensors.
     pub(crate) fn replace(&self, base: &mut Weights) {
         base.overlay(&self.weights, &self.whole);
     }
@@ -164,8 +164,8 @@ impl Adapter {
             return Err(LoadError::Invalid {
                 path: self.file(),
                 message: format!(
-                    "tensor {name} has shape {found:?}, but r and the base model ask for \
-                     {shape:?}: take {CONFIG}, {TENSORS} and base model that belong together"
+                    "tensor {name} has shape {found:?}, but r and the base model require {shape:?}: \
+                     use {CONFIG}, {TENSORS} and a base model of the same adapter"
                 ),
             });
         }

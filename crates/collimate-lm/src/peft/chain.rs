@@ -8,7 +8,7 @@ use collimate_nn::LoadError;
 
 use super::adapter::Adapter;
 
-/// Largest number of adapters over adapters. More of them are a circle.
+/// Largest number of nested adapters. A longer chain is taken for a circle.
 const MOST: usize = 16;
 
 /// The folder of a model's weights, and the adapters over it, the innermost first.
@@ -18,7 +18,7 @@ pub(crate) struct Chain {
 }
 
 impl Chain {
-    /// Follows the base models of `dir`, and reads the options of the adapters.
+    /// Follows `dir` to its base models, and reads the options of the adapters.
     pub(crate) fn open(dir: &Path) -> Result<Self, LoadError> {
         let mut folders = folders(dir)?;
         let base = folders.pop().unwrap_or_else(|| dir.to_owned());
@@ -45,7 +45,7 @@ fn folders(dir: &Path) -> Result<Vec<PathBuf>, LoadError> {
             Some(_) if folders.len() > MOST => {
                 return Err(LoadError::Invalid {
                     path: dir.to_owned(),
-                    message: "the base models of the adapters form a circle: correct \
+                    message: "more than 16 nested adapters, perhaps a circle: correct \
                               base_model_name_or_path"
                         .to_owned(),
                 });

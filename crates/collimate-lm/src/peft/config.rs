@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::hf::JsonConfig;
 
-/// Options that change an adapter's function and are not implemented.
+/// Options that change the result and that this crate refuses.
 const REFUSED: [(&str, f64); 13] = [
     ("alora_invocation_tokens", 0.0),
     ("arrow_config", 0.0),

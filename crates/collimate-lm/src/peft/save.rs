@@ -150,8 +150,8 @@ pub(crate) fn save_adapter<M: Adaptable>(
 }
 
 /// Returns the name of the base model for `adapter_config.json`. If the base is an adapter, its
-/// update is part of the new one, and the name is that of the adapter's base model. A path that is
-/// right only beside that adapter becomes a whole path.
+/// update is part of the new one, and the name is that of the adapter's base model. A path relative to that
+/// adapter's folder becomes absolute.
 fn base_name(base: &AdapterBase<'_>, root: &Path) -> Result<String, LoadError> {
     let (mut dir, mut name) = (base.dir.to_owned(), base.name.to_owned());
     while dir != root {
@@ -182,7 +182,7 @@ fn targets(all: &[String], updates: &BTreeMap<String, (usize, f64)>) -> Vec<Stri
     }
 }
 
-/// Returns the most frequent value, and of several the smallest.
+/// Returns the most frequent value; on a tie, the smallest.
 fn most_frequent<V: Ord + Copy + Default>(values: impl Iterator<Item = V>) -> V {
     let mut counts: BTreeMap<V, usize> = BTreeMap::new();
     for value in values {
@@ -208,7 +208,7 @@ impl Chain {
             .any(|adapter| adapter.whole.contains_key(name))
     }
 
-    /// Puts the tensors that replace those of the base model in their place.
+    /// Replaces tensors of the base model by the adapters' whole tensors.
     pub(crate) fn replace(&self, weights: &mut Weights) {
         for adapter in &self.adapters {
             adapter.replace(weights);

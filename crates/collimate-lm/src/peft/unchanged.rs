@@ -38,7 +38,7 @@ pub(super) fn check_unchanged<M: Adaptable>(
     for tensor in tensors {
         let changed = || {
             format!(
-                "{} differs from the base model by more than adapters: save the weights instead",
+                "tensor {} is not the tensor of the base model plus adapters",
                 tensor.name
             )
         };

@@ -176,10 +176,7 @@ fn a_model_that_was_trained_in_full_is_no_adapter() {
         let out = tempfile::tempdir().unwrap();
         let error = model.save_adapter(&base, &SaveOptions::default(), out.path());
         let text = error.expect_err("no adapter").to_string();
-        assert!(
-            text.contains(part) && text.contains("save the weights"),
-            "{text}"
-        );
+        assert!(text.contains(part), "{text}");
         assert_eq!(std::fs::read_dir(out.path()).unwrap().count(), 0);
     };
     let plain = Llama::load(base.dir, &device).unwrap();
