@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use collimate::data::{SftExample, TextTokenizer, TokenizeReport, Truncation};
 use collimate::lm::Llama;
-use collimate::nn::{AdapterBase, HfFolder, SaveError, SaveOptions};
+use collimate::nn::{AdapterBase, HfFolder, SaveError, SaveOptions, StoredType};
 use collimate::recipes::{RecipeError, SftOutcome, SftPlan, fine_tune};
 use collimate::run::{RunContext, RunFolder, peak_memory_bytes};
 use collimate::train::{Interrupt, Progress, TrainConfig};
@@ -52,28 +52,51 @@ impl Saver {
         let folder = self.run.join(name);
         match (self.saving.save_as, &self.card.base) {
             (SaveAs::Adapter, Some(base)) => {
-                let name = names::repository(base).unwrap_or_else(|| {
-                    let whole = base.canonicalize().unwrap_or_else(|_| base.clone());
+                let found = names::repository(base);
+                let name = found.clone().unwrap_or_else(|| {
+                    let whole = std::path::absolute(base).unwrap_or_else(|_| base.clone());
                     whole.to_string_lossy().into_owned()
                 });
+                // The last part of a path in the cache is the commit.
+                let commit = base.file_name().and_then(|commit| commit.to_str());
                 let base = AdapterBase {
                     dir: base,
                     name: &name,
+                    revision: commit.filter(|_| found.is_some()),
                 };
                 match model.save_adapter(&base, &options, &folder) {
-                    Err(SaveError::NoAdapter { .. }) => model.save_with(&options, &folder)?,
+                    Err(SaveError::NoAdapter { .. }) => save_whole(model, &options, &folder)?,
                     // A trained model is not lost because it has no form as an adapter.
                     Err(error @ SaveError::Serialize { .. }) => {
                         common::tell(&format!("warning: {error}: all weights are saved instead"));
-                        model.save_with(&options, &folder)?;
+                        save_whole(model, &options, &folder)?;
                     }
                     saved => saved?,
                 }
             }
-            _ => model.save_with(&options, &folder)?,
+            _ => save_whole(model, &options, &folder)?,
         }
         self.tokenizer.save(&folder)?;
         self.card.write(&folder, &self.about)
+    }
+}
+
+/// Saves all weights. A trained model is not lost because a number type cannot hold a weight.
+fn save_whole(
+    model: &impl HfFolder,
+    options: &SaveOptions,
+    folder: &Path,
+) -> Result<(), SaveError> {
+    match model.save_with(options, folder) {
+        Err(error @ SaveError::Serialize { .. }) if options.dtype == StoredType::F16 => {
+            common::tell(&format!("warning: {error}: saved as f32 instead"));
+            let options = SaveOptions {
+                dtype: StoredType::F32,
+                ..*options
+            };
+            model.save_with(&options, folder)
+        }
+        saved => saved,
     }
 }
 

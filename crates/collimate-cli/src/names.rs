@@ -8,11 +8,12 @@ use serde_json::Value;
 use crate::common::{Failure, usage};
 
 /// Options whose values are model folders.
-const MODELS: [&str; 6] = [
+const MODELS: [&str; 7] = [
     "model",
     "judge",
     "reward_model",
-    "policy",
+    "policy_source",
+    "labelled_by",
     "evaluator",
     "eft_judge",
 ];
@@ -80,6 +81,14 @@ pub(crate) fn argument(text: &str) -> Result<PathBuf, String> {
     model(Path::new(text)).map_err(|error| error.to_string())
 }
 
+/// Reads the value of an option that names a model of which only the tokenizer is used.
+pub(crate) fn tokenizer_argument(text: &str) -> Result<PathBuf, String> {
+    match name_of(Path::new(text)) {
+        Some(name) => of_hub(Kind::Tokenizer, name).map_err(|error| error.to_string()),
+        None => Ok(text.into()),
+    }
+}
+
 /// Replaces names in a configuration by local folders, and folders and patterns of data by their
 /// files. `split` is the split of the training data.
 pub(crate) fn resolve(config: &mut Value, split: Option<&str>) -> Result<(), Failure> {
@@ -128,6 +137,8 @@ pub(crate) fn repository(path: &Path) -> Option<String> {
 #[derive(Debug, Clone, Copy)]
 enum Kind {
     Model,
+    /// A model without its weights.
+    Tokenizer,
     Data,
 }
 
@@ -172,7 +183,8 @@ fn of_hub(kind: Kind, name: &str) -> Result<PathBuf, Failure> {
     use indicatif::{ProgressBar, ProgressStyle};
 
     let (kind, wanted) = match kind {
-        Kind::Model => (RepoKind::Model, of_model()),
+        Kind::Model => (RepoKind::Model, with_weights(of_model())),
+        Kind::Tokenizer => (RepoKind::Model, of_model()),
         Kind::Data => (RepoKind::Dataset, of_data()),
     };
     let repo = RepoName::parse(kind, name)?;
@@ -204,16 +216,21 @@ fn of_hub(kind: Kind, name: &str) -> Result<PathBuf, Failure> {
     })
 }
 
-/// The files of a model: settings, tokenizer, templates, and weights as safetensors.
+/// Adds weights as safetensors.
+#[cfg(feature = "hub")]
+fn with_weights(files: collimate::hub::Wanted) -> collimate::hub::Wanted {
+    files.require_one_of([
+        "model.safetensors",
+        "model.safetensors.index.json",
+        "adapter_model.safetensors",
+    ])
+}
+
+/// The files of a model without weights: settings, tokenizer, templates.
 #[cfg(feature = "hub")]
 fn of_model() -> collimate::hub::Wanted {
     collimate::hub::Wanted::new()
         .require_one_of(["config.json", "adapter_config.json"])
-        .require_one_of([
-            "model.safetensors",
-            "model.safetensors.index.json",
-            "adapter_model.safetensors",
-        ])
         .allow("config.json")
         .allow("generation_config.json")
         .allow("tokenizer.json")

@@ -64,4 +64,6 @@ pub struct AdapterBase<'a> {
     pub dir: &'a Path,
     /// Name of the base model in the written folder: a path or a name on a hub.
     pub name: &'a str,
+    /// Revision of the base model, if the name is one on a hub.
+    pub revision: Option<&'a str>,
 }

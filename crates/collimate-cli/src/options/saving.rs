@@ -95,6 +95,9 @@ impl SavingArgs {
                  --policy-lora), or leave --save-as out"
                     .into(),
             ),
+            (SaveAs::Adapter, Some(_)) if self.files.shard_size.is_some() => {
+                Err("--shard-size is for whole weights: an adapter is one file".into())
+            }
             (SaveAs::Adapter, Some(_)) => Ok(()),
         }
     }

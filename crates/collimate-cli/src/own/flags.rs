@@ -79,7 +79,11 @@ pub(crate) fn lora_form<C: Adapts + 'static>(paths: &'static [&'static str]) -> 
             paths,
             "Scale of the adapters, above 0; switches --lora on",
             |config: &mut C, text, _| {
-                adapters(config).alpha = number("--lora-alpha", text)?;
+                let alpha: f64 = number("--lora-alpha", text)?;
+                if !alpha.is_finite() {
+                    return Err(format!("--lora-alpha {text}: not a finite number").into());
+                }
+                adapters(config).alpha = alpha;
                 Ok(())
             },
         ),

@@ -44,8 +44,14 @@ impl Weights {
     pub(super) fn of(dir: &Path) -> Result<Self, Failure> {
         crate::common::architecture(dir)?;
         let mut parameters = 0;
-        let base = adapter_base(dir)?;
-        let weights = base.as_deref().unwrap_or(dir);
+        let mut weights = dir.to_owned();
+        for _ in 0..16 {
+            match adapter_base(&weights)? {
+                Some(base) => weights = base,
+                None => break,
+            }
+        }
+        let weights = weights.as_path();
         let folder = match weights.is_file() {
             true => None,
             false => Some(std::fs::read_dir(weights)?),

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use collimate_hub::{Hub, RepoKind, RepoName, Wanted};
 
-use super::files::object;
+use super::files::{TOKENIZER, object};
 use crate::error::DataError;
 
 const ADAPTER: &str = "adapter_config.json";
@@ -37,7 +37,8 @@ pub fn adapter_base(dir: &Path) -> Result<Option<PathBuf>, DataError> {
         ))
     })?;
     let found = [PathBuf::from(name), dir.join(name)].into_iter();
-    let found = found.chain(cached(name));
+    let revision = config.get("revision").and_then(|name| name.as_str());
+    let found = found.chain(cached(name, revision));
     match found.into_iter().find(|base| base.exists()) {
         Some(base) if same(&base, dir) => Err(wrong(format!(
             "{BASE} is the adapter's own folder: write the folder of the base model there"
@@ -50,9 +51,31 @@ pub fn adapter_base(dir: &Path) -> Result<Option<PathBuf>, DataError> {
     }
 }
 
+/// Largest number of nested adapters. A longer chain is taken for a circle.
+const MOST: usize = 16;
+
+/// Returns the folder with the tokenizer of a model: `dir`, or the base model under an adapter
+/// without a tokenizer.
+pub(super) fn tokenizer_folder(dir: &Path) -> Result<PathBuf, DataError> {
+    let mut dir = dir.to_owned();
+    for _ in 0..=MOST {
+        match adapter_base(&dir)? {
+            Some(base) if !dir.join(TOKENIZER).is_file() => dir = base,
+            _ => return Ok(dir),
+        }
+    }
+    Err(DataError::Tokenizer {
+        path: dir.join(ADAPTER),
+        what: format!("more than {MOST} nested adapters, perhaps a circle: correct {BASE}"),
+    })
+}
+
 /// Returns the folder of a model in the local cache of a hub.
-fn cached(name: &str) -> Option<PathBuf> {
-    let name = RepoName::parse(RepoKind::Model, name).ok()?;
+fn cached(name: &str, revision: Option<&str>) -> Option<PathBuf> {
+    let mut name = RepoName::parse(RepoKind::Model, name).ok()?;
+    if let Some(revision) = revision {
+        name = name.at(revision).ok()?;
+    }
     let wanted = Wanted::new().require("config.json");
     Hub::from_env().ok()?.cached(&name, &wanted).ok().flatten()
 }

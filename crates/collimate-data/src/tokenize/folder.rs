@@ -5,7 +5,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 use tokenizers::Tokenizer;
 
-use super::adapter::adapter_base;
+use super::adapter::tokenizer_folder;
 use super::around::{Around, put_around};
 use super::files::{CONFIG, SPECIAL, TOKENIZER, inside, object};
 use super::folder_tokens::{end_tokens, known, model_vocabulary, special_ids};
@@ -68,13 +68,8 @@ impl TextTokenizer {
         dir: impl AsRef<Path>,
         options: &TokenizerOptions,
     ) -> Result<Self, DataError> {
-        let dir = dir.as_ref();
+        let dir = &tokenizer_folder(dir.as_ref())?;
         let path = dir.join(TOKENIZER);
-        if !path.is_file()
-            && let Some(base) = adapter_base(dir)?
-        {
-            return Self::from_folder_with(base, options);
-        }
         let tokenizer = match (path.is_file(), inside(&path)?) {
             (true, _) => Tokenizer::from_file(&path),
             (false, Some(json)) => Tokenizer::from_bytes(json.to_string()),

@@ -8,14 +8,14 @@ use collimate_nn::{
     AdapterBase, HfFolder, HfReward, LoadError, Pooling, RewardParts, SaveError, SaveOptions,
     ScalarHead,
 };
-use serde_json::json;
+use serde_json::{Map, json};
 
 use super::label::Label;
 use super::model::Encoder;
 use super::sentence::{self, Modules};
 use super::store::{self, Folder};
-use crate::hf::Written;
-use crate::peft::Whole;
+use crate::hf::{JsonConfig, Written};
+use crate::peft::{Whole, root};
 
 const TASK: &str = "ForSequenceClassification";
 const POOLING: &str = "classifier_pooling";
@@ -43,6 +43,8 @@ impl HfReward for Encoder {
             return Err(folder.json.unsupported(what, &format!("labels of …{TASK}")));
         }
         let backbone = Self::load(dir, device)?;
+        // The folder of an adapter has the modules of its base model.
+        let dir = &root(dir)?;
         let modules = Modules::read(dir)?;
         sentence::tell_text_rules(dir)?;
         let pooling = modules.pooling(dir, Self::DEFAULT_POOLING)?;
@@ -123,24 +125,46 @@ impl HfReward for Encoder {
                 family.class
             ));
         }
-        // The folder names no pooling, so that a reader takes the one of the base model.
-        let usual = form.poolings.first();
-        if usual != Some(&pooling) {
-            return fail(format!(
-                "an adapter of a {}{TASK} cannot name the pooling {}",
-                family.class,
-                json!(pooling)
-            ));
+        // A reader takes labels and pooling of the base model, because the folder names neither.
+        let found = JsonConfig::read(base.dir).and_then(|json| {
+            let class = json.architecture()?.unwrap_or_default();
+            let stored = json.object("id2label")?.map(Map::len);
+            let labels = json.get("num_labels")?.or(stored);
+            let labels = labels.filter(|_| family.classifies(&class));
+            Ok((labels.unwrap_or(1), pooling_of(&json, form.poolings)?))
+        });
+        match found {
+            Ok((1, usual)) if usual == pooling => {}
+            Ok((1, _)) => {
+                return fail(format!(
+                    "an adapter of a {}{TASK} cannot name the pooling {}",
+                    family.class,
+                    json!(pooling)
+                ));
+            }
+            Ok((labels, _)) => {
+                return fail(format!(
+                    "an adapter cannot choose one of the {labels} labels of the base model"
+                ));
+            }
+            Err(error) => return fail(error.to_string()),
         }
         let mut tensors = last_layer(head, form.output);
         tensors.extend(crate::hf::collected(self, |path| {
             let part = path.strip_prefix(store::HEAD)?;
             family.head_names(part).into_iter().next()
         }));
-        // PEFT saves whole modules, by the first part of their names.
+        // PEFT saves whole modules. It takes `classifier` as one module with all parts.
         let mut whole: Vec<Whole> = Vec::new();
         for tensor in tensors {
-            let module = tensor.name.split('.').next().unwrap_or_default().to_owned();
+            let module = match tensor.name.split_once('.') {
+                Some(("classifier", _)) => "classifier",
+                _ => tensor
+                    .name
+                    .rsplit_once('.')
+                    .map_or("", |(module, _)| module),
+            };
+            let module = module.to_owned();
             match whole.iter_mut().find(|whole| whole.module == module) {
                 Some(found) => found.tensors.push(tensor),
                 None => whole.push(Whole {
@@ -151,6 +175,17 @@ impl HfReward for Encoder {
         }
         let task = ("SEQ_CLS", family.prefix);
         store::write_adapter(self, base, options, task, whole, dir)
+    }
+}
+
+/// Returns the pooling of a classifier's folder.
+fn pooling_of(json: &JsonConfig, poolings: &[Pooling]) -> Result<Pooling, LoadError> {
+    match poolings {
+        [only] => Ok(*only),
+        _ => {
+            json.only(POOLING, &["cls", "mean"])?;
+            Ok(json.get(POOLING)?.unwrap_or(Pooling::Cls))
+        }
     }
 }
 
@@ -165,13 +200,7 @@ fn classifier(
     let rows = weights.shape(&format!("{output}.weight"));
     let rows = rows.and_then(|shape| shape.first()).copied().unwrap_or(1);
     let label = Label::choose(&folder.json, rows, label)?;
-    let pooling = match config.family().head.poolings {
-        [only] => *only,
-        _ => {
-            folder.json.only(POOLING, &["cls", "mean"])?;
-            folder.json.get(POOLING)?.unwrap_or(Pooling::Cls)
-        }
-    };
+    let pooling = pooling_of(&folder.json, config.family().head.poolings)?;
     let found = folder.find(config.parameters().chain(config.head_parameters()))?;
     let shapes = [
         ("weight".to_owned(), vec![label.labels, width]),

@@ -20,4 +20,4 @@ pub(crate) use json::{JsonConfig, write_json};
 pub(crate) use kept::Kept;
 pub(crate) use save::{Stored, collected, prepare, save_weights};
 pub(crate) use tensors::{Written, write_tensors};
-pub(crate) use weights::Weights;
+pub(crate) use weights::{INDEX, SINGLE, Weights};

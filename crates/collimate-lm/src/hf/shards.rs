@@ -31,6 +31,9 @@ pub(super) fn prepare_weights(
             ),
         })
     };
+    if dir.join("adapter_config.json").exists() {
+        return refuse("adapter_config.json", "belongs to an adapter");
+    }
     let shards = match options.shard_bytes {
         None => Vec::new(),
         Some(most) => split(tensors, most, options.dtype),

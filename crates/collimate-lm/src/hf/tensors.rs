@@ -109,7 +109,14 @@ pub(crate) fn write_tensors(
         }
         Ok(())
     })
-    .map_err(|error| unwritten(path, error.source))
+    .map_err(|error| match error.source.kind() {
+        // A value that the type cannot hold, or a tensor that cannot be read.
+        io::ErrorKind::Other => SaveError::Serialize {
+            path: path.to_owned(),
+            message: error.source.to_string(),
+        },
+        _ => unwritten(path, error.source),
+    })
 }
 
 /// Returns the header, filled up to a multiple of 8 bytes with spaces.

@@ -8,8 +8,8 @@ use collimate_nn::LoadError;
 use super::header::{Entry, TensorFile};
 use super::json::JsonConfig;
 
-pub(super) const SINGLE: &str = "model.safetensors";
-pub(super) const INDEX: &str = "model.safetensors.index.json";
+pub(crate) const SINGLE: &str = "model.safetensors";
+pub(crate) const INDEX: &str = "model.safetensors.index.json";
 
 /// Tensors of a folder by name. Values are read on request, as f32.
 #[derive(Debug)]
@@ -136,8 +136,11 @@ impl Weights {
         self.files.extend(other.files.iter().cloned());
         for (here, there) in names {
             if let Some((number, entry)) = other.tensors.get(there) {
-                self.tensors
-                    .insert(here.clone(), (before + number, entry.clone()));
+                // Checkpoints of the bare model have no prefix.
+                let bare = here.split_once('.').map(|(_, bare)| bare);
+                let bare = bare.filter(|bare| !self.contains(here) && self.contains(bare));
+                let name = bare.unwrap_or(here).to_owned();
+                self.tensors.insert(name, (before + number, entry.clone()));
             }
         }
     }

@@ -36,6 +36,11 @@ pub(crate) fn root(dir: &Path) -> Result<PathBuf, LoadError> {
     Ok(folders(dir)?.pop().unwrap_or_else(|| dir.to_owned()))
 }
 
+/// Returns the base model under an adapter.
+pub(super) fn base_of(dir: &Path) -> Result<Option<PathBuf>, LoadError> {
+    adapter_base(dir).map_err(unreadable)
+}
+
 /// Returns `dir`, its base model, and so on.
 fn folders(dir: &Path) -> Result<Vec<PathBuf>, LoadError> {
     let mut folders = vec![dir.to_owned()];

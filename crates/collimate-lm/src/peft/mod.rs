@@ -6,6 +6,7 @@ mod config;
 mod save;
 mod unchanged;
 
+use chain::base_of;
 pub(crate) use chain::{Chain, root};
 pub(crate) use save::{Form, Whole, save_adapter};
 pub(crate) use unchanged::Place;

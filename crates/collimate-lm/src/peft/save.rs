@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::unchanged::{Place, check_unchanged};
 use super::{CONFIG, Chain, PREFIX, TENSORS};
-use crate::hf::{JsonConfig, Weights, Written, prepare, write_json, write_tensors};
+use crate::hf::{INDEX, JsonConfig, SINGLE, Weights, Written, prepare, write_json, write_tensors};
 
 /// A module that is written whole, such as a head.
 pub(crate) struct Whole {
@@ -80,7 +80,7 @@ pub(crate) fn save_adapter<M: Adaptable>(
     };
     let unread = |error: LoadError| wrong(error.to_string());
     let root = super::root(base.dir).map_err(unread)?;
-    let name = base_name(base, &root).map_err(unread)?;
+    let (name, revision) = base_name(base, &root).map_err(unread)?;
     let mut learned: BTreeMap<String, Vec<LowRank>> = BTreeMap::new();
     let mut all = Vec::new();
     for (path, linear) in model.clone().linears_mut() {
@@ -120,7 +120,20 @@ pub(crate) fn save_adapter<M: Adaptable>(
     let pattern = |path: &str| path.replace('.', "\\.");
     let ranks = updates.iter().filter(|(_, update)| update.0 != rank);
     let alphas = updates.iter().filter(|(_, update)| update.1 != alpha);
+    if dir.join(SINGLE).exists() || dir.join(INDEX).exists() {
+        return Err(wrong(
+            "the folder holds the weights of a model: save the adapter into another folder"
+                .to_owned(),
+        ));
+    }
     prepare(dir)?;
+    // New tensors must not meet old options, also after a kill.
+    match std::fs::remove_file(dir.join(CONFIG)) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            return Err(wrong(format!("{CONFIG} cannot be replaced: {error}")));
+        }
+        _ => {}
+    }
     write_tensors(&dir.join(TENSORS), &tensors, options.dtype)?;
     write_json(
         &dir.join(CONFIG),
@@ -128,7 +141,7 @@ pub(crate) fn save_adapter<M: Adaptable>(
             "peft_type": "LORA",
             "task_type": form.task,
             "base_model_name_or_path": name,
-            "revision": null,
+            "revision": revision,
             "inference_mode": true,
             "r": rank,
             "lora_alpha": number(alpha),
@@ -149,25 +162,25 @@ pub(crate) fn save_adapter<M: Adaptable>(
     )
 }
 
-/// Returns the name of the base model for `adapter_config.json`. If the base is an adapter, its
-/// update is part of the new one, and the name is that of the adapter's base model. A path relative to that
-/// adapter's folder becomes absolute.
-fn base_name(base: &AdapterBase<'_>, root: &Path) -> Result<String, LoadError> {
+/// Returns name and revision of the base model for `adapter_config.json`. If the base is an adapter,
+/// its update is part of the new one, and the name is that of the adapter's base model. A path
+/// relative to that adapter's folder becomes absolute.
+fn base_name(base: &AdapterBase<'_>, root: &Path) -> Result<(String, Option<String>), LoadError> {
     let (mut dir, mut name) = (base.dir.to_owned(), base.name.to_owned());
+    let mut revision = base.revision.map(str::to_owned);
     while dir != root {
         let config = JsonConfig::read_file(dir.join(CONFIG))?;
         name = config.require("base_model_name_or_path")?;
+        revision = config.string("revision")?;
         let beside = dir.join(&name);
-        dir = match Path::new(&name).is_dir() {
-            true => name.clone().into(),
-            false => {
-                let whole = beside.canonicalize().unwrap_or_else(|_| beside.clone());
-                name = whole.to_string_lossy().into_owned();
-                beside
-            }
-        };
+        let next = super::base_of(&dir)?.unwrap_or_else(|| root.to_owned());
+        if next == beside && !Path::new(&name).exists() {
+            let whole = std::path::absolute(&beside).unwrap_or(beside);
+            name = whole.to_string_lossy().into_owned();
+        }
+        dir = next;
     }
-    Ok(name)
+    Ok((name, revision))
 }
 
 /// Returns the last parts of the layers' paths, if they select these layers and no others, else the

@@ -131,6 +131,7 @@ fn folders_of_peft_and_folders_written_here() {
             let base = AdapterBase {
                 dir: &base,
                 name: base.to_str().unwrap(),
+                revision: None,
             };
             model.save(&base, out.path()).unwrap();
             let again = Model::read(name, out.path(), &device).unwrap();
@@ -153,6 +154,7 @@ fn an_adapter_over_an_adapter_is_one_adapter_for_the_innermost_base() {
     let base = AdapterBase {
         dir: &adapter("patterns"),
         name: "not used",
+        revision: None,
     };
     let options = SaveOptions::default();
     model.save_adapter(&base, &options, out.path()).unwrap();
@@ -171,6 +173,7 @@ fn a_model_that_was_trained_in_full_is_no_adapter() {
     let base = AdapterBase {
         dir: &base,
         name: "base",
+        revision: None,
     };
     let refused = |model: &Llama, part: &str| {
         let out = tempfile::tempdir().unwrap();
@@ -300,4 +303,71 @@ fn a_folder_that_does_not_fit_its_base_is_named() {
         text.to_string().contains("adapter_model.safetensors"),
         "{text}"
     );
+}
+
+#[test]
+fn an_adapter_over_a_sentence_encoder_keeps_its_modules() {
+    let device = collimate_testkit::flex().without_autodiff();
+    // A base model with CLS pooling: the default of the class is the mean.
+    let base = copy(&base_of("mean"));
+    let pooling = base.path().join("1_Pooling");
+    std::fs::create_dir_all(&pooling).unwrap();
+    let cls = r#"{"pooling_mode_cls_token": true, "pooling_mode_mean_tokens": false}"#;
+    std::fs::write(pooling.join("config.json"), cls).unwrap();
+    let dir = edited("mean", |config| {
+        config["base_model_name_or_path"] = base.path().to_str().unwrap().into();
+    });
+    let parts = Encoder::load_reward(dir.path(), &device).unwrap();
+    assert_eq!(parts.pooling, Pooling::Cls);
+}
+
+#[test]
+fn a_head_is_written_under_the_names_of_its_modules() {
+    let device = collimate_testkit::flex().without_autodiff();
+    let model = Model::read("encoder", &adapter("encoder"), &device).unwrap();
+    let base = base_of("encoder");
+    let base = AdapterBase {
+        dir: &base,
+        name: "org/base",
+        revision: Some("v2"),
+    };
+    let out = tempfile::tempdir().unwrap();
+    model.save(&base, out.path()).unwrap();
+    let config = json(&out.path().join("adapter_config.json"));
+    let modules = serde_json::json!(["classifier", "bert.pooler.dense"]);
+    assert_eq!(config["modules_to_save"], modules, "{config}");
+    assert_eq!(config["revision"], "v2");
+    // Whole weights and an adapter do not share a folder.
+    let options = SaveOptions::default();
+    let Model::Encoder(encoder, head, _) = &model else {
+        panic!("a classifier");
+    };
+    let error = encoder.save_reward(head, Pooling::Cls, &options, out.path());
+    let text = error.expect_err("an adapter is there").to_string();
+    assert!(text.contains("adapter_config.json"), "{text}");
+    // Another pooling than that of the base model has no place in the folder.
+    let other = tempfile::tempdir().unwrap();
+    let error = encoder.save_reward_adapter(head, Pooling::Mean, &base, &options, other.path());
+    let text = error.expect_err("another pooling").to_string();
+    assert!(text.contains("pooling"), "{text}");
+}
+
+#[test]
+fn a_circle_of_adapters_is_an_error_of_one_line() {
+    let [a, b] = [edited("patterns", |_| {}), edited("patterns", |_| {})];
+    for (dir, other) in [(&a, &b), (&b, &a)] {
+        let path = dir.path().join("adapter_config.json");
+        let mut config = json(&path);
+        config["base_model_name_or_path"] = other.path().to_str().unwrap().into();
+        std::fs::write(&path, config.to_string()).unwrap();
+    }
+    let device = collimate_testkit::flex().without_autodiff();
+    let model = Llama::load(a.path(), &device)
+        .expect_err("a circle")
+        .to_string();
+    let tokenizer = collimate_data::TextTokenizer::from_folder(a.path());
+    let tokenizer = tokenizer.expect_err("a circle").to_string();
+    for text in [model, tokenizer] {
+        assert!(text.contains("circle") && !text.contains('\n'), "{text}");
+    }
 }

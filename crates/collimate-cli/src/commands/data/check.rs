@@ -31,7 +31,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "NAME")]
     split: Option<String>,
     /// Folder of the model to be trained, whose tokenizer and chat template are used
-    #[arg(long, value_name = "DIR", value_parser = names::argument)]
+    #[arg(long, value_name = "DIR", value_parser = names::tokenizer_argument)]
     model: Option<PathBuf>,
     /// Format of the files: a format that ser reads, prompt_completion, messages, prompts,
     /// graded_answers or labelled_answers; detected by default

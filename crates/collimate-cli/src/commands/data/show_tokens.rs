@@ -25,7 +25,7 @@ pub(crate) struct Args {
     #[arg(value_name = "FILE")]
     file: PathBuf,
     /// Folder of the model, whose tokenizer and chat template are used
-    #[arg(long, value_name = "DIR", value_parser = names::argument)]
+    #[arg(long, value_name = "DIR", value_parser = names::tokenizer_argument)]
     model: PathBuf,
     /// First row to show, counted from 1 among the usable rows
     #[arg(long, value_name = "N", default_value_t = 1)]

@@ -38,7 +38,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "DIR", value_parser = names::argument)]
     model: PathBuf,
     /// Folder of the causal language model that --model started from
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_parser = names::argument)]
     reference: Option<PathBuf>,
     /// Label of the reward model whose score is the reward, by name or number, if the model has
     /// several labels
