@@ -36,7 +36,11 @@ fn wrong_files_and_models_are_told_in_one_line() {
             &with("label.jsonl"),
             &["label.jsonl:1", "true (good) or false (bad)"],
         );
-        refused(folder.path(), &with("."), &["folder", "name a file"]);
+        // The command check reads all files of a folder.
+        match command {
+            ["check"] => refused(folder.path(), &with("."), &["empty.jsonl", "is empty"]),
+            _ => refused(folder.path(), &with("."), &["folder", "name a file"]),
+        }
         assert!(!folder.path().join("o").exists());
     }
     for command in ["check", "show-tokens"] {
