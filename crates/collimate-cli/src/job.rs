@@ -54,8 +54,10 @@ impl Saver {
             (SaveAs::Adapter, Some(base)) => {
                 let found = names::repository(base);
                 let name = found.clone().unwrap_or_else(|| {
-                    let whole = std::path::absolute(base).unwrap_or_else(|_| base.clone());
-                    whole.to_string_lossy().into_owned()
+                    let whole = base.canonicalize().unwrap_or_else(|_| base.clone());
+                    let whole = whole.to_string_lossy();
+                    // Other programs do not read the verbatim paths of Windows.
+                    whole.strip_prefix(r"\\?\").unwrap_or(&whole).to_owned()
                 });
                 // The last part of a path in the cache is the commit.
                 let commit = base.file_name().and_then(|commit| commit.to_str());

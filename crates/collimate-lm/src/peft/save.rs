@@ -175,8 +175,10 @@ fn base_name(base: &AdapterBase<'_>, root: &Path) -> Result<(String, Option<Stri
         let beside = dir.join(&name);
         let next = super::base_of(&dir)?.unwrap_or_else(|| root.to_owned());
         if next == beside && !Path::new(&name).exists() {
-            let whole = std::path::absolute(&beside).unwrap_or(beside);
-            name = whole.to_string_lossy().into_owned();
+            let whole = beside.canonicalize().unwrap_or(beside);
+            let whole = whole.to_string_lossy();
+            // Other programs do not read the verbatim paths of Windows.
+            name = whole.strip_prefix(r"\\?\").unwrap_or(&whole).to_owned();
         }
         dir = next;
     }
