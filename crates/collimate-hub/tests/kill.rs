@@ -1,5 +1,5 @@
-//! A download that is killed at any moment.
-#![cfg(feature = "download")]
+//! A download that is killed at any moment. The test has no harness, because it starts itself as the
+//! process that is killed.
 
 mod common;
 mod server;
@@ -19,14 +19,16 @@ const URL: &str = "COLLIMATE_HUB_TEST_URL";
 const PART: &str = ".incomplete";
 const ROUNDS: usize = 40;
 
+fn main() {
+    match (std::env::var(CACHE), std::env::var(URL)) {
+        (Ok(cache), Ok(url)) => child(&cache, &url),
+        _ => a_killed_download_leaves_no_half_file_and_is_continued(),
+    }
+}
+
 /// The process that is killed.
-#[test]
-#[ignore = "started by the other test"]
-fn child() {
-    let (Ok(cache), Ok(url)) = (std::env::var(CACHE), std::env::var(URL)) else {
-        return;
-    };
-    let hub = hub(Path::new(&cache), &url);
+fn child(cache: &str, url: &str) {
+    let hub = hub(Path::new(cache), url);
     hub.folder(&model("org/name"), &Wanted::everything(), &Watch::default())
         .unwrap();
 }
@@ -40,7 +42,6 @@ fn site() -> Site {
     ])
 }
 
-#[test]
 fn a_killed_download_leaves_no_half_file_and_is_continued() {
     let server = Server::start(site(), |_| {
         Some(Reply::Slow(2000, Duration::from_micros(600)))
@@ -51,7 +52,6 @@ fn a_killed_download_leaves_no_half_file_and_is_continued() {
     let (mut inside, mut finished) = (0, 0);
     for wait in noise(5, ROUNDS) {
         let mut child = Command::new(std::env::current_exe().unwrap())
-            .args(["child", "--exact", "--ignored"])
             .env(CACHE, cache.path())
             .env(URL, server.url())
             .stdout(Stdio::null())
