@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use collimate::data::adapter_base;
+use collimate::data::adapter_chain;
 use collimate::nn::Backbone;
 use collimate::recipes::RecipeError;
 use collimate::run::{RunError, RunFolder, hash_file};
@@ -97,17 +97,9 @@ fn stream_name(metadata: &std::fs::Metadata) -> &'static str {
 
 /// Returns the files that define a model folder, and those of the base model of an adapter, sorted.
 pub(crate) fn model_files(dir: &Path) -> Vec<PathBuf> {
-    let mut dir = dir.to_owned();
-    let mut files = files_of(&dir);
     // A base model that cannot be found, or a circle, is an error when the model is loaded.
-    for _ in 0..16 {
-        let Ok(Some(base)) = adapter_base(&dir) else {
-            break;
-        };
-        files.extend(files_of(&base));
-        dir = base;
-    }
-    files
+    let chain = adapter_chain(dir).unwrap_or_else(|_| vec![dir.to_owned()]);
+    chain.iter().flat_map(|dir| files_of(dir)).collect()
 }
 
 fn files_of(dir: &Path) -> Vec<PathBuf> {

@@ -32,7 +32,7 @@ pub use split::{Grouped, SER_SHARES, seed_split, split_by_fraction, split_by_has
 pub use tokenize::{
     AnswerEnd, ChatFallback, ChatOptions, ChatTemplate, OnRewrittenPrompt, SpecialTokenIds,
     TextStream, TextTokenizer, TokenizeReport, TokenizedExample, TokenizedPair, TokenizerOptions,
-    Truncation, adapter_base,
+    Truncation, adapter_base, adapter_chain,
 };
 pub use unlabelled::UnlabelledPair;
 pub use votes::{Votes, by_majority};

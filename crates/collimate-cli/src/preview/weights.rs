@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-use collimate::data::adapter_base;
+use collimate::data::adapter_chain;
 use collimate::gguf::Gguf;
 use collimate::lm::{EncoderConfig, LlamaConfig};
 use serde_json::Value;
@@ -44,14 +44,8 @@ impl Weights {
     pub(super) fn of(dir: &Path) -> Result<Self, Failure> {
         crate::common::architecture(dir)?;
         let mut parameters = 0;
-        let mut weights = dir.to_owned();
-        for _ in 0..16 {
-            match adapter_base(&weights)? {
-                Some(base) => weights = base,
-                None => break,
-            }
-        }
-        let weights = weights.as_path();
+        let chain = adapter_chain(dir)?;
+        let weights = chain.last().map_or(dir, |last| last.as_path());
         let folder = match weights.is_file() {
             true => None,
             false => Some(std::fs::read_dir(weights)?),

@@ -54,20 +54,36 @@ pub fn adapter_base(dir: &Path) -> Result<Option<PathBuf>, DataError> {
 /// Largest number of nested adapters. A longer chain is taken for a circle.
 const MOST: usize = 16;
 
+/// Returns `dir`, the folder of its base model if `dir` holds an adapter, and so on. The last folder
+/// holds a model of its own.
+///
+/// # Errors
+/// As [`adapter_base`], and for a chain of more than 16 adapters, which may be a circle.
+pub fn adapter_chain(dir: &Path) -> Result<Vec<PathBuf>, DataError> {
+    let mut chain = vec![dir.to_owned()];
+    while let Some(base) = chain.last().map_or(Ok(None), |last| adapter_base(last))? {
+        if chain.len() > MOST {
+            return Err(DataError::Tokenizer {
+                path: dir.join(ADAPTER),
+                what: format!("more than {MOST} nested adapters, perhaps a circle: correct {BASE}"),
+            });
+        }
+        chain.push(base);
+    }
+    Ok(chain)
+}
+
 /// Returns the folder with the tokenizer of a model: `dir`, or the base model under an adapter
 /// without a tokenizer.
 pub(super) fn tokenizer_folder(dir: &Path) -> Result<PathBuf, DataError> {
-    let mut dir = dir.to_owned();
-    for _ in 0..=MOST {
-        match adapter_base(&dir)? {
-            Some(base) if !dir.join(TOKENIZER).is_file() => dir = base,
-            _ => return Ok(dir),
-        }
+    let has = |dir: &PathBuf| dir.join(TOKENIZER).is_file();
+    let dir = dir.to_owned();
+    if has(&dir) {
+        return Ok(dir);
     }
-    Err(DataError::Tokenizer {
-        path: dir.join(ADAPTER),
-        what: format!("more than {MOST} nested adapters, perhaps a circle: correct {BASE}"),
-    })
+    let chain = adapter_chain(&dir)?;
+    let found = chain.iter().find(|dir| has(dir)).or(chain.last());
+    Ok(found.cloned().unwrap_or(dir))
 }
 
 /// Returns the folder of a model in the local cache of a hub.

@@ -16,7 +16,7 @@ mod stream;
 mod template;
 mod text_tokenizer;
 
-pub use adapter::adapter_base;
+pub use adapter::{adapter_base, adapter_chain};
 pub use batch::TokenizeReport;
 pub use encode::{TokenizedExample, TokenizedPair, Truncation};
 pub use folder::TokenizerOptions;

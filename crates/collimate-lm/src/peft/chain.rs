@@ -3,13 +3,10 @@
 
 use std::path::{Path, PathBuf};
 
-use collimate_data::{DataError, adapter_base};
+use collimate_data::{DataError, adapter_base, adapter_chain};
 use collimate_nn::LoadError;
 
 use super::adapter::Adapter;
-
-/// Largest number of nested adapters. A longer chain is taken for a circle.
-const MOST: usize = 16;
 
 /// The folder of a model's weights, and the adapters over it, the innermost first.
 pub(crate) struct Chain {
@@ -41,24 +38,8 @@ pub(super) fn base_of(dir: &Path) -> Result<Option<PathBuf>, LoadError> {
     adapter_base(dir).map_err(unreadable)
 }
 
-/// Returns `dir`, its base model, and so on.
 fn folders(dir: &Path) -> Result<Vec<PathBuf>, LoadError> {
-    let mut folders = vec![dir.to_owned()];
-    while let Some(last) = folders.last() {
-        match adapter_base(last).map_err(unreadable)? {
-            None => break,
-            Some(_) if folders.len() > MOST => {
-                return Err(LoadError::Invalid {
-                    path: dir.to_owned(),
-                    message: "more than 16 nested adapters, perhaps a circle: correct \
-                              base_model_name_or_path"
-                        .to_owned(),
-                });
-            }
-            Some(base) => folders.push(base),
-        }
-    }
-    Ok(folders)
+    adapter_chain(dir).map_err(unreadable)
 }
 
 fn unreadable(error: DataError) -> LoadError {
